@@ -1,0 +1,138 @@
+"""What the operator knows of a Docker Engine, its networks and their endpoints.
+
+Values only. Field names follow the Engine API (https://docs.docker.com/engine/api/) in snake case.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+
+BRIDGE_NAME = "com.docker.network.bridge.name"
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """An engine's identity and abilities, from ``GET /version`` and ``GET /info``."""
+
+    id: str
+    name: str  # the host's name as the engine reports it
+    version: str  # as reported, such as "20.10.24+dfsg1"
+    release: tuple[int, int]  # (20, 10)
+    api_version: str  # the highest that it speaks, such as "1.41"
+    firewall_backend: str | None = None  # engine >= 28.2 reports "iptables" or "nftables"; None: not reported
+
+
+@dataclass(frozen=True, slots=True)
+class SubnetConfig:
+    """One entry of a network's ``IPAM.Config``."""
+
+    subnet: IPv4Network | IPv6Network
+    gateway: IPv4Address | IPv6Address | None = None  # absent in inspect when the creator gave none (engine >= 20.10)
+    ip_range: IPv4Network | IPv6Network | None = None
+    aux_addresses: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A running container's end on a network, from a network's inspect."""
+
+    container_id: str
+    container_name: str
+    endpoint_id: str
+    ipv4: IPv4Address | None = None
+    ipv6: IPv6Address | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A Docker network.
+
+    ``endpoints`` is None when it came from the list call, which does not carry them; an inspected network has a tuple.
+    """
+
+    id: str
+    name: str
+    driver: str
+    scope: str = "local"
+    internal: bool = False
+    attachable: bool = False
+    ingress: bool = False
+    enable_ipv4: bool = True  # engines < 28 do not report it: they always have IPv4
+    enable_ipv6: bool = False
+    ipam: tuple[SubnetConfig, ...] = ()  # IPv4 first, whatever order the engine gave
+    options: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    endpoints: tuple[Endpoint, ...] | None = None
+
+    @property
+    def bridge(self) -> str | None:
+        """The host's bridge interface, or None for drivers that have none."""
+        if self.driver != "bridge":
+            return None
+        return self.options.get(BRIDGE_NAME) or f"br-{self.id[:12]}"
+
+    @property
+    def ipv6(self) -> tuple[SubnetConfig, ...]:
+        """The IPv6 entries of ``ipam``."""
+        return tuple(c for c in self.ipam if isinstance(c.subnet, IPv6Network))
+
+    @property
+    def ipv4(self) -> tuple[SubnetConfig, ...]:
+        """The IPv4 entries of ``ipam``."""
+        return tuple(c for c in self.ipam if isinstance(c.subnet, IPv4Network))
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkSpec:
+    """What to create, as ``POST /networks/create`` wants it."""
+
+    name: str
+    driver: str = "bridge"
+    internal: bool = False
+    attachable: bool = False
+    enable_ipv4: bool = True  # False is only understood by engine >= 28 (API 1.47)
+    enable_ipv6: bool = True
+    ipam: tuple[SubnetConfig, ...] = ()
+    options: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """How a container is attached to one network: what a re-attachment must say again.
+
+    From ``GET /containers/{id}/json``: ``NetworkSettings.Networks``. Includes stopped containers.
+    """
+
+    container_id: str
+    container_name: str
+    running: bool
+    aliases: tuple[str, ...] = ()  # without the short container id that the engine adds by itself
+    links: tuple[str, ...] = ()
+    ipv4: IPv4Address | None = None  # the address in use
+    ipv6: IPv6Address | None = None
+    static_ipv4: IPv4Address | None = None  # asked for by the user (IPAMConfig)
+    static_ipv6: IPv6Address | None = None
+    driver_opts: Mapping[str, str] = field(default_factory=dict)
+    gw_priority: int = 0  # engine >= 28
+    mac_address: str | None = None  # only where the user asked for one and the API can say so (>= 1.44)
+
+
+class EventKind(StrEnum):
+    """What an engine event is about. It only says where to look again (level-based)."""
+
+    NETWORK = "network"
+    CONTAINER = "container"
+    CONNECTED = "connected"  # the event stream is (again) open: anything may have happened before
+
+
+@dataclass(frozen=True, slots=True)
+class EngineEvent:
+    """A hint that something changed."""
+
+    kind: EventKind
+    action: str  # create, destroy, connect, disconnect, start, die, rename, ...
+    network_id: str | None = None
+    network_name: str | None = None
+    container_id: str | None = None

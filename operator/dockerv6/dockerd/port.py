@@ -1,0 +1,85 @@
+"""The engine port: everything that dockerv6 asks of a Docker Engine.
+
+Errors::
+
+    EngineError
+    ├── EngineUnavailable   no answer: not running, refused, timed out; worth another try
+    ├── EngineRefused       the engine said no (4xx or 5xx); the message is the engine's own
+    │   ├── NetworkNotFound
+    │   ├── ContainerNotFound
+    │   └── EngineConflict  name taken, address in use, active endpoints, subnet overlap
+    └── EngineTooOld        this engine's API cannot express what is asked
+"""
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from dockerv6.dockerd.model import Attachment, EngineEvent, EngineInfo, Network, NetworkSpec
+
+
+class EngineError(Exception):
+    """Any failure of the engine or of the way to it."""
+
+
+class EngineUnavailable(EngineError):  # noqa: N818 - named for the condition that users see
+    """The engine gave no answer."""
+
+
+class EngineRefused(EngineError):  # noqa: N818 - the engine's refusal, in its own words
+    """The engine answered with an error."""
+
+
+class NetworkNotFound(EngineRefused):
+    """No such network."""
+
+
+class ContainerNotFound(EngineRefused):
+    """No such container."""
+
+
+class EngineConflict(EngineRefused):
+    """The engine's state forbids it now."""
+
+
+class EngineTooOld(EngineError):  # noqa: N818 - named for the condition that users see
+    """The engine's API cannot express the request."""
+
+
+class Engine(Protocol):
+    """A Docker Engine. Every method may raise `EngineUnavailable`."""
+
+    async def info(self) -> EngineInfo:
+        """Identity and abilities, asked anew each time (the engine may have been upgraded)."""
+
+    async def networks(self) -> tuple[Network, ...]:
+        """All networks, without endpoints."""
+
+    async def network(self, ref: str) -> Network | None:
+        """One network by id or name, with endpoints; None when there is none.
+
+        An id wins over a name. Where several share the name (20.10 allows it) the oldest is given.
+        """
+
+    async def create_network(self, spec: NetworkSpec) -> str:
+        """Create and return the id. Raises `EngineConflict` (name, overlap), `EngineTooOld`, `EngineRefused`."""
+
+    async def remove_network(self, network_id: str) -> None:
+        """Remove; already gone is success. Raises `EngineConflict` while endpoints are attached."""
+
+    async def attachments(self, network_id: str) -> tuple[Attachment, ...]:
+        """Every container, running or stopped, configured on that network, ordered by name."""
+
+    async def connect(self, network_id: str, attachment: Attachment) -> None:
+        """Attach a container with the attachment's aliases, static addresses, options and priority.
+
+        Already attached is success. Raises `ContainerNotFound`, `NetworkNotFound`, `EngineConflict`.
+        """
+
+    async def disconnect(self, network_id: str, container_id: str, *, force: bool = False) -> None:
+        """Detach; not attached, or container or network gone, is success."""
+
+    def events(self) -> AsyncIterator[EngineEvent]:
+        """Events from now on; first one of kind CONNECTED. Ends with `EngineUnavailable` when the stream breaks."""
+
+    async def close(self) -> None:
+        """Give back connections and threads."""

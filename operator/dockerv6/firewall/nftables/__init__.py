@@ -1,0 +1,4 @@
+"""The ruleset in a table of our own, through libnftables.
+
+Duty: observe, check, apply and sweep table inet dockerv6. Never: touch another table.
+"""

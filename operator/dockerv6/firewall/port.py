@@ -1,0 +1,61 @@
+"""The firewall ports: our own table, and the one accept rule in the host's filter.
+
+Errors::
+
+    FirewallError
+    ├── FirewallUnavailable   no nf_tables, no library, no privilege: the message holds the remedy
+    └── FirewallRejected      the kernel or the check refused the ruleset; nothing was changed
+"""
+
+from typing import Protocol
+
+from dockerv6.firewall.model import Barrier, HostFilterState
+from dockerv6.firewall.ruleset import Change, Ruleset
+
+
+class FirewallError(Exception):
+    """Any failure of the packet filter."""
+
+
+class FirewallUnavailable(FirewallError):  # noqa: N818 - named for the condition that users see
+    """The backend can't work on this host at all; says what is missing and how to get it."""
+
+
+class FirewallRejected(FirewallError):  # noqa: N818 - named for what happened
+    """The transaction was refused as a whole."""
+
+
+class Firewall(Protocol):
+    """Our own rules through one backend. Read-back, never write-only."""
+
+    @property
+    def backend(self) -> str:
+        """The backend's name: "nftables"."""
+
+    async def observe(self) -> Ruleset:
+        """What the kernel holds of ours now; an empty ruleset when nothing is there."""
+
+    async def check(self, change: Change) -> None:
+        """Dry run. Raises `FirewallRejected`."""
+
+    async def apply(self, change: Change) -> Ruleset:
+        """Commit the change as one transaction, read back and return what is there then.
+
+        Raises `FirewallRejected`, with nothing changed.
+        """
+
+    async def sweep(self) -> None:
+        """Remove everything of ours; nothing there is success."""
+
+
+class HostFilter(Protocol):
+    """The host's own IPv6 filter: where it drops, and the accept rule for our mark."""
+
+    async def observe(self, mark: int) -> HostFilterState:
+        """Find FORWARD policies and base chains that drop, and our accept rules."""
+
+    async def admit(self, barrier: Barrier, mark: int) -> None:
+        """Put the accept rule for the mark where the barrier says, first in its chain; there already is success."""
+
+    async def withdraw(self, barrier: Barrier, mark: int) -> None:
+        """Remove our accept rule there; absent is success."""

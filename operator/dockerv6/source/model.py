@@ -1,0 +1,81 @@
+"""What reading the sources gives: resources with positions, diagnostics, and how far each source can be trusted."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from dockerv6.api.scheme import Resource
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Position:
+    """Where in a file; line and column count from 1."""
+
+    file: str
+    line: int = 1
+    column: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+class Severity(StrEnum):
+    """Errors keep a resource from being accepted; warnings do not."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Diagnostic:
+    """One finding: where, which field, what is wrong, how to mend it."""
+
+    position: Position
+    severity: Severity
+    field: str  # "spec.addressing.subnet"; "" for the file as a whole
+    message: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        path = f"{self.field}: " if self.field else ""
+        remedy = f"; {self.remedy}" if self.remedy else ""
+        return f"{self.position}: {self.severity}: {path}{self.message}{remedy}"
+
+
+@dataclass(frozen=True, slots=True)
+class SourcedResource:
+    """An accepted resource and where it was written."""
+
+    resource: Resource
+    position: Position
+
+
+@dataclass(frozen=True, slots=True)
+class InvalidResource:
+    """A resource that is there but can't be accepted; kind and name as far as they could be read."""
+
+    kind: str
+    name: str
+    position: Position
+    diagnostics: tuple[Diagnostic, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """One configured directory (or file) and whether its listing can be trusted to be complete."""
+
+    path: str
+    listed: bool  # False: missing, unreadable, refused for its permissions, or still changing
+    problem: str = ""
+    identity: str = ""  # device:inode of the directory (after symlinks): another one was mounted or synced in its place
+    files: int = 0  # resource files seen
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Every source, read whole at one moment."""
+
+    roots: tuple[Root, ...] = ()
+    resources: tuple[SourcedResource, ...] = ()
+    invalid: tuple[InvalidResource, ...] = ()
+    broken_files: tuple[str, ...] = ()  # not parsable as a whole: what they held is unknown, not gone
+    diagnostics: tuple[Diagnostic, ...] = ()  # everything found, in order of position
