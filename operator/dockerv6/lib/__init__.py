@@ -1,4 +1,4 @@
-"""Small pure pieces that every floor uses: time, backoff, deltas, prefixes.
+"""The ground floor: clock, backoff, delta, background tasks, prefix arithmetic.
 
-Duty: be correct and boring. Never: import anything of dockerv6.
+Duty: what every package may use. Never imports another package of dockerv6, nor anything outside the standard library.
 """

@@ -1,0 +1,155 @@
+"""Arithmetic on IPv6 prefixes.
+
+Nothing here enumerates subnets: a /32 holds 2⁴⁸ of length 80. Subnets are numbered from 0 at the low end of their
+prefix, and runs of them are `range` objects of those numbers.
+"""
+
+from collections.abc import Iterable, Iterator
+from ipaddress import AddressValueError, IPv4Network, IPv6Address, IPv6Network, NetmaskValueError
+
+ULA = IPv6Network("fc00::/7")
+"""Unique local addresses, RFC 4193 §3.1."""
+
+GLOBAL_ID_BYTES = 5
+"""The random part of a ULA prefix, RFC 4193 §3.1: 40 bits."""
+
+_BITS = 128
+
+
+def parse_prefix(text: str) -> IPv6Network:
+    """An IPv6 prefix in CIDR notation, its length written out and its host bits zero.
+
+    Raises:
+        ValueError: it is something else; the message says what, and what was probably meant.
+    """
+    address, slash, length = text.partition("/")
+    if _is_ipv4(text):
+        raise ValueError(f"{text!r} is an IPv4 prefix; an IPv6 prefix such as fd00:1:2:3::/64 is needed")
+    try:
+        parsed = IPv6Address(address)
+    except AddressValueError as error:
+        raise ValueError(f"{text!r} is not an IPv6 prefix: {error}") from error
+    if parsed.scope_id is not None:
+        raise ValueError(f"{text!r} names a zone ({parsed.scope_id}); a prefix has none")
+    if not slash:
+        raise ValueError(f"{text!r} has no prefix length; did you mean {_widened(parsed, 64)}?")
+    try:
+        network = IPv6Network(f"{address}/{length}", strict=False)
+    except (NetmaskValueError, ValueError) as error:
+        raise ValueError(f"{text!r} has no valid prefix length: it must be a number from 0 to 128") from error
+    if network.network_address != parsed:
+        raise ValueError(f"{text!r} has host bits set; did you mean {network}?")
+    return network
+
+
+def is_ula(prefix: IPv6Network) -> bool:
+    """Whether every address of it is unique local (fc00::/7)."""
+    return prefix.subnet_of(ULA)
+
+
+def first_overlap(prefix: IPv6Network, others: Iterable[IPv6Network]) -> IPv6Network | None:
+    """The first of `others` that shares an address with `prefix`."""
+    return next((other for other in others if prefix.overlaps(other)), None)
+
+
+def overlaps_any(prefix: IPv6Network, others: Iterable[IPv6Network]) -> bool:
+    """Whether any of `others` shares an address with `prefix`."""
+    return first_overlap(prefix, others) is not None
+
+
+def first_address(prefix: IPv6Network) -> IPv6Address:
+    """The one after the prefix itself, which is the subnet-router anycast address (RFC 4291 §2.6.1).
+
+    Raises:
+        ValueError: a /128 has no other address than itself.
+    """
+    if prefix.prefixlen == _BITS:
+        raise ValueError(f"{prefix} is a single address; a network needs a prefix of 127 bits or fewer")
+    return prefix.network_address + 1
+
+
+def ula_prefix(randomness: bytes) -> IPv6Network:
+    """A /48 of unique local addresses, RFC 4193 §3.1: fd, then the Global ID.
+
+    Args:
+        randomness: the 40 bits of the Global ID. RFC 4193 §3.2: they must be random, or prefixes clash when sites meet.
+
+    Raises:
+        ValueError: not exactly five bytes.
+    """
+    if len(randomness) != GLOBAL_ID_BYTES:
+        raise ValueError(f"a Global ID has {GLOBAL_ID_BYTES} bytes, not {len(randomness)}")
+    return IPv6Network((b"\xfd" + randomness + bytes(10), 48))
+
+
+def subnet_count(prefix: IPv6Network, length: int) -> int:
+    """How many subnets of that length the prefix holds.
+
+    Raises:
+        ValueError: the length is shorter than the prefix's own, or above 128.
+    """
+    if not prefix.prefixlen <= length <= _BITS:
+        raise ValueError(f"{prefix} has no subnets of length {length}: it must be {prefix.prefixlen} to {_BITS}")
+    return 1 << (length - prefix.prefixlen)
+
+
+def nth_subnet(prefix: IPv6Network, length: int, index: int) -> IPv6Network:
+    """Subnet number `index`, counted from 0.
+
+    Raises:
+        ValueError: the prefix has no subnets of that length.
+        IndexError: it has fewer.
+    """
+    count = subnet_count(prefix, length)
+    if not 0 <= index < count:
+        raise IndexError(f"{prefix} has {count} subnets of length {length}, numbered from 0; there is no {index}")
+    return IPv6Network((int(prefix.network_address) + (index << (_BITS - length)), length))
+
+
+def subnet_index(prefix: IPv6Network, subnet: IPv6Network) -> int:
+    """The number of a subnet among those of its length in the prefix; the inverse of `nth_subnet`.
+
+    Raises:
+        ValueError: it is not inside the prefix.
+    """
+    if not subnet.subnet_of(prefix):
+        raise ValueError(f"{subnet} is not inside {prefix}")
+    return (int(subnet.network_address) - int(prefix.network_address)) >> (_BITS - subnet.prefixlen)
+
+
+def free_gaps(prefix: IPv6Network, length: int, taken: Iterable[IPv6Network]) -> Iterator[range]:
+    """The runs of subnets of that length that overlap nothing taken, as ascending, never adjoining, ranges of numbers.
+
+    `taken` may be in any order, overlap, be of any length and lie outside the prefix. Costs n·log n in its size.
+
+    Raises:
+        ValueError: the prefix has no subnets of that length (raised when iteration starts).
+    """
+    count = subnet_count(prefix, length)
+    host_bits = _BITS - length
+    base = int(prefix.network_address)
+    start = 0
+    for first, last in sorted((int(block.network_address), int(block.broadcast_address)) for block in taken):
+        # Shifting right rounds down, also below zero: a block that only touches a subnet takes all of it.
+        low, high = (first - base) >> host_bits, (last - base) >> host_bits
+        if high < 0:
+            continue
+        if low >= count:
+            break
+        if low > start:
+            yield range(start, low)
+        start = max(start, high + 1)
+    if start < count:
+        yield range(start, count)
+
+
+def _is_ipv4(text: str) -> bool:
+    try:
+        IPv4Network(text, strict=False)
+    except ValueError:
+        return False
+    return True
+
+
+def _widened(address: IPv6Address, length: int) -> IPv6Network:
+    return IPv6Network((int(address), length), strict=False)
