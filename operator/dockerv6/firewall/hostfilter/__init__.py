@@ -1,0 +1,4 @@
+"""The host's own IPv6 filter: where it drops forwarded packets, and the one accept rule for our mark.
+
+Duty: let marked flows pass other people's FORWARD. Never: write another rule there.
+"""
