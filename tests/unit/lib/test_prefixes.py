@@ -1,0 +1,176 @@
+from ipaddress import IPv6Address, IPv6Network
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dockerv6.lib.prefixes import (
+    first_address,
+    first_overlap,
+    free_gaps,
+    is_ula,
+    nth_subnet,
+    overlaps_any,
+    parse_prefix,
+    subnet_count,
+    subnet_index,
+    ula_prefix,
+)
+
+SITE = IPv6Network("fd00:1:2::/48")
+
+
+def networks(shortest: int = 0, longest: int = 128) -> st.SearchStrategy[IPv6Network]:
+    """Prefixes around SITE, dense enough to overlap one another."""
+    near = st.integers(int(SITE.network_address) - 2**81, int(SITE.network_address) + 2**81)
+    return st.builds(
+        lambda address, length: IPv6Network((address, length), strict=False), near, st.integers(shortest, longest)
+    )
+
+
+@pytest.mark.parametrize("text", ["fd00:1:2::/48", "::/0", "2001:db8::1/128", "FD00:1:2:0::/64"])
+def test_well_formed_prefix_is_read(text: str) -> None:
+    assert parse_prefix(text) == IPv6Network(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("fd00::1/64", "host bits set; did you mean fd00::/64\\?"),
+        ("fd00:1:2:3::9", "no prefix length; did you mean fd00:1:2:3::/64\\?"),
+        ("10.0.0.0/8", "is an IPv4 prefix"),
+        ("10.0.0.1", "is an IPv4 prefix"),
+        ("fe80::%eth0/64", "names a zone \\(eth0\\)"),
+        ("fd00::/129", "a number from 0 to 128"),
+        ("fd00::/", "a number from 0 to 128"),
+        ("fd00::/-1", "a number from 0 to 128"),
+        ("fd00::/64/64", "a number from 0 to 128"),
+        ("fd00::/ffff::", "a number from 0 to 128"),
+        ("fd00:::/64", "is not an IPv6 prefix"),
+        ("blog", "is not an IPv6 prefix"),
+        ("", "is not an IPv6 prefix"),
+        (" fd00::/64", "is not an IPv6 prefix"),
+    ],
+)
+def test_malformed_prefix_is_explained(text: str, complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        parse_prefix(text)
+
+
+@given(networks())
+def test_prefixes_survive_writing_and_reading(prefix: IPv6Network) -> None:
+    assert parse_prefix(str(prefix)) == prefix
+
+
+@pytest.mark.parametrize(
+    ("prefix", "local"),
+    [("fd00::/8", True), ("fc00::/7", True), ("fdff::1/128", True), ("fc00::/6", False), ("2001:db8::/32", False)],
+)
+def test_unique_local_addresses_are_fc00_7(prefix: str, *, local: bool) -> None:
+    assert is_ula(IPv6Network(prefix)) is local
+
+
+def test_overlap_names_the_first_culprit() -> None:
+    others = [IPv6Network("fd00:9::/48"), IPv6Network("fd00:1::/32"), IPv6Network("fd00:1:2:3::/64")]
+    assert first_overlap(SITE, others) == others[1]
+    assert overlaps_any(SITE, others)
+    assert first_overlap(SITE, others[:1]) is None
+    assert not overlaps_any(SITE, others[:1])
+
+
+def test_first_address_is_one_past_the_prefix() -> None:
+    assert first_address(SITE) == IPv6Address("fd00:1:2::1")
+    assert first_address(IPv6Network("fd00::6/127")) == IPv6Address("fd00::7")
+
+
+def test_single_address_has_no_room_for_a_first_one() -> None:
+    with pytest.raises(ValueError, match="single address"):
+        first_address(IPv6Network("fd00::1/128"))
+
+
+def test_ula_prefix_is_fd_and_the_global_id() -> None:
+    assert ula_prefix(bytes.fromhex("123456789a")) == IPv6Network("fd12:3456:789a::/48")
+
+
+@given(st.binary(min_size=5, max_size=5))
+def test_ula_prefix_is_always_a_local_48(randomness: bytes) -> None:
+    prefix = ula_prefix(randomness)
+    assert prefix.prefixlen == 48
+    assert prefix.subnet_of(IPv6Network("fd00::/8"))
+
+
+@pytest.mark.parametrize("randomness", [b"", b"1234", b"123456"])
+def test_global_id_has_forty_bits(randomness: bytes) -> None:
+    with pytest.raises(ValueError, match="5 bytes"):
+        ula_prefix(randomness)
+
+
+def test_subnets_are_counted_and_numbered_without_enumerating() -> None:
+    vast = IPv6Network("2001:db8::/32")
+    assert subnet_count(SITE, 64) == 65_536
+    assert subnet_count(vast, 80) == 2**48
+    assert nth_subnet(SITE, 64, 65_535) == IPv6Network("fd00:1:2:ffff::/64")
+    assert nth_subnet(vast, 80, 2**48 - 1) == IPv6Network("2001:db8:ffff:ffff:ffff::/80")
+
+
+@pytest.mark.parametrize("length", [47, 129, -1])
+def test_subnet_length_must_fit(length: int) -> None:
+    with pytest.raises(ValueError, match="no subnets of length"):
+        subnet_count(SITE, length)
+
+
+@pytest.mark.parametrize("index", [-1, 65_536])
+def test_subnet_number_must_exist(index: int) -> None:
+    with pytest.raises(IndexError, match="65536 subnets"):
+        nth_subnet(SITE, 64, index)
+
+
+@given(st.integers(48, 128), st.data())
+def test_subnet_number_is_the_inverse_of_the_nth_subnet(length: int, data: st.DataObject) -> None:
+    index = data.draw(st.integers(0, subnet_count(SITE, length) - 1))
+    assert subnet_index(SITE, nth_subnet(SITE, length, index)) == index
+
+
+def test_subnet_of_another_prefix_has_no_number() -> None:
+    with pytest.raises(ValueError, match="not inside"):
+        subnet_index(SITE, IPv6Network("fd00:1:3::/64"))
+
+
+def test_gaps_of_an_empty_prefix_are_all_of_it() -> None:
+    assert list(free_gaps(SITE, 64, [])) == [range(65_536)]
+
+
+def test_gaps_lie_between_what_is_taken() -> None:
+    taken = [nth_subnet(SITE, 64, index) for index in (7, 0, 3, 4)]
+    assert list(free_gaps(SITE, 64, taken)) == [range(1, 3), range(5, 7), range(8, 65_536)]
+
+
+def test_longer_and_shorter_blocks_take_every_subnet_that_they_touch() -> None:
+    taken = [IPv6Network("fd00:1:2:5::1/128"), IPv6Network("fd00:1:2:100::/56")]
+    assert list(free_gaps(SITE, 64, taken)) == [range(5), range(6, 0x100), range(0x200, 65_536)]
+
+
+def test_blocks_outside_take_nothing() -> None:
+    taken = [IPv6Network("fd00:1:1:ffff::/64"), IPv6Network("fd00:1:3::/64"), IPv6Network("::/128")]
+    assert list(free_gaps(SITE, 64, taken)) == [range(65_536)]
+
+
+@pytest.mark.parametrize("block", ["fd00:1:2::/48", "fd00::/16", "::/0"])
+def test_covered_prefix_has_no_gap(block: str) -> None:
+    assert list(free_gaps(SITE, 64, [IPv6Network(block)])) == []
+
+
+def test_gaps_of_a_vast_prefix() -> None:
+    vast = IPv6Network("2001:db8::/32")
+    taken = [nth_subnet(vast, 80, index) for index in (0, 2**47)]
+    assert list(free_gaps(vast, 80, taken)) == [range(1, 2**47), range(2**47 + 1, 2**48)]
+
+
+@given(st.lists(networks(longest=90), max_size=8), st.integers(48, 56))
+def test_gaps_are_exactly_the_subnets_that_overlap_nothing(taken: list[IPv6Network], length: int) -> None:
+    gaps = list(free_gaps(SITE, length, taken))
+    free = {index for gap in gaps for index in gap}
+    expected = {n for n, subnet in enumerate(SITE.subnets(new_prefix=length)) if not overlaps_any(subnet, taken)}
+    assert free == expected
+    assert all(earlier.stop < later.start for earlier, later in pairwise(gaps))
