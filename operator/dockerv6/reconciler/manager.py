@@ -110,7 +110,7 @@ class Manager(Generic[C]):
         Raises:
             ValueError: no handler is registered for the kind.
         """
-        if key.kind not in self._registry.kinds:
+        if not self._registry.handles(key.kind):
             raise ValueError(
                 f"{key} can't be enqueued: handlers exist for {', '.join(self._registry.kinds) or 'nothing'}"
             )

@@ -71,6 +71,10 @@ class Registry(Generic[C]):
         """The kinds whose keys can be enqueued, in alphabetical order."""
         return tuple(sorted(self._reconcilers.keys() | self._finalizers.keys()))
 
+    def handles(self, kind: str) -> bool:
+        """Whether keys of the kind can be enqueued."""
+        return kind in self._reconcilers or kind in self._finalizers
+
     @property
     def timers(self) -> tuple[Timer[C], ...]:
         """In the order of registration."""
