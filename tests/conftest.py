@@ -1,0 +1,54 @@
+"""What every kind of test shares: the choice of cells, and the lab session that host and end-to-end tests use."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import settings
+
+from tests.lab.cells import choose
+from tests.lab.session import Session, sweep
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_TOOLS = ("ip", "nsenter", "unshare", "nft", "ip6tables", "ping", "sysctl", "mount")
+
+# how long an example takes depends on who else uses the machine; in CI the examples are the same each time
+settings.register_profile("local", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--cells",
+        default="core",
+        help="engines for the end-to-end tests: core (default), all, or names separated by commas (tests/lab/cells.py)",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "cells(name, ...): run an end-to-end test on these cells instead of the chosen")
+    try:
+        choose(config.getoption("--cells"))
+    except ValueError as error:
+        raise pytest.UsageError(f"--cells: {error}") from error
+
+
+@pytest.fixture(scope="session")
+def lab_session() -> Iterator[Session]:
+    """The test run's share of the machine. What earlier runs left goes first; what this one leaves goes at its end."""
+    if os.geteuid() != 0:
+        pytest.fail("host and end-to-end tests make network namespaces: run them as root", pytrace=False)
+    if missing := [tool for tool in _TOOLS if shutil.which(tool) is None]:
+        pytest.fail(f"not installed: {', '.join(missing)}; `make setup` installs what the tests need", pytrace=False)
+    sweep()
+    session = Session.create()
+    try:
+        yield session
+    finally:
+        session.close()

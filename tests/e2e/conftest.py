@@ -1,0 +1,106 @@
+"""Fixtures of the end-to-end tests: real engines, one for each cell and kept warm, with a neighbour and operators.
+
+A test that asks for `lab` (or `cell`, or `make_lab`) runs once on each chosen cell; `@pytest.mark.cells("28.5", …)`
+names others for it. Engines are shared by the tests of a run, and cleaned between them; `make_lab` gives an engine
+that is the test's alone. A cell that can't be had is an error and never a skip.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.lab.cells import CELLS, Cell, choose
+from tests.lab.lab import Farm, Lab, Station
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator
+
+    from tests.lab.engine import Engine
+    from tests.lab.session import Session
+
+_HERE = Path(__file__).parent
+_LABS = pytest.StashKey[list[Lab]]()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.is_relative_to(_HERE):
+            item.add_marker(pytest.mark.e2e)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "cell" in metafunc.fixturenames:
+        marker = metafunc.definition.get_closest_marker("cells")
+        names = list(marker.args) if marker else choose(metafunc.config.getoption("--cells"))
+        metafunc.parametrize("cell", [CELLS[name] for name in names], ids=names, indirect=True)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.failed:
+        for lab in item.stash.get(_LABS, []):
+            report.sections.extend(lab.logs())
+    return report
+
+
+@pytest.fixture(scope="session")
+def farm(lab_session: Session) -> Iterator[Farm]:
+    """The engines that tests share."""
+    farm = Farm(lab_session)
+    yield farm
+    farm.close()
+
+
+@pytest.fixture
+def cell(request: pytest.FixtureRequest) -> Cell:
+    """The cell of the matrix that the test runs on."""
+    assert isinstance(request.param, Cell)
+    return request.param
+
+
+@pytest.fixture
+def lab(cell: Cell, farm: Farm, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Lab]:
+    """A clean engine of the cell with the test image, its neighbour, and a factory of operators."""
+    station = farm.lend(cell.settings)
+    lab = Lab(station.engine, station.neighbour, tmp_path)
+    _report_logs_of(request, lab)
+    yield lab
+    try:
+        lab.close()
+    finally:
+        farm.take_back(station)
+
+
+@pytest.fixture
+def engine(lab: Lab) -> Engine:
+    """The lab's engine."""
+    return lab.engine
+
+
+@pytest.fixture
+def make_lab(
+    cell: Cell, lab_session: Session, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[Callable[..., Lab]]:
+    """Make labs with engines of the test's own, of the cell's settings with those given by name changed."""
+    made: list[tuple[Station, Lab]] = []
+
+    def make(**changes: Any) -> Lab:
+        station = Station.build(lab_session, replace(cell.settings, **changes))
+        lab = Lab(station.engine, station.neighbour, tmp_path / station.engine.name)
+        made.append((station, lab))
+        _report_logs_of(request, lab)
+        return lab
+
+    yield make
+    for station, lab in made:
+        lab.close()
+        station.remove()
+
+
+def _report_logs_of(request: pytest.FixtureRequest, lab: Lab) -> None:
+    request.node.stash.setdefault(_LABS, []).append(lab)

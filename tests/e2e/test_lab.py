@@ -1,0 +1,225 @@
+"""The lab itself, proven with real packets: what the other end-to-end tests conclude rests on it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.lab.baseline import Baseline
+from tests.lab.net import (
+    FAR_ADDRESS,
+    HOST_ADDRESS,
+    NEIGHBOUR_ADDRESS,
+    UPLINK,
+    Neighbour,
+    ping,
+    ping_stream,
+    tcp_stream,
+)
+from tests.lab.process import CommandFailedError
+from tests.lab.session import sweep
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.lab.cells import Cell
+    from tests.lab.engine import Engine
+    from tests.lab.lab import Farm, Lab
+    from tests.lab.session import Session
+
+_SUBNET = "fd12:3456:789a:1::/64"
+_GATEWAY = "fd12:3456:789a:1::1"
+_BRIDGE = "br-guide"
+_MASQUERADE = ["POSTROUTING", "-s", _SUBNET, "!", "-o", _BRIDGE, "-j", "MASQUERADE"]
+_ROOT = Path(__file__).parents[2]
+
+
+def _network(engine: Engine, name: str = "guide") -> None:
+    bridge = ("--opt", f"com.docker.network.bridge.name={_BRIDGE}")
+    engine.docker("network", "create", "--ipv6", "--subnet", _SUBNET, "--gateway", _GATEWAY, *bridge, name)
+
+
+def _container(engine: Engine, name: str = "busy") -> str:
+    """Start a container that can send: its gateway answers, so its addresses have passed detection."""
+    container = engine.run(name, "guide")
+    assert ping(engine, container, _GATEWAY)
+    return container
+
+
+def test_engine_has_the_version_and_the_ipv6_rules_of_its_cell(cell: Cell, engine: Engine) -> None:
+    assert engine.client().version()["Version"].startswith(f"{cell.settings.version}.")
+    assert ("DOCKER" in engine.exec("ip6tables-save").stdout) == cell.ipv6_rules
+
+
+def test_guide_by_hand_from_network_to_cleanup(cell: Cell, lab: Lab) -> None:
+    engine = lab.engine
+    _network(engine)
+    container = _container(engine)
+    # without a rule, whoever makes it, nobody out there knows the way back to a unique local address
+    assert ping(engine, container, FAR_ADDRESS, deadline=1) == cell.ipv6_rules
+    engine.exec("ip6tables", "-t", "nat", "-A", *_MASQUERADE)
+    assert ping(engine, container, NEIGHBOUR_ADDRESS)
+    assert ping(engine, container, FAR_ADDRESS)
+    assert engine.container_exec(container, "ping6", "-c", "1", "-w", "5", FAR_ADDRESS).returncode == 0
+    assert lab.neighbour.seen_as(engine, container) == HOST_ADDRESS
+    engine.exec("ip6tables", "-t", "nat", "-D", *_MASQUERADE)
+    assert ping(engine, container, FAR_ADDRESS, deadline=1) == cell.ipv6_rules
+
+
+def test_neighbour_reaches_a_container_that_it_has_a_route_to(cell: Cell, lab: Lab) -> None:
+    _network(lab.engine)
+    container = _container(lab.engine)
+    address = lab.engine.container_addresses(container, "guide")["6"]
+    lab.neighbour.add_route(_SUBNET)
+    assert lab.neighbour.ping(address, deadline=1) != cell.ipv6_rules
+    lab.neighbour.remove_route(_SUBNET)
+    assert not lab.neighbour.ping(address, deadline=1)
+
+
+@pytest.mark.cells("28.5")
+def test_streams_lose_nothing_while_nothing_happens(lab: Lab) -> None:
+    engine, neighbour = lab.engine, lab.neighbour
+    _network(engine)
+    container = _container(engine)
+    with (
+        neighbour.tcp_server(7001),
+        ping_stream(engine, container, FAR_ADDRESS) as pings,
+        tcp_stream(engine, container, FAR_ADDRESS, 7001) as stream,
+    ):
+        assert ping(engine, container, FAR_ADDRESS)
+        for tally in (pings.stop(), stream.stop()):
+            assert tally.error == ""
+            assert tally.received > 0
+            assert tally.lost == 0
+            assert tally.retransmits == 0
+
+
+@pytest.mark.cells("28.5")
+def test_streams_count_what_an_interruption_costs(lab: Lab) -> None:
+    engine, neighbour = lab.engine, lab.neighbour
+    _network(engine)
+    container = _container(engine)
+    with (
+        neighbour.tcp_server(7001),
+        ping_stream(engine, container, FAR_ADDRESS) as pings,
+        tcp_stream(engine, container, FAR_ADDRESS, 7001) as stream,
+    ):
+        neighbour.namespace.exec(
+            "nft", "-f", "-", stdin="table inet cut { chain c { type filter hook input priority 0; policy drop; } }"
+        )
+        assert not ping(engine, container, FAR_ADDRESS, deadline=1)
+        neighbour.exec("nft", "delete", "table", "inet", "cut")
+        assert ping(engine, container, FAR_ADDRESS)
+        lost, resent = pings.stop(), stream.stop()
+    assert lost.lost > 0
+    assert lost.longest_gap > 0.5
+    assert resent.lost == 0
+    assert resent.retransmits > 0
+
+
+@pytest.mark.cells("28.5")
+def test_stream_through_a_closed_door_fails_loudly(lab: Lab) -> None:
+    _network(lab.engine)
+    container = _container(lab.engine)
+    with pytest.raises(CommandFailedError, match="refused"):
+        lab.engine.container_netns_exec(container, "curl", "--silent", "--show-error", f"http://[{FAR_ADDRESS}]:7002/")
+
+
+def test_next_test_finds_the_engine_as_it_was(lab: Lab) -> None:
+    engine = lab.engine
+    before = Baseline.capture(engine)
+    _network(engine)
+    _container(engine)
+    engine.exec("ip6tables", "-t", "nat", "-A", *_MASQUERADE)
+    engine.exec("ip6tables", "-P", "FORWARD", "DROP")
+    engine.netexec("nft", "add", "table", "inet", "left-behind")
+    engine.netexec("sysctl", "-q", "-w", f"net.ipv6.conf.{UPLINK}.accept_ra=2", "net.ipv6.conf.all.forwarding=1")
+    engine.netexec("ip", "-6", "neigh", "add", "proxy", "2001:db8::5", "dev", UPLINK)
+    engine.netexec("ip", "link", "add", "left0", "type", "dummy")
+    before.restore(engine)
+    assert Baseline.capture(engine) == before
+    assert engine.client().containers(all=True) == []
+    assert engine.netexec("ip", "-6", "neigh", "show", "proxy").stdout == ""
+
+
+def test_killed_engine_recovers_its_networks(make_lab: Callable[..., Lab]) -> None:
+    engine = make_lab().engine
+    _network(engine)
+    _container(engine)
+    engine.kill()
+    assert not engine.alive
+    engine.start()
+    assert [network["Name"] for network in engine.client().networks(names=["guide"])] == ["guide"]
+    assert not engine.client().inspect_container("busy")["State"]["Running"]
+
+
+@pytest.mark.cells("28.5")
+def test_engine_finds_the_xtables_variant_that_was_asked_for(make_lab: Callable[..., Lab]) -> None:
+    engine = make_lab(xtables="legacy").engine
+    assert "legacy" in engine.exec("ip6tables", "--version").stdout
+    assert "DOCKER" in engine.exec("ip6tables-save").stdout
+    assert engine.netexec("nft", "list", "tables").stdout == ""
+
+
+_VICTIM = """
+import sys
+from tests.lab.lab import Station
+from tests.lab.session import Session
+from tests.lab.settings import Settings
+session = Session.create()
+station = Station.build(session, Settings("28.5"))
+station.engine.run("orphan", None)
+server = station.neighbour.namespace.popen(["sleep", "600"])
+print(session.id, station.engine.netns, station.engine.pid, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_killed_test_run_is_swept_and_a_live_one_is_not(lab_session: Session, farm: Farm) -> None:
+    assert farm
+    with subprocess.Popen(
+        [sys.executable, "-c", _VICTIM], cwd=_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as victim:
+        assert victim.stdout is not None
+        identifier, netns, pid = victim.stdout.readline().split()
+        assert sweep() == []
+        victim.send_signal(signal.SIGKILL)
+    assert Path(f"/proc/{pid}").exists()
+    assert sweep() == [identifier]
+    assert not Path(f"/proc/{pid}").exists()
+    assert not Path(f"/run/netns/{netns}").exists()
+    assert not any(Path("/sys/fs/cgroup").glob(f"**/d6-{identifier}-*"))
+    assert not (lab_session.directory.parent / identifier).exists()
+    assert lab_session.directory.exists()
+
+
+def test_engine_by_hand_outlives_its_command_and_goes_when_stopped() -> None:
+    def lab(*arguments: str) -> str:
+        argv = [sys.executable, "-m", "tests.lab", *arguments]
+        return subprocess.run(argv, cwd=_ROOT, check=True, capture_output=True, text=True).stdout
+
+    name = f"hand{os.getpid()}"
+    try:
+        lab("start", name, "--cell", "28.5")
+        assert name in lab("list")
+        sweep()
+        assert lab("docker", name, "version", "--format", "{{.Server.Version}}").startswith("28.5.")
+        assert "dockerd" in lab("exec", name, "ps")
+        assert HOST_ADDRESS in lab("netexec", name, "ip", "-6", "address")
+    finally:
+        lab("stop", name)
+    assert name not in lab("list")
+
+
+def test_neighbours_of_one_run_have_different_names(lab_session: Session) -> None:
+    host = lab_session.namespace("n")
+    first, second = Neighbour.join(lab_session, host), lab_session.namespace("w")
+    assert len({host.name, first.namespace.name, second.name}) == 3
+    for namespace in (first.namespace, second, host):
+        namespace.remove()

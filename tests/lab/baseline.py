@@ -1,0 +1,105 @@
+"""Remember what an engine's host looks like, and bring it back to that: so that tests can share an engine.
+
+It knows nothing of what is under test: nftables tables, xtables rules, sysctls, proxied neighbours, interfaces and
+docker objects that were not there before go, whoever made them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.lab.engine import Engine
+
+_FAMILIES = ("iptables", "ip6tables")
+_SYSCTLS = r"^net\.(ipv4\.ip_forward|ipv6\.conf\..*\.(forwarding|accept_ra|proxy_ndp|disable_ipv6))$"
+_OWN_NETWORKS = frozenset({"bridge", "host", "none"})
+_COUNTERS = re.compile(r" \[\d+:\d+\]$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """The state of an engine's network namespace at one moment."""
+
+    nft_tables: frozenset[tuple[str, str]]
+    xtables: dict[str, str]
+    sysctls: dict[str, str]
+    links: frozenset[str]
+
+    @classmethod
+    def capture(cls, engine: Engine) -> Baseline:
+        """Read the state; the engine has none but its own networks."""
+        return cls(
+            _nft_tables(engine),
+            {family: _xtables(engine, family) for family in _FAMILIES},
+            _sysctls(engine),
+            _links(engine),
+        )
+
+    def restore(self, engine: Engine) -> None:
+        """Remove containers and networks from a running engine, then all else that differs from the baseline."""
+        remove_docker_objects(engine)
+        for link in _links(engine) - self.links:
+            engine.netexec("ip", "link", "del", link, check=False)
+        for family, table in _nft_tables(engine) - self.nft_tables:
+            engine.netexec("nft", "delete", "table", family, table)
+        for family in _FAMILIES:
+            _restore_xtables(engine, family, self.xtables[family])
+        engine.netexec("ip", "-6", "neigh", "flush", "proxy")
+        current = _sysctls(engine)
+        changed = {name: value for name, value in self.sysctls.items() if current.get(name, value) != value}
+        if changed:
+            # `all` writes every interface's value: it comes first
+            ordered = sorted(changed.items(), key=lambda item: ".all." not in item[0])
+            engine.netexec("sysctl", "-q", "-w", *(f"{name}={value}" for name, value in ordered))
+
+
+def remove_docker_objects(engine: Engine) -> None:
+    """Remove every container and every network that is not the engine's own."""
+    client = engine.client()
+    for container in client.containers(all=True):
+        client.remove_container(container["Id"], force=True, v=True)
+    for network in client.networks():
+        if network["Name"] not in _OWN_NETWORKS:
+            client.remove_network(network["Id"])
+
+
+def _links(engine: Engine) -> frozenset[str]:
+    return frozenset(link["ifname"] for link in json.loads(engine.netexec("ip", "-json", "link", "show").stdout))
+
+
+def _nft_tables(engine: Engine) -> frozenset[tuple[str, str]]:
+    listed = json.loads(engine.netexec("nft", "-j", "list", "tables").stdout)["nftables"]
+    return frozenset((item["table"]["family"], item["table"]["name"]) for item in listed if "table" in item)
+
+
+def _xtables(engine: Engine, family: str) -> str:
+    """Return the rules of a family, from the engine's own variant, without counters and comments."""
+    saved = engine.exec(f"{family}-save").stdout
+    return _COUNTERS.sub("", "".join(f"{line}\n" for line in saved.splitlines() if not line.startswith("#")))
+
+
+def _restore_xtables(engine: Engine, family: str, wanted: str) -> None:
+    current = _xtables(engine, family)
+    if current == wanted:
+        return
+    engine.exec(f"{family}-restore", stdin=wanted + _emptied(current, wanted))
+
+
+def _emptied(current: str, wanted: str) -> str:
+    """Return the restore input that empties those tables that only `current` has; they can't be removed."""
+    lines = []
+    for table in current.split("COMMIT\n"):
+        header = table.partition("\n")[0]
+        if header and header not in wanted:
+            built_in = re.findall(r"^:(\S+) (?:ACCEPT|DROP)$", table, re.MULTILINE)
+            lines += [header, *(f":{chain} ACCEPT" for chain in built_in), "COMMIT"]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _sysctls(engine: Engine) -> dict[str, str]:
+    listed = engine.netexec("sysctl", "-a", "--pattern", _SYSCTLS).stdout
+    return dict(line.split(" = ", 1) for line in listed.splitlines())

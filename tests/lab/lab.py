@@ -1,0 +1,111 @@
+"""What an end-to-end test works with: an engine, its neighbour, and operators; and the farm that keeps engines warm."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tests.lab import image
+from tests.lab.baseline import Baseline
+from tests.lab.engine import Engine
+from tests.lab.net import Neighbour
+from tests.lab.operator import Operator
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from tests.lab.session import Session
+    from tests.lab.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Station:
+    """A started engine that has the test image, its neighbour, and what both looked like before any test."""
+
+    engine: Engine
+    neighbour: Neighbour
+    baseline: Baseline
+
+    @classmethod
+    def build(cls, session: Session, settings: Settings) -> Station:
+        """Start an engine with a neighbour; about a second."""
+        engine = Engine.create(session, settings)
+        try:
+            neighbour = Neighbour.join(session, engine.namespace)
+            engine.start()
+            engine.load_image(image.busybox())
+            return cls(engine, neighbour, Baseline.capture(engine))
+        except BaseException:
+            engine.remove()
+            raise
+
+    def remove(self) -> None:
+        """Remove the engine and the neighbour."""
+        self.engine.remove()
+        self.neighbour.remove()
+
+
+class Farm:
+    """Engines by their settings, started on first use and lent to one test after the other."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._stations: list[Station] = []
+
+    def lend(self, settings: Settings) -> Station:
+        """Return a clean station with these settings."""
+        for station in self._stations:
+            if station.engine.settings == settings:
+                return station
+        station = Station.build(self._session, settings)
+        self._stations.append(station)
+        return station
+
+    def take_back(self, station: Station) -> None:
+        """Clean a station for the next test; one that its test left dead, or that can't be cleaned, goes."""
+        try:
+            if station.engine.alive:
+                station.baseline.restore(station.engine)
+                return
+        except BaseException:
+            self._discard(station)
+            raise
+        self._discard(station)
+
+    def _discard(self, station: Station) -> None:
+        self._stations.remove(station)
+        station.remove()
+
+    def close(self) -> None:
+        """Remove all stations."""
+        while self._stations:
+            self._stations.pop().remove()
+
+
+@dataclass(slots=True)
+class Lab:
+    """An engine, its neighbour, and the operators of one test."""
+
+    engine: Engine
+    neighbour: Neighbour
+    directory: Path
+    _operators: list[Operator] = field(default_factory=list)
+
+    def operator(self, environment: Mapping[str, str] | None = None) -> Operator:
+        """Make an operator's installation with empty directories; not started. `environment` adds variables."""
+        directory = self.directory / f"operator{len(self._operators) + 1}"
+        operator = Operator(self.engine, directory, environment)
+        self._operators.append(operator)
+        return operator
+
+    def logs(self) -> Iterator[tuple[str, str]]:
+        """Give titles and the last lines of all logs, for a failed test's report."""
+        for operator in self._operators:
+            yield f"operator log {operator.log}", operator.log_tail()
+        yield f"dockerd log {self.engine.log}", self.engine.log_tail()
+
+    def close(self) -> None:
+        """End the test's operators."""
+        for operator in self._operators:
+            operator.close()

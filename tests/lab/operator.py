@@ -1,0 +1,139 @@
+"""Run `dockerv6` as a user's machine would: a process of its own in the engine's network namespace."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.lab.namespace import start
+from tests.lab.process import MARK, end, run
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tests.lab.engine import Engine
+
+_PROGRAM = str(Path(sys.executable).with_name("dockerv6"))
+_STOP_PATIENCE = 15.0
+
+
+class OperatorError(RuntimeError):
+    """The operator isn't in the state that a call needs; the message ends with its log."""
+
+
+class Operator:
+    """One installation: a configuration, a state and a run directory, the daemon, and the command line beside it."""
+
+    def __init__(self, engine: Engine, directory: Path, environment: Mapping[str, str] | None = None) -> None:
+        self.engine = engine
+        self.config_dir = directory / "config"
+        self.state_dir = directory / "state"
+        self.run_dir = directory / "run"
+        self.log = directory / "operator.log"
+        self.environment = dict(environment or {})
+        self._process: subprocess.Popen[str] | None = None
+        for path in (self.config_dir, self.state_dir, self.run_dir):
+            path.mkdir(parents=True, exist_ok=True)
+
+    def _environment(self) -> dict[str, str]:
+        # a developer's own settings must not reach a test
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("DOCKER")}
+        ours = {
+            "DOCKER_HOST": self.engine.docker_host,
+            "DOCKERV6_CONFIG_DIR": str(self.config_dir),
+            "DOCKERV6_STATE_DIR": str(self.state_dir),
+            "DOCKERV6_RUN_DIR": str(self.run_dir),
+            "NO_COLOR": "1",
+            MARK: self.engine.session.id,
+        }
+        return {**inherited, **ours, **self.environment}
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        """The daemon's process identifier (nsenter replaces itself by it)."""
+        if self._process is None or not self.running:
+            raise OperatorError(f"the operator is not running\n{self.log_tail()}")
+        return self._process.pid
+
+    def start(self, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
+        """Start `dockerv6 run` in the background; `wait_ready` waits for what it does."""
+        if self.running:
+            raise OperatorError("the operator is running")
+        with self.log.open("a") as log:
+            self._process = subprocess.Popen(
+                self.engine.namespace.enter([_PROGRAM, "run", *arguments]),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                text=True,
+                start_new_session=True,
+                env={**self._environment(), **(environment or {})},
+            )
+
+    def stop(self, patience: float = _STOP_PATIENCE) -> int:
+        """Stop the daemon with TERM and return its exit status; -9: it had to be killed after `patience` s."""
+        return self._end(signal.SIGTERM, patience)
+
+    def kill(self) -> None:
+        """Kill the daemon, as a crash would."""
+        self._end(signal.SIGKILL, _STOP_PATIENCE)
+
+    def close(self) -> None:
+        """Make sure that the daemon is gone; for a test's end."""
+        if self._process is not None:
+            self._end(signal.SIGTERM, _STOP_PATIENCE)
+
+    def _end(self, how: signal.Signals, patience: float) -> int:
+        if self._process is None:
+            raise OperatorError("the operator was not started")
+        status = end(self._process, first=how, patience=patience)
+        self._process = None
+        return status
+
+    def cli(
+        self, *arguments: str, check: bool = True, timeout: float = 60.0, stdin: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run `dockerv6 ARGUMENTS` to its end; errors as in `process.run`."""
+        argv = self.engine.namespace.enter([_PROGRAM, *arguments])
+        return run(argv, check=check, timeout=timeout, env=self._environment(), stdin=stdin)
+
+    def popen(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start `dockerv6 ARGUMENTS` with pipes; for commands that watch."""
+        return start(self.engine.session.id, self.engine.namespace.enter([_PROGRAM, *arguments]), self._environment())
+
+    def apply_yaml(self, name: str, text: str) -> Path:
+        """Write a file into the configuration directory, whole or not at all, as `kubectl` users' editors do."""
+        path = self.config_dir / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_name(f".{path.name}.tmp")
+        unfinished.write_text(text)
+        unfinished.chmod(0o644)
+        unfinished.rename(path)
+        return path
+
+    def remove_yaml(self, name: str) -> None:
+        """Delete a file of the configuration directory."""
+        (self.config_dir / name).unlink()
+
+    def wait_ready(self, resource: str, *, condition: str = "Ready", timeout: float = 30.0) -> None:
+        """Wait until a resource, `KIND/NAME`, has a condition, by `dockerv6 wait`.
+
+        Raises:
+            CommandFailedError: it hasn't after `timeout` seconds.
+        """
+        self.cli("wait", resource, f"--for=condition={condition}", f"--timeout={timeout:g}s", timeout=timeout + 15.0)
+
+    def log_tail(self, lines: int = 80) -> str:
+        """Return the last lines that the daemon logged."""
+        try:
+            return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+        except FileNotFoundError:
+            return "(no log)"

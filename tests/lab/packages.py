@@ -1,0 +1,233 @@
+"""Build an engine's tree: a root directory made of Debian's packages, downloaded by apt and extracted, not installed.
+
+Apt resolves the engine's dependencies against an empty package status, with lists and caches of the lab's own, so that
+nothing of the system's is read or changed but its configured mirror. No maintainer script runs: what dockerd needs of
+users, links and files is made here.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.lab.process import CommandFailedError, run
+from tests.lab.session import lab_directory, locked
+from tests.lab.settings import XTABLES_VARIANTS
+
+_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+_PROGRAMS = frozenset({"docker.io", "docker-cli", "containerd", "runc", "tini", "tini-static", "iptables"})
+_FILES = frozenset({"busybox-static", "base-files", "netbase"})
+_XTABLES_NAMES = ("iptables", "iptables-save", "iptables-restore", "ip6tables", "ip6tables-save", "ip6tables-restore")
+# dockerd and its shims never open these; with them a tree takes half as much again
+_EXCLUDED = (
+    "./usr/share/*",
+    "*/gconv/*",
+    "*/perl*",
+    "*/ctr",
+    "*/containerd-stress",
+    "*/containerd-shim",
+    "*/containerd-shim-runc-v1",
+    "./lib/systemd/*",
+    "./usr/lib/systemd/*",
+    "./etc/init.d/*",
+)
+_SHELL_APPLETS = ("sh", "ls", "cat", "mount", "umount", "ps", "ip", "sysctl", "grep", "env", "sleep", "kill")
+
+
+class PackagesError(RuntimeError):
+    """A tree can't be built; the message says what would mend it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """Where an engine's version is found: suites in order of preference, and the packages that make it."""
+
+    suites: tuple[str, ...]
+    packages: tuple[str, ...]
+
+
+_SOURCES = {
+    "20.10": _Source(("bookworm",), ("docker.io",)),
+    "26.1": _Source(("trixie",), ("docker.io", "docker-cli")),
+    "28.5": _Source(("sid", "forky"), ("docker.io", "docker-cli")),
+}
+VERSIONS = tuple(_SOURCES)
+
+
+def tree(version: str) -> Path:
+    """Return the root directory of an engine's version, built on first use (5 to 10 s) and kept for later runs.
+
+    Raises:
+        PackagesError: no mirror, no such version there any more, or the tree's programs don't start.
+    """
+    if version not in _SOURCES:
+        raise PackagesError(f"engine {version}: the lab can build {', '.join(VERSIONS)}")
+    path = lab_directory() / "trees" / version
+    if not path.exists():
+        with locked(lab_directory() / "cache" / f"{version}.lock"):
+            if not path.exists():
+                _build(version, path)
+    return path
+
+
+def _build(version: str, path: Path) -> None:
+    archives = _download(version, _SOURCES[version])
+    unfinished = path.with_name(f"{path.name}.unfinished")
+    if unfinished.exists():
+        shutil.rmtree(unfinished)
+    _make_skeleton(unfinished)
+    for archive in archives:
+        name = archive.name.partition("_")[0]
+        if name in _PROGRAMS or name in _FILES or name.startswith("lib"):
+            _extract(archive, unfinished)
+    _furnish(unfinished)
+    _prove(version, unfinished)
+    unfinished.rename(path)
+    for archive in archives:
+        archive.unlink()
+
+
+def _download(version: str, source: _Source) -> list[Path]:
+    found = []
+    for suite in source.suites:
+        apt = _Apt(suite)
+        candidate = apt.candidate("docker.io")
+        if re.match(rf"{re.escape(version)}\.", candidate):
+            return apt.download([*source.packages, "iptables", "busybox-static"])
+        found.append(f"{suite} has {candidate}")
+    raise PackagesError(
+        f"no suite of the mirror has docker.io {version} any more ({'; '.join(found)}). "
+        "Set DOCKERV6_LAB_MIRROR to one that has, such as a snapshot of the Debian archive"
+    )
+
+
+class _Apt:
+    """Apt with lists, cache and status of the lab's own, for one suite."""
+
+    def __init__(self, suite: str) -> None:
+        self._suite = suite
+        self._directory = lab_directory() / "cache" / suite
+        for name in ("lists/partial", "archives/partial"):
+            (self._directory / name).mkdir(parents=True, exist_ok=True)
+        if not _KEYRING.exists():
+            raise PackagesError(f"{_KEYRING} is missing: apt-get install debian-archive-keyring")
+        sources = self._directory / "sources.list"
+        sources.write_text(f"deb [signed-by={_KEYRING}] {_mirror()} {suite} main\n")
+        self._options = [
+            *("-o", f"Dir::Etc::sourcelist={sources}", "-o", "Dir::Etc::sourceparts=-"),
+            *("-o", f"Dir::State::Lists={self._directory / 'lists'}", "-o", "Dir::State::status=/dev/null"),
+            *("-o", "Dir::State::extended_states=/dev/null", "-o", f"Dir::Cache={self._directory}"),
+            *("-o", f"Dir::Cache::archives={self._directory / 'archives'}"),
+            # a mirror that was frozen serves Release files past their date
+            *("-o", "Acquire::Check-Valid-Until=false", "-o", "Acquire::Languages=none", "-o", "Acquire::Retries=3"),
+            # else this waits for, or fails on, the lock of an apt that is at work on the system
+            *("-o", "Debug::NoLocking=1", "-o", "APT::Sandbox::User=root"),
+        ]
+        self._run("apt-get", "-qq", "update")
+
+    def candidate(self, package: str) -> str:
+        """Return the version that the suite has, or `none`."""
+        shown = self._run("apt-cache", "policy", package)
+        match = re.search(r"Candidate: (?:\d+:)?(\S+)", shown)
+        return match[1] if match else "none"
+
+    def download(self, packages: list[str]) -> list[Path]:
+        """Download the packages with all that they depend on; return the archives."""
+        directory = self._directory / "archives"
+        for stale in directory.glob("*.deb"):
+            stale.unlink()
+        self._run("apt-get", "-qq", "install", "-y", "--no-install-recommends", "--download-only", *packages)
+        return sorted(directory.glob("*.deb"))
+
+    def _run(self, program: str, *arguments: str) -> str:
+        try:
+            return run([program, *self._options, *arguments], timeout=600).stdout
+        except CommandFailedError as error:
+            raise PackagesError(
+                f"Debian suite {self._suite} can't be had from this machine's mirror\n{error}"
+            ) from error
+        except FileNotFoundError as error:
+            raise PackagesError(f"the lab's engines come from Debian packages, and here is no {program}") from error
+
+
+def _mirror() -> str:
+    """Return the address of the Debian archive that this machine's own apt is configured with."""
+    if chosen := os.environ.get("DOCKERV6_LAB_MIRROR"):
+        return chosen
+    listed = run(["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"]).stdout
+    for address in listed.split():
+        if address.rstrip("/").endswith("/debian"):
+            return address
+    raise PackagesError(
+        "this machine's apt knows no mirror of the Debian archive (an address that ends in /debian): "
+        "set DOCKERV6_LAB_MIRROR to one"
+    )
+
+
+def _make_skeleton(root: Path) -> None:
+    # merged /usr, whether or not the suite's base-files has the links
+    for name in ("bin", "sbin", "lib", "lib64"):
+        (root / "usr" / name).mkdir(parents=True)
+        (root / name).symlink_to(f"usr/{name}")
+    root.chmod(0o755)
+
+
+def _extract(archive: Path, root: Path) -> None:
+    with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", archive], stdout=subprocess.PIPE) as unpack:
+        completed = subprocess.run(
+            [
+                *("tar", "-x", "-C", root, "--keep-directory-symlink", "--no-same-owner"),
+                *(f"--exclude={pattern}" for pattern in _EXCLUDED),
+            ],
+            stdin=unpack.stdout,
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+    if completed.returncode != 0 or unpack.returncode != 0:
+        raise PackagesError(f"{archive.name} can't be extracted: {completed.stderr}")
+
+
+def _furnish(root: Path) -> None:
+    """Make what maintainer scripts would have made."""
+    for variant in XTABLES_VARIANTS:
+        directory = root / "xtables" / variant
+        directory.mkdir(parents=True)
+        for name in _XTABLES_NAMES:
+            (directory / name).symlink_to(f"/usr/sbin/xtables-{variant}-multi")
+    for name in ("proc", "sys", "dev", "run", "tmp", "root", "etc", "var/lib", ".old"):
+        (root / name).mkdir(parents=True, exist_ok=True)
+    run_link = root / "var" / "run"
+    if run_link.is_symlink():
+        run_link.unlink()
+    # relative: a path through /proc/<pid>/root would follow an absolute link to the reader's own /run
+    run_link.symlink_to("../run")
+    for applet in _SHELL_APPLETS:
+        link = root / "bin" / applet
+        if not link.exists():
+            link.symlink_to("busybox")
+    (root / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")
+    (root / "etc/group").write_text("root:x:0:\ndocker:x:999:\n")
+    # a documentation address: no container of a test asks a real name server
+    (root / "etc/resolv.conf").write_text("nameserver 2001:db8::53\n")
+    (root / "etc/hosts").write_text("127.0.0.1 localhost\n::1 localhost\n")
+
+
+def _prove(version: str, root: Path) -> None:
+    """Start each program once: a library that is missing shows here, and not as a dockerd that hangs."""
+    programs = ("dockerd", "containerd", "runc", "docker", "docker-init", "iptables", "busybox")
+    for program in programs:
+        argv = [f"/xtables/{variant}/iptables" for variant in XTABLES_VARIANTS] if program == "iptables" else [program]
+        for name in argv:
+            option = "--help" if program == "busybox" else "--version"
+            try:
+                run(["chroot", str(root), "/usr/bin/env", "PATH=/usr/sbin:/usr/bin", name, option])
+            except CommandFailedError as error:
+                raise PackagesError(
+                    f"engine {version} ({platform.machine()}): {name} doesn't start\n{error}"
+                ) from error

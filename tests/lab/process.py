@@ -1,0 +1,118 @@
+"""Run programs for the lab, say all that a failed one said, and end those that a dead test run left behind."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+# In the environment of every process that the lab starts; the value is the session's identifier.
+MARK = "D6_LAB_SESSION"
+
+
+class CommandFailedError(RuntimeError):
+    """A program ended with another status than 0; the message holds its arguments and its output."""
+
+    def __init__(self, completed: subprocess.CompletedProcess[str]) -> None:
+        self.completed = completed
+        super().__init__(
+            f"status {completed.returncode} from: {' '.join(map(str, completed.args))}\n"
+            f"--- standard output\n{completed.stdout}\n--- standard error\n{completed.stderr}"
+        )
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    check: bool = True,
+    timeout: float = 60.0,
+    env: Mapping[str, str] | None = None,
+    stdin: str | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end (at most `timeout` seconds) and return its status and output.
+
+    `stdin` is text for its standard input; without it the program reads an empty one.
+
+    Raises:
+        CommandFailedError: `check` is set and the status is not 0.
+        subprocess.TimeoutExpired: the program was killed because its time was up.
+    """
+    completed = subprocess.run(
+        list(argv), check=False, capture_output=True, text=True, timeout=timeout, env=env, input=stdin or ""
+    )
+    if check and completed.returncode != 0:
+        raise CommandFailedError(completed)
+    return completed
+
+
+def marked_environment(session: str, extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return this process's environment with the lab's mark, so that a sweep finds what is started with it."""
+    return {**os.environ, MARK: session, **(extra or {})}
+
+
+def wait_gone(pid: int, timeout: float) -> bool:
+    """Wait until a process, ours or not, has ended (a zombie counts); false when `timeout` seconds were not enough."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        return bool(poll.poll(timeout * 1000))
+    finally:
+        os.close(descriptor)
+
+
+def end(process: subprocess.Popen[str], *, first: signal.Signals = signal.SIGTERM, patience: float = 10.0) -> int:
+    """Ask a child to end, kill it when `patience` seconds pass, and return its status (negative: a signal's number)."""
+    if process.poll() is None:
+        process.send_signal(first)
+        try:
+            process.wait(patience)
+        except subprocess.TimeoutExpired:
+            process.kill()
+    status = process.wait()
+    for stream in (process.stdin, process.stdout, process.stderr):
+        if stream is not None:
+            stream.close()
+    return status
+
+
+def kill_marked(session: str, timeout: float = 20.0) -> None:
+    """KILL every process that carries the session's mark, and wait for their end.
+
+    Raises:
+        RuntimeError: some are still there after `timeout` seconds.
+    """
+    deadline = time.monotonic() + timeout
+    while pids := list(_marked(session)):
+        for pid in pids:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+            wait_gone(pid, max(0.0, deadline - time.monotonic()))
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"processes {pids} of lab session {session} do not end")
+
+
+def _marked(session: str) -> Iterator[int]:
+    wanted = f"{MARK}={session}".encode()
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        try:
+            # a zombie's environment reads as empty
+            environment = (entry / "environ").read_bytes()
+        except OSError:
+            continue
+        if wanted in environment.split(b"\0"):
+            yield int(entry.name)

@@ -1,0 +1,176 @@
+"""One test run's share of the machine: a unique name, a directory, and the removal of everything under that name.
+
+A session holds a lock on a file of its own for as long as its process lives, and the kernel drops the lock with the
+process, however it ends. A session whose lock can be had is therefore dead, whatever process identifiers have been
+used again since or whether the machine was restarted, and `sweep` removes what it left. A developer's session, which
+must outlive the command that started it, is marked as kept and goes only when asked to, or after a reboot.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import re
+import secrets
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.lab.namespace import Namespace
+from tests.lab.process import kill_marked
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_CGROUPS = Path("/sys/fs/cgroup")
+_NAMESPACES = Path("/run/netns")
+_NAME = re.compile(r"[a-z0-9]{1,12}")
+
+
+def lab_directory() -> Path:
+    """Return where trees, caches and engines live: outside the checkout, on a disk, with a short path.
+
+    `DOCKERV6_LAB_DIR` sets it. A unix socket's path has at most 107 bytes, and overlayfs can't have its upper
+    layer on another overlay.
+    """
+    return Path(os.environ.get("DOCKERV6_LAB_DIR", "/var/tmp/dockerv6-lab")).resolve()  # noqa: S108 - checked below
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold an exclusive lock on a file for the block; waits for whoever has it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+class Session:
+    """The owner of namespaces, engines and processes; `close` removes them all, used or forgotten."""
+
+    def __init__(self, identifier: str, directory: Path, lock: int | None) -> None:
+        self.id = identifier
+        self.directory = directory
+        self._lock = lock
+        self._serial = 0
+
+    @classmethod
+    def create(cls) -> Session:
+        """Start a session that ends, at the latest, with this process."""
+        with _sessions_locked() as sessions:
+            identifier = secrets.token_hex(3)
+            directory = sessions / identifier
+            directory.mkdir(mode=0o700)
+            lock = os.open(_lock_file(directory), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        return cls(identifier, directory, lock)
+
+    @classmethod
+    def keep(cls, name: str) -> Session:
+        """Open, or start, the developer's session of that name; it lasts until `close` or a reboot."""
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"{name!r}: a name is 1 to 12 characters of a-z and 0-9")
+        with _sessions_locked() as sessions:
+            directory = sessions / name
+            directory.mkdir(mode=0o700, exist_ok=True)
+            _kept_file(directory).write_text(_BOOT_ID.read_text())
+        return cls(name, directory, None)
+
+    @staticmethod
+    def kept() -> list[str]:
+        """Return the names of the developers' sessions."""
+        with _sessions_locked() as sessions:
+            return sorted(path.name for path in sessions.iterdir() if _kept_file(path).exists())
+
+    def unique(self, prefix: str) -> str:
+        """Return a name that nothing else on the machine has, for namespaces, control groups and engines."""
+        self._serial += 1
+        return f"{_prefix(self.id)}{prefix}{self._serial}"
+
+    def namespace(self, purpose: str) -> Namespace:
+        """Make a network namespace that goes with this session."""
+        return Namespace.create(self.id, self.unique(purpose))
+
+    def close(self) -> None:
+        """Kill and remove all that carries this session's name."""
+        _remove(self.id, self.directory)
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+def sweep() -> list[str]:
+    """Remove what sessions left whose process is dead; return their identifiers. Live ones are not touched."""
+    swept = []
+    with _sessions_locked() as sessions:
+        for directory in sorted(sessions.iterdir()):
+            if _is_dead(directory):
+                _remove(directory.name, directory)
+                swept.append(directory.name)
+    return swept
+
+
+def remove_cgroups(name: str) -> None:
+    """Remove the control groups (version 1: one in each hierarchy) that a killed engine left."""
+    for top in (*_CGROUPS.glob(f"*/{name}"), _CGROUPS / name):
+        if top.is_dir():
+            for path, _, _ in os.walk(top, topdown=False):
+                Path(path).rmdir()
+
+
+@contextmanager
+def _sessions_locked() -> Iterator[Path]:
+    directory = lab_directory()
+    with locked(directory / "sessions.lock"):
+        sessions = directory / "sessions"
+        sessions.mkdir(exist_ok=True)
+        yield sessions
+
+
+def _prefix(identifier: str) -> str:
+    return f"d6-{identifier}-"
+
+
+def _lock_file(directory: Path) -> Path:
+    return directory / "lock"
+
+
+def _kept_file(directory: Path) -> Path:
+    return directory / "kept"
+
+
+def _is_dead(directory: Path) -> bool:
+    kept = _kept_file(directory)
+    if kept.exists():
+        return kept.read_text() != _BOOT_ID.read_text()
+    return _is_unlocked(_lock_file(directory))
+
+
+def _is_unlocked(path: Path) -> bool:
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+            return False
+        raise
+    else:
+        return True
+    finally:
+        os.close(descriptor)
+
+
+def _remove(identifier: str, directory: Path) -> None:
+    kill_marked(identifier)
+    prefix = _prefix(identifier)
+    for path in _NAMESPACES.glob(f"{prefix}*"):
+        Namespace(identifier, path.name).remove()
+    for path in (*_CGROUPS.glob(f"*/{prefix}*"), *_CGROUPS.glob(f"{prefix}*")):
+        remove_cgroups(path.name)
+    shutil.rmtree(directory)

@@ -1,0 +1,243 @@
+"""Traffic that counts what it loses: a program of its own, run by the lab inside a network namespace.
+
+It uses only the standard library, ends by itself after its lifetime, and talks to its starter by lines on standard
+output: `ready` once it listens, or once its first number came back; then, when TERM or the lifetime ends it, one JSON
+object with its counts. A sender first waits for what is still on its way, so a stop loses nothing that the network
+didn't.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import select
+import selectors
+import signal
+import socket
+import struct
+import sys
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+_ECHO_REQUEST, _ECHO_REPLY = 128, 129
+_ECHO = struct.Struct("!BBHHH")
+_NUMBER = struct.Struct("!Q")
+# struct tcp_info (linux/tcp.h): tcpi_total_retrans is its 24th 32-bit field after 8 bytes
+_RETRANSMITS_OFFSET = 8 + 4 * 23
+_POLL = 0.1
+_STRAGGLERS = 2.0
+
+
+class _Stop:
+    """When to stop: at the end of the lifetime, or at TERM."""
+
+    def __init__(self, lifetime: float) -> None:
+        self.at = time.monotonic() + lifetime
+        signal.signal(signal.SIGTERM, self._now)
+
+    def _now(self, _signal: int, _frame: FrameType | None) -> None:
+        self.at = time.monotonic()
+
+    def __bool__(self) -> bool:
+        return time.monotonic() >= self.at
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("role", choices=("serve", "tcp", "icmp"))
+    parser.add_argument("--address", default="::")
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--mode", choices=("echo", "discard", "peer"), default="echo")
+    parser.add_argument("--interval", type=float, default=0.01)
+    parser.add_argument("--lifetime", type=float, default=60.0)
+    options = parser.parse_args()
+    stop = _Stop(options.lifetime)
+    if options.role == "serve":
+        result = _serve(options.address, options.port, options.mode, stop)
+    elif options.role == "tcp":
+        with socket.create_connection((options.address, options.port), timeout=10.0) as connection:
+            result = _measure(_Stream(connection), options.interval, stop)
+    else:
+        with socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6) as raw:
+            result = _measure(_Ping(raw, options.address), options.interval, stop)
+    _say(json.dumps(result))
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def _serve(address: str, port: int, mode: str, stop: _Stop) -> dict[str, object]:
+    """Accept connections: echo or discard what they send, or tell each its address as seen here and close it."""
+    connections = received = 0
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with selectors.DefaultSelector() as selector, socket.create_server((address, port), family=family) as listener:
+        selector.register(listener, selectors.EVENT_READ)
+        _say("ready")
+        while not stop:
+            for key, _ in selector.select(_POLL):
+                if key.fileobj is not listener:
+                    received += _answer(selector, key.data, mode)
+                    continue
+                connection, peer = listener.accept()
+                connections += 1
+                if mode == "peer":
+                    with connection:
+                        connection.sendall(f"{peer[0]}\n".encode())
+                else:
+                    selector.register(connection, selectors.EVENT_READ, connection)
+        for key in list(selector.get_map().values()):
+            if key.data is not None:
+                key.data.close()
+    return {"connections": connections, "received": received}
+
+
+def _answer(selector: selectors.BaseSelector, connection: socket.socket, mode: str) -> int:
+    content = b""
+    with suppress(OSError):
+        content = connection.recv(65536)
+        if mode == "echo":
+            connection.sendall(content)
+    if not content:
+        selector.unregister(connection)
+        connection.close()
+    return len(content)
+
+
+class _Probe(Protocol):
+    """A way to send numbers there and have them come back."""
+
+    def send(self, number: int) -> None:
+        """Send one number; an OSError makes it a loss with a reason."""
+
+    def receive(self, patience: float) -> list[int]:
+        """Return what came back, after at most `patience` seconds; a ConnectionError ends the measurement."""
+
+    def retransmits(self) -> int:
+        """Return how often the kernel had to send something again."""
+
+
+class _Stream:
+    """Numbers through one TCP connection to an echo server."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._connection = connection
+        self._pending = b""
+
+    def send(self, number: int) -> None:
+        self._connection.sendall(_NUMBER.pack(number))
+
+    def receive(self, patience: float) -> list[int]:
+        if not _readable(self._connection, patience):
+            return []
+        content = self._connection.recv(65536)
+        if not content:
+            raise ConnectionError("the server closed the connection")
+        self._pending += content
+        whole = len(self._pending) - len(self._pending) % _NUMBER.size
+        numbers = [number for (number,) in _NUMBER.iter_unpack(self._pending[:whole])]
+        self._pending = self._pending[whole:]
+        return numbers
+
+    def retransmits(self) -> int:
+        size = _RETRANSMITS_OFFSET + 4
+        information = self._connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, size)
+        return int(struct.unpack_from("=I", information, _RETRANSMITS_OFFSET)[0])
+
+
+class _Ping:
+    """Numbers in ICMPv6 echo requests and replies (RFC 4443 section 4)."""
+
+    def __init__(self, raw: socket.socket, address: str) -> None:
+        self._raw = raw
+        self._address = address
+        self._identifier = os.getpid() & 0xFFFF
+
+    def send(self, number: int) -> None:
+        # the kernel fills in the checksum
+        self._raw.sendto(_ECHO.pack(_ECHO_REQUEST, 0, 0, self._identifier, number & 0xFFFF), (self._address, 0))
+
+    def receive(self, patience: float) -> list[int]:
+        if not _readable(self._raw, patience):
+            return []
+        content = self._raw.recv(2048)
+        if len(content) < _ECHO.size:
+            return []
+        kind, _, _, identifier, number = _ECHO.unpack_from(content)
+        return [number] if (kind, identifier) == (_ECHO_REPLY, self._identifier) else []
+
+    def retransmits(self) -> int:
+        return 0
+
+
+def _readable(connection: socket.socket, patience: float) -> bool:
+    return bool(select.select([connection], [], [], max(0.0, patience))[0])
+
+
+class _Tally:
+    """What was sent, and what of it came back.
+
+    What was sent before the first number came back doesn't count: it waited for address resolution or detection.
+    """
+
+    def __init__(self) -> None:
+        self.next = 0
+        self.received = 0
+        self.outstanding: set[int] = set()
+        self.longest_gap = 0.0
+        self._last = 0.0
+
+    def number(self) -> int:
+        number = self.next
+        self.next += 1
+        self.outstanding.add(number)
+        return number
+
+    def back(self, number: int) -> None:
+        if number not in self.outstanding:
+            return
+        now = time.monotonic()
+        if self.received == 0:
+            self.outstanding = {later for later in self.outstanding if later >= number}
+            self._last = now
+            _say("ready")
+        self.outstanding.remove(number)
+        self.received += 1
+        self.longest_gap = max(self.longest_gap, now - self._last)
+        self._last = now
+
+
+def _measure(probe: _Probe, interval: float, stop: _Stop) -> dict[str, object]:
+    """Send a number every `interval` seconds until told to stop, and count those that don't come back."""
+    tally, error = _Tally(), ""
+    due = time.monotonic()
+    while not stop or (tally.outstanding and time.monotonic() < stop.at + _STRAGGLERS):
+        try:
+            if not stop and time.monotonic() >= due:
+                due += interval
+                probe.send(tally.number())
+            for number in probe.receive(_POLL if stop else due - time.monotonic()):
+                tally.back(number)
+        except ConnectionError as failure:
+            error = error or str(failure)
+            break
+        except OSError as failure:
+            error = error or str(failure)
+    return {
+        "sent": tally.received + len(tally.outstanding),
+        "received": tally.received,
+        "longest_gap": round(tally.longest_gap, 4),
+        "retransmits": 0 if error else probe.retransmits(),
+        "error": error,
+    }
+
+
+if __name__ == "__main__":
+    main()
