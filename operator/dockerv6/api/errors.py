@@ -1,0 +1,49 @@
+"""What is wrong with a resource, told to the person who wrote it.
+
+Errors::
+
+    InvalidObject    a document is no valid resource; carries every finding
+"""
+
+from dataclasses import dataclass
+
+FieldPath = tuple[str | int, ...]
+"""Where in a document: keys as they are written there (camelCase) and list indexes. Empty: the document as a whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One finding: which field, what is wrong with it, and what to write instead."""
+
+    path: FieldPath
+    message: str
+    remedy: str
+
+    def __str__(self) -> str:
+        where = f"{dotted(self.path)}: " if self.path else ""
+        return f"{where}{self.message}" + (f"; {self.remedy}" if self.remedy else "")
+
+    def under(self, *prefix: str | int) -> "FieldError":
+        """The same finding, seen from a place further out."""
+        return FieldError((*prefix, *self.path), self.message, self.remedy)
+
+
+class InvalidObject(Exception):  # noqa: N818 - named for what it is about
+    """A document that is no valid resource. ``errors`` has at least one entry, in the order of the models' fields."""
+
+    def __init__(self, errors: tuple[FieldError, ...]) -> None:
+        super().__init__("\n".join(map(str, errors)))
+        self.errors = errors
+
+
+def dotted(path: FieldPath) -> str:
+    """A path as people write it: ``spec.publish.ports[0].port``; keys with dots or slashes in brackets."""
+    text = ""
+    for part in path:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        elif part and all(character.isalnum() or character in "-_" for character in part):
+            text += f".{part}" if text else part
+        else:
+            text += f"[{part!r}]"
+    return text

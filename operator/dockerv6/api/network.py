@@ -1,0 +1,238 @@
+"""The IPv6Network: a Docker network with working IPv6."""
+
+import re
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+from typing import ClassVar, Final
+
+from pydantic import Field
+
+from dockerv6.api.addressing import Addressing, Bridge, IPv4
+from dockerv6.api.egress import TRANSLATING, Egress, EgressMode
+from dockerv6.api.errors import FieldError
+from dockerv6.api.firewall import Firewall, NdpProxy, proxy_findings
+from dockerv6.api.kinds import GROUP, NETWORK
+from dockerv6.api.meta import Model, ObjectMeta, camel
+from dockerv6.api.options import option_findings
+from dockerv6.api.publish import Publish
+from dockerv6.api.selectors import DockerKey, Driver, Hosts, Members
+from dockerv6.api.values import Flag
+
+_DOCKER_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*", re.ASCII)
+
+_NEVER: Final = frozenset({"host", "none", "default"})
+_PREDEFINED: Final = _NEVER | {"bridge"}
+"""Names that the engine keeps for itself: moby, daemon/network, isPreDefined()."""
+
+
+class ManagementPolicy(StrEnum):
+    """Whose the Docker network is."""
+
+    MANAGE = "Manage"
+    OBSERVE = "Observe"
+
+
+class DeletionPolicy(StrEnum):
+    """What becomes of the Docker network when its resource goes."""
+
+    DELETE = "Delete"
+    ORPHAN = "Orphan"
+
+
+class UpdateStrategy(StrEnum):
+    """When a Docker network, which can't be edited, is made anew."""
+
+    WHEN_IDLE = "WhenIdle"
+    RECREATE = "Recreate"
+    NEVER = "Never"
+
+
+class IPv6NetworkSpec(Model):
+    """What the network shall be. Every field has a default; an empty spec gives a ULA /64 with NAT66."""
+
+    suspend: Flag = Field(False, description="`true`: leave everything as it is and only report. Default: `false`.")
+    management_policy: ManagementPolicy = Field(
+        ManagementPolicy.MANAGE,
+        description="`Manage`: dockerv6 creates, changes and deletes the Docker network. `Observe`: it is somebody "
+        "else's (Compose's, "
+        "`docker network create`'s, the default `bridge`): dockerv6 gives it NAT, ports, firewall and NDP, and never "
+        "creates, changes or "
+        "deletes it. Default: `Manage`.",
+    )
+    deletion_policy: DeletionPolicy = Field(
+        DeletionPolicy.DELETE,
+        description="What happens when the resource goes. `Delete`: the Docker network goes too, once no container "
+        "is attached. `Orphan`: "
+        "rules and ownership go, the Docker network stays. Default: `Delete`.",
+    )
+    update_strategy: UpdateStrategy = Field(
+        UpdateStrategy.WHEN_IDLE,
+        description="Docker networks can't be edited. `WhenIdle`: made anew when no running container is attached. "
+        "`Recreate`: made anew at "
+        "once; containers are detached and attached again with their aliases, and their addresses where those still "
+        "fit. `Never`: only "
+        "reported. Default: `WhenIdle`.",
+    )
+    network_name: str | None = Field(
+        None,
+        description="Name of the Docker network. Default: the resource's name.",
+        json_schema_extra={"minLength": 1},
+    )
+    driver: Driver = Field(
+        Driver.BRIDGE, description="The engine's network driver: `bridge`, `macvlan` or `ipvlan`. Default: `bridge`."
+    )
+    options: Mapping[str, str] = Field(
+        default_factory=dict,
+        description="Raw driver options, as `docker network create --opt` takes them, for what has no field here. "
+        "One that the driver would "
+        "silently ignore is refused. Default: none.",
+    )
+    labels: Mapping[DockerKey, str] = Field(
+        default_factory=dict,
+        description=f"More labels of the Docker network. Keys under `{GROUP}/` are dockerv6's own. Default: none.",
+    )
+    internal: Flag = Field(False, description="`true`: no way out of the network and none in. Default: `false`.")
+    attachable: Flag = Field(
+        False,
+        description="Whether containers may be attached by hand to a Swarm-scoped network; without meaning for local "
+        "ones. Default: `false`.",
+    )
+    addressing: Addressing = Field(
+        default_factory=Addressing, description="The IPv6 subnet. Default: allocated from the pool `default`."
+    )
+    ipv4: IPv4 = Field(default_factory=IPv4, description="The IPv4 side. Default: on, the engine chooses the subnet.")
+    bridge: Bridge = Field(
+        default_factory=Bridge, description="The host's bridge interface; only with driver `bridge`."
+    )
+    egress: Egress = Field(default_factory=Egress, description="How packets leave the network. Default: NAT66.")
+    publish: Publish = Field(
+        default_factory=Publish, description="Ports that can be reached through the host's addresses."
+    )
+    firewall: Firewall = Field(default_factory=Firewall, description="Who may reach the containers.")
+    ndp_proxy: NdpProxy = Field(
+        default_factory=NdpProxy, description="Answers to neighbour solicitations for an on-link prefix. Default: off."
+    )
+    members: Members = Field(
+        default_factory=Members, description="Containers to attach because of their labels. Default: none."
+    )
+    hosts: Hosts = Field(default_factory=Hosts, description="Hosts of a fleet that the resource is for. Default: all.")
+
+    def findings(self) -> Iterator[FieldError]:
+        """What is wrong between the blocks."""
+        observed = self.management_policy is ManagementPolicy.OBSERVE
+        if observed:
+            yield from self._observe_findings()
+        else:
+            for error in option_findings(self.options, self.driver, internal=self.internal):
+                yield error.under("options")
+        if self.driver is not Driver.BRIDGE:
+            yield from self._driver_findings()
+        if self.labels:
+            yield from self._label_findings()
+        if self.internal and "mode" in self.egress.model_fields_set and self.egress.mode is not EgressMode.NONE:
+            yield FieldError(
+                ("egress", "mode"),
+                f"nothing leaves an internal network, so {self.egress.mode} has no effect",
+                "write mode: None, or remove internal",
+            )
+        for error in self.egress.subnet_findings(self.addressing.subnet):
+            yield error.under("egress")
+        yield from proxy_findings(self.egress, self.ndp_proxy)
+
+    def _observe_findings(self) -> Iterator[FieldError]:
+        why = "it only matters when a network is created, and with managementPolicy: Observe dockerv6 never creates it"
+        for name in ("driver", "options", "labels", "internal", "attachable", "addressing", "ipv4", "bridge"):
+            if name not in self.model_fields_set:
+                continue
+            value = getattr(self, name)
+            inner = sorted(value.model_fields_set) if isinstance(value, Model) else []
+            for path in (
+                [(camel(name), camel(field)) for field in inner] if isinstance(value, Model) else [(camel(name),)]
+            ):
+                yield FieldError(path, why, "remove it, or write managementPolicy: Manage")
+        if "update_strategy" in self.model_fields_set and self.update_strategy is not UpdateStrategy.NEVER:
+            yield FieldError(
+                ("updateStrategy",), "with managementPolicy: Observe dockerv6 never changes the network", "remove it"
+            )
+        if "deletion_policy" in self.model_fields_set and self.deletion_policy is not DeletionPolicy.ORPHAN:
+            yield FieldError(
+                ("deletionPolicy",), "with managementPolicy: Observe dockerv6 never deletes the network", "remove it"
+            )
+
+    def _driver_findings(self) -> Iterator[FieldError]:
+        past = f"packets of {self.driver} networks do not pass the host's bridge and firewall"
+        for field in sorted(self.bridge.model_fields_set):
+            yield FieldError(
+                ("bridge", camel(field)), f"driver {self.driver} has no bridge", "remove it, or write driver: bridge"
+            )
+        if self.egress.mode in TRANSLATING and "mode" in self.egress.model_fields_set:
+            yield FieldError(("egress", "mode"), past, "write mode: None, or driver: bridge")
+        if self.publish.ports:
+            yield FieldError(
+                ("publish", "ports"), past, "remove them: the containers can be reached at their own addresses"
+            )
+        if self.publish.from_containers and "from_containers" in self.publish.model_fields_set:
+            yield FieldError(
+                ("publish", "fromContainers"), past, "remove it: the containers can be reached at their own addresses"
+            )
+        if self.firewall.ingress:
+            yield FieldError(("firewall", "ingress"), past, "remove it, or write driver: bridge")
+        if self.firewall.isolation and "isolation" in self.firewall.model_fields_set:
+            yield FieldError(("firewall", "isolation"), past, "remove it, or write driver: bridge")
+        if self.ndp_proxy.enabled:
+            yield FieldError(
+                ("ndpProxy", "enabled"),
+                f"containers on {self.driver} answer neighbour solicitations themselves",
+                "remove it",
+            )
+
+    def _label_findings(self) -> Iterator[FieldError]:
+        for key in self.labels:
+            if key == GROUP or key.startswith(f"{GROUP}/"):
+                yield FieldError(
+                    ("labels", key),
+                    f"labels under {GROUP}/ are how dockerv6 knows its own networks",
+                    "choose another key",
+                )
+
+
+class IPv6Network(Model):
+    """A Docker network with working IPv6."""
+
+    kind: ClassVar[str] = NETWORK
+
+    metadata: ObjectMeta = Field(description="What identifies the resource.")
+    spec: IPv6NetworkSpec = Field(default_factory=IPv6NetworkSpec, description="What the network shall be.")
+
+    @property
+    def docker_name(self) -> str:
+        """The Docker network's name."""
+        return self.spec.network_name if self.spec.network_name is not None else self.metadata.name
+
+    @property
+    def observed(self) -> bool:
+        """Whether the Docker network is somebody else's."""
+        return self.spec.management_policy is ManagementPolicy.OBSERVE
+
+    def findings(self) -> Iterator[FieldError]:
+        """The Docker network's name, which may come from either part."""
+        name = self.docker_name
+        path = ("spec", "networkName") if self.spec.network_name is not None else ("metadata", "name")
+        if name in _NEVER:
+            yield FieldError(path, f"{name!r} is the engine's own, and no network of containers", "choose another name")
+        elif name in _PREDEFINED and not self.observed:
+            yield FieldError(
+                path,
+                f"{name!r} is the engine's own",
+                "write managementPolicy: Observe to look after it, or choose another networkName",
+            )
+        elif not name.strip():
+            yield FieldError(path, "a Docker network's name can't be empty", "write a name, or remove networkName")
+        elif not self.observed and not _DOCKER_NAME.fullmatch(name):
+            mended = re.sub(r"[^a-zA-Z0-9_.-]+", "-", name).lstrip("_.-")
+            yield FieldError(
+                path,
+                f"{name!r} can't be a Docker network's name: letters, digits, '_', '.' and '-', beginning with a "
+                f"letter or digit",
+                f"did you mean {mended}?" if mended else "choose another name",
+            )

@@ -1,0 +1,146 @@
+"""Raw driver options: which ones an engine's driver understands, and which ones have a field of their own.
+
+Sources: moby, daemon/libnetwork/netlabel/labels.go; drivers/bridge/labels.go and fromLabels() in bridge_linux.go;
+drivers/macvlan and drivers/ipvlan, fromOptions(); network_unix.go. Drivers disregard unknown keys without a word.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from ipaddress import IPv4Address, IPv6Address
+
+from dockerv6.api.errors import FieldError
+from dockerv6.api.selectors import Driver
+from dockerv6.api.suggest import choice, closest
+
+PREFIX = "com.docker.network."
+_BRIDGE = f"{PREFIX}bridge."
+GATEWAY_MODE_IPV4 = f"{_BRIDGE}gateway_mode_ipv4"
+GATEWAY_MODE_IPV6 = f"{_BRIDGE}gateway_mode_ipv6"
+
+_FIELDS: Mapping[str, str] = {
+    f"{_BRIDGE}name": "spec.bridge.name",
+    f"{_BRIDGE}enable_icc": "spec.bridge.icc",
+    f"{PREFIX}driver.mtu": "spec.bridge.mtu",
+    f"{PREFIX}mtu": "spec.bridge.mtu",
+    f"{PREFIX}enable_ipv4": "spec.ipv4.enabled",
+    f"{PREFIX}internal": "spec.internal",
+    f"{PREFIX}gateway": "spec.addressing.gateway",
+    # docker-ipv6nat's, not the engine's.
+    f"{_BRIDGE}host_binding_ipv6": "spec.publish.hostAddress",
+}
+"""Options that say what a field says."""
+
+_BOOLEANS = {"1", "t", "T", "TRUE", "true", "True", "0", "f", "F", "FALSE", "false", "False"}
+"""What Go's strconv.ParseBool takes."""
+
+Check = Callable[[str], str | None]
+
+
+def _boolean(value: str) -> str | None:
+    return None if value in _BOOLEANS else 'write "true" or "false"'
+
+
+def _one_of(*words: str) -> Check:
+    return lambda value: None if value in words else f"write {choice(words)}"
+
+
+def _number(low: int, high: int) -> Check:
+    def check(value: str) -> str | None:
+        fits = value.isascii() and value.isdigit() and low <= int(value) <= high
+        return None if fits else f"write a number from {low} to {high}"
+
+    return check
+
+
+def _address(family: type[IPv4Address] | type[IPv6Address], example: str) -> Check:
+    def check(value: str) -> str | None:
+        try:
+            family(value)
+        except ValueError:
+            return f"write an address such as {example}"
+        return None
+
+    return check
+
+
+def _something(value: str) -> str | None:
+    return None if value.strip() else "write a value, or remove it"
+
+
+_GATEWAY_MODE = _one_of("nat", "nat-unprotected", "routed", "isolated")
+
+_COMMON: Mapping[str, Check] = {
+    # Engine >= 28.1: how often, and how many milliseconds apart, a container announces its address.
+    f"{PREFIX}advertise_addr_nmsgs": _number(0, 3),
+    f"{PREFIX}advertise_addr_ms": _number(100, 2000),
+}
+
+KNOWN: Mapping[Driver, Mapping[str, Check]] = {
+    Driver.BRIDGE: {
+        f"{_BRIDGE}default_bridge": _boolean,
+        f"{_BRIDGE}enable_ip_masquerade": _boolean,
+        f"{_BRIDGE}host_binding_ipv4": _address(IPv4Address, "192.0.2.1"),
+        GATEWAY_MODE_IPV4: _GATEWAY_MODE,
+        GATEWAY_MODE_IPV6: _GATEWAY_MODE,
+        f"{_BRIDGE}inhibit_ipv4": _boolean,
+        f"{_BRIDGE}trusted_host_interfaces": _something,
+        f"{PREFIX}container_iface_prefix": _something,
+        f"{PREFIX}host_ipv4": _address(IPv4Address, "192.0.2.1"),
+        f"{PREFIX}host_ipv6": _address(IPv6Address, "2001:db8::1"),
+        **_COMMON,
+    },
+    Driver.MACVLAN: {
+        "parent": _something,
+        "macvlan_mode": _one_of("bridge", "private", "vepa", "passthru"),
+        **_COMMON,
+    },
+    Driver.IPVLAN: {
+        "parent": _something,
+        "ipvlan_mode": _one_of("l2", "l3", "l3s"),
+        "ipvlan_flag": _one_of("bridge", "private", "vepa"),
+        **_COMMON,
+    },
+}
+"""What each driver acts on, and how its values are checked."""
+
+
+def option_findings(options: Mapping[str, str], driver: Driver, *, internal: bool) -> Iterator[FieldError]:
+    """What is wrong with raw options; paths start at the options."""
+    known = KNOWN[driver]
+    for key, value in options.items():
+        check = known.get(key)
+        if key in _FIELDS:
+            yield FieldError((key,), "this option has a field of its own", f"remove it and write {_FIELDS[key]}")
+        elif key == f"{PREFIX}enable_ipv6":
+            yield FieldError((key,), "an IPv6Network always has IPv6", "remove it")
+        elif check is not None:
+            yield from _value_findings(key, value, check, internal=internal)
+        elif key.startswith(PREFIX) or "." not in key:
+            yield FieldError(
+                (key,), f"the {driver} driver has no option {key!r} and would silently ignore it", _remedy(key, driver)
+            )
+
+
+def _value_findings(key: str, value: str, check: Check, *, internal: bool) -> Iterator[FieldError]:
+    remedy = check(value)
+    if remedy is not None:
+        yield FieldError((key,), f"{value!r} is no value for this option", remedy)
+    elif value == "isolated" and not internal:
+        yield FieldError(
+            (key,),
+            "the engine allows gateway mode isolated only in internal networks",
+            "write spec.internal: true, or another mode",
+        )
+
+
+def _remedy(key: str, driver: Driver) -> str:
+    guess = closest(key, KNOWN[driver])
+    if guess is None:
+        guess = next(
+            (name for name in (*KNOWN[driver], *_FIELDS) if name.rpartition(".")[2] == key.rpartition(".")[2]), None
+        )
+    if guess is None:
+        guess = closest(key, _FIELDS)
+    if guess is not None:
+        return f"remove it and write {_FIELDS[guess]}" if guess in _FIELDS else f"did you mean {guess}?"
+    other = next((name for name, options in KNOWN.items() if key in options), None)
+    return f"it belongs to driver {other}; remove it" if other else "remove it"

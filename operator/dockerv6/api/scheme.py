@@ -1,0 +1,180 @@
+"""Documents in, resources out, and back: the one place where untyped mappings become models."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from dockerv6.api.errors import FieldError, FieldPath, InvalidObject
+from dockerv6.api.kinds import API_VERSION, GROUP, KINDS, VERSION, KindInfo, resolve_kind
+from dockerv6.api.network import IPv6Network
+from dockerv6.api.policy import IPv6Policy
+from dockerv6.api.pool import IPv6Pool
+from dockerv6.api.suggest import closest, did_you_mean
+from dockerv6.api.translate import translate
+from dockerv6.api.values import shown
+
+__all__ = [
+    "KINDS",
+    "MODELS",
+    "Decoded",
+    "FieldError",
+    "FieldPath",
+    "InvalidObject",
+    "KindInfo",
+    "Resource",
+    "decode",
+    "digest",
+    "resolve_kind",
+    "to_document",
+]
+
+Resource = IPv6Network | IPv6Pool | IPv6Policy
+
+MODELS: Mapping[str, type[IPv6Network] | type[IPv6Pool] | type[IPv6Policy]] = {
+    model.kind: model for model in (IPv6Network, IPv6Pool, IPv6Policy)
+}
+
+_SERVER_SIDE = frozenset(
+    {
+        "uid",
+        "resourceVersion",
+        "generation",
+        "creationTimestamp",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "managedFields",
+        "selfLink",
+        "finalizers",
+        "ownerReferences",
+    }
+)
+"""Metadata that a server writes; it comes along when somebody pastes the output of ``get -o yaml``."""
+
+_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+_ENVELOPE = ("apiVersion", "kind", "metadata", "spec")
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A valid resource, and what in its document was left out of account."""
+
+    resource: Resource
+    warnings: tuple[FieldError, ...] = ()
+
+
+def decode(document: Mapping[str, object]) -> Decoded:
+    """Turn a document, as a YAML or JSON parser gives it, into a resource.
+
+    Raises:
+        InvalidObject: it is none; with everything that is wrong with it.
+    """
+    if not isinstance(document, Mapping):
+        raise InvalidObject(
+            (FieldError((), f"a resource must be a mapping, not {shown(document)}", "begin with apiVersion and kind"),)
+        )
+    warnings: list[FieldError] = []
+    errors = list(_version_errors(document))
+    model = MODELS.get(kind) if isinstance(kind := document.get("kind"), str) else None
+    if model is None:
+        raise InvalidObject((*errors, _kind_error(document)))
+    body = {key: value for key, value in document.items() if key not in {"apiVersion", "kind", "status"}}
+    if "status" in document:
+        warnings.append(
+            FieldError(("status",), "status is written by dockerv6; what stands here is ignored", "remove it")
+        )
+    body["metadata"] = _user_metadata(document.get("metadata"), warnings)
+    try:
+        resource = model.model_validate(body, by_alias=True, by_name=False)
+    except ValidationError as error:
+        raise InvalidObject((*errors, *translate(model, error))) from None
+    if errors:
+        raise InvalidObject(tuple(errors))
+    return Decoded(resource, tuple(warnings))
+
+
+def to_document(resource: Resource) -> dict[str, object]:
+    """The resource as JSON-able mappings: what its writer set, and no more. `decode` reads it back."""
+    body: dict[str, object] = resource.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    return {
+        "apiVersion": API_VERSION,
+        "kind": resource.kind,
+        "metadata": body["metadata"],
+        "spec": body.get("spec", {}),
+    }
+
+
+def digest(resource: Resource) -> str:
+    """A hash of what is asked for: spec with its defaults, labels and annotations. 32 hexadecimal digits.
+
+    Comments, key order, and whether a default is written out do not change it.
+    """
+    metadata = resource.metadata
+    asked = {
+        "labels": dict(metadata.labels),
+        "annotations": dict(metadata.annotations),
+        "spec": resource.spec.model_dump(mode="json", by_alias=True),
+    }
+    canonical = json.dumps(asked, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.blake2b(canonical.encode(), digest_size=16).hexdigest()
+
+
+def _version_errors(document: Mapping[str, object]) -> Iterator[FieldError]:
+    version = document.get("apiVersion")
+    if version == API_VERSION:
+        return
+    path = ("apiVersion",)
+    if version is None:
+        yield _missing(document, "apiVersion", f"write apiVersion: {API_VERSION}")
+    elif not isinstance(version, str):
+        yield FieldError(path, f"must be a string, not {shown(version)}", f"write {API_VERSION}")
+    elif version.partition("/")[0] == GROUP:
+        yield FieldError(
+            path, f"this dockerv6 knows {GROUP} only in version {VERSION}, not {version!r}", f"write {API_VERSION}"
+        )
+    elif closest(version.partition("/")[0], [GROUP]) or closest(version, [API_VERSION]):
+        yield FieldError(path, f"{version!r} is no API version that dockerv6 knows", f"did you mean {API_VERSION}?")
+    else:
+        yield FieldError(
+            path, f"{version!r} is not dockerv6's", f"write {API_VERSION}, or keep the file out of dockerv6's directory"
+        )
+
+
+def _kind_error(document: Mapping[str, object]) -> FieldError:
+    kind = document.get("kind")
+    if kind is None:
+        return _missing(document, "kind", f"write one of {', '.join(MODELS)}")
+    if not isinstance(kind, str):
+        return FieldError(("kind",), f"must be a string, not {shown(kind)}", f"write one of {', '.join(MODELS)}")
+    info = next((info for info in KINDS if kind.casefold() in info.names), None)
+    remedy = f"did you mean {info.kind}?" if info else did_you_mean(kind, MODELS)
+    return FieldError(("kind",), f"there is no kind {kind!r}", remedy)
+
+
+def _missing(document: Mapping[str, object], field: str, remedy: str) -> FieldError:
+    similar = closest(field, [key for key in document if isinstance(key, str) and key not in _ENVELOPE])
+    if similar is not None:
+        return FieldError((similar,), f"unknown field {similar!r}", f"did you mean {field}?")
+    return FieldError((), f"{field} is missing", remedy)
+
+
+def _user_metadata(metadata: object, warnings: list[FieldError]) -> object:
+    """What a person wrote of the metadata; the rest becomes warnings. A missing mapping counts as empty."""
+    if metadata is None:
+        return {}
+    if not isinstance(metadata, Mapping):
+        return metadata
+    kept = {key: value for key, value in metadata.items() if key not in _SERVER_SIDE}
+    warnings.extend(
+        FieldError(("metadata", key), f"{key} is written by a server; what stands here is ignored", "remove it")
+        for key in metadata
+        if key in _SERVER_SIDE
+    )
+    annotations = kept.get("annotations")
+    if isinstance(annotations, Mapping) and _LAST_APPLIED in annotations:
+        kept["annotations"] = {key: value for key, value in annotations.items() if key != _LAST_APPLIED}
+        path = ("metadata", "annotations", _LAST_APPLIED)
+        warnings.append(FieldError(path, "kubectl's note to itself is ignored", "remove it"))
+    return kept

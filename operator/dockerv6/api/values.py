@@ -1,0 +1,278 @@
+"""Types of single values: how a string becomes an address, a prefix, an interface or a duration, or a complaint."""
+
+import re
+from collections.abc import Callable
+from ipaddress import (
+    AddressValueError,
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    NetmaskValueError,
+    ip_address,
+)
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, PlainValidator, Strict, WithJsonSchema
+
+from dockerv6.api.meta import refusal
+from dockerv6.lib import prefixes
+
+INTERFACE_NAME_BYTES = 15
+"""IFNAMSIZ less the terminator, linux/if.h."""
+
+_SPECIAL = (
+    (IPv6Network("::/128"), "the unspecified address"),
+    (IPv6Network("::1/128"), "the loopback address"),
+    (IPv6Network("::ffff:0:0/96"), "IPv4-mapped addresses"),
+    (IPv6Network("fe80::/10"), "link-local addresses"),
+    (IPv6Network("ff00::/8"), "multicast addresses"),
+)
+"""RFC 4291 §2.4: what can't be a network of containers."""
+
+
+def _text(value: object, wanted: str) -> str:
+    if not isinstance(value, str):
+        raise refusal(f"must be {wanted} in a string, not {shown(value)}", "put it in quotes")
+    return value
+
+
+def shown(value: object) -> str:
+    """A value of a document as its writer sees it, cut to a readable length."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list | tuple):
+        return "a list"
+    text = repr(value)
+    limit = 60
+    return text if len(text) <= limit else f"{text[:limit]}…"
+
+
+def _prefix6(value: object) -> IPv6Network:
+    if isinstance(value, IPv6Network):
+        return value
+    text = _text(value, "an IPv6 prefix")
+    try:
+        # A missing length would be read as /128, a zone kept: the slow way has the words for both.
+        if "/" in text and "%" not in text:
+            return IPv6Network(text)
+    except ValueError:
+        pass
+    try:
+        return prefixes.parse_prefix(text)
+    except ValueError as error:
+        message, _, remedy = str(error).partition("; ")
+        raise refusal(message, remedy or "write an IPv6 prefix such as fd00:1:2:3::/64") from error
+
+
+def _address6(value: object) -> IPv6Address:
+    if isinstance(value, IPv6Address):
+        return value
+    text = _text(value, "an IPv6 address")
+    try:
+        address = IPv6Address(text)
+    except AddressValueError as error:
+        bare, slash, _ = text.partition("/")
+        if slash and _is_address(bare):
+            raise refusal(f"{text!r} is a prefix; an address is needed", f"did you mean {bare}?") from error
+        if _is_address(text):
+            raise refusal(f"{text!r} is an IPv4 address", "write an IPv6 address such as fd00:1:2:3::1") from error
+        if text.startswith("[") and text.endswith("]") and _is_address(text[1:-1]):
+            raise refusal(f"{text!r} has brackets", f"did you mean {text[1:-1]}?") from error
+        raise refusal(f"{text!r} is not an IPv6 address: {error}", "write one such as fd00:1:2:3::1") from error
+    if address.scope_id is not None:
+        raise refusal(f"{text!r} names a zone ({address.scope_id})", f"write {text.partition('%')[0]}")
+    return address
+
+
+def _address_or_prefix6(value: object) -> IPv6Network:
+    if isinstance(value, IPv6Network):
+        return value
+    if isinstance(value, IPv6Address):
+        return IPv6Network(value)
+    text = _text(value, "an IPv6 address or prefix")
+    return _prefix6(text) if "/" in text else IPv6Network(_address6(text))
+
+
+def _prefix4(value: object) -> IPv4Network:
+    if isinstance(value, IPv4Network):
+        return value
+    text = _text(value, "an IPv4 prefix")
+    if ":" in text:
+        raise refusal(f"{text!r} is IPv6", "write an IPv4 prefix such as 192.0.2.0/24")
+    if "/" not in text:
+        raise refusal(f"{text!r} has no prefix length", "write an IPv4 prefix such as 192.0.2.0/24")
+    try:
+        network = IPv4Network(text, strict=False)
+    except (AddressValueError, NetmaskValueError) as error:
+        raise refusal(f"{text!r} is not an IPv4 prefix: {error}", "write one such as 192.0.2.0/24") from error
+    if str(network.network_address) != text.partition("/")[0]:
+        raise refusal(f"{text!r} has host bits set", f"did you mean {network}?")
+    return network
+
+
+def _address4(value: object) -> IPv4Address:
+    if isinstance(value, IPv4Address):
+        return value
+    text = _text(value, "an IPv4 address")
+    try:
+        return IPv4Address(text)
+    except AddressValueError as error:
+        raise refusal(f"{text!r} is not an IPv4 address: {error}", "write one such as 192.0.2.1") from error
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def special_range(prefix: IPv6Network) -> tuple[IPv6Network, str] | None:
+    """The range of RFC 4291 §2.4 with which a prefix overlaps, and its name, if that keeps it from being a subnet."""
+    return next(((special, name) for special, name in _SPECIAL if special.overlaps(prefix)), None)
+
+
+def _subnet6(value: object) -> IPv6Network:
+    prefix = _prefix6(value)
+    special = special_range(prefix)
+    if special:
+        raise refusal(
+            f"{prefix} overlaps {special[0]} ({special[1]})",
+            "use a unique local prefix (fd00::/8, RFC 4193) or a global one that is routed to this host",
+        )
+    return prefix
+
+
+def _unicast6(value: object) -> IPv6Address:
+    address = _address6(value)
+    special = special_range(IPv6Network(address))
+    if special:
+        raise refusal(f"{address} is one of {special[0]} ({special[1]})", "use a unique local or global address")
+    return address
+
+
+def _interface(name: str) -> str:
+    if not name or name in {".", ".."} or any(c in "/:" or c.isspace() for c in name):
+        raise refusal(
+            f"{name!r} can't be an interface's name: it may not be empty, '.' or '..', nor contain '/', ':' or spaces",
+            "write a name such as eth0; `ip link` lists those of this host",
+        )
+    size = len(name.encode())
+    if size > INTERFACE_NAME_BYTES:
+        raise refusal(
+            f"{name!r} has {size} bytes; the kernel allows {INTERFACE_NAME_BYTES} in an interface's name",
+            f"shorten it, for example to {name.encode()[:INTERFACE_NAME_BYTES].decode(errors='ignore')}",
+        )
+    return name
+
+
+_UNITS = {"d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[dhms])", re.ASCII)
+_DURATION = re.compile(rf"(?:{_PART.pattern})+", re.ASCII)
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of a duration such as ``1h``, ``90s``, ``1h30m`` or ``500ms``; days (``7d``) too, and a bare ``0``.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if text == "0":
+        return 0.0
+    if not _DURATION.fullmatch(text):
+        raise ValueError(f"{text!r} is not a duration")
+    return sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
+
+
+def format_duration(seconds: float) -> str:
+    """The shortest duration that `parse_duration` reads back as these seconds (to the millisecond)."""
+    rest = round(seconds * 1000)
+    text = ""
+    for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)):
+        count, rest = divmod(rest, size)
+        text += f"{count}{unit}" if count else ""
+    return text or "0s"
+
+
+def _duration(value: object) -> float:
+    if isinstance(value, int) and not isinstance(value, bool):
+        if value == 0:
+            return 0.0
+        raise refusal(f"{value} has no unit", f"write {value}s, or another unit: d, h, m, s, ms")
+    try:
+        return parse_duration(_text(value, "a duration"))
+    except ValueError as error:
+        raise refusal(str(error), "write a number with its unit, such as 1h, 90s or 1h30m") from error
+
+
+def unquoted(limits: str) -> Callable[[object], object]:
+    """A validator that refuses a number in quotes; ``limits`` says what to write."""
+
+    def check(value: object) -> object:
+        if isinstance(value, str):
+            raise refusal(f"must be a number, not the string {value!r}", f"write {limits} without quotes")
+        return value
+
+    return check
+
+
+_STRING = {"type": "string"}
+
+Prefix6 = Annotated[
+    IPv6Network, PlainValidator(_prefix6), PlainSerializer(str), WithJsonSchema({**_STRING, "format": "cidr"})
+]
+"""Any IPv6 prefix, its host bits zero."""
+
+Subnet6 = Annotated[
+    IPv6Network, PlainValidator(_subnet6), PlainSerializer(str), WithJsonSchema({**_STRING, "format": "cidr"})
+]
+"""An IPv6 prefix of unicast addresses that containers could have."""
+
+Address6 = Annotated[
+    IPv6Address, PlainValidator(_address6), PlainSerializer(str), WithJsonSchema({**_STRING, "format": "ipv6"})
+]
+"""Any IPv6 address without a zone."""
+
+Unicast6 = Annotated[
+    IPv6Address, PlainValidator(_unicast6), PlainSerializer(str), WithJsonSchema({**_STRING, "format": "ipv6"})
+]
+"""A unique local or global IPv6 address."""
+
+
+def _without_full_length(prefix: IPv6Network) -> str:
+    return str(prefix.network_address) if prefix.prefixlen == prefix.max_prefixlen else str(prefix)
+
+
+AddressOrPrefix6 = Annotated[
+    IPv6Network, PlainValidator(_address_or_prefix6), PlainSerializer(_without_full_length), WithJsonSchema(_STRING)
+]
+"""An IPv6 address (read as its /128) or prefix."""
+
+Prefix4 = Annotated[
+    IPv4Network, PlainValidator(_prefix4), PlainSerializer(str), WithJsonSchema({**_STRING, "format": "cidr"})
+]
+Address4 = Annotated[
+    IPv4Address, PlainValidator(_address4), PlainSerializer(str), WithJsonSchema({**_STRING, "format": "ipv4"})
+]
+
+Interface = Annotated[str, AfterValidator(_interface), WithJsonSchema({**_STRING, "minLength": 1, "maxLength": 15})]
+"""A network interface's name: at most 15 bytes, dev_valid_name() in net/core/dev.c."""
+
+Duration = Annotated[
+    float,
+    PlainValidator(_duration),
+    PlainSerializer(format_duration),
+    WithJsonSchema({**_STRING, "pattern": r"^(0|([0-9]+(\.[0-9]+)?(ms|[dhms]))+)$"}),
+]
+"""Seconds; written as a number with a unit."""
+
+Flag = Annotated[bool, Strict()]
+Port = Annotated[int, Strict(), Field(ge=1, le=65535), BeforeValidator(unquoted("a port such as 8080"))]
+PrefixLength = Annotated[int, Strict(), Field(ge=1, le=126), BeforeValidator(unquoted("a length such as 64"))]
+"""The length of a subnet's prefix; above 126 there is no room for a gateway and a container."""
