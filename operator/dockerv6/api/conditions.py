@@ -1,0 +1,292 @@
+"""Conditions: what is true of a resource now, by the rules of Flux and kstatus.
+
+Rules (https://fluxcd.io/flux/components/kustomize/kustomizations/#conditions, sigs.k8s.io/cli-utils/pkg/kstatus):
+``Ready`` is always present. ``Reconciling`` and ``Stalled`` are abnormal-true: present only while True, and never both.
+``last_transition_time`` moves only when the status changes. Reasons are CamelCase and stable.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Literal
+
+from dockerv6.lib.clock import parse_rfc3339, rfc3339
+
+Status = Literal["True", "False", "Unknown"]
+
+_REASON = re.compile(r"[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?", re.ASCII)
+"""As metav1.Condition has it."""
+
+
+class ConditionType(StrEnum):
+    """What a condition is about."""
+
+    READY = "Ready"
+    RECONCILING = "Reconciling"  # abnormal-true: work is under way, or will be tried again
+    STALLED = "Stalled"  # abnormal-true: nothing more happens until a person changes something
+    ACCEPTED = "Accepted"  # the newest version in the sources is valid and is what is applied
+    SUBNET_ALLOCATED = "SubnetAllocated"
+    NETWORK_READY = "NetworkReady"
+    FIREWALL_READY = "FirewallReady"
+    HOST_READY = "HostReady"  # forwarding, router advertisements, NDP
+    DRIFTED = "Drifted"  # what was found changed by others and repaired last
+    NOT_YET_IN_EFFECT = "NotYetInEffect"  # abnormal-true: fields whose behaviour this version does not have
+    PRUNE_HELD = "PruneHeld"  # abnormal-true: a deletion waits for a person's word
+
+
+class Reason(StrEnum):
+    """Why a condition has its status. Stable: people's alerts match on them."""
+
+    ACCEPTED = "Accepted"
+    ADDRESSES_UNKNOWN = "AddressesUnknown"
+    ALLOCATED = "Allocated"
+    APPLY_FAILED = "ApplyFailed"
+    CREATED = "Created"
+    DELETING = "Deleting"
+    DEPENDENCY_NOT_READY = "DependencyNotReady"
+    DUPLICATE_NAME = "DuplicateName"
+    ENDPOINTS_ATTACHED = "EndpointsAttached"
+    ENGINE_TOO_OLD = "EngineTooOld"
+    ENGINE_UNAVAILABLE = "EngineUnavailable"
+    FIREWALL_BLOCKED = "FirewallBlocked"
+    FIREWALL_UNAVAILABLE = "FirewallUnavailable"
+    FOREIGN_NETWORK = "ForeignNetwork"
+    GATEWAY_MISMATCH = "GatewayMismatch"
+    HOST_DENIED = "HostDenied"
+    INTERFACE_NOT_FOUND = "InterfaceNotFound"
+    INTERNAL_ERROR = "InternalError"
+    INVALID_SPEC = "InvalidSpec"
+    IN_SYNC = "InSync"
+    IN_USE = "InUse"
+    NAME_CONFLICT = "NameConflict"
+    NETWORK_NOT_FOUND = "NetworkNotFound"
+    NO_DRIFT = "NoDrift"
+    NO_IPV6 = "NoIPv6"
+    NOT_SELECTED = "NotSelected"
+    NOT_YET_IN_EFFECT = "NotYetInEffect"
+    OBSERVED = "Observed"
+    POOL_DISABLED = "PoolDisabled"
+    POOL_EXHAUSTED = "PoolExhausted"
+    POOL_NOT_FOUND = "PoolNotFound"
+    PROGRESSING = "Progressing"
+    PRUNE_HELD = "PruneHeld"
+    RECONCILE_SUCCEEDED = "ReconcileSucceeded"
+    RECREATE_BLOCKED = "RecreateBlocked"
+    RESTORED = "Restored"
+    RETRYING = "Retrying"
+    SOURCE_UNAVAILABLE = "SourceUnavailable"
+    SUBNET_MISMATCH = "SubnetMismatch"
+    SUBNET_OVERLAP = "SubnetOverlap"
+    SUSPENDED = "Suspended"
+    UPDATE_PENDING = "UpdatePending"
+
+
+ABNORMAL_TRUE = frozenset(
+    {
+        ConditionType.RECONCILING,
+        ConditionType.STALLED,
+        ConditionType.NOT_YET_IN_EFFECT,
+        ConditionType.PRUNE_HELD,
+    }
+)
+"""Present only while they are True."""
+
+_ORDER = {name: index for index, name in enumerate(ConditionType)}
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One statement about a resource. Times are Unix seconds."""
+
+    type: str
+    status: Status
+    reason: str
+    message: str
+    last_transition_time: float
+    observed_generation: int
+
+
+Conditions = tuple[Condition, ...]
+"""In the order of `ConditionType`, unknown types after them by name; one of a type."""
+
+
+def get(conditions: Iterable[Condition], type_: str) -> Condition | None:
+    """The condition of that type."""
+    return next((condition for condition in conditions if condition.type == type_), None)
+
+
+def is_true(conditions: Iterable[Condition], type_: str) -> bool:
+    """Whether the condition is there and True."""
+    condition = get(conditions, type_)
+    return condition is not None and condition.status == "True"
+
+
+def set_condition(conditions: Iterable[Condition], new: Condition) -> Conditions:
+    """Put a condition in place of the one of its type.
+
+    The time of the old one stays while the status stays. An abnormal-true condition that is not True is removed.
+    """
+    others = [condition for condition in conditions if condition.type != new.type]
+    old = get(conditions, new.type)
+    if new.type in ABNORMAL_TRUE and new.status != "True":
+        return _sorted(others)
+    if old is not None and old.status == new.status:
+        new = replace(new, last_transition_time=old.last_transition_time)
+    return _sorted([*others, new])
+
+
+def remove(conditions: Iterable[Condition], type_: str) -> Conditions:
+    """The others."""
+    return _sorted(condition for condition in conditions if condition.type != type_)
+
+
+def merge(old: Iterable[Condition], new: Iterable[Condition]) -> Conditions:
+    """Exactly the new conditions, with the times of those old ones whose status stayed."""
+    kept = tuple(old)
+    result: Conditions = ()
+    for condition in new:
+        before = get(kept, condition.type)
+        result = set_condition(result if before is None else (*remove(result, condition.type), before), condition)
+    return result
+
+
+def summarize(conditions: Iterable[Condition], *, now: float, generation: int) -> Conditions:
+    """Set Ready by the others.
+
+    The first of these that applies: Stalled → False; a domain condition that is False → False, or Unknown → Unknown;
+    Reconciling → Unknown; else True. Reason and message are those of the condition that decides.
+    """
+    present = tuple(conditions)
+    cause = _cause(present)
+    if cause is None:
+        ready = Condition(
+            ConditionType.READY,
+            "True",
+            Reason.RECONCILE_SUCCEEDED,
+            "everything is as it was asked for",
+            now,
+            generation,
+        )
+    else:
+        status, because = cause
+        ready = Condition(ConditionType.READY, status, because.reason, because.message, now, generation)
+    return set_condition(present, ready)
+
+
+def _cause(conditions: Conditions) -> tuple[Status, Condition] | None:
+    stalled = get(conditions, ConditionType.STALLED)
+    if stalled is not None:
+        return "False", stalled
+    for wanted in ("False", "Unknown"):
+        for condition in conditions:
+            if condition.type in _DOMAIN and condition.status == wanted:
+                return condition.status, condition
+    reconciling = get(conditions, ConditionType.RECONCILING)
+    return None if reconciling is None else ("Unknown", reconciling)
+
+
+_DOMAIN = frozenset(
+    {
+        ConditionType.ACCEPTED,
+        ConditionType.SUBNET_ALLOCATED,
+        ConditionType.NETWORK_READY,
+        ConditionType.FIREWALL_READY,
+        ConditionType.HOST_READY,
+    }
+)
+"""What Ready depends on. Drifted does not count: drift that was repaired is no fault."""
+
+
+def violations(conditions: Iterable[Condition]) -> tuple[str, ...]:
+    """Which of the rules are broken; empty when all hold."""
+    present = tuple(conditions)
+    types = [condition.type for condition in present]
+    found = [f"{name} is there more than once" for name in sorted(set(types)) if types.count(name) > 1]
+    if ConditionType.READY not in types:
+        found.append("Ready is missing")
+    found += [
+        f"{c.type} is abnormal-true, but it is {c.status}"
+        for c in present
+        if c.type in ABNORMAL_TRUE and c.status != "True"
+    ]
+    if {ConditionType.RECONCILING, ConditionType.STALLED} <= set(types):
+        found.append("Reconciling and Stalled are both there")
+    if is_true(present, ConditionType.READY):
+        found += [
+            f"Ready is True beside {name}"
+            for name in (ConditionType.RECONCILING, ConditionType.STALLED)
+            if name in types
+        ]
+    for condition in present:
+        if not _REASON.fullmatch(condition.reason):
+            found.append(f"{condition.type} has the reason {condition.reason!r}")
+        if not condition.message:
+            found.append(f"{condition.type} has no message")
+        if condition.observed_generation < 0 or condition.last_transition_time < 0:
+            found.append(f"{condition.type} has a negative generation or time")
+    return tuple(found)
+
+
+def check(conditions: Iterable[Condition]) -> None:
+    """Assert the rules of this module.
+
+    Raises:
+        AssertionError: they are broken; names how.
+    """
+    found = violations(conditions)
+    if found:
+        raise AssertionError("; ".join(found))
+
+
+def to_json(conditions: Iterable[Condition]) -> list[dict[str, object]]:
+    """As in a Kubernetes status: camelCase, times in RFC 3339 with whole seconds."""
+    return [
+        {
+            "type": str(condition.type),
+            "status": condition.status,
+            "reason": str(condition.reason),
+            "message": condition.message,
+            "lastTransitionTime": rfc3339(condition.last_transition_time),
+            "observedGeneration": condition.observed_generation,
+        }
+        for condition in conditions
+    ]
+
+
+def from_json(items: Iterable[Mapping[str, object]]) -> Conditions:
+    """The inverse of `to_json`.
+
+    Raises:
+        ValueError: an item is no condition.
+    """
+    return _sorted(_from_json(item) for item in items)
+
+
+def _from_json(item: Mapping[str, object]) -> Condition:
+    type_, reason, message, moment = (item.get(key) for key in ("type", "reason", "message", "lastTransitionTime"))
+    if not (
+        isinstance(type_, str) and isinstance(reason, str) and isinstance(message, str) and isinstance(moment, str)
+    ):
+        raise ValueError(  # noqa: TRY004 - what was read is wrong, not a caller's argument
+            f"{dict(item)} is no condition: type, reason, message and lastTransitionTime must be strings"
+        )
+    generation = item.get("observedGeneration", 0)
+    if not isinstance(generation, int):
+        raise ValueError(  # noqa: TRY004 - as above
+            f"observedGeneration {generation!r} of condition {type_} is no number"
+        )
+    return Condition(type_, _status(item.get("status")), reason, message, parse_rfc3339(moment), generation)
+
+
+def _status(text: object) -> Status:
+    match text:
+        case "True" | "False" | "Unknown":
+            return text
+        case _:
+            raise ValueError(f"{text!r} is no status of a condition; True, False and Unknown are")
+
+
+def _sorted(conditions: Iterable[Condition]) -> Conditions:
+    last = len(_ORDER)
+    return tuple(sorted(conditions, key=lambda c: (_ORDER.get(c.type, last), c.type)))  # type: ignore[call-overload]
