@@ -2,7 +2,7 @@
 
 Errors::
 
-    LedgerError
+    LedgerError          disk full, damaged file, newer schema, …; the message holds the remedy
     ├── LedgerConflict   somebody else wrote first: read again, decide again
     └── SubnetTaken      another owner's allocation, bound or cooling, overlaps; carries it
 """
@@ -24,8 +24,9 @@ class AllocationState(StrEnum):
 class Allocation:
     """A subnet that an owner holds, or held until lately.
 
-    ``pool`` is "" for a subnet that the user fixed. ``revision`` grows with every write of the row; a later write
-    must present the one that it saw. ``since`` (Unix seconds) is when the state began.
+    ``pool`` is "" for a subnet that the user fixed. ``revision`` grows with every write of the row, and no two rows
+    ever have the same one; a later write must present the one that it saw. ``since`` (Unix seconds) is when the state
+    began.
     """
 
     owner: str
@@ -71,17 +72,24 @@ class Ledger(Protocol):
 
         ``seen`` is the revision of the owner's present bound allocation, None when it has none; the present one, if
         its prefix differs, starts cooling in the same transaction. An owner's own cooling subnet may be bound again.
-        The same owner, pool and prefix again is success and writes nothing. Raises `LedgerConflict`, `SubnetTaken`.
+        The same owner, pool and prefix again is success and writes nothing, whatever was seen. The owner's own
+        allocations never stand in its way. Raises `LedgerConflict`, `SubnetTaken`.
         """
 
     async def release(self, allocation: Allocation, now: float) -> None:
-        """Start the cooldown. A stale revision raises `LedgerConflict`; already gone is success."""
+        """Start the cooldown. A stale revision raises `LedgerConflict`; already gone or cooling is success."""
 
     async def forget(self, allocation: Allocation) -> None:
-        """Drop a cooling row for good (its cooldown is over). A stale revision raises `LedgerConflict`."""
+        """Drop a cooling row for good (its cooldown is over); already gone is success.
+
+        A stale revision, or a row that is bound, raises `LedgerConflict`.
+        """
 
     async def pool_prefixes(self) -> tuple[PoolPrefix, ...]:
         """The generated prefixes."""
 
     async def keep_pool_prefix(self, pool: str, prefix: IPv6Network) -> PoolPrefix:
         """Keep a generated prefix unless the pool has one already; returns the one that is kept."""
+
+    async def close(self) -> None:
+        """Wait for the writes under way, then let go of the file."""

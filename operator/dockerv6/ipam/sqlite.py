@@ -1,0 +1,215 @@
+"""The durable ledger: tables of its own in the state file, and their image in memory.
+
+The image holds what is committed, so that reading costs no query: every reconcile reads the whole ledger. Each write is
+decided by SQL inside its transaction, never by the image; when the two disagree (somebody else wrote to the file), the
+write is refused and the image read anew.
+"""
+
+import sqlite3
+from collections.abc import Awaitable, Sequence
+from dataclasses import replace
+from ipaddress import IPv6Network
+from pathlib import Path
+from typing import TypeVar
+
+from dockerv6.ipam.ledger import Allocation, AllocationState, LedgerConflict, LedgerError, PoolPrefix, SubnetTaken
+from dockerv6.ipam.rows import ALLOCATION, SCHEMA, all_allocations, all_pools, bounds, to_allocation
+from dockerv6.lib.database import Database
+from dockerv6.lib.statefile import StateFileError
+
+T = TypeVar("T")
+
+
+class SqliteLedger:
+    """A `Ledger` in the state file. One process at a time has it (the instance lock)."""
+
+    def __init__(self, database: Database) -> None:
+        """Use `open`."""
+        self._database = database
+        self._held: dict[IPv6Network, Allocation] = {}
+        self._ordered: tuple[Allocation, ...] | None = None
+        self._pools: dict[str, PoolPrefix] = {}
+
+    @classmethod
+    async def open(cls, path: Path) -> "SqliteLedger":
+        """Open the state file, made as needed, and read the ledger.
+
+        Raises:
+            LedgerError: it can't be used; the message holds the remedy.
+        """
+        ledger = cls(await _translated(Database.open(path, SCHEMA)))
+        try:
+            await ledger._refresh()
+        except BaseException:
+            await ledger.close()
+            raise
+        return ledger
+
+    async def allocations(self) -> tuple[Allocation, ...]:
+        """Every allocation, ordered by prefix."""
+        if self._ordered is None:
+            self._ordered = tuple(sorted(self._held.values(), key=_order))
+        return self._ordered
+
+    async def bind(self, owner: str, pool: str, prefix: IPv6Network, now: float, *, seen: int | None) -> Allocation:
+        """Give the owner this subnet."""
+        known = self._held.get(prefix)
+        if known is not None and self._database.idle and _is_bound(known, owner, pool):
+            return known
+
+        def work(connection: sqlite3.Connection) -> list[Allocation]:
+            return _bind(connection, Allocation(owner, pool, prefix, AllocationState.BOUND, now, 0), seen)
+
+        try:
+            return (await _translated(self._database.write(work, self._remember)))[-1]
+        except (LedgerConflict, SubnetTaken):
+            await self._refresh()
+            raise
+
+    async def release(self, allocation: Allocation, now: float) -> None:
+        """Start the cooldown."""
+
+        def work(connection: sqlite3.Connection) -> list[Allocation]:
+            return _release(connection, allocation, now)
+
+        try:
+            await _translated(self._database.write(work, self._remember))
+        except LedgerConflict:
+            await self._refresh()
+            raise
+
+    async def forget(self, allocation: Allocation) -> None:
+        """Drop a cooling row for good."""
+
+        def work(connection: sqlite3.Connection) -> IPv6Network | None:
+            return _forget(connection, allocation)
+
+        try:
+            await _translated(self._database.write(work, self._drop))
+        except LedgerConflict:
+            await self._refresh()
+            raise
+
+    async def pool_prefixes(self) -> tuple[PoolPrefix, ...]:
+        """The generated prefixes, ordered by pool."""
+        return tuple(self._pools[pool] for pool in sorted(self._pools))
+
+    async def keep_pool_prefix(self, pool: str, prefix: IPv6Network) -> PoolPrefix:
+        """Keep a generated prefix unless the pool has one already."""
+        if pool not in self._pools:
+
+            def work(connection: sqlite3.Connection) -> tuple[PoolPrefix, ...]:
+                connection.execute("INSERT OR IGNORE INTO ipam_pools VALUES (?, ?, ?)", (pool, *bounds(prefix)))
+                return all_pools(connection)
+
+            await _translated(self._database.write(work, self._remember_pools))
+        return self._pools[pool]
+
+    async def close(self) -> None:
+        """Wait for the writes under way, then let go of the file."""
+        await self._database.close()
+
+    async def _refresh(self) -> None:
+        def work(connection: sqlite3.Connection) -> tuple[tuple[Allocation, ...], tuple[PoolPrefix, ...]]:
+            return all_allocations(connection), all_pools(connection)
+
+        def settled(found: tuple[tuple[Allocation, ...], tuple[PoolPrefix, ...]]) -> None:
+            self._held.clear()
+            self._remember(found[0])
+            self._remember_pools(found[1])
+
+        await _translated(self._database.read(work, settled))
+
+    def _remember(self, written: Sequence[Allocation]) -> None:
+        self._held.update((allocation.prefix, allocation) for allocation in written)
+        self._ordered = None
+
+    def _drop(self, prefix: IPv6Network | None) -> None:
+        if prefix is not None:
+            self._held.pop(prefix, None)
+            self._ordered = None
+
+    def _remember_pools(self, pools: Sequence[PoolPrefix]) -> None:
+        self._pools = {kept.pool: kept for kept in pools}
+
+
+async def _translated(outcome: Awaitable[T]) -> T:
+    try:
+        return await outcome
+    except StateFileError as error:
+        raise LedgerError(str(error)) from error
+
+
+def _is_bound(allocation: Allocation, owner: str, pool: str) -> bool:
+    return (allocation.owner, allocation.pool, allocation.state) == (owner, pool, AllocationState.BOUND)
+
+
+def _order(allocation: Allocation) -> tuple[int, int]:
+    """As comparing the prefixes would, ten times as fast."""
+    return int(allocation.prefix.network_address), allocation.prefix.prefixlen
+
+
+def _bind(connection: sqlite3.Connection, wanted: Allocation, seen: int | None) -> list[Allocation]:
+    present = _one(connection, "WHERE owner = ? AND state = 'bound'", (wanted.owner,))
+    if present is not None and (present.pool, present.prefix) == (wanted.pool, wanted.prefix):
+        return [present]
+    if seen != (present.revision if present else None):
+        raise LedgerConflict(f"the allocation of {wanted.owner} was changed meanwhile: read the ledger again")
+    first, last = bounds(wanted.prefix)
+    taken = _one(
+        connection,
+        "WHERE first <= ? AND last >= ? AND owner <> ? ORDER BY first, last DESC LIMIT 1",
+        (last, first, wanted.owner),
+    )
+    if taken is not None:
+        raise SubnetTaken(taken)
+    if present is None:
+        return [_write(connection, wanted)]
+    if present.prefix == wanted.prefix:
+        return [_write(connection, replace(present, pool=wanted.pool))]
+    cooling = _write(connection, replace(present, state=AllocationState.COOLING, since=wanted.since))
+    return [cooling, _write(connection, wanted)]
+
+
+def _release(connection: sqlite3.Connection, allocation: Allocation, now: float) -> list[Allocation]:
+    row = _row(connection, allocation)
+    if row is None or row.state is AllocationState.COOLING:
+        return []
+    if row.revision != allocation.revision:
+        raise LedgerConflict(f"{row.prefix} of {row.owner} was changed meanwhile: read the ledger again")
+    return [_write(connection, replace(row, state=AllocationState.COOLING, since=now))]
+
+
+def _forget(connection: sqlite3.Connection, allocation: Allocation) -> IPv6Network | None:
+    row = _row(connection, allocation)
+    if row is None:
+        return None
+    if row.revision != allocation.revision or row.state is AllocationState.BOUND:
+        raise LedgerConflict(f"{row.prefix} of {row.owner} was changed meanwhile, or is bound: read the ledger again")
+    connection.execute("DELETE FROM ipam_allocations WHERE first = ? AND last = ?", bounds(row.prefix))
+    return row.prefix
+
+
+def _row(connection: sqlite3.Connection, allocation: Allocation) -> Allocation | None:
+    return _one(
+        connection, "WHERE first = ? AND last = ? AND owner = ?", (*bounds(allocation.prefix), allocation.owner)
+    )
+
+
+def _one(connection: sqlite3.Connection, where: str, parameters: tuple[str | bytes, ...]) -> Allocation | None:
+    row = connection.execute(ALLOCATION + where, parameters).fetchone()
+    return None if row is None else to_allocation(row)
+
+
+def _write(connection: sqlite3.Connection, allocation: Allocation) -> Allocation:
+    """Insert or replace the row, under the next revision of the ledger: no revision ever comes twice."""
+    connection.execute("UPDATE ipam_revision SET value = value + 1")
+    (revision,) = connection.execute("SELECT value FROM ipam_revision").fetchone()
+    first, last = bounds(allocation.prefix)
+    connection.execute(
+        "INSERT INTO ipam_allocations (first, last, owner, pool, state, since, revision) VALUES (?, ?, ?, ?, ?, ?, ?) "
+        "ON CONFLICT (first, last) DO UPDATE SET owner = excluded.owner, pool = excluded.pool, "
+        "state = excluded.state, since = excluded.since, revision = excluded.revision",
+        (first, last, allocation.owner, allocation.pool, allocation.state.value, allocation.since, revision),
+    )
+    return replace(allocation, revision=revision)

@@ -1,0 +1,256 @@
+"""The state file: one SQLite database in the state directory, shared by packages that each keep their own tables in it.
+
+Errors::
+
+    StateFileError    it can't be opened, read or understood; the message names the file and the remedy
+    └── NoState       there is none (yet)
+
+Start-up of the command line passes through here: nothing heavier than sqlite3 is imported.
+"""
+
+import os
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
+
+STATE_FILE = "state.db"
+"""Its name in the state directory."""
+
+BUSY_SECONDS = 10.0
+"""How long a statement waits for another connection's write; those take milliseconds."""
+
+_JOURNAL_BYTES = 16 << 20
+_READ_ATTEMPTS = 5
+
+
+class StateFileError(Exception):
+    """The state file can't be opened, read or understood. The message holds the remedy."""
+
+
+class NoState(StateFileError):  # noqa: N818 - named for what happened
+    """There is no state file: nothing has run with this state directory yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """A component's tables: ``migrations[n]`` holds the statements that lead from version n to n + 1.
+
+    Released migrations are never edited, only followed by more.
+    """
+
+    component: str
+    migrations: tuple[tuple[str, ...], ...]
+
+    @property
+    def version(self) -> int:
+        """The newest version that this program knows."""
+        return len(self.migrations)
+
+
+def open_state(path: Path, schema: Schema) -> sqlite3.Connection:
+    """Open the file for writing, make it if it is missing (mode 0600), check it, and bring the component's tables up.
+
+    The connection is in autocommit mode: the caller says BEGIN. A commit is on the disk when it returns.
+
+    Raises:
+        StateFileError: it can't be used. A damaged file is left as it is.
+    """
+    try:
+        _create(path)
+        connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    except (OSError, sqlite3.Error) as error:
+        raise StateFileError(explain(path, error)) from error
+    try:
+        # FULL: in WAL mode NORMAL would lose the last commits at a power failure (https://sqlite.org/pragma.html).
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA journal_size_limit = {_JOURNAL_BYTES}")
+        _check(connection, path)
+        _migrate(connection, path, schema)
+    except sqlite3.Error as error:
+        connection.close()
+        raise StateFileError(explain(path, error)) from error
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def read_state(path: Path, schema: Schema, query: Callable[[sqlite3.Connection], T]) -> T | None:
+    """Run a query from another process, leaving no trace in the directory; None: the component has no tables.
+
+    Works while the daemon writes, when it doesn't run, after it was killed, and when the directory is read-only.
+    Never to be used by a process that has the file open for writing: POSIX drops all of a process's locks on a file
+    when any descriptor of it is closed. The query may run several times.
+
+    Raises:
+        NoState: there is no such file.
+        StateFileError: it can't be read or understood.
+    """
+
+    def checked(connection: sqlite3.Connection) -> T | None:
+        return query(connection) if _check_version(connection, path, schema) else None
+
+    try:
+        for _ in range(_READ_ATTEMPTS):
+            before = _fingerprint(path)
+            result = _read_as_it_is(path, before, checked)
+            if before.live or _fingerprint(path) == before:
+                return result
+    except (OSError, sqlite3.Error) as error:
+        raise StateFileError(explain(path, error)) from error
+    raise StateFileError(f"{path} keeps changing while it is read: try again")
+
+
+def explain(path: Path, error: Exception) -> str:
+    """What went wrong with the file, and what to do about it."""
+    if isinstance(error, FileNotFoundError):
+        return f"{path} can't be made: its directory is missing; make it, or name another state directory"
+    if isinstance(error, OSError):
+        return f"{path} can't be used: {error.strerror}; check the state directory's owner, permissions and disk"
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF  # the primary one
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return _damaged(path, str(error))
+    remedy = _REMEDIES.get(code)
+    return f"{path}: {error}" + (f"; {remedy}" if remedy else "")
+
+
+_REMEDIES = {
+    sqlite3.SQLITE_FULL: "its disk or quota is full: free some space; nothing that was kept is lost",
+    sqlite3.SQLITE_READONLY: "mount its file system writable, and check the owner and permissions of the directory",
+    sqlite3.SQLITE_CANTOPEN: "check the owner and permissions of the directory and of the file",
+    sqlite3.SQLITE_PERM: "check the owner and permissions of the directory and of the file",
+    sqlite3.SQLITE_BUSY: "another process keeps it locked: find it with `fuser` and end it",
+    sqlite3.SQLITE_LOCKED: "another process keeps it locked: find it with `fuser` and end it",
+    sqlite3.SQLITE_IOERR: "the disk reports errors: see `dmesg`, and that there is space left",
+    sqlite3.SQLITE_PROTOCOL: "its file system can't lock: use a local disk, not a network share",
+}
+
+
+def _damaged(path: Path, detail: str) -> str:
+    return (
+        f"{path} is damaged ({detail}). It is left untouched. Stop dockerv6, then put a backup in its place; or move "
+        f"{path.name}, {path.name}-wal and {path.name}-shm away to start without memory of subnets given out before"
+    )
+
+
+def _create(path: Path) -> None:
+    """Make an empty file that only its owner can read: SQLite gives -wal and -shm the same mode.
+
+    An existing file is not opened here: closing it would drop the locks of this process's other connections.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(directory)  # the name must outlive a power failure as its content does
+        finally:
+            os.close(directory)
+
+
+def _check(connection: sqlite3.Connection, path: Path) -> None:
+    found = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if found != ("ok",):
+        raise StateFileError(_damaged(path, str(found[0])))
+
+
+def _migrate(connection: sqlite3.Connection, path: Path, schema: Schema) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        connection.execute(
+            "CREATE TABLE IF NOT EXISTS state_schema (component TEXT PRIMARY KEY, version INTEGER NOT NULL)"
+        )
+        version = _version(connection, schema)
+        _refuse_newer(path, schema, version)
+        for migration in schema.migrations[version:]:
+            for statement in migration:
+                connection.execute(statement)
+        if version < schema.version:
+            connection.execute("INSERT OR REPLACE INTO state_schema VALUES (?, ?)", (schema.component, schema.version))
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
+def _version(connection: sqlite3.Connection, schema: Schema) -> int:
+    found = connection.execute("SELECT version FROM state_schema WHERE component = ?", (schema.component,)).fetchone()
+    return int(found[0]) if found else 0
+
+
+def _refuse_newer(path: Path, schema: Schema, version: int) -> None:
+    if version > schema.version:
+        raise StateFileError(
+            f"{path} was written by a newer dockerv6 ({schema.component} version {version}; this one knows "
+            f"{schema.version}): install that version again, or restore the backup made before the upgrade"
+        )
+
+
+def _check_version(connection: sqlite3.Connection, path: Path, schema: Schema) -> bool:
+    """Whether the component's tables are there, in the version that this program reads."""
+    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'state_schema'").fetchone():
+        return False
+    version = _version(connection, schema)
+    _refuse_newer(path, schema, version)
+    if 0 < version < schema.version:
+        raise StateFileError(f"{path} was written by an older dockerv6: start the daemon once to bring it up to date")
+    return version > 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Fingerprint:
+    """What tells that nobody wrote: identity, size and change time of the file and of its write-ahead log."""
+
+    file: tuple[int, int, int]
+    log: tuple[int, int, int] | None
+    live: bool  # the log and its shared index are there: SQLite itself keeps a reader's view consistent
+
+
+def _fingerprint(path: Path) -> _Fingerprint:
+    file = _stat(path)
+    if file is None:
+        raise NoState(f"there is no {path}: the daemon has not run yet, or it has another state directory")
+    log = _stat(_beside(path, "-wal"))
+    return _Fingerprint(file, log, live=log is not None and _beside(path, "-shm").exists())
+
+
+def _stat(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)
+
+
+def _read_as_it_is(path: Path, before: _Fingerprint, query: Callable[[sqlite3.Connection], T]) -> T:
+    """Read in the way that the files present allow. SQLite would make the missing ones, even in mode=ro."""
+    if before.live:
+        return _query(path, "mode=ro", query)
+    if before.log is None:  # closed cleanly: the file is whole, and nobody has it open
+        return _query(path, "immutable=1", query)
+    # Killed, and then -shm was lost (a restored backup): the log must be replayed, which only a private copy allows.
+    import shutil  # noqa: PLC0415 - rare, and start-up is budgeted
+    import tempfile  # noqa: PLC0415 - same
+
+    with tempfile.TemporaryDirectory(prefix="dockerv6-") as directory:
+        copy = Path(directory, path.name)
+        shutil.copyfile(path, copy)
+        shutil.copyfile(_beside(path, "-wal"), _beside(copy, "-wal"))
+        return _query(copy, "mode=rw", query)
+
+
+def _query(path: Path, mode: str, query: Callable[[sqlite3.Connection], T]) -> T:
+    uri = f"{path.absolute().as_uri()}?{mode}"
+    with closing(sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)) as connection:
+        connection.execute("BEGIN")
+        return query(connection)
