@@ -211,6 +211,7 @@ class Manager(Generic[C]):
                     await self._handle(key, waited)
             finally:
                 self._release(key)
+            await self._breathe()
 
     async def _handle(self, key: Key, waited: float) -> None:
         self._failing.discard(key)
@@ -238,6 +239,7 @@ class Manager(Generic[C]):
                         await self._handle_timer(timer, key)
                     finally:
                         self._release(key)
+                    await self._breathe()
 
     async def _handle_timer(self, timer: Timer[C], key: Key) -> None:
         started = self._clock.monotonic()
@@ -276,6 +278,10 @@ class Manager(Generic[C]):
         except TimeoutError:
             task.cancel()
             logger.warning("gave up cleanup hooks that took more than %.1f s", _CLEANUP_BOUND)
+
+    async def _breathe(self) -> None:
+        """Let other tasks run: handlers that never wait, a thousand in a row, must not hold up the event loop."""
+        await self._clock.sleep(0)
 
     def _busy(self) -> bool:
         depth = self._queue.depth
