@@ -34,11 +34,14 @@ class FirewallIntent:
 
     ``hold`` names owners whose elements stay exactly as the kernel has them (suspended resources, resources whose
     wish can't be computed now): neither added, changed nor removed.
+    ``uplink_bridges`` names the bridges that lead outside (they carry a default route, or the host's LAN): flows out of
+    any other bridge are never marked, because containers or virtual machines live behind it.
     """
 
     networks: tuple[NetworkIntent, ...] = ()
     hold: frozenset[str] = frozenset()
     mark: int = DEFAULT_MARK
+    uplink_bridges: tuple[str, ...] = ()
 
 
 class FilterVariant(StrEnum):

@@ -1,0 +1,113 @@
+"""One thread that talks to nftables, shared by everybody who has to."""
+
+import asyncio
+import errno
+import json
+import logging
+import shutil
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from dockerv6.firewall.nftables import kernel
+from dockerv6.firewall.nftables.codec import Object
+from dockerv6.firewall.nftables.library import SONAME, LibNft, Nft, NftError, NftExecutable
+from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_ATTEMPTS = 5
+_PASSING = ("Device or resource busy", "Interrupted system call", "Resource temporarily unavailable")
+"""What the kernel says while somebody else's commit is under way (EBUSY, EINTR, EAGAIN)."""
+
+
+class NftSession:
+    """Runs nftables commands on a thread of its own, in the network namespace of whoever first uses it.
+
+    The library or program is looked for at the first use, so that a host without it still starts and can say so.
+    """
+
+    def __init__(self, nft: Nft | None = None) -> None:
+        """Use `nft` if given, else what the host has: libnftables, or the nft executable."""
+        self._nft = nft
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="nftables")
+
+    async def close(self) -> None:
+        """End the thread."""
+        await asyncio.to_thread(self._thread.shutdown)
+
+    async def generation(self) -> int:
+        """The number of the kernel's current ruleset, whoever made it. Raises `FirewallUnavailable`."""
+        return await self.call(lambda: _asked(kernel.generation))
+
+    async def inet_table(self, name: str) -> kernel.TableState | None:
+        """Whether a table of family inet is there. Raises `FirewallUnavailable`."""
+        return await self.call(lambda: _asked(lambda: kernel.inet_table(name)))
+
+    async def run(self, commands: Sequence[Object], *, check: bool = False) -> list[Object]:
+        """Run commands as one transaction, or only ask the kernel whether it would take them; give what they list.
+
+        Raises:
+            FirewallRejected: refused; nothing was changed.
+            FirewallUnavailable: nothing here can do it.
+        """
+        return await self.call(lambda: self._run(commands, check=check))
+
+    async def call(self, work: Callable[[], T]) -> T:
+        """Run something on the session's thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    def _run(self, commands: Sequence[Object], *, check: bool) -> list[Object]:
+        if self._nft is None:
+            self._nft = _find()
+        batch = json.dumps({"nftables": commands})
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                output = self._nft.run(batch, check=check)
+            except NftError as error:
+                if attempt == _ATTEMPTS or not any(text in str(error) for text in _PASSING):
+                    raise _translated(str(error)) from error
+            else:
+                break
+        listed = json.loads(output)["nftables"] if output.strip() else []
+        return list(listed)
+
+
+def _find() -> Nft:
+    _asked(kernel.generation)  # libnftables ends the whole process where the kernel has no nfnetlink
+    try:
+        return LibNft()
+    except OSError as error:
+        missing = error
+    if shutil.which("nft") is None:
+        raise FirewallUnavailable(
+            f"neither {SONAME} nor the nft program is installed: apt install nftables (or your distribution's nftables)"
+        )
+    logger.warning("%s can't be loaded (%s); running the nft program instead", SONAME, missing)
+    return NftExecutable()
+
+
+def _asked(question: Callable[[], T]) -> T:
+    try:
+        return question()
+    except OSError as error:
+        if error.errno in {errno.EPERM, errno.EACCES}:
+            raise _denied() from error
+        raise FirewallUnavailable(
+            f"the kernel has no nf_tables here ({error}): load it with `modprobe nf_tables`, "
+            "or use a kernel with CONFIG_NF_TABLES and CONFIG_NF_TABLES_INET"
+        ) from error
+
+
+def _denied() -> FirewallUnavailable:
+    return FirewallUnavailable(
+        "not permitted to change the packet filter: run as root, or give CAP_NET_ADMIN (docker run --cap-add NET_ADMIN)"
+    )
+
+
+def _translated(message: str) -> FirewallRejected | FirewallUnavailable:
+    if "Operation not permitted" in message:
+        return _denied()
+    return FirewallRejected(f"nftables refused: {message}")

@@ -1,0 +1,247 @@
+"""A ruleset as a value, and the difference between two of them.
+
+A `Ruleset` says what a table holds: chains with ordered rules, and sets whose elements each carry the name of their
+owner. `diff` tells what has to happen to one so that it becomes another; a backend says the steps of that `Change` in
+its own language and commits them as one transaction. Everything here is pure and deterministic.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from dockerv6.firewall.steps import (
+    AddChain,
+    AddElements,
+    AddRules,
+    AddSet,
+    AddTable,
+    DeleteChain,
+    DeleteTable,
+    FlushChain,
+    RemoveElements,
+    Step,
+)
+from dockerv6.firewall.terms import SHARED, Chain, ElementSet, Jump, overlapping
+
+
+@dataclass(frozen=True, slots=True)
+class Ruleset:
+    """What the table holds; no table at all when not `exists`.
+
+    Attributes:
+        chains: by name.
+        sets: by name.
+        foreign: what else was found in the table (maps, counters, a dormant flag…): never wanted.
+    """
+
+    chains: tuple[Chain, ...] = ()
+    sets: tuple[ElementSet, ...] = ()
+    foreign: tuple[str, ...] = ()
+    exists: bool = field(default=False, kw_only=True)
+
+    @property
+    def owners(self) -> frozenset[str]:
+        """Everybody who has an element in it."""
+        return frozenset(element.owner for each in self.sets for element in each.elements) - {SHARED}
+
+    def chain(self, name: str) -> Chain | None:
+        """The chain of that name."""
+        return next((chain for chain in self.chains if chain.name == name), None)
+
+    def set(self, name: str) -> ElementSet | None:
+        """The set of that name."""
+        return next((each for each in self.sets if each.name == name), None)
+
+    def lines(self) -> Iterator[str]:
+        """The whole of it for people, in the order in which rules are read."""
+        for each in self.sets:
+            kind = "interval set" if each.interval else "set"
+            yield f"{kind} {each.name}: {' . '.join(each.key)}"
+            for element in sorted(each.elements):
+                yield f"  {element}" + (f"  ({element.owner})" if element.owner else "")
+        for chain in self.chains:
+            base = f": {chain.type} {chain.hook} {chain.priority} policy {chain.policy}" if chain.hook else ""
+            yield f"chain {chain.name}{base}"
+            for rule in chain.rules:
+                yield f"  {rule}"
+        for what in self.foreign:
+            yield f"foreign {what}"
+
+
+EMPTY = Ruleset()
+"""No table at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """An element that can't be added now, because an element that has to stay is in its way."""
+
+    owner: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What has to happen, in an order in which it can.
+
+    Attributes:
+        steps: one transaction.
+        target: what is there afterwards.
+        blocked: wishes that are left out, or the kernel would refuse everybody's.
+    """
+
+    steps: tuple[Step, ...] = ()
+    target: Ruleset = EMPTY
+    blocked: tuple[Blocked, ...] = ()
+
+    @property
+    def empty(self) -> bool:
+        """Nothing has to happen."""
+        return not self.steps
+
+    @property
+    def owners(self) -> frozenset[str]:
+        """Whose elements are added or removed; `SHARED` when chains, sets or the table change."""
+        found: set[str] = set()
+        for step in self.steps:
+            if isinstance(step, AddElements | RemoveElements):
+                found.update(element.owner for element in step.elements)
+            else:
+                found.add(SHARED)
+        return frozenset(found)
+
+    def describe(self) -> tuple[str, ...]:
+        """One line a step or element, for people."""
+        lines: list[str] = []
+        for step in self.steps:
+            if isinstance(step, AddElements | RemoveElements):
+                verb, where = ("add", "to") if isinstance(step, AddElements) else ("remove", "from")
+                for element in step.elements:
+                    owner = f" ({element.owner})" if element.owner else ""
+                    lines.append(f"{verb} {element} {where} set {step.set.name}{owner}")
+            else:
+                lines.append(str(step))
+        return tuple(lines)
+
+
+def diff(desired: Ruleset, observed: Ruleset, hold: frozenset[str] = frozenset()) -> Change:
+    """What makes `observed` become `desired`, but for the elements of the owners in `hold`, which stay as observed."""
+    target, blocked = _target(desired, observed, hold)
+    return Change(_steps(target, observed), target, blocked)
+
+
+def _target(desired: Ruleset, observed: Ruleset, hold: frozenset[str]) -> tuple[Ruleset, tuple[Blocked, ...]]:
+    if not hold:
+        return desired, ()
+    if not desired.exists:
+        # Nobody asks for anything, but a held owner's elements are of no use without the chains that look at them.
+        kept = tuple(
+            replace(each, elements=frozenset(e for e in each.elements if e.owner in hold)) for each in observed.sets
+        )
+        return (replace(observed, sets=kept), ()) if any(each.elements for each in kept) else (EMPTY, ())
+    sets: list[ElementSet] = []
+    blocked: list[Blocked] = []
+    for wanted in desired.sets:
+        there = observed.set(wanted.name)
+        same = there is not None and there.definition == wanted.definition
+        held = {e for e in there.elements if e.owner in hold} if there is not None and same else set()
+        adding = {e for e in wanted.elements if e.owner not in hold}
+        for element in sorted(adding) if held else ():
+            rival = next((h for h in sorted(held) if overlapping((element.key, h.key))), None)
+            if rival is not None:
+                adding.discard(element)
+                blocked.append(
+                    Blocked(element.owner, f"{element} overlaps {rival} in set {wanted.name}, held for {rival.owner}")
+                )
+        sets.append(replace(wanted, elements=frozenset(held | adding)))
+    return replace(desired, sets=tuple(sets)), tuple(blocked)
+
+
+def _steps(target: Ruleset, observed: Ruleset) -> tuple[Step, ...]:
+    if not target.exists:
+        return (DeleteTable("nothing asks for it any more"),) if observed.exists else ()
+    if not observed.exists:
+        return (AddTable(), *_fill(target))
+    reason = _needs_rebuild(target, observed)
+    if reason:
+        return (DeleteTable(reason), AddTable(), *_fill(target))
+    return (*_chain_steps(target, observed), *_element_steps(target, observed))
+
+
+def _needs_rebuild(target: Ruleset, observed: Ruleset) -> str:
+    """Why steps one by one can't get there: sets can't be edited, and what we don't know may refer to anything."""
+    if observed.foreign and observed.foreign != target.foreign:
+        return f"it holds {', '.join(observed.foreign)}"
+    extra = sorted(each.name for each in observed.sets if target.set(each.name) is None)
+    if extra:
+        return f"it holds set {', '.join(extra)}"
+    for wanted in target.sets:
+        there = observed.set(wanted.name)
+        if there is not None and there.definition != wanted.definition:
+            return f"set {wanted.name} is of another type"
+    return ""
+
+
+def _fill(target: Ruleset) -> tuple[Step, ...]:
+    """Everything into an empty table. All chains come before any rule, which may jump to any of them."""
+    return (
+        *(AddSet(each) for each in target.sets),
+        *(AddElements(each, tuple(sorted(each.elements))) for each in target.sets if each.elements),
+        *(AddChain(chain) for chain in target.chains),
+        *(AddRules(chain) for chain in target.chains if chain.rules),
+    )
+
+
+def _chain_steps(target: Ruleset, observed: Ruleset) -> tuple[Step, ...]:
+    """Flush before deleting (a jump keeps its target alive), make all chains before any rule."""
+    gone = [chain for chain in observed.chains if target.chain(chain.name) is None]
+    fresh: list[Chain] = []
+    refill: list[Chain] = []
+    for wanted in target.chains:
+        there = observed.chain(wanted.name)
+        if there is None:
+            fresh.append(wanted)
+        elif there.base != wanted.base:
+            gone.append(there)
+            fresh.append(wanted)
+        elif there.rules != wanted.rules:
+            refill.append(wanted)
+    flushed = [chain.name for chain in gone if chain.rules] + [
+        chain.name for chain in refill if _rules(observed, chain.name)
+    ]
+    # A regular chain can only be deleted once nothing jumps to it, so whoever jumps there is refilled as well.
+    anew = {chain.name for chain in gone} & {chain.name for chain in fresh}
+    for chain in target.chains:
+        there = observed.chain(chain.name)
+        if there is not None and chain not in refill and chain not in fresh and jumps_into(there, anew):
+            refill.append(chain)
+            flushed.append(chain.name)
+    return (
+        *(AddSet(each) for each in target.sets if observed.set(each.name) is None),
+        *(FlushChain(name) for name in sorted(flushed)),
+        *(DeleteChain(chain.name) for chain in gone),
+        *(AddChain(chain) for chain in fresh),
+        *(AddRules(chain) for chain in target.chains if chain.rules and (chain in fresh or chain in refill)),
+    )
+
+
+def _rules(ruleset: Ruleset, name: str) -> bool:
+    chain = ruleset.chain(name)
+    return chain is not None and bool(chain.rules)
+
+
+def jumps_into(chain: Chain, names: set[str]) -> bool:
+    """Whether a rule of the chain jumps to one of those."""
+    return any(isinstance(term, Jump) and term.chain in names for rule in chain.rules for term in rule.terms)
+
+
+def _element_steps(target: Ruleset, observed: Ruleset) -> tuple[Step, ...]:
+    """Remove before adding: an element that changes its owner or its range would clash with itself."""
+    steps: list[Step] = []
+    for wanted in target.sets:
+        there = observed.set(wanted.name)
+        present = there.elements if there is not None else frozenset()
+        if removed := tuple(sorted(present - wanted.elements)):
+            steps.append(RemoveElements(wanted, removed))
+        if added := tuple(sorted(wanted.elements - present)):
+            steps.append(AddElements(wanted, added))
+    return tuple(steps)

@@ -1,0 +1,93 @@
+"""What one transaction consists of. A backend says each of these in its own language."""
+
+from dataclasses import dataclass
+
+from dockerv6.firewall.terms import Chain, Element, ElementSet
+
+
+@dataclass(frozen=True, slots=True)
+class AddTable:
+    """Make the table; there already is no error."""
+
+    def __str__(self) -> str:
+        return "add the table"
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteTable:
+    """Remove the table with all that it holds."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return f"delete the table: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class AddSet:
+    """Make a set, without elements."""
+
+    set: ElementSet
+
+    def __str__(self) -> str:
+        return f"add set {self.set.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class AddChain:
+    """Make a chain, without rules."""
+
+    chain: Chain
+
+    def __str__(self) -> str:
+        return f"add chain {self.chain.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class FlushChain:
+    """Take all rules out of a chain."""
+
+    chain: str
+
+    def __str__(self) -> str:
+        return f"flush chain {self.chain}: its rules differ"
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteChain:
+    """Remove a chain that has been flushed."""
+
+    chain: str
+
+    def __str__(self) -> str:
+        return f"delete chain {self.chain}"
+
+
+@dataclass(frozen=True, slots=True)
+class AddRules:
+    """Put the chain's rules into it, in their order."""
+
+    chain: Chain
+
+    def __str__(self) -> str:
+        count = len(self.chain.rules)
+        return f"add {count} rule{'' if count == 1 else 's'} to chain {self.chain.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveElements:
+    """Take elements out of a set; in order."""
+
+    set: ElementSet
+    elements: tuple[Element, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AddElements:
+    """Put elements into a set; in order."""
+
+    set: ElementSet
+    elements: tuple[Element, ...]
+
+
+Step = AddTable | DeleteTable | AddSet | AddChain | FlushChain | DeleteChain | AddRules | RemoveElements | AddElements

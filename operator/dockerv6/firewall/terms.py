@@ -1,0 +1,208 @@
+"""The vocabulary of rulesets: terms, rules, chains, sets and their elements, in words that no backend owns.
+
+Only what the rules of `rules` need is here; what else a table may hold is `Opaque`.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
+from ipaddress import IPv6Address, IPv6Network
+
+SHARED = ""
+"""The owner of what belongs to no single resource: chains, sets, the table."""
+
+
+class KeyType(StrEnum):
+    """What one part of an element's key is."""
+
+    PREFIX = "ipv6_addr"  # written as a prefix, an address as /128
+    INTERFACE = "ifname"
+
+
+class Field(StrEnum):
+    """A property of a packet that rules look at."""
+
+    SADDR = "ip6 saddr"
+    DADDR = "ip6 daddr"
+    IIF = "iifname"
+    OIF = "oifname"
+    OIF_KIND = "meta oifkind"  # the link's kind as `ip -details link` shows it; kernel >= 5.1
+    CT_STATE = "ct state"
+    CT_DIRECTION = "ct direction"
+
+
+@dataclass(frozen=True, slots=True)
+class In:
+    """The fields, taken together, are an element of the set."""
+
+    fields: tuple[Field, ...]
+    set: str
+
+    def __str__(self) -> str:
+        return f"{' . '.join(self.fields)} @{self.set}"
+
+
+@dataclass(frozen=True, slots=True)
+class Is:
+    """The field has one of the values (`negate`: none of them)."""
+
+    field: Field
+    values: frozenset[str]
+    negate: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.field} {'!= ' if self.negate else ''}{','.join(sorted(self.values))}"
+
+
+@dataclass(frozen=True, slots=True)
+class HasMark:
+    """Any of these bits of the packet's mark is set."""
+
+    bits: int
+
+    def __str__(self) -> str:
+        return f"meta mark & {self.bits:#010x} != 0"
+
+
+@dataclass(frozen=True, slots=True)
+class SetMark:
+    """Set these bits of the packet's mark, keep the others."""
+
+    bits: int
+
+    def __str__(self) -> str:
+        return f"meta mark set meta mark | {self.bits:#010x}"
+
+
+@dataclass(frozen=True, slots=True)
+class ClearMark:
+    """Clear these bits of the packet's mark, keep the others."""
+
+    bits: int
+
+    def __str__(self) -> str:
+        return f"meta mark set meta mark & ~{self.bits:#010x}"
+
+
+class Verdict(StrEnum):
+    """What happens to a packet that got so far in its rule."""
+
+    ACCEPT = "accept"
+    MASQUERADE = "masquerade"
+    KEEP_SOURCE = "snat to ip6 saddr"  # decided: not translated; no later NAT chain is asked
+
+
+@dataclass(frozen=True, slots=True)
+class Jump:
+    """Go through another chain and come back."""
+
+    chain: str
+
+    def __str__(self) -> str:
+        return f"jump {self.chain}"
+
+
+@dataclass(frozen=True, slots=True)
+class Opaque:
+    """Something that these terms can't say, as the backend showed it: never equal to anything that we want."""
+
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+Term = In | Is | HasMark | SetMark | ClearMark | Verdict | Jump | Opaque
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Terms from left to right, and a comment for whoever reads the table at night."""
+
+    terms: tuple[Term, ...]
+    comment: str = ""
+
+    def __str__(self) -> str:
+        said = " ".join(str(term) for term in self.terms)
+        return f'{said} comment "{self.comment}"' if self.comment else said
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """Rules in order; a base chain where `hook` is set.
+
+    Attributes:
+        type: "filter" or "nat".
+        priority: netfilter's, smaller is earlier (`srcnat` is 100, `filter` 0).
+    """
+
+    name: str
+    rules: tuple[Rule, ...] = ()
+    type: str = ""
+    hook: str = ""
+    priority: int = 0
+    policy: str = ""
+
+    @property
+    def base(self) -> tuple[str, str, int, str]:
+        """What only making the chain anew can change."""
+        return (self.type, self.hook, self.priority, self.policy)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Element:
+    """A key, one text for each of the set's key types, and the owner that is written beside it."""
+
+    key: tuple[str, ...]
+    owner: str = SHARED
+
+    def __str__(self) -> str:
+        return " . ".join(self.key)
+
+
+@dataclass(frozen=True, slots=True)
+class ElementSet:
+    """A set. With `interval` its prefixes are ranges and must not overlap (the kernel refuses that)."""
+
+    name: str
+    key: tuple[KeyType, ...]
+    interval: bool = True
+    elements: frozenset[Element] = frozenset()
+
+    @property
+    def definition(self) -> tuple[tuple[KeyType, ...], bool]:
+        """What only making the set anew can change."""
+        return (self.key, self.interval)
+
+
+def overlapping(keys: Iterable[tuple[str, ...]]) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+    """Two keys that one packet could both match, which the kernel refuses in an interval set; None: all are apart."""
+    active: list[tuple[tuple[tuple[int, int], ...], tuple[str, ...]]] = []
+    for ranges, key in sorted((_ranges(key), key) for key in keys):
+        active = [each for each in active if each[0][0][1] >= ranges[0][0]]
+        for other, rival in active:
+            if all(a[0] <= b[1] and b[0] <= a[1] for a, b in zip(ranges, other, strict=True)):
+                return rival, key
+        active.append((ranges, key))
+    return None
+
+
+def _ranges(key: tuple[str, ...]) -> tuple[tuple[int, int], ...]:
+    return tuple(_range(part) for part in key)
+
+
+@lru_cache(maxsize=8192)
+def _range(part: str) -> tuple[int, int]:
+    """First and last value of a part of a key, as numbers; names become numbers that no address has."""
+    if ":" in part:
+        try:
+            first, _, last = part.partition("-")
+            if last:
+                return int(IPv6Address(first)), int(IPv6Address(last))
+            network = IPv6Network(part)
+            return int(network.network_address), int(network.broadcast_address)
+        except ValueError:  # an interface alias such as eth0:1
+            pass
+    number = -1 - int.from_bytes(part.encode())
+    return number, number
