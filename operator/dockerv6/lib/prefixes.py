@@ -130,10 +130,9 @@ def free_gaps(prefix: IPv6Network, length: int, taken: Iterable[IPv6Network]) ->
     base = int(prefix.network_address)
     start = 0
     for first, last in sorted((int(block.network_address), int(block.broadcast_address)) for block in taken):
-        # Shifting right rounds down, also below zero: a block that only touches a subnet takes all of it.
+        # Shifting right rounds down, also below zero: a block that only touches a subnet takes all of it, and one
+        # below the prefix takes none.
         low, high = (first - base) >> host_bits, (last - base) >> host_bits
-        if high < 0:
-            continue
         if low >= count:
             break
         if low > start:

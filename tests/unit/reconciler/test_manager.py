@@ -1,5 +1,4 @@
 import asyncio
-import logging
 from collections.abc import AsyncIterator
 
 import pytest
@@ -521,8 +520,7 @@ async def test_stopping_takes_under_a_second_whatever_handlers_and_hooks_do(capl
     await bench.clock.settle()
 
 
-async def test_nothing_new_begins_while_stopping(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG)
+async def test_nothing_new_begins_while_stopping() -> None:
     bench = Bench(workers=1)
     await bench.manager.start()
     bench.script.plan(A, 0.4)
@@ -532,13 +530,29 @@ async def test_nothing_new_begins_while_stopping(caplog: pytest.LogCaptureFixtur
     stopping = asyncio.ensure_future(bench.manager.stop())
     await bench.clock.settle()
     bench.manager.enqueue(C, "added")
+    assert bench.manager.depth.ready == 1
     await bench.clock.run_until(stopping)
     assert [key for _, _, key in bench.script.runs] == [A]
 
 
-async def test_idle_ends_when_the_manager_stops(bench: Bench) -> None:
-    bench.script.plan(A, 60.0)
+async def test_key_that_becomes_due_while_stopping_is_not_handled() -> None:
+    bench = Bench()
+    await bench.manager.start()
+    bench.script.plan(A, 0.4)
     bench.manager.enqueue(A, "added")
+    bench.manager.enqueue_after(B, 0.2, "the grace of a deletion")
+    await bench.clock.settle()
+    await bench.clock.run_until(bench.manager.stop())
+    assert bench.clock.monotonic() == 0.4
+    assert [key for _, _, key in bench.script.runs] == [A]
+
+
+async def test_idle_ends_when_the_manager_stops() -> None:
+    bench = Bench(workers=1)
+    await bench.manager.start()
+    bench.script.plan(A, 60.0)
+    for key in (A, B):
+        bench.manager.enqueue(key, "added")
     await bench.clock.settle()
     waiting = asyncio.ensure_future(bench.manager.idle())
     await bench.clock.settle()
