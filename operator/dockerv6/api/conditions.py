@@ -54,6 +54,7 @@ class Reason(StrEnum):
     FOREIGN_NETWORK = "ForeignNetwork"
     GATEWAY_MISMATCH = "GatewayMismatch"
     HOST_DENIED = "HostDenied"
+    HOST_NOT_READY = "HostNotReady"
     INTERFACE_NOT_FOUND = "InterfaceNotFound"
     INTERNAL_ERROR = "InternalError"
     INVALID_SPEC = "InvalidSpec"

@@ -1,0 +1,187 @@
+"""CustomResourceDefinitions and the editors' JSON Schema, generated from the models.
+
+``crds/`` holds what `export` gives; a test compares. Only the ``crds`` command imports this module.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import cast
+
+import yaml
+
+from dockerv6.api.kinds import GROUP, KINDS, NETWORK, POLICY, POOL, VERSION, Column, KindInfo
+from dockerv6.api.schema import Schema, for_editors, structural
+from dockerv6.api.scheme import MODELS
+
+EDITOR_SCHEMA = "dockerv6.schema.json"
+COMMAND = "dockerv6 crds --dir crds"
+"""What writes the files anew."""
+
+_LIST = {"type": "array", "items": {"type": "string"}}
+_TEXT = {"type": "string"}
+_COUNT = {"type": "integer"}
+
+_CONDITION: Schema = {
+    "type": "object",
+    "required": ["type", "status", "reason", "message", "lastTransitionTime"],
+    "properties": {
+        "type": {**_TEXT, "maxLength": 316},
+        "status": {**_TEXT, "enum": ["True", "False", "Unknown"]},
+        "reason": {**_TEXT, "minLength": 1, "maxLength": 1024},
+        "message": {**_TEXT, "maxLength": 32768},
+        "lastTransitionTime": {**_TEXT, "format": "date-time"},
+        "observedGeneration": {**_COUNT, "format": "int64", "minimum": 0},
+    },
+}
+
+_STATUS: Mapping[str, Schema] = {
+    NETWORK: {
+        "networkName": _TEXT,
+        "networkID": _TEXT,
+        "subnet": _TEXT,
+        "gateway": _TEXT,
+        "bridge": _TEXT,
+        "egress": _TEXT,
+        "engine": _TEXT,
+        "firewallBackend": _TEXT,
+        "containers": _COUNT,
+        "publishedPorts": _LIST,
+        "lastAppliedHash": _TEXT,
+    },
+    POOL: {"prefixes": _LIST, "allocationLength": _COUNT, "allocated": _COUNT, "cooling": _COUNT},
+    POLICY: {"networks": _COUNT},
+}
+"""What is known of each kind's status beside its conditions; more may follow, and is kept."""
+
+_ONE_SOURCE = (
+    "[has(self.prefix), has(self.prefixes), has(self.generate), has(self.fromInterface)]"
+    ".filter(given, given).size() <= 1"
+)
+
+_RULES: Mapping[str, Mapping[tuple[str, ...], tuple[tuple[str, str], ...]]] = {
+    NETWORK: {
+        ("addressing",): (
+            ("!has(self.subnet) || !has(self.poolRef)", "subnet and poolRef exclude one another"),
+            ("!has(self.subnet) || !has(self.prefixLength)", "subnet and prefixLength exclude one another"),
+        ),
+        ("egress",): (
+            ("!has(self.mode) || self.mode != 'SNAT' || has(self.snatAddress)", "mode SNAT needs snatAddress"),
+        ),
+    },
+    POOL: {
+        (): (
+            (
+                _ONE_SOURCE,
+                "prefix, prefixes, generate and fromInterface exclude one another",
+            ),
+        ),
+    },
+    POLICY: {
+        ("egress",): (
+            ("!has(self.mode) || self.mode != 'SNAT' || has(self.snatAddress)", "mode SNAT needs snatAddress"),
+        ),
+    },
+}
+"""CEL rules by kind and place in the spec: the simple ones. The whole of the validation is dockerv6's own."""
+
+
+def definition(info: KindInfo) -> dict[str, object]:
+    """The CustomResourceDefinition of a kind."""
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{info.plural}.{GROUP}"},
+        "spec": {
+            "group": GROUP,
+            "scope": "Cluster",
+            "names": {
+                "kind": info.kind,
+                "listKind": f"{info.kind}List",
+                "plural": info.plural,
+                "singular": info.singular,
+                "shortNames": list(info.short_names),
+                "categories": ["dockerv6"],
+            },
+            "versions": [
+                {
+                    "name": VERSION,
+                    "served": True,
+                    "storage": True,
+                    "subresources": {"status": {}},
+                    "additionalPrinterColumns": [_column(column) for column in info.columns],
+                    "schema": {"openAPIV3Schema": _schema(info.kind)},
+                }
+            ],
+        },
+    }
+
+
+def export() -> dict[str, str]:
+    """The text of each file in ``crds/``, by name."""
+    files = {f"{GROUP}_{info.plural}.yaml": _yaml(definition(info)) for info in KINDS}
+    files[EDITOR_SCHEMA] = json.dumps(for_editors(MODELS), indent=2, ensure_ascii=False) + "\n"
+    return files
+
+
+def _schema(kind: str) -> Schema:
+    whole = structural(MODELS[kind])
+    properties = cast("dict[str, Schema]", whole["properties"])
+    metadata = cast("dict[str, Schema]", properties["metadata"]["properties"])
+    spec = properties["spec"]
+    for place, rules in _RULES[kind].items():
+        target = spec
+        for name in place:
+            target = cast("dict[str, Schema]", target["properties"])[name]
+        target["x-kubernetes-validations"] = [{"rule": rule, "message": message} for rule, message in rules]
+    status = {"observedGeneration": {**_COUNT, "format": "int64"}, "conditions": _conditions(), **_STATUS[kind]}
+    return {
+        "type": "object",
+        "description": whole["description"],
+        "required": ["metadata"],
+        "properties": {
+            "apiVersion": _TEXT,
+            "kind": _TEXT,
+            # An API server checks the rest of the metadata itself, and allows no more than this to be said of it.
+            "metadata": {"type": "object", "properties": {"name": metadata["name"]}},
+            "spec": spec,
+            "status": {
+                "type": "object",
+                "description": "Written by dockerv6.",
+                "x-kubernetes-preserve-unknown-fields": True,
+                "properties": status,
+            },
+        },
+    }
+
+
+def _conditions() -> Schema:
+    return {
+        "type": "array",
+        "x-kubernetes-list-type": "map",
+        "x-kubernetes-list-map-keys": ["type"],
+        "items": _CONDITION,
+    }
+
+
+def _column(column: Column) -> dict[str, object]:
+    result: dict[str, object] = {
+        "name": column.name,
+        "type": column.type,
+        "jsonPath": column.path,
+        "description": column.description,
+    }
+    if column.wide:
+        result["priority"] = 1
+    return result
+
+
+class _Dumper(yaml.SafeDumper):
+    """No anchors: the same small schema in several places is written out each time."""
+
+    def ignore_aliases(self, _data: object) -> bool:
+        return True
+
+
+def _yaml(document: Mapping[str, object]) -> str:
+    head = f"# Generated from the models by `{COMMAND}`; do not edit.\n"
+    return head + yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=120, allow_unicode=True)

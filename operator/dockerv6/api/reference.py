@@ -1,0 +1,123 @@
+"""The reference of all resources as Markdown, generated from the models."""
+
+from collections.abc import Iterator, Mapping
+from enum import EnumMeta, StrEnum
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from types import NoneType
+from typing import cast, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+
+from dockerv6.api.kinds import API_VERSION, KINDS, KindInfo
+from dockerv6.api.meta import Model
+from dockerv6.api.options import KNOWN
+from dockerv6.api.scheme import MODELS
+
+_WORDS = {
+    str: "string",
+    int: "integer",
+    bool: "boolean",
+    float: "duration",
+    IPv6Address: "IPv6 address",
+    IPv6Network: "IPv6 prefix",
+    IPv4Address: "IPv4 address",
+    IPv4Network: "IPv4 prefix",
+}
+
+_INTRODUCTION = f"""\
+<!-- Generated from the models by dockerv6.api.reference; do not edit. -->
+
+# Reference of the resources
+
+Every resource has `apiVersion: {API_VERSION}`, a `kind`, a `metadata.name` and a `spec`. Nothing in a spec is
+required unless it says so below, and a null is the same as not writing the field. `status` is dockerv6's own and is
+ignored in a file.
+"""
+
+
+def reference() -> str:
+    """The text of ``docs/reference.md``."""
+    written: dict[type[Model], str] = {}
+    parts = [_INTRODUCTION]
+    for info in KINDS:
+        parts += _kind(info, written)
+    parts += _options()
+    return "\n".join(parts)
+
+
+def _kind(info: KindInfo, written: dict[type[Model], str]) -> Iterator[str]:
+    model = MODELS[info.kind]
+    yield f"## {info.kind}\n"
+    yield f"{_docstring(model)}\n"
+    yield f"Names on the command line: {', '.join(f'`{name}`' for name in info.names)}.\n"
+    for name, field in model.model_fields.items():
+        yield from _block(name, _inner(field.annotation), info.kind, written)
+
+
+def _block(path: str, model: type[Model] | None, kind: str, written: dict[type[Model], str]) -> Iterator[str]:
+    if model is None:
+        return
+    yield f"### {kind}: `{path}`\n"
+    if model in written:
+        yield f"The same as {written[model]}.\n"
+        return
+    written[model] = f"`{path}` of {kind}"
+    yield f"{_docstring(model)}\n"
+    yield "| field | type | meaning |"
+    yield "|---|---|---|"
+    for name, field in model.model_fields.items():
+        yield _row(field.alias or name, field)
+    yield ""
+    for name, field in model.model_fields.items():
+        suffix = "[]" if get_origin(field.annotation) is tuple else ""
+        yield from _block(f"{path}.{field.alias or name}{suffix}", _inner(field.annotation), kind, written)
+
+
+def _row(name: str, field: FieldInfo) -> str:
+    required = " **Required.**" if field.is_required() else ""
+    description = (field.description or "").replace("|", "\\|")
+    return f"| `{name}` | {_type(field.annotation)} | {description}{required} |"
+
+
+def _type(annotation: object) -> str:
+    origin = get_origin(annotation)
+    arguments = [argument for argument in get_args(annotation) if argument not in {NoneType, Ellipsis}]
+    if origin is tuple:
+        return f"list of {_type(arguments[0])}"
+    if origin is Mapping:
+        return "map of string to string"
+    if arguments:  # X | None, or Annotated
+        return _type(arguments[0])
+    return _plain(annotation)
+
+
+def _plain(annotation: object) -> str:
+    if isinstance(annotation, EnumMeta):
+        return "one of " + ", ".join(f"`{word}`" for word in cast("type[StrEnum]", annotation))
+    if isinstance(annotation, type) and issubclass(annotation, Model):
+        return "mapping, below"
+    return next(word for type_, word in _WORDS.items() if annotation is type_)
+
+
+def _inner(annotation: object) -> type[Model] | None:
+    if isinstance(annotation, type) and issubclass(annotation, Model):
+        return annotation
+    return next((model for argument in get_args(annotation) if (model := _inner(argument)) is not None), None)
+
+
+def _docstring(model: type[Model]) -> str:
+    return " ".join((model.__doc__ or "").split())
+
+
+def _options() -> Iterator[str]:
+    yield "## Raw driver options\n"
+    yield (
+        "What `spec.options` of an IPv6Network takes. Options of other prefixes (`org.example.x`) are passed on as "
+        "they are.\n"
+    )
+    yield "| driver | option |"
+    yield "|---|---|"
+    for driver, options in KNOWN.items():
+        for name in sorted(options):
+            yield f"| {driver} | `{name}` |"
+    yield ""
