@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+Document = Mapping[str, object]
+"""What JSON can say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +17,7 @@ class StoredObject:
 
     kind: str
     name: str
-    document: Mapping[str, object]
+    document: Document
     digest: str  # of spec and metadata: changes when what the user asks for changes
     generation: int  # grows with each accepted change of the digest
     file: str  # where it came from; "" for one that the operator made itself (the default pool)
@@ -24,7 +26,7 @@ class StoredObject:
     missing_since: float | None = None  # first time that its source no longer had it; a deletion counts after a grace
     deleting_since: float | None = None  # the tombstone: finalizers run until the object is removed
     problem: str = ""  # the newest version in the source is invalid; the accepted one stays in force
-    status: Mapping[str, object] = field(default_factory=dict)
+    status: Document = field(default_factory=dict)
     revision: int = 0  # compare-and-swap; 0: never written
 
 

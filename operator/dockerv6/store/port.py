@@ -9,7 +9,10 @@ Errors::
 from collections.abc import Mapping
 from typing import Protocol
 
-from dockerv6.store.model import Event, EventType, StoredObject
+from dockerv6.store.model import Document, Event, EventType, StoredObject
+
+EVENTS_KEPT = 10_000
+"""Of more events, the ones not seen for longest are dropped."""
 
 
 class StoreError(Exception):
@@ -21,7 +24,7 @@ class StoreConflict(StoreError):  # noqa: N818 - named for what happened
 
 
 class Store(Protocol):
-    """Durable before it returns."""
+    """Durable before it returns. What it returns is shared: nobody may change the mappings in it."""
 
     async def objects(self, kind: str | None = None) -> tuple[StoredObject, ...]:
         """All objects, or all of a kind, ordered by kind and name."""
@@ -35,7 +38,7 @@ class Store(Protocol):
         Each ``revision`` must be the one last read (0 for a new object), else `StoreConflict`.
         """
 
-    async def put_status(self, kind: str, name: str, status: Mapping[str, object]) -> None:
+    async def put_status(self, kind: str, name: str, status: Document) -> None:
         """Replace an object's status (the operator's own: the last writer wins); absent object is success."""
 
     async def remove(self, kind: str, name: str) -> None:
@@ -50,13 +53,13 @@ class Store(Protocol):
     async def expire_events(self, before: float) -> None:
         """Drop events last seen before (Unix seconds)."""
 
-    async def record(self, scope: str, name: str) -> Mapping[str, object] | None:
+    async def record(self, scope: str, name: str) -> Document | None:
         """A small durable record, such as a sysctl's prior value (scope "sysctl") or a network's endpoints."""
 
-    async def records(self, scope: str) -> Mapping[str, Mapping[str, object]]:
+    async def records(self, scope: str) -> Mapping[str, Document]:
         """All records of a scope, by name."""
 
-    async def put_record(self, scope: str, name: str, value: Mapping[str, object]) -> None:
+    async def put_record(self, scope: str, name: str, value: Document) -> None:
         """Write a record."""
 
     async def drop_record(self, scope: str, name: str) -> None:

@@ -1,0 +1,113 @@
+"""The instance lock: one process at a time works with a state directory.
+
+flock(2), not a pid file: the kernel lets go of it however the process ends. The file itself stays, because removing it
+would let a third process lock a new one while the second still waits for the old.
+"""
+
+import fcntl
+import os
+from pathlib import Path
+from typing import Self
+
+LOCK_FILE = "lock"
+"""Its name in the state directory."""
+
+_PID_BYTES = 32
+_ATTEMPTS = 1000
+
+
+class AlreadyRunning(Exception):  # noqa: N818 - named for what happened
+    """Another instance works with this state directory; ``pid`` is its process, 0 when it has not said so yet."""
+
+    def __init__(self, path: Path, pid: int) -> None:
+        super().__init__(
+            f"another dockerv6 (process {pid or 'unknown'}) works with {path.parent}: "
+            "stop it, or give this one another state directory"
+        )
+        self.pid = pid
+
+
+class InstanceLock:
+    """Holds the lock of a state directory from `acquire` to `release`, or for the time of a with block."""
+
+    def __init__(self, state_dir: Path) -> None:
+        """For this directory; made by `acquire` when missing."""
+        self._path = state_dir / LOCK_FILE
+        self._descriptor: int | None = None
+
+    def acquire(self) -> None:
+        """Take the lock, and write this process's id into the file.
+
+        Raises:
+            AlreadyRunning: another process, or another lock object of this one, has it.
+            OSError: the directory can't be made or written.
+        """
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Not inherited by programs started later (PEP 446): one that outlives the daemon would keep the lock.
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        try:
+            self._take(descriptor)
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        self._descriptor = descriptor
+
+    def release(self) -> None:
+        """Let go; again is success."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def _take(self, descriptor: int) -> None:
+        if not _lock(descriptor):
+            raise AlreadyRunning(self._path, _pid(descriptor))
+
+    def __enter__(self) -> Self:
+        self.acquire()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+def holder(state_dir: Path) -> int | None:
+    """The process that works with the state directory: None when there is none, 0 when it has not said its id yet.
+
+    Raises:
+        OSError: the lock can't be read.
+    """
+    try:
+        descriptor = os.open(state_dir / LOCK_FILE, os.O_RDONLY | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return None
+    try:
+        return None if _try(descriptor, fcntl.LOCK_SH) else _pid(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int) -> bool:
+    """Take the lock unless a process has it for itself; `holder` shares it for a moment, which must not matter."""
+    for _ in range(_ATTEMPTS):
+        if _try(descriptor, fcntl.LOCK_EX):
+            return True
+        if not _try(descriptor, fcntl.LOCK_SH):
+            return False
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+        os.sched_yield()
+    return False
+
+
+def _try(descriptor: int, mode: int) -> bool:
+    try:
+        fcntl.flock(descriptor, mode | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _pid(descriptor: int) -> int:
+    text = os.pread(descriptor, _PID_BYTES, 0).strip()
+    return int(text) if text.isdigit() else 0

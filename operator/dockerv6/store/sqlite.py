@@ -1,0 +1,209 @@
+"""The durable store: tables of its own in the state file, and an image of them in memory.
+
+The image holds what is committed, so that reading an object costs no query: a resync of a thousand resources reads each
+of them. Each write is checked by SQL inside its transaction, never by the image; when the two disagree (somebody else
+wrote to the file), the write is refused and the image read anew. Events are only in the file.
+"""
+
+import sqlite3
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from dockerv6.lib.database import Database
+from dockerv6.lib.statefile import StateFileError
+from dockerv6.store.image import Image
+from dockerv6.store.model import Document, Event, EventType, StoredObject
+from dockerv6.store.port import EVENTS_KEPT, StoreConflict, StoreError
+from dockerv6.store.rows import SCHEMA, decode, encode, select_events, select_objects
+
+T = TypeVar("T")
+
+
+class SqliteStore:
+    """A `Store` in the state file. One process at a time has it (the instance lock)."""
+
+    def __init__(self, database: Database, *, events_kept: int) -> None:
+        """Use `open`."""
+        self._database = database
+        self._events_kept = events_kept
+        self._image = Image()
+
+    @classmethod
+    async def open(cls, path: Path, *, events_kept: int = EVENTS_KEPT) -> "SqliteStore":
+        """Open the state file, made as needed, and read what it holds.
+
+        Raises:
+            StoreError: it can't be used; the message holds the remedy.
+        """
+        store = cls(await _translated(Database.open(path, SCHEMA)), events_kept=events_kept)
+        try:
+            await store._refresh()
+        except BaseException:
+            await store.close()
+            raise
+        return store
+
+    async def objects(self, kind: str | None = None) -> tuple[StoredObject, ...]:
+        """All objects, or all of a kind, ordered by kind and name."""
+        return self._image.objects(kind)
+
+    async def object(self, kind: str, name: str) -> StoredObject | None:
+        """One object, or None."""
+        return self._image.object(kind, name)
+
+    async def put(self, *objects: StoredObject) -> tuple[StoredObject, ...]:
+        """Write all or none, in one transaction."""
+        try:
+            written = await _translated(self._database.write(partial(_put, objects), self._image.put))
+        except StoreConflict:
+            await self._refresh()
+            raise
+        return tuple(written)
+
+    async def put_status(self, kind: str, name: str, status: Document) -> None:
+        """Replace an object's status; an equal one writes nothing."""
+        text = encode(status, sort_keys=True)
+        if self._database.idle and self._image.status(kind, name) in (None, text):
+            return
+        await self._execute(
+            "UPDATE store_objects SET status = ?3 WHERE kind = ?1 AND name = ?2 AND status <> ?3",
+            (kind, name, text),
+            settled=lambda: self._image.put_status(kind, name, text),
+        )
+
+    async def remove(self, kind: str, name: str) -> None:
+        """Drop an object."""
+        await self._execute(
+            "DELETE FROM store_objects WHERE kind = ? AND name = ?",
+            (kind, name),
+            settled=lambda: self._image.remove(kind, name),
+        )
+
+    async def events(self, kind: str | None = None, name: str | None = None) -> tuple[Event, ...]:
+        """Events, oldest ``last_seen`` first."""
+        return await _translated(self._database.read(partial(select_events, kind=kind, name=name)))
+
+    async def record_event(self, kind: str, name: str, type_: EventType, reason: str, message: str, now: float) -> None:
+        """Add an event, or count it again."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "INSERT INTO store_events (kind, name, type, reason, message, count, first_seen, last_seen) "
+                "VALUES (?1, ?2, ?3, ?4, ?5, 1, ?6, ?6) ON CONFLICT (kind, name, type, reason, message) "
+                "DO UPDATE SET count = count + 1, last_seen = max(last_seen, excluded.last_seen)",
+                (kind, name, type_.value, reason, message, now),
+            )
+            connection.execute(
+                "DELETE FROM store_events WHERE id IN "
+                "(SELECT id FROM store_events ORDER BY last_seen DESC, id DESC LIMIT -1 OFFSET ?)",
+                (self._events_kept,),
+            )
+
+        await _translated(self._database.write(work))
+
+    async def expire_events(self, before: float) -> None:
+        """Drop events last seen before (Unix seconds)."""
+        await self._execute("DELETE FROM store_events WHERE last_seen < ?", (before,))
+
+    async def record(self, scope: str, name: str) -> Document | None:
+        """A small durable record."""
+        text = self._image.record(scope, name)
+        return None if text is None else decode(text)
+
+    async def records(self, scope: str) -> Mapping[str, Document]:
+        """All records of a scope, by name."""
+        return self._image.records(scope)
+
+    async def put_record(self, scope: str, name: str, value: Document) -> None:
+        """Write a record; an equal one writes nothing."""
+        text = encode(value, sort_keys=True)
+        if self._database.idle and self._image.record(scope, name) == text:
+            return
+        await self._execute(
+            "INSERT OR REPLACE INTO store_records (scope, name, value) VALUES (?, ?, ?)",
+            (scope, name, text),
+            settled=lambda: self._image.put_record(scope, name, text),
+        )
+
+    async def drop_record(self, scope: str, name: str) -> None:
+        """Remove a record."""
+        if self._database.idle and self._image.record(scope, name) is None:
+            return
+        await self._execute(
+            "DELETE FROM store_records WHERE scope = ? AND name = ?",
+            (scope, name),
+            settled=lambda: self._image.drop_record(scope, name),
+        )
+
+    async def close(self) -> None:
+        """Wait for the writes under way, then let go of the file."""
+        await self._database.close()
+
+    async def _execute(
+        self, statement: str, parameters: tuple[str | float, ...], settled: Callable[[], None] | None = None
+    ) -> None:
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute(statement, parameters)
+
+        def apply(_: None) -> None:
+            if settled is not None:
+                settled()
+
+        await _translated(self._database.write(work, apply))
+
+    async def _refresh(self) -> None:
+        def work(connection: sqlite3.Connection) -> tuple[Sequence[StoredObject], list[tuple[str, str, str]]]:
+            records = connection.execute("SELECT scope, name, value FROM store_records")
+            return select_objects(connection), records.fetchall()
+
+        await _translated(self._database.read(work, lambda found: self._image.load(*found)))
+
+
+async def _translated(outcome: Awaitable[T]) -> T:
+    try:
+        return await outcome
+    except StateFileError as error:
+        raise StoreError(str(error)) from error
+
+
+def _put(objects: Sequence[StoredObject], connection: sqlite3.Connection) -> list[StoredObject]:
+    (revision,) = connection.execute("SELECT value FROM store_revision").fetchone()
+    written = []
+    for wanted in objects:
+        revision += 1
+        written.append(_put_one(connection, wanted, revision))
+    connection.execute("UPDATE store_revision SET value = ?", (revision,))
+    return written
+
+
+def _put_one(connection: sqlite3.Connection, wanted: StoredObject, revision: int) -> StoredObject:
+    present = connection.execute(
+        "SELECT revision, status FROM store_objects WHERE kind = ? AND name = ?", (wanted.kind, wanted.name)
+    ).fetchone()
+    if wanted.revision != (present[0] if present else 0):
+        raise StoreConflict(f"{wanted.kind}/{wanted.name} was changed meanwhile: read it again")
+    document = encode(wanted.document)
+    status = present[1] if present else encode(wanted.status, sort_keys=True)
+    connection.execute(
+        "INSERT OR REPLACE INTO store_objects (kind, name, document, digest, generation, file, line, created, "
+        "missing_since, deleting_since, problem, status, revision) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            wanted.kind,
+            wanted.name,
+            document,
+            wanted.digest,
+            wanted.generation,
+            wanted.file,
+            wanted.line,
+            wanted.created,
+            wanted.missing_since,
+            wanted.deleting_since,
+            wanted.problem,
+            status,
+            revision,
+        ),
+    )
+    return replace(wanted, document=decode(document), status=decode(status), revision=revision)
