@@ -1,0 +1,29 @@
+"""What is generated from the models is what is committed."""
+
+from pathlib import Path
+
+import pytest
+
+from dockerv6.api.crd import COMMAND, export
+from dockerv6.api.reference import reference
+
+ROOT = Path(__file__).parents[2]
+FILES = export()
+WRITE_REFERENCE = (
+    "python -c 'from dockerv6.api.reference import reference; print(reference(), end=\"\")' > docs/reference.md"
+)
+
+
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_the_committed_file_is_what_the_models_give(name: str) -> None:
+    path = ROOT / "crds" / name
+    committed = path.read_text() if path.exists() else ""
+    assert committed == FILES[name], f"crds/{name} is stale: run `{COMMAND}`"
+
+
+def test_crds_holds_nothing_else() -> None:
+    assert {path.name for path in (ROOT / "crds").iterdir()} == set(FILES), f"remove what `{COMMAND}` does not write"
+
+
+def test_the_reference_is_what_the_models_give() -> None:
+    assert (ROOT / "docs" / "reference.md").read_text() == reference(), f"stale: run {WRITE_REFERENCE}"

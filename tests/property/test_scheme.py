@@ -1,0 +1,70 @@
+"""Documents and resources: round trips, and no surprise whatever is thrown at the decoder."""
+
+import copy
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dockerv6.api.pending import not_yet_in_effect
+from dockerv6.api.scheme import FieldError, InvalidObject, Resource, decode, digest, to_document
+from tests.property.strategies_api import Document, documents, networks, pools, resources
+
+_junk = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(resources())
+def test_a_document_reads_back_as_the_same_resource(resource: Resource) -> None:
+    again = decode(to_document(resource))
+    assert again.resource == resource
+    assert again.warnings == ()
+    assert to_document(again.resource) == to_document(resource)
+    assert digest(again.resource) == digest(resource)
+
+
+@given(documents())
+def test_a_document_says_what_its_writer_set_and_no_more(document: Document) -> None:
+    written = to_document(decode(document).resource)
+    spec, asked = written["spec"], document.get("spec", {})
+    assert isinstance(spec, dict)
+    assert isinstance(asked, dict)
+    assert spec.keys() == asked.keys()
+
+
+@given(documents())
+def test_decoding_leaves_the_document_alone(document: Document) -> None:
+    before = copy.deepcopy(document)
+    decode(document)
+    assert document == before
+
+
+@given(documents(), st.data())
+def test_junk_anywhere_is_an_error_with_a_message_and_a_remedy(document: Document, data: st.DataObject) -> None:
+    place: dict[str, object] = document
+    while True:
+        key = data.draw(st.sampled_from([*place, "novel"]))
+        inner = place.get(key)
+        if not isinstance(inner, dict) or data.draw(st.booleans()):
+            place[key] = data.draw(_junk)
+            break
+        place = inner
+    for error in _errors(document):
+        assert error.message
+        assert error.remedy
+
+
+def _errors(document: Document) -> tuple[FieldError, ...]:
+    try:
+        resource = decode(document).resource
+    except InvalidObject as invalid:
+        return invalid.errors
+    assert decode(to_document(resource)).resource == resource
+    return ()
+
+
+@given(networks(in_effect=True) | pools(in_effect=True))
+def test_what_is_in_effect_is_not_pending(resource: Resource) -> None:
+    assert not not_yet_in_effect(resource)
