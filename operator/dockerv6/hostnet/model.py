@@ -5,17 +5,23 @@ from enum import StrEnum
 from ipaddress import IPv6Interface, IPv6Network
 
 
+def interface_sysctl(interface: str, key: str) -> str:
+    """The name of a sysctl of one interface (or of "all", "default"): slashes, as names of VLANs hold dots."""
+    return f"net/ipv6/conf/{interface}/{key}"
+
+
 @dataclass(frozen=True, slots=True)
 class Interface:
     """A network interface with its global and unique-local IPv6 addresses."""
 
     index: int
     name: str
-    kind: str  # "bridge", "veth", "vlan"...; "" for a physical one (IFLA_INFO_KIND)
-    up: bool
+    kind: str  # "bridge", "veth", "vlan"...; "" for loopback and physical ones (IFLA_INFO_KIND)
+    up: bool  # IFF_UP: switched on, with or without a carrier
     mtu: int
     master: int | None = None  # index of the bridge or bond that it is enslaved to
-    addresses: tuple[IPv6Interface, ...] = ()
+    addresses: tuple[IPv6Interface, ...] = ()  # ascending
+    autoconfigured: bool = False  # one of the addresses has a lifetime: from a router advertisement or DHCPv6
 
 
 class RouteProtocol(StrEnum):
@@ -31,7 +37,7 @@ class RouteProtocol(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A unicast IPv6 route of any table but `local`."""
+    """A unicast IPv6 route of any table but `local`; one for each next hop of a multipath route."""
 
     destination: IPv6Network  # ::/0 for a default route
     interface: str | None
@@ -46,14 +52,24 @@ class ChangeKind(StrEnum):
     LINK = "link"
     ADDRESS = "address"
     ROUTE = "route"
-    SYSCTL = "sysctl"  # RTM_NEWNETCONF: forwarding
+    SYSCTL = "sysctl"  # RTM_NEWNETCONF: forwarding and proxy_ndp; no other sysctl is announced (accept_ra is not)
     FIREWALL = "firewall"  # an nf_tables transaction
     LOST = "lost"  # the socket overflowed or was opened anew: anything may have happened
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A hint that something changed."""
+    """A hint that something changed.
+
+    Attributes:
+        kind: where to look.
+        subject: the interface's name ("all" and "default" too for SYSCTL); for FIREWALL the family and table, such as
+            "inet dockerv6"; "" when unknown.
+        generation: FIREWALL only: nf_tables' generation after the latest commit that this change stands for. Who has
+            read the table at that generation or a later one knows all of it already, such as after a commit of its
+            own. None when unknown.
+    """
 
     kind: ChangeKind
-    subject: str = ""  # interface name; for FIREWALL "family table", such as "inet dockerv6"; "" when unknown
+    subject: str = ""
+    generation: int | None = None

@@ -26,21 +26,48 @@ class HostNet(Protocol):
     async def sysctl(self, name: str) -> str | None:
         """The value of ``net.ipv6.conf.all.forwarding`` and the like; None where the kernel has no such key.
 
-        An interface's name is one path component, dots and all: give it as ``net.ipv6.conf/eth0.100/accept_ra``
-        (sysctl(8) syntax: the first separator met, dot or slash, is the separator).
+        Names are written as for sysctl(8): whichever of dot and slash comes first separates, and the other one is an
+        ordinary character (a slash then stands for a dot in a name): ``net/ipv6/conf/eth0.100/accept_ra`` is
+        ``net.ipv6.conf.eth0/100.accept_ra``. `model.interface_sysctl` writes them safely.
+
+        Raises:
+            ValueError: not a name of a sysctl.
+            HostNetDenied: it can't be read (some are write-only, some root's).
+            HostNetError: any other refusal.
         """
 
     async def set_sysctl(self, name: str, value: str) -> None:
-        """Write a sysctl. Raises `HostNetDenied` or `HostNetError`."""
+        """Write a sysctl.
+
+        Raises:
+            ValueError: not a name of a sysctl.
+            HostNetDenied: not permitted.
+            HostNetError: no such key, or a value that the kernel refuses.
+        """
 
     async def interfaces(self) -> tuple[Interface, ...]:
         """All interfaces, by index."""
 
     async def routes(self) -> tuple[Route, ...]:
-        """All unicast IPv6 routes outside table local."""
+        """All unicast IPv6 routes outside table local, but those to link-local destinations."""
+
+    async def firewall_generation(self) -> int | None:
+        """nf_tables' generation in this namespace; every commit by anybody raises it. None: no nf_tables in the kernel.
+
+        Equal before and after reading a ruleset, it dates what was read (see `Change.generation`). It has 32 bits and
+        skips 0 when it wraps.
+        """
 
     def changes(self) -> AsyncIterator[Change]:
-        """Changes from now on (rtnetlink and nfnetlink); first one of kind LOST. Reopens by itself after an overflow."""
+        """Changes from the first step of the iteration on (rtnetlink and nfnetlink); the first is of kind LOST.
+
+        The same change is reported once while nobody has taken it. After an overflow there is another LOST, and it
+        goes on. Our own writes are reported too. It ends with `close`.
+
+        Raises:
+            HostNetDenied: nf_tables' notifications need CAP_NET_ADMIN.
+            HostNetError: a socket failed.
+        """
 
     async def close(self) -> None:
-        """Close sockets and threads."""
+        """Close sockets and threads, and end all iterations of `changes`."""

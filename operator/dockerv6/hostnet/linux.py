@@ -1,0 +1,87 @@
+"""The host port on Linux: procfs and netlink of the network namespace that the process runs in."""
+
+import asyncio
+import errno
+import os
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TypeVar
+
+from dockerv6.hostnet import rtnetlink, sysctl
+from dockerv6.hostnet.changes import ChangeFeed
+from dockerv6.hostnet.model import Change, Interface, Route
+from dockerv6.hostnet.port import HostNetDenied, HostNetError
+
+T = TypeVar("T")
+
+
+class LinuxHostNet:
+    """Implements `port.HostNet`.
+
+    Blocking calls run on one thread of its own: on the event loop's shared ones they would queue up behind slow calls
+    to the engine. The thread is started by the first call and is in the namespace of the thread that made this call.
+    """
+
+    def __init__(self) -> None:
+        """Open nothing yet."""
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="hostnet")
+        self._feeds: set[ChangeFeed] = set()
+
+    async def sysctl(self, name: str) -> str | None:
+        """See `port.HostNet.sysctl`."""
+        return await self._run(partial(sysctl.read, name))
+
+    async def set_sysctl(self, name: str, value: str) -> None:
+        """See `port.HostNet.set_sysctl`."""
+        await self._run(partial(sysctl.write, name, value))
+
+    async def interfaces(self) -> tuple[Interface, ...]:
+        """See `port.HostNet.interfaces`."""
+        return await self._ask("list interfaces", rtnetlink.interfaces)
+
+    async def routes(self) -> tuple[Route, ...]:
+        """See `port.HostNet.routes`."""
+        return await self._ask("list routes", rtnetlink.routes)
+
+    async def firewall_generation(self) -> int | None:
+        """See `port.HostNet.firewall_generation`."""
+        return await self._ask("read nf_tables' generation", rtnetlink.firewall_generation)
+
+    async def changes(self) -> AsyncIterator[Change]:
+        """See `port.HostNet.changes`."""
+        try:
+            feed = ChangeFeed()
+        except OSError as error:
+            raise _translated(error, "subscribe to changes") from error
+        self._feeds.add(feed)
+        try:
+            while (change := await feed.take()) is not None:
+                yield change
+        except OSError as error:
+            raise _translated(error, "read changes") from error
+        finally:
+            self._feeds.discard(feed)
+            feed.close()
+
+    async def close(self) -> None:
+        """See `port.HostNet.close`; a call under way is waited for by nobody."""
+        for feed in tuple(self._feeds):
+            feed.close()
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    async def _ask(self, what: str, question: Callable[[], T]) -> T:
+        try:
+            return await self._run(question)
+        except OSError as error:
+            raise _translated(error, what) from error
+
+    async def _run(self, call: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+
+
+def _translated(error: OSError, what: str) -> HostNetError:
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    if error.errno in (errno.EPERM, errno.EACCES):
+        return HostNetDenied(f"can't {what}: {reason}; {sysctl.remedy(error.errno, os.geteuid())}")
+    return HostNetError(f"can't {what}: {reason}")

@@ -1,0 +1,228 @@
+"""What the kernel lists: interfaces, addresses, routes and nf_tables' generation, decoded to values. All of it blocks.
+
+Sources: rtnetlink(7), linux/if_link.h, if_addr.h, rtnetlink.h, netfilter/nf_tables.h.
+"""
+
+import errno
+import struct
+from collections import defaultdict
+from collections.abc import Iterator
+from ipaddress import IPv6Interface, IPv6Network
+from socket import AF_INET6, AF_UNSPEC, if_indextoname
+
+from dockerv6.hostnet.model import Interface, Route, RouteProtocol
+from dockerv6.hostnet.netlink import NETLINK_NETFILTER, NETLINK_ROUTE, Buffer, attributes, dump, get, text
+
+_RTM_GETLINK = 18
+_RTM_GETADDR = 22
+_RTM_GETROUTE = 26
+
+LINK = struct.Struct("=BxHiII")  # ifinfomsg: family, type, index, flags, change
+ADDRESS = struct.Struct("=BBBBi")  # ifaddrmsg: family, prefix length, flags, scope, index
+ROUTE = struct.Struct("=BBBBBBBBI")  # rtmsg: family, dst len, src len, tos, table, protocol, scope, type, flags
+_NEXT_HOP = struct.Struct("=HBBi")  # rtnexthop: length, flags, hops, index
+_U32 = struct.Struct("=I")
+_BE32 = struct.Struct(">I")
+
+IFF_UP = 0x1
+IFLA_IFNAME = 3
+_IFLA_MTU = 4
+_IFLA_MASTER = 10
+_IFLA_LINKINFO = 18
+_IFLA_INFO_KIND = 1
+_IFLA_EXT_MASK = 29
+_RTEXT_FILTER_SKIP_STATS = 1 << 3
+
+_IFA_ADDRESS = 1
+_IFA_LOCAL = 2
+_IFA_FLAGS = 8
+_IFA_F_DADFAILED = 0x08
+_IFA_F_PERMANENT = 0x80
+SCOPE_UNIVERSE = 0
+
+_RTA_DST = 1
+RTA_OIF = 4
+_RTA_PRIORITY = 6
+RTA_MULTIPATH = 9
+_RTA_TABLE = 15
+TABLE_LOCAL = 255
+UNICAST = 1
+
+_PROTOCOLS = {
+    2: RouteProtocol.KERNEL,
+    3: RouteProtocol.BOOT,
+    4: RouteProtocol.STATIC,
+    9: RouteProtocol.RA,
+    16: RouteProtocol.DHCP,
+}
+_LINK_LOCAL = b"\xfe\x80"
+_LINK_LOCAL_LENGTH = 10
+
+NFT_SUBSYSTEM = 10
+NFT_NEWGEN = (NFT_SUBSYSTEM << 8) | 15
+_NFT_GETGEN = (NFT_SUBSYSTEM << 8) | 16
+NFGENMSG_SIZE = 4
+NFTA_GEN_ID = 1
+
+
+def interfaces() -> tuple[Interface, ...]:
+    """All interfaces with their IPv6 addresses, by index.
+
+    Raises:
+        OSError: what the kernel answered instead.
+    """
+    # Links first: an address whose interface came later is left out, and its interface with it.
+    body = LINK.pack(AF_UNSPEC, 0, 0, 0, 0) + struct.pack("=HHI", 8, _IFLA_EXT_MASK, _RTEXT_FILTER_SKIP_STATS)
+    links = dump(NETLINK_ROUTE, _RTM_GETLINK, body)
+    addresses: defaultdict[int, list[IPv6Interface]] = defaultdict(list)
+    autoconfigured: set[int] = set()
+    for buffer, start, end in dump(NETLINK_ROUTE, _RTM_GETADDR, ADDRESS.pack(AF_INET6, 0, 0, 0, 0)):
+        found = _address(buffer, start, end)
+        if found is not None:
+            index, address, permanent = found
+            addresses[index].append(address)
+            if not permanent:
+                autoconfigured.add(index)
+    return tuple(
+        sorted(
+            (_interface(buffer, start, end, addresses, autoconfigured) for buffer, start, end in links),
+            key=lambda interface: interface.index,
+        )
+    )
+
+
+def routes() -> tuple[Route, ...]:
+    """All unicast IPv6 routes outside table local, but those to link-local destinations.
+
+    Raises:
+        OSError: what the kernel answered instead.
+    """
+    names: dict[int, str] = {}
+    body = ROUTE.pack(AF_INET6, 0, 0, 0, 0, 0, 0, 0, 0)
+    return tuple(
+        route
+        for buffer, start, end in dump(NETLINK_ROUTE, _RTM_GETROUTE, body)
+        for route in _routes(buffer, start, end, names)
+    )
+
+
+def firewall_generation() -> int | None:
+    """nf_tables' generation; None without nf_tables.
+
+    Raises:
+        OSError: what the kernel answered instead (EPERM without CAP_NET_ADMIN).
+    """
+    try:
+        answers = get(NETLINK_NETFILTER, _NFT_GETGEN, bytes(NFGENMSG_SIZE))
+    except OSError as error:
+        if error.errno in (errno.EINVAL, errno.EPROTONOSUPPORT, errno.EOPNOTSUPP):
+            return None
+        raise
+    return next((generation(buffer, start, end) for buffer, start, end in answers), None)
+
+
+def generation(buffer: Buffer, start: int, end: int) -> int | None:
+    """The generation that an NFT_MSG_NEWGEN message tells."""
+    for kind, value, _ in attributes(buffer, start + NFGENMSG_SIZE, end):
+        if kind == NFTA_GEN_ID:
+            return int(_BE32.unpack_from(buffer, value)[0])
+    return None
+
+
+def interface_name(index: int, names: dict[int, str]) -> str | None:
+    """The name of an interface, from or into the cache; None when it is gone."""
+    if index not in names:
+        try:
+            names[index] = if_indextoname(index)
+        except (OSError, OverflowError):
+            return None
+    return names[index]
+
+
+def _interface(
+    buffer: Buffer, start: int, end: int, addresses: dict[int, list[IPv6Interface]], autoconfigured: set[int]
+) -> Interface:
+    _, _, index, flags, _ = LINK.unpack_from(buffer, start)
+    name, link_kind, mtu = "", "", 0
+    master: int | None = None
+    for kind, value, stop in attributes(buffer, start + LINK.size, end):
+        if kind == IFLA_IFNAME:
+            name = text(buffer, value, stop)
+        elif kind == _IFLA_MTU:
+            (mtu,) = _U32.unpack_from(buffer, value)
+        elif kind == _IFLA_MASTER:
+            (master,) = _U32.unpack_from(buffer, value)
+        elif kind == _IFLA_LINKINFO:
+            for nested, nested_value, nested_stop in attributes(buffer, value, stop):
+                if nested == _IFLA_INFO_KIND:
+                    link_kind = text(buffer, nested_value, nested_stop)
+                    break
+    return Interface(
+        index=index,
+        name=name,
+        kind=link_kind,
+        up=bool(flags & IFF_UP),
+        mtu=mtu,
+        master=master,
+        addresses=tuple(sorted(addresses.get(index, ()))),
+        autoconfigured=index in autoconfigured,
+    )
+
+
+def _address(buffer: Buffer, start: int, end: int) -> tuple[int, IPv6Interface, bool] | None:
+    """Interface index, address, and whether it is permanent; None for those that don't matter here."""
+    _, length, flags, scope, index = ADDRESS.unpack_from(buffer, start)
+    if scope != SCOPE_UNIVERSE:
+        return None
+    own: bytes | None = None
+    for kind, value, stop in attributes(buffer, start + ADDRESS.size, end):
+        # On a point-to-point link IFA_ADDRESS is the peer's, and IFA_LOCAL ours (linux/if_addr.h).
+        if kind == _IFA_LOCAL or (kind == _IFA_ADDRESS and own is None):
+            own = bytes(buffer[value:stop])
+        elif kind == _IFA_FLAGS:
+            (flags,) = _U32.unpack_from(buffer, value)
+    if own is None or flags & _IFA_F_DADFAILED:
+        return None
+    return index, IPv6Interface((own, length)), bool(flags & _IFA_F_PERMANENT)
+
+
+def _routes(buffer: Buffer, start: int, end: int, names: dict[int, str]) -> Iterator[Route]:
+    _, length, _, _, table, protocol, _, route_type, _ = ROUTE.unpack_from(buffer, start)
+    destination, metric = bytes(16), 0
+    hops: list[int | None] = []
+    for kind, value, stop in attributes(buffer, start + ROUTE.size, end):
+        if kind == _RTA_DST:
+            destination = bytes(buffer[value:stop])
+        elif kind == RTA_OIF:
+            hops.append(_U32.unpack_from(buffer, value)[0])
+        elif kind == RTA_MULTIPATH:
+            hops.extend(next_hops(buffer, value, stop))
+        elif kind == _RTA_PRIORITY:
+            (metric,) = _U32.unpack_from(buffer, value)
+        elif kind == _RTA_TABLE:
+            (table,) = _U32.unpack_from(buffer, value)
+    if route_type != UNICAST or table == TABLE_LOCAL or _is_link_local(destination, length):
+        return
+    network = IPv6Network((destination, length))
+    for hop in hops or [None]:
+        yield Route(
+            destination=network,
+            interface=None if hop is None else interface_name(hop, names),
+            protocol=_PROTOCOLS.get(protocol, RouteProtocol.OTHER),
+            table=table,
+            metric=metric,
+        )
+
+
+def _is_link_local(destination: bytes, length: int) -> bool:
+    return length >= _LINK_LOCAL_LENGTH and destination[0] == _LINK_LOCAL[0] and destination[1] & 0xC0 == _LINK_LOCAL[1]
+
+
+def next_hops(buffer: Buffer, start: int, end: int) -> Iterator[int]:
+    """Interface indices of the next hops in an RTA_MULTIPATH."""
+    while start + _NEXT_HOP.size <= end:
+        length, _, _, index = _NEXT_HOP.unpack_from(buffer, start)
+        if length < _NEXT_HOP.size:
+            return
+        yield index
+        start += (length + 3) & ~3

@@ -1,0 +1,92 @@
+"""Sysctls through /proc/sys: names to paths, reading, writing, and what to do about a refusal.
+
+``/proc/sys/net`` shows the network namespace of the calling task (proc(5)), so it needs no path of its own for one.
+"""
+
+import errno
+import os
+from pathlib import Path
+
+from dockerv6.hostnet.port import HostNetDenied, HostNetError
+
+ROOT = Path("/proc/sys")
+
+_DENIED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+_ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG})
+_SWAP = str.maketrans("./", "/.")
+_LARGEST = 65536
+
+
+def canonical(name: str) -> str:
+    """The name with slashes between its parts, whichever of sysctl(8)'s two notations it came in.
+
+    Raises:
+        ValueError: empty, absolute, with an empty part, or one that would lead elsewhere.
+    """
+    first = next((character for character in name if character in "./"), "/")
+    path = name if first == "/" else name.translate(_SWAP)
+    parts = path.split("/")
+    if any(part in ("", ".", "..") or "\0" in part for part in parts):
+        raise ValueError(f"{name!r} is not the name of a sysctl such as net.ipv6.conf.all.forwarding")
+    return path
+
+
+def read(name: str, root: Path = ROOT) -> str | None:
+    """The value without its line's end; None where the kernel has no such key. Blocks (briefly).
+
+    Raises:
+        ValueError: not a name of a sysctl.
+        HostNetDenied: it can't be read.
+        HostNetError: any other refusal.
+    """
+    path = canonical(name)
+    try:
+        descriptor = os.open(root / path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return os.read(descriptor, _LARGEST).decode(errors="replace").removesuffix("\n")
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if error.errno in _ABSENT:
+            return None
+        raise _translated(error, f"can't read sysctl {path}") from error
+
+
+def write(name: str, value: str, root: Path = ROOT) -> None:
+    """Set the value. Blocks: the forwarding keys wait for the kernel's routing lock.
+
+    Raises:
+        ValueError: not a name of a sysctl.
+        HostNetDenied: not permitted; says what to do.
+        HostNetError: no such key, or a value that the kernel refuses.
+    """
+    path = canonical(name)
+    try:
+        # Neither O_CREAT nor O_TRUNC, as open("w") has: a missing key would be reported as "permission denied".
+        descriptor = os.open(root / path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(descriptor, value.encode())
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise _translated(error, f"can't set sysctl {path} to {value!r}") from error
+
+
+def _translated(error: OSError, what: str) -> HostNetError:
+    if error.errno in _DENIED:
+        return HostNetDenied(f"{what}: {error.strerror}; {remedy(error.errno or 0, os.geteuid())}")
+    if error.errno in _ABSENT:
+        return HostNetError(f"{what}: the kernel has no such key (is its module loaded, does the interface exist?)")
+    return HostNetError(f"{what}: {error.strerror}")
+
+
+def remedy(code: int, user: int) -> str:
+    """What an administrator has to change after this errno, for a process with this effective user id."""
+    if code == errno.EROFS:
+        return (
+            "/proc/sys is mounted read-only: run the container with --network host --cap-add NET_ADMIN "
+            "--security-opt systempaths=unconfined; in a systemd unit set ProtectKernelTunables=no"
+        )
+    if user != 0:
+        return "run as root"
+    return "CAP_NET_ADMIN is missing: run the container with --network host --cap-add NET_ADMIN"

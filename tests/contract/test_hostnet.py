@@ -1,0 +1,277 @@
+"""What every implementation of the host port does, on the fake and on a real network namespace."""
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from ipaddress import IPv6Interface, IPv6Network
+from typing import Protocol
+
+import pytest
+
+from dockerv6.hostnet.fake import FakeHostNet
+from dockerv6.hostnet.linux import LinuxHostNet
+from dockerv6.hostnet.model import Change, ChangeKind, Interface, Route, RouteProtocol, interface_sysctl
+from dockerv6.hostnet.port import HostNet, HostNetError
+from tests.host.network import ip, nft, private_network, set_sysctl
+
+ADDRESS = IPv6Interface("2001:db8:1::1/64")
+ELSEWHERE = IPv6Network("2001:db8:ffff::/48")
+
+
+class World(Protocol):
+    """The host with a switched-on bridge, as everybody else on it acts."""
+
+    @property
+    def net(self) -> HostNet: ...
+    def add_bridge(self, name: str) -> None: ...
+    def add_address(self, name: str, address: IPv6Interface) -> None: ...
+    def remove_bridge(self, name: str) -> None: ...
+    def add_route(self, name: str, destination: IPv6Network, protocol: RouteProtocol) -> None: ...
+    def flip(self, name: str, value: str) -> None: ...
+    def commit(self, table: str) -> None: ...
+
+
+@dataclass
+class FakeWorld:
+    net: FakeHostNet = field(default_factory=FakeHostNet)
+
+    def add_bridge(self, name: str) -> None:
+        index = 1 + len(self.net._interfaces)
+        self.net.add_interface(Interface(index=index, name=name, kind="bridge", up=True, mtu=1500))
+
+    def add_address(self, name: str, address: IPv6Interface) -> None:
+        old = self.net._interfaces[name]
+        self.net.add_interface(Interface(old.index, name, old.kind, old.up, old.mtu, addresses=(address,)))
+
+    def remove_bridge(self, name: str) -> None:
+        self.net.remove_interface(name)
+
+    def add_route(self, name: str, destination: IPv6Network, protocol: RouteProtocol) -> None:
+        self.net.add_route(Route(destination, name, protocol, table=254, metric=77))
+
+    def flip(self, name: str, value: str) -> None:
+        self.net.flip_sysctl(name, value)
+
+    def commit(self, table: str) -> None:
+        self.net.change_firewall(table)
+
+
+@dataclass
+class LinuxWorld:
+    net: LinuxHostNet = field(default_factory=LinuxHostNet)
+
+    def add_bridge(self, name: str) -> None:
+        ip("link", "add", name, "type", "bridge")
+        ip("link", "set", name, "up")
+
+    def add_address(self, name: str, address: IPv6Interface) -> None:
+        ip("address", "add", str(address), "dev", name, "nodad")
+
+    def remove_bridge(self, name: str) -> None:
+        ip("link", "delete", name)
+
+    def add_route(self, name: str, destination: IPv6Network, protocol: RouteProtocol) -> None:
+        ip("route", "add", str(destination), "dev", name, "metric", "77", "proto", protocol)
+
+    def flip(self, name: str, value: str) -> None:
+        set_sysctl(name, value)
+
+    def commit(self, table: str) -> None:
+        nft(f"add table {table}; add chain {table} touched;")
+
+
+@pytest.fixture(params=["fake", pytest.param("linux", marks=pytest.mark.host)])
+async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
+    made: FakeWorld | LinuxWorld = LinuxWorld() if request.getfixturevalue("_network") else FakeWorld()
+    made.add_bridge("br0")
+    yield made
+    await made.net.close()
+
+
+@pytest.fixture
+def _network(request: pytest.FixtureRequest) -> Iterator[bool]:
+    if "linux" not in request.node.callspec.id:
+        yield False
+        return
+    with private_network():
+        yield True
+
+
+async def started(world: World) -> AsyncIterator[Change]:
+    changes = world.net.changes()
+    assert await anext(changes) == Change(ChangeKind.LOST)
+    return changes
+
+
+async def reported(changes: AsyncIterator[Change], kind: ChangeKind, subject: str) -> Change:
+    return await anext(aiter(change async for change in changes if (change.kind, change.subject) == (kind, subject)))
+
+
+async def test_a_sysctl_can_be_read_in_both_notations(world: World) -> None:
+    assert await world.net.sysctl("net.ipv6.conf.br0.accept_ra") == "1"
+    assert await world.net.sysctl("net/ipv6/conf/br0/accept_ra") == "1"
+
+
+async def test_a_dot_in_an_interface_name_is_no_separator(world: World) -> None:
+    world.add_bridge("br0.100")
+    await world.net.set_sysctl(interface_sysctl("br0.100", "accept_ra"), "2")
+    assert await world.net.sysctl("net.ipv6.conf.br0/100.accept_ra") == "2"
+    assert await world.net.sysctl("net.ipv6.conf.br0.accept_ra") == "1"
+
+
+@pytest.mark.parametrize("name", ["net.ipv6.conf.nothere.accept_ra", "net.ipv6.conf.br0.nothere"])
+async def test_an_absent_sysctl_is_none_and_cannot_be_set(world: World, name: str) -> None:
+    assert await world.net.sysctl(name) is None
+    with pytest.raises(HostNetError, match="no such key"):
+        await world.net.set_sysctl(name, "1")
+
+
+async def test_a_value_that_is_no_number_is_refused(world: World) -> None:
+    with pytest.raises(HostNetError, match="Invalid argument"):
+        await world.net.set_sysctl("net.ipv6.conf.br0.forwarding", "maybe")
+    assert await world.net.sysctl("net.ipv6.conf.br0.forwarding") == "0"
+
+
+@pytest.mark.parametrize("name", ["net/../../etc/passwd", "/net/ipv6", "", "net..ipv6", "net/ipv6/\0"])
+async def test_a_name_that_leads_elsewhere_is_refused(world: World, name: str) -> None:
+    with pytest.raises(ValueError, match="not the name of a sysctl"):
+        await world.net.sysctl(name)
+    with pytest.raises(ValueError, match="not the name of a sysctl"):
+        await world.net.set_sysctl(name, "1")
+
+
+async def test_forwarding_everywhere_reaches_every_interface_and_the_later_ones(world: World) -> None:
+    await world.net.set_sysctl("net.ipv6.conf.all.forwarding", "1")
+    world.add_bridge("br1")
+    for name in ("all", "default", "br0", "br1"):
+        assert await world.net.sysctl(interface_sysctl(name, "forwarding")) == "1"
+
+
+async def test_interfaces_tell_their_kind_state_and_global_addresses(world: World) -> None:
+    world.add_address("br0", ADDRESS)
+    found = {interface.name: interface for interface in await world.net.interfaces()}["br0"]
+    assert (found.kind, found.up, found.mtu, found.master) == ("bridge", True, 1500, None)
+    assert found.addresses == (ADDRESS,)
+    assert not found.autoconfigured
+
+
+async def test_interfaces_come_by_index(world: World) -> None:
+    for name in ("zz0", "br1", "mm0"):
+        world.add_bridge(name)
+    found = await world.net.interfaces()
+    assert [interface.index for interface in found] == sorted(interface.index for interface in found)
+    assert [interface.name for interface in found][-3:] == ["zz0", "br1", "mm0"]
+
+
+@pytest.mark.parametrize("protocol", [RouteProtocol.STATIC, RouteProtocol.RA])
+async def test_routes_tell_their_protocol_and_metric(world: World, protocol: RouteProtocol) -> None:
+    world.add_route("br0", ELSEWHERE, protocol)
+    expected = Route(ELSEWHERE, "br0", protocol, table=254, metric=77)
+    assert expected in await world.net.routes()
+
+
+async def test_a_default_route_goes_to_everywhere(world: World) -> None:
+    world.add_route("br0", IPv6Network("::/0"), RouteProtocol.RA)
+    assert Route(IPv6Network("::/0"), "br0", RouteProtocol.RA, table=254, metric=77) in await world.net.routes()
+
+
+async def test_routes_go_with_their_interface(world: World) -> None:
+    world.add_route("br0", ELSEWHERE, RouteProtocol.STATIC)
+    world.remove_bridge("br0")
+    assert ELSEWHERE not in {route.destination for route in await world.net.routes()}
+    assert "br0" not in {interface.name for interface in await world.net.interfaces()}
+    assert await world.net.sysctl("net.ipv6.conf.br0.forwarding") is None
+
+
+async def test_an_interface_that_comes_and_goes_is_reported(world: World) -> None:
+    changes = await started(world)
+    world.add_bridge("br1")
+    await reported(changes, ChangeKind.LINK, "br1")
+    changes = await started(world)
+    world.remove_bridge("br1")
+    await reported(changes, ChangeKind.LINK, "br1")
+
+
+async def test_an_address_is_reported(world: World) -> None:
+    changes = await started(world)
+    world.add_address("br0", ADDRESS)
+    await reported(changes, ChangeKind.ADDRESS, "br0")
+
+
+async def test_a_route_is_reported(world: World) -> None:
+    changes = await started(world)
+    world.add_route("br0", ELSEWHERE, RouteProtocol.STATIC)
+    await reported(changes, ChangeKind.ROUTE, "br0")
+
+
+@pytest.mark.parametrize("key", ["forwarding", "proxy_ndp"])
+async def test_a_flipped_sysctl_is_reported(world: World, key: str) -> None:
+    changes = await started(world)
+    world.flip(interface_sysctl("br0", key), "1")
+    await reported(changes, ChangeKind.SYSCTL, "br0")
+
+
+async def test_our_own_write_is_reported_like_anybody_elses(world: World) -> None:
+    changes = await started(world)
+    await world.net.set_sysctl("net.ipv6.conf.all.forwarding", "1")
+    await reported(changes, ChangeKind.SYSCTL, "all")
+
+
+async def test_writing_the_value_that_is_there_is_no_change(world: World) -> None:
+    changes = await started(world)
+    world.flip(interface_sysctl("br0", "forwarding"), "0")
+    world.commit("inet marker")
+    seen = [await anext(changes)]
+    while seen[-1].kind is not ChangeKind.FIREWALL:
+        seen.append(await anext(changes))
+    assert ChangeKind.SYSCTL not in {change.kind for change in seen}
+
+
+async def test_accept_ra_is_not_announced(world: World) -> None:
+    changes = await started(world)
+    world.flip(interface_sysctl("br0", "accept_ra"), "2")
+    world.flip(interface_sysctl("br0", "forwarding"), "1")
+    assert await anext(changes) == Change(ChangeKind.SYSCTL, "br0")
+    world.flip(interface_sysctl("br0", "accept_ra"), "1")
+    world.flip(interface_sysctl("default", "proxy_ndp"), "1")
+    assert await anext(changes) == Change(ChangeKind.SYSCTL, "default")
+
+
+async def test_a_commit_to_a_table_is_reported_with_its_generation(world: World) -> None:
+    changes = await started(world)
+    before = await world.net.firewall_generation()
+    world.commit("inet dockerv6")
+    change = await reported(changes, ChangeKind.FIREWALL, "inet dockerv6")
+    assert change.generation == await world.net.firewall_generation()
+    assert before is not None
+    assert change.generation == before + 1
+
+
+async def test_changes_that_nobody_took_are_reported_once_with_the_last_generation(world: World) -> None:
+    changes = await started(world)
+    for _ in range(3):
+        world.commit("ip6 filter")
+    world.commit("inet other")
+    first = await reported(changes, ChangeKind.FIREWALL, "ip6 filter")
+    second = await anext(changes)
+    latest = await world.net.firewall_generation()
+    assert latest is not None
+    assert first == Change(ChangeKind.FIREWALL, "ip6 filter", latest - 1)
+    assert second == Change(ChangeKind.FIREWALL, "inet other", latest)
+
+
+async def test_every_reader_gets_every_change(world: World) -> None:
+    readers = [await started(world), await started(world)]
+    world.commit("inet dockerv6")
+    for changes in readers:
+        await reported(changes, ChangeKind.FIREWALL, "inet dockerv6")
+
+
+async def test_closing_ends_the_iteration(world: World) -> None:
+    changes = await started(world)
+    await world.net.close()
+    assert [change async for change in changes] == []
+
+
+async def test_closing_twice_does_no_harm(world: World) -> None:
+    await world.net.close()
+    await world.net.close()

@@ -1,0 +1,289 @@
+"""The host port on real network namespaces: what needs the kernel's own behaviour to be believed."""
+
+import asyncio
+import contextlib
+import socket
+import struct
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from ipaddress import IPv6Address, IPv6Network
+
+import pytest
+
+from dockerv6.hostnet import netlink
+from dockerv6.hostnet.changes import ChangeFeed
+from dockerv6.hostnet.linux import LinuxHostNet
+from dockerv6.hostnet.model import Change, ChangeKind, RouteProtocol, interface_sysctl
+from dockerv6.hostnet.uplinks import advertised, deafened_by_forwarding
+from tests.host.network import ip, nft, private_network, set_sysctl
+
+pytestmark = pytest.mark.host
+
+PREFIX = IPv6Network("2001:db8:5::/64")
+RULESET = 'table inet dockerv6 { chain c { counter comment "first"; counter comment "second"; }; }'
+ROUTER_ADVERTISEMENT = 134
+
+
+@pytest.fixture(autouse=True)
+def _network() -> Iterator[None]:
+    with private_network():
+        yield
+
+
+@pytest.fixture
+async def host() -> AsyncIterator[LinuxHostNet]:
+    made = LinuxHostNet()
+    yield made
+    await made.close()
+
+
+async def started(host: LinuxHostNet) -> AsyncIterator[Change]:
+    changes = host.changes()
+    assert await anext(changes) == Change(ChangeKind.LOST)
+    return changes
+
+
+async def until(changes: AsyncIterator[Change], kind: ChangeKind, subject: str) -> Change:
+    return await anext(aiter(change async for change in changes if (change.kind, change.subject) == (kind, subject)))
+
+
+def advertise(interface: str) -> None:
+    """Send one router advertisement (RFC 4861 §4.2) with an on-link autonomous prefix."""
+    head = struct.pack("!BBHBBHII", ROUTER_ADVERTISEMENT, 0, 0, 64, 0, 1800, 0, 0)
+    prefix = struct.pack("!BBBBIII", 3, 4, PREFIX.prefixlen, 0xC0, 3600, 1800, 0) + PREFIX.network_address.packed
+    with socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6) as sender:
+        sender.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
+        sender.sendto(head + prefix, ("ff02::1", 0, 0, socket.if_nametoindex(interface)))
+
+
+async def advertise_on(interface: str) -> None:
+    """Be a router, which says again and again what may be heard when the wire is ready."""
+    while True:
+        with contextlib.suppress(OSError):  # no link-local address yet
+            advertise(interface)
+        await asyncio.sleep(0.02)
+
+
+async def heard(host: LinuxHostNet, changes: AsyncIterator[Change]) -> None:
+    """Wait until wan0 has a default route and an address from the router at the other end of its wire."""
+    async with asyncio.TaskGroup() as tasks:
+        router = tasks.create_task(advertise_on("router0"))
+        while not (await addresses_of_wan0(host) and await default_routes(host)):
+            await anext(changes)
+        router.cancel()
+
+
+async def addresses_of_wan0(host: LinuxHostNet) -> list[IPv6Network]:
+    return [
+        address.network
+        for interface in await host.interfaces()
+        if interface.name == "wan0" and interface.autoconfigured
+        for address in interface.addresses
+    ]
+
+
+async def default_routes(host: LinuxHostNet) -> list[tuple[str | None, RouteProtocol]]:
+    return [(route.interface, route.protocol) for route in await host.routes() if route.destination.prefixlen == 0]
+
+
+@pytest.fixture
+def _wire(_network: None) -> None:
+    set_sysctl("net/ipv6/conf/default/accept_dad", "0")
+    ip("link", "add", "wan0", "type", "veth", "peer", "name", "router0")
+    # Both ends are of one host, and by default a host does not listen to itself.
+    set_sysctl("net/ipv6/conf/wan0/accept_ra_from_local", "1")
+    set_sysctl("net/ipv6/conf/router0/accept_ra", "0")
+    ip("link", "set", "wan0", "up")
+    ip("link", "set", "router0", "up")
+
+
+@pytest.mark.usefixtures("_wire")
+async def test_an_interface_that_hears_a_router_is_an_uplink(host: LinuxHostNet) -> None:
+    await heard(host, await started(host))
+    interfaces, routes = await host.interfaces(), await host.routes()
+    assert advertised(interfaces, routes) == ("wan0",)
+    assert await addresses_of_wan0(host) == [PREFIX]
+    assert await default_routes(host) == [("wan0", RouteProtocol.RA)]
+    accept_ra = {"wan0": await host.sysctl(interface_sysctl("wan0", "accept_ra"))}
+    assert deafened_by_forwarding(interfaces, routes, accept_ra) == ("wan0",)
+
+
+@pytest.mark.usefixtures("_wire")
+async def test_forwarding_takes_an_uplinks_route_and_leaves_the_address_that_still_tells_it(host: LinuxHostNet) -> None:
+    changes = await started(host)
+    await heard(host, changes)
+    await host.set_sysctl(interface_sysctl("all", "forwarding"), "1")
+    assert RouteProtocol.RA not in {route.protocol for route in await host.routes()}
+    assert advertised(await host.interfaces(), await host.routes()) == ("wan0",)
+    await until(changes, ChangeKind.ROUTE, "wan0")
+
+
+@pytest.mark.usefixtures("_wire")
+async def test_an_uplink_that_always_listens_keeps_its_route_and_goes_on_listening(host: LinuxHostNet) -> None:
+    changes = await started(host)
+    await heard(host, changes)
+    await host.set_sysctl(interface_sysctl("wan0", "accept_ra"), "2")
+    before = await host.routes()
+    await host.set_sysctl(interface_sysctl("all", "forwarding"), "1")
+    assert await host.routes() == before
+    ip("route", "delete", "default", "dev", "wan0")
+    await heard(host, changes)
+    assert await default_routes(host) == [("wan0", RouteProtocol.RA)]
+
+
+async def test_a_deleted_rule_is_seen(host: LinuxHostNet) -> None:
+    nft(RULESET)
+    changes = await started(host)
+    before = await host.firewall_generation()
+    assert before is not None
+    nft("delete rule inet dockerv6 c handle 2")
+    assert await anext(changes) == Change(ChangeKind.FIREWALL, "inet dockerv6", before + 1)
+
+
+async def test_a_flushed_ruleset_is_one_change_per_table(host: LinuxHostNet) -> None:
+    elements = ", ".join(f"2001:db8:{number:x}::/48" for number in range(1000))
+    chains = "".join(
+        f"add chain inet dockerv6 c{number}; add rule inet dockerv6 c{number} counter;" for number in range(500)
+    )
+    nft(
+        "add table ip6 other; add table inet dockerv6;"
+        "add set inet dockerv6 s { type ipv6_addr; flags interval; };"
+        f"add element inet dockerv6 s {{ {elements} }}; {chains}"
+    )
+    changes = await started(host)
+    nft("flush ruleset")
+    generation = await host.firewall_generation()
+    seen = {await anext(changes), await anext(changes)}
+    assert seen == {
+        Change(ChangeKind.FIREWALL, "inet dockerv6", generation),
+        Change(ChangeKind.FIREWALL, "ip6 other", generation),
+    }
+    nft("add table inet marker")
+    assert (await anext(changes)).subject == "inet marker"
+
+
+async def test_a_refused_transaction_is_no_change(host: LinuxHostNet) -> None:
+    nft(RULESET)
+    changes = await started(host)
+    generation = await host.firewall_generation()
+    nft("delete rule inet dockerv6 c handle 2; delete rule inet dockerv6 c handle 99", refused=True)
+    assert await host.firewall_generation() == generation
+    nft("add table inet marker")
+    assert (await anext(changes)).subject == "inet marker"
+
+
+async def test_a_burst_is_one_change_for_each_interface_and_kind(host: LinuxHostNet) -> None:
+    ip("link", "add", "br0", "type", "bridge")
+    changes = await started(host)
+    ip(batch="link set br0 up\nlink set br0 down\n" * 15 + "link add marker0 type bridge\n")
+    seen = [await anext(changes)]
+    while seen[-1] != Change(ChangeKind.LINK, "marker0"):
+        seen.append(await anext(changes))
+    assert seen.count(Change(ChangeKind.LINK, "br0")) == 1
+    assert len(seen) == len(set(seen))
+
+
+async def test_an_overflow_is_a_loss_and_later_changes_are_seen() -> None:
+    feed = ChangeFeed(receive_buffer=2048)
+    try:
+        assert await feed.take() == Change(ChangeKind.LOST)
+        for number in range(50):
+            nft(f"add table inet t{number}; add chain inet t{number} c; add chain inet t{number} d")
+        # What had fitted in before the loss is swallowed by it.
+        assert await feed.take() == Change(ChangeKind.LOST)
+        nft("add table inet afterwards")
+        change = await feed.take()
+        while change is not None and change.subject != "inet afterwards":
+            change = await feed.take()
+        assert change == Change(ChangeKind.FIREWALL, "inet afterwards", 52)
+    finally:
+        feed.close()
+
+
+async def test_a_reader_that_is_cancelled_gives_its_sockets_back(host: LinuxHostNet) -> None:
+    subscribed = asyncio.Event()
+
+    async def read_on() -> None:
+        async for _ in host.changes():
+            subscribed.set()
+
+    reader = asyncio.create_task(read_on())
+    await subscribed.wait()
+    (feed,) = host._feeds
+    reader.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reader
+    assert host._feeds == set()
+    assert feed._stack_socket.fileno() == feed._firewall_socket.fileno() == -1
+
+
+async def test_a_vlan_like_name_and_a_master_are_told(host: LinuxHostNet) -> None:
+    ip("link", "add", "br0", "type", "bridge")
+    ip("link", "add", "eth0.100", "type", "veth", "peer", "name", "far0")
+    ip("link", "set", "eth0.100", "master", "br0")
+    found = {interface.name: interface for interface in await host.interfaces()}
+    assert found["eth0.100"].master == found["br0"].index
+    assert (found["eth0.100"].kind, found["far0"].master) == ("veth", None)
+    assert await host.sysctl(interface_sysctl("eth0.100", "accept_ra")) == "1"
+
+
+async def test_many_interfaces_take_several_datagrams_and_none_is_missed(host: LinuxHostNet) -> None:
+    names = [f"b{number}" for number in range(300)]
+    ip(batch="".join(f"link add {name} type bridge\n" for name in names))
+    assert {interface.name for interface in await host.interfaces()} >= set(names)
+
+
+def test_an_error_of_the_kernel_is_raised_as_itself() -> None:
+    with pytest.raises(OSError, match="Operation not supported"):
+        netlink.dump(netlink.NETLINK_ROUTE, 9998, IPv6Address("::").packed)
+
+
+REFUSED = """
+import asyncio, os, sys
+from dockerv6.hostnet.linux import LinuxHostNet
+from dockerv6.hostnet.port import HostNetDenied
+
+async def main():
+    host = LinuxHostNet()
+    write = host.set_sysctl("net.ipv6.conf.all.forwarding", "1")
+    for attempt in (write, anext(host.changes()), host.firewall_generation()):
+        try:
+            await attempt
+        except HostNetDenied as error:
+            print(error)
+        else:
+            print("permitted")
+    await host.close()
+
+os.setresuid(*3 * [int(sys.argv[1])])
+asyncio.run(main())
+"""
+
+
+def refusals(*wrapper: str, user: int = 0) -> list[str]:
+    command = [*wrapper, sys.executable, "-c", REFUSED, str(user)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_for_root_without_the_capability_the_refusals_name_it() -> None:
+    written, subscribed, asked = refusals("setpriv", "--bounding-set", "-net_admin", "--inh-caps", "-net_admin")
+    assert written == "permitted"  # root owns the file
+    assert "can't subscribe to changes: Operation not permitted; CAP_NET_ADMIN is missing" in subscribed
+    assert "CAP_NET_ADMIN is missing" in asked
+
+
+def test_for_anybody_else_the_refusals_say_run_as_root() -> None:
+    lines = refusals(user=65534)
+    assert len(lines) == 3
+    assert all(line.endswith("; run as root") for line in lines)
+
+
+def test_on_a_read_only_proc_sys_the_refusal_names_the_mount() -> None:
+    script = 'mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys && exec "$@"'
+    written, *others = refusals("unshare", "--mount", "sh", "-c", script, "sh")
+    assert "can't set sysctl net/ipv6/conf/all/forwarding to '1': Read-only file system" in written
+    assert "/proc/sys is mounted read-only" in written
+    assert others == ["permitted", "permitted"]

@@ -1,0 +1,108 @@
+from collections.abc import AsyncIterator
+from ipaddress import IPv6Interface, IPv6Network
+
+import pytest
+
+from dockerv6.hostnet.fake import FakeHostNet
+from dockerv6.hostnet.model import Change, ChangeKind, Interface, Route, RouteProtocol, interface_sysctl
+from dockerv6.hostnet.port import HostNetDenied
+from dockerv6.hostnet.uplinks import deafened_by_forwarding
+
+ETH0 = Interface(2, "eth0", "", up=True, mtu=1500, addresses=(IPv6Interface("2001:db8::2/64"),))
+ADVERTISED = Route(IPv6Network("::/0"), "eth0", RouteProtocol.RA, table=254)
+STATIC = Route(IPv6Network("2001:db8:7::/48"), "eth0", RouteProtocol.STATIC, table=254)
+FORWARDING = interface_sysctl("all", "forwarding")
+
+
+async def pending(host: FakeHostNet, changes: AsyncIterator[Change]) -> list[Change]:
+    """What is reported up to now."""
+    host.change_firewall("inet marker")
+    seen = []
+    while (change := await anext(changes)).subject != "inet marker":
+        seen.append(change)
+    return seen
+
+
+async def test_turning_forwarding_on_takes_what_routers_had_installed() -> None:
+    host = FakeHostNet([ETH0], [ADVERTISED, STATIC])
+    await host.set_sysctl(FORWARDING, "1")
+    assert await host.routes() == (STATIC,)
+
+
+async def test_an_uplink_that_always_listens_keeps_its_routes() -> None:
+    host = FakeHostNet([ETH0], [ADVERTISED])
+    await host.set_sysctl(interface_sysctl("eth0", "accept_ra"), "2")
+    await host.set_sysctl(FORWARDING, "1")
+    assert await host.routes() == (ADVERTISED,)
+
+
+async def test_the_uplinks_that_the_rule_names_are_those_that_would_lose_routes() -> None:
+    other = Interface(3, "eth1", "", up=True, mtu=1500)
+    host = FakeHostNet([ETH0, other], [ADVERTISED, STATIC])
+    accept_ra = {name: await host.sysctl(interface_sysctl(name, "accept_ra")) for name in ("eth0", "eth1")}
+    for name in deafened_by_forwarding(await host.interfaces(), await host.routes(), accept_ra):
+        await host.set_sysctl(interface_sysctl(name, "accept_ra"), "2")
+    await host.set_sysctl(FORWARDING, "1")
+    assert await host.routes() == (ADVERTISED, STATIC)
+    assert host.writes == [("net/ipv6/conf/eth0/accept_ra", "2"), ("net/ipv6/conf/all/forwarding", "1")]
+
+
+async def test_turning_forwarding_off_takes_nothing() -> None:
+    host = FakeHostNet([ETH0], [ADVERTISED], {"net.ipv6.conf.all.forwarding": "1"})
+    await host.set_sysctl(FORWARDING, "0")
+    assert await host.routes() == (ADVERTISED,)
+
+
+async def test_forwarding_everywhere_reports_each_that_changed() -> None:
+    host = FakeHostNet([ETH0], [ADVERTISED])
+    changes = host.changes()
+    await anext(changes)
+    host.flip_sysctl(FORWARDING, "1")
+    assert await pending(host, changes) == [
+        Change(ChangeKind.SYSCTL, "all"),
+        Change(ChangeKind.SYSCTL, "default"),
+        Change(ChangeKind.SYSCTL, "eth0"),
+        Change(ChangeKind.ROUTE, "eth0"),
+    ]
+
+
+async def test_denied_writes_change_nothing_until_they_are_permitted() -> None:
+    host = FakeHostNet([ETH0])
+    host.deny()
+    with pytest.raises(HostNetDenied, match="read-only"):
+        await host.set_sysctl(FORWARDING, "1")
+    assert (await host.sysctl(FORWARDING), host.writes) == ("0", [])
+    host.permit()
+    await host.set_sysctl(FORWARDING, "1")
+    assert await host.sysctl(FORWARDING) == "1"
+
+
+async def test_what_somebody_else_writes_is_not_among_our_writes() -> None:
+    host = FakeHostNet([ETH0])
+    host.flip_sysctl(FORWARDING, "1")
+    assert host.writes == []
+
+
+async def test_an_overflow_is_a_loss_that_swallows_what_waited() -> None:
+    host = FakeHostNet()
+    changes = host.changes()
+    await anext(changes)
+    host.change_firewall("inet dockerv6")
+    host.lose_changes()
+    assert await pending(host, changes) == [Change(ChangeKind.LOST)]
+
+
+async def test_replacing_an_interface_reports_what_differs() -> None:
+    host = FakeHostNet([ETH0])
+    changes = host.changes()
+    await anext(changes)
+    host.add_interface(Interface(2, "eth0", "", up=False, mtu=1500, addresses=ETH0.addresses))
+    assert await pending(host, changes) == [Change(ChangeKind.LINK, "eth0")]
+    host.add_interface(Interface(2, "eth0", "", up=False, mtu=1500))
+    assert await pending(host, changes) == [Change(ChangeKind.ADDRESS, "eth0")]
+
+
+async def test_a_closed_host_has_no_changes_left() -> None:
+    host = FakeHostNet()
+    await host.close()
+    assert [change async for change in host.changes()] == []
