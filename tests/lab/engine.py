@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import shutil
 import signal
 import socket
@@ -27,7 +28,6 @@ from tests.lab.session import remove_cgroups
 from tests.lab.settings import XTABLES_VARIANTS, Settings
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Mapping, Sequence
 
     from tests.lab.session import Session
@@ -201,10 +201,11 @@ class Engine:
         self._close_client()
         if self.alive:
             pid = self.pid
-            run(["kill", f"-{how.name.removeprefix('SIG')}", str(pid)])
-            if not wait_gone(pid, patience):
-                run(["kill", "-KILL", str(pid)])
-                wait_gone(pid, 30.0)
+            with suppress(ProcessLookupError):
+                os.kill(pid, how)
+                if not wait_gone(pid, patience):
+                    os.kill(pid, signal.SIGKILL)
+            wait_gone(pid, 30.0)
         self._reap()
         remove_cgroups(self.name)
 
