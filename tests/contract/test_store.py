@@ -1,0 +1,312 @@
+"""One suite for every store."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dockerv6.store.memory import MemoryStore
+from dockerv6.store.model import Event, EventType, StoredObject
+from dockerv6.store.port import Store, StoreConflict
+from dockerv6.store.sqlite import SqliteStore
+
+KEPT = 5
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
+    made: Store = (
+        MemoryStore(events_kept=KEPT)
+        if request.param == "memory"
+        else await SqliteStore.open(tmp_path / "state.db", events_kept=KEPT)
+    )
+    yield made
+    await made.close()
+
+
+def resource(name: str, kind: str = "IPv6Network", **spec: object) -> StoredObject:
+    return StoredObject(
+        kind=kind,
+        name=name,
+        document={"apiVersion": "dockerv6.io/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec},
+        digest="abc",
+        generation=1,
+        file="/etc/dockerv6.d/blog.yaml",
+        line=3,
+        created=100.0,
+    )
+
+
+async def test_an_empty_store_has_nothing(store: Store) -> None:
+    assert await store.objects() == ()
+    assert await store.object("IPv6Network", "blog") is None
+    assert await store.events() == ()
+    assert await store.record("sysctl", "x") is None
+    assert await store.records("sysctl") == {}
+
+
+async def test_an_object_is_kept_as_it_was_given(store: Store) -> None:
+    wanted = replace(
+        resource("blog", internal=True, subnet=None, reserved=["fd00::1", 2, 1.5], text="ÿ✓"),
+        missing_since=1.0,
+        deleting_since=2.0,
+        problem="line 3: bad",
+        status={"subnet": "fd00::/64"},
+    )
+
+    (written,) = await store.put(wanted)
+
+    assert written.revision > 0
+    assert replace(written, revision=0) == wanted
+    assert await store.object("IPv6Network", "blog") == written
+
+
+async def test_what_json_turns_into_lists_comes_back_as_lists(store: Store) -> None:
+    (written,) = await store.put(resource("blog", reserved=("fd00::1",)))
+
+    assert written == await store.object("IPv6Network", "blog")
+    assert written.document["spec"] == {"reserved": ["fd00::1"]}
+
+
+async def test_objects_are_ordered_by_kind_and_name(store: Store) -> None:
+    await store.put(resource("b"), resource("default", "IPv6Pool"), resource("a"))
+    await store.put(resource("0"))
+
+    assert [(each.kind, each.name) for each in await store.objects()] == [
+        ("IPv6Network", "0"),
+        ("IPv6Network", "a"),
+        ("IPv6Network", "b"),
+        ("IPv6Pool", "default"),
+    ]
+    assert [each.name for each in await store.objects("IPv6Pool")] == ["default"]
+    assert await store.objects("IPv6Policy") == ()
+
+
+async def test_putting_nothing_is_success(store: Store) -> None:
+    assert await store.put() == ()
+
+
+async def test_a_change_needs_the_revision_last_read(store: Store) -> None:
+    (first,) = await store.put(resource("blog"))
+    (second,) = await store.put(replace(first, generation=2))
+
+    assert second.revision > first.revision
+    for stale in (0, first.revision, second.revision + 1):
+        with pytest.raises(StoreConflict, match="IPv6Network/blog"):
+            await store.put(replace(second, revision=stale, generation=3))
+    assert await store.object("IPv6Network", "blog") == second
+
+
+async def test_a_removed_object_is_not_written_again_by_mistake(store: Store) -> None:
+    (old,) = await store.put(resource("blog"))
+    await store.remove("IPv6Network", "blog")
+
+    with pytest.raises(StoreConflict):
+        await store.put(old)
+
+    (new,) = await store.put(resource("blog"))
+    assert new.revision > old.revision
+
+
+async def test_all_or_none_of_a_group_are_written(store: Store) -> None:
+    (blog,) = await store.put(resource("blog"))
+
+    with pytest.raises(StoreConflict):
+        await store.put(resource("shop"), replace(blog, generation=2), resource("blog"))
+
+    assert await store.objects() == (blog,)
+
+
+async def test_one_object_twice_in_a_group_is_a_conflict(store: Store) -> None:
+    with pytest.raises(StoreConflict):
+        await store.put(resource("blog"), resource("blog"))
+
+    assert await store.objects() == ()
+
+
+async def test_what_json_cannot_say_is_refused_whole(store: Store) -> None:
+    with pytest.raises(TypeError):
+        await store.put(resource("shop"), resource("blog", wrong={1, 2}))
+    with pytest.raises(ValueError, match="JSON"):
+        await store.put(resource("blog", wrong=float("nan")))
+
+    assert await store.objects() == ()
+
+
+async def test_a_status_is_replaced_and_does_not_touch_the_revision(store: Store) -> None:
+    (blog,) = await store.put(resource("blog"))
+    await store.put_status("IPv6Network", "blog", {"subnet": "fd00::/64", "conditions": [{"type": "Ready"}]})
+    await store.put_status("IPv6Network", "blog", {"subnet": "fd00:1::/64"})
+
+    assert await store.object("IPv6Network", "blog") == replace(blog, status={"subnet": "fd00:1::/64"})
+    assert await store.objects() == (replace(blog, status={"subnet": "fd00:1::/64"}),)
+
+
+async def test_a_changed_object_keeps_its_status(store: Store) -> None:
+    (blog,) = await store.put(replace(resource("blog"), status={"phase": "new"}))
+    await store.put_status("IPv6Network", "blog", {"phase": "ready"})
+
+    (changed,) = await store.put(replace(blog, generation=2))
+
+    assert changed.status == {"phase": "ready"}
+    assert await store.object("IPv6Network", "blog") == changed
+
+
+async def test_the_status_of_an_absent_object_is_dropped(store: Store) -> None:
+    await store.put_status("IPv6Network", "blog", {"phase": "ready"})
+
+    assert await store.objects() == ()
+    (blog,) = await store.put(resource("blog"))
+    assert blog.status == {}
+
+
+async def test_the_last_of_many_statuses_wins(store: Store) -> None:
+    (blog,) = await store.put(resource("blog"))
+    await store.put_status("IPv6Network", "blog", {"n": 0})
+
+    await asyncio.gather(*(store.put_status("IPv6Network", "blog", {"n": n % 10}) for n in range(1, 31)))
+
+    assert await store.object("IPv6Network", "blog") == replace(blog, status={"n": 0})
+
+
+async def test_statuses_that_python_calls_equal_but_json_does_not_are_told_apart(store: Store) -> None:
+    await store.put(resource("blog"))
+    await store.put_status("IPv6Network", "blog", {"ready": 1})
+    await store.put_status("IPv6Network", "blog", {"ready": True})
+
+    found = await store.object("IPv6Network", "blog")
+    assert found is not None
+    assert found.status["ready"] is True
+
+
+async def test_a_removed_object_is_gone_with_its_status(store: Store) -> None:
+    await store.put(replace(resource("blog"), status={"phase": "ready"}), resource("shop"))
+
+    await store.remove("IPv6Network", "blog")
+    await store.remove("IPv6Network", "blog")
+
+    assert [each.name for each in await store.objects()] == ["shop"]
+    (again,) = await store.put(resource("blog"))
+    assert again.status == {}
+
+
+async def test_of_many_who_change_one_version_one_wins(store: Store) -> None:
+    (blog,) = await store.put(resource("blog"))
+
+    outcomes = await asyncio.gather(
+        *(store.put(replace(blog, generation=number)) for number in range(20)), return_exceptions=True
+    )
+
+    assert sum(isinstance(outcome, StoreConflict) for outcome in outcomes) == 19
+
+
+async def note(store: Store, message: str, now: float, *, name: str = "blog", kind: str = "IPv6Network") -> None:
+    await store.record_event(kind, name, EventType.NORMAL, "Created", message, now)
+
+
+async def test_equal_events_are_counted(store: Store) -> None:
+    await note(store, "made", 100.0)
+    await note(store, "made", 300.0)
+    await note(store, "made", 200.0)  # the clock went back
+
+    assert await store.events() == (Event("IPv6Network", "blog", EventType.NORMAL, "Created", "made", 3, 100.0, 300.0),)
+
+
+async def test_events_that_differ_in_anything_are_kept_apart(store: Store) -> None:
+    await note(store, "made", 1.0)
+    await note(store, "made", 2.0, name="shop")
+    await note(store, "made", 3.0, kind="IPv6Pool")
+    await store.record_event("IPv6Network", "blog", EventType.WARNING, "Created", "made", 4.0)
+    await store.record_event("IPv6Network", "blog", EventType.NORMAL, "Repaired", "made", 5.0)
+
+    assert [event.count for event in await store.events()] == [1] * 5
+
+
+async def test_events_come_in_the_order_in_which_they_were_last_seen(store: Store) -> None:
+    for now, message in enumerate(("a", "b", "c", "a")):
+        await note(store, message, float(now))
+    await note(store, "d", 3.0)
+
+    assert [event.message for event in await store.events()] == ["b", "c", "a", "d"]
+
+
+async def test_events_are_found_by_kind_and_name(store: Store) -> None:
+    await note(store, "1", 1.0)
+    await note(store, "2", 2.0, name="shop")
+    await note(store, "3", 3.0, kind="IPv6Pool")
+
+    assert [event.message for event in await store.events("IPv6Network")] == ["1", "2"]
+    assert [event.message for event in await store.events("IPv6Network", "shop")] == ["2"]
+    assert [event.message for event in await store.events(name="blog")] == ["1", "3"]
+
+
+async def test_events_outlive_their_object(store: Store) -> None:
+    await store.put(resource("blog"))
+    await note(store, "made", 1.0)
+
+    await store.remove("IPv6Network", "blog")
+
+    assert len(await store.events()) == 1
+
+
+async def test_old_events_expire(store: Store) -> None:
+    await note(store, "old", 1.0)
+    await note(store, "again", 1.0)
+    await note(store, "again", 10.0)
+    await note(store, "new", 5.0)
+
+    await store.expire_events(5.0)
+
+    assert [event.message for event in await store.events()] == ["new", "again"]
+
+
+async def test_of_too_many_events_the_newest_are_kept(store: Store) -> None:
+    await note(store, "seen again", 0.0)
+    for number in range(1, KEPT):
+        await note(store, str(number), float(number))
+    await note(store, "seen again", 50.0)
+    await note(store, "one more", 60.0)
+    await note(store, "and more", 60.0)
+
+    assert [event.message for event in await store.events()] == ["3", "4", "seen again", "one more", "and more"]
+
+
+async def test_records_are_kept_by_scope_and_name(store: Store) -> None:
+    await store.put_record("sysctl", "net.ipv6.conf.all.forwarding", {"prior": "0"})
+    await store.put_record("sysctl", "a", {"prior": "1"})
+    await store.put_record("endpoints", "a", {"containers": ["x"]})
+    await store.put_record("sysctl", "a", {"prior": "2"})
+
+    assert await store.record("sysctl", "a") == {"prior": "2"}
+    assert await store.record("endpoints", "a") == {"containers": ["x"]}
+    assert await store.records("sysctl") == {"a": {"prior": "2"}, "net.ipv6.conf.all.forwarding": {"prior": "0"}}
+    assert list(await store.records("sysctl")) == ["a", "net.ipv6.conf.all.forwarding"]
+
+
+async def test_a_dropped_record_is_gone(store: Store) -> None:
+    await store.put_record("sysctl", "a", {"prior": "1"})
+
+    await store.drop_record("sysctl", "a")
+    await store.drop_record("sysctl", "a")
+
+    assert await store.record("sysctl", "a") is None
+    assert await store.records("sysctl") == {}
+
+
+async def test_a_record_that_is_written_and_dropped_at_once_is_gone(store: Store) -> None:
+    await store.put_record("sysctl", "a", {"prior": "1"})
+
+    await asyncio.gather(
+        store.put_record("sysctl", "a", {"prior": "2"}),
+        store.put_record("sysctl", "a", {"prior": "1"}),
+        store.drop_record("sysctl", "a"),
+    )
+
+    assert await store.record("sysctl", "a") is None
+
+
+async def test_closing_twice_is_success(store: Store) -> None:
+    await store.close()
+    await store.close()
