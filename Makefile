@@ -1,0 +1,61 @@
+# Entry points for developers and for CI. `make help` lists them; what takes more than a few lines is in scripts/.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+# targets run in the order they are written in, whatever -j says: all of them share one machine's engines
+.NOTPARALLEL:
+
+VENV ?= .venv
+CELLS ?= core
+SOAK_ROUNDS ?= 20
+BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest
+FAST_TESTS := $(wildcard tests/unit tests/property tests/contract tests/golden)
+
+.PHONY: root help setup test lint unit host e2e test-matrix soak bench demo crds clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+root:
+	@[ "$$(id -u)" = 0 ] || { echo "make $(MAKECMDGOALS): needs root, for network namespaces and engines" >&2; exit 1; }
+
+setup: ## install what is missing: system packages (as root, by apt) and the virtual environment
+	@VENV='$(VENV)' scripts/setup
+
+test: root lint unit host e2e ## everything that has to pass: lint, then the tests from the quickest to the slowest
+
+lint: setup ## style, format, types and layering
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+unit: setup ## tests that need neither root nor an engine
+	$(PYTEST) $(FAST_TESTS)
+
+host: root setup ## tests against the kernel, in network namespaces of their own (root)
+	$(PYTEST) tests/host
+
+e2e: root setup ## tests with real engines and real packets (root); CELLS=core, all, or names of tests/lab/cells.py
+	$(BIN)/python -m tests.lab build '$(CELLS)'
+	$(PYTEST) tests/e2e --cells '$(CELLS)'
+
+test-matrix: ## the end-to-end tests on every engine of the matrix (root)
+	@$(MAKE) --no-print-directory e2e CELLS=all
+
+soak: root setup ## the host and end-to-end tests SOAK_ROUNDS times, until one fails (root)
+	for ((round = 1; round <= $(SOAK_ROUNDS); round++)); do echo "round $$round of $(SOAK_ROUNDS)"; $(PYTEST) -q tests/host tests/e2e --cells '$(CELLS)'; done
+
+bench: root setup ## measure against the budgets (root)
+	$(BIN)/python -m benchmarks
+
+demo: root setup ## watch a YAML file become an IPv6 network that heals itself; leaves the machine as it was (root)
+	scripts/demo
+
+crds: setup ## write the CustomResourceDefinitions and the JSON Schema from the models
+	$(BIN)/dockerv6 crds --dir crds
+
+clean: ## remove what setup and the tests made in here (engines' trees stay: /var/tmp/dockerv6-lab)
+	rm -rf '$(VENV)' .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
