@@ -111,16 +111,23 @@ class Change:
 
     def describe(self) -> tuple[str, ...]:
         """One line a step or element, for people."""
-        lines: list[str] = []
+        return tuple(f"{line} ({owner})" if owner else line for owner, line in self._lines())
+
+    def by_owner(self) -> dict[str, tuple[str, ...]]:
+        """The same lines by the owner of the elements; those of chains, sets and the table under `SHARED`."""
+        found: dict[str, tuple[str, ...]] = {}
+        for owner, line in self._lines():
+            found[owner] = (*found.get(owner, ()), line)
+        return found
+
+    def _lines(self) -> Iterator[tuple[str, str]]:
         for step in self.steps:
             if isinstance(step, AddElements | RemoveElements):
                 verb, where = ("add", "to") if isinstance(step, AddElements) else ("remove", "from")
                 for element in step.elements:
-                    owner = f" ({element.owner})" if element.owner else ""
-                    lines.append(f"{verb} {element} {where} set {step.set.name}{owner}")
+                    yield element.owner, f"{verb} {element} {where} set {step.set.name}"
             else:
-                lines.append(str(step))
-        return tuple(lines)
+                yield SHARED, str(step)
 
 
 def diff(desired: Ruleset, observed: Ruleset, hold: frozenset[str] = frozenset()) -> Change:

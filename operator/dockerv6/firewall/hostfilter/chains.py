@@ -1,0 +1,104 @@
+"""What is to be known of a filter's chains, in whatever language they are written, and the judgement. Pure."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from dockerv6.firewall.model import Barrier, FilterVariant
+
+FORWARD = "FORWARD"
+USER = "DOCKER-USER"
+TABLE = "filter"
+COMMENT = "dockerv6: flows that inet dockerv6 allows"
+
+
+class Target(StrEnum):
+    """What a rule does with a packet, as far as it matters here."""
+
+    ACCEPT = "ACCEPT"
+    DROP = "DROP"  # or reject
+    RETURN = "RETURN"
+    JUMP = "jump"
+    OTHER = "other"  # counts, logs, marks: the packet goes on
+
+
+_ENDS = frozenset({Target.ACCEPT, Target.DROP, Target.RETURN})
+
+
+@dataclass(frozen=True, slots=True)
+class FilterRule:
+    """One rule. `conditional`: it has a match, so not every packet is concerned. `ours`: accepts our mark."""
+
+    target: Target
+    jump: str = ""
+    conditional: bool = False
+    ours: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FilterChain:
+    """A chain; `policy` is empty for one that is not a base chain."""
+
+    policy: str = ""
+    rules: tuple[FilterRule, ...] = ()
+
+
+Chains = Mapping[str, FilterChain]
+
+
+def mark_match(mark: int) -> str:
+    """The mark as xtables writes the match on it: value and mask."""
+    return f"{mark:#x}/{mark:#x}"
+
+
+def drops(chain: FilterChain) -> bool:
+    """Whether a packet that no conditional rule has decided about is dropped."""
+    for rule in chain.rules:
+        if not rule.conditional and rule.target in _ENDS:
+            return rule.target is Target.DROP
+    return chain.policy.upper() == "DROP"
+
+
+def admits(rules: Iterable[FilterRule]) -> bool:
+    """Whether our accept rule is there and reached.
+
+    It need not be the first rule. Engine 20.10 puts its own jumps on top of FORWARD at every network that it creates,
+    engine 28 at every start, and a person who inserts a rule above ours means it: fighting for the first place would
+    never end. A rule above counts against ours only when it ends the chain for every packet.
+    """
+    for rule in rules:
+        if rule.ours:
+            return True
+        if not rule.conditional and rule.target in _ENDS:
+            return False
+    return False
+
+
+def home(chains: Chains) -> str:
+    """The chain for the accept rule: DOCKER-USER where FORWARD goes there, which engines < 23 don't have for IPv6."""
+    if USER in chains:
+        for rule in chains[FORWARD].rules:
+            if rule.jump == USER and not rule.conditional:
+                return USER
+            if not rule.conditional and rule.target in _ENDS:
+                break
+    return FORWARD
+
+
+def judge(chains: Chains, variant: FilterVariant) -> tuple[tuple[Barrier, ...], tuple[Barrier, ...]]:
+    """The barrier that xtables' FORWARD is, if it drops, and our accept rules where none is needed.
+
+    A rule in the barrier's chain is never stray. Without a barrier every accept rule of ours is: it opens nothing that
+    isn't open, but it keeps marked packets from the rules below it. FORWARD's policy changes when an engine starts, not
+    while it runs, so going by it doesn't flap.
+    """
+    if FORWARD not in chains:
+        return (), ()
+    place = home(chains) if drops(chains[FORWARD]) else ""
+    barriers = (Barrier(variant, TABLE, place, admitted=admits(chains[place].rules), mendable=True),) if place else ()
+    stray = tuple(
+        Barrier(variant, TABLE, name, admitted=True, mendable=True)
+        for name in (USER, FORWARD)
+        if name in chains and name != place and any(rule.ours for rule in chains[name].rules)
+    )
+    return barriers, stray

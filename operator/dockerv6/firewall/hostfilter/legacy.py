@@ -1,0 +1,162 @@
+"""The host filter as iptables-legacy keeps it, through libiptc (python-iptables). Blocking; one thread.
+
+Costs 13 MB and may run modprobe when it is imported, so it is, by whoever needs it, only where the legacy filter table
+is in use (see `presence`). Reading the table would make it.
+
+libiptc reads a table whole and writes it whole, so reading and writing happen under the xtables lock, or a rule that
+dockerd adds in between would be lost. python-iptables itself doesn't lock.
+"""
+
+import contextlib
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import iptc
+
+from dockerv6.firewall.hostfilter.chains import (
+    COMMENT,
+    FORWARD,
+    USER,
+    Chains,
+    FilterChain,
+    FilterRule,
+    Target,
+    admits,
+    mark_match,
+)
+from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable
+
+LOCK = Path("/run/xtables.lock")
+"""What ip6tables-legacy locks (XTABLES_LOCKFILE is for its tests)."""
+
+_LOCK_POLL = 0.05
+_LOCK_POLLS = 200
+"""Ten seconds in all; one ip6tables call holds the lock for milliseconds."""
+
+_TARGETS = {"ACCEPT": Target.ACCEPT, "DROP": Target.DROP, "REJECT": Target.DROP, "RETURN": Target.RETURN}
+
+
+def read(mark: int) -> Chains:
+    """FORWARD and DOCKER-USER; only to be called where the legacy table is in use."""
+    with _table() as table:
+        return {name: _read_chain(table, name, mark) for name in (FORWARD, USER) if table.is_chain(name)}
+
+
+def admit(chain: str, mark: int) -> None:
+    """Insert the accept rule unless it is there and reached; older copies go."""
+    with _table() as table:
+        if not table.is_chain(chain):
+            raise FirewallRejected(f"chain {chain} of the legacy IPv6 filter table is gone")
+        if admits(_read_chain(table, chain, mark).rules):
+            return
+        there = iptc.Chain(table, chain)
+        _delete_ours(there, mark)
+        rule = iptc.Rule6()
+        rule.create_match("mark").mark = mark_match(mark)
+        rule.create_match("comment").comment = COMMENT
+        rule.create_target("ACCEPT")
+        there.insert_rule(rule)
+        table.commit()
+
+
+def withdraw(chain: str, mark: int) -> None:
+    """Delete the accept rule, every copy of it."""
+    with _table() as table:
+        if table.is_chain(chain) and _delete_ours(iptc.Chain(table, chain), mark):
+            table.commit()
+
+
+@contextlib.contextmanager
+def _table() -> Iterator[iptc.Table6]:
+    with _locked():
+        try:
+            table = iptc.Table6(iptc.Table6.FILTER, autocommit=False)
+            table.refresh()  # the object is kept by the library, with what it read last
+        except iptc.IPTCError as error:
+            raise _failed(error) from error
+        try:
+            yield table
+        except iptc.IPTCError as error:
+            raise _failed(error) from error
+        finally:
+            table.close()
+
+
+def _failed(error: Exception) -> FirewallRejected | FirewallUnavailable:
+    if "ermission denied" in str(error) or "not permitted" in str(error):
+        return FirewallUnavailable(
+            "not permitted to read the legacy IPv6 filter table: run as root, or give CAP_NET_ADMIN and CAP_NET_RAW"
+        )
+    return FirewallRejected(f"iptables-legacy: {error}")
+
+
+@contextlib.contextmanager
+def _locked() -> Iterator[None]:
+    try:
+        lock = os.open(LOCK, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise FirewallUnavailable(
+            f"can't open {LOCK} ({error.strerror}), without which a rule of the engine's could get lost: "
+            "mount the host's /run/xtables.lock"
+        ) from error
+    try:
+        for _ in range(_LOCK_POLLS):
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                time.sleep(_LOCK_POLL)
+        else:
+            raise FirewallRejected(f"somebody has held {LOCK} for {_LOCK_POLL * _LOCK_POLLS:.0f} s")
+        yield
+    finally:
+        os.close(lock)
+
+
+def _read_chain(table: iptc.Table6, name: str, mark: int) -> FilterChain:
+    chain = iptc.Chain(table, name)
+    policy = chain.get_policy()
+    return FilterChain(policy.name if policy is not None else "", tuple(_read_rule(each, mark) for each in chain.rules))
+
+
+def _read_rule(rule: iptc.Rule6, mark: int) -> FilterRule:
+    name = rule.target.name if rule.target is not None else ""
+    target = _TARGETS.get(name, Target.OTHER)
+    jump = ""
+    if target is Target.OTHER and name and rule.target.goto is not None and _is_chain(rule, name):
+        target, jump = Target.JUMP, name
+    header = _chooses(rule)
+    matches = [match for match in rule.matches if match.name != "comment"]
+    ours = target is Target.ACCEPT and not header and len(matches) == 1 and _marked(matches[0], mark)
+    return FilterRule(target, jump, conditional=header or bool(matches), ours=ours)
+
+
+def _is_chain(rule: iptc.Rule6, name: str) -> bool:
+    return bool(rule.chain.table.is_chain(name))
+
+
+def _chooses(rule: iptc.Rule6) -> bool:
+    """Whether the rule's fixed part leaves some packets out: addresses, interfaces, protocol."""
+    header = rule.entry.ipv6
+    return bool(
+        any(header.smsk.s6_addr)
+        or any(header.dmsk.s6_addr)
+        or header.iniface
+        or header.outiface
+        or header.proto
+        or header.invflags
+    )
+
+
+def _marked(match: iptc.Match, mark: int) -> bool:
+    return bool(match.name == "mark" and match.mark == mark_match(mark))
+
+
+def _delete_ours(chain: iptc.Chain, mark: int) -> bool:
+    found = [rule for rule in chain.rules if _read_rule(rule, mark).ours]
+    for rule in found:
+        chain.delete_rule(rule)
+    return bool(found)

@@ -1,0 +1,87 @@
+"""`HostFilter` on Linux: both xtables variants, and nftables' own tables.
+
+Both variants of xtables can hold rules at the same time, and a packet passes both, so both are looked at and each that
+drops gets its own accept rule; there is nothing to guess.
+"""
+
+from dockerv6.firewall.hostfilter import listing, native
+from dockerv6.firewall.hostfilter.chains import Chains, judge
+from dockerv6.firewall.hostfilter.presence import legacy_in_use
+from dockerv6.firewall.hostfilter.xtables_nft import NftTables
+from dockerv6.firewall.model import Barrier, FilterVariant, HostFilterState
+from dockerv6.firewall.nftables.codec import Object
+from dockerv6.firewall.nftables.session import NftSession
+from dockerv6.firewall.port import FirewallRejected
+
+_CHAINS: Object = {"list": {"chains": None}}
+
+
+class LinuxHostFilter:
+    """The filter of the network namespace that the session is in."""
+
+    def __init__(self, session: NftSession) -> None:
+        """Work through a session, which the caller closes; libiptc shares its thread."""
+        self._session = session
+        self._tables = NftTables(session)
+
+    async def observe(self, mark: int) -> HostFilterState:
+        """Find what drops, and our accept rules. Spawns nothing; loads no table by looking."""
+        listed = listing.chains(await self._session.run([_CHAINS]))
+        barriers: list[Barrier] = []
+        stray: list[Barrier] = []
+        for variant, chains in (
+            (FilterVariant.XTABLES_NFT, await self._tables.read(mark, listed)),
+            (FilterVariant.XTABLES_LEGACY, await self._session.call(lambda: _read_legacy(mark))),
+        ):
+            found, superfluous = judge(chains, variant)
+            barriers.extend(found)
+            stray.extend(superfluous)
+        barriers.extend(await native.barriers(self._session, mark, listed))
+        return HostFilterState(tuple(barriers), tuple(stray))
+
+    async def admit(self, barrier: Barrier, mark: int) -> None:
+        """Insert the accept rule at the top of the barrier's chain, unless it is there and reached.
+
+        Raises:
+            FirewallRejected: refused, or the barrier is not ours to mend; its remedy is the message.
+        """
+        match barrier.variant:
+            case FilterVariant.XTABLES_NFT:
+                await self._tables.admit(barrier.chain, mark)
+            case FilterVariant.XTABLES_LEGACY:
+                await self._session.call(lambda: _admit_legacy(barrier.chain, mark))
+            case FilterVariant.NFTABLES:
+                raise FirewallRejected(barrier.remedy)
+
+    async def withdraw(self, barrier: Barrier, mark: int) -> None:
+        """Delete our accept rule from the barrier's chain; absent is success."""
+        match barrier.variant:
+            case FilterVariant.XTABLES_NFT:
+                await self._tables.withdraw(barrier.chain, mark)
+            case FilterVariant.XTABLES_LEGACY:
+                await self._session.call(lambda: _withdraw_legacy(barrier.chain, mark))
+            case FilterVariant.NFTABLES:
+                return
+
+
+def _read_legacy(mark: int) -> Chains:
+    if not legacy_in_use():
+        return {}
+    from dockerv6.firewall.hostfilter import legacy  # noqa: PLC0415 - heavy, and few hosts need it
+
+    return legacy.read(mark)
+
+
+def _admit_legacy(chain: str, mark: int) -> None:
+    if not legacy_in_use():
+        raise FirewallRejected("the legacy IPv6 filter table is gone")
+    from dockerv6.firewall.hostfilter import legacy  # noqa: PLC0415 - heavy, and few hosts need it
+
+    legacy.admit(chain, mark)
+
+
+def _withdraw_legacy(chain: str, mark: int) -> None:
+    if legacy_in_use():
+        from dockerv6.firewall.hostfilter import legacy  # noqa: PLC0415 - heavy, and few hosts need it
+
+        legacy.withdraw(chain, mark)
