@@ -18,7 +18,7 @@ class EngineInfo:
     id: str
     name: str  # the host's name as the engine reports it
     version: str  # as reported, such as "20.10.24+dfsg1"
-    release: tuple[int, int]  # (20, 10)
+    release: tuple[int, int]  # (20, 10); (0, 0) for a development build without a number
     api_version: str  # the highest that it speaks, such as "1.41"
     firewall_backend: str | None = None  # engine >= 28.2 reports "iptables" or "nftables"; None: not reported
 
@@ -91,7 +91,7 @@ class NetworkSpec:
     driver: str = "bridge"
     internal: bool = False
     attachable: bool = False
-    enable_ipv4: bool = True  # False is only understood by engine >= 28 (API 1.47)
+    enable_ipv4: bool = True  # False is only understood by engine >= 28 (API 1.48); older ones ignore it silently
     enable_ipv6: bool = True
     ipam: tuple[SubnetConfig, ...] = ()
     options: Mapping[str, str] = field(default_factory=dict)
@@ -103,6 +103,9 @@ class Attachment:
     """How a container is attached to one network: what a re-attachment must say again.
 
     From ``GET /containers/{id}/json``: ``NetworkSettings.Networks``. Includes stopped containers.
+
+    A MAC address survives a re-attachment only where the engine lets it: 20.10 keeps the container's own by itself,
+    API >= 1.54 takes ours, and the versions between drop it (measured with 26.1 and 28.5).
     """
 
     container_id: str
@@ -116,7 +119,8 @@ class Attachment:
     static_ipv6: IPv6Address | None = None
     driver_opts: Mapping[str, str] = field(default_factory=dict)
     gw_priority: int = 0  # engine >= 28
-    mac_address: str | None = None  # only where the user asked for one and the API can say so (>= 1.44)
+    mac_address: str | None = None  # asked for by the user; only known on the container's first network
+    link_local_ips: tuple[str, ...] = ()  # extra addresses of the endpoint (IPAMConfig.LinkLocalIPs)
 
 
 class EventKind(StrEnum):

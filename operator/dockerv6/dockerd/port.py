@@ -11,7 +11,7 @@ Errors::
     └── EngineTooOld        this engine's API cannot express what is asked
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Protocol
 
 from dockerv6.dockerd.model import Attachment, EngineEvent, EngineInfo, Network, NetworkSpec
@@ -26,7 +26,20 @@ class EngineUnavailable(EngineError):  # noqa: N818 - named for the condition th
 
 
 class EngineRefused(EngineError):  # noqa: N818 - the engine's refusal, in its own words
-    """The engine answered with an error."""
+    """The engine answered with an error.
+
+    Attributes:
+        message: the engine's own words, on one line.
+        status: of the HTTP answer; 0 where there was none.
+    """
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message, status)
+        self.message = message
+        self.status = status
+
+    def __str__(self) -> str:
+        return f"{self.message} (HTTP {self.status})" if self.status else self.message
 
 
 class NetworkNotFound(EngineRefused):
@@ -67,19 +80,34 @@ class Engine(Protocol):
         """Remove; already gone is success. Raises `EngineConflict` while endpoints are attached."""
 
     async def attachments(self, network_id: str) -> tuple[Attachment, ...]:
-        """Every container, running or stopped, configured on that network, ordered by name."""
+        """Every container, running or stopped, configured on that network, ordered by name.
+
+        Of a network that is gone: the stopped containers that still name its id.
+        """
+
+    async def stranded(self, network_name: str) -> tuple[Attachment, ...]:
+        """Every container that is configured on a network of that name under an id that is no more, ordered by name.
+
+        A network can be removed while stopped containers are configured on it. When it is made again, under a new id,
+        those fail to start ("network <old id> not found") on every engine, until `connect` puts them on the new one.
+        None are ever stranded on the engine's own networks (bridge, host, none), which it finds by name.
+        """
 
     async def connect(self, network_id: str, attachment: Attachment) -> None:
         """Attach a container with the attachment's aliases, static addresses, options and priority.
 
-        Already attached is success. Raises `ContainerNotFound`, `NetworkNotFound`, `EngineConflict`.
+        Already attached, in whatever way, is success. A stopped container is only configured: its address is tried
+        when it starts. Raises `ContainerNotFound`, `NetworkNotFound`, `EngineConflict`.
         """
 
     async def disconnect(self, network_id: str, container_id: str, *, force: bool = False) -> None:
         """Detach; not attached, or container or network gone, is success."""
 
-    def events(self) -> AsyncIterator[EngineEvent]:
-        """Events from now on; first one of kind CONNECTED. Ends with `EngineUnavailable` when the stream breaks."""
+    def events(self) -> AsyncGenerator[EngineEvent, None]:
+        """Events from now on; first one of kind CONNECTED. Ends with `EngineUnavailable` when the stream breaks.
+
+        What happens after CONNECTED is never missed. Something that happened shortly before may be told as well.
+        """
 
     async def close(self) -> None:
         """Give back connections and threads."""

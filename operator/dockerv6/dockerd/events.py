@@ -1,0 +1,179 @@
+"""The engine's event stream, read by the event loop itself: no thread, and cancelled at once.
+
+The stream is idle for hours, so its reader can't have a read timeout. A dead engine closes a unix socket at once; a
+dead host on the other side of TCP is found out by the kernel's keepalive probes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from contextlib import suppress
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode
+
+from dockerv6.dockerd import decode, refusal
+from dockerv6.dockerd.model import EngineEvent, EventKind
+from dockerv6.dockerd.port import EngineUnavailable
+from dockerv6.dockerd.transport import CONNECT_TIMEOUT, READ_TIMEOUT, explain
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from dockerv6.dockerd.address import Address
+
+_ACTIONS = ("create", "connect", "disconnect", "destroy", "remove", "update", "start", "die", "rename")
+"""All that can change what a reconcile sees. Health checks alone would wake us twice a minute for each container."""
+
+_OK = 200
+_LONGEST_LINE = 1 << 20
+_KEEPALIVE = ((socket.TCP_KEEPIDLE, 30), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 3))  # dead after a minute
+
+
+class EventStreams:
+    """Opens event streams of one engine, and can end them all."""
+
+    def __init__(self, address: Address) -> None:
+        """Take where the engine listens."""
+        self._address = address
+        self._open: set[asyncio.StreamWriter] = set()
+
+    async def open(self) -> AsyncGenerator[EngineEvent, None]:
+        """Connect and yield events; the first is of kind CONNECTED.
+
+        Raises:
+            EngineUnavailable: no connection, or the stream has ended.
+            EngineRefused: the engine gives no events.
+        """
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT):
+                reader, writer = await self._connect()
+        except OSError as error:  # TimeoutError is one
+            raise self._unavailable(error) from error
+        self._open.add(writer)
+        try:
+            async with asyncio.timeout(READ_TIMEOUT):
+                messages = await _subscribe(reader, writer)
+            yield EngineEvent(EventKind.CONNECTED, "connected")
+            while True:
+                if (event := decode.event(await messages.read())) is not None:
+                    yield event
+        except (OSError, EOFError, ValueError, asyncio.LimitOverrunError) as error:
+            raise self._unavailable(error) from error
+        finally:
+            self._open.discard(writer)
+            writer.transport.abort()
+
+    def close(self) -> None:
+        """Break all streams that are open."""
+        for writer in self._open:
+            writer.transport.abort()
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if self._address.socket is not None:
+            return await asyncio.open_unix_connection(self._address.socket, limit=_LONGEST_LINE)
+        reader, writer = await asyncio.open_connection(
+            self._address.host, self._address.port, ssl=self._address.ssl_context(), limit=_LONGEST_LINE
+        )
+        connection: socket.socket = writer.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in _KEEPALIVE:
+            connection.setsockopt(socket.IPPROTO_TCP, option, value)
+        return reader, writer
+
+    def _unavailable(self, error: Exception) -> EngineUnavailable:
+        match error:
+            case TimeoutError():
+                reason = "no answer in time"
+            case OSError():
+                reason = explain(error)
+            case EOFError():
+                reason = "the event stream has ended"
+            case _:
+                reason = f"the event stream can't be read: {error}"
+        return EngineUnavailable(f"Docker Engine at {self._address.url}: {reason}")
+
+
+async def _subscribe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> _Messages:
+    """Ask for events and return when they flow.
+
+    The engine sends the headers a moment before it subscribes us (20.10 to 28.5), so what happens in between would be
+    lost. It keeps its last 256 events, however: asking for those since a moment ago, by the engine's own clock, closes
+    the gap. That clock is in the `Date` of every answer.
+    """
+    await _request(writer, "/_ping")
+    headers = await _read_headers(reader)
+    await reader.readexactly(int(headers.get("content-length", "0")))
+    query = {"filters": json.dumps({"type": ["network", "container"], "event": list(_ACTIONS)})}
+    with suppress(ValueError):
+        query["since"] = str(int(parsedate_to_datetime(headers.get("date", "")).timestamp()))
+    # unversioned: what we read of an event has been the same since API 1.22
+    await _request(writer, f"/events?{urlencode(query)}")
+    headers = await _read_headers(reader)
+    return _Messages(reader, chunked=headers.get("transfer-encoding") == "chunked")
+
+
+async def _request(writer: asyncio.StreamWriter, path: str) -> None:
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: docker\r\nUser-Agent: dockerv6\r\nAccept: */*\r\n\r\n".encode())
+    await writer.drain()
+
+
+async def _read_headers(reader: asyncio.StreamReader) -> dict[str, str]:
+    """Read an answer's status line and headers; names in lower case.
+
+    Raises:
+        EngineRefused: the status is not 200.
+        ValueError: it is no HTTP answer.
+        EOFError: the connection ended.
+    """
+    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+    headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])}
+    status = int(head[0].split(" ", 2)[1]) if head[0].startswith("HTTP/") else 0
+    if status != _OK:
+        body = await reader.read(_LONGEST_LINE)
+        try:
+            message = decode.error_message(json.loads(body))
+        except ValueError:
+            message = ""
+        raise refusal.from_answer(status, message or body.decode(errors="replace"), told_by_engine=bool(message))
+    return headers
+
+
+class _Messages:
+    """JSON values, one a line, out of an answer's body; its chunks are cut anywhere."""
+
+    def __init__(self, reader: asyncio.StreamReader, *, chunked: bool) -> None:
+        self._reader = reader
+        self._read_piece = self._read_chunk if chunked else self._read_some
+        self._rest = b""
+
+    async def read(self) -> object:
+        """Wait for the next value.
+
+        Raises:
+            EOFError: the body has ended.
+            ValueError: a line is no JSON.
+        """
+        line = b""
+        while not line.strip():
+            while b"\n" not in self._rest:
+                self._rest += await self._read_piece()
+            line, _, self._rest = self._rest.partition(b"\n")
+        return json.loads(line)
+
+    async def _read_chunk(self) -> bytes:
+        """Undo the chunked transfer coding (RFC 9112, section 7.1)."""
+        size = int((await self._reader.readline()).partition(b";")[0] or b"0", 16)
+        if not size:
+            raise EOFError
+        piece = await self._reader.readexactly(size)
+        await self._reader.readexactly(len(b"\r\n"))
+        return piece
+
+    async def _read_some(self) -> bytes:
+        piece = await self._reader.read(_LONGEST_LINE)
+        if not piece:
+            raise EOFError
+        return piece

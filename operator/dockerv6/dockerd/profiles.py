@@ -1,0 +1,88 @@
+"""How engine versions differ, for the fake. Words and statuses are those of the real engines of these versions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dockerv6.dockerd.dialect import Dialect, format_api
+
+if TYPE_CHECKING:
+    from dockerv6.dockerd.dialect import Api
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """One engine version's behaviour.
+
+    Attributes:
+        version: as ``GET /version`` has it.
+        api: highest API version.
+        overlap: what is said when a subnet overlaps another network's.
+        exhausted: what is said when the default IPv4 pools are used up, and the HTTP status.
+        ipv6_pool: whether an IPv6 network without a subnet gets a ULA one.
+        names_endpoints: whether a refused removal says which endpoints are in the way.
+        foreign_address: what is said to a static address outside the subnet, and the HTTP status.
+        firewall_backend: as reported; None where it isn't.
+    """
+
+    version: str
+    api: Api
+    overlap: str
+    exhausted: tuple[str, int]
+    ipv6_pool: bool
+    names_endpoints: bool
+    foreign_address: tuple[str, int]
+    firewall_backend: str | None
+
+    @property
+    def dialect(self) -> Dialect:
+        """What this engine understands."""
+        return Dialect(self.version, self.api)
+
+    @property
+    def release(self) -> tuple[int, int]:
+        """Such as (20, 10)."""
+        major, minor, *_ = self.version.split(".")
+        return int(major), int(minor)
+
+    @property
+    def api_version(self) -> str:
+        """Such as "1.41"."""
+        return format_api(self.api)
+
+
+_OVERLAP = "Pool overlaps with other one on this address space"
+_NO_POOL = "could not find an available, non-overlapping IPv4 address pool among the defaults to assign to the network"
+_FOREIGN = "invalid endpoint settings:\nno configured subnet or ip-range contain the IP address {address}"
+
+ENGINE_20_10 = Profile(
+    version="20.10.24",
+    api=(1, 41),
+    overlap=_OVERLAP,
+    exhausted=(_NO_POOL, 404),
+    ipv6_pool=False,
+    names_endpoints=False,
+    foreign_address=("Invalid address {address}: It does not belong to any of this network's subnets", 500),
+    firewall_backend=None,
+)
+ENGINE_26_1 = Profile(
+    version="26.1.5",
+    api=(1, 45),
+    overlap=_OVERLAP,
+    exhausted=(_NO_POOL, 404),
+    ipv6_pool=False,
+    names_endpoints=False,
+    foreign_address=(_FOREIGN, 400),
+    firewall_backend=None,
+)
+ENGINE_28_5 = Profile(
+    version="28.5.2",
+    api=(1, 51),
+    overlap=f"invalid pool request: {_OVERLAP}",
+    exhausted=("all predefined address pools have been fully subnetted", 400),
+    ipv6_pool=True,
+    names_endpoints=True,
+    foreign_address=(_FOREIGN, 400),
+    firewall_backend="iptables",
+)
