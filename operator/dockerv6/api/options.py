@@ -106,10 +106,11 @@ KNOWN: Mapping[Driver, Mapping[str, Check]] = {
 def option_findings(options: Mapping[str, str], driver: Driver, *, internal: bool) -> Iterator[FieldError]:
     """What is wrong with raw options; paths start at the options."""
     known = KNOWN[driver]
+    fields = _fields(driver)
     for key, value in options.items():
         check = known.get(key)
-        if key in _FIELDS:
-            yield FieldError((key,), "this option has a field of its own", f"remove it and write {_FIELDS[key]}")
+        if key in fields:
+            yield FieldError((key,), "this option has a field of its own", f"remove it and write {fields[key]}")
         elif key == f"{PREFIX}enable_ipv6":
             yield FieldError((key,), "an IPv6Network always has IPv6", "remove it")
         elif check is not None:
@@ -132,15 +133,21 @@ def _value_findings(key: str, value: str, check: Check, *, internal: bool) -> It
         )
 
 
+def _fields(driver: Driver) -> Mapping[str, str]:
+    """The options that say what a field says which this driver has."""
+    if driver is Driver.BRIDGE:
+        return _FIELDS
+    return {key: field for key, field in _FIELDS.items() if not field.startswith(("spec.bridge.", "spec.publish."))}
+
+
 def _remedy(key: str, driver: Driver) -> str:
-    guess = closest(key, KNOWN[driver])
-    if guess is None:
-        guess = next(
-            (name for name in (*KNOWN[driver], *_FIELDS) if name.rpartition(".")[2] == key.rpartition(".")[2]), None
-        )
-    if guess is None:
-        guess = closest(key, _FIELDS)
-    if guess is not None:
-        return f"remove it and write {_FIELDS[guess]}" if guess in _FIELDS else f"did you mean {guess}?"
+    fields = _fields(driver)
+    # Without the long common beginning, which would make everything look alike.
+    names = {name.removeprefix(PREFIX): name for name in (*KNOWN[driver], *fields)}
+    last = {name.rpartition(".")[2]: name for name in reversed(names.values())}
+    guess = closest(key.removeprefix(PREFIX), names)
+    name = names[guess] if guess is not None else last.get(key.rpartition(".")[2])
+    if name is not None:
+        return f"remove it and write {fields[name]}" if name in fields else f"did you mean {name}?"
     other = next((name for name, options in KNOWN.items() if key in options), None)
     return f"it belongs to driver {other}; remove it" if other else "remove it"

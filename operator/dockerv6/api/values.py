@@ -205,8 +205,9 @@ def _duration(value: object) -> float:
         if value == 0:
             return 0.0
         raise refusal(f"{value} has no unit", f"write {value}s, or another unit: d, h, m, s, ms")
+    text = _text(value, "a duration")
     try:
-        return parse_duration(_text(value, "a duration"))
+        return parse_duration(text)
     except ValueError as error:
         raise refusal(str(error), "write a number with its unit, such as 1h, 90s or 1h30m") from error
 

@@ -1,0 +1,83 @@
+"""Shared by the tests of the resources: documents in one line, findings in one string."""
+
+from dockerv6.api.errors import FieldError, dotted
+from dockerv6.api.kinds import API_VERSION, NETWORK, POLICY, POOL
+from dockerv6.api.network import IPv6Network
+from dockerv6.api.policy import IPv6Policy
+from dockerv6.api.pool import IPv6Pool
+from dockerv6.api.scheme import InvalidObject, Resource, decode
+
+Spec = dict[str, object]
+
+
+def document(kind: str, spec: object = None, **metadata: object) -> dict[str, object]:
+    """A document of that kind, called `blog` unless told otherwise."""
+    return {"apiVersion": API_VERSION, "kind": kind, "metadata": {"name": "blog", **metadata}, "spec": spec}
+
+
+def network(spec: Spec | None = None, **metadata: object) -> IPv6Network:
+    """A valid IPv6Network."""
+    resource = decode(document(NETWORK, spec, **metadata)).resource
+    assert isinstance(resource, IPv6Network)
+    return resource
+
+
+def pool(spec: Spec | None = None) -> IPv6Pool:
+    """A valid IPv6Pool."""
+    resource = decode(document(POOL, spec)).resource
+    assert isinstance(resource, IPv6Pool)
+    return resource
+
+
+def policy(spec: Spec | None = None) -> IPv6Policy:
+    """A valid IPv6Policy."""
+    resource = decode(document(POLICY, spec)).resource
+    assert isinstance(resource, IPv6Policy)
+    return resource
+
+
+def errors(whole: object) -> tuple[FieldError, ...]:
+    """What is wrong with a document; nothing when it is valid."""
+    try:
+        decode(whole)  # type: ignore[arg-type]  # what a parser gives may be anything
+    except InvalidObject as invalid:
+        return invalid.errors
+    return ()
+
+
+def network_errors(spec: object, **metadata: object) -> tuple[FieldError, ...]:
+    """What is wrong with an IPv6Network's spec."""
+    return errors(document(NETWORK, spec, **metadata))
+
+
+def pool_errors(spec: object) -> tuple[FieldError, ...]:
+    """What is wrong with an IPv6Pool's spec."""
+    return errors(document(POOL, spec))
+
+
+def fields(found: tuple[FieldError, ...]) -> list[str]:
+    """Where the findings are."""
+    return [dotted(error.path) for error in found]
+
+
+def only(found: tuple[FieldError, ...]) -> FieldError:
+    """The single finding; it has words for both halves."""
+    assert len(found) == 1, found
+    assert found[0].message
+    assert found[0].remedy
+    return found[0]
+
+
+__all__ = [
+    "Resource",
+    "Spec",
+    "document",
+    "errors",
+    "fields",
+    "network",
+    "network_errors",
+    "only",
+    "policy",
+    "pool",
+    "pool_errors",
+]

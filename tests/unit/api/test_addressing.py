@@ -1,0 +1,72 @@
+"""Subnets, gateways, reservations, IPv4 and the bridge."""
+
+from ipaddress import IPv6Address
+
+import pytest
+
+from tests.unit.api.checks import Spec, fields, network, network_errors, only
+
+
+def test_without_a_word_the_default_pool_is_meant() -> None:
+    assert network().spec.addressing.pool == "default"
+    assert network({"addressing": {"poolRef": {}}}).spec.addressing.pool == "default"
+    assert network({"addressing": {"poolRef": {"name": "lan"}, "prefixLength": 80}}).spec.addressing.pool == "lan"
+    assert network({"addressing": {"subnet": "fd00:1::/64"}}).spec.addressing.pool is None
+
+
+@pytest.mark.parametrize(
+    ("addressing", "where", "message"),
+    [
+        ({"subnet": "fd00:1::/64", "poolRef": {"name": "lan"}}, "poolRef", "not allocated from a pool"),
+        ({"subnet": "fd00:1::/64", "prefixLength": 64}, "prefixLength", "already has length 64"),
+        ({"subnet": "fd00:1::/127"}, "subnet", "no room"),
+        ({"subnet": "fd00:1::/64", "gateway": "fd00:2::1"}, "gateway", "not inside the subnet"),
+        ({"subnet": "fd00:1::/64", "gateway": "fd00:1::"}, "gateway", "subnet-router anycast"),
+        ({"gateway": "fd00:1::1"}, "gateway", "needs a fixed subnet"),
+        ({"reserved": ["fd00:1::1"]}, "reserved", "needs a fixed subnet"),
+        ({"subnet": "fd00:1::/64", "reserved": ["fd00:2::5"]}, "reserved[0]", "not inside the subnet"),
+        ({"subnet": "fd00:1::/64", "reserved": ["fd00:1::9", "fd00:1::/124"]}, "reserved[1]", "the gateway by default"),
+        (
+            {"subnet": "fd00:1::/64", "gateway": "fd00:1::5", "reserved": ["fd00:1::5"]},
+            "reserved[0]",
+            "which is the gateway",
+        ),
+        ({"subnet": "fd00:1::/64", "reserved": ["fd00:1::1000/116"]}, "reserved", "4096 addresses"),
+    ],
+)
+def test_contradictions_are_named(addressing: Spec, where: str, message: str) -> None:
+    error = only(network_errors({"addressing": addressing}))
+    assert fields((error,)) == [f"spec.addressing.{where}"]
+    assert message in error.message
+
+
+def test_reserved_prefixes_are_spelled_out_for_the_engine() -> None:
+    block = network(
+        {"addressing": {"subnet": "fd00:1::/64", "reserved": ["fd00:1::53", "fd00:1::100/127"]}}
+    ).spec.addressing
+    assert list(block.reserved_addresses()) == [IPv6Address(f"fd00:1::{host}") for host in ("53", "100", "101")]
+
+
+@pytest.mark.parametrize(
+    ("ipv4", "where"),
+    [
+        ({"enabled": False, "subnet": "192.0.2.0/24"}, ["subnet"]),
+        ({"enabled": False, "subnet": "192.0.2.0/24", "gateway": "192.0.2.1"}, ["subnet", "gateway"]),
+        ({"gateway": "192.0.2.1"}, ["gateway"]),
+        ({"subnet": "192.0.2.0/24", "gateway": "198.51.100.1"}, ["gateway"]),
+        ({"subnet": "192.0.2.0/24", "gateway": "192.0.2.0"}, ["gateway"]),
+        ({"subnet": "192.0.2.0/24", "gateway": "192.0.2.255"}, ["gateway"]),
+        ({"subnet": "192.0.2.0/31"}, ["subnet"]),
+    ],
+)
+def test_ipv4_contradictions_are_named(ipv4: Spec, where: list[str]) -> None:
+    assert fields(network_errors({"ipv4": ipv4})) == [f"spec.ipv4.{name}" for name in where]
+
+
+def test_the_mtu_is_never_below_what_ipv6_needs() -> None:
+    assert network({"bridge": {"mtu": 1280}}).spec.bridge.mtu == 1280
+    assert fields(network_errors({"bridge": {"mtu": 1279}})) == ["spec.bridge.mtu"]
+
+
+def test_a_bridge_name_fits_into_the_kernel() -> None:
+    assert "16 bytes" in only(network_errors({"bridge": {"name": "a-very-long-name"}})).message

@@ -1,0 +1,97 @@
+"""Raw driver options: what the engine would silently ignore is refused."""
+
+import pytest
+
+from dockerv6.api.options import KNOWN
+from dockerv6.api.selectors import Driver
+from tests.unit.api.checks import Spec, network, network_errors, only
+
+BRIDGE = "com.docker.network.bridge."
+
+
+@pytest.mark.parametrize(
+    ("options", "spec"),
+    [
+        ({f"{BRIDGE}enable_ip_masquerade": "false"}, {}),
+        ({f"{BRIDGE}gateway_mode_ipv6": "routed"}, {}),
+        ({f"{BRIDGE}gateway_mode_ipv6": "isolated"}, {"internal": True}),
+        ({f"{BRIDGE}host_binding_ipv4": "192.0.2.1"}, {}),
+        ({f"{BRIDGE}trusted_host_interfaces": "eth0:eth1"}, {}),
+        ({"com.docker.network.container_iface_prefix": "net"}, {}),
+        ({"com.docker.network.host_ipv6": "2001:db8::1"}, {}),
+        ({"com.docker.network.advertise_addr_nmsgs": "0"}, {}),
+        ({"org.example.driver.colour": "red"}, {}),
+        ({"parent": "eth0.10", "macvlan_mode": "bridge"}, {"driver": "macvlan"}),
+        ({"parent": "eth0", "ipvlan_mode": "l3", "ipvlan_flag": "private"}, {"driver": "ipvlan"}),
+    ],
+    ids=str,
+)
+def test_options_that_the_driver_reads_are_accepted(options: dict[str, str], spec: Spec) -> None:
+    assert network({**spec, "options": options}).spec.options == options
+
+
+@pytest.mark.parametrize(
+    ("key", "remedy"),
+    [
+        (f"{BRIDGE}enable_ip_masq", f"did you mean {BRIDGE}enable_ip_masquerade?"),
+        (f"{BRIDGE}gateway-mode-ipv6", f"did you mean {BRIDGE}gateway_mode_ipv6?"),
+        ("com.docker.network.enable_ip_masquerade", f"did you mean {BRIDGE}enable_ip_masquerade?"),
+        ("host_binding_ipv4", f"did you mean {BRIDGE}host_binding_ipv4?"),
+        ("mtu", "remove it and write spec.bridge.mtu"),
+        ("com.docker.network.driver.mut", "remove it and write spec.bridge.mtu"),
+        ("parent", "it belongs to driver macvlan; remove it"),
+        ("colour", "remove it"),
+        ("com.docker.network.colour", "remove it"),
+        ("com.docker.network.bridge.colour", "remove it"),
+    ],
+)
+def test_options_that_the_driver_would_ignore_are_refused(key: str, remedy: str) -> None:
+    error = only(network_errors({"options": {key: "x"}}))
+    assert error.path == ("spec", "options", key)
+    assert "silently ignore" in error.message
+    assert error.remedy == remedy
+
+
+@pytest.mark.parametrize(
+    ("key", "field"),
+    [
+        (f"{BRIDGE}name", "spec.bridge.name"),
+        (f"{BRIDGE}enable_icc", "spec.bridge.icc"),
+        ("com.docker.network.driver.mtu", "spec.bridge.mtu"),
+        ("com.docker.network.enable_ipv4", "spec.ipv4.enabled"),
+        ("com.docker.network.internal", "spec.internal"),
+        (f"{BRIDGE}host_binding_ipv6", "spec.publish.hostAddress"),
+    ],
+)
+def test_options_with_a_field_of_their_own_point_there(key: str, field: str) -> None:
+    assert only(network_errors({"options": {key: "1"}})).remedy == f"remove it and write {field}"
+
+
+def test_ipv6_can_not_be_turned_off() -> None:
+    assert only(network_errors({"options": {"com.docker.network.enable_ipv6": "false"}})).remedy == "remove it"
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        (f"{BRIDGE}enable_ip_masquerade", "no"),
+        (f"{BRIDGE}gateway_mode_ipv6", "route"),
+        (f"{BRIDGE}gateway_mode_ipv6", "isolated"),
+        (f"{BRIDGE}host_binding_ipv4", "::1"),
+        ("com.docker.network.advertise_addr_nmsgs", "4"),
+        ("com.docker.network.advertise_addr_ms", "1s"),
+        ("com.docker.network.container_iface_prefix", ""),
+    ],
+)
+def test_values_that_the_engine_would_refuse_are_refused_before(key: str, value: str) -> None:
+    assert only(network_errors({"options": {key: value}})).path == ("spec", "options", key)
+
+
+def test_every_driver_has_its_options() -> None:
+    assert set(KNOWN) == set(Driver)
+
+
+def test_a_driver_without_a_bridge_is_not_sent_to_the_bridges_fields() -> None:
+    error = only(network_errors({"driver": "macvlan", "options": {f"{BRIDGE}name": "br0"}}))
+    assert "silently ignore" in error.message
+    assert "spec.bridge" not in error.remedy

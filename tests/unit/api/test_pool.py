@@ -1,0 +1,61 @@
+"""Where a pool gets its subnets from."""
+
+from ipaddress import IPv6Network
+
+import pytest
+
+from tests.unit.api.checks import Spec, fields, pool, pool_errors
+
+
+def test_an_empty_pool_generates_its_prefix() -> None:
+    spec = pool().spec
+    assert spec.generates
+    assert (spec.allocation_length, spec.cooldown, spec.disabled, spec.all_prefixes) == (64, 3600, False, ())
+
+
+def test_fixed_prefixes_keep_their_order() -> None:
+    assert pool({"prefix": "2001:db8::/48"}).spec.all_prefixes == (IPv6Network("2001:db8::/48"),)
+    several = pool({"prefixes": ["fd02::/48", "fd01::/48"]}).spec
+    assert several.all_prefixes == (IPv6Network("fd02::/48"), IPv6Network("fd01::/48"))
+    assert not several.generates
+
+
+def test_a_pool_may_follow_an_interface() -> None:
+    source = pool({"fromInterface": {"name": "eth0", "prefixLength": 60, "offset": 1}}).spec.from_interface
+    assert source is not None
+    assert (source.name, source.prefix_length, source.offset) == ("eth0", 60, 1)
+
+
+@pytest.mark.parametrize(
+    ("spec", "where"),
+    [
+        ({"prefix": "fd00::/48", "generate": "ULA"}, ["generate"]),
+        (
+            {"prefix": "fd00::/48", "prefixes": ["fd01::/48"], "fromInterface": {"name": "eth0"}},
+            ["prefixes", "fromInterface"],
+        ),
+        ({"prefixes": []}, ["prefixes"]),
+        ({"prefixes": ["fd00::/48", "fd00::/40"]}, ["prefixes[1]"]),
+        ({"prefix": "fe80::/48"}, ["prefix"]),
+        ({"prefix": "192.0.2.0/24"}, ["prefix"]),
+        ({"prefix": "fd00::/64", "allocationLength": 56}, ["allocationLength"]),
+        ({"prefix": "fd00::/80"}, ["allocationLength"]),
+        ({"allocationLength": 40}, ["allocationLength"]),
+        ({"allocationLength": 127}, ["allocationLength"]),
+        ({"fromInterface": {"name": "eth0", "prefixLength": 72}}, ["allocationLength"]),
+        ({"fromInterface": {"name": "eth0", "offset": 1}}, ["fromInterface.offset"]),
+        ({"fromInterface": {"name": "eth0", "prefixLength": 60, "offset": -1}}, ["fromInterface.offset"]),
+        ({"fromInterface": {}}, ["fromInterface.name"]),
+        ({"prefix": "fd00::/48", "exclude": ["fd01::/64"]}, ["exclude[0]"]),
+        ({"cooldown": 90}, ["cooldown"]),
+        ({"generate": "ula"}, ["generate"]),
+    ],
+    ids=str,
+)
+def test_contradictions_are_named(spec: Spec, where: list[str]) -> None:
+    assert fields(pool_errors(spec)) == [f"spec.{name}" for name in where]
+
+
+def test_exclusions_may_be_addresses_or_prefixes() -> None:
+    spec = pool({"prefix": "fd00::/48", "exclude": ["fd00::1", "fd00:0:0:ff00::/56", "fd00::/16"]}).spec
+    assert spec.exclude[0] == IPv6Network("fd00::1/128")
