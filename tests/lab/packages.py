@@ -125,6 +125,8 @@ class _Apt:
             *("-o", f"Dir::Cache::archives={self._directory / 'archives'}"),
             # a mirror that was frozen serves Release files past their date
             *("-o", "Acquire::Check-Valid-Until=false", "-o", "Acquire::Languages=none", "-o", "Acquire::Retries=3"),
+            # without this, a mirror that doesn't answer is only a warning
+            *("-o", "APT::Update::Error-Mode=any"),
             # else this waits for, or fails on, the lock of an apt that is at work on the system
             *("-o", "Debug::NoLocking=1", "-o", "APT::Sandbox::User=root"),
         ]
