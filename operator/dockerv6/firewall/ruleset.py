@@ -101,13 +101,7 @@ class Change:
     @property
     def owners(self) -> frozenset[str]:
         """Whose elements are added or removed; `SHARED` when chains, sets or the table change."""
-        found: set[str] = set()
-        for step in self.steps:
-            if isinstance(step, AddElements | RemoveElements):
-                found.update(element.owner for element in step.elements)
-            else:
-                found.add(SHARED)
-        return frozenset(found)
+        return frozenset(owner for owner, _ in self._lines())
 
     def describe(self) -> tuple[str, ...]:
         """One line a step or element, for people."""

@@ -13,8 +13,7 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-
-import iptc
+from warnings import catch_warnings, simplefilter
 
 from dockerv6.firewall.hostfilter.chains import (
     COMMENT,
@@ -28,6 +27,10 @@ from dockerv6.firewall.hostfilter.chains import (
     mark_match,
 )
 from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable
+
+with catch_warnings():
+    simplefilter("ignore", DeprecationWarning)  # python-iptables 1.2.0 asks distutils first where there is one
+    import iptc
 
 LOCK = Path("/run/xtables.lock")
 """What ip6tables-legacy locks (XTABLES_LOCKFILE is for its tests)."""
@@ -52,20 +55,19 @@ def admit(chain: str, mark: int) -> None:
             raise FirewallRejected(f"chain {chain} of the legacy IPv6 filter table is gone")
         if admits(_read_chain(table, chain, mark).rules):
             return
-        there = iptc.Chain(table, chain)
-        _delete_ours(there, mark)
+        _delete_ours(table, chain, mark)
         rule = iptc.Rule6()
         rule.create_match("mark").mark = mark_match(mark)
         rule.create_match("comment").comment = COMMENT
         rule.create_target("ACCEPT")
-        there.insert_rule(rule)
+        iptc.Chain(table, chain).insert_rule(rule)
         table.commit()
 
 
 def withdraw(chain: str, mark: int) -> None:
     """Delete the accept rule, every copy of it."""
     with _table() as table:
-        if table.is_chain(chain) and _delete_ours(iptc.Chain(table, chain), mark):
+        if table.is_chain(chain) and _delete_ours(table, chain, mark):
             table.commit()
 
 
@@ -117,46 +119,65 @@ def _locked() -> Iterator[None]:
 
 
 def _read_chain(table: iptc.Table6, name: str, mark: int) -> FilterChain:
-    chain = iptc.Chain(table, name)
-    policy = chain.get_policy()
-    return FilterChain(policy.name if policy is not None else "", tuple(_read_rule(each, mark) for each in chain.rules))
+    policy = iptc.Chain(table, name).get_policy()
+    rules = tuple(
+        _CONDITIONAL if _chooses(entry) else _read_rule(_rule(table, name, entry), mark)
+        for entry in _entries(table, name)
+    )
+    return FilterChain(policy.name if policy is not None else "", rules)
+
+
+_CONDITIONAL = FilterRule(Target.OTHER, conditional=True)
+"""A rule that leaves some packets out by its fixed part. Nothing else about it matters, and making an `iptc.Rule6` of
+it would cost 0.1 ms: engines write thousands of these."""
+
+
+def _entries(table: iptc.Table6, name: str) -> Iterator[iptc.ip6tc.ip6t_entry]:
+    entry = table.first_rule(name)
+    while entry:
+        yield entry
+        entry = table.next_rule(entry)
+
+
+def _rule(table: iptc.Table6, name: str, entry: iptc.ip6tc.ip6t_entry) -> iptc.Rule6:
+    return table.create_rule(entry, iptc.Chain(table, name))
+
+
+def _chooses(entry: iptc.ip6tc.ip6t_entry) -> bool:
+    """Whether the rule's fixed part leaves some packets out: addresses, interfaces, protocol."""
+    header = entry.ipv6
+    return bool(
+        header.iniface
+        or header.outiface
+        or header.proto
+        or header.invflags
+        or any(header.smsk.s6_addr)
+        or any(header.dmsk.s6_addr)
+    )
 
 
 def _read_rule(rule: iptc.Rule6, mark: int) -> FilterRule:
     name = rule.target.name if rule.target is not None else ""
     target = _TARGETS.get(name, Target.OTHER)
     jump = ""
-    if target is Target.OTHER and name and rule.target.goto is not None and _is_chain(rule, name):
+    if target is Target.OTHER and name and rule.chain.table.is_chain(name):
         target, jump = Target.JUMP, name
-    header = _chooses(rule)
     matches = [match for match in rule.matches if match.name != "comment"]
-    ours = target is Target.ACCEPT and not header and len(matches) == 1 and _marked(matches[0], mark)
-    return FilterRule(target, jump, conditional=header or bool(matches), ours=ours)
-
-
-def _is_chain(rule: iptc.Rule6, name: str) -> bool:
-    return bool(rule.chain.table.is_chain(name))
-
-
-def _chooses(rule: iptc.Rule6) -> bool:
-    """Whether the rule's fixed part leaves some packets out: addresses, interfaces, protocol."""
-    header = rule.entry.ipv6
-    return bool(
-        any(header.smsk.s6_addr)
-        or any(header.dmsk.s6_addr)
-        or header.iniface
-        or header.outiface
-        or header.proto
-        or header.invflags
-    )
+    ours = target is Target.ACCEPT and len(matches) == 1 and _marked(matches[0], mark)
+    return FilterRule(target, jump, conditional=bool(matches), ours=ours)
 
 
 def _marked(match: iptc.Match, mark: int) -> bool:
     return bool(match.name == "mark" and match.mark == mark_match(mark))
 
 
-def _delete_ours(chain: iptc.Chain, mark: int) -> bool:
-    found = [rule for rule in chain.rules if _read_rule(rule, mark).ours]
-    for rule in found:
-        chain.delete_rule(rule)
-    return bool(found)
+def _delete_ours(table: iptc.Table6, name: str, mark: int) -> bool:
+    ours = [
+        number
+        for number, entry in enumerate(_entries(table, name))
+        if not _chooses(entry) and _read_rule(_rule(table, name, entry), mark).ours
+    ]
+    for number in reversed(ours):  # from below, so that the numbers above stay true
+        chain = iptc.Chain(table, name)
+        chain.delete_rule(chain.rules[number])
+    return bool(ours)

@@ -23,21 +23,31 @@ class LinuxHostFilter:
         """Work through a session, which the caller closes; libiptc shares its thread."""
         self._session = session
         self._tables = NftTables(session)
+        self._seen: tuple[int, int, Chains, tuple[Barrier, ...]] | None = None
 
     async def observe(self, mark: int) -> HostFilterState:
         """Find what drops, and our accept rules. Spawns nothing; loads no table by looking."""
-        listed = listing.chains(await self._session.run([_CHAINS]))
+        nft_chains, native_barriers = await self._read_nftables(mark)
+        legacy_chains = await self._session.call(lambda: _read_legacy(mark))
         barriers: list[Barrier] = []
         stray: list[Barrier] = []
         for variant, chains in (
-            (FilterVariant.XTABLES_NFT, await self._tables.read(mark, listed)),
-            (FilterVariant.XTABLES_LEGACY, await self._session.call(lambda: _read_legacy(mark))),
+            (FilterVariant.XTABLES_NFT, nft_chains),
+            (FilterVariant.XTABLES_LEGACY, legacy_chains),
         ):
             found, superfluous = judge(chains, variant)
             barriers.extend(found)
             stray.extend(superfluous)
-        barriers.extend(await native.barriers(self._session, mark, listed))
-        return HostFilterState(tuple(barriers), tuple(stray))
+        return HostFilterState((*barriers, *native_barriers), tuple(stray))
+
+    async def _read_nftables(self, mark: int) -> tuple[Chains, tuple[Barrier, ...]]:
+        """What is written in nftables, kept while its generation stands: an engine's FORWARD can have 2,000 rules."""
+        generation = await self._session.generation()
+        if self._seen is None or self._seen[:2] != (generation, mark):
+            listed = listing.chains(await self._session.run([_CHAINS]))
+            chains = await self._tables.read(mark, listed)
+            self._seen = (generation, mark, chains, await native.barriers(self._session, mark, listed))
+        return self._seen[2], self._seen[3]
 
     async def admit(self, barrier: Barrier, mark: int) -> None:
         """Insert the accept rule at the top of the barrier's chain, unless it is there and reached.
