@@ -10,7 +10,6 @@ CELLS ?= core
 SOAK_ROUNDS ?= 20
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
-FAST_TESTS := $(wildcard tests/unit tests/property tests/contract tests/golden)
 
 .PHONY: root help setup test lint unit host e2e test-matrix soak bench demo crds clean
 
@@ -31,21 +30,21 @@ lint: setup ## style, format, types and layering
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-unit: setup ## tests that need neither root nor an engine
-	$(PYTEST) $(FAST_TESTS)
+unit: setup ## tests without root and engines: unit, property, golden, and contracts on the fakes
+	$(PYTEST) -m 'not host and not e2e'
 
-host: root setup ## tests against the kernel, in network namespaces of their own (root)
-	$(PYTEST) tests/host
+host: root setup ## tests and contracts against the kernel, in network namespaces of their own (root)
+	$(PYTEST) -m host
 
-e2e: root setup ## tests with real engines and real packets (root); CELLS=core, all, or names of tests/lab/cells.py
+e2e: root setup ## tests and contracts with real engines and real packets (root); CELLS=core, all, or names of tests/lab/cells.py
 	$(BIN)/python -m tests.lab build '$(CELLS)'
-	$(PYTEST) tests/e2e --cells '$(CELLS)'
+	$(PYTEST) -m e2e --cells '$(CELLS)'
 
 test-matrix: ## the end-to-end tests on every engine of the matrix (root)
 	@$(MAKE) --no-print-directory e2e CELLS=all
 
 soak: root setup ## the host and end-to-end tests SOAK_ROUNDS times, until one fails (root)
-	for ((round = 1; round <= $(SOAK_ROUNDS); round++)); do echo "round $$round of $(SOAK_ROUNDS)"; $(PYTEST) -q tests/host tests/e2e --cells '$(CELLS)'; done
+	for ((round = 1; round <= $(SOAK_ROUNDS); round++)); do echo "round $$round of $(SOAK_ROUNDS)"; $(PYTEST) -q -m 'host or e2e' --cells '$(CELLS)'; done
 
 bench: root setup ## measure against the budgets (root)
 	$(BIN)/python -m benchmarks

@@ -26,6 +26,8 @@ _HERE = Path(__file__).parent
 _LABS = pytest.StashKey[list[Lab]]()
 
 
+# first: `-m` chooses among the marks that are there when its turn comes
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(_HERE):

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 _HERE = Path(__file__).parent
 
 
+# first: `-m` chooses among the marks that are there when its turn comes
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(_HERE):
