@@ -22,7 +22,7 @@ class BlockRequest:
         pool: the pool's name.
         prefixes: what the pool gives subnets out of; in any order, they may overlap.
         length: the prefix length wanted.
-        held: the ledger, the owner's own allocations included.
+        held: the ledger, the owner's own allocations included. As in every ledger, no two owners' overlap.
         avoid: what is in use elsewhere: other live networks, host routes, reserved and excluded ranges. The owner's
             own live network must not be in here, or the owner would be moved off its own subnet.
         now: Unix seconds.
@@ -89,20 +89,21 @@ def choose(request: BlockRequest) -> Choice | Exhausted | TooShort:
     something of the owner's own (a different length asked in a small pool) is better than none.
 
     Never overlaps another owner's bound allocation, one that is still cooling, or anything to avoid.
-    Costs n·log n in the number of allocations and prefixes to avoid.
+    Costs n·log n in the number of allocations and prefixes to avoid; keeping the present subnet costs n.
     """
     prefixes = _distinct(prefix for prefix in request.prefixes if prefix.prefixlen <= request.length)
     if not prefixes:
         shortest = min((prefix.prefixlen for prefix in request.prefixes), default=None)
         return TooShort(request.pool, request.length, shortest)
     own = [allocation for allocation in request.held if allocation.owner == request.owner]
+    kept = _kept(request, prefixes, own)
+    if kept is not None:
+        return Choice(kept)
+
     others = [allocation for allocation in request.held if allocation.owner != request.owner]
     active = [allocation for allocation in others if not _expired(allocation, request.now, request.cooldown)]
     taken = [*(allocation.prefix for allocation in active), *request.avoid]
-
-    found = _kept(request, prefixes, own, taken)
-    if found is None:
-        found = _free(request, prefixes, [*taken, *(allocation.prefix for allocation in own)])
+    found = _free(request, prefixes, [*taken, *(allocation.prefix for allocation in own)])
     if found is None and own:
         found = _free(request, prefixes, taken)
     if found is None:
@@ -112,7 +113,9 @@ def choose(request: BlockRequest) -> Choice | Exhausted | TooShort:
 
 def fixed(request: BlockRequest, prefix: IPv6Network) -> Choice | Conflict:
     """Check a subnet that the user wrote down, against the same allocations and prefixes to avoid."""
-    others = [allocation for allocation in request.held if allocation.owner != request.owner]
+    own = any(prefix == allocation.prefix for allocation in request.held if allocation.owner == request.owner)
+    # Nobody else's overlaps what is the owner's already.
+    others = [] if own else [allocation for allocation in request.held if allocation.owner != request.owner]
     for allocation in others:
         if not _expired(allocation, request.now, request.cooldown) and allocation.prefix.overlaps(prefix):
             return Conflict(prefix, allocation)
@@ -146,17 +149,15 @@ def _distinct(prefixes: Iterable[IPv6Network]) -> list[IPv6Network]:
     return kept
 
 
-def _kept(
-    request: BlockRequest, prefixes: Sequence[IPv6Network], own: Iterable[Allocation], taken: Sequence[IPv6Network]
-) -> IPv6Network | None:
-    """The owner's present subnet, or the one that it had last."""
+def _kept(request: BlockRequest, prefixes: Sequence[IPv6Network], own: Iterable[Allocation]) -> IPv6Network | None:
+    """The owner's present subnet, or the one that it had last. Nobody else's can overlap it: it is in the ledger."""
     candidates = sorted(
         (allocation for allocation in own if allocation.prefix.prefixlen == request.length),
         key=lambda allocation: (allocation.state is AllocationState.COOLING, -allocation.since, allocation.prefix),
     )
     for allocation in candidates:
         inside = any(allocation.prefix.subnet_of(prefix) for prefix in prefixes)
-        if inside and not overlaps_any(allocation.prefix, taken):
+        if inside and not overlaps_any(allocation.prefix, request.avoid):
             return allocation.prefix
     return None
 

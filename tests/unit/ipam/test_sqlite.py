@@ -1,0 +1,199 @@
+import asyncio
+import signal
+import sqlite3
+import subprocess
+import sys
+from ipaddress import IPv6Network
+from pathlib import Path
+
+import pytest
+
+from dockerv6.ipam.ledger import LedgerConflict, LedgerError, PoolPrefix, SubnetTaken
+from dockerv6.ipam.reader import read_allocations
+from dockerv6.ipam.sqlite import SqliteLedger
+
+A = IPv6Network("fd00:1:2:3::/64")
+B = IPv6Network("fd00:1:2:4::/64")
+
+JUNK = b"junk" * 1000
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state.db"
+
+
+@pytest.fixture
+def damaged(path: Path) -> Path:
+    path.write_bytes(JUNK)
+    return path
+
+
+async def statements(ledger: SqliteLedger) -> list[str]:
+    seen: list[str] = []
+    await ledger._database.read(lambda connection: connection.set_trace_callback(seen.append))
+    return seen
+
+
+async def test_everything_is_found_again_after_a_restart(path: Path) -> None:
+    ledger = await SqliteLedger.open(path)
+    first = await ledger.bind("blog", "default", A, 1.5, seen=None)
+    await ledger.bind("blog", "default", B, 2.5, seen=first.revision)
+    await ledger.keep_pool_prefix("default", IPv6Network("fd00:1:2::/48"))
+    held = await ledger.allocations()
+    await ledger.close()
+
+    again = await SqliteLedger.open(path)
+
+    assert await again.allocations() == held
+    assert await again.pool_prefixes() == (PoolPrefix("default", IPv6Network("fd00:1:2::/48")),)
+    await again.close()
+
+
+async def test_a_revision_never_comes_twice_even_after_a_restart(path: Path) -> None:
+    ledger = await SqliteLedger.open(path)
+    bound = await ledger.bind("blog", "default", A, 1.0, seen=None)
+    await ledger.release(bound, 2.0)
+    (cooling,) = await ledger.allocations()
+    await ledger.forget(cooling)
+    await ledger.close()
+
+    ledger = await SqliteLedger.open(path)
+    again = await ledger.bind("blog", "default", A, 3.0, seen=None)
+
+    assert again.revision > cooling.revision > bound.revision
+    await ledger.close()
+
+
+@pytest.mark.parametrize("prefix", ["::/0", "fd00::/8", "fd00::1/128", "ffff:ffff:ffff:ffff::/64"])
+async def test_prefixes_of_every_length_are_kept_exactly(path: Path, prefix: str) -> None:
+    ledger = await SqliteLedger.open(path)
+    await ledger.bind("blog", "", IPv6Network(prefix), 1.0, seen=None)
+    await ledger.close()
+
+    assert [each.prefix for each in read_allocations(path)] == [IPv6Network(prefix)]
+
+
+async def test_reading_and_binding_the_same_again_touch_no_file(path: Path) -> None:
+    ledger = await SqliteLedger.open(path)
+    await ledger.bind("blog", "default", A, 1.0, seen=None)
+    seen = await statements(ledger)
+
+    assert await ledger.allocations() is await ledger.allocations()
+    await ledger.bind("blog", "default", A, 2.0, seen=None)
+    await ledger.keep_pool_prefix("default", A)
+    await ledger.keep_pool_prefix("default", B)
+
+    assert seen.count("COMMIT") == 1
+    await ledger.close()
+
+
+async def test_binding_again_behind_a_release_under_way_is_decided_after_it(path: Path) -> None:
+    ledger = await SqliteLedger.open(path)
+    bound = await ledger.bind("blog", "default", A, 1.0, seen=None)
+
+    _, outcome = await asyncio.gather(
+        ledger.release(bound, 2.0),
+        ledger.bind("blog", "default", A, 3.0, seen=bound.revision),
+        return_exceptions=True,
+    )
+
+    assert isinstance(outcome, LedgerConflict)
+    assert [each.state.value for each in await ledger.allocations()] == ["cooling"]
+    await ledger.close()
+
+
+async def test_somebody_elses_writes_are_noticed_and_then_known(path: Path) -> None:
+    ours, theirs = await SqliteLedger.open(path), await SqliteLedger.open(path)
+    taken = await theirs.bind("shop", "default", A, 1.0, seen=None)
+    moved = await theirs.bind("mail", "default", B, 1.0, seen=None)
+
+    with pytest.raises(SubnetTaken) as refused:
+        await ours.bind("blog", "default", A, 2.0, seen=None)
+
+    assert refused.value.holder == taken
+    assert await ours.allocations() == (taken, moved)
+    await theirs.release(moved, 3.0)
+    with pytest.raises(LedgerConflict):
+        await ours.forget(moved)
+    assert await ours.allocations() == await theirs.allocations()
+    await ours.close()
+    await theirs.close()
+
+
+async def test_a_full_disk_is_told_with_its_remedy_and_loses_nothing(path: Path) -> None:
+    ledger = await SqliteLedger.open(path)
+    bound = await ledger.bind("blog", "default", A, 1.0, seen=None)
+    await ledger._database.read(lambda connection: connection.execute("PRAGMA max_page_count = 1").fetchall())
+
+    with pytest.raises(LedgerError, match="free some space"):
+        await ledger.bind("x" * 100_000, "default", B, 1.0, seen=None)
+
+    assert await ledger.allocations() == (bound,)
+    await ledger._database.read(lambda connection: connection.execute("PRAGMA max_page_count = 100000").fetchall())
+    await ledger.bind("shop", "default", B, 1.0, seen=None)
+    await ledger.close()
+
+
+async def test_a_damaged_file_is_refused_with_its_remedy(damaged: Path) -> None:
+    with pytest.raises(LedgerError, match="is damaged"):
+        await SqliteLedger.open(damaged)
+
+
+async def test_a_file_whose_rows_cannot_be_read_is_refused_and_closed(path: Path) -> None:
+    await (await SqliteLedger.open(path)).close()
+    connection = sqlite3.connect(path)
+    connection.execute("DROP TABLE ipam_pools")
+    connection.close()
+
+    with pytest.raises(LedgerError, match="ipam_pools"):
+        await SqliteLedger.open(path)
+
+    assert [each.name for each in path.parent.iterdir()] == ["state.db"]
+
+
+WRITER = """
+import asyncio, sys
+from ipaddress import IPv6Network
+from pathlib import Path
+from dockerv6.ipam.sqlite import SqliteLedger
+
+async def main():
+    ledger = await SqliteLedger.open(Path(sys.argv[1]))
+    bound = await ledger.bind("roaming", "default", IPv6Network("fd01::/64"), 0.0, seen=None)
+    number = 0
+    while True:
+        number += 1
+        await ledger.bind(f"owner-{number}", "default", IPv6Network((0xfd00 << 112 | number << 64, 64)), 1.0, seen=None)
+        prefix = IPv6Network((0xfd01 << 112 | number << 64, 64))
+        bound = await ledger.bind("roaming", "default", prefix, 1.0, seen=bound.revision)
+        print(number, flush=True)
+
+asyncio.run(main())
+"""
+
+
+def write_and_be_killed(path: Path) -> int:
+    """How many writes were acknowledged before the kill."""
+    with subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout is not None
+        for _ in range(20):
+            writer.stdout.readline()
+        writer.send_signal(signal.SIGKILL)
+        acknowledged = 20 + len(writer.stdout.read().split())
+    assert writer.returncode == -signal.SIGKILL
+    return acknowledged
+
+
+async def test_a_kill_loses_nothing_that_was_acknowledged(path: Path) -> None:
+    acknowledged = write_and_be_killed(path)
+
+    ledger = await SqliteLedger.open(path)
+    held = await ledger.allocations()
+    await ledger.close()
+
+    owners = {each.owner for each in held}
+    assert {f"owner-{number}" for number in range(1, acknowledged + 1)} <= owners
+    roaming = [each for each in held if each.owner == "roaming"]
+    assert sum(each.state.value == "bound" for each in roaming) == 1
+    assert len(roaming) >= acknowledged + 1

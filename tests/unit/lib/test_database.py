@@ -1,0 +1,246 @@
+import asyncio
+import sqlite3
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from dockerv6.lib.database import Database
+from dockerv6.lib.statefile import Schema, StateFileError, read_state
+
+SCHEMA = Schema("test", (("CREATE TABLE test_words (word TEXT PRIMARY KEY)",),))
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    opened = await Database.open(tmp_path / "state.db", SCHEMA)
+    yield opened
+    await opened.close()
+
+
+class Refused(Exception):  # noqa: N818 - a test's own
+    pass
+
+
+def words(connection: sqlite3.Connection) -> list[str]:
+    return [word for (word,) in connection.execute("SELECT word FROM test_words ORDER BY word")]
+
+
+async def keep(database: Database, word: str) -> None:
+    await database.write(lambda connection: connection.execute("INSERT INTO test_words VALUES (?)", (word,)))
+
+
+async def refuse(database: Database, word: str) -> None:
+    def work(connection: sqlite3.Connection) -> None:
+        connection.execute("INSERT INTO test_words VALUES (?)", (word,))
+        raise Refused(word)
+
+    await database.write(work)
+
+
+class Gate:
+    """Keeps the database's thread busy until it is opened."""
+
+    def __init__(self, database: Database) -> None:
+        self._open = threading.Event()
+        self._held = asyncio.ensure_future(database.read(lambda _: self._open.wait()))
+
+    async def open(self) -> None:
+        self._open.set()
+        await self._held
+
+
+async def test_all_work_runs_on_one_thread_of_its_own(database: Database) -> None:
+    names = await asyncio.gather(*(database.read(lambda _: threading.current_thread().name) for _ in range(5)))
+
+    assert len(set(names)) == 1
+    assert names[0].startswith("sqlite-test")
+
+
+async def test_a_write_is_on_the_disk_when_it_returns(database: Database, tmp_path: Path) -> None:
+    await keep(database, "a")
+
+    other = sqlite3.connect(tmp_path / "state.db")
+    assert words(other) == ["a"]
+    other.close()
+
+
+async def test_writes_that_wait_together_share_one_commit(database: Database) -> None:
+    statements: list[str] = []
+    await database.read(lambda connection: connection.set_trace_callback(statements.append))
+    gate = Gate(database)
+    await asyncio.sleep(0)
+    writes = [asyncio.ensure_future(keep(database, str(number))) for number in range(50)]
+    await asyncio.sleep(0)
+
+    await gate.open()
+    await asyncio.gather(*writes)
+
+    assert statements.count("COMMIT") == 1
+    assert len(await database.read(words)) == 50
+
+
+async def test_work_runs_in_the_order_in_which_it_was_asked_for(database: Database) -> None:
+    seen: list[list[str]] = []
+    gate = Gate(database)
+    await asyncio.sleep(0)
+
+    work = [
+        asyncio.ensure_future(asked)
+        for asked in (
+            keep(database, "a"),
+            database.read(words, seen.append),
+            keep(database, "b"),
+            database.read(words, seen.append),
+        )
+    ]
+    await asyncio.sleep(0)
+    await gate.open()
+    await asyncio.gather(*work)
+
+    assert seen == [["a"], ["a", "b"]]
+
+
+async def test_a_failure_marks_no_other_write_of_its_group(database: Database) -> None:
+    gate = Gate(database)
+    await asyncio.sleep(0)
+    writes = [
+        asyncio.ensure_future(asked)
+        for asked in (keep(database, "a"), refuse(database, "b"), keep(database, "a"), keep(database, "c"))
+    ]
+    await asyncio.sleep(0)
+    await gate.open()
+    first, refused, duplicate, last = await asyncio.gather(*writes, return_exceptions=True)
+
+    assert first is last is None
+    assert isinstance(refused, Refused)
+    assert isinstance(duplicate, StateFileError)
+    assert "UNIQUE" in str(duplicate)
+    assert await database.read(words) == ["a", "c"]
+
+
+async def test_a_full_disk_fails_the_write_and_loses_nothing(database: Database) -> None:
+    await keep(database, "a")
+    await database.read(lambda connection: connection.execute("PRAGMA max_page_count = 1").fetchall())
+
+    outcomes = await asyncio.gather(
+        *(keep(database, str(number) * 5000) for number in range(10)), return_exceptions=True
+    )
+
+    assert all(isinstance(outcome, StateFileError) and "free some space" in str(outcome) for outcome in outcomes)
+    assert await database.read(words) == ["a"]
+    await database.read(lambda connection: connection.execute("PRAGMA max_page_count = 1000000").fetchall())
+    await keep(database, "b" * 5000)
+    assert len(await database.read(words)) == 2
+
+
+async def test_a_file_that_turned_read_only_fails_the_write(database: Database) -> None:
+    await database.read(lambda connection: connection.execute("PRAGMA query_only = 1"))
+
+    with pytest.raises(StateFileError, match="writable"):
+        await keep(database, "a")
+
+
+async def test_a_transaction_that_cannot_begin_fails_all_that_wait(database: Database, tmp_path: Path) -> None:
+    await database.read(lambda connection: connection.execute("PRAGMA busy_timeout = 0").fetchall())
+    other = sqlite3.connect(tmp_path / "state.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+
+    outcomes = await asyncio.gather(keep(database, "a"), keep(database, "b"), return_exceptions=True)
+
+    assert all(isinstance(outcome, StateFileError) and "another process" in str(outcome) for outcome in outcomes)
+    other.execute("ROLLBACK")
+    other.close()
+    await keep(database, "a")
+
+
+async def test_a_query_that_fails_says_why(database: Database) -> None:
+    with pytest.raises(StateFileError, match="no such table: missing"):
+        await database.read(lambda connection: connection.execute("SELECT * FROM missing"))
+
+
+async def test_what_is_in_memory_follows_though_the_caller_went_away(database: Database) -> None:
+    settled: list[str] = []
+    gate = Gate(database)
+    await asyncio.sleep(0)
+
+    def work(connection: sqlite3.Connection) -> str:
+        connection.execute("INSERT INTO test_words VALUES ('a')")
+        return "a"
+
+    def wrong(_: sqlite3.Connection) -> str:
+        raise Refused
+
+    callers = [asyncio.ensure_future(database.write(each, settled.append)) for each in (work, wrong)]
+    await asyncio.sleep(0)
+    for caller in callers:
+        caller.cancel()
+    await gate.open()
+
+    assert await database.read(words) == ["a"]
+    assert settled == ["a"]
+    assert all(caller.cancelled() for caller in callers)
+
+
+async def test_a_caller_resumes_after_memory_was_brought_up_to_date(database: Database) -> None:
+    settled: list[None] = []
+
+    await database.write(lambda _: None, settled.append)
+
+    assert settled == [None]
+
+
+async def test_it_is_idle_when_nothing_waits(database: Database) -> None:
+    idle = [database.idle]
+    write = asyncio.ensure_future(keep(database, "a"))
+    await asyncio.sleep(0)
+    idle.append(database.idle)
+    await write
+    idle.append(database.idle)
+
+    assert idle == [True, False, True]
+
+
+async def test_closing_finishes_what_was_asked_for(database: Database, tmp_path: Path) -> None:
+    write = asyncio.ensure_future(keep(database, "a"))
+    await asyncio.sleep(0)
+
+    await database.close()
+    await write
+    await database.close()
+
+    assert read_state(tmp_path / "state.db", SCHEMA, words) == ["a"]
+    with pytest.raises(StateFileError, match="closed"):
+        await keep(database, "b")
+
+
+async def test_a_file_that_cannot_be_opened_leaves_no_thread(tmp_path: Path) -> None:
+    (tmp_path / "state.db").write_bytes(b"junk" * 1000)
+
+    with pytest.raises(StateFileError, match="damaged"):
+        await Database.open(tmp_path / "state.db", Schema("broken", ()))
+
+    for thread in threading.enumerate():
+        if thread.name.startswith("sqlite-broken"):
+            thread.join(10)
+            assert not thread.is_alive()
+
+
+async def test_two_components_open_and_write_the_same_file_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "shared.db"
+    other = Schema("other", (("CREATE TABLE other_words (word TEXT)",),))
+    first, second = await asyncio.gather(Database.open(path, SCHEMA), Database.open(path, other))
+
+    await asyncio.gather(
+        *(keep(first, str(number)) for number in range(100)),
+        *(
+            second.write(lambda connection: connection.execute("INSERT INTO other_words VALUES ('x')"))
+            for _ in range(100)
+        ),
+    )
+
+    assert len(await first.read(words)) == 100
+    assert await second.read(lambda c: c.execute("SELECT count(*) FROM other_words").fetchone()) == (100,)
+    await first.close()
+    await second.close()

@@ -1,0 +1,102 @@
+import os
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from dockerv6.store.lock import LOCK_FILE, AlreadyRunning, InstanceLock, holder
+
+DAEMON = """
+import pathlib, sys
+from dockerv6.store.lock import InstanceLock
+with InstanceLock(pathlib.Path(sys.argv[1])):
+    print("locked", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_the_holder_is_this_process_while_it_has_the_lock(tmp_path: Path) -> None:
+    state_dir = tmp_path / "state"
+    assert holder(state_dir) is None
+
+    with InstanceLock(state_dir):
+        assert holder(state_dir) == os.getpid()
+        assert (state_dir / LOCK_FILE).stat().st_mode & 0o777 == 0o600
+
+    assert holder(state_dir) is None
+
+
+def test_a_second_instance_is_refused_and_told_who_has_it(tmp_path: Path) -> None:
+    with InstanceLock(tmp_path), pytest.raises(AlreadyRunning, match=f"process {os.getpid()}") as refused:
+        InstanceLock(tmp_path).acquire()
+
+    assert refused.value.pid == os.getpid()
+    with InstanceLock(tmp_path):
+        pass
+
+
+def test_the_kernel_lets_go_of_a_killed_instance(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", DAEMON, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as daemon:
+        assert daemon.stdout is not None
+        daemon.stdout.readline()
+        assert holder(tmp_path) == daemon.pid
+        with pytest.raises(AlreadyRunning) as refused:
+            InstanceLock(tmp_path).acquire()
+        assert refused.value.pid == daemon.pid
+        daemon.send_signal(signal.SIGKILL)
+
+    assert holder(tmp_path) is None
+    with InstanceLock(tmp_path):
+        assert holder(tmp_path) == os.getpid()
+
+
+def test_a_program_started_later_does_not_keep_the_lock(tmp_path: Path) -> None:
+    lock = InstanceLock(tmp_path)
+    lock.acquire()
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, close_fds=False) as child:
+        lock.release()
+        lock.release()
+        assert holder(tmp_path) is None
+        child.communicate(b"\n")
+
+
+def test_a_holder_that_has_not_said_its_id_is_process_0(tmp_path: Path) -> None:
+    with InstanceLock(tmp_path):
+        (tmp_path / LOCK_FILE).write_text("")
+
+        assert holder(tmp_path) == 0
+        with pytest.raises(AlreadyRunning, match="process unknown"):
+            InstanceLock(tmp_path).acquire()
+
+
+def test_a_look_at_the_holder_keeps_nobody_from_starting(tmp_path: Path) -> None:
+    done = False
+
+    def look() -> None:
+        while not done:
+            holder(tmp_path)
+
+    lock = InstanceLock(tmp_path)
+    with ThreadPoolExecutor(2) as watchers:
+        looking = [watchers.submit(look) for _ in range(2)]
+        try:
+            for _ in range(200):
+                with lock:
+                    pass
+        finally:
+            done = True
+        for each in looking:
+            each.result()
+
+
+def test_a_lock_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / LOCK_FILE).symlink_to(tmp_path / "elsewhere")
+
+    with pytest.raises(OSError, match="symbolic links"):
+        InstanceLock(tmp_path).acquire()
+
+    assert not (tmp_path / "elsewhere").exists()

@@ -1,0 +1,229 @@
+import asyncio
+import signal
+import sqlite3
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dockerv6.store.model import EventType, StoredObject
+from dockerv6.store.port import StoreConflict, StoreError
+from dockerv6.store.sqlite import SqliteStore
+
+JUNK = b"junk" * 1000
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state.db"
+
+
+@pytest.fixture
+def damaged(path: Path) -> Path:
+    path.write_bytes(JUNK)
+    return path
+
+
+def content(path: Path) -> bytes:
+    return path.read_bytes()
+
+
+def resource(name: str) -> StoredObject:
+    return StoredObject("IPv6Network", name, {"spec": {}}, "abc", 1, "blog.yaml", 1, 100.0)
+
+
+async def statements(store: SqliteStore) -> list[str]:
+    seen: list[str] = []
+    await store._database.read(lambda connection: connection.set_trace_callback(seen.append))
+    return seen
+
+
+async def test_everything_is_found_again_after_a_restart(path: Path) -> None:
+    store = await SqliteStore.open(path)
+    await store.put(resource("blog"), replace(resource("shop"), deleting_since=5.0, status={"a": [1, None, "ü"]}))
+    await store.put_status("IPv6Network", "blog", {"ready": True})
+    await store.record_event("IPv6Network", "blog", EventType.WARNING, "Drifted", "rules", 7.0)
+    await store.put_record("sysctl", "forwarding", {"prior": "0"})
+    objects, events = await store.objects(), await store.events()
+    await store.close()
+
+    again = await SqliteStore.open(path)
+
+    assert await again.objects() == objects
+    assert await again.events() == events
+    assert await again.records("sysctl") == {"forwarding": {"prior": "0"}}
+    await again.close()
+
+
+async def test_a_revision_never_comes_twice_even_after_a_restart(path: Path) -> None:
+    store = await SqliteStore.open(path)
+    (blog,) = await store.put(resource("blog"))
+    await store.remove("IPv6Network", "blog")
+    await store.close()
+
+    store = await SqliteStore.open(path)
+    (again,) = await store.put(resource("blog"))
+
+    assert again.revision > blog.revision
+    await store.close()
+
+
+async def test_a_thousand_objects_are_one_transaction(path: Path) -> None:
+    store = await SqliteStore.open(path)
+    seen = await statements(store)
+
+    await store.put(*(resource(f"network-{number}") for number in range(1000)))
+
+    assert seen.count("COMMIT") == 1
+    await store.close()
+
+
+async def test_statuses_written_at_once_share_transactions(path: Path) -> None:
+    store = await SqliteStore.open(path)
+    await store.put(*(resource(f"network-{number}") for number in range(200)))
+    seen = await statements(store)
+
+    await asyncio.gather(*(store.put_status("IPv6Network", f"network-{n}", {"n": n}) for n in range(200)))
+
+    assert seen.count("COMMIT") < 100
+    assert [each.status["n"] for each in await store.objects()] == sorted(range(200), key=str)
+    await store.close()
+
+
+async def test_equal_statuses_and_records_touch_no_file(path: Path) -> None:
+    store = await SqliteStore.open(path)
+    await store.put(resource("blog"))
+    await store.put_status("IPv6Network", "blog", {"a": 1, "b": 2})
+    await store.put_record("sysctl", "forwarding", {"prior": "0"})
+    seen = await statements(store)
+
+    await store.put_status("IPv6Network", "blog", {"b": 2, "a": 1})
+    await store.put_status("IPv6Network", "absent", {"a": 1})
+    await store.put_record("sysctl", "forwarding", {"prior": "0"})
+    await store.drop_record("sysctl", "absent")
+    await store.object("IPv6Network", "blog")
+    await store.objects()
+    await store.record("sysctl", "forwarding")
+
+    assert seen == []
+    await store.close()
+
+
+async def test_a_cancelled_write_leaves_memory_and_file_alike(path: Path) -> None:
+    store = await SqliteStore.open(path)
+    await store.put(resource("blog"))
+
+    write = asyncio.ensure_future(store.put_status("IPv6Network", "blog", {"n": 1}))
+    await asyncio.sleep(0)
+    write.cancel()
+    await store.events()  # comes after it
+    in_memory = await store.objects()
+    await store.close()
+
+    again = await SqliteStore.open(path)
+    assert await again.objects() == in_memory
+    await again.close()
+
+
+async def test_somebody_elses_writes_are_noticed_and_then_known(path: Path) -> None:
+    ours, theirs = await SqliteStore.open(path), await SqliteStore.open(path)
+    (blog,) = await theirs.put(resource("blog"))
+
+    with pytest.raises(StoreConflict):
+        await ours.put(resource("blog"))
+
+    assert await ours.objects() == (blog,)
+    await ours.close()
+    await theirs.close()
+
+
+async def test_a_full_disk_is_told_with_its_remedy_and_loses_nothing(path: Path) -> None:
+    store = await SqliteStore.open(path)
+    (blog,) = await store.put(resource("blog"))
+    await store._database.read(lambda connection: connection.execute("PRAGMA max_page_count = 1").fetchall())
+
+    with pytest.raises(StoreError, match="free some space"):
+        await store.put_status("IPv6Network", "blog", {"text": "x" * 100_000})
+    with pytest.raises(StoreError, match="free some space"):
+        await store.put(*(resource(f"network-{number}") for number in range(1000)))
+
+    assert await store.objects() == (blog,)
+    await store._database.read(lambda connection: connection.execute("PRAGMA max_page_count = 100000").fetchall())
+    await store.put_status("IPv6Network", "blog", {"text": "x" * 100_000})
+    await store.close()
+
+
+async def test_a_damaged_file_is_refused_with_its_remedy_and_left_alone(damaged: Path) -> None:
+    with pytest.raises(StoreError, match="put a backup in its place"):
+        await SqliteStore.open(damaged)
+
+    assert content(damaged) == JUNK
+
+
+async def test_a_newer_file_is_refused_with_its_remedy(path: Path) -> None:
+    await (await SqliteStore.open(path)).close()
+    connection = sqlite3.connect(path)
+    connection.execute("UPDATE state_schema SET version = 99 WHERE component = 'store'")
+    connection.commit()
+    connection.close()
+
+    with pytest.raises(StoreError, match="newer dockerv6"):
+        await SqliteStore.open(path)
+
+
+async def test_a_file_whose_rows_cannot_be_read_is_refused_and_closed(path: Path) -> None:
+    await (await SqliteStore.open(path)).close()
+    connection = sqlite3.connect(path)
+    connection.execute("DROP TABLE store_records")
+    connection.close()
+
+    with pytest.raises(StoreError, match="store_records"):
+        await SqliteStore.open(path)
+
+    assert [each.name for each in path.parent.iterdir()] == ["state.db"]
+
+
+WRITER = """
+import asyncio, sys
+from pathlib import Path
+from dockerv6.store.model import StoredObject
+from dockerv6.store.sqlite import SqliteStore
+
+async def main():
+    store = await SqliteStore.open(Path(sys.argv[1]))
+    group = 0
+    while True:
+        group += 1
+        await store.put(*(
+            StoredObject("IPv6Network", f"{group}-{each}", {"spec": {}}, "abc", 1, "f", 1, 0.0) for each in range(50)
+        ))
+        print(group, flush=True)
+
+asyncio.run(main())
+"""
+
+
+def write_and_be_killed(path: Path) -> int:
+    """How many writes were acknowledged before the kill."""
+    with subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout is not None
+        for _ in range(20):
+            writer.stdout.readline()
+        writer.send_signal(signal.SIGKILL)
+        acknowledged = 20 + len(writer.stdout.read().split())
+    assert writer.returncode == -signal.SIGKILL
+    return acknowledged
+
+
+async def test_a_kill_loses_nothing_acknowledged_and_leaves_no_half_group(path: Path) -> None:
+    acknowledged = write_and_be_killed(path)
+
+    store = await SqliteStore.open(path)
+    names = [each.name for each in await store.objects()]
+    await store.close()
+
+    groups = {int(name.split("-")[0]) for name in names}
+    assert groups >= set(range(1, acknowledged + 1))
+    assert len(names) == 50 * len(groups)
