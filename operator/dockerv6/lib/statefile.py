@@ -123,7 +123,7 @@ def explain(path: Path, error: Exception) -> str:
 _REMEDIES = {
     sqlite3.SQLITE_FULL: "its disk or quota is full: free some space; nothing that was kept is lost",
     sqlite3.SQLITE_READONLY: "mount its file system writable, and check the owner and permissions of the directory",
-    sqlite3.SQLITE_CANTOPEN: "check the owner and permissions of the directory and of the file",
+    sqlite3.SQLITE_CANTOPEN: "check the owner and permissions of the directory, and that its file system is writable",
     sqlite3.SQLITE_PERM: "check the owner and permissions of the directory and of the file",
     sqlite3.SQLITE_BUSY: "another process keeps it locked: find it with `fuser` and end it",
     sqlite3.SQLITE_LOCKED: "another process keeps it locked: find it with `fuser` and end it",
@@ -171,6 +171,7 @@ def _migrate(connection: sqlite3.Connection, path: Path, schema: Schema) -> None
         for migration in schema.migrations[version:]:
             for statement in migration:
                 connection.execute(statement)
+        # No write when there is nothing to say: on a full disk the daemon must still be able to start.
         if version < schema.version:
             connection.execute("INSERT OR REPLACE INTO state_schema VALUES (?, ?)", (schema.component, schema.version))
         connection.execute("COMMIT")

@@ -178,6 +178,16 @@ def test_a_read_only_file_is_refused_with_a_remedy(path: Path) -> None:
         open_state(path, SCHEMA)
 
 
+def test_opening_a_file_that_is_up_to_date_writes_nothing(path: Path) -> None:
+    open_state(path, SCHEMA).close()
+
+    connection = open_state(path, SCHEMA)  # must be possible on a full disk
+
+    assert connection.total_changes == 0
+    assert path.with_name("state.db-wal").stat().st_size == 0
+    connection.close()
+
+
 def test_reading_where_nothing_is_says_so(path: Path) -> None:
     with pytest.raises(NoState, match="the daemon has not run yet"):
         read_state(path, SCHEMA, words)
