@@ -128,6 +128,10 @@ class DockerEngine:
             return await self._transport.get(f"/containers/{_segment(container_id)}/json")
         return None
 
+    async def running(self) -> frozenset[str]:
+        """Ids of all running containers."""
+        return frozenset(decode.container_ids(await self._transport.get("/containers/json")))
+
     async def connect(self, network_id: str, attachment: Attachment) -> None:
         """Attach a container with the attachment's aliases, static addresses, options and priority."""
         path = f"/networks/{_segment(network_id)}/connect"
@@ -157,7 +161,7 @@ class DockerEngine:
         return self._streams.open()
 
     async def close(self) -> None:
-        """Give back connections; event streams end with `EngineUnavailable`."""
+        """Give back idle connections; event streams end with `EngineUnavailable`. It can be used again."""
         self._streams.close()
         await self._transport.close()
 

@@ -93,6 +93,11 @@ class FakeEngine:
         async with self._call("stranded", network_name):
             return self._state.stranded(network_name)
 
+    async def running(self) -> frozenset[str]:
+        """Ids of all running containers."""
+        async with self._call("running"):
+            return self._state.running()
+
     async def connect(self, network_id: str, attachment: Attachment) -> None:
         """Attach a container with the attachment's aliases, static addresses, options and priority."""
         async with self._call("connect", network_id, attachment):

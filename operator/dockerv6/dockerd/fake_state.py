@@ -185,6 +185,10 @@ class State:
         ]
         return tuple(sorted(found, key=lambda attachment: attachment.container_name))
 
+    def running(self) -> frozenset[str]:
+        """Ids of all running containers."""
+        return frozenset(c.id for c in self._containers.values() if c.running)
+
     def connect(self, network_id: str, wish: Attachment) -> None:
         """See `port.Engine.connect`."""
         network = self._existing_network(network_id)

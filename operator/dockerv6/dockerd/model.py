@@ -20,7 +20,7 @@ class EngineInfo:
     version: str  # as reported, such as "20.10.24+dfsg1"
     release: tuple[int, int]  # (20, 10); (0, 0) for a development build without a number
     api_version: str  # the highest that it speaks, such as "1.41"
-    firewall_backend: str | None = None  # engine >= 28.2 reports "iptables" or "nftables"; None: not reported
+    firewall_backend: str | None = None  # engine >= 28.2: "iptables" or "nftables"; None: older, or it never used one
 
 
 @dataclass(frozen=True, slots=True)

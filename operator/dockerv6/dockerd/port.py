@@ -93,6 +93,9 @@ class Engine(Protocol):
         None are ever stranded on the engine's own networks (bridge, host, none), which it finds by name.
         """
 
+    async def running(self) -> frozenset[str]:
+        """Ids of all running containers."""
+
     async def connect(self, network_id: str, attachment: Attachment) -> None:
         """Attach a container with the attachment's aliases, static addresses, options and priority.
 

@@ -21,7 +21,7 @@ _NOT_FOUND = 404
 _CONFLICT = 409
 _GATEWAY_ERRORS = frozenset({502, 503, 504})
 
-_NO_NETWORK = re.compile(r"\bnetwork \S+ not found|no such network", re.IGNORECASE)
+_NO_NETWORK = re.compile(r"\bnetwork .+ not found|no such network", re.IGNORECASE)
 # "endpoint X not found" is how a forced disconnect says that there is no container X
 _NO_CONTAINER = re.compile(r"no such container|^endpoint \S+ not found", re.IGNORECASE)
 _STATE_FORBIDS = re.compile(

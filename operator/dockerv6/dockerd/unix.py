@@ -45,7 +45,12 @@ class UnixAdapter(HTTPAdapter):
     def __init__(self, socket_path: str, parallel: int) -> None:
         """Take the socket's path, and how many connections to keep open for the next requests."""
         super().__init__()
-        self._pool = _Pool("localhost", maxsize=parallel, socket_path=socket_path)
+        self._socket_path = socket_path
+        self._parallel = parallel
+        self._pool = self._new_pool()
+
+    def _new_pool(self) -> _Pool:
+        return _Pool("localhost", maxsize=self._parallel, socket_path=self._socket_path)
 
     def get_connection_with_tls_context(
         self,
@@ -62,6 +67,7 @@ class UnixAdapter(HTTPAdapter):
         return request.path_url
 
     def close(self) -> None:
-        """Close idle connections."""
+        """Close idle connections. Later requests open new ones, as with every adapter of requests."""
         self._pool.close()
+        self._pool = self._new_pool()
         super().close()
