@@ -5,7 +5,7 @@ owner. `diff` tells what has to happen to one so that it becomes another; a back
 its own language and commits them as one transaction. Everything here is pure and deterministic.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from dockerv6.firewall.steps import (
@@ -20,7 +20,7 @@ from dockerv6.firewall.steps import (
     RemoveElements,
     Step,
 )
-from dockerv6.firewall.terms import SHARED, Chain, ElementSet, Jump, overlapping
+from dockerv6.firewall.terms import SHARED, Chain, Element, ElementSet, Jump, overlapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ EMPTY = Ruleset()
 
 @dataclass(frozen=True, slots=True)
 class Blocked:
-    """An element that can't be added now, because an element that has to stay is in its way."""
+    """An owner that gets no elements now, because elements that have to stay are in their way."""
 
     owner: str
     message: str
@@ -101,15 +101,21 @@ class Change:
     @property
     def owners(self) -> frozenset[str]:
         """Whose elements are added or removed; `SHARED` when chains, sets or the table change."""
-        return frozenset(owner for owner, _ in self._lines())
+        return frozenset(self.by_owner())
 
     def describe(self) -> tuple[str, ...]:
         """One line a step or element, for people."""
         return tuple(f"{line} ({owner})" if owner else line for owner, line in self._lines())
 
     def by_owner(self) -> dict[str, tuple[str, ...]]:
-        """The same lines by the owner of the elements; those of chains, sets and the table under `SHARED`."""
+        """The same lines by the owner of the elements; those of chains, sets and the table under `SHARED`.
+
+        Whoever has elements in a table that is deleted finds that line among theirs too.
+        """
         found: dict[str, tuple[str, ...]] = {}
+        for step in self.steps:
+            if isinstance(step, DeleteTable):
+                found.update((owner, (str(step),)) for owner in sorted(step.owners))
         for owner, line in self._lines():
             found[owner] = (*found.get(owner, ()), line)
         return found
@@ -139,32 +145,55 @@ def _target(desired: Ruleset, observed: Ruleset, hold: frozenset[str]) -> tuple[
             replace(each, elements=frozenset(e for e in each.elements if e.owner in hold)) for each in observed.sets
         )
         return (replace(observed, sets=kept), ()) if any(each.elements for each in kept) else (EMPTY, ())
-    sets: list[ElementSet] = []
-    blocked: list[Blocked] = []
+    held = {
+        each.name: frozenset(e for e in each.elements if e.owner in hold)
+        for each in observed.sets
+        if (wanted := desired.set(each.name)) is not None and wanted.definition == each.definition
+    }
+    blocked = _blocked(desired, held, hold)
+    out = hold | {each.owner for each in blocked}
+    sets = tuple(
+        replace(wanted, elements=_beside(held.get(wanted.name, frozenset()), wanted.elements, out))
+        for wanted in desired.sets
+    )
+    return replace(desired, sets=sets), blocked
+
+
+def _beside(held: frozenset[Element], wanted: frozenset[Element], out: frozenset[str]) -> frozenset[Element]:
+    keys = {element.key for element in held}
+    return held | {element for element in wanted if element.owner not in out and element.key not in keys}
+
+
+def _blocked(desired: Ruleset, held: Mapping[str, frozenset[Element]], hold: frozenset[str]) -> tuple[Blocked, ...]:
+    """Owners with a subnet that overlaps one of a held owner's, or with an element that a held one stands against.
+
+    An owner is left out as a whole: with some of its elements it would be half a network.
+    """
+    found: dict[str, Blocked] = {}
+    subnets = sorted({(e.key[0], e.owner) for elements in held.values() for e in elements if "/" in e.key[0]})
     for wanted in desired.sets:
-        there = observed.set(wanted.name)
-        same = there is not None and there.definition == wanted.definition
-        held = {e for e in there.elements if e.owner in hold} if there is not None and same else set()
-        adding = {e for e in wanted.elements if e.owner not in hold}
-        for element in sorted(adding) if held else ():
-            rival = next((h for h in sorted(held) if overlapping((element.key, h.key))), None)
+        there = sorted(held.get(wanted.name, ()))
+        for element in sorted(wanted.elements) if subnets or there else ():
+            if element.owner == SHARED or element.owner in hold or element.owner in found:
+                continue
+            rival = next((o for subnet, o in subnets if overlapping(((subnet,), element.key[:1])) is not None), None)
+            if rival is None:
+                rival = next((e.owner for e in there if overlapping((e.key, element.key)) is not None), None)
             if rival is not None:
-                adding.discard(element)
-                blocked.append(
-                    Blocked(element.owner, f"{element} overlaps {rival} in set {wanted.name}, held for {rival.owner}")
+                found[element.owner] = Blocked(
+                    element.owner, f"{element.key[0]} overlaps what is held for {rival}, which is suspended or unclear"
                 )
-        sets.append(replace(wanted, elements=frozenset(held | adding)))
-    return replace(desired, sets=tuple(sets)), tuple(blocked)
+    return tuple(found[owner] for owner in sorted(found))
 
 
 def _steps(target: Ruleset, observed: Ruleset) -> tuple[Step, ...]:
     if not target.exists:
-        return (DeleteTable("nothing asks for it any more"),) if observed.exists else ()
+        return (DeleteTable("nothing asks for it any more", observed.owners),) if observed.exists else ()
     if not observed.exists:
         return (AddTable(), *_fill(target))
     reason = _needs_rebuild(target, observed)
     if reason:
-        return (DeleteTable(reason), AddTable(), *_fill(target))
+        return (DeleteTable(reason, observed.owners), AddTable(), *_fill(target))
     return (*_chain_steps(target, observed), *_element_steps(target, observed))
 
 

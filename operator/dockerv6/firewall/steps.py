@@ -15,9 +15,10 @@ class AddTable:
 
 @dataclass(frozen=True, slots=True)
 class DeleteTable:
-    """Remove the table with all that it holds."""
+    """Remove the table with all that it holds, the elements of `owners` too."""
 
     reason: str
+    owners: frozenset[str] = frozenset()
 
     def __str__(self) -> str:
         return f"delete the table: {self.reason}"

@@ -1,0 +1,100 @@
+"""Firewall intents and rulesets, sound and damaged."""
+
+from dataclasses import replace
+from ipaddress import IPv6Network
+
+from hypothesis import strategies as st
+
+from dockerv6.firewall.model import EgressMode, FirewallIntent, NetworkIntent
+from dockerv6.firewall.rules import render
+from dockerv6.firewall.ruleset import EMPTY, Ruleset
+from dockerv6.firewall.terms import Chain, Element, ElementSet, KeyType, Opaque, Rule, overlapping
+
+OWNERS = st.sampled_from(["blog", "shop", "db", "mail"])
+_BRIDGES = st.sampled_from(["br-a", "br-b", "br-c"])
+_INTERFACES = st.sampled_from(["eth0", "eth1", "wg0"])
+
+
+@st.composite
+def prefixes(draw: st.DrawFn) -> IPv6Network:
+    """From a small space, so that they often meet."""
+    length = draw(st.sampled_from([48, 56, 64, 80, 128]))
+    number = draw(st.integers(0, 7))
+    return IPv6Network(((0xFD00 << 112) | (number << (128 - length)), length))
+
+
+networks = st.builds(
+    NetworkIntent,
+    owner=OWNERS,
+    subnet=prefixes(),
+    bridge=_BRIDGES,
+    egress=st.sampled_from(list(EgressMode)),
+    egress_interfaces=st.lists(_INTERFACES, max_size=2, unique=True).map(tuple),
+    egress_exclude=st.lists(prefixes(), max_size=3).map(tuple),
+    internal=st.booleans(),
+)
+holds = st.frozensets(OWNERS, max_size=2)
+intents = st.builds(
+    FirewallIntent,
+    networks=st.lists(networks, max_size=5).map(tuple),
+    hold=holds,
+    uplink_bridges=st.lists(st.sampled_from(["br0", "br1"]), unique=True).map(tuple),
+)
+
+
+@st.composite
+def _damaged_chains(draw: st.DrawFn, ruleset: Ruleset) -> tuple[Chain, ...]:
+    chains: list[Chain] = []
+    for chain in ruleset.chains:
+        fate = draw(st.sampled_from(["keep", "keep", "gone", "flushed", "edited", "moved"]))
+        match fate:
+            case "keep":
+                chains.append(chain)
+            case "flushed":
+                chains.append(replace(chain, rules=()))
+            case "edited":
+                chains.append(replace(chain, rules=(*chain.rules[1:], Rule((Opaque("drop"),)))))
+            case "moved" if chain.hook:
+                chains.append(replace(chain, priority=chain.priority + 7))
+    if draw(st.booleans()):
+        chains.append(Chain("aaa", (Rule((Opaque("accept"),)),)))
+    names = {chain.name for chain in chains}
+    if "outbound" not in names:  # the kernel keeps a chain as long as something jumps to it
+        chains = [replace(chain, rules=()) if chain.name == "forward" else chain for chain in chains]
+    return tuple(sorted(chains, key=lambda chain: chain.name))
+
+
+@st.composite
+def _damaged_sets(draw: st.DrawFn, ruleset: Ruleset) -> tuple[ElementSet, ...]:
+    sets: list[ElementSet] = []
+    for each in ruleset.sets:
+        kept = draw(st.sets(st.sampled_from(sorted(each.elements)))) if each.elements else set()
+        more = Element(tuple(draw(_parts(kind)) for kind in each.key), draw(OWNERS | st.just("")))
+        elements = frozenset(kept)
+        if overlapping([*(e.key for e in elements), more.key]) is None:
+            elements |= {more}
+        if draw(st.integers(0, 9)):
+            sets.append(replace(each, elements=elements))
+        else:
+            sets.append(replace(each, key=(*each.key, KeyType.INTERFACE), elements=frozenset()))
+    return tuple(sets)
+
+
+def _parts(kind: KeyType) -> st.SearchStrategy[str]:
+    return prefixes().map(str) if kind is KeyType.PREFIX else _INTERFACES
+
+
+@st.composite
+def observed(draw: st.DrawFn) -> Ruleset:
+    """What a kernel may hold: nothing, an empty table, or a ruleset that was ours before somebody was at it."""
+    if draw(st.integers(0, 5)) == 0:
+        return draw(st.sampled_from([EMPTY, Ruleset(exists=True)]))
+    ruleset = render(draw(intents))
+    if not ruleset.exists:
+        return ruleset
+    return Ruleset(
+        draw(_damaged_chains(ruleset)),
+        draw(_damaged_sets(ruleset)),
+        draw(st.sampled_from([(), (), ("map m",)])),
+        exists=True,
+    )

@@ -1,0 +1,81 @@
+from collections.abc import Callable
+
+import pytest
+
+from dockerv6.firewall.fake import FakeFirewall, FakeHostFilter
+from dockerv6.firewall.model import DEFAULT_MARK, Barrier, FilterVariant
+from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable
+from dockerv6.firewall.rules import EGRESS_ANY, render
+from dockerv6.firewall.ruleset import EMPTY, diff
+from dockerv6.firewall.terms import Element
+from tests.unit.firewall.intents import BLOG, intent
+
+ONE = render(intent(BLOG))
+FORWARD = Barrier(FilterVariant.XTABLES_NFT, "filter", "FORWARD", admitted=False, mendable=True)
+NATIVE = Barrier(FilterVariant.NFTABLES, "inet filter", "forward", admitted=False, mendable=False, remedy="do this")
+
+
+@pytest.fixture
+async def firewall() -> FakeFirewall:
+    made = FakeFirewall()
+    await made.apply(diff(ONE, EMPTY))
+    return made
+
+
+DAMAGES: dict[str, Callable[[FakeFirewall], None]] = {
+    "everything flushed": FakeFirewall.flush_all,
+    "chain flushed": lambda firewall: firewall.flush_chain("forward"),
+    "rule deleted": lambda firewall: firewall.delete_rule("postrouting", 1),
+    "foreign rule": lambda firewall: firewall.add_foreign_rule("outbound"),
+    "element deleted": lambda firewall: firewall.delete_element(EGRESS_ANY, Element((str(BLOG.subnet),), "blog")),
+    "foreign element": lambda firewall: firewall.add_element(EGRESS_ANY, Element(("fd00:bad::/64",))),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+async def test_every_damage_is_seen_and_can_be_repaired(firewall: FakeFirewall, damage: str) -> None:
+    DAMAGES[damage](firewall)
+    change = diff(ONE, await firewall.observe())
+    assert not change.empty
+    assert await firewall.apply(change) == ONE
+
+
+async def test_failures_come_when_they_were_ordered(firewall: FakeFirewall) -> None:
+    firewall.fail_next(FirewallUnavailable("gone"))
+    with pytest.raises(FirewallUnavailable):
+        await firewall.observe()
+    assert await firewall.observe() == ONE
+
+
+async def test_damage_to_what_is_not_there_is_the_tests_mistake(firewall: FakeFirewall) -> None:
+    with pytest.raises(KeyError):
+        firewall.flush_chain("ghost")
+    with pytest.raises(KeyError):
+        firewall.add_element("ghost", Element(("a",)))
+
+
+async def test_an_accept_rule_admits_until_it_is_flushed() -> None:
+    host = FakeHostFilter(FORWARD)
+    await host.admit(FORWARD, DEFAULT_MARK)
+    assert (await host.observe(DEFAULT_MARK)).barriers[0].admitted
+    host.flush()
+    assert not (await host.observe(DEFAULT_MARK)).barriers[0].admitted
+
+
+async def test_an_accept_rule_without_a_barrier_is_stray() -> None:
+    host = FakeHostFilter()
+    host.raise_barrier(FORWARD)
+    await host.admit(FORWARD, DEFAULT_MARK)
+    host.lower_barriers()
+    (stray,) = (await host.observe(DEFAULT_MARK)).stray
+    await host.withdraw(stray, DEFAULT_MARK)
+    assert (await host.observe(DEFAULT_MARK)).stray == ()
+
+
+async def test_what_only_the_user_can_mend_is_refused_with_the_remedy() -> None:
+    host = FakeHostFilter(NATIVE)
+    with pytest.raises(FirewallRejected, match="do this"):
+        await host.admit(NATIVE, DEFAULT_MARK)
+    host.fail_next(FirewallUnavailable("gone"))
+    with pytest.raises(FirewallUnavailable):
+        await host.observe(DEFAULT_MARK)

@@ -1,0 +1,53 @@
+import pytest
+
+from dockerv6.firewall.replay import apply
+from dockerv6.firewall.rules import EGRESS_ANY, render
+from dockerv6.firewall.ruleset import EMPTY, Change
+from dockerv6.firewall.steps import (
+    AddChain,
+    AddElements,
+    AddRules,
+    AddSet,
+    AddTable,
+    DeleteChain,
+    DeleteTable,
+    FlushChain,
+    RemoveElements,
+    Step,
+)
+from dockerv6.firewall.terms import Chain, Element
+from tests.unit.firewall.intents import BLOG, intent
+
+ONE = render(intent(BLOG))
+ANY = next(each for each in ONE.sets if each.name == EGRESS_ANY)
+GHOST = Chain("ghost")
+
+
+@pytest.mark.parametrize(
+    ("step", "complaint"),
+    [
+        (AddSet(ANY), "there is a set egress_any"),
+        (AddChain(ONE.chains[0]), "there is a chain forward"),
+        (AddRules(GHOST), "there is no chain ghost"),
+        (FlushChain("ghost"), "there is no chain ghost"),
+        (DeleteChain("ghost"), "there is no chain ghost"),
+        (DeleteChain("forward"), "chain forward is in use"),
+        (RemoveElements(ANY, (Element(("fd00::/64",)),)), "set egress_any lacks an element"),
+        (AddElements(ANY, (Element((f"{BLOG.subnet}",), "other"),)), "overlaps"),
+    ],
+)
+def test_a_step_that_the_kernel_refuses_is_refused(step: Step, complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        apply(ONE, Change((step,)))
+
+
+def test_a_chain_that_is_jumped_to_can_not_be_deleted() -> None:
+    with pytest.raises(ValueError, match="chain outbound is in use"):
+        apply(ONE, Change((FlushChain("outbound"), DeleteChain("outbound"))))
+
+
+def test_a_table_or_set_that_is_not_there_can_not_be_changed() -> None:
+    with pytest.raises(ValueError, match="there is no table"):
+        apply(EMPTY, Change((DeleteTable("why"),)))
+    with pytest.raises(ValueError, match="there is no set egress_any"):
+        apply(EMPTY, Change((AddTable(), AddElements(ANY, ()))))

@@ -1,0 +1,188 @@
+from dataclasses import replace
+from ipaddress import IPv6Network
+
+from dockerv6.firewall.replay import apply
+from dockerv6.firewall.rules import EGRESS_ANY, NETWORKS, render
+from dockerv6.firewall.ruleset import EMPTY, Ruleset, diff
+from dockerv6.firewall.steps import (
+    AddChain,
+    AddElements,
+    AddRules,
+    DeleteChain,
+    DeleteTable,
+    FlushChain,
+    RemoveElements,
+)
+from dockerv6.firewall.terms import SHARED, Chain, Element, ElementSet, KeyType, Opaque, Rule
+from tests.unit.firewall.intents import BLOG, SHOP, intent
+
+BOTH = render(intent(BLOG, SHOP))
+ONE = render(intent(BLOG))
+HOLD_BLOG = frozenset({"blog"})
+
+
+def with_chain(ruleset: Ruleset, chain: Chain) -> Ruleset:
+    others = [each for each in ruleset.chains if each.name != chain.name]
+    return replace(ruleset, chains=tuple(sorted([*others, chain], key=lambda each: each.name)))
+
+
+def without_chain(ruleset: Ruleset, name: str) -> Ruleset:
+    return replace(ruleset, chains=tuple(each for each in ruleset.chains if each.name != name))
+
+
+def with_elements(ruleset: Ruleset, name: str, *elements: Element) -> Ruleset:
+    return replace(
+        ruleset,
+        sets=tuple(replace(s, elements=frozenset(elements)) if s.name == name else s for s in ruleset.sets),
+    )
+
+
+def chain(name: str) -> Chain:
+    found = BOTH.chain(name)
+    assert found is not None
+    return found
+
+
+def test_what_is_as_it_should_be_needs_no_change() -> None:
+    change = diff(BOTH, BOTH)
+    assert change.empty
+    assert (change.owners, change.describe(), change.by_owner()) == (frozenset(), (), {})
+
+
+def test_everything_is_made_where_nothing_is() -> None:
+    change = diff(BOTH, EMPTY)
+    assert change.owners == {SHARED, "blog", "shop"}
+    assert change.describe()[0] == "add the table"
+    assert apply(EMPTY, change) == BOTH
+
+
+def test_the_table_goes_when_nothing_asks_for_it() -> None:
+    assert diff(EMPTY, BOTH).describe() == ("delete the table: nothing asks for it any more",)
+    assert diff(EMPTY, EMPTY).empty
+
+
+def test_an_added_network_touches_nothing_but_its_own_elements() -> None:
+    change = diff(BOTH, ONE)
+    assert {type(step) for step in change.steps} == {AddElements}
+    assert change.owners == {"shop"}
+    assert "add fd12:3456:789a:2::/64 . br-shop to set networks (shop)" in change.describe()
+    assert change.by_owner()["shop"][0] == "add fd12:3456:789a:2::/64 to set egress_pinned"
+
+
+def test_a_removed_network_touches_nothing_but_its_own_elements() -> None:
+    change = diff(ONE, BOTH)
+    assert {type(step) for step in change.steps} == {RemoveElements}
+    assert change.owners == {"shop"}
+
+
+def test_an_element_that_changes_its_owner_is_removed_before_it_is_added() -> None:
+    renamed = render(intent(replace(BLOG, owner="weblog")))
+    change = diff(renamed, ONE)
+    assert [type(step) for step in change.steps] == [RemoveElements, AddElements] * 2
+    assert apply(ONE, change) == renamed
+
+
+def test_an_edited_rule_has_its_chain_refilled_in_place() -> None:
+    damaged = with_chain(BOTH, replace(chain("forward"), rules=(Rule((Opaque("drop"),)), *chain("forward").rules)))
+    change = diff(BOTH, damaged)
+    assert change.steps == (FlushChain("forward"), AddRules(chain("forward")))
+    assert change.owners == {SHARED}
+
+
+def test_a_flushed_chain_is_refilled_without_another_flush() -> None:
+    assert diff(BOTH, with_chain(BOTH, replace(chain("forward"), rules=()))).steps == (AddRules(chain("forward")),)
+
+
+def test_a_chain_of_another_priority_is_made_anew() -> None:
+    change = diff(BOTH, with_chain(BOTH, replace(chain("postrouting"), priority=300)))
+    assert [type(step) for step in change.steps] == [FlushChain, DeleteChain, AddChain, AddRules]
+
+
+def test_a_chain_that_others_jump_to_can_be_made_anew() -> None:
+    damaged = with_chain(BOTH, replace(chain("outbound"), type="filter", hook="forward", policy="accept"))
+    assert apply(damaged, diff(BOTH, damaged)) == BOTH
+
+
+def test_a_missing_chain_comes_back_with_the_jump_to_it() -> None:
+    damaged = with_chain(without_chain(BOTH, "outbound"), replace(chain("forward"), rules=chain("forward").rules[1:]))
+    assert apply(damaged, diff(BOTH, damaged)) == BOTH
+
+
+def test_a_foreign_chain_is_removed() -> None:
+    damaged = with_chain(BOTH, Chain("backdoor", (Rule((Opaque("accept all"),)),)))
+    assert diff(BOTH, damaged).steps == (FlushChain("backdoor"), DeleteChain("backdoor"))
+
+
+def test_a_foreign_element_is_removed_and_a_missing_one_added() -> None:
+    foreign = Element(("fd00:bad::/64",))
+    damaged = with_elements(BOTH, EGRESS_ANY, foreign)
+    change = diff(BOTH, damaged)
+    assert change.owners == {SHARED, "blog"}
+    assert apply(damaged, change) == BOTH
+
+
+def test_a_set_of_another_type_has_the_table_made_anew_at_once() -> None:
+    damaged = replace(
+        BOTH, sets=(*BOTH.sets[1:], replace(BOTH.sets[0], key=(KeyType.INTERFACE,), elements=frozenset()))
+    )
+    change = diff(BOTH, damaged)
+    assert change.describe()[0] == f"delete the table: set {BOTH.sets[0].name} is of another type"
+    assert apply(damaged, change) == BOTH
+
+
+def test_a_foreign_set_or_object_has_the_table_made_anew_at_once() -> None:
+    extra = ElementSet("extra", (KeyType.INTERFACE,))
+    for damaged in (replace(BOTH, sets=(*BOTH.sets, extra)), replace(BOTH, foreign=("map m",))):
+        change = diff(BOTH, damaged)
+        assert isinstance(change.steps[0], DeleteTable)
+        assert apply(damaged, change) == BOTH
+
+
+def test_held_elements_are_neither_removed_nor_added() -> None:
+    there = Element(("fd00:1::/64",), "blog")
+    observed = with_elements(BOTH, EGRESS_ANY, there)
+    target = apply(observed, diff(BOTH, observed, HOLD_BLOG))
+    found = target.set(EGRESS_ANY)
+    assert found is not None
+    assert found.elements == {there}
+
+
+def test_held_elements_survive_a_table_made_anew() -> None:
+    observed = replace(BOTH, foreign=("map m",))
+    change = diff(render(intent(SHOP, hold=HOLD_BLOG)), observed, HOLD_BLOG)
+    assert apply(observed, change).owners == {"blog", "shop"}
+
+
+def test_what_is_held_can_not_be_restored_after_a_flush() -> None:
+    assert apply(EMPTY, diff(BOTH, EMPTY, HOLD_BLOG)).owners == {"shop"}
+
+
+def test_held_elements_keep_the_table_when_nobody_else_asks_for_it() -> None:
+    change = diff(EMPTY, BOTH, HOLD_BLOG)
+    assert change.owners == {"shop"}
+    assert apply(BOTH, change).owners == {"blog"}
+    assert diff(EMPTY, BOTH, frozenset({"nobody"})).describe() == ("delete the table: nothing asks for it any more",)
+
+
+def test_a_wish_that_a_held_element_stands_against_is_left_out_and_named() -> None:
+    rival = replace(SHOP, subnet=IPv6Network("fd12:3456:789a:1::/80"))
+    change = diff(render(intent(rival, hold=HOLD_BLOG)), ONE, HOLD_BLOG)
+    assert [blocked.owner for blocked in change.blocked] == ["shop"]
+    assert "fd12:3456:789a:1::/80 overlaps what is held for blog" in change.blocked[0].message
+    assert change.empty
+
+
+def test_a_table_that_goes_takes_everybodys_elements() -> None:
+    change = diff(EMPTY, BOTH)
+    assert change.owners == {SHARED, "blog", "shop"}
+    assert change.by_owner()["blog"] == ("delete the table: nothing asks for it any more",)
+
+
+def test_a_ruleset_reads_well() -> None:
+    lines = list(replace(ONE, foreign=("map m",)).lines())
+    assert "interval set networks: ipv6_addr . ifname" in lines
+    assert "  fd12:3456:789a:1::/64 . br-blog  (blog)" in lines
+    assert "chain postrouting: nat postrouting 99 policy accept" in lines
+    assert lines[-1] == "foreign map m"
+    assert ONE.set(NETWORKS) is not None
+    assert ONE.set("nothing") is None
