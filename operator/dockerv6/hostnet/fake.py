@@ -8,6 +8,7 @@ other sysctls are not.
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import replace
+from ipaddress import IPv6Interface
 
 from dockerv6.hostnet import sysctl
 from dockerv6.hostnet.changes import Pending
@@ -67,6 +68,21 @@ class FakeHostNet:
     async def routes(self) -> tuple[Route, ...]:
         """See `port.HostNet.routes`."""
         return tuple(self._routes)
+
+    async def set_up(self, interface: str) -> None:
+        """Set the interface administratively up."""
+        self.add_interface(replace(self._existing(interface), up=True))
+
+    async def add_address(self, interface: str, address: IPv6Interface) -> None:
+        """Give it an address."""
+        there = self._existing(interface)
+        if address not in there.addresses:
+            self.add_interface(replace(there, addresses=(*there.addresses, address)))
+
+    def _existing(self, interface: str) -> Interface:
+        if interface not in self._interfaces:
+            raise HostNetError(f"No such device: {interface}")
+        return self._interfaces[interface]
 
     async def firewall_generation(self) -> int | None:
         """See `port.HostNet.firewall_generation`."""

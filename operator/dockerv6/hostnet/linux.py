@@ -6,9 +6,10 @@ import os
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from ipaddress import IPv6Interface
 from typing import TypeVar
 
-from dockerv6.hostnet import rtnetlink, sysctl
+from dockerv6.hostnet import bridge, rtnetlink, sysctl
 from dockerv6.hostnet.changes import ChangeFeed
 from dockerv6.hostnet.model import Change, Interface, Route
 from dockerv6.hostnet.port import HostNetDenied, HostNetError
@@ -43,6 +44,14 @@ class LinuxHostNet:
     async def routes(self) -> tuple[Route, ...]:
         """See `port.HostNet.routes`."""
         return await self._ask("list routes", rtnetlink.routes)
+
+    async def set_up(self, interface: str) -> None:
+        """See `port.HostNet.set_up`."""
+        await self._ask(f"set {interface} up", partial(bridge.set_up, interface))
+
+    async def add_address(self, interface: str, address: IPv6Interface) -> None:
+        """See `port.HostNet.add_address`."""
+        await self._ask(f"give {interface} the address {address}", partial(bridge.add_address, interface, address))
 
     async def firewall_generation(self) -> int | None:
         """See `port.HostNet.firewall_generation`."""

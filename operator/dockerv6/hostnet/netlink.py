@@ -23,6 +23,7 @@ ATTRIBUTE_HEADER_SIZE = _ATTRIBUTE.size
 _NLMSG_ERROR = 2
 _NLMSG_DONE = 3
 _NLM_F_REQUEST = 0x1
+_NLM_F_ACK = 0x4
 _NLM_F_DUMP_INTR = 0x10
 _NLM_F_DUMP = 0x300
 _NLA_TYPE_MASK = 0x3FFF  # without the flags "nested" and "network byte order"
@@ -59,6 +60,11 @@ def attributes(buffer: Buffer, start: int, end: int) -> Iterator[tuple[int, int,
         start += (length + 3) & ~3
 
 
+def attribute(kind: int, value: bytes) -> bytes:
+    """One attribute, padded as it stands in a message."""
+    return _ATTRIBUTE.pack(ATTRIBUTE_HEADER_SIZE + len(value), kind) + value + bytes(-len(value) % 4)
+
+
 def text(buffer: Buffer, start: int, end: int) -> str:
     """An attribute's string, which ends with a NUL or with the attribute."""
     return bytes(buffer[start:end]).split(b"\0", 1)[0].decode(errors="surrogateescape")
@@ -87,6 +93,15 @@ def get(protocol: int, kind: int, body: bytes) -> list[tuple[bytes, int, int]]:
         OSError: what the kernel answered instead.
     """
     return _exchange(protocol, kind, 0, body)[0]
+
+
+def command(protocol: int, kind: int, flags: int, body: bytes) -> None:
+    """Have something done, and wait for the kernel's word that it is. Blocks.
+
+    Raises:
+        OSError: why it is not.
+    """
+    _exchange(protocol, kind, _NLM_F_ACK | flags, body)
 
 
 def subscribe(protocol: int, groups: tuple[int, ...], receive_buffer: int) -> socket.socket:

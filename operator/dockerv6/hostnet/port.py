@@ -7,6 +7,7 @@ Errors::
 """
 
 from collections.abc import AsyncIterator
+from ipaddress import IPv6Interface
 from typing import Protocol
 
 from dockerv6.hostnet.model import Change, Interface, Route
@@ -50,6 +51,15 @@ class HostNet(Protocol):
 
     async def routes(self) -> tuple[Route, ...]:
         """All unicast IPv6 routes outside table local, but those to link-local destinations."""
+
+    async def set_up(self, interface: str) -> None:
+        """Set the interface administratively up; up already is success. Raises `HostNetDenied`, `HostNetError`."""
+
+    async def add_address(self, interface: str, address: IPv6Interface) -> None:
+        """Give it an address, usable at once (no duplicate address detection); there already is success.
+
+        Raises `HostNetDenied`, `HostNetError`.
+        """
 
     async def firewall_generation(self) -> int | None:
         """nf_tables' generation in this namespace; every commit by anybody raises it. None: no nf_tables in the kernel.

@@ -7,11 +7,8 @@ and files see; durations and deadlines use `monotonic`, which NTP does not step.
 import asyncio
 import heapq
 import itertools
-import re
 import time
 from collections.abc import Awaitable
-from datetime import UTC, datetime, timedelta
-from math import floor
 from typing import Protocol, TypeVar
 
 T = TypeVar("T")
@@ -192,41 +189,3 @@ async def wait_event(clock: Clock, event: asyncio.Event, seconds: float) -> bool
         except TimeoutError:
             return event.is_set()
     return True
-
-
-def rfc3339(seconds: float) -> str:
-    """Unix time as Kubernetes writes it: UTC, whole seconds, `2026-11-23T02:43:12Z` (fractions are cut off).
-
-    Raises:
-        ValueError: outside the years 1 to 9999.
-    """
-    try:
-        moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=floor(seconds))
-    except OverflowError as error:
-        raise ValueError(f"{seconds} s is not a time between the years 1 and 9999") from error
-    return moment.replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
-
-
-_RFC3339 = re.compile(
-    r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}):(\d{2})(\.\d+)?([Zz]|[+-]\d{2}:\d{2})",
-    re.ASCII,
-)
-_LEAP_SECOND = 60
-
-
-def parse_rfc3339(text: str) -> float:
-    """Unix time in seconds of an RFC 3339 timestamp: any offset, with or without a fraction, leap second allowed.
-
-    Raises:
-        ValueError: it is not one (RFC 3339 §5.6 is narrower than ISO 8601: the offset is compulsory).
-    """
-    match = _RFC3339.fullmatch(text)
-    if match is None:
-        raise ValueError(f"{text!r} is not an RFC 3339 time such as 2026-11-23T02:43:12Z")
-    day, minute, second, fraction, offset = match.groups()
-    leap = int(second) == _LEAP_SECOND
-    try:
-        moment = datetime.fromisoformat(f"{day}T{minute}:{'59' if leap else second}{offset.upper()}")
-        return moment.timestamp() + leap + float(fraction or 0)
-    except (ValueError, OverflowError) as error:
-        raise ValueError(f"{text!r} is not an RFC 3339 time: {error}") from error

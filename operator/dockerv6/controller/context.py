@@ -1,0 +1,39 @@
+"""What every handler is given: ports, caches and settings."""
+
+import secrets
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from dockerv6.controller.firewall import FirewallKeeper
+from dockerv6.controller.inventory import Inventory
+from dockerv6.controller.reporter import Reporter
+from dockerv6.controller.settings import ControllerSettings
+from dockerv6.controller.world import World
+from dockerv6.lib.clock import Clock
+from dockerv6.reconciler.request import Key
+from dockerv6.store.port import Store
+
+
+def _nowhere(key: Key, reason: str) -> None:
+    """Before the manager is there, nothing can be enqueued; it looks at everything when it starts."""
+    del key, reason
+
+
+@dataclass(slots=True)
+class Context:
+    """One operator's workbench."""
+
+    settings: ControllerSettings
+    clock: Clock
+    store: Store
+    inventory: Inventory
+    world: World
+    firewall: FirewallKeeper
+    reporter: Reporter
+    enqueue: Callable[[Key, str], None] = _nowhere
+    entropy: Callable[[int], bytes] = secrets.token_bytes
+    swept: bool = False  # every source has been listed once: sweeps may run
+    held: frozenset[str] = frozenset()  # "Kind/name" of what a prune guard keeps
+    repaired: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    """Drift that was repaired for an owner outside of its own reconcile, until its status tells of it."""

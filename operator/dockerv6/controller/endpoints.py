@@ -1,0 +1,102 @@
+"""Which containers a network had, remembered durably, so that they come back with a network that was removed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+
+from dockerv6.dockerd.model import Attachment
+from dockerv6.store.port import Store
+
+SCOPE = "endpoints"
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """An attachment, and when it was found to be gone (Unix seconds) while the network was still there."""
+
+    attachment: Attachment
+    gone_since: float | None = None
+
+
+async def remembered(store: Store, name: str) -> tuple[Remembered, ...]:
+    """What is remembered of the resource's network."""
+    record = await store.record(SCOPE, name) or {}
+    entries = record.get("endpoints")
+    return tuple(_from_json(e) for e in entries if isinstance(e, Mapping)) if isinstance(entries, list) else ()
+
+
+async def keep_endpoints(store: Store, name: str, entries: tuple[Remembered, ...]) -> None:
+    """Replace what is remembered."""
+    await store.put_record(SCOPE, name, {"endpoints": [_to_json(e) for e in entries]})
+
+
+async def forget_endpoints(store: Store, name: str) -> None:
+    """Remember nothing of that network any more."""
+    await store.drop_record(SCOPE, name)
+
+
+def merge(
+    before: tuple[Remembered, ...], now: tuple[Attachment, ...], at: float, window: float
+) -> tuple[Remembered, ...]:
+    """What to remember, seeing which containers are attached now.
+
+    Whoever removes a network by hand must detach its containers first. So one that left is remembered for ``window``
+    seconds: if the network goes within them, it was detached for that.
+    """
+    present = {a.container_id for a in now}
+    left = tuple(
+        Remembered(r.attachment, r.gone_since if r.gone_since is not None else at)
+        for r in before
+        if r.attachment.container_id not in present and (r.gone_since is None or at - r.gone_since < window)
+    )
+    return (*(Remembered(a) for a in now), *left)
+
+
+def to_restore(entries: tuple[Remembered, ...], running: frozenset[str]) -> tuple[Attachment, ...]:
+    """The attachments of containers that still run; those that were stopped find the network by its name."""
+    return tuple(r.attachment for r in entries if r.attachment.container_id in running)
+
+
+def _to_json(entry: Remembered) -> dict[str, object]:
+    a = entry.attachment
+    return {
+        "containerId": a.container_id,
+        "containerName": a.container_name,
+        "running": a.running,
+        "aliases": list(a.aliases),
+        "links": list(a.links),
+        "staticIpv4": str(a.static_ipv4) if a.static_ipv4 else None,
+        "staticIpv6": str(a.static_ipv6) if a.static_ipv6 else None,
+        "driverOpts": dict(a.driver_opts),
+        "gwPriority": a.gw_priority,
+        "macAddress": a.mac_address,
+        "goneSince": entry.gone_since,
+    }
+
+
+def _from_json(entry: Mapping[str, object]) -> Remembered:
+    def text(key: str) -> str | None:
+        value = entry.get(key)
+        return value if isinstance(value, str) else None
+
+    def texts(key: str) -> tuple[str, ...]:
+        value = entry.get(key)
+        return tuple(str(v) for v in value) if isinstance(value, list) else ()
+
+    v4, v6, gone, options = text("staticIpv4"), text("staticIpv6"), entry.get("goneSince"), entry.get("driverOpts")
+    priority = entry.get("gwPriority")
+    return Remembered(
+        Attachment(
+            container_id=text("containerId") or "",
+            container_name=text("containerName") or "",
+            running=bool(entry.get("running")),
+            aliases=texts("aliases"),
+            links=texts("links"),
+            static_ipv4=IPv4Address(v4) if v4 else None,
+            static_ipv6=IPv6Address(v6) if v6 else None,
+            driver_opts={str(k): str(v) for k, v in options.items()} if isinstance(options, Mapping) else {},
+            gw_priority=priority if isinstance(priority, int) else 0,
+            mac_address=text("macAddress"),
+        ),
+        gone if isinstance(gone, int | float) else None,
+    )

@@ -1,0 +1,144 @@
+"""Carries out a plan's steps, one after the other, exactly as they were printed."""
+
+import logging
+from functools import singledispatch
+
+from dockerv6.controller.context import Context
+from dockerv6.controller.endpoints import Remembered, keep_endpoints
+from dockerv6.dockerd.port import ContainerNotFound
+from dockerv6.ipam.ledger import LedgerConflict, SubnetTaken
+from dockerv6.planning import steps as s
+from dockerv6.planning.describe import describe
+from dockerv6.planning.steps import Plan, Step
+from dockerv6.reconciler.errors import TemporaryError
+
+logger = logging.getLogger(__name__)
+
+SYSCTLS = "sysctl"
+"""The store's scope for the values that sysctls had before."""
+
+
+class StepFailed(Exception):  # noqa: N818 - it carries the error, it is not one of its own
+    """A step could not be carried out; ``__cause__`` says why. What went before it stays done."""
+
+    def __init__(self, step: Step, cause: Exception) -> None:
+        super().__init__(f"{describe(step)}: {cause}")
+        self.step = step
+
+
+async def execute(plan: Plan, context: Context) -> None:
+    """Carry out the plan. A new plan goes on from where an error ended this one.
+
+    Raises:
+        StepFailed: with the error of the engine, the kernel, the ledger or the store as its cause.
+    """
+    for step in plan.steps:
+        logger.info("%s", describe(step), extra={"kind": plan.kind, "resource": plan.name, "reason": step.reason})
+        try:
+            await carry_out(step, context)
+        except Exception as error:
+            raise StepFailed(step, error) from error
+
+
+@singledispatch
+async def carry_out(step: Step, context: Context) -> None:
+    """Do one step. Each is idempotent, so that a plan may be interrupted anywhere."""
+    raise TypeError(f"{step!r} is no step for {context}")
+
+
+@carry_out.register
+async def _(step: s.KeepPoolPrefix, context: Context) -> None:
+    kept = await context.inventory.keep_pool_prefix(step.pool, step.prefix)
+    if kept != step.prefix:
+        raise TemporaryError(f"IPv6Pool {step.pool} has been given {kept} meanwhile", delay=0)
+
+
+@carry_out.register
+async def _(step: s.BindSubnet, context: Context) -> None:
+    try:
+        await context.inventory.bind(step.owner, step.pool, step.prefix, context.clock.now(), step.seen)
+    except (LedgerConflict, SubnetTaken) as error:
+        raise TemporaryError(str(error), delay=0) from error
+
+
+@carry_out.register
+async def _(step: s.ReleaseSubnet, context: Context) -> None:
+    await context.inventory.release(step.allocation, context.clock.now())
+
+
+@carry_out.register
+async def _(step: s.ForgetSubnet, context: Context) -> None:
+    await context.inventory.forget(step.allocation)
+
+
+@carry_out.register
+async def _(step: s.SetSysctl, context: Context) -> None:
+    if await context.store.record(SYSCTLS, step.name) is None:
+        await context.store.put_record(SYSCTLS, step.name, {"prior": step.prior})
+    await context.world.host.set_sysctl(step.name, step.value)
+    context.world.host_changed()
+
+
+@carry_out.register
+async def _(step: s.RestoreSysctl, context: Context) -> None:
+    await context.world.host.set_sysctl(step.name, step.value)
+    await context.store.drop_record(SYSCTLS, step.name)
+    context.world.host_changed()
+
+
+@carry_out.register
+async def _(step: s.MendBridge, context: Context) -> None:
+    await context.world.host.set_up(step.bridge)
+    await context.world.host.add_address(step.bridge, step.address)
+    context.world.host_changed()
+
+
+@carry_out.register
+async def _(step: s.EnsureRules, context: Context) -> None:
+    del step  # the table is brought to the whole host's intent, which the step's owner is a part of
+    await context.firewall.sync()
+
+
+@carry_out.register
+async def _(step: s.AdmitMark, context: Context) -> None:
+    await context.firewall.admit(step.barrier)
+
+
+@carry_out.register
+async def _(step: s.WithdrawMark, context: Context) -> None:
+    await context.firewall.withdraw(step.barrier)
+
+
+@carry_out.register
+async def _(step: s.RememberEndpoints, context: Context) -> None:
+    await keep_endpoints(context.store, step.owner, tuple(Remembered(e) for e in step.endpoints))
+
+
+@carry_out.register
+async def _(step: s.DetachEndpoint, context: Context) -> None:
+    await context.world.engine.disconnect(step.network_id, step.endpoint.container_id, force=True)
+    context.world.endpoints_changed(step.network_id)
+
+
+@carry_out.register
+async def _(step: s.RemoveNetwork, context: Context) -> None:
+    await context.world.engine.remove_network(step.network_id)
+    context.world.forget(step.network_id)
+
+
+@carry_out.register
+async def _(step: s.CreateNetwork, context: Context) -> None:
+    network_id = await context.world.engine.create_network(step.spec)
+    await context.world.refresh(network_id)
+
+
+@carry_out.register
+async def _(step: s.AttachEndpoint, context: Context) -> None:
+    network = next((n for n in context.world.known_networks if n.name == step.network), None)
+    if network is None:
+        raise TemporaryError(f"Docker network {step.network} is gone again", delay=0)
+    try:
+        await context.world.engine.connect(network.id, step.endpoint)
+    except ContainerNotFound:
+        logger.info("container %s is gone meanwhile", step.endpoint.container_name)
+    context.world.endpoints_changed(network.id)

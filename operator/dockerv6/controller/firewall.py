@@ -1,0 +1,158 @@
+"""Keeps our table equal to the whole host's intent: compare, and one transaction for however many ask at once."""
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from dockerv6.api.kinds import NETWORK
+from dockerv6.controller.inventory import Inventory
+from dockerv6.controller.world import World
+from dockerv6.firewall.model import DEFAULT_MARK, Barrier, HostFilterState
+from dockerv6.firewall.port import Firewall, FirewallError, HostFilter
+from dockerv6.firewall.rules import render
+from dockerv6.firewall.ruleset import Change, Ruleset, diff
+from dockerv6.planning.egress import Share, bound_allocations, share, whole_intent
+from dockerv6.planning.host import uplink_bridges
+from dockerv6.planning.inputs import RulesView
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """What a sync had to change.
+
+    ``drift``: the intent was the same as at the last sync, so somebody else changed the table.
+    """
+
+    change: Change
+    drift: bool
+
+
+class FirewallKeeper:
+    """The one place that writes our table.
+
+    What the kernel holds is cached between notifications: `invalidate` has it read again. A burst of syncs is one
+    transaction, since each brings the whole table to the intent of its moment.
+    """
+
+    def __init__(
+        self,
+        firewall: Firewall,
+        host_filter: HostFilter,
+        inventory: Inventory,
+        world: World,
+        mark: int = DEFAULT_MARK,
+    ) -> None:
+        self._firewall = firewall
+        self._host_filter = host_filter
+        self._inventory = inventory
+        self._world = world
+        self._mark = mark
+        self._observed: Ruleset | None = None
+        self._filter: HostFilterState | None = None
+        self._change: tuple[tuple[int, int], Change] | None = None
+        self._asked = 0
+        self._served = 0
+        self._lock = asyncio.Lock()
+        self._epoch = 0
+        self._repair: Repair | None = None
+        self._synced: tuple[int, int] | None = None
+        self.transactions = 0
+
+    def invalidate(self) -> None:
+        """Our table may have changed: read it before the next decision."""
+        self._epoch += 1
+        self._observed = None
+        self._change = None
+
+    def invalidate_filter(self) -> None:
+        """The host's own filter may have changed."""
+        self._filter = None
+
+    async def view(self) -> RulesView:
+        """Our table and the host's filter against the intent."""
+        try:
+            await self._world.host_view.get()
+            change = await self._compare()
+            if self._filter is None:
+                self._filter = await self._host_filter.observe(self._mark)
+        except FirewallError as error:
+            return RulesView(problem=str(error), backend=self._firewall.backend)
+        left_out = {b.owner: b.message for b in change.blocked}
+        return RulesView(change.by_owner(), "", self._filter, self._firewall.backend, left_out)
+
+    @property
+    def wanted(self) -> bool:
+        """Whether any resource has a share in the table."""
+        return any(s.networks for s in self._shares())
+
+    async def sync(self) -> Repair:
+        """Bring the table to the intent; gives what had to be changed. Raises `FirewallError`."""
+        self._asked += 1
+        mine = self._asked
+        async with self._lock:
+            if self._served >= mine and self._repair is not None:
+                return self._repair
+            serving = self._asked
+            versions = self._versions
+            change = await self._compare()
+            if not change.empty:
+                await self._firewall.check(change)
+                self._observed, self._change = await self._firewall.apply(change), None
+                self.transactions += 1
+            self._repair = Repair(change, drift=not change.empty and self._synced == versions)
+            self._served, self._synced = serving, versions
+            return self._repair
+
+    @property
+    def _versions(self) -> tuple[int, int]:
+        return self._inventory.version, self._world.version
+
+    async def admit(self, barrier: Barrier) -> None:
+        """Let marked flows pass there."""
+        await self._host_filter.admit(barrier, self._mark)
+        self.invalidate_filter()
+
+    async def withdraw(self, barrier: Barrier) -> None:
+        """Take our accept rule away from there."""
+        await self._host_filter.withdraw(barrier, self._mark)
+        self.invalidate_filter()
+
+    async def sweep(self) -> None:
+        """Remove everything of ours, the accept rules in the host's filter too."""
+        await self._firewall.sweep()
+        state = await self._host_filter.observe(self._mark)
+        for barrier in (*state.barriers, *state.stray):
+            if barrier.admitted or barrier in state.stray:
+                await self._host_filter.withdraw(barrier, self._mark)
+        self.invalidate()
+        self.invalidate_filter()
+
+    async def _compare(self) -> Change:
+        versions = self._versions
+        epoch = self._epoch
+        observed = self._observed if self._observed is not None else await self._firewall.observe()
+        if epoch != self._epoch:  # it changed while it was read: good for now, but not to be kept
+            return self._difference(observed)
+        if self._observed is None:
+            self._observed, self._change = observed, None
+        if self._change is None or self._change[0] != versions:
+            self._change = (versions, self._difference(observed))
+        return self._change[1]
+
+    def _difference(self, observed: Ruleset) -> Change:
+        host = self._world.host_view.last
+        intent = whole_intent(self._shares(), self._mark, uplink_bridges(host) if host is not None else ())
+        return diff(render(intent), observed, intent.hold)
+
+    def _shares(self) -> Iterator[Share]:
+        """What every resource wants; one that is gone but for its finalizers wants what it still holds."""
+        bound = bound_allocations(self._inventory.holdings.allocations)
+        networks = self._world.known_networks
+        for name, resource in self._inventory.networks().items():
+            stored = self._inventory.get(NETWORK, name)
+            if stored is not None and stored.deleting_since is not None and name not in bound:
+                continue
+            yield share(resource, bound.get(name), networks)

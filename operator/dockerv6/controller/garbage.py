@@ -1,0 +1,96 @@
+"""The sweep: networks, allocations and sysctls that no resource asks for, also those of a time when nobody watched."""
+
+from dockerv6.api.conditions import ConditionType, Reason
+from dockerv6.api.kinds import NETWORK
+from dockerv6.controller.context import Context
+from dockerv6.controller.execute import SYSCTLS, execute
+from dockerv6.dockerd.model import Network
+from dockerv6.dockerd.port import EngineError
+from dockerv6.planning.deletion import Known, plan_garbage, stray_networks
+from dockerv6.planning.host import restore_steps
+from dockerv6.planning.intake import too_many
+from dockerv6.planning.steps import Finding, Plan
+from dockerv6.reconciler.errors import TemporaryError
+from dockerv6.reconciler.outcome import Requeue
+from dockerv6.reconciler.request import Key
+
+ORPHANS = "orphan"
+"""The store's scope for Docker networks that outlive their resource on purpose, by id."""
+
+GARBAGE = Key("Host", "garbage")
+
+
+async def keep_orphan(network_id: str, context: Context) -> None:
+    """Let a Docker network be, although its labels still say that it is ours (labels can't be changed)."""
+    await context.store.put_record(ORPHANS, network_id, {})
+
+
+async def sweep(context: Context) -> Requeue | None:
+    """Remove what nothing asks for. Does nothing before every source has been listed once."""
+    if not context.swept or not context.settings.prune:
+        return None
+    _, problem = await context.world.engine_state()
+    if problem:
+        raise TemporaryError(f"no sweep while the Docker Engine gives no answer ({problem})", delay=30)
+    plan = await plan_sweep(context)
+    for finding in plan.findings:
+        await context.reporter.warning("Host", "garbage", finding.reason, finding.message)
+    await execute(plan, context)
+    await _restore_sysctls(context)
+    if not plan.empty:
+        await context.firewall.sync()
+    return None
+
+
+async def plan_sweep(context: Context) -> Plan:
+    """What a sweep would remove now; nothing while a guard holds it."""
+    if not context.swept:
+        return Plan("Host", "garbage")
+    names = frozenset(o.name for o in context.inventory.objects if o.kind == NETWORK)
+    cooldowns = {name: pool.spec.cooldown for name, pool in context.inventory.pools().items()}
+    known = Known(names, await _orphans(context), cooldowns)
+    identity, networks = context.settings.identity, context.world.known_networks
+    strays = stray_networks(known, identity, networks)
+    ours = [n for n in networks if identity.owns(n)]
+    if too_many(len(strays), len(ours)) and not await prune_confirmed(context):
+        message = (
+            f"{len(strays)} of {len(ours)} Docker networks belong to no resource and are kept;"
+            " confirm their removal with `dockerv6 prune --confirm`"
+        )
+        return Plan("Host", "garbage", findings=(Finding(ConditionType.PRUNE_HELD, Reason.PRUNE_HELD, message),))
+    idle = frozenset([s.id for s in strays if await _idle(s, context)])
+    return plan_garbage(known, identity, networks, idle, context.inventory.holdings, context.clock.now())
+
+
+async def _orphans(context: Context) -> frozenset[str]:
+    """The orphans that are still there; the others are forgotten."""
+    live = {n.id for n in context.world.known_networks}
+    kept = await context.store.records(ORPHANS)
+    for gone in kept.keys() - live:
+        await context.store.drop_record(ORPHANS, gone)
+    return frozenset(kept.keys() & live)
+
+
+async def _idle(network: Network, context: Context) -> bool:
+    try:
+        return not any(a.running for a in await context.world.attachments(network.id))
+    except EngineError:
+        return False
+
+
+async def prune_confirmed(context: Context) -> bool:
+    """Whether a person said that a held prune is meant."""
+    return await context.store.record("prune", "confirmed") is not None
+
+
+async def _restore_sysctls(context: Context) -> None:
+    """Put sysctls back when neither a resource nor any other Docker network with IPv6 needs them."""
+    needed = context.inventory.networks() or any(n.enable_ipv6 for n in context.world.known_networks)
+    priors = await context.store.records(SYSCTLS)
+    if needed or not priors:
+        return
+    now = {name: await context.world.host.sysctl(name) for name in priors}
+    steps = restore_steps({name: str(r.get("prior", "")) for name, r in priors.items()}, now)
+    await execute(Plan("Host", "garbage", steps), context)
+    for name in priors:
+        await context.store.drop_record(SYSCTLS, name)

@@ -1,0 +1,75 @@
+"""The handlers of the host's own keys: our table and forwarding, repaired without waiting for any one resource."""
+
+import logging
+
+from dockerv6.api.kinds import NETWORK
+from dockerv6.controller.context import Context
+from dockerv6.controller.execute import carry_out, execute
+from dockerv6.controller.garbage import GARBAGE, sweep
+from dockerv6.firewall.port import FirewallError, FirewallUnavailable
+from dockerv6.planning.describe import describe
+from dockerv6.planning.host import filter_steps, sysctl_steps
+from dockerv6.planning.steps import Plan
+from dockerv6.reconciler.errors import TemporaryError
+from dockerv6.reconciler.outcome import Requeue
+from dockerv6.reconciler.request import Key
+
+logger = logging.getLogger(__name__)
+
+HOST = "Host"
+FIREWALL = Key(HOST, "firewall")
+FORWARDING = Key(HOST, "forwarding")
+
+
+async def reconcile(key: Key, context: Context) -> Requeue | None:
+    """One of the host's parts, by its name."""
+    if key == FIREWALL:
+        await mend_firewall(context)
+    elif key == FORWARDING:
+        await _forwarding(context)
+    elif key == GARBAGE:
+        return await sweep(context)
+    return None
+
+
+async def mend_firewall(context: Context) -> None:
+    """Bring our table back to what it was. Its owners' statuses tell of it. Raises `TemporaryError`."""
+    started = context.clock.monotonic()
+    try:
+        repair = await context.firewall.sync()
+        view = await context.firewall.view()
+        steps = filter_steps(view) if context.firewall.wanted else ()
+        for step in steps:
+            await carry_out(step, context)
+    except FirewallUnavailable as error:
+        raise TemporaryError(str(error), delay=30) from error
+    except FirewallError as error:
+        raise TemporaryError(str(error)) from error
+    if repair.drift:
+        took = (context.clock.monotonic() - started) * 1000
+        logger.warning("firewall: repaired in %.1f ms", took, extra={"changes": len(repair.change.describe())})
+    found = repair.change.by_owner() if repair.drift else {}
+    shared = found.pop("", ())
+    for name in context.inventory.networks() if shared else found:
+        changes = (*shared, *found.get(name, ()))
+        await _repaired(name, [f"firewall: {c}" for c in changes], context)
+    if steps:
+        for name in context.inventory.networks():
+            await _repaired(name, [describe(s) for s in steps], context)
+
+
+async def _forwarding(context: Context) -> None:
+    """Forwarding, and accept_ra on the uplinks, while a network needs them."""
+    if not context.firewall.wanted:
+        return
+    context.world.host_changed()
+    steps = sysctl_steps(await context.world.host_view.get())
+    await execute(Plan(HOST, "forwarding", steps), context)
+    for name in context.inventory.networks() if steps else ():
+        await _repaired(name, [describe(s) for s in steps], context)
+
+
+async def _repaired(name: str, what: list[str], context: Context) -> None:
+    """Have the owner's next status say what was repaired for it."""
+    context.repaired[name] += what
+    context.enqueue(Key(NETWORK, name), "drift was repaired")

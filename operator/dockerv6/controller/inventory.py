@@ -1,0 +1,148 @@
+"""Resources, allocations and pool prefixes in memory, written through to the store and the ledger.
+
+The operator is the only writer of both (flock on the state directory), so what was read at the start and what was
+written since is the truth; a reconcile that needs a thousand allocations need not read them from the disk each time.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from ipaddress import IPv6Network
+
+from dockerv6.api.addressing import DEFAULT_POOL
+from dockerv6.api.kinds import API_VERSION, POOL
+from dockerv6.api.network import IPv6Network as NetworkResource
+from dockerv6.api.pool import IPv6Pool
+from dockerv6.api.scheme import Resource, decode
+from dockerv6.ipam.ledger import Allocation, Ledger
+from dockerv6.planning.inputs import Holdings
+from dockerv6.store.model import StoredObject
+from dockerv6.store.port import Store
+
+
+class Inventory:
+    """What the operator is asked for, and what it has given out."""
+
+    def __init__(self, store: Store, ledger: Ledger) -> None:
+        self._store = store
+        self._ledger = ledger
+        self._objects: dict[tuple[str, str], StoredObject] = {}
+        self._resources: dict[tuple[str, str], Resource] = {}
+        self._allocations: dict[tuple[str, IPv6Network], Allocation] = {}
+        self._pool_prefixes: dict[str, IPv6Network] = {}
+        self._holdings: Holdings | None = None
+        self.version = 0
+        """Grows whenever something here changes that the firewall's intent may depend on."""
+
+    async def load(self) -> None:
+        """Read everything; also after a conflict, when somebody else wrote."""
+        self._objects = {(o.kind, o.name): o for o in await self._store.objects()}
+        self._resources = {k: decode(o.document).resource for k, o in self._objects.items() if o.digest}
+        self._allocations = {(a.owner, a.prefix): a for a in await self._ledger.allocations()}
+        self._pool_prefixes = {p.pool: p.prefix for p in await self._ledger.pool_prefixes()}
+        self._changed()
+
+    def _changed(self) -> None:
+        self._holdings = None
+        self.version += 1
+
+    @property
+    def objects(self) -> tuple[StoredObject, ...]:
+        """Every object, ordered by kind and name."""
+        return tuple(o for _, o in sorted(self._objects.items()))
+
+    def get(self, kind: str, name: str) -> StoredObject | None:
+        """One object."""
+        return self._objects.get((kind, name))
+
+    def resource(self, kind: str, name: str) -> Resource | None:
+        """The accepted resource; None when there is none, or when it never was valid."""
+        return self._resources.get((kind, name))
+
+    def networks(self) -> dict[str, NetworkResource]:
+        """Accepted networks by name, those being deleted included."""
+        return {n: r for (_, n), r in self._resources.items() if isinstance(r, NetworkResource)}
+
+    def pools(self) -> dict[str, IPv6Pool]:
+        """Accepted pools by name, and the default pool, declared or not."""
+        pools = {n: r for (_, n), r in self._resources.items() if isinstance(r, IPv6Pool)}
+        pools.setdefault(DEFAULT_POOL, implied_default_pool())
+        return pools
+
+    @property
+    def holdings(self) -> Holdings:
+        """The ledger as planning wants it."""
+        if self._holdings is None:
+            self._holdings = Holdings(tuple(self._allocations.values()), dict(self._pool_prefixes))
+        return self._holdings
+
+    async def write(self, objects: tuple[StoredObject, ...]) -> tuple[StoredObject, ...]:
+        """Store accepted, missing or deleted objects. Raises `StoreConflict`, `StoreError`."""
+        if not objects:
+            return ()
+        written = await self._store.put(*objects)
+        for o in written:
+            key = (o.kind, o.name)
+            known = self._objects.get(key)
+            self._objects[key] = replace(o, status=known.status) if known else o
+            if o.digest and (known is None or known.document != o.document):
+                self._resources[key] = decode(o.document).resource
+        self._changed()
+        return written
+
+    async def write_status(self, kind: str, name: str, status: Mapping[str, object]) -> None:
+        """Store an object's status, if it differs."""
+        known = self._objects.get((kind, name))
+        if known is None or known.status == status:
+            return
+        await self._store.put_status(kind, name, status)
+        self._objects[(kind, name)] = replace(known, status=status)
+
+    async def remove(self, kind: str, name: str) -> None:
+        """Drop an object whose finalizers are done."""
+        await self._store.remove(kind, name)
+        self._objects.pop((kind, name), None)
+        self._resources.pop((kind, name), None)
+        self._changed()
+
+    async def bind(self, owner: str, pool: str, prefix: IPv6Network, now: float, seen: int | None) -> None:
+        """Make a subnet the owner's. Raises `LedgerConflict`, `SubnetTaken`."""
+        bound = await self._ledger.bind(owner, pool, prefix, now, seen=seen)
+        if seen is not None:  # the one before began its cooldown
+            await self._reload_allocations()
+        self._allocations[(owner, prefix)] = bound
+        self._changed()
+
+    async def release(self, allocation: Allocation, now: float) -> None:
+        """Start an allocation's cooldown."""
+        await self._ledger.release(allocation, now)
+        await self._reload_allocations()
+
+    async def forget(self, allocation: Allocation) -> None:
+        """Drop an allocation whose cooldown is over."""
+        await self._ledger.forget(allocation)
+        self._allocations.pop((allocation.owner, allocation.prefix), None)
+        self._changed()
+
+    async def keep_pool_prefix(self, pool: str, prefix: IPv6Network) -> IPv6Network:
+        """Keep a generated prefix; gives the one that is kept."""
+        kept = await self._ledger.keep_pool_prefix(pool, prefix)
+        self._pool_prefixes[pool] = kept.prefix
+        self._changed()
+        return kept.prefix
+
+    async def _reload_allocations(self) -> None:
+        """Revisions changed in the ledger: read them again."""
+        self._allocations = {(a.owner, a.prefix): a for a in await self._ledger.allocations()}
+        self._changed()
+
+
+def implied_default_pool() -> IPv6Pool:
+    """The pool that is there without being declared: a generated RFC 4193 /48."""
+    return IPv6Pool.model_validate(
+        {
+            "apiVersion": API_VERSION,
+            "kind": POOL,
+            "metadata": {"name": DEFAULT_POOL},
+            "spec": {"generate": "ULA"},
+        }
+    )

@@ -1,0 +1,167 @@
+"""The handlers of IPv6Network: observe, plan, apply, say."""
+
+import logging
+
+from dockerv6.api import conditions as cond
+from dockerv6.api.conditions import Condition, ConditionType, Reason
+from dockerv6.api.errors import dotted
+from dockerv6.api.kinds import NETWORK
+from dockerv6.api.network import IPv6Network as NetworkResource
+from dockerv6.api.pending import not_yet_in_effect
+from dockerv6.controller.context import Context
+from dockerv6.controller.endpoints import forget_endpoints
+from dockerv6.controller.execute import StepFailed, execute
+from dockerv6.controller.failures import failure_of
+from dockerv6.controller.garbage import keep_orphan
+from dockerv6.controller.observe import desired, observe
+from dockerv6.controller.statuses import conditions_before, fields_before, network_status, never_accepted, write_status
+from dockerv6.planning import network as planning
+from dockerv6.planning.deletion import keeps_network, plan_deletion
+from dockerv6.planning.describe import describe
+from dockerv6.planning.inputs import Observed
+from dockerv6.planning.status import Verdict, conditions_of, suspended
+from dockerv6.planning.steps import (
+    AttachEndpoint,
+    BindSubnet,
+    CreateNetwork,
+    Finding,
+    MendBridge,
+    Plan,
+    RemoveNetwork,
+    SetSysctl,
+)
+from dockerv6.reconciler.errors import TemporaryError
+from dockerv6.reconciler.outcome import Requeue
+from dockerv6.reconciler.request import Key
+from dockerv6.store.model import StoredObject
+
+logger = logging.getLogger(__name__)
+
+ROUNDS = 3
+"""Plans that one reconcile carries out: the second is empty, unless the world changed meanwhile."""
+
+
+async def reconcile(key: Key, context: Context) -> Requeue | None:
+    """Bring the resource about, and say how it is."""
+    stored = context.inventory.get(NETWORK, key.name)
+    resource = context.inventory.resource(NETWORK, key.name)
+    if stored is None:
+        return None
+    if not isinstance(resource, NetworkResource):
+        await never_accepted(stored, context)
+        return None
+    wish = desired(resource, context)
+    first = plan = Plan(NETWORK, key.name)
+    observed = await observe(wish, stored, context)
+    for round_ in range(ROUNDS):
+        plan = planning.plan(wish, observed, context.inventory.holdings)
+        first = plan if round_ == 0 else first
+        if plan.empty:
+            break
+        try:
+            await execute(plan, context)
+        except StepFailed as failed:
+            await _say(stored, resource, observed, plan, context, failed=failed)
+            await _tell_failure(key, failed, context)
+            raise failure_of(failed).error from failed
+        observed = await observe(wish, stored, context)
+    else:
+        raise TemporaryError("the world changes faster than it can be mended")
+    await _tell(first, context)
+    await _say(stored, resource, observed, plan, context, restored=first.drift if not first.blocked else ())
+    retry = _retry(plan)
+    return Requeue(retry) if retry is not None else None
+
+
+async def finalize(key: Key, context: Context) -> Requeue | None:
+    """Take the resource out of the world; it waits, visibly, while containers are attached."""
+    stored = context.inventory.get(NETWORK, key.name)
+    resource = context.inventory.resource(NETWORK, key.name)
+    if stored is None or not isinstance(resource, NetworkResource):
+        return None
+    wish = desired(resource, context)
+    observed = await observe(wish, stored, context)
+    live = planning.own_network(wish, observed)
+    if live is not None and keeps_network(wish):
+        await keep_orphan(live.id, context)
+    plan = plan_deletion(wish, observed, context.inventory.holdings)
+    if plan.findings:
+        finding = plan.findings[0]
+        await _say_deleting(stored, finding, context)
+        return Requeue(finding.retry if finding.retry is not None else context.settings.resync)
+    try:
+        await execute(plan, context)
+    except StepFailed as failed:
+        await _tell_failure(key, failed, context)
+        raise failure_of(failed).error from failed
+    await forget_endpoints(context.store, key.name)
+    await context.reporter.normal(NETWORK, key.name, "Deleted", f"IPv6Network {key.name} is gone")
+    return None
+
+
+def _retry(plan: Plan) -> float | None:
+    """When to look again without being told, in seconds."""
+    return min((f.retry for f in plan.findings if f.retry is not None), default=None)
+
+
+async def _say(
+    stored: StoredObject,
+    resource: NetworkResource,
+    observed: Observed,
+    plan: Plan,
+    context: Context,
+    *,
+    restored: tuple[str, ...] = (),
+    failed: StepFailed | None = None,
+) -> None:
+    """Write the status, once, at the end."""
+    failure = failure_of(failed) if failed is not None else None
+    status = network_status(resource, observed, context)
+    elsewhere = tuple(context.repaired.pop(stored.name, ()))
+    verdict = Verdict(
+        now=observed.now,
+        generation=stored.generation,
+        plan=plan,
+        problem=stored.problem,
+        failure=failure.said if failure is not None else None,
+        retry=failure.retry if failure is not None else _retry(plan),
+        restored=(*restored, *elsewhere),
+        pending="; ".join(f"{dotted(p.path)}: {p.why}" for p in not_yet_in_effect(resource).additive),
+        held=f"{NETWORK}/{stored.name}" in context.held,
+        messages=status.messages,
+    )
+    before = conditions_before(stored)
+    if resource.spec.suspend:
+        after = suspended(before, verdict, plan.findings[0].message)
+    else:
+        after = conditions_of(before, verdict)
+    await write_status(stored, after, status.fields, context)
+
+
+async def _say_deleting(stored: StoredObject, finding: Finding, context: Context) -> None:
+    """The tombstone waits: the status says for what."""
+    now, generation = context.clock.now(), stored.generation
+    ready = Condition(ConditionType.READY, "False", Reason.DELETING, finding.message, now, generation)
+    waits = Condition(ConditionType.RECONCILING, "True", finding.reason, finding.message, now, generation)
+    before = conditions_before(stored)
+    kept = [c for c in before if c.type not in {ConditionType.READY, ConditionType.RECONCILING, ConditionType.STALLED}]
+    await write_status(stored, cond.merge(before, [*kept, ready, waits]), fields_before(stored), context)
+    await context.reporter.normal(NETWORK, stored.name, finding.reason, finding.message)
+
+
+async def _tell(plan: Plan, context: Context) -> None:
+    """Events of what was done."""
+    for what in plan.drift if plan.blocked is None else ():
+        await context.reporter.warning(NETWORK, plan.name, "Drifted", what)
+    for step in plan.steps:
+        if isinstance(step, CreateNetwork | RemoveNetwork | AttachEndpoint | BindSubnet | SetSysctl | MendBridge):
+            verb = type(step).__name__
+            await context.reporter.normal(NETWORK, plan.name, verb, f"{describe(step)}: {step.reason}")
+    for finding in plan.findings:
+        await context.reporter.warning(NETWORK, plan.name, finding.reason, finding.message)
+
+
+async def _tell_failure(key: Key, failed: StepFailed, context: Context) -> None:
+    failure = failure_of(failed)
+    if failure.said is not None:
+        await context.reporter.warning(key.kind, key.name, failure.said.reason, str(failed))

@@ -1,0 +1,63 @@
+"""One moment of the world, gathered for one network resource."""
+
+from dataclasses import replace
+
+from dockerv6.api.network import IPv6Network as NetworkResource
+from dockerv6.controller.context import Context
+from dockerv6.controller.endpoints import keep_endpoints, merge, remembered, to_restore
+from dockerv6.dockerd.port import EngineError
+from dockerv6.lib.prefixes import GLOBAL_ID_BYTES
+from dockerv6.planning.inputs import Desired, Observed
+from dockerv6.planning.network import own_network
+from dockerv6.store.model import StoredObject
+
+
+def desired(resource: NetworkResource, context: Context) -> Desired:
+    """The wish, with the pools that it may draw from."""
+    return Desired(resource, context.inventory.pools(), context.settings.identity)
+
+
+async def observe(wish: Desired, stored: StoredObject, context: Context) -> Observed:
+    """The world as it is for the resource now.
+
+    An engine that gives no answer, or a firewall that can't be had, are part of the picture, not errors.
+    """
+    engine, problem = await context.world.engine_state()
+    picture = Observed(
+        now=context.clock.now(),
+        engine=engine,
+        engine_problem=problem,
+        networks=context.world.known_networks,
+        applied=bool(stored.status.get("networkID")),
+        host=await context.world.host_view.get(),
+        rules=await context.firewall.view(),
+        entropy=context.entropy(GLOBAL_ID_BYTES),
+    )
+    if engine is None:
+        return picture
+    try:
+        return await _with_endpoints(picture, wish, context)
+    except EngineError as error:
+        context.world.engine_changed()
+        return replace(picture, engine=None, engine_problem=str(error))
+
+
+async def _with_endpoints(picture: Observed, wish: Desired, context: Context) -> Observed:
+    """Who is attached to the resource's own network; or, when it is gone, who was.
+
+    Those that still run, and stopped ones that name the network's old id: on every engine these fail to start until
+    they are put on the new one (measured with 20.10 and 28.5).
+    """
+    live = own_network(wish, picture)
+    before = await remembered(context.store, wish.name)
+    if live is not None:
+        now = await context.world.attachments(live.id)
+        after = merge(before, now, picture.now, context.settings.reattach_window)
+        if after != before:
+            await keep_endpoints(context.store, wish.name, after)
+        return replace(picture, attachments=now)
+    recent = merge(before, (), picture.now, context.settings.reattach_window)
+    back = to_restore(recent, await context.world.engine.running()) if recent else ()
+    stranded = await context.world.engine.stranded(wish.resource.docker_name) if picture.applied else ()
+    known = {a.container_id for a in back}
+    return replace(picture, remembered=(*back, *(a for a in stranded if a.container_id not in known)))

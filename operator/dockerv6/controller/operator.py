@@ -1,0 +1,131 @@
+"""The operator: handlers, triggers and sources around one context."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Collection
+from random import Random
+
+from dockerv6.api.kinds import NETWORK, POLICY, POOL
+from dockerv6.controller import host, networks, pools
+from dockerv6.controller.context import Context
+from dockerv6.controller.garbage import GARBAGE
+from dockerv6.controller.sources import Read, SourceKeeper
+from dockerv6.controller.triggers import Triggers
+from dockerv6.lib.tasks import Supervisor
+from dockerv6.reconciler.manager import Manager
+from dockerv6.reconciler.observer import Observer
+from dockerv6.reconciler.registry import Registry
+from dockerv6.reconciler.request import Key
+
+logger = logging.getLogger(__name__)
+
+Watch = Callable[[], AsyncIterator[object]]
+"""Gives something whenever the sources may have changed; at once for the first time."""
+
+registry: Registry[Context] = Registry()
+registry.reconcile(NETWORK)(networks.reconcile)
+registry.finalize(NETWORK)(networks.finalize)
+registry.reconcile(POOL)(pools.reconcile_pool)
+registry.finalize(POOL)(pools.finalize_pool)
+registry.reconcile(POLICY)(pools.reconcile_policy)
+registry.reconcile(host.HOST)(host.reconcile)
+
+
+class InventoryLookup:
+    """Which objects there are, and which of them are tombstones: as the inventory says."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    async def keys(self, kind: str) -> Collection[Key]:
+        """Every object of a kind."""
+        if kind == host.HOST:
+            return (host.FIREWALL, host.FORWARDING, GARBAGE)
+        return tuple(Key(o.kind, o.name) for o in self._context.inventory.objects if o.kind == kind)
+
+    async def deleting(self, key: Key) -> bool:
+        """Whether the object is a tombstone."""
+        stored = self._context.inventory.get(key.kind, key.name)
+        return stored is not None and stored.deleting_since is not None
+
+    async def finalized(self, key: Key) -> None:
+        """Its finalizer is done: drop the tombstone, unless the resource is back in its source."""
+        if await self.deleting(key):
+            await self._context.inventory.remove(key.kind, key.name)
+
+
+class Operator:
+    """Runs until it is told to stop."""
+
+    def __init__(
+        self, context: Context, read: Read, watch: Watch, random: Random, observer: Observer | None = None
+    ) -> None:
+        self._context = context
+        self._watch = watch
+        self.sources = SourceKeeper(read, context)
+        self.triggers = Triggers(context)
+        self.manager: Manager[Context] = Manager(
+            registry,
+            lookup=InventoryLookup(context),
+            context=context,
+            clock=context.clock,
+            random=random,
+            observer=observer,
+        )
+        self._supervisor = Supervisor(clock=context.clock, random=random, bound=0.3)
+        self._again: float | None = None
+        self._settled = asyncio.Event()
+
+    async def start(self) -> None:
+        """Load what was known, take over what runs, begin to watch. Nothing is changed before it is planned."""
+        context = self._context
+        await context.inventory.load()
+        context.enqueue = self.manager.enqueue
+        await self.manager.start()
+        self._supervisor.keep("engine", self.triggers.follow_engine)
+        self._supervisor.keep("kernel", self.triggers.follow_kernel)
+        self._supervisor.keep("firewall", self.triggers.mend_firewall)
+        self._supervisor.keep("bridges", self.triggers.mend_bridges)
+        self._supervisor.keep("resync", self.triggers.resync)
+        self._supervisor.keep("sources", self._follow_sources)
+        self._supervisor.keep("housekeeping", self._expire_events)
+
+    async def stop(self) -> None:
+        """Stop watching and working, within a second. Rules and networks stay as they are."""
+        await self._supervisor.stop()
+        await self.manager.stop()
+
+    async def settle(self) -> None:
+        """Wait until the sources are taken in, grace periods included, and no key is waiting or being worked on."""
+        while True:
+            await self._settled.wait()
+            await self.manager.idle()
+            if self._settled.is_set():
+                return
+
+    async def _follow_sources(self) -> None:
+        """Read the sources at each trigger, and when a grace period ends."""
+        triggers = aiter(self._watch())
+        pending: asyncio.Task[object] | None = None
+        try:
+            while True:
+                pending = pending or asyncio.ensure_future(anext(triggers))
+                done, _ = await asyncio.wait({pending}, timeout=self._again)
+                if pending in done:
+                    pending.result()
+                    pending = None
+                self._again = await self.sources.sync()
+                if self._again is None:
+                    self._settled.set()
+                else:
+                    self._settled.clear()
+        finally:
+            if pending is not None:
+                pending.cancel()
+
+    async def _expire_events(self) -> None:
+        """Drop events older than their retention, hourly."""
+        while True:
+            before = self._context.clock.now() - self._context.settings.event_retention
+            await self._context.store.expire_events(before)
+            await self._context.clock.sleep(3600)

@@ -1,0 +1,41 @@
+"""Plans for everything at once, without carrying any of it out but the allocations, which go to a ledger in memory."""
+
+from dockerv6.api.kinds import NETWORK
+from dockerv6.api.network import IPv6Network as NetworkResource
+from dockerv6.controller.context import Context
+from dockerv6.controller.execute import carry_out
+from dockerv6.controller.garbage import plan_sweep
+from dockerv6.controller.observe import desired, observe
+from dockerv6.planning import network as planning
+from dockerv6.planning.deletion import plan_deletion
+from dockerv6.planning.intake import PruneRules, take_in
+from dockerv6.planning.steps import BindSubnet, KeepPoolPrefix, Plan, ReleaseSubnet
+from dockerv6.source.model import Snapshot
+
+LEDGER_STEPS = KeepPoolPrefix | BindSubnet | ReleaseSubnet
+
+
+async def plan_everything(snapshot: Snapshot, context: Context) -> tuple[Plan, ...]:
+    """What a run would do for every resource and for the garbage, in order; without the grace of deletions.
+
+    The context's store and ledger must be copies: what the sources say and what would be allocated is written there.
+    """
+    rules = PruneRules(context.settings.prune, grace=0.0)
+    intake = take_in(snapshot, context.inventory.objects, {}, context.clock.now(), rules)
+    await context.inventory.write(intake.writes)
+    context.swept = intake.complete
+    plans = []
+    for stored in context.inventory.objects:
+        resource = context.inventory.resource(stored.kind, stored.name)
+        if stored.kind != NETWORK or not isinstance(resource, NetworkResource):
+            continue
+        wish = desired(resource, context)
+        observed = await observe(wish, stored, context)
+        decide = planning.plan if stored.deleting_since is None else plan_deletion
+        plan = decide(wish, observed, context.inventory.holdings)
+        for step in plan.steps:
+            if isinstance(step, LEDGER_STEPS):
+                await carry_out(step, context)
+        plans.append(plan)
+    plans.append(await plan_sweep(context))
+    return tuple(plans)

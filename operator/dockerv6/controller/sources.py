@@ -1,0 +1,103 @@
+"""From files to accepted resources: reads the sources, takes them in, and enqueues what changed."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+
+from dockerv6.controller.context import Context
+from dockerv6.controller.garbage import GARBAGE, prune_confirmed
+from dockerv6.planning.intake import Intake, PruneRules, take_in
+from dockerv6.reconciler.request import Key
+from dockerv6.source.model import Diagnostic, Severity, Snapshot
+
+logger = logging.getLogger(__name__)
+
+ROOTS = "source"
+"""The store's scope for what each root was when it last could be trusted."""
+
+PRUNE = "prune"
+HELD_RETRY = 2.0  # seconds between looks for a person's confirmation
+UNLISTED_RETRY = 2.0  # seconds until sources that could not be listed are read again
+
+Read = Callable[[], Snapshot]
+"""Reads every source, blocking; called on a thread."""
+
+
+class SourceKeeper:
+    """Keeps the inventory equal to the files, by the rules of `planning.intake`."""
+
+    def __init__(self, read: Read, context: Context) -> None:
+        self._read = read
+        self._context = context
+        self._told: frozenset[str] = frozenset()
+
+    async def sync(self) -> float | None:
+        """Read everything, accept what is new. Gives the seconds until the next look, if one is due without a change.
+
+        Raises:
+            StoreError: what was accepted could not be kept; nothing was accepted then.
+        """
+        context = self._context
+        snapshot = await asyncio.to_thread(self._read)
+        confirmed = await prune_confirmed(context)
+        rules = PruneRules(context.settings.prune, context.settings.grace, confirmed)
+        identities = {p: str(r.get("identity", "")) for p, r in (await context.store.records(ROOTS)).items()}
+        before = context.inventory.objects
+        intake = take_in(snapshot, before, identities, context.clock.now(), rules)
+        written = await context.inventory.write(intake.writes)
+        await self._remember(intake.identities, identities)
+        await self._tell(snapshot)
+        await self._hold(intake)
+        for stored in written:
+            context.enqueue(Key(stored.kind, stored.name), "its file changed")
+        if confirmed and not intake.held:
+            await context.store.drop_record(PRUNE, "confirmed")
+        if intake.complete and not context.swept:
+            context.swept = True
+            context.enqueue(GARBAGE, "every source has been listed")
+        waits = (
+            intake.again_in,
+            HELD_RETRY if intake.held else None,
+            None if all(r.listed for r in snapshot.roots) else UNLISTED_RETRY,
+        )
+        return min((w for w in waits if w is not None), default=None)
+
+    async def _remember(self, now: Mapping[str, str], before: Mapping[str, str]) -> None:
+        for path, identity in now.items():
+            if before.get(path) != identity:
+                await self._context.store.put_record(ROOTS, path, {"identity": identity})
+
+    async def _tell(self, snapshot: Snapshot) -> None:
+        """Say each finding once, and again when it comes back."""
+        problems = [f"{r.path}: {r.problem}" for r in snapshot.roots if r.problem]
+        now = frozenset([*problems, *map(str, snapshot.diagnostics)])
+        owners = {d: i for i in snapshot.invalid for d in i.diagnostics}
+        for problem in problems:
+            if problem not in self._told:
+                await self._context.reporter.warning("Source", "files", "SourceUnavailable", problem)
+        for diagnostic in snapshot.diagnostics:
+            if str(diagnostic) not in self._told:
+                owner = owners.get(diagnostic)
+                await self._say(diagnostic, (owner.kind, owner.name) if owner is not None else None)
+        self._told = now
+
+    async def _say(self, diagnostic: Diagnostic, owner: tuple[str, str] | None) -> None:
+        kind, name = owner if owner is not None and all(owner) else ("Source", "files")
+        reason = "InvalidSpec" if diagnostic.severity is Severity.ERROR else "SpecWarning"
+        await self._context.reporter.warning(kind, name, reason, str(diagnostic))
+
+    async def _hold(self, intake: Intake) -> None:
+        """Have the statuses say what is held, and no longer what is not."""
+        held = frozenset(intake.held)
+        changed = held ^ self._context.held
+        if held - self._context.held:
+            message = (
+                f"{len(held)} resources are gone from their sources at once: {', '.join(sorted(held))}; they are kept"
+                " until you confirm with `dockerv6 prune --confirm`"
+            )
+            await self._context.reporter.warning("Source", "files", "PruneHeld", message)
+        self._context.held = held
+        for item in changed:
+            kind, _, name = item.partition("/")
+            if self._context.inventory.get(kind, name) is not None:
+                self._context.enqueue(Key(kind, name), "its deletion is held, or no longer")

@@ -1,0 +1,118 @@
+"""The status of each resource as it is written to the store."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import IPv6Network
+
+from dockerv6.api import conditions as cond
+from dockerv6.api.conditions import Conditions, ConditionType
+from dockerv6.api.network import IPv6Network as NetworkResource
+from dockerv6.controller.context import Context
+from dockerv6.dockerd.model import Network
+from dockerv6.planning.blueprint import gateway
+from dockerv6.planning.inputs import Observed
+from dockerv6.planning.status import Verdict, conditions_of
+from dockerv6.planning.steps import Plan
+from dockerv6.planning.subnets import bound_to
+from dockerv6.store.model import StoredObject
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkStatus:
+    """The facts beside the conditions, and what each good condition says."""
+
+    fields: Mapping[str, object]
+    messages: Mapping[ConditionType, str]
+
+
+def network_status(resource: NetworkResource, observed: Observed, context: Context) -> NetworkStatus:
+    """What is known of the network now."""
+    live = _live(resource, observed, context)
+    subnets = _subnets(resource, live, context)
+    running = [a for a in observed.attachments if a.running]
+    shown = ", ".join(map(str, subnets)) or "no subnet"
+    fields: dict[str, object] = {
+        "subnet": str(subnets[0]) if subnets else None,
+        "gateway": str(gateway(resource, subnets[0])) if subnets else None,
+        "networkID": live.id if live is not None else None,
+        "bridge": live.bridge if live is not None else None,
+        "engine": observed.engine.version if observed.engine is not None else None,
+        "firewallBackend": observed.rules.backend or None,
+        "networkName": live.name if live is not None else None,
+        "egress": str(resource.spec.egress.mode),
+        "containers": len(running),
+        "endpoints": [{"container": a.container_name, "ipv6": str(a.ipv6) if a.ipv6 else None} for a in running],
+        "publishedPorts": [],
+        "lastAppliedHash": _applied_hash(resource, context),
+    }
+    bridge = f" on {live.bridge}" if live is not None and live.bridge else ""
+    mode = resource.spec.egress.mode
+    messages = {
+        ConditionType.READY: f"{shown}{bridge}, egress {mode}",
+        ConditionType.SUBNET_ALLOCATED: shown,
+        ConditionType.NETWORK_READY: f"Docker network {live.name} ({live.id[:12]}){bridge}" if live else "no network",
+        ConditionType.FIREWALL_READY: f"the {observed.rules.backend} rules are in place",
+        ConditionType.HOST_READY: "the host forwards IPv6",
+    }
+    return NetworkStatus({k: v for k, v in fields.items() if v is not None}, messages)
+
+
+def _live(resource: NetworkResource, observed: Observed, context: Context) -> Network | None:
+    from_labels = next(
+        (n for n in observed.networks if context.settings.identity.owns(n, resource.metadata.name)), None
+    )
+    return from_labels or next((n for n in observed.networks if n.name == resource.docker_name), None)
+
+
+def _subnets(resource: NetworkResource, live: Network | None, context: Context) -> list[IPv6Network]:
+    """The allocation; for somebody else's network, what it has."""
+    bound = bound_to(resource.metadata.name, context.inventory.holdings)
+    if bound is not None:
+        return [bound.prefix]
+    return [c.subnet for c in (live.ipv6 if live else ()) if isinstance(c.subnet, IPv6Network)]
+
+
+def _applied_hash(resource: NetworkResource, context: Context) -> str | None:
+    stored = context.inventory.get(str(resource.kind), resource.metadata.name)
+    return stored.digest if stored is not None else None
+
+
+def conditions_before(stored: StoredObject) -> Conditions:
+    """The conditions that were written last."""
+    items = stored.status.get("conditions")
+    return cond.from_json(i for i in items if isinstance(i, Mapping)) if isinstance(items, list) else ()
+
+
+def fields_before(stored: StoredObject) -> Mapping[str, object]:
+    """The facts beside the conditions as they were written last."""
+    return {k: v for k, v in stored.status.items() if k not in ("conditions", "observedGeneration")}
+
+
+async def write_status(
+    stored: StoredObject, conditions: Conditions, fields: Mapping[str, object], context: Context
+) -> None:
+    """Write the status, once, at the end of a reconcile; an equal one writes nothing."""
+    status = {"observedGeneration": stored.generation, "conditions": cond.to_json(conditions), **fields}
+    await context.inventory.write_status(stored.kind, stored.name, status)
+
+
+async def write_simple(
+    stored: StoredObject, plan: Plan, fields: Mapping[str, object], message: str, context: Context, pending: str = ""
+) -> None:
+    """The status of a resource that is only Accepted and Ready: a pool, a policy."""
+    verdict = Verdict(
+        now=context.clock.now(),
+        generation=stored.generation,
+        plan=plan,
+        domain=(),
+        problem=stored.problem,
+        pending=pending,
+        held=f"{stored.kind}/{stored.name}" in context.held,
+        messages={ConditionType.READY: message},
+    )
+    await write_status(stored, conditions_of(conditions_before(stored), verdict), fields, context)
+
+
+async def never_accepted(stored: StoredObject, context: Context) -> None:
+    """A resource that never was valid: nothing is applied, and the status says what is wrong."""
+    await write_simple(stored, Plan(stored.kind, stored.name), {}, "", context)

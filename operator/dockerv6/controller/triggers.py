@@ -1,0 +1,169 @@
+"""What makes the operator look: engine events, kernel notifications, file changes, the clock.
+
+A trigger only makes a part of the picture doubtful and says which keys to look at. The next reconcile reads the world.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterator
+
+from dockerv6.api.kinds import NETWORK
+from dockerv6.controller import host
+from dockerv6.controller.context import Context
+from dockerv6.controller.garbage import GARBAGE
+from dockerv6.dockerd.model import EngineEvent, EventKind, Network
+from dockerv6.dockerd.port import EngineUnavailable
+from dockerv6.hostnet.model import Change, ChangeKind
+from dockerv6.planning.inputs import NAME
+from dockerv6.reconciler.errors import TemporaryError
+from dockerv6.reconciler.request import Key
+
+logger = logging.getLogger(__name__)
+
+OUR_TABLE = "inet dockerv6"
+ENGINE_RETRY = 1.0  # seconds until a broken event stream is opened again
+BURST = 0.1  # seconds in which link and address changes are gathered: making a network is a dozen of them
+
+
+class Triggers:
+    """Turns notifications into keys to look at."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._firewall = asyncio.Event()
+        self._stack = asyncio.Event()
+        self._touched: set[str] = set()
+
+    # ---- the engine
+
+    async def follow_engine(self) -> None:
+        """Read the engine's events for ever; when it is gone, say so, and wait for it."""
+        while True:
+            try:
+                async for event in self._context.world.engine.events():
+                    self._engine_event(event)
+            except EngineUnavailable as error:
+                logger.warning("no events from the Docker Engine: %s", error)
+            self._context.world.engine_changed()
+            self._everything("the Docker Engine's event stream broke")
+            await self._context.clock.sleep(ENGINE_RETRY)
+
+    def _engine_event(self, event: EngineEvent) -> None:
+        world = self._context.world
+        if event.kind is EventKind.CONNECTED:
+            world.engine_changed()
+            self._everything("the Docker Engine's event stream is open")
+            self._context.enqueue(GARBAGE, "the Docker Engine is there")
+            self._context.firewall.invalidate_filter()
+            self._firewall.set()
+            return
+        if event.kind is EventKind.CONTAINER:
+            world.endpoints_changed()
+            if event.action in ("start", "die", "rename", "destroy"):
+                self._networks(world.known_networks, f"container {event.action}")
+            return
+        if event.action in ("connect", "disconnect"):
+            world.endpoints_changed(event.network_id)
+        else:
+            world.networks_changed()
+            self._context.firewall.invalidate_filter()  # engines put jumps above ours when they make a network
+            self._firewall.set()
+        mine = [n for n in world.known_networks if event.network_id == n.id or event.network_name == n.name]
+        self._networks(mine, f"network {event.action}")
+        for name in self._named(event.network_name):
+            self._context.enqueue(Key(NETWORK, name), f"network {event.action}")
+
+    def _named(self, docker_name: str | None) -> Iterator[str]:
+        """Resources whose Docker network has that name."""
+        for name, resource in self._context.inventory.networks().items():
+            if docker_name is not None and resource.docker_name == docker_name:
+                yield name
+
+    def _networks(self, networks: tuple[Network, ...] | list[Network], why: str) -> None:
+        """Look at the resources of these Docker networks; at the garbage, where there is none."""
+        for network in networks:
+            if not self._context.settings.identity.owns(network):
+                continue
+            name = network.labels.get(NAME, "")
+            if self._context.inventory.get(NETWORK, name) is not None:
+                self._context.enqueue(Key(NETWORK, name), why)
+            else:
+                self._context.enqueue(GARBAGE, why)
+
+    # ---- the kernel
+
+    async def follow_kernel(self) -> None:
+        """Read the kernel's notifications for ever."""
+        async for change in self._context.world.host.changes():
+            self._kernel_change(change)
+
+    def _kernel_change(self, change: Change) -> None:
+        match change.kind:
+            case ChangeKind.FIREWALL:
+                if change.subject in (OUR_TABLE, ""):
+                    self._context.firewall.invalidate()
+                if change.subject != OUR_TABLE:
+                    self._context.firewall.invalidate_filter()
+                self._firewall.set()
+            case ChangeKind.SYSCTL:
+                self._context.enqueue(host.FORWARDING, "a sysctl changed")
+            case ChangeKind.LOST:
+                self._context.firewall.invalidate()
+                self._context.firewall.invalidate_filter()
+                self._firewall.set()
+                self._context.enqueue(host.FORWARDING, "notifications were lost")
+                self._touched.add("")
+                self._stack.set()
+            case _:
+                self._touched.add(change.subject)
+                self._stack.set()
+
+    async def mend_firewall(self) -> None:
+        """Repair our table as soon as it is touched, beside the queue: a resync of everything must not delay it."""
+        while True:
+            await self._firewall.wait()
+            self._firewall.clear()
+            try:
+                await host.mend_firewall(self._context)
+            except TemporaryError as error:
+                logger.warning("firewall: %s", error)
+                self._context.enqueue(host.FIREWALL, "its repair failed")
+
+    async def mend_bridges(self) -> None:
+        """Look at the networks whose bridges were touched, once the burst of changes is over."""
+        while True:
+            await self._stack.wait()
+            await self._context.clock.sleep(BURST)
+            self._stack.clear()
+            touched, self._touched = self._touched, set()
+            self._context.world.host_changed()
+            if "" in touched:
+                self._everything("the host's links changed")
+                continue
+            on = [n for n in self._context.world.known_networks if n.bridge in touched]
+            self._networks(on, "its bridge changed")
+
+    # ---- the clock
+
+    async def resync(self) -> None:
+        """Look at everything now and then: the net below, should a notification ever be lost."""
+        while True:
+            await self._context.clock.sleep(self._context.settings.resync)
+            self.look_at_everything("resync")
+
+    def look_at_everything(self, why: str) -> None:
+        """Trust nothing that is cached."""
+        self._context.world.engine_changed()
+        self._context.world.host_changed()
+        self._context.firewall.invalidate()
+        self._context.firewall.invalidate_filter()
+        self._firewall.set()
+        self._context.enqueue(host.FORWARDING, why)
+        self._context.enqueue(GARBAGE, why)
+        self._everything(why)
+
+    def _everything(self, why: str) -> None:
+        """Every resource, pools first: the networks draw from them."""
+        objects = sorted(self._context.inventory.objects, key=lambda o: (o.kind == NETWORK, o.kind, o.name))
+        for stored in objects:
+            self._context.enqueue(Key(stored.kind, stored.name), why)

@@ -1,0 +1,167 @@
+"""One shared, cached look at the engine and the host: read again only what a notification made doubtful.
+
+Events say where to look, never what is there: each of them only drops a part of the cache.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from functools import partial
+from typing import Generic, TypeVar
+
+from dockerv6.dockerd.model import Attachment, EngineInfo, Network
+from dockerv6.dockerd.port import Engine, EngineError
+from dockerv6.hostnet.port import HostNet
+from dockerv6.hostnet.uplinks import advertised, deafened_by_forwarding
+from dockerv6.planning.host import FORWARDING, accept_ra, uplink_bridges
+from dockerv6.planning.inputs import HostView
+
+T = TypeVar("T")
+
+
+class Cached(Generic[T]):
+    """A value that is read when it is asked for and doubtful; one read serves all who ask meanwhile."""
+
+    def __init__(self, read: Callable[[], Awaitable[T]]) -> None:
+        self._read = read
+        self._value: T | None = None
+        self._epoch = 0
+        self._fresh = -1
+        self._lock = asyncio.Lock()
+
+    def invalidate(self) -> None:
+        """Read again before the next use."""
+        self._epoch += 1
+
+    @property
+    def last(self) -> T | None:
+        """What was read last, doubtful or not."""
+        return self._value
+
+    def put(self, value: T) -> None:
+        """Take over what is known from elsewhere, such as from a read of a part."""
+        self._value = value
+
+    async def get(self) -> T:
+        """The value. Errors of the read come out of here, and leave the cache doubtful."""
+        async with self._lock:
+            if self._fresh != self._epoch or self._value is None:
+                epoch = self._epoch
+                self._value = await self._read()
+                self._fresh = epoch
+            return self._value
+
+
+class World:
+    """The engine's networks and the host's stack."""
+
+    def __init__(self, engine: Engine, host: HostNet) -> None:
+        """Look at nothing yet.
+
+        Args:
+            engine: the Docker Engine.
+            host: the host's network stack.
+        """
+        self.engine = engine
+        self.host = host
+        self.version = 0
+        """Grows when the live networks or the bridges that lead outside are others than before."""
+        self.info: Cached[EngineInfo] = Cached(engine.info)
+        self.engine_problem = "the Docker Engine has not been asked yet"
+        self._attachments: dict[str, Cached[tuple[Attachment, ...]]] = {}
+        self._networks: Cached[dict[str, Network]] = Cached(self._read_networks)
+        self.host_view: Cached[HostView] = Cached(self._read_host)
+
+    @property
+    def known_networks(self) -> tuple[Network, ...]:
+        """The live networks as last seen."""
+        return tuple((self._networks.last or {}).values())
+
+    async def networks(self) -> tuple[Network, ...]:
+        """All live networks, in the engine's order. Raises `EngineError`."""
+        return tuple((await self._networks.get()).values())
+
+    def engine_changed(self) -> None:
+        """The engine was restarted, or its event stream: everything about it is doubtful."""
+        self.info.invalidate()
+        self._networks.invalidate()
+        self.endpoints_changed()
+
+    def networks_changed(self) -> None:
+        """Some network was made or removed."""
+        self._networks.invalidate()
+
+    def endpoints_changed(self, network_id: str | None = None) -> None:
+        """Containers were attached, detached, started or stopped; None: on any network."""
+        for cached in self._attachments.values() if network_id is None else (self._attachments.get(network_id),):
+            if cached is not None:
+                cached.invalidate()
+
+    async def attachments(self, network_id: str) -> tuple[Attachment, ...]:
+        """Every container, running or stopped, on that network. Raises `EngineError`."""
+        if network_id not in self._attachments:
+            self._attachments[network_id] = Cached(partial(self.engine.attachments, network_id))
+        return await self._attachments[network_id].get()
+
+    def host_changed(self) -> None:
+        """Links, addresses, routes or sysctls changed."""
+        self.host_view.invalidate()
+
+    def forget(self, network_id: str) -> None:
+        """A network was removed by ourselves."""
+        known = {i: n for i, n in (self._networks.last or {}).items() if i != network_id}
+        self._attachments.pop(network_id, None)
+        self._networks.put(known)
+        self.version += 1
+
+    async def refresh(self, ref: str) -> Network | None:
+        """Read one network with its endpoints, and correct the cache by it."""
+        network = await self.engine.network(ref)
+        known = dict(self._networks.last or {})
+        if network is None:
+            gone = [i for i, n in known.items() if ref in (i, n.name)]
+            for i in gone:
+                del known[i]
+        else:
+            gone = []
+            known[network.id] = replace(network, endpoints=None)
+        if gone or (network is not None and (self._networks.last or {}).get(network.id) != known[network.id]):
+            self._networks.put(known)
+            self.version += 1
+        return network
+
+    async def engine_state(self) -> tuple[EngineInfo | None, str]:
+        """The engine's identity; None and why while it gives no answer."""
+        try:
+            info = await self.info.get()
+            await self._networks.get()
+        except EngineError as error:
+            self.engine_changed()
+            self.engine_problem = str(error)
+            return None, self.engine_problem
+        self.engine_problem = ""
+        return info, ""
+
+    async def _read_networks(self) -> dict[str, Network]:
+        before = self._networks.last
+        networks = {n.id: n for n in await self.engine.networks()}
+        if networks != before:
+            self._networks.put(networks)
+            self.version += 1
+        return networks
+
+    async def _read_host(self) -> HostView:
+        interfaces = await self.host.interfaces()
+        routes = await self.host.routes()
+        values = {name: await self.host.sysctl(accept_ra(name)) for name in advertised(interfaces, routes)}
+        deafened = deafened_by_forwarding(interfaces, routes, values)
+        view = HostView(
+            forwarding=await self.host.sysctl(FORWARDING),
+            accept_ra={name: values[name] or "" for name in deafened},
+            interfaces={i.name: i for i in interfaces},
+            routes=routes,
+        )
+        before = self.host_view.last
+        if before is None or uplink_bridges(before) != uplink_bridges(view):
+            self.version += 1
+        return view

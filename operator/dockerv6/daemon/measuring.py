@@ -1,0 +1,69 @@
+"""Feeds the manager's news into the metrics."""
+
+from collections import Counter
+
+from dockerv6.api import conditions as cond
+from dockerv6.api.conditions import ConditionType
+from dockerv6.controller.context import Context
+from dockerv6.controller.statuses import conditions_before
+from dockerv6.ipam.ledger import AllocationState
+from dockerv6.reconciler.errors import PermanentError, TemporaryError
+from dockerv6.reconciler.observer import Role
+from dockerv6.reconciler.outcome import Outcome
+from dockerv6.reconciler.queue import Depth
+from dockerv6.reconciler.request import Key
+from dockerv6.telemetry.metrics import Metrics
+
+
+class MeasuringObserver:
+    """Counts reconciles; the gauges are brought up to date when they are scraped (`refresh`)."""
+
+    def __init__(self, metrics: Metrics, context: Context) -> None:
+        self._metrics = metrics
+        self._context = context
+        self._transactions = 0
+
+    def queued(self, depth: Depth) -> None:
+        """How many keys wait."""
+        self._metrics.queued(depth.ready)
+        if depth.ready == depth.processing == 0:
+            self.refresh()
+
+    def started(self, key: Key, waited: float) -> None:
+        """Nothing is counted at the start."""
+
+    def finished(self, key: Key, role: Role, outcome: Outcome, seconds: float) -> None:
+        """One run is over."""
+        del role
+        self._metrics.reconciled(key.kind, _result(outcome), seconds)
+
+    def refresh(self) -> None:
+        """Bring the gauges up to date, when there is nothing left to do."""
+        context = self._context
+        resources: Counter[tuple[str, str]] = Counter()
+        for stored in context.inventory.objects:
+            ready = cond.get(conditions_before(stored), ConditionType.READY)
+            resources[stored.kind, ready.status if ready is not None else "Unknown"] += 1
+        self._metrics.resources(resources)
+        subnets: Counter[tuple[str, str]] = Counter()
+        for allocation in context.inventory.holdings.allocations:
+            state = "allocated" if allocation.state is AllocationState.BOUND else "cooling"
+            subnets[allocation.pool, state] += 1
+        self._metrics.pools(subnets)
+        self._metrics.engine(up=not context.world.engine_problem)
+        self._metrics.synced(context.clock.now())
+        for _ in range(context.firewall.transactions - self._transactions):
+            self._metrics.firewall_committed()
+        self._transactions = context.firewall.transactions
+
+
+def _result(outcome: Outcome) -> str:
+    match outcome.error:
+        case None:
+            return "success"
+        case TemporaryError():
+            return "temporary"
+        case PermanentError():
+            return "permanent"
+        case _:
+            return "error"

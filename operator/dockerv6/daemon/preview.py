@@ -1,0 +1,65 @@
+"""``dockerv6 plan``: what a run would do, without doing any of it."""
+
+import asyncio
+from dataclasses import dataclass, replace
+
+from dockerv6.controller.endpoints import SCOPE as ENDPOINTS
+from dockerv6.controller.garbage import ORPHANS
+from dockerv6.controller.preview import plan_everything
+from dockerv6.daemon.settings import Settings
+from dockerv6.daemon.wiring import Memory, durable, workbench
+from dockerv6.ipam.ledger import AllocationState, Ledger
+from dockerv6.ipam.memory import MemoryLedger
+from dockerv6.planning.steps import Plan
+from dockerv6.source.load import Loader
+from dockerv6.source.model import Diagnostic
+from dockerv6.store.memory import MemoryStore
+from dockerv6.store.port import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """Every resource's plan, the garbage's last; and what is wrong with the sources."""
+
+    plans: tuple[Plan, ...]
+    diagnostics: tuple[Diagnostic, ...]
+
+
+def preview(settings: Settings) -> Preview:
+    """Plan everything. Nothing is written, neither to the state directory nor to the world.
+
+    Raises:
+        StoreError, LedgerError, FirewallUnavailable, ValueError: the plan can't be made; the message says why.
+    """
+    return asyncio.run(_preview(settings))
+
+
+async def _preview(settings: Settings) -> Preview:
+    memory = Memory(MemoryStore(), MemoryLedger())
+    if settings.database.exists():
+        async with durable(settings) as kept:
+            await _copy_store(kept.store, memory.store)
+            await _copy_ledger(kept.ledger, memory.ledger)
+    async with workbench(settings, memory) as context:
+        await context.inventory.load()
+        snapshot = await asyncio.to_thread(Loader(settings.config_dirs, settle=0))
+        return Preview(await plan_everything(snapshot, context), snapshot.diagnostics)
+
+
+async def _copy_store(source: Store, target: Store) -> None:
+    objects = await source.objects()
+    await target.put(*(replace(o, revision=0) for o in objects))
+    for stored in objects:
+        await target.put_status(stored.kind, stored.name, stored.status)
+    for scope in (ENDPOINTS, ORPHANS):
+        for name, value in (await source.records(scope)).items():
+            await target.put_record(scope, name, value)
+
+
+async def _copy_ledger(source: Ledger, target: Ledger) -> None:
+    for allocation in await source.allocations():
+        copy = await target.bind(allocation.owner, allocation.pool, allocation.prefix, allocation.since, seen=None)
+        if allocation.state is AllocationState.COOLING:
+            await target.release(copy, allocation.since)
+    for pool in await source.pool_prefixes():
+        await target.keep_pool_prefix(pool.pool, pool.prefix)

@@ -1,0 +1,52 @@
+"""Everything that the process can be told, from options and ``DOCKERV6_*`` variables."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dockerv6.controller.settings import ControllerSettings
+from dockerv6.firewall.model import DEFAULT_MARK
+from dockerv6.planning.inputs import Identity
+
+CONFIG_DIR = "/etc/dockerv6.d"
+STATE_DIR = "/var/lib/dockerv6"
+RUN_DIR = "/run/dockerv6"
+STATE_FILE = "state.db"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """One operator's settings. Times are seconds."""
+
+    config_dirs: tuple[str, ...] = (CONFIG_DIR,)
+    state_dir: str = STATE_DIR
+    run_dir: str = RUN_DIR
+    docker_host: str | None = None  # None: DOCKER_HOST, else the default socket
+    firewall_backend: str = "auto"  # auto | nftables | iptables
+    resync: float = 600.0
+    prune: bool = True
+    fwmark: int = DEFAULT_MARK
+    log_format: str = "text"  # text | json
+    log_level: str = "info"
+    listen: str = ""  # "": unix:<run_dir>/http.sock; "none": nothing; tcp as host:port
+    instance: str = "dockerv6"
+
+    @property
+    def database(self) -> Path:
+        """Where store and ledger live."""
+        return Path(self.state_dir) / STATE_FILE
+
+    @property
+    def address(self) -> str:
+        """Where health and metrics are served; "" for nowhere."""
+        if self.listen == "none":
+            return ""
+        return self.listen or f"unix:{self.run_dir}/http.sock"
+
+    def controller(self) -> ControllerSettings:
+        """The controller's part."""
+        return ControllerSettings(
+            roots=self.config_dirs,
+            identity=Identity(self.instance, self.fwmark),
+            prune=self.prune,
+            resync=self.resync,
+        )

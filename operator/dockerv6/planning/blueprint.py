@@ -1,0 +1,123 @@
+"""The Docker network that a resource asks for, and how a live one differs from it.
+
+Docker networks can't be edited, and their options come back as they were given. So a live network is compared field by
+field, never by a hash that another version of dockerv6 might compute differently: an upgrade recreates nothing.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from ipaddress import IPv4Network, IPv6Address, IPv6Network
+
+from dockerv6.api.network import IPv6Network as NetworkResource
+from dockerv6.dockerd.model import BRIDGE_NAME, EngineInfo, Network, NetworkSpec, SubnetConfig
+from dockerv6.lib.prefixes import first_address
+from dockerv6.planning.inputs import MANAGED_BY, NAME, SPEC_HASH, Identity
+
+MTU = "com.docker.network.driver.mtu"
+ICC = "com.docker.network.bridge.enable_icc"
+IFNAMSIZ = 15  # bytes that an interface's name may have: include/uapi/linux/if.h, less the NUL
+NO_IPV4_SINCE = (28, 0)  # older engines ignore EnableIPv4: false in silence
+ENGINE_OPTIONS = frozenset({"com.docker.network.enable_ipv4", "com.docker.network.enable_ipv6"})
+"""Options that engines add by themselves."""
+
+
+def bridge_name(resource: NetworkResource) -> str:
+    """The bridge's interface name: chosen by us, so that the rules are there before the network is."""
+    if resource.spec.bridge.name:
+        return resource.spec.bridge.name
+    plain = f"v6-{resource.metadata.name}"
+    if len(plain.encode()) <= IFNAMSIZ:
+        return plain
+    digest = hashlib.sha256(resource.metadata.name.encode()).hexdigest()
+    return f"v6-{resource.metadata.name[:6].rstrip('-.')}-{digest[:5]}"
+
+
+def gateway(resource: NetworkResource, prefix: IPv6Network) -> IPv6Address:
+    """The bridge's own address in the network."""
+    return resource.spec.addressing.gateway or first_address(prefix)
+
+
+def network_spec(resource: NetworkResource, prefix: IPv6Network, identity: Identity) -> NetworkSpec:
+    """What to ask the engine for."""
+    spec = resource.spec
+    options = dict(spec.options)
+    if spec.driver == "bridge":
+        options[BRIDGE_NAME] = bridge_name(resource)
+    if spec.bridge.mtu is not None:
+        options[MTU] = str(spec.bridge.mtu)
+    if not spec.bridge.icc:
+        options[ICC] = "false"
+    reserved = {f"reserved-{i}": str(a) for i, a in enumerate(spec.addressing.reserved_addresses())}
+    ipam = [SubnetConfig(prefix, gateway(resource, prefix), aux_addresses=reserved)]
+    if spec.ipv4.enabled and spec.ipv4.subnet is not None:
+        ipam.insert(0, SubnetConfig(spec.ipv4.subnet, spec.ipv4.gateway))
+    wish = NetworkSpec(
+        name=resource.docker_name,
+        driver=str(spec.driver),
+        internal=spec.internal,
+        attachable=spec.attachable,
+        enable_ipv4=spec.ipv4.enabled,
+        enable_ipv6=True,
+        ipam=tuple(ipam),
+        options=options,
+        labels=dict(spec.labels),
+    )
+    ours = {MANAGED_BY: identity.instance, NAME: resource.metadata.name, SPEC_HASH: fingerprint(wish)}
+    return replace(wish, labels={**wish.labels, **ours})
+
+
+def fingerprint(spec: NetworkSpec) -> str:
+    """A short hash of what was asked for, for people to compare; decisions never rest on it."""
+    asked = {f: getattr(spec, f) for f in spec.__slots__ if f != "labels"}
+    text = json.dumps(asked, default=str, sort_keys=True) + json.dumps(spec.labels, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def differences(want: NetworkSpec, live: Network, engine: EngineInfo) -> tuple[str, ...]:
+    """How the live network differs from the wish, in words; empty: not at all."""
+    found: list[str] = []
+
+    def compare(what: str, asked: object, is_: object) -> None:
+        if asked != is_:
+            found.append(f"{what} is {is_}, should be {asked}")
+
+    compare("name", want.name, live.name)
+    compare("driver", want.driver, live.driver)
+    compare("internal", want.internal, live.internal)
+    compare("attachable", want.attachable, live.attachable)
+    compare("IPv6", want.enable_ipv6, live.enable_ipv6)
+    if engine.release >= NO_IPV4_SINCE:
+        compare("IPv4", want.enable_ipv4, live.enable_ipv4)
+    found += _subnet_differences(want, live)
+    live_options = {k: v for k, v in live.options.items() if k not in ENGINE_OPTIONS}
+    for key in sorted(want.options.keys() | live_options.keys()):
+        compare(f"option {key}", want.options.get(key, "unset"), live_options.get(key, "unset"))
+    mine = _comparable_labels(want.labels)
+    theirs = _comparable_labels(live.labels)
+    for key in sorted(mine.keys() | theirs.keys()):
+        compare(f"label {key}", mine.get(key, "unset"), theirs.get(key, "unset"))
+    return tuple(found)
+
+
+def _subnet_differences(want: NetworkSpec, live: Network) -> list[str]:
+    """Differences of the address plans. IPv4 counts only where the user fixed it: else the engine chose."""
+    found = []
+    for asked in want.ipam:
+        same_family = live.ipv4 if isinstance(asked.subnet, IPv4Network) else live.ipv6
+        match = next((c for c in same_family if c.subnet == asked.subnet), None)
+        if match is None:
+            is_ = ", ".join(str(c.subnet) for c in same_family) or "none"
+            found.append(f"subnet is {is_}, should be {asked.subnet}")
+            continue
+        if asked.gateway is not None and match.gateway is not None and match.gateway != asked.gateway:
+            found.append(f"gateway is {match.gateway}, should be {asked.gateway}")
+        if set(asked.aux_addresses.values()) != set(match.aux_addresses.values()):
+            found.append("reserved addresses differ")
+    return found
+
+
+def _comparable_labels(labels: Mapping[str, str]) -> dict[str, str]:
+    """Labels but for the hash."""
+    return {k: v for k, v in labels.items() if k != SPEC_HASH}

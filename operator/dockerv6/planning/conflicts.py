@@ -1,0 +1,83 @@
+"""Who else has a share in a prefix: other resources, pools, live Docker networks, the host's routes."""
+
+from collections.abc import Iterator
+from ipaddress import IPv6Network
+
+from dockerv6.hostnet.model import Route, RouteProtocol
+from dockerv6.ipam.ledger import AllocationState
+from dockerv6.planning.blueprint import bridge_name
+from dockerv6.planning.inputs import Desired, Holdings, Observed
+
+
+def conflict(desired: Desired, observed: Observed, holdings: Holdings, prefix: IPv6Network) -> str:
+    """The first who has a share in the prefix besides the resource itself, in words; "" for nobody."""
+    everybody = (
+        _other_resources(desired, observed, holdings, prefix),
+        _whole_pools(holdings, prefix),
+        _docker_networks(desired, observed, prefix),
+        _routes(desired, observed, prefix),
+    )
+    return next((who for group in everybody for who in group), "")
+
+
+def _other_resources(desired: Desired, observed: Observed, holdings: Holdings, prefix: IPv6Network) -> Iterator[str]:
+    for allocation in holdings.allocations:
+        if allocation.owner == desired.name or not allocation.prefix.overlaps(prefix):
+            continue
+        if allocation.state is AllocationState.BOUND:
+            yield f"{allocation.prefix} of IPv6Network {allocation.owner}"
+        elif observed.now < allocation.since + _cooldown(desired, allocation.pool):
+            yield f"{allocation.prefix}, which IPv6Network {allocation.owner} released and which cools down"
+
+
+def _cooldown(desired: Desired, pool: str) -> float:
+    """Seconds; a fixed subnet, and one of a pool that is gone, has none."""
+    return desired.pools[pool].spec.cooldown if pool in desired.pools else 0.0
+
+
+def _whole_pools(holdings: Holdings, prefix: IPv6Network) -> Iterator[str]:
+    for pool, pool_prefix in holdings.pool_prefixes.items():
+        if pool_prefix.subnet_of(prefix):
+            yield f"the whole of IPv6Pool {pool} ({pool_prefix})"
+
+
+def _docker_networks(desired: Desired, observed: Observed, prefix: IPv6Network) -> Iterator[str]:
+    for subnet, network in foreign_subnets(desired, observed):
+        if subnet.overlaps(prefix):
+            yield f"{subnet} of Docker network {network}"
+
+
+def _routes(desired: Desired, observed: Observed, prefix: IPv6Network) -> Iterator[str]:
+    on_link_ok = desired.resource.spec.ndp_proxy.enabled
+    for route in foreign_routes(desired, observed):
+        if _captures(route, prefix, on_link_ok=on_link_ok):
+            yield f"the host's route {route.destination} on {route.interface or 'no interface'} ({route.protocol})"
+
+
+def _captures(route: Route, prefix: IPv6Network, *, on_link_ok: bool) -> bool:
+    """Whether the route would take the prefix's packets, or the prefix the route's.
+
+    A shorter route through a gateway (an aggregate, a VPN's fc00::/7, `unreachable` on a delegated prefix) is simply
+    more specific by our subnet; an on-link one (protocol kernel) means that neighbours answer for these addresses.
+    """
+    if route.destination.subnet_of(prefix):
+        return True
+    return prefix.subnet_of(route.destination) and route.protocol is RouteProtocol.KERNEL and not on_link_ok
+
+
+def foreign_subnets(desired: Desired, observed: Observed) -> Iterator[tuple[IPv6Network, str]]:
+    """IPv6 subnets of every Docker network but the resource's own."""
+    for network in observed.networks:
+        if not desired.identity.owns(network, desired.name):
+            for config in network.ipv6:
+                if isinstance(config.subnet, IPv6Network):
+                    yield config.subnet, network.name
+
+
+def foreign_routes(desired: Desired, observed: Observed) -> Iterator[Route]:
+    """Routes that are neither the default nor the resource's own bridge's."""
+    own = {bridge_name(desired.resource)}
+    own.update(n.bridge for n in observed.networks if n.bridge and desired.identity.owns(n, desired.name))
+    for route in observed.host.routes:
+        if route.destination.prefixlen and route.interface not in own and not route.destination.is_link_local:
+            yield route

@@ -1,0 +1,132 @@
+"""The end of a resource, and the sweep of what no resource asks for."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from dockerv6.api.conditions import ConditionType, Reason
+from dockerv6.api.network import DeletionPolicy, ManagementPolicy
+from dockerv6.dockerd.model import Attachment, Network
+from dockerv6.ipam.ledger import Allocation, AllocationState
+from dockerv6.planning.inputs import NAME, Desired, Holdings, Identity, Observed
+from dockerv6.planning.network import own_network
+from dockerv6.planning.steps import (
+    EnsureRules,
+    Finding,
+    ForgetSubnet,
+    Plan,
+    ReleaseSubnet,
+    RemoveNetwork,
+    Step,
+)
+
+DEFAULT_COOLDOWN = 3600.0  # seconds; of a pool that is no longer declared
+
+
+def plan_deletion(desired: Desired, observed: Observed, holdings: Holdings) -> Plan:
+    """What is left to do before the resource is gone: network, allocation, rules, in this order.
+
+    The rules go last, so that containers keep their connectivity for as long as the network is there.
+    """
+    name = desired.name
+    live = own_network(desired, observed)
+    steps: list[Step] = []
+    if live is not None and not keeps_network(desired):
+        if observed.engine is None:
+            message = f"the Docker Engine gives no answer ({observed.engine_problem}); Docker network {live.name} stays"
+            return _waiting(name, Finding(ConditionType.READY, Reason.ENGINE_UNAVAILABLE, message, retry=5.0))
+        running = [a for a in observed.attachments if a.running]
+        if running:
+            return _waiting(name, _attached(live.name, running))
+        steps.append(RemoveNetwork(live.id, live.name, "the resource is deleted"))
+    held = [a for a in holdings.allocations if a.owner == name and a.state is AllocationState.BOUND]
+    steps += [ReleaseSubnet(a, "the resource is deleted") for a in held]
+    changes = observed.rules.off.get(name, ())
+    if (held or changes) and not observed.rules.problem:
+        steps.append(EnsureRules(name, changes, "the resource is deleted"))
+    return Plan("IPv6Network", name, tuple(steps))
+
+
+def keeps_network(desired: Desired) -> bool:
+    """Whether the Docker network outlives the resource.
+
+    A suspended resource's does too: suspended means that everything is left as it is.
+    """
+    spec = desired.resource.spec
+    return (
+        spec.deletion_policy is DeletionPolicy.ORPHAN
+        or spec.management_policy is ManagementPolicy.OBSERVE
+        or spec.suspend
+    )
+
+
+def _waiting(name: str, finding: Finding) -> Plan:
+    return Plan("IPv6Network", name, findings=(finding,))
+
+
+def _attached(network: str, running: list[Attachment]) -> Finding:
+    names = ", ".join(a.container_name for a in running)
+    return Finding(
+        ConditionType.READY,
+        Reason.ENDPOINTS_ATTACHED,
+        f"Docker network {network} is removed when its containers are gone: {names};"
+        " stop them or `docker network disconnect` them",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What resources there are, for the sweep."""
+
+    names: Collection[str]  # of every IPv6Network resource, those being deleted included
+    orphans: Collection[str]  # ids of Docker networks that were kept on purpose
+    cooldowns: Mapping[str, float]  # seconds, by pool
+
+
+def plan_garbage(
+    known: Known,
+    identity: Identity,
+    networks: tuple[Network, ...],
+    idle: Collection[str],
+    holdings: Holdings,
+    now: float,
+) -> Plan:
+    """Remove networks and allocations that no resource asks for any more.
+
+    ``idle`` holds the ids of those candidates that no running container is attached to: the others wait.
+    """
+    steps: list[Step] = []
+    findings: list[Finding] = []
+    strays = stray_networks(known, identity, networks)
+    for stray in strays:
+        if stray.id in idle:
+            steps.append(RemoveNetwork(stray.id, stray.name, f"no IPv6Network {stray.labels.get(NAME)} asks for it"))
+        else:
+            message = f"Docker network {stray.name} belongs to no resource and waits for its containers to leave"
+            findings.append(Finding(ConditionType.READY, Reason.ENDPOINTS_ATTACHED, message))
+    still_there = {n.labels.get(NAME) for n in strays if n.id not in idle}
+    for allocation in holdings.allocations:
+        if allocation.state is AllocationState.BOUND:
+            if allocation.owner not in known.names and allocation.owner not in still_there:
+                steps.append(ReleaseSubnet(allocation, "no resource asks for it"))
+        elif now >= allocation.since + _cooldown(known, allocation):
+            steps.append(ForgetSubnet(allocation))
+    return Plan("Host", "garbage", tuple(steps), tuple(findings))
+
+
+def stray_networks(known: Known, identity: Identity, networks: tuple[Network, ...]) -> tuple[Network, ...]:
+    """Docker networks of ours that belong to no resource, or twice to one (a crash between create and read-back)."""
+    strays = []
+    seen: set[tuple[str, str]] = set()
+    for network in networks:  # in the engine's order, as `own_network` picks
+        if not identity.owns(network) or network.id in known.orphans:
+            continue
+        name = network.labels.get(NAME, "")
+        if name not in known.names or (network.name, name) in seen:
+            strays.append(network)
+        seen.add((network.name, name))
+    return tuple(strays)
+
+
+def _cooldown(known: Known, allocation: Allocation) -> float:
+    """A fixed subnet has no pool, and no cooldown."""
+    return 0.0 if allocation.pool == "" else known.cooldowns.get(allocation.pool, DEFAULT_COOLDOWN)

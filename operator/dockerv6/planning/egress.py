@@ -1,0 +1,75 @@
+"""Every resource's share of the firewall, from what the ledger and the live networks say.
+
+The share follows the allocation, not the file: while a recreation is blocked, the network that runs keeps its rules.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import IPv6Network
+
+from dockerv6.api.network import IPv6Network as NetworkResource
+from dockerv6.api.network import ManagementPolicy
+from dockerv6.api.pending import not_yet_in_effect
+from dockerv6.dockerd.model import Network
+from dockerv6.firewall.model import DEFAULT_MARK, EgressMode, FirewallIntent, NetworkIntent
+from dockerv6.ipam.ledger import Allocation, AllocationState
+from dockerv6.planning.blueprint import bridge_name
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What one resource wants of the firewall: its elements, or that they are left as they are."""
+
+    owner: str
+    networks: tuple[NetworkIntent, ...] = ()
+    hold: bool = False
+
+
+def share(resource: NetworkResource, bound: Allocation | None, networks: Iterable[Network]) -> Share:
+    """The resource's share. ``networks`` are the live Docker networks that carry its docker name."""
+    owner = resource.metadata.name
+    if resource.spec.suspend or not_yet_in_effect(resource).blocking:
+        return Share(owner, hold=True)
+    if resource.spec.management_policy is ManagementPolicy.OBSERVE:
+        live = [n for n in networks if n.name == resource.docker_name and n.bridge]
+        return Share(
+            owner,
+            tuple(
+                _intent(resource, c.subnet, n.bridge or "", internal=n.internal)
+                for n in live[:1]
+                for c in n.ipv6
+                if isinstance(c.subnet, IPv6Network) and not c.subnet.is_link_local
+            ),
+        )
+    if bound is None:
+        return Share(owner)
+    return Share(owner, (_intent(resource, bound.prefix, bridge_name(resource), internal=resource.spec.internal),))
+
+
+def _intent(resource: NetworkResource, subnet: IPv6Network, bridge: str, *, internal: bool) -> NetworkIntent:
+    egress = resource.spec.egress
+    return NetworkIntent(
+        owner=resource.metadata.name,
+        subnet=subnet,
+        bridge=bridge,
+        egress=EgressMode(str(egress.mode)),
+        egress_interfaces=tuple(egress.interfaces),
+        egress_exclude=tuple(egress.exclude),
+        internal=internal,
+    )
+
+
+def whole_intent(shares: Iterable[Share], mark: int = DEFAULT_MARK, uplinks: tuple[str, ...] = ()) -> FirewallIntent:
+    """The host's whole wish, in the order of the owners. ``uplinks`` are the bridges that lead outside."""
+    ordered = sorted(shares, key=lambda s: s.owner)
+    return FirewallIntent(
+        networks=tuple(n for s in ordered for n in s.networks),
+        hold=frozenset(s.owner for s in ordered if s.hold),
+        mark=mark,
+        uplink_bridges=uplinks,
+    )
+
+
+def bound_allocations(allocations: Iterable[Allocation]) -> dict[str, Allocation]:
+    """The allocations in use, by owner."""
+    return {a.owner: a for a in allocations if a.state is AllocationState.BOUND}

@@ -1,0 +1,75 @@
+"""What the host itself must have: forwarding without losing its own default route, and a filter that lets us pass."""
+
+from dockerv6.api.conditions import ConditionType, Reason
+from dockerv6.planning.inputs import HostView, RulesView
+from dockerv6.planning.steps import AdmitMark, Finding, RestoreSysctl, SetSysctl, WithdrawMark
+
+FORWARDING = "net.ipv6.conf.all.forwarding"
+
+
+def accept_ra(interface: str) -> str:
+    """The sysctl's name for one interface, whose own name may have dots (sysctl(8))."""
+    return f"net/ipv6/conf/{interface}/accept_ra"
+
+
+def uplink_bridges(host: HostView) -> tuple[str, ...]:
+    """Bridges that lead outside: those that a default route goes through (a host whose LAN is on br0)."""
+    leading = {r.interface for r in host.routes if r.destination.prefixlen == 0}
+    return tuple(sorted(i.name for i in host.interfaces.values() if i.kind == "bridge" and i.name in leading))
+
+
+def sysctl_steps(host: HostView) -> tuple[SetSysctl, ...]:
+    """Forwarding, after accept_ra=2 wherever a router advertisement made the host's routes.
+
+    With forwarding on, the kernel ignores router advertisements unless accept_ra is 2, and the default route that came
+    with them runs out (Linux Documentation/networking/ip-sysctl.rst, accept_ra). The order is therefore fixed.
+    """
+    guards = tuple(
+        SetSysctl(accept_ra(name), "2", value, f"{name} has its routes from router advertisements")
+        for name, value in sorted(host.accept_ra.items())
+    )
+    if host.forwarding in (None, "1"):
+        return guards
+    return (*guards, SetSysctl(FORWARDING, "1", host.forwarding, "containers' packets are forwarded"))
+
+
+def host_findings(host: HostView) -> tuple[Finding, ...]:
+    """What keeps the host from forwarding at all."""
+    if host.forwarding is None:
+        return (
+            Finding(
+                ConditionType.HOST_READY,
+                Reason.HOST_NOT_READY,
+                "the kernel has no IPv6 (booted with ipv6.disable=1?); enable it and restart the host",
+            ),
+        )
+    return ()
+
+
+def filter_steps(rules: RulesView) -> tuple[AdmitMark | WithdrawMark, ...]:
+    """Let our marked flows pass the host's own filter, where it drops."""
+    admit = tuple(AdmitMark(b) for b in rules.filter.barriers if b.mendable and not b.admitted)
+    return (*admit, *(WithdrawMark(b) for b in rules.filter.stray))
+
+
+def filter_findings(rules: RulesView) -> tuple[Finding, ...]:
+    """Drops that only a person can lift: said, but no reason to stop."""
+    return tuple(
+        Finding(ConditionType.FIREWALL_READY, Reason.FIREWALL_BLOCKED, b.remedy, blocks=False, doubtful=True)
+        for b in rules.filter.barriers
+        if not b.mendable and not b.admitted
+    )
+
+
+def restore_steps(priors: dict[str, str], now: dict[str, str | None]) -> tuple[RestoreSysctl, ...]:
+    """Put back what nothing needs any more: forwarding first, so that the guards go last.
+
+    A value that somebody else has changed since is left alone.
+    """
+    ours = {name: "1" if name == FORWARDING else "2" for name in priors}
+    ordered = sorted(priors, key=lambda name: (name != FORWARDING, name))
+    return tuple(
+        RestoreSysctl(name, priors[name], "nothing needs it any more")
+        for name in ordered
+        if now.get(name) == ours[name] != priors[name]
+    )

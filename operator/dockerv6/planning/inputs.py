@@ -1,0 +1,95 @@
+"""What a plan is made from: the wish, one moment of the world, and the ledger. Values only."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv6Network
+
+from dockerv6.api.network import IPv6Network as NetworkResource
+from dockerv6.api.pool import IPv6Pool
+from dockerv6.dockerd.model import Attachment, EngineInfo, Network
+from dockerv6.firewall.model import DEFAULT_MARK, HostFilterState
+from dockerv6.hostnet.model import Interface, Route
+from dockerv6.ipam.ledger import Allocation
+
+MANAGED_BY = "dockerv6.io/managed-by"
+NAME = "dockerv6.io/name"
+SPEC_HASH = "dockerv6.io/spec-hash"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What makes host state recognisably this operator's after a restart."""
+
+    instance: str = "dockerv6"  # value of the label MANAGED_BY
+    mark: int = DEFAULT_MARK  # the fwmark bit
+
+    def owns(self, network: Network, name: str | None = None) -> bool:
+        """Whether the network was made by this instance, and for the resource ``name`` if one is given."""
+        if network.labels.get(MANAGED_BY) != self.instance:
+            return False
+        return name is None or network.labels.get(NAME) == name
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """One network resource as accepted, with the pools that it may draw from."""
+
+    resource: NetworkResource
+    pools: Mapping[str, IPv6Pool]
+    identity: Identity = field(default_factory=Identity)
+    deleting: bool = False
+
+    @property
+    def name(self) -> str:
+        """The resource's name, which is also the owner of its allocation and rules."""
+        return self.resource.metadata.name
+
+
+@dataclass(frozen=True, slots=True)
+class HostView:
+    """The host's stack as far as plans need it."""
+
+    forwarding: str | None = "1"  # net.ipv6.conf.all.forwarding; None: the kernel has no IPv6
+    accept_ra: Mapping[str, str] = field(default_factory=dict)  # RA uplinks that must go to 2 first: name -> value now
+    interfaces: Mapping[str, Interface] = field(default_factory=dict)
+    routes: tuple[Route, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RulesView:
+    """Our table and the host's filter, compared with the whole host's intent."""
+
+    off: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # owner -> changes that it needs; "": shared parts
+    problem: str = ""  # the backend can't work: why, and the remedy
+    filter: HostFilterState = field(default_factory=HostFilterState)
+    backend: str = ""
+    left_out: Mapping[str, str] = field(default_factory=dict)  # owner -> why its elements can't be in the table
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """One moment of the world, as seen for one resource.
+
+    ``engine`` is None while the engine gives no answer; ``networks`` are then the last that were seen.
+    ``attachments`` are those of the resource's own live network, stopped containers included.
+    ``remembered`` are the containers that the network had when it was last seen, and that still run.
+    """
+
+    now: float
+    engine: EngineInfo | None
+    engine_problem: str = ""
+    networks: tuple[Network, ...] = ()
+    attachments: tuple[Attachment, ...] = ()
+    remembered: tuple[Attachment, ...] = ()
+    applied: bool = False  # this resource's network has existed before: its absence is drift
+    host: HostView = field(default_factory=HostView)
+    rules: RulesView = field(default_factory=RulesView)
+    entropy: bytes = bytes(5)  # 40 bits for a pool that is generated now
+
+
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """The ledger at that moment."""
+
+    allocations: tuple[Allocation, ...] = ()
+    pool_prefixes: Mapping[str, IPv6Network] = field(default_factory=dict)

@@ -1,0 +1,279 @@
+"""The plan for one IPv6Network resource: from the wish and the world to ordered steps."""
+
+from dataclasses import replace
+from ipaddress import IPv6Interface
+
+from dockerv6.api.conditions import ConditionType, Reason
+from dockerv6.api.errors import dotted
+from dockerv6.api.network import ManagementPolicy, UpdateStrategy
+from dockerv6.api.pending import not_yet_in_effect
+from dockerv6.dockerd.model import Attachment, Network, NetworkSpec
+from dockerv6.planning.blueprint import NO_IPV4_SINCE, differences, gateway, network_spec
+from dockerv6.planning.egress import share
+from dockerv6.planning.host import filter_findings, filter_steps, host_findings, sysctl_steps
+from dockerv6.planning.inputs import Desired, Holdings, Observed
+from dockerv6.planning.steps import (
+    AttachEndpoint,
+    CreateNetwork,
+    DetachEndpoint,
+    EnsureRules,
+    Finding,
+    MendBridge,
+    Plan,
+    RememberEndpoints,
+    RemoveNetwork,
+    Step,
+)
+from dockerv6.planning.subnets import Subnet, bound_to, decide
+
+ENGINE_RETRY = 5.0  # seconds until an engine that gives no answer is asked again
+
+
+def plan(desired: Desired, observed: Observed, holdings: Holdings) -> Plan:
+    """What to do for the resource now. Pure; empty once the world is as it should be."""
+    name = desired.name
+    blocking = _refusals(desired, observed)
+    if blocking:
+        return Plan("IPv6Network", name, findings=blocking)
+    if desired.resource.spec.management_policy is ManagementPolicy.OBSERVE:
+        return _plan_observed(desired, observed, holdings)
+    live = own_network(desired, observed)
+    subnet = decide(desired, observed, holdings, live)
+    if isinstance(subnet, Finding):
+        return Plan("IPv6Network", name, _kept_rules(desired, observed, holdings), (subnet,))
+    return _plan_managed(desired, observed, holdings, live, subnet)
+
+
+def own_network(desired: Desired, observed: Observed) -> Network | None:
+    """The resource's own Docker network, by its labels, whatever its name."""
+    mine = [n for n in observed.networks if desired.identity.owns(n, desired.name)]
+    wanted = [n for n in mine if n.name == desired.resource.docker_name]
+    return next(iter(wanted or mine), None)
+
+
+def foreign_network(desired: Desired, observed: Observed) -> Network | None:
+    """Somebody else's network that already has the name."""
+    name = desired.resource.docker_name
+    return next((n for n in observed.networks if n.name == name and not desired.identity.owns(n, desired.name)), None)
+
+
+def _refusals(desired: Desired, observed: Observed) -> tuple[Finding, ...]:
+    """Why nothing at all is done for the resource."""
+    spec = desired.resource.spec
+    if spec.suspend:
+        return (Finding(ConditionType.READY, Reason.SUSPENDED, "spec.suspend is true: everything is left as it is"),)
+    pending = not_yet_in_effect(desired.resource).blocking
+    if pending:
+        said = "; ".join(f"{dotted(p.path)}: {p.why}" for p in pending)
+        return (Finding(ConditionType.ACCEPTED, Reason.NOT_YET_IN_EFFECT, f"not yet in effect: {said}"),)
+    engine = observed.engine
+    if engine is not None and not spec.ipv4.enabled and engine.release < NO_IPV4_SINCE:
+        return (
+            Finding(
+                ConditionType.NETWORK_READY,
+                Reason.ENGINE_TOO_OLD,
+                f"spec.ipv4.enabled: false needs Docker Engine 28.0 or later, this is {engine.version};"
+                " leave it true or upgrade the engine",
+            ),
+        )
+    return host_findings(observed.host)
+
+
+def _kept_rules(desired: Desired, observed: Observed, holdings: Holdings) -> tuple[Step, ...]:
+    """Rules of what is already applied are kept up, even while the resource can't be carried out."""
+    if bound_to(desired.name, holdings) is None or observed.rules.problem:
+        return ()
+    return _rules(desired, observed)
+
+
+def _rules(desired: Desired, observed: Observed, because: str = "") -> tuple[Step, ...]:
+    """Our table's step, when it lacks something for this resource or is about to."""
+    off = observed.rules.off
+    changes = (*off.get("", ()), *off.get(desired.name, ()))
+    if not changes and not because:
+        return ()
+    return (EnsureRules(desired.name, changes, because or "the table differs from what it should hold"),)
+
+
+def _drift(observed: Observed, desired: Desired) -> tuple[str, ...]:
+    """Rules that were there and are not: only drift once the resource has been applied."""
+    if not observed.applied:
+        return ()
+    return tuple(f"firewall: {c}" for c in (*observed.rules.off.get("", ()), *observed.rules.off.get(desired.name, ())))
+
+
+def _firewall_problem(desired: Desired, observed: Observed) -> tuple[Finding, ...]:
+    left_out = observed.rules.left_out.get(desired.name)
+    if left_out:
+        return (Finding(ConditionType.FIREWALL_READY, Reason.SUBNET_OVERLAP, left_out, blocks=False),)
+    if not observed.rules.problem:
+        return ()
+    return (
+        Finding(ConditionType.FIREWALL_READY, Reason.FIREWALL_UNAVAILABLE, observed.rules.problem, retry=ENGINE_RETRY),
+    )
+
+
+def _engine_problem(observed: Observed) -> tuple[Finding, ...]:
+    if observed.engine is not None:
+        return ()
+    return (
+        Finding(
+            ConditionType.NETWORK_READY,
+            Reason.ENGINE_UNAVAILABLE,
+            f"the Docker Engine gives no answer ({observed.engine_problem}); is it running?",
+            retry=ENGINE_RETRY,
+        ),
+    )
+
+
+def _plan_observed(desired: Desired, observed: Observed, holdings: Holdings) -> Plan:
+    """Somebody else's network: rules and host settings only."""
+    live = next((n for n in observed.networks if n.name == desired.resource.docker_name), None)
+    findings: list[Finding] = [*_firewall_problem(desired, observed), *filter_findings(observed.rules)]
+    if live is None:
+        findings += _engine_problem(observed) or (
+            Finding(
+                ConditionType.NETWORK_READY,
+                Reason.NETWORK_NOT_FOUND,
+                f"there is no Docker network {desired.resource.docker_name} to observe; it is taken up when it appears",
+            ),
+        )
+    elif not share(desired.resource, None, (live,)).networks:
+        findings.append(
+            Finding(
+                ConditionType.NETWORK_READY,
+                Reason.NO_IPV6,
+                f"Docker network {live.name} has no IPv6 subnet on a bridge; recreate it with --ipv6",
+            )
+        )
+    steps: tuple[Step, ...] = ()
+    if not observed.rules.problem:
+        steps = (*sysctl_steps(observed.host), *_rules(desired, observed), *filter_steps(observed.rules))
+    del holdings  # an observed network's subnet is its own
+    return Plan("IPv6Network", desired.name, steps, tuple(findings), _drift(observed, desired))
+
+
+def _plan_managed(
+    desired: Desired, observed: Observed, holdings: Holdings, live: Network | None, subnet: Subnet
+) -> Plan:
+    """A network of our own: allocation, host, rules, then the network, then its endpoints."""
+    findings = [*_engine_problem(observed), *_firewall_problem(desired, observed), *filter_findings(observed.rules)]
+    foreign = foreign_network(desired, observed)
+    if foreign is not None and live is None:
+        findings.append(_foreign(foreign))
+    want = network_spec(desired.resource, subnet.prefix, desired.identity)
+    change, drift, refusal = _network_change(desired, observed, live, want)
+    if refusal is not None:
+        findings.append(refusal)
+    if any(f.blocks for f in findings):
+        kept = _kept_rules(desired, observed, holdings) if live is not None or bound_to(desired.name, holdings) else ()
+        return Plan("IPv6Network", desired.name, kept, tuple(findings), (*drift, *_drift(observed, desired)))
+    binding = subnet.steps if not refusal else ()
+    because = "the network's rules are there before it is" if binding else ""
+    mend = () if change or live is None else _mend(desired, observed, live, subnet)
+    removed = [s for s in change if isinstance(s, RememberEndpoints | DetachEndpoint | RemoveNetwork)]
+    rest = [s for s in change if s not in removed]
+    steps = (
+        *removed,
+        *binding,
+        *sysctl_steps(observed.host),
+        *_rules(desired, observed, because),
+        *filter_steps(observed.rules),
+        *rest,
+        *mend,
+    )
+    drift = (*drift, *(s.reason for s in mend), *_drift(observed, desired))
+    return Plan("IPv6Network", desired.name, steps, tuple(findings), drift)
+
+
+def _foreign(foreign: Network) -> Finding:
+    return Finding(
+        ConditionType.NETWORK_READY,
+        Reason.FOREIGN_NETWORK,
+        f"Docker network {foreign.name} exists and is not dockerv6's; remove it, choose another networkName,"
+        " or set managementPolicy: Observe to leave it to its owner",
+    )
+
+
+def _network_change(
+    desired: Desired, observed: Observed, live: Network | None, want: NetworkSpec
+) -> tuple[tuple[Step, ...], tuple[str, ...], Finding | None]:
+    """Steps for the Docker network itself, the drift that they mend, and what forbids them."""
+    if observed.engine is None:
+        return (), (), None
+    if live is None:
+        gone = f"Docker network {want.name} was removed"
+        attach = tuple(AttachEndpoint(want.name, _refit(e, want)) for e in observed.remembered)
+        create = CreateNetwork(want, gone if observed.applied else "it does not exist yet")
+        return (create, *attach), ((gone,) if observed.applied else ()), None
+    found = differences(want, live, observed.engine)
+    broken = _bridge_gone(desired, observed, live)
+    if not found and not broken:
+        return (), (), None
+    why = "; ".join((*found, *((broken,) if broken else ())))
+    drift = (broken,) if broken else ()
+    running = [a for a in observed.attachments if a.running]
+    strategy = desired.resource.spec.update_strategy
+    refusal = _refuse_recreation(strategy, running, why, broken=bool(broken))
+    if refusal is not None:
+        return (), drift, refusal
+    return _recreation(desired.name, observed, live, want, why), drift, None
+
+
+def _refuse_recreation(
+    strategy: UpdateStrategy, running: list[Attachment], why: str, *, broken: bool
+) -> Finding | None:
+    """Docker networks can't be edited: whether the recreation may go on now."""
+    if strategy is UpdateStrategy.NEVER:
+        message = f"the Docker network differs ({why}) and updateStrategy is Never; set WhenIdle or Recreate"
+        return Finding(ConditionType.NETWORK_READY, Reason.RECREATE_BLOCKED, message, blocks=False)
+    if strategy is UpdateStrategy.WHEN_IDLE and running and not broken:
+        names = ", ".join(a.container_name for a in running)
+        message = (
+            f"the Docker network must be recreated ({why}) and waits for running containers to leave: {names};"
+            " stop them, or set updateStrategy: Recreate"
+        )
+        return Finding(ConditionType.NETWORK_READY, Reason.RECREATE_BLOCKED, message, blocks=False)
+    return None
+
+
+def _recreation(owner: str, observed: Observed, live: Network, want: NetworkSpec, why: str) -> tuple[Step, ...]:
+    endpoints = observed.attachments
+    return (
+        *((RememberEndpoints(owner, want.name, endpoints),) if endpoints else ()),
+        *(DetachEndpoint(live.id, e) for e in endpoints),
+        RemoveNetwork(live.id, live.name, why),
+        CreateNetwork(want, why),
+        *(AttachEndpoint(want.name, _refit(e, want)) for e in endpoints),
+    )
+
+
+def _refit(endpoint: Attachment, want: NetworkSpec) -> Attachment:
+    """The attachment with the addresses that still fit the network; the engine chooses the others anew."""
+    subnets = [c.subnet for c in want.ipam]
+    v6 = endpoint.static_ipv6 if any(endpoint.static_ipv6 in s for s in subnets if endpoint.static_ipv6) else None
+    v4 = endpoint.static_ipv4 if any(endpoint.static_ipv4 in s for s in subnets if endpoint.static_ipv4) else None
+    return replace(endpoint, static_ipv4=v4, static_ipv6=v6)
+
+
+def _bridge_gone(desired: Desired, observed: Observed, live: Network) -> str:
+    """A bridge that was deleted under its network: the engine does not make it again before its own restart."""
+    bridge = live.bridge
+    if bridge is None or not observed.host.interfaces or bridge in observed.host.interfaces:
+        return ""
+    del desired
+    return f"bridge {bridge} of Docker network {live.name} was deleted"
+
+
+def _mend(desired: Desired, observed: Observed, live: Network, subnet: Subnet) -> tuple[MendBridge, ...]:
+    """A bridge that lost its address or was set down."""
+    interface = observed.host.interfaces.get(live.bridge or "")
+    if interface is None:
+        return ()
+    address = IPv6Interface((gateway(desired.resource, subnet.prefix), subnet.prefix.prefixlen))
+    faults = []
+    if address not in interface.addresses:
+        faults.append(f"bridge {interface.name} lost its address {address}")
+    if not interface.up:
+        faults.append(f"bridge {interface.name} is down")
+    return (MendBridge(interface.name, address, "; ".join(faults)),) if faults else ()

@@ -1,0 +1,59 @@
+"""The pool that a resource draws from, resolved to prefixes."""
+
+from dataclasses import dataclass
+from ipaddress import IPv6Network
+
+from dockerv6.api.addressing import DEFAULT_POOL
+from dockerv6.api.conditions import ConditionType, Reason
+from dockerv6.lib.prefixes import ula_prefix
+from dockerv6.planning.inputs import Desired, Holdings, Observed
+from dockerv6.planning.steps import Finding
+
+
+@dataclass(frozen=True, slots=True)
+class PoolView:
+    """A pool as an allocation sees it."""
+
+    name: str
+    prefixes: tuple[IPv6Network, ...]
+    length: int  # of an allocation, unless the resource says another
+    exclude: tuple[IPv6Network, ...] = ()
+    cooldown: float = 3600.0  # seconds
+    disabled: bool = False
+    generated_now: bool = False  # the prefix is new and has to be kept first
+
+
+def pool_view(desired: Desired, observed: Observed, holdings: Holdings) -> PoolView | Finding:
+    """The pool that the resource names, or the default one, which is generated on its first use."""
+    ref = desired.resource.spec.addressing.pool_ref
+    name = ref.name if ref is not None else DEFAULT_POOL
+    pool = desired.pools.get(name)
+    if pool is None:
+        known = ", ".join(sorted(desired.pools)) or "none"
+        return Finding(
+            ConditionType.SUBNET_ALLOCATED,
+            Reason.POOL_NOT_FOUND,
+            f"there is no IPv6Pool {name} (pools: {known}); declare it, or leave poolRef out for the default pool",
+        )
+    spec = pool.spec
+    if spec.from_interface is not None:
+        return Finding(
+            ConditionType.SUBNET_ALLOCATED,
+            Reason.NOT_YET_IN_EFFECT,
+            f"IPv6Pool {name} follows an interface's prefix, which this version can't do yet; give it a prefix",
+        )
+    generated_now = False
+    prefixes = (spec.prefix,) if spec.prefix is not None else spec.prefixes
+    if not prefixes:
+        kept = holdings.pool_prefixes.get(name)
+        generated_now = kept is None
+        prefixes = (kept or ula_prefix(observed.entropy),)
+    return PoolView(
+        name=name,
+        prefixes=tuple(prefixes),
+        length=spec.allocation_length,
+        exclude=tuple(spec.exclude),
+        cooldown=spec.cooldown,
+        disabled=spec.disabled,
+        generated_now=generated_now,
+    )

@@ -1,0 +1,153 @@
+"""What is said of a resource at the end of a reconcile: its conditions, written once."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from dockerv6.api import conditions as cond
+from dockerv6.api.conditions import Condition, Conditions, ConditionType, Reason
+from dockerv6.planning import steps as s
+from dockerv6.planning.steps import Finding, Plan, Step
+
+NETWORK_DOMAIN = (
+    ConditionType.SUBNET_ALLOCATED,
+    ConditionType.NETWORK_READY,
+    ConditionType.FIREWALL_READY,
+    ConditionType.HOST_READY,
+)
+"""What an IPv6Network's readiness is made of, in the order in which it comes about."""
+
+_GOOD = {
+    ConditionType.SUBNET_ALLOCATED: Reason.ALLOCATED,
+    ConditionType.NETWORK_READY: Reason.IN_SYNC,
+    ConditionType.FIREWALL_READY: Reason.IN_SYNC,
+    ConditionType.HOST_READY: Reason.IN_SYNC,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A step that could not be carried out."""
+
+    step: Step
+    reason: str  # a `Reason`
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a reconcile found and did."""
+
+    now: float  # Unix seconds
+    generation: int
+    plan: Plan  # what was to be done
+    domain: tuple[ConditionType, ...] = NETWORK_DOMAIN
+    problem: str = ""  # the newest version in the source is invalid: why
+    failure: Failure | None = None
+    retry: float | None = None  # seconds until the next try, when there is one without a change
+    restored: tuple[str, ...] = ()  # drift that was found and repaired now
+    pending: str = ""  # fields that are not yet in effect, in words
+    held: bool = False  # a deletion of it waits for a person's word
+    messages: Mapping[ConditionType, str] = field(default_factory=dict)  # what is said of each that is good
+
+
+def conditions_of(before: Conditions, verdict: Verdict) -> Conditions:
+    """The resource's conditions, with the transition times of those whose status stays."""
+    found = [_accepted(verdict), *(_domain(type_, verdict) for type_ in verdict.domain)]
+    found += _drifted(before, verdict)
+    if verdict.pending:
+        found.append(_make(verdict, ConditionType.NOT_YET_IN_EFFECT, "True", Reason.NOT_YET_IN_EFFECT, verdict.pending))
+    if verdict.held:
+        message = "its file is gone, but so are too many others at once; confirm with `dockerv6 prune --confirm`"
+        found.append(_make(verdict, ConditionType.PRUNE_HELD, "True", Reason.PRUNE_HELD, message))
+    found += _readiness(found, verdict)
+    return cond.merge(before, found)
+
+
+def suspended(before: Conditions, verdict: Verdict, message: str) -> Conditions:
+    """Nothing was looked at, so nothing new is known: what was said stays, but that it is suspended."""
+    ready = cond.get(before, ConditionType.READY)
+    status = ready.status if ready is not None else "Unknown"
+    kept = [c for c in before if c.type not in (ConditionType.READY, ConditionType.RECONCILING, ConditionType.STALLED)]
+    return cond.merge(before, [*kept, _make(verdict, ConditionType.READY, status, Reason.SUSPENDED, message)])
+
+
+def _accepted(verdict: Verdict) -> Condition:
+    if verdict.problem:
+        return _make(verdict, ConditionType.ACCEPTED, "False", Reason.INVALID_SPEC, verdict.problem)
+    finding = _finding(ConditionType.ACCEPTED, verdict.plan)
+    if finding is not None:
+        return _make(verdict, ConditionType.ACCEPTED, "False", finding.reason, finding.message)
+    return _make(verdict, ConditionType.ACCEPTED, "True", Reason.ACCEPTED, "the newest version is valid and in force")
+
+
+def _domain(type_: ConditionType, verdict: Verdict) -> Condition:
+    """One domain condition: a failed step, a finding, something earlier that stands in the way, or all is well."""
+    failure = verdict.failure
+    if failure is not None and concerns(failure.step) is type_:
+        return _make(verdict, type_, "False", failure.reason, failure.message)
+    finding = _finding(type_, verdict.plan)
+    if finding is not None:
+        status: cond.Status = "Unknown" if finding.doubtful else "False"
+        return _make(verdict, type_, status, finding.reason, finding.message)
+    waits_for = verdict.plan.blocked
+    if waits_for is not None:
+        message = f"waits for {waits_for.condition}: {waits_for.message}"
+        return _make(verdict, type_, "Unknown", Reason.DEPENDENCY_NOT_READY, message)
+    if failure is not None and verdict.domain.index(type_) > verdict.domain.index(concerns(failure.step)):
+        message = f"waits for {concerns(failure.step)}: {failure.message}"
+        return _make(verdict, type_, "Unknown", Reason.DEPENDENCY_NOT_READY, message)
+    return _make(verdict, type_, "True", _GOOD[type_], verdict.messages.get(type_, "as it should be"))
+
+
+def concerns(step: Step) -> ConditionType:
+    """Which condition a step's failure is told in."""
+    match step:
+        case s.KeepPoolPrefix() | s.BindSubnet() | s.ReleaseSubnet() | s.ForgetSubnet():
+            return ConditionType.SUBNET_ALLOCATED
+        case s.SetSysctl() | s.RestoreSysctl():
+            return ConditionType.HOST_READY
+        case s.EnsureRules() | s.AdmitMark() | s.WithdrawMark():
+            return ConditionType.FIREWALL_READY
+        case _:
+            return ConditionType.NETWORK_READY
+
+
+def _drifted(before: Conditions, verdict: Verdict) -> list[Condition]:
+    """What was found changed by others: True until it is repaired, then what was repaired last."""
+    unrepaired = verdict.plan.drift if verdict.failure is not None or verdict.plan.blocked is not None else ()
+    if unrepaired:
+        return [_make(verdict, ConditionType.DRIFTED, "True", Reason.RETRYING, "; ".join(unrepaired))]
+    if verdict.restored:
+        message = f"repaired: {'; '.join(verdict.restored)}"
+        return [_make(verdict, ConditionType.DRIFTED, "False", Reason.RESTORED, message)]
+    old = cond.get(before, ConditionType.DRIFTED)
+    if old is None:
+        return []
+    if old.status == "False":
+        return [old]
+    return [_make(verdict, ConditionType.DRIFTED, "False", Reason.NO_DRIFT, "nothing differs any more")]
+
+
+def _readiness(found: list[Condition], verdict: Verdict) -> list[Condition]:
+    """Ready, and Reconciling or Stalled beside a Ready that is False."""
+    counts = {ConditionType.ACCEPTED, *verdict.domain}
+    cause = next((c for c in found if c.type in counts and c.status == "False"), None)
+    if cause is None and (blocked := verdict.plan.blocked) is not None:
+        cause = _make(verdict, blocked.condition, "False", blocked.reason, blocked.message)
+    if cause is None:
+        message = verdict.messages.get(ConditionType.READY, "everything is as it was asked for")
+        return [_make(verdict, ConditionType.READY, "True", Reason.RECONCILE_SUCCEEDED, message)]
+    ready = _make(verdict, ConditionType.READY, "False", cause.reason, cause.message)
+    if verdict.retry is not None:
+        return [ready, _make(verdict, ConditionType.RECONCILING, "True", Reason.RETRYING, cause.message)]
+    return [ready, _make(verdict, ConditionType.STALLED, "True", cause.reason, cause.message)]
+
+
+def _finding(type_: ConditionType, plan: Plan) -> Finding | None:
+    """The plan's finding about a condition; one that blocks before one that does not."""
+    mine = [f for f in plan.findings if f.condition == type_]
+    return next((f for f in mine if f.blocks), mine[0] if mine else None)
+
+
+def _make(verdict: Verdict, type_: str, status: cond.Status, reason: str, message: str) -> Condition:
+    return Condition(type_, status, reason, message, verdict.now, verdict.generation)

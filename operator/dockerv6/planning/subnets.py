@@ -1,0 +1,174 @@
+"""Which subnet a resource gets, and what stands in its way.
+
+An allocation is sticky: what the ledger says stays, whatever else happens. Without one, the subnet of our own live
+network is taken up again (the ledger was lost), else a free block of the pool is chosen.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import IPv6Network
+
+from dockerv6.api.conditions import ConditionType, Reason
+from dockerv6.dockerd.model import Network
+from dockerv6.ipam.block import BlockRequest, Choice, Exhausted, choose
+from dockerv6.ipam.ledger import Allocation, AllocationState
+from dockerv6.lib.times import rfc3339
+from dockerv6.planning.conflicts import conflict, foreign_routes, foreign_subnets
+from dockerv6.planning.inputs import Desired, Holdings, Observed
+from dockerv6.planning.pools import PoolView, pool_view
+from dockerv6.planning.steps import BindSubnet, Finding, KeepPoolPrefix
+
+RETRY = 30.0  # seconds until a conflict that others may have ended is looked at again
+
+
+@dataclass(frozen=True, slots=True)
+class Subnet:
+    """The decision: the prefix, and the ledger's steps that make it the resource's own."""
+
+    prefix: IPv6Network
+    steps: tuple[KeepPoolPrefix | BindSubnet, ...] = ()
+
+
+def decide(desired: Desired, observed: Observed, holdings: Holdings, live: Network | None) -> Subnet | Finding:
+    """The resource's subnet, or why there is none. ``live`` is its own Docker network, where there is one."""
+    bound = bound_to(desired.name, holdings)
+    fixed = desired.resource.spec.addressing.subnet
+    if fixed is not None:
+        return _fixed(desired, observed, holdings, live, bound, fixed)
+    return _from_pool(desired, observed, holdings, live, bound)
+
+
+def bound_to(owner: str, holdings: Holdings) -> Allocation | None:
+    """The owner's allocation that is in use."""
+    return next((a for a in holdings.allocations if a.owner == owner and a.state is AllocationState.BOUND), None)
+
+
+def _fixed(
+    desired: Desired,
+    observed: Observed,
+    holdings: Holdings,
+    live: Network | None,
+    bound: Allocation | None,
+    fixed: IPv6Network,
+) -> Subnet | Finding:
+    if bound is not None and bound.prefix == fixed and bound.pool == "" and live is not None:
+        return Subnet(fixed)
+    rival = conflict(desired, observed, holdings, fixed)
+    if rival:
+        return _overlap(fixed, rival, "choose another subnet or leave it out, and a pool gives a free one")
+    if bound is not None and bound.prefix == fixed and bound.pool == "":
+        return Subnet(fixed)
+    seen = bound.revision if bound else None
+    return Subnet(fixed, (BindSubnet(desired.name, "", fixed, seen, "the resource fixes it"),))
+
+
+def _from_pool(
+    desired: Desired, observed: Observed, holdings: Holdings, live: Network | None, bound: Allocation | None
+) -> Subnet | Finding:
+    pool = pool_view(desired, observed, holdings)
+    if isinstance(pool, Finding):
+        return pool
+    length = desired.resource.spec.addressing.prefix_length or pool.length
+    if bound is not None and _fits(bound, pool, length):
+        return _kept(desired, observed, holdings, live, bound)
+    if pool.disabled:
+        return Finding(
+            ConditionType.SUBNET_ALLOCATED,
+            Reason.POOL_DISABLED,
+            f"IPv6Pool {pool.name} is disabled and gives out nothing new; enable it or name another poolRef",
+        )
+    chosen = _own_live_subnet(live, pool, length, holdings, desired.name)
+    why = "its live network has it"
+    if chosen is None:
+        free = _choose(desired, observed, holdings, pool, length)
+        if isinstance(free, Finding):
+            return free
+        chosen, why = free, f"from IPv6Pool {pool.name}"
+    keep = (KeepPoolPrefix(pool.name, pool.prefixes[0]),) if pool.generated_now else ()
+    return Subnet(chosen, (*keep, BindSubnet(desired.name, pool.name, chosen, bound.revision if bound else None, why)))
+
+
+def _kept(
+    desired: Desired, observed: Observed, holdings: Holdings, live: Network | None, bound: Allocation
+) -> Subnet | Finding:
+    """The allocation stays; but if somebody took its prefix while the network was gone, a person has to know."""
+    rival = "" if live is not None else conflict(desired, observed, holdings, bound.prefix)
+    if rival:
+        return _overlap(bound.prefix, rival, "it is this resource's own: remove what took it")
+    return Subnet(bound.prefix)
+
+
+def _choose(
+    desired: Desired, observed: Observed, holdings: Holdings, pool: PoolView, length: int
+) -> IPv6Network | Finding:
+    """A free block of the pool."""
+    chosen = choose(
+        BlockRequest(
+            owner=desired.name,
+            pool=pool.name,
+            prefixes=pool.prefixes,
+            length=length,
+            held=holdings.allocations,
+            avoid=(*pool.exclude, *_occupied(desired, observed, pool)),
+            now=observed.now,
+            cooldown=pool.cooldown,
+        )
+    )
+    if isinstance(chosen, Choice):
+        return chosen.prefix
+    if isinstance(chosen, Exhausted):
+        when = f"; the next one is free at {rfc3339(chosen.soonest)}" if chosen.soonest else ""
+        message = (
+            f"IPv6Pool {pool.name} has no free /{length}: {chosen.held} of {chosen.total} are held and {chosen.cooling}"
+            f" cool down{when}; add a prefix to the pool or remove a network"
+        )
+        retry = max(1.0, chosen.soonest - observed.now) if chosen.soonest else None
+    else:
+        message = (
+            f"IPv6Pool {pool.name} ({', '.join(map(str, pool.prefixes))}) is too small to hold a /{length};"
+            " ask for a longer prefixLength or give the pool a shorter prefix"
+        )
+        retry = None
+    return Finding(ConditionType.SUBNET_ALLOCATED, Reason.POOL_EXHAUSTED, message, retry=retry)
+
+
+def _fits(bound: Allocation, pool: PoolView, length: int) -> bool:
+    return (
+        bound.pool == pool.name
+        and bound.prefix.prefixlen == length
+        and any(bound.prefix.subnet_of(p) for p in pool.prefixes)
+        and not any(bound.prefix.overlaps(x) for x in pool.exclude)
+    )
+
+
+def _own_live_subnet(
+    live: Network | None, pool: PoolView, length: int, holdings: Holdings, owner: str
+) -> IPv6Network | None:
+    """The subnet of our own live network, when the pool could have given it and nobody else holds it."""
+    for config in live.ipv6 if live else ():
+        subnet = config.subnet
+        if (
+            isinstance(subnet, IPv6Network)
+            and subnet.prefixlen == length
+            and any(subnet.subnet_of(p) for p in pool.prefixes)
+            and not any(a.owner != owner and a.prefix.overlaps(subnet) for a in holdings.allocations)
+        ):
+            return subnet
+    return None
+
+
+def _overlap(prefix: IPv6Network, rival: str, remedy: str) -> Finding:
+    return Finding(
+        ConditionType.SUBNET_ALLOCATED,
+        Reason.SUBNET_OVERLAP,
+        f"{prefix} overlaps {rival}; {remedy}",
+        retry=RETRY,
+    )
+
+
+def _occupied(desired: Desired, observed: Observed, pool: PoolView) -> Iterator[IPv6Network]:
+    """What a choice from the pool must keep clear of: live networks and the host's routes inside the pool."""
+    yield from (subnet for subnet, _ in foreign_subnets(desired, observed))
+    for route in foreign_routes(desired, observed):
+        if not any(prefix.subnet_of(route.destination) for prefix in pool.prefixes):
+            yield route.destination
