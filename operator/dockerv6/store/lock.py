@@ -57,6 +57,8 @@ class InstanceLock:
     def release(self) -> None:
         """Let go; again is success."""
         if self._descriptor is not None:
+            # Said outright: a program being started at this moment has a copy of the descriptor until it runs.
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
             os.close(self._descriptor)
             self._descriptor = None
 

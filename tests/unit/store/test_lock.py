@@ -54,14 +54,28 @@ def test_the_kernel_lets_go_of_a_killed_instance(tmp_path: Path) -> None:
         assert holder(tmp_path) == os.getpid()
 
 
-def test_a_program_started_later_does_not_keep_the_lock(tmp_path: Path) -> None:
+def test_a_program_started_later_does_not_inherit_the_lock(tmp_path: Path) -> None:
+    program = "import os, sys; print(*(os.readlink(f'/proc/self/fd/{fd}') for fd in os.listdir('/proc/self/fd')[:-1]))"
+    with InstanceLock(tmp_path):
+        opened = subprocess.run(
+            [sys.executable, "-c", program], check=True, capture_output=True, text=True, close_fds=False
+        ).stdout
+
+    assert "pipe:" in opened
+    assert str(tmp_path) not in opened
+
+
+def test_letting_go_counts_even_while_somebody_has_a_copy_of_the_descriptor(tmp_path: Path) -> None:
     lock = InstanceLock(tmp_path)
     lock.acquire()
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, close_fds=False) as child:
-        lock.release()
-        lock.release()
-        assert holder(tmp_path) is None
-        child.communicate(b"\n")
+    assert lock._descriptor is not None
+    copy = os.dup(lock._descriptor)
+
+    lock.release()
+    lock.release()
+
+    assert holder(tmp_path) is None
+    os.close(copy)
 
 
 def test_a_holder_that_has_not_said_its_id_is_process_0(tmp_path: Path) -> None:
