@@ -39,6 +39,8 @@ class SourceKeeper:
         """
         context = self._context
         snapshot = await asyncio.to_thread(self._read)
+        if context.held:
+            await context.store.refresh()  # `dockerv6 prune --confirm` writes from another process
         confirmed = await prune_confirmed(context)
         rules = PruneRules(context.settings.prune, context.settings.grace, confirmed)
         identities = {p: str(r.get("identity", "")) for p, r in (await context.store.records(ROOTS)).items()}

@@ -16,7 +16,7 @@ from dockerv6.lib.times import rfc3339
 from dockerv6.planning.conflicts import conflict, foreign_routes, foreign_subnets
 from dockerv6.planning.inputs import Desired, Holdings, Observed
 from dockerv6.planning.pools import PoolView, pool_view
-from dockerv6.planning.steps import BindSubnet, Finding, KeepPoolPrefix
+from dockerv6.planning.steps import BindSubnet, Finding, ForgetSubnet, KeepPoolPrefix
 
 RETRY = 30.0  # seconds until a conflict that others may have ended is looked at again
 
@@ -26,7 +26,7 @@ class Subnet:
     """The decision: the prefix, and the ledger's steps that make it the resource's own."""
 
     prefix: IPv6Network
-    steps: tuple[KeepPoolPrefix | BindSubnet, ...] = ()
+    steps: tuple[KeepPoolPrefix | ForgetSubnet | BindSubnet, ...] = ()
 
 
 def decide(desired: Desired, observed: Observed, holdings: Holdings, live: Network | None) -> Subnet | Finding:
@@ -59,7 +59,12 @@ def _fixed(
     if bound is not None and bound.prefix == fixed and bound.pool == "":
         return Subnet(fixed)
     seen = bound.revision if bound else None
-    return Subnet(fixed, (BindSubnet(desired.name, "", fixed, seen, "the resource fixes it"),))
+    expired = tuple(
+        ForgetSubnet(a)
+        for a in holdings.allocations
+        if a.state is AllocationState.COOLING and a.owner != desired.name and a.prefix.overlaps(fixed)
+    )
+    return Subnet(fixed, (*expired, BindSubnet(desired.name, "", fixed, seen, "the resource fixes it")))
 
 
 def _from_pool(
@@ -77,15 +82,17 @@ def _from_pool(
             Reason.POOL_DISABLED,
             f"IPv6Pool {pool.name} is disabled and gives out nothing new; enable it or name another poolRef",
         )
-    chosen = _own_live_subnet(live, pool, length, holdings, desired.name)
-    why = "its live network has it"
-    if chosen is None:
-        free = _choose(desired, observed, holdings, pool, length)
-        if isinstance(free, Finding):
-            return free
-        chosen, why = free, f"from IPv6Pool {pool.name}"
+    seen = bound.revision if bound else None
     keep = (KeepPoolPrefix(pool.name, pool.prefixes[0]),) if pool.generated_now else ()
-    return Subnet(chosen, (*keep, BindSubnet(desired.name, pool.name, chosen, bound.revision if bound else None, why)))
+    adopted = _own_live_subnet(live, pool, length, holdings, desired.name)
+    if adopted is not None:
+        return Subnet(adopted, (*keep, BindSubnet(desired.name, pool.name, adopted, seen, "its live network has it")))
+    chosen = _choose(desired, observed, holdings, pool, length)
+    if isinstance(chosen, Finding):
+        return chosen
+    forget = tuple(ForgetSubnet(a) for a in chosen.expired)
+    bind = BindSubnet(desired.name, pool.name, chosen.prefix, seen, f"from IPv6Pool {pool.name}")
+    return Subnet(chosen.prefix, (*keep, *forget, bind))
 
 
 def _kept(
@@ -98,9 +105,7 @@ def _kept(
     return Subnet(bound.prefix)
 
 
-def _choose(
-    desired: Desired, observed: Observed, holdings: Holdings, pool: PoolView, length: int
-) -> IPv6Network | Finding:
+def _choose(desired: Desired, observed: Observed, holdings: Holdings, pool: PoolView, length: int) -> Choice | Finding:
     """A free block of the pool."""
     chosen = choose(
         BlockRequest(
@@ -115,7 +120,7 @@ def _choose(
         )
     )
     if isinstance(chosen, Choice):
-        return chosen.prefix
+        return chosen
     if isinstance(chosen, Exhausted):
         when = f"; the next one is free at {rfc3339(chosen.soonest)}" if chosen.soonest else ""
         message = (

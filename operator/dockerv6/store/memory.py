@@ -91,6 +91,9 @@ class MemoryStore:
         """Remove a record."""
         self._image.drop_record(scope, name)
 
+    async def refresh(self) -> None:
+        """Nobody else writes here."""
+
     async def close(self) -> None:
         """Nothing is held open."""
 

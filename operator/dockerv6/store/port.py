@@ -65,5 +65,8 @@ class Store(Protocol):
     async def drop_record(self, scope: str, name: str) -> None:
         """Remove a record; absent is success."""
 
+    async def refresh(self) -> None:
+        """Take notice of what another process wrote, such as a confirmation from the command line."""
+
     async def close(self) -> None:
         """Close the file."""

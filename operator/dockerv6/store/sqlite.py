@@ -138,6 +138,10 @@ class SqliteStore:
             settled=lambda: self._image.drop_record(scope, name),
         )
 
+    async def refresh(self) -> None:
+        """Read the image again."""
+        await self._refresh()
+
     async def close(self) -> None:
         """Wait for the writes under way, then let go of the file."""
         await self._database.close()
