@@ -33,6 +33,8 @@ def apply(observed: Ruleset, change: Change) -> Ruleset:
 def _apply_step(now: Ruleset, step: Step) -> Ruleset:
     match step:
         case AddTable():
+            if now.exists:
+                raise ValueError("there is a table")
             return replace(now, exists=True)
         case DeleteTable():
             if not now.exists:

@@ -235,9 +235,8 @@ def _chain_steps(target: Ruleset, observed: Ruleset) -> tuple[Step, ...]:
             fresh.append(wanted)
         elif there.rules != wanted.rules:
             refill.append(wanted)
-    flushed = [chain.name for chain in gone if chain.rules] + [
-        chain.name for chain in refill if _rules(observed, chain.name)
-    ]
+    # Flushed though it may look empty: somebody else may be about to fill it, and its rules would be there twice.
+    flushed = [chain.name for chain in gone if chain.rules] + [chain.name for chain in refill]
     # A regular chain can only be deleted once nothing jumps to it, so whoever jumps there is refilled as well.
     anew = {chain.name for chain in gone} & {chain.name for chain in fresh}
     for chain in target.chains:
@@ -252,11 +251,6 @@ def _chain_steps(target: Ruleset, observed: Ruleset) -> tuple[Step, ...]:
         *(AddChain(chain) for chain in fresh),
         *(AddRules(chain) for chain in target.chains if chain.rules and (chain in fresh or chain in refill)),
     )
-
-
-def _rules(ruleset: Ruleset, name: str) -> bool:
-    chain = ruleset.chain(name)
-    return chain is not None and bool(chain.rules)
 
 
 def jumps_into(chain: Chain, names: set[str]) -> bool:

@@ -7,7 +7,7 @@ from dockerv6.firewall.terms import Chain, Element, ElementSet
 
 @dataclass(frozen=True, slots=True)
 class AddTable:
-    """Make the table; there already is no error."""
+    """Make the table."""
 
     def __str__(self) -> str:
         return "add the table"

@@ -26,6 +26,7 @@ GHOST = Chain("ghost")
 @pytest.mark.parametrize(
     ("step", "complaint"),
     [
+        (AddTable(), "there is a table"),
         (AddSet(ANY), "there is a set egress_any"),
         (AddChain(ONE.chains[0]), "there is a chain forward"),
         (AddRules(GHOST), "there is no chain ghost"),

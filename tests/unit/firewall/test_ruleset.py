@@ -89,8 +89,9 @@ def test_an_edited_rule_has_its_chain_refilled_in_place() -> None:
     assert change.owners == {SHARED}
 
 
-def test_a_flushed_chain_is_refilled_without_another_flush() -> None:
-    assert diff(BOTH, with_chain(BOTH, replace(chain("forward"), rules=()))).steps == (AddRules(chain("forward")),)
+def test_a_chain_that_looks_empty_is_flushed_all_the_same() -> None:
+    change = diff(BOTH, with_chain(BOTH, replace(chain("forward"), rules=())))
+    assert change.steps == (FlushChain("forward"), AddRules(chain("forward")))
 
 
 def test_a_chain_of_another_priority_is_made_anew() -> None:

@@ -54,8 +54,10 @@ def mark_match(mark: int) -> str:
 def drops(chain: FilterChain) -> bool:
     """Whether a packet that no conditional rule has decided about is dropped."""
     for rule in chain.rules:
-        if not rule.conditional and rule.target in _ENDS:
+        if not rule.conditional and rule.target in {Target.ACCEPT, Target.DROP}:
             return rule.target is Target.DROP
+        if not rule.conditional and rule.target is Target.RETURN:
+            break  # in a base chain that means its policy
     return chain.policy.upper() == "DROP"
 
 

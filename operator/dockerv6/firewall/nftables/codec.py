@@ -81,7 +81,11 @@ _VERDICT_OF = {canonical(value): name for name, value in _VERDICTS.items()}
 
 
 def commands(steps: Iterable[Step]) -> list[Object]:
-    """The steps as commands of one transaction."""
+    """The steps as commands of one transaction.
+
+    "create" where "add" would do as well: it is refused when the thing is there already, so a change that was made
+    against what is no longer true fails as a whole instead of, say, filling a chain twice.
+    """
     return [command for step in steps for command in _commands(step)]
 
 
@@ -89,18 +93,20 @@ def _commands(step: Step) -> list[Object]:  # noqa: PLR0911 - one return a kind 
     match step:
         case AddTable():
             # nft 1.0.6 ignores the comment in JSON; the rules' own comments name us there.
-            return [{"add": {"table": {"family": FAMILY, "name": TABLE, "comment": TABLE_COMMENT}}}]
+            return [{"create": {"table": {"family": FAMILY, "name": TABLE, "comment": TABLE_COMMENT}}}]
         case DeleteTable():
             return [{"delete": {"table": {"family": FAMILY, "name": TABLE}}}]
         case AddSet(each):
-            return [{"add": {"set": _write_set(each)}}]
+            return [{"create": {"set": _write_set(each)}}]
         case AddElements(each, elements):
-            return [{"add": {"element": {**_HERE, "name": each.name, "elem": [_write_element(e) for e in elements]}}}]
+            return [
+                {"create": {"element": {**_HERE, "name": each.name, "elem": [_write_element(e) for e in elements]}}}
+            ]
         case RemoveElements(each, elements):
             keys = [_write_key(element.key) for element in elements]
             return [{"delete": {"element": {**_HERE, "name": each.name, "elem": keys}}}]
         case AddChain(chain):
-            return [{"add": {"chain": _write_chain(chain)}}]
+            return [{"create": {"chain": _write_chain(chain)}}]
         case AddRules(chain):
             return [{"add": {"rule": _write_rule(chain.name, rule)}} for rule in chain.rules]
         case FlushChain(name):

@@ -1,0 +1,229 @@
+"""The host's filter on a real kernel: iptables-nft, iptables-legacy, both at once, and nftables' own tables."""
+
+from __future__ import annotations
+
+import fcntl
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dockerv6.firewall.hostfilter import legacy
+from dockerv6.firewall.hostfilter.linux import LinuxHostFilter
+from dockerv6.firewall.hostfilter.presence import legacy_in_use
+from dockerv6.firewall.model import DEFAULT_MARK as MARK
+from dockerv6.firewall.model import Barrier, FilterVariant, HostFilterState
+from dockerv6.firewall.nftables.session import NftSession
+from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable
+from tests.host.network import nft, private_network
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.host
+
+RULE = f'-m mark --mark {MARK:#x}/{MARK:#x} -m comment --comment "dockerv6: flows that inet dockerv6 allows" -j ACCEPT'
+VARIANTS = {"nft": FilterVariant.XTABLES_NFT, "legacy": FilterVariant.XTABLES_LEGACY}
+
+
+@pytest.fixture(autouse=True)
+def _network() -> Iterator[None]:
+    with private_network():
+        yield
+
+
+@pytest.fixture
+async def host() -> AsyncIterator[LinuxHostFilter]:
+    session = NftSession()
+    yield LinuxHostFilter(session)
+    await session.close()
+
+
+@pytest.fixture(params=VARIANTS)
+def variant(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def ip6tables(variant: str, *arguments: str) -> None:
+    done = subprocess.run([f"ip6tables-{variant}", "-w", *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def saved(variant: str, chain: str) -> list[str]:
+    """The rules of a chain, as the host's administrator sees them."""
+    done = subprocess.run([f"ip6tables-{variant}-save", "-t", "filter"], capture_output=True, text=True, check=True)
+    return [line.removeprefix(f"-A {chain} ") for line in done.stdout.splitlines() if line.startswith(f"-A {chain} ")]
+
+
+def engine_chains(variant: str) -> None:
+    """As engines >= 23 have them."""
+    ip6tables(variant, "-N", "DOCKER-USER")
+    ip6tables(variant, "-I", "FORWARD", "-j", "DOCKER-USER")
+
+
+async def only_barrier(host: LinuxHostFilter) -> Barrier:
+    state = await host.observe(MARK)
+    assert len(state.barriers) == 1, state
+    return state.barriers[0]
+
+
+async def test_a_host_without_a_filter_has_no_barrier_and_none_is_made_by_looking(host: LinuxHostFilter) -> None:
+    assert await host.observe(MARK) == HostFilterState()
+    assert not legacy_in_use()
+
+
+async def test_a_dropping_policy_is_admitted_at_the_top_of_forward(host: LinuxHostFilter, variant: str) -> None:
+    ip6tables(variant, "-P", "FORWARD", "DROP")
+    ip6tables(variant, "-A", "FORWARD", "-i", "eth0", "-j", "REJECT")
+    barrier = await only_barrier(host)
+    assert (barrier.variant, barrier.chain, barrier.admitted) == (VARIANTS[variant], "FORWARD", False)
+    await host.admit(barrier, MARK)
+    assert saved(variant, "FORWARD")[0] == RULE
+    assert (await only_barrier(host)).admitted
+    before = saved(variant, "FORWARD")
+    await host.admit(barrier, MARK)
+    assert saved(variant, "FORWARD") == before
+
+
+async def test_docker_user_is_preferred(host: LinuxHostFilter, variant: str) -> None:
+    ip6tables(variant, "-P", "FORWARD", "DROP")
+    engine_chains(variant)
+    await host.admit(await only_barrier(host), MARK)
+    assert saved(variant, "DOCKER-USER") == [RULE]
+    assert saved(variant, "FORWARD") == ["-j DOCKER-USER"]
+
+
+async def test_rules_that_come_above_are_not_fought_until_they_end_the_chain(
+    host: LinuxHostFilter, variant: str
+) -> None:
+    ip6tables(variant, "-P", "FORWARD", "DROP")
+    await host.admit(await only_barrier(host), MARK)
+    ip6tables(variant, "-N", "DOCKER-ISOLATION-STAGE-1")
+    ip6tables(variant, "-I", "FORWARD", "-j", "DOCKER-ISOLATION-STAGE-1")
+    ip6tables(variant, "-I", "FORWARD", "-d", "2001:db8:bad::/48", "-j", "DROP")
+    assert (await only_barrier(host)).admitted
+    ip6tables(variant, "-I", "FORWARD", "-j", "REJECT")
+    barrier = await only_barrier(host)
+    assert not barrier.admitted
+    await host.admit(barrier, MARK)
+    assert saved(variant, "FORWARD")[0] == RULE
+    assert saved(variant, "FORWARD").count(RULE) == 1
+
+
+async def test_the_rule_is_withdrawn_where_nothing_drops_any_more(host: LinuxHostFilter, variant: str) -> None:
+    ip6tables(variant, "-P", "FORWARD", "DROP")
+    await host.admit(await only_barrier(host), MARK)
+    ip6tables(variant, "-P", "FORWARD", "ACCEPT")
+    state = await host.observe(MARK)
+    assert state.barriers == ()
+    (stray,) = state.stray
+    for _ in range(2):
+        await host.withdraw(stray, MARK)
+        assert await host.observe(MARK) == HostFilterState()
+    assert saved(variant, "FORWARD") == []
+
+
+async def test_every_copy_is_withdrawn_and_nothing_else(host: LinuxHostFilter, variant: str) -> None:
+    ip6tables(variant, "-P", "FORWARD", "DROP")
+    barrier = await only_barrier(host)
+    await host.admit(barrier, MARK)
+    ip6tables(variant, "-A", "FORWARD", "-i", "eth0", "-j", "ACCEPT")
+    ip6tables(variant, "-A", "FORWARD", "-m", "mark", "--mark", "0x1/0x1", "-j", "ACCEPT")
+    ip6tables(variant, "-A", "FORWARD", "-m", "mark", "--mark", f"{MARK:#x}/{MARK:#x}", "-j", "ACCEPT")
+    await host.withdraw(barrier, MARK)
+    assert saved(variant, "FORWARD") == ["-i eth0 -j ACCEPT", "-m mark --mark 0x1/0x1 -j ACCEPT"]
+
+
+async def test_both_variants_can_drop_at_once_and_both_are_mended(host: LinuxHostFilter) -> None:
+    for variant in VARIANTS:
+        ip6tables(variant, "-P", "FORWARD", "DROP")
+    state = await host.observe(MARK)
+    assert [barrier.variant for barrier in state.barriers] == list(VARIANTS.values())
+    for barrier in state.barriers:
+        await host.admit(barrier, MARK)
+    assert all(barrier.admitted for barrier in (await host.observe(MARK)).barriers)
+
+
+async def test_a_native_base_chain_is_reported_with_what_to_do(host: LinuxHostFilter) -> None:
+    nft("table inet filter { chain forward { type filter hook forward priority 0; policy drop; }; }")
+    nft("table inet dockerv6 { chain forward { type filter hook forward priority -1; policy drop; }; }")
+    nft("table ip filter { chain forward { type filter hook forward priority 0; policy drop; }; }")
+    barrier = await only_barrier(host)
+    assert (barrier.variant, barrier.table, barrier.mendable) == (FilterVariant.NFTABLES, "inet filter", False)
+    with pytest.raises(FirewallRejected, match="nft insert rule inet filter forward"):
+        await host.admit(barrier, MARK)
+    await host.withdraw(barrier, MARK)
+    nft(barrier.remedy.removeprefix("nft ").partition(",")[0])
+    assert (await only_barrier(host)).admitted
+
+
+async def test_firewalld_is_trusted_with_zones_that_forward(host: LinuxHostFilter) -> None:
+    last_word = "reject with icmpx admin-prohibited"
+    nft(f"table inet firewalld {{ chain filter_FORWARD {{ type filter hook forward priority 10; {last_word}; }}; }}")
+    barrier = await only_barrier(host)
+    assert not barrier.admitted
+    assert "firewall-cmd" in barrier.remedy
+    nft("add chain inet firewalld filter_FWD_docker")
+    assert (await only_barrier(host)).admitted
+
+
+async def test_the_engines_own_nftables_backend_names_its_option(host: LinuxHostFilter) -> None:
+    nft("table ip6 docker-bridges { chain filter-FORWARD { type filter hook forward priority 0; policy drop; }; }")
+    assert "bridge-accept-fwmark" in (await only_barrier(host)).remedy
+
+
+async def test_a_legacy_rule_is_not_lost_between_reading_and_writing(
+    host: LinuxHostFilter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ip6tables("legacy", "-P", "FORWARD", "DROP")
+    barrier = await only_barrier(host)
+    monkeypatch.setattr(legacy, "LOCK", tmp_path / "xtables.lock")
+    monkeypatch.setattr(legacy, "_LOCK_POLL", 0.001)
+    with (tmp_path / "xtables.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(FirewallRejected, match="has held"):
+            await host.admit(barrier, MARK)
+    await host.admit(barrier, MARK)
+    monkeypatch.setattr(legacy, "LOCK", tmp_path / "nowhere" / "xtables.lock")
+    with pytest.raises(FirewallUnavailable, match=r"xtables\.lock"):
+        await host.observe(MARK)
+
+
+async def test_a_legacy_table_that_is_gone_is_an_error_to_admit_and_none_to_withdraw(host: LinuxHostFilter) -> None:
+    gone = Barrier(FilterVariant.XTABLES_LEGACY, "filter", "FORWARD", admitted=False, mendable=True)
+    await host.withdraw(gone, MARK)
+    with pytest.raises(FirewallRejected, match="gone"):
+        await host.admit(gone, MARK)
+    assert not legacy_in_use()
+
+
+async def test_without_the_program_the_remedy_is_a_package(
+    host: LinuxHostFilter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ip6tables("nft", "-P", "FORWARD", "DROP")
+    barrier = await only_barrier(host)
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(FirewallUnavailable, match="apt install iptables"):
+        await host.admit(barrier, MARK)
+
+
+def test_looking_at_a_host_without_legacy_tables_costs_no_import_and_no_process() -> None:
+    script = """
+import asyncio, subprocess, sys
+from dockerv6.firewall.hostfilter.linux import LinuxHostFilter
+from dockerv6.firewall.nftables.session import NftSession
+
+async def main():
+    subprocess.Popen = None
+    session = NftSession()
+    await LinuxHostFilter(session).observe(1)
+    await session.close()
+    print("iptc" in sys.modules)
+
+asyncio.run(main())
+"""
+    ip6tables("nft", "-P", "FORWARD", "DROP")
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

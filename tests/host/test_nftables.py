@@ -1,0 +1,242 @@
+"""The nftables backend on a real kernel: damage is seen and repaired, and nothing is written without need."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from ipaddress import IPv6Network
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dockerv6.firewall.model import FirewallIntent
+from dockerv6.firewall.nftables import codec
+from dockerv6.firewall.nftables.backend import NftablesFirewall
+from dockerv6.firewall.nftables.library import NftExecutable
+from dockerv6.firewall.nftables.session import NftSession
+from dockerv6.firewall.rules import render
+from dockerv6.firewall.ruleset import EMPTY, diff
+from tests.host.network import nft, private_network
+from tests.unit.firewall.intents import BLOG, SHOP, intent
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+pytestmark = pytest.mark.host
+
+DESIRED = render(FirewallIntent((BLOG, SHOP), uplink_bridges=("br0",)))
+
+DAMAGES = {
+    "everything flushed": "flush ruleset",
+    "table deleted": "delete table inet dockerv6",
+    "table emptied": "delete table inet dockerv6; add table inet dockerv6",
+    "chain flushed": "flush chain inet dockerv6 postrouting",
+    "rules deleted": "flush chain inet dockerv6 forward; add rule inet dockerv6 forward accept",
+    "foreign rule": "insert rule inet dockerv6 outbound counter drop",
+    "foreign chain": "add chain inet dockerv6 mine; add rule inet dockerv6 mine accept",
+    "foreign base chain": "add chain inet dockerv6 mine { type filter hook input priority 0; policy drop; }",
+    "foreign set": "add set inet dockerv6 mine { type inet_service; }",
+    "foreign map": "add map inet dockerv6 mine { type ifname : verdict; }",
+    "foreign counter": "add counter inet dockerv6 mine",
+    "foreign element": "add element inet dockerv6 egress_any { fd00:bad::/64 }",
+    "foreign range": "add element inet dockerv6 egress_any { 2001:db8::1-2001:db8::5 }",
+    "element deleted": "delete element inet dockerv6 egress_any { fd12:3456:789a:1::/64 }",
+    "element deleted in a concatenation": 'delete element inet dockerv6 networks { fd12:3456:789a:1::/64 . "br-blog" }',
+    "policy changed": "add chain inet dockerv6 forward { policy drop; }",
+    "priority changed": (
+        "flush chain inet dockerv6 postrouting; delete chain inet dockerv6 postrouting;"
+        "add chain inet dockerv6 postrouting { type nat hook postrouting priority 300; }"
+    ),
+    "hook changed": (
+        "flush chain inet dockerv6 forward; delete chain inet dockerv6 forward;"
+        "add chain inet dockerv6 forward { type filter hook input priority -1; }"
+    ),
+    "jumped-to chain flushed": "flush chain inet dockerv6 outbound",
+    "jumped-to chain deleted": "flush chain inet dockerv6 forward; flush chain inet dockerv6 outbound;"
+    "delete chain inet dockerv6 outbound",
+    "set of another type": (
+        "flush chain inet dockerv6 outbound; delete set inet dockerv6 uplink_bridges;"
+        "add set inet dockerv6 uplink_bridges { type inet_service; }"
+    ),
+    "table put to sleep": "add table inet dockerv6 { flags dormant; }",
+}
+
+
+@pytest.fixture(autouse=True)
+def _network() -> Iterator[None]:
+    with private_network():
+        yield
+
+
+@pytest.fixture
+async def nftables() -> AsyncIterator[NftSession]:
+    made = NftSession()
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+def firewall(nftables: NftSession) -> NftablesFirewall:
+    return NftablesFirewall(nftables)
+
+
+def listed(*argv: str) -> str:
+    """What another program prints; by default everything in this namespace, with handles."""
+    argv = argv or ("nft", "-a", "list", "ruleset")
+    return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+
+
+def handles(kind: str) -> dict[str, int]:
+    """The kernel's numbers of the rules (by comment), chains or sets (by name)."""
+    shown = listed("nft", "-j", "list", "table", "inet", "dockerv6")
+    bodies = [item[kind] for item in json.loads(shown)["nftables"] if kind in item]
+    return {body.get("comment", body.get("name")): body["handle"] for body in bodies}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+async def test_every_damage_is_seen_and_repaired(firewall: NftablesFirewall, damage: str) -> None:
+    await firewall.apply(diff(DESIRED, EMPTY))
+    nft(DAMAGES[damage].replace(";", ";\n") if "{" not in DAMAGES[damage] else DAMAGES[damage])
+    change = diff(DESIRED, await firewall.observe())
+    assert not change.empty
+    assert await firewall.apply(change) == DESIRED
+
+
+async def test_a_rule_edited_in_place_is_seen_and_repaired(firewall: NftablesFirewall) -> None:
+    await firewall.apply(diff(DESIRED, EMPTY))
+    for comment in handles("rule"):
+        handle = handles("rule")[comment]
+        where = next(chain.name for chain in DESIRED.chains for rule in chain.rules if rule.comment == comment)
+        nft(f'replace rule inet dockerv6 {where} handle {handle} ip6 saddr fd00::/8 accept comment "{comment}"')
+        change = diff(DESIRED, await firewall.observe())
+        assert change.describe()[0] == f"flush chain {where}: its rules differ"
+        assert await firewall.apply(change) == DESIRED
+
+
+async def test_nothing_is_written_when_nothing_differs(firewall: NftablesFirewall, nftables: NftSession) -> None:
+    await firewall.apply(diff(DESIRED, EMPTY))
+    before, generation = listed(), await nftables.generation()
+    again = NftablesFirewall(nftables)  # as after a restart: no memory
+    change = diff(DESIRED, await again.observe())
+    await again.check(change)
+    assert await again.apply(change) == DESIRED
+    assert (listed(), await nftables.generation()) == (before, generation)
+
+
+async def test_another_network_is_hitless_for_rules_chains_and_sets(firewall: NftablesFirewall) -> None:
+    await firewall.apply(diff(render(intent(BLOG)), EMPTY))
+    before = [handles(kind) for kind in ("rule", "chain", "set")]
+    for desired in (DESIRED, render(intent(BLOG))):
+        assert await firewall.apply(diff(desired, await firewall.observe())) == desired
+        assert [handles(kind) for kind in ("rule", "chain", "set")] == before
+
+
+async def test_a_repaired_chain_leaves_the_others_alone(firewall: NftablesFirewall) -> None:
+    await firewall.apply(diff(DESIRED, EMPTY))
+    before = handles("rule")
+    nft("flush chain inet dockerv6 forward_done")
+    await firewall.apply(diff(DESIRED, await firewall.observe()))
+    kept = {comment for comment, handle in handles("rule").items() if before[comment] == handle}
+    assert len(before.keys() - kept) == 1
+
+
+async def test_a_listing_is_kept_only_while_nobody_commits(firewall: NftablesFirewall) -> None:
+    await firewall.apply(diff(DESIRED, EMPTY))
+    nft("add table inet somebody")
+    assert await firewall.observe() == DESIRED
+    nft("flush chain inet dockerv6 forward")
+    assert await firewall.observe() != DESIRED
+
+
+async def test_other_tables_are_never_touched(firewall: NftablesFirewall) -> None:
+    nft("add table ip6 dockerv6; add table inet other; add chain inet other c; add rule inet other c counter")
+    before = listed()
+    await firewall.apply(diff(DESIRED, EMPTY))
+    await firewall.sweep()
+    assert listed() == before
+
+
+async def test_a_table_of_our_name_is_ours(firewall: NftablesFirewall) -> None:
+    nft("add table inet dockerv6; add chain inet dockerv6 theirs; add rule inet dockerv6 theirs drop")
+    assert await firewall.apply(diff(DESIRED, await firewall.observe())) == DESIRED
+    nft("add table inet dockerv6; add chain inet dockerv6 theirs")
+    assert await firewall.apply(diff(EMPTY, await firewall.observe())) == EMPTY
+
+
+async def test_the_table_reads_well_at_night(firewall: NftablesFirewall) -> None:
+    await firewall.apply(diff(DESIRED, EMPTY))
+    shown = listed("nft", "list", "table", "inet", "dockerv6")
+    assert 'fd12:3456:789a:1::/64 . "br-blog" comment "blog"' in shown
+    assert 'masquerade comment "dockerv6: NAT66 out of any interface"' in shown
+    nft("flush ruleset")
+    nft(shown)  # what people save and restore is the same again
+    assert await firewall.observe() == DESIRED
+
+
+async def test_library_and_program_do_the_same(nftables: NftSession) -> None:
+    program = NftSession(NftExecutable())
+    by_library, by_program = NftablesFirewall(nftables), NftablesFirewall(program)
+    await by_program.check(diff(DESIRED, EMPTY))
+    assert await by_program.apply(diff(DESIRED, EMPTY)) == DESIRED
+    assert await by_library.observe() == DESIRED
+    await by_program.sweep()
+    assert await by_library.observe() == EMPTY
+    await program.close()
+
+
+async def test_the_library_spawns_nothing_and_prints_nothing(
+    firewall: NftablesFirewall, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(subprocess, "Popen", None)
+    await firewall.apply(diff(DESIRED, EMPTY))
+    await firewall.sweep()
+    assert capfd.readouterr() == ("", "")
+
+
+async def test_without_the_library_the_program_is_used(
+    nftables: NftSession, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("dockerv6.firewall.nftables.library.SONAME", "libnftables-not-here.so.1")
+    assert await NftablesFirewall(nftables).apply(diff(DESIRED, EMPTY)) == DESIRED
+    assert "running the nft program instead" in caplog.text
+
+
+OBSERVE = """
+import asyncio
+from dockerv6.firewall.nftables.backend import NftablesFirewall
+from dockerv6.firewall.nftables.session import NftSession
+from dockerv6.firewall.port import FirewallUnavailable
+
+async def main():
+    session = NftSession()
+    try:
+        await NftablesFirewall(session).observe()
+    except FirewallUnavailable as error:
+        print(error)
+    await session.close()
+
+asyncio.run(main())
+"""
+
+
+def test_without_the_privilege_the_remedy_is_told() -> None:
+    unprivileged = ("setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin")
+    assert "CAP_NET_ADMIN" in listed(*unprivileged, sys.executable, "-c", OBSERVE)
+
+
+async def test_a_thousand_networks_are_one_transaction_and_read_back_equal(firewall: NftablesFirewall) -> None:
+    many = [
+        replace(SHOP, owner=f"net{n}", subnet=IPv6Network(f"fd00:0:0:{n:x}::/64"), bridge=f"br-{n:012x}")
+        for n in range(1000)
+    ]
+    desired = render(intent(*many))
+    assert len(desired.owners) == 1000
+    assert await firewall.apply(diff(desired, EMPTY)) == desired
+
+
+async def test_a_batch_that_was_refused_leaves_no_trace_in_the_next(nftables: NftSession) -> None:
+    commands = codec.commands(diff(DESIRED, EMPTY).steps)
+    await nftables.run(commands, check=True)
+    await nftables.run(commands)

@@ -1,0 +1,209 @@
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dockerv6.firewall.model import FirewallIntent
+from dockerv6.firewall.nftables import codec
+from dockerv6.firewall.rules import EGRESS_ANY, EXCLUDED, NETWORKS, UPLINK_BRIDGES, render
+from dockerv6.firewall.ruleset import EMPTY, diff
+from dockerv6.firewall.steps import AddElements, AddRules, RemoveElements
+from dockerv6.firewall.terms import (
+    Chain,
+    ClearMark,
+    Element,
+    ElementSet,
+    Field,
+    HasMark,
+    In,
+    Is,
+    Jump,
+    KeyType,
+    Opaque,
+    Rule,
+    SetMark,
+    Term,
+    Verdict,
+)
+from tests.unit.firewall.intents import BLOG, SHOP, VAULT
+
+LISTINGS = sorted((Path(__file__).parent / "listings").glob("*.json"))
+"""What `nft -j list table inet dockerv6` printed after RENDERED was applied, one object a line."""
+
+RENDERED = render(FirewallIntent((BLOG, SHOP, VAULT), uplink_bridges=("br0",)))
+HERE = {"family": "inet", "table": "dockerv6"}
+
+
+@pytest.fixture(params=LISTINGS, ids=lambda path: path.stem)
+def listing(request: pytest.FixtureRequest) -> list[dict[str, dict[str, Any]]]:
+    return [json.loads(line) for line in request.param.read_text().splitlines()]
+
+
+def bodies(listing: list[dict[str, dict[str, Any]]], kind: str, **wanted: str) -> Iterator[dict[str, Any]]:
+    for item in listing:
+        body = item.get(kind)
+        if body is not None and all(body[key] == value for key, value in wanted.items()):
+            yield body
+
+
+def read_set(*elements: codec.Json, **more: codec.Json) -> codec.Object:
+    return {"set": {**HERE, "name": "s", "type": "ipv6_addr", "flags": ["interval"], "elem": list(elements), **more}}
+
+
+def test_listings_of_several_versions_are_compared() -> None:
+    assert {path.stem for path in LISTINGS} >= {"nft-1.0.6", "nft-1.1.3"}
+
+
+def test_what_is_read_equals_what_was_written(listing: list[dict[str, dict[str, Any]]]) -> None:
+    assert codec.ruleset(listing) == RENDERED
+
+
+def test_what_other_tables_hold_is_passed_over(listing: list[dict[str, dict[str, Any]]]) -> None:
+    other = [
+        {"chain": {"family": "ip6", "table": "filter", "name": "FORWARD"}},
+        {"set": {"family": "ip", "table": "dockerv6"}},
+    ]
+    assert codec.ruleset([*listing, *other]) == RENDERED
+
+
+@pytest.mark.parametrize("number", range(11))
+def test_a_rule_that_is_edited_in_place_is_seen(listing: list[dict[str, dict[str, Any]]], number: int) -> None:
+    rules = list(bodies(listing, "rule"))
+    assert len(rules) == 11
+    expressions = rules[number]["expr"]
+    for position, expression in enumerate(expressions):
+        (kind,) = expression
+        expressions[position] = {"counter": None} if kind == "accept" else {"accept": None}
+        assert codec.ruleset(listing) != RENDERED
+        expressions[position] = expression
+    expressions.insert(0, {"counter": {"packets": 0, "bytes": 0}})
+    assert codec.ruleset(listing) != RENDERED
+
+
+def test_rules_in_another_order_are_seen(listing: list[dict[str, dict[str, Any]]]) -> None:
+    first, second, *_ = (item for item in listing if "rule" in item)
+    first["rule"], second["rule"] = second["rule"], first["rule"]
+    assert codec.ruleset(listing) != RENDERED
+
+
+@pytest.mark.parametrize(("key", "value"), [("prio", 0), ("policy", "drop"), ("hook", "input"), ("type", "route")])
+def test_a_chain_that_is_hooked_elsewhere_is_seen(
+    listing: list[dict[str, dict[str, Any]]], key: str, value: object
+) -> None:
+    (chain,) = bodies(listing, "chain", name="forward")
+    chain[key] = value
+    assert codec.ruleset(listing) != RENDERED
+
+
+def test_a_changed_comment_is_seen(listing: list[dict[str, dict[str, Any]]]) -> None:
+    (found,) = bodies(listing, "set", name=EGRESS_ANY)
+    found["elem"][0]["elem"]["comment"] = "shop"
+    assert codec.ruleset(listing) != RENDERED
+
+
+def test_maps_objects_and_strange_sets_are_foreign() -> None:
+    items: list[codec.Object] = [
+        {"map": {**HERE, "name": "m", "handle": 3}},
+        {"counter": {**HERE, "name": "c", "handle": 4}},
+        read_set(timeout=60),
+        read_set(type="inet_service"),
+        read_set(flags=["interval", "timeout"]),
+    ]
+    assert codec.ruleset(items).foreign == ("counter c", "map m", "set s", "set s", "set s")
+
+
+@pytest.mark.parametrize(
+    ("listed", "key"),
+    [
+        ("2001:db8::1", "2001:db8::1/128"),
+        ({"prefix": {"addr": "fd00::", "len": 64}}, "fd00::/64"),
+        ({"range": ["fd00::", "fd00::ffff:ffff:ffff:ffff"]}, "fd00::/64"),
+        ({"range": ["::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"]}, "::/0"),
+        ({"range": ["2001:db8::1", "2001:db8::5"]}, "2001:db8::1-2001:db8::5"),
+        ("::ffff:192.0.2.1", "::ffff:c000:201/128"),
+        ({"elem": {"val": "2001:db8::1", "comment": "blog"}}, "2001:db8::1/128"),
+    ],
+)
+def test_every_spelling_of_a_prefix_is_read_as_one(listed: codec.Json, key: str) -> None:
+    (found,) = codec.ruleset([read_set(listed)]).sets
+    assert [element.key for element in found.elements] == [(key,)]
+
+
+def test_an_element_that_makes_no_sense_is_still_an_element() -> None:
+    (found,) = codec.ruleset([read_set({"concat": ["a", "b", "c"]})]).sets
+    assert len(found.elements) == 1
+
+
+@pytest.mark.parametrize(
+    "term",
+    [
+        In((Field.SADDR,), "s"),
+        In((Field.SADDR, Field.IIF), "s"),
+        Is(Field.OIF_KIND, frozenset({"bridge"}), negate=True),
+        Is(Field.CT_STATE, frozenset({"established", "related"})),
+        Is(Field.IIF, frozenset({"eth0", "eth1"})),
+        HasMark(0x40),
+        SetMark(0x40),
+        ClearMark(0x40),
+        Jump("outbound"),
+        *Verdict,
+    ],
+    ids=str,
+)
+def test_every_term_is_read_as_it_is_written(term: Term) -> None:
+    chain = Chain("c", (Rule((term,), "why"),))
+    written = codec.commands([AddRules(chain)])
+    (rule,) = (body for command in written for body in command.values())
+    assert isinstance(rule, dict)
+    read = codec.ruleset([{"chain": {**HERE, "name": "c"}}, rule])
+    assert read.chains == (chain,)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        {"match": {"op": "==", "left": {"concat": [{"payload": {"protocol": "ip", "field": "saddr"}}]}, "right": "@s"}},
+        {"match": {"op": "!=", "left": {"meta": {"key": "oifname"}}, "right": "@s"}},
+        {"match": {"op": "==", "left": {"meta": {"key": "l4proto"}}, "right": "tcp"}},
+        {"match": {"op": "==", "left": {"meta": {"key": "oifname"}}, "right": 5}},
+        {"mangle": {"key": {"meta": {"key": "mark"}}, "value": 5}},
+        {"masquerade": {"flags": "random"}},
+        {"snat": {"family": "ip6", "addr": "2001:db8::1"}},
+        {"drop": None},
+    ],
+)
+def test_what_we_never_write_is_opaque(expression: codec.Object) -> None:
+    rule: codec.Object = {"rule": {**HERE, "chain": "c", "expr": [expression]}}
+    (chain,) = codec.ruleset([{"chain": {**HERE, "name": "c"}}, rule]).chains
+    assert isinstance(chain.rules[0].terms[0], Opaque)
+
+
+def test_what_is_opaque_is_never_written() -> None:
+    with pytest.raises(ValueError, match="can't be written"):
+        codec.commands([AddRules(Chain("c", (Rule((Opaque("?"),)),)))])
+
+
+def test_elements_carry_their_owner_and_are_deleted_by_key() -> None:
+    wanted = ElementSet("s", (KeyType.PREFIX, KeyType.INTERFACE))
+    element = Element(("2001:db8::5/128", "eth0"), "blog")
+    key = {"concat": ["2001:db8::5", "eth0"]}
+    (added,) = codec.commands([AddElements(wanted, (element,))])
+    (removed,) = codec.commands([RemoveElements(wanted, (element,))])
+    assert added == {"create": {"element": {**HERE, "name": "s", "elem": [{"elem": {"val": key, "comment": "blog"}}]}}}
+    assert removed == {"delete": {"element": {**HERE, "name": "s", "elem": [key]}}}
+
+
+def test_a_foreign_range_can_be_deleted() -> None:
+    element = Element(("2001:db8::1-2001:db8::5",))
+    (removed,) = codec.commands([RemoveElements(ElementSet("s", (KeyType.PREFIX,)), (element,))])
+    assert removed["delete"] == {"element": {**HERE, "name": "s", "elem": [{"range": ["2001:db8::1", "2001:db8::5"]}]}}
+
+
+def test_a_ruleset_becomes_one_list_of_commands() -> None:
+    written = codec.commands(diff(RENDERED, EMPTY).steps)
+    kinds = [kind for command in written for body in command.values() if isinstance(body, dict) for kind in body]
+    assert kinds[0] == "table"
+    assert kinds.count("rule") == 11
+    assert {NETWORKS, EXCLUDED, UPLINK_BRIDGES} <= {each.name for each in RENDERED.sets}

@@ -1,0 +1,105 @@
+import errno
+import json
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from dockerv6.firewall.nftables import kernel, session
+from dockerv6.firewall.nftables.library import NftError
+from dockerv6.firewall.nftables.session import NftSession
+from dockerv6.firewall.port import FirewallError, FirewallRejected, FirewallUnavailable
+
+
+class Answers:
+    """An `Nft` that answers from a script."""
+
+    def __init__(self, *answers: str | NftError) -> None:
+        self.answers = list(answers)
+        self.batches: list[tuple[str, bool]] = []
+
+    def run(self, batch: str, *, check: bool = False) -> str:
+        self.batches.append((batch, check))
+        answer = self.answers.pop(0)
+        if isinstance(answer, NftError):
+            raise answer
+        return answer
+
+
+@pytest.fixture
+async def opened() -> AsyncIterator[Callable[[Answers | None], NftSession]]:
+    made: list[NftSession] = []
+
+    def make(answers: Answers | None) -> NftSession:
+        made.append(NftSession(answers))
+        return made[-1]
+
+    yield make
+    for each in made:
+        await each.close()
+
+
+async def test_commands_go_as_one_batch_and_what_is_listed_comes_back(
+    opened: Callable[[Answers | None], NftSession],
+) -> None:
+    answers = Answers('{"nftables": [{"metainfo": {}}]}', "")
+    nft = opened(answers)
+    assert await nft.run([{"list": {"chains": None}}]) == [{"metainfo": {}}]
+    assert await nft.run([{"add": None}, {"delete": None}], check=True) == []
+    assert [json.loads(batch)["nftables"] for batch, _ in answers.batches][1] == [{"add": None}, {"delete": None}]
+    assert [check for _, check in answers.batches] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("message", "error", "text"),
+    [
+        ("Error: Could not process rule: File exists", FirewallRejected, "File exists"),
+        ("Error: Could not process rule: Operation not permitted", FirewallUnavailable, "CAP_NET_ADMIN"),
+    ],
+)
+async def test_a_refusal_is_told_with_its_cause(
+    opened: Callable[[Answers | None], NftSession], message: str, error: type[FirewallError], text: str
+) -> None:
+    with pytest.raises(error, match=text):
+        await opened(Answers(NftError(message))).run([])
+
+
+async def test_a_kernel_that_is_busy_is_asked_again(opened: Callable[[Answers | None], NftSession]) -> None:
+    busy = NftError("Error: Could not process rule: Device or resource busy")
+    assert await opened(Answers(busy, busy, "")).run([]) == []
+    with pytest.raises(FirewallRejected, match="busy"):
+        await opened(Answers(*[busy] * 9)).run([])
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [
+        (errno.EPERM, "run as root"),
+        (errno.EPROTONOSUPPORT, "modprobe nf_tables"),
+        (errno.EOPNOTSUPP, "modprobe nf_tables"),
+    ],
+)
+async def test_a_host_that_can_not_do_it_is_told_what_is_missing(
+    opened: Callable[[Answers | None], NftSession], monkeypatch: pytest.MonkeyPatch, number: int, remedy: str
+) -> None:
+    def refuse(*_: object) -> int:
+        raise OSError(number, "no")
+
+    monkeypatch.setattr(kernel, "_ask", refuse)
+    nft = opened(None)
+    for question in (nft.generation(), nft.inet_table("dockerv6"), nft.run([])):
+        with pytest.raises(FirewallUnavailable, match=remedy):
+            await question
+
+
+async def test_without_library_and_program_the_remedy_is_a_package(
+    opened: Callable[[Answers | None], NftSession], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernel, "generation", lambda: 1)
+    monkeypatch.setattr(session, "LibNft", _not_installed)
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(FirewallUnavailable, match="apt install nftables"):
+        await opened(None).run([])
+
+
+def _not_installed() -> None:
+    raise OSError("libnftables.so.1: cannot open shared object file")
