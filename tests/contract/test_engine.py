@@ -21,13 +21,13 @@ from dockerv6.dockerd.port import (
 )
 from dockerv6.dockerd.profiles import ENGINE_20_10, ENGINE_26_1, ENGINE_28_5
 from tests.contract.engines import FakeBench, RealBench
-from tests.lab.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
     from dockerv6.dockerd.model import EngineEvent
     from tests.contract.engines import Bench
+    from tests.lab.session import Session
 
 SUBNET6 = IPv6Network("2001:db8:1::/64")
 SUBNET4 = IPv4Network("192.0.2.0/28")
@@ -50,13 +50,10 @@ def make_bench(request: pytest.FixtureRequest) -> Iterator[Callable[[], Bench]]:
     if not isinstance(request.param, str):
         yield lambda: FakeBench(request.param)
         return
-    session = Session.create()
-    try:
-        lab = RealBench.start(session, request.param)
-        yield lambda: RealBench(lab)
-        lab.remove()
-    finally:
-        session.close()
+    session: Session = request.getfixturevalue("lab_session")
+    lab = RealBench.start(session, request.param)
+    yield lambda: RealBench(lab)
+    lab.remove()
 
 
 @pytest.fixture
@@ -197,9 +194,9 @@ async def test_refuses_a_bridge_name_that_is_taken(bench: Bench) -> None:
         await bench.engine.create_network(NetworkSpec("b", enable_ipv6=False, options=options))
 
 
-async def test_refuses_an_unknown_driver(bench: Bench) -> None:
-    with pytest.raises(EngineRefused, match="nosuch") as caught:
-        await bench.engine.create_network(NetworkSpec("b", driver="nosuch", enable_ipv6=False))
+async def test_refuses_a_name_of_the_engines_own(bench: Bench) -> None:
+    with pytest.raises(EngineRefused, match="predefined host network") as caught:
+        await bench.engine.create_network(NetworkSpec("host", enable_ipv6=False))
     assert type(caught.value) is EngineRefused
 
 

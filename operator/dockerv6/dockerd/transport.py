@@ -77,8 +77,8 @@ class Transport:
                 version=dialect.format_api(dialect.HIGHEST),
                 tls=address.tls or False,
             )
-        except DockerException as error:
-            raise ValueError(f"Docker host {address.url!r}: {error}") from error
+        except (DockerException, ValueError) as error:
+            raise ValueError(f"Docker host {address.url!r}: the docker SDK's configuration: {error}") from error
         # proxy variables and .netrc are for the web, not for the engine; reading them costs time in every request
         self._client.trust_env = False
         self._client.mount(

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+import pytest
+
+from dockerv6.dockerd.client import DockerEngine
+from dockerv6.dockerd.model import Attachment
+from dockerv6.dockerd.port import EngineConflict
+from tests.unit.dockerd.stub import Reply, Request, ping, serving, versions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+OLD_ID, NEW_ID, CONTAINER = "a" * 64, "b" * 64, "c" * 64
+WEB = Attachment(CONTAINER, "web", running=True)
+
+
+def engine(
+    answer: Callable[[str, str], tuple[int, object]], asked: list[str] | None = None
+) -> Callable[[Request], Reply]:
+    """Answer what comes after the API version in a path."""
+
+    def handle(request: Request) -> Reply:
+        if request.path == "/_ping":
+            return ping("1.41", "20.10.24")
+        path = unquote(request.path.removeprefix("/v1.41"))
+        if asked is not None:
+            asked.append(path)
+        status, body = answer(request.method, path)
+        return Reply(status, body, headers=versions("1.41", "20.10.24"))
+
+    return handle
+
+
+async def test_gives_the_oldest_of_several_networks_of_one_name(tmp_path: Path) -> None:
+    networks = [
+        {"Id": NEW_ID, "Name": "twin", "Driver": "bridge", "Created": "2026-11-23T03:00:12Z"},
+        {"Id": OLD_ID, "Name": "twin", "Driver": "bridge", "Created": "2026-11-23T03:00:11.5Z"},
+        {"Id": "d" * 64, "Name": "twins", "Driver": "bridge", "Created": "2026-11-23T03:00:10Z"},
+    ]
+
+    def answer(_: str, path: str) -> tuple[int, object]:
+        if path == "/networks/twin":
+            return 400, {"message": "network twin is ambiguous (2 matches found on name)"}
+        if path == f"/networks/{OLD_ID}":
+            return 200, networks[1]
+        assert path == '/networks?filters={"name":+["twin"]}'
+        return 200, networks
+
+    async with serving(tmp_path / "d", engine(answer)) as stub:
+        docker = DockerEngine(stub.url, environment={})
+        network = await docker.network("twin")
+        assert network is not None
+        assert network.id == OLD_ID
+        await docker.close()
+
+
+async def test_containers_that_vanish_while_they_are_looked_at_are_left_out(tmp_path: Path) -> None:
+    def answer(_: str, path: str) -> tuple[int, object]:
+        match path.split("/"):
+            case ["", "networks", _]:
+                return 200, {"Id": OLD_ID, "Name": "n1", "Driver": "bridge"}
+            case ["", "containers", "gone", "json"]:
+                return 404, {"message": "No such container: gone"}
+            case ["", "containers", "kept", "json"]:
+                entry = {"NetworkID": OLD_ID}
+                return 200, {"Id": "kept", "Name": "/kept", "NetworkSettings": {"Networks": {"n1": entry}}}
+        return 200, [{"Id": "gone"}, {"Id": "kept"}]
+
+    asked: list[str] = []
+    async with serving(tmp_path / "d", engine(answer, asked)) as stub:
+        docker = DockerEngine(stub.url, environment={})
+        assert [one.container_name for one in await docker.attachments(OLD_ID)] == ["kept"]
+        assert f"/containers/json?all=1&filters={json.dumps({'network': [OLD_ID, 'n1']}).replace(' ', '+')}" in asked
+        await docker.close()
+
+
+async def test_the_engines_own_networks_strand_nobody(tmp_path: Path) -> None:
+    docker = DockerEngine(f"unix://{tmp_path}/nobody.sock", environment={})
+    assert await docker.stranded("bridge") == ()
+
+
+@pytest.mark.parametrize("attached", [True, False])
+async def test_an_endpoint_of_that_name_counts_only_if_it_is_the_containers(tmp_path: Path, *, attached: bool) -> None:
+    def answer(method: str, _: str) -> tuple[int, object]:
+        if method == "POST":
+            return 403, {"message": "endpoint with name web already exists in network n1"}
+        entry = {"NetworkID": OLD_ID if attached else NEW_ID}
+        return 200, {"Id": CONTAINER, "Name": "/web", "NetworkSettings": {"Networks": {"n1": entry}}}
+
+    async with serving(tmp_path / "d", engine(answer)) as stub:
+        docker = DockerEngine(stub.url, environment={})
+        if attached:
+            await docker.connect(OLD_ID, WEB)
+        else:
+            with pytest.raises(EngineConflict, match="already exists"):
+                await docker.connect(OLD_ID, WEB)
+        await docker.close()
+
+
+async def test_takes_its_address_from_the_environment(tmp_path: Path) -> None:
+    async with serving(tmp_path / "d", engine(lambda _, __: (200, []))) as stub:
+        docker = DockerEngine(environment={"DOCKER_HOST": stub.url})
+        assert await docker.networks() == ()
+        await docker.close()
+
+
+def test_an_unusable_address_is_a_value_error() -> None:
+    with pytest.raises(ValueError, match="ssh://host"):
+        DockerEngine("ssh://host", environment={})

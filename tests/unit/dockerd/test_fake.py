@@ -1,0 +1,125 @@
+"""What the fake does for tests; how it behaves as an engine is the contract suite's matter."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from ipaddress import IPv6Network
+
+import pytest
+
+from dockerv6.dockerd.fake import Call, FakeEngine
+from dockerv6.dockerd.model import NetworkSpec, SubnetConfig
+from dockerv6.dockerd.port import (
+    EngineConflict,
+    EngineRefused,
+    EngineTooOld,
+    EngineUnavailable,
+)
+from dockerv6.dockerd.profiles import ENGINE_20_10, ENGINE_26_1, ENGINE_28_5, Profile
+
+SPEC = NetworkSpec("blog", ipam=(SubnetConfig(IPv6Network("2001:db8::/64")),))
+
+
+async def test_fails_the_next_calls_as_told() -> None:
+    engine = FakeEngine()
+    engine.fail_next("create_network", EngineRefused("disk full", 500), times=2)
+    for _ in range(2):
+        with pytest.raises(EngineRefused, match="disk full"):
+            await engine.create_network(SPEC)
+    assert await engine.network("blog") is None
+    await engine.create_network(SPEC)
+
+
+async def test_can_lose_the_answer_of_a_call_that_was_done() -> None:
+    engine = FakeEngine()
+    engine.fail_next("create_network", EngineUnavailable("lost"), after=True)
+    with pytest.raises(EngineUnavailable):
+        await engine.create_network(SPEC)
+    assert await engine.network("blog") is not None
+
+
+async def test_keeps_a_log_of_all_calls() -> None:
+    engine = FakeEngine()
+    network_id = await engine.create_network(SPEC)
+    engine.down()
+    with pytest.raises(EngineUnavailable):
+        await engine.remove_network(network_id)
+    assert engine.calls == [Call("create_network", (SPEC,)), Call("remove_network", (network_id,))]
+
+
+async def test_comes_back_with_what_it_had() -> None:
+    engine = FakeEngine()
+    network_id = await engine.create_network(SPEC)
+    engine.run_container("web", "blog")
+    engine.down()
+    engine.up()
+    assert [one.container_name for one in await engine.attachments(network_id)] == ["web"]
+
+
+async def test_ids_are_the_same_in_every_run() -> None:
+    one, two = FakeEngine(), FakeEngine()
+    assert await one.create_network(SPEC) == await two.create_network(SPEC)
+    assert await one.networks() == await two.networks()
+
+
+async def test_can_be_upgraded() -> None:
+    engine = FakeEngine(ENGINE_20_10)
+    spec = NetworkSpec("six", enable_ipv4=False, ipam=SPEC.ipam)
+    with pytest.raises(EngineTooOld):
+        await engine.create_network(spec)
+    engine.upgrade(ENGINE_28_5)
+    assert (await engine.info()).release == (28, 5)
+    await engine.create_network(spec)
+
+
+@pytest.mark.parametrize("profile", [ENGINE_20_10, ENGINE_26_1])
+async def test_older_engines_have_no_ipv6_pool(profile: Profile) -> None:
+    with pytest.raises(EngineConflict, match="IPv6 address pool"):
+        await FakeEngine(profile).create_network(NetworkSpec("six"))
+
+
+async def test_newer_engines_make_a_ula_subnet() -> None:
+    engine = FakeEngine(ENGINE_28_5)
+    network = await engine.network(await engine.create_network(NetworkSpec("six")))
+    assert network is not None
+    assert network.ipv6[0].subnet.is_private
+
+
+async def test_refuses_a_driver_that_there_is_not() -> None:
+    with pytest.raises(EngineRefused, match="nosuch") as caught:
+        await FakeEngine().create_network(NetworkSpec("n", driver="nosuch", enable_ipv6=False))
+    assert type(caught.value) is EngineRefused
+
+
+async def test_refuses_a_gateway_outside_the_subnet() -> None:
+    config = SubnetConfig(IPv6Network("2001:db8::/64"), gateway=IPv6Network("2001:db8:1::/64")[1])
+    with pytest.raises(EngineRefused, match="invalid gateway"):
+        await FakeEngine().create_network(NetworkSpec("n", ipam=(config,)))
+
+
+async def test_a_container_that_fails_to_start_holds_no_address() -> None:
+    engine = FakeEngine()
+    gone = await engine.create_network(NetworkSpec("gone", enable_ipv6=False))
+    container = engine.run_container("web", "bridge")
+    (attachment,) = await engine.attachments((await engine.networks())[0].id)
+    await engine.connect(gone, attachment)
+    engine.stop_container(container)
+    await engine.remove_network(gone)
+    with pytest.raises(EngineRefused, match="not found"):
+        engine.start_container(container)
+    bridge = await engine.network("bridge")
+    assert bridge is not None
+    assert bridge.endpoints == ()
+
+
+async def test_container_names_are_unique() -> None:
+    engine = FakeEngine()
+    engine.create_container("web")
+    with pytest.raises(EngineConflict):
+        engine.create_container("web")
+
+
+def test_needs_no_docker_sdk() -> None:
+    program = "import sys, dockerv6.dockerd.fake, dockerv6.dockerd.port; sys.exit('requests' in sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True)

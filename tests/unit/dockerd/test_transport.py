@@ -1,0 +1,221 @@
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dockerv6.dockerd import transport as module
+from dockerv6.dockerd.address import resolve
+from dockerv6.dockerd.port import EngineRefused, EngineTooOld, EngineUnavailable, NetworkNotFound
+from dockerv6.dockerd.transport import Transport, explain
+from tests.unit.dockerd.stub import Reply, Request, ping, serving, versions
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from dockerv6.dockerd.dialect import Dialect
+
+
+def transport(url: str) -> Transport:
+    return Transport(resolve(url, {}), parallel=4)
+
+
+def too_old(dialect: Dialect) -> object:
+    if dialect.api < (1, 48):
+        raise EngineTooOld("too old")
+    return {"api": dialect.api[1]}
+
+
+async def test_nothing_is_sent_before_the_first_request(tmp_path: Path) -> None:
+    transport(f"unix://{tmp_path}/nobody.sock")
+    transport("tcp://192.0.2.1:2375")
+
+
+async def test_negotiates_once_and_then_speaks_what_both_understand(tmp_path: Path) -> None:
+    def engine(request: Request) -> Reply:
+        return ping("1.41") if request.path == "/_ping" else Reply(body=[request.path], headers=versions("1.41"))
+
+    async with serving(tmp_path / "d", engine) as stub:
+        ours = transport(stub.url)
+        answers = await asyncio.gather(*(ours.get("/networks") for _ in range(6)))
+        assert answers == [["/v1.41/networks"]] * 6
+        assert stub.paths().count("/_ping") == 1
+        await ours.close()
+
+
+async def test_speaks_no_higher_than_it_knows(tmp_path: Path) -> None:
+    async with serving(
+        tmp_path / "d", lambda request: ping("1.99") if request.path == "/_ping" else Reply(headers=versions("1.99"))
+    ) as stub:
+        ours = transport(stub.url)
+        await ours.get("/networks")
+        assert stub.paths() == ["/_ping", "/v1.54/networks"]
+        await ours.close()
+
+
+async def test_negotiates_again_when_the_engine_was_downgraded(tmp_path: Path) -> None:
+    api = "1.51"
+
+    def engine(request: Request) -> Reply:
+        if request.path == "/_ping":
+            return ping(api)
+        if not request.path.startswith(f"/v{api}/"):
+            return Reply(400, {"message": f"client version 1.51 is too new. Maximum supported API version is {api}"})
+        return Reply(body=request.body, headers=versions(api))
+
+    async with serving(tmp_path / "d", engine) as stub:
+        ours = transport(stub.url)
+        await ours.get("/networks")
+        api = "1.41"
+        assert await ours.post("/networks/create", lambda dialect: {"api": dialect.api[1]}) == {"api": 41}
+        await ours.close()
+
+
+async def test_negotiates_again_before_it_calls_an_engine_too_old(tmp_path: Path) -> None:
+    api = "1.41"
+
+    def engine(request: Request) -> Reply:
+        return ping(api) if request.path == "/_ping" else Reply(body=request.body, headers=versions(api))
+
+    async with serving(tmp_path / "d", engine) as stub:
+        ours = transport(stub.url)
+        with pytest.raises(EngineTooOld):
+            await ours.post("/networks/create", too_old)
+        assert stub.paths() == ["/_ping"]
+        api = "1.51"
+        assert await ours.post("/networks/create", too_old) == {"api": 51}
+        await ours.close()
+
+
+async def test_learns_of_an_upgrade_from_any_answer(tmp_path: Path) -> None:
+    api = "1.41"
+
+    def engine(request: Request) -> Reply:
+        return ping(api) if request.path == "/_ping" else Reply(headers=versions(api))
+
+    async with serving(tmp_path / "d", engine) as stub:
+        ours = transport(stub.url)
+        await ours.get("/a")
+        api = "1.51"
+        await ours.get("/b")
+        await ours.get("/c")
+        assert stub.paths() == ["/_ping", "/v1.41/a", "/v1.41/b", "/v1.51/c"]
+        await ours.close()
+
+
+async def test_negotiates_again_after_a_crash(tmp_path: Path) -> None:
+    crashing = False
+
+    def engine(request: Request) -> Reply:
+        if crashing:
+            return Reply(body=b"", headers={"Transfer-Encoding": "chunked"}, then_close=True)
+        return ping() if request.path == "/_ping" else Reply(headers=versions())
+
+    async with serving(tmp_path / "d", engine) as stub:
+        ours = transport(stub.url)
+        await ours.get("/a")
+        crashing = True
+        with pytest.raises(EngineUnavailable, match=rf"Docker Engine at {stub.url}: the connection was closed"):
+            await ours.get("/b")
+        crashing = False
+        await ours.get("/c")
+        assert stub.paths() == ["/_ping", "/v1.51/a", "/v1.51/b", "/_ping", "/v1.51/c"]
+        await ours.close()
+
+
+async def test_no_socket_is_unavailability_with_a_hint(tmp_path: Path) -> None:
+    with pytest.raises(EngineUnavailable, match=r"No such file or directory: is Docker running\?"):
+        await transport(f"unix://{tmp_path}/nobody.sock").get("/networks")
+
+
+async def test_a_socket_that_nobody_listens_on_is_unavailability(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as left_over:
+        left_over.bind(f"{tmp_path}/d")
+        with pytest.raises(EngineUnavailable, match=r"Connection refused: is Docker running\?"):
+            await transport(f"unix://{tmp_path}/d").get("/networks")
+
+
+async def test_a_closed_port_is_unavailability() -> None:
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        with pytest.raises(EngineUnavailable, match=r"Connection refused: is Docker running\?"):
+            await transport(f"tcp://127.0.0.1:{reserved.getsockname()[1]}").get("/networks")
+
+
+async def test_silence_is_unavailability(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "READ_TIMEOUT", 0.01)
+    async with serving(tmp_path / "d", lambda _: None) as stub:
+        with pytest.raises(EngineUnavailable, match="no answer in"):
+            await transport(stub.url).get("/networks")
+
+
+async def test_what_is_no_engine_is_refused(tmp_path: Path) -> None:
+    async with serving(tmp_path / "d", lambda _: Reply(body=b"hello")) as stub:
+        ours = transport(stub.url)
+        with pytest.raises(EngineRefused, match="is no Docker Engine"):
+            await ours.get("/networks")
+        await ours.close()
+
+
+async def test_an_error_answer_is_told_in_the_engines_words(tmp_path: Path) -> None:
+    refusal = Reply(404, {"message": "network x not found"}, headers=versions())
+    async with serving(tmp_path / "d", lambda request: ping() if request.path == "/_ping" else refusal) as stub:
+        ours = transport(stub.url)
+        with pytest.raises(NetworkNotFound, match=r"^network x not found \(HTTP 404\)$"):
+            await ours.get("/networks/x")
+        await ours.close()
+
+
+async def test_sends_parameters_and_json(tmp_path: Path) -> None:
+    def engine(request: Request) -> Reply:
+        return ping() if request.path == "/_ping" else Reply(204, b"", headers=versions())
+
+    async with serving(tmp_path / "d", engine) as stub:
+        ours = transport(stub.url)
+        assert await ours.get("/containers/json", {"all": "1", "filters": '{"network":["a"]}'}) is None
+        await ours.post("/networks/create", lambda _: {"Name": "n"})
+        await ours.delete("/networks/n")
+        await ours.get_unversioned("/version")
+        assert stub.requests[1:] == [
+            Request("GET", "/v1.51/containers/json?all=1&filters=%7B%22network%22%3A%5B%22a%22%5D%7D"),
+            Request("POST", "/v1.51/networks/create", {"Name": "n"}),
+            Request("DELETE", "/v1.51/networks/n"),
+            Request("GET", "/version"),
+        ]
+        await ours.close()
+
+
+async def test_can_be_used_again_after_close(tmp_path: Path) -> None:
+    async with serving(
+        tmp_path / "d", lambda request: ping() if request.path == "/_ping" else Reply(headers=versions())
+    ) as stub:
+        ours = transport(stub.url)
+        await ours.get("/a")
+        await ours.close()
+        await ours.get("/b")
+        await ours.close()
+
+
+def test_reports_a_configuration_of_the_sdk_that_it_can_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config.json").write_text('{"auths": {"registry": {"auth": "not base64 of user:password"}}}')
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    with pytest.raises(ValueError, match="Docker host 'unix:///x'"):
+        transport("unix:///x")
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (PermissionError(13, "x"), "Permission denied: this needs root or membership in the socket's group"),
+        (socket.gaierror(-2, "Name or service not known"), "Name or service not known"),
+        (ConnectionResetError(104, "Connection reset by peer"), "Connection reset by peer"),
+        (OSError("plain"), "plain"),
+        (OSError(), "OSError"),
+    ],
+)
+def test_explains_what_the_system_said(error: OSError, text: str) -> None:
+    assert explain(error) == text
