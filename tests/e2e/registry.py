@@ -1,0 +1,234 @@
+"""What the Dockerfile's build needs of the outside world, on this machine: a base image, Debian packages, wheels.
+
+The base image carries the base's name, is made of Debian's packages as the real one is, and its own apt and pip are
+configured to a small web server in the neighbour's namespace. So the Dockerfile is built as it is, by an engine that
+reaches nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import tomllib
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from docker.utils.build import exclude_paths
+
+from tests.lab import packages
+from tests.lab.net import NEIGHBOUR_ADDRESS_V4
+from tests.lab.process import end, run
+from tests.lab.session import lab_directory, locked
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.lab.engine import Engine
+    from tests.lab.net import Neighbour
+
+ROOT = Path(__file__).parents[2]
+BASE = "python:3.11-slim-bookworm"
+_PORT = 8000
+_ADDRESS = f"http://{NEIGHBOUR_ADDRESS_V4}:{_PORT}"
+
+# the base: Debian's essential packages, apt, and a Python that makes virtual environments
+_BASE_PACKAGES = ("?essential", "apt", "ca-certificates", "python3", "python3-venv", "usr-is-merged")
+# unpacked into the base, not installed: the real one has Python's headers and not the C library's
+_HEADERS = ("libpython3.11-dev",)
+# a round number that changes when the making of the base does: the cached one is then made again
+_RECIPE = 1
+
+_DOCKERFILE = """
+FROM scratch AS bootstrap
+ADD root.tar /
+ENV DEBIAN_FRONTEND=noninteractive
+RUN dpkg --install --force-depends /debs/*.deb >/dev/null && rm -rf /debs
+FROM scratch
+COPY --from=bootstrap / /
+ENV PATH=/usr/local/bin:/usr/local/sbin:/usr/bin:/usr/sbin:/bin:/sbin
+"""
+
+
+class BuildError(RuntimeError):
+    """An image can't be built; the message is the engine's output."""
+
+
+def build(engine: Engine, context: bytes, tag: str) -> str:
+    """Build an image from a tar of its context, as `docker build` does, and return its identifier.
+
+    Raises:
+        BuildError: a step failed.
+    """
+    output: list[str] = []
+    client = engine.client()
+    file = io.BytesIO(context)
+    for line in client.build(fileobj=file, custom_context=True, tag=tag, rm=True, forcerm=True, decode=True):
+        output.append(str(line.get("stream") or line.get("status") or ""))
+        if "error" in line:
+            raise BuildError("".join(output) + str(line["error"]))
+    return str(client.inspect_image(tag)["Id"])  # type: ignore[no-untyped-call]
+
+
+def context_of(directory: Path) -> bytes:
+    """Return the tar of a directory's build context, leaving out what its .dockerignore names."""
+    ignored = (directory / ".dockerignore").read_text().splitlines()
+    patterns = [line.strip() for line in ignored if line.strip() and not line.startswith("#")]
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name in sorted(exclude_paths(str(directory), patterns)):
+            archive.add(directory / name, name, recursive=False)
+    return buffer.getvalue()
+
+
+def load_base(engine: Engine) -> None:
+    """Give an engine the base image; it is made on first use (a minute) and kept."""
+    archive = lab_directory() / "images" / f"base-{_fingerprint()}.tar"
+    with locked(archive.with_suffix(".lock")):
+        if not archive.exists():
+            _make_base(engine, archive)
+            return
+    engine.load_image(archive)
+
+
+def _fingerprint() -> str:
+    told = repr((_RECIPE, BASE, _BASE_PACKAGES, _HEADERS, _DOCKERFILE, _ADDRESS))
+    return hashlib.sha256(told.encode()).hexdigest()[:12]
+
+
+def _make_base(engine: Engine, archive: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=_cache()) as scratch:
+        root = Path(scratch)
+        packages._make_skeleton(root)
+        (root / "debs").mkdir()
+        for deb in _download(_BASE_PACKAGES, root / "debs"):
+            _unpack(deb, root)
+        with tempfile.TemporaryDirectory(dir=_cache()) as more:
+            for deb in _download(_HEADERS, Path(more)):
+                if deb.name.startswith(_HEADERS):
+                    _unpack(deb, root)
+        _furnish(root)
+        build(engine, _base_context(root), BASE)
+    unfinished = archive.with_suffix(".unfinished")
+    with unfinished.open("wb") as file:
+        for chunk in engine.client().get_image(BASE):
+            file.write(chunk)
+    unfinished.rename(archive)
+
+
+def _furnish(root: Path) -> None:
+    """Make what apt and pip are told in the base, and Python where the real base has it."""
+    for name in ("var/lib/dpkg/info", "usr/local/bin", "etc/apt", "proc", "sys", "dev"):
+        (root / name).mkdir(parents=True, exist_ok=True)
+    for name in ("status", "available"):
+        (root / "var/lib/dpkg" / name).touch()
+    for name in ("python3.11", "python3", "python"):
+        (root / "usr/local/bin" / name).symlink_to("/usr/bin/python3.11")
+    (root / "etc/apt/sources.list").write_text(f"deb [trusted=yes] {_ADDRESS}/debian ./\n")
+    (root / "etc/pip.conf").write_text(
+        f"[global]\nno-index = true\nfind-links = {_ADDRESS}/wheels/\ntrusted-host = {NEIGHBOUR_ADDRESS_V4}\n"
+    )
+
+
+def _base_context(root: Path) -> bytes:
+    inner, outer = io.BytesIO(), io.BytesIO()
+    with tarfile.open(fileobj=inner, mode="w") as archive:
+        archive.add(root, ".")
+    with tarfile.open(fileobj=outer, mode="w") as archive:
+        for name, content in (("Dockerfile", _DOCKERFILE.encode()), ("root.tar", inner.getvalue())):
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+    return outer.getvalue()
+
+
+@contextmanager
+def served(neighbour: Neighbour) -> Iterator[None]:
+    """Serve what the project's Dockerfile installs to an engine's build containers, for the block."""
+    directory = _served_directory()
+    argv = [sys.executable, "-m", "http.server", "--directory", str(directory), "--bind", NEIGHBOUR_ADDRESS_V4]
+    with tempfile.TemporaryFile() as log:
+        server = subprocess.Popen(
+            neighbour.namespace.enter([*argv, str(_PORT)]), stdin=subprocess.DEVNULL, stdout=log, stderr=log, text=True
+        )
+        try:
+            yield
+        finally:
+            end(server)
+
+
+def _served_directory() -> Path:
+    """Return the directory of packages and wheels, filled on first use and when what is asked for changed."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    wheels = (*project["project"]["dependencies"], *project["build-system"]["requires"], "setuptools", "wheel")
+    debs = tuple(sorted(_installed_by_dockerfile()))
+    told = hashlib.sha256(repr((_RECIPE, debs, wheels)).encode()).hexdigest()[:12]
+    directory = _cache() / f"served-{told}"
+    with locked(directory.with_suffix(".lock")):
+        if not directory.exists():
+            unfinished = directory.with_suffix(".unfinished")
+            shutil.rmtree(unfinished, ignore_errors=True)
+            (unfinished / "debian").mkdir(parents=True)
+            (unfinished / "wheels").mkdir()
+            _index(_download((*_BASE_PACKAGES, *debs), unfinished / "debian"))
+            _download_wheels(wheels, unfinished / "wheels")
+            unfinished.rename(directory)
+    return directory
+
+
+def _installed_by_dockerfile() -> set[str]:
+    """Return the Debian packages that the Dockerfile names."""
+    text = (ROOT / "Dockerfile").read_text().replace("\\\n", " ")
+    commands = re.findall(r"apt-get install ([^&|;\n]*)", text)
+    return {word for command in commands for word in command.split() if not word.startswith("-")}
+
+
+def _download(names: tuple[str, ...], target: Path) -> list[Path]:
+    """Download packages with all that they depend on into a directory."""
+    # the lock under which a tree is made of the same suite: both use its part of the lab's cache
+    with locked(lab_directory() / "cache" / "20.10.lock"):
+        return [
+            Path(shutil.move(archive, target / archive.name))
+            for archive in packages._Apt("bookworm").download([*names])
+        ]
+
+
+def _unpack(deb: Path, root: Path) -> None:
+    with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", deb], stdout=subprocess.PIPE) as unpack:
+        subprocess.run(["tar", "-x", "-C", root, "--keep-directory-symlink"], stdin=unpack.stdout, check=True)
+    if unpack.returncode != 0:
+        raise BuildError(f"{deb} can't be unpacked")
+
+
+def _index(debs: list[Path]) -> None:
+    """Write the Packages file of a flat repository."""
+    stanzas = []
+    for deb in debs:
+        content = deb.read_bytes()
+        # a percent sign (of an epoch) would be read as an escape by the web server
+        plain = deb.rename(deb.with_name(deb.name.replace("%3a", "-")))
+        digest = hashlib.sha256(content).hexdigest()
+        control = run(["dpkg-deb", "--field", str(plain)]).stdout
+        stanzas.append(f"{control}Filename: ./{plain.name}\nSize: {len(content)}\nSHA256: {digest}\n")
+    (debs[0].parent / "Packages").write_text("\n".join(stanzas))
+
+
+def _download_wheels(requirements: tuple[str, ...], target: Path) -> None:
+    """Download distributions for the base's Python, whatever this machine's is: wheels, but for what has none."""
+    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--dest", str(target)]
+    compiled = [each for each in requirements if each.startswith("python-iptables")]
+    run([*pip, "--no-deps", "--no-binary", ":all:", *compiled], timeout=300)
+    others = [each for each in requirements if each not in compiled]
+    run([*pip, "--python-version", "3.11", "--only-binary", ":all:", *others], timeout=600)
+
+
+def _cache() -> Path:
+    path = lab_directory() / "cache" / "image"
+    path.mkdir(parents=True, exist_ok=True)
+    return path

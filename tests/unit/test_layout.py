@@ -1,0 +1,58 @@
+"""The layout's laws that import-linter has no contract for; the others are in .importlinter."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import grimp
+import pytest
+
+_ROOT = Path(__file__).parents[2]
+_PACKAGE = _ROOT / "operator" / "dockerv6"
+_PACKAGES = sorted(_PACKAGE.rglob("__init__.py"))
+
+# below and beside planning: values, pure rules, and nothing that could do anything
+_PLANNING_SEES = {
+    *("api", "lib", "planning"),
+    *("dockerd.model", "firewall.model", "hostnet.model", "source.model", "store.model"),
+    *("firewall.rules", "firewall.ruleset", "firewall.terms"),
+    *("ipam.block", "ipam.ledger"),
+}
+# what makes a start slow: loaded by the verbs that need it and by nobody else
+_HEAVY = ("pydantic", "docker", "requests", "iptc", "watchfiles", "prometheus_client", "asyncio", "yaml")
+
+
+@pytest.mark.parametrize("path", _PACKAGES, ids=lambda path: str(path.parent.relative_to(_PACKAGE.parent)))
+def test_package_states_its_duty_and_its_prohibition_and_imports_nothing(path: Path) -> None:
+    module = ast.parse(path.read_text())
+    docstring = ast.get_docstring(module)
+    assert docstring
+    assert len(module.body) == 1
+    if path.parent != _PACKAGE:
+        assert "Duty: " in docstring
+        assert "Never" in docstring
+
+
+def test_source_root_is_no_package() -> None:
+    assert not (_PACKAGE.parent / "__init__.py").exists()
+
+
+def test_planning_sees_values_and_pure_rules_only() -> None:
+    graph = grimp.build_graph("dockerv6")
+    seen = graph.find_upstream_modules("dockerv6.planning", as_package=True)
+    allowed = tuple(f"dockerv6.{name}" for name in _PLANNING_SEES)
+    packages = {"dockerv6", *(name.rpartition(".")[0] for name in allowed)}
+    outside = {
+        name for name in seen - packages if not any(name == each or name.startswith(f"{each}.") for each in allowed)
+    }
+    assert outside == set()
+
+
+@pytest.mark.parametrize("module", ["dockerv6.api.kinds", "dockerv6.cli.main"])
+def test_light_module_loads_no_heavy_library(module: str) -> None:
+    program = f"import sys, {module}; print(*sorted(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout.split()
+    assert not set(_HEAVY) & set(loaded)
