@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import lru_cache
 from ipaddress import (
     IPv4Address,
     IPv4Network,
@@ -257,12 +258,15 @@ def _number(value: object, key: str) -> int:
     return member if isinstance(member, int) else 0
 
 
+# A resync of hundreds of networks reads the same few strings over and over, and parsing was most of its cost.
+@lru_cache(maxsize=4096)
 def _parse_network(text: str) -> IPv4Network | IPv6Network | None:
     with suppress(ValueError):
         return ip_network(text, strict=False)
     return None
 
 
+@lru_cache(maxsize=4096)
 def _parse_address(text: str) -> IPv4Address | IPv6Address | None:
     with suppress(ValueError):
         return ip_address(text.partition("/")[0])

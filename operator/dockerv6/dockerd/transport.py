@@ -8,6 +8,7 @@ Its own version negotiation happens once, in the constructor, and fails for good
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -49,7 +50,7 @@ _HINTS = {
 class _Answer:
     status: int
     headers: Mapping[str, str]
-    text: str
+    text: str  # of an error, as it came
     content: object  # decoded JSON; None where there is none
 
 
@@ -193,10 +194,12 @@ class Transport:
         except requests.exceptions.RequestException as error:
             raise self._unavailable(_reason(error)) from error
         try:
-            content = response.json()
-        except requests.exceptions.JSONDecodeError:
+            # not response.json(), which guesses at the encoding first; JSON is UTF-8 (RFC 8259)
+            content = json.loads(response.content)
+        except ValueError:
             content = None
-        return _Answer(response.status_code, response.headers, response.text, content)
+        text = response.text if response.status_code >= _ERROR else ""
+        return _Answer(response.status_code, response.headers, text, content)
 
     def _unavailable(self, reason: str) -> EngineUnavailable:
         return EngineUnavailable(f"Docker Engine at {self._address.url}: {reason}")
