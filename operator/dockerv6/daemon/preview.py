@@ -13,6 +13,7 @@ from dockerv6.ipam.memory import MemoryLedger
 from dockerv6.planning.steps import Plan
 from dockerv6.source.load import Loader
 from dockerv6.source.model import Diagnostic
+from dockerv6.source.permissions import Trust
 from dockerv6.store.memory import MemoryStore
 from dockerv6.store.port import Store
 
@@ -42,7 +43,8 @@ async def _preview(settings: Settings) -> Preview:
             await _copy_ledger(kept.ledger, memory.ledger)
     async with workbench(settings, memory) as context:
         await context.inventory.load()
-        snapshot = await asyncio.to_thread(Loader(settings.config_dirs, settle=0))
+        loader = Loader(settings.config_dirs, clock=context.clock, trust=Trust.of_this_process(), settle=0)
+        snapshot = await asyncio.to_thread(loader.load)
         return Preview(await plan_everything(snapshot, context), snapshot.diagnostics)
 
 

@@ -24,6 +24,7 @@ from dockerv6.daemon.measuring import MeasuringObserver
 from dockerv6.daemon.settings import Settings
 from dockerv6.daemon.wiring import durable, workbench
 from dockerv6.source.load import Loader
+from dockerv6.source.permissions import Trust
 from dockerv6.source.watch import watch
 from dockerv6.store.lock import InstanceLock
 from dockerv6.telemetry.health import Health, Heartbeat, Probe
@@ -129,10 +130,11 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
         health.add(Probe.LIVENESS, "event-loop", heart.check)
         health.add(Probe.READINESS, "sources", lambda: "" if context.swept else "not every source has been listed yet")
         health.add(Probe.READINESS, "engine", lambda: context.world.engine_problem)
+        loader = Loader(settings.config_dirs, clock=context.clock, trust=Trust.of_this_process())
         operator = Operator(
             context,
-            Loader(settings.config_dirs),
-            lambda: watch(settings.config_dirs),
+            loader.load,
+            lambda: watch(settings.config_dirs, clock=context.clock),
             Random(),  # noqa: S311 - jitter, no secret
             MeasuringObserver(metrics, context),
         )

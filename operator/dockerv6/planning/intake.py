@@ -72,7 +72,7 @@ def take_in(
         held=held,
         identities=_identities(snapshot, identities),
         again_in=max(0.0, min(graces)) if graces and rules.enabled else None,
-        complete=all(r.listed for r in snapshot.roots) and not snapshot.broken_files,
+        complete=snapshot.complete and not snapshot.unsettled_files,
     )
 
 
@@ -146,7 +146,7 @@ def _absent(
 
 def _trusted(file: str, snapshot: Snapshot, identities: Mapping[str, str]) -> bool:
     """Whether the reading can say that something is no longer in this file."""
-    if file in snapshot.broken_files:
+    if file in snapshot.broken_files or file in snapshot.unsettled_files:
         return False
     root = _root_of(file, snapshot.roots)
     if root is None:  # its directory is no longer configured: the person who did that meant it

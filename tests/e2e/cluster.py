@@ -1,0 +1,95 @@
+"""Words that the end-to-end tests share: resources as YAML, and looks at what the operator says and did."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+from tests.lab.process import CommandFailedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from tests.lab.engine import Engine
+    from tests.lab.operator import Operator
+
+TABLE = ("inet", "dockerv6")
+PATIENCE = 20.0
+
+
+def network_yaml(name: str, spec: Mapping[str, Any] | None = None) -> str:
+    """An IPv6Network resource (JSON is YAML)."""
+    resource = {
+        "apiVersion": "dockerv6.io/v1alpha1",
+        "kind": "IPv6Network",
+        "metadata": {"name": name},
+        "spec": dict(spec or {}),
+    }
+    return json.dumps(resource, indent=2)
+
+
+def pool_yaml(name: str, spec: Mapping[str, Any]) -> str:
+    """An IPv6Pool resource."""
+    return network_yaml(name, spec).replace('"IPv6Network"', '"IPv6Pool"')
+
+
+def eventually(check: Callable[[], Any], what: str, patience: float = PATIENCE) -> Any:
+    """Ask until the answer is true, and give it; errors of commands count as no."""
+    end = time.monotonic() + patience
+    answer: Any = None
+    while time.monotonic() < end:
+        try:
+            answer = check()
+        except (CommandFailedError, LookupError) as error:
+            answer = error
+        else:
+            if answer:
+                return answer
+        time.sleep(0.05)
+    raise AssertionError(f"not within {patience:g} s: {what}; last answer: {answer}")
+
+
+def resource(operator: Operator, name: str, kind: str = "ipv6network") -> dict[str, Any]:
+    """A resource as `get -o json` shows it."""
+    found: dict[str, Any] = json.loads(operator.cli("get", kind, name, "-o", "json").stdout)
+    return found
+
+
+def condition(operator: Operator, name: str, type_: str, kind: str = "ipv6network") -> dict[str, Any] | None:
+    """One of its conditions."""
+    conditions = resource(operator, name, kind).get("status", {}).get("conditions", [])
+    return next((c for c in conditions if c["type"] == type_), None)
+
+
+def has_condition(operator: Operator, name: str, type_: str, status: str, reason: str) -> Callable[[], bool]:
+    """A check for `eventually`."""
+
+    def check() -> bool:
+        found = condition(operator, name, type_)
+        return found is not None and (found["status"], found["reason"]) == (status, reason)
+
+    return check
+
+
+def network_id(engine: Engine, name: str) -> str | None:
+    """The Docker network's id, if it is there."""
+    found = [n["Id"] for n in engine.client().networks() if n["Name"] == name]
+    return found[0] if found else None
+
+
+def subnet_of(engine: Engine, name: str) -> str:
+    """The Docker network's IPv6 subnet."""
+    configs = engine.client().inspect_network(name)["IPAM"]["Config"]
+    return next(str(c["Subnet"]) for c in configs if ":" in c["Subnet"])
+
+
+def our_table(engine: Engine) -> str:
+    """Our table as nft lists it, handles and all; "" when it is not there."""
+    listing = engine.netexec("nft", "-a", "list", "table", *TABLE, check=False)
+    return listing.stdout if listing.returncode == 0 else ""
+
+
+def forwarding(engine: Engine) -> str:
+    """Whether the host forwards IPv6."""
+    return engine.netexec("sysctl", "-n", "net.ipv6.conf.all.forwarding").stdout.strip()

@@ -1,0 +1,140 @@
+"""Deletions: wait for containers, survive an absence of the operator, and never happen by accident."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+from tests.e2e.cluster import (
+    condition,
+    eventually,
+    forwarding,
+    has_condition,
+    network_id,
+    network_yaml,
+    our_table,
+    resource,
+    subnet_of,
+)
+from tests.lab.net import FAR_ADDRESS, ping
+
+if TYPE_CHECKING:
+    from tests.lab.lab import Lab
+    from tests.lab.operator import Operator
+
+
+def _started(lab: Lab, *names: str) -> Operator:
+    operator = lab.operator()
+    operator.start()
+    for name in names:
+        operator.apply_yaml(f"{name}.yaml", network_yaml(name))
+    for name in names:
+        operator.wait_ready(f"ipv6network/{name}")
+    return operator
+
+
+def test_a_network_goes_when_its_containers_have_gone(lab: Lab) -> None:
+    engine, operator = lab.engine, _started(lab, "blog")
+    container = engine.run("web", "blog")
+    operator.remove_yaml("blog.yaml")
+    eventually(
+        lambda: (condition(operator, "blog", "Ready") or {}).get("reason") == "Deleting", "the deletion is visible"
+    )
+    waits = condition(operator, "blog", "Reconciling")
+    assert waits is not None
+    assert waits["reason"] == "EndpointsAttached"
+    assert "web" in waits["message"]
+    assert ping(engine, container, FAR_ADDRESS)
+    engine.client().remove_container(container, force=True)
+    eventually(lambda: network_id(engine, "blog") is None, "the network goes")
+    operator.cli("wait", "ipv6network/blog", "--for=delete", "--timeout=20s")
+    eventually(lambda: "blog" not in our_table(engine), "its rules go")
+
+
+def test_what_was_deleted_while_the_operator_was_down_is_cleaned_up(lab: Lab) -> None:
+    engine, operator = lab.engine, _started(lab, "blog", "shop")
+    operator.stop()
+    operator.remove_yaml("blog.yaml")
+    operator.start()
+    eventually(lambda: network_id(engine, "blog") is None, "the network goes")
+    eventually(lambda: "blog" not in our_table(engine), "its rules go")
+    assert network_id(engine, "shop")
+
+
+def test_what_no_resource_asks_for_is_swept_after_the_state_was_lost(lab: Lab) -> None:
+    engine, operator = lab.engine, _started(lab, "blog", "shop")
+    subnet = subnet_of(engine, "shop")
+    operator.stop()
+    operator.remove_yaml("blog.yaml")
+    shutil.rmtree(operator.state_dir)
+    operator.start()
+    operator.wait_ready("ipv6network/shop")
+    eventually(lambda: network_id(engine, "blog") is None, "the network goes")
+    eventually(lambda: "blog" not in our_table(engine), "its rules go")
+    assert subnet_of(engine, "shop") == subnet
+
+
+def test_an_orphan_keeps_its_network_and_loses_its_rules(lab: Lab) -> None:
+    engine, operator = lab.engine, _started(lab)
+    operator.apply_yaml("blog.yaml", network_yaml("blog", {"deletionPolicy": "Orphan"}))
+    operator.wait_ready("ipv6network/blog")
+    before = network_id(engine, "blog")
+    operator.remove_yaml("blog.yaml")
+    operator.cli("wait", "ipv6network/blog", "--for=delete", "--timeout=20s")
+    assert "blog" not in our_table(engine)
+    operator.stop()
+    operator.start()
+    operator.apply_yaml("other.yaml", network_yaml("other"))
+    operator.wait_ready("ipv6network/other")
+    assert network_id(engine, "blog") == before
+
+
+def test_a_lost_source_prunes_nothing(lab: Lab) -> None:
+    engine, operator = lab.engine, _started(lab, "blog")
+    kept = operator.config_dir.with_name("elsewhere")
+    operator.config_dir.rename(kept)
+    eventually(lambda: "SourceUnavailable" in operator.cli("events").stdout, "it is told")
+    operator.config_dir.mkdir()  # an empty directory in its place, as an unmounted volume leaves it
+    operator.stop()
+    operator.start()
+    operator.cli("wait", "ipv6network/blog", "--for=condition=Ready", "--timeout=20s")
+    assert network_id(engine, "blog")
+    operator.config_dir.rmdir()
+    kept.rename(operator.config_dir)
+    operator.remove_yaml("blog.yaml")
+    eventually(lambda: network_id(engine, "blog") is None, "the last file, removed by hand, does prune")
+
+
+def test_a_mass_deletion_is_held_until_it_is_confirmed(lab: Lab) -> None:
+    names = ["one", "two", "three", "four", "five"]
+    engine, operator = lab.engine, _started(lab, *names)
+    for name in names[:4]:
+        operator.remove_yaml(f"{name}.yaml")
+    eventually(has_condition(operator, "one", "PruneHeld", "True", "PruneHeld"), "it is held")
+    assert all(network_id(engine, name) for name in names)
+    assert "one" in operator.cli("prune").stdout
+    operator.cli("prune", "--confirm")
+    eventually(lambda: [n for n in names if network_id(engine, n)] == ["five"], "they go")
+
+
+def test_sysctls_are_restored_when_nothing_needs_them(lab: Lab) -> None:
+    engine, operator = lab.engine, lab.operator()
+    engine.netexec("sysctl", "-w", "net.ipv6.conf.all.forwarding=0")
+    operator.start()
+    operator.apply_yaml("blog.yaml", network_yaml("blog"))
+    operator.wait_ready("ipv6network/blog")
+    assert forwarding(engine) == "1"
+    operator.remove_yaml("blog.yaml")
+    operator.cli("wait", "ipv6network/blog", "--for=delete", "--timeout=20s")
+    eventually(lambda: forwarding(engine) == "0", "forwarding is as it was")
+
+
+def test_a_removed_resource_that_comes_back_in_time_is_left_alone(lab: Lab) -> None:
+    engine, operator = lab.engine, _started(lab, "blog")
+    before, generation = network_id(engine, "blog"), resource(operator, "blog")["metadata"]["generation"]
+    operator.remove_yaml("blog.yaml")
+    operator.apply_yaml("renamed.yaml", network_yaml("blog"))
+    operator.apply_yaml("other.yaml", network_yaml("other"))
+    operator.wait_ready("ipv6network/other")
+    assert network_id(engine, "blog") == before
+    assert resource(operator, "blog")["metadata"]["generation"] == generation

@@ -1,0 +1,130 @@
+"""What others break is mended: by hand, by a firewall's reload, by an engine's restart."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e.cluster import (
+    condition,
+    eventually,
+    forwarding,
+    network_id,
+    network_yaml,
+    our_table,
+    subnet_of,
+)
+from tests.lab.net import FAR_ADDRESS, ping
+
+if TYPE_CHECKING:
+    from tests.lab.lab import Lab
+    from tests.lab.operator import Operator
+
+
+def _running(lab: Lab, name: str = "blog") -> tuple[Operator, str]:
+    """An operator with one ready network and a container on it that can send."""
+    operator = lab.operator()
+    operator.start()
+    operator.apply_yaml(f"{name}.yaml", network_yaml(name))
+    operator.wait_ready(f"ipv6network/{name}")
+    container = lab.engine.run("web", name, aliases=["www"])
+    assert ping(lab.engine, container, FAR_ADDRESS)
+    return operator, container
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        ("flush", "ruleset"),
+        ("delete", "table", "inet", "dockerv6"),
+        ("flush", "table", "inet", "dockerv6"),
+    ],
+    ids=" ".join,
+)
+def test_rules_come_back(lab: Lab, damage: tuple[str, ...]) -> None:
+    operator, container = _running(lab)
+    before = _without_handles(our_table(lab.engine))
+    lab.engine.netexec("nft", *damage)
+    eventually(lambda: _without_handles(our_table(lab.engine)) == before, "the table is as it was")
+    if damage != ("flush", "ruleset"):  # that takes the engine's own tables as well
+        assert ping(lab.engine, container, FAR_ADDRESS)
+    eventually(lambda: (condition(operator, "blog", "Drifted") or {}).get("reason") == "Restored", "the status tells")
+    assert "Drifted" in operator.cli("events", "ipv6network", "blog").stdout
+
+
+def _without_handles(listing: str) -> list[str]:
+    """The listing, its handles and the order of a set's elements apart."""
+    lines = [line.partition(" # handle ")[0].strip() for line in listing.splitlines()]
+    return sorted(part.strip(" {},") for line in lines for part in line.split(","))
+
+
+def test_a_removed_network_comes_back_with_its_subnet_and_its_containers(lab: Lab) -> None:
+    engine = lab.engine
+    operator, container = _running(lab)
+    subnet, old = subnet_of(engine, "blog"), network_id(engine, "blog")
+    stopped = engine.run("stopped", "blog")
+    engine.docker("stop", "-t", "0", stopped)
+    engine.docker("network", "disconnect", "-f", "blog", container)
+    engine.docker("network", "rm", "blog")
+    eventually(lambda: network_id(engine, "blog") not in (None, old), "the network is made again")
+    operator.wait_ready("ipv6network/blog")
+    assert subnet_of(engine, "blog") == subnet
+    eventually(lambda: ping(engine, container, FAR_ADDRESS, deadline=2), "the container is attached again")
+    aliases = engine.client().inspect_container(container)["NetworkSettings"]["Networks"]["blog"]["Aliases"]
+    assert "www" in aliases
+    engine.docker("start", stopped)
+    assert ping(engine, stopped, FAR_ADDRESS)
+
+
+def test_a_deleted_bridge_comes_back_with_its_containers(lab: Lab) -> None:
+    engine = lab.engine
+    operator, container = _running(lab)
+    old = network_id(engine, "blog")
+    engine.netexec("ip", "link", "del", "v6-blog")
+    eventually(lambda: network_id(engine, "blog") not in (None, old), "the network is made again")
+    operator.wait_ready("ipv6network/blog")
+    eventually(lambda: ping(engine, container, FAR_ADDRESS, deadline=2), "the container is attached again")
+
+
+def test_a_bridge_without_its_address_gets_it_back(lab: Lab) -> None:
+    engine = lab.engine
+    _, container = _running(lab)
+    before = network_id(engine, "blog")
+    gateway = engine.netexec("ip", "-6", "-br", "addr", "show", "dev", "v6-blog", "scope", "global").stdout.split()[2]
+    engine.netexec("ip", "-6", "addr", "del", gateway, "dev", "v6-blog")
+    eventually(
+        lambda: gateway in engine.netexec("ip", "-6", "addr", "show", "dev", "v6-blog").stdout, "the address is back"
+    )
+    engine.netexec("ip", "link", "set", "v6-blog", "down")
+    eventually(lambda: ping(engine, container, FAR_ADDRESS, deadline=2), "the bridge is up again")
+    assert network_id(engine, "blog") == before
+
+
+def test_forwarding_comes_back(lab: Lab) -> None:
+    _, container = _running(lab)
+    lab.engine.netexec("sysctl", "-w", "net.ipv6.conf.all.forwarding=0")
+    eventually(lambda: forwarding(lab.engine) == "1", "forwarding is on again")
+    assert ping(lab.engine, container, FAR_ADDRESS)
+
+
+@pytest.mark.cells("28.5", "20.10-on")
+def test_an_engine_that_dies_and_returns_is_waited_for(lab: Lab) -> None:
+    operator, _ = _running(lab)
+    subnet = subnet_of(lab.engine, "blog")
+    lab.engine.kill()
+    eventually(
+        lambda: (condition(operator, "blog", "Ready") or {}).get("reason") == "EngineUnavailable", "the status tells"
+    )
+    lab.engine.start()
+    operator.wait_ready("ipv6network/blog")
+    assert subnet_of(lab.engine, "blog") == subnet
+    container = lab.engine.run("again", "blog")
+    assert ping(lab.engine, container, FAR_ADDRESS)
+
+
+def test_a_host_firewall_that_drops_forwarded_packets_is_told_to_let_ours_pass(lab: Lab) -> None:
+    _, container = _running(lab)
+    lab.engine.exec("ip6tables", "-P", "FORWARD", "DROP")
+    lab.engine.exec("ip6tables", "-F", "FORWARD")
+    eventually(lambda: ping(lab.engine, container, FAR_ADDRESS, deadline=1), "our flows pass")

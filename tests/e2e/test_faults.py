@@ -1,0 +1,198 @@
+"""Bad input and a broken world: a clear condition with a remedy, and nothing that works is lost."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e.cluster import (
+    condition,
+    eventually,
+    has_condition,
+    network_id,
+    network_yaml,
+    our_table,
+    pool_yaml,
+    resource,
+    subnet_of,
+)
+from tests.lab.net import FAR_ADDRESS, ping
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.lab.lab import Lab
+
+_SUBNET = "fd12:3456:789a:1::/64"
+
+
+def test_a_bad_version_keeps_the_good_one_in_force(lab: Lab) -> None:
+    engine, operator = lab.engine, lab.operator()
+    operator.start()
+    operator.apply_yaml("blog.yaml", network_yaml("blog"))
+    operator.wait_ready("ipv6network/blog")
+    before = network_id(engine, "blog")
+    operator.apply_yaml("blog.yaml", network_yaml("blog", {"egres": {"mode": "None"}}))
+    eventually(has_condition(operator, "blog", "Accepted", "False", "InvalidSpec"), "it is told")
+    told = condition(operator, "blog", "Accepted")
+    assert told is not None
+    assert "egress" in told["message"]
+    assert "blog.yaml:" in told["message"]
+    operator.apply_yaml("blog.yaml", "kind: [unfinished")
+    container = engine.run("web", "blog")
+    assert ping(engine, container, FAR_ADDRESS)
+    assert network_id(engine, "blog") == before
+    invalid = operator.cli("validate", str(operator.config_dir), check=False)
+    assert invalid.returncode == 1
+    assert "blog.yaml:1:" in invalid.stdout + invalid.stderr
+    operator.apply_yaml("blog.yaml", network_yaml("blog"))
+    operator.wait_ready("ipv6network/blog")
+
+
+def test_a_foreign_network_of_the_same_name_is_not_taken_over(lab: Lab) -> None:
+    engine, operator = lab.engine, lab.operator()
+    engine.docker("network", "create", "blog")
+    before = network_id(engine, "blog")
+    operator.start()
+    operator.apply_yaml("blog.yaml", network_yaml("blog"))
+    eventually(has_condition(operator, "blog", "Ready", "False", "ForeignNetwork"), "it is told")
+    assert network_id(engine, "blog") == before
+    engine.docker("network", "rm", "blog")
+    operator.wait_ready("ipv6network/blog")
+
+
+def test_overlaps_are_told_and_nothing_else_is_disturbed(lab: Lab) -> None:
+    engine, operator = lab.engine, lab.operator()
+    engine.docker("network", "create", "--ipv6", "--subnet", "fd12:3456:789a:7::/64", "theirs")
+    operator.start()
+    operator.apply_yaml("first.yaml", network_yaml("first", {"addressing": {"subnet": _SUBNET}}))
+    operator.wait_ready("ipv6network/first")
+    operator.apply_yaml("second.yaml", network_yaml("second", {"addressing": {"subnet": _SUBNET}}))
+    operator.apply_yaml("third.yaml", network_yaml("third", {"addressing": {"subnet": "fd12:3456:789a:7::/64"}}))
+    eventually(has_condition(operator, "second", "Ready", "False", "SubnetOverlap"), "another resource is named")
+    eventually(has_condition(operator, "third", "Ready", "False", "SubnetOverlap"), "a Docker network is named")
+    theirs = condition(operator, "third", "SubnetAllocated")
+    assert theirs is not None
+    assert "theirs" in theirs["message"]
+    assert subnet_of(engine, "first") == _SUBNET
+    operator.remove_yaml("first.yaml")
+    operator.wait_ready("ipv6network/second", timeout=60)
+
+
+def test_pools_unknown_and_exhausted(lab: Lab) -> None:
+    operator = lab.operator()
+    operator.start()
+    operator.apply_yaml("lost.yaml", network_yaml("lost", {"addressing": {"poolRef": {"name": "small"}}}))
+    eventually(has_condition(operator, "lost", "Ready", "False", "PoolNotFound"), "the pool is missed")
+    operator.apply_yaml("pool.yaml", pool_yaml("small", {"prefix": "fd12:3456:789a::/64"}))
+    operator.wait_ready("ipv6network/lost")
+    operator.apply_yaml("more.yaml", network_yaml("more", {"addressing": {"poolRef": {"name": "small"}}}))
+    eventually(has_condition(operator, "more", "Ready", "False", "PoolExhausted"), "the pool is full")
+    operator.apply_yaml("pool.yaml", pool_yaml("small", {"prefixes": ["fd12:3456:789a::/64", "fd12:3456:789b::/64"]}))
+    operator.wait_ready("ipv6network/more")
+
+
+def test_fields_of_a_later_version_are_told(lab: Lab) -> None:
+    operator = lab.operator()
+    operator.start()
+    operator.apply_yaml("ports.yaml", network_yaml("ports", {"publish": {"fromContainers": True}}))
+    operator.apply_yaml("routed.yaml", network_yaml("routed", {"egress": {"mode": "Routed"}}))
+    operator.wait_ready("ipv6network/ports")
+    told = condition(operator, "ports", "NotYetInEffect")
+    assert told is not None
+    assert "spec.publish" in told["message"]
+    eventually(has_condition(operator, "routed", "Ready", "False", "NotYetInEffect"), "it is refused")
+    assert network_id(lab.engine, "routed") is None
+
+
+def test_an_engine_that_is_not_there_yet_is_waited_for(lab: Lab) -> None:
+    lab.engine.kill()
+    operator = lab.operator()
+    operator.apply_yaml("blog.yaml", network_yaml("blog"))
+    operator.start()
+    eventually(has_condition(operator, "blog", "Ready", "False", "EngineUnavailable"), "it waits")
+    assert operator.running
+    lab.engine.start()
+    operator.wait_ready("ipv6network/blog")
+
+
+def test_two_daemons_do_not_share_a_state_directory(lab: Lab) -> None:
+    operator = lab.operator()
+    operator.start()
+    operator.apply_yaml("blog.yaml", network_yaml("blog"))
+    operator.wait_ready("ipv6network/blog")
+    second = operator.cli("run", check=False)
+    assert second.returncode == 1
+    assert str(operator.pid) in second.stderr
+    assert "Traceback" not in second.stderr
+
+
+@pytest.mark.cells("28.5")
+def test_a_host_without_nftables_is_told_what_to_install(lab: Lab, tmp_path: Path) -> None:
+    operator = lab.operator()
+    operator.apply_yaml("blog.yaml", network_yaml("blog"))
+    hidden = _without_nftables(tmp_path)
+    operator.start(environment=hidden)
+    eventually(has_condition(operator, "blog", "Ready", "False", "FirewallUnavailable"), "it is told")
+    told = condition(operator, "blog", "FirewallReady")
+    assert told is not None
+    assert "nftables" in told["message"]
+    assert network_id(lab.engine, "blog") is None
+    operator.stop()
+    operator.start()
+    operator.wait_ready("ipv6network/blog")
+
+
+def _without_nftables(directory: Path) -> dict[str, str]:
+    """An environment in which neither libnftables nor nft can be found: a loader audit would be heavier than this."""
+    empty = directory / "bin"
+    empty.mkdir()
+    site = directory / "site"
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(
+        "import ctypes\n"
+        "_load = ctypes.CDLL.__init__\n"
+        "def load(self, name, *arguments, **options):\n"
+        "    if name and 'nftables' in str(name):\n"
+        "        raise OSError('libnftables.so.1: cannot open shared object file: No such file or directory')\n"
+        "    _load(self, name, *arguments, **options)\n"
+        "ctypes.CDLL.__init__ = load\n"
+    )
+    return {"PYTHONPATH": str(site), "PATH": str(empty)}
+
+
+@pytest.mark.cells("28.5")
+def test_without_root_it_says_so(lab: Lab, tmp_path: Path) -> None:
+    operator = lab.operator()
+    state = tmp_path / "state"
+    tried = subprocess.run(
+        [*_program(operator.cli("--version").args), "run"],
+        env={**os.environ, "DOCKERV6_STATE_DIR": "/var/lib/dockerv6-nobody", "DOCKERV6_CONFIG_DIR": str(state)},
+        user=65534,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert tried.returncode == 1
+    assert "root" in tried.stderr
+    assert "Traceback" not in tried.stderr
+
+
+def _program(argv: list[str]) -> list[str]:
+    """The program alone, without the entry into a namespace that only root may make."""
+    return [argv[argv.index("--version") - 1]]
+
+
+def test_the_files_own_history_is_shown(lab: Lab) -> None:
+    operator = lab.operator()
+    operator.start()
+    operator.apply_yaml("stack/blog.yaml", network_yaml("blog"))
+    operator.wait_ready("ipv6network/blog")
+    described = operator.cli("describe", "ipv6network", "blog").stdout
+    assert "stack/blog.yaml:1" in described
+    assert "CreateNetwork" in described
+    assert resource(operator, "blog")["status"]["subnet"] in our_table(lab.engine)

@@ -1,0 +1,60 @@
+"""Stopping, crashing, upgrading and starting the operator interrupts no packet and rewrites no rule."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.e2e.cluster import network_id, network_yaml, our_table
+from tests.lab.net import FAR_ADDRESS, ping, ping_stream, tcp_stream
+
+if TYPE_CHECKING:
+    from tests.lab.lab import Lab
+
+_SOURCE = Path(__file__).parents[2] / "operator"
+
+
+def test_no_packet_is_lost_and_no_rule_rewritten_while_the_operator_comes_and_goes(lab: Lab, tmp_path: Path) -> None:
+    engine, operator = lab.engine, lab.operator()
+    operator.start()
+    operator.apply_yaml("blog.yaml", network_yaml("blog"))
+    operator.wait_ready("ipv6network/blog")
+    container = engine.run("web", "blog")
+    assert ping(engine, container, FAR_ADDRESS)
+    table, network = our_table(engine), network_id(engine, "blog")
+    with (
+        lab.neighbour.tcp_server(7002),
+        ping_stream(engine, container, FAR_ADDRESS) as pings,
+        tcp_stream(engine, container, FAR_ADDRESS, 7002) as stream,
+    ):
+        assert operator.stop() == 0
+        operator.start()
+        operator.wait_ready("ipv6network/blog")
+        operator.kill()
+        operator.start(environment=_another_version(tmp_path, "99.0.0"))
+        operator.wait_ready("ipv6network/blog")
+        assert "99.0.0" in operator.log_tail()
+        operator.apply_yaml("other.yaml", network_yaml("other"))
+        operator.wait_ready("ipv6network/other")
+        pinged, streamed = pings.stop(), stream.stop()
+    assert pinged.sent > 0
+    assert (pinged.lost, pinged.error) == (0, "")
+    assert (streamed.lost, streamed.retransmits, streamed.error) == (0, 0, "")
+    assert network_id(engine, "blog") == network
+    assert set(_rules(table)) <= set(_rules(our_table(engine)))
+
+
+def _another_version(directory: Path, version: str) -> dict[str, str]:
+    """The same program as an installation of another version would run it: an environment that finds that one first."""
+    installed = directory / "upgrade"
+    shutil.copytree(_SOURCE / "dockerv6", installed / "dockerv6")
+    metadata = installed / f"dockerv6-{version}.dist-info" / "METADATA"
+    metadata.parent.mkdir()
+    metadata.write_text(f"Metadata-Version: 2.1\nName: dockerv6\nVersion: {version}\n")
+    return {"PYTHONPATH": str(installed)}
+
+
+def _rules(listing: str) -> list[str]:
+    """Chains and rules with their handles."""
+    return [line.strip() for line in listing.splitlines() if "# handle" in line and "elements" not in line]
