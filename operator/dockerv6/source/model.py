@@ -77,5 +77,12 @@ class Snapshot:
     roots: tuple[Root, ...] = ()
     resources: tuple[SourcedResource, ...] = ()
     invalid: tuple[InvalidResource, ...] = ()
-    broken_files: tuple[str, ...] = ()  # not parsable as a whole: what they held is unknown, not gone
+    broken_files: tuple[str, ...] = ()  # hold something that has no readable kind and name: it is unknown, not gone
+    unsettled_files: tuple[str, ...] = ()  # being written: shown as they last were at rest, or not at all
+    settles_in: float | None = None  # seconds after which to read again because of these; None when there are none
     diagnostics: tuple[Diagnostic, ...] = ()  # everything found, in order of position
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything that is written was read, so that what is not here is not asked for any more."""
+        return all(root.listed for root in self.roots) and not self.broken_files
