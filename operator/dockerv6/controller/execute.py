@@ -2,6 +2,7 @@
 
 import logging
 from functools import singledispatch
+from ipaddress import IPv6Interface, IPv6Network
 
 from dockerv6.controller.context import Context
 from dockerv6.controller.endpoints import Remembered, keep_endpoints
@@ -129,7 +130,11 @@ async def _(step: s.RemoveNetwork, context: Context) -> None:
 @carry_out.register
 async def _(step: s.CreateNetwork, context: Context) -> None:
     network_id = await context.world.engine.create_network(step.spec)
-    await context.world.refresh(network_id)
+    made = await context.world.refresh(network_id)
+    for config in step.spec.ipam:
+        if made is not None and made.bridge and isinstance(config.subnet, IPv6Network) and config.gateway is not None:
+            address = IPv6Interface((int(config.gateway), config.subnet.prefixlen))
+            context.world.bridge_made(made.bridge, address)
 
 
 @carry_out.register

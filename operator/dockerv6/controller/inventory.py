@@ -6,10 +6,10 @@ written since is the truth; a reconcile that needs a thousand allocations need n
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
 from ipaddress import IPv6Network
 
 from dockerv6.api.addressing import DEFAULT_POOL
-from dockerv6.api.kinds import API_VERSION, POOL
 from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.api.pool import IPv6Pool
 from dockerv6.api.scheme import Resource, decode
@@ -136,13 +136,7 @@ class Inventory:
         self._changed()
 
 
+@cache
 def implied_default_pool() -> IPv6Pool:
     """The pool that is there without being declared: a generated RFC 4193 /48."""
-    return IPv6Pool.model_validate(
-        {
-            "apiVersion": API_VERSION,
-            "kind": POOL,
-            "metadata": {"name": DEFAULT_POOL},
-            "spec": {"generate": "ULA"},
-        }
-    )
+    return IPv6Pool.model_validate({"metadata": {"name": DEFAULT_POOL}, "spec": {"generate": "ULA"}})

@@ -85,7 +85,7 @@ class Operator:
         self._supervisor.keep("engine", self.triggers.follow_engine)
         self._supervisor.keep("kernel", self.triggers.follow_kernel)
         self._supervisor.keep("firewall", self.triggers.mend_firewall)
-        self._supervisor.keep("bridges", self.triggers.mend_bridges)
+        self._supervisor.keep("stack", self.triggers.mend_stack)
         self._supervisor.keep("resync", self.triggers.resync)
         self._supervisor.keep("sources", self._follow_sources)
         self._supervisor.keep("housekeeping", self._expire_events)

@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 OUR_TABLE = "inet dockerv6"
 ENGINE_RETRY = 1.0  # seconds until a broken event stream is opened again
-BURST = 0.1  # seconds in which link and address changes are gathered: making a network is a dozen of them
+BURST = 0.1  # seconds in which changes of links, addresses and other people's rules are gathered
 
 
 class Triggers:
@@ -33,6 +33,7 @@ class Triggers:
         self._firewall = asyncio.Event()
         self._stack = asyncio.Event()
         self._touched: set[str] = set()
+        self._others = False
 
     # ---- the engine
 
@@ -65,9 +66,7 @@ class Triggers:
         if event.action in ("connect", "disconnect"):
             world.endpoints_changed(event.network_id)
         else:
-            world.networks_changed()
-            self._context.firewall.invalidate_filter()  # engines put jumps above ours when they make a network
-            self._firewall.set()
+            world.network_changed(event.network_id)
         mine = [n for n in world.known_networks if event.network_id == n.id or event.network_name == n.name]
         self._networks(mine, f"network {event.action}")
         for name in self._named(event.network_name):
@@ -102,9 +101,10 @@ class Triggers:
             case ChangeKind.FIREWALL:
                 if change.subject in (OUR_TABLE, ""):
                     self._context.firewall.invalidate()
-                if change.subject != OUR_TABLE:
-                    self._context.firewall.invalidate_filter()
-                self._firewall.set()
+                    self._firewall.set()
+                if change.subject != OUR_TABLE:  # the host's own, or the engine's, which put jumps above our rule
+                    self._others = True
+                    self._stack.set()
             case ChangeKind.SYSCTL:
                 self._context.enqueue(host.FORWARDING, "a sysctl changed")
             case ChangeKind.LOST:
@@ -129,19 +129,31 @@ class Triggers:
                 logger.warning("firewall: %s", error)
                 self._context.enqueue(host.FIREWALL, "its repair failed")
 
-    async def mend_bridges(self) -> None:
-        """Look at the networks whose bridges were touched, once the burst of changes is over."""
+    async def mend_stack(self) -> None:
+        """Look at what else was touched, once the burst of changes is over: making a network is dozens of them.
+
+        The more a look costs (there are many interfaces), the rarer it is taken, for a twentieth of one CPU at most.
+        """
+        pause = BURST
         while True:
             await self._stack.wait()
-            await self._context.clock.sleep(BURST)
+            await self._context.clock.sleep(pause)
             self._stack.clear()
+            started = self._context.clock.monotonic()
             touched, self._touched = self._touched, set()
-            self._context.world.host_changed()
+            others, self._others = self._others, False
+            if others:
+                self._context.firewall.invalidate_filter()
+                self._firewall.set()
+            if touched:
+                self._context.world.host_changed()
+                await self._context.world.host_view.get()
+            pause = max(BURST, 20 * (self._context.clock.monotonic() - started))
             if "" in touched:
                 self._everything("the host's links changed")
-                continue
-            on = [n for n in self._context.world.known_networks if n.bridge in touched]
-            self._networks(on, "its bridge changed")
+            else:
+                on = [n for n in self._context.world.known_networks if n.bridge in touched]
+                self._networks(on, "its bridge changed")
 
     # ---- the clock
 

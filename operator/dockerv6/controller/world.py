@@ -7,16 +7,21 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
+from ipaddress import IPv6Interface
 from typing import Generic, TypeVar
 
 from dockerv6.dockerd.model import Attachment, EngineInfo, Network
 from dockerv6.dockerd.port import Engine, EngineError
+from dockerv6.hostnet.model import Interface
 from dockerv6.hostnet.port import HostNet
 from dockerv6.hostnet.uplinks import advertised, deafened_by_forwarding
 from dockerv6.planning.host import FORWARDING, accept_ra, uplink_bridges
 from dockerv6.planning.inputs import HostView
 
 T = TypeVar("T")
+
+DIRTY_LIMIT = 8
+"""Networks that are read one by one; when more have changed, a list of all is cheaper."""
 
 
 class Cached(Generic[T]):
@@ -68,6 +73,8 @@ class World:
         """Grows when the live networks or the bridges that lead outside are others than before."""
         self.info: Cached[EngineInfo] = Cached(engine.info)
         self.engine_problem = "the Docker Engine has not been asked yet"
+        self._dirty: set[str] = set()
+        self._all_dirty = True
         self._attachments: dict[str, Cached[tuple[Attachment, ...]]] = {}
         self._networks: Cached[dict[str, Network]] = Cached(self._read_networks)
         self.host_view: Cached[HostView] = Cached(self._read_host)
@@ -84,11 +91,15 @@ class World:
     def engine_changed(self) -> None:
         """The engine was restarted, or its event stream: everything about it is doubtful."""
         self.info.invalidate()
-        self._networks.invalidate()
+        self.network_changed(None)
         self.endpoints_changed()
 
-    def networks_changed(self) -> None:
-        """Some network was made or removed."""
+    def network_changed(self, network_id: str | None) -> None:
+        """That network was made, removed or changed; None: nobody knows which."""
+        if network_id is None or len(self._dirty) >= DIRTY_LIMIT:
+            self._all_dirty = True
+        else:
+            self._dirty.add(network_id)
         self._networks.invalidate()
 
     def endpoints_changed(self, network_id: str | None = None) -> None:
@@ -106,6 +117,14 @@ class World:
     def host_changed(self) -> None:
         """Links, addresses, routes or sysctls changed."""
         self.host_view.invalidate()
+
+    def bridge_made(self, bridge: str, address: IPv6Interface) -> None:
+        """The engine has just made this bridge; a look at the host that was taken meanwhile saw it half-done."""
+        view = self.host_view.last
+        if view is not None:
+            known = view.interfaces.get(bridge)
+            made = Interface(known.index if known else 0, bridge, "bridge", up=True, mtu=1500, addresses=(address,))
+            self.host_view.put(replace(view, interfaces={**view.interfaces, bridge: made}))
 
     def forget(self, network_id: str) -> None:
         """A network was removed by ourselves."""
@@ -143,10 +162,21 @@ class World:
         return info, ""
 
     async def _read_networks(self) -> dict[str, Network]:
+        """All networks anew, or the known ones with those corrected that an event named."""
+        everything, dirty = self._all_dirty, self._dirty
+        self._all_dirty, self._dirty = False, set()
         before = self._networks.last
-        networks = {n.id: n for n in await self.engine.networks()}
+        try:
+            if everything or before is None:
+                networks = {n.id: n for n in await self.engine.networks()}
+            else:
+                found = await asyncio.gather(*(self.engine.network(i) for i in sorted(dirty)))
+                networks = {i: n for i, n in before.items() if i not in dirty}
+                networks.update({n.id: replace(n, endpoints=None) for n in found if n is not None})
+        except EngineError:
+            self._all_dirty = True
+            raise
         if networks != before:
-            self._networks.put(networks)
             self.version += 1
         return networks
 

@@ -15,7 +15,7 @@ def describe(step: Step) -> str:
 
 @describe.register
 def _(step: s.KeepPoolPrefix) -> str:
-    return f"keep {step.prefix} as the prefix of IPv6Pool {step.pool}"
+    return f"generate {step.prefix} for IPv6Pool {step.pool}"
 
 
 @describe.register

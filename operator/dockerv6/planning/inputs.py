@@ -1,6 +1,6 @@
 """What a plan is made from: the wish, one moment of the world, and the ledger. Values only."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv6Network
 
@@ -9,7 +9,7 @@ from dockerv6.api.pool import IPv6Pool
 from dockerv6.dockerd.model import Attachment, EngineInfo, Network
 from dockerv6.firewall.model import DEFAULT_MARK, HostFilterState
 from dockerv6.hostnet.model import Interface, Route
-from dockerv6.ipam.ledger import Allocation
+from dockerv6.ipam.ledger import Allocation, AllocationState
 
 MANAGED_BY = "dockerv6.io/managed-by"
 NAME = "dockerv6.io/name"
@@ -66,19 +66,50 @@ class RulesView:
     left_out: Mapping[str, str] = field(default_factory=dict)  # owner -> why its elements can't be in the table
 
 
+class Networks:
+    """Live Docker networks, found by name or by the resource that they were made for without a look at all of them."""
+
+    __slots__ = ("_all", "_made_for", "_named")
+
+    def __init__(self, networks: Iterable[Network] = ()) -> None:
+        """Index them. Engines list them in any order, and another one each time: here they are ordered by id."""
+        self._all = tuple(sorted(networks, key=lambda n: n.id))
+        self._named: dict[str, list[Network]] = {}
+        self._made_for: dict[str, list[Network]] = {}
+        for network in self._all:
+            self._named.setdefault(network.name, []).append(network)
+            if NAME in network.labels:
+                self._made_for.setdefault(network.labels[NAME], []).append(network)
+
+    def __iter__(self) -> Iterator[Network]:
+        return iter(self._all)
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def named(self, name: str) -> tuple[Network, ...]:
+        """Those with that name; more than one only on engines that allow it (20.10)."""
+        return tuple(self._named.get(name, ()))
+
+    def owned(self, identity: Identity, name: str) -> tuple[Network, ...]:
+        """Those that this instance made for that resource."""
+        return tuple(n for n in self._made_for.get(name, ()) if identity.owns(n, name))
+
+
 @dataclass(frozen=True, slots=True)
 class Observed:
     """One moment of the world, as seen for one resource.
 
     ``engine`` is None while the engine gives no answer; ``networks`` are then the last that were seen.
     ``attachments`` are those of the resource's own live network, stopped containers included.
-    ``remembered`` are the containers that the network had when it was last seen, and that still run.
+    ``remembered`` are the containers that are to be attached to it: those that a network had which is gone, and those
+    that were detached for a recreation and have not been attached again.
     """
 
     now: float
     engine: EngineInfo | None
     engine_problem: str = ""
-    networks: tuple[Network, ...] = ()
+    networks: Networks = field(default_factory=Networks)
     attachments: tuple[Attachment, ...] = ()
     remembered: tuple[Attachment, ...] = ()
     applied: bool = False  # this resource's network has existed before: its absence is drift
@@ -93,3 +124,8 @@ class Holdings:
 
     allocations: tuple[Allocation, ...] = ()
     pool_prefixes: Mapping[str, IPv6Network] = field(default_factory=dict)
+    bound: Mapping[str, Allocation] = field(init=False)  # the allocations in use, by owner
+
+    def __post_init__(self) -> None:
+        in_use = {a.owner: a for a in self.allocations if a.state is AllocationState.BOUND}
+        object.__setattr__(self, "bound", in_use)

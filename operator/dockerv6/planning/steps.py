@@ -15,7 +15,7 @@ class KeepPoolPrefix:
 
     pool: str
     prefix: IPv6Network
-    reason: str = "first use of the pool"
+    reason: str = "first use of the pool; it is random, and chosen when this is applied"
 
 
 @dataclass(frozen=True, slots=True)
