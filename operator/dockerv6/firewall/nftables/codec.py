@@ -176,8 +176,9 @@ def _write_term(term: Term) -> Json:  # noqa: PLR0911 - one return a kind of ter
 
 def _write_is(field: Field, values: list[str], *, negate: bool) -> Json:
     # Connection states are bits, and "in" is how nft says that any of them is set.
-    operator = "!=" if negate else "in" if field is Field.CT_STATE else "=="
-    right: Json = values if field is Field.CT_STATE else values[0] if len(values) == 1 else {"set": values}
+    states = field is Field.CT_STATE
+    operator = "!=" if negate else "in" if states else "=="
+    right: Json = values[0] if len(values) == 1 else values if states else {"set": values}
     return {"match": {"op": operator, "left": _FIELDS[field], "right": right}}
 
 

@@ -143,6 +143,7 @@ def test_an_element_that_makes_no_sense_is_still_an_element() -> None:
         In((Field.SADDR, Field.IIF), "s"),
         Is(Field.OIF_KIND, frozenset({"bridge"}), negate=True),
         Is(Field.CT_STATE, frozenset({"established", "related"})),
+        Is(Field.CT_STATE, frozenset({"invalid"})),
         Is(Field.IIF, frozenset({"eth0", "eth1"})),
         HasMark(0x40),
         SetMark(0x40),

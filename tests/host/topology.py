@@ -1,0 +1,117 @@
+"""A Docker host without Docker: bridges with one container each, and the world behind two uplinks.
+
+    blog, shop (managed), db (not) --- br-*  router  eth0, wg0 --- world
+
+The world knows the way back to every container, so an untranslated packet is answered too; what tells them apart is
+the source address that the world sees. Addresses are from 2001:db8::/32 (RFC 3849) and from fd12::/16.
+"""
+
+from __future__ import annotations
+
+import socket
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.lab.namespace import Namespace
+
+UPLINKS = {"eth0": "2001:db8:0:1", "wg0": "2001:db8:0:2"}
+ROUTER = {name: f"{prefix}::1" for name, prefix in UPLINKS.items()}
+"""The router's own address on each uplink: what the world sees of a masqueraded packet."""
+
+WORLD = {"eth0": "2001:db8:ffff::1", "wg0": "2001:db8:eeee::1"}
+"""An address of the world that is reached through each uplink."""
+
+SUBNETS = {"blog": "fd12:3456:789a:1", "shop": "fd12:3456:789a:2", "db": "fd12:3456:789a:9"}
+CONTAINERS = {name: f"{prefix}::2" for name, prefix in SUBNETS.items()}
+
+_PORT = 5300
+_TIMEOUT = 10.0
+"""Seconds to wait for what must come; nothing is ever waited for that must not come."""
+
+
+@dataclass
+class Topology:
+    """The namespaces, joined."""
+
+    router: Namespace
+    world: Namespace
+    containers: dict[str, Namespace] = field(default_factory=dict)
+    uplink_is_bridge: bool = False
+
+    @classmethod
+    def make(cls, make_netns: Callable[[], Namespace], *, uplink_is_bridge: bool = False) -> Topology:
+        made = cls(make_netns(), make_netns(), uplink_is_bridge=uplink_is_bridge)
+        for namespace in (made.router, made.world):
+            _settle(namespace)
+        for uplink in UPLINKS:
+            made._join_world(uplink)
+        made.router.exec("ip", "-6", "route", "add", "default", "via", f"{UPLINKS['eth0']}::2")
+        made.router.exec("ip", "-6", "route", "add", "2001:db8:eeee::/48", "via", f"{UPLINKS['wg0']}::2")
+        made.world.exec("ip", "-6", "route", "add", "fd12::/16", "via", ROUTER["eth0"])
+        for name in SUBNETS:
+            made.containers[name] = make_netns()
+            _settle(made.containers[name])
+            made._join_container(name)
+        made.router.exec("sysctl", "-q", "-w", "net.ipv6.conf.all.forwarding=1")
+        return made
+
+    def _join_world(self, uplink: str) -> None:
+        prefix = UPLINKS[uplink]
+        self.router.exec(*f"ip link add {uplink} type veth peer name {uplink} netns {self.world.name}".split())
+        inner = uplink
+        if self.uplink_is_bridge and uplink == "eth0":
+            inner = "br0"
+            self.router.exec("ip", "link", "add", inner, "type", "bridge")
+            self.router.exec("ip", "link", "set", uplink, "master", inner)
+            self.router.exec("ip", "link", "set", uplink, "up")
+        for where, link, host in ((self.router, inner, 1), (self.world, uplink, 2)):
+            where.exec(*f"ip address add {prefix}::{host}/64 dev {link} nodad".split())
+            where.exec("ip", "link", "set", link, "up")
+        self.world.exec(*f"ip address add {WORLD[uplink]}/128 dev lo nodad".split())
+
+    def _join_container(self, name: str) -> None:
+        namespace, bridge, prefix = self.containers[name], f"br-{name}", SUBNETS[name]
+        self.router.exec("ip", "link", "add", bridge, "type", "bridge")
+        self.router.exec(*f"ip link add v-{name} type veth peer name eth0 netns {namespace.name}".split())
+        self.router.exec("ip", "link", "set", f"v-{name}", "master", bridge, "up")
+        for where, link, host in ((self.router, bridge, 1), (namespace, "eth0", 2)):
+            where.exec(*f"ip address add {prefix}::{host}/64 dev {link} nodad".split())
+            where.exec("ip", "link", "set", link, "up")
+        namespace.exec("ip", "-6", "route", "add", "default", "via", f"{prefix}::1")
+
+
+def _settle(namespace: Namespace) -> None:
+    # links are usable at once: no duplicate address detection, no listening for routers
+    for name in ("default.accept_dad=0", "all.accept_dad=0", "default.accept_ra=0"):
+        namespace.exec("sysctl", "-q", "-w", f"net.ipv6.conf.{name}")
+
+
+@contextmanager
+def endpoint(namespace: Namespace, address: str, port: int = _PORT) -> Iterator[socket.socket]:
+    """A UDP socket of a namespace."""
+    with namespace.entered():
+        made = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    with made:
+        made.settimeout(_TIMEOUT)
+        made.bind((address, port))
+        yield made
+
+
+def received(at: socket.socket) -> tuple[str, str]:
+    """The next datagram: its text, and the address that it came from."""
+    text, source = at.recvfrom(100)
+    return text.decode(), str(source[0])
+
+
+def exchange(sender: socket.socket, receiver: socket.socket, text: str = "hello") -> str:
+    """Send one datagram and have it answered; gives the source address that the receiver saw."""
+    sender.sendto(text.encode(), receiver.getsockname())
+    got, source = receiver.recvfrom(100)
+    assert got.decode() == text, "something came through before"
+    receiver.sendto(b"answer", source)
+    assert received(sender)[0] == "answer"
+    return str(source[0])
