@@ -1,0 +1,86 @@
+"""Plans as text, terraform-like, and as a JSON document."""
+
+from collections.abc import Iterable, Sequence
+
+import click
+
+from dockerv6.api.kinds import API_VERSION
+from dockerv6.cli.printers.table import plain
+from dockerv6.cli.targets import short_name
+from dockerv6.planning.describe import as_mapping, describe, symbol
+from dockerv6.planning.steps import Disruption, Plan, Step
+from dockerv6.source.model import Diagnostic
+
+_COLOURS = {"+": "green", "-": "red", "~": "yellow"}
+
+
+def changes(plans: Iterable[Plan]) -> dict[str, int]:
+    """How many steps add, change and remove, and how many containers lose their network for a moment."""
+    everything = list(plans)
+    symbols = [symbol(step) for plan in everything for step in plan.steps]
+    return {
+        "add": symbols.count("+"),
+        "change": len(symbols) - symbols.count("+") - symbols.count("-"),
+        "remove": symbols.count("-"),
+        "disconnects": sum(plan.disconnected for plan in everything),
+    }
+
+
+def text(plans: Sequence[Plan]) -> list[str]:
+    """A paragraph for each resource that has something to be told, and the summary."""
+    lines: list[str] = []
+    for plan in plans:
+        if plan.steps or plan.findings:
+            lines += [*_resource(plan), ""]
+    return [*lines, summary(plans)]
+
+
+def summary(plans: Sequence[Plan]) -> str:
+    """``Plan: 3 to add, 1 to change, 0 to remove; disconnects 2 containers``."""
+    count = changes(plans)
+    blocked = [short_name(plan.kind, plan.name) for plan in plans if plan.blocked is not None]
+    if all(plan.empty for plan in plans):
+        said = "No changes." + ("" if blocked else " Everything is as the resources say.")
+    else:
+        said = f"Plan: {count['add']} to add, {count['change']} to change, {count['remove']} to remove"
+        said += f"; disconnects {_containers(count['disconnects'])}" if count["disconnects"] else ""
+    return said + (f" Blocked: {', '.join(blocked)}." if blocked else "")
+
+
+def mapping(plans: Sequence[Plan], diagnostics: Iterable[Diagnostic]) -> dict[str, object]:
+    """For ``-o json``; stable, see docs/cli.md."""
+    from dockerv6.cli.printers.diagnostics import as_mapping as diagnostic_mapping  # noqa: PLC0415 - only for JSON
+
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "PlanList",
+        "summary": changes(plans),
+        "plans": [as_mapping(plan) for plan in plans],
+        "diagnostics": [diagnostic_mapping(diagnostic) for diagnostic in diagnostics],
+    }
+
+
+def _resource(plan: Plan) -> list[str]:
+    label = "" if plan.disruption is Disruption.NONE else f" [{_disruption(plan)}]"
+    lines = [f"{short_name(plan.kind, plan.name)}{label}"]
+    lines += [f"  drift: {plain(drift)}" for drift in plan.drift]
+    lines += [_step(step) for step in plan.steps]
+    for finding in plan.findings:
+        mark = click.style("!", fg="red") if finding.blocks else click.style("i", fg="yellow")
+        lines.append(f"  {mark} {finding.condition} {finding.reason}: {plain(finding.message)}")
+    return lines
+
+
+def _step(step: Step) -> str:
+    mark = symbol(step)
+    return f"  {click.style(mark, fg=_COLOURS.get(mark))} {plain(describe(step))}  # {plain(step.reason)}"
+
+
+def _disruption(plan: Plan) -> str:
+    if plan.disruption is Disruption.DISCONNECTS:
+        return f"Disconnects {_containers(plan.disconnected)}"
+    return str(plan.disruption)
+
+
+def _containers(count: int) -> str:
+    return "1 container" if count == 1 else f"{count} containers"

@@ -1,0 +1,120 @@
+from pathlib import Path
+
+import pytest
+
+from dockerv6.cli.state import POLL
+from tests.unit.cli.harness import NOW, Daemon, FakeTime, ready, run, stored
+
+
+def test_a_ready_resource_is_not_waited_for(daemon: Daemon) -> None:
+    daemon.accept(stored("blog"))
+    time = FakeTime()
+    result = run(["wait", "v6net/blog"], time)
+    assert (result.exit_code, result.stdout) == (0, "ipv6network.dockerv6.io/blog condition met\n")
+    assert time.elapsed == 0
+
+
+def test_kind_and_name_may_be_two_words(daemon: Daemon) -> None:
+    daemon.accept(stored("blog"), stored("shop"))
+    assert run(["wait", "v6net", "blog", "shop"]).stdout.count("condition met") == 2
+
+
+def test_it_ends_as_soon_as_the_resource_is_ready(daemon: Daemon) -> None:
+    daemon.accept(stored("blog", status=ready("Unknown")))
+    time = FakeTime(lambda: None, lambda: daemon.accept(stored("blog")))
+    assert run(["wait", "v6net/blog"], time).exit_code == 0
+    assert time.elapsed == 2 * POLL
+
+
+def test_a_status_of_an_earlier_version_does_not_count(daemon: Daemon) -> None:
+    daemon.accept(stored("blog", generation=2, status=ready(observed=1)))
+    result = run(["wait", "v6net/blog", "--timeout=1s"])
+    assert result.exit_code == 1
+    assert "its newest version (generation 2) has not been worked on yet" in result.stderr
+
+
+def test_a_resource_that_is_not_there_yet_is_waited_for(daemon: Daemon) -> None:
+    daemon.accept()
+    assert run(["wait", "v6net/blog"], FakeTime(lambda: daemon.accept(stored("blog")))).exit_code == 0
+    assert "ipv6network/shop: it does not exist" in run(["wait", "v6net/shop", "--timeout", "0"]).stderr
+
+
+def test_a_daemon_that_has_not_run_yet_is_waited_for(daemon: Daemon) -> None:
+    assert run(["wait", "v6net/blog"], FakeTime(lambda: daemon.accept(stored("blog")))).exit_code == 0
+
+
+def test_the_error_names_the_condition_as_it_is(running: Daemon) -> None:
+    running.accept(stored("blog", status=ready("False", reason="SubnetOverlap")), stored("shop"))
+    time = FakeTime()
+    result = run(["wait", "v6net/blog", "v6net/shop", "--timeout=30s"], time)
+    assert (result.exit_code, result.stderr) == (
+        1,
+        "Error: timed out waiting for condition Ready=True: ipv6network/blog: Ready=False (SubnetOverlap): so it is\n",
+    )
+    assert time.elapsed == 30
+
+
+def test_the_error_tells_when_no_daemon_runs(daemon: Daemon) -> None:
+    daemon.accept(stored("blog", status=ready("False")))
+    assert f"(no dockerv6 is running with {daemon.directory})" in run(["wait", "v6net/blog", "--timeout=0"]).stderr
+
+
+@pytest.mark.parametrize("goal", ["condition=Ready=False", "condition=ready=false"])
+def test_another_status_can_be_waited_for(daemon: Daemon, goal: str) -> None:
+    daemon.accept(stored("blog", status=ready("False")))
+    assert run(["wait", "v6net/blog", "--for", goal]).exit_code == 0
+
+
+def test_a_condition_that_is_not_there_is_not_met(daemon: Daemon) -> None:
+    daemon.accept(stored("blog"))
+    result = run(["wait", "v6net/blog", "--for=condition=Stalled", "--timeout=0"])
+    assert "ipv6network/blog: it has no condition Stalled" in result.stderr
+
+
+@pytest.mark.parametrize("goal", ["", "condition", "condition=", "jsonpath=.x", "deleted"])
+def test_what_is_no_goal_is_wrong_usage(goal: str) -> None:
+    assert run(["wait", "v6net/blog", "--for", goal]).exit_code == 2
+
+
+def test_a_deletion_is_waited_for(daemon: Daemon) -> None:
+    daemon.accept(stored("blog"))
+    result = run(["wait", "v6net/blog", "--for=delete"], FakeTime(lambda: daemon.remove("IPv6Network", "blog")))
+    assert (result.exit_code, result.stdout) == (0, "ipv6network.dockerv6.io/blog deleted\n")
+
+
+@pytest.mark.parametrize(("since", "told"), [(NOW, "it is being deleted"), (None, "it is not being deleted")])
+def test_a_deletion_that_takes_too_long_says_why(daemon: Daemon, since: float | None, told: str) -> None:
+    daemon.accept(stored("blog", deleting_since=since, status=ready("False", reason="EndpointsAttached")))
+    result = run(["wait", "v6net/blog", "--for=delete", "--timeout=1s"])
+    assert f"{told}; Ready=False (EndpointsAttached): so it is" in result.stderr
+
+
+def test_a_wrong_state_directory_is_no_deletion(tmp_path: Path) -> None:
+    result = run(["wait", "v6net/blog", "--for=delete", "--state-dir", str(tmp_path)])
+    assert result.exit_code == 1
+    assert "there is no" in result.stderr
+
+
+def test_all_waits_for_every_one(daemon: Daemon) -> None:
+    daemon.accept(stored("a"), stored("b", status=ready("False")), stored("p", "IPv6Pool"))
+    time = FakeTime(lambda: daemon.accept(stored("b")))
+    result = run(["wait", "--all"], time)
+    assert [line.split()[0].partition("/")[2] for line in result.stdout.splitlines()] == ["a", "b", "p"]
+    assert time.elapsed == POLL
+
+
+def test_all_of_nothing_waits_for_something(daemon: Daemon) -> None:
+    daemon.accept()
+    assert "there is no resource yet" in run(["wait", "--all", "--timeout=1s"]).stderr
+    assert run(["wait", "v6net", "--all"], FakeTime(lambda: daemon.accept(stored("a")))).exit_code == 0
+
+
+def test_all_can_be_waited_for_to_be_gone(daemon: Daemon) -> None:
+    daemon.accept(stored("a"), stored("b"))
+    gone = (lambda: daemon.remove("IPv6Network", "a"), lambda: daemon.remove("IPv6Network", "b"))
+    assert run(["wait", "v6net", "--all", "--for=delete"], FakeTime(*gone)).stdout.count("deleted") == 2
+
+
+@pytest.mark.parametrize("words", [[], ["v6net"]])
+def test_without_a_name_it_is_wrong_usage(words: list[str]) -> None:
+    assert run(["wait", *words]).exit_code == 2

@@ -1,0 +1,35 @@
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dockerv6.store.lock import LOCK_FILE
+from tests.unit.cli.harness import Daemon
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith(("DOCKERV6_", "DOCKER_")) or name in {"NO_COLOR", "FORCE_COLOR"}:
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Daemon:
+    """A state directory, which the command line finds; no daemon holds its lock."""
+    directory = tmp_path / "state"
+    directory.mkdir()
+    monkeypatch.setenv("DOCKERV6_STATE_DIR", str(directory))
+    return Daemon(directory)
+
+
+@pytest.fixture
+def running(daemon: Daemon) -> Iterator[Daemon]:
+    """The same while somebody holds the lock."""
+    with (daemon.directory / LOCK_FILE).open("w+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.write("4711\n")
+        file.flush()
+        yield daemon

@@ -1,0 +1,153 @@
+"""A state directory as a daemon leaves it, a clock that a test moves, and the command line run on both."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from click.testing import CliRunner, Result
+
+from dockerv6.api.kinds import API_VERSION, NETWORK
+from dockerv6.cli.main import main
+from dockerv6.cli.times import timestamp
+from dockerv6.ipam.sqlite import SqliteLedger
+from dockerv6.lib.statefile import STATE_FILE
+from dockerv6.store.model import Document, EventType, StoredObject
+from dockerv6.store.sqlite import SqliteStore
+
+NOW = 1_700_000_000.0
+"""2023-11-14T22:13:20Z."""
+
+
+class FakeTime:
+    """Stands still; each sleep moves it, and runs the next thing that is to happen meanwhile."""
+
+    def __init__(self, *happenings: Callable[[], None]) -> None:
+        """These happen, one with each sleep; when they are used up and ``interrupt`` is set, Ctrl-C does."""
+        self.elapsed = 0.0
+        self.interrupt = False
+        self._happenings = list(happenings)
+
+    def now(self) -> float:
+        return NOW + self.elapsed
+
+    def monotonic(self) -> float:
+        return self.elapsed
+
+    def sleep(self, seconds: float) -> None:
+        self.elapsed += seconds
+        if self._happenings:
+            self._happenings.pop(0)()
+        elif self.interrupt:
+            raise KeyboardInterrupt
+
+
+class Daemon:
+    """Writes what a daemon would write."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    @property
+    def file(self) -> Path:
+        return self.directory / STATE_FILE
+
+    def accept(self, *objects: StoredObject) -> None:
+        """Put objects and their statuses, whatever was there."""
+
+        async def write(store: SqliteStore) -> None:
+            for wanted in objects:
+                present = await store.object(wanted.kind, wanted.name)
+                await store.put(replace(wanted, revision=present.revision if present else 0))
+                await store.put_status(wanted.kind, wanted.name, wanted.status)
+
+        self._with_store(write)
+
+    def remove(self, kind: str, name: str) -> None:
+        self._with_store(lambda store: store.remove(kind, name))
+
+    def event(self, type_: EventType, reason: str, message: str, *ages: float, about: tuple[str, str]) -> None:
+        """An event seen once for each age, in seconds before `NOW`."""
+
+        async def write(store: SqliteStore) -> None:
+            for age in sorted(ages, reverse=True):
+                await store.record_event(*about, type_, reason, message, NOW - age)
+
+        self._with_store(write)
+
+    def record(self, scope: str, name: str) -> Document | None:
+        found: list[Document | None] = []
+
+        async def read(store: SqliteStore) -> None:
+            found.append(await store.record(scope, name))
+
+        self._with_store(read)
+        return found[0]
+
+    def ledger(self, write: Callable[[SqliteLedger], Awaitable[object]]) -> None:
+        async def work() -> None:
+            ledger = await SqliteLedger.open(self.file)
+            try:
+                await write(ledger)
+            finally:
+                await ledger.close()
+
+        asyncio.run(work())
+
+    def _with_store(self, work: Callable[[SqliteStore], Awaitable[object]]) -> None:
+        async def opened() -> None:
+            store = await SqliteStore.open(self.file)
+            try:
+                await work(store)
+            finally:
+                await store.close()
+
+        asyncio.run(opened())
+
+
+def stored(
+    name: str = "blog", kind: str = NETWORK, *, status: Document | None = None, **fields: object
+) -> StoredObject:
+    """A resource as accepted two hours ago."""
+    metadata: dict[str, object] = {"name": name}
+    labels = fields.pop("labels", None)
+    if labels:
+        metadata["labels"] = labels
+    document = {"apiVersion": API_VERSION, "kind": kind, "metadata": metadata, "spec": fields.pop("spec", {})}
+    plain = StoredObject(
+        kind=kind,
+        name=name,
+        document=document,
+        digest="d",
+        generation=1,
+        file=f"/etc/dockerv6.d/{name}.yaml",
+        line=1,
+        created=NOW - 7200,
+        status=status if status is not None else ready(),
+    )
+    return replace(plain, **fields)  # type: ignore[arg-type]
+
+
+def condition(type_: str, status: str, reason: str, message: str = "so it is", age: float = 300) -> dict[str, object]:
+    """One condition, which became so ``age`` seconds before `NOW`."""
+    return {
+        "type": type_,
+        "status": status,
+        "reason": reason,
+        "message": message,
+        "lastTransitionTime": timestamp(NOW - age),
+        "observedGeneration": 1,
+    }
+
+
+def ready(status: str = "True", *, observed: int = 1, reason: str = "ReconcileSucceeded", **more: object) -> Document:
+    """A status with the condition Ready."""
+    return {"observedGeneration": observed, "conditions": [condition("Ready", status, reason)], **more}
+
+
+def run(arguments: Sequence[str], time: FakeTime | None = None, **more: object) -> Result:
+    """Run the command line; exceptions that nobody expected fail the test."""
+    result = CliRunner().invoke(main, list(arguments), obj=time or FakeTime(), **more)  # type: ignore[arg-type]
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result

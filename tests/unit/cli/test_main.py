@@ -1,0 +1,135 @@
+import subprocess
+import sys
+from importlib import import_module
+
+import click
+import pytest
+
+from dockerv6.cli.commands import get
+from dockerv6.cli.errors import EXPECTED
+from dockerv6.cli.main import VERBS, main
+from dockerv6.cli.verb import Verb
+from dockerv6.store.port import StoreError
+from tests.unit.cli.harness import Daemon, FakeTime, run, stored
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_every_verb_has_help_with_examples(name: str) -> None:
+    result = run([name, "--help"])
+    assert result.exit_code == 0
+    assert f"Usage: main {name}" in result.stdout
+    assert f"Examples:\n  {'' if name != 'completion' else 'source <('}dockerv6 {name}" in result.stdout
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_every_verb_is_called_what_it_is_listed_as(name: str) -> None:
+    with click.Context(main) as context:
+        command = main.get_command(context, name)
+    assert isinstance(command, Verb)
+    assert command.name == name
+    assert command.short_help
+
+
+def test_the_version_is_told() -> None:
+    assert run(["--version"]).stdout.startswith("dockerv6 ")
+
+
+def test_an_unknown_verb_is_wrong_usage_with_a_suggestion() -> None:
+    result = run(["descibe", "v6net"])
+    assert result.exit_code == 2
+    assert "there is no command 'descibe'; did you mean describe?" in result.stderr
+
+
+def test_no_verb_shows_the_help() -> None:
+    assert "Commands:" in run([]).output
+
+
+def test_every_expected_error_exists() -> None:
+    for name in EXPECTED:
+        module, _, attribute = name.partition(":")
+        assert issubclass(getattr(import_module(module), attribute), Exception)
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (StoreError("the disk is full; free some space"), "Error: the disk is full; free some space\n"),
+        (PermissionError(13, "Permission denied", "/x"), "Error: /x: Permission denied\n"),
+        (OSError("odd"), "Error: odd\n"),
+    ],
+)
+def test_an_expected_error_is_one_line(monkeypatch: pytest.MonkeyPatch, error: Exception, told: str) -> None:
+    def fails(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(get, "_read", fails)
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    result = run(["get", "v6net"])
+    assert (result.exit_code, result.stdout, result.stderr) == (1, "", told)
+
+
+def test_who_is_not_root_is_told_to_become_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise PermissionError(13, "Permission denied", "/x")
+
+    monkeypatch.setattr(get, "_read", fails)
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    assert run(["get", "v6net"]).stderr == "Error: /x: Permission denied; you are not root: try again with sudo\n"
+
+
+def test_a_bug_is_not_dressed_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise KeyError("bug")
+
+    monkeypatch.setattr(get, "_read", fails)
+    with pytest.raises(KeyError):
+        run(["get", "v6net"])
+
+
+def test_ctrl_c_ends_with_130(daemon: Daemon) -> None:
+    daemon.accept(stored())
+    time = FakeTime()
+    time.interrupt = True
+    assert run(["get", "v6net", "-w"], time).exit_code == 130
+
+
+def test_a_reader_that_goes_away_is_no_error(daemon: Daemon) -> None:
+    daemon.accept(*(stored(f"n{number}") for number in range(2000)))
+    with subprocess.Popen(
+        [sys.executable, "-c", "from dockerv6.cli.main import main; main()", "get", "v6net", "-o", "wide"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == ""
+
+
+HEAVY = {"asyncio", "docker", "pydantic", "pyroute2", "prometheus_client", "watchfiles", "yaml", "iptc", "email"}
+
+
+@pytest.mark.parametrize(
+    "arguments", ["get v6net", "get all -o wide", "get v6net -o json", "events", "wait v6net/blog", "describe v6net"]
+)
+def test_what_only_reads_the_state_imports_nothing_heavy(daemon: Daemon, arguments: str) -> None:
+    daemon.accept(stored(spec={}))
+    program = (
+        "import sys\nfrom dockerv6.cli.main import main\n"
+        f"main({arguments.split()!r}, standalone_mode=False)\n"
+        "print(*{name.partition('.')[0] for name in sys.modules}, file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    allowed = {"yaml"} if arguments.startswith("describe") else set()
+    assert set(done.stderr.splitlines()[-1].split()) & HEAVY <= allowed
+
+
+def test_colour_is_for_terminals_only(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    daemon.accept(stored(status={"conditions": [{"type": "Ready", "status": "False"}]}))
+    coloured = run(["get", "v6net"], color=True).stdout
+    assert "\x1b[31mFalse\x1b[0m" in coloured
+    assert "\x1b" not in run(["get", "v6net"]).stdout
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b" not in run(["get", "v6net"], color=True).stdout

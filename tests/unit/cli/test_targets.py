@@ -1,0 +1,97 @@
+from collections.abc import Mapping
+
+import click
+import pytest
+
+from dockerv6.cli.main import main
+from dockerv6.cli.targets import full_name, selector, short_name, targets
+from tests.unit.cli.harness import Daemon, stored
+
+
+def asked(*words: str) -> list[tuple[str, str | None]]:
+    return [(target.info.kind, target.name) for target in targets(words)]
+
+
+def test_a_kind_alone_means_all_of_it() -> None:
+    assert asked("v6net") == [("IPv6Network", None)]
+
+
+def test_names_follow_their_kind() -> None:
+    assert asked("ipv6networks", "a", "b") == [("IPv6Network", "a"), ("IPv6Network", "b")]
+
+
+def test_kinds_may_be_mixed_with_slashes_and_carry_their_group() -> None:
+    assert asked("ipv6network.dockerv6.io/a", "v6pool/b") == [("IPv6Network", "a"), ("IPv6Pool", "b")]
+
+
+def test_all_means_every_kind() -> None:
+    assert asked("ALL") == [("IPv6Network", None), ("IPv6Pool", None), ("IPv6Policy", None)]
+
+
+@pytest.mark.parametrize("words", [("all", "x"), ("v6net", "v6net/x"), ("v6net/a", "b"), ("v6net/",), ("v6net/a/b",)])
+def test_other_mixtures_are_wrong_usage(words: tuple[str, ...]) -> None:
+    with pytest.raises(click.UsageError):
+        targets(words)
+
+
+def test_an_unknown_kind_is_told_with_a_suggestion() -> None:
+    with pytest.raises(click.BadParameter, match="no kind 'ipv6netwroks'; did you mean ipv6networks"):
+        targets(["ipv6netwroks"])
+
+
+def test_names_in_print_carry_their_kind() -> None:
+    assert short_name("IPv6Pool", "p") == "ipv6pool/p"
+    assert full_name("IPv6Pool", "p") == "ipv6pool.dockerv6.io/p"
+    assert short_name("Host", "garbage") == "host/garbage"
+
+
+LABELS = {"app": "blog", "tier": "web", "example.com/team": "x"}
+
+
+@pytest.mark.parametrize(
+    ("text", "labels", "matches"),
+    [
+        ("", {}, True),
+        ("app=blog", LABELS, True),
+        ("app==blog,tier=web", LABELS, True),
+        ("app=blog,tier=db", LABELS, False),
+        ("app!=blog", LABELS, False),
+        ("app!=blog", {}, True),
+        ("app", LABELS, True),
+        ("!app", LABELS, False),
+        ("! app", {}, True),
+        ("tier in (web, db)", LABELS, True),
+        ("tier notin (web,db),app", LABELS, False),
+        ("tier notin (web,db)", {}, True),
+        ("example.com/team=x", LABELS, True),
+        ("app=", {"app": ""}, True),
+    ],
+)
+def test_selectors_are_kubectls(text: str, labels: Mapping[str, str], matches: bool) -> None:  # noqa: FBT001
+    assert selector(text)(labels) is matches
+
+
+@pytest.mark.parametrize("text", ["a=b=c", "=x", "a in b", "a b", "in (x)"])
+def test_what_is_no_selector_is_wrong_usage(text: str) -> None:
+    with pytest.raises(click.BadParameter, match="no label selector"):
+        selector(text)
+
+
+def complete(words: list[str], incomplete: str) -> list[str]:
+    from click.shell_completion import ShellComplete  # noqa: PLC0415 - the private API of no one else
+
+    found = ShellComplete(main, {}, "dockerv6", "_DOCKERV6_COMPLETE").get_completions(words, incomplete)
+    return [item.value for item in found]
+
+
+def test_a_shell_completes_kinds_and_names(daemon: Daemon) -> None:
+    daemon.accept(stored("blog"), stored("shop"), stored("default", "IPv6Pool"))
+    assert complete(["get"], "ipv6n") == ["ipv6networks"]
+    assert complete(["get", "v6net"], "b") == ["blog"]
+    assert complete(["wait"], "v6net/s") == ["v6net/shop"]
+    assert complete(["get", "nonsense"], "") == []
+
+
+def test_without_a_state_a_shell_completes_kinds_only(daemon: Daemon) -> None:
+    assert complete(["get", "v6net"], "") == []
+    assert daemon.file.exists() is False
