@@ -60,7 +60,7 @@ async def opened(topology: Topology) -> AsyncIterator[Router]:
     with topology.router.entered():
         session = NftSession()
         router = Router(topology, session)
-        await session.generation()  # starts the session's thread, in here
+        await router.filter.observe(DEFAULT_MARK)  # starts their threads, in here
     yield router
     await session.close()
 

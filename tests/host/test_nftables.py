@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from ipaddress import IPv6Network
 from typing import TYPE_CHECKING
@@ -240,3 +242,21 @@ async def test_a_batch_that_was_refused_leaves_no_trace_in_the_next(nftables: Nf
     commands = codec.commands(diff(DESIRED, EMPTY).steps)
     await nftables.run(commands, check=True)
     await nftables.run(commands)
+
+
+async def test_other_writers_are_neither_disturbed_nor_in_the_way(firewall: NftablesFirewall) -> None:
+    done = threading.Event()
+
+    def write() -> None:
+        while not done.is_set():
+            nft("add table inet noise; add chain inet noise c; add rule inet noise c accept; delete table inet noise")
+
+    with ThreadPoolExecutor() as writers:
+        writing = [writers.submit(write) for _ in range(2)]
+        try:
+            for desired in [DESIRED, render(intent(BLOG)), EMPTY] * 4:
+                assert await firewall.apply(diff(desired, await firewall.observe())) == desired
+        finally:
+            done.set()
+        for each in writing:
+            each.result()

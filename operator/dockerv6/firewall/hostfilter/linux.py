@@ -4,6 +4,11 @@ Both variants of xtables can hold rules at the same time, and a packet passes bo
 drops gets its own accept rule; there is nothing to guess.
 """
 
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
 from dockerv6.firewall.hostfilter import listing, native
 from dockerv6.firewall.hostfilter.chains import Chains, judge
 from dockerv6.firewall.hostfilter.presence import legacy_in_use
@@ -13,22 +18,29 @@ from dockerv6.firewall.nftables.codec import Object
 from dockerv6.firewall.nftables.session import NftSession
 from dockerv6.firewall.port import FirewallRejected
 
+T = TypeVar("T")
+
 _CHAINS: Object = {"list": {"chains": None}}
 
 
 class LinuxHostFilter:
-    """The filter of the network namespace that the session is in."""
+    """The filter of the network namespace that the session is in.
+
+    What waits for the xtables lock or for ip6tables does so on a thread of its own, which ends with this object;
+    repairs of our table go on meanwhile.
+    """
 
     def __init__(self, session: NftSession) -> None:
-        """Work through a session, which the caller closes; libiptc shares its thread."""
+        """Work through a session, which the caller closes."""
         self._session = session
-        self._tables = NftTables(session)
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="xtables")
+        self._tables = NftTables(session, self._call)
         self._seen: tuple[int, int, Chains, tuple[Barrier, ...]] | None = None
 
     async def observe(self, mark: int) -> HostFilterState:
         """Find what drops, and our accept rules. Spawns nothing; loads no table by looking."""
         nft_chains, native_barriers = await self._read_nftables(mark)
-        legacy_chains = await self._session.call(lambda: _read_legacy(mark))
+        legacy_chains = await self._call(lambda: _read_legacy(mark))
         barriers: list[Barrier] = []
         stray: list[Barrier] = []
         for variant, chains in (
@@ -59,7 +71,7 @@ class LinuxHostFilter:
             case FilterVariant.XTABLES_NFT:
                 await self._tables.admit(barrier.chain, mark)
             case FilterVariant.XTABLES_LEGACY:
-                await self._session.call(lambda: _admit_legacy(barrier.chain, mark))
+                await self._call(lambda: _admit_legacy(barrier.chain, mark))
             case FilterVariant.NFTABLES:
                 raise FirewallRejected(barrier.remedy)
 
@@ -69,9 +81,12 @@ class LinuxHostFilter:
             case FilterVariant.XTABLES_NFT:
                 await self._tables.withdraw(barrier.chain, mark)
             case FilterVariant.XTABLES_LEGACY:
-                await self._session.call(lambda: _withdraw_legacy(barrier.chain, mark))
+                await self._call(lambda: _withdraw_legacy(barrier.chain, mark))
             case FilterVariant.NFTABLES:
                 return
+
+    async def _call(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
 
 def _read_legacy(mark: int) -> Chains:

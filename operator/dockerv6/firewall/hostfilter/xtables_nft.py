@@ -5,6 +5,7 @@ iptables-nft and has to stay readable for it; deleting goes by the rule's handle
 """
 
 import subprocess
+from collections.abc import Awaitable, Callable
 
 from dockerv6.firewall.hostfilter import listing
 from dockerv6.firewall.hostfilter.chains import COMMENT, FORWARD, TABLE, USER, Chains, admits, mark_match
@@ -21,9 +22,10 @@ _TIMEOUT = 30.0
 class NftTables:
     """`ip6 filter`, under iptables-nft's names."""
 
-    def __init__(self, session: NftSession) -> None:
-        """Read through the session."""
+    def __init__(self, session: NftSession, call: Callable[[Callable[[], None]], Awaitable[None]]) -> None:
+        """Read through the session; `call` runs what blocks."""
         self._session = session
+        self._call = call
 
     async def read(self, mark: int, listed: tuple[listing.ListedChain, ...]) -> Chains:
         """FORWARD and DOCKER-USER, as far as they are among the chains `listed`."""
@@ -65,7 +67,7 @@ class NftTables:
 
     async def _restore(self, command: str, mark: int) -> None:
         rule = f'-m mark --mark {mark_match(mark)} -m comment --comment "{COMMENT}" -j ACCEPT'
-        await self._session.call(lambda: _run(f"*{TABLE}\n{command} {rule}\nCOMMIT\n"))
+        await self._call(lambda: _run(f"*{TABLE}\n{command} {rule}\nCOMMIT\n"))
 
 
 def _run(text: str) -> None:
