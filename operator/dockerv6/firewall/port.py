@@ -41,6 +41,8 @@ class Firewall(Protocol):
     async def apply(self, change: Change) -> Ruleset:
         """Commit the change as one transaction, read back and return what is there then.
 
+        When the table is no longer what the change was made against, the way to the change's target is computed anew.
+        The kernel judges the transaction as a whole, so no `check` is needed before.
         Raises `FirewallRejected`, with nothing changed.
         """
 
@@ -55,7 +57,7 @@ class HostFilter(Protocol):
         """Find FORWARD policies and base chains that drop, and our accept rules."""
 
     async def admit(self, barrier: Barrier, mark: int) -> None:
-        """Put the accept rule for the mark where the barrier says, first in its chain; there already is success."""
+        """Put the accept rule for the mark at the top of the barrier's chain; there and reached already is success."""
 
     async def withdraw(self, barrier: Barrier, mark: int) -> None:
         """Remove our accept rule there; absent is success."""
