@@ -12,10 +12,14 @@ SCOPE = "endpoints"
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """An attachment, and when it was found to be gone (Unix seconds) while the network was still there."""
+    """An attachment, and when it was found to be gone (Unix seconds) while the network was still there.
+
+    ``pending``: we took it off, or the network was gone, and it is to be attached again, however long that takes.
+    """
 
     attachment: Attachment
     gone_since: float | None = None
+    pending: bool = False
 
 
 async def remembered(store: Store, name: str) -> tuple[Remembered, ...]:
@@ -45,16 +49,28 @@ def merge(
     """
     present = {a.container_id for a in now}
     left = tuple(
-        Remembered(r.attachment, r.gone_since if r.gone_since is not None else at)
+        r if r.pending else Remembered(r.attachment, r.gone_since if r.gone_since is not None else at)
         for r in before
-        if r.attachment.container_id not in present and (r.gone_since is None or at - r.gone_since < window)
+        if r.attachment.container_id not in present
+        and (r.pending or r.gone_since is None or at - r.gone_since < window)
     )
     return (*(Remembered(a) for a in now), *left)
 
 
 def to_restore(entries: tuple[Remembered, ...], running: frozenset[str]) -> tuple[Attachment, ...]:
-    """The attachments of containers that still run; those that were stopped find the network by its name."""
-    return tuple(r.attachment for r in entries if r.attachment.container_id in running)
+    """The attachments of containers that still run, and of those that we took off ourselves."""
+    return tuple(r.attachment for r in entries if r.pending or r.attachment.container_id in running)
+
+
+def pending(entries: tuple[Remembered, ...]) -> tuple[Attachment, ...]:
+    """The attachments that are still to be made."""
+    return tuple(r.attachment for r in entries if r.pending)
+
+
+async def forget_endpoint(store: Store, name: str, container_id: str) -> None:
+    """A container is gone for good."""
+    entries = await remembered(store, name)
+    await keep_endpoints(store, name, tuple(r for r in entries if r.attachment.container_id != container_id))
 
 
 def _to_json(entry: Remembered) -> dict[str, object]:
@@ -70,7 +86,9 @@ def _to_json(entry: Remembered) -> dict[str, object]:
         "driverOpts": dict(a.driver_opts),
         "gwPriority": a.gw_priority,
         "macAddress": a.mac_address,
+        "linkLocalIps": list(a.link_local_ips),
         "goneSince": entry.gone_since,
+        "pending": entry.pending,
     }
 
 
@@ -97,6 +115,8 @@ def _from_json(entry: Mapping[str, object]) -> Remembered:
             driver_opts={str(k): str(v) for k, v in options.items()} if isinstance(options, Mapping) else {},
             gw_priority=priority if isinstance(priority, int) else 0,
             mac_address=text("macAddress"),
+            link_local_ips=texts("linkLocalIps"),
         ),
         gone if isinstance(gone, int | float) else None,
+        pending=entry.get("pending") is True,
     )

@@ -5,15 +5,19 @@ from functools import singledispatch
 from ipaddress import IPv6Interface, IPv6Network
 
 from dockerv6.controller.context import Context
-from dockerv6.controller.endpoints import Remembered, keep_endpoints
-from dockerv6.dockerd.port import ContainerNotFound
+from dockerv6.controller.endpoints import Remembered, forget_endpoint, keep_endpoints
+from dockerv6.dockerd.port import ContainerNotFound, EngineRefused
 from dockerv6.ipam.ledger import LedgerConflict, SubnetTaken
 from dockerv6.planning import steps as s
 from dockerv6.planning.describe import describe
+from dockerv6.planning.inputs import NAME
 from dockerv6.planning.steps import Plan, Step
 from dockerv6.reconciler.errors import TemporaryError
 
 logger = logging.getLogger(__name__)
+
+RACE_RETRY = 0.1
+"""Seconds until a lost race for a subnet is run again."""
 
 SYSCTLS = "sysctl"
 """The store's scope for the values that sysctls had before."""
@@ -33,12 +37,19 @@ async def execute(plan: Plan, context: Context) -> None:
     Raises:
         StepFailed: with the error of the engine, the kernel, the ledger or the store as its cause.
     """
+    refused: StepFailed | None = None
     for step in plan.steps:
         logger.info("%s", describe(step), extra={"kind": plan.kind, "resource": plan.name, "reason": step.reason})
         try:
             await carry_out(step, context)
         except Exception as error:
-            raise StepFailed(step, error) from error
+            failed = StepFailed(step, error)
+            if not isinstance(step, s.AttachEndpoint) or not isinstance(error, EngineRefused):
+                raise failed from error
+            failed.__cause__ = error
+            refused = refused or failed  # a container that can't be attached must not keep the others away
+    if refused is not None:
+        raise refused
 
 
 @singledispatch
@@ -51,7 +62,7 @@ async def carry_out(step: Step, context: Context) -> None:
 async def _(step: s.KeepPoolPrefix, context: Context) -> None:
     kept = await context.inventory.keep_pool_prefix(step.pool, step.prefix)
     if kept != step.prefix:
-        raise TemporaryError(f"IPv6Pool {step.pool} has been given {kept} meanwhile", delay=0)
+        raise TemporaryError(f"IPv6Pool {step.pool} has been given {kept} meanwhile", delay=RACE_RETRY)
 
 
 @carry_out.register
@@ -59,7 +70,7 @@ async def _(step: s.BindSubnet, context: Context) -> None:
     try:
         await context.inventory.bind(step.owner, step.pool, step.prefix, context.clock.now(), step.seen)
     except (LedgerConflict, SubnetTaken) as error:
-        raise TemporaryError(str(error), delay=0) from error
+        raise TemporaryError(str(error), delay=RACE_RETRY) from error
 
 
 @carry_out.register
@@ -112,7 +123,7 @@ async def _(step: s.WithdrawMark, context: Context) -> None:
 
 @carry_out.register
 async def _(step: s.RememberEndpoints, context: Context) -> None:
-    await keep_endpoints(context.store, step.owner, tuple(Remembered(e) for e in step.endpoints))
+    await keep_endpoints(context.store, step.owner, tuple(Remembered(e, pending=True) for e in step.endpoints))
 
 
 @carry_out.register
@@ -139,11 +150,12 @@ async def _(step: s.CreateNetwork, context: Context) -> None:
 
 @carry_out.register
 async def _(step: s.AttachEndpoint, context: Context) -> None:
-    network = next((n for n in context.world.known_networks if n.name == step.network), None)
+    network = next(iter(context.world.known_networks.named(step.network)), None)
     if network is None:
         raise TemporaryError(f"Docker network {step.network} is gone again", delay=0)
     try:
         await context.world.engine.connect(network.id, step.endpoint)
     except ContainerNotFound:
         logger.info("container %s is gone meanwhile", step.endpoint.container_name)
+        await forget_endpoint(context.store, network.labels.get(NAME, ""), step.endpoint.container_id)
     context.world.endpoints_changed(network.id)

@@ -12,7 +12,7 @@ from dockerv6.firewall.model import DEFAULT_MARK, Barrier, HostFilterState
 from dockerv6.firewall.port import Firewall, FirewallError, HostFilter
 from dockerv6.firewall.rules import render
 from dockerv6.firewall.ruleset import Change, Ruleset, diff
-from dockerv6.planning.egress import Share, bound_allocations, share, whole_intent
+from dockerv6.planning.egress import Share, share, whole_intent
 from dockerv6.planning.host import uplink_bridges
 from dockerv6.planning.inputs import RulesView
 
@@ -149,7 +149,7 @@ class FirewallKeeper:
 
     def _shares(self) -> Iterator[Share]:
         """What every resource wants; one that is gone but for its finalizers wants what it still holds."""
-        bound = bound_allocations(self._inventory.holdings.allocations)
+        bound = self._inventory.holdings.bound
         networks = self._world.known_networks
         for name, resource in self._inventory.networks().items():
             stored = self._inventory.get(NETWORK, name)

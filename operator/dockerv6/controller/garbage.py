@@ -47,8 +47,7 @@ async def plan_sweep(context: Context) -> Plan:
     if not context.swept:
         return Plan("Host", "garbage")
     names = frozenset(o.name for o in context.inventory.objects if o.kind == NETWORK)
-    cooldowns = {name: pool.spec.cooldown for name, pool in context.inventory.pools().items()}
-    known = Known(names, await _orphans(context), cooldowns)
+    known = Known(names, await _orphans(context), context.inventory.pools())
     identity, networks = context.settings.identity, context.world.known_networks
     strays = stray_networks(known, identity, networks)
     ours = [n for n in networks if identity.owns(n)]

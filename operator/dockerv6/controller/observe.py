@@ -1,15 +1,19 @@
 """One moment of the world, gathered for one network resource."""
 
+import logging
 from dataclasses import replace
 
 from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.controller.context import Context
-from dockerv6.controller.endpoints import keep_endpoints, merge, remembered, to_restore
+from dockerv6.controller.endpoints import Remembered, keep_endpoints, merge, pending, remembered, to_restore
 from dockerv6.dockerd.port import EngineError
 from dockerv6.lib.prefixes import GLOBAL_ID_BYTES
 from dockerv6.planning.inputs import Desired, Observed
 from dockerv6.planning.network import own_network
 from dockerv6.store.model import StoredObject
+from dockerv6.store.port import StoreError
+
+logger = logging.getLogger(__name__)
 
 
 def desired(resource: NetworkResource, context: Context) -> Desired:
@@ -54,10 +58,18 @@ async def _with_endpoints(picture: Observed, wish: Desired, context: Context) ->
         now = await context.world.attachments(live.id)
         after = merge(before, now, picture.now, context.settings.reattach_window)
         if after != before:
-            await keep_endpoints(context.store, wish.name, after)
-        return replace(picture, attachments=now)
+            await _keep(wish.name, after, context)
+        return replace(picture, attachments=now, remembered=pending(after))
     recent = merge(before, (), picture.now, context.settings.reattach_window)
     back = to_restore(recent, await context.world.engine.running()) if recent else ()
     stranded = await context.world.engine.stranded(wish.resource.docker_name) if picture.applied else ()
     known = {a.container_id for a in back}
     return replace(picture, remembered=(*back, *(a for a in stranded if a.container_id not in known)))
+
+
+async def _keep(name: str, entries: tuple[Remembered, ...], context: Context) -> None:
+    """A full disk must not keep the network from being looked after: what is attached is seen again next time."""
+    try:
+        await keep_endpoints(context.store, name, entries)
+    except StoreError as error:
+        logger.warning("the endpoints of %s could not be kept: %s", name, error)

@@ -9,10 +9,10 @@ from dockerv6.controller.observe import desired, observe
 from dockerv6.planning import network as planning
 from dockerv6.planning.deletion import plan_deletion
 from dockerv6.planning.intake import PruneRules, take_in
-from dockerv6.planning.steps import BindSubnet, KeepPoolPrefix, Plan, ReleaseSubnet
+from dockerv6.planning.steps import BindSubnet, ForgetSubnet, KeepPoolPrefix, Plan, ReleaseSubnet
 from dockerv6.source.model import Snapshot
 
-LEDGER_STEPS = KeepPoolPrefix | BindSubnet | ReleaseSubnet
+LEDGER_STEPS = KeepPoolPrefix | ForgetSubnet | BindSubnet | ReleaseSubnet
 
 
 async def plan_everything(snapshot: Snapshot, context: Context) -> tuple[Plan, ...]:

@@ -10,10 +10,10 @@ from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.controller.context import Context
 from dockerv6.dockerd.model import Network
 from dockerv6.planning.blueprint import gateway
-from dockerv6.planning.inputs import Observed
+from dockerv6.planning.inputs import Desired, Observed
+from dockerv6.planning.network import own_network
 from dockerv6.planning.status import Verdict, conditions_of
 from dockerv6.planning.steps import Plan
-from dockerv6.planning.subnets import bound_to
 from dockerv6.store.model import StoredObject
 
 
@@ -28,17 +28,18 @@ class NetworkStatus:
 def network_status(resource: NetworkResource, observed: Observed, context: Context) -> NetworkStatus:
     """What is known of the network now."""
     live = _live(resource, observed, context)
+    before = _last_known(resource, observed, live, context)
     subnets = _subnets(resource, live, context)
     running = [a for a in observed.attachments if a.running]
     shown = ", ".join(map(str, subnets)) or "no subnet"
     fields: dict[str, object] = {
         "subnet": str(subnets[0]) if subnets else None,
-        "gateway": str(gateway(resource, subnets[0])) if subnets else None,
-        "networkID": live.id if live is not None else None,
-        "bridge": live.bridge if live is not None else None,
+        "gateway": _gateway(resource, live, subnets),
+        "networkID": live.id if live is not None else before.get("networkID"),
+        "bridge": live.bridge if live is not None else before.get("bridge"),
         "engine": observed.engine.version if observed.engine is not None else None,
         "firewallBackend": observed.rules.backend or None,
-        "networkName": live.name if live is not None else None,
+        "networkName": live.name if live is not None else before.get("networkName"),
         "egress": str(resource.spec.egress.mode),
         "containers": len(running),
         "endpoints": [{"container": a.container_name, "ipv6": str(a.ipv6) if a.ipv6 else None} for a in running],
@@ -58,16 +59,36 @@ def network_status(resource: NetworkResource, observed: Observed, context: Conte
 
 
 def _live(resource: NetworkResource, observed: Observed, context: Context) -> Network | None:
-    from_labels = next(
-        (n for n in observed.networks if context.settings.identity.owns(n, resource.metadata.name)), None
-    )
-    return from_labels or next((n for n in observed.networks if n.name == resource.docker_name), None)
+    """The network that the resource is about: with Observe somebody else's, else only its own."""
+    if resource.observed:
+        return next(iter(observed.networks.named(resource.docker_name)), None)
+    return own_network(Desired(resource, {}, context.settings.identity), observed)
+
+
+def _last_known(
+    resource: NetworkResource, observed: Observed, live: Network | None, context: Context
+) -> Mapping[str, object]:
+    """What was last said of a network that can't be seen now, or that is gone and has yet to be made again."""
+    if live is not None or (resource.observed and observed.engine is not None):
+        return {}
+    stored = context.inventory.get(str(resource.kind), resource.metadata.name)
+    return stored.status if stored is not None else {}
+
+
+def _gateway(resource: NetworkResource, live: Network | None, subnets: list[IPv6Network]) -> str | None:
+    """The bridge's own address; that of somebody else's network is only known where its maker said it."""
+    if not subnets:
+        return None
+    if not resource.observed:
+        return str(gateway(resource, subnets[0]))
+    said = next((c.gateway for c in (live.ipv6 if live else ()) if c.subnet == subnets[0]), None)
+    return str(said) if said is not None else None
 
 
 def _subnets(resource: NetworkResource, live: Network | None, context: Context) -> list[IPv6Network]:
     """The allocation; for somebody else's network, what it has."""
-    bound = bound_to(resource.metadata.name, context.inventory.holdings)
-    if bound is not None:
+    bound = context.inventory.holdings.bound.get(resource.metadata.name)
+    if bound is not None and not resource.observed:
         return [bound.prefix]
     return [c.subnet for c in (live.ipv6 if live else ()) if isinstance(c.subnet, IPv6Network)]
 

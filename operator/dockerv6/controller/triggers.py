@@ -5,7 +5,7 @@ A trigger only makes a part of the picture doubtful and says which keys to look 
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from dockerv6.api.kinds import NETWORK
 from dockerv6.controller import host
@@ -78,7 +78,7 @@ class Triggers:
             if docker_name is not None and resource.docker_name == docker_name:
                 yield name
 
-    def _networks(self, networks: tuple[Network, ...] | list[Network], why: str) -> None:
+    def _networks(self, networks: Iterable[Network], why: str) -> None:
         """Look at the resources of these Docker networks; at the garbage, where there is none."""
         for network in networks:
             if not self._context.settings.identity.owns(network):

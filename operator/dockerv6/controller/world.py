@@ -4,7 +4,7 @@ Events say where to look, never what is there: each of them only drops a part of
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from ipaddress import IPv6Interface
@@ -16,7 +16,7 @@ from dockerv6.hostnet.model import Interface
 from dockerv6.hostnet.port import HostNet
 from dockerv6.hostnet.uplinks import advertised, deafened_by_forwarding
 from dockerv6.planning.host import FORWARDING, accept_ra, uplink_bridges
-from dockerv6.planning.inputs import HostView
+from dockerv6.planning.inputs import HostView, Networks
 
 T = TypeVar("T")
 
@@ -44,7 +44,11 @@ class Cached(Generic[T]):
         return self._value
 
     def put(self, value: T) -> None:
-        """Take over what is known from elsewhere, such as from a read of a part."""
+        """Take over what is known from elsewhere. A read that is under way may not know of it: another one follows."""
+        fresh = self._fresh == self._epoch
+        self._epoch += 1
+        if fresh:
+            self._fresh = self._epoch
         self._value = value
 
     async def get(self) -> T:
@@ -77,16 +81,22 @@ class World:
         self._all_dirty = True
         self._attachments: dict[str, Cached[tuple[Attachment, ...]]] = {}
         self._networks: Cached[dict[str, Network]] = Cached(self._read_networks)
+        self._edits: dict[str, Network | None] = {}  # by ourselves, since the latest read began
+        self._index: tuple[dict[str, Network] | None, Networks] = (None, Networks())
         self.host_view: Cached[HostView] = Cached(self._read_host)
 
     @property
-    def known_networks(self) -> tuple[Network, ...]:
+    def known_networks(self) -> Networks:
         """The live networks as last seen."""
-        return tuple((self._networks.last or {}).values())
+        last = self._networks.last
+        if self._index[0] is not last:
+            self._index = (last, Networks((last or {}).values()))
+        return self._index[1]
 
-    async def networks(self) -> tuple[Network, ...]:
-        """All live networks, in the engine's order. Raises `EngineError`."""
-        return tuple((await self._networks.get()).values())
+    async def networks(self) -> Networks:
+        """All live networks. Raises `EngineError`."""
+        await self._networks.get()
+        return self.known_networks
 
     def engine_changed(self) -> None:
         """The engine was restarted, or its event stream: everything about it is doubtful."""
@@ -128,26 +138,26 @@ class World:
 
     def forget(self, network_id: str) -> None:
         """A network was removed by ourselves."""
-        known = {i: n for i, n in (self._networks.last or {}).items() if i != network_id}
         self._attachments.pop(network_id, None)
-        self._networks.put(known)
-        self.version += 1
+        self._correct({network_id: None})
 
     async def refresh(self, ref: str) -> Network | None:
         """Read one network with its endpoints, and correct the cache by it."""
         network = await self.engine.network(ref)
-        known = dict(self._networks.last or {})
         if network is None:
-            gone = [i for i, n in known.items() if ref in (i, n.name)]
-            for i in gone:
-                del known[i]
+            self._correct({i: None for i, n in (self._networks.last or {}).items() if ref in (i, n.name)})
         else:
-            gone = []
-            known[network.id] = replace(network, endpoints=None)
-        if gone or (network is not None and (self._networks.last or {}).get(network.id) != known[network.id]):
-            self._networks.put(known)
-            self.version += 1
+            self._correct({network.id: replace(network, endpoints=None)})
         return network
+
+    def _correct(self, edits: dict[str, Network | None]) -> None:
+        """Put right what is known of these networks, and what a read that is under way will say of them."""
+        self._edits.update(edits)
+        known = self._networks.last or {}
+        corrected = _edited(known, edits)
+        if corrected != known:
+            self._networks.put(corrected)
+            self.version += 1
 
     async def engine_state(self) -> tuple[EngineInfo | None, str]:
         """The engine's identity; None and why while it gives no answer."""
@@ -165,18 +175,20 @@ class World:
         """All networks anew, or the known ones with those corrected that an event named."""
         everything, dirty = self._all_dirty, self._dirty
         self._all_dirty, self._dirty = False, set()
-        before = self._networks.last
+        self._edits = {}
         try:
-            if everything or before is None:
+            if everything or self._networks.last is None:
                 networks = {n.id: n for n in await self.engine.networks()}
             else:
-                found = await asyncio.gather(*(self.engine.network(i) for i in sorted(dirty)))
-                networks = {i: n for i, n in before.items() if i not in dirty}
-                networks.update({n.id: replace(n, endpoints=None) for n in found if n is not None})
+                ids = sorted(dirty)
+                found = await asyncio.gather(*(self.engine.network(i) for i in ids))
+                read = {i: replace(n, endpoints=None) if n else None for i, n in zip(ids, found, strict=True)}
+                networks = _edited(self._networks.last, read)
         except EngineError:
             self._all_dirty = True
             raise
-        if networks != before:
+        networks = _edited(networks, self._edits)
+        if networks != self._networks.last:
             self.version += 1
         return networks
 
@@ -195,3 +207,9 @@ class World:
         if before is None or uplink_bridges(before) != uplink_bridges(view):
             self.version += 1
         return view
+
+
+def _edited(networks: dict[str, Network], edits: Mapping[str, Network | None]) -> dict[str, Network]:
+    """The networks with some of them put right; None: gone."""
+    merged = {**networks, **edits}
+    return {i: n for i, n in merged.items() if n is not None}

@@ -1,12 +1,18 @@
 """Who else has a share in a prefix: other resources, pools, live Docker networks, the host's routes."""
 
 from collections.abc import Iterator
-from ipaddress import IPv6Network
+from ipaddress import IPv4Network, IPv6Network
 
+from dockerv6.api.conditions import ConditionType, Reason
+from dockerv6.dockerd.model import BRIDGE_NAME, Network, NetworkSpec
 from dockerv6.hostnet.model import Route, RouteProtocol
 from dockerv6.ipam.ledger import AllocationState
 from dockerv6.planning.blueprint import bridge_name
-from dockerv6.planning.inputs import Desired, Holdings, Observed
+from dockerv6.planning.inputs import NAME, Desired, Holdings, Observed
+from dockerv6.planning.pools import cooldown
+from dockerv6.planning.steps import Finding
+
+RETRY = 30.0  # seconds until a conflict that others may have ended is looked at again
 
 
 def conflict(desired: Desired, observed: Observed, holdings: Holdings, prefix: IPv6Network) -> str:
@@ -26,13 +32,8 @@ def _other_resources(desired: Desired, observed: Observed, holdings: Holdings, p
             continue
         if allocation.state is AllocationState.BOUND:
             yield f"{allocation.prefix} of IPv6Network {allocation.owner}"
-        elif observed.now < allocation.since + _cooldown(desired, allocation.pool):
+        elif observed.now < allocation.since + cooldown(allocation.pool, desired.pools):
             yield f"{allocation.prefix}, which IPv6Network {allocation.owner} released and which cools down"
-
-
-def _cooldown(desired: Desired, pool: str) -> float:
-    """Seconds; a fixed subnet, and one of a pool that is gone, has none."""
-    return desired.pools[pool].spec.cooldown if pool in desired.pools else 0.0
 
 
 def _whole_pools(holdings: Holdings, prefix: IPv6Network) -> Iterator[str]:
@@ -65,6 +66,45 @@ def _captures(route: Route, prefix: IPv6Network, *, on_link_ok: bool) -> bool:
     return prefix.subnet_of(route.destination) and route.protocol is RouteProtocol.KERNEL and not on_link_ok
 
 
+def collision(desired: Desired, observed: Observed, live: Network | None, want: NetworkSpec) -> Finding | None:
+    """What the engine would refuse to have twice: known before a network is removed for one that can't be made."""
+    for other in observed.networks.named(want.name):
+        if (live is None or live.name != want.name) and not desired.identity.owns(other, desired.name):
+            return _name_taken(desired, other)
+    if live is not None and not _moves(live, want):
+        return None
+    for other in observed.networks:
+        if desired.identity.owns(other, desired.name):
+            continue
+        if other.bridge is not None and other.bridge == want.options.get(BRIDGE_NAME):
+            message = f"bridge {other.bridge} is Docker network {other.name}'s; choose another spec.bridge.name"
+            return Finding(ConditionType.NETWORK_READY, Reason.NAME_CONFLICT, message, retry=RETRY)
+        for asked in (c.subnet for c in want.ipam if isinstance(c.subnet, IPv4Network)):
+            if any(isinstance(c.subnet, IPv4Network) and c.subnet.overlaps(asked) for c in other.ipv4):
+                message = f"IPv4 subnet {asked} overlaps that of Docker network {other.name}; choose another"
+                return Finding(ConditionType.NETWORK_READY, Reason.SUBNET_OVERLAP, message, retry=RETRY)
+    return None
+
+
+def _moves(live: Network, want: NetworkSpec) -> bool:
+    """Whether the wish takes a bridge or IPv4 subnet that the live network does not hold already."""
+    asked = {c.subnet for c in want.ipam if isinstance(c.subnet, IPv4Network)}
+    return live.bridge != want.options.get(BRIDGE_NAME) or not asked <= {c.subnet for c in live.ipv4}
+
+
+def _name_taken(desired: Desired, other: Network) -> Finding:
+    if desired.identity.owns(other):
+        owner = other.labels.get(NAME)
+        message = f"Docker network {other.name} is IPv6Network {owner}'s; choose another networkName for one of them"
+        return Finding(ConditionType.NETWORK_READY, Reason.NAME_CONFLICT, message, retry=RETRY)
+    return Finding(
+        ConditionType.NETWORK_READY,
+        Reason.FOREIGN_NETWORK,
+        f"Docker network {other.name} exists and is not dockerv6's; remove it, choose another networkName,"
+        " or set managementPolicy: Observe to leave it to its owner",
+    )
+
+
 def foreign_subnets(desired: Desired, observed: Observed) -> Iterator[tuple[IPv6Network, str]]:
     """IPv6 subnets of every Docker network but the resource's own."""
     for network in observed.networks:
@@ -77,7 +117,7 @@ def foreign_subnets(desired: Desired, observed: Observed) -> Iterator[tuple[IPv6
 def foreign_routes(desired: Desired, observed: Observed) -> Iterator[Route]:
     """Routes that are neither the default nor the resource's own bridge's."""
     own = {bridge_name(desired.resource)}
-    own.update(n.bridge for n in observed.networks if n.bridge and desired.identity.owns(n, desired.name))
+    own.update(n.bridge for n in observed.networks.owned(desired.identity, desired.name) if n.bridge)
     for route in observed.host.routes:
         if route.destination.prefixlen and route.interface not in own and not route.destination.is_link_local:
             yield route

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 
 from dockerv6.api.conditions import ConditionType, Reason
 from dockerv6.api.network import DeletionPolicy, ManagementPolicy
+from dockerv6.api.pool import IPv6Pool
 from dockerv6.dockerd.model import Attachment, Network
-from dockerv6.ipam.ledger import Allocation, AllocationState
-from dockerv6.planning.inputs import NAME, Desired, Holdings, Identity, Observed
+from dockerv6.ipam.ledger import AllocationState
+from dockerv6.planning.inputs import NAME, Desired, Holdings, Identity, Networks, Observed
 from dockerv6.planning.network import own_network
+from dockerv6.planning.pools import cooldown
 from dockerv6.planning.steps import (
     EnsureRules,
     Finding,
@@ -19,7 +21,7 @@ from dockerv6.planning.steps import (
     Step,
 )
 
-DEFAULT_COOLDOWN = 3600.0  # seconds; of a pool that is no longer declared
+ENGINE_RETRY = 5.0  # seconds until an engine that gives no answer is asked again
 
 
 def plan_deletion(desired: Desired, observed: Observed, holdings: Holdings) -> Plan:
@@ -30,16 +32,18 @@ def plan_deletion(desired: Desired, observed: Observed, holdings: Holdings) -> P
     name = desired.name
     live = own_network(desired, observed)
     steps: list[Step] = []
+    if observed.engine is None:  # what has to go, or to be let be, can't be known
+        what = f"Docker network {live.name} stays" if live is not None else "whether a network is left is not known"
+        message = f"the Docker Engine gives no answer ({observed.engine_problem}); {what}"
+        return _waiting(name, Finding(ConditionType.READY, Reason.ENGINE_UNAVAILABLE, message, retry=ENGINE_RETRY))
     if live is not None and not keeps_network(desired):
-        if observed.engine is None:
-            message = f"the Docker Engine gives no answer ({observed.engine_problem}); Docker network {live.name} stays"
-            return _waiting(name, Finding(ConditionType.READY, Reason.ENGINE_UNAVAILABLE, message, retry=5.0))
         running = [a for a in observed.attachments if a.running]
         if running:
             return _waiting(name, _attached(live.name, running))
         steps.append(RemoveNetwork(live.id, live.name, "the resource is deleted"))
-    held = [a for a in holdings.allocations if a.owner == name and a.state is AllocationState.BOUND]
-    steps += [ReleaseSubnet(a, "the resource is deleted") for a in held]
+    held = holdings.bound.get(name)
+    if held is not None:
+        steps.append(ReleaseSubnet(held, "the resource is deleted"))
     changes = observed.rules.off.get(name, ())
     if (held or changes) and not observed.rules.problem:
         steps.append(EnsureRules(name, changes, "the resource is deleted"))
@@ -79,13 +83,13 @@ class Known:
 
     names: Collection[str]  # of every IPv6Network resource, those being deleted included
     orphans: Collection[str]  # ids of Docker networks that were kept on purpose
-    cooldowns: Mapping[str, float]  # seconds, by pool
+    pools: Mapping[str, IPv6Pool]  # by name
 
 
 def plan_garbage(
     known: Known,
     identity: Identity,
-    networks: tuple[Network, ...],
+    networks: Networks,
     idle: Collection[str],
     holdings: Holdings,
     now: float,
@@ -108,16 +112,16 @@ def plan_garbage(
         if allocation.state is AllocationState.BOUND:
             if allocation.owner not in known.names and allocation.owner not in still_there:
                 steps.append(ReleaseSubnet(allocation, "no resource asks for it"))
-        elif now >= allocation.since + _cooldown(known, allocation):
+        elif now >= allocation.since + cooldown(allocation.pool, known.pools):
             steps.append(ForgetSubnet(allocation))
     return Plan("Host", "garbage", tuple(steps), tuple(findings))
 
 
-def stray_networks(known: Known, identity: Identity, networks: tuple[Network, ...]) -> tuple[Network, ...]:
+def stray_networks(known: Known, identity: Identity, networks: Networks) -> tuple[Network, ...]:
     """Docker networks of ours that belong to no resource, or twice to one (a crash between create and read-back)."""
     strays = []
     seen: set[tuple[str, str]] = set()
-    for network in networks:  # in the engine's order, as `own_network` picks
+    for network in networks:  # ordered by id, as `own_network` picks
         if not identity.owns(network) or network.id in known.orphans:
             continue
         name = network.labels.get(NAME, "")
@@ -125,8 +129,3 @@ def stray_networks(known: Known, identity: Identity, networks: tuple[Network, ..
             strays.append(network)
         seen.add((network.name, name))
     return tuple(strays)
-
-
-def _cooldown(known: Known, allocation: Allocation) -> float:
-    """A fixed subnet has no pool, and no cooldown."""
-    return 0.0 if allocation.pool == "" else known.cooldowns.get(allocation.pool, DEFAULT_COOLDOWN)

@@ -12,7 +12,7 @@ from dockerv6.api.network import ManagementPolicy
 from dockerv6.api.pending import not_yet_in_effect
 from dockerv6.dockerd.model import Network
 from dockerv6.firewall.model import DEFAULT_MARK, EgressMode, FirewallIntent, NetworkIntent
-from dockerv6.ipam.ledger import Allocation, AllocationState
+from dockerv6.ipam.ledger import Allocation
 from dockerv6.planning.blueprint import bridge_name
 
 
@@ -41,8 +41,8 @@ def share(resource: NetworkResource, bound: Allocation | None, networks: Iterabl
                 if isinstance(c.subnet, IPv6Network) and not c.subnet.is_link_local
             ),
         )
-    if bound is None:
-        return Share(owner)
+    if bound is None:  # what it wants can't be told yet: rules of a time before the ledger was lost stay
+        return Share(owner, hold=True)
     return Share(owner, (_intent(resource, bound.prefix, bridge_name(resource), internal=resource.spec.internal),))
 
 
@@ -68,8 +68,3 @@ def whole_intent(shares: Iterable[Share], mark: int = DEFAULT_MARK, uplinks: tup
         mark=mark,
         uplink_bridges=uplinks,
     )
-
-
-def bound_allocations(allocations: Iterable[Allocation]) -> dict[str, Allocation]:
-    """The allocations in use, by owner."""
-    return {a.owner: a for a in allocations if a.state is AllocationState.BOUND}

@@ -1,6 +1,5 @@
 """The plan for one IPv6Network resource: from the wish and the world to ordered steps."""
 
-from dataclasses import replace
 from ipaddress import IPv6Interface
 
 from dockerv6.api.conditions import ConditionType, Reason
@@ -9,12 +8,12 @@ from dockerv6.api.network import ManagementPolicy, UpdateStrategy
 from dockerv6.api.pending import not_yet_in_effect
 from dockerv6.dockerd.model import Attachment, Network, NetworkSpec
 from dockerv6.planning.blueprint import NO_IPV4_SINCE, differences, gateway, network_spec
+from dockerv6.planning.conflicts import collision
 from dockerv6.planning.egress import share
+from dockerv6.planning.endpoints import attach, creation, recreation
 from dockerv6.planning.host import filter_findings, filter_steps, host_findings, sysctl_steps
 from dockerv6.planning.inputs import Desired, Holdings, Observed
 from dockerv6.planning.steps import (
-    AttachEndpoint,
-    CreateNetwork,
     DetachEndpoint,
     EnsureRules,
     Finding,
@@ -24,9 +23,10 @@ from dockerv6.planning.steps import (
     RemoveNetwork,
     Step,
 )
-from dockerv6.planning.subnets import Subnet, bound_to, decide
+from dockerv6.planning.subnets import Subnet, decide
 
 ENGINE_RETRY = 5.0  # seconds until an engine that gives no answer is asked again
+HELD_RETRY = 30.0  # seconds until rules that somebody else's held ones keep out are looked at again
 
 
 def plan(desired: Desired, observed: Observed, holdings: Holdings) -> Plan:
@@ -46,15 +46,9 @@ def plan(desired: Desired, observed: Observed, holdings: Holdings) -> Plan:
 
 def own_network(desired: Desired, observed: Observed) -> Network | None:
     """The resource's own Docker network, by its labels, whatever its name."""
-    mine = [n for n in observed.networks if desired.identity.owns(n, desired.name)]
+    mine = observed.networks.owned(desired.identity, desired.name)
     wanted = [n for n in mine if n.name == desired.resource.docker_name]
     return next(iter(wanted or mine), None)
-
-
-def foreign_network(desired: Desired, observed: Observed) -> Network | None:
-    """Somebody else's network that already has the name."""
-    name = desired.resource.docker_name
-    return next((n for n in observed.networks if n.name == name and not desired.identity.owns(n, desired.name)), None)
 
 
 def _refusals(desired: Desired, observed: Observed) -> tuple[Finding, ...]:
@@ -81,7 +75,7 @@ def _refusals(desired: Desired, observed: Observed) -> tuple[Finding, ...]:
 
 def _kept_rules(desired: Desired, observed: Observed, holdings: Holdings) -> tuple[Step, ...]:
     """Rules of what is already applied are kept up, even while the resource can't be carried out."""
-    if bound_to(desired.name, holdings) is None or observed.rules.problem:
+    if desired.name not in holdings.bound or observed.rules.problem:
         return ()
     return _rules(desired, observed)
 
@@ -105,7 +99,7 @@ def _drift(observed: Observed, desired: Desired) -> tuple[str, ...]:
 def _firewall_problem(desired: Desired, observed: Observed) -> tuple[Finding, ...]:
     left_out = observed.rules.left_out.get(desired.name)
     if left_out:
-        return (Finding(ConditionType.FIREWALL_READY, Reason.SUBNET_OVERLAP, left_out, blocks=False),)
+        return (Finding(ConditionType.FIREWALL_READY, Reason.SUBNET_OVERLAP, left_out, blocks=False, retry=HELD_RETRY),)
     if not observed.rules.problem:
         return ()
     return (
@@ -128,7 +122,7 @@ def _engine_problem(observed: Observed) -> tuple[Finding, ...]:
 
 def _plan_observed(desired: Desired, observed: Observed, holdings: Holdings) -> Plan:
     """Somebody else's network: rules and host settings only."""
-    live = next((n for n in observed.networks if n.name == desired.resource.docker_name), None)
+    live = next(iter(observed.networks.named(desired.resource.docker_name)), None)
     findings: list[Finding] = [*_firewall_problem(desired, observed), *filter_findings(observed.rules)]
     if live is None:
         findings += _engine_problem(observed) or (
@@ -158,17 +152,18 @@ def _plan_managed(
 ) -> Plan:
     """A network of our own: allocation, host, rules, then the network, then its endpoints."""
     findings = [*_engine_problem(observed), *_firewall_problem(desired, observed), *filter_findings(observed.rules)]
-    foreign = foreign_network(desired, observed)
-    if foreign is not None and live is None:
-        findings.append(_foreign(foreign))
     want = network_spec(desired.resource, subnet.prefix, desired.identity)
+    rival = collision(desired, observed, live, want)
+    if rival is not None:
+        findings.append(rival)
     change, drift, refusal = _network_change(desired, observed, live, want)
     if refusal is not None:
         findings.append(refusal)
     if any(f.blocks for f in findings):
-        kept = _kept_rules(desired, observed, holdings) if live is not None or bound_to(desired.name, holdings) else ()
+        kept = _kept_rules(desired, observed, holdings)
         return Plan("IPv6Network", desired.name, kept, tuple(findings), (*drift, *_drift(observed, desired)))
-    binding = subnet.steps if not refusal else ()
+    adopted = live is not None and any(c.subnet == subnet.prefix for c in live.ipv6)
+    binding = subnet.steps if refusal is None or adopted else ()
     because = "the network's rules are there before it is" if binding else ""
     mend = () if change or live is None else _mend(desired, observed, live, subnet)
     removed = [s for s in change if isinstance(s, RememberEndpoints | DetachEndpoint | RemoveNetwork)]
@@ -186,38 +181,28 @@ def _plan_managed(
     return Plan("IPv6Network", desired.name, steps, tuple(findings), drift)
 
 
-def _foreign(foreign: Network) -> Finding:
-    return Finding(
-        ConditionType.NETWORK_READY,
-        Reason.FOREIGN_NETWORK,
-        f"Docker network {foreign.name} exists and is not dockerv6's; remove it, choose another networkName,"
-        " or set managementPolicy: Observe to leave it to its owner",
-    )
-
-
 def _network_change(
     desired: Desired, observed: Observed, live: Network | None, want: NetworkSpec
 ) -> tuple[tuple[Step, ...], tuple[str, ...], Finding | None]:
     """Steps for the Docker network itself, the drift that they mend, and what forbids them."""
     if observed.engine is None:
         return (), (), None
+    missing = observed.remembered
     if live is None:
         gone = f"Docker network {want.name} was removed"
-        attach = tuple(AttachEndpoint(want.name, _refit(e, want)) for e in observed.remembered)
-        create = CreateNetwork(want, gone if observed.applied else "it does not exist yet")
-        return (create, *attach), ((gone,) if observed.applied else ()), None
+        why = gone if observed.applied else "it does not exist yet"
+        return creation(desired.name, missing, want, why), ((gone,) if observed.applied else ()), None
     found = differences(want, live, observed.engine)
-    broken = _bridge_gone(desired, observed, live)
+    broken = _bridge_gone(observed, live)
     if not found and not broken:
-        return (), (), None
+        return attach(missing, want), (), None
     why = "; ".join((*found, *((broken,) if broken else ())))
     drift = (broken,) if broken else ()
     running = [a for a in observed.attachments if a.running]
-    strategy = desired.resource.spec.update_strategy
-    refusal = _refuse_recreation(strategy, running, why, broken=bool(broken))
+    refusal = _refuse_recreation(desired.resource.spec.update_strategy, running, why, broken=bool(broken))
     if refusal is not None:
-        return (), drift, refusal
-    return _recreation(desired.name, observed, live, want, why), drift, None
+        return (attach(missing, want) if live.name == want.name else ()), drift, refusal
+    return recreation(desired.name, live, observed.attachments, missing, want, why), drift, None
 
 
 def _refuse_recreation(
@@ -237,31 +222,11 @@ def _refuse_recreation(
     return None
 
 
-def _recreation(owner: str, observed: Observed, live: Network, want: NetworkSpec, why: str) -> tuple[Step, ...]:
-    endpoints = observed.attachments
-    return (
-        *((RememberEndpoints(owner, want.name, endpoints),) if endpoints else ()),
-        *(DetachEndpoint(live.id, e) for e in endpoints),
-        RemoveNetwork(live.id, live.name, why),
-        CreateNetwork(want, why),
-        *(AttachEndpoint(want.name, _refit(e, want)) for e in endpoints),
-    )
-
-
-def _refit(endpoint: Attachment, want: NetworkSpec) -> Attachment:
-    """The attachment with the addresses that still fit the network; the engine chooses the others anew."""
-    subnets = [c.subnet for c in want.ipam]
-    v6 = endpoint.static_ipv6 if any(endpoint.static_ipv6 in s for s in subnets if endpoint.static_ipv6) else None
-    v4 = endpoint.static_ipv4 if any(endpoint.static_ipv4 in s for s in subnets if endpoint.static_ipv4) else None
-    return replace(endpoint, static_ipv4=v4, static_ipv6=v6)
-
-
-def _bridge_gone(desired: Desired, observed: Observed, live: Network) -> str:
+def _bridge_gone(observed: Observed, live: Network) -> str:
     """A bridge that was deleted under its network: the engine does not make it again before its own restart."""
     bridge = live.bridge
     if bridge is None or not observed.host.interfaces or bridge in observed.host.interfaces:
         return ""
-    del desired
     return f"bridge {bridge} of Docker network {live.name} was deleted"
 
 

@@ -1,13 +1,24 @@
 """The pool that a resource draws from, resolved to prefixes."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv6Network
 
 from dockerv6.api.addressing import DEFAULT_POOL
 from dockerv6.api.conditions import ConditionType, Reason
+from dockerv6.api.pool import IPv6Pool
 from dockerv6.lib.prefixes import ula_prefix
 from dockerv6.planning.inputs import Desired, Holdings, Observed
 from dockerv6.planning.steps import Finding
+
+DEFAULT_COOLDOWN = 3600.0  # seconds; of a pool that is no longer declared
+
+
+def cooldown(pool: str, pools: Mapping[str, IPv6Pool]) -> float:
+    """Seconds for which a released subnet of the pool is kept from others; "" is a fixed subnet, which has no pool."""
+    if pool == "":
+        return 0.0
+    return pools[pool].spec.cooldown if pool in pools else DEFAULT_COOLDOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +32,14 @@ class PoolView:
     cooldown: float = 3600.0  # seconds
     disabled: bool = False
     generated_now: bool = False  # the prefix is new and has to be kept first
+
+    def could_give(self, prefix: IPv6Network, length: int) -> bool:
+        """Whether the prefix is one that the pool may hand out to somebody who asks for that length."""
+        return (
+            prefix.prefixlen == length
+            and any(prefix.subnet_of(p) for p in self.prefixes)
+            and not any(prefix.overlaps(x) for x in self.exclude)
+        )
 
 
 def pool_view(desired: Desired, observed: Observed, holdings: Holdings) -> PoolView | Finding:

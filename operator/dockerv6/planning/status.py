@@ -39,7 +39,7 @@ class Verdict:
 
     now: float  # Unix seconds
     generation: int
-    plan: Plan  # what was to be done
+    plan: Plan  # what is left to be done: empty at the end of a reconcile that could do all of it
     domain: tuple[ConditionType, ...] = NETWORK_DOMAIN
     problem: str = ""  # the newest version in the source is invalid: why
     failure: Failure | None = None
@@ -114,9 +114,9 @@ def concerns(step: Step) -> ConditionType:
 
 def _drifted(before: Conditions, verdict: Verdict) -> list[Condition]:
     """What was found changed by others: True until it is repaired, then what was repaired last."""
-    unrepaired = verdict.plan.drift if verdict.failure is not None or verdict.plan.blocked is not None else ()
-    if unrepaired:
-        return [_make(verdict, ConditionType.DRIFTED, "True", Reason.RETRYING, "; ".join(unrepaired))]
+    if verdict.plan.drift:
+        message = "; ".join(verdict.plan.drift)
+        return [_make(verdict, ConditionType.DRIFTED, "True", Reason.RETRYING, message)]
     if verdict.restored:
         message = f"repaired: {'; '.join(verdict.restored)}"
         return [_make(verdict, ConditionType.DRIFTED, "False", Reason.RESTORED, message)]

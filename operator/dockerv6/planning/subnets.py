@@ -13,12 +13,10 @@ from dockerv6.dockerd.model import Network
 from dockerv6.ipam.block import BlockRequest, Choice, Exhausted, choose
 from dockerv6.ipam.ledger import Allocation, AllocationState
 from dockerv6.lib.times import rfc3339
-from dockerv6.planning.conflicts import conflict, foreign_routes, foreign_subnets
+from dockerv6.planning.conflicts import RETRY, conflict, foreign_routes, foreign_subnets
 from dockerv6.planning.inputs import Desired, Holdings, Observed
 from dockerv6.planning.pools import PoolView, pool_view
 from dockerv6.planning.steps import BindSubnet, Finding, ForgetSubnet, KeepPoolPrefix
-
-RETRY = 30.0  # seconds until a conflict that others may have ended is looked at again
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +29,11 @@ class Subnet:
 
 def decide(desired: Desired, observed: Observed, holdings: Holdings, live: Network | None) -> Subnet | Finding:
     """The resource's subnet, or why there is none. ``live`` is its own Docker network, where there is one."""
-    bound = bound_to(desired.name, holdings)
+    bound = holdings.bound.get(desired.name)
     fixed = desired.resource.spec.addressing.subnet
     if fixed is not None:
         return _fixed(desired, observed, holdings, live, bound, fixed)
     return _from_pool(desired, observed, holdings, live, bound)
-
-
-def bound_to(owner: str, holdings: Holdings) -> Allocation | None:
-    """The owner's allocation that is in use."""
-    return next((a for a in holdings.allocations if a.owner == owner and a.state is AllocationState.BOUND), None)
 
 
 def _fixed(
@@ -74,7 +67,7 @@ def _from_pool(
     if isinstance(pool, Finding):
         return pool
     length = desired.resource.spec.addressing.prefix_length or pool.length
-    if bound is not None and _fits(bound, pool, length):
+    if bound is not None and bound.pool == pool.name and pool.could_give(bound.prefix, length):
         return _kept(desired, observed, holdings, live, bound)
     if pool.disabled:
         return Finding(
@@ -137,15 +130,6 @@ def _choose(desired: Desired, observed: Observed, holdings: Holdings, pool: Pool
     return Finding(ConditionType.SUBNET_ALLOCATED, Reason.POOL_EXHAUSTED, message, retry=retry)
 
 
-def _fits(bound: Allocation, pool: PoolView, length: int) -> bool:
-    return (
-        bound.pool == pool.name
-        and bound.prefix.prefixlen == length
-        and any(bound.prefix.subnet_of(p) for p in pool.prefixes)
-        and not any(bound.prefix.overlaps(x) for x in pool.exclude)
-    )
-
-
 def _own_live_subnet(
     live: Network | None, pool: PoolView, length: int, holdings: Holdings, owner: str
 ) -> IPv6Network | None:
@@ -154,8 +138,7 @@ def _own_live_subnet(
         subnet = config.subnet
         if (
             isinstance(subnet, IPv6Network)
-            and subnet.prefixlen == length
-            and any(subnet.subnet_of(p) for p in pool.prefixes)
+            and pool.could_give(subnet, length)
             and not any(a.owner != owner and a.prefix.overlaps(subnet) for a in holdings.allocations)
         ):
             return subnet
