@@ -6,6 +6,8 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
+from docker.errors import NotFound
+
 from tests.lab.process import CommandFailedError
 
 if TYPE_CHECKING:
@@ -41,7 +43,7 @@ def eventually(check: Callable[[], Any], what: str, patience: float = PATIENCE) 
     while time.monotonic() < end:
         try:
             answer = check()
-        except (CommandFailedError, LookupError) as error:
+        except (CommandFailedError, LookupError, NotFound) as error:
             answer = error
         else:
             if answer:

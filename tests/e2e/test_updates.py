@@ -109,7 +109,7 @@ def test_a_network_without_ipv4(lab: Lab) -> None:
     operator.apply_yaml("six.yaml", network_yaml("six", {"ipv4": {"enabled": False}}))
     operator.wait_ready("ipv6network/six")
     container = engine.run("web", "six")
-    assert "4" not in engine.container_addresses(container, "six")
+    assert engine.container_addresses(container, "six")["4"] == ""
     assert ping(engine, container, FAR_ADDRESS)
 
 

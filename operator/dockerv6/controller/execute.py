@@ -4,6 +4,7 @@ import logging
 from functools import singledispatch
 from ipaddress import IPv6Interface, IPv6Network
 
+from dockerv6.api.kinds import POOL
 from dockerv6.controller.context import Context
 from dockerv6.controller.endpoints import Remembered, forget_endpoint, keep_endpoints
 from dockerv6.dockerd.port import ContainerNotFound, EngineRefused
@@ -13,6 +14,7 @@ from dockerv6.planning.describe import describe
 from dockerv6.planning.inputs import NAME
 from dockerv6.planning.steps import Plan, Step
 from dockerv6.reconciler.errors import TemporaryError
+from dockerv6.reconciler.request import Key
 
 logger = logging.getLogger(__name__)
 
@@ -76,11 +78,19 @@ async def _(step: s.BindSubnet, context: Context) -> None:
 @carry_out.register
 async def _(step: s.ReleaseSubnet, context: Context) -> None:
     await context.inventory.release(step.allocation, context.clock.now())
+    _look_at_pool(step.allocation.pool, context)
 
 
 @carry_out.register
 async def _(step: s.ForgetSubnet, context: Context) -> None:
     await context.inventory.forget(step.allocation)
+    _look_at_pool(step.allocation.pool, context)
+
+
+def _look_at_pool(pool: str, context: Context) -> None:
+    """Have the pool count anew, if it has a resource."""
+    if context.inventory.get(POOL, pool) is not None:
+        context.enqueue(Key(POOL, pool), "its allocations changed")
 
 
 @carry_out.register

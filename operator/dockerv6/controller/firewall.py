@@ -99,7 +99,6 @@ class FirewallKeeper:
             versions = self._versions
             change = await self._compare()
             if not change.empty:
-                await self._firewall.check(change)
                 self._observed, self._change = await self._firewall.apply(change), None
                 self.transactions += 1
             self._repair = Repair(change, drift=not change.empty and self._synced == versions)

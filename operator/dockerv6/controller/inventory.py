@@ -10,9 +10,10 @@ from functools import cache
 from ipaddress import IPv6Network
 
 from dockerv6.api.addressing import DEFAULT_POOL
+from dockerv6.api.kinds import POOL
 from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.api.pool import IPv6Pool
-from dockerv6.api.scheme import Resource, decode
+from dockerv6.api.scheme import Resource, decode, digest, to_document
 from dockerv6.ipam.ledger import Allocation, Ledger
 from dockerv6.planning.inputs import Holdings
 from dockerv6.store.model import StoredObject
@@ -140,3 +141,18 @@ class Inventory:
 def implied_default_pool() -> IPv6Pool:
     """The pool that is there without being declared: a generated RFC 4193 /48."""
     return IPv6Pool.model_validate({"metadata": {"name": DEFAULT_POOL}, "spec": {"generate": "ULA"}})
+
+
+def implied_pool_object(now: float) -> StoredObject:
+    """The default pool as an object of its own, so that it can be looked at; ``file`` is empty: nobody wrote it."""
+    pool = implied_default_pool()
+    return StoredObject(
+        kind=POOL,
+        name=DEFAULT_POOL,
+        document=to_document(pool),
+        digest=digest(pool),
+        generation=1,
+        file="",
+        line=0,
+        created=now,
+    )

@@ -87,19 +87,14 @@ async def reconcile_policy(key: Key, context: Context) -> Requeue | None:
 
 def _waiting(pool: str, context: Context) -> list[str]:
     """Networks that draw from the pool and have nothing yet, or something that it no longer has."""
-    return [
-        name
-        for name, resource in context.inventory.networks().items()
-        if resource.spec.addressing.pool == pool and not _holds(name, pool, context)
-    ]
-
-
-def _holds(owner: str, pool: str, context: Context) -> bool:
-    view = context.inventory.pools()[pool].spec
-    prefixes = (view.prefix,) if view.prefix else view.prefixes
-    return any(
-        a.owner == owner
+    spec = context.inventory.pools()[pool].spec
+    prefixes = (spec.prefix,) if spec.prefix else spec.prefixes
+    content = {
+        a.owner
+        for a in context.inventory.holdings.allocations
+        if a.pool == pool
         and a.state is AllocationState.BOUND
         and (not prefixes or any(a.prefix.subnet_of(p) for p in prefixes))
-        for a in context.inventory.holdings.allocations
-    )
+    }
+    drawing = (n for n, r in context.inventory.networks().items() if r.spec.addressing.pool == pool)
+    return [name for name in drawing if name not in content]
