@@ -50,7 +50,7 @@ def standings(snapshot: Snapshot, stored: "Iterable[StoredObject]") -> tuple[Sta
 
 
 def _wanted(key: Key, asked: str, stored: StoredObject | None) -> Standing:
-    if stored is None or stored.digest != asked or stored.deleting_since is not None:
+    if stored is None or stored.digest != asked or stored.problem or stored.deleting_since is not None:
         return _under_way(key, "the daemon has not taken its file in yet")
     if stored.status.get("observedGeneration") != stored.generation:
         return _under_way(key, "the daemon has not worked on its newest version yet")

@@ -1,5 +1,6 @@
 """``dockerv6 apply``: converge once."""
 
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -86,7 +87,7 @@ def _wait(settings: "Settings", timeout: float, time: Time) -> Iterable[Result]:
     from dockerv6.lib.statefile import NoState  # noqa: PLC0415 - as above
     from dockerv6.source.load import load_paths  # noqa: PLC0415 - as above
 
-    snapshot = load_paths(settings.config_dirs)
+    snapshot = load_paths(settings.config_dirs, sys.stdin.buffer)
     state = State(Path(settings.state_dir))
 
     def read() -> tuple[StoredObject, ...]:

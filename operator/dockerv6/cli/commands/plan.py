@@ -70,13 +70,17 @@ def _show(plans: "list[Plan]", found: "Preview", output: str) -> None:
         return
     for diagnostic in found.diagnostics:
         click.echo(diagnostics.line(diagnostic), err=True)
-    for line in plan.text(plans):
+    for line in plan.text(plans, flawed=_flawed(found)):
         click.echo(line)
 
 
-def _exit_code(plans: "list[Plan]", found: "Preview") -> int:
+def _flawed(found: "Preview") -> bool:
     from dockerv6.source.model import Severity  # noqa: PLC0415 - loads the models
 
-    if any(d.severity is Severity.ERROR for d in found.diagnostics) or any(plan.blocked for plan in plans):
+    return any(diagnostic.severity is Severity.ERROR for diagnostic in found.diagnostics)
+
+
+def _exit_code(plans: "list[Plan]", found: "Preview") -> int:
+    if _flawed(found) or any(plan.blocked for plan in plans):
         return ERROR
     return CHANGES if any(not plan.empty for plan in plans) else NOTHING_TO_DO

@@ -41,9 +41,14 @@ def command(settings: "Settings", *, yes: bool, keep_networks: bool) -> None:
 
 
 def _ask(settings: "Settings", *, keep_networks: bool) -> None:
-    if not sys.stdin.isatty():
+    if not interactive():
         raise click.UsageError("there is no terminal to ask on: say --yes")
     networks = "its rules" if keep_networks else "its Docker networks and rules"
     question = f"Remove {networks} from this host, and forget the state in {settings.state_dir}?"
     if not click.confirm(question, err=True):
         raise click.ClickException("nothing was removed")
+
+
+def interactive() -> bool:
+    """Whether there is a person to ask."""
+    return sys.stdin.isatty()

@@ -37,6 +37,14 @@ class Goal:
             return stored is None
         if stored is None or stored.status.get("observedGeneration") != stored.generation:
             return False
+        return self._says_so(stored) and not (self.readiness and _outdated(stored))
+
+    @property
+    def readiness(self) -> bool:
+        """Whether it is that the resource is Ready."""
+        return (self.type.casefold(), self.status.casefold()) == ("ready", "true")
+
+    def _says_so(self, stored: StoredObject) -> bool:
         return str(_condition(stored, self.type).get("status", "")).casefold() == self.status.casefold()
 
     def shortfall(self, stored: StoredObject | None) -> str:
@@ -46,12 +54,23 @@ class Goal:
         if self.deletion:
             gone = "it is being deleted" if stored.deleting_since is not None else "it is not being deleted"
             return f"{gone}; {_said(stored, 'Ready')}"
+        if self.readiness and _outdated(stored):
+            return _outdated(stored)
         if stored.status.get("observedGeneration") != stored.generation:
             return f"its newest version (generation {stored.generation}) has not been worked on yet"
         return _said(stored, self.type)
 
     def __str__(self) -> str:
         return "deletion" if self.deletion else f"condition {self.type}={self.status}"
+
+
+def _outdated(stored: StoredObject) -> str:
+    """Why a resource can't be called Ready, whatever its last status says: it is not what its file says any more."""
+    if stored.deleting_since is not None:
+        return f"it is being deleted; {_said(stored, 'Ready')}"
+    if stored.problem:
+        return f"its newest version can't be accepted: {plain(stored.problem)}"
+    return ""
 
 
 def _condition(stored: StoredObject, type_: str) -> Mapping[str, object]:

@@ -26,24 +26,25 @@ def changes(plans: Iterable[Plan]) -> dict[str, int]:
     }
 
 
-def text(plans: Sequence[Plan]) -> list[str]:
-    """A paragraph for each resource that has something to be told, and the summary."""
+def text(plans: Sequence[Plan], *, flawed: bool = False) -> list[str]:
+    """A paragraph for each resource with something to be told, and the summary; ``flawed``: the files have errors."""
     lines: list[str] = []
     for plan in plans:
         if plan.steps or plan.findings:
             lines += [*_resource(plan), ""]
-    return [*lines, summary(plans)]
+    return [*lines, summary(plans, flawed=flawed)]
 
 
-def summary(plans: Sequence[Plan]) -> str:
+def summary(plans: Sequence[Plan], *, flawed: bool = False) -> str:
     """``Plan: 3 to add, 1 to change, 0 to remove; disconnects 2 containers``."""
     count = changes(plans)
     blocked = [short_name(plan.kind, plan.name) for plan in plans if plan.blocked is not None]
     if all(plan.empty for plan in plans):
-        said = "No changes." + ("" if blocked else " Everything is as the resources say.")
+        said = "No changes." + ("" if blocked or flawed else " Everything is as the resources say.")
     else:
         said = f"Plan: {count['add']} to add, {count['change']} to change, {count['remove']} to remove"
         said += f"; disconnects {_containers(count['disconnects'])}" if count["disconnects"] else ""
+        said += "."
     return said + (f" Blocked: {', '.join(blocked)}." if blocked else "")
 
 

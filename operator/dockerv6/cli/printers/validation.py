@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from dockerv6.cli.printers.diagnostics import as_mapping as diagnostic_mapping
 from dockerv6.cli.printers.diagnostics import count, plural
-from dockerv6.source.model import Diagnostic, Root, Severity, Snapshot
+from dockerv6.source.model import Diagnostic, Severity, Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,15 +20,9 @@ class Verdict:
         return self.snapshot.diagnostics
 
     @property
-    def unread(self) -> tuple[Root, ...]:
-        """Paths that could not be read, for a reason of which no finding tells."""
-        told = {diagnostic.position.file for diagnostic in self.diagnostics}
-        return tuple(root for root in self.snapshot.roots if not root.listed and root.path not in told)
-
-    @property
     def errors(self) -> int:
-        """How many errors there are, unreadable paths included."""
-        return count(self.diagnostics, Severity.ERROR) + len(self.unread)
+        """How many errors there are; a path that can't be read is one."""
+        return count(self.diagnostics, Severity.ERROR)
 
     @property
     def warnings(self) -> int:
@@ -42,13 +36,12 @@ class Verdict:
 
 
 def summary(verdict: Verdict) -> str:
-    """One line; before it, one for each path that could not be read."""
-    lines = [f"{root.path}: error: {root.problem or 'it could not be read'}" for root in verdict.unread]
+    """One line."""
     snapshot = verdict.snapshot
     files = sum(root.files for root in snapshot.roots)
     accepted = plural(len(snapshot.resources), "valid resource")
     findings = ", ".join((plural(verdict.errors, "error"), plural(verdict.warnings, "warning")))
-    return "\n".join([*lines, f"{accepted} in {plural(files, 'file')}; {findings}"])
+    return f"{accepted} in {plural(files, 'file')}; {findings}"
 
 
 def as_mapping(verdict: Verdict) -> dict[str, object]:
@@ -66,6 +59,5 @@ def as_mapping(verdict: Verdict) -> dict[str, object]:
             }
             for sourced in verdict.snapshot.resources
         ],
-        "unread": [{"path": root.path, "problem": root.problem} for root in verdict.unread],
         "diagnostics": [diagnostic_mapping(diagnostic) for diagnostic in verdict.diagnostics],
     }

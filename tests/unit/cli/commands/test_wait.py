@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,6 +32,18 @@ def test_a_status_of_an_earlier_version_does_not_count(daemon: Daemon) -> None:
     result = run(["wait", "v6net/blog", "--timeout=1s"])
     assert result.exit_code == 1
     assert "its newest version (generation 2) has not been worked on yet" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"problem": "a.yaml:1:1: error: bad"}, "its newest version can't be accepted: a.yaml:1:1: error: bad"),
+        ({"deleting_since": NOW}, "it is being deleted; Ready=True (ReconcileSucceeded): so it is"),
+    ],
+)
+def test_what_is_no_longer_what_its_file_says_is_not_ready(daemon: Daemon, fields: dict[str, Any], told: str) -> None:
+    daemon.accept(stored("blog", **fields))
+    assert f"ipv6network/blog: {told}\n" in run(["wait", "v6net/blog", "--timeout=0"]).stderr
 
 
 def test_a_resource_that_is_not_there_yet_is_waited_for(daemon: Daemon) -> None:

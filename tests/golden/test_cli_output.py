@@ -1,0 +1,164 @@
+"""What people and scripts see, character for character.
+
+After a change that is meant: ``DOCKERV6_WRITE_GOLDENS=1 pytest tests/golden/test_cli_output.py``, and look at the diff.
+"""
+
+import os
+from ipaddress import IPv6Address, IPv6Network
+from pathlib import Path
+
+import pytest
+
+from dockerv6.cli.reference import MARKER, reference
+from dockerv6.daemon import preview
+from dockerv6.daemon.preview import Preview
+from dockerv6.dockerd.model import Attachment
+from dockerv6.planning.steps import (
+    AttachEndpoint,
+    BindSubnet,
+    DetachEndpoint,
+    EnsureRules,
+    Finding,
+    Plan,
+    RemoveNetwork,
+    SetSysctl,
+)
+from dockerv6.store.model import EventType
+from tests.unit.cli.harness import NOW, Daemon, condition, run, stored
+
+GOLDENS = Path(__file__).parent / "cli"
+DOCS = Path(__file__).parents[2] / "docs" / "cli.md"
+BLOG = ("IPv6Network", "blog")
+SUBNET = IPv6Network("fd12:3456:789a:1::/64")
+
+SCREENS = {
+    "get-table": "get v6net",
+    "get-wide": "get v6net -o wide",
+    "get-all": "get all",
+    "get-name": "get all -o name",
+    "get-json": "get v6net blog -o json",
+    "get-yaml-list": "get v6pool -o yaml",
+    "describe-network": "describe v6net blog",
+    "describe-invalid": "describe v6net broken",
+    "describe-pool": "describe v6pool default",
+    "events-table": "events",
+    "events-json": "events v6net blog -o json",
+    "prune": "prune",
+    "wait-timeout": "wait --all --timeout=1s",
+    "plan-text": "plan",
+    "plan-json": "plan -o json",
+    "help": "--help",
+}
+
+
+@pytest.fixture
+def _host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host with a bit of everything."""
+    for name in list(os.environ):
+        if name.startswith("DOCKERV6_") and name != "DOCKERV6_WRITE_GOLDENS":
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("DOCKERV6_STATE_DIR", str(tmp_path))
+    daemon = Daemon(tmp_path)
+    domain = [
+        condition("Ready", "True", "ReconcileSucceeded", f"{SUBNET} on d6-blog, egress Masquerade"),
+        condition("Accepted", "True", "Accepted", "the newest version is valid and in force", 7200),
+        condition("SubnetAllocated", "True", "Allocated", str(SUBNET), 7200),
+        condition("Drifted", "False", "Restored", "repaired: a rule was missing", 65),
+    ]
+    facts = {
+        "subnet": str(SUBNET),
+        "gateway": str(SUBNET[1]),
+        "bridge": "d6-blog",
+        "networkName": "blog",
+        "egress": "Masquerade",
+        "containers": 2,
+        "endpoints": [{"container": "web", "ipv6": str(SUBNET[2])}, {"container": "db", "ipv6": None}],
+    }
+    held = [
+        condition("Ready", "False", "EndpointsAttached", "shop goes when its containers are gone: web; stop them"),
+        condition("PruneHeld", "True", "PruneHeld", "its file is gone, but so are too many others at once"),
+    ]
+    pool = {"prefixes": ["fd12:3456:789a::/48"], "allocationLength": 64, "allocated": 1, "cooling": 1, "total": 65536}
+    daemon.accept(
+        stored(
+            "blog",
+            labels={"app": "blog"},
+            spec={"egress": {"mode": "Masquerade", "exclude": ["fd00::/8"]}},
+            line=3,
+            status={"observedGeneration": 1, "conditions": domain, **facts},
+        ),
+        stored(
+            "broken",
+            generation=0,
+            digest="",
+            problem="/etc/dockerv6.d/broken.yaml:5:3: error: spec.egres: unknown field 'egres'; did you mean egress?",
+            status={},
+        ),
+        stored("shop", missing_since=NOW - 90, status={"observedGeneration": 1, "conditions": held}),
+        stored(
+            "default",
+            "IPv6Pool",
+            file="",
+            status={
+                "observedGeneration": 1,
+                "conditions": [condition("Ready", "True", "ReconcileSucceeded", "1 of 65536 /64 in use")],
+                **pool,
+            },
+        ),
+    )
+    daemon.ledger(lambda ledger: ledger.bind("blog", "default", SUBNET, NOW - 7200, seen=None))
+    daemon.event(EventType.NORMAL, "Created", "Docker network blog created", 7190, about=BLOG)
+    daemon.event(EventType.WARNING, "Drifted", "repaired: a rule was missing", 3600, 600, 65, about=BLOG)
+    daemon.event(
+        EventType.WARNING, "PruneHeld", "5 of 6 Docker networks belong to no resource", 30, about=("Host", "x")
+    )
+    monkeypatch.setattr(preview, "preview", lambda _: Preview(PLANS, ()))
+
+
+WEB = Attachment("0123456789abcdef", "web", running=True, ipv6=IPv6Address("fd12:3456:789a:1::2"))
+PLANS = (
+    Plan(
+        *BLOG,
+        steps=(
+            SetSysctl("net.ipv6.conf.all.forwarding", "1", "0", "the host does not forward IPv6"),
+            BindSubnet("blog", "default", SUBNET, None, "it has none yet"),
+            DetachEndpoint("0123456789abcdef", WEB),
+            RemoveNetwork("0123456789abcdef", "blog", "its subnet changed"),
+            AttachEndpoint("blog", WEB),
+            EnsureRules("blog", ("add fd12:3456:789a:1::/64 to set nat66",), "the network needs them"),
+        ),
+        drift=("a rule was missing",),
+    ),
+    Plan(
+        "IPv6Network",
+        "shop",
+        findings=(
+            Finding("SubnetAllocated", "SubnetOverlap", f"{SUBNET} overlaps Docker network lab; choose another"),
+        ),
+    ),
+)
+
+
+@pytest.mark.usefixtures("_host")
+@pytest.mark.parametrize("name", SCREENS)
+def test_the_output_is_as_it_was(name: str, tmp_path: Path) -> None:
+    result = run(SCREENS[name].split(), prog_name="dockerv6")
+    shown = f"$ dockerv6 {SCREENS[name]}\n{result.stdout}"
+    shown += f"--- standard error\n{result.stderr}" if result.stderr else ""
+    shown += f"--- exit code {result.exit_code}\n"
+    compare(GOLDENS / f"{name}.txt", shown.replace(str(tmp_path), "/var/lib/dockerv6"))
+
+
+def test_no_golden_is_left_over() -> None:
+    assert {path.stem for path in GOLDENS.iterdir()} == set(SCREENS)
+
+
+def test_the_reference_of_the_command_line_is_fresh() -> None:
+    written, _, _ = DOCS.read_text().partition(MARKER)
+    compare(DOCS, written + MARKER + "\n" + reference())
+
+
+def compare(path: Path, shown: str) -> None:
+    if os.environ.get("DOCKERV6_WRITE_GOLDENS"):
+        path.write_text(shown)
+    assert path.read_text() == shown, f"{path.name} is stale; see this module's docstring"

@@ -1,0 +1,78 @@
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from socketserver import BaseServer, TCPServer, UnixStreamServer
+
+import pytest
+
+from tests.unit.cli.harness import run
+
+
+class Answers(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        body = f"{self.path} said".encode()
+        self.send_response(200 if self.path == "/healthz" else 503)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+    def address_string(self) -> str:
+        return "client"
+
+
+@contextmanager
+def serving(server: BaseServer) -> Iterator[None]:
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Iterator[Path]:
+    with serving(UnixStreamServer(str(tmp_path / "http.sock"), Answers)):
+        yield tmp_path
+
+
+def test_a_daemon_that_is_well_gives_zero(directory: Path) -> None:
+    result = run(["healthcheck", "--run-dir", str(directory)])
+    assert (result.exit_code, result.stdout) == (0, "ok\n")
+    assert run(["healthcheck"], env={"DOCKERV6_LISTEN": f"unix:{directory}/http.sock"}).exit_code == 0
+
+
+def test_one_that_is_not_gives_one_and_says_why(directory: Path) -> None:
+    result = run(["healthcheck", "--ready", "--run-dir", str(directory)])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == f"Error: unix:{directory}/http.sock says 503: /readyz said\n"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "localhost"])
+def test_tcp_is_asked_too(host: str) -> None:
+    server = TCPServer(("127.0.0.1", 0), Answers)
+    with serving(server):
+        assert run(["healthcheck", "--listen", f"{host}:{server.server_address[1]}"]).exit_code == 0
+
+
+def test_no_answer_gives_one_and_the_remedy(tmp_path: Path) -> None:
+    result = run(["healthcheck", "--run-dir", str(tmp_path)])
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"Error: no answer from unix:{tmp_path}/http.sock: ")
+    assert "is `dockerv6 run` running with this --run-dir or --listen?" in result.stderr
+
+
+@pytest.mark.parametrize("address", ["9153", "host:", "host:http"])
+def test_what_is_no_address_is_told(address: str) -> None:
+    assert "neither unix:PATH nor HOST:PORT" in run(["healthcheck", "--listen", address]).stderr
+
+
+def test_a_daemon_that_listens_nowhere_can_t_be_asked() -> None:
+    assert run(["healthcheck", "--listen", "none"]).exit_code == 2

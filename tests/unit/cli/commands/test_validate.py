@@ -1,0 +1,84 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.unit.cli.harness import Daemon, run, stored
+
+GOOD = "apiVersion: dockerv6.io/v1alpha1\nkind: IPv6Network\nmetadata: {name: good}\n"
+IGNORED = "status is written by dockerv6; what stands here is ignored"
+WARNED = GOOD.replace("good", "pasted") + "status: {}\n"
+BAD = GOOD.replace("good", "bad") + "spec:\n  egres: {}\n"
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    for name, text in {"good": GOOD, "warned": WARNED, "bad": BAD}.items():
+        (tmp_path / f"{name}.yaml").write_text(text)
+    return tmp_path
+
+
+def test_a_good_file_passes(files: Path) -> None:
+    result = run(["validate", str(files / "good.yaml")])
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr == "1 valid resource in 1 file; 0 errors, 0 warnings\n"
+
+
+def test_findings_have_their_place_and_the_exit_code_tells(files: Path) -> None:
+    result = run(["validate", str(files)])
+    assert result.exit_code == 1
+    assert result.stdout.splitlines() == [
+        f"{files}/bad.yaml:5:3: error: spec.egres: unknown field 'egres'; did you mean egress?",
+        f"{files}/warned.yaml:4:1: warning: status: {IGNORED}; remove it",
+    ]
+    assert result.stderr == "2 valid resources in 3 files; 1 error, 1 warning\n"
+
+
+def test_warnings_fail_only_when_strict(files: Path) -> None:
+    assert run(["validate", str(files / "warned.yaml")]).exit_code == 0
+    assert run(["validate", "--strict", str(files / "warned.yaml")]).exit_code == 1
+
+
+def test_standard_input_is_a_file_too(files: Path) -> None:
+    result = run(["validate", "-", str(files / "good.yaml")], input=BAD)
+    assert result.exit_code == 1
+    assert result.stdout.startswith("<stdin>:5:3: error: spec.egres: ")
+    assert result.stderr == "1 valid resource in 2 files; 1 error, 0 warnings\n"
+
+
+def test_without_a_path_the_config_directories_are_checked(files: Path) -> None:
+    assert run(["validate", "--config-dir", str(files)]).exit_code == 1
+    assert run(["validate"], env={"DOCKERV6_CONFIG_DIR": f"{files}/good.yaml:{files}/warned.yaml"}).exit_code == 0
+
+
+def test_a_path_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    result = run(["validate", str(tmp_path / "nope")])
+    assert result.exit_code == 1
+    assert "nope" in result.stdout
+
+
+def test_json_tells_the_same(files: Path) -> None:
+    result = run(["validate", "-o", "json", str(files)])
+    shown = json.loads(result.stdout)
+    assert result.exit_code == 1
+    assert (shown["valid"], shown["errors"], shown["warnings"]) == (False, 1, 1)
+    assert [resource["name"] for resource in shown["resources"]] == ["good", "pasted"]
+    assert shown["diagnostics"][0] == {
+        "file": f"{files}/bad.yaml",
+        "line": 5,
+        "column": 3,
+        "severity": "error",
+        "field": "spec.egres",
+        "message": "unknown field 'egres'",
+        "remedy": "did you mean egress?",
+    }
+
+
+def test_what_get_prints_can_be_validated(tmp_path: Path) -> None:
+    """Pasting the operator's own output back must work."""
+    daemon = Daemon(tmp_path)
+    daemon.accept(stored("a"), stored("b"))
+    for words in (["v6net"], ["v6net", "a"]):
+        for form in ("yaml", "json"):
+            shown = run(["get", *words, "-o", form, "--state-dir", str(tmp_path)]).stdout
+            assert run(["validate", "-"], input=shown).exit_code == 0, shown

@@ -1,0 +1,58 @@
+import pytest
+
+from dockerv6.api.kinds import KINDS, Column
+from dockerv6.cli.printers.columns import cell, find
+
+DOCUMENT = {
+    "metadata": {"creationTimestamp": "2023-11-14T22:13:20Z"},
+    "status": {
+        "n": 0,
+        "flag": False,
+        "list": ["a", "b"],
+        "empty": "",
+        "conditions": [{"type": "Other", "status": "x"}, {"type": "Ready", "status": "False"}],
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (".status.n", 0),
+        (".status.list[1]", "b"),
+        (".status.list[2]", None),
+        (".status.n.deeper", None),
+        (".status.list.key", None),
+        (".status.empty[0]", None),
+        ('.status.conditions[?(@.type=="Ready")].status', "False"),
+        ('.status.conditions[?(@.type=="Absent")].status', None),
+        (".nothing[0].there", None),
+    ],
+)
+def test_paths_lead_to_values_or_to_nothing(path: str, value: object) -> None:
+    assert find(DOCUMENT, path) == value
+
+
+@pytest.mark.parametrize("path", ["status", ".a[*]", ".a..b", '.a[?(@.b>"c")]', ".a["])
+def test_more_of_jsonpath_is_refused(path: str) -> None:
+    with pytest.raises(ValueError, match="more than the JSONPath"):
+        find(DOCUMENT, path)
+
+
+def test_every_column_there_is_can_be_read() -> None:
+    for info in KINDS:
+        for column in info.columns:
+            assert cell({}, column, 0) == "<none>"
+
+
+@pytest.mark.parametrize(
+    ("column", "shown"),
+    [
+        (Column("N", ".status.n", "integer"), "0"),
+        (Column("F", ".status.flag", "boolean"), "false"),
+        (Column("E", ".status.empty"), "<none>"),
+        (Column("A", ".metadata.creationTimestamp", "date"), "3m"),
+    ],
+)
+def test_cells_are_kubectls(column: Column, shown: str) -> None:
+    assert cell(DOCUMENT, column, 1_700_000_180) == shown

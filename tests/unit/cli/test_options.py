@@ -1,0 +1,77 @@
+import click
+import pytest
+from click.testing import CliRunner
+
+from dockerv6.cli.options import duration, mark, with_settings
+from dockerv6.daemon.settings import Settings
+
+
+def given(*arguments: str, env: dict[str, str] | None = None) -> Settings:
+    found: list[Settings] = []
+
+    @click.command()
+    @with_settings
+    def command(settings: Settings) -> None:
+        found.append(settings)
+
+    result = CliRunner().invoke(command, list(arguments), env=env)
+    assert result.exit_code == 0, result.output
+    return found[0]
+
+
+def test_the_defaults_are_those_of_the_settings() -> None:
+    assert given() == Settings()
+
+
+def test_every_option_reaches_the_settings() -> None:
+    arguments = (
+        "--config-dir a --config-dir b --state-dir s --run-dir r --docker-host tcp://h:1 --firewall-backend nftables "
+        "--resync 90s --no-prune --fwmark 0x80 --log-format json --log-level DEBUG --listen [::1]:9153 --instance x"
+    )
+    assert given(*arguments.split()) == Settings(
+        config_dirs=("a", "b"),
+        state_dir="s",
+        run_dir="r",
+        docker_host="tcp://h:1",
+        firewall_backend="nftables",
+        resync=90.0,
+        prune=False,
+        fwmark=0x80,
+        log_format="json",
+        log_level="debug",
+        listen="[::1]:9153",
+        instance="x",
+    )
+
+
+def test_every_option_has_a_variable() -> None:
+    env = {
+        "DOCKERV6_CONFIG_DIR": "a:b",
+        "DOCKERV6_STATE_DIR": "s",
+        "DOCKERV6_RUN_DIR": "r",
+        "DOCKER_HOST": "tcp://h:1",
+        "DOCKERV6_FIREWALL_BACKEND": "iptables",
+        "DOCKERV6_RESYNC": "1h",
+        "DOCKERV6_PRUNE": "false",
+        "DOCKERV6_FWMARK": "128",
+        "DOCKERV6_LOG_FORMAT": "json",
+        "DOCKERV6_LOG_LEVEL": "warning",
+        "DOCKERV6_LISTEN": "none",
+        "DOCKERV6_INSTANCE": "x",
+    }
+    assert given(env=env) == Settings(
+        ("a", "b"), "s", "r", "tcp://h:1", "iptables", 3600.0, False, 128, "json", "warning", "none", "x"
+    )
+    assert given("--prune", "--resync=1m", env=env).prune
+    assert given(env={**env, "DOCKERV6_DOCKER_HOST": "unix:///x"}).docker_host == "unix:///x"
+
+
+@pytest.mark.parametrize("text", ["0", "3", "0x3", "4294967296", "-1", "x"])
+def test_a_mark_is_one_bit(text: str) -> None:
+    with pytest.raises(click.BadParameter, match="write one such as 0x10000000"):
+        mark(text)
+
+
+def test_a_bad_duration_says_how_to_write_one() -> None:
+    with pytest.raises(click.BadParameter, match="such as 90s, 10m or 1h30m"):
+        duration("soon")
