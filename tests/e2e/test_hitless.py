@@ -11,6 +11,7 @@ from tests.lab.net import FAR_ADDRESS, ping, ping_stream, tcp_stream
 
 if TYPE_CHECKING:
     from tests.lab.lab import Lab
+    from tests.lab.operator import Operator
 
 _SOURCE = Path(__file__).parents[2] / "operator"
 
@@ -30,19 +31,26 @@ def test_no_packet_is_lost_and_no_rule_rewritten_while_the_operator_comes_and_go
     ):
         assert operator.stop() == 0
         operator.start()
-        operator.wait_ready("ipv6network/blog")
+        _at_work(operator, "first")
         operator.kill()
+        operator.start()
+        _at_work(operator, "second")
+        assert operator.stop() == 0
         operator.start(environment=_another_version(tmp_path, "99.0.0"))
-        operator.wait_ready("ipv6network/blog")
-        assert "99.0.0" in operator.log_tail()
-        operator.apply_yaml("other.yaml", network_yaml("other"))
-        operator.wait_ready("ipv6network/other")
+        _at_work(operator, "third")
+        assert "dockerv6 99.0.0" in operator.log_tail()
         pinged, streamed = pings.stop(), stream.stop()
     assert pinged.sent > 0
     assert (pinged.lost, pinged.error) == (0, "")
     assert (streamed.lost, streamed.retransmits, streamed.error) == (0, 0, "")
     assert network_id(engine, "blog") == network
     assert set(_rules(table)) <= set(_rules(our_table(engine)))
+
+
+def _at_work(operator: Operator, name: str) -> None:
+    """Wait until the daemon has made another network: it has taken in the sources and looked at the world."""
+    operator.apply_yaml(f"{name}.yaml", network_yaml(name))
+    operator.wait_ready(f"ipv6network/{name}")
 
 
 def _another_version(directory: Path, version: str) -> dict[str, str]:

@@ -6,7 +6,8 @@ from ipaddress import IPv6Interface, IPv6Network
 
 from dockerv6.api.kinds import POOL
 from dockerv6.controller.context import Context
-from dockerv6.controller.endpoints import Remembered, forget_endpoint, keep_endpoints
+from dockerv6.controller.endpoints import Remembered, forget_endpoint, keep_endpoints, remembered
+from dockerv6.controller.inventory import implied_pool_object
 from dockerv6.dockerd.port import ContainerNotFound, EngineRefused
 from dockerv6.ipam.ledger import LedgerConflict, SubnetTaken
 from dockerv6.planning import steps as s
@@ -65,6 +66,9 @@ async def _(step: s.KeepPoolPrefix, context: Context) -> None:
     kept = await context.inventory.keep_pool_prefix(step.pool, step.prefix)
     if kept != step.prefix:
         raise TemporaryError(f"IPv6Pool {step.pool} has been given {kept} meanwhile", delay=RACE_RETRY)
+    if context.inventory.get(POOL, step.pool) is None:
+        await context.inventory.write((implied_pool_object(context.clock.now()),))
+    context.enqueue(Key(POOL, step.pool), "its prefix was made")
 
 
 @carry_out.register
@@ -73,6 +77,7 @@ async def _(step: s.BindSubnet, context: Context) -> None:
         await context.inventory.bind(step.owner, step.pool, step.prefix, context.clock.now(), step.seen)
     except (LedgerConflict, SubnetTaken) as error:
         raise TemporaryError(str(error), delay=RACE_RETRY) from error
+    _look_at_pool(step.pool, context)
 
 
 @carry_out.register
@@ -133,7 +138,9 @@ async def _(step: s.WithdrawMark, context: Context) -> None:
 
 @carry_out.register
 async def _(step: s.RememberEndpoints, context: Context) -> None:
-    await keep_endpoints(context.store, step.owner, tuple(Remembered(e, pending=True) for e in step.endpoints))
+    due = {e.container_id: Remembered(e, pending=True) for e in step.endpoints}
+    others = [r for r in await remembered(context.store, step.owner) if r.attachment.container_id not in due]
+    await keep_endpoints(context.store, step.owner, (*due.values(), *others))
 
 
 @carry_out.register

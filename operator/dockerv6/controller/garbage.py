@@ -14,6 +14,9 @@ from dockerv6.reconciler.errors import TemporaryError
 from dockerv6.reconciler.outcome import Requeue
 from dockerv6.reconciler.request import Key
 
+PRUNE, CONFIRMED = "prune", "confirmed"
+"""The store's scope and name of a person's word that a held prune is meant."""
+
 ORPHANS = "orphan"
 """The store's scope for Docker networks that outlive their resource on purpose, by id."""
 
@@ -79,7 +82,8 @@ async def _idle(network: Network, context: Context) -> bool:
 
 async def prune_confirmed(context: Context) -> bool:
     """Whether a person said that a held prune is meant."""
-    return await context.store.record("prune", "confirmed") is not None
+    await context.store.refresh()  # `dockerv6 prune --confirm` writes from another process
+    return await context.store.record(PRUNE, CONFIRMED) is not None
 
 
 async def _restore_sysctls(context: Context) -> None:

@@ -118,6 +118,8 @@ async def _say(
     failure = failure_of(failed) if failed is not None else None
     status = network_status(resource, observed, context)
     elsewhere = tuple(context.repaired.pop(stored.name, ()))
+    for what in elsewhere:
+        await context.reporter.warning(NETWORK, stored.name, "Drifted", what)
     verdict = Verdict(
         now=observed.now,
         generation=stored.generation,

@@ -8,8 +8,8 @@ from dockerv6.controller.context import Context
 from dockerv6.controller.endpoints import Remembered, keep_endpoints, merge, pending, remembered, to_restore
 from dockerv6.dockerd.port import EngineError
 from dockerv6.lib.prefixes import GLOBAL_ID_BYTES
-from dockerv6.planning.inputs import Desired, Observed
-from dockerv6.planning.network import own_network
+from dockerv6.planning.inputs import Desired, Networks, Observed
+from dockerv6.planning.network import bridge_gone, own_network
 from dockerv6.store.model import StoredObject
 from dockerv6.store.port import StoreError
 
@@ -53,18 +53,28 @@ async def _with_endpoints(picture: Observed, wish: Desired, context: Context) ->
     they are put on the new one (measured with 20.10 and 28.5).
     """
     live = own_network(wish, picture)
+    if live is not None and bridge_gone(picture.host, live):
+        await context.world.refresh(live.id)  # an engine that removes a network takes its bridge first
+        picture = replace(picture, networks=Networks(context.world.known_networks))
+        live = own_network(wish, picture)
     before = await remembered(context.store, wish.name)
-    if live is not None:
-        now = await context.world.attachments(live.id)
-        after = merge(before, now, picture.now, context.settings.reattach_window)
-        if after != before:
-            await _keep(wish.name, after, context)
-        return replace(picture, attachments=now, remembered=pending(after))
     recent = merge(before, (), picture.now, context.settings.reattach_window)
-    back = to_restore(recent, await context.world.engine.running()) if recent else ()
-    stranded = await context.world.engine.stranded(wish.resource.docker_name) if picture.applied else ()
-    known = {a.container_id for a in back}
-    return replace(picture, remembered=(*back, *(a for a in stranded if a.container_id not in known)))
+    if live is None:
+        back = to_restore(recent, await context.world.engine.running()) if recent else ()
+        stranded = await context.world.engine.stranded(wish.resource.docker_name) if picture.applied else ()
+        known = {a.container_id for a in back}
+        return replace(picture, remembered=(*back, *(a for a in stranded if a.container_id not in known)))
+    now = await context.world.attachments(live.id)
+    after = merge(before, now, picture.now, context.settings.reattach_window)
+    if after != before:
+        await _keep(wish.name, after, context)
+    if bridge_gone(picture.host, live) and recent:
+        present = {a.container_id for a in now}
+        left = [r for r in recent if r.attachment.container_id not in present]
+        return replace(
+            picture, attachments=now, remembered=to_restore(tuple(left), await context.world.engine.running())
+        )
+    return replace(picture, attachments=now, remembered=pending(after))
 
 
 async def _keep(name: str, entries: tuple[Remembered, ...], context: Context) -> None:

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Mapping
 
 from dockerv6.controller.context import Context
-from dockerv6.controller.garbage import GARBAGE, prune_confirmed
+from dockerv6.controller.garbage import CONFIRMED, GARBAGE, PRUNE, prune_confirmed
 from dockerv6.planning.intake import Intake, PruneRules, take_in
 from dockerv6.reconciler.request import Key
 from dockerv6.source.model import Diagnostic, Severity, Snapshot
@@ -15,7 +15,6 @@ logger = logging.getLogger(__name__)
 ROOTS = "source"
 """The store's scope for what each root was when it last could be trusted."""
 
-PRUNE = "prune"
 HELD_RETRY = 2.0  # seconds between looks for a person's confirmation
 UNLISTED_RETRY = 2.0  # seconds until sources that could not be listed are read again
 
@@ -39,9 +38,7 @@ class SourceKeeper:
         """
         context = self._context
         snapshot = await asyncio.to_thread(self._read)
-        if context.held:
-            await context.store.refresh()  # `dockerv6 prune --confirm` writes from another process
-        confirmed = await prune_confirmed(context)
+        confirmed = bool(context.held) and await prune_confirmed(context)
         rules = PruneRules(context.settings.prune, context.settings.grace, confirmed)
         identities = {p: str(r.get("identity", "")) for p, r in (await context.store.records(ROOTS)).items()}
         before = context.inventory.objects
@@ -53,7 +50,7 @@ class SourceKeeper:
         for stored in written:
             context.enqueue(Key(stored.kind, stored.name), "its file changed")
         if confirmed and not intake.held:
-            await context.store.drop_record(PRUNE, "confirmed")
+            await context.store.drop_record(PRUNE, CONFIRMED)
         if intake.complete and not context.swept:
             context.swept = True
             context.enqueue(GARBAGE, "every source has been listed")

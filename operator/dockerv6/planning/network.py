@@ -12,7 +12,7 @@ from dockerv6.planning.conflicts import collision
 from dockerv6.planning.egress import share
 from dockerv6.planning.endpoints import attach, creation, recreation
 from dockerv6.planning.host import filter_findings, filter_steps, host_findings, sysctl_steps
-from dockerv6.planning.inputs import Desired, Holdings, Observed
+from dockerv6.planning.inputs import Desired, Holdings, HostView, Observed
 from dockerv6.planning.steps import (
     DetachEndpoint,
     EnsureRules,
@@ -193,7 +193,7 @@ def _network_change(
         why = gone if observed.applied else "it does not exist yet"
         return creation(desired.name, missing, want, why), ((gone,) if observed.applied else ()), None
     found = differences(want, live, observed.engine)
-    broken = _bridge_gone(observed, live)
+    broken = bridge_gone(observed.host, live)
     if not found and not broken:
         return attach(missing, want), (), None
     why = "; ".join((*found, *((broken,) if broken else ())))
@@ -222,10 +222,10 @@ def _refuse_recreation(
     return None
 
 
-def _bridge_gone(observed: Observed, live: Network) -> str:
+def bridge_gone(host: HostView, live: Network) -> str:
     """A bridge that was deleted under its network: the engine does not make it again before its own restart."""
     bridge = live.bridge
-    if bridge is None or not observed.host.interfaces or bridge in observed.host.interfaces:
+    if bridge is None or not host.interfaces or bridge in host.interfaces:
         return ""
     return f"bridge {bridge} of Docker network {live.name} was deleted"
 
