@@ -14,6 +14,9 @@ from dockerv6.source.yaml import Document, parse
 _Path = tuple[str | int, ...]
 
 
+_NO_BYTES = Flaw(1, 1, "the file is empty; what it held before is kept", "remove the file to remove its resources")
+
+
 @dataclass(frozen=True, slots=True)
 class FileContents:
     """What one file holds.
@@ -32,12 +35,15 @@ class FileContents:
 def load_text(file: str, content: bytes | str) -> FileContents:
     """Read the content of a file: every document, with the items of lists each for itself.
 
+    A file of no bytes counts as broken: a disk that is full leaves such files behind.
     A text that is not YAML to its very end gives no resources at all: half a file may say the opposite of the whole.
 
     Args:
         file: its name, for positions; one that ends in ``.json`` is read as JSON.
         content: bytes are UTF-8.
     """
+    if not content:
+        return FileContents(diagnostics=(_diagnostic(file, _NO_BYTES, Severity.WARNING),), broken=True)
     reading = _Reading(file)
     try:
         text = decode_text(content if isinstance(content, bytes) else content.encode(errors="surrogatepass"))
@@ -89,7 +95,7 @@ class _Reading:
             self.diagnostics.extend(_diagnostic(self._file, flaw) for flaw in flaws)
 
     def _object(self, document: Document, path: _Path, value: object, flaws: tuple[Flaw, ...]) -> None:
-        if _is_foreign(value):
+        if _is_foreign(value) and not _is_list(value):
             self._warn_of_foreign(document, path, value)
             return
         if flaws:

@@ -5,7 +5,7 @@ from typing import cast
 
 import yaml
 
-from dockerv6.source.text import Flaw, UnreadableText, place_of
+from dockerv6.source.text import Flaw, UnreadableText, lines_of, place_of
 
 NextEvent = Callable[[], yaml.Event]
 """Gives one event after another, the last a `StreamEndEvent`; raises `yaml.YAMLError`."""
@@ -36,8 +36,13 @@ def unreadable(text: str, error: yaml.YAMLError) -> UnreadableText:
     if mark is None:
         return UnreadableText(Flaw(1, 1, f"not YAML: {error}"))
     problem = getattr(error, "problem", None) or "cannot be parsed"
-    message, remedy = _explain(problem, _character(text, mark.line, mark.column))
-    return UnreadableText(Flaw(mark.line + 1, mark.column + 1, message, remedy))
+    lines = lines_of(text)
+    if mark.line < len(lines):
+        line, column = mark.line, mark.column
+    else:  # libyaml puts the end of the text at the start of a line that is not there
+        line, column = len(lines) - 1, len(lines[-1])
+    message, remedy = _explain(problem, lines[line][column : column + 1])
+    return UnreadableText(Flaw(line + 1, column + 1, message, remedy))
 
 
 _REMEDIES = (
@@ -61,8 +66,3 @@ def _explain(problem: str, character: str) -> tuple[str, str]:
             return "a tab can't be used for indentation", "indent with spaces"
         return f"a value can't begin with {character!r}", "put it in quotes"
     return f"not YAML: {problem}", next((remedy for known, remedy in _REMEDIES if known in problem), "")
-
-
-def _character(text: str, line: int, column: int) -> str:
-    lines = text.splitlines()
-    return lines[line][column : column + 1] if line < len(lines) else ""

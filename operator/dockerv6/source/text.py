@@ -41,7 +41,8 @@ _SURROGATE_PAIR = re.compile(
     r"(?<!\\)((?:\\\\)*)\\u(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})",
     re.IGNORECASE,
 )
-_ONLY_JSON_KEEPS = str.maketrans({"\x85": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029", "\x7f": "\\u007f"})
+_ONLY_JSON_KEEPS = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+_LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 
 
 def decode_text(content: bytes) -> str:
@@ -70,8 +71,13 @@ def decode_text(content: bytes) -> str:
 
 def place_of(text: str, offset: int) -> tuple[int, int]:
     """Line and column, counted from 1, of the character at an offset."""
-    before = text[:offset]
-    return before.count("\n") + 1, len(before) - before.rfind("\n")
+    before = lines_of(text[:offset])
+    return len(before), len(before[-1]) + 1
+
+
+def lines_of(text: str) -> list[str]:
+    """The lines as a YAML 1.1 parser counts them; the last one may be empty."""
+    return _LINE_BREAK.split(text)
 
 
 def yaml_of_json(text: str) -> str:
@@ -83,7 +89,7 @@ def yaml_of_json(text: str) -> str:
     if "\\u" in text:
         text = _SURROGATE_PAIR.sub(_joined, text)
     text = text.replace("\t", " ")
-    return text if text.isascii() and "\x7f" not in text else text.translate(_ONLY_JSON_KEEPS)
+    return _ONLY_JSON_KEEPS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def _joined(match: re.Match[str]) -> str:

@@ -57,19 +57,22 @@ async def watch(
     try:
         await changes.arm(_directories(roots, look))
         yield Trigger.STARTED
+        reason = Trigger.NOTIFIED
         while True:
             # What was seen when the watch was armed may be older than the watch: look once without waiting.
-            notified = changes.take()
+            changes.event.clear()
             started = clock.monotonic()
             seen = await asyncio.to_thread(_look, roots)
             cost = clock.monotonic() - started
             await changes.arm(_directories(roots, seen))
             if seen != look:
                 look = seen
-                yield Trigger.NOTIFIED if notified else Trigger.POLLED
+                yield reason
+                reason = Trigger.NOTIFIED
                 continue
             share, least = (_SHARE, poll) if changes.armed else (_SHARE_ALONE, min(poll, _POLLED_ALONE))
-            await wait_event(clock, changes.event, max(least, cost / share))
+            notified = await wait_event(clock, changes.event, max(least, cost / share))
+            reason = Trigger.NOTIFIED if notified else Trigger.POLLED
     finally:
         await changes.disarm()
 
@@ -96,12 +99,6 @@ class _Changes:
     @property
     def armed(self) -> bool:
         return self._task is not None and not self._task.done()
-
-    def take(self) -> bool:
-        """Whether something was notified since the last call."""
-        notified = self.event.is_set()
-        self.event.clear()
-        return notified
 
     async def arm(self, directories: frozenset[str]) -> None:
         """Watch these, and only these. What changes after this returns is notified."""

@@ -172,13 +172,13 @@ class _Composer:
     def _scalar(self, event: ScalarEvent) -> object:
         text: str = event.value
         plain, quoted = event.implicit
-        if plain:
+        if plain and event.tag is None:
             try:
                 return resolve(text)
             except ValueError as error:
                 self._find(event, str(error), "put it in quotes if it is meant as text")
                 return None
-        if quoted or event.tag is None:
+        if quoted or event.tag is None or event.tag == "!":
             return text
         try:
             return tagged(event.tag, text)

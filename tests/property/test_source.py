@@ -1,0 +1,180 @@
+"""The YAML reader against PyYAML's and the standard library's writers, and against arbitrary text."""
+
+import json
+import math
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dockerv6.source import events
+from dockerv6.source.documents import load_text
+from dockerv6.source.scalars import resolve
+from dockerv6.source.text import UnreadableText, lines_of, yaml_of_json
+from dockerv6.source.yaml import Document, parse
+
+TEXT = st.text(st.characters(codec="utf-8"), max_size=30)
+PRINTABLE = st.text(st.characters(exclude_categories=("Cs", "Cc", "Cn", "Zl", "Zp")), max_size=30)
+
+
+def documents(text: st.SearchStrategy[str]) -> st.SearchStrategy[object]:
+    scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | text
+    return st.recursive(
+        scalars,
+        lambda inner: st.lists(inner, max_size=5) | st.dictionaries(text, inner, max_size=5),
+        max_leaves=25,
+    )
+
+
+def only(text: str) -> Document:
+    [document] = parse(text)
+    assert document.flaws == ()
+    return document
+
+
+def types(value: object) -> object:
+    """The value with the type of every scalar: True and 1 and 1.0 are equal."""
+    if isinstance(value, dict):
+        return {key: types(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [types(inner) for inner in value]
+    return type(value), value
+
+
+@given(documents(TEXT), st.booleans(), st.sampled_from([None, 2, "\t"]))
+def test_json_is_read_as_it_was_written(value: object, ascii_only: bool, indent: int | str | None) -> None:  # noqa: FBT001
+    text = json.dumps({"top": value}, ensure_ascii=ascii_only, indent=indent)
+    if "Infinity" not in text:
+        assert types(only(yaml_of_json(text)).value) == types({"top": value})
+
+
+@given(documents(PRINTABLE), st.booleans())
+def test_quoted_yaml_is_read_as_it_was_written(value: object, flow: bool) -> None:  # noqa: FBT001
+    text = yaml.safe_dump({"top": value}, default_style='"', default_flow_style=flow, allow_unicode=True, width=10**6)
+    assert types(only(text).value) == types({"top": value})
+
+
+def is_plain(value: object) -> bool:
+    """Whether PyYAML, which knows YAML 1.1, quotes what YAML 1.2 would not read as text, and no more is needed."""
+    if isinstance(value, dict):
+        return all(is_plain(key) and is_plain(inner) for key, inner in value.items())
+    if isinstance(value, list):
+        return all(map(is_plain, value))
+    return not isinstance(value, str) or isinstance(resolve(value), str)
+
+
+@given(documents(PRINTABLE).filter(is_plain), st.booleans())
+def test_plain_yaml_is_read_as_it_was_written(value: object, flow: bool) -> None:  # noqa: FBT001
+    text = yaml.safe_dump({"top": value}, default_flow_style=flow, allow_unicode=True)
+    assert types(only(text).value) == types({"top": value})
+
+
+@given(documents(PRINTABLE))
+def test_aliases_are_read_as_what_they_stand_for(value: object) -> None:
+    text = yaml.safe_dump({"one": value, "two": value, "three": [value]}, default_style='"')
+    assert types(only(text).value) == types({"one": value, "two": value, "three": [value]})
+
+
+SNIPPETS = st.sampled_from(
+    [
+        *("apiVersion: dockerv6.io/v1alpha1\n", "kind: IPv6Network\n", "metadata: {name: a}\n", "spec:\n", "  a: 1\n"),
+        *("---\n", "...\n", "- ", "? ", ": ", "&a ", "*a ", "<<: ", "[", "]", "{", "}", "!!str ", "!x ", "|\n", ">-\n"),
+        *(
+            "'",
+            '"',
+            "\t",
+            " ",
+            "\n",
+            "#",
+            "%",
+            "@",
+            "`",
+            "\\",
+            "\r",
+            "\x85",
+            "\u2028",
+            "\ufeff",
+            "é",
+            "😀",
+            "\0",
+            "\x1b",
+        ),
+        *(
+            "kind: List\n",
+            "items:\n",
+            "apiVersion: v1\n",
+            "null",
+            "true",
+            "1e999",
+            "0x",
+            "~",
+            "%YAML 1.2\n",
+            ",",
+            "\x1b",
+        ),
+    ]
+)
+ARBITRARY = st.text() | st.lists(SNIPPETS, max_size=30).map("".join)
+
+
+def within(text: str, line: int, column: int) -> bool:
+    lines = lines_of(text.removeprefix("\ufeff"))
+    return 1 <= line <= len(lines) and 1 <= column <= len(lines[line - 1]) + 1
+
+
+@given(ARBITRARY)
+def test_arbitrary_text_gives_diagnostics_with_places_in_it_and_nothing_else(text: str) -> None:
+    contents = load_text("f.yaml", text)
+    for found in contents.diagnostics:
+        assert within(text, found.position.line, found.position.column)
+        assert found.message
+    positions = [item.position for item in contents.resources] + [item.position for item in contents.invalid]
+    assert all(within(text, position.line, position.column) for position in positions)
+    if contents.broken:
+        assert contents.diagnostics
+
+
+@given(
+    st.binary() | ARBITRARY.map(lambda text: text.encode(errors="surrogatepass")), st.sampled_from(["f.yaml", "f.json"])
+)
+def test_arbitrary_bytes_give_diagnostics_and_nothing_else(content: bytes, file: str) -> None:
+    assert load_text(file, content) == load_text(file, content)
+
+
+@given(ARBITRARY)
+def test_both_parsers_agree(text: str) -> None:
+    """Where PyYAML's own parser reads a text without complaint, libyaml reads the same."""
+    try:
+        pure = list(read(text, events._pure))
+        compiled = list(read(text, events._compiled))
+    except yaml.YAMLError:
+        return
+    assert repr(pure) == repr(compiled)
+
+
+def read(text: str, opened: object) -> list[object]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dockerv6.source.yaml.open_events", opened)
+        try:
+            return [document.value for document in parse(text)]
+        except UnreadableText as error:
+            raise yaml.YAMLError from error
+
+
+@given(TEXT)
+def test_every_scalar_has_a_meaning(text: str) -> None:
+    value = resolve(text)
+    assert value is None or isinstance(value, str | int | float)
+    if isinstance(value, str):
+        assert value == text
+    elif isinstance(value, float) and not math.isnan(value):
+        assert text
+
+
+@given(st.integers(), st.floats(allow_nan=False, allow_infinity=False))
+def test_numbers(integer: int, number: float) -> None:
+    assert resolve(str(integer)) == integer
+    assert resolve(hex(abs(integer))) == abs(integer)
+    assert resolve(oct(abs(integer))) == abs(integer)
+    assert resolve(repr(number)) == number

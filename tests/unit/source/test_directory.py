@@ -1,0 +1,204 @@
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from dockerv6.source.directory import Listing, is_resource_file, list_root
+from dockerv6.source.permissions import Trust
+
+TRUST = Trust.of_this_process()
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    path = tmp_path.resolve() / "etc"
+    path.mkdir(mode=0o755)
+    return path
+
+
+def found(root: Path, listing: Listing) -> list[str]:
+    return [os.path.relpath(path, root) for path in listing.files]
+
+
+@pytest.mark.parametrize("name", ["a.yaml", "a.yml", "a.json", "A.YAML", "a.b.yaml"])
+def test_resource_files(name: str) -> None:
+    assert is_resource_file(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(".a.yaml", ".a.yaml.swp", "4913", "a.yaml~", ".#a.yaml", "#a.yaml#", ".goutputstream-X1Y2", "a.yaml.tmp"),
+        *(
+            "a.yaml.bak",
+            "a.yaml___jb_tmp___",
+            "a.yaml___jb_old___",
+            "sedAbC123",
+            ".a.yaml.AbC123",
+            "~$a.yaml",
+            "README.md",
+        ),
+        *("README.md", "a.yaml.dpkg-new", "a.yaml.orig", "a.yaml,v", "yaml", ""),
+    ],
+)
+def test_what_editors_and_packagers_leave_is_ignored(name: str) -> None:
+    assert not is_resource_file(name)
+
+
+def test_recursive_and_in_order(root: Path) -> None:
+    for name in ("b.yaml", "a/z.yml", "a/c/d.json", "a/.git/x.yaml", ".hidden/x.yaml", "a/notes.txt"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    listing = list_root(str(root), None)
+    assert found(root, listing) == ["a/c/d.json", "a/z.yml", "b.yaml"]
+    assert listing.directories == {str(root), str(root / "a"), str(root / "a" / "c")}
+    status = root.stat()
+    assert listing.identity == f"{status.st_dev}:{status.st_ino}"
+    assert listing.problems == ()
+
+
+def test_missing_root_has_a_remedy(root: Path) -> None:
+    listing = list_root(str(root / "nowhere"), TRUST)
+    assert listing.identity == ""
+    assert "mkdir" in listing.problems[0]
+
+
+def test_root_that_is_a_file(root: Path) -> None:
+    (root / "x.conf").touch()
+    assert found(root, list_root(str(root / "x.conf"), None)) == ["x.conf"]
+
+
+def test_root_that_is_neither(root: Path) -> None:
+    os.mkfifo(root / "pipe")
+    assert "neither" in list_root(str(root / "pipe"), None).problems[0]
+
+
+def test_pipes_and_sockets_are_ignored(root: Path) -> None:
+    os.mkfifo(root / "pipe.yaml")
+    (root / "link.yaml").symlink_to("pipe.yaml")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(root / "s.yaml"))
+        assert list_root(str(root), None).files == {}
+
+
+def test_config_map_layout(root: Path) -> None:
+    (root / "..2026_11_23").mkdir()
+    (root / "..2026_11_23" / "x.yaml").touch()
+    (root / "..data").symlink_to("..2026_11_23")
+    (root / "x.yaml").symlink_to("..data/x.yaml")
+    listing = list_root(str(root), None)
+    assert found(root, listing) == ["x.yaml"]
+    assert listing.directories == {str(root), str(root / "..2026_11_23")}
+
+
+def test_git_sync_layout_seen_from_its_link(root: Path) -> None:
+    tree = root / ".worktrees" / "abc"
+    (tree / "sub").mkdir(parents=True)
+    (tree / "sub" / "x.yaml").touch()
+    (root / "current").symlink_to(".worktrees/abc")
+    listing = list_root(str(root / "current"), None)
+    assert found(root, listing) == ["current/sub/x.yaml"]
+    assert listing.directories == {str(root), str(tree), str(tree / "sub")}
+    status = tree.stat()
+    assert listing.identity == f"{status.st_dev}:{status.st_ino}"
+
+
+def test_git_sync_layout_seen_from_above(root: Path) -> None:
+    (root / "rev-abc").mkdir()
+    (root / "rev-abc" / "x.yaml").touch()
+    (root / "current").symlink_to("rev-abc")
+    assert found(root, list_root(str(root), None)) == ["rev-abc/x.yaml"]
+
+
+def test_one_inode_under_two_names_is_one_file(root: Path) -> None:
+    (root / "b.yaml").touch()
+    os.link(root / "b.yaml", root / "a.yaml")
+    (root / "0.yaml").symlink_to("b.yaml")
+    assert found(root, list_root(str(root), None)) == ["a.yaml"]
+
+
+def test_loops_end(root: Path) -> None:
+    (root / "a").mkdir()
+    (root / "a" / "up").symlink_to("..")
+    (root / "a" / "self").symlink_to(".")
+    (root / "a" / "top").symlink_to("/")
+    (root / "x.yaml").touch()
+    (root / "loop.yaml").symlink_to("loop.yaml")
+    listing = list_root(str(root), None)
+    assert found(root, listing) == ["x.yaml"]
+    assert [os.path.basename(path) for path in listing.refused] == ["loop.yaml"]  # noqa: PTH119
+
+
+def test_dangling_link_is_refused_rather_than_overlooked(root: Path) -> None:
+    (root / "x.yaml").symlink_to("nowhere")
+    (root / "dir").symlink_to("nowhere")
+    listing = list_root(str(root), None)
+    assert list(listing.refused) == [str(root / "x.yaml")]
+
+
+def test_link_out_of_the_root_is_followed_when_the_way_is_trusted(root: Path, tmp_path: Path) -> None:
+    outside = tmp_path.resolve() / "outside"
+    outside.mkdir(mode=0o755)
+    (outside / "y.yaml").touch(mode=0o644)
+    (root / "more").symlink_to(outside)
+    listing = list_root(str(root), TRUST)
+    assert (found(root, listing), listing.problems) == (["more/y.yaml"], ())
+    outside.chmod(0o777)
+    listing = list_root(str(root), TRUST)
+    assert listing.files == {}
+    assert "chmod go-w" in listing.problems[0]
+
+
+def test_link_to_a_file_in_an_untrusted_directory_is_refused(root: Path, tmp_path: Path) -> None:
+    outside = tmp_path.resolve() / "outside"
+    outside.mkdir()
+    outside.chmod(0o777)
+    (outside / "y.yaml").touch(mode=0o644)
+    (root / "y.yaml").symlink_to(outside / "y.yaml")
+    listing = list_root(str(root), TRUST)
+    assert list(listing.refused) == [str(root / "y.yaml")]
+    assert str(outside) in listing.refused[str(root / "y.yaml")].message
+
+
+def test_untrusted_file_is_refused_and_only_that(root: Path) -> None:
+    (root / "good.yaml").touch(mode=0o644)
+    (root / "bad.yaml").touch()
+    (root / "bad.yaml").chmod(0o666)
+    listing = list_root(str(root), TRUST)
+    assert list(listing.refused) == [str(root / "bad.yaml")]
+    assert listing.problems == ()
+    assert list_root(str(root), None).refused == {}
+
+
+def test_untrusted_directory_leaves_the_listing_incomplete(root: Path) -> None:
+    (root / "good.yaml").touch(mode=0o644)
+    (root / "sub").mkdir()
+    (root / "sub" / "x.yaml").touch(mode=0o644)
+    (root / "sub").chmod(0o775)
+    listing = list_root(str(root), TRUST)
+    assert found(root, listing) == ["good.yaml"]
+    assert "run chmod go-w" in listing.problems[0]
+
+
+def test_untrusted_root_is_not_read(root: Path) -> None:
+    (root / "x.yaml").touch(mode=0o644)
+    root.chmod(0o777)
+    listing = list_root(str(root), TRUST)
+    assert listing.files == {}
+    assert listing.problems
+
+
+def test_another_users_file_is_refused(root: Path) -> None:
+    (root / "x.yaml").touch(mode=0o644)
+    assert list(list_root(str(root), Trust(frozenset({os.geteuid()}))).refused) == []
+    assert list_root(str(root), Trust(frozenset({os.geteuid() + 1}))).problems
+
+
+def test_directories_too_deep_are_reported(root: Path) -> None:
+    deep = root.joinpath(*["d"] * 40)
+    deep.mkdir(parents=True)
+    (deep / "x.yaml").touch()
+    listing = list_root(str(root), None)
+    assert listing.files == {}
+    assert "deep" in listing.problems[0]

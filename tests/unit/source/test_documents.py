@@ -1,0 +1,198 @@
+import json
+from textwrap import dedent
+
+import pytest
+
+from dockerv6.source.documents import FileContents, load_text
+from dockerv6.source.model import Diagnostic, Position, Severity
+
+NETWORK = "apiVersion: dockerv6.io/v1alpha1\nkind: IPv6Network\nmetadata:\n  name: {}\n"
+
+
+def load(text: str, file: str = "f.yaml") -> FileContents:
+    return load_text(file, dedent(text))
+
+
+def names(contents: FileContents) -> list[str]:
+    return [item.resource.metadata.name for item in contents.resources]
+
+
+def only(contents: FileContents) -> Diagnostic:
+    [diagnostic] = contents.diagnostics
+    return diagnostic
+
+
+def test_empty_spec_is_a_resource() -> None:
+    contents = load_text("f.yaml", NETWORK.format("blog"))
+    assert names(contents) == ["blog"]
+    assert contents == FileContents(contents.resources)
+    assert contents.resources[0].position == Position("f.yaml", 1, 1)
+
+
+def test_every_document_has_its_position() -> None:
+    contents = load_text("f.yaml", "---\n".join(["# intro\n", NETWORK.format("a"), NETWORK.format("b"), ""]))
+    assert [str(item.position) for item in contents.resources] == ["f.yaml:3:1", "f.yaml:8:1"]
+
+
+def test_unknown_field_is_shown_at_its_key_with_a_guess() -> None:
+    contents = load_text("f.yaml", NETWORK.format("blog") + "spec:\n  adressing: {}\n")
+    assert str(only(contents)) == (
+        "f.yaml:6:3: error: spec.adressing: unknown field 'adressing'; did you mean addressing?"
+    )
+    assert (contents.invalid[0].kind, contents.invalid[0].name) == ("IPv6Network", "blog")
+    assert not contents.broken
+
+
+def test_bad_value_is_shown_at_the_value() -> None:
+    contents = load_text("f.yaml", NETWORK.format("blog") + "spec:\n  addressing:\n    subnet: banana\n")
+    assert only(contents).position == Position("f.yaml", 7, 13)
+    assert only(contents).field == "spec.addressing.subnet"
+    assert only(contents).remedy
+
+
+def test_missing_thing_is_shown_at_its_parent() -> None:
+    contents = load("""\
+        apiVersion: dockerv6.io/v1alpha1
+        kind: IPv6Network
+        metadata:
+          labels: {}
+        """)
+    assert (only(contents).position, only(contents).field) == (Position("f.yaml", 3, 1), "metadata.name")
+    assert contents.broken
+
+
+def test_no_becomes_no_boolean() -> None:
+    contents = load_text("f.yaml", NETWORK.format("blog") + "spec: {suspend: no}\n")
+    assert only(contents).field == "spec.suspend"
+
+
+def test_what_a_server_wrote_is_a_warning_at_its_key() -> None:
+    contents = load_text("f.yaml", NETWORK.format("blog") + "  uid: x\nstatus:\n  subnet: fd00::/64\n")
+    assert names(contents) == ["blog"]
+    assert [(found.severity, found.position.line, found.position.column) for found in contents.diagnostics] == [
+        (Severity.WARNING, 6, 1),
+        (Severity.WARNING, 5, 3),
+    ]
+
+
+def test_duplicate_key_spoils_only_its_own_document() -> None:
+    contents = load_text("f.yaml", NETWORK.format("a") + "spec: {}\nspec: {}\n---\n" + NETWORK.format("b"))
+    assert names(contents) == ["b"]
+    assert [(item.kind, item.name) for item in contents.invalid] == [("IPv6Network", "a")]
+    assert only(contents).position == Position("f.yaml", 6, 1)
+    assert not contents.broken
+
+
+def test_text_that_is_not_yaml_to_its_end_gives_nothing() -> None:
+    contents = load_text("f.yaml", NETWORK.format("a") + "---\na: [")
+    assert contents.resources == ()
+    assert contents.invalid == ()
+    assert contents.broken
+    assert only(contents).severity is Severity.ERROR
+
+
+@pytest.mark.parametrize("text", ["just text", "- a\n- b", "1", "kind: IPv6Netwrok", "a: &x {b: *x}"])
+def test_what_has_no_name_leaves_the_file_broken(text: str) -> None:
+    contents = load_text("f.yaml", text)
+    assert contents.broken
+    assert contents.diagnostics
+
+
+def test_mistyped_group_and_kind_are_errors_with_a_guess() -> None:
+    contents = load_text("f.yaml", "apiVersion: docker6.io/v1alpha1\nkind: IPv6Netwrok\nmetadata: {name: x}\n")
+    assert [found.severity for found in contents.diagnostics] == [Severity.ERROR, Severity.ERROR]
+    assert [found.position for found in contents.diagnostics] == [Position("f.yaml", 1, 13), Position("f.yaml", 2, 7)]
+    assert "did you mean" in contents.diagnostics[0].remedy
+    assert contents.broken
+
+
+def test_foreign_kinds_are_ignored_with_a_warning() -> None:
+    contents = load("""\
+        apiVersion: kustomize.config.k8s.io/v1beta1
+        kind: Kustomization
+        resources: [a.yaml]
+        resources: [b.yaml]
+        ---
+        apiVersion: v1
+        kind: ConfigMap
+        """)
+    assert [found.severity for found in contents.diagnostics] == [Severity.WARNING, Severity.WARNING]
+    assert "Kustomization" in contents.diagnostics[0].message
+    assert (contents.resources, contents.invalid, contents.broken) == ((), (), False)
+
+
+def test_own_kind_in_a_foreign_group_is_an_error() -> None:
+    contents = load_text("f.yaml", "apiVersion: example.com/v1\nkind: IPv6Network\nmetadata: {name: x}\n")
+    assert [found.severity for found in contents.diagnostics] == [Severity.ERROR]
+
+
+def test_list_items_are_resources_of_their_own() -> None:
+    contents = load("""\
+        apiVersion: v1
+        kind: List
+        metadata: {resourceVersion: ""}
+        items:
+        - apiVersion: dockerv6.io/v1alpha1
+          kind: IPv6Network
+          metadata: {name: a}
+        - apiVersion: dockerv6.io/v1alpha1
+          kind: IPv6Network
+          metadata: {name: b}
+          spec: {suspended: true}
+        - apiVersion: dockerv6.io/v1alpha1
+          kind: IPv6Pool
+          metadata: {name: c, name: c}
+        - apiVersion: v1
+          kind: List
+          items: []
+        """)
+    assert [str(item.position) for item in contents.resources] == ["f.yaml:5:3"]
+    assert [(item.kind, item.name) for item in contents.invalid] == [
+        ("IPv6Network", "b"),
+        ("IPv6Pool", "c"),
+        ("List", ""),
+    ]
+    assert [(str(found.position), found.field) for found in contents.diagnostics] == [
+        ("f.yaml:11:10", "spec.suspended"),
+        ("f.yaml:14:23", "metadata.name"),
+        ("f.yaml:15:3", ""),
+    ]
+
+
+@pytest.mark.parametrize("kind", ["List", "IPv6NetworkList"])
+def test_lists_of_the_own_group(kind: str) -> None:
+    item = {"apiVersion": "dockerv6.io/v1alpha1", "kind": "IPv6Network", "metadata": {"name": "a"}}
+    text = json.dumps({"apiVersion": "dockerv6.io/v1alpha1", "kind": kind, "items": [item]})
+    assert names(load_text("f.json", text)) == ["a"]
+
+
+def test_flaw_outside_of_a_lists_items() -> None:
+    contents = load_text("f.yaml", f"apiVersion: v1\nkind: List\nx: 1\nx: 1\nitems: [{{{_flow('a')}}}]\n")
+    assert names(contents) == ["a"]
+    assert contents.broken
+    assert only(contents).field == "x"
+
+
+def _flow(name: str) -> str:
+    return f"apiVersion: dockerv6.io/v1alpha1, kind: IPv6Network, metadata: {{name: {name}}}"
+
+
+def test_json_with_tabs_and_surrogates() -> None:
+    document = {
+        "apiVersion": "dockerv6.io/v1alpha1",
+        "kind": "IPv6Network",
+        "metadata": {"name": "a", "annotations": {"note": "😀"}},
+    }
+    contents = load_text("f.json", json.dumps(document, indent="\t").encode())
+    assert contents.diagnostics == ()
+    assert dict(contents.resources[0].resource.metadata.annotations) == {"note": "😀"}
+
+
+def test_a_file_of_no_bytes_is_a_failed_write() -> None:
+    contents = load_text("f.yaml", b"")
+    assert contents.broken
+    assert only(contents).severity is Severity.WARNING
+
+
+def test_a_file_of_comments_is_an_empty_file() -> None:
+    assert load_text("f.yaml", b"# nothing yet\n---\n") == FileContents()

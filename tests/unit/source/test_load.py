@@ -1,0 +1,367 @@
+import errno
+import io
+import itertools
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dockerv6.lib.clock import FakeClock
+from dockerv6.source import load as load_module
+from dockerv6.source.directory import Signature
+from dockerv6.source.load import Loader, load_paths
+from dockerv6.source.model import Snapshot
+from dockerv6.source.permissions import Trust
+from dockerv6.source.reading import read_file
+
+NOW = 1_700_000_000.0
+
+
+def network(name: str, spec: str = "{}") -> str:
+    return f"apiVersion: dockerv6.io/v1alpha1\nkind: IPv6Network\nmetadata: {{name: {name}}}\nspec: {spec}\n"
+
+
+def write(file: Path, text: str, at: float = NOW - 60) -> None:
+    """Write in place, as an editor did at a time."""
+    file.write_text(text)
+    os.utime(file, (at, at))
+
+
+def names(snapshot: Snapshot) -> list[str]:
+    return [item.resource.metadata.name for item in snapshot.resources]
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock(NOW)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    path = tmp_path.resolve() / "etc"
+    path.mkdir(mode=0o755)
+    return path
+
+
+@pytest.fixture
+def loader(root: Path, clock: FakeClock) -> Loader:
+    return Loader([str(root)], clock=clock, trust=Trust.of_this_process())
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The paths of the files that were really read."""
+    paths: list[str] = []
+
+    def recording(path: str, listed: Signature) -> bytes:
+        paths.append(path)
+        return read_file(path, listed)
+
+    monkeypatch.setattr(load_module, "read_file", recording)
+    return paths
+
+
+def test_empty_directory_is_complete(loader: Loader, root: Path) -> None:
+    snapshot = loader.load()
+    assert snapshot.complete
+    assert snapshot.roots[0].path == str(root)
+    assert snapshot.roots[0].identity
+
+
+def test_everything_below_a_root(loader: Loader, root: Path) -> None:
+    write(root / "b.yaml", network("b") + "---\n" + network("c"))
+    (root / "sub").mkdir()
+    write(
+        root / "sub" / "a.json",
+        '{"apiVersion": "dockerv6.io/v1alpha1", "kind": "IPv6Network", "metadata": {"name": "a"}}',
+    )
+    snapshot = loader.load()
+    assert names(snapshot) == ["b", "c", "a"]
+    assert snapshot.roots[0].files == 2
+    assert str(snapshot.resources[1].position) == f"{root}/b.yaml:6:1"
+
+
+def test_unchanged_files_are_not_read_again(loader: Loader, root: Path, reads: list[str]) -> None:
+    for number in range(3):
+        write(root / f"{number}.yaml", network(f"n{number}"))
+    first = loader.load()
+    assert len(reads) == 3
+    assert loader.load() == first
+    assert len(reads) == 3
+    write(root / "1.yaml", network("other"), at=NOW - 30)
+    assert names(loader.load()) == ["n0", "other", "n2"]
+    assert len(reads) == 4
+
+
+def test_change_that_keeps_size_and_modification_time_is_seen(loader: Loader, root: Path) -> None:
+    write(root / "x.yaml", network("a"))
+    loader.load()
+    write(root / "x.yaml", network("b"))
+    assert names(loader.load()) == ["b"]
+
+
+def test_broken_file_is_not_a_deleted_one(loader: Loader, root: Path) -> None:
+    write(root / "x.yaml", "kind: [")
+    write(root / "y.yaml", network("y"))
+    snapshot = loader.load()
+    assert snapshot.broken_files == (str(root / "x.yaml"),)
+    assert snapshot.roots[0].listed
+    assert not snapshot.complete
+    assert names(snapshot) == ["y"]
+
+
+def test_missing_root_is_not_an_empty_one(loader: Loader, root: Path) -> None:
+    root.rmdir()
+    snapshot = loader.load()
+    assert not snapshot.roots[0].listed
+    assert "mkdir" in snapshot.roots[0].problem
+    assert str(snapshot.diagnostics[0].position) == f"{root}:1:1"
+
+
+def test_directory_that_was_replaced_by_an_empty_one_has_another_identity(loader: Loader, root: Path) -> None:
+    write(root / "x.yaml", network("x"))
+    before = loader.load().roots[0].identity
+    root.rename(root.with_name("unmounted"))
+    root.mkdir(mode=0o755)
+    after = loader.load()
+    assert after.roots[0].listed
+    assert after.roots[0].identity != before
+    assert names(after) == []
+
+
+def test_root_that_comes_back_is_read(loader: Loader, root: Path) -> None:
+    write(root / "x.yaml", network("x"))
+    loader.load()
+    shutil.rmtree(root)
+    assert not loader.load().roots[0].listed
+    root.mkdir(mode=0o755)
+    write(root / "x.yaml", network("x"))
+    assert names(loader.load()) == ["x"]
+
+
+def test_new_file_counts_when_it_is_at_rest(loader: Loader, root: Path, clock: FakeClock) -> None:
+    write(root / "x.yaml", network("x"), at=NOW - 0.05)
+    snapshot = loader.load()
+    assert names(snapshot) == []
+    assert snapshot.unsettled_files == (str(root / "x.yaml"),)
+    assert snapshot.settles_in == pytest.approx(0.15)
+    assert not snapshot.roots[0].listed
+    assert "still being written" in snapshot.roots[0].problem
+    assert snapshot.diagnostics == ()
+    clock.advance(0.15)
+    snapshot = loader.load()
+    assert names(snapshot) == ["x"]
+    assert snapshot.complete
+    assert snapshot.settles_in is None
+
+
+def test_file_that_is_being_rewritten_stands_as_it_was(loader: Loader, root: Path, clock: FakeClock) -> None:
+    write(root / "x.yaml", network("x") + "---\n" + network("y"))
+    loader.load()
+    for half in ("", network("x"), "kind: ["):
+        write(root / "x.yaml", half, at=clock.now())
+        assert names(loader.load()) == ["x", "y"]
+        clock.advance(0.1)
+    write(root / "x.yaml", network("z"), at=clock.now())
+    clock.advance(0.3)
+    assert names(loader.load()) == ["z"]
+
+
+def test_file_that_never_rests_is_read_in_the_end(loader: Loader, root: Path, clock: FakeClock) -> None:
+    for tenth in range(60):
+        write(root / "x.yaml", network(f"n{tenth}"), at=clock.now())
+        snapshot = loader.load()
+        clock.advance(0.1)
+    assert names(snapshot) == ["n59"]
+    assert snapshot.complete
+
+
+def test_file_from_the_future_is_read(loader: Loader, root: Path, clock: FakeClock) -> None:
+    write(root / "x.yaml", network("x"), at=NOW + 86_400)
+    assert loader.load().settles_in == pytest.approx(0.2)
+    clock.advance(0.2)
+    assert names(loader.load()) == ["x"]
+
+
+def test_vim_writes_a_backup_and_renames(loader: Loader, root: Path) -> None:
+    write(root / "x.yaml", network("old"))
+    loader.load()
+    (root / "4913").touch()
+    (root / "4913").unlink()
+    (root / "x.yaml").rename(root / "x.yaml~")
+    (root / ".x.yaml.swp").write_bytes(b"b0VIM 9.0")
+    write(root / "x.yaml", network("new"))
+    snapshot = loader.load()
+    assert (names(snapshot), snapshot.diagnostics) == (["new"], ())
+
+
+def test_atomic_rename(loader: Loader, root: Path) -> None:
+    write(root / "x.yaml", network("old"))
+    loader.load()
+    write(root / ".x.yaml.Ab12Cd", network("new"))
+    assert names(loader.load()) == ["old"]
+    (root / ".x.yaml.Ab12Cd").rename(root / "x.yaml")
+    assert names(loader.load()) == ["new"]
+
+
+def test_config_map_swap(loader: Loader, root: Path) -> None:
+    for version in ("1", "2"):
+        (root / f"..{version}").mkdir()
+        write(root / f"..{version}" / "x.yaml", network(f"v{version}"))
+    (root / "..data").symlink_to("..1")
+    (root / "x.yaml").symlink_to("..data/x.yaml")
+    assert names(loader.load()) == ["v1"]
+    (root / "..data_tmp").symlink_to("..2")
+    (root / "..data_tmp").rename(root / "..data")
+    snapshot = loader.load()
+    assert names(snapshot) == ["v2"]
+    assert snapshot.resources[0].position.file == str(root / "x.yaml")
+
+
+def test_git_sync_swap(root: Path, clock: FakeClock) -> None:
+    for version in ("1", "2"):
+        (root / ".worktrees" / version).mkdir(parents=True)
+        write(root / ".worktrees" / version / "x.yaml", network(f"v{version}"))
+    link = root / "current"
+    link.symlink_to(".worktrees/1")
+    loader = Loader([str(link)], clock=clock, trust=Trust.of_this_process())
+    first = loader.load()
+    assert names(first) == ["v1"]
+    (root / "tmp-link").symlink_to(".worktrees/2")
+    (root / "tmp-link").rename(link)
+    shutil.rmtree(root / ".worktrees" / "1")
+    second = loader.load()
+    assert (names(second), second.complete) == (["v2"], True)
+    assert second.roots[0].identity != first.roots[0].identity
+    assert second.resources[0].position.file == f"{link}/x.yaml"
+
+
+def disturb(monkeypatch: pytest.MonkeyPatch, disturbance: Callable[[], None], times: int) -> None:
+    """Do something right before a file is read, as often as told."""
+    left = [times]
+
+    def disturbed(path: str, listed: Signature) -> bytes:
+        if left[0]:
+            left[0] -= 1
+            disturbance()
+        return read_file(path, listed)
+
+    monkeypatch.setattr(load_module, "read_file", disturbed)
+
+
+def test_file_that_vanishes_while_it_is_read(loader: Loader, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(root / "x.yaml", network("x"))
+    write(root / "y.yaml", network("y"))
+    disturb(monkeypatch, (root / "x.yaml").unlink, times=1)
+    snapshot = loader.load()
+    assert (names(snapshot), snapshot.complete, snapshot.diagnostics) == (["y"], True, ())
+
+
+def test_resource_that_moves_while_it_is_read_is_never_missed(
+    loader: Loader, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(root / "a.yaml", network("a"))
+    write(root / "z.yaml", network("moving"))
+
+    def move() -> None:
+        (root / "z.yaml").rename(root / "0.yaml")
+
+    disturb(monkeypatch, move, times=1)
+    snapshot = loader.load()
+    assert names(snapshot) == ["moving", "a"]
+    assert snapshot.complete
+
+
+def test_directory_that_changes_all_the_time_is_not_trusted(
+    loader: Loader, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers = itertools.count()
+
+    def add() -> None:
+        write(root / f"{next(numbers)}.yaml", network("x"))
+
+    add()
+    disturb(monkeypatch, add, times=100)
+    snapshot = loader.load()
+    assert not snapshot.roots[0].listed
+    assert "kept changing" in snapshot.roots[0].problem
+
+
+def test_file_that_cannot_be_read_is_broken(loader: Loader, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(root / "x.yaml", network("x"))
+
+    def fail() -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    disturb(monkeypatch, fail, times=10)
+    snapshot = loader.load()
+    assert snapshot.broken_files == (str(root / "x.yaml"),)
+    assert "Input/output error" in snapshot.diagnostics[0].message
+
+
+def test_refused_file_is_broken_with_a_remedy_and_read_once_mended(loader: Loader, root: Path) -> None:
+    write(root / "x.yaml", network("x"))
+    (root / "x.yaml").chmod(0o666)
+    snapshot = loader.load()
+    assert snapshot.broken_files == (str(root / "x.yaml"),)
+    assert snapshot.diagnostics[0].remedy == f"run chmod go-w {root}/x.yaml"
+    (root / "x.yaml").chmod(0o644)
+    assert names(loader.load()) == ["x"]
+
+
+def test_refused_root_is_not_listed(loader: Loader, root: Path) -> None:
+    root.chmod(0o777)
+    assert not loader.load().roots[0].listed
+
+
+def test_earlier_root_wins_and_a_file_counts_once(root: Path, clock: FakeClock) -> None:
+    (root / "a").mkdir()
+    (root / "b").mkdir()
+    write(root / "a" / "x.yaml", network("x"))
+    write(root / "b" / "x.yaml", network("x"))
+    paths = [str(root / "b"), str(root)]
+    snapshot = Loader(paths, clock=clock, trust=None).load()
+    assert [str(item.position) for item in snapshot.resources] == [f"{root}/b/x.yaml:1:1"]
+    assert [str(item.position) for item in snapshot.invalid] == [f"{root}/a/x.yaml:1:1"]
+    assert [part.path for part in snapshot.roots] == paths
+
+
+def test_thousands_of_files(loader: Loader, root: Path, reads: list[str]) -> None:
+    for number in range(3000):
+        write(root / f"{number:04}.yaml", network(f"n{number:04}"))
+    snapshot = loader.load()
+    assert names(snapshot) == [f"n{number:04}" for number in range(3000)]
+    assert loader.load() == snapshot
+    assert len(reads) == 3000
+
+
+def test_paths_given_by_hand(root: Path) -> None:
+    write(root / "x.conf", network("x"), at=2e9)
+    (root / "dir").mkdir(mode=0o777)
+    write(root / "dir" / "y.yaml", network("y"))
+    (root / "dir" / "y.yaml").chmod(0o666)
+    snapshot = load_paths([str(root / "x.conf"), "-", str(root / "dir")], io.BytesIO(network("piped").encode()))
+    assert sorted(names(snapshot)) == ["piped", "x", "y"]
+    assert {item.position.file for item in snapshot.resources} == {
+        str(root / "x.conf"),
+        str(root / "dir" / "y.yaml"),
+        "<stdin>",
+    }
+    assert snapshot.complete
+
+
+def test_named_pipe_given_by_hand() -> None:
+    reading, writing = os.pipe()
+    os.write(writing, network("x").encode())
+    os.close(writing)
+    try:
+        assert names(load_paths([f"/dev/fd/{reading}"], io.BytesIO())) == ["x"]
+    finally:
+        os.close(reading)
+
+
+def test_path_given_by_hand_that_does_not_exist(root: Path) -> None:
+    snapshot = load_paths([str(root / "nowhere")], io.BytesIO())
+    assert "does not exist" in snapshot.diagnostics[0].message

@@ -1,0 +1,197 @@
+import asyncio
+import logging
+import os
+import shutil
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
+
+import pytest
+import watchfiles
+
+from dockerv6.lib.clock import SystemClock
+from dockerv6.source.watch import Trigger, watch
+
+HOUR = 3600.0
+"""A poll that never comes: what triggers then was notified."""
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    path = tmp_path.resolve() / "etc"
+    path.mkdir()
+    return path
+
+
+@asynccontextmanager
+async def watching(*roots: Path, poll: float = HOUR) -> AsyncIterator[Callable[[], "asyncio.Future[Trigger]"]]:
+    """A watch that has given its first trigger; gives a function that waits for the next one."""
+    async with aclosing(watch([str(root) for root in roots], clock=SystemClock(), poll=poll, step=0.01)) as triggers:
+        assert await asyncio.wait_for(anext(triggers), 30) is Trigger.STARTED
+        yield lambda: asyncio.ensure_future(asyncio.wait_for(anext(triggers), 30))
+
+
+async def test_new_changed_and_deleted_files(root: Path) -> None:
+    async with watching(root) as following:
+        (root / "x.yaml").write_text("a")
+        assert await following() is Trigger.NOTIFIED
+        (root / "x.yaml").write_text("longer")
+        await following()
+        (root / "new").write_text("renamed")
+        (root / "new").rename(root / "x.yaml")
+        await following()
+        (root / "x.yaml").unlink()
+        await following()
+
+
+async def test_change_of_mode(root: Path) -> None:
+    (root / "x.yaml").touch()
+    async with watching(root) as following:
+        (root / "x.yaml").chmod(0o600)
+        await following()
+
+
+async def test_files_in_new_directories(root: Path) -> None:
+    async with watching(root) as following:
+        (root / "a" / "b").mkdir(parents=True)
+        await following()
+        pending = following()
+        (root / "a" / "b" / "x.yaml").write_text("x")
+        await pending
+
+
+async def test_changes_while_the_receiver_is_busy_are_not_lost(root: Path) -> None:
+    async with watching(root) as following:
+        (root / "x.yaml").write_text("a")
+        await following()
+        (root / "x.yaml").write_text("while busy")
+        await following()
+
+
+async def test_what_editors_do_on_the_side_does_not_trigger(root: Path) -> None:
+    async with watching(root) as following:
+        pending = following()
+        (root / ".x.yaml.swp").write_text("swap")
+        (root / "4913").touch()
+        (root / "4913").unlink()
+        (root / ".git").mkdir()
+        done, _ = await asyncio.wait({pending}, timeout=0.3)
+        assert not done
+        (root / "x.yaml").write_text("x")
+        assert await pending is Trigger.NOTIFIED
+
+
+async def test_root_that_does_not_exist_yet(root: Path) -> None:
+    late = root / "not" / "yet"
+    async with watching(late) as following:
+        late.mkdir(parents=True)
+        await following()
+        (late / "x.yaml").write_text("x")
+        await following()
+
+
+async def test_root_that_is_deleted_and_made_again(root: Path) -> None:
+    (root / "x.yaml").write_text("x")
+    async with watching(root) as following:
+        shutil.rmtree(root)
+        await following()
+        os.mkdir(root)  # noqa: PTH102 - the other spelling is taken for a network's
+        await following()
+        (root / "y.yaml").write_text("y")
+        await following()
+
+
+async def test_root_that_is_a_file_replaced_by_rename(root: Path) -> None:
+    file = root / "x.yaml"
+    file.write_text("x")
+    async with watching(file) as following:
+        (root / "new").write_text("y")
+        (root / "new").rename(file)
+        await following()
+
+
+async def test_git_sync_swap_and_changes_behind_the_new_link(root: Path) -> None:
+    for version in ("1", "2"):
+        (root / ".worktrees" / version).mkdir(parents=True)
+        (root / ".worktrees" / version / "x.yaml").write_text(version)
+    (root / "current").symlink_to(".worktrees/1")
+    async with watching(root / "current") as following:
+        (root / "tmp-link").symlink_to(".worktrees/2")
+        (root / "tmp-link").rename(root / "current")
+        await following()
+        (root / ".worktrees" / "2" / "y.yaml").write_text("y")
+        await following()
+
+
+async def test_config_map_swap(root: Path) -> None:
+    for version in ("1", "2"):
+        (root / f"..{version}").mkdir()
+        (root / f"..{version}" / "x.yaml").write_text(version)
+    (root / "..data").symlink_to("..1")
+    (root / "x.yaml").symlink_to("..data/x.yaml")
+    async with watching(root) as following:
+        (root / "..data_tmp").symlink_to("..2")
+        (root / "..data_tmp").rename(root / "..data")
+        await following()
+
+
+async def change_once_it_waits(file: Path, pending: "asyncio.Future[Trigger]") -> None:
+    done, _ = await asyncio.wait({pending}, timeout=0.3)
+    assert not done
+    await asyncio.to_thread(file.write_text, "x")
+    assert await pending is Trigger.POLLED
+
+
+async def test_polls_when_inotify_is_exhausted(
+    root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def exhausted(*_: object, **__: object) -> None:
+        raise OSError(28, "OS file watch limit reached.")
+
+    monkeypatch.setattr(watchfiles, "awatch", exhausted)
+    with caplog.at_level(logging.WARNING):
+        async with watching(root, poll=0.05) as following:
+            await change_once_it_waits(root / "x.yaml", following())
+    [record] = caplog.records
+    assert "max_user_watches" in record.getMessage()
+
+
+async def test_poll_is_the_net_beneath(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def deaf(*_: object, stop_event: asyncio.Event, **__: object) -> AsyncIterator[object]:
+        await stop_event.wait()
+        for nothing in list[object]():
+            yield nothing
+
+    monkeypatch.setattr(watchfiles, "awatch", deaf)
+    async with watching(root, poll=0.05) as following:
+        await change_once_it_waits(root / "x.yaml", following())
+
+
+async def test_cancelling_ends_it_and_its_thread(root: Path) -> None:
+    async def consume() -> None:
+        async with watching(root) as following:
+            started.set()
+            await following()
+
+    started = asyncio.Event()
+    task = asyncio.create_task(consume())
+    await started.wait()
+    task.cancel()
+    done, _ = await asyncio.wait({task}, timeout=5)
+    assert done
+    assert task.cancelled()
+    assert [other for other in asyncio.all_tasks() if other.get_name() == "source watch"] == []
+
+
+async def test_no_descriptor_is_left_behind(root: Path) -> None:
+    async with watching(root) as following:
+        (root / "first").mkdir()
+        await following()
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    for _ in range(3):
+        async with watching(root) as following:
+            (root / "x.yaml").write_text("x")
+            await following()
+            (root / "x.yaml").unlink()
+            await following()
+    assert len(os.listdir("/proc/self/fd")) <= before  # noqa: PTH208
