@@ -29,6 +29,6 @@ COPY --from=build /opt/dockerv6 /opt/dockerv6
 ENV PATH=/opt/dockerv6/bin:${PATH} \
     PYTHONDONTWRITEBYTECODE=1
 # healthy: every source has been listed and the engine answers
-HEALTHCHECK --interval=15s --timeout=5s --start-period=30s --retries=3 CMD ["dockerv6", "healthcheck"]
+HEALTHCHECK --interval=30s --timeout=5s --start-period=30s --retries=3 CMD ["dockerv6", "healthcheck", "--ready"]
 ENTRYPOINT ["dockerv6"]
 CMD ["run"]

@@ -103,16 +103,13 @@ def _fingerprint() -> str:
 
 
 def _make_base(engine: Engine, archive: Path) -> None:
-    with tempfile.TemporaryDirectory(dir=_cache()) as scratch:
+    with tempfile.TemporaryDirectory(dir=cache()) as scratch:
         root = Path(scratch)
         packages._make_skeleton(root)
         (root / "debs").mkdir()
-        for deb in _download(_BASE_PACKAGES, root / "debs"):
-            _unpack(deb, root)
-        with tempfile.TemporaryDirectory(dir=_cache()) as more:
-            for deb in _download(_HEADERS, Path(more)):
-                if deb.name.startswith(_HEADERS):
-                    _unpack(deb, root)
+        unpack(download(_BASE_PACKAGES, root / "debs"), root)
+        with tempfile.TemporaryDirectory(dir=cache()) as more:
+            unpack([deb for deb in download(_HEADERS, Path(more)) if deb.name.startswith(_HEADERS)], root)
         _furnish(root)
         build(engine, _base_context(root), BASE)
     unfinished = archive.with_suffix(".unfinished")
@@ -169,14 +166,14 @@ def _served_directory() -> Path:
     wheels = (*project["project"]["dependencies"], *project["build-system"]["requires"], "setuptools", "wheel")
     debs = tuple(sorted(_installed_by_dockerfile()))
     told = hashlib.sha256(repr((_RECIPE, debs, wheels)).encode()).hexdigest()[:12]
-    directory = _cache() / f"served-{told}"
+    directory = cache() / f"served-{told}"
     with locked(directory.with_suffix(".lock")):
         if not directory.exists():
             unfinished = directory.with_suffix(".unfinished")
             shutil.rmtree(unfinished, ignore_errors=True)
             (unfinished / "debian").mkdir(parents=True)
             (unfinished / "wheels").mkdir()
-            _index(_download((*_BASE_PACKAGES, *debs), unfinished / "debian"))
+            _index(download((*_BASE_PACKAGES, *debs), unfinished / "debian"))
             _download_wheels(wheels, unfinished / "wheels")
             unfinished.rename(directory)
     return directory
@@ -189,8 +186,8 @@ def _installed_by_dockerfile() -> set[str]:
     return {word for command in commands for word in command.split() if not word.startswith("-")}
 
 
-def _download(names: tuple[str, ...], target: Path) -> list[Path]:
-    """Download packages with all that they depend on into a directory."""
+def download(names: tuple[str, ...], target: Path) -> list[Path]:
+    """Download Debian packages with all that they depend on into a directory; return the files."""
     # the lock under which a tree is made of the same suite: both use its part of the lab's cache
     with locked(lab_directory() / "cache" / "20.10.lock"):
         return [
@@ -199,11 +196,18 @@ def _download(names: tuple[str, ...], target: Path) -> list[Path]:
         ]
 
 
-def _unpack(deb: Path, root: Path) -> None:
-    with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", deb], stdout=subprocess.PIPE) as unpack:
-        subprocess.run(["tar", "-x", "-C", root, "--keep-directory-symlink"], stdin=unpack.stdout, check=True)
-    if unpack.returncode != 0:
-        raise BuildError(f"{deb} can't be unpacked")
+def unpack(debs: list[Path], root: Path) -> None:
+    """Extract packages into a root directory; nothing of them is run.
+
+    Raises:
+        BuildError: one is no package, or does not fit on the disk.
+    """
+    for deb in debs:
+        with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", deb], stdout=subprocess.PIPE) as reader:
+            extract = ["tar", "-x", "-C", str(root), "--keep-directory-symlink"]
+            writer = subprocess.run(extract, stdin=reader.stdout, check=False, capture_output=True, text=True)
+        if reader.returncode != 0 or writer.returncode != 0:
+            raise BuildError(f"{deb} can't be unpacked: {writer.stderr}")
 
 
 def _index(debs: list[Path]) -> None:
@@ -228,7 +232,8 @@ def _download_wheels(requirements: tuple[str, ...], target: Path) -> None:
     run([*pip, "--python-version", "3.11", "--only-binary", ":all:", *others], timeout=600)
 
 
-def _cache() -> Path:
+def cache() -> Path:
+    """Return the directory for what is made for images, on the lab's disk."""
     path = lab_directory() / "cache" / "image"
     path.mkdir(parents=True, exist_ok=True)
     return path

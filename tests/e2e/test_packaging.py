@@ -1,0 +1,237 @@
+"""The Dockerfile, the Compose files and the systemd unit, each used as its user does."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import sys
+import tempfile
+import time
+import tomllib
+from configparser import RawConfigParser
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e import registry
+from tests.e2e.compose import ComposeError, Project
+from tests.lab import packages
+from tests.lab.cells import CELLS
+from tests.lab.net import FAR_ADDRESS, HOST_ADDRESS, ping
+from tests.lab.process import CommandFailedError, end, run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.lab.engine import Engine
+    from tests.lab.lab import Farm, Lab
+
+_COMPOSE = registry.ROOT / "manifests" / "compose"
+_UNIT = registry.ROOT / "manifests" / "systemd" / "dockerv6.service"
+_TAG = "dockerv6:built-by-the-tests"
+_BUSYBOX = "busybox:test"
+_MEGABYTE = 1_000_000
+_RESOURCE = "v6net/blog"
+# a container's first look at its own health would be after half a minute
+_SOON = {"Interval": 500_000_000}
+
+# the base is made on the first run of all: a minute, and half of one for the image
+pytestmark = pytest.mark.timeout(600)
+
+
+@pytest.fixture(scope="module")
+def builder(farm: Farm) -> Engine:
+    """An engine that has built the image from the committed Dockerfile."""
+    station = farm.lend(CELLS["28.5"].settings)
+    registry.load_base(station.engine)
+    with registry.served(station.neighbour):
+        registry.build(station.engine, registry.context_of(registry.ROOT), _TAG)
+    return station.engine
+
+
+@pytest.fixture(scope="module")
+def archive(builder: Engine, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The image as a file, for engines that have not built it."""
+    path = tmp_path_factory.mktemp("image") / "image.tar"
+    with path.open("wb") as file:
+        for chunk in builder.client().get_image(_TAG):
+            file.write(chunk)
+    return path
+
+
+@contextmanager
+def _prepared(engine: Engine, archive: Path) -> Iterator[Project]:
+    """An engine's host as the Compose file expects one: the image is there, and the socket at the usual place."""
+    engine.load_image(archive)
+    engine.exec("busybox", "ln", "-sf", str(engine.socket), "/run/docker.sock")
+    project = Project.load(engine, _COMPOSE / "docker-compose.yaml")
+    try:
+        yield project
+    finally:
+        shutil.rmtree(project.directory)
+        if engine.alive:
+            for container in engine.client().containers(all=True):
+                engine.client().remove_container(container["Id"], force=True)
+            engine.docker("volume", "rm", "--force", "dockerv6_state")
+
+
+@pytest.fixture
+def project(lab: Lab, archive: Path) -> Iterator[Project]:
+    """The operator's Compose project on the lab's engine."""
+    with _prepared(lab.engine, archive) as project:
+        yield project
+
+
+def _dockerv6(engine: Engine, container: str, *arguments: str) -> str:
+    return engine.container_exec(container, "dockerv6", *arguments).stdout
+
+
+def _wait_ready(engine: Engine, container: str) -> None:
+    _dockerv6(engine, container, "wait", _RESOURCE, "--for=condition=Ready", "--timeout=30s")
+
+
+def _wait_healthy(engine: Engine, container: str) -> None:
+    deadline = time.monotonic() + 60
+    while (health := engine.client().inspect_container(container)["State"]["Health"])["Status"] != "healthy":
+        assert time.monotonic() < deadline, health
+        time.sleep(0.1)
+
+
+def test_image_holds_the_operator_and_little_else(builder: Engine) -> None:
+    client = builder.client()
+    image, base = (client.inspect_image(tag) for tag in (_TAG, registry.BASE))  # type: ignore[no-untyped-call]
+    version = tomllib.loads((registry.ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert image["RootFS"]["Layers"][: len(base["RootFS"]["Layers"])] == base["RootFS"]["Layers"]
+    assert image["Config"]["Labels"]["org.opencontainers.image.version"] == version
+    assert image["Size"] - base["Size"] < 40 * _MEGABYTE
+
+    def inside(*argv: str) -> str:
+        return builder.docker("run", "--rm", "--network", "none", "--entrypoint", argv[0], _TAG, *argv[1:]).stdout
+
+    assert inside("dockerv6", "--version") == f"dockerv6 {version}\n"
+    # the library for the table, the programs and the libraries for the host's filter
+    assert (
+        inside("python", "-c", "import ctypes; print(ctypes.CDLL('libnftables.so.1').nft_ctx_new(0) != 0)") == "True\n"
+    )
+    assert "nf_tables" in inside("ip6tables-nft-restore", "--version")
+    assert inside("python", "-W", "ignore", "-c", "import iptc; print(iptc.Table6.FILTER)") == "filter\n"
+    assert inside("python", "-c", "import shutil; print(shutil.which('gcc'), shutil.which('pip'))").startswith("None")
+
+
+def test_operator_in_a_container_gives_a_stack_ipv6(lab: Lab, project: Project) -> None:
+    engine = lab.engine
+    stack = Project.load(engine, _COMPOSE / "stack.yaml")
+    with pytest.raises(ComposeError, match="blog declared as external, but could not be found"):
+        stack.up("client", image=_BUSYBOX)
+    operator = project.up("dockerv6", image=_TAG, healthcheck=_SOON)
+    _wait_ready(engine, operator)
+    _wait_healthy(engine, operator)
+    web, client = (stack.up(service, image=_BUSYBOX) for service in ("web", "client"))
+    address = engine.container_addresses(web, "blog")["6"]
+    assert ping(engine, client, address)
+    assert ping(engine, client, FAR_ADDRESS)
+    assert lab.neighbour.seen_as(engine, client) == HOST_ADDRESS
+    assert engine.container_exec(client, "wget", "-q", "-O", "-", "http://www/").stdout == "hello\n"
+    # the operator's container is replaced by a newer one: what it knew is in the volume, and nothing is made anew
+    network = engine.client().inspect_network("blog")["Id"]
+    engine.docker("rm", "--force", operator)
+    assert ping(engine, client, FAR_ADDRESS)
+    _wait_ready(engine, project.up("dockerv6", image=_TAG))
+    assert engine.client().inspect_network("blog")["Id"] == network
+    assert ping(engine, client, FAR_ADDRESS)
+
+
+@pytest.mark.cells("28.5")
+def test_operator_in_a_container_works_beside_iptables_legacy(make_lab: Callable[..., Lab], archive: Path) -> None:
+    lab = make_lab(xtables="legacy")
+    with _prepared(lab.engine, archive) as project:
+        lab.engine.exec("ip6tables", "-P", "FORWARD", "DROP")
+        _wait_ready(lab.engine, project.up("dockerv6", image=_TAG))
+        client = Project.load(lab.engine, _COMPOSE / "stack.yaml").up("client", image=_BUSYBOX)
+        assert ping(lab.engine, client, FAR_ADDRESS)
+
+
+@pytest.mark.cells("28.5")
+def test_container_that_may_not_write_sysctls_says_what_it_lacks(lab: Lab, project: Project) -> None:
+    lab.engine.netexec("sysctl", "-q", "-w", "net.ipv6.conf.all.forwarding=0")
+    service = project.document["services"]["dockerv6"]
+    service["security_opt"] = [each for each in service["security_opt"] if not each.startswith("systempaths")]
+    operator = project.up("dockerv6", image=_TAG)
+    with pytest.raises(CommandFailedError, match="security-opt systempaths=unconfined"):
+        _dockerv6(lab.engine, operator, "wait", _RESOURCE, "--for=condition=Ready", "--timeout=3s")
+
+
+def _unit() -> RawConfigParser:
+    parser = RawConfigParser(delimiters=("=",), strict=False)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    parser.read_string(_UNIT.read_text())
+    return parser
+
+
+# what the unit allows, without systemd: two directories to write to, its capabilities, its socket for news
+_CONFINED = """
+mount --make-rprivate /
+for directory in "$DOCKERV6_STATE_DIR" "$DOCKERV6_RUN_DIR"; do mount --bind "$directory" "$directory"; done
+mount -o remount,bind,ro /
+exec setpriv --no-new-privs --inh-caps=-all --bounding-set="$1" "$2" run 2>"$3"
+"""
+
+
+@pytest.mark.cells("20.10-on", "28.5")
+def test_operator_works_with_what_the_unit_allows(lab: Lab) -> None:
+    engine, operator = lab.engine, lab.operator()
+    operator.apply_yaml("blog.yaml", (_COMPOSE / "dockerv6.d" / "blog.yaml").read_text())
+    capabilities = [name.removeprefix("CAP_").lower() for name in _unit()["Service"]["CapabilityBoundingSet"].split()]
+    bounding = ",".join(["-all", *(f"+{name}" for name in capabilities)])
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as news, tempfile.TemporaryDirectory() as directory:
+        news.bind(f"{directory}/notify")
+        news.settimeout(30)
+        program = str(Path(sys.executable).with_name("dockerv6"))
+        environment = {
+            "DOCKER_HOST": engine.docker_host,
+            "DOCKERV6_CONFIG_DIR": str(operator.config_dir),
+            "DOCKERV6_STATE_DIR": str(operator.state_dir),
+            "DOCKERV6_RUN_DIR": str(operator.run_dir),
+            "NOTIFY_SOCKET": f"{directory}/notify",
+        }
+        # the lab shows it when the test fails
+        operator.log = operator.state_dir / "operator.log"
+        confined = ["sh", "-euc", _CONFINED, "sh", bounding, program, str(operator.log)]
+        process = engine.namespace.popen(["unshare", "--mount", *confined], environment)
+        try:
+            assert news.recv(100) == b"READY=1"
+            operator.wait_ready(_RESOURCE)
+            assert ping(engine, engine.run("client", "blog"), FAR_ADDRESS)
+        finally:
+            status = end(process)
+        assert news.recv(100) == b"STOPPING=1"
+        assert status == 0
+
+
+@pytest.fixture(scope="module")
+def systemd() -> Iterator[Path]:
+    """A root directory with Debian's systemd, unpacked: machines without it must not skip what it says."""
+    with tempfile.TemporaryDirectory(dir=registry.cache()) as directory:
+        root = Path(directory) / "root"
+        packages._make_skeleton(root)
+        registry.unpack(registry.download(("?essential", "systemd"), Path(directory)), root)
+        yield root
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("verify", "--man=no", "--recursive-errors=yes"), ("security", "--offline=true", "--threshold=30")],
+    ids=["verify", "security"],
+)
+def test_systemd_finds_nothing_wrong_with_the_unit(systemd: Path, arguments: tuple[str, ...]) -> None:
+    program = systemd / "opt/dockerv6/bin/dockerv6"
+    program.parent.mkdir(parents=True, exist_ok=True)
+    program.touch(0o755)
+    shutil.copy(_UNIT, systemd / "etc/systemd/system/dockerv6.service")
+    shutil.copy(_UNIT, systemd / "dockerv6.service")
+    verb, *options = arguments
+    done = run(["chroot", str(systemd), "systemd-analyze", verb, *options, "/dockerv6.service"], check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "dockerv6.service:" not in done.stderr
