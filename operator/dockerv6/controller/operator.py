@@ -52,6 +52,7 @@ class InventoryLookup:
         """Its finalizer is done: drop the tombstone, unless the resource is back in its source."""
         if await self.deleting(key):
             await self._context.inventory.remove(key.kind, key.name)
+            self._context.enqueue(GARBAGE, f"{key} is gone")
 
 
 class Operator:

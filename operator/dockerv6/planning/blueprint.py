@@ -13,7 +13,7 @@ from ipaddress import IPv4Network, IPv6Address, IPv6Network
 from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.dockerd.model import BRIDGE_NAME, EngineInfo, Network, NetworkSpec, SubnetConfig
 from dockerv6.lib.prefixes import first_address
-from dockerv6.planning.inputs import MANAGED_BY, NAME, SPEC_HASH, Identity
+from dockerv6.planning.inputs import MANAGED_BY, NAME, POOL, SPEC_HASH, Identity
 
 MTU = "com.docker.network.driver.mtu"
 ICC = "com.docker.network.bridge.enable_icc"
@@ -65,6 +65,8 @@ def network_spec(resource: NetworkResource, prefix: IPv6Network, identity: Ident
         labels=dict(spec.labels),
     )
     ours = {MANAGED_BY: identity.instance, NAME: resource.metadata.name, SPEC_HASH: fingerprint(wish)}
+    if spec.addressing.pool is not None:
+        ours[POOL] = spec.addressing.pool
     return replace(wish, labels={**wish.labels, **ours})
 
 

@@ -13,6 +13,7 @@ from dockerv6.ipam.ledger import Allocation, AllocationState
 
 MANAGED_BY = "dockerv6.io/managed-by"
 NAME = "dockerv6.io/name"
+POOL = "dockerv6.io/pool"
 SPEC_HASH = "dockerv6.io/spec-hash"
 
 

@@ -1,14 +1,15 @@
 """The pool that a resource draws from, resolved to prefixes."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv6Network
 
 from dockerv6.api.addressing import DEFAULT_POOL
 from dockerv6.api.conditions import ConditionType, Reason
-from dockerv6.api.pool import IPv6Pool
-from dockerv6.lib.prefixes import ula_prefix
-from dockerv6.planning.inputs import Desired, Holdings, Observed
+from dockerv6.api.pool import GENERATED_LENGTH, IPv6Pool
+from dockerv6.lib.prefixes import is_ula, ula_prefix
+from dockerv6.planning.inputs import POOL, Desired, Holdings, Observed
 from dockerv6.planning.steps import Finding
 
 DEFAULT_COOLDOWN = 3600.0  # seconds; of a pool that is no longer declared
@@ -66,7 +67,7 @@ def pool_view(desired: Desired, observed: Observed, holdings: Holdings) -> PoolV
     if not prefixes:
         kept = holdings.pool_prefixes.get(name)
         generated_now = kept is None
-        prefixes = (kept or ula_prefix(observed.entropy),)
+        prefixes = (kept or _seen_before(desired, observed, name) or ula_prefix(observed.entropy),)
     return PoolView(
         name=name,
         prefixes=tuple(prefixes),
@@ -76,3 +77,16 @@ def pool_view(desired: Desired, observed: Observed, holdings: Holdings) -> PoolV
         disabled=spec.disabled,
         generated_now=generated_now,
     )
+
+
+def _seen_before(desired: Desired, observed: Observed, pool: str) -> IPv6Network | None:
+    """The prefix that live networks say the pool had: the ledger was lost, and their subnets shall stay."""
+    seen = Counter(
+        config.subnet.supernet(new_prefix=GENERATED_LENGTH)
+        for network in observed.networks
+        if desired.identity.owns(network) and network.labels.get(POOL) == pool
+        for config in network.ipv6
+        if isinstance(config.subnet, IPv6Network) and is_ula(config.subnet)
+        if config.subnet.prefixlen >= GENERATED_LENGTH
+    )
+    return max(seen, key=lambda prefix: (seen[prefix], prefix), default=None)
