@@ -1,19 +1,20 @@
 """The plan for one IPv6Network resource: from the wish and the world to ordered steps."""
 
-from ipaddress import IPv6Interface
+from ipaddress import IPv6Address, IPv6Interface
 
 from dockerv6.api.conditions import ConditionType, Reason
 from dockerv6.api.errors import dotted
 from dockerv6.api.network import ManagementPolicy, UpdateStrategy
 from dockerv6.api.pending import not_yet_in_effect
 from dockerv6.dockerd.model import Attachment, Network, NetworkSpec
-from dockerv6.planning.blueprint import NO_IPV4_SINCE, differences, gateway, network_spec
+from dockerv6.planning.blueprint import NO_IPV4_SINCE, differences, network_spec
 from dockerv6.planning.conflicts import collision
 from dockerv6.planning.egress import share
 from dockerv6.planning.endpoints import attach, creation, recreation
 from dockerv6.planning.host import filter_findings, filter_steps, host_findings, sysctl_steps
 from dockerv6.planning.inputs import Desired, Holdings, HostView, Observed
 from dockerv6.planning.steps import (
+    CreateNetwork,
     DetachEndpoint,
     EnsureRules,
     Finding,
@@ -165,7 +166,8 @@ def _plan_managed(
     adopted = live is not None and any(c.subnet == subnet.prefix for c in live.ipv6)
     binding = subnet.steps if refusal is None or adopted else ()
     because = "the network's rules are there before it is" if binding else ""
-    mend = () if change or live is None else _mend(desired, observed, live, subnet)
+    remade = any(isinstance(s, CreateNetwork) for s in change)
+    mend = () if live is None or remade else _mend(observed, live)
     removed = [s for s in change if isinstance(s, RememberEndpoints | DetachEndpoint | RemoveNetwork)]
     rest = [s for s in change if s not in removed]
     steps = (
@@ -230,15 +232,19 @@ def bridge_gone(host: HostView, live: Network) -> str:
     return f"bridge {bridge} of Docker network {live.name} was deleted"
 
 
-def _mend(desired: Desired, observed: Observed, live: Network, subnet: Subnet) -> tuple[MendBridge, ...]:
-    """A bridge that lost its address or was set down."""
+def _mend(observed: Observed, live: Network) -> tuple[MendBridge, ...]:
+    """A bridge that lost an address or was set down gets what its network has, not what the next one shall have."""
     interface = observed.host.interfaces.get(live.bridge or "")
     if interface is None:
         return ()
-    address = IPv6Interface((gateway(desired.resource, subnet.prefix), subnet.prefix.prefixlen))
-    faults = []
-    if address not in interface.addresses:
-        faults.append(f"bridge {interface.name} lost its address {address}")
-    if not interface.up:
-        faults.append(f"bridge {interface.name} is down")
-    return (MendBridge(interface.name, address, "; ".join(faults)),) if faults else ()
+    found: list[MendBridge] = []
+    for config in live.ipv6:
+        if not isinstance(config.gateway, IPv6Address):
+            continue
+        address = IPv6Interface((config.gateway, config.subnet.prefixlen))
+        faults = [f"bridge {interface.name} lost its address {address}"] if address not in interface.addresses else []
+        if not interface.up and not found:
+            faults.append(f"bridge {interface.name} is down")
+        if faults:
+            found.append(MendBridge(interface.name, address, "; ".join(faults)))
+    return tuple(found)
