@@ -135,12 +135,12 @@ class _Lister:
         if (status.st_dev, status.st_ino) in self._visited:
             return
         self._visited.add((status.st_dev, status.st_ino))
-        self._watch.add(real)
         try:
             entries = sorted(os.scandir(real), key=lambda entry: entry.name)
         except OSError as error:
             self._problems.append(f"{shown} can't be read: {error.strerror}")
             return
+        self._watch.add(real)
         for entry in entries:
             self._entry(entry, shown, depth)
 

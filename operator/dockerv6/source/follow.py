@@ -18,12 +18,12 @@ async def follow(
     trust: Trust | None,
     settle: float = 0.2,
     patience: float = 5.0,
-    poll: float = 5.0,
+    poll: float = 10.0,
 ) -> AsyncGenerator[Snapshot, None]:
     """The sources as they are now, and again after every change, and when a file that was being written is at rest.
 
     Snapshots follow one another without gaps in time: one is read when the last has been dealt with and there is
-    reason to. They may be equal. Ending the iteration ends the watch within a tenth of a second.
+    reason to. They may be equal. Ending the iteration ends the watch within a fifth of a second.
 
     Args:
         roots: directories or files, in order of precedence; they need not exist.
