@@ -50,8 +50,8 @@ async def watch(
     Args:
         roots: directories or files, which need not exist.
         clock: for the poll.
-        poll: seconds between looks at everything, in case that a notification was lost; with more than a thousand files it
-            is done less often.
+        poll: seconds between looks at everything, in case that a notification was lost; done less often with more
+            than a thousand files.
         step: seconds without a further change that end a burst. The watcher's thread looks up that often, which is what
             an idle watch costs: 0.05 % of a CPU at 0.1 s.
     """
