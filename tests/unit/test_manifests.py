@@ -1,0 +1,121 @@
+"""What the manifests, the Dockerfile and the documents promise, as far as it shows without running them."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from configparser import RawConfigParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from dockerv6.cli.main import main
+from dockerv6.daemon import settings
+
+_ROOT = Path(__file__).parents[2]
+_MANIFESTS = _ROOT / "manifests"
+_RESOURCES = sorted([*_MANIFESTS.glob("examples/*.yaml"), *_MANIFESTS.glob("compose/dockerv6.d/*.yaml")])
+_DOCUMENTS = sorted([*_ROOT.glob("*.md"), *_ROOT.glob("docs/**/*.md")])
+_LINK = re.compile(r"\]\((?!https?://|#)([^)#\s]+)")
+_CODE = re.compile(r"```yaml\n(.*?)```", re.DOTALL)
+
+
+def _project() -> dict[str, Any]:
+    return dict(tomllib.loads((_ROOT / "pyproject.toml").read_text())["project"])
+
+
+def _compose(name: str) -> dict[str, Any]:
+    return dict(yaml.safe_load((_MANIFESTS / "compose" / name).read_text()))
+
+
+def _validate(*paths: Path) -> None:
+    # files of a checkout belong to whoever checked it out
+    result = CliRunner().invoke(main, ["validate", *map(str, paths)])
+    assert result.exit_code == 0, result.output
+
+
+@pytest.mark.parametrize("path", _RESOURCES, ids=lambda path: path.name)
+def test_resource_is_valid_and_says_what_it_is_for(path: Path) -> None:
+    _validate(path)
+    assert path.read_text().startswith("# ")
+
+
+def test_examples_are_valid_together() -> None:
+    _validate(_MANIFESTS / "examples")
+
+
+def test_stack_uses_the_network_that_the_operators_resource_makes() -> None:
+    resource = yaml.safe_load((_MANIFESTS / "compose" / "dockerv6.d" / "blog.yaml").read_text())
+    stack = _compose("stack.yaml")
+    assert stack["networks"] == {resource["metadata"]["name"]: {"external": True}}
+    assert all(resource["metadata"]["name"] in service["networks"] for service in stack["services"].values())
+
+
+def test_compose_file_gives_the_operator_what_it_needs_and_no_more() -> None:
+    service = _compose("docker-compose.yaml")["services"]["dockerv6"]
+    assert service["image"] == f"dockerv6:{_project()['version']}"
+    assert service["network_mode"] == "host"
+    assert "privileged" not in service
+    assert service["cap_drop"] == ["ALL"]
+    assert service["cap_add"] == ["NET_ADMIN", "NET_RAW"]
+    assert service["read_only"]
+    targets = {volume.split(":", 1)[1] for volume in service["volumes"]}
+    assert targets == {"/var/run/docker.sock", f"{settings.CONFIG_DIR}:ro", settings.STATE_DIR}
+
+
+def test_image_is_labelled_with_the_version_and_has_a_python_that_the_package_takes() -> None:
+    text = (_ROOT / "Dockerfile").read_text()
+    assert f"ARG VERSION={_project()['version']}\n" in text
+    base = re.search(r"^ARG BASE=python:(\S+?)-", text, re.MULTILINE)
+    assert base is not None
+    assert _project()["requires-python"] == f">={base[1]}"
+
+
+def _unit() -> RawConfigParser:
+    parser = RawConfigParser(delimiters=("=",))
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    parser.read_string((_MANIFESTS / "systemd" / "dockerv6.service").read_text())
+    return parser
+
+
+def test_unit_outlives_the_engine() -> None:
+    unit = _unit()["Unit"]
+    assert not {"Requires", "BindsTo", "PartOf"} & set(unit)
+    assert "docker.service" in unit["After"]
+    assert unit["StartLimitIntervalSec"] == "0"
+
+
+def test_unit_starts_the_daemon_with_the_directories_that_are_its_defaults() -> None:
+    service = _unit()["Service"]
+    assert service["Type"] == "notify"
+    assert service["Restart"] == "always"
+    assert service["ExecStart"].endswith("/dockerv6 run")
+    assert f"/etc/{service['ConfigurationDirectory']}" == settings.CONFIG_DIR
+    assert f"/var/lib/{service['StateDirectory']}" == settings.STATE_DIR
+    assert f"/run/{service['RuntimeDirectory']}" == settings.RUN_DIR
+
+
+def test_unit_leaves_sysctls_writable_and_netlink_reachable() -> None:
+    service = _unit()["Service"]
+    assert service["ProtectKernelTunables"] == "no"
+    assert "AF_NETLINK" in service["RestrictAddressFamilies"].split()
+    assert "CAP_NET_ADMIN" in service["CapabilityBoundingSet"].split()
+
+
+@pytest.mark.parametrize("path", _DOCUMENTS, ids=lambda path: str(path.relative_to(_ROOT)))
+def test_document_links_to_what_is_there(path: Path) -> None:
+    missing = [link for link in _LINK.findall(path.read_text()) if not (path.parent / link).exists()]
+    assert missing == []
+
+
+def test_resources_in_the_documents_are_valid(tmp_path: Path) -> None:
+    shown = [block for path in _DOCUMENTS for block in _CODE.findall(path.read_text()) if "dockerv6.io/" in block]
+    assert shown
+    for number, block in enumerate(shown):
+        file = tmp_path / f"{number}" / "shown.yaml"
+        file.parent.mkdir()
+        file.write_text(block)
+        _validate(file)
