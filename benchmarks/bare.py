@@ -1,0 +1,106 @@
+"""The bare engine: the creates that the operator makes, sent by as little program as possible."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import threading
+import time
+from ipaddress import IPv6Network
+from typing import TYPE_CHECKING
+
+from benchmarks import resources
+from dockerv6.api.network import IPv6Network as NetworkResource
+from dockerv6.api.scheme import decode
+from dockerv6.dockerd import dialect, encode
+from dockerv6.planning.blueprint import network_spec
+from dockerv6.planning.inputs import Identity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+_CREATED = 201
+_TIMEOUT = 300.0
+
+
+class _Connection(http.client.HTTPConnection):
+    """HTTP through an engine's socket; kept open from request to request."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost", timeout=_TIMEOUT)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(_TIMEOUT)
+        self.sock.connect(self._path)
+
+
+class BareEngine:
+    """An engine's API without a client library."""
+
+    def __init__(self, path: str) -> None:
+        """Ask the engine behind the socket which API it speaks."""
+        self._path = path
+        connection = _Connection(path)
+        connection.request("GET", "/_ping")
+        answer = connection.getresponse()
+        answer.read()
+        spoken = dialect.from_headers(dict(answer.headers))
+        connection.close()
+        if spoken is None:
+            raise RuntimeError(f"{path}: no Docker Engine answers")
+        self._dialect = spoken
+
+    def body(self, number: int) -> bytes:
+        """What the operator sends for the network of that number, but for the subnet's digits."""
+        resource = decode(resources.network(number)).resource
+        assert isinstance(resource, NetworkResource)  # noqa: S101 - tells the type checker
+        prefix = IPv6Network(((0xFD00_0000_00BE << 80) + (number << 64), 64))
+        return json.dumps(encode.network(network_spec(resource, prefix, Identity()), self._dialect)).encode()
+
+    def foreign_body(self, number: int) -> bytes:
+        """The same network without labels: somebody else's."""
+        return json.dumps({**json.loads(self.body(number)), "Labels": {}}).encode()
+
+    def create(self, bodies: Sequence[bytes], *, clients: int) -> float:
+        """Send all creates by so many clients at a time; gives the seconds until the last one is answered."""
+        work, lock = iter(bodies), threading.Lock()
+        failures: list[Exception] = []
+
+        def client() -> None:
+            try:
+                self._create_all(work, lock)
+            except Exception as error:  # noqa: BLE001 - raised below
+                failures.append(error)
+
+        started = time.monotonic()
+        crowd = [threading.Thread(target=client) for _ in range(clients)]
+        for each in crowd:
+            each.start()
+        for each in crowd:
+            each.join()
+        took = time.monotonic() - started
+        if failures:
+            raise failures[0]
+        return took
+
+    def create_one(self, body: bytes) -> None:
+        """Send one create."""
+        self._create_all(iter((body,)), threading.Lock())
+
+    def _create_all(self, work: Iterable[bytes], lock: threading.Lock) -> None:
+        bodies, connection = iter(work), _Connection(self._path)
+        path = f"/v{dialect.format_api(self._dialect.spoken)}/networks/create"
+        while True:
+            with lock:
+                body = next(bodies, None)
+            if body is None:
+                connection.close()
+                return
+            connection.request("POST", path, body, {"Content-Type": "application/json"})
+            answer = connection.getresponse()
+            said = answer.read()
+            if answer.status != _CREATED:
+                raise RuntimeError(f"the engine answered {answer.status}: {said.decode(errors='replace')}")

@@ -1,0 +1,184 @@
+"""What a figure works with: engines, operators with N networks, and a directory; all gone at the end of the run."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from benchmarks import resources
+from benchmarks.process import wait_idle
+from dockerv6.cli.commands.healthcheck import Answer, ask
+from dockerv6.lib.statefile import STATE_FILE, NoState, read_state
+from dockerv6.store.rows import SCHEMA
+from tests.lab.lab import Lab, Station
+from tests.lab.settings import Settings
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.lab.engine import Engine
+    from tests.lab.operator import Operator
+    from tests.lab.session import Session
+
+QUIET_ENGINE = Settings("28.5", config={"iptables": False, "ip6tables": False})
+"""An engine that makes no rules of its own: hundreds of networks in seconds, and every commit seen is ours."""
+
+_POLL = 0.01
+_READY = (
+    "SELECT count(*) FROM store_objects, json_each(status, '$.conditions') AS c WHERE kind = 'IPv6Network'"
+    " AND json_extract(c.value, '$.type') = 'Ready' AND json_extract(c.value, '$.status') = 'True'"
+)
+
+
+class NotConvergedError(RuntimeError):
+    """The operator did not get there in time; the message holds its log."""
+
+
+@dataclass(slots=True)
+class Fleet:
+    """An engine, and an operator that looks after so many networks on it."""
+
+    engine: Engine
+    operator: Operator
+    size: int
+
+
+class Bench:
+    """The run's resources."""
+
+    def __init__(self, session: Session, directory: Path, *, quick: bool) -> None:
+        """Take the lab's session, and an empty directory. `quick`: fewer samples, smaller sizes."""
+        self.quick = quick
+        self.directory = directory
+        self._session = session
+        self._fleets: dict[int, Fleet] = {}
+        self._stations: list[Station] = []
+        self._serial = 0
+
+    def new_directory(self) -> Path:
+        """Make a directory of the run."""
+        self._serial += 1
+        path = self.directory / str(self._serial)
+        path.mkdir()
+        return path
+
+    @contextmanager
+    def engine(self, settings: Settings) -> Iterator[Engine]:
+        """An engine of one's own, for the block."""
+        station = Station.build(self._session, settings)
+        try:
+            yield station.engine
+        finally:
+            station.remove()
+
+    @contextmanager
+    def operator(self, engine: Engine, *arguments: str) -> Iterator[Operator]:
+        """A running operator with empty directories on an engine, idle, for the block."""
+        lab = Lab(engine, None, self.new_directory())  # type: ignore[arg-type] # no figure needs the neighbour
+        try:
+            operator = lab.operator()
+            operator.start(*arguments)
+            wait_started(operator)
+            yield operator
+        finally:
+            lab.close()
+
+    @contextmanager
+    def fleet(self, size: int, *arguments: str) -> Iterator[Fleet]:
+        """A running operator that has adopted `size` networks, and is idle. The engine is kept for the next figure."""
+        fleet = self._fleets.get(size) or self._build(size)
+        fleet.operator.start(*arguments)
+        try:
+            wait_started(fleet.operator)
+            yield fleet
+        finally:
+            fleet.operator.close()
+
+    def _build(self, size: int) -> Fleet:
+        station = Station.build(self._session, QUIET_ENGINE)
+        self._stations.append(station)
+        with self.operator(station.engine) as operator:
+            write_networks(operator, size)
+            wait_ready(operator, size)
+            wait_idle(operator.pid)
+        fleet = self._fleets[size] = Fleet(station.engine, operator, size)
+        return fleet
+
+    def close(self) -> None:
+        """Remove all engines."""
+        while self._stations:
+            self._stations.pop().remove()
+
+
+def write_networks(operator: Operator, count: int) -> None:
+    """Put the files of the networks 0 to count - 1 into the operator's directory."""
+    for number in range(count):
+        operator.apply_yaml(f"{resources.name(number)}.yaml", resources.text(resources.network(number)))
+
+
+def ready_count(operator: Operator) -> int:
+    """How many networks are Ready, by the state file: asking costs the daemon nothing and this process little."""
+
+    def count(connection: sqlite3.Connection) -> int:
+        (found,) = connection.execute(_READY).fetchone()
+        return int(found)
+
+    try:
+        return read_state(operator.state_dir / STATE_FILE, SCHEMA, count) or 0
+    except NoState:
+        return 0
+
+
+def wait_ready(operator: Operator, count: int, *, patience: float = 300.0) -> None:
+    """Wait until so many networks are Ready.
+
+    Raises:
+        NotConvergedError: they are not after `patience` seconds.
+    """
+    _until(partial(_enough, operator, count), f"{count} networks are Ready", operator, patience)
+
+
+def _enough(operator: Operator, count: int) -> bool:
+    return ready_count(operator) >= count
+
+
+def wait_started(operator: Operator) -> None:
+    """Wait until the operator has taken over what there is, and is idle."""
+    wait_serving(operator)
+    wait_idle(operator.pid)
+
+
+def wait_serving(operator: Operator) -> None:
+    """Wait until the operator says that it does its work."""
+    _until(partial(_is_serving, operator), "the operator is ready", operator, 60.0)
+
+
+def metrics(operator: Operator) -> dict[str, float]:
+    """The operator's numbers: series by name and labels."""
+    lines = _ask(operator, "/metrics").body.splitlines()
+    return {series: float(value) for series, _, value in (line.rpartition(" ") for line in lines) if series[:1] != "#"}
+
+
+def _is_serving(operator: Operator) -> bool:
+    try:
+        return _ask(operator, "/readyz").status == HTTPStatus.OK
+    except OSError:
+        return False
+
+
+def _ask(operator: Operator, path: str) -> Answer:
+    return ask(f"unix:{operator.run_dir}/http.sock", path, 10.0)
+
+
+def _until(check: partial[bool], what: str, operator: Operator, patience: float) -> None:
+    end = time.monotonic() + patience
+    while not check():
+        if time.monotonic() > end:
+            raise NotConvergedError(f"not within {patience:g} s: {what}\n{operator.log_tail()}")
+        time.sleep(_POLL)

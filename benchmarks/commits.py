@@ -1,0 +1,148 @@
+"""An independent witness: every commit to the packet filter of a network namespace, as the kernel tells of it."""
+
+from __future__ import annotations
+
+import json
+import queue
+import select
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from dockerv6.firewall.nftables.codec import FAMILY, TABLE
+from dockerv6.firewall.nftables.library import LibNft
+from dockerv6.hostnet.netlink import NETLINK_NETFILTER, RECEIVE_SIZE, attributes, messages, subscribe, text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+
+    from tests.lab.namespace import Namespace
+
+_NFNLGRP_NFTABLES = 7
+_SUBSYSTEM = 10
+_NEWGEN = 15
+_TABLE = 1  # attribute of every kind of object; linux/netfilter/nf_tables.h
+_NFGENMSG = 4
+_MAKES = frozenset({0, 3, 6, 9, 12})  # NEWTABLE, NEWCHAIN, NEWRULE, NEWSET, NEWSETELEM
+_REMOVES = frozenset({2, 5, 8, 11, 14})
+_BUFFER = 8 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """One commit that touched our table, and when its last notification arrived (`time.monotonic`)."""
+
+    at: float
+    makes: bool
+    removes: bool
+
+
+class Witness:
+    """Reads notifications on a thread of its own, whatever the operator does."""
+
+    def __init__(self, namespace: Namespace) -> None:
+        """Subscribe in the namespace."""
+        with namespace.entered():
+            self._socket = subscribe(NETLINK_NETFILTER, (_NFNLGRP_NFTABLES,), _BUFFER)
+        self._commits: queue.SimpleQueue[Commit] = queue.SimpleQueue()
+        self._kinds: set[int] = set()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._thread.join()
+        self._socket.close()
+
+    def next(self, timeout: float) -> Commit | None:
+        """The next commit to our table; None after `timeout` seconds without one."""
+        try:
+            return self._commits.get(timeout=timeout)
+        except queue.Empty:
+            return None
+
+    def drain(self) -> int:
+        """Forget the commits that nobody took, and tell how many they were."""
+        count = 0
+        while self.next(0) is not None:
+            count += 1
+        return count
+
+    def _read(self) -> None:
+        buffer = memoryview(bytearray(RECEIVE_SIZE))
+        while not self._ended.is_set():
+            if not select.select([self._socket], [], [], 0.1)[0]:
+                continue
+            size = self._socket.recv_into(buffer)
+            now = time.monotonic()
+            for kind, start, end in messages(buffer[:size]):
+                self._message(kind, buffer[:size], start, end, now)
+
+    def _message(self, kind: int, buffer: memoryview, start: int, end: int, now: float) -> None:
+        if kind >> 8 != _SUBSYSTEM:
+            return
+        if kind & 0xFF == _NEWGEN:
+            if self._kinds:
+                self._commits.put(Commit(now, bool(self._kinds & _MAKES), bool(self._kinds & _REMOVES)))
+            self._kinds = set()
+            return
+        for attribute, value, stop in attributes(buffer, start + _NFGENMSG, end):
+            if attribute == _TABLE:
+                if text(buffer, value, stop) == TABLE:
+                    self._kinds.add(kind & 0xFF)
+                return
+
+
+class Vandal:
+    """Damages the packet filter of a namespace as people do; in this process, so that it costs next to no CPU time."""
+
+    def __init__(self, namespace: Namespace) -> None:
+        """Load the library."""
+        self._namespace = namespace
+        self._nft = LibNft()
+
+    def run(self, *commands: Mapping[str, object]) -> list[dict[str, object]]:
+        """Run commands as one transaction."""
+        with self._namespace.entered():
+            output = self._nft.run(json.dumps({"nftables": commands}))
+        return list(json.loads(output)["nftables"]) if output.strip() else []
+
+    def listing(self) -> list[str]:
+        """Our table, comparable: no handles, elements in order."""
+        found = self.run({"list": {"table": {"family": FAMILY, "name": TABLE}}})
+        return sorted(json.dumps(_comparable(item), sort_keys=True) for item in found)
+
+    def delete_rule(self, chain: str) -> None:
+        """As by `nft delete rule`: the chain's last one."""
+        here = {"family": FAMILY, "table": TABLE}
+        found = self.run({"list": {"chain": {"family": FAMILY, "table": TABLE, "name": chain}}})
+        handles = [item["rule"]["handle"] for item in found if isinstance(item.get("rule"), dict)]  # type: ignore[index]
+        self.run({"delete": {"rule": {**here, "chain": chain, "handle": handles[-1]}}})
+
+    def flush_table(self) -> None:
+        """As by `nft flush table`: the rules go, chains and sets stay."""
+        self.run({"flush": {"table": {"family": FAMILY, "name": TABLE}}})
+
+    def delete_table(self) -> None:
+        """As by `nft delete table`."""
+        self.run({"delete": {"table": {"family": FAMILY, "name": TABLE}}})
+
+    def flush_ruleset(self) -> None:
+        """As by `nft flush ruleset`, and by everything that loads a ruleset that begins so."""
+        self.run({"flush": {"ruleset": None}})
+
+
+def _comparable(item: object) -> object:
+    if isinstance(item, dict):
+        return {key: _comparable(value) for key, value in item.items() if key != "handle"}
+    if isinstance(item, list):
+        return sorted((_comparable(each) for each in item), key=lambda each: json.dumps(each, sort_keys=True))
+    return item

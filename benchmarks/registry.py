@@ -1,0 +1,46 @@
+"""All figures, by name, in the order in which they run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Protocol, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from benchmarks.bench import Bench
+    from benchmarks.rows import Row
+
+
+class _Module(Protocol):
+    def measure(self, bench: Bench) -> Iterator[Row]:
+        """Measure; gives rows as soon as they are known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One module of `benchmarks.figures`, and about how long it takes."""
+
+    name: str
+    title: str
+    seconds: int
+
+    def measure(self, bench: Bench) -> Iterator[Row]:
+        """Run it."""
+        return cast("_Module", import_module(f"benchmarks.figures.{self.name}")).measure(bench)
+
+
+FIGURES = {
+    figure.name: figure
+    for figure in (
+        Figure("load", "Load and validate", 15),
+        Figure("cli", "Command line, cold start", 25),
+        Figure("idle", "Daemon at rest", 90),
+        Figure("restart", "Restart of the operator", 20),
+        Figure("repair", "Drift to repair, seen by the kernel", 240),
+        Figure("foreign", "A network that somebody else creates, to its rules", 30),
+        Figure("resync", "Resync with nothing to do", 70),
+        Figure("cold", "Cold convergence against the bare engine API", 300),
+    )
+}

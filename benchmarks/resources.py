@@ -1,0 +1,55 @@
+"""The resources that the benchmarks write: N networks that differ in nothing but their name and IPv4 subnet."""
+
+from __future__ import annotations
+
+import json
+from ipaddress import IPv4Network
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# Engines have address pools for 31 networks. These addresses are for benchmarks (RFC 2544).
+_IPV4 = IPv4Network("198.18.0.0/15")
+_IPV4_LENGTH = 28
+
+
+def ipv4_subnet(number: int) -> str:
+    """A small subnet for the network of that number."""
+    first = int(_IPV4.network_address) + (number << (32 - _IPV4_LENGTH))
+    return str(IPv4Network((first, _IPV4_LENGTH)))
+
+
+def name(number: int) -> str:
+    """The name of the network of that number."""
+    return f"net-{number:05d}"
+
+
+def network(number: int) -> dict[str, object]:
+    """A resource as most people write it, but for the IPv4 subnet."""
+    return resource(name(number), {"ipv4": {"subnet": ipv4_subnet(number)}})
+
+
+def resource(name: str, spec: Mapping[str, object]) -> dict[str, object]:
+    """An IPv6Network."""
+    return {
+        "apiVersion": "dockerv6.io/v1alpha1",
+        "kind": "IPv6Network",
+        "metadata": {"name": name},
+        "spec": dict(spec),
+    }
+
+
+def text(document: Mapping[str, object]) -> str:
+    """The resource as a person writes it: YAML in block style."""
+    return "\n".join(_block(document, 0)) + "\n"
+
+
+def _block(mapping: Mapping[str, object], depth: int) -> list[str]:
+    lines = []
+    for key, value in mapping.items():
+        if isinstance(value, dict) and value:
+            lines += [f"{'  ' * depth}{key}:", *_block(value, depth + 1)]
+        else:
+            lines.append(f"{'  ' * depth}{key}: {json.dumps(value)}")
+    return lines
