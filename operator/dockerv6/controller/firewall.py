@@ -3,14 +3,14 @@
 import asyncio
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dockerv6.api.kinds import NETWORK
 from dockerv6.controller.inventory import Inventory
 from dockerv6.controller.world import World
 from dockerv6.firewall.model import DEFAULT_MARK, Barrier, HostFilterState
 from dockerv6.firewall.port import Firewall, FirewallError, HostFilter
-from dockerv6.firewall.rules import render
+from dockerv6.firewall.rules import overlapping_owners, render
 from dockerv6.firewall.ruleset import Change, Ruleset, diff
 from dockerv6.planning.egress import Share, share, whole_intent
 from dockerv6.planning.host import uplink_bridges
@@ -59,7 +59,10 @@ class FirewallKeeper:
         self._epoch = 0
         self._repair: Repair | None = None
         self._synced: tuple[int, int] | None = None
+        self._rivals: dict[str, str] = {}
         self.transactions = 0
+        self.may_sweep = False
+        """Whether every source has been listed once: until then nobody's elements are removed for being unknown."""
 
     def invalidate(self) -> None:
         """Our table may have changed: read it before the next decision."""
@@ -81,6 +84,8 @@ class FirewallKeeper:
         except FirewallError as error:
             return RulesView(problem=str(error), backend=self._firewall.backend)
         left_out = {b.owner: b.message for b in change.blocked}
+        for owner, rival in self._rivals.items():
+            left_out[owner] = f"its subnet overlaps that of {rival}, which has the rules; give it another subnet"
         return RulesView(change.by_owner(), "", self._filter, self._firewall.backend, left_out)
 
     @property
@@ -144,12 +149,16 @@ class FirewallKeeper:
     def _difference(self, observed: Ruleset) -> Change:
         host = self._world.host_view.last
         intent = whole_intent(self._shares(), self._mark, uplink_bridges(host) if host is not None else ())
+        self._rivals = overlapping_owners(intent)
+        if not self.may_sweep:
+            strangers = observed.owners - frozenset(self._inventory.networks())
+            intent = replace(intent, hold=intent.hold | strangers)
         return diff(render(intent), observed, intent.hold)
 
     def _shares(self) -> Iterator[Share]:
         """What every resource wants; one that is gone but for its finalizers wants what it still holds."""
         bound = self._inventory.holdings.bound
-        networks = self._world.known_networks
+        networks = self._world.known_networks if self._world.seen else None
         for name, resource in self._inventory.networks().items():
             stored = self._inventory.get(NETWORK, name)
             if stored is not None and stored.deleting_since is not None and name not in bound:

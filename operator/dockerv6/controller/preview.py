@@ -23,7 +23,7 @@ async def plan_everything(snapshot: Snapshot, context: Context) -> tuple[Plan, .
     rules = PruneRules(context.settings.prune, grace=0.0)
     intake = take_in(snapshot, context.inventory.objects, {}, context.clock.now(), rules)
     await context.inventory.write(intake.writes)
-    context.swept = intake.complete
+    context.swept = context.firewall.may_sweep = intake.complete
     plans = []
     for stored in context.inventory.objects:
         resource = context.inventory.resource(stored.kind, stored.name)

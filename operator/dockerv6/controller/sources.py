@@ -52,7 +52,7 @@ class SourceKeeper:
         if confirmed and not intake.held:
             await context.store.drop_record(PRUNE, CONFIRMED)
         if intake.complete and not context.swept:
-            context.swept = True
+            context.swept = context.firewall.may_sweep = True
             context.enqueue(GARBAGE, "every source has been listed")
         waits = (
             intake.again_in,

@@ -59,18 +59,26 @@ class Triggers:
             self._firewall.set()
             return
         if event.kind is EventKind.CONTAINER:
-            world.endpoints_changed()
-            if event.action in ("start", "die", "rename", "destroy"):
-                self._networks(world.known_networks, f"container {event.action}")
+            self._container_event(event)
             return
-        if event.action in ("connect", "disconnect"):
-            world.endpoints_changed(event.network_id)
+        if event.action in ("connect", "disconnect") and event.network_id is not None:
+            world.plugged(event.container_id or "", event.network_id)
         else:
             world.network_changed(event.network_id)
         mine = [n for n in world.known_networks if event.network_id == n.id or event.network_name == n.name]
         self._networks(mine, f"network {event.action}")
         for name in self._named(event.network_name):
             self._context.enqueue(Key(NETWORK, name), f"network {event.action}")
+
+    def _container_event(self, event: EngineEvent) -> None:
+        """It says not which networks the container is on: those are looked at that it was seen on."""
+        world = self._context.world
+        on = world.networks_of(event.container_id or "")
+        for network_id in on:
+            world.endpoints_changed(network_id)
+        if event.action == "destroy":
+            world.container_gone(event.container_id or "")
+        self._networks([n for n in world.known_networks if n.id in on], f"container {event.action}")
 
     def _named(self, docker_name: str | None) -> Iterator[str]:
         """Resources whose Docker network has that name."""

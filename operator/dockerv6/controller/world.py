@@ -15,10 +15,14 @@ from dockerv6.dockerd.port import Engine, EngineError
 from dockerv6.hostnet.model import Interface
 from dockerv6.hostnet.port import HostNet
 from dockerv6.hostnet.uplinks import advertised, deafened_by_forwarding
+from dockerv6.lib.clock import Clock
 from dockerv6.planning.host import FORWARDING, accept_ra, uplink_bridges
 from dockerv6.planning.inputs import HostView, Networks
 
 T = TypeVar("T")
+
+LEFT_ALONE = 1.0
+"""Seconds for which an engine that gave no answer is not asked again, unless its event stream opens."""
 
 DIRTY_LIMIT = 8
 """Networks that are read one by one; when more have changed, a list of all is cheaper."""
@@ -64,15 +68,19 @@ class Cached(Generic[T]):
 class World:
     """The engine's networks and the host's stack."""
 
-    def __init__(self, engine: Engine, host: HostNet) -> None:
+    def __init__(self, engine: Engine, host: HostNet, clock: Clock) -> None:
         """Look at nothing yet.
 
         Args:
             engine: the Docker Engine.
             host: the host's network stack.
+            clock: to leave an engine that gave no answer alone for a moment.
         """
         self.engine = engine
         self.host = host
+        self._clock = clock
+        self._left_alone_until = 0.0  # monotonic
+        self._plugged: dict[str, set[str]] = {}  # container id -> network ids that events told of
         self.version = 0
         """Grows when the live networks or the bridges that lead outside are others than before."""
         self.info: Cached[EngineInfo] = Cached(engine.info)
@@ -84,6 +92,11 @@ class World:
         self._edits: dict[str, Network | None] = {}  # by ourselves, since the latest read began
         self._index: tuple[dict[str, Network] | None, Networks] = (None, Networks())
         self.host_view: Cached[HostView] = Cached(self._read_host)
+
+    @property
+    def seen(self) -> bool:
+        """Whether the live networks have ever been read."""
+        return self._networks.last is not None
 
     @property
     def known_networks(self) -> Networks:
@@ -100,6 +113,8 @@ class World:
 
     def engine_changed(self) -> None:
         """The engine was restarted, or its event stream: everything about it is doubtful."""
+        self._left_alone_until = 0.0
+        self._plugged.clear()
         self.info.invalidate()
         self.network_changed(None)
         self.endpoints_changed()
@@ -117,6 +132,24 @@ class World:
         for cached in self._attachments.values() if network_id is None else (self._attachments.get(network_id),):
             if cached is not None:
                 cached.invalidate()
+
+    def plugged(self, container_id: str, network_id: str) -> None:
+        """A container was attached to the network, or detached."""
+        self._plugged.setdefault(container_id, set()).add(network_id)
+        self.endpoints_changed(network_id)
+
+    def networks_of(self, container_id: str) -> frozenset[str]:
+        """Ids of the networks that a container is known to be, or to have been, on."""
+        seen = {
+            network_id
+            for network_id, cached in self._attachments.items()
+            if any(a.container_id == container_id for a in cached.last or ())
+        }
+        return frozenset(seen | self._plugged.get(container_id, set()))
+
+    def container_gone(self, container_id: str) -> None:
+        """A container was removed."""
+        self._plugged.pop(container_id, None)
 
     async def attachments(self, network_id: str) -> tuple[Attachment, ...]:
         """Every container, running or stopped, on that network. Raises `EngineError`."""
@@ -160,12 +193,18 @@ class World:
             self.version += 1
 
     async def engine_state(self) -> tuple[EngineInfo | None, str]:
-        """The engine's identity; None and why while it gives no answer."""
+        """The engine's identity; None and why while it gives no answer.
+
+        An engine that gave none is not asked again for a moment: a thousand resources would each ask.
+        """
+        if self._clock.monotonic() < self._left_alone_until:
+            return None, self.engine_problem
         try:
             info = await self.info.get()
             await self._networks.get()
         except EngineError as error:
             self.engine_changed()
+            self._left_alone_until = self._clock.monotonic() + LEFT_ALONE
             self.engine_problem = str(error)
             return None, self.engine_problem
         self.engine_problem = ""

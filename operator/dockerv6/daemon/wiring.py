@@ -70,7 +70,7 @@ async def workbench(settings: Settings, memory: Memory, clock: Clock | None = No
         stack.push_async_callback(session.close)
         inventory = Inventory(memory.store, memory.ledger)
         controller = settings.controller()
-        world = World(engine, host)
+        world = World(engine, host, clock)
         firewall = FirewallKeeper(
             NftablesFirewall(session), LinuxHostFilter(session), inventory, world, controller.identity.mark
         )

@@ -25,12 +25,14 @@ class Share:
     hold: bool = False
 
 
-def share(resource: NetworkResource, bound: Allocation | None, networks: Iterable[Network]) -> Share:
-    """The resource's share. ``networks`` are the live Docker networks that carry its docker name."""
+def share(resource: NetworkResource, bound: Allocation | None, networks: Iterable[Network] | None) -> Share:
+    """The resource's share. ``networks`` are the live Docker networks; None: they have never been seen."""
     owner = resource.metadata.name
     if resource.spec.suspend or not_yet_in_effect(resource).blocking:
         return Share(owner, hold=True)
     if resource.spec.management_policy is ManagementPolicy.OBSERVE:
+        if networks is None:
+            return Share(owner, hold=True)
         live = [n for n in networks if n.name == resource.docker_name and n.bridge]
         return Share(
             owner,
