@@ -201,5 +201,5 @@ def test_the_files_own_history_is_shown(lab: Lab) -> None:
     operator.wait_ready("ipv6network/blog")
     described = operator.cli("describe", "ipv6network", "blog").stdout
     assert "stack/blog.yaml:1" in described
-    assert "CreateNetwork" in described
+    assert "NetworkCreated" in described
     assert resource(operator, "blog")["status"]["subnet"] in our_table(lab.engine)

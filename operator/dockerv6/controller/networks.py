@@ -1,6 +1,7 @@
 """The handlers of IPv6Network: observe, plan, apply, say."""
 
 import logging
+from collections.abc import Mapping
 
 from dockerv6.api import conditions as cond
 from dockerv6.api.conditions import Condition, ConditionType, Reason
@@ -24,6 +25,7 @@ from dockerv6.planning.steps import (
     AttachEndpoint,
     BindSubnet,
     CreateNetwork,
+    DetachEndpoint,
     Finding,
     MendBridge,
     Plan,
@@ -36,6 +38,17 @@ from dockerv6.reconciler.request import Key
 from dockerv6.store.model import StoredObject
 
 logger = logging.getLogger(__name__)
+
+_TOLD: Mapping[type[object], str] = {
+    BindSubnet: "SubnetAllocated",
+    SetSysctl: "SysctlSet",
+    RemoveNetwork: "NetworkRemoved",
+    CreateNetwork: "NetworkCreated",
+    MendBridge: "BridgeMended",
+    DetachEndpoint: "EndpointDetached",
+    AttachEndpoint: "EndpointAttached",
+}
+"""Steps that become events, by their reason."""
 
 ROUNDS = 3
 """Plans that one reconcile carries out: the second is empty, unless the world changed meanwhile."""
@@ -156,9 +169,8 @@ async def _tell(plan: Plan, context: Context) -> None:
     for what in plan.drift if plan.blocked is None else ():
         await context.reporter.warning(NETWORK, plan.name, "Drifted", what)
     for step in plan.steps:
-        if isinstance(step, CreateNetwork | RemoveNetwork | AttachEndpoint | BindSubnet | SetSysctl | MendBridge):
-            verb = type(step).__name__
-            await context.reporter.normal(NETWORK, plan.name, verb, f"{describe(step)}: {step.reason}")
+        if (reason := _TOLD.get(type(step))) is not None:
+            await context.reporter.normal(NETWORK, plan.name, reason, f"{describe(step)}: {step.reason}")
     for finding in plan.findings:
         await context.reporter.warning(NETWORK, plan.name, finding.reason, finding.message)
 

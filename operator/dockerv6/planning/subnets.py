@@ -84,7 +84,7 @@ def _from_pool(
     if isinstance(chosen, Finding):
         return chosen
     forget = tuple(ForgetSubnet(a) for a in chosen.expired)
-    bind = BindSubnet(desired.name, pool.name, chosen.prefix, seen, f"from IPv6Pool {pool.name}")
+    bind = BindSubnet(desired.name, pool.name, chosen.prefix, seen, "it is free, and kept from now on")
     return Subnet(chosen.prefix, (*keep, *forget, bind))
 
 
