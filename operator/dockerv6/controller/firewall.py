@@ -60,6 +60,7 @@ class FirewallKeeper:
         self._repair: Repair | None = None
         self._synced: tuple[int, int] | None = None
         self._rivals: dict[str, str] = {}
+        self._filter_epoch = 0
         self.transactions = 0
         self.may_sweep = False
         """Whether every source has been listed once: until then nobody's elements are removed for being unknown."""
@@ -72,6 +73,7 @@ class FirewallKeeper:
 
     def invalidate_filter(self) -> None:
         """The host's own filter may have changed."""
+        self._filter_epoch += 1
         self._filter = None
 
     async def view(self) -> RulesView:
@@ -79,19 +81,23 @@ class FirewallKeeper:
         try:
             await self._world.host_view.get()
             change = await self._compare()
-            if self._filter is None:
-                self._filter = await self._host_filter.observe(self._mark)
+            host_filter = await self._look_at_filter()
         except FirewallError as error:
             return RulesView(problem=str(error), backend=self._firewall.backend)
         left_out = {b.owner: b.message for b in change.blocked}
         for owner, rival in self._rivals.items():
             left_out[owner] = f"its subnet overlaps that of {rival}, which has the rules; give it another subnet"
-        return RulesView(change.by_owner(), "", self._filter, self._firewall.backend, left_out)
+        return RulesView(change.by_owner(), "", host_filter, self._firewall.backend, left_out)
 
     @property
     def wanted(self) -> bool:
         """Whether any resource has a share in the table."""
         return any(s.networks for s in self._shares())
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody has, or may have, anything in the table: nothing needs our accept rule any more."""
+        return self.may_sweep and not any(s.networks or s.hold for s in self._shares())
 
     async def sync(self) -> Repair:
         """Bring the table to the intent; gives what had to be changed. Raises `FirewallError`."""
@@ -104,7 +110,9 @@ class FirewallKeeper:
             versions = self._versions
             change = await self._compare()
             if not change.empty:
-                self._observed, self._change = await self._firewall.apply(change), None
+                epoch = self._epoch
+                there = await self._firewall.apply(change)
+                self._observed, self._change = (there if epoch == self._epoch else None), None
                 self.transactions += 1
             self._repair = Repair(change, drift=not change.empty and self._synced == versions)
             self._served, self._synced = serving, versions
@@ -134,6 +142,15 @@ class FirewallKeeper:
         self.invalidate()
         self.invalidate_filter()
 
+    async def _look_at_filter(self) -> HostFilterState:
+        if self._filter is not None:
+            return self._filter
+        epoch = self._filter_epoch
+        state = await self._host_filter.observe(self._mark)
+        if epoch == self._filter_epoch:  # else it changed while it was read: good for now, but not to be kept
+            self._filter = state
+        return state
+
     async def _compare(self) -> Change:
         versions = self._versions
         epoch = self._epoch
@@ -150,10 +167,14 @@ class FirewallKeeper:
         host = self._world.host_view.last
         intent = whole_intent(self._shares(), self._mark, uplink_bridges(host) if host is not None else ())
         self._rivals = overlapping_owners(intent)
-        if not self.may_sweep:
-            strangers = observed.owners - frozenset(self._inventory.networks())
-            intent = replace(intent, hold=intent.hold | strangers)
-        return diff(render(intent), observed, intent.hold)
+        hold = (intent.hold | self._unclear(observed)) & observed.owners  # holding nothing needs no table
+        return diff(render(replace(intent, hold=hold)), observed, hold)
+
+    def _unclear(self, observed: Ruleset) -> frozenset[str]:
+        """Owners of whose wish nothing is known: the state was lost, and their file is not read yet, or is invalid."""
+        known = self._inventory.networks()
+        strangers = (o for o in observed.owners if o not in known)
+        return frozenset(o for o in strangers if not self.may_sweep or self._inventory.get(NETWORK, o) is not None)
 
     def _shares(self) -> Iterator[Share]:
         """What every resource wants; one that is gone but for its finalizers wants what it still holds."""

@@ -17,6 +17,11 @@ from dockerv6.reconciler.request import Key
 PRUNE, CONFIRMED = "prune", "confirmed"
 """The store's scope and name of a person's word that a held prune is meant."""
 
+SOURCES, STRAYS = "resources", "networks"
+"""Names, in the scope PRUNE, of what is held: resources gone from their sources; networks that belong to none."""
+
+HELD_RETRY = 2.0  # seconds between looks for a person's confirmation
+
 ORPHANS = "orphan"
 """The store's scope for Docker networks that outlive their resource on purpose, by id."""
 
@@ -38,11 +43,14 @@ async def sweep(context: Context) -> Requeue | None:
     plan = await plan_sweep(context)
     for finding in plan.findings:
         await context.reporter.warning("Host", "garbage", finding.reason, finding.message)
+    held = plan.blocked is not None
+    if not held:
+        await hold(STRAYS, frozenset(), context)
     await execute(plan, context)
     await _restore_sysctls(context)
     if not plan.empty:
         await context.firewall.sync()
-    return None
+    return Requeue(HELD_RETRY) if held else None
 
 
 async def plan_sweep(context: Context) -> Plan:
@@ -54,7 +62,10 @@ async def plan_sweep(context: Context) -> Plan:
     identity, networks = context.settings.identity, context.world.known_networks
     strays = stray_networks(known, identity, networks)
     ours = [n for n in networks if identity.owns(n)]
-    if too_many(len(strays), len(ours)) and not await prune_confirmed(context):
+    held = too_many(len(strays), len(ours))
+    if held:
+        await hold(STRAYS, frozenset(n.name for n in strays), context)
+    if held and not await prune_confirmed(STRAYS, context):
         message = (
             f"{len(strays)} of {len(ours)} Docker networks belong to no resource and are kept;"
             " confirm their removal with `dockerv6 prune --confirm`"
@@ -80,10 +91,26 @@ async def _idle(network: Network, context: Context) -> bool:
         return False
 
 
-async def prune_confirmed(context: Context) -> bool:
-    """Whether a person said that a held prune is meant."""
+async def hold(what: str, names: frozenset[str], context: Context) -> None:
+    """Write down what is held of that sort, and since when it has been all of it."""
+    record = await context.store.record(PRUNE, what) or {}
+    known = record.get("names")
+    before = frozenset(map(str, known)) if isinstance(known, list) else frozenset()
+    if names == before:
+        return
+    if not names:
+        await context.store.drop_record(PRUNE, what)
+        return
+    since = record.get("since") if names <= before else context.clock.now()
+    await context.store.put_record(PRUNE, what, {"names": sorted(names), "since": since})
+
+
+async def prune_confirmed(what: str, context: Context) -> bool:
+    """Whether a person said that what is held is meant; a word given before all of it was held does not count."""
     await context.store.refresh()  # `dockerv6 prune --confirm` writes from another process
-    return await context.store.record(PRUNE, CONFIRMED) is not None
+    said = (await context.store.record(PRUNE, CONFIRMED) or {}).get("at")
+    since = (await context.store.record(PRUNE, what) or {}).get("since")
+    return isinstance(said, int | float) and isinstance(since, int | float) and said >= since
 
 
 async def _restore_sysctls(context: Context) -> None:

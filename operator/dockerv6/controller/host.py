@@ -4,7 +4,8 @@ import logging
 
 from dockerv6.api.kinds import NETWORK
 from dockerv6.controller.context import Context
-from dockerv6.controller.execute import carry_out, execute
+from dockerv6.controller.execute import StepFailed, carry_out, execute
+from dockerv6.controller.failures import failure_of
 from dockerv6.controller.garbage import GARBAGE, sweep
 from dockerv6.firewall.port import FirewallError, FirewallUnavailable
 from dockerv6.planning.describe import describe
@@ -22,13 +23,23 @@ FORWARDING = Key(HOST, "forwarding")
 
 
 async def reconcile(key: Key, context: Context) -> Requeue | None:
-    """One of the host's parts, by its name."""
+    """One of the host's parts, by its name. Raises `TemporaryError`."""
+    try:
+        return await _reconcile(key, context)
+    except StepFailed as failed:
+        raise failure_of(failed).error from failed
+
+
+async def _reconcile(key: Key, context: Context) -> Requeue | None:
     if key == FIREWALL:
         await mend_firewall(context)
     elif key == FORWARDING:
         await _forwarding(context)
     elif key == GARBAGE:
-        return await sweep(context)
+        again = await sweep(context)
+        if context.firewall.idle:
+            await mend_firewall(context)
+        return again
     return None
 
 
@@ -38,7 +49,8 @@ async def mend_firewall(context: Context) -> None:
     try:
         repair = await context.firewall.sync()
         view = await context.firewall.view()
-        steps = filter_steps(view) if context.firewall.wanted else ()
+        needed = context.firewall.wanted
+        steps = filter_steps(view, wanted=needed) if needed or context.firewall.idle else ()
         for step in steps:
             await carry_out(step, context)
     except FirewallUnavailable as error:
@@ -71,5 +83,7 @@ async def _forwarding(context: Context) -> None:
 
 async def _repaired(name: str, what: list[str], context: Context) -> None:
     """Have the owner's next status say what was repaired for it."""
+    if context.inventory.get(NETWORK, name) is None:
+        return
     context.repaired[name] += what
     context.enqueue(Key(NETWORK, name), "drift was repaired")

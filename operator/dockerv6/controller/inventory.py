@@ -4,7 +4,8 @@ The operator is the only writer of both (flock on the state directory), so what 
 written since is the truth; a reconcile that needs a thousand allocations need not read them from the disk each time.
 """
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import cache
 from ipaddress import IPv6Network
@@ -14,7 +15,7 @@ from dockerv6.api.kinds import POOL
 from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.api.pool import IPv6Pool
 from dockerv6.api.scheme import Resource, decode, digest, to_document
-from dockerv6.ipam.ledger import Allocation, Ledger
+from dockerv6.ipam.ledger import Allocation, Ledger, LedgerConflict, SubnetTaken
 from dockerv6.planning.inputs import Holdings
 from dockerv6.store.model import StoredObject
 from dockerv6.store.port import Store
@@ -107,20 +108,23 @@ class Inventory:
 
     async def bind(self, owner: str, pool: str, prefix: IPv6Network, now: float, seen: int | None) -> None:
         """Make a subnet the owner's. Raises `LedgerConflict`, `SubnetTaken`."""
-        bound = await self._ledger.bind(owner, pool, prefix, now, seen=seen)
+        async with self._rereading():
+            bound = await self._ledger.bind(owner, pool, prefix, now, seen=seen)
         if seen is not None:  # the one before began its cooldown
             await self._reload_allocations()
         self._allocations[(owner, prefix)] = bound
         self._changed()
 
     async def release(self, allocation: Allocation, now: float) -> None:
-        """Start an allocation's cooldown."""
-        await self._ledger.release(allocation, now)
+        """Start an allocation's cooldown. Raises `LedgerConflict`."""
+        async with self._rereading():
+            await self._ledger.release(allocation, now)
         await self._reload_allocations()
 
     async def forget(self, allocation: Allocation) -> None:
-        """Drop an allocation whose cooldown is over."""
-        await self._ledger.forget(allocation)
+        """Drop an allocation whose cooldown is over. Raises `LedgerConflict`."""
+        async with self._rereading():
+            await self._ledger.forget(allocation)
         self._allocations.pop((allocation.owner, allocation.prefix), None)
         self._changed()
 
@@ -130,6 +134,15 @@ class Inventory:
         self._pool_prefixes[pool] = kept.prefix
         self._changed()
         return kept.prefix
+
+    @asynccontextmanager
+    async def _rereading(self) -> AsyncIterator[None]:
+        """After a conflict what is known here is wrong: the next plan must see what the ledger says."""
+        try:
+            yield
+        except (LedgerConflict, SubnetTaken):
+            await self._reload_allocations()
+            raise
 
     async def _reload_allocations(self) -> None:
         """Revisions changed in the ledger: read them again."""

@@ -74,8 +74,9 @@ async def reconcile(key: Key, context: Context) -> Requeue | None:
         try:
             await execute(plan, context)
         except StepFailed as failed:
-            await _say(stored, resource, observed, plan, context, failed=failed)
-            await _tell_failure(key, failed, context)
+            if failure_of(failed).said is not None:
+                await _say(stored, resource, observed, plan, context, failed=failed)
+                await _tell_failure(key, failed, context)
             raise failure_of(failed).error from failed
         observed = await observe(wish, stored, context)
     else:
@@ -105,8 +106,11 @@ async def finalize(key: Key, context: Context) -> Requeue | None:
     try:
         await execute(plan, context)
     except StepFailed as failed:
-        await _tell_failure(key, failed, context)
-        raise failure_of(failed).error from failed
+        consequence = failure_of(failed)
+        if consequence.said is not None:
+            waits = Finding(ConditionType.READY, consequence.said.reason, consequence.said.message)
+            await _say_deleting(stored, waits, context)
+        raise consequence.error from failed
     await forget_endpoints(context.store, key.name)
     await context.reporter.normal(NETWORK, key.name, "Deleted", f"IPv6Network {key.name} is gone")
     return None
@@ -176,6 +180,6 @@ async def _tell(plan: Plan, context: Context) -> None:
 
 
 async def _tell_failure(key: Key, failed: StepFailed, context: Context) -> None:
-    failure = failure_of(failed)
-    if failure.said is not None:
-        await context.reporter.warning(key.kind, key.name, failure.said.reason, str(failed))
+    said = failure_of(failed).said
+    if said is not None:
+        await context.reporter.warning(key.kind, key.name, said.reason, said.message)

@@ -111,8 +111,7 @@ class Operator:
         try:
             while True:
                 pending = pending or asyncio.ensure_future(anext(triggers))
-                done, _ = await asyncio.wait({pending}, timeout=self._again)
-                if pending in done:
+                if await self._comes_in_time(pending):
                     pending.result()
                     pending = None
                 self._again = await self.sources.sync()
@@ -123,6 +122,18 @@ class Operator:
         finally:
             if pending is not None:
                 pending.cancel()
+
+    async def _comes_in_time(self, pending: asyncio.Task[object]) -> bool:
+        """Wait for it, but not beyond the time of the next look; it goes on after that."""
+        if self._again is None:
+            await asyncio.wait({pending})
+            return True
+        timer = asyncio.ensure_future(self._context.clock.sleep(self._again))
+        try:
+            done, _ = await asyncio.wait({pending, timer}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            timer.cancel()
+        return pending in done
 
     async def _expire_events(self) -> None:
         """Drop events older than their retention, hourly."""

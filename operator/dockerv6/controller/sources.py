@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Mapping
 
 from dockerv6.controller.context import Context
-from dockerv6.controller.garbage import CONFIRMED, GARBAGE, PRUNE, prune_confirmed
+from dockerv6.controller.garbage import GARBAGE, HELD_RETRY, SOURCES, hold, prune_confirmed
 from dockerv6.planning.intake import Intake, PruneRules, take_in
 from dockerv6.reconciler.request import Key
 from dockerv6.source.model import Diagnostic, Severity, Snapshot
@@ -15,7 +15,6 @@ logger = logging.getLogger(__name__)
 ROOTS = "source"
 """The store's scope for what each root was when it last could be trusted."""
 
-HELD_RETRY = 2.0  # seconds between looks for a person's confirmation
 UNLISTED_RETRY = 2.0  # seconds until sources that could not be listed are read again
 
 Read = Callable[[], Snapshot]
@@ -38,7 +37,7 @@ class SourceKeeper:
         """
         context = self._context
         snapshot = await asyncio.to_thread(self._read)
-        confirmed = bool(context.held) and await prune_confirmed(context)
+        confirmed = bool(context.held) and await prune_confirmed(SOURCES, context)
         rules = PruneRules(context.settings.prune, context.settings.grace, confirmed)
         identities = {p: str(r.get("identity", "")) for p, r in (await context.store.records(ROOTS)).items()}
         before = context.inventory.objects
@@ -49,8 +48,6 @@ class SourceKeeper:
         await self._hold(intake)
         for stored in written:
             context.enqueue(Key(stored.kind, stored.name), "its file changed")
-        if confirmed and not intake.held:
-            await context.store.drop_record(PRUNE, CONFIRMED)
         if intake.complete and not context.swept:
             context.swept = context.firewall.may_sweep = True
             context.enqueue(GARBAGE, "every source has been listed")
@@ -90,6 +87,7 @@ class SourceKeeper:
         """Have the statuses say what is held, and no longer what is not."""
         held = frozenset(intake.held)
         changed = held ^ self._context.held
+        await hold(SOURCES, held, self._context)
         if held - self._context.held:
             message = (
                 f"{len(held)} resources are gone from their sources at once: {', '.join(sorted(held))}; they are kept"

@@ -39,14 +39,19 @@ class Triggers:
 
     async def follow_engine(self) -> None:
         """Read the engine's events for ever; when it is gone, say so, and wait for it."""
+        silent = False
         while True:
             try:
                 async for event in self._context.world.engine.events():
+                    silent = False
                     self._engine_event(event)
             except EngineUnavailable as error:
-                logger.warning("no events from the Docker Engine: %s", error)
-            self._context.world.engine_changed()
-            self._everything("the Docker Engine's event stream broke")
+                if not silent:
+                    logger.warning("no events from the Docker Engine: %s", error)
+            if not silent:  # once: while it gives no answer there is nothing new to look at
+                self._context.world.engine_changed()
+                self._everything("the Docker Engine's event stream broke")
+            silent = True
             await self._context.clock.sleep(ENGINE_RETRY)
 
     def _engine_event(self, event: EngineEvent) -> None:

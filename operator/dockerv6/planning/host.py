@@ -46,8 +46,12 @@ def host_findings(host: HostView) -> tuple[Finding, ...]:
     return ()
 
 
-def filter_steps(rules: RulesView) -> tuple[AdmitMark | WithdrawMark, ...]:
-    """Let our marked flows pass the host's own filter, where it drops."""
+def filter_steps(rules: RulesView, *, wanted: bool = True) -> tuple[AdmitMark | WithdrawMark, ...]:
+    """Let our marked flows pass the host's own filter, where it drops; not ``wanted``: there are none any more."""
+    if not wanted:
+        return tuple(
+            WithdrawMark(b) for b in (*rules.filter.barriers, *rules.filter.stray) if b.mendable and b.admitted
+        )
     admit = tuple(AdmitMark(b) for b in rules.filter.barriers if b.mendable and not b.admitted)
     return (*admit, *(WithdrawMark(b) for b in rules.filter.stray))
 

@@ -61,7 +61,7 @@ def take_in(
     held: tuple[str, ...] = ()
     doomed = [o for o in gone if o.deleting_since is None]
     alive = [o for o in stored if o.deleting_since is None and o.file]
-    if too_many(len(doomed), len(alive)) and not rules.confirmed:
+    if rules.enabled and too_many(len(doomed), len(alive)) and not rules.confirmed:
         held = tuple(f"{o.kind}/{o.name}" for o in doomed)
     elif rules.enabled:
         for o in doomed:
