@@ -1,0 +1,348 @@
+"""Whatever is asked for, whatever happens on the way: it converges, loses nothing, and touches nobody else's."""
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from ipaddress import IPv6Address, IPv6Network
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dockerv6.api import conditions as cond
+from dockerv6.api.kinds import NETWORK
+from dockerv6.api.network import IPv6Network as NetworkResource
+from dockerv6.controller import garbage
+from dockerv6.controller.observe import desired, observe
+from dockerv6.controller.statuses import conditions_before
+from dockerv6.dockerd.model import Attachment
+from dockerv6.dockerd.port import EngineConflict, EngineError, EngineUnavailable
+from dockerv6.dockerd.profiles import ENGINE_20_10, ENGINE_28_5
+from dockerv6.planning import network as planning
+from dockerv6.reconciler.errors import TemporaryError
+from tests.world import FORWARDING, Bench, Host, network
+
+EFFECTS = {
+    "engine": ("create_network", "remove_network", "connect", "disconnect"),
+    "net": ("set_sysctl", "set_up", "add_address"),
+    "firewall": ("apply",),
+    "filter": ("admit", "withdraw"),
+    "ledger": ("bind", "release", "forget", "keep_pool_prefix"),
+    "store": ("put", "put_status", "put_record", "drop_record", "remove"),
+}
+ROUNDS = 12
+FOREIGN = {"legacy": "fd00:f0::/64", "compose_default": "fd00:f1::/64"}
+CONTAINERS = ("db", "web", "worker")
+
+
+class Killed(BaseException):
+    """The process is gone: nothing can catch this, and nothing happens after it."""
+
+
+@dataclass
+class Killer:
+    """Kills the process at its n-th effect on the world, before or after it comes about."""
+
+    host: Host
+    at: int = -1  # never
+    after: bool = False
+    count: int = 0
+    log: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        for port, methods in EFFECTS.items():
+            for method in methods:
+                self._wrap(getattr(self.host, port), method)
+
+    def _wrap(self, port: object, method: str) -> None:
+        original: Callable[..., Awaitable[object]] = getattr(port, method)
+        assert inspect.iscoroutinefunction(original)
+
+        async def deadly(*args: object, **kwargs: object) -> object:
+            self.count += 1
+            self.log.append(method)
+            if self.at >= 0 and (self.count > self.at or (self.count == self.at and not self.after)):
+                raise Killed
+            result = await original(*args, **kwargs)
+            if self.count == self.at:
+                raise Killed
+            return result
+
+        setattr(port, method, deadly)
+
+    def spare(self) -> None:
+        self.at = -1
+
+
+subnet_choices = st.sampled_from(["fd00:a::/64", "fd00:b::/64", "fd00:c::/48", "fd00:c:0:5::/64", "fd00:f0::/64"])
+
+
+@st.composite
+def specs(draw: st.DrawFn) -> dict[str, object]:
+    """Specs that ask for different things, some of which clash."""
+    spec: dict[str, object] = draw(
+        st.fixed_dictionaries(
+            {},
+            optional={
+                "updateStrategy": st.sampled_from(["WhenIdle", "Recreate", "Never"]),
+                "labels": st.sampled_from([{"team": "a"}, {"team": "b"}]),
+                "internal": st.just(True),
+                "bridge": st.sampled_from([{"name": "br-x"}, {"mtu": 1400}, {"icc": False}]),
+                "networkName": st.sampled_from(["shared", "legacy", "other"]),
+                "ipv4": st.sampled_from([{"subnet": "192.0.2.0/25"}, {"subnet": "192.0.2.128/25"}]),
+                "deletionPolicy": st.sampled_from(["Delete", "Orphan"]),
+            },
+        )
+    )
+    if draw(st.booleans()):
+        spec["addressing"] = {"subnet": draw(subnet_choices)}
+    elif draw(st.booleans()):
+        spec["addressing"] = {"prefixLength": draw(st.sampled_from([64, 80]))}
+    if "internal" not in spec:
+        spec["egress"] = draw(
+            st.sampled_from([{}, {"mode": "None"}, {"interfaces": ["eth0"]}, {"exclude": ["fc00::/7"]}])
+        )
+    return spec
+
+
+@st.composite
+def resources(draw: st.DrawFn) -> tuple[NetworkResource, ...]:
+    """One to three networks."""
+    names = draw(st.lists(st.sampled_from(["a", "b", "c"]), min_size=1, max_size=3, unique=True))
+    return tuple(network(name, **draw(specs())) for name in names)
+
+
+profiles = st.sampled_from([ENGINE_20_10, ENGINE_28_5])
+
+
+async def settle(bench: Bench) -> None:
+    """Handle every key until nothing changes any more, as the manager would."""
+    for _ in range(ROUNDS):
+        quiet = True
+        for stored in bench.context.inventory.objects:
+            if stored.kind != NETWORK:
+                continue
+            handle = bench.reconcile if stored.deleting_since is None else bench.finalize
+            before = len(bench.host.engine.calls), bench.host.firewall.commits
+            try:
+                await handle(stored.name)
+            except TemporaryError as error:
+                bench.host.clock.advance(error.delay or 1.0)
+                quiet = False
+            quiet = quiet and before[1] == bench.host.firewall.commits
+            bench.look_again()
+        try:
+            await garbage.sweep(bench.context)
+        except TemporaryError:
+            quiet = False
+        bench.look_again()
+        if quiet:
+            return
+
+
+async def check_settled(bench: Bench, *, stuck_is_fine: bool = True) -> None:
+    """Nothing left to do, no two owners overlap, the rules of conditions hold."""
+    for stored in bench.context.inventory.objects:
+        if stored.kind != NETWORK or stored.deleting_since is not None:
+            continue
+        resource = bench.context.inventory.resource(NETWORK, stored.name)
+        assert isinstance(resource, NetworkResource)
+        wish = desired(resource, bench.context)
+        plan = planning.plan(wish, await observe(wish, stored, bench.context), bench.context.inventory.holdings)
+        assert plan.empty or (stuck_is_fine and any(type(s).__name__ == "CreateNetwork" for s in plan.steps)), plan
+        cond.check(conditions_before(await bench.host.stored(stored.name)))
+    held = await bench.host.ledger.allocations()
+    for i, one in enumerate(held):
+        for other in held[i + 1 :]:
+            assert one.owner == other.owner or not one.prefix.overlaps(other.prefix)
+
+
+async def check_foreign(host: Host, ids: frozenset[str]) -> None:
+    """Nobody else's network was touched."""
+    assert ids <= {n.id for n in await host.engine.networks()}
+    for call in host.engine.calls:
+        if call.method in {"remove_network", "disconnect"}:
+            assert call.arguments[0] not in ids
+
+
+async def start(*, old: bool, first: tuple[NetworkResource, ...]) -> tuple[Host, Bench, frozenset[str]]:
+    host = Host(ENGINE_20_10 if old else ENGINE_28_5)
+    ids = [await host.create_foreign(name, subnet) for name, subnet in FOREIGN.items()]
+    host.engine.run_container("stranger", "legacy")
+    bench = await host.bench(*first)
+    await settle(bench)
+    return host, bench, frozenset(ids)
+
+
+async def populate(host: Host) -> None:
+    """Containers of every sort on every network of ours."""
+    for made in await host.ours():
+        host.engine.run_container(f"web-{made.name}", made.name)
+        prefix = made.ipv6[0].subnet
+        assert isinstance(prefix, IPv6Network)
+        static = Attachment("", "", running=False, static_ipv6=IPv6Address(int(prefix.network_address) + 2**4))
+        host.engine.run_container(f"db-{made.name}", made.name, static)
+        stopped = host.engine.run_container(f"cron-{made.name}", made.name)
+        host.engine.stop_container(stopped)
+
+
+async def where(host: Host) -> dict[str, frozenset[str]]:
+    """Which containers are on the network that is a resource's."""
+    found = {}
+    for made in await host.ours():
+        attachments = await host.engine.attachments(made.id)
+        found[made.labels["dockerv6.io/name"]] = frozenset(a.container_name for a in attachments)
+    return found
+
+
+@given(resources(), st.booleans())
+def test_a_plan_is_empty_after_it_was_applied(first: tuple[NetworkResource, ...], old: bool) -> None:  # noqa: FBT001
+    async def run() -> None:
+        host, bench, foreign = await start(old=old, first=first)
+        await check_settled(bench)
+        commits = host.firewall.commits
+        await settle(bench)
+        assert host.firewall.commits == commits
+        await check_foreign(host, foreign)
+
+    asyncio.run(run())
+
+
+@settings(max_examples=300)
+@given(resources(), resources(), st.booleans(), st.integers(1, 60), st.booleans())
+def test_a_process_killed_at_any_step_converges_to_the_same_world(
+    first: tuple[NetworkResource, ...],
+    then: tuple[NetworkResource, ...],
+    old: bool,  # noqa: FBT001
+    at: int,
+    after: bool,  # noqa: FBT001
+) -> None:
+    async def run(at: int) -> tuple[object, dict[str, frozenset[str]], dict[str, frozenset[str]]]:
+        host, bench, foreign = await start(old=old, first=first)
+        await populate(host)
+        bench.look_again()
+        await settle(bench)
+        before = await where(host)
+        killer = Killer(host, at=at, after=after)
+        try:
+            await bench.accept(*then)
+            await settle(bench)
+        except Killed:
+            pass
+        killer.spare()
+        bench = await host.bench()
+        await bench.accept(*then)
+        await settle(bench)
+        await check_settled(bench)
+        await check_foreign(host, foreign)
+        return await host.snapshot(), before, await where(host)
+
+    undisturbed, before, after_all = asyncio.run(run(-1))
+    disturbed, _, after_kill = asyncio.run(run(at))
+    assert disturbed == undisturbed
+    for owner, containers in before.items():
+        assert containers <= after_all.get(owner, frozenset())
+        assert containers <= after_kill.get(owner, frozenset())
+
+
+ERRORS: dict[str, type[EngineError]] = {"refused": EngineConflict, "gone": EngineUnavailable}
+
+
+@settings(max_examples=200)
+@given(
+    resources(),
+    resources(),
+    st.lists(st.tuples(st.sampled_from(EFFECTS["engine"]), st.sampled_from(sorted(ERRORS)), st.booleans()), max_size=4),
+)
+def test_errors_of_the_engine_cost_nobody_a_network(
+    first: tuple[NetworkResource, ...], then: tuple[NetworkResource, ...], faults: list[tuple[str, str, bool]]
+) -> None:
+    async def run() -> None:
+        host, bench, foreign = await start(old=False, first=first)
+        await populate(host)
+        bench.look_again()
+        await settle(bench)
+        before = await where(host)
+        for method, error, after in faults:
+            host.engine.fail_next(method, ERRORS[error](error), after=after)
+        await bench.accept(*then)
+        await settle(bench)
+        await check_settled(bench)
+        await check_foreign(host, foreign)
+        now = await where(host)
+        for owner, containers in before.items():
+            assert containers <= now.get(owner, frozenset())
+
+    asyncio.run(run())
+
+
+async def _remove(host: Host) -> None:
+    for made in await host.ours():
+        await host.remove_by_hand(made.name)
+
+
+async def _flush(host: Host) -> None:
+    host.flush_rules()
+
+
+async def _bridges(host: Host) -> None:
+    for made in await host.ours():
+        if made.bridge in {i.name for i in await host.net.interfaces()}:
+            host.net.remove_interface(made.bridge)
+
+
+async def _addresses(host: Host) -> None:
+    bridges = {n.bridge for n in await host.ours()}
+    for interface in await host.net.interfaces():
+        if interface.name in bridges:
+            host.net.add_interface(replace(interface, addresses=(), up=False))
+
+
+async def _forwarding(host: Host) -> None:
+    if await host.ours():
+        host.net.flip_sysctl(FORWARDING, "0")
+
+
+async def _stop(host: Host) -> None:
+    for container in sorted(await host.engine.running())[:1]:
+        host.engine.stop_container(container)
+
+
+DAMAGES: dict[str, Callable[[Host], Awaitable[None]]] = {
+    "network removed": _remove,
+    "rules flushed": _flush,
+    "bridge deleted": _bridges,
+    "address lost": _addresses,
+    "forwarding off": _forwarding,
+    "container stopped": _stop,
+}
+
+
+@settings(max_examples=150)
+@given(resources(), st.lists(st.sampled_from(sorted(DAMAGES)), min_size=1, max_size=4), st.booleans(), st.booleans())
+def test_damage_is_repaired_with_everybody_where_they_were(
+    first: tuple[NetworkResource, ...],
+    damages: list[str],
+    old: bool,  # noqa: FBT001
+    restart: bool,  # noqa: FBT001
+) -> None:
+    first = tuple(r for r in first if r.spec.update_strategy != "Never") or (network("a"),)
+
+    async def run() -> None:
+        host, bench, foreign = await start(old=old, first=first)
+        await populate(host)
+        bench.look_again()
+        await settle(bench)
+        before = await host.snapshot()
+        # who was taken off a network and has stopped since is not remembered: nobody runs without it
+        for damage in sorted(damages, key=lambda damage: damage != "container stopped"):
+            await DAMAGES[damage](host)
+        if restart:
+            bench = await host.bench()
+        bench.look_again()
+        await settle(bench)
+        await check_settled(bench)
+        await check_foreign(host, foreign)
+        assert await host.snapshot() == before
+
+    asyncio.run(run())
