@@ -1,0 +1,94 @@
+"""`make demo` as a person sees it, on a private engine and on one that looks like the machine's own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e.registry import ROOT
+from tests.lab.baseline import Baseline
+from tests.lab.process import run
+
+if TYPE_CHECKING:
+    from tests.lab.engine import Engine
+    from tests.lab.lab import Lab
+
+_DEMO = str(ROOT / "scripts" / "demo")
+# gives the demonstration a /run of its own, where a lab engine's socket is at the usual place
+_AS_MACHINE = """
+mount --make-rprivate /
+mount -t tmpfs tmpfs "$2"
+mkdir "$2/upper" "$2/work"
+mount -t overlay overlay -o "lowerdir=/run,upperdir=$2/upper,workdir=$2/work" /run
+ln -sf "$1" /run/docker.sock
+shift 2
+exec "$@"
+"""
+
+pytestmark = pytest.mark.cells("20.10-on")
+
+
+def _as_machine(lab: Lab) -> list[str]:
+    scratch = lab.directory / "run"
+    scratch.mkdir()
+    script = ["sh", "-euc", _AS_MACHINE, "sh", str(lab.engine.socket), str(scratch)]
+    return lab.engine.namespace.enter(["unshare", "--mount", *script, _DEMO, "--engine", "machine"])
+
+
+@pytest.fixture
+def before(lab: Lab) -> Baseline:
+    """The engine's host, once the engine has made what it makes for its first IPv6 network of all."""
+    lab.engine.docker("network", "create", "--ipv6", "--subnet", "fd00:1::/64", "first")
+    lab.engine.docker("network", "rm", "first")
+    return Baseline.capture(lab.engine)
+
+
+@pytest.fixture
+def docker(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    """An engine whose own docker client is in PATH: machines without one must test this too."""
+    lab.engine.exec("busybox", "ln", "-sf", str(lab.engine.socket), "/run/docker.sock")
+    program = lab.directory / "bin" / "docker"
+    program.parent.mkdir()
+    tree = f"/proc/{lab.engine.pid}/root"
+    program.write_text(f'#!/bin/sh\nexec chroot {tree} /usr/bin/docker "$@"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    return lab.engine
+
+
+def _docker_objects(engine: Engine) -> tuple[object, ...]:
+    client = engine.client()
+    return (
+        {network["Id"] for network in client.networks()},
+        {container["Id"] for container in client.containers(all=True)},
+        {image["Id"] for image in client.images()},
+    )
+
+
+def test_demo_needs_nothing_but_a_machine() -> None:
+    told = run([_DEMO, "--engine", "private"], timeout=110).stdout
+    assert "Done." in told
+
+
+def test_demo_leaves_the_machines_engine_as_it_was(lab: Lab, before: Baseline, docker: Engine) -> None:
+    objects = _docker_objects(docker)
+    told = run(_as_machine(lab), timeout=110).stdout
+    assert "this machine's Docker Engine 20.10" in told
+    assert _docker_objects(docker) == objects
+    assert Baseline.capture(docker) == before
+
+
+def test_interrupted_demo_leaves_the_machines_engine_as_it_was(lab: Lab, before: Baseline, docker: Engine) -> None:
+    objects = _docker_objects(docker)
+    with subprocess.Popen(_as_machine(lab), stdout=subprocess.PIPE, text=True) as demo:
+        assert demo.stdout is not None
+        for line in demo.stdout:
+            if "Somebody deletes the network" in line:
+                demo.send_signal(signal.SIGINT)
+        assert demo.wait() == 130
+    assert _docker_objects(docker) == objects
+    assert Baseline.capture(docker) == before
