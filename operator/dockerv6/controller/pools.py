@@ -88,13 +88,17 @@ async def reconcile_policy(key: Key, context: Context) -> Requeue | None:
 def _waiting(pool: str, context: Context) -> list[str]:
     """Networks that draw from the pool and have nothing yet, or something that it no longer has."""
     spec = context.inventory.pools()[pool].spec
-    prefixes = (spec.prefix,) if spec.prefix else spec.prefixes
-    content = {
-        a.owner
-        for a in context.inventory.holdings.allocations
-        if a.pool == pool
-        and a.state is AllocationState.BOUND
-        and (not prefixes or any(a.prefix.subnet_of(p) for p in prefixes))
-    }
-    drawing = (n for n, r in context.inventory.networks().items() if r.spec.addressing.pool == pool)
-    return [name for name in drawing if name not in content]
+    bound = context.inventory.holdings.bound
+
+    def content(name: str, length: int | None) -> bool:
+        held = bound.get(name)
+        return (
+            held is not None
+            and held.pool == pool
+            and held.prefix.prefixlen == (length or spec.allocation_length)
+            and (spec.generates or any(held.prefix.subnet_of(p) for p in spec.all_prefixes))
+            and not any(held.prefix.overlaps(x) for x in spec.exclude)
+        )
+
+    drawing = {n: r.spec.addressing for n, r in context.inventory.networks().items() if r.spec.addressing.pool == pool}
+    return [name for name, asked in drawing.items() if not content(name, asked.prefix_length)]

@@ -6,6 +6,7 @@ from dockerv6.controller.context import Context
 from dockerv6.controller.execute import carry_out
 from dockerv6.controller.garbage import plan_sweep
 from dockerv6.controller.observe import desired, observe
+from dockerv6.controller.sources import known_identities
 from dockerv6.planning import network as planning
 from dockerv6.planning.deletion import plan_deletion
 from dockerv6.planning.intake import PruneRules, take_in
@@ -21,7 +22,8 @@ async def plan_everything(snapshot: Snapshot, context: Context) -> tuple[Plan, .
     The context's store and ledger must be copies: what the sources say and what would be allocated is written there.
     """
     rules = PruneRules(context.settings.prune, grace=0.0)
-    intake = take_in(snapshot, context.inventory.objects, {}, context.clock.now(), rules)
+    identities = await known_identities(context)
+    intake = take_in(snapshot, context.inventory.objects, identities, context.clock.now(), rules)
     await context.inventory.write(intake.writes)
     context.swept = context.firewall.may_sweep = intake.complete
     plans = []

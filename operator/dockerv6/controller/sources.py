@@ -21,6 +21,11 @@ Read = Callable[[], Snapshot]
 """Reads every source, blocking; called on a thread."""
 
 
+async def known_identities(context: Context) -> dict[str, str]:
+    """What each root was when it last could be trusted, by its path."""
+    return {p: str(r.get("identity", "")) for p, r in (await context.store.records(ROOTS)).items()}
+
+
 class SourceKeeper:
     """Keeps the inventory equal to the files, by the rules of `planning.intake`."""
 
@@ -39,7 +44,7 @@ class SourceKeeper:
         snapshot = await asyncio.to_thread(self._read)
         confirmed = bool(context.held) and await prune_confirmed(SOURCES, context)
         rules = PruneRules(context.settings.prune, context.settings.grace, confirmed)
-        identities = {p: str(r.get("identity", "")) for p, r in (await context.store.records(ROOTS)).items()}
+        identities = await known_identities(context)
         before = context.inventory.objects
         intake = take_in(snapshot, before, identities, context.clock.now(), rules)
         written = await context.inventory.write(intake.writes)

@@ -15,13 +15,18 @@ from dockerv6.planning.steps import Finding
 RETRY = 30.0  # seconds until a conflict that others may have ended is looked at again
 
 
-def conflict(desired: Desired, observed: Observed, holdings: Holdings, prefix: IPv6Network) -> str:
-    """The first who has a share in the prefix besides the resource itself, in words; "" for nobody."""
+def conflict(
+    desired: Desired, observed: Observed, holdings: Holdings, prefix: IPv6Network, *, pooled: bool = False
+) -> str:
+    """The first who has a share in the prefix besides the resource itself, in words; "" for nobody.
+
+    ``pooled``: it came from a pool; who puts an on-link prefix into a pool wants it shared out.
+    """
     everybody = (
         _other_resources(desired, observed, holdings, prefix),
         _whole_pools(holdings, prefix),
         _docker_networks(desired, observed, prefix),
-        _routes(desired, observed, prefix),
+        _routes(desired, observed, prefix, on_link_ok=pooled or desired.resource.spec.ndp_proxy.enabled),
     )
     return next((who for group in everybody for who in group), "")
 
@@ -48,8 +53,7 @@ def _docker_networks(desired: Desired, observed: Observed, prefix: IPv6Network) 
             yield f"{subnet} of Docker network {network}"
 
 
-def _routes(desired: Desired, observed: Observed, prefix: IPv6Network) -> Iterator[str]:
-    on_link_ok = desired.resource.spec.ndp_proxy.enabled
+def _routes(desired: Desired, observed: Observed, prefix: IPv6Network, *, on_link_ok: bool) -> Iterator[str]:
     for route in foreign_routes(desired, observed):
         if _captures(route, prefix, on_link_ok=on_link_ok):
             yield f"the host's route {route.destination} on {route.interface or 'no interface'} ({route.protocol})"

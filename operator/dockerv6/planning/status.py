@@ -54,21 +54,33 @@ def conditions_of(before: Conditions, verdict: Verdict) -> Conditions:
     """The resource's conditions, with the transition times of those whose status stays."""
     found = [_accepted(verdict), *(_domain(type_, verdict) for type_ in verdict.domain)]
     found += _drifted(before, verdict)
-    if verdict.pending:
-        found.append(_make(verdict, ConditionType.NOT_YET_IN_EFFECT, "True", Reason.NOT_YET_IN_EFFECT, verdict.pending))
-    if verdict.held:
-        message = "its file is gone, but so are too many others at once; confirm with `dockerv6 prune --confirm`"
-        found.append(_make(verdict, ConditionType.PRUNE_HELD, "True", Reason.PRUNE_HELD, message))
+    found += _abnormal(verdict)
     found += _readiness(found, verdict)
     return cond.merge(before, found)
 
 
 def suspended(before: Conditions, verdict: Verdict, message: str) -> Conditions:
-    """Nothing was looked at, so nothing new is known: what was said stays, but that it is suspended."""
+    """The world was not looked at, so nothing new is known of it: what was said stays, but that it is suspended."""
     ready = cond.get(before, ConditionType.READY)
     status = ready.status if ready is not None else "Unknown"
-    kept = [c for c in before if c.type not in (ConditionType.READY, ConditionType.RECONCILING, ConditionType.STALLED)]
-    return cond.merge(before, [*kept, _make(verdict, ConditionType.READY, status, Reason.SUSPENDED, message)])
+    said = [
+        _accepted(verdict),
+        *_abnormal(verdict),
+        _make(verdict, ConditionType.READY, status, Reason.SUSPENDED, message),
+    ]
+    stale = {c.type for c in said} | cond.ABNORMAL_TRUE
+    return cond.merge(before, [*(c for c in before if c.type not in stale), *said])
+
+
+def _abnormal(verdict: Verdict) -> list[Condition]:
+    """What is only said while it is so."""
+    found = []
+    if verdict.pending:
+        found.append(_make(verdict, ConditionType.NOT_YET_IN_EFFECT, "True", Reason.NOT_YET_IN_EFFECT, verdict.pending))
+    if verdict.held:
+        message = "its file is gone, but so are too many others at once; confirm with `dockerv6 prune --confirm`"
+        found.append(_make(verdict, ConditionType.PRUNE_HELD, "True", Reason.PRUNE_HELD, message))
+    return found
 
 
 def _accepted(verdict: Verdict) -> Condition:

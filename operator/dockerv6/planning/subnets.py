@@ -92,7 +92,7 @@ def _kept(
     desired: Desired, observed: Observed, holdings: Holdings, live: Network | None, bound: Allocation
 ) -> Subnet | Finding:
     """The allocation stays; but if somebody took its prefix while the network was gone, a person has to know."""
-    rival = "" if live is not None else conflict(desired, observed, holdings, bound.prefix)
+    rival = "" if live is not None else conflict(desired, observed, holdings, bound.prefix, pooled=True)
     if rival:
         return _overlap(bound.prefix, rival, "it is this resource's own: remove what took it")
     return Subnet(bound.prefix)
