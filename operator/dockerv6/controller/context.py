@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from dockerv6.api.kinds import NETWORK
 from dockerv6.controller.firewall import FirewallKeeper
 from dockerv6.controller.inventory import Inventory
 from dockerv6.controller.reporter import Reporter
@@ -37,3 +38,10 @@ class Context:
     held: frozenset[str] = frozenset()  # "Kind/name" of what a prune guard keeps
     repaired: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     """Drift that was repaired for an owner outside of its own reconcile, until its status tells of it."""
+
+    def look_at_waiting(self, why: str) -> None:
+        """Look again at the networks that have no subnet: one may have become free."""
+        bound = self.inventory.holdings.bound
+        for name in self.inventory.networks():
+            if name not in bound:
+                self.enqueue(Key(NETWORK, name), why)

@@ -83,6 +83,7 @@ async def _(step: s.BindSubnet, context: Context) -> None:
 @carry_out.register
 async def _(step: s.ReleaseSubnet, context: Context) -> None:
     await context.inventory.release(step.allocation, context.clock.now())
+    context.look_at_waiting("a subnet was released")
     _look_at_pool(step.allocation.pool, context)
 
 

@@ -70,6 +70,8 @@ class Triggers:
             world.plugged(event.container_id or "", event.network_id)
         else:
             world.network_changed(event.network_id)
+            if event.action == "destroy":
+                self._context.look_at_waiting("a Docker network was removed")
         mine = [n for n in world.known_networks if event.network_id == n.id or event.network_name == n.name]
         self._networks(mine, f"network {event.action}")
         for name in self._named(event.network_name):
