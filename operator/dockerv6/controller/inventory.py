@@ -32,6 +32,8 @@ class Inventory:
         self._allocations: dict[tuple[str, IPv6Network], Allocation] = {}
         self._pool_prefixes: dict[str, IPv6Network] = {}
         self._holdings: Holdings | None = None
+        self._networks: dict[str, NetworkResource] | None = None
+        self._pools: dict[str, IPv6Pool] | None = None
         self.version = 0
         """Grows whenever something here changes that the firewall's intent may depend on."""
 
@@ -41,10 +43,12 @@ class Inventory:
         self._resources = {k: decode(o.document).resource for k, o in self._objects.items() if o.digest}
         self._allocations = {(a.owner, a.prefix): a for a in await self._ledger.allocations()}
         self._pool_prefixes = {p.pool: p.prefix for p in await self._ledger.pool_prefixes()}
-        self._changed()
+        self._changed(resources=True)
 
-    def _changed(self) -> None:
+    def _changed(self, *, resources: bool = False) -> None:
         self._holdings = None
+        if resources:
+            self._networks = self._pools = None
         self.version += 1
 
     @property
@@ -60,15 +64,18 @@ class Inventory:
         """The accepted resource; None when there is none, or when it never was valid."""
         return self._resources.get((kind, name))
 
-    def networks(self) -> dict[str, NetworkResource]:
+    def networks(self) -> Mapping[str, NetworkResource]:
         """Accepted networks by name, those being deleted included."""
-        return {n: r for (_, n), r in self._resources.items() if isinstance(r, NetworkResource)}
+        if self._networks is None:
+            self._networks = {n: r for (_, n), r in self._resources.items() if isinstance(r, NetworkResource)}
+        return self._networks
 
-    def pools(self) -> dict[str, IPv6Pool]:
+    def pools(self) -> Mapping[str, IPv6Pool]:
         """Accepted pools by name, and the default pool, declared or not."""
-        pools = {n: r for (_, n), r in self._resources.items() if isinstance(r, IPv6Pool)}
-        pools.setdefault(DEFAULT_POOL, implied_default_pool())
-        return pools
+        if self._pools is None:
+            self._pools = {n: r for (_, n), r in self._resources.items() if isinstance(r, IPv6Pool)}
+            self._pools.setdefault(DEFAULT_POOL, implied_default_pool())
+        return self._pools
 
     @property
     def holdings(self) -> Holdings:
@@ -88,7 +95,7 @@ class Inventory:
             self._objects[key] = replace(o, status=known.status) if known else o
             if o.digest and (known is None or known.document != o.document):
                 self._resources[key] = decode(o.document).resource
-        self._changed()
+        self._changed(resources=True)
         return written
 
     async def write_status(self, kind: str, name: str, status: Mapping[str, object]) -> None:
@@ -104,7 +111,7 @@ class Inventory:
         await self._store.remove(kind, name)
         self._objects.pop((kind, name), None)
         self._resources.pop((kind, name), None)
-        self._changed()
+        self._changed(resources=True)
 
     async def bind(self, owner: str, pool: str, prefix: IPv6Network, now: float, seen: int | None) -> None:
         """Make a subnet the owner's. Raises `LedgerConflict`, `SubnetTaken`."""

@@ -64,16 +64,21 @@ def network_spec(resource: NetworkResource, prefix: IPv6Network, identity: Ident
         options=options,
         labels=dict(spec.labels),
     )
-    ours = {MANAGED_BY: identity.instance, NAME: resource.metadata.name, SPEC_HASH: fingerprint(wish)}
+    ours = {MANAGED_BY: identity.instance, NAME: resource.metadata.name}
     if spec.addressing.pool is not None:
         ours[POOL] = spec.addressing.pool
     return replace(wish, labels={**wish.labels, **ours})
 
 
+def stamped(spec: NetworkSpec) -> NetworkSpec:
+    """The wish with its own hash among the labels: what is given to the engine."""
+    return replace(spec, labels={**spec.labels, SPEC_HASH: fingerprint(spec)})
+
+
 def fingerprint(spec: NetworkSpec) -> str:
-    """A short hash of what was asked for, for people to compare; decisions never rest on it."""
+    """A short hash of what is asked for; that one differs never decides anything, since versions may compute others."""
     asked = {f: getattr(spec, f) for f in spec.__slots__ if f != "labels"}
-    text = json.dumps(asked, default=str, sort_keys=True) + json.dumps(spec.labels, sort_keys=True)
+    text = json.dumps([asked, _comparable_labels(spec.labels)], default=str, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -93,14 +98,32 @@ def differences(want: NetworkSpec, live: Network, engine: EngineInfo) -> tuple[s
     if engine.release >= NO_IPV4_SINCE:
         compare("IPv4", want.enable_ipv4, live.enable_ipv4)
     found += _subnet_differences(want, live)
-    live_options = {k: v for k, v in live.options.items() if k not in ENGINE_OPTIONS}
-    for key in sorted(want.options.keys() | live_options.keys()):
-        compare(f"option {key}", want.options.get(key, "unset"), live_options.get(key, "unset"))
-    mine = _comparable_labels(want.labels)
-    theirs = _comparable_labels(live.labels)
-    for key in sorted(mine.keys() | theirs.keys()):
-        compare(f"label {key}", mine.get(key, "unset"), theirs.get(key, "unset"))
+    found += _mapping_differences("option", want.options, _asked_options(want, live))
+    found += _mapping_differences("label", _comparable_labels(want.labels), _comparable_labels(live.labels))
     return tuple(found)
+
+
+def _mapping_differences(what: str, asked: Mapping[str, str], there: Mapping[str, str]) -> list[str]:
+    if asked == there:
+        return []
+    return [
+        f"{what} {key} is {there.get(key, 'unset')}, should be {asked.get(key, 'unset')}"
+        for key in sorted(asked.keys() | there.keys())
+        if asked.get(key, "unset") != there.get(key, "unset")
+    ]
+
+
+def _asked_options(want: NetworkSpec, live: Network) -> dict[str, str]:
+    """The live network's options but for those that the engine added.
+
+    Besides its usual ones these may be any, from ``default-network-opts`` in daemon.json (engine >= 24). What a network
+    has that was made for this very wish, and that is not in the wish, came from the engine: made anew it would be there
+    again.
+    """
+    options = {k: v for k, v in live.options.items() if k not in ENGINE_OPTIONS}
+    if options.keys() <= want.options.keys() or live.labels.get(SPEC_HASH) != fingerprint(want):
+        return options
+    return {k: v for k, v in options.items() if k in want.options}
 
 
 def _subnet_differences(want: NetworkSpec, live: Network) -> list[str]:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from ipaddress import ip_address
 
 from dockerv6.dockerd.model import Attachment, Network, NetworkSpec
+from dockerv6.planning.blueprint import stamped
 from dockerv6.planning.steps import (
     AttachEndpoint,
     CreateNetwork,
@@ -30,7 +31,7 @@ def recreation(
         *((RememberEndpoints(owner, want.name, everybody),) if everybody else ()),
         *(DetachEndpoint(live.id, e) for e in attached),
         RemoveNetwork(live.id, live.name, why),
-        CreateNetwork(want, why),
+        CreateNetwork(stamped(want), why),
         *attach(everybody, want),
     )
 
@@ -38,7 +39,7 @@ def recreation(
 def creation(owner: str, missing: tuple[Attachment, ...], want: NetworkSpec, why: str) -> tuple[Step, ...]:
     """Make the network; who is missing from it is written down first, as the network may be there before they are."""
     remember = (RememberEndpoints(owner, want.name, missing),) if missing else ()
-    return (*remember, CreateNetwork(want, why), *attach(missing, want))
+    return (*remember, CreateNetwork(stamped(want), why), *attach(missing, want))
 
 
 def attach(endpoints: Iterable[Attachment], want: NetworkSpec) -> tuple[AttachEndpoint, ...]:
