@@ -36,6 +36,8 @@ class Context:
     entropy: Callable[[int], bytes] = secrets.token_bytes
     swept: bool = False  # every source has been listed once: sweeps may run
     held: frozenset[str] = frozenset()  # "Kind/name" of what a prune guard keeps
+    in_order: dict[str, object] = field(default_factory=dict)
+    """By network: the picture in which there was nothing to do nor to say; the same again needs no second look."""
     repaired: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     """Drift that was repaired for an owner outside of its own reconcile, until its status tells of it."""
 

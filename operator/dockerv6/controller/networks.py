@@ -66,6 +66,8 @@ async def reconcile(key: Key, context: Context) -> Requeue | None:
     wish = desired(resource, context)
     first = plan = Plan(NETWORK, key.name)
     observed = await observe(wish, stored, context)
+    if context.in_order.get(key.name) == _picture(stored, observed, context) and key.name not in context.repaired:
+        return None
     for round_ in range(ROUNDS):
         plan = planning.plan(wish, observed, context.inventory.holdings)
         first = plan if round_ == 0 else first
@@ -83,8 +85,30 @@ async def reconcile(key: Key, context: Context) -> Requeue | None:
         raise TemporaryError("the world changes faster than it can be mended")
     await _tell(first, context)
     await _say(stored, resource, observed, plan, context, restored=first.drift if not first.blocked else ())
+    if plan.findings or plan.drift:
+        context.in_order.pop(key.name, None)
+    else:
+        context.in_order[key.name] = _picture(stored, observed, context)
     retry = _retry(plan)
     return Requeue(retry) if retry is not None else None
+
+
+def _picture(stored: StoredObject, observed: Observed, context: Context) -> tuple[object, ...]:
+    """Everything that plan and status are made from, but the time: where nothing was to be done, nothing is now."""
+    rules = observed.rules
+    return (
+        context.inventory.version,
+        context.world.version,
+        stored.problem,
+        f"{NETWORK}/{stored.name}" in context.held,
+        observed.engine,
+        observed.attachments,
+        observed.remembered,
+        observed.applied,
+        observed.host,
+        (rules.off.get("", ()), rules.off.get(stored.name, ()), rules.left_out.get(stored.name)),
+        (rules.problem, rules.filter, rules.backend),
+    )
 
 
 async def finalize(key: Key, context: Context) -> Requeue | None:
@@ -112,6 +136,7 @@ async def finalize(key: Key, context: Context) -> Requeue | None:
             await _say_deleting(stored, waits, context)
         raise consequence.error from failed
     await forget_endpoints(context.store, key.name)
+    context.in_order.pop(key.name, None)
     await context.reporter.normal(NETWORK, key.name, "Deleted", f"IPv6Network {key.name} is gone")
     return None
 

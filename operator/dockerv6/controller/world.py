@@ -243,6 +243,8 @@ class World:
             routes=routes,
         )
         before = self.host_view.last
+        if before == view:
+            return before
         if before is None or uplink_bridges(before) != uplink_bridges(view):
             self.version += 1
         return view
