@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from dockerv6.api.kinds import NETWORK
 from dockerv6.controller.inventory import Inventory
@@ -15,6 +16,10 @@ from dockerv6.firewall.ruleset import Change, Ruleset, diff
 from dockerv6.planning.egress import Share, share, whole_intent
 from dockerv6.planning.host import uplink_bridges
 from dockerv6.planning.inputs import RulesView
+
+if TYPE_CHECKING:
+    from dockerv6.api.network import IPv6Network as NetworkResource
+    from dockerv6.ipam.ledger import Allocation
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +66,7 @@ class FirewallKeeper:
         self._synced: tuple[int, int] | None = None
         self._rivals: dict[str, str] = {}
         self._filter_epoch = 0
+        self._known_shares: dict[str, tuple[NetworkResource, Allocation | None, Share]] = {}
         self.transactions = 0
         self.may_sweep = False
         """Whether every source has been listed once: until then nobody's elements are removed for being unknown."""
@@ -180,8 +186,18 @@ class FirewallKeeper:
         """What every resource wants; one that is gone but for its finalizers wants what it still holds."""
         bound = self._inventory.holdings.bound
         networks = self._world.known_networks if self._world.seen else None
-        for name, resource in self._inventory.networks().items():
+        resources = self._inventory.networks()
+        if len(self._known_shares) > len(resources):  # some are gone
+            self._known_shares.clear()
+        for name, resource in resources.items():
             stored = self._inventory.get(NETWORK, name)
             if stored is not None and stored.deleting_since is not None and name not in bound:
                 continue
-            yield share(resource, bound.get(name), networks)
+            if resource.observed:
+                yield share(resource, None, networks.named(resource.docker_name) if networks is not None else None)
+                continue
+            known = self._known_shares.get(name)
+            if known is None or known[0] is not resource or known[1] is not bound.get(name):
+                known = (resource, bound.get(name), share(resource, bound.get(name), ()))
+                self._known_shares[name] = known
+            yield known[2]
