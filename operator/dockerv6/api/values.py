@@ -1,6 +1,5 @@
 """Types of single values: how a string becomes an address, a prefix, an interface or a duration, or a complaint."""
 
-import re
 from collections.abc import Callable
 from ipaddress import (
     AddressValueError,
@@ -17,6 +16,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, Pl
 
 from dockerv6.api.meta import refusal
 from dockerv6.lib import prefixes
+from dockerv6.lib.times import format_duration, parse_duration
 
 INTERFACE_NAME_BYTES = 15
 """IFNAMSIZ less the terminator, linux/if.h."""
@@ -170,34 +170,6 @@ def _interface(name: str) -> str:
             f"shorten it, for example to {name.encode()[:INTERFACE_NAME_BYTES].decode(errors='ignore')}",
         )
     return name
-
-
-_UNITS = {"d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
-_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[dhms])", re.ASCII)
-_DURATION = re.compile(rf"(?:{_PART.pattern})+", re.ASCII)
-
-
-def parse_duration(text: str) -> float:
-    """Seconds of a duration such as ``1h``, ``90s``, ``1h30m`` or ``500ms``; days (``7d``) too, and a bare ``0``.
-
-    Raises:
-        ValueError: it is none.
-    """
-    if text == "0":
-        return 0.0
-    if not _DURATION.fullmatch(text):
-        raise ValueError(f"{text!r} is not a duration")
-    return sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
-
-
-def format_duration(seconds: float) -> str:
-    """The shortest duration that `parse_duration` reads back as these seconds (to the millisecond)."""
-    rest = round(seconds * 1000)
-    text = ""
-    for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)):
-        count, rest = divmod(rest, size)
-        text += f"{count}{unit}" if count else ""
-    return text or "0s"
 
 
 def _duration(value: object) -> float:

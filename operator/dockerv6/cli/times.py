@@ -5,17 +5,15 @@ Not ``lib.clock``: that one is asyncio's, whose import alone would take a good p
 
 import re
 import time
-from datetime import UTC, datetime
 from math import floor
 from typing import Protocol
+
+from dockerv6.lib import times
 
 MINUTE = 60
 HOUR = 3600
 DAY = 86400
 YEAR = 365 * DAY
-
-_UNITS = {"d": DAY, "h": HOUR, "m": MINUTE, "s": 1.0, "ms": 0.001}
-_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|d|h|m|s)", re.ASCII)
 
 
 class Time(Protocol):
@@ -47,32 +45,18 @@ class SystemTime:
         time.sleep(seconds)
 
 
-def timestamp(seconds: float) -> str:
-    """Unix time as Kubernetes writes it: ``2026-11-23T02:43:12Z``."""
-    return datetime.fromtimestamp(floor(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def parse_timestamp(text: str) -> float:
-    """The inverse of `timestamp`.
-
-    Raises:
-        ValueError: it is no such time.
-    """
-    return datetime.fromisoformat(text).timestamp()
-
-
 def parse_duration(text: str) -> float:
-    """Seconds of ``90s``, ``1h30m``, ``500ms`` or ``2d``; a bare number is seconds.
+    """Seconds of ``90s``, ``1h30m``, ``500ms`` or ``2d``; on a command line a bare number is seconds.
 
     Raises:
         ValueError: it is no duration.
     """
     if re.fullmatch(r"\d+(\.\d+)?", text, re.ASCII):
         return float(text)
-    parts = _PART.findall(text)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise ValueError(f"{text!r} is no duration; write a number with a unit, such as 90s, 10m or 1h30m")
-    return float(sum(float(number) * _UNITS[unit] for number, unit in parts))
+    try:
+        return times.parse_duration(text)
+    except ValueError as error:
+        raise ValueError(f"{text!r} is no duration; write a number with a unit, such as 90s, 10m or 1h30m") from error
 
 
 def age(seconds: float) -> str:

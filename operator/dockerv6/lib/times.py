@@ -1,4 +1,4 @@
-"""Times as Kubernetes writes them. Without asyncio, for whoever only prints them."""
+"""Times and durations as people and Kubernetes write them. Without asyncio, for whoever only prints them."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -41,3 +41,31 @@ def parse_rfc3339(text: str) -> float:
         return moment.timestamp() + leap + float(fraction or 0)
     except (ValueError, OverflowError) as error:
         raise ValueError(f"{text!r} is not an RFC 3339 time: {error}") from error
+
+
+_UNITS = {"d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[dhms])", re.ASCII)
+_DURATION = re.compile(rf"(?:{_PART.pattern})+", re.ASCII)
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of a duration such as ``1h``, ``90s``, ``1h30m`` or ``500ms``; days (``7d``) too, and a bare ``0``.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if text == "0":
+        return 0.0
+    if not _DURATION.fullmatch(text):
+        raise ValueError(f"{text!r} is not a duration")
+    return sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
+
+
+def format_duration(seconds: float) -> str:
+    """The shortest duration that `parse_duration` reads back as these seconds (to the millisecond)."""
+    rest = round(seconds * 1000)
+    text = ""
+    for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)):
+        count, rest = divmod(rest, size)
+        text += f"{count}{unit}" if count else ""
+    return text or "0s"

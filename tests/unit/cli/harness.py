@@ -9,9 +9,9 @@ from click.testing import CliRunner, Result
 
 from dockerv6.api.kinds import API_VERSION, NETWORK
 from dockerv6.cli.main import main
-from dockerv6.cli.times import timestamp
 from dockerv6.ipam.sqlite import SqliteLedger
 from dockerv6.lib.statefile import STATE_FILE
+from dockerv6.lib.times import rfc3339
 from dockerv6.store.model import Document, EventType, StoredObject
 from dockerv6.store.sqlite import SqliteStore
 
@@ -135,7 +135,7 @@ def condition(type_: str, status: str, reason: str, message: str = "so it is", a
         "status": status,
         "reason": reason,
         "message": message,
-        "lastTransitionTime": timestamp(NOW - age),
+        "lastTransitionTime": rfc3339(NOW - age),
         "observedGeneration": 1,
     }
 

@@ -1,6 +1,6 @@
 import pytest
 
-from dockerv6.cli.times import SystemTime, age, parse_duration, parse_timestamp, timestamp
+from dockerv6.cli.times import SystemTime, age, parse_duration
 
 
 @pytest.mark.parametrize(
@@ -42,11 +42,6 @@ def test_a_duration_has_units(text: str, seconds: float) -> None:
 def test_anything_else_is_no_duration(text: str) -> None:
     with pytest.raises(ValueError, match="is no duration; write"):
         parse_duration(text)
-
-
-def test_a_timestamp_is_utc_in_whole_seconds_and_reads_back() -> None:
-    assert timestamp(1_700_000_000.9) == "2023-11-14T22:13:20Z"
-    assert parse_timestamp("2023-11-14T22:13:20Z") == 1_700_000_000
 
 
 def test_the_system_time_goes_forward() -> None:

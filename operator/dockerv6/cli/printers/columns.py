@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from dockerv6.api.kinds import Column
-from dockerv6.cli.times import age, parse_timestamp
+from dockerv6.cli.times import age
+from dockerv6.lib.times import parse_rfc3339
 
 NONE = "<none>"
 """What kubectl shows for a value that is not there."""
@@ -53,7 +54,7 @@ def cell(document: Mapping[str, object], column: Column, now: float) -> str:
     if value is None or value in ("", [], {}):
         return NONE
     if column.type == "date" and isinstance(value, str):
-        return age(now - parse_timestamp(value))
+        return age(now - parse_rfc3339(value))
     if isinstance(value, bool):
         return str(value).lower()
     return str(value)

@@ -8,8 +8,9 @@ from dockerv6.cli.printers.columns import NONE
 from dockerv6.cli.printers.documents import document
 from dockerv6.cli.printers.events import EventPrinter
 from dockerv6.cli.printers.table import Table, plain
-from dockerv6.cli.times import age, parse_timestamp, timestamp
+from dockerv6.cli.times import age
 from dockerv6.ipam.ledger import Allocation
+from dockerv6.lib.times import parse_rfc3339, rfc3339
 from dockerv6.store.model import Event, StoredObject
 
 INDENT = "  "
@@ -161,12 +162,12 @@ def _pairs(value: object) -> str:
 
 
 def _moment(seconds: float, now: float) -> str:
-    return f"{timestamp(seconds)} ({age(now - seconds)} ago)"
+    return f"{rfc3339(seconds)} ({age(now - seconds)} ago)"
 
 
 def _age_of(moment: object, now: float) -> str:
     try:
-        return age(now - parse_timestamp(moment)) if isinstance(moment, str) else NONE
+        return age(now - parse_rfc3339(moment)) if isinstance(moment, str) else NONE
     except ValueError:
         return NONE
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from dockerv6.api.kinds import API_VERSION
-from dockerv6.cli.times import timestamp
+from dockerv6.lib.times import rfc3339
 from dockerv6.store.model import Event, StoredObject
 
 Json = dict[str, object]
@@ -16,9 +16,9 @@ def document(stored: StoredObject) -> Json:
     if isinstance(written, Mapping):
         metadata |= {key: written[key] for key in ("labels", "annotations") if written.get(key)}
     metadata["generation"] = stored.generation
-    metadata["creationTimestamp"] = timestamp(stored.created)
+    metadata["creationTimestamp"] = rfc3339(stored.created)
     if stored.deleting_since is not None:
-        metadata["deletionTimestamp"] = timestamp(stored.deleting_since)
+        metadata["deletionTimestamp"] = rfc3339(stored.deleting_since)
     return {
         "apiVersion": API_VERSION,
         "kind": stored.kind,
@@ -38,8 +38,8 @@ def event_document(event: Event) -> Json:
         "message": event.message,
         "involvedObject": {"kind": event.kind, "name": event.name},
         "count": event.count,
-        "firstTimestamp": timestamp(event.first_seen),
-        "lastTimestamp": timestamp(event.last_seen),
+        "firstTimestamp": rfc3339(event.first_seen),
+        "lastTimestamp": rfc3339(event.last_seen),
     }
 
 
