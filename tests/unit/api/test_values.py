@@ -20,10 +20,9 @@ from dockerv6.api.values import (
     Prefix6,
     Subnet6,
     Unicast6,
-    format_duration,
-    parse_duration,
     shown,
 )
+from dockerv6.lib.times import format_duration, parse_duration
 
 
 def parse(kind: Any) -> Callable[[object], object]:
