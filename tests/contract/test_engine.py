@@ -359,6 +359,21 @@ async def test_attachments_hold_running_stopped_and_unstarted_containers_in_orde
     assert [one.ipv6 for one in found] == [None, None, None, IPv6Address("2001:db8:1::99")]
 
 
+async def test_occupied_names_every_network_that_has_attachments_and_none_that_has_none(bench: Bench) -> None:
+    network_id = await bench.engine.create_network(DUAL)
+    front_id = await bench.engine.create_network(NetworkSpec("front", enable_ipv6=False))
+    before = await bench.engine.occupied()
+    assert not before & {network_id, "blog", front_id, "front"}
+    bench.create_container("fresh", "blog")
+    occupied = await bench.engine.occupied()
+    assert occupied & {network_id, "blog"}
+    assert not occupied & {front_id, "front"}
+    late = run(bench, "late", "blog")
+    bench.stop_container(late)
+    await bench.engine.connect(front_id, Attachment(late, "late", running=False))
+    assert await bench.engine.occupied() & {front_id, "front"}
+
+
 async def test_attachments_of_a_removed_network_are_the_stopped_containers_that_name_it(bench: Bench) -> None:
     network_id = await bench.engine.create_network(DUAL)
     bench.stop_container(run(bench, "old"))

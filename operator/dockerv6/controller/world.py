@@ -87,6 +87,7 @@ class World:
         self.engine_problem = "the Docker Engine has not been asked yet"
         self._dirty: set[str] = set()
         self._all_dirty = True
+        self._occupied: Cached[frozenset[str]] = Cached(engine.occupied)
         self._attachments: dict[str, Cached[tuple[Attachment, ...]]] = {}
         self._networks: Cached[dict[str, Network]] = Cached(self._read_networks)
         self._edits: dict[str, Network | None] = {}  # by ourselves, since the latest read began
@@ -129,6 +130,7 @@ class World:
 
     def endpoints_changed(self, network_id: str | None = None) -> None:
         """Containers were attached, detached, started or stopped; None: on any network."""
+        self._occupied.invalidate()
         for cached in self._attachments.values() if network_id is None else (self._attachments.get(network_id),):
             if cached is not None:
                 cached.invalidate()
@@ -153,6 +155,9 @@ class World:
 
     async def attachments(self, network_id: str) -> tuple[Attachment, ...]:
         """Every container, running or stopped, on that network. Raises `EngineError`."""
+        network = (self._networks.last or {}).get(network_id)
+        if network is not None and not {network_id, network.name} & await self._occupied.get():
+            return ()
         if network_id not in self._attachments:
             self._attachments[network_id] = Cached(partial(self.engine.attachments, network_id))
         return await self._attachments[network_id].get()

@@ -100,6 +100,10 @@ class DockerEngine:
             lambda container: decode.attachment(container, network_id, name),
         )
 
+    async def occupied(self) -> frozenset[str]:
+        """Ids and names of all networks that some container, running or stopped, is configured on."""
+        return decode.occupied(await self._transport.get("/containers/json", {"all": "1"}))
+
     async def stranded(self, network_name: str) -> tuple[Attachment, ...]:
         """Every container configured on a network of that name under an id that is no more, ordered by name."""
         if network_name in _PREDEFINED:

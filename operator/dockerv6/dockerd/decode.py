@@ -138,6 +138,12 @@ def container_ids(listing: object) -> tuple[str, ...]:
     return tuple(_text(entry, "Id") for entry in _items(listing))
 
 
+def occupied(listing: object) -> frozenset[str]:
+    """Decode ``GET /containers/json`` as the ids and names of all networks that its containers are configured on."""
+    entries = ((key, _text(entry, "NetworkID")) for container in _items(listing) for key, entry in _settings(container))
+    return frozenset(ref for entry in entries for ref in entry if ref)
+
+
 def attachment(inspected: object, network_id: str, network_name: str | None) -> Attachment | None:
     """Decode ``GET /containers/{id}/json`` as the container's attachment to one network; None when it has none.
 

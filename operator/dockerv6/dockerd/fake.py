@@ -88,6 +88,11 @@ class FakeEngine:
         async with self._call("attachments", network_id):
             return self._state.attachments(network_id)
 
+    async def occupied(self) -> frozenset[str]:
+        """Ids and names of all networks that some container, running or stopped, is configured on."""
+        async with self._call("occupied"):
+            return self._state.occupied()
+
     async def stranded(self, network_name: str) -> tuple[Attachment, ...]:
         """Every container configured on a network of that name under an id that is no more, ordered by name."""
         async with self._call("stranded", network_name):

@@ -169,6 +169,11 @@ class State:
         gone = {"", *self._networks}
         return self._select(lambda name, entry: name == network_name and entry.network_id not in gone)
 
+    def occupied(self) -> frozenset[str]:
+        """See `port.Engine.occupied`."""
+        entries = ((n, e.network_id) for c in self._containers.values() for n, e in c.entries.items())
+        return frozenset(ref for entry in entries for ref in entry if ref)
+
     def _select(self, wanted: Callable[[str, _Entry], bool]) -> tuple[Attachment, ...]:
         found = [
             replace(

@@ -85,6 +85,12 @@ class Engine(Protocol):
         Of a network that is gone: the stopped containers that still name its id.
         """
 
+    async def occupied(self) -> frozenset[str]:
+        """Ids and names of all networks that some container, running or stopped, is configured on.
+
+        One question instead of many: a network that is not among them, by id or by name, has no `attachments`.
+        """
+
     async def stranded(self, network_name: str) -> tuple[Attachment, ...]:
         """Every container that is configured on a network of that name under an id that is no more, ordered by name.
 

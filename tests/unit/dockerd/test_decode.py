@@ -245,5 +245,10 @@ def test_other_events_are_none_of_ours(other: object) -> None:
 def test_decodes_answers_and_errors() -> None:
     assert decode.created_id({"Id": NETWORK_ID, "Warning": ""}) == NETWORK_ID
     assert decode.container_ids([{"Id": "a"}, {"Id": "b"}]) == ("a", "b")
+    stopped, odd = (
+        {"NetworkSettings": {"Networks": {"blog": {"NetworkID": "1"}, "new": {"NetworkID": ""}}}},
+        {"Id": "c"},
+    )
+    assert decode.occupied([stopped, odd]) == {"blog", "1", "new"}
     assert decode.error_message({"message": "no"}) == "no"
     assert decode.error_message("<html>") == ""
