@@ -42,7 +42,7 @@ async def execute(plan: Plan, context: Context) -> None:
     """
     refused: StepFailed | None = None
     for step in plan.steps:
-        logger.info("%s", describe(step), extra={"kind": plan.kind, "resource": plan.name, "reason": step.reason})
+        logger.debug("%s", describe(step), extra={"kind": plan.kind, "resource": plan.name, "reason": step.reason})
         try:
             await carry_out(step, context)
         except Exception as error:
@@ -103,7 +103,9 @@ def _look_at_pool(pool: str, context: Context) -> None:
 async def _(step: s.SetSysctl, context: Context) -> None:
     if await context.store.record(SYSCTLS, step.name) is None:
         await context.store.put_record(SYSCTLS, step.name, {"prior": step.prior})
-    await context.world.host.set_sysctl(step.name, step.value)
+    if await context.world.host.sysctl(step.name) != step.value:  # several networks plan it at once
+        await context.world.host.set_sysctl(step.name, step.value)
+        await context.reporter.normal("Host", "forwarding", "SysctlSet", f"{describe(step)}: {step.reason}")
     context.world.host_changed()
 
 

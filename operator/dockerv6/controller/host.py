@@ -8,7 +8,7 @@ from dockerv6.controller.execute import StepFailed, carry_out, execute
 from dockerv6.controller.failures import failure_of
 from dockerv6.controller.garbage import GARBAGE, sweep
 from dockerv6.firewall.port import FirewallError, FirewallUnavailable
-from dockerv6.planning.describe import describe
+from dockerv6.planning.describe import describe, rules_changed
 from dockerv6.planning.host import filter_steps, sysctl_steps
 from dockerv6.planning.steps import Plan
 from dockerv6.reconciler.errors import TemporaryError
@@ -63,11 +63,9 @@ async def mend_firewall(context: Context) -> None:
     found = repair.change.by_owner() if repair.drift else {}
     shared = found.pop("", ())
     for name in context.inventory.networks() if shared else found:
-        changes = (*shared, *found.get(name, ()))
-        await _repaired(name, [f"firewall: {c}" for c in changes], context)
-    if steps:
-        for name in context.inventory.networks():
-            await _repaired(name, [describe(s) for s in steps], context)
+        _repaired(name, rules_changed((*shared, *found.get(name, ()))), context)
+    for step in steps:
+        await context.reporter.normal(HOST, FIREWALL.name, "HostFilterChanged", f"{describe(step)}: {step.reason}")
 
 
 async def _forwarding(context: Context) -> None:
@@ -78,12 +76,12 @@ async def _forwarding(context: Context) -> None:
     steps = sysctl_steps(await context.world.host_view.get())
     await execute(Plan(HOST, "forwarding", steps), context)
     for name in context.inventory.networks() if steps else ():
-        await _repaired(name, [describe(s) for s in steps], context)
+        _repaired(name, f"{'; '.join(describe(s) for s in steps)}", context)
 
 
-async def _repaired(name: str, what: list[str], context: Context) -> None:
+def _repaired(name: str, what: str, context: Context) -> None:
     """Have the owner's next status say what was repaired for it."""
     if context.inventory.get(NETWORK, name) is None:
         return
-    context.repaired[name] += what
+    context.repaired[name].append(what)
     context.enqueue(Key(NETWORK, name), "drift was repaired")

@@ -30,7 +30,6 @@ from dockerv6.planning.steps import (
     MendBridge,
     Plan,
     RemoveNetwork,
-    SetSysctl,
 )
 from dockerv6.reconciler.errors import TemporaryError
 from dockerv6.reconciler.outcome import Requeue
@@ -41,7 +40,6 @@ logger = logging.getLogger(__name__)
 
 _TOLD: Mapping[type[object], str] = {
     BindSubnet: "SubnetAllocated",
-    SetSysctl: "SysctlSet",
     RemoveNetwork: "NetworkRemoved",
     CreateNetwork: "NetworkCreated",
     MendBridge: "BridgeMended",

@@ -6,6 +6,7 @@ from ipaddress import IPv6Network
 
 from dockerv6.api import conditions as cond
 from dockerv6.api.conditions import Conditions, ConditionType
+from dockerv6.api.egress import EgressMode
 from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.controller.context import Context
 from dockerv6.dockerd.model import Network
@@ -32,6 +33,7 @@ def network_status(resource: NetworkResource, observed: Observed, context: Conte
     subnets = _subnets(resource, live, context)
     running = [a for a in observed.attachments if a.running]
     shown = ", ".join(map(str, subnets)) or "no subnet"
+    mode = EgressMode.NONE if resource.spec.internal else resource.spec.egress.mode
     fields: dict[str, object] = {
         "subnet": str(subnets[0]) if subnets else None,
         "gateway": _gateway(resource, live, subnets),
@@ -40,14 +42,13 @@ def network_status(resource: NetworkResource, observed: Observed, context: Conte
         "engine": observed.engine.version if observed.engine is not None else None,
         "firewallBackend": observed.rules.backend or None,
         "networkName": live.name if live is not None else before.get("networkName"),
-        "egress": str(resource.spec.egress.mode),
+        "egress": str(mode),
         "containers": len(running),
         "endpoints": [{"container": a.container_name, "ipv6": str(a.ipv6) if a.ipv6 else None} for a in running],
         "publishedPorts": [],
         "lastAppliedHash": _applied_hash(resource, context),
     }
     bridge = f" on {live.bridge}" if live is not None and live.bridge else ""
-    mode = resource.spec.egress.mode
     messages = {
         ConditionType.READY: f"{shown}{bridge}, egress {mode}",
         ConditionType.SUBNET_ALLOCATED: shown,

@@ -89,4 +89,7 @@ def remedy(code: int, user: int) -> str:
         )
     if user != 0:
         return "run as root"
-    return "CAP_NET_ADMIN is missing: run the container with --network host --cap-add NET_ADMIN"
+    return (
+        "CAP_NET_ADMIN is missing, or AppArmor forbids it: run the container with --network host --cap-add NET_ADMIN "
+        "--security-opt apparmor=unconfined"
+    )

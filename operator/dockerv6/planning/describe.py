@@ -1,6 +1,6 @@
 """Steps in words for people and as mappings for programs: the same for ``dockerv6 plan`` and for the log."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import singledispatch
 
 from dockerv6.planning import steps as s
@@ -88,6 +88,12 @@ def _(step: s.CreateNetwork) -> str:
 @describe.register
 def _(step: s.AttachEndpoint) -> str:
     return f"attach container {step.endpoint.container_name} to {step.network}"
+
+
+def rules_changed(changes: Sequence[str]) -> str:
+    """Drift of the firewall in one line: a flushed table is dozens of changes."""
+    more = f", and {len(changes) - 1} more" if len(changes) > 1 else ""
+    return f"firewall: it took to {changes[0]}{more}"
 
 
 SYMBOLS: Mapping[type[object], str] = {

@@ -26,6 +26,9 @@ from dockerv6.planning.steps import (
 )
 from dockerv6.planning.subnets import Subnet, decide
 
+RAW_DROP_SINCE = (28, 2)
+GATEWAY_MODE = "com.docker.network.bridge.gateway_mode_ipv6"
+TRUSTED_INTERFACES = "com.docker.network.bridge.trusted_host_interfaces"
 ENGINE_RETRY = 5.0  # seconds until an engine that gives no answer is asked again
 HELD_RETRY = 30.0  # seconds until rules that somebody else's held ones keep out are looked at again
 
@@ -71,7 +74,36 @@ def _refusals(desired: Desired, observed: Observed) -> tuple[Finding, ...]:
                 " leave it true or upgrade the engine",
             ),
         )
-    return host_findings(observed.host)
+    return (*host_findings(observed.host), *_elsewhere(observed))
+
+
+def _elsewhere(observed: Observed) -> tuple[Finding, ...]:
+    """The engine's bridges are none of this host's: everything would be done in the wrong place."""
+    bridges = {n.bridge for n in observed.networks if n.bridge}
+    own = any(n.name == "bridge" for n in observed.networks)  # the engine's own is there, unless "bridge": "none"
+    if not own or not observed.host.interfaces or bridges & observed.host.interfaces.keys():
+        return ()
+    message = (
+        f"none of the Docker Engine's bridges ({', '.join(sorted(bridges)[:3])}) is in this network namespace;"
+        " run dockerv6 where the engine runs: on the host, or in a container with --network host"
+    )
+    return (Finding(ConditionType.HOST_READY, Reason.WRONG_NAMESPACE, message, retry=ENGINE_RETRY),)
+
+
+def _raw_drop(desired: Desired, observed: Observed) -> tuple[Finding, ...]:
+    """Engines from 28.2 on drop what is sent to a container's address before any rule of ours sees it.
+
+    So replies of untranslated flows do not arrive, unless the network's driver options let them (moby 49325).
+    """
+    spec, engine = desired.resource.spec, observed.engine
+    answered = spec.options.keys() & {GATEWAY_MODE, TRUSTED_INTERFACES}
+    if not spec.egress.exclude or engine is None or engine.release < RAW_DROP_SINCE or answered:
+        return ()
+    message = (
+        f"Docker Engine {engine.version} drops replies to untranslated addresses; for spec.egress.exclude to work set"
+        f" options: {{{TRUSTED_INTERFACES}: <uplink>}}, or {GATEWAY_MODE}: routed"
+    )
+    return (Finding(ConditionType.FIREWALL_READY, Reason.FIREWALL_BLOCKED, message, blocks=False, doubtful=True),)
 
 
 def _kept_rules(desired: Desired, observed: Observed, holdings: Holdings) -> tuple[Step, ...]:
@@ -152,7 +184,12 @@ def _plan_managed(
     desired: Desired, observed: Observed, holdings: Holdings, live: Network | None, subnet: Subnet
 ) -> Plan:
     """A network of our own: allocation, host, rules, then the network, then its endpoints."""
-    findings = [*_engine_problem(observed), *_firewall_problem(desired, observed), *filter_findings(observed.rules)]
+    findings = [
+        *_engine_problem(observed),
+        *_firewall_problem(desired, observed),
+        *_raw_drop(desired, observed),
+        *filter_findings(observed.rules),
+    ]
     want = network_spec(desired.resource, subnet.prefix, desired.identity)
     rival = collision(desired, observed, live, want)
     if rival is not None:
