@@ -57,13 +57,13 @@ class FirewallKeeper:
         self._mark = mark
         self._observed: Ruleset | None = None
         self._filter: HostFilterState | None = None
-        self._change: tuple[tuple[int, int], Change] | None = None
+        self._change: tuple[tuple[int, int, bool], Ruleset, Change] | None = None
         self._asked = 0
         self._served = 0
         self._lock = asyncio.Lock()
         self._epoch = 0
         self._repair: Repair | None = None
-        self._synced: tuple[int, int] | None = None
+        self._synced: tuple[int, int, bool] | None = None
         self._rivals: dict[str, str] = {}
         self._filter_epoch = 0
         self._known_shares: dict[str, tuple[NetworkResource, Allocation | None, Share]] = {}
@@ -75,7 +75,6 @@ class FirewallKeeper:
         """Our table may have changed: read it before the next decision."""
         self._epoch += 1
         self._observed = None
-        self._change = None
 
     def invalidate_filter(self) -> None:
         """The host's own filter may have changed."""
@@ -125,8 +124,8 @@ class FirewallKeeper:
             return self._repair
 
     @property
-    def _versions(self) -> tuple[int, int]:
-        return self._inventory.version, self._world.version
+    def _versions(self) -> tuple[int, int, bool]:
+        return self._inventory.version, self._world.version, self.may_sweep
 
     async def admit(self, barrier: Barrier) -> None:
         """Let marked flows pass there."""
@@ -163,11 +162,11 @@ class FirewallKeeper:
         observed = self._observed if self._observed is not None else await self._firewall.observe()
         if epoch != self._epoch:  # it changed while it was read: good for now, but not to be kept
             return self._difference(observed)
-        if self._observed is None:
-            self._observed, self._change = observed, None
-        if self._change is None or self._change[0] != versions:
-            self._change = (versions, self._difference(observed))
-        return self._change[1]
+        self._observed = observed
+        # a backend that finds its table as it was gives the very same value again
+        if self._change is None or self._change[0] != versions or self._change[1] is not observed:
+            self._change = (versions, observed, self._difference(observed))
+        return self._change[2]
 
     def _difference(self, observed: Ruleset) -> Change:
         host = self._world.host_view.last

@@ -13,7 +13,9 @@ async def remove_everything(context: Context, *, keep_networks: bool) -> tuple[s
     Networks that are kept go on without our rules; they stay labelled, so a later installation takes them up again.
     """
     removed: list[str] = []
-    ours = [n for n in await context.world.networks() if context.settings.identity.owns(n)]
+    ours = sorted(
+        (n for n in await context.world.networks() if context.settings.identity.owns(n)), key=lambda n: n.name
+    )
     for network in () if keep_networks else ours:
         running = [a.container_name for a in await context.world.attachments(network.id) if a.running]
         if running:

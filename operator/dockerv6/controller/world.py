@@ -232,8 +232,9 @@ class World:
             self._all_dirty = True
             raise
         networks = _edited(networks, self._edits)
-        if networks != self._networks.last:
-            self.version += 1
+        if networks == self._networks.last:
+            return self._networks.last  # one copy in memory, and what was computed from it stays good
+        self.version += 1
         return networks
 
     async def _read_host(self) -> HostView:

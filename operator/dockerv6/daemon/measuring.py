@@ -1,6 +1,7 @@
 """Feeds the manager's news into the metrics."""
 
 from collections import Counter
+from collections.abc import Mapping
 
 from dockerv6.api import conditions as cond
 from dockerv6.api.conditions import ConditionType
@@ -12,6 +13,7 @@ from dockerv6.reconciler.observer import Role
 from dockerv6.reconciler.outcome import Outcome
 from dockerv6.reconciler.queue import Depth
 from dockerv6.reconciler.request import Key
+from dockerv6.store.model import StoredObject
 from dockerv6.telemetry.metrics import Metrics
 
 
@@ -22,6 +24,7 @@ class MeasuringObserver:
         self._metrics = metrics
         self._context = context
         self._transactions = 0
+        self._readiness: dict[tuple[str, str], tuple[Mapping[str, object], str]] = {}
 
     def queued(self, depth: Depth) -> None:
         """How many keys wait."""
@@ -42,8 +45,7 @@ class MeasuringObserver:
         context = self._context
         resources: Counter[tuple[str, str]] = Counter()
         for stored in context.inventory.objects:
-            ready = cond.get(conditions_before(stored), ConditionType.READY)
-            resources[stored.kind, ready.status if ready is not None else "Unknown"] += 1
+            resources[stored.kind, self._ready(stored)] += 1
         self._metrics.resources(resources)
         subnets: Counter[tuple[str, str]] = Counter()
         for allocation in context.inventory.holdings.allocations:
@@ -55,6 +57,15 @@ class MeasuringObserver:
         for _ in range(context.firewall.transactions - self._transactions):
             self._metrics.firewall_committed()
         self._transactions = context.firewall.transactions
+
+    def _ready(self, stored: StoredObject) -> str:
+        """The status of Ready, read from the conditions once for each status that is written."""
+        known = self._readiness.get((stored.kind, stored.name))
+        if known is None or known[0] is not stored.status:
+            ready = cond.get(conditions_before(stored), ConditionType.READY)
+            known = (stored.status, ready.status if ready is not None else "Unknown")
+            self._readiness[stored.kind, stored.name] = known
+        return known[1]
 
 
 def _result(outcome: Outcome) -> str:

@@ -29,7 +29,8 @@ the filters, and IPsec policies and traffic control look at marks too. Routing h
 set after the routing decision, so no `ip rule` ever sees it.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import IPv6Network, collapse_addresses
 
 from dockerv6.firewall.model import EgressMode, FirewallIntent, NetworkIntent
@@ -119,47 +120,35 @@ def _rival(subnet: IPv6Network, taken: dict[int, dict[int, str]]) -> str | None:
 
 def _sets(networks: tuple[NetworkIntent, ...], uplinks: tuple[str, ...]) -> tuple[ElementSet, ...]:
     prefix, interface = KeyType.PREFIX, KeyType.INTERFACE
+    found: dict[str, list[Element]] = {}
+    for network in networks:
+        for name, element in _elements(network):
+            found.setdefault(name, []).append(element)
     return (
-        ElementSet(EGRESS_ANY, (prefix,), elements=frozenset(_any(networks))),
-        ElementSet(EGRESS_PINNED, (prefix,), elements=frozenset(_pinned(networks))),
-        ElementSet(EGRESS_VIA, (prefix, interface), elements=frozenset(_via(networks))),
-        ElementSet(EXCLUDED, (prefix, prefix), elements=frozenset(_excluded(networks))),
-        ElementSet(NETWORKS, (prefix, interface), elements=frozenset(_own(networks))),
+        ElementSet(EGRESS_ANY, (prefix,), elements=frozenset(found.get(EGRESS_ANY, ()))),
+        ElementSet(EGRESS_PINNED, (prefix,), elements=frozenset(found.get(EGRESS_PINNED, ()))),
+        ElementSet(EGRESS_VIA, (prefix, interface), elements=frozenset(found.get(EGRESS_VIA, ()))),
+        ElementSet(EXCLUDED, (prefix, prefix), elements=frozenset(found.get(EXCLUDED, ()))),
+        ElementSet(NETWORKS, (prefix, interface), elements=frozenset(found.get(NETWORKS, ()))),
         ElementSet(
             UPLINK_BRIDGES, (interface,), interval=False, elements=frozenset(Element((name,)) for name in uplinks)
         ),
     )
 
 
-def _own(networks: tuple[NetworkIntent, ...]) -> Iterator[Element]:
-    for network in networks:
-        yield Element((str(network.subnet), network.bridge), network.owner)
-
-
-def _any(networks: tuple[NetworkIntent, ...]) -> Iterator[Element]:
-    for network in networks:
-        if not network.egress_interfaces:
-            yield Element((str(network.subnet),), network.owner)
-
-
-def _pinned(networks: tuple[NetworkIntent, ...]) -> Iterator[Element]:
-    for network in networks:
-        if network.egress_interfaces:
-            yield Element((str(network.subnet),), network.owner)
-
-
-def _via(networks: tuple[NetworkIntent, ...]) -> Iterator[Element]:
-    for network in networks:
-        for interface in network.egress_interfaces:
-            if interface != network.bridge:
-                yield Element((str(network.subnet), interface), network.owner)
-
-
-def _excluded(networks: tuple[NetworkIntent, ...]) -> Iterator[Element]:
-    for network in networks:
-        # Overlapping destinations would be refused; merged, they mean the same.
-        for destination in collapse_addresses(network.egress_exclude):
-            yield Element((str(network.subnet), str(destination)), network.owner)
+@lru_cache(maxsize=4096)
+def _elements(network: NetworkIntent) -> tuple[tuple[str, Element], ...]:
+    """A network's elements, each with its set's name. Kept, since whenever one network changes all are rendered."""
+    subnet, owner = str(network.subnet), network.owner
+    found = [(NETWORKS, Element((subnet, network.bridge), owner))]
+    found.append((EGRESS_PINNED if network.egress_interfaces else EGRESS_ANY, Element((subnet,), owner)))
+    for interface in network.egress_interfaces:
+        if interface != network.bridge:
+            found.append((EGRESS_VIA, Element((subnet, interface), owner)))
+    # Overlapping destinations would be refused; merged, they mean the same.
+    for destination in collapse_addresses(network.egress_exclude):
+        found.append((EXCLUDED, Element((subnet, str(destination)), owner)))
+    return tuple(found)
 
 
 def _chains(mark: int) -> tuple[Chain, ...]:

@@ -92,8 +92,8 @@ def _(step: s.AttachEndpoint) -> str:
 
 def rules_changed(changes: Sequence[str]) -> str:
     """Drift of the firewall in one line: a flushed table is dozens of changes."""
-    more = f", and {len(changes) - 1} more" if len(changes) > 1 else ""
-    return f"firewall: it took to {changes[0]}{more}"
+    steps = f"{len(changes)} steps, first: " if len(changes) > 1 else ""
+    return f"firewall: our table was changed; put right by {steps}{changes[0]}"
 
 
 SYMBOLS: Mapping[type[object], str] = {
