@@ -79,10 +79,11 @@ def _refusals(desired: Desired, observed: Observed) -> tuple[Finding, ...]:
 
 def _elsewhere(observed: Observed) -> tuple[Finding, ...]:
     """The engine's bridges are none of this host's: everything would be done in the wrong place."""
-    bridges = {n.bridge for n in observed.networks if n.bridge}
-    own = any(n.name == "bridge" for n in observed.networks)  # the engine's own is there, unless "bridge": "none"
-    if not own or not observed.host.interfaces or bridges & observed.host.interfaces.keys():
+    interfaces = observed.host.interfaces
+    own = observed.networks.named("bridge")  # the engine's own is there, unless "bridge": "none"
+    if not own or not interfaces or any(n.bridge in interfaces for n in observed.networks):
         return ()
+    bridges = {n.bridge for n in observed.networks if n.bridge}
     message = (
         f"none of the Docker Engine's bridges ({', '.join(sorted(bridges)[:3])}) is in this network namespace;"
         " run dockerv6 where the engine runs: on the host, or in a container with --network host"

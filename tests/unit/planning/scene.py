@@ -1,0 +1,143 @@
+"""Values that plans are made from, each plausible, for the tests of planning."""
+
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
+
+from dockerv6.api.network import IPv6Network as NetworkResource
+from dockerv6.api.pool import IPv6Pool
+from dockerv6.dockerd.model import Attachment, EngineInfo, Network, NetworkSpec, SubnetConfig
+from dockerv6.firewall.model import Barrier, FilterVariant
+from dockerv6.hostnet.model import Interface, Route, RouteProtocol
+from dockerv6.ipam.ledger import Allocation, AllocationState
+from dockerv6.planning.blueprint import network_spec, stamped
+from dockerv6.planning.inputs import Desired, Holdings, HostView, Identity, Networks, Observed, RulesView
+from dockerv6.planning.network import plan
+from dockerv6.planning.steps import Finding, Plan, Step
+from tests.world import network, pool
+
+NOW = 1_700_000_000.0
+ENGINE_20_10 = EngineInfo("id", "host", "20.10.24", (20, 10), "1.41")
+ENGINE_28 = EngineInfo("id", "host", "28.5.2", (28, 5), "1.51", "iptables")
+SUBNET = IPv6Network("fd12:3456:789a:1::/64")
+POOL = pool(prefix="fd12:3456:789a::/48")
+IDENTITY = Identity()
+FORWARD = Barrier(FilterVariant.XTABLES_NFT, "filter", "FORWARD", admitted=False, mendable=True)
+STUBBORN = Barrier(
+    FilterVariant.NFTABLES, "inet firewalld", "filter_FORWARD", admitted=False, mendable=False, remedy="allow it there"
+)
+
+
+def desired(resource: NetworkResource | None = None, /, *pools: IPv6Pool, **spec: object) -> Desired:
+    """What is wished for, with a default pool."""
+    known = {POOL.metadata.name: POOL, **{p.metadata.name: p for p in pools}}
+    return Desired(resource if resource is not None else network("blog", **spec), known)
+
+
+def allocation(
+    prefix: IPv6Network | str = SUBNET,
+    owner: str = "blog",
+    pool: str = "default",
+    state: AllocationState = AllocationState.BOUND,
+    since: float = NOW,
+    revision: int = 7,
+) -> Allocation:
+    """A row of the ledger."""
+    return Allocation(owner, pool, IPv6Network(prefix), state, since, revision)
+
+
+def cooling(
+    prefix: IPv6Network | str = SUBNET, owner: str = "old", pool: str = "default", ago: float = 0
+) -> Allocation:
+    """A row whose owner gave it up so many seconds ago."""
+    return allocation(prefix, owner, pool, AllocationState.COOLING, NOW - ago)
+
+
+def holdings(*allocations: Allocation, **pool_prefixes: IPv6Network) -> Holdings:
+    """The ledger."""
+    return Holdings(allocations, pool_prefixes)
+
+
+def created(spec: NetworkSpec, number: int = 1) -> Network:
+    """The network that an engine makes of the wish."""
+    ipam = spec.ipam
+    if spec.enable_ipv4 and not any(isinstance(c.subnet, IPv4Network) for c in ipam):
+        ipam = (SubnetConfig(IPv4Network(f"172.{17 + number}.0.0/16")), *ipam)
+    return Network(
+        id=f"{number:064x}",
+        name=spec.name,
+        driver=spec.driver,
+        internal=spec.internal,
+        attachable=spec.attachable,
+        enable_ipv4=spec.enable_ipv4,
+        enable_ipv6=spec.enable_ipv6,
+        ipam=ipam,
+        options=spec.options,
+        labels=spec.labels,
+    )
+
+
+def live(wish: Desired | None = None, subnet: IPv6Network = SUBNET, number: int = 1) -> Network:
+    """The wish come true."""
+    wish = wish or desired()
+    return created(stamped(network_spec(wish.resource, subnet, wish.identity)), number)
+
+
+def foreign(name: str, subnet: str = "fd99::/64", number: int = 99, /, **labels: str) -> Network:
+    """Somebody else's network."""
+    config = SubnetConfig(IPv6Network(subnet), IPv6Network(subnet)[1])
+    return Network(f"{number:064x}", name, "bridge", enable_ipv6=True, ipam=(config,), labels=labels)
+
+
+def bridge(of: Network, *, up: bool = True, index: int = 9) -> Interface:
+    """The interface of a network, as it should be."""
+    addresses = tuple(
+        IPv6Interface((c.gateway, c.subnet.prefixlen)) for c in of.ipv6 if isinstance(c.gateway, IPv6Address)
+    )
+    return Interface(index, of.bridge or "", "bridge", up=up, mtu=1500, addresses=addresses)
+
+
+def host(*interfaces: Interface, routes: tuple[Route, ...] = (), **changes: object) -> HostView:
+    """A host that forwards, with eth0 and these."""
+    eth0 = Interface(2, "eth0", "", up=True, mtu=1500)
+    view = HostView(interfaces={i.name: i for i in (eth0, *interfaces)}, routes=routes)
+    return replace(view, **changes)  # type: ignore[arg-type]
+
+
+def observed(*networks: Network, **changes: object) -> Observed:
+    """A moment of the world in which these networks are there, their bridges in order, the rules in place."""
+    view = host(*(bridge(n) for n in networks if n.bridge))
+    moment = Observed(
+        now=NOW, engine=ENGINE_28, networks=Networks(networks), host=view, rules=RulesView(backend="fake")
+    )
+    return replace(moment, **changes)  # type: ignore[arg-type]
+
+
+def route(
+    destination: str, interface: str = "eth0", protocol: RouteProtocol = RouteProtocol.KERNEL, table: int = 254
+) -> Route:
+    """A route of the host."""
+    return Route(IPv6Network(destination), interface, protocol, table)
+
+
+def container(name: str, *, running: bool = True, ipv6: str | None = None, ipv4: str | None = None) -> Attachment:
+    """How a container is attached, with a static address perhaps."""
+    return replace(
+        Attachment(f"{name}-id", name, running, aliases=(name,)),
+        static_ipv6=IPv6Address(ipv6) if ipv6 else None,
+        static_ipv4=IPv4Address(ipv4) if ipv4 else None,
+    )
+
+
+def kinds(steps: Plan | tuple[Step, ...]) -> list[str]:
+    """The steps by name, in order."""
+    return [type(s).__name__ for s in (steps.steps if isinstance(steps, Plan) else steps)]
+
+
+def reasons(found: Plan | tuple[Finding, ...]) -> list[tuple[str, str]]:
+    """The findings by condition and reason."""
+    return [(str(f.condition), str(f.reason)) for f in (found.findings if isinstance(found, Plan) else found)]
+
+
+def decide(wish: Desired, moment: Observed, held: Holdings | None = None) -> Plan:
+    """The plan."""
+    return plan(wish, moment, held if held is not None else holdings())

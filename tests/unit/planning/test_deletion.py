@@ -1,0 +1,142 @@
+from dataclasses import replace
+from ipaddress import IPv6Network
+
+import pytest
+
+from dockerv6.planning.deletion import Known, plan_deletion, plan_garbage, stray_networks
+from dockerv6.planning.inputs import Networks, Observed, RulesView
+from dockerv6.planning.steps import ForgetSubnet, Plan, ReleaseSubnet, RemoveNetwork
+from tests.unit.planning.scene import (
+    IDENTITY,
+    NOW,
+    POOL,
+    SUBNET,
+    allocation,
+    container,
+    cooling,
+    desired,
+    foreign,
+    holdings,
+    kinds,
+    live,
+    observed,
+    reasons,
+)
+from tests.world import network
+
+HELD = holdings(allocation())
+OFF = RulesView(off={"blog": ("remove x",)})
+
+
+def delete(moment: Observed, **spec: object) -> Plan:
+    return plan_deletion(desired(**spec), moment, HELD)
+
+
+def test_network_then_allocation_then_rules_go() -> None:
+    assert kinds(delete(observed(live()))) == ["RemoveNetwork", "ReleaseSubnet", "EnsureRules"]
+
+
+def test_nothing_left_is_nothing_to_do() -> None:
+    assert plan_deletion(desired(), observed(), holdings()) == Plan("IPv6Network", "blog")
+
+
+def test_running_containers_are_waited_for_by_name() -> None:
+    plan = delete(observed(live(), attachments=(container("web"), container("cron", running=False))))
+    assert (plan.empty, reasons(plan)) == (True, [("Ready", "EndpointsAttached")])
+    assert "web" in plan.findings[0].message
+    assert "cron" not in plan.findings[0].message
+    assert plan.findings[0].retry is None  # an event tells when they leave
+
+
+def test_stopped_containers_are_not_waited_for() -> None:
+    plan = delete(observed(live(), attachments=(container("cron", running=False),)))
+    assert kinds(plan)[0] == "RemoveNetwork"
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"deletionPolicy": "Orphan"},
+        {"suspend": True},
+        {"managementPolicy": "Observe"},
+    ],
+)
+def test_a_network_that_is_to_stay_stays_but_its_rules_go(spec: dict[str, object]) -> None:
+    plan = delete(observed(live(), attachments=(container("web"),)), **spec)
+    assert kinds(plan) == ["ReleaseSubnet", "EnsureRules"]
+
+
+def test_rules_of_an_observed_network_go_without_an_allocation() -> None:
+    wish = desired(managementPolicy="Observe", networkName="x")
+    assert kinds(plan_deletion(wish, observed(foreign("x"), rules=OFF), holdings())) == ["EnsureRules"]
+
+
+@pytest.mark.parametrize("spec", [{}, {"deletionPolicy": "Orphan"}])
+@pytest.mark.parametrize("networks", [(), (live(),)])
+def test_nothing_is_done_while_the_engine_gives_no_answer(networks: tuple[()], spec: dict[str, object]) -> None:
+    plan = delete(observed(*networks, engine=None), **spec)
+    assert (plan.empty, reasons(plan)) == (True, [("Ready", "EngineUnavailable")])
+    assert plan.findings[0].retry
+
+
+def test_a_broken_firewall_does_not_keep_a_resource_for_ever() -> None:
+    plan = delete(observed(live(), rules=RulesView(problem="install nft")))
+    assert kinds(plan) == ["RemoveNetwork", "ReleaseSubnet"]
+
+
+class TestGarbage:
+    def plan(self, *networks: object, names: tuple[str, ...] = (), idle: bool = True, orphans: tuple[str, ...] = (),
+             held: object = None) -> Plan:  # fmt: skip
+        there = Networks(networks)  # type: ignore[arg-type]
+        known = Known(names, orphans, {"default": POOL})
+        ids = {n.id for n in there} if idle else set()
+        return plan_garbage(known, IDENTITY, there, ids, held or holdings(), NOW)  # type: ignore[arg-type]
+
+    def test_a_network_of_nobody_goes_with_its_allocation(self) -> None:
+        plan = self.plan(live(), held=HELD)
+        assert plan.steps == (
+            RemoveNetwork(live().id, "blog", "no IPv6Network blog asks for it"),
+            ReleaseSubnet(allocation(), "no resource asks for it"),
+        )
+
+    def test_a_busy_network_of_nobody_waits_and_keeps_its_allocation(self) -> None:
+        plan = self.plan(live(), idle=False, held=HELD)
+        assert (plan.empty, reasons(plan)) == (True, [("Ready", "EndpointsAttached")])
+
+    def test_what_a_resource_asks_for_stays(self) -> None:
+        assert self.plan(live(), names=("blog",), held=HELD).empty
+
+    def test_foreign_networks_are_never_garbage(self) -> None:
+        assert self.plan(foreign("x"), foreign("y", "fd98::/64", 98, **{"dockerv6.io/managed-by": "other"})).empty
+
+    def test_an_orphan_stays(self) -> None:
+        assert self.plan(live(), orphans=(live().id,)).empty
+
+    def test_a_cooldown_that_is_over_is_forgotten(self) -> None:
+        over, yet = cooling(ago=3600), cooling("fd00::/64", ago=3599)
+        assert self.plan(held=holdings(over, yet)).steps == (ForgetSubnet(over),)
+
+    def test_a_fixed_subnet_has_no_cooldown(self) -> None:
+        over = cooling(pool="")
+        assert self.plan(held=holdings(over)).steps == (ForgetSubnet(over),)
+
+    def test_a_pool_that_is_gone_cools_down_for_an_hour(self) -> None:
+        over, yet = cooling(pool="x", ago=3600), cooling("fd00::/64", pool="x", ago=3000)
+        assert self.plan(held=holdings(over, yet)).steps == (ForgetSubnet(over),)
+
+    def test_of_twins_the_one_that_is_not_used_is_a_stray(self) -> None:
+        known = Known(("blog",), (), {})
+        twins = Networks((live(number=1), live(number=2)))
+        assert stray_networks(known, IDENTITY, twins) == (live(number=2),)
+
+    def test_a_renamed_leftover_is_no_twin(self) -> None:
+        known = Known(("blog",), (), {})
+        there = Networks((live(), replace(live(number=2), name="old")))
+        assert stray_networks(known, IDENTITY, there) == ()
+
+    def test_names_of_resources_not_of_networks_count(self) -> None:
+        other = live(desired(network("shop", networkName="blog")), IPv6Network("fd00::/64"))
+        assert self.plan(other, names=("blog",)).steps[0] == RemoveNetwork(
+            other.id, "blog", "no IPv6Network shop asks for it"
+        )
+        assert SUBNET not in {c.subnet for c in other.ipv6}

@@ -1,0 +1,371 @@
+from dataclasses import replace
+from ipaddress import IPv6Address, IPv6Interface, IPv6Network
+
+import pytest
+
+from dockerv6.dockerd.model import Network
+from dockerv6.firewall.model import HostFilterState
+from dockerv6.planning.inputs import Holdings, HostView, Networks, Observed, RulesView
+from dockerv6.planning.network import own_network
+from dockerv6.planning.steps import (
+    AttachEndpoint,
+    CreateNetwork,
+    DetachEndpoint,
+    EnsureRules,
+    MendBridge,
+    Plan,
+    RememberEndpoints,
+)
+from tests.unit.planning.scene import (
+    ENGINE_20_10,
+    FORWARD,
+    STUBBORN,
+    SUBNET,
+    allocation,
+    bridge,
+    container,
+    decide,
+    desired,
+    foreign,
+    holdings,
+    host,
+    kinds,
+    live,
+    observed,
+    reasons,
+)
+from tests.world import network
+
+HELD = holdings(allocation())
+OFF = {"blog": ("add x to set networks",)}
+
+
+def settled(**changes: object) -> tuple[Network, Observed]:
+    """A network as it should be."""
+    there = live()
+    return there, observed(there, applied=True, **changes)
+
+
+def recreate(strategy: str, *endpoints: object, **changes: object) -> Plan:
+    """The plan for a network that has to be made anew, with these attached."""
+    _, moment = settled(attachments=endpoints, **changes)
+    return decide(desired(updateStrategy=strategy, internal=True), moment, HELD)
+
+
+class TestCreation:
+    def test_allocates_then_makes_the_rules_then_the_network(self) -> None:
+        plan = decide(desired(), observed(host=host(forwarding="0")))
+        assert kinds(plan) == ["BindSubnet", "SetSysctl", "EnsureRules", "CreateNetwork"]
+        assert plan.findings == ()
+
+    def test_a_network_that_is_as_it_should_be_needs_nothing(self) -> None:
+        _, moment = settled()
+        assert decide(desired(), moment, HELD) == Plan("IPv6Network", "blog")
+
+    def test_what_was_allocated_before_a_crash_is_used(self) -> None:
+        plan = decide(desired(), observed(), HELD)
+        assert kinds(plan) == ["CreateNetwork"]
+        (create,) = plan.steps
+        assert isinstance(create, CreateNetwork)
+        assert create.spec.ipam[-1].subnet == SUBNET
+        assert "dockerv6.io/spec-hash" in create.spec.labels
+
+    def test_a_network_that_never_was_is_no_drift(self) -> None:
+        assert decide(desired(), observed(), HELD).drift == ()
+
+    def test_router_advertisements_are_kept_before_forwarding_is_turned_on(self) -> None:
+        plan = decide(desired(), observed(host=host(forwarding="0", accept_ra={"eth0": "1"})))
+        names = [s.name for s in plan.steps if hasattr(s, "name")]
+        assert names[:2] == ["net/ipv6/conf/eth0/accept_ra", "net.ipv6.conf.all.forwarding"]
+
+    def test_the_hosts_filter_lets_us_pass_before_the_network_is_there(self) -> None:
+        rules = RulesView(filter=HostFilterState((FORWARD,)))
+        assert kinds(decide(desired(), observed(rules=rules), HELD)) == ["AdmitMark", "CreateNetwork"]
+
+
+class TestRefusals:
+    def test_a_suspended_resource_is_left_alone(self) -> None:
+        plan = decide(desired(suspend=True), observed(rules=RulesView(off=OFF)), HELD)
+        assert (plan.empty, reasons(plan)) == (True, [("Ready", "Suspended")])
+
+    @pytest.mark.parametrize(
+        "spec",
+        [{"egress": {"mode": "Routed"}}, {"driver": "macvlan"}, {"hosts": {"matchNames": ["a"]}}],
+    )
+    def test_what_is_not_yet_in_effect_stops_the_whole(self, spec: dict[str, object]) -> None:
+        plan = decide(desired(**spec), observed())
+        assert (plan.empty, reasons(plan)) == (True, [("Accepted", "NotYetInEffect")])
+
+    def test_what_only_adds_and_is_not_yet_in_effect_does_not(self) -> None:
+        plan = decide(desired(members={"matchLabels": {"a": "b"}}), observed(), HELD)
+        assert kinds(plan) == ["CreateNetwork"]
+
+    def test_an_engine_that_is_too_old_for_a_field_is_named(self) -> None:
+        plan = decide(desired(ipv4={"enabled": False}), observed(engine=ENGINE_20_10))
+        assert (plan.empty, reasons(plan)) == (True, [("NetworkReady", "EngineTooOld")])
+        assert "20.10.24" in plan.findings[0].message
+
+    def test_a_new_engine_can_do_without_ipv4(self) -> None:
+        assert "CreateNetwork" in kinds(decide(desired(ipv4={"enabled": False}), observed()))
+
+    def test_a_kernel_without_ipv6_is_told_of(self) -> None:
+        assert reasons(decide(desired(), observed(host=host(forwarding=None)))) == [("HostReady", "HostNotReady")]
+
+    def test_an_engine_in_another_network_namespace_is_told_of(self) -> None:
+        there = (live(), replace(foreign("bridge"), ipam=()))
+        plan = decide(desired(), observed(*there, host=host()), HELD)
+        assert (plan.empty, reasons(plan)) == (True, [("HostReady", "WrongNamespace")])
+        assert reasons(decide(desired(), observed(*there), HELD)) == []
+
+    def test_replies_that_the_engine_drops_are_told_of(self) -> None:
+        exclude = {"exclude": ["fc00::/7"]}
+        plan = decide(desired(egress=exclude), observed(), HELD)
+        assert (kinds(plan), reasons(plan)) == (["CreateNetwork"], [("FirewallReady", "FirewallBlocked")])
+        routed = {"com.docker.network.bridge.gateway_mode_ipv6": "routed"}
+        assert reasons(decide(desired(egress=exclude, options=routed), observed(), HELD)) == []
+        assert reasons(decide(desired(egress=exclude), observed(engine=ENGINE_20_10), HELD)) == []
+
+    def test_a_subnet_that_can_not_be_had_stops_the_network_but_keeps_the_rules(self) -> None:
+        wish = desired(addressing={"subnet": "fd99::/64"})
+        moment = observed(live(), foreign("x"), rules=RulesView(off=OFF))
+        plan = decide(wish, moment, HELD)
+        assert kinds(plan) == ["EnsureRules"]
+        assert reasons(plan) == [("SubnetAllocated", "SubnetOverlap")]
+
+    def test_a_foreign_network_of_the_name_is_not_taken_over(self) -> None:
+        plan = decide(desired(), observed(foreign("blog")), HELD)
+        assert (plan.empty, reasons(plan)) == (True, [("NetworkReady", "ForeignNetwork")])
+
+    def test_another_instances_network_is_foreign(self) -> None:
+        theirs = foreign("blog", **{"dockerv6.io/managed-by": "other", "dockerv6.io/name": "blog"})
+        assert reasons(decide(desired(), observed(theirs), HELD)) == [("NetworkReady", "ForeignNetwork")]
+
+    def test_another_resources_network_of_the_name_is_told_by_its_resource(self) -> None:
+        theirs = replace(live(desired(network("shop", networkName="blog")), IPv6Network("fd00::/64")), id="2")
+        plan = decide(desired(), observed(theirs), HELD)
+        assert reasons(plan) == [("NetworkReady", "NameConflict")]
+        assert "IPv6Network shop" in plan.findings[0].message
+
+    @pytest.mark.parametrize(
+        ("spec", "reason"),
+        [
+            ({"networkName": "taken"}, "ForeignNetwork"),
+            ({"bridge": {"name": "br-000000000063"}}, "NameConflict"),
+        ],
+    )
+    def test_nothing_is_removed_for_what_could_not_be_made(self, spec: dict[str, object], reason: str) -> None:
+        there, _ = settled()
+        moment = observed(there, replace(foreign("taken"), id="000000000063" + "0" * 52))
+        plan = decide(desired(updateStrategy="Recreate", **spec), moment, HELD)
+        assert (plan.empty, reasons(plan)) == (True, [("NetworkReady", reason)])
+
+    def test_an_ipv4_subnet_that_overlaps_anothers_is_found_beforehand(self) -> None:
+        other = live(desired(network("shop", ipv4={"subnet": "192.0.2.0/24"})), IPv6Network("fd00::/64"), 2)
+        plan = decide(desired(ipv4={"subnet": "192.0.2.0/25"}), observed(live(), other), HELD)
+        assert reasons(plan) == [("NetworkReady", "SubnetOverlap")]
+
+
+class TestFaults:
+    def test_an_engine_that_gives_no_answer_does_not_keep_the_rules_from_being_mended(self) -> None:
+        there, moment = settled(engine=None, engine_problem="refused", rules=RulesView(off=OFF))
+        plan = decide(desired(), moment, HELD)
+        assert kinds(plan) == ["EnsureRules"]
+        assert reasons(plan) == [("NetworkReady", "EngineUnavailable")]
+        assert plan.findings[0].retry
+        assert there.id
+
+    def test_no_engine_and_nothing_applied_is_nothing_to_do(self) -> None:
+        plan = decide(desired(), observed(engine=None))
+        assert (plan.empty, reasons(plan)) == (True, [("NetworkReady", "EngineUnavailable")])
+
+    def test_no_network_is_made_without_a_firewall(self) -> None:
+        plan = decide(desired(), observed(rules=RulesView(problem="install nft")), HELD)
+        assert (plan.empty, reasons(plan)) == (True, [("FirewallReady", "FirewallUnavailable")])
+
+    def test_a_filter_that_only_a_person_can_open_is_told_of_and_no_obstacle(self) -> None:
+        plan = decide(desired(), observed(rules=RulesView(filter=HostFilterState((STUBBORN,)))), HELD)
+        assert kinds(plan) == ["CreateNetwork"]
+        assert reasons(plan) == [("FirewallReady", "FirewallBlocked")]
+        assert plan.findings[0].doubtful
+
+    def test_elements_that_are_kept_out_are_told_of(self) -> None:
+        _, moment = settled(rules=RulesView(left_out={"blog": "overlaps shop's"}))
+        plan = decide(desired(), moment, HELD)
+        assert reasons(plan) == [("FirewallReady", "SubnetOverlap")]
+        assert plan.blocked is None
+
+
+class TestDrift:
+    def test_flushed_rules_come_back_and_are_drift(self) -> None:
+        _, moment = settled(rules=RulesView(off={"": ("add table",), "blog": ("add x",), "shop": ("add y",)}))
+        plan = decide(desired(), moment, HELD)
+        (ensure,) = plan.steps
+        assert isinstance(ensure, EnsureRules)
+        assert ensure.changes == ("add table", "add x")
+        assert plan.drift == ("firewall: add table", "firewall: add x")
+
+    def test_rules_that_never_were_are_no_drift(self) -> None:
+        assert decide(desired(), observed(rules=RulesView(off=OFF)), HELD).drift == ()
+
+    def test_a_removed_network_comes_back_with_its_subnet_and_its_containers(self) -> None:
+        web, db = container("web"), container("db", ipv6=str(SUBNET[5]))
+        plan = decide(desired(), observed(applied=True, remembered=(web, db)), HELD)
+        assert kinds(plan) == ["RememberEndpoints", "CreateNetwork", "AttachEndpoint", "AttachEndpoint"]
+        assert [s.endpoint for s in plan.steps if isinstance(s, AttachEndpoint)] == [db, web]  # fixed addresses first
+        assert plan.drift == ("Docker network blog was removed",)
+
+    def test_a_bridge_that_lost_its_address_gets_it_back(self) -> None:
+        there, _ = settled()
+        moment = observed(there, host=host(replace(bridge(there), addresses=())))
+        plan = decide(desired(), moment, HELD)
+        assert plan.steps == (
+            MendBridge("v6-blog", IPv6Interface(f"{SUBNET[1]}/64"), f"bridge v6-blog lost its address {SUBNET[1]}/64"),
+        )
+        assert plan.drift
+
+    def test_a_bridge_that_is_down_is_set_up(self) -> None:
+        there, _ = settled()
+        plan = decide(desired(), observed(there, host=host(bridge(there, up=False))), HELD)
+        assert plan.drift == ("bridge v6-blog is down",)
+
+    def test_a_live_bridge_is_not_given_the_address_of_a_recreation_that_waits(self) -> None:
+        there, moment = settled(attachments=(container("web"),))
+        plan = decide(desired(addressing={"subnet": "fd00:5::/64"}), moment, HELD)
+        assert (plan.empty, reasons(plan)) == (True, [("NetworkReady", "RecreateBlocked")])
+        assert there.ipv6[0].subnet == SUBNET
+
+    def test_a_deleted_bridge_has_its_network_made_anew_whoever_is_attached(self) -> None:
+        _, moment = settled(attachments=(container("web"),), host=host())
+        plan = decide(desired(), moment, HELD)
+        assert kinds(plan)[-4:] == ["DetachEndpoint", "RemoveNetwork", "CreateNetwork", "AttachEndpoint"]
+        assert plan.drift == ("bridge v6-blog of Docker network blog was deleted",)
+
+    def test_a_deleted_bridge_stays_so_where_nothing_may_be_made_anew(self) -> None:
+        _, moment = settled(host=host())
+        plan = decide(desired(updateStrategy="Never"), moment, HELD)
+        assert plan.empty
+        assert plan.drift
+
+    def test_a_host_that_was_not_looked_at_says_nothing_of_bridges(self) -> None:
+        _, moment = settled(host=HostView())
+        assert decide(desired(), moment, HELD).empty
+
+
+class TestUpdate:
+    def test_an_idle_network_is_made_anew(self) -> None:
+        plan = recreate("WhenIdle")
+        assert kinds(plan) == ["RemoveNetwork", "CreateNetwork"]
+        assert str(plan.disruption) == "Recreate"
+
+    def test_stopped_containers_are_idle_and_are_attached_again(self) -> None:
+        plan = recreate("WhenIdle", container("cron", running=False))
+        assert kinds(plan) == [
+            "RememberEndpoints",
+            "DetachEndpoint",
+            "RemoveNetwork",
+            "CreateNetwork",
+            "AttachEndpoint",
+        ]
+        assert plan.disconnected == 0
+
+    def test_a_busy_network_waits_and_names_who_is_in_the_way(self) -> None:
+        plan = recreate("WhenIdle", container("web"), container("cron", running=False))
+        assert (plan.empty, reasons(plan)) == (True, [("NetworkReady", "RecreateBlocked")])
+        assert "web" in plan.findings[0].message
+        assert "cron" not in plan.findings[0].message
+
+    def test_a_busy_network_keeps_its_rules_while_it_waits(self) -> None:
+        plan = recreate("WhenIdle", container("web"), rules=RulesView(off=OFF))
+        assert kinds(plan) == ["EnsureRules"]
+
+    def test_a_recreation_detaches_everybody_and_attaches_them_again(self) -> None:
+        web, cron = container("web"), container("cron", running=False)
+        plan = recreate("Recreate", web, cron)
+        assert next(s for s in plan.steps if isinstance(s, RememberEndpoints)).endpoints == (web, cron)
+        assert [s.endpoint for s in plan.steps if isinstance(s, DetachEndpoint)] == [web, cron]
+        assert {s.endpoint.container_name for s in plan.steps if isinstance(s, AttachEndpoint)} == {"web", "cron"}
+        assert (str(plan.disruption), plan.disconnected) == ("Disconnects", 1)
+
+    def test_a_network_that_must_not_change_is_only_reported(self) -> None:
+        plan = recreate("Never")
+        assert (plan.empty, reasons(plan)) == (True, [("NetworkReady", "RecreateBlocked")])
+
+    def test_the_old_subnet_is_given_up_after_the_old_network(self) -> None:
+        _, moment = settled()
+        plan = decide(desired(addressing={"subnet": "fd00:5::/64"}), moment, HELD)
+        assert kinds(plan) == ["RemoveNetwork", "BindSubnet", "EnsureRules", "CreateNetwork"]
+
+    def test_addresses_that_no_longer_fit_are_chosen_anew(self) -> None:
+        inside, outside = container("a", ipv6="fd00:5::7"), container("b", ipv6=str(SUBNET[5]))
+        gateway = container("c", ipv6="fd00:5::1")
+        _, moment = settled(attachments=(inside, outside, gateway))
+        plan = decide(desired(addressing={"subnet": "fd00:5::/64"}, updateStrategy="Recreate"), moment, HELD)
+        again = {s.endpoint.container_name: s.endpoint for s in plan.steps if isinstance(s, AttachEndpoint)}
+        assert again["a"].static_ipv6 == IPv6Address("fd00:5::7")
+        assert again["b"].static_ipv6 is None
+        assert again["c"].static_ipv6 is None
+
+    def test_who_is_missing_from_an_interrupted_recreation_is_attached(self) -> None:
+        there, moment = settled(remembered=(container("web"),))
+        plan = decide(desired(), moment, HELD)
+        assert kinds(plan) == ["AttachEndpoint"]
+        assert there.name == "blog"
+
+    def test_a_lost_ledger_is_rebuilt_even_while_a_recreation_waits(self) -> None:
+        _, moment = settled(attachments=(container("web"),))
+        plan = decide(desired(labels={"team": "web"}), moment)
+        assert kinds(plan) == ["BindSubnet", "EnsureRules"]
+
+    def test_a_renamed_network_is_made_anew_under_its_new_name(self) -> None:
+        _, moment = settled()
+        assert kinds(decide(desired(networkName="other"), moment, HELD)) == ["RemoveNetwork", "CreateNetwork"]
+
+
+class TestObserve:
+    WISH = desired(managementPolicy="Observe", networkName="compose_default")
+
+    def test_a_foreign_network_gets_rules_and_nothing_else(self) -> None:
+        there = foreign("compose_default")
+        plan = decide(self.WISH, observed(there, rules=RulesView(off=OFF), host=host(forwarding="0")))
+        assert kinds(plan) == ["SetSysctl", "EnsureRules"]
+        assert plan.findings == ()
+
+    def test_a_network_that_is_not_there_is_waited_for(self) -> None:
+        assert reasons(decide(self.WISH, observed())) == [("NetworkReady", "NetworkNotFound")]
+
+    def test_a_network_that_can_not_be_seen_is_not_said_to_be_missing(self) -> None:
+        assert reasons(decide(self.WISH, observed(engine=None))) == [("NetworkReady", "EngineUnavailable")]
+
+    def test_a_network_without_ipv6_is_told_of(self) -> None:
+        there = replace(foreign("compose_default"), ipam=())
+        assert reasons(decide(self.WISH, observed(there))) == [("NetworkReady", "NoIPv6")]
+
+    def test_no_firewall_is_told_of(self) -> None:
+        plan = decide(self.WISH, observed(foreign("compose_default"), rules=RulesView(problem="install nft")))
+        assert (plan.empty, reasons(plan)) == (True, [("FirewallReady", "FirewallUnavailable")])
+
+
+def test_the_own_network_is_known_by_its_labels_whatever_its_name() -> None:
+    there = replace(live(), name="renamed")
+    assert own_network(desired(), observed(foreign("blog"), there)) == there
+
+
+def test_of_two_own_networks_the_one_with_the_right_name_counts() -> None:
+    right, wrong = live(number=2), replace(live(), name="old")
+    assert own_network(desired(), observed(wrong, right)) == right
+
+
+def test_of_twins_it_is_always_the_same_one() -> None:
+    twins = (live(number=2), live(number=1))
+    assert own_network(desired(), observed(*twins)) == own_network(desired(), observed(*twins[::-1]))
+
+
+def test_networks_are_found_by_name_and_by_resource() -> None:
+    there = live()
+    found = Networks((there, foreign("x")))
+    assert (len(found), found.named("x"), found.named("y")) == (2, (foreign("x"),), ())
+    assert found.owned(desired().identity, "blog") == (there,)
+
+
+def test_the_bound_allocation_is_found_by_its_owner() -> None:
+    assert Holdings((allocation(),)).bound == {"blog": allocation()}

@@ -1,0 +1,189 @@
+from dataclasses import replace
+
+import pytest
+
+from dockerv6.api import conditions as cond
+from dockerv6.api.conditions import Conditions, ConditionType, Reason
+from dockerv6.planning.status import NETWORK_DOMAIN, Failure, Verdict, concerns, conditions_of, suspended
+from dockerv6.planning.steps import EnsureRules, Finding, Plan, RemoveNetwork, SetSysctl
+from tests.unit.planning.scene import NOW
+
+RULES = EnsureRules("blog", (), "why")
+REMOVE = RemoveNetwork("1", "blog", "why")
+NOTHING = Plan("IPv6Network", "blog")
+
+
+def finding(condition: ConditionType, reason: Reason = Reason.SUBNET_OVERLAP, **more: object) -> Finding:
+    return replace(Finding(condition, reason, "do something"), **more)  # type: ignore[arg-type]
+
+
+def plan(*findings: Finding, drift: tuple[str, ...] = ()) -> Plan:
+    return Plan("IPv6Network", "blog", (), findings, drift)
+
+
+def say(plan: Plan = NOTHING, before: Conditions = (), **more: object) -> Conditions:
+    verdict = replace(Verdict(NOW, 2, plan), **more)  # type: ignore[arg-type]
+    found = conditions_of(before, verdict)
+    cond.check(found)
+    return found
+
+
+def short(found: Conditions) -> dict[str, tuple[str, str]]:
+    return {str(c.type): (c.status, str(c.reason)) for c in found}
+
+
+def test_all_is_well() -> None:
+    assert short(say()) == {
+        "Ready": ("True", "ReconcileSucceeded"),
+        "Accepted": ("True", "Accepted"),
+        "SubnetAllocated": ("True", "Allocated"),
+        "NetworkReady": ("True", "InSync"),
+        "FirewallReady": ("True", "InSync"),
+        "HostReady": ("True", "InSync"),
+    }
+
+
+def test_what_is_good_says_what_it_is() -> None:
+    found = say(messages={ConditionType.READY: "fd00::/64 on v6-blog"})
+    assert cond.get(found, "Ready").message == "fd00::/64 on v6-blog"  # type: ignore[union-attr]
+
+
+def test_every_condition_says_which_generation_it_is_about() -> None:
+    assert {c.observed_generation for c in say()} == {2}
+
+
+@pytest.mark.parametrize("type_", NETWORK_DOMAIN)
+def test_a_finding_that_only_a_person_can_end_stalls(type_: ConditionType) -> None:
+    found = short(say(plan(finding(type_))))
+    assert found[type_] == ("False", "SubnetOverlap")
+    assert found["Ready"] == ("False", "SubnetOverlap")
+    assert found["Stalled"] == ("True", "SubnetOverlap")
+    assert {s for t, (s, _) in found.items() if t in NETWORK_DOMAIN and t != type_} == {"Unknown"}
+
+
+def test_a_finding_that_may_pass_is_reconciling() -> None:
+    found = short(say(plan(finding(ConditionType.NETWORK_READY, retry=5.0)), retry=5.0))
+    assert found["Reconciling"] == ("True", "Retrying")
+    assert "Stalled" not in found
+
+
+def test_a_finding_that_does_not_block_leaves_the_others_good() -> None:
+    found = short(say(plan(finding(ConditionType.NETWORK_READY, Reason.RECREATE_BLOCKED, blocks=False))))
+    assert found["NetworkReady"] == ("False", "RecreateBlocked")
+    assert found["FirewallReady"][0] == "True"
+    assert found["Ready"] == ("False", "RecreateBlocked")
+
+
+def test_a_doubt_is_no_fault() -> None:
+    found = short(
+        say(plan(finding(ConditionType.FIREWALL_READY, Reason.FIREWALL_BLOCKED, blocks=False, doubtful=True)))
+    )
+    assert found["FirewallReady"] == ("Unknown", "FirewallBlocked")
+    assert found["Ready"][0] == "True"
+
+
+def test_of_two_findings_the_one_that_blocks_is_told() -> None:
+    doubt = finding(ConditionType.FIREWALL_READY, Reason.FIREWALL_BLOCKED, blocks=False, doubtful=True)
+    block = finding(ConditionType.FIREWALL_READY, Reason.FIREWALL_UNAVAILABLE)
+    assert short(say(plan(doubt, block)))["FirewallReady"] == ("False", "FirewallUnavailable")
+
+
+def test_an_unaccepted_field_is_not_accepted() -> None:
+    found = short(say(plan(finding(ConditionType.ACCEPTED, Reason.NOT_YET_IN_EFFECT))))
+    assert found["Accepted"] == ("False", "NotYetInEffect")
+    assert found["Ready"] == ("False", "NotYetInEffect")
+
+
+def test_an_invalid_newer_version_is_told_while_the_last_good_one_is_applied() -> None:
+    found = short(say(problem="spec.x: unknown field"))
+    assert found["Accepted"] == ("False", "InvalidSpec")
+    assert found["NetworkReady"][0] == "True"
+    assert found["Ready"] == ("False", "InvalidSpec")
+    assert found["Stalled"] == ("True", "InvalidSpec")
+
+
+def test_a_failed_step_is_told_where_it_belongs_and_later_ones_wait() -> None:
+    found = short(say(failure=Failure(RULES, Reason.APPLY_FAILED, "refused"), retry=30.0))
+    assert found["FirewallReady"] == ("False", "ApplyFailed")
+    assert found["HostReady"] == ("Unknown", "DependencyNotReady")
+    assert found["SubnetAllocated"][0] == "True"
+    assert found["Reconciling"] == ("True", "Retrying")
+
+
+def test_a_failure_without_another_try_stalls() -> None:
+    assert "Stalled" in short(say(failure=Failure(REMOVE, Reason.ENGINE_TOO_OLD, "too old")))
+
+
+def test_steps_are_told_in_their_conditions() -> None:
+    assert concerns(RULES) is ConditionType.FIREWALL_READY
+    assert concerns(REMOVE) is ConditionType.NETWORK_READY
+    assert concerns(SetSysctl("x", "1", "0", "why")) is ConditionType.HOST_READY
+
+
+class TestDrift:
+    def drifted(self, found: Conditions) -> tuple[str, str, str] | None:
+        condition = cond.get(found, "Drifted")
+        return (condition.status, str(condition.reason), condition.message) if condition else None
+
+    def test_without_drift_nothing_is_said(self) -> None:
+        assert self.drifted(say()) is None
+
+    def test_what_is_not_repaired_is_drifted(self) -> None:
+        assert self.drifted(say(plan(drift=("bridge gone",)))) == ("True", "Retrying", "bridge gone")
+
+    def test_what_was_repaired_is_told(self) -> None:
+        assert self.drifted(say(restored=("a", "b"))) == ("False", "Restored", "repaired: a; b")
+
+    def test_the_last_repair_stays_told(self) -> None:
+        before = say(restored=("a",))
+        assert self.drifted(say(before=before)) == ("False", "Restored", "repaired: a")
+
+    def test_drift_that_went_by_itself_is_over(self) -> None:
+        before = say(plan(drift=("a",)))
+        assert self.drifted(say(before=before)) == ("False", "NoDrift", "nothing differs any more")
+
+
+def test_fields_that_are_not_yet_in_effect_are_told_only_then() -> None:
+    found = say(pending="spec.members: later")
+    assert short(found)["NotYetInEffect"] == ("True", "NotYetInEffect")
+    assert short(found)["Ready"][0] == "True"
+    assert "NotYetInEffect" not in short(say(before=found))
+
+
+def test_a_held_deletion_is_told_only_then() -> None:
+    found = say(held=True)
+    assert short(found)["PruneHeld"] == ("True", "PruneHeld")
+    assert "PruneHeld" not in short(say(before=found))
+
+
+def test_a_transition_keeps_its_time_while_the_status_stays() -> None:
+    before = say()
+    later = say(plan(finding(ConditionType.NETWORK_READY)), before, now=NOW + 60)
+    times = {str(c.type): c.last_transition_time for c in later}
+    assert (times["Accepted"], times["Ready"]) == (NOW, NOW + 60)
+
+
+class TestSuspended:
+    def said(self, before: Conditions = (), **more: object) -> dict[str, tuple[str, str]]:
+        verdict = replace(Verdict(NOW, 2, NOTHING), **more)  # type: ignore[arg-type]
+        found = suspended(before, verdict, "it is suspended")
+        cond.check(found)
+        return short(found)
+
+    def test_what_was_never_looked_at_is_unknown(self) -> None:
+        assert self.said() == {"Ready": ("Unknown", "Suspended"), "Accepted": ("True", "Accepted")}
+
+    @pytest.mark.parametrize("before", [say(), say(plan(finding(ConditionType.NETWORK_READY)))])
+    def test_what_was_known_stays(self, before: Conditions) -> None:
+        after, known = self.said(before), short(before)
+        assert after["Ready"] == (known["Ready"][0], "Suspended")
+        assert after["NetworkReady"] == known["NetworkReady"]
+        assert "Stalled" not in after
+
+    def test_what_is_only_said_while_it_is_so_is_said_anew(self) -> None:
+        before = say(pending="x", held=True)
+        assert not {"NotYetInEffect", "PruneHeld"} & self.said(before).keys()
+        assert "PruneHeld" in self.said(held=True)
+
+    def test_an_invalid_version_is_told(self) -> None:
+        assert self.said(say(), problem="wrong")["Accepted"] == ("False", "InvalidSpec")
