@@ -45,13 +45,15 @@ async def _simulate(count: int) -> list[float]:
     specs = (dict(resources.network(number)["spec"]) for number in range(count))  # type: ignore[call-overload]
     host.files.write(*(network(resources.name(n), **spec) for n, spec in enumerate(specs)))
     async with host.running() as running:
-        await running.let(30)
+        await running.let()
+        await host.clock.run_until(running.operator.manager.idle())
         before = await host.snapshot()
         spent = []
         for _ in range(_SIMULATED_ROUNDS):
             started = time.process_time()
             running.operator.triggers.look_at_everything("benchmark")
-            await running.let(5)
+            await running.let()
+            await host.clock.run_until(running.operator.manager.idle())
             spent.append(time.process_time() - started)
         if await host.snapshot() != before or host.firewall.commits == 0:
             raise RuntimeError("the resync was to find nothing to do")

@@ -1,7 +1,6 @@
 """Feeds the manager's news into the metrics."""
 
 from collections import Counter
-from collections.abc import Mapping
 
 from dockerv6.api import conditions as cond
 from dockerv6.api.conditions import ConditionType
@@ -24,7 +23,7 @@ class MeasuringObserver:
         self._metrics = metrics
         self._context = context
         self._transactions = 0
-        self._readiness: dict[tuple[str, str], tuple[Mapping[str, object], str]] = {}
+        self._readiness: dict[tuple[str, str], tuple[StoredObject, str]] = {}
 
     def queued(self, depth: Depth) -> None:
         """How many keys wait."""
@@ -44,8 +43,14 @@ class MeasuringObserver:
         """Bring the gauges up to date, when there is nothing left to do."""
         context = self._context
         resources: Counter[tuple[str, str]] = Counter()
+        # conditions are read once for each version of an object, not for all of them whenever the queue runs empty
+        known, self._readiness = self._readiness, {}
         for stored in context.inventory.objects:
-            resources[stored.kind, self._ready(stored)] += 1
+            key = (stored.kind, stored.name)
+            before = known.get(key)
+            entry = before if before is not None and before[0] is stored else (stored, _ready(stored))
+            self._readiness[key] = entry
+            resources[stored.kind, entry[1]] += 1
         self._metrics.resources(resources)
         subnets: Counter[tuple[str, str]] = Counter()
         for allocation in context.inventory.holdings.allocations:
@@ -58,14 +63,11 @@ class MeasuringObserver:
             self._metrics.firewall_committed()
         self._transactions = context.firewall.transactions
 
-    def _ready(self, stored: StoredObject) -> str:
-        """The status of Ready, read from the conditions once for each status that is written."""
-        known = self._readiness.get((stored.kind, stored.name))
-        if known is None or known[0] is not stored.status:
-            ready = cond.get(conditions_before(stored), ConditionType.READY)
-            known = (stored.status, ready.status if ready is not None else "Unknown")
-            self._readiness[stored.kind, stored.name] = known
-        return known[1]
+
+def _ready(stored: StoredObject) -> str:
+    """The status of Ready."""
+    ready = cond.get(conditions_before(stored), ConditionType.READY)
+    return ready.status if ready is not None else "Unknown"
 
 
 def _result(outcome: Outcome) -> str:

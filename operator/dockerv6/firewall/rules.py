@@ -142,12 +142,11 @@ def _elements(network: NetworkIntent) -> tuple[tuple[str, Element], ...]:
     subnet, owner = str(network.subnet), network.owner
     found = [(NETWORKS, Element((subnet, network.bridge), owner))]
     found.append((EGRESS_PINNED if network.egress_interfaces else EGRESS_ANY, Element((subnet,), owner)))
-    for interface in network.egress_interfaces:
-        if interface != network.bridge:
-            found.append((EGRESS_VIA, Element((subnet, interface), owner)))
+    via = (interface for interface in network.egress_interfaces if interface != network.bridge)
+    found.extend((EGRESS_VIA, Element((subnet, interface), owner)) for interface in via)
     # Overlapping destinations would be refused; merged, they mean the same.
-    for destination in collapse_addresses(network.egress_exclude):
-        found.append((EXCLUDED, Element((subnet, str(destination)), owner)))
+    excluded = collapse_addresses(network.egress_exclude)
+    found.extend((EXCLUDED, Element((subnet, str(destination)), owner)) for destination in excluded)
     return tuple(found)
 
 
