@@ -1,0 +1,83 @@
+"""Plans as `dockerv6 plan -o json` prints them. `DOCKERV6_UPDATE_GOLDEN=1` writes them anew; read the difference."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from dockerv6.firewall.model import HostFilterState
+from dockerv6.planning.deletion import plan_deletion
+from dockerv6.planning.describe import as_mapping
+from dockerv6.planning.inputs import Holdings, Observed, RulesView
+from dockerv6.planning.steps import Plan
+from tests.unit.planning.scene import (
+    FORWARD,
+    SUBNET,
+    allocation,
+    container,
+    decide,
+    desired,
+    foreign,
+    holdings,
+    host,
+    live,
+    observed,
+)
+from tests.world import pool
+
+FOLDER = Path(__file__).parent / "plans"
+HELD = holdings(allocation())
+FIXED = {"subnet": "fd00:5::/64"}
+WEB, CRON = container("web"), container("cron", running=False)
+DB = container("db", ipv6=str(SUBNET[5]))
+FLUSHED = RulesView(off={"": ("add table inet dockerv6",), "blog": ("add fd12:3456:789a:1::/64 to set egress_any",)})
+
+
+def first_use() -> Plan:
+    fresh = host(forwarding="0", accept_ra={"eth0": "1"})
+    moment = observed(host=fresh, rules=RulesView(filter=HostFilterState((FORWARD,))), entropy=bytes(range(1, 6)))
+    return decide(desired(None, pool()), moment)
+
+
+def update(strategy: str, held: Holdings = HELD, **spec: object) -> Plan:
+    moment = observed(live(), applied=True, attachments=(WEB, DB, CRON))
+    return decide(desired(updateStrategy=strategy, **spec), moment, held)
+
+
+def delete(**moment: object) -> Plan:
+    there: Observed = observed(live(), applied=True, **moment)
+    return plan_deletion(desired(), there, HELD)
+
+
+PLANS = {
+    "first-use": first_use(),
+    "nothing": decide(desired(), observed(live(), applied=True), HELD),
+    "recreate": update("Recreate", addressing=FIXED),
+    "recreate-waits": update("WhenIdle", labels={"team": "web"}),
+    "network-removed": decide(desired(), observed(applied=True, remembered=(WEB, DB)), HELD),
+    "rules-flushed": decide(desired(), observed(live(), applied=True, rules=FLUSHED), HELD),
+    "foreign-network": decide(desired(), observed(foreign("blog")), HELD),
+    "engine-away": decide(
+        desired(), observed(live(), engine=None, engine_problem="connection refused", applied=True, rules=FLUSHED), HELD
+    ),
+    "delete": delete(),
+    "delete-waits": delete(attachments=(WEB, CRON)),
+}
+
+
+def compare(name: str, text: str) -> None:
+    path = FOLDER / f"{name}.json"
+    if os.environ.get("DOCKERV6_UPDATE_GOLDEN"):
+        FOLDER.mkdir(exist_ok=True)
+        path.write_text(text)
+    assert text == path.read_text(), f"{path} differs: if that is meant, run with DOCKERV6_UPDATE_GOLDEN=1"
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_the_plan_of_a_scenario(name: str) -> None:
+    compare(name, json.dumps(as_mapping(PLANS[name]), indent=2) + "\n")
+
+
+def test_no_golden_file_is_left_over() -> None:
+    assert {path.stem for path in FOLDER.iterdir()} == set(PLANS)
