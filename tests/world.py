@@ -54,6 +54,7 @@ ROOT = "/etc/dockerv6.d"
 OUR_TABLE = "inet dockerv6"
 FORWARDING = "net.ipv6.conf.all.forwarding"
 ETH0 = Interface(2, "eth0", "", up=True, mtu=1500, addresses=(IPv6Interface("2001:db8:1::5/64"),))
+DOCKER0 = Interface(3, "docker0", "bridge", up=True, mtu=1500)
 ETH0_LINK = Route(IPv6Network("2001:db8:1::/64"), "eth0", RouteProtocol.KERNEL, 254)
 DEFAULT_ROUTE = Route(IPv6Network("::/0"), "eth0", RouteProtocol.STATIC, 254)
 
@@ -222,7 +223,7 @@ class Host:
     def __init__(self, profile: Profile = ENGINE_28_5, settings: ControllerSettings | None = None) -> None:
         self.settings = settings or ControllerSettings(roots=(ROOT,))
         self.clock = FakeClock()
-        self.net = FakeHostNet((ETH0,), (ETH0_LINK, DEFAULT_ROUTE))
+        self.net = FakeHostNet((ETH0, DOCKER0), (ETH0_LINK, DEFAULT_ROUTE))
         self.engine = CoupledEngine(self.net, profile)
         self.firewall = AnnouncedFirewall(self.net)
         self.filter = FakeHostFilter()

@@ -1,0 +1,518 @@
+from ipaddress import IPv6Network
+
+import pytest
+
+from dockerv6.controller import networks
+from dockerv6.dockerd.model import Attachment
+from dockerv6.dockerd.port import EngineConflict, EngineRefused, EngineUnavailable
+from dockerv6.dockerd.profiles import ENGINE_20_10
+from dockerv6.firewall.model import Barrier, FilterVariant
+from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable
+from dockerv6.ipam.ledger import LedgerError
+from dockerv6.reconciler.errors import TemporaryError
+from dockerv6.reconciler.request import Key
+from dockerv6.store.port import StoreError
+from tests.world import FORWARDING, Bench, Host, invalid, network, pool
+
+FORWARD = Barrier(FilterVariant.XTABLES_NFT, "filter", "FORWARD", admitted=False, mendable=True)
+
+
+async def applied(host: Host, **spec: object) -> Bench:
+    """A network that is as it should be, and that everybody has seen so."""
+    bench = await host.bench(network("blog", **spec))
+    await bench.reconcile()
+    bench.look_again()
+    assert await bench.reconcile() is None
+    return bench
+
+
+async def again(bench: Bench, name: str = "blog") -> None:
+    """Look again after something has happened."""
+    bench.look_again()
+    await bench.reconcile(name)
+
+
+async def restart(host: Host) -> Bench:
+    """Another process on the same state."""
+    return await host.bench()
+
+
+class TestCreation:
+    async def test_a_network_comes_about_with_everything_it_needs(self) -> None:
+        host = Host()
+        host.filter.raise_barrier(FORWARD)
+        await applied(host)
+        there = await host.docker("blog")
+        bound = await host.bound("blog")
+        assert there is not None
+        assert bound is not None
+        assert [c.subnet for c in there.ipv6] == [bound.prefix]
+        assert there.bridge == "v6-blog"
+        assert host.rules_of("blog") == {f"networks {bound.prefix} . v6-blog", f"egress_any {bound.prefix}"}
+        assert await host.net.sysctl(FORWARDING) == "1"
+        assert len(host.filter.admitted) == 1
+
+    async def test_the_rules_are_there_before_the_network(self) -> None:
+        host = Host()
+        bench = await host.bench(network())
+        host.engine.fail_next("create_network", EngineUnavailable("gone"))
+        with pytest.raises(TemporaryError):
+            await bench.reconcile()
+        assert host.rules_of("blog")
+        assert await host.docker("blog") is None
+
+    async def test_the_status_says_what_is_there(self) -> None:
+        host = Host()
+        bench = await applied(host)
+        host.engine.run_container("web", "blog")
+        await again(bench)
+        status = (await host.stored("blog")).status
+        there, bound = await host.docker("blog"), await host.bound("blog")
+        assert there is not None
+        assert bound is not None
+        assert status["subnet"] == str(bound.prefix)
+        assert status["gateway"] == str(bound.prefix[1])
+        assert status["networkID"] == there.id
+        assert status["bridge"] == "v6-blog"
+        assert status["engine"] == "28.5.2"
+        assert status["firewallBackend"] == "fake"
+        assert status["containers"] == 1
+        assert status["observedGeneration"] == 1
+        assert await host.ready("blog") == ("True", "ReconcileSucceeded")
+
+    async def test_what_was_done_is_told_in_events(self) -> None:
+        host = Host()
+        await applied(host)
+        assert {"SubnetAllocated", "NetworkCreated"} <= {e.reason for e in await host.events("blog")}
+
+    async def test_nothing_to_do_writes_nothing(self) -> None:
+        host = Host()
+        bench = await applied(host)
+        before, calls = await host.stored("blog"), len(host.engine.calls)
+        host.clock.advance(60)
+        await bench.reconcile()
+        assert await host.stored("blog") == before
+        assert {c.method for c in host.engine.calls[calls:]} <= {"attachments", "networks", "info"}
+
+    async def test_a_resource_that_never_was_valid_is_only_shown(self) -> None:
+        host = Host()
+        host.files.write(invalid("blog", "unknown field"))
+        bench = await host.bench()
+        await bench.accept()
+        await bench.reconcile()
+        assert await host.ready("blog") == ("False", "InvalidSpec")
+        assert await host.ours() == ()
+
+    async def test_a_key_without_a_resource_is_nothing(self) -> None:
+        bench = await Host().bench()
+        assert await networks.reconcile(Key("IPv6Network", "x"), bench.context) is None
+        assert await networks.finalize(Key("IPv6Network", "x"), bench.context) is None
+
+
+class TestDrift:
+    async def test_flushed_rules_come_back(self) -> None:
+        host = Host()
+        bench = await applied(host)
+        before = host.rules_of("blog")
+        host.flush_rules()
+        await again(bench)
+        assert host.rules_of("blog") == before
+        drifted = await host.condition("blog", "Drifted")
+        assert drifted is not None
+        assert (drifted.status, drifted.reason) == ("False", "Restored")
+        assert "Drifted" in {e.reason for e in await host.events("blog")}
+
+    async def test_a_removed_network_comes_back_with_its_subnet_and_its_containers(self) -> None:
+        host = Host()
+        bench = await applied(host)
+        bound = await host.bound("blog")
+        wish = Attachment("", "", running=False, aliases=("db", "postgres"), gw_priority=7)
+        host.engine.run_container("db", "blog", wish)
+        await again(bench)
+        await host.remove_by_hand("blog")
+        await again(bench)
+        assert await host.bound("blog") == bound
+        there = await host.docker("blog")
+        assert there is not None
+        (attachment,) = await host.engine.attachments(there.id)
+        assert (attachment.aliases, attachment.gw_priority) == (("db", "postgres"), 7)
+
+    async def test_a_container_that_left_long_before_stays_away(self) -> None:
+        host = Host()
+        bench = await applied(host)
+        web = host.engine.run_container("web", "blog")
+        await again(bench)
+        there = await host.docker("blog")
+        assert there is not None
+        await host.engine.disconnect(there.id, web)
+        await again(bench)
+        host.clock.advance(121)
+        await again(bench)
+        await host.engine.remove_network(there.id)
+        await again(bench)
+        assert await host.attached("blog") == frozenset()
+
+    async def test_a_stopped_container_can_start_on_the_new_network(self) -> None:
+        host = Host()
+        bench = await applied(host)
+        cron = host.engine.run_container("cron", "blog")
+        host.engine.stop_container(cron)
+        await again(bench)
+        await host.remove_by_hand("blog")
+        await again(bench)
+        host.engine.start_container(cron)
+        assert await host.attached("blog") == {"cron"}
+
+    async def test_sysctls_that_were_flipped_are_set_again(self) -> None:
+        host = Host()
+        bench = await applied(host)
+        host.net.flip_sysctl(FORWARDING, "0")
+        await again(bench)
+        assert await host.net.sysctl(FORWARDING) == "1"
+        assert (await host.store.records("sysctl"))[FORWARDING] == {"prior": "0"}
+
+    async def test_a_bridge_that_lost_its_address_has_it_again(self) -> None:
+        host = Host()
+        bench = await applied(host)
+        before = await host.net.interfaces()
+        bridge = next(i for i in before if i.name == "v6-blog")
+        host.net.remove_interface("v6-blog")
+        host.net.add_interface(type(bridge)(bridge.index, bridge.name, bridge.kind, up=False, mtu=1500))
+        await again(bench)
+        assert await host.net.interfaces() == before
+
+    async def test_a_deleted_bridge_comes_back_with_the_containers(self) -> None:
+        host = Host()
+        bench = await applied(host)
+        host.engine.run_container("web", "blog")
+        await again(bench)
+        host.net.remove_interface("v6-blog")
+        await again(bench)
+        assert await host.attached("blog") == {"web"}
+        assert "v6-blog" in {i.name for i in await host.net.interfaces()}
+
+
+class TestRestart:
+    async def test_a_new_process_does_nothing_where_nothing_changed(self) -> None:
+        host = Host()
+        await applied(host)
+        before, commits, calls = await host.snapshot(), host.firewall.commits, len(host.engine.calls)
+        bench = await restart(host)
+        await bench.reconcile()
+        assert await host.snapshot() == before
+        assert host.firewall.commits == commits
+        assert not {c.method for c in host.engine.calls[calls:]} & {"create_network", "remove_network", "connect"}
+
+    async def test_what_was_removed_meanwhile_comes_back(self) -> None:
+        host = Host()
+        bench = await applied(host)
+        host.engine.run_container("web", "blog")
+        await again(bench)
+        before = await host.snapshot()
+        await host.remove_by_hand("blog")
+        host.flush_rules()
+        bench = await restart(host)
+        await bench.reconcile()
+        assert await host.snapshot() == before
+
+    async def test_a_lost_ledger_and_store_are_rebuilt_from_what_runs(self) -> None:
+        host = Host()
+        await applied(host)
+        bound, before, commits = await host.bound("blog"), await host.snapshot(), host.firewall.commits
+        fresh = Host()
+        host.store, host.ledger = fresh.store, fresh.ledger
+        bench = await host.bench()
+        await bench.accept(network())
+        await bench.reconcile()
+        again = await host.bound("blog")
+        assert bound is not None
+        assert again is not None
+        assert again.prefix == bound.prefix
+        assert await host.snapshot() == before
+        assert host.firewall.commits == commits
+
+
+class TestFaults:
+    async def test_an_engine_that_is_down_is_waited_for(self) -> None:
+        host = Host()
+        host.engine.down()
+        bench = await host.bench(network())
+        requeue = await bench.reconcile()
+        assert requeue is not None
+        assert await host.ready("blog") == ("False", "EngineUnavailable")
+        assert await host.condition("blog", "Reconciling")
+        host.engine.up()
+        host.clock.advance(requeue.after)
+        await again(bench)
+        assert await host.ready("blog") == ("True", "ReconcileSucceeded")
+
+    async def test_rules_are_mended_while_the_engine_is_down(self) -> None:
+        host = Host()
+        bench = await applied(host)
+        before = host.rules_of("blog")
+        host.engine.down()
+        host.flush_rules()
+        await again(bench)
+        assert host.rules_of("blog") == before
+
+    async def test_what_is_known_of_the_network_stays_told_while_the_engine_is_down(self) -> None:
+        host = Host()
+        await applied(host)
+        known = (await host.stored("blog")).status
+        host.engine.down()
+        bench = await restart(host)
+        await bench.reconcile()
+        status = (await host.stored("blog")).status
+        assert {k: status[k] for k in ("networkID", "bridge", "subnet")} == {
+            k: known[k] for k in ("networkID", "bridge", "subnet")
+        }
+
+    async def test_no_network_is_made_without_a_firewall(self) -> None:
+        host = Host()
+        bench = await host.bench(network())
+        host.firewall.fail_next(FirewallUnavailable("install nftables"))
+        await bench.reconcile()
+        assert await host.ready("blog") == ("False", "FirewallUnavailable")
+        assert await host.ours() == ()
+        await again(bench)
+        assert await host.ready("blog") == ("True", "ReconcileSucceeded")
+
+    async def test_a_refused_ruleset_is_told_and_nothing_is_made(self) -> None:
+        host = Host()
+        bench = await host.bench(network())
+        original = host.firewall.apply
+
+        async def refuse(change: object) -> object:
+            del change
+            raise FirewallRejected("no such thing")
+
+        host.firewall.apply = refuse  # type: ignore[method-assign,assignment]
+        with pytest.raises(TemporaryError):
+            await bench.reconcile()
+        assert (await host.condition("blog", "FirewallReady") or pytest.fail("missing")).reason == "ApplyFailed"
+        assert await host.ours() == ()
+        host.firewall.apply = original  # type: ignore[method-assign]
+        await again(bench)
+        assert await host.ready("blog") == ("True", "ReconcileSucceeded")
+
+    async def test_what_the_engine_refuses_is_told_in_its_words(self) -> None:
+        host = Host()
+        bench = await host.bench(network())
+        host.engine.fail_next("create_network", EngineConflict("Pool overlaps with other one"))
+        with pytest.raises(TemporaryError):
+            await bench.reconcile()
+        condition = await host.condition("blog", "NetworkReady")
+        assert condition is not None
+        assert (condition.status, condition.reason) == ("False", "SubnetOverlap")
+        assert "Pool overlaps" in condition.message
+
+    async def test_an_answer_that_is_lost_does_not_make_a_second_network(self) -> None:
+        host = Host(ENGINE_20_10)
+        bench = await host.bench(network())
+        host.engine.fail_next("create_network", EngineUnavailable("timeout"), after=True)
+        with pytest.raises(TemporaryError):
+            await bench.reconcile()
+        await again(bench)
+        assert len(await host.ours()) == 1
+
+    async def test_one_container_that_can_not_be_attached_does_not_keep_the_others_away(self) -> None:
+        host = Host()
+        bench = await applied(host, updateStrategy="Recreate")
+        for name in ("db", "web"):
+            host.engine.run_container(name, "blog")
+        await again(bench)
+        await bench.accept(network("blog", updateStrategy="Recreate", labels={"team": "a"}))
+        host.engine.fail_next("connect", EngineRefused("address in use"))
+        with pytest.raises(TemporaryError):
+            await again(bench)
+        assert await host.attached("blog") == {"web"}
+        assert await host.ready("blog") == ("False", "ApplyFailed")
+        await again(bench)
+        assert await host.attached("blog") == {"db", "web"}
+
+    async def test_a_container_that_went_meanwhile_is_forgotten(self) -> None:
+        host = Host()
+        bench = await applied(host, updateStrategy="Recreate")
+        host.engine.run_container("web", "blog")
+        await again(bench)
+        await bench.accept(network("blog", updateStrategy="Recreate", labels={"team": "a"}))
+        host.engine.fail_next("connect", EngineUnavailable("gone"))
+        with pytest.raises(TemporaryError):
+            await again(bench)
+        (web,) = await host.engine.running()
+        host.engine.remove_container(web)
+        await again(bench)
+        assert await host.ready("blog") == ("True", "ReconcileSucceeded")
+
+    async def test_a_ledger_that_another_wrote_is_read_again(self) -> None:
+        host = Host()
+        bench = await host.bench(network(), pool(prefix="fd00:1::/64"))
+        await host.ledger.bind("thief", "default", IPv6Network("fd00:1::/64"), 0.0, seen=None)
+        with pytest.raises(TemporaryError) as lost:
+            await bench.reconcile()
+        assert lost.value.delay
+        assert (await host.stored("blog")).status == {}  # a lost race is nobody's concern
+        await again(bench)
+        assert await host.ready("blog") == ("False", "PoolExhausted")
+
+    async def test_a_full_disk_makes_nothing_and_loses_nothing(self) -> None:
+        host = Host()
+        bench = await host.bench(network())
+
+        async def full(*_: object, **__: object) -> None:
+            raise LedgerError("disk full")
+
+        host.ledger.bind = full  # type: ignore[method-assign,assignment]
+        with pytest.raises(TemporaryError, match="disk full"):
+            await bench.reconcile()
+        assert await host.ready("blog") == ("False", "ApplyFailed")
+        assert await host.ours() == ()
+
+    async def test_a_full_disk_does_not_keep_a_network_from_being_looked_after(self) -> None:
+        host = Host()
+        bench = await applied(host)
+        before = host.rules_of("blog")
+        host.engine.run_container("web", "blog")
+        host.flush_rules()
+
+        async def full(*_: object, **__: object) -> None:
+            raise StoreError("disk full")
+
+        host.store.put_record = full  # type: ignore[method-assign]
+        await again(bench)
+        assert host.rules_of("blog") == before
+
+
+class TestObserve:
+    SPEC = {"managementPolicy": "Observe", "networkName": "compose_default"}  # noqa: RUF012 - never changed
+
+    async def test_a_foreign_network_has_rules_and_is_told_of(self) -> None:
+        host = Host()
+        there = await host.create_foreign("compose_default", "fd00:77::/64")
+        await applied(host, **self.SPEC)
+        assert host.rules_of("blog")
+        status = (await host.stored("blog")).status
+        assert (status["networkID"], status["subnet"]) == (there, "fd00:77::/64")
+        assert "gateway" not in status  # its maker did not say
+
+    async def test_one_that_appears_later_is_taken_up_and_one_that_goes_is_let_go(self) -> None:
+        host = Host()
+        bench = await host.bench(network("blog", **self.SPEC))
+        await bench.reconcile()
+        assert await host.ready("blog") == ("False", "NetworkNotFound")
+        there = await host.create_foreign("compose_default", "fd00:77::/64")
+        await again(bench)
+        assert await host.ready("blog") == ("True", "ReconcileSucceeded")
+        await host.engine.remove_network(there)
+        await again(bench)
+        assert host.rules_of("blog") == frozenset()
+        assert "networkID" not in (await host.stored("blog")).status
+
+
+class TestSuspend:
+    async def test_nothing_is_changed_while_it_is_suspended(self) -> None:
+        host = Host()
+        bench = await applied(host)
+        before = await host.snapshot()
+        await bench.accept(network("blog", suspend=True, internal=True))
+        await again(bench)
+        assert await host.snapshot() == before
+        assert await host.ready("blog") == ("True", "Suspended")
+        await bench.accept(network("blog", internal=True))
+        await again(bench)
+        there = await host.docker("blog")
+        assert there is not None
+        assert there.internal
+
+
+class TestForeign:
+    async def test_a_foreign_network_of_the_name_is_left_alone_and_not_shown_as_ours(self) -> None:
+        host = Host()
+        there = await host.create_foreign("blog", "fd00:77::/64")
+        bench = await host.bench(network())
+        await bench.reconcile()
+        assert await host.ready("blog") == ("False", "ForeignNetwork")
+        assert "networkID" not in (await host.stored("blog")).status
+        await host.engine.remove_network(there)
+        await again(bench)
+        assert await host.ready("blog") == ("True", "ReconcileSucceeded")
+
+
+class TestDeletion:
+    async def test_everything_goes_but_the_cooldown(self) -> None:
+        host = Host()
+        bench = await applied(host)
+        await bench.delete("blog")
+        assert await bench.finalize() is None
+        assert await host.ours() == ()
+        assert host.rules_of("blog") == frozenset()
+        assert [str(a.state) for a in await host.ledger.allocations()] == ["cooling"]
+        assert await host.store.object("IPv6Network", "blog") is None
+        assert await host.store.record("endpoints", "blog") is None
+
+    async def test_attached_containers_are_waited_for_visibly(self) -> None:
+        host = Host()
+        bench = await applied(host)
+        web = host.engine.run_container("web", "blog")
+        bench.look_again()
+        await bench.delete("blog")
+        assert await bench.finalize() is not None
+        waits = await host.condition("blog", "Reconciling")
+        assert waits is not None
+        assert waits.reason == "EndpointsAttached"
+        assert "web" in waits.message
+        assert host.rules_of("blog")
+        host.engine.stop_container(web)
+        bench.look_again()
+        assert await bench.finalize() is None
+
+    async def test_an_orphan_keeps_its_network(self) -> None:
+        host = Host()
+        bench = await applied(host, deletionPolicy="Orphan")
+        await bench.delete("blog")
+        assert await bench.finalize() is None
+        (there,) = await host.ours()
+        assert host.rules_of("blog") == frozenset()
+        assert there.id in await host.store.records("orphan")
+
+    async def test_an_orphan_is_taken_up_again(self) -> None:
+        host = Host()
+        bench = await applied(host, deletionPolicy="Orphan")
+        (there,) = await host.ours()
+        await bench.delete("blog")
+        await bench.finalize()
+        await bench.accept(network())
+        await bench.reconcile()
+        assert await host.ours() == (there,)
+        assert await host.ready("blog") == ("True", "ReconcileSucceeded")
+
+    async def test_a_silent_engine_keeps_the_tombstone(self) -> None:
+        host = Host()
+        bench = await applied(host)
+        host.engine.down()
+        bench.look_again()
+        await bench.delete("blog")
+        again_in = await bench.finalize()
+        assert again_in is not None
+        assert await host.bound("blog")
+
+    async def test_a_refused_removal_is_told_and_tried_again(self) -> None:
+        host = Host()
+        bench = await applied(host)
+        await bench.delete("blog")
+        host.engine.fail_next("remove_network", EngineConflict("active endpoints"))
+        with pytest.raises(TemporaryError):
+            await bench.finalize()
+        waits = await host.condition("blog", "Reconciling")
+        assert waits is not None
+        assert "active endpoints" in waits.message
+        assert await bench.finalize() is None
+
+    async def test_a_tombstone_that_never_was_valid_just_goes(self) -> None:
+        host = Host()
+        host.files.write(invalid("blog"))
+        bench = await host.bench()
+        await bench.accept()
+        await bench.delete("blog")
+        assert await bench.finalize() is None
+        assert await host.store.object("IPv6Network", "blog") is None
