@@ -41,8 +41,8 @@ def test_every_step_is_said_in_words_with_a_sign(kind: str) -> None:
 
 
 def test_a_flushed_table_is_one_line() -> None:
-    assert rules_changed(("add a",)).endswith("add a")
-    assert rules_changed(("add a", "b", "c")).endswith("add a, and 2 more")
+    assert rules_changed(("add a",)).endswith("put right by add a")
+    assert rules_changed(("add a", "b", "c")).endswith("put right by 3 steps, first: add a")
 
 
 def test_what_is_no_step_is_refused() -> None:
