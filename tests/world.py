@@ -235,7 +235,7 @@ class Host:
         """A fresh operator's workbench, as after a start of its process."""
         inventory = Inventory(self.store, self.ledger)
         world = World(self.engine, self.net, self.clock)
-        keeper = FirewallKeeper(self.firewall, self.filter, inventory, world, self.settings.identity.mark)
+        keeper = FirewallKeeper(self.firewall, self.filter, inventory, world, self.settings.identity)
         return Context(
             settings=self.settings,
             clock=self.clock,

@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING
 from dockerv6.api.kinds import NETWORK
 from dockerv6.controller.inventory import Inventory
 from dockerv6.controller.world import World
-from dockerv6.firewall.model import DEFAULT_MARK, Barrier, HostFilterState
+from dockerv6.firewall.model import Barrier, HostFilterState
 from dockerv6.firewall.port import Firewall, FirewallError, HostFilter
 from dockerv6.firewall.rules import overlapping_owners, render
 from dockerv6.firewall.ruleset import Change, Ruleset, diff
 from dockerv6.planning.egress import Share, share, whole_intent
 from dockerv6.planning.host import uplink_bridges
-from dockerv6.planning.inputs import RulesView
+from dockerv6.planning.inputs import Identity, RulesView
 
 if TYPE_CHECKING:
     from dockerv6.api.network import IPv6Network as NetworkResource
+    from dockerv6.dockerd.model import Network
     from dockerv6.ipam.ledger import Allocation
 
 logger = logging.getLogger(__name__)
@@ -48,13 +49,14 @@ class FirewallKeeper:
         host_filter: HostFilter,
         inventory: Inventory,
         world: World,
-        mark: int = DEFAULT_MARK,
+        identity: Identity,
     ) -> None:
         self._firewall = firewall
         self._host_filter = host_filter
         self._inventory = inventory
         self._world = world
-        self._mark = mark
+        self._identity = identity
+        self._mark = identity.mark
         self._observed: Ruleset | None = None
         self._filter: HostFilterState | None = None
         self._change: tuple[tuple[int, int, bool], Ruleset, Change] | None = None
@@ -66,7 +68,7 @@ class FirewallKeeper:
         self._synced: tuple[int, int, bool] | None = None
         self._rivals: dict[str, str] = {}
         self._filter_epoch = 0
-        self._known_shares: dict[str, tuple[NetworkResource, Allocation | None, Share]] = {}
+        self._known_shares: dict[str, tuple[NetworkResource, Allocation | None, tuple[Network, ...], Share]] = {}
         self.transactions = 0
         self.may_sweep = False
         """Whether every source has been listed once: until then nobody's elements are removed for being unknown."""
@@ -195,8 +197,9 @@ class FirewallKeeper:
             if resource.observed:
                 yield share(resource, None, networks.named(resource.docker_name) if networks is not None else None)
                 continue
+            held, own = bound.get(name), networks.owned(self._identity, name) if networks is not None else ()
             known = self._known_shares.get(name)
-            if known is None or known[0] is not resource or known[1] is not bound.get(name):
-                known = (resource, bound.get(name), share(resource, bound.get(name), ()))
+            if known is None or known[0] is not resource or known[1] is not held or known[2] != own:
+                known = (resource, held, own, share(resource, held, own))
                 self._known_shares[name] = known
-            yield known[2]
+            yield known[3]

@@ -80,18 +80,17 @@ def _gateway(resource: NetworkResource, live: Network | None, subnets: list[IPv6
     """The bridge's own address; that of somebody else's network is only known where its maker said it."""
     if not subnets:
         return None
-    if not resource.observed:
-        return str(gateway(resource, subnets[0]))
     said = next((c.gateway for c in (live.ipv6 if live else ()) if c.subnet == subnets[0]), None)
+    if said is None and not resource.observed:
+        said = gateway(resource, subnets[0])
     return str(said) if said is not None else None
 
 
 def _subnets(resource: NetworkResource, live: Network | None, context: Context) -> list[IPv6Network]:
-    """The allocation; for somebody else's network, what it has."""
+    """What the network has; before there is one, the allocation."""
+    there = [c.subnet for c in (live.ipv6 if live else ()) if isinstance(c.subnet, IPv6Network)]
     bound = context.inventory.holdings.bound.get(resource.metadata.name)
-    if bound is not None and not resource.observed:
-        return [bound.prefix]
-    return [c.subnet for c in (live.ipv6 if live else ()) if isinstance(c.subnet, IPv6Network)]
+    return [bound.prefix] if not there and bound is not None and not resource.observed else there
 
 
 def _applied_hash(resource: NetworkResource, context: Context) -> str | None:

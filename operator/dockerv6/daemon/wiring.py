@@ -72,7 +72,7 @@ async def workbench(settings: Settings, memory: Memory, clock: Clock | None = No
         controller = settings.controller()
         world = World(engine, host, clock)
         firewall = FirewallKeeper(
-            NftablesFirewall(session), LinuxHostFilter(session), inventory, world, controller.identity.mark
+            NftablesFirewall(session), LinuxHostFilter(session), inventory, world, controller.identity
         )
         yield Context(
             settings=controller,

@@ -1,6 +1,7 @@
 """Every resource's share of the firewall, from what the ledger and the live networks say.
 
-The share follows the allocation, not the file: while a recreation is blocked, the network that runs keeps its rules.
+The share follows the network that runs, not the file: while a recreation is blocked or under way it keeps its rules.
+The allocation has its rules before there is a network.
 """
 
 from collections.abc import Iterable
@@ -26,26 +27,34 @@ class Share:
 
 
 def share(resource: NetworkResource, bound: Allocation | None, networks: Iterable[Network] | None) -> Share:
-    """The resource's share. ``networks`` are the live Docker networks; None: they have never been seen."""
+    """The resource's share.
+
+    ``networks`` are the live Docker networks that it is about: its own, or with Observe those of the name; None: they
+    have never been seen.
+    """
     owner = resource.metadata.name
     if resource.spec.suspend or not_yet_in_effect(resource).blocking:
         return Share(owner, hold=True)
     if resource.spec.management_policy is ManagementPolicy.OBSERVE:
         if networks is None:
             return Share(owner, hold=True)
-        live = [n for n in networks if n.name == resource.docker_name and n.bridge]
-        return Share(
-            owner,
-            tuple(
-                _intent(resource, c.subnet, n.bridge or "", internal=n.internal)
-                for n in live[:1]
-                for c in n.ipv6
-                if isinstance(c.subnet, IPv6Network) and not c.subnet.is_link_local
-            ),
-        )
+        return Share(owner, _live_intents(resource, [n for n in networks if n.bridge][:1]))
     if bound is None:  # what it wants can't be told yet: rules of a time before the ledger was lost stay
         return Share(owner, hold=True)
-    return Share(owner, (_intent(resource, bound.prefix, bridge_name(resource), internal=resource.spec.internal),))
+    running = _live_intents(resource, networks or ())
+    if any(i.subnet.overlaps(bound.prefix) for i in running):
+        return Share(owner, running)
+    coming = _intent(resource, bound.prefix, bridge_name(resource), internal=resource.spec.internal)
+    return Share(owner, (*running, coming))
+
+
+def _live_intents(resource: NetworkResource, networks: Iterable[Network]) -> tuple[NetworkIntent, ...]:
+    return tuple(
+        _intent(resource, config.subnet, network.bridge, internal=network.internal)
+        for network in networks
+        for config in network.ipv6
+        if network.bridge and isinstance(config.subnet, IPv6Network) and not config.subnet.is_link_local
+    )
 
 
 def _intent(resource: NetworkResource, subnet: IPv6Network, bridge: str, *, internal: bool) -> NetworkIntent:

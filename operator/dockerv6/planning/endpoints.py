@@ -42,17 +42,17 @@ def creation(owner: str, missing: tuple[Attachment, ...], want: NetworkSpec, why
     return (*remember, CreateNetwork(stamped(want), why), *attach(missing, want))
 
 
-def attach(endpoints: Iterable[Attachment], want: NetworkSpec) -> tuple[AttachEndpoint, ...]:
+def attach(endpoints: Iterable[Attachment], network: NetworkSpec | Network) -> tuple[AttachEndpoint, ...]:
     """Attach them; those with addresses of their own first, or the engine gives these to the others."""
-    fitted = [_refit(e, want) for e in endpoints]
+    fitted = [_refit(e, network) for e in endpoints]
     fitted.sort(key=lambda e: (e.static_ipv6 is None and e.static_ipv4 is None, e.container_name))
-    return tuple(AttachEndpoint(want.name, e) for e in fitted)
+    return tuple(AttachEndpoint(network.name, e) for e in fitted)
 
 
-def _refit(endpoint: Attachment, want: NetworkSpec) -> Attachment:
+def _refit(endpoint: Attachment, network: NetworkSpec | Network) -> Attachment:
     """The attachment with the addresses that still fit the network; the engine chooses the others anew."""
-    subnets = [c.subnet for c in want.ipam]
-    kept = {c.gateway for c in want.ipam} | {ip_address(a) for c in want.ipam for a in c.aux_addresses.values()}
+    subnets = [c.subnet for c in network.ipam]
+    kept = {c.gateway for c in network.ipam} | {ip_address(a) for c in network.ipam for a in c.aux_addresses.values()}
     v6, v4 = endpoint.static_ipv6, endpoint.static_ipv4
     if v6 is not None and (v6 in kept or not any(v6 in s for s in subnets)):
         v6 = None

@@ -44,7 +44,7 @@ def plan(desired: Desired, observed: Observed, holdings: Holdings) -> Plan:
     live = own_network(desired, observed)
     subnet = decide(desired, observed, holdings, live)
     if isinstance(subnet, Finding):
-        return Plan("IPv6Network", name, _kept_rules(desired, observed, holdings), (subnet,))
+        return Plan("IPv6Network", name, _kept(desired, observed, holdings, live), (subnet,))
     return _plan_managed(desired, observed, holdings, live, subnet)
 
 
@@ -107,11 +107,15 @@ def _raw_drop(desired: Desired, observed: Observed) -> tuple[Finding, ...]:
     return (Finding(ConditionType.FIREWALL_READY, Reason.FIREWALL_BLOCKED, message, blocks=False, doubtful=True),)
 
 
-def _kept_rules(desired: Desired, observed: Observed, holdings: Holdings) -> tuple[Step, ...]:
-    """Rules of what is already applied are kept up, even while the resource can't be carried out."""
+def _kept(desired: Desired, observed: Observed, holdings: Holdings, live: Network | None) -> tuple[Step, ...]:
+    """What is already applied is kept up, even while the resource can't be carried out.
+
+    That is its rules, and the containers that a recreation detached before it was stopped by what can't be had.
+    """
+    back = attach(observed.remembered, live) if live is not None and observed.engine is not None else ()
     if desired.name not in holdings.bound or observed.rules.problem:
-        return ()
-    return _rules(desired, observed)
+        return back
+    return (*_rules(desired, observed), *back)
 
 
 def _rules(desired: Desired, observed: Observed, because: str = "") -> tuple[Step, ...]:
@@ -199,7 +203,7 @@ def _plan_managed(
     if refusal is not None:
         findings.append(refusal)
     if any(f.blocks for f in findings):
-        kept = _kept_rules(desired, observed, holdings)
+        kept = _kept(desired, observed, holdings, live)
         return Plan("IPv6Network", desired.name, kept, tuple(findings), (*drift, *_drift(observed, desired)))
     adopted = live is not None and any(c.subnet == subnet.prefix for c in live.ipv6)
     binding = subnet.steps if refusal is None or adopted else ()
@@ -209,8 +213,8 @@ def _plan_managed(
     removed = [s for s in change if isinstance(s, RememberEndpoints | DetachEndpoint | RemoveNetwork)]
     rest = [s for s in change if s not in removed]
     steps = (
+        *binding,  # before anything is taken down: what is wanted instead is then nobody else's
         *removed,
-        *binding,
         *sysctl_steps(observed.host),
         *_rules(desired, observed, because),
         *filter_steps(observed.rules),
@@ -241,7 +245,7 @@ def _network_change(
     running = [a for a in observed.attachments if a.running]
     refusal = _refuse_recreation(desired.resource.spec.update_strategy, running, why, broken=bool(broken))
     if refusal is not None:
-        return (attach(missing, want) if live.name == want.name else ()), drift, refusal
+        return attach(missing, live), drift, refusal
     return recreation(desired.name, live, observed.attachments, missing, want, why), drift, None
 
 

@@ -33,12 +33,31 @@ def test_what_has_no_allocation_yet_keeps_what_it_may_have_had() -> None:
     assert share(network(), None, ()) == Share("blog", hold=True)
 
 
+class TestRecreation:
+    """What runs keeps its rules until it is gone, and what comes has them before it is there."""
+
+    RUNNING = NetworkIntent("blog", SUBNET, "v6-blog")
+
+    def test_both_subnets_have_rules_while_one_takes_over_from_the_other(self) -> None:
+        coming = NetworkIntent("blog", IPv6Network("fd00:5::/64"), "v6-blog")
+        assert share(network(), allocation("fd00:5::/64"), (live(),)).networks == (self.RUNNING, coming)
+
+    def test_the_bridge_that_runs_counts_while_another_is_asked_for(self) -> None:
+        wish = network(bridge={"name": "br-new"})
+        assert share(wish, allocation(), (live(),)).networks == (self.RUNNING,)
+        assert share(wish, allocation(), ()).networks == (NetworkIntent("blog", SUBNET, "br-new"),)
+
+    def test_what_overlaps_the_running_subnet_has_its_rules_when_that_is_gone(self) -> None:
+        inside = allocation(f"{SUBNET[0]}/80")
+        assert share(network(), inside, (live(),)).networks == (self.RUNNING,)
+
+
 class TestObserved:
     WISH = network(managementPolicy="Observe", networkName="x")
 
     def test_the_share_is_what_the_live_network_has(self) -> None:
         there = foreign("x")
-        (intent,) = share(self.WISH, None, (foreign("y"), there)).networks
+        (intent,) = share(self.WISH, None, (there,)).networks
         assert (intent.subnet, intent.bridge) == (IPv6Network("fd99::/64"), there.bridge)
 
     def test_a_network_that_is_gone_has_none(self) -> None:
@@ -52,7 +71,7 @@ class TestObserved:
 
 
 def test_the_whole_intent_is_in_the_order_of_owners() -> None:
-    shares = [share(network(n), allocation(f"fd00:{n}::/64", n), (live(),)) for n in ("b", "a")]
+    shares = [share(network(n), allocation(f"fd00:{n}::/64", n), ()) for n in ("b", "a")]
     whole = whole_intent([*shares, Share("c", hold=True)], 0x40, ("br0",))
     assert [n.owner for n in whole.networks] == ["a", "b"]
     assert (whole.hold, whole.mark, whole.uplink_bridges) == (frozenset({"c"}), 0x40, ("br0",))

@@ -290,10 +290,15 @@ class TestUpdate:
         plan = recreate("Never")
         assert (plan.empty, reasons(plan)) == (True, [("NetworkReady", "RecreateBlocked")])
 
-    def test_the_old_subnet_is_given_up_after_the_old_network(self) -> None:
+    def test_a_new_subnet_is_surely_ours_before_the_old_network_goes(self) -> None:
         _, moment = settled()
         plan = decide(desired(addressing={"subnet": "fd00:5::/64"}), moment, HELD)
-        assert kinds(plan) == ["RemoveNetwork", "BindSubnet", "EnsureRules", "CreateNetwork"]
+        assert kinds(plan) == ["BindSubnet", "RemoveNetwork", "EnsureRules", "CreateNetwork"]
+
+    def test_who_was_detached_comes_back_although_the_recreation_was_stopped(self) -> None:
+        moment = observed(live(), foreign("x"), remembered=(container("web"),))
+        plan = decide(desired(addressing={"subnet": "fd99::/64"}), moment, HELD)
+        assert (kinds(plan), reasons(plan)) == (["AttachEndpoint"], [("SubnetAllocated", "SubnetOverlap")])
 
     def test_addresses_that_no_longer_fit_are_chosen_anew(self) -> None:
         inside, outside = container("a", ipv6="fd00:5::7"), container("b", ipv6=str(SUBNET[5]))
