@@ -49,6 +49,17 @@ config_dir = click.option(
     show_envvar=True,
     help="A directory of resources; may be repeated (in the variable: separated by ':').",
 )
+trust_uid = click.option(
+    "--trust-uid",
+    "trusted_uids",
+    multiple=True,
+    type=click.IntRange(min=1),
+    metavar="UID",
+    envvar="DOCKERV6_TRUST_UID",
+    show_envvar=True,
+    help="A user besides root whose resource files are obeyed, such as git-sync's; may be repeated (in the variable: "
+    "separated by spaces).",
+)
 state_dir = click.option(
     "--state-dir",
     type=click.Path(file_okay=False),
@@ -148,6 +159,7 @@ instance = click.option(
 
 _DECORATORS: tuple[Decorator, ...] = (
     config_dir,
+    trust_uid,
     state_dir,
     run_dir,
     docker_host,
@@ -162,6 +174,7 @@ _DECORATORS: tuple[Decorator, ...] = (
 )
 SETTINGS = (
     "config_dirs",
+    "trusted_uids",
     "state_dir",
     "run_dir",
     "docker_host",
@@ -185,7 +198,7 @@ def with_settings(function: Callable[Concatenate["Settings", P], R]) -> Callable
         from dockerv6.daemon.settings import Settings  # noqa: PLC0415 - only verbs that act on the world need it
 
         chosen = {name: given.pop(name) for name in SETTINGS}
-        chosen["config_dirs"] = tuple(chosen["config_dirs"])
+        chosen |= {name: tuple(chosen[name]) for name in ("config_dirs", "trusted_uids")}
         return function(Settings(**chosen), *args, **given)
 
     decorated: Callable[..., R] = called

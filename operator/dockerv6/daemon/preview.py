@@ -43,7 +43,9 @@ async def _preview(settings: Settings) -> Preview:
             await _copy_ledger(kept.ledger, memory.ledger)
     async with workbench(settings, memory) as context:
         await context.inventory.load()
-        loader = Loader(settings.config_dirs, clock=context.clock, trust=Trust.of_this_process(), settle=0)
+        loader = Loader(
+            settings.config_dirs, clock=context.clock, trust=Trust.of_this_process(settings.trusted_uids), settle=0
+        )
         snapshot = await asyncio.to_thread(loader.load)
         return Preview(await plan_everything(snapshot, context), snapshot.diagnostics)
 

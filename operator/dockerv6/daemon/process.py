@@ -130,7 +130,7 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
         health.add(Probe.LIVENESS, "event-loop", heart.check)
         health.add(Probe.READINESS, "sources", lambda: "" if context.swept else "not every source has been listed yet")
         health.add(Probe.READINESS, "engine", lambda: context.world.engine_problem)
-        loader = Loader(settings.config_dirs, clock=context.clock, trust=Trust.of_this_process())
+        loader = Loader(settings.config_dirs, clock=context.clock, trust=Trust.of_this_process(settings.trusted_uids))
         operator = Operator(
             context,
             loader.load,

@@ -18,6 +18,7 @@ class Settings:
     """One operator's settings. Times are seconds."""
 
     config_dirs: tuple[str, ...] = (CONFIG_DIR,)
+    trusted_uids: tuple[int, ...] = ()  # users besides root and the operator's own whose files are obeyed
     state_dir: str = STATE_DIR
     run_dir: str = RUN_DIR
     docker_host: str | None = None  # None: DOCKER_HOST, else the default socket

@@ -25,11 +25,12 @@ def test_the_defaults_are_those_of_the_settings() -> None:
 
 def test_every_option_reaches_the_settings() -> None:
     arguments = (
-        "--config-dir a --config-dir b --state-dir s --run-dir r --docker-host tcp://h:1 --firewall-backend nftables "
+        "--config-dir a --config-dir b --trust-uid 65533 --trust-uid 7 --state-dir s --run-dir r --docker-host tcp://h:1 --firewall-backend nftables "
         "--resync 90s --no-prune --fwmark 0x80 --log-format json --log-level DEBUG --listen [::1]:9153 --instance x"
     )
     assert given(*arguments.split()) == Settings(
         config_dirs=("a", "b"),
+        trusted_uids=(65533, 7),
         state_dir="s",
         run_dir="r",
         docker_host="tcp://h:1",
@@ -47,6 +48,7 @@ def test_every_option_reaches_the_settings() -> None:
 def test_every_option_has_a_variable() -> None:
     env = {
         "DOCKERV6_CONFIG_DIR": "a:b",
+        "DOCKERV6_TRUST_UID": "65533 7",
         "DOCKERV6_STATE_DIR": "s",
         "DOCKERV6_RUN_DIR": "r",
         "DOCKER_HOST": "tcp://h:1",
@@ -60,7 +62,7 @@ def test_every_option_has_a_variable() -> None:
         "DOCKERV6_INSTANCE": "x",
     }
     assert given(env=env) == Settings(
-        ("a", "b"), "s", "r", "tcp://h:1", "iptables", 3600.0, False, 128, "json", "warning", "none", "x"
+        ("a", "b"), (65533, 7), "s", "r", "tcp://h:1", "iptables", 3600.0, False, 128, "json", "warning", "none", "x"
     )
     assert given("--prune", "--resync=1m", env=env).prune
     assert given(env={**env, "DOCKERV6_DOCKER_HOST": "unix:///x"}).docker_host == "unix:///x"
