@@ -25,7 +25,8 @@ def test_the_defaults_are_those_of_the_settings() -> None:
 
 def test_every_option_reaches_the_settings() -> None:
     arguments = (
-        "--config-dir a --config-dir b --trust-uid 65533 --trust-uid 7 --state-dir s --run-dir r --docker-host tcp://h:1 --firewall-backend nftables "
+        "--config-dir a --config-dir b --trust-uid 65533 --trust-uid 7 --state-dir s --run-dir r "
+        "--docker-host tcp://h:1 --firewall-backend nftables "
         "--resync 90s --no-prune --fwmark 0x80 --log-format json --log-level DEBUG --listen [::1]:9153 --instance x"
     )
     assert given(*arguments.split()) == Settings(
