@@ -2,7 +2,6 @@
 
 import os
 import stat
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
@@ -28,9 +27,9 @@ class Trust:
     uids: frozenset[int]
 
     @classmethod
-    def of_this_process(cls, others: Iterable[int] = ()) -> "Trust":
-        """Root, the user that this process runs as, and those that it was told to trust."""
-        return cls(frozenset({_ROOT, os.geteuid(), *others}))
+    def of_this_process(cls) -> "Trust":
+        """Root and the user that this process runs as."""
+        return cls(frozenset({_ROOT, os.geteuid()}))
 
     def objection(self, path: str, status: os.stat_result) -> Objection | None:
         """What is wrong with the owner or the mode of a file, a directory or a link.
@@ -39,11 +38,7 @@ class Trust:
         others put there is refused for its own owner, and they can't replace what is not theirs.
         """
         if status.st_uid not in self.uids:
-            return Objection(
-                path,
-                f"belongs to user {status.st_uid}, who is not trusted",
-                f"run chown -h root {path}, or start with --trust-uid {status.st_uid}",
-            )
+            return Objection(path, f"belongs to user {status.st_uid}, who is not trusted", f"run chown -h root {path}")
         if stat.S_ISLNK(status.st_mode) or not status.st_mode & _OTHERS_WRITE:
             return None
         if stat.S_ISDIR(status.st_mode) and status.st_uid == _ROOT and status.st_mode & stat.S_ISVTX:
