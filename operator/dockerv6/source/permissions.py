@@ -2,6 +2,7 @@
 
 import os
 import stat
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
@@ -27,9 +28,9 @@ class Trust:
     uids: frozenset[int]
 
     @classmethod
-    def of_this_process(cls) -> "Trust":
-        """Root and the user that this process runs as."""
-        return cls(frozenset({_ROOT, os.geteuid()}))
+    def of_this_process(cls, others: Iterable[int] = ()) -> "Trust":
+        """Root, the user that this process runs as, and those that it was told to trust."""
+        return cls(frozenset({_ROOT, os.geteuid(), *others}))
 
     def objection(self, path: str, status: os.stat_result) -> Objection | None:
         """What is wrong with the owner or the mode of a file, a directory or a link.
