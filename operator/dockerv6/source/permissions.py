@@ -39,7 +39,11 @@ class Trust:
         others put there is refused for its own owner, and they can't replace what is not theirs.
         """
         if status.st_uid not in self.uids:
-            return Objection(path, f"belongs to user {status.st_uid}, who is not trusted", f"run chown -h root {path}")
+            return Objection(
+                path,
+                f"belongs to user {status.st_uid}, who is not trusted",
+                f"run chown -h root {path}, or trust the user with --trust-uid {status.st_uid}",
+            )
         if stat.S_ISLNK(status.st_mode) or not status.st_mode & _OTHERS_WRITE:
             return None
         if stat.S_ISDIR(status.st_mode) and status.st_uid == _ROOT and status.st_mode & stat.S_ISVTX:
