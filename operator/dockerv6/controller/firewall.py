@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 class Repair:
     """What a sync had to change.
 
-    ``drift``: the intent was the same as at the last sync, so somebody else changed the table.
+    ``drift``: what is wanted has been in place before, so somebody else changed the table.
     """
 
     change: Change
@@ -65,7 +65,7 @@ class FirewallKeeper:
         self._lock = asyncio.Lock()
         self._epoch = 0
         self._repair: Repair | None = None
-        self._synced: tuple[int, int, bool] | None = None
+        self._in_place: Ruleset | None = None  # what was wanted and was there, when it was last looked at
         self._rivals: dict[str, str] = {}
         self._filter_epoch = 0
         self._known_shares: dict[str, tuple[NetworkResource, Allocation | None, tuple[Network, ...], Share]] = {}
@@ -114,15 +114,15 @@ class FirewallKeeper:
             if self._served >= mine and self._repair is not None:
                 return self._repair
             serving = self._asked
-            versions = self._versions
             change = await self._compare()
+            drift = not change.empty and change.target == self._in_place
             if not change.empty:
                 epoch = self._epoch
                 there = await self._firewall.apply(change)
                 self._observed, self._change = (there if epoch == self._epoch else None), None
+                self._in_place = change.target
                 self.transactions += 1
-            self._repair = Repair(change, drift=not change.empty and self._synced == versions)
-            self._served, self._synced = serving, versions
+            self._repair, self._served = Repair(change, drift), serving
             return self._repair
 
     @property
@@ -168,6 +168,8 @@ class FirewallKeeper:
         # a backend that finds its table as it was gives the very same value again
         if self._change is None or self._change[0] != versions or self._change[1] is not observed:
             self._change = (versions, observed, self._difference(observed))
+            if self._change[2].empty:
+                self._in_place = self._change[2].target
         return self._change[2]
 
     def _difference(self, observed: Ruleset) -> Change:

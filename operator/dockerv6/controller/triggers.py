@@ -14,6 +14,7 @@ from dockerv6.controller.garbage import GARBAGE
 from dockerv6.dockerd.model import EngineEvent, EventKind, Network
 from dockerv6.dockerd.port import EngineUnavailable
 from dockerv6.hostnet.model import Change, ChangeKind
+from dockerv6.planning.host import sysctl_steps
 from dockerv6.planning.inputs import NAME
 from dockerv6.reconciler.errors import TemporaryError
 from dockerv6.reconciler.request import Key
@@ -162,7 +163,9 @@ class Triggers:
                 self._firewall.set()
             if touched:
                 self._context.world.host_changed()
-                await self._context.world.host_view.get()
+                view = await self._context.world.host_view.get()
+                if sysctl_steps(view):  # such as an uplink that has begun to hear router advertisements
+                    self._context.enqueue(host.FORWARDING, "the host's links changed")
             pause = max(BURST, 20 * (self._context.clock.monotonic() - started))
             if "" in touched:
                 self._everything("the host's links changed")
