@@ -4,6 +4,7 @@ import logging
 from functools import singledispatch
 from ipaddress import IPv6Interface, IPv6Network
 
+from dockerv6.api.addressing import DEFAULT_POOL
 from dockerv6.api.kinds import POOL
 from dockerv6.controller.context import Context
 from dockerv6.controller.endpoints import Remembered, forget_endpoint, keep_endpoints, remembered
@@ -66,7 +67,7 @@ async def _(step: s.KeepPoolPrefix, context: Context) -> None:
     kept = await context.inventory.keep_pool_prefix(step.pool, step.prefix)
     if kept != step.prefix:
         raise TemporaryError(f"IPv6Pool {step.pool} has been given {kept} meanwhile", delay=RACE_RETRY)
-    if context.inventory.get(POOL, step.pool) is None:
+    if step.pool == DEFAULT_POOL and context.inventory.get(POOL, step.pool) is None:
         await context.inventory.write((implied_pool_object(context.clock.now()),))
     context.enqueue(Key(POOL, step.pool), "its prefix was made")
 

@@ -1,0 +1,75 @@
+from ipaddress import IPv4Address, IPv6Address
+
+from dockerv6.controller.endpoints import (
+    Remembered,
+    forget_endpoint,
+    forget_endpoints,
+    keep_endpoints,
+    merge,
+    pending,
+    remembered,
+    to_restore,
+)
+from dockerv6.dockerd.model import Attachment
+from dockerv6.store.memory import MemoryStore
+from tests.unit.planning.scene import container
+
+WEB, DB = container("web"), container("db")
+WINDOW = 120.0
+EVERYTHING = Attachment(
+    container_id="c1",
+    container_name="db",
+    running=True,
+    aliases=("db", "postgres"),
+    links=("web:w",),
+    static_ipv4=IPv4Address("192.0.2.7"),
+    static_ipv6=IPv6Address("fd00::7"),
+    driver_opts={"a": "b"},
+    gw_priority=3,
+    mac_address="02:42:00:00:00:07",
+    link_local_ips=("fe80::7",),
+)
+
+
+async def test_everything_that_a_reattachment_must_say_is_kept() -> None:
+    store = MemoryStore()
+    entries = (Remembered(EVERYTHING), Remembered(WEB, gone_since=7.5), Remembered(DB, pending=True))
+    await keep_endpoints(store, "blog", entries)
+    assert await remembered(store, "blog") == entries
+    await forget_endpoint(store, "blog", WEB.container_id)
+    assert [r.attachment for r in await remembered(store, "blog")] == [EVERYTHING, DB]
+    await forget_endpoints(store, "blog")
+    assert await remembered(store, "blog") == ()
+
+
+async def test_a_record_of_an_older_version_is_understood() -> None:
+    store = MemoryStore()
+    await store.put_record("endpoints", "blog", {"endpoints": [{"containerId": "c1", "containerName": "web"}, 7]})
+    (entry,) = await remembered(store, "blog")
+    assert (entry.attachment.container_id, entry.pending) == ("c1", False)
+
+
+def test_who_is_attached_is_remembered_as_now_seen() -> None:
+    assert merge((Remembered(WEB, 5.0),), (WEB, DB), 10, WINDOW) == (Remembered(WEB), Remembered(DB))
+
+
+def test_who_left_is_remembered_since_when() -> None:
+    left = merge((Remembered(WEB),), (), 10, WINDOW)
+    assert left == (Remembered(WEB, 10),)
+    assert merge(left, (), 20, WINDOW) == left
+
+
+def test_who_left_long_ago_is_forgotten() -> None:
+    assert merge((Remembered(WEB, 10),), (), 10 + WINDOW, WINDOW) == ()
+
+
+def test_who_we_took_off_is_remembered_until_it_is_back() -> None:
+    due = (Remembered(WEB, pending=True),)
+    assert merge(due, (), 1e9, WINDOW) == due
+    assert merge(due, (WEB,), 1e9, WINDOW) == (Remembered(WEB),)
+
+
+def test_who_runs_and_who_we_took_off_is_restored() -> None:
+    entries = (Remembered(WEB), Remembered(DB), Remembered(EVERYTHING, pending=True))
+    assert to_restore(entries, frozenset({WEB.container_id})) == (WEB, EVERYTHING)
+    assert pending(entries) == (EVERYTHING,)

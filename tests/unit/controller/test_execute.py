@@ -1,0 +1,102 @@
+from ipaddress import IPv6Interface, IPv6Network
+
+import pytest
+
+from dockerv6.controller.endpoints import remembered
+from dockerv6.controller.execute import SYSCTLS, StepFailed, carry_out, execute
+from dockerv6.dockerd.port import EngineRefused, EngineUnavailable
+from dockerv6.firewall.model import Barrier, FilterVariant
+from dockerv6.planning import steps as s
+from dockerv6.planning.steps import Plan
+from dockerv6.reconciler.errors import TemporaryError
+from tests.unit.planning.scene import container
+from tests.world import FORWARDING, Bench, Host, network
+
+FORWARD = Barrier(FilterVariant.XTABLES_NFT, "filter", "FORWARD", admitted=False, mendable=True)
+PREFIX = IPv6Network("fd00:1::/48")
+
+
+async def bench() -> Bench:
+    """A network with everything that it needs."""
+    made = await Host().bench(network())
+    await made.reconcile()
+    return made
+
+
+async def test_every_step_can_be_done_twice() -> None:
+    it = await bench()
+    there = await it.host.docker("blog")
+    assert there is not None
+    web = it.host.engine.run_container("web")
+    endpoint = container("web").__class__(web, "web", running=True)
+    it.host.filter.raise_barrier(FORWARD)
+    for step in (
+        s.KeepPoolPrefix("other", PREFIX),
+        s.SetSysctl(FORWARDING, "1", "0", "x"),
+        s.MendBridge("v6-blog", IPv6Interface("fd00::1/64"), "x"),
+        s.EnsureRules("blog", (), "x"),
+        s.AdmitMark(FORWARD),
+        s.RememberEndpoints("blog", "blog", (endpoint,)),
+        s.AttachEndpoint("blog", endpoint),
+        s.DetachEndpoint(there.id, endpoint),
+        s.WithdrawMark(FORWARD),
+        s.RemoveNetwork(there.id, "blog", "x"),
+        s.RestoreSysctl(FORWARDING, "0", "x"),
+    ):
+        await carry_out(step, it.context)
+        once = await it.host.snapshot()
+        await carry_out(step, it.context)
+        assert await it.host.snapshot() == once
+
+
+async def test_what_is_no_step_is_refused() -> None:
+    it = await bench()
+    with pytest.raises(TypeError, match="is no step"):
+        await carry_out("nonsense", it.context)  # type: ignore[arg-type]
+
+
+async def test_only_the_first_prior_value_is_kept() -> None:
+    it = await bench()
+    await carry_out(s.SetSysctl(FORWARDING, "1", "7", "x"), it.context)
+    assert await it.host.store.record(SYSCTLS, FORWARDING) == {"prior": "0"}
+
+
+async def test_a_pool_that_another_was_faster_to_make_is_looked_at_again() -> None:
+    it = await bench()
+    with pytest.raises(TemporaryError, match="meanwhile"):
+        await carry_out(s.KeepPoolPrefix("default", PREFIX), it.context)
+
+
+async def test_a_network_that_is_gone_again_is_tried_again() -> None:
+    it = await bench()
+    with pytest.raises(TemporaryError, match="gone again"):
+        await carry_out(s.AttachEndpoint("nowhere", container("web")), it.context)
+
+
+async def test_a_container_that_is_gone_is_no_failure_and_is_forgotten() -> None:
+    it = await bench()
+    await carry_out(s.RememberEndpoints("blog", "blog", (container("web"),)), it.context)
+    await carry_out(s.AttachEndpoint("blog", container("web")), it.context)
+    assert await remembered(it.host.store, "blog") == ()
+
+
+async def test_a_plan_stops_where_a_step_fails() -> None:
+    it = await bench()
+    it.host.engine.fail_next("remove_network", EngineUnavailable("gone"))
+    steps = (s.RemoveNetwork("x", "x", "x"), s.SetSysctl(FORWARDING, "0", "1", "x"))
+    with pytest.raises(StepFailed, match="remove Docker network x") as failed:
+        await execute(Plan("IPv6Network", "blog", steps), it.context)
+    assert failed.value.step == steps[0]
+    assert isinstance(failed.value.__cause__, EngineUnavailable)
+    assert await it.host.net.sysctl(FORWARDING) == "1"
+
+
+@pytest.mark.parametrize(("error", "attached"), [(EngineRefused("in use"), {"web"}), (EngineUnavailable("x"), set())])
+async def test_a_refused_container_does_not_keep_the_next_one_away(error: Exception, attached: set[str]) -> None:
+    it = await bench()
+    endpoints = [container(n).__class__(it.host.engine.run_container(n), n, running=True) for n in ("db", "web")]
+    it.host.engine.fail_next("connect", error)
+    with pytest.raises(StepFailed) as failed:
+        await execute(Plan("IPv6Network", "blog", tuple(s.AttachEndpoint("blog", e) for e in endpoints)), it.context)
+    assert failed.value.__cause__ is error
+    assert await it.host.attached("blog") == attached

@@ -1,0 +1,161 @@
+import asyncio
+
+import pytest
+
+from dockerv6.firewall.model import Barrier, FilterVariant
+from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable
+from dockerv6.firewall.ruleset import EMPTY
+from tests.world import Bench, Host, invalid, network
+
+FORWARD = Barrier(FilterVariant.XTABLES_NFT, "filter", "FORWARD", admitted=False, mendable=True)
+
+
+async def bound(*names: str) -> Bench:
+    """Networks that are allocated, and nothing else."""
+    bench = await Host().bench(*(network(n) for n in names))
+    bench.context.firewall.may_sweep = True
+    for name in names:
+        await bench.reconcile(name)
+    return bench
+
+
+async def test_a_burst_of_syncs_is_one_transaction() -> None:
+    bench = await bound("a", "b")
+    bench.host.firewall.flush_all()
+    bench.context.firewall.invalidate()
+    commits = bench.host.firewall.commits
+    repairs = await asyncio.gather(*(bench.context.firewall.sync() for _ in range(10)))
+    assert bench.host.firewall.commits == commits + 1
+    assert all(r.drift for r in repairs[:1])
+
+
+async def test_what_was_in_place_and_is_not_is_drift() -> None:
+    bench = await bound("a")
+    assert not (await bench.context.firewall.sync()).drift
+    bench.host.firewall.flush_all()
+    bench.context.firewall.invalidate()
+    repair = await bench.context.firewall.sync()
+    assert repair.drift
+    assert "a" in repair.change.by_owner()
+
+
+async def test_what_is_newly_wanted_is_no_drift() -> None:
+    bench = await bound("a")
+    await bench.accept(network("a", egress={"interfaces": ["eth0"]}))
+    repair = await bench.context.firewall.sync()
+    assert not repair.change.empty
+    assert not repair.drift
+
+
+async def test_an_equal_table_is_not_written() -> None:
+    bench = await bound("a")
+    commits = bench.host.firewall.commits
+    bench.context.firewall.invalidate()
+    assert (await bench.context.firewall.sync()).change.empty
+    assert bench.host.firewall.commits == commits
+
+
+async def test_the_view_says_who_lacks_what() -> None:
+    bench = await bound("a", "b")
+    bench.host.firewall.flush_all()
+    bench.context.firewall.invalidate()
+    view = await bench.context.firewall.view()
+    assert view.off.keys() == {"", "a", "b"}
+    assert view.backend == "fake"
+
+
+async def test_a_firewall_that_can_not_be_had_is_part_of_the_view() -> None:
+    bench = await bound("a")
+    bench.context.firewall.invalidate()
+    bench.host.firewall.fail_next(FirewallUnavailable("install nftables"))
+    assert (await bench.context.firewall.view()).problem == "install nftables"
+    assert (await bench.context.firewall.view()).problem == ""
+
+
+async def test_a_filter_that_can_not_be_read_is_part_of_the_view_too() -> None:
+    bench = await bound("a")
+    bench.context.firewall.invalidate_filter()
+    bench.host.filter.fail_next(FirewallUnavailable("no ip6tables"))
+    assert (await bench.context.firewall.view()).problem == "no ip6tables"
+
+
+async def test_a_refused_transaction_comes_out_and_is_tried_again() -> None:
+    bench = await bound("a")
+    bench.host.firewall.flush_all()
+    bench.context.firewall.invalidate()
+    await bench.context.firewall.view()
+    bench.host.firewall.fail_next(FirewallRejected("no"))
+    with pytest.raises(FirewallRejected):
+        await bench.context.firewall.sync()
+    await bench.context.firewall.sync()
+    assert bench.host.rules_of("a")
+
+
+async def test_nobodys_elements_are_removed_before_the_sources_were_listed() -> None:
+    bench = await bound("a")
+    rules = bench.host.rules_of("a")
+    fresh = Host()
+    bench.host.store, bench.host.ledger = fresh.store, fresh.ledger
+    bench.host.files.contents.clear()
+    again = await bench.host.bench()
+    await again.context.firewall.sync()
+    assert bench.host.rules_of("a") == rules
+    again.context.firewall.may_sweep = True
+    await again.context.firewall.sync()
+    assert bench.host.firewall.ruleset == EMPTY
+
+
+async def test_rules_of_a_resource_whose_file_is_invalid_stay_although_the_state_is_lost() -> None:
+    bench = await bound("a")
+    rules = bench.host.rules_of("a")
+    fresh = Host()
+    bench.host.store, bench.host.ledger = fresh.store, fresh.ledger
+    bench.host.files.write(invalid("a"))
+    again = await bench.host.bench()
+    await again.accept()
+    again.context.firewall.may_sweep = True
+    await again.context.firewall.sync()
+    assert bench.host.rules_of("a") == rules
+
+
+async def test_a_resource_without_a_subnet_makes_no_table() -> None:
+    bench = await Host().bench(network("a", suspend=True), network("b", addressing={"poolRef": {"name": "x"}}))
+    await bench.context.firewall.sync()
+    assert bench.host.firewall.ruleset == EMPTY
+    assert not bench.context.firewall.wanted
+    assert not bench.context.firewall.idle
+
+
+async def test_it_is_idle_when_no_resource_is_left() -> None:
+    bench = await bound("a")
+    assert bench.context.firewall.wanted
+    assert not bench.context.firewall.idle
+    await bench.delete("a")
+    await bench.finalize("a")
+    assert bench.context.firewall.idle
+
+
+async def test_a_sweep_leaves_nothing_behind() -> None:
+    bench = await bound("a")
+    bench.host.filter.raise_barrier(FORWARD)
+    await bench.context.firewall.admit(FORWARD)
+    await bench.context.firewall.sweep()
+    assert bench.host.firewall.ruleset == EMPTY
+    assert not bench.host.filter.admitted
+
+
+async def test_a_change_while_the_filter_is_read_is_seen() -> None:
+    bench = await bound("a")
+    keeper, original = bench.context.firewall, bench.host.filter.observe
+
+    async def changed_meanwhile(mark: int) -> object:
+        state = await original(mark)
+        bench.host.filter.raise_barrier(FORWARD)
+        keeper.invalidate_filter()
+        return state
+
+    keeper.invalidate_filter()
+    bench.host.filter.observe = changed_meanwhile  # type: ignore[method-assign,assignment]
+    assert (await keeper.view()).filter.barriers == ()
+    bench.host.filter.observe = original  # type: ignore[method-assign]
+    assert (await keeper.view()).filter.barriers == (FORWARD,)

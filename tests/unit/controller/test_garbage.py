@@ -1,0 +1,165 @@
+from dataclasses import replace
+from ipaddress import IPv6Network
+
+import pytest
+
+from dockerv6.controller import garbage, host
+from dockerv6.controller.garbage import GARBAGE, hold, prune_confirmed, sweep
+from dockerv6.dockerd.model import NetworkSpec, SubnetConfig
+from dockerv6.dockerd.port import EngineConflict
+from dockerv6.reconciler.errors import TemporaryError
+from tests.world import FORWARDING, Bench, Host, network
+
+LABELS = {"dockerv6.io/managed-by": "dockerv6"}
+
+
+async def stray(at: Host, name: str) -> str:
+    """A network of ours that no resource asks for."""
+    number = len(at.engine.calls)
+    ipam = (SubnetConfig(IPv6Network(f"fd00:{number:x}::/64")),)
+    return await at.engine.create_network(NetworkSpec(name, ipam=ipam, labels={**LABELS, "dockerv6.io/name": name}))
+
+
+async def swept(at: Host) -> Bench:
+    bench = await at.bench()
+    await bench.accept()
+    bench.context.firewall.may_sweep = True
+    bench.look_again()
+    return bench
+
+
+async def test_what_no_resource_asks_for_goes() -> None:
+    at = Host()
+    await stray(at, "old")
+    await at.ledger.bind("old", "default", IPv6Network("fd00:a::/64"), at.clock.now(), seen=None)
+    bench = await swept(at)
+    assert await sweep(bench.context) is None
+    assert await at.ours() == ()
+    assert await at.bound("old") is None
+
+
+async def test_nothing_goes_before_every_source_was_listed() -> None:
+    at = Host()
+    await stray(at, "old")
+    bench = await swept(at)
+    bench.context.swept = False
+    await sweep(bench.context)
+    assert len(await at.ours()) == 1
+
+
+async def test_nothing_goes_without_prune() -> None:
+    at = Host()
+    await stray(at, "old")
+    bench = await swept(at)
+    bench.context.settings = replace(bench.context.settings, prune=False)
+    await sweep(bench.context)
+    assert len(await at.ours()) == 1
+
+
+async def test_foreign_and_orphaned_networks_stay() -> None:
+    at = Host()
+    await at.create_foreign("theirs", "fd00:f::/64")
+    orphan = await stray(at, "old")
+    bench = await swept(at)
+    await garbage.keep_orphan(orphan, bench.context)
+    await sweep(bench.context)
+    assert await at.docker("theirs")
+    assert await at.docker("old")
+    await at.engine.remove_network(orphan)
+    bench.look_again()
+    await sweep(bench.context)
+    assert await at.store.records("orphan") == {}
+
+
+async def test_a_busy_stray_waits_for_its_containers() -> None:
+    at = Host()
+    await stray(at, "old")
+    web = at.engine.run_container("web", "old")
+    bench = await swept(at)
+    await sweep(bench.context)
+    assert await at.docker("old")
+    at.engine.stop_container(web)
+    bench.look_again()
+    await sweep(bench.context)
+    assert await at.docker("old") is None
+
+
+async def test_an_engine_that_is_down_is_waited_for() -> None:
+    at = Host()
+    at.engine.down()
+    bench = await swept(at)
+    with pytest.raises(TemporaryError):
+        await sweep(bench.context)
+
+
+async def test_too_many_strays_are_held_until_a_person_confirms() -> None:
+    at = Host()
+    for i in range(4):
+        await stray(at, f"n{i}")
+    bench = await swept(at)
+    assert await sweep(bench.context) is not None
+    assert len(await at.ours()) == 4
+    assert "PruneHeld" in {e.reason for e in await at.events("garbage", "Host")}
+    await at.store.put_record("prune", "confirmed", {"at": at.clock.now()})
+    assert await sweep(bench.context) is None
+    assert await at.ours() == ()
+    assert await at.store.record("prune", "networks") is None
+
+
+async def test_a_confirmation_is_for_what_was_held_when_it_was_given() -> None:
+    at = Host()
+    bench = await swept(at)
+    await hold("resources", frozenset({"a"}), bench.context)
+    assert not await prune_confirmed("resources", bench.context)
+    at.clock.advance(10)
+    await at.store.put_record("prune", "confirmed", {"at": at.clock.now()})
+    assert await prune_confirmed("resources", bench.context)
+    at.clock.advance(10)
+    await hold("resources", frozenset({"a", "b"}), bench.context)
+    assert not await prune_confirmed("resources", bench.context)
+
+
+async def test_less_held_than_before_is_still_confirmed() -> None:
+    at = Host()
+    bench = await swept(at)
+    await hold("resources", frozenset({"a", "b"}), bench.context)
+    await at.store.put_record("prune", "confirmed", {"at": at.clock.now()})
+    at.clock.advance(10)
+    await hold("resources", frozenset({"a"}), bench.context)
+    assert await prune_confirmed("resources", bench.context)
+    await hold("resources", frozenset(), bench.context)
+    assert not await prune_confirmed("resources", bench.context)
+
+
+async def test_sysctls_are_restored_when_nothing_needs_them() -> None:
+    at = Host()
+    bench = await at.bench(network())
+    await bench.reconcile()
+    await bench.delete("blog")
+    await bench.finalize()
+    await sweep(bench.context)
+    assert await at.net.sysctl(FORWARDING) == "0"
+    assert await at.store.records("sysctl") == {}
+
+
+async def test_sysctls_stay_for_a_foreign_network_that_needs_them() -> None:
+    at = Host()
+    bench = await at.bench(network())
+    await bench.reconcile()
+    await at.create_foreign("theirs", "fd00:f::/64")
+    await bench.delete("blog")
+    await bench.finalize()
+    bench.look_again()
+    await sweep(bench.context)
+    assert await at.net.sysctl(FORWARDING) == "1"
+
+
+async def test_what_can_not_be_removed_is_tried_again() -> None:
+    at = Host()
+    await stray(at, "old")
+    bench = await swept(at)
+    at.engine.fail_next("remove_network", EngineConflict("active endpoints"))
+    with pytest.raises(TemporaryError, match="active endpoints"):
+        await host.reconcile(GARBAGE, bench.context)
+    await host.reconcile(GARBAGE, bench.context)
+    assert await at.ours() == ()

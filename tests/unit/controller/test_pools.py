@@ -1,0 +1,83 @@
+from dockerv6.controller.pools import finalize_pool, reconcile_policy, reconcile_pool
+from dockerv6.reconciler.outcome import Requeue
+from dockerv6.reconciler.request import Key
+from tests.world import Bench, Host, document, network, pool
+
+OFFICE = Key("IPv6Pool", "office")
+DRAWS = {"addressing": {"poolRef": {"name": "office"}}}
+
+
+async def bench(*names: str, **spec: object) -> tuple[Bench, list[str]]:
+    """A pool and networks that draw from it, and who is enqueued."""
+    made = await Host().bench(pool("office", **spec), *(network(n, **DRAWS) for n in names))
+    enqueued: list[str] = []
+    made.context.enqueue = lambda key, _: enqueued.append(key.name)
+    return made, enqueued
+
+
+async def status(it: Bench) -> dict[str, object]:
+    await reconcile_pool(OFFICE, it.context)
+    return dict((await it.host.stored("office", "IPv6Pool")).status)
+
+
+async def test_it_counts_what_it_has_given_out() -> None:
+    it, _ = await bench("a", "b", prefix="fd00:1::/62")
+    await it.reconcile("a")
+    found = await status(it)
+    assert (found["allocated"], found["cooling"], found["total"]) == (1, 0, 4)
+    assert found["prefixes"] == ["fd00:1::/62"]
+    assert await it.host.ready("office", "IPv6Pool") == ("True", "ReconcileSucceeded")
+
+
+async def test_a_generated_one_says_that_it_is_made_on_first_use() -> None:
+    it, _ = await bench("a")
+    assert (await status(it))["prefixes"] == []
+    await it.reconcile("a")
+    assert (await status(it))["prefixes"] != []
+
+
+async def test_those_that_wait_for_it_are_looked_at() -> None:
+    it, enqueued = await bench("a", "b", prefix="fd00:1::/62")
+    await it.reconcile("a")
+    enqueued.clear()
+    await status(it)
+    assert enqueued == ["b"]
+
+
+async def test_those_are_looked_at_whose_subnet_it_would_not_give_any_more() -> None:
+    for changed in ({"prefix": "fd00:2::/62"}, {"prefix": "fd00:1::/62", "allocationLength": 80},
+                    {"prefix": "fd00:1::/62", "exclude": ["fd00:1::/63", "fd00:1:0:2::/63"]}):  # fmt: skip
+        it, enqueued = await bench("a", prefix="fd00:1::/62")
+        await it.reconcile("a")
+        enqueued.clear()
+        await it.accept(pool("office", **changed))
+        await status(it)
+        assert enqueued == ["a"], changed
+
+
+async def test_one_that_follows_an_interface_is_not_yet_in_effect() -> None:
+    it, _ = await bench(fromInterface={"name": "eth0"})
+    await status(it)
+    assert await it.host.ready("office", "IPv6Pool") == ("False", "NotYetInEffect")
+
+
+async def test_it_goes_when_its_subnets_are_free() -> None:
+    it, _ = await bench("a", prefix="fd00:1::/62")
+    await it.reconcile("a")
+    assert isinstance(await finalize_pool(OFFICE, it.context), Requeue)
+    assert await it.host.ready("office", "IPv6Pool") == ("False", "InUse")
+    await it.delete("a")
+    await it.finalize("a")
+    assert await finalize_pool(OFFICE, it.context) is None
+
+
+async def test_keys_without_objects_are_nothing() -> None:
+    it, _ = await bench()
+    for handler, kind in ((reconcile_pool, "IPv6Pool"), (finalize_pool, "IPv6Pool"), (reconcile_policy, "IPv6Policy")):
+        assert await handler(Key(kind, "missing"), it.context) is None
+
+
+async def test_a_policy_is_accepted_and_says_that_it_is_not_yet_in_effect() -> None:
+    it = await Host().bench(document("IPv6Policy", "all", {"selector": {"prefixes": ["fc00::/7"]}}))
+    await reconcile_policy(Key("IPv6Policy", "all"), it.context)
+    assert await it.host.ready("all", "IPv6Policy") == ("False", "NotYetInEffect")

@@ -1,0 +1,34 @@
+import logging
+
+import pytest
+
+from dockerv6.controller.reporter import Reporter
+from dockerv6.lib.clock import FakeClock
+from dockerv6.store.memory import MemoryStore
+from dockerv6.store.port import StoreError
+
+
+async def test_events_are_kept_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    store, clock = MemoryStore(), FakeClock()
+    reporter = Reporter(store, clock)
+    with caplog.at_level(logging.INFO, "dockerv6.events"):
+        await reporter.normal("IPv6Network", "blog", "Created", "it is there")
+        clock.advance(5)
+        await reporter.warning("IPv6Network", "blog", "Drifted", "it was gone")
+        await reporter.warning("IPv6Network", "blog", "Drifted", "it was gone")
+    assert [(str(e.type), e.reason, e.count) for e in await store.events()] == [
+        ("Normal", "Created", 1),
+        ("Warning", "Drifted", 2),
+    ]
+    assert [r.levelname for r in caplog.records] == ["INFO", "WARNING", "WARNING"]
+
+
+async def test_telling_does_not_keep_from_doing(caplog: pytest.LogCaptureFixture) -> None:
+    store = MemoryStore()
+
+    async def full(*_: object) -> None:
+        raise StoreError("disk full")
+
+    store.record_event = full  # type: ignore[method-assign,assignment]
+    await Reporter(store, FakeClock()).normal("IPv6Network", "blog", "Created", "it is there")
+    assert "disk full" in caplog.text

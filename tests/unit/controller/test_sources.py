@@ -1,0 +1,122 @@
+import pytest
+
+from dockerv6.controller.sources import ROOTS, UNLISTED_RETRY, SourceKeeper
+from dockerv6.reconciler.request import Key
+from dockerv6.store.port import StoreError
+from tests.world import ROOT, Bench, Host, invalid, network
+
+
+class Keeper:
+    """A keeper of the simulated files, and what it enqueued."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.host, self.context = bench.host, bench.context
+        self.enqueued: list[Key] = []
+        bench.context.enqueue = lambda key, _: self.enqueued.append(key)
+        self.keeper = SourceKeeper(bench.host.files.read, bench.context)
+
+    async def sync(self) -> float | None:
+        self.enqueued.clear()
+        return await self.keeper.sync()
+
+
+async def keeper() -> Keeper:
+    bench = Bench(Host(), Host().context())
+    bench.context = bench.host.context()
+    return Keeper(bench)
+
+
+async def test_what_is_new_or_changed_is_looked_at_and_nothing_else() -> None:
+    it = await keeper()
+    it.host.files.write(network("a"), network("b"))
+    await it.sync()
+    assert {k.name for k in it.enqueued if k.kind == "IPv6Network"} == {"a", "b"}
+    it.host.files.write(network("a", internal=True))
+    await it.sync()
+    assert it.enqueued == [Key("IPv6Network", "a")]
+    await it.sync()
+    assert it.enqueued == []
+
+
+async def test_sweeps_may_begin_when_everything_was_listed_once() -> None:
+    it = await keeper()
+    it.host.files.broken.add(f"{ROOT}/a.yaml")
+    await it.sync()
+    assert (it.context.swept, it.context.firewall.may_sweep) == (False, False)
+    it.host.files.broken.clear()
+    await it.sync()
+    assert (it.context.swept, it.context.firewall.may_sweep) == (True, True)
+    assert Key("Host", "garbage") in it.enqueued
+
+
+async def test_it_is_read_again_when_a_grace_ends() -> None:
+    it = await keeper()
+    it.host.files.write(network("a"))
+    assert await it.sync() is None
+    it.host.files.delete("a")
+    assert await it.sync() == 5
+    it.host.clock.advance(2)
+    assert await it.sync() == 3
+
+
+async def test_a_source_that_can_not_be_listed_is_read_again_soon_and_told_of_once() -> None:
+    it = await keeper()
+    it.host.files.root = type(it.host.files.root)(ROOT, listed=False, problem="no such directory")
+    assert await it.sync() == UNLISTED_RETRY
+    await it.sync()
+    (event,) = await it.host.store.events("Source", "files")
+    assert (event.reason, event.count) == ("SourceUnavailable", 1)
+
+
+async def test_what_a_directory_was_is_kept_durably() -> None:
+    it = await keeper()
+    it.host.files.write(network("a"))
+    await it.sync()
+    assert await it.host.store.records(ROOTS) == {ROOT: {"identity": "1:1"}}
+
+
+async def test_a_finding_is_told_once_and_again_when_it_comes_back() -> None:
+    it = await keeper()
+
+    async def count() -> int:
+        return sum(e.count for e in await it.host.store.events("IPv6Network", "a"))
+
+    it.host.files.write(invalid("a", "unknown field"))
+    await it.sync()
+    await it.sync()
+    assert await count() == 1
+    it.host.files.write(network("a"))
+    await it.sync()
+    it.host.files.write(invalid("a", "unknown field"))
+    await it.sync()
+    assert await count() == 2
+
+
+async def test_a_store_that_fails_accepts_nothing() -> None:
+    it = await keeper()
+    original = it.host.store.put
+
+    async def full(*_: object) -> None:
+        raise StoreError("disk full")
+
+    it.host.files.write(network("a"))
+    it.host.store.put = full  # type: ignore[method-assign,assignment]
+    with pytest.raises(StoreError):
+        await it.sync()
+    assert it.context.inventory.objects == ()
+    it.host.store.put = original  # type: ignore[method-assign]
+    await it.sync()
+    assert len(it.context.inventory.objects) == 1
+
+
+async def test_what_is_held_is_told_in_each_status() -> None:
+    it = await keeper()
+    it.host.files.write(*(network(n) for n in "abcd"))
+    await it.sync()
+    it.host.files.delete(*"abcd")
+    await it.sync()
+    it.host.clock.advance(5)
+    assert await it.sync() == 2
+    assert it.context.held == {f"IPv6Network/{n}" for n in "abcd"}
+    assert {k.name for k in it.enqueued} >= set("abcd")
+    assert await it.host.store.record("prune", "resources")

@@ -1,0 +1,237 @@
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from dockerv6.controller.world import Cached, World
+from dockerv6.dockerd.model import Network
+from dockerv6.dockerd.port import EngineUnavailable
+from tests.world import FORWARDING, Host
+
+
+class Source:
+    """A value that is read slowly, and counted."""
+
+    def __init__(self, value: int = 1) -> None:
+        self.value = value
+        self.reads = 0
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def read(self) -> int:
+        self.reads += 1
+        value = self.value
+        await self.gate.wait()
+        return value
+
+
+class TestCached:
+    async def test_it_is_read_once_until_it_is_doubtful(self) -> None:
+        source = Source()
+        cached = Cached(source.read)
+        assert (cached.last, await cached.get(), await cached.get(), source.reads) == (None, 1, 1, 1)
+        source.value = 2
+        cached.invalidate()
+        assert (await cached.get(), source.reads) == (2, 2)
+
+    async def test_one_read_serves_all_who_ask_meanwhile(self) -> None:
+        source = Source()
+        cached = Cached(source.read)
+        assert await asyncio.gather(*(cached.get() for _ in range(5))) == [1] * 5
+        assert source.reads == 1
+
+    async def test_what_becomes_doubtful_while_it_is_read_is_read_again(self) -> None:
+        source = Source()
+        source.gate.clear()
+        cached = Cached(source.read)
+        first = asyncio.create_task(cached.get())
+        await asyncio.sleep(0)
+        cached.invalidate()
+        source.value = 2
+        source.gate.set()
+        assert (await first, await cached.get()) == (1, 2)
+
+    async def test_what_is_put_in_counts_and_a_read_under_way_does_not(self) -> None:
+        source = Source()
+        cached = Cached(source.read)
+        await cached.get()
+        cached.put(7)
+        assert (await cached.get(), source.reads) == (7, 1)
+        cached.invalidate()
+        source.gate.clear()
+        late = asyncio.create_task(cached.get())
+        await asyncio.sleep(0)
+        cached.put(8)
+        source.value = 8
+        source.gate.set()
+        await late
+        assert await cached.get() == 8
+
+    async def test_a_read_that_fails_leaves_it_doubtful(self) -> None:
+        fail = True
+
+        async def read() -> int:
+            if fail:
+                raise ValueError
+            return 1
+
+        cached = Cached(read)
+        with pytest.raises(ValueError):  # noqa: PT011 - raised above
+            await cached.get()
+        fail = False
+        assert await cached.get() == 1
+
+
+def names(world: World) -> set[str]:
+    return {n.name for n in world.known_networks} - {"bridge", "host", "none"}
+
+
+async def seen(host: Host) -> World:
+    world = World(host.engine, host.net, host.clock)
+    await world.networks()
+    return world
+
+
+class TestNetworks:
+    async def test_nothing_is_known_before_the_first_look(self) -> None:
+        host = Host()
+        world = World(host.engine, host.net, host.clock)
+        assert (world.seen, len(world.known_networks)) == (False, 0)
+        await world.networks()
+        assert world.seen
+
+    async def test_one_that_was_named_by_an_event_is_read_alone(self) -> None:
+        host = Host()
+        world = await seen(host)
+        made = await host.create_foreign("x", "fd00::/64")
+        world.network_changed(made)
+        calls = len(host.engine.calls)
+        await world.networks()
+        assert [c.method for c in host.engine.calls[calls:]] == ["network"]
+        assert names(world) == {"x"}
+        await host.engine.remove_network(made)
+        world.network_changed(made)
+        await world.networks()
+        assert names(world) == set()
+
+    async def test_many_are_read_as_a_list(self) -> None:
+        host = Host()
+        world = await seen(host)
+        for i in range(20):
+            world.network_changed(await host.create_foreign(f"n{i}", f"fd00:{i}::/64"))
+        calls = len(host.engine.calls)
+        await world.networks()
+        assert [c.method for c in host.engine.calls[calls:]] == ["networks"]
+        assert len(names(world)) == 20
+
+    async def test_what_was_made_while_a_list_was_read_is_not_lost(self) -> None:
+        host = Host()
+        world = await seen(host)
+        answer, ready = asyncio.Event(), asyncio.Event()
+        original = host.engine.networks
+
+        async def slow() -> tuple[Network, ...]:
+            found = await original()
+            ready.set()
+            await answer.wait()
+            return found
+
+        host.engine.networks = slow  # type: ignore[method-assign]
+        world.engine_changed()
+        late = asyncio.create_task(world.networks())
+        await ready.wait()
+        await world.refresh(await host.create_foreign("new", "fd00::/64"))
+        answer.set()
+        await late
+        assert names(world) == {"new"}
+        host.engine.networks = original  # type: ignore[method-assign]
+        assert {n.name for n in await world.networks()} >= {"new"}
+
+    async def test_what_was_removed_while_a_list_was_read_does_not_come_back(self) -> None:
+        host = Host()
+        old = await host.create_foreign("old", "fd00::/64")
+        world = await seen(host)
+        world.engine_changed()
+        late = asyncio.create_task(world.networks())
+        for _ in range(2):
+            await asyncio.sleep(0)
+        world.forget(old)
+        await late
+        assert names(world) <= {"old"}
+        await host.engine.remove_network(old)
+        world.network_changed(old)
+        await world.networks()
+        assert names(world) == set()
+
+    async def test_the_version_grows_only_with_a_change(self) -> None:
+        host = Host()
+        world = await seen(host)
+        version = world.version
+        world.engine_changed()
+        await world.networks()
+        assert world.version == version
+        await world.refresh(await host.create_foreign("x", "fd00::/64"))
+        assert world.version > version
+
+    async def test_one_that_is_gone_is_forgotten_by_its_name(self) -> None:
+        host = Host()
+        there = await host.create_foreign("x", "fd00::/64")
+        world = await seen(host)
+        await host.engine.remove_network(there)
+        assert await world.refresh("x") is None
+        assert names(world) == set()
+
+
+class TestEngine:
+    async def test_an_engine_that_gives_no_answer_is_left_alone_for_a_moment(self) -> None:
+        host = Host()
+        world = await seen(host)
+        host.engine.down()
+        world.engine_changed()
+        assert (await world.engine_state())[0] is None
+        host.engine.up()
+        assert "fake" in (await world.engine_state())[1]
+        host.clock.advance(1)
+        info, problem = await world.engine_state()
+        assert info is not None
+        assert problem == ""
+        assert world.engine_problem == ""
+
+    async def test_what_was_known_stays_known(self) -> None:
+        host = Host()
+        await host.create_foreign("x", "fd00::/64")
+        world = await seen(host)
+        host.engine.fail_next("networks", EngineUnavailable("gone"))
+        world.engine_changed()
+        await world.engine_state()
+        assert names(world) == {"x"}
+
+    async def test_who_is_attached_is_read_again_where_it_changed(self) -> None:
+        host = Host()
+        one, two = [await host.create_foreign(n, f"fd00:{n}::/64") for n in ("a", "b")]
+        world = await seen(host)
+        for network_id in (one, two):
+            assert await world.attachments(network_id) == ()
+        web = host.engine.run_container("web", "a")
+        world.plugged(web, one)
+        assert [a.container_name for a in await world.attachments(one)] == ["web"]
+        assert world.networks_of(web) == {one}
+
+
+class TestHost:
+    async def test_the_same_again_is_the_same_value(self) -> None:
+        host = Host()
+        world = await seen(host)
+        view = await world.host_view.get()
+        world.host_changed()
+        assert await world.host_view.get() is view
+
+    async def test_what_forwarding_would_deafen_is_seen(self) -> None:
+        host = Host()
+        host.net.add_interface(replace((await host.net.interfaces())[0], autoconfigured=True))
+        world = await seen(host)
+        view = await world.host_view.get()
+        assert (view.forwarding, dict(view.accept_ra)) == ("0", {"eth0": "1"})
+        host.net.flip_sysctl(FORWARDING, "1")
+        world.host_changed()
+        assert (await world.host_view.get()).forwarding == "1"
