@@ -12,7 +12,7 @@ from dockerv6.api.egress import TRANSLATING, Egress, EgressMode
 from dockerv6.api.errors import FieldError
 from dockerv6.api.firewall import Firewall, NdpProxy, proxy_findings
 from dockerv6.api.kinds import GROUP, NETWORK
-from dockerv6.api.meta import Model, ObjectMeta, camel
+from dockerv6.api.meta import Model, ObjectMeta, camel, shared
 from dockerv6.api.options import option_findings
 from dockerv6.api.publish import Publish
 from dockerv6.api.selectors import DockerKey, Driver, Hosts, Members
@@ -98,24 +98,29 @@ class IPv6NetworkSpec(Model):
         "ones. Default: `false`.",
     )
     addressing: Addressing = Field(
-        default_factory=Addressing, description="The IPv6 subnet. Default: allocated from the pool `default`."
+        default_factory=shared(Addressing), description="The IPv6 subnet. Default: allocated from the pool `default`."
     )
-    ipv4: IPv4 = Field(default_factory=IPv4, description="The IPv4 side. Default: on, the engine chooses the subnet.")
+    ipv4: IPv4 = Field(
+        default_factory=shared(IPv4), description="The IPv4 side. Default: on, the engine chooses the subnet."
+    )
     bridge: Bridge = Field(
-        default_factory=Bridge, description="The host's bridge interface; only with driver `bridge`."
+        default_factory=shared(Bridge), description="The host's bridge interface; only with driver `bridge`."
     )
-    egress: Egress = Field(default_factory=Egress, description="How packets leave the network. Default: NAT66.")
+    egress: Egress = Field(default_factory=shared(Egress), description="How packets leave the network. Default: NAT66.")
     publish: Publish = Field(
-        default_factory=Publish, description="Ports that can be reached through the host's addresses."
+        default_factory=shared(Publish), description="Ports that can be reached through the host's addresses."
     )
-    firewall: Firewall = Field(default_factory=Firewall, description="Who may reach the containers.")
+    firewall: Firewall = Field(default_factory=shared(Firewall), description="Who may reach the containers.")
     ndp_proxy: NdpProxy = Field(
-        default_factory=NdpProxy, description="Answers to neighbour solicitations for an on-link prefix. Default: off."
+        default_factory=shared(NdpProxy),
+        description="Answers to neighbour solicitations for an on-link prefix. Default: off.",
     )
     members: Members = Field(
-        default_factory=Members, description="Containers to attach because of their labels. Default: none."
+        default_factory=shared(Members), description="Containers to attach because of their labels. Default: none."
     )
-    hosts: Hosts = Field(default_factory=Hosts, description="Hosts of a fleet that the resource is for. Default: all.")
+    hosts: Hosts = Field(
+        default_factory=shared(Hosts), description="Hosts of a fleet that the resource is for. Default: all."
+    )
 
     def findings(self) -> Iterator[FieldError]:
         """What is wrong between the blocks."""
@@ -202,7 +207,7 @@ class IPv6Network(Model):
     kind: ClassVar[str] = NETWORK
 
     metadata: ObjectMeta = Field(description="What identifies the resource.")
-    spec: IPv6NetworkSpec = Field(default_factory=IPv6NetworkSpec, description="What the network shall be.")
+    spec: IPv6NetworkSpec = Field(default_factory=shared(IPv6NetworkSpec), description="What the network shall be.")
 
     @property
     def docker_name(self) -> str:

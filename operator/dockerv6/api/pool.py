@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, Strict
 
 from dockerv6.api.errors import FieldError
 from dockerv6.api.kinds import POOL
-from dockerv6.api.meta import Model, ObjectMeta
+from dockerv6.api.meta import Model, ObjectMeta, shared
 from dockerv6.api.values import AddressOrPrefix6, Duration, Flag, Interface, PrefixLength, Subnet6, unquoted
 
 GENERATED_LENGTH = 48
@@ -145,4 +145,4 @@ class IPv6Pool(Model):
     kind: ClassVar[str] = POOL
 
     metadata: ObjectMeta = Field(description="What identifies the resource.")
-    spec: IPv6PoolSpec = Field(default_factory=IPv6PoolSpec, description="Where subnets come from.")
+    spec: IPv6PoolSpec = Field(default_factory=shared(IPv6PoolSpec), description="Where subnets come from.")

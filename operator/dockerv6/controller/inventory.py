@@ -4,7 +4,7 @@ The operator is the only writer of both (flock on the state directory), so what 
 written since is the truth; a reconcile that needs a thousand allocations need not read them from the disk each time.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import cache
@@ -97,6 +97,15 @@ class Inventory:
                 self._resources[key] = decode(o.document).resource
         self._changed(resources=True)
         return written
+
+    def share(self, resources: Iterable[Resource]) -> None:
+        """Hold those that are equal to what is accepted instead: the sources keep theirs, and one of them will do."""
+        for resource in resources:
+            key = (str(resource.kind), resource.metadata.name)
+            known = self._resources.get(key)
+            if known is not resource and known == resource:
+                self._resources[key] = resource
+                self._networks = self._pools = None
 
     async def write_status(self, kind: str, name: str, status: Mapping[str, object]) -> None:
         """Store an object's status, if it differs."""

@@ -48,6 +48,7 @@ class SourceKeeper:
         before = context.inventory.objects
         intake = take_in(snapshot, before, identities, context.clock.now(), rules)
         written = await context.inventory.write(intake.writes)
+        context.inventory.share(sourced.resource for sourced in snapshot.resources)
         await self._remember(intake.identities, identities)
         await self._tell(snapshot)
         await self._hold(intake)

@@ -19,10 +19,12 @@ from dockerv6.api.conditions import ConditionType
 from dockerv6.controller.context import Context
 from dockerv6.controller.operator import Operator
 from dockerv6.controller.statuses import conditions_before
+from dockerv6.daemon import heap
 from dockerv6.daemon.http import serve
 from dockerv6.daemon.measuring import MeasuringObserver
 from dockerv6.daemon.settings import Settings
 from dockerv6.daemon.wiring import durable, workbench
+from dockerv6.lib.clock import SystemClock
 from dockerv6.source.load import Loader
 from dockerv6.source.permissions import Trust
 from dockerv6.source.watch import watch
@@ -64,6 +66,7 @@ def run(settings: Settings) -> int:
         StoreError, LedgerError, ListenError, FirewallUnavailable, OSError: it can't even begin; the message says why.
     """
     configure("json" if settings.log_format == "json" else "text", settings.log_level, sys.stderr)
+    heap.use_one_arena()
     return asyncio.run(_run(settings))
 
 
@@ -73,9 +76,11 @@ async def _run(settings: Settings) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with running(settings):
+        trimming = asyncio.create_task(heap.give_back(SystemClock()))
         logger.info("dockerv6 %s watches %s", version("dockerv6"), ", ".join(settings.config_dirs))
         _notify("READY=1")
         await stop.wait()
+        trimming.cancel()
         _notify("STOPPING=1")
         logger.info("stopping; networks and rules stay as they are")
     return 0

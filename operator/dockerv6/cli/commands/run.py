@@ -28,7 +28,10 @@ def command(ctx: click.Context, settings: "Settings") -> None:
 
     Stopping it changes nothing on the host: networks and rules stay as they are.
     """
-    from dockerv6.daemon.process import run  # noqa: PLC0415 - the daemon's imports, which --help need not
+    from dockerv6.daemon.heap import no_encoding_guesses  # noqa: PLC0415 - the daemon's imports, which --help need not
+
+    with no_encoding_guesses():
+        from dockerv6.daemon.process import run  # noqa: PLC0415 - as above
 
     with unusable_settings():
         code = run(settings)
