@@ -115,7 +115,7 @@ def test_beside_a_daemon_that_takes_too_long_apply_fails(
 
 
 STEP = BindSubnet("blog", "default", IPv6Network("fd00::/64"), None, "it has none")
-TODO = Plan("IPv6Network", "blog", (STEP,))
+OPEN = Plan("IPv6Network", "blog", (STEP,))
 DONE = Plan("IPv6Network", "shop")
 BLOCKED = Plan("IPv6Network", "bad", findings=(Finding("SubnetAllocated", "SubnetOverlap", "overlap"),))
 WARNING = Diagnostic(Position("a.yaml", 1, 1), Severity.WARNING, "", "odd")
@@ -127,9 +127,9 @@ ERROR = Diagnostic(Position("a.yaml", 1, 1), Severity.ERROR, "spec", "wrong", "m
     [
         (Preview((DONE,), ()), 0),
         (Preview((DONE,), (WARNING,)), 0),
-        (Preview((TODO, DONE), ()), 2),
-        (Preview((TODO, BLOCKED), ()), 1),
-        (Preview((TODO,), (ERROR,)), 1),
+        (Preview((OPEN, DONE), ()), 2),
+        (Preview((OPEN, BLOCKED), ()), 1),
+        (Preview((OPEN,), (ERROR,)), 1),
     ],
 )
 @pytest.mark.parametrize("form", ["text", "json"])
@@ -139,7 +139,7 @@ def test_the_exit_code_of_a_plan_tells_what_it_holds(monkeypatch: Patch, found: 
 
 
 def test_a_plan_can_be_narrowed(monkeypatch: Patch) -> None:
-    returning(monkeypatch, preview, "preview", Preview((TODO, DONE), ()))
+    returning(monkeypatch, preview, "preview", Preview((OPEN, DONE), ()))
     assert run(["plan", "v6net/shop"]).exit_code == 0
     assert [plan["name"] for plan in json.loads(run(["plan", "v6net", "-o", "json"]).stdout)["plans"]] == [
         "blog",
