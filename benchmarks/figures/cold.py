@@ -65,14 +65,13 @@ def _bare(bench: Bench, settings: Settings, count: int, *, clients: int) -> floa
 def _ours(bench: Bench, settings: Settings, count: int, cpu: list[float]) -> float:
     texts = {resources.name(n): resources.text(resources.network(n)) for n in range(count)}
     with bench.engine(settings) as engine, bench.operator(engine) as operator:
-        ready = operator.config_dir / "resources"
-        made = bench.new_directory() / "resources"
-        made.mkdir(mode=0o755)
+        made = bench.new_directory()
         for name, text in texts.items():
             (made / f"{name}.yaml").write_text(text)
         before = cpu_seconds(operator.pid)
         started = time.monotonic()
-        made.rename(ready)
+        for file in sorted(made.iterdir()):
+            file.rename(operator.config_dir / file.name)
         wait_ready(operator, count)
         took = time.monotonic() - started
         cpu.append(cpu_seconds(operator.pid) - before)

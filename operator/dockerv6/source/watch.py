@@ -65,7 +65,8 @@ async def watch(
             # What was seen when the watch was armed may be older than the watch: look once without waiting.
             changes.event.clear()
             seen = await asyncio.to_thread(_look, roots)
-            await changes.arm(_directories(roots, seen))
+            if seen == look and await changes.arm(_directories(roots, seen)):
+                continue
             if seen != look:
                 look = seen
                 yield reason
@@ -107,16 +108,20 @@ class _Changes:
     def armed(self) -> bool:
         return self._task is not None and not self._task.done()
 
-    async def arm(self, directories: frozenset[str]) -> None:
-        """Watch these, and only these. What changes after this returns is notified."""
+    async def arm(self, directories: frozenset[str]) -> bool:
+        """Watch these, and only these; tells whether that is new. What changes after this returns is notified.
+
+        It takes a step when there was a watch already, so a change is told of first.
+        """
         if self.armed and directories == self._directories:
-            return
+            return False
         await self.disarm()
         self._directories = directories
         self._stop = asyncio.Event()
         ready = asyncio.Event()
         self._task = asyncio.create_task(self._run(sorted(directories), self._stop, ready), name="source watch")
         await ready.wait()
+        return self.armed
 
     async def disarm(self) -> None:
         """End the watch; its thread notices within one step."""
