@@ -40,7 +40,7 @@ def plan(desired: Desired, observed: Observed, holdings: Holdings) -> Plan:
     if blocking:
         return Plan("IPv6Network", name, findings=blocking)
     if desired.resource.spec.management_policy is ManagementPolicy.OBSERVE:
-        return _plan_observed(desired, observed, holdings)
+        return _plan_observed(desired, observed)
     live = own_network(desired, observed)
     subnet = decide(desired, observed, holdings, live)
     if isinstance(subnet, Finding):
@@ -135,14 +135,13 @@ def _drift(observed: Observed, desired: Desired) -> tuple[str, ...]:
 
 
 def _firewall_problem(desired: Desired, observed: Observed) -> tuple[Finding, ...]:
+    problem = observed.rules.problem
+    if problem:
+        return (Finding(ConditionType.FIREWALL_READY, Reason.FIREWALL_UNAVAILABLE, problem, retry=ENGINE_RETRY),)
     left_out = observed.rules.left_out.get(desired.name)
     if left_out:
         return (Finding(ConditionType.FIREWALL_READY, Reason.SUBNET_OVERLAP, left_out, blocks=False, retry=HELD_RETRY),)
-    if not observed.rules.problem:
-        return ()
-    return (
-        Finding(ConditionType.FIREWALL_READY, Reason.FIREWALL_UNAVAILABLE, observed.rules.problem, retry=ENGINE_RETRY),
-    )
+    return ()
 
 
 def _engine_problem(observed: Observed) -> tuple[Finding, ...]:
@@ -158,9 +157,10 @@ def _engine_problem(observed: Observed) -> tuple[Finding, ...]:
     )
 
 
-def _plan_observed(desired: Desired, observed: Observed, holdings: Holdings) -> Plan:
+def _plan_observed(desired: Desired, observed: Observed) -> Plan:
     """Somebody else's network: rules and host settings only."""
     live = next(iter(observed.networks.named(desired.resource.docker_name)), None)
+    intents = share(desired.resource, None, (live,)).networks if live is not None else ()
     findings: list[Finding] = [*_firewall_problem(desired, observed), *filter_findings(observed.rules)]
     if live is None:
         findings += _engine_problem(observed) or (
@@ -170,7 +170,7 @@ def _plan_observed(desired: Desired, observed: Observed, holdings: Holdings) -> 
                 f"there is no Docker network {desired.resource.docker_name} to observe; it is taken up when it appears",
             ),
         )
-    elif not share(desired.resource, None, (live,)).networks:
+    elif not intents:
         findings.append(
             Finding(
                 ConditionType.NETWORK_READY,
@@ -180,8 +180,9 @@ def _plan_observed(desired: Desired, observed: Observed, holdings: Holdings) -> 
         )
     steps: tuple[Step, ...] = ()
     if not observed.rules.problem:
-        steps = (*sysctl_steps(observed.host), *_rules(desired, observed), *filter_steps(observed.rules))
-    del holdings  # an observed network's subnet is its own
+        steps = _rules(desired, observed)
+        if intents:  # else the host need not forward anything for it
+            steps = (*sysctl_steps(observed.host), *steps, *filter_steps(observed.rules))
     return Plan("IPv6Network", desired.name, steps, tuple(findings), _drift(observed, desired))
 
 

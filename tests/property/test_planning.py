@@ -1,0 +1,254 @@
+"""Whatever the wish and the world, a plan keeps the rules that its module promises."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from ipaddress import IPv6Network
+from typing import TYPE_CHECKING
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dockerv6.api import conditions as cond
+from dockerv6.api.network import IPv6Network as NetworkResource
+from dockerv6.api.network import ManagementPolicy
+from dockerv6.dockerd.model import Attachment, Network
+from dockerv6.ipam.ledger import Allocation, AllocationState
+from dockerv6.planning.deletion import Known, plan_deletion, plan_garbage
+from dockerv6.planning.describe import as_mapping
+from dockerv6.planning.inputs import Desired, Holdings, HostView, Networks, Observed, RulesView
+from dockerv6.planning.network import plan
+from dockerv6.planning.status import NETWORK_DOMAIN, Verdict, conditions_of
+from dockerv6.planning.steps import (
+    AttachEndpoint,
+    BindSubnet,
+    CreateNetwork,
+    DetachEndpoint,
+    EnsureRules,
+    ForgetSubnet,
+    Plan,
+    RememberEndpoints,
+    RemoveNetwork,
+    SetSysctl,
+)
+from tests.property.strategies_api import networks, pools, subnets
+from tests.unit.planning.scene import (
+    ENGINE_20_10,
+    ENGINE_28,
+    FORWARD,
+    IDENTITY,
+    NOW,
+    STUBBORN,
+    container,
+    foreign,
+    host,
+    live,
+    route,
+)
+from tests.world import pool
+
+if TYPE_CHECKING:
+    from dockerv6.api.pool import IPv6Pool
+
+LENGTHS = st.sampled_from([48, 56, 64, 80])
+prefixes = st.builds(
+    lambda number, length: IPv6Network((0xFD00 << 112 | number << 80, 128)).supernet(new_prefix=length),
+    st.integers(0, 5),
+    LENGTHS,
+)
+owners = st.sampled_from(["a", "b", "c", "blog"])
+
+
+@st.composite
+def ledgers(draw: st.DrawFn, owner: str) -> Holdings:
+    """A ledger as one can be: one bound a owner, nobody's overlapping another's."""
+    rows: list[Allocation] = []
+    for revision in range(draw(st.integers(0, 5))):
+        row = Allocation(
+            draw(owners | st.just(owner)),
+            draw(st.sampled_from(["default", ""])),
+            draw(prefixes),
+            draw(st.sampled_from(list(AllocationState))),
+            NOW - draw(st.sampled_from([0, 1800, 7200])),
+            revision + 1,
+        )
+        clash = any(r.prefix == row.prefix or (r.owner != row.owner and r.prefix.overlaps(row.prefix)) for r in rows)
+        twice = row.state is AllocationState.BOUND and any(
+            r.owner == row.owner and r.state is AllocationState.BOUND for r in rows
+        )
+        if not clash and not twice:
+            rows.append(row)
+    kept = draw(st.none() | prefixes.filter(lambda p: p.prefixlen == 48))
+    return Holdings(tuple(rows), {"default": kept} if kept else {})
+
+
+@st.composite
+def scenes(draw: st.DrawFn) -> tuple[Desired, Observed, Holdings]:
+    """A wish, a moment of the world, and the ledger."""
+    resource: NetworkResource = draw(networks(in_effect=True))
+    declared: list[IPv6Pool] = draw(st.lists(pools(in_effect=True), max_size=1))
+    known = {"default": draw(st.sampled_from([pool(), pool(prefix="fd00::/40")]))}
+    wish = Desired(resource, {**known, **{p.metadata.name: p for p in declared}})
+    there: list[Network] = [
+        foreign(draw(st.sampled_from(["x", resource.docker_name])), str(prefix), 50 + number)
+        for number, prefix in enumerate(draw(st.lists(prefixes, max_size=2)))
+    ]
+    if draw(st.booleans()):
+        apart = (prefixes | subnets(longest=64)).filter(
+            lambda p: not any(p.overlaps(c.subnet) for n in there for c in n.ipv6)  # engines refuse it
+        )
+        mine = live(wish, draw(apart))
+        there.append(replace(mine, internal=draw(st.booleans())))
+    own = [n for n in there if IDENTITY.owns(n)]
+    everybody = [
+        container(n, running=draw(st.booleans())) for n in draw(st.sets(st.sampled_from(["web", "db", "cron"])))
+    ]
+    bridges = draw(st.sampled_from([HostView(), host()]))
+    name = resource.metadata.name
+    rules = RulesView(
+        off=draw(st.sampled_from([{}, {"": ("add table",)}, {name: ("add x",)}])),
+        problem=draw(st.sampled_from(["", "", "", "install nft"])),
+        filter=replace(RulesView().filter, barriers=draw(st.sampled_from([(), (FORWARD,), (STUBBORN,)]))),
+        left_out=draw(st.sampled_from([{}, {name: "overlaps"}])),
+    )
+    moment = Observed(
+        now=NOW,
+        engine=draw(st.sampled_from([ENGINE_28, ENGINE_28, ENGINE_20_10, None])),
+        networks=Networks(there),
+        attachments=tuple(everybody) if own else (),
+        remembered=() if own else tuple(everybody),
+        applied=draw(st.booleans()),
+        host=replace(
+            bridges,
+            forwarding=draw(st.sampled_from(["0", "1", None])),
+            accept_ra=draw(st.sampled_from([{}, {"eth0": "1"}])),
+            routes=tuple(route(str(p)) for p in draw(st.lists(prefixes, max_size=2))),
+        ),
+        rules=rules,
+    )
+    return wish, moment, draw(ledgers(name))
+
+
+def first(plan: Plan, kind: type[object]) -> int | None:
+    return next((i for i, s in enumerate(plan.steps) if isinstance(s, kind)), None)
+
+
+def before(plan: Plan, earlier: type[object], later: type[object]) -> bool:
+    """Whether every step of the one kind comes before every one of the other."""
+    last = max((i for i, s in enumerate(plan.steps) if isinstance(s, earlier)), default=-1)
+    start = first(plan, later)
+    return start is None or last < start
+
+
+def names(endpoints: Iterable[Attachment]) -> set[str]:
+    return {e.container_name for e in endpoints}
+
+
+@given(scenes())
+def test_the_same_inputs_give_the_same_plan_and_it_can_be_printed(scene: tuple[Desired, Observed, Holdings]) -> None:
+    assert plan(*scene) == plan(*scene)
+    assert as_mapping(plan(*scene))["name"] == scene[0].name
+
+
+@given(scenes())
+def test_steps_are_in_an_order_that_is_safe_to_interrupt(scene: tuple[Desired, Observed, Holdings]) -> None:
+    found = plan(*scene)
+    assert before(found, RememberEndpoints, DetachEndpoint)
+    assert before(found, BindSubnet, RemoveNetwork)
+    assert before(found, BindSubnet, CreateNetwork)
+    assert before(found, ForgetSubnet, BindSubnet)
+    assert before(found, DetachEndpoint, RemoveNetwork)
+    assert before(found, RemoveNetwork, CreateNetwork)
+    assert before(found, EnsureRules, CreateNetwork)
+    assert before(found, SetSysctl, CreateNetwork)
+    assert before(found, CreateNetwork, AttachEndpoint)
+
+
+@given(scenes())
+def test_nobody_who_is_detached_is_left_behind(scene: tuple[Desired, Observed, Holdings]) -> None:
+    found = plan(*scene)
+    detached = names(s.endpoint for s in found.steps if isinstance(s, DetachEndpoint))
+    attached = names(s.endpoint for s in found.steps if isinstance(s, AttachEndpoint))
+    remembered = names(e for s in found.steps if isinstance(s, RememberEndpoints) for e in s.endpoints)
+    assert detached <= attached & remembered
+
+
+@given(scenes())
+def test_only_own_networks_are_removed_and_only_for_new_ones(scene: tuple[Desired, Observed, Holdings]) -> None:
+    wish, moment, _ = scene
+    found = plan(*scene)
+    removed = {s.network_id for s in found.steps if isinstance(s, RemoveNetwork)}
+    assert removed <= {n.id for n in moment.networks.owned(wish.identity, wish.name)}
+    assert not removed or first(found, CreateNetwork) is not None
+    touched = {s.network_id for s in found.steps if isinstance(s, DetachEndpoint)}
+    assert touched <= removed
+
+
+@given(scenes())
+def test_a_blocked_plan_changes_no_network(scene: tuple[Desired, Observed, Holdings]) -> None:
+    found = plan(*scene)
+    if found.blocked is not None:
+        assert {type(s) for s in found.steps} <= {EnsureRules, AttachEndpoint}
+
+
+@given(scenes())
+def test_what_is_bound_is_what_is_made_and_is_nobody_elses(scene: tuple[Desired, Observed, Holdings]) -> None:
+    wish, moment, held = scene
+    found = plan(*scene)
+    forgotten = {s.allocation for s in found.steps if isinstance(s, ForgetSubnet)}
+    for bind in (s for s in found.steps if isinstance(s, BindSubnet)):
+        rivals = [a for a in held.allocations if a.owner != wish.name and a.prefix.overlaps(bind.prefix)]
+        assert set(rivals) <= forgotten
+        for other in moment.networks:
+            if not wish.identity.owns(other, wish.name):
+                assert not any(isinstance(c.subnet, IPv6Network) and c.subnet.overlaps(bind.prefix) for c in other.ipv6)
+        for create in (s for s in found.steps if isinstance(s, CreateNetwork)):
+            assert bind.prefix in {c.subnet for c in create.spec.ipam}
+
+
+@given(scenes())
+def test_a_network_is_only_made_with_rules_an_engine_and_an_allocation(
+    scene: tuple[Desired, Observed, Holdings],
+) -> None:
+    wish, moment, held = scene
+    found = plan(*scene)
+    if first(found, CreateNetwork) is not None:
+        assert moment.engine is not None
+        assert not moment.rules.problem
+        assert moment.host.forwarding is not None
+        assert wish.name in held.bound or first(found, BindSubnet) is not None
+        assert wish.resource.spec.management_policy is ManagementPolicy.MANAGE
+        assert not wish.resource.spec.suspend
+
+
+@given(scenes(), st.sampled_from([None, 5.0]), st.booleans(), st.sampled_from(["", "wrong"]))
+def test_the_rules_of_conditions_hold(
+    scene: tuple[Desired, Observed, Holdings],
+    retry: float | None,
+    held: bool,  # noqa: FBT001 - drawn
+    problem: str,
+) -> None:
+    found = conditions_of((), Verdict(NOW, 1, plan(*scene), retry=retry, held=held, problem=problem))
+    cond.check(found)
+    assert {c.type for c in found} >= {"Ready", "Accepted", *NETWORK_DOMAIN}
+
+
+@given(scenes())
+def test_a_deletion_removes_only_what_is_the_resources_own(scene: tuple[Desired, Observed, Holdings]) -> None:
+    wish, moment, _ = scene
+    found = plan_deletion(*scene)
+    removed = {s.network_id for s in found.steps if isinstance(s, RemoveNetwork)}
+    assert removed <= {n.id for n in moment.networks.owned(wish.identity, wish.name)}
+    assert not removed or not any(a.running for a in moment.attachments)
+    assert found.empty or not found.findings
+
+
+@given(scenes(), st.booleans())
+def test_garbage_is_never_anybodys(scene: tuple[Desired, Observed, Holdings], exists: bool) -> None:  # noqa: FBT001
+    wish, moment, held = scene
+    known = Known({wish.name} if exists else (), (), wish.pools)
+    idle = {n.id for n in moment.networks}
+    found = plan_garbage(known, wish.identity, moment.networks, idle, held, NOW)
+    removed = {s.network_id for s in found.steps if isinstance(s, RemoveNetwork)}
+    assert removed <= {n.id for n in moment.networks if wish.identity.owns(n)}
+    if exists:
+        assert not removed
