@@ -1,0 +1,108 @@
+from dataclasses import replace
+
+import pytest
+
+from dockerv6.controller.host import FIREWALL, FORWARDING, reconcile
+from dockerv6.firewall.model import Barrier, FilterVariant
+from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable
+from dockerv6.firewall.ruleset import EMPTY
+from dockerv6.hostnet.port import HostNetDenied
+from dockerv6.reconciler.errors import TemporaryError
+from dockerv6.reconciler.request import Key
+from tests.world import FORWARDING as SYSCTL
+from tests.world import Bench, Host, network
+
+FORWARD = Barrier(FilterVariant.XTABLES_NFT, "filter", "FORWARD", admitted=False, mendable=True)
+
+
+async def made(*names: str) -> Bench:
+    bench = await Host().bench(*(network(n) for n in names))
+    bench.context.firewall.may_sweep = True
+    for name in names:
+        await bench.reconcile(name)
+    bench.look_again()
+    return bench
+
+
+async def test_the_table_is_mended_and_every_owner_is_told() -> None:
+    bench = await made("a", "b")
+    enqueued: list[str] = []
+    bench.context.enqueue = lambda key, _: enqueued.append(key.name)
+    bench.host.firewall.flush_all()
+    await bench.context.firewall.view()
+    await reconcile(FIREWALL, bench.context)
+    assert bench.host.rules_of("a")
+    assert enqueued == ["a", "b"]
+    assert set(bench.context.repaired) == {"a", "b"}
+
+
+async def test_one_owners_elements_concern_that_owner() -> None:
+    bench = await made("a", "b")
+    (each,) = (
+        e for s in bench.host.firewall.ruleset.sets if s.name == "networks" for e in s.elements if e.owner == "a"
+    )
+    bench.host.firewall.delete_element("networks", each)
+    await reconcile(FIREWALL, bench.context)
+    assert set(bench.context.repaired) == {"a"}
+
+
+async def test_the_hosts_filter_is_passed_while_a_network_needs_it() -> None:
+    bench = await made("a")
+    bench.host.filter.raise_barrier(FORWARD)
+    await reconcile(FIREWALL, bench.context)
+    assert bench.host.filter.admitted
+    await bench.delete("a")
+    await bench.finalize("a")
+    await reconcile(FIREWALL, bench.context)
+    assert not bench.host.filter.admitted
+    assert bench.host.firewall.ruleset == EMPTY
+
+
+async def test_a_suspended_network_keeps_its_way_through_the_filter() -> None:
+    bench = await made("a")
+    bench.host.filter.raise_barrier(FORWARD)
+    await reconcile(FIREWALL, bench.context)
+    await bench.accept(network("a", suspend=True))
+    await reconcile(FIREWALL, bench.context)
+    assert bench.host.filter.admitted
+
+
+@pytest.mark.parametrize(("error", "delay"), [(FirewallUnavailable("x"), 30), (FirewallRejected("x"), None)])
+async def test_a_firewall_that_fails_is_tried_again(error: Exception, delay: float | None) -> None:
+    bench = await made("a")
+    bench.host.firewall.flush_all()
+    bench.host.firewall.fail_next(error)  # type: ignore[arg-type]
+    with pytest.raises(TemporaryError) as failed:
+        await reconcile(FIREWALL, bench.context)
+    assert failed.value.delay == delay
+
+
+async def test_forwarding_is_turned_on_again_after_its_guards() -> None:
+    bench = await made("a")
+    bench.host.net.flip_sysctl(SYSCTL, "0")
+    eth0 = (await bench.host.net.interfaces())[0]
+    bench.host.net.add_interface(replace(eth0, autoconfigured=True))
+    await reconcile(FORWARDING, bench.context)
+    assert bench.host.net.writes[-2:] == [("net/ipv6/conf/eth0/accept_ra", "2"), ("net/ipv6/conf/all/forwarding", "1")]
+    assert set(bench.context.repaired) == {"a"}
+
+
+async def test_a_host_without_networks_is_not_made_to_forward() -> None:
+    bench = await made()
+    bench.host.net.flip_sysctl(SYSCTL, "0")
+    await reconcile(FORWARDING, bench.context)
+    assert bench.host.net.writes == []
+
+
+async def test_a_host_that_denies_is_tried_again() -> None:
+    bench = await made("a")
+    bench.host.net.flip_sysctl(SYSCTL, "0")
+    bench.host.net.deny()
+    with pytest.raises(TemporaryError) as failed:
+        await reconcile(FORWARDING, bench.context)
+    assert isinstance(failed.value.__cause__.__cause__, HostNetDenied)  # type: ignore[union-attr]
+
+
+async def test_other_keys_are_nothing() -> None:
+    bench = await made("a")
+    assert await reconcile(Key("Host", "unknown"), bench.context) is None

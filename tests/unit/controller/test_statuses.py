@@ -1,0 +1,70 @@
+import contextlib
+from dataclasses import replace
+
+from dockerv6.controller.statuses import conditions_before, fields_before
+from dockerv6.dockerd.port import EngineUnavailable
+from dockerv6.reconciler.errors import TemporaryError
+from tests.unit.planning.test_intake import stored
+from tests.world import Bench, Host, network
+
+
+async def made(**spec: object) -> Bench:
+    bench = await Host().bench(network("blog", **spec))
+    await bench.reconcile()
+    bench.look_again()
+    return bench
+
+
+async def status(bench: Bench) -> dict[str, object]:
+    bench.look_again()
+    await bench.reconcile()
+    return dict((await bench.host.stored("blog")).status)
+
+
+async def test_running_containers_are_counted_and_shown_with_their_addresses() -> None:
+    bench = await made()
+    bench.host.engine.run_container("web", "blog")
+    cron = bench.host.engine.run_container("cron", "blog")
+    bench.host.engine.stop_container(cron)
+    found = await status(bench)
+    assert found["containers"] == 1
+    there = await bench.host.docker("blog")
+    assert there is not None
+    (attached,) = there.endpoints or ()
+    assert found["endpoints"] == [{"container": "web", "ipv6": str(attached.ipv6)}]
+
+
+async def test_while_a_recreation_waits_the_status_shows_what_runs() -> None:
+    bench = await made()
+    bench.host.engine.run_container("web", "blog")
+    before = await status(bench)
+    await bench.accept(network("blog", addressing={"subnet": "fd00:5::/64"}))
+    after = await status(bench)
+    assert (after["subnet"], after["gateway"]) == (before["subnet"], before["gateway"])
+    assert await bench.host.ready("blog") == ("False", "RecreateBlocked")
+
+
+async def test_a_network_that_is_gone_and_can_not_be_made_is_still_known() -> None:
+    bench = await made()
+    before = await status(bench)
+    await bench.host.remove_by_hand("blog")
+    bench.host.engine.fail_next("create_network", EngineUnavailable("gone"))
+    bench.look_again()
+    with contextlib.suppress(TemporaryError):
+        await bench.reconcile()
+    after = dict((await bench.host.stored("blog")).status)
+    assert after["networkID"] == before["networkID"]
+    assert await status(bench) != after
+    assert await bench.host.condition("blog", "Drifted")
+
+
+async def test_the_last_applied_hash_is_that_of_what_was_asked_for() -> None:
+    bench = await made()
+    assert (await status(bench))["lastAppliedHash"] == (await bench.host.stored("blog")).digest
+
+
+def test_what_was_written_is_read_back() -> None:
+    fresh = stored("a")
+    assert conditions_before(fresh) == ()
+    assert conditions_before(replace(fresh, status={"conditions": "nonsense"})) == ()
+    assert fields_before(replace(fresh, status={"conditions": [], "observedGeneration": 1, "x": 2})) == {"x": 2}
