@@ -4,8 +4,9 @@ import asyncio
 from dataclasses import dataclass, replace
 
 from dockerv6.controller.endpoints import SCOPE as ENDPOINTS
-from dockerv6.controller.garbage import ORPHANS
+from dockerv6.controller.garbage import ORPHANS, PRUNE
 from dockerv6.controller.preview import plan_everything
+from dockerv6.controller.sources import ROOTS
 from dockerv6.daemon.settings import Settings
 from dockerv6.daemon.wiring import Memory, durable, workbench
 from dockerv6.ipam.ledger import AllocationState, Ledger
@@ -55,13 +56,14 @@ async def _copy_store(source: Store, target: Store) -> None:
     await target.put(*(replace(o, revision=0) for o in objects))
     for stored in objects:
         await target.put_status(stored.kind, stored.name, stored.status)
-    for scope in (ENDPOINTS, ORPHANS):
+    for scope in (ENDPOINTS, ORPHANS, PRUNE, ROOTS):
         for name, value in (await source.records(scope)).items():
             await target.put_record(scope, name, value)
 
 
 async def _copy_ledger(source: Ledger, target: Ledger) -> None:
-    for allocation in await source.allocations():
+    # an owner has one in use at a time, so what it had before is bound and released first
+    for allocation in sorted(await source.allocations(), key=lambda a: a.state is AllocationState.BOUND):
         copy = await target.bind(allocation.owner, allocation.pool, allocation.prefix, allocation.since, seen=None)
         if allocation.state is AllocationState.COOLING:
             await target.release(copy, allocation.since)

@@ -1,0 +1,82 @@
+from dataclasses import replace
+from ipaddress import IPv6Network
+
+from dockerv6.planning.blueprint import network_spec
+from dockerv6.planning.conflicts import collision, conflict, foreign_routes, foreign_subnets
+from dockerv6.planning.inputs import HostView, Observed
+from dockerv6.planning.steps import Finding
+from tests.unit.planning.scene import (
+    IDENTITY,
+    SUBNET,
+    allocation,
+    cooling,
+    desired,
+    foreign,
+    holdings,
+    live,
+    observed,
+    route,
+)
+from tests.world import network
+
+OWN = desired()
+
+
+def collide(moment: Observed, there: bool = True, **spec: object) -> Finding | None:  # noqa: FBT001, FBT002 - reads well
+    wish = desired(network("blog", **spec))
+    own = live() if there else None
+    return collision(wish, moment, own, network_spec(wish.resource, SUBNET, IDENTITY))
+
+
+def test_the_first_who_has_a_share_is_named() -> None:
+    moment = observed(foreign("x", str(SUBNET)), host=HostView(routes=(route(str(SUBNET)),)))
+    held = holdings(allocation(owner="shop"))
+    assert conflict(OWN, moment, held, SUBNET) == f"{SUBNET} of IPv6Network shop"
+    assert conflict(OWN, moment, holdings(), SUBNET) == f"{SUBNET} of Docker network x"
+    assert conflict(OWN, observed(), holdings(), SUBNET) == ""
+
+
+def test_nobody_is_in_his_own_way() -> None:
+    moment = observed(live(), host=HostView(routes=(route(str(SUBNET), "v6-blog"),)))
+    assert conflict(OWN, moment, holdings(allocation(), cooling("fd12:3456:789a:1::/80", "blog")), SUBNET) == ""
+
+
+def test_what_belongs_to_others_is_told_apart() -> None:
+    moment = observed(live(), foreign("x"), host=HostView(routes=(route("fd99::/64"), route(str(SUBNET), "v6-blog"))))
+    assert list(foreign_subnets(OWN, moment)) == [(IPv6Network("fd99::/64"), "x")]
+    assert [r.destination for r in foreign_routes(OWN, moment)] == [IPv6Network("fd99::/64")]
+
+
+def test_default_and_link_local_routes_are_in_nobodys_way() -> None:
+    assert list(foreign_routes(OWN, observed(host=HostView(routes=(route("::/0"), route("fe80::/64")))))) == []
+
+
+def test_what_is_there_already_collides_with_nothing() -> None:
+    assert collide(observed(live(), foreign("x"))) is None
+
+
+def test_a_name_that_is_taken() -> None:
+    found = collide(observed(live(), foreign("other")), networkName="other")
+    assert found is not None
+    assert (found.reason, found.blocks) == ("ForeignNetwork", True)
+
+
+def test_a_twin_of_the_own_name_is_no_reason_to_give_the_network_up() -> None:
+    assert collide(observed(live(), foreign("blog"))) is None
+    assert collide(observed(foreign("blog")), there=False) is not None
+
+
+def test_a_bridge_that_is_taken() -> None:
+    other = replace(live(desired(network("shop", bridge={"name": "br-x"})), IPv6Network("fd00::/64"), 2), name="s")
+    found = collide(observed(live(), other), bridge={"name": "br-x"})
+    assert found is not None
+    assert found.reason == "NameConflict"
+    assert "br-x" in found.message
+
+
+def test_an_ipv4_subnet_that_is_taken() -> None:
+    other = live(desired(network("shop", ipv4={"subnet": "192.0.2.0/25"})), IPv6Network("fd00::/64"), 2)
+    found = collide(observed(live(), other), ipv4={"subnet": "192.0.2.0/24"})
+    assert found is not None
+    assert found.reason == "SubnetOverlap"
+    assert collide(observed(live(), other), ipv4={"subnet": "192.0.2.128/25"}) is None
