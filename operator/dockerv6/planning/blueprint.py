@@ -116,9 +116,9 @@ def _mapping_differences(what: str, asked: Mapping[str, str], there: Mapping[str
 def _asked_options(want: NetworkSpec, live: Network) -> dict[str, str]:
     """The live network's options but for those that the engine added.
 
-    Besides its usual ones these may be any, from ``default-network-opts`` in daemon.json (engine >= 24). What a network
-    has that was made for this very wish, and that is not in the wish, came from the engine: made anew it would be there
-    again.
+    Besides its usual ones these may be any, from ``default-network-opts`` in daemon.json (dockerd's reference). What a
+    network has that was made for this very wish, and that is not in the wish, came from the engine: made anew it would
+    be there again.
     """
     options = {k: v for k, v in live.options.items() if k not in ENGINE_OPTIONS}
     if options.keys() <= want.options.keys() or live.labels.get(SPEC_HASH) != fingerprint(want):
