@@ -4,6 +4,7 @@ The operator is the only writer of both (flock on the state directory), so what 
 written since is the truth; a reconcile that needs a thousand allocations need not read them from the disk each time.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -26,6 +27,7 @@ class Inventory:
 
     def __init__(self, store: Store, ledger: Ledger) -> None:
         self._store = store
+        self._writing = asyncio.Lock()  # a resource that comes back must not fall between a look and its removal
         self._ledger = ledger
         self._objects: dict[tuple[str, str], StoredObject] = {}
         self._resources: dict[tuple[str, str], Resource] = {}
@@ -88,14 +90,15 @@ class Inventory:
         """Store accepted, missing or deleted objects. Raises `StoreConflict`, `StoreError`."""
         if not objects:
             return ()
-        written = await self._store.put(*objects)
-        for o in written:
-            key = (o.kind, o.name)
-            known = self._objects.get(key)
-            self._objects[key] = replace(o, status=known.status) if known else o
-            if o.digest and (known is None or known.document != o.document):
-                self._resources[key] = decode(o.document).resource
-        self._changed(resources=True)
+        async with self._writing:
+            written = await self._store.put(*objects)
+            for o in written:
+                key = (o.kind, o.name)
+                known = self._objects.get(key)
+                self._objects[key] = replace(o, status=known.status) if known else o
+                if o.digest and (known is None or known.document != o.document):
+                    self._resources[key] = decode(o.document).resource
+            self._changed(resources=True)
         return written
 
     def share(self, resources: Iterable[Resource]) -> None:
@@ -113,14 +116,21 @@ class Inventory:
         if known is None or known.status == status:
             return
         await self._store.put_status(kind, name, status)
-        self._objects[(kind, name)] = replace(known, status=status)
+        now = self._objects.get((kind, name))  # it may have been accepted anew meanwhile
+        if now is not None:
+            self._objects[(kind, name)] = replace(now, status=status)
 
-    async def remove(self, kind: str, name: str) -> None:
-        """Drop an object whose finalizers are done."""
-        await self._store.remove(kind, name)
-        self._objects.pop((kind, name), None)
-        self._resources.pop((kind, name), None)
-        self._changed(resources=True)
+    async def bury(self, kind: str, name: str) -> bool:
+        """Drop a tombstone whose finalizers are done; False when there is none: its resource is back in its source."""
+        async with self._writing:
+            known = self._objects.get((kind, name))
+            if known is None or known.deleting_since is None:
+                return False
+            await self._store.remove(kind, name)
+            self._objects.pop((kind, name), None)
+            self._resources.pop((kind, name), None)
+            self._changed(resources=True)
+        return True
 
     async def bind(self, owner: str, pool: str, prefix: IPv6Network, now: float, seen: int | None) -> None:
         """Make a subnet the owner's. Raises `LedgerConflict`, `SubnetTaken`."""

@@ -50,8 +50,7 @@ class InventoryLookup:
 
     async def finalized(self, key: Key) -> None:
         """Its finalizer is done: drop the tombstone, unless the resource is back in its source."""
-        if await self.deleting(key):
-            await self._context.inventory.remove(key.kind, key.name)
+        if await self._context.inventory.bury(key.kind, key.name):
             self._context.enqueue(GARBAGE, f"{key} is gone")
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from dockerv6.firewall.model import Barrier, FilterVariant
 from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable
-from dockerv6.firewall.ruleset import EMPTY
+from dockerv6.firewall.ruleset import EMPTY, Ruleset
 from tests.world import Bench, Host, invalid, network
 
 FORWARD = Barrier(FilterVariant.XTABLES_NFT, "filter", "FORWARD", admitted=False, mendable=True)
@@ -53,6 +53,34 @@ async def test_an_equal_table_is_not_written() -> None:
     bench.context.firewall.invalidate()
     assert (await bench.context.firewall.sync()).change.empty
     assert bench.host.firewall.commits == commits
+
+
+@pytest.mark.parametrize("start", [1, 2**32 - 2])
+async def test_the_announcement_of_its_own_commit_is_no_reason_to_read_again(
+    start: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = await bound("a")
+    keeper, firewall = bench.context.firewall, bench.host.firewall
+    reads = 0
+
+    async def observe() -> Ruleset:
+        nonlocal reads
+        reads += 1
+        return firewall.ruleset
+
+    monkeypatch.setattr(firewall, "observe", observe)
+    monkeypatch.setattr(type(firewall), "seen", property(lambda self: (start + self.commits) % 2**32))
+    keeper.invalidate()
+    firewall.flush_all()
+    await keeper.sync()
+    assert reads == 1
+    keeper.invalidate(firewall.seen)
+    assert (await keeper.sync()).change.empty
+    assert reads == 1
+    firewall.flush_all()
+    keeper.invalidate((start + firewall.commits + 1) % 2**32)
+    assert (await keeper.sync()).drift
+    assert reads == 2
 
 
 async def test_the_view_says_who_lacks_what() -> None:

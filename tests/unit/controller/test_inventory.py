@@ -1,3 +1,4 @@
+from collections.abc import Mapping
 from dataclasses import replace
 from ipaddress import IPv6Network
 
@@ -95,9 +96,32 @@ async def test_after_a_conflict_the_ledger_is_read_again() -> None:
     assert inventory.holdings.bound["thief"].prefix == B
 
 
-async def test_what_is_removed_is_unknown() -> None:
+async def test_a_tombstone_that_is_buried_is_unknown() -> None:
     host, inventory = await empty()
-    await inventory.write((stored("a", revision=0),))
-    await inventory.remove("IPv6Network", "a")
+    await inventory.write((replace(stored("a", revision=0), deleting_since=5.0),))
+    assert await inventory.bury("IPv6Network", "a")
     assert (inventory.objects, dict(inventory.networks())) == ((), {})
     assert await host.store.objects() == ()
+
+
+async def test_what_is_back_in_its_source_is_not_buried() -> None:
+    host, inventory = await empty()
+    await inventory.write((stored("a", revision=0),))
+    assert not await inventory.bury("IPv6Network", "a")
+    assert [o.name for o in await host.store.objects()] == ["a"]
+
+
+async def test_a_status_does_not_undo_what_was_accepted_while_it_was_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    host, inventory = await empty()
+    (first,) = await inventory.write((stored("a", revision=0),))
+    put_status = host.store.put_status
+
+    async def slowly(kind: str, name: str, status: Mapping[str, object]) -> None:
+        await put_status(kind, name, status)
+        await inventory.write((replace(first, generation=7),))
+
+    monkeypatch.setattr(host.store, "put_status", slowly)
+    await inventory.write_status("IPv6Network", "a", {"observedGeneration": 1})
+    known = inventory.get("IPv6Network", "a")
+    assert known is not None
+    assert (known.generation, known.status) == (7, {"observedGeneration": 1})
