@@ -50,6 +50,16 @@ async def test_what_was_applied_is_read_back(firewall: Firewall) -> None:
     assert await firewall.observe() == BOTH
 
 
+async def test_what_is_seen_grows_with_what_is_applied(firewall: Firewall) -> None:
+    await firewall.observe()
+    before = firewall.seen
+    await firewall.apply(diff(ONE, EMPTY))
+    if before is None:
+        assert firewall.seen is None
+    else:
+        assert firewall.seen == before + 1
+
+
 async def test_an_empty_change_changes_nothing(firewall: Firewall) -> None:
     await firewall.apply(diff(ONE, EMPTY))
     assert await firewall.apply(diff(ONE, ONE)) == ONE

@@ -25,6 +25,24 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
+_GENERATIONS = 0xFFFF_FFFF
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What the kernel held, at that generation or a later one."""
+
+    ruleset: Ruleset
+    generation: int | None
+
+    def covers(self, announced: int | None) -> bool:
+        """Whether it is as new as a commit that was announced."""
+        if announced is None or self.generation is None:
+            return announced is None
+        # the kernel counts in 32 bits and starts again at 0
+        return (self.generation - announced) & _GENERATIONS <= _GENERATIONS // 2
+
+
 @dataclass(frozen=True, slots=True)
 class Repair:
     """What a sync had to change.
@@ -57,13 +75,14 @@ class FirewallKeeper:
         self._world = world
         self._identity = identity
         self._mark = identity.mark
-        self._observed: Ruleset | None = None
+        self._observed: _Reading | None = None
         self._filter: HostFilterState | None = None
         self._change: tuple[tuple[int, int, bool], Ruleset, Change] | None = None
         self._asked = 0
         self._served = 0
         self._lock = asyncio.Lock()
         self._epoch = 0
+        self._announced: int | None = None  # the generation of a commit to our table that may not have been read yet
         self._repair: Repair | None = None
         self._in_place: Ruleset | None = None  # what was wanted and was there, when it was last looked at
         self._rivals: dict[str, str] = {}
@@ -73,8 +92,15 @@ class FirewallKeeper:
         self.may_sweep = False
         """Whether every source has been listed once: until then nobody's elements are removed for being unknown."""
 
-    def invalidate(self) -> None:
-        """Our table may have changed: read it before the next decision."""
+    def invalidate(self, generation: int | None = None) -> None:
+        """Our table may have changed: read it before the next decision.
+
+        With the kernel's generation after the change, a reading that is as new is good enough: such as the one after
+        our own commit, which the kernel announces as everybody's.
+        """
+        if generation is not None:
+            self._announced = generation
+            return
         self._epoch += 1
         self._observed = None
 
@@ -119,7 +145,8 @@ class FirewallKeeper:
             if not change.empty:
                 epoch = self._epoch
                 there = await self._firewall.apply(change)
-                self._observed, self._change = (there if epoch == self._epoch else None), None
+                reading = _Reading(there, self._firewall.seen)
+                self._observed, self._change = (reading if epoch == self._epoch else None), None
                 self._in_place = change.target
                 self.transactions += 1
             self._repair, self._served = Repair(change, drift), serving
@@ -161,10 +188,15 @@ class FirewallKeeper:
     async def _compare(self) -> Change:
         versions = self._versions
         epoch = self._epoch
-        observed = self._observed if self._observed is not None else await self._firewall.observe()
+        announced, reading = self._announced, self._observed
+        if reading is None or not reading.covers(announced):
+            observed = await self._firewall.observe()
+            reading = _Reading(observed, self._firewall.seen)
+            if reading.generation is None and announced == self._announced:
+                self._announced = None
         if epoch != self._epoch:  # it changed while it was read: good for now, but not to be kept
-            return self._difference(observed)
-        self._observed = observed
+            return self._difference(reading.ruleset)
+        self._observed, observed = reading, reading.ruleset
         # a backend that finds its table as it was gives the very same value again
         if self._change is None or self._change[0] != versions or self._change[1] is not observed:
             self._change = (versions, observed, self._difference(observed))

@@ -116,7 +116,7 @@ class Triggers:
         match change.kind:
             case ChangeKind.FIREWALL:
                 if change.subject in (OUR_TABLE, ""):
-                    self._context.firewall.invalidate()
+                    self._context.firewall.invalidate(change.generation)
                     self._firewall.set()
                 if change.subject != OUR_TABLE:  # the host's own, or the engine's, which put jumps above our rule
                     self._others = True

@@ -29,6 +29,11 @@ class FakeFirewall:
         """The backend's name."""
         return "fake"
 
+    @property
+    def seen(self) -> int | None:
+        """This kernel counts no generations."""
+        return None
+
     async def observe(self) -> Ruleset:
         """What it holds now."""
         self._fail()

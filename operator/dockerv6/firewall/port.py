@@ -32,6 +32,10 @@ class Firewall(Protocol):
     def backend(self) -> str:
         """The backend's name: "nftables"."""
 
+    @property
+    def seen(self) -> int | None:
+        """The kernel's generation that the latest observation, or read-back, is at least as new as; None: not known."""
+
     async def observe(self) -> Ruleset:
         """What the kernel holds of ours now; an empty ruleset when nothing is there."""
 

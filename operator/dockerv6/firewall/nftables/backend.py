@@ -38,6 +38,11 @@ class NftablesFirewall:
         """The backend's name."""
         return "nftables"
 
+    @property
+    def seen(self) -> int | None:
+        """The generation that the latest reading is at least as new as."""
+        return self._seen[0] if self._seen is not None else None
+
     async def observe(self) -> Ruleset:
         """What the table holds now."""
         return self._spelling.corrected(await self._read())
