@@ -57,7 +57,15 @@ class Topology:
             _settle(made.containers[name])
             made._join_container(name)
         made.router.exec("sysctl", "-q", "-w", "net.ipv6.conf.all.forwarding=1")
+        made._await_links()
         return made
+
+    def _await_links(self) -> None:
+        """Wait until every link passes packets: the kernel tells a bridge of a port's carrier up to a second later."""
+        neighbours = [(self.containers[name], f"{prefix}::1") for name, prefix in SUBNETS.items()]
+        neighbours += [(self.world, f"{prefix}::1") for prefix in UPLINKS.values()]
+        for namespace, router in neighbours:
+            namespace.exec("ping", "-6", "-q", "-c", "1", "-w", "10", router)
 
     def _join_world(self, uplink: str) -> None:
         prefix = UPLINKS[uplink]
