@@ -62,13 +62,13 @@ async def reconcile(key: Key, context: Context) -> Requeue | None:
         await never_accepted(stored, context)
         return None
     wish = desired(resource, context)
-    first = plan = Plan(NETWORK, key.name)
+    first: Plan | None = None
     observed = await observe(wish, stored, context)
     if context.in_order.get(key.name) == _picture(stored, observed, context) and key.name not in context.repaired:
         return None
-    for round_ in range(ROUNDS):
+    for _ in range(ROUNDS):
         plan = planning.plan(wish, observed, context.inventory.holdings)
-        first = plan if round_ == 0 else first
+        first = first or plan
         if plan.empty:
             break
         try:
@@ -77,7 +77,8 @@ async def reconcile(key: Key, context: Context) -> Requeue | None:
             if failure_of(failed).said is not None:
                 await _say(stored, resource, observed, plan, context, failed=failed)
                 await _tell_failure(key, failed, context)
-            raise failure_of(failed).error from failed
+                raise failure_of(failed).error from failed
+            first = None  # a lost race for a subnet: the winner is known now, so there is another plan
         observed = await observe(wish, stored, context)
     else:
         raise TemporaryError("the world changes faster than it can be mended")

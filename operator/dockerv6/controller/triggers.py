@@ -22,6 +22,7 @@ from dockerv6.reconciler.request import Key
 logger = logging.getLogger(__name__)
 
 OUR_TABLE = "inet dockerv6"
+NO_IPV6 = ("ip ", "arp ")  # families of tables that see no IPv6: an engine writes most of its rules there
 ENGINE_RETRY = 1.0  # seconds until a broken event stream is opened again
 BURST = 0.1  # seconds in which changes of links, addresses and other people's rules are gathered
 
@@ -118,7 +119,8 @@ class Triggers:
                 if change.subject in (OUR_TABLE, ""):
                     self._context.firewall.invalidate(change.generation)
                     self._firewall.set()
-                if change.subject != OUR_TABLE:  # the host's own, or the engine's, which put jumps above our rule
+                # of the others, the host's own, or the engine's, which put jumps above our rule
+                if not change.subject.startswith((OUR_TABLE, *NO_IPV6)):
                     self._others = True
                     self._stack.set()
             case ChangeKind.SYSCTL:

@@ -98,6 +98,18 @@ async def test_our_table_is_mended_without_the_queue(bell: Bell, subject: str) -
     assert bell.host.rules_of("a")
 
 
+@pytest.mark.parametrize(("subject", "looked"), [("ip6 filter", True), ("inet firewalld", True), ("ip filter", False)])
+async def test_the_hosts_filter_is_looked_at_again_after_changes_that_can_matter(
+    bell: Bell, subject: str, *, looked: bool
+) -> None:
+    bell.host.filter.flush()
+    await bell.kernel(ChangeKind.FIREWALL, subject)
+    mending = asyncio.create_task(bell.triggers.mend_stack())
+    await bell.host.clock.run_for(1)
+    mending.cancel()
+    assert bell.triggers._firewall.is_set() is looked
+
+
 async def test_a_resync_concerns_everything(bell: Bell) -> None:
     bell.triggers.look_at_everything("resync")
     assert set(bell.rung) >= {"a", "b", "forwarding", "garbage"}
