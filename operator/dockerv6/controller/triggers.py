@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 OUR_TABLE = "inet dockerv6"
 NO_IPV6 = ("ip ", "arp ")  # families of tables that see no IPv6: an engine writes most of its rules there
 ENGINE_RETRY = 1.0  # seconds until a broken event stream is opened again
+LONGEST_PAUSE = 1.0  # seconds between two looks at what was gathered, however much they cost
 BURST = 0.1  # seconds in which changes of links, addresses and other people's rules are gathered
 
 
@@ -146,11 +147,15 @@ class Triggers:
             except TemporaryError as error:
                 logger.warning("firewall: %s", error)
                 self._context.enqueue(host.FIREWALL, "its repair failed")
+            except Exception:
+                self._firewall.set()  # the supervisor runs this again, and then it is still to be done
+                raise
 
     async def mend_stack(self) -> None:
         """Look at what else was touched, once the burst of changes is over: making a network is dozens of them.
 
-        The more a look costs (there are many interfaces), the rarer it is taken, for a twentieth of one CPU at most.
+        The more a look costs (there are many interfaces), the rarer it is taken, for a twentieth of one CPU at most; on
+        a machine that is merely busy, a look takes long and is not put off for that.
         """
         pause = BURST
         while True:
@@ -160,20 +165,30 @@ class Triggers:
             started = self._context.clock.monotonic()
             touched, self._touched = self._touched, set()
             others, self._others = self._others, False
-            if others:
-                self._context.firewall.invalidate_filter()
-                self._firewall.set()
-            if touched:
-                self._context.world.host_changed()
-                view = await self._context.world.host_view.get()
-                if sysctl_steps(view):  # such as an uplink that has begun to hear router advertisements
-                    self._context.enqueue(host.FORWARDING, "the host's links changed")
-            pause = max(BURST, 20 * (self._context.clock.monotonic() - started))
-            if "" in touched:
-                self._everything("the host's links changed")
-            else:
-                on = [n for n in self._context.world.known_networks if n.bridge in touched]
-                self._networks(on, "its bridge changed")
+            try:
+                await self._look_at(touched, others=others)
+            except Exception:
+                self._touched |= touched  # the supervisor runs this again, and then it is still to be done
+                self._others |= others
+                self._stack.set()
+                raise
+            pause = min(max(BURST, 20 * (self._context.clock.monotonic() - started)), LONGEST_PAUSE)
+
+    async def _look_at(self, touched: set[str], *, others: bool) -> None:
+        """Read what was touched, and look at whom it concerns. ``others``: rules that are not ours."""
+        if others:
+            self._context.firewall.invalidate_filter()
+            self._firewall.set()
+        if touched:
+            self._context.world.host_changed()
+            view = await self._context.world.host_view.get()
+            if sysctl_steps(view):  # such as an uplink that has begun to hear router advertisements
+                self._context.enqueue(host.FORWARDING, "the host's links changed")
+        if "" in touched:
+            self._everything("the host's links changed")
+        else:
+            on = [n for n in self._context.world.known_networks if n.bridge in touched]
+            self._networks(on, "its bridge changed")
 
     # ---- the clock
 
