@@ -4,9 +4,10 @@ import asyncio
 
 import pytest
 
-from dockerv6.controller.triggers import BURST, Triggers
+from dockerv6.controller.triggers import BURST, LONGEST_PAUSE, Triggers
 from dockerv6.dockerd.model import EngineEvent, EventKind
-from dockerv6.hostnet.model import Change, ChangeKind
+from dockerv6.hostnet.model import Change, ChangeKind, Interface
+from dockerv6.hostnet.port import HostNetError
 from tests.world import Bench, Host, network
 
 
@@ -121,3 +122,41 @@ async def test_a_silent_engine_makes_everybody_look_once(bell: Bell) -> None:
     await bell.host.clock.run_for(30)
     following.cancel()
     assert bell.rung.count("a") == 1
+
+
+async def test_what_was_touched_is_still_to_be_looked_at_after_a_crash(
+    bell: Bell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken() -> tuple[Interface, ...]:
+        raise HostNetError("no buffer space")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bell.host.net, "interfaces", broken)
+        bell.triggers._kernel_change(Change(ChangeKind.LINK, "v6-a"))
+        crashing = asyncio.create_task(bell.triggers.mend_stack())
+        await bell.host.clock.run_for(BURST)
+        with pytest.raises(HostNetError):
+            await crashing
+    again = asyncio.create_task(bell.triggers.mend_stack())
+    await bell.host.clock.run_for(BURST)
+    again.cancel()
+    assert "a" in bell.rung
+
+
+async def test_a_look_that_takes_long_does_not_put_off_the_next_one_for_long(
+    bell: Bell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interfaces = bell.host.net.interfaces
+
+    async def slowly() -> tuple[Interface, ...]:
+        await bell.host.clock.sleep(5)
+        return await interfaces()
+
+    monkeypatch.setattr(bell.host.net, "interfaces", slowly)
+    mending = asyncio.create_task(bell.triggers.mend_stack())
+    bell.triggers._kernel_change(Change(ChangeKind.LINK, "v6-b"))
+    await bell.host.clock.run_for(BURST + 5)
+    bell.triggers._kernel_change(Change(ChangeKind.LINK, "v6-a"))
+    await bell.host.clock.run_for(LONGEST_PAUSE + 5)
+    mending.cancel()
+    assert bell.rung[-1] == "a"
