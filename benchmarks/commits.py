@@ -113,6 +113,7 @@ class Vandal:
         """Run commands as one transaction."""
         with self._namespace.entered():
             output = self._nft.run(json.dumps({"nftables": commands}))
+            self._nft.tidy()  # as the program does at its exit, which keeps the kernel busy for a while
         return list(json.loads(output)["nftables"]) if output.strip() else []
 
     def listing(self) -> list[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from dockerv6.api.kinds import NETWORK
 from dockerv6.controller.inventory import Inventory
 from dockerv6.controller.world import World
-from dockerv6.firewall.model import Barrier, HostFilterState
+from dockerv6.firewall.model import Barrier, FirewallIntent, HostFilterState
 from dockerv6.firewall.port import Firewall, FirewallError, HostFilter
 from dockerv6.firewall.rules import overlapping_owners, render
 from dockerv6.firewall.ruleset import Change, Ruleset, diff
@@ -85,6 +85,8 @@ class FirewallKeeper:
         self._announced: int | None = None  # the generation of a commit to our table that may not have been read yet
         self._repair: Repair | None = None
         self._in_place: Ruleset | None = None  # what was wanted and was there, when it was last looked at
+        self._wanted: tuple[tuple[int, int, bool], FirewallIntent] | None = None
+        self._rendered: tuple[FirewallIntent, Ruleset] | None = None
         self._rivals: dict[str, str] = {}
         self._filter_epoch = 0
         self._known_shares: dict[str, tuple[NetworkResource, Allocation | None, tuple[Network, ...], Share]] = {}
@@ -205,11 +207,21 @@ class FirewallKeeper:
         return self._change[2]
 
     def _difference(self, observed: Ruleset) -> Change:
-        host = self._world.host_view.last
-        intent = whole_intent(self._shares(), self._mark, uplink_bridges(host) if host is not None else ())
-        self._rivals = overlapping_owners(intent)
+        intent = self._intent()
         hold = (intent.hold | self._unclear(observed)) & observed.owners  # holding nothing needs no table
-        return diff(render(replace(intent, hold=hold)), observed, hold)
+        wanted = replace(intent, hold=hold)
+        if self._rendered is None or self._rendered[0] != wanted:
+            self._rendered = (wanted, render(wanted))
+        return diff(self._rendered[1], observed, hold)
+
+    def _intent(self) -> FirewallIntent:
+        """The whole host's wish, without what is held for being unclear."""
+        if self._wanted is None or self._wanted[0] != self._versions:
+            host = self._world.host_view.last
+            intent = whole_intent(self._shares(), self._mark, uplink_bridges(host) if host is not None else ())
+            self._wanted = (self._versions, intent)
+            self._rivals = overlapping_owners(intent)
+        return self._wanted[1]
 
     def _unclear(self, observed: Ruleset) -> frozenset[str]:
         """Owners of whose wish nothing is known: the state was lost, and their file is not read yet, or is invalid."""

@@ -1,6 +1,7 @@
 """`Firewall` on nftables: one table of our own, committed as one transaction and read back."""
 
 import logging
+from functools import partial
 
 from dockerv6.firewall.nftables import codec
 from dockerv6.firewall.nftables.session import NftSession
@@ -14,6 +15,9 @@ _LIST: codec.Object = {"list": {"table": {"family": codec.FAMILY, "name": codec.
 _DELETE: codec.Object = {"delete": {"table": {"family": codec.FAMILY, "name": codec.TABLE}}}
 _ATTEMPTS = 4
 _ABSENT = "No such file or directory"
+
+_Seen = tuple[int, Ruleset]
+"""The kernel's generation, and what the table held then or later."""
 
 
 class NftablesFirewall:
@@ -31,7 +35,7 @@ class NftablesFirewall:
         """Work through a session, which the caller closes."""
         self._session = session
         self._spelling = Spelling()
-        self._seen: tuple[int, Ruleset] | None = None
+        self._seen: _Seen | None = None
 
     @property
     def backend(self) -> str:
@@ -45,7 +49,8 @@ class NftablesFirewall:
 
     async def observe(self) -> Ruleset:
         """What the table holds now."""
-        return self._spelling.corrected(await self._read())
+        self._seen = await self._session.call(partial(self._read, self._seen))
+        return self._spelling.corrected(self._seen[1])
 
     async def check(self, change: Change) -> None:
         """Let the kernel judge the transaction without committing it."""
@@ -58,22 +63,29 @@ class NftablesFirewall:
         When the kernel refuses because the table is no longer what the change was made against (somebody else wrote
         in between), the way to the same target is computed anew, a few times.
         """
+        seen, committed = await self._session.call(partial(self._apply, change))
+        self._seen = seen
+        if committed:
+            self._spelling.learn(change.target, seen[1])
+        return self._spelling.corrected(seen[1])
+
+    def _apply(self, change: Change) -> tuple[_Seen, bool]:
+        """On the session's thread: commit, unless there is nothing left to do, and read back."""
         steps = change.steps
         for attempt in range(1, _ATTEMPTS + 1):
             if not steps:
-                return await self.observe()
+                return self._read(None), False
             try:
-                await self._session.run(codec.commands(steps))
+                self._session.run_now(codec.commands(steps))
                 break
             except FirewallRejected:
-                fresh = diff(change.target, await self.observe()).steps
+                _, there = self._read(None)
+                fresh = diff(change.target, self._spelling.corrected(there)).steps
                 if fresh == steps or attempt == _ATTEMPTS:
                     raise
                 logger.info("the table changed while it was being written; trying again with what is there now")
                 steps = fresh
-        reading = await self._read()
-        self._spelling.learn(change.target, reading)
-        return self._spelling.corrected(reading)
+        return self._read(None), True
 
     async def sweep(self) -> None:
         """Delete the table."""
@@ -85,25 +97,24 @@ class NftablesFirewall:
             if _ABSENT not in str(error):
                 raise
 
-    async def _read(self) -> Ruleset:
-        generation = await self._session.generation()  # before listing: what is listed is at least as new
-        if self._seen is not None and self._seen[0] == generation:
-            return self._seen[1]
-        reading = await self._list()
-        self._seen = (generation, reading)
-        return reading
+    def _read(self, known: _Seen | None) -> _Seen:
+        """On the session's thread: list the table, unless the kernel's ruleset is still the known one."""
+        generation = self._session.generation_now()  # before listing: what is listed is at least as new
+        if known is not None and known[0] == generation:
+            return known
+        return generation, self._list()
 
-    async def _list(self) -> Ruleset:
-        table = await self._session.inet_table(codec.TABLE)
+    def _list(self) -> Ruleset:
+        table = self._session.inet_table_now(codec.TABLE)
         if table is None:
             return EMPTY
         if table.dormant:
             # Not listed at all: it does nothing, libnftables 1.0.6 would crash, and it will be made anew anyway.
             return Ruleset(foreign=("the dormant flag",), exists=True)
         try:
-            listed = await self._session.run([_LIST])
+            listed = self._session.run_now([_LIST])
         except FirewallRejected as error:
             if _ABSENT in str(error):  # deleted since we asked
                 return EMPTY
             raise
-        return await self._session.call(lambda: codec.ruleset(listed))
+        return codec.ruleset(listed)

@@ -19,6 +19,8 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _ATTEMPTS = 5
+_REST = 0.2
+"""Seconds without work until what it left behind is freed."""
 _PASSING = ("Device or resource busy", "Interrupted system call", "Resource temporarily unavailable")
 """What the kernel says while somebody else's commit is under way (EBUSY, EINTR, EAGAIN)."""
 
@@ -32,19 +34,25 @@ class NftSession:
     def __init__(self, nft: Nft | None = None) -> None:
         """Use `nft` if given, else what the host has: libnftables, or the nft executable."""
         self._nft = nft
+        self._questions = kernel.Questions()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="nftables")
+        self._tidying: asyncio.TimerHandle | None = None
 
     async def close(self) -> None:
         """End the thread."""
+        if self._tidying is not None:
+            self._tidying.cancel()
+        self._thread.submit(self._tidy)
+        self._thread.submit(self._questions.close)
         await asyncio.to_thread(self._thread.shutdown)
 
     async def generation(self) -> int:
         """The number of the kernel's current ruleset, whoever made it. Raises `FirewallUnavailable`."""
-        return await self.call(lambda: _asked(kernel.generation))
+        return await self.call(self.generation_now)
 
     async def inet_table(self, name: str) -> kernel.TableState | None:
         """Whether a table of family inet is there. Raises `FirewallUnavailable`."""
-        return await self.call(lambda: _asked(lambda: kernel.inet_table(name)))
+        return await self.call(lambda: self.inet_table_now(name))
 
     async def run(self, commands: Sequence[Object], *, check: bool = False) -> list[Object]:
         """Run commands as one transaction, or only ask the kernel whether it would take them; give what they list.
@@ -53,14 +61,38 @@ class NftSession:
             FirewallRejected: refused; nothing was changed.
             FirewallUnavailable: nothing here can do it.
         """
-        return await self.call(lambda: self._run(commands, check=check))
+        return await self.call(lambda: self.run_now(commands, check=check))
 
     async def call(self, work: Callable[[], T]) -> T:
-        """Run something on the session's thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        """Run something on the session's thread, where the methods that end in `_now` may be used.
 
-    def _run(self, commands: Sequence[Object], *, check: bool) -> list[Object]:
+        Several questions in one call are answered sooner: every change of threads waits for the interpreter's lock.
+        """
+        loop = asyncio.get_running_loop()
+        if self._tidying is not None:
+            self._tidying.cancel()
+        try:
+            return await loop.run_in_executor(self._thread, work)
+        finally:
+            self._tidying = loop.call_later(_REST, self._thread.submit, self._tidy)
+
+    def _tidy(self) -> None:
+        """On the session's thread, once nobody waits for it."""
+        if self._nft is not None:
+            self._nft.tidy()
+
+    def generation_now(self) -> int:
+        """As `generation`, on the session's thread."""
+        return _asked(self._questions.generation)
+
+    def inet_table_now(self, name: str) -> kernel.TableState | None:
+        """As `inet_table`, on the session's thread."""
+        return _asked(lambda: self._questions.inet_table(name))
+
+    def run_now(self, commands: Sequence[Object], *, check: bool = False) -> list[Object]:
+        """As `run`, on the session's thread."""
         if self._nft is None:
+            self.generation_now()  # libnftables ends the whole process where the kernel has no nfnetlink
             self._nft = _find()
         batch = json.dumps({"nftables": commands})
         for attempt in range(1, _ATTEMPTS + 1):
@@ -76,7 +108,6 @@ class NftSession:
 
 
 def _find() -> Nft:
-    _asked(kernel.generation)  # libnftables ends the whole process where the kernel has no nfnetlink
     try:
         return LibNft()
     except OSError as error:

@@ -1,3 +1,4 @@
+import asyncio
 import errno
 import json
 from collections.abc import AsyncIterator, Callable
@@ -16,6 +17,11 @@ class Answers:
     def __init__(self, *answers: str | NftError) -> None:
         self.answers = list(answers)
         self.batches: list[tuple[str, bool]] = []
+        self.tidied = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+
+    def tidy(self) -> None:
+        self._loop.call_soon_threadsafe(self.tidied.set)
 
     def run(self, batch: str, *, check: bool = False) -> str:
         self.batches.append((batch, check))
@@ -47,6 +53,23 @@ async def test_commands_go_as_one_batch_and_what_is_listed_comes_back(
     assert await nft.run([{"add": None}, {"delete": None}], check=True) == []
     assert [json.loads(batch)["nftables"] for batch, _ in answers.batches][1] == [{"add": None}, {"delete": None}]
     assert [check for _, check in answers.batches] == [False, True]
+
+
+async def test_what_batches_leave_behind_is_freed_when_nobody_waits(
+    opened: Callable[[Answers | None], NftSession],
+) -> None:
+    answers = Answers("")
+    await opened(answers).run([])
+    assert not answers.tidied.is_set()
+    await asyncio.wait_for(answers.tidied.wait(), 30)
+
+
+async def test_what_batches_leave_behind_is_freed_at_the_end() -> None:
+    answers = Answers("")
+    nft = NftSession(answers)
+    await nft.run([])
+    await nft.close()
+    await asyncio.wait_for(answers.tidied.wait(), 30)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +107,7 @@ async def test_a_host_that_can_not_do_it_is_told_what_is_missing(
     def refuse(*_: object) -> int:
         raise OSError(number, "no")
 
-    monkeypatch.setattr(kernel, "_ask", refuse)
+    monkeypatch.setattr(kernel.Questions, "_ask", refuse)
     nft = opened(None)
     for question in (nft.generation(), nft.inet_table("dockerv6"), nft.run([])):
         with pytest.raises(FirewallUnavailable, match=remedy):
@@ -94,7 +117,7 @@ async def test_a_host_that_can_not_do_it_is_told_what_is_missing(
 async def test_without_library_and_program_the_remedy_is_a_package(
     opened: Callable[[Answers | None], NftSession], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kernel, "generation", lambda: 1)
+    monkeypatch.setattr(kernel.Questions, "generation", lambda _: 1)
     monkeypatch.setattr(session, "LibNft", _not_installed)
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(FirewallUnavailable, match="apt install nftables"):
