@@ -5,7 +5,7 @@ owner. `diff` tells what has to happen to one so that it becomes another; a back
 its own language and commits them as one transaction. Everything here is pure and deterministic.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from dockerv6.firewall.steps import (
@@ -215,10 +215,15 @@ def _fill(target: Ruleset) -> tuple[Step, ...]:
     """Everything into an empty table. All chains come before any rule, which may jump to any of them."""
     return (
         *(AddSet(each) for each in target.sets),
-        *(AddElements(each, tuple(sorted(each.elements))) for each in target.sets if each.elements),
+        *(AddElements(each, _ordered(each.elements)) for each in target.sets if each.elements),
         *(AddChain(chain) for chain in target.chains),
         *(AddRules(chain) for chain in target.chains if chain.rules),
     )
+
+
+def _ordered(elements: Iterable[Element]) -> tuple[Element, ...]:
+    """In their own order, but by tuples, which compare ten times as fast: a table that was deleted has them all."""
+    return tuple(sorted(elements, key=lambda element: (element.key, element.owner)))
 
 
 def _chain_steps(target: Ruleset, observed: Ruleset) -> tuple[Step, ...]:
@@ -264,8 +269,8 @@ def _element_steps(target: Ruleset, observed: Ruleset) -> tuple[Step, ...]:
     for wanted in target.sets:
         there = observed.set(wanted.name)
         present = there.elements if there is not None else frozenset()
-        if removed := tuple(sorted(present - wanted.elements)):
+        if removed := _ordered(present - wanted.elements):
             steps.append(RemoveElements(wanted, removed))
-        if added := tuple(sorted(wanted.elements - present)):
+        if added := _ordered(wanted.elements - present):
             steps.append(AddElements(wanted, added))
     return tuple(steps)

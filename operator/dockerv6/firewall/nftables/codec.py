@@ -249,12 +249,13 @@ def _read_set(body: Object) -> ElementSet | None:
 
 
 def _read_element(value: Json, key: tuple[KeyType, ...]) -> Element:
+    # dict and list, which JSON becomes, are tested much faster than Mapping and Sequence; there are many elements
     owner = ""
-    if isinstance(value, Mapping) and isinstance(body := value.get("elem"), Mapping):
+    if isinstance(value, dict) and isinstance(body := value.get("elem"), dict):
         owner = str(body.get("comment", ""))
         value = body.get("val")
-    parts = value.get("concat") if isinstance(value, Mapping) else None
-    listed = parts if isinstance(parts, Sequence) and not isinstance(parts, str) else [value]
+    parts = value.get("concat") if isinstance(value, dict) else None
+    listed = parts if isinstance(parts, list) else [value]
     if len(listed) != len(key):
         return Element((canonical(value),) * len(key), owner)
     return Element(tuple(_read_part(part, kind) for part, kind in zip(listed, key, strict=True)), owner)
