@@ -9,7 +9,7 @@ from dockerv6.api.pool import IPv6Pool
 from dockerv6.dockerd.model import Attachment, Network
 from dockerv6.ipam.ledger import AllocationState
 from dockerv6.planning.inputs import NAME, Desired, Holdings, Identity, Networks, Observed
-from dockerv6.planning.network import own_network
+from dockerv6.planning.network import ENGINE_RETRY, own_network
 from dockerv6.planning.pools import cooldown
 from dockerv6.planning.steps import (
     EnsureRules,
@@ -20,8 +20,6 @@ from dockerv6.planning.steps import (
     RemoveNetwork,
     Step,
 )
-
-ENGINE_RETRY = 5.0  # seconds until an engine that gives no answer is asked again
 
 
 def plan_deletion(desired: Desired, observed: Observed, holdings: Holdings) -> Plan:
