@@ -123,6 +123,39 @@ class Attachment:
     link_local_ips: tuple[str, ...] = ()  # extra addresses of the endpoint (IPAMConfig.LinkLocalIPs)
 
 
+@dataclass(frozen=True, slots=True)
+class PortBinding:
+    """One port of the host that the engine has given to a container's port (``docker run -p``)."""
+
+    protocol: str  # "tcp", "udp" or "sctp"
+    container_port: int
+    host_port: int  # the one in force, also where the user left the choice to the engine
+    host_address: IPv4Address | IPv6Address | None = None  # 0.0.0.0, :: and specific ones; None: the engine said none
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerEndpoint:
+    """A running container's end on one network."""
+
+    network_id: str
+    network_name: str
+    ipv6: IPv6Address | None = None  # None: the network has no IPv6, or the address is not given out yet
+    gw_priority: int = 0  # engine >= 28
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """A running container, from ``GET /containers/json``: one request tells of all of them."""
+
+    id: str
+    name: str
+    created: int  # Unix seconds
+    labels: Mapping[str, str] = field(default_factory=dict)
+    ports: tuple[PortBinding, ...] = ()  # only those that are bound on the host
+    endpoints: tuple[ContainerEndpoint, ...] = ()  # by the network's name
+    network_mode: str = "default"  # HostConfig.NetworkMode: "host", "none" and "container:<id>" take no other network
+
+
 class EventKind(StrEnum):
     """What an engine event is about. It only says where to look again (level-based)."""
 

@@ -14,7 +14,7 @@ Errors::
 from collections.abc import AsyncGenerator
 from typing import Protocol
 
-from dockerv6.dockerd.model import Attachment, EngineEvent, EngineInfo, Network, NetworkSpec
+from dockerv6.dockerd.model import Attachment, Container, EngineEvent, EngineInfo, Network, NetworkSpec
 
 
 class EngineError(Exception):
@@ -98,6 +98,9 @@ class Engine(Protocol):
         those fail to start ("network <old id> not found") on every engine, until `connect` puts them on the new one.
         None are ever stranded on the engine's own networks (bridge, host, none), which it finds by name.
         """
+
+    async def containers(self) -> tuple[Container, ...]:
+        """All running containers (paused ones too) with their ports and endpoints, ordered by id, in one request."""
 
     async def running(self) -> frozenset[str]:
         """Ids of all running containers."""

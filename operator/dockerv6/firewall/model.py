@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from ipaddress import IPv6Network
+from ipaddress import IPv6Address, IPv6Network
 
 DEFAULT_MARK = 0x10000000
 """The fwmark bit of flows that we allow; clear of kube-proxy (0xc000), Tailscale (0xff0000), Cilium (0xf00)."""
@@ -15,6 +15,40 @@ class EgressMode(StrEnum):
     NONE = "None"  # untranslated, nothing of ours
 
 
+class Transport(StrEnum):
+    """Protocols that have ports."""
+
+    TCP = "tcp"
+    UDP = "udp"
+    SCTP = "sctp"
+
+
+@dataclass(frozen=True, slots=True)
+class Ingress:
+    """What may come from outside the host straight to containers' own addresses."""
+
+    sources: tuple[IPv6Network, ...] = ()  # empty: everybody
+    targets: tuple[IPv6Network, ...] = ()  # the network's subnet, or single containers
+    ports: tuple[tuple[Transport, int], ...] = ()  # empty: every protocol and port
+
+
+@dataclass(frozen=True, slots=True)
+class PortIntent:
+    """One port of the host that leads to a container. ``owner`` (the resource's name) is written beside it.
+
+    At most one intent may be about a port: those of two containers are a conflict that planning has settled.
+    """
+
+    owner: str
+    protocol: Transport
+    port: int
+    target: IPv6Address  # the container's
+    target_port: int
+    gateway: IPv6Address | None = None  # the target's bridge's own address: the source for who calls [::1]
+    host_address: IPv6Address | None = None  # None: any address of the host
+    sources: tuple[IPv6Network, ...] = ()  # clients that may connect; empty: everybody
+
+
 @dataclass(frozen=True, slots=True)
 class NetworkIntent:
     """One network's share of the ruleset. ``owner`` (the resource's name) is written beside each element."""
@@ -25,7 +59,10 @@ class NetworkIntent:
     egress: EgressMode = EgressMode.MASQUERADE
     egress_interfaces: tuple[str, ...] = ()  # translate only out of these; empty: any but the network's own bridge
     egress_exclude: tuple[IPv6Network, ...] = ()  # destinations that are not translated
-    internal: bool = False  # no egress at all: no translation, no forward mark
+    internal: bool = False  # nothing goes out of it, nothing comes in
+    isolated: bool = True  # containers of other networks don't get in, but through published ports
+    icc: bool = True  # its containers may talk to one another
+    ingress: tuple[Ingress, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +73,16 @@ class FirewallIntent:
     wish can't be computed now): neither added, changed nor removed.
     ``uplink_bridges`` names the bridges that lead outside (they carry a default route, or the host's LAN): flows out of
     any other bridge are never marked, because containers or virtual machines live behind it.
+    ``guest_bridges`` names all those other bridges, for a backend that can't ask the kernel whether a link is one
+    (see `Firewall.knows_link_kinds`); None: the kernel is asked, packet by packet.
     """
 
     networks: tuple[NetworkIntent, ...] = ()
     hold: frozenset[str] = frozenset()
     mark: int = DEFAULT_MARK
     uplink_bridges: tuple[str, ...] = ()
+    ports: tuple[PortIntent, ...] = ()
+    guest_bridges: tuple[str, ...] | None = None
 
 
 class FilterVariant(StrEnum):

@@ -30,7 +30,11 @@ class Firewall(Protocol):
 
     @property
     def backend(self) -> str:
-        """The backend's name: "nftables"."""
+        """The backend's name: "nftables" or "iptables"."""
+
+    @property
+    def knows_link_kinds(self) -> bool:
+        """Whether its rules can tell bridges from other links; else the intent must name the bridges."""
 
     @property
     def seen(self) -> int | None:
@@ -53,6 +57,12 @@ class Firewall(Protocol):
     async def sweep(self) -> None:
         """Remove everything of ours; nothing there is success."""
 
+    async def fingerprint(self) -> object:
+        """Something that differs once the rules have been changed in a way that the kernel announces to nobody.
+
+        Cheap enough to be asked every second. None: every change is announced, there is no need to ask.
+        """
+
 
 class HostFilter(Protocol):
     """The host's own IPv6 filter: where it drops, and the accept rule for our mark."""
@@ -65,3 +75,6 @@ class HostFilter(Protocol):
 
     async def withdraw(self, barrier: Barrier, mark: int) -> None:
         """Remove our accept rule there; absent is success."""
+
+    async def fingerprint(self) -> object:
+        """As `Firewall.fingerprint`, of the host's own filter: iptables-legacy announces nothing."""

@@ -2,12 +2,28 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from ipaddress import IPv6Interface, IPv6Network
+from ipaddress import IPv6Address, IPv6Interface, IPv6Network
 
 
 def interface_sysctl(interface: str, key: str) -> str:
     """The name of a sysctl of one interface (or of "all", "default"): slashes, as names of VLANs hold dots."""
     return f"net/ipv6/conf/{interface}/{key}"
+
+
+@dataclass(frozen=True, slots=True)
+class BridgePort:
+    """The settings of a bridge's port (rtnetlink ``IFLA_BRPORT_*``)."""
+
+    hairpin: bool = False  # IFLA_BRPORT_MODE: frames may leave by the port that they came in by
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A socket of the host that waits for IPv6 on a port. `address` is :: for any."""
+
+    protocol: str  # "tcp", "udp" or "sctp"
+    address: IPv6Address
+    port: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +37,9 @@ class Interface:
     mtu: int
     master: int | None = None  # index of the bridge or bond that it is enslaved to
     addresses: tuple[IPv6Interface, ...] = ()  # ascending
+    tentative: frozenset[IPv6Address] = frozenset()  # of `addresses`: duplicate address detection is not over, or failed
+    bridge_port: BridgePort | None = None  # how it is enslaved to a bridge; None: it is no bridge's port
+    bridge_netfilter: bool = False  # a bridge whose own nf_call_ip6tables is on (the sysctl may be on for all of them)
     autoconfigured: bool = False  # one of the addresses has a lifetime: from a router advertisement or DHCPv6
 
 

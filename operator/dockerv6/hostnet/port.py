@@ -6,11 +6,11 @@ Errors::
     └── HostNetDenied   the kernel or the mount refuses (EPERM, EACCES, EROFS): not root, a read-only /proc/sys
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from ipaddress import IPv6Interface
 from typing import Protocol
 
-from dockerv6.hostnet.model import Change, Interface, Route
+from dockerv6.hostnet.model import Change, Interface, Listener, Route
 
 
 class HostNetError(Exception):
@@ -59,6 +59,32 @@ class HostNet(Protocol):
         """Give it an address, usable at once (no duplicate address detection); there already is success.
 
         Raises `HostNetDenied`, `HostNetError`.
+        """
+
+    async def set_hairpin(self, port: str, *, on: bool) -> None:
+        """Let a bridge's port send frames back where they came from (IFLA_BRPORT_MODE); so already is success.
+
+        Raises `HostNetDenied`, `HostNetError` (not a bridge's port, gone).
+        """
+
+    async def set_bridge_netfilter(self, bridge: str, *, on: bool) -> None:
+        """Let ip6tables and nftables see what is bridged within this bridge (IFLA_BR_NF_CALL_IP6TABLES).
+
+        It has no effect while the kernel module br_netfilter is not loaded. Raises `HostNetDenied`, `HostNetError`.
+        """
+
+    async def listeners(self) -> frozenset[Listener]:
+        """Sockets of this network namespace that wait for IPv6: TCP listeners, unconnected UDP sockets, SCTP endpoints.
+
+        Those of IPv4 alone are not among them; a dual-stack one is, and one of an IPv4-mapped address is not.
+        """
+
+    async def forget_udp_flows(self, ports: Collection[int]) -> int:
+        """Drop the conntrack entries of IPv6 UDP flows that were begun towards one of these ports; gives how many.
+
+        A UDP flow that goes on keeps the translation that it began with, whatever the rules say now: to a container
+        that is gone, or to none although there is one. Other protocols end by themselves. A kernel without conntrack
+        has none. Raises `HostNetDenied`, `HostNetError`.
         """
 
     async def firewall_generation(self) -> int | None:
