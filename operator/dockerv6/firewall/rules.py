@@ -1,58 +1,111 @@
 """From intent to ruleset. Pure; the only place that says what our table holds.
 
-Every set is keyed by a network's subnet first, so a network is only ever touched by its own elements, and a packet
-costs the same with one network as with a thousand.
+Sets and maps are looked up, never walked through: a packet costs the same with one network and one port as with
+hundreds of networks and thousands of ports. What belongs to a network is keyed by its subnet or its bridge first, so a
+network is only ever touched by its own elements.
 
-**postrouting** (nat, `srcnat - 1`: just before the engine's). The first NAT decision wins, and *accept is none*: the
-engine's MASQUERADE in the next chain would still translate what we merely accepted. So "not translated" is said as a
-decision, `snat to ip6 saddr`: the packet keeps its source and no later NAT chain is asked. Only traffic within a
-network's own bridge is left undecided, because the engine's hairpin rules for published ports have to see it.
+**prerouting, output** (nat, `dstnat - 1`: just before the engine's). A published port is two map elements, (protocol,
+port) to address and to port; one that is bound to a single address has that in the key too. Only what is sent to one
+of the host's own addresses is looked up. Nothing is done to the source: the container sees who calls.
+
+**guard** (filter, prerouting, `mangle`: before any translation). A port with an allow-list is closed to everybody else,
+whoever listens there: our translation, the engine's, its userland proxy, or a process of the host. Only packets in a
+flow's original direction are judged, since the host itself may call out from that very port.
+
+**loopback, loopback_back**. Who calls [::1] has ::1 as its source, which must not leave the host, and an answer that
+were translated back to ::1 would be taken for a martian before any socket saw it (ip6_rcv; a route to ::1 is only
+found on lo). So the source is exchanged, before connection tracking looks, for the address of the target's bridge, and
+an answer's destination is exchanged back behind it, in the input hook, when routing is done.
+
+**postrouting** (nat, `srcnat - 1`). The first NAT decision wins, and *accept is none*: the engine's MASQUERADE in the
+next chain would still translate what we merely accepted. So "not translated" is said as a decision, `snat to ip6
+saddr`: the packet keeps its source and no later NAT chain is asked. Within a network's own bridge only what came
+through a published port is translated (hairpin: the target would answer the caller directly, which it never called).
 `masquerade` is plain, without `random` or `fully-random`: a source port that is free is kept, which peers behind
 strict firewalls and UDP applications rely on, and which is what the engine itself does.
 
-**forward** (filter, `filter - 1`: just before everybody's filter). An accept here could not overrule a drop in another
-base chain, so flows that we allow get one bit of the mark (the other bits are other people's), and one rule in the
-host's filter accepts that bit. What is marked:
+**forward** (filter, `filter - 1`: just before everybody's filter) drops what must not pass, and a drop is final. An
+accept could not overrule a drop in another base chain, so flows that we allow get one bit of the mark (the other bits
+are other people's), and one rule in the host's filter accepts that bit.
 
+* within (a bridge to itself: hairpin, and what br_netfilter shows of bridged traffic): allowed; where containers must
+  not talk to one another (icc false), only published ports and neighbour discovery are.
+* internal networks: nothing out, nothing in.
 * out: from a managed subnet, arriving on that network's own bridge (so a spoofed source gains nothing), leaving where
   it is let: through the network's egress interfaces if it names any, else through anything that is not a bridge, or
   is a bridge known to lead outside. Every other bridge has containers or virtual machines behind it, whether we manage
   it or not, whether it was there when the ruleset was written or came later: a mark would open what the engine's
   isolation or libvirt closes. Going by the link's kind is what makes that hold while the operator is stopped.
-* back: packets in the reply direction of an established flow, and ICMPv6 errors about it, to a managed subnet through
-  its own bridge. The reply direction exists only where the flow's first packet came from the container and was let out.
-
-Never marked: what outside begins, and helpers' expected connections (`ct state related` in the original direction).
+* replies: packets in the reply direction of an established flow, and ICMPv6 errors about it. The reply direction
+  exists only where the flow's first packet was let through.
+* inbound, to a managed subnet through its own bridge: published ports (translated, and to a published target); what
+  others translated or established, unmarked; the ICMPv6 that must not be dropped (RFC 4890, 4.3.1: errors, and echo
+  from outside); `firewall.ingress` from outside; other networks' containers where the network is not isolated. All
+  else is dropped.
 
 **forward_done** (filter, priority 100, behind every named one) clears the bit again: it is of no use to anybody after
 the filters, and IPsec policies and traffic control look at marks too. Routing has been done by then, and the bit was
 set after the routing decision, so no `ip rule` ever sees it.
 """
 
-from collections.abc import Iterable
-from functools import lru_cache
-from ipaddress import IPv6Network, collapse_addresses
-
-from dockerv6.firewall.model import EgressMode, FirewallIntent, NetworkIntent
+from dockerv6.firewall.elements import (
+    ALLOWED,
+    EGRESS_ANY,
+    EGRESS_PINNED,
+    EGRESS_VIA,
+    EXCLUDED,
+    GUEST_BRIDGES,
+    INGRESS_ANY,
+    INGRESS_PORT,
+    INTERNAL,
+    LOOPBACK,
+    NETWORKS,
+    NO_ICC,
+    OPEN,
+    OWN_BRIDGE,
+    PUBLISHED,
+    PUBLISHED_AT_PORT,
+    PUBLISHED_AT_TO,
+    PUBLISHED_PORT,
+    PUBLISHED_TO,
+    RESTRICTED,
+    UPLINK_BRIDGES,
+    element_sets,
+    kept_apart,
+)
+from dockerv6.firewall.model import FirewallIntent
 from dockerv6.firewall.ruleset import EMPTY, Ruleset
 from dockerv6.firewall.terms import (
     Chain,
     ClearMark,
-    Element,
-    ElementSet,
+    Dnat,
     Field,
     HasMark,
     In,
     Is,
     Jump,
-    KeyType,
+    MapField,
     Rule,
+    SetField,
     SetMark,
+    Term,
     Verdict,
 )
 
+BEFORE_TRACKING = -300
+"""NF_IP6_PRI_RAW; connection tracking is at -200."""
+
+GUARD = -150
+"""NF_IP6_PRI_MANGLE: flows are tracked, nothing is translated yet."""
+
+DSTNAT_JUST_BEFORE = -101
+"""`dstnat - 1`; netfilter's NF_IP6_PRI_NAT_DST is -100."""
+
 SRCNAT_JUST_BEFORE = 99
 """`srcnat - 1`; netfilter's NF_IP6_PRI_NAT_SRC is 100."""
+
+SRCNAT_JUST_AFTER = 101
+"""In the input hook the answers' sources have been translated back by then."""
 
 FILTER_JUST_BEFORE = -1
 """`filter - 1`; NF_IP6_PRI_FILTER is 0."""
@@ -60,12 +113,25 @@ FILTER_JUST_BEFORE = -1
 AFTER_FILTERS = 100
 """In the forward hook: firewalld filters at 10, security tables at 50."""
 
-NETWORKS = "networks"
-EGRESS_ANY = "egress_any"
-EGRESS_VIA = "egress_via"
-EGRESS_PINNED = "egress_pinned"
-EXCLUDED = "excluded"
-UPLINK_BRIDGES = "uplink_bridges"
+ERRORS = frozenset({"destination-unreachable", "packet-too-big", "time-exceeded", "parameter-problem"})
+"""ICMPv6 that must not be dropped: without packet-too-big, path MTU discovery fails (RFC 4890, 4.3.1)."""
+
+NEIGHBOUR_DISCOVERY = frozenset(
+    {"nd-router-solicit", "nd-router-advert", "nd-neighbor-solicit", "nd-neighbor-advert", "nd-redirect"}
+)
+"""RFC 4861: without it a container finds neither its gateway nor a duplicate of its address."""
+
+_FROM, _TO = (Field.SADDR, Field.IIF), (Field.DADDR, Field.OIF)
+_OUT = (Field.SADDR, Field.OIF)
+_PORT = (Field.PROTOCOL, Field.DPORT)
+_PORT_AT = (*_PORT, Field.DADDR)
+_TARGET = (Field.DADDR, *_PORT)
+_LOCAL = Is(Field.DADDR_TYPE, frozenset({"local"}))
+_TRANSLATED = Is(Field.CT_STATUS, frozenset({"dnat"}))
+_REPLY = Is(Field.CT_DIRECTION, frozenset({"reply"}))
+_ORIGINAL = Is(Field.CT_DIRECTION, frozenset({"original"}))
+_KNOWN = Is(Field.CT_STATE, frozenset({"established", "related"}))
+_ME = frozenset({"::1"})
 
 
 def render(intent: FirewallIntent) -> Ruleset:
@@ -73,154 +139,239 @@ def render(intent: FirewallIntent) -> Ruleset:
 
     Of networks whose subnets overlap, only the first by owner's name gets elements (see `overlapping_owners`).
     """
-    networks, _ = _apart(intent.networks)
+    networks, lost = kept_apart(intent.networks)
     if not networks and not intent.hold:
         return EMPTY
-    return Ruleset(_chains(intent.mark), _sets(networks, intent.uplink_bridges), exists=True)
+    ports = tuple(port for port in intent.ports if port.owner not in lost)
+    return Ruleset(_chains(intent), element_sets(networks, ports, intent), exists=True)
 
 
 def overlapping_owners(intent: FirewallIntent) -> dict[str, str]:
     """Owners whose network is left out because its subnet overlaps another's, and that other owner."""
-    return _apart(intent.networks)[1]
+    return kept_apart(intent.networks)[1]
 
 
-def _apart(networks: Iterable[NetworkIntent]) -> tuple[tuple[NetworkIntent, ...], dict[str, str]]:
-    """Networks that we do something for, without those that overlap an earlier one: the kernel would refuse all."""
-    taken: dict[int, dict[int, str]] = {}
-    kept: list[NetworkIntent] = []
-    lost: dict[str, str] = {}
-    for network in sorted(networks, key=lambda each: (each.owner, each.subnet, each.bridge)):
-        if network.internal or network.egress is not EgressMode.MASQUERADE:
-            continue
-        rival = _rival(network.subnet, taken)
-        if rival is not None:
-            lost[network.owner] = rival
-            continue
-        taken.setdefault(network.subnet.prefixlen, {})[_number(network.subnet)] = network.owner
-        kept.append(network)
-    return tuple(kept), lost
+def _chains(intent: FirewallIntent) -> tuple[Chain, ...]:
+    mark = SetMark(intent.mark)
+    if intent.guest_bridges is None:
+        from_outside: Term = Is(Field.IIF_KIND, frozenset({"bridge"}), negate=True)
+        to_outside: Term = Is(Field.OIF_KIND, frozenset({"bridge"}), negate=True)
+    else:
+        from_outside = In((Field.IIF,), GUEST_BRIDGES, negate=True)
+        to_outside = In((Field.OIF,), GUEST_BRIDGES, negate=True)
+    chains = (
+        _forward(mark),
+        _forward_done(intent.mark),
+        _guard(),
+        _inbound(mark, from_outside),
+        _inbound_outside(mark),
+        *_loopback(),
+        _outbound(mark, to_outside),
+        *_published(),
+        _postrouting(),
+        _within(mark),
+    )
+    return tuple(sorted(chains, key=lambda chain: chain.name))
 
 
-def _number(subnet: IPv6Network) -> int:
-    return int(subnet.network_address) >> (subnet.max_prefixlen - subnet.prefixlen)
+def _forward(mark: SetMark) -> Chain:
+    return Chain(
+        "forward",
+        (
+            Rule((In((Field.IIF, Field.OIF), OWN_BRIDGE), Jump("within")), "dockerv6: a bridge to itself"),
+            Rule((In((Field.IIF,), INTERNAL), Verdict.DROP), "dockerv6: nothing leaves an internal network"),
+            Rule((In((Field.OIF,), INTERNAL), Verdict.DROP), "dockerv6: nothing enters an internal network"),
+            Rule((In(_FROM, NETWORKS), Jump("outbound")), "dockerv6: out of a managed network, from its own bridge"),
+            Rule(
+                (_REPLY, _KNOWN, In(_TO, NETWORKS), mark),
+                "dockerv6: replies to what containers began; the host's filter accepts this mark",
+            ),
+            Rule((_REPLY, _KNOWN, In(_FROM, NETWORKS), mark), "dockerv6: containers' replies to what was let in"),
+            Rule((In(_TO, NETWORKS), Jump("inbound")), "dockerv6: into a managed network, by its own bridge"),
+        ),
+        type="filter",
+        hook="forward",
+        priority=FILTER_JUST_BEFORE,
+        policy="accept",
+    )
 
 
-def _rival(subnet: IPv6Network, taken: dict[int, dict[int, str]]) -> str | None:
-    """The owner of a subnet that holds this one or lies in it. `taken`: owners by prefix length and number."""
-    number = _number(subnet)
-    for length, owners in taken.items():
-        if length <= subnet.prefixlen:
-            owner = owners.get(number >> (subnet.prefixlen - length))
-        else:
-            owner = next((each for n, each in owners.items() if n >> (length - subnet.prefixlen) == number), None)
-        if owner is not None:
-            return owner
-    return None
+def _forward_done(bit: int) -> Chain:
+    return Chain(
+        "forward_done",
+        (Rule((HasMark(bit), ClearMark(bit)), "dockerv6: the filters have seen the mark, nobody else needs it"),),
+        type="filter",
+        hook="forward",
+        priority=AFTER_FILTERS,
+        policy="accept",
+    )
 
 
-def _sets(networks: tuple[NetworkIntent, ...], uplinks: tuple[str, ...]) -> tuple[ElementSet, ...]:
-    prefix, interface = KeyType.PREFIX, KeyType.INTERFACE
-    found: dict[str, list[Element]] = {}
-    for network in networks:
-        for name, element in _elements(network):
-            found.setdefault(name, []).append(element)
-    return (
-        ElementSet(EGRESS_ANY, (prefix,), elements=frozenset(found.get(EGRESS_ANY, ()))),
-        ElementSet(EGRESS_PINNED, (prefix,), elements=frozenset(found.get(EGRESS_PINNED, ()))),
-        ElementSet(EGRESS_VIA, (prefix, interface), elements=frozenset(found.get(EGRESS_VIA, ()))),
-        ElementSet(EXCLUDED, (prefix, prefix), elements=frozenset(found.get(EXCLUDED, ()))),
-        ElementSet(NETWORKS, (prefix, interface), elements=frozenset(found.get(NETWORKS, ()))),
-        ElementSet(
-            UPLINK_BRIDGES, (interface,), interval=False, elements=frozenset(Element((name,)) for name in uplinks)
+def _within(mark: SetMark) -> Chain:
+    here = In((Field.IIF, Field.OIF), NO_ICC)
+    return Chain(
+        "within",
+        (
+            Rule((_TRANSLATED, mark, Verdict.ACCEPT), "dockerv6: through a published port"),
+            Rule(
+                (here, Is(Field.ICMP_TYPE, NEIGHBOUR_DISCOVERY), mark, Verdict.ACCEPT),
+                "dockerv6: neighbour discovery, RFC 4861",
+            ),
+            Rule((here, Verdict.DROP), "dockerv6: icc false"),
+            Rule((mark, Verdict.ACCEPT), "dockerv6: containers of one network"),
         ),
     )
 
 
-@lru_cache(maxsize=4096)
-def _elements(network: NetworkIntent) -> tuple[tuple[str, Element], ...]:
-    """A network's elements, each with its set's name. Kept, since whenever one network changes all are rendered."""
-    subnet, owner = str(network.subnet), network.owner
-    found = [(NETWORKS, Element((subnet, network.bridge), owner))]
-    found.append((EGRESS_PINNED if network.egress_interfaces else EGRESS_ANY, Element((subnet,), owner)))
-    via = (interface for interface in network.egress_interfaces if interface != network.bridge)
-    found.extend((EGRESS_VIA, Element((subnet, interface), owner)) for interface in via)
-    # Overlapping destinations would be refused; merged, they mean the same.
-    excluded = collapse_addresses(network.egress_exclude)
-    found.extend((EXCLUDED, Element((subnet, str(destination)), owner)) for destination in excluded)
-    return tuple(found)
+def _inbound(mark: SetMark, from_outside: Term) -> Chain:
+    return Chain(
+        "inbound",
+        (
+            Rule((_TRANSLATED, In(_TARGET, PUBLISHED), mark, Verdict.ACCEPT), "dockerv6: published ports"),
+            Rule((_TRANSLATED, Verdict.ACCEPT), "dockerv6: translated by others, who decide"),
+            Rule((Is(Field.ICMP_TYPE, ERRORS), mark, Verdict.ACCEPT), "dockerv6: ICMPv6 errors, RFC 4890 4.3.1"),
+            Rule((_KNOWN, Verdict.ACCEPT), "dockerv6: established, others decide"),
+            Rule((from_outside, Jump("inbound_outside")), "dockerv6: from outside"),
+            Rule((In((Field.IIF,), UPLINK_BRIDGES), Jump("inbound_outside")), "dockerv6: from outside, by a bridge"),
+            Rule(
+                (In((Field.OIF,), OPEN), mark, Verdict.ACCEPT), "dockerv6: firewall.isolation false, from other bridges"
+            ),
+            Rule((Verdict.DROP,), "dockerv6: nothing else comes in"),
+        ),
+    )
 
 
-def _chains(mark: int) -> tuple[Chain, ...]:
-    out, back = (Field.SADDR, Field.OIF), (Field.DADDR, Field.OIF)
+def _inbound_outside(mark: SetMark) -> Chain:
+    return Chain(
+        "inbound_outside",
+        (
+            Rule((Is(Field.ICMP_TYPE, frozenset({"echo-request"})), mark, Verdict.ACCEPT), "dockerv6: RFC 4890 4.3.1"),
+            Rule((In((Field.DADDR, Field.SADDR), INGRESS_ANY), mark, Verdict.ACCEPT), "dockerv6: firewall.ingress"),
+            Rule(
+                (In((Field.DADDR, Field.SADDR, *_PORT), INGRESS_PORT), mark, Verdict.ACCEPT),
+                "dockerv6: firewall.ingress, single ports",
+            ),
+            Rule((Verdict.DROP,), "dockerv6: nothing else comes in from outside"),
+        ),
+    )
+
+
+def _outbound(mark: SetMark, to_outside: Term) -> Chain:
+    anywhere = In((Field.SADDR,), EGRESS_ANY)
+    return Chain(
+        "outbound",
+        (
+            Rule((In(_OUT, EGRESS_VIA), mark), "dockerv6: through an egress interface of the network"),
+            Rule((anywhere, to_outside, mark), "dockerv6: outside; bridges have containers or guests behind them"),
+            Rule(
+                (anywhere, In((Field.OIF,), UPLINK_BRIDGES), mark),
+                "dockerv6: outside, by a bridge that leads there",
+            ),
+        ),
+    )
+
+
+def _published() -> tuple[Chain, ...]:
+    rules = (
+        Rule((_LOCAL, Dnat(_PORT_AT, PUBLISHED_AT_TO, PUBLISHED_AT_PORT)), "dockerv6: ports bound to one address"),
+        Rule((_LOCAL, Dnat(_PORT, PUBLISHED_TO, PUBLISHED_PORT)), "dockerv6: ports of all the host's addresses"),
+    )
+    return tuple(
+        Chain(hook, rules, type="nat", hook=hook, priority=DSTNAT_JUST_BEFORE, policy="accept")
+        for hook in ("output", "prerouting")
+    )
+
+
+def _guard() -> Chain:
+    return Chain(
+        "guard",
+        (
+            Rule(
+                (
+                    _LOCAL,
+                    _ORIGINAL,
+                    In(_PORT_AT, RESTRICTED),
+                    In((*_PORT_AT, Field.SADDR), ALLOWED, negate=True),
+                    Verdict.DROP,
+                ),
+                "dockerv6: publish.ports from: others may not connect",
+            ),
+        ),
+        type="filter",
+        hook="prerouting",
+        priority=GUARD,
+        policy="accept",
+    )
+
+
+def _loopback() -> tuple[Chain, ...]:
+    lo = frozenset({"lo"})
     return (
         Chain(
-            "forward",
+            "loopback",
             (
                 Rule(
-                    (In((Field.SADDR, Field.IIF), NETWORKS), Jump("outbound")),
-                    "dockerv6: out of a managed network, from its own bridge",
-                ),
-                Rule(
                     (
-                        Is(Field.CT_DIRECTION, frozenset({"reply"})),
-                        Is(Field.CT_STATE, frozenset({"established", "related"})),
-                        In(back, NETWORKS),
-                        SetMark(mark),
+                        Is(Field.OIF, lo),
+                        Is(Field.SADDR, _ME),
+                        Is(Field.DADDR, _ME),
+                        MapField(Field.SADDR, _PORT, LOOPBACK),
                     ),
-                    "dockerv6: replies to what containers began; the host's filter accepts this mark",
+                    "dockerv6: [::1] to a published port: ::1 can't leave the host",
                 ),
             ),
             type="filter",
-            hook="forward",
-            priority=FILTER_JUST_BEFORE,
+            hook="output",
+            priority=BEFORE_TRACKING,
             policy="accept",
         ),
         Chain(
-            "forward_done",
-            (Rule((HasMark(mark), ClearMark(mark)), "dockerv6: the filters have seen the mark, nobody else needs it"),),
-            type="filter",
-            hook="forward",
-            priority=AFTER_FILTERS,
-            policy="accept",
-        ),
-        Chain(
-            "outbound",
+            "loopback_back",
             (
-                Rule((In(out, EGRESS_VIA), SetMark(mark)), "dockerv6: through an egress interface of the network"),
                 Rule(
                     (
-                        In((Field.SADDR,), EGRESS_ANY),
-                        Is(Field.OIF_KIND, frozenset({"bridge"}), negate=True),
-                        SetMark(mark),
+                        Is(Field.IIF, lo, negate=True),
+                        Is(Field.SADDR, _ME),
+                        _TRANSLATED,
+                        SetField(Field.DADDR, "::1"),
                     ),
-                    "dockerv6: outside; bridges have containers or guests behind them",
-                ),
-                Rule(
-                    (In((Field.SADDR,), EGRESS_ANY), In((Field.OIF,), UPLINK_BRIDGES), SetMark(mark)),
-                    "dockerv6: outside, through a bridge that leads there",
+                    "dockerv6: its answers, back to ::1",
                 ),
             ),
-        ),
-        Chain(
-            "postrouting",
-            (
-                Rule(
-                    (In(out, NETWORKS), Verdict.ACCEPT), "dockerv6: within its own bridge the engine's hairpin decides"
-                ),
-                Rule(
-                    (In((Field.SADDR, Field.DADDR), EXCLUDED), Verdict.KEEP_SOURCE),
-                    "dockerv6: egress.exclude, untranslated, by the engine too",
-                ),
-                Rule((In(out, EGRESS_VIA), Verdict.MASQUERADE), "dockerv6: NAT66 out of egress.interfaces"),
-                Rule((In((Field.SADDR,), EGRESS_ANY), Verdict.MASQUERADE), "dockerv6: NAT66 out of any interface"),
-                Rule(
-                    (In((Field.SADDR,), EGRESS_PINNED), Verdict.KEEP_SOURCE),
-                    "dockerv6: elsewhere than egress.interfaces, untranslated",
-                ),
-            ),
-            type="nat",
-            hook="postrouting",
-            priority=SRCNAT_JUST_BEFORE,
+            type="filter",
+            hook="input",
+            priority=SRCNAT_JUST_AFTER,
             policy="accept",
         ),
+    )
+
+
+def _postrouting() -> Chain:
+    return Chain(
+        "postrouting",
+        (
+            Rule(
+                (In(_OUT, NETWORKS), _TRANSLATED, Verdict.MASQUERADE),
+                "dockerv6: hairpin: to a published port of the caller's own network",
+            ),
+            Rule((In(_OUT, NETWORKS), Verdict.ACCEPT), "dockerv6: within its own bridge"),
+            Rule(
+                (_TRANSLATED, In(_TARGET, PUBLISHED), Verdict.KEEP_SOURCE),
+                "dockerv6: published ports: the container sees who calls",
+            ),
+            Rule(
+                (In((Field.SADDR, Field.DADDR), EXCLUDED), Verdict.KEEP_SOURCE),
+                "dockerv6: egress.exclude, untranslated, by the engine too",
+            ),
+            Rule((In(_OUT, EGRESS_VIA), Verdict.MASQUERADE), "dockerv6: NAT66 out of egress.interfaces"),
+            Rule((In((Field.SADDR,), EGRESS_ANY), Verdict.MASQUERADE), "dockerv6: NAT66 out of any interface"),
+            Rule(
+                (In((Field.SADDR,), EGRESS_PINNED), Verdict.KEEP_SOURCE),
+                "dockerv6: elsewhere than egress.interfaces, untranslated",
+            ),
+        ),
+        type="nat",
+        hook="postrouting",
+        priority=SRCNAT_JUST_BEFORE,
+        policy="accept",
     )

@@ -30,7 +30,7 @@ class Ruleset:
     Attributes:
         chains: by name.
         sets: by name.
-        foreign: what else was found in the table (maps, counters, a dormant flag…): never wanted.
+        foreign: what else was found in the table (counters, flowtables, a dormant flag…): never wanted.
     """
 
     chains: tuple[Chain, ...] = ()
@@ -54,8 +54,8 @@ class Ruleset:
     def lines(self) -> Iterator[str]:
         """The whole of it for people, in the order in which rules are read."""
         for each in self.sets:
-            kind = "interval set" if each.interval else "set"
-            yield f"{kind} {each.name}: {' . '.join(each.key)}"
+            kind = "map" if each.data else "interval set" if each.interval else "set"
+            yield f"{kind} {each.name}: {' . '.join(each.key)}" + (f" : {each.data}" if each.data else "")
             for element in sorted(each.elements):
                 yield f"  {element}" + (f"  ({element.owner})" if element.owner else "")
         for chain in self.chains:

@@ -18,6 +18,8 @@ class KeyType(StrEnum):
 
     PREFIX = "ipv6_addr"  # written as a prefix, an address as /128
     INTERFACE = "ifname"
+    PROTOCOL = "inet_proto"  # by its name: "tcp"
+    PORT = "inet_service"  # a number, without names
 
 
 class Field(StrEnum):
@@ -30,17 +32,24 @@ class Field(StrEnum):
     OIF_KIND = "meta oifkind"  # the link's kind as `ip -details link` shows it; kernel >= 5.1
     CT_STATE = "ct state"
     CT_DIRECTION = "ct direction"
+    CT_STATUS = "ct status"  # "dnat": the destination of the flow's first packet was translated, by whomever
+    IIF_KIND = "meta iifkind"  # kernel >= 5.1
+    DADDR_TYPE = "fib daddr type"  # "local": one of the host's own addresses
+    PROTOCOL = "meta l4proto"
+    DPORT = "th dport"
+    ICMP_TYPE = "icmpv6 type"
 
 
 @dataclass(frozen=True, slots=True)
 class In:
-    """The fields, taken together, are an element of the set."""
+    """The fields, taken together, are an element of the set (`negate`: are none)."""
 
     fields: tuple[Field, ...]
     set: str
+    negate: bool = False
 
     def __str__(self) -> str:
-        return f"{' . '.join(self.fields)} @{self.set}"
+        return f"{' . '.join(self.fields)} {'!= ' if self.negate else ''}@{self.set}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +94,47 @@ class ClearMark:
         return f"meta mark set meta mark & ~{self.bits:#010x}"
 
 
+@dataclass(frozen=True, slots=True)
+class Dnat:
+    """Translate the destination to the address and the port that two maps have for the fields; no element: no match."""
+
+    fields: tuple[Field, ...]
+    addresses: str
+    ports: str
+
+    def __str__(self) -> str:
+        key = " . ".join(self.fields)
+        return f"dnat to {key} map @{self.addresses} : {key} map @{self.ports}"
+
+
+@dataclass(frozen=True, slots=True)
+class SetField:
+    """Write an address into the packet's header, without connection tracking; its checksum follows."""
+
+    field: Field
+    value: str
+
+    def __str__(self) -> str:
+        return f"{self.field} set {self.value}"
+
+
+@dataclass(frozen=True, slots=True)
+class MapField:
+    """As `SetField`, with the value that the map has for the fields; no element: no match."""
+
+    field: Field
+    fields: tuple[Field, ...]
+    map: str
+
+    def __str__(self) -> str:
+        return f"{self.field} set {' . '.join(self.fields)} map @{self.map}"
+
+
 class Verdict(StrEnum):
     """What happens to a packet that got so far in its rule."""
 
     ACCEPT = "accept"
+    DROP = "drop"
     MASQUERADE = "masquerade"
     KEEP_SOURCE = "snat to ip6 saddr"  # decided: not translated; no later NAT chain is asked
 
@@ -113,7 +159,7 @@ class Opaque:
         return self.text
 
 
-Term = In | Is | HasMark | SetMark | ClearMark | Verdict | Jump | Opaque
+Term = In | Is | HasMark | SetMark | ClearMark | Dnat | SetField | MapField | Verdict | Jump | Opaque
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,28 +198,34 @@ class Chain:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Element:
-    """A key, one text for each of the set's key types, and the owner that is written beside it."""
+    """A key, one text for each of the set's key types, the owner that is written beside it, and a map's value."""
 
     key: tuple[str, ...]
     owner: str = SHARED
+    value: str = ""
 
     def __str__(self) -> str:
-        return " . ".join(self.key)
+        key = " . ".join(self.key)
+        return f"{key} : {self.value}" if self.value else key
 
 
 @dataclass(frozen=True, slots=True)
 class ElementSet:
-    """A set. With `interval` its prefixes are ranges and must not overlap (the kernel refuses that)."""
+    """A set. With `interval` its prefixes are ranges and must not overlap (the kernel refuses that).
+
+    With `data` it is a map: each element has a value of that type.
+    """
 
     name: str
     key: tuple[KeyType, ...]
     interval: bool = True
     elements: frozenset[Element] = frozenset()
+    data: KeyType | None = None
 
     @property
-    def definition(self) -> tuple[tuple[KeyType, ...], bool]:
+    def definition(self) -> tuple[tuple[KeyType, ...], bool, KeyType | None]:
         """What only making the set anew can change."""
-        return (self.key, self.interval)
+        return (self.key, self.interval, self.data)
 
 
 def overlapping(keys: Iterable[tuple[str, ...]]) -> tuple[tuple[str, ...], tuple[str, ...]] | None:

@@ -1,0 +1,192 @@
+"""From intent to the elements of our sets and maps: what belongs to single networks and ports. Pure.
+
+A key that two owners want goes to the first of them by name; planning settles such conflicts before they come here.
+"""
+
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from ipaddress import IPv6Network, collapse_addresses
+from typing import NamedTuple
+
+from dockerv6.firewall.boxes import disjoint
+from dockerv6.firewall.model import EgressMode, FirewallIntent, NetworkIntent, PortIntent
+from dockerv6.firewall.terms import Element, ElementSet, KeyType
+
+NETWORKS = "networks"
+OWN_BRIDGE = "own_bridge"
+INTERNAL = "internal"
+NO_ICC = "no_icc"
+OPEN = "open"
+EGRESS_ANY = "egress_any"
+EGRESS_VIA = "egress_via"
+EGRESS_PINNED = "egress_pinned"
+EXCLUDED = "excluded"
+INGRESS_ANY = "ingress_any"
+INGRESS_PORT = "ingress_port"
+PUBLISHED = "published"
+PUBLISHED_TO = "published_to"
+PUBLISHED_PORT = "published_port"
+PUBLISHED_AT_TO = "published_at_to"
+PUBLISHED_AT_PORT = "published_at_port"
+LOOPBACK = "loopback"
+RESTRICTED = "restricted"
+ALLOWED = "allowed"
+UPLINK_BRIDGES = "uplink_bridges"
+GUEST_BRIDGES = "guest_bridges"
+
+ANYWHERE = IPv6Network("::/0")
+_LOOPBACK = "::1/128"
+
+
+class _Kind(NamedTuple):
+    key: tuple[KeyType, ...]
+    interval: bool = False
+    data: KeyType | None = None
+
+
+_PREFIX, _LINK, _PROTOCOL, _PORT = KeyType.PREFIX, KeyType.INTERFACE, KeyType.PROTOCOL, KeyType.PORT
+_KINDS = {
+    ALLOWED: _Kind((_PROTOCOL, _PORT, _PREFIX, _PREFIX), interval=True),
+    EGRESS_ANY: _Kind((_PREFIX,), interval=True),
+    EGRESS_PINNED: _Kind((_PREFIX,), interval=True),
+    EGRESS_VIA: _Kind((_PREFIX, _LINK), interval=True),
+    EXCLUDED: _Kind((_PREFIX, _PREFIX), interval=True),
+    GUEST_BRIDGES: _Kind((_LINK,)),
+    INGRESS_ANY: _Kind((_PREFIX, _PREFIX), interval=True),
+    INGRESS_PORT: _Kind((_PREFIX, _PREFIX, _PROTOCOL, _PORT), interval=True),
+    INTERNAL: _Kind((_LINK,)),
+    LOOPBACK: _Kind((_PROTOCOL, _PORT), data=_PREFIX),
+    NETWORKS: _Kind((_PREFIX, _LINK), interval=True),
+    NO_ICC: _Kind((_LINK, _LINK)),
+    OPEN: _Kind((_LINK,)),
+    OWN_BRIDGE: _Kind((_LINK, _LINK)),
+    PUBLISHED: _Kind((_PREFIX, _PROTOCOL, _PORT)),
+    PUBLISHED_AT_PORT: _Kind((_PROTOCOL, _PORT, _PREFIX), data=_PORT),
+    PUBLISHED_AT_TO: _Kind((_PROTOCOL, _PORT, _PREFIX), data=_PREFIX),
+    PUBLISHED_PORT: _Kind((_PROTOCOL, _PORT), data=_PORT),
+    PUBLISHED_TO: _Kind((_PROTOCOL, _PORT), data=_PREFIX),
+    RESTRICTED: _Kind((_PROTOCOL, _PORT, _PREFIX), interval=True),
+    UPLINK_BRIDGES: _Kind((_LINK,)),
+}
+"""What the host's own side of a port is keyed by begins with the protocol: only a network's own subnet, or a container
+in it, is ever first (see `ruleset`, which tells from it whose elements stand against one another)."""
+
+
+def element_sets(
+    networks: Iterable[NetworkIntent], ports: Iterable[PortIntent], intent: FirewallIntent
+) -> tuple[ElementSet, ...]:
+    """All our sets and maps, by name, with the elements of these networks and ports, and of the intent's bridges."""
+    found: dict[str, dict[tuple[str, ...], Element]] = {name: {} for name in _KINDS}
+    for network in networks:
+        for name, element in _of_network(network):
+            found[name].setdefault(element.key, element)
+    for port in sorted(ports, key=lambda each: each.owner):
+        for name, element in _of_port(port):
+            found[name].setdefault(element.key, element)
+    for name, bridges in ((UPLINK_BRIDGES, intent.uplink_bridges), (GUEST_BRIDGES, intent.guest_bridges or ())):
+        found[name].update(((bridge,), Element((bridge,))) for bridge in bridges)
+    return tuple(
+        ElementSet(name, kind.key, interval=kind.interval, elements=frozenset(found[name].values()), data=kind.data)
+        for name, kind in _KINDS.items()
+    )
+
+
+@lru_cache(maxsize=4096)
+def _of_network(network: NetworkIntent) -> tuple[tuple[str, Element], ...]:
+    """A network's elements, each with its set's name. Kept, since whenever one network changes all are rendered."""
+    return tuple(_network_elements(network))
+
+
+def _network_elements(network: NetworkIntent) -> Iterator[tuple[str, Element]]:
+    subnet, bridge, owner = str(network.subnet), network.bridge, network.owner
+    yield OWN_BRIDGE, Element((bridge, bridge), owner)
+    if not network.icc:
+        yield NO_ICC, Element((bridge, bridge), owner)
+    if network.internal:
+        yield INTERNAL, Element((bridge,), owner)
+        return
+    yield NETWORKS, Element((subnet, bridge), owner)
+    if not network.isolated:
+        yield OPEN, Element((bridge,), owner)
+    yield from _ingress(network)
+    if network.egress is EgressMode.MASQUERADE:
+        yield (EGRESS_PINNED if network.egress_interfaces else EGRESS_ANY), Element((subnet,), owner)
+        for interface in network.egress_interfaces:
+            if interface != bridge:
+                yield EGRESS_VIA, Element((subnet, interface), owner)
+        # Overlapping destinations would be refused; merged, they mean the same.
+        for destination in collapse_addresses(network.egress_exclude):
+            yield EXCLUDED, Element((subnet, str(destination)), owner)
+
+
+def _ingress(network: NetworkIntent) -> Iterator[tuple[str, Element]]:
+    """What is let in, in boxes of target and source that don't overlap, for each port its own."""
+    boxes: dict[tuple[str, ...], list[tuple[IPv6Network, IPv6Network]]] = {}
+    for rule in network.ingress:
+        pairs = [(t, s) for t in rule.targets or (network.subnet,) for s in rule.sources or (ANYWHERE,)]
+        for port in [(str(protocol), str(number)) for protocol, number in rule.ports] or [()]:
+            boxes.setdefault(port, []).extend(pairs)
+    for port, pairs in boxes.items():
+        for target, source in disjoint(pairs):
+            name = INGRESS_PORT if port else INGRESS_ANY
+            yield name, Element((str(target), str(source), *port), network.owner)
+
+
+@lru_cache(maxsize=16384)
+def _of_port(port: PortIntent) -> tuple[tuple[str, Element], ...]:
+    return tuple(_port_elements(port))
+
+
+def _port_elements(port: PortIntent) -> Iterator[tuple[str, Element]]:
+    here, owner = (str(port.protocol), str(port.port)), port.owner
+    target, number = f"{port.target}/128", str(port.target_port)
+    yield PUBLISHED, Element((target, here[0], number), owner)
+    if port.host_address is None:
+        yield PUBLISHED_TO, Element(here, owner, target)
+        yield PUBLISHED_PORT, Element(here, owner, number)
+    else:
+        bound = (*here, f"{port.host_address}/128")
+        yield PUBLISHED_AT_TO, Element(bound, owner, target)
+        yield PUBLISHED_AT_PORT, Element(bound, owner, number)
+    if port.gateway is not None and (port.host_address is None or f"{port.host_address}/128" == _LOOPBACK):
+        yield LOOPBACK, Element(here, owner, f"{port.gateway}/128")
+    if port.sources:
+        guarded = (*here, f"{port.host_address}/128" if port.host_address is not None else str(ANYWHERE))
+        yield RESTRICTED, Element(guarded, owner)
+        for source in collapse_addresses(port.sources):
+            yield ALLOWED, Element((*guarded, str(source)), owner)
+
+
+def kept_apart(networks: Iterable[NetworkIntent]) -> tuple[tuple[NetworkIntent, ...], dict[str, str]]:
+    """The networks without those that overlap an earlier one, by owner's name: the kernel would refuse all.
+
+    Those left out are given by their owner, with the owner that was before them.
+    """
+    taken: dict[int, dict[int, str]] = {}
+    kept: list[NetworkIntent] = []
+    lost: dict[str, str] = {}
+    for network in sorted(networks, key=lambda each: (each.owner, each.subnet, each.bridge)):
+        rival = _rival(network.subnet, taken)
+        if rival is not None:
+            lost[network.owner] = rival
+            continue
+        taken.setdefault(network.subnet.prefixlen, {})[_number(network.subnet)] = network.owner
+        kept.append(network)
+    return tuple(kept), lost
+
+
+def _number(subnet: IPv6Network) -> int:
+    return int(subnet.network_address) >> (subnet.max_prefixlen - subnet.prefixlen)
+
+
+def _rival(subnet: IPv6Network, taken: dict[int, dict[int, str]]) -> str | None:
+    """The owner of a subnet that holds this one or lies in it. `taken`: owners by prefix length and number."""
+    number = _number(subnet)
+    for length, owners in taken.items():
+        if length <= subnet.prefixlen:
+            owner = owners.get(number >> (subnet.prefixlen - length))
+        else:
+            owner = next((each for n, each in owners.items() if n >> (length - subnet.prefixlen) == number), None)
+        if owner is not None:
+            return owner
+    return None
