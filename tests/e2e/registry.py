@@ -105,7 +105,7 @@ def _fingerprint() -> str:
 def _make_base(engine: Engine, archive: Path) -> None:
     with tempfile.TemporaryDirectory(dir=cache()) as scratch:
         root = Path(scratch)
-        packages._make_skeleton(root)
+        packages.make_skeleton(root)
         (root / "debs").mkdir()
         unpack(download(_BASE_PACKAGES, root / "debs"), root)
         with tempfile.TemporaryDirectory(dir=cache()) as more:
@@ -192,7 +192,7 @@ def download(names: tuple[str, ...], target: Path) -> list[Path]:
     with locked(lab_directory() / "cache" / "20.10.lock"):
         return [
             Path(shutil.move(archive, target / archive.name))
-            for archive in packages._Apt("bookworm").download([*names])
+            for archive in packages.Apt("bookworm").download([*names])
         ]
 
 

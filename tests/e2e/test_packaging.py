@@ -215,7 +215,7 @@ def systemd() -> Iterator[Path]:
     """A root directory with Debian's systemd, unpacked: machines without it must not skip what it says."""
     with tempfile.TemporaryDirectory(dir=registry.cache()) as directory:
         root = Path(directory) / "root"
-        packages._make_skeleton(root)
+        packages.make_skeleton(root)
         registry.unpack(registry.download(("?essential", "systemd"), Path(directory)), root)
         yield root
 

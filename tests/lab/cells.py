@@ -1,13 +1,20 @@
 """The matrix: which engines, in which configuration, the end-to-end tests run on.
 
-A cell of the core runs in every test run; the others run in `make test-matrix`.
+A cell is an engine's version with its IPv6 rules off or on, the xtables variant that it finds, and its userland proxy:
+`20.10-off-legacy-noproxy`. Engine 28 has its rules on, so its cells don't say it. A name without the last two parts
+means the variant and the proxy that an engine has today if nobody chose: `20.10-off` is `20.10-off-nft-proxy`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING
 
-from tests.lab.settings import Settings
+from tests.lab.settings import XTABLES_VARIANTS, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 # before version 27 the engine's IPv6 rules are an experiment, and it refuses to start with only one of the two keys
 _IPV6_RULES_ON = {"experimental": True, "ip6tables": True}
@@ -18,32 +25,76 @@ class Cell:
     """One engine in one configuration. `ipv6_rules` says whether the engine makes IPv6 rules of its own."""
 
     name: str
+    line: str
     settings: Settings
     ipv6_rules: bool
-    core: bool = False
+    proxy: bool
 
 
-_ALL = (
-    Cell("20.10-off", Settings("20.10"), ipv6_rules=False, core=True),
-    Cell("20.10-on", Settings("20.10", config=_IPV6_RULES_ON), ipv6_rules=True, core=True),
-    Cell("28.5", Settings("28.5"), ipv6_rules=True, core=True),
-    Cell("26.1-off", Settings("26.1"), ipv6_rules=False),
-    Cell("26.1-on", Settings("26.1", config=_IPV6_RULES_ON), ipv6_rules=True),
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """An engine's version with its IPv6 rules off or on."""
+
+    name: str
+    version: str
+    ipv6_rules: bool
+    config: Mapping[str, object]
+
+
+_LINES = (
+    _Line("20.10-off", "20.10", ipv6_rules=False, config={}),
+    _Line("20.10-on", "20.10", ipv6_rules=True, config=_IPV6_RULES_ON),
+    _Line("26.1-off", "26.1", ipv6_rules=False, config={}),
+    _Line("26.1-on", "26.1", ipv6_rules=True, config=_IPV6_RULES_ON),
+    _Line("28.5", "28.5", ipv6_rules=True, config={}),
 )
+
+
+def _cell(line: _Line, xtables: str, *, proxy: bool) -> Cell:
+    config = dict(line.config) if proxy else {**line.config, "userland-proxy": False}
+    name = f"{line.name}-{xtables}-{'proxy' if proxy else 'noproxy'}"
+    return Cell(name, line.name, Settings(line.version, xtables, config), line.ipv6_rules, proxy)
+
+
+LINES = tuple(line.name for line in _LINES)
+_ALL = tuple(
+    _cell(line, xtables, proxy=proxy) for line, xtables, proxy in product(_LINES, XTABLES_VARIANTS, (True, False))
+)
+_SHORT = {line: f"{line}-nft-proxy" for line in LINES}
 CELLS = {cell.name: cell for cell in _ALL}
+CELLS |= {short: CELLS[name] for short, name in _SHORT.items()}
+"""Every cell by its name, and by its short name where it has one."""
+
+CORE = tuple(_SHORT[line] for line in ("20.10-off", "20.10-on", "28.5"))
+"""Where most end-to-end tests run, in every test run."""
+
+MATRIX = tuple(cell.name for cell in _ALL)
+"""Where the scenarios of the matrix run, in a full run."""
+
+COVER = ("20.10-off-legacy-noproxy", "20.10-on-nft-noproxy", "26.1-on-legacy-proxy", "28.5-nft-proxy")
+"""Where they run in every test run: each version, each variant with and without the proxy, IPv6 rules off and on."""
 
 
 def choose(expression: str) -> list[str]:
-    """Return the names of the cells that `core`, `all` or a comma-separated list means.
+    """Return the names of the cells that `core`, `all` or a comma-separated list means to a test of one feature.
 
     Raises:
         ValueError: the list has a name that is no cell's.
     """
+    return _chosen(expression, CORE, _SHORT.values())
+
+
+def choose_matrix(expression: str) -> list[str]:
+    """Return the names of the cells that the same means to a scenario of the matrix; errors as `choose`."""
+    return _chosen(expression, COVER, MATRIX)
+
+
+def _chosen(expression: str, core: Iterable[str], every: Iterable[str]) -> list[str]:
     if expression == "all":
-        return list(CELLS)
+        return list(every)
     if expression == "core":
-        return [cell.name for cell in _ALL if cell.core]
+        return list(core)
     names = expression.split(",")
     if unknown := [name for name in names if name not in CELLS]:
         raise ValueError(f"no such cell: {', '.join(unknown)}; there are {', '.join(CELLS)}, core and all")
-    return names
+    return list(dict.fromkeys(CELLS[name].name for name in names))

@@ -17,7 +17,7 @@ import time
 from contextlib import closing, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from docker import APIClient
 
@@ -33,8 +33,13 @@ if TYPE_CHECKING:
     from tests.lab.session import Session
 
 IMAGE = "busybox:test"
+
+Binding: TypeAlias = int | str | tuple[str, int | str]
+"""A port of the host, or an address and a port; 0 is a port that the engine chooses, "8000-8009" one of those."""
 _ENTRY = Path(__file__).with_name("root.sh")
 _SOCKET_PATH_LIMIT = 107
+# where every iptables looks (libxtables' XT_LOCK_NAME)
+_XTABLES_LOCK = Path("/run/xtables.lock")
 # a busy engine answers after minutes when it restores hundreds of networks
 _CLIENT_TIMEOUT = 300
 
@@ -68,6 +73,9 @@ class Engine:
             (engine.directory / part).mkdir(parents=True)
         description = {"namespace": engine.namespace.name, **asdict(settings)}
         engine._description.write_text(json.dumps(description))
+        # a file can only be mounted on one that is there; any use of iptables on this machine makes it as well
+        _XTABLES_LOCK.touch(mode=0o600)
+        engine.xtables_lock.touch(mode=0o600)
         return engine
 
     @classmethod
@@ -97,6 +105,11 @@ class Engine:
     @property
     def log(self) -> Path:
         return self.directory / "dockerd.log"
+
+    @property
+    def xtables_lock(self) -> Path:
+        """The lock file that the engine's iptables takes; it is /run/xtables.lock inside."""
+        return self.directory / "xtables.lock"
 
     @property
     def _description(self) -> Path:
@@ -252,6 +265,15 @@ class Engine:
         """Run one of the tree's programs (its own iptables, `docker`, busybox) to its end; errors as `process.run`."""
         return run(self.enter(argv), check=check, timeout=timeout, stdin=stdin, env=marked_environment(self.session.id))
 
+    def beside(self, argv: Sequence[str]) -> list[str]:
+        """Return the argument vector that runs a program of this machine as one that shares the engine's host.
+
+        It is in the engine's network namespace and, as on a real host, has the engine's xtables lock at
+        /run/xtables.lock. The process that is started becomes the program: its identifier is the program's.
+        """
+        mount = f"mount --bind '{self.xtables_lock}' {_XTABLES_LOCK} && exec \"$@\""
+        return self.namespace.enter(["unshare", "--mount", "sh", "-c", mount, "sh", *argv])
+
     def netexec(
         self, *argv: str, check: bool = True, timeout: float = 60.0, stdin: str | None = None
     ) -> subprocess.CompletedProcess[str]:
@@ -277,18 +299,21 @@ class Engine:
         image: str = IMAGE,
         command: Sequence[str] = ("sleep", "3600"),
         labels: Mapping[str, str] | None = None,
-        ports: Mapping[str, int | tuple[str, int]] | None = None,
+        ports: Mapping[str, Binding | list[Binding]] | None = None,
+        expose: Sequence[str] = (),
         aliases: Sequence[str] = (),
         address: str | None = None,
+        more_networks: Sequence[str] = (),
         host_config: Mapping[str, object] | None = None,
     ) -> str:
-        """Create and start a container; return its identifier.
+        """Create and start a container whose host name is its name; return its identifier.
 
-        `network` is a network's name, or None for the engine's default. `ports` maps `80/tcp` to a port of the host,
-        or to an address and a port. `address` is a fixed IPv6 address. `host_config` goes into the API's HostConfig
-        as it is. Errors are the docker SDK's.
+        `network` is a network's name, or None for the engine's default; those of `more_networks` are attached before
+        the start. `ports` maps `80/tcp` to what it is bound to (see `Binding`), once or several times, as `-p` does.
+        What is in `expose` is published with `host_config={"PublishAllPorts": True}`, as `-P` does. `address` is a
+        fixed IPv6 address. `host_config` goes into the API's HostConfig as it is. Errors are the docker SDK's.
         """
-        bindings = {port: [_binding(target)] for port, target in (ports or {}).items()}
+        bindings = {port: _bindings(target) for port, target in (ports or {}).items()}
         host: dict[str, Any] = {"PortBindings": bindings, **(host_config or {})}
         endpoint: dict[str, Any] = {"Aliases": list(aliases)}
         if address is not None:
@@ -302,11 +327,14 @@ class Engine:
             "Image": image,
             "Cmd": list(command),
             "Labels": dict(labels or {}),
-            "ExposedPorts": {port: {} for port in bindings},
+            "Hostname": name,
+            "ExposedPorts": {port: {} for port in (*bindings, *expose)},
             "HostConfig": host,
             "NetworkingConfig": networking,
         }
         container = str(client.create_container_from_config(body, name=name)["Id"])  # type: ignore[no-untyped-call]
+        for another in more_networks:
+            client.connect_container_to_network(container, another)
         client.start(container)
         return container
 
@@ -335,6 +363,11 @@ class Engine:
         """Start one of this machine's programs in a container's network namespace, with pipes."""
         return start(self.session.id, ["nsenter", f"--net={self.container_netns(container)}", *argv])
 
+    def host_port(self, container: str, port: str) -> int:
+        """Return the port of the host that a container's `80/tcp` is published on; the first, if there are several."""
+        bound = self.client().inspect_container(container)["NetworkSettings"]["Ports"][port]
+        return int(bound[0]["HostPort"])
+
     def container_addresses(self, container: str, network: str) -> dict[str, str]:
         """Return a container's addresses on a network: `4`, `6` and `mac`; empty when it has none."""
         endpoint = self.client().inspect_container(container)["NetworkSettings"]["Networks"][network]
@@ -352,9 +385,10 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(str(self._path))
 
 
-def _binding(target: int | tuple[str, int]) -> dict[str, str]:
-    address, port = ("", target) if isinstance(target, int) else target
-    return {"HostIp": address, "HostPort": str(port)}
+def _bindings(targets: Binding | list[Binding]) -> list[dict[str, str]]:
+    several = targets if isinstance(targets, list) else [targets]
+    pairs = [("", target) if isinstance(target, int | str) else target for target in several]
+    return [{"HostIp": address, "HostPort": str(port or "")} for address, port in pairs]
 
 
 def _only_child(pid: int) -> int:

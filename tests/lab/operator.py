@@ -1,4 +1,4 @@
-"""Run `dockerv6` as a user's machine would: a process of its own in the engine's network namespace."""
+"""Run `dockerv6` as a user's machine would: a process of its own beside the engine, on the same (network) host."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Operator:
 
     @property
     def pid(self) -> int:
-        """The daemon's process identifier (nsenter replaces itself by it)."""
+        """The daemon's process identifier (what enters the namespaces replaces itself by it)."""
         if self._process is None or not self.running:
             raise OperatorError(f"the operator is not running\n{self.log_tail()}")
         return self._process.pid
@@ -69,7 +69,7 @@ class Operator:
             raise OperatorError("the operator is running")
         with self.log.open("a") as log:
             self._process = subprocess.Popen(
-                self.engine.namespace.enter([_PROGRAM, "run", *arguments]),
+                self.engine.beside([_PROGRAM, "run", *arguments]),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -102,12 +102,12 @@ class Operator:
         self, *arguments: str, check: bool = True, timeout: float = 60.0, stdin: str | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Run `dockerv6 ARGUMENTS` to its end; errors as in `process.run`."""
-        argv = self.engine.namespace.enter([_PROGRAM, *arguments])
+        argv = self.engine.beside([_PROGRAM, *arguments])
         return run(argv, check=check, timeout=timeout, env=self._environment(), stdin=stdin)
 
     def popen(self, *arguments: str) -> subprocess.Popen[str]:
         """Start `dockerv6 ARGUMENTS` with pipes; for commands that watch."""
-        return start(self.engine.session.id, self.engine.namespace.enter([_PROGRAM, *arguments]), self._environment())
+        return start(self.engine.session.id, self.engine.beside([_PROGRAM, *arguments]), self._environment())
 
     def apply_yaml(self, name: str, text: str) -> Path:
         """Write a file into the configuration directory, whole or not at all, as `kubectl` users' editors do."""

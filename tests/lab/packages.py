@@ -80,7 +80,7 @@ def _build(version: str, path: Path) -> None:
     unfinished = path.with_name(f"{path.name}.unfinished")
     if unfinished.exists():
         shutil.rmtree(unfinished)
-    _make_skeleton(unfinished)
+    make_skeleton(unfinished)
     for archive in archives:
         name = archive.name.partition("_")[0]
         if name in _PROGRAMS or name in _FILES or name.startswith("lib"):
@@ -95,7 +95,7 @@ def _build(version: str, path: Path) -> None:
 def _download(version: str, source: _Source) -> list[Path]:
     found = []
     for suite in source.suites:
-        apt = _Apt(suite)
+        apt = Apt(suite)
         candidate = apt.candidate("docker.io")
         if re.match(rf"{re.escape(version)}\.", candidate):
             return apt.download([*source.packages, "iptables", "busybox-static"])
@@ -106,8 +106,12 @@ def _download(version: str, source: _Source) -> list[Path]:
     )
 
 
-class _Apt:
-    """Apt with lists, cache and status of the lab's own, for one suite."""
+class Apt:
+    """Apt with lists, cache and status of the lab's own, for one suite.
+
+    Raises:
+        PackagesError: from every method, when the suite or a package can't be had.
+    """
 
     def __init__(self, suite: str) -> None:
         self._suite = suite
@@ -171,8 +175,8 @@ def _mirror() -> str:
     )
 
 
-def _make_skeleton(root: Path) -> None:
-    # merged /usr, whether or not the suite's base-files has the links
+def make_skeleton(root: Path) -> None:
+    """Make a root directory for packages: with merged /usr, whether or not the suite's base-files has the links."""
     for name in ("bin", "sbin", "lib", "lib64"):
         (root / "usr" / name).mkdir(parents=True)
         (root / name).symlink_to(f"usr/{name}")

@@ -15,8 +15,11 @@ mount -t proc proc "$root/proc"
 mount -t sysfs sysfs "$root/sys"
 mount --rbind /sys/fs/cgroup "$root/sys/fs/cgroup"
 mount --rbind /dev "$root/dev"
-# an own /run: engines would otherwise wait for each other's xtables.lock
+# an own /run: engines would otherwise wait for each other's xtables.lock; who shares the engine's host (an operator)
+# finds that lock in the engine's directory
 mount -t tmpfs -o mode=755 tmpfs "$root/run"
+for lock in "$engine/xtables.lock" "$root/run/xtables.lock"; do : >>"$lock"; done
+mount --bind "$engine/xtables.lock" "$root/run/xtables.lock"
 mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
 # data and socket have the same path inside and outside
 mkdir -p "$root$engine"

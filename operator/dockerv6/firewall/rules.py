@@ -178,6 +178,9 @@ def _forward(mark: SetMark) -> Chain:
     return Chain(
         "forward",
         (
+            Rule(
+                (Is(Field.FAMILY, frozenset({"ipv6"}), negate=True), Verdict.ACCEPT), "dockerv6: IPv4 is the engine's"
+            ),
             Rule((In((Field.IIF, Field.OIF), OWN_BRIDGE), Jump("within")), "dockerv6: a bridge to itself"),
             Rule((In((Field.IIF,), INTERNAL), Verdict.DROP), "dockerv6: nothing leaves an internal network"),
             Rule((In((Field.OIF,), INTERNAL), Verdict.DROP), "dockerv6: nothing enters an internal network"),

@@ -25,6 +25,7 @@ class KeyType(StrEnum):
 class Field(StrEnum):
     """A property of a packet that rules look at."""
 
+    FAMILY = "meta nfproto"  # "ipv4" or "ipv6"
     SADDR = "ip6 saddr"
     DADDR = "ip6 daddr"
     IIF = "iifname"
