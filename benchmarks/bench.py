@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.lab.engine import Engine
+    from tests.lab.namespace import Namespace
     from tests.lab.operator import Operator
     from tests.lab.session import Session
 
@@ -68,14 +69,24 @@ class Bench:
         path.mkdir()
         return path
 
+    def namespace(self, purpose: str) -> Namespace:
+        """Make a network namespace; removed by whoever asked, at the latest at the end of the run."""
+        return self._session.namespace(purpose)
+
+    @contextmanager
+    def station(self, settings: Settings) -> Iterator[Station]:
+        """An engine of one's own with its neighbour, for the block."""
+        station = Station.build(self._session, settings)
+        try:
+            yield station
+        finally:
+            station.remove()
+
     @contextmanager
     def engine(self, settings: Settings) -> Iterator[Engine]:
         """An engine of one's own, for the block."""
-        station = Station.build(self._session, settings)
-        try:
+        with self.station(settings) as station:
             yield station.engine
-        finally:
-            station.remove()
 
     @contextmanager
     def operator(self, engine: Engine, *arguments: str) -> Iterator[Operator]:

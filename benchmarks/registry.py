@@ -41,6 +41,7 @@ FIGURES = {
         Figure("repair", "Drift to repair, seen by the kernel", 240),
         Figure("foreign", "A network that somebody else creates, to its rules", 30),
         Figure("resync", "Resync with nothing to do", 70),
+        Figure("dataplane", "New flows through published ports", 180),
         Figure("cold", "Cold convergence against the bare engine API", 300),
     )
 }

@@ -19,6 +19,7 @@ class Row:
         value: in `unit`.
         budget: the most that it may be; None: the design has none, the figure explains another one.
         note: what else is worth knowing, such as spread or sample size.
+        floor: the least that it may be, where more is better; instead of a budget.
     """
 
     what: str
@@ -26,13 +27,22 @@ class Row:
     unit: str
     budget: float | None = None
     note: str = ""
+    floor: float | None = None
+
+    @property
+    def bound(self) -> str:
+        """The budget as it is shown; empty where there is none."""
+        if self.floor is not None:
+            return f"≥ {self.floor:g}"
+        return "" if self.budget is None else f"≤ {self.budget:g}"
 
     @property
     def verdict(self) -> str:
         """`pass`, `MISS`, or nothing where there is no budget."""
-        if self.budget is None:
+        if not self.bound:
             return ""
-        return "pass" if self.value <= self.budget else "MISS"
+        kept = self.value >= self.floor if self.floor is not None else self.value <= (self.budget or 0)
+        return "pass" if kept else "MISS"
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
@@ -59,7 +69,7 @@ def table(title: str, rows: Iterable[Row]) -> str:
             row.what,
             _number(row.value),
             row.unit,
-            "" if row.budget is None else f"≤ {row.budget:g}",
+            row.bound,
             row.verdict,
             row.note,
         )

@@ -1,0 +1,157 @@
+"""What a new flow costs: connections and datagram flows a second through hosts that differ in nothing but their rules.
+
+Every ruleset has a host namespace of its own, all between the same two programs (see `stage`), and all take turns in
+slices of half a second, the two sizes of a ruleset one right after the other and in changing order. A ratio is the
+median of those of all turns, so that a machine that is busy for a while does not decide it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+from dataclasses import dataclass, field
+from ipaddress import IPv6Network
+from typing import TYPE_CHECKING
+
+from benchmarks import linear
+from benchmarks.rows import Row
+from benchmarks.stage import BRIDGE, SERVED, Host, Protocol, Stage
+from dockerv6.firewall.model import FirewallIntent, NetworkIntent, PortIntent, Transport
+from dockerv6.firewall.nftables.backend import NftablesFirewall
+from dockerv6.firewall.nftables.session import NftSession
+from dockerv6.firewall.rules import render
+from dockerv6.firewall.ruleset import diff
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from benchmarks.bench import Bench
+
+_FLOOR = 0.95
+_BUDGETED = "nftables"
+_SMALL, _LARGE = (1, 1), (400, 1_000)  # networks, published ports
+_PUBLISHED = 40_000
+"""The probed port of the host; the others are below it."""
+_PROTOCOLS: tuple[Protocol, ...] = ("tcp", "udp")
+
+
+@dataclass(slots=True)
+class _Lane:
+    """One way from the neighbour to the container, and the rates that were measured on it, turn by turn."""
+
+    host: Host
+    translated: bool
+    rates: dict[Protocol, list[float]] = field(default_factory=lambda: {protocol: [] for protocol in _PROTOCOLS})
+    lost: int = 0
+
+    def measure(self, stage: Stage, protocol: Protocol, seconds: float) -> None:
+        if self.translated:
+            flood = stage.flood(self.host, protocol, seconds, self.host.address, _PUBLISHED)
+        else:
+            flood = stage.flood(self.host, protocol, seconds, self.host.container, SERVED)
+        self.rates[protocol].append(flood.rate)
+        self.lost += flood.lost
+
+
+def measure(bench: Bench) -> Iterator[Row]:
+    """Rates and ratios."""
+    rounds, seconds = (3, 0.3) if bench.quick else (15, 0.5)
+    with Stage(bench) as stage:
+        bare = _Lane(stage.host(), translated=False)
+        pairs = {
+            name: tuple(_lane(stage, write, *size) for size in (_SMALL, _LARGE)) for name, write in _WRITERS.items()
+        }
+        for turn in range(rounds):
+            for protocol in _PROTOCOLS:
+                bare.measure(stage, protocol, seconds)
+                for pair in pairs.values():
+                    for lane in pair if turn % 2 else reversed(pair):
+                        lane.measure(stage, protocol, seconds)
+        for protocol in _PROTOCOLS:
+            yield from _rows(protocol, bare, pairs)
+
+
+def _rows(protocol: Protocol, bare: _Lane, pairs: dict[str, tuple[_Lane, ...]]) -> Iterator[Row]:
+    what = {"tcp": "TCP connections", "udp": "UDP flows"}[protocol]
+    yield Row(f"{what}, no rules at all: the programs' own limit", *_rate(bare, protocol))
+    for name, (small, large) in pairs.items():
+        (few, few_ports), (many, many_ports) = _SMALL, _LARGE
+        yield Row(f"{what}, {name}, {few} network, {few_ports} port", *_rate(small, protocol))
+        yield Row(f"{what}, {name}, {many} networks, {many_ports:,} ports", *_rate(large, protocol))
+        ratios = [b / a for a, b in zip(small.rates[protocol], large.rates[protocol], strict=True)]
+        yield Row(
+            f"{what}, {name}, large ÷ small",
+            statistics.median(ratios),
+            "x",
+            floor=_FLOOR if name == _BUDGETED else None,
+            note=f"{len(ratios)} turns, {min(ratios):.2f} to {max(ratios):.2f}",
+        )
+
+
+def _rate(lane: _Lane, protocol: Protocol) -> tuple[float, str, None, str]:
+    rates = lane.rates[protocol]
+    lost = f", {lane.lost} unanswered" if lane.lost else ""
+    return statistics.median(rates), "/s", None, f"{min(rates):.0f} to {max(rates):.0f}{lost}"
+
+
+def _lane(stage: Stage, write: Callable[[Host, FirewallIntent], None], networks: int, ports: int) -> _Lane:
+    host = stage.host()
+    write(host, _intent(host, networks, ports))
+    return _Lane(host, translated=True)
+
+
+def _intent(host: Host, networks: int, ports: int) -> FirewallIntent:
+    """The probed network and port last. The other networks are in the rules only; ports are of both protocols."""
+    made = [
+        NetworkIntent(f"net-{number:05d}", IPv6Network(((0xFD00_0000_0E00 << 80) + (number << 64), 64)), f"br-{number}")
+        for number in range(networks - 1)
+    ]
+    made.append(NetworkIntent("probed", host.subnet, BRIDGE))
+    transports = (Transport.TCP, Transport.UDP)
+    published = []
+    for number in range(ports - 1):
+        network = made[number % networks]
+        published.append(
+            PortIntent(
+                owner=network.owner,
+                protocol=transports[number % 2],
+                port=_PUBLISHED - ports + number,
+                target=network.subnet[0x100 + number],
+                target_port=SERVED,
+                gateway=network.subnet[1],
+            )
+        )
+    published += [
+        PortIntent("probed", transport, _PUBLISHED, host.container, SERVED, host.bridge_address)
+        for transport in transports
+    ]
+    bridges = tuple(network.bridge for network in made)
+    return FirewallIntent(networks=tuple(made), ports=tuple(published), guest_bridges=bridges)
+
+
+def _nftables(host: Host, intent: FirewallIntent) -> None:
+    async def write() -> None:
+        session = NftSession()
+        try:
+            firewall = NftablesFirewall(session)
+            await firewall.apply(diff(render(intent), await firewall.observe()))
+        finally:
+            await session.close()
+
+    with host.namespace.entered():
+        asyncio.run(write())
+
+
+def _linear(program: str) -> Callable[[Host, FirewallIntent], None]:
+    def write(host: Host, intent: FirewallIntent) -> None:
+        host.namespace.exec(program, stdin=linear.ruleset(intent.networks, intent.ports))
+
+    return write
+
+
+_WRITERS: dict[str, Callable[[Host, FirewallIntent], None]] = {
+    _BUDGETED: _nftables,
+    "linear chains (iptables-nft)": _linear("ip6tables-nft-restore"),
+    "linear chains (iptables-legacy)": _linear("ip6tables-legacy-restore"),
+}
+"""How a ruleset gets into a host, by its name."""
