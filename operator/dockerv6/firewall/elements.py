@@ -124,7 +124,8 @@ def _ingress(network: NetworkIntent) -> Iterator[tuple[str, Element]]:
     boxes: dict[tuple[str, ...], list[tuple[IPv6Network, IPv6Network]]] = {}
     for rule in network.ingress:
         pairs = [(t, s) for t in rule.targets or (network.subnet,) for s in rule.sources or (ANYWHERE,)]
-        for port in [(str(protocol), str(number)) for protocol, number in rule.ports] or [()]:
+        numbers: list[tuple[str, ...]] = [(str(protocol), str(number)) for protocol, number in rule.ports]
+        for port in numbers or [()]:
             boxes.setdefault(port, []).extend(pairs)
     for port, pairs in boxes.items():
         for target, source in disjoint(pairs):

@@ -16,12 +16,16 @@ class FakeFirewall:
     Attributes:
         ruleset: what "the kernel" holds; may be set.
         commits: how many transactions changed it.
+        knows_link_kinds: as the nftables backend does; may be set.
+        silent: what the kernel changes without telling anybody, as xtables does; None: it tells.
     """
 
     def __init__(self) -> None:
         """Start with no table."""
         self.ruleset: Ruleset = EMPTY
         self.commits = 0
+        self.knows_link_kinds = True
+        self.silent: object = None
         self._failures: list[FirewallError] = []
 
     @property
@@ -62,6 +66,11 @@ class FakeFirewall:
         """Delete the table."""
         self._fail()
         self.ruleset = EMPTY
+
+    async def fingerprint(self) -> object:
+        """What was set."""
+        self._fail()
+        return self.silent
 
     def fail_next(self, *errors: FirewallError) -> None:
         """Let the next calls raise these, one each."""
@@ -130,12 +139,14 @@ class FakeHostFilter:
 
     Attributes:
         admitted: places that hold the accept rule, with its mark.
+        silent: what changes without being announced; None: everything is announced.
     """
 
     def __init__(self, *barriers: Barrier) -> None:
         """Start with these barriers; none: nothing drops."""
         self._barriers = list(barriers)
         self.admitted: set[tuple[FilterVariant, str, int]] = set()
+        self.silent: object = None
         self._failures: list[FirewallError] = []
 
     async def observe(self, mark: int) -> HostFilterState:
@@ -165,6 +176,11 @@ class FakeHostFilter:
         """Take the accept rule away."""
         self._fail()
         self.admitted.discard((barrier.variant, barrier.chain, mark))
+
+    async def fingerprint(self) -> object:
+        """What was set."""
+        self._fail()
+        return self.silent
 
     def raise_barrier(self, barrier: Barrier) -> None:
         """As when an engine sets FORWARD's policy, or a firewall is switched on."""

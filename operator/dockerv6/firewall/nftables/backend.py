@@ -43,6 +43,11 @@ class NftablesFirewall:
         return "nftables"
 
     @property
+    def knows_link_kinds(self) -> bool:
+        """`meta iifkind` and `meta oifkind` do."""
+        return True
+
+    @property
     def seen(self) -> int | None:
         """The generation that the latest reading is at least as new as."""
         return self._seen[0] if self._seen is not None else None
@@ -96,6 +101,10 @@ class NftablesFirewall:
         except FirewallRejected as error:
             if _ABSENT not in str(error):
                 raise
+
+    async def fingerprint(self) -> object:
+        """None: every commit is announced over netlink."""
+        return None
 
     def _read(self, known: _Seen | None) -> _Seen:
         """On the session's thread: list the table, unless the kernel's ruleset is still the known one."""
