@@ -3,6 +3,9 @@
 A test that asks for `lab` (or `cell`, or `make_lab`) runs once on each chosen cell; `@pytest.mark.cells("28.5", …)`
 names others for it. Engines are shared by the tests of a run, and cleaned between them; `make_lab` gives an engine
 that is the test's alone. A cell that can't be had is an error and never a skip.
+
+With pytest-xdist, `--dist loadgroup`, each process has engines of its own, and a module's tests on one cell stay
+together: what a module makes once for its tests is made once for each cell.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.lab.cells import CELLS, Cell, choose
+from tests.lab.cells import CELLS, Cell, choose, choose_matrix
 from tests.lab.lab import Farm, Lab, Station
 
 if TYPE_CHECKING:
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from tests.lab.session import Session
 
 _HERE = Path(__file__).parent
+_MATRIX = _HERE / "matrix"
 _LABS = pytest.StashKey[list[Lab]]()
 
 
@@ -32,13 +36,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(_HERE):
             item.add_marker(pytest.mark.e2e)
+            item.add_marker(pytest.mark.xdist_group(_group(item)))
+
+
+def _group(item: pytest.Item) -> str:
+    """What runs in one process: a module's tests on a cell, and all of the matrix's on a cell, which share a world."""
+    where = _MATRIX if item.path.is_relative_to(_MATRIX) else item.path
+    cell = item.callspec.params.get("cell") if isinstance(item, pytest.Function) and hasattr(item, "callspec") else None
+    return f"{where.stem}-{cell.name}" if isinstance(cell, Cell) else where.stem
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "cell" in metafunc.fixturenames:
         marker = metafunc.definition.get_closest_marker("cells")
-        names = list(marker.args) if marker else choose(metafunc.config.getoption("--cells"))
-        metafunc.parametrize("cell", [CELLS[name] for name in names], ids=names, indirect=True)
+        chooser = choose_matrix if metafunc.definition.path.is_relative_to(_MATRIX) else choose
+        names = list(marker.args) if marker else chooser(metafunc.config.getoption("--cells"))
+        cells = [CELLS[name] for name in names]
+        metafunc.parametrize("cell", cells, ids=[cell.name for cell in cells], indirect=True)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -58,7 +72,7 @@ def farm(lab_session: Session) -> Iterator[Farm]:
     farm.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def cell(request: pytest.FixtureRequest) -> Cell:
     """The cell of the matrix that the test runs on."""
     assert isinstance(request.param, Cell)

@@ -23,7 +23,8 @@ from tests.lab.net import (
     receive,
     tcp_stream,
 )
-from tests.lab.process import CommandFailedError
+from tests.lab.probe import Port, ProbeError, ask, closed, download, never, reach, upload
+from tests.lab.process import CommandFailedError, run
 from tests.lab.session import sweep
 
 if TYPE_CHECKING:
@@ -165,12 +166,52 @@ def test_killed_engine_recovers_its_networks(make_lab: Callable[..., Lab]) -> No
     assert not engine.client().inspect_container("busy")["State"]["Running"]
 
 
-@pytest.mark.cells("28.5")
-def test_engine_finds_the_xtables_variant_that_was_asked_for(make_lab: Callable[..., Lab]) -> None:
-    engine = make_lab(xtables="legacy").engine
+@pytest.mark.cells("28.5-legacy-proxy")
+def test_engine_finds_the_xtables_variant_that_was_asked_for(engine: Engine) -> None:
     assert "legacy" in engine.exec("ip6tables", "--version").stdout
     assert "DOCKER" in engine.exec("ip6tables-save").stdout
     assert engine.netexec("nft", "list", "tables").stdout == ""
+
+
+@pytest.mark.cells("28.5-legacy-proxy")
+def test_programs_beside_an_engine_wait_for_its_iptables(engine: Engine) -> None:
+    listing = engine.enter(["ip6tables", "--wait", "1", "--list", "INPUT"])
+    assert run(listing).returncode == 0
+    held = run(engine.beside(["flock", "/run/xtables.lock", *listing]), check=False)
+    assert "Another app is currently holding the xtables lock" in held.stderr
+
+
+def test_responder_answers_with_its_name_and_the_client_it_saw(lab: Lab) -> None:
+    engine = lab.engine
+    _network(engine)
+    engine.run("srv", "guide", command=("responder", "tcp/80", "udp/80-81", "sctp/80"))
+    client = Path(engine.container_netns(_container(engine)))
+    server, own = (engine.container_addresses(name, "guide")["6"] for name in ("srv", "busy"))
+    for protocol in ("tcp", "udp", "sctp"):
+        answer = reach(client, Port(protocol, server, 80))
+        assert (answer.name, str(answer.client)) == ("srv", own)
+    assert ask(client, Port("udp", server, 81)) is not None
+    never(client, Port("tcp", server, 81), Port("udp", server, 82), Port("sctp", server, 81))
+    with pytest.raises(ProbeError, match="answers"):
+        never(client, Port("tcp", server, 80))
+    engine.docker("rm", "-f", "srv")
+    closed(client, Port("tcp", server, 80))
+    with pytest.raises(ProbeError, match="doesn't answer"):
+        reach(client, Port("tcp", server, 80), patience=0.1)
+
+
+@pytest.mark.cells("28.5")
+def test_responder_sends_and_takes_as_much_as_it_is_asked_to(lab: Lab) -> None:
+    engine = lab.engine
+    _network(engine)
+    engine.run("srv", "guide", command=("responder", "tcp/80"))
+    client = Path(engine.container_netns(_container(engine)))
+    port = Port("tcp", engine.container_addresses("srv", "guide")["6"], 80)
+    assert reach(client, port)
+    assert download(client, port, 200_000) == 200_000
+    answer = upload(client, port, 200_000)
+    assert answer is not None
+    assert answer.name == "srv"
 
 
 _VICTIM = """

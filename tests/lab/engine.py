@@ -40,6 +40,8 @@ _ENTRY = Path(__file__).with_name("root.sh")
 _SOCKET_PATH_LIMIT = 107
 # where every iptables looks (libxtables' XT_LOCK_NAME)
 _XTABLES_LOCK = Path("/run/xtables.lock")
+# by their paths: a program beside the engine may be given a PATH in which they are not
+_MOUNT, _UNSHARE = shutil.which("mount") or "mount", shutil.which("unshare") or "unshare"
 # a busy engine answers after minutes when it restores hundreds of networks
 _CLIENT_TIMEOUT = 300
 
@@ -271,8 +273,8 @@ class Engine:
         It is in the engine's network namespace and, as on a real host, has the engine's xtables lock at
         /run/xtables.lock. The process that is started becomes the program: its identifier is the program's.
         """
-        mount = f"mount --bind '{self.xtables_lock}' {_XTABLES_LOCK} && exec \"$@\""
-        return self.namespace.enter(["unshare", "--mount", "sh", "-c", mount, "sh", *argv])
+        script = f"{_MOUNT} --bind '{self.xtables_lock}' {_XTABLES_LOCK} && exec \"$@\""
+        return self.namespace.enter([_UNSHARE, "--mount", "/bin/sh", "-c", script, "sh", *argv])
 
     def netexec(
         self, *argv: str, check: bool = True, timeout: float = 60.0, stdin: str | None = None

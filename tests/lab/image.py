@@ -6,6 +6,8 @@ import hashlib
 import io
 import json
 import tarfile
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from tests.lab import packages
@@ -15,19 +17,20 @@ from tests.lab.session import lab_directory, locked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
+_RESPONDER = Path(__file__).with_name("responder.c")
 # bookworm's busybox 1.35 crashes in `wget -T`; every engine gets the newer one
 _BUSYBOX_FROM = "28.5"
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 def busybox() -> Path:
-    """Return the archive of `busybox:test`, made on first use: busybox as a root, and a page in /www.
+    """Return the archive of `busybox:test`, made on first use: busybox as a root, a page in /www, and the responder.
 
     Its stop signal is KILL: as a container's first process busybox ignores TERM, and each stop would take 10 s.
     """
-    path = lab_directory() / "images" / f"busybox-{_BUSYBOX_FROM}.tar"
+    source = hashlib.sha256(_RESPONDER.read_bytes()).hexdigest()[:12]
+    path = lab_directory() / "images" / f"busybox-{_BUSYBOX_FROM}-{source}.tar"
     with locked(path.with_suffix(".lock")):
         if not path.exists():
             write_archive(path, IMAGE, _busybox_layer(), {"Cmd": ["/bin/sh"], "StopSignal": "SIGKILL"})
@@ -69,6 +72,7 @@ def _busybox_layer() -> bytes:
             entry.type, entry.mode = tarfile.DIRTYPE, mode
             layer.addfile(entry)
         _add_file(layer, "bin/busybox", program.read_bytes(), 0o755)
+        _add_file(layer, "bin/responder", _responder(), 0o755)
         _add_file(layer, "www/index.html", b"hello\n", 0o644)
         for applet in applets:
             if applet != "busybox":
@@ -76,6 +80,13 @@ def _busybox_layer() -> bytes:
                 link.type, link.linkname = tarfile.SYMTYPE, "busybox"
                 layer.addfile(link)
     return buffer.getvalue()
+
+
+def _responder() -> bytes:
+    with TemporaryDirectory() as directory:
+        program = Path(directory) / "responder"
+        run(["gcc", "-O2", "-static", "-Wall", "-Wextra", "-Werror", "-o", str(program), str(_RESPONDER)])
+        return program.read_bytes()
 
 
 def _add_file(archive: tarfile.TarFile, name: str, content: bytes, mode: int) -> None:

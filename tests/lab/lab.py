@@ -52,18 +52,21 @@ class Farm:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._stations: list[Station] = []
+        self._lent: list[Station] = []
 
     def lend(self, settings: Settings) -> Station:
-        """Return a clean station with these settings."""
-        for station in self._stations:
-            if station.engine.settings == settings:
-                return station
-        station = Station.build(self._session, settings)
-        self._stations.append(station)
+        """Return a clean station with these settings, for the borrower alone."""
+        free = (station for station in self._stations if station.engine.settings == settings)
+        station = next((station for station in free if station not in self._lent), None)
+        if station is None:
+            station = Station.build(self._session, settings)
+            self._stations.append(station)
+        self._lent.append(station)
         return station
 
     def take_back(self, station: Station) -> None:
         """Clean a station for the next test; one that its test left dead, or that can't be cleaned, goes."""
+        self._lent.remove(station)
         try:
             if station.engine.alive:
                 station.baseline.restore(station.engine)

@@ -57,17 +57,24 @@ class Namespace:
     @contextmanager
     def entered(self) -> Iterator[None]:
         """Move the calling thread in here for the block; threads that it starts meanwhile stay in here."""
-        with Path("/proc/thread-self/ns/net").open("rb") as home, self.path.open("rb") as there:
-            _setns(there.fileno())
-            try:
-                yield
-            finally:
-                _setns(home.fileno())
+        with entered(self.path):
+            yield
 
     def remove(self) -> None:
         """Remove the name; the kernel frees the namespace when its last process is gone."""
         if self.path.exists():
             run(["ip", "netns", "del", self.name])
+
+
+@contextmanager
+def entered(path: Path) -> Iterator[None]:
+    """Move the calling thread into the network namespace of a file for the block, as `Namespace.entered`."""
+    with Path("/proc/thread-self/ns/net").open("rb") as home, path.open("rb") as there:
+        _setns(there.fileno())
+        try:
+            yield
+        finally:
+            _setns(home.fileno())
 
 
 def start(session: str, argv: Sequence[str], env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:

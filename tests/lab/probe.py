@@ -1,0 +1,292 @@
+"""Questions to the responder (`responder.c`) in a container, from any network namespace, and whether it answers.
+
+Only an answer proves a port: it holds the name of the container that gave it, and the client's address as it arrived
+there. A connection alone proves nothing, for dockerd 20.10 without userland proxy listens on every published port and
+never accepts. A question needs no process: a socket stays in the network namespace that it was made in.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import selectors
+import socket
+import struct
+import time
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from tests.lab.namespace import entered
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+PATIENCE = 20.0
+"""Seconds for what converges; a machine that does other things as well needs some."""
+
+SILENCE = 0.3
+"""Seconds without an answer that make a closed port: on one machine an answer takes a hundredth of that."""
+
+_ATTEMPT = 0.2
+_LONGEST_ATTEMPT = 1.6
+_PAUSE = 0.02
+_QUESTION = b"who\n"
+_SCTP_HEADER = struct.Struct("!HHI4s")
+_SCTP_INIT = struct.Struct("!BBHIIHHI")
+_INIT, _INIT_ACK, _STATE_COOKIE = 1, 2, 7
+_CRC32C = 0x82F63B78
+
+Place: TypeAlias = Path
+"""Where a client is: the file of a network namespace (`Namespace.path`, `Engine.container_netns`)."""
+
+
+class ProbeError(AssertionError):
+    """A port isn't what it should be; the message says which, seen from where, and what came back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """One port of one address, such as ("tcp", "2001:db8::1", 80)."""
+
+    protocol: str
+    address: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"[{self.address}]:{self.number}/{self.protocol}"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Which container answered, and from where the client came, as that container saw it."""
+
+    name: str
+    client: IPv4Address | IPv6Address
+    port: int
+
+    @classmethod
+    def read(cls, content: bytes) -> Answer | None:
+        """Take an answer's words; None when they are not the responder's."""
+        words = content.decode(errors="replace").split()
+        if len(words) != 3:
+            return None
+        client = ip_address(words[1])
+        mapped = client.ipv4_mapped if isinstance(client, IPv6Address) else None
+        return cls(words[0], mapped or client, int(words[2]))
+
+
+def ask(place: Place, port: Port, *, patience: float = 1.0) -> Answer | None:
+    """Ask once; None when no answer came within `patience` seconds, or a refusal did."""
+    return next(_ask_all(place, [port], patience))
+
+
+def reach(place: Place, port: Port, *, name: str | None = None, patience: float = PATIENCE) -> Answer:
+    """Ask until an answer comes (from the container `name`, if given), and return it.
+
+    Raises:
+        ProbeError: none within `patience` seconds.
+    """
+    deadline, attempt = time.monotonic() + patience, _ATTEMPT
+    while True:
+        answer = ask(place, port, patience=attempt)
+        if answer is not None and name in (None, answer.name):
+            return answer
+        if time.monotonic() > deadline:
+            raise ProbeError(f"{port} doesn't answer {place} as {name or 'anybody'} should: {answer}")
+        time.sleep(_PAUSE)
+        attempt = min(2 * attempt, _LONGEST_ATTEMPT)
+
+
+def never(place: Place, *ports: Port, silence: float = SILENCE) -> None:
+    """Ask all the ports at once and make sure that none answers; at most `silence` seconds.
+
+    The caller has seen that the responder is up and that the packets' way is there: this looks once.
+
+    Raises:
+        ProbeError: one answered.
+    """
+    answers = dict(zip(ports, _ask_all(place, ports, silence), strict=True))
+    if opened := [f"{port} answers: {answer}" for port, answer in answers.items() if answer is not None]:
+        raise ProbeError(f"from {place}: {'; '.join(opened)}")
+
+
+def closed(place: Place, *ports: Port, patience: float = PATIENCE) -> None:
+    """Ask until none of the ports answers any more.
+
+    Raises:
+        ProbeError: one still does after `patience` seconds.
+    """
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            never(place, *ports)
+        except ProbeError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_PAUSE)
+        else:
+            return
+
+
+def download(place: Place, port: Port, size: int, *, patience: float = PATIENCE) -> int:
+    """Have a responder send `size` bytes over TCP after its answer; return how many arrived within `patience` s."""
+    received = 0
+    deadline = time.monotonic() + patience
+    with connect(place, port, patience=patience) as connection:
+        connection.sendall(f"send {size}\n".encode())
+        answer = connection.makefile("rb")
+        with suppress(TimeoutError):
+            answer.readline()
+            while (left := deadline - time.monotonic()) > 0:
+                connection.settimeout(left)
+                content = answer.read1(65536)
+                if not content:
+                    break
+                received += len(content)
+    return received
+
+
+def upload(place: Place, port: Port, size: int, *, patience: float = PATIENCE) -> Answer | None:
+    """Send a responder `size` bytes over TCP; return its answer, or None when it didn't have them in `patience` s."""
+    with connect(place, port, patience=patience) as connection:
+        try:
+            connection.sendall(f"take {size}\n".encode() + bytes(size))
+            return Answer.read(connection.makefile("rb").readline())
+        except TimeoutError:
+            return None
+
+
+def connect(place: Place, port: Port, *, patience: float = 1.0) -> socket.socket:
+    """Return a TCP connection from a namespace; errors are the socket's."""
+    connection = _socket(place, port, socket.SOCK_STREAM, 0)
+    try:
+        connection.settimeout(patience)
+        connection.connect((port.address, port.number))
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _socket(place: Place, port: Port, kind: socket.SocketKind, protocol: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in port.address else socket.AF_INET
+    with entered(place):
+        return socket.socket(family, kind, protocol)
+
+
+class _Question:
+    """One question that is on its way. `step` takes what its socket has; then `answer` is there, or `over` is set."""
+
+    def __init__(self, place: Place, port: Port) -> None:
+        self.port = port
+        self.answer: Answer | None = None
+        self.over = False
+        self.events = selectors.EVENT_READ
+        kind, protocol = {
+            "tcp": (socket.SOCK_STREAM, 0),
+            "udp": (socket.SOCK_DGRAM, 0),
+            "sctp": (socket.SOCK_RAW, socket.IPPROTO_SCTP),
+        }[port.protocol]
+        self.socket = _socket(place, port, kind, protocol)
+        self.socket.setblocking(False)
+
+    def start(self) -> None:
+        """Send the first packet."""
+        target = (self.port.address, self.port.number)
+        with suppress(BlockingIOError):
+            self.socket.connect(target)
+        self.socket.send(_QUESTION)
+
+    def step(self) -> None:
+        """Take what the socket has."""
+        self.answer = Answer.read(self.socket.recv(2048))
+        self.over = True
+
+
+class _Stream(_Question):
+    def start(self) -> None:
+        self.events = selectors.EVENT_WRITE
+        with suppress(BlockingIOError):
+            self.socket.connect((self.port.address, self.port.number))
+
+    def step(self) -> None:
+        if self.events == selectors.EVENT_WRITE:
+            if number := self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+                raise OSError(number, os.strerror(number))
+            self.socket.send(_QUESTION)
+            self.events = selectors.EVENT_READ
+            return
+        super().step()
+
+
+class _Association(_Question):
+    """An SCTP INIT (RFC 9260 section 3.3.2) and its INIT ACK, made by hand: a kernel may have no SCTP sockets."""
+
+    def start(self) -> None:
+        self._own = 49152 + secrets.randbelow(16384)
+        self._tag = 1 + secrets.randbelow(2**32 - 1)
+        chunk = _SCTP_INIT.pack(_INIT, 0, _SCTP_INIT.size, self._tag, 65536, 1, 1, self._tag)
+        header = _SCTP_HEADER.pack(self._own, self.port.number, 0, bytes(4))
+        packet = _SCTP_HEADER.pack(self._own, self.port.number, 0, _crc32c(header + chunk)) + chunk
+        self.socket.sendto(packet, (self.port.address, 0))
+
+    def step(self) -> None:
+        # a raw socket has every SCTP packet of its namespace: other associations' and our own INIT, too
+        packet = self.socket.recv(2048)
+        cookie = _SCTP_HEADER.size + _SCTP_INIT.size
+        if len(packet) < cookie + 4:
+            return
+        source, target, tag, _ = _SCTP_HEADER.unpack_from(packet)
+        if (source, target, tag) != (self.port.number, self._own, self._tag):
+            return
+        kind, length = struct.unpack_from("!HH", packet, cookie)
+        if packet[_SCTP_HEADER.size] == _INIT_ACK and kind == _STATE_COOKIE:
+            self.answer = Answer.read(packet[cookie + 4 : cookie + length])
+        self.over = True
+
+
+_QUESTIONS = {"tcp": _Stream, "udp": _Question, "sctp": _Association}
+
+
+def _ask_all(place: Place, ports: Sequence[Port], patience: float) -> Iterator[Answer | None]:
+    """Ask several ports at once, and give their answers in order when all have them or the time is up."""
+    deadline = time.monotonic() + patience
+    with ExitStack() as stack, selectors.DefaultSelector() as selector:
+        questions = [_QUESTIONS[port.protocol](place, port) for port in ports]
+        for question in questions:
+            stack.callback(question.socket.close)
+            try:
+                question.start()
+                selector.register(question.socket, question.events, question)
+            except OSError:
+                # no route, or a refusal that came at once
+                question.over = True
+        while not all(question.over for question in questions) and (left := deadline - time.monotonic()) > 0:
+            for key, _ in selector.select(left):
+                _step(selector, key.data)
+    yield from (question.answer for question in questions)
+
+
+def _step(selector: selectors.BaseSelector, question: _Question) -> None:
+    before = question.events
+    try:
+        question.step()
+    except OSError:
+        question.over = True
+    if question.over:
+        selector.unregister(question.socket)
+    elif question.events != before:
+        selector.modify(question.socket, question.events, question)
+
+
+def _crc32c(content: bytes) -> bytes:
+    # RFC 9260 appendix A: the checksum's bytes are sent in the order of a little-endian number
+    crc = 0xFFFFFFFF
+    for byte in content:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (_CRC32C if crc & 1 else 0)
+    return (crc ^ 0xFFFFFFFF).to_bytes(4, "little")
