@@ -7,8 +7,12 @@ import json
 import socket
 import threading
 import time
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from ipaddress import IPv6Network
+from queue import SimpleQueue
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from benchmarks import resources
 from dockerv6.api.network import IPv6Network as NetworkResource
@@ -18,7 +22,7 @@ from dockerv6.planning.blueprint import network_spec
 from dockerv6.planning.inputs import Identity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 _CREATED = 201
 _TIMEOUT = 300.0
@@ -35,6 +39,14 @@ class _Connection(http.client.HTTPConnection):
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(_TIMEOUT)
         self.sock.connect(self._path)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event, and when it arrived here (`time.monotonic`)."""
+
+    at: float
+    subject: str  # the container's or network's identifier
 
 
 class BareEngine:
@@ -90,6 +102,23 @@ class BareEngine:
         """Send one create."""
         self._create_all(iter((body,)), threading.Lock())
 
+    @contextmanager
+    def events(self, **filters: str) -> Iterator[SimpleQueue[Event]]:
+        """The engine's events that match, such as `type="container", event="start"`, for the block."""
+        connection = _Connection(self._path)
+        wanted = quote(json.dumps({name: [value] for name, value in filters.items()}))
+        connection.request("GET", f"/v{dialect.format_api(self._dialect.spoken)}/events?filters={wanted}")
+        answer = connection.getresponse()
+        found: SimpleQueue[Event] = SimpleQueue()
+        reader = threading.Thread(target=_read_events, args=(answer, found), daemon=True)
+        reader.start()
+        try:
+            yield found
+        finally:
+            connection.sock.shutdown(socket.SHUT_RDWR)
+            reader.join()
+            connection.close()
+
     def _create_all(self, work: Iterable[bytes], lock: threading.Lock) -> None:
         bodies, connection = iter(work), _Connection(self._path)
         path = f"/v{dialect.format_api(self._dialect.spoken)}/networks/create"
@@ -104,3 +133,10 @@ class BareEngine:
             said = answer.read()
             if answer.status != _CREATED:
                 raise RuntimeError(f"the engine answered {answer.status}: {said.decode(errors='replace')}")
+
+
+def _read_events(answer: http.client.HTTPResponse, found: SimpleQueue[Event]) -> None:
+    with suppress(http.client.HTTPException, OSError, ValueError):  # shut down by the end of the block
+        while line := answer.readline():
+            now = time.monotonic()
+            found.put(Event(now, json.loads(line)["Actor"]["ID"]))

@@ -10,6 +10,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from benchmarks import resources
+from benchmarks.bare import BareEngine
 from benchmarks.process import wait_idle
 from dockerv6.cli.commands.healthcheck import Answer, ask
 from dockerv6.lib.statefile import STATE_FILE, NoState, read_state
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 QUIET_ENGINE = Settings("28.5", config={"iptables": False, "ip6tables": False})
 """An engine that makes no rules of its own: hundreds of networks in seconds, and every commit seen is ours."""
+
+PROXYLESS_ENGINE = Settings("28.5", config={**QUIET_ENGINE.config, "userland-proxy": False})
+"""The same, and no process of the engine's for each published port: what answers there is ours."""
 
 _POLL = 0.01
 _READY = (
@@ -59,6 +63,7 @@ class Bench:
         self.directory = directory
         self._session = session
         self._fleets: dict[int, Fleet] = {}
+        self._crowds: dict[int, Station] = {}
         self._stations: list[Station] = []
         self._serial = 0
 
@@ -89,16 +94,21 @@ class Bench:
             yield station.engine
 
     @contextmanager
+    def installation(self, engine: Engine) -> Iterator[Operator]:
+        """An operator with empty directories on an engine, not started, for the block."""
+        lab = Lab(engine, None, self.new_directory())  # type: ignore[arg-type] # no operator needs the neighbour
+        try:
+            yield lab.operator()
+        finally:
+            lab.close()
+
+    @contextmanager
     def operator(self, engine: Engine, *arguments: str) -> Iterator[Operator]:
         """A running operator with empty directories on an engine, idle, for the block."""
-        lab = Lab(engine, None, self.new_directory())  # type: ignore[arg-type] # no figure needs the neighbour
-        try:
-            operator = lab.operator()
+        with self.installation(engine) as operator:
             operator.start(*arguments)
             wait_started(operator)
             yield operator
-        finally:
-            lab.close()
 
     @contextmanager
     def fleet(self, size: int, *arguments: str) -> Iterator[Fleet]:
@@ -120,6 +130,19 @@ class Bench:
             wait_idle(operator.pid)
         fleet = self._fleets[size] = Fleet(station.engine, operator, size)
         return fleet
+
+    def crowd(self, size: int) -> Station:
+        """An engine with `size` networks that somebody else made, numbered from 0, and its neighbour.
+
+        Kept for the next figure, which leaves it as it was: nothing of ours in the packet filter, no other network.
+        """
+        if size not in self._crowds:
+            station = Station.build(self._session, PROXYLESS_ENGINE)
+            self._stations.append(station)
+            bare = BareEngine(str(station.engine.socket))
+            bare.create([bare.foreign_body(number) for number in range(size)], clients=1)
+            self._crowds[size] = station
+        return self._crowds[size]
 
     def close(self) -> None:
         """Remove all engines."""

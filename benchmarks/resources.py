@@ -40,6 +40,11 @@ def resource(name: str, spec: Mapping[str, object]) -> dict[str, object]:
     }
 
 
+def policy(name: str) -> dict[str, object]:
+    """An IPv6Policy for every network that has IPv6."""
+    return {**resource(name, {}), "kind": "IPv6Policy"}
+
+
 def text(document: Mapping[str, object]) -> str:
     """The resource as a person writes it: YAML in block style."""
     return "\n".join(_block(document, 0)) + "\n"

@@ -1,7 +1,7 @@
 """What a new flow costs: connections and datagram flows a second through hosts that differ in nothing but their rules.
 
 Every ruleset has a host namespace of its own, all between the same two programs (see `stage`), and all take turns in
-slices of half a second, the two sizes of a ruleset one right after the other and in changing order. A ratio is the
+slices of less than a second, the two sizes of a ruleset one right after the other and in changing order. A ratio is the
 median of those of all turns, so that a machine that is busy for a while does not decide it.
 """
 
@@ -55,7 +55,7 @@ class _Lane:
 
 def measure(bench: Bench) -> Iterator[Row]:
     """Rates and ratios."""
-    rounds, seconds = (3, 0.3) if bench.quick else (15, 0.5)
+    rounds, seconds = (5, 0.2) if bench.quick else (25, 0.3)
     with Stage(bench) as stage:
         bare = _Lane(stage.host(), translated=False)
         pairs = {
