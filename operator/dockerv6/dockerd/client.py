@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from dockerv6.dockerd import address, decode, encode, refusal
+from dockerv6.dockerd import address, decode, decode_containers, encode, refusal
 from dockerv6.dockerd.events import EventStreams
 from dockerv6.dockerd.port import ContainerNotFound, EngineConflict, EngineRefused, NetworkNotFound
 from dockerv6.dockerd.transport import Transport
@@ -18,7 +18,7 @@ from dockerv6.dockerd.transport import Transport
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 
-    from dockerv6.dockerd.model import Attachment, EngineEvent, EngineInfo, Network, NetworkSpec
+    from dockerv6.dockerd.model import Attachment, Container, EngineEvent, EngineInfo, Network, NetworkSpec
 
 _PREDEFINED = frozenset({"bridge", "host", "none"})
 """Containers on these are found by the network's name when they start, whatever id their configuration holds."""
@@ -97,12 +97,12 @@ class DockerEngine:
         name = network.name if network is not None else None
         return await self._configured(
             (network_id, *(() if name is None else (name,))),
-            lambda container: decode.attachment(container, network_id, name),
+            lambda container: decode_containers.attachment(container, network_id, name),
         )
 
     async def occupied(self) -> frozenset[str]:
         """Ids and names of all networks that some container, running or stopped, is configured on."""
-        return decode.occupied(await self._transport.get("/containers/json", {"all": "1"}))
+        return decode_containers.occupied(await self._transport.get("/containers/json", {"all": "1"}))
 
     async def stranded(self, network_name: str) -> tuple[Attachment, ...]:
         """Every container configured on a network of that name under an id that is no more, ordered by name."""
@@ -110,7 +110,7 @@ class DockerEngine:
             return ()
         living = frozenset(network.id for network in await self.networks() if network.name == network_name)
         return await self._configured(
-            (network_name,), lambda container: decode.stranded(container, network_name, living)
+            (network_name,), lambda container: decode_containers.stranded(container, network_name, living)
         )
 
     async def _configured(
@@ -122,7 +122,7 @@ class DockerEngine:
         """
         filters = json.dumps({"network": list(refs)})
         listing = await self._transport.get("/containers/json", {"all": "1", "filters": filters})
-        containers = await asyncio.gather(*(self._container(found) for found in decode.container_ids(listing)))
+        containers = await asyncio.gather(*(self._container(found) for found in decode_containers.ids(listing)))
         found = [attachment for container in containers if (attachment := read(container)) is not None]
         return tuple(sorted(found, key=lambda attachment: attachment.container_name))
 
@@ -132,9 +132,13 @@ class DockerEngine:
             return await self._transport.get(f"/containers/{_segment(container_id)}/json")
         return None
 
+    async def containers(self) -> tuple[Container, ...]:
+        """All running containers (paused ones too) with their ports and endpoints, ordered by id, in one request."""
+        return decode_containers.containers(await self._transport.get("/containers/json"))
+
     async def running(self) -> frozenset[str]:
         """Ids of all running containers."""
-        return frozenset(decode.container_ids(await self._transport.get("/containers/json")))
+        return frozenset(decode_containers.ids(await self._transport.get("/containers/json")))
 
     async def connect(self, network_id: str, attachment: Attachment) -> None:
         """Attach a container with the attachment's aliases, static addresses, options and priority."""
@@ -147,7 +151,7 @@ class DockerEngine:
                 raise
 
     async def _is_attached(self, network_id: str, container_id: str) -> bool:
-        return decode.attachment(await self._container(container_id), network_id, None) is not None
+        return decode_containers.attachment(await self._container(container_id), network_id, None) is not None
 
     async def disconnect(self, network_id: str, container_id: str, *, force: bool = False) -> None:
         """Detach; not attached, or container or network gone, is success."""

@@ -24,8 +24,14 @@ if TYPE_CHECKING:
 
     from dockerv6.dockerd.address import Address
 
-_ACTIONS = ("create", "connect", "disconnect", "destroy", "remove", "update", "start", "die", "rename")
-"""All that can change what a reconcile sees. Health checks alone would wake us twice a minute for each container."""
+_ACTIONS = (
+    *("create", "connect", "disconnect", "destroy", "remove", "update"),
+    *("start", "die", "stop", "rename", "pause", "unpause"),
+)
+"""All that can change what a reconcile sees. Health checks alone would wake us twice a minute for each container.
+
+"die" may come before the networks are left (20.10) or after; "stop" is the last in 20.10, and not told of every end.
+"""
 
 _OK = 200
 _LONGEST_LINE = 1 << 20

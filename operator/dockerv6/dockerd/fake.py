@@ -16,9 +16,9 @@ from dockerv6.dockerd.port import EngineUnavailable
 from dockerv6.dockerd.profiles import ENGINE_28_5, Profile
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 
-    from dockerv6.dockerd.model import Attachment, Network, NetworkSpec
+    from dockerv6.dockerd.model import Attachment, Container, Network, NetworkSpec
 
 
 class Call(NamedTuple):
@@ -40,13 +40,18 @@ class FakeEngine:
         calls: every call of the port's methods, in order, including those that failed.
     """
 
-    def __init__(self, profile: Profile = ENGINE_28_5) -> None:
-        """Start an engine with nothing but its own three networks."""
+    def __init__(self, profile: Profile = ENGINE_28_5, *, userland_proxy: bool = True) -> None:
+        """Start an engine with nothing but its own three networks.
+
+        Args:
+            profile: the version to behave like.
+            userland_proxy: as in daemon.json. Without it a network that has no IPv6 gets IPv4 port bindings only.
+        """
         self.calls: list[Call] = []
         self._up = True
         self._faults: defaultdict[str, deque[_Fault]] = defaultdict(deque)
         self._listeners: set[asyncio.Queue[EngineEvent | None]] = set()
-        self._state = State(profile, self._tell)
+        self._state = State(profile, self._tell, userland_proxy=userland_proxy)
 
     # What the port asks for
 
@@ -97,6 +102,11 @@ class FakeEngine:
         """Every container configured on a network of that name under an id that is no more, ordered by name."""
         async with self._call("stranded", network_name):
             return self._state.stranded(network_name)
+
+    async def containers(self) -> tuple[Container, ...]:
+        """All running containers (paused ones too) with their ports and endpoints, ordered by id."""
+        async with self._call("containers"):
+            return self._state.containers()
 
     async def running(self) -> frozenset[str]:
         """Ids of all running containers."""
@@ -156,35 +166,97 @@ class FakeEngine:
         """Behave like another version from now on."""
         self._state.profile = profile
 
-    def create_container(self, name: str, network: str | None = None, wish: Attachment | None = None) -> str:
-        """Create a container, on a network by its name; return its id. Only what `wish` asks for is taken from it.
+    def create_container(
+        self,
+        name: str,
+        networks: str | Sequence[str] | None = None,
+        wish: Attachment | None = None,
+        *,
+        labels: Mapping[str, str] | None = None,
+        ports: Sequence[str] = (),
+        network_mode: str | None = None,
+    ) -> str:
+        """Create a container; return its id.
+
+        Args:
+            name: of the container.
+            networks: by their names; None: on none, unless `network_mode` is one.
+            wish: for each network; only what it asks for is taken from it.
+            labels: of the container.
+            ports: as ``docker run -p`` takes them: "8080:80", "80", "[::1]:8080:80/udp", "9000-9002:90-92".
+            network_mode: "host", "none" or "container:<name or id>"; None: the first network.
 
         Raises:
             EngineConflict: the name is taken.
+            EngineRefused: the mode takes no networks.
+            ContainerNotFound: the container of the mode isn't there.
+            ValueError: a port can't be read.
         """
-        return self._state.create_container(name, network, wish)
+        names = (networks,) if isinstance(networks, str) else tuple(networks or ())
+        return self._state.create_container(
+            name, names, wish, labels=labels or {}, ports=ports, network_mode=network_mode
+        )
 
     def start_container(self, container_id: str) -> None:
-        """Start it, on all its networks.
+        """Start it, on all its networks and with all its ports.
 
         Raises:
             NetworkNotFound: it is stranded (see `port.Engine.stranded`).
-            EngineConflict: a static address is in use.
+            EngineConflict: a static address or a port is in use.
         """
         self._state.start_container(container_id)
 
-    def run_container(self, name: str, network: str | None = None, wish: Attachment | None = None) -> str:
-        """Create and start a container; return its id. Errors as in both."""
-        container_id = self._state.create_container(name, network, wish)
+    def run_container(
+        self,
+        name: str,
+        networks: str | Sequence[str] | None = None,
+        wish: Attachment | None = None,
+        *,
+        labels: Mapping[str, str] | None = None,
+        ports: Sequence[str] = (),
+        network_mode: str | None = None,
+    ) -> str:
+        """Create and start a container; return its id. Arguments and errors as in both."""
+        container_id = self.create_container(
+            name, networks, wish, labels=labels, ports=ports, network_mode=network_mode
+        )
         self._state.start_container(container_id)
         return container_id
 
     def stop_container(self, container_id: str) -> None:
-        """Stop it; it keeps its configuration and gives its addresses back."""
+        """Stop it; it keeps its configuration and gives its addresses and ports back."""
         self._state.stop_container(container_id)
 
+    def restart_container(self, container_id: str) -> None:
+        """Stop it and start it; ports that the engine chose are chosen anew."""
+        self._state.restart_container(container_id)
+
+    def pause_container(self, container_id: str) -> None:
+        """Freeze its processes; it keeps its addresses and ports.
+
+        Raises:
+            EngineConflict: it isn't running, or is paused already.
+        """
+        self._state.pause_container(container_id, paused=True)
+
+    def unpause_container(self, container_id: str) -> None:
+        """Let a paused container go on.
+
+        Raises:
+            EngineConflict: it isn't paused.
+        """
+        self._state.pause_container(container_id, paused=False)
+
+    def rename_container(self, container_id: str, name: str) -> None:
+        """Give it another name.
+
+        Raises:
+            EngineConflict: the name is taken.
+        """
+        self._state.rename_container(container_id, name)
+
     def remove_container(self, container_id: str) -> None:
-        """Stop and remove it."""
+        """Kill and remove it."""
         self._state.remove_container(container_id)
 
     @asynccontextmanager

@@ -55,6 +55,16 @@ def free_address(config: SubnetConfig, used: Collection[AnyAddress]) -> AnyAddre
     )
 
 
+def ipv4(address: AnyAddress | None) -> IPv4Address | None:
+    """Narrow what is known to be an IPv4 address."""
+    return address if isinstance(address, IPv4Address) else None
+
+
+def ipv6(address: AnyAddress | None) -> IPv6Address | None:
+    """Narrow what is known to be an IPv6 address."""
+    return address if isinstance(address, IPv6Address) else None
+
+
 def _hosts(pool: AnyNetwork, subnet: AnyNetwork) -> Iterable[AnyAddress]:
     last = subnet.broadcast_address if subnet.version == 4 else None  # noqa: PLR2004 - IP version
     return (pool[index] for index in range(min(pool.num_addresses, 1 << 20)) if pool[index] not in {subnet[0], last})

@@ -24,6 +24,9 @@ class Profile:
         names_endpoints: whether a refused removal says which endpoints are in the way.
         foreign_address: what is said to a static address outside the subnet, and the HTTP status.
         firewall_backend: as reported; None where it isn't.
+        host_network: what is said to a connect to the host network.
+        dies_first: whether a stop is told as die, disconnect, stop; else as disconnect, stop, die.
+        tells_lost_configuration: whether a disconnect is told (once more, while running) for the configuration.
     """
 
     version: str
@@ -34,6 +37,9 @@ class Profile:
     names_endpoints: bool
     foreign_address: tuple[str, int]
     firewall_backend: str | None
+    host_network: str
+    dies_first: bool
+    tells_lost_configuration: bool
 
     @property
     def dialect(self) -> Dialect:
@@ -55,6 +61,7 @@ class Profile:
 _OVERLAP = "Pool overlaps with other one on this address space"
 _NO_POOL = "could not find an available, non-overlapping IPv4 address pool among the defaults to assign to the network"
 _FOREIGN = "invalid endpoint settings:\nno configured subnet or ip-range contain the IP address {address}"
+_HOST = "container cannot be disconnected from host network or connected to host network"
 
 ENGINE_20_10 = Profile(
     version="20.10.24",
@@ -65,6 +72,9 @@ ENGINE_20_10 = Profile(
     names_endpoints=False,
     foreign_address=("Invalid address {address}: It does not belong to any of this network's subnets", 500),
     firewall_backend=None,
+    host_network=_HOST,
+    dies_first=True,
+    tells_lost_configuration=True,
 )
 ENGINE_26_1 = Profile(
     version="26.1.5",
@@ -75,6 +85,9 @@ ENGINE_26_1 = Profile(
     names_endpoints=False,
     foreign_address=(_FOREIGN, 400),
     firewall_backend=None,
+    host_network=_HOST,
+    dies_first=False,
+    tells_lost_configuration=True,
 )
 ENGINE_28_5 = Profile(
     version="28.5.2",
@@ -85,4 +98,7 @@ ENGINE_28_5 = Profile(
     names_endpoints=True,
     foreign_address=(_FOREIGN, 400),
     firewall_backend="iptables",
+    host_network="cannot connect container to host network - container must be created in host network mode",
+    dies_first=False,
+    tells_lost_configuration=False,
 )

@@ -25,7 +25,7 @@ _NO_NETWORK = re.compile(r"\bnetwork .+ not found|no such network", re.IGNORECAS
 # "endpoint X not found" is how a forced disconnect says that there is no container X
 _NO_CONTAINER = re.compile(r"no such container|^endpoint \S+ not found", re.IGNORECASE)
 _STATE_FORBIDS = re.compile(
-    r"already exists|active endpoints|overlaps with|already in use|conflicts with"
+    r"already exists|active endpoints|overlaps with|already in use|already allocated|conflicts with"
     r"|non-overlapping IPv[46] address pool|address pools have been fully subnetted|no available (IPv[46] )?address",
     re.IGNORECASE,
 )

@@ -138,103 +138,21 @@ def test_a_development_build_has_no_release() -> None:
     assert decode.engine_info({"Version": "dev"}, {}).release == (0, 0)
 
 
-def entry(**changes: object) -> dict[str, object]:
-    """As engine 20.10 shows a running container's configuration for one network."""
-    return {
-        "IPAMConfig": {"IPv6Address": "2001:db8:1::99"},
-        "Links": ["db:database"],
-        "Aliases": ["www", CONTAINER_ID[:12]],
-        "NetworkID": NETWORK_ID,
-        "EndpointID": "e1",
-        "IPAddress": "192.0.2.2",
-        "GlobalIPv6Address": "2001:db8:1::99",
-        "MacAddress": "02:42:c0:00:02:02",
-        "DriverOpts": None,
-        **changes,
-    }
-
-
-def inspected_container(networks: dict[str, object], **changes: object) -> dict[str, object]:
-    return {
-        "Id": CONTAINER_ID,
-        "Name": "/c1",
-        "State": {"Running": True},
-        "HostConfig": {"NetworkMode": "n1"},
-        "Config": {},
-        "NetworkSettings": {"Networks": networks},
-        **changes,
-    }
-
-
-def test_decodes_an_attachment() -> None:
-    found = decode.attachment(inspected_container({"other": {}, "n1": entry()}), NETWORK_ID, "n1")
-    assert found is not None
-    assert (found.container_id, found.container_name, found.running) == (CONTAINER_ID, "c1", True)
-    assert found.aliases == ("www",)
-    assert found.links == ("db:database",)
-    assert (found.ipv4, found.ipv6) == (IPv4Address("192.0.2.2"), IPv6Address("2001:db8:1::99"))
-    assert (found.static_ipv4, found.static_ipv6) == (None, IPv6Address("2001:db8:1::99"))
-    assert found.mac_address is None
-
-
-def test_decodes_what_newer_engines_tell() -> None:
-    newer = entry(
-        GwPriority=7, DriverOpts={"k": "v"}, DNSNames=["c1"], IPAMConfig={"LinkLocalIPs": ["fe80::7"]}, Aliases=None
-    )
-    found = decode.attachment(inspected_container({"n1": newer}), NETWORK_ID, "n1")
-    assert found is not None
-    assert (found.gw_priority, found.driver_opts, found.link_local_ips) == (7, {"k": "v"}, ("fe80::7",))
-    assert found.aliases == ()
-
-
-@pytest.mark.parametrize("key", ["n1", NETWORK_ID])
-def test_a_container_that_never_ran_is_known_by_name_or_id(key: str) -> None:
-    unstarted = inspected_container({key: entry(NetworkID="")}, State={"Running": False})
-    found = decode.attachment(unstarted, NETWORK_ID, "n1")
-    assert found is not None
-    assert not found.running
-
-
-def test_an_entry_of_the_same_name_with_another_id_is_no_attachment() -> None:
-    assert decode.attachment(inspected_container({"n1": entry(NetworkID="f" * 64)}), NETWORK_ID, "n1") is None
-
-
-@pytest.mark.parametrize("gone", [None, {}, {"NetworkSettings": None}, {"NetworkSettings": {"Networks": None}}])
-def test_what_is_no_container_has_no_attachment(gone: object) -> None:
-    assert decode.attachment(gone, NETWORK_ID, "n1") is None
-    assert decode.stranded(gone, "n1", frozenset()) is None
-
-
-def test_stranded_is_who_names_an_id_that_is_no_more() -> None:
-    container = inspected_container({"n1": entry()})
-    assert decode.stranded(container, "n1", frozenset({"f" * 64})) is not None
-    assert decode.stranded(container, "n1", frozenset({NETWORK_ID})) is None
-    assert decode.stranded(container, "n2", frozenset()) is None
-    assert decode.stranded(inspected_container({"n1": entry(NetworkID="")}), "n1", frozenset()) is None
-
-
-@pytest.mark.parametrize(
-    ("mode", "asked"), [("n1", "02:42:aa:bb:cc:dd"), (NETWORK_ID, "02:42:aa:bb:cc:dd"), ("n2", None), ("", None)]
-)
-def test_a_mac_address_was_asked_for_on_the_first_network_only(mode: str, asked: str | None) -> None:
-    container = inspected_container(
-        {"n1": entry()}, Config={"MacAddress": "02:42:aa:bb:cc:dd"}, HostConfig={"NetworkMode": mode}
-    )
-    found = decode.attachment(container, NETWORK_ID, "n1")
-    assert found is not None
-    assert found.mac_address == asked
-
-
-def test_decodes_events() -> None:
-    connect = {
+@pytest.mark.parametrize("action", ["connect", "disconnect"])
+def test_decodes_events_of_a_containers_networks(action: str) -> None:
+    message = {
         "Type": "network",
-        "Action": "connect",
+        "Action": action,
         "Actor": {"ID": NETWORK_ID, "Attributes": {"container": CONTAINER_ID, "name": "n1", "type": "bridge"}},
         "scope": "local",
     }
-    die = {"Type": "container", "Action": "die", "Actor": {"ID": CONTAINER_ID, "Attributes": {"name": "c1"}}}
-    assert decode.event(connect) == EngineEvent(EventKind.NETWORK, "connect", NETWORK_ID, "n1", CONTAINER_ID)
-    assert decode.event(die) == EngineEvent(EventKind.CONTAINER, "die", container_id=CONTAINER_ID)
+    assert decode.event(message) == EngineEvent(EventKind.NETWORK, action, NETWORK_ID, "n1", CONTAINER_ID)
+
+
+@pytest.mark.parametrize("action", ["start", "die", "stop", "rename", "pause", "unpause", "update", "destroy"])
+def test_decodes_events_of_a_container(action: str) -> None:
+    message = {"Type": "container", "Action": action, "Actor": {"ID": CONTAINER_ID, "Attributes": {"name": "c1"}}}
+    assert decode.event(message) == EngineEvent(EventKind.CONTAINER, action, container_id=CONTAINER_ID)
 
 
 @pytest.mark.parametrize("other", [{"Type": "image", "Action": "pull"}, {}, [], None])
@@ -244,11 +162,5 @@ def test_other_events_are_none_of_ours(other: object) -> None:
 
 def test_decodes_answers_and_errors() -> None:
     assert decode.created_id({"Id": NETWORK_ID, "Warning": ""}) == NETWORK_ID
-    assert decode.container_ids([{"Id": "a"}, {"Id": "b"}]) == ("a", "b")
-    stopped, odd = (
-        {"NetworkSettings": {"Networks": {"blog": {"NetworkID": "1"}, "new": {"NetworkID": ""}}}},
-        {"Id": "c"},
-    )
-    assert decode.occupied([stopped, odd]) == {"blog", "1", "new"}
     assert decode.error_message({"message": "no"}) == "no"
     assert decode.error_message("<html>") == ""

@@ -86,7 +86,9 @@ async def test_asks_for_what_matters_since_the_moment_before(tmp_path: Path) -> 
         assert query["since"] == ["1795402811"]  # the ping's Date
         filters = json.loads(query["filters"][0])
         assert filters["type"] == ["network", "container"]
-        assert {"create", "destroy", "connect", "disconnect", "start", "die", "rename"} <= set(filters["event"])
+        networks = {"create", "destroy", "remove", "connect", "disconnect"}
+        containers = {"create", "start", "die", "stop", "pause", "unpause", "rename", "update", "destroy"}
+        assert set(filters["event"]) == networks | containers
 
 
 async def test_does_without_the_engines_clock(tmp_path: Path) -> None:

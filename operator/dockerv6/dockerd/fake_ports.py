@@ -1,0 +1,164 @@
+"""The fake engine's published ports: ``docker run -p`` as users write it, and which ports of the host it gets. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import TYPE_CHECKING, NamedTuple
+
+from dockerv6.dockerd import refusal
+from dockerv6.dockerd.model import PortBinding
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping
+
+AnyAddress = IPv4Address | IPv6Address
+
+_ANY = (IPv4Address("0.0.0.0"), IPv6Address("::"))
+
+
+class Families(NamedTuple):
+    """Which kinds of host addresses a container's networks let it bind."""
+
+    ipv4: bool
+    ipv6: bool
+
+
+NOTHING = Families(ipv4=False, ipv6=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """One entry of ``HostConfig.PortBindings``.
+
+    Attributes:
+        container_port: that is published.
+        protocol: "tcp", "udp" or "sctp".
+        host_address: None: IPv4 and IPv6 alike.
+        host_ports: first and last that will do; None: the engine chooses.
+    """
+
+    container_port: int
+    protocol: str = "tcp"
+    host_address: AnyAddress | None = None
+    host_ports: tuple[int, int] | None = None
+
+    @property
+    def key(self) -> str:
+        """As the API names the container's port: "80/tcp"."""
+        return f"{self.container_port}/{self.protocol}"
+
+    @property
+    def host_port(self) -> str:
+        """As the API wants the host's port: "", "8080" or "9100-9110"."""
+        if self.host_ports is None:
+            return ""
+        first, last = self.host_ports
+        return str(first) if first == last else f"{first}-{last}"
+
+
+def parse(written: str) -> tuple[Publish, ...]:
+    """Read the value of one ``-p``: ``[address:][port[-port]:]port[-port][/protocol]``.
+
+    Raises:
+        ValueError: it is none, or its ranges differ in length.
+    """
+    rest, _, protocol = written.partition("/")
+    address, host, container = _parts(rest)
+    ports = _range(container)
+    chosen: list[tuple[int, int] | None]
+    if not host:
+        chosen = [None] * len(ports)
+    elif len(ports) == 1:
+        chosen = [(_range(host)[0], _range(host)[-1])]
+    else:
+        chosen = [(port, port) for port in _range(host)]
+    if len(chosen) != len(ports):
+        raise ValueError(f"{written!r}: the ranges differ in length")
+    host_address = ip_address(address) if address else None
+    return tuple(Publish(port, protocol or "tcp", host_address, host) for port, host in zip(ports, chosen, strict=True))
+
+
+def _parts(written: str) -> tuple[str, str, str]:
+    """Take address, host ports and container ports apart; an IPv6 address is in brackets."""
+    if written.startswith("["):
+        address, _, ports = written[1:].partition("]:")
+        host, _, container = ports.rpartition(":")
+    else:
+        before, _, container = written.rpartition(":")
+        address, _, host = before.rpartition(":")
+    return address, host, container
+
+
+def _range(written: str) -> range:
+    first, _, last = written.partition("-")
+    return range(int(first), int(last or first) + 1)
+
+
+def choose(
+    wishes: Iterable[Publish],
+    families: Families,
+    taken: Collection[PortBinding],
+    kept: Mapping[Publish, int],
+    ephemeral: Iterator[int],
+) -> dict[Publish, int]:
+    """Give every wish a port of the host.
+
+    Args:
+        wishes: of one container.
+        families: what can be bound; a wish for anything else gets nothing.
+        taken: bindings of other containers.
+        kept: what the container has already.
+        ephemeral: where the engine's own choices come from.
+
+    Raises:
+        EngineConflict: a port is taken.
+    """
+    chosen: dict[Publish, int] = {}
+    for wish in wishes:
+        if not addresses(wish, families):
+            continue
+        others = [*taken, *bindings(chosen, families)]
+        known = kept.get(wish)
+        chosen[wish] = known if known is not None else _choose_one(wish, families, others, ephemeral)
+    return chosen
+
+
+def _choose_one(wish: Publish, families: Families, taken: Collection[PortBinding], ephemeral: Iterator[int]) -> int:
+    first, last = wish.host_ports or (0, 0)
+    candidates: Iterable[int] = range(first, last + 1) if wish.host_ports else ephemeral
+    for port in candidates:
+        if not any(_clash(one, other) for one in bindings({wish: port}, families) for other in taken):
+            return port
+    address = addresses(wish, families)[0]
+    raise refusal.from_answer(
+        500,
+        "driver failed programming external connectivity on endpoint: "
+        f"Bind for {address}:{last} failed: port is already allocated",
+    )
+
+
+def _clash(one: PortBinding, other: PortBinding) -> bool:
+    if (one.protocol, one.host_port) != (other.protocol, other.host_port):
+        return False
+    mine, theirs = one.host_address, other.host_address
+    if mine is None or theirs is None or mine.version != theirs.version:
+        return False
+    return mine == theirs or mine in _ANY or theirs in _ANY
+
+
+def addresses(wish: Publish, families: Families) -> tuple[AnyAddress, ...]:
+    """Give the host's addresses that a wish binds."""
+    wanted = _ANY if wish.host_address is None else (wish.host_address,)
+    return tuple(
+        address for address in wanted if (families.ipv4 if isinstance(address, IPv4Address) else families.ipv6)
+    )
+
+
+def bindings(chosen: Mapping[Publish, int], families: Families) -> tuple[PortBinding, ...]:
+    """Give what the engine shows of the ports that were chosen; in no order."""
+    return tuple(
+        PortBinding(wish.protocol, wish.container_port, port, address)
+        for wish, port in chosen.items()
+        for address in addresses(wish, families)
+    )
