@@ -80,7 +80,7 @@ def element_sets(
     for network in networks:
         for name, element in _of_network(network):
             found[name].setdefault(element.key, element)
-    for port in sorted(ports, key=lambda each: each.owner):
+    for port in _first_of_each(ports):
         for name, element in _of_port(port):
             found[name].setdefault(element.key, element)
     for name, bridges in ((UPLINK_BRIDGES, intent.uplink_bridges), (GUEST_BRIDGES, intent.guest_bridges or ())):
@@ -123,7 +123,9 @@ def _ingress(network: NetworkIntent) -> Iterator[tuple[str, Element]]:
     """What is let in, in boxes of target and source that don't overlap, for each port its own."""
     boxes: dict[tuple[str, ...], list[tuple[IPv6Network, IPv6Network]]] = {}
     for rule in network.ingress:
-        pairs = [(t, s) for t in rule.targets or (network.subnet,) for s in rule.sources or (ANYWHERE,)]
+        # A target elsewhere is nobody's to open, and might overlap its owner's.
+        targets = [each for each in rule.targets or (network.subnet,) if each.subnet_of(network.subnet)]
+        pairs = [(target, source) for target in targets for source in rule.sources or (ANYWHERE,)]
         numbers: list[tuple[str, ...]] = [(str(protocol), str(number)) for protocol, number in rule.ports]
         for port in numbers or [()]:
             boxes.setdefault(port, []).extend(pairs)
@@ -131,6 +133,18 @@ def _ingress(network: NetworkIntent) -> Iterator[tuple[str, Element]]:
         for target, source in disjoint(pairs):
             name = INGRESS_PORT if port else INGRESS_ANY
             yield name, Element((str(target), str(source), *port), network.owner)
+
+
+def _first_of_each(ports: Iterable[PortIntent]) -> Iterator[PortIntent]:
+    """Without those that are of a port of all addresses that somebody has one address's of, or the other way round.
+
+    Their elements in `RESTRICTED` would overlap, and the kernel would refuse everybody's.
+    """
+    bound: dict[tuple[str, int], bool] = {}
+    for port in sorted(ports, key=lambda each: each.owner):
+        single = port.host_address is not None
+        if bound.setdefault((port.protocol, port.port), single) == single:
+            yield port
 
 
 @lru_cache(maxsize=16384)

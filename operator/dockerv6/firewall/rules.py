@@ -231,15 +231,14 @@ def _inbound(mark: SetMark, from_outside: Term) -> Chain:
         "inbound",
         (
             Rule((_TRANSLATED, In(_TARGET, PUBLISHED), mark, Verdict.ACCEPT), "dockerv6: published ports"),
-            Rule((_TRANSLATED, Verdict.ACCEPT), "dockerv6: translated by others, who decide"),
             Rule((Is(Field.ICMP_TYPE, ERRORS), mark, Verdict.ACCEPT), "dockerv6: ICMPv6 errors, RFC 4890 4.3.1"),
-            Rule((_KNOWN, Verdict.ACCEPT), "dockerv6: established, others decide"),
+            Rule((_TRANSLATED, Verdict.ACCEPT), "dockerv6: translated by others, who decide"),
             Rule((from_outside, Jump("inbound_outside")), "dockerv6: from outside"),
             Rule((In((Field.IIF,), UPLINK_BRIDGES), Jump("inbound_outside")), "dockerv6: from outside, by a bridge"),
             Rule(
                 (In((Field.OIF,), OPEN), mark, Verdict.ACCEPT), "dockerv6: firewall.isolation false, from other bridges"
             ),
-            Rule((Verdict.DROP,), "dockerv6: nothing else comes in"),
+            *_closed("dockerv6: nothing else comes in"),
         ),
     )
 
@@ -254,8 +253,16 @@ def _inbound_outside(mark: SetMark) -> Chain:
                 (In((Field.DADDR, Field.SADDR, *_PORT), INGRESS_PORT), mark, Verdict.ACCEPT),
                 "dockerv6: firewall.ingress, single ports",
             ),
-            Rule((Verdict.DROP,), "dockerv6: nothing else comes in from outside"),
+            *_closed("dockerv6: nothing else comes in from outside"),
         ),
+    )
+
+
+def _closed(comment: str) -> tuple[Rule, ...]:
+    """Behind all that is let in: every packet of a flow needs the mark, not only its first."""
+    return (
+        Rule((_KNOWN, Verdict.ACCEPT), "dockerv6: established, others decide"),
+        Rule((Verdict.DROP,), comment),
     )
 
 
