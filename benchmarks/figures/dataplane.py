@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 _FLOOR = 0.95
 _BUDGETED = "nftables"
+_REFERENCE = "linear ip6tables-legacy"
+"""The quicker one of the two programs' linear chains."""
 _SMALL, _LARGE = (1, 1), (400, 1_000)  # networks, published ports
 _PUBLISHED = 40_000
 """The probed port of the host; the others are below it."""
@@ -78,14 +80,18 @@ def _rows(protocol: Protocol, bare: _Lane, pairs: dict[str, tuple[_Lane, ...]]) 
         (few, few_ports), (many, many_ports) = _SMALL, _LARGE
         yield Row(f"{what}, {name}, {few} network, {few_ports} port", *_rate(small, protocol))
         yield Row(f"{what}, {name}, {many} networks, {many_ports:,} ports", *_rate(large, protocol))
-        ratios = [b / a for a, b in zip(small.rates[protocol], large.rates[protocol], strict=True)]
-        yield Row(
-            f"{what}, {name}, large ÷ small",
-            statistics.median(ratios),
-            "x",
-            floor=_FLOOR if name == _BUDGETED else None,
-            note=f"{len(ratios)} turns, {min(ratios):.2f} to {max(ratios):.2f}",
-        )
+        floor = _FLOOR if name == _BUDGETED else None
+        yield _ratio(f"{what}, {name}, large ÷ small", large, small, protocol, floor)
+    for size, which in (_SMALL, 0), (_LARGE, 1):
+        ours, reference = pairs[_BUDGETED][which], pairs[_REFERENCE][which]
+        title = f"{what}, {_BUDGETED} ÷ {_REFERENCE}, {size[0]} × {size[1]:,}"
+        yield _ratio(title, ours, reference, protocol, None)
+
+
+def _ratio(what: str, above: _Lane, below: _Lane, protocol: Protocol, floor: float | None) -> Row:
+    ratios = [a / b for a, b in zip(above.rates[protocol], below.rates[protocol], strict=True)]
+    note = f"{len(ratios)} turns, {min(ratios):.2f} to {max(ratios):.2f}"
+    return Row(what, statistics.median(ratios), "x", floor=floor, note=note)
 
 
 def _rate(lane: _Lane, protocol: Protocol) -> tuple[float, str, None, str]:
@@ -151,7 +157,7 @@ def _linear(program: str) -> Callable[[Host, FirewallIntent], None]:
 
 _WRITERS: dict[str, Callable[[Host, FirewallIntent], None]] = {
     _BUDGETED: _nftables,
-    "linear chains (iptables-nft)": _linear("ip6tables-nft-restore"),
-    "linear chains (iptables-legacy)": _linear("ip6tables-legacy-restore"),
+    "linear ip6tables-nft": _linear("ip6tables-nft-restore"),
+    _REFERENCE: _linear("ip6tables-legacy-restore"),
 }
 """How a ruleset gets into a host, by its name."""
