@@ -50,26 +50,27 @@ def not_yet_in_effect(resource: IPv6Network | IPv6Pool | IPv6Policy) -> Pending:
         source = resource.spec.from_interface
         why = "pools that follow an interface's prefix"
         return Pending((PendingField(("spec", "fromInterface"), why),) if source is not None else ())
-    return Pending((PendingField(("spec",), "policies for other people's networks"),))
+    modes = tuple(_egress(resource.spec.egress.mode))
+    return Pending(modes, tuple(_asked(resource.spec.ndp_proxy, "ndpProxy", "answering neighbour solicitations")))
 
 
 def _blocking(network: IPv6Network) -> Iterator[PendingField]:
     spec = network.spec
     if spec.driver is not Driver.BRIDGE:
         yield PendingField(("spec", "driver"), f"{spec.driver} networks")
-    if spec.egress.mode in _MODES:
-        yield PendingField(("spec", "egress", "mode"), _MODES[spec.egress.mode])
+    yield from _egress(spec.egress.mode)
     for name in ("match_names", "match_labels"):
         if getattr(spec.hosts, name):
             yield PendingField(("spec", "hosts", camel(name)), "choosing hosts of a fleet")
 
 
+def _egress(mode: EgressMode) -> Iterator[PendingField]:
+    if mode in _MODES:
+        yield PendingField(("spec", "egress", "mode"), _MODES[mode])
+
+
 def _additive(network: IPv6Network) -> Iterator[PendingField]:
-    spec = network.spec
-    yield from _asked(spec.publish, "publish", "publishing ports over IPv6")
-    yield from _asked(spec.firewall, "firewall", "filtering between networks and from outside")
-    yield from _asked(spec.ndp_proxy, "ndpProxy", "answering neighbour solicitations")
-    yield from _asked(spec.members, "members", "attaching containers by their labels")
+    yield from _asked(network.spec.ndp_proxy, "ndpProxy", "answering neighbour solicitations")
 
 
 def _asked(block: Model, name: str, why: str) -> Iterator[PendingField]:

@@ -9,7 +9,9 @@ from dockerv6.api.kinds import POOL
 from dockerv6.controller.context import Context
 from dockerv6.controller.endpoints import Remembered, forget_endpoint, keep_endpoints, remembered
 from dockerv6.controller.inventory import implied_pool_object
+from dockerv6.controller.members import forget_member, remember_member
 from dockerv6.dockerd.port import ContainerNotFound, EngineRefused
+from dockerv6.hostnet.port import HostNetDenied, HostNetError
 from dockerv6.ipam.ledger import LedgerConflict, SubnetTaken
 from dockerv6.planning import steps as s
 from dockerv6.planning.describe import describe
@@ -48,7 +50,7 @@ async def execute(plan: Plan, context: Context) -> None:
             await carry_out(step, context)
         except Exception as error:
             failed = StepFailed(step, error)
-            if not isinstance(step, s.AttachEndpoint) or not isinstance(error, EngineRefused):
+            if not isinstance(step, s.AttachEndpoint | s.AttachMember) or not isinstance(error, EngineRefused):
                 raise failed from error
             failed.__cause__ = error
             refused = refused or failed  # a container that can't be attached must not keep the others away
@@ -180,3 +182,45 @@ async def _(step: s.AttachEndpoint, context: Context) -> None:
         logger.info("container %s is gone meanwhile", step.endpoint.container_name)
         await forget_endpoint(context.store, network.labels.get(NAME, ""), step.endpoint.container_id)
     context.world.endpoints_changed(network.id)
+
+
+@carry_out.register
+async def _(step: s.AttachMember, context: Context) -> None:
+    network = next(iter(context.world.known_networks.named(step.network)), None)
+    if network is None:
+        raise TemporaryError(f"Docker network {step.network} is gone again", delay=0)
+    container = step.endpoint.container_id
+    await remember_member(context.store, step.owner, container)
+    try:
+        await context.world.engine.connect(network.id, step.endpoint)
+    except EngineRefused as error:
+        await forget_member(context.store, step.owner, container)
+        if not isinstance(error, ContainerNotFound):
+            raise
+        logger.info("container %s is gone meanwhile", step.endpoint.container_name)
+    context.world.endpoints_changed(network.id)
+
+
+@carry_out.register
+async def _(step: s.DetachMember, context: Context) -> None:
+    await context.world.engine.disconnect(step.network_id, step.endpoint.container_id, force=True)
+    await forget_endpoint(context.store, step.owner, step.endpoint.container_id)
+    await forget_member(context.store, step.owner, step.endpoint.container_id)
+    context.world.endpoints_changed(step.network_id)
+
+
+@carry_out.register
+async def _(step: s.SetHairpin, context: Context) -> None:
+    try:
+        await context.world.host.set_hairpin(step.port, on=True)
+    except HostNetDenied:
+        raise
+    except HostNetError as error:  # the container went away with its port
+        logger.info("hairpin mode of %s: %s", step.port, error)
+    context.world.host_changed()
+
+
+@carry_out.register
+async def _(step: s.SetBridgeNetfilter, context: Context) -> None:
+    await context.world.host.set_bridge_netfilter(step.bridge, on=True)
+    context.world.host_changed()

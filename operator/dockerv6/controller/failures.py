@@ -7,7 +7,7 @@ from dockerv6.controller.execute import StepFailed
 from dockerv6.dockerd.port import EngineConflict, EngineTooOld, EngineUnavailable
 from dockerv6.firewall.port import FirewallUnavailable
 from dockerv6.hostnet.port import HostNetDenied
-from dockerv6.planning.network import ENGINE_RETRY
+from dockerv6.planning.findings import ENGINE_RETRY
 from dockerv6.planning.status import Failure
 from dockerv6.planning.steps import BindSubnet, CreateNetwork, KeepPoolPrefix
 from dockerv6.reconciler.errors import ReconcileError, TemporaryError

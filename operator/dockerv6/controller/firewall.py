@@ -2,25 +2,20 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
-from dockerv6.api.kinds import NETWORK
+from dockerv6.controller.intent import Versions, Wishes
 from dockerv6.controller.inventory import Inventory
 from dockerv6.controller.world import World
-from dockerv6.firewall.model import Barrier, FirewallIntent, HostFilterState
+from dockerv6.firewall.elements import PUBLISHED_AT_TO, PUBLISHED_TO
+from dockerv6.firewall.model import Barrier, FirewallIntent, HostFilterState, Transport
 from dockerv6.firewall.port import Firewall, FirewallError, HostFilter
-from dockerv6.firewall.rules import overlapping_owners, render
+from dockerv6.firewall.rules import render
 from dockerv6.firewall.ruleset import Change, Ruleset, diff
-from dockerv6.planning.egress import Share, share, whole_intent
-from dockerv6.planning.host import uplink_bridges
+from dockerv6.firewall.steps import AddElements, RemoveElements
+from dockerv6.hostnet.port import HostNetError
 from dockerv6.planning.inputs import Identity, RulesView
-
-if TYPE_CHECKING:
-    from dockerv6.api.network import IPv6Network as NetworkResource
-    from dockerv6.dockerd.model import Network
-    from dockerv6.ipam.ledger import Allocation
+from dockerv6.planning.policy import Assignment
 
 logger = logging.getLogger(__name__)
 
@@ -75,9 +70,10 @@ class FirewallKeeper:
         self._world = world
         self._identity = identity
         self._mark = identity.mark
+        self._wishes = Wishes(inventory, world, identity)
         self._observed: _Reading | None = None
         self._filter: HostFilterState | None = None
-        self._change: tuple[tuple[int, int, bool], Ruleset, Change] | None = None
+        self._change: tuple[Versions, Ruleset, Change] | None = None
         self._asked = 0
         self._served = 0
         self._lock = asyncio.Lock()
@@ -85,14 +81,13 @@ class FirewallKeeper:
         self._announced: int | None = None  # the generation of a commit to our table that may not have been read yet
         self._repair: Repair | None = None
         self._in_place: Ruleset | None = None  # what was wanted and was there, when it was last looked at
-        self._wanted: tuple[tuple[int, int, bool], FirewallIntent] | None = None
         self._rendered: tuple[FirewallIntent, Ruleset] | None = None
-        self._rivals: dict[str, str] = {}
         self._filter_epoch = 0
-        self._known_shares: dict[str, tuple[NetworkResource, Allocation | None, tuple[Network, ...], Share]] = {}
         self.transactions = 0
         self.may_sweep = False
         """Whether every source has been listed once: until then nobody's elements are removed for being unknown."""
+        self.rival = ""
+        """Another program that looks after the same networks, and what to do about it."""
 
     def invalidate(self, generation: int | None = None) -> None:
         """Our table may have changed: read it before the next decision.
@@ -114,25 +109,48 @@ class FirewallKeeper:
     async def view(self) -> RulesView:
         """Our table and the host's filter against the intent."""
         try:
-            await self._world.host_view.get()
             change = await self._compare()
             host_filter = await self._look_at_filter()
         except FirewallError as error:
             return RulesView(problem=str(error), backend=self._firewall.backend)
         left_out = {b.owner: b.message for b in change.blocked}
-        for owner, rival in self._rivals.items():
+        wish = self._wishes.current(self._versions)
+        for owner, rival in wish.rivals.items():
             left_out[owner] = f"its subnet overlaps that of {rival}, which has the rules; give it another subnet"
-        return RulesView(change.by_owner(), "", host_filter, self._firewall.backend, left_out)
+        return RulesView(
+            off=change.by_owner(),
+            filter=host_filter,
+            backend=self._firewall.backend,
+            left_out=left_out,
+            ports=wish.ports,
+            port_names=wish.settled.names,
+            port_problems=wish.settled.problems,
+            rival=self.rival,
+        )
+
+    def assignment(self) -> Assignment:
+        """Which Docker networks each policy is for now."""
+        return self._wishes.current(self._versions).assignment
+
+    @property
+    def owners(self) -> frozenset[str]:
+        """Every resource with a share in the table."""
+        return frozenset(s.owner for s in self._wishes.shares)
 
     @property
     def wanted(self) -> bool:
         """Whether any resource has a share in the table."""
-        return any(s.networks for s in self._shares())
+        return any(s.networks for s in self._wishes.shares)
 
     @property
     def idle(self) -> bool:
         """Whether nobody has, or may have, anything in the table: nothing needs our accept rule any more."""
-        return self.may_sweep and not any(s.networks or s.hold for s in self._shares())
+        return self.may_sweep and not any(s.networks or s.hold for s in self._wishes.shares)
+
+    async def fingerprint(self) -> object:
+        """What differs once rules were changed that the kernel announces to nobody; None: there are none such."""
+        own, others = await self._firewall.fingerprint(), await self._host_filter.fingerprint()
+        return None if own is None and others is None else (own, others)
 
     async def sync(self) -> Repair:
         """Bring the table to the intent; gives what had to be changed. Raises `FirewallError`."""
@@ -147,6 +165,7 @@ class FirewallKeeper:
             if not change.empty:
                 epoch = self._epoch
                 there = await self._firewall.apply(change)
+                await self._forget_flows(change)
                 reading = _Reading(there, self._firewall.seen)
                 self._observed, self._change = (reading if epoch == self._epoch else None), None
                 self._in_place = change.target
@@ -154,8 +173,24 @@ class FirewallKeeper:
             self._repair, self._served = Repair(change, drift), serving
             return self._repair
 
+    async def _forget_flows(self, change: Change) -> None:
+        """A UDP flow that goes on would keep the translation that it began with, or that it began without."""
+        ports = {
+            int(element.key[1])
+            for step in change.steps
+            if isinstance(step, AddElements | RemoveElements) and step.set.name in (PUBLISHED_TO, PUBLISHED_AT_TO)
+            for element in step.elements
+            if element.key[0] == Transport.UDP
+        }
+        if not ports:
+            return
+        try:
+            await self._world.host.forget_udp_flows(ports)
+        except HostNetError as error:
+            logger.warning("UDP flows that went on may still be translated as before: %s", error)
+
     @property
-    def _versions(self) -> tuple[int, int, bool]:
+    def _versions(self) -> Versions:
         return self._inventory.version, self._world.version, self.may_sweep
 
     async def admit(self, barrier: Barrier) -> None:
@@ -188,6 +223,7 @@ class FirewallKeeper:
         return state
 
     async def _compare(self) -> Change:
+        await self._world.look()
         versions = self._versions
         epoch = self._epoch
         announced, reading = self._announced, self._observed
@@ -207,45 +243,14 @@ class FirewallKeeper:
         return self._change[2]
 
     def _difference(self, observed: Ruleset) -> Change:
-        intent = self._intent()
+        intent = self._wishes.current(self._versions, observed).intent
         hold = (intent.hold | self._unclear(observed)) & observed.owners  # holding nothing needs no table
         wanted = replace(intent, hold=hold)
         if self._rendered is None or self._rendered[0] != wanted:
             self._rendered = (wanted, render(wanted))
         return diff(self._rendered[1], observed, hold)
 
-    def _intent(self) -> FirewallIntent:
-        """The whole host's wish, without what is held for being unclear."""
-        if self._wanted is None or self._wanted[0] != self._versions:
-            host = self._world.host_view.last
-            intent = whole_intent(self._shares(), self._mark, uplink_bridges(host) if host is not None else ())
-            self._wanted = (self._versions, intent)
-            self._rivals = overlapping_owners(intent)
-        return self._wanted[1]
-
     def _unclear(self, observed: Ruleset) -> frozenset[str]:
         """Owners of whose wish nothing is known: the state was lost, and their file is not read yet, or is invalid."""
-        known = self._inventory.networks()
-        strangers = (o for o in observed.owners if o not in known)
-        return frozenset(o for o in strangers if not self.may_sweep or self._inventory.get(NETWORK, o) is not None)
-
-    def _shares(self) -> Iterator[Share]:
-        """What every resource wants; one that is gone but for its finalizers wants what it still holds."""
-        bound = self._inventory.holdings.bound
-        networks = self._world.known_networks if self._world.seen else None
-        resources = self._inventory.networks()
-        if len(self._known_shares) > len(resources):  # some are gone
-            self._known_shares.clear()
-        for name, resource in resources.items():
-            stored = self._inventory.get(NETWORK, name)
-            if stored is not None and stored.deleting_since is not None and name not in bound:
-                continue
-            if resource.observed:
-                yield share(resource, None, networks.named(resource.docker_name) if networks is not None else None)
-                continue
-            held, own = bound.get(name), networks.owned(self._identity, name) if networks is not None else ()
-            known = self._known_shares.get(name)
-            if known is None or known[0] is not resource or known[1] is not held or known[2] != own:
-                known = (resource, held, own, share(resource, held, own))
-                self._known_shares[name] = known
-            yield known[3]
+        strangers = (o for o in observed.owners if not self._wishes.accepted(o))
+        return frozenset(o for o in strangers if not self.may_sweep or self._wishes.owners_known(o))

@@ -2,11 +2,11 @@
 
 import logging
 
-from dockerv6.api.kinds import NETWORK
 from dockerv6.controller.context import Context
 from dockerv6.controller.execute import StepFailed, carry_out, execute
 from dockerv6.controller.failures import failure_of
 from dockerv6.controller.garbage import GARBAGE, sweep
+from dockerv6.controller.intent import resource_of
 from dockerv6.firewall.port import FirewallError, FirewallUnavailable
 from dockerv6.planning.describe import describe, rules_changed
 from dockerv6.planning.host import filter_steps, sysctl_steps
@@ -62,8 +62,8 @@ async def mend_firewall(context: Context) -> None:
         logger.warning("firewall: repaired in %.1f ms", took, extra={"changes": len(repair.change.describe())})
     found = repair.change.by_owner() if repair.drift else {}
     shared = found.pop("", ())
-    for name in context.inventory.networks() if shared else found:
-        _repaired(name, rules_changed((*shared, *found.get(name, ()))), context)
+    for owner in context.firewall.owners if shared else found:
+        _repaired(owner, rules_changed((*shared, *found.get(owner, ()))), context)
     for step in steps:
         await context.reporter.normal(HOST, FIREWALL.name, "HostFilterChanged", f"{describe(step)}: {step.reason}")
 
@@ -79,9 +79,10 @@ async def _forwarding(context: Context) -> None:
         _repaired(name, f"{'; '.join(describe(s) for s in steps)}", context)
 
 
-def _repaired(name: str, what: str, context: Context) -> None:
+def _repaired(owner: str, what: str, context: Context) -> None:
     """Have the owner's next status say what was repaired for it."""
-    if context.inventory.get(NETWORK, name) is None:
+    kind, name = resource_of(owner)
+    if context.inventory.get(kind, name) is None:
         return
-    context.repaired[name].append(what)
-    context.enqueue(Key(NETWORK, name), "drift was repaired")
+    context.repaired[owner].append(what)
+    context.enqueue(Key(kind, name), "drift was repaired")

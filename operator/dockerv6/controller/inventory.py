@@ -14,6 +14,7 @@ from ipaddress import IPv6Network
 from dockerv6.api.addressing import DEFAULT_POOL
 from dockerv6.api.kinds import POOL
 from dockerv6.api.network import IPv6Network as NetworkResource
+from dockerv6.api.policy import IPv6Policy
 from dockerv6.api.pool import IPv6Pool
 from dockerv6.api.scheme import Resource, decode, digest, to_document
 from dockerv6.ipam.ledger import Allocation, Ledger, LedgerConflict, SubnetTaken
@@ -36,6 +37,7 @@ class Inventory:
         self._holdings: Holdings | None = None
         self._networks: dict[str, NetworkResource] | None = None
         self._pools: dict[str, IPv6Pool] | None = None
+        self._policies: dict[str, IPv6Policy] | None = None
         self.version = 0
         """Grows whenever something here changes that the firewall's intent may depend on."""
 
@@ -50,7 +52,7 @@ class Inventory:
     def _changed(self, *, resources: bool = False) -> None:
         self._holdings = None
         if resources:
-            self._networks = self._pools = None
+            self._networks = self._pools = self._policies = None
         self.version += 1
 
     @property
@@ -78,6 +80,12 @@ class Inventory:
             self._pools = {n: r for (_, n), r in self._resources.items() if isinstance(r, IPv6Pool)}
             self._pools.setdefault(DEFAULT_POOL, implied_default_pool())
         return self._pools
+
+    def policies(self) -> Mapping[str, IPv6Policy]:
+        """Accepted policies by name, those being deleted included."""
+        if self._policies is None:
+            self._policies = {n: r for (_, n), r in self._resources.items() if isinstance(r, IPv6Policy)}
+        return self._policies
 
     @property
     def holdings(self) -> Holdings:
@@ -108,7 +116,7 @@ class Inventory:
             known = self._resources.get(key)
             if known is not resource and known == resource:
                 self._resources[key] = resource
-                self._networks = self._pools = None
+                self._networks = self._pools = self._policies = None
 
     async def write_status(self, kind: str, name: str, status: Mapping[str, object]) -> None:
         """Store an object's status, if it differs."""

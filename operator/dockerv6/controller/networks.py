@@ -14,18 +14,22 @@ from dockerv6.controller.endpoints import forget_endpoints
 from dockerv6.controller.execute import StepFailed, execute
 from dockerv6.controller.failures import failure_of
 from dockerv6.controller.garbage import keep_orphan
+from dockerv6.controller.members import forget_members
 from dockerv6.controller.observe import desired, observe
 from dockerv6.controller.statuses import conditions_before, fields_before, network_status, never_accepted, write_status
 from dockerv6.planning import network as planning
 from dockerv6.planning.deletion import keeps_network, plan_deletion
 from dockerv6.planning.describe import describe
-from dockerv6.planning.inputs import Observed
+from dockerv6.planning.inputs import Desired, Observed
+from dockerv6.planning.members import wanted_members
 from dockerv6.planning.status import Verdict, conditions_of, suspended
 from dockerv6.planning.steps import (
     AttachEndpoint,
+    AttachMember,
     BindSubnet,
     CreateNetwork,
     DetachEndpoint,
+    DetachMember,
     Finding,
     MendBridge,
     Plan,
@@ -45,8 +49,13 @@ _TOLD: Mapping[type[object], str] = {
     MendBridge: "BridgeMended",
     DetachEndpoint: "EndpointDetached",
     AttachEndpoint: "EndpointAttached",
+    AttachMember: "MemberAttached",
+    DetachMember: "MemberDetached",
 }
 """Steps that become events, by their reason."""
+
+WAITING = frozenset({Reason.NO_ENDPOINT, Reason.ADDRESS_PENDING, Reason.NO_MEMBER})
+"""What is said in the status and is no event: containers come and go."""
 
 ROUNDS = 3
 """Plans that one reconcile carries out: the second is empty, unless the world changed meanwhile."""
@@ -64,7 +73,7 @@ async def reconcile(key: Key, context: Context) -> Requeue | None:
     wish = desired(resource, context)
     first: Plan | None = None
     observed = await observe(wish, stored, context)
-    if context.in_order.get(key.name) == _picture(stored, observed, context) and key.name not in context.repaired:
+    if context.in_order.get(key.name) == _picture(wish, stored, observed, context) and key.name not in context.repaired:
         return None
     for _ in range(ROUNDS):
         plan = planning.plan(wish, observed, context.inventory.holdings)
@@ -87,12 +96,12 @@ async def reconcile(key: Key, context: Context) -> Requeue | None:
     if plan.findings or plan.drift:
         context.in_order.pop(key.name, None)
     else:
-        context.in_order[key.name] = _picture(stored, observed, context)
+        context.in_order[key.name] = _picture(wish, stored, observed, context)
     retry = _retry(plan)
     return Requeue(retry) if retry is not None else None
 
 
-def _picture(stored: StoredObject, observed: Observed, context: Context) -> tuple[object, ...]:
+def _picture(wish: Desired, stored: StoredObject, observed: Observed, context: Context) -> tuple[object, ...]:
     """Everything that plan and status are made from, but the time: where nothing was to be done, nothing is now."""
     rules = observed.rules
     return (
@@ -103,10 +112,13 @@ def _picture(stored: StoredObject, observed: Observed, context: Context) -> tupl
         observed.engine,
         observed.attachments,
         observed.remembered,
+        observed.members,
+        wanted_members(wish, observed.containers),
         observed.applied,
         observed.host,
         (rules.off.get("", ()), rules.off.get(stored.name, ()), rules.left_out.get(stored.name)),
-        (rules.problem, rules.filter, rules.backend),
+        (rules.problem, rules.filter, rules.backend, rules.rival),
+        (rules.ports.get(stored.name, ()), rules.port_problems.get(stored.name, ())),
     )
 
 
@@ -135,6 +147,7 @@ async def finalize(key: Key, context: Context) -> Requeue | None:
             await _say_deleting(stored, waits, context)
         raise consequence.error from failed
     await forget_endpoints(context.store, key.name)
+    await forget_members(context.store, key.name)
     context.in_order.pop(key.name, None)
     await context.reporter.normal(NETWORK, key.name, "Deleted", f"IPv6Network {key.name} is gone")
     return None
@@ -200,7 +213,8 @@ async def _tell(plan: Plan, context: Context) -> None:
         if (reason := _TOLD.get(type(step))) is not None:
             await context.reporter.normal(NETWORK, plan.name, reason, f"{describe(step)}: {step.reason}")
     for finding in plan.findings:
-        await context.reporter.warning(NETWORK, plan.name, finding.reason, finding.message)
+        if not finding.doubtful or finding.reason not in WAITING:
+            await context.reporter.warning(NETWORK, plan.name, finding.reason, finding.message)
 
 
 async def _tell_failure(key: Key, failed: StepFailed, context: Context) -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.controller.context import Context
 from dockerv6.controller.endpoints import Remembered, keep_endpoints, merge, pending, remembered, to_restore
+from dockerv6.controller.members import members
 from dockerv6.dockerd.port import EngineError
 from dockerv6.lib.prefixes import GLOBAL_ID_BYTES
 from dockerv6.planning.inputs import Desired, Networks, Observed
@@ -26,24 +27,32 @@ async def observe(wish: Desired, stored: StoredObject, context: Context) -> Obse
 
     An engine that gives no answer, or a firewall that can't be had, are part of the picture, not errors.
     """
-    engine, problem = await context.world.engine_state()
-    picture = Observed(
-        now=context.clock.now(),
-        engine=engine,
-        engine_problem=problem,
-        networks=context.world.known_networks,
-        applied=bool(stored.status.get("networkID")),
-        host=await context.world.host_view.get(),
-        rules=await context.firewall.view(),
-        entropy=context.entropy(GLOBAL_ID_BYTES),
-    )
-    if engine is None:
+    picture = await look(context, applied=bool(stored.status.get("networkID")))
+    picture = replace(picture, members=await members(context.store, stored.name))
+    if picture.engine is None:
         return picture
     try:
         return await _with_endpoints(picture, wish, context)
     except EngineError as error:
         context.world.engine_changed()
         return replace(picture, engine=None, engine_problem=str(error))
+
+
+async def look(context: Context, *, applied: bool) -> Observed:
+    """The world as everybody sees it. ``applied``: what is asked for has been there before."""
+    engine, problem = await context.world.engine_state()
+    rules = await context.firewall.view()
+    return Observed(
+        now=context.clock.now(),
+        engine=engine,
+        engine_problem=problem,
+        networks=context.world.known_networks,
+        containers=context.world.known_containers,
+        applied=applied,
+        host=await context.world.host_view.get(),
+        rules=rules,
+        entropy=context.entropy(GLOBAL_ID_BYTES),
+    )
 
 
 async def _with_endpoints(picture: Observed, wish: Desired, context: Context) -> Observed:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Collection
 from random import Random
 
 from dockerv6.api.kinds import NETWORK, POLICY, POOL
-from dockerv6.controller import host, networks, pools
+from dockerv6.controller import host, networks, policies, pools
 from dockerv6.controller.context import Context
 from dockerv6.controller.garbage import GARBAGE
 from dockerv6.controller.sources import Read, SourceKeeper
@@ -27,7 +27,8 @@ registry.reconcile(NETWORK)(networks.reconcile)
 registry.finalize(NETWORK)(networks.finalize)
 registry.reconcile(POOL)(pools.reconcile_pool)
 registry.finalize(POOL)(pools.finalize_pool)
-registry.reconcile(POLICY)(pools.reconcile_policy)
+registry.reconcile(POLICY)(policies.reconcile)
+registry.finalize(POLICY)(policies.finalize)
 registry.reconcile(host.HOST)(host.reconcile)
 
 
@@ -86,6 +87,7 @@ class Operator:
         self._supervisor.keep("kernel", self.triggers.follow_kernel)
         self._supervisor.keep("firewall", self.triggers.mend_firewall)
         self._supervisor.keep("stack", self.triggers.mend_stack)
+        self._supervisor.keep("unannounced", self.triggers.poll_firewall)
         self._supervisor.keep("resync", self.triggers.resync)
         self._supervisor.keep("sources", self._follow_sources)
         self._supervisor.keep("housekeeping", self._expire_events)

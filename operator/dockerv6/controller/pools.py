@@ -2,9 +2,8 @@
 
 from dockerv6.api.conditions import ConditionType, Reason
 from dockerv6.api.errors import dotted
-from dockerv6.api.kinds import NETWORK, POLICY, POOL
+from dockerv6.api.kinds import NETWORK, POOL
 from dockerv6.api.pending import not_yet_in_effect
-from dockerv6.api.policy import IPv6Policy
 from dockerv6.api.pool import IPv6Pool
 from dockerv6.controller.context import Context
 from dockerv6.controller.statuses import never_accepted, write_simple
@@ -68,21 +67,6 @@ async def finalize_pool(key: Key, context: Context) -> Requeue | None:
     )
     await write_simple(stored, Plan(POOL, key.name, findings=(finding,)), {"allocated": len(users)}, "", context)
     return Requeue(context.settings.resync)
-
-
-async def reconcile_policy(key: Key, context: Context) -> Requeue | None:
-    """A policy is accepted and checked; its behaviour is not there yet, and the status says so."""
-    stored = context.inventory.get(POLICY, key.name)
-    resource = context.inventory.resource(POLICY, key.name)
-    if stored is None:
-        return None
-    if not isinstance(resource, IPv6Policy):
-        await never_accepted(stored, context)
-        return None
-    said = "; ".join(f"{dotted(p.path)}: {p.why}" for p in not_yet_in_effect(resource).additive)
-    finding = Finding(ConditionType.ACCEPTED, Reason.NOT_YET_IN_EFFECT, f"not yet in effect: {said}")
-    await write_simple(stored, Plan(POLICY, key.name, findings=(finding,)), {"networks": 0}, "", context)
-    return None
 
 
 def _waiting(pool: str, context: Context) -> list[str]:

@@ -5,11 +5,12 @@ from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.controller.context import Context
 from dockerv6.controller.execute import carry_out
 from dockerv6.controller.garbage import plan_sweep
-from dockerv6.controller.observe import desired, observe
+from dockerv6.controller.observe import desired, look, observe
 from dockerv6.controller.sources import known_identities
 from dockerv6.planning import network as planning
 from dockerv6.planning.deletion import plan_deletion
 from dockerv6.planning.intake import PruneRules, take_in
+from dockerv6.planning.policy import plan_policy
 from dockerv6.planning.steps import BindSubnet, ForgetSubnet, KeepPoolPrefix, Plan, ReleaseSubnet
 from dockerv6.source.model import Snapshot
 
@@ -39,5 +40,8 @@ async def plan_everything(snapshot: Snapshot, context: Context) -> tuple[Plan, .
             if isinstance(step, LEDGER_STEPS):
                 await carry_out(step, context)
         plans.append(plan)
+    for name, policy in context.inventory.policies().items():
+        observed = await look(context, applied=False)
+        plans.append(plan_policy(policy, observed, context.firewall.assignment().networks.get(name, ())))
     plans.append(await plan_sweep(context))
     return tuple(plans)

@@ -45,7 +45,7 @@ def network_status(resource: NetworkResource, observed: Observed, context: Conte
         "egress": str(mode),
         "containers": len(running),
         "endpoints": [{"container": a.container_name, "ipv6": str(a.ipv6) if a.ipv6 else None} for a in running],
-        "publishedPorts": [],
+        "publishedPorts": published_ports(observed, resource.metadata.name),
         "lastAppliedHash": _applied_hash(resource, context),
     }
     bridge = f" on {live.bridge}" if live is not None and live.bridge else ""
@@ -54,9 +54,33 @@ def network_status(resource: NetworkResource, observed: Observed, context: Conte
         ConditionType.SUBNET_ALLOCATED: shown,
         ConditionType.NETWORK_READY: f"Docker network {live.name} ({live.id[:12]}){bridge}" if live else "no network",
         ConditionType.FIREWALL_READY: f"the {observed.rules.backend} rules are in place",
+        ConditionType.PORTS_PUBLISHED: published_message(observed, resource.metadata.name),
         ConditionType.HOST_READY: "the host forwards IPv6",
     }
     return NetworkStatus({k: v for k, v in fields.items() if v is not None}, messages)
+
+
+def published_ports(observed: Observed, owner: str) -> list[Mapping[str, object]]:
+    """The ports of the host that lead to containers."""
+    rules = observed.rules
+    return [
+        {
+            "protocol": str(port.protocol),
+            "hostAddress": str(port.host_address) if port.host_address is not None else "::",
+            "port": port.port,
+            "container": rules.port_names.get((str(port.protocol), port.port, port.host_address), ""),
+            "address": str(port.target),
+            "targetPort": port.target_port,
+            **({"from": [str(source) for source in port.sources]} if port.sources else {}),
+        }
+        for port in rules.ports.get(owner, ())
+    ]
+
+
+def published_message(observed: Observed, owner: str) -> str:
+    """How many ports are published, in words."""
+    count = len(observed.rules.ports.get(owner, ()))
+    return f"{count} port{'' if count == 1 else 's'} published" if count else "no port is to be published"
 
 
 def _live(resource: NetworkResource, observed: Observed, context: Context) -> Network | None:

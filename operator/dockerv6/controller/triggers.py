@@ -7,7 +7,7 @@ import asyncio
 import logging
 from collections.abc import Iterable, Iterator
 
-from dockerv6.api.kinds import NETWORK
+from dockerv6.api.kinds import NETWORK, POLICY
 from dockerv6.controller import host
 from dockerv6.controller.context import Context
 from dockerv6.controller.garbage import GARBAGE
@@ -25,6 +25,8 @@ OUR_TABLE = "inet dockerv6"
 NO_IPV6 = ("ip ", "arp ")  # families of tables that see no IPv6: an engine writes most of its rules there
 ENGINE_RETRY = 1.0  # seconds until a broken event stream is opened again
 LONGEST_PAUSE = 1.0  # seconds between two looks at what was gathered, however much they cost
+UNANNOUNCED = 1.0  # seconds between looks at rules whose changes the kernel announces to nobody
+LOOK_FOR_LEGACY = 30.0  # seconds between looks for such rules, while there are none
 BURST = 0.1  # seconds in which changes of links, addresses and other people's rules are gathered
 
 
@@ -75,6 +77,7 @@ class Triggers:
             world.network_changed(event.network_id)
             if event.action == "destroy":
                 self._context.look_at_waiting("a Docker network was removed")
+        self._rules_follow()
         mine = [n for n in world.known_networks if event.network_id == n.id or event.network_name == n.name]
         self._networks(mine, f"network {event.action}")
         for name in self._named(event.network_name):
@@ -83,12 +86,23 @@ class Triggers:
     def _container_event(self, event: EngineEvent) -> None:
         """It says not which networks the container is on: those are looked at that it was seen on."""
         world = self._context.world
+        world.containers_changed()
+        self._rules_follow()
         on = world.networks_of(event.container_id or "")
         for network_id in on:
             world.endpoints_changed(network_id)
         if event.action == "destroy":
             world.container_gone(event.container_id or "")
         self._networks([n for n in world.known_networks if n.id in on], f"container {event.action}")
+
+    def _rules_follow(self) -> None:
+        """Ports lead to containers, policies are for networks: at once, the statuses tell of it afterwards."""
+        self._firewall.set()
+        for name in self._context.inventory.policies():
+            self._context.enqueue(Key(POLICY, name), "networks or containers changed")
+        for name, resource in self._context.inventory.networks().items():
+            if resource.spec.members.match_labels or resource.spec.publish.ports:
+                self._context.enqueue(Key(NETWORK, name), "containers changed")
 
     def _named(self, docker_name: str | None) -> Iterator[str]:
         """Resources whose Docker network has that name."""
@@ -189,6 +203,18 @@ class Triggers:
         else:
             on = [n for n in self._context.world.known_networks if n.bridge in touched]
             self._networks(on, "its bridge changed")
+
+    async def poll_firewall(self) -> None:
+        """Look for changes that the kernel announces to nobody: those of iptables-legacy."""
+        known = await self._context.firewall.fingerprint()
+        while True:
+            await self._context.clock.sleep(UNANNOUNCED if known is not None else LOOK_FOR_LEGACY)
+            found = await self._context.firewall.fingerprint()
+            if found != known:
+                self._context.firewall.invalidate()
+                self._context.firewall.invalidate_filter()
+                self._firewall.set()
+                known = found
 
     # ---- the clock
 

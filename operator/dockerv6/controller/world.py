@@ -4,20 +4,23 @@ Events say where to look, never what is there: each of them only drops a part of
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from ipaddress import IPv6Interface
 from typing import Generic, TypeVar
 
-from dockerv6.dockerd.model import Attachment, EngineInfo, Network
+from dockerv6.dockerd.model import Attachment, Container, EngineInfo, Network
 from dockerv6.dockerd.port import Engine, EngineError
-from dockerv6.hostnet.model import Interface
-from dockerv6.hostnet.port import HostNet
+from dockerv6.hostnet.model import Interface, Listener
+from dockerv6.hostnet.port import HostNet, HostNetError
 from dockerv6.hostnet.uplinks import advertised, deafened_by_forwarding
 from dockerv6.lib.clock import Clock
-from dockerv6.planning.host import FORWARDING, accept_ra, uplink_bridges
+from dockerv6.planning.host import BRIDGE_NETFILTER, FORWARDING, accept_ra, guest_bridges, uplink_bridges
 from dockerv6.planning.inputs import HostView, Networks
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -82,7 +85,11 @@ class World:
         self._left_alone_until = 0.0  # monotonic
         self._plugged: dict[str, set[str]] = {}  # container id -> network ids that events told of
         self.version = 0
-        """Grows when the live networks or the bridges that lead outside are others than before."""
+        """Grows when what rules are made from is other than before: networks, containers, listeners, bridges."""
+        self.names_bridges = False
+        """Whether the rules name all bridges, so that another bridge makes other rules."""
+        self.containers: Cached[tuple[Container, ...]] = Cached(self._read_containers)
+        self.listeners: Cached[frozenset[Listener]] = Cached(self._read_listeners)
         self.info: Cached[EngineInfo] = Cached(engine.info)
         self.engine_problem = "the Docker Engine has not been asked yet"
         self._dirty: set[str] = set()
@@ -130,10 +137,21 @@ class World:
 
     def endpoints_changed(self, network_id: str | None = None) -> None:
         """Containers were attached, detached, started or stopped; None: on any network."""
+        self.containers_changed()
         self._occupied.invalidate()
         for cached in self._attachments.values() if network_id is None else (self._attachments.get(network_id),):
             if cached is not None:
                 cached.invalidate()
+
+    def containers_changed(self) -> None:
+        """Containers were started, stopped or renamed; those that have no network too."""
+        self.containers.invalidate()
+        self.listeners.invalidate()
+
+    @property
+    def known_containers(self) -> tuple[Container, ...]:
+        """Those that ran when they were last asked for."""
+        return self.containers.last or ()
 
     def plugged(self, container_id: str, network_id: str) -> None:
         """A container was attached to the network, or detached."""
@@ -165,6 +183,12 @@ class World:
     def host_changed(self) -> None:
         """Links, addresses, routes or sysctls changed."""
         self.host_view.invalidate()
+
+    async def look(self) -> None:
+        """Read again all that is doubtful and that rules are made from; an engine that gives no answer is left so."""
+        await self.engine_state()
+        await self.host_view.get()
+        await self.listeners.get()
 
     def bridge_made(self, bridge: str, address: IPv6Interface) -> None:
         """The engine has just made this bridge; a look at the host that was taken meanwhile saw it half-done."""
@@ -207,6 +231,7 @@ class World:
         try:
             info = await self.info.get()
             await self._networks.get()
+            await self.containers.get()
         except EngineError as error:
             self.engine_changed()
             self._left_alone_until = self._clock.monotonic() + LEFT_ALONE
@@ -237,6 +262,25 @@ class World:
         self.version += 1
         return networks
 
+    async def _read_containers(self) -> tuple[Container, ...]:
+        containers = await self.engine.containers()
+        if containers == self.containers.last:
+            return self.containers.last
+        self.version += 1
+        return containers
+
+    async def _read_listeners(self) -> frozenset[Listener]:
+        """A kernel that doesn't tell has none: a port is then taken over unseen, as by the engine itself."""
+        try:
+            listeners = await self.host.listeners()
+        except HostNetError as error:
+            logger.warning("the host's listening sockets can't be read: %s", error)
+            listeners = frozenset()
+        if listeners == self.listeners.last:
+            return self.listeners.last
+        self.version += 1
+        return listeners
+
     async def _read_host(self) -> HostView:
         interfaces = await self.host.interfaces()
         routes = await self.host.routes()
@@ -247,13 +291,18 @@ class World:
             accept_ra={name: values[name] or "" for name in deafened},
             interfaces={i.name: i for i in interfaces},
             routes=routes,
+            bridge_netfilter={"1": True, "0": False}.get(await self.host.sysctl(BRIDGE_NETFILTER) or ""),
         )
         before = self.host_view.last
         if before == view:
             return before
-        if before is None or uplink_bridges(before) != uplink_bridges(view):
+        if before is None or self._bridges(before) != self._bridges(view):
             self.version += 1
         return view
+
+    def _bridges(self, view: HostView) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The bridges that rules name."""
+        return uplink_bridges(view), guest_bridges(view) if self.names_bridges else ()
 
 
 def _edited(networks: dict[str, Network], edits: Mapping[str, Network | None]) -> dict[str, Network]:

@@ -8,8 +8,10 @@ from dockerv6.api.network import DeletionPolicy, ManagementPolicy
 from dockerv6.api.pool import IPv6Pool
 from dockerv6.dockerd.model import Attachment, Network
 from dockerv6.ipam.ledger import AllocationState
+from dockerv6.planning.findings import ENGINE_RETRY
 from dockerv6.planning.inputs import NAME, Desired, Holdings, Identity, Networks, Observed
-from dockerv6.planning.network import ENGINE_RETRY, own_network
+from dockerv6.planning.members import release_members
+from dockerv6.planning.network import own_network
 from dockerv6.planning.pools import cooldown
 from dockerv6.planning.steps import (
     EnsureRules,
@@ -35,9 +37,10 @@ def plan_deletion(desired: Desired, observed: Observed, holdings: Holdings) -> P
         message = f"the Docker Engine gives no answer ({observed.engine_problem}); {what}"
         return _waiting(name, Finding(ConditionType.READY, Reason.ENGINE_UNAVAILABLE, message, retry=ENGINE_RETRY))
     if live is not None and not keeps_network(desired):
-        running = [a for a in observed.attachments if a.running]
+        running = [a for a in observed.attachments if a.running and a.container_id not in observed.members]
         if running:
             return _waiting(name, _attached(live.name, running))
+        steps += release_members(desired, observed, live)
         steps.append(RemoveNetwork(live.id, live.name, "the resource is deleted"))
     held = holdings.bound.get(name)
     if held is not None:

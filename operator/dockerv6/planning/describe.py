@@ -75,6 +75,26 @@ def _(step: s.DetachEndpoint) -> str:
 
 
 @describe.register
+def _(step: s.AttachMember) -> str:
+    return f"attach container {step.endpoint.container_name} to {step.network}"
+
+
+@describe.register
+def _(step: s.DetachMember) -> str:
+    return f"detach container {step.endpoint.container_name}"
+
+
+@describe.register
+def _(step: s.SetHairpin) -> str:
+    return f"set hairpin mode on port {step.port} of bridge {step.bridge}"
+
+
+@describe.register
+def _(step: s.SetBridgeNetfilter) -> str:
+    return f"let ip6tables see what is bridged within {step.bridge}"
+
+
+@describe.register
 def _(step: s.RemoveNetwork) -> str:
     return f"remove Docker network {step.name} ({step.network_id[:12]})"
 
@@ -101,10 +121,12 @@ SYMBOLS: Mapping[type[object], str] = {
     s.BindSubnet: "+",
     s.KeepPoolPrefix: "+",
     s.AttachEndpoint: "+",
+    s.AttachMember: "+",
     s.RemoveNetwork: "-",
     s.ReleaseSubnet: "-",
     s.ForgetSubnet: "-",
     s.DetachEndpoint: "-",
+    s.DetachMember: "-",
     s.WithdrawMark: "-",
 }
 """As in a Terraform plan: + comes, - goes; anything else changes (~)."""

@@ -1,9 +1,21 @@
 """What the host itself must have: forwarding without losing its own default route, and a filter that lets us pass."""
 
+from collections.abc import Iterable
+
 from dockerv6.api.conditions import ConditionType, Reason
 from dockerv6.planning.inputs import HostView, RulesView
-from dockerv6.planning.steps import AdmitMark, Finding, RestoreSysctl, SetSysctl, WithdrawMark
+from dockerv6.planning.steps import (
+    AdmitMark,
+    Finding,
+    RestoreSysctl,
+    SetBridgeNetfilter,
+    SetHairpin,
+    SetSysctl,
+    Step,
+    WithdrawMark,
+)
 
+BRIDGE_NETFILTER = "net.bridge.bridge-nf-call-ip6tables"
 FORWARDING = "net.ipv6.conf.all.forwarding"
 
 
@@ -63,6 +75,44 @@ def filter_findings(rules: RulesView) -> tuple[Finding, ...]:
         for b in rules.filter.barriers
         if not b.mendable and not b.admitted
     )
+
+
+def guest_bridges(host: HostView) -> tuple[str, ...]:
+    """All other bridges: containers or virtual machines live behind them."""
+    uplinks = frozenset(uplink_bridges(host))
+    return tuple(sorted(i.name for i in host.interfaces.values() if i.kind == "bridge" and i.name not in uplinks))
+
+
+def bridge_steps(host: HostView, bridges: Iterable[str], *, published: bool, icc: bool) -> tuple[Step, ...]:
+    """What the packet filter needs of a network's own bridges.
+
+    Where br_netfilter looks at bridged packets, one that is translated to a container of the same bridge stays in the
+    bridge, and one that goes back to its sender leaves by the port that it came in by, which hairpin mode allows (Linux
+    net/bridge/br_netfilter_ipv6.c; measured with 6.18). And only what br_netfilter looks at can be dropped within a
+    bridge.
+    """
+    steps: list[Step] = []
+    for name in sorted(bridges):
+        bridge = host.interfaces.get(name)
+        if bridge is None:
+            continue
+        if not icc and not host.bridge_netfilter and not bridge.bridge_netfilter:
+            steps.append(SetBridgeNetfilter(name))
+        if published and (host.bridge_netfilter or bridge.bridge_netfilter or not icc):
+            ports = (i for i in host.interfaces.values() if i.master == bridge.index and i.bridge_port is not None)
+            steps += [SetHairpin(i.name, name) for i in ports if i.bridge_port and not i.bridge_port.hairpin]
+    return tuple(steps)
+
+
+def icc_findings(host: HostView, *, icc: bool) -> tuple[Finding, ...]:
+    """Containers of one bridge can only be kept apart where br_netfilter is loaded."""
+    if icc or host.bridge_netfilter is not None:
+        return ()
+    message = (
+        "bridge.icc: false has no effect on IPv6 while the kernel module br_netfilter is not loaded:"
+        " modprobe br_netfilter, and add it to /etc/modules-load.d"
+    )
+    return (Finding(ConditionType.HOST_READY, Reason.HOST_NOT_READY, message, blocks=False),)
 
 
 def restore_steps(priors: dict[str, str], now: dict[str, str | None]) -> tuple[RestoreSysctl, ...]:

@@ -6,10 +6,11 @@ from ipaddress import IPv6Network
 
 from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.api.pool import IPv6Pool
-from dockerv6.dockerd.model import Attachment, EngineInfo, Network
-from dockerv6.firewall.model import DEFAULT_MARK, HostFilterState
+from dockerv6.dockerd.model import Attachment, Container, EngineInfo, Network
+from dockerv6.firewall.model import DEFAULT_MARK, HostFilterState, PortIntent
 from dockerv6.hostnet.model import Interface, Route
 from dockerv6.ipam.ledger import Allocation, AllocationState
+from dockerv6.planning.claims import PortKey, PortProblem
 
 MANAGED_BY = "dockerv6.io/managed-by"
 NAME = "dockerv6.io/name"
@@ -54,6 +55,7 @@ class HostView:
     accept_ra: Mapping[str, str] = field(default_factory=dict)  # RA uplinks that must go to 2 first: name -> value now
     interfaces: Mapping[str, Interface] = field(default_factory=dict)
     routes: tuple[Route, ...] = ()
+    bridge_netfilter: bool | None = None  # net.bridge.bridge-nf-call-ip6tables; None: br_netfilter is not loaded
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,10 @@ class RulesView:
     filter: HostFilterState = field(default_factory=HostFilterState)
     backend: str = ""
     left_out: Mapping[str, str] = field(default_factory=dict)  # owner -> why its elements can't be in the table
+    ports: Mapping[str, tuple[PortIntent, ...]] = field(default_factory=dict)  # owner -> what is published for it
+    port_names: Mapping[PortKey, str] = field(default_factory=dict)  # the containers that ports lead to
+    port_problems: Mapping[str, tuple[PortProblem, ...]] = field(default_factory=dict)  # owner -> what is not
+    rival: str = ""  # another program that looks after the same networks, and what to do about it
 
 
 class Networks:
@@ -116,6 +122,8 @@ class Observed:
     applied: bool = False  # this resource's network has existed before: its absence is drift
     host: HostView = field(default_factory=HostView)
     rules: RulesView = field(default_factory=RulesView)
+    containers: tuple[Container, ...] = ()  # all that run
+    members: frozenset[str] = frozenset()  # ids of containers that we attached to the resource's network
     entropy: bytes = bytes(5)  # 40 bits for a pool that is generated now
 
 

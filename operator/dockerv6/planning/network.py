@@ -9,10 +9,18 @@ from dockerv6.api.pending import not_yet_in_effect
 from dockerv6.dockerd.model import Attachment, Network, NetworkSpec
 from dockerv6.planning.blueprint import NO_IPV4_SINCE, differences, network_spec
 from dockerv6.planning.conflicts import collision
-from dockerv6.planning.egress import share
 from dockerv6.planning.endpoints import attach, creation, recreation
-from dockerv6.planning.host import filter_findings, filter_steps, host_findings, sysctl_steps
+from dockerv6.planning.findings import ENGINE_RETRY, engine_findings, raw_drop_findings, rules_findings
+from dockerv6.planning.host import (
+    bridge_steps,
+    filter_steps,
+    host_findings,
+    icc_findings,
+    sysctl_steps,
+)
 from dockerv6.planning.inputs import Desired, Holdings, HostView, Observed
+from dockerv6.planning.members import attach_members, detach_members, member_findings
+from dockerv6.planning.shares import icc_switched_off, share
 from dockerv6.planning.steps import (
     CreateNetwork,
     DetachEndpoint,
@@ -25,12 +33,6 @@ from dockerv6.planning.steps import (
     Step,
 )
 from dockerv6.planning.subnets import Subnet, decide
-
-RAW_DROP_SINCE = (28, 2)
-GATEWAY_MODE = "com.docker.network.bridge.gateway_mode_ipv6"
-TRUSTED_INTERFACES = "com.docker.network.bridge.trusted_host_interfaces"
-ENGINE_RETRY = 5.0  # seconds until an engine that gives no answer is asked again
-HELD_RETRY = 30.0  # seconds until rules that somebody else's held ones keep out are looked at again
 
 
 def plan(desired: Desired, observed: Observed, holdings: Holdings) -> Plan:
@@ -91,22 +93,6 @@ def _elsewhere(observed: Observed) -> tuple[Finding, ...]:
     return (Finding(ConditionType.HOST_READY, Reason.WRONG_NAMESPACE, message, retry=ENGINE_RETRY),)
 
 
-def _raw_drop(desired: Desired, observed: Observed) -> tuple[Finding, ...]:
-    """Engines from 28.2 on drop what is sent to a container's address before any rule of ours sees it.
-
-    So replies of untranslated flows do not arrive, unless the network's driver options let them (moby 49325).
-    """
-    spec, engine = desired.resource.spec, observed.engine
-    answered = spec.options.keys() & {GATEWAY_MODE, TRUSTED_INTERFACES}
-    if not spec.egress.exclude or engine is None or engine.release < RAW_DROP_SINCE or answered:
-        return ()
-    message = (
-        f"Docker Engine {engine.version} drops replies to untranslated addresses; for spec.egress.exclude to work set"
-        f" options: {{{TRUSTED_INTERFACES}: <uplink>}}, or {GATEWAY_MODE}: routed"
-    )
-    return (Finding(ConditionType.FIREWALL_READY, Reason.FIREWALL_BLOCKED, message, blocks=False, doubtful=True),)
-
-
 def _kept(desired: Desired, observed: Observed, holdings: Holdings, live: Network | None) -> tuple[Step, ...]:
     """What is already applied is kept up, even while the resource can't be carried out.
 
@@ -134,36 +120,18 @@ def _drift(observed: Observed, desired: Desired) -> tuple[str, ...]:
     return tuple(f"firewall: {c}" for c in (*observed.rules.off.get("", ()), *observed.rules.off.get(desired.name, ())))
 
 
-def _firewall_problem(desired: Desired, observed: Observed) -> tuple[Finding, ...]:
-    problem = observed.rules.problem
-    if problem:
-        return (Finding(ConditionType.FIREWALL_READY, Reason.FIREWALL_UNAVAILABLE, problem, retry=ENGINE_RETRY),)
-    left_out = observed.rules.left_out.get(desired.name)
-    if left_out:
-        return (Finding(ConditionType.FIREWALL_READY, Reason.SUBNET_OVERLAP, left_out, blocks=False, retry=HELD_RETRY),)
-    return ()
-
-
-def _engine_problem(observed: Observed) -> tuple[Finding, ...]:
-    if observed.engine is not None:
-        return ()
-    return (
-        Finding(
-            ConditionType.NETWORK_READY,
-            Reason.ENGINE_UNAVAILABLE,
-            f"the Docker Engine gives no answer ({observed.engine_problem}); is it running?",
-            retry=ENGINE_RETRY,
-        ),
-    )
-
-
 def _plan_observed(desired: Desired, observed: Observed) -> Plan:
     """Somebody else's network: rules and host settings only."""
     live = next(iter(observed.networks.named(desired.resource.docker_name)), None)
     intents = share(desired.resource, None, (live,)).networks if live is not None else ()
-    findings: list[Finding] = [*_firewall_problem(desired, observed), *filter_findings(observed.rules)]
+    spec = desired.resource.spec
+    findings: list[Finding] = [
+        *rules_findings(observed.rules, desired.name),
+        *raw_drop_findings(spec.egress, spec.firewall, observed.engine, live.options if live is not None else {}),
+        *member_findings(desired, observed),
+    ]
     if live is None:
-        findings += _engine_problem(observed) or (
+        findings += engine_findings(observed) or (
             Finding(
                 ConditionType.NETWORK_READY,
                 Reason.NETWORK_NOT_FOUND,
@@ -183,6 +151,8 @@ def _plan_observed(desired: Desired, observed: Observed) -> Plan:
         steps = _rules(desired, observed)
         if intents:  # else the host need not forward anything for it
             steps = (*sysctl_steps(observed.host), *steps, *filter_steps(observed.rules))
+    if live is not None:
+        steps = (*steps, *_bridge(desired, observed, live), *_members(desired, observed, live))
     return Plan("IPv6Network", desired.name, steps, tuple(findings), _drift(observed, desired))
 
 
@@ -190,11 +160,13 @@ def _plan_managed(
     desired: Desired, observed: Observed, holdings: Holdings, live: Network | None, subnet: Subnet
 ) -> Plan:
     """A network of our own: allocation, host, rules, then the network, then its endpoints."""
+    spec = desired.resource.spec
     findings = [
-        *_engine_problem(observed),
-        *_firewall_problem(desired, observed),
-        *_raw_drop(desired, observed),
-        *filter_findings(observed.rules),
+        *engine_findings(observed),
+        *rules_findings(observed.rules, desired.name),
+        *raw_drop_findings(spec.egress, spec.firewall, observed.engine, spec.options),
+        *icc_findings(observed.host, icc=spec.bridge.icc),
+        *member_findings(desired, observed),
     ]
     want = network_spec(desired.resource, subnet.prefix, desired.identity)
     rival = collision(desired, observed, live, want)
@@ -221,9 +193,26 @@ def _plan_managed(
         *filter_steps(observed.rules),
         *rest,
         *mend,
+        *(_bridge(desired, observed, live) if live is not None and not remade else ()),
+        *(_members(desired, observed, live if live is not None and not remade else want)),
     )
     drift = (*drift, *(s.reason for s in mend), *_drift(observed, desired))
     return Plan("IPv6Network", desired.name, steps, tuple(findings), drift)
+
+
+def _bridge(desired: Desired, observed: Observed, live: Network) -> tuple[Step, ...]:
+    """What the packet filter needs of the network's bridge, beside rules."""
+    published = bool(observed.rules.ports.get(desired.name))
+    icc = desired.resource.spec.bridge.icc and not icc_switched_off(live)
+    return bridge_steps(observed.host, (live.bridge,) if live.bridge else (), published=published, icc=icc)
+
+
+def _members(desired: Desired, observed: Observed, network: Network | NetworkSpec) -> tuple[Step, ...]:
+    """Containers that come and go by their labels."""
+    if observed.engine is None:
+        return ()
+    gone = detach_members(desired, observed, network) if isinstance(network, Network) else ()
+    return (*gone, *attach_members(desired, observed, network))
 
 
 def _network_change(

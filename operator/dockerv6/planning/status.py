@@ -12,14 +12,19 @@ NETWORK_DOMAIN = (
     ConditionType.SUBNET_ALLOCATED,
     ConditionType.NETWORK_READY,
     ConditionType.FIREWALL_READY,
+    ConditionType.PORTS_PUBLISHED,
     ConditionType.HOST_READY,
 )
 """What an IPv6Network's readiness is made of, in the order in which it comes about."""
+
+POLICY_DOMAIN = (ConditionType.FIREWALL_READY, ConditionType.PORTS_PUBLISHED, ConditionType.HOST_READY)
+"""What an IPv6Policy's readiness is made of."""
 
 _GOOD = {
     ConditionType.SUBNET_ALLOCATED: Reason.ALLOCATED,
     ConditionType.NETWORK_READY: Reason.IN_SYNC,
     ConditionType.FIREWALL_READY: Reason.IN_SYNC,
+    ConditionType.PORTS_PUBLISHED: Reason.PUBLISHED,
     ConditionType.HOST_READY: Reason.IN_SYNC,
 }
 
@@ -116,7 +121,7 @@ def concerns(step: Step) -> ConditionType:
     match step:
         case s.KeepPoolPrefix() | s.BindSubnet() | s.ReleaseSubnet() | s.ForgetSubnet():
             return ConditionType.SUBNET_ALLOCATED
-        case s.SetSysctl() | s.RestoreSysctl():
+        case s.SetSysctl() | s.RestoreSysctl() | s.SetHairpin() | s.SetBridgeNetfilter():
             return ConditionType.HOST_READY
         case s.EnsureRules() | s.AdmitMark() | s.WithdrawMark():
             return ConditionType.FIREWALL_READY

@@ -146,6 +146,43 @@ class AttachEndpoint:
     reason: str = "it was attached before"
 
 
+@dataclass(frozen=True, slots=True)
+class AttachMember:
+    """Attach a container that has the labels of ``spec.members``; written down first, so that it can be undone."""
+
+    owner: str  # the resource
+    network: str  # its name
+    endpoint: Attachment
+    reason: str = "it matches spec.members"
+
+
+@dataclass(frozen=True, slots=True)
+class DetachMember:
+    """Undo an `AttachMember`."""
+
+    owner: str
+    network_id: str
+    endpoint: Attachment
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetHairpin:
+    """Let a container reach itself through the host's address: its bridge port may send frames back."""
+
+    port: str
+    bridge: str
+    reason: str = "containers reach their own published ports"
+
+
+@dataclass(frozen=True, slots=True)
+class SetBridgeNetfilter:
+    """Let the packet filter see what containers of one bridge say to one another."""
+
+    bridge: str
+    reason: str = "bridge.icc is false"
+
+
 Step = (
     KeepPoolPrefix
     | BindSubnet
@@ -162,6 +199,10 @@ Step = (
     | RemoveNetwork
     | CreateNetwork
     | AttachEndpoint
+    | AttachMember
+    | DetachMember
+    | SetHairpin
+    | SetBridgeNetfilter
 )
 
 
@@ -211,7 +252,7 @@ class Plan:
     @property
     def disconnected(self) -> int:
         """How many running containers are detached on the way."""
-        return sum(1 for s in self.steps if isinstance(s, DetachEndpoint) and s.endpoint.running)
+        return sum(1 for s in self.steps if isinstance(s, DetachEndpoint | DetachMember) and s.endpoint.running)
 
     @property
     def disruption(self) -> Disruption:

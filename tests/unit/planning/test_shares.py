@@ -3,7 +3,7 @@ from ipaddress import IPv6Network
 import pytest
 
 from dockerv6.firewall.model import EgressMode, NetworkIntent
-from dockerv6.planning.egress import Share, share, whole_intent
+from dockerv6.planning.shares import Share, share, whole_intent
 from tests.unit.planning.scene import SUBNET, allocation, foreign, live
 from tests.world import network
 

@@ -1,0 +1,184 @@
+"""The whole host's wish of the firewall, made of every resource's share; computed anew when something changed.
+
+The only memory in it is who had a port last: of two containers that claim one, the first stays.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv6Address
+from typing import NamedTuple
+
+from dockerv6.api.kinds import NETWORK, POLICY
+from dockerv6.api.network import IPv6Network as NetworkResource
+from dockerv6.controller.inventory import Inventory
+from dockerv6.controller.world import World
+from dockerv6.dockerd.model import Container, Network
+from dockerv6.firewall.elements import PUBLISHED_AT_PORT, PUBLISHED_AT_TO, PUBLISHED_PORT, PUBLISHED_TO
+from dockerv6.firewall.model import FirewallIntent, PortIntent
+from dockerv6.firewall.rules import overlapping_owners
+from dockerv6.firewall.ruleset import Ruleset
+from dockerv6.ipam.ledger import Allocation
+from dockerv6.planning.host import guest_bridges, uplink_bridges
+from dockerv6.planning.inputs import Identity
+from dockerv6.planning.policy import Assignment, assign
+from dockerv6.planning.publish import Incumbents, Settled, settle
+from dockerv6.planning.shares import (
+    POLICY_OWNER,
+    Share,
+    depends_on_containers,
+    policy_share,
+    share,
+    whole_intent,
+)
+
+Versions = tuple[int, int, bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """The intent, and what else follows from the shares."""
+
+    intent: FirewallIntent
+    settled: Settled
+    rivals: Mapping[str, str]  # owners whose subnet overlaps another's, and that other owner
+    assignment: Assignment
+    ports: Mapping[str, tuple[PortIntent, ...]] = field(default_factory=dict)  # by owner
+
+
+class _Inputs(NamedTuple):
+    """What a network's share was made from."""
+
+    resource: NetworkResource
+    bound: Allocation | None
+    networks: tuple[Network, ...]
+    containers: tuple[Container, ...]
+
+
+class Wishes:
+    """Computes the wish; kept while inventory and world are the same."""
+
+    def __init__(self, inventory: Inventory, world: World, identity: Identity) -> None:
+        self._inventory = inventory
+        self._world = world
+        self._identity = identity
+        self._shares: dict[str, tuple[_Inputs, Share]] = {}
+        self._current: tuple[Versions, Wish] | None = None
+        self._incumbents: Incumbents | None = None
+
+    def current(self, versions: Versions, observed: Ruleset | None = None) -> Wish:
+        """The wish at these versions; ``observed`` is what the kernel holds, to learn who has which port."""
+        if self._incumbents is None and observed is not None:
+            self._incumbents = published(observed)
+        if self._current is None or self._current[0] != versions:
+            wish = self._compute()
+            self._incumbents = wish.settled.incumbents if self._incumbents is not None else None
+            self._current = (versions, wish)
+        return self._current[1]
+
+    def owners_known(self, owner: str) -> bool:
+        """Whether there is a resource that the owner of elements stands for, valid or not."""
+        kind, name = resource_of(owner)
+        return self._inventory.get(kind, name) is not None
+
+    def accepted(self, owner: str) -> bool:
+        """Whether what that resource wants is known."""
+        kind, name = resource_of(owner)
+        return name in (self._inventory.policies() if kind == POLICY else self._inventory.networks())
+
+    @property
+    def shares(self) -> tuple[Share, ...]:
+        """What every resource wants."""
+        return tuple(self._all_shares(self.assignment()))
+
+    def assignment(self) -> Assignment:
+        """Which networks each policy is for, as far as networks have been seen."""
+        policies = {n: p for n, p in self._inventory.policies().items() if not self._deleting(POLICY, n)}
+        observed = {
+            r.docker_name: n
+            for n, r in self._inventory.networks().items()
+            if r.observed and not self._deleting(NETWORK, n)
+        }
+        return assign(policies, self._world.known_networks if policies else (), observed)
+
+    def _compute(self) -> Wish:
+        assignment = self.assignment()
+        shares = tuple(self._all_shares(assignment))
+        surfaces = [surface for each in shares for surface in each.surfaces]
+        settled = settle(
+            surfaces, self._world.known_containers, self._incumbents or {}, self._world.listeners.last or frozenset()
+        )
+        host = self._world.host_view.last
+        uplinks = uplink_bridges(host) if host is not None else ()
+        guests = guest_bridges(host) if host is not None and self._world.names_bridges else None
+        if self._world.names_bridges and guests is None:
+            guests = ()
+        intent = whole_intent(shares, self._identity.mark, uplinks, settled, guests)
+        ports: dict[str, list[PortIntent]] = {}
+        for port in settled.ports:
+            ports.setdefault(port.owner, []).append(port)
+        by_owner = {owner: tuple(each) for owner, each in ports.items()}
+        return Wish(intent, settled, overlapping_owners(intent), assignment, by_owner)
+
+    def _deleting(self, kind: str, name: str) -> bool:
+        stored = self._inventory.get(kind, name)
+        return stored is not None and stored.deleting_since is not None
+
+    def _all_shares(self, assignment: Assignment) -> Iterator[Share]:
+        """What every resource wants; one that is gone but for its finalizers wants what it still holds."""
+        bound = self._inventory.holdings.bound
+        networks = self._world.known_networks if self._world.seen else None
+        containers = self._world.known_containers
+        resources = self._inventory.networks()
+        if len(self._shares) > len(resources):  # some are gone
+            self._shares.clear()
+        for name, resource in resources.items():
+            if name not in bound and self._deleting(NETWORK, name):
+                continue
+            seen = containers if depends_on_containers(resource.spec.firewall) else ()
+            if resource.observed:
+                yield share(resource, None, networks.named(resource.docker_name) if networks else None, seen)
+                continue
+            own = networks.owned(self._identity, name) if networks is not None else ()
+            inputs = _Inputs(resource, bound.get(name), own, seen)
+            known = self._shares.get(name)
+            if known is None or not _same(known[0], inputs):
+                known = (inputs, share(*inputs))
+                self._shares[name] = known
+            yield known[1]
+        for name, policy in self._inventory.policies().items():
+            if not self._deleting(POLICY, name):
+                yield policy_share(policy, assignment.networks[name] if networks is not None else None, containers)
+
+
+def _same(one: _Inputs, other: _Inputs) -> bool:
+    return (
+        one.resource is other.resource
+        and one.bound is other.bound
+        and one.networks == other.networks
+        and one.containers is other.containers
+    )
+
+
+def resource_of(owner: str) -> tuple[str, str]:
+    """Kind and name of the resource that an owner of elements stands for."""
+    if owner.startswith(POLICY_OWNER):
+        return POLICY, owner.removeprefix(POLICY_OWNER)
+    return NETWORK, owner
+
+
+def published(observed: Ruleset) -> Incumbents:
+    """Where the ports in a table lead to."""
+    found: dict[tuple[str, int, IPv6Address | None], tuple[IPv6Address, int]] = {}
+    for addresses, numbers in ((PUBLISHED_TO, PUBLISHED_PORT), (PUBLISHED_AT_TO, PUBLISHED_AT_PORT)):
+        to, ports = observed.set(addresses), observed.set(numbers)
+        if to is None or ports is None or to.data is None:
+            continue
+        number_of = {element.key: element.value for element in ports.elements}
+        for element in to.elements:
+            protocol, port, *address = element.key
+            if element.key not in number_of or not port.isdecimal():
+                continue
+            at = IPv6Address(address[0].partition("/")[0]) if address else None
+            target = IPv6Address(element.value.partition("/")[0])
+            found[protocol, int(port), at] = (target, int(number_of[element.key]))
+    return found

@@ -1,0 +1,139 @@
+"""The handlers of IPv6Policy: rules for networks that somebody else made."""
+
+from collections.abc import Mapping
+
+from dockerv6.api.conditions import ConditionType
+from dockerv6.api.kinds import POLICY
+from dockerv6.api.policy import IPv6Policy
+from dockerv6.controller.context import Context
+from dockerv6.controller.execute import StepFailed, execute
+from dockerv6.controller.failures import failure_of
+from dockerv6.controller.observe import look
+from dockerv6.controller.statuses import (
+    conditions_before,
+    fields_before,
+    never_accepted,
+    published_message,
+    published_ports,
+    write_status,
+)
+from dockerv6.dockerd.model import Network
+from dockerv6.firewall.port import FirewallError
+from dockerv6.planning.inputs import Observed
+from dockerv6.planning.policy import plan_policy
+from dockerv6.planning.shares import POLICY_OWNER, ipv6_subnets
+from dockerv6.planning.status import POLICY_DOMAIN, Verdict, conditions_of
+from dockerv6.planning.steps import Plan
+from dockerv6.reconciler.errors import TemporaryError
+from dockerv6.reconciler.outcome import Requeue
+from dockerv6.reconciler.request import Key
+from dockerv6.store.model import StoredObject
+
+ROUNDS = 3
+"""Plans that one reconcile carries out: the second is empty, unless the world changed meanwhile."""
+
+
+async def reconcile(key: Key, context: Context) -> Requeue | None:
+    """Give the networks that the policy is for what it says, and say how they are."""
+    stored = context.inventory.get(POLICY, key.name)
+    resource = context.inventory.resource(POLICY, key.name)
+    if stored is None:
+        return None
+    if not isinstance(resource, IPv6Policy):
+        await never_accepted(stored, context)
+        return None
+    first: Plan | None = None
+    for _ in range(ROUNDS):
+        observed = await look(context, applied=bool(fields_before(stored)))
+        networks = context.firewall.assignment().networks.get(key.name, ())
+        plan = plan_policy(resource, observed, networks)
+        first = first or plan
+        if plan.empty:
+            break
+        try:
+            await execute(plan, context)
+        except StepFailed as failed:
+            await _say(stored, observed, plan, networks, context, failed=failed)
+            raise failure_of(failed).error from failed
+    else:
+        raise TemporaryError("the world changes faster than it can be mended")
+    for finding in plan.findings:
+        if not finding.doubtful:
+            await context.reporter.warning(POLICY, key.name, finding.reason, finding.message)
+    await _say(stored, observed, plan, networks, context, restored=first.drift)
+    retry = min((f.retry for f in plan.findings if f.retry is not None), default=None)
+    return Requeue(retry) if retry is not None else None
+
+
+async def finalize(key: Key, context: Context) -> Requeue | None:
+    """Take the policy's rules away; the networks were never its own. Raises `TemporaryError`."""
+    try:
+        await context.firewall.sync()
+    except FirewallError as error:
+        raise TemporaryError(str(error)) from error
+    context.repaired.pop(f"{POLICY_OWNER}{key.name}", None)
+    await context.reporter.normal(POLICY, key.name, "Deleted", f"IPv6Policy {key.name} is gone")
+    return None
+
+
+async def _say(
+    stored: StoredObject,
+    observed: Observed,
+    plan: Plan,
+    networks: tuple[Network, ...],
+    context: Context,
+    *,
+    restored: tuple[str, ...] = (),
+    failed: StepFailed | None = None,
+) -> None:
+    failure = failure_of(failed) if failed is not None else None
+    owner = f"{POLICY_OWNER}{stored.name}"
+    elsewhere = tuple(context.repaired.pop(owner, ()))
+    for what in elsewhere:
+        await context.reporter.warning(POLICY, stored.name, "Drifted", what)
+    others = context.firewall.assignment().elsewhere.get(stored.name, {})
+    retry = min((f.retry for f in plan.findings if f.retry is not None), default=None)
+    verdict = Verdict(
+        now=observed.now,
+        generation=stored.generation,
+        plan=plan,
+        domain=POLICY_DOMAIN,
+        problem=stored.problem,
+        failure=failure.said if failure is not None else None,
+        retry=failure.retry if failure is not None else retry,
+        restored=(*restored, *elsewhere),
+        held=f"{POLICY}/{stored.name}" in context.held,
+        messages=_messages(networks, others, observed, owner),
+    )
+    fields = {
+        "networks": len(networks),
+        "matched": [_shown(n) for n in sorted(networks, key=lambda n: n.name)],
+        "claimed": [{"name": name, "by": by} for name, by in sorted(others.items())],
+        "firewallBackend": observed.rules.backend,
+        "publishedPorts": published_ports(observed, owner),
+    }
+    await write_status(stored, conditions_of(conditions_before(stored), verdict), fields, context)
+
+
+def _shown(network: Network) -> Mapping[str, object]:
+    return {
+        "name": network.name,
+        "bridge": network.bridge,
+        "subnets": [str(subnet) for subnet, _ in ipv6_subnets(network)],
+    }
+
+
+def _messages(
+    networks: tuple[Network, ...], others: Mapping[str, str], observed: Observed, owner: str
+) -> Mapping[ConditionType, str]:
+    count = len(networks)
+    message = f"{count} Docker network{'' if count == 1 else 's'}"
+    if others:
+        claimed = ", ".join(f"{name} ({by})" for name, by in sorted(others.items()))
+        message += f"; others that match are claimed: {claimed}"
+    return {
+        ConditionType.READY: message,
+        ConditionType.FIREWALL_READY: f"the {observed.rules.backend} rules are in place",
+        ConditionType.PORTS_PUBLISHED: published_message(observed, owner),
+        ConditionType.HOST_READY: "the host forwards IPv6",
+    }

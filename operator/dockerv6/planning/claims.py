@@ -1,0 +1,176 @@
+"""What resources and containers ask of the host's ports. Pure; `publish` settles who gets what."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, IPv6Network
+
+from dockerv6.api.conditions import Reason
+from dockerv6.api.publish import ANY, Publish, PublishedPort
+from dockerv6.api.selectors import ContainerSelector
+from dockerv6.dockerd.model import Container, ContainerEndpoint, PortBinding
+from dockerv6.firewall.model import Transport
+
+_ANY_V4 = IPv4Address("0.0.0.0")
+
+
+@dataclass(frozen=True, slots=True)
+class Surface:
+    """One live network with the publish block that is in force for it."""
+
+    owner: str  # of the elements: the resource
+    network_id: str
+    network_name: str
+    publish: Publish
+    gateway: IPv6Address | None = None
+    host_address: IPv6Address | None = None  # where ports bind that name no IPv6 address; None: everywhere
+
+
+PortKey = tuple[str, int, IPv6Address | None]
+"""Protocol, port, and the host's address; None: any of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A wish for one port of the host. ``address`` is None while the container has no IPv6 address yet."""
+
+    owner: str
+    protocol: Transport
+    port: int
+    host_address: IPv6Address | None
+    container: Container
+    network: str
+    address: IPv6Address | None
+    target_port: int
+    gateway: IPv6Address | None
+    sources: tuple[IPv6Network, ...] = ()
+
+    @property
+    def key(self) -> PortKey:
+        """What it is a claim to."""
+        return (str(self.protocol), self.port, self.host_address)
+
+    def __str__(self) -> str:
+        return f"{self.protocol} port {self.port} on {shown(self.host_address)}"
+
+
+@dataclass(frozen=True, slots=True)
+class PortProblem:
+    """A wish that is not fulfilled, and what to do. ``waiting``: it fulfils itself, there is nothing wrong."""
+
+    reason: Reason
+    message: str
+    waiting: bool = False
+
+
+def shown(address: IPv6Address | None) -> str:
+    """A host address as messages write it."""
+    return f"[{address if address is not None else '::'}]"
+
+
+def _served(container: Container, by_network: Mapping[str, Surface]) -> Iterator[tuple[ContainerEndpoint, Surface]]:
+    """The container's ends on our networks, the one first that its default route goes through.
+
+    Engines take the network of the highest gateway priority (>= 28), then the first by name (moby, libnetwork,
+    epHeap.Less); an answer that left by another network would carry an address that is not this network's.
+    """
+    ends = sorted(container.endpoints, key=lambda e: (e.ipv6 is None, -e.gw_priority, e.network_name))
+    for end in ends:
+        surface = by_network.get(end.network_id)
+        if surface is not None:
+            yield end, surface
+
+
+def from_containers(by_network: Mapping[str, Surface], containers: Iterable[Container]) -> Iterator[Claim]:
+    """What ``docker run -p`` and Compose's ``ports:`` ask for."""
+    for container in containers:
+        if not container.ports:
+            continue
+        place = next((p for p in _served(container, by_network) if p[1].publish.from_containers), None)
+        if place is None:
+            continue
+        end, surface = place
+        asked = {
+            (binding.protocol, binding.host_port, address): binding.container_port
+            for binding in container.ports
+            for address in _host_addresses(binding, surface)
+        }
+        for (protocol, port, address), target_port in asked.items():
+            if address is not None and asked.get((protocol, port, None)) == target_port:
+                continue  # everywhere is there too
+            yield Claim(
+                surface.owner,
+                Transport(protocol),
+                port,
+                address,
+                container,
+                surface.network_name,
+                end.ipv6,
+                target_port,
+                surface.gateway,
+            )
+
+
+def _host_addresses(binding: PortBinding, surface: Surface) -> tuple[IPv6Address | None, ...]:
+    """Where a binding is open over IPv6: an IPv4 address that is not 0.0.0.0 is meant for IPv4 alone."""
+    said = binding.host_address
+    if said is None or said in (_ANY_V4, ANY):
+        return (surface.host_address,)
+    return (said,) if isinstance(said, IPv6Address) else ()
+
+
+def own_ports(
+    surfaces: Iterable[Surface], containers: tuple[Container, ...]
+) -> Iterator[Claim | tuple[str, PortProblem]]:
+    """What resources themselves publish, whatever the containers ask for."""
+    by_owner: dict[str, list[Surface]] = {}
+    for surface in surfaces:
+        if surface.publish.ports:
+            by_owner.setdefault(surface.owner, []).append(surface)
+    for owner, mine in by_owner.items():
+        places = {surface.network_id: surface for surface in mine}
+        for port in mine[0].publish.ports:
+            yield _own_port(owner, port, places, containers)
+
+
+def _own_port(
+    owner: str, port: PublishedPort, places: Mapping[str, Surface], containers: tuple[Container, ...]
+) -> Claim | tuple[str, PortProblem]:
+    chosen = sorted((c for c in containers if selects(port.containers, c)), key=lambda c: (c.created, c.id))
+    ends = [(c, *place) for c in chosen for place in _served(c, places)]
+    if not ends:
+        where = ", ".join(sorted(s.network_name for s in places.values()))
+        said = port.name or f"{port.protocol} port {port.port}"
+        message = f"publish.ports {said}: no running container on network {where} is {_wanted(port.containers)}"
+        return owner, PortProblem(Reason.NO_ENDPOINT, message, waiting=True)
+    container, end, surface = next((e for e in ends if e[1].ipv6 is not None), ends[0])
+    address = port.host_address if port.host_address is not None else surface.host_address
+    return Claim(
+        owner,
+        Transport(str(port.protocol)),
+        port.port,
+        None if address == ANY else address,
+        container,
+        surface.network_name,
+        end.ipv6,
+        port.container_port,
+        surface.gateway,
+        port.from_prefixes,
+    )
+
+
+def selects(selector: ContainerSelector, container: Container) -> bool:
+    """Whether the selector means the container."""
+    if selector.name is not None:
+        return container.name == selector.name
+    return carries(container.labels, selector.match_labels)
+
+
+def carries(labels: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
+    """Whether all the wanted labels are there with their values; nothing wanted is nothing meant."""
+    return bool(wanted) and all(labels.get(key) == value for key, value in wanted.items())
+
+
+def _wanted(selector: ContainerSelector) -> str:
+    if selector.name is not None:
+        return f"named {selector.name}"
+    return "labelled " + ", ".join(f"{key}={value}" for key, value in sorted(selector.match_labels.items()))

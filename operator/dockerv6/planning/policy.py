@@ -1,0 +1,114 @@
+"""Which Docker networks a policy is for, and the plan for them. Pure."""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+from dockerv6.api.conditions import ConditionType, Reason
+from dockerv6.api.errors import dotted
+from dockerv6.api.pending import not_yet_in_effect
+from dockerv6.api.policy import IPv6Policy
+from dockerv6.api.selectors import NetworkSelector
+from dockerv6.dockerd.model import Network
+from dockerv6.planning.claims import carries
+from dockerv6.planning.findings import engine_findings, raw_drop_findings, rules_findings
+from dockerv6.planning.host import bridge_steps, filter_steps, host_findings, icc_findings, sysctl_steps
+from dockerv6.planning.inputs import MANAGED_BY, Observed
+from dockerv6.planning.shares import POLICY_OWNER, icc_switched_off, ipv6_subnets
+from dockerv6.planning.steps import EnsureRules, Finding, Plan, Step
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """Every network that some policy matches, by the policy that it belongs to; and what else a policy matches."""
+
+    networks: Mapping[str, tuple[Network, ...]]
+    elsewhere: Mapping[str, Mapping[str, str]]  # policy -> Docker network -> who has it
+
+
+def assign(
+    policies: Mapping[str, IPv6Policy], networks: Iterable[Network], observed_names: Mapping[str, str]
+) -> Assignment:
+    """Give each network to the first policy, by name, that matches it.
+
+    Args:
+        policies: by name.
+        networks: all live Docker networks.
+        observed_names: names of Docker networks that IPv6Networks observe, and the names of those resources.
+    """
+    mine: dict[str, list[Network]] = {name: [] for name in policies}
+    elsewhere: dict[str, dict[str, str]] = {name: {} for name in policies}
+    ordered = sorted(policies)
+    for network in networks:
+        if not eligible(network):
+            continue
+        matching = [name for name in ordered if matches(policies[name].spec.selector, network)]
+        if not matching:
+            continue
+        claimed = observed_names.get(network.name)
+        if claimed is not None:
+            for name in matching:
+                elsewhere[name][network.name] = f"IPv6Network/{claimed}"
+            continue
+        first, *others = matching
+        mine[first].append(network)
+        for name in others:
+            elsewhere[name][network.name] = f"IPv6Policy/{first}"
+    return Assignment({name: tuple(each) for name, each in mine.items()}, elsewhere)
+
+
+def eligible(network: Network) -> bool:
+    """Whether a policy can be for it: a bridge of this host with IPv6, and not one that dockerv6 made."""
+    return bool(network.bridge and any(ipv6_subnets(network)) and MANAGED_BY not in network.labels)
+
+
+def matches(selector: NetworkSelector, network: Network) -> bool:
+    """Whether the network satisfies every criterion that is written."""
+    subnets = [subnet for subnet, _ in ipv6_subnets(network)]
+    return (
+        (not selector.match_labels or carries(network.labels, selector.match_labels))
+        and (not selector.names or network.name in selector.names)
+        and (not selector.drivers or network.driver in {str(d) for d in selector.drivers})
+        and (not selector.prefixes or any(s.subnet_of(p) for s in subnets for p in selector.prefixes))
+    )
+
+
+def plan_policy(policy: IPv6Policy, observed: Observed, networks: Collection[Network]) -> Plan:
+    """What to do for a policy's networks now: rules and host settings only, the networks are somebody else's."""
+    name, spec = policy.metadata.name, policy.spec
+    owner = f"{POLICY_OWNER}{name}"
+    pending = not_yet_in_effect(policy).blocking
+    if pending:
+        said = "; ".join(f"{dotted(p.path)}: {p.why}" for p in pending)
+        finding = Finding(ConditionType.ACCEPTED, Reason.NOT_YET_IN_EFFECT, f"not yet in effect: {said}")
+        return Plan("IPv6Policy", name, findings=(finding,))
+    refused = host_findings(observed.host)
+    if refused:
+        return Plan("IPv6Policy", name, findings=refused)
+    separate = any(icc_switched_off(n) for n in networks)
+    findings = (
+        *(_concerning_firewall(f) for f in engine_findings(observed)),
+        *rules_findings(observed.rules, owner),
+        *(f for n in networks for f in raw_drop_findings(spec.egress, spec.firewall, observed.engine, n.options)),
+        *icc_findings(observed.host, icc=not separate),
+    )
+    if observed.rules.problem:
+        return Plan("IPv6Policy", name, findings=findings)
+    changes = (*observed.rules.off.get("", ()), *observed.rules.off.get(owner, ()))
+    steps: list[Step] = []
+    if changes:
+        steps.append(EnsureRules(owner, changes, "the table differs from what it should hold"))
+    if networks:
+        steps = [*sysctl_steps(observed.host), *steps, *filter_steps(observed.rules)]
+        published = bool(observed.rules.ports.get(owner))
+        for network in networks:
+            bridges = (network.bridge,) if network.bridge else ()
+            steps += bridge_steps(observed.host, bridges, published=published, icc=not icc_switched_off(network))
+    drift = tuple(f"firewall: {c}" for c in changes) if observed.applied else ()
+    return Plan("IPv6Policy", name, tuple(steps), findings, drift)
+
+
+def _concerning_firewall(finding: Finding) -> Finding:
+    """A policy has no network of its own to speak of: its rules stay as they are until the engine is back."""
+    return Finding(
+        ConditionType.FIREWALL_READY, finding.reason, finding.message, blocks=False, retry=finding.retry, doubtful=True
+    )

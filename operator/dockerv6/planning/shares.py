@@ -1,0 +1,230 @@
+"""Every resource's share of the firewall, from what the ledger and the live networks say. Pure.
+
+The share follows the network that runs, not the file: while a recreation is blocked or under way it keeps its rules.
+The allocation has its rules before there is a network.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from ipaddress import IPv6Address, IPv6Network
+
+from dockerv6.api.egress import Egress
+from dockerv6.api.firewall import Firewall, IngressRule
+from dockerv6.api.network import IPv6Network as NetworkResource
+from dockerv6.api.network import ManagementPolicy
+from dockerv6.api.pending import not_yet_in_effect
+from dockerv6.api.policy import IPv6Policy
+from dockerv6.api.publish import ANY, Publish
+from dockerv6.dockerd.model import Container, Network
+from dockerv6.firewall.model import DEFAULT_MARK, EgressMode, FirewallIntent, Ingress, NetworkIntent, Transport
+from dockerv6.ipam.ledger import Allocation
+from dockerv6.planning.blueprint import bridge_name
+from dockerv6.planning.claims import Surface, selects
+from dockerv6.planning.publish import Settled
+
+POLICY_OWNER = "policy/"
+"""Before the name of an IPv6Policy where it owns elements: an IPv6Network may have the same name."""
+
+HOST_BINDING = "com.docker.network.bridge.host_binding_ipv6"
+"""An option of docker-ipv6nat: where the network's ports bind. The engine knows nothing of it."""
+
+ENABLE_ICC = "com.docker.network.bridge.enable_icc"
+ENABLE_MASQUERADE = "com.docker.network.bridge.enable_ip_masquerade"
+_FALSE = frozenset({"0", "f", "false"})  # as Go's strconv.ParseBool reads them, in lower case
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What one resource wants of the firewall: its elements, or that they are left as they are."""
+
+    owner: str
+    networks: tuple[NetworkIntent, ...] = ()
+    surfaces: tuple[Surface, ...] = ()
+    hold: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """The blocks that an IPv6Network and an IPv6Policy have in common."""
+
+    owner: str
+    egress: Egress
+    publish: Publish
+    firewall: Firewall
+
+
+def share(
+    resource: NetworkResource,
+    bound: Allocation | None,
+    networks: Iterable[Network] | None,
+    containers: tuple[Container, ...] = (),
+) -> Share:
+    """The resource's share.
+
+    ``networks`` are the live Docker networks that it is about: its own, or with Observe those of the name; None: they
+    have never been seen.
+    """
+    owner, spec = resource.metadata.name, resource.spec
+    wish = _Wish(owner, spec.egress, spec.publish, spec.firewall)
+    if spec.suspend or not_yet_in_effect(resource).blocking:
+        return Share(owner, hold=True)
+    if spec.management_policy is ManagementPolicy.OBSERVE:
+        if networks is None:
+            return Share(owner, hold=True)
+        return _live(wish, [n for n in networks if n.bridge][:1], containers)
+    if bound is None:  # what it wants can't be told yet: rules of a time before the ledger was lost stay
+        return Share(owner, hold=True)
+    running = _live(wish, networks or (), containers, icc=spec.bridge.icc)
+    if any(i.subnet.overlaps(bound.prefix) for i in running.networks):
+        return running
+    coming = _intent(wish, bound.prefix, bridge_name(resource), (), internal=spec.internal, icc=spec.bridge.icc)
+    return Share(owner, (*running.networks, coming), running.surfaces)
+
+
+def policy_share(
+    policy: IPv6Policy, networks: Iterable[Network] | None, containers: tuple[Container, ...] = ()
+) -> Share:
+    """The share of a policy; ``networks`` are those that it is for, None: they have never been seen."""
+    owner = f"{POLICY_OWNER}{policy.metadata.name}"
+    spec = policy.spec
+    if networks is None or not_yet_in_effect(policy).blocking:
+        return Share(owner, hold=True)
+    return _live(_Wish(owner, spec.egress, spec.publish, spec.firewall), networks, containers, policy=True)
+
+
+def depends_on_containers(firewall: Firewall) -> bool:
+    """Whether a share is another one when other containers run."""
+    return any(rule.containers is not None for rule in firewall.ingress)
+
+
+def _live(
+    wish: _Wish,
+    networks: Iterable[Network],
+    containers: tuple[Container, ...],
+    *,
+    icc: bool = True,
+    policy: bool = False,
+) -> Share:
+    intents: list[NetworkIntent] = []
+    surfaces: list[Surface] = []
+    for network in networks:
+        subnets = tuple(ipv6_subnets(network))
+        if not network.bridge or not subnets:
+            continue
+        for subnet, _ in subnets:
+            intents.append(
+                _intent(
+                    wish,
+                    subnet,
+                    network.bridge,
+                    containers,
+                    internal=network.internal,
+                    icc=icc and not icc_switched_off(network),
+                    masquerade=not (policy and _switched_off(network, ENABLE_MASQUERADE)),
+                )
+            )
+        if not network.internal:
+            surfaces.append(_surface(wish, network, subnets[0][1]))
+    return Share(wish.owner, tuple(intents), tuple(surfaces))
+
+
+def ipv6_subnets(network: Network) -> Iterator[tuple[IPv6Network, IPv6Address]]:
+    """The network's IPv6 subnets that packets are forwarded for, each with its gateway."""
+    for config in network.ipv6:
+        subnet, gateway = config.subnet, config.gateway
+        if isinstance(subnet, IPv6Network) and not subnet.is_link_local:
+            # where nobody said one, the engine took the first address
+            yield subnet, gateway if isinstance(gateway, IPv6Address) else subnet[1]
+
+
+def icc_switched_off(network: Network) -> bool:
+    """Whether the network's own option keeps its containers apart."""
+    return _switched_off(network, ENABLE_ICC)
+
+
+def _switched_off(network: Network, option: str) -> bool:
+    return network.options.get(option, "").lower() in _FALSE
+
+
+def _surface(wish: _Wish, network: Network, gateway: IPv6Address) -> Surface:
+    address: IPv6Address | None = wish.publish.host_address
+    if address == ANY:
+        address = _host_binding(network)
+    return Surface(wish.owner, network.id, network.name, wish.publish, gateway, address)
+
+
+def _host_binding(network: Network) -> IPv6Address | None:
+    """The option of docker-ipv6nat; one that is no address says nothing, as it did there."""
+    try:
+        address = IPv6Address(network.options.get(HOST_BINDING, ""))
+    except ValueError:
+        return None
+    return None if address == ANY else address
+
+
+def _intent(
+    wish: _Wish,
+    subnet: IPv6Network,
+    bridge: str,
+    containers: tuple[Container, ...],
+    *,
+    internal: bool,
+    icc: bool,
+    masquerade: bool = True,
+) -> NetworkIntent:
+    egress = wish.egress
+    return NetworkIntent(
+        owner=wish.owner,
+        subnet=subnet,
+        bridge=bridge,
+        egress=EgressMode(str(egress.mode)) if masquerade else EgressMode.NONE,
+        egress_interfaces=tuple(egress.interfaces),
+        egress_exclude=tuple(egress.exclude),
+        internal=internal,
+        isolated=wish.firewall.isolation,
+        icc=icc,
+        ingress=tuple(_ingress(wish.firewall.ingress, subnet, containers)),
+    )
+
+
+def _ingress(rules: Iterable[IngressRule], subnet: IPv6Network, containers: tuple[Container, ...]) -> Iterator[Ingress]:
+    for rule in rules:
+        targets: tuple[IPv6Network, ...] = (subnet,)
+        if rule.containers is not None:
+            targets = tuple(
+                IPv6Network(end.ipv6)
+                for container in containers
+                if selects(rule.containers, container)
+                for end in container.endpoints
+                if end.ipv6 is not None and end.ipv6 in subnet
+            )
+        if targets:
+            ports = tuple((Transport(str(port.protocol)), port.port) for port in rule.ports)
+            yield Ingress(tuple(rule.from_prefixes), targets, ports)
+
+
+def whole_intent(
+    shares: Iterable[Share],
+    mark: int = DEFAULT_MARK,
+    uplinks: tuple[str, ...] = (),
+    settled: Settled | None = None,
+    guests: tuple[str, ...] | None = None,
+) -> FirewallIntent:
+    """The host's whole wish, in the order of the owners.
+
+    Args:
+        shares: every resource's.
+        mark: the bit of flows that we allow.
+        uplinks: the bridges that lead outside.
+        settled: what the host's ports lead to.
+        guests: all other bridges, for a backend that must be told; else None.
+    """
+    ordered = sorted(shares, key=lambda s: s.owner)
+    return FirewallIntent(
+        networks=tuple(n for s in ordered for n in s.networks),
+        hold=frozenset(s.owner for s in ordered if s.hold),
+        mark=mark,
+        uplink_bridges=uplinks,
+        ports=settled.ports if settled is not None else (),
+        guest_bridges=guests,
+    )
