@@ -27,6 +27,8 @@ WORLD = {"eth0": "2001:db8:ffff::1", "wg0": "2001:db8:eeee::1"}
 
 SUBNETS = {"blog": "fd12:3456:789a:1", "shop": "fd12:3456:789a:2", "db": "fd12:3456:789a:9"}
 CONTAINERS = {name: f"{prefix}::2" for name, prefix in SUBNETS.items()}
+NEIGHBOUR = f"{SUBNETS['blog']}::3"
+"""Another container on blog's bridge, where a test adds one."""
 
 _PORT = 5300
 _TIMEOUT = 10.0
@@ -84,12 +86,25 @@ class Topology:
     def _join_container(self, name: str) -> None:
         namespace, bridge, prefix = self.containers[name], f"br-{name}", SUBNETS[name]
         self.router.exec("ip", "link", "add", bridge, "type", "bridge")
-        self.router.exec(*f"ip link add v-{name} type veth peer name eth0 netns {namespace.name}".split())
-        self.router.exec("ip", "link", "set", f"v-{name}", "master", bridge, "up")
-        for where, link, host in ((self.router, bridge, 1), (namespace, "eth0", 2)):
-            where.exec(*f"ip address add {prefix}::{host}/64 dev {link} nodad".split())
-            where.exec("ip", "link", "set", link, "up")
+        self.router.exec(*f"ip address add {prefix}::1/64 dev {bridge} nodad".split())
+        self.router.exec("ip", "link", "set", bridge, "up")
+        self.attach(namespace, name, name, 2)
+
+    def attach(self, namespace: Namespace, network: str, port: str, host: int) -> None:
+        """Join a container to a network's bridge by a port of that name."""
+        prefix = SUBNETS[network]
+        self.router.exec(*f"ip link add v-{port} type veth peer name eth0 netns {namespace.name}".split())
+        self.router.exec("ip", "link", "set", f"v-{port}", "master", f"br-{network}", "up")
+        namespace.exec(*f"ip address add {prefix}::{host}/64 dev eth0 nodad".split())
+        namespace.exec("ip", "link", "set", "eth0", "up")
         namespace.exec("ip", "-6", "route", "add", "default", "via", f"{prefix}::1")
+
+    def add_neighbour(self, namespace: Namespace) -> None:
+        """One more container on blog's bridge, NEIGHBOUR."""
+        _settle(namespace)
+        self.containers["neighbour"] = namespace
+        self.attach(namespace, "blog", "neighbour", 3)
+        namespace.exec("ping", "-6", "-q", "-c", "1", "-w", "10", f"{SUBNETS['blog']}::1")
 
 
 def _settle(namespace: Namespace) -> None:

@@ -6,7 +6,8 @@ network is only ever touched by its own elements.
 
 **prerouting, output** (nat, `dstnat - 1`: just before the engine's). A published port is two map elements, (protocol,
 port) to address and to port; one that is bound to a single address has that in the key too. Only what is sent to one
-of the host's own addresses is looked up. Nothing is done to the source: the container sees who calls.
+of the host's own addresses is looked up. Nothing is done to the source: the container sees who calls. A link-local
+source can't be routed any further, so such a caller is left to whoever listens on the host (RFC 4291, 2.5.6).
 
 **guard** (filter, prerouting, `mangle`: before any translation). A port with an allow-list is closed to everybody else,
 whoever listens there: our translation, the engine's, its userland proxy, or a process of the host. Only packets in a
@@ -131,6 +132,7 @@ _TRANSLATED = Is(Field.CT_STATUS, frozenset({"dnat"}))
 _REPLY = Is(Field.CT_DIRECTION, frozenset({"reply"}))
 _ORIGINAL = Is(Field.CT_DIRECTION, frozenset({"original"}))
 _KNOWN = Is(Field.CT_STATE, frozenset({"established", "related"}))
+_ROUTABLE = Is(Field.SADDR, frozenset({"fe80::/10"}), negate=True)
 _ME = frozenset({"::1"})
 
 
@@ -283,8 +285,14 @@ def _outbound(mark: SetMark, to_outside: Term) -> Chain:
 
 def _published() -> tuple[Chain, ...]:
     rules = (
-        Rule((_LOCAL, Dnat(_PORT_AT, PUBLISHED_AT_TO, PUBLISHED_AT_PORT)), "dockerv6: ports bound to one address"),
-        Rule((_LOCAL, Dnat(_PORT, PUBLISHED_TO, PUBLISHED_PORT)), "dockerv6: ports of all the host's addresses"),
+        Rule(
+            (_LOCAL, _ROUTABLE, Dnat(_PORT_AT, PUBLISHED_AT_TO, PUBLISHED_AT_PORT)),
+            "dockerv6: ports bound to one address",
+        ),
+        Rule(
+            (_LOCAL, _ROUTABLE, Dnat(_PORT, PUBLISHED_TO, PUBLISHED_PORT)),
+            "dockerv6: ports of all the host's addresses",
+        ),
     )
     return tuple(
         Chain(hook, rules, type="nat", hook=hook, priority=DSTNAT_JUST_BEFORE, policy="accept")

@@ -103,8 +103,14 @@ def _write_lookup(fields: tuple[Field, ...], name: str) -> Json:
 
 def _write_is(field: Field, values: list[str], *, negate: bool) -> Json:
     operator = "!=" if negate else "in" if field in _BITS else "=="
-    right: Json = values[0] if len(values) == 1 else values if field in _BITS else {"set": values}
+    written = [_write_value(value) for value in values]
+    right: Json = written[0] if len(values) == 1 else written if field in _BITS else {"set": written}
     return {"match": {"op": operator, "left": _FIELDS[field], "right": right}}
+
+
+def _write_value(value: str) -> Json:
+    address, _, length = value.partition("/")
+    return {"prefix": {"addr": address, "len": int(length)}} if length else value
 
 
 def read_term(value: Json) -> Term:
@@ -148,17 +154,25 @@ def _read_match(operator: str, left: Json, right: Json) -> Term | None:
     values = _values(right)
     if field is None or not values:
         return None
-    return Is(field, frozenset(str(value) for value in values), negate=operator == "!=")
+    return Is(field, frozenset(_read_value(value) for value in values), negate=operator == "!=")
 
 
 def _values(right: Json) -> Sequence[Json]:
     match right:
-        case str(value):
-            return [value]
+        case str() | {"prefix": _}:
+            return [right]
         case [*values] | {"set": [*values]}:
             return values
         case _:
             return ()
+
+
+def _read_value(value: Json) -> str:
+    match value:
+        case {"prefix": {"addr": str(address), "len": int(length)}}:
+            return f"{address}/{length}"
+        case _:
+            return str(value)
 
 
 def _read_mangle(key: Json, value: Json) -> Term | None:

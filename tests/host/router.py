@@ -1,0 +1,128 @@
+"""The router's firewall and host filter, worked by the real thing, and sockets to see with what passes."""
+
+from __future__ import annotations
+
+import json
+import socket
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+from dockerv6.firewall.hostfilter.linux import LinuxHostFilter
+from dockerv6.firewall.model import DEFAULT_MARK, FirewallIntent
+from dockerv6.firewall.nftables.backend import NftablesFirewall
+from dockerv6.firewall.nftables.session import NftSession
+from dockerv6.firewall.rules import render
+from dockerv6.firewall.ruleset import diff
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from dockerv6.firewall.model import NetworkIntent, PortIntent
+    from tests.host.topology import Topology
+    from tests.lab.namespace import Namespace
+
+_TIMEOUT = 10.0
+"""Seconds to wait for what must come; nothing is ever waited for that must not come."""
+
+
+class Router:
+    """The topology's router."""
+
+    def __init__(self, topology: Topology, session: NftSession) -> None:
+        self.topology = topology
+        self.firewall = NftablesFirewall(session)
+        self.filter = LinuxHostFilter(session)
+
+    async def want(
+        self,
+        *networks: NetworkIntent,
+        ports: tuple[PortIntent, ...] = (),
+        uplink_bridges: tuple[str, ...] = (),
+        guest_bridges: tuple[str, ...] | None = None,
+    ) -> None:
+        wish = FirewallIntent(networks, uplink_bridges=uplink_bridges, ports=ports, guest_bridges=guest_bridges)
+        desired = render(wish)
+        assert await self.firewall.apply(diff(desired, await self.firewall.observe())) == desired
+
+    async def admit(self) -> None:
+        (barrier,) = (await self.filter.observe(DEFAULT_MARK)).barriers
+        await self.filter.admit(barrier, DEFAULT_MARK)
+
+    async def drop_all_but_ours(self, variant: str = "nft") -> None:
+        """As a host filter that drops what is forwarded, but for what carries our mark."""
+        self.drop_by_default(variant)
+        await self.admit()
+
+    def ip6tables(self, variant: str, *arguments: str) -> None:
+        self.topology.router.exec(f"ip6tables-{variant}", "-w", *arguments)
+
+    def drop_by_default(self, variant: str) -> None:
+        self.ip6tables(variant, "-P", "FORWARD", "DROP")
+
+    def sysctl(self, name: str, value: int) -> None:
+        self.topology.router.exec("sysctl", "-q", "-w", f"{name}={value}")
+
+    def counters(self) -> dict[str, int]:
+        listed = json.loads(self.topology.router.exec("nft", "-j", "list", "counters").stdout)["nftables"]
+        return {item["counter"]["name"]: item["counter"]["packets"] for item in listed if "counter" in item}
+
+
+async def opened(topology: Topology) -> AsyncIterator[Router]:
+    with topology.router.entered():
+        session = NftSession()
+        router = Router(topology, session)
+        await router.filter.observe(DEFAULT_MARK)  # starts their threads, in here
+    yield router
+    await session.close()
+
+
+@contextmanager
+def listener(namespace: Namespace, address: str, port: int) -> Iterator[socket.socket]:
+    """A TCP socket that listens in a namespace; also on another's address, should routing bring that there."""
+    with namespace.entered():
+        made = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
+    with made:
+        made.settimeout(_TIMEOUT)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind((address, port))
+        made.listen()
+        yield made
+
+
+def call(
+    namespace: Namespace,
+    address: tuple[str, int] | tuple[str, int, int, int],
+    server: socket.socket,
+    text: str = "hello",
+) -> str:
+    """Connect from a namespace to an address, and exchange data with the server that is expected behind it.
+
+    Gives the client's address as the server saw it. The kernel accepts for the server, so nothing runs beside.
+    """
+    with ExitStack() as stack:
+        with namespace.entered():
+            client = stack.enter_context(socket.socket(socket.AF_INET6, socket.SOCK_STREAM))
+        client.settimeout(_TIMEOUT)
+        client.connect(address)
+        client.sendall(text.encode())
+        accepted, source = server.accept()
+        stack.enter_context(accepted)
+        accepted.settimeout(_TIMEOUT)
+        assert accepted.recv(100).decode() == text
+        accepted.sendall(b"answer")
+        assert client.recv(100) == b"answer"
+        return str(source[0])
+
+
+def ask(sender: socket.socket, address: tuple[str, int], receiver: socket.socket, text: str = "hello") -> str:
+    """Send a datagram to an address and have it answered by who is expected behind it; the source that it saw.
+
+    The sender must see the answer come from where it asked.
+    """
+    sender.sendto(text.encode(), address)
+    got, source = receiver.recvfrom(100)
+    assert got.decode() == text, "something came through before"
+    receiver.sendto(b"answer", source)
+    answer, answerer = sender.recvfrom(100)
+    assert (answer, answerer[:2]) == (b"answer", address)
+    return str(source[0])
