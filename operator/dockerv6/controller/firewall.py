@@ -119,6 +119,7 @@ class FirewallKeeper:
             left_out[owner] = f"its subnet overlaps that of {rival}, which has the rules; give it another subnet"
         return RulesView(
             off=change.by_owner(),
+            intended=change.target != self._in_place,
             filter=host_filter,
             backend=self._firewall.backend,
             left_out=left_out,

@@ -37,6 +37,13 @@ def rules_findings(rules: RulesView, owner: str) -> tuple[Finding, ...]:
     return (*_table(rules, owner), *filter_findings(rules), *_rival(rules), *_ports(rules, owner))
 
 
+def rules_drift(observed: Observed, owner: str) -> tuple[str, ...]:
+    """An owner's rules, and those of all, that were there and are not: somebody else took them away."""
+    if not observed.applied or observed.rules.intended:
+        return ()
+    return tuple(f"firewall: {c}" for c in (*observed.rules.off.get("", ()), *observed.rules.off.get(owner, ())))
+
+
 def _table(rules: RulesView, owner: str) -> tuple[Finding, ...]:
     if rules.problem:
         return (Finding(ConditionType.FIREWALL_READY, Reason.FIREWALL_UNAVAILABLE, rules.problem, retry=ENGINE_RETRY),)

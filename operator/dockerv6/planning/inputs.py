@@ -63,6 +63,7 @@ class RulesView:
     """Our table and the host's filter, compared with the whole host's intent."""
 
     off: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # owner -> changes that it needs; "": shared parts
+    intended: bool = False  # the rules are to be others than they were: what differs is no drift
     problem: str = ""  # the backend can't work: why, and the remedy
     filter: HostFilterState = field(default_factory=HostFilterState)
     backend: str = ""

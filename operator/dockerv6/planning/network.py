@@ -10,7 +10,7 @@ from dockerv6.dockerd.model import Attachment, Network, NetworkSpec
 from dockerv6.planning.blueprint import NO_IPV4_SINCE, differences, network_spec
 from dockerv6.planning.conflicts import collision
 from dockerv6.planning.endpoints import attach, creation, recreation
-from dockerv6.planning.findings import ENGINE_RETRY, engine_findings, raw_drop_findings, rules_findings
+from dockerv6.planning.findings import ENGINE_RETRY, engine_findings, raw_drop_findings, rules_drift, rules_findings
 from dockerv6.planning.host import (
     bridge_steps,
     filter_steps,
@@ -113,13 +113,6 @@ def _rules(desired: Desired, observed: Observed, because: str = "") -> tuple[Ste
     return (EnsureRules(desired.name, changes, because or "the table differs from what it should hold"),)
 
 
-def _drift(observed: Observed, desired: Desired) -> tuple[str, ...]:
-    """Rules that were there and are not: only drift once the resource has been applied."""
-    if not observed.applied:
-        return ()
-    return tuple(f"firewall: {c}" for c in (*observed.rules.off.get("", ()), *observed.rules.off.get(desired.name, ())))
-
-
 def _plan_observed(desired: Desired, observed: Observed) -> Plan:
     """Somebody else's network: rules and host settings only."""
     live = next(iter(observed.networks.named(desired.resource.docker_name)), None)
@@ -153,7 +146,7 @@ def _plan_observed(desired: Desired, observed: Observed) -> Plan:
             steps = (*sysctl_steps(observed.host), *steps, *filter_steps(observed.rules))
     if live is not None:
         steps = (*steps, *_bridge(desired, observed, live), *_members(desired, observed, live))
-    return Plan("IPv6Network", desired.name, steps, tuple(findings), _drift(observed, desired))
+    return Plan("IPv6Network", desired.name, steps, tuple(findings), rules_drift(observed, desired.name))
 
 
 def _plan_managed(
@@ -177,7 +170,7 @@ def _plan_managed(
         findings.append(refusal)
     if any(f.blocks for f in findings):
         kept = _kept(desired, observed, holdings, live)
-        return Plan("IPv6Network", desired.name, kept, tuple(findings), (*drift, *_drift(observed, desired)))
+        return Plan("IPv6Network", desired.name, kept, tuple(findings), (*drift, *rules_drift(observed, desired.name)))
     adopted = live is not None and any(c.subnet == subnet.prefix for c in live.ipv6)
     binding = subnet.steps if refusal is None or adopted else ()
     because = "the network's rules are there before it is" if binding else ""
@@ -196,7 +189,7 @@ def _plan_managed(
         *(_bridge(desired, observed, live) if live is not None and not remade else ()),
         *(_members(desired, observed, live if live is not None and not remade else want)),
     )
-    drift = (*drift, *(s.reason for s in mend), *_drift(observed, desired))
+    drift = (*drift, *(s.reason for s in mend), *rules_drift(observed, desired.name))
     return Plan("IPv6Network", desired.name, steps, tuple(findings), drift)
 
 

@@ -10,7 +10,7 @@ from dockerv6.api.policy import IPv6Policy
 from dockerv6.api.selectors import NetworkSelector
 from dockerv6.dockerd.model import Network
 from dockerv6.planning.claims import carries
-from dockerv6.planning.findings import engine_findings, raw_drop_findings, rules_findings
+from dockerv6.planning.findings import engine_findings, raw_drop_findings, rules_drift, rules_findings
 from dockerv6.planning.host import bridge_steps, filter_steps, host_findings, icc_findings, sysctl_steps
 from dockerv6.planning.inputs import MANAGED_BY, Observed
 from dockerv6.planning.shares import POLICY_OWNER, icc_switched_off, ipv6_subnets
@@ -103,8 +103,7 @@ def plan_policy(policy: IPv6Policy, observed: Observed, networks: Collection[Net
         for network in networks:
             bridges = (network.bridge,) if network.bridge else ()
             steps += bridge_steps(observed.host, bridges, published=published, icc=not icc_switched_off(network))
-    drift = tuple(f"firewall: {c}" for c in changes) if observed.applied else ()
-    return Plan("IPv6Policy", name, tuple(steps), findings, drift)
+    return Plan("IPv6Policy", name, tuple(steps), findings, rules_drift(observed, owner))
 
 
 def _concerning_firewall(finding: Finding) -> Finding:
