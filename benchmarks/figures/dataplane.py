@@ -1,13 +1,15 @@
 """What a new flow costs: connections and datagram flows a second through hosts that differ in nothing but their rules.
 
 Every ruleset has a host namespace of its own, all between the same two programs (see `stage`), and all take turns in
-slices of less than a second, the two sizes of a ruleset one right after the other and in changing order. A ratio is the
-median of those of all turns, so that a machine that is busy for a while does not decide it.
+slices of a fifth of a second: the rulesets in a random order, and the two sizes of one right after the other, to and
+fro. A ratio is the median of those of all such neighbours, so that a machine that is busy for a while does not decide
+it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import random
 import statistics
 from dataclasses import dataclass, field
 from ipaddress import IPv6Network
@@ -34,6 +36,7 @@ _REFERENCE = "linear ip6tables-legacy"
 _SMALL, _LARGE = (1, 1), (400, 1_000)  # networks, published ports
 _PUBLISHED = 40_000
 """The probed port of the host; the others are below it."""
+_SLICE = 0.2  # seconds
 _PROTOCOLS: tuple[Protocol, ...] = ("tcp", "udp")
 
 
@@ -46,34 +49,32 @@ class _Lane:
     rates: dict[Protocol, list[float]] = field(default_factory=lambda: {protocol: [] for protocol in _PROTOCOLS})
     lost: int = 0
 
-    def measure(self, stage: Stage, protocol: Protocol, seconds: float) -> None:
+    def measure(self, stage: Stage, protocol: Protocol) -> None:
         if self.translated:
-            flood = stage.flood(self.host, protocol, seconds, self.host.address, _PUBLISHED)
+            flood = stage.flood(self.host, protocol, _SLICE, self.host.address, _PUBLISHED)
         else:
-            flood = stage.flood(self.host, protocol, seconds, self.host.container, SERVED)
+            flood = stage.flood(self.host, protocol, _SLICE, self.host.container, SERVED)
         self.rates[protocol].append(flood.rate)
         self.lost += flood.lost
 
 
 def measure(bench: Bench) -> Iterator[Row]:
     """Rates and ratios."""
-    rounds, seconds = (5, 0.2) if bench.quick else (25, 0.3)
+    rounds = 4 if bench.quick else 20
     with Stage(bench) as stage:
         bare = _Lane(stage.host(), translated=False)
-        pairs = {
-            name: tuple(_lane(stage, write, *size) for size in (_SMALL, _LARGE)) for name, write in _WRITERS.items()
-        }
-        for turn in range(rounds):
+        pairs = {name: (_lane(stage, write, *_SMALL), _lane(stage, write, *_LARGE)) for name, write in _WRITERS.items()}
+        for _ in range(rounds):
             for protocol in _PROTOCOLS:
-                bare.measure(stage, protocol, seconds)
-                for pair in pairs.values():
-                    for lane in pair if turn % 2 else reversed(pair):
-                        lane.measure(stage, protocol, seconds)
+                bare.measure(stage, protocol)
+                for small, large in random.sample(list(pairs.values()), len(pairs)):
+                    for lane in (small, large, large, small):
+                        lane.measure(stage, protocol)
         for protocol in _PROTOCOLS:
             yield from _rows(protocol, bare, pairs)
 
 
-def _rows(protocol: Protocol, bare: _Lane, pairs: dict[str, tuple[_Lane, ...]]) -> Iterator[Row]:
+def _rows(protocol: Protocol, bare: _Lane, pairs: dict[str, tuple[_Lane, _Lane]]) -> Iterator[Row]:
     what = {"tcp": "TCP connections", "udp": "UDP flows"}[protocol]
     yield Row(f"{what}, no rules at all: the programs' own limit", *_rate(bare, protocol))
     for name, (small, large) in pairs.items():
@@ -84,13 +85,13 @@ def _rows(protocol: Protocol, bare: _Lane, pairs: dict[str, tuple[_Lane, ...]]) 
         yield _ratio(f"{what}, {name}, large ÷ small", large, small, protocol, floor)
     for size, which in (_SMALL, 0), (_LARGE, 1):
         ours, reference = pairs[_BUDGETED][which], pairs[_REFERENCE][which]
-        title = f"{what}, {_BUDGETED} ÷ {_REFERENCE}, {size[0]} × {size[1]:,}"
+        title = f"{what}, {_BUDGETED} ÷ {_REFERENCE}, {size[0]}, {size[1]:,}"
         yield _ratio(title, ours, reference, protocol, None)
 
 
 def _ratio(what: str, above: _Lane, below: _Lane, protocol: Protocol, floor: float | None) -> Row:
     ratios = [a / b for a, b in zip(above.rates[protocol], below.rates[protocol], strict=True)]
-    note = f"{len(ratios)} turns, {min(ratios):.2f} to {max(ratios):.2f}"
+    note = f"{len(ratios)} pairs, {min(ratios):.2f} to {max(ratios):.2f}"
     return Row(what, statistics.median(ratios), "x", floor=floor, note=note)
 
 
