@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from dockerv6.controller.intent import Versions, Wishes
@@ -9,9 +10,9 @@ from dockerv6.controller.inventory import Inventory
 from dockerv6.controller.world import World
 from dockerv6.firewall.elements import PUBLISHED_AT_TO, PUBLISHED_TO
 from dockerv6.firewall.model import Barrier, FirewallIntent, HostFilterState, Transport
-from dockerv6.firewall.port import Firewall, FirewallError, HostFilter
+from dockerv6.firewall.port import Firewall, FirewallError, FirewallUnavailable, HostFilter
 from dockerv6.firewall.rules import render
-from dockerv6.firewall.ruleset import Change, Ruleset, diff
+from dockerv6.firewall.ruleset import EMPTY, Change, Ruleset, diff
 from dockerv6.firewall.steps import AddElements, RemoveElements
 from dockerv6.hostnet.port import HostNetError
 from dockerv6.planning.inputs import Identity, RulesView
@@ -63,9 +64,21 @@ class FirewallKeeper:
         inventory: Inventory,
         world: World,
         identity: Identity,
+        residues: Iterable[Firewall] = (),
     ) -> None:
+        """Keep one backend's rules.
+
+        Args:
+            firewall: the backend.
+            host_filter: the host's own filter.
+            inventory: what is asked for.
+            world: what is there.
+            identity: ours, with the mark.
+            residues: the other backends: what an earlier run left there goes once our rules are in place.
+        """
         self._firewall = firewall
         self._host_filter = host_filter
+        self._residues = tuple(residues)
         self._inventory = inventory
         self._world = world
         self._identity = identity
@@ -132,6 +145,11 @@ class FirewallKeeper:
     def assignment(self) -> Assignment:
         """Which Docker networks each policy is for now."""
         return self._wishes.current(self._versions).assignment
+
+    @property
+    def backend(self) -> str:
+        """The backend's name."""
+        return self._firewall.backend
 
     @property
     def owners(self) -> frozenset[str]:
@@ -207,12 +225,30 @@ class FirewallKeeper:
     async def sweep(self) -> None:
         """Remove everything of ours, the accept rules in the host's filter too."""
         await self._firewall.sweep()
+        self._in_place = self._in_place or EMPTY
+        await self.sweep_residues()
         state = await self._host_filter.observe(self._mark)
         for barrier in (*state.barriers, *state.stray):
             if barrier.admitted or barrier in state.stray:
                 await self._host_filter.withdraw(barrier, self._mark)
         self.invalidate()
         self.invalidate_filter()
+
+    async def sweep_residues(self) -> tuple[str, ...]:
+        """Remove what an earlier run left in other backends, now that all is in this one; gives what was removed."""
+        if self._in_place is None:
+            return ()
+        removed = []
+        while self._residues:
+            backend, *others = self._residues
+            try:
+                if (await backend.observe()).exists:
+                    await backend.sweep()
+                    removed.append(f"the {backend.backend} rules of an earlier run are removed")
+            except FirewallUnavailable as error:
+                logger.debug("no residue in %s: %s", backend.backend, error)
+            self._residues = tuple(others)
+        return tuple(removed)
 
     async def _look_at_filter(self) -> HostFilterState:
         if self._filter is not None:

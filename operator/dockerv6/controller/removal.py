@@ -2,9 +2,11 @@
 
 from dockerv6.controller.context import Context
 from dockerv6.controller.execute import SYSCTLS, carry_out
+from dockerv6.controller.members import members
 from dockerv6.planning.describe import describe
 from dockerv6.planning.host import restore_steps
-from dockerv6.planning.steps import RemoveNetwork
+from dockerv6.planning.inputs import NAME
+from dockerv6.planning.steps import DetachMember, RemoveNetwork, Step
 
 
 async def remove_everything(context: Context, *, keep_networks: bool) -> tuple[str, ...]:
@@ -17,15 +19,22 @@ async def remove_everything(context: Context, *, keep_networks: bool) -> tuple[s
         (n for n in await context.world.networks() if context.settings.identity.owns(n)), key=lambda n: n.name
     )
     for network in () if keep_networks else ours:
-        running = [a.container_name for a in await context.world.attachments(network.id) if a.running]
+        owner = network.labels.get(NAME, "")
+        ours_too = await members(context.store, owner)
+        attached = await context.world.attachments(network.id)
+        running = [a.container_name for a in attached if a.running and a.container_id not in ours_too]
         if running:
             removed.append(f"kept Docker network {network.name}: containers run on it ({', '.join(running)})")
             continue
-        step = RemoveNetwork(network.id, network.name, "uninstall")
-        await carry_out(step, context)
-        removed.append(describe(step))
+        steps: list[Step] = [
+            DetachMember(owner, network.id, a, "uninstall") for a in attached if a.container_id in ours_too
+        ]
+        steps.append(RemoveNetwork(network.id, network.name, "uninstall"))
+        for step in steps:
+            await carry_out(step, context)
+            removed.append(describe(step))
     await context.firewall.sweep()
-    removed.append("remove table inet dockerv6 and our accept rules")
+    removed.append(f"remove the {context.firewall.backend} rules and our accept rules")
     priors = {name: str(r.get("prior", "")) for name, r in (await context.store.records(SYSCTLS)).items()}
     now = {name: await context.world.host.sysctl(name) for name in priors}
     for restore in restore_steps(priors, now):
