@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from ipaddress import IPv6Address
-from typing import TYPE_CHECKING, Protocol
+from ipaddress import IPv4Network, IPv6Address, IPv6Network
+from typing import TYPE_CHECKING, Any, Protocol
 
 from dockerv6.dockerd.client import DockerEngine
 from dockerv6.dockerd.fake import FakeEngine
-from dockerv6.dockerd.model import Attachment
+from dockerv6.dockerd.fake_ports import parse
+from dockerv6.dockerd.model import Attachment, NetworkSpec, SubnetConfig
 from tests.lab import image
 from tests.lab.engine import IMAGE
 from tests.lab.engine import Engine as LabEngine
 from tests.lab.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from dockerv6.dockerd.port import Engine
     from dockerv6.dockerd.profiles import Profile
     from tests.lab.session import Session
+
+SUBNET6 = IPv6Network("2001:db8:1::/64")
+HOST6 = IPv6Address("2001:db8:99::1")  # of the engine's host
+SUBNET4 = IPv4Network("192.0.2.0/28")
+DUAL = NetworkSpec("blog", ipam=(SubnetConfig(SUBNET4), SubnetConfig(SUBNET6)))
 
 
 class Bench(Protocol):
@@ -29,15 +35,35 @@ class Bench(Protocol):
     release: tuple[int, int]
 
     def create_container(
-        self, name: str, network: str, *, aliases: Sequence[str] = (), address: str | None = None
-    ) -> str: ...
+        self,
+        name: str,
+        network: str | None,
+        *,
+        aliases: Sequence[str] = (),
+        address: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        ports: Sequence[str] = (),
+        network_mode: str | None = None,
+    ) -> str:
+        """Take `ports` as ``docker run -p`` does; `network` or `network_mode` is None."""
 
     def start_container(self, container: str) -> None:
         """Raises an exception of any kind when the engine can't."""
 
     def stop_container(self, container: str) -> None: ...
 
+    def restart_container(self, container: str) -> None: ...
+
+    def pause_container(self, container: str) -> None: ...
+
+    def unpause_container(self, container: str) -> None: ...
+
+    def rename_container(self, container: str, name: str) -> None: ...
+
     def remove_container(self, container: str) -> None: ...
+
+    def run_linked(self, name: str, other: str, alias: str) -> None:
+        """Run a container on the default bridge with a legacy link to another one."""
 
     def down(self) -> None:
         """Crash the engine."""
@@ -57,12 +83,20 @@ class FakeBench:
         self.release = profile.release
 
     def create_container(
-        self, name: str, network: str, *, aliases: Sequence[str] = (), address: str | None = None
+        self,
+        name: str,
+        network: str | None,
+        *,
+        aliases: Sequence[str] = (),
+        address: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        ports: Sequence[str] = (),
+        network_mode: str | None = None,
     ) -> str:
         wish = Attachment("", name, running=False, aliases=tuple(aliases))
         if address is not None:
             wish = replace(wish, static_ipv6=IPv6Address(address))
-        return self.fake.create_container(name, network, wish)
+        return self.fake.create_container(name, network, wish, labels=labels, ports=ports, network_mode=network_mode)
 
     def start_container(self, container: str) -> None:
         self.fake.start_container(container)
@@ -70,8 +104,23 @@ class FakeBench:
     def stop_container(self, container: str) -> None:
         self.fake.stop_container(container)
 
+    def restart_container(self, container: str) -> None:
+        self.fake.restart_container(container)
+
+    def pause_container(self, container: str) -> None:
+        self.fake.pause_container(container)
+
+    def unpause_container(self, container: str) -> None:
+        self.fake.unpause_container(container)
+
+    def rename_container(self, container: str, name: str) -> None:
+        self.fake.rename_container(container, name)
+
     def remove_container(self, container: str) -> None:
         self.fake.remove_container(container)
+
+    def run_linked(self, name: str, other: str, alias: str) -> None:  # noqa: ARG002 - a link's names are not shown
+        self.fake.run_container(name, "bridge")
 
     def down(self) -> None:
         self.fake.down()
@@ -99,20 +148,39 @@ class RealBench:
         lab = LabEngine.create(session, settings)
         lab.start()
         lab.load_image(image.busybox())
+        lab.netexec("ip", "address", "add", f"{HOST6}/128", "dev", "lo")
         return lab
 
     def create_container(
-        self, name: str, network: str, *, aliases: Sequence[str] = (), address: str | None = None
+        self,
+        name: str,
+        network: str | None,
+        *,
+        aliases: Sequence[str] = (),
+        address: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        ports: Sequence[str] = (),
+        network_mode: str | None = None,
     ) -> str:
         endpoint: dict[str, object] = {"Aliases": list(aliases)}
         if address is not None:
             endpoint["IPAMConfig"] = {"IPv6Address": address}
-        body = {
+        published = [one for written in ports for one in parse(written)]
+        bindings: dict[str, list[dict[str, str]]] = {}
+        for one in published:
+            target = {"HostIp": str(one.host_address or ""), "HostPort": one.host_port}
+            bindings.setdefault(one.key, []).append(target)
+        body: dict[str, object] = {
             "Image": IMAGE,
             "Cmd": ["sleep", "3600"],
-            "HostConfig": {"NetworkMode": network},
-            "NetworkingConfig": {"EndpointsConfig": {network: endpoint}},
+            "Labels": dict(labels or {}),
+            "ExposedPorts": {key: {} for key in bindings},
+            "HostConfig": {"NetworkMode": network_mode or network, "PortBindings": bindings},
+            "NetworkingConfig": {"EndpointsConfig": {network: endpoint} if network else {}},
         }
+        return self._create(name, body)
+
+    def _create(self, name: str, body: dict[str, object]) -> str:
         return str(self.lab.client().create_container_from_config(body, name=name)["Id"])  # type: ignore[no-untyped-call]
 
     def start_container(self, container: str) -> None:
@@ -121,8 +189,28 @@ class RealBench:
     def stop_container(self, container: str) -> None:
         self.lab.client().stop(container, timeout=0)
 
+    def restart_container(self, container: str) -> None:
+        self.lab.client().restart(container, timeout=0)
+
+    def pause_container(self, container: str) -> None:
+        self.lab.client().pause(container)
+
+    def unpause_container(self, container: str) -> None:
+        self.lab.client().unpause(container)
+
+    def rename_container(self, container: str, name: str) -> None:
+        self.lab.client().rename(container, name)
+
     def remove_container(self, container: str) -> None:
         self.lab.client().remove_container(container, force=True)
+
+    def run_linked(self, name: str, other: str, alias: str) -> None:
+        body: dict[str, object] = {
+            "Image": IMAGE,
+            "Cmd": ["sleep", "3600"],
+            "HostConfig": {"Links": [f"{other}:{alias}"]},
+        }
+        self.start_container(self._create(name, body))
 
     def down(self) -> None:
         self.lab.kill()
@@ -137,3 +225,10 @@ class RealBench:
             if network.name not in {"bridge", "host", "none"}:
                 await self.engine.remove_network(network.id)
         await self.engine.close()
+
+
+def run(bench: Bench, name: str, network: str | None = "blog", **wishes: Any) -> str:
+    """Create and start a container; return its id. `wishes` are those of `Bench.create_container`."""
+    container = bench.create_container(name, network, **wishes)
+    bench.start_container(container)
+    return container

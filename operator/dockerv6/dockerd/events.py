@@ -30,7 +30,8 @@ _ACTIONS = (
 )
 """All that can change what a reconcile sees. Health checks alone would wake us twice a minute for each container.
 
-"die" may come before the networks are left (20.10) or after; "stop" is the last in 20.10, and not told of every end.
+"die" comes before the networks are left (20.10) or after (26.1, 28.5); "stop" may be the last (20.10) or not, and isn't
+told of every end.
 """
 
 _OK = 200

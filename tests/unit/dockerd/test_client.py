@@ -8,7 +8,7 @@ import pytest
 
 from dockerv6.dockerd.client import DockerEngine
 from dockerv6.dockerd.model import Attachment
-from dockerv6.dockerd.port import EngineConflict
+from dockerv6.dockerd.port import EngineConflict, EngineRefused
 from tests.unit.dockerd.stub import Reply, Request, ping, serving, versions
 
 if TYPE_CHECKING:
@@ -76,6 +76,28 @@ async def test_containers_that_vanish_while_they_are_looked_at_are_left_out(tmp_
         docker = DockerEngine(stub.url, environment={})
         assert [one.container_name for one in await docker.attachments(OLD_ID)] == ["kept"]
         assert f"/containers/json?all=1&filters={json.dumps({'network': [OLD_ID, 'n1']}).replace(' ', '+')}" in asked
+        await docker.close()
+
+
+async def test_lists_running_containers_with_one_request(tmp_path: Path) -> None:
+    asked: list[str] = []
+    listing = [{"Id": "b", "Names": ["/web"]}, {"Id": "a", "Names": ["/api"]}]
+    async with serving(tmp_path / "d", engine(lambda _, __: (200, listing), asked)) as stub:
+        docker = DockerEngine(stub.url, environment={})
+        assert [container.name for container in await docker.containers()] == ["api", "web"]
+        assert asked == ["/containers/json"]
+        await docker.close()
+
+
+async def test_a_container_of_the_hosts_network_is_refused_another_one(tmp_path: Path) -> None:
+    words = (
+        "container sharing network namespace with another container or host cannot be connected to any other network"
+    )
+    async with serving(tmp_path / "d", engine(lambda _, __: (400, {"message": words}))) as stub:
+        docker = DockerEngine(stub.url, environment={})
+        with pytest.raises(EngineRefused, match="sharing network namespace") as caught:
+            await docker.connect(OLD_ID, WEB)
+        assert type(caught.value) is EngineRefused
         await docker.close()
 
 

@@ -11,6 +11,7 @@ import pytest
 from dockerv6.dockerd.fake import Call, FakeEngine
 from dockerv6.dockerd.model import NetworkSpec, SubnetConfig
 from dockerv6.dockerd.port import (
+    ContainerNotFound,
     EngineConflict,
     EngineRefused,
     EngineTooOld,
@@ -123,3 +124,95 @@ async def test_container_names_are_unique() -> None:
 def test_needs_no_docker_sdk() -> None:
     program = "import sys, dockerv6.dockerd.fake, dockerv6.dockerd.port; sys.exit('requests' in sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+async def test_a_container_has_what_it_was_run_with() -> None:
+    engine = FakeEngine()
+    for name in ("front", "back"):
+        await engine.create_network(NetworkSpec(name, enable_ipv6=False))
+    web = engine.run_container("web", ["front", "back"], labels={"a": "b"}, ports=["8080:80"])
+    (container,) = await engine.containers()
+    assert (container.id, container.labels, container.network_mode) == (web, {"a": "b"}, "front")
+    assert [end.network_name for end in container.endpoints] == ["back", "front"]
+    assert [binding.host_port for binding in container.ports] == [8080, 8080]
+
+
+async def test_without_a_userland_proxy_a_network_without_ipv6_has_ipv4_bindings_only() -> None:
+    engine = FakeEngine(userland_proxy=False)
+    await engine.create_network(NetworkSpec("plain", enable_ipv6=False))
+    six = await engine.create_network(SPEC)
+    web = engine.run_container("web", "plain", ports=["8080:80", "[::1]:8081:80"])
+    (before,) = await engine.containers()
+    assert [(one.host_port, str(one.host_address)) for one in before.ports] == [(8080, "0.0.0.0")]
+    (attachment,) = await engine.attachments(before.endpoints[0].network_id)
+    await engine.connect(six, attachment)
+    (after,) = await engine.containers()
+    assert [(one.host_port, str(one.host_address)) for one in after.ports] == [
+        (8080, "0.0.0.0"),
+        (8080, "::"),
+        (8081, "::1"),
+    ]
+    assert after.id == web
+
+
+async def test_a_newer_container_was_created_later() -> None:
+    engine = FakeEngine()
+    old, new = engine.run_container("old"), engine.run_container("new")
+    created = {container.id: container.created for container in await engine.containers()}
+    assert created[old] < created[new]
+
+
+async def test_a_container_whose_port_is_taken_holds_nothing() -> None:
+    engine = FakeEngine()
+    engine.run_container("web", "bridge", ports=["8080:80"])
+    rival = engine.create_container("rival", "bridge", ports=["8080:80"])
+    with pytest.raises(EngineConflict, match="port is already allocated"):
+        engine.start_container(rival)
+    bridge = await engine.network("bridge")
+    assert bridge is not None
+    assert bridge.endpoints is not None
+    assert [end.container_name for end in bridge.endpoints] == ["web"]
+    assert len(await engine.containers()) == 1
+
+
+@pytest.mark.parametrize("mode", ["host", "none", "container:db"])
+def test_a_mode_without_networks_of_its_own_refuses_them_at_once(mode: str) -> None:
+    engine = FakeEngine()
+    engine.run_container("db")
+    with pytest.raises(EngineRefused, match="cannot be connected"):
+        engine.create_container("web", "bridge", network_mode=mode)
+
+
+def test_a_namespace_cannot_be_that_of_a_container_that_there_is_not() -> None:
+    with pytest.raises(ContainerNotFound):
+        FakeEngine().create_container("side", network_mode="container:nosuch")
+
+
+def test_pausing_needs_a_container_that_runs_and_unpausing_one_that_is_paused() -> None:
+    engine = FakeEngine()
+    web = engine.create_container("web")
+    for change in (engine.pause_container, engine.unpause_container):
+        with pytest.raises(EngineConflict, match="not running"):
+            change(web)
+    engine.start_container(web)
+    engine.pause_container(web)
+    with pytest.raises(EngineConflict, match="already paused"):
+        engine.pause_container(web)
+    engine.restart_container(web)
+    with pytest.raises(EngineConflict, match="not paused"):
+        engine.unpause_container(web)
+
+
+def test_a_name_that_is_taken_cannot_be_given() -> None:
+    engine = FakeEngine()
+    engine.create_container("web")
+    with pytest.raises(EngineConflict, match="already in use"):
+        engine.rename_container(engine.create_container("api"), "web")
+
+
+async def test_a_failed_listing_of_containers_can_be_had() -> None:
+    engine = FakeEngine()
+    engine.fail_next("containers", EngineUnavailable("gone"))
+    with pytest.raises(EngineUnavailable):
+        await engine.containers()
+    assert engine.calls == [Call("containers", ())]

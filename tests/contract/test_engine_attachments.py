@@ -1,0 +1,196 @@
+"""The engine port's contract on who is attached to a network, or configured on it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv6Address
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dockerv6.dockerd.model import Attachment, NetworkSpec
+from dockerv6.dockerd.port import ContainerNotFound, EngineConflict, EngineRefused, NetworkNotFound
+from tests.contract.engines import DUAL, SUBNET4, SUBNET6, run
+
+if TYPE_CHECKING:
+    from tests.contract.engines import Bench
+
+GATEWAY_PRIORITIES_SINCE = (28, 0)
+
+
+async def test_shows_the_endpoints_of_running_containers(bench: Bench) -> None:
+    await bench.engine.create_network(DUAL)
+    web, api = run(bench, "web", address="2001:db8:1::99"), run(bench, "api")
+    bench.stop_container(run(bench, "old"))
+    network = await bench.engine.network("blog")
+    assert network is not None
+    assert network.endpoints is not None
+    assert [(end.container_name, end.container_id) for end in network.endpoints] == [("api", api), ("web", web)]
+    assert network.endpoints[1].ipv6 == IPv6Address("2001:db8:1::99")
+    assert network.endpoints[0].ipv4 in SUBNET4
+    assert network.endpoints[0].ipv6 in SUBNET6
+    assert all(end.endpoint_id for end in network.endpoints)
+
+
+async def test_connects_with_all_that_the_attachment_says(bench: Bench) -> None:
+    await bench.engine.create_network(NetworkSpec("front", enable_ipv6=False))
+    network_id = await bench.engine.create_network(DUAL)
+    web = run(bench, "web", "front")
+    wish = Attachment(
+        web,
+        "web",
+        running=True,
+        aliases=("www", "site"),
+        static_ipv4=IPv4Address("192.0.2.7"),
+        static_ipv6=IPv6Address("2001:db8:1::7"),
+        driver_opts={"example.org/x": "y"},
+        gw_priority=5,
+    )
+    await bench.engine.connect(network_id, wish)
+    (seen,) = await bench.engine.attachments(network_id)
+    assert seen == replace(
+        wish,
+        ipv4=wish.static_ipv4,
+        ipv6=wish.static_ipv6,
+        gw_priority=5 if bench.release >= GATEWAY_PRIORITIES_SINCE else 0,
+    )
+
+
+async def test_connecting_again_changes_nothing(bench: Bench) -> None:
+    network_id = await bench.engine.create_network(DUAL)
+    web = run(bench, "web", aliases=("www",))
+    before = await bench.engine.attachments(network_id)
+    await bench.engine.connect(network_id, Attachment(web, "web", running=True, aliases=("other",)))
+    assert await bench.engine.attachments(network_id) == before
+
+
+async def test_refuses_a_static_address_in_use(bench: Bench) -> None:
+    await bench.engine.create_network(NetworkSpec("front", enable_ipv6=False))
+    network_id = await bench.engine.create_network(DUAL)
+    run(bench, "web", address="2001:db8:1::99")
+    other = Attachment(run(bench, "other", "front"), "other", running=True, static_ipv6=IPv6Address("2001:db8:1::99"))
+    with pytest.raises(EngineConflict, match="Address already in use"):
+        await bench.engine.connect(network_id, other)
+    assert [attached.container_name for attached in await bench.engine.attachments(network_id)] == ["web"]
+
+
+async def test_refuses_a_static_address_of_another_subnet(bench: Bench) -> None:
+    await bench.engine.create_network(NetworkSpec("front", enable_ipv6=False))
+    network_id = await bench.engine.create_network(DUAL)
+    web = Attachment(run(bench, "web", "front"), "web", running=True, static_ipv6=IPv6Address("2001:db8:9::9"))
+    with pytest.raises(EngineRefused, match="2001:db8:9::9"):
+        await bench.engine.connect(network_id, web)
+
+
+async def test_connecting_names_what_is_missing(bench: Bench) -> None:
+    network_id = await bench.engine.create_network(DUAL)
+    web = Attachment(run(bench, "web"), "web", running=True)
+    with pytest.raises(NetworkNotFound):
+        await bench.engine.connect("0" * 64, web)
+    with pytest.raises(ContainerNotFound):
+        await bench.engine.connect(network_id, replace(web, container_id="f" * 64))
+
+
+async def test_disconnects_once_and_again(bench: Bench) -> None:
+    network_id = await bench.engine.create_network(DUAL)
+    web = run(bench, "web")
+    await bench.engine.disconnect(network_id, web)
+    assert await bench.engine.attachments(network_id) == ()
+    await bench.engine.disconnect(network_id, web)
+    await bench.engine.disconnect(network_id, web, force=True)
+
+
+async def test_disconnecting_what_is_gone_is_success(bench: Bench) -> None:
+    network_id = await bench.engine.create_network(DUAL)
+    web = run(bench, "web")
+    await bench.engine.disconnect(network_id, "f" * 64)
+    await bench.engine.disconnect(network_id, "f" * 64, force=True)
+    await bench.engine.disconnect("0" * 64, web)
+    assert [attached.container_id for attached in await bench.engine.attachments(network_id)] == [web]
+
+
+async def test_attachments_hold_running_stopped_and_unstarted_containers_in_order(bench: Bench) -> None:
+    await bench.engine.create_network(NetworkSpec("front", enable_ipv6=False))
+    network_id = await bench.engine.create_network(DUAL)
+    run(bench, "web", aliases=("www",), address="2001:db8:1::99")
+    bench.stop_container(run(bench, "old", aliases=("was",)))
+    bench.create_container("fresh", "blog", aliases=("new",), address="2001:db8:1::77")
+    late = run(bench, "late", "front")
+    bench.stop_container(late)
+    await bench.engine.connect(network_id, Attachment(late, "late", running=False, aliases=("l8",)))
+    run(bench, "stranger", "front")
+
+    found = await bench.engine.attachments(network_id)
+    assert [(one.container_name, one.running, one.aliases) for one in found] == [
+        ("fresh", False, ("new",)),
+        ("late", False, ("l8",)),
+        ("old", False, ("was",)),
+        ("web", True, ("www",)),
+    ]
+    assert [one.static_ipv6 for one in found] == [IPv6Address("2001:db8:1::77"), None, None, found[3].ipv6]
+    assert [one.ipv6 for one in found] == [None, None, None, IPv6Address("2001:db8:1::99")]
+
+
+async def test_occupied_names_every_network_that_has_attachments_and_none_that_has_none(bench: Bench) -> None:
+    network_id = await bench.engine.create_network(DUAL)
+    front_id = await bench.engine.create_network(NetworkSpec("front", enable_ipv6=False))
+    before = await bench.engine.occupied()
+    assert not before & {network_id, "blog", front_id, "front"}
+    bench.create_container("fresh", "blog")
+    occupied = await bench.engine.occupied()
+    assert occupied & {network_id, "blog"}
+    assert not occupied & {front_id, "front"}
+    late = run(bench, "late", "blog")
+    bench.stop_container(late)
+    await bench.engine.connect(front_id, Attachment(late, "late", running=False))
+    assert await bench.engine.occupied() & {front_id, "front"}
+
+
+async def test_attachments_of_a_removed_network_are_the_stopped_containers_that_name_it(bench: Bench) -> None:
+    network_id = await bench.engine.create_network(DUAL)
+    bench.stop_container(run(bench, "old"))
+    await bench.engine.remove_network(network_id)
+    assert [one.container_name for one in await bench.engine.attachments(network_id)] == ["old"]
+    assert await bench.engine.attachments("0" * 64) == ()
+
+
+async def test_a_running_container_can_be_moved_to_the_recreated_network(bench: Bench) -> None:
+    network_id = await bench.engine.create_network(DUAL)
+    web = run(bench, "web", aliases=("www",), address="2001:db8:1::99")
+    (before,) = await bench.engine.attachments(network_id)
+    await bench.engine.disconnect(network_id, web)
+    await bench.engine.remove_network(network_id)
+    new_id = await bench.engine.create_network(DUAL)
+    await bench.engine.connect(new_id, before)
+    (after,) = await bench.engine.attachments(new_id)
+    assert after == replace(before, ipv4=after.ipv4)
+    assert await bench.engine.stranded("blog") == ()
+
+
+async def test_a_container_stranded_by_a_recreated_network_starts_again_once_connected(bench: Bench) -> None:
+    old_id = await bench.engine.create_network(DUAL)
+    web = run(bench, "web", aliases=("www",), address="2001:db8:1::99")
+    bench.stop_container(web)
+    await bench.engine.remove_network(old_id)
+    assert [one.container_name for one in await bench.engine.stranded("blog")] == ["web"]
+    new_id = await bench.engine.create_network(DUAL)
+    with pytest.raises(Exception, match="not found"):
+        bench.start_container(web)
+
+    assert await bench.engine.attachments(new_id) == ()
+    (stranded,) = await bench.engine.stranded("blog")
+    assert (stranded.container_id, stranded.running, stranded.aliases) == (web, False, ("www",))
+    await bench.engine.connect(new_id, stranded)
+    assert await bench.engine.stranded("blog") == ()
+    bench.start_container(web)
+    (after,) = await bench.engine.attachments(new_id)
+    assert (after.running, after.aliases, after.ipv6) == (True, ("www",), IPv6Address("2001:db8:1::99"))
+
+
+async def test_nobody_is_stranded_on_a_network_that_lives(bench: Bench) -> None:
+    await bench.engine.create_network(DUAL)
+    run(bench, "web")
+    bench.stop_container(run(bench, "old"))
+    bench.create_container("fresh", "blog")
+    assert await bench.engine.stranded("blog") == ()
+    assert await bench.engine.stranded("nosuch") == ()
