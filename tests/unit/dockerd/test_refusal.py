@@ -29,6 +29,8 @@ ID = "7e4aa139b970d2516e0b4a723b062ef60a3f503f71e68630c231da9bdbb16e71"
         (403, f"error while removing network: network n1 id {ID} has active endpoints", EngineConflict),
         (403, 'network n1 has active endpoints (name:"c1" id:"ba1dc901a306")', EngineConflict),
         (403, "Pool overlaps with other one on this address space", EngineConflict),
+        (500, "driver failed: Bind for 0.0.0.0:8080 failed: port is already allocated", EngineConflict),
+        (400, "container sharing network namespace with another container or host cannot be connected", EngineRefused),
         (403, "invalid pool request: Pool overlaps with other one on this address space", EngineConflict),
         (403, "Address already in use", EngineConflict),
         (403, "endpoint with name c1 already exists in network n1", EngineConflict),
