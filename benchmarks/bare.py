@@ -9,7 +9,6 @@ import threading
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from ipaddress import IPv6Network
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -69,7 +68,7 @@ class BareEngine:
         """What the operator sends for the network of that number, but for the subnet's digits."""
         resource = decode(resources.network(number)).resource
         assert isinstance(resource, NetworkResource)  # noqa: S101 - tells the type checker
-        prefix = IPv6Network(((0xFD00_0000_00BE << 80) + (number << 64), 64))
+        prefix = resources.foreign_prefix(number)
         return json.dumps(encode.network(network_spec(resource, prefix, Identity()), self._dialect)).encode()
 
     def foreign_body(self, number: int) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Network
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,6 +18,11 @@ def ipv4_subnet(number: int) -> str:
     """A small subnet for the network of that number."""
     first = int(_IPV4.network_address) + (number << (32 - _IPV4_LENGTH))
     return str(IPv4Network((first, _IPV4_LENGTH)))
+
+
+def foreign_prefix(number: int) -> IPv6Network:
+    """The IPv6 subnet of the network of that number, where it is somebody else's."""
+    return IPv6Network(((0xFD00_0000_00BE << 80) + (number << 64), 64))
 
 
 def name(number: int) -> str:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _PORTS = 100
 _FIRST, _FIRST_IN_CONTAINER = 20_000, 8_000
+_MAP = "published_to"
 _BUDGET_MS = 50.0
 _PATIENCE = 10.0
 
@@ -96,6 +97,6 @@ def _last_commit(operator: Operator, witness: Witness) -> tuple[float, int]:
 def _published(vandal: Vandal) -> int:
     """How many of the ports lead to a target."""
     listed = [json.loads(item) for item in vandal.listing()]
-    maps = [item["map"] for item in listed if item.get("map", {}).get("name") == "published_to"]
-    keys = [json.dumps(key) for found in maps for key, _ in found.get("elem", ())]
-    return sum(any(f" {_FIRST + n}]" in key for key in keys) for n in range(_PORTS))
+    maps = [item["map"]["elem"] for item in listed if item.get("map", {}).get("name") == _MAP and "elem" in item["map"]]
+    written = json.dumps(maps)
+    return sum(f'["tcp", {_FIRST + n}]' in written for n in range(_PORTS))
