@@ -4,7 +4,7 @@ Every resource's wishes become claims; a port that is claimed more than once goe
 the container that is older. Whoever loses is told, and takes the port over when it is free.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address
 
@@ -33,6 +33,14 @@ class Settled:
         return {(str(p.protocol), p.port, p.host_address): (p.target, p.target_port) for p in self.ports}
 
 
+@dataclass(frozen=True, slots=True)
+class _Holders:
+    """Who the engine has given a port to on IPv6: whatever listens there is the engine's, for them."""
+
+    served: bool = False  # a container whose own wish for the port is ours to settle
+    strangers: tuple[str, ...] = ()  # names of the others
+
+
 def settle(
     surfaces: Iterable[Surface],
     containers: Iterable[Container],
@@ -51,19 +59,25 @@ def settle(
     running = tuple(containers)
     problems: dict[str, list[PortProblem]] = {}
     found = [*from_containers(by_network, running)]
+    held = _held_by_engine(running, frozenset(claim.container.id for claim in found))
     for surface_port in own_ports(by_network.values(), running):
         if isinstance(surface_port, Claim):
             found.append(surface_port)
         else:
             owner, problem = surface_port
             problems.setdefault(owner, []).append(problem)
-    engine_held = frozenset(_held_by_engine(running))
     taken: dict[tuple[str, int], dict[IPv6Address | None, Claim]] = {}
     for claim in sorted(found, key=lambda each: _rank(each, incumbents)):
-        problem_of_it = _place(claim, taken, incumbents, engine_held, listeners)
+        problem_of_it = _place(claim, taken, incumbents, held, listeners)
         if problem_of_it is not None and problem_of_it not in problems.get(claim.owner, ()):
             problems.setdefault(claim.owner, []).append(problem_of_it)
-    kept = [claim for there in taken.values() for claim in there.values()]
+    kept: list[Claim] = []
+    for there in taken.values():
+        everywhere = there.get(None)
+        kept += there.values() if everywhere is None else (everywhere,)
+        for claim in there.values():
+            if everywhere is not None and claim.sources and claim.sources != everywhere.sources:
+                problems.setdefault(claim.owner, []).append(_open_anyway(claim))
     kept.sort(key=lambda each: (each.owner, *each.key[:2], str(each.host_address)))
     return Settled(
         tuple(intent for claim in kept if (intent := _intent(claim)) is not None),
@@ -90,7 +104,7 @@ def _place(
     claim: Claim,
     taken: dict[tuple[str, int], dict[IPv6Address | None, Claim]],
     incumbents: Incumbents,
-    engine_held: frozenset[tuple[str, int]],
+    held: Mapping[tuple[str, int], _Holders],
     listeners: Collection[Listener],
 ) -> PortProblem | None:
     """Put the claim among those that have their port, or say why not."""
@@ -108,20 +122,28 @@ def _place(
             whose = f"container {rival.container.name} (of {rival.owner})"
             message = f"{claim} for container {claim.container.name} already leads to {whose}; choose another port"
             return PortProblem(Reason.PORT_CONFLICT, message)
-    if rivals:  # the same target by two ways: said with an allow-list, it is meant
-        if claim.sources and not rivals[0].sources and rivals[0].host_address == claim.host_address:
-            there[claim.host_address] = replace(rivals[0], sources=claim.sources)
+    same = there.get(claim.host_address)
+    if same is not None:  # the same target by two ways: said with an allow-list, it is meant
+        if claim.sources and not same.sources:
+            there[claim.host_address] = replace(same, sources=claim.sources)
         return None
-    ours = incumbents.get(claim.key) is not None or claim.key[:2] in engine_held
+    holders = held.get(claim.key[:2], _Holders())
+    ours = claim.key in incumbents or holders.served or claim.container.name in holders.strangers
     listener = None if ours else _listener(claim, listeners)
     if listener is not None:
-        message = (
-            f"{claim} is taken by a process of the host that listens on {shown(listener.address)}:{listener.port};"
-            " stop it, or choose another port"
-        )
+        message = f"{claim} is taken by {_who(listener, holders)}; stop it, or choose another port"
         return PortProblem(Reason.PORT_TAKEN, message)
     there[claim.host_address] = claim
     return None
+
+
+def _open_anyway(claim: Claim) -> PortProblem:
+    """One address's allow-list says less than what opens the same port of the same container on all of them."""
+    message = (
+        f"{claim} for container {claim.container.name} can't be for some clients alone: the port is published on all"
+        " addresses as well; say `from` there, or publish it on single addresses only"
+    )
+    return PortProblem(Reason.PORT_CONFLICT, message)
 
 
 def _listener(claim: Claim, listeners: Collection[Listener]) -> Listener | None:
@@ -137,12 +159,23 @@ def _listener(claim: Claim, listeners: Collection[Listener]) -> Listener | None:
     )
 
 
-def _held_by_engine(containers: Iterable[Container]) -> Iterator[tuple[str, int]]:
-    """Ports that the engine has given out on IPv6: whatever listens there is the engine's, for that container."""
+def _held_by_engine(containers: Iterable[Container], served: Collection[str]) -> Mapping[tuple[str, int], _Holders]:
+    """``served`` are the ids of the containers whose bindings are claims."""
+    found: dict[tuple[str, int], _Holders] = {}
     for container in containers:
-        for binding in container.ports:
-            if not isinstance(binding.host_address, IPv4Address):
-                yield binding.protocol, binding.host_port
+        for key in {(b.protocol, b.host_port) for b in container.ports if not isinstance(b.host_address, IPv4Address)}:
+            known = found.get(key, _Holders())
+            if container.id in served:
+                found[key] = replace(known, served=True)
+            else:
+                found[key] = replace(known, strangers=(*known.strangers, container.name))
+    return found
+
+
+def _who(listener: Listener, holders: _Holders) -> str:
+    if holders.strangers:
+        return f"container {', '.join(holders.strangers)}, whose ports are published by the engine"
+    return f"a process of the host that listens on {shown(listener.address)}:{listener.port}"
 
 
 def _intent(claim: Claim) -> PortIntent | None:
