@@ -1,11 +1,20 @@
 """Values that plans are made from, each plausible, for the tests of planning."""
 
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Interface, IPv6Network, ip_address
 
 from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.api.pool import IPv6Pool
-from dockerv6.dockerd.model import Attachment, EngineInfo, Network, NetworkSpec, SubnetConfig
+from dockerv6.dockerd.model import (
+    Attachment,
+    Container,
+    ContainerEndpoint,
+    EngineInfo,
+    Network,
+    NetworkSpec,
+    PortBinding,
+    SubnetConfig,
+)
 from dockerv6.firewall.model import Barrier, FilterVariant
 from dockerv6.hostnet.model import Interface, Route, RouteProtocol
 from dockerv6.ipam.ledger import Allocation, AllocationState
@@ -141,3 +150,20 @@ def reasons(found: Plan | tuple[Finding, ...]) -> list[tuple[str, str]]:
 def decide(wish: Desired, moment: Observed, held: Holdings | None = None) -> Plan:
     """The plan."""
     return plan(wish, moment, held if held is not None else holdings())
+
+
+def running(
+    name: str, *on: ContainerEndpoint, created: int = 1, ports: tuple[PortBinding, ...] = (), **labels: str
+) -> Container:
+    """A running container."""
+    return Container(f"{name}-id", name, created, labels, ports, on)
+
+
+def end(of: Network, ipv6: IPv6Address | str | None, priority: int = 0) -> ContainerEndpoint:
+    """A container's end on a network."""
+    return ContainerEndpoint(of.id, of.name, IPv6Address(ipv6) if ipv6 is not None else None, priority)
+
+
+def binding(port: int, to: int = 80, at: str | None = "::", protocol: str = "tcp") -> PortBinding:
+    """A port of the host that the engine has given to a container's port."""
+    return PortBinding(protocol, to, port, ip_address(at) if at is not None else None)

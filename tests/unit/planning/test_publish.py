@@ -1,0 +1,206 @@
+"""Who gets a port of the host that is asked for, perhaps more than once."""
+
+from dataclasses import replace
+from ipaddress import IPv6Address, IPv6Network
+
+import pytest
+
+from dockerv6.api.publish import Publish
+from dockerv6.dockerd.model import Container
+from dockerv6.firewall.model import PortIntent, Transport
+from dockerv6.hostnet.model import Listener
+from dockerv6.planning.claims import Surface
+from dockerv6.planning.publish import Settled, settle
+from tests.unit.planning.scene import SUBNET, binding, end, foreign, live, running
+from tests.world import network
+
+HERE = live()
+OTHER = foreign("other", "fd99::/64")
+GATEWAY = IPv6Address("fd00::1")
+OLD = running("old", end(HERE, SUBNET[5]), created=1, ports=(binding(8080),))
+YOUNG = running("young", end(HERE, SUBNET[6]), created=2, ports=(binding(8080, 81),))
+SPECIFIC = replace(YOUNG, ports=(binding(8080, 81, "2001:db8::1"),))
+TAKER = Listener("tcp", IPv6Address("::"), 8080)
+
+
+def block(**publish: object) -> Publish:
+    return network(publish=publish).spec.publish
+
+
+def surface(owner: str = "blog", publish: Publish | None = None) -> Surface:
+    return Surface(owner, HERE.id, HERE.name, publish or block(fromContainers=True), GATEWAY)
+
+
+def given(
+    *containers: Container,
+    before: Settled | None = None,
+    listeners: tuple[Listener, ...] = (),
+    publish: Publish | None = None,
+) -> Settled:
+    incumbents = before.incumbents if before is not None else {}
+    return settle((surface(publish=publish),), containers, incumbents, listeners)
+
+
+def served(found: Settled) -> dict[str, str]:
+    return {f"{protocol} {port} {address or '::'}": name for (protocol, port, address), name in found.names.items()}
+
+
+def reasons(found: Settled) -> dict[str, list[tuple[str, bool]]]:
+    return {owner: [(str(p.reason), p.waiting) for p in each] for owner, each in found.problems.items()}
+
+
+def test_a_port_leads_to_its_container() -> None:
+    found = given(OLD)
+    assert found.ports == (PortIntent("blog", Transport.TCP, 8080, SUBNET[5], 80, GATEWAY),)
+    assert (served(found), found.problems) == ({"tcp 8080 ::": "old"}, {})
+
+
+def test_an_address_that_is_not_given_out_yet_is_waited_for() -> None:
+    found = given(replace(OLD, endpoints=(end(HERE, None),)))
+    assert (found.ports, reasons(found)) == ((), {"blog": [("AddressPending", True)]})
+
+
+def test_nobody_to_answer_is_waited_for() -> None:
+    found = given(publish=block(ports=[{"port": 1, "containers": {"name": "web"}}]))
+    assert (found.ports, reasons(found)) == ((), {"blog": [("NoEndpoint", True)]})
+
+
+class TestConflicts:
+    def test_the_older_of_two_containers_is_served(self) -> None:
+        for order in ((OLD, YOUNG), (YOUNG, OLD)):
+            found = given(*order)
+            assert served(found) == {"tcp 8080 ::": "old"}
+            assert reasons(found) == {"blog": [("PortConflict", False)]}
+            assert "container young already leads to container old" in found.problems["blog"][0].message
+
+    def test_who_has_it_keeps_it(self) -> None:
+        found = given(OLD, YOUNG, before=given(YOUNG))
+        assert served(found) == {"tcp 8080 ::": "young"}
+
+    def test_the_other_has_it_when_it_is_free(self) -> None:
+        found = given(YOUNG, before=given(OLD, YOUNG))
+        assert (served(found), found.problems) == ({"tcp 8080 ::": "young"}, {})
+
+    @pytest.mark.parametrize("first", [OLD, SPECIFIC], ids=["everywhere", "one address"])
+    def test_everywhere_and_one_address_are_in_one_anothers_way(self, first: Container) -> None:
+        found = given(OLD, SPECIFIC, before=given(first))
+        assert [*served(found).values()] == [first.name]
+        assert reasons(found) == {"blog": [("PortConflict", False)]}
+
+    def test_two_addresses_are_not(self) -> None:
+        other = replace(OLD, ports=(binding(8080, at="::1"),))
+        found = given(SPECIFIC, other)
+        assert served(found) == {"tcp 8080 ::1": "old", "tcp 8080 2001:db8::1": "young"}
+        assert found.problems == {}
+
+    def test_protocols_are_not(self) -> None:
+        found = given(OLD, replace(YOUNG, ports=(binding(8080, protocol="udp"),)))
+        assert (len(found.ports), found.problems) == (2, {})
+
+    def test_a_container_and_a_resource(self) -> None:
+        publish = block(ports=[{"port": 8080, "containers": {"name": "web"}}])
+        web = running("web", end(HERE, SUBNET[7]), created=3)
+        assert served(given(OLD, web, publish=publish)) == {"tcp 8080 ::": "old"}
+        web = replace(web, created=0)
+        found = given(OLD, web, publish=publish)
+        assert (served(found), reasons(found)) == ({"tcp 8080 ::": "web"}, {"blog": [("PortConflict", False)]})
+
+    def test_of_two_resources_the_one_that_lost_is_told(self) -> None:
+        there = Surface("else", OTHER.id, OTHER.name, block(fromContainers=True))
+        theirs = running("theirs", end(OTHER, "fd99::5"), created=5, ports=(binding(8080),))
+        found = settle((surface(), there), (OLD, theirs), {})
+        assert (served(found), reasons(found)) == ({"tcp 8080 ::": "old"}, {"else": [("PortConflict", False)]})
+
+    def test_one_container_can_not_answer_at_two_of_its_ports(self) -> None:
+        twice = replace(OLD, ports=(binding(8080, 80), binding(8080, 81, "::1")))
+        found = given(twice)
+        assert (len(found.ports), reasons(found)) == (1, {"blog": [("PortConflict", False)]})
+
+    def test_what_waits_for_an_address_is_in_nobodys_way(self) -> None:
+        found = given(replace(OLD, endpoints=(end(HERE, None),)), YOUNG)
+        assert served(found) == {"tcp 8080 ::": "young"}
+
+
+class TestTheSameTargetByTwoWays:
+    CLIENTS = IPv6Network("2001:db8:1::/48")
+
+    def own(self, **port: object) -> Publish:
+        said = {"port": 8080, "targetPort": 80, "containers": {"name": "old"}, **port}
+        return block(ports=[said])
+
+    def test_it_is_no_conflict(self) -> None:
+        found = given(OLD, publish=self.own())
+        assert (len(found.ports), found.problems) == (1, {})
+
+    def test_an_allow_list_is_meant(self) -> None:
+        found = given(OLD, publish=self.own(**{"from": [str(self.CLIENTS)]}))
+        assert [p.sources for p in found.ports] == [(self.CLIENTS,)]
+        assert found.problems == {}
+
+    @pytest.mark.parametrize("held", [False, True])
+    def test_everywhere_goes_before_one_address_whoever_was_first(self, held: bool) -> None:  # noqa: FBT001
+        one = replace(OLD, ports=(binding(8080, at="2001:db8::1"),))
+        before = given(one) if held else None
+        found = given(one, publish=self.own(), before=before)
+        assert (served(found), found.problems) == ({"tcp 8080 ::": "old"}, {})
+
+    def test_an_allow_list_for_one_address_of_a_port_that_is_open_everywhere_is_told_of(self) -> None:
+        found = given(OLD, publish=self.own(**{"from": [str(self.CLIENTS)], "hostAddress": "2001:db8::1"}))
+        assert served(found) == {"tcp 8080 ::": "old"}
+        assert reasons(found) == {"blog": [("PortConflict", False)]}
+
+
+class TestListeners:
+    """Somebody on the host who would no longer be reached."""
+
+    PUBLISH = block(fromContainers=False, ports=[{"port": 8080, "containers": {"name": "web"}}])
+    WEB = running("web", end(HERE, SUBNET[7]))
+
+    def test_a_process_of_the_host_keeps_its_port(self) -> None:
+        found = given(self.WEB, publish=self.PUBLISH, listeners=(TAKER,))
+        assert (found.ports, reasons(found)) == ((), {"blog": [("PortTaken", False)]})
+        assert "a process of the host that listens on [::]:8080" in found.problems["blog"][0].message
+
+    def test_a_port_that_we_have_already_is_kept(self) -> None:
+        before = given(self.WEB, publish=self.PUBLISH)
+        assert given(self.WEB, publish=self.PUBLISH, listeners=(TAKER,), before=before).ports == before.ports
+
+    def test_the_engines_own_socket_for_the_container_is_in_nobodys_way(self) -> None:
+        assert given(OLD, listeners=(TAKER,)).problems == {}
+        assert given(OLD, listeners=(TAKER,), publish=block(ports=[])).ports
+        same = block(fromContainers=False, ports=[{"port": 8080, "containers": {"name": "old"}}])
+        assert given(OLD, listeners=(TAKER,), publish=same).problems == {}
+
+    def test_the_engines_socket_for_a_container_that_is_none_of_ours_is(self) -> None:
+        theirs = running("theirs", end(OTHER, None), created=0, ports=(binding(8080, at="0.0.0.0"), binding(8080)))
+        found = given(self.WEB, theirs, publish=self.PUBLISH, listeners=(TAKER,))
+        assert (found.ports, reasons(found)) == ((), {"blog": [("PortTaken", False)]})
+        assert "is taken by container theirs" in found.problems["blog"][0].message
+
+    def test_a_process_keeps_what_the_engine_has_given_out_for_ipv4_alone(self) -> None:
+        web = replace(OLD, ports=(binding(8080, at="0.0.0.0"),))
+        assert reasons(given(web, listeners=(TAKER,))) == {"blog": [("PortTaken", False)]}
+
+    @pytest.mark.parametrize(
+        ("listener", "free"),
+        [
+            (replace(TAKER, port=8081), True),
+            (replace(TAKER, protocol="udp"), True),
+            (replace(TAKER, address=IPv6Address("2001:db8::1")), False),
+        ],
+    )
+    def test_only_the_very_port_counts(self, listener: Listener, *, free: bool) -> None:
+        assert bool(given(self.WEB, publish=self.PUBLISH, listeners=(listener,)).ports) is free
+
+    def test_one_address_is_free_while_another_is_taken(self) -> None:
+        port = {"port": 8080, "containers": {"name": "web"}, "hostAddress": "2001:db8::1"}
+        publish = block(ports=[port])
+        elsewhere = replace(TAKER, address=IPv6Address("::1"))
+        assert given(self.WEB, publish=publish, listeners=(elsewhere,)).ports
+        assert not given(self.WEB, publish=publish, listeners=(TAKER,)).ports
+
+
+def test_where_ports_lead_is_what_comes_before_next_time() -> None:
+    found = given(OLD)
+    assert found.incumbents == {("tcp", 8080, None): (SUBNET[5], 80)}
+    assert given(OLD, before=found) == found
