@@ -6,13 +6,23 @@ other sysctls are not.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from dataclasses import replace
-from ipaddress import IPv6Interface
+from ipaddress import IPv6Address, IPv6Interface
 
 from dockerv6.hostnet import sysctl
 from dockerv6.hostnet.changes import Pending
-from dockerv6.hostnet.model import Change, ChangeKind, Interface, Route, RouteProtocol, interface_sysctl
+from dockerv6.hostnet.linkinfo import BRIDGE
+from dockerv6.hostnet.model import (
+    BridgePort,
+    Change,
+    ChangeKind,
+    Interface,
+    Listener,
+    Route,
+    RouteProtocol,
+    interface_sysctl,
+)
 from dockerv6.hostnet.port import HostNetDenied, HostNetError
 from dockerv6.hostnet.uplinks import ACCEPT_ALWAYS
 
@@ -34,7 +44,10 @@ class FakeHostNet:
         """A host with these; `sysctls` are set on top of what the interfaces bring."""
         self.writes: list[tuple[str, str]] = []
         """Sysctls written through the port, in order, by canonical name."""
+        self.udp_flows: list[int] = []
+        """The ports that the IPv6 UDP flows in conntrack were begun towards; anybody may add to them."""
         self._interfaces: dict[str, Interface] = {}
+        self._listeners: set[Listener] = set()
         self._routes: list[Route] = list(routes)
         self._sysctls: dict[str, str] = {}
         self._generation = 1
@@ -56,8 +69,7 @@ class FakeHostNet:
 
     async def set_sysctl(self, name: str, value: str) -> None:
         """See `port.HostNet.set_sysctl`."""
-        if self._denied:
-            raise HostNetDenied(f"can't set sysctl {sysctl.canonical(name)} to {value!r}: {self._denied}")
+        self._permit(f"set sysctl {sysctl.canonical(name)} to {value!r}")
         self.flip_sysctl(name, value)
         self.writes.append((sysctl.canonical(name), value))
 
@@ -70,19 +82,43 @@ class FakeHostNet:
         return tuple(self._routes)
 
     async def set_up(self, interface: str) -> None:
-        """Set the interface administratively up."""
+        """See `port.HostNet.set_up`."""
+        self._permit(f"set {interface} up")
         self.add_interface(replace(self._existing(interface), up=True))
 
     async def add_address(self, interface: str, address: IPv6Interface) -> None:
-        """Give it an address."""
+        """See `port.HostNet.add_address`."""
+        self._permit(f"give {interface} the address {address}")
         there = self._existing(interface)
         if address not in there.addresses:
-            self.add_interface(replace(there, addresses=(*there.addresses, address)))
+            self.add_interface(replace(there, addresses=tuple(sorted((*there.addresses, address)))))
 
-    def _existing(self, interface: str) -> Interface:
-        if interface not in self._interfaces:
-            raise HostNetError(f"No such device: {interface}")
-        return self._interfaces[interface]
+    async def set_hairpin(self, port: str, *, on: bool) -> None:
+        """See `port.HostNet.set_hairpin`."""
+        self._permit(f"set hairpin mode of {port}")
+        there = self._existing(port)
+        if there.bridge_port is None:
+            raise HostNetError(f"can't set hairpin mode of {port}: Operation not supported")
+        self.add_interface(replace(there, bridge_port=replace(there.bridge_port, hairpin=on)))
+
+    async def set_bridge_netfilter(self, bridge: str, *, on: bool) -> None:
+        """See `port.HostNet.set_bridge_netfilter`."""
+        self._permit(f"set nf_call_ip6tables of {bridge}")
+        there = self._existing(bridge)
+        if there.kind != BRIDGE:
+            raise HostNetError(f"can't set nf_call_ip6tables of {bridge}: Operation not supported")
+        self.add_interface(replace(there, bridge_netfilter=on))
+
+    async def listeners(self) -> frozenset[Listener]:
+        """See `port.HostNet.listeners`."""
+        return frozenset(self._listeners)
+
+    async def forget_udp_flows(self, ports: Collection[int]) -> int:
+        """See `port.HostNet.forget_udp_flows`."""
+        self._permit("drop conntrack entries")
+        before = len(self.udp_flows)
+        self.udp_flows = [port for port in self.udp_flows if port not in ports]
+        return before - len(self.udp_flows)
 
     async def firewall_generation(self) -> int | None:
         """See `port.HostNet.firewall_generation`."""
@@ -114,15 +150,25 @@ class FakeHostNet:
             self._announce(ChangeKind.SYSCTL, interface.name)
         previous = self._interfaces.get(interface.name)
         self._interfaces[interface.name] = interface
-        if previous is None or replace(previous, addresses=(), autoconfigured=False) != replace(
-            interface, addresses=(), autoconfigured=False
-        ):
+        if previous is None or _link_of(previous) != _link_of(interface):
             self._announce(ChangeKind.LINK, interface.name)
-        if (previous.addresses if previous else ()) != interface.addresses:
+        if (_addresses_of(previous) if previous else ((), frozenset())) != _addresses_of(interface):
             self._announce(ChangeKind.ADDRESS, interface.name)
 
+    def enslave(self, port: str, bridge: str | None) -> None:
+        """An interface becomes a bridge's port, with settings as new; or (None) it is released.
+
+        Raises:
+            HostNetError: there is none of that name.
+        """
+        there = self._existing(port)
+        if bridge is None:
+            self.add_interface(replace(there, master=None, bridge_port=None))
+        else:
+            self.add_interface(replace(there, master=self._existing(bridge).index, bridge_port=BridgePort()))
+
     def remove_interface(self, name: str) -> None:
-        """It goes, with its sysctls, addresses and routes.
+        """It goes, with its sysctls, addresses and routes; the ports of a bridge are released.
 
         Raises:
             KeyError: there is none.
@@ -131,6 +177,8 @@ class FakeHostNet:
         prefix = interface_sysctl(name, "")
         self._sysctls = {key: value for key, value in self._sysctls.items() if not key.startswith(prefix)}
         self._drop_routes(lambda route: route.interface == name)
+        for port in [port for port in self._interfaces.values() if port.master == gone.index]:
+            self.enslave(port.name, None)
         if gone.addresses:
             self._announce(ChangeKind.ADDRESS, name)
         self._announce(ChangeKind.LINK, name)
@@ -168,6 +216,14 @@ class FakeHostNet:
         if path.endswith("/forwarding") and value != "0":
             self._forget_advertised()
 
+    def listen(self, *listeners: Listener) -> None:
+        """Sockets of the host begin to wait. Nothing is announced, as in the kernel."""
+        self._listeners.update(listeners)
+
+    def stop_listening(self, *listeners: Listener) -> None:
+        """They are closed; those that were not there do no harm."""
+        self._listeners.difference_update(listeners)
+
     def change_firewall(self, *tables: str) -> int:
         """Somebody commits an nf_tables transaction that touches these tables ("inet dockerv6"); its generation."""
         self._generation += 1
@@ -187,6 +243,15 @@ class FakeHostNet:
     def permit(self) -> None:
         """The port's writes work (again)."""
         self._denied = ""
+
+    def _permit(self, what: str) -> None:
+        if self._denied:
+            raise HostNetDenied(f"can't {what}: {self._denied}")
+
+    def _existing(self, interface: str) -> Interface:
+        if interface not in self._interfaces:
+            raise HostNetError(f"No such device: {interface}")
+        return self._interfaces[interface]
 
     def _bring_sysctls(self, interface: str, values: Mapping[str, str]) -> None:
         self._sysctls.update({interface_sysctl(interface, key): value for key, value in values.items()})
@@ -219,6 +284,15 @@ class FakeHostNet:
     def _announce(self, kind: ChangeKind, subject: str, generation: int | None = None) -> None:
         for reader in self._readers:
             reader.add(kind, subject, generation)
+
+
+def _link_of(interface: Interface) -> Interface:
+    """Without what addresses tell of it."""
+    return replace(interface, addresses=(), tentative=frozenset(), autoconfigured=False)
+
+
+def _addresses_of(interface: Interface) -> tuple[tuple[IPv6Interface, ...], frozenset[IPv6Address]]:
+    return interface.addresses, interface.tentative
 
 
 class _Reader:

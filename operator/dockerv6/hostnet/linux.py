@@ -3,15 +3,15 @@
 import asyncio
 import errno
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from ipaddress import IPv6Interface
 from typing import TypeVar
 
-from dockerv6.hostnet import bridge, rtnetlink, sysctl
+from dockerv6.hostnet import conntrack, links, rtnetlink, sockdiag, sysctl
 from dockerv6.hostnet.changes import ChangeFeed
-from dockerv6.hostnet.model import Change, Interface, Route
+from dockerv6.hostnet.model import Change, Interface, Listener, Route
 from dockerv6.hostnet.port import HostNetDenied, HostNetError
 
 T = TypeVar("T")
@@ -47,11 +47,28 @@ class LinuxHostNet:
 
     async def set_up(self, interface: str) -> None:
         """See `port.HostNet.set_up`."""
-        await self._ask(f"set {interface} up", partial(bridge.set_up, interface))
+        await self._ask(f"set {interface} up", partial(links.set_up, interface))
 
     async def add_address(self, interface: str, address: IPv6Interface) -> None:
         """See `port.HostNet.add_address`."""
-        await self._ask(f"give {interface} the address {address}", partial(bridge.add_address, interface, address))
+        await self._ask(f"give {interface} the address {address}", partial(links.add_address, interface, address))
+
+    async def set_hairpin(self, port: str, *, on: bool) -> None:
+        """See `port.HostNet.set_hairpin`."""
+        await self._ask(f"set hairpin mode of {port}", partial(links.set_hairpin, port, on=on))
+
+    async def set_bridge_netfilter(self, bridge: str, *, on: bool) -> None:
+        """See `port.HostNet.set_bridge_netfilter`."""
+        call = partial(links.set_bridge_netfilter, bridge, on=on)
+        await self._ask(f"set nf_call_ip6tables of {bridge}", call)
+
+    async def listeners(self) -> frozenset[Listener]:
+        """See `port.HostNet.listeners`."""
+        return await self._ask("list sockets", sockdiag.listeners)
+
+    async def forget_udp_flows(self, ports: Collection[int]) -> int:
+        """See `port.HostNet.forget_udp_flows`."""
+        return await self._ask("drop conntrack entries", partial(conntrack.forget_udp_flows, ports))
 
     async def firewall_generation(self) -> int | None:
         """See `port.HostNet.firewall_generation`."""

@@ -3,15 +3,25 @@
 Sources: rtnetlink(7), linux/if_link.h, if_addr.h, rtnetlink.h, netfilter/nf_tables.h.
 """
 
-import errno
 import struct
 from collections import defaultdict
 from collections.abc import Iterator
-from ipaddress import IPv6Interface, IPv6Network
+from ipaddress import IPv6Address, IPv6Interface, IPv6Network
 from socket import AF_INET6, AF_UNSPEC, if_indextoname
 
+from dockerv6.hostnet.linkinfo import NO_LINK_INFO, link_info
 from dockerv6.hostnet.model import Interface, Route, RouteProtocol
-from dockerv6.hostnet.netlink import NETLINK_NETFILTER, NETLINK_ROUTE, Buffer, attributes, dump, get, text
+from dockerv6.hostnet.netlink import (
+    NETLINK_NETFILTER,
+    NETLINK_ROUTE,
+    NO_SUBSYSTEM,
+    Buffer,
+    attributes,
+    dump,
+    get,
+    pick,
+    text,
+)
 
 _RTM_GETLINK = 18
 _RTM_GETADDR = 22
@@ -28,15 +38,16 @@ IFF_UP = 0x1
 IFLA_IFNAME = 3
 _IFLA_MTU = 4
 _IFLA_MASTER = 10
-_IFLA_LINKINFO = 18
-_IFLA_INFO_KIND = 1
+IFLA_LINKINFO = 18
 _IFLA_EXT_MASK = 29
+_LINK_ATTRIBUTES = frozenset({IFLA_IFNAME, _IFLA_MTU, _IFLA_MASTER, IFLA_LINKINFO})
 _RTEXT_FILTER_SKIP_STATS = 1 << 3
 
 _IFA_ADDRESS = 1
 _IFA_LOCAL = 2
 _IFA_FLAGS = 8
 _IFA_F_DADFAILED = 0x08
+_IFA_F_TENTATIVE = 0x40
 _IFA_F_PERMANENT = 0x80
 SCOPE_UNIVERSE = 0
 
@@ -74,18 +85,12 @@ def interfaces() -> tuple[Interface, ...]:
     # Links first: an address whose interface came later is left out, and its interface with it.
     body = LINK.pack(AF_UNSPEC, 0, 0, 0, 0) + struct.pack("=HHI", 8, _IFLA_EXT_MASK, _RTEXT_FILTER_SKIP_STATS)
     links = dump(NETLINK_ROUTE, _RTM_GETLINK, body)
-    addresses: defaultdict[int, list[IPv6Interface]] = defaultdict(list)
-    autoconfigured: set[int] = set()
+    addresses = _Addresses()
     for buffer, start, end in dump(NETLINK_ROUTE, _RTM_GETADDR, ADDRESS.pack(AF_INET6, 0, 0, 0, 0)):
-        found = _address(buffer, start, end)
-        if found is not None:
-            index, address, permanent = found
-            addresses[index].append(address)
-            if not permanent:
-                autoconfigured.add(index)
+        addresses.read(buffer, start, end)
     return tuple(
         sorted(
-            (_interface(buffer, start, end, addresses, autoconfigured) for buffer, start, end in links),
+            (_interface(buffer, start, end, addresses) for buffer, start, end in links),
             key=lambda interface: interface.index,
         )
     )
@@ -115,7 +120,7 @@ def firewall_generation() -> int | None:
     try:
         answers = get(NETLINK_NETFILTER, _NFT_GETGEN, bytes(NFGENMSG_SIZE))
     except OSError as error:
-        if error.errno in (errno.EINVAL, errno.EPROTONOSUPPORT, errno.EOPNOTSUPP):
+        if error.errno in NO_SUBSYSTEM:
             return None
         raise
     return next((generation(buffer, start, end) for buffer, start, end in answers), None)
@@ -139,51 +144,57 @@ def interface_name(index: int, names: dict[int, str]) -> str | None:
     return names[index]
 
 
-def _interface(
-    buffer: Buffer, start: int, end: int, addresses: dict[int, list[IPv6Interface]], autoconfigured: set[int]
-) -> Interface:
+class _Addresses:
+    """What the addresses tell of their interfaces, by index."""
+
+    def __init__(self) -> None:
+        self.own: defaultdict[int, list[IPv6Interface]] = defaultdict(list)
+        self.tentative: defaultdict[int, set[IPv6Address]] = defaultdict(set)
+        self.autoconfigured: set[int] = set()
+
+    def read(self, buffer: Buffer, start: int, end: int) -> None:
+        """Note one address, unless it is of a scope that doesn't matter here."""
+        _, length, flags, scope, index = ADDRESS.unpack_from(buffer, start)
+        if scope != SCOPE_UNIVERSE:
+            return
+        own: bytes | None = None
+        for kind, value, stop in attributes(buffer, start + ADDRESS.size, end):
+            # On a point-to-point link IFA_ADDRESS is the peer's, and IFA_LOCAL ours (linux/if_addr.h).
+            if kind == _IFA_LOCAL or (kind == _IFA_ADDRESS and own is None):
+                own = bytes(buffer[value:stop])
+            elif kind == _IFA_FLAGS:
+                (flags,) = _U32.unpack_from(buffer, value)
+        if own is None:
+            return
+        address = IPv6Interface((own, length))
+        self.own[index].append(address)
+        if flags & (_IFA_F_TENTATIVE | _IFA_F_DADFAILED):
+            self.tentative[index].add(address.ip)
+        if not flags & _IFA_F_PERMANENT:
+            self.autoconfigured.add(index)
+
+
+def _interface(buffer: bytes, start: int, end: int, addresses: _Addresses) -> Interface:
     _, _, index, flags, _ = LINK.unpack_from(buffer, start)
-    name, link_kind, mtu = "", "", 0
-    master: int | None = None
-    for kind, value, stop in attributes(buffer, start + LINK.size, end):
-        if kind == IFLA_IFNAME:
-            name = text(buffer, value, stop)
-        elif kind == _IFLA_MTU:
-            (mtu,) = _U32.unpack_from(buffer, value)
-        elif kind == _IFLA_MASTER:
-            (master,) = _U32.unpack_from(buffer, value)
-        elif kind == _IFLA_LINKINFO:
-            for nested, nested_value, nested_stop in attributes(buffer, value, stop):
-                if nested == _IFLA_INFO_KIND:
-                    link_kind = text(buffer, nested_value, nested_stop)
-                    break
+    found = pick(buffer, start + LINK.size, end, _LINK_ATTRIBUTES)
+    info = link_info(buffer, *found[IFLA_LINKINFO]) if IFLA_LINKINFO in found else NO_LINK_INFO
     return Interface(
         index=index,
-        name=name,
-        kind=link_kind,
+        name=text(buffer, *found[IFLA_IFNAME]) if IFLA_IFNAME in found else "",
+        kind=info.kind,
         up=bool(flags & IFF_UP),
-        mtu=mtu,
-        master=master,
-        addresses=tuple(sorted(addresses.get(index, ()))),
-        autoconfigured=index in autoconfigured,
+        mtu=_u32(buffer, found[_IFLA_MTU]) if _IFLA_MTU in found else 0,
+        master=_u32(buffer, found[_IFLA_MASTER]) if _IFLA_MASTER in found else None,
+        addresses=tuple(sorted(addresses.own.get(index, ()))),
+        tentative=frozenset(addresses.tentative.get(index, ())),
+        bridge_port=info.bridge_port,
+        bridge_netfilter=info.bridge_netfilter,
+        autoconfigured=index in addresses.autoconfigured,
     )
 
 
-def _address(buffer: Buffer, start: int, end: int) -> tuple[int, IPv6Interface, bool] | None:
-    """Interface index, address, and whether it is permanent; None for those that don't matter here."""
-    _, length, flags, scope, index = ADDRESS.unpack_from(buffer, start)
-    if scope != SCOPE_UNIVERSE:
-        return None
-    own: bytes | None = None
-    for kind, value, stop in attributes(buffer, start + ADDRESS.size, end):
-        # On a point-to-point link IFA_ADDRESS is the peer's, and IFA_LOCAL ours (linux/if_addr.h).
-        if kind == _IFA_LOCAL or (kind == _IFA_ADDRESS and own is None):
-            own = bytes(buffer[value:stop])
-        elif kind == _IFA_FLAGS:
-            (flags,) = _U32.unpack_from(buffer, value)
-    if own is None or flags & _IFA_F_DADFAILED:
-        return None
-    return index, IPv6Interface((own, length)), bool(flags & _IFA_F_PERMANENT)
+def _u32(buffer: Buffer, span: tuple[int, int]) -> int:
+    return int(_U32.unpack_from(buffer, span[0])[0])
 
 
 def _routes(buffer: Buffer, start: int, end: int, names: dict[int, str]) -> Iterator[Route]:

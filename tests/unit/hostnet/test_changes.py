@@ -11,7 +11,7 @@ from tests.unit.hostnet.test_netlink import attribute, message
 INET, IP6 = 1, 10
 NEWRULE, DELSETELEM, NEWGEN = 6, 14, 15
 RTM_NEWLINK, RTM_DELLINK, RTM_NEWADDR, RTM_NEWROUTE, RTM_NEWNETCONF = 16, 17, 20, 24, 80
-AF_INET, AF_INET6 = 2, 10
+AF_UNSPEC, AF_INET, AF_BRIDGE, AF_INET6 = 0, 2, 7, 10
 INDEX = 1_000_000  # nobody has as many interfaces
 
 
@@ -30,8 +30,8 @@ def generation(number: int) -> bytes:
     return message(10 << 8 | NEWGEN, bytes(4) + attribute(1, struct.pack(">I", number)) + attribute(2, bytes(4)))
 
 
-def link(name: str, kind: int = RTM_NEWLINK, index: int = INDEX) -> bytes:
-    return message(kind, struct.pack("=BxHiII", 0, 0, index, 1, 0) + attribute(3, name.encode() + b"\0"))
+def link(name: str, kind: int = RTM_NEWLINK, index: int = INDEX, family: int = AF_UNSPEC) -> bytes:
+    return message(kind, struct.pack("=BxHiII", family, 0, index, 1, 0) + attribute(3, name.encode() + b"\0"))
 
 
 def route(table: int, route_type: int, *parts: bytes) -> bytes:
@@ -156,6 +156,14 @@ def test_a_link_names_the_addresses_and_routes_that_come_after_it_until_it_goes(
         Change(ChangeKind.SYSCTL, "wan0"),
         Change(ChangeKind.ADDRESS, ""),
     ]
+
+
+@pytest.mark.parametrize("kind", [RTM_NEWLINK, RTM_DELLINK])
+def test_what_the_bridge_tells_of_a_port_is_of_the_port(kind: int) -> None:
+    pending = Pending()
+    told = link("veth0", kind, family=AF_BRIDGE)[16:] + attribute(10, struct.pack("=I", INDEX + 1))
+    StackDecoder(pending).feed(message(kind, told))
+    assert taken(pending) == [Change(ChangeKind.LINK, "veth0")]
 
 
 def test_a_renamed_link_names_what_comes_after_by_its_new_name() -> None:

@@ -1,16 +1,17 @@
 from collections.abc import AsyncIterator
-from ipaddress import IPv6Interface, IPv6Network
+from ipaddress import IPv6Address, IPv6Interface, IPv6Network
 
 import pytest
 
 from dockerv6.hostnet.fake import FakeHostNet
-from dockerv6.hostnet.model import Change, ChangeKind, Interface, Route, RouteProtocol, interface_sysctl
+from dockerv6.hostnet.model import Change, ChangeKind, Interface, Listener, Route, RouteProtocol, interface_sysctl
 from dockerv6.hostnet.port import HostNetDenied
 from dockerv6.hostnet.uplinks import deafened_by_forwarding
 
 ETH0 = Interface(2, "eth0", "", up=True, mtu=1500, addresses=(IPv6Interface("2001:db8::2/64"),))
 ADVERTISED = Route(IPv6Network("::/0"), "eth0", RouteProtocol.RA, table=254)
 STATIC = Route(IPv6Network("2001:db8:7::/48"), "eth0", RouteProtocol.STATIC, table=254)
+ANY = IPv6Address("::")
 FORWARDING = interface_sysctl("all", "forwarding")
 
 
@@ -100,6 +101,44 @@ async def test_replacing_an_interface_reports_what_differs() -> None:
     assert await pending(host, changes) == [Change(ChangeKind.LINK, "eth0")]
     host.add_interface(Interface(2, "eth0", "", up=False, mtu=1500))
     assert await pending(host, changes) == [Change(ChangeKind.ADDRESS, "eth0")]
+
+
+async def test_a_bridge_that_goes_releases_its_ports() -> None:
+    bridge, veth = Interface(5, "br0", "bridge", up=True, mtu=1500), Interface(6, "veth0", "veth", up=True, mtu=1500)
+    host = FakeHostNet([bridge, veth])
+    host.enslave("veth0", "br0")
+    changes = host.changes()
+    await anext(changes)
+    host.remove_interface("br0")
+    assert await host.interfaces() == (veth,)
+    assert await pending(host, changes) == [Change(ChangeKind.LINK, "veth0"), Change(ChangeKind.LINK, "br0")]
+
+
+async def test_denied_changes_of_links_and_flows_change_nothing() -> None:
+    bridge, veth = Interface(5, "br0", "bridge", up=False, mtu=1500), Interface(6, "veth0", "veth", up=True, mtu=1500)
+    host = FakeHostNet([bridge, veth])
+    host.enslave("veth0", "br0")
+    host.udp_flows = [53]
+    before = await host.interfaces()
+    host.deny("Operation not permitted")
+    for attempt in (
+        host.set_up("br0"),
+        host.add_address("br0", ETH0.addresses[0]),
+        host.set_hairpin("veth0", on=True),
+        host.set_bridge_netfilter("br0", on=True),
+        host.forget_udp_flows([53]),
+    ):
+        with pytest.raises(HostNetDenied, match="can't .*: Operation not permitted"):
+            await attempt
+    assert (await host.interfaces(), host.udp_flows) == (before, [53])
+
+
+async def test_sockets_that_close_are_no_listeners_any_more() -> None:
+    host = FakeHostNet()
+    http, dns = Listener("tcp", ANY, 80), Listener("udp", ANY, 53)
+    host.listen(http, dns)
+    host.stop_listening(dns)
+    assert await host.listeners() == {http}
 
 
 async def test_a_closed_host_has_no_changes_left() -> None:

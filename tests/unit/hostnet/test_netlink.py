@@ -3,7 +3,7 @@ import struct
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dockerv6.hostnet.netlink import attributes, messages, text
+from dockerv6.hostnet.netlink import attributes, find, messages, pick, text
 
 
 def message(kind: int, payload: bytes) -> bytes:
@@ -48,3 +48,21 @@ def test_a_message_that_was_cut_off_is_left_out() -> None:
 def test_text_ends_with_its_nul_or_its_attribute() -> None:
     assert text(b"eth0\0junk", 0, 9) == "eth0"
     assert text(b"eth0junk", 0, 4) == "eth0"
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.binary(max_size=9)), max_size=6), st.sets(st.integers(0, 4)))
+def test_picking_and_finding_give_what_walking_gives(sent: list[tuple[int, bytes]], wanted: set[int]) -> None:
+    part = b"".join(attribute(kind, value) for kind, value in sent)
+    walked = list(attributes(part, 0, len(part)))
+    assert pick(part, 0, len(part), wanted) == {kind: (start, end) for kind, start, end in walked if kind in wanted}
+    for kind in wanted:
+        first = next(((start, end) for found, start, end in walked if found == kind), None)
+        assert find(part, 0, len(part), kind) == first
+
+
+@given(st.binary(max_size=64))
+def test_picking_and_finding_end_within_whatever_arrives(garbage: bytes) -> None:
+    walked = list(attributes(garbage, 0, len(garbage)))
+    everything = {kind for kind, _, _ in walked}
+    assert pick(garbage, 0, len(garbage), everything).keys() == everything
+    assert find(garbage, 0, len(garbage), 0x4000) is None

@@ -5,7 +5,7 @@ from ipaddress import IPv6Interface, IPv6Network
 import pytest
 
 from dockerv6.hostnet import netlink, rtnetlink
-from dockerv6.hostnet.model import Interface, Route, RouteProtocol
+from dockerv6.hostnet.model import BridgePort, Interface, Route, RouteProtocol
 from tests.unit.hostnet.test_netlink import attribute, message
 
 AF_INET6 = 10
@@ -73,12 +73,33 @@ def test_an_address_with_a_lifetime_is_autoconfigured(kernel: Answers) -> None:
     assert not only_interface().autoconfigured
 
 
-def test_link_local_and_duplicate_addresses_are_left_out(kernel: Answers) -> None:
-    kernel[22] = [
-        address(PERMANENT, attribute(1, OWN.packed), scope=LINK),
-        address(PERMANENT | TENTATIVE | DADFAILED, attribute(1, PEER.packed)),
-    ]
+def test_link_local_addresses_are_left_out(kernel: Answers) -> None:
+    kernel[22] = [address(PERMANENT, attribute(1, OWN.packed), scope=LINK)]
     assert only_interface().addresses == ()
+
+
+@pytest.mark.parametrize("flags", [TENTATIVE, DADFAILED, TENTATIVE | DADFAILED])
+def test_an_address_is_tentative_until_it_proved_unique(kernel: Answers, flags: int) -> None:
+    proven = address(PERMANENT, attribute(1, PEER.packed))
+    for wide in ((), (attribute(8, u32(0x200 | PERMANENT | flags)),)):
+        kernel[22] = [proven, address(PERMANENT | flags, attribute(1, OWN.packed), *wide)]
+        assert only_interface().addresses == (OWN, PEER)
+        assert only_interface().tentative == {OWN.ip}
+
+
+def test_flags_that_need_more_than_a_byte_stand_for_all_of_them(kernel: Answers) -> None:
+    kernel[22] = [address(PERMANENT | TENTATIVE, attribute(1, OWN.packed), attribute(8, u32(PERMANENT)))]
+    assert only_interface().tentative == frozenset()
+
+
+def test_a_bridges_port_and_a_bridge_tell_their_settings(kernel: Answers) -> None:
+    port = attribute(1, b"veth\0") + attribute(4, b"bridge\0") + attribute(5, attribute(4, b"\1"))
+    bridge = attribute(1, b"bridge\0") + attribute(2, attribute(37, b"\1"))
+    kernel[18] = [link(5, "veth0", attribute(10, u32(6)), attribute(18, port)), link(6, "br0", attribute(18, bridge))]
+    assert rtnetlink.interfaces() == (
+        Interface(5, "veth0", "veth", up=True, mtu=1500, master=6, bridge_port=BridgePort(hairpin=True)),
+        Interface(6, "br0", "bridge", up=True, mtu=1500, bridge_netfilter=True),
+    )
 
 
 def test_addresses_ascend(kernel: Answers) -> None:

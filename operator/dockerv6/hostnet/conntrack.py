@@ -1,0 +1,97 @@
+"""The kernel's table of flows, of which UDP's are dropped when their translation is out of date. All of it blocks.
+
+Sources: linux/netfilter/nfnetlink_conntrack.h; net/netfilter/nf_conntrack_netlink.c.
+"""
+
+import errno
+import struct
+from collections.abc import Collection
+from socket import AF_INET6, IPPROTO_UDP
+
+from dockerv6.hostnet.netlink import (
+    ATTRIBUTE_HEADER_SIZE,
+    NESTED,
+    NETLINK_NETFILTER,
+    NO_SUBSYSTEM,
+    attribute,
+    command_each,
+    find,
+    pick,
+    stream,
+)
+
+_CTNETLINK = 1
+_GET = (_CTNETLINK << 8) | 1
+_DELETE = (_CTNETLINK << 8) | 2
+_NFGENMSG = bytes((AF_INET6, 0, 0, 0))  # family, version, resource
+
+_CTA_TUPLE_ORIG = 1
+_CTA_ID = 12
+_CTA_ZONE = 18
+_CTA_FILTER = 25
+_CTA_TUPLE_PROTO = 2
+_CTA_PROTO_NUM = 1
+_CTA_PROTO_DST_PORT = 3
+_CTA_FILTER_ORIG_FLAGS = 1
+_FILTER_PROTO_NUM = 1 << 3  # net/netfilter/nf_internals.h
+_FILTER_DST_PORT = 1 << 5
+
+_UDP = bytes((IPPROTO_UDP,))
+_IDENTITY = frozenset({_CTA_TUPLE_ORIG, _CTA_ZONE, _CTA_ID})
+
+_MOST_SEARCHES = 4
+"""Ports that the kernel looks for, one after the other. For more it is quicker to have it list all of UDP once."""
+
+
+def forget_udp_flows(ports: Collection[int]) -> int:
+    """Drop the entries of IPv6 UDP flows that were begun towards one of the ports; gives how many.
+
+    Raises:
+        OSError: what the kernel answered instead (EPERM without CAP_NET_ADMIN).
+    """
+    wanted = frozenset(port.to_bytes(2, "big") for port in ports)
+    if not wanted:
+        return 0
+    searches = [_search()] if len(wanted) > _MOST_SEARCHES else [_search(port) for port in wanted]
+    try:
+        doomed = {
+            _identity(datagram, start, end)
+            for search in searches
+            for datagram, start, end in stream(NETLINK_NETFILTER, _GET, search)
+            if _destination_port(datagram, start, end) in wanted
+        }
+    except OSError as error:
+        if error.errno in NO_SUBSYSTEM:
+            return 0
+        raise
+    # One that ended by itself meanwhile is not there any more.
+    return command_each(NETLINK_NETFILTER, _DELETE, tuple(doomed), tolerated=errno.ENOENT)
+
+
+def _search(port: bytes | None = None) -> bytes:
+    """Ask for the flows of UDP, those begun towards the port. Kernels before 5.8 list all, of any protocol."""
+    like, significant = attribute(_CTA_PROTO_NUM, _UDP), _FILTER_PROTO_NUM
+    if port is not None:
+        like += attribute(_CTA_PROTO_DST_PORT, port)
+        significant |= _FILTER_DST_PORT
+    original = attribute(_CTA_TUPLE_ORIG | NESTED, attribute(_CTA_TUPLE_PROTO | NESTED, like))
+    flags = attribute(_CTA_FILTER_ORIG_FLAGS, struct.pack("=I", significant))
+    return _NFGENMSG + original + attribute(_CTA_FILTER | NESTED, flags)
+
+
+def _destination_port(datagram: bytes, start: int, end: int) -> bytes | None:
+    """The two bytes of the port that a UDP flow was begun towards; None: it is no UDP flow."""
+    original = find(datagram, start + len(_NFGENMSG), end, _CTA_TUPLE_ORIG)
+    protocol = original and find(datagram, *original, _CTA_TUPLE_PROTO)
+    number = protocol and find(datagram, *protocol, _CTA_PROTO_NUM)
+    if not protocol or not number or datagram[slice(*number)] != _UDP:
+        return None
+    port = find(datagram, *protocol, _CTA_PROTO_DST_PORT)
+    return port and datagram[slice(*port)]
+
+
+def _identity(datagram: bytes, start: int, end: int) -> bytes:
+    """What names this entry and no later one with its tuple: the tuple, the zone if any, and the id."""
+    found = pick(datagram, start + len(_NFGENMSG), end, _IDENTITY)
+    parts = (datagram[value - ATTRIBUTE_HEADER_SIZE : stop] for value, stop in found.values())
+    return _NFGENMSG + b"".join(part + bytes(-len(part) % 4) for part in parts)
