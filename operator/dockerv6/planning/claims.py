@@ -91,7 +91,7 @@ def from_containers(by_network: Mapping[str, Surface], containers: Iterable[Cont
         end, surface = place
         asked = {
             (binding.protocol, binding.host_port, address): binding.container_port
-            for binding in container.ports
+            for binding in sorted(_over_ipv6(container.ports), key=_in_order)
             for address in _host_addresses(binding, surface)
         }
         for (protocol, port, address), target_port in asked.items():
@@ -108,6 +108,27 @@ def from_containers(by_network: Mapping[str, Surface], containers: Iterable[Cont
                 target_port,
                 surface.gateway,
             )
+
+
+def _over_ipv6(bindings: Iterable[PortBinding]) -> Iterator[PortBinding]:
+    """The bindings that IPv6 follows: of a container's port that has its own on IPv6, only those.
+
+    Engine 20.10 with the userland proxy off may choose one random port for 0.0.0.0 and another one for :: (measured).
+    """
+    everywhere: dict[tuple[str, int], tuple[list[PortBinding], list[PortBinding]]] = {}
+    for binding in bindings:
+        if binding.host_address in (_ANY_V4, ANY):
+            there = everywhere.setdefault((binding.protocol, binding.container_port), ([], []))
+            there[binding.host_address == ANY].append(binding)
+        else:
+            yield binding
+    for ipv4, ipv6 in everywhere.values():
+        yield from ipv6 if len(ipv6) >= len(ipv4) else (*ipv4, *ipv6)
+
+
+def _in_order(binding: PortBinding) -> tuple[int, str, bool]:
+    """By port, and what is said for IPv6 itself last: it counts."""
+    return (binding.host_port, binding.protocol, binding.host_address == ANY)
 
 
 def _host_addresses(binding: PortBinding, surface: Surface) -> tuple[IPv6Address | None, ...]:
