@@ -126,9 +126,9 @@ def _over_ipv6(bindings: Iterable[PortBinding]) -> Iterator[PortBinding]:
         yield from ipv6 if len(ipv6) >= len(ipv4) else (*ipv4, *ipv6)
 
 
-def _in_order(binding: PortBinding) -> tuple[int, str, bool]:
+def _in_order(binding: PortBinding) -> tuple[int, bool]:
     """By port, and what is said for IPv6 itself last: it counts."""
-    return (binding.host_port, binding.protocol, binding.host_address == ANY)
+    return (binding.host_port, binding.host_address == ANY)
 
 
 def _host_addresses(binding: PortBinding, surface: Surface) -> tuple[IPv6Address | None, ...]:

@@ -69,8 +69,16 @@ class TestFromContainers:
         found = asked(binding(8080, at="2001:db8::1"), binding(8080, at="::1"))
         assert [address for _, _, address, _ in found] == ["2001:db8::1", "::1"]
 
+    def test_ipv6_follows_the_port_that_the_engine_chose_for_it(self) -> None:
+        random = (binding(32771, at="0.0.0.0"), binding(32770), binding(32770, 81, at="0.0.0.0"), binding(32772, 81))
+        assert asked(*random) == [("tcp", 32770, None, 80), ("tcp", 32772, None, 81)]
+
+    def test_ports_for_ipv4_beside_one_for_both_are_open_over_ipv6_too(self) -> None:
+        found = asked(binding(8080, at="0.0.0.0"), binding(8080), binding(8081, at="0.0.0.0"))
+        assert [port for _, port, _, _ in found] == [8080, 8081]
+
     def test_the_resources_address_is_for_those_that_name_none(self) -> None:
-        found = asked(binding(1), binding(2, at="::1"), binding(3, at="0.0.0.0"), place=surface(host=HOST))
+        found = asked(binding(1), binding(2, at="::1"), binding(3, 83, at="0.0.0.0"), place=surface(host=HOST))
         assert [(port, address) for _, port, address, _ in found] == [(1, str(HOST)), (2, "::1"), (3, str(HOST))]
 
     def test_a_resource_can_want_none_of_them(self) -> None:
