@@ -29,6 +29,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="core",
         help="engines for the end-to-end tests: core (default), all, or names separated by commas (tests/lab/cells.py)",
     )
+    parser.addoption(
+        "--matrix-results",
+        default="",
+        metavar="DIRECTORY",
+        help="where the scenarios of the matrix leave their results, a file for each cell; default: nowhere",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:

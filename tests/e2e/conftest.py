@@ -118,5 +118,15 @@ def make_lab(
         station.remove()
 
 
+@pytest.fixture
+def report_logs_of(request: pytest.FixtureRequest) -> Callable[[Lab], None]:
+    """Have a lab's logs shown if the test fails; for labs that several tests share."""
+
+    def report(lab: Lab) -> None:
+        _report_logs_of(request, lab)
+
+    return report
+
+
 def _report_logs_of(request: pytest.FixtureRequest, lab: Lab) -> None:
     request.node.stash.setdefault(_LABS, []).append(lab)

@@ -24,7 +24,7 @@ from tests.lab.namespace import entered
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-PATIENCE = 20.0
+PATIENCE = 10.0
 """Seconds for what converges; a machine that does other things as well needs some."""
 
 SILENCE = 0.3
@@ -78,20 +78,22 @@ class Answer:
         return cls(words[0], mapped or client, int(words[2]))
 
 
-def ask(place: Place, port: Port, *, patience: float = 1.0) -> Answer | None:
-    """Ask once; None when no answer came within `patience` seconds, or a refusal did."""
-    return next(_ask_all(place, [port], patience))
+def ask(place: Place, port: Port, *, source: str | None = None, patience: float = 1.0) -> Answer | None:
+    """Ask once, from the client's address `source` if given; None: no answer in `patience` seconds, or a refusal."""
+    return next(_ask_all(place, [port], source, patience))
 
 
-def reach(place: Place, port: Port, *, name: str | None = None, patience: float = PATIENCE) -> Answer:
-    """Ask until an answer comes (from the container `name`, if given), and return it.
+def reach(
+    place: Place, port: Port, *, name: str | None = None, source: str | None = None, patience: float = PATIENCE
+) -> Answer:
+    """Ask until an answer comes (from the container `name`, if given), and return it; `source` as in `ask`.
 
     Raises:
         ProbeError: none within `patience` seconds.
     """
     deadline, attempt = time.monotonic() + patience, _ATTEMPT
     while True:
-        answer = ask(place, port, patience=attempt)
+        answer = ask(place, port, source=source, patience=attempt)
         if answer is not None and name in (None, answer.name):
             return answer
         if time.monotonic() > deadline:
@@ -100,15 +102,15 @@ def reach(place: Place, port: Port, *, name: str | None = None, patience: float 
         attempt = min(2 * attempt, _LONGEST_ATTEMPT)
 
 
-def never(place: Place, *ports: Port, silence: float = SILENCE) -> None:
-    """Ask all the ports at once and make sure that none answers; at most `silence` seconds.
+def never(place: Place, *ports: Port, source: str | None = None, silence: float = SILENCE) -> None:
+    """Ask all the ports at once and make sure that none answers; at most `silence` seconds; `source` as in `ask`.
 
     The caller has seen that the responder is up and that the packets' way is there: this looks once.
 
     Raises:
         ProbeError: one answered.
     """
-    answers = dict(zip(ports, _ask_all(place, ports, silence), strict=True))
+    answers = dict(zip(ports, _ask_all(place, ports, source, silence), strict=True))
     if opened := [f"{port} answers: {answer}" for port, answer in answers.items() if answer is not None]:
         raise ProbeError(f"from {place}: {'; '.join(opened)}")
 
@@ -251,13 +253,15 @@ class _Association(_Question):
 _QUESTIONS = {"tcp": _Stream, "udp": _Question, "sctp": _Association}
 
 
-def _ask_all(place: Place, ports: Sequence[Port], patience: float) -> Iterator[Answer | None]:
+def _ask_all(place: Place, ports: Sequence[Port], source: str | None, patience: float) -> Iterator[Answer | None]:
     """Ask several ports at once, and give their answers in order when all have them or the time is up."""
     deadline = time.monotonic() + patience
     with ExitStack() as stack, selectors.DefaultSelector() as selector:
         questions = [_QUESTIONS[port.protocol](place, port) for port in ports]
         for question in questions:
             stack.callback(question.socket.close)
+            if source is not None:
+                question.socket.bind((source, 0))
             try:
                 question.start()
                 selector.register(question.socket, question.events, question)

@@ -1,0 +1,95 @@
+"""What a test run found out about the matrix: one JSON file for each cell, from which docs/engines.md is written.
+
+A run replaces the files of its own cells only. With pytest-xdist a cell's scenarios all run in one process, so its file
+is written by one.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import re
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import pytest
+
+    from tests.lab.cells import Cell
+
+
+@dataclass(slots=True)
+class CellRecord:
+    """The outcome of every scenario in one cell: `passed`, or else the phase that failed (`setup`, `call`, `teardown`).
+
+    `run` is the same for all cells of one test run; `full` says that it was meant to run all cells. `date` is in UTC.
+    """
+
+    cell: str
+    engine: str
+    kernel: str
+    run: str
+    full: bool
+    date: str
+    scenarios: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, directory: Path) -> Iterator[CellRecord]:
+        """Give the records of a directory."""
+        for path in sorted(directory.glob("*.json")):
+            yield cls(**json.loads(path.read_text()))
+
+    def write(self, directory: Path) -> None:
+        """Write the record, in place of the cell's former one."""
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / f"{self.cell}.json").write_text(json.dumps(asdict(self), indent=2, sort_keys=True) + "\n")
+
+
+class Recorder:
+    """Collects the reports of a test process."""
+
+    def __init__(self, directory: Path, run: str, *, full: bool) -> None:
+        self._directory = directory
+        self._run = run
+        self._full = full
+        self._records: dict[str, CellRecord] = {}
+
+    @classmethod
+    def of(cls, config: pytest.Config, directory: Path) -> Recorder:
+        """Make the recorder of a test process."""
+        started = datetime.now(UTC).isoformat(timespec="seconds")
+        # with xdist, all processes of a run have this in common
+        run = str(getattr(config, "workerinput", {}).get("testrunuid", started))
+        return cls(directory, run, full=config.getoption("--cells") == "all")
+
+    def take(self, item: pytest.Item, report: pytest.TestReport) -> None:
+        """Note the report of one phase of one scenario."""
+        cell: Cell = item.callspec.params["cell"]  # type: ignore[attr-defined]
+        record = self._records.get(cell.name)
+        if record is None:
+            date = datetime.now(UTC).date().isoformat()
+            record = CellRecord(cell.name, "", platform.release(), self._run, self._full, date)
+            self._records[cell.name] = record
+        if world := item.funcargs.get("world"):  # type: ignore[attr-defined]
+            record.engine = record.engine or world.version
+        name = scenario_name(item.originalname, item.callspec.id, cell.name)  # type: ignore[attr-defined]
+        if report.failed:
+            record.scenarios[name] = report.when
+        else:
+            record.scenarios.setdefault(name, "passed")
+
+    def write(self) -> None:
+        """Write the records of all cells of which something ran."""
+        for record in self._records.values():
+            record.write(self._directory)
+
+
+def scenario_name(function: str, parameters: str, cell: str) -> str:
+    """The promise that a test's name states, with its parameters but the cell in brackets."""
+    promise = re.sub(r"^test_", "", function).replace("_", " ")
+    others = parameters.replace(cell, "").strip("-")
+    return f"{promise} ({others})" if others else promise

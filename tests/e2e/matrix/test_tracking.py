@@ -1,0 +1,117 @@
+"""What happens to containers is followed: ports open, move and close with them, and nothing stays behind."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.e2e.cluster import condition, eventually, network_yaml, our_table
+from tests.lab.net import HOST_ADDRESS
+from tests.lab.probe import Port, closed, never, reach
+
+if TYPE_CHECKING:
+    from tests.e2e.matrix.world import World
+
+
+def test_stopped_container_closes_its_port_and_a_started_one_opens_it(world: World) -> None:
+    port = Port("tcp", HOST_ADDRESS, 8061)
+    world.run("moody", "front", ports={"80/tcp": 8061})
+    reach(world.neighbour, port, name="moody")
+    world.engine.docker("stop", "-t", "0", "moody")
+    closed(world.neighbour, port)
+    world.engine.docker("start", "moody")
+    reach(world.neighbour, port, name="moody")
+
+
+def test_restarted_container_is_followed_to_its_new_address(world: World) -> None:
+    port = Port("tcp", HOST_ADDRESS, 8061)
+    world.run("moody", "front", ports={"80/tcp": 8061})
+    reach(world.neighbour, port, name="moody")
+    before = world.address("moody", "front")
+    world.engine.docker("stop", "-t", "0", "moody")
+    world.run("squatter", "front")
+    world.engine.docker("start", "moody")
+    reach(world.neighbour, port, name="moody")
+    world.engine.docker("restart", "-t", "0", "moody")
+    reach(world.neighbour, port, name="moody")
+    if world.address("moody", "front") != before:
+        assert before not in our_table(world.engine)
+
+
+def test_renamed_container_is_what_its_new_name_says(world: World) -> None:
+    port = Port("tcp", HOST_ADDRESS, 8071)
+    world.run("worker", "front")
+    reach(world.neighbour, port, name="worker")
+    try:
+        world.engine.docker("rename", "worker", "idle")
+        closed(world.neighbour, port)
+    finally:
+        world.engine.docker("rename", "idle", "worker")
+    reach(world.neighbour, port, name="worker")
+
+
+def test_disconnected_container_closes_its_port_and_a_connected_one_opens_it(world: World) -> None:
+    port = Port("tcp", HOST_ADDRESS, 8062)
+    world.run("nomad", "front", ports={"80/tcp": 8062})
+    reach(world.neighbour, port, name="nomad")
+    world.engine.docker("network", "disconnect", "front", "nomad")
+    closed(world.neighbour, port)
+    world.engine.docker("network", "connect", "front", "nomad")
+    reach(world.neighbour, port, name="nomad")
+
+
+def test_container_on_two_networks_is_reached_by_the_one_that_is_left(world: World) -> None:
+    port = Port("tcp", HOST_ADDRESS, 8063)
+    world.run("amphib", "front", ports={"80/tcp": 8063}, more_networks=["back"])
+    reach(world.neighbour, port, name="amphib")
+    world.engine.docker("network", "disconnect", "front", "amphib")
+    reach(world.neighbour, port, name="amphib")
+    gone = world.engine.container_addresses("amphib", "back")["6"]
+    reach(world.inside("other"), Port("tcp", gone, 80), name="amphib")
+
+
+def test_first_of_two_that_want_a_port_keeps_it_and_the_other_is_told(world: World) -> None:
+    port = Port("tcp", HOST_ADDRESS, 8072)
+    world.run("early", "front", ports={"80/tcp": 8072})
+    reach(world.neighbour, port, name="early")
+    # the resource wants the same port for this one
+    world.run("late", "front")
+    eventually(
+        lambda: (condition(world.operator, "front", "PortsPublished") or {}).get("reason") == "PortConflict",
+        "the conflict is told",
+    )
+    told = condition(world.operator, "front", "PortsPublished")
+    assert told is not None
+    assert told["status"] == "False"
+    assert "8072" in told["message"]
+    reach(world.neighbour, port, name="early")
+    world.engine.docker("rm", "-f", "early")
+    reach(world.neighbour, port, name="late")
+    eventually(
+        lambda: (condition(world.operator, "front", "PortsPublished") or {}).get("reason") != "PortConflict",
+        "it is over",
+    )
+
+
+def test_nothing_stale_is_left_when_things_go_while_the_operator_is_dead(world: World) -> None:
+    engine, operator = world.engine, world.operator
+    operator.apply_yaml("brief.yaml", network_yaml("brief", {"addressing": {"subnet": "fd12:3456:789a:9::/64"}}))
+    operator.wait_ready("ipv6network/brief", condition="NetworkReady")
+    world.run("mayfly", "front", ports={"80/tcp": 8064})
+    world.run("moth", "brief", ports={"80/tcp": 8065})
+    ports = Port("tcp", HOST_ADDRESS, 8064), Port("tcp", HOST_ADDRESS, 8065)
+    for port, name in zip(ports, ("mayfly", "moth"), strict=True):
+        reach(world.neighbour, port, name=name)
+    addresses = world.address("mayfly", "front"), world.address("moth", "brief")
+    operator.kill()
+    engine.docker("rm", "-f", "mayfly", "moth")
+    engine.docker("network", "rm", "brief")
+    operator.remove_yaml("brief.yaml")
+    # what is alive goes on without the operator
+    reach(world.neighbour, Port("tcp", HOST_ADDRESS, 8080), name="web")
+    never(world.neighbour, *ports)
+    operator.start("--firewall-backend", "nftables")
+    operator.cli("wait", "ipv6network/brief", "--for=delete", "--timeout=30s")
+    eventually(lambda: not any(each in our_table(engine) for each in (*addresses, "789a:9:")), "no rule is left")
+    world.run("heir", "front", ports={"80/tcp": 8065})
+    reach(world.neighbour, ports[1], name="heir")
+    never(world.neighbour, ports[0])

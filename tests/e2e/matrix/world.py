@@ -1,0 +1,148 @@
+"""One host of the matrix: an engine, an operator with the networks of every scenario, and the containers that answer.
+
+It is built once for each cell. Scenarios that only ask share it as it is; those that change something bring containers
+of their own, on ports of their own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tests.e2e.cluster import network_yaml
+from tests.lab.net import HOST_ADDRESS, HOST_ADDRESS_V4, UPLINK
+from tests.lab.probe import Port, reach
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.lab.cells import Cell
+    from tests.lab.engine import Engine
+    from tests.lab.lab import Lab
+    from tests.lab.operator import Operator
+    from tests.lab.probe import Place
+
+ALL_SUBNETS = "fd12:3456:789a::/48"
+SECOND_ADDRESS = "2001:db8:0:1::3"
+PROTOCOLS = ("tcp", "udp", "sctp")
+LOOPBACK = "::1"
+
+# no engine can be asked to publish SCTP on a kernel without SCTP sockets (it wants to bind one): the resource does
+_FRONT_PORTS = [
+    {"protocol": "sctp", "port": 8080, "targetPort": 80, "containers": {"name": "web"}},
+    {"port": 8070, "targetPort": 80, "containers": {"name": "web"}, "from": ["2001:db8:0:1::/64"]},
+    {"port": 8071, "targetPort": 80, "containers": {"name": "worker"}},
+    {"port": 8072, "targetPort": 80, "containers": {"name": "late"}},
+]
+_NETWORKS: dict[str, dict[str, Any]] = {
+    "front": {"publish": {"ports": _FRONT_PORTS}},
+    "back": {},
+    "vault": {"internal": True},
+    "quiet": {"bridge": {"icc": False}},
+    "opena": {"firewall": {"isolation": False}},
+    "openb": {"firewall": {"isolation": False}},
+}
+SUBNETS = {name: f"fd12:3456:789a:{number}::/64" for number, name in enumerate(_NETWORKS, start=1)}
+_RESPONDER = ("responder", "tcp/80-84", "udp/80-84", "sctp/80")
+
+
+@dataclass(slots=True)
+class World:
+    """What a scenario works with. Places are clients' network namespaces."""
+
+    cell: Cell
+    lab: Lab
+    operator: Operator
+    _own: list[str] = field(default_factory=list)
+
+    @property
+    def engine(self) -> Engine:
+        return self.lab.engine
+
+    @property
+    def neighbour(self) -> Place:
+        return self.lab.neighbour.namespace.path
+
+    @property
+    def host(self) -> Place:
+        return self.engine.namespace.path
+
+    @property
+    def version(self) -> str:
+        """The engine's version, as it says itself."""
+        return str(self.engine.client().version()["Version"])
+
+    def inside(self, container: str) -> Place:
+        """A container as a client."""
+        return Path(self.engine.container_netns(container))
+
+    def address(self, container: str, network: str) -> str:
+        """A container's IPv6 address."""
+        return self.engine.container_addresses(container, network)["6"]
+
+    def run(self, name: str, network: str, **options: object) -> str:
+        """Start a container that answers, for one scenario; `forget` removes it."""
+        self._own.append(name)
+        return self.engine.run(name, network, command=_RESPONDER, **options)  # type: ignore[arg-type]
+
+    def forget(self) -> None:
+        """Remove the containers of a scenario."""
+        for name in self._own:
+            self.engine.docker("rm", "-f", name, check=False)
+        self._own.clear()
+
+    def build(self) -> None:
+        """Start the operator and everything that does not change."""
+        self.engine.netexec("ip", "address", "add", f"{SECOND_ADDRESS}/64", "dev", UPLINK, "nodad")
+        self.lab.neighbour.add_route(ALL_SUBNETS)
+        self.operator.start("--firewall-backend", "nftables")
+        for name, spec in _NETWORKS.items():
+            self.operator.apply_yaml(
+                f"{name}.yaml", network_yaml(name, {**spec, "addressing": {"subnet": SUBNETS[name]}})
+            )
+        for name in _NETWORKS:
+            self.operator.wait_ready(f"ipv6network/{name}", condition="NetworkReady")
+        for name, network, options in _containers():
+            self.engine.run(name, network, command=_RESPONDER, **options)  # type: ignore[arg-type]
+        for name, network, _ in _containers():
+            # a new container is not there at once: address detection, neighbour discovery
+            reach(self.host, Port("tcp", self.address(name, network), 80), name=name)
+
+    def restore(self) -> None:
+        """Undo what the baseline of an engine does not know of."""
+        self.lab.neighbour.remove_route(ALL_SUBNETS)
+        self.engine.netexec("ip", "address", "del", f"{SECOND_ADDRESS}/64", "dev", UPLINK)
+
+
+def _containers() -> Iterator[tuple[str, str, dict[str, object]]]:
+    single = {"80/tcp": 8080, "80/udp": 8080}
+    yield "web", "front", {"ports": single}
+    pairs = {f"{80 + number}/tcp": 9000 + number for number in range(4)}
+    yield "range", "front", {"ports": {**pairs, "84/tcp": "9100-9109"}}
+    yield (
+        "random",
+        "front",
+        {"ports": {"82/tcp": 0}, "expose": ["80/tcp", "80/udp"], "host_config": {"PublishAllPorts": True}},
+    )
+    bound: dict[str, object] = {
+        "80/tcp": (LOOPBACK, 8085),
+        "81/tcp": (HOST_ADDRESS, 8086),
+        "82/tcp": (HOST_ADDRESS_V4, 8087),
+        "83/tcp": ("0.0.0.0", 8088),
+        "84/tcp": [(HOST_ADDRESS, 8089), (SECOND_ADDRESS, 8090)],
+        "80/udp": (LOOPBACK, 8085),
+        "81/udp": (HOST_ADDRESS, 8086),
+        "82/udp": (HOST_ADDRESS_V4, 8087),
+        "83/udp": ("0.0.0.0", 8088),
+    }
+    yield "bound", "front", {"ports": bound}
+    yield "peer", "front", {}
+    yield "other", "back", {}
+    yield "both", "front", {"ports": {"80/tcp": 8091, "80/udp": 8091}, "more_networks": ["back"]}
+    yield "safe", "vault", {"ports": {"80/tcp": 8092}}
+    yield "deposit", "vault", {}
+    yield "hush", "quiet", {"ports": {"80/tcp": 8093}}
+    yield "hermit", "quiet", {}
+    yield "lefty", "opena", {}
+    yield "righty", "openb", {}
