@@ -64,7 +64,7 @@ async def mend_firewall(context: Context) -> None:
         logger.warning("firewall: repaired in %.1f ms", took, extra={"changes": len(repair.change.describe())})
     found = repair.change.by_owner() if repair.drift else {}
     shared = found.pop("", ())
-    for owner in context.firewall.owners if shared else found:
+    for owner in sorted(context.firewall.owners if shared else found):
         _repaired(owner, rules_changed((*shared, *found.get(owner, ()))), context)
     for step in steps:
         await context.reporter.normal(HOST, FIREWALL.name, "HostFilterChanged", f"{describe(step)}: {step.reason}")
