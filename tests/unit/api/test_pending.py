@@ -30,12 +30,7 @@ def test_half_a_job_would_be_wrong(spec: Spec, where: list[str]) -> None:
 @pytest.mark.parametrize(
     ("spec", "where"),
     [
-        ({"publish": {"fromContainers": True}}, ["spec.publish.fromContainers"]),
-        ({"publish": {"hostAddress": "2001:db8::1"}}, ["spec.publish.hostAddress"]),
-        ({"publish": {"ports": [{"port": 80, "containers": {"name": "web"}}]}}, ["spec.publish.ports"]),
-        ({"firewall": {"isolation": True, "ingress": [{}]}}, ["spec.firewall.isolation", "spec.firewall.ingress"]),
         ({"egress": {"mode": "None"}, "ndpProxy": {"enabled": True}}, ["spec.ndpProxy.enabled"]),
-        ({"members": {"matchLabels": {"a": "b"}}}, ["spec.members.matchLabels"]),
     ],
     ids=str,
 )
@@ -52,9 +47,11 @@ def test_the_rest_works_without_it(spec: Spec, where: list[str]) -> None:
         {},
         {"driver": "bridge", "egress": {"mode": "Masquerade", "interfaces": ["eth0"], "exclude": ["fd00::/8"]}},
         {"egress": {"mode": "None"}},
-        {"publish": {"fromContainers": False, "ports": []}},
-        {"firewall": {"isolation": False, "ingress": []}},
-        {"ndpProxy": {"enabled": False}, "members": {"matchLabels": {}}, "hosts": {"matchNames": []}},
+        {"publish": {"fromContainers": False, "hostAddress": "2001:db8::1"}},
+        {"publish": {"ports": [{"port": 80, "containers": {"name": "web"}}]}},
+        {"firewall": {"isolation": True, "ingress": [{}]}},
+        {"members": {"matchLabels": {"a": "b"}}},
+        {"ndpProxy": {"enabled": False}, "hosts": {"matchNames": []}},
         {"publish": {}, "firewall": {}, "members": {}, "hosts": {}},
     ],
     ids=str,
@@ -63,9 +60,17 @@ def test_asking_for_nothing_leaves_nothing_pending(spec: Spec) -> None:
     assert not not_yet_in_effect(network(spec))
 
 
-def test_pools_that_follow_an_interface_and_all_policies_wait() -> None:
+def test_pools_that_follow_an_interface_wait() -> None:
     assert [path for path, _ in not_yet_in_effect(pool({"fromInterface": {"name": "eth0"}})).blocking] == [
         ("spec", "fromInterface")
     ]
     assert not not_yet_in_effect(pool())
-    assert not_yet_in_effect(policy()).blocking
+
+
+def test_policies_wait_for_what_networks_wait_for() -> None:
+    assert not not_yet_in_effect(policy())
+    assert not not_yet_in_effect(policy({"publish": {"hostAddress": "2001:db8::1"}, "firewall": {"isolation": False}}))
+    assert not_yet_in_effect(policy({"egress": {"mode": "Routed"}})).blocking
+    proxying = not_yet_in_effect(policy({"egress": {"mode": "None"}, "ndpProxy": {"enabled": True}}))
+    assert [dotted(path) for path, _ in proxying.additive] == ["spec.ndpProxy.enabled"]
+    assert proxying.blocking == ()

@@ -48,7 +48,11 @@ class TestCreation:
         assert bound is not None
         assert [c.subnet for c in there.ipv6] == [bound.prefix]
         assert there.bridge == "v6-blog"
-        assert host.rules_of("blog") == {f"networks {bound.prefix} . v6-blog", f"egress_any {bound.prefix}"}
+        assert host.rules_of("blog") == {
+            f"networks {bound.prefix} . v6-blog",
+            f"egress_any {bound.prefix}",
+            "own_bridge v6-blog . v6-blog",
+        }
         assert await host.net.sysctl(FORWARDING) == "1"
         assert len(host.filter.admitted) == 1
 

@@ -1,7 +1,7 @@
-from dockerv6.controller.pools import finalize_pool, reconcile_policy, reconcile_pool
+from dockerv6.controller.pools import finalize_pool, reconcile_pool
 from dockerv6.reconciler.outcome import Requeue
 from dockerv6.reconciler.request import Key
-from tests.world import Bench, Host, document, network, pool
+from tests.world import Bench, Host, network, pool
 
 OFFICE = Key("IPv6Pool", "office")
 DRAWS = {"addressing": {"poolRef": {"name": "office"}}}
@@ -73,11 +73,5 @@ async def test_it_goes_when_its_subnets_are_free() -> None:
 
 async def test_keys_without_objects_are_nothing() -> None:
     it, _ = await bench()
-    for handler, kind in ((reconcile_pool, "IPv6Pool"), (finalize_pool, "IPv6Pool"), (reconcile_policy, "IPv6Policy")):
-        assert await handler(Key(kind, "missing"), it.context) is None
-
-
-async def test_a_policy_is_accepted_and_says_that_it_is_not_yet_in_effect() -> None:
-    it = await Host().bench(document("IPv6Policy", "all", {"selector": {"prefixes": ["fc00::/7"]}}))
-    await reconcile_policy(Key("IPv6Policy", "all"), it.context)
-    assert await it.host.ready("all", "IPv6Policy") == ("False", "NotYetInEffect")
+    for handler in (reconcile_pool, finalize_pool):
+        assert await handler(Key("IPv6Pool", "missing"), it.context) is None

@@ -37,7 +37,7 @@ async def test_a_preview_changes_nothing() -> None:
     assert [type(s).__name__ for s in plans["a"].steps][-1] == "CreateNetwork"
     assert await host.snapshot() == before
     assert await host.store.objects() == ()
-    reading = {"info", "networks", "network", "attachments", "running", "stranded", "occupied"}
+    reading = {"info", "networks", "network", "attachments", "running", "stranded", "occupied", "containers"}
     assert {c.method for c in host.engine.calls[calls:]} <= reading
     assert host.firewall.commits == 0
 

@@ -29,6 +29,10 @@ EXAMPLES: dict[str, tuple[Step, str, str]] = {
         (s.RemoveNetwork(live().id, "blog", "x"), "-", "remove Docker network blog (000000000000)"),
         (s.CreateNetwork(SPEC, "x"), "+", f"create Docker network blog (bridge, {SUBNET})"),
         (s.AttachEndpoint("blog", container("web")), "+", "attach container web to blog"),
+        (s.AttachMember("blog", "blog", container("web")), "+", "attach container web to blog"),
+        (s.DetachMember("blog", "1", container("web"), "x"), "-", "detach container web"),
+        (s.SetHairpin("veth1", "v6-blog"), "~", "set hairpin mode on port veth1 of bridge v6-blog"),
+        (s.SetBridgeNetfilter("v6-blog"), "~", "let ip6tables see what is bridged within v6-blog"),
     )
 }
 

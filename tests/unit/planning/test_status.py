@@ -39,6 +39,7 @@ def test_all_is_well() -> None:
         "SubnetAllocated": ("True", "Allocated"),
         "NetworkReady": ("True", "InSync"),
         "FirewallReady": ("True", "InSync"),
+        "PortsPublished": ("True", "Published"),
         "HostReady": ("True", "InSync"),
     }
 
