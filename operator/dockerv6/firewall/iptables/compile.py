@@ -1,0 +1,390 @@
+"""From a ruleset to our chains in xtables. Pure; it knows the terms, not the rules: what is dropped or let in is `rules`'.
+
+Each base chain becomes a chain that is entered by one commented jump at the top of the built-in chain whose place in the
+stack fits (see `_PLACES`). What "accept" means in a table of one's own, that other tables are still asked, is here a
+return to the built-in chain: an ACCEPT would keep the packet from other people's rules behind our jump. So chains go on
+by `goto`, which leaves nothing to come back to, wherever something further down may return; only chains and lookups
+that never do are jumped to.
+
+"Not translated" has to be a decision here too (see `Word.KEEP_SOURCE`): after an ACCEPT in the table nat, an engine
+whose rules are in iptables-nft would still be asked and would masquerade; after NETMAP to itself nobody is.
+
+Comments are on the jumps and on the few rules that start a lookup only: one costs 288 bytes and a call for every packet.
+Whose an element is stands in the ledger (see `ledger`).
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+
+from dockerv6.firewall.iptables.lookup import LEAF, Entry, NotSayableError, Tree, matching
+from dockerv6.firewall.iptables.specs import (
+    ICMP_TYPES,
+    MANGLE,
+    NAT,
+    PREFIX,
+    DnatTo,
+    Go,
+    Mark,
+    Spec,
+    Word,
+    XtChain,
+    XtTable,
+)
+from dockerv6.firewall.iptables.specs import Target as XtTarget
+from dockerv6.firewall.ruleset import Ruleset
+from dockerv6.firewall.terms import (
+    Chain,
+    ClearMark,
+    Dnat,
+    ElementSet,
+    Field,
+    HasMark,
+    In,
+    Is,
+    Jump,
+    Rule,
+    SetMark,
+    Term,
+    Verdict,
+    overlapping,
+)
+
+LEFT_OUT = frozenset({"loopback", "loopback_back"})
+"""Chains that xtables can't say: it writes no address into a packet without connection tracking, so [::1] of the host
+reaches a published port only through the engine's userland proxy."""
+
+_PLACES = {
+    ("filter", "prerouting", -150): (MANGLE, "PREROUTING"),
+    ("filter", "forward", -1): (MANGLE, "FORWARD"),
+    ("filter", "forward", 100): (MANGLE, "POSTROUTING"),
+    ("nat", "prerouting", -101): (NAT, "PREROUTING"),
+    ("nat", "output", -101): (NAT, "OUTPUT"),
+    ("nat", "postrouting", 99): (NAT, "POSTROUTING"),
+}
+"""Where a base chain belongs. Every mark that is cleared behind the filters is cleared in mangle POSTROUTING: that table
+has no place behind filter in the forward hook."""
+
+_STATES = ("INVALID", "NEW", "RELATED", "ESTABLISHED")
+"""In the order in which ip6tables shows them."""
+_WORDS: dict[Verdict, Word] = {
+    Verdict.ACCEPT: Word.RETURN,
+    Verdict.DROP: Word.DROP,
+    Verdict.MASQUERADE: Word.MASQUERADE,
+    Verdict.KEEP_SOURCE: Word.KEEP_SOURCE,
+}
+_PASS = f"{PREFIX}PASS"
+_MOST_NAME = 28
+"""XT_EXTENSION_MAXNAMELEN less its NUL."""
+
+
+def compile_ruleset(ruleset: Ruleset) -> tuple[XtTable, XtTable]:
+    """Our part of the tables mangle and nat, without the ledger.
+
+    Raises:
+        NotSayableError: it holds what xtables has no words for, or what no kernel would take.
+    """
+    if not ruleset.exists:
+        return XtTable(MANGLE), XtTable(NAT)
+    for each in ruleset.sets:
+        if each.interval and (clash := overlapping(element.key for element in each.elements)) is not None:
+            raise NotSayableError(f"{' . '.join(clash[0])} overlaps {' . '.join(clash[1])} in set {each.name}")
+    return _Table(MANGLE, ruleset).compiled(), compile_nat(ruleset)
+
+
+def compile_nat(ruleset: Ruleset) -> XtTable:
+    """The part in the table nat alone."""
+    return _Table(NAT, ruleset).compiled()
+
+
+def origin(name: str, chains: Iterable[Chain]) -> str:
+    """The ruleset's chain whose part a chain of ours is, by its name; empty: none's."""
+    for each in sorted(chains, key=lambda chain: -len(chain.name)):
+        if name == own_name(each.name) or name.startswith(f"{_short(each.name)}-"):
+            return each.name
+    return "forward" if name == _PASS else ""
+
+
+def sayable(chain: Chain) -> bool:
+    """Whether the chain is one of those that are written at all."""
+    return chain.name not in LEFT_OUT
+
+
+@dataclass(frozen=True, slots=True)
+class _Lookup:
+    fields: tuple[Field, ...]
+    kinds: ElementSet
+    entries: tuple[tuple[tuple[str, ...], XtTarget | None], ...]  # the target is the rule's own where None
+    negate: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """A rule taken apart."""
+
+    conditions: tuple[Spec, ...]  # alternatives; none: never true
+    lookups: tuple[_Lookup, ...]
+    target: XtTarget | None  # None: each element of the one lookup has its own
+    leaves: bool  # the target may leave our chains for good, so it must be gone to
+
+
+class _Table:
+    """One table under construction."""
+
+    def __init__(self, name: str, ruleset: Ruleset) -> None:
+        self._name = name
+        self._ruleset = ruleset
+        self._sets = {each.name: each for each in ruleset.sets}
+        self._chains: dict[str, XtChain] = {}
+        self._known: dict[object, str] = {}
+        self._origin = ""
+
+    def compiled(self) -> XtTable:
+        jumps: list[tuple[str, Spec, str]] = []
+        for chain in self._ruleset.chains:
+            if not chain.hook or not sayable(chain):
+                continue
+            place = _PLACES.get((chain.type, chain.hook, chain.priority))
+            if place is None:
+                raise NotSayableError(f"no table has a place for chain {chain.name}")
+            if place[0] == self._name:
+                comment = f"dockerv6: {chain.name.replace('_', ' ')}"
+                jumps.append((place[1], Spec(Go(self._chain(chain), jump=True), comment=comment), chain.name))
+        return XtTable(self._name, tuple(self._chains.values()), tuple(sorted(jumps, key=lambda each: each[0])))
+
+    def _chain(self, chain: Chain) -> str:
+        """The name of the chain, which is made if it is not there."""
+        name = own_name(chain.name)
+        if name not in self._chains:
+            outer, self._origin = self._origin, chain.name
+            self._chains[name] = XtChain(name, (), chain.name)  # its place; chains don't go round in circles
+            self._fill(name, chain, chain.rules)
+            self._origin = outer
+        return name
+
+    def _emit(self, name: str, specs: list[Spec]) -> None:
+        if len(name) > _MOST_NAME:
+            raise NotSayableError(f"{name} is too long for a chain")
+        if name in self._chains and self._chains[name].specs:
+            raise NotSayableError(f"two chains would be called {name}")
+        self._chains[name] = XtChain(name, tuple(specs), self._origin)
+
+    def _fill(self, name: str, chain: Chain, rules: tuple[Rule, ...]) -> None:
+        """Write the rules, the last of the chain's, into the chain of that name."""
+        specs: list[Spec] = []
+        for number, rule in enumerate(rules, start=1):
+            parts = self._parts(rule)
+            if not parts.conditions:
+                continue
+            if not parts.lookups:
+                specs.extend(_with(each, parts.target, rule.comment) for each in parts.conditions)
+                continue
+            if (listed := _listed(parts)) is not None:
+                specs.extend(listed)
+                continue
+            tree = f"{_short(chain.name)}-{len(chain.rules) - len(rules) + number}"
+            if not parts.leaves:
+                root = Go(self._tree(tree, parts, None), jump=True)
+                specs.extend(replace(each, target=root, comment=rule.comment) for each in parts.conditions)
+                continue
+            rest = self._rest(f"{tree}+", chain, rules[number:])
+            root = Go(self._tree(tree, parts, rest))
+            specs.extend(replace(each, target=root, comment=rule.comment) for each in parts.conditions)
+            if rest is not None and all(each.conditional for each in parts.conditions):
+                specs.append(Spec(rest))
+            break
+        self._emit(name, specs)
+
+    def _rest(self, name: str, chain: Chain, rules: tuple[Rule, ...]) -> XtTarget | None:
+        if not any(self._parts(rule).conditions for rule in rules):
+            return None
+        self._fill(name, chain, rules)
+        return Go(name)
+
+    def _tree(self, name: str, parts: _Parts, miss: XtTarget | None) -> str:
+        """The root of the rule's lookups. `miss`: where a packet goes that isn't found; None: back."""
+        lookup, *more = parts.lookups
+        known = (parts.lookups, parts.target, miss)
+        if known in self._known:
+            return self._known[known]
+        hit = parts.target
+        if more:
+            inner = replace(parts, lookups=tuple(more))
+            hit = Go(self._tree(f"{name}{chr(ord('a') + len(more) - 1)}", inner, miss), jump=not parts.leaves)
+        if lookup.negate:
+            hit, miss = miss or Word.RETURN, hit
+        entries = [Entry(key, own or hit or Word.RETURN) for key, own in lookup.entries]
+        Tree(lookup.fields, lookup.kinds.key, miss, self._emit).write(name, entries)
+        self._known[known] = name
+        return name
+
+    def _parts(self, rule: Rule) -> _Parts:
+        conditions = [Spec()]
+        lookups: list[_Lookup] = []
+        actions: list[Term] = []
+        for term in rule.terms:
+            match term:
+                case In():
+                    lookups.append(self._lookup(term))
+                case Dnat():
+                    lookups.append(self._translation(term))
+                case Is() | HasMark():
+                    conditions = [replaced for each in conditions for replaced in _conditions(each, term)]
+                case _:
+                    actions.append(term)
+        if any(not each.entries and not each.negate for each in lookups):
+            conditions = []
+        asked = [each for each in lookups if each.entries]
+        asked.sort(key=lambda each: (each.negate, len(each.entries)))
+        target, leaves = self._target(actions)
+        return _Parts(tuple(conditions), tuple(asked), target, leaves)
+
+    def _lookup(self, term: In) -> _Lookup:
+        found = self._set(term.set)
+        keys = tuple((each.key, None) for each in sorted(found.elements))
+        return _Lookup(term.fields, replace(found, elements=frozenset()), keys, term.negate)
+
+    def _translation(self, term: Dnat) -> _Lookup:
+        """The two maps as one lookup whose elements have targets of their own."""
+        addresses = self._set(term.addresses)
+        ports = {each.key: each.value for each in self._set(term.ports).elements}
+        entries = tuple(
+            (each.key, DnatTo(each.value.partition("/")[0], int(ports[each.key])))
+            for each in sorted(addresses.elements)
+            if each.key in ports
+        )
+        return _Lookup(term.fields, replace(addresses, elements=frozenset()), entries, negate=False)
+
+    def _set(self, name: str) -> ElementSet:
+        if name not in self._sets:
+            raise NotSayableError(f"there is no set {name}")
+        return self._sets[name]
+
+    def _target(self, actions: Sequence[Term]) -> tuple[XtTarget | None, bool]:
+        """What happens, and whether a packet may leave our chains by it for others to decide."""
+        match tuple(actions):
+            case ():
+                return None, False
+            case (SetMark(bits),):
+                return Mark(bits, bits), False
+            case (ClearMark(bits),):
+                return Mark(0, bits), False
+            case (SetMark(bits), Verdict.ACCEPT):
+                return Go(self._pass(bits)), True
+            case (Verdict() as verdict,):
+                return _WORDS[verdict], verdict is Verdict.ACCEPT
+            case (Jump(name),):
+                chain = self._ruleset.chain(name)
+                if chain is None:
+                    raise NotSayableError(f"there is no chain {name}")
+                leaves = self._leaves(chain)
+                return Go(self._chain(chain), jump=not leaves), leaves
+        raise NotSayableError(f"xtables can't do: {' '.join(str(each) for each in actions)}")
+
+    def _pass(self, bits: int) -> str:
+        """The chain that marks and leaves."""
+        name = _PASS
+        if name not in self._chains:
+            outer, self._origin = self._origin, "forward"
+            self._emit(name, [Spec(Mark(bits, bits))])
+            self._origin = outer
+        return name
+
+    def _leaves(self, chain: Chain) -> bool:
+        """Whether packets may leave our chains from it; if so all must, since nobody comes back from a `goto`."""
+        leaves = any(self._may_leave(rule) for rule in chain.rules)
+        if leaves and not (chain.rules and self._ends(chain.rules[-1])):
+            raise NotSayableError(f"chain {chain.name} accepts some packets and returns with others")
+        return leaves
+
+    def _may_leave(self, rule: Rule) -> bool:
+        if Verdict.ACCEPT in rule.terms:
+            return True
+        chains = (self._ruleset.chain(term.chain) for term in rule.terms if isinstance(term, Jump))
+        return any(self._leaves(chain) for chain in chains if chain is not None)
+
+    @staticmethod
+    def _ends(rule: Rule) -> bool:
+        return all(isinstance(term, Verdict | SetMark) for term in rule.terms) and isinstance(rule.terms[-1], Verdict)
+
+
+def _listed(parts: _Parts) -> list[Spec] | None:
+    """A rule with a single lookup of few elements as that many rules; None: it needs chains."""
+    lookup = parts.lookups[0]
+    if len(parts.lookups) > 1 or lookup.negate or len(lookup.entries) > LEAF:
+        return None
+    try:
+        return [
+            matching(replace(condition, target=own or parts.target), lookup.fields, key)
+            for condition, (key, own) in product(parts.conditions, lookup.entries)
+        ]
+    except NotSayableError:  # two conditions of one kind: one rule each
+        return None
+
+
+def _with(condition: Spec, target: XtTarget | None, comment: str) -> Spec:
+    return replace(condition, target=target, comment=comment if isinstance(target, Go) and target.jump else "")
+
+
+def _conditions(spec: Spec, term: Is | HasMark) -> Iterator[Spec]:
+    """The alternatives that the term makes of a spec: one for each value; none where it is never true."""
+    if isinstance(term, HasMark):
+        yield replace(spec, mark=term.bits)
+        return
+    if term.field is Field.FAMILY:
+        if ("ipv6" in term.values) is not term.negate:
+            yield spec
+        return
+    if term.field is Field.SADDR and term.negate and len(term.values) == 1 and not spec.not_source:
+        yield replace(spec, not_source=next(iter(term.values)))
+        return
+    saying = _SAYINGS.get(term.field)
+    if saying is None or term.negate:
+        raise NotSayableError(f"no rule can say: {term}; for links' kinds, the bridges have to be named")
+    yield from saying(spec, sorted(term.values))
+
+
+def _icmp(spec: Spec, values: list[str]) -> Iterator[Spec]:
+    for value in values:
+        yield replace(spec, protocol="ipv6-icmp", icmp_type=ICMP_TYPES[value])
+
+
+def _states(spec: Spec, values: list[str]) -> Iterator[Spec]:
+    yield replace(spec, states=tuple(state for state in _STATES if state.lower() in values))
+
+
+def _direction(spec: Spec, values: list[str]) -> Iterator[Spec]:
+    for value in values:
+        yield replace(spec, direction=value.upper())
+
+
+def _status(spec: Spec, values: list[str]) -> Iterator[Spec]:
+    if values != ["dnat"]:
+        raise NotSayableError(f"no rule can say: ct status {','.join(values)}")
+    yield replace(spec, translated=True)
+
+
+def _local(spec: Spec, values: list[str]) -> Iterator[Spec]:
+    if values != ["local"]:
+        raise NotSayableError(f"no rule can say: fib daddr type {','.join(values)}")
+    yield replace(spec, local=True)
+
+
+_SAYINGS: dict[Field, Callable[[Spec, list[str]], Iterator[Spec]]] = {
+    Field.ICMP_TYPE: _icmp,
+    Field.CT_STATE: _states,
+    Field.CT_DIRECTION: _direction,
+    Field.CT_STATUS: _status,
+    Field.DADDR_TYPE: _local,
+}
+
+
+def own_name(chain: str) -> str:
+    """What the ruleset's chain is called in xtables."""
+    return f"{PREFIX}{chain.upper()}"
+
+
+def _short(chain: str) -> str:
+    """The chain's name, short enough for numbers behind it."""
+    words = chain.upper().split("_")
+    return PREFIX + (words[0][:7] if len(words) == 1 else f"{words[0][:3]}_{words[1][:3]}")

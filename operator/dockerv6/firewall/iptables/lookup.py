@@ -1,0 +1,208 @@
+"""Sets for xtables, which has none: trees of chains, so that a packet passes dozens of rules and not thousands. Pure.
+
+A node with few elements is a plain list. A larger one sends the packet on to the one child that can hold its element:
+by the next bits of an address, the next character of an interface name, a protocol, a range of ports. It is sent by
+`goto`, so the other children are never looked at, and every node ends with what happens to a packet that isn't found.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from ipaddress import IPv6Address
+
+from dockerv6.firewall.iptables.specs import WILDCARD, Go, Spec, Target
+from dockerv6.firewall.terms import Field, KeyType
+
+LEAF = 8
+"""As many elements are simply listed."""
+
+FEW = 2
+"""As many are listed in their parent's node."""
+
+_BITS = 3
+"""Of an address or a port, a level: up to eight children."""
+
+_ANY = "::/0"
+
+_PREFIXES = {Field.SADDR: "source", Field.DADDR: "destination"}
+_LINKS = {Field.IIF: "iif", Field.OIF: "oif"}
+_ORDER = (Field.PROTOCOL, Field.DPORT, Field.DADDR, Field.SADDR, Field.OIF, Field.IIF)
+
+Emit = Callable[[str, list[Spec]], None]
+
+
+class NotSayableError(ValueError):
+    """A ruleset that xtables has no words for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An element: its key, and what happens to a packet that has it."""
+
+    key: tuple[str, ...]
+    target: Target
+
+
+def matching(spec: Spec, fields: Sequence[Field], key: tuple[str, ...]) -> Spec:
+    """The spec with the further condition that the fields have these values.
+
+    Raises:
+        NotSayableError: there is a condition on such a field already, or none of this kind.
+    """
+    said: dict[str, str | tuple[int, int]] = {}
+    for field, part in zip(fields, key, strict=True):
+        if field in _PREFIXES:
+            if part != _ANY:
+                said[_PREFIXES[field]] = part
+        elif field in _LINKS:
+            said[_LINKS[field]] = part
+        elif field is Field.PROTOCOL:
+            said["protocol"] = part
+        elif field is Field.DPORT:
+            said["ports"] = (int(part), int(part))
+        else:
+            raise NotSayableError(f"no rule can look {field} up in a list")
+    for name in said:
+        if getattr(spec, name) or (name == "source" and spec.not_source):
+            raise NotSayableError(f"one rule can't have two conditions on {name}")
+    return replace(spec, **said)  # type: ignore[arg-type] # the names and their types go together
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """One lookup, written into chains by `emit`.
+
+    Attributes:
+        miss: what happens to a packet that no element fits; None: back to whoever sent it here.
+    """
+
+    fields: tuple[Field, ...]
+    kinds: tuple[KeyType, ...]
+    miss: Target | None
+    emit: Emit
+
+    def write(self, name: str, entries: Sequence[Entry]) -> None:
+        """Make the chain `name` and those below it."""
+        self._node(name, name, sorted(entries, key=lambda each: each.key), "")
+
+    def _node(self, root: str, name: str, entries: list[Entry], path: str) -> None:
+        specs: list[Spec] = []
+        groups = self._split(entries) if len(entries) > LEAF else None
+        if groups is None:
+            specs.extend(self._leaf(each) for each in entries)
+        else:
+            for condition, members in groups:
+                if condition is None or len(members) <= FEW:
+                    specs.extend(self._leaf(each) for each in members)
+                    continue
+                below = f"{path}{condition}\n"
+                child = f"{root}-{hashlib.blake2b(below.encode(), digest_size=4).hexdigest()}"
+                specs.append(replace(condition, target=Go(child)))
+                self._node(root, child, members, below)
+        if self.miss is not None:
+            specs.append(Spec(self.miss))
+        self.emit(name, specs)
+
+    def _leaf(self, entry: Entry) -> Spec:
+        return matching(Spec(entry.target), self.fields, entry.key)
+
+    def _split(self, entries: list[Entry]) -> list[tuple[Spec | None, list[Entry]]] | None:
+        """The best partition: the one with the smallest largest part. None: no field tells the elements apart."""
+        best: list[tuple[Spec | None, list[Entry]]] | None = None
+        for field in _ORDER:
+            if field not in self.fields:
+                continue
+            found = self._split_by(field, self.fields.index(field), entries)
+            if found is not None and (best is None or _largest(found) < _largest(best)):
+                best = found
+        return best
+
+    def _split_by(self, field: Field, index: int, entries: list[Entry]) -> list[tuple[Spec | None, list[Entry]]] | None:
+        if field is Field.PROTOCOL:
+            found = _grouped(entries, lambda each: each.key[index])
+            return [(Spec(protocol=name), members) for name, members in found] if len(found) > 1 else None
+        if field is Field.DPORT:
+            return self._by_port(index, entries)
+        if field in _LINKS:
+            return _by_name(_LINKS[field], index, entries)
+        return _by_address(_PREFIXES[field], index, entries)
+
+    def _by_port(self, index: int, entries: list[Entry]) -> list[tuple[Spec | None, list[Entry]]] | None:
+        protocols = {each.key[self.fields.index(Field.PROTOCOL)] for each in entries}
+        ports = sorted({int(each.key[index]) for each in entries})
+        if len(protocols) != 1 or len(ports) == 1:
+            return None
+        (protocol,) = protocols
+        bits = max(0, (ports[0] ^ ports[-1]).bit_length() - _BITS)
+        found: dict[int, list[Entry]] = {}
+        for each in entries:
+            found.setdefault(int(each.key[index]) >> bits, []).append(each)
+        return [
+            (Spec(protocol=protocol, ports=(block << bits, ((block + 1) << bits) - 1)), found[block])
+            for block in sorted(found)
+        ]
+
+
+def _by_name(option: str, index: int, entries: list[Entry]) -> list[tuple[Spec | None, list[Entry]]] | None:
+    names = sorted({each.key[index] for each in entries})
+    if len(names) == 1:
+        return None
+    common = _common(names[0], names[-1])
+    exact = [each for each in entries if each.key[index] == common]
+    longer = _grouped(
+        [each for each in entries if each.key[index] != common], lambda each: each.key[index][: len(common) + 1]
+    )
+    conditions = [(_named(option, prefix, members, index), members) for prefix, members in longer]
+    return [(Spec(**{option: common}), exact), *conditions] if exact else [*conditions]  # type: ignore[arg-type]
+
+
+def _named(option: str, prefix: str, members: list[Entry], index: int) -> Spec:
+    alone = {each.key[index] for each in members}
+    return Spec(**{option: next(iter(alone)) if len(alone) == 1 else prefix + WILDCARD})  # type: ignore[arg-type]
+
+
+def _by_address(option: str, index: int, entries: list[Entry]) -> list[tuple[Spec | None, list[Entry]]] | None:
+    ranges = [_number(each.key[index]) for each in entries]
+    length = min(length for _, length in ranges)
+    low, high = min(number for number, _ in ranges), max(number for number, _ in ranges)
+    length = min(length, 128 - (low ^ high).bit_length())
+    below = length + _BITS
+    here = [each for each, (_, own) in zip(entries, ranges, strict=True) if own < below]
+    deeper: dict[int, list[Entry]] = {}
+    for each, (number, own) in zip(entries, ranges, strict=True):
+        if own >= below:
+            deeper.setdefault(number >> (128 - below), []).append(each)
+    if not deeper or len(deeper) + bool(here) == 1:
+        return None
+    found: list[tuple[Spec | None, list[Entry]]] = [(None, here)] if here else []
+    for start in sorted(deeper):
+        prefix = f"{IPv6Address(start << (128 - below))}/{below}"
+        found.append((Spec(**{option: prefix}), deeper[start]))  # type: ignore[arg-type]
+    return found
+
+
+def _number(prefix: str) -> tuple[int, int]:
+    address, _, length = prefix.partition("/")
+    try:
+        return int(IPv6Address(address)), int(length)
+    except ValueError as error:
+        raise NotSayableError(f"{prefix} is no prefix") from error
+
+
+def _common(first: str, last: str) -> str:
+    """What two names begin with, and so all that are sorted between them."""
+    for at, (one, other) in enumerate(zip(first, last, strict=False)):
+        if one != other:
+            return first[:at]
+    return min(first, last, key=len)
+
+
+def _grouped(entries: list[Entry], key: Callable[[Entry], str]) -> list[tuple[str, list[Entry]]]:
+    found: dict[str, list[Entry]] = {}
+    for each in entries:
+        found.setdefault(key(each), []).append(each)
+    return sorted(found.items())
+
+
+def _largest(groups: list[tuple[Spec | None, list[Entry]]]) -> int:
+    return max(len(members) for _, members in groups)

@@ -1,0 +1,184 @@
+"""What the kernel's tables should hold for a ruleset, entry by entry, and what ruleset it is that they hold. Pure."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from dockerv6.firewall.iptables import ledger
+from dockerv6.firewall.iptables.compile import compile_nat, compile_ruleset, origin, sayable
+from dockerv6.firewall.iptables.entries import (
+    COMMENT_SIZE,
+    HEAD,
+    NAME_AT,
+    NAME_SIZE,
+    OFFSETS,
+    OFFSETS_AT,
+    STANDARD,
+    TARGET_HEAD,
+    encode,
+)
+from dockerv6.firewall.iptables.lookup import NotSayableError
+from dockerv6.firewall.iptables.specs import MANGLE, NAT, PREFIX, XtTable
+from dockerv6.firewall.model import DEFAULT_MARK, FirewallIntent
+from dockerv6.firewall.rules import render
+from dockerv6.firewall.ruleset import EMPTY, Ruleset
+from dockerv6.firewall.terms import Chain, Element, Opaque, Rule, SetMark
+
+Chains = Mapping[str, tuple[bytes, ...]]
+"""Entries by chain; jumps by their chain's name."""
+
+_COMMENT = TARGET_HEAD.pack(TARGET_HEAD.size + COMMENT_SIZE, b"comment", 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one table is to hold: our chains, and the first rule of built-in chains."""
+
+    chains: Chains
+    jumps: Chains
+
+
+Parts = Mapping[str, Part]
+"""By table."""
+
+NOTHING: Parts = {MANGLE: Part({}, {}), NAT: Part({}, {})}
+
+
+@lru_cache(maxsize=4)
+def blank(mark: int) -> Ruleset:
+    """The ruleset that we write, for that mark, without an element."""
+    return render(FirewallIntent(hold=frozenset({"-"}), mark=mark, guest_bridges=()))
+
+
+def settled(target: Ruleset) -> Ruleset:
+    """The target with the chains that it means.
+
+    Chains that were read as damaged may be meant to stay, when all that is wanted is what somebody's elements need.
+
+    Raises:
+        NotSayableError: it has other chains than those of `rules`.
+    """
+    if not target.exists:
+        return EMPTY
+    mended = replace(target, chains=blank(mark_of(target)).chains)
+    if any(isinstance(term, Opaque) for chain in target.chains for rule in chain.rules for term in rule.terms):
+        return mended
+    for chain in target.chains:
+        if sayable(chain) and chain != mended.chain(chain.name):
+            raise NotSayableError(
+                f"chain {chain.name} can't be said in xtables: links' kinds can't be asked for, guest_bridges must be given"
+            )
+    return mended
+
+
+def parts(ruleset: Ruleset, dnat: int) -> Parts:
+    """What both tables are to hold, `DNAT` in that revision. Raises `NotSayableError`."""
+    if not ruleset.exists:
+        return NOTHING
+    mangle, nat = compile_ruleset(ruleset)
+    book = ledger.written(ruleset.sets, mark_of(ruleset))
+    return {MANGLE: _part(replace(mangle, chains=(*mangle.chains, book)), dnat), NAT: _part(nat, dnat)}
+
+
+def nat_part(ruleset: Ruleset, dnat: int) -> Part:
+    """What the table nat alone is to hold. Raises `NotSayableError`."""
+    return _part(compile_nat(ruleset), dnat)
+
+
+def _part(table: XtTable, dnat: int) -> Part:
+    return Part(
+        {chain.name: tuple(encode(spec, dnat) for spec in chain.specs) for chain in table.chains},
+        {builtin: (encode(spec),) for builtin, spec, _ in table.jumps},
+    )
+
+
+def mark_of(ruleset: Ruleset) -> int:
+    """The mark that its rules set."""
+    terms = (term for chain in ruleset.chains for rule in chain.rules for term in rule.terms)
+    return next((term.bits for term in terms if isinstance(term, SetMark)), DEFAULT_MARK)
+
+
+def understood(there: Mapping[str, Chains], dnat: int) -> Ruleset:
+    """The ruleset that the tables hold; whatever isn't exactly that ruleset's shows as altered chains or as foreign."""
+    if not any(ours(chains) for chains in there.values()):
+        return EMPTY
+    book = ledger.read(_comments(there[MANGLE].get(ledger.NAME, ())))
+    said, unknown = _filled(blank(DEFAULT_MARK if book.mark is None else book.mark), book.elements)
+    try:
+        wanted = parts(said, dnat)
+    except NotSayableError as error:
+        return replace(said, foreign=(f"what can't be: {error}",))
+    damage = [*unknown]
+    altered: set[str] = set()
+    for table, chains in there.items():
+        for name in sorted(_differing(chains, wanted[table])):
+            whose = origin(name, said.chains)
+            if whose:
+                altered.add(whose)
+            else:
+                damage.append(f"{name} in table {table}")
+    if book.strange:
+        damage.append("lines in the ledger that say nothing")
+    chains = tuple(_marred(chain) if chain.name in altered else chain for chain in said.chains)
+    return replace(said, chains=chains, foreign=tuple(damage))
+
+
+def ours(chains: Chains) -> bool:
+    """Whether anything of ours is in a table: a chain, or a rule that leads to one."""
+    return any(name.startswith(PREFIX) or any(leads(each) for each in entries) for name, entries in chains.items())
+
+
+def leads(entry: bytes) -> str:
+    """The chain of ours that the entry sends packets to; empty: to none."""
+    target, size = OFFSETS.unpack_from(entry, OFFSETS_AT)
+    at = target + NAME_AT
+    if size - target != STANDARD or not entry.startswith(_PREFIX, at):
+        return ""
+    return entry[at : at + NAME_SIZE].partition(b"\0")[0].decode(errors="replace")
+
+
+_PREFIX = PREFIX.encode()
+
+
+def _filled(bare: Ruleset, elements: Iterable[tuple[str, Element]]) -> tuple[Ruleset, tuple[str, ...]]:
+    """The ruleset with the elements, and what of them has no place in it."""
+    found: dict[str, set[Element]] = {each.name: set() for each in bare.sets}
+    unknown: set[str] = set()
+    for name, element in elements:
+        kind = bare.set(name)
+        if kind is None or len(element.key) != len(kind.key) or bool(element.value) != (kind.data is not None):
+            unknown.add(f"element {element} of set {name}")
+        else:
+            found[name].add(element)
+    sets = tuple(replace(each, elements=frozenset(found[each.name])) for each in bare.sets)
+    return replace(bare, sets=sets), tuple(sorted(unknown))
+
+
+def _comments(entries: Iterable[bytes]) -> Iterable[str]:
+    at = HEAD + TARGET_HEAD.size
+    for entry in entries:
+        is_comment = entry.startswith(_COMMENT, HEAD)
+        yield entry[at : at + COMMENT_SIZE].partition(b"\0")[0].decode(errors="replace") if is_comment else ""
+
+
+def _differing(there: Chains, wanted: Part) -> Iterable[str]:
+    """Our chains that differ, are missing or are too many; of a built-in chain, the chain that is (not) entered."""
+    names = {name for name in there if name.startswith(PREFIX)} | set(wanted.chains)
+    for name in names:
+        if there.get(name) != wanted.chains.get(name):
+            yield name
+    for name, entries in there.items():
+        jumps = wanted.jumps.get(name, ())
+        if name.startswith(PREFIX) or entries[: len(jumps)] == jumps == tuple(each for each in entries if leads(each)):
+            continue
+        if jumps:
+            yield leads(jumps[0])
+        else:
+            yield f"a rule in chain {name}"
+    for name, jumps in wanted.jumps.items():
+        if name not in there:
+            yield leads(jumps[0])
+
+
+def _marred(chain: Chain) -> Chain:
+    return replace(chain, rules=(Rule((Opaque("its rules in xtables differ"),)),))

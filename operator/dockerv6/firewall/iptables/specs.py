@@ -1,0 +1,182 @@
+"""Rules, chains and tables in xtables' words, as values. Written out, they are lines of `ip6tables-save`."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+PREFIX = "DOCKERV6-"
+"""How the names of all our chains begin; a chain of that name is ours."""
+
+MANGLE = "mangle"
+NAT = "nat"
+
+WILDCARD = "/"
+"""At the end of an interface name: every name that begins so (`+` in the rules; "/" can't be part of a name)."""
+
+ICMP_TYPES = {
+    "destination-unreachable": 1,
+    "packet-too-big": 2,
+    "time-exceeded": 3,
+    "parameter-problem": 4,
+    "echo-request": 128,
+    "echo-reply": 129,
+    "nd-router-solicit": 133,
+    "nd-router-advert": 134,
+    "nd-neighbor-solicit": 135,
+    "nd-neighbor-advert": 136,
+    "nd-redirect": 137,
+}
+
+
+class Word(StrEnum):
+    """Targets that need nothing further."""
+
+    DROP = "DROP"
+    RETURN = "RETURN"
+    MASQUERADE = "MASQUERADE"
+    KEEP_SOURCE = "NETMAP --to ::/0"  # a translation to itself: decided, no later NAT rule is asked
+
+
+@dataclass(frozen=True, slots=True)
+class Go:
+    """On to another chain; with `jump` back behind this rule afterwards, else to wherever this chain would return."""
+
+    chain: str
+    jump: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.chain}"
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Write `value` into the bits `mask` of the packet's mark, keep the others."""
+
+    value: int
+    mask: int
+
+    def __str__(self) -> str:
+        return f"MARK --set-xmark {self.value:#x}/{self.mask:#x}"
+
+
+@dataclass(frozen=True, slots=True)
+class DnatTo:
+    """Translate the destination."""
+
+    address: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"DNAT --to-destination [{self.address}]:{self.port}"
+
+
+Target = Word | Go | Mark | DnatTo
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """One rule: what a packet must be, and what happens to it then. An empty condition is none.
+
+    Attributes:
+        not_source: not from there; a rule has one condition on the source at most.
+        mark: any of these bits is set.
+        states: of connection tracking, any of them.
+        translated: the destination of the flow's first packet was translated.
+        local: the destination is one of the host's own addresses.
+    """
+
+    target: Target | None = None
+    source: str = ""
+    not_source: str = ""
+    destination: str = ""
+    iif: str = ""
+    oif: str = ""
+    protocol: str = ""
+    ports: tuple[int, int] | None = None  # destination ports, first and last
+    icmp_type: int | None = None
+    mark: int = 0
+    states: tuple[str, ...] = ()
+    direction: str = ""  # "ORIGINAL" or "REPLY"
+    translated: bool = False
+    local: bool = False
+    comment: str = ""
+
+    @property
+    def conditional(self) -> bool:
+        """Whether some packets are left out."""
+        return any(
+            (
+                self.source,
+                self.not_source,
+                self.destination,
+                self.iif,
+                self.oif,
+                self.protocol,
+                self.mark,
+                self.states,
+                self.direction,
+                self.translated,
+                self.local,
+            )
+        )
+
+    def __str__(self) -> str:
+        return " ".join(self._words())
+
+    def _words(self) -> Iterator[str]:
+        for option, value in (("-s", self.source), ("! -s", self.not_source), ("-d", self.destination)):
+            if value:
+                yield f"{option} {value}"
+        for option, value in (("-i", self.iif), ("-o", self.oif)):
+            if value:
+                yield f"{option} {value.removesuffix(WILDCARD)}{'+' if value.endswith(WILDCARD) else ''}"
+        if self.protocol:
+            yield f"-p {self.protocol}"
+        if self.ports is not None:
+            first, last = self.ports
+            yield f"-m {self.protocol} --dport {first}" + (f":{last}" if last != first else "")
+        if self.icmp_type is not None:
+            yield f"-m icmp6 --icmpv6-type {self.icmp_type}"
+        if self.mark:
+            yield f"-m mark ! --mark 0x0/{self.mark:#x}"
+        if self.states or self.direction:
+            yield "-m conntrack" + (f" --ctstate {','.join(self.states)}" if self.states else "")
+            if self.direction:
+                yield f"--ctdir {self.direction}"
+        if self.translated:
+            yield "-m conntrack --ctstate DNAT"
+        if self.local:
+            yield "-m addrtype --dst-type LOCAL"
+        if self.comment:
+            yield f'-m comment --comment "{self.comment}"'
+        if self.target is not None:
+            yield f"{'-g' if isinstance(self.target, Go) and not self.target.jump else '-j'} {self.target}"
+
+
+@dataclass(frozen=True, slots=True)
+class XtChain:
+    """A chain of ours. `origin`: the ruleset's chain that it comes from; empty for the ledger."""
+
+    name: str
+    specs: tuple[Spec, ...]
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class XtTable:
+    """Our part of a table: chains, and one jump at the top of each built-in chain in `jumps`."""
+
+    name: str
+    chains: tuple[XtChain, ...] = ()
+    jumps: tuple[tuple[str, Spec, str], ...] = ()  # built-in chain, the rule, the ruleset's chain that it leads to
+
+    def lines(self) -> Iterator[str]:
+        """As `ip6tables-save` shows it."""
+        yield f"*{self.name}"
+        for chain in self.chains:
+            yield f":{chain.name} - [0:0]"
+        for builtin, spec, _ in self.jumps:
+            yield f"-A {builtin} {spec}"
+        for chain in self.chains:
+            for spec in chain.specs:
+                yield f"-A {chain.name} {spec}".rstrip()
