@@ -1,4 +1,4 @@
-"""Every process that a program starts, as the kernel's process connector tells of it: none is too short to be seen."""
+"""When a program began, and every process that it started: the kernel tells of each one, however short."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LISTEN, _IGNORE = 1, 2
 _HEADER = struct.Struct("=IHHII")
 _MESSAGE = struct.Struct("=IIIIHH")
 _EVENT = struct.Struct("=IIQ")
-_FORK = 1
+_FORK, _EXEC = 1, 2
 _FORKED = struct.Struct("=IIII")  # parent's thread and process, child's thread and process
 _NLMSG_DONE = 3
 _SO_RCVBUFFORCE = 33  # asm-generic/socket.h; not in Python's socket module
@@ -27,17 +27,15 @@ _BUFFER = 4 << 20
 
 
 class Spawned:
-    """Counts processes (not threads) that descend from those that it is told of, for a block.
-
-    Enter the block before the first of them starts: what was forked before is not known to descend from anybody.
-    """
+    """Watches for a block, which has to be entered before what is asked for begins."""
 
     def __init__(self) -> None:
         """Open the connector; it speaks in the first network namespace only."""
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, _NETLINK_CONNECTOR)
         self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
         self._socket.bind((0, _CN_IDX_PROC))
-        self._forks: list[tuple[int, int]] = []  # parent, child
+        self._forks: list[tuple[float, int, int]] = []  # when, parent, child
+        self._execs: dict[int, float] = {}
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._read, daemon=True)
 
@@ -54,11 +52,15 @@ class Spawned:
         self._tell(_IGNORE)
         self._socket.close()
 
+    def began(self, pid: int) -> float:
+        """When the process last became another program (`time.monotonic`): wrappers that ended so don't count."""
+        return self._execs[pid]
+
     def below(self, pid: int) -> int:
-        """How many processes have been started by that one, or by one that it has started."""
+        """How many processes (not threads) that program has started, and those it has started."""
         family = {pid}
-        for parent, child in self._forks:
-            if parent in family:
+        for when, parent, child in self._forks:
+            if parent in family and when > self._execs[pid]:
                 family.add(child)
         return len(family) - 1
 
@@ -75,9 +77,9 @@ class Spawned:
             message = self._socket.recv(4096)
             if len(message) < start + _EVENT.size + _FORKED.size:
                 continue
-            what, _, _ = _EVENT.unpack_from(message, start)
-            if what != _FORK:
-                continue
-            _, parent, _, child = _FORKED.unpack_from(message, start + _EVENT.size)
-            if parent != child:
-                self._forks.append((parent, child))
+            what, _, nanoseconds = _EVENT.unpack_from(message, start)  # of CLOCK_MONOTONIC
+            _, process, _, child = _FORKED.unpack_from(message, start + _EVENT.size)
+            if what == _EXEC:
+                self._execs[process] = nanoseconds / 1e9
+            elif what == _FORK and process != child:
+                self._forks.append((nanoseconds / 1e9, process, child))
