@@ -1,109 +1,23 @@
 """What every implementation of the host port does, on the fake and on a real network namespace."""
 
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
 from ipaddress import IPv6Interface, IPv6Network
-from typing import Protocol
 
 import pytest
 
-from dockerv6.hostnet.fake import FakeHostNet
-from dockerv6.hostnet.linux import LinuxHostNet
-from dockerv6.hostnet.model import Change, ChangeKind, Interface, Route, RouteProtocol, interface_sysctl
-from dockerv6.hostnet.port import HostNet, HostNetError
-from tests.host.network import ip, nft, private_network, set_sysctl
+from dockerv6.hostnet.model import Change, ChangeKind, Route, RouteProtocol, interface_sysctl
+from dockerv6.hostnet.port import HostNetError
+from tests.contract.hosts import HOSTS, World, new_host, reported, started
 
 ADDRESS = IPv6Interface("2001:db8:1::1/64")
 ELSEWHERE = IPv6Network("2001:db8:ffff::/48")
 
 
-class World(Protocol):
-    """The host with a switched-on bridge, as everybody else on it acts."""
-
-    @property
-    def net(self) -> HostNet: ...
-    def add_bridge(self, name: str) -> None: ...
-    def add_address(self, name: str, address: IPv6Interface) -> None: ...
-    def remove_bridge(self, name: str) -> None: ...
-    def add_route(self, name: str, destination: IPv6Network, protocol: RouteProtocol) -> None: ...
-    def flip(self, name: str, value: str) -> None: ...
-    def commit(self, table: str) -> None: ...
-
-
-@dataclass
-class FakeWorld:
-    net: FakeHostNet = field(default_factory=FakeHostNet)
-
-    def add_bridge(self, name: str) -> None:
-        index = 1 + len(self.net._interfaces)
-        self.net.add_interface(Interface(index=index, name=name, kind="bridge", up=True, mtu=1500))
-
-    def add_address(self, name: str, address: IPv6Interface) -> None:
-        old = self.net._interfaces[name]
-        self.net.add_interface(Interface(old.index, name, old.kind, old.up, old.mtu, addresses=(address,)))
-
-    def remove_bridge(self, name: str) -> None:
-        self.net.remove_interface(name)
-
-    def add_route(self, name: str, destination: IPv6Network, protocol: RouteProtocol) -> None:
-        self.net.add_route(Route(destination, name, protocol, table=254, metric=77))
-
-    def flip(self, name: str, value: str) -> None:
-        self.net.flip_sysctl(name, value)
-
-    def commit(self, table: str) -> None:
-        self.net.change_firewall(table)
-
-
-@dataclass
-class LinuxWorld:
-    net: LinuxHostNet = field(default_factory=LinuxHostNet)
-
-    def add_bridge(self, name: str) -> None:
-        ip("link", "add", name, "type", "bridge")
-        ip("link", "set", name, "up")
-
-    def add_address(self, name: str, address: IPv6Interface) -> None:
-        ip("address", "add", str(address), "dev", name, "nodad")
-
-    def remove_bridge(self, name: str) -> None:
-        ip("link", "delete", name)
-
-    def add_route(self, name: str, destination: IPv6Network, protocol: RouteProtocol) -> None:
-        ip("route", "add", str(destination), "dev", name, "metric", "77", "proto", protocol)
-
-    def flip(self, name: str, value: str) -> None:
-        set_sysctl(name, value)
-
-    def commit(self, table: str) -> None:
-        nft(f"add table {table}; add chain {table} touched;")
-
-
-@pytest.fixture(params=["fake", pytest.param("linux", marks=pytest.mark.host)])
+@pytest.fixture(params=HOSTS)
 async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
-    made: FakeWorld | LinuxWorld = LinuxWorld() if request.getfixturevalue("_network") else FakeWorld()
-    made.add_bridge("br0")
-    yield made
-    await made.net.close()
-
-
-@pytest.fixture
-def _network(request: pytest.FixtureRequest) -> Iterator[bool]:
-    if "linux" not in request.node.callspec.id:
-        yield False
-        return
-    with private_network():
-        yield True
-
-
-async def started(world: World) -> AsyncIterator[Change]:
-    changes = world.net.changes()
-    assert await anext(changes) == Change(ChangeKind.LOST)
-    return changes
-
-
-async def reported(changes: AsyncIterator[Change], kind: ChangeKind, subject: str) -> Change:
-    return await anext(aiter(change async for change in changes if (change.kind, change.subject) == (kind, subject)))
+    with new_host(request.param) as made:
+        yield made
+        await made.net.close()
 
 
 async def test_a_sysctl_can_be_read_in_both_notations(world: World) -> None:

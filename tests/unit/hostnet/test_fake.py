@@ -128,7 +128,7 @@ async def test_denied_changes_of_links_and_flows_change_nothing() -> None:
         host.set_bridge_netfilter("br0", on=True),
         host.forget_udp_flows([53]),
     ):
-        with pytest.raises(HostNetDenied, match="can't .*: Operation not permitted"):
+        with pytest.raises(HostNetDenied, match=r"can't .*: Operation not permitted"):
             await attempt
     assert (await host.interfaces(), host.udp_flows) == (before, [53])
 

@@ -1,0 +1,194 @@
+"""What the contract of the host port runs on: the fake and a real network namespace, as others act on them."""
+
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from ipaddress import IPv6Interface, IPv6Network
+from typing import Protocol
+
+import pytest
+
+from dockerv6.hostnet.fake import FakeHostNet
+from dockerv6.hostnet.linux import LinuxHostNet
+from dockerv6.hostnet.model import BridgePort, Change, ChangeKind, Interface, Listener, Route, RouteProtocol
+from dockerv6.hostnet.port import HostNet
+from tests.host.network import ip, nft, private_network, set_sysctl
+
+HOSTS = (pytest.param("fake"), pytest.param("linux", marks=pytest.mark.host))
+
+TYPES = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
+
+
+class World(Protocol):
+    """The host, as everybody else on it acts."""
+
+    @property
+    def net(self) -> HostNet: ...
+    def add_bridge(self, name: str) -> None: ...
+    def add_veth(self, name: str) -> None: ...
+    def add_address(self, name: str, address: IPv6Interface) -> None: ...
+    def remove_bridge(self, name: str) -> None: ...
+    def add_route(self, name: str, destination: IPv6Network, protocol: RouteProtocol) -> None: ...
+    def flip(self, name: str, value: str) -> None: ...
+    def commit(self, table: str) -> None: ...
+    def enslave(self, port: str, bridge: str) -> None: ...
+    def release(self, port: str) -> None: ...
+    def unset_hairpin(self, port: str) -> None: ...
+    def claim_address(self, veth: str, address: IPv6Interface) -> None: ...
+    def prove_addresses(self, veth: str) -> None: ...
+    def listen(self, listener: Listener) -> None: ...
+    def hang_up(self) -> None: ...
+    def begin_udp_flow(self, port: int) -> None: ...
+
+
+@dataclass
+class FakeWorld:
+    net: FakeHostNet = field(default_factory=FakeHostNet)
+
+    def add_bridge(self, name: str) -> None:
+        self._add(name, "bridge")
+
+    def add_veth(self, name: str) -> None:
+        self._add(name, "veth")
+
+    def _add(self, name: str, kind: str) -> None:
+        index = 1 + len(self.net._interfaces)
+        self.net.add_interface(Interface(index=index, name=name, kind=kind, up=True, mtu=1500))
+
+    def _change(self, name: str, **changes: object) -> None:
+        self.net.add_interface(replace(self.net._interfaces[name], **changes))  # type: ignore[arg-type]
+
+    def add_address(self, name: str, address: IPv6Interface) -> None:
+        self._change(name, addresses=(address,))
+
+    def remove_bridge(self, name: str) -> None:
+        self.net.remove_interface(name)
+
+    def add_route(self, name: str, destination: IPv6Network, protocol: RouteProtocol) -> None:
+        self.net.add_route(Route(destination, name, protocol, table=254, metric=77))
+
+    def flip(self, name: str, value: str) -> None:
+        self.net.flip_sysctl(name, value)
+
+    def commit(self, table: str) -> None:
+        self.net.change_firewall(table)
+
+    def enslave(self, port: str, bridge: str) -> None:
+        self.net.enslave(port, bridge)
+
+    def release(self, port: str) -> None:
+        self.net.enslave(port, None)
+
+    def unset_hairpin(self, port: str) -> None:
+        self._change(port, bridge_port=BridgePort())
+
+    def claim_address(self, veth: str, address: IPv6Interface) -> None:
+        self._change(veth, addresses=(address,), tentative=frozenset({address.ip}))
+
+    def prove_addresses(self, veth: str) -> None:
+        self._change(veth, tentative=frozenset())
+
+    def listen(self, listener: Listener) -> None:
+        self.net.listen(listener)
+
+    def hang_up(self) -> None:
+        self.net.stop_listening(*self.net._listeners)
+
+    def begin_udp_flow(self, port: int) -> None:
+        self.net.udp_flows.append(port)
+
+
+@dataclass
+class LinuxWorld:
+    net: LinuxHostNet = field(default_factory=LinuxHostNet)
+    sockets: ExitStack = field(default_factory=ExitStack)
+
+    def add_bridge(self, name: str) -> None:
+        ip("link", "add", name, "type", "bridge")
+        ip("link", "set", name, "up")
+
+    def add_veth(self, name: str) -> None:
+        # its other end is down, so it has no carrier
+        ip("link", "add", name, "type", "veth", "peer", "name", f"{name}-peer")
+        ip("link", "set", name, "up")
+
+    def add_address(self, name: str, address: IPv6Interface) -> None:
+        ip("address", "add", str(address), "dev", name, "nodad")
+
+    def remove_bridge(self, name: str) -> None:
+        ip("link", "delete", name)
+
+    def add_route(self, name: str, destination: IPv6Network, protocol: RouteProtocol) -> None:
+        ip("route", "add", str(destination), "dev", name, "metric", "77", "proto", protocol)
+
+    def flip(self, name: str, value: str) -> None:
+        set_sysctl(name, value)
+
+    def commit(self, table: str) -> None:
+        nft(f"add table {table}; add chain {table} touched;")
+
+    def enslave(self, port: str, bridge: str) -> None:
+        ip("link", "set", port, "master", bridge)
+
+    def release(self, port: str) -> None:
+        ip("link", "set", port, "nomaster")
+
+    def unset_hairpin(self, port: str) -> None:
+        ip("link", "set", port, "type", "bridge_slave", "hairpin", "off")
+
+    def claim_address(self, veth: str, address: IPv6Interface) -> None:
+        # without a carrier, duplicate address detection waits
+        ip("address", "add", str(address), "dev", veth)
+
+    def prove_addresses(self, veth: str) -> None:
+        set_sysctl(f"net/ipv6/neigh/{veth}/retrans_time_ms", "1")
+        ip("link", "set", f"{veth}-peer", "up")
+
+    def listen(self, listener: Listener) -> None:
+        ip("link", "set", "lo", "up")
+        opened = self.sockets.enter_context(socket.socket(socket.AF_INET6, TYPES[listener.protocol]))
+        opened.bind((str(listener.address), listener.port))
+        if listener.protocol == "tcp":
+            opened.listen()
+
+    def hang_up(self) -> None:
+        self.sockets.close()
+
+    def begin_udp_flow(self, port: int) -> None:
+        ip("link", "set", "lo", "up")
+        # conntrack is off in a namespace until a rule needs it
+        nft(
+            "add table inet tracking;"
+            "add chain inet tracking out { type filter hook output priority 0; };"
+            "add rule inet tracking out ct state new accept;"
+        )
+        sender = self.sockets.enter_context(socket.socket(socket.AF_INET6, socket.SOCK_DGRAM))
+        sender.sendto(b"hello", ("::1", port))
+
+
+@contextmanager
+def new_host(kind: str) -> Iterator[FakeWorld | LinuxWorld]:
+    """A host with a switched-on bridge br0; the calling thread is on it."""
+    with ExitStack() as stack:
+        made: FakeWorld | LinuxWorld
+        if kind == "fake":
+            made = FakeWorld()
+        else:
+            stack.enter_context(private_network())
+            made = LinuxWorld()
+            stack.enter_context(made.sockets)
+        made.add_bridge("br0")
+        yield made
+
+
+async def started(world: World) -> AsyncIterator[Change]:
+    """The changes from now on."""
+    changes = world.net.changes()
+    assert await anext(changes) == Change(ChangeKind.LOST)
+    return changes
+
+
+async def reported(changes: AsyncIterator[Change], kind: ChangeKind, subject: str) -> Change:
+    """The next change of that kind and subject."""
+    return await anext(aiter(change async for change in changes if (change.kind, change.subject) == (kind, subject)))
