@@ -1,0 +1,224 @@
+"""docker-ipv6nat's rules as real hosts had them, found and removed on a real kernel, in both variants of xtables."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dockerv6.firewall.iptables.kernel import in_use
+from dockerv6.firewall.ipv6nat import processes
+from dockerv6.firewall.ipv6nat.residue import Residue, find, remove
+from dockerv6.firewall.ipv6nat.rules import Certainty
+from dockerv6.firewall.model import FilterVariant
+from dockerv6.firewall.nftables.session import NftSession
+from dockerv6.firewall.port import FirewallRejected
+from tests.host.network import private_network
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+pytestmark = pytest.mark.host
+
+RECORDED = Path(__file__).parents[1] / "golden" / "ipv6nat"
+VARIANTS = {"nft": FilterVariant.XTABLES_NFT, "legacy": FilterVariant.XTABLES_LEGACY}
+BESIDE = sorted(path.name.removesuffix("-beside.save") for path in RECORDED.glob("*-beside.save"))
+ENGINE = sorted(path.name.removesuffix("-engine.save") for path in RECORDED.glob("*-engine.save"))
+OFF = "20.10-off-proxy"
+
+
+@pytest.fixture(autouse=True)
+def _network() -> Iterator[None]:
+    with private_network():
+        yield
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[NftSession]:
+    session = NftSession()
+    yield session
+    await session.close()
+
+
+@pytest.fixture(params=VARIANTS)
+def variant(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def restore(variant: str, text: str, *options: str) -> None:
+    done = subprocess.run(
+        [f"ip6tables-{variant}-restore", "-w", *options], input=text, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def ip6tables(variant: str, *arguments: str) -> None:
+    done = subprocess.run([f"ip6tables-{variant}", "-w", *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def saved(variant: str) -> str:
+    """All rules, in an order of the tables that doesn't depend on the variant."""
+    text = subprocess.run([f"ip6tables-{variant}-save"], capture_output=True, text=True, check=True).stdout
+    text = re.sub(r"\[\d+:\d+\]", "[0:0]", "".join(f"{line}\n" for line in text.splitlines() if line[0] != "#"))
+    return "".join(sorted(f"{table}COMMIT\n" for table in text.split("COMMIT\n") if table))
+
+
+def recorded(name: str) -> str:
+    return (RECORDED / f"{name}.save").read_text()
+
+
+async def metainfo(session: NftSession) -> object:
+    """What every listing begins with."""
+    return (await session.run([{"list": {"chains": None}}]))[0]
+
+
+async def found(session: NftSession) -> Residue:
+    residue = await find(session)
+    assert residue is not None
+    return residue
+
+
+@pytest.mark.parametrize("host", BESIDE)
+async def test_what_a_real_docker_ipv6nat_left_is_found_and_removed(
+    session: NftSession, variant: str, host: str
+) -> None:
+    restore(variant, recorded(f"{host}-beside"))
+    residue = await found(session)
+    assert residue.certainty is Certainty.CERTAIN
+    assert residue.variants == (VARIANTS[variant],)
+    assert residue.networks == ("br-a", "br-i", "br-n")
+    assert residue.engine is ("-on-" in host or host.startswith("28.5"))
+    assert not residue.at_work
+    await remove(session, residue)
+    left = RECORDED / f"{host}-left.save"
+    if os.environ.get("DOCKERV6_WRITE_GOLDENS"):
+        left.write_text(saved(variant))
+    assert saved(variant) == left.read_text()
+    assert await find(session) is None
+
+
+@pytest.mark.parametrize("host", ENGINE)
+async def test_an_engines_own_rules_are_never_taken_for_its(session: NftSession, variant: str, host: str) -> None:
+    restore(variant, recorded(f"{host}-engine"))
+    assert await find(session) is None
+
+
+async def test_both_variants_are_looked_at_and_cleaned(session: NftSession) -> None:
+    for each in VARIANTS:
+        restore(each, recorded(f"{OFF}-beside"))
+    residue = await found(session)
+    assert residue.variants == tuple(VARIANTS.values())
+    await remove(session, residue)
+    assert await find(session) is None
+
+
+async def test_a_host_without_it_is_told_so_and_no_table_is_made_by_looking(session: NftSession) -> None:
+    assert await find(session) is None
+    assert in_use() == frozenset()
+    assert await session.run([{"list": {"tables": None}}]) == [await metainfo(session)]
+
+
+async def test_an_engine_that_wrote_through_the_other_variant_is_not_touched(session: NftSession) -> None:
+    restore("legacy", recorded("20.10-on-proxy-engine"))
+    before = saved("legacy")
+    restore("nft", recorded(f"{OFF}-beside"))
+    await remove(session, await found(session))
+    assert saved("legacy") == before
+
+
+async def test_peoples_own_rules_stay_in_their_places_and_are_still_reached(session: NftSession, variant: str) -> None:
+    restore(variant, recorded(f"{OFF}-beside"))
+    peoples = [
+        ("filter", "DOCKER-USER", "-s 2001:db8::/32 -j DROP"),
+        ("filter", "DOCKER", "-s 2001:db8:1::/48 -j ACCEPT"),
+        ("filter", "FORWARD", '-i br-a -m comment --comment "ours" -j ACCEPT'),
+        ("filter", "FORWARD", "-o br-other -j ACCEPT"),
+        ("nat", "POSTROUTING", "-s 2001:db8:2::/64 ! -o br-a -j MASQUERADE"),
+        ("nat", "POSTROUTING", "-s fd00:9::/64 ! -o br-other -j MASQUERADE"),
+        ("nat", "PREROUTING", "-p tcp -m tcp --dport 443 -j DNAT --to-destination [fd00:1::2]:443"),
+    ]
+    for table, chain, rule in peoples:
+        restore(variant, f"*{table}\n-I {chain} {rule}\nCOMMIT\n", "--noflush")
+    residue = await found(session)
+    await remove(session, residue)
+    rules = {line for line in saved(variant).splitlines() if line.startswith("-A")}
+    theirs = {f"-A {chain} {rule}".replace('"ours"', "ours") for _, chain, rule in peoples}
+    assert rules == theirs | {"-A FORWARD -j DOCKER-USER", "-A DOCKER-USER -j RETURN"}
+    assert "filter DOCKER" in residue.chains
+    assert await find(session) is None
+
+
+async def test_sctp_ports_are_among_its_rules(session: NftSession, variant: str) -> None:
+    restore(variant, recorded(f"{OFF}-beside"))
+    port = "-p sctp -m sctp --dport 80"
+    for table, rule in (
+        ("filter", f"DOCKER -d fd00:1::2 ! -i br-a -o br-a {port} -j ACCEPT"),
+        ("nat", f"DOCKER {port} -j DNAT --to-destination [fd00:1::2]:80 ! -i br-a"),
+        ("nat", f"POSTROUTING -s fd00:1::2 -d fd00:1::2 {port} -j MASQUERADE"),
+    ):
+        restore(variant, f"*{table}\n-I {rule}\nCOMMIT\n", "--noflush")
+    await remove(session, await found(session))
+    assert "-A" not in saved(variant)
+
+
+async def test_rules_that_changed_since_they_were_found_stop_a_removal(session: NftSession, variant: str) -> None:
+    restore(variant, recorded(f"{OFF}-beside"))
+    residue = await found(session)
+    ip6tables(variant, "-D", "FORWARD", "-j", "DOCKER-USER")
+    before = saved(variant)
+    with pytest.raises(FirewallRejected):
+        await remove(session, residue)
+    if variant == "nft":  # one transaction; libiptc has one for each table
+        assert saved(variant) == before
+    await remove(session, await found(session))
+    assert await find(session) is None
+
+
+async def test_without_networks_its_chains_are_only_likely_its_and_left(session: NftSession, variant: str) -> None:
+    kept = [line for line in recorded(f"{OFF}-beside").splitlines() if "br-" not in line and "fd00" not in line]
+    restore(variant, "".join(f"{line}\n" for line in kept))
+    residue = await found(session)
+    assert (residue.certainty, residue.rules) == (Certainty.LIKELY, 0)
+    before = saved(variant)
+    await remove(session, residue)
+    assert saved(variant) == before
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A program of its name, in this network namespace."""
+    program = tmp_path / "docker-ipv6nat"
+    program.symlink_to(sys.executable)
+    process = subprocess.Popen([program, "-S", "-c", "import time; time.sleep(60)"])
+    while (Path(f"/proc/{process.pid}/comm")).read_text().strip() != program.name:
+        time.sleep(0.01)  # it is not executed yet
+    yield process
+    process.kill()
+    process.wait()
+
+
+async def test_its_process_is_seen_and_forbids_a_removal(session: NftSession, running: subprocess.Popen[bytes]) -> None:
+    restore("nft", recorded(f"{OFF}-beside"))
+    residue = await found(session)
+    assert residue.processes == (running.pid,)
+    assert "at work" in residue.message
+    with pytest.raises(FirewallRejected, match="stop it first"):
+        await remove(session, residue)
+
+
+async def test_its_process_alone_is_reported_too(session: NftSession, running: subprocess.Popen[bytes]) -> None:
+    residue = await found(session)
+    assert (residue.processes, residue.traces, residue.certainty) == ((running.pid,), (), Certainty.CERTAIN)
+
+
+@pytest.mark.usefixtures("running")
+def test_a_process_in_another_network_namespace_is_not_this_hosts() -> None:
+    with private_network():
+        assert processes.at_work() == ()
