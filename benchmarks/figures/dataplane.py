@@ -11,13 +11,14 @@ from __future__ import annotations
 import asyncio
 import random
 import statistics
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv6Network
 from typing import TYPE_CHECKING
 
 from benchmarks import linear
 from benchmarks.rows import Row
 from benchmarks.stage import BRIDGE, SERVED, Host, Protocol, Stage
+from dockerv6.firewall.iptables.backend import IptablesFirewall
 from dockerv6.firewall.model import FirewallIntent, NetworkIntent, PortIntent, Transport
 from dockerv6.firewall.nftables.backend import NftablesFirewall
 from dockerv6.firewall.nftables.session import NftSession
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from benchmarks.bench import Bench
+    from dockerv6.firewall.port import Firewall
 
 _FLOOR = 0.95
 _BUDGETED = "nftables"
@@ -140,13 +142,29 @@ def _nftables(host: Host, intent: FirewallIntent) -> None:
     async def write() -> None:
         session = NftSession()
         try:
-            firewall = NftablesFirewall(session)
-            await firewall.apply(diff(render(intent), await firewall.observe()))
+            await _apply(NftablesFirewall(session), intent)
         finally:
             await session.close()
 
     with host.namespace.entered():
         asyncio.run(write())
+
+
+def _iptables(host: Host, intent: FirewallIntent) -> None:
+    async def write() -> None:
+        firewall = IptablesFirewall()
+        try:
+            await _apply(firewall, intent)
+        finally:
+            await firewall.close()
+
+    with host.namespace.entered():
+        asyncio.run(write())
+
+
+async def _apply(firewall: Firewall, intent: FirewallIntent) -> None:
+    known = intent if not firewall.knows_link_kinds else replace(intent, guest_bridges=None)
+    await firewall.apply(diff(render(known), await firewall.observe()))
 
 
 def _linear(program: str) -> Callable[[Host, FirewallIntent], None]:
@@ -158,6 +176,7 @@ def _linear(program: str) -> Callable[[Host, FirewallIntent], None]:
 
 _WRITERS: dict[str, Callable[[Host, FirewallIntent], None]] = {
     _BUDGETED: _nftables,
+    "iptables": _iptables,
     "linear ip6tables-nft": _linear("ip6tables-nft-restore"),
     _REFERENCE: _linear("ip6tables-legacy-restore"),
 }
