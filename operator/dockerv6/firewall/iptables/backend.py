@@ -2,41 +2,32 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeVar
 
 from dockerv6.firewall.elements import PUBLISHED_AT_PORT, PUBLISHED_AT_TO, PUBLISHED_PORT, PUBLISHED_TO
 from dockerv6.firewall.iptables import compile as compiling
 from dockerv6.firewall.iptables.entries import DNAT
-from dockerv6.firewall.iptables.kernel import ABSENT, Listing, Tables
+from dockerv6.firewall.iptables.kernel import Listing, Watch
 from dockerv6.firewall.iptables.lock import locked
 from dockerv6.firewall.iptables.lookup import NotSayableError
 from dockerv6.firewall.iptables.readback import NOTHING, Chains, Part, Parts, nat_part, ours, parts, settled, understood
 from dockerv6.firewall.iptables.specs import MANGLE, NAT
-from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable
+from dockerv6.firewall.port import FirewallRejected
 from dockerv6.firewall.ruleset import EMPTY, Change, Ruleset
+from dockerv6.firewall.terms import Element
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 LEFT_OUT = compiling.LEFT_OUT
-"""Chains that this backend leaves out: [::1] of the host reaches a published port only by the engine's userland proxy."""
+"""Chains that aren't written: [::1] of the host reaches a published port only through the engine's userland proxy."""
 
 _ATTEMPTS = 8
 _TRANSLATIONS = frozenset({PUBLISHED_TO, PUBLISHED_PORT, PUBLISHED_AT_TO, PUBLISHED_AT_PORT})
-_NO_CHAINS: Chains = {}
-
-
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    listings: dict[str, Listing]
-    ruleset: Ruleset
-
-
-_NOTHING_SEEN = _Seen({MANGLE: ABSENT, NAT: ABSENT}, EMPTY)
 
 
 class IptablesFirewall:
@@ -54,11 +45,11 @@ class IptablesFirewall:
 
     def __init__(self) -> None:
         """Work in the network namespace of whoever first uses it."""
-        self._tables = Tables()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="iptables")
-        self._seen = _NOTHING_SEEN
-        self._number = 0
+        self._watch = Watch((MANGLE, NAT))
         self._dnat: int | None = None
+        self._meant: tuple[Ruleset, Parts] = EMPTY, NOTHING
+        self._seen: tuple[Mapping[str, Listing], Ruleset] | None = None
 
     @property
     def backend(self) -> str:
@@ -78,7 +69,7 @@ class IptablesFirewall:
     async def close(self) -> None:
         """End the thread."""
         await asyncio.to_thread(self._thread.shutdown)
-        self._tables.close()
+        self._watch.tables.close()
 
     async def observe(self) -> Ruleset:
         """What our chains hold now."""
@@ -91,96 +82,103 @@ class IptablesFirewall:
 
     async def apply(self, change: Change) -> Ruleset:
         """Make our chains what the target says, and read back. What is right already isn't touched."""
-        if not change.empty:
-            await self._call(lambda: self._write(change.target))
-        return await self.observe()
+        return await self._call(lambda: self._apply(change))
 
     async def sweep(self) -> None:
         """Remove chains and jumps; loads nothing where there are none."""
         await self._call(self._sweep)
 
     async def fingerprint(self) -> int:
-        """How often both tables, whoever's rules, have been found changed."""
-        return await self._call(self._fingerprint)
+        """How often both tables, whoever's rules, have been found changed (see `Watch.glance`)."""
+        return await self._call(self._watch.glance)
 
     async def _call(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
-    def _fingerprint(self) -> int:
-        self._observe()
-        return self._number
-
     def _observe(self) -> Ruleset:
-        known = self._seen.listings
-        found = {name: self._tables.read(name, listing) for name, listing in known.items()}
-        if any(found[name] is not known[name] for name in found):
-            self._number += 1
+        found = self._watch.look()
+        if self._seen is None or any(found[name] is not listing for name, listing in self._seen[0].items()):
             there = {name: listing.chains() for name, listing in found.items()}
-            self._seen = _Seen(found, understood(there, self._revision()))
-        return self._seen.ruleset
+            self._seen = found, understood(there, self._parts)
+        return self._seen[1]
+
+    def _parts(self, ruleset: Ruleset) -> Parts:
+        """What the tables hold for a ruleset; kept, since what was written is what is read right afterwards."""
+        if ruleset != self._meant[0]:
+            self._meant = ruleset, parts(ruleset, self._revision())
+        return self._meant[1]
 
     def _revision(self) -> int:
         if self._dnat is None:
-            self._dnat = DNAT if self._tables.has_revision("DNAT", DNAT) else DNAT - 1
+            self._dnat = DNAT if self._watch.tables.has_revision("DNAT", DNAT) else DNAT - 1
         return self._dnat
 
+    def _apply(self, change: Change) -> Ruleset:
+        if not change.empty:
+            self._write(change.target)
+        return self._observe()
+
     def _sweep(self) -> None:
-        if any(ours(self._tables.read(name).chains()) for name in (NAT, MANGLE)):
+        if any(ours(listing.chains()) for listing in self._watch.look().values()):
             self._write(EMPTY)
 
     def _write(self, target: Ruleset, *, dry: bool = False) -> None:
+        """Commit what differs.
+
+        Raises:
+            FirewallRejected: it can't be said in xtables, or was refused.
+            FirewallUnavailable: there is no such table, or no privilege.
+        """
         from dockerv6.firewall.iptables.commit import ChangedMeanwhile  # noqa: PLC0415 - heavy
 
-        try:
-            wanted = settled(target)
-            final = parts(wanted, self._revision())
-            for _ in range(_ATTEMPTS):
+        for _ in range(_ATTEMPTS):
+            try:
                 with locked():
-                    try:
-                        for name, part in _phases(wanted, final, self._observe(), self._revision()):
-                            self._commit(name, part, dry=dry)
-                    except ChangedMeanwhile:
-                        logger.info("a table changed while it was being written; trying again with what is there now")
-                        continue
-                    return
-        except NotSayableError as error:
-            raise FirewallRejected(str(error)) from error
+                    observed = self._observe()
+                    for name, part in self._phases(settled(target), observed):
+                        self._commit(name, part, dry=dry)
+            except NotSayableError as error:
+                raise FirewallRejected(str(error)) from error
+            except ChangedMeanwhile:
+                logger.info("a table changed while it was being written; trying again with what is there now")
+            else:
+                return
         raise FirewallRejected("somebody who takes no lock changes the legacy IPv6 tables all the time")
+
+    def _phases(self, target: Ruleset, observed: Ruleset) -> Iterator[tuple[str, Part]]:
+        """The commits that lead there, in an order in which nothing gets further than before or after."""
+        final = self._parts(target)
+        if not target.exists:
+            yield NAT, final[NAT]
+            yield MANGLE, final[MANGLE]
+            return
+        kept = _kept(target, observed)
+        if kept is not None:
+            yield NAT, nat_part(kept, self._revision())
+        yield MANGLE, final[MANGLE]
+        yield NAT, final[NAT]
 
     def _commit(self, name: str, part: Part, *, dry: bool) -> None:
         """Make one table so, under the lock."""
         from dockerv6.firewall.iptables import commit  # noqa: PLC0415 - heavy
 
-        if not part.chains and not ours(self._tables.read(name).chains()):
-            return
-        with commit.opened(name) as table:
-            there = self._tables.read(name).chains()
-            if commit.prepare(table, there, part.chains, part.jumps) and not dry:
-                table.commit()
-
-
-def _phases(target: Ruleset, final: Parts, observed: Ruleset, dnat: int) -> Iterator[tuple[str, Part]]:
-    """The commits that lead there, in an order in which nothing gets further than before or after."""
-    if not target.exists:
-        yield NAT, NOTHING[NAT]
-        yield MANGLE, NOTHING[MANGLE]
-        return
-    kept = _kept(target, observed)
-    if kept is not None:
-        yield NAT, nat_part(kept, dnat)
-    yield MANGLE, final[MANGLE]
-    yield NAT, final[NAT]
+        there: Chains = self._watch.tables.read(name, self._watch.listings[name]).chains()
+        if part.chains or ours(there):
+            with commit.opened(name) as table:
+                there = there or self._watch.tables.read(name).chains()  # opening it has made it
+                if commit.prepare(table, there, part.chains, part.jumps) and not dry:
+                    table.commit()
 
 
 def _kept(target: Ruleset, observed: Ruleset) -> Ruleset | None:
     """The target with those translations only that are there already; None: none is to go."""
-    sets = {each.name: each.elements for each in observed.sets if each.name in _TRANSLATIONS}
-    if all(elements <= _elements(target, name) for name, elements in sets.items()):
+    there = {each.name: each.elements for each in observed.sets if each.name in _TRANSLATIONS}
+    if all(elements <= _elements(target, name) for name, elements in there.items()):
         return None
     return replace(
         target,
         sets=tuple(
-            replace(each, elements=each.elements & sets.get(each.name, frozenset()))
+            replace(each, elements=each.elements & there.get(each.name, frozenset()))
             if each.name in _TRANSLATIONS
             else each
             for each in target.sets
@@ -188,6 +186,6 @@ def _kept(target: Ruleset, observed: Ruleset) -> Ruleset | None:
     )
 
 
-def _elements(ruleset: Ruleset, name: str) -> frozenset[object]:
+def _elements(ruleset: Ruleset, name: str) -> frozenset[Element]:
     found = ruleset.set(name)
-    return frozenset(found.elements) if found is not None else frozenset()
+    return found.elements if found is not None else frozenset()

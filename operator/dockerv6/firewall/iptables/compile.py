@@ -1,7 +1,7 @@
-"""From a ruleset to our chains in xtables. Pure; it knows the terms, not the rules: what is dropped or let in is `rules`'.
+"""From a ruleset to our chains in xtables. Pure; it knows the terms only: what is let in or dropped is said in `rules`.
 
-Each base chain becomes a chain that is entered by one commented jump at the top of the built-in chain whose place in the
-stack fits (see `_PLACES`). What "accept" means in a table of one's own, that other tables are still asked, is here a
+Each base chain becomes a chain that is entered by one commented jump at the top of the built-in chain whose place in
+the stack fits (see `_PLACES`). What "accept" means in a table of one's own, that other tables are still asked, is here a
 return to the built-in chain: an ACCEPT would keep the packet from other people's rules behind our jump. So chains go on
 by `goto`, which leaves nothing to come back to, wherever something further down may return; only chains and lookups
 that never do are jumped to.
@@ -9,8 +9,8 @@ that never do are jumped to.
 "Not translated" has to be a decision here too (see `Word.KEEP_SOURCE`): after an ACCEPT in the table nat, an engine
 whose rules are in iptables-nft would still be asked and would masquerade; after NETMAP to itself nobody is.
 
-Comments are on the jumps and on the few rules that start a lookup only: one costs 288 bytes and a call for every packet.
-Whose an element is stands in the ledger (see `ledger`).
+Comments are on the jumps and on the few rules that start a lookup only: one costs 288 bytes, and a call for every
+packet. Whose an element is stands in the ledger (see `ledger`).
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -37,6 +37,7 @@ from dockerv6.firewall.terms import (
     Chain,
     ClearMark,
     Dnat,
+    Element,
     ElementSet,
     Field,
     HasMark,
@@ -62,8 +63,7 @@ _PLACES = {
     ("nat", "output", -101): (NAT, "OUTPUT"),
     ("nat", "postrouting", 99): (NAT, "POSTROUTING"),
 }
-"""Where a base chain belongs. Every mark that is cleared behind the filters is cleared in mangle POSTROUTING: that table
-has no place behind filter in the forward hook."""
+"""Where a base chain belongs. The mark is cleared in POSTROUTING: mangle has no place behind filter in FORWARD."""
 
 _STATES = ("INVALID", "NEW", "RELATED", "ESTABLISHED")
 """In the order in which ip6tables shows them."""
@@ -241,7 +241,7 @@ class _Table:
 
     def _lookup(self, term: In) -> _Lookup:
         found = self._set(term.set)
-        keys = tuple((each.key, None) for each in sorted(found.elements))
+        keys = tuple((each.key, None) for each in sorted(found.elements, key=_key))
         return _Lookup(term.fields, replace(found, elements=frozenset()), keys, term.negate)
 
     def _translation(self, term: Dnat) -> _Lookup:
@@ -250,7 +250,7 @@ class _Table:
         ports = {each.key: each.value for each in self._set(term.ports).elements}
         entries = tuple(
             (each.key, DnatTo(each.value.partition("/")[0], int(ports[each.key])))
-            for each in sorted(addresses.elements)
+            for each in sorted(addresses.elements, key=_key)
             if each.key in ports
         )
         return _Lookup(term.fields, replace(addresses, elements=frozenset()), entries, negate=False)
@@ -306,6 +306,10 @@ class _Table:
     @staticmethod
     def _ends(rule: Rule) -> bool:
         return all(isinstance(term, Verdict | SetMark) for term in rule.terms) and isinstance(rule.terms[-1], Verdict)
+
+
+def _key(element: Element) -> tuple[str, ...]:
+    return element.key
 
 
 def _listed(parts: _Parts) -> list[Spec] | None:

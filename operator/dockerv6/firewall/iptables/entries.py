@@ -1,8 +1,9 @@
 """Rules as the kernel keeps them: `struct ip6t_entry` with its matches and its target. Pure.
 
-The layouts are those of linux/netfilter_ipv6/ip6_tables.h and linux/netfilter/{x_tables,xt_*,nf_nat}.h on 64-bit, in the
-revisions that every kernel since 3.7 has (but for DNAT's). Building them here takes microseconds where python-iptables' `Rule6` takes
-hundreds, and equal rules are equal bytes, so what the kernel shows is compared without being understood.
+The layouts are those of linux/netfilter_ipv6/ip6_tables.h and linux/netfilter/{x_tables,xt_*,nf_nat}.h on 64-bit, in
+the revisions that every kernel since 3.7 has (but for DNAT's). Building them here takes microseconds where
+python-iptables' `Rule6` takes hundreds, and equal rules are equal bytes, so what the kernel shows is compared without
+being understood.
 
 Nothing that we use keeps the kernel's own data in its structures, so what is read is what was written, but for the
 counters, two fields that only the kernel uses, and the offset that stands for a jump's chain.
@@ -63,7 +64,7 @@ _ENTRY = struct.Struct("=IHHI4x16x")
 
 @lru_cache(maxsize=65536)
 def encode(spec: Spec, dnat: int = DNAT) -> bytes:
-    """The entry, without counters; verdicts and jumps are by name, as libiptc takes them. `dnat`: that target's revision."""
+    """The entry, without counters; verdicts and jumps by name, as libiptc takes them. `dnat`: that target's revision."""
     matches = b"".join(_matches(spec))
     target = _target(spec.target, dnat)
     flags = (_F_PROTO if spec.protocol else 0) | (
@@ -142,8 +143,8 @@ def _ports(protocol: str, first: int, last: int) -> bytes:
         return _part("tcp", 0, struct.pack("=HHHHBBBB", 0, 0xFFFF, first, last, 0, 0, 0, 0))
     if protocol == "udp":
         return _part("udp", 0, struct.pack("=HHHHB", 0, 0xFFFF, first, last, 0))
-    # xt_sctp_info: destination and source ports, a bit for each chunk type (in 64 words), their kind, four chunks' flags, the latters' number,
-    # which of it all is asked for (destination ports), and inversion
+    # xt_sctp_info: destination and source ports, a bit for each chunk type (in 64 words), their kind, four chunks'
+    # flags, the number of the latter, what of it all is asked for (2: destination ports), and inversion
     return _part("sctp", 0, struct.pack("=HHHH256sI12siII", first, last, 0, 0, bytes(256), 0, _NO_FLAGS, 0, 2, 0))
 
 
@@ -158,24 +159,25 @@ def _conntrack(states: tuple[str, ...], direction: str) -> bytes:
 
 def _target(target: Target | None, dnat: int) -> bytes:
     match target:
-        case None:
-            return standard("")
-        case Go(chain):
-            return standard(chain)
-        case Word.DROP | Word.RETURN:
-            return standard(target)
         case Mark(value, mask):
             return _part("MARK", 2, struct.pack("=II", value, mask))
-        case DnatTo(address, port):
-            raw = socket.inet_pton(socket.AF_INET6, address)
-            number = struct.pack("!H", port)
-            flags = _NAT_MAP_IPS | _NAT_PROTO_SPECIFIED
-            base = bytes(4 if dnat >= DNAT else 0)  # nf_nat_range2 begins as nf_nat_range does
-            return _part("DNAT", dnat, struct.pack("=I16s16s2s2s", flags, raw, raw, number, number) + base)
-        case Word.MASQUERADE:
-            return _part("MASQUERADE", 0, struct.pack("=I16s16s4s", 0, bytes(16), bytes(16), b""))
-        case Word.KEEP_SOURCE:  # the whole of ::/0 onto itself
-            return _part("NETMAP", 0, struct.pack("=I16s16s4s", _NAT_MAP_IPS, bytes(16), b"\xff" * 16, b""))
+        case DnatTo() | Word.MASQUERADE | Word.KEEP_SOURCE:
+            return _translation(target, dnat)
+        case Go(chain):
+            return standard(chain)
+        case _:
+            return standard(target or "")
+
+
+def _translation(target: DnatTo | Word, dnat: int) -> bytes:
+    if isinstance(target, DnatTo):
+        raw, number = socket.inet_pton(socket.AF_INET6, target.address), struct.pack("!H", target.port)
+        flags = _NAT_MAP_IPS | _NAT_PROTO_SPECIFIED
+        base = bytes(4 if dnat >= DNAT else 0)  # nf_nat_range2 begins as nf_nat_range does
+        return _part("DNAT", dnat, struct.pack("=I16s16s2s2s", flags, raw, raw, number, number) + base)
+    if target is Word.KEEP_SOURCE:  # the whole of ::/0 onto itself
+        return _part("NETMAP", 0, struct.pack("=I16s16s4s", _NAT_MAP_IPS, bytes(16), b"\xff" * 16, b""))
+    return _part("MASQUERADE", 0, struct.pack("=I16s16s4s", 0, bytes(16), bytes(16), b""))
 
 
 def standard(name: str) -> bytes:

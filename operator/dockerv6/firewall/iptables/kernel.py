@@ -9,6 +9,7 @@ import errno
 import os
 import socket
 import struct
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,9 +38,18 @@ _GET_REVISION_TARGET = 69
 _REVISION = struct.Struct("=29sB")
 _INFO = struct.Struct("=32sI5I5III")
 _HEADER = struct.Struct("=32sI4x")
+_LARGE = 1 << 19
+"""Bytes; the kernel copies that in 0.4 ms."""
+
+_SELDOM = 8
 _HOOKS = ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")
 _ATTEMPTS = 20
-_ZEROES = bytes(COUNTERS)
+_BARE = bytes(HEAD - OFFSETS_AT - OFFSETS.size)
+"""What stands between the offsets and the matches: comefrom and the counters."""
+
+_BLOCK = 1 << 15
+"""Bytes that are compared at once."""
+
 _JUMP_NAME = 32
 
 
@@ -53,16 +63,33 @@ def in_use() -> frozenset[str]:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A table's rules as the kernel has them, counters taken out.
+    """A table's rules as the kernel has them, with the counters of when it was read.
 
     Attributes:
         hooks: where each built-in chain begins, and where its policy is.
-        counters: where the counters were.
+        counters: where those are.
     """
 
     hooks: tuple[tuple[str, int, int], ...] = ()
     data: bytes = b""
     counters: tuple[int, ...] = ()
+
+    def same(self, data: bytearray) -> bool:
+        """Whether that is the same but for the counters, which it loses where they stand in the way.
+
+        Entries elsewhere than before would show: the first that is of another length says so before its counters.
+        """
+        if len(data) != len(self.data):
+            return False
+        for at in range(0, len(data), _BLOCK):
+            end = at + _BLOCK
+            if data[at:end] == self.data[at:end]:
+                continue  # most counters stand still
+            for counter in self.counters[bisect_left(self.counters, at - COUNTERS) : bisect_left(self.counters, end)]:
+                data[counter : counter + COUNTERS] = self.data[counter : counter + COUNTERS]
+            if data[at:end] != self.data[at:end]:
+                return False
+        return True
 
     def chains(self) -> Mapping[str, tuple[bytes, ...]]:
         """The entries of every chain in their order, without policies; jumps by their chain's name."""
@@ -101,6 +128,15 @@ ABSENT = Listing()
 """Nobody has used the table."""
 
 
+def _listing(hooks: tuple[tuple[str, int, int], ...], data: bytearray) -> Listing:
+    counters: list[int] = []
+    at = 0
+    while at < len(data):
+        counters.append(at + COUNTERS_AT)
+        at += OFFSETS.unpack_from(data, at + OFFSETS_AT)[1]
+    return Listing(hooks, bytes(data), tuple(counters))
+
+
 def _entries(data: bytes) -> Iterator[tuple[int, bytes]]:
     at = 0
     while at < len(data):
@@ -112,7 +148,7 @@ def _entries(data: bytes) -> Iterator[tuple[int, bytes]]:
 def _plain(entry: bytes, starts: Mapping[int, str]) -> bytes:
     """As `entries.encode` writes it: without what the kernel notes down for itself, jumps by name."""
     target, size = OFFSETS.unpack_from(entry, OFFSETS_AT)
-    plain = entry[: OFFSETS_AT - 4] + bytes(4) + entry[OFFSETS_AT : OFFSETS_AT + 4] + bytes(8) + entry[COUNTERS_AT:]
+    plain = entry[: OFFSETS_AT - 4] + bytes(4) + entry[OFFSETS_AT : OFFSETS_AT + 4] + _BARE + entry[HEAD:]
     if size - target != STANDARD or entry[target + NAME_AT]:
         return plain
     verdict = VERDICT.unpack_from(entry, target + TARGET_HEAD.size)[0]
@@ -184,19 +220,18 @@ class Tables:
         buffer = ctypes.create_string_buffer(_HEADER.size + size)
         _HEADER.pack_into(buffer, 0, name.encode(), size)
         data = bytearray(self._ask(_GET_ENTRIES, buffer)[_HEADER.size :])
-        if hooks == known.hooks and size == len(known.data):
-            # Entries elsewhere than before would show: the first that is of another length says so before its counters.
-            for at in known.counters:
-                data[at : at + COUNTERS] = _ZEROES
-            if data == known.data:
-                return known
-        counters: list[int] = []
-        at = 0
-        while at < size:
-            counters.append(at + COUNTERS_AT)
-            data[at + COUNTERS_AT : at + HEAD] = _ZEROES
-            at += OFFSETS.unpack_from(data, at + OFFSETS_AT)[1]
-        return Listing(hooks, bytes(data), tuple(counters))
+        if hooks == known.hooks and known.same(data):
+            return known
+        return _listing(hooks, data)
+
+    def same_size(self, name: str, known: Listing) -> bool:
+        """Whether the table is as large as that, chain by built-in chain: costs microseconds."""
+        if (name in in_use()) is (known is ABSENT):
+            return False
+        try:
+            return known is ABSENT or self._info(name) == (known.hooks, len(known.data))
+        except OSError as error:
+            raise _translated(error) from error
 
     def _ask(self, option: int, buffer: "ctypes.Array[ctypes.c_char]") -> memoryview:
         if self._socket is None:
@@ -217,3 +252,41 @@ def _translated(error: OSError) -> FirewallUnavailable:
     return FirewallUnavailable(
         f"the kernel has no legacy IPv6 tables here ({error}): load them with `modprobe ip6_tables`"
     )
+
+
+@dataclass(slots=True)
+class Watch:
+    """Notices that tables have changed, which the kernel announces to nobody.
+
+    Attributes:
+        number: how often they have been found changed.
+    """
+
+    names: tuple[str, ...]
+    tables: Tables = field(default_factory=Tables)
+    number: int = 0
+    listings: dict[str, Listing] = field(default_factory=dict)
+    _looks: int = 0
+
+    def look(self) -> dict[str, Listing]:
+        """The tables as they are, listings that still hold being the same objects. Raises as `Tables.read` does."""
+        found = {name: self.tables.read(name, self.listings.get(name, ABSENT)) for name in self.names}
+        if any(listing is not self.listings.get(name, ABSENT) for name, listing in found.items()):
+            self.number += 1
+        self.listings = found
+        return found
+
+    def glance(self) -> int:
+        """The number, now.
+
+        Large tables are read whole at every eighth look only. Before that a rule more or less shows by their sizes, as
+        does everything that moves between built-in chains; what was merely put in another order waits until then.
+        """
+        self._looks += 1
+        large = sum(len(listing.data) for listing in self.listings.values()) > _LARGE
+        if not large or self._looks % _SELDOM == 0 or not self._same_sizes():
+            self.look()
+        return self.number
+
+    def _same_sizes(self) -> bool:
+        return all(self.tables.same_size(name, listing) for name, listing in self.listings.items())

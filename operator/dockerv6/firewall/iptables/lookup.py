@@ -8,6 +8,7 @@ by the next bits of an address, the next character of an interface name, a proto
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from ipaddress import IPv6Address
 
 from dockerv6.firewall.iptables.specs import WILDCARD, Go, Spec, Target
@@ -181,6 +182,7 @@ def _by_address(option: str, index: int, entries: list[Entry]) -> list[tuple[Spe
     return found
 
 
+@lru_cache(maxsize=65536)
 def _number(prefix: str) -> tuple[int, int]:
     address, _, length = prefix.partition("/")
     try:

@@ -1,6 +1,6 @@
 """What the kernel's tables should hold for a ruleset, entry by entry, and what ruleset it is that they hold. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -66,7 +66,8 @@ def settled(target: Ruleset) -> Ruleset:
     for chain in target.chains:
         if sayable(chain) and chain != mended.chain(chain.name):
             raise NotSayableError(
-                f"chain {chain.name} can't be said in xtables: links' kinds can't be asked for, guest_bridges must be given"
+                f"chain {chain.name} can't be said in xtables, "
+                "where links' kinds can't be asked for: the intent has to name guest_bridges"
             )
     return mended
 
@@ -98,20 +99,23 @@ def mark_of(ruleset: Ruleset) -> int:
     return next((term.bits for term in terms if isinstance(term, SetMark)), DEFAULT_MARK)
 
 
-def understood(there: Mapping[str, Chains], dnat: int) -> Ruleset:
-    """The ruleset that the tables hold; whatever isn't exactly that ruleset's shows as altered chains or as foreign."""
+def understood(there: Mapping[str, Chains], meant: Callable[[Ruleset], Parts]) -> Ruleset:
+    """The ruleset that the tables hold; whatever isn't exactly that ruleset's shows as altered chains or as foreign.
+
+    `meant` is `parts`, or what remembers what it gave.
+    """
     if not any(ours(chains) for chains in there.values()):
         return EMPTY
     book = ledger.read(_comments(there[MANGLE].get(ledger.NAME, ())))
     said, unknown = _filled(blank(DEFAULT_MARK if book.mark is None else book.mark), book.elements)
     try:
-        wanted = parts(said, dnat)
+        wanted = meant(said)
     except NotSayableError as error:
         return replace(said, foreign=(f"what can't be: {error}",))
     damage = [*unknown]
     altered: set[str] = set()
-    for table, chains in there.items():
-        for name in sorted(_differing(chains, wanted[table])):
+    for table, present in there.items():
+        for name in sorted(_differing(present, wanted[table])):
             whose = origin(name, said.chains)
             if whose:
                 altered.add(whose)

@@ -124,6 +124,14 @@ class Spec:
         return " ".join(self._words())
 
     def _words(self) -> Iterator[str]:
+        yield from self._header()
+        yield from self._matches()
+        if self.comment:
+            yield f'-m comment --comment "{self.comment}"'
+        if self.target is not None:
+            yield f"{'-g' if isinstance(self.target, Go) and not self.target.jump else '-j'} {self.target}"
+
+    def _header(self) -> Iterator[str]:
         for option, value in (("-s", self.source), ("! -s", self.not_source), ("-d", self.destination)):
             if value:
                 yield f"{option} {value}"
@@ -132,6 +140,8 @@ class Spec:
                 yield f"{option} {value.removesuffix(WILDCARD)}{'+' if value.endswith(WILDCARD) else ''}"
         if self.protocol:
             yield f"-p {self.protocol}"
+
+    def _matches(self) -> Iterator[str]:
         if self.ports is not None:
             first, last = self.ports
             yield f"-m {self.protocol} --dport {first}" + (f":{last}" if last != first else "")
@@ -140,17 +150,12 @@ class Spec:
         if self.mark:
             yield f"-m mark ! --mark 0x0/{self.mark:#x}"
         if self.states or self.direction:
-            yield "-m conntrack" + (f" --ctstate {','.join(self.states)}" if self.states else "")
-            if self.direction:
-                yield f"--ctdir {self.direction}"
+            states = f" --ctstate {','.join(self.states)}" if self.states else ""
+            yield f"-m conntrack{states}" + (f" --ctdir {self.direction}" if self.direction else "")
         if self.translated:
             yield "-m conntrack --ctstate DNAT"
         if self.local:
             yield "-m addrtype --dst-type LOCAL"
-        if self.comment:
-            yield f'-m comment --comment "{self.comment}"'
-        if self.target is not None:
-            yield f"{'-g' if isinstance(self.target, Go) and not self.target.jump else '-j'} {self.target}"
 
 
 @dataclass(frozen=True, slots=True)
