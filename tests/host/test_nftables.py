@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dockerv6.firewall.model import FirewallIntent
 from dockerv6.firewall.nftables import codec
 from dockerv6.firewall.nftables.backend import NftablesFirewall
 from dockerv6.firewall.nftables.library import NftExecutable
@@ -21,14 +20,14 @@ from dockerv6.firewall.nftables.session import NftSession
 from dockerv6.firewall.rules import render
 from dockerv6.firewall.ruleset import EMPTY, diff
 from tests.host.network import nft, private_network
-from tests.unit.firewall.intents import BLOG, SHOP, intent
+from tests.unit.firewall.intents import BLOG, EVERYTHING, SHOP, WEB, intent
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
 pytestmark = pytest.mark.host
 
-DESIRED = render(FirewallIntent((BLOG, SHOP), uplink_bridges=("br0",)))
+DESIRED = render(EVERYTHING)
 
 DAMAGES = {
     "everything flushed": "flush ruleset",
@@ -46,6 +45,22 @@ DAMAGES = {
     "foreign range": "add element inet dockerv6 egress_any { 2001:db8::1-2001:db8::5 }",
     "element deleted": "delete element inet dockerv6 egress_any { fd12:3456:789a:1::/64 }",
     "element deleted in a concatenation": 'delete element inet dockerv6 networks { fd12:3456:789a:1::/64 . "br-blog" }',
+    "foreign concatenated range": "add element inet dockerv6 restricted { udp . 80-90 . fd00::/64 }",
+    "foreign protocol": "add element inet dockerv6 restricted { 143 . 80 . fd00::/64 }",
+    "foreign element of a map": "add element inet dockerv6 published_to { udp . 143 : 2001:db8::bad }",
+    "element of a map deleted": "delete element inet dockerv6 published_port { tcp . 8080 }",
+    "value of a map changed": (
+        "delete element inet dockerv6 published_port { tcp . 8080 };"
+        'add element inet dockerv6 published_port { tcp . 8080 comment "blog" : 443 }'
+    ),
+    "map of another type": (
+        "flush chain inet dockerv6 loopback; delete map inet dockerv6 loopback;"
+        "add map inet dockerv6 loopback { type inet_proto . inet_service : ipv4_addr; }"
+    ),
+    "map that became a set": (
+        "flush chain inet dockerv6 loopback; delete map inet dockerv6 loopback;"
+        "add set inet dockerv6 loopback { type inet_proto . inet_service; }"
+    ),
     "policy changed": "add chain inet dockerv6 forward { policy drop; }",
     "priority changed": (
         "flush chain inet dockerv6 postrouting; delete chain inet dockerv6 postrouting;"
@@ -55,11 +70,12 @@ DAMAGES = {
         "flush chain inet dockerv6 forward; delete chain inet dockerv6 forward;"
         "add chain inet dockerv6 forward { type filter hook input priority -1; }"
     ),
-    "jumped-to chain flushed": "flush chain inet dockerv6 outbound",
+    "jumped-to chain flushed": "flush chain inet dockerv6 within",
     "jumped-to chain deleted": "flush chain inet dockerv6 forward; flush chain inet dockerv6 outbound;"
     "delete chain inet dockerv6 outbound",
     "set of another type": (
-        "flush chain inet dockerv6 outbound; delete set inet dockerv6 uplink_bridges;"
+        "flush chain inet dockerv6 outbound; flush chain inet dockerv6 inbound;"
+        "delete set inet dockerv6 uplink_bridges;"
         "add set inet dockerv6 uplink_bridges { type inet_service; }"
     ),
     "table put to sleep": "add table inet dockerv6 { flags dormant; }",
@@ -90,11 +106,11 @@ def listed(*argv: str) -> str:
     return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
 
 
-def handles(kind: str) -> dict[str, int]:
-    """The kernel's numbers of the rules (by comment), chains or sets (by name)."""
+def handles(kind: str) -> dict[int, str]:
+    """By the kernel's numbers, the comments of rules, or the names of chains, sets or maps."""
     shown = listed("nft", "-j", "list", "table", "inet", "dockerv6")
     bodies = [item[kind] for item in json.loads(shown)["nftables"] if kind in item]
-    return {body.get("comment", body.get("name")): body["handle"] for body in bodies}
+    return {body["handle"]: body.get("comment", body.get("name")) for body in bodies}
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -108,13 +124,14 @@ async def test_every_damage_is_seen_and_repaired(firewall: NftablesFirewall, dam
 
 async def test_a_rule_edited_in_place_is_seen_and_repaired(firewall: NftablesFirewall) -> None:
     await firewall.apply(diff(DESIRED, EMPTY))
-    for comment in handles("rule"):
-        handle = handles("rule")[comment]
-        where = next(chain.name for chain in DESIRED.chains for rule in chain.rules if rule.comment == comment)
-        nft(f'replace rule inet dockerv6 {where} handle {handle} ip6 saddr fd00::/8 accept comment "{comment}"')
-        change = diff(DESIRED, await firewall.observe())
-        assert change.describe()[0] == f"flush chain {where}: its rules differ"
-        assert await firewall.apply(change) == DESIRED
+    for chain in DESIRED.chains:
+        for number, rule in enumerate(chain.rules):
+            shown = json.loads(listed("nft", "-j", "list", "chain", "inet", "dockerv6", chain.name))["nftables"]
+            handle = [item["rule"]["handle"] for item in shown if "rule" in item][number]
+            nft(f'replace rule inet dockerv6 {chain.name} handle {handle} ip6 saddr fd00::/8 comment "{rule.comment}"')
+            change = diff(DESIRED, await firewall.observe())
+            assert change.describe()[0] == f"flush chain {chain.name}: its rules differ"
+            assert await firewall.apply(change) == DESIRED
 
 
 async def test_nothing_is_written_when_nothing_differs(firewall: NftablesFirewall, nftables: NftSession) -> None:
@@ -129,10 +146,10 @@ async def test_nothing_is_written_when_nothing_differs(firewall: NftablesFirewal
 
 async def test_another_network_is_hitless_for_rules_chains_and_sets(firewall: NftablesFirewall) -> None:
     await firewall.apply(diff(render(intent(BLOG)), EMPTY))
-    before = [handles(kind) for kind in ("rule", "chain", "set")]
+    before = [handles(kind) for kind in ("rule", "chain", "set", "map")]
     for desired in (DESIRED, render(intent(BLOG))):
         assert await firewall.apply(diff(desired, await firewall.observe())) == desired
-        assert [handles(kind) for kind in ("rule", "chain", "set")] == before
+        assert [handles(kind) for kind in ("rule", "chain", "set", "map")] == before
 
 
 async def test_a_repaired_chain_leaves_the_others_alone(firewall: NftablesFirewall) -> None:
@@ -140,8 +157,9 @@ async def test_a_repaired_chain_leaves_the_others_alone(firewall: NftablesFirewa
     before = handles("rule")
     nft("flush chain inet dockerv6 forward_done")
     await firewall.apply(diff(DESIRED, await firewall.observe()))
-    kept = {comment for comment, handle in handles("rule").items() if before[comment] == handle}
-    assert len(before.keys() - kept) == 1
+    after = handles("rule")
+    assert len(before.keys() - after.keys()) == 1
+    assert sorted(after.values()) == sorted(before.values())
 
 
 async def test_a_listing_is_kept_only_while_nobody_commits(firewall: NftablesFirewall) -> None:
@@ -228,12 +246,17 @@ def test_without_the_privilege_the_remedy_is_told() -> None:
     assert "CAP_NET_ADMIN" in listed(*unprivileged, sys.executable, "-c", OBSERVE)
 
 
-async def test_a_thousand_networks_are_one_transaction_and_read_back_equal(firewall: NftablesFirewall) -> None:
+async def test_a_thousand_networks_and_ports_are_one_transaction_and_read_back_equal(
+    firewall: NftablesFirewall,
+) -> None:
     many = [
         replace(SHOP, owner=f"net{n}", subnet=IPv6Network(f"fd00:0:0:{n:x}::/64"), bridge=f"br-{n:012x}")
         for n in range(1000)
     ]
-    desired = render(intent(*many))
+    ports = tuple(
+        replace(WEB, owner=each.owner, target=each.subnet[2], port=n) for n, each in enumerate(many, start=1000)
+    )
+    desired = render(intent(*many, ports=ports))
     assert len(desired.owners) == 1000
     assert await firewall.apply(diff(desired, EMPTY)) == desired
 

@@ -1,18 +1,21 @@
 """Firewall intents and rulesets, sound and damaged."""
 
 from dataclasses import replace
-from ipaddress import IPv6Network
+from ipaddress import IPv6Address, IPv6Network
 
 from hypothesis import strategies as st
 
-from dockerv6.firewall.model import EgressMode, FirewallIntent, NetworkIntent
+from dockerv6.firewall.model import EgressMode, FirewallIntent, Ingress, NetworkIntent, PortIntent, Transport
 from dockerv6.firewall.rules import render
 from dockerv6.firewall.ruleset import EMPTY, Ruleset
-from dockerv6.firewall.terms import Chain, Element, ElementSet, KeyType, Opaque, Rule, overlapping
+from dockerv6.firewall.terms import Chain, Element, ElementSet, Jump, KeyType, Opaque, Rule, overlapping
 
 OWNERS = st.sampled_from(["blog", "shop", "db", "mail"])
 _BRIDGES = st.sampled_from(["br-a", "br-b", "br-c"])
 _INTERFACES = st.sampled_from(["eth0", "eth1", "wg0"])
+_TRANSPORTS = st.sampled_from(list(Transport))
+_NUMBERS = st.sampled_from([53, 80, 8080])
+_HOST = IPv6Address("2001:db8::1")
 
 
 @st.composite
@@ -23,6 +26,13 @@ def prefixes(draw: st.DrawFn) -> IPv6Network:
     return IPv6Network(((0xFD00 << 112) | (number << (128 - length)), length))
 
 
+_few_prefixes = st.lists(prefixes(), max_size=2).map(tuple)
+_ingress = st.builds(
+    Ingress,
+    sources=_few_prefixes,
+    targets=_few_prefixes,
+    ports=st.lists(st.tuples(_TRANSPORTS, _NUMBERS), max_size=2).map(tuple),
+)
 networks = st.builds(
     NetworkIntent,
     owner=OWNERS,
@@ -32,6 +42,20 @@ networks = st.builds(
     egress_interfaces=st.lists(_INTERFACES, max_size=2, unique=True).map(tuple),
     egress_exclude=st.lists(prefixes(), max_size=3).map(tuple),
     internal=st.booleans(),
+    isolated=st.booleans(),
+    icc=st.booleans(),
+    ingress=st.lists(_ingress, max_size=2).map(tuple),
+)
+ports = st.builds(
+    PortIntent,
+    owner=OWNERS,
+    protocol=_TRANSPORTS,
+    port=_NUMBERS,
+    target=prefixes().map(lambda prefix: prefix.network_address),
+    target_port=_NUMBERS,
+    gateway=st.none() | st.just(_HOST),
+    host_address=st.none() | st.sampled_from([_HOST, _HOST + 1, IPv6Address("::1")]),
+    sources=_few_prefixes,
 )
 holds = st.frozensets(OWNERS, max_size=2)
 intents = st.builds(
@@ -39,6 +63,8 @@ intents = st.builds(
     networks=st.lists(networks, max_size=5).map(tuple),
     hold=holds,
     uplink_bridges=st.lists(st.sampled_from(["br0", "br1"]), unique=True).map(tuple),
+    ports=st.lists(ports, max_size=5).map(tuple),
+    guest_bridges=st.none() | st.lists(_BRIDGES, unique=True).map(tuple),
 )
 
 
@@ -59,9 +85,13 @@ def _damaged_chains(draw: st.DrawFn, ruleset: Ruleset) -> tuple[Chain, ...]:
     if draw(st.booleans()):
         chains.append(Chain("aaa", (Rule((Opaque("accept"),)),)))
     names = {chain.name for chain in chains}
-    if "outbound" not in names:  # the kernel keeps a chain as long as something jumps to it
-        chains = [replace(chain, rules=()) if chain.name == "forward" else chain for chain in chains]
+    # the kernel keeps a chain as long as something jumps to it
+    chains = [replace(chain, rules=()) if targets(chain) - names else chain for chain in chains]
     return tuple(sorted(chains, key=lambda chain: chain.name))
+
+
+def targets(chain: Chain) -> set[str]:
+    return {term.chain for rule in chain.rules for term in rule.terms if isinstance(term, Jump)}
 
 
 @st.composite
@@ -69,7 +99,8 @@ def _damaged_sets(draw: st.DrawFn, ruleset: Ruleset) -> tuple[ElementSet, ...]:
     sets: list[ElementSet] = []
     for each in ruleset.sets:
         kept = draw(st.sets(st.sampled_from(sorted(each.elements)))) if each.elements else set()
-        more = Element(tuple(draw(_parts(kind)) for kind in each.key), draw(OWNERS | st.just("")))
+        value = draw(_parts(each.data)) if each.data else ""
+        more = Element(tuple(draw(_parts(kind)) for kind in each.key), draw(OWNERS | st.just("")), value)
         elements = frozenset(kept)
         if overlapping([*(e.key for e in elements), more.key]) is None:
             elements |= {more}
@@ -81,7 +112,12 @@ def _damaged_sets(draw: st.DrawFn, ruleset: Ruleset) -> tuple[ElementSet, ...]:
 
 
 def _parts(kind: KeyType) -> st.SearchStrategy[str]:
-    return prefixes().map(str) if kind is KeyType.PREFIX else _INTERFACES
+    return {
+        KeyType.PREFIX: prefixes().map(str),
+        KeyType.INTERFACE: _INTERFACES | _BRIDGES,
+        KeyType.PROTOCOL: _TRANSPORTS.map(str),
+        KeyType.PORT: _NUMBERS.map(str),
+    }[kind]
 
 
 @st.composite

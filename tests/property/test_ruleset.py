@@ -1,5 +1,8 @@
+from ipaddress import IPv6Network
+
 from hypothesis import given
 
+from dockerv6.firewall.elements import PUBLISHED_AT_PORT, PUBLISHED_AT_TO, PUBLISHED_PORT, PUBLISHED_TO
 from dockerv6.firewall.model import FirewallIntent
 from dockerv6.firewall.replay import apply
 from dockerv6.firewall.rules import overlapping_owners, render
@@ -65,7 +68,32 @@ def test_what_is_rendered_never_overlaps(wish: FirewallIntent) -> None:
 
 
 @given(intents)
-def test_a_network_has_only_elements_of_its_own_subnet(wish: FirewallIntent) -> None:
-    subnets = {(network.owner, str(network.subnet)) for network in wish.networks}
-    assert {(e.owner, e.key[0]) for _, e in elements(render(wish)) if e.owner} <= subnets
+def test_every_element_is_of_a_network_or_a_port_of_its_owner(wish: FirewallIntent) -> None:
+    subnets = {(network.owner, network.subnet) for network in wish.networks}
+    targets = {(port.owner, IPv6Network(port.target)) for port in wish.ports}
+    names = {(network.owner, network.bridge) for network in wish.networks}
+    names |= {(port.owner, str(port.protocol)) for port in wish.ports}
+    for _, element in elements(render(wish)):
+        first, owner = element.key[0], element.owner
+        if "/" in first:
+            prefix = IPv6Network(first)
+            assert (owner, prefix) in targets or any(o == owner and prefix.subnet_of(s) for o, s in subnets)
+        else:
+            assert not owner or (owner, first) in names
     assert set(overlapping_owners(wish)) <= {network.owner for network in wish.networks}
+
+
+@given(intents)
+def test_a_published_port_has_both_its_address_and_its_number(wish: FirewallIntent) -> None:
+    there = {each.name: {(e.key, e.owner) for e in each.elements} for each in render(wish).sets}
+    for addresses, numbers in ((PUBLISHED_TO, PUBLISHED_PORT), (PUBLISHED_AT_TO, PUBLISHED_AT_PORT)):
+        assert there.get(addresses) == there.get(numbers)
+
+
+@given(intents, intents, holds)
+def test_under_holds_too_a_published_port_keeps_its_address_and_number(
+    wish: FirewallIntent, before: FirewallIntent, hold: frozenset[str]
+) -> None:
+    target = diff(render(wish), render(before), hold).target
+    there = {each.name: {(e.key, e.owner) for e in each.elements} for each in target.sets}
+    assert there.get(PUBLISHED_TO) == there.get(PUBLISHED_PORT)

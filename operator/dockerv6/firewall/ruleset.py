@@ -5,6 +5,7 @@ owner. `diff` tells what has to happen to one so that it becomes another; a back
 its own language and commits them as one transaction. Everything here is pure and deterministic.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -20,7 +21,7 @@ from dockerv6.firewall.steps import (
     RemoveElements,
     Step,
 )
-from dockerv6.firewall.terms import SHARED, Chain, Element, ElementSet, Jump, overlapping
+from dockerv6.firewall.terms import SHARED, Chain, Element, ElementSet, Jump, KeyType, overlapping, span
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +125,9 @@ class Change:
         for step in self.steps:
             if isinstance(step, AddElements | RemoveElements):
                 verb, where = ("add", "to") if isinstance(step, AddElements) else ("remove", "from")
+                kind = "map" if step.set.data else "set"
                 for element in step.elements:
-                    yield element.owner, f"{verb} {element} {where} set {step.set.name}"
+                    yield element.owner, f"{verb} {element} {where} {kind} {step.set.name}"
             else:
                 yield SHARED, str(step)
 
@@ -169,21 +171,58 @@ def _blocked(desired: Ruleset, held: Mapping[str, frozenset[Element]], hold: fro
 
     An owner is left out as a whole: with some of its elements it would be half a network.
     """
-    found: dict[str, Blocked] = {}
-    subnets = sorted({(e.key[0], e.owner) for elements in held.values() for e in elements if "/" in e.key[0]})
+    subnets = _subnets(held)
+    clashes: list[tuple[str, str, str]] = []
     for wanted in desired.sets:
-        there = sorted(held.get(wanted.name, ()))
-        for element in sorted(wanted.elements) if subnets or there else ():
-            if element.owner == SHARED or element.owner in hold or element.owner in found:
+        # Keys that begin with a subnet can only meet where the subnets do.
+        told_by_subnet = wanted.key[0] is KeyType.PREFIX
+        there = {} if told_by_subnet else _by_names(wanted, held.get(wanted.name, frozenset()))
+        for element in wanted.elements if (subnets if told_by_subnet else there) else ():
+            if element.owner == SHARED or element.owner in hold:
                 continue
-            rival = next((o for subnet, o in subnets if overlapping(((subnet,), element.key[:1])) is not None), None)
-            if rival is None:
-                rival = next((e.owner for e in there if overlapping((e.key, element.key)) is not None), None)
+            if told_by_subnet:
+                rival, what = _owner_of(element.key[0], subnets), element.key[0]
+            else:
+                near = there.get(_names(wanted, element), [])
+                rival = next((e.owner for e in near if overlapping((e.key, element.key)) is not None), None)
+                what = " . ".join(element.key)
             if rival is not None:
-                found[element.owner] = Blocked(
-                    element.owner, f"{element.key[0]} overlaps what is held for {rival}, which is suspended or unclear"
-                )
-    return tuple(found[owner] for owner in sorted(found))
+                clashes.append((element.owner, what, rival))
+    found: dict[str, Blocked] = {}
+    for owner, what, rival in sorted(clashes):
+        message = f"{what} overlaps what is held for {rival}, which is suspended or unclear"
+        found.setdefault(owner, Blocked(owner, message))
+    return tuple(found.values())
+
+
+def _subnets(held: Mapping[str, frozenset[Element]]) -> list[tuple[int, int, str]]:
+    """First and last address, and owner, of what held elements are about; in order, and merged where they overlap."""
+    firsts = {(element.key[0], element.owner) for elements in held.values() for element in elements}
+    found: list[tuple[int, int, str]] = []
+    for first, last, owner in sorted((*span(part), owner) for part, owner in firsts if "/" in part):
+        if not found or first > found[-1][1]:
+            found.append((first, last, owner))
+        elif last > found[-1][1]:
+            found[-1] = (found[-1][0], last, found[-1][2])
+    return found
+
+
+def _owner_of(part: str, subnets: list[tuple[int, int, str]]) -> str | None:
+    first, last = span(part)
+    place = bisect_right(subnets, last, key=lambda subnet: subnet[0]) - 1
+    return subnets[place][2] if place >= 0 and subnets[place][1] >= first else None
+
+
+def _names(where: ElementSet, element: Element) -> tuple[str, ...]:
+    """The parts of a key that are no prefixes: two keys can only overlap where these are the same."""
+    return tuple([part for part, kind in zip(element.key, where.key, strict=True) if kind is not KeyType.PREFIX])
+
+
+def _by_names(where: ElementSet, elements: Iterable[Element]) -> dict[tuple[str, ...], list[Element]]:
+    found: dict[tuple[str, ...], list[Element]] = {}
+    for element in sorted(elements):
+        found.setdefault(_names(where, element), []).append(element)
+    return found
 
 
 def _steps(target: Ruleset, observed: Ruleset) -> tuple[Step, ...]:

@@ -242,11 +242,11 @@ def overlapping(keys: Iterable[tuple[str, ...]]) -> tuple[tuple[str, ...], tuple
 
 
 def _ranges(key: tuple[str, ...]) -> tuple[tuple[int, int], ...]:
-    return tuple(_range(part) for part in key)
+    return tuple(span(part) for part in key)
 
 
 @lru_cache(maxsize=8192)
-def _range(part: str) -> tuple[int, int]:
+def span(part: str) -> tuple[int, int]:
     """First and last value of a part of a key, as numbers; names become numbers that no address has."""
     if ":" in part:
         try:

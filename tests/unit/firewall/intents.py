@@ -1,8 +1,9 @@
-"""Networks that the tests of the firewall are about."""
+"""Networks and ports that the tests of the firewall are about."""
 
-from ipaddress import IPv6Network
+from dataclasses import replace
+from ipaddress import IPv6Address, IPv6Network
 
-from dockerv6.firewall.model import EgressMode, FirewallIntent, NetworkIntent
+from dockerv6.firewall.model import EgressMode, FirewallIntent, Ingress, NetworkIntent, PortIntent, Transport
 
 BLOG = NetworkIntent("blog", IPv6Network("fd12:3456:789a:1::/64"), "br-blog")
 SHOP = NetworkIntent(
@@ -14,7 +15,42 @@ SHOP = NetworkIntent(
 )
 VAULT = NetworkIntent("vault", IPv6Network("fd12:3456:789a:3::/64"), "br-vault", internal=True)
 PLAIN = NetworkIntent("plain", IPv6Network("fd12:3456:789a:4::/64"), "br-plain", egress=EgressMode.NONE)
+OPEN = NetworkIntent(
+    "open",
+    IPv6Network("fd12:3456:789a:5::/64"),
+    "br-open",
+    isolated=False,
+    icc=False,
+    ingress=(
+        Ingress(sources=(IPv6Network("2001:db8:1::/48"),)),
+        Ingress(targets=(IPv6Network("fd12:3456:789a:5::8/128"),), ports=((Transport.TCP, 80), (Transport.SCTP, 9))),
+    ),
+)
+
+WEB = PortIntent(
+    "blog",
+    Transport.TCP,
+    8080,
+    IPv6Address("fd12:3456:789a:1::2"),
+    80,
+    IPv6Address("fd12:3456:789a:1::1"),
+)
+DNS = replace(WEB, protocol=Transport.UDP, port=53, target_port=5353, host_address=IPv6Address("2001:db8::53"))
+LOCAL = replace(WEB, port=9000, target_port=9000, host_address=IPv6Address("::1"))
+GUARDED = replace(
+    WEB,
+    port=22,
+    target_port=22,
+    sources=(IPv6Network("2001:db8:7::/64"), IPv6Network("2001:db8:7::/48"), IPv6Network("2001:db8::9/128")),
+)
+GUARDED_AT = replace(GUARDED, port=2222, host_address=IPv6Address("2001:db8::53"))
+FOREIGN = PortIntent("policy/all", Transport.SCTP, 5000, IPv6Address("fd12:3456:789a:2::7"), 5001)
+PORTS = (WEB, DNS, LOCAL, GUARDED, GUARDED_AT, FOREIGN)
+
+EVERYTHING = FirewallIntent((BLOG, SHOP, VAULT, PLAIN, OPEN), uplink_bridges=("br0",), ports=PORTS)
 
 
-def intent(*networks: NetworkIntent, hold: frozenset[str] = frozenset()) -> FirewallIntent:
-    return FirewallIntent(networks, hold)
+def intent(
+    *networks: NetworkIntent, hold: frozenset[str] = frozenset(), ports: tuple[PortIntent, ...] = ()
+) -> FirewallIntent:
+    return FirewallIntent(networks, hold, ports=ports)

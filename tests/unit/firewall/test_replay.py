@@ -1,7 +1,8 @@
 import pytest
 
+from dockerv6.firewall.elements import EGRESS_ANY
 from dockerv6.firewall.replay import apply
-from dockerv6.firewall.rules import EGRESS_ANY, render
+from dockerv6.firewall.rules import render
 from dockerv6.firewall.ruleset import EMPTY, Change
 from dockerv6.firewall.steps import (
     AddChain,

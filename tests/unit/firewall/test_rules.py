@@ -1,74 +1,70 @@
 from dataclasses import replace
 from ipaddress import IPv6Network
 
-from dockerv6.firewall.model import FirewallIntent
-from dockerv6.firewall.rules import (
-    EGRESS_ANY,
-    EGRESS_PINNED,
-    EGRESS_VIA,
-    EXCLUDED,
-    NETWORKS,
-    UPLINK_BRIDGES,
-    overlapping_owners,
-    render,
-)
+import pytest
+
+from dockerv6.firewall.elements import ALLOWED, RESTRICTED
+from dockerv6.firewall.model import DEFAULT_MARK, FirewallIntent, Ingress, NetworkIntent, PortIntent
+from dockerv6.firewall.rules import ERRORS, NEIGHBOUR_DISCOVERY, overlapping_owners, render
 from dockerv6.firewall.ruleset import EMPTY, Ruleset
-from dockerv6.firewall.terms import Element, HasMark, SetMark, Verdict
-from tests.unit.firewall.intents import BLOG, PLAIN, SHOP, VAULT, intent
+from dockerv6.firewall.terms import Field, HasMark, SetMark, Verdict
+from tests.unit.firewall.intents import (
+    BLOG,
+    DNS,
+    EVERYTHING,
+    GUARDED,
+    LOCAL,
+    OPEN,
+    PLAIN,
+    PORTS,
+    SHOP,
+    VAULT,
+    WEB,
+    intent,
+)
+from tests.unit.firewall.packets import Fate, Packet, through
+
+ALL = render(EVERYTHING)
+INSIDE = "fd12:3456:789a:1::2"
+OUTSIDE, HOST = "2001:db8:ffff::1", "2001:db8::1"
+OUT = Packet({Field.FAMILY: "ipv6", Field.PROTOCOL: "tcp", Field.CT_STATE: "new", Field.CT_DIRECTION: "original"})
+OUT = OUT.having(saddr=INSIDE, daddr=OUTSIDE, iif="br-blog", oif="eth0", iif_kind="bridge", oif_kind="", dport="443")
+IN = OUT.having(saddr=OUTSIDE, daddr=INSIDE, iif="eth0", oif="br-blog", iif_kind="", oif_kind="bridge", dport="80")
+ACROSS = IN.having(saddr="fd12:3456:789a:2::2", iif="br-shop", iif_kind="bridge")
+WITHIN = IN.having(saddr="fd12:3456:789a:1::3", iif="br-blog", iif_kind="bridge")
+TRANSLATED = {"ct_status": "seen-reply,dnat"}
+REPLY = {"ct_direction": "reply", "ct_state": "established"}
 
 
-def keys(ruleset: Ruleset, name: str, owner: str) -> set[str]:
-    found = ruleset.set(name)
-    assert found is not None
-    return {str(element) for element in found.elements if element.owner == owner}
+def forwarded(packet: Packet, ruleset: Ruleset = ALL) -> str:
+    """What the forward chain says: "drop", "marked" for what the host's filter will accept, or "left" to others."""
+    fate = through(ruleset, "forward", packet)
+    if fate.verdict is Verdict.DROP:
+        return "drop"
+    return "marked" if fate.packet.mark & DEFAULT_MARK else "left"
+
+
+def of(*networks: NetworkIntent, ports: tuple[PortIntent, ...] = (), guests: tuple[str, ...] | None = None) -> Ruleset:
+    return render(FirewallIntent(networks, ports=ports, uplink_bridges=("br0",), guest_bridges=guests))
+
+
+# ---- the whole ----
 
 
 def test_nothing_to_do_needs_no_table() -> None:
     assert render(intent()) == EMPTY
-    assert render(intent(VAULT, PLAIN)) == EMPTY
+    assert render(intent(ports=PORTS)) == EMPTY
 
 
 def test_held_elements_keep_their_chains_though_nobody_else_wants_them() -> None:
     assert render(intent(hold=frozenset({"blog"}))).chains == render(intent(BLOG)).chains
 
 
-def test_internal_and_untranslated_networks_get_no_element() -> None:
-    assert render(intent(BLOG, VAULT, PLAIN)).owners == {"blog"}
-
-
-def test_a_network_without_interfaces_is_translated_out_of_any() -> None:
-    rendered = render(intent(BLOG))
-    assert keys(rendered, EGRESS_ANY, "blog") == {"fd12:3456:789a:1::/64"}
-    assert keys(rendered, EGRESS_PINNED, "blog") == keys(rendered, EGRESS_VIA, "blog") == set()
-
-
-def test_a_network_with_interfaces_is_translated_out_of_those_alone() -> None:
-    rendered = render(intent(SHOP))
-    assert keys(rendered, EGRESS_VIA, "shop") == {"fd12:3456:789a:2::/64 . eth0", "fd12:3456:789a:2::/64 . wg0"}
-    assert keys(rendered, EGRESS_PINNED, "shop") == {"fd12:3456:789a:2::/64"}
-    assert keys(rendered, EGRESS_ANY, "shop") == set()
-
-
-def test_its_own_bridge_is_no_egress_interface() -> None:
-    rendered = render(intent(replace(SHOP, egress_interfaces=("br-shop",))))
-    assert keys(rendered, EGRESS_VIA, "shop") == set()
-    assert keys(rendered, EGRESS_PINNED, "shop") == {"fd12:3456:789a:2::/64"}
-
-
-def test_overlapping_destinations_are_merged() -> None:
-    assert keys(render(intent(SHOP)), EXCLUDED, "shop") == {
-        "fd12:3456:789a:2::/64 . 2001:db8:aaaa::/48",
-        "fd12:3456:789a:2::/64 . fc00::/7",
-    }
-
-
-def test_of_overlapping_networks_only_the_first_gets_elements() -> None:
+def test_of_overlapping_networks_only_the_first_gets_elements_and_ports() -> None:
     wide = replace(SHOP, subnet=IPv6Network("fd12:3456:789a::/48"))
-    narrow = replace(SHOP, subnet=IPv6Network("fd12:3456:789a:1:8000::/65"))
-    for other in (wide, narrow, replace(SHOP, subnet=BLOG.subnet)):
-        wish = intent(other, BLOG)
-        assert render(wish).owners == {"blog"}
-        assert overlapping_owners(wish) == {"shop": "blog"}
+    wish = intent(wide, BLOG, ports=(WEB, replace(DNS, owner="shop")))
+    assert render(wish).owners == {"blog"}
+    assert overlapping_owners(wish) == {"shop": "blog"}
     assert overlapping_owners(intent(BLOG, SHOP)) == {}
 
 
@@ -76,17 +72,12 @@ def test_the_rules_are_the_same_for_one_network_and_for_many() -> None:
     many = [
         replace(BLOG, owner=f"n{n}", subnet=IPv6Network(f"fd00:0:0:{n:x}::/64"), bridge=f"br{n}") for n in range(300)
     ]
-    assert render(intent(*many)).chains == render(intent(BLOG)).chains
+    assert render(intent(*many, ports=PORTS)).chains == render(intent(BLOG)).chains
 
 
-def test_the_order_of_networks_does_not_matter() -> None:
-    assert render(intent(BLOG, SHOP)) == render(intent(SHOP, BLOG))
-
-
-def test_bridges_that_lead_outside_belong_to_nobody() -> None:
-    found = render(FirewallIntent((BLOG,), uplink_bridges=("br0",))).set(UPLINK_BRIDGES)
-    assert found is not None
-    assert found.elements == {Element(("br0",))}
+def test_the_order_of_networks_and_ports_does_not_matter() -> None:
+    backwards = replace(EVERYTHING, networks=EVERYTHING.networks[::-1], ports=EVERYTHING.ports[::-1])
+    assert render(backwards) == ALL
 
 
 def test_the_mark_is_the_one_that_was_asked_for() -> None:
@@ -95,17 +86,236 @@ def test_the_mark_is_the_one_that_was_asked_for() -> None:
     assert {term.bits for term in terms if isinstance(term, SetMark | HasMark)} == {0x40}
 
 
-def test_nothing_is_accepted_that_was_not_looked_up() -> None:
-    for chain in render(intent(BLOG, SHOP)).chains:
+def test_everything_says_whose_it_is_and_no_policy_drops() -> None:
+    for chain in ALL.chains:
         assert chain.policy in {"", "accept"}
-        for rule in chain.rules:
-            assert len(rule.terms) > 1
-            assert not (chain.hook == "forward" and Verdict.ACCEPT in rule.terms)
+        assert all(rule.comment.startswith("dockerv6: ") and len(rule.comment) <= 128 for rule in chain.rules)
+    assert ALL.owners == {"blog", "shop", "vault", "plain", "open", "policy/all"}
 
 
-def test_every_rule_and_element_says_whose_it_is() -> None:
-    rendered = render(intent(BLOG, SHOP))
-    assert all(rule.comment.startswith("dockerv6: ") for chain in rendered.chains for rule in chain.rules)
-    assert all(len(rule.comment) <= 128 for chain in rendered.chains for rule in chain.rules)
-    assert keys(rendered, NETWORKS, "blog") == {"fd12:3456:789a:1::/64 . br-blog"}
-    assert keys(rendered, NETWORKS, "shop") == {"fd12:3456:789a:2::/64 . br-shop"}
+# ---- published ports ----
+
+
+@pytest.mark.parametrize("chain", ["prerouting", "output"])
+@pytest.mark.parametrize(
+    ("fields", "target"),
+    [
+        ({"dport": "8080"}, ("fd12:3456:789a:1::2/128", "80")),
+        ({"dport": "8080", "protocol": "udp"}, None),
+        ({"dport": "8080", "daddr_type": "unicast"}, None),
+        ({"dport": "8080", "saddr": "fe80::5"}, None),
+        ({"dport": "53", "protocol": "udp", "daddr": "2001:db8::53"}, ("fd12:3456:789a:1::2/128", "5353")),
+        ({"dport": "53", "protocol": "udp"}, None),
+        ({"dport": "9000", "daddr": "::1"}, ("fd12:3456:789a:1::2/128", "9000")),
+        ({"dport": "9000"}, None),
+        ({"dport": "5000", "protocol": "sctp"}, ("fd12:3456:789a:2::7/128", "5001")),
+        ({"dport": "80"}, None),
+    ],
+)
+def test_what_is_sent_to_the_host_is_translated_by_port_and_address(
+    chain: str, fields: dict[str, str], target: tuple[str, str] | None
+) -> None:
+    packet = IN.having(daddr=HOST, daddr_type="local").having(**fields)
+    assert through(ALL, chain, packet).target == target
+
+
+@pytest.mark.parametrize(
+    ("fields", "verdict"),
+    [
+        ({}, Verdict.DROP),
+        ({"saddr": "2001:db8:7:1::1"}, Verdict.ACCEPT),
+        ({"saddr": "2001:db8::9"}, Verdict.ACCEPT),
+        ({"dport": "23"}, Verdict.ACCEPT),
+        ({"protocol": "udp"}, Verdict.ACCEPT),
+        ({"ct_direction": "reply"}, Verdict.ACCEPT),
+        ({"daddr_type": "unicast"}, Verdict.ACCEPT),
+        ({"dport": "2222", "daddr": "2001:db8::53"}, Verdict.DROP),
+        ({"dport": "2222"}, Verdict.ACCEPT),
+    ],
+)
+def test_a_port_with_an_allow_list_is_closed_to_everybody_else(fields: dict[str, str], verdict: Verdict) -> None:
+    packet = IN.having(daddr=HOST, daddr_type="local", dport="22").having(**fields)
+    assert through(ALL, "guard", packet).verdict is verdict
+
+
+def test_a_port_without_an_allow_list_is_open_to_everybody() -> None:
+    rendered = render(intent(BLOG, ports=(WEB, DNS, LOCAL)))
+    assert [each.elements for each in rendered.sets if each.name in {RESTRICTED, ALLOWED}] == [frozenset()] * 2
+
+
+@pytest.mark.parametrize(
+    ("fields", "source"),
+    [
+        ({"dport": "8080"}, "fd12:3456:789a:1::1"),
+        ({"dport": "9000"}, "fd12:3456:789a:1::1"),
+        ({"dport": "80"}, "::1"),
+        ({"dport": "8080", "daddr": HOST, "saddr": HOST}, HOST),
+        ({"dport": "8080", "oif": "eth0"}, "::1"),
+        ({"dport": "5000", "protocol": "sctp"}, "::1"),
+    ],
+)
+def test_who_calls_the_loopback_address_calls_from_the_bridges(fields: dict[str, str], source: str) -> None:
+    packet = OUT.having(saddr="::1", daddr="::1", oif="lo").having(**fields)
+    assert through(ALL, "loopback", packet).packet.fields[Field.SADDR] == source
+
+
+@pytest.mark.parametrize(
+    ("fields", "target"),
+    [({}, "::1"), ({"iif": "lo"}, "fd::1"), ({"saddr": HOST}, "fd::1"), ({"ct_status": "seen-reply"}, "fd::1")],
+)
+def test_the_answers_go_back_to_the_loopback_address(fields: dict[str, str], target: str) -> None:
+    packet = IN.having(saddr="::1", daddr="fd::1", iif="br-blog", **TRANSLATED).having(**fields)
+    assert through(ALL, "loopback_back", packet).packet.fields[Field.DADDR] == target
+
+
+# ---- postrouting ----
+
+
+@pytest.mark.parametrize(
+    ("packet", "verdict"),
+    [
+        (OUT, Verdict.MASQUERADE),
+        (OUT.having(saddr="fd12:3456:789a:4::2"), Verdict.ACCEPT),
+        (OUT.having(saddr="fd12:3456:789a:2::2"), Verdict.MASQUERADE),
+        (OUT.having(saddr="fd12:3456:789a:2::2", oif="wg1"), Verdict.KEEP_SOURCE),
+        (OUT.having(saddr="fd12:3456:789a:2::2", daddr="2001:db8:aaaa::1"), Verdict.KEEP_SOURCE),
+        (OUT.having(saddr="fd99::9"), Verdict.ACCEPT),
+        (WITHIN, Verdict.ACCEPT),
+        (WITHIN.having(**TRANSLATED), Verdict.MASQUERADE),
+        (ACROSS.having(**TRANSLATED), Verdict.KEEP_SOURCE),
+        (IN.having(**TRANSLATED), Verdict.KEEP_SOURCE),
+        (IN.having(dport="81", **TRANSLATED), Verdict.ACCEPT),
+    ],
+)
+def test_whose_source_is_translated(packet: Packet, verdict: Verdict) -> None:
+    assert through(ALL, "postrouting", packet).verdict is verdict
+
+
+# ---- forward ----
+
+
+@pytest.mark.parametrize(
+    ("packet", "fate"),
+    [
+        (OUT, "marked"),
+        (OUT.having(ct_state="established"), "marked"),
+        (OUT.having(oif="br0", oif_kind="bridge"), "marked"),
+        (OUT.having(oif="virbr0", oif_kind="bridge"), "left"),
+        (OUT.having(saddr="fd12:3456:789a:2::2", iif="br-shop", oif="wg0"), "marked"),
+        (OUT.having(saddr="fd12:3456:789a:2::2", iif="br-shop", oif="wg1"), "left"),
+        (OUT.having(saddr="fd12:3456:789a:4::2", iif="br-plain"), "left"),
+        (OUT.having(iif="br-shop"), "left"),
+        (OUT.having(saddr="fd99::9"), "left"),
+        (OUT.having(family="ipv4", saddr="", daddr="", iif="br-vault"), "left"),
+    ],
+)
+def test_what_leaves_is_marked_where_it_is_let(packet: Packet, fate: str) -> None:
+    assert forwarded(packet) == fate
+
+
+@pytest.mark.parametrize("oif", ["br-shop", "virbr0"])
+def test_bridges_can_be_told_by_name_where_the_kernel_does_not_know_them(oif: str) -> None:
+    ruleset = of(BLOG, SHOP, guests=("br-blog", "br-shop", "virbr0"))
+    assert forwarded(OUT.having(oif_kind=""), ruleset) == "marked"
+    assert forwarded(OUT.having(oif=oif, oif_kind=""), ruleset) in {"left", "drop"}
+    assert forwarded(OUT.having(oif="br0", oif_kind=""), ruleset) == "marked"
+
+
+@pytest.mark.parametrize("iif", ["br-vault", "eth0", "br-blog"])
+def test_nothing_enters_or_leaves_an_internal_network(iif: str) -> None:
+    packet = IN.having(iif=iif, oif="br-vault", daddr="fd12:3456:789a:3::2", saddr="fd12:3456:789a:3::3")
+    expected = "marked" if iif == "br-vault" else "drop"
+    assert forwarded(packet) == forwarded(packet.having(ct_state="established")) == expected
+    assert forwarded(packet.having(iif="br-vault", oif="eth0", oif_kind="")) == "drop"
+
+
+@pytest.mark.parametrize("source", [IN, ACROSS, ACROSS.having(iif="br-db", saddr="fd99::9")])
+@pytest.mark.parametrize(
+    ("fields", "fate"),
+    [
+        ({}, "drop"),
+        ({"ct_state": "established"}, "left"),
+        ({"ct_state": "established", "ct_direction": "reply"}, "marked"),
+        (TRANSLATED, "marked"),
+        ({"ct_state": "established", **TRANSLATED}, "marked"),
+        ({"dport": "81", **TRANSLATED}, "left"),
+        ({"daddr": "fd12:3456:789a:1::9", **TRANSLATED}, "left"),
+    ],
+)
+def test_what_was_published_or_asked_for_comes_in(source: Packet, fields: dict[str, str], fate: str) -> None:
+    assert forwarded(source.having(**fields)) == fate
+
+
+@pytest.mark.parametrize("source", [IN, ACROSS])
+@pytest.mark.parametrize("kind", sorted(ERRORS))
+@pytest.mark.parametrize("fields", [{}, TRANSLATED, {"ct_state": "related"}, REPLY])
+def test_errors_always_come_in(source: Packet, kind: str, fields: dict[str, str]) -> None:
+    assert forwarded(source.having(protocol="ipv6-icmp", dport="", icmp_type=kind, **fields)) == "marked"
+
+
+@pytest.mark.parametrize("state", ["new", "established"])
+def test_echo_comes_in_from_outside_alone(state: str) -> None:
+    echo = {"protocol": "ipv6-icmp", "dport": "", "icmp_type": "echo-request", "ct_state": state}
+    assert forwarded(IN.having(**echo)) == forwarded(IN.having(iif="br0", iif_kind="bridge", **echo)) == "marked"
+    assert forwarded(ACROSS.having(**echo)) == ("drop" if state == "new" else "left")
+
+
+@pytest.mark.parametrize("state", ["new", "established"])
+def test_without_isolation_other_networks_come_in_and_outsiders_do_not(state: str) -> None:
+    there = {"oif": "br-open", "daddr": "fd12:3456:789a:5::2", "ct_state": state}
+    assert forwarded(ACROSS.having(**there)) == "marked"
+    for iif, kind in (("eth0", ""), ("br0", "bridge")):
+        assert forwarded(IN.having(iif=iif, iif_kind=kind, **there)) == ("drop" if state == "new" else "left")
+
+
+@pytest.mark.parametrize("state", ["new", "established"])
+@pytest.mark.parametrize(
+    ("fields", "let_in"),
+    [
+        ({"saddr": "2001:db8:1::5"}, True),
+        ({"saddr": "2001:db8:2::5"}, False),
+        ({"daddr": "fd12:3456:789a:5::8"}, True),
+        ({"daddr": "fd12:3456:789a:5::8", "dport": "9", "protocol": "sctp"}, True),
+        ({"daddr": "fd12:3456:789a:5::8", "dport": "9"}, False),
+        ({"daddr": "fd12:3456:789a:5::8", "iif": "br0", "iif_kind": "bridge"}, True),
+    ],
+)
+def test_ingress_lets_in_from_outside_every_packet_of_what_it_says(
+    state: str, fields: dict[str, str], *, let_in: bool
+) -> None:
+    packet = IN.having(oif="br-open", daddr="fd12:3456:789a:5::2", ct_state=state).having(**fields)
+    assert (forwarded(packet) == "marked") is let_in
+
+
+def test_ingress_is_not_for_other_networks() -> None:
+    ruleset = of(replace(BLOG, ingress=(Ingress(),)), SHOP)
+    assert forwarded(IN, ruleset) == "marked"
+    assert forwarded(ACROSS, ruleset) == "drop"
+
+
+def test_containers_of_one_network_talk_to_one_another() -> None:
+    assert forwarded(WITHIN) == "marked"
+    assert forwarded(IN.having(iif="br-plain", oif="br-plain")) == "marked"
+
+
+@pytest.mark.parametrize(
+    ("fields", "fate"),
+    [
+        ({}, "drop"),
+        ({"ct_state": "established"}, "drop"),
+        (TRANSLATED, "marked"),
+        *(({"icmp_type": kind}, "marked") for kind in sorted(NEIGHBOUR_DISCOVERY)),
+        ({"icmp_type": "echo-request"}, "drop"),
+    ],
+)
+def test_without_icc_only_neighbour_discovery_and_published_ports_pass(fields: dict[str, str], fate: str) -> None:
+    assert forwarded(WITHIN.having(iif="br-open", oif="br-open", **fields)) == fate
+
+
+def test_only_our_bit_is_cleared_after_the_filters() -> None:
+    fate = through(ALL, "forward_done", Packet(mark=DEFAULT_MARK | 5))
+    assert fate == Fate(Verdict.ACCEPT, Packet(mark=5))
+
+
+def test_ports_of_untouched_networks_change_nothing_for_them() -> None:
+    assert forwarded(ACROSS, of(OPEN, PLAIN, VAULT, ports=(GUARDED,))) == "left"

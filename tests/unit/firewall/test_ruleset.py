@@ -1,8 +1,9 @@
 from dataclasses import replace
 from ipaddress import IPv6Network
 
+from dockerv6.firewall.elements import EGRESS_ANY, NETWORKS, PUBLISHED, PUBLISHED_PORT, PUBLISHED_TO
 from dockerv6.firewall.replay import apply
-from dockerv6.firewall.rules import EGRESS_ANY, NETWORKS, render
+from dockerv6.firewall.rules import render
 from dockerv6.firewall.ruleset import EMPTY, Ruleset, diff
 from dockerv6.firewall.steps import (
     AddChain,
@@ -14,7 +15,7 @@ from dockerv6.firewall.steps import (
     RemoveElements,
 )
 from dockerv6.firewall.terms import SHARED, Chain, Element, ElementSet, KeyType, Opaque, Rule
-from tests.unit.firewall.intents import BLOG, SHOP, intent
+from tests.unit.firewall.intents import BLOG, DNS, GUARDED, SHOP, WEB, intent
 
 BOTH = render(intent(BLOG, SHOP))
 ONE = render(intent(BLOG))
@@ -78,8 +79,21 @@ def test_a_removed_network_touches_nothing_but_its_own_elements() -> None:
 def test_an_element_that_changes_its_owner_is_removed_before_it_is_added() -> None:
     renamed = render(intent(replace(BLOG, owner="weblog")))
     change = diff(renamed, ONE)
-    assert [type(step) for step in change.steps] == [RemoveElements, AddElements] * 2
+    assert [type(step) for step in change.steps] == [RemoveElements, AddElements] * 3
     assert apply(ONE, change) == renamed
+
+
+def test_an_element_that_changes_its_value_is_removed_before_it_is_added() -> None:
+    before, after = (render(intent(BLOG, ports=(port,))) for port in (WEB, replace(WEB, target_port=81)))
+    change = diff(after, before)
+    assert [(type(step), step.set.name) for step in change.steps if isinstance(step, AddElements | RemoveElements)] == [
+        (RemoveElements, PUBLISHED),
+        (AddElements, PUBLISHED),
+        (RemoveElements, PUBLISHED_PORT),
+        (AddElements, PUBLISHED_PORT),
+    ]
+    assert "remove tcp . 8080 : 80 from map published_port (blog)" in change.describe()
+    assert apply(before, change) == after
 
 
 def test_an_edited_rule_has_its_chain_refilled_in_place() -> None:
@@ -173,6 +187,40 @@ def test_a_wish_that_a_held_element_stands_against_is_left_out_and_named() -> No
     assert change.empty
 
 
+def test_a_port_that_is_held_can_not_be_had_and_is_named() -> None:
+    observed = render(intent(BLOG, ports=(WEB,)))
+    rival = replace(WEB, owner="shop", target=SHOP.subnet[2])
+    change = diff(render(intent(SHOP, ports=(rival,), hold=HOLD_BLOG)), observed, HOLD_BLOG)
+    assert [blocked.owner for blocked in change.blocked] == ["shop"]
+    assert "tcp . 8080 overlaps what is held for blog" in change.blocked[0].message
+    assert change.empty
+
+
+def test_other_ports_stand_against_nobody() -> None:
+    """A port's key begins with the protocol, which is no subnet of anybody's."""
+    observed = render(intent(BLOG, ports=(WEB, DNS, GUARDED)))
+    other = replace(WEB, owner="shop", port=8081, target=SHOP.subnet[2])
+    desired = render(intent(SHOP, ports=(other, replace(other, port=23, sources=GUARDED.sources)), hold=HOLD_BLOG))
+    change = diff(desired, observed, HOLD_BLOG)
+    assert change.blocked == ()
+    assert apply(observed, change).owners == {"blog", "shop"}
+
+
+def test_a_container_in_a_held_subnet_can_not_be_published_by_another() -> None:
+    rival = replace(WEB, owner="shop", port=8081, target=BLOG.subnet[9])
+    change = diff(render(intent(SHOP, ports=(rival,), hold=HOLD_BLOG)), ONE, HOLD_BLOG)
+    assert [blocked.message for blocked in change.blocked] == [
+        "fd12:3456:789a:1::9/128 overlaps what is held for blog, which is suspended or unclear"
+    ]
+
+
+def test_a_map_that_became_a_set_has_the_table_made_anew() -> None:
+    found = BOTH.set(PUBLISHED_TO)
+    assert found is not None
+    sets = tuple(replace(each, data=None) if each.name == PUBLISHED_TO else each for each in BOTH.sets)
+    assert diff(BOTH, replace(BOTH, sets=sets)).describe()[0] == "delete the table: set published_to is of another type"
+
+
 def test_a_table_that_goes_takes_everybodys_elements() -> None:
     change = diff(EMPTY, BOTH)
     assert change.owners == {SHARED, "blog", "shop"}
@@ -185,5 +233,8 @@ def test_a_ruleset_reads_well() -> None:
     assert "  fd12:3456:789a:1::/64 . br-blog  (blog)" in lines
     assert "chain postrouting: nat postrouting 99 policy accept" in lines
     assert lines[-1] == "foreign map m"
+    lines = list(render(intent(BLOG, ports=(WEB,))).lines())
+    assert "map published_port: inet_proto . inet_service : inet_service" in lines
+    assert "  tcp . 8080 : 80  (blog)" in lines
     assert ONE.set(NETWORKS) is not None
     assert ONE.set("nothing") is None

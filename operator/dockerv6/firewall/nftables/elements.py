@@ -36,10 +36,10 @@ def _write_part(part: str, kind: KeyType) -> Json:
     match kind:
         case KeyType.PREFIX:
             return _write_prefix(part)
-        case KeyType.PORT:
-            return int(part)
-        case KeyType.INTERFACE | KeyType.PROTOCOL:
+        case KeyType.INTERFACE:
             return part
+        case KeyType.PORT | KeyType.PROTOCOL:
+            return int(part) if part.isdecimal() else part
 
 
 def _write_prefix(part: str) -> Json:

@@ -5,14 +5,15 @@ from typing import Any
 
 import pytest
 
-from dockerv6.firewall.model import FirewallIntent
+from dockerv6.firewall.elements import EGRESS_ANY, PUBLISHED_PORT, PUBLISHED_TO, RESTRICTED
 from dockerv6.firewall.nftables import codec
-from dockerv6.firewall.rules import EGRESS_ANY, EXCLUDED, NETWORKS, UPLINK_BRIDGES, render
+from dockerv6.firewall.rules import render
 from dockerv6.firewall.ruleset import EMPTY, diff
-from dockerv6.firewall.steps import AddElements, AddRules, RemoveElements
+from dockerv6.firewall.steps import AddElements, AddRules, AddSet, RemoveElements
 from dockerv6.firewall.terms import (
     Chain,
     ClearMark,
+    Dnat,
     Element,
     ElementSet,
     Field,
@@ -21,19 +22,25 @@ from dockerv6.firewall.terms import (
     Is,
     Jump,
     KeyType,
+    MapField,
     Opaque,
     Rule,
+    SetField,
     SetMark,
     Term,
     Verdict,
 )
-from tests.unit.firewall.intents import BLOG, SHOP, VAULT
+from tests.unit.firewall.intents import EVERYTHING
 
 LISTINGS = sorted((Path(__file__).parent / "listings").glob("*.json"))
 """What `nft -j list table inet dockerv6` printed after RENDERED was applied, one object a line."""
 
-RENDERED = render(FirewallIntent((BLOG, SHOP, VAULT), uplink_bridges=("br0",)))
+RENDERED = render(EVERYTHING)
+RULES = sum(len(chain.rules) for chain in RENDERED.chains)
 HERE = {"family": "inet", "table": "dockerv6"}
+MARK: codec.Object = {"meta": {"key": "mark"}}
+PORT_KEY: codec.Object = {"concat": [{"meta": {"key": "l4proto"}}, {"payload": {"protocol": "th", "field": "dport"}}]}
+A: codec.Object = {"key": PORT_KEY, "data": "@a"}
 
 
 @pytest.fixture(params=LISTINGS, ids=lambda path: path.stem)
@@ -68,14 +75,14 @@ def test_what_other_tables_hold_is_passed_over(listing: list[dict[str, dict[str,
     assert codec.ruleset([*listing, *other]) == RENDERED
 
 
-@pytest.mark.parametrize("number", range(11))
+@pytest.mark.parametrize("number", range(RULES))
 def test_a_rule_that_is_edited_in_place_is_seen(listing: list[dict[str, dict[str, Any]]], number: int) -> None:
     rules = list(bodies(listing, "rule"))
-    assert len(rules) == 11
+    assert len(rules) == RULES
     expressions = rules[number]["expr"]
     for position, expression in enumerate(expressions):
         (kind,) = expression
-        expressions[position] = {"counter": None} if kind == "accept" else {"accept": None}
+        expressions[position] = {"continue": None} if kind == "accept" else {"accept": None}
         assert codec.ruleset(listing) != RENDERED
         expressions[position] = expression
     expressions.insert(0, {"counter": {"packets": 0, "bytes": 0}})
@@ -103,15 +110,23 @@ def test_a_changed_comment_is_seen(listing: list[dict[str, dict[str, Any]]]) -> 
     assert codec.ruleset(listing) != RENDERED
 
 
-def test_maps_objects_and_strange_sets_are_foreign() -> None:
+def test_objects_and_strange_sets_and_maps_are_foreign() -> None:
     items: list[codec.Object] = [
-        {"map": {**HERE, "name": "m", "handle": 3}},
+        {"map": {**HERE, "name": "m", "handle": 3, "type": "ifname", "map": "verdict"}},
+        {"map": {**HERE, "name": "n", "handle": 5, "type": "ifname", "map": ["ipv6_addr", "inet_service"]}},
         {"counter": {**HERE, "name": "c", "handle": 4}},
         read_set(timeout=60),
-        read_set(type="inet_service"),
+        read_set(type="mark"),
         read_set(flags=["interval", "timeout"]),
     ]
-    assert codec.ruleset(items).foreign == ("counter c", "map m", "set s", "set s", "set s")
+    assert codec.ruleset(items).foreign == ("counter c", "map m", "map n", "set s", "set s", "set s")
+
+
+@pytest.mark.parametrize("name", [PUBLISHED_TO, PUBLISHED_PORT])
+def test_a_changed_value_is_seen(listing: list[dict[str, dict[str, Any]]], name: str) -> None:
+    (found,) = bodies(listing, "map", name=name)
+    found["elem"][0][1], found["elem"][1][1] = "2001:db8::bad", 1
+    assert codec.ruleset(listing) != RENDERED
 
 
 @pytest.mark.parametrize(
@@ -141,6 +156,17 @@ def test_an_element_that_makes_no_sense_is_still_an_element() -> None:
     [
         In((Field.SADDR,), "s"),
         In((Field.SADDR, Field.IIF), "s"),
+        In((Field.IIF,), "s", negate=True),
+        In((Field.PROTOCOL, Field.DPORT, Field.DADDR, Field.SADDR), "s", negate=True),
+        Is(Field.FAMILY, frozenset({"ipv6"}), negate=True),
+        Is(Field.SADDR, frozenset({"fe80::/10"}), negate=True),
+        Is(Field.SADDR, frozenset({"::1", "fe80::/10"})),
+        Is(Field.CT_STATUS, frozenset({"dnat"})),
+        Is(Field.DADDR_TYPE, frozenset({"local"})),
+        Is(Field.ICMP_TYPE, frozenset({"packet-too-big", "destination-unreachable"})),
+        Dnat((Field.PROTOCOL, Field.DPORT), "a", "p"),
+        SetField(Field.DADDR, "::1"),
+        MapField(Field.SADDR, (Field.PROTOCOL, Field.DPORT), "m"),
         Is(Field.OIF_KIND, frozenset({"bridge"}), negate=True),
         Is(Field.CT_STATE, frozenset({"established", "related"})),
         Is(Field.CT_STATE, frozenset({"invalid"})),
@@ -166,13 +192,21 @@ def test_every_term_is_read_as_it_is_written(term: Term) -> None:
     "expression",
     [
         {"match": {"op": "==", "left": {"concat": [{"payload": {"protocol": "ip", "field": "saddr"}}]}, "right": "@s"}},
-        {"match": {"op": "!=", "left": {"meta": {"key": "oifname"}}, "right": "@s"}},
-        {"match": {"op": "==", "left": {"meta": {"key": "l4proto"}}, "right": "tcp"}},
+        {"match": {"op": "<", "left": {"meta": {"key": "oifname"}}, "right": "@s"}},
+        {"match": {"op": "==", "left": {"concat": [{"meta": {"key": "oifname"}}, MARK]}, "right": "@s"}},
+        {"match": {"op": "==", "left": {"ct": {"key": "status"}}, "right": "dnat"}},
+        {"match": {"op": "==", "left": {"meta": {"key": "cpu"}}, "right": "1"}},
         {"match": {"op": "==", "left": {"meta": {"key": "oifname"}}, "right": 5}},
         {"mangle": {"key": {"meta": {"key": "mark"}}, "value": 5}},
         {"masquerade": {"flags": "random"}},
+        {"mangle": {"key": {"payload": {"protocol": "ip6", "field": "hoplimit"}}, "value": "5"}},
+        {"mangle": {"key": {"payload": {"protocol": "ip6", "field": "daddr"}}, "value": 5}},
+        {"mangle": {"key": {"payload": {"protocol": "ip6", "field": "daddr"}}, "value": {"map": {"key": PORT_KEY}}}},
         {"snat": {"family": "ip6", "addr": "2001:db8::1"}},
-        {"drop": None},
+        {"dnat": {"family": "ip6", "addr": "2001:db8::1"}},
+        {"dnat": {"family": "ip6", "addr": {"map": A}, "port": {"map": {**A, "key": {"meta": {"key": "l4proto"}}}}}},
+        {"dnat": {"family": "ip6", "addr": {"map": A}, "port": {"map": A}, "flags": "random"}},
+        {"reject": None},
     ],
 )
 def test_what_we_never_write_is_opaque(expression: codec.Object) -> None:
@@ -196,6 +230,36 @@ def test_elements_carry_their_owner_and_are_deleted_by_key() -> None:
     assert removed == {"delete": {"element": {**HERE, "name": "s", "elem": [key]}}}
 
 
+def test_elements_of_maps_have_their_value_beside_the_key_and_are_deleted_without() -> None:
+    wanted = ElementSet("m", (KeyType.PROTOCOL, KeyType.PORT), interval=False, data=KeyType.PREFIX)
+    element = Element(("tcp", "80"), "blog", "2001:db8::5/128")
+    key = {"concat": ["tcp", 80]}
+    (made,) = codec.commands([AddSet(wanted)])
+    (added,) = codec.commands([AddElements(wanted, (element,))])
+    (removed,) = codec.commands([RemoveElements(wanted, (element,))])
+    where = {**HERE, "name": "m"}
+    assert made == {"create": {"map": {**where, "type": ["inet_proto", "inet_service"], "map": "ipv6_addr"}}}
+    assert added == {
+        "create": {"element": {**where, "elem": [[{"elem": {"val": key, "comment": "blog"}}, "2001:db8::5"]]}}
+    }
+    assert removed == {"delete": {"element": {**where, "elem": [key]}}}
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        {"concat": ["tcp", {"range": [80, 90]}, {"prefix": {"addr": "fd00::", "len": 64}}]},
+        {"concat": [{"range": ["ipv6", "tcp"]}, 80, {"range": ["fd00::1", "fd00::7"]}]},
+        {"concat": [143, 80, "::1"]},
+    ],
+)
+def test_a_foreign_key_can_be_deleted(listing: list[dict[str, dict[str, Any]]], key: codec.Object) -> None:
+    (found,) = bodies(listing, "set", name=RESTRICTED)
+    found["elem"].append(key)
+    (step,) = diff(RENDERED, codec.ruleset(listing)).steps
+    assert codec.commands([step]) == [{"delete": {"element": {**HERE, "name": RESTRICTED, "elem": [key]}}}]
+
+
 def test_a_foreign_range_can_be_deleted() -> None:
     element = Element(("2001:db8::1-2001:db8::5",))
     (removed,) = codec.commands([RemoveElements(ElementSet("s", (KeyType.PREFIX,)), (element,))])
@@ -206,5 +270,5 @@ def test_a_ruleset_becomes_one_list_of_commands() -> None:
     written = codec.commands(diff(RENDERED, EMPTY).steps)
     kinds = [kind for command in written for body in command.values() if isinstance(body, dict) for kind in body]
     assert kinds[0] == "table"
-    assert kinds.count("rule") == 11
-    assert {NETWORKS, EXCLUDED, UPLINK_BRIDGES} <= {each.name for each in RENDERED.sets}
+    assert kinds.count("rule") == RULES
+    assert kinds.count("map") == 5

@@ -1,0 +1,34 @@
+from ipaddress import IPv6Network
+
+import pytest
+
+from dockerv6.firewall.boxes import Box, disjoint
+
+
+def box(first: str, second: str) -> Box:
+    return IPv6Network(first), IPv6Network(second)
+
+
+APART = (box("fd00::/64", "::/0"), box("fd00:0:0:1::/64", "::/0"))
+
+
+def test_boxes_that_are_apart_stay_as_they_are() -> None:
+    assert disjoint(reversed(APART)) == APART
+
+
+@pytest.mark.parametrize("second", ["fd00::/64", "fd00:0:0:0:8000::/65", "fd00::5/128"])
+def test_a_box_within_another_is_nothing_of_its_own(second: str) -> None:
+    wide = box("fd00::/64", "::/0")
+    assert disjoint([box(second, "2001:db8::/32"), wide]) == (wide,)
+
+
+def test_of_boxes_that_cross_the_later_is_cut() -> None:
+    tall, wide = box("fd00::5/128", "::/0"), box("fd00::/64", "2001:db8::/32")
+    cut = disjoint([tall, wide])
+    assert wide in cut
+    assert len(cut) == 33
+    assert {first for first, _ in cut} == {tall[0], wide[0]}
+
+
+def test_nothing_covers_nothing() -> None:
+    assert disjoint([]) == ()

@@ -1,0 +1,180 @@
+from dataclasses import replace
+from ipaddress import IPv6Address, IPv6Network
+
+import pytest
+
+from dockerv6.firewall import elements
+from dockerv6.firewall.elements import element_sets, kept_apart
+from dockerv6.firewall.model import FirewallIntent, Ingress, NetworkIntent, PortIntent, Transport
+from dockerv6.firewall.terms import Element, KeyType
+from tests.unit.firewall.intents import (
+    BLOG,
+    DNS,
+    EVERYTHING,
+    FOREIGN,
+    GUARDED,
+    GUARDED_AT,
+    LOCAL,
+    OPEN,
+    PLAIN,
+    SHOP,
+    VAULT,
+    WEB,
+)
+
+TARGET = "fd12:3456:789a:1::2/128"
+
+
+def found(wish: FirewallIntent) -> dict[str, set[str]]:
+    """The elements of the sets and maps that have any."""
+    sets = element_sets(wish.networks, wish.ports, wish)
+    return {each.name: {str(element) for element in each.elements} for each in sets if each.elements}
+
+
+def of(*networks: NetworkIntent, ports: tuple[PortIntent, ...] = ()) -> dict[str, set[str]]:
+    return found(FirewallIntent(networks, ports=ports))
+
+
+def test_a_network_without_interfaces_leaves_through_any() -> None:
+    assert of(BLOG) == {
+        elements.OWN_BRIDGE: {"br-blog . br-blog"},
+        elements.NETWORKS: {f"{BLOG.subnet} . br-blog"},
+        elements.EGRESS_ANY: {str(BLOG.subnet)},
+    }
+
+
+def test_a_network_with_interfaces_leaves_through_those_alone() -> None:
+    there = of(SHOP)
+    assert there[elements.EGRESS_VIA] == {f"{SHOP.subnet} . eth0", f"{SHOP.subnet} . wg0"}
+    assert there[elements.EGRESS_PINNED] == {str(SHOP.subnet)}
+    assert elements.EGRESS_ANY not in there
+
+
+def test_its_own_bridge_is_no_egress_interface() -> None:
+    there = of(replace(SHOP, egress_interfaces=("br-shop",)))
+    assert elements.EGRESS_VIA not in there
+    assert there[elements.EGRESS_PINNED] == {str(SHOP.subnet)}
+
+
+def test_overlapping_destinations_are_merged() -> None:
+    assert of(SHOP)[elements.EXCLUDED] == {f"{SHOP.subnet} . 2001:db8:aaaa::/48", f"{SHOP.subnet} . fc00::/7"}
+
+
+def test_an_untranslated_network_is_still_filtered() -> None:
+    assert set(of(PLAIN)) == {elements.OWN_BRIDGE, elements.NETWORKS}
+
+
+def test_an_internal_network_is_known_by_its_bridge_alone() -> None:
+    assert set(of(VAULT)) == {elements.OWN_BRIDGE, elements.INTERNAL}
+    assert set(of(replace(VAULT, icc=False))) == {elements.OWN_BRIDGE, elements.INTERNAL, elements.NO_ICC}
+
+
+def test_what_is_open_and_what_is_closed_is_keyed_by_bridge() -> None:
+    there = of(OPEN)
+    assert there[elements.OPEN] == {"br-open"}
+    assert there[elements.NO_ICC] == {"br-open . br-open"}
+
+
+def test_ingress_is_keyed_by_target_first() -> None:
+    there = of(OPEN)
+    assert there[elements.INGRESS_ANY] == {f"{OPEN.subnet} . 2001:db8:1::/48"}
+    assert there[elements.INGRESS_PORT] == {
+        "fd12:3456:789a:5::8/128 . ::/0 . tcp . 80",
+        "fd12:3456:789a:5::8/128 . ::/0 . sctp . 9",
+    }
+
+
+def test_ingress_that_is_said_twice_is_there_once() -> None:
+    wide, narrow = Ingress(), Ingress(sources=(IPv6Network("2001:db8::/32"),))
+    assert of(replace(BLOG, ingress=(narrow, wide, narrow)))[elements.INGRESS_ANY] == {f"{BLOG.subnet} . ::/0"}
+
+
+def test_ingress_to_what_is_not_the_networks_is_left_out() -> None:
+    elsewhere = Ingress(targets=(SHOP.subnet,))
+    assert elements.INGRESS_ANY not in of(replace(BLOG, ingress=(elsewhere,)))
+
+
+def test_a_port_of_all_addresses_is_two_elements_and_one_for_the_loopback_address() -> None:
+    assert of(ports=(WEB,)) == {
+        elements.PUBLISHED: {f"{TARGET} . tcp . 80"},
+        elements.PUBLISHED_TO: {f"tcp . 8080 : {TARGET}"},
+        elements.PUBLISHED_PORT: {"tcp . 8080 : 80"},
+        elements.LOOPBACK: {"tcp . 8080 : fd12:3456:789a:1::1/128"},
+    }
+
+
+def test_a_port_of_one_address_is_keyed_by_it() -> None:
+    assert of(ports=(DNS,)) == {
+        elements.PUBLISHED: {f"{TARGET} . udp . 5353"},
+        elements.PUBLISHED_AT_TO: {f"udp . 53 . 2001:db8::53/128 : {TARGET}"},
+        elements.PUBLISHED_AT_PORT: {"udp . 53 . 2001:db8::53/128 : 5353"},
+    }
+    assert of(ports=(LOCAL,))[elements.LOOPBACK] == {"tcp . 9000 : fd12:3456:789a:1::1/128"}
+
+
+def test_without_a_gateway_nobody_calls_from_the_loopback_address() -> None:
+    assert elements.LOOPBACK not in of(ports=(FOREIGN,))
+
+
+def test_an_allow_list_names_the_port_and_each_source() -> None:
+    there = of(ports=(GUARDED, GUARDED_AT))
+    assert there[elements.RESTRICTED] == {"tcp . 22 . ::/0", "tcp . 2222 . 2001:db8::53/128"}
+    assert there[elements.ALLOWED] == {
+        "tcp . 22 . ::/0 . 2001:db8:7::/48",
+        "tcp . 22 . ::/0 . 2001:db8::9/128",
+        "tcp . 2222 . 2001:db8::53/128 . 2001:db8:7::/48",
+        "tcp . 2222 . 2001:db8::53/128 . 2001:db8::9/128",
+    }
+
+
+def test_of_two_who_want_a_port_the_first_by_name_has_it() -> None:
+    other = replace(WEB, owner="abc", target=IPv6Address("fd12:3456:789a:2::9"), target_port=81)
+    there = of(ports=(WEB, other))
+    assert there[elements.PUBLISHED_TO] == {"tcp . 8080 : fd12:3456:789a:2::9/128"}
+    assert there[elements.PUBLISHED_PORT] == {"tcp . 8080 : 81"}
+
+
+def test_a_port_of_one_address_and_of_all_are_never_both_there() -> None:
+    single = replace(GUARDED, host_address=IPv6Address("2001:db8::53"))
+    for first, second in ((GUARDED, single), (single, GUARDED)):
+        there = of(ports=(second, replace(first, owner="abc")))
+        assert len(there[elements.RESTRICTED]) == 1
+        assert there == of(ports=(first,))
+
+
+def test_two_addresses_may_have_the_same_port() -> None:
+    other = replace(DNS, host_address=IPv6Address("2001:db8::54"), target=IPv6Address("fd12:3456:789a:2::9"))
+    assert len(of(ports=(DNS, other))[elements.PUBLISHED_AT_TO]) == 2
+
+
+def test_bridges_that_lead_outside_or_to_guests_belong_to_nobody() -> None:
+    wish = FirewallIntent((BLOG,), uplink_bridges=("br0",), guest_bridges=("br-blog", "virbr0"))
+    sets = {each.name: each.elements for each in element_sets((), (), wish)}
+    assert sets[elements.UPLINK_BRIDGES] == {Element(("br0",))}
+    assert sets[elements.GUEST_BRIDGES] == {Element(("br-blog",)), Element(("virbr0",))}
+
+
+def test_only_a_networks_own_subnet_or_a_container_in_it_is_ever_first_in_a_key() -> None:
+    """What tells whose elements stand against a held owner's."""
+    for each in element_sets(EVERYTHING.networks, EVERYTHING.ports, EVERYTHING):
+        if each.key[0] is KeyType.PREFIX:
+            firsts = {IPv6Network(element.key[0]) for element in each.elements}
+            assert all(any(first.subnet_of(net.subnet) for net in EVERYTHING.networks) for first in firsts)
+
+
+def test_every_element_has_a_part_for_each_of_its_sets_key_and_a_value_in_maps() -> None:
+    for each in element_sets(EVERYTHING.networks, EVERYTHING.ports, EVERYTHING):
+        for element in each.elements:
+            assert len(element.key) == len(each.key)
+            assert bool(element.value) is (each.data is not None)
+
+
+@pytest.mark.parametrize("subnet", ["fd12:3456:789a::/48", "fd12:3456:789a:1:8000::/65", str(BLOG.subnet)])
+def test_of_overlapping_networks_the_first_by_name_is_kept(subnet: str) -> None:
+    other = replace(SHOP, subnet=IPv6Network(subnet))
+    assert kept_apart((other, BLOG)) == ((BLOG,), {"shop": "blog"})
+    assert kept_apart((SHOP, BLOG)) == ((BLOG, SHOP), {})
+
+
+def test_protocols_are_written_by_name() -> None:
+    assert {str(each) for each in Transport} == {"tcp", "udp", "sctp"}
