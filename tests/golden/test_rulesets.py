@@ -2,38 +2,31 @@
 
 import json
 import os
+from dataclasses import replace
 from ipaddress import IPv6Network
 from pathlib import Path
 
 import pytest
 
-from dockerv6.firewall.model import EgressMode, FirewallIntent, NetworkIntent
 from dockerv6.firewall.nftables.codec import commands
 from dockerv6.firewall.rules import render
 from dockerv6.firewall.ruleset import EMPTY, diff
-from tests.unit.firewall.intents import BLOG, SHOP, VAULT, intent
+from tests.golden.scenarios import SCENARIOS
+from tests.unit.firewall.intents import BLOG, WEB, intent
 
 FOLDER = Path(__file__).parent / "rulesets"
-ULA = IPv6Network("fc00::/7")
-
-INTENTS = {
-    "empty": intent(),
-    "one-network": intent(BLOG),
-    "egress-interfaces": intent(SHOP),
-    "egress-exclude": intent(NetworkIntent("blog", BLOG.subnet, "br-blog", egress_exclude=(ULA,))),
-    "internal": intent(VAULT),
-    "egress-none": intent(NetworkIntent("blog", BLOG.subnet, "br-blog", egress=EgressMode.NONE)),
-    "several": FirewallIntent((BLOG, SHOP, VAULT), uplink_bridges=("br0",)),
-    "single-address": intent(NetworkIntent("tiny", IPv6Network("2001:db8::5/128"), "br-tiny")),
-    "mark": FirewallIntent((BLOG,), mark=0x40),
-    "only-held": intent(hold=frozenset({"blog"})),
-}
 CHANGES = {
-    "first-network": diff(render(INTENTS["one-network"]), EMPTY),
-    "second-network": diff(render(INTENTS["several"]), render(INTENTS["one-network"])),
-    "network-removed": diff(render(INTENTS["one-network"]), render(INTENTS["several"])),
-    "network-held": diff(render(intent(BLOG)), render(INTENTS["several"]), frozenset({"shop"})),
-    "last-network": diff(EMPTY, render(INTENTS["one-network"])),
+    "first-network": diff(render(SCENARIOS["one-network"]), EMPTY),
+    "second-network": diff(render(SCENARIOS["several"]), render(SCENARIOS["one-network"])),
+    "network-removed": diff(render(SCENARIOS["one-network"]), render(SCENARIOS["several"])),
+    "network-held": diff(render(intent(BLOG)), render(SCENARIOS["several"]), frozenset({"shop"})),
+    "port-published": diff(render(SCENARIOS["published"]), render(SCENARIOS["one-network"])),
+    "port-moved": diff(render(intent(BLOG, ports=(replace(WEB, target_port=81),))), render(SCENARIOS["published"])),
+    "port-guarded": diff(
+        render(intent(BLOG, ports=(replace(WEB, sources=(IPv6Network("2001:db8:7::/48"),)),))),
+        render(SCENARIOS["published"]),
+    ),
+    "last-network": diff(EMPTY, render(SCENARIOS["one-network"])),
 }
 
 
@@ -44,9 +37,9 @@ def compare(name: str, text: str) -> None:
     assert text == path.read_text(), f"{path} differs: if that is meant, run with DOCKERV6_UPDATE_GOLDEN=1"
 
 
-@pytest.mark.parametrize("name", INTENTS)
+@pytest.mark.parametrize("name", SCENARIOS)
 def test_the_ruleset_of_an_intent(name: str) -> None:
-    compare(f"{name}.txt", "".join(f"{line}\n" for line in render(INTENTS[name]).lines()))
+    compare(f"{name}.txt", "".join(f"{line}\n" for line in render(SCENARIOS[name]).lines()))
 
 
 @pytest.mark.parametrize("name", CHANGES)
@@ -61,5 +54,5 @@ def test_the_transaction_of_a_first_network() -> None:
 
 
 def test_no_golden_file_is_left_over() -> None:
-    names = {f"{name}.txt" for name in INTENTS} | {f"change-{name}.txt" for name in CHANGES} | {"first-network.json"}
+    names = {f"{name}.txt" for name in SCENARIOS} | {f"change-{name}.txt" for name in CHANGES} | {"first-network.json"}
     assert {path.name for path in FOLDER.iterdir()} == names

@@ -1,0 +1,54 @@
+"""What goldens and the contract of firewalls are about: each scenario is an intent with one thing to show."""
+
+from dataclasses import replace
+from ipaddress import IPv6Address, IPv6Network
+
+from dockerv6.firewall.model import EgressMode, FirewallIntent, Ingress, NetworkIntent, Transport
+from tests.unit.firewall.intents import (
+    BLOG,
+    DNS,
+    EVERYTHING,
+    GUARDED,
+    GUARDED_AT,
+    LOCAL,
+    OPEN,
+    SHOP,
+    VAULT,
+    WEB,
+    intent,
+)
+
+ULA = IPv6Network("fc00::/7")
+
+SCENARIOS = {
+    "empty": intent(),
+    "one-network": intent(BLOG),
+    "egress-interfaces": intent(SHOP),
+    "egress-exclude": intent(replace(BLOG, egress_exclude=(ULA,))),
+    "egress-none": intent(replace(BLOG, egress=EgressMode.NONE)),
+    "internal": intent(VAULT),
+    "isolation-false": intent(replace(BLOG, isolated=False)),
+    "icc-false": intent(replace(BLOG, icc=False)),
+    "ingress": intent(
+        replace(
+            BLOG,
+            ingress=(
+                Ingress(sources=(IPv6Network("2001:db8:1::/48"), IPv6Network("2001:db8:1:5::/64"))),
+                Ingress(targets=(IPv6Network("fd12:3456:789a:1::8/128"),), ports=((Transport.TCP, 443),)),
+            ),
+        )
+    ),
+    "published": intent(BLOG, ports=(WEB,)),
+    "published-protocols": intent(BLOG, ports=tuple(replace(WEB, protocol=each) for each in Transport)),
+    "published-address": intent(BLOG, ports=(DNS, replace(DNS, host_address=IPv6Address("2001:db8::54"), port=5300))),
+    "published-loopback": intent(BLOG, ports=(LOCAL,)),
+    "published-allow-list": intent(BLOG, ports=(GUARDED, GUARDED_AT)),
+    "several": FirewallIntent((BLOG, SHOP, VAULT), uplink_bridges=("br0",)),
+    "several-with-ports": EVERYTHING,
+    "guest-bridges": replace(
+        intent(BLOG, OPEN, ports=(WEB,)), uplink_bridges=("br0",), guest_bridges=("br-blog", "br-open", "virbr0")
+    ),
+    "single-address": intent(NetworkIntent("tiny", IPv6Network("2001:db8::5/128"), "br-tiny")),
+    "mark": replace(intent(BLOG), mark=0x40),
+    "only-held": intent(hold=frozenset({"blog"})),
+}
