@@ -22,6 +22,11 @@ async def forget_member(store: Store, owner: str, container_id: str) -> None:
     await _keep(store, owner, await members(store, owner) - {container_id})
 
 
+async def keep_members(store: Store, owner: str, container_ids: frozenset[str]) -> None:
+    """Forget all others: they are attached no longer, or gone, and nobody else would tell."""
+    await _keep(store, owner, container_ids)
+
+
 async def forget_members(store: Store, owner: str) -> None:
     """The resource is gone."""
     await store.drop_record(SCOPE, owner)

@@ -6,11 +6,11 @@ from dataclasses import replace
 from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.controller.context import Context
 from dockerv6.controller.endpoints import Remembered, keep_endpoints, merge, pending, remembered, to_restore
-from dockerv6.controller.members import members
+from dockerv6.controller.members import keep_members, members
 from dockerv6.dockerd.port import EngineError
 from dockerv6.lib.prefixes import GLOBAL_ID_BYTES
 from dockerv6.planning.inputs import Desired, Networks, Observed
-from dockerv6.planning.network import bridge_gone, own_network
+from dockerv6.planning.network import bridge_gone, observed_network, own_network
 from dockerv6.store.model import StoredObject
 from dockerv6.store.port import StoreError
 
@@ -32,7 +32,7 @@ async def observe(wish: Desired, stored: StoredObject, context: Context) -> Obse
     if picture.engine is None:
         return picture
     try:
-        return await _with_endpoints(picture, wish, context)
+        return await _without_former_members(await _with_endpoints(picture, wish, context), wish, context)
     except EngineError as error:
         context.world.engine_changed()
         return replace(picture, engine=None, engine_problem=str(error))
@@ -61,6 +61,9 @@ async def _with_endpoints(picture: Observed, wish: Desired, context: Context) ->
     Those that still run, and stopped ones that name the network's old id: on every engine these fail to start until
     they are put on the new one (measured with 20.10 and 28.5).
     """
+    theirs = observed_network(wish, picture)
+    if theirs is not None:  # nothing but members is ever attached to it: nobody is remembered
+        return replace(picture, attachments=await context.world.attachments(theirs.id))
     live = own_network(wish, picture)
     if live is not None and bridge_gone(picture.host, live):
         await context.world.refresh(live.id)  # an engine that removes a network takes its bridge first
@@ -84,6 +87,19 @@ async def _with_endpoints(picture: Observed, wish: Desired, context: Context) ->
             picture, attachments=now, remembered=to_restore(tuple(left), await context.world.engine.running())
         )
     return replace(picture, attachments=now, remembered=pending(after))
+
+
+async def _without_former_members(picture: Observed, wish: Desired, context: Context) -> Observed:
+    """Forget members that are no longer attached: removed, or detached by a person, who may attach them again."""
+    known = {a.container_id for a in (*picture.attachments, *picture.remembered)}
+    if picture.members <= known or (observed_network(wish, picture) or own_network(wish, picture)) is None:
+        return picture
+    left = picture.members & known
+    try:
+        await keep_members(context.store, wish.name, left)
+    except StoreError as error:
+        logger.warning("the members of %s could not be kept: %s", wish.name, error)
+    return replace(picture, members=left)
 
 
 async def _keep(name: str, entries: tuple[Remembered, ...], context: Context) -> None:

@@ -11,7 +11,7 @@ from dockerv6.ipam.ledger import AllocationState
 from dockerv6.planning.findings import ENGINE_RETRY
 from dockerv6.planning.inputs import NAME, Desired, Holdings, Identity, Networks, Observed
 from dockerv6.planning.members import release_members
-from dockerv6.planning.network import own_network
+from dockerv6.planning.network import observed_network, own_network
 from dockerv6.planning.pools import cooldown
 from dockerv6.planning.steps import (
     EnsureRules,
@@ -42,6 +42,9 @@ def plan_deletion(desired: Desired, observed: Observed, holdings: Holdings) -> P
             return _waiting(name, _attached(live.name, running))
         steps += release_members(desired, observed, live)
         steps.append(RemoveNetwork(live.id, live.name, "the resource is deleted"))
+    theirs = observed_network(desired, observed)
+    if theirs is not None and not _left_as_it_is(desired):
+        steps += release_members(desired, observed, theirs)
     held = holdings.bound.get(name)
     if held is not None:
         steps.append(ReleaseSubnet(held, "the resource is deleted"))
@@ -56,12 +59,12 @@ def keeps_network(desired: Desired) -> bool:
 
     A suspended resource's does too: suspended means that everything is left as it is.
     """
-    spec = desired.resource.spec
-    return (
-        spec.deletion_policy is DeletionPolicy.ORPHAN
-        or spec.management_policy is ManagementPolicy.OBSERVE
-        or spec.suspend
-    )
+    return desired.resource.spec.management_policy is ManagementPolicy.OBSERVE or _left_as_it_is(desired)
+
+
+def _left_as_it_is(desired: Desired) -> bool:
+    """Whether nothing at all is done to the network because of the deletion."""
+    return desired.resource.spec.deletion_policy is DeletionPolicy.ORPHAN or desired.resource.spec.suspend
 
 
 def _waiting(name: str, finding: Finding) -> Plan:

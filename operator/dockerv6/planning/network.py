@@ -57,6 +57,13 @@ def own_network(desired: Desired, observed: Observed) -> Network | None:
     return next(iter(wanted or mine), None)
 
 
+def observed_network(desired: Desired, observed: Observed) -> Network | None:
+    """With ``managementPolicy: Observe``: the Docker network that somebody else made."""
+    if not desired.resource.observed:
+        return None
+    return next(iter(observed.networks.named(desired.resource.docker_name)), None)
+
+
 def _refusals(desired: Desired, observed: Observed) -> tuple[Finding, ...]:
     """Why nothing at all is done for the resource."""
     spec = desired.resource.spec
@@ -115,7 +122,7 @@ def _rules(desired: Desired, observed: Observed, because: str = "") -> tuple[Ste
 
 def _plan_observed(desired: Desired, observed: Observed) -> Plan:
     """Somebody else's network: rules and host settings only."""
-    live = next(iter(observed.networks.named(desired.resource.docker_name)), None)
+    live = observed_network(desired, observed)
     intents = share(desired.resource, None, (live,)).networks if live is not None else ()
     spec = desired.resource.spec
     findings: list[Finding] = [
