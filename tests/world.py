@@ -16,8 +16,9 @@ from typing import ParamSpec, TypeVar
 
 from dockerv6.api import conditions as cond
 from dockerv6.api.conditions import Condition, Conditions
-from dockerv6.api.kinds import API_VERSION, NETWORK, POOL
+from dockerv6.api.kinds import API_VERSION, NETWORK, POLICY, POOL
 from dockerv6.api.network import IPv6Network as NetworkResource
+from dockerv6.api.policy import IPv6Policy
 from dockerv6.api.pool import IPv6Pool
 from dockerv6.api.scheme import Resource, decode
 from dockerv6.controller import networks
@@ -68,6 +69,13 @@ def network(name: str = "blog", **spec: object) -> NetworkResource:
     """An IPv6Network with that spec."""
     resource = document(NETWORK, name, spec)
     assert isinstance(resource, NetworkResource)
+    return resource
+
+
+def policy(name: str = "all", **spec: object) -> IPv6Policy:
+    """An IPv6Policy with that spec."""
+    resource = document(POLICY, name, spec)
+    assert isinstance(resource, IPv6Policy)
     return resource
 
 

@@ -1,11 +1,15 @@
-from ipaddress import IPv6Network
+from dataclasses import replace
+from ipaddress import IPv6Address, IPv6Network
 
 import pytest
 
-from dockerv6.firewall.model import EgressMode, NetworkIntent
-from dockerv6.planning.shares import Share, share, whole_intent
-from tests.unit.planning.scene import SUBNET, allocation, foreign, live
-from tests.world import network
+from dockerv6.dockerd.model import Container, Network
+from dockerv6.firewall.model import EgressMode, Ingress, NetworkIntent, PortIntent, Transport
+from dockerv6.planning.claims import Surface
+from dockerv6.planning.publish import Settled
+from dockerv6.planning.shares import Share, policy_share, share, whole_intent
+from tests.unit.planning.scene import SUBNET, allocation, end, foreign, live, running
+from tests.world import network, policy
 
 
 def test_a_managed_networks_share_follows_its_allocation() -> None:
@@ -57,7 +61,9 @@ class TestObserved:
 
     def test_the_share_is_what_the_live_network_has(self) -> None:
         there = foreign("x")
-        (intent,) = share(self.WISH, None, (there,)).networks
+        found = share(self.WISH, None, (there,))
+        (intent,) = found.networks
+        assert [s.network_id for s in found.surfaces] == [there.id]
         assert (intent.subnet, intent.bridge) == (IPv6Network("fd99::/64"), there.bridge)
 
     def test_a_network_that_is_gone_has_none(self) -> None:
@@ -75,3 +81,126 @@ def test_the_whole_intent_is_in_the_order_of_owners() -> None:
     whole = whole_intent([*shares, Share("c", hold=True)], 0x40, ("br0",))
     assert [n.owner for n in whole.networks] == ["a", "b"]
     assert (whole.hold, whole.mark, whole.uplink_bridges) == (frozenset({"c"}), 0x40, ("br0",))
+    assert (whole.ports, whole.guest_bridges) == ((), None)
+
+
+def test_the_whole_intent_has_the_ports_and_the_bridges_that_a_backend_must_be_told() -> None:
+    port = PortIntent("a", Transport.TCP, 80, SUBNET[5], 80)
+    whole = whole_intent((), settled=Settled((port,)), guests=("docker0",))
+    assert (whole.ports, whole.guest_bridges) == ((port,), ("docker0",))
+
+
+class TestFirewall:
+    def intent(self, *there: Network, containers: tuple[Container, ...] = (), **spec: object) -> NetworkIntent:
+        (found,) = share(network("blog", **spec), allocation(), there, containers).networks
+        return found
+
+    def test_isolation_and_icc_reach_the_firewall(self) -> None:
+        assert (self.intent().isolated, self.intent().icc) == (True, True)
+        assert not self.intent(firewall={"isolation": False}).isolated
+        assert not self.intent(bridge={"icc": False}).icc
+        assert not self.intent(live(), bridge={"icc": False}).icc
+
+    def test_an_engines_own_option_keeps_containers_apart_too(self) -> None:
+        apart = live()
+        apart = replace(apart, options={**apart.options, ICC: "false"})
+        assert not self.intent(apart).icc
+
+    def test_ingress_is_for_the_whole_network_unless_containers_are_named(self) -> None:
+        rule = {"from": ["2001:db8::/32"], "ports": [{"port": 443}, {"protocol": "udp", "port": 53}]}
+        (found,) = self.intent(firewall={"ingress": [rule]}).ingress
+        ports = ((Transport.TCP, 443), (Transport.UDP, 53))
+        assert found == Ingress((IPv6Network("2001:db8::/32"),), (SUBNET,), ports)
+
+    def test_ingress_for_some_is_for_their_addresses_in_this_network(self) -> None:
+        rules = [{"containers": {"matchLabels": {"app": "web"}}}]
+        there = live()
+        containers = (
+            running("one", end(there, SUBNET[5]), end(foreign("x"), "fd99::5"), app="web"),
+            running("two", end(there, SUBNET[6]), app="web"),
+            running("db", end(there, SUBNET[7]), app="db"),
+            running("new", end(there, None), app="web"),
+        )
+        (found,) = self.intent(there, containers=containers, firewall={"ingress": rules}).ingress
+        assert found.targets == (IPv6Network(SUBNET[5]), IPv6Network(SUBNET[6]))
+
+    def test_ingress_for_nobody_lets_nothing_in(self) -> None:
+        rules = [{"containers": {"name": "gone"}}]
+        assert self.intent(live(), firewall={"ingress": rules}).ingress == ()
+
+
+class TestSurfaces:
+    def surface(self, there: Network, **publish: object) -> Surface:
+        (found,) = share(network("blog", publish=publish), allocation(), (there,)).surfaces
+        return found
+
+    def test_a_network_that_runs_is_where_ports_lead(self) -> None:
+        found = self.surface(live())
+        assert (found.owner, found.network_name, found.gateway) == ("blog", "blog", SUBNET[1])
+        assert found.host_address is None
+
+    def test_one_that_is_not_there_yet_or_is_internal_has_none(self) -> None:
+        assert share(network(), allocation(), ()).surfaces == ()
+        assert share(network(internal=True), allocation(), (replace(live(), internal=True),)).surfaces == ()
+
+    def test_ports_bind_where_the_resource_says(self) -> None:
+        assert self.surface(live(), hostAddress="2001:db8::1").host_address == IPv6Address("2001:db8::1")
+
+
+HOST_BINDING = "com.docker.network.bridge.host_binding_ipv6"
+ICC = "com.docker.network.bridge.enable_icc"
+MASQUERADE = "com.docker.network.bridge.enable_ip_masquerade"
+
+
+class TestPolicies:
+    """They do for others' networks what docker-ipv6nat did, and heed the same options."""
+
+    def given(self, spec: dict[str, object] | None = None, **options: str) -> Share:
+        return policy_share(policy("all", **(spec or {})), (replace(foreign("shop"), options=options),))
+
+    def test_the_share_is_owned_by_the_policy(self) -> None:
+        found = self.given()
+        assert found.owner == "policy/all"
+        assert [i.owner for i in found.networks] == ["policy/all"]
+        assert found.surfaces[0].gateway == IPv6Address("fd99::1")
+
+    @pytest.mark.parametrize("value", ["false", "False", "0", "f", "FALSE"])
+    def test_a_network_that_is_not_to_be_masqueraded_is_not(self, value: str) -> None:
+        assert self.given(None, **{MASQUERADE: value}).networks[0].egress is EgressMode.NONE
+        assert self.given(None, **{MASQUERADE: "true"}).networks[0].egress is EgressMode.MASQUERADE
+
+    def test_an_observer_masquerades_whatever_the_networks_option_says(self) -> None:
+        wish = network("shop", managementPolicy="Observe")
+        there = replace(foreign("shop"), options={MASQUERADE: "false"})
+        assert share(wish, None, (there,)).networks[0].egress is EgressMode.MASQUERADE
+
+    def test_a_network_that_keeps_its_containers_apart_does(self) -> None:
+        assert not self.given(None, **{ICC: "false"}).networks[0].icc
+        assert self.given(None, **{ICC: "nonsense"}).networks[0].icc
+
+    @pytest.mark.parametrize(
+        ("value", "address"), [("2001:db8::1", "2001:db8::1"), ("::", None), ("", None), ("192.0.2.1", None)]
+    )
+    def test_ports_bind_where_the_network_says(self, value: str, address: str | None) -> None:
+        found = self.given(None, **{HOST_BINDING: value}).surfaces[0].host_address
+        assert found == (IPv6Address(address) if address else None)
+
+    def test_the_policys_own_word_goes_before_the_networks(self) -> None:
+        found = self.given({"publish": {"hostAddress": "2001:db8::2"}}, **{HOST_BINDING: "2001:db8::1"})
+        assert found.surfaces[0].host_address == IPv6Address("2001:db8::2")
+
+    def test_an_engines_own_name_of_a_bridge_is_heeded(self) -> None:
+        assert self.given(None, **{"com.docker.network.bridge.name": "br-shop"}).networks[0].bridge == "br-shop"
+
+    def test_an_engine_that_was_never_seen_leaves_everything_as_it_is(self) -> None:
+        assert policy_share(policy("all"), None) == Share("policy/all", hold=True)
+
+    def test_so_does_what_is_not_yet_in_effect(self) -> None:
+        assert self.given({"egress": {"mode": "Routed"}}) == Share("policy/all", hold=True)
+
+    def test_every_ipv6_subnet_of_a_network_has_its_rules(self) -> None:
+        there = foreign("shop")
+        both = replace(there, ipam=(*there.ipam, *foreign("x", "fd98::/64").ipam))
+        found = policy_share(policy("all"), (both,))
+        assert [str(i.subnet) for i in found.networks] == ["fd99::/64", "fd98::/64"]
+        assert len(found.surfaces) == 1

@@ -1,0 +1,188 @@
+"""Containers that are attached because of their labels, and only undone where we did it."""
+
+from dataclasses import replace
+
+import pytest
+
+from dockerv6.dockerd.model import Attachment, Container
+from dockerv6.planning.deletion import plan_deletion
+from dockerv6.planning.inputs import Observed
+from dockerv6.planning.members import attach_members, detach_members, member_findings
+from dockerv6.planning.steps import AttachMember, DetachMember, Plan
+from tests.unit.planning.scene import (
+    ENGINE_20_10,
+    allocation,
+    bridge,
+    container,
+    decide,
+    desired,
+    foreign,
+    holdings,
+    host,
+    kinds,
+    live,
+    observed,
+    reasons,
+    running,
+)
+
+MEMBERS = {"matchLabels": {"stack": "blog"}}
+WISH = desired(members=MEMBERS)
+HERE = live(WISH)
+HELD = holdings(allocation())
+WEB = running("web", stack="blog")
+DB = running("db", stack="blog")
+OTHER = running("other", stack="shop")
+
+
+def moment(*containers: Container, **changes: object) -> Observed:
+    return observed(HERE, containers=containers, **changes)
+
+
+def attached(found: Observed) -> list[str]:
+    return [s.endpoint.container_name for s in attach_members(WISH, found, HERE)]
+
+
+def detached(found: Observed) -> list[str]:
+    return [s.endpoint.container_name for s in detach_members(WISH, found, HERE)]
+
+
+class TestAttach:
+    def test_those_with_the_labels_are_in_order_of_their_names(self) -> None:
+        assert attached(moment(WEB, OTHER, DB)) == ["db", "web"]
+
+    def test_all_the_labels_must_be_there(self) -> None:
+        both = desired(members={"matchLabels": {"stack": "blog", "tier": "web"}})
+        full = running("full", stack="blog", tier="web")
+        found = attach_members(both, observed(HERE, containers=(WEB, full)), HERE)
+        assert [s.endpoint.container_name for s in found] == ["full"]
+
+    def test_nobody_is_meant_without_labels(self) -> None:
+        assert attach_members(desired(), moment(WEB), HERE) == ()
+
+    @pytest.mark.parametrize("field", ["attachments", "remembered"])
+    def test_one_that_is_attached_in_whatever_way_is_not_again(self, field: str) -> None:
+        assert attached(moment(WEB, DB, **{field: (container("web"),)})) == ["db"]
+
+    def test_it_answers_to_its_compose_service(self) -> None:
+        service = replace(WEB, labels={**WEB.labels, "com.docker.compose.service": "front"})
+        (step,) = attach_members(WISH, moment(service), HERE)
+        assert step.endpoint.aliases == ("front",)
+        (step,) = attach_members(WISH, moment(WEB), HERE)
+        assert step.endpoint.aliases == ()
+
+    def test_its_default_route_stays_where_it_is_on_engines_that_can(self) -> None:
+        (step,) = attach_members(WISH, moment(WEB), HERE)
+        assert step.endpoint.gw_priority == -1
+        (step,) = attach_members(WISH, moment(WEB, engine=ENGINE_20_10), HERE)
+        assert step.endpoint.gw_priority == 0
+
+    @pytest.mark.parametrize("mode", ["host", "none", "container:abc"])
+    def test_one_without_networks_of_its_own_is_told_of(self, mode: str) -> None:
+        alone = replace(WEB, network_mode=mode)
+        assert attached(moment(alone, DB)) == ["db"]
+        (finding,) = member_findings(WISH, moment(alone, DB))
+        assert (finding.reason, finding.blocks, finding.doubtful) == ("MemberRefused", False, True)
+        assert f"web (network_mode {mode})" in finding.message
+
+
+class TestDetach:
+    def test_ours_that_has_the_labels_no_more_goes(self) -> None:
+        found = moment(OTHER, attachments=(container("other"),), members=frozenset({"other-id"}))
+        assert detached(found) == ["other"]
+
+    def test_one_that_was_attached_by_hand_stays(self) -> None:
+        assert detached(moment(OTHER, attachments=(container("other"),))) == []
+        assert detached(moment(OTHER, attachments=(container("other"),), members=frozenset({"web-id"}))) == []
+
+    def test_one_that_has_them_stays(self) -> None:
+        assert detached(moment(WEB, attachments=(container("web"),), members=frozenset({"web-id"}))) == []
+
+    def test_one_that_does_not_run_stays_for_nobody_knows_its_labels(self) -> None:
+        stopped = container("web", running=False)
+        assert detached(moment(attachments=(stopped,), members=frozenset({"web-id"}))) == []
+
+    def test_those_of_a_block_that_was_removed_go(self) -> None:
+        found = moment(WEB, attachments=(container("web"),), members=frozenset({"web-id"}))
+        (step,) = detach_members(desired(), found, HERE)
+        assert isinstance(step, DetachMember)
+
+
+class TestFindings:
+    def test_nobody_there_is_said(self) -> None:
+        assert reasons(member_findings(WISH, moment(OTHER))) == [("NetworkReady", "NoMember")]
+        assert "stack=blog" in member_findings(WISH, moment(OTHER))[0].message
+
+    def test_all_is_well_otherwise(self) -> None:
+        assert member_findings(WISH, moment(WEB)) == ()
+        assert member_findings(desired(), moment()) == ()
+
+    def test_a_silent_engine_leaves_it_open(self) -> None:
+        assert member_findings(WISH, moment(engine=None)) == ()
+
+
+class TestInThePlan:
+    def test_members_come_after_the_network(self) -> None:
+        found = decide(WISH, observed(containers=(WEB,)), HELD)
+        assert kinds(found)[-2:] == ["CreateNetwork", "AttachMember"]
+
+    def test_detaching_goes_before_attaching(self) -> None:
+        found = moment(WEB, OTHER, attachments=(container("other"),), members=frozenset({"other-id"}))
+        plan = decide(WISH, found, HELD)
+        assert kinds(plan) == ["DetachMember", "AttachMember"]
+        assert plan.disconnected == 1
+
+    def test_the_engines_silence_leaves_them_where_they_are(self) -> None:
+        assert decide(WISH, moment(WEB, engine=None, engine_problem="x"), HELD).empty
+
+    def test_when_all_are_attached_nothing_is_left_to_do(self) -> None:
+        found = moment(WEB, attachments=(container("web"),), members=frozenset({"web-id"}))
+        assert decide(WISH, found, HELD) == Plan("IPv6Network", "blog")
+
+    def test_a_recreation_takes_them_along_once(self) -> None:
+        wish = desired(members=MEMBERS, updateStrategy="Recreate", labels={"a": "b"})
+        found = moment(WEB, attachments=(container("web"),), members=frozenset({"web-id"}))
+        plan = decide(wish, found, HELD)
+        assert [k for k in kinds(plan) if k.startswith("Attach")] == ["AttachEndpoint"]
+
+    def test_somebody_elses_network_has_members_too(self) -> None:
+        wish = desired(managementPolicy="Observe", networkName="x", members=MEMBERS)
+        there = foreign("x")
+        (step,) = decide(wish, observed(there, containers=(WEB,)), holdings()).steps
+        assert isinstance(step, AttachMember)
+        assert step.network == "x"
+        assert decide(wish, observed(there, containers=(WEB,), attachments=(container("web"),)), holdings()).empty
+
+
+class TestDeletion:
+    OURS = frozenset({"web-id", "cron-id"})
+
+    def delete(self, *there: Attachment, members: frozenset[str] = OURS, **spec: object) -> Plan:
+        wish = desired(members=MEMBERS, **spec)
+        return plan_deletion(wish, moment(WEB, attachments=there, members=members), HELD)
+
+    def test_ours_are_released_and_not_waited_for(self) -> None:
+        assert kinds(self.delete(container("web")))[:2] == ["DetachMember", "RemoveNetwork"]
+
+    def test_stopped_ones_too_since_they_could_not_start_without_it(self) -> None:
+        found = self.delete(container("web"), container("cron", running=False))
+        assert kinds(found)[:3] == ["DetachMember", "DetachMember", "RemoveNetwork"]
+
+    def test_others_are_waited_for(self) -> None:
+        found = self.delete(container("web"), container("hand"))
+        assert (found.empty, reasons(found)) == (True, [("Ready", "EndpointsAttached")])
+        assert "hand" in found.findings[0].message
+        assert "web" not in found.findings[0].message
+
+    def test_an_orphan_keeps_them(self) -> None:
+        assert "DetachMember" not in kinds(self.delete(container("web"), deletionPolicy="Orphan"))
+
+    @pytest.mark.parametrize(("orphan", "steps"), [(False, ["DetachMember"]), (True, [])])
+    def test_somebody_elses_network_loses_what_we_attached(self, orphan: bool, steps: list[str]) -> None:  # noqa: FBT001
+        spec = {"deletionPolicy": "Orphan"} if orphan else {}
+        wish = desired(managementPolicy="Observe", networkName="x", members=MEMBERS, **spec)
+        there = (container("web"), container("hand"))
+        found = observed(
+            foreign("x"), host=host(bridge(foreign("x"))), attachments=there, members=self.OURS, containers=(WEB,)
+        )
+        assert kinds(plan_deletion(wish, found, holdings())) == steps

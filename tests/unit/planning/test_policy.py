@@ -1,0 +1,164 @@
+"""Which networks a policy is for, and what it has done for them."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+
+from dockerv6.api.conditions import Reason
+from dockerv6.api.policy import IPv6Policy
+from dockerv6.dockerd.model import Network, SubnetConfig
+from dockerv6.firewall.model import HostFilterState, PortIntent, Transport
+from dockerv6.hostnet.model import BridgePort, Interface
+from dockerv6.planning.inputs import MANAGED_BY, Observed, RulesView
+from dockerv6.planning.policy import assign, plan_policy
+from dockerv6.planning.steps import Plan
+from tests.unit.planning.scene import FORWARD, bridge, foreign, host, kinds, live, observed, reasons
+from tests.world import policy
+
+SHOP = foreign("shop", "fd99::/64", 1, tier="web")
+OFFICE = foreign("office", "2001:db8:9::/64", 2)
+OWNER = "policy/all"
+PUBLISHED = {OWNER: (PortIntent(OWNER, Transport.TCP, 8080, SHOP.ipv6[0].subnet[5], 80),)}  # type: ignore[arg-type]
+
+
+def mine(*networks: Network, seen_by: Mapping[str, str] | None = None, **selectors: object) -> dict[str, list[str]]:
+    """The names of each policy's networks; policies by their selectors."""
+    policies = {name: policy(name, selector=selector) for name, selector in selectors.items()}
+    assigned = assign(policies, networks, seen_by or {}).networks
+    return {name: [n.name for n in each] for name, each in assigned.items()}
+
+
+class TestSelection:
+    @pytest.mark.parametrize(
+        ("selector", "found"),
+        [
+            ({}, ["shop", "office"]),
+            ({"prefixes": ["fc00::/7"]}, ["shop"]),
+            ({"prefixes": ["fd99::/80"]}, []),
+            ({"prefixes": ["fd00::/16", "2001:db8::/32"]}, ["office"]),
+            ({"names": ["office", "gone"]}, ["office"]),
+            ({"matchLabels": {"tier": "web"}}, ["shop"]),
+            ({"matchLabels": {"tier": "db"}}, []),
+            ({"drivers": ["bridge"]}, ["shop", "office"]),
+            ({"drivers": ["macvlan"]}, []),
+            ({"names": ["shop"], "prefixes": ["fc00::/7"], "matchLabels": {"tier": "web"}}, ["shop"]),
+            ({"names": ["shop"], "prefixes": ["2001:db8::/32"]}, []),
+        ],
+        ids=str,
+    )
+    def test_every_criterion_that_is_written_must_hold(self, selector: object, found: list[str]) -> None:
+        assert mine(SHOP, OFFICE, p=selector) == {"p": found}
+
+    @pytest.mark.parametrize(
+        "network",
+        [
+            replace(SHOP, driver="macvlan"),
+            replace(SHOP, ipam=()),
+            foreign("shop", "fe80::/64"),
+            live(),
+            foreign("shop", **{MANAGED_BY: "another"}),
+        ],
+        ids=["macvlan", "no ipv6", "link-local", "ours", "another operator's"],
+    )
+    def test_only_bridges_with_ipv6_that_nobody_manages_are_for_policies(self, network: Network) -> None:
+        assert mine(network, p={}) == {"p": []}
+
+    def test_the_default_bridge_is_one_like_others(self) -> None:
+        default = replace(SHOP, name="bridge", options={"com.docker.network.bridge.name": "docker0"})
+        assert mine(default, p={"prefixes": ["fc00::/7"]}) == {"p": ["bridge"]}
+
+
+class TestSeveralPolicies:
+    def test_the_first_by_name_has_what_several_match(self) -> None:
+        assert mine(SHOP, OFFICE, b={}, a={"names": ["shop"]}) == {"a": ["shop"], "b": ["office"]}
+
+    def test_the_others_are_told_who_has_it(self) -> None:
+        found = assign({"a": policy("a"), "b": policy("b")}, (SHOP,), {})
+        assert found.elsewhere == {"a": {}, "b": {"shop": "IPv6Policy/a"}}
+
+    def test_a_network_that_a_resource_observes_is_that_resources(self) -> None:
+        found = assign({"a": policy("a")}, (SHOP, OFFICE), {"shop": "blog"})
+        assert [n.name for n in found.networks["a"]] == ["office"]
+        assert found.elsewhere == {"a": {"shop": "IPv6Network/blog"}}
+
+    def test_no_policy_has_no_networks(self) -> None:
+        assert assign({}, (SHOP,), {}).networks == {}
+
+
+def plan(moment: Observed, *networks: Network, of: IPv6Policy | None = None) -> Plan:
+    return plan_policy(of or policy("all"), moment, networks)
+
+
+class TestPlan:
+    def test_what_is_as_it_should_be_needs_nothing(self) -> None:
+        assert plan(observed(SHOP), SHOP) == Plan("IPv6Policy", "all")
+
+    def test_the_host_goes_before_the_rules_and_the_filter_after_them(self) -> None:
+        rules = RulesView(off={OWNER: ("add x",)}, filter=HostFilterState((FORWARD,)))
+        found = plan(observed(SHOP, host=host(bridge(SHOP), forwarding="0"), rules=rules), SHOP)
+        assert kinds(found) == ["SetSysctl", "EnsureRules", "AdmitMark"]
+        assert found.drift == ()
+
+    def test_rules_that_were_there_before_are_drift(self) -> None:
+        found = plan(observed(SHOP, applied=True, rules=RulesView(off={OWNER: ("add x",), "": ("add y",)})), SHOP)
+        assert found.drift == ("firewall: add y", "firewall: add x")
+
+    def test_other_owners_rules_are_theirs(self) -> None:
+        assert plan(observed(SHOP, rules=RulesView(off={"all": ("add x",), "policy/b": ("add y",)})), SHOP).empty
+
+    def test_one_without_networks_leaves_the_host_alone(self) -> None:
+        moment = observed(host=host(forwarding="0"), rules=RulesView(filter=HostFilterState((FORWARD,))))
+        assert plan(moment).empty
+
+    def test_one_whose_networks_are_gone_takes_their_rules_away(self) -> None:
+        assert kinds(plan(observed(rules=RulesView(off={OWNER: ("remove x",)})))) == ["EnsureRules"]
+
+    def test_networks_are_never_made_changed_or_removed(self) -> None:
+        off = RulesView(off={OWNER: ("add x",)}, ports=PUBLISHED)
+        for moment in (observed(SHOP, rules=off), observed(host=host(), rules=off)):
+            assert set(kinds(plan(moment, SHOP))) <= {"EnsureRules"}
+
+    def test_containers_reach_themselves_through_published_ports(self) -> None:
+        port = Interface(20, "veth1", "veth", up=True, mtu=1500, master=9, bridge_port=BridgePort())
+        view = host(bridge(SHOP), port, bridge_netfilter=True)
+        assert kinds(plan(observed(SHOP, host=view, rules=RulesView(ports=PUBLISHED)), SHOP)) == ["SetHairpin"]
+        assert plan(observed(SHOP, host=view), SHOP).empty
+
+    def test_a_network_that_keeps_its_containers_apart_is_seen_by_the_filter(self) -> None:
+        apart = replace(SHOP, options={"com.docker.network.bridge.enable_icc": "false"})
+        found = plan(observed(apart, host=host(bridge(apart), bridge_netfilter=False)), apart)
+        assert kinds(found) == ["SetBridgeNetfilter"]
+        assert reasons(plan(observed(apart), apart)) == [("HostReady", "HostNotReady")]
+
+
+class TestFindings:
+    def test_a_kernel_without_ipv6_is_told_of(self) -> None:
+        found = plan(observed(SHOP, host=host(forwarding=None)), SHOP)
+        assert (found.empty, reasons(found)) == (True, [("HostReady", "HostNotReady")])
+
+    def test_a_silent_engine_is_no_reason_to_change_rules(self) -> None:
+        found = plan(observed(SHOP, engine=None, engine_problem="refused"), SHOP)
+        assert reasons(found) == [("FirewallReady", "EngineUnavailable")]
+        assert (found.findings[0].blocks, found.findings[0].doubtful) == (False, True)
+        assert found.findings[0].retry
+
+    def test_a_firewall_that_can_not_be_had_stops_everything(self) -> None:
+        found = plan(observed(SHOP, rules=RulesView(problem="no nft", off={OWNER: ("add x",)})), SHOP)
+        assert (found.empty, reasons(found)) == (True, [("FirewallReady", "FirewallUnavailable")])
+
+    def test_what_is_not_yet_in_effect_holds_it(self) -> None:
+        of = policy("all", egress={"mode": "Routed"})
+        found = plan(observed(SHOP, rules=RulesView(off={OWNER: ("add x",)})), SHOP, of=of)
+        assert (found.empty, reasons(found)) == (True, [("Accepted", Reason.NOT_YET_IN_EFFECT)])
+
+    def test_engines_that_drop_what_is_asked_for_are_told_of(self) -> None:
+        of = policy("all", firewall={"ingress": [{}]})
+        assert reasons(plan(observed(SHOP), SHOP, of=of)) == [("FirewallReady", "FirewallBlocked")]
+        answered = replace(SHOP, options={"com.docker.network.bridge.gateway_mode_ipv6": "routed"})
+        assert reasons(plan(observed(answered), answered, of=of)) == []
+
+
+def test_a_network_with_two_ipv6_subnets_matches_by_either() -> None:
+    both = replace(SHOP, ipam=(*SHOP.ipam, SubnetConfig(OFFICE.ipv6[0].subnet)))
+    assert mine(both, p={"prefixes": ["2001:db8::/32"]}) == {"p": ["shop"]}
