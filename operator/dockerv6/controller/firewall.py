@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from dockerv6.controller.intent import Versions, Wishes
 from dockerv6.controller.inventory import Inventory
 from dockerv6.controller.world import World
-from dockerv6.firewall.elements import PUBLISHED_AT_TO, PUBLISHED_TO
+from dockerv6.firewall.elements import PUBLISHED, PUBLISHED_AT_TO, PUBLISHED_TO
 from dockerv6.firewall.model import Barrier, FirewallIntent, HostFilterState, Transport
 from dockerv6.firewall.port import Firewall, FirewallError, FirewallUnavailable, HostFilter
 from dockerv6.firewall.rules import render
@@ -281,11 +281,17 @@ class FirewallKeeper:
 
     def _difference(self, observed: Ruleset) -> Change:
         intent = self._wishes.current(self._versions, observed).intent
-        hold = (intent.hold | self._unclear(observed)) & observed.owners  # holding nothing needs no table
+        hold = intent.hold | self._unclear(observed) | self._unsettled(observed)
+        hold &= observed.owners  # holding nothing needs no table
         wanted = replace(intent, hold=hold)
         if self._rendered is None or self._rendered[0] != wanted:
             self._rendered = (wanted, render(wanted))
         return diff(self._rendered[1], observed, hold)
+
+    def _unsettled(self, observed: Ruleset) -> frozenset[str]:
+        """Owners of ports, while no container has ever been seen: nobody knows where their ports shall lead."""
+        there = observed.set(PUBLISHED) if self._world.containers.last is None else None
+        return frozenset(element.owner for element in there.elements) if there is not None else frozenset()
 
     def _unclear(self, observed: Ruleset) -> frozenset[str]:
         """Owners of whose wish nothing is known: the state was lost, and their file is not read yet, or is invalid."""

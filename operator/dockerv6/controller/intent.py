@@ -68,10 +68,11 @@ class Wishes:
     def current(self, versions: Versions, observed: Ruleset | None = None) -> Wish:
         """The wish at these versions; ``observed`` is what the kernel holds, to learn who has which port."""
         if self._incumbents is None and observed is not None:
-            self._incumbents = published(observed)
+            self._incumbents, self._current = published(observed), None
         if self._current is None or self._current[0] != versions:
             wish = self._compute()
-            self._incumbents = wish.settled.incumbents if self._incumbents is not None else None
+            if self._incumbents is not None and self._world.containers.last is not None:
+                self._incumbents = wish.settled.incumbents
             self._current = (versions, wish)
         return self._current[1]
 
