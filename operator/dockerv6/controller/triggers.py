@@ -15,7 +15,7 @@ from dockerv6.dockerd.model import EngineEvent, EventKind, Network
 from dockerv6.dockerd.port import EngineUnavailable
 from dockerv6.hostnet.model import Change, ChangeKind
 from dockerv6.planning.host import sysctl_steps
-from dockerv6.planning.inputs import NAME
+from dockerv6.planning.inputs import NAME, HostView
 from dockerv6.reconciler.errors import TemporaryError
 from dockerv6.reconciler.request import Key
 
@@ -121,6 +121,15 @@ class Triggers:
             else:
                 self._context.enqueue(GARBAGE, why)
 
+    def _followers(self, networks: Iterable[Network], why: str) -> None:
+        """Look at the resources that are for others' networks, if there are such among these."""
+        theirs = [n for n in networks if not self._context.settings.identity.owns(n)]
+        for network in theirs:
+            for name in self._named(network.name):
+                self._context.enqueue(Key(NETWORK, name), why)
+        for name in self._context.inventory.policies() if theirs else ():
+            self._context.enqueue(Key(POLICY, name), why)
+
     # ---- the kernel
 
     async def follow_kernel(self) -> None:
@@ -196,6 +205,7 @@ class Triggers:
         if touched:
             self._context.world.host_changed()
             view = await self._context.world.host_view.get()
+            touched |= _bridges_of(touched, view)
             if sysctl_steps(view):  # such as an uplink that has begun to hear router advertisements
                 self._context.enqueue(host.FORWARDING, "the host's links changed")
         if "" in touched:
@@ -203,6 +213,7 @@ class Triggers:
         else:
             on = [n for n in self._context.world.known_networks if n.bridge in touched]
             self._networks(on, "its bridge changed")
+            self._followers(on, "its bridge changed")
 
     async def poll_firewall(self) -> None:
         """Look for changes that the kernel announces to nobody: those of iptables-legacy."""
@@ -240,3 +251,9 @@ class Triggers:
         objects = sorted(self._context.inventory.objects, key=lambda o: (o.kind == NETWORK, o.kind, o.name))
         for stored in objects:
             self._context.enqueue(Key(stored.kind, stored.name), why)
+
+
+def _bridges_of(ports: Iterable[str], view: HostView) -> frozenset[str]:
+    """The bridges that these interfaces are ports of: a container's end comes with no word about its bridge."""
+    masters = {view.interfaces[name].master for name in ports if name in view.interfaces}
+    return frozenset(i.name for i in view.interfaces.values() if i.index in masters)
