@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 
 from dockerv6.api.conditions import ConditionType
+from dockerv6.api.errors import dotted
 from dockerv6.api.kinds import POLICY
+from dockerv6.api.pending import not_yet_in_effect
 from dockerv6.api.policy import IPv6Policy
 from dockerv6.controller.context import Context
 from dockerv6.controller.execute import StepFailed, execute
@@ -53,14 +55,14 @@ async def reconcile(key: Key, context: Context) -> Requeue | None:
         try:
             await execute(plan, context)
         except StepFailed as failed:
-            await _say(stored, observed, plan, networks, context, failed=failed)
+            await _say(stored, resource, observed, plan, networks, context, failed=failed)
             raise failure_of(failed).error from failed
     else:
         raise TemporaryError("the world changes faster than it can be mended")
     for finding in plan.findings:
         if not finding.doubtful:
             await context.reporter.warning(POLICY, key.name, finding.reason, finding.message)
-    await _say(stored, observed, plan, networks, context, restored=first.drift)
+    await _say(stored, resource, observed, plan, networks, context, restored=first.drift)
     retry = min((f.retry for f in plan.findings if f.retry is not None), default=None)
     return Requeue(retry) if retry is not None else None
 
@@ -78,6 +80,7 @@ async def finalize(key: Key, context: Context) -> Requeue | None:
 
 async def _say(
     stored: StoredObject,
+    resource: IPv6Policy,
     observed: Observed,
     plan: Plan,
     networks: tuple[Network, ...],
@@ -102,6 +105,7 @@ async def _say(
         failure=failure.said if failure is not None else None,
         retry=failure.retry if failure is not None else retry,
         restored=(*restored, *elsewhere),
+        pending="; ".join(f"{dotted(p.path)}: {p.why}" for p in not_yet_in_effect(resource).additive),
         held=f"{POLICY}/{stored.name}" in context.held,
         messages=_messages(networks, others, observed, owner),
     )
