@@ -2,7 +2,7 @@
 
 import secrets
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from dockerv6.api.kinds import NETWORK
@@ -21,6 +21,11 @@ def _nowhere(key: Key, reason: str) -> None:
     del key, reason
 
 
+async def _nobody() -> str:
+    """Where nobody looks, there is no rival."""
+    return ""
+
+
 @dataclass(slots=True)
 class Context:
     """One operator's workbench."""
@@ -33,6 +38,8 @@ class Context:
     firewall: FirewallKeeper
     reporter: Reporter
     enqueue: Callable[[Key, str], None] = _nowhere
+    look_for_rival: Callable[[], Awaitable[str]] = _nobody
+    """Gives what is to be said of another program that looks after the same networks; "": there is none."""
     entropy: Callable[[int], bytes] = secrets.token_bytes
     swept: bool = False  # every source has been listed once: sweeps may run
     held: frozenset[str] = frozenset()  # "Kind/name" of what a prune guard keeps

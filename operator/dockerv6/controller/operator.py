@@ -87,6 +87,7 @@ class Operator:
         self._supervisor.keep("kernel", self.triggers.follow_kernel)
         self._supervisor.keep("firewall", self.triggers.mend_firewall)
         self._supervisor.keep("stack", self.triggers.mend_stack)
+        self._supervisor.keep("rivals", self.triggers.watch_for_rivals)
         self._supervisor.keep("unannounced", self.triggers.poll_firewall)
         self._supervisor.keep("resync", self.triggers.resync)
         self._supervisor.keep("sources", self._follow_sources)

@@ -13,6 +13,7 @@ from dockerv6.controller.context import Context
 from dockerv6.controller.garbage import GARBAGE
 from dockerv6.dockerd.model import EngineEvent, EventKind, Network
 from dockerv6.dockerd.port import EngineUnavailable
+from dockerv6.firewall.port import FirewallError
 from dockerv6.hostnet.model import Change, ChangeKind
 from dockerv6.planning.host import sysctl_steps
 from dockerv6.planning.inputs import NAME, HostView
@@ -25,6 +26,7 @@ OUR_TABLE = "inet dockerv6"
 NO_IPV6 = ("ip ", "arp ")  # families of tables that see no IPv6: an engine writes most of its rules there
 ENGINE_RETRY = 1.0  # seconds until a broken event stream is opened again
 LONGEST_PAUSE = 1.0  # seconds between two looks at what was gathered, however much they cost
+RIVALS = 60.0  # seconds between looks for other programs that do our work
 UNANNOUNCED = 1.0  # seconds between looks at rules whose changes the kernel announces to nobody
 LOOK_FOR_LEGACY = 30.0  # seconds between looks for such rules, while there are none
 BURST = 0.1  # seconds in which changes of links, addresses and other people's rules are gathered
@@ -226,6 +228,22 @@ class Triggers:
                 self._context.firewall.invalidate_filter()
                 self._firewall.set()
                 known = found
+
+    async def watch_for_rivals(self) -> None:
+        """Look now and then whether another program looks after the same networks; statuses and an event tell of it."""
+        firewall = self._context.firewall
+        while True:
+            try:
+                said = await self._context.look_for_rival()
+            except FirewallError as error:
+                logger.warning("whether docker-ipv6nat is at work can't be told: %s", error)
+                said = firewall.rival
+            if said != firewall.rival:
+                firewall.rival = said
+                if said:
+                    await self._context.reporter.warning(host.HOST, host.FIREWALL.name, "ForeignRules", said)
+                self._everything("another program's rules came or went")
+            await self._context.clock.sleep(RIVALS)
 
     # ---- the clock
 
