@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dockerv6.firewall.hostfilter import legacy
 from dockerv6.firewall.hostfilter.linux import LinuxHostFilter
 from dockerv6.firewall.hostfilter.presence import legacy_in_use
+from dockerv6.firewall.iptables import lock as lock_of_xtables
 from dockerv6.firewall.model import DEFAULT_MARK as MARK
 from dockerv6.firewall.model import Barrier, FilterVariant, HostFilterState
 from dockerv6.firewall.nftables.session import NftSession
@@ -179,14 +179,14 @@ async def test_a_legacy_rule_is_not_lost_between_reading_and_writing(
 ) -> None:
     ip6tables("legacy", "-P", "FORWARD", "DROP")
     barrier = await only_barrier(host)
-    monkeypatch.setattr(legacy, "LOCK", tmp_path / "xtables.lock")
-    monkeypatch.setattr(legacy, "_LOCK_POLL", 0.001)
+    monkeypatch.setattr(lock_of_xtables, "LOCK", tmp_path / "xtables.lock")
+    monkeypatch.setattr(lock_of_xtables, "POLL", 0.001)
     with (tmp_path / "xtables.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(FirewallRejected, match="has held"):
             await host.admit(barrier, MARK)
     await host.admit(barrier, MARK)
-    monkeypatch.setattr(legacy, "LOCK", tmp_path / "nowhere" / "xtables.lock")
+    monkeypatch.setattr(lock_of_xtables, "LOCK", tmp_path / "nowhere" / "xtables.lock")
     with pytest.raises(FirewallUnavailable, match=r"xtables\.lock"):
         await host.observe(MARK)
 

@@ -3,16 +3,11 @@
 Costs 13 MB and may run modprobe when it is imported, so it is, by whoever needs it, only where the legacy filter table
 is in use (see `presence`). Reading the table would make it.
 
-libiptc reads a table whole and writes it whole, so reading and writing happen under the xtables lock, or a rule that
-dockerd adds in between would be lost. python-iptables itself doesn't lock.
+Reading and writing happen under the xtables lock (see `iptables.lock`).
 """
 
 import contextlib
-import fcntl
-import os
-import time
 from collections.abc import Iterator
-from pathlib import Path
 from warnings import catch_warnings, simplefilter
 
 from dockerv6.firewall.hostfilter.chains import (
@@ -26,18 +21,12 @@ from dockerv6.firewall.hostfilter.chains import (
     admits,
     mark_match,
 )
+from dockerv6.firewall.iptables.lock import locked
 from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable
 
 with catch_warnings():
     simplefilter("ignore", DeprecationWarning)  # python-iptables 1.2.0 asks distutils first where there is one
     import iptc
-
-LOCK = Path("/run/xtables.lock")
-"""What ip6tables-legacy locks (XTABLES_LOCKFILE is for its tests)."""
-
-_LOCK_POLL = 0.05
-_LOCK_POLLS = 200
-"""Ten seconds in all; one ip6tables call holds the lock for milliseconds."""
 
 _TARGETS = {"ACCEPT": Target.ACCEPT, "DROP": Target.DROP, "REJECT": Target.DROP, "RETURN": Target.RETURN}
 
@@ -73,7 +62,7 @@ def withdraw(chain: str, mark: int) -> None:
 
 @contextlib.contextmanager
 def _table() -> Iterator[iptc.Table6]:
-    with _locked():
+    with locked():
         try:
             table = iptc.Table6(iptc.Table6.FILTER, autocommit=False)
             table.refresh()  # the object is kept by the library, with what it read last
@@ -93,29 +82,6 @@ def _failed(error: Exception) -> FirewallRejected | FirewallUnavailable:
             "not permitted to read the legacy IPv6 filter table: run as root, or give CAP_NET_ADMIN and CAP_NET_RAW"
         )
     return FirewallRejected(f"iptables-legacy: {error}")
-
-
-@contextlib.contextmanager
-def _locked() -> Iterator[None]:
-    try:
-        lock = os.open(LOCK, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise FirewallUnavailable(
-            f"can't open {LOCK} ({error.strerror}), without which a rule of the engine's could get lost: "
-            "mount the host's /run/xtables.lock"
-        ) from error
-    try:
-        for _ in range(_LOCK_POLLS):
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                time.sleep(_LOCK_POLL)
-        else:
-            raise FirewallRejected(f"somebody has held {LOCK} for {_LOCK_POLL * _LOCK_POLLS:.0f} s")
-        yield
-    finally:
-        os.close(lock)
 
 
 def _read_chain(table: iptc.Table6, name: str, mark: int) -> FilterChain:

@@ -5,18 +5,22 @@ drops gets its own accept rule; there is nothing to guess.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from dockerv6.firewall.hostfilter import listing, native
-from dockerv6.firewall.hostfilter.chains import Chains, judge
+from dockerv6.firewall.hostfilter.chains import TABLE, Chains, judge
 from dockerv6.firewall.hostfilter.presence import legacy_in_use
 from dockerv6.firewall.hostfilter.xtables_nft import NftTables
+from dockerv6.firewall.iptables.kernel import Watch
 from dockerv6.firewall.model import Barrier, FilterVariant, HostFilterState
 from dockerv6.firewall.nftables.codec import Object
 from dockerv6.firewall.nftables.session import NftSession
-from dockerv6.firewall.port import FirewallRejected
+from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -36,6 +40,8 @@ class LinuxHostFilter:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="xtables")
         self._tables = NftTables(session, self._call)
         self._seen: tuple[int, int, Chains, tuple[Barrier, ...]] | None = None
+        self._watch = Watch((TABLE,))
+        self._without = ""
 
     async def observe(self, mark: int) -> HostFilterState:
         """Find what drops, and our accept rules. Spawns nothing; loads no table by looking."""
@@ -54,12 +60,31 @@ class LinuxHostFilter:
 
     async def _read_nftables(self, mark: int) -> tuple[Chains, tuple[Barrier, ...]]:
         """What is written in nftables, kept while its generation stands: an engine's FORWARD can have 2,000 rules."""
-        generation = await self._session.generation()
+        try:
+            generation = await self._session.generation()
+        except FirewallUnavailable as error:
+            self._without_nftables(str(error))
+            return {}, ()
         if self._seen is None or self._seen[:2] != (generation, mark):
             listed = listing.chains(await self._session.run([_CHAINS]))
             chains = await self._tables.read(mark, listed)
             self._seen = (generation, mark, chains, await native.barriers(self._session, mark, listed))
         return self._seen[2], self._seen[3]
+
+    def _without_nftables(self, why: str) -> None:
+        """A kernel without nf_tables has nothing in it that drops; whoever can't be asked is told of once."""
+        if why != self._without:
+            logger.info("only iptables-legacy is looked at for what drops: %s", why)
+            self._without = why
+
+    async def fingerprint(self) -> int | None:
+        """How often the legacy filter table, which announces nothing, has been found changed; None: nobody uses it."""
+        return await self._call(self._glance)
+
+    def _glance(self) -> int | None:
+        if not legacy_in_use() and not self._watch.number:
+            return None
+        return self._watch.glance()
 
     async def admit(self, barrier: Barrier, mark: int) -> None:
         """Insert the accept rule at the top of the barrier's chain, unless it is there and reached.

@@ -13,9 +13,15 @@ from dockerv6.firewall.iptables.entries import NAME_AT, NAME_SIZE, OFFSETS, OFFS
 from dockerv6.firewall.iptables.specs import PREFIX
 from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable
 
-with catch_warnings():
-    simplefilter("ignore", DeprecationWarning)  # python-iptables 1.2.0 asks distutils first where there is one
-    import iptc
+try:
+    with catch_warnings():
+        simplefilter("ignore", DeprecationWarning)  # python-iptables 1.2.0 asks distutils first where there is one
+        import iptc
+except (ImportError, AttributeError, OSError) as missing:  # AttributeError: of the None that stands for a library
+    raise FirewallUnavailable(
+        f"libip6tc or libxtables can't be loaded ({missing}), without which iptables-legacy can't be written: "
+        "apt install iptables (or your distribution's iptables-legacy)"
+    ) from missing
 
 Chains = Mapping[str, tuple[bytes, ...]]
 """Entries by chain, as `entries.encode` writes them and `kernel.Listing.chains` reads them."""

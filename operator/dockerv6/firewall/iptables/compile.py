@@ -1,9 +1,9 @@
 """From a ruleset to our chains in xtables. Pure; it knows the terms only: what is let in or dropped is said in `rules`.
 
 Each base chain becomes a chain that is entered by one commented jump at the top of the built-in chain whose place in
-the stack fits (see `_PLACES`). What "accept" means in a table of one's own, that other tables are still asked, is here a
-return to the built-in chain: an ACCEPT would keep the packet from other people's rules behind our jump. So chains go on
-by `goto`, which leaves nothing to come back to, wherever something further down may return; only chains and lookups
+the stack fits (see `_PLACES`). What "accept" means in a table of one's own, that other tables are still asked, is here
+a return to the built-in chain: an ACCEPT would keep the packet from other people's rules behind our jump. So chains go
+on by `goto`, which leaves nothing to come back to, wherever something further down may return; only chains and lookups
 that never do are jumped to.
 
 "Not translated" has to be a decision here too (see `Word.KEEP_SOURCE`): after an ACCEPT in the table nat, an engine

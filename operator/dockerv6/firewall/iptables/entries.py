@@ -64,7 +64,7 @@ _ENTRY = struct.Struct("=IHHI4x16x")
 
 @lru_cache(maxsize=65536)
 def encode(spec: Spec, dnat: int = DNAT) -> bytes:
-    """The entry, without counters; verdicts and jumps by name, as libiptc takes them. `dnat`: that target's revision."""
+    """The entry, without counters; verdicts and jumps by name, as libiptc takes them. `dnat`: that one's revision."""
     matches = b"".join(_matches(spec))
     target = _target(spec.target, dnat)
     flags = (_F_PROTO if spec.protocol else 0) | (

@@ -1,0 +1,155 @@
+"""Which backend this host gets, and why.
+
+nftables wherever our ruleset works in it, whatever the engine's own rules are written in: both are hooks of the same
+kernel, and a packet passes both (see docs/adr/0010-nftables-beside-any-engine.md). iptables-legacy where it doesn't:
+kernels before 5.6 lack ranges in concatenated keys (before 5.2 NAT in family inet, before 4.18 NAT beside xtables').
+The kernel is asked rather than its version: distributions carry features back, and leave modules out.
+"""
+
+import subprocess
+from dataclasses import dataclass
+from typing import Protocol
+
+from dockerv6.firewall.hostfilter import engine
+from dockerv6.firewall.iptables.backend import IptablesFirewall
+from dockerv6.firewall.iptables.kernel import Tables
+from dockerv6.firewall.model import FilterVariant, FirewallIntent
+from dockerv6.firewall.nftables import codec
+from dockerv6.firewall.nftables.backend import NftablesFirewall
+from dockerv6.firewall.nftables.session import NftSession
+from dockerv6.firewall.port import Firewall, FirewallError, FirewallRejected, FirewallUnavailable
+from dockerv6.firewall.rules import render
+from dockerv6.firewall.ruleset import EMPTY, diff
+
+AUTO = "auto"
+NFTABLES = "nftables"
+IPTABLES = "iptables"
+
+LIMITS = {
+    NFTABLES: (),
+    IPTABLES: ("[::1] of the host reaches published ports only through the engine's userland proxy",),
+}
+"""What a backend can't do."""
+
+_BOTH = (
+    "the engine's IPv6 chains are in iptables-nft and in iptables-legacy: packets pass both, and those of the variant that "
+    "the engine no longer uses (see `ip6tables --version`) stay as they were; both get our accept rule where they drop. "
+    "Remove the stale ones, or restart the host"
+)
+_MODULES = ("ip6table_mangle", "ip6table_nat")
+_TIMEOUT = 30.0
+
+
+class Sweepable(Protocol):
+    """As much of a `Firewall` as is needed of one that isn't used."""
+
+    @property
+    def backend(self) -> str:
+        """The backend's name."""
+
+    async def sweep(self) -> None:
+        """Remove everything of ours; nothing there is success."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A decision.
+
+    Attributes:
+        backend: "nftables" or "iptables".
+        why: a sentence for the log and for `doctor`.
+        limits: what can't be done with it.
+        warnings: what a person should know about the host.
+        others: backends that work here too, and may hold what an earlier run left.
+    """
+
+    backend: str
+    why: str
+    limits: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
+
+
+async def choose(wanted: str, session: NftSession) -> Choice:
+    """The backend to use: the `wanted` one, or with "auto" the better one of those that work here.
+
+    Raises:
+        FirewallUnavailable: it doesn't work here, or none does; says what to do.
+        ValueError: there is no such backend.
+    """
+    if wanted not in {AUTO, NFTABLES, IPTABLES}:
+        raise ValueError(f"no firewall backend is called {wanted!r}: auto, nftables or iptables")
+    no_nftables = await _missing_nftables(session)
+    if wanted != IPTABLES and not no_nftables:
+        why = "nf_tables takes our ruleset" if wanted == AUTO else "as asked for"
+        return Choice(NFTABLES, why, LIMITS[NFTABLES], await _warnings(session), (IPTABLES,))
+    if wanted == NFTABLES:
+        raise FirewallUnavailable(f"--firewall-backend nftables: {no_nftables}")
+    no_iptables = await session.call(_missing_iptables)
+    if no_iptables and wanted == IPTABLES:
+        raise FirewallUnavailable(f"--firewall-backend iptables: {no_iptables}")
+    if no_iptables:
+        raise FirewallUnavailable(f"no firewall backend works here. nftables: {no_nftables}. iptables: {no_iptables}")
+    others = () if no_nftables else (NFTABLES,)
+    why = "as asked for" if wanted == IPTABLES else f"nftables does not work here: {no_nftables}"
+    return Choice(IPTABLES, why, LIMITS[IPTABLES], await _warnings(session), others)
+
+
+def build(choice: Choice, session: NftSession) -> Firewall:
+    """The backend that was chosen; works in the network namespace of whoever first uses it."""
+    return NftablesFirewall(session) if choice.backend == NFTABLES else IptablesFirewall()
+
+
+def others(choice: Choice, session: NftSession) -> tuple[Sweepable, ...]:
+    """The backends that were not, for `sweep` to remove what is left of them.
+
+    Where there is nothing left, that costs two questions to the kernel, and loads no library.
+    """
+    made: dict[str, Sweepable] = {NFTABLES: NftablesFirewall(session), IPTABLES: IptablesFirewall()}
+    return tuple(made[name] for name in choice.others)
+
+
+async def _missing_nftables(session: NftSession) -> str:
+    """Why our ruleset doesn't work in nf_tables; empty: it does."""
+    sample = render(FirewallIntent(hold=frozenset({"-"})))
+    try:
+        if await session.inet_table(codec.TABLE) is None:
+            await session.run(codec.commands(diff(sample, EMPTY).steps), check=True)
+    except FirewallUnavailable as error:
+        return str(error)
+    except FirewallRejected as error:
+        return f"the kernel does not take our rules ({error}): use kernel 5.6 or newer, with its nft modules"
+    return ""
+
+
+def _missing_iptables() -> str:
+    """Why the legacy tables don't work; empty: they do. On a thread of the namespace that it is about."""
+    tables = Tables()
+    try:
+        if tables.works("mangle") and tables.works("nat"):
+            return ""
+        _load()
+        missing = [name for name in ("mangle", "nat") if not tables.works(name)]
+    except FirewallError as error:
+        return str(error)
+    finally:
+        tables.close()
+    return (
+        f"the kernel has no legacy IPv6 table {' and '.join(missing)}: modprobe {' '.join(_MODULES)}" if missing else ""
+    )
+
+
+def _load() -> None:
+    """What ip6tables does first of all; whether it helped, asking again tells."""
+    try:
+        subprocess.run(("modprobe", "-q", "-a", *_MODULES), check=False, capture_output=True, timeout=_TIMEOUT)
+    except (OSError, subprocess.TimeoutExpired):
+        return
+
+
+async def _warnings(session: NftSession) -> tuple[str, ...]:
+    """That the engine's chains are in both variants of xtables: one of them is a leftover that still drops packets."""
+    found = await engine.variants(session)
+    if {FilterVariant.XTABLES_NFT, FilterVariant.XTABLES_LEGACY} <= found:
+        return (_BOTH,)
+    return ()
