@@ -1,4 +1,4 @@
-"""What every `Firewall` does, the fake as much as nftables."""
+"""What every `Firewall` does, the fake as much as the backends."""
 
 from __future__ import annotations
 
@@ -8,36 +8,55 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dockerv6.firewall.fake import FakeFirewall
 from dockerv6.firewall.model import FirewallIntent
-from dockerv6.firewall.nftables.backend import NftablesFirewall
-from dockerv6.firewall.nftables.session import NftSession
 from dockerv6.firewall.port import FirewallRejected
 from dockerv6.firewall.rules import render
-from dockerv6.firewall.ruleset import EMPTY, Change, diff
+from dockerv6.firewall.ruleset import EMPTY, Change, Ruleset, diff
 from dockerv6.firewall.steps import DeleteTable
-from dockerv6.firewall.terms import Chain, Element
-from tests.host.network import private_network
-from tests.unit.firewall.intents import BLOG, SHOP, intent
+from tests.contract.firewalls import opened
+from tests.golden.scenarios import SCENARIOS
+from tests.unit.firewall.intents import BLOG, DNS, GUARDED, SHOP, WEB, intent
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from dockerv6.firewall.port import Firewall
+    from tests.contract.firewalls import Bench
 
-ONE = render(intent(BLOG))
-BOTH = render(FirewallIntent((BLOG, SHOP), uplink_bridges=("br0",)))
+BACKENDS = [
+    "fake",
+    pytest.param("nftables", marks=pytest.mark.host),
+    pytest.param("iptables", marks=pytest.mark.host),
+]
 
 
-@pytest.fixture(params=["fake", pytest.param("nftables", marks=pytest.mark.host)])
-async def firewall(request: pytest.FixtureRequest) -> AsyncIterator[Firewall]:
-    if request.param == "fake":
-        yield FakeFirewall()
-        return
-    with private_network():
-        session = NftSession()
-        yield NftablesFirewall(session)
-        await session.close()
+@pytest.fixture(params=BACKENDS)
+async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
+    async for made in opened(request.param):
+        yield made
+
+
+@pytest.fixture
+def firewall(bench: Bench) -> Firewall:
+    return bench.firewall
+
+
+def wanted(firewall: Firewall, wish: FirewallIntent) -> Ruleset:
+    """The ruleset for an intent, which names the bridges where the rules can't tell them from other links."""
+    if wish.guest_bridges is None and not firewall.knows_link_kinds:
+        wish = replace(wish, guest_bridges=tuple(sorted({network.bridge for network in wish.networks})))
+    return render(wish)
+
+
+@pytest.fixture
+def one(firewall: Firewall) -> Ruleset:
+    return wanted(firewall, intent(BLOG, ports=(WEB,)))
+
+
+@pytest.fixture
+def both(firewall: Firewall) -> Ruleset:
+    wish = FirewallIntent((BLOG, SHOP), uplink_bridges=("br0",), ports=(WEB, DNS, GUARDED))
+    return wanted(firewall, wish)
 
 
 async def test_nothing_is_there_at_first(firewall: Firewall) -> None:
@@ -45,82 +64,133 @@ async def test_nothing_is_there_at_first(firewall: Firewall) -> None:
     assert await firewall.observe() == EMPTY
 
 
-async def test_what_was_applied_is_read_back(firewall: Firewall) -> None:
-    assert await firewall.apply(diff(BOTH, EMPTY)) == BOTH
-    assert await firewall.observe() == BOTH
+@pytest.mark.parametrize("name", SCENARIOS)
+async def test_what_was_applied_is_read_back(firewall: Firewall, name: str) -> None:
+    desired = wanted(firewall, SCENARIOS[name])
+    assert await firewall.apply(diff(desired, EMPTY)) == desired
+    assert await firewall.observe() == desired
+    assert diff(desired, await firewall.observe()).empty
 
 
-async def test_what_is_seen_grows_with_what_is_applied(firewall: Firewall) -> None:
+async def test_what_is_seen_grows_with_what_is_applied(firewall: Firewall, one: Ruleset) -> None:
     await firewall.observe()
     before = firewall.seen
-    await firewall.apply(diff(ONE, EMPTY))
+    await firewall.apply(diff(one, EMPTY))
     if before is None:
         assert firewall.seen is None
     else:
         assert firewall.seen == before + 1
 
 
-async def test_an_empty_change_changes_nothing(firewall: Firewall) -> None:
-    await firewall.apply(diff(ONE, EMPTY))
-    assert await firewall.apply(diff(ONE, ONE)) == ONE
+async def test_an_empty_change_changes_nothing(firewall: Firewall, one: Ruleset) -> None:
+    await firewall.apply(diff(one, EMPTY))
+    assert await firewall.apply(diff(one, one)) == one
 
 
-async def test_networks_come_and_go(firewall: Firewall) -> None:
-    for desired in (ONE, BOTH, ONE, EMPTY, BOTH):
+async def test_networks_come_and_go(firewall: Firewall, one: Ruleset, both: Ruleset) -> None:
+    for desired in (one, both, one, EMPTY, both):
+        assert await firewall.apply(diff(desired, await firewall.observe())) == desired
+
+
+async def test_ports_come_go_and_lead_elsewhere(firewall: Firewall) -> None:
+    moved = replace(WEB, target=BLOG.subnet[9], target_port=443)
+    for ports in ((WEB,), (WEB, DNS), (moved, DNS), (moved,), (replace(moved, owner="policy/all"),), ()):
+        desired = wanted(firewall, intent(BLOG, ports=ports))
+        assert await firewall.apply(diff(desired, await firewall.observe())) == desired
+
+
+async def test_allow_lists_come_go_and_grow_into_each_other(firewall: Firewall) -> None:
+    for sources in ("2001:db8::/32", "2001:db8:7::/48", "2001:db8:7::9/128", "::/0", None):
+        guarded = replace(WEB, sources=(IPv6Network(sources),) if sources else ())
+        desired = wanted(firewall, intent(BLOG, ports=(guarded,)))
         assert await firewall.apply(diff(desired, await firewall.observe())) == desired
 
 
 async def test_destinations_can_shrink_and_grow_into_each_other(firewall: Firewall) -> None:
     for exclude in ("fc00::/7", "fd00::/8", "fd12::/16", "fc00::/7", "::/0"):
-        desired = render(intent(replace(BLOG, egress_exclude=(IPv6Network(exclude),))))
+        desired = wanted(firewall, intent(replace(BLOG, egress_exclude=(IPv6Network(exclude),))))
         assert await firewall.apply(diff(desired, await firewall.observe())) == desired
 
 
 async def test_a_subnet_can_shrink_grow_and_change_its_owner(firewall: Firewall) -> None:
     for subnet, owner in (("fd00::/64", "a"), ("fd00::/48", "a"), ("fd00::/80", "b"), ("fd00::5/128", "b")):
-        desired = render(intent(replace(BLOG, owner=owner, subnet=IPv6Network(subnet))))
+        desired = wanted(firewall, intent(replace(BLOG, owner=owner, subnet=IPv6Network(subnet))))
         assert await firewall.apply(diff(desired, await firewall.observe())) == desired
 
 
-async def test_held_elements_stay(firewall: Firewall) -> None:
-    await firewall.apply(diff(BOTH, EMPTY))
+async def test_held_elements_stay(firewall: Firewall, both: Ruleset) -> None:
+    await firewall.apply(diff(both, EMPTY))
     hold = frozenset({"shop"})
     after = await firewall.apply(diff(EMPTY, await firewall.observe(), hold))
     assert after.owners == hold
-    assert after.chains == BOTH.chains
+    assert after.chains == both.chains
+    assert diff(EMPTY, await firewall.observe(), hold).empty
 
 
-async def test_a_dry_run_changes_nothing(firewall: Firewall) -> None:
-    change = diff(BOTH, EMPTY)
+async def test_held_ports_stay_while_others_change(firewall: Firewall, one: Ruleset) -> None:
+    await firewall.apply(diff(one, EMPTY))
+    hold = frozenset({"blog"})
+    other = replace(WEB, owner="shop", port=8081, target=SHOP.subnet[2])
+    desired = wanted(firewall, replace(intent(SHOP, ports=(other,), hold=hold), guest_bridges=("br-blog", "br-shop")))
+    change = diff(desired, await firewall.observe(), hold)
+    assert change.blocked == ()
+    after = await firewall.apply(change)
+    assert after == change.target
+    held = {(each.name, e) for each in one.sets for e in each.elements if e.owner == "blog"}
+    assert held <= {(each.name, e) for each in after.sets for e in each.elements}
+
+
+async def test_a_dry_run_changes_nothing(firewall: Firewall, both: Ruleset) -> None:
+    change = diff(both, EMPTY)
     await firewall.check(change)
     await firewall.check(change)
     assert await firewall.observe() == EMPTY
-    assert await firewall.apply(change) == BOTH
+    assert await firewall.apply(change) == both
 
 
-async def test_a_change_that_fails_in_its_middle_does_nothing_at_all(firewall: Firewall) -> None:
-    await firewall.apply(diff(ONE, EMPTY))
-    inside = Element(("fd12:3456:789a:1::/80",), "other")
-    target = replace(ONE, sets=(replace(ONE.sets[0], elements=ONE.sets[0].elements | {inside}), *ONE.sets[1:]))
-    change = diff(replace(target, chains=(*ONE.chains, Chain("zzz"))), ONE)
-    assert len(change.steps) == 2
+async def test_a_change_that_can_not_be_done_does_nothing_at_all(firewall: Firewall, one: Ruleset) -> None:
+    await firewall.apply(diff(one, EMPTY))
+    impossible = replace(SHOP, bridge="br-longer-than-any-links-name-can-be")
+    change = diff(wanted(firewall, intent(impossible, replace(BLOG, egress_exclude=(SHOP.subnet,)))), one)
+    assert len(change.steps) > 1
     with pytest.raises(FirewallRejected):
         await firewall.check(change)
     with pytest.raises(FirewallRejected):
         await firewall.apply(change)
-    assert await firewall.observe() == ONE
+    assert await firewall.observe() == one
 
 
-async def test_a_change_made_against_what_is_no_longer_there_still_reaches_its_target(firewall: Firewall) -> None:
-    stale = diff(BOTH, EMPTY)
-    await firewall.apply(diff(ONE, EMPTY))
-    assert await firewall.apply(stale) == BOTH
+async def test_a_change_made_against_what_is_no_longer_there_still_reaches_its_target(
+    firewall: Firewall, one: Ruleset, both: Ruleset
+) -> None:
+    stale = diff(both, EMPTY)
+    await firewall.apply(diff(one, EMPTY))
+    assert await firewall.apply(stale) == both
     assert await firewall.apply(Change((DeleteTable("gone"),), EMPTY)) == EMPTY
-    assert await firewall.apply(diff(ONE, BOTH)) == ONE
+    assert await firewall.apply(diff(one, both)) == one
 
 
-async def test_sweeping_removes_everything_and_twice_is_no_error(firewall: Firewall) -> None:
-    await firewall.apply(diff(BOTH, EMPTY))
+@pytest.mark.parametrize("damage", ["flush_everything", "flush_forward", "insert_foreign_rule", "damage_a_port"])
+async def test_damage_is_seen_and_repaired(bench: Bench, one: Ruleset, damage: str) -> None:
+    await bench.firewall.apply(diff(one, EMPTY))
+    getattr(bench, damage)()
+    change = diff(one, await bench.firewall.observe())
+    assert not change.empty
+    assert await bench.firewall.apply(change) == one
+
+
+async def test_what_is_not_announced_can_be_asked_for(bench: Bench, one: Ruleset) -> None:
+    await bench.firewall.apply(diff(one, EMPTY))
+    await bench.firewall.observe()
+    before = await bench.firewall.fingerprint()
+    assert await bench.firewall.fingerprint() == before
+    bench.flush_forward()
+    if before is not None:
+        assert await bench.firewall.fingerprint() != before
+
+
+async def test_sweeping_removes_everything_and_twice_is_no_error(firewall: Firewall, both: Ruleset) -> None:
+    await firewall.apply(diff(both, EMPTY))
     await firewall.sweep()
     await firewall.sweep()
     assert await firewall.observe() == EMPTY

@@ -1,5 +1,6 @@
 """What a change makes of a ruleset, step by step as the kernel does it; for the fake, and for proofs about `diff`."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from dockerv6.firewall.ruleset import EMPTY, Change, Ruleset, jumps_into
@@ -15,7 +16,10 @@ from dockerv6.firewall.steps import (
     RemoveElements,
     Step,
 )
-from dockerv6.firewall.terms import Chain, ElementSet, overlapping
+from dockerv6.firewall.terms import Chain, Element, ElementSet, KeyType, overlapping
+
+_MOST_NAME = 15
+"""Bytes of a link's name: IFNAMSIZ less its NUL."""
 
 
 def apply(observed: Ruleset, change: Change) -> Ruleset:
@@ -76,10 +80,17 @@ def _apply_to_set(now: Ruleset, step: AddSet | AddElements | RemoveElements) -> 
             return _with_set(now, replace(present, elements=present.elements - set(elements)))
         case AddElements(each, elements):
             present = _set_of(now, each.name)
+            if any(len(part) > _MOST_NAME for part in _links(each, elements)):
+                raise ValueError(f"an interface in set {each.name} has too long a name")
             clash = overlapping(element.key for element in (*present.elements, *elements))
             if clash is not None:
                 raise ValueError(f"{' . '.join(clash[0])} overlaps {' . '.join(clash[1])} in set {each.name}")
             return _with_set(now, replace(present, elements=present.elements | set(elements)))
+
+
+def _links(each: ElementSet, elements: Iterable[Element]) -> Iterator[str]:
+    for element in elements:
+        yield from (part for part, kind in zip(element.key, each.key, strict=True) if kind is KeyType.INTERFACE)
 
 
 def _chain_of(now: Ruleset, name: str) -> Chain:
