@@ -9,19 +9,16 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
-from ipaddress import IPv6Interface, IPv6Network
+from dataclasses import dataclass, replace
+from ipaddress import IPv6Network
 from random import Random
 from typing import ParamSpec, TypeVar
 
 from dockerv6.api import conditions as cond
 from dockerv6.api.conditions import Condition, Conditions
-from dockerv6.api.kinds import API_VERSION, NETWORK, POLICY, POOL
-from dockerv6.api.network import IPv6Network as NetworkResource
-from dockerv6.api.policy import IPv6Policy
-from dockerv6.api.pool import IPv6Pool
-from dockerv6.api.scheme import Resource, decode
-from dockerv6.controller import networks
+from dockerv6.api.kinds import NETWORK, POLICY
+from dockerv6.api.scheme import Resource
+from dockerv6.controller import networks, policies
 from dockerv6.controller.context import Context
 from dockerv6.controller.firewall import FirewallKeeper
 from dockerv6.controller.inventory import Inventory
@@ -30,122 +27,25 @@ from dockerv6.controller.reporter import Reporter
 from dockerv6.controller.settings import ControllerSettings
 from dockerv6.controller.statuses import conditions_before
 from dockerv6.controller.world import World
-from dockerv6.dockerd.fake import FakeEngine
-from dockerv6.dockerd.model import EngineEvent, EventKind, Network, NetworkSpec, SubnetConfig
+from dockerv6.dockerd.model import Network, NetworkSpec, SubnetConfig
 from dockerv6.dockerd.profiles import ENGINE_28_5, Profile
-from dockerv6.firewall.fake import FakeFirewall, FakeHostFilter
-from dockerv6.firewall.ruleset import Change, Ruleset
+from dockerv6.firewall.fake import FakeHostFilter
 from dockerv6.hostnet.fake import FakeHostNet
-from dockerv6.hostnet.model import Interface, Route, RouteProtocol
 from dockerv6.ipam.ledger import Allocation, AllocationState
 from dockerv6.ipam.memory import MemoryLedger
 from dockerv6.lib.clock import FakeClock
-from dockerv6.lib.prefixes import first_address
+from dockerv6.planning.host import BRIDGE_NETFILTER, FORWARDING
 from dockerv6.planning.inputs import MANAGED_BY
 from dockerv6.reconciler.outcome import Requeue
 from dockerv6.reconciler.request import Key
-from dockerv6.source.model import Diagnostic, InvalidResource, Position, Root, Severity, Snapshot, SourcedResource
 from dockerv6.store.memory import MemoryStore
 from dockerv6.store.model import Event, StoredObject
+from tests.simulation.files import Files
+from tests.simulation.kernel import DEFAULT_ROUTE, DOCKER0, ETH0, ETH0_LINK, OUR_TABLE, AnnouncedFirewall, CoupledEngine
+from tests.simulation.resources import ROOT
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-ROOT = "/etc/dockerv6.d"
-OUR_TABLE = "inet dockerv6"
-FORWARDING = "net.ipv6.conf.all.forwarding"
-ETH0 = Interface(2, "eth0", "", up=True, mtu=1500, addresses=(IPv6Interface("2001:db8:1::5/64"),))
-DOCKER0 = Interface(3, "docker0", "bridge", up=True, mtu=1500)
-ETH0_LINK = Route(IPv6Network("2001:db8:1::/64"), "eth0", RouteProtocol.KERNEL, 254)
-DEFAULT_ROUTE = Route(IPv6Network("::/0"), "eth0", RouteProtocol.STATIC, 254)
-
-
-def document(kind: str, name: str, spec: dict[str, object]) -> Resource:
-    """A valid resource."""
-    return decode({"apiVersion": API_VERSION, "kind": kind, "metadata": {"name": name}, "spec": spec}).resource
-
-
-def network(name: str = "blog", **spec: object) -> NetworkResource:
-    """An IPv6Network with that spec."""
-    resource = document(NETWORK, name, spec)
-    assert isinstance(resource, NetworkResource)
-    return resource
-
-
-def policy(name: str = "all", **spec: object) -> IPv6Policy:
-    """An IPv6Policy with that spec."""
-    resource = document(POLICY, name, spec)
-    assert isinstance(resource, IPv6Policy)
-    return resource
-
-
-def pool(name: str = "default", **spec: object) -> IPv6Pool:
-    """An IPv6Pool with that spec."""
-    resource = document(POOL, name, spec)
-    assert isinstance(resource, IPv6Pool)
-    return resource
-
-
-class CoupledEngine(FakeEngine):
-    """An engine whose bridges are in the host's stack, and which turns forwarding on as engines do."""
-
-    def __init__(self, host: FakeHostNet, profile: Profile = ENGINE_28_5) -> None:
-        self._host = host
-        self._index = 100
-        self._bridges: dict[str, str] = {}
-        self._booted = False  # its own networks are told of while it is made
-        super().__init__(profile)
-        self._booted = True
-
-    def _tell(self, event: EngineEvent) -> None:
-        if self._booted and event.kind is EventKind.NETWORK and event.network_id is not None:
-            if event.action == "create":
-                made = self._state.inspect_network(event.network_id)
-                assert made is not None
-                self._make_bridge(made)
-            elif event.action == "destroy":
-                self._drop_bridge(event.network_id)
-        super()._tell(event)
-
-    def _make_bridge(self, made: Network) -> None:
-        if made.bridge is None:
-            return
-        self._bridges[made.id] = made.bridge
-        self._index += 1
-        addresses = tuple(
-            IPv6Interface((int(c.gateway or first_address(c.subnet)), c.subnet.prefixlen))
-            for c in made.ipv6
-            if isinstance(c.subnet, IPv6Network)
-        )
-        self._host.add_interface(Interface(self._index, made.bridge, "bridge", up=True, mtu=1500, addresses=addresses))
-        for address in addresses:
-            self._host.add_route(Route(address.network, made.bridge, RouteProtocol.KERNEL, 254))
-        if made.enable_ipv6:
-            self._host.flip_sysctl(FORWARDING, "1")
-
-    def _drop_bridge(self, network_id: str) -> None:
-        bridge = self._bridges.pop(network_id, None)
-        if bridge in self._host._interfaces:
-            self._host.remove_interface(bridge)
-
-
-class AnnouncedFirewall(FakeFirewall):
-    """A packet filter whose commits the kernel announces."""
-
-    def __init__(self, host: FakeHostNet) -> None:
-        super().__init__()
-        self._host = host
-
-    async def apply(self, change: Change) -> Ruleset:
-        before = self.commits
-        ruleset = await super().apply(change)
-        if self.commits != before:
-            self._host.change_firewall(OUR_TABLE)
-        return ruleset
-
-    async def sweep(self) -> None:
-        await super().sweep()
-        self._host.change_firewall(OUR_TABLE)
 
 
 class Inline(ThreadPoolExecutor):
@@ -160,79 +60,23 @@ class Inline(ThreadPoolExecutor):
         return future
 
 
-@dataclass
-class Files:
-    """The sources, in memory."""
-
-    contents: dict[str, list[Resource | InvalidResource]] = field(default_factory=dict)
-    broken: set[str] = field(default_factory=set)
-    root: Root = field(default_factory=lambda: Root(ROOT, listed=True, identity="1:1"))
-    readers: list[asyncio.Event] = field(default_factory=list)
-
-    def write(self, *resources: Resource | InvalidResource, file: str = "") -> None:
-        """One file for each, named after it; or one for all."""
-        for each in resources:
-            name = each.name if isinstance(each, InvalidResource) else each.metadata.name
-            self.contents[file or f"{ROOT}/{name}.yaml"] = []
-        for each in resources:
-            name = each.name if isinstance(each, InvalidResource) else each.metadata.name
-            self.contents[file or f"{ROOT}/{name}.yaml"].append(each)
-        self.touch()
-
-    def delete(self, *names: str) -> None:
-        for name in names:
-            del self.contents[f"{ROOT}/{name}.yaml"]
-        self.touch()
-
-    def touch(self) -> None:
-        for reader in self.readers:
-            reader.set()
-
-    def read(self) -> Snapshot:
-        resources, invalid = [], []
-        for path, entries in sorted(self.contents.items()):
-            if path in self.broken or not self.root.listed:
-                continue
-            for line, entry in enumerate(entries, 1):
-                if isinstance(entry, InvalidResource):
-                    invalid.append(replace(entry, position=Position(path, line)))
-                else:
-                    resources.append(SourcedResource(entry, Position(path, line)))
-        return Snapshot(
-            roots=(replace(self.root, files=len(self.contents) if self.root.listed else 0),),
-            resources=tuple(resources),
-            invalid=tuple(invalid),
-            broken_files=tuple(sorted(self.broken)),
-            diagnostics=tuple(d for i in invalid for d in i.diagnostics),
-        )
-
-    async def watch(self) -> AsyncIterator[object]:
-        changed = asyncio.Event()
-        self.readers.append(changed)
-        try:
-            yield None
-            while True:
-                await changed.wait()
-                changed.clear()
-                yield None
-        finally:
-            self.readers.remove(changed)
-
-
-def invalid(name: str, message: str = "wrong") -> InvalidResource:
-    """A network that is there but can't be accepted."""
-    where = Position(f"{ROOT}/{name}.yaml")
-    return InvalidResource(NETWORK, name, where, (Diagnostic(where, Severity.ERROR, "spec", message, "mend it"),))
-
-
 class Host:
     """A simulated host."""
 
-    def __init__(self, profile: Profile = ENGINE_28_5, settings: ControllerSettings | None = None) -> None:
+    def __init__(
+        self,
+        profile: Profile = ENGINE_28_5,
+        settings: ControllerSettings | None = None,
+        *,
+        userland_proxy: bool = True,
+        bridge_netfilter: bool = False,
+    ) -> None:
+        """A host that runs nothing. ``bridge_netfilter``: br_netfilter is loaded, and looks at bridged packets."""
         self.settings = settings or ControllerSettings(roots=(ROOT,))
         self.clock = FakeClock()
-        self.net = FakeHostNet((ETH0, DOCKER0), (ETH0_LINK, DEFAULT_ROUTE))
-        self.engine = CoupledEngine(self.net, profile)
+        sysctls = {BRIDGE_NETFILTER: "1"} if bridge_netfilter else {}
+        self.net = FakeHostNet((ETH0, DOCKER0), (ETH0_LINK, DEFAULT_ROUTE), sysctls)
+        self.engine = CoupledEngine(self.net, profile, userland_proxy=userland_proxy)
         self.firewall = AnnouncedFirewall(self.net)
         self.filter = FakeHostFilter()
         self.store = MemoryStore()
@@ -357,7 +201,7 @@ class Host:
             for n in await self.engine.networks()
         ]
         bound = tuple((a.owner, a.pool, a.prefix) for a in await self.ledger.allocations() if a.state == "bound")
-        interfaces = tuple(sorted((i.name, i.up, i.addresses) for i in await self.net.interfaces()))
+        interfaces = tuple(sorted((i.name, i.up, i.addresses) for i in await self.net.interfaces() if i.kind != "veth"))
         return tuple(sorted(networks)), bound, self.firewall.ruleset, interfaces, await self.net.sysctl(FORWARDING)
 
     async def ours(self) -> tuple[Network, ...]:
@@ -387,22 +231,23 @@ class Bench:
         await self.context.inventory.write(intake.writes)
         self.context.swept = True
 
-    async def delete(self, name: str) -> None:
+    async def delete(self, name: str, kind: str = NETWORK) -> None:
         """Make its object a tombstone."""
-        stored = self.context.inventory.get(NETWORK, name)
+        stored = self.context.inventory.get(kind, name)
         assert stored is not None
         await self.context.inventory.write((replace(stored, deleting_since=self.host.clock.now()),))
 
-    async def reconcile(self, name: str = "blog") -> Requeue | None:
+    async def reconcile(self, name: str = "blog", kind: str = NETWORK) -> Requeue | None:
         """One run of the handler."""
-        return await networks.reconcile(Key(NETWORK, name), self.context)
+        handler = policies.reconcile if kind == POLICY else networks.reconcile
+        return await handler(Key(kind, name), self.context)
 
-    async def finalize(self, name: str = "blog") -> Requeue | None:
+    async def finalize(self, name: str = "blog", kind: str = NETWORK) -> Requeue | None:
         """One run of the finalizer, and the end of the tombstone if it is done."""
-        key = Key(NETWORK, name)
-        again = await networks.finalize(key, self.context)
+        handler = policies.finalize if kind == POLICY else networks.finalize
+        again = await handler(Key(kind, name), self.context)
         if again is None:
-            await InventoryLookup(self.context).finalized(key)
+            await InventoryLookup(self.context).finalized(Key(kind, name))
         return again
 
     def look_again(self) -> None:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from benchmarks import resources
 from benchmarks.process import cpu_seconds
 from benchmarks.rows import Row
-from tests.world import Host, Running, network
+from tests.simulation.resources import network
+from tests.world import Host, Running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

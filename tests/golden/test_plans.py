@@ -11,6 +11,7 @@ from dockerv6.planning.deletion import plan_deletion
 from dockerv6.planning.describe import as_mapping
 from dockerv6.planning.inputs import Holdings, Observed, RulesView
 from dockerv6.planning.steps import Plan
+from tests.simulation.resources import pool
 from tests.unit.planning.scene import (
     FORWARD,
     SUBNET,
@@ -24,7 +25,6 @@ from tests.unit.planning.scene import (
     live,
     observed,
 )
-from tests.world import pool
 
 FOLDER = Path(__file__).parent / "plans"
 HELD = holdings(allocation())

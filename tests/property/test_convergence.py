@@ -19,8 +19,10 @@ from dockerv6.dockerd.model import Attachment
 from dockerv6.dockerd.port import EngineConflict, EngineError, EngineUnavailable
 from dockerv6.dockerd.profiles import ENGINE_20_10, ENGINE_28_5
 from dockerv6.planning import network as planning
+from dockerv6.planning.host import FORWARDING
 from dockerv6.reconciler.errors import TemporaryError
-from tests.world import FORWARDING, Bench, Host, network
+from tests.simulation.resources import network
+from tests.world import Bench, Host
 
 EFFECTS = {
     "engine": ("create_network", "remove_network", "connect", "disconnect"),

@@ -31,6 +31,7 @@ from dockerv6.planning.steps import (
     SetSysctl,
 )
 from tests.property.strategies_api import networks, pools, subnets
+from tests.simulation.resources import pool
 from tests.unit.planning.scene import (
     ENGINE_20_10,
     ENGINE_28,
@@ -44,7 +45,6 @@ from tests.unit.planning.scene import (
     live,
     route,
 )
-from tests.world import pool
 
 if TYPE_CHECKING:
     from dockerv6.api.pool import IPv6Pool

@@ -5,7 +5,8 @@ import pytest
 from dockerv6.firewall.model import Barrier, FilterVariant
 from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable
 from dockerv6.firewall.ruleset import EMPTY, Ruleset
-from tests.world import Bench, Host, invalid, network
+from tests.simulation.resources import invalid, network
+from tests.world import Bench, Host
 
 FORWARD = Barrier(FilterVariant.XTABLES_NFT, "filter", "FORWARD", admitted=False, mendable=True)
 

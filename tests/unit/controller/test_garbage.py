@@ -7,8 +7,10 @@ from dockerv6.controller import garbage, host
 from dockerv6.controller.garbage import GARBAGE, hold, prune_confirmed, sweep
 from dockerv6.dockerd.model import NetworkSpec, SubnetConfig
 from dockerv6.dockerd.port import EngineConflict
+from dockerv6.planning.host import FORWARDING
 from dockerv6.reconciler.errors import TemporaryError
-from tests.world import FORWARDING, Bench, Host, network
+from tests.simulation.resources import network
+from tests.world import Bench, Host
 
 LABELS = {"dockerv6.io/managed-by": "dockerv6"}
 

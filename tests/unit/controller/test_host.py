@@ -7,10 +7,11 @@ from dockerv6.firewall.model import Barrier, FilterVariant
 from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable
 from dockerv6.firewall.ruleset import EMPTY
 from dockerv6.hostnet.port import HostNetDenied
+from dockerv6.planning.host import FORWARDING as SYSCTL
 from dockerv6.reconciler.errors import TemporaryError
 from dockerv6.reconciler.request import Key
-from tests.world import FORWARDING as SYSCTL
-from tests.world import Bench, Host, network
+from tests.simulation.resources import network
+from tests.world import Bench, Host
 
 FORWARD = Barrier(FilterVariant.XTABLES_NFT, "filter", "FORWARD", admitted=False, mendable=True)
 

@@ -9,10 +9,12 @@ from dockerv6.dockerd.profiles import ENGINE_20_10
 from dockerv6.firewall.model import Barrier, FilterVariant
 from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable
 from dockerv6.ipam.ledger import LedgerError
+from dockerv6.planning.host import FORWARDING
 from dockerv6.reconciler.errors import TemporaryError
 from dockerv6.reconciler.request import Key
 from dockerv6.store.port import StoreError
-from tests.world import FORWARDING, Bench, Host, invalid, network, pool
+from tests.simulation.resources import invalid, network, pool
+from tests.world import Bench, Host
 
 FORWARD = Barrier(FilterVariant.XTABLES_NFT, "filter", "FORWARD", admitted=False, mendable=True)
 

@@ -1,7 +1,8 @@
 from dockerv6.controller.observe import desired, observe
 from dockerv6.dockerd.port import EngineUnavailable
 from dockerv6.planning.inputs import Observed
-from tests.world import Bench, Host, network
+from tests.simulation.resources import network
+from tests.world import Bench, Host
 
 
 async def made() -> Bench:

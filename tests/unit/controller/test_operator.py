@@ -12,7 +12,10 @@ from dockerv6.firewall.port import FirewallUnavailable
 from dockerv6.firewall.ruleset import Ruleset
 from dockerv6.hostnet.model import Interface, Route, RouteProtocol
 from dockerv6.hostnet.port import HostNetDenied
-from tests.world import ETH0, FORWARDING, ROOT, Host, invalid, network, pool
+from dockerv6.planning.host import FORWARDING
+from tests.simulation.kernel import ETH0
+from tests.simulation.resources import ROOT, invalid, network, pool
+from tests.world import Host
 
 FORWARD = Barrier(FilterVariant.XTABLES_NFT, "filter", "FORWARD", admitted=False, mendable=True)
 READY = ("True", "ReconcileSucceeded")

@@ -1,7 +1,8 @@
 from dockerv6.controller.pools import finalize_pool, reconcile_pool
 from dockerv6.reconciler.outcome import Requeue
 from dockerv6.reconciler.request import Key
-from tests.world import Bench, Host, network, pool
+from tests.simulation.resources import network, pool
+from tests.world import Bench, Host
 
 OFFICE = Key("IPv6Pool", "office")
 DRAWS = {"addressing": {"poolRef": {"name": "office"}}}

@@ -4,7 +4,8 @@ from dockerv6.controller.preview import plan_everything
 from dockerv6.ipam.memory import MemoryLedger
 from dockerv6.planning.steps import Plan
 from dockerv6.store.memory import MemoryStore
-from tests.world import Host, network, pool
+from tests.simulation.resources import network, pool
+from tests.world import Host
 
 
 async def preview(host: Host) -> dict[str, Plan]:

@@ -3,7 +3,9 @@ import pytest
 from dockerv6.controller.removal import remove_everything
 from dockerv6.firewall.model import Barrier, FilterVariant
 from dockerv6.firewall.ruleset import EMPTY
-from tests.world import FORWARDING, Bench, Host, network
+from dockerv6.planning.host import FORWARDING
+from tests.simulation.resources import network
+from tests.world import Bench, Host
 
 FORWARD = Barrier(FilterVariant.XTABLES_NFT, "filter", "FORWARD", admitted=False, mendable=True)
 

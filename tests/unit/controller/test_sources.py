@@ -3,7 +3,8 @@ import pytest
 from dockerv6.controller.sources import ROOTS, UNLISTED_RETRY, SourceKeeper
 from dockerv6.reconciler.request import Key
 from dockerv6.store.port import StoreError
-from tests.world import ROOT, Bench, Host, invalid, network
+from tests.simulation.resources import ROOT, invalid, network
+from tests.world import Bench, Host
 
 
 class Keeper:

@@ -4,8 +4,9 @@ from dataclasses import replace
 from dockerv6.controller.statuses import conditions_before, fields_before
 from dockerv6.dockerd.port import EngineUnavailable
 from dockerv6.reconciler.errors import TemporaryError
+from tests.simulation.resources import network
 from tests.unit.planning.test_intake import stored
-from tests.world import Bench, Host, network
+from tests.world import Bench, Host
 
 
 async def made(**spec: object) -> Bench:

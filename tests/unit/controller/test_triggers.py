@@ -8,7 +8,8 @@ from dockerv6.controller.triggers import BURST, LONGEST_PAUSE, Triggers
 from dockerv6.dockerd.model import EngineEvent, EventKind
 from dockerv6.hostnet.model import Change, ChangeKind, Interface
 from dockerv6.hostnet.port import HostNetError
-from tests.world import Bench, Host, network
+from tests.simulation.resources import network
+from tests.world import Bench, Host
 
 
 class Bell:

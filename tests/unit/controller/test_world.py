@@ -6,7 +6,8 @@ import pytest
 from dockerv6.controller.world import Cached, World
 from dockerv6.dockerd.model import Network
 from dockerv6.dockerd.port import EngineUnavailable
-from tests.world import FORWARDING, Host
+from dockerv6.planning.host import FORWARDING
+from tests.world import Host
 
 
 class Source:

@@ -22,7 +22,7 @@ from dockerv6.planning.blueprint import network_spec, stamped
 from dockerv6.planning.inputs import Desired, Holdings, HostView, Identity, Networks, Observed, RulesView
 from dockerv6.planning.network import plan
 from dockerv6.planning.steps import Finding, Plan, Step
-from tests.world import network, pool
+from tests.simulation.resources import network, pool
 
 NOW = 1_700_000_000.0
 ENGINE_20_10 = EngineInfo("id", "host", "20.10.24", (20, 10), "1.41")

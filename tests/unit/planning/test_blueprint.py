@@ -6,8 +6,8 @@ import pytest
 from dockerv6.dockerd.model import Network, SubnetConfig
 from dockerv6.planning.blueprint import bridge_name, differences, fingerprint, gateway, network_spec, stamped
 from dockerv6.planning.inputs import Identity
+from tests.simulation.resources import network
 from tests.unit.planning.scene import ENGINE_20_10, ENGINE_28, IDENTITY, SUBNET, created
-from tests.world import network
 
 LABELS = {"dockerv6.io/managed-by": "dockerv6", "dockerv6.io/name": "blog", "dockerv6.io/pool": "default"}
 

@@ -5,6 +5,7 @@ from dockerv6.planning.blueprint import network_spec
 from dockerv6.planning.conflicts import collision, conflict, foreign_routes, foreign_subnets
 from dockerv6.planning.inputs import HostView, Observed
 from dockerv6.planning.steps import Finding
+from tests.simulation.resources import network
 from tests.unit.planning.scene import (
     IDENTITY,
     SUBNET,
@@ -17,7 +18,6 @@ from tests.unit.planning.scene import (
     observed,
     route,
 )
-from tests.world import network
 
 OWN = desired()
 

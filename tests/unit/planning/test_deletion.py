@@ -6,6 +6,7 @@ import pytest
 from dockerv6.planning.deletion import Known, plan_deletion, plan_garbage, stray_networks
 from dockerv6.planning.inputs import Networks, Observed, RulesView
 from dockerv6.planning.steps import ForgetSubnet, Plan, ReleaseSubnet, RemoveNetwork
+from tests.simulation.resources import network
 from tests.unit.planning.scene import (
     IDENTITY,
     NOW,
@@ -22,7 +23,6 @@ from tests.unit.planning.scene import (
     observed,
     reasons,
 )
-from tests.world import network
 
 HELD = holdings(allocation())
 OFF = RulesView(off={"blog": ("remove x",)})

@@ -4,8 +4,8 @@ from dockerv6.planning.blueprint import network_spec
 from dockerv6.planning.endpoints import attach, creation, recreation
 from dockerv6.planning.inputs import SPEC_HASH
 from dockerv6.planning.steps import AttachEndpoint, CreateNetwork, RememberEndpoints
+from tests.simulation.resources import network
 from tests.unit.planning.scene import IDENTITY, SUBNET, container, kinds, live
-from tests.world import network
 
 WANT = network_spec(network(ipv4={"subnet": "192.0.2.0/24", "gateway": "192.0.2.1"}), SUBNET, IDENTITY)
 WEB, CRON = container("web"), container("cron", running=False)

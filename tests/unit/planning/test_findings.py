@@ -8,8 +8,8 @@ from dockerv6.planning.claims import PortProblem
 from dockerv6.planning.findings import PORT_RETRY, engine_findings, raw_drop_findings, rules_findings
 from dockerv6.planning.inputs import RulesView
 from dockerv6.planning.steps import Finding
+from tests.simulation.resources import network
 from tests.unit.planning.scene import ENGINE_20_10, ENGINE_28, observed, reasons
-from tests.world import network
 
 PENDING = PortProblem(Reason.ADDRESS_PENDING, "it has no address", waiting=True)
 NOBODY = PortProblem(Reason.NO_ENDPOINT, "nobody is there", waiting=True)

@@ -7,8 +7,8 @@ from dockerv6.api.scheme import Resource, digest, to_document
 from dockerv6.planning.intake import Intake, PruneRules, take_in, too_many
 from dockerv6.source.model import InvalidResource, Position, Root, Snapshot, SourcedResource
 from dockerv6.store.model import StoredObject
+from tests.simulation.resources import ROOT, invalid, network
 from tests.unit.planning.scene import NOW
-from tests.world import ROOT, invalid, network
 
 HERE = Root(ROOT, listed=True, identity="8:1", files=1)
 TRUSTED = {ROOT: "8:1"}

@@ -16,6 +16,7 @@ from dockerv6.planning.steps import (
     Plan,
     RememberEndpoints,
 )
+from tests.simulation.resources import network
 from tests.unit.planning.scene import (
     ENGINE_20_10,
     FORWARD,
@@ -34,7 +35,6 @@ from tests.unit.planning.scene import (
     observed,
     reasons,
 )
-from tests.world import network
 
 HELD = holdings(allocation())
 OFF = {"blog": ("add x to set networks",)}

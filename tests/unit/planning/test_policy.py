@@ -13,8 +13,8 @@ from dockerv6.hostnet.model import BridgePort, Interface
 from dockerv6.planning.inputs import MANAGED_BY, Observed, RulesView
 from dockerv6.planning.policy import assign, plan_policy
 from dockerv6.planning.steps import Plan
+from tests.simulation.resources import policy
 from tests.unit.planning.scene import FORWARD, bridge, foreign, host, kinds, live, observed, reasons
-from tests.world import policy
 
 SHOP = foreign("shop", "fd99::/64", 1, tier="web")
 OFFICE = foreign("office", "2001:db8:9::/64", 2)

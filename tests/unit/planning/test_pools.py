@@ -3,8 +3,8 @@ from ipaddress import IPv6Network
 import pytest
 
 from dockerv6.planning.pools import DEFAULT_COOLDOWN, PoolView, cooldown, pool_view
+from tests.simulation.resources import pool
 from tests.unit.planning.scene import SUBNET, desired, foreign, holdings, live, observed
-from tests.world import pool
 
 KEPT = IPv6Network("fd01:203:405::/48")
 

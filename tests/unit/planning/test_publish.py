@@ -11,8 +11,8 @@ from dockerv6.firewall.model import PortIntent, Transport
 from dockerv6.hostnet.model import Listener
 from dockerv6.planning.claims import Surface
 from dockerv6.planning.publish import Settled, settle
+from tests.simulation.resources import network
 from tests.unit.planning.scene import SUBNET, binding, end, foreign, live, running
-from tests.world import network
 
 HERE = live()
 OTHER = foreign("other", "fd99::/64")

@@ -8,8 +8,8 @@ from dockerv6.firewall.model import EgressMode, Ingress, NetworkIntent, PortInte
 from dockerv6.planning.claims import Surface
 from dockerv6.planning.publish import Settled
 from dockerv6.planning.shares import Share, policy_share, share, whole_intent
+from tests.simulation.resources import network, policy
 from tests.unit.planning.scene import SUBNET, allocation, end, foreign, live, running
-from tests.world import network, policy
 
 
 def test_a_managed_networks_share_follows_its_allocation() -> None:

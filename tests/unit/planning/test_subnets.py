@@ -5,6 +5,7 @@ from dockerv6.hostnet.model import RouteProtocol
 from dockerv6.planning.inputs import Desired, Holdings, HostView, Observed
 from dockerv6.planning.steps import BindSubnet, Finding, ForgetSubnet, KeepPoolPrefix
 from dockerv6.planning.subnets import Subnet, decide
+from tests.simulation.resources import pool
 from tests.unit.planning.scene import (
     SUBNET,
     allocation,
@@ -16,7 +17,6 @@ from tests.unit.planning.scene import (
     observed,
     route,
 )
-from tests.world import pool
 
 FIXED = {"subnet": str(SUBNET)}
 
