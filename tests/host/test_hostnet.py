@@ -247,7 +247,7 @@ from dockerv6.hostnet.port import HostNetDenied
 async def main():
     host = LinuxHostNet()
     write = host.set_sysctl("net.ipv6.conf.all.forwarding", "1")
-    for attempt in (write, anext(host.changes()), host.firewall_generation()):
+    for attempt in (write, anext(host.changes()), host.firewall_generation(), host.forget_udp_flows([53])):
         try:
             await attempt
         except HostNetDenied as error:
@@ -269,15 +269,18 @@ def refusals(*wrapper: str, user: int = 0) -> list[str]:
 
 
 def test_for_root_without_the_capability_the_refusals_name_it() -> None:
-    written, subscribed, asked = refusals("setpriv", "--bounding-set", "-net_admin", "--inh-caps", "-net_admin")
+    written, subscribed, asked, dropped = refusals(
+        "setpriv", "--bounding-set", "-net_admin", "--inh-caps", "-net_admin"
+    )
     assert written == "permitted"  # root owns the file
     assert "can't subscribe to changes: Operation not permitted; CAP_NET_ADMIN is missing" in subscribed
     assert "CAP_NET_ADMIN is missing" in asked
+    assert "can't drop conntrack entries: Operation not permitted; CAP_NET_ADMIN is missing" in dropped
 
 
 def test_for_anybody_else_the_refusals_say_run_as_root() -> None:
     lines = refusals(user=65534)
-    assert len(lines) == 3
+    assert len(lines) == 4
     assert all(line.endswith("; run as root") for line in lines)
 
 
@@ -286,4 +289,4 @@ def test_on_a_read_only_proc_sys_the_refusal_names_the_mount() -> None:
     written, *others = refusals("unshare", "--mount", "sh", "-c", script, "sh")
     assert "can't set sysctl net/ipv6/conf/all/forwarding to '1': Read-only file system" in written
     assert "/proc/sys is mounted read-only" in written
-    assert others == ["permitted", "permitted"]
+    assert others == ["permitted"] * 3

@@ -26,7 +26,6 @@ _DELETE = (_CTNETLINK << 8) | 2
 _NFGENMSG = bytes((AF_INET6, 0, 0, 0))  # family, version, resource
 
 _CTA_TUPLE_ORIG = 1
-_CTA_ID = 12
 _CTA_ZONE = 18
 _CTA_FILTER = 25
 _CTA_TUPLE_PROTO = 2
@@ -37,7 +36,7 @@ _FILTER_PROTO_NUM = 1 << 3  # net/netfilter/nf_internals.h
 _FILTER_DST_PORT = 1 << 5
 
 _UDP = bytes((IPPROTO_UDP,))
-_IDENTITY = frozenset({_CTA_TUPLE_ORIG, _CTA_ZONE, _CTA_ID})
+_IDENTITY = frozenset({_CTA_TUPLE_ORIG, _CTA_ZONE})
 
 _MOST_SEARCHES = 4
 """Ports that the kernel looks for, one after the other. For more it is quicker to have it list all of UDP once."""
@@ -91,7 +90,7 @@ def _destination_port(datagram: bytes, start: int, end: int) -> bytes | None:
 
 
 def _identity(datagram: bytes, start: int, end: int) -> bytes:
-    """What names this entry and no later one with its tuple: the tuple, the zone if any, and the id."""
+    """What names a flow: its tuple, and its zone if any. CTA_ID would add little: a later flow may have the same."""
     found = pick(datagram, start + len(_NFGENMSG), end, _IDENTITY)
     parts = (datagram[value - ATTRIBUTE_HEADER_SIZE : stop] for value, stop in found.values())
     return _NFGENMSG + b"".join(part + bytes(-len(part) % 4) for part in parts)

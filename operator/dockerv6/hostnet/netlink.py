@@ -1,7 +1,7 @@
 """Netlink's framing and its requests, by hand.
 
 pyroute2 would do: but importing any module of it costs 13 MiB and 70 ms, a dump of 500 interfaces with their addresses
-another 20 MiB and 140 ms (pyroute2 0.9.7), as it decodes every attribute of every message. We need six of them.
+another 20 MiB and 140 ms (pyroute2 0.9.7), as it decodes every attribute of every message. We need a few of them.
 
 Sources: netlink(7), linux/netlink.h. Numbers are in host byte order, except where nfnetlink says otherwise.
 """

@@ -1,0 +1,100 @@
+"""Which of the host's sockets wait for IPv6, as the kernel's diagnostics and its tables in procfs tell."""
+
+import errno
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from ipaddress import IPv6Address
+
+import pytest
+
+from dockerv6.hostnet import sockdiag
+from dockerv6.hostnet.model import Listener
+from tests.host.network import ip, private_network
+
+TYPES = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
+ANY = IPv6Address("::")
+
+Opener = Callable[..., socket.socket]
+
+
+@pytest.fixture
+def open_socket() -> Iterator[Opener]:
+    """Open a socket in a namespace of its own; TCP's listen."""
+    with private_network(), ExitStack() as stack:
+        ip("link", "set", "lo", "up")
+
+        def opened(
+            protocol: str, address: str, port: int, *, v6only: bool = False, reuse: bool = False
+        ) -> socket.socket:
+            family = socket.AF_INET6 if ":" in address else socket.AF_INET
+            made = stack.enter_context(socket.socket(family, TYPES[protocol]))
+            if family == socket.AF_INET6:
+                made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, v6only)
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, reuse)
+            made.bind((address, port))
+            if protocol == "tcp":
+                made.listen()
+            return made
+
+        yield opened
+
+
+@pytest.fixture(params=["diagnosed", "procfs"], autouse=True)
+def _source(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*_: object) -> list[tuple[bytes, int, int]]:
+        raise OSError(errno.ENOENT, "No such file or directory")
+
+    if request.param == "procfs":
+        monkeypatch.setattr(sockdiag, "dump", missing)
+
+
+@pytest.mark.parametrize("protocol", TYPES)
+@pytest.mark.parametrize("v6only", [True, False])
+def test_sockets_of_ipv6_count_whether_they_take_ipv4_too_or_not(
+    open_socket: Opener, protocol: str, *, v6only: bool
+) -> None:
+    open_socket(protocol, "::", 8080, v6only=v6only)
+    open_socket(protocol, "::1", 8081, v6only=v6only)
+    assert sockdiag.listeners() == {Listener(protocol, ANY, 8080), Listener(protocol, IPv6Address("::1"), 8081)}
+
+
+@pytest.mark.parametrize("protocol", TYPES)
+@pytest.mark.parametrize("address", ["0.0.0.0", "127.0.0.1", "::ffff:127.0.0.1"])
+def test_sockets_of_ipv4_do_not_count(open_socket: Opener, protocol: str, address: str) -> None:
+    open_socket(protocol, address, 8080)
+    assert sockdiag.listeners() == frozenset()
+
+
+def test_of_a_connection_only_the_listener_counts(open_socket: Opener) -> None:
+    listener = open_socket("tcp", "::1", 8080)
+    with socket.create_connection(("::1", 8080)), listener.accept()[0]:
+        assert sockdiag.listeners() == {Listener("tcp", IPv6Address("::1"), 8080)}
+
+
+def test_a_connected_udp_socket_waits_for_its_peer_only(open_socket: Opener) -> None:
+    open_socket("udp", "::1", 53)
+    open_socket("udp", "::1", 40000).connect(("::1", 53))
+    assert sockdiag.listeners() == {Listener("udp", IPv6Address("::1"), 53)}
+
+
+@pytest.mark.usefixtures("open_socket")
+def test_a_bound_socket_that_does_not_listen_is_none() -> None:
+    with socket.socket(socket.AF_INET6) as bound:
+        bound.bind(("::1", 8080))
+        assert sockdiag.listeners() == frozenset()
+
+
+def test_many_sockets_are_all_told_and_sharers_of_a_port_once(open_socket: Opener) -> None:
+    ports = range(20000, 20300)
+    for port in ports:
+        open_socket("udp", "::", port)
+    for _ in range(3):
+        open_socket("tcp", "::", 443, reuse=True)
+    assert sockdiag.listeners() == {Listener("udp", ANY, port) for port in ports} | {Listener("tcp", ANY, 443)}
+
+
+def test_sockets_of_other_namespaces_do_not_count(open_socket: Opener) -> None:
+    open_socket("tcp", "::", 8080)
+    with private_network():
+        assert sockdiag.listeners() == frozenset()
