@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from dockerv6.controller.intent import Versions, Wishes
@@ -141,6 +141,10 @@ class FirewallKeeper:
             port_problems=wish.settled.problems,
             rival=self.rival,
         )
+
+    def tell_moved(self, moved: Callable[[str], None]) -> None:
+        """Have ``moved`` called with each owner whose networks or ports change: its status has to tell of it."""
+        self._wishes.moved = moved
 
     def assignment(self) -> Assignment:
         """Which Docker networks each policy is for now."""

@@ -3,7 +3,7 @@
 The only memory in it is who had a port last: of two containers that claim one, the first stays.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address
 from typing import NamedTuple
@@ -64,6 +64,8 @@ class Wishes:
         self._shares: dict[str, tuple[_Inputs, Share]] = {}
         self._current: tuple[Versions, Wish] | None = None
         self._incumbents: Incumbents | None = None
+        self.moved: Callable[[str], None] = _unheard
+        """Told each owner whose networks or ports are others than before, because of whatever resource or container."""
 
     def current(self, versions: Versions, observed: Ruleset | None = None) -> Wish:
         """The wish at these versions; ``observed`` is what the kernel holds, to learn who has which port."""
@@ -158,6 +160,34 @@ def _same(one: _Inputs, other: _Inputs) -> bool:
         and one.networks == other.networks
         and one.containers is other.containers
     )
+
+
+def _unheard(owner: str) -> None:
+    """Before somebody listens, everything is looked at anyway."""
+    del owner
+
+
+def moved(before: Wish, after: Wish) -> frozenset[str]:
+    """Owners whose networks, ports or troubles with ports are not what they were."""
+    by_owner = (
+        (before.ports, after.ports),
+        (before.settled.problems, after.settled.problems),
+        (before.rivals, after.rivals),
+    )
+    by_policy = (
+        (before.assignment.networks, after.assignment.networks),
+        (before.assignment.elsewhere, after.assignment.elsewhere),
+    )
+    return frozenset(
+        (
+            *(owner for one, other in by_owner for owner in _differing(one, other)),
+            *(f"{POLICY_OWNER}{name}" for one, other in by_policy for name in _differing(one, other)),
+        )
+    )
+
+
+def _differing(one: Mapping[str, object], other: Mapping[str, object]) -> Iterator[str]:
+    return (key for key in one.keys() | other.keys() if one.get(key) != other.get(key))
 
 
 def resource_of(owner: str) -> tuple[str, str]:

@@ -9,6 +9,7 @@ from dockerv6.api.kinds import NETWORK, POLICY, POOL
 from dockerv6.controller import host, networks, policies, pools
 from dockerv6.controller.context import Context
 from dockerv6.controller.garbage import GARBAGE
+from dockerv6.controller.intent import resource_of
 from dockerv6.controller.sources import Read, SourceKeeper
 from dockerv6.controller.triggers import Triggers
 from dockerv6.lib.tasks import Supervisor
@@ -82,6 +83,7 @@ class Operator:
         context = self._context
         await context.inventory.load()
         context.enqueue = self.manager.enqueue
+        context.firewall.tell_moved(self._moved)
         await self.manager.start()
         self._supervisor.keep("engine", self.triggers.follow_engine)
         self._supervisor.keep("kernel", self.triggers.follow_kernel)
@@ -105,6 +107,10 @@ class Operator:
             await self.manager.idle()
             if self._settled.is_set():
                 return
+
+    def _moved(self, owner: str) -> None:
+        """What a resource has of networks or ports changed, perhaps by another resource or a container elsewhere."""
+        self._context.enqueue(Key(*resource_of(owner)), "its networks or ports changed")
 
     async def _follow_sources(self) -> None:
         """Read the sources at each trigger, and when a grace period ends."""
