@@ -51,9 +51,9 @@ def variant(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def restore(variant: str, text: str, *options: str) -> None:
+def restore(variant: str, text: str, *options: str, family: str = "ip6") -> None:
     done = subprocess.run(
-        [f"ip6tables-{variant}-restore", "-w", *options], input=text, capture_output=True, text=True, check=False
+        [f"{family}tables-{variant}-restore", "-w", *options], input=text, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
 

@@ -1,0 +1,275 @@
+"""What the facts about a host mean for its owner. Pure: `doctor` finds the facts."""
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from dockerv6.dockerd.model import EngineInfo
+from dockerv6.firewall.ipv6nat.residue import Residue
+from dockerv6.firewall.ipv6nat.rules import Certainty
+from dockerv6.firewall.model import FilterVariant, HostFilterState
+from dockerv6.firewall.survey import Survey
+from dockerv6.planning.host import FORWARDING, accept_ra
+from dockerv6.planning.inputs import HostView
+
+CAP_NET_ADMIN = 12
+CAP_NET_RAW = 13
+"""Numbers of capabilities (linux/capability.h)."""
+
+_OLDEST_ENGINE = (20, 10)
+_OLDEST_NFTABLES = (4, 18)
+"""The kernel from which on nftables' NAT and xtables' may be used at the same time."""
+_NATIVE_ENGINE = (29, 0)
+
+_POLICY = "write an IPv6Policy with `selector: {prefixes: [fc00::/7]}` and have dockerv6 run"
+_STOP = "stop docker-ipv6nat for good (docker rm -f ipv6nat, or systemctl disable --now docker-ipv6nat)"
+_CLEAN = "dockerv6 cleanup docker-ipv6nat"
+_RESTART = (
+    "restart the engine, which writes its own IPv6 chains anew: docker-ipv6nat empties them whenever it starts "
+    "(live-restore keeps containers running meanwhile)"
+)
+_AGAIN = "dockerv6 doctor; all of it is explained in docs/docker-ipv6nat.md"
+
+
+class Status(StrEnum):
+    """How a check went."""
+
+    OK = "ok"
+    WARN = "warn"  # works, or will; worth knowing
+    FAIL = "fail"  # dockerv6 can't do its work
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One finding of the doctor.
+
+    Attributes:
+        remedy: what to do, step by step; empty where there is nothing to do.
+    """
+
+    name: str
+    status: Status
+    message: str
+    remedy: tuple[str, ...] = ()
+
+
+def privileges(capabilities: int) -> Check:
+    """Of this process, as in CapEff of /proc/self/status (proc(5))."""
+    wanted = {"CAP_NET_ADMIN": CAP_NET_ADMIN, "CAP_NET_RAW": CAP_NET_RAW}
+    missing = [name for name, number in wanted.items() if not capabilities >> number & 1]
+    if not missing:
+        return Check("privileges", Status.OK, "CAP_NET_ADMIN and CAP_NET_RAW")
+    return Check(
+        "privileges",
+        Status.FAIL,
+        f"{' and '.join(missing)} missing: neither rules nor sysctls can be changed, and much can't be seen",
+        ("run as root, or give the capabilities (docker run --cap-add NET_ADMIN --cap-add NET_RAW)",),
+    )
+
+
+def kernel(release: str) -> Check:
+    """By uname(2)."""
+    if _numbers(release) >= _OLDEST_NFTABLES:
+        return Check("kernel", Status.OK, release)
+    return Check(
+        "kernel",
+        Status.WARN,
+        f"{release}: before 4.18 nftables and iptables can't both translate addresses; iptables-legacy is used",
+    )
+
+
+def backend(asked: str, release: str, *, nf_tables: bool) -> Check:
+    """Which firewall backend a run takes, and why."""
+    name = "firewall backend"
+    if asked == "iptables":
+        return Check(name, Status.OK, "iptables (--firewall-backend): the host's [::1] is left to the engine's proxy")
+    usable = nf_tables and _numbers(release) >= _OLDEST_NFTABLES
+    if usable:
+        why = "--firewall-backend" if asked == "nftables" else "the kernel has nf_tables; it lives beside any iptables"
+        return Check(name, Status.OK, f"nftables ({why})")
+    if asked == "nftables":
+        return Check(
+            name,
+            Status.FAIL,
+            "nftables is asked for, but this kernel's nf_tables can't be used",
+            ("leave out --firewall-backend, or use a kernel >= 4.18 with CONFIG_NF_TABLES_INET",),
+        )
+    return Check(name, Status.WARN, "iptables (no usable nf_tables): the host's [::1] is left to the engine's proxy")
+
+
+def engine(info: EngineInfo) -> Check:
+    """The engine's age."""
+    known = info.release >= _OLDEST_ENGINE or info.release == (0, 0)
+    said = f"{info.version} on {info.name}, API {info.api_version}"
+    if known:
+        return Check("engine", Status.OK, said)
+    return Check("engine", Status.FAIL, said, ("dockerv6 needs Docker Engine 20.10 or newer",))
+
+
+def engine_rules(found: Survey, residue: Residue | None, info: EngineInfo | None) -> Iterator[Check]:
+    """Whether the engine makes IPv6 rules of its own, and where."""
+    name = "engine's IPv6 rules"
+    foreign = {each.variant for each in residue.traces if not each.verdict.engine} if residue is not None else set()
+    variants = [variant for variant in found.chains if variant not in foreign]
+    xtables = [variant for variant in variants if variant is not FilterVariant.NFTABLES]
+    if len(xtables) > 1:
+        yield Check(
+            name,
+            Status.WARN,
+            f"in {' and in '.join(xtables)}: packets pass both, and the engine keeps up one only",
+            (
+                "one of them is left from before iptables' variant was switched (ip6tables-nft-save, -legacy-save)",
+                "restart the host to be rid of it",
+            ),
+        )
+    elif variants:
+        yield Check(name, Status.OK, f"on, in {' and '.join(variants)}; dockerv6's come first and need none of them")
+    else:
+        yield Check(name, Status.OK, "off; dockerv6 needs none of them")
+    if info is not None and info.firewall_backend == "nftables":
+        yield Check(
+            name,
+            Status.WARN,
+            "the engine's firewall backend is nftables, which dockerv6 has never met alive: its drops are told below",
+        )
+
+
+def userland_proxy(found: Survey) -> Check:
+    """Nothing of ours depends on it; people ask."""
+    said = {
+        True: "on: it is only reached from where dockerv6's rules don't translate, so clients' addresses are kept",
+        False: "off: nothing is missing, the rules of dockerv6 cover the host's own connections too",
+        None: "not to be told: the engine has made no IPv4 rules here",
+    }
+    return Check("userland proxy", Status.OK, said[found.userland_proxy])
+
+
+def bridge_netfilter(host: HostView) -> Check:
+    """Whether ip6tables and nftables see what is bridged."""
+    if host.bridge_netfilter is None:
+        return Check(
+            "bridge netfilter",
+            Status.WARN,
+            "br_netfilter is not loaded: `bridge.icc: false` keeps no containers of a network apart",
+            ("modprobe br_netfilter (and a line in /etc/modules-load.d/), where a network needs that",),
+        )
+    if host.bridge_netfilter:
+        return Check("bridge netfilter", Status.OK, "bridge-nf-call-ip6tables is 1")
+    return Check(
+        "bridge netfilter", Status.OK, "bridge-nf-call-ip6tables is 0; bridges that need it have it of their own"
+    )
+
+
+def forwarding(host: HostView) -> Check:
+    """IPv6 forwarding."""
+    if host.forwarding is None:
+        return Check("forwarding", Status.FAIL, "the kernel has no IPv6", ("boot without ipv6.disable=1",))
+    if host.forwarding == "1":
+        return Check("forwarding", Status.OK, f"{FORWARDING} is 1")
+    return Check(
+        "forwarding",
+        Status.WARN,
+        f"{FORWARDING} is {host.forwarding}: containers reach nothing; the daemon turns it on for its first network",
+    )
+
+
+def router_advertisements(host: HostView) -> Check:
+    """Uplinks that would be deaf to their router."""
+    if not host.accept_ra:
+        return Check("router advertisements", Status.OK, "no uplink loses its routes by forwarding")
+    commands = " ".join(f"{accept_ra(uplink)}=2" for uplink in host.accept_ra)
+    lost = "have lost" if host.forwarding == "1" else "would lose"
+    return Check(
+        "router advertisements",
+        Status.WARN,
+        f"{', '.join(host.accept_ra)} {lost} the routes from the router, since the host forwards: accept_ra is 1",
+        (f"the daemon sets it to 2; to keep it over a restart: sysctl -w {commands}, and the same in /etc/sysctl.d",),
+    )
+
+
+def uplink(host: HostView) -> Check:
+    """The host's own way out."""
+    names = sorted({r.interface for r in host.routes if r.destination.prefixlen == 0 and r.interface})
+    if not names:
+        return Check(
+            "uplink", Status.WARN, "no default route: containers reach no more than the host does", ("ip -6 route",)
+        )
+    addresses = [
+        a for n in names if n in host.interfaces for a in host.interfaces[n].addresses if not a.ip.is_link_local
+    ]
+    if not addresses:
+        return Check(
+            "uplink",
+            Status.WARN,
+            f"{', '.join(names)} has no global address: NAT66 has none to give to packets",
+            (f"ip -6 address show dev {names[0]}",),
+        )
+    return Check(
+        "uplink", Status.OK, f"default route by {', '.join(names)} ({', '.join(str(a.ip) for a in addresses)})"
+    )
+
+
+def host_filter(state: HostFilterState) -> Iterator[Check]:
+    """The host's own filter: where it drops, and whether we may pass."""
+    name = "host filter"
+    for barrier in state.barriers:
+        where = f"{barrier.table} {barrier.chain} ({barrier.variant})"
+        if barrier.admitted:
+            yield Check(name, Status.OK, f"{where}: dockerv6's flows are accepted where everything else is dropped")
+        elif barrier.mendable:
+            said = f"{where} drops forwarded packets; the daemon adds its accept rule once a network needs it"
+            yield Check(name, Status.WARN, said)
+        else:
+            yield Check(
+                name, Status.FAIL, f"{where} drops forwarded packets, also those that we allow", (barrier.remedy,)
+            )
+    if not state.barriers:
+        yield Check(name, Status.OK, "nothing drops forwarded packets")
+
+
+def daemon(pid: int | None) -> Check:
+    """The process that holds the state directory's lock."""
+    if pid is None:
+        return Check("daemon", Status.WARN, "not running: what changes is not followed", ("systemctl start dockerv6",))
+    return Check("daemon", Status.OK, f"running (process {pid})" if pid else "running")
+
+
+def resources(directories: Sequence[str], count: int, flaws: int) -> Check:
+    """What people wrote."""
+    if flaws:
+        found = "1 flaw" if flaws == 1 else f"{flaws} flaws"
+        return Check(
+            "resources", Status.FAIL, f"{count} valid, {found}", (f"dockerv6 validate {' '.join(directories)}",)
+        )
+    if not count:
+        return Check(
+            "resources", Status.WARN, f"none in {', '.join(directories)}", ("write one; see docs/reference.md",)
+        )
+    return Check("resources", Status.OK, f"{count} in {', '.join(directories)}")
+
+
+def docker_ipv6nat(residue: Residue | None, containers: Collection[str]) -> Check:
+    """docker-ipv6nat. `containers`: names of running ones that may be it, which says nothing certain."""
+    name = "docker-ipv6nat"
+    suspects = f"; container {', '.join(sorted(containers))} may be it" if containers else ""
+    if residue is None:
+        if not containers:
+            return Check(name, Status.OK, "no trace of it")
+        return Check(name, Status.WARN, f"no trace of it in the rules{suspects}", _way_over(restart=False))
+    if residue.certainty is Certainty.LIKELY and not containers:
+        return Check(name, Status.OK, residue.message)
+    message, _, _ = residue.message.partition("; `dockerv6 doctor`")
+    return Check(name, Status.WARN, message + suspects, _way_over(restart=residue.engine))
+
+
+def _way_over(*, restart: bool) -> tuple[str, ...]:
+    return (_POLICY, _STOP, _CLEAN, *((_RESTART,) if restart else ()), _AGAIN)
+
+
+def _numbers(release: str) -> tuple[int, int]:
+    major, _, rest = release.partition(".")
+    minor = rest.partition(".")[0].partition("-")[0]
+    try:
+        return int(major), int(minor)
+    except ValueError:
+        return (0, 0)

@@ -1,0 +1,167 @@
+"""What facts mean, without a host."""
+
+from dataclasses import replace
+from ipaddress import IPv6Interface, IPv6Network
+
+import pytest
+
+from dockerv6.daemon import checks
+from dockerv6.daemon.checks import Check, Status
+from dockerv6.dockerd.model import EngineInfo
+from dockerv6.firewall.ipv6nat.residue import Residue, Traces
+from dockerv6.firewall.ipv6nat.rules import Certainty, Verdict
+from dockerv6.firewall.model import Barrier, FilterVariant, HostFilterState
+from dockerv6.firewall.survey import Survey
+from dockerv6.hostnet.model import Interface, Route, RouteProtocol
+from dockerv6.planning.inputs import HostView
+
+ENGINE = EngineInfo("id", "host", "28.5.0", (28, 5), "1.51")
+NFT, LEGACY = FilterVariant.XTABLES_NFT, FilterVariant.XTABLES_LEGACY
+LEFT = Verdict(Certainty.CERTAIN, (), (), (), ("br-a",), engine=False)
+DEFAULT = Route(IPv6Network("::/0"), "eth0", RouteProtocol.STATIC, 254)
+UPLINK = Interface(2, "eth0", "", up=True, mtu=1500, addresses=(IPv6Interface("2001:db8::2/64"),))
+
+
+def test_privileges_need_both_capabilities() -> None:
+    both = 1 << checks.CAP_NET_ADMIN | 1 << checks.CAP_NET_RAW
+    assert checks.privileges(both).status is Status.OK
+    missing = checks.privileges(1 << checks.CAP_NET_ADMIN)
+    assert (missing.status, missing.message.partition(" ")[0]) == (Status.FAIL, "CAP_NET_RAW")
+
+
+@pytest.mark.parametrize(
+    ("release", "status"),
+    [("6.1.0-18-amd64", Status.OK), ("4.18.0", Status.OK), ("4.17.19", Status.WARN), ("odd", Status.WARN)],
+)
+def test_kernels_before_418_fall_back(release: str, status: Status) -> None:
+    assert checks.kernel(release).status is status
+    assert checks.backend("auto", release, nf_tables=True).message.startswith(
+        "nftables" if status is Status.OK else "iptables"
+    )
+
+
+@pytest.mark.parametrize(
+    ("asked", "nf_tables", "said", "status"),
+    [
+        ("auto", True, "nftables", Status.OK),
+        ("auto", False, "iptables", Status.WARN),
+        ("nftables", True, "nftables", Status.OK),
+        ("nftables", False, "nftables", Status.FAIL),
+        ("iptables", True, "iptables", Status.OK),
+    ],
+)
+def test_the_backend_is_told_with_its_reason(asked: str, nf_tables: bool, said: str, status: Status) -> None:  # noqa: FBT001
+    found = checks.backend(asked, "6.1.0", nf_tables=nf_tables)
+    assert (found.message.partition(" ")[0], found.status) == (said, status)
+
+
+def test_old_engines_fail() -> None:
+    assert checks.engine(ENGINE).status is Status.OK
+    assert checks.engine(replace(ENGINE, release=(19, 3))).status is Status.FAIL
+    assert checks.engine(replace(ENGINE, release=(0, 0))).status is Status.OK
+
+
+def engine_rules(survey: Survey, residue: Residue | None = None, info: EngineInfo | None = ENGINE) -> list[Check]:
+    return list(checks.engine_rules(survey, residue, info))
+
+
+def test_the_engines_own_rules_are_placed() -> None:
+    assert engine_rules(Survey())[0].message.startswith("off")
+    assert "in iptables-nft" in engine_rules(Survey({NFT: ("nat DOCKER",)}))[0].message
+
+
+def test_chains_in_both_variants_are_a_warning() -> None:
+    both = Survey({NFT: ("nat DOCKER",), LEGACY: ("nat DOCKER",)})
+    assert [check.status for check in engine_rules(both)] == [Status.WARN]
+
+
+def test_chains_of_docker_ipv6nat_are_not_the_engines() -> None:
+    both = Survey({NFT: ("nat DOCKER",), LEGACY: ("nat DOCKER",)})
+    residue = Residue((Traces(LEGACY, LEFT),))
+    assert [check.status for check in engine_rules(both, residue)] == [Status.OK]
+    beside = Residue((Traces(LEGACY, replace(LEFT, engine=True)),))
+    assert [check.status for check in engine_rules(both, beside)] == [Status.WARN]
+
+
+def test_an_engine_with_nftables_is_said_to_be_unmet() -> None:
+    found = engine_rules(Survey(), None, replace(ENGINE, firewall_backend="nftables"))
+    assert [check.status for check in found] == [Status.OK, Status.WARN]
+
+
+@pytest.mark.parametrize("proxy", [True, False, None])
+def test_no_userland_proxy_is_as_good_as_one(proxy: bool | None) -> None:  # noqa: FBT001
+    assert checks.userland_proxy(Survey(userland_proxy=proxy)).status is Status.OK
+
+
+@pytest.mark.parametrize(("forwarding", "status"), [("1", Status.OK), ("0", Status.WARN), (None, Status.FAIL)], ids=str)
+def test_forwarding(forwarding: str | None, status: Status) -> None:
+    assert checks.forwarding(HostView(forwarding=forwarding)).status is status
+
+
+@pytest.mark.parametrize(("loaded", "status"), [(True, Status.OK), (False, Status.OK), (None, Status.WARN)], ids=str)
+def test_bridge_netfilter(loaded: bool | None, status: Status) -> None:  # noqa: FBT001
+    assert checks.bridge_netfilter(HostView(bridge_netfilter=loaded)).status is status
+
+
+def test_uplinks_that_go_deaf_are_named_with_the_sysctl() -> None:
+    assert checks.router_advertisements(HostView()).status is Status.OK
+    found = checks.router_advertisements(HostView(accept_ra={"eth0.100": "1"}))
+    assert found.status is Status.WARN
+    assert "net/ipv6/conf/eth0.100/accept_ra=2" in found.remedy[0]
+
+
+def test_an_uplink_needs_a_route_and_an_address() -> None:
+    assert checks.uplink(HostView()).status is Status.WARN
+    bare = replace(UPLINK, addresses=(IPv6Interface("fe80::1/64"),))
+    assert checks.uplink(HostView(routes=(DEFAULT,), interfaces={"eth0": bare})).status is Status.WARN
+    found = checks.uplink(HostView(routes=(DEFAULT,), interfaces={"eth0": UPLINK}))
+    assert (found.status, found.message) == (Status.OK, "default route by eth0 (2001:db8::2)")
+
+
+def test_what_drops_our_flows_is_told_with_the_way_through() -> None:
+    admitted = Barrier(NFT, "filter", "DOCKER-USER", admitted=True, mendable=True)
+    shut = replace(admitted, admitted=False)
+    foreign = Barrier(FilterVariant.NFTABLES, "inet f", "c", admitted=False, mendable=False, remedy="nft insert …")
+    found = list(checks.host_filter(HostFilterState((admitted, shut, foreign))))
+    assert [check.status for check in found] == [Status.OK, Status.WARN, Status.FAIL]
+    assert found[2].remedy == ("nft insert …",)
+    assert [check.status for check in checks.host_filter(HostFilterState())] == [Status.OK]
+
+
+@pytest.mark.parametrize(("pid", "said"), [(None, "not running"), (0, "running"), (7, "running (process 7)")], ids=str)
+def test_the_daemon(pid: int | None, said: str) -> None:
+    assert checks.daemon(pid).message.startswith(said)
+
+
+def test_resources_with_flaws_fail() -> None:
+    assert checks.resources(("/a", "/b"), 3, 0).message == "3 in /a, /b"
+    assert checks.resources(("/a",), 0, 0).status is Status.WARN
+    flawed = checks.resources(("/a", "/b"), 1, 2)
+    assert (flawed.status, flawed.remedy) == (Status.FAIL, ("dockerv6 validate /a /b",))
+
+
+def test_docker_ipv6nat_is_told_with_the_way_over() -> None:
+    assert checks.docker_ipv6nat(None, ()).status is Status.OK
+    left = checks.docker_ipv6nat(Residue((Traces(NFT, LEFT),)), ())
+    assert left.status is Status.WARN
+    assert "doctor" not in left.message
+    assert [step for step in left.remedy if "cleanup docker-ipv6nat" in step]
+    assert not [step for step in left.remedy if step.startswith("restart the engine")]
+
+
+def test_beside_an_engines_own_rules_the_engine_is_to_be_restarted() -> None:
+    left = checks.docker_ipv6nat(Residue((Traces(NFT, replace(LEFT, engine=True)),)), ())
+    assert [step for step in left.remedy if step.startswith("restart the engine")]
+
+
+def test_a_containers_name_is_a_hint_only() -> None:
+    found = checks.docker_ipv6nat(None, ("ipv6nat",))
+    assert (found.status, found.message) == (
+        Status.WARN,
+        "no trace of it in the rules; container ipv6nat may be it",
+    )
+
+
+def test_chains_without_effect_are_no_reason_to_worry() -> None:
+    base = replace(LEFT, certainty=Certainty.LIKELY, networks=())
+    assert checks.docker_ipv6nat(Residue((Traces(NFT, base),)), ()).status is Status.OK
