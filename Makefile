@@ -8,10 +8,14 @@ SHELL := /bin/bash
 VENV ?= .venv
 CELLS ?= core
 SOAK_ROUNDS ?= 20
+# engines wait more than they work: two test processes fill the time, each with engines of its own
+WORKERS ?= 2
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
+E2E := $(PYTEST) -m e2e --numprocesses $(WORKERS)
+RECORDED := --matrix-results docs/engines
 
-.PHONY: root help setup test lint unit host e2e test-matrix soak bench demo crds clean
+.PHONY: root help setup test lint unit host e2e test-matrix engines soak bench demo crds clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,10 +42,15 @@ host: root setup ## tests and contracts against the kernel, in network namespace
 
 e2e: root setup ## tests and contracts with real engines and real packets (root); CELLS=core, all, or names of tests/lab/cells.py
 	$(BIN)/python -m tests.lab build '$(CELLS)'
-	$(PYTEST) -m e2e --cells '$(CELLS)'
+	$(E2E) --cells '$(CELLS)'
 
-test-matrix: ## the end-to-end tests on every engine of the matrix (root)
-	@$(MAKE) --no-print-directory e2e CELLS=all
+test-matrix: root setup ## the end-to-end tests on every engine, the scenarios of the matrix in every cell; writes docs/engines.md (root)
+	$(BIN)/python -m tests.lab build all
+	status=0; $(E2E) --cells all $(RECORDED) || status=$$?; $(BIN)/python -m scripts.engines_page; exit $$status
+
+engines: root setup ## the scenarios of the matrix alone, on CELLS; writes what these cells gave into docs/engines.md (root)
+	$(BIN)/python -m tests.lab build '$(CELLS)'
+	status=0; $(E2E) --cells '$(CELLS)' $(RECORDED) tests/e2e/matrix || status=$$?; $(BIN)/python -m scripts.engines_page; exit $$status
 
 soak: root setup ## the host and end-to-end tests SOAK_ROUNDS times, until one fails (root)
 	for ((round = 1; round <= $(SOAK_ROUNDS); round++)); do echo "round $$round of $(SOAK_ROUNDS)"; $(PYTEST) -q -m 'host or e2e' --cells '$(CELLS)'; done

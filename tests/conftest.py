@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
@@ -43,6 +43,13 @@ def pytest_configure(config: pytest.Config) -> None:
         choose(config.getoption("--cells"))
     except ValueError as error:
         raise pytest.UsageError(f"--cells: {error}") from error
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
+    from tests.lab.schedule import ByEngine  # noqa: PLC0415 - only a parallel run has pytest-xdist
+
+    return ByEngine(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -4,8 +4,8 @@ A test that asks for `lab` (or `cell`, or `make_lab`) runs once on each chosen c
 names others for it. Engines are shared by the tests of a run, and cleaned between them; `make_lab` gives an engine
 that is the test's alone. A cell that can't be had is an error and never a skip.
 
-With pytest-xdist, `--dist loadgroup`, each process has engines of its own, and a module's tests on one cell stay
-together: what a module makes once for its tests is made once for each cell.
+With pytest-xdist each process has engines of its own, and a module's tests on one cell stay together (see
+`tests.lab.schedule`): what a module makes once for its tests is made once for each cell.
 """
 
 from __future__ import annotations
@@ -25,25 +25,13 @@ if TYPE_CHECKING:
     from tests.lab.engine import Engine
     from tests.lab.session import Session
 
-_HERE = Path(__file__).parent
-_MATRIX = _HERE / "matrix"
+_MATRIX = Path(__file__).parent / "matrix"
 _LABS = pytest.StashKey[list[Lab]]()
 
 
-# first: `-m` chooses among the marks that are there when its turn comes
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if item.path.is_relative_to(_HERE):
-            item.add_marker(pytest.mark.e2e)
-            item.add_marker(pytest.mark.xdist_group(_group(item)))
-
-
-def _group(item: pytest.Item) -> str:
-    """What runs in one process: a module's tests on a cell, and all of the matrix's on a cell, which share a world."""
-    where = _MATRIX if item.path.is_relative_to(_MATRIX) else item.path
-    cell = item.callspec.params.get("cell") if isinstance(item, pytest.Function) and hasattr(item, "callspec") else None
-    return f"{where.stem}-{cell.name}" if isinstance(cell, Cell) else where.stem
+# as early as this: `-m` looks at the marks as soon as all is collected
+def pytest_itemcollected(item: pytest.Item) -> None:
+    item.add_marker(pytest.mark.e2e)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -191,8 +191,7 @@ def download(names: tuple[str, ...], target: Path) -> list[Path]:
     # the lock under which a tree is made of the same suite: both use its part of the lab's cache
     with locked(lab_directory() / "cache" / "20.10.lock"):
         return [
-            Path(shutil.move(archive, target / archive.name))
-            for archive in packages.Apt("bookworm").download([*names])
+            Path(shutil.move(archive, target / archive.name)) for archive in packages.Apt("bookworm").download([*names])
         ]
 
 

@@ -10,7 +10,7 @@ import time
 from dataclasses import replace
 
 from tests.lab import packages
-from tests.lab.cells import CELLS, choose
+from tests.lab.cells import CELLS, choose, choose_matrix
 from tests.lab.engine import Engine
 from tests.lab.lab import Station
 from tests.lab.session import Session, sweep
@@ -56,9 +56,8 @@ def _say(line: str) -> None:
 
 def _build(options: argparse.Namespace) -> int:
     for wanted in options.version or ["core"]:
-        versions = (
-            [wanted] if wanted in packages.VERSIONS else [CELLS[name].settings.version for name in choose(wanted)]
-        )
+        names = [] if wanted in packages.VERSIONS else choose(wanted) + choose_matrix(wanted)
+        versions = [CELLS[name].settings.version for name in names] or [wanted]
         for version in dict.fromkeys(versions):
             before = time.monotonic()
             path = packages.tree(version)

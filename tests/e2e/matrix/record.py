@@ -22,11 +22,15 @@ if TYPE_CHECKING:
     from tests.lab.cells import Cell
 
 
+PASSED = "passed"
+
+
 @dataclass(slots=True)
 class CellRecord:
     """The outcome of every scenario in one cell: `passed`, or else the phase that failed (`setup`, `call`, `teardown`).
 
-    `run` is the same for all cells of one test run; `full` says that it was meant to run all cells. `date` is in UTC.
+    Outcomes are by topic (the docstring of the scenarios' module) and promise, in the order of the run. `run` is the
+    same for all cells of one test run; `full` says that it was meant to run all cells. `date` is in UTC.
     """
 
     cell: str
@@ -35,7 +39,7 @@ class CellRecord:
     run: str
     full: bool
     date: str
-    scenarios: dict[str, str] = field(default_factory=dict)
+    topics: dict[str, dict[str, str]] = field(default_factory=dict)
 
     @classmethod
     def read(cls, directory: Path) -> Iterator[CellRecord]:
@@ -43,10 +47,20 @@ class CellRecord:
         for path in sorted(directory.glob("*.json")):
             yield cls(**json.loads(path.read_text()))
 
+    @property
+    def failures(self) -> list[str]:
+        """What was promised and not kept."""
+        return [name for promises in self.topics.values() for name, outcome in promises.items() if outcome != PASSED]
+
+    @property
+    def size(self) -> int:
+        """How many scenarios ran."""
+        return sum(len(promises) for promises in self.topics.values())
+
     def write(self, directory: Path) -> None:
         """Write the record, in place of the cell's former one."""
         directory.mkdir(parents=True, exist_ok=True)
-        (directory / f"{self.cell}.json").write_text(json.dumps(asdict(self), indent=2, sort_keys=True) + "\n")
+        (directory / f"{self.cell}.json").write_text(json.dumps(asdict(self), indent=1) + "\n")
 
 
 class Recorder:
@@ -71,16 +85,17 @@ class Recorder:
         cell: Cell = item.callspec.params["cell"]  # type: ignore[attr-defined]
         record = self._records.get(cell.name)
         if record is None:
-            date = datetime.now(UTC).date().isoformat()
+            date = datetime.now(UTC).isoformat(timespec="minutes")
             record = CellRecord(cell.name, "", platform.release(), self._run, self._full, date)
             self._records[cell.name] = record
         if world := item.funcargs.get("world"):  # type: ignore[attr-defined]
             record.engine = record.engine or world.version
-        name = scenario_name(item.originalname, item.callspec.id, cell.name)  # type: ignore[attr-defined]
+        topic = record.topics.setdefault(" ".join((item.module.__doc__ or "").split()), {})  # type: ignore[attr-defined]
+        name = promise(item.originalname, item.callspec.id, cell.name)  # type: ignore[attr-defined]
         if report.failed:
-            record.scenarios[name] = report.when
+            topic[name] = report.when
         else:
-            record.scenarios.setdefault(name, "passed")
+            topic.setdefault(name, PASSED)
 
     def write(self) -> None:
         """Write the records of all cells of which something ran."""
@@ -88,8 +103,8 @@ class Recorder:
             record.write(self._directory)
 
 
-def scenario_name(function: str, parameters: str, cell: str) -> str:
-    """The promise that a test's name states, with its parameters but the cell in brackets."""
-    promise = re.sub(r"^test_", "", function).replace("_", " ")
-    others = parameters.replace(cell, "").strip("-")
-    return f"{promise} ({others})" if others else promise
+def promise(function: str, parameters: str, cell: str) -> str:
+    """What a test's name promises, with its parameters but the cell in brackets."""
+    words = re.sub(r"^test_", "", function).replace("_", " ")
+    others = re.sub(rf"^{re.escape(cell)}-|-?{re.escape(cell)}$", "", parameters)
+    return f"{words} ({others})" if others else words

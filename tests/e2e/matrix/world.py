@@ -94,7 +94,9 @@ class World:
 
     def build(self) -> None:
         """Start the operator and everything that does not change."""
-        self.engine.netexec("ip", "address", "add", f"{SECOND_ADDRESS}/64", "dev", UPLINK, "nodad")
+        # deprecated: whatever the host or its NAT sends goes on having the other one
+        lifetimes = ("valid_lft", "forever", "preferred_lft", "0")
+        self.engine.netexec("ip", "address", "add", f"{SECOND_ADDRESS}/64", "dev", UPLINK, "nodad", *lifetimes)
         self.lab.neighbour.add_route(ALL_SUBNETS)
         self.operator.start("--firewall-backend", "nftables")
         for name, spec in _NETWORKS.items():
@@ -108,11 +110,6 @@ class World:
         for name, network, _ in _containers():
             # a new container is not there at once: address detection, neighbour discovery
             reach(self.host, Port("tcp", self.address(name, network), 80), name=name)
-
-    def restore(self) -> None:
-        """Undo what the baseline of an engine does not know of."""
-        self.lab.neighbour.remove_route(ALL_SUBNETS)
-        self.engine.netexec("ip", "address", "del", f"{SECOND_ADDRESS}/64", "dev", UPLINK)
 
 
 def _containers() -> Iterator[tuple[str, str, dict[str, object]]]:
