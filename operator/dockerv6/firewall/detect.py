@@ -32,9 +32,9 @@ LIMITS = {
 """What a backend can't do."""
 
 _BOTH = (
-    "the engine's IPv6 chains are in iptables-nft and in iptables-legacy: packets pass both, and those of the variant that "
-    "the engine no longer uses (see `ip6tables --version`) stay as they were; both get our accept rule where they drop. "
-    "Remove the stale ones, or restart the host"
+    "the engine's IPv6 chains are in iptables-nft and in iptables-legacy: packets pass both, and those of the variant "
+    "that the engine no longer uses (see `ip6tables --version`) stay as they were; both get our accept rule where they "
+    "drop. Remove the stale ones, or restart the host"
 )
 _MODULES = ("ip6table_mangle", "ip6table_nat")
 _TIMEOUT = 30.0
@@ -132,11 +132,9 @@ def _missing_iptables() -> str:
         missing = [name for name in ("mangle", "nat") if not tables.works(name)]
     except FirewallError as error:
         return str(error)
-    finally:
-        tables.close()
-    return (
-        f"the kernel has no legacy IPv6 table {' and '.join(missing)}: modprobe {' '.join(_MODULES)}" if missing else ""
-    )
+    if missing:
+        return f"the kernel has no legacy IPv6 table {' and '.join(missing)}: modprobe {' '.join(_MODULES)}"
+    return ""
 
 
 def _load() -> None:

@@ -38,10 +38,7 @@ async def variants(session: NftSession) -> frozenset[FilterVariant]:
 
 def _in_legacy() -> bool:
     tables = Tables()
-    try:
-        return any(_engines(name) for table in _TABLES for name in tables.read(table).chains())
-    finally:
-        tables.close()
+    return any(_engines(name) for table in _TABLES for name in tables.read(table).chains())
 
 
 def _engines(chain: str) -> bool:

@@ -69,7 +69,6 @@ class IptablesFirewall:
     async def close(self) -> None:
         """End the thread."""
         await asyncio.to_thread(self._thread.shutdown)
-        self._watch.tables.close()
 
     async def observe(self) -> Ruleset:
         """What our chains hold now."""

@@ -74,22 +74,25 @@ class Listing:
     data: bytes = b""
     counters: tuple[int, ...] = ()
 
-    def same(self, data: bytearray) -> bool:
-        """Whether that is the same but for the counters, which it loses where they stand in the way.
+    def same(self, data: bytes) -> bool:
+        """Whether that is the same but for the counters.
 
-        Entries elsewhere than before would show: the first that is of another length says so before its counters.
+        Entries elsewhere than before show as well: up to the first that is of another length, counters are where they
+        were, and that one's length stands before its own.
         """
         if len(data) != len(self.data):
             return False
-        for at in range(0, len(data), _BLOCK):
-            end = at + _BLOCK
-            if data[at:end] == self.data[at:end]:
-                continue  # most counters stand still
-            for counter in self.counters[bisect_left(self.counters, at - COUNTERS) : bisect_left(self.counters, end)]:
-                data[counter : counter + COUNTERS] = self.data[counter : counter + COUNTERS]
-            if data[at:end] != self.data[at:end]:
-                return False
-        return True
+        return all(self._same_block(data, at) for at in range(0, len(data), _BLOCK))
+
+    def _same_block(self, data: bytes, start: int) -> bool:
+        there, here = data[start : start + _BLOCK], self.data[start : start + _BLOCK]
+        if there == here:  # most counters stand still
+            return True
+        block, end = bytearray(there), start + len(there)
+        for counter in self.counters[bisect_left(self.counters, start - COUNTERS) : bisect_left(self.counters, end)]:
+            first, last = max(counter, start) - start, min(counter + COUNTERS, end) - start
+            block[first:last] = here[first:last]
+        return block == here
 
     def chains(self) -> Mapping[str, tuple[bytes, ...]]:
         """The entries of every chain in their order, without policies; jumps by their chain's name."""
@@ -128,13 +131,13 @@ ABSENT = Listing()
 """Nobody has used the table."""
 
 
-def _listing(hooks: tuple[tuple[str, int, int], ...], data: bytearray) -> Listing:
+def _listing(hooks: tuple[tuple[str, int, int], ...], data: bytes) -> Listing:
     counters: list[int] = []
     at = 0
     while at < len(data):
         counters.append(at + COUNTERS_AT)
         at += OFFSETS.unpack_from(data, at + OFFSETS_AT)[1]
-    return Listing(hooks, bytes(data), tuple(counters))
+    return Listing(hooks, data, tuple(counters))
 
 
 def _entries(data: bytes) -> Iterator[tuple[int, bytes]]:
@@ -158,9 +161,8 @@ def _plain(entry: bytes, starts: Mapping[int, str]) -> bytes:
 
 @dataclass(slots=True)
 class Tables:
-    """Reads tables of the network namespace of the thread that first does so."""
+    """Reads tables of the network namespace of the calling thread."""
 
-    _socket: socket.socket | None = None
     _libc: ctypes.CDLL = field(default_factory=lambda: ctypes.CDLL(None, use_errno=True))
 
     def read(self, name: str, known: Listing = ABSENT) -> Listing:
@@ -199,12 +201,6 @@ class Tables:
             return False
         return True
 
-    def close(self) -> None:
-        """Give the socket back."""
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
-
     def _info(self, name: str) -> tuple[tuple[tuple[str, int, int], ...], int]:
         buffer = ctypes.create_string_buffer(_INFO.size)
         buffer.value = name.encode()
@@ -219,7 +215,7 @@ class Tables:
         hooks, size = self._info(name)
         buffer = ctypes.create_string_buffer(_HEADER.size + size)
         _HEADER.pack_into(buffer, 0, name.encode(), size)
-        data = bytearray(self._ask(_GET_ENTRIES, buffer)[_HEADER.size :])
+        data = bytes(self._ask(_GET_ENTRIES, buffer)[_HEADER.size :])
         if hooks == known.hooks and known.same(data):
             return known
         return _listing(hooks, data)
@@ -234,10 +230,9 @@ class Tables:
             raise _translated(error) from error
 
     def _ask(self, option: int, buffer: "ctypes.Array[ctypes.c_char]") -> memoryview:
-        if self._socket is None:
-            self._socket = socket.socket(socket.AF_INET6, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.IPPROTO_RAW)
         length = ctypes.c_uint32(len(buffer))
-        asked = self._libc.getsockopt(self._socket.fileno(), socket.IPPROTO_IPV6, option, buffer, ctypes.byref(length))
+        with socket.socket(socket.AF_INET6, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.IPPROTO_RAW) as channel:
+            asked = self._libc.getsockopt(channel.fileno(), socket.IPPROTO_IPV6, option, buffer, ctypes.byref(length))
         if asked != 0:
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number))
