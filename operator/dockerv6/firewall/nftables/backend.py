@@ -4,6 +4,7 @@ import logging
 from functools import partial
 
 from dockerv6.firewall.nftables import codec
+from dockerv6.firewall.nftables.reader import Reader
 from dockerv6.firewall.nftables.session import NftSession
 from dockerv6.firewall.nftables.spelling import Spelling
 from dockerv6.firewall.port import FirewallRejected
@@ -11,7 +12,6 @@ from dockerv6.firewall.ruleset import EMPTY, Change, Ruleset, diff
 
 logger = logging.getLogger(__name__)
 
-_LIST: codec.Object = {"list": {"table": {"family": codec.FAMILY, "name": codec.TABLE}}}
 _DELETE: codec.Object = {"delete": {"table": {"family": codec.FAMILY, "name": codec.TABLE}}}
 _ATTEMPTS = 4
 _ABSENT = "No such file or directory"
@@ -34,6 +34,7 @@ class NftablesFirewall:
     def __init__(self, session: NftSession) -> None:
         """Work through a session, which the caller closes."""
         self._session = session
+        self._reader = Reader(session)
         self._spelling = Spelling()
         self._seen: _Seen | None = None
 
@@ -121,9 +122,8 @@ class NftablesFirewall:
             # Not listed at all: it does nothing, libnftables 1.0.6 would crash, and it will be made anew anyway.
             return Ruleset(foreign=("the dormant flag",), exists=True)
         try:
-            listed = self._session.run_now([_LIST])
+            return self._reader.read()
         except FirewallRejected as error:
             if _ABSENT in str(error):  # deleted since we asked
                 return EMPTY
             raise
-        return codec.ruleset(listed)

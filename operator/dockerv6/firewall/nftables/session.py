@@ -89,15 +89,19 @@ class NftSession:
         """As `inet_table`, on the session's thread."""
         return _asked(lambda: self._questions.inet_table(name))
 
-    def run_now(self, commands: Sequence[Object], *, check: bool = False) -> list[Object]:
-        """As `run`, on the session's thread."""
+    def dump_now(self, message: int, *names: str) -> list[bytes]:
+        """As `kernel.Questions.dump`, on the session's thread."""
+        return self._questions.dump(message, *names)
+
+    def run_now(self, commands: Sequence[Object], *, check: bool = False, terse: bool = False) -> list[Object]:
+        """As `run`, on the session's thread; `terse`: sets are listed without their elements."""
         if self._nft is None:
             self.generation_now()  # libnftables ends the whole process where the kernel has no nfnetlink
             self._nft = _find()
         batch = json.dumps({"nftables": commands})
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                output = self._nft.run(batch, check=check)
+                output = self._nft.run(batch, check=check, terse=terse)
             except NftError as error:
                 if attempt == _ATTEMPTS or not any(text in str(error) for text in _PASSING):
                     raise _translated(str(error)) from error

@@ -23,7 +23,8 @@ class Answers:
     def tidy(self) -> None:
         self._loop.call_soon_threadsafe(self.tidied.set)
 
-    def run(self, batch: str, *, check: bool = False) -> str:
+    def run(self, batch: str, *, check: bool = False, terse: bool = False) -> str:
+        assert not terse
         self.batches.append((batch, check))
         answer = self.answers.pop(0)
         if isinstance(answer, NftError):
