@@ -23,7 +23,7 @@ from tests.host.network import nft, private_network
 from tests.unit.firewall.intents import BLOG, EVERYTHING, SHOP, WEB, intent
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Iterator, Sequence
 
 pytestmark = pytest.mark.host
 
@@ -183,6 +183,50 @@ async def test_a_table_of_our_name_is_ours(firewall: NftablesFirewall) -> None:
     assert await firewall.apply(diff(DESIRED, await firewall.observe())) == DESIRED
     nft("add table inet dockerv6; add chain inet dockerv6 theirs")
     assert await firewall.apply(diff(EMPTY, await firewall.observe())) == EMPTY
+
+
+ODD_ELEMENTS = {
+    "none": "",
+    "ranges that touch": "add element inet dockerv6 egress_any { 2001:db8::1-2001:db8::5, 2001:db8::6-2001:db8::7 }",
+    "lowest and highest": "add element inet dockerv6 egress_any { ::-::5, ff00::/8 }",
+    "everything": "flush set inet dockerv6 egress_any; add element inet dockerv6 egress_any { ::/0 }",
+    "embedded IPv4": "add element inet dockerv6 egress_any { ::ffff:192.0.2.1, ::192.0.2.0/120 }",
+    "one address": 'add element inet dockerv6 egress_any { 2001:db8::9 comment "it is" }',
+    "concatenated range": "add element inet dockerv6 excluded { 2001:db8::1-2001:db8::5 . ::/0 }",
+    "range of ports": "add element inet dockerv6 restricted { udp . 80-90 . fd00::/64 }",
+    "protocol without a name": "add element inet dockerv6 restricted { 143 . 80 . fd00::/64 }",
+    "wildcard": 'add element inet dockerv6 networks { fd00::/64 . "br-*" }',
+    "longest name": 'add element inet dockerv6 open { "abcdefghijklmno" }',
+    "value": "add element inet dockerv6 published_to { udp . 143 : 2001:db8::bad }",
+}
+
+
+@pytest.mark.parametrize("odd", ODD_ELEMENTS)
+async def test_what_is_read_as_bytes_is_what_nft_shows(firewall: NftablesFirewall, odd: str) -> None:
+    await firewall.apply(diff(DESIRED, EMPTY))
+    if ODD_ELEMENTS[odd]:
+        nft(ODD_ELEMENTS[odd])
+    shown = json.loads(listed("nft", "-j", "list", "table", "inet", "dockerv6"))["nftables"]
+    assert await firewall.observe() == codec.ruleset(shown)
+
+
+async def test_elements_are_read_back_without_listing_the_table(
+    firewall: NftablesFirewall, nftables: NftSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await firewall.apply(diff(DESIRED, EMPTY))
+    run, batches = nftables.run_now, list[bool]()
+
+    def counted(commands: Sequence[codec.Object], *, check: bool = False, terse: bool = False) -> list[codec.Object]:
+        batches.append(terse)
+        return run(commands, check=check, terse=terse)
+
+    monkeypatch.setattr(nftables, "run_now", counted)
+    for desired in (render(intent(BLOG, ports=(WEB,))), DESIRED):
+        assert await firewall.apply(diff(desired, await firewall.observe())) == desired
+    assert batches == [False, False]
+    nft("flush chain inet dockerv6 forward")
+    assert await firewall.apply(diff(DESIRED, await firewall.observe())) == DESIRED
+    assert batches[2:] == [True, False, True]
 
 
 async def test_the_table_reads_well_at_night(firewall: NftablesFirewall) -> None:

@@ -1,0 +1,126 @@
+import struct
+from ipaddress import IPv6Address
+
+import pytest
+
+from dockerv6.firewall.nftables import dumps
+from dockerv6.firewall.terms import Element, ElementSet, KeyType
+
+PREFIX, LINK, PROTOCOL, PORT = KeyType.PREFIX, KeyType.INTERFACE, KeyType.PROTOCOL, KeyType.PORT
+END = (1 << 128) - 1
+
+
+def attribute(kind: int, value: bytes) -> bytes:
+    return struct.pack("=HH", 4 + len(value), kind) + value + bytes(-len(value) % 4)
+
+
+def nested(kind: int, value: bytes) -> bytes:
+    return attribute(kind | 0x8000, attribute(1, value))
+
+
+def raw(key: bytes, *, last: bytes = b"", data: bytes = b"", owner: str = "", flags: int = 0) -> bytes:
+    made = nested(1, key)
+    if last:
+        made += nested(10, last)
+    if data:
+        made += nested(2, data)
+    if flags:
+        made += attribute(3, flags.to_bytes(4, "big"))
+    if owner:
+        text = owner.encode() + b"\0"
+        made += attribute(6, b"\x07\x02xx" + bytes((0, len(text))) + text)
+    return made
+
+
+def address(text: str) -> bytes:
+    return IPv6Address(text).packed
+
+
+def name(text: str) -> bytes:
+    return text.encode().ljust(16, b"\0")
+
+
+def a_set(*key: KeyType, data: KeyType | None = None, interval: bool = True) -> ElementSet:
+    return ElementSet("s", key, interval=interval, data=data)
+
+
+TCP, HTTP = b"\x06\0\0\0", b"\0\x50\0\0"
+
+
+@pytest.mark.parametrize(
+    ("element", "of", "expected"),
+    [
+        (raw(name("br0"), owner="blog"), a_set(LINK, interval=False), Element(("br0",), "blog")),
+        (
+            raw(TCP + HTTP, data=address("fd00::5"), owner="policy/all"),
+            a_set(PROTOCOL, PORT, data=PREFIX, interval=False),
+            Element(("tcp", "80"), "policy/all", "fd00::5/128"),
+        ),
+        (
+            raw(b"\x84\0\0\0" + HTTP, data=b"\x01\xbb"),
+            a_set(PROTOCOL, PORT, data=PORT, interval=False),
+            Element(("sctp", "80"), "", "443"),
+        ),
+        (
+            raw(address("fd00::") + name("br0"), last=address("fd00::ffff:ffff:ffff:ffff") + name("br0")),
+            a_set(PREFIX, LINK),
+            Element(("fd00::/64", "br0")),
+        ),
+        (
+            raw(address("fd00::1") + address("::"), last=address("fd00::5") + END.to_bytes(16, "big")),
+            a_set(PREFIX, PREFIX),
+            Element(("fd00::1-fd00::5", "::/0")),
+        ),
+    ],
+)
+def test_an_element_is_read_from_its_bytes(element: bytes, of: ElementSet, expected: Element) -> None:
+    assert dumps.element(element, of) == expected
+
+
+@pytest.mark.parametrize(
+    ("element", "of"),
+    [
+        (raw(name("br0"), flags=2), a_set(LINK)),
+        (raw(b"\x8f\0\0\0"), a_set(PROTOCOL)),
+        (raw(name("br0"), last=name("br9")), a_set(LINK)),
+        (raw(b"\0\x50", last=b"\0\x5a"), a_set(PORT)),
+        (raw(b"x" * 16), a_set(LINK)),
+        (raw(name("br0")) + attribute(4, bytes(8)), a_set(LINK)),
+        (attribute(3, bytes(4)), a_set(LINK)),
+        (attribute(1, attribute(2, b"verdict")), a_set(LINK)),
+    ],
+)
+def test_what_we_never_write_is_left_to_nft(element: bytes, of: ElementSet) -> None:
+    with pytest.raises(dumps.StrangeError):
+        dumps.element(element, of)
+
+
+def test_the_boundaries_of_ranges_become_elements() -> None:
+    boundaries = [
+        (0, False, ""),  # nft begins a set that does not begin at :: so
+        (int(IPv6Address("fd00::")), True, "blog"),
+        (int(IPv6Address("fd00:0:0:1::")), False, ""),
+        (int(IPv6Address("fd00:0:0:1::")), True, "shop"),
+        (int(IPv6Address("fd00:0:0:2::")), False, ""),
+        (int(IPv6Address("ff00::")), True, ""),
+    ]
+    assert list(dumps.ranges(boundaries[::-1])) == [
+        Element(("fd00::/64",), "blog"),
+        Element(("fd00:0:0:1::/64",), "shop"),
+        Element(("ff00::/8",)),
+    ]
+
+
+def test_a_boundary_is_where_a_range_begins_or_is_over() -> None:
+    assert dumps.boundary(raw(address("::5"), owner="blog")) == (5, True, "blog")
+    assert dumps.boundary(raw(address("::6"), flags=1)) == (6, False, "")
+    for strange in (raw(address("::6"), flags=2), raw(address("::6"), last=address("::7"))):
+        with pytest.raises(dumps.StrangeError):
+            dumps.boundary(strange)
+
+
+def test_the_elements_of_a_dump_are_parted() -> None:
+    listed = b"".join(attribute(1 | 0x8000, raw(name(each))) for each in ("br0", "br1"))
+    message = attribute(1, b"dockerv6\0") + attribute(2, b"s\0") + attribute(3 | 0x8000, listed)
+    found = [dumps.element(each, a_set(LINK)) for each in dumps.raw_elements([message, message])]
+    assert [element.key for element in found] == [("br0",), ("br1",)] * 2
