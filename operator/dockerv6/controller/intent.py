@@ -75,7 +75,9 @@ class Wishes:
             wish = self._compute()
             if self._incumbents is not None and self._world.containers.last is not None:
                 self._incumbents = wish.settled.incumbents
-            self._current = (versions, wish)
+            before, self._current = self._current, (versions, wish)
+            for owner in sorted(moved(before[1], wish)) if before is not None else ():
+                self.moved(owner)
         return self._current[1]
 
     def owners_known(self, owner: str) -> bool:
