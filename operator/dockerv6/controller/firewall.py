@@ -10,7 +10,7 @@ from dockerv6.controller.inventory import Inventory
 from dockerv6.controller.world import World
 from dockerv6.firewall.elements import PUBLISHED, PUBLISHED_AT_TO, PUBLISHED_TO
 from dockerv6.firewall.model import Barrier, FirewallIntent, HostFilterState, Transport
-from dockerv6.firewall.port import Firewall, FirewallError, FirewallUnavailable, HostFilter
+from dockerv6.firewall.port import Firewall, FirewallError, FirewallUnavailable, HostFilter, Sweepable
 from dockerv6.firewall.rules import render
 from dockerv6.firewall.ruleset import EMPTY, Change, Ruleset, diff
 from dockerv6.firewall.steps import AddElements, RemoveElements
@@ -64,7 +64,7 @@ class FirewallKeeper:
         inventory: Inventory,
         world: World,
         identity: Identity,
-        residues: Iterable[Firewall] = (),
+        residues: Iterable[Sweepable] = (),
     ) -> None:
         """Keep one backend's rules.
 
@@ -238,21 +238,15 @@ class FirewallKeeper:
         self.invalidate()
         self.invalidate_filter()
 
-    async def sweep_residues(self) -> tuple[str, ...]:
-        """Remove what an earlier run left in other backends, now that all is in this one; gives what was removed."""
-        if self._in_place is None:
-            return ()
-        removed = []
-        while self._residues:
+    async def sweep_residues(self) -> None:
+        """Remove what an earlier run left in other backends, now that all is in this one. Raises `FirewallError`."""
+        while self._in_place is not None and self._residues:
             backend, *others = self._residues
             try:
-                if (await backend.observe()).exists:
-                    await backend.sweep()
-                    removed.append(f"the {backend.backend} rules of an earlier run are removed")
+                await backend.sweep()
             except FirewallUnavailable as error:
-                logger.debug("no residue in %s: %s", backend.backend, error)
+                logger.debug("nothing can be left in %s: %s", backend.backend, error)
             self._residues = tuple(others)
-        return tuple(removed)
 
     async def _look_at_filter(self) -> HostFilterState:
         if self._filter is not None:

@@ -53,8 +53,7 @@ async def mend_firewall(context: Context) -> None:
         steps = filter_steps(view, wanted=needed) if needed or context.firewall.idle else ()
         for step in steps:
             await carry_out(step, context)
-        for removed in await context.firewall.sweep_residues():
-            await context.reporter.normal(HOST, FIREWALL.name, "BackendSwitched", removed)
+        await context.firewall.sweep_residues()
     except FirewallUnavailable as error:
         raise TemporaryError(str(error), delay=30) from error
     except FirewallError as error:

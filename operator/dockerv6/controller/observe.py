@@ -3,10 +3,13 @@
 import logging
 from dataclasses import replace
 
+from dockerv6.api import conditions as cond
+from dockerv6.api.conditions import ConditionType
 from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.controller.context import Context
 from dockerv6.controller.endpoints import Remembered, keep_endpoints, merge, pending, remembered, to_restore
 from dockerv6.controller.members import keep_members, members
+from dockerv6.controller.statuses import conditions_before
 from dockerv6.dockerd.port import EngineError
 from dockerv6.lib.prefixes import GLOBAL_ID_BYTES
 from dockerv6.planning.inputs import Desired, Networks, Observed
@@ -27,6 +30,7 @@ async def observe(wish: Desired, stored: StoredObject, context: Context) -> Obse
 
     An engine that gives no answer, or a firewall that can't be had, are part of the picture, not errors.
     """
+    doubt_listeners(stored, context)
     picture = await look(context, applied=bool(stored.status.get("networkID")))
     picture = replace(picture, members=await members(context.store, stored.name))
     if picture.engine is None:
@@ -36,6 +40,13 @@ async def observe(wish: Desired, stored: StoredObject, context: Context) -> Obse
     except EngineError as error:
         context.world.engine_changed()
         return replace(picture, engine=None, engine_problem=str(error))
+
+
+def doubt_listeners(stored: StoredObject, context: Context) -> None:
+    """Nobody tells when a process gives a port back: who waits for one has the sockets read again."""
+    told = cond.get(conditions_before(stored), ConditionType.PORTS_PUBLISHED)
+    if told is not None and told.status == "False":
+        context.world.listeners.invalidate()
 
 
 async def look(context: Context, *, applied: bool) -> Observed:

@@ -10,7 +10,7 @@ from dockerv6.api.policy import IPv6Policy
 from dockerv6.controller.context import Context
 from dockerv6.controller.execute import StepFailed, execute
 from dockerv6.controller.failures import failure_of
-from dockerv6.controller.observe import look
+from dockerv6.controller.observe import doubt_listeners, look
 from dockerv6.controller.statuses import (
     conditions_before,
     fields_before,
@@ -45,6 +45,7 @@ async def reconcile(key: Key, context: Context) -> Requeue | None:
         await never_accepted(stored, context)
         return None
     first: Plan | None = None
+    doubt_listeners(stored, context)
     for _ in range(ROUNDS):
         observed = await look(context, applied=bool(fields_before(stored)))
         networks = context.firewall.assignment().networks.get(key.name, ())

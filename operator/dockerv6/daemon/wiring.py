@@ -4,6 +4,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from dockerv6.controller.context import Context
 from dockerv6.controller.firewall import FirewallKeeper
@@ -12,8 +13,10 @@ from dockerv6.controller.reporter import Reporter
 from dockerv6.controller.world import World
 from dockerv6.daemon.settings import Settings
 from dockerv6.dockerd.client import DockerEngine
+from dockerv6.firewall import detect
 from dockerv6.firewall.hostfilter.linux import LinuxHostFilter
-from dockerv6.firewall.nftables.backend import NftablesFirewall
+from dockerv6.firewall.ipv6nat.residue import find
+from dockerv6.firewall.ipv6nat.rules import Certainty
 from dockerv6.firewall.nftables.session import NftSession
 from dockerv6.firewall.port import FirewallUnavailable
 from dockerv6.hostnet.linux import LinuxHostNet
@@ -53,13 +56,9 @@ async def workbench(settings: Settings, memory: Memory, clock: Clock | None = No
     """A context on the real engine, kernel and packet filter. Nothing is contacted before it is used.
 
     Raises:
-        FirewallUnavailable: a backend is asked for that this version does not have.
+        FirewallUnavailable: the backend that is asked for does not work here.
         ValueError: DOCKER_HOST or its certificates are unusable.
     """
-    if settings.firewall_backend == "iptables":
-        raise FirewallUnavailable(
-            "the iptables backend is not yet in effect in this version; use --firewall-backend nftables (or auto)"
-        )
     clock = clock or SystemClock()
     async with AsyncExitStack() as stack:
         engine = DockerEngine(settings.docker_host)
@@ -71,8 +70,16 @@ async def workbench(settings: Settings, memory: Memory, clock: Clock | None = No
         inventory = Inventory(memory.store, memory.ledger)
         controller = settings.controller()
         world = World(engine, host, clock)
+        choice = await _choice(settings, session)
+        backend = detect.build(choice, session)
+        world.names_bridges = not backend.knows_link_kinds
         firewall = FirewallKeeper(
-            NftablesFirewall(session), LinuxHostFilter(session), inventory, world, controller.identity
+            backend,
+            LinuxHostFilter(session),
+            inventory,
+            world,
+            controller.identity,
+            residues=detect.others(choice, session),
         )
         yield Context(
             settings=controller,
@@ -82,4 +89,25 @@ async def workbench(settings: Settings, memory: Memory, clock: Clock | None = No
             world=world,
             firewall=firewall,
             reporter=Reporter(memory.store, clock),
+            look_for_rival=partial(_rival, session),
         )
+
+
+async def _choice(settings: Settings, session: NftSession) -> detect.Choice:
+    """The backend. Where none works, the first choice: it says what is missing, again and again, until it is there."""
+    try:
+        choice = await detect.choose(settings.firewall_backend, session)
+    except FirewallUnavailable as error:
+        if settings.firewall_backend != detect.AUTO:
+            raise
+        return detect.Choice(detect.NFTABLES, str(error))
+    logger.debug("firewall backend %s: %s", choice.backend, choice.why)
+    for warning in (*choice.limits, *choice.warnings):
+        logger.warning("firewall backend %s: %s", choice.backend, warning)
+    return choice
+
+
+async def _rival(session: NftSession) -> str:
+    """What is to be said of docker-ipv6nat; chains of it that have no effect harm nobody."""
+    residue = await find(session)
+    return residue.message if residue is not None and residue.certainty is Certainty.CERTAIN else ""

@@ -8,7 +8,6 @@ The kernel is asked rather than its version: distributions carry features back, 
 
 import subprocess
 from dataclasses import dataclass
-from typing import Protocol
 
 from dockerv6.firewall.hostfilter import engine
 from dockerv6.firewall.iptables.backend import IptablesFirewall
@@ -17,7 +16,7 @@ from dockerv6.firewall.model import FilterVariant, FirewallIntent
 from dockerv6.firewall.nftables import codec
 from dockerv6.firewall.nftables.backend import NftablesFirewall
 from dockerv6.firewall.nftables.session import NftSession
-from dockerv6.firewall.port import Firewall, FirewallError, FirewallRejected, FirewallUnavailable
+from dockerv6.firewall.port import Firewall, FirewallError, FirewallRejected, FirewallUnavailable, Sweepable
 from dockerv6.firewall.rules import render
 from dockerv6.firewall.ruleset import EMPTY, diff
 
@@ -38,17 +37,6 @@ _BOTH = (
 )
 _MODULES = ("ip6table_mangle", "ip6table_nat")
 _TIMEOUT = 30.0
-
-
-class Sweepable(Protocol):
-    """As much of a `Firewall` as is needed of one that isn't used."""
-
-    @property
-    def backend(self) -> str:
-        """The backend's name."""
-
-    async def sweep(self) -> None:
-        """Remove everything of ours; nothing there is success."""
 
 
 @dataclass(frozen=True, slots=True)

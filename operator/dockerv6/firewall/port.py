@@ -25,12 +25,19 @@ class FirewallRejected(FirewallError):  # noqa: N818 - named for what happened
     """The transaction was refused as a whole."""
 
 
-class Firewall(Protocol):
-    """Our own rules through one backend. Read-back, never write-only."""
+class Sweepable(Protocol):
+    """As much of a `Firewall` as is needed of a backend that isn't used."""
 
     @property
     def backend(self) -> str:
         """The backend's name: "nftables" or "iptables"."""
+
+    async def sweep(self) -> None:
+        """Remove everything of ours; nothing there is success."""
+
+
+class Firewall(Sweepable, Protocol):
+    """Our own rules through one backend. Read-back, never write-only."""
 
     @property
     def knows_link_kinds(self) -> bool:
@@ -53,9 +60,6 @@ class Firewall(Protocol):
         The kernel judges the transaction as a whole, so no `check` is needed before.
         Raises `FirewallRejected`, with nothing changed.
         """
-
-    async def sweep(self) -> None:
-        """Remove everything of ours; nothing there is success."""
 
     async def fingerprint(self) -> object:
         """Something that differs once the rules have been changed in a way that the kernel announces to nobody.
