@@ -21,6 +21,7 @@ from dockerv6.api.scheme import Resource
 from dockerv6.controller import networks, policies
 from dockerv6.controller.context import Context
 from dockerv6.controller.firewall import FirewallKeeper
+from dockerv6.controller.intent import published
 from dockerv6.controller.inventory import Inventory
 from dockerv6.controller.operator import InventoryLookup, Operator
 from dockerv6.controller.reporter import Reporter
@@ -187,6 +188,14 @@ class Host:
         return frozenset(
             f"{each.name} {e}" for each in self.firewall.ruleset.sets for e in each.elements if e.owner == owner
         )
+
+    def ports(self) -> dict[str, str]:
+        """Where the ports in our table lead to: "tcp 8080 ::" to "web:80", or to an address that nobody has."""
+        names = {end.ipv6: c.name for c in self.engine._state.containers() for end in c.endpoints}
+        return {
+            f"{protocol} {port} {at or '::'}": f"{names.get(target, target)}:{number}"
+            for (protocol, port, at), (target, number) in sorted(published(self.firewall.ruleset).items(), key=str)
+        }
 
     async def snapshot(self) -> tuple[object, ...]:
         """Everything that a person could see of the world, but for ids that the engine draws anew."""

@@ -188,3 +188,68 @@ async def test_a_change_while_the_filter_is_read_is_seen() -> None:
     assert (await keeper.view()).filter.barriers == ()
     bench.host.filter.observe = original  # type: ignore[method-assign]
     assert (await keeper.view()).filter.barriers == (FORWARD,)
+
+
+class TestUdpFlows:
+    """One that goes on keeps the translation that it began with, until it is forgotten."""
+
+    async def with_flows(self, *ports: str) -> Bench:
+        bench = await bound("a")
+        bench.host.engine.run_container("web", "a", ports=ports)
+        bench.host.net.udp_flows = [53, 54, 8080]
+        bench.look_again()
+        await bench.context.firewall.sync()
+        return bench
+
+    async def test_those_of_ports_that_come_or_go_are_forgotten(self) -> None:
+        bench = await self.with_flows("53:53/udp")
+        assert bench.host.net.udp_flows == [54, 8080]
+        bench.host.net.udp_flows = [53, 54]
+        bench.host.engine.stop_container(next(iter(await bench.host.engine.running())))
+        bench.look_again()
+        await bench.context.firewall.sync()
+        assert bench.host.net.udp_flows == [54]
+
+    async def test_those_of_one_address_too(self) -> None:
+        assert (await self.with_flows("[2001:db8:1::5]:54:53/udp")).host.net.udp_flows == [53, 8080]
+
+    async def test_other_protocols_end_by_themselves(self) -> None:
+        assert (await self.with_flows("8080:80", "54:54/sctp")).host.net.udp_flows == [53, 54, 8080]
+
+    async def test_a_table_that_is_right_already_costs_none(self) -> None:
+        bench = await self.with_flows("53:53/udp")
+        bench.host.net.udp_flows = [53]
+        bench.look_again()
+        await bench.context.firewall.sync()
+        assert bench.host.net.udp_flows == [53]
+
+    async def test_a_host_that_denies_it_has_the_rules_all_the_same(self) -> None:
+        bench = await bound("a")
+        bench.host.engine.run_container("web", "a", ports=("53:53/udp",))
+        bench.host.net.deny()
+        bench.look_again()
+        await bench.context.firewall.sync()
+        assert bench.host.ports() == {"udp 53 ::": "web:53"}
+
+
+async def test_a_fingerprint_is_that_of_our_table_and_of_the_hosts_filter() -> None:
+    bench = await bound("a")
+    keeper = bench.context.firewall
+    assert await keeper.fingerprint() is None
+    bench.host.firewall.silent = 1
+    one = await keeper.fingerprint()
+    bench.host.filter.silent = 1
+    assert None is not one != await keeper.fingerprint()
+
+
+async def test_the_view_says_where_ports_lead_and_which_do_not() -> None:
+    bench = await bound("a", "b")
+    for name in ("a", "b"):
+        bench.host.engine.run_container(f"web-{name}", name, ports=("[2001:db8:1::5]:8080:80",) if name == "a" else ())
+    clash = network("b", publish={"ports": [{"port": 8080, "containers": {"name": "web-b"}}]})
+    await bench.accept(clash)
+    bench.look_again()
+    view = await bench.context.firewall.view()
+    assert [p.port for p in view.ports["a"]] == [8080]
+    assert list(view.port_names.values()) == ["web-a"]
+    assert [p.reason for p in view.port_problems["b"]] == ["PortConflict"]

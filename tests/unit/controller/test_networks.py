@@ -1,42 +1,19 @@
-from ipaddress import IPv6Network
+"""The handlers of IPv6Network on a simulated host."""
 
 import pytest
 
 from dockerv6.controller import networks
 from dockerv6.dockerd.model import Attachment
-from dockerv6.dockerd.port import EngineConflict, EngineRefused, EngineUnavailable
-from dockerv6.dockerd.profiles import ENGINE_20_10
+from dockerv6.dockerd.port import EngineUnavailable
 from dockerv6.firewall.model import Barrier, FilterVariant
-from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable
-from dockerv6.ipam.ledger import LedgerError
 from dockerv6.planning.host import FORWARDING
 from dockerv6.reconciler.errors import TemporaryError
 from dockerv6.reconciler.request import Key
-from dockerv6.store.port import StoreError
-from tests.simulation.resources import invalid, network, pool
-from tests.world import Bench, Host
+from tests.simulation.resources import invalid, network
+from tests.unit.controller.stages import again, applied, restart
+from tests.world import Host
 
 FORWARD = Barrier(FilterVariant.XTABLES_NFT, "filter", "FORWARD", admitted=False, mendable=True)
-
-
-async def applied(host: Host, **spec: object) -> Bench:
-    """A network that is as it should be, and that everybody has seen so."""
-    bench = await host.bench(network("blog", **spec))
-    await bench.reconcile()
-    bench.look_again()
-    assert await bench.reconcile() is None
-    return bench
-
-
-async def again(bench: Bench, name: str = "blog") -> None:
-    """Look again after something has happened."""
-    bench.look_again()
-    await bench.reconcile(name)
-
-
-async def restart(host: Host) -> Bench:
-    """Another process on the same state."""
-    return await host.bench()
 
 
 class TestCreation:
@@ -238,154 +215,6 @@ class TestRestart:
         assert host.firewall.commits == commits
 
 
-class TestFaults:
-    async def test_an_engine_that_is_down_is_waited_for(self) -> None:
-        host = Host()
-        host.engine.down()
-        bench = await host.bench(network())
-        requeue = await bench.reconcile()
-        assert requeue is not None
-        assert await host.ready("blog") == ("False", "EngineUnavailable")
-        assert await host.condition("blog", "Reconciling")
-        host.engine.up()
-        host.clock.advance(requeue.after)
-        await again(bench)
-        assert await host.ready("blog") == ("True", "ReconcileSucceeded")
-
-    async def test_rules_are_mended_while_the_engine_is_down(self) -> None:
-        host = Host()
-        bench = await applied(host)
-        before = host.rules_of("blog")
-        host.engine.down()
-        host.flush_rules()
-        await again(bench)
-        assert host.rules_of("blog") == before
-
-    async def test_what_is_known_of_the_network_stays_told_while_the_engine_is_down(self) -> None:
-        host = Host()
-        await applied(host)
-        known = (await host.stored("blog")).status
-        host.engine.down()
-        bench = await restart(host)
-        await bench.reconcile()
-        status = (await host.stored("blog")).status
-        assert {k: status[k] for k in ("networkID", "bridge", "subnet")} == {
-            k: known[k] for k in ("networkID", "bridge", "subnet")
-        }
-
-    async def test_no_network_is_made_without_a_firewall(self) -> None:
-        host = Host()
-        bench = await host.bench(network())
-        host.firewall.fail_next(FirewallUnavailable("install nftables"))
-        await bench.reconcile()
-        assert await host.ready("blog") == ("False", "FirewallUnavailable")
-        assert await host.ours() == ()
-        await again(bench)
-        assert await host.ready("blog") == ("True", "ReconcileSucceeded")
-
-    async def test_a_refused_ruleset_is_told_and_nothing_is_made(self) -> None:
-        host = Host()
-        bench = await host.bench(network())
-        original = host.firewall.apply
-
-        async def refuse(change: object) -> object:
-            del change
-            raise FirewallRejected("no such thing")
-
-        host.firewall.apply = refuse  # type: ignore[method-assign,assignment]
-        with pytest.raises(TemporaryError):
-            await bench.reconcile()
-        assert (await host.condition("blog", "FirewallReady") or pytest.fail("missing")).reason == "ApplyFailed"
-        assert await host.ours() == ()
-        host.firewall.apply = original  # type: ignore[method-assign]
-        await again(bench)
-        assert await host.ready("blog") == ("True", "ReconcileSucceeded")
-
-    async def test_what_the_engine_refuses_is_told_in_its_words(self) -> None:
-        host = Host()
-        bench = await host.bench(network())
-        host.engine.fail_next("create_network", EngineConflict("Pool overlaps with other one"))
-        with pytest.raises(TemporaryError):
-            await bench.reconcile()
-        condition = await host.condition("blog", "NetworkReady")
-        assert condition is not None
-        assert (condition.status, condition.reason) == ("False", "SubnetOverlap")
-        assert "Pool overlaps" in condition.message
-
-    async def test_an_answer_that_is_lost_does_not_make_a_second_network(self) -> None:
-        host = Host(ENGINE_20_10)
-        bench = await host.bench(network())
-        host.engine.fail_next("create_network", EngineUnavailable("timeout"), after=True)
-        with pytest.raises(TemporaryError):
-            await bench.reconcile()
-        await again(bench)
-        assert len(await host.ours()) == 1
-
-    async def test_one_container_that_can_not_be_attached_does_not_keep_the_others_away(self) -> None:
-        host = Host()
-        bench = await applied(host, updateStrategy="Recreate")
-        for name in ("db", "web"):
-            host.engine.run_container(name, "blog")
-        await again(bench)
-        await bench.accept(network("blog", updateStrategy="Recreate", labels={"team": "a"}))
-        host.engine.fail_next("connect", EngineRefused("address in use"))
-        with pytest.raises(TemporaryError):
-            await again(bench)
-        assert await host.attached("blog") == {"web"}
-        assert await host.ready("blog") == ("False", "ApplyFailed")
-        await again(bench)
-        assert await host.attached("blog") == {"db", "web"}
-
-    async def test_a_container_that_went_meanwhile_is_forgotten(self) -> None:
-        host = Host()
-        bench = await applied(host, updateStrategy="Recreate")
-        host.engine.run_container("web", "blog")
-        await again(bench)
-        await bench.accept(network("blog", updateStrategy="Recreate", labels={"team": "a"}))
-        host.engine.fail_next("connect", EngineUnavailable("gone"))
-        with pytest.raises(TemporaryError):
-            await again(bench)
-        (web,) = await host.engine.running()
-        host.engine.remove_container(web)
-        await again(bench)
-        assert await host.ready("blog") == ("True", "ReconcileSucceeded")
-
-    async def test_a_ledger_that_another_wrote_is_read_again_at_once(self) -> None:
-        host = Host()
-        bench = await host.bench(network(), pool(prefix="fd00:1::/64"))
-        await host.ledger.bind("thief", "default", IPv6Network("fd00:1::/64"), 0.0, seen=None)
-        await again(bench)
-        assert await host.ready("blog") == ("False", "PoolExhausted")
-        assert {e.reason for e in await host.events("blog")} == {"PoolExhausted"}  # a lost race is nobody's concern
-
-    async def test_a_full_disk_makes_nothing_and_loses_nothing(self) -> None:
-        host = Host()
-        bench = await host.bench(network())
-
-        async def full(*_: object, **__: object) -> None:
-            raise LedgerError("disk full")
-
-        host.ledger.bind = full  # type: ignore[method-assign,assignment]
-        with pytest.raises(TemporaryError, match="disk full"):
-            await bench.reconcile()
-        assert await host.ready("blog") == ("False", "ApplyFailed")
-        assert await host.ours() == ()
-
-    async def test_a_full_disk_does_not_keep_a_network_from_being_looked_after(self) -> None:
-        host = Host()
-        bench = await applied(host)
-        before = host.rules_of("blog")
-        host.engine.run_container("web", "blog")
-        host.flush_rules()
-
-        async def full(*_: object, **__: object) -> None:
-            raise StoreError("disk full")
-
-        host.store.put_record = full  # type: ignore[method-assign]
-        await again(bench)
-        assert host.rules_of("blog") == before
-
-
 class TestObserve:
     SPEC = {"managementPolicy": "Observe", "networkName": "compose_default"}  # noqa: RUF012 - never changed
 
@@ -439,83 +268,3 @@ class TestForeign:
         await host.engine.remove_network(there)
         await again(bench)
         assert await host.ready("blog") == ("True", "ReconcileSucceeded")
-
-
-class TestDeletion:
-    async def test_everything_goes_but_the_cooldown(self) -> None:
-        host = Host()
-        bench = await applied(host)
-        await bench.delete("blog")
-        assert await bench.finalize() is None
-        assert await host.ours() == ()
-        assert host.rules_of("blog") == frozenset()
-        assert [str(a.state) for a in await host.ledger.allocations()] == ["cooling"]
-        assert await host.store.object("IPv6Network", "blog") is None
-        assert await host.store.record("endpoints", "blog") is None
-
-    async def test_attached_containers_are_waited_for_visibly(self) -> None:
-        host = Host()
-        bench = await applied(host)
-        web = host.engine.run_container("web", "blog")
-        bench.look_again()
-        await bench.delete("blog")
-        assert await bench.finalize() is not None
-        waits = await host.condition("blog", "Reconciling")
-        assert waits is not None
-        assert waits.reason == "EndpointsAttached"
-        assert "web" in waits.message
-        assert host.rules_of("blog")
-        host.engine.stop_container(web)
-        bench.look_again()
-        assert await bench.finalize() is None
-
-    async def test_an_orphan_keeps_its_network(self) -> None:
-        host = Host()
-        bench = await applied(host, deletionPolicy="Orphan")
-        await bench.delete("blog")
-        assert await bench.finalize() is None
-        (there,) = await host.ours()
-        assert host.rules_of("blog") == frozenset()
-        assert there.id in await host.store.records("orphan")
-
-    async def test_an_orphan_is_taken_up_again(self) -> None:
-        host = Host()
-        bench = await applied(host, deletionPolicy="Orphan")
-        (there,) = await host.ours()
-        await bench.delete("blog")
-        await bench.finalize()
-        await bench.accept(network())
-        await bench.reconcile()
-        assert await host.ours() == (there,)
-        assert await host.ready("blog") == ("True", "ReconcileSucceeded")
-
-    async def test_a_silent_engine_keeps_the_tombstone(self) -> None:
-        host = Host()
-        bench = await applied(host)
-        host.engine.down()
-        bench.look_again()
-        await bench.delete("blog")
-        again_in = await bench.finalize()
-        assert again_in is not None
-        assert await host.bound("blog")
-
-    async def test_a_refused_removal_is_told_and_tried_again(self) -> None:
-        host = Host()
-        bench = await applied(host)
-        await bench.delete("blog")
-        host.engine.fail_next("remove_network", EngineConflict("active endpoints"))
-        with pytest.raises(TemporaryError):
-            await bench.finalize()
-        waits = await host.condition("blog", "Reconciling")
-        assert waits is not None
-        assert "active endpoints" in waits.message
-        assert await bench.finalize() is None
-
-    async def test_a_tombstone_that_never_was_valid_just_goes(self) -> None:
-        host = Host()
-        host.files.write(invalid("blog"))
-        bench = await host.bench()
-        await bench.accept()
-        await bench.delete("blog")
-        assert await bench.finalize() is None
-        assert await host.store.object("IPv6Network", "blog") is None

@@ -4,11 +4,11 @@ import asyncio
 
 import pytest
 
-from dockerv6.controller.triggers import BURST, LONGEST_PAUSE, Triggers
+from dockerv6.controller.triggers import BURST, LONGEST_PAUSE, LOOK_FOR_LEGACY, UNANNOUNCED, Triggers
 from dockerv6.dockerd.model import EngineEvent, EventKind
 from dockerv6.hostnet.model import Change, ChangeKind, Interface
 from dockerv6.hostnet.port import HostNetError
-from tests.simulation.resources import network
+from tests.simulation.resources import network, policy
 from tests.world import Bench, Host
 
 
@@ -71,6 +71,41 @@ async def test_an_event_of_a_container_concerns_the_networks_that_it_was_seen_on
     assert bell.container("start", "unknown") == []
 
 
+class TestContainers:
+    """Ports lead to them: rules follow at once, statuses afterwards."""
+
+    async def test_rules_follow_before_anything_else_is_looked_at(self, bell: Bell) -> None:
+        bell.host.engine.run_container("web", "a", ports=("8080:80",))
+        mending = asyncio.create_task(bell.triggers.mend_firewall())
+        bell.container("start", "web")
+        await bell.host.clock.run_for(0)
+        mending.cancel()
+        assert bell.host.ports() == {"tcp 8080 ::": "web:80"}
+
+    @pytest.mark.parametrize("action", ["start", "die", "rename", "destroy", "pause"])
+    async def test_whatever_happens_to_one_its_ports_are_looked_at(self, bell: Bell, action: str) -> None:
+        bell.triggers._firewall.clear()
+        bell.container(action, "unknown")
+        assert bell.triggers._firewall.is_set()
+
+    async def test_policies_look_at_any_of_them(self, bell: Bell) -> None:
+        await bell.bench.accept(policy("p"))
+        assert bell.container("start", "unknown") == ["p"]
+        assert await bell.network("connect") == ["a", "p"]
+
+    @pytest.mark.parametrize(
+        "spec",
+        [
+            {"members": {"matchLabels": {"x": "y"}}},
+            {"publish": {"ports": [{"port": 1, "containers": {"name": "web"}}]}},
+        ],
+        ids=str,
+    )
+    async def test_so_do_resources_that_wait_for_some(self, bell: Bell, spec: dict[str, object]) -> None:
+        await bell.bench.accept(network("b", **spec))
+        assert bell.container("start", "unknown") == ["b"]
+
+
 async def test_an_open_event_stream_concerns_everybody(bell: Bell) -> None:
     bell.triggers._engine_event(EngineEvent(EventKind.CONNECTED, "connected"))
     assert set(bell.rung) >= {"a", "b", "garbage"}
@@ -80,6 +115,47 @@ async def test_a_bridge_concerns_its_network(bell: Bell) -> None:
     assert await bell.kernel(ChangeKind.LINK, "v6-a") == ["a"]
     assert await bell.kernel(ChangeKind.ADDRESS, "v6-b") == ["b"]
     assert await bell.kernel(ChangeKind.LINK, "veth7") == []
+
+
+async def test_a_containers_end_concerns_the_network_of_its_bridge(bell: Bell) -> None:
+    bell.host.engine.run_container("web", "a")
+    (end,) = [i.name for i in await bell.host.net.interfaces() if i.kind == "veth"]
+    assert await bell.kernel(ChangeKind.LINK, end) == ["a"]
+
+
+async def test_others_bridges_concern_policies_and_observers(bell: Bell) -> None:
+    await bell.host.create_foreign("theirs", "fd00:f::/64")
+    await bell.bench.accept(policy("p"), network("watch", managementPolicy="Observe", networkName="theirs"))
+    bell.bench.look_again()
+    await bell.bench.context.world.networks()
+    there = await bell.host.docker("theirs")
+    assert there is not None
+    assert await bell.kernel(ChangeKind.LINK, there.bridge or "") == ["p", "watch"]
+    assert await bell.kernel(ChangeKind.LINK, "v6-a") == ["a"]
+
+
+class TestPolling:
+    """Changes of iptables-legacy are announced to nobody."""
+
+    async def polled(self, bell: Bell, fingerprints: tuple[object, ...], seconds: float) -> bool:
+        bell.host.firewall.silent = fingerprints[0]
+        polling = asyncio.create_task(bell.triggers.poll_firewall())
+        await bell.host.clock.run_for(0)
+        bell.triggers._firewall.clear()
+        bell.host.firewall.silent = fingerprints[1]
+        await bell.host.clock.run_for(seconds)
+        polling.cancel()
+        return bell.triggers._firewall.is_set()
+
+    async def test_what_differs_is_looked_at_within_a_second(self, bell: Bell) -> None:
+        assert await self.polled(bell, (1, 2), UNANNOUNCED)
+
+    async def test_what_is_the_same_is_not(self, bell: Bell) -> None:
+        assert not await self.polled(bell, (1, 1), 10 * UNANNOUNCED)
+
+    async def test_where_there_are_none_it_is_looked_for_them_now_and_then(self, bell: Bell) -> None:
+        assert not await self.polled(bell, (None, 1), LOOK_FOR_LEGACY - 1)
+        assert await self.polled(bell, (None, 1), LOOK_FOR_LEGACY)
 
 
 async def test_a_sysctl_concerns_forwarding(bell: Bell) -> None:

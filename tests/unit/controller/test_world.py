@@ -1,11 +1,16 @@
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from ipaddress import IPv6Address
 
 import pytest
 
 from dockerv6.controller.world import Cached, World
 from dockerv6.dockerd.model import Network
 from dockerv6.dockerd.port import EngineUnavailable
+from dockerv6.hostnet.model import Interface, Listener
+from dockerv6.hostnet.port import HostNetError
 from dockerv6.planning.host import FORWARDING
 from tests.world import Host
 
@@ -236,3 +241,80 @@ class TestHost:
         host.net.flip_sysctl(FORWARDING, "1")
         world.host_changed()
         assert (await world.host_view.get()).forwarding == "1"
+
+
+class TestContainersAndListeners:
+    async def looked(self) -> tuple[Host, World]:
+        host = Host()
+        await host.create_foreign("shop", "fd99::/64")
+        host.engine.run_container("web", "shop", ports=("8080:80",))
+        world = World(host.engine, host.net, host.clock)
+        await world.look()
+        return host, world
+
+    async def test_they_are_read_once_until_something_happens_to_them(self) -> None:
+        host, world = await self.looked()
+        await world.look()
+        assert [c.method for c in host.engine.calls].count("containers") == 1
+        assert [c.name for c in world.known_containers] == ["web"]
+        assert {(each.protocol, each.port) for each in world.listeners.last or ()} == {("tcp", 8080)}
+
+    async def test_whatever_may_have_changed_them_has_them_read_again(self) -> None:
+        host, world = await self.looked()
+        there = await host.docker("shop")
+        assert there is not None
+        for number, told in enumerate((world.containers_changed, world.endpoints_changed, world.engine_changed)):
+            await self.one_more(host, world, number, told)
+        await self.one_more(host, world, 3, partial(world.plugged, "x", there.id))
+
+    async def one_more(self, host: Host, world: World, number: int, told: Callable[[], None]) -> None:
+        host.engine.run_container(f"c{number}", "shop", ports=(f"{9000 + number}:80",))
+        told()
+        await world.look()
+        assert len(world.known_containers) == number + 2
+        assert len(world.listeners.last or ()) == number + 2
+
+    async def test_the_version_moves_only_with_a_difference(self) -> None:
+        host, world = await self.looked()
+        version, containers, listeners = world.version, world.containers.last, world.listeners.last
+        world.containers_changed()
+        await world.look()
+        assert world.version == version
+        assert world.containers.last is containers
+        assert world.listeners.last is listeners
+        host.engine.run_container("db", "shop")
+        world.containers_changed()
+        await world.look()
+        assert world.version == version + 1
+        host.net.listen(Listener("udp", IPv6Address("::"), 53))
+        world.containers_changed()
+        await world.look()
+        assert world.version == version + 2
+
+    async def test_a_kernel_that_does_not_tell_its_sockets_has_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        host, world = await self.looked()
+
+        async def broken() -> frozenset[Listener]:
+            raise HostNetError("no sock_diag")
+
+        monkeypatch.setattr(host.net, "listeners", broken)
+        world.containers_changed()
+        await world.look()
+        assert world.listeners.last == frozenset()
+
+    async def test_an_engine_that_is_away_leaves_those_that_were_seen(self) -> None:
+        host, world = await self.looked()
+        host.engine.down()
+        world.engine_changed()
+        await world.look()
+        assert [c.name for c in world.known_containers] == ["web"]
+
+    async def test_bridges_move_the_version_where_rules_name_them(self) -> None:
+        host, world = await self.looked()
+        for named in (False, True):
+            world.names_bridges = named
+            version = world.version
+            host.net.add_interface(Interface(70 + named, f"virbr{int(named)}", "bridge", up=True, mtu=1500))
+            world.host_changed()
+            await world.look()
+            assert (world.version > version) is named

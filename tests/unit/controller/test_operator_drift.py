@@ -1,0 +1,146 @@
+"""What others do to the host, and how soon the whole operator has put it right."""
+
+from dataclasses import replace
+from ipaddress import IPv6Interface, IPv6Network
+
+from dockerv6.firewall.model import Barrier, FilterVariant
+from dockerv6.hostnet.model import Interface, Route, RouteProtocol
+from dockerv6.planning.host import FORWARDING
+from tests.simulation.kernel import ETH0
+from tests.simulation.resources import network
+from tests.world import Host
+
+FORWARD = Barrier(FilterVariant.XTABLES_NFT, "filter", "FORWARD", admitted=False, mendable=True)
+READY = ("True", "ReconcileSucceeded")
+
+
+class TestDrift:
+    """Notifications are enough: nothing here waits for the resync."""
+
+    async def test_rules_that_were_flushed_come_back_at_once(self) -> None:
+        host = Host()
+        host.filter.raise_barrier(FORWARD)
+        host.files.write(network())
+        async with host.running() as at_work:
+            await at_work.let(1)
+            rules, admitted = host.rules_of("blog"), set(host.filter.admitted)
+            host.flush_rules()
+            await at_work.let(0)
+            assert host.rules_of("blog") == rules
+            await at_work.let(1)
+            assert host.filter.admitted == admitted
+            drifted = await host.condition("blog", "Drifted")
+            assert drifted is not None
+            assert drifted.reason == "Restored"
+
+    async def test_a_removed_network_comes_back_with_its_containers(self) -> None:
+        host = Host()
+        host.files.write(network())
+        async with host.running() as at_work:
+            await at_work.let(1)
+            host.engine.run_container("web", "blog")
+            await at_work.let(1)
+            before = await host.snapshot()
+            await host.remove_by_hand("blog")
+            await at_work.let(1)
+            assert await host.snapshot() == before
+
+    async def test_forwarding_that_was_turned_off_is_turned_on(self) -> None:
+        host = Host()
+        host.files.write(network())
+        async with host.running() as at_work:
+            await at_work.let(1)
+            host.net.flip_sysctl(FORWARDING, "0")
+            await at_work.let(1)
+            assert await host.net.sysctl(FORWARDING) == "1"
+
+    async def test_a_deleted_bridge_comes_back(self) -> None:
+        host = Host()
+        host.files.write(network())
+        async with host.running() as at_work:
+            await at_work.let(1)
+            before = await host.snapshot()
+            host.net.remove_interface("v6-blog")
+            await at_work.let(1)
+            assert await host.snapshot() == before
+
+    async def test_a_bridge_that_was_set_down_is_set_up(self) -> None:
+        host = Host()
+        host.files.write(network())
+        async with host.running() as at_work:
+            await at_work.let(1)
+            before = await host.snapshot()
+            bridge = next(i for i in await host.net.interfaces() if i.name == "v6-blog")
+            host.net.add_interface(replace(bridge, up=False, addresses=()))
+            await at_work.let(1)
+            assert await host.snapshot() == before
+
+    async def test_a_barrier_that_is_raised_later_is_passed(self) -> None:
+        host = Host()
+        host.files.write(network())
+        async with host.running() as at_work:
+            await at_work.let(1)
+            host.filter.raise_barrier(FORWARD)
+            host.net.change_firewall("ip6 filter")
+            await at_work.let(1)
+            assert host.filter.admitted
+
+    async def test_an_uplink_that_begins_to_hear_a_router_is_guarded(self) -> None:
+        host = Host()
+        host.files.write(network())
+        async with host.running() as at_work:
+            await at_work.let(1)
+            wifi = Interface(9, "wlan0", "", up=True, mtu=1500, addresses=(IPv6Interface("2001:db8:2::7/64"),))
+            host.net.add_interface(replace(wifi, autoconfigured=True))
+            await at_work.let(1)
+            assert await host.net.sysctl("net/ipv6/conf/wlan0/accept_ra") == "2"
+
+    async def test_lost_notifications_cost_nothing(self) -> None:
+        host = Host()
+        host.files.write(network())
+        async with host.running() as at_work:
+            await at_work.let(1)
+            before = await host.snapshot()
+            host.firewall.flush_all()  # and nobody is told
+            host.net.lose_changes()
+            await at_work.let(1)
+            assert await host.snapshot() == before
+
+    async def test_the_resync_finds_what_nobody_told(self) -> None:
+        host = Host()
+        host.files.write(network())
+        async with host.running() as at_work:
+            await at_work.let(1)
+            before = await host.snapshot()
+            host.firewall.flush_all()
+            await at_work.let(601)
+            assert await host.snapshot() == before
+
+
+async def test_router_advertisements_survive_the_first_network() -> None:
+    host = Host()
+    advertised = Route(IPv6Network("::/0"), "eth0", RouteProtocol.RA, 254)
+    host.net.add_interface(replace(ETH0, autoconfigured=True))
+    host.net.add_route(advertised)
+    host.files.write(network())
+    async with host.running() as at_work:
+        await at_work.let(1)
+        assert advertised in await host.net.routes()
+        assert host.net.writes[:2] == [
+            ("net/ipv6/conf/eth0/accept_ra", "2"),
+            ("net/ipv6/conf/all/forwarding", "1"),
+        ]
+
+
+async def test_an_observed_network_is_followed() -> None:
+    host = Host()
+    host.files.write(network("blog", managementPolicy="Observe", networkName="compose_default"))
+    async with host.running() as at_work:
+        await at_work.let(1)
+        assert await host.ready("blog") == ("False", "NetworkNotFound")
+        there = await host.create_foreign("compose_default", "fd00:77::/64")
+        await at_work.let(1)
+        assert host.rules_of("blog")
+        await host.engine.remove_network(there)
+        await at_work.let(1)
+        assert host.rules_of("blog") == frozenset()
