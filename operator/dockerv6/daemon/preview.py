@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from dockerv6.controller.endpoints import SCOPE as ENDPOINTS
 from dockerv6.controller.garbage import ORPHANS, PRUNE
+from dockerv6.controller.members import SCOPE as MEMBERS
 from dockerv6.controller.preview import plan_everything
 from dockerv6.controller.sources import ROOTS
 from dockerv6.daemon.settings import Settings
@@ -56,7 +57,7 @@ async def _copy_store(source: Store, target: Store) -> None:
     await target.put(*(replace(o, revision=0) for o in objects))
     for stored in objects:
         await target.put_status(stored.kind, stored.name, stored.status)
-    for scope in (ENDPOINTS, ORPHANS, PRUNE, ROOTS):
+    for scope in (ENDPOINTS, MEMBERS, ORPHANS, PRUNE, ROOTS):
         for name, value in (await source.records(scope)).items():
             await target.put_record(scope, name, value)
 

@@ -25,9 +25,9 @@ async def test_a_store_is_copied_with_what_plans_depend_on() -> None:
     store, copy = MemoryStore(), MemoryStore()
     await store.put(stored("a", revision=0))
     await store.put_status("IPv6Network", "a", {"networkID": "1"})
-    for scope in ("endpoints", "orphan", "prune", "source"):
+    for scope in ("endpoints", "member", "orphan", "prune", "source"):
         await store.put_record(scope, "x", {"y": 1})
     await _copy_store(store, copy)
     assert (await copy.objects())[0].status == {"networkID": "1"}
-    for scope in ("endpoints", "orphan", "prune", "source"):
+    for scope in ("endpoints", "member", "orphan", "prune", "source"):
         assert await copy.records(scope) == {"x": {"y": 1}}
