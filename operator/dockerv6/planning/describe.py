@@ -50,7 +50,7 @@ def _(step: s.MendBridge) -> str:
 
 @describe.register
 def _(step: s.EnsureRules) -> str:
-    what = "; ".join(step.changes) or "rules for the new subnet"
+    what = "; ".join(step.changes) or "the rules of the subnet"
     return f"firewall: {what}"
 
 
