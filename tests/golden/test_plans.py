@@ -6,16 +6,21 @@ from pathlib import Path
 
 import pytest
 
-from dockerv6.firewall.model import HostFilterState
+from dockerv6.api.conditions import Reason
+from dockerv6.firewall.model import HostFilterState, PortIntent, Transport
+from dockerv6.hostnet.model import BridgePort, Interface
+from dockerv6.planning.claims import PortProblem
 from dockerv6.planning.deletion import plan_deletion
 from dockerv6.planning.describe import as_mapping
 from dockerv6.planning.inputs import Holdings, Observed, RulesView
+from dockerv6.planning.policy import plan_policy
 from dockerv6.planning.steps import Plan
-from tests.simulation.resources import pool
+from tests.simulation.resources import policy, pool
 from tests.unit.planning.scene import (
     FORWARD,
     SUBNET,
     allocation,
+    bridge,
     container,
     decide,
     desired,
@@ -24,6 +29,7 @@ from tests.unit.planning.scene import (
     host,
     live,
     observed,
+    running,
 )
 
 FOLDER = Path(__file__).parent / "plans"
@@ -32,6 +38,29 @@ FIXED = {"subnet": "fd00:5::/64"}
 WEB, CRON = container("web"), container("cron", running=False)
 DB = container("db", ipv6=str(SUBNET[5]))
 FLUSHED = RulesView(off={"": ("add table inet dockerv6",), "blog": ("add fd12:3456:789a:1::/64 to set egress_any",)})
+
+
+STACK = desired(members={"matchLabels": {"stack": "blog"}})
+BLOG, SHOP, LEFT = running("blog", stack="blog"), running("shop", stack="shop"), container("shop")
+OURS = frozenset({"shop-id"})
+APART = desired(bridge={"icc": False})
+PLUGGED = host(
+    bridge(live()),
+    Interface(20, "veth1", "veth", up=True, mtu=1500, master=9, bridge_port=BridgePort()),
+    bridge_netfilter=True,
+)
+UNSEEN = host(bridge(live(APART)), bridge_netfilter=False)
+CONFLICT = PortProblem(
+    Reason.PORT_CONFLICT,
+    "tcp port 8080 on [::] for container db already leads to container web (of shop); choose another port",
+)
+PUBLISHED = RulesView(
+    ports={"blog": (PortIntent("blog", Transport.TCP, 80, SUBNET[5], 80),)}, port_problems={"blog": (CONFLICT,)}
+)
+NEW = RulesView(
+    off={"": ("add table inet dockerv6",), "policy/all": ("add fd99::/64 to set egress_any (policy/all)",)},
+    filter=HostFilterState((FORWARD,)),
+)
 
 
 def first_use() -> Plan:
@@ -61,7 +90,18 @@ PLANS = {
     "engine-away": decide(
         desired(), observed(live(), engine=None, engine_problem="connection refused", applied=True, rules=FLUSHED), HELD
     ),
+    "members": decide(
+        STACK, observed(live(STACK), applied=True, containers=(SHOP, BLOG), attachments=(LEFT,), members=OURS), HELD
+    ),
+    "port-conflict": decide(desired(), observed(live(), applied=True, rules=PUBLISHED), HELD),
+    "hairpin": decide(desired(), observed(live(), applied=True, host=PLUGGED, rules=PUBLISHED), HELD),
+    "icc-off": decide(APART, observed(live(APART), applied=True, host=UNSEEN), HELD),
+    "policy": plan_policy(policy(), observed(foreign("shop"), rules=NEW), (foreign("shop"),)),
+    "policy-engine-away": plan_policy(
+        policy(), observed(foreign("shop"), engine=None, engine_problem="connection refused"), (foreign("shop"),)
+    ),
     "delete": delete(),
+    "delete-members": delete(attachments=(container("shop"),), members=OURS),
     "delete-waits": delete(attachments=(WEB, CRON)),
 }
 
