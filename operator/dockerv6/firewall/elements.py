@@ -5,7 +5,7 @@ A key that two owners want goes to the first of them by name; planning settles s
 
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from ipaddress import IPv6Network, collapse_addresses
+from ipaddress import IPv6Address, IPv6Network, collapse_addresses
 from typing import NamedTuple
 
 from dockerv6.firewall.boxes import disjoint
@@ -136,14 +136,15 @@ def _ingress(network: NetworkIntent) -> Iterator[tuple[str, Element]]:
 
 
 def _first_of_each(ports: Iterable[PortIntent]) -> Iterator[PortIntent]:
-    """Without those that are of a port of all addresses that somebody has one address's of, or the other way round.
+    """Of those about the same port only the first, of all addresses as much as of one of them.
 
-    Their elements in `RESTRICTED` would overlap, and the kernel would refuse everybody's.
+    Their elements in `RESTRICTED` and `ALLOWED` would overlap, and the kernel would refuse everybody's.
     """
-    bound: dict[tuple[str, int], bool] = {}
+    taken: dict[tuple[str, int], set[IPv6Address | None]] = {}
     for port in sorted(ports, key=lambda each: each.owner):
-        single = port.host_address is not None
-        if bound.setdefault((port.protocol, port.port), single) == single:
+        addresses = taken.setdefault((port.protocol, port.port), set())
+        if not addresses or not (None in addresses or port.host_address in {None, *addresses}):
+            addresses.add(port.host_address)
             yield port
 
 

@@ -74,7 +74,7 @@ from dockerv6.firewall.elements import (
     element_sets,
     kept_apart,
 )
-from dockerv6.firewall.model import FirewallIntent
+from dockerv6.firewall.model import FirewallIntent, NetworkIntent, PortIntent
 from dockerv6.firewall.ruleset import EMPTY, Ruleset
 from dockerv6.firewall.terms import (
     Chain,
@@ -144,8 +144,13 @@ def render(intent: FirewallIntent) -> Ruleset:
     networks, lost = kept_apart(intent.networks)
     if not networks and not intent.hold:
         return EMPTY
-    ports = tuple(port for port in intent.ports if port.owner not in lost)
+    # An owner may have several networks, of which only some are left out.
+    ports = tuple(port for port in intent.ports if port.owner not in lost or _is_in(port, networks))
     return Ruleset(_chains(intent), element_sets(networks, ports, intent), exists=True)
+
+
+def _is_in(port: PortIntent, networks: tuple[NetworkIntent, ...]) -> bool:
+    return any(network.owner == port.owner and port.target in network.subnet for network in networks)
 
 
 def overlapping_owners(intent: FirewallIntent) -> dict[str, str]:

@@ -134,6 +134,12 @@ def test_of_two_who_want_a_port_the_first_by_name_has_it() -> None:
     assert there[elements.PUBLISHED_PORT] == {"tcp . 8080 : 81"}
 
 
+def test_allow_lists_of_two_who_want_a_port_never_meet() -> None:
+    for port in (GUARDED, GUARDED_AT):
+        wider = replace(port, sources=(IPv6Network("2001:db8::/32"),))
+        assert of(ports=(port, wider)) == of(ports=(port,))
+
+
 def test_a_port_of_one_address_and_of_all_are_never_both_there() -> None:
     single = replace(GUARDED, host_address=IPv6Address("2001:db8::53"))
     for first, second in ((GUARDED, single), (single, GUARDED)):

@@ -3,7 +3,7 @@ from ipaddress import IPv6Network
 
 import pytest
 
-from dockerv6.firewall.elements import ALLOWED, RESTRICTED
+from dockerv6.firewall.elements import ALLOWED, PUBLISHED_TO, RESTRICTED
 from dockerv6.firewall.model import DEFAULT_MARK, FirewallIntent, Ingress, NetworkIntent, PortIntent
 from dockerv6.firewall.rules import ERRORS, NEIGHBOUR_DISCOVERY, overlapping_owners, render
 from dockerv6.firewall.ruleset import EMPTY, Ruleset
@@ -66,6 +66,15 @@ def test_of_overlapping_networks_only_the_first_gets_elements_and_ports() -> Non
     assert render(wish).owners == {"blog"}
     assert overlapping_owners(wish) == {"shop": "blog"}
     assert overlapping_owners(intent(BLOG, SHOP)) == {}
+
+
+def test_an_owner_of_several_networks_keeps_the_ports_of_those_that_are_kept() -> None:
+    inside_blog = replace(OPEN, subnet=IPv6Network("fd12:3456:789a:1::/80"))
+    policy = [replace(each, owner="policy/all") for each in (SHOP, inside_blog)]
+    ports = tuple(replace(WEB, owner="policy/all", target=each.subnet[2], port=n) for n, each in enumerate(policy, 81))
+    found = render(intent(BLOG, *policy, ports=ports)).set(PUBLISHED_TO)
+    assert found is not None
+    assert {str(element) for element in found.elements} == {"tcp . 81 : fd12:3456:789a:2::2/128"}
 
 
 def test_the_rules_are_the_same_for_one_network_and_for_many() -> None:
