@@ -55,6 +55,9 @@ LEFT_OUT = frozenset({"loopback", "loopback_back"})
 """Chains that xtables can't say: it writes no address into a packet without connection tracking, so [::1] of the host
 reaches a published port only through the engine's userland proxy."""
 
+_TO_PROXY = Spec(Word.RETURN, source="::1/128")
+"""Without those chains, a translated packet of that source would be dropped; the userland proxy, if any, answers it."""
+
 _PLACES = {
     ("filter", "prerouting", -150): (MANGLE, "PREROUTING"),
     ("filter", "forward", -1): (MANGLE, "FORWARD"),
@@ -171,7 +174,7 @@ class _Table:
 
     def _fill(self, name: str, chain: Chain, rules: tuple[Rule, ...]) -> None:
         """Write the rules, the last of the chain's, into the chain of that name."""
-        specs: list[Spec] = []
+        specs = [_TO_PROXY] if (chain.type, chain.hook) == ("nat", "output") else []
         for number, rule in enumerate(rules, start=1):
             parts = self._parts(rule)
             if not parts.conditions:

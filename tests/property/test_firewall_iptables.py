@@ -1,0 +1,100 @@
+"""What iptables-legacy makes of a packet is what nftables makes of it, for any ruleset that both can say."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dockerv6.firewall.iptables import compile as compiling
+from dockerv6.firewall.iptables import lookup
+from dockerv6.firewall.iptables.compile import LEFT_OUT, compile_ruleset
+from dockerv6.firewall.iptables.readback import parts, understood
+from dockerv6.firewall.rules import ERRORS, NEIGHBOUR_DISCOVERY, render
+from dockerv6.firewall.terms import Field
+from tests.property.strategies_firewall import intents, prefixes
+from tests.unit.firewall.iptables import xtables
+from tests.unit.firewall.packets import Packet, through
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from dockerv6.firewall.model import FirewallIntent
+
+_ADDRESSES = prefixes().map(lambda prefix: str(prefix.network_address)) | st.sampled_from(
+    ["2001:db8::1", "2001:db8::2", "fe80::1"]
+)
+_LINKS = st.sampled_from(["br-a", "br-b", "br-c", "br0", "br1", "eth0", "wg0"])
+_BRIDGES = ("br-a", "br-b", "br-c", "br0")
+
+
+def _sayable(wish: FirewallIntent) -> FirewallIntent:
+    """With the bridges named, and at most one intent about a port, as planning gives them."""
+    ports = {(port.protocol, port.port): port for port in wish.ports}
+    bridges = wish.guest_bridges if wish.guest_bridges is not None else _BRIDGES
+    return replace(wish, guest_bridges=bridges, ports=tuple(ports.values()))
+
+
+named_intents = intents.map(_sayable)
+
+
+@st.composite
+def packets(draw: st.DrawFn) -> Packet:
+    protocol = draw(st.sampled_from(["tcp", "udp", "sctp", "ipv6-icmp"]))
+    fields = {
+        Field.FAMILY: "ipv6",
+        Field.SADDR: draw(_ADDRESSES),
+        Field.DADDR: draw(_ADDRESSES),
+        Field.IIF: draw(_LINKS),
+        Field.OIF: draw(_LINKS),
+        Field.CT_STATE: draw(st.sampled_from(["new", "established", "related"])),
+        Field.CT_DIRECTION: draw(st.sampled_from(["original", "reply"])),
+        Field.CT_STATUS: draw(st.sampled_from(["", "dnat"])),
+        Field.DADDR_TYPE: draw(st.sampled_from(["local", "unicast"])),
+        Field.PROTOCOL: protocol,
+    }
+    if protocol == "ipv6-icmp":
+        types = st.sampled_from(sorted(ERRORS | NEIGHBOUR_DISCOVERY | {"echo-request", "echo-reply"}))
+        fields[Field.ICMP_TYPE] = draw(types)
+    else:
+        fields[Field.DPORT] = draw(st.sampled_from(["53", "80", "81", "8080"]))
+    return Packet(fields, draw(st.sampled_from([0, 0x10000000, 5])))
+
+
+@pytest.fixture(params=[(0, 0), (1, 0), (8, 2)], ids=["trees", "small trees", "as it is"], autouse=True, scope="module")
+def _size(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Trees grow with hundreds of elements; here a few must do."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lookup, "LEAF", request.param[0])
+        patch.setattr(compiling, "LEAF", request.param[0])
+        patch.setattr(lookup, "FEW", request.param[1])
+        yield
+
+
+@given(named_intents, st.lists(packets(), min_size=1, max_size=8))
+def test_a_packet_fares_alike_in_both_backends(wish: FirewallIntent, sent: list[Packet]) -> None:
+    ruleset = render(wish)
+    if not ruleset.exists:
+        return
+    tables = compile_ruleset(ruleset)
+    for chain in ruleset.chains:
+        if chain.hook and chain.name not in LEFT_OUT:
+            for packet in sent:
+                assert xtables.through(tables, chain.name, packet) == through(ruleset, chain.name, packet)
+
+
+@given(named_intents)
+def test_what_is_written_reads_as_what_was_meant(wish: FirewallIntent) -> None:
+    ruleset = render(wish)
+    written = parts(ruleset, 2)
+    there = {
+        name: {
+            **part.chains,
+            **{builtin: part.jumps.get(builtin, ()) for builtin in ("PREROUTING", "FORWARD", "OUTPUT", "POSTROUTING")},
+        }
+        for name, part in written.items()
+    }
+    assert understood(there, lambda said: parts(said, 2)) == ruleset

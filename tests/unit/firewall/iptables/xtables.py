@@ -1,0 +1,115 @@
+"""A packet's way through chains of xtables, as the kernel walks them; for proofs that need no kernel."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import IPv6Network
+from typing import TYPE_CHECKING
+
+from dockerv6.firewall.iptables.specs import ICMP_TYPES, WILDCARD, DnatTo, Go, Mark, Spec, Word
+from dockerv6.firewall.terms import Field, Verdict
+from tests.unit.firewall.packets import Fate, Packet
+
+if TYPE_CHECKING:
+    from dockerv6.firewall.iptables.specs import Target, XtTable
+
+_VERDICTS = {
+    Word.DROP: Verdict.DROP,
+    Word.MASQUERADE: Verdict.MASQUERADE,
+    Word.KEEP_SOURCE: Verdict.KEEP_SOURCE,
+}
+
+
+def through(tables: tuple[XtTable, ...], chain: str, packet: Packet) -> Fate:
+    """The fate of a packet in what a ruleset's base chain has become; to come back to the built-in chain is to pass."""
+    packet = replace(packet, fields=dict(packet.fields))
+    for table in tables:
+        for _, jump, origin in table.jumps:
+            if origin == chain:
+                chains = {each.name: each.specs for each in table.chains}
+                return _step(chains, jump, packet) or Fate(Verdict.ACCEPT, packet)
+    raise AssertionError(chain)
+
+
+def steps(tables: tuple[XtTable, ...], chain: str) -> int:
+    """The most rules that any packet passes, were it to match none but what sends it deeper."""
+    for table in tables:
+        chains = {each.name: each.specs for each in table.chains}
+        for _, jump, origin in table.jumps:
+            if origin == chain:
+                assert isinstance(jump.target, Go)
+                return _deepest(chains, jump.target.chain)
+    raise AssertionError(chain)
+
+
+def _deepest(chains: dict[str, tuple[Spec, ...]], name: str) -> int:
+    most, so_far = 0, 0
+    for spec in chains[name]:
+        so_far += 1
+        if isinstance(spec.target, Go):
+            below = _deepest(chains, spec.target.chain)
+            if spec.target.jump:
+                so_far += below
+            else:
+                most = max(most, so_far + below)
+    return max(most, so_far)
+
+
+def _walk(chains: dict[str, tuple[Spec, ...]], name: str, packet: Packet) -> Fate | None:
+    """None: back to whoever jumped here."""
+    for spec in chains[name]:
+        if not matches(spec, packet):
+            continue
+        if spec.target is Word.RETURN or (isinstance(spec.target, Go) and not spec.target.jump):
+            return _step(chains, spec, packet)
+        fate = _step(chains, spec, packet)
+        if fate is not None:
+            return fate
+    return None
+
+
+def _step(chains: dict[str, tuple[Spec, ...]], spec: Spec, packet: Packet) -> Fate | None:
+    target: Target | None = spec.target
+    match target:
+        case Go(chain):
+            return _walk(chains, chain, packet)
+        case Mark(value, mask):
+            packet.mark = packet.mark & ~mask | value
+        case DnatTo(address, port):
+            return Fate(Verdict.ACCEPT, packet, (f"{address}/128", str(port)))
+        case Word() if target is not Word.RETURN:
+            return Fate(_VERDICTS[target], packet)
+    return None
+
+
+def matches(spec: Spec, packet: Packet) -> bool:
+    """Whether the packet fulfils every condition."""
+    fields = packet.fields
+    states = set(fields.get(Field.CT_STATE, "").upper().split(","))
+    protocol = fields.get(Field.PROTOCOL, "")
+    checks = (
+        not spec.source or _inside(fields.get(Field.SADDR, ""), spec.source),
+        not spec.not_source or not _inside(fields.get(Field.SADDR, ""), spec.not_source),
+        not spec.destination or _inside(fields.get(Field.DADDR, ""), spec.destination),
+        _named(spec.iif, fields.get(Field.IIF, "")),
+        _named(spec.oif, fields.get(Field.OIF, "")),
+        not spec.protocol or spec.protocol == protocol,
+        spec.ports is None or spec.ports[0] <= int(fields.get(Field.DPORT, "-1")) <= spec.ports[1],
+        spec.icmp_type is None or ICMP_TYPES.get(fields.get(Field.ICMP_TYPE, "")) == spec.icmp_type,
+        not spec.mark or bool(packet.mark & spec.mark),
+        not spec.states or bool(states & set(spec.states)),
+        not spec.direction or fields.get(Field.CT_DIRECTION, "").upper() == spec.direction,
+        not spec.translated or "dnat" in fields.get(Field.CT_STATUS, "").split(","),
+        not spec.local or fields.get(Field.DADDR_TYPE) == "local",
+    )
+    return all(checks)
+
+
+def _inside(address: str, prefix: str) -> bool:
+    return bool(address) and IPv6Network(address).subnet_of(IPv6Network(prefix))
+
+
+def _named(wanted: str, name: str) -> bool:
+    if wanted.endswith(WILDCARD):
+        return name.startswith(wanted.removesuffix(WILDCARD))
+    return not wanted or wanted == name
