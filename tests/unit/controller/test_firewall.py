@@ -1,4 +1,5 @@
 import asyncio
+from ipaddress import IPv6Address
 
 import pytest
 
@@ -193,35 +194,57 @@ async def test_a_change_while_the_filter_is_read_is_seen() -> None:
 class TestUdpFlows:
     """One that goes on keeps the translation that it began with, until it is forgotten."""
 
+    HERE = IPv6Address("2001:db8:1::5")
+    ELSEWHERE = IPv6Address("2001:db8:2::5")
+
     async def with_flows(self, *ports: str) -> Bench:
         bench = await bound("a")
         bench.host.engine.run_container("web", "a", ports=ports)
-        bench.host.net.udp_flows = [53, 54, 8080]
+        self.begin(bench, 53, 54, 8080)
         bench.look_again()
         await bench.context.firewall.sync()
         return bench
 
+    def begin(self, bench: Bench, *ports: int) -> None:
+        bench.host.net.udp_flows = [(to, port) for to in (self.HERE, self.ELSEWHERE) for port in ports]
+
+    def left(self, bench: Bench) -> list[int]:
+        """The ports of the host's own address that flows go on to."""
+        return [port for to, port in bench.host.net.udp_flows if to == self.HERE]
+
     async def test_those_of_ports_that_come_or_go_are_forgotten(self) -> None:
         bench = await self.with_flows("53:53/udp")
-        assert bench.host.net.udp_flows == [54, 8080]
-        bench.host.net.udp_flows = [53, 54]
+        assert self.left(bench) == [54, 8080]
+        self.begin(bench, 53, 54)
         bench.host.engine.stop_container(next(iter(await bench.host.engine.running())))
         bench.look_again()
         await bench.context.firewall.sync()
-        assert bench.host.net.udp_flows == [54]
+        assert self.left(bench) == [54]
+
+    async def test_those_through_the_host_to_elsewhere_are_not(self) -> None:
+        bench = await self.with_flows("53:53/udp")
+        assert (self.ELSEWHERE, 53) in bench.host.net.udp_flows
+
+    async def test_those_to_the_loopback_are(self) -> None:
+        bench = await bound("a")
+        bench.host.engine.run_container("web", "a", ports=("53:53/udp",))
+        bench.host.net.udp_flows = [(IPv6Address("::1"), 53)]
+        bench.look_again()
+        await bench.context.firewall.sync()
+        assert bench.host.net.udp_flows == []
 
     async def test_those_of_one_address_too(self) -> None:
-        assert (await self.with_flows("[2001:db8:1::5]:54:53/udp")).host.net.udp_flows == [53, 8080]
+        assert self.left(await self.with_flows("[2001:db8:1::5]:54:53/udp")) == [53, 8080]
 
     async def test_other_protocols_end_by_themselves(self) -> None:
-        assert (await self.with_flows("8080:80", "54:54/sctp")).host.net.udp_flows == [53, 54, 8080]
+        assert self.left(await self.with_flows("8080:80", "54:54/sctp")) == [53, 54, 8080]
 
     async def test_a_table_that_is_right_already_costs_none(self) -> None:
         bench = await self.with_flows("53:53/udp")
-        bench.host.net.udp_flows = [53]
+        self.begin(bench, 53)
         bench.look_again()
         await bench.context.firewall.sync()
-        assert bench.host.net.udp_flows == [53]
+        assert self.left(bench) == [53]
 
     async def test_a_host_that_denies_it_has_the_rules_all_the_same(self) -> None:
         bench = await bound("a")
