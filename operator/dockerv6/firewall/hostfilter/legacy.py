@@ -21,6 +21,7 @@ from dockerv6.firewall.hostfilter.chains import (
     admits,
     mark_match,
 )
+from dockerv6.firewall.iptables.handles import opened
 from dockerv6.firewall.iptables.lock import locked
 from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable
 
@@ -62,18 +63,11 @@ def withdraw(chain: str, mark: int) -> None:
 
 @contextlib.contextmanager
 def _table() -> Iterator[iptc.Table6]:
-    with locked():
-        try:
-            table = iptc.Table6(iptc.Table6.FILTER, autocommit=False)
-            table.refresh()  # the object is kept by the library, with what it read last
-        except iptc.IPTCError as error:
-            raise _failed(error) from error
-        try:
+    try:
+        with locked(), opened(iptc.Table6.FILTER) as table:
             yield table
-        except iptc.IPTCError as error:
-            raise _failed(error) from error
-        finally:
-            table.close()
+    except iptc.IPTCError as error:
+        raise _failed(error) from error
 
 
 def _failed(error: Exception) -> FirewallRejected | FirewallUnavailable:

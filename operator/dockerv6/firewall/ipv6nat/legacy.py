@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from warnings import catch_warnings, simplefilter
 
+from dockerv6.firewall.iptables.handles import opened
 from dockerv6.firewall.iptables.lock import locked
 from dockerv6.firewall.ipv6nat.rules import MADE, Rule, Tables, Verdict
 from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable
@@ -48,7 +49,7 @@ def remove(verdict: Verdict) -> None:
         FirewallRejected: a table changed since the verdict, or libiptc failed.
     """
     with locked():
-        for name in {rule.table for rule in verdict.rules} | {table for table, _ in verdict.chains}:
+        for name in sorted({rule.table for rule in verdict.rules} | {table for table, _ in verdict.chains}):
             with _table(name) as table:
                 _delete(table, name, verdict)
                 table.commit()
@@ -74,16 +75,10 @@ def _delete(table: iptc.Table6, name: str, verdict: Verdict) -> None:
 @contextlib.contextmanager
 def _table(name: str) -> Iterator[iptc.Table6]:
     try:
-        table = iptc.Table6(name, autocommit=False)
-        table.refresh()  # the object is kept by the library, with what it read last
+        with opened(name) as table:
+            yield table
     except iptc.IPTCError as error:
         raise _failed(error) from error
-    try:
-        yield table
-    except iptc.IPTCError as error:
-        raise _failed(error) from error
-    finally:
-        table.close()
 
 
 def _failed(error: Exception) -> FirewallRejected | FirewallUnavailable:
