@@ -154,7 +154,7 @@ async def _read_nft(session: NftSession) -> Tables:
     if not any(each.name in MADE[each.table] for each in listed):
         return Tables({})
     items: list[Object] = []
-    for table in {each.table for each in listed}:
+    for table in sorted({each.table for each in listed}):
         items += await _list(session, table)
     local = await session.call(lambda: _local({(each.table, each.name) for each in listed}))
     return listing.tables(items, local)

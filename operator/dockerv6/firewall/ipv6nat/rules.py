@@ -204,9 +204,8 @@ def judge(tables: Tables) -> Verdict | None:
     if not networks:
         return _without_networks(tables, by) if not engine else None
     if engine:
-        rules = tuple(
-            rule for rule in tables.rules if by[rule] is Author.OWN or (modern and _in_forward(rule, networks))
-        )
+        further = _beside_modern(tables, networks) if modern else frozenset()
+        rules = tuple(rule for rule in tables.rules if by[rule] is Author.OWN or rule in further)
         return Verdict(Certainty.CERTAIN, rules, (), (), tuple(sorted(networks)), engine=True)
     return _alone(tables, by, networks)
 
@@ -262,11 +261,17 @@ def _orders(tables: Tables) -> tuple[frozenset[str], frozenset[str]]:
     return own, frozenset(both) - own
 
 
-def _in_forward(rule: Rule, bridges: frozenset[str]) -> bool:
-    """Whether a rule is docker-ipv6nat's because it is in FORWARD, where engines >= 28 have none like it."""
-    if rule.chain != "FORWARD" or author(rule) is not Author.SHARED or rule.target == USER:
-        return False
-    return rule.target == STAGE_1 or (form(rule) in _OF_A_BRIDGE and _bridge(rule) in bridges)
+def _beside_modern(tables: Tables, bridges: frozenset[str]) -> frozenset[Rule]:
+    """Rules that are its because engines >= 28 write none like them: in FORWARD, and the end of DOCKER-USER."""
+    forward = tables.chains.get(("filter", "FORWARD"), ())
+    user = tables.chains.get(("filter", USER), ())
+    its = {
+        rule
+        for rule in forward
+        if author(rule) is Author.SHARED
+        and (rule.target == STAGE_1 or (form(rule) in _OF_A_BRIDGE and _bridge(rule) in bridges))
+    }
+    return frozenset(its | {rule for rule in user[-1:] if author(rule) is Author.SHARED})
 
 
 def _concerns(rule: Rule, bridges: frozenset[str]) -> bool:

@@ -1,0 +1,185 @@
+"""Moving over from docker-ipv6nat: its rules as a real one wrote them, on the host that they were recorded on."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.e2e.cluster import eventually, policy_yaml
+from tests.lab.net import FAR_ADDRESS, HOST_ADDRESS, NEIGHBOUR_ADDRESS, ping
+from tests.lab.probe import Port, reach
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.lab.cells import Cell
+    from tests.lab.engine import Engine
+    from tests.lab.lab import Lab
+    from tests.lab.operator import Operator
+
+RECORDED = Path(__file__).parents[1] / "golden" / "ipv6nat"
+NAME = "docker-ipv6nat"
+RESPONDER = ("responder", "tcp/80", "udp/53")
+WEB = Port("tcp", HOST_ADDRESS, 8080)
+BOUND = Port("tcp", HOST_ADDRESS, 8081)
+BRIDGE = "com.docker.network.bridge"
+
+
+def recorded(name: str) -> str:
+    return (RECORDED / f"{name}.save").read_text()
+
+
+def stack(engine: Engine) -> None:
+    """The networks and containers that the rules were recorded with (tests/golden/ipv6nat/README.md)."""
+    for name, number, options in (
+        ("a", 1, ()),
+        ("i", 2, ("--internal", "-o", f"{BRIDGE}.enable_icc=false")),
+        (
+            "n",
+            3,
+            (
+                *("-o", f"{BRIDGE}.enable_icc=false", "-o", f"{BRIDGE}.enable_ip_masquerade=false"),
+                *("-o", f"{BRIDGE}.host_binding_ipv6={HOST_ADDRESS}"),
+            ),
+        ),
+    ):
+        subnet = ("--ipv6", "--subnet", f"fd00:{number}::/64", "-o", f"{BRIDGE}.name=br-{name}")
+        engine.docker("network", "create", *subnet, *options, name)
+    engine.run("web", "a", command=RESPONDER, ports={"80/tcp": 8080, "53/udp": 53}, address="fd00:1::2")
+    engine.run("web2", "n", command=RESPONDER, ports={"80/tcp": 8081}, address="fd00:3::2")
+
+
+def rules(engine: Engine) -> dict[str, list[str]]:
+    """What the host's administrator sees, by table: rules, chains and policies, without tables that do nothing."""
+    found: dict[str, list[str]] = {}
+    saved = re.sub(r" \[\d+:\d+\]", "", engine.exec("ip6tables-save").stdout)
+    for table in saved.split("COMMIT\n"):
+        lines = [line for line in table.splitlines() if not line.startswith("#")]
+        if any(not re.match(r":\w+ ACCEPT$", line) for line in lines[1:]):
+            found[lines[0]] = lines[1:]
+    return found
+
+
+def finding(operator: Operator) -> dict[str, Any]:
+    """What the doctor says of docker-ipv6nat."""
+    report = json.loads(operator.cli("doctor", "-o", "json", check=False).stdout)
+    (found,) = (check for check in report["checks"] if check["name"] == NAME)
+    return dict(found)
+
+
+@pytest.fixture
+def running(lab: Lab, tmp_path: Path) -> Iterator[None]:
+    """A process of its name in the host's network namespace, in the place of a real one."""
+    program = tmp_path / NAME
+    program.symlink_to(sys.executable)
+    process = lab.engine.namespace.popen([str(program), "-S", "-c", "input()"])
+    eventually(lambda: Path(f"/proc/{process.pid}/comm").read_text().strip() == NAME, "it runs")
+    yield
+    process.communicate("\n")
+
+
+@pytest.fixture
+def operator(lab: Lab) -> Operator:
+    """An installation with the policy that replaces docker-ipv6nat; not started."""
+    stack(lab.engine)
+    operator = lab.operator()
+    operator.apply_yaml("all.yaml", policy_yaml("all", {"selector": {"prefixes": ["fc00::/7"]}}))
+    return operator
+
+
+def serves(lab: Lab) -> None:
+    """Published ports from outside with the client's address, and the way out."""
+    neighbour = lab.neighbour.namespace.path
+    for port, container in ((WEB, "web"), (BOUND, "web2")):
+        assert str(reach(neighbour, port, name=container).client) == NEIGHBOUR_ADDRESS
+    assert ping(lab.engine, "web", FAR_ADDRESS)
+
+
+@pytest.mark.cells("20.10-off-nft-noproxy", "20.10-off-legacy-noproxy", "26.1-off-nft-proxy")
+def test_a_host_moves_over_without_an_interruption_and_nothing_is_left(
+    lab: Lab, cell: Cell, operator: Operator
+) -> None:
+    engine = lab.engine
+    before = rules(engine)
+    engine.exec("ip6tables-restore", stdin=recorded(f"20.10-off-{'proxy' if cell.proxy else 'noproxy'}-beside"))
+    serves(lab)
+    operator.start()
+    operator.wait_ready("ipv6policy/all")
+    serves(lab)
+    found = finding(operator)
+    assert (found["status"], "br-a, br-i, br-n" in found["message"]) == ("warn", True)
+    with_both = rules(engine)
+    dry = operator.cli("cleanup", NAME, "--dry-run").stdout.splitlines()
+    assert rules(engine) == with_both
+    removed = operator.cli("cleanup", NAME).stdout.splitlines()
+    assert [line.removeprefix("removed") for line in removed] == [line.removeprefix("would remove") for line in dry]
+    assert rules(engine) == before == {}
+    serves(lab)
+    assert finding(operator)["status"] == "ok"
+    assert operator.cli("cleanup", NAME).stdout == ""
+
+
+@pytest.mark.cells("28.5-nft-proxy", "28.5-legacy-proxy")
+def test_beside_an_engines_own_rules_only_its_own_go_and_a_restart_brings_the_engines_back(
+    lab: Lab, operator: Operator
+) -> None:
+    engine = lab.engine
+    before = rules(engine)
+    engine.exec("ip6tables-restore", stdin=recorded("28.5-proxy-beside"))
+    found = finding(operator)
+    assert any(step.startswith("restart the engine") for step in found["remedy"])
+    done = operator.cli("cleanup", NAME)
+    assert "restart the engine" in done.stderr
+    left = {table: set(lines) for table, lines in rules(engine).items()}
+    for line in done.stdout.splitlines():
+        table, rule = re.fullmatch(r"removed \S+: -t (\S+) (.*)", line).groups()  # type: ignore[union-attr]
+        assert rule not in left[f"*{table}"]
+    assert finding(operator)["status"] == "ok"
+    engine.restart()
+    engine.docker("start", "web", "web2")
+    # the order of networks is by chance
+    assert {table: Counter(lines) for table, lines in rules(engine).items()} == {
+        table: Counter(lines) for table, lines in before.items()
+    }
+    operator.start()
+    operator.wait_ready("ipv6policy/all")
+    serves(lab)
+
+
+@pytest.mark.cells("20.10-off-nft-noproxy")
+@pytest.mark.usefixtures("running")
+def test_one_that_is_at_work_is_named_and_not_fought(lab: Lab, operator: Operator) -> None:
+    lab.engine.exec("ip6tables-restore", stdin=recorded("20.10-off-noproxy-beside"))
+    before = rules(lab.engine)
+    assert "is at work" in finding(operator)["message"]
+    refused = operator.cli("cleanup", NAME, check=False)
+    assert (refused.returncode, "stop it first" in refused.stderr) == (1, True)
+    assert rules(lab.engine) == before
+    operator.start()
+    operator.wait_ready("ipv6policy/all")
+    serves(lab)
+    assert rules(lab.engine) == before
+
+
+@pytest.mark.cells("28.5-nft-proxy")
+def test_the_doctor_finds_nothing_wrong_with_a_host_that_works(operator: Operator) -> None:
+    operator.start()
+    operator.wait_ready("ipv6policy/all")
+    report = json.loads(operator.cli("doctor", "-o", "json").stdout)
+    assert [check for check in report["checks"] if check["status"] != "ok"] == []
+    assert report["status"] == "ok"
+
+
+@pytest.mark.cells("20.10-off-nft-noproxy")
+def test_the_doctor_works_without_an_engine(lab: Lab) -> None:
+    lab.engine.kill()
+    asked = lab.operator().cli("doctor", "-o", "json", check=False)
+    assert asked.returncode == 1
+    failed = [check["name"] for check in json.loads(asked.stdout)["checks"] if check["status"] == "fail"]
+    assert failed == ["engine"]
