@@ -30,6 +30,13 @@ _ATTEMPTS = 8
 _TRANSLATIONS = frozenset({PUBLISHED_TO, PUBLISHED_PORT, PUBLISHED_AT_TO, PUBLISHED_AT_PORT})
 
 
+class _ChangedMeanwhile(Exception):  # noqa: N818 - named for what happened
+    """Somebody who doesn't lock has written the table too.
+
+    The kernel refuses then (EAGAIN: it has as many rules no more), or takes the rules but not their counters (EINVAL).
+    """
+
+
 class IptablesFirewall:
     """Chains `DOCKERV6-…` and one commented jump to each from the top of a built-in chain.
 
@@ -128,8 +135,6 @@ class IptablesFirewall:
             FirewallRejected: it can't be said in xtables, or was refused.
             FirewallUnavailable: there is no such table, or no privilege.
         """
-        from dockerv6.firewall.iptables.commit import ChangedMeanwhile  # noqa: PLC0415 - heavy
-
         for _ in range(_ATTEMPTS):
             try:
                 with locked():
@@ -138,7 +143,7 @@ class IptablesFirewall:
                         self._commit(name, part, dry=dry)
             except NotSayableError as error:
                 raise FirewallRejected(str(error)) from error
-            except ChangedMeanwhile:
+            except _ChangedMeanwhile:
                 logger.info("a table changed while it was being written; trying again with what is there now")
             else:
                 return
@@ -165,8 +170,14 @@ class IptablesFirewall:
         if part.chains or ours(there):
             with commit.opened(name) as table:
                 there = there or self._watch.tables.read(name).chains()  # opening it has made it
-                if commit.prepare(table, there, part.chains, part.jumps) and not dry:
-                    table.commit()
+                if not commit.prepare(table, there, part.chains, part.jumps) or dry:
+                    return
+                try:
+                    commit.commit(table)
+                except FirewallRejected as error:
+                    if self._watch.tables.read(name).chains() == there:
+                        raise
+                    raise _ChangedMeanwhile from error
 
 
 def _kept(target: Ruleset, observed: Ruleset) -> Ruleset | None:

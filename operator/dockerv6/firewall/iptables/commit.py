@@ -17,6 +17,8 @@ try:
     with catch_warnings():
         simplefilter("ignore", DeprecationWarning)  # python-iptables 1.2.0 asks distutils first where there is one
         import iptc
+
+        from dockerv6.firewall.iptables import handles
 except (ImportError, AttributeError, OSError) as missing:  # AttributeError: of the None that stands for a library
     raise FirewallUnavailable(
         f"libip6tc or libxtables can't be loaded ({missing}), without which iptables-legacy can't be written: "
@@ -26,12 +28,6 @@ except (ImportError, AttributeError, OSError) as missing:  # AttributeError: of 
 Chains = Mapping[str, tuple[bytes, ...]]
 """Entries by chain, as `entries.encode` writes them and `kernel.Listing.chains` reads them."""
 
-_AGAIN = "temporarily unavailable"
-
-
-class ChangedMeanwhile(Exception):  # noqa: N818 - named for what happened
-    """Somebody who doesn't lock has written the table since it was read; nothing was changed."""
-
 
 @contextmanager
 def opened(name: str) -> Iterator[iptc.Table6]:
@@ -40,21 +36,22 @@ def opened(name: str) -> Iterator[iptc.Table6]:
     Raises:
         FirewallUnavailable: it can't be had at all.
         FirewallRejected: libiptc or the kernel refused something.
-        ChangedMeanwhile: see there.
     """
+    inside = False
     try:
-        table = iptc.Table6(name, autocommit=False)
-        table.refresh()  # the object is kept by the library, with what it read last
+        with handles.opened(name) as table:
+            inside = True
+            yield table
     except iptc.IPTCError as error:
-        raise _unavailable(name, error) from error
+        raise (_refused(error) if inside else _unavailable(name, error)) from error
+
+
+def commit(table: iptc.Table6) -> None:
+    """Hand the table to the kernel. Raises `FirewallRejected`."""
     try:
-        yield table
+        table.commit()
     except iptc.IPTCError as error:
-        if _AGAIN in str(error):
-            raise ChangedMeanwhile from error
-        raise FirewallRejected(f"iptables-legacy refused: {error}") from error
-    finally:
-        table.close()
+        raise _refused(error) from error
 
 
 def prepare(table: iptc.Table6, present: Chains, wanted: Chains, jumps: Mapping[str, tuple[bytes, ...]]) -> bool:
@@ -108,6 +105,10 @@ def leads(entry: bytes) -> str:
 
 def _buffer(entry: bytes) -> "ctypes.Array[ctypes.c_char]":
     return ctypes.create_string_buffer(entry, len(entry))
+
+
+def _refused(error: Exception) -> FirewallRejected:
+    return FirewallRejected(f"iptables-legacy refused: {error}")
 
 
 def _unavailable(name: str, error: Exception) -> FirewallUnavailable:

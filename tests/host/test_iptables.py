@@ -1,0 +1,321 @@
+"""The iptables backend on a real kernel: damage is seen and repaired, and nothing of anybody else's is touched."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from ipaddress import IPv6Address, IPv6Network
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dockerv6.firewall.iptables import kernel, lock
+from dockerv6.firewall.iptables.backend import IptablesFirewall
+from dockerv6.firewall.iptables.compile import compile_ruleset
+from dockerv6.firewall.model import FirewallIntent, NetworkIntent, PortIntent, Transport
+from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable
+from dockerv6.firewall.rules import render
+from dockerv6.firewall.ruleset import EMPTY, diff
+from tests.host.network import private_network
+from tests.unit.firewall.intents import BLOG, EVERYTHING, WEB
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.host
+
+GUESTS = ("br-blog", "br-open", "br-plain", "br-shop", "br-vault", "virbr0")
+DESIRED = render(replace(EVERYTHING, guest_bridges=GUESTS))
+SMALL = render(FirewallIntent((BLOG,), ports=(WEB,), guest_bridges=("br-blog",)))
+
+JUMP = ("-m", "comment", "--comment", "dockerv6: forward", "-j", "DOCKERV6-FORWARD")
+DAMAGES = {
+    "mangle flushed": ["mangle -F"],
+    "nat flushed": ["nat -F"],
+    "everything gone": ["mangle -F", "mangle -X", "nat -F", "nat -X"],
+    "built-in chain flushed": ["nat -F POSTROUTING"],
+    "chain flushed": ["mangle -F DOCKERV6-WITHIN"],
+    "rule deleted": ["mangle -D DOCKERV6-FORWARD 1"],
+    "rule edited": ["nat -R DOCKERV6-POSTROUTING 1 -j ACCEPT"],
+    "rule added": ["mangle -I DOCKERV6-OUTBOUND -j DROP"],
+    "rules in another order": ["mangle -D DOCKERV6-INBOUND 1", "mangle -A DOCKERV6-INBOUND -j RETURN"],
+    "chain added": ["mangle -N DOCKERV6-MINE", "mangle -A DOCKERV6-MINE -j ACCEPT"],
+    "chain added, and reached": ["nat -N DOCKERV6-MINE", "nat -A OUTPUT -j DOCKERV6-MINE"],
+    "jump in a chain of others": ["mangle -N OTHERS", "mangle -A OTHERS -j DOCKERV6-WITHIN"],
+    "jump in another built-in chain": ["mangle -A INPUT -j DOCKERV6-FORWARD"],
+    "jump doubled": ["nat -A PREROUTING -j DOCKERV6-PREROUTING"],
+    "jump without its comment": ["nat -R PREROUTING 1 -j DOCKERV6-PREROUTING"],
+    "jump not the first": ["mangle -I FORWARD -j MARK --set-mark 7"],
+    "ledger flushed": ["mangle -F DOCKERV6-LEDGER"],
+    "ledger's line deleted": ["mangle -D DOCKERV6-LEDGER 3"],
+    "ledger's first line deleted": ["mangle -D DOCKERV6-LEDGER 1"],
+    "ledger's line doubled": [
+        "mangle -A DOCKERV6-LEDGER -m comment --comment dockerv6_ledger_blog_own_bridge=br-x,br-x",
+    ],
+    "nonsense in the ledger": ["mangle -A DOCKERV6-LEDGER -m comment --comment nonsense"],
+}
+
+
+@pytest.fixture(autouse=True)
+def _network() -> Iterator[None]:
+    with private_network():
+        yield
+
+
+@pytest.fixture
+async def firewall() -> AsyncIterator[IptablesFirewall]:
+    made = IptablesFirewall()
+    yield made
+    await made.close()
+
+
+def ip6tables(*arguments: str, table: str = "filter", **environment: str) -> None:
+    done = subprocess.run(
+        ["ip6tables-legacy", "-w", "-t", table, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **environment},
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def saved(table: str) -> list[str]:
+    """Chains and rules as `ip6tables-save` shows them, without counters and comments."""
+    done = subprocess.run(["ip6tables-legacy-save", "-t", table], capture_output=True, text=True, check=True)
+    lines = [line for line in done.stdout.splitlines() if not line.startswith("#")]
+    return [line.rpartition(" ")[0] if line.startswith(":") else line for line in lines]
+
+
+def counted(chain: str) -> str:
+    """The counters of the first rule of a built-in chain of mangle."""
+    argv = ["ip6tables-legacy-save", "-c", "-t", "mangle"]
+    listed = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+    return next(line.partition(" ")[0] for line in listed.splitlines() if f"-A {chain} " in line)
+
+
+def ping() -> None:
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    subprocess.run(["ping", "-6", "-q", "-c", "3", "-i", "0.01", "::1"], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+async def test_every_damage_is_seen_and_repaired(firewall: IptablesFirewall, damage: str) -> None:
+    await firewall.apply(diff(DESIRED, EMPTY))
+    before = await firewall.fingerprint()
+    for command in DAMAGES[damage]:
+        table, *arguments = command.split()
+        ip6tables(*arguments, table=table)
+    assert await firewall.fingerprint() != before
+    change = diff(DESIRED, await firewall.observe())
+    assert not change.empty
+    assert await firewall.apply(change) == DESIRED
+    assert diff(DESIRED, await firewall.observe()).empty
+
+
+async def test_whoever_lists_the_rules_sees_what_the_golden_files_show(firewall: IptablesFirewall) -> None:
+    await firewall.apply(diff(DESIRED, EMPTY))
+    for table in compile_ruleset(DESIRED):
+        shown = [line for line in saved(table.name) if line.startswith("-A ") and "DOCKERV6-LEDGER" not in line]
+        assert sorted(shown) == sorted(line for line in table.lines() if line.startswith("-A "))
+        for chain in table.chains:
+            assert [line for line in shown if line.startswith(f"-A {chain.name} ")] == [
+                f"-A {chain.name} {spec}" for spec in chain.specs
+            ]
+
+
+async def test_rules_of_others_stay_and_ours_come_first(firewall: IptablesFirewall) -> None:
+    ip6tables("-N", "DOCKER", table="nat")
+    ip6tables("-A", "PREROUTING", "-m", "addrtype", "--dst-type", "LOCAL", "-j", "DOCKER", table="nat")
+    ip6tables("-A", "POSTROUTING", "-s", "fd00::/64", "-j", "MASQUERADE", table="nat")
+    ip6tables("-P", "FORWARD", "DROP", table="mangle")
+    ip6tables("-A", "FORWARD", "-p", "tcp", "-j", "ACCEPT", table="mangle")
+    before = [saved("nat"), saved("mangle")]
+    await firewall.apply(diff(DESIRED, EMPTY))
+    rules = [line for line in saved("nat") if line.startswith("-A PREROUTING")]
+    assert "DOCKERV6-PREROUTING" in rules[0]
+    assert rules[1:] == [line for line in before[0] if line.startswith("-A PREROUTING")]
+    await firewall.sweep()
+    assert [saved("nat"), saved("mangle")] == before
+
+
+async def test_an_engine_that_puts_its_rules_on_top_is_put_below(firewall: IptablesFirewall) -> None:
+    await firewall.apply(diff(DESIRED, EMPTY))
+    ip6tables("-I", "POSTROUTING", "-s", "fd12:3456:789a:2::/64", "!", "-o", "br-shop", "-j", "MASQUERADE", table="nat")
+    change = diff(DESIRED, await firewall.observe())
+    assert change.owners == {""}
+    await firewall.apply(change)
+    rules = [line for line in saved("nat") if line.startswith("-A POSTROUTING")]
+    assert [("DOCKERV6-POSTROUTING" in rule) for rule in rules] == [True, False]
+
+
+async def test_nothing_is_written_when_nothing_differs(firewall: IptablesFirewall) -> None:
+    await firewall.apply(diff(DESIRED, EMPTY))
+    number = await firewall.fingerprint()
+    again = IptablesFirewall()  # as after a restart: no memory
+    change = diff(DESIRED, await again.observe())
+    assert change.empty
+    assert await again.apply(change) == DESIRED
+    await again.close()
+    assert await firewall.fingerprint() == number
+
+
+async def test_packets_that_are_counted_are_no_change(firewall: IptablesFirewall) -> None:
+    await firewall.apply(diff(DESIRED, EMPTY))
+    number = await firewall.fingerprint()
+    ping()
+    assert counted("PREROUTING") != "[0:0]"
+    assert await firewall.fingerprint() == number
+
+
+async def test_in_a_large_table_mere_order_is_noticed_within_eight_looks(
+    firewall: IptablesFirewall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernel, "_LARGE", 0)
+    await firewall.apply(diff(DESIRED, EMPTY))
+    number = await firewall.fingerprint()
+    ip6tables("-A", "INPUT", "-j", "RETURN", table="mangle")
+    assert await firewall.fingerprint() == number + 1
+    ip6tables("-D", "FORWARD", *JUMP, table="mangle")
+    assert await firewall.fingerprint() == number + 2
+    ip6tables("-I", "FORWARD", *JUMP, table="mangle")
+    assert await firewall.fingerprint() == number + 3
+    ip6tables("-D", "INPUT", "1", table="mangle")
+    ip6tables("-A", "INPUT", "-j", "DROP", table="mangle")
+    assert number + 4 in [await firewall.fingerprint() for _ in range(8)]
+
+
+async def test_a_repaired_chain_leaves_the_others_alone(firewall: IptablesFirewall) -> None:
+    await firewall.apply(diff(DESIRED, EMPTY))
+    ip6tables("-Z", table="mangle")
+    ping()
+    before = counted("PREROUTING")
+    assert before != "[0:0]"
+    ip6tables("-F", "DOCKERV6-WITHIN", table="mangle")
+    await firewall.apply(diff(DESIRED, await firewall.observe()))
+    assert counted("PREROUTING") == before
+
+
+async def test_other_writers_are_neither_disturbed_nor_in_the_way(firewall: IptablesFirewall, tmp_path: Path) -> None:
+    done = threading.Event()
+
+    def write(**environment: str) -> int:
+        rounds = 0
+        while not done.is_set():
+            subprocess.run(
+                ["ip6tables-legacy", "-w", "-t", "nat", "-A", "INPUT", "-j", "ACCEPT"],
+                env={**os.environ, **environment},
+                check=False,
+                capture_output=True,
+            )
+            rounds += 1
+        return rounds
+
+    with ThreadPoolExecutor() as writers:
+        polite = writers.submit(write)
+        try:
+            for desired in [DESIRED, SMALL, EMPTY] * 3:
+                assert await firewall.apply(diff(desired, await firewall.observe())) == desired
+        finally:
+            done.set()
+        rounds = polite.result()
+    assert len([line for line in saved("nat") if line.startswith("-A INPUT")]) == rounds
+    done.clear()
+    with ThreadPoolExecutor() as writers:  # somebody who locks nothing that we know
+        rude = writers.submit(write, XTABLES_LOCKFILE=str(tmp_path / "other.lock"))
+        try:
+            for desired in [DESIRED, SMALL, EMPTY] * 3:
+                await firewall.apply(diff(desired, await firewall.observe()))
+        finally:
+            done.set()
+        rude.result()
+    assert await firewall.apply(diff(DESIRED, await firewall.observe())) == DESIRED
+
+
+async def test_who_holds_the_lock_for_too_long_is_told_of(
+    firewall: IptablesFirewall, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lock, "LOCK", tmp_path / "xtables.lock")
+    monkeypatch.setattr(lock, "POLL", 0.001)
+    with (tmp_path / "xtables.lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(FirewallRejected, match="has held"):
+            await firewall.apply(diff(SMALL, EMPTY))
+    await firewall.apply(diff(SMALL, EMPTY))
+    monkeypatch.setattr(lock, "LOCK", tmp_path / "nowhere" / "xtables.lock")
+    with pytest.raises(FirewallUnavailable, match=r"xtables\.lock"):
+        await firewall.sweep()
+
+
+async def test_a_ruleset_that_asks_for_links_kinds_is_refused_with_nothing_done(firewall: IptablesFirewall) -> None:
+    assert not firewall.knows_link_kinds
+    for act in (firewall.check, firewall.apply):
+        with pytest.raises(FirewallRejected, match="guest_bridges"):
+            await act(diff(render(EVERYTHING), EMPTY))
+    assert await firewall.observe() == EMPTY
+
+
+async def test_four_hundred_networks_with_a_thousand_ports_read_back_equal(firewall: IptablesFirewall) -> None:
+    networks = tuple(
+        NetworkIntent(f"net{n}", IPv6Network(f"fd00:0:0:{n:x}::/64"), f"br-{n * 7919:012x}") for n in range(400)
+    )
+    ports = tuple(
+        PortIntent(f"net{n % 400}", Transport.TCP, 8000 + n, IPv6Address(f"fd00:0:0:{n % 400:x}::{n:x}"), 80)
+        for n in range(1000)
+    )
+    wish = FirewallIntent(networks, ports=ports, guest_bridges=tuple(each.bridge for each in networks))
+    assert await firewall.apply(diff(render(wish), EMPTY)) == render(wish)
+    fewer = render(replace(wish, networks=networks[1:], ports=ports[:-1]))
+    assert await firewall.apply(diff(fewer, await firewall.observe())) == fewer
+
+
+SWEEP = """
+import asyncio, subprocess, sys
+from dockerv6.firewall.iptables.backend import IptablesFirewall
+from dockerv6.firewall.port import FirewallUnavailable
+
+async def main():
+    subprocess.Popen = None
+    firewall = IptablesFirewall()
+    try:
+        print(len((await firewall.observe()).owners))
+        await firewall.fingerprint()
+        if len(sys.argv) == 1:
+            await firewall.sweep()
+    except FirewallUnavailable as error:
+        print(error)
+    await firewall.close()
+    print("iptc" in sys.modules)
+
+asyncio.run(main())
+"""
+
+
+def looked(*argv: str, arguments: tuple[str, ...] = ()) -> list[str]:
+    command = [*argv, sys.executable, "-c", SWEEP, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+async def test_a_host_without_our_chains_pays_for_no_library_and_gets_no_table(firewall: IptablesFirewall) -> None:
+    assert looked() == ["0", "False"]
+    assert kernel.in_use() == frozenset()
+    ip6tables("-A", "INPUT", "-j", "ACCEPT", table="nat")
+    assert looked() == ["0", "False"]
+    await firewall.apply(diff(SMALL, EMPTY))
+    assert looked(arguments=("look",)) == ["1", "False"]  # reading alone needs none either
+    assert looked() == ["1", "True"]
+    assert await firewall.observe() == EMPTY
+
+
+async def test_without_the_privilege_the_remedy_is_told(firewall: IptablesFirewall) -> None:
+    await firewall.apply(diff(SMALL, EMPTY))
+    said = looked("setpriv", "--bounding-set=-net_admin,-net_raw", "--inh-caps=-net_admin,-net_raw")
+    assert "CAP_NET_ADMIN" in said[0]
