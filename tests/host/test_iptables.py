@@ -281,11 +281,14 @@ from dockerv6.firewall.iptables.backend import IptablesFirewall
 from dockerv6.firewall.port import FirewallUnavailable
 
 async def main():
-    subprocess.Popen = None
+    spawn, subprocess.Popen = subprocess.Popen, None
     firewall = IptablesFirewall()
     try:
-        print(len((await firewall.observe()).owners))
+        owners = (await firewall.observe()).owners
+        print(len(owners))
         await firewall.fingerprint()
+        if owners:
+            subprocess.Popen = spawn  # libraries are found by ldconfig
         if len(sys.argv) == 1:
             await firewall.sweep()
     except FirewallUnavailable as error:
