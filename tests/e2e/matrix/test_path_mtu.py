@@ -55,8 +55,11 @@ def _narrow_link_beyond(world: World) -> Iterator[tuple[Namespace, str]]:
         _ip(neighbour, f"address add {_ROUTER}/64 dev far0 nodad", "link set far0 up")
         _ip(beyond, f"address add {_BEYOND}/64 dev far0 nodad", "link set far0 up")
         _ip(beyond, f"route add default via {_ROUTER} advmss {_ADVERTISED}")
+        neighbour.exec("ping", "-n", "-c", "1", "-i", "0.1", "-w", "10", _BEYOND)
         yield beyond, _BEYOND
     finally:
+        # at once; with the namespace it would go some time later
+        neighbour.exec("ip", "link", "del", "far0", check=False)
         beyond.remove()
         neighbour.exec("sysctl", "-q", "-w", "net.ipv6.conf.all.forwarding=0")
 
