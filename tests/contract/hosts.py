@@ -4,7 +4,7 @@ import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from ipaddress import IPv6Interface, IPv6Network
+from ipaddress import IPv6Address, IPv6Interface, IPv6Network
 from typing import Protocol
 
 import pytest
@@ -39,7 +39,7 @@ class World(Protocol):
     def prove_addresses(self, veth: str) -> None: ...
     def listen(self, listener: Listener) -> None: ...
     def hang_up(self) -> None: ...
-    def begin_udp_flow(self, port: int) -> None: ...
+    def begin_udp_flow(self, to: IPv6Address, port: int) -> None: ...
 
 
 @dataclass
@@ -95,8 +95,8 @@ class FakeWorld:
     def hang_up(self) -> None:
         self.net.stop_listening(*self.net._listeners)
 
-    def begin_udp_flow(self, port: int) -> None:
-        self.net.udp_flows.append(port)
+    def begin_udp_flow(self, to: IPv6Address, port: int) -> None:
+        self.net.udp_flows.append((to, port))
 
 
 @dataclass
@@ -155,8 +155,9 @@ class LinuxWorld:
     def hang_up(self) -> None:
         self.sockets.close()
 
-    def begin_udp_flow(self, port: int) -> None:
+    def begin_udp_flow(self, to: IPv6Address, port: int) -> None:
         ip("link", "set", "lo", "up")
+        ip("address", "replace", f"{to}/128", "dev", "lo", "nodad")
         # conntrack is off in a namespace until a rule needs it
         nft(
             "add table inet tracking;"
@@ -164,7 +165,7 @@ class LinuxWorld:
             "add rule inet tracking out ct state new accept;"
         )
         sender = self.sockets.enter_context(socket.socket(socket.AF_INET6, socket.SOCK_DGRAM))
-        sender.sendto(b"hello", ("::1", port))
+        sender.sendto(b"hello", (str(to), port))
 
 
 @contextmanager

@@ -13,6 +13,7 @@ ADDRESS = IPv6Interface("2001:db8:1::1/64")
 HTTP = Listener("tcp", IPv6Address("::"), 80)
 HTTP_LOCAL = Listener("tcp", IPv6Address("::1"), 8080)
 DNS = Listener("udp", IPv6Address("::1"), 53)
+HERE, THERE, ELSEWHERE = IPv6Address("::1"), IPv6Address("2001:db8:1::7"), IPv6Address("2001:db8:53::53")
 
 
 @pytest.fixture(params=HOSTS)
@@ -148,14 +149,23 @@ async def test_listeners_are_those_that_wait_now(world: World) -> None:
 
 async def test_flows_towards_the_ports_are_forgotten_and_no_others(world: World) -> None:
     for port in (5000, 5000, 5001, 5002):
-        world.begin_udp_flow(port)
-    assert await world.net.forget_udp_flows([5003]) == 0
-    assert await world.net.forget_udp_flows({5000, 5002}) == 3
-    assert await world.net.forget_udp_flows(range(5000, 5100)) == 1
-    assert await world.net.forget_udp_flows(range(5000, 5100)) == 0
+        world.begin_udp_flow(HERE, port)
+    assert await world.net.forget_udp_flows([5003], [HERE]) == 0
+    assert await world.net.forget_udp_flows({5000, 5002}, [HERE]) == 3
+    assert await world.net.forget_udp_flows(range(5000, 5100), [HERE]) == 1
+    assert await world.net.forget_udp_flows(range(5000, 5100), [HERE]) == 0
 
 
-async def test_for_no_ports_nothing_is_forgotten(world: World) -> None:
-    world.begin_udp_flow(5000)
-    assert await world.net.forget_udp_flows([]) == 0
-    assert await world.net.forget_udp_flows([5000]) == 1
+async def test_flows_towards_the_same_port_elsewhere_stay(world: World) -> None:
+    for to in (HERE, THERE, ELSEWHERE):
+        world.begin_udp_flow(to, 53)
+    assert await world.net.forget_udp_flows([53], {HERE, THERE}) == 2
+    assert await world.net.forget_udp_flows([53], {HERE, THERE}) == 0
+    assert await world.net.forget_udp_flows([53], {ELSEWHERE}) == 1
+
+
+async def test_for_no_ports_or_no_addresses_nothing_is_forgotten(world: World) -> None:
+    world.begin_udp_flow(HERE, 5000)
+    assert await world.net.forget_udp_flows([], [HERE]) == 0
+    assert await world.net.forget_udp_flows([5000], []) == 0
+    assert await world.net.forget_udp_flows([5000], [HERE]) == 1

@@ -241,13 +241,15 @@ def test_an_error_of_the_kernel_is_raised_as_itself() -> None:
 
 REFUSED = """
 import asyncio, os, sys
+from ipaddress import IPv6Address
 from dockerv6.hostnet.linux import LinuxHostNet
 from dockerv6.hostnet.port import HostNetDenied
 
 async def main():
     host = LinuxHostNet()
     write = host.set_sysctl("net.ipv6.conf.all.forwarding", "1")
-    for attempt in (write, anext(host.changes()), host.firewall_generation(), host.forget_udp_flows([53])):
+    forget = host.forget_udp_flows([53], [IPv6Address("::1")])
+    for attempt in (write, anext(host.changes()), host.firewall_generation(), forget):
         try:
             await attempt
         except HostNetDenied as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 from contextlib import ExitStack
+from ipaddress import IPv6Address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ import pytest
 from dockerv6.hostnet import conntrack
 from dockerv6.hostnet.netlink import NETLINK_NETFILTER, command_each, stream
 from tests.host.network import ip, nft, private_network, set_sysctl
-from tests.host.topology import endpoint, received
+from tests.host.topology import endpoint, exchange, received
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from tests.lab.namespace import Namespace
 
 HOST, OLD, NEW, CLIENT = "2001:db8::1", "fd12:3456:789a:1::2", "fd12:3456:789a:1::3", "2001:db8::2"
-PUBLISHED = 8080
+PUBLISHED, RESOLVER = 8080, "2001:db8:53::53"
+OWN, LOOPBACK = (IPv6Address("::1"), IPv6Address(HOST)), (IPv6Address("::1"),)
 TRACK = "table inet t { chain c { type filter hook output priority 0; ct state new accept; }; }"
 ZONES = {
     "no zone": "",
@@ -77,10 +79,31 @@ def test_a_flow_follows_its_port_only_after_it_is_forgotten(
         nft(publish(NEW))
         client.sendto(b"second", (HOST, PUBLISHED))
         assert received(old) == ("second", CLIENT)
-        assert conntrack.forget_udp_flows([PUBLISHED]) == 1
+        assert conntrack.forget_udp_flows([PUBLISHED], OWN) == 1
         client.sendto(b"third", (HOST, PUBLISHED))
         assert received(new) == ("third", CLIENT)
-        assert conntrack.forget_udp_flows([PUBLISHED]) == 1
+        assert conntrack.forget_udp_flows([PUBLISHED], OWN) == 1
+
+
+def test_what_containers_ask_of_the_world_goes_on_when_their_hosts_port_53_is_given_away(
+    client_and_containers: tuple[Namespace, Namespace],
+) -> None:
+    outside, containers = client_and_containers
+    outside.exec("ip", "address", "add", f"{RESOLVER}/128", "dev", "lo", "nodad")
+    ip("-6", "route", "add", RESOLVER, "via", CLIENT)
+    nft("table ip6 nat { chain out { type nat hook postrouting priority 99; oifname eth0 masquerade; }; }")
+    with (
+        endpoint(containers, OLD, 5353) as asking,
+        endpoint(outside, RESOLVER, 53) as world,
+        endpoint(outside, CLIENT) as client,
+        socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as of_host,
+    ):
+        of_host.settimeout(10)
+        of_host.bind((HOST, 53))
+        assert (exchange(asking, world), exchange(client, of_host)) == (HOST, CLIENT)
+        assert conntrack.forget_udp_flows([53], OWN) == 1
+        world.sendto(b"a late answer", (HOST, 5353))
+        assert received(asking) == ("a late answer", RESOLVER)
 
 
 @pytest.fixture
@@ -110,7 +133,7 @@ def test_flows_of_other_protocols_and_of_ipv4_stay(sender: socket.socket) -> Non
         stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)).sendto(b"hello", ("127.0.0.1", 5000))
         others = [("ipv4", "udp", 5000), ("ipv6", "tcp", 5000)]
         assert tracked() == sorted([*others, ("ipv6", "udp", 5000)])
-        assert conntrack.forget_udp_flows([5000]) == 1
+        assert conntrack.forget_udp_flows([5000], LOOPBACK) == 1
         assert tracked() == others
 
 
@@ -120,15 +143,15 @@ def test_answers_do_not_make_a_flow_one_towards_their_port(sender: socket.socket
         sender.sendto(b"hello", ("::1", 5000))
         server.sendto(b"answer", server.recvfrom(100)[1])
         assert received(sender) == ("answer", "::1")
-    assert conntrack.forget_udp_flows([40000]) == 0
-    assert conntrack.forget_udp_flows([5000]) == 1
+    assert conntrack.forget_udp_flows([40000], LOOPBACK) == 0
+    assert conntrack.forget_udp_flows([5000], LOOPBACK) == 1
 
 
 @pytest.mark.parametrize("count", [3, 300])
 def test_all_of_many_flows_are_found(sender: socket.socket, count: int) -> None:
     for port in range(5000, 5400):
         sender.sendto(b"hello", ("::1", port))
-    assert conntrack.forget_udp_flows(range(5050, 5050 + count)) == count
+    assert conntrack.forget_udp_flows(range(5050, 5050 + count), LOOPBACK) == count
     assert len(tracked()) == 400 - count
 
 

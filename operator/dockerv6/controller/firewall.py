@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from ipaddress import IPv6Address
 
 from dockerv6.controller.intent import Versions, Wishes
 from dockerv6.controller.inventory import Inventory
@@ -22,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 
 _GENERATIONS = 0xFFFF_FFFF
+_LOOPBACK = IPv6Address("::1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,9 +210,15 @@ class FirewallKeeper:
         if not ports:
             return
         try:
-            await self._world.host.forget_udp_flows(ports)
+            await self._world.host.forget_udp_flows(ports, self._own_addresses())
         except HostNetError as error:
             logger.warning("UDP flows that went on may still be translated as before: %s", error)
+
+    def _own_addresses(self) -> frozenset[IPv6Address]:
+        """What published ports are reached at; ::1 is tracked as itself, or as the bridge's address behind it."""
+        host = self._world.host_view.last
+        interfaces = host.interfaces.values() if host is not None else ()
+        return frozenset((_LOOPBACK, *(address.ip for each in interfaces for address in each.addresses)))
 
     @property
     def _versions(self) -> Versions:

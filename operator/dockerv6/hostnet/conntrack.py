@@ -6,6 +6,7 @@ Sources: linux/netfilter/nfnetlink_conntrack.h; net/netfilter/nf_conntrack_netli
 import errno
 import struct
 from collections.abc import Collection
+from ipaddress import IPv6Address
 from socket import AF_INET6, IPPROTO_UDP
 
 from dockerv6.hostnet.netlink import (
@@ -28,6 +29,8 @@ _NFGENMSG = bytes((AF_INET6, 0, 0, 0))  # family, version, resource
 _CTA_TUPLE_ORIG = 1
 _CTA_ZONE = 18
 _CTA_FILTER = 25
+_CTA_TUPLE_IP = 1
+_CTA_IP_V6_DST = 4
 _CTA_TUPLE_PROTO = 2
 _CTA_PROTO_NUM = 1
 _CTA_PROTO_DST_PORT = 3
@@ -42,14 +45,17 @@ _MOST_SEARCHES = 4
 """Ports that the kernel looks for, one after the other. For more it is quicker to have it list all of UDP once."""
 
 
-def forget_udp_flows(ports: Collection[int]) -> int:
-    """Drop the entries of IPv6 UDP flows that were begun towards one of the ports; gives how many.
+def forget_udp_flows(ports: Collection[int], destinations: Collection[IPv6Address]) -> int:
+    """Drop the entries of IPv6 UDP flows that were begun towards one of the ports at one of the addresses.
+
+    Gives how many they were.
 
     Raises:
         OSError: what the kernel answered instead (EPERM without CAP_NET_ADMIN).
     """
     wanted = frozenset(port.to_bytes(2, "big") for port in ports)
-    if not wanted:
+    own = frozenset(address.packed for address in destinations)
+    if not wanted or not own:
         return 0
     searches = [_search()] if len(wanted) > _MOST_SEARCHES else [_search(port) for port in wanted]
     try:
@@ -57,7 +63,7 @@ def forget_udp_flows(ports: Collection[int]) -> int:
             _identity(datagram, start, end)
             for search in searches
             for datagram, start, end in stream(NETLINK_NETFILTER, _GET, search)
-            if _destination_port(datagram, start, end) in wanted
+            if _begun_towards(datagram, start, end, wanted, own)
         }
     except OSError as error:
         if error.errno in NO_SUBSYSTEM:
@@ -78,15 +84,19 @@ def _search(port: bytes | None = None) -> bytes:
     return _NFGENMSG + original + attribute(_CTA_FILTER | NESTED, flags)
 
 
-def _destination_port(datagram: bytes, start: int, end: int) -> bytes | None:
-    """The two bytes of the port that a UDP flow was begun towards; None: it is no UDP flow."""
+def _begun_towards(datagram: bytes, start: int, end: int, ports: frozenset[bytes], own: frozenset[bytes]) -> bool:
+    """Whether it is a UDP flow whose first packet was for one of the ports at one of the addresses, as sent."""
     original = find(datagram, start + len(_NFGENMSG), end, _CTA_TUPLE_ORIG)
     protocol = original and find(datagram, *original, _CTA_TUPLE_PROTO)
     number = protocol and find(datagram, *protocol, _CTA_PROTO_NUM)
-    if not protocol or not number or datagram[slice(*number)] != _UDP:
-        return None
+    if not original or not protocol or not number or datagram[slice(*number)] != _UDP:
+        return False
     port = find(datagram, *protocol, _CTA_PROTO_DST_PORT)
-    return port and datagram[slice(*port)]
+    if not port or datagram[slice(*port)] not in ports:
+        return False
+    addresses = find(datagram, *original, _CTA_TUPLE_IP)
+    address = addresses and find(datagram, *addresses, _CTA_IP_V6_DST)
+    return address is not None and datagram[slice(*address)] in own
 
 
 def _identity(datagram: bytes, start: int, end: int) -> bytes:

@@ -44,8 +44,8 @@ class FakeHostNet:
         """A host with these; `sysctls` are set on top of what the interfaces bring."""
         self.writes: list[tuple[str, str]] = []
         """Sysctls written through the port, in order, by canonical name."""
-        self.udp_flows: list[int] = []
-        """The ports that the IPv6 UDP flows in conntrack were begun towards; anybody may add to them."""
+        self.udp_flows: list[tuple[IPv6Address, int]] = []
+        """Addresses and ports that the IPv6 UDP flows in conntrack were begun towards; anybody may add to them."""
         self._interfaces: dict[str, Interface] = {}
         self._listeners: set[Listener] = set()
         self._routes: list[Route] = list(routes)
@@ -113,11 +113,11 @@ class FakeHostNet:
         """See `port.HostNet.listeners`."""
         return frozenset(self._listeners)
 
-    async def forget_udp_flows(self, ports: Collection[int]) -> int:
+    async def forget_udp_flows(self, ports: Collection[int], destinations: Collection[IPv6Address]) -> int:
         """See `port.HostNet.forget_udp_flows`."""
         self._permit("drop conntrack entries")
         before = len(self.udp_flows)
-        self.udp_flows = [port for port in self.udp_flows if port not in ports]
+        self.udp_flows = [(to, port) for to, port in self.udp_flows if port not in ports or to not in destinations]
         return before - len(self.udp_flows)
 
     async def firewall_generation(self) -> int | None:

@@ -6,7 +6,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from ipaddress import IPv6Interface
+from ipaddress import IPv6Address, IPv6Interface
 from typing import TypeVar
 
 from dockerv6.hostnet import conntrack, links, rtnetlink, sockdiag, sysctl
@@ -66,9 +66,9 @@ class LinuxHostNet:
         """See `port.HostNet.listeners`."""
         return await self._ask("list sockets", sockdiag.listeners)
 
-    async def forget_udp_flows(self, ports: Collection[int]) -> int:
+    async def forget_udp_flows(self, ports: Collection[int], destinations: Collection[IPv6Address]) -> int:
         """See `port.HostNet.forget_udp_flows`."""
-        return await self._ask("drop conntrack entries", partial(conntrack.forget_udp_flows, ports))
+        return await self._ask("drop conntrack entries", partial(conntrack.forget_udp_flows, ports, destinations))
 
     async def firewall_generation(self) -> int | None:
         """See `port.HostNet.firewall_generation`."""

@@ -7,7 +7,7 @@ Errors::
 """
 
 from collections.abc import AsyncIterator, Collection
-from ipaddress import IPv6Interface
+from ipaddress import IPv6Address, IPv6Interface
 from typing import Protocol
 
 from dockerv6.hostnet.model import Change, Interface, Listener, Route
@@ -79,8 +79,11 @@ class HostNet(Protocol):
         Those of IPv4 alone are not among them; a dual-stack one is, and one of an IPv4-mapped address is not.
         """
 
-    async def forget_udp_flows(self, ports: Collection[int]) -> int:
-        """Drop the conntrack entries of IPv6 UDP flows that were begun towards one of these ports; gives how many.
+    async def forget_udp_flows(self, ports: Collection[int], destinations: Collection[IPv6Address]) -> int:
+        """Drop conntrack's IPv6 UDP flows that were begun towards one of the ports at one of the addresses.
+
+        Gives how many they were. Both are as the packet had them before any translation; flows to the same ports of
+        other addresses stay, such as those of containers to servers elsewhere.
 
         A UDP flow that goes on keeps the translation that it began with, whatever the rules say now: to a container
         that is gone, or to none although there is one. Other protocols end by themselves. A kernel without conntrack

@@ -118,7 +118,7 @@ async def test_denied_changes_of_links_and_flows_change_nothing() -> None:
     bridge, veth = Interface(5, "br0", "bridge", up=False, mtu=1500), Interface(6, "veth0", "veth", up=True, mtu=1500)
     host = FakeHostNet([bridge, veth])
     host.enslave("veth0", "br0")
-    host.udp_flows = [53]
+    host.udp_flows = [(ETH0.addresses[0].ip, 53)]
     before = await host.interfaces()
     host.deny("Operation not permitted")
     for attempt in (
@@ -126,11 +126,11 @@ async def test_denied_changes_of_links_and_flows_change_nothing() -> None:
         host.add_address("br0", ETH0.addresses[0]),
         host.set_hairpin("veth0", on=True),
         host.set_bridge_netfilter("br0", on=True),
-        host.forget_udp_flows([53]),
+        host.forget_udp_flows([53], [ETH0.addresses[0].ip]),
     ):
         with pytest.raises(HostNetDenied, match=r"can't .*: Operation not permitted"):
             await attempt
-    assert (await host.interfaces(), host.udp_flows) == (before, [53])
+    assert (await host.interfaces(), host.udp_flows) == (before, [(ETH0.addresses[0].ip, 53)])
 
 
 async def test_sockets_that_close_are_no_listeners_any_more() -> None:
