@@ -24,7 +24,7 @@ from dockerv6.firewall.steps import (
 )
 from dockerv6.firewall.terms import Chain, ElementSet, KeyType, Opaque, Rule
 
-__all__ = ["FAMILY", "TABLE", "Json", "Object", "commands", "ruleset"]
+__all__ = ["FAMILY", "TABLE", "Json", "Object", "commands", "rules_by_handle", "ruleset"]
 
 # ---- writing ----
 
@@ -112,6 +112,12 @@ def ruleset(items: Iterable[Object]) -> Ruleset:
         tuple(sorted(foreign)),
         exists=True,
     )
+
+
+def rules_by_handle(items: Iterable[Object]) -> dict[int, Rule]:
+    """The rules of a listing of our table by the kernel's numbers, which are never given twice."""
+    bodies = (item["rule"] for item in items if "rule" in item)
+    return {int(str(each["handle"])): _read_rule(each) for each in bodies if isinstance(each, Mapping) and _ours(each)}
 
 
 def _ours(body: Object) -> bool:
