@@ -9,6 +9,7 @@ from dockerv6.firewall.port import FirewallRejected
 
 _FAMILIES = frozenset({"inet", "ip6"})
 _ENGINE = "docker-bridges"
+_ENGINE_IN = "filter-forward-in__"
 _FIREWALLD = "firewalld"
 _FIREWALLD_OPEN = frozenset({"filter_FWD_docker", "filter_FWD_trusted"})
 """firewalld's chain for a zone that is in use. The engine puts its bridges into zone docker, target ACCEPT, by itself
@@ -16,26 +17,37 @@ _FIREWALLD_OPEN = frozenset({"filter_FWD_docker", "filter_FWD_trusted"})
 
 
 async def barriers(session: NftSession, mark: int, listed: tuple[listing.ListedChain, ...]) -> tuple[Barrier, ...]:
-    """Every foreign base chain in the forward hook that drops by policy or by its last word."""
+    """Every foreign base chain in the forward hook that drops by policy, by its last word, or by what it jumps to."""
     found: list[Barrier] = []
     names = {each.name for each in listed if each.table == _FIREWALLD}
     for each in listed:
         if not _concerns(each):
             continue
-        chain = listing.chain(await _list(session, each), each.name, mark)
-        if drops(chain):
-            admitted = admits(chain.rules) or (each.table == _FIREWALLD and bool(names & _FIREWALLD_OPEN))
+        items = await _list(session, each)
+        chains = [listing.chain(items, each.name, mark)]
+        if each.table == _ENGINE:
+            chains += [listing.chain(items, name, mark) for name in _into_bridges(items)]
+        if dropping := [chain for chain in chains if drops(chain)]:
+            admitted = all(admits(chain.rules) for chain in dropping)
             found.append(
                 Barrier(
                     FilterVariant.NFTABLES,
                     f"{each.family} {each.table}",
                     each.name,
-                    admitted=admitted,
+                    admitted=admitted or (each.table == _FIREWALLD and bool(names & _FIREWALLD_OPEN)),
                     mendable=False,
                     remedy=remedy(each, mark),
                 )
             )
     return tuple(found)
+
+
+def _into_bridges(items: list[codec.Object]) -> list[str]:
+    """The chains that engine 29's base chain sends packets to by the bridge that they leave by, one for each network.
+
+    There it drops what is sent to no published port of its own, after what it accepts, which a mark may be.
+    """
+    return [each.name for each in listing.chains(items) if each.name.startswith(_ENGINE_IN)]
 
 
 def _concerns(chain: listing.ListedChain) -> bool:
@@ -45,10 +57,11 @@ def _concerns(chain: listing.ListedChain) -> bool:
 
 
 async def _list(session: NftSession, chain: listing.ListedChain) -> list[codec.Object]:
+    """The chain; of the engine's own table, which has a chain for each network, the whole of it."""
+    table: codec.Object = {"family": chain.family, "name": chain.table}
+    alone: codec.Object = {"family": chain.family, "table": chain.table, "name": chain.name}
     try:
-        return await session.run(
-            [{"list": {"chain": {"family": chain.family, "table": chain.table, "name": chain.name}}}]
-        )
+        return await session.run([{"list": {"table": table} if chain.table == _ENGINE else {"chain": alone}}])
     except FirewallRejected:  # deleted since it was listed
         return []
 

@@ -1,0 +1,46 @@
+"""The same scenarios in iptables-legacy's words. `DOCKERV6_UPDATE_GOLDEN=1` writes them anew; read the difference."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dockerv6.firewall.iptables import ledger
+from dockerv6.firewall.iptables.compile import compile_ruleset
+from dockerv6.firewall.model import FirewallIntent
+from dockerv6.firewall.rules import render
+from tests.golden.scenarios import SCENARIOS
+
+FOLDER = Path(__file__).parent / "iptables"
+
+
+def named(wish: FirewallIntent) -> FirewallIntent:
+    """With the bridges that it knows of named, since xtables can't tell a bridge from another link."""
+    if wish.guest_bridges is not None:
+        return wish
+    return replace(wish, guest_bridges=tuple(sorted({network.bridge for network in wish.networks})))
+
+
+def lines(wish: FirewallIntent) -> Iterator[str]:
+    """Chains and rules, and the ledger behind them."""
+    ruleset = render(named(wish))
+    if not ruleset.exists:
+        return
+    for table in compile_ruleset(ruleset):
+        yield from table.lines()
+    yield from (f"-A {ledger.NAME} {spec}" for spec in ledger.written(ruleset.sets, wish.mark).specs)
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_the_chains_of_an_intent(name: str) -> None:
+    path = FOLDER / f"{name}.txt"
+    text = "".join(f"{line}\n" for line in lines(SCENARIOS[name]))
+    if os.environ.get("DOCKERV6_UPDATE_GOLDEN"):
+        path.write_text(text)
+    assert text == path.read_text(), f"{path} differs: if that is meant, run with DOCKERV6_UPDATE_GOLDEN=1"
+
+
+def test_no_golden_file_is_left_over() -> None:
+    assert {path.name for path in FOLDER.iterdir()} == {f"{name}.txt" for name in SCENARIOS}
