@@ -101,7 +101,7 @@ def serves(lab: Lab) -> None:
     assert ping(lab.engine, "web", FAR_ADDRESS)
 
 
-@pytest.mark.cells("20.10-off-nft-noproxy", "20.10-off-legacy-noproxy", "26.1-off-nft-proxy")
+@pytest.mark.cells("20.10-off-nft-noproxy", "20.10-off-legacy-proxy")
 def test_a_host_moves_over_without_an_interruption_and_nothing_is_left(
     lab: Lab, cell: Cell, operator: Operator
 ) -> None:
@@ -125,7 +125,7 @@ def test_a_host_moves_over_without_an_interruption_and_nothing_is_left(
     assert operator.cli("cleanup", NAME).stdout == ""
 
 
-@pytest.mark.cells("28.5-nft-proxy", "28.5-legacy-proxy")
+@pytest.mark.cells("28.5-nft-proxy")
 def test_beside_an_engines_own_rules_only_its_own_go_and_a_restart_brings_the_engines_back(
     lab: Lab, operator: Operator
 ) -> None:

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from dockerv6.dockerd.model import EngineInfo
+from dockerv6.firewall.detect import Choice
 from dockerv6.firewall.ipv6nat.residue import Residue
 from dockerv6.firewall.ipv6nat.rules import Certainty
 from dockerv6.firewall.model import FilterVariant, HostFilterState
-from dockerv6.firewall.survey import Survey
 from dockerv6.planning.host import FORWARDING, accept_ra
 from dockerv6.planning.inputs import HostView
 
@@ -17,9 +17,6 @@ CAP_NET_RAW = 13
 """Numbers of capabilities (linux/capability.h)."""
 
 _OLDEST_ENGINE = (20, 10)
-_OLDEST_NFTABLES = (4, 18)
-"""The kernel from which on nftables' NAT and xtables' may be used at the same time."""
-_NATIVE_ENGINE = (29, 0)
 
 _POLICY = "write an IPv6Policy with `selector: {prefixes: [fc00::/7]}` and have dockerv6 run"
 _STOP = "stop docker-ipv6nat for good (docker rm -f ipv6nat, or systemctl disable --now docker-ipv6nat)"
@@ -67,34 +64,9 @@ def privileges(capabilities: int) -> Check:
     )
 
 
-def kernel(release: str) -> Check:
-    """By uname(2)."""
-    if _numbers(release) >= _OLDEST_NFTABLES:
-        return Check("kernel", Status.OK, release)
-    return Check(
-        "kernel",
-        Status.WARN,
-        f"{release}: before 4.18 nftables and iptables can't both translate addresses; iptables-legacy is used",
-    )
-
-
-def backend(asked: str, release: str, *, nf_tables: bool) -> Check:
-    """Which firewall backend a run takes, and why."""
-    name = "firewall backend"
-    if asked == "iptables":
-        return Check(name, Status.OK, "iptables (--firewall-backend): the host's [::1] is left to the engine's proxy")
-    usable = nf_tables and _numbers(release) >= _OLDEST_NFTABLES
-    if usable:
-        why = "--firewall-backend" if asked == "nftables" else "the kernel has nf_tables; it lives beside any iptables"
-        return Check(name, Status.OK, f"nftables ({why})")
-    if asked == "nftables":
-        return Check(
-            name,
-            Status.FAIL,
-            "nftables is asked for, but this kernel's nf_tables can't be used",
-            ("leave out --firewall-backend, or use a kernel >= 4.18 with CONFIG_NF_TABLES_INET",),
-        )
-    return Check(name, Status.WARN, "iptables (no usable nf_tables): the host's [::1] is left to the engine's proxy")
+def backend(choice: Choice) -> Check:
+    """Which firewall backend a run takes, why, and what can't be done with it; its warnings are checks of their own."""
+    return Check("firewall backend", Status.OK, "; ".join((f"{choice.backend}: {choice.why}", *choice.limits)))
 
 
 def engine(info: EngineInfo) -> Check:
@@ -106,11 +78,11 @@ def engine(info: EngineInfo) -> Check:
     return Check("engine", Status.FAIL, said, ("dockerv6 needs Docker Engine 20.10 or newer",))
 
 
-def engine_rules(found: Survey, residue: Residue | None, info: EngineInfo | None) -> Iterator[Check]:
-    """Whether the engine makes IPv6 rules of its own, and where."""
+def engine_rules(found: Collection[FilterVariant], residue: Residue | None, info: EngineInfo | None) -> Iterator[Check]:
+    """Whether the engine makes IPv6 rules of its own, and where. `found`: what holds chains of its names."""
     name = "engine's IPv6 rules"
     foreign = {each.variant for each in residue.traces if not each.verdict.engine} if residue is not None else set()
-    variants = [variant for variant in found.chains if variant not in foreign]
+    variants = [variant for variant in FilterVariant if variant in found and variant not in foreign]
     xtables = [variant for variant in variants if variant is not FilterVariant.NFTABLES]
     if len(xtables) > 1:
         yield Check(
@@ -130,18 +102,18 @@ def engine_rules(found: Survey, residue: Residue | None, info: EngineInfo | None
         yield Check(
             name,
             Status.WARN,
-            "the engine's firewall backend is nftables, which dockerv6 has never met alive: its drops are told below",
+            "the engine's firewall backend is nftables, which dockerv6 has never met alive: see `host filter`",
         )
 
 
-def userland_proxy(found: Survey) -> Check:
-    """Nothing of ours depends on it; people ask."""
+def userland_proxy(*, in_use: bool | None) -> Check:
+    """Nothing of ours depends on it but the host's [::1] with the iptables backend, which says so."""
     said = {
-        True: "on: it is only reached from where dockerv6's rules don't translate, so clients' addresses are kept",
-        False: "off: nothing is missing, the rules of dockerv6 cover the host's own connections too",
+        True: "on: it is only reached where dockerv6's rules don't translate, so clients' addresses are kept",
+        False: "off: nothing is missing, the rules of dockerv6 hold for the host's own connections too",
         None: "not to be told: the engine has made no IPv4 rules here",
     }
-    return Check("userland proxy", Status.OK, said[found.userland_proxy])
+    return Check("userland proxy", Status.OK, said[in_use])
 
 
 def bridge_netfilter(host: HostView) -> Check:
@@ -264,12 +236,3 @@ def docker_ipv6nat(residue: Residue | None, containers: Collection[str]) -> Chec
 
 def _way_over(*, restart: bool) -> tuple[str, ...]:
     return (_POLICY, _STOP, _CLEAN, *((_RESTART,) if restart else ()), _AGAIN)
-
-
-def _numbers(release: str) -> tuple[int, int]:
-    major, _, rest = release.partition(".")
-    minor = rest.partition(".")[0].partition("-")[0]
-    try:
-        return int(major), int(minor)
-    except ValueError:
-        return (0, 0)

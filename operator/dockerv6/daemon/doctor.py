@@ -16,13 +16,14 @@ from dockerv6.daemon.settings import Settings
 from dockerv6.dockerd.client import DockerEngine
 from dockerv6.dockerd.model import EngineInfo
 from dockerv6.dockerd.port import Engine, EngineError
+from dockerv6.firewall import detect, userland_proxy
+from dockerv6.firewall.hostfilter import engine as engine_chains
 from dockerv6.firewall.hostfilter.linux import LinuxHostFilter
 from dockerv6.firewall.ipv6nat import residue as ipv6nat
 from dockerv6.firewall.ipv6nat.residue import Residue
 from dockerv6.firewall.nftables.library import SONAME, LibNft
 from dockerv6.firewall.nftables.session import NftSession
 from dockerv6.firewall.port import FirewallError
-from dockerv6.firewall.survey import survey
 from dockerv6.hostnet.linux import LinuxHostNet
 from dockerv6.hostnet.port import HostNetError
 from dockerv6.lib.clock import SystemClock
@@ -76,7 +77,10 @@ async def running_suspects(engine: Engine) -> tuple[str, ...]:
 
 async def _examine(settings: Settings) -> tuple[Check, ...]:
     async with _instruments(settings) as with_:
-        found: list[Check] = [checks.privileges(_capabilities()), checks.kernel(os.uname().release)]
+        found: list[Check] = [
+            checks.privileges(_capabilities()),
+            Check("kernel", Status.OK, os.uname().release),
+        ]
         found += await _nftables(with_)
         info = await _tried("engine", with_.engine.info, found)
         if info is not None:
@@ -117,8 +121,11 @@ async def _nftables(with_: _Instruments) -> list[Check]:
     if there is not None:
         found.append(Check("nf_tables", Status.OK, f"in the kernel, ruleset generation {there}"))
     found.append(await asyncio.to_thread(_library))
-    asked, release = with_.settings.firewall_backend, os.uname().release
-    found.append(checks.backend(asked, release, nf_tables=there is not None))
+    choice = await _tried(
+        "firewall backend", lambda: detect.choose(with_.settings.firewall_backend, with_.session), found
+    )
+    if choice is not None:
+        found.append(checks.backend(choice))
     return found
 
 
@@ -133,9 +140,12 @@ def _library() -> Check:
 
 async def _filters(with_: _Instruments, residue: Residue | None, info: EngineInfo | None) -> list[Check]:
     found: list[Check] = []
-    seen = await _tried("engine's IPv6 rules", lambda: survey(with_.session), found)
-    if seen is not None:
-        found += [*checks.engine_rules(seen, residue, info), checks.userland_proxy(seen)]
+    variants = await _tried("engine's IPv6 rules", lambda: engine_chains.variants(with_.session), found)
+    if variants is not None:
+        found += checks.engine_rules(variants, residue, info)
+    unread: list[Check] = []
+    proxy = await _tried("userland proxy", lambda: userland_proxy.in_use(with_.session), unread)
+    found += unread or [checks.userland_proxy(in_use=proxy)]
     hostfilter = LinuxHostFilter(with_.session)
     state = await _tried("host filter", lambda: hostfilter.observe(with_.settings.fwmark), found)
     if state is not None:

@@ -8,10 +8,10 @@ import pytest
 from dockerv6.daemon import checks
 from dockerv6.daemon.checks import Check, Status
 from dockerv6.dockerd.model import EngineInfo
+from dockerv6.firewall.detect import Choice
 from dockerv6.firewall.ipv6nat.residue import Residue, Traces
 from dockerv6.firewall.ipv6nat.rules import Certainty, Verdict
 from dockerv6.firewall.model import Barrier, FilterVariant, HostFilterState
-from dockerv6.firewall.survey import Survey
 from dockerv6.hostnet.model import Interface, Route, RouteProtocol
 from dockerv6.planning.inputs import HostView
 
@@ -29,30 +29,9 @@ def test_privileges_need_both_capabilities() -> None:
     assert (missing.status, missing.message.partition(" ")[0]) == (Status.FAIL, "CAP_NET_RAW")
 
 
-@pytest.mark.parametrize(
-    ("release", "status"),
-    [("6.1.0-18-amd64", Status.OK), ("4.18.0", Status.OK), ("4.17.19", Status.WARN), ("odd", Status.WARN)],
-)
-def test_kernels_before_418_fall_back(release: str, status: Status) -> None:
-    assert checks.kernel(release).status is status
-    assert checks.backend("auto", release, nf_tables=True).message.startswith(
-        "nftables" if status is Status.OK else "iptables"
-    )
-
-
-@pytest.mark.parametrize(
-    ("asked", "nf_tables", "said", "status"),
-    [
-        ("auto", True, "nftables", Status.OK),
-        ("auto", False, "iptables", Status.WARN),
-        ("nftables", True, "nftables", Status.OK),
-        ("nftables", False, "nftables", Status.FAIL),
-        ("iptables", True, "iptables", Status.OK),
-    ],
-)
-def test_the_backend_is_told_with_its_reason(asked: str, nf_tables: bool, said: str, status: Status) -> None:  # noqa: FBT001
-    found = checks.backend(asked, "6.1.0", nf_tables=nf_tables)
-    assert (found.message.partition(" ")[0], found.status) == (said, status)
+def test_the_backend_is_told_with_its_reason_and_its_limits() -> None:
+    found = checks.backend(Choice("iptables", "as asked for", ("no [::1]",), ("told elsewhere",)))
+    assert (found.status, found.message) == (Status.OK, "iptables: as asked for; no [::1]")
 
 
 def test_old_engines_fail() -> None:
@@ -61,36 +40,34 @@ def test_old_engines_fail() -> None:
     assert checks.engine(replace(ENGINE, release=(0, 0))).status is Status.OK
 
 
-def engine_rules(survey: Survey, residue: Residue | None = None, info: EngineInfo | None = ENGINE) -> list[Check]:
-    return list(checks.engine_rules(survey, residue, info))
+def engine_rules(*found: FilterVariant, residue: Residue | None = None, info: EngineInfo = ENGINE) -> list[Check]:
+    return list(checks.engine_rules(found, residue, info))
 
 
 def test_the_engines_own_rules_are_placed() -> None:
-    assert engine_rules(Survey())[0].message.startswith("off")
-    assert "in iptables-nft" in engine_rules(Survey({NFT: ("nat DOCKER",)}))[0].message
+    assert engine_rules()[0].message.startswith("off")
+    assert "in iptables-nft" in engine_rules(NFT)[0].message
 
 
 def test_chains_in_both_variants_are_a_warning() -> None:
-    both = Survey({NFT: ("nat DOCKER",), LEGACY: ("nat DOCKER",)})
-    assert [check.status for check in engine_rules(both)] == [Status.WARN]
+    assert [check.status for check in engine_rules(NFT, LEGACY)] == [Status.WARN]
 
 
 def test_chains_of_docker_ipv6nat_are_not_the_engines() -> None:
-    both = Survey({NFT: ("nat DOCKER",), LEGACY: ("nat DOCKER",)})
     residue = Residue((Traces(LEGACY, LEFT),))
-    assert [check.status for check in engine_rules(both, residue)] == [Status.OK]
+    assert [check.status for check in engine_rules(NFT, LEGACY, residue=residue)] == [Status.OK]
     beside = Residue((Traces(LEGACY, replace(LEFT, engine=True)),))
-    assert [check.status for check in engine_rules(both, beside)] == [Status.WARN]
+    assert [check.status for check in engine_rules(NFT, LEGACY, residue=beside)] == [Status.WARN]
 
 
 def test_an_engine_with_nftables_is_said_to_be_unmet() -> None:
-    found = engine_rules(Survey(), None, replace(ENGINE, firewall_backend="nftables"))
+    found = engine_rules(info=replace(ENGINE, firewall_backend="nftables"))
     assert [check.status for check in found] == [Status.OK, Status.WARN]
 
 
 @pytest.mark.parametrize("proxy", [True, False, None])
 def test_no_userland_proxy_is_as_good_as_one(proxy: bool | None) -> None:  # noqa: FBT001
-    assert checks.userland_proxy(Survey(userland_proxy=proxy)).status is Status.OK
+    assert checks.userland_proxy(in_use=proxy).status is Status.OK
 
 
 @pytest.mark.parametrize(("forwarding", "status"), [("1", Status.OK), ("0", Status.WARN), (None, Status.FAIL)], ids=str)

@@ -1,0 +1,51 @@
+"""The userland proxy, told by rules as engines write them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dockerv6.firewall.nftables.session import NftSession
+from dockerv6.firewall.userland_proxy import NAMES, in_use
+from tests.host.network import private_network
+from tests.host.test_ipv6nat import VARIANTS, restore
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+pytestmark = pytest.mark.host
+
+OUTPUT = "-m addrtype --dst-type LOCAL -j DOCKER"
+
+
+@pytest.fixture(autouse=True)
+def _network() -> Iterator[None]:
+    with private_network():
+        yield
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[NftSession]:
+    session = NftSession()
+    yield session
+    await session.close()
+
+
+async def test_an_untouched_host_stays_so(session: NftSession) -> None:
+    assert await in_use(session) is None
+    assert NAMES.read_text() == ""
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize(
+    ("rule", "proxy"), [(f"! -d 127.0.0.0/8 {OUTPUT}", True), (OUTPUT, False), ("-j ACCEPT", None)], ids=str
+)
+async def test_the_proxy_shows_in_the_rules(
+    session: NftSession,
+    variant: str,
+    rule: str,
+    proxy: bool | None,  # noqa: FBT001
+) -> None:
+    restore(variant, f"*nat\n:DOCKER - [0:0]\n-A OUTPUT {rule}\nCOMMIT\n", family="ip")
+    assert await in_use(session) is proxy
