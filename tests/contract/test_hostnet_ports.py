@@ -138,6 +138,13 @@ async def test_an_address_that_needs_no_proof_is_never_tentative(world: World) -
     assert (given.addresses, given.tentative) == ((ADDRESS,), frozenset())
 
 
+async def test_a_tentative_address_that_is_given_is_usable_at_once(world: World) -> None:
+    world.claim_address("veth1", ADDRESS)
+    await world.net.add_address("veth1", ADDRESS)
+    given = await interface(world, "veth1")
+    assert (given.addresses, given.tentative, given.failed) == ((ADDRESS,), frozenset(), frozenset())
+
+
 async def test_listeners_are_those_that_wait_now(world: World) -> None:
     assert await world.net.listeners() == frozenset()
     for listener in (HTTP, HTTP_LOCAL, DNS):

@@ -156,5 +156,29 @@ async def test_an_address_that_somebody_else_has_stays_tentative_and_that_is_rep
             pass
     found = {interface.name: interface for interface in await host.interfaces()}
     assert found["veth0"].addresses == (address,)
-    assert found["veth0"].tentative == {IPv6Address("2001:db8:7::1")}
-    assert found["other0"].tentative == frozenset()
+    assert found["veth0"].tentative == found["veth0"].failed == {IPv6Address("2001:db8:7::1")}
+    assert found["other0"].tentative == found["other0"].failed == frozenset()
+
+
+async def test_a_gateway_address_that_a_container_claims_is_taken_back(
+    host: LinuxHostNet, make_netns: Callable[[], Namespace]
+) -> None:
+    rogue, gateway = make_netns(), IPv6Interface("fd12:3456:789a:7::1/64")
+    ip("link", "add", "br1", "type", "bridge")
+    ip("link", "add", "veth0", "type", "veth", "peer", "name", "eth0", "netns", rogue.name)
+    ip("link", "set", "veth0", "master", "br1", "up")
+    rogue.exec("ip", "address", "add", str(gateway), "dev", "eth0", "nodad")
+    rogue.exec("ip", "address", "add", "fd12:3456:789a:7::2/64", "dev", "eth0", "nodad")
+    rogue.exec("ip", "link", "set", "eth0", "up")
+    changes = host.changes()
+    assert await anext(changes) == Change(ChangeKind.LOST)
+    ip("link", "set", "br1", "up")
+    ip("address", "add", str(gateway), "dev", "br1")
+    while "dadfailed" not in ip("address", "show", "dev", "br1"):
+        while (await anext(changes)) != Change(ChangeKind.ADDRESS, "br1"):
+            pass
+    await host.add_address("br1", gateway)
+    found = next(interface for interface in await host.interfaces() if interface.name == "br1")
+    assert (found.addresses, found.tentative, found.failed) == ((gateway,), frozenset(), frozenset())
+    rogue.exec("ip", "address", "del", str(gateway), "dev", "eth0")
+    rogue.exec("ping", "-6", "-q", "-c", "1", "-w", "10", str(gateway.ip))

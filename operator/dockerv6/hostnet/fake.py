@@ -30,6 +30,7 @@ _DEFAULTS = {"forwarding": "0", "accept_ra": "1", "proxy_ndp": "0", "disable_ipv
 _ANNOUNCED = frozenset({"forwarding", "proxy_ndp"})
 _TREE = ("net", "ipv6", "conf")
 _EVERYWHERE = ("all", "default")
+_NO_ADDRESSES: tuple[object, ...] = ((), frozenset(), frozenset())
 
 
 class FakeHostNet:
@@ -90,8 +91,8 @@ class FakeHostNet:
         """See `port.HostNet.add_address`."""
         self._permit(f"give {interface} the address {address}")
         there = self._existing(interface)
-        if address not in there.addresses:
-            self.add_interface(replace(there, addresses=tuple(sorted((*there.addresses, address)))))
+        proven = replace(there, tentative=there.tentative - {address.ip}, failed=there.failed - {address.ip})
+        self.add_interface(replace(proven, addresses=tuple(sorted({*there.addresses, address}))))
 
     async def set_hairpin(self, port: str, *, on: bool) -> None:
         """See `port.HostNet.set_hairpin`."""
@@ -152,7 +153,7 @@ class FakeHostNet:
         self._interfaces[interface.name] = interface
         if previous is None or _link_of(previous) != _link_of(interface):
             self._announce(ChangeKind.LINK, interface.name)
-        if (_addresses_of(previous) if previous else ((), frozenset())) != _addresses_of(interface):
+        if (_addresses_of(previous) if previous else _NO_ADDRESSES) != _addresses_of(interface):
             self._announce(ChangeKind.ADDRESS, interface.name)
 
     def enslave(self, port: str, bridge: str | None) -> None:
@@ -288,11 +289,11 @@ class FakeHostNet:
 
 def _link_of(interface: Interface) -> Interface:
     """Without what addresses tell of it."""
-    return replace(interface, addresses=(), tentative=frozenset(), autoconfigured=False)
+    return replace(interface, addresses=(), tentative=frozenset(), failed=frozenset(), autoconfigured=False)
 
 
-def _addresses_of(interface: Interface) -> tuple[tuple[IPv6Interface, ...], frozenset[IPv6Address]]:
-    return interface.addresses, interface.tentative
+def _addresses_of(interface: Interface) -> tuple[object, ...]:
+    return interface.addresses, interface.tentative, interface.failed
 
 
 class _Reader:

@@ -8,11 +8,12 @@ from socket import AF_BRIDGE, AF_INET6, AF_UNSPEC, if_nametoindex
 
 from dockerv6.hostnet import linkinfo
 from dockerv6.hostnet.netlink import NESTED, NETLINK_ROUTE, attribute, command
-from dockerv6.hostnet.rtnetlink import ADDRESS, IFF_UP, IFLA_LINKINFO, LINK
+from dockerv6.hostnet.rtnetlink import ADDRESS, IFF_UP, IFLA_LINKINFO, LINK, interfaces
 
 _RTM_NEWLINK = 16
 _RTM_SETLINK = 19
 _RTM_NEWADDR = 20
+_RTM_DELADDR = 21
 _NLM_F_REPLACE = 0x100
 _NLM_F_CREATE = 0x400
 _IFLA_PROTINFO = 12
@@ -33,12 +34,18 @@ def set_up(interface: str) -> None:
 def add_address(interface: str, address: IPv6Interface) -> None:
     """Give the interface an address, or make the one that it has as wished.
 
+    Replacing one that is tentative, or failed duplicate address detection, leaves it so (Linux 6.18): it is removed
+    first. Nothing uses it as a source yet.
+
     Raises:
         OSError: there is no such interface, or the kernel refuses.
     """
-    length = address.network.prefixlen
-    head = ADDRESS.pack(AF_INET6, length, _IFA_F_NODAD, 0, if_nametoindex(interface))
+    length, index = address.network.prefixlen, if_nametoindex(interface)
+    head = ADDRESS.pack(AF_INET6, length, _IFA_F_NODAD, 0, index)
     body = head + attribute(_IFA_ADDRESS, address.ip.packed)
+    there = next((each for each in interfaces() if each.index == index), None)
+    if there is not None and address in there.addresses and address.ip in there.tentative:
+        command(NETLINK_ROUTE, _RTM_DELADDR, 0, body)
     command(NETLINK_ROUTE, _RTM_NEWADDR, _NLM_F_CREATE | _NLM_F_REPLACE, body)
 
 

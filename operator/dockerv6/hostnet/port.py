@@ -58,7 +58,7 @@ class HostNet(Protocol):
     async def add_address(self, interface: str, address: IPv6Interface) -> None:
         """Give it an address, usable at once (no duplicate address detection); there already is success.
 
-        Raises `HostNetDenied`, `HostNetError`.
+        One that is tentative, or has failed the detection, is made usable. Raises `HostNetDenied`, `HostNetError`.
         """
 
     async def set_hairpin(self, port: str, *, on: bool) -> None:

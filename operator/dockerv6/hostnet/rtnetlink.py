@@ -150,6 +150,7 @@ class _Addresses:
     def __init__(self) -> None:
         self.own: defaultdict[int, list[IPv6Interface]] = defaultdict(list)
         self.tentative: defaultdict[int, set[IPv6Address]] = defaultdict(set)
+        self.failed: defaultdict[int, set[IPv6Address]] = defaultdict(set)
         self.autoconfigured: set[int] = set()
 
     def read(self, buffer: Buffer, start: int, end: int) -> None:
@@ -170,6 +171,8 @@ class _Addresses:
         self.own[index].append(address)
         if flags & (_IFA_F_TENTATIVE | _IFA_F_DADFAILED):
             self.tentative[index].add(address.ip)
+        if flags & _IFA_F_DADFAILED:
+            self.failed[index].add(address.ip)
         if not flags & _IFA_F_PERMANENT:
             self.autoconfigured.add(index)
 
@@ -187,6 +190,7 @@ def _interface(buffer: bytes, start: int, end: int, addresses: _Addresses) -> In
         master=_u32(buffer, found[_IFLA_MASTER]) if _IFLA_MASTER in found else None,
         addresses=tuple(sorted(addresses.own.get(index, ()))),
         tentative=frozenset(addresses.tentative.get(index, ())),
+        failed=frozenset(addresses.failed.get(index, ())),
         bridge_port=info.bridge_port,
         bridge_netfilter=info.bridge_netfilter,
         autoconfigured=index in addresses.autoconfigured,

@@ -265,7 +265,11 @@ def bridge_gone(host: HostView, live: Network) -> str:
 
 
 def _mend(observed: Observed, live: Network) -> tuple[MendBridge, ...]:
-    """A bridge that lost an address or was set down gets what its network has, not what the next one shall have."""
+    """A bridge that lost an address or was set down gets what its network has, not what the next one shall have.
+
+    An address that failed duplicate address detection is as good as lost: the gateway is the bridge, whoever else
+    claims to be it. One that is merely tentative will be of use in a second.
+    """
     interface = observed.host.interfaces.get(live.bridge or "")
     if interface is None:
         return ()
@@ -274,7 +278,11 @@ def _mend(observed: Observed, live: Network) -> tuple[MendBridge, ...]:
         if not isinstance(config.gateway, IPv6Address):
             continue
         address = IPv6Interface((config.gateway, config.subnet.prefixlen))
-        faults = [f"bridge {interface.name} lost its address {address}"] if address not in interface.addresses else []
+        faults: list[str] = []
+        if address not in interface.addresses:
+            faults.append(f"bridge {interface.name} lost its address {address}")
+        elif address.ip in interface.failed:
+            faults.append(f"address {address} of bridge {interface.name} failed duplicate address detection")
         if not interface.up and not found:
             faults.append(f"bridge {interface.name} is down")
         if faults:

@@ -1,15 +1,23 @@
 import socket
 import struct
+from dataclasses import replace
 from ipaddress import IPv6Interface
 
 import pytest
 
 from dockerv6.hostnet import links
+from dockerv6.hostnet.model import Interface
 from tests.unit.hostnet.test_netlink import attribute
 
-NEWLINK, SETLINK, NEWADDR = 16, 19, 20
+NEWLINK, SETLINK, NEWADDR, DELADDR = 16, 19, 20, 21
 NESTED = 0x8000
 INDEX = 7
+
+ADDRESS = IPv6Interface("2001:db8::1/64")
+BRIDGE = Interface(INDEX, "br0", "bridge", up=True, mtu=1500)
+OTHER = Interface(
+    INDEX - 1, "br1", "bridge", up=True, mtu=1500, addresses=(ADDRESS,), tentative=frozenset({ADDRESS.ip})
+)
 
 Sent = list[tuple[int, int, int, bytes]]
 
@@ -20,6 +28,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> Sent:
     commands: Sent = []
     monkeypatch.setattr(links, "command", lambda *command: commands.append(command))
     monkeypatch.setattr(links, "if_nametoindex", {"br0": INDEX}.__getitem__)
+    monkeypatch.setattr(links, "interfaces", lambda: (BRIDGE,))
     return commands
 
 
@@ -33,10 +42,26 @@ def test_only_the_flag_up_is_changed(sent: Sent) -> None:
 
 
 def test_an_address_is_made_or_replaced_and_usable_at_once(sent: Sent) -> None:
-    address = IPv6Interface("2001:db8::1/64")
-    links.add_address("br0", address)
-    head = struct.pack("=BBBBi", socket.AF_INET6, 64, 0x02, 0, INDEX)
-    assert sent == [(0, NEWADDR, 0x500, head + attribute(1, address.ip.packed))]
+    links.add_address("br0", ADDRESS)
+    assert sent == [(0, NEWADDR, 0x500, wanted())]
+
+
+def wanted() -> bytes:
+    return struct.pack("=BBBBi", socket.AF_INET6, 64, 0x02, 0, INDEX) + attribute(1, ADDRESS.ip.packed)
+
+
+def test_an_address_that_is_not_proven_is_made_anew(sent: Sent, monkeypatch: pytest.MonkeyPatch) -> None:
+    tentative = replace(BRIDGE, addresses=(ADDRESS,), tentative=frozenset({ADDRESS.ip}))
+    monkeypatch.setattr(links, "interfaces", lambda: (OTHER, tentative))
+    links.add_address("br0", ADDRESS)
+    assert sent == [(0, DELADDR, 0, wanted()), (0, NEWADDR, 0x500, wanted())]
+
+
+@pytest.mark.parametrize("there", [replace(BRIDGE, addresses=(ADDRESS,)), None], ids=["proven", "gone"])
+def test_no_other_address_is_removed(sent: Sent, monkeypatch: pytest.MonkeyPatch, there: Interface | None) -> None:
+    monkeypatch.setattr(links, "interfaces", lambda: (OTHER, *((there,) if there else ())))
+    links.add_address("br0", ADDRESS)
+    assert sent == [(0, NEWADDR, 0x500, wanted())]
 
 
 @pytest.mark.parametrize(("on", "value"), [(True, b"\1"), (False, b"\0")])

@@ -85,6 +85,7 @@ def test_an_address_is_tentative_until_it_proved_unique(kernel: Answers, flags: 
         kernel[22] = [proven, address(PERMANENT | flags, attribute(1, OWN.packed), *wide)]
         assert only_interface().addresses == (OWN, PEER)
         assert only_interface().tentative == {OWN.ip}
+        assert only_interface().failed == ({OWN.ip} if flags & DADFAILED else frozenset())
 
 
 def test_flags_that_need_more_than_a_byte_stand_for_all_of_them(kernel: Answers) -> None:

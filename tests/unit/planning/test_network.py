@@ -223,6 +223,26 @@ class TestDrift:
         )
         assert plan.drift
 
+    def test_an_address_that_somebody_else_on_the_bridge_has_is_taken_back(self) -> None:
+        there, _ = settled()
+        disputed = replace(bridge(there), tentative=frozenset({SUBNET[1]}), failed=frozenset({SUBNET[1]}))
+        plan = decide(desired(), observed(there, host=host(disputed)), HELD)
+        why = f"address {SUBNET[1]}/64 of bridge v6-blog failed duplicate address detection"
+        assert plan.steps == (MendBridge("v6-blog", IPv6Interface(f"{SUBNET[1]}/64"), why),)
+        assert plan.drift == (why,)
+
+    def test_an_address_that_is_only_being_proven_is_left_alone(self) -> None:
+        there, _ = settled()
+        moment = observed(there, host=host(replace(bridge(there), tentative=frozenset({SUBNET[1]}))))
+        assert decide(desired(), moment, HELD).empty
+
+    def test_another_address_that_failed_is_no_affair_of_the_network(self) -> None:
+        there, _ = settled()
+        another = IPv6Interface("2001:db8::1/64")
+        fine = bridge(there)
+        moved = replace(fine, addresses=(another, *fine.addresses), failed=frozenset({another.ip}))
+        assert decide(desired(), observed(there, host=host(moved)), HELD).empty
+
     def test_a_bridge_that_is_down_is_set_up(self) -> None:
         there, _ = settled()
         plan = decide(desired(), observed(there, host=host(bridge(there, up=False))), HELD)
