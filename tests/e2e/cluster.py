@@ -36,6 +36,11 @@ def pool_yaml(name: str, spec: Mapping[str, Any]) -> str:
     return network_yaml(name, spec).replace('"IPv6Network"', '"IPv6Pool"')
 
 
+def policy_yaml(name: str, spec: Mapping[str, Any]) -> str:
+    """An IPv6Policy resource."""
+    return network_yaml(name, spec).replace('"IPv6Network"', '"IPv6Policy"')
+
+
 def eventually(check: Callable[[], Any], what: str, patience: float = PATIENCE) -> Any:
     """Ask until the answer is true, and give it; errors of commands count as no."""
     end = time.monotonic() + patience

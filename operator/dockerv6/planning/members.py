@@ -80,9 +80,10 @@ def _alone(container: Container) -> bool:
 def _attachment(container: Container, observed: Observed) -> Attachment:
     """How a member is attached.
 
-    It answers to its Compose service's name here too. Its IPv4 default route stays where it is if the engine can do
-    that (a gateway priority below the others', engine >= 28); an older engine takes a network with IPv4 and IPv6
-    before those with IPv4 alone (moby, libnetwork, epHeap.Less), else the container had no IPv6 default route.
+    It answers to its Compose service's name here too. With a gateway priority below the others' (engine >= 28) names
+    go on to be looked up in the stack's own network first, which has IPv4 alone: nothing changes between its services.
+    Both default routes go by a network that has IPv4 and IPv6 all the same, on 20.10 as on 28.5 (measured); only where
+    ours has no IPv4 the IPv4 one stays.
     """
     service = container.labels.get(COMPOSE_SERVICE)
     newer = observed.engine is not None and observed.engine.release >= GATEWAY_PRIORITY_SINCE

@@ -1,0 +1,143 @@
+"""A host that several tests of a module share: an engine, an operator beside it, and places to ask from."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tests.e2e.cluster import condition, eventually, resource
+from tests.lab.lab import Lab
+from tests.lab.net import HOST_ADDRESS
+from tests.lab.probe import Port, ask
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.lab.engine import Engine
+    from tests.lab.lab import Farm
+    from tests.lab.operator import Operator
+    from tests.lab.probe import Place
+    from tests.lab.settings import Settings
+
+RESPONDER = ("responder", "tcp/80-84", "udp/80")
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What a test works with. Places are clients' network namespaces."""
+
+    lab: Lab
+    operator: Operator
+
+    @property
+    def engine(self) -> Engine:
+        return self.lab.engine
+
+    @property
+    def neighbour(self) -> Place:
+        return self.lab.neighbour.namespace.path
+
+    @property
+    def host(self) -> Place:
+        return self.engine.namespace.path
+
+    def inside(self, container: str) -> Place:
+        """A container as a client."""
+        return Path(self.engine.container_netns(container))
+
+    def address(self, container: str, network: str) -> str:
+        """A container's IPv6 address."""
+        return self.engine.container_addresses(container, network)["6"]
+
+    def run(self, name: str, network: str | None, **options: Any) -> str:
+        """Start a container that answers."""
+        return self.engine.run(name, network, command=RESPONDER, **options)
+
+    def remove(self, *containers: str) -> None:
+        """Remove containers, running or not."""
+        self.engine.docker("rm", "-f", *containers)
+
+    def start(self) -> None:
+        """Start the operator, and wait until it is at work: one that ends at once shall not cost each test's patience.
+
+        Raises:
+            CommandFailedError, AssertionError: it isn't.
+        """
+        self.operator.start()
+
+        def at_work() -> bool:
+            assert self.operator.running, self.operator.log_tail()
+            return self.operator.cli("get", "v6net", check=False).returncode == 0
+
+        eventually(at_work, "the operator is at work")
+
+    def create_network(self, name: str, subnet: str = "", *options: str) -> None:
+        """Make a Docker network as people do; with a subnet it has IPv6."""
+        ipv6 = ("--ipv6", "--subnet", subnet) if subnet else ()
+        self.engine.docker("network", "create", *ipv6, *options, name)
+
+    def status(self, name: str, kind: str = "ipv6policy") -> dict[str, Any]:
+        """What the operator says of a resource."""
+        said: dict[str, Any] = resource(self.operator, name, kind).get("status", {})
+        return said
+
+    def told(self, name: str, type_: str, reason: str, kind: str = "ipv6network") -> dict[str, Any]:
+        """Wait until a condition has a reason, and return it."""
+
+        def look() -> dict[str, Any] | None:
+            found = condition(self.operator, name, type_, kind)
+            return found if found is not None and found["reason"] == reason else None
+
+        found: dict[str, Any] = eventually(look, f"{kind}/{name} {type_}: {reason}")
+        return found
+
+    def untold(self, name: str, type_: str, reason: str, kind: str = "ipv6network") -> None:
+        """Wait until a condition does not have a reason any more."""
+        eventually(
+            lambda: (condition(self.operator, name, type_, kind) or {}).get("reason") != reason,
+            f"{kind}/{name} {type_} is no longer {reason}",
+        )
+
+
+@contextmanager
+def borrowed(farm: Farm, settings: Settings, directory: Path) -> Iterator[Site]:
+    """An engine of these settings, clean and for the borrower alone, with an operator that is not started yet."""
+    station = farm.lend(settings)
+    lab = Lab(station.engine, station.neighbour, directory)
+    try:
+        yield Site(lab, lab.operator())
+    except BaseException as error:
+        for title, log in lab.logs():
+            error.add_note(f"--- {title}\n{log}")
+        raise
+    finally:
+        try:
+            lab.close()
+        finally:
+            farm.take_back(station)
+
+
+def published(number: int, protocol: str = "tcp", address: str = HOST_ADDRESS) -> Port:
+    """A port of the host, on its uplink's address unless said."""
+    return Port(protocol, address, number)
+
+
+def reach_as(place: Place, port: Port, name: str, client: str, *, source: str | None = None) -> None:
+    """Ask until the container sees the client's own address: an engine's proxy may answer first, with its own."""
+
+    def seen() -> bool:
+        answer = ask(place, port, source=source)
+        return answer is not None and (answer.name, str(answer.client)) == (name, client)
+
+    eventually(seen, f"{name} answers at {port} and sees {client}")
+
+
+@contextmanager
+def timed(what: str) -> Iterator[None]:
+    """Say how long the block took, for the reader of the test's output; no test depends on it."""
+    started = time.monotonic()
+    yield
+    print(f"{what}: {(time.monotonic() - started) * 1000:.0f} ms")  # noqa: T201 - a figure, and no assertion

@@ -1,0 +1,220 @@
+"""An IPv4-only Compose stack gets IPv6 in and out by one resource with `members`, and no edit to its file.
+
+The stack has the shape of the guide's: a web server that is published on port 8080, and a database, on one bridge
+network with IPv4 alone.
+
+What happens to its IPv4, measured. A network of the default spec has IPv4 and IPv6, and engines prefer such a one for
+both default routes of a container:
+
+- 20.10 and 28.5: the IPv4 default route moves to our network, the address by which it arrives outside stays the host's.
+  28.5 does so although we ask it for the lowest gateway priority (-1): a network with both goes before one with IPv4
+  alone whenever IPv6 needs it. With the route, the engine moves the published ports: fixed ones answer as before, a
+  random one (`-p 80`) becomes another one, once when the container is attached and once when it is detached.
+- 20.10: a service's name gives its addresses in our network, IPv4 and IPv6; 28.5 with the priority -1: the stack's own
+  IPv4 address alone, as before.
+- 28.5 with `ipv4: {enabled: false}`: the IPv4 default route and the names stay what they are; random ports move, too.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e.cluster import eventually, network_id, network_yaml, resource
+from tests.e2e.site import Site, borrowed, published, reach_as, timed
+from tests.lab.net import FAR_ADDRESS, HOST_ADDRESS, HOST_ADDRESS_V4, NEIGHBOUR_ADDRESS, NEIGHBOUR_ADDRESS_V4, ping
+from tests.lab.probe import Port, reach
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.lab.cells import Cell
+    from tests.lab.lab import Farm, Lab
+
+pytestmark = pytest.mark.cells("20.10-off", "28.5")
+
+_PROJECT, _SERVICE = "com.docker.compose.project", "com.docker.compose.service"
+_STACK = "blog_default"
+_FILE = "blog.yaml"
+_OVER_IPV4 = published(8080, address=HOST_ADDRESS_V4)
+_OVER_IPV6 = published(8080)
+
+
+def _blog(**labels: str) -> str:
+    return network_yaml("blog", {"members": {"matchLabels": labels or {_PROJECT: "blog"}}})
+
+
+def _service(site: Site, service: str, **options: object) -> str:
+    """Start a service's container as Compose does."""
+    labels = {_PROJECT: "blog", _SERVICE: service}
+    return site.run(f"blog-{service}-1", _STACK, labels=labels, aliases=[service], **options)
+
+
+@pytest.fixture(scope="module")
+def site(cell: Cell, farm: Farm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A host with the stack, as `docker compose up` leaves it, and an operator that was not asked for anything."""
+    with borrowed(farm, cell.settings, tmp_path_factory.mktemp("site")) as site:
+        site.create_network(_STACK, "", "--label", f"{_PROJECT}=blog")
+        _service(site, "db")
+        _service(site, "wordpress", ports={"80/tcp": 8080})
+        site.run("stranger", _STACK)
+        site.start()
+        yield site
+
+
+@pytest.fixture(autouse=True)
+def _logs(site: Site, report_logs_of: Callable[[Lab], None]) -> None:
+    report_logs_of(site.lab)
+
+
+@pytest.fixture
+def blog(site: Site) -> Site:
+    """The site, with the resource in force."""
+    site.operator.apply_yaml(_FILE, _blog())
+    site.operator.wait_ready("ipv6network/blog")
+    _attached(site, "blog-db-1", "blog-wordpress-1")
+    return site
+
+
+def _members(site: Site, network: str = "blog") -> set[str]:
+    """Who is attached to our network, as the engine says."""
+    found = site.engine.client().inspect_network(network)["Containers"].values()
+    return {each["Name"] for each in found}
+
+
+def _attached(site: Site, *names: str) -> None:
+    eventually(lambda: _members(site) == set(names), f"{names} are attached")
+
+
+def _stack_works(site: Site) -> None:
+    """What the stack had before: its port, its names, its way out; all over IPv4."""
+    assert str(reach(site.neighbour, _OVER_IPV4, name="blog-wordpress-1").client) == NEIGHBOUR_ADDRESS_V4
+    networks = site.engine.client().inspect_container("blog-db-1")["NetworkSettings"]["Networks"].values()
+    answers = site.engine.container_exec("blog-wordpress-1", "nslookup", "db").stdout
+    named = [each["IPAddress"] for each in networks if each["IPAddress"] and each["IPAddress"] in answers]
+    assert len(named) == 1
+    assert reach(site.inside("blog-wordpress-1"), Port("tcp", named[0], 80)).name == "blog-db-1"
+    assert ping(site.engine, "blog-wordpress-1", NEIGHBOUR_ADDRESS_V4)
+
+
+def _has_ipv6(site: Site, *names: str) -> None:
+    for name in names:
+        eventually(partial(ping, site.engine, name, FAR_ADDRESS, deadline=1), f"{name} has a way out")
+        assert site.lab.neighbour.seen_as(site.engine, name) == HOST_ADDRESS
+
+
+def _ipv4_gateway(site: Site, container: str) -> str:
+    """The network by which a container's IPv4 default route goes."""
+    routes = site.engine.container_netns_exec(container, "ip", "-json", "-4", "route", "show", "default").stdout
+    (route,) = json.loads(routes)
+    networks = site.engine.client().inspect_container(container)["NetworkSettings"]["Networks"]
+    return str(next(name for name, each in networks.items() if each["Gateway"] == route["gateway"]))
+
+
+def test_the_stack_has_no_ipv6_by_itself(site: Site) -> None:
+    _stack_works(site)
+    assert not ping(site.engine, "blog-wordpress-1", FAR_ADDRESS, deadline=1)
+
+
+def test_one_resource_gives_it_ipv6_in_and_out_beside_ipv4(blog: Site) -> None:
+    _has_ipv6(blog, "blog-db-1", "blog-wordpress-1")
+    reach_as(blog.neighbour, _OVER_IPV6, "blog-wordpress-1", NEIGHBOUR_ADDRESS)
+    _stack_works(blog)
+    assert _members(blog) == {"blog-db-1", "blog-wordpress-1"}
+    status = resource(blog.operator, "blog")["status"]
+    assert status["containers"] == 2
+    assert [(each["port"], each["container"]) for each in status["publishedPorts"]] == [(8080, "blog-wordpress-1")]
+    for name in ("blog-db-1", "blog-wordpress-1"):
+        assert _ipv4_gateway(blog, name) == "blog"
+
+
+def test_services_reach_each_other_over_ipv6_too(blog: Site) -> None:
+    address = blog.address("blog-db-1", "blog")
+    assert reach(blog.inside("blog-wordpress-1"), Port("tcp", address, 80)).name == "blog-db-1"
+
+
+@pytest.mark.cells("28.5")
+def test_a_network_without_ipv4_leaves_the_stacks_ipv4_as_it_is(site: Site) -> None:
+    _service(site, "random", ports={"80/tcp": 0})
+    spec = {"ipv4": {"enabled": False}, "members": {"matchLabels": {_PROJECT: "blog"}}}
+    site.operator.apply_yaml("six.yaml", network_yaml("six", spec))
+    site.operator.wait_ready("ipv6network/six")
+    names = {"blog-db-1", "blog-random-1", "blog-wordpress-1"}
+    eventually(lambda: _members(site, "six") == names, "they are attached")
+    _has_ipv6(site, *names)
+    reach_as(site.neighbour, _OVER_IPV6, "blog-wordpress-1", NEIGHBOUR_ADDRESS)
+    port = site.engine.host_port("blog-random-1", "80/tcp")
+    reach_as(site.neighbour, published(port), "blog-random-1", NEIGHBOUR_ADDRESS)
+    _stack_works(site)
+    assert _ipv4_gateway(site, "blog-wordpress-1") == _STACK
+    site.remove("blog-random-1")
+    site.operator.remove_yaml("six.yaml")
+    site.operator.cli("wait", "ipv6network/six", "--for=delete", "--timeout=30s")
+    _stack_works(site)
+
+
+def test_containers_come_and_go_with_the_stack(blog: Site) -> None:
+    _service(blog, "cache")
+    with timed("a started container is attached after"):
+        eventually(lambda: "blog-cache-1" in _members(blog), "it is attached")
+    _has_ipv6(blog, "blog-cache-1")
+    blog.engine.docker("restart", "-t", "0", "blog-cache-1")
+    _has_ipv6(blog, "blog-cache-1")
+    blog.remove("blog-cache-1")
+    _attached(blog, "blog-db-1", "blog-wordpress-1")
+    # Compose makes a container anew under the same name when its service's definition changed
+    blog.remove("blog-db-1")
+    _service(blog, "db")
+    _attached(blog, "blog-db-1", "blog-wordpress-1")
+    _has_ipv6(blog, "blog-db-1")
+    _stack_works(blog)
+
+
+def test_a_changed_selector_detaches_ours_and_nobody_elses(blog: Site) -> None:
+    blog.engine.docker("network", "connect", "blog", "stranger")
+    _attached(blog, "blog-db-1", "blog-wordpress-1", "stranger")
+    blog.operator.apply_yaml(_FILE, _blog(**{_PROJECT: "blog", _SERVICE: "wordpress"}))
+    _attached(blog, "blog-wordpress-1", "stranger")
+    reach_as(blog.neighbour, _OVER_IPV6, "blog-wordpress-1", NEIGHBOUR_ADDRESS)
+    _stack_works(blog)
+    blog.operator.apply_yaml(_FILE, _blog())
+    _attached(blog, "blog-db-1", "blog-wordpress-1", "stranger")
+    _has_ipv6(blog, "blog-db-1", "stranger")
+    blog.engine.docker("network", "disconnect", "blog", "stranger")
+
+
+def test_a_restart_of_the_operator_keeps_all(blog: Site) -> None:
+    before = {name: blog.address(name, "blog") for name in ("blog-db-1", "blog-wordpress-1")}
+    blog.operator.kill()
+    reach_as(blog.neighbour, _OVER_IPV6, "blog-wordpress-1", NEIGHBOUR_ADDRESS)
+    _service(blog, "late")
+    blog.start()
+    _attached(blog, "blog-db-1", "blog-late-1", "blog-wordpress-1")
+    assert {name: blog.address(name, "blog") for name in before} == before
+    # those that were attached before the restart are still known to be ours
+    blog.operator.apply_yaml(_FILE, _blog(**{_SERVICE: "late"}))
+    _attached(blog, "blog-late-1")
+    blog.remove("blog-late-1")
+
+
+def test_a_deleted_resource_leaves_the_stack_as_it_was(blog: Site) -> None:
+    blog.operator.remove_yaml(_FILE)
+    blog.operator.cli("wait", "ipv6network/blog", "--for=delete", "--timeout=30s")
+    assert network_id(blog.engine, "blog") is None
+    _stack_works(blog)
+    assert _ipv4_gateway(blog, "blog-wordpress-1") == _STACK
+    assert not ping(blog.engine, "blog-wordpress-1", FAR_ADDRESS, deadline=1)
+
+
+def test_a_stack_that_is_down_when_its_resource_comes_is_attached_when_it_is_up(site: Site) -> None:
+    site.engine.docker("stop", "-t", "0", "blog-db-1", "blog-wordpress-1")
+    site.operator.apply_yaml(_FILE, _blog())
+    assert site.told("blog", "NetworkReady", "NoMember")["status"] == "Unknown"
+    site.engine.docker("start", "blog-db-1", "blog-wordpress-1")
+    _attached(site, "blog-db-1", "blog-wordpress-1")
+    site.operator.wait_ready("ipv6network/blog")
+    reach_as(site.neighbour, _OVER_IPV6, "blog-wordpress-1", NEIGHBOUR_ADDRESS)
+    _stack_works(site)

@@ -1,0 +1,272 @@
+"""One IPv6Policy gives networks that others made what IPv4 has by itself, and takes it away again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.e2e.cluster import eventually, network_id, network_yaml, our_table, policy_yaml
+from tests.e2e.site import Site, borrowed, published, reach_as
+from tests.lab.net import FAR_ADDRESS, HOST_ADDRESS, NEIGHBOUR_ADDRESS, UPLINK, ping
+from tests.lab.probe import Port, closed, never, reach
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.lab.cells import Cell
+    from tests.lab.lab import Farm, Lab
+
+_PREFIX = "fd12:3456:789a::/48"
+_SECOND_ADDRESS = "2001:db8:0:1::3"
+# deprecated: the host sends nothing from it by itself
+_NOT_A_SOURCE = ("nodad", "preferred_lft", "0", "valid_lft", "forever")
+_DEFAULT_BRIDGE = {"ipv6": True, "fixed-cidr-v6": "fd12:3456:789a:d::/64"}
+_GWBRIDGE = (
+    *("-o", "com.docker.network.bridge.name=docker_gwbridge"),
+    *("-o", "com.docker.network.bridge.enable_icc=false"),
+    *("-o", "com.docker.network.bridge.enable_ip_masquerade=true"),
+)
+_COMPOSE = ("--label", "com.docker.compose.project=shop", "--label", "com.docker.compose.network=default")
+_ALL = "all-local"
+
+
+def _subnet(number: int) -> str:
+    return f"fd12:3456:789a:{number:x}::/64"
+
+
+@pytest.fixture(scope="module")
+def site(cell: Cell, farm: Farm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A host with networks of others, before and after its policy for all unique local prefixes."""
+    settings = replace(cell.settings, config={**cell.settings.config, **_DEFAULT_BRIDGE})
+    with borrowed(farm, settings, tmp_path_factory.mktemp("site")) as site:
+        site.lab.neighbour.add_route(_PREFIX)
+        site.engine.netexec("ip", "address", "add", f"{_SECOND_ADDRESS}/64", "dev", UPLINK, *_NOT_A_SOURCE)
+        site.create_network("shop_default", _subnet(1), *_COMPOSE)
+        site.create_network("docker_gwbridge", _subnet(2), *_GWBRIDGE)
+        site.run("shop-web-1", "shop_default", ports={"80/tcp": 8001})
+        site.operator.apply_yaml("all.yaml", policy_yaml(_ALL, {"selector": {"prefixes": ["fc00::/7"]}}))
+        site.start()
+        site.operator.wait_ready(f"ipv6policy/{_ALL}")
+        site.create_network("late", _subnet(3), "-o", "com.docker.network.bridge.name=br-late")
+        site.run("gw", "docker_gwbridge", ports={"80/tcp": 8002})
+        site.run("late", "late", ports={"80/tcp": 8003, "80/udp": 8003})
+        site.run("plain", None, ports={"80/tcp": 8004})
+        yield site
+        site.engine.netexec("ip", "address", "del", f"{_SECOND_ADDRESS}/64", "dev", UPLINK)
+        site.lab.neighbour.remove_route(_PREFIX)
+
+
+@pytest.fixture(autouse=True)
+def _logs(site: Site, report_logs_of: Callable[[Lab], None]) -> None:
+    report_logs_of(site.lab)
+
+
+@pytest.fixture
+def network(site: Site) -> Iterator[Callable[..., str]]:
+    """Make networks for one test."""
+    made: list[str] = []
+
+    def make(name: str, subnet: str, *options: str) -> str:
+        site.create_network(name, subnet, *options)
+        made.append(name)
+        return name
+
+    yield make
+    for name in made:
+        attached = site.engine.client().containers(all=True, filters={"network": name})
+        site.remove(*(each["Id"] for each in attached)) if attached else None
+        site.engine.docker("network", "rm", name)
+
+
+@pytest.fixture
+def policy(site: Site) -> Iterator[Callable[[str, dict[str, Any]], None]]:
+    """Apply policies for one test."""
+    made: list[str] = []
+
+    def apply(name: str, spec: dict[str, Any]) -> None:
+        site.operator.apply_yaml(f"{name}.yaml", policy_yaml(name, spec))
+        made.append(name)
+
+    yield apply
+    for name in made:
+        (site.operator.config_dir / f"{name}.yaml").unlink(missing_ok=True)
+    for name in made:
+        site.operator.cli("wait", f"ipv6policy/{name}", "--for=delete", "--timeout=30s")
+
+
+def _matched(site: Site, policy: str) -> list[str]:
+    return [each["name"] for each in site.status(policy).get("matched", [])]
+
+
+def _is_for(site: Site, policy: str, *networks: str) -> None:
+    eventually(lambda: _matched(site, policy) == sorted(networks), f"{policy} is for {networks}")
+
+
+_CONTAINERS = (("shop-web-1", "shop_default", 8001), ("gw", "docker_gwbridge", 8002), ("late", "late", 8003))
+_EVERYWHERE = (*_CONTAINERS, ("plain", "bridge", 8004))
+
+
+def _another(name: str) -> str:
+    return next(each for each, _, _ in _EVERYWHERE if each != name)
+
+
+def test_networks_of_every_origin_are_published_with_the_clients_address(site: Site) -> None:
+    for name, _, number in _EVERYWHERE:
+        for client in (NEIGHBOUR_ADDRESS, FAR_ADDRESS):
+            reach_as(site.neighbour, published(number), name, client, source=client)
+        reach(site.host, published(number), name=name)
+    reach_as(site.neighbour, published(8003, "udp"), "late", NEIGHBOUR_ADDRESS)
+
+
+def test_networks_of_every_origin_reach_the_internet_as_the_host(site: Site) -> None:
+    for name, _, _ in _EVERYWHERE:
+        assert ping(site.engine, name, FAR_ADDRESS)
+        assert site.lab.neighbour.seen_as(site.engine, name) == HOST_ADDRESS
+
+
+def test_networks_of_every_origin_are_closed_to_others(site: Site) -> None:
+    for name, network, number in _EVERYWHERE:
+        reach(site.neighbour, published(number), name=name)
+        inner = [Port("tcp", site.address(name, network), port) for port in (80, 81)]
+        never(site.neighbour, *inner)
+        never(site.inside(_another(name)), *inner)
+
+
+def test_networks_of_every_origin_reach_each_others_published_ports(site: Site) -> None:
+    for name, _, number in _EVERYWHERE:
+        reach(site.inside(_another(name)), published(number), name=name)
+
+
+def test_status_says_which_networks_and_ports(site: Site) -> None:
+    _is_for(site, _ALL, "bridge", "docker_gwbridge", "late", "shop_default")
+    status = site.status(_ALL)
+    assert status["networks"] == 4
+    assert {each["name"]: (each["bridge"], each["subnets"]) for each in status["matched"]} == {
+        "bridge": ("docker0", [_subnet(0xD)]),
+        "docker_gwbridge": ("docker_gwbridge", [_subnet(2)]),
+        "late": ("br-late", [_subnet(3)]),
+        "shop_default": (next(e["bridge"] for e in status["matched"] if e["name"] == "shop_default"), [_subnet(1)]),
+    }
+    ports = {(each["protocol"], each["port"]): each for each in status["publishedPorts"]}
+    assert sorted(ports) == [("tcp", 8001), ("tcp", 8002), ("tcp", 8003), ("tcp", 8004), ("udp", 8003)]
+    assert ports["tcp", 8001] == {
+        "protocol": "tcp",
+        "hostAddress": "::",
+        "port": 8001,
+        "container": "shop-web-1",
+        "address": site.address("shop-web-1", "shop_default"),
+        "targetPort": 80,
+    }
+    said = {each["type"]: each for each in status["conditions"]}
+    assert said["Ready"]["status"] == "True"
+    assert said["Ready"]["message"] == "4 Docker networks"
+    assert said["PortsPublished"]["message"] == "5 ports published"
+    table = site.operator.cli("get", "v6pol").stdout
+    assert _ALL in table
+    assert "shop_default" in site.operator.cli("describe", "ipv6policy", _ALL).stdout
+
+
+def test_a_networks_own_binding_address_is_where_its_ports_are(site: Site, network: Callable[..., str]) -> None:
+    option = f"com.docker.network.bridge.host_binding_ipv6={_SECOND_ADDRESS}"
+    network("bound", _subnet(4), "-o", option)
+    site.run("bound", "bound", ports={"80/tcp": 8005})
+    reach_as(site.neighbour, published(8005, address=_SECOND_ADDRESS), "bound", NEIGHBOUR_ADDRESS)
+    told = [e["hostAddress"] for e in site.status(_ALL)["publishedPorts"] if e["port"] == 8005]
+    assert told == [_SECOND_ADDRESS]
+
+
+def test_a_network_without_icc_keeps_its_containers_apart(site: Site, network: Callable[..., str]) -> None:
+    network("apart", _subnet(5), "-o", "com.docker.network.bridge.enable_icc=false")
+    site.run("one", "apart", ports={"80/tcp": 8006})
+    site.run("two", "apart")
+    reach(site.inside("two"), published(8006), name="one")
+    never(site.inside("two"), Port("tcp", site.address("one", "apart"), 80))
+    assert ping(site.engine, "two", FAR_ADDRESS)
+
+
+def test_a_network_without_masquerade_is_not_translated(site: Site, network: Callable[..., str]) -> None:
+    # from 28.2 on engines drop the answers to packets that were not translated, unless they are told not to
+    trusted = ("-o", f"com.docker.network.bridge.trusted_host_interfaces={UPLINK}")
+    network("routed", _subnet(6), "-o", "com.docker.network.bridge.enable_ip_masquerade=false", *trusted)
+    site.run("routed", "routed")
+    own = site.address("routed", "routed")
+    assert ping(site.engine, "routed", FAR_ADDRESS)
+    assert site.lab.neighbour.seen_as(site.engine, "routed") == own
+
+
+def test_a_network_that_is_removed_leaves_no_rules(site: Site, network: Callable[..., str]) -> None:
+    network("brief", _subnet(7))
+    site.run("brief", "brief", ports={"80/tcp": 8007})
+    reach(site.neighbour, published(8007), name="brief")
+    _is_for(site, _ALL, "bridge", "brief", "docker_gwbridge", "late", "shop_default")
+    site.remove("brief")
+    site.engine.docker("network", "rm", "brief")
+    eventually(lambda: "789a:7:" not in our_table(site.engine), "its rules are gone")
+    closed(site.neighbour, published(8007))
+    _is_for(site, _ALL, "bridge", "docker_gwbridge", "late", "shop_default")
+    site.create_network("brief", _subnet(7))
+
+
+def test_selectors_choose_by_label_name_prefix_and_driver(
+    site: Site, network: Callable[..., str], policy: Callable[[str, dict[str, Any]], None]
+) -> None:
+    network("red", "2001:db8:1:1::/64", "--label", "colour=red", "--label", "size=big")
+    network("blue", "2001:db8:1:2::/64", "--label", "colour=blue")
+    network("far", "2001:db8:2:1::/64", "--label", "colour=red")
+    network("four", "", "--label", "colour=red")  # IPv4 alone: nobody's
+    _is_for(site, _ALL, "bridge", "docker_gwbridge", "late", "shop_default")
+    off = {"publish": {"fromContainers": False}}
+    policy("by-label", {"selector": {"matchLabels": {"colour": "red", "size": "big"}}, **off})
+    policy("by-name", {"selector": {"names": ["blue", "nobody"]}, **off})
+    policy("by-prefix", {"selector": {"prefixes": ["2001:db8:2::/48"]}, **off})
+    policy("zz-driver", {"selector": {"drivers": ["bridge"], "prefixes": ["2001:db8::/32"]}, **off})
+    _is_for(site, "by-label", "red")
+    _is_for(site, "by-name", "blue")
+    _is_for(site, "by-prefix", "far")
+    # each network is the first's by name
+    _is_for(site, "zz-driver")
+    claimed = {each["name"]: each["by"] for each in site.status("zz-driver")["claimed"]}
+    assert claimed == {
+        "red": "IPv6Policy/by-label",
+        "blue": "IPv6Policy/by-name",
+        "far": "IPv6Policy/by-prefix",
+    }
+    site.operator.remove_yaml("by-name.yaml")
+    _is_for(site, "zz-driver", "blue")
+    site.run("red", "red", ports={"80/tcp": 8008})
+    eventually(lambda: ping(site.engine, "red", FAR_ADDRESS, deadline=1), "it is translated")
+    assert site.lab.neighbour.seen_as(site.engine, "red") == HOST_ADDRESS
+    assert site.status("by-label")["publishedPorts"] == []
+
+
+def test_an_observed_network_is_not_the_policys(site: Site, network: Callable[..., str]) -> None:
+    network("claimed", _subnet(8))
+    site.run("claimed", "claimed", ports={"80/tcp": 8009})
+    reach(site.neighbour, published(8009), name="claimed")
+    spec = {"managementPolicy": "Observe", "networkName": "claimed", "publish": {"fromContainers": False}}
+    site.operator.apply_yaml("mine.yaml", network_yaml("mine", spec))
+    site.operator.wait_ready("ipv6network/mine")
+    _is_for(site, _ALL, "bridge", "docker_gwbridge", "late", "shop_default")
+    assert {"name": "claimed", "by": "IPv6Network/mine"} in site.status(_ALL)["claimed"]
+    assert 8009 not in [each["port"] for each in site.status(_ALL)["publishedPorts"]]
+    assert site.lab.neighbour.seen_as(site.engine, "claimed") == HOST_ADDRESS
+    site.operator.remove_yaml("mine.yaml")
+    _is_for(site, _ALL, "bridge", "claimed", "docker_gwbridge", "late", "shop_default")
+    reach_as(site.neighbour, published(8009), "claimed", NEIGHBOUR_ADDRESS)
+
+
+def test_a_deleted_policy_takes_its_rules_and_leaves_the_networks(site: Site, cell: Cell) -> None:
+    networks = {name: network_id(site.engine, name) for name in ("bridge", "docker_gwbridge", "late", "shop_default")}
+    text = (site.operator.config_dir / "all.yaml").read_text()
+    site.operator.remove_yaml("all.yaml")
+    site.operator.cli("wait", f"ipv6policy/{_ALL}", "--for=delete", "--timeout=30s")
+    eventually(lambda: "789a:" not in our_table(site.engine), "its rules are gone")
+    assert {name: network_id(site.engine, name) for name in networks} == networks
+    # what the engine does by itself is what is left
+    seen = HOST_ADDRESS if cell.ipv6_rules else site.address("late", "late")
+    assert site.lab.neighbour.seen_as(site.engine, "late") == seen
+    site.operator.apply_yaml("all.yaml", text)
+    for name, _, number in _EVERYWHERE:
+        reach_as(site.neighbour, published(number), name, NEIGHBOUR_ADDRESS)
