@@ -87,10 +87,11 @@ def settle(
 
 
 def _rank(claim: Claim, incumbents: Incumbents) -> tuple[object, ...]:
-    """Who has the port keeps it; then the older container."""
-    there = incumbents.get(claim.key)
+    """Who has the port keeps it, also when it is reached by another of its networks now; then the older container."""
+    address, target_port = incumbents.get(claim.key, (None, 0))
     return (
-        there is None or there != (claim.address, claim.target_port),
+        address is None or address not in {end.ipv6 for end in claim.container.endpoints},
+        target_port != claim.target_port,
         claim.container.created,
         claim.container.id,
         claim.owner,
