@@ -77,6 +77,14 @@ class TestConflicts:
         found = given(OLD, YOUNG, before=given(YOUNG))
         assert served(found) == {"tcp 8080 ::": "young"}
 
+    def test_who_has_it_keeps_it_when_it_is_reached_by_another_of_its_networks(self) -> None:
+        there = Surface("else", OTHER.id, OTHER.name, block(fromContainers=True))
+        before = settle((surface(), there), (replace(YOUNG, endpoints=(end(OTHER, "fd99::6"),)),), {})
+        both = replace(YOUNG, endpoints=(end(HERE, SUBNET[6]), end(OTHER, "fd99::6")))
+        found = settle((surface(), there), (OLD, both), before.incumbents)
+        assert [(p.owner, p.target) for p in found.ports] == [("blog", SUBNET[6])]
+        assert served(found) == {"tcp 8080 ::": "young"}
+
     def test_the_other_has_it_when_it_is_free(self) -> None:
         found = given(YOUNG, before=given(OLD, YOUNG))
         assert (served(found), found.problems) == ({"tcp 8080 ::": "young"}, {})
