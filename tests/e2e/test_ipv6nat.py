@@ -13,7 +13,7 @@ import pytest
 
 from tests.e2e.cluster import eventually, policy_yaml
 from tests.lab.net import FAR_ADDRESS, HOST_ADDRESS, NEIGHBOUR_ADDRESS, ping
-from tests.lab.probe import Port, reach
+from tests.lab.probe import Port, connect, reach
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -109,6 +109,7 @@ def test_a_host_moves_over_without_an_interruption_and_nothing_is_left(
     before = rules(engine)
     engine.exec("ip6tables-restore", stdin=recorded(f"20.10-off-{'proxy' if cell.proxy else 'noproxy'}-beside"))
     serves(lab)
+    connection = connect(lab.neighbour.namespace.path, WEB)
     operator.start()
     operator.wait_ready("ipv6policy/all")
     serves(lab)
@@ -121,6 +122,9 @@ def test_a_host_moves_over_without_an_interruption_and_nothing_is_left(
     assert [line.removeprefix("removed") for line in removed] == [line.removeprefix("would remove") for line in dry]
     assert rules(engine) == before == {}
     serves(lab)
+    with connection:  # it was translated by rules that are gone
+        connection.sendall(b"who\n")
+        assert connection.recv(100).startswith(b"web ")
     assert finding(operator)["status"] == "ok"
     assert operator.cli("cleanup", NAME).stdout == ""
 

@@ -1,0 +1,34 @@
+"""What the documentation's tables claim is proved by tests that exist."""
+
+import ast
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+MOVING = ROOT / "docs" / "docker-ipv6nat.md"
+PROOF = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
+
+
+@cache
+def functions_of(file: str) -> frozenset[str]:
+    tree = ast.parse((ROOT / file).read_text())
+    return frozenset(node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+
+
+def proofs() -> list[tuple[str, str]]:
+    return sorted({proof for page in (ROOT / "docs").glob("*.md") for proof in PROOF.findall(page.read_text())})
+
+
+@pytest.mark.parametrize(("file", "test"), proofs(), ids="::".join)
+def test_a_test_that_is_named_exists(file: str, test: str) -> None:
+    assert test in functions_of(file)
+
+
+def test_every_behaviour_of_docker_ipv6nat_has_a_proof() -> None:
+    _, _, section = MOVING.read_text().partition("## Behaviour by behaviour")
+    rows = [line for line in section.splitlines() if line.startswith("| ")][1:]
+    assert len(rows) > 30
+    assert [row for row in rows if row.count(" | ") != 2 or not PROOF.search(row)] == []
