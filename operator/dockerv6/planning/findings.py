@@ -6,8 +6,9 @@ from dockerv6.api.conditions import ConditionType, Reason
 from dockerv6.api.egress import Egress
 from dockerv6.api.firewall import Firewall
 from dockerv6.dockerd.model import EngineInfo
+from dockerv6.planning.addresses import pending_addresses
 from dockerv6.planning.host import filter_findings
-from dockerv6.planning.inputs import Observed, RulesView
+from dockerv6.planning.inputs import HostView, Observed, RulesView
 from dockerv6.planning.steps import Finding
 
 RAW_DROP_SINCE = (28, 2)
@@ -32,9 +33,9 @@ def engine_findings(observed: Observed) -> tuple[Finding, ...]:
     )
 
 
-def rules_findings(rules: RulesView, owner: str) -> tuple[Finding, ...]:
+def rules_findings(rules: RulesView, owner: str, host: HostView) -> tuple[Finding, ...]:
     """What keeps an owner's rules, or what they are to let through, from being in effect."""
-    return (*_table(rules, owner), *filter_findings(rules), *_rival(rules), *_ports(rules, owner))
+    return (*_table(rules, owner), *filter_findings(rules), *_rival(rules), *_ports(rules, owner, host))
 
 
 def rules_drift(observed: Observed, owner: str) -> tuple[str, ...]:
@@ -59,9 +60,9 @@ def _rival(rules: RulesView) -> tuple[Finding, ...]:
     return (Finding(ConditionType.FIREWALL_READY, Reason.FOREIGN_RULES, rules.rival, blocks=False, doubtful=True),)
 
 
-def _ports(rules: RulesView, owner: str) -> tuple[Finding, ...]:
-    """Ports that don't lead where they should; what only waits for a container is no fault."""
-    problems = rules.port_problems.get(owner, ())
+def _ports(rules: RulesView, owner: str, host: HostView) -> tuple[Finding, ...]:
+    """Ports that don't lead where they should; what only waits, for a container or an address, is no fault."""
+    problems = (*rules.port_problems.get(owner, ()), *pending_addresses(rules.ports.get(owner, ()), host))
     faults = tuple(p for p in problems if not p.waiting)
     told = faults or problems
     if not told:

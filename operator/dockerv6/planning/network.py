@@ -126,7 +126,7 @@ def _plan_observed(desired: Desired, observed: Observed) -> Plan:
     intents = share(desired.resource, None, (live,)).networks if live is not None else ()
     spec = desired.resource.spec
     findings: list[Finding] = [
-        *rules_findings(observed.rules, desired.name),
+        *rules_findings(observed.rules, desired.name, observed.host),
         *raw_drop_findings(spec.egress, spec.firewall, observed.engine, live.options if live is not None else {}),
         *member_findings(desired, observed),
     ]
@@ -163,7 +163,7 @@ def _plan_managed(
     spec = desired.resource.spec
     findings = [
         *engine_findings(observed),
-        *rules_findings(observed.rules, desired.name),
+        *rules_findings(observed.rules, desired.name, observed.host),
         *raw_drop_findings(spec.egress, spec.firewall, observed.engine, spec.options),
         *icc_findings(observed.host, icc=spec.bridge.icc),
         *member_findings(desired, observed),

@@ -87,7 +87,7 @@ def plan_policy(policy: IPv6Policy, observed: Observed, networks: Collection[Net
     separate = any(icc_switched_off(n) for n in networks)
     findings = (
         *(_concerning_firewall(f) for f in engine_findings(observed)),
-        *rules_findings(observed.rules, owner),
+        *rules_findings(observed.rules, owner, observed.host),
         *(f for n in networks for f in raw_drop_findings(spec.egress, spec.firewall, observed.engine, n.options)),
         *icc_findings(observed.host, icc=not separate),
     )

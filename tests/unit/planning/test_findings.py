@@ -6,7 +6,7 @@ from dockerv6.api.conditions import Reason
 from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.planning.claims import PortProblem
 from dockerv6.planning.findings import PORT_RETRY, engine_findings, raw_drop_findings, rules_findings
-from dockerv6.planning.inputs import RulesView
+from dockerv6.planning.inputs import HostView, RulesView
 from dockerv6.planning.steps import Finding
 from tests.simulation.resources import network
 from tests.unit.planning.scene import ENGINE_20_10, ENGINE_28, observed, reasons
@@ -18,13 +18,14 @@ TAKEN = PortProblem(Reason.PORT_TAKEN, "somebody listens")
 
 
 def ports(*problems: PortProblem) -> Finding:
-    (found,) = rules_findings(RulesView(port_problems={"blog": problems, "other": (TAKEN,)}), "blog")
+    (found,) = rules_findings(RulesView(port_problems={"blog": problems, "other": (TAKEN,)}), "blog", HostView())
     assert (found.condition, found.blocks) == ("PortsPublished", False)
     return found
 
 
 def test_rules_that_are_in_order_say_nothing() -> None:
-    assert rules_findings(RulesView(port_problems={"other": (CONFLICT,)}, left_out={"other": "x"}), "blog") == ()
+    others = RulesView(port_problems={"other": (CONFLICT,)}, left_out={"other": "x"})
+    assert rules_findings(others, "blog", HostView()) == ()
 
 
 @pytest.mark.parametrize("problem", [PENDING, NOBODY])
@@ -56,15 +57,15 @@ def test_faults_go_before_what_waits_and_are_all_said() -> None:
 
 
 def test_what_keeps_the_table_from_being_right_blocks_or_waits() -> None:
-    (gone,) = rules_findings(RulesView(problem="no nft"), "blog")
+    (gone,) = rules_findings(RulesView(problem="no nft"), "blog", HostView())
     assert (gone.reason, gone.blocks) == ("FirewallUnavailable", True)
-    (overlap,) = rules_findings(RulesView(left_out={"blog": "x overlaps"}), "blog")
+    (overlap,) = rules_findings(RulesView(left_out={"blog": "x overlaps"}), "blog", HostView())
     assert (overlap.reason, overlap.blocks, overlap.doubtful) == ("SubnetOverlap", False, False)
     assert overlap.retry
 
 
 def test_another_program_for_the_same_networks_is_told_of() -> None:
-    (rival,) = rules_findings(RulesView(rival="docker-ipv6nat runs"), "blog")
+    (rival,) = rules_findings(RulesView(rival="docker-ipv6nat runs"), "blog", HostView())
     assert (rival.reason, rival.doubtful, rival.blocks) == ("ForeignRules", True, False)
 
 
