@@ -80,7 +80,7 @@ async def metainfo(session: NftSession) -> object:
 
 
 async def found(session: NftSession) -> Residue:
-    residue = await find(session)
+    residue = await find(session, thorough=True)
     assert residue is not None
     return residue
 
@@ -91,6 +91,7 @@ async def test_what_a_real_docker_ipv6nat_left_is_found_and_removed(
 ) -> None:
     restore(variant, recorded(f"{host}-beside"))
     residue = await found(session)
+    assert await find(session) == residue
     assert residue.certainty is Certainty.CERTAIN
     assert residue.variants == (VARIANTS[variant],)
     assert residue.networks == ("br-a", "br-i", "br-n")
@@ -102,12 +103,14 @@ async def test_what_a_real_docker_ipv6nat_left_is_found_and_removed(
         left.write_text(saved(variant))
     assert saved(variant) == left.read_text()
     assert await find(session) is None
+    assert await find(session, thorough=True) is None
 
 
 @pytest.mark.parametrize("host", ENGINE)
 async def test_an_engines_own_rules_are_never_taken_for_its(session: NftSession, variant: str, host: str) -> None:
     restore(variant, recorded(f"{host}-engine"))
     assert await find(session) is None
+    assert await find(session, thorough=True) is None
 
 
 async def test_both_variants_are_looked_at_and_cleaned(session: NftSession) -> None:
@@ -121,6 +124,7 @@ async def test_both_variants_are_looked_at_and_cleaned(session: NftSession) -> N
 
 async def test_a_host_without_it_is_told_so_and_no_table_is_made_by_looking(session: NftSession) -> None:
     assert await find(session) is None
+    assert await find(session, thorough=True) is None
     assert in_use() == frozenset()
     assert await session.run([{"list": {"tables": None}}]) == [await metainfo(session)]
 
@@ -222,3 +226,10 @@ async def test_its_process_alone_is_reported_too(session: NftSession, running: s
 def test_a_process_in_another_network_namespace_is_not_this_hosts() -> None:
     with private_network():
         assert processes.at_work() == ()
+
+
+async def test_internal_networks_alone_take_a_thorough_look(session: NftSession, variant: str) -> None:
+    kept = [line for line in recorded(f"{OFF}-beside").splitlines() if "br-a" not in line and "br-n" not in line]
+    restore(variant, "".join(f"{line}\n" for line in kept))
+    assert await find(session) is None
+    assert (await found(session)).networks == ("br-i",)

@@ -43,7 +43,7 @@ def docker_ipv6nat(settings: Settings, *, dry_run: bool) -> Cleanup:
 async def _docker_ipv6nat(settings: Settings, *, dry_run: bool) -> Cleanup:
     session = NftSession()
     try:
-        residue = await find(session)
+        residue = await find(session, thorough=True)
         if residue is None:
             return Cleanup(())
         await _refuse_while_at_work(residue, settings)
@@ -81,7 +81,7 @@ async def _remove(session: NftSession, residue: Residue) -> Residue:
         try:
             await remove(session, residue)
         except FirewallRejected:
-            again = await find(session)
+            again = await find(session, thorough=True)
             if again is None or again.at_work:
                 raise
             residue = again

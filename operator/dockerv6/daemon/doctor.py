@@ -86,7 +86,7 @@ async def _examine(settings: Settings) -> tuple[Check, ...]:
         if info is not None:
             found.append(checks.engine(info))
         unread: list[Check] = []
-        residue = await _tried("docker-ipv6nat", lambda: ipv6nat.find(with_.session), unread)
+        residue = await _tried("docker-ipv6nat", lambda: ipv6nat.find(with_.session, thorough=True), unread)
         found += await _filters(with_, residue, info)
         found += await _host(with_)
         found += await _installation(settings)

@@ -19,6 +19,8 @@ _NFPROTO_IPV6 = 10
 _RULE_TABLE, _RULE_CHAIN, _RULE_HANDLE, _RULE_EXPRESSIONS = 1, 2, 3, 4
 _EXPR_NAME, _EXPR_DATA = 1, 2
 _MATCH_NAME, _MATCH_INFO = 1, 3
+_NAME = b"addrtype\0"
+_LEGACY_DATA = 30  # name and revision (XT_EXTENSION_MAXNAMELEN + 1): from a match's name to its data
 _LOCAL = 1 << 2  # XT_ADDRTYPE_LOCAL, linux/netfilter/xt_addrtype.h
 _HEADER = struct.Struct("=IHHII")  # nlmsghdr: length, type, flags, sequence, port
 _FAMILY = struct.Struct("!BBH")  # nfgenmsg: family, version, resource id
@@ -49,21 +51,34 @@ def local_addresses(table: str, chain: str) -> dict[int, str]:
                 if message_kind == _NLMSG_ERROR:
                     number = -struct.unpack_from("=i", message)[0]
                     raise OSError(number, os.strerror(number))
-                found.update(_meant(dict(_attributes(message[_FAMILY.size :]))))
+                found.update(_meant(message[_FAMILY.size :]))
 
 
-def _meant(rule: dict[int, bytes]) -> dict[int, str]:
+def in_entry(entry: bytes) -> str:
+    """The same of a rule of iptables-legacy (struct ip6t_entry, with xt_entry_match in it); empty: no such match."""
+    at = entry.find(_NAME)
+    return _side(entry[at + _LEGACY_DATA :]) if at >= 0 else ""
+
+
+def _meant(message: bytes) -> dict[int, str]:
+    if _NAME not in message:  # most rules: spared the walk
+        return {}
+    rule = dict(_attributes(message))
     for _, item in _attributes(rule.get(_RULE_EXPRESSIONS, b"")):
         expression = dict(_attributes(item))
         if expression.get(_EXPR_NAME) != b"match\0":
             continue
         match = dict(_attributes(expression.get(_EXPR_DATA, b"")))
-        information = match.get(_MATCH_INFO, b"")
-        if match.get(_MATCH_NAME) == b"addrtype\0" and len(information) >= _TYPES.size:
-            source, destination = _TYPES.unpack_from(information)
-            side = {(_LOCAL, 0): "src", (0, _LOCAL): "dst"}.get((source, destination), "?")
-            return {int.from_bytes(rule.get(_RULE_HANDLE, b""), "big"): side}
+        if match.get(_MATCH_NAME) == _NAME:
+            handle = int.from_bytes(rule.get(_RULE_HANDLE, b""), "big")
+            return {handle: _side(match.get(_MATCH_INFO, b""))}
     return {}
+
+
+def _side(information: bytes) -> str:
+    if len(information) < _TYPES.size:
+        return "?"
+    return {(_LOCAL, 0): "src", (0, _LOCAL): "dst"}.get(_TYPES.unpack_from(information), "?")
 
 
 def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:

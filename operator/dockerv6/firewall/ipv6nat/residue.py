@@ -1,11 +1,12 @@
 """docker-ipv6nat on this host, found and removed: the part that asks and acts."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import assert_never
 
 from dockerv6.firewall.hostfilter import listing as chain_listing
+from dockerv6.firewall.iptables.kernel import Tables as LegacyTables
 from dockerv6.firewall.iptables.kernel import in_use
 from dockerv6.firewall.ipv6nat import addrtype, listing, processes
 from dockerv6.firewall.ipv6nat.rules import MADE, Certainty, Tables, Verdict, judge
@@ -18,6 +19,8 @@ NAME = "docker-ipv6nat"
 REMEDY = "`dockerv6 doctor` says how to move over"
 
 _CHAINS: Object = {"list": {"chains": None}}
+_HINT = ("nat", "POSTROUTING")
+"""Where it masquerades what goes from the host's own address into a network; no engine does that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,25 +106,42 @@ class Residue:
         return " and ".join(str(variant) for variant in self.variants)
 
 
-async def find(session: NftSession) -> Residue | None:
+async def find(session: NftSession, *, thorough: bool = False) -> Residue | None:
     """Look for docker-ipv6nat in this network namespace: its rules in either variant of xtables, and its process.
 
-    Spawns nothing, and makes no table by looking. A host where no program made a chain DOCKER for IPv6 costs one
-    listing of chains and one of /proc; else two tables are read.
+    Spawns nothing, and makes no table by looking. Unless it is to be `thorough`, rules are read only where one of those
+    is that it writes for each network but internal ones: beside an engine with 400 networks this takes 15 ms instead of
+    200 (and libiptc's 13 MB on iptables-legacy).
 
     Raises:
         FirewallUnavailable, FirewallRejected: the rules can't be read.
     """
-    traces = [
-        Traces(variant, verdict)
-        for variant, tables in (
-            (FilterVariant.XTABLES_NFT, await _read_nft(session)),
-            (FilterVariant.XTABLES_LEGACY, await session.call(_read_legacy)),
-        )
-        if (verdict := judge(tables)) is not None
-    ]
-    running = await session.call(processes.at_work)  # on its thread, because that is in the network namespace
+    traces: list[Traces] = []
+    if thorough or await _hinted_nft(session):
+        _judge(FilterVariant.XTABLES_NFT, await _read_nft(session), traces)
+    # not on the session's thread, which repairs may be waiting for
+    if thorough or await asyncio.to_thread(_hinted_legacy):
+        _judge(FilterVariant.XTABLES_LEGACY, await asyncio.to_thread(_read_legacy), traces)
+    running = await asyncio.to_thread(processes.at_work)
     return Residue(tuple(traces), running) if traces or running else None
+
+
+def _judge(variant: FilterVariant, tables: Tables, traces: list[Traces]) -> None:
+    verdict = judge(tables)
+    if verdict is not None:
+        traces.append(Traces(variant, verdict))
+
+
+async def _hinted_nft(session: NftSession) -> bool:
+    listed = chain_listing.chains(await session.run([_CHAINS]))
+    if not any((c.family, c.table, c.name) == (listing.FAMILY, *_HINT) for c in listed):
+        return False
+    return "dst" in (await session.call(lambda: _local({_HINT}))).values()
+
+
+def _hinted_legacy() -> bool:
+    table, chain = _HINT
+    return any(addrtype.in_entry(each) == "dst" for each in LegacyTables().read(table).chains().get(chain, ()))
 
 
 async def remove(session: NftSession, residue: Residue) -> None:
@@ -138,7 +158,7 @@ async def remove(session: NftSession, residue: Residue) -> None:
             case FilterVariant.XTABLES_NFT:
                 await _remove_nft(session, each.verdict)
             case FilterVariant.XTABLES_LEGACY:
-                await session.call(partial(_remove_legacy, each.verdict))
+                await asyncio.to_thread(_remove_legacy, each.verdict)
             case FilterVariant.NFTABLES:
                 raise FirewallRejected(f"{NAME} never writes into nftables' own tables")
             case _:
