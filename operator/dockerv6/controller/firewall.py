@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from ipaddress import IPv6Address
 
@@ -151,6 +151,11 @@ class FirewallKeeper:
     def assignment(self) -> Assignment:
         """Which Docker networks each policy is for now."""
         return self._wishes.current(self._versions).assignment
+
+    def bound_to(self, addresses: Collection[IPv6Address]) -> frozenset[str]:
+        """Owners of ports that are published on one of these addresses of the host."""
+        ports = self._wishes.current(self._versions).settled.ports
+        return frozenset(port.owner for port in ports if port.host_address in addresses)
 
     @property
     def backend(self) -> str:

@@ -11,10 +11,12 @@ from dockerv6.api.kinds import NETWORK, POLICY
 from dockerv6.controller import host
 from dockerv6.controller.context import Context
 from dockerv6.controller.garbage import GARBAGE
+from dockerv6.controller.intent import resource_of
 from dockerv6.dockerd.model import EngineEvent, EventKind, Network
 from dockerv6.dockerd.port import EngineUnavailable
 from dockerv6.firewall.port import FirewallError
 from dockerv6.hostnet.model import Change, ChangeKind
+from dockerv6.planning.addresses import HostAddresses, host_addresses
 from dockerv6.planning.host import sysctl_steps
 from dockerv6.planning.inputs import NAME, HostView
 from dockerv6.reconciler.errors import TemporaryError
@@ -41,6 +43,7 @@ class Triggers:
         self._stack = asyncio.Event()
         self._touched: set[str] = set()
         self._others = False
+        self._addresses: HostAddresses = {}  # the host's, as of the last look
 
     # ---- the engine
 
@@ -208,6 +211,7 @@ class Triggers:
             self._context.world.host_changed()
             view = await self._context.world.host_view.get()
             touched |= _bridges_of(touched, view)
+            self._ports_wait_for(view)
             if sysctl_steps(view):  # such as an uplink that has begun to hear router advertisements
                 self._context.enqueue(host.FORWARDING, "the host's links changed")
         if "" in touched:
@@ -216,6 +220,13 @@ class Triggers:
             on = [n for n in self._context.world.known_networks if n.bridge in touched]
             self._networks(on, "its bridge changed")
             self._followers(on, "its bridge changed")
+
+    def _ports_wait_for(self, view: HostView) -> None:
+        """Look at the resources with ports on an address that came, went, or proved to be unique, or not."""
+        before, self._addresses = self._addresses, host_addresses(view)
+        moved = {a for a in before.keys() | self._addresses.keys() if before.get(a) != self._addresses.get(a)}
+        for owner in sorted(self._context.firewall.bound_to(moved)) if moved else ():
+            self._context.enqueue(Key(*resource_of(owner)), "an address of the host changed")
 
     async def poll_firewall(self) -> None:
         """Look for changes that the kernel announces to nobody: those of iptables-legacy."""

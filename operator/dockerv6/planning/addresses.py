@@ -11,9 +11,12 @@ from dockerv6.firewall.model import PortIntent
 from dockerv6.planning.claims import PortProblem, shown
 from dockerv6.planning.inputs import HostView
 
+HostAddresses = Mapping[IPv6Address, str]
+"""Global and unique-local addresses of the host, and why packets for them are not answered; "": they are."""
 
-def host_addresses(host: HostView) -> Mapping[IPv6Address, str]:
-    """The host's global and unique-local addresses, and why packets for them are not answered; "": they are."""
+
+def host_addresses(host: HostView) -> HostAddresses:
+    """Those that the host has now."""
     found: dict[IPv6Address, str] = {}
     for interface in host.interfaces.values():
         for address in (each.ip for each in interface.addresses):
@@ -42,7 +45,7 @@ def pending_addresses(ports: Iterable[PortIntent], host: HostView) -> tuple[Port
     return tuple(PortProblem(Reason.ADDRESS_PENDING, message, waiting=True) for message in said)
 
 
-def _why_not(address: IPv6Address, there: Mapping[IPv6Address, str]) -> str:
+def _why_not(address: IPv6Address, there: HostAddresses) -> str:
     if address.is_loopback or address.is_link_local:  # nobody lists those
         return ""
     if address not in there:

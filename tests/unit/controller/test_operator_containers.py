@@ -1,10 +1,12 @@
 """The whole operator while containers come and go: ports, policies and members follow, on the fake clock."""
 
+from dataclasses import replace
 from functools import partial
+from ipaddress import IPv6Interface
 
 from dockerv6.api.publish import ANY
 from dockerv6.dockerd.model import Attachment
-from dockerv6.hostnet.model import Listener
+from dockerv6.hostnet.model import Interface, Listener
 from tests.simulation.resources import network, policy
 from tests.world import Host
 
@@ -55,6 +57,30 @@ async def published(host: Host) -> list[dict[str, object]]:
     found = (await host.stored("blog")).status["publishedPorts"]
     assert isinstance(found, list)
     return found
+
+
+async def test_a_port_on_an_address_waits_for_it_and_tells_so() -> None:
+    host = Host()
+    host.files.write(network())
+    eth1 = Interface(90, "eth1", "", up=True, mtu=1500)
+    address = IPv6Interface("2001:db8:3::5/64")
+    async with host.running() as at_work:
+        await at_work.let(1)
+        host.net.add_interface(eth1)
+        host.engine.run_container("web", "blog", ports=("[2001:db8:3::5]:443:443",))
+        for there, reason, word in (
+            (eth1, "AddressPending", "no such address"),
+            (replace(eth1, addresses=(address,), tentative=frozenset({address.ip})), "AddressPending", "tentative"),
+            (replace(eth1, addresses=(address,)), "Published", ""),
+            (eth1, "AddressPending", "no such address"),
+        ):
+            host.net.add_interface(there)
+            await at_work.let(1)
+            found = await host.condition("blog", "PortsPublished")
+            assert found is not None
+            assert (found.reason, word in found.message) == (reason, True)
+            assert host.ports() == {"tcp 443 2001:db8:3::5": "web:443"}
+            assert await host.ready("blog") == READY
 
 
 async def test_connecting_and_disconnecting_is_followed() -> None:

@@ -1,6 +1,8 @@
 """Which keys each notification makes the operator look at. That looking is enough is test_operator's matter."""
 
 import asyncio
+from dataclasses import replace
+from ipaddress import IPv6Interface
 
 import pytest
 
@@ -186,6 +188,21 @@ async def test_the_hosts_filter_is_looked_at_again_after_changes_that_can_matter
     await bell.host.clock.run_for(1)
     mending.cancel()
     assert bell.triggers._firewall.is_set() is looked
+
+
+async def test_an_address_that_comes_or_goes_concerns_who_has_ports_on_it(bell: Bell) -> None:
+    bell.host.engine.run_container("web", "a", ports=("[2001:db8:3::5]:8080:80",))
+    bell.host.engine.run_container("db", "b", ports=("8081:81",))
+    bell.bench.look_again()
+    await bell.bench.context.firewall.sync()
+    eth1 = Interface(90, "eth1", "", up=True, mtu=1500)
+    bell.host.net.add_interface(eth1)
+    await bell.kernel(ChangeKind.LINK, "eth1")
+    bell.host.net.add_interface(replace(eth1, addresses=(IPv6Interface("2001:db8:3::5/64"),)))
+    assert await bell.kernel(ChangeKind.ADDRESS, "eth1") == ["a"]
+    assert await bell.kernel(ChangeKind.ADDRESS, "eth1") == []
+    bell.host.net.add_interface(eth1)
+    assert await bell.kernel(ChangeKind.ADDRESS, "eth1") == ["a"]
 
 
 async def test_a_resync_concerns_everything(bell: Bell) -> None:
