@@ -1,0 +1,118 @@
+from dataclasses import replace
+
+import pytest
+
+from dockerv6.firewall.iptables.entries import DNAT
+from dockerv6.firewall.iptables.lookup import NotSayableError
+from dockerv6.firewall.iptables.readback import Chains, ours, parts, settled, understood
+from dockerv6.firewall.model import FirewallIntent, NetworkIntent
+from dockerv6.firewall.rules import render
+from dockerv6.firewall.ruleset import EMPTY, Ruleset, diff
+from dockerv6.firewall.terms import Opaque
+from tests.unit.firewall.intents import BLOG, EVERYTHING
+
+GUESTS = ("br-blog", "br-open", "br-plain", "br-shop", "br-vault")
+BUILTIN = ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")
+DESIRED = render(replace(EVERYTHING, guest_bridges=GUESTS))
+
+
+def written(ruleset: Ruleset) -> dict[str, dict[str, tuple[bytes, ...]]]:
+    return {
+        name: {**part.chains, **{builtin: part.jumps.get(builtin, ()) for builtin in BUILTIN}}
+        for name, part in parts(ruleset, DNAT).items()
+    }
+
+
+def read(there: dict[str, dict[str, tuple[bytes, ...]]]) -> Ruleset:
+    return understood(there, lambda ruleset: parts(ruleset, DNAT))
+
+
+def altered(ruleset: Ruleset) -> set[str]:
+    return {chain.name for chain in ruleset.chains for rule in chain.rules if isinstance(rule.terms[0], Opaque)}
+
+
+def test_tables_without_anything_of_ours_hold_nothing() -> None:
+    there: dict[str, Chains] = {"mangle": {"FORWARD": (), "OTHERS": ()}, "nat": {}}
+    assert not ours(there["mangle"])
+    assert understood(there, lambda ruleset: parts(ruleset, DNAT)) == EMPTY
+
+
+def test_another_mark_is_read_back() -> None:
+    other = render(FirewallIntent((BLOG,), mark=0x40, guest_bridges=("br-blog",)))
+    assert read(written(other)) == other
+
+
+@pytest.mark.parametrize(
+    ("table", "chain", "whose"),
+    [
+        ("mangle", "DOCKERV6-FORWARD", "forward"),
+        ("mangle", "DOCKERV6-INBOUND-4", "inbound"),
+        ("mangle", "DOCKERV6-PASS", "forward"),
+        ("mangle", "FORWARD", "forward"),
+        ("mangle", "PREROUTING", "guard"),
+        ("nat", "DOCKERV6-OUTPUT", "output"),
+        ("nat", "POSTROUTING", "postrouting"),
+    ],
+)
+def test_an_altered_chain_shows_as_the_rulesets_chain_that_it_is_of(table: str, chain: str, whose: str) -> None:
+    there = written(DESIRED)
+    there[table][chain] = there[table][chain][1:]
+    found = read(there)
+    assert altered(found) == {whose}
+    assert (found.sets, found.foreign) == (DESIRED.sets, ())
+    assert diff(DESIRED, found).describe()[0] == f"flush chain {whose}: its rules differ"
+
+
+def test_an_element_that_is_not_in_the_ledger_is_missing_though_its_rules_are_there() -> None:
+    there = written(DESIRED)
+    ledger = there["mangle"]["DOCKERV6-LEDGER"]
+    there["mangle"]["DOCKERV6-LEDGER"] = tuple(each for each in ledger if b" vault " not in each)
+    change = diff(DESIRED, read(there))
+    assert "vault" in change.owners
+    assert "forward" in altered(read(there))
+
+
+def test_chains_and_rules_that_nobody_should_have_are_foreign() -> None:
+    there = written(DESIRED)
+    there["nat"]["DOCKERV6-MINE"] = ()
+    there["nat"]["OTHERS"] = there["nat"]["PREROUTING"]
+    assert read(there).foreign == ("DOCKERV6-MINE in table nat", "a rule in chain OTHERS in table nat")
+
+
+def test_elements_that_no_set_has_room_for_are_foreign() -> None:
+    sets = (
+        *DESIRED.sets[:-1],
+        replace(DESIRED.sets[-1], name="unheard_of", elements=frozenset(DESIRED.sets[3].elements)),
+    )
+    there = written(DESIRED)
+    there["mangle"]["DOCKERV6-LEDGER"] = parts(replace(DESIRED, sets=(*DESIRED.sets, sets[-1])), DNAT)["mangle"].chains[
+        "DOCKERV6-LEDGER"
+    ]
+    assert any("unheard_of" in each for each in read(there).foreign)
+
+
+def test_a_ledger_that_no_kernel_would_take_is_foreign() -> None:
+    def one(network: NetworkIntent) -> Ruleset:
+        return render(FirewallIntent((network,), guest_bridges=("br-x",)))
+
+    there = written(one(BLOG))
+    wider = parts(one(replace(BLOG, owner="shop", subnet=BLOG.subnet.supernet())), DNAT)["mangle"].chains[
+        "DOCKERV6-LEDGER"
+    ]
+    there["mangle"]["DOCKERV6-LEDGER"] += wider[2:]
+    assert "overlaps" in read(there).foreign[0]
+
+
+def test_a_target_whose_chains_were_read_as_altered_means_the_right_ones() -> None:
+    there = written(DESIRED)
+    there["mangle"]["DOCKERV6-FORWARD"] = ()
+    held = diff(EMPTY, read(there), frozenset({"blog"})).target
+    assert altered(held) == {"forward"}
+    assert settled(held).chains == DESIRED.chains
+
+
+def test_other_chains_than_those_of_the_rules_are_refused() -> None:
+    assert settled(EMPTY) == EMPTY
+    assert settled(DESIRED) == DESIRED
+    with pytest.raises(NotSayableError, match="guest_bridges"):
+        settled(render(EVERYTHING))
