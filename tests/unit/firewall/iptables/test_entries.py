@@ -1,0 +1,58 @@
+import pytest
+
+from dockerv6.firewall.iptables.entries import COUNTERS_AT, DNAT, HEAD, OFFSETS, OFFSETS_AT, encode
+from dockerv6.firewall.iptables.lookup import NotSayableError
+from dockerv6.firewall.iptables.specs import WILDCARD, DnatTo, Go, Mark, Spec, Word
+
+SPECS = {
+    "": Spec(),
+    "-j DROP": Spec(Word.DROP),
+    "-s fd00::/64 -i br-a+ -o br-b -g DOCKERV6-X": Spec(
+        Go("DOCKERV6-X"), source="fd00::/64", iif=f"br-a{WILDCARD}", oif="br-b"
+    ),
+    "! -s fe80::/10 -d ::1/128 -p tcp -m tcp --dport 80:87 -m addrtype --dst-type LOCAL -j DNAT --to-destination "
+    "[fd00::2]:80": Spec(
+        DnatTo("fd00::2", 80), not_source="fe80::/10", destination="::1/128", protocol="tcp", ports=(80, 87), local=True
+    ),
+    "-p sctp -m sctp --dport 9 -m conntrack --ctstate DNAT -j MASQUERADE": Spec(
+        Word.MASQUERADE, protocol="sctp", ports=(9, 9), translated=True
+    ),
+    "-p udp -m udp --dport 53 -j NETMAP --to ::/0": Spec(Word.KEEP_SOURCE, protocol="udp", ports=(53, 53)),
+    "-p ipv6-icmp -m icmp6 --icmpv6-type 2 -j RETURN": Spec(Word.RETURN, protocol="ipv6-icmp", icmp_type=2),
+    "-m mark ! --mark 0x0/0x40 -m conntrack --ctstate RELATED,ESTABLISHED --ctdir REPLY -j MARK --set-xmark "
+    "0x40/0x40": (Spec(Mark(0x40, 0x40), mark=0x40, states=("RELATED", "ESTABLISHED"), direction="REPLY")),
+    '-m comment --comment "dockerv6: x" -j DOCKERV6-X': Spec(Go("DOCKERV6-X", jump=True), comment="dockerv6: x"),
+}
+
+
+@pytest.mark.parametrize("text", SPECS)
+def test_a_rule_reads_as_ip6tables_shows_it(text: str) -> None:
+    assert str(SPECS[text]) == text
+
+
+@pytest.mark.parametrize("text", SPECS)
+def test_an_entry_says_where_its_parts_are_and_counts_nothing(text: str) -> None:
+    entry = encode(SPECS[text])
+    target, size = OFFSETS.unpack_from(entry, OFFSETS_AT)
+    assert HEAD <= target < size == len(entry)
+    assert len(entry) % 8 == 0
+    assert entry[COUNTERS_AT:HEAD] == bytes(HEAD - COUNTERS_AT)
+
+
+def test_different_rules_are_different_entries() -> None:
+    assert len({encode(spec) for spec in SPECS.values()}) == len(SPECS)
+    assert encode(Spec(iif="br-a")) != encode(Spec(iif=f"br-a{WILDCARD}"))
+    assert encode(Spec(source="fd00::/64")) != encode(Spec(not_source="fd00::/64"))
+    assert encode(Spec(Go("DOCKERV6-X"))) != encode(Spec(Go("DOCKERV6-X", jump=True)))
+
+
+def test_an_older_kernels_dnat_is_the_revision_before() -> None:
+    new, old = (encode(Spec(DnatTo("fd00::2", 80)), revision) for revision in (DNAT, DNAT - 1))
+    assert len(new) - len(old) == 8
+    assert b"DNAT" in old
+
+
+@pytest.mark.parametrize("spec", [Spec(iif="sixteen-letters-"), Spec(comment="x" * 256)])
+def test_what_has_no_room_is_refused(spec: Spec) -> None:
+    with pytest.raises(NotSayableError):
+        encode(spec)

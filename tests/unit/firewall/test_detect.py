@@ -1,0 +1,136 @@
+"""Choosing a backend, with a kernel that has what a test says it has."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dockerv6.firewall import detect
+from dockerv6.firewall.hostfilter import engine
+from dockerv6.firewall.iptables import kernel
+from dockerv6.firewall.iptables.kernel import Listing, Tables
+from dockerv6.firewall.model import FilterVariant
+from dockerv6.firewall.nftables.session import NftSession
+from dockerv6.firewall.port import FirewallError, FirewallRejected, FirewallUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from dockerv6.firewall.nftables.codec import Object
+    from dockerv6.firewall.nftables.kernel import TableState
+
+NO_NFT = FirewallUnavailable("the kernel has no nf_tables here: modprobe nf_tables")
+OLD = FirewallRejected("Operation not supported")
+
+
+class Session(NftSession):
+    """nf_tables that is there, too old, or missing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.failure: FirewallError | None = None
+        self.listed: list[Object] = []
+        self.checked = 0
+
+    async def inet_table(self, name: str) -> TableState | None:
+        assert name == "dockerv6"
+        if isinstance(self.failure, FirewallUnavailable):
+            raise self.failure
+        return None
+
+    async def run(self, commands: Sequence[Object], *, check: bool = False) -> list[Object]:
+        assert commands
+        if self.failure is not None and (check or self.failure is NO_NFT):
+            raise self.failure
+        self.checked += check
+        return [] if check else self.listed
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[Session]:
+    made = Session()
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+def legacy(monkeypatch: pytest.MonkeyPatch) -> dict[str, bool]:
+    """Which legacy tables the kernel has; modprobe finds nothing."""
+    tables = {"mangle": True, "nat": True}
+    monkeypatch.setattr(Tables, "works", lambda _, name: tables[name])
+    monkeypatch.setattr(kernel, "in_use", frozenset)
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: None)
+    return tables
+
+
+@pytest.mark.usefixtures("legacy")
+async def test_nftables_is_used_wherever_it_takes_our_ruleset(session: Session) -> None:
+    choice = await detect.choose("auto", session)
+    assert (choice.backend, choice.others, choice.limits, choice.warnings) == ("nftables", ("iptables",), (), ())
+    assert session.checked == 1
+    assert detect.build(choice, session).backend == "nftables"
+    assert [each.backend for each in detect.others(choice, session)] == ["iptables"]
+
+
+@pytest.mark.usefixtures("legacy")
+@pytest.mark.parametrize(("failure", "said"), [(NO_NFT, "modprobe nf_tables"), (OLD, "kernel 5.6 or newer")])
+async def test_iptables_is_used_where_nftables_does_not_work(
+    session: Session, failure: FirewallError, said: str
+) -> None:
+    session.failure = failure
+    choice = await detect.choose("auto", session)
+    assert (choice.backend, choice.others) == ("iptables", ())
+    assert said in choice.why
+    assert "[::1]" in choice.limits[0]
+    assert detect.build(choice, session).backend == "iptables"
+    assert detect.others(choice, session) == ()
+    with pytest.raises(FirewallUnavailable, match="--firewall-backend nftables"):
+        await detect.choose("nftables", session)
+
+
+async def test_who_asks_for_iptables_gets_it(session: Session, legacy: dict[str, bool]) -> None:
+    choice = await detect.choose("iptables", session)
+    assert (choice.backend, choice.why, choice.others) == ("iptables", "as asked for", ("nftables",))
+    legacy["nat"] = False
+    with pytest.raises(FirewallUnavailable, match=r"--firewall-backend iptables: .*modprobe"):
+        await detect.choose("iptables", session)
+
+
+async def test_without_any_both_remedies_are_told(session: Session, legacy: dict[str, bool]) -> None:
+    session.failure, legacy["mangle"] = NO_NFT, False
+    with pytest.raises(FirewallUnavailable, match=r"modprobe nf_tables.*modprobe ip6table_mangle"):
+        await detect.choose("auto", session)
+
+
+async def test_without_the_privilege_that_is_said(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(_: Tables, name: str) -> bool:
+        raise FirewallUnavailable(f"not permitted: {name}")
+
+    monkeypatch.setattr(Tables, "works", denied)
+    session.failure = NO_NFT
+    with pytest.raises(FirewallUnavailable, match="not permitted: mangle"):
+        await detect.choose("auto", session)
+
+
+async def test_a_backend_that_nobody_knows_is_refused(session: Session) -> None:
+    with pytest.raises(ValueError, match="pf"):
+        await detect.choose("pf", session)
+
+
+@pytest.mark.usefixtures("legacy")
+async def test_engine_chains_in_both_variants_are_told_of(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    chain: Object = {"chain": {"family": "ip6", "table": "nat", "name": "DOCKER"}}
+    ours: Object = {"chain": {"family": "ip6", "table": "nat", "name": "DOCKERV6-OUTPUT"}}
+    native: Object = {"chain": {"family": "ip6", "table": "docker-bridges", "name": "filter-FORWARD"}}
+    ipv4: Object = {"chain": {"family": "ip", "table": "nat", "name": "DOCKER"}}
+    session.listed = [ours, ipv4]
+    assert await engine.variants(session) == frozenset()
+    session.listed = [chain, native]
+    assert await engine.variants(session) == {FilterVariant.XTABLES_NFT, FilterVariant.NFTABLES}
+    assert (await detect.choose("auto", session)).warnings == ()
+    monkeypatch.setattr(Tables, "read", lambda *_: Listing())
+    monkeypatch.setattr(Listing, "chains", lambda _: {"DOCKER-USER": ()})
+    assert FilterVariant.XTABLES_LEGACY in await engine.variants(session)
+    assert "both get our accept rule" in (await detect.choose("auto", session)).warnings[0]
