@@ -227,3 +227,68 @@ asyncio.run(main())
     ip6tables("nft", "-P", "FORWARD", "DROP")
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+async def test_changes_of_the_legacy_table_which_nobody_announces_show_in_its_fingerprint(
+    host: LinuxHostFilter,
+) -> None:
+    assert await host.fingerprint() is None
+    ip6tables("nft", "-P", "FORWARD", "DROP")
+    assert await host.fingerprint() is None  # announced
+    seen = []
+    for arguments in (
+        ("-P", "FORWARD", "DROP"),
+        ("-N", "DOCKER-USER"),
+        ("-I", "FORWARD", "-j", "DOCKER-USER"),
+        ("-F",),
+    ):
+        ip6tables("legacy", *arguments)
+        seen += [await host.fingerprint(), await host.fingerprint()]
+    assert seen == [1, 1, 2, 2, 3, 3, 4, 4]
+
+
+class Missing(NftSession):
+    """A kernel without nf_tables."""
+
+    async def generation(self) -> int:
+        raise FirewallUnavailable("the kernel has no nf_tables here")
+
+
+async def test_a_kernel_without_nf_tables_is_read_all_the_same() -> None:
+    session = Missing()
+    host = LinuxHostFilter(session)
+    assert await host.observe(MARK) == HostFilterState()
+    ip6tables("legacy", "-P", "FORWARD", "DROP")
+    barrier = await only_barrier(host)
+    await host.admit(barrier, MARK)
+    assert (await only_barrier(host)).admitted
+    await session.close()
+
+
+ENGINE_29 = """
+table ip6 docker-bridges {{
+  chain filter-forward-in__br-blog {{
+    ct state established,related counter accept
+    {accept}
+    iifname "br-blog" counter accept comment "ICC"
+    counter drop comment "UNPUBLISHED PORT DROP"
+  }}
+  map filter-forward-in-jumps {{
+    type ifname : verdict; elements = {{ "br-blog" : jump filter-forward-in__br-blog }}
+  }}
+  chain filter-FORWARD {{
+    type filter hook forward priority filter; policy accept;
+    oifname vmap @filter-forward-in-jumps
+  }}
+}}
+"""
+
+
+async def test_engine_29_drops_behind_its_base_chain_until_it_accepts_our_mark(host: LinuxHostFilter) -> None:
+    nft(ENGINE_29.format(accept=""))
+    barrier = await only_barrier(host)
+    assert (barrier.table, barrier.chain, barrier.admitted) == ("ip6 docker-bridges", "filter-FORWARD", False)
+    assert f"--bridge-accept-fwmark={MARK:#x}/{MARK:#x}" in barrier.remedy
+    nft("delete table ip6 docker-bridges")
+    nft(ENGINE_29.format(accept=f'meta mark and {MARK} == {MARK} counter accept comment "ALLOW FW MARK"'))
+    assert (await only_barrier(host)).admitted
