@@ -233,3 +233,16 @@ async def test_internal_networks_alone_take_a_thorough_look(session: NftSession,
     restore(variant, "".join(f"{line}\n" for line in kept))
     assert await find(session) is None
     assert (await found(session)).networks == ("br-i",)
+
+
+def test_a_privileged_process_is_seen_without_leave_to_trace_it(running: subprocess.Popen[bytes]) -> None:
+    """As the systemd unit has it: docker-ipv6nat's container is privileged, and we are not."""
+    program = "from dockerv6.firewall.ipv6nat.processes import at_work; print(*at_work())"
+    caps = "-all,+net_admin,+net_raw,+setpcap"
+    done = subprocess.run(
+        ["setpriv", f"--bounding-set={caps}", "--inh-caps=-all", sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == [str(running.pid)]
