@@ -49,3 +49,9 @@ def inside_netns(netns: Namespace) -> Iterator[Namespace]:
     """A namespace that the test itself runs in, with all threads and processes that it starts."""
     with netns.entered():
         yield netns
+
+
+@pytest.fixture(params=["nftables", "iptables"])
+def backend(request: pytest.FixtureRequest) -> str:
+    """The firewall's backend that packets are sent through."""
+    return str(request.param)

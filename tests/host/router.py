@@ -7,7 +7,10 @@ import socket
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
+import pytest
+
 from dockerv6.firewall.hostfilter.linux import LinuxHostFilter
+from dockerv6.firewall.iptables.backend import IptablesFirewall
 from dockerv6.firewall.model import DEFAULT_MARK, FirewallIntent
 from dockerv6.firewall.nftables.backend import NftablesFirewall
 from dockerv6.firewall.nftables.session import NftSession
@@ -18,19 +21,25 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from dockerv6.firewall.model import NetworkIntent, PortIntent
+    from dockerv6.firewall.port import Firewall
     from tests.host.topology import Topology
     from tests.lab.namespace import Namespace
 
 _TIMEOUT = 10.0
 """Seconds to wait for what must come; nothing is ever waited for that must not come."""
 
+nftables_only = pytest.mark.parametrize("backend", ["nftables"], indirect=True)
+"""For what iptables-legacy can't do: see `LEFT_OUT` there."""
+
+iptables_only = pytest.mark.parametrize("backend", ["iptables"], indirect=True)
+
 
 class Router:
     """The topology's router."""
 
-    def __init__(self, topology: Topology, session: NftSession) -> None:
+    def __init__(self, topology: Topology, session: NftSession, backend: str) -> None:
         self.topology = topology
-        self.firewall = NftablesFirewall(session)
+        self.firewall: Firewall = IptablesFirewall() if backend == "iptables" else NftablesFirewall(session)
         self.filter = LinuxHostFilter(session)
 
     async def want(
@@ -40,9 +49,22 @@ class Router:
         uplink_bridges: tuple[str, ...] = (),
         guest_bridges: tuple[str, ...] | None = None,
     ) -> None:
+        if guest_bridges is None and not self.firewall.knows_link_kinds:
+            guest_bridges = self._guest_bridges(uplink_bridges)
         wish = FirewallIntent(networks, uplink_bridges=uplink_bridges, ports=ports, guest_bridges=guest_bridges)
         desired = render(wish)
         assert await self.firewall.apply(diff(desired, await self.firewall.observe())) == desired
+
+    def _guest_bridges(self, uplink_bridges: tuple[str, ...]) -> tuple[str, ...]:
+        listed = self.topology.router.exec("ip", "-oneline", "link", "show", "type", "bridge").stdout.splitlines()
+        return tuple(sorted({line.split(": ")[1] for line in listed} - set(uplink_bridges)))
+
+    def stop_translating(self) -> None:
+        """Take our translations out of the kernel, whatever the reason may be."""
+        if self.firewall.backend == "iptables":
+            self.ip6tables("legacy", "-t", "nat", "-F", "PREROUTING")
+        else:
+            self.topology.router.exec("nft", "delete chain inet dockerv6 prerouting")
 
     async def admit(self) -> None:
         (barrier,) = (await self.filter.observe(DEFAULT_MARK)).barriers
@@ -67,10 +89,11 @@ class Router:
         return {item["counter"]["name"]: item["counter"]["packets"] for item in listed if "counter" in item}
 
 
-async def opened(topology: Topology) -> AsyncIterator[Router]:
+async def opened(topology: Topology, backend: str) -> AsyncIterator[Router]:
     with topology.router.entered():
         session = NftSession()
-        router = Router(topology, session)
+        router = Router(topology, session, backend)
+        await router.firewall.observe()
         await router.filter.observe(DEFAULT_MARK)  # starts their threads, in here
     yield router
     await session.close()

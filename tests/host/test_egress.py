@@ -26,14 +26,14 @@ XTABLES = ["nft", "legacy"]
 
 
 @pytest.fixture
-async def router(make_netns: Callable[[], Namespace]) -> AsyncIterator[Router]:
-    async for made in opened(Topology.make(make_netns)):
+async def router(make_netns: Callable[[], Namespace], backend: str) -> AsyncIterator[Router]:
+    async for made in opened(Topology.make(make_netns), backend):
         yield made
 
 
 @pytest.fixture
-async def bridged_router(make_netns: Callable[[], Namespace]) -> AsyncIterator[Router]:
-    async for made in opened(Topology.make(make_netns, uplink_is_bridge=True)):
+async def bridged_router(make_netns: Callable[[], Namespace], backend: str) -> AsyncIterator[Router]:
+    async for made in opened(Topology.make(make_netns, uplink_is_bridge=True), backend):
         yield made
 
 
@@ -198,7 +198,7 @@ async def test_the_mark_keeps_other_bits_and_is_gone_after_the_filters(router: R
                 meta mark {DEFAULT_MARK | 5} counter name filtered
             }}
             chain last {{
-                type filter hook postrouting priority mangle;
+                type filter hook postrouting priority filter;
                 meta mark & {DEFAULT_MARK} != 0 counter name leaked
                 oifname "eth0" meta mark 0x5 ip6 daddr 2001:db8:ffff::1 counter name kept
             }}

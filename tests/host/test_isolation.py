@@ -31,8 +31,8 @@ CLOSED_FIRST = "the first that comes through"
 
 
 @pytest.fixture
-async def router(make_netns: Callable[[], Namespace]) -> AsyncIterator[Router]:
-    async for made in opened(Topology.make(make_netns)):
+async def router(make_netns: Callable[[], Namespace], backend: str) -> AsyncIterator[Router]:
+    async for made in opened(Topology.make(make_netns), backend):
         yield made
 
 
@@ -87,7 +87,7 @@ async def test_only_the_allowed_reach_a_port(router: Router) -> None:
 async def test_an_allow_list_also_guards_a_process_of_the_host_that_listens_there(router: Router) -> None:
     await router.want(BLOG, ports=(replace(PORT, sources=(IPv6Network(f"{FAR}/128"),)),))
     topology = router.topology
-    topology.router.exec("nft", "delete chain inet dockerv6 prerouting")  # whatever the reason may be
+    router.stop_translating()
     with (
         endpoint(topology.router, HOST, 5353) as process,
         endpoint(topology.world, NEAR) as near,
@@ -205,8 +205,8 @@ async def test_ingress_lets_in_from_outside_what_it_says(router: Router, name: s
                     assert exchange(world, blog) == source
 
 
-async def test_from_outside_by_a_bridge_is_from_outside(make_netns: Callable[[], Namespace]) -> None:
-    async for router in opened(Topology.make(make_netns, uplink_is_bridge=True)):
+async def test_from_outside_by_a_bridge_is_from_outside(make_netns: Callable[[], Namespace], backend: str) -> None:
+    async for router in opened(Topology.make(make_netns, uplink_is_bridge=True), backend):
         opened_to_all = replace(BLOG, ingress=(Ingress(),))
         await router.want(opened_to_all)
         assert not await reached(router, "world", source=NEAR)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dockerv6.firewall.model import NetworkIntent, PortIntent, Transport
-from tests.host.router import ask, call, listener, opened
+from tests.host.router import ask, call, iptables_only, listener, nftables_only, opened
 from tests.host.topology import CONTAINERS, NEIGHBOUR, ROUTER, SUBNETS, WORLD, Topology, endpoint
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ PORTS = (published(TCP, 8080, 80), published(UDP, 5353, 53))
 
 
 @pytest.fixture
-async def router(make_netns: Callable[[], Namespace]) -> AsyncIterator[Router]:
-    async for made in opened(Topology.make(make_netns)):
+async def router(make_netns: Callable[[], Namespace], backend: str) -> AsyncIterator[Router]:
+    async for made in opened(Topology.make(make_netns), backend):
         made.topology.add_neighbour(make_netns())
         yield made
 
@@ -114,6 +114,7 @@ async def test_the_host_reaches_a_published_port_by_each_of_its_addresses(either
         assert called(router, router.topology.router, address) == {address}
 
 
+@nftables_only
 async def test_the_host_reaches_a_published_port_by_its_loopback_address(either_router: Router) -> None:
     router = either_router
     await router.want(BLOG, ports=PORTS)
@@ -122,6 +123,7 @@ async def test_the_host_reaches_a_published_port_by_its_loopback_address(either_
         assert called(router, router.topology.router, "::1") == {BRIDGE}
 
 
+@nftables_only
 async def test_a_port_of_the_loopback_address_is_for_the_host_alone(router: Router) -> None:
     await router.want(BLOG, ports=(published(UDP, 5353, 53, host_address=IPv6Address("::1")),))
     topology = router.topology
@@ -133,6 +135,17 @@ async def test_a_port_of_the_loopback_address_is_for_the_host_alone(router: Rout
     ):
         assert ask(local, ("::1", 5353), container) == BRIDGE
         assert ask(world, (HOST, 5353), process) == OUTSIDE
+
+
+@iptables_only
+async def test_without_nftables_the_loopback_address_is_left_to_the_userland_proxy(router: Router) -> None:
+    bound = published(UDP, 5353, 53, host_address=IPv6Address("::1"))
+    await router.want(BLOG, ports=(PORTS[0], bound))
+    host = router.topology.router
+    with listener(host, "::", 8080) as proxy:
+        assert call(host, ("::1", 8080), proxy) == "::1"
+    with endpoint(host, "::1", 5353) as process, endpoint(host, "::1", 0) as local:
+        assert ask(local, ("::1", 5353), process) == "::1"
 
 
 async def test_other_loopback_traffic_is_left_alone(router: Router) -> None:

@@ -35,8 +35,8 @@ _TIMEOUT = 10.0
 
 
 @pytest.fixture
-async def router(make_netns: Callable[[], Namespace]) -> AsyncIterator[Router]:
-    async for made in opened(Topology.make(make_netns)):
+async def router(make_netns: Callable[[], Namespace], backend: str) -> AsyncIterator[Router]:
+    async for made in opened(Topology.make(make_netns), backend):
         await made.want(BLOG, ports=(PORT, replace(PORT, protocol=Transport.SCTP)))
         await made.drop_all_but_ours()
         yield made
