@@ -80,22 +80,6 @@ def network(site: Site) -> Iterator[Callable[..., str]]:
         site.engine.docker("network", "rm", name)
 
 
-@pytest.fixture
-def policy(site: Site) -> Iterator[Callable[[str, dict[str, Any]], None]]:
-    """Apply policies for one test."""
-    made: list[str] = []
-
-    def apply(name: str, spec: dict[str, Any]) -> None:
-        site.operator.apply_yaml(f"{name}.yaml", policy_yaml(name, spec))
-        made.append(name)
-
-    yield apply
-    for name in made:
-        (site.operator.config_dir / f"{name}.yaml").unlink(missing_ok=True)
-    for name in made:
-        site.operator.cli("wait", f"ipv6policy/{name}", "--for=delete", "--timeout=30s")
-
-
 def _matched(site: Site, policy: str) -> list[str]:
     return [each["name"] for each in site.status(policy).get("matched", [])]
 
@@ -209,19 +193,21 @@ def test_a_network_that_is_removed_leaves_no_rules(site: Site, network: Callable
     site.create_network("brief", _subnet(7))
 
 
-def test_selectors_choose_by_label_name_prefix_and_driver(
-    site: Site, network: Callable[..., str], policy: Callable[[str, dict[str, Any]], None]
-) -> None:
+def _apply(site: Site, name: str, selector: dict[str, Any]) -> None:
+    spec = {"selector": selector, "publish": {"fromContainers": False}}
+    site.operator.apply_yaml(f"{name}.yaml", policy_yaml(name, spec))
+
+
+def test_selectors_choose_by_label_name_prefix_and_driver(site: Site, network: Callable[..., str]) -> None:
     network("red", "2001:db8:1:1::/64", "--label", "colour=red", "--label", "size=big")
     network("blue", "2001:db8:1:2::/64", "--label", "colour=blue")
     network("far", "2001:db8:2:1::/64", "--label", "colour=red")
     network("four", "", "--label", "colour=red")  # IPv4 alone: nobody's
     _is_for(site, _ALL, "bridge", "docker_gwbridge", "late", "shop_default")
-    off = {"publish": {"fromContainers": False}}
-    policy("by-label", {"selector": {"matchLabels": {"colour": "red", "size": "big"}}, **off})
-    policy("by-name", {"selector": {"names": ["blue", "nobody"]}, **off})
-    policy("by-prefix", {"selector": {"prefixes": ["2001:db8:2::/48"]}, **off})
-    policy("zz-driver", {"selector": {"drivers": ["bridge"], "prefixes": ["2001:db8::/32"]}, **off})
+    _apply(site, "by-label", {"matchLabels": {"colour": "red", "size": "big"}})
+    _apply(site, "by-name", {"names": ["blue", "nobody"]})
+    _apply(site, "by-prefix", {"prefixes": ["2001:db8:2::/48"]})
+    _apply(site, "zz-driver", {"drivers": ["bridge"], "prefixes": ["2001:db8::/32"]})
     _is_for(site, "by-label", "red")
     _is_for(site, "by-name", "blue")
     _is_for(site, "by-prefix", "far")
@@ -233,7 +219,7 @@ def test_selectors_choose_by_label_name_prefix_and_driver(
         "blue": "IPv6Policy/by-name",
         "far": "IPv6Policy/by-prefix",
     }
-    site.operator.remove_yaml("by-name.yaml")
+    _apply(site, "by-name", {"names": ["nobody"]})
     _is_for(site, "zz-driver", "blue")
     site.run("red", "red", ports={"80/tcp": 8008})
     eventually(lambda: ping(site.engine, "red", FAR_ADDRESS, deadline=1), "it is translated")
@@ -252,7 +238,7 @@ def test_an_observed_network_is_not_the_policys(site: Site, network: Callable[..
     assert {"name": "claimed", "by": "IPv6Network/mine"} in site.status(_ALL)["claimed"]
     assert 8009 not in [each["port"] for each in site.status(_ALL)["publishedPorts"]]
     assert site.lab.neighbour.seen_as(site.engine, "claimed") == HOST_ADDRESS
-    site.operator.remove_yaml("mine.yaml")
+    site.operator.apply_yaml("mine.yaml", network_yaml("mine", {**spec, "networkName": "another"}))
     _is_for(site, _ALL, "bridge", "claimed", "docker_gwbridge", "late", "shop_default")
     reach_as(site.neighbour, published(8009), "claimed", NEIGHBOUR_ADDRESS)
 
