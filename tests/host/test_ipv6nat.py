@@ -18,11 +18,13 @@ from dockerv6.firewall.ipv6nat.residue import Residue, find, remove
 from dockerv6.firewall.ipv6nat.rules import Certainty
 from dockerv6.firewall.model import FilterVariant
 from dockerv6.firewall.nftables.session import NftSession
-from dockerv6.firewall.port import FirewallRejected
+from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable
 from tests.host.network import private_network
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Iterator, Sequence
+
+    from dockerv6.firewall.nftables.codec import Object
 
 pytestmark = pytest.mark.host
 
@@ -246,3 +248,34 @@ def test_a_privileged_process_is_seen_without_leave_to_trace_it(running: subproc
         check=True,
     )
     assert done.stdout.split() == [str(running.pid)]
+
+
+class _NoNftables(NftSession):
+    """On a kernel without nf_tables, or without privileges."""
+
+    problem = "the kernel has no nf_tables here"
+
+    async def run(self, commands: Sequence[Object], *, check: bool = False) -> list[Object]:
+        del commands, check
+        raise FirewallUnavailable(self.problem)
+
+
+@pytest.fixture
+async def no_nftables() -> AsyncIterator[_NoNftables]:
+    session = _NoNftables()
+    yield session
+    await session.close()
+
+
+async def test_a_kernel_without_nftables_is_looked_at_all_the_same(no_nftables: _NoNftables) -> None:
+    restore("legacy", recorded(f"{OFF}-beside"))
+    for thorough in (True, False):
+        residue = await find(no_nftables, thorough=thorough)
+        assert residue is not None
+        assert residue.variants == (FilterVariant.XTABLES_LEGACY,)
+
+
+async def test_who_may_not_look_is_told_so(no_nftables: _NoNftables) -> None:
+    no_nftables.problem = "not permitted to change the packet filter: run as root"
+    with pytest.raises(FirewallUnavailable, match="not permitted"):
+        await find(no_nftables)

@@ -64,6 +64,14 @@ def privileges(capabilities: int) -> Check:
     )
 
 
+def nf_tables(generation: int | None, missing: Sequence[Check], *, needed: bool) -> Check:
+    """Whether the kernel has it, or why not (`missing`); it is only `needed` where no other backend works."""
+    if generation is not None:
+        return Check("nf_tables", Status.OK, f"in the kernel, ruleset generation {generation}")
+    why = missing[0].message if missing else "not in the kernel"
+    return Check("nf_tables", Status.FAIL if needed else Status.WARN, why)
+
+
 def backend(choice: Choice) -> Check:
     """Which firewall backend a run takes, why, and what can't be done with it; its warnings are checks of their own."""
     return Check("firewall backend", Status.OK, "; ".join((f"{choice.backend}: {choice.why}", *choice.limits)))

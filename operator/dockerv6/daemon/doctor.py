@@ -76,22 +76,25 @@ async def running_suspects(engine: Engine) -> tuple[str, ...]:
 
 
 async def _examine(settings: Settings) -> tuple[Check, ...]:
+    capabilities = _capabilities()
+    may_look = bool(capabilities >> checks.CAP_NET_ADMIN & 1)  # into the packet filter; without, it looks empty
     async with _instruments(settings) as with_:
-        found: list[Check] = [
-            checks.privileges(_capabilities()),
-            Check("kernel", Status.OK, os.uname().release),
-        ]
-        found += await _nftables(with_)
+        found = [checks.privileges(capabilities), Check("kernel", Status.OK, os.uname().release)]
+        if may_look:
+            found += await _nftables(with_)
         info = await _tried("engine", with_.engine.info, found)
         if info is not None:
             found.append(checks.engine(info))
         unread: list[Check] = []
-        residue = await _tried("docker-ipv6nat", lambda: ipv6nat.find(with_.session, thorough=True), unread)
-        found += await _filters(with_, residue, info)
+        residue = None
+        if may_look:
+            residue = await _tried("docker-ipv6nat", lambda: ipv6nat.find(with_.session, thorough=True), unread)
+            found += await _filters(with_, residue, info)
         found += await _host(with_)
         found += await _installation(settings)
-        containers = await _tried("docker-ipv6nat", lambda: running_suspects(with_.engine), []) or ()
-        found += unread or [checks.docker_ipv6nat(residue, containers)]
+        if may_look:
+            containers = await _tried("docker-ipv6nat", lambda: running_suspects(with_.engine), []) or ()
+            found += unread or [checks.docker_ipv6nat(residue, containers)]
         return tuple(found)
 
 
@@ -116,17 +119,15 @@ async def _tried(name: str, question: Callable[[], Awaitable[T]], failures: list
 
 
 async def _nftables(with_: _Instruments) -> list[Check]:
-    found: list[Check] = []
-    there = await _tried("nf_tables", with_.session.generation, found)
-    if there is not None:
-        found.append(Check("nf_tables", Status.OK, f"in the kernel, ruleset generation {there}"))
-    found.append(await asyncio.to_thread(_library))
+    missing: list[Check] = []
+    there = await _tried("nf_tables", with_.session.generation, missing)
+    chosen: list[Check] = []
     choice = await _tried(
-        "firewall backend", lambda: detect.choose(with_.settings.firewall_backend, with_.session), found
+        "firewall backend", lambda: detect.choose(with_.settings.firewall_backend, with_.session), chosen
     )
     if choice is not None:
-        found.append(checks.backend(choice))
-    return found
+        chosen.append(checks.backend(choice))
+    return [checks.nf_tables(there, missing, needed=choice is None), await asyncio.to_thread(_library), *chosen]
 
 
 def _library() -> Check:

@@ -11,6 +11,7 @@ from dockerv6.firewall.hostfilter import listing
 from dockerv6.firewall.iptables.lock import locked
 from dockerv6.firewall.nftables.codec import Json, Object
 from dockerv6.firewall.nftables.session import NftSession
+from dockerv6.firewall.port import FirewallUnavailable
 
 NAMES = Path("/proc/thread-self/net/ip_tables_names")
 """The legacy IPv4 tables of this thread's network namespace that somebody has used; looking at one would make it."""
@@ -23,9 +24,12 @@ _OUTPUT: Object = {"list": {"chain": {"family": "ip", "table": "nat", "name": "O
 async def in_use(session: NftSession) -> bool | None:
     """Whether there is one; None: the engine has written no such rule, so nothing can be told.
 
-    Spawns nothing and makes no table. Raises `FirewallUnavailable`, `FirewallRejected`.
+    Spawns nothing and makes no table. Raises `FirewallRejected`.
     """
-    listed = listing.chains(await session.run([_CHAINS]))
+    try:
+        listed = listing.chains(await session.run([_CHAINS]))
+    except FirewallUnavailable:  # no nf_tables: nothing is in it
+        listed = ()
     if any((each.family, each.table, each.name) == ("ip", "nat", "OUTPUT") for each in listed):
         found = _by_nft(await session.run([_OUTPUT]))
         if found is not None:

@@ -29,6 +29,13 @@ def test_privileges_need_both_capabilities() -> None:
     assert (missing.status, missing.message.partition(" ")[0]) == (Status.FAIL, "CAP_NET_RAW")
 
 
+def test_missing_nf_tables_matter_only_without_another_backend() -> None:
+    why = [Check("nf_tables", Status.FAIL, "not there: modprobe")]
+    assert checks.nf_tables(7, (), needed=True).status is Status.OK
+    assert checks.nf_tables(None, why, needed=True) == why[0]
+    assert checks.nf_tables(None, why, needed=False).status is Status.WARN
+
+
 def test_the_backend_is_told_with_its_reason_and_its_limits() -> None:
     found = checks.backend(Choice("iptables", "as asked for", ("no [::1]",), ("told elsewhere",)))
     assert (found.status, found.message) == (Status.OK, "iptables: as asked for; no [::1]")

@@ -18,6 +18,9 @@ from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable
 NAME = "docker-ipv6nat"
 REMEDY = "`dockerv6 doctor` says how to move over"
 
+_DENIED = "not permitted"
+"""In the message of every `FirewallUnavailable` that more privileges would mend."""
+
 _CHAINS: Object = {"list": {"chains": None}}
 _HINT = ("nat", "POSTROUTING")
 """Where it masquerades what goes from the host's own address into a network; no engine does that."""
@@ -117,8 +120,13 @@ async def find(session: NftSession, *, thorough: bool = False) -> Residue | None
         FirewallUnavailable, FirewallRejected: the rules can't be read.
     """
     traces: list[Traces] = []
-    if thorough or await _hinted_nft(session):
-        _judge(FilterVariant.XTABLES_NFT, await _read_nft(session), traces)
+    try:
+        if thorough or await _hinted_nft(session):
+            _judge(FilterVariant.XTABLES_NFT, await _read_nft(session), traces)
+    except FirewallUnavailable as error:
+        if _DENIED in str(error):
+            raise
+        # no nf_tables in this kernel: nothing is in it
     # not on the session's thread, which repairs may be waiting for
     if thorough or await asyncio.to_thread(_hinted_legacy):
         _judge(FilterVariant.XTABLES_LEGACY, await asyncio.to_thread(_read_legacy), traces)

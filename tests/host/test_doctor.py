@@ -1,0 +1,74 @@
+"""The doctor in an empty network namespace: it finds out what it may, and changes nothing."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dockerv6.daemon import checks, cleanup, doctor
+from dockerv6.daemon.checks import Status
+from dockerv6.daemon.settings import Settings
+from dockerv6.firewall.iptables.kernel import in_use
+from tests.host.network import private_network
+from tests.host.test_ipv6nat import OFF, VARIANTS, recorded, restore, saved
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.host
+
+
+@pytest.fixture(autouse=True)
+def _network() -> Iterator[None]:
+    with private_network():
+        yield
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    (tmp_path / "config").mkdir()
+    return Settings(
+        config_dirs=(str(tmp_path / "config"),),
+        state_dir=str(tmp_path / "state"),
+        docker_host=f"unix://{tmp_path}/docker.sock",
+    )
+
+
+def statuses(settings: Settings) -> dict[str, Status]:
+    return {check.name: check.status for check in doctor.examine(settings)}
+
+
+def test_without_an_engine_everything_else_is_looked_at(settings: Settings) -> None:
+    found = statuses(settings)
+    assert [name for name, status in found.items() if status is Status.FAIL] == ["engine"]
+    assert {"firewall backend", "host filter", "docker-ipv6nat", "forwarding", "daemon"} <= found.keys()
+    assert (found["uplink"], found["resources"], found["daemon"]) == (Status.WARN,) * 3
+
+
+def test_looking_makes_no_table(settings: Settings) -> None:
+    doctor.examine(settings)
+    assert subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=True).stdout == ""
+    assert not in_use() & {"filter"}
+
+
+def test_who_may_not_look_into_the_packet_filter_says_nothing_of_it(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "_capabilities", lambda: 1 << checks.CAP_NET_RAW)
+    found = statuses(settings)
+    assert found["privileges"] is Status.FAIL
+    assert not {"nf_tables", "firewall backend", "host filter", "docker-ipv6nat"} & found.keys()
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_cleanup_needs_no_engine(settings: Settings, variant: str) -> None:
+    restore(variant, recorded(f"{OFF}-beside"))
+    before = saved(variant)
+    told = cleanup.docker_ipv6nat(settings, dry_run=True)
+    assert saved(variant) == before
+    assert cleanup.docker_ipv6nat(settings, dry_run=False) == told
+    assert saved(variant) == recorded(f"{OFF}-left")
+    assert cleanup.docker_ipv6nat(settings, dry_run=False) == cleanup.Cleanup(())
