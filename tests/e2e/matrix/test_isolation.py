@@ -64,9 +64,12 @@ def test_without_icc_only_published_ports_are_reached(world: World) -> None:
     assert ping(world.engine, "hermit", FAR_ADDRESS)
 
 
+def test_containers_of_an_internal_network_reach_each_other(world: World) -> None:
+    reach(world.inside("deposit"), Port("tcp", world.address("safe", "vault"), 80), name="safe")
+
+
 def test_internal_network_has_no_way_in(world: World) -> None:
     safe = world.address("safe", "vault")
-    reach(world.inside("deposit"), Port("tcp", safe, 80), name="safe")
     for place in (world.neighbour, world.inside("peer")):
         never(place, *_ports(safe), Port("tcp", HOST_ADDRESS, 8092))
 
