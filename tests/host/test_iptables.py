@@ -238,6 +238,32 @@ async def test_other_writers_are_neither_disturbed_nor_in_the_way(firewall: Ipta
     assert await firewall.apply(diff(DESIRED, await firewall.observe())) == DESIRED
 
 
+async def test_what_drops_is_there_before_and_goes_after_what_lets_in(
+    firewall: IptablesFirewall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dockerv6.firewall.iptables import commit  # noqa: PLC0415 - loads libiptc
+
+    commits: list[tuple[bool, bool]] = []
+    real = commit.commit
+
+    def recorded(table: object) -> None:
+        real(table)
+        commits.append(("DROP" in "".join(saved("mangle")), "--to-destination" in "".join(saved("nat"))))
+
+    monkeypatch.setattr(commit, "commit", recorded)
+    guarded = replace(WEB, sources=(IPv6Network("2001:db8:7::/48"),))
+    wish = FirewallIntent((BLOG,), ports=(guarded,), guest_bridges=("br-blog",))
+    await firewall.apply(diff(render(wish), EMPTY))
+    assert commits == [(True, False), (True, True)]
+    commits.clear()
+    moved = replace(wish, ports=(replace(guarded, port=81),))
+    await firewall.apply(diff(render(moved), await firewall.observe()))
+    assert commits == [(True, False), (True, False), (True, True)]  # none leads anywhere while the lists change
+    commits.clear()
+    await firewall.apply(diff(EMPTY, await firewall.observe()))
+    assert commits == [(True, False), (False, False)]
+
+
 async def test_who_holds_the_lock_for_too_long_is_told_of(
     firewall: IptablesFirewall, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

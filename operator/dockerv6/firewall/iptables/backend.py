@@ -54,6 +54,7 @@ class IptablesFirewall:
         """Work in the network namespace of whoever first uses it."""
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="iptables")
         self._watch = Watch((MANGLE, NAT))
+        self._parted: dict[str, tuple[Listing, Chains]] = {}
         self._dnat: int | None = None
         self._meant: tuple[Ruleset, Parts] = EMPTY, NOTHING
         self._seen: tuple[Mapping[str, Listing], Ruleset] | None = None
@@ -99,14 +100,27 @@ class IptablesFirewall:
         return await self._call(self._watch.glance)
 
     async def _call(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: self._forgetting(work))
+
+    def _forgetting(self, work: Callable[[], T]) -> T:
+        try:
+            return work()
+        finally:
+            self._parted.clear()
 
     def _observe(self) -> Ruleset:
         found = self._watch.look()
         if self._seen is None or any(found[name] is not listing for name, listing in self._seen[0].items()):
-            there = {name: listing.chains() for name, listing in found.items()}
+            there = {name: self._chains(name, listing) for name, listing in found.items()}
             self._seen = found, understood(there, self._parts)
         return self._seen[1]
+
+    def _chains(self, name: str, listing: Listing) -> Chains:
+        """The listing's chains; kept until a call is through, which may look at them more than once."""
+        known = self._parted.get(name)
+        if known is None or known[0] is not listing:
+            known = self._parted[name] = listing, listing.chains()
+        return known[1]
 
     def _parts(self, ruleset: Ruleset) -> Parts:
         """What the tables hold for a ruleset; kept, since what was written is what is read right afterwards."""
@@ -166,7 +180,7 @@ class IptablesFirewall:
         """Make one table so, under the lock."""
         from dockerv6.firewall.iptables import commit  # noqa: PLC0415 - heavy
 
-        there: Chains = self._watch.tables.read(name, self._watch.listings[name]).chains()
+        there = self._chains(name, self._watch.tables.read(name, self._watch.listings[name]))
         if part.chains or ours(there):
             with commit.opened(name) as table:
                 there = there or self._watch.tables.read(name).chains()  # opening it has made it

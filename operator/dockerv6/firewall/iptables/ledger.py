@@ -10,6 +10,7 @@ A line is `dockerv6 ledger OWNER SET=PART,PART>VALUE …`; the first one tells t
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import quote, unquote
 
 from dockerv6.firewall.iptables.entries import COMMENT_SIZE
@@ -75,6 +76,7 @@ def _mark(comment: str) -> int | None:
         return None
 
 
+@lru_cache(maxsize=32768)
 def _said(name: str, element: Element) -> str:
     key = ",".join(quote(part, safe=_SAFE) for part in element.key)
     return f"{name}={key}>{quote(element.value, safe=_SAFE)}" if element.value else f"{name}={key}"

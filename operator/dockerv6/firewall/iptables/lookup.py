@@ -29,6 +29,8 @@ _PREFIXES = {Field.SADDR: "source", Field.DADDR: "destination"}
 _LINKS = {Field.IIF: "iif", Field.OIF: "oif"}
 _ORDER = (Field.PROTOCOL, Field.DPORT, Field.DADDR, Field.SADDR, Field.OIF, Field.IIF)
 
+_CONDITIONS = ("source", "destination", "iif", "oif", "protocol", "ports")
+
 Emit = Callable[[str, list[Spec]], None]
 
 
@@ -84,9 +86,10 @@ class Tree:
 
     def write(self, name: str, entries: Sequence[Entry]) -> None:
         """Make the chain `name` and those below it."""
-        self._node(name, name, sorted(entries, key=lambda each: each.key), "")
+        self._node(name, name, sorted(entries, key=lambda each: each.key), Spec())
 
-    def _node(self, root: str, name: str, entries: list[Entry], path: str) -> None:
+    def _node(self, root: str, name: str, entries: list[Entry], known: Spec) -> None:
+        """`known`: what is known of a packet that gets here. It names the chain, so a level above changes no name."""
         specs: list[Spec] = []
         groups = self._split(entries) if len(entries) > LEAF else None
         if groups is None:
@@ -96,8 +99,8 @@ class Tree:
                 if condition is None or len(members) <= FEW:
                     specs.extend(self._leaf(each) for each in members)
                     continue
-                below = f"{path}{condition}\n"
-                child = f"{root}-{hashlib.blake2b(below.encode(), digest_size=4).hexdigest()}"
+                below = _narrowed(known, condition)
+                child = f"{root}-{hashlib.blake2b(str(below).encode(), digest_size=4).hexdigest()}"
                 specs.append(replace(condition, target=Go(child)))
                 self._node(root, child, members, below)
         if self.miss is not None:
@@ -105,7 +108,7 @@ class Tree:
         self.emit(name, specs)
 
     def _leaf(self, entry: Entry) -> Spec:
-        return matching(Spec(entry.target), self.fields, entry.key)
+        return _leaf(entry.target, self.fields, entry.key)
 
     def _split(self, entries: list[Entry]) -> list[tuple[Spec | None, list[Entry]]] | None:
         """The best partition: the one with the smallest largest part. None: no field tells the elements apart."""
@@ -142,6 +145,17 @@ class Tree:
             (Spec(protocol=protocol, ports=(block << bits, ((block + 1) << bits) - 1)), found[block])
             for block in sorted(found)
         ]
+
+
+def _narrowed(known: Spec, condition: Spec) -> Spec:
+    said = {name: value for name in _CONDITIONS if (value := getattr(condition, name))}
+    return replace(known, **said)
+
+
+@lru_cache(maxsize=32768)
+def _leaf(target: Target, fields: tuple[Field, ...], key: tuple[str, ...]) -> Spec:
+    """Kept, since whenever one element changes all are compiled."""
+    return matching(Spec(target), fields, key)
 
 
 def _by_name(option: str, index: int, entries: list[Entry]) -> list[tuple[Spec | None, list[Entry]]] | None:

@@ -1,0 +1,112 @@
+"""Listings as the kernel gives them, made by hand: entries one behind the other, chains between heads and returns."""
+
+import struct
+
+from dockerv6.firewall.iptables.entries import COUNTERS, COUNTERS_AT, NAME_AT, OFFSETS, OFFSETS_AT, encode
+from dockerv6.firewall.iptables.kernel import ABSENT, Listing, Tables, Watch
+from dockerv6.firewall.iptables.specs import Go, Spec, Word
+
+JUMP = Spec(Go("OURS", jump=True), comment="x")
+RULES = (Spec(Word.DROP, iif="br-a"), Spec(Go("OTHER")), Spec())
+
+
+def entry(spec: Spec, verdict: int, packets: int = 0) -> bytes:
+    """As the kernel has it: verdicts are numbers, jumps are offsets, packets are counted."""
+    raw = bytearray(encode(spec))
+    target, size = OFFSETS.unpack_from(raw, OFFSETS_AT)
+    raw[target + NAME_AT : target + 32] = bytes(32 - NAME_AT)
+    struct.pack_into("=i", raw, target + 32, verdict)
+    struct.pack_into("=I", raw, OFFSETS_AT + 4, 0x1F)  # the hooks that lead here
+    struct.pack_into("=QQ", raw, COUNTERS_AT, packets, packets * 60)
+    assert size == len(raw)
+    return bytes(raw)
+
+
+def head(name: str) -> bytes:
+    raw = bytearray(encode(Spec(Word.DROP)))
+    target = OFFSETS.unpack_from(raw, OFFSETS_AT)[0]
+    struct.pack_into("=H", raw, target, 64)
+    raw[target + NAME_AT : target + 32] = b"ERROR".ljust(30, b"\0")
+    raw = raw[: target + 32] + name.encode().ljust(32, b"\0")
+    OFFSETS.pack_into(raw, OFFSETS_AT, target, len(raw))
+    return bytes(raw)
+
+
+def listing(packets: int = 0) -> Listing:
+    policy, back = entry(Spec(Word.DROP), -2, packets), entry(Spec(Word.RETURN), -5)
+    jump = entry(JUMP, 0, packets)
+    first = len(jump) + len(policy) + len(head("OURS"))
+    rules = [entry(RULES[0], -1, packets)]
+    other_head = len(entry(RULES[1], 0)) + len(entry(RULES[2], 0)) + len(back)
+    other = first + len(rules[0]) + other_head + len(head("OTHER"))
+    rules.append(entry(RULES[1], other))
+    rules.append(entry(RULES[2], first + len(rules[0]) + len(rules[1]) + len(back)))
+    parts = [entry(JUMP, first, packets), policy, head("OURS"), *rules, back, head("OTHER"), back, head("ERROR")]
+    counters, at = [], 0
+    for part in parts:
+        counters.append(at + COUNTERS_AT)
+        at += len(part)
+    return Listing((("FORWARD", 0, len(jump)),), b"".join(parts), tuple(counters))
+
+
+def test_a_listing_gives_each_chain_what_was_written_into_it() -> None:
+    assert listing(packets=7).chains() == {
+        "FORWARD": (encode(JUMP),),
+        "OURS": tuple(encode(spec) for spec in RULES),
+        "OTHER": (),
+    }
+    assert ABSENT.chains() == {}
+
+
+def test_counters_are_no_difference_and_everything_else_is() -> None:
+    known = listing()
+    assert known.same(listing(packets=7).data)
+    assert not known.same(known.data[:-8])
+    for at in range(0, len(known.data), 8):
+        counter = any(first <= at < first + COUNTERS for first in known.counters)
+        flipped = known.data[:at] + bytes([known.data[at] ^ 1]) + known.data[at + 1 :]
+        assert known.same(flipped) is counter
+
+
+def test_what_was_compared_is_left_as_it_was() -> None:
+    known, other = listing(), listing(packets=7)
+    before = bytes(other.data)
+    known.same(other.data)
+    assert other.data == before
+
+
+class Scripted(Tables):
+    """Tables that are what a test says, at each look the next."""
+
+    def __init__(self, *found: Listing) -> None:
+        super().__init__()
+        self.found = list(found)
+        self.sizes = True
+
+    def read(self, name: str, known: Listing = ABSENT) -> Listing:
+        del name
+        now = self.found.pop(0)
+        return known if now == known else now
+
+    def same_size(self, name: str, known: Listing) -> bool:
+        del name, known
+        return self.sizes
+
+
+def test_a_watch_counts_how_often_something_was_found_changed() -> None:
+    one, other = listing(), listing(packets=7)
+    watch = Watch(("nat",), Scripted(ABSENT, one, one, other, ABSENT))
+    assert [watch.glance() for _ in range(5)] == [0, 1, 1, 2, 3]
+
+
+def test_a_large_table_is_read_whole_at_every_eighth_glance_and_when_its_size_says_so() -> None:
+    large = Listing((), bytes(1 << 20), ())
+    tables = Scripted(large, large)
+    watch = Watch(("nat",), tables)
+    watch.look()
+    assert [watch.glance() for _ in range(7)] == [1] * 7
+    assert tables.found == [large]
+    assert watch.glance() == 1
+    assert tables.found == []
+    tables.found, tables.sizes = [ABSENT], False
+    assert watch.glance() == 2
