@@ -98,6 +98,7 @@ class FirewallKeeper:
         self._in_place: Ruleset | None = None  # what was wanted and was there, when it was last looked at
         self._rendered: tuple[FirewallIntent, Ruleset] | None = None
         self._filter_epoch = 0
+        self._walls: frozenset[Barrier] | None = None  # in the host's filter when it was last looked at
         self.transactions = 0
         self.may_sweep = False
         """Whether every source has been listed once: until then nobody's elements are removed for being unknown."""
@@ -266,9 +267,18 @@ class FirewallKeeper:
             return self._filter
         epoch = self._filter_epoch
         state = await self._host_filter.observe(self._mark)
+        self._tell_of_walls(state)
         if epoch == self._filter_epoch:  # else it changed while it was read: good for now, but not to be kept
             self._filter = state
         return state
+
+    def _tell_of_walls(self, state: HostFilterState) -> None:
+        """Somebody's rules that drop what we let through, and that only a person can change, concern every owner."""
+        walls = frozenset(b for b in state.barriers if not b.mendable)
+        if self._walls is not None and walls != self._walls:
+            for owner in sorted(self.owners):
+                self._wishes.moved(owner)
+        self._walls = walls
 
     async def _compare(self) -> Change:
         await self._world.look()
