@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tests.lab.probe import Place
     from tests.lab.settings import Settings
 
+_ATTEMPT = 0.3
 RESPONDER = ("responder", "tcp/80-84", "udp/80")
 
 
@@ -129,7 +130,7 @@ def reach_as(place: Place, port: Port, name: str, client: str, *, source: str | 
     """Ask until the container sees the client's own address: an engine's proxy may answer first, with its own."""
 
     def seen() -> bool:
-        answer = ask(place, port, source=source)
+        answer = ask(place, port, source=source, patience=_ATTEMPT)
         return answer is not None and (answer.name, str(answer.client)) == (name, client)
 
     eventually(seen, f"{name} answers at {port} and sees {client}")
