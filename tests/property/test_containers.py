@@ -218,8 +218,8 @@ async def lives(life: Life, steps: list[tuple[object, ...]], foreign: frozenset[
     st.booleans(),
 )
 @example(
-    [("run", "app", (OURS,), [], {}), ("run", "web", (OURS,), ["8080:80"], {})],
-    [("stop", "app"), ("start", "app"), ("restart operator",), ("stop", "web"), ("start", "web")],
+    first=[("run", "app", (OURS,), [], {}), ("run", "web", (OURS,), ["8080:80"], {})],
+    then=[("stop", "app"), ("start", "app"), ("restart operator",), ("stop", "web"), ("start", "web")],
     old=False,
     proxy=True,
     own=True,
