@@ -81,6 +81,27 @@ async def test_published_ports_pass_a_host_filter_that_accepts_only_our_mark(rou
             assert ask(world, (HOST, 5353), container, f"again {number}") == OUTSIDE
 
 
+async def test_a_port_among_hundreds_of_networks_and_ports_is_found_as_well(router: Router) -> None:
+    others = tuple(
+        NetworkIntent(f"n{n}", IPv6Network(f"fd77:0:0:{n:x}::/64"), f"br-{n * 7919:08x}") for n in range(200)
+    )
+    ports = tuple(
+        published(protocol, 5000 + 17 * n, 80, owner=f"n{n}", target=IPv6Address(f"fd77:0:0:{n:x}::{n + 2:x}"))
+        for n in range(200)
+        for protocol in (TCP, UDP)
+    )
+    await router.want(BLOG, *others, ports=(*PORTS, *ports))
+    await router.drop_all_but_ours()
+    topology = router.topology
+    assert called(router, topology.world, HOST, OUTSIDE) <= {OUTSIDE, "2001:db8:0:1::2"}
+    assert called(router, topology.containers["shop"], HOST, CONTAINERS["shop"]) == {CONTAINERS["shop"]}
+    with (
+        endpoint(topology.containers["blog"], CONTAINERS["blog"]) as blog,
+        endpoint(topology.world, OUTSIDE) as world,
+    ):
+        assert ask(blog, (OUTSIDE, world.getsockname()[1]), world) == HOST
+
+
 async def test_a_port_of_one_address_is_published_there_alone(router: Router) -> None:
     port = published(UDP, 5353, 53, host_address=IPv6Address(HOST))
     await router.want(BLOG, ports=(port,))
