@@ -1,0 +1,94 @@
+"""The backend that fits this kernel, and what is left when another takes over."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dockerv6.firewall import detect
+from dockerv6.firewall.iptables import kernel
+from dockerv6.firewall.model import FirewallIntent
+from dockerv6.firewall.nftables.session import NftSession
+from dockerv6.firewall.rules import render
+from dockerv6.firewall.ruleset import EMPTY, diff
+from tests.host.network import private_network
+from tests.unit.firewall.intents import BLOG, WEB
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+pytestmark = pytest.mark.host
+
+WISH = FirewallIntent((BLOG,), ports=(WEB,), guest_bridges=("br-blog",))
+
+
+@pytest.fixture(autouse=True)
+def _network() -> Iterator[None]:
+    with private_network():
+        yield
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[NftSession]:
+    made = NftSession()
+    yield made
+    await made.close()
+
+
+async def test_this_kernel_gets_nftables_and_no_legacy_table_by_looking(session: NftSession) -> None:
+    choice = await detect.choose("auto", session)
+    assert choice.backend == "nftables"
+    for other in detect.others(choice, session):
+        await other.sweep()
+    assert kernel.in_use() == frozenset()
+    assert await session.inet_table("dockerv6") is None
+
+
+async def test_our_table_that_is_there_already_is_in_nobodys_way(session: NftSession) -> None:
+    choice = await detect.choose("auto", session)
+    firewall = detect.build(choice, session)
+    desired = render(replace(WISH, guest_bridges=None))
+    await firewall.apply(diff(desired, EMPTY))
+    assert await detect.choose("auto", session) == choice
+    assert await firewall.observe() == desired
+
+
+@pytest.mark.parametrize(("before", "after"), [("nftables", "iptables"), ("iptables", "nftables")])
+async def test_who_changes_the_backend_is_left_with_nothing_of_the_other(
+    session: NftSession, before: str, after: str
+) -> None:
+    old = detect.build(await detect.choose(before, session), session)
+    await old.apply(diff(render(WISH), EMPTY))
+    choice = await detect.choose(after, session)
+    new = detect.build(choice, session)
+    await new.apply(diff(render(WISH), EMPTY))
+    for other in detect.others(choice, session):
+        await other.sweep()
+    assert await old.observe() == EMPTY
+    assert await new.observe() == render(WISH)
+
+
+LOOK = """
+import asyncio, sys
+from dockerv6.firewall import detect
+from dockerv6.firewall.nftables.session import NftSession
+
+async def main():
+    session = NftSession()
+    choice = await detect.choose("auto", session)
+    for other in detect.others(choice, session):
+        await other.sweep()
+    await session.close()
+    print(choice.backend, "iptc" in sys.modules)
+
+asyncio.run(main())
+"""
+
+
+def test_choosing_and_sweeping_on_a_host_without_our_chains_loads_no_libiptc() -> None:
+    done = subprocess.run([sys.executable, "-c", LOOK], capture_output=True, text=True, check=True)
+    assert done.stdout == "nftables False\n"
