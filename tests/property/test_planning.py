@@ -1,6 +1,6 @@
 """Whatever the wish and the world, a plan keeps the rules that its module promises."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from ipaddress import IPv6Network
 from typing import TYPE_CHECKING
@@ -20,9 +20,11 @@ from dockerv6.planning.network import plan
 from dockerv6.planning.status import NETWORK_DOMAIN, Verdict, conditions_of
 from dockerv6.planning.steps import (
     AttachEndpoint,
+    AttachMember,
     BindSubnet,
     CreateNetwork,
     DetachEndpoint,
+    DetachMember,
     EnsureRules,
     ForgetSubnet,
     Plan,
@@ -44,6 +46,7 @@ from tests.unit.planning.scene import (
     host,
     live,
     route,
+    running,
 )
 
 if TYPE_CHECKING:
@@ -79,6 +82,9 @@ def ledgers(draw: st.DrawFn, owner: str) -> Holdings:
             rows.append(row)
     kept = draw(st.none() | prefixes.filter(lambda p: p.prefixlen == 48))
     return Holdings(tuple(rows), {"default": kept} if kept else {})
+
+
+modes = st.sampled_from(["bridge", "bridge", "host", "container:x"])
 
 
 @st.composite
@@ -124,6 +130,11 @@ def scenes(draw: st.DrawFn) -> tuple[Desired, Observed, Holdings]:
             routes=tuple(route(str(p)) for p in draw(st.lists(prefixes, max_size=2))),
         ),
         rules=rules,
+        containers=tuple(
+            replace(running(n), labels=dict(resource.spec.members.match_labels), network_mode=draw(modes))
+            for n in draw(st.sets(st.sampled_from(["web", "db", "app"])))
+        ),
+        members=frozenset(draw(st.sets(st.sampled_from(["web-id", "db-id", "cron-id", "gone-id"])))),
     )
     return wish, moment, draw(ledgers(name))
 
@@ -252,3 +263,24 @@ def test_garbage_is_never_anybodys(scene: tuple[Desired, Observed, Holdings], ex
     assert removed <= {n.id for n in moment.networks if wish.identity.owns(n)}
     if exists:
         assert not removed
+
+
+@given(scenes(), st.sampled_from([plan, plan_deletion]))
+def test_only_what_we_attached_is_ever_detached_as_a_member(
+    scene: tuple[Desired, Observed, Holdings], decide: Callable[[Desired, Observed, Holdings], Plan]
+) -> None:
+    steps = decide(*scene).steps
+    detached = {s.endpoint.container_id for s in steps if isinstance(s, DetachMember)}
+    assert detached <= scene[1].members & {a.container_id for a in scene[1].attachments}
+
+
+@given(scenes())
+def test_nobody_is_attached_twice_or_without_being_meant(scene: tuple[Desired, Observed, Holdings]) -> None:
+    wish, moment, _ = scene
+    steps = plan(*scene).steps
+    joining = [s.endpoint.container_id for s in steps if isinstance(s, AttachMember)]
+    back = [s.endpoint.container_id for s in steps if isinstance(s, AttachEndpoint)]
+    assert len({*joining, *back}) == len(joining) + len(back)
+    assert not joining or wish.resource.spec.members.match_labels
+    assert {*joining} <= {c.id for c in moment.containers if c.network_mode == "bridge"}
+    assert not {*joining} & {a.container_id for a in moment.attachments}
