@@ -120,6 +120,11 @@ class _Lookup:
     entries: tuple[tuple[tuple[str, ...], XtTarget | None], ...]  # the target is the rule's own where None
     negate: bool
 
+    @property
+    def decides(self) -> bool:
+        """Whether its elements have targets of their own."""
+        return any(target is not None for _, target in self.entries)
+
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
@@ -238,7 +243,8 @@ class _Table:
         if any(not each.entries and not each.negate for each in lookups):
             conditions = []
         asked = [each for each in lookups if each.entries]
-        asked.sort(key=lambda each: (each.negate, len(each.entries)))
+        # what each element does of its own comes last of all, or what else is asked would be left out
+        asked.sort(key=lambda each: (each.decides, each.negate, len(each.entries)))
         target, leaves = self._target(actions)
         return _Parts(tuple(conditions), tuple(asked), target, leaves)
 

@@ -5,6 +5,7 @@ by the next bits of an address, the next character of an interface name, a proto
 `goto`, so the other children are never looked at, and every node ends with what happens to a packet that isn't found.
 """
 
+import dataclasses
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -83,6 +84,7 @@ class Tree:
     kinds: tuple[KeyType, ...]
     miss: Target | None
     emit: Emit
+    _taken: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def write(self, name: str, entries: Sequence[Entry]) -> None:
         """Make the chain `name` and those below it."""
@@ -100,12 +102,21 @@ class Tree:
                     specs.extend(self._leaf(each) for each in members)
                     continue
                 below = _narrowed(known, condition)
-                child = f"{root}-{hashlib.blake2b(str(below).encode(), digest_size=4).hexdigest()}"
+                child = self._child(root, str(below))
                 specs.append(replace(condition, target=Go(child)))
                 self._node(root, child, members, below)
         if self.miss is not None:
             specs.append(Spec(self.miss))
         self.emit(name, specs)
+
+    def _child(self, root: str, known: str) -> str:
+        """A name that is the same for the same packets, whatever else the tree holds."""
+        salt = known
+        while True:
+            name = f"{root}-{hashlib.blake2b(salt.encode(), digest_size=3).hexdigest()}"
+            if self._taken.setdefault(name, known) == known:
+                return name
+            salt += "\n"
 
     def _leaf(self, entry: Entry) -> Spec:
         return _leaf(entry.target, self.fields, entry.key)

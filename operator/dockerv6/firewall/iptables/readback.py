@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from ipaddress import IPv6Network
 
 from dockerv6.firewall.iptables import ledger
 from dockerv6.firewall.iptables.compile import compile_nat, compile_ruleset, origin, sayable
@@ -19,13 +20,16 @@ from dockerv6.firewall.iptables.entries import (
 )
 from dockerv6.firewall.iptables.lookup import NotSayableError
 from dockerv6.firewall.iptables.specs import MANGLE, NAT, PREFIX, XtTable
-from dockerv6.firewall.model import DEFAULT_MARK, FirewallIntent
+from dockerv6.firewall.model import DEFAULT_MARK, FirewallIntent, Transport
 from dockerv6.firewall.rules import render
 from dockerv6.firewall.ruleset import EMPTY, Ruleset
-from dockerv6.firewall.terms import Chain, Element, Opaque, Rule, SetMark
+from dockerv6.firewall.terms import Chain, Element, ElementSet, KeyType, Opaque, Rule, SetMark
 
 Chains = Mapping[str, tuple[bytes, ...]]
 """Entries by chain; jumps by their chain's name."""
+
+_MOST_PORT = 65535
+_IFNAMSIZ = 16
 
 _COMMENT = TARGET_HEAD.pack(TARGET_HEAD.size + COMMENT_SIZE, b"comment", 0)
 
@@ -150,12 +154,36 @@ def _filled(bare: Ruleset, elements: Iterable[tuple[str, Element]]) -> tuple[Rul
     unknown: set[str] = set()
     for name, element in elements:
         kind = bare.set(name)
-        if kind is None or len(element.key) != len(kind.key) or bool(element.value) != (kind.data is not None):
+        if kind is None or not _fits(element, kind):
             unknown.add(f"element {element} of set {name}")
         else:
             found[name].add(element)
     sets = tuple(replace(each, elements=frozenset(found[each.name])) for each in bare.sets)
     return replace(bare, sets=sets), tuple(sorted(unknown))
+
+
+def _fits(element: Element, kind: ElementSet) -> bool:
+    """Whether the element can be one of the set's."""
+    if len(element.key) != len(kind.key) or bool(element.value) != (kind.data is not None):
+        return False
+    pairs = [*zip(element.key, kind.key, strict=True), *([(element.value, kind.data)] if kind.data else [])]
+    return all(_is(part, of) for part, of in pairs)
+
+
+@lru_cache(maxsize=32768)
+def _is(part: str, kind: KeyType) -> bool:
+    match kind:
+        case KeyType.PREFIX:
+            try:
+                return "/" in part and bool(IPv6Network(part))
+            except ValueError:
+                return False
+        case KeyType.PORT:
+            return part.isdecimal() and int(part) <= _MOST_PORT
+        case KeyType.PROTOCOL:
+            return part in set(Transport)
+        case KeyType.INTERFACE:
+            return 0 < len(part.encode()) < _IFNAMSIZ and not set(part) & {"/", " "}
 
 
 def _comments(entries: Iterable[bytes]) -> Iterable[str]:

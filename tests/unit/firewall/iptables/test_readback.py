@@ -2,9 +2,10 @@ from dataclasses import replace
 
 import pytest
 
-from dockerv6.firewall.iptables.entries import DNAT
+from dockerv6.firewall.iptables.entries import DNAT, encode
 from dockerv6.firewall.iptables.lookup import NotSayableError
 from dockerv6.firewall.iptables.readback import Chains, ours, parts, settled, understood
+from dockerv6.firewall.iptables.specs import Spec
 from dockerv6.firewall.model import FirewallIntent, NetworkIntent
 from dockerv6.firewall.rules import render
 from dockerv6.firewall.ruleset import EMPTY, Ruleset, diff
@@ -89,6 +90,31 @@ def test_elements_that_no_set_has_room_for_are_foreign() -> None:
         "DOCKERV6-LEDGER"
     ]
     assert any("unheard_of" in each for each in read(there).foreign)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "networks=fd00::1/64,br-x",
+        "networks=fd00::/64,a-name-of-sixteen",
+        "networks=nonsense,br-x",
+        "networks=fd00::/64",
+        "open=br/x",
+        "published=fd00::1/128,icmp,1",
+        "published_to=tcp,99999>fd00::1/128",
+        "published_to=tcp,http>fd00::1/128",
+        "published_to=tcp,80",
+        "published_port=tcp,80>http",
+        "open=br-x>1",
+        "unheard_of=br-x",
+    ],
+)
+def test_nonsense_in_the_ledger_is_foreign_and_ends_nothing(said: str) -> None:
+    there = written(DESIRED)
+    there["mangle"]["DOCKERV6-LEDGER"] += (encode(Spec(comment=f"dockerv6 ledger blog {said}")),)
+    found = read(there)
+    assert any(said.partition("=")[0] in each for each in found.foreign)
+    assert not diff(DESIRED, found).empty
 
 
 def test_a_ledger_that_no_kernel_would_take_is_foreign() -> None:
