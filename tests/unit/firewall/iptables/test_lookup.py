@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dockerv6.firewall.iptables import lookup
+from dockerv6.firewall.iptables.lookup import FEW, LEAF, Entry, NotSayableError, Tree, matching
+from dockerv6.firewall.iptables.specs import Go, Spec, Word
+from dockerv6.firewall.terms import Field, KeyType
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+PREFIX, LINK, PROTOCOL, PORT = KeyType.PREFIX, KeyType.INTERFACE, KeyType.PROTOCOL, KeyType.PORT
+KINDS = {
+    (Field.SADDR,): (PREFIX,),
+    (Field.IIF,): (LINK,),
+    (Field.PROTOCOL, Field.DPORT): (PROTOCOL, PORT),
+    (Field.PROTOCOL, Field.DPORT, Field.DADDR, Field.SADDR): (PROTOCOL, PORT, PREFIX, PREFIX),
+}
+
+
+def written(fields: tuple[Field, ...], keys: Sequence[tuple[str, ...]]) -> dict[str, list[Spec]]:
+    chains: dict[str, list[Spec]] = {}
+    entries = [Entry(key, Word.DROP) for key in keys]
+    Tree(fields, KINDS[fields], Word.RETURN, chains.__setitem__).write("X", entries)
+    return chains
+
+
+def leaves(chains: dict[str, list[Spec]]) -> set[Spec]:
+    return {spec for specs in chains.values() for spec in specs if spec.target is Word.DROP}
+
+
+def test_few_elements_are_a_list_with_the_miss_behind_it() -> None:
+    assert written((Field.IIF,), [("br-b",), ("br-a",)]) == {
+        "X": [Spec(Word.DROP, iif="br-a"), Spec(Word.DROP, iif="br-b"), Spec(Word.RETURN)]
+    }
+
+
+MANY: dict[str, tuple[tuple[Field, ...], list[tuple[str, ...]]]] = {
+    "subnets": ((Field.SADDR,), [(f"fd00:0:0:{n:x}::/64",) for n in range(200)]),
+    "nested prefixes": ((Field.SADDR,), [("::/0",), *((f"fd00::{n:x}/128",) for n in range(100)), ("fd00::/16",)]),
+    "names": ((Field.IIF,), [("br-",), *((f"br-{n:06x}",) for n in range(0, 70000, 377))]),
+    "ports": ((Field.PROTOCOL, Field.DPORT), [(p, str(n)) for p in ("tcp", "udp") for n in range(1000, 65536, 511)]),
+    "lists of one port": (
+        (Field.PROTOCOL, Field.DPORT, Field.DADDR, Field.SADDR),
+        [("tcp", "22", "::/0", f"2001:db8:{n:x}::/48") for n in range(60)],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MANY)
+def test_every_element_is_somewhere_and_no_node_is_long(name: str) -> None:
+    fields, keys = MANY[name]
+    chains = written(fields, keys)
+    assert leaves(chains) == {matching(Spec(Word.DROP), fields, key) for key in keys}
+    assert all(specs[-1] == Spec(Word.RETURN) for specs in chains.values())
+    assert max(len(specs) for specs in chains.values()) <= 16 * FEW + 1
+    reached = {spec.target.chain for specs in chains.values() for spec in specs if isinstance(spec.target, Go)}
+    assert reached == chains.keys() - {"X"}
+
+
+@pytest.mark.parametrize("name", MANY)
+def test_one_element_less_changes_few_chains(name: str) -> None:
+    fields, keys = MANY[name]
+    before, after = written(fields, keys), written(fields, keys[:-1])
+    assert sum(after.get(each) != specs for each, specs in before.items()) <= 4
+
+
+def test_elements_that_no_field_tells_apart_are_listed() -> None:
+    keys = [(f"fd00::/{length}",) for length in range(16, 16 + 2 * LEAF)]
+    assert leaves(written((Field.SADDR,), keys)) == {Spec(Word.DROP, source=key) for (key,) in keys}
+
+
+def test_chains_whose_names_would_meet_get_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    fields, keys = MANY["subnets"]
+    usual = written(fields, keys)
+
+    class Poor:
+        """Two digests in all, but for what is salted."""
+
+        def __init__(self, data: bytes, **_: int) -> None:
+            self.digest = f"{data.count(10):06x}"
+
+        def hexdigest(self) -> str:
+            return self.digest
+
+    monkeypatch.setattr(hashlib, "blake2b", Poor)
+    chains = written(fields, keys)
+    assert len(chains) == len(usual)
+    assert leaves(chains) == leaves(usual)
+
+
+def test_what_no_list_can_hold_is_refused() -> None:
+    with pytest.raises(NotSayableError, match="in a list"):
+        matching(Spec(), (Field.CT_STATE,), ("new",))
+    with pytest.raises(NotSayableError, match="two conditions"):
+        matching(Spec(source="fd00::/8"), (Field.SADDR,), ("fd00::/64",))
+    with pytest.raises(NotSayableError, match="no prefix"):
+        lookup._number("nonsense/64")
