@@ -48,6 +48,8 @@ class SourceKeeper:
         before = context.inventory.objects
         intake = take_in(snapshot, before, identities, context.clock.now(), rules)
         written = await context.inventory.write(intake.writes)
+        if written:  # a port that is asked for now may be a process' that came since the sockets were read
+            context.world.listeners.invalidate()
         context.inventory.share(sourced.resource for sourced in snapshot.resources)
         await self._remember(intake.identities, identities)
         await self._tell(snapshot)
