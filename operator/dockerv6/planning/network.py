@@ -151,7 +151,7 @@ def _plan_observed(desired: Desired, observed: Observed) -> Plan:
         steps = _rules(desired, observed)
         if intents:  # else the host need not forward anything for it
             steps = (*sysctl_steps(observed.host), *steps, *filter_steps(observed.rules))
-    if live is not None:
+    if live is not None and not any(f.blocks for f in findings):
         steps = (*steps, *_bridge(desired, observed, live), *_members(desired, observed, live))
     return Plan("IPv6Network", desired.name, steps, tuple(findings), rules_drift(observed, desired.name))
 
