@@ -6,7 +6,7 @@ import pytest
 
 from dockerv6.dockerd.model import Attachment, Container
 from dockerv6.planning.deletion import plan_deletion
-from dockerv6.planning.inputs import Observed
+from dockerv6.planning.inputs import Observed, RulesView
 from dockerv6.planning.members import attach_members, detach_members, member_findings
 from dockerv6.planning.steps import AttachMember, DetachMember, Plan
 from tests.unit.planning.scene import (
@@ -152,6 +152,11 @@ class TestInThePlan:
         assert isinstance(step, AttachMember)
         assert step.network == "x"
         assert decide(wish, observed(there, containers=(WEB,), attachments=(container("web"),)), holdings()).empty
+
+    def test_nobody_joins_or_leaves_somebody_elses_network_without_rules(self) -> None:
+        wish = desired(managementPolicy="Observe", networkName="x", members=MEMBERS)
+        found = observed(foreign("x"), containers=(WEB,), rules=RulesView(problem="install nft"))
+        assert decide(wish, found, holdings()).empty
 
 
 class TestDeletion:
