@@ -1,0 +1,229 @@
+"""Ports that can't be published are told of and disturb nothing: a second network is asked after each test."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.e2e.cluster import condition, eventually, network_yaml, our_table
+from tests.e2e.site import Site, borrowed, published, reach_as
+from tests.lab.net import HOST_ADDRESS, NEIGHBOUR_ADDRESS, UPLINK, tcp_server
+from tests.lab.probe import ask, closed, never, reach
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.lab.cells import Cell
+    from tests.lab.lab import Farm, Lab
+
+pytestmark = pytest.mark.cells("28.5", "20.10-off-nft-noproxy")
+
+_ABSENT_ADDRESS = "2001:db8:0:1::99"
+_SUBNET = {"addressing": {"subnet": "fd12:3456:789a:1::/64"}}
+
+
+@pytest.fixture(scope="module")
+def site(cell: Cell, farm: Farm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A host with one network for bad wishes and one that works."""
+    with borrowed(farm, cell.settings, tmp_path_factory.mktemp("site")) as site:
+        site.operator.apply_yaml("good.yaml", network_yaml("good"))
+        site.operator.apply_yaml("bad.yaml", network_yaml("bad", _SUBNET))
+        site.create_network("four")
+        site.start()
+        for name in ("good", "bad"):
+            site.operator.wait_ready(f"ipv6network/{name}")
+        site.run("good", "good", ports={"80/tcp": 8080})
+        site.run("web", "bad", ports={"80/tcp": 8081})
+        yield site
+
+
+@pytest.fixture(autouse=True)
+def _nothing_else_is_disturbed(site: Site, report_logs_of: Callable[[Lab], None]) -> Iterator[None]:
+    report_logs_of(site.lab)
+    yield
+    reach_as(site.neighbour, published(8080), "good", NEIGHBOUR_ADDRESS)
+    reach_as(site.neighbour, published(8081), "web", NEIGHBOUR_ADDRESS)
+    ready = condition(site.operator, "good", "Ready")
+    assert ready is not None
+    assert ready["status"] == "True"
+    _ask_for(site)
+    eventually(lambda: _published(site) == [8081], "nothing else is published any more")
+    site.told("bad", "Accepted", "Accepted")
+
+
+def _published(site: Site) -> list[int]:
+    return [each["port"] for each in site.status("bad", "ipv6network")["publishedPorts"]]
+
+
+def _ask_for(site: Site, *ports: dict[str, Any]) -> None:
+    site.operator.apply_yaml("bad.yaml", network_yaml("bad", {**_SUBNET, "publish": {"ports": list(ports)}}))
+
+
+def _to_web(port: int, **more: object) -> dict[str, Any]:
+    return {"port": port, "targetPort": 80, "containers": {"name": "web"}, **more}
+
+
+@contextmanager
+def _process(site: Site, port: int) -> Iterator[None]:
+    """A process of the host that listens on a port."""
+    with tcp_server(site.engine.namespace, port, mode="peer"):
+        yield
+
+
+def _reaches_process(site: Site, port: int) -> bool:
+    """Whether the host's process answers the neighbour: it tells clients their address, a container its name too."""
+    program = f"import socket; print(socket.create_connection(('{HOST_ADDRESS}', {port}), 3).makefile().read())"
+    return site.lab.neighbour.exec("python3", "-c", program, check=False).stdout.strip() == NEIGHBOUR_ADDRESS
+
+
+def test_port_of_a_process_is_left_to_it_until_it_ends(site: Site) -> None:
+    with _process(site, 8090):
+        _ask_for(site, _to_web(8090))
+        told = site.told("bad", "PortsPublished", "PortTaken")
+        assert told["status"] == "False"
+        assert "8090" in told["message"]
+        assert _reaches_process(site, 8090)
+        ready = condition(site.operator, "bad", "Ready")
+        assert ready is not None
+        assert (ready["status"], ready["reason"]) == ("False", "PortTaken")
+    # nobody tells of a process' end: it is looked for every ten seconds
+    reach_as(site.neighbour, published(8090), "web", NEIGHBOUR_ADDRESS)
+    site.told("bad", "PortsPublished", "Published")
+
+
+def test_process_that_comes_later_does_not_get_the_port(site: Site) -> None:
+    _ask_for(site, _to_web(8091))
+    reach_as(site.neighbour, published(8091), "web", NEIGHBOUR_ADDRESS)
+    with _process(site, 8091):
+        reach_as(site.neighbour, published(8091), "web", NEIGHBOUR_ADDRESS)
+        assert not _reaches_process(site, 8091)
+
+
+def test_selector_that_matches_nothing_waits(site: Site) -> None:
+    _ask_for(site, _to_web(8092), {**_to_web(8093), "containers": {"name": "nobody"}})
+    told = site.told("bad", "PortsPublished", "NoEndpoint")
+    assert told["status"] == "Unknown"
+    assert "nobody" in told["message"]
+    reach_as(site.neighbour, published(8092), "web", NEIGHBOUR_ADDRESS)
+    assert ask(site.neighbour, published(8093)) is None
+    ready = condition(site.operator, "bad", "Ready")
+    assert ready is not None
+    assert ready["status"] == "True"
+    site.run("nobody", "bad")
+    reach_as(site.neighbour, published(8093), "nobody", NEIGHBOUR_ADDRESS)
+    site.remove("nobody")
+    closed(site.neighbour, published(8093))
+
+
+def test_container_without_an_ipv6_address_waits_for_one(site: Site) -> None:
+    _ask_for(site, {**_to_web(8094), "containers": {"name": "late"}})
+    site.run("late", "four")  # runs, but on a network without IPv6
+    told = site.told("bad", "PortsPublished", "NoEndpoint")
+    assert "late" in told["message"]
+    never(site.neighbour, published(8094))
+    site.engine.docker("network", "connect", "bad", "late")
+    reach_as(site.neighbour, published(8094), "late", NEIGHBOUR_ADDRESS)
+    site.engine.docker("network", "disconnect", "bad", "late")
+    closed(site.neighbour, published(8094))
+    site.remove("late")
+
+
+def test_containers_that_are_gone_at_once_leave_nothing(site: Site) -> None:
+    subnet = "fd12:3456:789a:1::"
+    before = _lines_with(site, subnet)
+    started = [
+        site.engine.enter(["docker", "run", "--rm", "--network", "bad", "-p", f"{8100 + n}:80", "busybox:test", "true"])
+        for n in range(8)
+    ]
+    processes = [site.lab.neighbour.namespace.popen(argv) for argv in started]
+    for process in processes:
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == 0, errors
+    eventually(lambda: _lines_with(site, subnet) == before, "nothing of them is left")
+    never(site.neighbour, *(published(8100 + n) for n in range(8)))
+    assert " ERROR " not in site.operator.log_tail()
+
+
+def _lines_with(site: Site, text: str) -> list[str]:
+    parts = our_table(site.engine).replace("{", ",").split(",")
+    return sorted(part.strip() for part in parts if text in part)
+
+
+def test_port_that_a_running_container_has_stays_its_own(site: Site) -> None:
+    _ask_for(site, _to_web(8080))  # the good network's container publishes it
+    told = site.told("bad", "PortsPublished", "PortConflict")
+    assert told["status"] == "False"
+    assert "good" in told["message"]
+    reach_as(site.neighbour, published(8080), "good", NEIGHBOUR_ADDRESS)
+    # and a container's own `-p` does not take what the resource had first
+    _ask_for(site, _to_web(8095))
+    reach_as(site.neighbour, published(8095), "web", NEIGHBOUR_ADDRESS)
+    site.run("rival", "good", ports={"80/tcp": 8095})
+    site.told("good", "PortsPublished", "PortConflict")
+    assert reach(site.neighbour, published(8095)).name == "web"
+    site.remove("rival")
+    site.untold("good", "PortsPublished", "PortConflict")
+
+
+_NO_PORTS = (
+    ({"port": 70000}, "65535"),
+    ({"port": 0}, "write 1 or more"),
+    ({"port": 8096, "protocol": "icmp"}, "tcp"),
+    ({"port": "8096-8099"}, "8080 without quotes"),
+    ({"port": 8096, "from": ["2001:db8::/129"]}, "0 to 128"),
+)
+
+
+def test_what_is_no_port_is_refused_with_a_remedy(site: Site) -> None:
+    directory = site.lab.directory / "refused"
+    directory.mkdir()
+    for number, (port, _) in enumerate(_NO_PORTS):
+        spec = {"publish": {"ports": [{**_to_web(8096), **port}]}}
+        (directory / f"{number}.yaml").write_text(network_yaml(f"refused-{number}", spec))
+    refused = site.operator.cli("validate", str(directory), check=False)
+    assert refused.returncode != 0
+    said = (refused.stdout + refused.stderr).splitlines()
+    for number, (_, remedy) in enumerate(_NO_PORTS):
+        assert [line for line in said if f"{number}.yaml:" in line and remedy in line], said
+
+
+def test_last_good_ports_stay_when_the_next_are_none(site: Site) -> None:
+    _ask_for(site, _to_web(8097))
+    reach_as(site.neighbour, published(8097), "web", NEIGHBOUR_ADDRESS)
+    _ask_for(site, _to_web(70000))
+    told = site.told("bad", "Accepted", "InvalidSpec")
+    assert told["status"] == "False"
+    assert "bad.yaml:" in told["message"]
+    assert "65535" in told["message"]
+    reach_as(site.neighbour, published(8097), "web", NEIGHBOUR_ADDRESS)
+
+
+def test_address_that_the_host_does_not_have_opens_when_it_has(site: Site) -> None:
+    port = published(8098, address=_ABSENT_ADDRESS)
+    _ask_for(site, _to_web(8098, hostAddress=_ABSENT_ADDRESS))
+    told = site.told("bad", "PortsPublished", "AddressPending")
+    assert _ABSENT_ADDRESS in told["message"]
+    never(site.neighbour, port, published(8098))
+    site.engine.netexec("ip", "address", "add", f"{_ABSENT_ADDRESS}/64", "dev", UPLINK, "nodad")
+    try:
+        reach_as(site.neighbour, port, "web", NEIGHBOUR_ADDRESS)
+        never(site.neighbour, published(8098))
+        site.told("bad", "PortsPublished", "Published")
+    finally:
+        site.engine.netexec("ip", "address", "del", f"{_ABSENT_ADDRESS}/64", "dev", UPLINK)
+
+
+def test_address_that_is_still_tentative_opens_when_it_is_not(site: Site) -> None:
+    host = site.engine.netexec
+    host("sysctl", "-q", "-w", f"net.ipv6.conf.{UPLINK}.accept_dad=1")
+    port = published(8099, address=_ABSENT_ADDRESS)
+    try:
+        host("ip", "address", "add", f"{_ABSENT_ADDRESS}/64", "dev", UPLINK)
+        _ask_for(site, _to_web(8099, hostAddress=_ABSENT_ADDRESS))
+        reach_as(site.neighbour, port, "web", NEIGHBOUR_ADDRESS)
+        site.told("bad", "PortsPublished", "Published")
+    finally:
+        host("sysctl", "-q", "-w", f"net.ipv6.conf.{UPLINK}.accept_dad=0")
+        host("ip", "address", "del", f"{_ABSENT_ADDRESS}/64", "dev", UPLINK)
