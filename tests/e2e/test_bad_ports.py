@@ -167,7 +167,7 @@ def test_port_that_a_running_container_has_stays_its_own(site: Site) -> None:
     site.untold("good", "PortsPublished", "PortConflict")
 
 
-_NO_PORTS = (
+_NO_PORTS: tuple[tuple[dict[str, Any], str], ...] = (
     ({"port": 70000}, "65535"),
     ({"port": 0}, "write 1 or more"),
     ({"port": 8096, "protocol": "icmp"}, "tcp"),
