@@ -16,6 +16,7 @@ from dockerv6.controller.failures import failure_of
 from dockerv6.controller.garbage import keep_orphan
 from dockerv6.controller.members import forget_members
 from dockerv6.controller.observe import desired, observe
+from dockerv6.controller.rounds import converge, next_look
 from dockerv6.controller.statuses import conditions_before, fields_before, network_status, never_accepted, write_status
 from dockerv6.planning import network as planning
 from dockerv6.planning.deletion import keeps_network, plan_deletion
@@ -35,7 +36,6 @@ from dockerv6.planning.steps import (
     Plan,
     RemoveNetwork,
 )
-from dockerv6.reconciler.errors import TemporaryError
 from dockerv6.reconciler.outcome import Requeue
 from dockerv6.reconciler.request import Key
 from dockerv6.store.model import StoredObject
@@ -57,9 +57,6 @@ _TOLD: Mapping[type[object], str] = {
 WAITING = frozenset({Reason.NO_ENDPOINT, Reason.ADDRESS_PENDING, Reason.NO_MEMBER})
 """What is said in the status and is no event: containers come and go."""
 
-ROUNDS = 3
-"""Plans that one reconcile carries out: the second is empty, unless the world changed meanwhile."""
-
 
 async def reconcile(key: Key, context: Context) -> Requeue | None:
     """Bring the resource about, and say how it is."""
@@ -71,33 +68,27 @@ async def reconcile(key: Key, context: Context) -> Requeue | None:
         await never_accepted(stored, context)
         return None
     wish = desired(resource, context)
-    first: Plan | None = None
     observed = await observe(wish, stored, context)
     if context.in_order.get(key.name) == _picture(wish, stored, observed, context) and key.name not in context.repaired:
         return None
-    for _ in range(ROUNDS):
-        plan = planning.plan(wish, observed, context.inventory.holdings)
-        first = first or plan
-        if plan.empty:
-            break
-        try:
-            await execute(plan, context)
-        except StepFailed as failed:
-            if failure_of(failed).said is not None:
-                await _say(stored, resource, observed, plan, context, failed=failed)
-                await _tell_failure(key, failed, context)
-                raise failure_of(failed).error from failed
-            first = None  # a lost race for a subnet: the winner is known now, so there is another plan
-        observed = await observe(wish, stored, context)
-    else:
-        raise TemporaryError("the world changes faster than it can be mended")
+    outcome = await converge(
+        observed,
+        lambda: observe(wish, stored, context),
+        lambda seen: planning.plan(wish, seen, context.inventory.holdings),
+        context,
+    )
+    first, plan, observed = outcome.first, outcome.plan, outcome.observed
+    if outcome.failed is not None:
+        await _say(stored, resource, observed, plan, context, failed=outcome.failed)
+        await _tell_failure(key, outcome.failed, context)
+        raise failure_of(outcome.failed).error from outcome.failed
     await _tell(first, context)
     await _say(stored, resource, observed, plan, context, restored=first.drift if not first.blocked else ())
     if plan.findings or plan.drift:
         context.in_order.pop(key.name, None)
     else:
         context.in_order[key.name] = _picture(wish, stored, observed, context)
-    retry = _retry(plan)
+    retry = next_look(plan)
     return Requeue(retry) if retry is not None else None
 
 
@@ -153,11 +144,6 @@ async def finalize(key: Key, context: Context) -> Requeue | None:
     return None
 
 
-def _retry(plan: Plan) -> float | None:
-    """When to look again without being told, in seconds."""
-    return min((f.retry for f in plan.findings if f.retry is not None), default=None)
-
-
 async def _say(
     stored: StoredObject,
     resource: NetworkResource,
@@ -180,7 +166,7 @@ async def _say(
         plan=plan,
         problem=stored.problem,
         failure=failure.said if failure is not None else None,
-        retry=failure.retry if failure is not None else _retry(plan),
+        retry=failure.retry if failure is not None else next_look(plan),
         restored=(*restored, *elsewhere),
         pending="; ".join(f"{dotted(p.path)}: {p.why}" for p in not_yet_in_effect(resource).additive),
         held=f"{NETWORK}/{stored.name}" in context.held,

@@ -8,9 +8,9 @@ from dockerv6.api.kinds import POLICY
 from dockerv6.api.pending import not_yet_in_effect
 from dockerv6.api.policy import IPv6Policy
 from dockerv6.controller.context import Context
-from dockerv6.controller.execute import StepFailed, execute
 from dockerv6.controller.failures import failure_of
 from dockerv6.controller.observe import doubt_listeners, look
+from dockerv6.controller.rounds import Outcome, converge, next_look
 from dockerv6.controller.statuses import (
     conditions_before,
     fields_before,
@@ -25,14 +25,10 @@ from dockerv6.planning.inputs import Observed
 from dockerv6.planning.policy import plan_policy
 from dockerv6.planning.shares import POLICY_OWNER, ipv6_subnets
 from dockerv6.planning.status import POLICY_DOMAIN, Verdict, conditions_of
-from dockerv6.planning.steps import Plan
 from dockerv6.reconciler.errors import TemporaryError
 from dockerv6.reconciler.outcome import Requeue
 from dockerv6.reconciler.request import Key
 from dockerv6.store.model import StoredObject
-
-ROUNDS = 3
-"""Plans that one reconcile carries out: the second is empty, unless the world changed meanwhile."""
 
 
 async def reconcile(key: Key, context: Context) -> Requeue | None:
@@ -44,28 +40,27 @@ async def reconcile(key: Key, context: Context) -> Requeue | None:
     if not isinstance(resource, IPv6Policy):
         await never_accepted(stored, context)
         return None
-    first: Plan | None = None
     doubt_listeners(stored, context)
-    for _ in range(ROUNDS):
-        observed = await look(context, applied=bool(fields_before(stored)))
-        networks = context.firewall.assignment().networks.get(key.name, ())
-        plan = plan_policy(resource, observed, networks)
-        first = first or plan
-        if plan.empty:
-            break
-        try:
-            await execute(plan, context)
-        except StepFailed as failed:
-            await _say(stored, resource, observed, plan, networks, context, failed=failed)
-            raise failure_of(failed).error from failed
-    else:
-        raise TemporaryError("the world changes faster than it can be mended")
-    for finding in plan.findings:
+    applied = bool(fields_before(stored))
+    outcome = await converge(
+        await look(context, applied=applied),
+        lambda: look(context, applied=applied),
+        lambda seen: plan_policy(resource, seen, _networks(key.name, context)),
+        context,
+    )
+    await _say(stored, resource, outcome, context)
+    if outcome.failed is not None:
+        raise failure_of(outcome.failed).error from outcome.failed
+    for finding in outcome.plan.findings:
         if not finding.doubtful:
             await context.reporter.warning(POLICY, key.name, finding.reason, finding.message)
-    await _say(stored, resource, observed, plan, networks, context, restored=first.drift)
-    retry = min((f.retry for f in plan.findings if f.retry is not None), default=None)
+    retry = next_look(outcome.plan)
     return Requeue(retry) if retry is not None else None
+
+
+def _networks(name: str, context: Context) -> tuple[Network, ...]:
+    """The Docker networks that the policy is for now."""
+    return context.firewall.assignment().networks.get(name, ())
 
 
 async def finalize(key: Key, context: Context) -> Requeue | None:
@@ -79,24 +74,16 @@ async def finalize(key: Key, context: Context) -> Requeue | None:
     return None
 
 
-async def _say(
-    stored: StoredObject,
-    resource: IPv6Policy,
-    observed: Observed,
-    plan: Plan,
-    networks: tuple[Network, ...],
-    context: Context,
-    *,
-    restored: tuple[str, ...] = (),
-    failed: StepFailed | None = None,
-) -> None:
+async def _say(stored: StoredObject, resource: IPv6Policy, outcome: Outcome, context: Context) -> None:
+    plan, observed, failed = outcome.plan, outcome.observed, outcome.failed
     failure = failure_of(failed) if failed is not None else None
     owner = f"{POLICY_OWNER}{stored.name}"
     elsewhere = tuple(context.repaired.pop(owner, ()))
     for what in elsewhere:
         await context.reporter.warning(POLICY, stored.name, "Drifted", what)
+    networks = _networks(stored.name, context)
     others = context.firewall.assignment().elsewhere.get(stored.name, {})
-    retry = min((f.retry for f in plan.findings if f.retry is not None), default=None)
+    restored = outcome.first.drift if failed is None else ()
     verdict = Verdict(
         now=observed.now,
         generation=stored.generation,
@@ -104,7 +91,7 @@ async def _say(
         domain=POLICY_DOMAIN,
         problem=stored.problem,
         failure=failure.said if failure is not None else None,
-        retry=failure.retry if failure is not None else retry,
+        retry=failure.retry if failure is not None else next_look(plan),
         restored=(*restored, *elsewhere),
         pending="; ".join(f"{dotted(p.path)}: {p.why}" for p in not_yet_in_effect(resource).additive),
         held=f"{POLICY}/{stored.name}" in context.held,
