@@ -85,6 +85,7 @@ class FirewallKeeper:
         self._world = world
         self._identity = identity
         self._mark = identity.mark
+        world.names_bridges = not firewall.knows_link_kinds
         self._wishes = Wishes(inventory, world, identity)
         self._observed: _Reading | None = None
         self._filter: HostFilterState | None = None

@@ -208,8 +208,11 @@ class Triggers:
             self._context.firewall.invalidate_filter()
             self._firewall.set()
         if touched:
+            version = self._context.world.version
             self._context.world.host_changed()
             view = await self._context.world.host_view.get()
+            if self._context.world.version != version:  # bridges that rules name
+                self._firewall.set()
             touched |= _bridges_of(touched, view)
             self._ports_wait_for(view)
             if sysctl_steps(view):  # such as an uplink that has begun to hear router advertisements

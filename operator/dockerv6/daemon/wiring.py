@@ -72,7 +72,7 @@ async def workbench(settings: Settings, memory: Memory, clock: Clock | None = No
         world = World(engine, host, clock)
         choice = await _choice(settings, session)
         backend = detect.build(choice, session)
-        world.names_bridges = not backend.knows_link_kinds
+        stack.push_async_callback(backend.close)
         firewall = FirewallKeeper(
             backend,
             LinuxHostFilter(session),

@@ -38,6 +38,9 @@ class FakeFirewall:
         """This kernel counts no generations."""
         return None
 
+    async def close(self) -> None:
+        """There is nothing to give back."""
+
     async def observe(self) -> Ruleset:
         """What it holds now."""
         self._fail()

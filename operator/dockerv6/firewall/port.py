@@ -61,6 +61,9 @@ class Firewall(Sweepable, Protocol):
         Raises `FirewallRejected`, with nothing changed.
         """
 
+    async def close(self) -> None:
+        """Give back what is its own: threads, sockets."""
+
     async def fingerprint(self) -> object:
         """Something that differs once the rules have been changed in a way that the kernel announces to nobody.
 

@@ -53,6 +53,19 @@ async def test_the_status_shows_them_under_the_containers_new_name() -> None:
         assert await host.ready("blog") == READY
 
 
+async def test_a_backend_that_must_be_told_learns_of_a_new_bridge() -> None:
+    host = Host()
+    host.firewall.knows_link_kinds = False
+    host.files.write(network())
+    async with host.running() as at_work:
+        await at_work.let(1)
+        host.net.add_interface(Interface(90, "virbr0", "bridge", up=True, mtu=1500))
+        await at_work.let(1)
+        bridges = host.firewall.ruleset.set("guest_bridges")
+        assert bridges is not None
+        assert {e.key[0] for e in bridges.elements} == {"docker0", "v6-blog", "virbr0"}
+
+
 async def published(host: Host) -> list[dict[str, object]]:
     found = (await host.stored("blog")).status["publishedPorts"]
     assert isinstance(found, list)

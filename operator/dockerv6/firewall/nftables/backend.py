@@ -53,6 +53,9 @@ class NftablesFirewall:
         """The generation that the latest reading is at least as new as."""
         return self._seen[0] if self._seen is not None else None
 
+    async def close(self) -> None:
+        """The session is the caller's."""
+
     async def observe(self) -> Ruleset:
         """What the table holds now."""
         self._seen = await self._session.call(partial(self._read, self._seen))
