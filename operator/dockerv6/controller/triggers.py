@@ -43,6 +43,7 @@ class Triggers:
         self._stack = asyncio.Event()
         self._touched: set[str] = set()
         self._others = False
+        self._version = 0  # of the world, when rules were last compared because of the host's links
         self._addresses: HostAddresses = {}  # the host's, as of the last look
 
     # ---- the engine
@@ -208,10 +209,10 @@ class Triggers:
             self._context.firewall.invalidate_filter()
             self._firewall.set()
         if touched:
-            version = self._context.world.version
             self._context.world.host_changed()
             view = await self._context.world.host_view.get()
-            if self._context.world.version != version:  # bridges that rules name
+            if self._context.world.version != self._version:  # whoever has seen it first: bridges that rules name
+                self._version = self._context.world.version
                 self._firewall.set()
             touched |= _bridges_of(touched, view)
             self._ports_wait_for(view)
