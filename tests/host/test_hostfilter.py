@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import subprocess
 import sys
@@ -85,6 +86,13 @@ async def test_a_dropping_policy_is_admitted_at_the_top_of_forward(host: LinuxHo
     before = saved(variant, "FORWARD")
     await host.admit(barrier, MARK)
     assert saved(variant, "FORWARD") == before
+
+
+async def test_two_who_admit_at_once_leave_one_rule(host: LinuxHostFilter, variant: str) -> None:
+    ip6tables(variant, "-P", "FORWARD", "DROP")
+    barrier = await only_barrier(host)
+    await asyncio.gather(*(host.admit(barrier, MARK) for _ in range(4)))
+    assert saved(variant, "FORWARD") == [RULE]
 
 
 async def test_docker_user_is_preferred(host: LinuxHostFilter, variant: str) -> None:

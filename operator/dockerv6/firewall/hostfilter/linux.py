@@ -42,6 +42,7 @@ class LinuxHostFilter:
         self._seen: tuple[int, int, Chains, tuple[Barrier, ...]] | None = None
         self._watch = Watch((TABLE,))
         self._without = ""
+        self._writing = asyncio.Lock()  # of two who look and then insert, the second must see the first one's rule
 
     async def observe(self, mark: int) -> HostFilterState:
         """Find what drops, and our accept rules. Spawns nothing; loads no table by looking."""
@@ -92,23 +93,25 @@ class LinuxHostFilter:
         Raises:
             FirewallRejected: refused, or the barrier is not ours to mend; its remedy is the message.
         """
-        match barrier.variant:
-            case FilterVariant.XTABLES_NFT:
-                await self._tables.admit(barrier.chain, mark)
-            case FilterVariant.XTABLES_LEGACY:
-                await self._call(lambda: _admit_legacy(barrier.chain, mark))
-            case FilterVariant.NFTABLES:
-                raise FirewallRejected(barrier.remedy)
+        async with self._writing:
+            match barrier.variant:
+                case FilterVariant.XTABLES_NFT:
+                    await self._tables.admit(barrier.chain, mark)
+                case FilterVariant.XTABLES_LEGACY:
+                    await self._call(lambda: _admit_legacy(barrier.chain, mark))
+                case FilterVariant.NFTABLES:
+                    raise FirewallRejected(barrier.remedy)
 
     async def withdraw(self, barrier: Barrier, mark: int) -> None:
         """Delete our accept rule from the barrier's chain; absent is success."""
-        match barrier.variant:
-            case FilterVariant.XTABLES_NFT:
-                await self._tables.withdraw(barrier.chain, mark)
-            case FilterVariant.XTABLES_LEGACY:
-                await self._call(lambda: _withdraw_legacy(barrier.chain, mark))
-            case FilterVariant.NFTABLES:
-                return
+        async with self._writing:
+            match barrier.variant:
+                case FilterVariant.XTABLES_NFT:
+                    await self._tables.withdraw(barrier.chain, mark)
+                case FilterVariant.XTABLES_LEGACY:
+                    await self._call(lambda: _withdraw_legacy(barrier.chain, mark))
+                case FilterVariant.NFTABLES:
+                    return
 
     async def _call(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
