@@ -13,7 +13,7 @@ WORKERS ?= 2
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 E2E := $(PYTEST) -m e2e --numprocesses $(WORKERS)
-RECORDED := --matrix-results docs/engines
+RECORDED := --matrix-results=docs/engines
 
 .PHONY: root help setup test lint unit host e2e test-matrix engines soak bench demo crds clean
 
@@ -42,18 +42,18 @@ host: root setup ## tests and contracts against the kernel, in network namespace
 
 e2e: root setup ## tests and contracts with real engines and real packets (root); CELLS=core, all, or names of tests/lab/cells.py
 	$(BIN)/python -m tests.lab build '$(CELLS)'
-	$(E2E) --cells '$(CELLS)'
+	$(E2E) --cells='$(CELLS)'
 
 test-matrix: root setup ## the end-to-end tests on every engine, the scenarios of the matrix in every cell; writes docs/engines.md (root)
 	$(BIN)/python -m tests.lab build all
-	status=0; $(E2E) --cells all $(RECORDED) || status=$$?; $(BIN)/python -m scripts.engines_page; exit $$status
+	status=0; $(E2E) --cells=all $(RECORDED) || status=$$?; $(BIN)/python -m scripts.engines_page; exit $$status
 
 engines: root setup ## the scenarios of the matrix alone, on CELLS; writes what these cells gave into docs/engines.md (root)
 	$(BIN)/python -m tests.lab build '$(CELLS)'
-	status=0; $(E2E) --cells '$(CELLS)' $(RECORDED) tests/e2e/matrix || status=$$?; $(BIN)/python -m scripts.engines_page; exit $$status
+	status=0; $(E2E) --cells='$(CELLS)' $(RECORDED) tests/e2e/matrix || status=$$?; $(BIN)/python -m scripts.engines_page; exit $$status
 
 soak: root setup ## the host and end-to-end tests SOAK_ROUNDS times, until one fails (root)
-	for ((round = 1; round <= $(SOAK_ROUNDS); round++)); do echo "round $$round of $(SOAK_ROUNDS)"; $(PYTEST) -q -m 'host or e2e' --cells '$(CELLS)'; done
+	for ((round = 1; round <= $(SOAK_ROUNDS); round++)); do echo "round $$round of $(SOAK_ROUNDS)"; $(PYTEST) -q -m 'host or e2e' --cells='$(CELLS)'; done
 
 bench: root setup ## measure against the budgets (root)
 	$(BIN)/python -m benchmarks

@@ -88,8 +88,8 @@ def test_container_reaches_another_of_its_network_through_the_hosts_address(worl
 
 @each_protocol
 def test_container_of_another_network_reaches_it_through_the_hosts_address(world: World, protocol: str) -> None:
-    answer = reach(world.inside("other"), Port(protocol, HOST_ADDRESS, 8080), name="web")
-    assert str(answer.client) == world.address("other", "back")
+    # by whose address is left open, as on IPv4: an engine from 28.2 on drops answers to containers' own
+    reach(world.inside("other"), Port(protocol, HOST_ADDRESS, 8080), name="web")
 
 
 @each_protocol
