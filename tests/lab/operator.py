@@ -32,7 +32,8 @@ class Operator:
         self.engine = engine
         self.config_dir = directory / "config"
         self.state_dir = directory / "state"
-        self.run_dir = directory / "run"
+        # its sockets' paths have to be short: not below pytest's directories
+        self.run_dir = engine.session.directory / engine.session.unique("o")
         self.log = directory / "operator.log"
         self.environment = dict(environment or {})
         self._process: subprocess.Popen[str] | None = None
