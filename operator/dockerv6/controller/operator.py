@@ -86,6 +86,7 @@ class Operator:
         context.firewall.tell_moved(self._moved)
         await self.manager.start()
         self._supervisor.keep("engine", self.triggers.follow_engine)
+        self._supervisor.keep("belated", self.triggers.follow_belated)
         self._supervisor.keep("kernel", self.triggers.follow_kernel)
         self._supervisor.keep("firewall", self.triggers.mend_firewall)
         self._supervisor.keep("stack", self.triggers.mend_stack)

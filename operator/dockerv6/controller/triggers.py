@@ -31,6 +31,7 @@ LONGEST_PAUSE = 1.0  # seconds between two looks at what was gathered, however m
 RIVALS = 60.0  # seconds between looks for other programs that do our work
 UNANNOUNCED = 1.0  # seconds between looks at rules whose changes the kernel announces to nobody
 LOOK_FOR_LEGACY = 30.0  # seconds between looks for such rules, while there are none
+BELATED = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)  # seconds between looks at containers whose networks changed
 BURST = 0.1  # seconds in which changes of links, addresses and other people's rules are gathered
 
 
@@ -41,6 +42,7 @@ class Triggers:
         self._context = context
         self._firewall = asyncio.Event()
         self._stack = asyncio.Event()
+        self._plugged = asyncio.Event()
         self._touched: set[str] = set()
         self._others = False
         self._version = 0  # of the world, when rules were last compared because of the host's links
@@ -78,7 +80,8 @@ class Triggers:
             self._container_event(event)
             return
         if event.action in ("connect", "disconnect") and event.network_id is not None:
-            world.plugged(event.container_id or "", event.network_id)
+            world.plugged(event.container_id or "", event.network_id, attached=event.action == "connect")
+            self._plugged.set()
         else:
             world.network_changed(event.network_id)
             if event.action == "destroy":
@@ -100,6 +103,21 @@ class Triggers:
         if event.action == "destroy":
             world.container_gone(event.container_id or "")
         self._networks([n for n in world.known_networks if n.id in on], f"container {event.action}")
+
+    async def follow_belated(self) -> None:
+        """Look again, a few times, where the engine's list of containers lags behind its events."""
+        world = self._context.world
+        while True:
+            await self._plugged.wait()
+            self._plugged.clear()
+            for pause in BELATED:
+                await self._context.clock.sleep(pause)
+                if not world.belated:
+                    break
+                world.containers_changed()
+                self._rules_follow()
+            else:
+                world.give_up_waiting()
 
     def _rules_follow(self) -> None:
         """Ports lead to containers, policies are for networks: at once, the statuses tell of it afterwards."""

@@ -84,6 +84,7 @@ class World:
         self._clock = clock
         self._left_alone_until = 0.0  # monotonic
         self._plugged: dict[str, set[str]] = {}  # container id -> network ids that events told of
+        self._told: dict[tuple[str, str], bool] = {}  # what they told: whether that container is on that network
         self.version = 0
         """Grows when what rules are made from is other than before: networks, containers, listeners, bridges."""
         self.names_bridges = False
@@ -123,6 +124,7 @@ class World:
         """The engine was restarted, or its event stream: everything about it is doubtful."""
         self._left_alone_until = 0.0
         self._plugged.clear()
+        self._told.clear()
         self.info.invalidate()
         self.network_changed(None)
         self.endpoints_changed()
@@ -153,10 +155,30 @@ class World:
         """Those that ran when they were last asked for."""
         return self.containers.last or ()
 
-    def plugged(self, container_id: str, network_id: str) -> None:
+    def plugged(self, container_id: str, network_id: str, *, attached: bool = True) -> None:
         """A container was attached to the network, or detached."""
         self._plugged.setdefault(container_id, set()).add(network_id)
+        self._told[container_id, network_id] = attached
         self.endpoints_changed(network_id)
+
+    @property
+    def belated(self) -> bool:
+        """Whether the list of containers, as last seen, lags behind what events told of their networks.
+
+        Engines send the event before the list has it (moby, daemon/container_operations.go: connectToNetwork, then
+        CheckpointTo), and nothing afterwards.
+        """
+        on = {c.id: {end.network_id for end in c.endpoints} for c in self.known_containers}
+        self._told = {
+            (container, network): attached
+            for (container, network), attached in self._told.items()
+            if container in on and (network in on[container]) != attached
+        }
+        return bool(self._told)
+
+    def give_up_waiting(self) -> None:
+        """The list is what it is."""
+        self._told.clear()
 
     def networks_of(self, container_id: str) -> frozenset[str]:
         """Ids of the networks that a container is known to be, or to have been, on."""
