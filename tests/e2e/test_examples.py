@@ -10,7 +10,9 @@ import pytest
 
 from tests.e2e.cluster import eventually, has_condition, network_id, resource
 from tests.e2e.registry import ROOT
-from tests.lab.net import FAR_ADDRESS, HOST_ADDRESS, NEIGHBOUR_ADDRESS, ping
+from tests.e2e.site import reach_as
+from tests.lab.net import FAR_ADDRESS, HOST_ADDRESS, HOST_ADDRESS_V4, NEIGHBOUR_ADDRESS, ping
+from tests.lab.probe import Port, never, reach
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -138,6 +140,42 @@ def _recreate(_cell: Cell, lab: Lab, operator: Operator) -> None:
     assert ping(engine, container, "fd12:3456:789a:8::1")
 
 
+def _reached(lab: Lab, number: int, name: str, *, protocol: str = "tcp") -> None:
+    port = Port(protocol, HOST_ADDRESS, number)
+    reach_as(lab.neighbour.namespace.path, port, name, NEIGHBOUR_ADDRESS)
+
+
+def _published(_cell: Cell, lab: Lab, operator: Operator) -> None:
+    _subnet(operator, "shopfront")
+    lab.engine.run("web", "shopfront", command=("responder", "tcp/80-81"), ports={"80/tcp": 8080})
+    lab.engine.run("dns", "shopfront", command=("responder", "udp/80"), labels={"role": "dns"})
+    _reached(lab, 8080, "web")
+    _reached(lab, 9443, "web")
+    never(lab.neighbour.namespace.path, Port("tcp", HOST_ADDRESS, 9443), source=FAR_ADDRESS)
+    _reached(lab, 8053, "dns", protocol="udp")
+
+
+def _policy(_cell: Cell, lab: Lab, operator: Operator) -> None:
+    operator.wait_ready("v6pol/unique-local")
+    subnet = "fd12:3456:789a:10::/64"
+    lab.engine.docker("network", "create", "--ipv6", "--subnet", subnet, "somebodys-own")
+    container = lab.engine.run("web", "somebodys-own", command=("responder", "tcp/80"), ports={"80/tcp": 8080})
+    _reached(lab, 8080, "web")
+    _assert_translated(lab, container)
+
+
+def _members(_cell: Cell, lab: Lab, operator: Operator) -> None:
+    _subnet(operator, "wordpress")
+    lab.engine.docker("network", "create", "wordpress_default")
+    labels = {"com.docker.compose.project": "wordpress"}
+    command = ("responder", "tcp/80")
+    web = lab.engine.run("web", "wordpress_default", command=command, labels=labels, ports={"80/tcp": 8080})
+    _reached(lab, 8080, "web")
+    _assert_translated(lab, web)
+    address = Port("tcp", HOST_ADDRESS_V4, 8080)
+    assert reach(lab.neighbour.namespace.path, address).name == "web"
+
+
 _CHECKS: Mapping[str, Callable[[Cell, Lab, Operator], None]] = {
     "01-minimal.yaml": _minimal,
     "02-fixed-subnet.yaml": _fixed_subnet,
@@ -147,6 +185,9 @@ _CHECKS: Mapping[str, Callable[[Cell, Lab, Operator], None]] = {
     "06-ipv6-only.yaml": _ipv6_only,
     "07-egress.yaml": _egress,
     "08-recreate.yaml": _recreate,
+    "09-published-ports.yaml": _published,
+    "10-policy.yaml": _policy,
+    "11-members.yaml": _members,
 }
 
 
