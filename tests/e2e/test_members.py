@@ -1,7 +1,7 @@
 """An IPv4-only Compose stack gets IPv6 in and out by one resource with `members`, and no edit to its file.
 
-The stack has the shape of the guide's: a web server that is published on port 8080, and a database, on one bridge
-network with IPv4 alone.
+The stack is manifests/compose/wordpress.yaml, the guide's, with busybox for its images: a web server that is published
+on port 8080 and a database on one bridge network with IPv4 alone. The resource is the one in dockerv6.d beside it.
 
 What happens to its IPv4, measured. A network of the default spec has IPv4 and IPv6, and engines prefer such a one for
 both default routes of a container:
@@ -19,11 +19,13 @@ from __future__ import annotations
 
 import json
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
 from tests.e2e.cluster import eventually, network_id, network_yaml, resource
+from tests.e2e.registry import ROOT
 from tests.e2e.site import Site, borrowed, published, reach_as, timed
 from tests.lab.net import FAR_ADDRESS, HOST_ADDRESS, HOST_ADDRESS_V4, NEIGHBOUR_ADDRESS, NEIGHBOUR_ADDRESS_V4, ping
 from tests.lab.probe import Port, reach
@@ -37,20 +39,27 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.cells("20.10-off", "28.5")
 
 _PROJECT, _SERVICE = "com.docker.compose.project", "com.docker.compose.service"
-_STACK = "blog_default"
-_FILE = "blog.yaml"
+_COMPOSE = ROOT / "manifests" / "compose"
+_FILE = "wordpress.yaml"
+_SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((_COMPOSE / _FILE).read_text())["services"]
+_STACK = "wordpress_default"
 _OVER_IPV4 = published(8080, address=HOST_ADDRESS_V4)
 _OVER_IPV6 = published(8080)
 
 
 def _blog(**labels: str) -> str:
-    return network_yaml("blog", {"members": {"matchLabels": labels or {_PROJECT: "blog"}}})
+    """The resource, or with other labels than its own."""
+    if not labels:
+        return (_COMPOSE / "dockerv6.d" / _FILE).read_text()
+    return network_yaml("wordpress", {"members": {"matchLabels": labels}})
 
 
-def _service(site: Site, service: str, **options: object) -> str:
+def _service(site: Site, service: str, **options: Any) -> str:
     """Start a service's container as Compose does."""
-    labels = {_PROJECT: "blog", _SERVICE: service}
-    return site.run(f"blog-{service}-1", _STACK, labels=labels, aliases=[service], **options)
+    labels = {_PROJECT: "wordpress", _SERVICE: service}
+    asked = (each.split(":") for each in _SERVICES.get(service, {}).get("ports", []))
+    options.setdefault("ports", {f"{inner}/tcp": int(outer) for outer, inner in asked})
+    return site.run(f"wordpress-{service}-1", _STACK, labels=labels, aliases=[service], **options)
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +67,8 @@ def site(cell: Cell, farm: Farm, tmp_path_factory: pytest.TempPathFactory) -> It
     """A host with the stack, as `docker compose up` leaves it, and an operator that was not asked for anything."""
     with borrowed(farm, cell.settings, tmp_path_factory.mktemp("site")) as site:
         site.create_network(_STACK, "", "--label", f"{_PROJECT}=blog")
-        _service(site, "db")
-        _service(site, "wordpress", ports={"80/tcp": 8080})
+        for service in _SERVICES:
+            _service(site, service)
         site.run("stranger", _STACK)
         site.start()
         yield site
@@ -74,12 +83,12 @@ def _logs(site: Site, report_logs_of: Callable[[Lab], None]) -> None:
 def blog(site: Site) -> Site:
     """The site, with the resource in force."""
     site.operator.apply_yaml(_FILE, _blog())
-    site.operator.wait_ready("ipv6network/blog")
-    _attached(site, "blog-db-1", "blog-wordpress-1")
+    site.operator.wait_ready("ipv6network/wordpress")
+    _attached(site, "wordpress-db-1", "wordpress-wordpress-1")
     return site
 
 
-def _members(site: Site, network: str = "blog") -> set[str]:
+def _members(site: Site, network: str = "wordpress") -> set[str]:
     """Who is attached to our network, as the engine says."""
     found = site.engine.client().inspect_network(network)["Containers"].values()
     return {each["Name"] for each in found}
@@ -91,13 +100,13 @@ def _attached(site: Site, *names: str) -> None:
 
 def _stack_works(site: Site) -> None:
     """What the stack had before: its port, its names, its way out; all over IPv4."""
-    assert str(reach(site.neighbour, _OVER_IPV4, name="blog-wordpress-1").client) == NEIGHBOUR_ADDRESS_V4
-    networks = site.engine.client().inspect_container("blog-db-1")["NetworkSettings"]["Networks"].values()
-    answers = site.engine.container_exec("blog-wordpress-1", "nslookup", "db").stdout
+    assert str(reach(site.neighbour, _OVER_IPV4, name="wordpress-wordpress-1").client) == NEIGHBOUR_ADDRESS_V4
+    networks = site.engine.client().inspect_container("wordpress-db-1")["NetworkSettings"]["Networks"].values()
+    answers = site.engine.container_exec("wordpress-wordpress-1", "nslookup", "db").stdout
     named = [each["IPAddress"] for each in networks if each["IPAddress"] and each["IPAddress"] in answers]
     assert len(named) == 1
-    assert reach(site.inside("blog-wordpress-1"), Port("tcp", named[0], 80)).name == "blog-db-1"
-    assert ping(site.engine, "blog-wordpress-1", NEIGHBOUR_ADDRESS_V4)
+    assert reach(site.inside("wordpress-wordpress-1"), Port("tcp", named[0], 80)).name == "wordpress-db-1"
+    assert ping(site.engine, "wordpress-wordpress-1", NEIGHBOUR_ADDRESS_V4)
 
 
 def _has_ipv6(site: Site, *names: str) -> None:
@@ -116,41 +125,41 @@ def _ipv4_gateway(site: Site, container: str) -> str:
 
 def test_the_stack_has_no_ipv6_by_itself(site: Site) -> None:
     _stack_works(site)
-    assert not ping(site.engine, "blog-wordpress-1", FAR_ADDRESS, deadline=1)
+    assert not ping(site.engine, "wordpress-wordpress-1", FAR_ADDRESS, deadline=1)
 
 
 def test_one_resource_gives_it_ipv6_in_and_out_beside_ipv4(blog: Site) -> None:
-    _has_ipv6(blog, "blog-db-1", "blog-wordpress-1")
-    reach_as(blog.neighbour, _OVER_IPV6, "blog-wordpress-1", NEIGHBOUR_ADDRESS)
+    _has_ipv6(blog, "wordpress-db-1", "wordpress-wordpress-1")
+    reach_as(blog.neighbour, _OVER_IPV6, "wordpress-wordpress-1", NEIGHBOUR_ADDRESS)
     _stack_works(blog)
-    assert _members(blog) == {"blog-db-1", "blog-wordpress-1"}
-    status = resource(blog.operator, "blog")["status"]
+    assert _members(blog) == {"wordpress-db-1", "wordpress-wordpress-1"}
+    status = resource(blog.operator, "wordpress")["status"]
     assert status["containers"] == 2
-    assert [(each["port"], each["container"]) for each in status["publishedPorts"]] == [(8080, "blog-wordpress-1")]
-    for name in ("blog-db-1", "blog-wordpress-1"):
-        assert _ipv4_gateway(blog, name) == "blog"
+    assert [(each["port"], each["container"]) for each in status["publishedPorts"]] == [(8080, "wordpress-wordpress-1")]
+    for name in ("wordpress-db-1", "wordpress-wordpress-1"):
+        assert _ipv4_gateway(blog, name) == "wordpress"
 
 
 def test_services_reach_each_other_over_ipv6_too(blog: Site) -> None:
-    address = blog.address("blog-db-1", "blog")
-    assert reach(blog.inside("blog-wordpress-1"), Port("tcp", address, 80)).name == "blog-db-1"
+    address = blog.address("wordpress-db-1", "wordpress")
+    assert reach(blog.inside("wordpress-wordpress-1"), Port("tcp", address, 80)).name == "wordpress-db-1"
 
 
 @pytest.mark.cells("28.5")
 def test_a_network_without_ipv4_leaves_the_stacks_ipv4_as_it_is(site: Site) -> None:
     _service(site, "random", ports={"80/tcp": 0})
-    spec = {"ipv4": {"enabled": False}, "members": {"matchLabels": {_PROJECT: "blog"}}}
+    spec = {"ipv4": {"enabled": False}, "members": {"matchLabels": {_PROJECT: "wordpress"}}}
     site.operator.apply_yaml("six.yaml", network_yaml("six", spec))
     site.operator.wait_ready("ipv6network/six")
-    names = {"blog-db-1", "blog-random-1", "blog-wordpress-1"}
+    names = {"wordpress-db-1", "wordpress-random-1", "wordpress-wordpress-1"}
     eventually(lambda: _members(site, "six") == names, "they are attached")
     _has_ipv6(site, *names)
-    reach_as(site.neighbour, _OVER_IPV6, "blog-wordpress-1", NEIGHBOUR_ADDRESS)
-    port = site.engine.host_port("blog-random-1", "80/tcp")
-    reach_as(site.neighbour, published(port), "blog-random-1", NEIGHBOUR_ADDRESS)
+    reach_as(site.neighbour, _OVER_IPV6, "wordpress-wordpress-1", NEIGHBOUR_ADDRESS)
+    port = site.engine.host_port("wordpress-random-1", "80/tcp")
+    reach_as(site.neighbour, published(port), "wordpress-random-1", NEIGHBOUR_ADDRESS)
     _stack_works(site)
-    assert _ipv4_gateway(site, "blog-wordpress-1") == _STACK
-    site.remove("blog-random-1")
+    assert _ipv4_gateway(site, "wordpress-wordpress-1") == _STACK
+    site.remove("wordpress-random-1")
     site.operator.remove_yaml("six.yaml")
     site.operator.cli("wait", "ipv6network/six", "--for=delete", "--timeout=30s")
     _stack_works(site)
@@ -159,62 +168,62 @@ def test_a_network_without_ipv4_leaves_the_stacks_ipv4_as_it_is(site: Site) -> N
 def test_containers_come_and_go_with_the_stack(blog: Site) -> None:
     _service(blog, "cache")
     with timed("a started container is attached after"):
-        eventually(lambda: "blog-cache-1" in _members(blog), "it is attached")
-    _has_ipv6(blog, "blog-cache-1")
-    blog.engine.docker("restart", "-t", "0", "blog-cache-1")
-    _has_ipv6(blog, "blog-cache-1")
-    blog.remove("blog-cache-1")
-    _attached(blog, "blog-db-1", "blog-wordpress-1")
+        eventually(lambda: "wordpress-cache-1" in _members(blog), "it is attached")
+    _has_ipv6(blog, "wordpress-cache-1")
+    blog.engine.docker("restart", "-t", "0", "wordpress-cache-1")
+    _has_ipv6(blog, "wordpress-cache-1")
+    blog.remove("wordpress-cache-1")
+    _attached(blog, "wordpress-db-1", "wordpress-wordpress-1")
     # Compose makes a container anew under the same name when its service's definition changed
-    blog.remove("blog-db-1")
+    blog.remove("wordpress-db-1")
     _service(blog, "db")
-    _attached(blog, "blog-db-1", "blog-wordpress-1")
-    _has_ipv6(blog, "blog-db-1")
+    _attached(blog, "wordpress-db-1", "wordpress-wordpress-1")
+    _has_ipv6(blog, "wordpress-db-1")
     _stack_works(blog)
 
 
 def test_a_changed_selector_detaches_ours_and_nobody_elses(blog: Site) -> None:
-    blog.engine.docker("network", "connect", "blog", "stranger")
-    _attached(blog, "blog-db-1", "blog-wordpress-1", "stranger")
-    blog.operator.apply_yaml(_FILE, _blog(**{_PROJECT: "blog", _SERVICE: "wordpress"}))
-    _attached(blog, "blog-wordpress-1", "stranger")
-    reach_as(blog.neighbour, _OVER_IPV6, "blog-wordpress-1", NEIGHBOUR_ADDRESS)
+    blog.engine.docker("network", "connect", "wordpress", "stranger")
+    _attached(blog, "wordpress-db-1", "wordpress-wordpress-1", "stranger")
+    blog.operator.apply_yaml(_FILE, _blog(**{_PROJECT: "wordpress", _SERVICE: "wordpress"}))
+    _attached(blog, "wordpress-wordpress-1", "stranger")
+    reach_as(blog.neighbour, _OVER_IPV6, "wordpress-wordpress-1", NEIGHBOUR_ADDRESS)
     _stack_works(blog)
     blog.operator.apply_yaml(_FILE, _blog())
-    _attached(blog, "blog-db-1", "blog-wordpress-1", "stranger")
-    _has_ipv6(blog, "blog-db-1", "stranger")
-    blog.engine.docker("network", "disconnect", "blog", "stranger")
+    _attached(blog, "wordpress-db-1", "wordpress-wordpress-1", "stranger")
+    _has_ipv6(blog, "wordpress-db-1", "stranger")
+    blog.engine.docker("network", "disconnect", "wordpress", "stranger")
 
 
 def test_a_restart_of_the_operator_keeps_all(blog: Site) -> None:
-    before = {name: blog.address(name, "blog") for name in ("blog-db-1", "blog-wordpress-1")}
+    before = {name: blog.address(name, "wordpress") for name in ("wordpress-db-1", "wordpress-wordpress-1")}
     blog.operator.kill()
-    reach_as(blog.neighbour, _OVER_IPV6, "blog-wordpress-1", NEIGHBOUR_ADDRESS)
+    reach_as(blog.neighbour, _OVER_IPV6, "wordpress-wordpress-1", NEIGHBOUR_ADDRESS)
     _service(blog, "late")
     blog.start()
-    _attached(blog, "blog-db-1", "blog-late-1", "blog-wordpress-1")
-    assert {name: blog.address(name, "blog") for name in before} == before
+    _attached(blog, "wordpress-db-1", "wordpress-late-1", "wordpress-wordpress-1")
+    assert {name: blog.address(name, "wordpress") for name in before} == before
     # those that were attached before the restart are still known to be ours
     blog.operator.apply_yaml(_FILE, _blog(**{_SERVICE: "late"}))
-    _attached(blog, "blog-late-1")
-    blog.remove("blog-late-1")
+    _attached(blog, "wordpress-late-1")
+    blog.remove("wordpress-late-1")
 
 
 def test_a_deleted_resource_leaves_the_stack_as_it_was(blog: Site) -> None:
     blog.operator.remove_yaml(_FILE)
-    blog.operator.cli("wait", "ipv6network/blog", "--for=delete", "--timeout=30s")
-    assert network_id(blog.engine, "blog") is None
+    blog.operator.cli("wait", "ipv6network/wordpress", "--for=delete", "--timeout=30s")
+    assert network_id(blog.engine, "wordpress") is None
     _stack_works(blog)
-    assert _ipv4_gateway(blog, "blog-wordpress-1") == _STACK
-    assert not ping(blog.engine, "blog-wordpress-1", FAR_ADDRESS, deadline=1)
+    assert _ipv4_gateway(blog, "wordpress-wordpress-1") == _STACK
+    assert not ping(blog.engine, "wordpress-wordpress-1", FAR_ADDRESS, deadline=1)
 
 
 def test_a_stack_that_is_down_when_its_resource_comes_is_attached_when_it_is_up(site: Site) -> None:
-    site.engine.docker("stop", "-t", "0", "blog-db-1", "blog-wordpress-1")
+    site.engine.docker("stop", "-t", "0", "wordpress-db-1", "wordpress-wordpress-1")
     site.operator.apply_yaml(_FILE, _blog())
-    assert site.told("blog", "NetworkReady", "NoMember")["status"] == "Unknown"
-    site.engine.docker("start", "blog-db-1", "blog-wordpress-1")
-    _attached(site, "blog-db-1", "blog-wordpress-1")
-    site.operator.wait_ready("ipv6network/blog")
-    reach_as(site.neighbour, _OVER_IPV6, "blog-wordpress-1", NEIGHBOUR_ADDRESS)
+    assert site.told("wordpress", "NetworkReady", "NoMember")["status"] == "Unknown"
+    site.engine.docker("start", "wordpress-db-1", "wordpress-wordpress-1")
+    _attached(site, "wordpress-db-1", "wordpress-wordpress-1")
+    site.operator.wait_ready("ipv6network/wordpress")
+    reach_as(site.neighbour, _OVER_IPV6, "wordpress-wordpress-1", NEIGHBOUR_ADDRESS)
     _stack_works(site)
