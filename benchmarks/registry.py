@@ -39,12 +39,12 @@ FIGURES = {
         Figure("idle", "Daemon at rest", 90),
         Figure("restart", "Restart of the operator", 20),
         Figure("repair", "Drift to repair, seen by the kernel", 240),
-        Figure("foreign", "A network that somebody else creates, to its rules", 30),
-        Figure("adopt", "One policy for networks that are there", 60),
-        Figure("ports", "Ports of one container, published at once", 90),
-        Figure("outage", "What a restart of the operator interrupts or opens", 60),
+        Figure("foreign", "A network that somebody else creates, to its rules", 50),
+        Figure("adopt", "One policy for networks that are there", 35),
+        Figure("ports", "Ports of one container, published at once", 50),
+        Figure("outage", "What a restart of the operator interrupts or opens", 45),
         Figure("resync", "Resync with nothing to do", 70),
-        Figure("dataplane", "New flows through published ports", 180),
+        Figure("dataplane", "New flows through published ports", 160),
         Figure("cold", "Cold convergence against the bare engine API", 300),
     )
 }
