@@ -10,7 +10,7 @@ import pytest
 
 from scripts.engines_page import page
 from tests.e2e.matrix.record import CellRecord, promise
-from tests.lab.cells import COVER, LINES, MATRIX, choose, choose_matrix
+from tests.lab.cells import CELLS, COVER, LINES, MATRIX, choose, choose_matrix
 from tests.lab.schedule import group
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def test_page_shows_what_failed_and_where() -> None:
     lines = _page(failed, replace(_RECORD, cell="28.5-legacy-noproxy"))
     assert "**1 of 2**" in _row(lines, "`28.5-nft-proxy`")
     assert _row(lines, "port is open (tcp)").endswith("| **fails: nft-proxy** |")
-    assert _row(lines, "port is closed").endswith("| 2/4 |")
+    assert _row(lines, "port is closed").endswith("| 2/6 |")
 
 
 def test_page_tells_cells_that_were_not_in_the_last_full_run() -> None:
@@ -84,8 +84,10 @@ def test_promise_is_the_tests_name_without_the_cell(parameters: str, name: str) 
 
 
 def test_cover_has_every_variant_and_proxy_and_every_version() -> None:
-    assert {cell.rsplit("-", 2)[1] for cell in COVER} == {"nft", "legacy"}
-    assert {cell.rsplit("-", 1)[1] for cell in COVER} == {"proxy", "noproxy"}
+    cells = [CELLS[name] for name in COVER]
+    assert {cell.settings.xtables for cell in cells} == {"nft", "legacy"}
+    assert {cell.proxy for cell in cells} == {True, False}
+    assert {cell.backend for cell in cells} == {"nftables", "iptables"}
     assert {cell.partition("-")[0] for cell in COVER} == {line.partition("-")[0] for line in LINES}
     assert set(COVER) <= set(MATRIX)
 

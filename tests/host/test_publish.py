@@ -200,8 +200,10 @@ async def test_a_container_of_another_bridge_reaches_a_port_through_the_host(eit
     router = either_router
     await router.want(BLOG, SHOP, ports=PORTS)
     await router.drop_all_but_ours()
+    # of a network that we look after by the bridge's address, as on IPv4; that of others is left to the engine
+    source = BRIDGE if name == "shop" else CONTAINERS[name]
     for address in (HOST, f"{SUBNETS[name]}::1"):
-        assert called(router, router.topology.containers[name], address) == {CONTAINERS[name]}
+        assert called(router, router.topology.containers[name], address) == {source}
 
 
 async def test_a_neighbour_with_a_link_local_address_still_reaches_the_hosts_own_process(router: Router) -> None:

@@ -1,7 +1,8 @@
 """The matrix: which engines, in which configuration, the end-to-end tests run on.
 
 A cell is an engine's version with its IPv6 rules off or on, the xtables variant that it finds, and its userland proxy:
-`20.10-off-legacy-noproxy`. Engine 28 has its rules on, so its cells don't say it. A name without the last two parts
+`20.10-off-legacy-noproxy`. Engine 28 has its rules on, so its cells don't say it. In those that end in `-iptables` the
+operator of the matrix uses its iptables backend, elsewhere its nftables backend. A name without the last two parts
 means the variant and the proxy that an engine has today if nobody chose: `20.10-off` is `20.10-off-nft-proxy`.
 """
 
@@ -29,6 +30,7 @@ class Cell:
     settings: Settings
     ipv6_rules: bool
     proxy: bool
+    backend: str = "nftables"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +52,18 @@ _LINES = (
 )
 
 
-def _cell(line: _Line, xtables: str, *, proxy: bool) -> Cell:
+def _cell(line: _Line, xtables: str, *, proxy: bool, backend: str = "nftables") -> Cell:
     config = dict(line.config) if proxy else {**line.config, "userland-proxy": False}
     name = f"{line.name}-{xtables}-{'proxy' if proxy else 'noproxy'}"
-    return Cell(name, line.name, Settings(line.version, xtables, config), line.ipv6_rules, proxy)
+    suffix = "" if backend == "nftables" else f"-{backend}"
+    settings = Settings(line.version, xtables, config)
+    return Cell(f"{name}{suffix}", line.name, settings, line.ipv6_rules, proxy, backend)
 
 
 LINES = tuple(line.name for line in _LINES)
-_ALL = tuple(
-    _cell(line, xtables, proxy=proxy) for line, xtables, proxy in product(_LINES, XTABLES_VARIANTS, (True, False))
+_ALL = (
+    *(_cell(line, xtables, proxy=proxy) for line, xtables, proxy in product(_LINES, XTABLES_VARIANTS, (True, False))),
+    *(_cell(line, "legacy", proxy=proxy, backend="iptables") for line, proxy in product(_LINES, (True, False))),
 )
 _SHORT = {line: f"{line}-nft-proxy" for line in LINES}
 CELLS = {cell.name: cell for cell in _ALL}
@@ -71,8 +76,15 @@ CORE = tuple(_SHORT[line] for line in ("20.10-off", "20.10-on", "28.5"))
 MATRIX = tuple(cell.name for cell in _ALL)
 """Where the scenarios of the matrix run, in a full run."""
 
-COVER = ("20.10-off-legacy-noproxy", "20.10-on-nft-noproxy", "26.1-on-legacy-proxy", "28.5-nft-proxy")
-"""Where they run in every test run: each version, each variant with and without the proxy, IPv6 rules off and on."""
+COVER = (
+    "20.10-off-legacy-noproxy",
+    "20.10-on-nft-noproxy",
+    "26.1-on-legacy-proxy",
+    "28.5-nft-proxy",
+    "28.5-legacy-proxy-iptables",
+)
+"""Where they run in every test run: each version, each variant with and without the proxy, IPv6 rules off and on, and
+each backend."""
 
 
 def choose(expression: str) -> list[str]:

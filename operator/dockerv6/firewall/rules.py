@@ -6,8 +6,8 @@ network is only ever touched by its own elements.
 
 **prerouting, output** (nat, `dstnat - 1`: just before the engine's). A published port is two map elements, (protocol,
 port) to address and to port; one that is bound to a single address has that in the key too. Only what is sent to one
-of the host's own addresses is looked up. Nothing is done to the source: the container sees who calls. A link-local
-source can't be routed any further, so such a caller is left to whoever listens on the host (RFC 4291, 2.5.6).
+of the host's own addresses is looked up. The container sees who calls from outside: nothing is done to the source. A
+link-local one can't be routed any further: it is left to whoever listens on the host (RFC 4291, 2.5.6).
 
 **guard** (filter, prerouting, `mangle`: before any translation). A port with an allow-list is closed to everybody else,
 whoever listens there: our translation, the engine's, its userland proxy, or a process of the host. Only packets in a
@@ -22,6 +22,7 @@ an answer's destination is exchanged back behind it, in the input hook, when rou
 next chain would still translate what we merely accepted. So "not translated" is said as a decision, `snat to ip6
 saddr`: the packet keeps its source and no later NAT chain is asked. Within a network's own bridge only what came
 through a published port is translated (hairpin: the target would answer the caller directly, which it never called).
+Between networks it is translated too, as on IPv4: engines from 28.2 on drop answers to containers' own addresses.
 `masquerade` is plain, without `random` or `fully-random`: a source port that is free is kept, which peers behind
 strict firewalls and UDP applications rely on, and which is what the engine itself does.
 
@@ -378,9 +379,12 @@ def _postrouting() -> Chain:
                 "dockerv6: hairpin: to a published port of the caller's own network",
             ),
             Rule((In(_OUT, NETWORKS), Verdict.ACCEPT), "dockerv6: within its own bridge"),
-            Rule(
-                (_TRANSLATED, In(_TARGET, PUBLISHED), Verdict.KEEP_SOURCE),
-                "dockerv6: published ports: the container sees who calls",
+            *(
+                Rule(
+                    (_TRANSLATED, In(_TARGET, PUBLISHED), In((Field.SADDR,), network), Verdict.MASQUERADE),
+                    "dockerv6: to a published port of another network, as on IPv4",
+                )
+                for network in (EGRESS_ANY, EGRESS_PINNED)
             ),
             Rule(
                 (In((Field.SADDR, Field.DADDR), EXCLUDED), Verdict.KEEP_SOURCE),

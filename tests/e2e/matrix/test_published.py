@@ -43,7 +43,7 @@ def test_random_port_is_reached(world: World, port: str) -> None:
 
 @tcp_and_udp
 def test_port_bound_to_loopback_is_reached_only_from_the_host(world: World, protocol: str) -> None:
-    reach(world.host, Port(protocol, LOOPBACK, 8085), name="bound")
+    world.from_loopback(Port(protocol, LOOPBACK, 8085), name="bound")
     outside = Port(protocol, HOST_ADDRESS, 8085)
     for place in (world.neighbour, world.host, world.inside("peer")):
         never(place, outside)
@@ -99,7 +99,7 @@ def test_host_reaches_it_through_its_own_address(world: World, protocol: str) ->
 
 @each_protocol
 def test_host_reaches_it_through_loopback(world: World, protocol: str) -> None:
-    reach(world.host, Port(protocol, LOOPBACK, 8080), name="web")
+    world.from_loopback(Port(protocol, LOOPBACK, 8080), name="web")
 
 
 @tcp_and_udp

@@ -191,8 +191,8 @@ def test_the_answers_go_back_to_the_loopback_address(fields: dict[str, str], tar
         (OUT.having(saddr="fd99::9"), Verdict.ACCEPT),
         (WITHIN, Verdict.ACCEPT),
         (WITHIN.having(**TRANSLATED), Verdict.MASQUERADE),
-        (ACROSS.having(**TRANSLATED), Verdict.KEEP_SOURCE),
-        (IN.having(**TRANSLATED), Verdict.KEEP_SOURCE),
+        (ACROSS.having(**TRANSLATED), Verdict.MASQUERADE),
+        (IN.having(**TRANSLATED), Verdict.ACCEPT),
         (IN.having(dport="81", **TRANSLATED), Verdict.ACCEPT),
     ],
 )

@@ -64,16 +64,22 @@ def drops(chain: FilterChain) -> bool:
 def admits(rules: Iterable[FilterRule]) -> bool:
     """Whether our accept rule is there and reached.
 
-    It need not be the first rule. Engine 20.10 puts its own jumps on top of FORWARD at every network that it creates,
-    engine 28 at every start, and a person who inserts a rule above ours means it: fighting for the first place would
-    never end. A rule above counts against ours only when it ends the chain for every packet.
+    It need not be the first rule: a person who inserts one above ours means it, and fighting for the first place would
+    never end. A rule above counts against ours when it ends the chain for every packet, or leads into a chain of the
+    engine's: those drop what goes between networks. Engine 20.10 puts its jumps on top of FORWARD whenever it creates a
+    network, and then ours goes above them again; that ends, since the engine does so only then.
     """
     for rule in rules:
         if rule.ours:
             return True
-        if not rule.conditional and rule.target in _ENDS:
+        if not rule.conditional and (rule.target in _ENDS or _engines(rule)):
             return False
     return False
+
+
+def _engines(rule: FilterRule) -> bool:
+    """Whether it leads into a chain in which an engine drops what it didn't publish itself."""
+    return rule.jump.startswith("DOCKER") and rule.jump != USER
 
 
 def home(chains: Chains) -> str:
@@ -88,7 +94,7 @@ def home(chains: Chains) -> str:
 
 
 def judge(chains: Chains, variant: FilterVariant) -> tuple[tuple[Barrier, ...], tuple[Barrier, ...]]:
-    """The barrier that xtables' FORWARD is, if it drops, and our accept rules where none is needed.
+    """The barrier that xtables' FORWARD is, if it or an engine's chain drops, and our accept rules where there is none.
 
     A rule in the barrier's chain is never stray. Without a barrier every accept rule of ours is: it opens nothing that
     isn't open, but it keeps marked packets from the rules below it. FORWARD's policy changes when an engine starts, not
@@ -96,7 +102,8 @@ def judge(chains: Chains, variant: FilterVariant) -> tuple[tuple[Barrier, ...], 
     """
     if FORWARD not in chains:
         return (), ()
-    place = home(chains) if drops(chains[FORWARD]) else ""
+    forward = chains[FORWARD]
+    place = home(chains) if drops(forward) or any(_engines(rule) for rule in forward.rules) else ""
     barriers = (Barrier(variant, TABLE, place, admitted=admits(chains[place].rules), mendable=True),) if place else ()
     stray = tuple(
         Barrier(variant, TABLE, name, admitted=True, mendable=True)

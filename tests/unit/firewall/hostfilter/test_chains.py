@@ -58,9 +58,14 @@ def test_a_docker_user_that_is_never_reached_is_no_place() -> None:
     assert judge(host("DROP", conditional, user=()), LEGACY)[0][0].chain == "FORWARD"
 
 
-def test_engines_that_put_their_jumps_above_the_rule_are_not_fought() -> None:
+def test_an_engines_chain_above_the_rule_drops_what_it_should_let_through() -> None:
     (barrier,), _ = judge(host("DROP", TO_ENGINE, SOME_ACCEPT, OURS), LEGACY)
-    assert barrier.admitted
+    assert (barrier.chain, barrier.admitted) == ("FORWARD", False)
+
+
+def test_an_engines_chains_drop_whatever_the_policy_is() -> None:
+    (barrier,), _ = judge(host("ACCEPT", TO_USER, TO_ENGINE, user=()), LEGACY)
+    assert (barrier.chain, barrier.admitted) == ("DOCKER-USER", False)
 
 
 def test_a_person_who_put_a_rule_above_ours_means_it() -> None:
