@@ -167,17 +167,17 @@ class FirewallKeeper:
     @property
     def owners(self) -> frozenset[str]:
         """Every resource with a share in the table."""
-        return frozenset(s.owner for s in self._wishes.shares)
+        return frozenset(s.owner for s in self._wishes.current(self._versions).shares)
 
     @property
     def wanted(self) -> bool:
         """Whether any resource has a share in the table."""
-        return any(s.networks for s in self._wishes.shares)
+        return any(s.networks for s in self._wishes.current(self._versions).shares)
 
     @property
     def idle(self) -> bool:
         """Whether nobody has, or may have, anything in the table: nothing needs our accept rule any more."""
-        return self.may_sweep and not any(s.networks or s.hold for s in self._wishes.shares)
+        return self.may_sweep and not any(s.networks or s.hold for s in self._wishes.current(self._versions).shares)
 
     async def fingerprint(self) -> object:
         """What differs once rules were changed that the kernel announces to nobody; None: there are none such."""

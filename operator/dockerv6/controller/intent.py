@@ -4,12 +4,13 @@ The only memory in it is who had a port last: of two containers that claim one, 
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv6Address
 from typing import NamedTuple
 
 from dockerv6.api.kinds import NETWORK, POLICY
 from dockerv6.api.network import IPv6Network as NetworkResource
+from dockerv6.api.policy import IPv6Policy
 from dockerv6.controller.inventory import Inventory
 from dockerv6.controller.world import World
 from dockerv6.dockerd.model import Container, Network
@@ -39,6 +40,7 @@ class Wish:
     """The intent, and what else follows from the shares."""
 
     intent: FirewallIntent
+    shares: tuple[Share, ...]
     settled: Settled
     rivals: Mapping[str, str]  # owners whose subnet overlaps another's, and that other owner
     assignment: Assignment
@@ -62,6 +64,7 @@ class Wishes:
         self._world = world
         self._identity = identity
         self._shares: dict[str, tuple[_Inputs, Share]] = {}
+        self._parts: dict[tuple[str, str], tuple[tuple[object, ...], Share]] = {}
         self._current: tuple[Versions, Wish] | None = None
         self._incumbents: Incumbents | None = None
         self.moved: Callable[[str], None] = _unheard
@@ -90,12 +93,7 @@ class Wishes:
         kind, name = resource_of(owner)
         return name in (self._inventory.policies() if kind == POLICY else self._inventory.networks())
 
-    @property
-    def shares(self) -> tuple[Share, ...]:
-        """What every resource wants."""
-        return tuple(self._all_shares(self.assignment()))
-
-    def assignment(self) -> Assignment:
+    def _assignment(self) -> Assignment:
         """Which networks each policy is for, as far as networks have been seen."""
         policies = {n: p for n, p in self._inventory.policies().items() if not self._deleting(POLICY, n)}
         observed = {
@@ -106,7 +104,7 @@ class Wishes:
         return assign(policies, self._world.known_networks if policies else (), observed)
 
     def _compute(self) -> Wish:
-        assignment = self.assignment()
+        assignment = self._assignment()
         shares = tuple(self._all_shares(assignment))
         surfaces = [surface for each in shares for surface in each.surfaces]
         settled = settle(
@@ -122,7 +120,7 @@ class Wishes:
         for port in settled.ports:
             ports.setdefault(port.owner, []).append(port)
         by_owner = {owner: tuple(each) for owner, each in ports.items()}
-        return Wish(intent, settled, overlapping_owners(intent), assignment, by_owner)
+        return Wish(intent, shares, settled, overlapping_owners(intent), assignment, by_owner)
 
     def _deleting(self, kind: str, name: str) -> bool:
         stored = self._inventory.get(kind, name)
@@ -152,7 +150,29 @@ class Wishes:
             yield known[1]
         for name, policy in self._inventory.policies().items():
             if not self._deleting(POLICY, name):
-                yield policy_share(policy, assignment.networks[name] if networks is not None else None, containers)
+                yield self._of_policy(policy, assignment.networks[name] if networks is not None else None)
+
+    def _of_policy(self, policy: IPv6Policy, networks: tuple[Network, ...] | None) -> Share:
+        """A policy's share, of which each network's part is kept: when one comes, the others are as they were."""
+        containers = self._world.known_containers if depends_on_containers(policy.spec.firewall) else ()
+        if networks is None:
+            return policy_share(policy, None)
+        if len(self._parts) > 2 * len(networks) + 100:  # many are gone
+            self._parts.clear()
+        parts = []
+        for network in networks:
+            inputs = (policy, network, containers)
+            known = self._parts.get((policy.metadata.name, network.id))
+            if known is None or any(one is not other for one, other in zip(known[0], inputs, strict=True)):
+                known = (inputs, policy_share(policy, (network,), containers))
+                self._parts[policy.metadata.name, network.id] = known
+            parts.append(known[1])
+        whole = policy_share(policy, ())
+        return replace(
+            whole,
+            networks=tuple(intent for part in parts for intent in part.networks),
+            surfaces=tuple(surface for part in parts for surface in part.surfaces),
+        )
 
 
 def _same(one: _Inputs, other: _Inputs) -> bool:

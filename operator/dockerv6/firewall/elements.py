@@ -3,7 +3,7 @@
 A key that two owners want goes to the first of them by name; planning settles such conflicts before they come here.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from ipaddress import IPv6Address, IPv6Network, collapse_addresses
 from typing import NamedTuple
@@ -173,15 +173,17 @@ def _port_elements(port: PortIntent) -> Iterator[tuple[str, Element]]:
             yield ALLOWED, Element((*guarded, str(source)), owner)
 
 
-def kept_apart(networks: Iterable[NetworkIntent]) -> tuple[tuple[NetworkIntent, ...], dict[str, str]]:
+@lru_cache(maxsize=2)
+def kept_apart(networks: tuple[NetworkIntent, ...]) -> tuple[tuple[NetworkIntent, ...], Mapping[str, str]]:
     """The networks without those that overlap an earlier one, by owner's name: the kernel would refuse all.
 
-    Those left out are given by their owner, with the owner that was before them.
+    Those left out are given by their owner, with the owner that was before them. Kept, since whoever renders an intent
+    also wants to know who was left out of it.
     """
     taken: dict[int, dict[int, str]] = {}
     kept: list[NetworkIntent] = []
     lost: dict[str, str] = {}
-    for network in sorted(networks, key=lambda each: (each.owner, each.subnet, each.bridge)):
+    for network in sorted(networks, key=_order):
         rival = _rival(network.subnet, taken)
         if rival is not None:
             lost[network.owner] = rival
@@ -189,6 +191,11 @@ def kept_apart(networks: Iterable[NetworkIntent]) -> tuple[tuple[NetworkIntent, 
         taken.setdefault(network.subnet.prefixlen, {})[_number(network.subnet)] = network.owner
         kept.append(network)
     return tuple(kept), lost
+
+
+def _order(network: NetworkIntent) -> tuple[str, int, int, str]:
+    """By owner, then as subnets are ordered, without comparing them: that is slow."""
+    return (network.owner, int(network.subnet.network_address), network.subnet.prefixlen, network.bridge)
 
 
 def _number(subnet: IPv6Network) -> int:

@@ -50,6 +50,8 @@ the filters, and IPsec policies and traffic control look at marks too. Routing h
 set after the routing decision, so no `ip rule` ever sees it.
 """
 
+from collections.abc import Mapping
+
 from dockerv6.firewall.elements import (
     ALLOWED,
     EGRESS_ANY,
@@ -76,6 +78,15 @@ from dockerv6.firewall.elements import (
     kept_apart,
 )
 from dockerv6.firewall.model import FirewallIntent, NetworkIntent, PortIntent
+from dockerv6.firewall.priorities import (
+    AFTER_FILTERS,
+    BEFORE_TRACKING,
+    DSTNAT_JUST_BEFORE,
+    FILTER_JUST_BEFORE,
+    GUARD,
+    SRCNAT_JUST_AFTER,
+    SRCNAT_JUST_BEFORE,
+)
 from dockerv6.firewall.ruleset import EMPTY, Ruleset
 from dockerv6.firewall.terms import (
     Chain,
@@ -93,27 +104,6 @@ from dockerv6.firewall.terms import (
     Term,
     Verdict,
 )
-
-BEFORE_TRACKING = -300
-"""NF_IP6_PRI_RAW; connection tracking is at -200."""
-
-GUARD = -150
-"""NF_IP6_PRI_MANGLE: flows are tracked, nothing is translated yet."""
-
-DSTNAT_JUST_BEFORE = -101
-"""`dstnat - 1`; netfilter's NF_IP6_PRI_NAT_DST is -100."""
-
-SRCNAT_JUST_BEFORE = 99
-"""`srcnat - 1`; netfilter's NF_IP6_PRI_NAT_SRC is 100."""
-
-SRCNAT_JUST_AFTER = 101
-"""In the input hook the answers' sources have been translated back by then."""
-
-FILTER_JUST_BEFORE = -1
-"""`filter - 1`; NF_IP6_PRI_FILTER is 0."""
-
-AFTER_FILTERS = 100
-"""In the forward hook: firewalld filters at 10, security tables at 50."""
 
 ERRORS = frozenset({"destination-unreachable", "packet-too-big", "time-exceeded", "parameter-problem"})
 """ICMPv6 that must not be dropped: without packet-too-big, path MTU discovery fails (RFC 4890, 4.3.1)."""
@@ -154,7 +144,7 @@ def _is_in(port: PortIntent, networks: tuple[NetworkIntent, ...]) -> bool:
     return any(network.owner == port.owner and port.target in network.subnet for network in networks)
 
 
-def overlapping_owners(intent: FirewallIntent) -> dict[str, str]:
+def overlapping_owners(intent: FirewallIntent) -> Mapping[str, str]:
     """Owners whose network is left out because its subnet overlaps another's, and that other owner."""
     return kept_apart(intent.networks)[1]
 
