@@ -100,12 +100,13 @@ def test_pools_unknown_and_exhausted(lab: Lab) -> None:
 def test_fields_of_a_later_version_are_told(lab: Lab) -> None:
     operator = lab.operator()
     operator.start()
-    operator.apply_yaml("ports.yaml", network_yaml("ports", {"publish": {"fromContainers": True}}))
+    proxied = {"egress": {"mode": "None"}, "ndpProxy": {"enabled": True}}
+    operator.apply_yaml("proxied.yaml", network_yaml("proxied", proxied))
     operator.apply_yaml("routed.yaml", network_yaml("routed", {"egress": {"mode": "Routed"}}))
-    operator.wait_ready("ipv6network/ports")
-    told = condition(operator, "ports", "NotYetInEffect")
+    operator.wait_ready("ipv6network/proxied")
+    told = condition(operator, "proxied", "NotYetInEffect")
     assert told is not None
-    assert "spec.publish" in told["message"]
+    assert "spec.ndpProxy" in told["message"]
     eventually(has_condition(operator, "routed", "Ready", "False", "NotYetInEffect"), "it is refused")
     assert network_id(lab.engine, "routed") is None
 
