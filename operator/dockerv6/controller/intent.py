@@ -151,14 +151,13 @@ class Wishes:
         for name, policy in self._inventory.policies().items():
             if not self._deleting(POLICY, name):
                 yield self._of_policy(policy, assignment.networks[name] if networks is not None else None)
+        self._drop_parts_but(assignment.networks)
 
     def _of_policy(self, policy: IPv6Policy, networks: tuple[Network, ...] | None) -> Share:
         """A policy's share, of which each network's part is kept: when one comes, the others are as they were."""
         containers = self._world.known_containers if depends_on_containers(policy.spec.firewall) else ()
         if networks is None:
             return policy_share(policy, None)
-        if len(self._parts) > 2 * len(networks) + 100:  # many are gone
-            self._parts.clear()
         parts = []
         for network in networks:
             inputs = (policy, network, containers)
@@ -173,6 +172,12 @@ class Wishes:
             networks=tuple(intent for part in parts for intent in part.networks),
             surfaces=tuple(surface for part in parts for surface in part.surfaces),
         )
+
+    def _drop_parts_but(self, networks: Mapping[str, tuple[Network, ...]]) -> None:
+        """Forget the parts of networks and policies that are gone, of all policies at once: they share the memory."""
+        if len(self._parts) > sum(len(each) for each in networks.values()):
+            living = {(name, network.id) for name, each in networks.items() for network in each}
+            self._parts = {key: part for key, part in self._parts.items() if key in living}
 
 
 def _same(one: _Inputs, other: _Inputs) -> bool:
