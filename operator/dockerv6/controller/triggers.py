@@ -112,12 +112,14 @@ class Triggers:
             self._plugged.clear()
             for pause in BELATED:
                 await self._context.clock.sleep(pause)
+                await world.engine_state()  # a list from before the event may not even have the container
                 if not world.belated:
                     break
                 world.containers_changed()
                 self._rules_follow()
             else:
-                world.give_up_waiting()
+                if not self._plugged.is_set():  # else somebody was plugged meanwhile, and is waited for anew
+                    world.give_up_waiting()
 
     def _rules_follow(self) -> None:
         """Ports lead to containers, policies are for networks: at once, the statuses tell of it afterwards."""
