@@ -1,0 +1,83 @@
+"""Rules of somebody else that drop what we let through, and that only a person can change: walls."""
+
+from dataclasses import replace
+from functools import partial
+
+from dockerv6.firewall.model import Barrier, FilterVariant
+from tests.simulation.resources import network, policy
+from tests.world import Bench, Host
+
+WALL = Barrier(
+    FilterVariant.NFTABLES, "inet firewalld", "filter_FORWARD", admitted=False, mendable=False, remedy="allow it there"
+)
+FORWARD = Barrier(FilterVariant.XTABLES_NFT, "filter", "FORWARD", admitted=False, mendable=True)
+OWNERS = ["a", "policy/p"]
+
+
+class Heard:
+    """A workbench with a network and a policy, and who was told of."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench, self.filter = bench, bench.host.filter
+        self.owners: list[str] = []
+        bench.context.firewall.tell_moved(self.owners.append)
+
+    async def since(self) -> list[str]:
+        """Look at the host's filter, and give who was told of meanwhile."""
+        self.owners.clear()
+        self.bench.context.firewall.invalidate_filter()
+        await self.bench.context.firewall.view()
+        return list(self.owners)
+
+
+async def heard(*barriers: Barrier) -> Heard:
+    bench = await Host().bench(network("a"), policy("p"))
+    for barrier in barriers:
+        bench.host.filter.raise_barrier(barrier)
+    return Heard(bench)
+
+
+async def test_what_is_there_at_the_first_look_is_no_news() -> None:
+    it = await heard(WALL)
+    assert await it.since() == []
+
+
+async def test_one_that_comes_or_goes_concerns_every_owner_once() -> None:
+    it = await heard()
+    await it.since()
+    it.filter.raise_barrier(WALL)
+    assert (await it.since(), await it.since()) == (OWNERS, [])
+    it.filter.lower_barriers()
+    assert (await it.since(), await it.since()) == (OWNERS, [])
+
+
+async def test_another_remedy_concerns_every_owner() -> None:
+    it = await heard(WALL)
+    await it.since()
+    it.filter.lower_barriers()
+    it.filter.raise_barrier(replace(WALL, remedy="switch it off"))
+    assert await it.since() == OWNERS
+
+
+async def test_a_place_that_can_be_mended_concerns_nobody() -> None:
+    it = await heard()
+    await it.since()
+    it.filter.raise_barrier(FORWARD)
+    assert await it.since() == []
+    await it.bench.context.firewall.admit(FORWARD)
+    assert await it.since() == []
+
+
+async def test_statuses_tell_of_one_when_it_comes_and_no_longer_when_it_goes() -> None:
+    host = Host()
+    await host.create_foreign("shop", "fd99::/64")
+    host.files.write(network("a"), policy("p"))
+    async with host.running() as at_work:
+        await at_work.let(1)
+        for change, told in ((partial(host.filter.raise_barrier, WALL), True), (host.filter.lower_barriers, False)):
+            change()
+            host.net.change_firewall(WALL.table)
+            await at_work.let(3)
+            for name, kind in (("a", "IPv6Network"), ("p", "IPv6Policy")):
+                said = {c.message for c in await host.conditions(name, kind)}
+                assert any(WALL.remedy in message for message in said) is told

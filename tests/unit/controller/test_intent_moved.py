@@ -1,0 +1,127 @@
+"""Whose networks or ports are others than before, whatever resource or container made them so."""
+
+from dataclasses import replace
+from ipaddress import IPv6Address
+
+import pytest
+
+from dockerv6.api.conditions import Reason
+from dockerv6.controller.intent import Wish, moved
+from dockerv6.dockerd.model import Network
+from dockerv6.firewall.model import FirewallIntent, PortIntent, Transport
+from dockerv6.planning.claims import PortProblem
+from dockerv6.planning.policy import Assignment
+from dockerv6.planning.publish import Settled
+from tests.simulation.resources import network, policy
+from tests.world import Bench, Host
+
+WEB = IPv6Address("fd00::5")
+PORT = PortIntent("a", Transport.TCP, 80, WEB, 8080)
+CONFLICT = PortProblem(Reason.PORT_CONFLICT, "somebody has it")
+SHOP = Network("1", "shop", "bridge")
+EMPTY = Wish(FirewallIntent(), (), Settled(), {}, Assignment({}, {}))
+
+
+@pytest.mark.parametrize(
+    ("other", "owner"),
+    [
+        (replace(EMPTY, ports={"a": (PORT,)}), "a"),
+        (replace(EMPTY, settled=Settled(problems={"a": (CONFLICT,)})), "a"),
+        (replace(EMPTY, rivals={"a": "b"}), "a"),
+        (replace(EMPTY, assignment=Assignment({"a": (SHOP,)}, {})), "policy/a"),
+        (replace(EMPTY, assignment=Assignment({}, {"a": {"shop": "IPv6Policy/b"}})), "policy/a"),
+    ],
+    ids=["ports", "problems", "rivals", "networks", "networks that others have"],
+)
+def test_what_comes_goes_or_stays(other: Wish, owner: str) -> None:
+    assert moved(EMPTY, other) == {owner}
+    assert moved(other, EMPTY) == {owner}
+    assert moved(other, other) == frozenset()
+
+
+def test_what_an_owner_has_instead_counts_and_what_others_keep_does_not() -> None:
+    kept = replace(PORT, owner="b", port=81)
+    before = replace(EMPTY, ports={"a": (PORT,), "b": (kept,)}, rivals={"a": "x"})
+    after = replace(EMPTY, ports={"a": (replace(PORT, target_port=1),), "b": (kept,)}, rivals={"a": "y"})
+    assert moved(before, after) == {"a"}
+
+
+class Heard:
+    """A workbench, and who was told of."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench, self.host = bench, bench.host
+        self.owners: list[str] = []
+        bench.context.firewall.tell_moved(self.owners.append)
+
+    async def since(self) -> list[str]:
+        """Look at everything, and give who was told of meanwhile."""
+        self.owners.clear()
+        self.bench.look_again()
+        await self.bench.context.firewall.sync()
+        return list(self.owners)
+
+
+async def heard(host: Host, *names: str) -> Heard:
+    """Networks of these names, in place."""
+    bench = await host.bench(*(network(n) for n in names))
+    bench.context.firewall.may_sweep = True
+    for name in names:
+        await bench.reconcile(name)
+    return Heard(bench)
+
+
+async def test_the_first_wish_moves_nobody() -> None:
+    host = Host()
+    await host.create_foreign("shop", "fd99::/64")
+    it = Heard(await host.bench(policy("a")))
+    assert await it.since() == []
+    assert it.bench.context.firewall.assignment().networks["a"]
+
+
+async def test_a_change_that_concerns_nobody_moves_nobody() -> None:
+    it = await heard(Host(), "a")
+    version = it.bench.context.world.version
+    it.host.engine.run_container("quiet", "a")
+    assert await it.since() == []
+    assert it.bench.context.world.version > version
+
+
+async def test_whoever_gets_or_loses_a_port_is_told_of_once() -> None:
+    it = await heard(Host(), "a", "b")
+    web = it.host.engine.run_container("web", "a", ports=("8080:80", "8081:81"))
+    assert await it.since() == ["a"]
+    assert await it.since() == []
+    it.host.engine.stop_container(web)
+    assert await it.since() == ["a"]
+
+
+async def test_a_port_that_comes_free_moves_who_waited_for_it() -> None:
+    it = await heard(Host(), "a", "b")
+    for name in ("a", "b"):
+        it.host.engine.run_container(f"web-{name}", name)
+        ports = {"ports": [{"port": 8080, "containers": {"name": f"web-{name}"}}]}
+        await it.bench.accept(network(name, publish=ports))
+    assert await it.since() == ["a", "b"]
+    assert it.host.ports() == {"tcp 8080 ::": "web-a:8080"}
+    await it.bench.accept(network("a"))
+    assert await it.since() == ["a", "b"]
+    assert it.host.ports() == {"tcp 8080 ::": "web-b:8080"}
+
+
+async def test_a_policy_that_goes_moves_the_one_that_has_its_networks_now() -> None:
+    host = Host()
+    await host.create_foreign("shop", "fd99::/64")
+    it = Heard(await host.bench(policy("a"), policy("b"), policy("c", selector={"names": ["nothing"]})))
+    await it.since()
+    await it.bench.delete("a", "IPv6Policy")
+    assert await it.since() == ["policy/a", "policy/b"]
+
+
+async def test_a_resource_that_claims_a_network_moves_the_policy_that_had_it() -> None:
+    host = Host()
+    await host.create_foreign("shop", "fd99::/64")
+    it = Heard(await host.bench(policy("a")))
+    await it.since()
+    await it.bench.accept(network("shop", managementPolicy="Observe"))
+    assert await it.since() == ["policy/a"]

@@ -1,0 +1,107 @@
+"""Plan, carry out, look again."""
+
+from dataclasses import replace
+from ipaddress import IPv6Network
+
+import pytest
+
+from dockerv6.controller.observe import look
+from dockerv6.controller.rounds import ROUNDS, Outcome, converge, next_look
+from dockerv6.dockerd.port import EngineUnavailable
+from dockerv6.planning.host import FORWARDING
+from dockerv6.planning.inputs import Observed
+from dockerv6.planning.steps import BindSubnet, Finding, Plan, RemoveNetwork, SetSysctl, Step
+from dockerv6.reconciler.errors import TemporaryError
+from tests.world import Bench, Host
+
+TAKEN = IPv6Network("fd00:1::/64")
+FORWARD = SetSysctl(FORWARDING, "1", "0", "x")
+BACK = SetSysctl(FORWARDING, "0", "1", "x")
+RACE = BindSubnet("blog", "default", TAKEN, None, "x")
+REMOVE = RemoveNetwork("1", "blog", "x")
+
+
+def plan(*steps: Step, findings: tuple[Finding, ...] = ()) -> Plan:
+    return Plan("IPv6Network", "blog", steps, findings)
+
+
+NOTHING = plan()
+
+
+class Rounds:
+    """Plans that are decided on one after the other, each in a picture of its own."""
+
+    def __init__(self, bench: Bench, first: Observed, plans: tuple[Plan, ...]) -> None:
+        self.bench = bench
+        self.pictures = [first]
+        self.decided: list[Observed] = []
+        self._plans = iter(plans)
+
+    async def look(self) -> Observed:
+        self.pictures.append(replace(self.pictures[0], now=self.pictures[0].now + len(self.pictures)))
+        return self.pictures[-1]
+
+    def decide(self, seen: Observed) -> Plan:
+        self.decided.append(seen)
+        return next(self._plans)
+
+    async def run(self) -> Outcome:
+        return await converge(self.pictures[0], self.look, self.decide, self.bench.context)
+
+
+async def rounds(*plans: Plan) -> Rounds:
+    """On a host where somebody else has the subnet already."""
+    bench = await Host().bench()
+    await bench.context.inventory.bind("other", "default", TAKEN, 0, None)
+    return Rounds(bench, await look(bench.context, applied=False), plans)
+
+
+async def test_where_there_is_nothing_to_do_nothing_is_done() -> None:
+    it = await rounds(NOTHING)
+    assert await it.run() == Outcome(NOTHING, NOTHING, it.pictures[0])
+    assert len(it.pictures) == 1
+
+
+async def test_what_was_done_is_looked_at_again() -> None:
+    it = await rounds(plan(FORWARD), NOTHING)
+    assert await it.run() == Outcome(plan(FORWARD), NOTHING, it.pictures[1])
+    assert await it.bench.host.net.sysctl(FORWARDING) == "1"
+    assert it.decided == it.pictures
+
+
+async def test_what_is_left_to_do_is_done_and_the_first_plan_is_told() -> None:
+    it = await rounds(plan(FORWARD), plan(BACK), NOTHING)
+    assert await it.run() == Outcome(plan(FORWARD), NOTHING, it.pictures[2])
+    assert await it.bench.host.net.sysctl(FORWARDING) == "0"
+
+
+async def test_a_step_that_fails_ends_it() -> None:
+    it = await rounds(plan(FORWARD, REMOVE, BACK))
+    it.bench.host.engine.fail_next("remove_network", EngineUnavailable("gone"))
+    outcome = await it.run()
+    assert (outcome.first, outcome.plan, outcome.observed) == (*[plan(FORWARD, REMOVE, BACK)] * 2, it.pictures[0])
+    assert outcome.failed is not None
+    assert outcome.failed.step == REMOVE
+    assert await it.bench.host.net.sysctl(FORWARDING) == "1"
+
+
+async def test_after_a_lost_race_there_is_another_plan_and_that_one_is_told() -> None:
+    it = await rounds(plan(RACE), plan(FORWARD), NOTHING)
+    assert await it.run() == Outcome(plan(FORWARD), NOTHING, it.pictures[2])
+
+
+@pytest.mark.parametrize("step", [FORWARD, RACE], ids=["changes", "races"])
+async def test_a_world_that_never_settles_is_left_for_later(step: Step) -> None:
+    it = await rounds(*[plan(step)] * (ROUNDS + 1))
+    with pytest.raises(TemporaryError, match="changes faster"):
+        await it.run()
+    assert len(it.decided) == ROUNDS
+
+
+def test_the_next_look_is_the_soonest_that_a_finding_asks_for() -> None:
+    def finding(retry: float | None) -> Finding:
+        return Finding("Ready", "X", "x", retry=retry)
+
+    assert next_look(plan(findings=(finding(30), finding(None), finding(5)))) == 5
+    assert next_look(plan(findings=(finding(None),))) is None
+    assert next_look(NOTHING) is None
