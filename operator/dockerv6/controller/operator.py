@@ -13,6 +13,7 @@ from dockerv6.controller.intent import resource_of
 from dockerv6.controller.sources import Read, SourceKeeper
 from dockerv6.controller.triggers import Triggers
 from dockerv6.lib.tasks import Supervisor
+from dockerv6.reconciler.errors import TemporaryError
 from dockerv6.reconciler.manager import Manager
 from dockerv6.reconciler.observer import Observer
 from dockerv6.reconciler.registry import Registry
@@ -105,6 +106,13 @@ class Operator:
         """Wait until the sources are taken in, grace periods included, and no key is waiting or being worked on."""
         while True:
             await self._settled.wait()
+            await self.manager.idle()
+            # an engine puts its jumps above our accept rule when it makes a network, and the kernel tells of it later
+            self._context.firewall.invalidate_filter()
+            try:
+                await host.mend_firewall(self._context)
+            except TemporaryError as error:
+                logger.warning("firewall: %s", error)
             await self.manager.idle()
             if self._settled.is_set():
                 return

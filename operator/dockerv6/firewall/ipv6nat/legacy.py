@@ -7,9 +7,11 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from warnings import catch_warnings, simplefilter
 
+from dockerv6.firewall.hostfilter.chains import mark_match
 from dockerv6.firewall.iptables.handles import opened
 from dockerv6.firewall.iptables.lock import locked
 from dockerv6.firewall.ipv6nat.rules import MADE, Rule, Tables, Verdict
+from dockerv6.firewall.model import DEFAULT_MARK
 from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable
 
 with catch_warnings():
@@ -91,7 +93,10 @@ def _failed(error: Exception) -> FirewallRejected | FirewallUnavailable:
 
 def _read(table: str, chain: str, place: int, rule: iptc.Rule6) -> Rule:
     said: dict[str, str | bool] = {}
-    for key, value in decode_iptc_rule(rule, ipv6=True).items():
+    found = decode_iptc_rule(rule, ipv6=True)
+    if found.get("target") == "ACCEPT" and found.get("mark") == {"mark": mark_match(DEFAULT_MARK)}:
+        said["ours"] = True
+    for key, value in found.items():
         if key in _PLAIN:
             said[_PLAIN[key]] = _shortened(str(value))
         elif key == "target":

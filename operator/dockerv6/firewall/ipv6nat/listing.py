@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from dockerv6.firewall.hostfilter import listing as chain_listing
 from dockerv6.firewall.ipv6nat.rules import Rule, Tables
+from dockerv6.firewall.model import DEFAULT_MARK
 from dockerv6.firewall.nftables.codec import Json, Object
 
 FAMILY = "ip6"
@@ -41,6 +43,8 @@ def rule(body: Mapping[str, Json], local: Mapping[int, str]) -> Rule:
             _read(each, said, local.get(number, "?"))
     if body.get("comment"):
         said["strange"] = True
+    if chain_listing.rule(body, DEFAULT_MARK).ours:
+        said["ours"] = True
     return Rule(
         str(body.get("table")),
         str(body.get("chain")),

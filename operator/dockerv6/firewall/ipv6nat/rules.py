@@ -43,6 +43,7 @@ class Rule:
     states: bool = False  # matches on connection tracking's state
     local: str = ""  # "src" or "dst" is an address of the host; "?" where it can't be read which
     strange: bool = False  # says something that docker-ipv6nat never says
+    ours: bool = False  # our accept rule, by the default bit of the mark
     handle: int = 0  # the kernel's number (nftables), or the place in its chain
 
     def __str__(self) -> str:
@@ -219,8 +220,11 @@ def _alone(tables: Tables, by: Mapping[Rule, Author], networks: frozenset[str]) 
         or (who is Author.SHARED and (rule.chain not in BUILT_IN[rule.table] or _concerns(rule, networks)))
     }
     for at in [place for place in tables.chains if place[1] == USER]:
-        if any(rule not in theirs for rule in tables.chains[at]):  # people's own rules: the chain stays, and is reached
+        if any(rule not in theirs and not rule.ours for rule in tables.chains[at]):
+            # people's own rules: the chain stays, and is reached
             theirs -= {rule for rule in theirs if USER in (rule.chain, rule.target)}
+        else:  # ours goes along, and comes back where it is needed then
+            theirs |= {rule for rule in tables.chains[at] if rule.ours}
     left = [rule for rule in tables.rules if rule not in theirs]
     made = [place for place in tables.chains if place[1] in MADE.get(place[0], ())]
     kept = {
