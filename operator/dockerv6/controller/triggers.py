@@ -28,8 +28,7 @@ OUR_TABLE = "inet dockerv6"
 NO_IPV6 = ("ip ", "arp ")  # families of tables that see no IPv6: an engine writes most of its rules there
 ENGINE_RETRY = 1.0  # seconds until a broken event stream is opened again
 LONGEST_PAUSE = 1.0  # seconds between two looks at what was gathered, however much they cost
-RIVALS = 300.0  # seconds between looks for other programs that do our work
-RIVAL_THERE = 60.0  # seconds until one that was found is looked for again: it is to be moved away from
+RIVALS = 60.0  # seconds between looks for other programs that do our work
 UNANNOUNCED = 1.0  # seconds between looks at rules whose changes the kernel announces to nobody
 LOOK_FOR_LEGACY = 30.0  # seconds between looks for such rules, while there are none
 BELATED = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)  # seconds between looks at containers whose networks changed
@@ -279,7 +278,7 @@ class Triggers:
                 if said:
                     await self._context.reporter.warning(host.HOST, host.FIREWALL.name, "ForeignRules", said)
                 self._everything("another program's rules came or went")
-            await self._context.clock.sleep(RIVAL_THERE if said else RIVALS)
+            await self._context.clock.sleep(RIVALS)
 
     # ---- the clock
 
