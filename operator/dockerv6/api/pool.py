@@ -74,6 +74,11 @@ class IPv6PoolSpec(Model):
         "`ms`), such as `90s` or "
         "`1h30m`. Default: `1h`.",
     )
+    max_unavailable: Annotated[int, Strict(), Field(ge=1), BeforeValidator(unquoted("a number such as 1"))] = Field(
+        1,
+        description="How many networks are made anew at the same time when the pool's prefix changes; the others wait "
+        "for their turn. Default: `1`.",
+    )
     disabled: Flag = Field(False, description="`true`: hand out no more subnets; those in use stay. Default: `false`.")
 
     @property

@@ -12,6 +12,9 @@ class EgressMode(StrEnum):
     """How packets leave a network."""
 
     MASQUERADE = "Masquerade"  # source becomes the outgoing interface's address (NAT66)
+    SNAT = "SNAT"  # source becomes `NetworkIntent.source`
+    PREFIX_TRANSLATION = "PrefixTranslation"  # the subnet is exchanged for `NetworkIntent.outer`, both ways
+    ROUTED = "Routed"  # untranslated, by the engine too, and let out
     NONE = "None"  # untranslated, nothing of ours
 
 
@@ -57,6 +60,9 @@ class NetworkIntent:
     subnet: IPv6Network
     bridge: str  # the host's bridge interface
     egress: EgressMode = EgressMode.MASQUERADE
+    source: IPv6Address | None = None  # SNAT: an address of the host
+    outer: tuple[IPv6Network, ...] = ()  # PrefixTranslation: as long as `subnet`; the first is given to what leaves,
+    # all of them lead in (flows to a prefix that was replaced go on)
     egress_interfaces: tuple[str, ...] = ()  # translate only out of these; empty: any but the network's own bridge
     egress_exclude: tuple[IPv6Network, ...] = ()  # destinations that are not translated
     internal: bool = False  # nothing goes out of it, nothing comes in

@@ -44,6 +44,41 @@ class Interface:
     autoconfigured: bool = False  # one of the addresses has a lifetime: from a router advertisement or DHCPv6
 
 
+class PrefixOrigin(StrEnum):
+    """What tells of a prefix that the host has."""
+
+    ADDRESS = "address"  # an address of the interface, with its length
+    ROUTE = "route"  # an on-link route of the interface: advertised (RFC 4861, 4.6.2: L=1), or its address's own
+    DELEGATION = "delegation"  # a route to nowhere (unreachable, blackhole, prohibit, throw): RFC 7084, WPD-5
+
+
+@dataclass(frozen=True, slots=True)
+class HostPrefix:
+    """A prefix as an interface, or the host, has it now. Lifetimes are seconds left, None for ever (RFC 4861, 4.6.2).
+
+    They are no part of `Interface`, since they differ with every look.
+    """
+
+    prefix: IPv6Network
+    origin: PrefixOrigin
+    interface: str  # "" of a delegation, which is the host's
+    preferred: float | None = None  # 0: deprecated, no new flows should begin from it (RFC 4862, 5.5.4)
+    valid: float | None = None
+    address: IPv6Address | None = None  # of ADDRESS only
+    temporary: bool = False  # RFC 8981: made for privacy, and gone tomorrow
+    tentative: bool = False  # duplicate address detection runs, or has failed
+    failed: bool = False  # it has failed: somebody else has the address
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ProxyNeighbour:
+    """An address for which the kernel answers neighbour solicitations on an interface (``ip -6 neigh show proxy``)."""
+
+    interface: str
+    address: IPv6Address
+    ours: bool = False  # it carries our protocol id (NDA_PROTOCOL; kernel >= 5.0 keeps it)
+
+
 class RouteProtocol(StrEnum):
     """Who put a route there (rtnetlink ``rtm_protocol``)."""
 

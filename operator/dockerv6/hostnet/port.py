@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Collection
 from ipaddress import IPv6Address, IPv6Interface
 from typing import Protocol
 
-from dockerv6.hostnet.model import Change, Interface, Listener, Route
+from dockerv6.hostnet.model import Change, HostPrefix, Interface, Listener, ProxyNeighbour, Route
 
 
 class HostNetError(Exception):
@@ -51,6 +51,29 @@ class HostNet(Protocol):
 
     async def routes(self) -> tuple[Route, ...]:
         """All unicast IPv6 routes outside table local, but those to link-local destinations."""
+
+    async def prefixes(self) -> tuple[HostPrefix, ...]:
+        """What tells of the host's prefixes: global addresses with their lifetimes, on-link routes, delegations.
+
+        Link-local, multicast, loopback and default ones are left out, and unique local ones are not. Ordered by
+        interface and prefix.
+        """
+
+    async def proxies(self) -> frozenset[ProxyNeighbour]:
+        """The proxy neighbours of all interfaces, anybody's."""
+
+    async def add_proxy(self, interface: str, address: IPv6Address) -> None:
+        """Answer neighbour solicitations for the address on that interface, marked as ours; there already is success.
+
+        It has an effect only while the interface's ``proxy_ndp`` is 1 and forwarding is on (Linux net/ipv6/ndisc.c,
+        ndisc_recv_ns). The kernel drops all of an interface's when it goes down. Raises `HostNetDenied`,
+        `HostNetError` (no such interface).
+        """
+
+    async def remove_proxy(self, interface: str, address: IPv6Address) -> None:
+        """Answer no more; not there, and an interface that is gone, is success. Raises `HostNetDenied`,
+        `HostNetError`.
+        """
 
     async def set_up(self, interface: str) -> None:
         """Set the interface administratively up; up already is success. Raises `HostNetDenied`, `HostNetError`."""

@@ -70,6 +70,21 @@ def _(step: s.RememberEndpoints) -> str:
 
 
 @describe.register
+def _(step: s.RememberNetwork) -> str:
+    return f"remember Docker network {step.former.name} with {step.subnet}"
+
+
+@describe.register
+def _(step: s.AddProxyNeighbour) -> str:
+    return f"answer neighbour solicitations for {step.address} on {step.interface}"
+
+
+@describe.register
+def _(step: s.RemoveProxyNeighbour) -> str:
+    return f"answer no more neighbour solicitations for {step.address} on {step.interface}"
+
+
+@describe.register
 def _(step: s.DetachEndpoint) -> str:
     return f"detach container {step.endpoint.container_name}"
 
@@ -122,11 +137,13 @@ SYMBOLS: Mapping[type[object], str] = {
     s.KeepPoolPrefix: "+",
     s.AttachEndpoint: "+",
     s.AttachMember: "+",
+    s.AddProxyNeighbour: "+",
     s.RemoveNetwork: "-",
     s.ReleaseSubnet: "-",
     s.ForgetSubnet: "-",
     s.DetachEndpoint: "-",
     s.DetachMember: "-",
+    s.RemoveProxyNeighbour: "-",
     s.WithdrawMark: "-",
 }
 """As in a Terraform plan: + comes, - goes; anything else changes (~)."""

@@ -8,9 +8,10 @@ from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.api.pool import IPv6Pool
 from dockerv6.dockerd.model import Attachment, Container, EngineInfo, Network
 from dockerv6.firewall.model import DEFAULT_MARK, HostFilterState, PortIntent
-from dockerv6.hostnet.model import Interface, Route
+from dockerv6.hostnet.model import Interface, ProxyNeighbour, Route
 from dockerv6.ipam.ledger import Allocation, AllocationState
 from dockerv6.planning.claims import PortKey, PortProblem
+from dockerv6.planning.followed import Followed
 
 MANAGED_BY = "dockerv6.io/managed-by"
 NAME = "dockerv6.io/name"
@@ -55,6 +56,8 @@ class HostView:
     accept_ra: Mapping[str, str] = field(default_factory=dict)  # RA uplinks that must go to 2 first: name -> value now
     interfaces: Mapping[str, Interface] = field(default_factory=dict)
     routes: tuple[Route, ...] = ()
+    proxies: frozenset[ProxyNeighbour] = frozenset()  # whom the kernel answers neighbour solicitations for
+    proxy_ndp: Mapping[str, str] = field(default_factory=dict)  # the sysctl's value by interface that is no guest's
     bridge_netfilter: bool | None = None  # net.bridge.bridge-nf-call-ip6tables; None: br_netfilter is not loaded
 
 
@@ -125,6 +128,9 @@ class Observed:
     rules: RulesView = field(default_factory=RulesView)
     containers: tuple[Container, ...] = ()  # all that run
     members: frozenset[str] = frozenset()  # ids of containers that we attached to the resource's network
+    in_transit: tuple[str, ...] = ()  # other networks of the same pool that are being renumbered now
+    refused: str = ""  # fingerprint of a wish that could not be carried out and was rolled back
+    refusal: str = ""  # why
     entropy: bytes = bytes(5)  # 40 bits for a pool that is generated now
 
 
@@ -134,6 +140,7 @@ class Holdings:
 
     allocations: tuple[Allocation, ...] = ()
     pool_prefixes: Mapping[str, IPv6Network] = field(default_factory=dict)
+    followed: Mapping[str, Followed] = field(default_factory=dict)  # by interface
     bound: Mapping[str, Allocation] = field(init=False)  # the allocations in use, by owner
 
     def __post_init__(self) -> None:

@@ -121,7 +121,14 @@ def concerns(step: Step) -> ConditionType:
     match step:
         case s.KeepPoolPrefix() | s.BindSubnet() | s.ReleaseSubnet() | s.ForgetSubnet():
             return ConditionType.SUBNET_ALLOCATED
-        case s.SetSysctl() | s.RestoreSysctl() | s.SetHairpin() | s.SetBridgeNetfilter():
+        case (
+            s.SetSysctl()
+            | s.RestoreSysctl()
+            | s.SetHairpin()
+            | s.SetBridgeNetfilter()
+            | s.AddProxyNeighbour()
+            | s.RemoveProxyNeighbour()
+        ):
             return ConditionType.HOST_READY
         case s.EnsureRules() | s.AdmitMark() | s.WithdrawMark():
             return ConditionType.FIREWALL_READY

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from ipaddress import IPv6Interface, IPv6Network
+from ipaddress import IPv6Address, IPv6Interface, IPv6Network
 
 from dockerv6.dockerd.model import Attachment, NetworkSpec
 from dockerv6.firewall.model import Barrier
@@ -112,6 +112,35 @@ class RememberEndpoints:
 
 
 @dataclass(frozen=True, slots=True)
+class RememberNetwork:
+    """Write down, durably, how the network was, before it is removed: if the new one can't be had, it comes back."""
+
+    owner: str  # the resource
+    former: NetworkSpec
+    subnet: IPv6Network  # what the owner held
+    pool: str
+    reason: str = "it comes back if the new one can't be made"
+
+
+@dataclass(frozen=True, slots=True)
+class AddProxyNeighbour:
+    """Answer neighbour solicitations for a container's address."""
+
+    interface: str
+    address: IPv6Address
+    reason: str = "neighbours ask for it on the link"
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveProxyNeighbour:
+    """Answer no more."""
+
+    interface: str
+    address: IPv6Address
+    reason: str = "nothing has this address any more"
+
+
+@dataclass(frozen=True, slots=True)
 class DetachEndpoint:
     """Detach a container from the network."""
 
@@ -195,6 +224,9 @@ Step = (
     | AdmitMark
     | WithdrawMark
     | RememberEndpoints
+    | RememberNetwork
+    | AddProxyNeighbour
+    | RemoveProxyNeighbour
     | DetachEndpoint
     | RemoveNetwork
     | CreateNetwork
