@@ -1,0 +1,109 @@
+"""Which prefixes an interface could be taken to have, best first. Pure."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from ipaddress import IPv6Network
+from math import inf
+
+from dockerv6.hostnet.model import HostPrefix, PrefixOrigin, Route
+
+GLOBAL = IPv6Network("2000::/3")
+"""All global unicast addresses that IANA assigns from (RFC 4291, 2.4); 2001:db8::/32 is among them (RFC 3849)."""
+
+SHORTEST = 13
+"""Prefix length in bits. Registries are assigned /12s: what is no longer than that leads to the internet."""
+
+ANYWHERE = IPv6Network("::/0")
+
+_BITS = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A global prefix that an interface has now, neither deprecated nor expired."""
+
+    prefix: IPv6Network
+    on_link: bool  # False: delegated, that is routed to this host
+    preferred: float | None = None  # seconds left, None for ever
+    valid: float | None = None
+
+    @property
+    def rank(self) -> tuple[bool, int]:
+        """The lower, the better: delegated before on-link, shorter before longer.
+
+        Lifetimes are no part of it: those of two routers' prefixes overtake each other with every advertisement.
+        """
+        return self.on_link, self.prefix.prefixlen
+
+
+def candidates(interface: str, prefixes: Iterable[HostPrefix], routes: Iterable[Route]) -> tuple[Candidate, ...]:
+    """The prefixes that the interface could be taken to have, best first, each once.
+
+    Delegations come first: those that contain an address of the interface, and all of the host's when no other
+    interface leads to the internet. Then what is on-link. Among equals a shorter one precedes a longer one, one that
+    stays preferred for longer the others, and a numerically lower one the rest.
+    """
+    seen = [each for each in prefixes if _is_telling(each)]
+    found: dict[IPv6Network, Candidate] = {}
+    for each in (*_delegations(interface, seen, routes), *_on_link(interface, seen)):
+        if _is_usable(each):
+            found.setdefault(each.prefix, each)
+    return tuple(sorted(found.values(), key=_order))
+
+
+def longest(lifetimes: Iterable[float | None]) -> float | None:
+    """The longest of them (at least one); None is for ever."""
+    most = max(_seconds(each) for each in lifetimes)
+    return None if most == inf else most
+
+
+def _order(candidate: Candidate) -> tuple[bool, int, float, int]:
+    return *candidate.rank, -_seconds(candidate.preferred), int(candidate.prefix.network_address)
+
+
+def _delegations(interface: str, seen: list[HostPrefix], routes: Iterable[Route]) -> Iterator[Candidate]:
+    own = [
+        each.address
+        for each in seen
+        if each.interface == interface and each.address is not None and each.preferred != 0 and each.valid != 0
+    ]
+    uplinks = {route.interface for route in routes if route.destination == ANYWHERE and route.interface is not None}
+    for prefix, sources in _by_prefix(each for each in seen if each.origin is PrefixOrigin.DELEGATION):
+        if uplinks == {interface} or any(address in prefix for address in own):
+            yield Candidate(
+                prefix, False, longest(each.preferred for each in sources), longest(each.valid for each in sources)
+            )
+
+
+def _on_link(interface: str, seen: list[HostPrefix]) -> Iterator[Candidate]:
+    local = (each for each in seen if each.interface == interface and each.origin is not PrefixOrigin.DELEGATION)
+    for prefix, sources in _by_prefix(local):
+        # A route has one lifetime, that of validity (rta_expires): of being preferred, only addresses tell.
+        addresses = [each for each in sources if each.origin is PrefixOrigin.ADDRESS]
+        preferred = longest(each.preferred for each in addresses or sources)
+        yield Candidate(prefix, True, preferred, longest(each.valid for each in sources))
+
+
+def _by_prefix(seen: Iterable[HostPrefix]) -> Iterable[tuple[IPv6Network, list[HostPrefix]]]:
+    grouped: dict[IPv6Network, list[HostPrefix]] = {}
+    for each in seen:
+        grouped.setdefault(each.prefix, []).append(each)
+    return grouped.items()
+
+
+def _is_telling(each: HostPrefix) -> bool:
+    """Temporary addresses are gone tomorrow, and others may turn out to be somebody else's."""
+    return not (each.temporary or each.tentative or each.failed)
+
+
+def _is_usable(candidate: Candidate) -> bool:
+    return (
+        SHORTEST <= candidate.prefix.prefixlen < _BITS
+        and candidate.prefix.subnet_of(GLOBAL)
+        and candidate.preferred != 0
+        and candidate.valid != 0
+    )
+
+
+def _seconds(lifetime: float | None) -> float:
+    return inf if lifetime is None else lifetime
