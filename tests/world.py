@@ -27,6 +27,7 @@ from dockerv6.controller.operator import InventoryLookup, Operator
 from dockerv6.controller.reporter import Reporter
 from dockerv6.controller.settings import ControllerSettings
 from dockerv6.controller.statuses import conditions_before
+from dockerv6.controller.transit import Transit
 from dockerv6.controller.world import World
 from dockerv6.dockerd.model import Network, NetworkSpec, SubnetConfig
 from dockerv6.dockerd.profiles import ENGINE_28_5, Profile
@@ -97,6 +98,7 @@ class Host:
             world=world,
             firewall=keeper,
             reporter=Reporter(self.store, self.clock),
+            transit=Transit(self.store),
             entropy=lambda count: bytes(range(1, count + 1)),
         )
 

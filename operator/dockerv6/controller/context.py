@@ -10,6 +10,7 @@ from dockerv6.controller.firewall import FirewallKeeper
 from dockerv6.controller.inventory import Inventory
 from dockerv6.controller.reporter import Reporter
 from dockerv6.controller.settings import ControllerSettings
+from dockerv6.controller.transit import Transit
 from dockerv6.controller.world import World
 from dockerv6.lib.clock import Clock
 from dockerv6.reconciler.request import Key
@@ -37,6 +38,7 @@ class Context:
     world: World
     firewall: FirewallKeeper
     reporter: Reporter
+    transit: Transit
     enqueue: Callable[[Key, str], None] = _nowhere
     look_for_rival: Callable[[], Awaitable[str]] = _nobody
     """Gives what is to be said of another program that looks after the same networks; "": there is none."""

@@ -16,6 +16,7 @@ from dockerv6.ipam.ledger import LedgerConflict, SubnetTaken
 from dockerv6.planning import steps as s
 from dockerv6.planning.describe import describe
 from dockerv6.planning.inputs import NAME
+from dockerv6.planning.rollback import Former
 from dockerv6.planning.steps import Plan, Step
 from dockerv6.reconciler.errors import TemporaryError
 from dockerv6.reconciler.request import Key
@@ -147,6 +148,23 @@ async def _(step: s.RememberEndpoints, context: Context) -> None:
     due = {e.container_id: Remembered(e, pending=True) for e in step.endpoints}
     others = [r for r in await remembered(context.store, step.owner) if r.attachment.container_id not in due]
     await keep_endpoints(context.store, step.owner, (*due.values(), *others))
+
+
+@carry_out.register
+async def _(step: s.RememberNetwork, context: Context) -> None:
+    await context.transit.remember(step.owner, Former(step.former, step.subnet, step.pool))
+
+
+@carry_out.register
+async def _(step: s.AddProxyNeighbour, context: Context) -> None:
+    await context.world.host.add_proxy(step.interface, step.address)
+    context.world.host_changed()
+
+
+@carry_out.register
+async def _(step: s.RemoveProxyNeighbour, context: Context) -> None:
+    await context.world.host.remove_proxy(step.interface, step.address)
+    context.world.host_changed()
 
 
 @carry_out.register

@@ -16,6 +16,7 @@ from dockerv6.firewall.rules import render
 from dockerv6.firewall.ruleset import EMPTY, Change, Ruleset, diff
 from dockerv6.firewall.steps import AddElements, RemoveElements
 from dockerv6.hostnet.port import HostNetError
+from dockerv6.planning.answers import Answers
 from dockerv6.planning.inputs import Identity, RulesView
 from dockerv6.planning.policy import Assignment
 
@@ -153,6 +154,11 @@ class FirewallKeeper:
     def assignment(self) -> Assignment:
         """Which Docker networks each policy is for now."""
         return self._wishes.current(self._versions).assignment
+
+    @property
+    def answers(self) -> tuple[Answers, ...]:
+        """Whom neighbour solicitations are answered for, of all resources."""
+        return tuple(a for s in self._wishes.current(self._versions).shares for a in s.answers)
 
     def bound_to(self, addresses: Collection[IPv6Address]) -> frozenset[str]:
         """Owners of ports that are published on one of these addresses of the host."""

@@ -7,8 +7,9 @@ from dockerv6.controller.execute import SYSCTLS, execute
 from dockerv6.dockerd.model import Network
 from dockerv6.dockerd.port import EngineError
 from dockerv6.planning.deletion import Known, plan_garbage, stray_networks
-from dockerv6.planning.host import restore_steps
+from dockerv6.planning.host import restore_steps, spare_sysctls
 from dockerv6.planning.intake import too_many
+from dockerv6.planning.neighbours import answering, stray_neighbours
 from dockerv6.planning.steps import Finding, Plan
 from dockerv6.reconciler.errors import TemporaryError
 from dockerv6.reconciler.outcome import Requeue
@@ -72,7 +73,9 @@ async def plan_sweep(context: Context) -> Plan:
         )
         return Plan("Host", "garbage", findings=(Finding(ConditionType.PRUNE_HELD, Reason.PRUNE_HELD, message),))
     idle = frozenset([s.id for s in strays if await _idle(s, context)])
-    return plan_garbage(known, identity, networks, idle, context.inventory.holdings, context.clock.now())
+    host = await context.world.host_view.get()
+    neighbours = stray_neighbours(host, context.firewall.answers)
+    return plan_garbage(known, identity, networks, idle, context.inventory.holdings, context.clock.now(), neighbours)
 
 
 async def _orphans(context: Context) -> frozenset[str]:
@@ -114,13 +117,15 @@ async def prune_confirmed(what: str, context: Context) -> bool:
 
 
 async def _restore_sysctls(context: Context) -> None:
-    """Put sysctls back when neither a resource nor any other Docker network with IPv6 needs them."""
-    needed = context.inventory.networks() or any(n.enable_ipv6 for n in context.world.known_networks)
-    priors = await context.store.records(SYSCTLS)
-    if needed or not priors:
+    """Put sysctls back that neither a resource nor, of forwarding, any other Docker network with IPv6 needs."""
+    priors = {name: str(r.get("prior", "")) for name, r in (await context.store.records(SYSCTLS)).items()}
+    if not priors:
         return
-    now = {name: await context.world.host.sysctl(name) for name in priors}
-    steps = restore_steps({name: str(r.get("prior", "")) for name, r in priors.items()}, now)
-    await execute(Plan("Host", "garbage", steps), context)
-    for name in priors:
+    resources = (*context.inventory.networks().values(), *context.inventory.policies().values())
+    forwards = bool(resources) or any(n.enable_ipv6 for n in context.world.known_networks)
+    needed = answering(context.firewall.answers, await context.world.host_view.get())
+    spare = spare_sysctls(priors, forwards=forwards, answering=needed)
+    now = {name: await context.world.host.sysctl(name) for name in spare}
+    await execute(Plan("Host", "garbage", restore_steps(spare, now)), context)
+    for name in spare:
         await context.store.drop_record(SYSCTLS, name)

@@ -7,6 +7,7 @@ from dockerv6.controller.execute import StepFailed, carry_out, execute
 from dockerv6.controller.failures import failure_of
 from dockerv6.controller.garbage import GARBAGE, sweep
 from dockerv6.controller.intent import resource_of
+from dockerv6.controller.prefixes import PREFIXES, follow
 from dockerv6.firewall.port import FirewallError, FirewallUnavailable
 from dockerv6.planning.describe import describe, rules_changed
 from dockerv6.planning.host import filter_steps, sysctl_steps
@@ -35,6 +36,8 @@ async def _reconcile(key: Key, context: Context) -> Requeue | None:
         await mend_firewall(context)
     elif key == FORWARDING:
         await _forwarding(context)
+    elif key == PREFIXES:
+        return await follow(context)
     elif key == GARBAGE:
         again = await sweep(context)
         if context.firewall.idle:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from ipaddress import IPv6Address
 from typing import NamedTuple
 
+from dockerv6.api.egress import Egress
 from dockerv6.api.kinds import NETWORK, POLICY
 from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.api.policy import IPv6Policy
@@ -19,6 +20,7 @@ from dockerv6.firewall.model import FirewallIntent, PortIntent
 from dockerv6.firewall.rules import overlapping_owners
 from dockerv6.firewall.ruleset import Ruleset
 from dockerv6.ipam.ledger import Allocation
+from dockerv6.planning.followed import Followed
 from dockerv6.planning.host import guest_bridges, uplink_bridges
 from dockerv6.planning.inputs import Identity
 from dockerv6.planning.policy import Assignment, assign
@@ -54,6 +56,7 @@ class _Inputs(NamedTuple):
     bound: Allocation | None
     networks: tuple[Network, ...]
     containers: tuple[Container, ...]
+    followed: Mapping[str, Followed]  # only of the interface that it is translated to
 
 
 class Wishes:
@@ -132,6 +135,7 @@ class Wishes:
         networks = self._world.known_networks if self._world.seen else None
         containers = self._world.known_containers
         resources = self._inventory.networks()
+        followed = self._inventory.holdings.followed
         if len(self._shares) > len(resources):  # some are gone
             self._shares.clear()
         for name, resource in resources.items():
@@ -139,10 +143,11 @@ class Wishes:
                 continue
             seen = containers if depends_on_containers(resource.spec.firewall) else ()
             if resource.observed:
-                yield share(resource, None, networks.named(resource.docker_name) if networks else None, seen)
+                theirs = networks.named(resource.docker_name) if networks is not None else None
+                yield share(resource, None, theirs, seen, followed)
                 continue
             own = networks.owned(self._identity, name) if networks is not None else ()
-            inputs = _Inputs(resource, bound.get(name), own, seen)
+            inputs = _Inputs(resource, bound.get(name), own, seen, _concerning(resource.spec.egress, followed))
             known = self._shares.get(name)
             if known is None or not _same(known[0], inputs):
                 known = (inputs, share(*inputs))
@@ -156,14 +161,16 @@ class Wishes:
     def _of_policy(self, policy: IPv6Policy, networks: tuple[Network, ...] | None) -> Share:
         """A policy's share, of which each network's part is kept: when one comes, the others are as they were."""
         containers = self._world.known_containers if depends_on_containers(policy.spec.firewall) else ()
+        followed = _concerning(policy.spec.egress, self._inventory.holdings.followed)
+        prefix = next(iter(followed.values()), None)
         if networks is None:
             return policy_share(policy, None)
         parts = []
         for network in networks:
-            inputs = (policy, network, containers)
+            inputs = (policy, network, containers, prefix)
             known = self._parts.get((policy.metadata.name, network.id))
             if known is None or any(one is not other for one, other in zip(known[0], inputs, strict=True)):
-                known = (inputs, policy_share(policy, (network,), containers))
+                known = (inputs, policy_share(policy, (network,), containers, followed))
                 self._parts[policy.metadata.name, network.id] = known
             parts.append(known[1])
         whole = policy_share(policy, ())
@@ -186,7 +193,14 @@ def _same(one: _Inputs, other: _Inputs) -> bool:
         and one.bound is other.bound
         and one.networks == other.networks
         and one.containers is other.containers
+        and one.followed == other.followed
     )
+
+
+def _concerning(egress: Egress, followed: Mapping[str, Followed]) -> Mapping[str, Followed]:
+    """Of the prefixes only that which the egress follows."""
+    source = egress.prefix_from.interface if egress.prefix_from is not None else ""
+    return {source: followed[source]} if source in followed else {}
 
 
 def _unheard(owner: str) -> None:

@@ -18,9 +18,13 @@ from dockerv6.api.policy import IPv6Policy
 from dockerv6.api.pool import IPv6Pool
 from dockerv6.api.scheme import Resource, decode, digest, to_document
 from dockerv6.ipam.ledger import Allocation, Ledger, LedgerConflict, SubnetTaken
+from dockerv6.planning.followed import Followed, as_record, from_record
 from dockerv6.planning.inputs import Holdings
 from dockerv6.store.model import StoredObject
 from dockerv6.store.port import Store
+
+FOLLOWED = "followed"
+"""The store's scope for the prefixes that interfaces are taken to have."""
 
 
 class Inventory:
@@ -34,6 +38,7 @@ class Inventory:
         self._resources: dict[tuple[str, str], Resource] = {}
         self._allocations: dict[tuple[str, IPv6Network], Allocation] = {}
         self._pool_prefixes: dict[str, IPv6Network] = {}
+        self._followed: dict[str, Followed] = {}
         self._holdings: Holdings | None = None
         self._networks: dict[str, NetworkResource] | None = None
         self._pools: dict[str, IPv6Pool] | None = None
@@ -47,6 +52,8 @@ class Inventory:
         self._resources = {k: decode(o.document).resource for k, o in self._objects.items() if o.digest}
         self._allocations = {(a.owner, a.prefix): a for a in await self._ledger.allocations()}
         self._pool_prefixes = {p.pool: p.prefix for p in await self._ledger.pool_prefixes()}
+        followed = (from_record(record) for record in (await self._store.records(FOLLOWED)).values())
+        self._followed = {each.interface: each for each in followed if each is not None}
         self._changed(resources=True)
 
     def _changed(self, *, resources: bool = False) -> None:
@@ -91,7 +98,9 @@ class Inventory:
     def holdings(self) -> Holdings:
         """The ledger as planning wants it."""
         if self._holdings is None:
-            self._holdings = Holdings(tuple(self._allocations.values()), dict(self._pool_prefixes))
+            self._holdings = Holdings(
+                tuple(self._allocations.values()), dict(self._pool_prefixes), dict(self._followed)
+            )
         return self._holdings
 
     async def write(self, objects: tuple[StoredObject, ...]) -> tuple[StoredObject, ...]:
@@ -168,6 +177,12 @@ class Inventory:
         self._pool_prefixes[pool] = kept.prefix
         self._changed()
         return kept.prefix
+
+    async def keep_followed(self, followed: Followed) -> None:
+        """Keep what an interface's prefix is taken to be. Raises `StoreError`."""
+        await self._store.put_record(FOLLOWED, followed.interface, as_record(followed))
+        self._followed[followed.interface] = followed
+        self._changed()
 
     @asynccontextmanager
     async def _rereading(self) -> AsyncIterator[None]:

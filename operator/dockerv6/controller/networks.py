@@ -16,6 +16,7 @@ from dockerv6.controller.failures import failure_of
 from dockerv6.controller.garbage import keep_orphan
 from dockerv6.controller.members import forget_members
 from dockerv6.controller.observe import desired, observe
+from dockerv6.controller.renumbering import arrived, decide, roll_back
 from dockerv6.controller.rounds import converge, next_look
 from dockerv6.controller.statuses import conditions_before, fields_before, network_status, never_accepted, write_status
 from dockerv6.planning import network as planning
@@ -74,14 +75,19 @@ async def reconcile(key: Key, context: Context) -> Requeue | None:
     outcome = await converge(
         observed,
         lambda: observe(wish, stored, context),
-        lambda seen: planning.plan(wish, seen, context.inventory.holdings),
+        lambda seen: decide(wish, seen, context),
         context,
     )
+    if outcome.failed is not None and await roll_back(wish, stored, outcome, context):
+        return Requeue(0.0)  # what is there now is what was there before: the status is told of that
     first, plan, observed = outcome.first, outcome.plan, outcome.observed
     if outcome.failed is not None:
         await _say(stored, resource, observed, plan, context, failed=outcome.failed)
         await _tell_failure(key, outcome.failed, context)
         raise failure_of(outcome.failed).error from outcome.failed
+    if await arrived(key.name, context):
+        said = f"it was made anew: {first.steps[0].reason}" if first.steps else "it has been made anew"
+        await context.reporter.normal(NETWORK, key.name, "Recreated", said)
     await _tell(first, context)
     await _say(stored, resource, observed, plan, context, restored=first.drift if not first.blocked else ())
     if plan.findings or plan.drift:
@@ -139,6 +145,8 @@ async def finalize(key: Key, context: Context) -> Requeue | None:
         raise consequence.error from failed
     await forget_endpoints(context.store, key.name)
     await forget_members(context.store, key.name)
+    await arrived(key.name, context)
+    context.transit.forget(key.name)
     context.in_order.pop(key.name, None)
     await context.reporter.normal(NETWORK, key.name, "Deleted", f"IPv6Network {key.name} is gone")
     return None

@@ -62,6 +62,7 @@ async def look(context: Context, *, applied: bool) -> Observed:
         applied=applied,
         host=await context.world.host_view.get(),
         rules=rules,
+        answers=context.firewall.answers,
         entropy=context.entropy(GLOBAL_ID_BYTES),
     )
 

@@ -10,6 +10,7 @@ from dockerv6.controller import host, networks, policies, pools
 from dockerv6.controller.context import Context
 from dockerv6.controller.garbage import GARBAGE
 from dockerv6.controller.intent import resource_of
+from dockerv6.controller.prefixes import PREFIXES
 from dockerv6.controller.sources import Read, SourceKeeper
 from dockerv6.controller.triggers import Triggers
 from dockerv6.lib.tasks import Supervisor
@@ -43,7 +44,7 @@ class InventoryLookup:
     async def keys(self, kind: str) -> Collection[Key]:
         """Every object of a kind."""
         if kind == host.HOST:
-            return (host.FIREWALL, host.FORWARDING, GARBAGE)
+            return (host.FIREWALL, host.FORWARDING, PREFIXES, GARBAGE)
         return tuple(Key(o.kind, o.name) for o in self._context.inventory.objects if o.kind == kind)
 
     async def deleting(self, key: Key) -> bool:
@@ -83,6 +84,7 @@ class Operator:
         """Load what was known, take over what runs, begin to watch. Nothing is changed before it is planned."""
         context = self._context
         await context.inventory.load()
+        await context.transit.load()
         context.enqueue = self.manager.enqueue
         context.firewall.tell_moved(self._moved)
         await self.manager.start()

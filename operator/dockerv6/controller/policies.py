@@ -3,9 +3,7 @@
 from collections.abc import Mapping
 
 from dockerv6.api.conditions import ConditionType
-from dockerv6.api.errors import dotted
 from dockerv6.api.kinds import POLICY
-from dockerv6.api.pending import not_yet_in_effect
 from dockerv6.api.policy import IPv6Policy
 from dockerv6.controller.context import Context
 from dockerv6.controller.failures import failure_of
@@ -21,7 +19,9 @@ from dockerv6.controller.statuses import (
 )
 from dockerv6.dockerd.model import Network
 from dockerv6.firewall.port import FirewallError
+from dockerv6.planning.host import host_message
 from dockerv6.planning.inputs import Observed
+from dockerv6.planning.neighbours import answering
 from dockerv6.planning.policy import plan_policy
 from dockerv6.planning.shares import POLICY_OWNER, ipv6_subnets
 from dockerv6.planning.status import POLICY_DOMAIN, Verdict, conditions_of
@@ -45,10 +45,10 @@ async def reconcile(key: Key, context: Context) -> Requeue | None:
     outcome = await converge(
         await look(context, applied=applied),
         lambda: look(context, applied=applied),
-        lambda seen: plan_policy(resource, seen, _networks(key.name, context)),
+        lambda seen: plan_policy(resource, seen, _networks(key.name, context), context.inventory.holdings),
         context,
     )
-    await _say(stored, resource, outcome, context)
+    await _say(stored, outcome, context)
     if outcome.failed is not None:
         raise failure_of(outcome.failed).error from outcome.failed
     for finding in outcome.plan.findings:
@@ -74,7 +74,7 @@ async def finalize(key: Key, context: Context) -> Requeue | None:
     return None
 
 
-async def _say(stored: StoredObject, resource: IPv6Policy, outcome: Outcome, context: Context) -> None:
+async def _say(stored: StoredObject, outcome: Outcome, context: Context) -> None:
     plan, observed, failed = outcome.plan, outcome.observed, outcome.failed
     failure = failure_of(failed) if failed is not None else None
     owner = f"{POLICY_OWNER}{stored.name}"
@@ -93,7 +93,6 @@ async def _say(stored: StoredObject, resource: IPv6Policy, outcome: Outcome, con
         failure=failure.said if failure is not None else None,
         retry=failure.retry if failure is not None else next_look(plan),
         restored=(*restored, *elsewhere),
-        pending="; ".join(f"{dotted(p.path)}: {p.why}" for p in not_yet_in_effect(resource).additive),
         held=f"{POLICY}/{stored.name}" in context.held,
         messages=_messages(networks, others, observed, owner),
     )
@@ -123,9 +122,10 @@ def _messages(
     if others:
         claimed = ", ".join(f"{name} ({by})" for name, by in sorted(others.items()))
         message += f"; others that match are claimed: {claimed}"
+    answers = [a for a in observed.answers if a.owner == owner]
     return {
         ConditionType.READY: message,
         ConditionType.FIREWALL_READY: f"the {observed.rules.backend} rules are in place",
         ConditionType.PORTS_PUBLISHED: published_message(observed, owner),
-        ConditionType.HOST_READY: "the host forwards IPv6",
+        ConditionType.HOST_READY: host_message(observed.host, answering(answers, observed.host)),
     }

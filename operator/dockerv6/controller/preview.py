@@ -6,8 +6,9 @@ from dockerv6.controller.context import Context
 from dockerv6.controller.execute import carry_out
 from dockerv6.controller.garbage import plan_sweep
 from dockerv6.controller.observe import desired, look, observe
+from dockerv6.controller.prefixes import follow
+from dockerv6.controller.renumbering import decide
 from dockerv6.controller.sources import known_identities
-from dockerv6.planning import network as planning
 from dockerv6.planning.deletion import plan_deletion
 from dockerv6.planning.intake import PruneRules, take_in
 from dockerv6.planning.policy import plan_policy
@@ -26,6 +27,7 @@ async def plan_everything(snapshot: Snapshot, context: Context) -> tuple[Plan, .
     identities = await known_identities(context)
     intake = take_in(snapshot, context.inventory.objects, identities, context.clock.now(), rules)
     await context.inventory.write(intake.writes)
+    await follow(context)
     context.swept = context.firewall.may_sweep = intake.complete
     plans = []
     for stored in context.inventory.objects:
@@ -34,14 +36,16 @@ async def plan_everything(snapshot: Snapshot, context: Context) -> tuple[Plan, .
             continue
         wish = desired(resource, context)
         observed = await observe(wish, stored, context)
-        decide = planning.plan if stored.deleting_since is None else plan_deletion
-        plan = decide(wish, observed, context.inventory.holdings)
+        if stored.deleting_since is None:
+            plan = decide(wish, observed, context)
+        else:
+            plan = plan_deletion(wish, observed, context.inventory.holdings)
         for step in plan.steps:
             if isinstance(step, LEDGER_STEPS):
                 await carry_out(step, context)
         plans.append(plan)
     for name, policy in context.inventory.policies().items():
-        observed = await look(context, applied=False)
-        plans.append(plan_policy(policy, observed, context.firewall.assignment().networks.get(name, ())))
+        observed, holdings = await look(context, applied=False), context.inventory.holdings
+        plans.append(plan_policy(policy, observed, context.firewall.assignment().networks.get(name, ()), holdings))
     plans.append(await plan_sweep(context))
     return tuple(plans)

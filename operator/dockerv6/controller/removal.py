@@ -6,6 +6,7 @@ from dockerv6.controller.members import members
 from dockerv6.planning.describe import describe
 from dockerv6.planning.host import restore_steps
 from dockerv6.planning.inputs import NAME
+from dockerv6.planning.neighbours import stray_neighbours
 from dockerv6.planning.steps import DetachMember, RemoveNetwork, Step
 
 
@@ -35,6 +36,10 @@ async def remove_everything(context: Context, *, keep_networks: bool) -> tuple[s
             removed.append(describe(step))
     await context.firewall.sweep()
     removed.append(f"remove the {context.firewall.backend} rules and our accept rules")
+    context.world.host_changed()
+    for stray in stray_neighbours(await context.world.host_view.get(), ()):
+        await carry_out(stray, context)
+        removed.append(describe(stray))
     priors = {name: str(r.get("prior", "")) for name, r in (await context.store.records(SYSCTLS)).items()}
     now = {name: await context.world.host.sysctl(name) for name in priors}
     for restore in restore_steps(priors, now):

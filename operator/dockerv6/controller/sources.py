@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 
 from dockerv6.controller.context import Context
 from dockerv6.controller.garbage import GARBAGE, HELD_RETRY, SOURCES, hold, prune_confirmed
+from dockerv6.controller.prefixes import PREFIXES, follow
 from dockerv6.planning.intake import Intake, PruneRules, take_in
+from dockerv6.reconciler.errors import TemporaryError
 from dockerv6.reconciler.request import Key
 from dockerv6.source.model import Diagnostic, Severity, Snapshot
 
@@ -50,6 +52,7 @@ class SourceKeeper:
         written = await context.inventory.write(intake.writes)
         if written:  # a port that is asked for now may be a process' that came since the sockets were read
             context.world.listeners.invalidate()
+            await self._follow()
         context.inventory.share(sourced.resource for sourced in snapshot.resources)
         await self._remember(intake.identities, identities)
         await self._tell(snapshot)
@@ -66,6 +69,14 @@ class SourceKeeper:
             None if all(r.listed for r in snapshot.roots) else UNLISTED_RETRY,
         )
         return min((w for w in waits if w is not None), default=None)
+
+    async def _follow(self) -> None:
+        """Look at the prefixes that are followed now, before anybody is looked at who needs them."""
+        try:
+            await follow(self._context)
+        except TemporaryError as error:
+            logger.warning("prefixes: %s", error)
+        self._context.enqueue(PREFIXES, "who follows them changed")
 
     async def _remember(self, now: Mapping[str, str], before: Mapping[str, str]) -> None:
         for path, identity in now.items():

@@ -11,7 +11,9 @@ from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.controller.context import Context
 from dockerv6.dockerd.model import Network
 from dockerv6.planning.blueprint import gateway
+from dockerv6.planning.host import host_message
 from dockerv6.planning.inputs import Desired, Observed
+from dockerv6.planning.neighbours import answering
 from dockerv6.planning.network import own_network
 from dockerv6.planning.status import Verdict, conditions_of
 from dockerv6.planning.steps import Plan
@@ -48,6 +50,7 @@ def network_status(resource: NetworkResource, observed: Observed, context: Conte
         "publishedPorts": published_ports(observed, resource.metadata.name),
         "lastAppliedHash": _applied_hash(resource, context),
     }
+    answers = [a for a in observed.answers if a.owner == resource.metadata.name]
     bridge = f" on {live.bridge}" if live is not None and live.bridge else ""
     messages = {
         ConditionType.READY: f"{shown}{bridge}, egress {mode}",
@@ -55,7 +58,7 @@ def network_status(resource: NetworkResource, observed: Observed, context: Conte
         ConditionType.NETWORK_READY: f"Docker network {live.name} ({live.id[:12]}){bridge}" if live else "no network",
         ConditionType.FIREWALL_READY: f"the {observed.rules.backend} rules are in place",
         ConditionType.PORTS_PUBLISHED: published_message(observed, resource.metadata.name),
-        ConditionType.HOST_READY: "the host forwards IPv6",
+        ConditionType.HOST_READY: host_message(observed.host, answering(answers, observed.host)),
     }
     return NetworkStatus({k: v for k, v in fields.items() if v is not None}, messages)
 

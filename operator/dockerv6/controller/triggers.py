@@ -12,6 +12,7 @@ from dockerv6.controller import host
 from dockerv6.controller.context import Context
 from dockerv6.controller.garbage import GARBAGE
 from dockerv6.controller.intent import resource_of
+from dockerv6.controller.prefixes import PREFIXES
 from dockerv6.dockerd.model import EngineEvent, EventKind, Network
 from dockerv6.dockerd.port import EngineUnavailable
 from dockerv6.firewall.port import FirewallError
@@ -127,7 +128,8 @@ class Triggers:
         for name in self._context.inventory.policies():
             self._context.enqueue(Key(POLICY, name), "networks or containers changed")
         for name, resource in self._context.inventory.networks().items():
-            if resource.spec.members.match_labels or resource.spec.publish.ports:
+            spec = resource.spec
+            if spec.members.match_labels or spec.publish.ports or spec.ndp_proxy.enabled:
                 self._context.enqueue(Key(NETWORK, name), "containers changed")
 
     def _named(self, docker_name: str | None) -> Iterator[str]:
@@ -236,6 +238,7 @@ class Triggers:
                 self._firewall.set()
             touched |= _bridges_of(touched, view)
             self._ports_wait_for(view)
+            self._context.enqueue(PREFIXES, "the host's addresses or routes changed")
             if sysctl_steps(view):  # such as an uplink that has begun to hear router advertisements
                 self._context.enqueue(host.FORWARDING, "the host's links changed")
         if "" in touched:
@@ -296,6 +299,7 @@ class Triggers:
         self._context.firewall.invalidate_filter()
         self._firewall.set()
         self._context.enqueue(host.FORWARDING, why)
+        self._context.enqueue(PREFIXES, why)
         self._context.enqueue(GARBAGE, why)
         self._everything(why)
 

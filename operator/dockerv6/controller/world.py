@@ -17,7 +17,15 @@ from dockerv6.hostnet.model import Interface, Listener
 from dockerv6.hostnet.port import HostNet, HostNetError
 from dockerv6.hostnet.uplinks import advertised, deafened_by_forwarding
 from dockerv6.lib.clock import Clock
-from dockerv6.planning.host import BRIDGE_NETFILTER, FORWARDING, accept_ra, guest_bridges, uplink_bridges
+from dockerv6.planning.host import (
+    BRIDGE_NETFILTER,
+    FORWARDING,
+    accept_ra,
+    guest_bridges,
+    outward,
+    proxy_ndp,
+    uplink_bridges,
+)
 from dockerv6.planning.inputs import HostView, Networks
 
 logger = logging.getLogger(__name__)
@@ -313,8 +321,11 @@ class World:
             accept_ra={name: values[name] or "" for name in deafened},
             interfaces={i.name: i for i in interfaces},
             routes=routes,
+            proxies=await self.host.proxies(),
             bridge_netfilter={"1": True, "0": False}.get(await self.host.sysctl(BRIDGE_NETFILTER) or ""),
         )
+        switches = {name: await self.host.sysctl(proxy_ndp(name)) for name in outward(view)}
+        view = replace(view, proxy_ndp={name: value for name, value in switches.items() if value is not None})
         before = self.host_view.last
         if before == view:
             return before

@@ -10,6 +10,7 @@ from dockerv6.controller.context import Context
 from dockerv6.controller.firewall import FirewallKeeper
 from dockerv6.controller.inventory import Inventory
 from dockerv6.controller.reporter import Reporter
+from dockerv6.controller.transit import Transit
 from dockerv6.controller.world import World
 from dockerv6.daemon.settings import Settings
 from dockerv6.dockerd.client import DockerEngine
@@ -89,6 +90,7 @@ async def workbench(settings: Settings, memory: Memory, clock: Clock | None = No
             world=world,
             firewall=firewall,
             reporter=Reporter(memory.store, clock),
+            transit=Transit(memory.store),
             look_for_rival=partial(_rival, session),
         )
 

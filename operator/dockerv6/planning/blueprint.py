@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Address, IPv6Network
 
+from dockerv6.api.egress import EgressMode
 from dockerv6.api.network import IPv6Network as NetworkResource
+from dockerv6.api.options import GATEWAY_MODE_IPV6
 from dockerv6.dockerd.model import BRIDGE_NAME, EngineInfo, Network, NetworkSpec, SubnetConfig
 from dockerv6.lib.prefixes import first_address
 from dockerv6.planning.inputs import MANAGED_BY, NAME, POOL, SPEC_HASH, Identity
@@ -19,6 +21,7 @@ MTU = "com.docker.network.driver.mtu"
 ICC = "com.docker.network.bridge.enable_icc"
 IFNAMSIZ = 15  # bytes that an interface's name may have: include/uapi/linux/if.h, less the NUL
 NO_IPV4_SINCE = (28, 0)  # older engines ignore EnableIPv4: false in silence
+GATEWAY_MODE_SINCE = (27, 0)  # older engines ignore the option, whatever it says
 ENGINE_OPTIONS = frozenset({"com.docker.network.enable_ipv4", "com.docker.network.enable_ipv6"})
 """Options that engines add by themselves."""
 
@@ -39,12 +42,16 @@ def gateway(resource: NetworkResource, prefix: IPv6Network) -> IPv6Address:
     return resource.spec.addressing.gateway or first_address(prefix)
 
 
-def network_spec(resource: NetworkResource, prefix: IPv6Network, identity: Identity) -> NetworkSpec:
-    """What to ask the engine for."""
+def network_spec(
+    resource: NetworkResource, prefix: IPv6Network, identity: Identity, engine: EngineInfo | None = None
+) -> NetworkSpec:
+    """What to ask the engine for; None: an engine that is not there to ask."""
     spec = resource.spec
     options = dict(spec.options)
     if spec.driver == "bridge":
         options[BRIDGE_NAME] = bridge_name(resource)
+        if spec.egress.mode is EgressMode.ROUTED and engine is not None and engine.release >= GATEWAY_MODE_SINCE:
+            options.setdefault(GATEWAY_MODE_IPV6, "routed")
     if spec.bridge.mtu is not None:
         options[MTU] = str(spec.bridge.mtu)
     if not spec.bridge.icc:
@@ -98,7 +105,11 @@ def differences(want: NetworkSpec, live: Network, engine: EngineInfo) -> tuple[s
     if engine.release >= NO_IPV4_SINCE:
         compare("IPv4", want.enable_ipv4, live.enable_ipv4)
     found += _subnet_differences(want, live)
-    found += _mapping_differences("option", want.options, _asked_options(want, live))
+    asked, there = dict(want.options), _asked_options(want, live)
+    if engine.release < GATEWAY_MODE_SINCE:
+        asked.pop(GATEWAY_MODE_IPV6, None)
+        there.pop(GATEWAY_MODE_IPV6, None)
+    found += _mapping_differences("option", asked, there)
     found += _mapping_differences("label", _comparable_labels(want.labels), _comparable_labels(live.labels))
     return tuple(found)
 

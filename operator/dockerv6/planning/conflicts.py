@@ -120,8 +120,13 @@ def foreign_subnets(desired: Desired, observed: Observed) -> Iterator[tuple[IPv6
 
 def foreign_routes(desired: Desired, observed: Observed) -> Iterator[Route]:
     """Routes that are neither the default nor the resource's own bridge's."""
-    own = {bridge_name(desired.resource)}
-    own.update(n.bridge for n in observed.networks.owned(desired.identity, desired.name) if n.bridge)
+    own = own_bridges(desired, observed)
     for route in observed.host.routes:
         if route.destination.prefixlen and route.interface not in own and not route.destination.is_link_local:
             yield route
+
+
+def own_bridges(desired: Desired, observed: Observed) -> frozenset[str]:
+    """The bridges of the resource's network: the one that it has, and the one that it is to have."""
+    live = observed.networks.owned(desired.identity, desired.name)
+    return frozenset({bridge_name(desired.resource), *(n.bridge for n in live if n.bridge)})

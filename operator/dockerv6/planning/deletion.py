@@ -1,6 +1,6 @@
 """The end of a resource, and the sweep of what no resource asks for."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from dockerv6.api.conditions import ConditionType, Reason
@@ -11,6 +11,7 @@ from dockerv6.ipam.ledger import AllocationState
 from dockerv6.planning.findings import ENGINE_RETRY
 from dockerv6.planning.inputs import NAME, Desired, Holdings, Identity, Networks, Observed
 from dockerv6.planning.members import release_members
+from dockerv6.planning.neighbours import withdrawal
 from dockerv6.planning.network import observed_network, own_network
 from dockerv6.planning.pools import cooldown
 from dockerv6.planning.steps import (
@@ -20,6 +21,7 @@ from dockerv6.planning.steps import (
     Plan,
     ReleaseSubnet,
     RemoveNetwork,
+    RemoveProxyNeighbour,
     Step,
 )
 
@@ -45,6 +47,9 @@ def plan_deletion(desired: Desired, observed: Observed, holdings: Holdings) -> P
     theirs = observed_network(desired, observed)
     if theirs is not None and not _left_as_it_is(desired):
         steps += release_members(desired, observed, theirs)
+    others = tuple(a for a in observed.answers if a.owner != name)
+    mine = tuple(a for a in observed.answers if a.owner == name)
+    steps += withdrawal(mine, others, observed.containers, observed.host)
     held = holdings.bound.get(name)
     if held is not None:
         steps.append(ReleaseSubnet(held, "the resource is deleted"))
@@ -97,10 +102,12 @@ def plan_garbage(
     idle: Collection[str],
     holdings: Holdings,
     now: float,
+    neighbours: Iterable[RemoveProxyNeighbour] = (),
 ) -> Plan:
-    """Remove networks and allocations that no resource asks for any more.
+    """Remove networks, allocations and proxy neighbours that no resource asks for any more.
 
     ``idle`` holds the ids of those candidates that no running container is attached to: the others wait.
+    ``neighbours`` are those that nobody wants (`stray_neighbours`).
     """
     steps: list[Step] = []
     findings: list[Finding] = []
@@ -118,6 +125,7 @@ def plan_garbage(
                 steps.append(ReleaseSubnet(allocation, "no resource asks for it"))
         elif now >= allocation.since + cooldown(allocation.pool, known.pools):
             steps.append(ForgetSubnet(allocation))
+    steps += neighbours
     return Plan("Host", "garbage", tuple(steps), tuple(findings))
 
 

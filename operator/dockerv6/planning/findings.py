@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 
 from dockerv6.api.conditions import ConditionType, Reason
-from dockerv6.api.egress import Egress
+from dockerv6.api.egress import Egress, EgressMode
 from dockerv6.api.firewall import Firewall
+from dockerv6.api.options import GATEWAY_MODE_IPV6
 from dockerv6.dockerd.model import EngineInfo
 from dockerv6.planning.addresses import pending_addresses
 from dockerv6.planning.host import filter_findings
@@ -12,7 +13,7 @@ from dockerv6.planning.inputs import HostView, Observed, RulesView
 from dockerv6.planning.steps import Finding
 
 RAW_DROP_SINCE = (28, 2)
-GATEWAY_MODE = "com.docker.network.bridge.gateway_mode_ipv6"
+PASSING_MODES = frozenset({"routed", "nat-unprotected"})
 TRUSTED_INTERFACES = "com.docker.network.bridge.trusted_host_interfaces"
 ENGINE_RETRY = 5.0  # seconds until an engine that gives no answer is asked again
 HELD_RETRY = 30.0  # seconds until rules that somebody else's held ones keep out are looked at again
@@ -88,16 +89,18 @@ def raw_drop_findings(
     So neither replies of untranslated flows arrive, nor what is let in without a published port, unless the network's
     driver options allow it.
     """
+    translated = egress.mode is EgressMode.PREFIX_TRANSLATION  # what is let in was not sent to the container's address
     asked = [
+        *(["egress.mode: Routed"] if egress.mode is EgressMode.ROUTED else []),
         *(["egress.exclude"] if egress.exclude else []),
-        *(["firewall.ingress"] if firewall.ingress else []),
+        *(["firewall.ingress"] if firewall.ingress and not translated else []),
         *(["firewall.isolation: false"] if not firewall.isolation else []),
     ]
-    answered = options.keys() & {GATEWAY_MODE, TRUSTED_INTERFACES}
+    answered = options.get(GATEWAY_MODE_IPV6) in PASSING_MODES or TRUSTED_INTERFACES in options
     if not asked or engine is None or engine.release < RAW_DROP_SINCE or answered:
         return ()
     message = (
         f"Docker Engine {engine.version} drops what is sent to containers' own addresses; for spec.{asked[0]} to work"
-        f" set options: {{{TRUSTED_INTERFACES}: <interface>}}, or {GATEWAY_MODE}: routed"
+        f" set options: {{{TRUSTED_INTERFACES}: <interface>}}, or {GATEWAY_MODE_IPV6}: routed"
     )
     return (Finding(ConditionType.FIREWALL_READY, Reason.FIREWALL_BLOCKED, message, blocks=False, doubtful=True),)

@@ -192,7 +192,7 @@ def _best(found: tuple[Candidate, ...], noted: IPv6Network | None) -> Candidate:
 def _patience(state: Followed, now: float) -> float:
     """Seconds that a candidate must last. A change counts by its distance: the clock may have been set back."""
     lately = sum(abs(now - each) < MEMORY for each in state.changes)
-    return min(SETTLE * 2 ** min(lately, _DOUBLINGS), SETTLE_MOST)
+    return min(SETTLE * 2.0 ** min(lately, _DOUBLINGS), SETTLE_MOST)
 
 
 def _exchange(state: Followed, best: Candidate, ends: Mapping[IPv6Network, float], now: float) -> Followed:

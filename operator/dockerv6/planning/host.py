@@ -1,8 +1,10 @@
 """What the host itself must have: forwarding without losing its own default route, and a filter that lets us pass."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
+from ipaddress import IPv6Network
 
 from dockerv6.api.conditions import ConditionType, Reason
+from dockerv6.hostnet.model import Route, RouteProtocol, interface_sysctl
 from dockerv6.planning.inputs import HostView, RulesView
 from dockerv6.planning.steps import (
     AdmitMark,
@@ -17,11 +19,29 @@ from dockerv6.planning.steps import (
 
 BRIDGE_NETFILTER = "net.bridge.bridge-nf-call-ip6tables"
 FORWARDING = "net.ipv6.conf.all.forwarding"
+GLOBAL_UNICAST = IPv6Network("2000::/3")  # RFC 4291, 2.4, as far as IANA has assigned it
+HALF_OF_IT = 4  # bits: VPN programs write 2000::/4 and 3000::/4, to be more specific than the default route
 
 
 def accept_ra(interface: str) -> str:
     """The sysctl's name for one interface, whose own name may have dots (sysctl(8))."""
-    return f"net/ipv6/conf/{interface}/accept_ra"
+    return interface_sysctl(interface, "accept_ra")
+
+
+def proxy_ndp(interface: str) -> str:
+    """The sysctl's name for one interface."""
+    return interface_sysctl(interface, "proxy_ndp")
+
+
+def leads_out(route: Route) -> bool:
+    """Whether the route goes to the Internet: the default route, or what VPN programs write in its place."""
+    to = route.destination
+    return (
+        to.prefixlen <= HALF_OF_IT
+        and to.overlaps(GLOBAL_UNICAST)
+        and route.interface is not None
+        and route.interface != "lo"
+    )
 
 
 def uplink_bridges(host: HostView) -> tuple[str, ...]:
@@ -83,6 +103,12 @@ def guest_bridges(host: HostView) -> tuple[str, ...]:
     return tuple(sorted(i.name for i in host.interfaces.values() if i.kind == "bridge" and i.name not in uplinks))
 
 
+def outward(host: HostView) -> tuple[str, ...]:
+    """Interfaces that somebody else may be on the other side of: neither loopback nor of guests."""
+    guests = frozenset(guest_bridges(host))
+    return tuple(sorted(i.name for i in host.interfaces.values() if i.master is None and i.name not in {"lo", *guests}))
+
+
 def bridge_steps(host: HostView, bridges: Iterable[str], *, published: bool, icc: bool) -> tuple[Step, ...]:
     """What the packet filter needs of a network's own bridges.
 
@@ -115,15 +141,50 @@ def icc_findings(host: HostView, *, icc: bool) -> tuple[Finding, ...]:
     return (Finding(ConditionType.HOST_READY, Reason.HOST_NOT_READY, message, blocks=False),)
 
 
+def spare_sysctls(priors: Mapping[str, str], *, forwards: bool, answering: Collection[str]) -> dict[str, str]:
+    """Those of the sysctls that we have set that nothing needs any more, with the values that they had.
+
+    Args:
+        priors: the values that sysctls had before, by name.
+        forwards: some network needs forwarding, and with it the guards.
+        answering: interfaces on which neighbour solicitations are answered (`neighbours.answering`).
+    """
+    needed = {proxy_ndp(name) for name in answering}
+    return {
+        name: prior for name, prior in priors.items() if name not in needed and (_is_proxy_ndp(name) or not forwards)
+    }
+
+
 def restore_steps(priors: dict[str, str], now: dict[str, str | None]) -> tuple[RestoreSysctl, ...]:
     """Put back what nothing needs any more: forwarding first, so that the guards go last.
 
     A value that somebody else has changed since is left alone.
     """
-    ours = {name: "1" if name == FORWARDING else "2" for name in priors}
     ordered = sorted(priors, key=lambda name: (name != FORWARDING, name))
     return tuple(
         RestoreSysctl(name, priors[name], "nothing needs it any more")
         for name in ordered
-        if now.get(name) == ours[name] != priors[name]
+        if now.get(name) == _set_by_us(name) != priors[name]
     )
+
+
+def _set_by_us(name: str) -> str:
+    """What we set that sysctl to."""
+    return "1" if name == FORWARDING or _is_proxy_ndp(name) else "2"
+
+
+def _is_proxy_ndp(name: str) -> bool:
+    return name.endswith("/proxy_ndp")
+
+
+def host_message(host: HostView, answering: Iterable[str] = ()) -> str:
+    """What HostReady says when all is well. ``answering``: see `spare_sysctls`."""
+    by_route = {r.interface for r in host.routes if r.protocol is RouteProtocol.RA}
+    heard = sorted(
+        i.name
+        for i in host.interfaces.values()
+        if i.master is None and (i.autoconfigured or i.name in by_route) and i.name not in host.accept_ra
+    )
+    ways = sorted({r.interface for r in host.routes if leads_out(r) and r.interface is not None})
+    parts = (("its way out is", ways), ("it hears routers on", heard), ("it answers neighbours on", sorted(answering)))
+    return "; ".join(("the host forwards IPv6", *(f"{what} {', '.join(names)}" for what, names in parts if names)))

@@ -10,6 +10,7 @@ from dockerv6.dockerd.model import Attachment, Container, EngineInfo, Network
 from dockerv6.firewall.model import DEFAULT_MARK, HostFilterState, PortIntent
 from dockerv6.hostnet.model import Interface, ProxyNeighbour, Route
 from dockerv6.ipam.ledger import Allocation, AllocationState
+from dockerv6.planning.answers import Answers
 from dockerv6.planning.claims import PortKey, PortProblem
 from dockerv6.planning.followed import Followed
 
@@ -128,6 +129,7 @@ class Observed:
     rules: RulesView = field(default_factory=RulesView)
     containers: tuple[Container, ...] = ()  # all that run
     members: frozenset[str] = frozenset()  # ids of containers that we attached to the resource's network
+    answers: tuple[Answers, ...] = ()  # of all resources: whom neighbour solicitations are answered for
     in_transit: tuple[str, ...] = ()  # other networks of the same pool that are being renumbered now
     refused: str = ""  # fingerprint of a wish that could not be carried out and was rolled back
     refusal: str = ""  # why

@@ -1,15 +1,17 @@
 """The plan for one IPv6Network resource: from the wish and the world to ordered steps."""
 
-from ipaddress import IPv6Address, IPv6Interface
+from ipaddress import IPv6Address, IPv6Interface, IPv6Network
 
 from dockerv6.api.conditions import ConditionType, Reason
 from dockerv6.api.errors import dotted
 from dockerv6.api.network import ManagementPolicy, UpdateStrategy
 from dockerv6.api.pending import not_yet_in_effect
+from dockerv6.api.selectors import Driver
 from dockerv6.dockerd.model import Attachment, Network, NetworkSpec
-from dockerv6.planning.blueprint import NO_IPV4_SINCE, differences, network_spec
+from dockerv6.planning.answers import Answers
+from dockerv6.planning.blueprint import NO_IPV4_SINCE, differences, fingerprint, network_spec
 from dockerv6.planning.conflicts import collision
-from dockerv6.planning.endpoints import attach, creation, recreation
+from dockerv6.planning.endpoints import Recreation, attach, creation
 from dockerv6.planning.findings import ENGINE_RETRY, engine_findings, raw_drop_findings, rules_drift, rules_findings
 from dockerv6.planning.host import (
     bridge_steps,
@@ -20,6 +22,8 @@ from dockerv6.planning.host import (
 )
 from dockerv6.planning.inputs import Desired, Holdings, HostView, Observed
 from dockerv6.planning.members import attach_members, detach_members, member_findings
+from dockerv6.planning.neighbours import neighbour_findings, neighbour_steps
+from dockerv6.planning.pools import withdrawn_findings
 from dockerv6.planning.shares import icc_switched_off, share
 from dockerv6.planning.steps import (
     CreateNetwork,
@@ -33,6 +37,10 @@ from dockerv6.planning.steps import (
     Step,
 )
 from dockerv6.planning.subnets import Subnet, decide
+from dockerv6.planning.translation import translation_findings
+from dockerv6.planning.uplinks import uplink_findings
+
+TURN_RETRY = 5.0  # seconds until a network looks again whether it is its turn; it is also told
 
 
 def plan(desired: Desired, observed: Observed, holdings: Holdings) -> Plan:
@@ -42,7 +50,7 @@ def plan(desired: Desired, observed: Observed, holdings: Holdings) -> Plan:
     if blocking:
         return Plan("IPv6Network", name, findings=blocking)
     if desired.resource.spec.management_policy is ManagementPolicy.OBSERVE:
-        return _plan_observed(desired, observed)
+        return _plan_observed(desired, observed, holdings)
     live = own_network(desired, observed)
     subnet = decide(desired, observed, holdings, live)
     if isinstance(subnet, Finding):
@@ -120,14 +128,12 @@ def _rules(desired: Desired, observed: Observed, because: str = "") -> tuple[Ste
     return (EnsureRules(desired.name, changes, because or "the table differs from what it should hold"),)
 
 
-def _plan_observed(desired: Desired, observed: Observed) -> Plan:
+def _plan_observed(desired: Desired, observed: Observed, holdings: Holdings) -> Plan:
     """Somebody else's network: rules and host settings only."""
     live = observed_network(desired, observed)
-    intents = share(desired.resource, None, (live,)).networks if live is not None else ()
-    spec = desired.resource.spec
+    intents = share(desired.resource, None, (live,), (), holdings.followed).networks if live is not None else ()
     findings: list[Finding] = [
-        *rules_findings(observed.rules, desired.name, observed.host),
-        *raw_drop_findings(spec.egress, spec.firewall, observed.engine, live.options if live is not None else {}),
+        *_reach_findings(desired, observed, holdings, live, live),
         *member_findings(desired, observed),
     ]
     if live is None:
@@ -151,6 +157,7 @@ def _plan_observed(desired: Desired, observed: Observed) -> Plan:
         steps = _rules(desired, observed)
         if intents:  # else the host need not forward anything for it
             steps = (*sysctl_steps(observed.host), *steps, *filter_steps(observed.rules))
+            steps = (*steps, *_neighbours(desired, observed))
     if live is not None and not any(f.blocks for f in findings):
         steps = (*steps, *_bridge(desired, observed, live), *_members(desired, observed, live))
     return Plan("IPv6Network", desired.name, steps, tuple(findings), rules_drift(observed, desired.name))
@@ -161,18 +168,17 @@ def _plan_managed(
 ) -> Plan:
     """A network of our own: allocation, host, rules, then the network, then its endpoints."""
     spec = desired.resource.spec
+    want = network_spec(desired.resource, subnet.prefix, desired.identity, observed.engine)
     findings = [
         *engine_findings(observed),
-        *rules_findings(observed.rules, desired.name, observed.host),
-        *raw_drop_findings(spec.egress, spec.firewall, observed.engine, spec.options),
-        *icc_findings(observed.host, icc=spec.bridge.icc),
+        *(_reach_findings(desired, observed, holdings, live, want) if spec.driver is Driver.BRIDGE else ()),
         *member_findings(desired, observed),
+        *withdrawn_findings(desired.pools.get(spec.addressing.pool or ""), holdings),
     ]
-    want = network_spec(desired.resource, subnet.prefix, desired.identity)
     rival = collision(desired, observed, live, want)
     if rival is not None:
         findings.append(rival)
-    change, drift, refusal = _network_change(desired, observed, live, want)
+    change, drift, refusal = _network_change(desired, observed, holdings, live, want, subnet)
     if refusal is not None:
         findings.append(refusal)
     if any(f.blocks for f in findings):
@@ -194,10 +200,44 @@ def _plan_managed(
         *rest,
         *mend,
         *(_bridge(desired, observed, live) if live is not None and not remade else ()),
+        *_neighbours(desired, observed),
         *(_members(desired, observed, live if live is not None and not remade else want)),
     )
     drift = (*drift, *(s.reason for s in mend), *rules_drift(observed, desired.name))
     return Plan("IPv6Network", desired.name, steps, tuple(findings), drift)
+
+
+def _reach_findings(
+    desired: Desired,
+    observed: Observed,
+    holdings: Holdings,
+    live: Network | None,
+    network: Network | NetworkSpec | None,
+) -> tuple[Finding, ...]:
+    """What a person should know of rules, translation and host. ``network`` is what is or will be there."""
+    spec = desired.resource.spec
+    options = network.options if network is not None else {}
+    subnets = {c.subnet for c in (network.ipam if network is not None else ()) if isinstance(c.subnet, IPv6Network)}
+    return (
+        *rules_findings(observed.rules, desired.name, observed.host),
+        *raw_drop_findings(spec.egress, spec.firewall, observed.engine, options),
+        *translation_findings(spec.egress, subnets, holdings.followed),
+        *icc_findings(observed.host, icc=spec.bridge.icc),
+        *neighbour_findings(_answers(desired, observed), observed.containers, observed.host),
+        *uplink_findings(
+            observed.host, spec.egress, (live,) if live is not None else (), managed=not desired.resource.observed
+        ),
+    )
+
+
+def _answers(desired: Desired, observed: Observed) -> tuple[Answers, ...]:
+    return tuple(a for a in observed.answers if a.owner == desired.name)
+
+
+def _neighbours(desired: Desired, observed: Observed) -> tuple[Step, ...]:
+    """Neighbour solicitations are answered for those who run; nobody knows who does while the engine is away."""
+    containers = observed.containers if observed.engine is not None else None
+    return neighbour_steps(_answers(desired, observed), observed.answers, containers, observed.host)
 
 
 def _bridge(desired: Desired, observed: Observed, live: Network) -> tuple[Step, ...]:
@@ -216,7 +256,12 @@ def _members(desired: Desired, observed: Observed, network: Network | NetworkSpe
 
 
 def _network_change(
-    desired: Desired, observed: Observed, live: Network | None, want: NetworkSpec
+    desired: Desired,
+    observed: Observed,
+    holdings: Holdings,
+    live: Network | None,
+    want: NetworkSpec,
+    subnet: Subnet,
 ) -> tuple[tuple[Step, ...], tuple[str, ...], Finding | None]:
     """Steps for the Docker network itself, the drift that they mend, and what forbids them."""
     if observed.engine is None:
@@ -233,10 +278,35 @@ def _network_change(
     why = "; ".join((*found, *((broken,) if broken else ())))
     drift = (broken,) if broken else ()
     running = [a for a in observed.attachments if a.running]
-    refusal = _refuse_recreation(desired.resource.spec.update_strategy, running, why, broken=bool(broken))
+    refusal = (
+        _refuse_recreation(desired.resource.spec.update_strategy, running, why, broken=bool(broken))
+        or _rolled_back(observed, want)
+        or _not_its_turn(desired, observed, subnet)
+    )
     if refusal is not None:
         return attach(missing, live), drift, refusal
-    return recreation(desired.name, live, observed.attachments, missing, want, why), drift, None
+    anew = Recreation(live, want, observed.attachments, missing, holdings.bound.get(desired.name), why)
+    return anew.steps(desired.name), drift, None
+
+
+def _rolled_back(observed: Observed, want: NetworkSpec) -> Finding | None:
+    """This very wish was tried, and the network that was there before brought back: not again until it is another."""
+    if observed.refused != fingerprint(want):
+        return None
+    return Finding(ConditionType.NETWORK_READY, Reason.ROLLED_BACK, observed.refusal, blocks=False)
+
+
+def _not_its_turn(desired: Desired, observed: Observed, subnet: Subnet) -> Finding | None:
+    """Of a pool's networks only so many are renumbered at the same time."""
+    pool = desired.pools.get(desired.resource.spec.addressing.pool or "")
+    if subnet.replaces is None or pool is None or len(observed.in_transit) < pool.spec.max_unavailable:
+        return None
+    message = (
+        f"the subnet becomes {subnet.prefix} instead of {subnet.replaces}, and waits for its turn:"
+        f" {', '.join(observed.in_transit)} of the same pool is being renumbered"
+        f" (maxUnavailable {pool.spec.max_unavailable})"
+    )
+    return Finding(ConditionType.NETWORK_READY, Reason.RENUMBERING, message, blocks=False, retry=TURN_RETRY)
 
 
 def _refuse_recreation(

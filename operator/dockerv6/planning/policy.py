@@ -3,18 +3,19 @@
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from dockerv6.api.conditions import ConditionType, Reason
-from dockerv6.api.errors import dotted
-from dockerv6.api.pending import not_yet_in_effect
+from dockerv6.api.conditions import ConditionType
 from dockerv6.api.policy import IPv6Policy
 from dockerv6.api.selectors import NetworkSelector
 from dockerv6.dockerd.model import Network
 from dockerv6.planning.claims import carries
 from dockerv6.planning.findings import engine_findings, raw_drop_findings, rules_drift, rules_findings
 from dockerv6.planning.host import bridge_steps, filter_steps, host_findings, icc_findings, sysctl_steps
-from dockerv6.planning.inputs import MANAGED_BY, Observed
+from dockerv6.planning.inputs import MANAGED_BY, Holdings, Observed
+from dockerv6.planning.neighbours import neighbour_findings, neighbour_steps
 from dockerv6.planning.shares import POLICY_OWNER, icc_switched_off, ipv6_subnets
 from dockerv6.planning.steps import EnsureRules, Finding, Plan, Step
+from dockerv6.planning.translation import translation_findings
+from dockerv6.planning.uplinks import uplink_findings
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,24 +73,23 @@ def matches(selector: NetworkSelector, network: Network) -> bool:
     )
 
 
-def plan_policy(policy: IPv6Policy, observed: Observed, networks: Collection[Network]) -> Plan:
+def plan_policy(policy: IPv6Policy, observed: Observed, networks: Collection[Network], holdings: Holdings) -> Plan:
     """What to do for a policy's networks now: rules and host settings only, the networks are somebody else's."""
     name, spec = policy.metadata.name, policy.spec
     owner = f"{POLICY_OWNER}{name}"
-    pending = not_yet_in_effect(policy).blocking
-    if pending:
-        said = "; ".join(f"{dotted(p.path)}: {p.why}" for p in pending)
-        finding = Finding(ConditionType.ACCEPTED, Reason.NOT_YET_IN_EFFECT, f"not yet in effect: {said}")
-        return Plan("IPv6Policy", name, findings=(finding,))
     refused = host_findings(observed.host)
     if refused:
         return Plan("IPv6Policy", name, findings=refused)
+    mine = tuple(a for a in observed.answers if a.owner == owner)
     separate = any(icc_switched_off(n) for n in networks)
     findings = (
         *(_concerning_firewall(f) for f in engine_findings(observed)),
         *rules_findings(observed.rules, owner, observed.host),
         *(f for n in networks for f in raw_drop_findings(spec.egress, spec.firewall, observed.engine, n.options)),
+        *translation_findings(spec.egress, (s for n in networks for s, _ in ipv6_subnets(n)), holdings.followed),
         *icc_findings(observed.host, icc=not separate),
+        *neighbour_findings(mine, observed.containers, observed.host),
+        *uplink_findings(observed.host, spec.egress, networks, managed=False),
     )
     if observed.rules.problem:
         return Plan("IPv6Policy", name, findings=findings)
@@ -103,6 +103,8 @@ def plan_policy(policy: IPv6Policy, observed: Observed, networks: Collection[Net
         for network in networks:
             bridges = (network.bridge,) if network.bridge else ()
             steps += bridge_steps(observed.host, bridges, published=published, icc=not icc_switched_off(network))
+    containers = observed.containers if observed.engine is not None else None
+    steps += neighbour_steps(mine, observed.answers, containers, observed.host)
     return Plan("IPv6Policy", name, tuple(steps), findings, rules_drift(observed, owner))
 
 

@@ -4,23 +4,36 @@ The share follows the network that runs, not the file: while a recreation is blo
 The allocation has its rules before there is a network.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from ipaddress import IPv6Address, IPv6Network
 
 from dockerv6.api.egress import Egress
-from dockerv6.api.firewall import Firewall, IngressRule
+from dockerv6.api.egress import EgressMode as Mode
+from dockerv6.api.firewall import Firewall, IngressRule, NdpProxy
 from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.api.network import ManagementPolicy
 from dockerv6.api.pending import not_yet_in_effect
 from dockerv6.api.policy import IPv6Policy
 from dockerv6.api.publish import ANY, Publish
+from dockerv6.api.selectors import Driver
 from dockerv6.dockerd.model import Container, Network
-from dockerv6.firewall.model import DEFAULT_MARK, EgressMode, FirewallIntent, Ingress, NetworkIntent, Transport
+from dockerv6.firewall.model import (
+    DEFAULT_MARK,
+    EgressMode,
+    FirewallIntent,
+    Ingress,
+    NetworkIntent,
+    PortIntent,
+    Transport,
+)
 from dockerv6.ipam.ledger import Allocation
+from dockerv6.planning.answers import Answers
 from dockerv6.planning.blueprint import bridge_name
 from dockerv6.planning.claims import Surface, selects
+from dockerv6.planning.followed import Followed
 from dockerv6.planning.publish import Settled
+from dockerv6.planning.translation import translate
 
 POLICY_OWNER = "policy/"
 """Before the name of an IPv6Policy where it owns elements: an IPv6Network may have the same name."""
@@ -30,6 +43,7 @@ HOST_BINDING = "com.docker.network.bridge.host_binding_ipv6"
 
 ENABLE_ICC = "com.docker.network.bridge.enable_icc"
 ENABLE_MASQUERADE = "com.docker.network.bridge.enable_ip_masquerade"
+NOBODY: Mapping[str, Followed] = {}
 _FALSE = frozenset({"0", "f", "false"})  # as Go's strconv.ParseBool reads them, in lower case
 
 
@@ -40,6 +54,7 @@ class Share:
     owner: str
     networks: tuple[NetworkIntent, ...] = ()
     surfaces: tuple[Surface, ...] = ()
+    answers: tuple[Answers, ...] = ()  # whom neighbour solicitations are answered for
     hold: bool = False
 
 
@@ -51,6 +66,8 @@ class _Wish:
     egress: Egress
     publish: Publish
     firewall: Firewall
+    ndp_proxy: NdpProxy
+    followed: Mapping[str, Followed]
 
 
 def share(
@@ -58,38 +75,59 @@ def share(
     bound: Allocation | None,
     networks: Iterable[Network] | None,
     containers: tuple[Container, ...] = (),
+    followed: Mapping[str, Followed] = NOBODY,
 ) -> Share:
     """The resource's share.
 
     ``networks`` are the live Docker networks that it is about: its own, or with Observe those of the name; None: they
-    have never been seen.
+    have never been seen. ``followed`` are the prefixes of interfaces. Networks of other drivers than bridge have none:
+    their packets pass neither bridge nor firewall of the host.
     """
     owner, spec = resource.metadata.name, resource.spec
-    wish = _Wish(owner, spec.egress, spec.publish, spec.firewall)
+    wish = _Wish(owner, spec.egress, spec.publish, spec.firewall, spec.ndp_proxy, followed)
     if spec.suspend or not_yet_in_effect(resource).blocking:
-        return Share(owner, hold=True)
+        return replace(_live(wish, networks or (), ()), networks=(), surfaces=(), hold=True)
     if spec.management_policy is ManagementPolicy.OBSERVE:
         if networks is None:
             return Share(owner, hold=True)
         return _live(wish, [n for n in networks if n.bridge][:1], containers)
+    if spec.driver is not Driver.BRIDGE:
+        return Share(owner)
+    return _managed(wish, resource, bound, networks or (), containers)
+
+
+def _managed(
+    wish: _Wish,
+    resource: NetworkResource,
+    bound: Allocation | None,
+    networks: Iterable[Network],
+    containers: tuple[Container, ...],
+) -> Share:
+    """A network of our own: what runs, and what is to be."""
+    owner, spec = wish.owner, resource.spec
     if bound is None:  # what it wants can't be told yet: rules of a time before the ledger was lost stay
         return Share(owner, hold=True)
-    running = _live(wish, networks or (), containers, icc=spec.bridge.icc)
+    running = _live(wish, networks, containers, icc=spec.bridge.icc)
     if any(i.subnet.overlaps(bound.prefix) for i in running.networks):
         return running
     coming = _intent(wish, bound.prefix, bridge_name(resource), (), internal=spec.internal, icc=spec.bridge.icc)
-    return Share(owner, (*running.networks, coming), running.surfaces)
+    answers = (*running.answers, *_answers(wish, coming))
+    return Share(owner, (*running.networks, coming), running.surfaces, answers)
 
 
 def policy_share(
-    policy: IPv6Policy, networks: Iterable[Network] | None, containers: tuple[Container, ...] = ()
+    policy: IPv6Policy,
+    networks: Iterable[Network] | None,
+    containers: tuple[Container, ...] = (),
+    followed: Mapping[str, Followed] = NOBODY,
 ) -> Share:
     """The share of a policy; ``networks`` are those that it is for, None: they have never been seen."""
     owner = f"{POLICY_OWNER}{policy.metadata.name}"
     spec = policy.spec
-    if networks is None or not_yet_in_effect(policy).blocking:
+    if networks is None:
         return Share(owner, hold=True)
-    return _live(_Wish(owner, spec.egress, spec.publish, spec.firewall), networks, containers, policy=True)
+    wish = _Wish(owner, spec.egress, spec.publish, spec.firewall, spec.ndp_proxy, followed)
+    return _live(wish, networks, containers, policy=True)
 
 
 def depends_on_containers(firewall: Firewall) -> bool:
@@ -125,7 +163,15 @@ def _live(
             )
         if not network.internal:
             surfaces.append(_surface(wish, network, subnets[0][1]))
-    return Share(wish.owner, tuple(intents), tuple(surfaces))
+    answers = tuple(each for intent in intents for each in _answers(wish, intent))
+    return Share(wish.owner, tuple(intents), tuple(surfaces), answers)
+
+
+def _answers(wish: _Wish, intent: NetworkIntent) -> Iterator[Answers]:
+    """``ndpProxy``: on a link, neighbours ask for the addresses that they see."""
+    translated = wish.egress.mode is Mode.PREFIX_TRANSLATION
+    if wish.ndp_proxy.enabled and not intent.internal and (intent.outer or not translated):
+        yield Answers(wish.owner, intent.subnet, wish.ndp_proxy.interface, intent.outer)
 
 
 def ipv6_subnets(network: Network) -> Iterator[tuple[IPv6Network, IPv6Address]]:
@@ -173,11 +219,15 @@ def _intent(
     masquerade: bool = True,
 ) -> NetworkIntent:
     egress = wish.egress
+    outer = translate(egress, subnet, wish.followed).outer
+    lost = egress.mode is Mode.PREFIX_TRANSLATION and not outer  # there is nothing to translate to yet
     return NetworkIntent(
         owner=wish.owner,
         subnet=subnet,
         bridge=bridge,
-        egress=EgressMode(str(egress.mode)) if masquerade else EgressMode.NONE,
+        egress=EgressMode(str(egress.mode)) if masquerade and not lost else EgressMode.NONE,
+        source=egress.snat_address,
+        outer=outer if masquerade else (),
         egress_interfaces=tuple(egress.interfaces),
         egress_exclude=tuple(egress.exclude),
         internal=internal,
@@ -220,11 +270,36 @@ def whole_intent(
         guests: all other bridges, for a backend that must be told; else None.
     """
     ordered = sorted(shares, key=lambda s: s.owner)
+    opened = _opened(settled.ports if settled is not None else ())
     return FirewallIntent(
-        networks=tuple(n for s in ordered for n in s.networks),
+        networks=tuple(_with_ports(n, opened.get(n.owner, ())) for s in ordered for n in s.networks),
         hold=frozenset(s.owner for s in ordered if s.hold),
         mark=mark,
         uplink_bridges=uplinks,
         ports=settled.ports if settled is not None else (),
         guest_bridges=guests,
     )
+
+
+def _opened(ports: Iterable[PortIntent]) -> Mapping[str, list[PortIntent]]:
+    """The ports of all the host's addresses, by owner."""
+    found: dict[str, list[PortIntent]] = {}
+    for port in ports:
+        if port.host_address is None:
+            found.setdefault(port.owner, []).append(port)
+    return found
+
+
+def _with_ports(network: NetworkIntent, ports: Iterable[PortIntent]) -> NetworkIntent:
+    """With Routed, a published port is open on the container's own address too.
+
+    So do engines from 27 on with gateway mode routed (moby, daemon/libnetwork/drivers/bridge/port_mapping_linux.go).
+    """
+    if network.egress is not EgressMode.ROUTED or network.internal:
+        return network
+    open_ports = tuple(
+        Ingress(p.sources, (IPv6Network(p.target),), ((p.protocol, p.target_port),))
+        for p in ports
+        if p.target in network.subnet
+    )
+    return replace(network, ingress=(*network.ingress, *open_ports)) if open_ports else network

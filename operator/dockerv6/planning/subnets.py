@@ -5,7 +5,7 @@ network is taken up again (the ledger was lost), else a free block of the pool i
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv6Network
 
 from dockerv6.api.conditions import ConditionType, Reason
@@ -13,7 +13,8 @@ from dockerv6.dockerd.model import Network
 from dockerv6.ipam.block import BlockRequest, Choice, Exhausted, choose
 from dockerv6.ipam.ledger import Allocation, AllocationState
 from dockerv6.lib.times import rfc3339
-from dockerv6.planning.conflicts import RETRY, conflict, foreign_routes, foreign_subnets
+from dockerv6.planning.conflicts import RETRY, conflict, foreign_routes, foreign_subnets, own_bridges
+from dockerv6.planning.followed import renumbered
 from dockerv6.planning.inputs import Desired, Holdings, Observed
 from dockerv6.planning.pools import PoolView, pool_view
 from dockerv6.planning.steps import BindSubnet, Finding, ForgetSubnet, KeepPoolPrefix
@@ -25,6 +26,7 @@ class Subnet:
 
     prefix: IPv6Network
     steps: tuple[KeepPoolPrefix | ForgetSubnet | BindSubnet, ...] = ()
+    replaces: IPv6Network | None = None  # the pool's prefix is another one: what the resource has had until now
 
 
 def decide(desired: Desired, observed: Observed, holdings: Holdings, live: Network | None) -> Subnet | Finding:
@@ -75,9 +77,19 @@ def _from_pool(
             Reason.POOL_DISABLED,
             f"IPv6Pool {pool.name} is disabled and gives out nothing new; enable it or name another poolRef",
         )
+    adoptable = _own_live_subnet(live, pool, length, holdings, desired.name)
+    if bound is not None and bound.pool == pool.name and adoptable is None:
+        return _replaced(desired, observed, holdings, pool, bound, length)
+    return _anew(desired, observed, holdings, adoptable, pool, length)
+
+
+def _anew(
+    desired: Desired, observed: Observed, holdings: Holdings, adopted: IPv6Network | None, pool: PoolView, length: int
+) -> Subnet | Finding:
+    """The first subnet of this pool: that of the resource's live network, when the ledger was lost, or a free one."""
+    bound = holdings.bound.get(desired.name)
     seen = bound.revision if bound else None
     keep = (KeepPoolPrefix(pool.name, pool.prefixes[0]),) if pool.generated_now else ()
-    adopted = _own_live_subnet(live, pool, length, holdings, desired.name)
     if adopted is not None:
         return Subnet(adopted, (*keep, BindSubnet(desired.name, pool.name, adopted, seen, "its live network has it")))
     chosen = _choose(desired, observed, holdings, pool, length)
@@ -86,6 +98,41 @@ def _from_pool(
     forget = tuple(ForgetSubnet(a) for a in chosen.expired)
     bind = BindSubnet(desired.name, pool.name, chosen.prefix, seen, "it is free, and kept from now on")
     return Subnet(chosen.prefix, (*keep, *forget, bind))
+
+
+def _replaced(
+    desired: Desired, observed: Observed, holdings: Holdings, pool: PoolView, bound: Allocation, length: int
+) -> Subnet | Finding:
+    """The pool no longer has what it gave: the subnet of the same number under its new prefix, else a free one.
+
+    Where there is none, a pool that became too small takes nothing away.
+    """
+    moved = _renumbered(desired, observed, holdings, pool, length)
+    if moved is not None:
+        why = f"IPv6Pool {pool.name} has another prefix; the subnet keeps its number"
+        return Subnet(moved, (BindSubnet(desired.name, pool.name, moved, bound.revision, why),), bound.prefix)
+    chosen = _choose(desired, observed, holdings, pool, length)
+    if isinstance(chosen, Finding):
+        return replace(chosen, message=f"{chosen.message}; until then {bound.prefix} stays in use")
+    forget = tuple(ForgetSubnet(a) for a in chosen.expired)
+    why = f"IPv6Pool {pool.name} no longer has {bound.prefix}"
+    return Subnet(
+        chosen.prefix, (*forget, BindSubnet(desired.name, pool.name, chosen.prefix, bound.revision, why)), bound.prefix
+    )
+
+
+def _renumbered(
+    desired: Desired, observed: Observed, holdings: Holdings, pool: PoolView, length: int
+) -> IPv6Network | None:
+    """The subnet of the same number under the pool's new prefix, if it is free."""
+    bound = holdings.bound[desired.name]
+    for prefix in pool.prefixes:
+        if bound.prefix.prefixlen != length or prefix.prefixlen > length:
+            continue
+        moved = renumbered(bound.prefix, prefix)
+        if pool.could_give(moved, length) and not conflict(desired, observed, holdings, moved, pooled=True):
+            return moved
+    return None
 
 
 def _kept(
@@ -155,8 +202,12 @@ def _overlap(prefix: IPv6Network, rival: str, remedy: str) -> Finding:
 
 
 def _occupied(desired: Desired, observed: Observed, pool: PoolView) -> Iterator[IPv6Network]:
-    """What a choice from the pool must keep clear of: live networks and the host's routes inside the pool."""
+    """What a choice from the pool must keep clear of: live networks, and the host's routes and addresses inside it."""
     yield from (subnet for subnet, _ in foreign_subnets(desired, observed))
+    own = own_bridges(desired, observed)
+    for interface in observed.host.interfaces.values():
+        if interface.name not in own:
+            yield from (IPv6Network(address.ip) for address in interface.addresses)
     for route in foreign_routes(desired, observed):
         if not any(prefix.subnet_of(route.destination) for prefix in pool.prefixes):
             yield route.destination

@@ -1,0 +1,102 @@
+"""The prefixes that pools and translations follow: looked at when the kernel tells, believed when they last."""
+
+import logging
+from collections.abc import Iterator
+
+from dockerv6.api.kinds import NETWORK, POLICY, POOL
+from dockerv6.controller.context import Context
+from dockerv6.hostnet.port import HostNetError
+from dockerv6.planning.followed import Followed, track
+from dockerv6.reconciler.errors import TemporaryError
+from dockerv6.reconciler.outcome import Requeue
+from dockerv6.reconciler.request import Key
+
+logger = logging.getLogger(__name__)
+
+PREFIXES = Key("Host", "prefixes")
+
+
+def interfaces_followed(context: Context) -> frozenset[str]:
+    """The interfaces whose prefix some resource follows."""
+    return frozenset(_pools(context).values()) | frozenset(_translations(context).values())
+
+
+async def follow(context: Context) -> Requeue | None:
+    """Look at the prefixes that are followed, write down what is believed, and have those looked at who use them.
+
+    Raises:
+        TemporaryError: the kernel gives no answer.
+    """
+    wanted = interfaces_followed(context)
+    if not wanted:
+        return None
+    try:
+        prefixes = await context.world.host.prefixes()
+    except HostNetError as error:
+        raise TemporaryError(str(error)) from error
+    routes = (await context.world.host_view.get()).routes
+    known = context.inventory.holdings.followed
+    now = context.clock.now()
+    again: list[float] = []
+    for interface in sorted(wanted):
+        before = known.get(interface)
+        after, wait = track(before, interface, prefixes, routes, now)
+        if wait is not None:
+            again.append(wait)
+        if after is not None and after != before:
+            await context.inventory.keep_followed(after)
+            await _tell(before, after, context)
+    return Requeue(min(again)) if again else None
+
+
+async def _tell(before: Followed | None, after: Followed, context: Context) -> None:
+    """Events for everybody who uses the prefix, and a look at each: a candidate alone concerns nobody."""
+    said = _said(before, after)
+    keys = tuple(_users(after.interface, context))
+    for key in keys:
+        context.enqueue(key, f"the prefix of {after.interface} changed")
+        if said is not None:
+            reason, message = said
+            tell = context.reporter.warning if after.withdrawn else context.reporter.normal
+            await tell(key.kind, key.name, reason, message)
+    if said is not None:
+        logger.info("%s", said[1], extra={"interface": after.interface})
+
+
+def _said(before: Followed | None, after: Followed) -> tuple[str, str] | None:
+    """Reason and message of the event; None: nothing that a person must know."""
+    interface = after.interface
+    if before is None:
+        return "PrefixFollowed", f"the prefix of interface {interface} is {after.prefix}"
+    if before.prefix != after.prefix:
+        return "PrefixChanged", f"the prefix of interface {interface} is {after.prefix} instead of {before.prefix}"
+    if after.withdrawn and not before.withdrawn:
+        return "PrefixWithdrawn", f"the prefix {after.prefix} of interface {interface} is gone, and no other came"
+    if before.withdrawn and not after.withdrawn:
+        return "PrefixReturned", f"the prefix {after.prefix} of interface {interface} is back"
+    return None
+
+
+def _users(interface: str, context: Context) -> Iterator[Key]:
+    """Who uses the prefix: pools, then the networks that draw from them, then who is translated to it."""
+    pools = [name for name, follows in _pools(context).items() if follows == interface]
+    yield from (Key(POOL, name) for name in pools)
+    for name, resource in context.inventory.networks().items():
+        if resource.spec.addressing.pool in pools:
+            yield Key(NETWORK, name)
+    yield from (key for key, follows in _translations(context).items() if follows == interface)
+
+
+def _pools(context: Context) -> dict[str, str]:
+    """Pools by name, and the interface that each follows."""
+    sources = ((name, pool.spec.from_interface) for name, pool in context.inventory.pools().items())
+    return {name: source.name for name, source in sources if source is not None}
+
+
+def _translations(context: Context) -> dict[Key, str]:
+    """Networks and policies that are translated to an interface's prefix, and that interface."""
+    everybody = (
+        *((Key(NETWORK, name), each.spec.egress) for name, each in context.inventory.networks().items()),
+        *((Key(POLICY, name), each.spec.egress) for name, each in context.inventory.policies().items()),
+    )
+    return {key: egress.prefix_from.interface for key, egress in everybody if egress.prefix_from is not None}

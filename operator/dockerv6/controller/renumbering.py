@@ -1,0 +1,80 @@
+"""Networks that are made anew: how many at a time, and the way back when the new one can't be had."""
+
+import logging
+from dataclasses import replace
+
+from dockerv6.api.conditions import Reason
+from dockerv6.api.kinds import NETWORK, POOL
+from dockerv6.controller.context import Context
+from dockerv6.controller.execute import StepFailed, execute
+from dockerv6.controller.observe import observe
+from dockerv6.controller.rounds import Outcome
+from dockerv6.dockerd.port import EngineRefused
+from dockerv6.planning import network as planning
+from dockerv6.planning.inputs import SPEC_HASH, Desired, Observed
+from dockerv6.planning.rollback import plan_rollback
+from dockerv6.planning.steps import AttachEndpoint, CreateNetwork, Plan, RememberNetwork
+from dockerv6.reconciler.request import Key
+from dockerv6.store.model import StoredObject
+
+logger = logging.getLogger(__name__)
+
+
+def decide(wish: Desired, seen: Observed, context: Context) -> Plan:
+    """The plan for what is seen; a plan that makes the network anew takes its place among those in transit at once."""
+    pool = wish.resource.spec.addressing.pool or ""
+    others = context.transit.others(pool, wish.name) if pool else ()
+    refused, why = context.transit.refused(wish.name)
+    seen = replace(seen, in_transit=others, refused=refused, refusal=why)
+    plan = planning.plan(wish, seen, context.inventory.holdings)
+    if any(isinstance(step, RememberNetwork) for step in plan.steps):
+        context.transit.claim(wish.name, pool)
+    return plan
+
+
+async def arrived(name: str, context: Context) -> bool:
+    """The network is as it should be, or as it was: the others of its pool may go on. Gives whether it was away."""
+    pool = await context.transit.arrived(name)
+    if pool is None:
+        return False
+    for other, resource in context.inventory.networks().items():
+        if pool and other != name and resource.spec.addressing.pool == pool:
+            context.enqueue(Key(NETWORK, other), f"IPv6Network {name} is done")
+    if pool and context.inventory.get(POOL, pool) is not None:
+        context.enqueue(Key(POOL, pool), f"IPv6Network {name} is done")
+    return True
+
+
+async def roll_back(wish: Desired, stored: StoredObject, outcome: Outcome, context: Context) -> bool:
+    """Bring back the network that was there before, if the engine refused the new one, or somebody's way onto it.
+
+    What the engine refuses it would refuse again, so that wish is not tried again until it is another one. Everything
+    else - an engine that is gone, a full disk - may mend itself: the way forward is tried again then.
+
+    Gives whether the world is as it was before.
+    """
+    failed = outcome.failed
+    if failed is None or not _refused(failed):
+        return False
+    former = await context.transit.former(wish.name)
+    made = next((step.spec for step in outcome.plan.steps if isinstance(step, CreateNetwork)), None)
+    if former is None or made is None:
+        return False
+    why = (
+        f"it was brought back as it was, with {former.subnet}, since it could not be made anew ({failed});"
+        " this is tried again when the resource or its pool changes, or dockerv6 is started again"
+    )
+    context.transit.refuse(wish.name, made.labels.get(SPEC_HASH, ""), why)
+    observed = await observe(wish, stored, context)
+    try:
+        await execute(plan_rollback(wish, observed, context.inventory.holdings, former), context)
+    except StepFailed as also:
+        logger.warning("%s could not be brought back yet: %s", wish.name, also)
+        return False
+    await context.reporter.warning(NETWORK, wish.name, Reason.ROLLED_BACK, why)
+    await arrived(wish.name, context)
+    return True
+
+
+def _refused(failed: StepFailed) -> bool:
+    return isinstance(failed.step, CreateNetwork | AttachEndpoint) and isinstance(failed.__cause__, EngineRefused)
