@@ -155,6 +155,18 @@ def test_next_test_finds_the_engine_as_it_was(lab: Lab) -> None:
     assert engine.netexec("ip", "-6", "neigh", "show", "proxy").stdout == ""
 
 
+@pytest.mark.cells("28.5")
+def test_a_neighbour_that_is_plugged_in_again_is_as_it_was(lab: Lab) -> None:
+    engine, neighbour = lab.engine, lab.neighbour
+    before = Baseline.capture(engine)
+    neighbour.unplug()
+    assert UPLINK not in engine.netexec("ip", "-br", "link").stdout
+    neighbour.plug()
+    assert Baseline.capture(engine) == before
+    _network(engine)
+    assert neighbour.seen_as(engine, _container(engine)) == HOST_ADDRESS
+
+
 def test_killed_engine_recovers_its_networks(make_lab: Callable[..., Lab]) -> None:
     engine = make_lab().engine
     _network(engine)

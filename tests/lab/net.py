@@ -116,6 +116,14 @@ class Neighbour:
         namespace = session.namespace("w")
         # engines before 28 leave a new bridge's address to detection: two seconds for the first container of a network
         host.exec("sysctl", "-q", "-w", "net.ipv6.conf.default.accept_dad=0")
+        _ip(namespace, f"address add {FAR_ADDRESS}/128 dev lo nodad")
+        neighbour = cls(namespace, host)
+        neighbour.plug()
+        return neighbour
+
+    def plug(self) -> None:
+        """Make the link, its addresses, and the host's default routes."""
+        namespace, host = self.namespace, self._host
         # both ends are born in their namespaces: no name of this machine's own can be in the way
         namespace.exec(*f"ip link add {UPLINK} type veth peer name {UPLINK} netns {host.name}".split())
         ends = (
@@ -130,10 +138,12 @@ class Neighbour:
                 link set {UPLINK} up
             """
             _ip(where, commands)
-        _ip(namespace, f"address add {FAR_ADDRESS}/128 dev lo nodad")
         _ip(host, f"route add default via {NEIGHBOUR_ADDRESS} dev {UPLINK}")
         _ip(host, f"route add default via {NEIGHBOUR_ADDRESS_V4} dev {UPLINK}")
-        return cls(namespace, host)
+
+    def unplug(self) -> None:
+        """Take the link away, with its addresses and routes: the host then has no uplink but those of a test's own."""
+        self._host.exec("ip", "link", "del", UPLINK)
 
     def exec(self, *argv: str, check: bool = True, timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
         """Run one of this machine's programs in the neighbour's namespace; errors as in `process.run`."""

@@ -1,5 +1,7 @@
 """Build an engine's tree: a root directory made of Debian's packages, downloaded by apt and extracted, not installed.
 
+So is a single program that a test's network needs, such as radvd.
+
 Apt resolves the engine's dependencies against an empty package status, with lists and caches of the lab's own, so that
 nothing of the system's is read or changed but its configured mirror. No maintainer script runs: what dockerd needs of
 users, links and files is made here.
@@ -12,12 +14,17 @@ import platform
 import re
 import shutil
 import subprocess
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tests.lab.process import CommandFailedError, run
 from tests.lab.session import lab_directory, locked
 from tests.lab.settings import XTABLES_VARIANTS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 _PROGRAMS = frozenset({"docker.io", "docker-cli", "containerd", "runc", "tini", "tini-static", "iptables"})
@@ -57,6 +64,8 @@ _SOURCES = {
     "28.5": _Source(("sid", "forky"), ("docker.io", "docker-cli")),
 }
 VERSIONS = tuple(_SOURCES)
+# the oldest: what it links to is on every machine that runs the tests
+_PACKAGES_SUITE = "bookworm"
 
 
 def tree(version: str) -> Path:
@@ -69,10 +78,53 @@ def tree(version: str) -> Path:
         raise PackagesError(f"engine {version}: the lab can build {', '.join(VERSIONS)}")
     path = lab_directory() / "trees" / version
     if not path.exists():
-        with locked(lab_directory() / "cache" / f"{version}.lock"):
+        with _builders_locked():
             if not path.exists():
                 _build(version, path)
     return path
+
+
+def package(name: str, program: str) -> Path:
+    """Return a program of one of Debian's packages, such as `usr/sbin/radvd`, kept like a tree and run where it lies.
+
+    It is extracted without what it depends on: it may need this machine's C library, and nothing else.
+
+    Raises:
+        PackagesError: no mirror, or the program doesn't start.
+    """
+    path = lab_directory() / "trees" / name
+    if not path.exists():
+        with _builders_locked():
+            if not path.exists():
+                _build_package(name, program, path)
+    return path / program
+
+
+@contextmanager
+def _builders_locked() -> Iterator[None]:
+    """One builder at a time: those of one suite share its cache."""
+    with locked(lab_directory() / "cache" / "builders.lock"):
+        yield
+
+
+def _build_package(name: str, program: str, path: Path) -> None:
+    archives = Apt(_PACKAGES_SUITE).download([name])
+    unfinished = path.with_name(f"{path.name}.unfinished")
+    if unfinished.exists():
+        shutil.rmtree(unfinished)
+    make_skeleton(unfinished)
+    for archive in archives:
+        if archive.name.startswith(f"{name}_"):
+            _extract(archive, unfinished)
+    try:
+        linked = run(["ldd", str(unfinished / program)]).stdout
+    except CommandFailedError as error:
+        raise PackagesError(f"{program} of Debian's package {name} doesn't start on this machine\n{error}") from error
+    if missing := re.findall(r"(\S+) => not found", linked):
+        raise PackagesError(f"{program} of Debian's package {name} needs {', '.join(missing)}, which is not here")
+    unfinished.rename(path)
+    for archive in archives:
+        archive.unlink()
 
 
 def _build(version: str, path: Path) -> None:
