@@ -11,6 +11,7 @@ from collections.abc import Callable
 from socket import AF_INET6, socket
 
 from dockerv6.hostnet import rtnetlink
+from dockerv6.hostnet.addresses import ADDRESS, SCOPE_UNIVERSE
 from dockerv6.hostnet.model import Change, ChangeKind
 from dockerv6.hostnet.netlink import (
     NETLINK_NETFILTER,
@@ -146,12 +147,14 @@ class StackDecoder:
             self._names.pop(index, None)
 
     def _address(self, datagram: Buffer, start: int) -> None:
-        _, _, _, scope, index = rtnetlink.ADDRESS.unpack_from(datagram, start)
-        if scope == rtnetlink.SCOPE_UNIVERSE:
+        _, _, _, scope, index = ADDRESS.unpack_from(datagram, start)
+        if scope == SCOPE_UNIVERSE:
             self._pending.add(ChangeKind.ADDRESS, self._name(index))
 
     def _route(self, datagram: Buffer, start: int, end: int) -> None:
-        _, _, _, _, table, _, _, route_type, _ = rtnetlink.ROUTE.unpack_from(datagram, start)
+        _, length, _, _, table, protocol, _, route_type, _ = rtnetlink.ROUTE.unpack_from(datagram, start)
+        if rtnetlink.is_delegation(length, table, protocol, route_type):
+            self._pending.add(ChangeKind.ROUTE, "")  # it is the host's; the kernel says loopback
         if table == rtnetlink.TABLE_LOCAL or route_type != rtnetlink.UNICAST:
             return
         named = False

@@ -5,20 +5,23 @@ on deletes what router advertisements installed, unless accept_ra is 2; forwardi
 other sysctls are not.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from dataclasses import replace
-from ipaddress import IPv6Address, IPv6Interface
+from ipaddress import IPv6Address, IPv6Interface, IPv6Network
 
 from dockerv6.hostnet import sysctl
-from dockerv6.hostnet.changes import Pending
+from dockerv6.hostnet.fake_changes import Announcements
+from dockerv6.hostnet.fake_prefixes import FakePrefixes
+from dockerv6.hostnet.fake_sysctls import FakeSysctls
 from dockerv6.hostnet.linkinfo import BRIDGE
 from dockerv6.hostnet.model import (
     BridgePort,
     Change,
     ChangeKind,
+    HostPrefix,
     Interface,
     Listener,
+    ProxyNeighbour,
     Route,
     RouteProtocol,
     interface_sysctl,
@@ -26,11 +29,11 @@ from dockerv6.hostnet.model import (
 from dockerv6.hostnet.port import HostNetDenied, HostNetError
 from dockerv6.hostnet.uplinks import ACCEPT_ALWAYS
 
-_DEFAULTS = {"forwarding": "0", "accept_ra": "1", "proxy_ndp": "0", "disable_ipv6": "0"}
-_ANNOUNCED = frozenset({"forwarding", "proxy_ndp"})
-_TREE = ("net", "ipv6", "conf")
-_EVERYWHERE = ("all", "default")
 _NO_ADDRESSES: tuple[object, ...] = ((), frozenset(), frozenset())
+
+
+def _standstill() -> float:
+    return 0.0
 
 
 class FakeHostNet:
@@ -41,8 +44,16 @@ class FakeHostNet:
         interfaces: Iterable[Interface] = (),
         routes: Iterable[Route] = (),
         sysctls: Mapping[str, str] | None = None,
+        now: Callable[[], float] = _standstill,
     ) -> None:
-        """A host with these; `sysctls` are set on top of what the interfaces bring."""
+        """A host with these.
+
+        Args:
+            interfaces: those that it begins with.
+            routes: likewise.
+            sysctls: set on top of what the interfaces bring.
+            now: seconds; lifetimes run by it. What has run out is there until `expire`.
+        """
         self.writes: list[tuple[str, str]] = []
         """Sysctls written through the port, in order, by canonical name."""
         self.udp_flows: list[tuple[IPv6Address, int]] = []
@@ -50,23 +61,22 @@ class FakeHostNet:
         self._interfaces: dict[str, Interface] = {}
         self._listeners: set[Listener] = set()
         self._routes: list[Route] = list(routes)
-        self._sysctls: dict[str, str] = {}
         self._generation = 1
         self._denied = ""
-        self._readers: set[_Reader] = set()
-        self._closed = False
-        for name in _EVERYWHERE:
-            self._bring_sysctls(name, _DEFAULTS)
+        self._changes = Announcements()
+        self._sysctls = FakeSysctls(self._changes)
+        self._prefixes = FakePrefixes(now)
+        self._proxies: dict[tuple[str, IPv6Address], bool] = {}  # whether it is ours
         for interface in interfaces:
             self.add_interface(interface)
         for key, value in (sysctls or {}).items():
-            self._sysctls[sysctl.canonical(key)] = value
+            self._sysctls.put(key, value)
 
     # The port
 
     async def sysctl(self, name: str) -> str | None:
         """See `port.HostNet.sysctl`."""
-        return self._sysctls.get(sysctl.canonical(name))
+        return self._sysctls.read(name)
 
     async def set_sysctl(self, name: str, value: str) -> None:
         """See `port.HostNet.set_sysctl`."""
@@ -82,6 +92,24 @@ class FakeHostNet:
         """See `port.HostNet.routes`."""
         return tuple(self._routes)
 
+    async def prefixes(self) -> tuple[HostPrefix, ...]:
+        """See `port.HostNet.prefixes`."""
+        return self._prefixes.told(self._interfaces.values(), self._routes)
+
+    async def proxies(self) -> frozenset[ProxyNeighbour]:
+        """See `port.HostNet.proxies`."""
+        return frozenset(ProxyNeighbour(*key, ours) for key, ours in self._proxies.items())
+
+    async def add_proxy(self, interface: str, address: IPv6Address) -> None:
+        """See `port.HostNet.add_proxy`."""
+        self._permit(f"answer for {address} on {interface}")
+        self._proxies.setdefault((self._existing(interface).name, address), True)
+
+    async def remove_proxy(self, interface: str, address: IPv6Address) -> None:
+        """See `port.HostNet.remove_proxy`."""
+        self._permit(f"answer no more for {address} on {interface}")
+        self._proxies.pop((interface, address), None)
+
     async def set_up(self, interface: str) -> None:
         """See `port.HostNet.set_up`."""
         self._permit(f"set {interface} up")
@@ -91,6 +119,7 @@ class FakeHostNet:
         """See `port.HostNet.add_address`."""
         self._permit(f"give {interface} the address {address}")
         there = self._existing(interface)
+        self._prefixes.limit(interface, address.ip, None, None, temporary=False)
         proven = replace(there, tentative=there.tentative - {address.ip}, failed=there.failed - {address.ip})
         self.add_interface(replace(proven, addresses=tuple(sorted({*there.addresses, address}))))
 
@@ -127,34 +156,28 @@ class FakeHostNet:
 
     async def changes(self) -> AsyncIterator[Change]:
         """See `port.HostNet.changes`."""
-        reader = _Reader(closed=self._closed)
-        self._readers.add(reader)
-        try:
-            while (change := await reader.take()) is not None:
-                yield change
-        finally:
-            self._readers.discard(reader)
+        async for change in self._changes.follow():
+            yield change
 
     async def close(self) -> None:
         """See `port.HostNet.close`."""
-        self._closed = True
-        for reader in self._readers:
-            reader.close()
+        self._changes.close()
 
     # Everybody else on the host
 
     def add_interface(self, interface: Interface) -> None:
         """It appears, with its sysctls, or is replaced by this one if there is one of its name."""
         if interface.name not in self._interfaces:
-            inherited = {key: self._sysctls[interface_sysctl("default", key)] for key in _DEFAULTS}
-            self._bring_sysctls(interface.name, inherited)
-            self._announce(ChangeKind.SYSCTL, interface.name)
+            self._sysctls.add_interface(interface.name)
         previous = self._interfaces.get(interface.name)
         self._interfaces[interface.name] = interface
+        self._prefixes.forget(interface.name, but=[address.ip for address in interface.addresses])
+        if previous is not None and previous.up and not interface.up:
+            self._drop_proxies(interface.name)
         if previous is None or _link_of(previous) != _link_of(interface):
-            self._announce(ChangeKind.LINK, interface.name)
+            self._changes.announce(ChangeKind.LINK, interface.name)
         if (_addresses_of(previous) if previous else _NO_ADDRESSES) != _addresses_of(interface):
-            self._announce(ChangeKind.ADDRESS, interface.name)
+            self._changes.announce(ChangeKind.ADDRESS, interface.name)
 
     def enslave(self, port: str, bridge: str | None) -> None:
         """An interface becomes a bridge's port, with settings as new; or (None) it is released.
@@ -175,19 +198,20 @@ class FakeHostNet:
             KeyError: there is none.
         """
         gone = self._interfaces.pop(name)
-        prefix = interface_sysctl(name, "")
-        self._sysctls = {key: value for key, value in self._sysctls.items() if not key.startswith(prefix)}
+        self._sysctls.remove_interface(name)
         self._drop_routes(lambda route: route.interface == name)
+        self._prefixes.forget(name)
+        self._drop_proxies(name)
         for port in [port for port in self._interfaces.values() if port.master == gone.index]:
             self.enslave(port.name, None)
         if gone.addresses:
-            self._announce(ChangeKind.ADDRESS, name)
-        self._announce(ChangeKind.LINK, name)
+            self._changes.announce(ChangeKind.ADDRESS, name)
+        self._changes.announce(ChangeKind.LINK, name)
 
     def add_route(self, route: Route) -> None:
         """A route appears."""
         self._routes.append(route)
-        self._announce(ChangeKind.ROUTE, route.interface or "")
+        self._changes.announce(ChangeKind.ROUTE, route.interface or "")
 
     def remove_route(self, route: Route) -> None:
         """A route goes.
@@ -196,7 +220,75 @@ class FakeHostNet:
             ValueError: there is none like it.
         """
         self._routes.remove(route)
-        self._announce(ChangeKind.ROUTE, route.interface or "")
+        self._changes.announce(ChangeKind.ROUTE, route.interface or "")
+
+    def advertise(
+        self,
+        interface: str,
+        address: IPv6Interface,
+        *,
+        preferred: float | None = None,
+        valid: float | None = None,
+        temporary: bool = False,
+    ) -> None:
+        """An address comes, as of a router advertisement or DHCPv6, or its lifetimes (seconds) are new.
+
+        Raises:
+            HostNetError: there is no such interface.
+        """
+        there = self._existing(interface)
+        self._prefixes.limit(interface, address.ip, preferred, valid, temporary=temporary)
+        self._set_addresses(there, {*there.addresses, address})
+        self._changes.announce(ChangeKind.ADDRESS, interface)
+
+    def withdraw(self, interface: str, prefix: IPv6Network) -> None:
+        """The interface's addresses of that prefix go at once, and its routes to it.
+
+        Raises:
+            HostNetError: there is no such interface.
+        """
+        there = self._existing(interface)
+        self._set_addresses(there, {address for address in there.addresses if address.network != prefix})
+        self._drop_routes(lambda route: route.interface == interface and route.destination == prefix)
+
+    def expire(self) -> None:
+        """The addresses whose valid lifetime is over go, as the kernel has it done."""
+        for name, doomed in self._prefixes.ended():
+            there = self._existing(name)
+            self._set_addresses(there, {address for address in there.addresses if address.ip != doomed})
+
+    def delegate(self, prefix: IPv6Network, valid: float | None = None) -> None:
+        """A DHCPv6 client gets a prefix (RFC 8415, 18.2.10.1), or its lifetime (seconds) is new.
+
+        The kernel, up to 6.18 at least, tells no lifetime of such routes.
+        """
+        self._prefixes.delegate(prefix, valid)
+        self._changes.announce(ChangeKind.ROUTE, "")
+
+    def undelegate(self, prefix: IPv6Network) -> None:
+        """The delegated prefix is lost.
+
+        Raises:
+            KeyError: it was not delegated.
+        """
+        self._prefixes.undelegate(prefix)
+        self._changes.announce(ChangeKind.ROUTE, "")
+
+    def answer_for(self, interface: str, address: IPv6Address) -> None:
+        """Somebody else has the kernel answer for an address; what is there stays as it is. Nothing is announced.
+
+        Raises:
+            HostNetError: there is no such interface.
+        """
+        self._proxies.setdefault((self._existing(interface).name, address), False)
+
+    def stop_answering_for(self, interface: str, address: IPv6Address) -> None:
+        """Somebody else removes a proxy neighbour, anybody's. Nothing is announced.
+
+        Raises:
+            KeyError: there is none.
+        """
+        del self._proxies[interface, address]
 
     def flip_sysctl(self, name: str, value: str) -> None:
         """Somebody writes a sysctl, with all that the kernel does upon it; nobody is denied.
@@ -205,15 +297,7 @@ class FakeHostNet:
             ValueError: not a name of a sysctl.
             HostNetError: no such key, or not a number.
         """
-        path = sysctl.canonical(name)
-        if path not in self._sysctls:
-            raise HostNetError(f"can't set sysctl {path} to {value!r}: the kernel has no such key")
-        try:
-            value = str(int(value))
-        except ValueError as error:
-            raise HostNetError(f"can't set sysctl {path} to {value!r}: Invalid argument") from error
-        for written in self._reached_by(path):
-            self._write(written, value)
+        path, value = self._sysctls.write(name, value, self._interfaces)
         if path.endswith("/forwarding") and value != "0":
             self._forget_advertised()
 
@@ -229,13 +313,12 @@ class FakeHostNet:
         """Somebody commits an nf_tables transaction that touches these tables ("inet dockerv6"); its generation."""
         self._generation += 1
         for table in tables:
-            self._announce(ChangeKind.FIREWALL, table, self._generation)
+            self._changes.announce(ChangeKind.FIREWALL, table, self._generation)
         return self._generation
 
     def lose_changes(self) -> None:
         """The readers' sockets overflow."""
-        for reader in self._readers:
-            reader.lose()
+        self._changes.lose()
 
     def deny(self, reason: str = "Read-only file system; /proc/sys is mounted read-only") -> None:
         """From now on the port's writes are refused."""
@@ -254,37 +337,31 @@ class FakeHostNet:
             raise HostNetError(f"No such device: {interface}")
         return self._interfaces[interface]
 
-    def _bring_sysctls(self, interface: str, values: Mapping[str, str]) -> None:
-        self._sysctls.update({interface_sysctl(interface, key): value for key, value in values.items()})
+    def _set_addresses(self, interface: Interface, addresses: Iterable[IPv6Interface]) -> None:
+        had = self._prefixes.is_autoconfigured(interface.name)
+        own = tuple(sorted(addresses))
+        here = {address.ip for address in own}
+        tentative, failed = interface.tentative & here, interface.failed & here
+        self.add_interface(replace(interface, addresses=own, tentative=tentative, failed=failed))
+        has = self._prefixes.is_autoconfigured(interface.name)
+        if had or has:
+            self.add_interface(replace(self._interfaces[interface.name], autoconfigured=has))
 
-    def _reached_by(self, path: str) -> tuple[str, ...]:
-        if path == interface_sysctl("all", "forwarding"):
-            return tuple(interface_sysctl(name, "forwarding") for name in (*_EVERYWHERE, *self._interfaces))
-        return (path,)
-
-    def _write(self, path: str, value: str) -> None:
-        *tree, interface, key = path.split("/")
-        changed = self._sysctls[path] != value
-        self._sysctls[path] = value
-        if changed and tuple(tree) == _TREE and key in _ANNOUNCED:
-            self._announce(ChangeKind.SYSCTL, interface)
+    def _drop_proxies(self, interface: str) -> None:
+        self._proxies = {key: ours for key, ours in self._proxies.items() if key[0] != interface}
 
     def _forget_advertised(self) -> None:
         self._drop_routes(
             lambda route: (
                 route.protocol is RouteProtocol.RA
                 and route.interface is not None
-                and self._sysctls.get(interface_sysctl(route.interface, "accept_ra")) != ACCEPT_ALWAYS
+                and self._sysctls.read(interface_sysctl(route.interface, "accept_ra")) != ACCEPT_ALWAYS
             )
         )
 
     def _drop_routes(self, doomed: Callable[[Route], bool]) -> None:
         for route in [route for route in self._routes if doomed(route)]:
             self.remove_route(route)
-
-    def _announce(self, kind: ChangeKind, subject: str, generation: int | None = None) -> None:
-        for reader in self._readers:
-            reader.add(kind, subject, generation)
 
 
 def _link_of(interface: Interface) -> Interface:
@@ -294,31 +371,3 @@ def _link_of(interface: Interface) -> Interface:
 
 def _addresses_of(interface: Interface) -> tuple[object, ...]:
     return interface.addresses, interface.tentative, interface.failed
-
-
-class _Reader:
-    """One iteration of changes."""
-
-    def __init__(self, *, closed: bool) -> None:
-        self._pending = Pending()
-        self._pending.lose()
-        self._closed = closed
-        self._wake = asyncio.Event()
-
-    async def take(self) -> Change | None:
-        while not self._pending and not self._closed:
-            self._wake.clear()
-            await self._wake.wait()
-        return None if self._closed else self._pending.take()
-
-    def add(self, kind: ChangeKind, subject: str, generation: int | None) -> None:
-        self._pending.add(kind, subject, generation)
-        self._wake.set()
-
-    def lose(self) -> None:
-        self._pending.lose()
-        self._wake.set()
-
-    def close(self) -> None:
-        self._closed = True
-        self._wake.set()

@@ -7,8 +7,9 @@ from ipaddress import IPv6Interface
 from socket import AF_BRIDGE, AF_INET6, AF_UNSPEC, if_nametoindex
 
 from dockerv6.hostnet import linkinfo
+from dockerv6.hostnet.addresses import ADDRESS, IFA_ADDRESS
 from dockerv6.hostnet.netlink import NESTED, NETLINK_ROUTE, attribute, command
-from dockerv6.hostnet.rtnetlink import ADDRESS, IFF_UP, IFLA_LINKINFO, LINK, interfaces
+from dockerv6.hostnet.rtnetlink import IFF_UP, IFLA_LINKINFO, LINK, interfaces
 
 _RTM_NEWLINK = 16
 _RTM_SETLINK = 19
@@ -18,7 +19,6 @@ _NLM_F_REPLACE = 0x100
 _NLM_F_CREATE = 0x400
 _IFLA_PROTINFO = 12
 _IFA_F_NODAD = 0x02
-_IFA_ADDRESS = 1
 
 
 def set_up(interface: str) -> None:
@@ -42,7 +42,7 @@ def add_address(interface: str, address: IPv6Interface) -> None:
     """
     length, index = address.network.prefixlen, if_nametoindex(interface)
     head = ADDRESS.pack(AF_INET6, length, _IFA_F_NODAD, 0, index)
-    body = head + attribute(_IFA_ADDRESS, address.ip.packed)
+    body = head + attribute(IFA_ADDRESS, address.ip.packed)
     there = next((each for each in interfaces() if each.index == index), None)
     if there is not None and address in there.addresses and address.ip in there.tentative:
         command(NETLINK_ROUTE, _RTM_DELADDR, 0, body)

@@ -9,9 +9,9 @@ from functools import partial
 from ipaddress import IPv6Address, IPv6Interface
 from typing import TypeVar
 
-from dockerv6.hostnet import conntrack, links, rtnetlink, sockdiag, sysctl
+from dockerv6.hostnet import conntrack, links, neighbours, prefixes, rtnetlink, sockdiag, sysctl
 from dockerv6.hostnet.changes import ChangeFeed
-from dockerv6.hostnet.model import Change, Interface, Listener, Route
+from dockerv6.hostnet.model import Change, HostPrefix, Interface, Listener, ProxyNeighbour, Route
 from dockerv6.hostnet.port import HostNetDenied, HostNetError
 
 T = TypeVar("T")
@@ -44,6 +44,24 @@ class LinuxHostNet:
     async def routes(self) -> tuple[Route, ...]:
         """See `port.HostNet.routes`."""
         return await self._ask("list routes", rtnetlink.routes)
+
+    async def prefixes(self) -> tuple[HostPrefix, ...]:
+        """See `port.HostNet.prefixes`."""
+        return await self._ask("list prefixes", prefixes.prefixes)
+
+    async def proxies(self) -> frozenset[ProxyNeighbour]:
+        """See `port.HostNet.proxies`."""
+        return await self._ask("list proxy neighbours", neighbours.proxies)
+
+    async def add_proxy(self, interface: str, address: IPv6Address) -> None:
+        """See `port.HostNet.add_proxy`."""
+        what = f"answer for {address} on {interface}"
+        await self._ask(what, partial(neighbours.add_proxy, interface, address))
+
+    async def remove_proxy(self, interface: str, address: IPv6Address) -> None:
+        """See `port.HostNet.remove_proxy`."""
+        what = f"answer no more for {address} on {interface}"
+        await self._ask(what, partial(neighbours.remove_proxy, interface, address))
 
     async def set_up(self, interface: str) -> None:
         """See `port.HostNet.set_up`."""

@@ -71,8 +71,9 @@ class HostNet(Protocol):
         """
 
     async def remove_proxy(self, interface: str, address: IPv6Address) -> None:
-        """Answer no more; not there, and an interface that is gone, is success. Raises `HostNetDenied`,
-        `HostNetError`.
+        """Answer no more, whoever began it; not there, and an interface that is gone, is success.
+
+        Raises `HostNetDenied`, `HostNetError`.
         """
 
     async def set_up(self, interface: str) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from ipaddress import IPv6Address, IPv6Interface, IPv6Network
 from socket import AF_INET6, AF_UNSPEC, if_indextoname
 
+from dockerv6.hostnet.addresses import ADDRESS, DADFAILED, PERMANENT, TENTATIVE, own_address
 from dockerv6.hostnet.linkinfo import NO_LINK_INFO, link_info
 from dockerv6.hostnet.model import Interface, Route, RouteProtocol
 from dockerv6.hostnet.netlink import (
@@ -24,11 +25,10 @@ from dockerv6.hostnet.netlink import (
 )
 
 _RTM_GETLINK = 18
-_RTM_GETADDR = 22
-_RTM_GETROUTE = 26
+RTM_GETADDR = 22
+RTM_GETROUTE = 26
 
 LINK = struct.Struct("=BxHiII")  # ifinfomsg: family, type, index, flags, change
-ADDRESS = struct.Struct("=BBBBi")  # ifaddrmsg: family, prefix length, flags, scope, index
 ROUTE = struct.Struct("=BBBBBBBBI")  # rtmsg: family, dst len, src len, tos, table, protocol, scope, type, flags
 _NEXT_HOP = struct.Struct("=HBBi")  # rtnexthop: length, flags, hops, index
 _U32 = struct.Struct("=I")
@@ -43,27 +43,23 @@ _IFLA_EXT_MASK = 29
 _LINK_ATTRIBUTES = frozenset({IFLA_IFNAME, _IFLA_MTU, _IFLA_MASTER, IFLA_LINKINFO})
 _RTEXT_FILTER_SKIP_STATS = 1 << 3
 
-_IFA_ADDRESS = 1
-_IFA_LOCAL = 2
-_IFA_FLAGS = 8
-_IFA_F_DADFAILED = 0x08
-_IFA_F_TENTATIVE = 0x40
-_IFA_F_PERMANENT = 0x80
-SCOPE_UNIVERSE = 0
-
-_RTA_DST = 1
+RTA_DST = 1
 RTA_OIF = 4
 _RTA_PRIORITY = 6
 RTA_MULTIPATH = 9
 _RTA_TABLE = 15
 TABLE_LOCAL = 255
 UNICAST = 1
+_NOWHERE = frozenset({6, 7, 8, 9})  # blackhole, unreachable, prohibit, throw
+_LONGEST_DELEGATION = 64  # longer ones are blocks of a pool's addresses, or somebody shut out
 
+PROTOCOL_KERNEL = 2
+PROTOCOL_RA = 9
 _PROTOCOLS = {
-    2: RouteProtocol.KERNEL,
+    PROTOCOL_KERNEL: RouteProtocol.KERNEL,
     3: RouteProtocol.BOOT,
     4: RouteProtocol.STATIC,
-    9: RouteProtocol.RA,
+    PROTOCOL_RA: RouteProtocol.RA,
     16: RouteProtocol.DHCP,
 }
 _LINK_LOCAL = b"\xfe\x80"
@@ -86,7 +82,7 @@ def interfaces() -> tuple[Interface, ...]:
     body = LINK.pack(AF_UNSPEC, 0, 0, 0, 0) + struct.pack("=HHI", 8, _IFLA_EXT_MASK, _RTEXT_FILTER_SKIP_STATS)
     links = dump(NETLINK_ROUTE, _RTM_GETLINK, body)
     addresses = _Addresses()
-    for buffer, start, end in dump(NETLINK_ROUTE, _RTM_GETADDR, ADDRESS.pack(AF_INET6, 0, 0, 0, 0)):
+    for buffer, start, end in dump(NETLINK_ROUTE, RTM_GETADDR, ADDRESS.pack(AF_INET6, 0, 0, 0, 0)):
         addresses.read(buffer, start, end)
     return tuple(
         sorted(
@@ -106,7 +102,7 @@ def routes() -> tuple[Route, ...]:
     body = ROUTE.pack(AF_INET6, 0, 0, 0, 0, 0, 0, 0, 0)
     return tuple(
         route
-        for buffer, start, end in dump(NETLINK_ROUTE, _RTM_GETROUTE, body)
+        for buffer, start, end in dump(NETLINK_ROUTE, RTM_GETROUTE, body)
         for route in _routes(buffer, start, end, names)
     )
 
@@ -155,26 +151,17 @@ class _Addresses:
 
     def read(self, buffer: Buffer, start: int, end: int) -> None:
         """Note one address, unless it is of a scope that doesn't matter here."""
-        _, length, flags, scope, index = ADDRESS.unpack_from(buffer, start)
-        if scope != SCOPE_UNIVERSE:
-            return
-        own: bytes | None = None
-        for kind, value, stop in attributes(buffer, start + ADDRESS.size, end):
-            # On a point-to-point link IFA_ADDRESS is the peer's, and IFA_LOCAL ours (linux/if_addr.h).
-            if kind == _IFA_LOCAL or (kind == _IFA_ADDRESS and own is None):
-                own = bytes(buffer[value:stop])
-            elif kind == _IFA_FLAGS:
-                (flags,) = _U32.unpack_from(buffer, value)
+        own = own_address(buffer, start, end)
         if own is None:
             return
-        address = IPv6Interface((own, length))
-        self.own[index].append(address)
-        if flags & (_IFA_F_TENTATIVE | _IFA_F_DADFAILED):
-            self.tentative[index].add(address.ip)
-        if flags & _IFA_F_DADFAILED:
-            self.failed[index].add(address.ip)
-        if not flags & _IFA_F_PERMANENT:
-            self.autoconfigured.add(index)
+        address = IPv6Interface((own.packed, own.length))
+        self.own[own.interface].append(address)
+        if own.flags & (TENTATIVE | DADFAILED):
+            self.tentative[own.interface].add(address.ip)
+        if own.flags & DADFAILED:
+            self.failed[own.interface].add(address.ip)
+        if not own.flags & PERMANENT:
+            self.autoconfigured.add(own.interface)
 
 
 def _interface(buffer: bytes, start: int, end: int, addresses: _Addresses) -> Interface:
@@ -206,7 +193,7 @@ def _routes(buffer: Buffer, start: int, end: int, names: dict[int, str]) -> Iter
     destination, metric = bytes(16), 0
     hops: list[int | None] = []
     for kind, value, stop in attributes(buffer, start + ROUTE.size, end):
-        if kind == _RTA_DST:
+        if kind == RTA_DST:
             destination = bytes(buffer[value:stop])
         elif kind == RTA_OIF:
             hops.append(_U32.unpack_from(buffer, value)[0])
@@ -216,7 +203,7 @@ def _routes(buffer: Buffer, start: int, end: int, names: dict[int, str]) -> Iter
             (metric,) = _U32.unpack_from(buffer, value)
         elif kind == _RTA_TABLE:
             (table,) = _U32.unpack_from(buffer, value)
-    if route_type != UNICAST or table == TABLE_LOCAL or _is_link_local(destination, length):
+    if route_type != UNICAST or table == TABLE_LOCAL or is_link_local(destination, length):
         return
     network = IPv6Network((destination, length))
     for hop in hops or [None]:
@@ -229,8 +216,18 @@ def _routes(buffer: Buffer, start: int, end: int, names: dict[int, str]) -> Iter
         )
 
 
-def _is_link_local(destination: bytes, length: int) -> bool:
+def is_link_local(destination: bytes, length: int) -> bool:
+    """Whether it is a part of fe80::/10."""
     return length >= _LINK_LOCAL_LENGTH and destination[0] == _LINK_LOCAL[0] and destination[1] & 0xC0 == _LINK_LOCAL[1]
+
+
+def is_delegation(length: int, table: int, protocol: int, route_type: int) -> bool:
+    """Whether a route, by the fields of its rtmsg, leads to nowhere as that of a delegated prefix does.
+
+    The kernel makes some itself, such as of a default route that it has not.
+    """
+    meant = 0 < length <= _LONGEST_DELEGATION and protocol != PROTOCOL_KERNEL
+    return meant and route_type in _NOWHERE and table != TABLE_LOCAL
 
 
 def next_hops(buffer: Buffer, start: int, end: int) -> Iterator[int]:
