@@ -12,8 +12,11 @@ from dockerv6.planning.host import (
     filter_steps,
     guest_bridges,
     host_findings,
+    host_message,
     icc_findings,
+    proxy_ndp,
     restore_steps,
+    spare_sysctls,
     sysctl_steps,
     uplink_bridges,
 )
@@ -90,6 +93,36 @@ def test_what_is_no_longer_as_we_set_it_is_left_alone(now: dict[str, str | None]
 
 def test_what_was_so_before_is_left_alone() -> None:
     assert restore_steps({FORWARDING: "1"}, {FORWARDING: "1"}) == ()
+
+
+def test_answers_to_neighbours_are_switched_off_again() -> None:
+    (step,) = restore_steps({proxy_ndp("eth0.100"): "0"}, {proxy_ndp("eth0.100"): "1"})
+    assert (step.name, step.value) == ("net/ipv6/conf/eth0.100/proxy_ndp", "0")
+    assert restore_steps({proxy_ndp("eth0"): "1"}, {proxy_ndp("eth0"): "1"}) == ()
+
+
+PRIORS = {FORWARDING: "0", RA: "1", proxy_ndp("eth0"): "0", proxy_ndp("eth1"): "0"}
+
+
+def test_where_nobody_is_answered_any_more_the_switch_is_spare_although_networks_are_left() -> None:
+    assert spare_sysctls(PRIORS, forwards=True, answering={"eth0"}) == {proxy_ndp("eth1"): "0"}
+    assert spare_sysctls(PRIORS, forwards=True, answering=()) == {proxy_ndp("eth0"): "0", proxy_ndp("eth1"): "0"}
+
+
+def test_without_networks_all_is_spare_but_where_neighbours_are_answered() -> None:
+    assert spare_sysctls(PRIORS, forwards=False, answering=()) == PRIORS
+    assert proxy_ndp("eth0") not in spare_sysctls(PRIORS, forwards=False, answering={"eth0"})
+
+
+def test_a_good_host_is_described_by_what_is_in_place() -> None:
+    assert host_message(HostView()) == "the host forwards IPv6"
+    eth1 = Interface(3, "eth1", "", up=True, mtu=1500, autoconfigured=True)
+    view = host(eth1, routes=(route("::/0", "eth0", RouteProtocol.RA), route("fd00::/64", "eth0")))
+    assert host_message(view, {"eth1", "eth0"}) == (
+        "the host forwards IPv6; its way out is eth0; it hears routers on eth0, eth1;"
+        " it answers neighbours on eth0, eth1"
+    )
+    assert "eth1" not in host_message(replace(view, accept_ra={"eth1": "1"}))
 
 
 def test_all_bridges_but_those_that_lead_outside_have_guests() -> None:

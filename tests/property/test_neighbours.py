@@ -1,0 +1,122 @@
+"""Whatever runs and whatever is answered for, one round of steps brings it in order and harms nobody."""
+
+from dataclasses import replace
+from ipaddress import IPv6Address, IPv6Interface, IPv6Network
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dockerv6.dockerd.model import Container, ContainerEndpoint
+from dockerv6.hostnet.model import Interface, ProxyNeighbour
+from dockerv6.planning.answers import Answers
+from dockerv6.planning.host import proxy_ndp
+from dockerv6.planning.inputs import HostView
+from dockerv6.planning.neighbours import answering, neighbour_steps, stray_neighbours, wanted
+from dockerv6.planning.steps import AddProxyNeighbour, RemoveProxyNeighbour, SetSysctl, Step
+from tests.unit.planning.scene import route, running
+
+LINKS = [IPv6Network("2001:db8:1::/64"), IPv6Network("2001:db8:2::/64")]
+INNER = [IPv6Network("fd00:1::/64"), *(n for link in LINKS for n in (link, *list(link.subnets(16))[5:7]))]
+names = st.sampled_from(["eth0", "eth1", "eth2"])
+suffixes = st.integers(1, 6)
+addresses = st.builds(lambda prefix, suffix: prefix[suffix], st.sampled_from(INNER), suffixes)
+
+
+@st.composite
+def answers(draw: st.DrawFn) -> Answers:
+    subnet = draw(st.sampled_from(INNER))
+    outer = draw(st.lists(st.sampled_from(LINKS), unique=True, max_size=2)) if subnet.prefixlen == 64 else []
+    return Answers(draw(st.sampled_from("abc")), subnet, draw(st.none() | names), tuple(outer))
+
+
+@st.composite
+def hosts(draw: st.DrawFn) -> HostView:
+    interfaces = {}
+    for index, name in enumerate(sorted(draw(st.sets(names))), 2):
+        held = draw(st.lists(st.builds(lambda n, i: IPv6Interface((n[i], 64)), st.sampled_from(LINKS), suffixes)))
+        failed = frozenset(a.ip for a in held if draw(st.booleans()))
+        interfaces[name] = Interface(
+            index, name, "", up=draw(st.booleans()), mtu=1500, addresses=tuple(held), tentative=failed, failed=failed
+        )
+    proxies = draw(st.frozensets(st.builds(ProxyNeighbour, names, addresses, st.booleans()), max_size=8))
+    once = {(p.interface, p.address): p for p in proxies}  # the kernel has one entry of an address
+    return HostView(
+        interfaces=interfaces,
+        routes=(route("::/0", draw(names)),),
+        proxies=frozenset(once.values()),
+        proxy_ndp={name: draw(st.sampled_from("01")) for name in interfaces},
+    )
+
+
+containers = st.lists(
+    st.builds(lambda a: running(f"c{a}", ContainerEndpoint("n", "n", a)), addresses),
+    max_size=6,
+    unique_by=lambda c: c.id,
+)
+
+
+def applied(host: HostView, steps: tuple[Step, ...]) -> HostView:
+    proxies = {(p.interface, p.address): p for p in host.proxies}
+    switches = dict(host.proxy_ndp)
+    for step in steps:
+        match step:
+            case SetSysctl(name, value, prior):
+                (interface,) = (n for n in switches if proxy_ndp(n) == name)
+                assert switches[interface] == prior
+                switches[interface] = value
+            case AddProxyNeighbour(interface, address):
+                assert (interface, address) not in proxies
+                assert host.interfaces[interface].up
+                assert switches[interface] == "1"
+                proxies[interface, address] = ProxyNeighbour(interface, address, ours=True)
+            case RemoveProxyNeighbour(interface, address):
+                assert proxies.pop((interface, address)).ours
+            case _:
+                raise AssertionError(step)
+    return replace(host, proxies=frozenset(proxies.values()), proxy_ndp=switches)
+
+
+@given(st.lists(answers(), max_size=3), containers, hosts())
+def test_one_round_is_enough_and_foreign_entries_stay(
+    everybody: list[Answers], there: list[Container], host: HostView
+) -> None:
+    owners = sorted({a.owner for a in everybody})
+
+    def plan(owner: str, view: HostView) -> tuple[Step, ...]:
+        return neighbour_steps([a for a in everybody if a.owner == owner], everybody, there, view)
+
+    after = host
+    for owner in owners:
+        after = applied(after, plan(owner, after))
+    strays = stray_neighbours(after, everybody)
+    after = applied(after, strays)
+    assert {p for p in host.proxies if not p.ours} == {p for p in after.proxies if not p.ours}
+    assert [plan(owner, after) for owner in owners] == [()] * len(owners)
+    assert stray_neighbours(after, everybody) == ()
+    present = {(p.interface, p.address) for p in after.proxies}
+    needed = wanted(everybody, there, host)
+    assert needed <= present
+    assert {name for name, _ in needed} <= answering(everybody, after)
+    assert {p.interface for p in after.proxies if p.ours} <= answering(everybody, after)
+
+
+@given(st.lists(answers(), max_size=3), containers, hosts())
+def test_the_order_of_what_is_looked_at_changes_nothing(
+    everybody: list[Answers], there: list[Container], host: HostView
+) -> None:
+    steps = neighbour_steps(everybody, everybody, there, host)
+    assert steps == neighbour_steps(everybody[::-1], everybody[::-1], there[::-1], host)
+
+
+@given(st.lists(answers(), max_size=3), containers, hosts())
+def test_what_runs_and_is_answered_for_is_never_left_without(
+    everybody: list[Answers], there: list[Container], host: HostView
+) -> None:
+    """Not while an interface is away either; but for addresses that two would answer for."""
+    taken = {a.ip for i in host.interfaces.values() for a in i.addresses}
+    running_now = {e.ipv6 for c in there for e in c.endpoints} - taken
+    answered: set[IPv6Address] = {p.address for p in host.proxies} & {
+        a for a in running_now if a is not None and any(not each.outer and a in each.subnet for each in everybody)
+    }
+    after = applied(host, neighbour_steps(everybody, everybody, there, host))
+    assert answered <= {p.address for p in after.proxies}

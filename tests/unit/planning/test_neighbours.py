@@ -1,0 +1,287 @@
+from dataclasses import replace
+from ipaddress import IPv6Address, IPv6Interface, IPv6Network
+
+import pytest
+
+from dockerv6.dockerd.model import Container, ContainerEndpoint
+from dockerv6.hostnet.model import Interface, ProxyNeighbour, RouteProtocol
+from dockerv6.planning.answers import Answers
+from dockerv6.planning.inputs import HostView
+from dockerv6.planning.neighbours import (
+    answering,
+    neighbour_findings,
+    neighbour_steps,
+    stray_neighbours,
+    wanted,
+    withdrawal,
+)
+from dockerv6.planning.steps import AddProxyNeighbour, RemoveProxyNeighbour, SetSysctl
+from tests.unit.planning.scene import reasons, route, running
+
+LINK = "2001:db8:1::/64"
+PART = IPv6Network("2001:db8:1:0:5::/80")
+A, B = PART[0x10], PART[0x11]
+BLOG = Answers("blog", PART)
+SWITCH = "net/ipv6/conf/eth0/proxy_ndp"
+
+
+def nic(name: str, *addresses: str, index: int = 2, **changes: object) -> Interface:
+    held = tuple(IPv6Interface(a) for a in addresses)
+    return replace(Interface(index, name, "", up=True, mtu=1500, addresses=held), **changes)  # type: ignore[arg-type]
+
+
+ETH0 = nic("eth0", "2001:db8:1::2/64")
+ETH1 = nic("eth1", "2001:db8:2::2/64", index=3)
+
+
+def host(*interfaces: Interface, proxies: tuple[ProxyNeighbour, ...] = (), **changes: object) -> HostView:
+    """A host whose proxy_ndp is on wherever there is IPv6."""
+    bridge = nic("v6-blog", f"{PART[1]}/80", index=9, kind="bridge")
+    there = {i.name: i for i in (interfaces or (ETH0, ETH1))}
+    view = HostView(
+        interfaces={**there, "v6-blog": bridge},
+        routes=(route("::/0"),),
+        proxies=frozenset(proxies),
+        proxy_ndp=dict.fromkeys(there, "1"),
+    )
+    return replace(view, **changes)  # type: ignore[arg-type]
+
+
+def at(address: IPv6Address, network: str = "net") -> Container:
+    return running(f"c{int(address):x}", ContainerEndpoint(network, network, address))
+
+
+def ours(address: IPv6Address | str, interface: str = "eth0") -> ProxyNeighbour:
+    return ProxyNeighbour(interface, IPv6Address(address), ours=True)
+
+
+def theirs(address: IPv6Address, interface: str = "eth0") -> ProxyNeighbour:
+    return ProxyNeighbour(interface, address)
+
+
+def spots(answers: Answers, *addresses: IPv6Address, on: HostView) -> list[tuple[str, str]]:
+    return sorted((where, str(a)) for where, a in wanted([answers], [at(a) for a in addresses], on))
+
+
+class TestWhere:
+    def test_on_the_interface_that_holds_the_prefix_which_covers_the_subnet(self) -> None:
+        assert spots(BLOG, B, A, on=host()) == [("eth0", str(A)), ("eth0", str(B))]
+
+    def test_the_longest_prefix_decides(self) -> None:
+        closer = nic("eth1", f"{PART[2]}/72", index=3)
+        assert spots(BLOG, A, on=host(ETH0, closer)) == [("eth1", str(A))]
+
+    def test_of_two_interfaces_on_one_link_the_one_with_the_default_route(self) -> None:
+        second = nic("eth1", "2001:db8:1::3/64", index=3)
+        assert spots(BLOG, A, on=host(ETH0, second, routes=(route("::/0", "eth1"),))) == [("eth1", str(A))]
+        assert spots(BLOG, A, on=host(second, ETH0, routes=())) == [("eth0", str(A))]
+
+    def test_a_prefix_that_a_router_advertised_without_an_address_of_it_counts(self) -> None:
+        single = nic("eth0", "2001:db8:1::2/128")
+        assert spots(BLOG, A, on=host(single)) == []
+        assert spots(BLOG, A, on=host(single, routes=(route(LINK),))) == [("eth0", str(A))]
+
+    def test_a_route_through_a_router_puts_nothing_on_the_link(self) -> None:
+        via = host(nic("eth0"), routes=(route("2001:db8::/32", protocol=RouteProtocol.STATIC), route("::/0")))
+        assert spots(BLOG, A, on=via) == []
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            nic("lo", "2001:db8:1::2/64", index=1),
+            nic("v6-shop", "2001:db8:1::2/64", kind="bridge"),
+            nic("wg0", "2001:db8:1::2/64", kind="wireguard"),
+            nic("dummy0", "2001:db8:1::2/64", kind="dummy"),
+            nic("eth0", "2001:db8:1::2/64", master=7),
+            nic("eth0", "2001:db8:1::2/64", up=False),
+        ],
+        ids=lambda i: f"{i.name}-{i.kind}",
+    )
+    def test_where_no_neighbour_asks_nobody_is_answered(self, other: Interface) -> None:
+        assert spots(BLOG, A, on=host(other)) == []
+
+    def test_a_bridge_that_leads_outside_is_an_uplink_like_any_other(self) -> None:
+        lan = nic("br0", "2001:db8:1::2/64", kind="bridge")
+        assert spots(BLOG, A, on=host(lan, routes=(route("::/0", "br0"),))) == [("br0", str(A))]
+
+    def test_the_interface_that_was_asked_for_needs_no_prefix(self) -> None:
+        assert spots(replace(BLOG, interface="eth1"), A, on=host()) == [("eth1", str(A))]
+
+    def test_not_where_the_interface_is_missing_down_or_without_ipv6(self) -> None:
+        asked = replace(BLOG, interface="eth1")
+        assert spots(asked, A, on=host(ETH0)) == []
+        assert spots(asked, A, on=host(ETH0, replace(ETH1, up=False))) == []
+        assert spots(asked, A, on=host(proxy_ndp={"eth0": "1"})) == []
+
+
+class TestWho:
+    def test_only_containers_of_the_subnet(self) -> None:
+        assert spots(BLOG, A, IPv6Address("2001:db8:1::77"), on=host()) == [("eth0", str(A))]
+        assert wanted([BLOG], [running("web"), running("db", ContainerEndpoint("n", "n"))], host()) == frozenset()
+
+    def test_translated_addresses_keep_their_suffix_under_every_prefix(self) -> None:
+        inner = IPv6Network("fd00:1::/64")
+        outer = (IPv6Network("2001:db8:1::/64"), IPv6Network("2001:db8:2::/64"))
+        answers = Answers("blog", inner, outer=outer)
+        assert spots(answers, inner[0x10], on=host()) == [("eth0", "2001:db8:1::10"), ("eth1", "2001:db8:2::10")]
+
+    def test_the_hosts_own_addresses_are_answered_for_by_itself(self) -> None:
+        inner = IPv6Network("fd00:1::/64")
+        answers = Answers("blog", inner, outer=(IPv6Network(LINK),))
+        assert spots(answers, inner[2], on=host()) == []
+
+
+class TestSteps:
+    def test_the_sysctl_comes_first_then_what_is_missing_in_order(self) -> None:
+        found = neighbour_steps([BLOG], [BLOG], [at(B), at(A)], host(proxy_ndp={"eth0": "0", "eth1": "0"}))
+        (switch, *adds) = found
+        assert isinstance(switch, SetSysctl)
+        assert (switch.name, switch.value, switch.prior) == (SWITCH, "1", "0")
+        assert adds == [AddProxyNeighbour("eth0", A), AddProxyNeighbour("eth0", B)]
+
+    def test_the_host_is_ready_before_the_first_container_is_there(self) -> None:
+        (switch,) = neighbour_steps([BLOG], [BLOG], [], host(proxy_ndp={"eth0": "0"}))
+        assert isinstance(switch, SetSysctl)
+
+    def test_nothing_to_do_when_in_order(self) -> None:
+        assert neighbour_steps([BLOG], [BLOG], [at(A)], host(proxies=(ours(A),))) == ()
+
+    def test_somebody_elses_entry_serves_as_well_and_stays(self) -> None:
+        assert neighbour_steps([BLOG], [BLOG], [at(A)], host(proxies=(theirs(A), theirs(B)))) == ()
+
+    def test_an_entry_goes_with_its_container(self) -> None:
+        found = neighbour_steps([BLOG], [BLOG], [at(A)], host(proxies=(ours(A), ours(B))))
+        assert found == (RemoveProxyNeighbour("eth0", B),)
+
+    def test_an_entry_moves_to_the_interface_where_it_is_wanted(self) -> None:
+        found = neighbour_steps([BLOG], [BLOG], [at(A)], host(proxies=(ours(A, "eth1"),)))
+        assert found == (AddProxyNeighbour("eth0", A), RemoveProxyNeighbour("eth1", A))
+
+    def test_entries_outside_the_resources_prefixes_are_not_its_business(self) -> None:
+        assert neighbour_steps([BLOG], [BLOG], [], host(proxies=(ours("2001:db8:1::77"),))) == ()
+
+    def test_an_entry_of_a_subnet_within_a_translated_prefix_is_left_to_its_owner(self) -> None:
+        whole = Answers("shop", IPv6Network("fd00:1::/64"), outer=(IPv6Network(LINK),))
+        view = host(proxies=(ours(A), ours(B)))
+        found = neighbour_steps([whole], [whole, BLOG], [at(A)], view)
+        assert found == (RemoveProxyNeighbour("eth0", B),)
+
+    def test_nothing_is_taken_away_while_nobody_knows_what_runs(self) -> None:
+        assert neighbour_steps([BLOG], [BLOG], None, host(proxies=(ours(A),))) == ()
+
+    @pytest.mark.parametrize("view", [host(nic("eth0")), host(replace(ETH0, up=False)), host(ETH1)])
+    def test_what_is_answered_stays_while_its_interface_is_away(self, view: HostView) -> None:
+        view = replace(view, proxies=frozenset({ours(A), ours(B)}))
+        assert neighbour_steps([BLOG], [BLOG], [at(A)], view) == (RemoveProxyNeighbour("eth0", B),)
+
+    def test_entries_of_a_former_prefix_stay_for_as_long_as_it_is_one(self) -> None:
+        inner = IPv6Network("fd00:1::/64")
+        old, new = IPv6Network("2001:db8:9::/64"), IPv6Network(LINK)
+        view = host(proxies=(ours(old[5]), ours(new[5])))
+        both = Answers("blog", inner, outer=(new, old))
+        assert neighbour_steps([both], [both], [at(inner[5])], view) == ()
+        alone = replace(both, outer=(new,))
+        assert neighbour_steps([alone], [alone], [at(inner[5])], view) == ()
+        assert stray_neighbours(view, [alone]) == (
+            RemoveProxyNeighbour("eth0", old[5], "nothing asks to answer for it any more"),
+        )
+
+    def test_a_resource_without_answers_needs_nothing(self) -> None:
+        assert neighbour_steps([], [BLOG], [at(A)], host(proxies=(ours(A), ours(B)))) == ()
+
+
+class TestTheEnd:
+    def test_strays_are_ours_that_lie_in_nobodys_prefix(self) -> None:
+        view = host(proxies=(ours(A), ours("2001:db8:1::77"), theirs(IPv6Address("2001:db8:1::78"))))
+        assert [str(s.address) for s in stray_neighbours(view, [BLOG])] == ["2001:db8:1::77"]
+
+    def test_without_anybody_all_of_ours_are_strays(self) -> None:
+        view = host(proxies=(ours(B), ours(A, "eth1"), ours(A), theirs(PART[0x12])))
+        assert [(s.interface, s.address) for s in stray_neighbours(view, [])] == [
+            ("eth0", A),
+            ("eth0", B),
+            ("eth1", A),
+        ]
+
+    def test_a_resource_takes_its_entries_along_but_those_that_others_need(self) -> None:
+        whole = Answers("shop", IPv6Network("fd00:1::/64"), outer=(IPv6Network(LINK),))
+        view = host(proxies=(ours(A), ours(B), theirs(PART[0x12])))
+        assert [s.address for s in withdrawal([BLOG], [], [at(A)], view)] == [A, B]
+        assert [s.address for s in withdrawal([whole], [BLOG], [at(A)], view)] == [B]
+        assert withdrawal([BLOG], [], [], host()) == ()
+
+    def test_an_interface_is_needed_while_it_is_asked_for_or_has_entries(self) -> None:
+        assert answering([BLOG], host()) == {"eth0"}
+        assert answering([replace(BLOG, interface="eth1")], host(proxies=(ours(A),))) == {"eth0", "eth1"}
+        assert answering([], host(proxies=(ours(A),))) == frozenset()
+        away = host(nic("eth0"), proxies=(ours(A),))
+        assert answering([BLOG], away) == {"eth0"}
+
+
+class TestFindings:
+    def told(self, answers: Answers, *addresses: IPv6Address, on: HostView) -> list[tuple[str, str]]:
+        found = neighbour_findings([answers], [at(a) for a in addresses], on)
+        assert not any(f.blocks for f in found)
+        return reasons(found)
+
+    def test_nothing_is_said_when_in_order_nor_of_a_host_of_which_nothing_is_known(self) -> None:
+        assert self.told(BLOG, A, on=host()) == []
+        assert self.told(BLOG, A, on=HostView()) == []
+
+    def test_no_prefix_covers_the_subnet(self) -> None:
+        (found,) = neighbour_findings([BLOG], [], host(ETH1))
+        assert (found.reason, found.doubtful) == ("NotOnLink", False)
+        assert f"covers {PART}" in found.message
+        assert "eth1 (2001:db8:2::/64)" in found.message
+        assert "ndpProxy.interface" in found.message
+        (found,) = neighbour_findings([BLOG], [], host(replace(ETH0, up=False)))
+        assert "no interface that is up has an on-link prefix" in found.message
+
+    @pytest.mark.parametrize(
+        ("view", "said"),
+        [
+            (host(ETH0), "there is no interface eth1 (there are: eth0, v6-blog)"),
+            (host(ETH0, replace(ETH1, up=False)), "ip link set eth1 up"),
+            (host(proxy_ndp={}), "interface eth1 has no IPv6"),
+        ],
+    )
+    def test_the_interface_that_was_asked_for_is_of_no_use(self, view: HostView, said: str) -> None:
+        (found,) = neighbour_findings([replace(BLOG, interface="eth1")], [], view)
+        assert (found.condition, found.reason, found.doubtful) == ("HostReady", "HostNotReady", False)
+        assert said in found.message
+
+    def test_the_host_has_a_containers_address(self) -> None:
+        inner = IPv6Network("fd00:1::/64")
+        answers = Answers("blog", inner, outer=(IPv6Network(LINK),))
+        (found,) = neighbour_findings([answers], [at(inner[2]), at(inner[3])], host())
+        assert found.reason == "DuplicateAddress"
+        assert "2001:db8:1::2, which fd00:1::2 is translated to, is the host's own on eth0" in found.message
+
+    def test_somebody_on_the_link_has_a_containers_address(self) -> None:
+        failing = nic("eth0", "2001:db8:1::2/64", f"{A}/64", tentative=frozenset({A}), failed=frozenset({A}))
+        (found,) = neighbour_findings([BLOG], [at(A)], host(failing))
+        assert found.reason == "DuplicateAddress"
+        assert f"{A} is somebody else's on eth0" in found.message
+        assert neighbour_steps([BLOG], [BLOG], [at(A)], host(failing)) == ()
+
+    def test_many_duplicates_are_counted_rather_than_listed(self) -> None:
+        taken = tuple(PART[n] for n in range(16, 21))
+        (found,) = neighbour_findings([BLOG], [at(a) for a in taken], host(nic("eth0", *(f"{a}/64" for a in taken))))
+        assert "and 2 more" in found.message
+
+    def test_a_network_with_the_whole_prefix_of_its_uplink_hides_the_neighbours(self) -> None:
+        whole = Answers("blog", IPv6Network(LINK))
+        (found,) = neighbour_findings([whole], [], host())
+        assert (found.reason, found.doubtful) == ("PrefixConflict", True)
+        assert "such as a /80" in found.message
+        assert self.told(Answers("blog", IPv6Network("fd00:1::/64"), outer=(IPv6Network(LINK),)), on=host()) == []
+
+    def test_of_a_former_prefix_nothing_is_said(self) -> None:
+        inner = IPv6Network("fd00:1::/64")
+        outer = (IPv6Network(LINK), IPv6Network("2001:db8:9::/64"))
+        assert self.told(Answers("blog", inner, outer=outer), inner[5], on=host()) == []
+
+    def test_the_same_is_said_once(self) -> None:
+        asked = replace(BLOG, interface="eth7")
+        again = replace(asked, subnet=IPv6Network("2001:db8:1:0:6::/80"))
+        assert len(neighbour_findings([asked, again], [], host())) == 1

@@ -1,0 +1,196 @@
+from dataclasses import replace
+from ipaddress import IPv6Address, IPv6Interface
+
+import pytest
+
+from dockerv6.api.egress import Egress
+from dockerv6.dockerd.model import Network
+from dockerv6.hostnet.model import Interface, Route, RouteProtocol
+from dockerv6.planning.blueprint import MTU
+from dockerv6.planning.inputs import HostView
+from dockerv6.planning.steps import Finding
+from dockerv6.planning.uplinks import snat_findings, uplink_findings
+from tests.simulation.resources import network as resource
+from tests.unit.planning.scene import bridge, foreign, host, reasons, route
+
+NET = foreign("legacy", "fd99::/64", 8)
+ADDRESS = IPv6Address("2001:db8:1::2")
+HELD = (IPv6Interface(f"{ADDRESS}/64"),)
+NOWHERE: tuple[Route, ...] = ()
+
+
+def egress(mode: str = "Masquerade", **fields: object) -> Egress:
+    return resource("x", egress={"mode": mode, **fields}).spec.egress
+
+
+def nic(name: str = "eth0", mtu: int = 1500, **changes: object) -> Interface:
+    return replace(Interface(2, name, "", up=True, mtu=mtu), **changes)  # type: ignore[arg-type]
+
+
+def view(*interfaces: Interface, routes: tuple[Route, ...] = (route("::/0"),), **changes: object) -> HostView:
+    return host(bridge(NET), *interfaces, routes=routes, **changes)
+
+
+def told(
+    on: HostView, wish: Egress | None = None, networks: tuple[Network, ...] = (NET,), *, managed: bool = True
+) -> tuple[Finding, ...]:
+    found = uplink_findings(on, wish or egress(), networks, managed=managed)
+    assert {str(f.condition) for f in found} <= {"HostReady"}
+    assert not any(f.blocks for f in found)
+    return found
+
+
+def why(found: tuple[Finding, ...]) -> list[str]:
+    return [reason for _, reason in reasons(found)]
+
+
+def test_a_host_with_a_default_route_is_in_order() -> None:
+    assert told(view()) == ()
+
+
+class TestNoWayOut:
+    def test_it_is_doubtful_and_there_is_a_remedy(self) -> None:
+        (found,) = told(view(routes=NOWHERE))
+        assert (found.reason, found.doubtful) == ("NoDefaultRoute", True)
+        assert "ip -6 route add default" in found.message
+
+    def test_a_deaf_uplink_is_named(self) -> None:
+        (found,) = told(view(routes=NOWHERE, accept_ra={"eth0": "1"}))
+        assert "eth0 (accept_ra is 1)" in found.message
+
+    @pytest.mark.parametrize("destination", ["2000::/3", "::/1", "2000::/4"])
+    def test_a_vpns_routes_in_its_place_lead_out_too(self, destination: str) -> None:
+        assert told(view(routes=(route(destination, protocol=RouteProtocol.STATIC),))) == ()
+
+    @pytest.mark.parametrize(
+        "other", [route("fc00::/7"), route("8000::/1"), route("::/0", "lo"), route("::/0", "gone0")]
+    )
+    def test_other_routes_do_not(self, other: Route) -> None:
+        assert why(told(view(routes=(other,)))) == ["NoDefaultRoute"]
+
+    def test_a_default_route_into_the_network_itself_leads_nowhere(self) -> None:
+        assert why(told(view(routes=(route("::/0", NET.bridge or ""),)))) == ["NoDefaultRoute"]
+
+    def test_who_names_interfaces_needs_no_default_route(self) -> None:
+        assert told(view(routes=NOWHERE), egress(interfaces=["eth0"])) == ()
+
+    def test_nothing_is_said_where_nothing_leaves(self) -> None:
+        bad = view(routes=NOWHERE)
+        assert told(bad, egress("None")) == ()
+        assert told(bad, networks=()) == ()
+        assert told(bad, networks=(replace(NET, internal=True),)) == ()
+        assert told(bad, networks=(replace(NET, driver="macvlan"),)) == ()
+        assert told(HostView()) == ()
+
+
+class TestNarrowUplink:
+    def test_a_bridge_that_is_wider_than_its_uplink_is_told_of(self) -> None:
+        (found,) = told(view(nic(mtu=1492)))
+        assert (found.reason, found.doubtful) == ("MTUMismatch", True)
+        assert "eth0 has an MTU of 1492" in found.message
+        assert "spec.bridge.mtu: 1492" in found.message
+
+    def test_a_network_of_somebody_else_has_to_be_recreated(self) -> None:
+        (found,) = told(view(nic(mtu=1492)), managed=False)
+        assert f"recreate legacy with --opt {MTU}=1492" in found.message
+
+    def test_the_option_counts_rather_than_what_an_empty_bridge_says(self) -> None:
+        small = replace(NET, options={MTU: "1280"})
+        assert told(view(nic(mtu=1492)), networks=(small,)) == ()
+        large = replace(NET, options={MTU: "9000"})
+        assert why(told(view(), networks=(large,))) == ["MTUMismatch"]
+        senseless = replace(NET, options={MTU: "big"})
+        assert told(view(), networks=(senseless,)) == ()
+
+    @pytest.mark.parametrize("mtu", [0, 1500, 9000])
+    def test_an_uplink_that_is_as_wide_or_unknown_says_nothing(self, mtu: int) -> None:
+        assert told(view(nic(mtu=mtu))) == ()
+
+    def test_a_bridge_that_is_not_there_says_nothing(self) -> None:
+        assert told(host(nic(mtu=1492), routes=(route("::/0"),))) == ()
+
+    def test_the_narrowest_of_the_uplinks_counts_and_only_those_that_are_used(self) -> None:
+        both = (nic("ppp0", 1492), nic("wg0", 1420))
+        routes = (route("::/0", "ppp0"), route("::/0", "wg0", table=51820))
+        (found,) = told(view(*both, routes=routes))
+        assert "spec.bridge.mtu: 1420" in found.message
+        (found,) = told(view(*both, routes=routes), egress(interfaces=["ppp0"]))
+        assert "spec.bridge.mtu: 1492" in found.message
+
+    def test_no_less_than_ipv6_needs_is_advised(self) -> None:
+        (found,) = told(view(nic(mtu=1000)))
+        assert "spec.bridge.mtu: 1280" in found.message
+
+    def test_only_networks_that_are_wider_are_named(self) -> None:
+        small = replace(foreign("small", "fd98::/64", 7), options={MTU: "1400"})
+        (found,) = told(view(nic(mtu=1492)), networks=(NET, small), managed=False)
+        assert "small" not in found.message
+
+
+class TestInterfaces:
+    def test_an_interface_that_is_not_there_may_come_later(self) -> None:
+        (found,) = told(view(), egress(interfaces=["eth0", "wg0"]))
+        assert (found.reason, found.doubtful) == ("HostNotReady", True)
+        assert "there is no interface wg0" in found.message
+        assert "eth0" in found.message
+
+    def test_an_interface_that_is_down_is_told_of(self) -> None:
+        (found,) = told(view(nic("wg0", up=False)), egress(interfaces=["wg0"]))
+        assert "ip link set wg0 up" in found.message
+
+    def test_an_interface_whose_prefix_is_to_be_followed_must_be_there(self) -> None:
+        wish = egress("PrefixTranslation", prefixFrom={"interface": "ppp0"})
+        (found,) = told(view(), wish)
+        assert (found.reason, found.doubtful) == ("HostNotReady", False)
+        assert "there is no interface ppp0" in found.message
+        assert told(view(nic("ppp0")), wish) == ()
+
+    def test_what_surely_breaks_the_wish_comes_first(self) -> None:
+        wish = egress("PrefixTranslation", prefixFrom={"interface": "ppp0"}, interfaces=["ppp0"])
+        assert [f.doubtful for f in told(view(), wish)] == [False, True]
+
+
+class TestSource:
+    def test_the_address_is_there(self) -> None:
+        assert snat_findings(ADDRESS, host(nic(addresses=HELD))) == ()
+        assert snat_findings(ADDRESS, host(nic("lo", addresses=HELD))) == ()
+
+    def test_the_address_is_not_there(self) -> None:
+        (found,) = snat_findings(ADDRESS, host())
+        assert (found.reason, found.blocks, found.doubtful) == ("AddressMissing", False, False)
+        assert f"ip -6 addr add {ADDRESS}/128" in found.message
+
+    def test_the_address_is_not_yet_usable(self) -> None:
+        (found,) = snat_findings(ADDRESS, host(nic(addresses=HELD, tentative=frozenset({ADDRESS}))))
+        assert (found.reason, found.doubtful) == ("AddressPending", True)
+
+    def test_somebody_else_has_the_address(self) -> None:
+        one = frozenset({ADDRESS})
+        (found,) = snat_findings(ADDRESS, host(nic(addresses=HELD, tentative=one, failed=one)))
+        assert (found.reason, found.doubtful) == ("DuplicateAddress", False)
+        assert "eth0" in found.message
+
+    def test_one_interface_that_has_it_is_enough(self) -> None:
+        failing = nic(addresses=HELD, tentative=frozenset({ADDRESS}), failed=frozenset({ADDRESS}))
+        assert snat_findings(ADDRESS, host(failing, nic("eth1", addresses=HELD))) == ()
+
+    def test_nothing_is_said_of_a_host_of_which_nothing_is_known(self) -> None:
+        assert snat_findings(ADDRESS, HostView()) == ()
+
+    def test_a_network_with_snat_is_told_of_its_address_only(self) -> None:
+        wish = egress("SNAT", snatAddress=str(ADDRESS))
+        assert why(told(view(), wish)) == ["AddressMissing"]
+        other = IPv6Address("2001:db8:1::3")
+        failing = nic(
+            addresses=(*HELD, IPv6Interface(f"{other}/64")), tentative=frozenset({other}), failed=frozenset({other})
+        )
+        assert told(view(failing), wish) == ()
+
+    @pytest.mark.parametrize("mode", ["Masquerade", "Routed"])
+    def test_an_uplinks_address_that_somebody_else_has_is_told_of(self, mode: str) -> None:
+        one = frozenset({ADDRESS})
+        failing = nic(addresses=HELD, tentative=one, failed=one)
+        (found,) = told(view(failing), egress(mode))
+        assert (found.reason, found.doubtful) == ("DuplicateAddress", True)
+        assert f"{ADDRESS} on eth0" in found.message
+        assert told(view(replace(failing, name="eth1")), egress(mode)) == ()
