@@ -6,6 +6,7 @@ from dockerv6.api.conditions import ConditionType
 from dockerv6.api.kinds import POLICY
 from dockerv6.api.policy import IPv6Policy
 from dockerv6.controller.context import Context
+from dockerv6.controller.execute import StepFailed, execute
 from dockerv6.controller.failures import failure_of
 from dockerv6.controller.observe import doubt_listeners, look
 from dockerv6.controller.rounds import Outcome, converge, next_look
@@ -21,10 +22,11 @@ from dockerv6.dockerd.model import Network
 from dockerv6.firewall.port import FirewallError
 from dockerv6.planning.host import host_message
 from dockerv6.planning.inputs import Observed
-from dockerv6.planning.neighbours import answering
+from dockerv6.planning.neighbours import answering, stray_neighbours
 from dockerv6.planning.policy import plan_policy
 from dockerv6.planning.shares import POLICY_OWNER, ipv6_subnets
 from dockerv6.planning.status import POLICY_DOMAIN, Verdict, conditions_of
+from dockerv6.planning.steps import Plan
 from dockerv6.reconciler.errors import TemporaryError
 from dockerv6.reconciler.outcome import Requeue
 from dockerv6.reconciler.request import Key
@@ -64,11 +66,15 @@ def _networks(name: str, context: Context) -> tuple[Network, ...]:
 
 
 async def finalize(key: Key, context: Context) -> Requeue | None:
-    """Take the policy's rules away; the networks were never its own. Raises `TemporaryError`."""
+    """Take away the policy's rules, and its entries; the networks were never its own. Raises `TemporaryError`."""
     try:
         await context.firewall.sync()
+        strays = stray_neighbours(await context.world.host_view.get(), context.firewall.answers)
+        await execute(Plan(POLICY, key.name, strays), context)
     except FirewallError as error:
         raise TemporaryError(str(error)) from error
+    except StepFailed as failed:
+        raise failure_of(failed).error from failed
     context.repaired.pop(f"{POLICY_OWNER}{key.name}", None)
     await context.reporter.normal(POLICY, key.name, "Deleted", f"IPv6Policy {key.name} is gone")
     return None

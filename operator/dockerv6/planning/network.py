@@ -1,44 +1,36 @@
 """The plan for one IPv6Network resource: from the wish and the world to ordered steps."""
 
-from ipaddress import IPv6Address, IPv6Interface, IPv6Network
+from ipaddress import IPv6Address, IPv6Interface
 
 from dockerv6.api.conditions import ConditionType, Reason
 from dockerv6.api.errors import dotted
 from dockerv6.api.network import ManagementPolicy, UpdateStrategy
 from dockerv6.api.pending import not_yet_in_effect
-from dockerv6.api.selectors import Driver
 from dockerv6.dockerd.model import Attachment, Network, NetworkSpec
-from dockerv6.planning.answers import Answers
 from dockerv6.planning.blueprint import NO_IPV4_SINCE, differences, fingerprint, network_spec
 from dockerv6.planning.conflicts import collision
 from dockerv6.planning.endpoints import Recreation, attach, creation
-from dockerv6.planning.findings import ENGINE_RETRY, engine_findings, raw_drop_findings, rules_drift, rules_findings
+from dockerv6.planning.findings import ENGINE_RETRY, engine_findings, rules_drift
 from dockerv6.planning.host import (
-    bridge_steps,
-    filter_steps,
     host_findings,
-    icc_findings,
-    sysctl_steps,
 )
 from dockerv6.planning.inputs import Desired, Holdings, HostView, Observed
 from dockerv6.planning.members import attach_members, detach_members, member_findings
-from dockerv6.planning.neighbours import neighbour_findings, neighbour_steps
 from dockerv6.planning.pools import withdrawn_findings
-from dockerv6.planning.shares import icc_switched_off, share
+from dockerv6.planning.reach import answer_steps, bridged, live_steps, reach_findings, rules_steps, way_steps
+from dockerv6.planning.shares import share
 from dockerv6.planning.steps import (
     CreateNetwork,
     DetachEndpoint,
-    EnsureRules,
     Finding,
     MendBridge,
     Plan,
     RememberEndpoints,
+    RememberNetwork,
     RemoveNetwork,
     Step,
 )
 from dockerv6.planning.subnets import Subnet, decide
-from dockerv6.planning.translation import translation_findings
-from dockerv6.planning.uplinks import uplink_findings
 
 TURN_RETRY = 5.0  # seconds until a network looks again whether it is its turn; it is also told
 
@@ -116,16 +108,7 @@ def _kept(desired: Desired, observed: Observed, holdings: Holdings, live: Networ
     back = attach(observed.remembered, live) if live is not None and observed.engine is not None else ()
     if desired.name not in holdings.bound or observed.rules.problem:
         return back
-    return (*_rules(desired, observed), *back)
-
-
-def _rules(desired: Desired, observed: Observed, because: str = "") -> tuple[Step, ...]:
-    """Our table's step, when it lacks something for this resource or is about to."""
-    off = observed.rules.off
-    changes = (*off.get("", ()), *off.get(desired.name, ()))
-    if not changes and not because:
-        return ()
-    return (EnsureRules(desired.name, changes, because or "the table differs from what it should hold"),)
+    return (*rules_steps(desired, observed), *answer_steps(desired, observed), *back)
 
 
 def _plan_observed(desired: Desired, observed: Observed, holdings: Holdings) -> Plan:
@@ -133,7 +116,7 @@ def _plan_observed(desired: Desired, observed: Observed, holdings: Holdings) -> 
     live = observed_network(desired, observed)
     intents = share(desired.resource, None, (live,), (), holdings.followed).networks if live is not None else ()
     findings: list[Finding] = [
-        *_reach_findings(desired, observed, holdings, live, live),
+        *reach_findings(desired, observed, holdings, live, live),
         *member_findings(desired, observed),
     ]
     if live is None:
@@ -154,12 +137,11 @@ def _plan_observed(desired: Desired, observed: Observed, holdings: Holdings) -> 
         )
     steps: tuple[Step, ...] = ()
     if not observed.rules.problem:
-        steps = _rules(desired, observed)
+        steps = rules_steps(desired, observed)
         if intents:  # else the host need not forward anything for it
-            steps = (*sysctl_steps(observed.host), *steps, *filter_steps(observed.rules))
-            steps = (*steps, *_neighbours(desired, observed))
+            steps = (*way_steps(desired, observed), *answer_steps(desired, observed))
     if live is not None and not any(f.blocks for f in findings):
-        steps = (*steps, *_bridge(desired, observed, live), *_members(desired, observed, live))
+        steps = (*steps, *live_steps(desired, observed, live), *_members(desired, observed, live))
     return Plan("IPv6Network", desired.name, steps, tuple(findings), rules_drift(observed, desired.name))
 
 
@@ -171,7 +153,7 @@ def _plan_managed(
     want = network_spec(desired.resource, subnet.prefix, desired.identity, observed.engine)
     findings = [
         *engine_findings(observed),
-        *(_reach_findings(desired, observed, holdings, live, want) if spec.driver is Driver.BRIDGE else ()),
+        *(_reach_findings(desired, observed, holdings, live, want) if bridged(desired) else ()),
         *member_findings(desired, observed),
         *withdrawn_findings(desired.pools.get(spec.addressing.pool or ""), holdings),
     ]
@@ -189,62 +171,22 @@ def _plan_managed(
     because = "the network's rules are there before it is" if binding else ""
     remade = any(isinstance(s, CreateNetwork) for s in change)
     mend = () if live is None or remade else _mend(observed, live)
+    former = [s for s in change if isinstance(s, RememberNetwork)]
     removed = [s for s in change if isinstance(s, RememberEndpoints | DetachEndpoint | RemoveNetwork)]
-    rest = [s for s in change if s not in removed]
+    rest = [s for s in change if s not in removed and s not in former]
     steps = (
+        *former,
         *binding,  # before anything is taken down: what is wanted instead is then nobody else's
         *removed,
-        *sysctl_steps(observed.host),
-        *_rules(desired, observed, because),
-        *filter_steps(observed.rules),
+        *(way_steps(desired, observed, because) if bridged(desired) else ()),
         *rest,
         *mend,
-        *(_bridge(desired, observed, live) if live is not None and not remade else ()),
-        *_neighbours(desired, observed),
+        *(live_steps(desired, observed, live) if live is not None and not remade else ()),
+        *answer_steps(desired, observed),
         *(_members(desired, observed, live if live is not None and not remade else want)),
     )
     drift = (*drift, *(s.reason for s in mend), *rules_drift(observed, desired.name))
     return Plan("IPv6Network", desired.name, steps, tuple(findings), drift)
-
-
-def _reach_findings(
-    desired: Desired,
-    observed: Observed,
-    holdings: Holdings,
-    live: Network | None,
-    network: Network | NetworkSpec | None,
-) -> tuple[Finding, ...]:
-    """What a person should know of rules, translation and host. ``network`` is what is or will be there."""
-    spec = desired.resource.spec
-    options = network.options if network is not None else {}
-    subnets = {c.subnet for c in (network.ipam if network is not None else ()) if isinstance(c.subnet, IPv6Network)}
-    return (
-        *rules_findings(observed.rules, desired.name, observed.host),
-        *raw_drop_findings(spec.egress, spec.firewall, observed.engine, options),
-        *translation_findings(spec.egress, subnets, holdings.followed),
-        *icc_findings(observed.host, icc=spec.bridge.icc),
-        *neighbour_findings(_answers(desired, observed), observed.containers, observed.host),
-        *uplink_findings(
-            observed.host, spec.egress, (live,) if live is not None else (), managed=not desired.resource.observed
-        ),
-    )
-
-
-def _answers(desired: Desired, observed: Observed) -> tuple[Answers, ...]:
-    return tuple(a for a in observed.answers if a.owner == desired.name)
-
-
-def _neighbours(desired: Desired, observed: Observed) -> tuple[Step, ...]:
-    """Neighbour solicitations are answered for those who run; nobody knows who does while the engine is away."""
-    containers = observed.containers if observed.engine is not None else None
-    return neighbour_steps(_answers(desired, observed), observed.answers, containers, observed.host)
-
-
-def _bridge(desired: Desired, observed: Observed, live: Network) -> tuple[Step, ...]:
-    """What the packet filter needs of the network's bridge, beside rules."""
-    published = bool(observed.rules.ports.get(desired.name))
-    icc = desired.resource.spec.bridge.icc and not icc_switched_off(live)
-    return bridge_steps(observed.host, (live.bridge,) if live.bridge else (), published=published, icc=icc)
 
 
 def _members(desired: Desired, observed: Observed, network: Network | NetworkSpec) -> tuple[Step, ...]:

@@ -1,0 +1,80 @@
+"""What a network's packets need of the host: rules, sysctls, its bridge, its neighbours. Pure.
+
+Networks of other drivers than bridge pass none of it: their containers are on the parent's link by themselves.
+"""
+
+from ipaddress import IPv6Network
+
+from dockerv6.api.selectors import Driver
+from dockerv6.dockerd.model import Network, NetworkSpec
+from dockerv6.planning.answers import Answers
+from dockerv6.planning.findings import raw_drop_findings, rules_findings
+from dockerv6.planning.host import bridge_steps, filter_steps, icc_findings, sysctl_steps
+from dockerv6.planning.inputs import Desired, Holdings, Observed
+from dockerv6.planning.neighbours import neighbour_findings, neighbour_steps
+from dockerv6.planning.shares import icc_switched_off
+from dockerv6.planning.steps import EnsureRules, Finding, Step
+from dockerv6.planning.translation import translation_findings
+from dockerv6.planning.uplinks import uplink_findings
+
+
+def bridged(desired: Desired) -> bool:
+    """Whether the network's packets pass a bridge of the host, and with it the host's firewall."""
+    return desired.resource.spec.driver is Driver.BRIDGE
+
+
+def reach_findings(
+    desired: Desired,
+    observed: Observed,
+    holdings: Holdings,
+    live: Network | None,
+    network: Network | NetworkSpec | None,
+) -> tuple[Finding, ...]:
+    """What a person should know of rules, translation and host. ``network`` is what is or will be there."""
+    spec = desired.resource.spec
+    options = network.options if network is not None else {}
+    subnets = {c.subnet for c in (network.ipam if network is not None else ()) if isinstance(c.subnet, IPv6Network)}
+    there = (live,) if live is not None else ()
+    return (
+        *rules_findings(observed.rules, desired.name, observed.host),
+        *raw_drop_findings(spec.egress, spec.firewall, observed.engine, options),
+        *translation_findings(spec.egress, subnets, holdings.followed),
+        *icc_findings(observed.host, icc=spec.bridge.icc),
+        *neighbour_findings(_answers(desired, observed), observed.containers, observed.host),
+        *uplink_findings(observed.host, spec.egress, there, managed=not desired.resource.observed),
+    )
+
+
+def rules_steps(desired: Desired, observed: Observed, because: str = "") -> tuple[Step, ...]:
+    """Our table's step, when it lacks something for this resource or is about to."""
+    off = observed.rules.off
+    changes = (*off.get("", ()), *off.get(desired.name, ()))
+    if not changes and not because:
+        return ()
+    return (EnsureRules(desired.name, changes, because or "the table differs from what it should hold"),)
+
+
+def way_steps(desired: Desired, observed: Observed, because: str = "") -> tuple[Step, ...]:
+    """Before there is a network, or for the one that is there: the host forwards, our rules decide, we are let pass."""
+    return (
+        *sysctl_steps(observed.host),
+        *rules_steps(desired, observed, because),
+        *filter_steps(observed.rules),
+    )
+
+
+def live_steps(desired: Desired, observed: Observed, live: Network) -> tuple[Step, ...]:
+    """What the packet filter needs of the bridge of a network that is there, beside rules."""
+    published = bool(observed.rules.ports.get(desired.name))
+    icc = desired.resource.spec.bridge.icc and not icc_switched_off(live)
+    return bridge_steps(observed.host, (live.bridge,) if live.bridge else (), published=published, icc=icc)
+
+
+def answer_steps(desired: Desired, observed: Observed) -> tuple[Step, ...]:
+    """Neighbour solicitations are answered for those who run; nobody knows who does while the engine is away."""
+    containers = observed.containers if observed.engine is not None else None
+    return neighbour_steps(_answers(desired, observed), observed.answers, containers, observed.host)
+
+
+def _answers(desired: Desired, observed: Observed) -> tuple[Answers, ...]:
+    return tuple(a for a in observed.answers if a.owner == desired.name)
