@@ -75,7 +75,7 @@ def track(
         after = Followed(interface, found[0].prefix, now, found[0].on_link)
     else:
         after = _next(before, found, _ends(interface, seen, now), now)
-    return after, _look_again(after, found, now)
+    return after, _look_again(after, found, seen, now)
 
 
 def part(prefix: IPv6Network, length: int | None, offset: int) -> IPv6Network | str:
@@ -173,7 +173,7 @@ def _next(before: Followed, found: tuple[Candidate, ...], ends: Mapping[IPv6Netw
     best = _best(found, state.candidate)
     if best.prefix != state.candidate or state.candidate_since > now:
         return replace(state, candidate=best.prefix, candidate_since=now)
-    if now < state.candidate_since + _patience(state, now):
+    if now < _due(state):
         return state
     return _exchange(state, best, ends, now)
 
@@ -189,10 +189,10 @@ def _best(found: tuple[Candidate, ...], noted: IPv6Network | None) -> Candidate:
     return waiting if waiting is not None and waiting.rank == found[0].rank else found[0]
 
 
-def _patience(state: Followed, now: float) -> float:
-    """Seconds that a candidate must last. A change counts by its distance: the clock may have been set back."""
-    lately = sum(abs(now - each) < MEMORY for each in state.changes)
-    return min(SETTLE * 2.0 ** min(lately, _DOUBLINGS), SETTLE_MOST)
+def _due(state: Followed) -> float:
+    """When the candidate is adopted, if it lasts. A change counts by its distance: the clock may have been set back."""
+    lately = sum(abs(state.candidate_since - each) < MEMORY for each in state.changes)
+    return state.candidate_since + min(SETTLE * 2.0 ** min(lately, _DOUBLINGS), SETTLE_MOST)
 
 
 def _exchange(state: Followed, best: Candidate, ends: Mapping[IPv6Network, float], now: float) -> Followed:
@@ -237,17 +237,18 @@ def _or_never(end: float) -> float | None:
     return None if end == inf else end
 
 
-def _look_again(state: Followed, found: tuple[Candidate, ...], now: float) -> float | None:
-    """Seconds to the next moment at which time alone changes something: who waits is told by nobody."""
+def _look_again(state: Followed, found: Iterable[Candidate], seen: Iterable[HostPrefix], now: float) -> float | None:
+    """Seconds to the next moment at which time alone changes something: of that nobody tells."""
     waits = [each.until - now for each in state.former if each.until is not None]
     if state.candidate is not None:
-        waits.append(state.candidate_since + _patience(state, now) - now)
+        waits.append(_due(state) - now)
     elif state.gone_since is not None and not state.withdrawn:
         waits.append(state.gone_since + SETTLE - now)
-    for each in found:
-        if each.prefix == state.prefix:
-            waits += [left for left in (each.preferred, each.valid) if left is not None]
-    return min(waits, default=None)
+    at_stake = {state.prefix, state.candidate}
+    lifetimes = [left for each in found if each.prefix in at_stake for left in (each.preferred, each.valid)]
+    formers = {each.prefix for each in state.former}
+    lifetimes += [each.valid for each in seen if each.prefix in formers]
+    return min((*waits, *(left for left in lifetimes if left)), default=None)
 
 
 def _former(entry: object) -> Former:
