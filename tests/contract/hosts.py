@@ -40,6 +40,13 @@ class World(Protocol):
     def listen(self, listener: Listener) -> None: ...
     def hang_up(self) -> None: ...
     def begin_udp_flow(self, to: IPv6Address, port: int) -> None: ...
+    def advertise(self, name: str, address: IPv6Interface, preferred: int, valid: int) -> None: ...
+    def withdraw(self, name: str, address: IPv6Interface) -> None: ...
+    def delegate(self, prefix: IPv6Network) -> None: ...
+    def undelegate(self, prefix: IPv6Network) -> None: ...
+    def answer_for(self, name: str, address: IPv6Address) -> None: ...
+    def stop_answering_for(self, name: str, address: IPv6Address) -> None: ...
+    def set_down(self, name: str) -> None: ...
 
 
 @dataclass
@@ -97,6 +104,27 @@ class FakeWorld:
 
     def begin_udp_flow(self, to: IPv6Address, port: int) -> None:
         self.net.udp_flows.append((to, port))
+
+    def advertise(self, name: str, address: IPv6Interface, preferred: int, valid: int) -> None:
+        self.net.advertise(name, address, preferred=preferred, valid=valid)
+
+    def withdraw(self, name: str, address: IPv6Interface) -> None:
+        self.net.withdraw(name, address.network)
+
+    def delegate(self, prefix: IPv6Network) -> None:
+        self.net.delegate(prefix)
+
+    def undelegate(self, prefix: IPv6Network) -> None:
+        self.net.undelegate(prefix)
+
+    def answer_for(self, name: str, address: IPv6Address) -> None:
+        self.net.answer_for(name, address)
+
+    def stop_answering_for(self, name: str, address: IPv6Address) -> None:
+        self.net.stop_answering_for(name, address)
+
+    def set_down(self, name: str) -> None:
+        self._change(name, up=False)
 
 
 @dataclass
@@ -166,6 +194,30 @@ class LinuxWorld:
         )
         sender = self.sockets.enter_context(socket.socket(socket.AF_INET6, socket.SOCK_DGRAM))
         sender.sendto(b"hello", (str(to), port))
+
+    def advertise(self, name: str, address: IPv6Interface, preferred: int, valid: int) -> None:
+        lifetimes = ("preferred_lft", str(preferred), "valid_lft", str(valid))
+        ip("address", "replace", str(address), "dev", name, "nodad", *lifetimes)
+
+    def withdraw(self, name: str, address: IPv6Interface) -> None:
+        ip("address", "delete", str(address), "dev", name)
+        # without a valid lifetime it has gone with the address
+        ip("route", "flush", "exact", str(address.network), "dev", name)
+
+    def delegate(self, prefix: IPv6Network) -> None:
+        ip("route", "add", "unreachable", str(prefix), "proto", "dhcp")
+
+    def undelegate(self, prefix: IPv6Network) -> None:
+        ip("route", "delete", "unreachable", str(prefix), "proto", "dhcp")
+
+    def answer_for(self, name: str, address: IPv6Address) -> None:
+        ip("neigh", "add", "proxy", str(address), "dev", name)
+
+    def stop_answering_for(self, name: str, address: IPv6Address) -> None:
+        ip("neigh", "delete", "proxy", str(address), "dev", name)
+
+    def set_down(self, name: str) -> None:
+        ip("link", "set", name, "down")
 
 
 @contextmanager

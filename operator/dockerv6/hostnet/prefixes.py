@@ -3,7 +3,8 @@
 What it tells, and what it does not (Linux 6.18):
 
 - A route's lifetime comes in 1/100 s, whatever the kernel's HZ. Nothing tells for how long a route is preferred.
-- An address with a valid lifetime lends it to the on-link route that the kernel makes of it.
+- An address with a valid lifetime lends it to the on-link route that the kernel makes of it. If such an address is
+  removed before its time, the route stays until then; one without a lifetime goes with its address.
 - A route to nowhere has none, also if it was made with one ("expires"): the kernel forgets it at once.
 - A route made of an address with a peer leads to the prefix of our end, not of the peer's.
 

@@ -1,0 +1,243 @@
+"""What every implementation of the host port tells of prefixes, and does about proxy neighbours."""
+
+from collections.abc import AsyncIterator
+from ipaddress import IPv6Address, IPv6Interface, IPv6Network
+
+import pytest
+
+from dockerv6.hostnet.model import ChangeKind, HostPrefix, PrefixOrigin, ProxyNeighbour, RouteProtocol
+from dockerv6.hostnet.port import HostNetError
+from tests.contract.hosts import HOSTS, World, new_host, reported, started
+
+ADDRESS = IPv6Interface("2001:db8:1::1/64")
+SECOND = IPv6Interface("2001:db8:1::2/64")
+LOCAL = IPv6Interface("fd00:db8::1/48")
+SINGLE = IPv6Interface("2001:db8:2::1/128")
+ADVERTISED = IPv6Network("2001:db8:3::/64")
+DELEGATED = IPv6Network("2001:db8:f00::/56")
+CONTAINER, OTHER = IPv6Address("2001:db8:1::c"), IPv6Address("2001:db8:1::d")
+
+DAY = 86400
+
+
+@pytest.fixture(params=HOSTS)
+async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
+    with new_host(request.param) as made:
+        yield made
+        await made.net.close()
+
+
+async def prefixes(world: World, origin: PrefixOrigin, interface: str = "br0") -> list[HostPrefix]:
+    found = await world.net.prefixes()
+    return [told for told in found if (told.origin, told.interface) == (origin, interface)]
+
+
+async def test_an_address_tells_its_prefix_and_so_does_its_route(world: World) -> None:
+    world.add_address("br0", ADDRESS)
+    assert await world.net.prefixes() == (
+        HostPrefix(ADDRESS.network, PrefixOrigin.ADDRESS, "br0", address=ADDRESS.ip),
+        HostPrefix(ADDRESS.network, PrefixOrigin.ROUTE, "br0"),
+    )
+
+
+async def test_a_host_without_addresses_has_no_prefixes(world: World) -> None:
+    world.add_route("br0", IPv6Network("::/0"), RouteProtocol.RA)
+    assert await world.net.prefixes() == ()
+
+
+async def test_prefixes_come_by_interface_and_prefix(world: World) -> None:
+    world.add_bridge("aa0")
+    world.add_address("br0", LOCAL)
+    await world.net.add_address("br0", ADDRESS)
+    world.add_address("aa0", IPv6Interface("fd00:db8:1::1/64"))
+    world.delegate(DELEGATED)
+    found = [(told.interface, str(told.prefix)) for told in await world.net.prefixes()]
+    assert list(dict.fromkeys(found)) == [
+        ("", str(DELEGATED)),
+        ("aa0", "fd00:db8:1::/64"),
+        ("br0", str(ADDRESS.network)),
+        ("br0", str(LOCAL.network)),
+    ]
+
+
+async def test_a_single_address_has_no_route_that_tells_a_prefix(world: World) -> None:
+    world.add_address("br0", SINGLE)
+    assert await world.net.prefixes() == (HostPrefix(SINGLE.network, PrefixOrigin.ADDRESS, "br0", address=SINGLE.ip),)
+
+
+async def test_what_was_advertised_has_lifetimes_and_so_has_its_route(world: World) -> None:
+    world.advertise("br0", ADDRESS, preferred=DAY, valid=3 * DAY)
+    (address,) = await prefixes(world, PrefixOrigin.ADDRESS)
+    (route,) = await prefixes(world, PrefixOrigin.ROUTE)
+    assert address.preferred is not None
+    assert address.valid is not None
+    assert 0 < address.preferred <= DAY < address.valid <= 3 * DAY
+    assert route.valid is not None
+    assert DAY < route.valid <= 3 * DAY
+    assert route.preferred is None
+
+
+async def test_an_interface_with_an_advertised_address_is_autoconfigured(world: World) -> None:
+    world.advertise("br0", ADDRESS, preferred=DAY, valid=DAY)
+    assert [found.name for found in await world.net.interfaces() if found.autoconfigured] == ["br0"]
+    world.withdraw("br0", ADDRESS)
+    assert not any(found.autoconfigured for found in await world.net.interfaces())
+
+
+async def test_a_deprecated_address_is_not_preferred_and_still_valid(world: World) -> None:
+    world.advertise("br0", ADDRESS, preferred=DAY, valid=DAY)
+    world.advertise("br0", ADDRESS, preferred=0, valid=DAY)
+    (address,) = await prefixes(world, PrefixOrigin.ADDRESS)
+    assert address.preferred == 0
+    assert address.valid is not None
+    assert 0 < address.valid <= DAY
+
+
+async def test_renewed_lifetimes_are_reported(world: World) -> None:
+    world.advertise("br0", ADDRESS, preferred=DAY, valid=DAY)
+    changes = await started(world)
+    world.advertise("br0", ADDRESS, preferred=2 * DAY, valid=2 * DAY)
+    await reported(changes, ChangeKind.ADDRESS, "br0")
+    (address,) = await prefixes(world, PrefixOrigin.ADDRESS)
+    assert address.valid is not None
+    assert address.valid > DAY
+
+
+async def test_an_address_that_we_give_stays_for_ever(world: World) -> None:
+    world.advertise("br0", ADDRESS, preferred=DAY, valid=DAY)
+    await world.net.add_address("br0", ADDRESS)
+    (address,) = await prefixes(world, PrefixOrigin.ADDRESS)
+    assert (address.preferred, address.valid) == (None, None)
+
+
+async def test_of_two_addresses_of_a_prefix_the_route_outlives_the_shorter(world: World) -> None:
+    world.advertise("br0", ADDRESS, preferred=DAY, valid=DAY)
+    world.advertise("br0", SECOND, preferred=DAY, valid=3 * DAY)
+    (route,) = await prefixes(world, PrefixOrigin.ROUTE)
+    assert route.valid is not None
+    assert route.valid > 2 * DAY
+
+
+async def test_a_withdrawn_prefix_is_told_no_more_and_that_is_reported(world: World) -> None:
+    world.advertise("br0", ADDRESS, preferred=DAY, valid=DAY)
+    changes = await started(world)
+    world.withdraw("br0", ADDRESS)
+    await reported(changes, ChangeKind.ADDRESS, "br0")
+    assert await world.net.prefixes() == ()
+
+
+async def test_a_prefix_goes_with_its_interface(world: World) -> None:
+    world.advertise("br0", ADDRESS, preferred=DAY, valid=DAY)
+    world.remove_bridge("br0")
+    world.add_bridge("br0")
+    assert await world.net.prefixes() == ()
+    world.add_address("br0", ADDRESS)
+    (address,) = await prefixes(world, PrefixOrigin.ADDRESS)
+    assert address.valid is None
+
+
+async def test_a_tentative_address_says_so(world: World) -> None:
+    world.add_veth("veth0")
+    world.claim_address("veth0", ADDRESS)
+    (address,) = await prefixes(world, PrefixOrigin.ADDRESS, "veth0")
+    assert (address.tentative, address.failed, address.temporary) == (True, False, False)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "told"), [(RouteProtocol.RA, True), (RouteProtocol.STATIC, False), (RouteProtocol.BOOT, False)]
+)
+async def test_an_advertised_route_tells_a_prefix_without_an_address(
+    world: World, protocol: RouteProtocol, *, told: bool
+) -> None:
+    world.add_route("br0", ADVERTISED, protocol)
+    expected = (HostPrefix(ADVERTISED, PrefixOrigin.ROUTE, "br0"),) if told else ()
+    assert await world.net.prefixes() == expected
+
+
+async def test_a_delegated_prefix_is_the_hosts_and_its_coming_and_going_is_reported(world: World) -> None:
+    changes = await started(world)
+    world.delegate(DELEGATED)
+    await reported(changes, ChangeKind.ROUTE, "")
+    assert await world.net.prefixes() == (HostPrefix(DELEGATED, PrefixOrigin.DELEGATION, ""),)
+    changes = await started(world)
+    world.undelegate(DELEGATED)
+    await reported(changes, ChangeKind.ROUTE, "")
+    assert await world.net.prefixes() == ()
+
+
+async def test_a_delegation_is_no_unicast_route(world: World) -> None:
+    world.delegate(DELEGATED)
+    assert DELEGATED not in {route.destination for route in await world.net.routes()}
+
+
+async def test_a_host_answers_for_nobody_at_first(world: World) -> None:
+    assert await world.net.proxies() == frozenset()
+
+
+async def test_a_proxy_neighbour_of_ours_is_marked_and_there_already_is_success(world: World) -> None:
+    world.add_bridge("br1")
+    for _ in range(2):
+        await world.net.add_proxy("br0", CONTAINER)
+    await world.net.add_proxy("br1", OTHER)
+    assert await world.net.proxies() == {
+        ProxyNeighbour("br0", CONTAINER, ours=True),
+        ProxyNeighbour("br1", OTHER, ours=True),
+    }
+
+
+async def test_a_removed_proxy_neighbour_is_gone_and_gone_already_is_success(world: World) -> None:
+    await world.net.add_proxy("br0", CONTAINER)
+    await world.net.add_proxy("br0", OTHER)
+    for _ in range(2):
+        await world.net.remove_proxy("br0", CONTAINER)
+    assert await world.net.proxies() == {ProxyNeighbour("br0", OTHER, ours=True)}
+
+
+async def test_somebody_elses_stays_theirs_when_we_ask_for_the_same(world: World) -> None:
+    world.answer_for("br0", CONTAINER)
+    await world.net.add_proxy("br0", CONTAINER)
+    assert await world.net.proxies() == {ProxyNeighbour("br0", CONTAINER, ours=False)}
+
+
+async def test_ours_stays_ours_when_somebody_asks_for_the_same(world: World) -> None:
+    await world.net.add_proxy("br0", CONTAINER)
+    world.answer_for("br0", CONTAINER)
+    assert await world.net.proxies() == {ProxyNeighbour("br0", CONTAINER, ours=True)}
+
+
+async def test_anybody_may_remove_anybodys(world: World) -> None:
+    world.answer_for("br0", CONTAINER)
+    await world.net.add_proxy("br0", OTHER)
+    await world.net.remove_proxy("br0", CONTAINER)
+    world.stop_answering_for("br0", OTHER)
+    assert await world.net.proxies() == frozenset()
+
+
+async def test_an_interface_that_is_gone_can_have_none_and_has_none_to_remove(world: World) -> None:
+    with pytest.raises(HostNetError, match="nothere"):
+        await world.net.add_proxy("nothere", CONTAINER)
+    await world.net.remove_proxy("nothere", CONTAINER)
+
+
+async def test_an_interface_that_goes_down_loses_its_own_and_that_is_reported_of_the_link(world: World) -> None:
+    world.add_bridge("br1")
+    for name in ("br0", "br1"):
+        await world.net.add_proxy(name, CONTAINER)
+    changes = await started(world)
+    world.set_down("br0")
+    await reported(changes, ChangeKind.LINK, "br0")
+    assert await world.net.proxies() == {ProxyNeighbour("br1", CONTAINER, ours=True)}
+
+
+async def test_an_interface_that_is_down_may_have_some_and_keeps_them_when_it_comes_up(world: World) -> None:
+    world.set_down("br0")
+    await world.net.add_proxy("br0", CONTAINER)
+    await world.net.set_up("br0")
+    assert await world.net.proxies() == {ProxyNeighbour("br0", CONTAINER, ours=True)}
+
+
+async def test_proxy_neighbours_go_with_their_interface(world: World) -> None:
+    await world.net.add_proxy("br0", CONTAINER)
+    world.remove_bridge("br0")
+    world.add_bridge("br0")
+    assert await world.net.proxies() == frozenset()
