@@ -113,6 +113,9 @@ class TestChange:
         assert wait(state(), [NEW]) == 5
         assert wait(look(state(), [NEW]), [NEW], NOW + 2) == 3
 
+    def test_it_is_looked_at_when_the_waiting_ones_lifetime_ends(self) -> None:
+        assert wait(state(), [replace(NEW, preferred=3)]) == 3
+
     def test_whether_the_new_one_is_on_link_is_noted(self) -> None:
         assert not changed_to(delegation(), [delegation()]).on_link
 
@@ -184,7 +187,9 @@ class TestWithdrawn:
 
     def test_a_clock_that_was_set_back_does_not_hide_it(self) -> None:
         gone = look(look(state(), []), [], NOW - 3600)
-        assert look(gone, [], NOW - 3595).withdrawn
+        withdrawn = look(gone, [], NOW - 3595)
+        assert withdrawn.withdrawn
+        assert look(withdrawn, [], NOW - 7200).withdrawn
 
 
 class TestFormer:
