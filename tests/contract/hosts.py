@@ -40,6 +40,8 @@ class World(Protocol):
     def listen(self, listener: Listener) -> None: ...
     def hang_up(self) -> None: ...
     def begin_udp_flow(self, to: IPv6Address, port: int) -> None: ...
+
+    def begin_translated_flow(self, outer: IPv6Address) -> None: ...
     def advertise(self, name: str, address: IPv6Interface, preferred: int, valid: int) -> None: ...
     def withdraw(self, name: str, address: IPv6Interface) -> None: ...
     def delegate(self, prefix: IPv6Network) -> None: ...
@@ -104,6 +106,9 @@ class FakeWorld:
 
     def begin_udp_flow(self, to: IPv6Address, port: int) -> None:
         self.net.udp_flows.append((to, port))
+
+    def begin_translated_flow(self, outer: IPv6Address) -> None:
+        self.net.translated_flows.append(outer)
 
     def advertise(self, name: str, address: IPv6Interface, preferred: int, valid: int) -> None:
         self.net.advertise(name, address, preferred=preferred, valid=valid)
@@ -192,6 +197,18 @@ class LinuxWorld:
             "add chain inet tracking out { type filter hook output priority 0; };"
             "add rule inet tracking out ct state new accept;"
         )
+        self._send(to, port)
+
+    def begin_translated_flow(self, outer: IPv6Address) -> None:
+        ip("link", "set", "lo", "up")
+        nft(
+            "add table inet translating;"
+            "add chain inet translating out { type nat hook postrouting priority 100; };"
+            f"flush chain inet translating out; add rule inet translating out udp dport 9 snat ip6 to {outer};"
+        )
+        self._send(IPv6Address("::1"), 9)
+
+    def _send(self, to: IPv6Address, port: int) -> None:
         sender = self.sockets.enter_context(socket.socket(socket.AF_INET6, socket.SOCK_DGRAM))
         sender.sendto(b"hello", (str(to), port))
 

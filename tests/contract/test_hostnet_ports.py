@@ -1,7 +1,7 @@
 """What every implementation of the host port does about bridges' ports, sockets and flows: the fake and the kernel."""
 
 from collections.abc import AsyncIterator
-from ipaddress import IPv6Address, IPv6Interface
+from ipaddress import IPv6Address, IPv6Interface, IPv6Network
 
 import pytest
 
@@ -176,3 +176,19 @@ async def test_for_no_ports_or_no_addresses_nothing_is_forgotten(world: World) -
     assert await world.net.forget_udp_flows([], [HERE]) == 0
     assert await world.net.forget_udp_flows([5000], []) == 0
     assert await world.net.forget_udp_flows([5000], [HERE]) == 1
+
+
+async def test_flows_that_were_translated_to_a_prefix_are_forgotten_and_no_others(world: World) -> None:
+    world.begin_translated_flow(IPv6Address("2001:db8:1::5"))
+    world.begin_translated_flow(IPv6Address("2001:db8:2::5"))
+    gone, other = IPv6Network("2001:db8:1::/64"), IPv6Network("2001:db8:3::/64")
+    assert await world.net.forget_translated_flows([]) == 0
+    assert await world.net.forget_translated_flows([other]) == 0
+    assert await world.net.forget_translated_flows([gone, other]) == 1
+    assert await world.net.forget_translated_flows([gone]) == 0
+    assert await world.net.forget_translated_flows([IPv6Network("2001:db8::/32")]) == 1
+
+
+async def test_a_flow_that_was_not_translated_is_none_of_a_prefix(world: World) -> None:
+    world.begin_udp_flow(HERE, 5000)
+    assert await world.net.forget_translated_flows([IPv6Network(HERE)]) == 0

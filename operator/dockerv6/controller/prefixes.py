@@ -2,9 +2,11 @@
 
 import logging
 from collections.abc import Iterator
+from ipaddress import IPv6Network
 
 from dockerv6.api.kinds import NETWORK, POLICY, POOL
 from dockerv6.controller.context import Context
+from dockerv6.firewall.port import FirewallError
 from dockerv6.hostnet.port import HostNetError
 from dockerv6.planning.followed import Followed, track
 from dockerv6.reconciler.errors import TemporaryError
@@ -38,6 +40,7 @@ async def follow(context: Context) -> Requeue | None:
     known = context.inventory.holdings.followed
     now = context.clock.now()
     again: list[float] = []
+    left: set[IPv6Network] = set()
     for interface in sorted(wanted):
         before = known.get(interface)
         after, wait = track(before, interface, prefixes, routes, now)
@@ -46,7 +49,29 @@ async def follow(context: Context) -> Requeue | None:
         if after is not None and after != before:
             await context.inventory.keep_followed(after)
             await _tell(before, after, context)
+            left |= _in_use(before) - _in_use(after)
+    if left:
+        await _let_go(frozenset(left), context)
     return Requeue(min(again)) if again else None
+
+
+def _in_use(followed: Followed | None) -> frozenset[IPv6Network]:
+    """The prefixes that flows may have been translated to and that still work."""
+    return frozenset((followed.prefix, *(f.prefix for f in followed.former))) if followed is not None else frozenset()
+
+
+async def _let_go(prefixes: frozenset[IPv6Network], context: Context) -> None:
+    """End flows of prefixes that lead nowhere any more, once the rules no longer make such ones.
+
+    What goes on (a tunnel over UDP) is translated to the present prefix from its next packet on.
+    """
+    try:
+        await context.firewall.sync()
+        count = await context.world.host.forget_translated_flows(prefixes)
+    except (FirewallError, HostNetError) as error:
+        logger.warning("flows may still be translated to %s: %s", ", ".join(map(str, sorted(prefixes))), error)
+    else:
+        logger.info("ended %d flows of %s", count, ", ".join(map(str, sorted(prefixes))))
 
 
 async def _tell(before: Followed | None, after: Followed, context: Context) -> None:

@@ -1,12 +1,12 @@
-"""The kernel's table of flows, of which UDP's are dropped when their translation is out of date. All of it blocks.
+"""The kernel's table of flows, of which some are dropped when their translation is out of date. All of it blocks.
 
 Sources: linux/netfilter/nfnetlink_conntrack.h; net/netfilter/nf_conntrack_netlink.c.
 """
 
 import errno
 import struct
-from collections.abc import Collection
-from ipaddress import IPv6Address
+from collections.abc import Callable, Collection, Iterable
+from ipaddress import IPv6Address, IPv6Network
 from socket import AF_INET6, IPPROTO_UDP
 
 from dockerv6.hostnet.netlink import (
@@ -27,9 +27,11 @@ _DELETE = (_CTNETLINK << 8) | 2
 _NFGENMSG = bytes((AF_INET6, 0, 0, 0))  # family, version, resource
 
 _CTA_TUPLE_ORIG = 1
+_CTA_TUPLE_REPLY = 2
 _CTA_ZONE = 18
 _CTA_FILTER = 25
 _CTA_TUPLE_IP = 1
+_CTA_IP_V6_SRC = 3
 _CTA_IP_V6_DST = 4
 _CTA_TUPLE_PROTO = 2
 _CTA_PROTO_NUM = 1
@@ -58,12 +60,30 @@ def forget_udp_flows(ports: Collection[int], destinations: Collection[IPv6Addres
     if not wanted or not own:
         return 0
     searches = [_search()] if len(wanted) > _MOST_SEARCHES else [_search(port) for port in wanted]
+    return _forget(searches, lambda datagram, start, end: _begun_towards(datagram, start, end, wanted, own))
+
+
+def forget_translated_flows(prefixes: Collection[IPv6Network]) -> int:
+    """Drop the entries of IPv6 flows that were translated to a source, or from a destination, in one of the prefixes.
+
+    Gives how many they were.
+
+    Raises:
+        OSError: what the kernel answered instead (EPERM without CAP_NET_ADMIN).
+    """
+    ranges = tuple((prefix.network_address.packed, prefix.broadcast_address.packed) for prefix in prefixes)
+    if not ranges:
+        return 0
+    return _forget([_NFGENMSG], lambda datagram, start, end: _translated(datagram, start, end, ranges))
+
+
+def _forget(searches: Iterable[bytes], is_doomed: Callable[[bytes, int, int], bool]) -> int:
     try:
         doomed = {
             _identity(datagram, start, end)
             for search in searches
             for datagram, start, end in stream(NETLINK_NETFILTER, _GET, search)
-            if _begun_towards(datagram, start, end, wanted, own)
+            if is_doomed(datagram, start, end)
         }
     except OSError as error:
         if error.errno in NO_SUBSYSTEM:
@@ -71,6 +91,27 @@ def forget_udp_flows(ports: Collection[int], destinations: Collection[IPv6Addres
         raise
     # One that ended by itself meanwhile is not there any more.
     return command_each(NETLINK_NETFILTER, _DELETE, tuple(doomed), tolerated=errno.ENOENT)
+
+
+def _translated(datagram: bytes, start: int, end: int, ranges: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether answers come from, or go to, others than the flow was begun with, and the outer one is in a range."""
+    sent = _ends(datagram, start, end, _CTA_TUPLE_ORIG)
+    answered = _ends(datagram, start, end, _CTA_TUPLE_REPLY)
+    if sent is None or answered is None:
+        return False
+    outer = [*([answered[1]] if answered[1] != sent[0] else []), *([sent[1]] if sent[1] != answered[0] else [])]
+    return any(first <= address <= last for address in outer for first, last in ranges)
+
+
+def _ends(datagram: bytes, start: int, end: int, direction: int) -> tuple[bytes, bytes] | None:
+    """Source and destination in one direction of a flow; None: it is not of IPv6."""
+    ends = find(datagram, start + len(_NFGENMSG), end, direction)
+    addresses = ends and find(datagram, *ends, _CTA_TUPLE_IP)
+    source = addresses and find(datagram, *addresses, _CTA_IP_V6_SRC)
+    destination = addresses and find(datagram, *addresses, _CTA_IP_V6_DST)
+    if not source or not destination:
+        return None
+    return datagram[slice(*source)], datagram[slice(*destination)]
 
 
 def _search(port: bytes | None = None) -> bytes:

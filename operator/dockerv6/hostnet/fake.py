@@ -56,6 +56,8 @@ class FakeHostNet:
         """
         self.writes: list[tuple[str, str]] = []
         """Sysctls written through the port, in order, by canonical name."""
+        self.translated_flows: list[IPv6Address] = []
+        """The outer address of each translated IPv6 flow in conntrack; anybody may add to them."""
         self.udp_flows: list[tuple[IPv6Address, int]] = []
         """Addresses and ports that the IPv6 UDP flows in conntrack were begun towards; anybody may add to them."""
         self._interfaces: dict[str, Interface] = {}
@@ -149,6 +151,13 @@ class FakeHostNet:
         before = len(self.udp_flows)
         self.udp_flows = [(to, port) for to, port in self.udp_flows if port not in ports or to not in destinations]
         return before - len(self.udp_flows)
+
+    async def forget_translated_flows(self, prefixes: Collection[IPv6Network]) -> int:
+        """See `port.HostNet.forget_translated_flows`."""
+        self._permit("drop conntrack entries")
+        before = len(self.translated_flows)
+        self.translated_flows = [a for a in self.translated_flows if not any(a in prefix for prefix in prefixes)]
+        return before - len(self.translated_flows)
 
     async def firewall_generation(self) -> int | None:
         """See `port.HostNet.firewall_generation`."""

@@ -6,7 +6,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from ipaddress import IPv6Address, IPv6Interface
+from ipaddress import IPv6Address, IPv6Interface, IPv6Network
 from typing import TypeVar
 
 from dockerv6.hostnet import conntrack, links, neighbours, prefixes, rtnetlink, sockdiag, sysctl
@@ -87,6 +87,10 @@ class LinuxHostNet:
     async def forget_udp_flows(self, ports: Collection[int], destinations: Collection[IPv6Address]) -> int:
         """See `port.HostNet.forget_udp_flows`."""
         return await self._ask("drop conntrack entries", partial(conntrack.forget_udp_flows, ports, destinations))
+
+    async def forget_translated_flows(self, prefixes: Collection[IPv6Network]) -> int:
+        """See `port.HostNet.forget_translated_flows`."""
+        return await self._ask("drop conntrack entries", partial(conntrack.forget_translated_flows, prefixes))
 
     async def firewall_generation(self) -> int | None:
         """See `port.HostNet.firewall_generation`."""

@@ -7,7 +7,7 @@ Errors::
 """
 
 from collections.abc import AsyncIterator, Collection
-from ipaddress import IPv6Address, IPv6Interface
+from ipaddress import IPv6Address, IPv6Interface, IPv6Network
 from typing import Protocol
 
 from dockerv6.hostnet.model import Change, HostPrefix, Interface, Listener, ProxyNeighbour, Route
@@ -112,6 +112,14 @@ class HostNet(Protocol):
         A UDP flow that goes on keeps the translation that it began with, whatever the rules say now: to a container
         that is gone, or to none although there is one. Other protocols end by themselves. A kernel without conntrack
         has none. Raises `HostNetDenied`, `HostNetError`.
+        """
+
+    async def forget_translated_flows(self, prefixes: Collection[IPv6Network]) -> int:
+        """Drop conntrack's IPv6 flows that were translated to a source, or from a destination, in one of the prefixes.
+
+        Gives how many they were. A flow keeps the translation that it began with, also when its prefix leads nowhere
+        any more, and one of UDP that goes on (a tunnel's keep-alives) would do so for ever. The next packet of the same
+        flow is translated anew. A kernel without conntrack has none. Raises `HostNetDenied`, `HostNetError`.
         """
 
     async def firewall_generation(self) -> int | None:

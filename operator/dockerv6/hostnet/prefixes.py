@@ -3,6 +3,8 @@
 What it tells, and what it does not (Linux 6.18):
 
 - A route's lifetime comes in 1/100 s, whatever the kernel's HZ. Nothing tells for how long a route is preferred.
+- A route whose lifetime is over is listed for up to half a minute more (net.ipv6.route.gc_interval), with a negative
+  one, and no longer used.
 - An address with a valid lifetime lends it to the on-link route that the kernel makes of it. If such an address is
   removed before its time, the route stays until then; one without a lifetime goes with its address.
 - A route to nowhere has none, also if it was made with one ("expires"): the kernel forgets it at once.
@@ -125,12 +127,9 @@ def _prefix(
     if destination[0] == MULTICAST or is_link_local(destination, length):
         return
     ticks = _EXPIRES.unpack_from(buffer, told[_RTA_CACHEINFO][0])[0] if _RTA_CACHEINFO in told else 0
-    yield HostPrefix(IPv6Network((destination, length)), origin, interface, valid=_seconds(ticks))
-
-
-def _seconds(ticks: int) -> float | None:
-    # One that ran out, and that the kernel is about to take, tells a negative number.
-    return max(ticks, 0) / _USER_HZ if ticks else None
+    if ticks >= 0:
+        valid = ticks / _USER_HZ if ticks else None
+        yield HostPrefix(IPv6Network((destination, length)), origin, interface, valid=valid)
 
 
 def _u32(buffer: Buffer, span: tuple[int, int]) -> int:

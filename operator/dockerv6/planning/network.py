@@ -153,7 +153,7 @@ def _plan_managed(
     want = network_spec(desired.resource, subnet.prefix, desired.identity, observed.engine)
     findings = [
         *engine_findings(observed),
-        *(_reach_findings(desired, observed, holdings, live, want) if bridged(desired) else ()),
+        *(reach_findings(desired, observed, holdings, live, want) if bridged(desired) else ()),
         *member_findings(desired, observed),
         *withdrawn_findings(desired.pools.get(spec.addressing.pool or ""), holdings),
     ]
