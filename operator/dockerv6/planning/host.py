@@ -6,6 +6,7 @@ from ipaddress import IPv6Network
 from dockerv6.api.conditions import ConditionType, Reason
 from dockerv6.hostnet.model import Route, RouteProtocol, interface_sysctl
 from dockerv6.planning.inputs import HostView, RulesView
+from dockerv6.planning.moment import per_moment
 from dockerv6.planning.steps import (
     AdmitMark,
     Finding,
@@ -41,6 +42,25 @@ def leads_out(route: Route) -> bool:
         and to.overlaps(GLOBAL_UNICAST)
         and route.interface is not None
         and route.interface != "lo"
+    )
+
+
+@per_moment
+def ways_out(host: HostView) -> tuple[str, ...]:
+    """The interfaces that lead to the Internet, by name."""
+    return tuple(sorted({r.interface or "" for r in host.routes if leads_out(r)}))
+
+
+@per_moment
+def hears_routers(host: HostView) -> tuple[str, ...]:
+    """The interfaces on which router advertisements are in effect, and stay so while the host forwards; by name."""
+    by_route = {r.interface for r in host.routes if r.protocol is RouteProtocol.RA}
+    return tuple(
+        sorted(
+            i.name
+            for i in host.interfaces.values()
+            if i.master is None and (i.autoconfigured or i.name in by_route) and i.name not in host.accept_ra
+        )
     )
 
 
@@ -179,12 +199,9 @@ def _is_proxy_ndp(name: str) -> bool:
 
 def host_message(host: HostView, answering: Iterable[str] = ()) -> str:
     """What HostReady says when all is well. ``answering``: see `spare_sysctls`."""
-    by_route = {r.interface for r in host.routes if r.protocol is RouteProtocol.RA}
-    heard = sorted(
-        i.name
-        for i in host.interfaces.values()
-        if i.master is None and (i.autoconfigured or i.name in by_route) and i.name not in host.accept_ra
+    parts = (
+        ("its way out is", ways_out(host)),
+        ("it hears routers on", hears_routers(host)),
+        ("it answers neighbours on", sorted(answering)),
     )
-    ways = sorted({r.interface for r in host.routes if leads_out(r) and r.interface is not None})
-    parts = (("its way out is", ways), ("it hears routers on", heard), ("it answers neighbours on", sorted(answering)))
     return "; ".join(("the host forwards IPv6", *(f"{what} {', '.join(names)}" for what, names in parts if names)))

@@ -6,16 +6,19 @@ only what nothing has any more: while it can't be told where an address belongs 
 prefix for a moment), its entries stay where they are.
 """
 
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
+from typing import TypeVar
 
 from dockerv6.api.conditions import ConditionType, Reason
 from dockerv6.dockerd.model import Container
 from dockerv6.hostnet.model import Interface, RouteProtocol
 from dockerv6.planning.answers import Answers
-from dockerv6.planning.host import guest_bridges, leads_out, proxy_ndp
+from dockerv6.planning.host import guest_bridges, proxy_ndp, ways_out
 from dockerv6.planning.inputs import HostView
+from dockerv6.planning.moment import per_moment
 from dockerv6.planning.steps import AddProxyNeighbour, Finding, RemoveProxyNeighbour, SetSysctl, Step
 
 Spot = tuple[str, IPv6Address]
@@ -23,6 +26,8 @@ Spot = tuple[str, IPv6Address]
 
 NO_NEIGHBOURS = frozenset({"dummy", "wireguard", "sit", "ip6tnl", "ipip", "gre", "ip6gre", "vti", "vti6", "xfrm"})
 """Kinds of interfaces (IFLA_INFO_KIND) that no neighbour solicits on, whatever prefix they hold."""
+
+Row = TypeVar("Row", tuple[int, IPv6Address], tuple[int, str, IPv6Address])
 
 LONGEST_SUBNET = 126  # bits; beyond there is no room for a gateway and a container
 _MENTIONED = 3  # addresses that a message names before it only counts
@@ -43,13 +48,15 @@ class _Link:
 
 
 class _Places:
-    """Where the addresses of one moment belong."""
+    """Where addresses belong on one host, and what is there."""
 
-    __slots__ = ("_host", "_links", "taken")
+    __slots__ = ("_host", "_links", "_ours", "present", "taken")
 
     def __init__(self, host: HostView) -> None:
         self._host = host
         self._links = sorted(_on_link(host), key=lambda link: link.rank)
+        self._ours = sorted((int(p.address), p.interface, p.address) for p in host.proxies if p.ours)
+        self.present = frozenset((p.interface, p.address) for p in host.proxies)
         self.taken = {
             address.ip: (interface, address.ip in interface.failed)
             for interface in host.interfaces.values()
@@ -66,9 +73,9 @@ class _Places:
         """The interface that holds that very prefix."""
         return next((link.interface.name for link in self._links if link.prefix == prefix), None)
 
-    def spots(self, answers: Answers, containers: Iterable[Container]) -> Iterator[tuple[str | None, IPv6Address]]:
+    def spots(self, answers: Answers, containers: tuple[Container, ...]) -> Iterator[tuple[str | None, IPv6Address]]:
         """Every address to answer for, and where; not those that the host, or somebody else on the link, has."""
-        held = tuple(_held(answers, containers))
+        held = _held(answers, containers)
         for prefix in answers.prefixes:
             where = self.of(answers, prefix)
             for address in held:
@@ -76,11 +83,28 @@ class _Places:
                 if outer not in self.taken:
                     yield where, outer
 
+    @property
+    def all_ours(self) -> set[Spot]:
+        """Every entry of ours."""
+        return {(interface, address) for _, interface, address in self._ours}
+
+    def ours(self, answers: Iterable[Answers]) -> set[Spot]:
+        """Entries of ours that can only be there because of these."""
+        return {
+            (interface, address)
+            for each in answers
+            for prefix in (each.subnet, *each.outer)
+            for _, interface, address in _within(prefix, self._ours)
+        }
+
+
+_places = per_moment(_Places)
+
 
 def wanted(answers: Iterable[Answers], containers: Iterable[Container], host: HostView) -> frozenset[Spot]:
     """The entries that the running containers need, so far as it can be told where."""
     there = tuple(containers)
-    places = _Places(host)
+    places = _places(host)
     return frozenset(
         (where, address) for each in answers for where, address in places.spots(each, there) if where is not None
     )
@@ -89,9 +113,11 @@ def wanted(answers: Iterable[Answers], containers: Iterable[Container], host: Ho
 def answering(answers: Iterable[Answers], host: HostView) -> frozenset[str]:
     """The interfaces whose ``proxy_ndp`` is needed: those to answer on, and those that still have entries of ours."""
     every = tuple(answers)
-    places = _Places(host)
+    if not every:
+        return frozenset()
+    places = _places(host)
     named = (where for each in every for prefix in each.prefixes if (where := places.of(each, prefix)) is not None)
-    return frozenset((*named, *(p.interface for p in host.proxies if p.ours and any(a.has(p.address) for a in every))))
+    return frozenset((*named, *(interface for interface, _ in places.ours(every))))
 
 
 def neighbour_steps(
@@ -111,11 +137,10 @@ def neighbour_steps(
     if not own or containers is None:
         return ()
     there = tuple(containers)
-    places = _Places(host)
-    present = {(p.interface, p.address) for p in host.proxies}
+    places = _places(host)
     asked = {spot for each in own for spot in places.spots(each, there)}
-    missing = [(where, address) for where, address in asked if where is not None and (where, address) not in present]
-    stale = [s for s in _ours(host) if s not in asked and any(a.has(s[1]) for a in own)]
+    missing = [(where, a) for where, a in asked if where is not None and (where, a) not in places.present]
+    stale = places.ours(own) - asked
     if stale:
         asked |= {spot for each in everybody for spot in places.spots(each, there)}
     unplaced = {address for where, address in asked if where is None}
@@ -131,12 +156,11 @@ def withdrawal(
     mine: Iterable[Answers], others: Iterable[Answers], containers: Iterable[Container], host: HostView
 ) -> tuple[RemoveProxyNeighbour, ...]:
     """The end of a resource's answers: all of its entries but those that others need. ``others`` are without it."""
-    own = tuple(mine)
-    stale = [s for s in _ours(host) if any(a.has(s[1]) for a in own)]
+    places = _places(host)
+    stale = places.ours(mine)
     if not stale:
         return ()
     there = tuple(containers)
-    places = _Places(host)
     needed = {address for each in others for _, address in places.spots(each, there)}
     return tuple(
         RemoveProxyNeighbour(*spot, "nothing asks to answer for it any more")
@@ -150,20 +174,19 @@ def stray_neighbours(host: HostView, everybody: Iterable[Answers]) -> tuple[Remo
 
     ``everybody`` must be complete, suspended resources included; without any, all that is ours goes (uninstall).
     """
-    every = tuple(everybody)
+    places = _places(host)
     return tuple(
         RemoveProxyNeighbour(*spot, "nothing asks to answer for it any more")
-        for spot in sorted(_ours(host))
-        if not any(a.has(spot[1]) for a in every)
+        for spot in sorted(places.all_ours - places.ours(everybody))
     )
 
 
 def neighbour_findings(mine: Iterable[Answers], containers: Iterable[Container], host: HostView) -> tuple[Finding, ...]:
     """Why containers are not answered for, or to no good. Nothing is said of prefixes that were replaced."""
-    if not host.interfaces:  # without a single one, nothing is known of the host
-        return ()
     own, there = tuple(mine), tuple(containers)
-    places = _Places(host)
+    if not own or not host.interfaces:  # without a single one, nothing is known of the host
+        return ()
+    places = _places(host)
     found: list[Finding] = []
     for each in own:
         found += _nowhere(each, places, host)
@@ -176,7 +199,7 @@ def neighbour_findings(mine: Iterable[Answers], containers: Iterable[Container],
 def _on_link(host: HostView) -> Iterator[_Link]:
     """Prefixes of addresses, and of the kernel's own routes: a router may advertise one that has no address (L=1)."""
     guests = frozenset(guest_bridges(host))
-    uplinks = {r.interface for r in host.routes if leads_out(r)}
+    uplinks = ways_out(host)
     usable = {
         i.name: i
         for i in host.interfaces.values()
@@ -205,27 +228,36 @@ def _unusable(name: str, host: HostView) -> str:
         return f"there is no interface {name} (there are: {there}); it is taken up when it appears, or name another one"
     if not interface.up:
         return f"interface {name} is down: ip link set {name} up"
+    if interface.master is not None:
+        masters = (i.name for i in host.interfaces.values() if i.index == interface.master)
+        return f"interface {name} is a port of {next(masters, 'another one')}: name that one"
+    if interface.kind == "bridge" and name in guest_bridges(host):
+        return f"{name} is a bridge with guests behind it, since no default route goes through it: name an uplink"
     if name not in host.proxy_ndp:
         return f"interface {name} has no IPv6: see its disable_ipv6, and whether its MTU is at least 1280"
     return ""
 
 
-def _held(answers: Answers, containers: Iterable[Container]) -> Iterator[IPv6Address]:
+@per_moment
+def _running(containers: tuple[Container, ...]) -> list[tuple[int, IPv6Address]]:
+    """All that runs, by address."""
+    return sorted((int(end.ipv6), end.ipv6) for c in containers for end in c.endpoints if end.ipv6 is not None)
+
+
+def _held(answers: Answers, containers: tuple[Container, ...]) -> list[IPv6Address]:
     """The containers' own addresses in the subnet."""
-    first, last = int(answers.subnet.network_address), int(answers.subnet.broadcast_address)
-    for container in containers:
-        for end in container.endpoints:
-            if end.ipv6 is not None and first <= int(end.ipv6) <= last:
-                yield end.ipv6
+    return [address for _, address in _within(answers.subnet, _running(containers))]
+
+
+def _within(prefix: IPv6Network, ascending: Sequence[Row]) -> Sequence[Row]:
+    """The rows whose address, which each begins with as a number, is in the prefix."""
+    first, after = int(prefix.network_address), int(prefix.broadcast_address) + 1
+    return ascending[bisect_left(ascending, (first,)) : bisect_left(ascending, (after,))]
 
 
 def _translated(address: IPv6Address, prefix: IPv6Network) -> IPv6Address:
     """The address under that prefix: its last bits stay."""
     return IPv6Address(int(prefix.network_address) | int(address) & int(prefix.hostmask))
-
-
-def _ours(host: HostView) -> Iterator[Spot]:
-    return ((p.interface, p.address) for p in host.proxies if p.ours)
 
 
 def _switches(own: Iterable[Answers], places: _Places, host: HostView) -> Iterator[SetSysctl]:

@@ -12,7 +12,7 @@ from dockerv6.api.egress import Egress, EgressMode
 from dockerv6.dockerd.model import Network
 from dockerv6.hostnet.model import Interface
 from dockerv6.planning.blueprint import MTU
-from dockerv6.planning.host import leads_out
+from dockerv6.planning.host import ways_out
 from dockerv6.planning.inputs import HostView
 from dockerv6.planning.steps import Finding
 
@@ -71,8 +71,8 @@ def snat_findings(address: IPv6Address, host: HostView) -> tuple[Finding, ...]:
 
 def _uplinks(host: HostView, egress: Egress) -> list[Interface]:
     """The interfaces that packets leave by, so far as they are there; by name."""
-    names = set(egress.interfaces) or {r.interface or "" for r in host.routes if leads_out(r)}
-    return [host.interfaces[name] for name in sorted(names & host.interfaces.keys())]
+    names = sorted(egress.interfaces) or ways_out(host)
+    return [host.interfaces[name] for name in names if name in host.interfaces]
 
 
 def _source(egress: Egress, host: HostView) -> tuple[Finding, ...]:

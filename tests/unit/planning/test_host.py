@@ -14,6 +14,7 @@ from dockerv6.planning.host import (
     host_findings,
     host_message,
     icc_findings,
+    outward,
     proxy_ndp,
     restore_steps,
     spare_sysctls,
@@ -130,6 +131,16 @@ def test_all_bridges_but_those_that_lead_outside_have_guests() -> None:
         Interface(i, name, "bridge", up=True, mtu=1500) for i, name in enumerate(("br0", "virbr0", "docker0"), 7)
     ]
     assert guest_bridges(host(*bridges, routes=(route("::/0", "br0"),))) == ("docker0", "virbr0")
+
+
+def test_neither_loopback_nor_guests_nor_ports_are_outward() -> None:
+    others = [
+        Interface(1, "lo", "", up=True, mtu=65536),
+        Interface(3, "eth1", "", up=True, mtu=1500, master=7),
+        Interface(7, "br0", "bridge", up=True, mtu=1500),
+        Interface(8, "docker0", "bridge", up=True, mtu=1500),
+    ]
+    assert outward(host(*others, routes=(route("::/0", "br0"),))) == ("br0", "eth0")
 
 
 class TestBridges:

@@ -243,6 +243,8 @@ class TestFindings:
             (host(ETH0), "there is no interface eth1 (there are: eth0, v6-blog)"),
             (host(ETH0, replace(ETH1, up=False)), "ip link set eth1 up"),
             (host(proxy_ndp={}), "interface eth1 has no IPv6"),
+            (host(ETH0, replace(ETH1, master=2)), "interface eth1 is a port of eth0: name that one"),
+            (host(ETH0, replace(ETH1, kind="bridge")), "eth1 is a bridge with guests behind it"),
         ],
     )
     def test_the_interface_that_was_asked_for_is_of_no_use(self, view: HostView, said: str) -> None:
