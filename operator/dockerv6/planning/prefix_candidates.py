@@ -1,6 +1,6 @@
 """Which prefixes an interface could be taken to have, best first. Pure."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv6Network
 from math import inf
@@ -43,9 +43,10 @@ def candidates(interface: str, prefixes: Iterable[HostPrefix], routes: Iterable[
     interface leads to the internet. Then what is on-link. Among equals a shorter one precedes a longer one, one that
     stays preferred for longer the others, and a numerically lower one the rest.
     """
-    seen = [each for each in prefixes if _is_telling(each)]
+    told = tuple(prefixes)
+    seen = [each for each in told if _is_telling(each)]
     found: dict[IPv6Network, Candidate] = {}
-    for each in (*_delegations(interface, seen, routes), *_on_link(interface, seen)):
+    for each in (*_delegations(interface, seen, routes), *_on_link(interface, seen, _preference(interface, told))):
         if _is_usable(each):
             found.setdefault(each.prefix, each)
     return tuple(sorted(found.values(), key=_order))
@@ -75,13 +76,27 @@ def _delegations(interface: str, seen: list[HostPrefix], routes: Iterable[Route]
             )
 
 
-def _on_link(interface: str, seen: list[HostPrefix]) -> Iterator[Candidate]:
+def _on_link(
+    interface: str, seen: list[HostPrefix], preference: Mapping[IPv6Network, float | None]
+) -> Iterator[Candidate]:
     local = (each for each in seen if each.interface == interface and each.origin is not PrefixOrigin.DELEGATION)
     for prefix, sources in _by_prefix(local):
-        # A route has one lifetime, that of validity (rta_expires): of being preferred, only addresses tell.
-        addresses = [each for each in sources if each.origin is PrefixOrigin.ADDRESS]
-        preferred = longest(each.preferred for each in addresses or sources)
+        preferred = preference[prefix] if prefix in preference else longest(each.preferred for each in sources)
         yield Candidate(prefix, True, preferred, longest(each.valid for each in sources))
+
+
+def _preference(interface: str, told: Iterable[HostPrefix]) -> dict[IPv6Network, float | None]:
+    """For how long a prefix is preferred, as its addresses say; a route has one lifetime only, that of validity.
+
+    Tentative addresses say it too: a prefix that is advertised as deprecated is not to be taken up, on the word of its
+    route, for the second until its address is there.
+    """
+    addresses = (
+        each
+        for each in told
+        if each.interface == interface and each.origin is PrefixOrigin.ADDRESS and not each.temporary
+    )
+    return {prefix: longest(each.preferred for each in of) for prefix, of in _by_prefix(addresses)}
 
 
 def _by_prefix(seen: Iterable[HostPrefix]) -> Iterable[tuple[IPv6Network, list[HostPrefix]]]:

@@ -54,6 +54,15 @@ class TestOnLink:
             best(address("2001:db8:1::5/64", preferred=0), on_link("2001:db8:1::/64", preferred=None, valid=None)) == []
         )
 
+    def test_nor_is_it_one_while_its_deprecated_address_is_still_tentative(self) -> None:
+        tentative = replace(address("2001:db8:1::5/64", preferred=0), tentative=True)
+        assert best(tentative, on_link("2001:db8:1::/64", preferred=None)) == []
+
+    def test_a_route_whose_address_is_still_tentative_tells_one(self) -> None:
+        tentative = replace(address("2001:db8:1::5/64", preferred=60), tentative=True)
+        found = candidates("eth0", [tentative, on_link("2001:db8:1::/64", preferred=None)], UPLINKS)
+        assert found == (Candidate(IPv6Network("2001:db8:1::/64"), True, 60, 3600),)
+
     def test_one_preferred_address_is_enough(self) -> None:
         assert best(address("2001:db8:1::5/64", preferred=0), address("2001:db8:1::6/64")) == ["2001:db8:1::/64"]
 
