@@ -77,7 +77,7 @@ class Host:
         self.settings = settings or ControllerSettings(roots=(ROOT,))
         self.clock = FakeClock()
         sysctls = {BRIDGE_NETFILTER: "1"} if bridge_netfilter else {}
-        self.net = FakeHostNet((ETH0, DOCKER0), (ETH0_LINK, DEFAULT_ROUTE), sysctls)
+        self.net = FakeHostNet((ETH0, DOCKER0), (ETH0_LINK, DEFAULT_ROUTE), sysctls, self.clock.now)
         self.engine = CoupledEngine(self.net, profile, userland_proxy=userland_proxy)
         self.firewall = AnnouncedFirewall(self.net)
         self.filter = FakeHostFilter()

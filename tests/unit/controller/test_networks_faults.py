@@ -107,7 +107,7 @@ class TestFaults:
         for name in ("db", "web"):
             host.engine.run_container(name, "blog")
         await again(bench)
-        await bench.accept(network("blog", updateStrategy="Recreate", labels={"team": "a"}))
+        await host.remove_by_hand("blog")  # there is no way back to what somebody else removed
         host.engine.fail_next("connect", EngineRefused("address in use"))
         with pytest.raises(TemporaryError):
             await again(bench)

@@ -153,13 +153,6 @@ class TestReconcile:
         assert await reconcile(ALL, bench.context) is None
         assert await bench.host.ready("all", KIND) == ("False", "InvalidSpec")
 
-    async def test_what_is_not_yet_in_effect_is_told_and_the_rest_works(self) -> None:
-        bench = await applied(egress={"mode": "None"}, ndpProxy={"enabled": True})
-        told = await bench.host.condition("all", "NotYetInEffect", KIND)
-        assert told is not None
-        assert "spec.ndpProxy.enabled" in told.message
-        assert await bench.host.ready("all", KIND) == READY
-
 
 class TestFaults:
     async def test_an_engine_that_is_away_costs_no_rules(self) -> None:

@@ -56,12 +56,6 @@ async def test_those_are_looked_at_whose_subnet_it_would_not_give_any_more() -> 
         assert enqueued == ["a"], changed
 
 
-async def test_one_that_follows_an_interface_is_not_yet_in_effect() -> None:
-    it, _ = await bench(fromInterface={"name": "eth0"})
-    await status(it)
-    assert await it.host.ready("office", "IPv6Pool") == ("False", "NotYetInEffect")
-
-
 async def test_it_goes_when_its_subnets_are_free() -> None:
     it, _ = await bench("a", prefix="fd00:1::/62")
     await it.reconcile("a")

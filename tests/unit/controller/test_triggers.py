@@ -6,6 +6,7 @@ from ipaddress import IPv6Interface
 
 import pytest
 
+from dockerv6.controller.prefixes import PREFIXES
 from dockerv6.controller.triggers import BURST, LONGEST_PAUSE, LOOK_FOR_LEGACY, UNANNOUNCED, Triggers
 from dockerv6.dockerd.model import EngineEvent, EventKind
 from dockerv6.hostnet.model import Change, ChangeKind, Interface
@@ -36,12 +37,13 @@ class Bell:
         return sorted(set(self.rung))
 
     async def kernel(self, kind: ChangeKind, subject: str = "") -> list[str]:
+        """Without the prefixes, which are looked at after any change of the stack."""
         self.rung.clear()
         self.triggers._kernel_change(Change(kind, subject))
         mending = asyncio.create_task(self.triggers.mend_stack())
         await self.host.clock.run_for(BURST)
         mending.cancel()
-        return sorted(set(self.rung))
+        return sorted(set(self.rung) - {PREFIXES.name})
 
 
 @pytest.fixture
@@ -100,6 +102,7 @@ class TestContainers:
         [
             {"members": {"matchLabels": {"x": "y"}}},
             {"publish": {"ports": [{"port": 1, "containers": {"name": "web"}}]}},
+            {"egress": {"mode": "Routed"}, "ndpProxy": {"enabled": True}},
         ],
         ids=str,
     )
@@ -134,6 +137,12 @@ async def test_others_bridges_concern_policies_and_observers(bell: Bell) -> None
     assert there is not None
     assert await bell.kernel(ChangeKind.LINK, there.bridge or "") == ["p", "watch"]
     assert await bell.kernel(ChangeKind.LINK, "v6-a") == ["a"]
+
+
+@pytest.mark.parametrize("kind", [ChangeKind.LINK, ChangeKind.ADDRESS, ChangeKind.ROUTE, ChangeKind.LOST])
+async def test_what_may_be_about_a_prefix_has_the_prefixes_looked_at(bell: Bell, kind: ChangeKind) -> None:
+    await bell.kernel(kind, "" if kind is ChangeKind.LOST else "eth0")
+    assert PREFIXES.name in bell.rung
 
 
 class TestPolling:
@@ -207,7 +216,7 @@ async def test_an_address_that_comes_or_goes_concerns_who_has_ports_on_it(bell: 
 
 async def test_a_resync_concerns_everything(bell: Bell) -> None:
     bell.triggers.look_at_everything("resync")
-    assert set(bell.rung) >= {"a", "b", "forwarding", "garbage"}
+    assert set(bell.rung) >= {"a", "b", "forwarding", "prefixes", "garbage"}
 
 
 async def test_a_silent_engine_makes_everybody_look_once(bell: Bell) -> None:
