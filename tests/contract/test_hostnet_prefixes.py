@@ -158,7 +158,7 @@ async def test_a_delegated_prefix_is_the_hosts_and_its_coming_and_going_is_repor
     changes = await started(world)
     world.delegate(DELEGATED)
     await reported(changes, ChangeKind.ROUTE, "")
-    assert await world.net.prefixes() == (HostPrefix(DELEGATED, PrefixOrigin.DELEGATION, ""),)
+    assert await world.net.prefixes() == (HostPrefix(DELEGATED, PrefixOrigin.DELEGATION, "", by_dhcp=True),)
     changes = await started(world)
     world.undelegate(DELEGATED)
     await reported(changes, ChangeKind.ROUTE, "")

@@ -19,6 +19,7 @@ from dockerv6.hostnet.port import HostNetError
 from dockerv6.planning.answers import Answers
 from dockerv6.planning.inputs import Identity, RulesView
 from dockerv6.planning.policy import Assignment
+from dockerv6.planning.shares import answers_of
 
 logger = logging.getLogger(__name__)
 
@@ -157,8 +158,13 @@ class FirewallKeeper:
 
     @property
     def answers(self) -> tuple[Answers, ...]:
-        """Whom neighbour solicitations are answered for, of all resources."""
-        return tuple(a for s in self._wishes.current(self._versions).shares for a in s.answers)
+        """Whom neighbour solicitations are answered for, of all resources of which it can be told."""
+        return tuple(a for s in self._wishes.current(self._versions).shares for a in s.answers or ())
+
+    @property
+    def all_answers(self) -> tuple[Answers, ...] | None:
+        """The same, to sweep by: None while it can't be told of some resource, whose entries would seem nobody's."""
+        return answers_of(self._wishes.current(self._versions).shares) if self.may_sweep else None
 
     def bound_to(self, addresses: Collection[IPv6Address]) -> frozenset[str]:
         """Owners of ports that are published on one of these addresses of the host."""

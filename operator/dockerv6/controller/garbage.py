@@ -73,8 +73,8 @@ async def plan_sweep(context: Context) -> Plan:
         )
         return Plan("Host", "garbage", findings=(Finding(ConditionType.PRUNE_HELD, Reason.PRUNE_HELD, message),))
     idle = frozenset([s.id for s in strays if await _idle(s, context)])
-    host = await context.world.host_view.get()
-    neighbours = stray_neighbours(host, context.firewall.answers)
+    answers = context.firewall.all_answers
+    neighbours = stray_neighbours(await context.world.host_view.get(), answers) if answers is not None else ()
     return plan_garbage(known, identity, networks, idle, context.inventory.holdings, context.clock.now(), neighbours)
 
 
@@ -123,7 +123,10 @@ async def _restore_sysctls(context: Context) -> None:
         return
     resources = (*context.inventory.networks().values(), *context.inventory.policies().values())
     forwards = bool(resources) or any(n.enable_ipv6 for n in context.world.known_networks)
-    needed = answering(context.firewall.answers, await context.world.host_view.get())
+    answers = context.firewall.all_answers
+    if answers is None:
+        return
+    needed = answering(answers, await context.world.host_view.get())
     spare = spare_sysctls(priors, forwards=forwards, answering=needed)
     now = {name: await context.world.host.sysctl(name) for name in spare}
     await execute(Plan("Host", "garbage", restore_steps(spare, now)), context)

@@ -28,6 +28,7 @@ from dockerv6.planning.publish import Incumbents, Settled, settle
 from dockerv6.planning.shares import (
     POLICY_OWNER,
     Share,
+    answers_of,
     depends_on_containers,
     policy_share,
     share,
@@ -173,9 +174,9 @@ class Wishes:
                 known = (inputs, policy_share(policy, (network,), containers, followed))
                 self._parts[policy.metadata.name, network.id] = known
             parts.append(known[1])
-        whole = policy_share(policy, ())
         return replace(
-            whole,
+            policy_share(policy, ()),
+            answers=answers_of(parts),
             networks=tuple(intent for part in parts for intent in part.networks),
             surfaces=tuple(surface for part in parts for surface in part.surfaces),
         )

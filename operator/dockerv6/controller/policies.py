@@ -69,8 +69,10 @@ async def finalize(key: Key, context: Context) -> Requeue | None:
     """Take away the policy's rules, and its entries; the networks were never its own. Raises `TemporaryError`."""
     try:
         await context.firewall.sync()
-        strays = stray_neighbours(await context.world.host_view.get(), context.firewall.answers)
-        await execute(Plan(POLICY, key.name, strays), context)
+        answers = context.firewall.all_answers
+        if answers is not None:
+            strays = stray_neighbours(await context.world.host_view.get(), answers)
+            await execute(Plan(POLICY, key.name, strays), context)
     except FirewallError as error:
         raise TemporaryError(str(error)) from error
     except StepFailed as failed:

@@ -18,7 +18,7 @@ from dockerv6.dockerd.port import EngineUnavailable
 from dockerv6.firewall.port import FirewallError
 from dockerv6.hostnet.model import Change, ChangeKind
 from dockerv6.planning.addresses import HostAddresses, host_addresses
-from dockerv6.planning.host import sysctl_steps
+from dockerv6.planning.host import leads_out, outward, sysctl_steps
 from dockerv6.planning.inputs import NAME, HostView
 from dockerv6.reconciler.errors import TemporaryError
 from dockerv6.reconciler.request import Key
@@ -48,6 +48,7 @@ class Triggers:
         self._others = False
         self._version = 0  # of the world, when rules were last compared because of the host's links
         self._addresses: HostAddresses = {}  # the host's, as of the last look
+        self._outside: tuple[object, ...] = ()  # the ways out, as of the last look
 
     # ---- the engine
 
@@ -237,6 +238,9 @@ class Triggers:
                 self._version = self._context.world.version
                 self._firewall.set()
             touched |= _bridges_of(touched, view)
+            if (outside := _outside(view)) != self._outside:
+                self._outside = outside
+                touched.add("")  # the way out concerns everybody
             self._ports_wait_for(view)
             self._context.enqueue(PREFIXES, "the host's addresses or routes changed")
             if sysctl_steps(view):  # such as an uplink that has begun to hear router advertisements
@@ -314,3 +318,12 @@ def _bridges_of(ports: Iterable[str], view: HostView) -> frozenset[str]:
     """The bridges that these interfaces are ports of: a container's end comes with no word about its bridge."""
     masters = {view.interfaces[name].master for name in ports if name in view.interfaces}
     return frozenset(i.name for i in view.interfaces.values() if i.index in masters)
+
+
+def _outside(view: HostView) -> tuple[object, ...]:
+    """What conditions of hosts are made from: ways out, and the links and addresses that lead there."""
+    links = (view.interfaces[name] for name in outward(view))
+    return (
+        frozenset((r.destination, r.interface) for r in view.routes if leads_out(r)),
+        frozenset((i.name, i.up, i.mtu, i.addresses, i.tentative, i.failed) for i in links if i.addresses),
+    )

@@ -266,12 +266,14 @@ class FakeHostNet:
             there = self._existing(name)
             self._set_addresses(there, {address for address in there.addresses if address.ip != doomed})
 
-    def delegate(self, prefix: IPv6Network, valid: float | None = None) -> None:
+    def delegate(self, prefix: IPv6Network, valid: float | None = None, *, by_dhcp: bool = True) -> None:
         """A DHCPv6 client gets a prefix (RFC 8415, 18.2.10.1), or its lifetime (seconds) is new.
+
+        With ``by_dhcp`` false a person makes the route to nowhere.
 
         The kernel, up to 6.18 at least, tells no lifetime of such routes.
         """
-        self._prefixes.delegate(prefix, valid)
+        self._prefixes.delegate(prefix, valid, by_dhcp=by_dhcp)
         self._changes.announce(ChangeKind.ROUTE, "")
 
     def undelegate(self, prefix: IPv6Network) -> None:

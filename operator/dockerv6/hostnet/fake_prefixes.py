@@ -30,7 +30,7 @@ class FakePrefixes:
         """Nothing has a lifetime, nothing is delegated. `now` gives seconds."""
         self._now = now
         self._addresses: dict[tuple[str, IPv6Address], _Deadlines] = {}
-        self._delegations: dict[IPv6Network, float | None] = {}
+        self._delegations: dict[IPv6Network, tuple[float | None, bool]] = {}
 
     def limit(
         self, interface: str, address: IPv6Address, preferred: float | None, valid: float | None, *, temporary: bool
@@ -43,9 +43,9 @@ class FakePrefixes:
         kept = frozenset(but)
         self._addresses = {key: of for key, of in self._addresses.items() if key[0] != interface or key[1] in kept}
 
-    def delegate(self, prefix: IPv6Network, valid: float | None) -> None:
+    def delegate(self, prefix: IPv6Network, valid: float | None, *, by_dhcp: bool) -> None:
         """There is a route to nowhere of that prefix."""
-        self._delegations[prefix] = self._deadline(valid)
+        self._delegations[prefix] = self._deadline(valid), by_dhcp
 
     def undelegate(self, prefix: IPv6Network) -> None:
         """It goes.
@@ -82,8 +82,8 @@ class FakePrefixes:
             if 0 < prefix.prefixlen < prefix.max_prefixlen
         }
         found |= {
-            HostPrefix(prefix, PrefixOrigin.DELEGATION, "", valid=self._left(deadline))
-            for prefix, deadline in self._delegations.items()
+            HostPrefix(prefix, PrefixOrigin.DELEGATION, "", valid=self._left(deadline), by_dhcp=by_dhcp)
+            for prefix, (deadline, by_dhcp) in self._delegations.items()
         }
         return ordered(found)
 

@@ -68,6 +68,7 @@ class HostPrefix:
     temporary: bool = False  # RFC 8981: made for privacy, and gone tomorrow
     tentative: bool = False  # duplicate address detection runs, or has failed
     failed: bool = False  # it has failed: somebody else has the address
+    by_dhcp: bool = False  # of DELEGATION: a DHCPv6 client made the route; others may only keep somebody out
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -22,6 +22,7 @@ from dockerv6.hostnet.addresses import ADDRESS, DADFAILED, MULTICAST, TEMPORARY,
 from dockerv6.hostnet.model import HostPrefix, PrefixOrigin
 from dockerv6.hostnet.netlink import NETLINK_ROUTE, Buffer, dump, pick
 from dockerv6.hostnet.rtnetlink import (
+    PROTOCOL_DHCP,
     PROTOCOL_KERNEL,
     PROTOCOL_RA,
     ROUTE,
@@ -105,7 +106,8 @@ def _of_routes(answers: list[tuple[bytes, int, int]], names: dict[int, str]) -> 
         _, length, _, _, table, protocol, _, route_type, _ = ROUTE.unpack_from(buffer, start)
         if is_delegation(length, table, protocol, route_type):
             told = pick(buffer, start + ROUTE.size, end, _TOLD)
-            yield from _prefix(buffer, told, length, PrefixOrigin.DELEGATION, "")
+            origin, by_dhcp = PrefixOrigin.DELEGATION, protocol == PROTOCOL_DHCP
+            yield from _prefix(buffer, told, length, origin, "", by_dhcp=by_dhcp)
         elif _may_be_on_link(length, table, protocol, route_type):
             told = pick(buffer, start + ROUTE.size, end, _TOLD)
             name = None if RTA_OIF not in told else interface_name(_u32(buffer, told[RTA_OIF]), names)
@@ -119,7 +121,13 @@ def _may_be_on_link(length: int, table: int, protocol: int, route_type: int) -> 
 
 
 def _prefix(
-    buffer: Buffer, told: dict[int, tuple[int, int]], length: int, origin: PrefixOrigin, interface: str
+    buffer: Buffer,
+    told: dict[int, tuple[int, int]],
+    length: int,
+    origin: PrefixOrigin,
+    interface: str,
+    *,
+    by_dhcp: bool = False,
 ) -> Iterator[HostPrefix]:
     if RTA_DST not in told:
         return
@@ -129,7 +137,7 @@ def _prefix(
     ticks = _EXPIRES.unpack_from(buffer, told[_RTA_CACHEINFO][0])[0] if _RTA_CACHEINFO in told else 0
     if ticks >= 0:
         valid = ticks / _USER_HZ if ticks else None
-        yield HostPrefix(IPv6Network((destination, length)), origin, interface, valid=valid)
+        yield HostPrefix(IPv6Network((destination, length)), origin, interface, valid=valid, by_dhcp=by_dhcp)
 
 
 def _u32(buffer: Buffer, span: tuple[int, int]) -> int:

@@ -55,12 +55,13 @@ _LONGEST_DELEGATION = 64  # longer ones are blocks of a pool's addresses, or som
 
 PROTOCOL_KERNEL = 2
 PROTOCOL_RA = 9
+PROTOCOL_DHCP = 16
 _PROTOCOLS = {
     PROTOCOL_KERNEL: RouteProtocol.KERNEL,
     3: RouteProtocol.BOOT,
     4: RouteProtocol.STATIC,
     PROTOCOL_RA: RouteProtocol.RA,
-    16: RouteProtocol.DHCP,
+    PROTOCOL_DHCP: RouteProtocol.DHCP,
 }
 _LINK_LOCAL = b"\xfe\x80"
 _LINK_LOCAL_LENGTH = 10

@@ -39,9 +39,9 @@ class Candidate:
 def candidates(interface: str, prefixes: Iterable[HostPrefix], routes: Iterable[Route]) -> tuple[Candidate, ...]:
     """The prefixes that the interface could be taken to have, best first, each once.
 
-    Delegations come first: those that contain an address of the interface, and all of the host's when no other
-    interface leads to the internet. Then what is on-link. Among equals a shorter one precedes a longer one, one that
-    stays preferred for longer the others, and a numerically lower one the rest.
+    Delegations come first: those that contain an address of the interface, and those that a DHCPv6 client wrote down
+    when no other interface leads to the internet. Then what is on-link. Among equals a shorter one precedes a longer
+    one, one that stays preferred for longer the others, and a numerically lower one the rest.
     """
     told = tuple(prefixes)
     seen = [each for each in told if _is_telling(each)]
@@ -63,17 +63,15 @@ def _order(candidate: Candidate) -> tuple[bool, int, float, int]:
 
 
 def _delegations(interface: str, seen: list[HostPrefix], routes: Iterable[Route]) -> Iterator[Candidate]:
-    own = [
-        each.address
-        for each in seen
-        if each.interface == interface and each.address is not None and each.preferred != 0 and each.valid != 0
-    ]
+    """A route to nowhere tells no more than its prefix: whether it is still preferred, addresses inside it know."""
+    addresses = [each for each in seen if each.origin is PrefixOrigin.ADDRESS and each.valid != 0]
     uplinks = {route.interface for route in routes if route.destination == ANYWHERE and route.interface is not None}
     for prefix, sources in _by_prefix(each for each in seen if each.origin is PrefixOrigin.DELEGATION):
-        if uplinks == {interface} or any(address in prefix for address in own):
-            yield Candidate(
-                prefix, False, longest(each.preferred for each in sources), longest(each.valid for each in sources)
-            )
+        inside = [each for each in addresses if each.address is not None and each.address in prefix]
+        mine = any(each.interface == interface for each in inside)
+        if mine or (uplinks == {interface} and any(each.by_dhcp for each in sources)):
+            preferred = longest(each.preferred for each in inside or sources)
+            yield Candidate(prefix, False, preferred, longest(each.valid for each in sources))
 
 
 def _on_link(

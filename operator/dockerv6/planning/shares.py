@@ -54,7 +54,7 @@ class Share:
     owner: str
     networks: tuple[NetworkIntent, ...] = ()
     surfaces: tuple[Surface, ...] = ()
-    answers: tuple[Answers, ...] = ()  # whom neighbour solicitations are answered for
+    answers: tuple[Answers, ...] | None = ()  # whom neighbour solicitations are answered for; None: it can't be told
     hold: bool = False
 
 
@@ -86,10 +86,11 @@ def share(
     owner, spec = resource.metadata.name, resource.spec
     wish = _Wish(owner, spec.egress, spec.publish, spec.firewall, spec.ndp_proxy, followed)
     if spec.suspend or not_yet_in_effect(resource).blocking:
-        return replace(_live(wish, networks or (), ()), networks=(), surfaces=(), hold=True)
+        held = _live(wish, networks, ()).answers if networks is not None else None
+        return Share(owner, answers=held, hold=True)
     if spec.management_policy is ManagementPolicy.OBSERVE:
         if networks is None:
-            return Share(owner, hold=True)
+            return Share(owner, answers=None, hold=True)
         return _live(wish, [n for n in networks if n.bridge][:1], containers)
     if spec.driver is not Driver.BRIDGE:
         return Share(owner)
@@ -106,13 +107,12 @@ def _managed(
     """A network of our own: what runs, and what is to be."""
     owner, spec = wish.owner, resource.spec
     if bound is None:  # what it wants can't be told yet: rules of a time before the ledger was lost stay
-        return Share(owner, hold=True)
+        return Share(owner, answers=None, hold=True)
     running = _live(wish, networks, containers, icc=spec.bridge.icc)
     if any(i.subnet.overlaps(bound.prefix) for i in running.networks):
         return running
     coming = _intent(wish, bound.prefix, bridge_name(resource), (), internal=spec.internal, icc=spec.bridge.icc)
-    answers = (*running.answers, *_answers(wish, coming))
-    return Share(owner, (*running.networks, coming), running.surfaces, answers)
+    return Share(owner, (*running.networks, coming), running.surfaces, _answers(wish, (*running.networks, coming)))
 
 
 def policy_share(
@@ -125,9 +125,15 @@ def policy_share(
     owner = f"{POLICY_OWNER}{policy.metadata.name}"
     spec = policy.spec
     if networks is None:
-        return Share(owner, hold=True)
+        return Share(owner, answers=None, hold=True)
     wish = _Wish(owner, spec.egress, spec.publish, spec.firewall, spec.ndp_proxy, followed)
     return _live(wish, networks, containers, policy=True)
+
+
+def answers_of(shares: Iterable[Share]) -> tuple[Answers, ...] | None:
+    """Whom neighbour solicitations are answered for, of all; None while it can't be told of somebody."""
+    every = [share.answers for share in shares]
+    return None if None in every else tuple(a for answers in every if answers is not None for a in answers)
 
 
 def depends_on_containers(firewall: Firewall) -> bool:
@@ -163,15 +169,18 @@ def _live(
             )
         if not network.internal:
             surfaces.append(_surface(wish, network, subnets[0][1]))
-    answers = tuple(each for intent in intents for each in _answers(wish, intent))
-    return Share(wish.owner, tuple(intents), tuple(surfaces), answers)
+    return Share(wish.owner, tuple(intents), tuple(surfaces), _answers(wish, intents))
 
 
-def _answers(wish: _Wish, intent: NetworkIntent) -> Iterator[Answers]:
+def _answers(wish: _Wish, intents: Iterable[NetworkIntent]) -> tuple[Answers, ...] | None:
     """``ndpProxy``: on a link, neighbours ask for the addresses that they see."""
+    if not wish.ndp_proxy.enabled:
+        return ()
+    asked = [i for i in intents if not i.internal]
     translated = wish.egress.mode is Mode.PREFIX_TRANSLATION
-    if wish.ndp_proxy.enabled and not intent.internal and (intent.outer or not translated):
-        yield Answers(wish.owner, intent.subnet, wish.ndp_proxy.interface, intent.outer)
+    if translated and not all(i.outer for i in asked):  # to a prefix that is not known yet, or no longer
+        return None
+    return tuple(Answers(wish.owner, i.subnet, wish.ndp_proxy.interface, i.outer) for i in asked)
 
 
 def ipv6_subnets(network: Network) -> Iterator[tuple[IPv6Network, IPv6Address]]:

@@ -168,9 +168,9 @@ def _readiness(found: list[Condition], verdict: Verdict) -> list[Condition]:
 
 
 def _finding(type_: ConditionType, plan: Plan) -> Finding | None:
-    """The plan's finding about a condition; one that blocks before one that does not."""
+    """The plan's finding about a condition: what blocks before what is wrong, and that before what is doubtful."""
     mine = [f for f in plan.findings if f.condition == type_]
-    return next((f for f in mine if f.blocks), mine[0] if mine else None)
+    return min(mine, key=lambda f: (not f.blocks, f.doubtful), default=None)
 
 
 def _make(verdict: Verdict, type_: str, status: cond.Status, reason: str, message: str) -> Condition:

@@ -22,4 +22,4 @@ def on_link(
 
 
 def delegation(text: str = DELEGATED, *, preferred: float | None = None, valid: float | None = None) -> HostPrefix:
-    return HostPrefix(IPv6Network(text), PrefixOrigin.DELEGATION, "", preferred, valid)
+    return HostPrefix(IPv6Network(text), PrefixOrigin.DELEGATION, "", preferred, valid, by_dhcp=True)
