@@ -1,9 +1,6 @@
 """The host port on real network namespaces: what needs the kernel's own behaviour to be believed."""
 
 import asyncio
-import contextlib
-import socket
-import struct
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -16,13 +13,13 @@ from dockerv6.hostnet.changes import ChangeFeed
 from dockerv6.hostnet.linux import LinuxHostNet
 from dockerv6.hostnet.model import Change, ChangeKind, RouteProtocol, interface_sysctl
 from dockerv6.hostnet.uplinks import advertised, deafened_by_forwarding
-from tests.host.network import ip, nft, private_network, set_sysctl
+from tests.host.advertisements import advertise_on, lay_wire
+from tests.host.network import ip, nft, private_network
 
 pytestmark = pytest.mark.host
 
 PREFIX = IPv6Network("2001:db8:5::/64")
 RULESET = 'table inet dockerv6 { chain c { counter comment "first"; counter comment "second"; }; }'
-ROUTER_ADVERTISEMENT = 134
 
 
 @pytest.fixture(autouse=True)
@@ -48,27 +45,10 @@ async def until(changes: AsyncIterator[Change], kind: ChangeKind, subject: str) 
     return await anext(aiter(change async for change in changes if (change.kind, change.subject) == (kind, subject)))
 
 
-def advertise(interface: str) -> None:
-    """Send one router advertisement (RFC 4861 §4.2) with an on-link autonomous prefix."""
-    head = struct.pack("!BBHBBHII", ROUTER_ADVERTISEMENT, 0, 0, 64, 0, 1800, 0, 0)
-    prefix = struct.pack("!BBBBIII", 3, 4, PREFIX.prefixlen, 0xC0, 3600, 1800, 0) + PREFIX.network_address.packed
-    with socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6) as sender:
-        sender.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
-        sender.sendto(head + prefix, ("ff02::1", 0, 0, socket.if_nametoindex(interface)))
-
-
-async def advertise_on(interface: str) -> None:
-    """Be a router, which says again and again what may be heard when the wire is ready."""
-    while True:
-        with contextlib.suppress(OSError):  # no link-local address yet
-            advertise(interface)
-        await asyncio.sleep(0.02)
-
-
 async def heard(host: LinuxHostNet, changes: AsyncIterator[Change]) -> None:
     """Wait until wan0 has a default route and an address from the router at the other end of its wire."""
     async with asyncio.TaskGroup() as tasks:
-        router = tasks.create_task(advertise_on("router0"))
+        router = tasks.create_task(advertise_on("router0", PREFIX))
         while not (await addresses_of_wan0(host) and await default_routes(host)):
             await anext(changes)
         router.cancel()
@@ -89,13 +69,7 @@ async def default_routes(host: LinuxHostNet) -> list[tuple[str | None, RouteProt
 
 @pytest.fixture
 def _wire(_network: None) -> None:
-    set_sysctl("net/ipv6/conf/default/accept_dad", "0")
-    ip("link", "add", "wan0", "type", "veth", "peer", "name", "router0")
-    # Both ends are of one host, and by default a host does not listen to itself.
-    set_sysctl("net/ipv6/conf/wan0/accept_ra_from_local", "1")
-    set_sysctl("net/ipv6/conf/router0/accept_ra", "0")
-    ip("link", "set", "wan0", "up")
-    ip("link", "set", "router0", "up")
+    lay_wire()
 
 
 @pytest.mark.usefixtures("_wire")
@@ -249,7 +223,8 @@ async def main():
     host = LinuxHostNet()
     write = host.set_sysctl("net.ipv6.conf.all.forwarding", "1")
     forget = host.forget_udp_flows([53], [IPv6Address("::1")])
-    for attempt in (write, anext(host.changes()), host.firewall_generation(), forget):
+    answer = host.add_proxy("lo", IPv6Address("2001:db8::1"))
+    for attempt in (write, anext(host.changes()), host.firewall_generation(), forget, answer):
         try:
             await attempt
         except HostNetDenied as error:
@@ -271,18 +246,19 @@ def refusals(*wrapper: str, user: int = 0) -> list[str]:
 
 
 def test_for_root_without_the_capability_the_refusals_name_it() -> None:
-    written, subscribed, asked, dropped = refusals(
+    written, subscribed, asked, dropped, answered = refusals(
         "setpriv", "--bounding-set", "-net_admin", "--inh-caps", "-net_admin"
     )
     assert written == "permitted"  # root owns the file
     assert "can't subscribe to changes: Operation not permitted; CAP_NET_ADMIN is missing" in subscribed
     assert "CAP_NET_ADMIN is missing" in asked
     assert "can't drop conntrack entries: Operation not permitted; CAP_NET_ADMIN is missing" in dropped
+    assert "can't answer for 2001:db8::1 on lo: Operation not permitted; CAP_NET_ADMIN is missing" in answered
 
 
 def test_for_anybody_else_the_refusals_say_run_as_root() -> None:
     lines = refusals(user=65534)
-    assert len(lines) == 4
+    assert len(lines) == 5
     assert all(line.endswith("; run as root") for line in lines)
 
 
@@ -291,4 +267,4 @@ def test_on_a_read_only_proc_sys_the_refusal_names_the_mount() -> None:
     written, *others = refusals("unshare", "--mount", "sh", "-c", script, "sh")
     assert "can't set sysctl net/ipv6/conf/all/forwarding to '1': Read-only file system" in written
     assert "/proc/sys is mounted read-only" in written
-    assert others == ["permitted"] * 3
+    assert others == ["permitted"] * 4
