@@ -12,15 +12,18 @@ import pytest
 from dockerv6.cli.reference import MARKER, reference
 from dockerv6.daemon import preview
 from dockerv6.daemon.preview import Preview
-from dockerv6.dockerd.model import Attachment
+from dockerv6.dockerd.model import Attachment, NetworkSpec, SubnetConfig
 from dockerv6.planning.steps import (
+    AddProxyNeighbour,
     AttachEndpoint,
     BindSubnet,
     DetachEndpoint,
     EnsureRules,
     Finding,
     Plan,
+    RememberNetwork,
     RemoveNetwork,
+    RemoveProxyNeighbour,
     SetSysctl,
 )
 from dockerv6.store.model import EventType
@@ -34,13 +37,15 @@ SUBNET = IPv6Network("fd12:3456:789a:1::/64")
 SCREENS = {
     "get-table": "get v6net",
     "get-wide": "get v6net -o wide",
+    "get-pools-wide": "get v6pool -o wide",
     "get-all": "get all",
     "get-name": "get all -o name",
     "get-json": "get v6net blog -o json",
-    "get-yaml-list": "get v6pool -o yaml",
+    "get-yaml-list": "get v6pool default -o yaml",
     "describe-network": "describe v6net blog",
     "describe-invalid": "describe v6net broken",
     "describe-pool": "describe v6pool default",
+    "describe-pool-following": "describe v6pool home",
     "events-table": "events",
     "events-json": "events v6net blog -o json",
     "prune": "prune",
@@ -79,6 +84,19 @@ def _host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         condition("PruneHeld", "True", "PruneHeld", "its file is gone, but so are too many others at once"),
     ]
     pool = {"prefixes": ["fd12:3456:789a::/48"], "allocationLength": 64, "allocated": 1, "cooling": 1, "total": 65536}
+    following = {
+        "prefixes": ["2001:db8:b00::/56"],
+        "allocationLength": 64,
+        "allocated": 2,
+        "cooling": 0,
+        "total": 256,
+        "interface": "wan0",
+        "interfacePrefix": "2001:db8:b00::/56",
+        "onLink": False,
+        "since": "2023-11-14T22:12:20Z",
+        "formerPrefixes": ["2001:db8:a00::/56"],
+        "renumbering": ["media"],
+    }
     daemon.accept(
         stored(
             "blog",
@@ -105,6 +123,24 @@ def _host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
                 **pool,
             },
         ),
+        stored(
+            "home",
+            "IPv6Pool",
+            spec={"fromInterface": {"name": "wan0"}},
+            line=9,
+            status={
+                "observedGeneration": 1,
+                "conditions": [
+                    condition(
+                        "Ready",
+                        "True",
+                        "ReconcileSucceeded",
+                        "2 of 256 /64 in use; 1 still to be renumbered: media",
+                    )
+                ],
+                **following,
+            },
+        ),
     )
     daemon.ledger(lambda ledger: ledger.bind("blog", "default", SUBNET, NOW - 7200, seen=None))
     daemon.event(EventType.NORMAL, "Created", "Docker network blog created", 7190, about=BLOG)
@@ -115,6 +151,7 @@ def _host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preview, "preview", lambda _: Preview(PLANS, ()))
 
 
+FORMER, PRESENT = IPv6Network("2001:db8:a00:7::/64"), IPv6Network("2001:db8:b00:7::/64")
 WEB = Attachment("0123456789abcdef", "web", running=True, ipv6=IPv6Address("fd12:3456:789a:1::2"))
 PLANS = (
     Plan(
@@ -134,6 +171,16 @@ PLANS = (
         "shop",
         findings=(
             Finding("SubnetAllocated", "SubnetOverlap", f"{SUBNET} overlaps Docker network lab; choose another"),
+        ),
+    ),
+    Plan(
+        "IPv6Network",
+        "media",
+        steps=(
+            RememberNetwork("media", NetworkSpec("media", ipam=(SubnetConfig(FORMER),)), FORMER, "home"),
+            BindSubnet("media", "home", PRESENT, 1, "IPv6Pool home has another prefix; the subnet keeps its number"),
+            AddProxyNeighbour("wan0", PRESENT[2]),
+            RemoveProxyNeighbour("wan0", FORMER[2]),
         ),
     ),
 )

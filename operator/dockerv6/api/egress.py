@@ -29,7 +29,7 @@ class PrefixFrom(Model):
     """A prefix that follows an interface."""
 
     interface: Interface = Field(
-        description="The interface whose delegated or advertised prefix is used, such as `eth0`."
+        description="The interface whose global prefix is used, delegated, advertised or static, such as `eth0`."
     )
 
 
@@ -40,22 +40,24 @@ class Egress(Model):
         EgressMode.MASQUERADE,
         description="`Masquerade`: the source becomes the address of the outgoing interface (NAT66). `SNAT`: it "
         "becomes `snatAddress`. "
-        "`PrefixTranslation`: the network's prefix is exchanged for another one, the rest of the address stays (as "
-        "RFC 6296 does). "
-        "`Routed`: untranslated and allowed through the host's filter; the subnet must be routed to this host. "
-        "`None`: dockerv6 does "
-        "nothing about packets that leave. Default: `Masquerade`.",
+        "`PrefixTranslation`: the network's prefix is exchanged for another one, the rest of the address stays, both "
+        "ways (NPTv6, RFC 6296, with connection tracking). "
+        "`Routed`: untranslated and allowed through the host's filter; the subnet must be routed to this host, or be "
+        "on-link with `ndpProxy`. "
+        "`None`: dockerv6 does nothing about packets that leave. Default: `Masquerade`.",
     )
     snat_address: Unicast6 | None = Field(
-        None, description="The source address that `SNAT` gives. It must be one of the host's."
+        None, description="The source address that `SNAT` gives. Replies need it to be one of the host's."
     )
     prefix: Subnet6 | None = Field(
-        None, description="The fixed prefix that `PrefixTranslation` exchanges the network's for."
+        None,
+        description="The fixed prefix that `PrefixTranslation` exchanges the network's for. Where it is shorter than "
+        "the subnet, the subnet's bits behind it stay.",
     )
     prefix_from: PrefixFrom | None = Field(
         None,
         description="Where `PrefixTranslation` takes its prefix from, instead of a fixed one; it follows when the "
-        "provider changes it.",
+        "provider changes it, and the former one leads in until its lifetime ends.",
     )
     interfaces: tuple[Interface, ...] = Field(
         (),

@@ -20,7 +20,7 @@ class IngressPort(Model):
 
 
 class IngressRule(Model):
-    """Connections that may come in from outside the host, straight to a container's own address."""
+    """Connections that may come in from outside, to a container's own address or, translated, to its outer one."""
 
     from_prefixes: tuple[AddressOrPrefix6, ...] = Field(
         (), alias="from", description="Addresses and prefixes of clients. Default: everybody."
@@ -52,12 +52,13 @@ class NdpProxy(Model):
 
     enabled: Flag = Field(
         False,
-        description="Answer for every container of the network, as a VPS with one on-link /64 needs it. Default: "
-        "`false`.",
+        description="Answer for every running container of the network, as a VPS with one on-link /64 needs it; with "
+        "`PrefixTranslation` for its outer address. Default: `false`.",
     )
     interface: Interface | None = Field(
         None,
-        description="Where to answer. Default: the interface that holds the prefix which covers the network's subnet.",
+        description="Where to answer. Default: the interface that holds the prefix which covers the network's subnet, "
+        "or the one that it is translated to.",
     )
 
     def findings(self) -> Iterator[FieldError]:

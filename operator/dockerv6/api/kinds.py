@@ -90,6 +90,10 @@ KINDS: tuple[KindInfo, ...] = (
             Column("Length", ".status.allocationLength", type="integer", description="Prefix length of a subnet."),
             Column("Allocated", ".status.allocated", type="integer", description="Subnets in use."),
             Column("Cooling", ".status.cooling", type="integer", wide=True, description="Released, not free yet."),
+            Column("Interface", ".status.interface", wide=True, description="The interface whose prefix it follows."),
+            Column(
+                "Renumbering", ".status.renumbering", wide=True, description="Networks that still have another prefix."
+            ),
             _MESSAGE,
             _AGE,
         ),

@@ -29,7 +29,9 @@ class Generate(StrEnum):
 class FromInterface(Model):
     """A prefix that follows an interface."""
 
-    name: Interface = Field(description="The interface whose delegated or advertised prefix is used, such as `eth0`.")
+    name: Interface = Field(
+        description="The interface whose global prefix is used, delegated, advertised or static, such as `eth0`."
+    )
     prefix_length: PrefixLength | None = Field(
         None,
         description="Length in bits of the part that is the pool's, 1 to 126. Default: the whole prefix of the "
@@ -60,7 +62,9 @@ class IPv6PoolSpec(Model):
         "source is written.",
     )
     from_interface: FromInterface | None = Field(
-        None, description="A prefix that follows an interface, as a provider delegates it."
+        None,
+        description="A prefix that follows an interface; when the provider changes it, networks are renumbered by "
+        "their `updateStrategy`.",
     )
     allocation_length: PrefixLength = Field(
         64, description="Prefix length of a subnet, in bits, 1 to 126. Default: `64`."
@@ -76,8 +80,8 @@ class IPv6PoolSpec(Model):
     )
     max_unavailable: Annotated[int, Strict(), Field(ge=1), BeforeValidator(unquoted("a number such as 1"))] = Field(
         1,
-        description="How many networks are made anew at the same time when the pool's prefix changes; the others wait "
-        "for their turn. Default: `1`.",
+        description="How many networks are renumbered at the same time when the pool's prefix changes; the others "
+        "wait for their turn. Default: `1`.",
     )
     disabled: Flag = Field(False, description="`true`: hand out no more subnets; those in use stay. Default: `false`.")
 

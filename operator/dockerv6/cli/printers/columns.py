@@ -49,7 +49,7 @@ def _step(value: object, part: re.Match[str]) -> object:
 
 
 def cell(document: Mapping[str, object], column: Column, now: float) -> str:
-    """The column's text for a resource; a date as its age."""
+    """The column's text for a resource; a date as its age, a list as its items."""
     value = find(document, column.path)
     if value is None or value in ("", [], {}):
         return NONE
@@ -57,4 +57,6 @@ def cell(document: Mapping[str, object], column: Column, now: float) -> str:
         return age(now - parse_rfc3339(value))
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, list):
+        return ",".join(map(str, value))
     return str(value)

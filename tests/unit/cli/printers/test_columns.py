@@ -51,6 +51,7 @@ def test_every_column_there_is_can_be_read() -> None:
         (Column("N", ".status.n", "integer"), "0"),
         (Column("F", ".status.flag", "boolean"), "false"),
         (Column("E", ".status.empty"), "<none>"),
+        (Column("L", ".status.list"), "a,b"),
         (Column("A", ".metadata.creationTimestamp", "date"), "3m"),
     ],
 )
