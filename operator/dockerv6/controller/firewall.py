@@ -164,7 +164,7 @@ class FirewallKeeper:
     @property
     def all_answers(self) -> tuple[Answers, ...] | None:
         """The same, to sweep by: None while it can't be told of some resource, whose entries would seem nobody's."""
-        return answers_of(self._wishes.current(self._versions).shares) if self.may_sweep else None
+        return answers_of(self._wishes.current(self._versions).shares)
 
     def bound_to(self, addresses: Collection[IPv6Address]) -> frozenset[str]:
         """Owners of ports that are published on one of these addresses of the host."""

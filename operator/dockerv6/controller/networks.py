@@ -85,9 +85,10 @@ async def reconcile(key: Key, context: Context) -> Requeue | None:
         await _say(stored, resource, observed, plan, context, failed=outcome.failed)
         await _tell_failure(key, outcome.failed, context)
         raise failure_of(outcome.failed).error from outcome.failed
-    if await arrived(key.name, context):
-        said = f"it was made anew: {first.steps[0].reason}" if first.steps else "it has been made anew"
-        await context.reporter.normal(NETWORK, key.name, "Recreated", said)
+    there = planning.own_network(wish, observed) is not None and not plan.blocked
+    if there and await arrived(key.name, context):
+        why = next((f": {step.reason}" for step in first.steps if isinstance(step, CreateNetwork)), "")
+        await context.reporter.normal(NETWORK, key.name, "Recreated", f"it was made anew{why}")
     await _tell(first, context)
     await _say(stored, resource, observed, plan, context, restored=first.drift if not first.blocked else ())
     if plan.findings or plan.drift:

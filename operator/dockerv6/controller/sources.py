@@ -57,6 +57,8 @@ class SourceKeeper:
         await self._remember(intake.identities, identities)
         await self._tell(snapshot)
         await self._hold(intake)
+        if written:  # what is no longer asked for, such as neighbours to answer for
+            context.enqueue(GARBAGE, "a file changed")
         for stored in written:
             context.enqueue(Key(stored.kind, stored.name), "its file changed")
         if intake.complete and not context.swept:

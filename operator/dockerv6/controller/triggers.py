@@ -239,8 +239,9 @@ class Triggers:
                 self._firewall.set()
             touched |= _bridges_of(touched, view)
             if (outside := _outside(view)) != self._outside:
+                if self._outside:  # else this is the first look
+                    touched.add("")  # the way out concerns everybody
                 self._outside = outside
-                touched.add("")  # the way out concerns everybody
             self._ports_wait_for(view)
             self._context.enqueue(PREFIXES, "the host's addresses or routes changed")
             if sysctl_steps(view):  # such as an uplink that has begun to hear router advertisements

@@ -5,9 +5,11 @@ from dataclasses import dataclass, replace
 
 from dockerv6.controller.endpoints import SCOPE as ENDPOINTS
 from dockerv6.controller.garbage import ORPHANS, PRUNE
+from dockerv6.controller.inventory import FOLLOWED
 from dockerv6.controller.members import SCOPE as MEMBERS
 from dockerv6.controller.preview import plan_everything
 from dockerv6.controller.sources import ROOTS
+from dockerv6.controller.transit import SCOPE as IN_TRANSIT
 from dockerv6.daemon.settings import Settings
 from dockerv6.daemon.wiring import Memory, durable, workbench
 from dockerv6.ipam.ledger import AllocationState, Ledger
@@ -45,6 +47,7 @@ async def _preview(settings: Settings) -> Preview:
             await _copy_ledger(kept.ledger, memory.ledger)
     async with workbench(settings, memory) as context:
         await context.inventory.load()
+        await context.transit.load()
         loader = Loader(
             settings.config_dirs, clock=context.clock, trust=Trust.of_this_process(settings.trusted_uids), settle=0
         )
@@ -57,7 +60,7 @@ async def _copy_store(source: Store, target: Store) -> None:
     await target.put(*(replace(o, revision=0) for o in objects))
     for stored in objects:
         await target.put_status(stored.kind, stored.name, stored.status)
-    for scope in (ENDPOINTS, MEMBERS, ORPHANS, PRUNE, ROOTS):
+    for scope in (ENDPOINTS, FOLLOWED, IN_TRANSIT, MEMBERS, ORPHANS, PRUNE, ROOTS):
         for name, value in (await source.records(scope)).items():
             await target.put_record(scope, name, value)
 

@@ -31,14 +31,14 @@ class Recreation:
 
     def steps(self, owner: str) -> tuple[Step, ...]:
         """Everything that may be needed to go on, or back, is written down before anything is taken away."""
-        everybody = (*self.attached, *self.missing)
+        everybody, made = (*self.attached, *self.missing), self._made()
         return (
             *self._remember(owner),
             *((RememberEndpoints(owner, self.want.name, everybody),) if everybody else ()),
             *(DetachEndpoint(self.live.id, e) for e in self.attached),
             RemoveNetwork(self.live.id, self.live.name, self.why),
-            CreateNetwork(self._made(), self.why),
-            *attach(everybody, self.want),
+            CreateNetwork(made, self.why),
+            *attach(everybody, made),
         )
 
     def _remember(self, owner: str) -> Iterator[RememberNetwork]:

@@ -155,6 +155,7 @@ def _plan_managed(
         *engine_findings(observed),
         *(reach_findings(desired, observed, holdings, live, want) if bridged(desired) else ()),
         *member_findings(desired, observed),
+        *((subnet.finding,) if subnet.finding is not None else ()),
         *withdrawn_findings(desired.pools.get(spec.addressing.pool or ""), holdings),
     ]
     rival = collision(desired, observed, live, want)

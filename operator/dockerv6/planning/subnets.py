@@ -12,12 +12,24 @@ from dockerv6.api.conditions import ConditionType, Reason
 from dockerv6.dockerd.model import Network
 from dockerv6.ipam.block import BlockRequest, Choice, Exhausted, choose
 from dockerv6.ipam.ledger import Allocation, AllocationState
+from dockerv6.lib.prefixes import overlaps_any
 from dockerv6.lib.times import rfc3339
 from dockerv6.planning.conflicts import RETRY, conflict, foreign_routes, foreign_subnets, own_bridges
 from dockerv6.planning.followed import renumbered
 from dockerv6.planning.inputs import Desired, Holdings, Observed
 from dockerv6.planning.pools import PoolView, pool_view
 from dockerv6.planning.steps import BindSubnet, Finding, ForgetSubnet, KeepPoolPrefix
+
+_POOLS_OWN = frozenset(
+    {
+        Reason.POOL_DISABLED,
+        Reason.POOL_EXHAUSTED,
+        Reason.POOL_NOT_FOUND,
+        Reason.PREFIX_PENDING,
+        Reason.PREFIX_TOO_LONG,
+    }
+)
+"""Why a pool gives nothing: that takes nothing away from who has a subnet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +38,7 @@ class Subnet:
 
     prefix: IPv6Network
     steps: tuple[KeepPoolPrefix | ForgetSubnet | BindSubnet, ...] = ()
+    finding: Finding | None = None  # why it is no other, although the pool no longer has it; blocks nothing
     replaces: IPv6Network | None = None  # the pool's prefix is another one: what the resource has had until now
 
 
@@ -35,7 +48,11 @@ def decide(desired: Desired, observed: Observed, holdings: Holdings, live: Netwo
     fixed = desired.resource.spec.addressing.subnet
     if fixed is not None:
         return _fixed(desired, observed, holdings, live, bound, fixed)
-    return _from_pool(desired, observed, holdings, live, bound)
+    decided = _from_pool(desired, observed, holdings, live, bound)
+    if isinstance(decided, Finding) and bound is not None and decided.reason in _POOLS_OWN:
+        said = f"{decided.message}; until then {bound.prefix} stays in use"
+        return Subnet(bound.prefix, finding=replace(decided, message=said, blocks=False))
+    return decided
 
 
 def _fixed(
@@ -103,22 +120,18 @@ def _anew(
 def _replaced(
     desired: Desired, observed: Observed, holdings: Holdings, pool: PoolView, bound: Allocation, length: int
 ) -> Subnet | Finding:
-    """The pool no longer has what it gave: the subnet of the same number under its new prefix, else a free one.
-
-    Where there is none, a pool that became too small takes nothing away.
-    """
+    """The pool no longer has what it gave: the subnet of the same number under its new prefix, else a free one."""
     moved = _renumbered(desired, observed, holdings, pool, length)
     if moved is not None:
         why = f"IPv6Pool {pool.name} has another prefix; the subnet keeps its number"
-        return Subnet(moved, (BindSubnet(desired.name, pool.name, moved, bound.revision, why),), bound.prefix)
+        return Subnet(moved, (BindSubnet(desired.name, pool.name, moved, bound.revision, why),), replaces=bound.prefix)
     chosen = _choose(desired, observed, holdings, pool, length)
     if isinstance(chosen, Finding):
-        return replace(chosen, message=f"{chosen.message}; until then {bound.prefix} stays in use")
+        return chosen
     forget = tuple(ForgetSubnet(a) for a in chosen.expired)
     why = f"IPv6Pool {pool.name} no longer has {bound.prefix}"
-    return Subnet(
-        chosen.prefix, (*forget, BindSubnet(desired.name, pool.name, chosen.prefix, bound.revision, why)), bound.prefix
-    )
+    bind = BindSubnet(desired.name, pool.name, chosen.prefix, bound.revision, why)
+    return Subnet(chosen.prefix, (*forget, bind), replaces=bound.prefix)
 
 
 def _renumbered(
@@ -130,7 +143,12 @@ def _renumbered(
         if bound.prefix.prefixlen != length or prefix.prefixlen > length:
             continue
         moved = renumbered(bound.prefix, prefix)
-        if pool.could_give(moved, length) and not conflict(desired, observed, holdings, moved, pooled=True):
+        taken = overlaps_any(moved, _own_addresses(desired, observed))
+        if (
+            pool.could_give(moved, length)
+            and not taken
+            and not conflict(desired, observed, holdings, moved, pooled=True)
+        ):
             return moved
     return None
 
@@ -204,10 +222,15 @@ def _overlap(prefix: IPv6Network, rival: str, remedy: str) -> Finding:
 def _occupied(desired: Desired, observed: Observed, pool: PoolView) -> Iterator[IPv6Network]:
     """What a choice from the pool must keep clear of: live networks, and the host's routes and addresses inside it."""
     yield from (subnet for subnet, _ in foreign_subnets(desired, observed))
+    yield from _own_addresses(desired, observed)
+    for route in foreign_routes(desired, observed):
+        if not any(prefix.subnet_of(route.destination) for prefix in pool.prefixes):
+            yield route.destination
+
+
+def _own_addresses(desired: Desired, observed: Observed) -> Iterator[IPv6Network]:
+    """The host's own, but for those of the resource's bridge: in an on-link prefix they lie among the subnets."""
     own = own_bridges(desired, observed)
     for interface in observed.host.interfaces.values():
         if interface.name not in own:
             yield from (IPv6Network(address.ip) for address in interface.addresses)
-    for route in foreign_routes(desired, observed):
-        if not any(prefix.subnet_of(route.destination) for prefix in pool.prefixes):
-            yield route.destination
