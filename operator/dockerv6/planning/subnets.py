@@ -71,11 +71,7 @@ def _fixed(
     if bound is not None and bound.prefix == fixed and bound.pool == "":
         return Subnet(fixed)
     seen = bound.revision if bound else None
-    expired = tuple(
-        ForgetSubnet(a)
-        for a in holdings.allocations
-        if a.state is AllocationState.COOLING and a.owner != desired.name and a.prefix.overlaps(fixed)
-    )
+    expired = _expired(desired, holdings, fixed)
     return Subnet(fixed, (*expired, BindSubnet(desired.name, "", fixed, seen, "the resource fixes it")))
 
 
@@ -121,17 +117,28 @@ def _replaced(
     desired: Desired, observed: Observed, holdings: Holdings, pool: PoolView, bound: Allocation, length: int
 ) -> Subnet | Finding:
     """The pool no longer has what it gave: the subnet of the same number under its new prefix, else a free one."""
+    keep = (KeepPoolPrefix(pool.name, pool.prefixes[0]),) if pool.generated_now else ()
     moved = _renumbered(desired, observed, holdings, pool, length)
     if moved is not None:
+        forget = _expired(desired, holdings, moved)
         why = f"IPv6Pool {pool.name} has another prefix; the subnet keeps its number"
-        return Subnet(moved, (BindSubnet(desired.name, pool.name, moved, bound.revision, why),), replaces=bound.prefix)
-    chosen = _choose(desired, observed, holdings, pool, length)
-    if isinstance(chosen, Finding):
-        return chosen
-    forget = tuple(ForgetSubnet(a) for a in chosen.expired)
-    why = f"IPv6Pool {pool.name} no longer has {bound.prefix}"
-    bind = BindSubnet(desired.name, pool.name, chosen.prefix, bound.revision, why)
-    return Subnet(chosen.prefix, (*forget, bind), replaces=bound.prefix)
+    else:
+        chosen = _choose(desired, observed, holdings, pool, length)
+        if isinstance(chosen, Finding):
+            return chosen
+        moved, forget = chosen.prefix, tuple(ForgetSubnet(a) for a in chosen.expired)
+        why = f"IPv6Pool {pool.name} no longer has {bound.prefix}"
+    bind = BindSubnet(desired.name, pool.name, moved, bound.revision, why)
+    return Subnet(moved, (*keep, *forget, bind), replaces=bound.prefix)
+
+
+def _expired(desired: Desired, holdings: Holdings, prefix: IPv6Network) -> tuple[ForgetSubnet, ...]:
+    """What others released and has cooled down, in the way of a prefix that is free otherwise."""
+    return tuple(
+        ForgetSubnet(a)
+        for a in holdings.allocations
+        if a.state is AllocationState.COOLING and a.owner != desired.name and a.prefix.overlaps(prefix)
+    )
 
 
 def _renumbered(
