@@ -40,7 +40,7 @@ def translate(egress: Egress, subnet: IPv6Network, followed: Mapping[str, Follow
     if outer is None:
         return _too_long(f"the prefix of {interface}, {source.prefix},", subnet)
     former = (exchanged(subnet, each.prefix) for each in source.former)
-    all_of_them = (outer, *(each for each in former if each is not None and not each.overlaps(outer)))
+    all_of_them = tuple(dict.fromkeys((outer, *(each for each in former if each is not None))))  # of one length
     if not source.withdrawn:
         return Translation(all_of_them)
     message = (
