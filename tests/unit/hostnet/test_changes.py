@@ -34,10 +34,9 @@ def link(name: str, kind: int = RTM_NEWLINK, index: int = INDEX, family: int = A
     return message(kind, struct.pack("=BxHiII", family, 0, index, 1, 0) + attribute(3, name.encode() + b"\0"))
 
 
-def route(table: int, route_type: int, *parts: bytes) -> bytes:
-    return message(
-        RTM_NEWROUTE, struct.pack("=BBBBBBBBI", AF_INET6, 0, 0, 0, table, 9, 0, route_type, 0) + b"".join(parts)
-    )
+def route(table: int, route_type: int, *parts: bytes, length: int = 0, protocol: int = 9) -> bytes:
+    head = struct.pack("=BBBBBBBBI", AF_INET6, length, 0, 0, table, protocol, 0, route_type, 0)
+    return message(RTM_NEWROUTE, head + b"".join(parts))
 
 
 def address(scope: int) -> bytes:
@@ -199,6 +198,21 @@ def test_a_route_without_an_interface_is_told_all_the_same() -> None:
     pending = Pending()
     StackDecoder(pending).feed(route(254, 1))
     assert taken(pending) == [Change(ChangeKind.ROUTE)]
+
+
+@pytest.mark.parametrize("route_type", [6, 7, 8, 9])
+def test_a_route_to_nowhere_may_be_of_a_delegation_and_is_told(route_type: int) -> None:
+    pending = Pending()
+    oif = attribute(4, struct.pack("=I", INDEX))  # loopback
+    StackDecoder(pending).feed(route(254, route_type, oif, length=56, protocol=16))
+    assert taken(pending) == [Change(ChangeKind.ROUTE, "")]
+
+
+@pytest.mark.parametrize(("table", "length", "protocol"), [(254, 0, 16), (254, 65, 16), (254, 56, 2), (255, 56, 16)])
+def test_other_routes_to_nowhere_are_ignored(table: int, length: int, protocol: int) -> None:
+    pending = Pending()
+    StackDecoder(pending).feed(route(table, 7, length=length, protocol=protocol))
+    assert not pending
 
 
 def test_link_local_addresses_are_ignored() -> None:
