@@ -32,6 +32,21 @@ _WORDS = {
     "egress-interfaces": "Translated out of `eth0` and `wg0` only, and not towards what `egress.exclude` names.",
     "egress-exclude": "Translated, but not towards unique local addresses, not by the engine either.",
     "egress-none": "Nothing is translated and nothing is let out by us; isolation holds all the same.",
+    "egress-routed": (
+        "`egress.mode: Routed`: the source stays what it is, against the engine's MASQUERADE too; inbound closed "
+        "but for `firewall.ingress`, here port 443."
+    ),
+    "egress-snat": "`egress.mode: SNAT`: the source becomes one address of the host.",
+    "egress-prefix": (
+        "`egress.mode: PrefixTranslation`: the subnet is exchanged for an outer prefix as long, one to one. What "
+        "leaves gets the first; the second is a former one, which still leads in. `firewall.ingress` opens port 443."
+    ),
+    "egress-prefix-pinned": "The same out of `eth0` only, and not towards unique local addresses.",
+    "egress-prefix-on-link": (
+        "The same behind a prefix that the host has an address in: that address is the host's, and port 8080 is "
+        "published at it."
+    ),
+    "egress-modes": "Every mode beside the others.",
     "internal": "An internal network: nothing leaves it, nothing enters it, its containers talk to one another.",
     "isolation-false": "`firewall.isolation: false`: containers of other bridges get in as well.",
     "icc-false": (

@@ -30,7 +30,7 @@ def lines(wish: FirewallIntent) -> Iterator[str]:
         return
     for table in compile_ruleset(ruleset):
         yield from table.lines()
-    yield from (f"-A {ledger.NAME} {spec}" for spec in ledger.written(ruleset.sets, wish.mark).specs)
+    yield from (f"-A {ledger.NAME} {spec}" for spec in ledger.written(ruleset, wish.mark).specs)
 
 
 @pytest.mark.parametrize("name", SCENARIOS)

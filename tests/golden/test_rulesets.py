@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from dockerv6.firewall.model import EgressMode
 from dockerv6.firewall.nftables.codec import commands
 from dockerv6.firewall.rules import render
 from dockerv6.firewall.ruleset import EMPTY, diff
 from tests.golden.scenarios import SCENARIOS
-from tests.unit.firewall.intents import BLOG, WEB, intent
+from tests.unit.firewall.intents import BLOG, HOME, WEB, intent
 
 FOLDER = Path(__file__).parent / "rulesets"
 CHANGES = {
@@ -26,6 +27,11 @@ CHANGES = {
         render(intent(BLOG, ports=(replace(WEB, sources=(IPv6Network("2001:db8:7::/48"),)),))),
         render(SCENARIOS["published"]),
     ),
+    "outer-changed": diff(
+        render(intent(replace(HOME, outer=(IPv6Network("2001:db8:8:9::/64"), *HOME.outer)))),
+        render(SCENARIOS["egress-prefix"]),
+    ),
+    "mode-changed": diff(render(intent(replace(HOME, egress=EgressMode.ROUTED))), render(SCENARIOS["egress-prefix"])),
     "last-network": diff(EMPTY, render(SCENARIOS["one-network"])),
 }
 

@@ -33,12 +33,23 @@ _ingress = st.builds(
     targets=_few_prefixes,
     ports=st.lists(st.tuples(_TRANSPORTS, _NUMBERS), max_size=2).map(tuple),
 )
-networks = st.builds(
+_HOSTS = prefixes().map(lambda prefix: prefix.network_address)
+
+
+@st.composite
+def _outers(draw: st.DrawFn, length: int) -> tuple[IPv6Network, ...]:
+    """Prefixes of that length, which meet one another and subnets."""
+    numbers = draw(st.lists(st.integers(0, 15), max_size=2, unique=True))
+    return tuple(IPv6Network(((0xFD00 << 112) | (number << (128 - length)), length)) for number in numbers)
+
+
+_plain_networks = st.builds(
     NetworkIntent,
     owner=OWNERS,
     subnet=prefixes(),
     bridge=_BRIDGES,
     egress=st.sampled_from(list(EgressMode)),
+    source=st.none() | _HOSTS,
     egress_interfaces=st.lists(_INTERFACES, max_size=2, unique=True).map(tuple),
     egress_exclude=st.lists(prefixes(), max_size=3).map(tuple),
     internal=st.booleans(),
@@ -46,12 +57,15 @@ networks = st.builds(
     icc=st.booleans(),
     ingress=st.lists(_ingress, max_size=2).map(tuple),
 )
+networks = _plain_networks.flatmap(
+    lambda network: _outers(network.subnet.prefixlen).map(lambda outer: replace(network, outer=outer))
+)
 ports = st.builds(
     PortIntent,
     owner=OWNERS,
     protocol=_TRANSPORTS,
     port=_NUMBERS,
-    target=prefixes().map(lambda prefix: prefix.network_address),
+    target=_HOSTS,
     target_port=_NUMBERS,
     gateway=st.none() | st.just(_HOST),
     host_address=st.none() | st.sampled_from([_HOST, _HOST + 1, IPv6Address("::1")]),
@@ -65,6 +79,7 @@ intents = st.builds(
     uplink_bridges=st.lists(st.sampled_from(["br0", "br1"]), unique=True).map(tuple),
     ports=st.lists(ports, max_size=5).map(tuple),
     guest_bridges=st.none() | st.lists(_BRIDGES, unique=True).map(tuple),
+    host_addresses=st.lists(_HOSTS, max_size=2, unique=True).map(tuple),
 )
 
 
@@ -72,7 +87,7 @@ intents = st.builds(
 def _damaged_chains(draw: st.DrawFn, ruleset: Ruleset) -> tuple[Chain, ...]:
     chains: list[Chain] = []
     for chain in ruleset.chains:
-        fate = draw(st.sampled_from(["keep", "keep", "gone", "flushed", "edited", "moved"]))
+        fate = draw(st.sampled_from(["keep", "keep", "gone", "flushed", "edited", "moved", "shuffled"]))
         match fate:
             case "keep":
                 chains.append(chain)
@@ -80,6 +95,8 @@ def _damaged_chains(draw: st.DrawFn, ruleset: Ruleset) -> tuple[Chain, ...]:
                 chains.append(replace(chain, rules=()))
             case "edited":
                 chains.append(replace(chain, rules=(*chain.rules[1:], Rule((Opaque("drop"),)))))
+            case "shuffled":
+                chains.append(replace(chain, rules=tuple(draw(st.permutations(chain.rules)))))
             case "moved" if chain.hook:
                 chains.append(replace(chain, priority=chain.priority + 7))
     if draw(st.booleans()):

@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dockerv6.firewall.filtering import ERRORS, NEIGHBOUR_DISCOVERY
 from dockerv6.firewall.iptables import compile as compiling
 from dockerv6.firewall.iptables import lookup
 from dockerv6.firewall.iptables.compile import LEFT_OUT, compile_ruleset
 from dockerv6.firewall.iptables.readback import parts, understood
-from dockerv6.firewall.rules import ERRORS, NEIGHBOUR_DISCOVERY, render
+from dockerv6.firewall.rules import render
 from dockerv6.firewall.terms import Field
 from tests.property.strategies_firewall import intents, prefixes
 from tests.unit.firewall.iptables import xtables
@@ -28,6 +29,7 @@ _ADDRESSES = prefixes().map(lambda prefix: str(prefix.network_address)) | st.sam
     ["2001:db8::1", "2001:db8::2", "fe80::1"]
 )
 _LINKS = st.sampled_from(["br-a", "br-b", "br-c", "br0", "br1", "eth0", "wg0"])
+BUILTIN = ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")
 _BRIDGES = ("br-a", "br-b", "br-c", "br0")
 
 
@@ -53,6 +55,7 @@ def packets(draw: st.DrawFn) -> Packet:
         Field.CT_STATE: draw(st.sampled_from(["new", "established", "related"])),
         Field.CT_DIRECTION: draw(st.sampled_from(["original", "reply"])),
         Field.CT_STATUS: draw(st.sampled_from(["", "dnat"])),
+        Field.CT_ORIGINAL_DADDR: draw(_ADDRESSES),
         Field.DADDR_TYPE: draw(st.sampled_from(["local", "unicast"])),
         Field.PROTOCOL: protocol,
     }
@@ -93,7 +96,7 @@ def test_what_is_written_reads_as_what_was_meant(wish: FirewallIntent) -> None:
     there = {
         name: {
             **part.chains,
-            **{builtin: part.jumps.get(builtin, ()) for builtin in ("PREROUTING", "FORWARD", "OUTPUT", "POSTROUTING")},
+            **{builtin: part.jumps.get(builtin, ()) for builtin in BUILTIN},
         }
         for name, part in written.items()
     }

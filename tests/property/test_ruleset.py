@@ -2,13 +2,24 @@ from ipaddress import IPv6Network
 
 from hypothesis import given
 
-from dockerv6.firewall.elements import PUBLISHED_AT_PORT, PUBLISHED_AT_TO, PUBLISHED_PORT, PUBLISHED_TO
+from dockerv6.firewall.elements import (
+    NETWORKS,
+    OUTER,
+    PUBLISHED_AT_PORT,
+    PUBLISHED_AT_TO,
+    PUBLISHED_PORT,
+    PUBLISHED_TO,
+    TRANSLATED,
+)
 from dockerv6.firewall.model import FirewallIntent
+from dockerv6.firewall.prefixes import PREFIX_IN, PREFIX_OUT, prefixes_of
 from dockerv6.firewall.replay import apply
-from dockerv6.firewall.rules import overlapping_owners, render
+from dockerv6.firewall.rules import overlapping_outers, overlapping_owners, render
 from dockerv6.firewall.ruleset import Ruleset, diff
 from dockerv6.firewall.terms import Element, overlapping
 from tests.property.strategies_firewall import holds, intents, observed
+
+PREFIXED = {OUTER: PREFIX_IN, TRANSLATED: PREFIX_OUT}
 
 
 def elements(ruleset: Ruleset) -> set[tuple[str, Element]]:
@@ -55,8 +66,9 @@ def test_the_owners_of_a_change_are_those_whose_elements_it_changes(
     wish: FirewallIntent, before: Ruleset, hold: frozenset[str]
 ) -> None:
     change = diff(render(wish), before, hold)
-    changed = elements(before) ^ elements(change.target)
-    assert {element.owner for _, element in changed} - {""} <= change.owners
+    changed = {element.owner for _, element in elements(before) ^ elements(change.target)}
+    changed |= {rule.owner for rule in {*before.owned} ^ {*change.target.owned}}
+    assert changed - {""} <= change.owners
     assert set(change.by_owner()) == change.owners
     assert bool(change.describe()) is not change.empty
 
@@ -73,6 +85,8 @@ def test_every_element_is_of_a_network_or_a_port_of_its_owner(wish: FirewallInte
     targets = {(port.owner, IPv6Network(port.target)) for port in wish.ports}
     names = {(network.owner, network.bridge) for network in wish.networks}
     names |= {(port.owner, str(port.protocol)) for port in wish.ports}
+    subnets |= {(network.owner, outer) for network in wish.networks for outer in network.outer}
+    subnets |= {("", IPv6Network(address)) for address in wish.host_addresses}
     for _, element in elements(render(wish)):
         first, owner = element.key[0], element.owner
         if "/" in first:
@@ -80,7 +94,37 @@ def test_every_element_is_of_a_network_or_a_port_of_its_owner(wish: FirewallInte
             assert (owner, prefix) in targets or any(o == owner and prefix.subnet_of(s) for o, s in subnets)
         else:
             assert not owner or (owner, first) in names
-    assert set(overlapping_owners(wish)) <= {network.owner for network in wish.networks}
+    for lost in (overlapping_owners(wish), overlapping_outers(wish)):
+        assert set(lost) | set(lost.values()) <= {network.owner for network in wish.networks}
+
+
+@given(intents)
+def test_every_rule_of_somebodys_has_its_elements_and_they_have_rules(wish: FirewallIntent) -> None:
+    ruleset = render(wish)
+    there = {
+        name: {(element.key[0], element.owner) for at, element in elements(ruleset) if at == name} for name in PREFIXED
+    }
+    for name, chain in PREFIXED.items():
+        found = ruleset.chain(chain)
+        rules = found.owned if found is not None else ()
+        assert {(prefixes_of(rule)[0], rule.owner) for rule in rules} == there[name]
+        assert len({prefixes_of(rule)[0] for rule in rules}) == len(rules)
+
+
+@given(intents)
+def test_no_outer_prefix_is_part_of_anybody_elses_subnet(wish: FirewallIntent) -> None:
+    subnets = {element.key[0]: element.owner for name, element in elements(render(wish)) if name == NETWORKS}
+    inwards = render(wish).chain(PREFIX_IN)
+    for rule in inwards.owned if inwards is not None else ():
+        outer, subnet = prefixes_of(rule)
+        assert {each for each in subnets if IPv6Network(each).overlaps(IPv6Network(outer))} <= {subnet}
+
+
+@given(intents, observed(), holds)
+def test_held_rules_stay_as_they_are(wish: FirewallIntent, before: Ruleset, hold: frozenset[str]) -> None:
+    target = diff(render(wish), before, hold).target
+    held = {rule for rule in before.owned if rule.owner in hold}
+    assert {rule for rule in target.owned if rule.owner in hold} == (held if target.exists else set())
 
 
 @given(intents)

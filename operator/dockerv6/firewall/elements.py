@@ -3,7 +3,7 @@
 A key that two owners want goes to the first of them by name; planning settles such conflicts before they come here.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from ipaddress import IPv6Address, IPv6Network, collapse_addresses
 from typing import NamedTuple
@@ -31,6 +31,11 @@ PUBLISHED_AT_PORT = "published_at_port"
 LOOPBACK = "loopback"
 RESTRICTED = "restricted"
 ALLOWED = "allowed"
+ROUTED = "routed"
+SNAT_TO = "snat_to"
+TRANSLATED = "translated"
+OUTER = "outer"
+OUTER_OWN = "outer_own"
 UPLINK_BRIDGES = "uplink_bridges"
 GUEST_BRIDGES = "guest_bridges"
 
@@ -59,6 +64,8 @@ _KINDS = {
     NETWORKS: _Kind((_PREFIX, _LINK), interval=True),
     NO_ICC: _Kind((_LINK, _LINK)),
     OPEN: _Kind((_LINK,)),
+    OUTER: _Kind((_PREFIX,), interval=True),
+    OUTER_OWN: _Kind((_PREFIX,)),
     OWN_BRIDGE: _Kind((_LINK, _LINK)),
     PUBLISHED: _Kind((_PREFIX, _PROTOCOL, _PORT)),
     PUBLISHED_AT_PORT: _Kind((_PROTOCOL, _PORT, _PREFIX), data=_PORT),
@@ -66,10 +73,13 @@ _KINDS = {
     PUBLISHED_PORT: _Kind((_PROTOCOL, _PORT), data=_PORT),
     PUBLISHED_TO: _Kind((_PROTOCOL, _PORT), data=_PREFIX),
     RESTRICTED: _Kind((_PROTOCOL, _PORT, _PREFIX), interval=True),
+    ROUTED: _Kind((_PREFIX,), interval=True),
+    SNAT_TO: _Kind((_PREFIX,), interval=True, data=_PREFIX),
+    TRANSLATED: _Kind((_PREFIX,), interval=True),
     UPLINK_BRIDGES: _Kind((_LINK,)),
 }
-"""What the host's own side of a port is keyed by begins with the protocol: only a network's own subnet, or a container
-in it, is ever first (see `ruleset`, which tells from it whose elements stand against one another)."""
+"""What the host's own side of a port is keyed by begins with the protocol: only a network's own subnet, a container in
+it, or its outer prefix is ever first (see `ruleset`, which tells from it whose elements stand against one another)."""
 
 
 def element_sets(
@@ -85,6 +95,8 @@ def element_sets(
             found[name].setdefault(element.key, element)
     for name, bridges in ((UPLINK_BRIDGES, intent.uplink_bridges), (GUEST_BRIDGES, intent.guest_bridges or ())):
         found[name].update(((bridge,), Element((bridge,))) for bridge in bridges)
+    own = [Element((f"{address}/128",)) for address in intent.host_addresses]
+    found[OUTER_OWN].update((each.key, each) for each in own)
     return tuple(
         ElementSet(name, kind.key, interval=kind.interval, elements=frozenset(found[name].values()), data=kind.data)
         for name, kind in _KINDS.items()
@@ -109,14 +121,36 @@ def _network_elements(network: NetworkIntent) -> Iterator[tuple[str, Element]]:
     if not network.isolated:
         yield OPEN, Element((bridge,), owner)
     yield from _ingress(network)
-    if network.egress is EgressMode.MASQUERADE:
-        yield (EGRESS_PINNED if network.egress_interfaces else EGRESS_ANY), Element((subnet,), owner)
-        for interface in network.egress_interfaces:
-            if interface != bridge:
-                yield EGRESS_VIA, Element((subnet, interface), owner)
-        # Overlapping destinations would be refused; merged, they mean the same.
-        for destination in collapse_addresses(network.egress_exclude):
-            yield EXCLUDED, Element((subnet, str(destination)), owner)
+    translation = tuple(_translation(network))
+    if translation or network.egress is EgressMode.MASQUERADE:
+        yield from translation
+        yield from _egress(network)
+
+
+def _egress(network: NetworkIntent) -> Iterator[tuple[str, Element]]:
+    """Where it is let out, translated or not."""
+    subnet, owner = str(network.subnet), network.owner
+    yield (EGRESS_PINNED if network.egress_interfaces else EGRESS_ANY), Element((subnet,), owner)
+    for interface in network.egress_interfaces:
+        if interface != network.bridge:
+            yield EGRESS_VIA, Element((subnet, interface), owner)
+    # Overlapping destinations would be refused; merged, they mean the same.
+    for destination in collapse_addresses(network.egress_exclude):
+        yield EXCLUDED, Element((subnet, str(destination)), owner)
+
+
+def _translation(network: NetworkIntent) -> Iterator[tuple[str, Element]]:
+    """How its source is translated, if not by masquerading. None: what it takes isn't there, nothing is let out."""
+    subnet, owner = str(network.subnet), network.owner
+    match network.egress:
+        case EgressMode.ROUTED:
+            yield ROUTED, Element((subnet,), owner)
+        case EgressMode.SNAT if network.source is not None:
+            yield SNAT_TO, Element((subnet,), owner, f"{network.source}/128")
+        case EgressMode.PREFIX_TRANSLATION if network.outer:
+            yield TRANSLATED, Element((subnet,), owner)
+            for outer in network.outer:
+                yield OUTER, Element((str(outer),), owner)
 
 
 def _ingress(network: NetworkIntent) -> Iterator[tuple[str, Element]]:
@@ -171,45 +205,3 @@ def _port_elements(port: PortIntent) -> Iterator[tuple[str, Element]]:
         yield RESTRICTED, Element(guarded, owner)
         for source in collapse_addresses(port.sources):
             yield ALLOWED, Element((*guarded, str(source)), owner)
-
-
-@lru_cache(maxsize=2)
-def kept_apart(networks: tuple[NetworkIntent, ...]) -> tuple[tuple[NetworkIntent, ...], Mapping[str, str]]:
-    """The networks without those that overlap an earlier one, by owner's name: the kernel would refuse all.
-
-    Those left out are given by their owner, with the owner that was before them. Kept, since whoever renders an intent
-    also wants to know who was left out of it.
-    """
-    taken: dict[int, dict[int, str]] = {}
-    kept: list[NetworkIntent] = []
-    lost: dict[str, str] = {}
-    for network in sorted(networks, key=_order):
-        rival = _rival(network.subnet, taken)
-        if rival is not None:
-            lost[network.owner] = rival
-            continue
-        taken.setdefault(network.subnet.prefixlen, {})[_number(network.subnet)] = network.owner
-        kept.append(network)
-    return tuple(kept), lost
-
-
-def _order(network: NetworkIntent) -> tuple[str, int, int, str]:
-    """By owner, then as subnets are ordered, without comparing them: that is slow."""
-    return (network.owner, int(network.subnet.network_address), network.subnet.prefixlen, network.bridge)
-
-
-def _number(subnet: IPv6Network) -> int:
-    return int(subnet.network_address) >> (subnet.max_prefixlen - subnet.prefixlen)
-
-
-def _rival(subnet: IPv6Network, taken: dict[int, dict[int, str]]) -> str | None:
-    """The owner of a subnet that holds this one or lies in it. `taken`: owners by prefix length and number."""
-    number = _number(subnet)
-    for length, owners in taken.items():
-        if length <= subnet.prefixlen:
-            owner = owners.get(number >> (subnet.prefixlen - length))
-        else:
-            owner = next((each for n, each in owners.items() if n >> (length - subnet.prefixlen) == number), None)
-        if owner is not None:
-            return owner
-    return None

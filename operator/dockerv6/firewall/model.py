@@ -81,6 +81,8 @@ class FirewallIntent:
     any other bridge are never marked, because containers or virtual machines live behind it.
     ``guest_bridges`` names all those other bridges, for a backend that can't ask the kernel whether a link is one
     (see `Firewall.knows_link_kinds`); None: the kernel is asked, packet by packet.
+    ``host_addresses`` are the host's own as far as they lie in an outer prefix, whoever's, held or not (others do no
+    harm): ports published at them are open, while all else in that prefix is containers' own and closed.
     """
 
     networks: tuple[NetworkIntent, ...] = ()
@@ -89,6 +91,7 @@ class FirewallIntent:
     uplink_bridges: tuple[str, ...] = ()
     ports: tuple[PortIntent, ...] = ()
     guest_bridges: tuple[str, ...] | None = None
+    host_addresses: tuple[IPv6Address, ...] = ()
 
 
 class FilterVariant(StrEnum):

@@ -1,8 +1,9 @@
 """A ruleset as a value, and the difference between two of them.
 
 A `Ruleset` says what a table holds: chains with ordered rules, and sets whose elements each carry the name of their
-owner. `diff` tells what has to happen to one so that it becomes another; a backend says the steps of that `Change` in
-its own language and commits them as one transaction. Everything here is pure and deterministic.
+owner, as the rules of single resources do. `diff` tells what has to happen to one so that it becomes another; a backend
+says the steps of that `Change` in its own language and commits them as one transaction. Everything here is pure and
+deterministic.
 """
 
 from bisect import bisect_right
@@ -21,7 +22,7 @@ from dockerv6.firewall.steps import (
     RemoveElements,
     Step,
 )
-from dockerv6.firewall.terms import SHARED, Chain, Element, ElementSet, Jump, KeyType, overlapping, span
+from dockerv6.firewall.terms import SHARED, Chain, Element, ElementSet, Jump, KeyType, Rule, overlapping, span
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +42,14 @@ class Ruleset:
 
     @property
     def owners(self) -> frozenset[str]:
-        """Everybody who has an element in it."""
-        return frozenset(element.owner for each in self.sets for element in each.elements) - {SHARED}
+        """Everybody who has an element or a rule in it."""
+        elements = {element.owner for each in self.sets for element in each.elements}
+        return frozenset(elements | {rule.owner for rule in self.owned}) - {SHARED}
+
+    @property
+    def owned(self) -> tuple[Rule, ...]:
+        """All rules of single resources."""
+        return tuple(rule for chain in self.chains for rule in chain.owned)
 
     def chain(self, name: str) -> Chain | None:
         """The chain of that name."""
@@ -63,7 +70,7 @@ class Ruleset:
             base = f": {chain.type} {chain.hook} {chain.priority} policy {chain.policy}" if chain.hook else ""
             yield f"chain {chain.name}{base}"
             for rule in chain.rules:
-                yield f"  {rule}"
+                yield f"  {rule}" + (f"  ({rule.owner})" if rule.owner else "")
         for what in self.foreign:
             yield f"foreign {what}"
 
@@ -101,17 +108,17 @@ class Change:
 
     @property
     def owners(self) -> frozenset[str]:
-        """Whose elements are added or removed; `SHARED` when chains, sets or the table change."""
+        """Whose elements or rules are added or removed; `SHARED` when anything else changes."""
         return frozenset(self.by_owner())
 
     def describe(self) -> tuple[str, ...]:
-        """One line a step or element, for people."""
+        """One line a step, element or rule of somebody's, for people."""
         return tuple(f"{line} ({owner})" if owner else line for owner, line in self._lines())
 
     def by_owner(self) -> dict[str, tuple[str, ...]]:
-        """The same lines by the owner of the elements; those of chains, sets and the table under `SHARED`.
+        """The same lines by the owner of the elements and rules; those of all else under `SHARED`.
 
-        Whoever has elements in a table that is deleted finds that line among theirs too.
+        Whoever has any in a table that is deleted finds that line among theirs too.
         """
         found: dict[str, tuple[str, ...]] = {}
         for step in self.steps:
@@ -128,12 +135,28 @@ class Change:
                 kind = "map" if step.set.data else "set"
                 for element in step.elements:
                     yield element.owner, f"{verb} {element} {where} {kind} {step.set.name}"
+            elif isinstance(step, FlushChain | AddRules):
+                yield from _rule_lines(step)
             else:
                 yield SHARED, str(step)
 
 
+def _rule_lines(step: FlushChain | AddRules) -> Iterator[tuple[str, str]]:
+    if isinstance(step, FlushChain):
+        if step.shared:
+            yield SHARED, str(step)
+        for rule in step.gone:
+            yield rule.owner, f"remove {rule} from chain {step.chain}"
+        return
+    if step.shared and step.chain.shared:
+        yield SHARED, str(step)
+    for rule in step.chain.owned:
+        if rule not in step.back:
+            yield rule.owner, f"add {rule} to chain {step.chain.name}"
+
+
 def diff(desired: Ruleset, observed: Ruleset, hold: frozenset[str] = frozenset()) -> Change:
-    """What makes `observed` become `desired`, but for the elements of the owners in `hold`, which stay as observed."""
+    """What makes `observed` become `desired`, but for what the owners in `hold` have, which stays as observed."""
     target, blocked = _target(desired, observed, hold)
     return Change(_steps(target, observed), target, blocked)
 
@@ -143,10 +166,14 @@ def _target(desired: Ruleset, observed: Ruleset, hold: frozenset[str]) -> tuple[
         return desired, ()
     if not desired.exists:
         # Nobody asks for anything, but a held owner's elements are of no use without the chains that look at them.
-        kept = tuple(
-            replace(each, elements=frozenset(e for e in each.elements if e.owner in hold)) for each in observed.sets
+        kept = replace(
+            observed,
+            chains=tuple(chain.owning(_held_rules(chain, hold)) for chain in observed.chains),
+            sets=tuple(
+                replace(each, elements=frozenset(e for e in each.elements if e.owner in hold)) for each in observed.sets
+            ),
         )
-        return (replace(observed, sets=kept), ()) if any(each.elements for each in kept) else (EMPTY, ())
+        return (kept, ()) if kept.owners else (EMPTY, ())
     held = {
         each.name: frozenset(e for e in each.elements if e.owner in hold)
         for each in observed.sets
@@ -158,7 +185,20 @@ def _target(desired: Ruleset, observed: Ruleset, hold: frozenset[str]) -> tuple[
         replace(wanted, elements=_beside(held.get(wanted.name, frozenset()), wanted.elements, out))
         for wanted in desired.sets
     )
-    return replace(desired, sets=sets), blocked
+    chains = tuple(
+        wanted.owning(
+            [
+                *_held_rules(observed.chain(wanted.name), hold),
+                *(rule for rule in wanted.owned if rule.owner not in out),
+            ]
+        )
+        for wanted in desired.chains
+    )
+    return replace(desired, chains=chains, sets=sets), blocked
+
+
+def _held_rules(chain: Chain | None, hold: frozenset[str]) -> tuple[Rule, ...]:
+    return tuple(rule for rule in chain.owned if rule.owner in hold) if chain is not None else ()
 
 
 def _beside(held: frozenset[Element], wanted: frozenset[Element], out: frozenset[str]) -> frozenset[Element]:
@@ -269,7 +309,7 @@ def _chain_steps(target: Ruleset, observed: Ruleset) -> tuple[Step, ...]:
     """Flush before deleting (a jump keeps its target alive), make all chains before any rule."""
     gone = [chain for chain in observed.chains if target.chain(chain.name) is None]
     fresh: list[Chain] = []
-    refill: list[Chain] = []
+    refill: list[tuple[Chain, Chain]] = []
     for wanted in target.chains:
         there = observed.chain(wanted.name)
         if there is None:
@@ -278,23 +318,41 @@ def _chain_steps(target: Ruleset, observed: Ruleset) -> tuple[Step, ...]:
             gone.append(there)
             fresh.append(wanted)
         elif there.rules != wanted.rules:
-            refill.append(wanted)
-    # Flushed though it may look empty: somebody else may be about to fill it, and its rules would be there twice.
-    flushed = [chain.name for chain in gone if chain.rules] + [chain.name for chain in refill]
+            refill.append((there, wanted))
     # A regular chain can only be deleted once nothing jumps to it, so whoever jumps there is refilled as well.
     anew = {chain.name for chain in gone} & {chain.name for chain in fresh}
-    for chain in target.chains:
-        there = observed.chain(chain.name)
-        if there is not None and chain not in refill and chain not in fresh and jumps_into(there, anew):
-            refill.append(chain)
-            flushed.append(chain.name)
+    for wanted in target.chains:
+        there = observed.chain(wanted.name)
+        if there is not None and there.rules == wanted.rules and wanted not in fresh and jumps_into(there, anew):
+            refill.append((there, wanted))
+    # Flushed though it may look empty: somebody else may be about to fill it, and its rules would be there twice.
+    flushed = [FlushChain(chain.name, chain.owned) for chain in gone if chain.rules]
+    flushed += [_flush(there, wanted) for there, wanted in refill]
+    filled = {chain.name: AddRules(chain) for chain in fresh} | {
+        wanted.name: _refill(there, wanted) for there, wanted in refill
+    }
     return (
         *(AddSet(each) for each in target.sets if observed.set(each.name) is None),
-        *(FlushChain(name) for name in sorted(flushed)),
+        *sorted(flushed, key=lambda step: step.chain),
         *(DeleteChain(chain.name) for chain in gone),
         *(AddChain(chain) for chain in fresh),
-        *(AddRules(chain) for chain in target.chains if chain.rules and (chain in fresh or chain in refill)),
+        *(filled[chain.name] for chain in target.chains if chain.rules and chain.name in filled),
     )
+
+
+def _flush(there: Chain, wanted: Chain) -> FlushChain:
+    gone = tuple(rule for rule in there.owned if rule not in wanted.rules)
+    return FlushChain(there.name, gone, shared=_differs_for_all(there, wanted))
+
+
+def _refill(there: Chain, wanted: Chain) -> AddRules:
+    back = frozenset(rule for rule in wanted.owned if rule in there.rules)
+    return AddRules(wanted, back, shared=_differs_for_all(there, wanted))
+
+
+def _differs_for_all(there: Chain, wanted: Chain) -> bool:
+    """Whether more differs than whose rules there are."""
+    return there.shared != wanted.shared or set(there.owned) == set(wanted.owned)
 
 
 def jumps_into(chain: Chain, names: set[str]) -> bool:

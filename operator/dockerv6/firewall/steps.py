@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from dockerv6.firewall.terms import Chain, Element, ElementSet
+from dockerv6.firewall.terms import Chain, Element, ElementSet, Rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +46,16 @@ class AddChain:
 
 @dataclass(frozen=True, slots=True)
 class FlushChain:
-    """Take all rules out of a chain."""
+    """Take all rules out of a chain.
+
+    Attributes:
+        gone: those of single resources that don't come back.
+        shared: whether anything else is the reason.
+    """
 
     chain: str
+    gone: tuple[Rule, ...] = ()
+    shared: bool = True
 
     def __str__(self) -> str:
         return f"flush chain {self.chain}: its rules differ"
@@ -66,12 +73,19 @@ class DeleteChain:
 
 @dataclass(frozen=True, slots=True)
 class AddRules:
-    """Put the chain's rules into it, in their order."""
+    """Put the chain's rules into it, in their order.
+
+    Attributes:
+        back: those of single resources that were there before.
+        shared: whether any of the shared ones is new.
+    """
 
     chain: Chain
+    back: frozenset[Rule] = frozenset()
+    shared: bool = True
 
     def __str__(self) -> str:
-        count = len(self.chain.rules)
+        count = len(self.chain.shared)
         return f"add {count} rule{'' if count == 1 else 's'} to chain {self.chain.name}"
 
 

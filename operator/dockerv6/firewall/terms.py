@@ -4,7 +4,7 @@ Only what the rules of `rules` need is here; what else a table may hold is `Opaq
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
 from ipaddress import IPv6Address, IPv6Network
@@ -34,6 +34,7 @@ class Field(StrEnum):
     CT_STATE = "ct state"
     CT_DIRECTION = "ct direction"
     CT_STATUS = "ct status"  # "dnat": the destination of the flow's first packet was translated, by whomever
+    CT_ORIGINAL_DADDR = "ct original ip6 daddr"  # where the flow's first packet was sent, before any translation
     IIF_KIND = "meta iifkind"  # kernel >= 5.1
     DADDR_TYPE = "fib daddr type"  # "local": one of the host's own addresses
     PROTOCOL = "meta l4proto"
@@ -109,6 +110,31 @@ class Dnat:
 
 
 @dataclass(frozen=True, slots=True)
+class Snat:
+    """Translate the source to the address that a map has for the fields; no element: no match."""
+
+    fields: tuple[Field, ...]
+    addresses: str
+
+    def __str__(self) -> str:
+        return f"snat to {' . '.join(self.fields)} map @{self.addresses}"
+
+
+@dataclass(frozen=True, slots=True)
+class Netmap:
+    """Exchange the address's prefix for another as long as what the rule has matched; the bits behind it stay.
+
+    It is a NAT decision like any other: made for a flow's first packet, tracked, and undone for its replies.
+    """
+
+    field: Field  # SADDR or DADDR
+    to: str  # a prefix; a single address without its length, as a rule shows it
+
+    def __str__(self) -> str:
+        return f"{'snat' if self.field is Field.SADDR else 'dnat'} prefix to {self.to}"
+
+
+@dataclass(frozen=True, slots=True)
 class SetField:
     """Write an address into the packet's header, without connection tracking; its checksum follows."""
 
@@ -160,15 +186,20 @@ class Opaque:
         return self.text
 
 
-Term = In | Is | HasMark | SetMark | ClearMark | Dnat | SetField | MapField | Verdict | Jump | Opaque
+Term = In | Is | HasMark | SetMark | ClearMark | Dnat | Snat | Netmap | SetField | MapField | Verdict | Jump | Opaque
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Terms from left to right, and a comment for whoever reads the table at night."""
+    """Terms from left to right, and a comment for whoever reads the table at night.
+
+    A rule that exists for a single resource has that `owner`, who is written beside it in the comment's place. Only
+    rules that translate prefixes have one: no map can hold prefixes for values.
+    """
 
     terms: tuple[Term, ...]
     comment: str = ""
+    owner: str = SHARED
 
     def __str__(self) -> str:
         said = " ".join(str(term) for term in self.terms)
@@ -195,6 +226,21 @@ class Chain:
     def base(self) -> tuple[str, str, int, str]:
         """What only making the chain anew can change."""
         return (self.type, self.hook, self.priority, self.policy)
+
+    @property
+    def shared(self) -> tuple[Rule, ...]:
+        """The rules that belong to no single resource."""
+        return tuple(rule for rule in self.rules if rule.owner == SHARED)
+
+    @property
+    def owned(self) -> tuple[Rule, ...]:
+        """The rules of single resources."""
+        return tuple(rule for rule in self.rules if rule.owner != SHARED)
+
+    def owning(self, rules: Iterable[Rule]) -> "Chain":
+        """The same with those as its owned rules: behind the shared ones, in one order whoever puts them there."""
+        owned = tuple(sorted(rules, key=lambda rule: (str(rule), rule.owner)))
+        return replace(self, rules=self.shared + owned) if owned != self.owned else self
 
 
 @dataclass(frozen=True, slots=True, order=True)

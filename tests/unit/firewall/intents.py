@@ -26,6 +26,28 @@ OPEN = NetworkIntent(
         Ingress(targets=(IPv6Network("fd12:3456:789a:5::8/128"),), ports=((Transport.TCP, 80), (Transport.SCTP, 9))),
     ),
 )
+ROAD = NetworkIntent(
+    "road",
+    IPv6Network("2001:db8:5:6::/64"),
+    "br-road",
+    egress=EgressMode.ROUTED,
+    ingress=(Ingress(ports=((Transport.TCP, 443),)),),
+)
+FIXED = NetworkIntent(
+    "fixed",
+    IPv6Network("fd12:3456:789a:7::/64"),
+    "br-fixed",
+    egress=EgressMode.SNAT,
+    source=IPv6Address("2001:db8::7"),
+)
+HOME = NetworkIntent(
+    "home",
+    IPv6Network("fd12:3456:789a:8::/64"),
+    "br-home",
+    egress=EgressMode.PREFIX_TRANSLATION,
+    outer=(IPv6Network("2001:db8:8:8::/64"), IPv6Network("2001:db8:8:7::/64")),
+    ingress=(Ingress(ports=((Transport.TCP, 443),)),),
+)
 
 WEB = PortIntent(
     "blog",
@@ -47,7 +69,12 @@ GUARDED_AT = replace(GUARDED, port=2222, host_address=IPv6Address("2001:db8::53"
 FOREIGN = PortIntent("policy/all", Transport.SCTP, 5000, IPv6Address("fd12:3456:789a:2::7"), 5001)
 PORTS = (WEB, DNS, LOCAL, GUARDED, GUARDED_AT, FOREIGN)
 
-EVERYTHING = FirewallIntent((BLOG, SHOP, VAULT, PLAIN, OPEN), uplink_bridges=("br0",), ports=PORTS)
+EVERYTHING = FirewallIntent(
+    (BLOG, SHOP, VAULT, PLAIN, OPEN, ROAD, FIXED, HOME),
+    uplink_bridges=("br0",),
+    ports=PORTS,
+    host_addresses=(IPv6Address("2001:db8:8:8::53"),),
+)
 
 
 def intent(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from ipaddress import IPv6Network
+from ipaddress import IPv6Address, IPv6Network
 from typing import TYPE_CHECKING
 
 from dockerv6.firewall.terms import (
@@ -16,8 +16,10 @@ from dockerv6.firewall.terms import (
     Is,
     Jump,
     MapField,
+    Netmap,
     SetField,
     SetMark,
+    Snat,
     Term,
     Verdict,
 )
@@ -25,8 +27,6 @@ from dockerv6.firewall.terms import (
 if TYPE_CHECKING:
     from dockerv6.firewall.ruleset import Ruleset
     from dockerv6.firewall.terms import Element
-
-_FINAL = frozenset({Verdict.ACCEPT, Verdict.DROP, Verdict.MASQUERADE, Verdict.KEEP_SOURCE})
 
 
 @dataclass
@@ -47,7 +47,8 @@ class Fate:
 
     verdict: Verdict
     packet: Packet
-    target: tuple[str, str] | None = None  # translated to this address and port
+    target: tuple[str, str] | None = None  # its destination is translated to this address and port; no port: as it was
+    source: str | None = None  # its source is translated to this address
 
 
 def through(ruleset: Ruleset, chain: str, packet: Packet) -> Fate:
@@ -66,18 +67,44 @@ def _walk(ruleset: Ruleset, chain: Chain, packet: Packet) -> Fate | None:
                 into = ruleset.chain(term.chain)
                 assert into is not None
                 fate = _walk(ruleset, into, packet)
-                if fate is not None:
-                    return fate
-            elif isinstance(term, Verdict) and term in _FINAL:
-                return Fate(term, packet)
-            elif isinstance(term, Dnat):
-                address, port = (_look_up(ruleset, name, term.fields, packet) for name in (term.addresses, term.ports))
-                if address is None or port is None:
+            elif isinstance(term, Verdict | Dnat | Snat | Netmap):
+                fate = _decided(ruleset, term, packet)
+                if fate is None:
                     break
-                return Fate(Verdict.ACCEPT, packet, (address.value, port.value))
             elif not _holds(ruleset, term, packet):
                 break
+            else:
+                continue
+            if fate is not None:
+                return fate
     return None
+
+
+def _decided(ruleset: Ruleset, term: Verdict | Dnat | Snat | Netmap, packet: Packet) -> Fate | None:
+    """None: a map has nothing for the packet."""
+    match term:
+        case Verdict():
+            return Fate(term, packet)
+        case Netmap(of, to):
+            return mapped(packet, of, to)
+        case Snat(fields, name):
+            source = _look_up(ruleset, name, fields, packet)
+            return Fate(Verdict.ACCEPT, packet, source=source.value) if source is not None else None
+        case Dnat(fields, addresses, ports):
+            address, port = (_look_up(ruleset, name, fields, packet) for name in (addresses, ports))
+            if address is None or port is None:
+                return None
+            return Fate(Verdict.ACCEPT, packet, (address.value, port.value))
+
+
+def mapped(packet: Packet, of: Field, to: str) -> Fate:
+    """The fate of a packet whose prefix is exchanged: what is behind it stays."""
+    prefix = IPv6Network(to)
+    host = int(IPv6Address(packet.fields[of])) & int(prefix.hostmask)
+    address = f"{IPv6Address(int(prefix.network_address) | host)}/128"
+    if of is Field.SADDR:
+        return Fate(Verdict.ACCEPT, packet, source=address)
+    return Fate(Verdict.ACCEPT, packet, (address, ""))
 
 
 def _holds(ruleset: Ruleset, term: Term, packet: Packet) -> bool:

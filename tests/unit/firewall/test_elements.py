@@ -4,19 +4,22 @@ from ipaddress import IPv6Address, IPv6Network
 import pytest
 
 from dockerv6.firewall import elements
-from dockerv6.firewall.elements import element_sets, kept_apart
+from dockerv6.firewall.elements import element_sets
 from dockerv6.firewall.model import FirewallIntent, Ingress, NetworkIntent, PortIntent, Transport
 from dockerv6.firewall.terms import Element, KeyType
 from tests.unit.firewall.intents import (
     BLOG,
     DNS,
     EVERYTHING,
+    FIXED,
     FOREIGN,
     GUARDED,
     GUARDED_AT,
+    HOME,
     LOCAL,
     OPEN,
     PLAIN,
+    ROAD,
     SHOP,
     VAULT,
     WEB,
@@ -48,6 +51,34 @@ def test_a_network_with_interfaces_leaves_through_those_alone() -> None:
     assert there[elements.EGRESS_VIA] == {f"{SHOP.subnet} . eth0", f"{SHOP.subnet} . wg0"}
     assert there[elements.EGRESS_PINNED] == {str(SHOP.subnet)}
     assert elements.EGRESS_ANY not in there
+
+
+def test_every_mode_but_none_lets_out_and_says_how_in_a_set_of_its_own() -> None:
+    for network, how in (
+        (ROAD, {elements.ROUTED: {str(ROAD.subnet)}}),
+        (FIXED, {elements.SNAT_TO: {f"{FIXED.subnet} : 2001:db8::7/128"}}),
+        (HOME, {elements.TRANSLATED: {str(HOME.subnet)}, elements.OUTER: {"2001:db8:8:8::/64", "2001:db8:8:7::/64"}}),
+        (BLOG, {}),
+    ):
+        modes = {elements.ROUTED, elements.SNAT_TO, elements.TRANSLATED, elements.OUTER}
+        there = of(replace(network, egress_interfaces=("eth0",)))
+        assert {name: there[name] for name in modes & there.keys()} == how
+        assert there[elements.EGRESS_PINNED] == {str(network.subnet)}
+        assert there[elements.EGRESS_VIA] == {f"{network.subnet} . eth0"}
+
+
+@pytest.mark.parametrize("lacking", [replace(FIXED, source=None), replace(HOME, outer=()), PLAIN])
+def test_what_its_mode_lacks_the_means_for_is_not_let_out(lacking: NetworkIntent) -> None:
+    assert set(of(lacking)) - {elements.INGRESS_PORT} == {elements.OWN_BRIDGE, elements.NETWORKS}
+
+
+def test_an_internal_network_has_no_outer_prefix() -> None:
+    assert set(of(replace(HOME, internal=True))) == {elements.OWN_BRIDGE, elements.INTERNAL}
+
+
+def test_addresses_of_the_host_belong_to_nobody() -> None:
+    sets = {each.name: each.elements for each in element_sets((), (), EVERYTHING)}
+    assert sets[elements.OUTER_OWN] == {Element(("2001:db8:8:8::53/128",))}
 
 
 def test_its_own_bridge_is_no_egress_interface() -> None:
@@ -160,12 +191,15 @@ def test_bridges_that_lead_outside_or_to_guests_belong_to_nobody() -> None:
     assert sets[elements.GUEST_BRIDGES] == {Element(("br-blog",)), Element(("virbr0",))}
 
 
-def test_only_a_networks_own_subnet_or_a_container_in_it_is_ever_first_in_a_key() -> None:
+def test_only_prefixes_of_a_networks_own_or_a_container_in_it_are_ever_first_in_a_key() -> None:
     """What tells whose elements stand against a held owner's."""
     for each in element_sets(EVERYTHING.networks, EVERYTHING.ports, EVERYTHING):
         if each.key[0] is KeyType.PREFIX:
             firsts = {IPv6Network(element.key[0]) for element in each.elements}
-            assert all(any(first.subnet_of(net.subnet) for net in EVERYTHING.networks) for first in firsts)
+            mine = [p for net in EVERYTHING.networks for p in (net.subnet, *net.outer)] + [
+                IPv6Network(address) for address in EVERYTHING.host_addresses
+            ]
+            assert all(any(first.subnet_of(prefix) for prefix in mine) for first in firsts)
 
 
 def test_every_element_has_a_part_for_each_of_its_sets_key_and_a_value_in_maps() -> None:
@@ -173,13 +207,6 @@ def test_every_element_has_a_part_for_each_of_its_sets_key_and_a_value_in_maps()
         for element in each.elements:
             assert len(element.key) == len(each.key)
             assert bool(element.value) is (each.data is not None)
-
-
-@pytest.mark.parametrize("subnet", ["fd12:3456:789a::/48", "fd12:3456:789a:1:8000::/65", str(BLOG.subnet)])
-def test_of_overlapping_networks_the_first_by_name_is_kept(subnet: str) -> None:
-    other = replace(SHOP, subnet=IPv6Network(subnet))
-    assert kept_apart((other, BLOG)) == ((BLOG,), {"shop": "blog"})
-    assert kept_apart((SHOP, BLOG)) == ((BLOG, SHOP), {})
 
 
 def test_protocols_are_written_by_name() -> None:

@@ -4,19 +4,23 @@ from ipaddress import IPv6Network
 import pytest
 
 from dockerv6.firewall.elements import ALLOWED, PUBLISHED_TO, RESTRICTED
+from dockerv6.firewall.filtering import ERRORS, NEIGHBOUR_DISCOVERY
 from dockerv6.firewall.model import DEFAULT_MARK, FirewallIntent, Ingress, NetworkIntent, PortIntent
-from dockerv6.firewall.rules import ERRORS, NEIGHBOUR_DISCOVERY, overlapping_owners, render
+from dockerv6.firewall.rules import overlapping_outers, overlapping_owners, render
 from dockerv6.firewall.ruleset import EMPTY, Ruleset
 from dockerv6.firewall.terms import Field, HasMark, SetMark, Verdict
 from tests.unit.firewall.intents import (
     BLOG,
     DNS,
     EVERYTHING,
+    FIXED,
     GUARDED,
+    HOME,
     LOCAL,
     OPEN,
     PLAIN,
     PORTS,
+    ROAD,
     SHOP,
     VAULT,
     WEB,
@@ -68,6 +72,16 @@ def test_of_overlapping_networks_only_the_first_gets_elements_and_ports() -> Non
     assert overlapping_owners(intent(BLOG, SHOP)) == {}
 
 
+def test_of_overlapping_outer_prefixes_only_the_first_gets_rules_and_the_other_is_told() -> None:
+    later = replace(HOME, owner="later", subnet=IPv6Network("fd12:3456:789a:a::/64"), bridge="br-later")
+    wish = intent(later, HOME)
+    assert {rule.owner for rule in render(wish).owned} == {"home"}
+    assert (overlapping_outers(wish), overlapping_owners(wish)) == ({"later": "home"}, {})
+    left_out = OUT.having(saddr="fd12:3456:789a:a::2", iif="br-later")
+    assert forwarded(left_out, render(wish)) == "left"
+    assert through(render(wish), "postrouting", left_out) == Fate(Verdict.ACCEPT, left_out)
+
+
 def test_an_owner_of_several_networks_keeps_the_ports_of_those_that_are_kept() -> None:
     inside_blog = replace(OPEN, subnet=IPv6Network("fd12:3456:789a:1::/80"))
     policy = [replace(each, owner="policy/all") for each in (SHOP, inside_blog)]
@@ -77,9 +91,10 @@ def test_an_owner_of_several_networks_keeps_the_ports_of_those_that_are_kept() -
     assert {str(element) for element in found.elements} == {"tcp . 81 : fd12:3456:789a:2::2/128"}
 
 
-def test_the_rules_are_the_same_for_one_network_and_for_many() -> None:
+@pytest.mark.parametrize("mode", [BLOG, ROAD, FIXED])
+def test_the_rules_are_the_same_for_one_network_and_for_many(mode: NetworkIntent) -> None:
     many = [
-        replace(BLOG, owner=f"n{n}", subnet=IPv6Network(f"fd00:0:0:{n:x}::/64"), bridge=f"br{n}") for n in range(300)
+        replace(mode, owner=f"n{n}", subnet=IPv6Network(f"fd00:0:0:{n:x}::/64"), bridge=f"br{n}") for n in range(300)
     ]
     assert render(intent(*many, ports=PORTS)).chains == render(intent(BLOG)).chains
 
@@ -98,8 +113,10 @@ def test_the_mark_is_the_one_that_was_asked_for() -> None:
 def test_everything_says_whose_it_is_and_no_policy_drops() -> None:
     for chain in ALL.chains:
         assert chain.policy in {"", "accept"}
-        assert all(rule.comment.startswith("dockerv6: ") and len(rule.comment) <= 128 for rule in chain.rules)
-    assert ALL.owners == {"blog", "shop", "vault", "plain", "open", "policy/all"}
+        assert all(rule.comment.startswith("dockerv6: ") and len(rule.comment) <= 128 for rule in chain.shared)
+        assert all(not rule.comment for rule in chain.owned)
+    assert {chain.name for chain in ALL.chains if chain.owned} == {"prefix_in", "prefix_out"}
+    assert ALL.owners == {"blog", "shop", "vault", "plain", "open", "road", "fixed", "home", "policy/all"}
 
 
 # ---- published ports ----
@@ -177,7 +194,113 @@ def test_the_answers_go_back_to_the_loopback_address(fields: dict[str, str], tar
     assert through(ALL, "loopback_back", packet).packet.fields[Field.DADDR] == target
 
 
+# ---- outer prefixes ----
+
+
+@pytest.mark.parametrize("chain", ["prerouting", "output"])
+@pytest.mark.parametrize(
+    ("fields", "target"),
+    [
+        ({"daddr": "2001:db8:8:8::2"}, ("fd12:3456:789a:8::2/128", "")),
+        ({"daddr": "2001:db8:8:7:1:2:3:4"}, ("fd12:3456:789a:8:1:2:3:4/128", "")),
+        ({"daddr": "2001:db8:8:7::2", "dport": "8080"}, ("fd12:3456:789a:8::2/128", "")),
+        ({"daddr": "2001:db8:8:9::2"}, None),
+        ({"daddr": "2001:db8:8:8::53", "daddr_type": "local"}, None),
+        ({"daddr": "2001:db8:8:8::53", "daddr_type": "local", "dport": "8080"}, ("fd12:3456:789a:1::2/128", "80")),
+    ],
+)
+def test_what_is_sent_to_an_outer_prefix_gets_the_subnet(
+    chain: str, fields: dict[str, str], target: tuple[str, str] | None
+) -> None:
+    assert through(ALL, chain, IN.having(daddr_type="unicast").having(**fields)).target == target
+
+
+AT_HOME = {"daddr": "fd12:3456:789a:8::2", "oif": "br-home"}
+BY_OUTER = {**AT_HOME, "ct_original_daddr": "2001:db8:8:8::2", **TRANSLATED}
+
+
+@pytest.mark.parametrize("state", ["new", "established"])
+@pytest.mark.parametrize("called", [AT_HOME, BY_OUTER, {**BY_OUTER, "ct_original_daddr": "2001:db8:8:7::2"}])
+@pytest.mark.parametrize("dport", ["443", "80"])
+def test_an_outer_address_is_as_open_as_the_containers_own(called: dict[str, str], state: str, dport: str) -> None:
+    closed = "drop" if state == "new" else "left"
+    fields = {**called, "ct_state": state, "dport": dport}
+    assert forwarded(IN.having(**fields)) == ("marked" if dport == "443" else closed)
+    assert forwarded(ACROSS.having(**fields)) == closed
+
+
+def test_a_published_port_is_not_open_at_the_outer_address() -> None:
+    ruleset = of(HOME, ports=(replace(WEB, owner="home", target=HOME.subnet[2]),))
+    assert forwarded(IN.having(**BY_OUTER), ruleset) == "drop"
+    assert forwarded(IN.having(**{**BY_OUTER, "ct_original_daddr": HOST}), ruleset) == "marked"
+
+
+def test_a_port_at_an_address_of_the_host_in_an_outer_prefix_is_open_once_it_is_named() -> None:
+    wish = intent(HOME, ports=(replace(WEB, owner="home", target=HOME.subnet[2]),))
+    own = HOME.outer[0][0x53]
+    sent = {**BY_OUTER, "ct_original_daddr": str(own)}
+    named = render(replace(wish, host_addresses=(own,)))
+    assert forwarded(IN.having(**sent), render(wish)) == "drop"
+    assert forwarded(IN.having(**sent), named) == "marked"
+    assert forwarded(IN.having(**{**sent, "dport": "81"}), named) == "left", "others' ports"
+    assert forwarded(IN.having(**BY_OUTER), named) == "drop"
+
+
+@pytest.mark.parametrize("by", [{}, TRANSLATED])
+def test_without_icc_an_outer_address_leads_no_further(by: dict[str, str]) -> None:
+    within = {"iif": "br-home", "iif_kind": "bridge", "saddr": "fd12:3456:789a:8::3", **AT_HOME, **by}
+    sent = IN.having(**within, ct_original_daddr="2001:db8:8:8::2")
+    assert forwarded(sent, of(replace(HOME, icc=False))) == "drop"
+    assert forwarded(sent, of(HOME)) == "marked"
+
+
+def test_a_container_that_calls_an_outer_address_of_its_network_calls_from_the_bridge() -> None:
+    sent = OUT.having(saddr="fd12:3456:789a:8::3", daddr="fd12:3456:789a:8::2", oif="br-home", **TRANSLATED)
+    assert through(ALL, "postrouting", sent).verdict is Verdict.MASQUERADE
+
+
+@pytest.mark.parametrize(
+    ("fields", "verdict"),
+    [
+        ({}, Verdict.DROP),
+        ({"ct_original_daddr": "2001:db8:8:7::1"}, Verdict.DROP),
+        ({"ct_direction": "reply"}, Verdict.ACCEPT),
+        ({"ct_status": ""}, Verdict.ACCEPT),
+        ({"ct_original_daddr": HOST}, Verdict.ACCEPT),
+        ({"daddr": HOST}, Verdict.ACCEPT),  # redirected by others from the host's address in an on-link prefix
+    ],
+)
+def test_the_bridges_own_address_is_not_reached_by_an_outer_one(fields: dict[str, str], verdict: Verdict) -> None:
+    packet = IN.having(**{**BY_OUTER, "daddr": "fd12:3456:789a:8::1", "ct_original_daddr": "2001:db8:8:8::1"})
+    assert through(ALL, "to_host", packet.having(**fields)).verdict is verdict
+
+
 # ---- postrouting ----
+
+
+@pytest.mark.parametrize("pinned", [False, True])
+@pytest.mark.parametrize(
+    ("network", "verdict", "source"),
+    [
+        (ROAD, Verdict.KEEP_SOURCE, None),
+        (FIXED, Verdict.ACCEPT, "2001:db8::7/128"),
+        (HOME, Verdict.ACCEPT, "2001:db8:8:8::2/128"),
+        (BLOG, Verdict.MASQUERADE, None),
+        (PLAIN, Verdict.ACCEPT, None),
+    ],
+)
+def test_the_mode_of_a_network_says_its_source(
+    network: NetworkIntent, verdict: Verdict, source: str | None, *, pinned: bool
+) -> None:
+    excluding = replace(network, egress_exclude=(IPv6Network("2001:db8:e::/48"),))
+    ruleset = of(replace(excluding, egress_interfaces=("eth0",)) if pinned else excluding)
+    sent = OUT.having(saddr=str(network.subnet[2]), iif=network.bridge)
+    assert through(ruleset, "postrouting", sent) == Fate(verdict, sent, source=source)
+    if network is not PLAIN:
+        excluded = sent.having(daddr="2001:db8:e::1")
+        assert through(ruleset, "postrouting", excluded).verdict is Verdict.KEEP_SOURCE
+        elsewhere = through(ruleset, "postrouting", sent.having(oif="wg0"))
+        assert elsewhere.verdict is (Verdict.KEEP_SOURCE if pinned else verdict)
 
 
 @pytest.mark.parametrize(
@@ -213,6 +336,9 @@ def test_whose_source_is_translated(packet: Packet, verdict: Verdict) -> None:
         (OUT.having(saddr="fd12:3456:789a:2::2", iif="br-shop", oif="wg0"), "marked"),
         (OUT.having(saddr="fd12:3456:789a:2::2", iif="br-shop", oif="wg1"), "left"),
         (OUT.having(saddr="fd12:3456:789a:4::2", iif="br-plain"), "left"),
+        (OUT.having(saddr="2001:db8:5:6::2", iif="br-road"), "marked"),
+        (OUT.having(saddr="fd12:3456:789a:7::2", iif="br-fixed"), "marked"),
+        (OUT.having(saddr="fd12:3456:789a:8::2", iif="br-home"), "marked"),
         (OUT.having(iif="br-shop"), "left"),
         (OUT.having(saddr="fd99::9"), "left"),
         (OUT.having(family="ipv4", saddr="", daddr="", iif="br-vault"), "left"),

@@ -1,7 +1,10 @@
 from dataclasses import replace
 from ipaddress import IPv6Network
 
+import pytest
+
 from dockerv6.firewall.elements import EGRESS_ANY, NETWORKS, PUBLISHED, PUBLISHED_PORT, PUBLISHED_TO
+from dockerv6.firewall.model import NetworkIntent
 from dockerv6.firewall.replay import apply
 from dockerv6.firewall.rules import render
 from dockerv6.firewall.ruleset import EMPTY, Ruleset, diff
@@ -15,7 +18,7 @@ from dockerv6.firewall.steps import (
     RemoveElements,
 )
 from dockerv6.firewall.terms import SHARED, Chain, Element, ElementSet, KeyType, Opaque, Rule
-from tests.unit.firewall.intents import BLOG, DNS, GUARDED, SHOP, WEB, intent
+from tests.unit.firewall.intents import BLOG, DNS, GUARDED, HOME, SHOP, WEB, intent
 
 BOTH = render(intent(BLOG, SHOP))
 ONE = render(intent(BLOG))
@@ -38,8 +41,8 @@ def with_elements(ruleset: Ruleset, name: str, *elements: Element) -> Ruleset:
     )
 
 
-def chain(name: str) -> Chain:
-    found = BOTH.chain(name)
+def chain(name: str, of: Ruleset = BOTH) -> Chain:
+    found = of.chain(name)
     assert found is not None
     return found
 
@@ -212,6 +215,82 @@ def test_a_container_in_a_held_subnet_can_not_be_published_by_another() -> None:
     assert [blocked.message for blocked in change.blocked] == [
         "fd12:3456:789a:1::9/128 overlaps what is held for blog, which is suspended or unclear"
     ]
+
+
+# ---- rules of single resources ----
+
+OTHER = IPv6Network("2001:db8:a:a::/64")
+MOVED = replace(HOME, outer=(IPv6Network("2001:db8:8:9::/64"), *HOME.outer))
+AWAY = replace(HOME, owner="away", subnet=IPv6Network("fd12:3456:789a:a::/64"), bridge="br-away", outer=(OTHER,))
+AT_HOME = render(intent(HOME))
+
+
+def test_another_outer_prefix_is_one_transaction_that_touches_nobody_else() -> None:
+    before, after = render(intent(HOME, AWAY)), render(intent(MOVED, AWAY))
+    change = diff(after, before)
+    assert change.owners == {"home"}
+    assert change.describe() == (
+        "remove ip6 saddr fd12:3456:789a:8::/64 snat prefix to 2001:db8:8:8::/64 from chain prefix_out (home)",
+        "add ip6 daddr 2001:db8:8:9::/64 dnat prefix to fd12:3456:789a:8::/64 to chain prefix_in (home)",
+        "add ip6 saddr fd12:3456:789a:8::/64 snat prefix to 2001:db8:8:9::/64 to chain prefix_out (home)",
+        "add 2001:db8:8:9::/64 to set outer (home)",
+    )
+    assert {type(step) for step in change.steps} == {FlushChain, AddRules, AddElements}
+    assert apply(before, change) == after
+
+
+def test_what_somebody_did_to_a_chain_of_owned_rules_is_told_to_nobody_in_particular() -> None:
+    there = chain("prefix_in", AT_HOME)
+    foreign = with_chain(AT_HOME, replace(there, rules=(Rule((Opaque("accept"),)), *there.rules)))
+    assert diff(AT_HOME, foreign).describe() == ("flush chain prefix_in: its rules differ",)
+    backwards = with_chain(AT_HOME, replace(there, rules=there.rules[::-1]))
+    assert diff(AT_HOME, backwards).owners == {SHARED}
+    for damaged in (foreign, backwards):
+        assert apply(damaged, diff(AT_HOME, damaged)) == AT_HOME
+
+
+def test_a_deleted_rule_is_told_to_its_owner() -> None:
+    there = chain("prefix_in", AT_HOME)
+    change = diff(AT_HOME, with_chain(AT_HOME, replace(there, rules=there.rules[1:])))
+    assert change.by_owner() == {
+        "home": ("add ip6 daddr 2001:db8:8:7::/64 dnat prefix to fd12:3456:789a:8::/64 to chain prefix_in",)
+    }
+
+
+def test_a_lost_chain_is_told_to_those_who_had_rules_in_it() -> None:
+    change = diff(AT_HOME, without_chain(AT_HOME, "prefix_out"))
+    assert change.owners == {SHARED, "home"}
+    assert "add 0 rules" not in " ".join(change.describe())
+
+
+def test_a_held_resources_rules_stay_as_they_are_beside_others() -> None:
+    there = chain("prefix_in", AT_HOME)
+    observed = with_chain(AT_HOME, replace(there, rules=there.rules[:1]))
+    hold = frozenset({"home"})
+    for wish in (intent(AWAY, hold=hold), intent(AWAY, MOVED, hold=hold)):
+        change = diff(render(wish), observed, hold)
+        assert change.owners == {"away"}
+        after = apply(observed, change)
+        assert [rule for rule in after.owned if rule.owner == "home"] == list(observed.owned)
+        assert len([rule for rule in after.owned if rule.owner == "away"]) == 2
+        assert diff(render(wish), after, hold).empty
+
+
+def test_held_rules_keep_the_table_when_nobody_else_asks_for_it() -> None:
+    change = diff(EMPTY, render(intent(HOME, AWAY)), frozenset({"home"}))
+    assert change.owners == {"away"}
+    assert apply(render(intent(HOME, AWAY)), change) == AT_HOME
+
+
+@pytest.mark.parametrize(
+    "rival",
+    [replace(AWAY, outer=HOME.outer[1:]), replace(AWAY, subnet=HOME.outer[0]), replace(AWAY, outer=(HOME.subnet,))],
+)
+def test_outer_prefixes_and_subnets_that_are_held_can_not_be_had(rival: NetworkIntent) -> None:
+    hold = frozenset({"home"})
+    change = diff(render(intent(rival, hold=hold)), AT_HOME, hold)
+    assert [blocked.owner for blocked in change.blocked] == ["away"]
+    assert change.empty
 
 
 def test_a_map_that_became_a_set_has_the_table_made_anew() -> None:

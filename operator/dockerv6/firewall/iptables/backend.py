@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TypeVar
 
-from dockerv6.firewall.elements import PUBLISHED_AT_PORT, PUBLISHED_AT_TO, PUBLISHED_PORT, PUBLISHED_TO
+from dockerv6.firewall.elements import OUTER, PUBLISHED_AT_PORT, PUBLISHED_AT_TO, PUBLISHED_PORT, PUBLISHED_TO
 from dockerv6.firewall.iptables import compile as compiling
 from dockerv6.firewall.iptables.entries import DNAT
 from dockerv6.firewall.iptables.kernel import Listing, Watch
@@ -27,7 +27,7 @@ LEFT_OUT = compiling.LEFT_OUT
 """Chains that aren't written: [::1] of the host reaches a published port only through the engine's userland proxy."""
 
 _ATTEMPTS = 8
-_TRANSLATIONS = frozenset({PUBLISHED_TO, PUBLISHED_PORT, PUBLISHED_AT_TO, PUBLISHED_AT_PORT})
+_TRANSLATIONS = frozenset({OUTER, PUBLISHED_TO, PUBLISHED_PORT, PUBLISHED_AT_TO, PUBLISHED_AT_PORT})
 
 
 class _ChangedMeanwhile(Exception):  # noqa: N818 - named for what happened

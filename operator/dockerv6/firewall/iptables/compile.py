@@ -13,19 +13,21 @@ Comments are on the jumps and on the few rules that start a lookup only: one cos
 packet. Whose an element is stands in the ledger (see `ledger`).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
+from dockerv6.firewall.iptables.conditions import alternatives, whole
 from dockerv6.firewall.iptables.lookup import LEAF, Entry, NotSayableError, Tree, matching
 from dockerv6.firewall.iptables.specs import (
-    ICMP_TYPES,
     MANGLE,
     NAT,
     PREFIX,
     DnatTo,
     Go,
     Mark,
+    NetmapTo,
+    SnatTo,
     Spec,
     Word,
     XtChain,
@@ -44,8 +46,10 @@ from dockerv6.firewall.terms import (
     In,
     Is,
     Jump,
+    Netmap,
     Rule,
     SetMark,
+    Snat,
     Term,
     Verdict,
     overlapping,
@@ -60,6 +64,7 @@ _TO_PROXY = Spec(Word.RETURN, source="::1/128")
 
 _PLACES = {
     ("filter", "prerouting", -150): (MANGLE, "PREROUTING"),
+    ("filter", "input", -1): (MANGLE, "INPUT"),
     ("filter", "forward", -1): (MANGLE, "FORWARD"),
     ("filter", "forward", 100): (MANGLE, "POSTROUTING"),
     ("nat", "prerouting", -101): (NAT, "PREROUTING"),
@@ -68,8 +73,6 @@ _PLACES = {
 }
 """Where a base chain belongs. The mark is cleared in POSTROUTING: mangle has no place behind filter in FORWARD."""
 
-_STATES = ("INVALID", "NEW", "RELATED", "ESTABLISHED")
-"""In the order in which ip6tables shows them."""
 _WORDS: dict[Verdict, Word] = {
     Verdict.ACCEPT: Word.RETURN,
     Verdict.DROP: Word.DROP,
@@ -236,8 +239,10 @@ class _Table:
                     lookups.append(self._lookup(term))
                 case Dnat():
                     lookups.append(self._translation(term))
+                case Snat():
+                    lookups.append(self._source(term))
                 case Is() | HasMark():
-                    conditions = [replaced for each in conditions for replaced in _conditions(each, term)]
+                    conditions = [replaced for each in conditions for replaced in alternatives(each, term)]
                 case _:
                     actions.append(term)
         if any(not each.entries and not each.negate for each in lookups):
@@ -264,6 +269,12 @@ class _Table:
         )
         return _Lookup(term.fields, replace(addresses, elements=frozenset()), entries, negate=False)
 
+    def _source(self, term: Snat) -> _Lookup:
+        """The map as a lookup whose elements have targets of their own."""
+        found = self._set(term.addresses)
+        entries = tuple((each.key, SnatTo(each.value.partition("/")[0])) for each in sorted(found.elements, key=_key))
+        return _Lookup(term.fields, replace(found, elements=frozenset()), entries, negate=False)
+
     def _set(self, name: str) -> ElementSet:
         if name not in self._sets:
             raise NotSayableError(f"there is no set {name}")
@@ -274,12 +285,12 @@ class _Table:
         match tuple(actions):
             case ():
                 return None, False
-            case (SetMark(bits),):
-                return Mark(bits, bits), False
-            case (ClearMark(bits),):
-                return Mark(0, bits), False
+            case (SetMark(bits) | ClearMark(bits) as mark,):
+                return Mark(bits if isinstance(mark, SetMark) else 0, bits), False
             case (SetMark(bits), Verdict.ACCEPT):
                 return Go(self._pass(bits)), True
+            case (Netmap(_, to),):
+                return NetmapTo(whole(to)), False
             case (Verdict() as verdict,):
                 return _WORDS[verdict], verdict is Verdict.ACCEPT
             case (Jump(name),):
@@ -337,59 +348,6 @@ def _listed(parts: _Parts) -> list[Spec] | None:
 
 def _with(condition: Spec, target: XtTarget | None, comment: str) -> Spec:
     return replace(condition, target=target, comment=comment if isinstance(target, Go) and target.jump else "")
-
-
-def _conditions(spec: Spec, term: Is | HasMark) -> Iterator[Spec]:
-    """The alternatives that the term makes of a spec: one for each value; none where it is never true."""
-    if isinstance(term, HasMark):
-        yield replace(spec, mark=term.bits)
-        return
-    if term.field is Field.FAMILY:
-        if ("ipv6" in term.values) is not term.negate:
-            yield spec
-        return
-    if term.field is Field.SADDR and term.negate and len(term.values) == 1 and not spec.not_source:
-        yield replace(spec, not_source=next(iter(term.values)))
-        return
-    saying = _SAYINGS.get(term.field)
-    if saying is None or term.negate:
-        raise NotSayableError(f"no rule can say: {term}; for links' kinds, the bridges have to be named")
-    yield from saying(spec, sorted(term.values))
-
-
-def _icmp(spec: Spec, values: list[str]) -> Iterator[Spec]:
-    for value in values:
-        yield replace(spec, protocol="ipv6-icmp", icmp_type=ICMP_TYPES[value])
-
-
-def _states(spec: Spec, values: list[str]) -> Iterator[Spec]:
-    yield replace(spec, states=tuple(state for state in _STATES if state.lower() in values))
-
-
-def _direction(spec: Spec, values: list[str]) -> Iterator[Spec]:
-    for value in values:
-        yield replace(spec, direction=value.upper())
-
-
-def _status(spec: Spec, values: list[str]) -> Iterator[Spec]:
-    if values != ["dnat"]:
-        raise NotSayableError(f"no rule can say: ct status {','.join(values)}")
-    yield replace(spec, translated=True)
-
-
-def _local(spec: Spec, values: list[str]) -> Iterator[Spec]:
-    if values != ["local"]:
-        raise NotSayableError(f"no rule can say: fib daddr type {','.join(values)}")
-    yield replace(spec, local=True)
-
-
-_SAYINGS: dict[Field, Callable[[Spec, list[str]], Iterator[Spec]]] = {
-    Field.ICMP_TYPE: _icmp,
-    Field.CT_STATE: _states,
-    Field.CT_DIRECTION: _direction,
-    Field.CT_STATUS: _status,
-    Field.DADDR_TYPE: _local,
-}
 
 
 def own_name(chain: str) -> str:

@@ -14,7 +14,7 @@ import struct
 from functools import lru_cache
 
 from dockerv6.firewall.iptables.lookup import NotSayableError
-from dockerv6.firewall.iptables.specs import WILDCARD, DnatTo, Go, Mark, Spec, Target, Word
+from dockerv6.firewall.iptables.specs import WILDCARD, DnatTo, Go, Mark, NetmapTo, SnatTo, Spec, Target, Word
 
 HEAD = 168
 """sizeof(struct ip6t_entry)"""
@@ -44,14 +44,17 @@ _INV_SRCIP = 0x08
 _NAT_MAP_IPS = 0x01
 _NAT_PROTO_SPECIFIED = 0x02
 _ADDRTYPE_LOCAL = 1 << 2
+_ADDRTYPE_INVERT_DESTINATION = 1 << 1
 _CONNTRACK_STATE = 1 << 0
+_CONNTRACK_ORIGINAL_DESTINATION = 1 << 3
 _CONNTRACK_DIRECTION = 1 << 12
 _STATES = {"INVALID": 1, "ESTABLISHED": 1 << 1, "RELATED": 1 << 2, "NEW": 1 << 3, "DNAT": 1 << 7}
 VERDICTS = {-1: "DROP", -2: "ACCEPT", -4: "QUEUE", -5: "RETURN"}
 """-NF_DROP - 1 and so on; XT_RETURN"""
 
 DNAT = 2
-"""The target's revision from kernel 4.18 on, without which ip6tables shows it as of an unsupported one; 1 before."""
+"""The target's revision, and SNAT's, from kernel 4.18 on, without which ip6tables shows it as of an unsupported one; 1
+before."""
 
 _NO_FLAGS = b"\xff\0\0" * 4
 """No chunk's flags, as ip6tables writes it"""
@@ -127,8 +130,11 @@ def _matches(spec: Spec) -> list[bytes]:
         found.append(_conntrack(spec.states, spec.direction))
     if spec.translated:
         found.append(_conntrack(("DNAT",), ""))
-    if spec.local:
-        found.append(_part("addrtype", 1, struct.pack("=HHI", 0, _ADDRTYPE_LOCAL, 0)))
+    if spec.original:
+        found.append(_sent_to(spec.original))
+    if spec.local or spec.not_local:
+        inverted = _ADDRTYPE_INVERT_DESTINATION if spec.not_local else 0
+        found.append(_part("addrtype", 1, struct.pack("=HHI", 0, _ADDRTYPE_LOCAL, inverted)))
     if spec.comment:
         text = spec.comment.encode()
         if len(text) >= COMMENT_SIZE:
@@ -153,15 +159,25 @@ def _conntrack(states: tuple[str, ...], direction: str) -> bytes:
     asked = (_CONNTRACK_STATE if states else 0) | (_CONNTRACK_DIRECTION if direction else 0)
     inverted = _CONNTRACK_DIRECTION if direction == "REPLY" else 0
     bits = sum(_STATES[each] for each in states)
+    return _conntrack_info(b"", asked, inverted, bits)
+
+
+def _conntrack_info(addresses: bytes, asked: int, inverted: int = 0, bits: int = 0) -> bytes:
     # xt_conntrack_mtinfo3: eight addresses, expiry, four ports, protocol, asked, inverted, states, status, port ranges
-    return _part("conntrack", 3, struct.pack("=128s8s8sHHHHH8s", b"", b"", b"", 0, asked, inverted, bits, 0, b""))
+    return _part("conntrack", 3, struct.pack("=128s8s8sHHHHH8s", addresses, b"", b"", 0, asked, inverted, bits, 0, b""))
+
+
+@lru_cache(maxsize=4096)
+def _sent_to(prefix: str) -> bytes:
+    address, mask = _prefix(prefix)
+    return _conntrack_info(bytes(32) + address + mask, _CONNTRACK_ORIGINAL_DESTINATION)
 
 
 def _target(target: Target | None, dnat: int) -> bytes:
     match target:
         case Mark(value, mask):
             return _part("MARK", 2, struct.pack("=II", value, mask))
-        case DnatTo() | Word.MASQUERADE | Word.KEEP_SOURCE:
+        case DnatTo() | SnatTo() | NetmapTo() | Word.MASQUERADE | Word.KEEP_SOURCE:
             return _translation(target, dnat)
         case Go(chain):
             return standard(chain)
@@ -169,15 +185,29 @@ def _target(target: Target | None, dnat: int) -> bytes:
             return standard(target or "")
 
 
-def _translation(target: DnatTo | Word, dnat: int) -> bytes:
-    if isinstance(target, DnatTo):
-        raw, number = socket.inet_pton(socket.AF_INET6, target.address), struct.pack("!H", target.port)
-        flags = _NAT_MAP_IPS | _NAT_PROTO_SPECIFIED
-        base = bytes(4 if dnat >= DNAT else 0)  # nf_nat_range2 begins as nf_nat_range does
-        return _part("DNAT", dnat, struct.pack("=I16s16s2s2s", flags, raw, raw, number, number) + base)
-    if target is Word.KEEP_SOURCE:  # the whole of ::/0 onto itself
-        return _part("NETMAP", 0, struct.pack("=I16s16s4s", _NAT_MAP_IPS, bytes(16), b"\xff" * 16, b""))
-    return _part("MASQUERADE", 0, struct.pack("=I16s16s4s", 0, bytes(16), bytes(16), b""))
+def _translation(target: DnatTo | SnatTo | NetmapTo | Word, revision: int) -> bytes:
+    base = bytes(4 if revision >= DNAT else 0)  # nf_nat_range2 begins as nf_nat_range does
+    match target:
+        case DnatTo(address, port):
+            raw, number = socket.inet_pton(socket.AF_INET6, address), struct.pack("!H", port)
+            flags = _NAT_MAP_IPS | _NAT_PROTO_SPECIFIED
+            return _part("DNAT", revision, struct.pack("=I16s16s2s2s", flags, raw, raw, number, number) + base)
+        case SnatTo(address):
+            raw = socket.inet_pton(socket.AF_INET6, address)
+            return _part("SNAT", revision, _range(_NAT_MAP_IPS, raw, raw) + base)
+        case NetmapTo(prefix):
+            first, mask = _prefix(prefix)
+            last = bytes(one | ~other & 0xFF for one, other in zip(first, mask, strict=True))
+            return _part("NETMAP", 0, _range(_NAT_MAP_IPS, first, last))
+        case Word.KEEP_SOURCE:  # the whole of ::/0 onto itself
+            return _part("NETMAP", 0, _range(_NAT_MAP_IPS, bytes(16), b"\xff" * 16))
+        case _:
+            return _part("MASQUERADE", 0, _range(0, bytes(16), bytes(16)))
+
+
+def _range(flags: int, first: bytes, last: bytes) -> bytes:
+    """nf_nat_range, of whatever ports."""
+    return struct.pack("=I16s16s4s", flags, first, last, b"")
 
 
 def standard(name: str) -> bytes:

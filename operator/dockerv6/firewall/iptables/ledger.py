@@ -1,7 +1,8 @@
 """Whose each element is, kept in the kernel beside the rules: a chain that nothing jumps to, of comments. Pure.
 
 xtables has no sets, and a comment on every rule would cost each packet a call and the table twice its size. So the
-elements, with set, key, value and owner, are written once, into a chain that no packet ever sees. A restarted operator
+elements, with set, key, value and owner, and the rules that translate prefixes, as if their chain were a map, are
+written once, into a chain that no packet ever sees. A restarted operator
 reads them there, compiles them, and compares: what is in the kernel is what they say, or it is drift.
 
 A line is `dockerv6 ledger OWNER SET=PART,PART>VALUE …`; the first one tells the version and the mark instead.
@@ -16,7 +17,9 @@ from urllib.parse import quote, unquote
 from dockerv6.firewall.iptables.entries import COMMENT_SIZE
 from dockerv6.firewall.iptables.lookup import NotSayableError
 from dockerv6.firewall.iptables.specs import PREFIX, Spec, XtChain
-from dockerv6.firewall.terms import SHARED, Element, ElementSet
+from dockerv6.firewall.prefixes import prefixes_of
+from dockerv6.firewall.ruleset import Ruleset
+from dockerv6.firewall.terms import SHARED, Element
 
 NAME = f"{PREFIX}LEDGER"
 
@@ -32,20 +35,24 @@ class Ledger:
     """What is written down. `strange`: lines that say nothing, or come twice."""
 
     mark: int | None = None
-    elements: tuple[tuple[str, Element], ...] = ()  # with their sets' names
+    elements: tuple[tuple[str, Element], ...] = ()  # with the names of their sets and chains
     strange: bool = False
 
 
-def written(sets: Iterable[ElementSet], mark: int) -> XtChain:
+def written(ruleset: Ruleset, mark: int) -> XtChain:
     """The chain that says all of it.
 
     Raises:
         NotSayableError: an element is too long for a comment.
     """
     owned: dict[str, list[str]] = {}
-    for each in sets:
+    for each in ruleset.sets:
         for element in sorted(each.elements, key=lambda element: (element.owner, element.key)):
             owned.setdefault(element.owner, []).append(_said(each.name, element))
+    for chain in ruleset.chains:
+        for rule in chain.owned:
+            prefix, to = prefixes_of(rule)
+            owned.setdefault(rule.owner, []).append(_said(chain.name, Element((prefix,), rule.owner, to)))
     lines = [f"{_FIRST}{mark:#x}"]
     for owner in sorted(owned):
         lines.extend(_packed(f"{_BEGIN}{quote(owner, safe=_SAFE) or _SHARED}", owned[owner]))

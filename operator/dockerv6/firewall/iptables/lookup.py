@@ -26,11 +26,11 @@ _BITS = 3
 
 _ANY = "::/0"
 
-_PREFIXES = {Field.SADDR: "source", Field.DADDR: "destination"}
+_PREFIXES = {Field.SADDR: "source", Field.DADDR: "destination", Field.CT_ORIGINAL_DADDR: "original"}
 _LINKS = {Field.IIF: "iif", Field.OIF: "oif"}
-_ORDER = (Field.PROTOCOL, Field.DPORT, Field.DADDR, Field.SADDR, Field.OIF, Field.IIF)
+_ORDER = (Field.PROTOCOL, Field.DPORT, Field.DADDR, Field.SADDR, Field.CT_ORIGINAL_DADDR, Field.OIF, Field.IIF)
 
-_CONDITIONS = ("source", "destination", "iif", "oif", "protocol", "ports")
+_CONDITIONS = ("source", "destination", "original", "iif", "oif", "protocol", "ports")
 
 Emit = Callable[[str, list[Spec]], None]
 

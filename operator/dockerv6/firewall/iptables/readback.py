@@ -1,10 +1,11 @@
 """What the kernel's tables should hold for a ruleset, entry by entry, and what ruleset it is that they hold. Pure."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from ipaddress import IPv6Network
 
+from dockerv6.firewall import prefixes
 from dockerv6.firewall.iptables import ledger
 from dockerv6.firewall.iptables.compile import compile_nat, compile_ruleset, origin, sayable
 from dockerv6.firewall.iptables.entries import (
@@ -28,6 +29,9 @@ from dockerv6.firewall.terms import Chain, Element, ElementSet, KeyType, Opaque,
 Chains = Mapping[str, tuple[bytes, ...]]
 """Entries by chain; jumps by their chain's name."""
 
+_PREFIX_MAP = ElementSet("", (KeyType.PREFIX,), data=KeyType.PREFIX)
+"""What the rules that translate prefixes would be elements of, were they any."""
+
 _MOST_PORT = 65535
 _IFNAMSIZ = 16
 
@@ -50,7 +54,7 @@ NOTHING: Parts = {MANGLE: Part({}, {}), NAT: Part({}, {})}
 
 @lru_cache(maxsize=4)
 def blank(mark: int) -> Ruleset:
-    """The ruleset that we write, for that mark, without an element."""
+    """The ruleset that we write, for that mark, without anybody's elements and rules."""
     return render(FirewallIntent(hold=frozenset({"-"}), mark=mark, guest_bridges=()))
 
 
@@ -64,7 +68,7 @@ def settled(target: Ruleset) -> Ruleset:
     """
     if not target.exists:
         return EMPTY
-    mended = replace(target, chains=blank(mark_of(target)).chains)
+    mended = replace(target, chains=_owning(blank(mark_of(target)).chains, {c.name: c.owned for c in target.chains}))
     if any(isinstance(term, Opaque) for chain in target.chains for rule in chain.rules for term in rule.terms):
         return mended
     for chain in target.chains:
@@ -81,7 +85,7 @@ def parts(ruleset: Ruleset, dnat: int) -> Parts:
     if not ruleset.exists:
         return NOTHING
     mangle, nat = compile_ruleset(ruleset)
-    book = ledger.written(ruleset.sets, mark_of(ruleset))
+    book = ledger.written(ruleset, mark_of(ruleset))
     return {MANGLE: _part(replace(mangle, chains=(*mangle.chains, book)), dnat), NAT: _part(nat, dnat)}
 
 
@@ -149,17 +153,25 @@ _PREFIX = PREFIX.encode()
 
 
 def _filled(bare: Ruleset, elements: Iterable[tuple[str, Element]]) -> tuple[Ruleset, tuple[str, ...]]:
-    """The ruleset with the elements, and what of them has no place in it."""
+    """The ruleset with the elements and what rules are written as elements, and what of them has no place in it."""
     found: dict[str, set[Element]] = {each.name: set() for each in bare.sets}
+    rules: dict[str, list[Rule]] = {name: [] for name in prefixes.CHAINS}
     unknown: set[str] = set()
     for name, element in elements:
+        if name in rules and _fits(element, _PREFIX_MAP):
+            rules[name].append(prefixes.rule(name, element.key[0], element.value, element.owner))
+            continue
         kind = bare.set(name)
         if kind is None or not _fits(element, kind):
             unknown.add(f"element {element} of set {name}")
         else:
             found[name].add(element)
     sets = tuple(replace(each, elements=frozenset(found[each.name])) for each in bare.sets)
-    return replace(bare, sets=sets), tuple(sorted(unknown))
+    return replace(bare, chains=_owning(bare.chains, rules), sets=sets), tuple(sorted(unknown))
+
+
+def _owning(chains: Iterable[Chain], rules: Mapping[str, Sequence[Rule]]) -> tuple[Chain, ...]:
+    return tuple(chain.owning(rules.get(chain.name, ())) for chain in chains)
 
 
 def _fits(element: Element, kind: ElementSet) -> bool:
@@ -213,4 +225,5 @@ def _differing(there: Chains, wanted: Part) -> Iterable[str]:
 
 
 def _marred(chain: Chain) -> Chain:
-    return replace(chain, rules=(Rule((Opaque("its rules in xtables differ"),)),))
+    """With its rules of single resources, which the ledger has too: whose are held keep them."""
+    return replace(chain, rules=(Rule((Opaque("its rules in xtables differ"),)), *chain.owned))

@@ -70,7 +70,27 @@ class DnatTo:
         return f"DNAT --to-destination [{self.address}]:{self.port}"
 
 
-Target = Word | Go | Mark | DnatTo
+@dataclass(frozen=True, slots=True)
+class SnatTo:
+    """Translate the source."""
+
+    address: str
+
+    def __str__(self) -> str:
+        return f"SNAT --to-source {self.address}"
+
+
+@dataclass(frozen=True, slots=True)
+class NetmapTo:
+    """Exchange a prefix for another: the source's where a packet leaves, else the destination's."""
+
+    prefix: str
+
+    def __str__(self) -> str:
+        return f"NETMAP --to {self.prefix}"
+
+
+Target = Word | Go | Mark | DnatTo | SnatTo | NetmapTo
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +102,9 @@ class Spec:
         mark: any of these bits is set.
         states: of connection tracking, any of them.
         translated: the destination of the flow's first packet was translated.
+        original: the flow's first packet was sent there, before any translation.
         local: the destination is one of the host's own addresses.
+        not_local: it is none.
     """
 
     target: Target | None = None
@@ -98,7 +120,9 @@ class Spec:
     states: tuple[str, ...] = ()
     direction: str = ""  # "ORIGINAL" or "REPLY"
     translated: bool = False
+    original: str = ""
     local: bool = False
+    not_local: bool = False
     comment: str = ""
 
     @property
@@ -116,7 +140,9 @@ class Spec:
                 self.states,
                 self.direction,
                 self.translated,
+                self.original,
                 self.local,
+                self.not_local,
             )
         )
 
@@ -154,8 +180,10 @@ class Spec:
             yield f"-m conntrack{states}" + (f" --ctdir {self.direction}" if self.direction else "")
         if self.translated:
             yield "-m conntrack --ctstate DNAT"
-        if self.local:
-            yield "-m addrtype --dst-type LOCAL"
+        if self.original:
+            yield f"-m conntrack --ctorigdst {self.original}"
+        if self.local or self.not_local:
+            yield f"-m addrtype {'! ' if self.not_local else ''}--dst-type LOCAL"
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from dockerv6.firewall.steps import (
     RemoveElements,
     Step,
 )
-from dockerv6.firewall.terms import Chain, ElementSet, KeyType, Opaque, Rule
+from dockerv6.firewall.terms import Chain, ElementSet, KeyType, Netmap, Opaque, Rule
 
 __all__ = ["FAMILY", "TABLE", "Json", "Object", "commands", "rules_by_handle", "ruleset"]
 
@@ -80,7 +80,8 @@ def _write_chain(chain: Chain) -> Object:
 
 
 def _write_rule(chain: str, rule: Rule) -> Object:
-    comment: Object = {"comment": rule.comment} if rule.comment else {}
+    text = rule.owner or rule.comment
+    comment: Object = {"comment": text} if text else {}
     return {**HERE, "chain": chain, **comment, "expr": [write_term(term) for term in rule.terms]}
 
 
@@ -163,4 +164,8 @@ def _read_rule(body: Object) -> Rule:
     expressions = body.get("expr", [])
     if not isinstance(expressions, Sequence):
         return Rule((Opaque(canonical(expressions)),))
-    return Rule(tuple(read_term(each) for each in expressions), str(body.get("comment", "")))
+    terms = tuple(read_term(each) for each in expressions)
+    comment = str(body.get("comment", ""))
+    if any(isinstance(term, Netmap) for term in terms) and not any(isinstance(term, Opaque) for term in terms):
+        return Rule(terms, owner=comment)
+    return Rule(terms, comment)

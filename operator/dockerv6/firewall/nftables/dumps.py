@@ -7,6 +7,7 @@ understood; for everything else there is libnftables.
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import IPv6Address
+from typing import NamedTuple
 
 from dockerv6.firewall.nftables.kernel import attributes_of
 from dockerv6.firewall.terms import Element, ElementSet, KeyType
@@ -21,6 +22,15 @@ _SIZES = {KeyType.PREFIX: 16, KeyType.INTERFACE: 16, KeyType.PROTOCOL: 1, KeyTyp
 _PROTOCOLS = {b"\x06": "tcp", b"\x11": "udp", b"\x84": "sctp"}
 _ATTRIBUTE = struct.Struct("=HH")
 _HIGHEST = (1 << 128) - 1
+
+
+class Boundary(NamedTuple):
+    """Where a range begins or is over, of a set with ranges of one field, and what is said of it where it begins."""
+
+    place: int
+    begins: bool
+    owner: str
+    value: str
 
 
 class StrangeError(Exception):
@@ -55,12 +65,11 @@ def element(raw: bytes, of: ElementSet) -> Element:
         end = place + _SIZES[kind]
         key.append(_part(first[place:end], last[place:end], kind))
         place = end + (-end % 4)
-    value = _part(data := _value(found[_DATA]), data, of.data) if of.data is not None else ""
-    return Element(tuple(key), _owner(found), value)
+    return Element(tuple(key), _owner(found), _data(found, of))
 
 
-def boundary(raw: bytes) -> tuple[int, bool, str]:
-    """An element of a set with ranges of one field: where one begins (True) or is over, and the owner.
+def boundary(raw: bytes, of: ElementSet) -> Boundary:
+    """An element of a set with ranges of one field.
 
     Raises:
         StrangeError: it is not as we write them.
@@ -69,22 +78,33 @@ def boundary(raw: bytes) -> tuple[int, bool, str]:
     flags = _flags(found)
     if flags & ~_INTERVAL_END or _KEY_END in found:
         raise StrangeError("an element with flags")
-    return int.from_bytes(_value(found[_KEY]), "big"), not flags, _owner(found)
+    begins = not flags
+    return Boundary(
+        int.from_bytes(_value(found[_KEY]), "big"), begins, _owner(found), _data(found, of) if begins else ""
+    )
 
 
-def ranges(boundaries: Sequence[tuple[int, bool, str]]) -> Iterator[Element]:
+def ranges(boundaries: Sequence[Boundary]) -> Iterator[Element]:
     """The elements between the boundaries. Where one range ends another may begin."""
-    begun: tuple[int, str] | None = None
-    for place, begins, owner in sorted(boundaries):  # an end sorts before a beginning
+    begun: Boundary | None = None
+    for each in sorted(boundaries):  # an end sorts before a beginning
         if begun is not None:
-            yield _between(begun, place - 1)
-        begun = (place, owner) if begins else None
+            yield _between(begun, each.place - 1)
+        begun = each if each.begins else None
     if begun is not None:
         yield _between(begun, _HIGHEST)
 
 
-def _between(begun: tuple[int, str], last: int) -> Element:
-    return Element((_prefix(begun[0], last),), begun[1])
+def _between(begun: Boundary, last: int) -> Element:
+    return Element((_prefix(begun.place, last),), begun.owner, begun.value)
+
+
+def _data(found: Mapping[int, bytes], of: ElementSet) -> str:
+    """A map's value."""
+    if of.data is None:
+        return ""
+    value = _value(found.get(_DATA, b""))
+    return _part(value, value, of.data)
 
 
 def _parsed(raw: bytes) -> Mapping[int, bytes]:

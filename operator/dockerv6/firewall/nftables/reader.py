@@ -26,7 +26,6 @@ _MOST_RULES = 1000
 
 _Attributes = dict[int, bytes]
 _RuleKey = tuple[bytes, bytes, bytes]
-_Boundary = tuple[int, bool, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +42,7 @@ class _Known:
     """A set, and what each of its raw elements was understood as."""
 
     set: ElementSet
-    understood: dict[bytes, Element | _Boundary]
+    understood: dict[bytes, Element | dumps.Boundary]
 
 
 class Reader:
@@ -121,13 +120,13 @@ class Reader:
         if before is not None and len(raw) == len(earlier) and all(one in earlier for one in raw):
             return before
         understood = {one: earlier.get(one) or _understood(one, each) for one in raw}
-        boundaries = [value for value in understood.values() if isinstance(value, tuple)]
+        boundaries = [value for value in understood.values() if isinstance(value, dumps.Boundary)]
         whole = [value for value in understood.values() if isinstance(value, Element)]
         return _Known(replace(each, elements=frozenset([*whole, *dumps.ranges(boundaries)])), understood)
 
 
-def _understood(raw: bytes, of: ElementSet) -> Element | _Boundary:
-    return dumps.boundary(raw) if of.interval and len(of.key) == 1 else dumps.element(raw, of)
+def _understood(raw: bytes, of: ElementSet) -> Element | dumps.Boundary:
+    return dumps.boundary(raw, of) if of.interval and len(of.key) == 1 else dumps.element(raw, of)
 
 
 def _key(rule: _Attributes) -> _RuleKey:

@@ -15,9 +15,11 @@ from dockerv6.firewall.terms import (
     Is,
     Jump,
     MapField,
+    Netmap,
     Opaque,
     SetField,
     SetMark,
+    Snat,
     Term,
     Verdict,
 )
@@ -35,6 +37,7 @@ _FIELDS: dict[Field, Object] = {
     Field.CT_STATE: {"ct": {"key": "state"}},
     Field.CT_STATUS: {"ct": {"key": "status"}},
     Field.CT_DIRECTION: {"ct": {"key": "direction"}},
+    Field.CT_ORIGINAL_DADDR: {"ct": {"key": "ip6 daddr", "dir": "original"}},
     Field.DADDR_TYPE: {"fib": {"result": "type", "flags": ["daddr"]}},
     Field.PROTOCOL: {"meta": {"key": "l4proto"}},
     Field.DPORT: {"payload": {"protocol": "th", "field": "dport"}},
@@ -49,6 +52,7 @@ _VERDICTS: dict[Verdict, Object] = {
     Verdict.MASQUERADE: {"masquerade": None},
     Verdict.KEEP_SOURCE: {"snat": {"family": "ip6", "addr": _FIELDS[Field.SADDR]}},
 }
+_NETMAPS = {Field.SADDR: "snat", Field.DADDR: "dnat"}
 _FIELD_OF = {canonical(value): name for name, value in _FIELDS.items()}
 _VERDICT_OF = {canonical(value): name for name, value in _VERDICTS.items()}
 
@@ -76,20 +80,31 @@ def write_term(term: Term) -> Json:
             return _write_change(term)
 
 
-def _write_change(term: SetMark | ClearMark | Dnat | SetField | MapField) -> Json:
-    """A term that changes the packet."""
+def _write_change(term: SetMark | ClearMark | Dnat | Snat | Netmap | SetField | MapField) -> Json:
+    """A term that changes the packet, or decides that connection tracking shall."""
     match term:
         case SetMark(bits):
             return {"mangle": {"key": _MARK, "value": {"|": [_MARK, bits]}}}
         case ClearMark(bits):
             return {"mangle": {"key": _MARK, "value": {"&": [_MARK, _ALL_BITS ^ bits]}}}
-        case Dnat(fields, addresses, ports):
-            address, port = _write_lookup(fields, addresses), _write_lookup(fields, ports)
-            return {"dnat": {"family": "ip6", "addr": address, "port": port}}
+        case Dnat() | Snat() | Netmap():
+            return _write_translation(term)
         case SetField(field, value):
             return {"mangle": {"key": _FIELDS[field], "value": value}}
         case MapField(field, fields, name):
             return {"mangle": {"key": _FIELDS[field], "value": _write_lookup(fields, name)}}
+
+
+def _write_translation(term: Dnat | Snat | Netmap) -> Json:
+    match term:
+        case Dnat(fields, addresses, ports):
+            address, port = _write_lookup(fields, addresses), _write_lookup(fields, ports)
+            return {"dnat": {"family": "ip6", "addr": address, "port": port}}
+        case Snat(fields, name):
+            return {"snat": {"family": "ip6", "addr": _write_lookup(fields, name)}}
+        case Netmap(field, to):
+            prefix: Object = {"family": "ip6", "addr": _write_value(to), "flags": "netmap", "type_flags": "prefix"}
+            return {_NETMAPS[field]: prefix}
 
 
 def _write_fields(fields: tuple[Field, ...]) -> Json:
@@ -122,6 +137,12 @@ def read_term(value: Json) -> Term:
             found = _read_mangle(key, source)
         case {"dnat": {"addr": {"map": {"key": key, "data": str(addresses)}}, "port": {"map": {"data": str(ports)}}}}:
             found = Dnat(_read_fields(key), addresses[1:], ports[1:])
+        case {"snat": {"addr": {"map": {"key": key, "data": str(addresses)}}}}:
+            found = Snat(_read_fields(key), addresses[1:])
+        case {"snat": {"addr": to, "flags": "netmap"}}:
+            found = Netmap(Field.SADDR, _read_value(to))
+        case {"dnat": {"addr": to, "flags": "netmap"}}:
+            found = Netmap(Field.DADDR, _read_value(to))
         case {"jump": {"target": str(chain)}}:
             found = Jump(chain)
         case _:

@@ -44,6 +44,7 @@ def test_each_base_chain_is_entered_by_one_commented_jump() -> None:
     jumps = [(table.name, builtin, whose) for table in compile_ruleset(RULESET) for builtin, _, whose in table.jumps]
     assert jumps == [
         ("mangle", "FORWARD", "forward"),
+        ("mangle", "INPUT", "to_host"),
         ("mangle", "POSTROUTING", "forward_done"),
         ("mangle", "PREROUTING", "guard"),
         ("nat", "OUTPUT", "output"),

@@ -107,6 +107,9 @@ def test_elements_that_no_set_has_room_for_are_foreign() -> None:
         "published_port=tcp,80>http",
         "open=br-x>1",
         "unheard_of=br-x",
+        "prefix_in=2001:db8::/64",
+        "prefix_out=fd00::/64>nowhere",
+        "forward=2001:db8::/64>fd00::/64",
     ],
 )
 def test_nonsense_in_the_ledger_is_foreign_and_ends_nothing(said: str) -> None:
@@ -132,9 +135,27 @@ def test_a_ledger_that_no_kernel_would_take_is_foreign() -> None:
 def test_a_target_whose_chains_were_read_as_altered_means_the_right_ones() -> None:
     there = written(DESIRED)
     there["mangle"]["DOCKERV6-FORWARD"] = ()
-    held = diff(EMPTY, read(there), frozenset({"blog"})).target
+    held = diff(EMPTY, read(there), frozenset({"home"})).target
     assert altered(held) == {"forward"}
     assert settled(held).chains == DESIRED.chains
+
+
+def test_a_rule_of_a_resource_is_told_to_it_when_the_ledger_lacks_it() -> None:
+    there = written(DESIRED)
+    ledger = there["mangle"]["DOCKERV6-LEDGER"]
+    there["mangle"]["DOCKERV6-LEDGER"] = tuple(each for each in ledger if b" home " not in each)
+    found = read(there)
+    assert altered(found) >= {"prefix_in", "prefix_out"}
+    assert any("dnat prefix to fd12:3456:789a:8::/64" in line for line in diff(DESIRED, found).by_owner()["home"])
+
+
+def test_rules_of_held_resources_outlive_damage_to_their_chain() -> None:
+    there = written(DESIRED)
+    there["nat"]["DOCKERV6-PREFIX_IN"] = ()
+    found = read(there)
+    assert altered(found) == {"prefix_in"}
+    target = settled(diff(render(FirewallIntent(guest_bridges=GUESTS)), found, frozenset({"home"})).target)
+    assert target.owned == DESIRED.owned
 
 
 def test_other_chains_than_those_of_the_rules_are_refused() -> None:

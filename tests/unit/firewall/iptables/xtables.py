@@ -6,9 +6,9 @@ from dataclasses import replace
 from ipaddress import IPv6Network
 from typing import TYPE_CHECKING
 
-from dockerv6.firewall.iptables.specs import ICMP_TYPES, WILDCARD, DnatTo, Go, Mark, Spec, Word
+from dockerv6.firewall.iptables.specs import ICMP_TYPES, WILDCARD, DnatTo, Go, Mark, NetmapTo, SnatTo, Spec, Word
 from dockerv6.firewall.terms import Field, Verdict
-from tests.unit.firewall.packets import Fate, Packet
+from tests.unit.firewall.packets import Fate, Packet, mapped
 
 if TYPE_CHECKING:
     from dockerv6.firewall.iptables.specs import Target, XtTable
@@ -63,6 +63,11 @@ def _step(chains: dict[str, tuple[Spec, ...]], spec: Spec, packet: Packet) -> Fa
             packet.mark = packet.mark & ~mask | value
         case DnatTo(address, port):
             return Fate(Verdict.ACCEPT, packet, (f"{address}/128", str(port)))
+        case SnatTo(address):
+            return Fate(Verdict.ACCEPT, packet, source=f"{address}/128")
+        case NetmapTo(prefix):
+            # the kernel goes by the hook: only a chain for what leaves looks at sources
+            return mapped(packet, Field.SADDR if spec.source else Field.DADDR, prefix)
         case Word() if target is not Word.RETURN:
             return Fate(_VERDICTS[target], packet)
     return None
@@ -87,7 +92,9 @@ def matches(spec: Spec, packet: Packet) -> bool:
         not spec.states or bool(states & set(spec.states)),
         not spec.direction or fields.get(Field.CT_DIRECTION, "").upper() == spec.direction,
         not spec.translated or "dnat" in fields.get(Field.CT_STATUS, "").split(","),
+        not spec.original or _inside(fields.get(Field.CT_ORIGINAL_DADDR, ""), spec.original),
         not spec.local or fields.get(Field.DADDR_TYPE) == "local",
+        not spec.not_local or fields.get(Field.DADDR_TYPE) != "local",
     )
     return all(checks)
 

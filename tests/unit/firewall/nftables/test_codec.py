@@ -271,4 +271,4 @@ def test_a_ruleset_becomes_one_list_of_commands() -> None:
     kinds = [kind for command in written for body in command.values() if isinstance(body, dict) for kind in body]
     assert kinds[0] == "table"
     assert kinds.count("rule") == RULES
-    assert kinds.count("map") == 5
+    assert kinds.count("map") == 6

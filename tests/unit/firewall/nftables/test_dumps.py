@@ -97,26 +97,35 @@ def test_what_we_never_write_is_left_to_nft(element: bytes, of: ElementSet) -> N
 
 def test_the_boundaries_of_ranges_become_elements() -> None:
     boundaries = [
-        (0, False, ""),  # nft begins a set that does not begin at :: so
-        (int(IPv6Address("fd00::")), True, "blog"),
-        (int(IPv6Address("fd00:0:0:1::")), False, ""),
-        (int(IPv6Address("fd00:0:0:1::")), True, "shop"),
-        (int(IPv6Address("fd00:0:0:2::")), False, ""),
-        (int(IPv6Address("ff00::")), True, ""),
+        dumps.Boundary(0, False, "", ""),  # nft begins a set that does not begin at :: so
+        dumps.Boundary(int(IPv6Address("fd00::")), True, "blog", "::5/128"),
+        dumps.Boundary(int(IPv6Address("fd00:0:0:1::")), False, "", ""),
+        dumps.Boundary(int(IPv6Address("fd00:0:0:1::")), True, "shop", ""),
+        dumps.Boundary(int(IPv6Address("fd00:0:0:2::")), False, "", ""),
+        dumps.Boundary(int(IPv6Address("ff00::")), True, "", ""),
     ]
     assert list(dumps.ranges(boundaries[::-1])) == [
-        Element(("fd00::/64",), "blog"),
+        Element(("fd00::/64",), "blog", "::5/128"),
         Element(("fd00:0:0:1::/64",), "shop"),
         Element(("ff00::/8",)),
     ]
 
 
 def test_a_boundary_is_where_a_range_begins_or_is_over() -> None:
-    assert dumps.boundary(raw(address("::5"), owner="blog")) == (5, True, "blog")
-    assert dumps.boundary(raw(address("::6"), flags=1)) == (6, False, "")
+    of = a_set(PREFIX)
+    assert dumps.boundary(raw(address("::5"), owner="blog"), of) == (5, True, "blog", "")
+    assert dumps.boundary(raw(address("::6"), flags=1), of) == (6, False, "", "")
     for strange in (raw(address("::6"), flags=2), raw(address("::6"), last=address("::7"))):
         with pytest.raises(dumps.StrangeError):
-            dumps.boundary(strange)
+            dumps.boundary(strange, of)
+
+
+def test_where_a_range_of_a_map_begins_its_value_is_said() -> None:
+    of = a_set(PREFIX, data=PREFIX)
+    assert dumps.boundary(raw(address("::5"), data=address("::9")), of) == (5, True, "", "::9/128")
+    assert dumps.boundary(raw(address("::6"), flags=1), of) == (6, False, "", "")
+    with pytest.raises(dumps.StrangeError):
+        dumps.boundary(raw(address("::6")), of)
 
 
 def test_the_elements_of_a_dump_are_parted() -> None:

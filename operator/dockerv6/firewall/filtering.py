@@ -1,0 +1,221 @@
+"""The chains that let through or drop; `rules` says what each is for. Pure."""
+
+from collections.abc import Iterator
+
+from dockerv6.firewall.elements import (
+    ALLOWED,
+    EGRESS_ANY,
+    EGRESS_VIA,
+    GUEST_BRIDGES,
+    INGRESS_ANY,
+    INGRESS_PORT,
+    INTERNAL,
+    NETWORKS,
+    NO_ICC,
+    OPEN,
+    OUTER,
+    OUTER_OWN,
+    OWN_BRIDGE,
+    PUBLISHED,
+    RESTRICTED,
+    TRANSLATED,
+    UPLINK_BRIDGES,
+)
+from dockerv6.firewall.model import FirewallIntent
+from dockerv6.firewall.priorities import AFTER_FILTERS, FILTER_JUST_BEFORE, GUARD
+from dockerv6.firewall.terms import Chain, ClearMark, Field, HasMark, In, Is, Jump, Rule, SetMark, Term, Verdict
+
+ERRORS = frozenset({"destination-unreachable", "packet-too-big", "time-exceeded", "parameter-problem"})
+"""ICMPv6 that must not be dropped: without packet-too-big, path MTU discovery fails (RFC 4890, 4.3.1)."""
+
+NEIGHBOUR_DISCOVERY = frozenset(
+    {"nd-router-solicit", "nd-router-advert", "nd-neighbor-solicit", "nd-neighbor-advert", "nd-redirect"}
+)
+"""RFC 4861: without it a container finds neither its gateway nor a duplicate of its address."""
+
+_FROM, _TO = (Field.SADDR, Field.IIF), (Field.DADDR, Field.OIF)
+_OUT = (Field.SADDR, Field.OIF)
+_PORT = (Field.PROTOCOL, Field.DPORT)
+_PORT_AT = (*_PORT, Field.DADDR)
+_TARGET = (Field.DADDR, *_PORT)
+_LOCAL = Is(Field.DADDR_TYPE, frozenset({"local"}))
+_TRANSLATED = Is(Field.CT_STATUS, frozenset({"dnat"}))
+_REPLY = Is(Field.CT_DIRECTION, frozenset({"reply"}))
+_ORIGINAL = Is(Field.CT_DIRECTION, frozenset({"original"}))
+_KNOWN = Is(Field.CT_STATE, frozenset({"established", "related"}))
+_ADDRESSED = (Field.CT_ORIGINAL_DADDR,)
+_NOT_TO_OUTER = (In(_ADDRESSED, OUTER, negate=True), In(_ADDRESSED, OUTER_OWN))
+"""Either: the flow was not sent to an outer prefix, or to an address in it that is the host's."""
+
+
+def chains(intent: FirewallIntent) -> Iterator[Chain]:
+    """All of them; what they hold depends on the mark, and on whether the kernel can tell a bridge."""
+    mark = SetMark(intent.mark)
+    if intent.guest_bridges is None:
+        from_outside: Term = Is(Field.IIF_KIND, frozenset({"bridge"}), negate=True)
+        to_outside: Term = Is(Field.OIF_KIND, frozenset({"bridge"}), negate=True)
+    else:
+        from_outside = In((Field.IIF,), GUEST_BRIDGES, negate=True)
+        to_outside = In((Field.OIF,), GUEST_BRIDGES, negate=True)
+    yield _forward(mark)
+    yield _forward_done(intent.mark)
+    yield _guard()
+    yield _inbound(mark, from_outside)
+    yield _inbound_outside(mark)
+    yield _outbound(mark, to_outside)
+    yield _to_host()
+    yield _within(mark)
+
+
+def _forward(mark: SetMark) -> Chain:
+    return Chain(
+        "forward",
+        (
+            Rule(
+                (Is(Field.FAMILY, frozenset({"ipv6"}), negate=True), Verdict.ACCEPT), "dockerv6: IPv4 is the engine's"
+            ),
+            Rule((In((Field.IIF, Field.OIF), OWN_BRIDGE), Jump("within")), "dockerv6: a bridge to itself"),
+            Rule((In((Field.IIF,), INTERNAL), Verdict.DROP), "dockerv6: nothing leaves an internal network"),
+            Rule((In((Field.OIF,), INTERNAL), Verdict.DROP), "dockerv6: nothing enters an internal network"),
+            Rule((In(_FROM, NETWORKS), Jump("outbound")), "dockerv6: out of a managed network, from its own bridge"),
+            Rule(
+                (_REPLY, _KNOWN, In(_TO, NETWORKS), mark),
+                "dockerv6: replies to what containers began; the host's filter accepts this mark",
+            ),
+            Rule((_REPLY, _KNOWN, In(_FROM, NETWORKS), mark), "dockerv6: containers' replies to what was let in"),
+            Rule((In(_TO, NETWORKS), Jump("inbound")), "dockerv6: into a managed network, by its own bridge"),
+        ),
+        type="filter",
+        hook="forward",
+        priority=FILTER_JUST_BEFORE,
+        policy="accept",
+    )
+
+
+def _forward_done(bit: int) -> Chain:
+    return Chain(
+        "forward_done",
+        (Rule((HasMark(bit), ClearMark(bit)), "dockerv6: the filters have seen the mark, nobody else needs it"),),
+        type="filter",
+        hook="forward",
+        priority=AFTER_FILTERS,
+        policy="accept",
+    )
+
+
+def _guard() -> Chain:
+    return Chain(
+        "guard",
+        (
+            Rule(
+                (
+                    _LOCAL,
+                    _ORIGINAL,
+                    In(_PORT_AT, RESTRICTED),
+                    In((*_PORT_AT, Field.SADDR), ALLOWED, negate=True),
+                    Verdict.DROP,
+                ),
+                "dockerv6: publish.ports from: others may not connect",
+            ),
+        ),
+        type="filter",
+        hook="prerouting",
+        priority=GUARD,
+        policy="accept",
+    )
+
+
+def _inbound(mark: SetMark, from_outside: Term) -> Chain:
+    return Chain(
+        "inbound",
+        (
+            *(
+                Rule((_TRANSLATED, here, In(_TARGET, PUBLISHED), mark, Verdict.ACCEPT), "dockerv6: published ports")
+                for here in _NOT_TO_OUTER
+            ),
+            Rule((Is(Field.ICMP_TYPE, ERRORS), mark, Verdict.ACCEPT), "dockerv6: ICMPv6 errors, RFC 4890 4.3.1"),
+            *(
+                Rule((_TRANSLATED, here, Verdict.ACCEPT), "dockerv6: translated by others, who decide")
+                for here in _NOT_TO_OUTER
+            ),
+            Rule((from_outside, Jump("inbound_outside")), "dockerv6: from outside"),
+            Rule((In((Field.IIF,), UPLINK_BRIDGES), Jump("inbound_outside")), "dockerv6: from outside, by a bridge"),
+            Rule(
+                (In((Field.OIF,), OPEN), mark, Verdict.ACCEPT), "dockerv6: firewall.isolation false, from other bridges"
+            ),
+            *_closed("dockerv6: nothing else comes in"),
+        ),
+    )
+
+
+def _inbound_outside(mark: SetMark) -> Chain:
+    return Chain(
+        "inbound_outside",
+        (
+            Rule((Is(Field.ICMP_TYPE, frozenset({"echo-request"})), mark, Verdict.ACCEPT), "dockerv6: RFC 4890 4.3.1"),
+            Rule((In((Field.DADDR, Field.SADDR), INGRESS_ANY), mark, Verdict.ACCEPT), "dockerv6: firewall.ingress"),
+            Rule(
+                (In((Field.DADDR, Field.SADDR, *_PORT), INGRESS_PORT), mark, Verdict.ACCEPT),
+                "dockerv6: firewall.ingress, single ports",
+            ),
+            *_closed("dockerv6: nothing else comes in from outside"),
+        ),
+    )
+
+
+def _closed(comment: str) -> tuple[Rule, ...]:
+    """Behind all that is let in: every packet of a flow needs the mark, not only its first."""
+    return (
+        Rule((_KNOWN, Verdict.ACCEPT), "dockerv6: established, others decide"),
+        Rule((Verdict.DROP,), comment),
+    )
+
+
+def _outbound(mark: SetMark, to_outside: Term) -> Chain:
+    anywhere = In((Field.SADDR,), EGRESS_ANY)
+    return Chain(
+        "outbound",
+        (
+            Rule((In(_OUT, EGRESS_VIA), mark), "dockerv6: through an egress interface of the network"),
+            Rule((anywhere, to_outside, mark), "dockerv6: outside; bridges have containers or guests behind them"),
+            Rule(
+                (anywhere, In((Field.OIF,), UPLINK_BRIDGES), mark),
+                "dockerv6: outside, by a bridge that leads there",
+            ),
+        ),
+    )
+
+
+def _within(mark: SetMark) -> Chain:
+    here = In((Field.IIF, Field.OIF), NO_ICC)
+    return Chain(
+        "within",
+        (
+            *(
+                Rule((_TRANSLATED, here, mark, Verdict.ACCEPT), "dockerv6: through a published port")
+                for here in _NOT_TO_OUTER
+            ),
+            Rule(
+                (here, Is(Field.ICMP_TYPE, NEIGHBOUR_DISCOVERY), mark, Verdict.ACCEPT),
+                "dockerv6: neighbour discovery, RFC 4861",
+            ),
+            Rule((here, Verdict.DROP), "dockerv6: icc false"),
+            Rule((mark, Verdict.ACCEPT), "dockerv6: containers of one network"),
+        ),
+    )
+
+
+def _to_host() -> Chain:
+    return Chain(
+        "to_host",
+        (
+            Rule(
+                (_ORIGINAL, _TRANSLATED, In((Field.DADDR,), TRANSLATED), In(_ADDRESSED, OUTER), Verdict.DROP),
+                "dockerv6: the bridge's own address is not for those who call an outer one",
+            ),
+        ),
+        type="filter",
+        hook="input",
+        priority=FILTER_JUST_BEFORE,
+        policy="accept",
+    )

@@ -1,0 +1,55 @@
+"""The rules that translate one network's prefix each, from single intents and back. Pure.
+
+Everything else that belongs to a network is an element of a set or a map. A prefix can't be: nftables 1.0.6 takes no
+map from prefixes to prefixes in JSON ("Value must be a singleton"), and text is no language for names that users chose.
+"""
+
+from collections.abc import Iterator
+
+from dockerv6.firewall.model import EgressMode, NetworkIntent
+from dockerv6.firewall.terms import Field, Is, Netmap, Rule
+
+PREFIX_IN = "prefix_in"
+"""The chain of rules from outer prefixes to subnets."""
+
+PREFIX_OUT = "prefix_out"
+"""The chain of rules from subnets to outer prefixes."""
+
+CHAINS = {PREFIX_IN: Field.DADDR, PREFIX_OUT: Field.SADDR}
+"""What the rules of each chain look at, and exchange."""
+
+_HOST = "/128"
+
+
+def rules_of(network: NetworkIntent) -> Iterator[tuple[str, Rule]]:
+    """A network's rules, each with its chain: out by its first outer prefix, in by all of them."""
+    if network.egress is not EgressMode.PREFIX_TRANSLATION or network.internal or not network.outer:
+        return
+    subnet = str(network.subnet)
+    yield PREFIX_OUT, rule(PREFIX_OUT, subnet, str(network.outer[0]), network.owner)
+    for outer in network.outer:
+        yield PREFIX_IN, rule(PREFIX_IN, str(outer), subnet, network.owner)
+
+
+def rule(chain: str, prefix: str, to: str, owner: str) -> Rule:
+    """The rule of that chain that makes the one prefix the other."""
+    field = CHAINS[chain]
+    return Rule(
+        (Is(field, frozenset({prefix.removesuffix(_HOST)})), Netmap(field, to.removesuffix(_HOST))), owner=owner
+    )
+
+
+def prefixes_of(made: Rule) -> tuple[str, str]:
+    """What such a rule was made of: the prefix, and what it becomes.
+
+    Raises:
+        ValueError: it is no such rule.
+    """
+    match made.terms:
+        case (Is(field, values, False), Netmap(other, to)) if field is other and len(values) == 1:
+            return _whole(next(iter(values))), _whole(to)
+    raise ValueError(f"not a rule that translates a prefix: {made}")
+
+
+def _whole(prefix: str) -> str:
+    return prefix if "/" in prefix else prefix + _HOST

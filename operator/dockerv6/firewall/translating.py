@@ -1,0 +1,156 @@
+"""The chains that translate addresses, and those around them; `rules` says what each is for. Pure."""
+
+from collections.abc import Iterable, Iterator
+
+from dockerv6.firewall.elements import (
+    EGRESS_ANY,
+    EGRESS_PINNED,
+    EGRESS_VIA,
+    EXCLUDED,
+    LOOPBACK,
+    NETWORKS,
+    OUTER,
+    PUBLISHED,
+    PUBLISHED_AT_PORT,
+    PUBLISHED_AT_TO,
+    PUBLISHED_PORT,
+    PUBLISHED_TO,
+    ROUTED,
+    SNAT_TO,
+    TRANSLATED,
+)
+from dockerv6.firewall.model import NetworkIntent
+from dockerv6.firewall.prefixes import CHAINS, PREFIX_IN, PREFIX_OUT, rules_of
+from dockerv6.firewall.priorities import BEFORE_TRACKING, DSTNAT_JUST_BEFORE, SRCNAT_JUST_AFTER, SRCNAT_JUST_BEFORE
+from dockerv6.firewall.terms import Chain, Dnat, Field, In, Is, Jump, MapField, Rule, SetField, Snat, Verdict
+
+_OUT = (Field.SADDR, Field.OIF)
+_PORT = (Field.PROTOCOL, Field.DPORT)
+_PORT_AT = (*_PORT, Field.DADDR)
+_TARGET = (Field.DADDR, *_PORT)
+_LOCAL = Is(Field.DADDR_TYPE, frozenset({"local"}))
+_ELSEWHERE = Is(Field.DADDR_TYPE, frozenset({"local"}), negate=True)
+_TRANSLATED = Is(Field.CT_STATUS, frozenset({"dnat"}))
+_ROUTABLE = Is(Field.SADDR, frozenset({"fe80::/10"}), negate=True)
+_ME = frozenset({"::1"})
+_TRANSLATE = "translate"
+
+
+def chains(networks: Iterable[NetworkIntent]) -> Iterator[Chain]:
+    """All of them. Only those of prefixes depend on the networks: what else there is of a network is in sets."""
+    found: dict[str, list[Rule]] = {name: [] for name in CHAINS}
+    for network in networks:
+        for name, rule in rules_of(network):
+            found[name].append(rule)
+    yield from (Chain(name).owning(rules) for name, rules in found.items())
+    yield from _loopback()
+    yield _postrouting()
+    yield from _published()
+    yield _translate()
+
+
+def _published() -> tuple[Chain, ...]:
+    rules = (
+        Rule(
+            (_LOCAL, _ROUTABLE, Dnat(_PORT_AT, PUBLISHED_AT_TO, PUBLISHED_AT_PORT)),
+            "dockerv6: ports bound to one address",
+        ),
+        Rule(
+            (_LOCAL, _ROUTABLE, Dnat(_PORT, PUBLISHED_TO, PUBLISHED_PORT)),
+            "dockerv6: ports of all the host's addresses",
+        ),
+        Rule((In((Field.DADDR,), OUTER), _ELSEWHERE, Jump(PREFIX_IN)), "dockerv6: to an outer prefix"),
+    )
+    return tuple(
+        Chain(hook, rules, type="nat", hook=hook, priority=DSTNAT_JUST_BEFORE, policy="accept")
+        for hook in ("output", "prerouting")
+    )
+
+
+def _loopback() -> tuple[Chain, ...]:
+    lo = frozenset({"lo"})
+    return (
+        Chain(
+            "loopback",
+            (
+                Rule(
+                    (
+                        Is(Field.OIF, lo),
+                        Is(Field.SADDR, _ME),
+                        Is(Field.DADDR, _ME),
+                        MapField(Field.SADDR, _PORT, LOOPBACK),
+                    ),
+                    "dockerv6: [::1] to a published port: ::1 can't leave the host",
+                ),
+            ),
+            type="filter",
+            hook="output",
+            priority=BEFORE_TRACKING,
+            policy="accept",
+        ),
+        Chain(
+            "loopback_back",
+            (
+                Rule(
+                    (
+                        Is(Field.IIF, lo, negate=True),
+                        Is(Field.SADDR, _ME),
+                        _TRANSLATED,
+                        SetField(Field.DADDR, "::1"),
+                    ),
+                    "dockerv6: its answers, back to ::1",
+                ),
+            ),
+            type="filter",
+            hook="input",
+            priority=SRCNAT_JUST_AFTER,
+            policy="accept",
+        ),
+    )
+
+
+def _postrouting() -> Chain:
+    return Chain(
+        "postrouting",
+        (
+            Rule(
+                (In(_OUT, NETWORKS), _TRANSLATED, Verdict.MASQUERADE),
+                "dockerv6: hairpin: to a published port of the caller's own network",
+            ),
+            Rule((In(_OUT, NETWORKS), Verdict.ACCEPT), "dockerv6: within its own bridge"),
+            *(
+                Rule(
+                    (_TRANSLATED, In(_TARGET, PUBLISHED), In((Field.SADDR,), network), Verdict.MASQUERADE),
+                    "dockerv6: to a published port of another network, as on IPv4",
+                )
+                for network in (EGRESS_ANY, EGRESS_PINNED)
+            ),
+            Rule(
+                (In((Field.SADDR, Field.DADDR), EXCLUDED), Verdict.KEEP_SOURCE),
+                "dockerv6: egress.exclude, untranslated, by the engine too",
+            ),
+            Rule((In(_OUT, EGRESS_VIA), Jump(_TRANSLATE)), "dockerv6: out of egress.interfaces"),
+            Rule((In((Field.SADDR,), EGRESS_ANY), Jump(_TRANSLATE)), "dockerv6: out of any interface"),
+            Rule(
+                (In((Field.SADDR,), EGRESS_PINNED), Verdict.KEEP_SOURCE),
+                "dockerv6: elsewhere than egress.interfaces, untranslated",
+            ),
+        ),
+        type="nat",
+        hook="postrouting",
+        priority=SRCNAT_JUST_BEFORE,
+        policy="accept",
+    )
+
+
+def _translate() -> Chain:
+    source = (Field.SADDR,)
+    return Chain(
+        _TRANSLATE,
+        (
+            Rule((In(source, ROUTED), Verdict.KEEP_SOURCE), "dockerv6: Routed: untranslated, by the engine too"),
+            Rule((Snat(source, SNAT_TO),), "dockerv6: SNAT"),
+            Rule((In(source, TRANSLATED), Jump(PREFIX_OUT)), "dockerv6: PrefixTranslation"),
+            Rule((Verdict.MASQUERADE,), "dockerv6: Masquerade (NAT66)"),
+        ),
+    )
