@@ -96,9 +96,12 @@ PLANS = {
     "port-conflict": decide(desired(), observed(live(), applied=True, rules=PUBLISHED), HELD),
     "hairpin": decide(desired(), observed(live(), applied=True, host=PLUGGED, rules=PUBLISHED), HELD),
     "icc-off": decide(APART, observed(live(APART), applied=True, host=UNSEEN), HELD),
-    "policy": plan_policy(policy(), observed(foreign("shop"), rules=NEW), (foreign("shop"),)),
+    "policy": plan_policy(policy(), observed(foreign("shop"), rules=NEW), (foreign("shop"),), Holdings()),
     "policy-engine-away": plan_policy(
-        policy(), observed(foreign("shop"), engine=None, engine_problem="connection refused"), (foreign("shop"),)
+        policy(),
+        observed(foreign("shop"), engine=None, engine_problem="connection refused"),
+        (foreign("shop"),),
+        Holdings(),
     ),
     "delete": delete(),
     "delete-members": delete(attachments=(container("shop"),), members=OURS),

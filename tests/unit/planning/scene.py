@@ -19,6 +19,7 @@ from dockerv6.firewall.model import Barrier, FilterVariant
 from dockerv6.hostnet.model import Interface, Route, RouteProtocol
 from dockerv6.ipam.ledger import Allocation, AllocationState
 from dockerv6.planning.blueprint import network_spec, stamped
+from dockerv6.planning.followed import Followed, Former
 from dockerv6.planning.inputs import Desired, Holdings, HostView, Identity, Networks, Observed, RulesView
 from dockerv6.planning.network import plan
 from dockerv6.planning.steps import Finding, Plan, Step
@@ -30,6 +31,7 @@ ENGINE_28 = EngineInfo("id", "host", "28.5.2", (28, 5), "1.51", "iptables")
 SUBNET = IPv6Network("fd12:3456:789a:1::/64")
 POOL = pool(prefix="fd12:3456:789a::/48")
 IDENTITY = Identity()
+DEFAULT_ROUTE = Route(IPv6Network("::/0"), "eth0", RouteProtocol.STATIC, 254)
 FORWARD = Barrier(FilterVariant.XTABLES_NFT, "filter", "FORWARD", admitted=False, mendable=True)
 STUBBORN = Barrier(
     FilterVariant.NFTABLES, "inet firewalld", "filter_FORWARD", admitted=False, mendable=False, remedy="allow it there"
@@ -64,6 +66,17 @@ def cooling(
 def holdings(*allocations: Allocation, **pool_prefixes: IPv6Network) -> Holdings:
     """The ledger."""
     return Holdings(allocations, pool_prefixes)
+
+
+def followed(prefix: str, *former: str, interface: str = "eth0") -> Followed:
+    """The prefix that an interface has had for an hour, and those that it had before, newest first."""
+    before = tuple(Former(IPv6Network(each), NOW + 3600) for each in former)
+    return Followed(interface, IPv6Network(prefix), NOW - 3600, former=before)
+
+
+def holding(*allocations: Allocation, following: Followed) -> Holdings:
+    """The ledger, and the prefix of an interface that is followed."""
+    return Holdings(allocations, followed={following.interface: following})
 
 
 def created(spec: NetworkSpec, number: int = 1) -> Network:
@@ -105,8 +118,8 @@ def bridge(of: Network, *, up: bool = True, index: int = 9) -> Interface:
     return Interface(index, of.bridge or "", "bridge", up=up, mtu=1500, addresses=addresses)
 
 
-def host(*interfaces: Interface, routes: tuple[Route, ...] = (), **changes: object) -> HostView:
-    """A host that forwards, with eth0 and these."""
+def host(*interfaces: Interface, routes: tuple[Route, ...] = (DEFAULT_ROUTE,), **changes: object) -> HostView:
+    """A host that forwards, with eth0, which leads to the Internet, and these."""
     eth0 = Interface(2, "eth0", "", up=True, mtu=1500)
     view = HostView(interfaces={i.name: i for i in (eth0, *interfaces)}, routes=routes)
     return replace(view, **changes)  # type: ignore[arg-type]

@@ -25,6 +25,17 @@ EXAMPLES: dict[str, tuple[Step, str, str]] = {
         (s.AdmitMark(FORWARD), "~", "accept marked flows in iptables-nft filter FORWARD"),
         (s.WithdrawMark(FORWARD), "-", "remove the accept rule from iptables-nft filter FORWARD"),
         (s.RememberEndpoints("blog", "blog", (container("web"),)), "~", "remember 1 endpoints of blog"),
+        (s.RememberNetwork("blog", SPEC, SUBNET, "default"), "~", f"remember Docker network blog with {SUBNET}"),
+        (
+            s.AddProxyNeighbour("eth0", SUBNET[5]),
+            "+",
+            f"answer neighbour solicitations for {SUBNET[5]} on eth0",
+        ),
+        (
+            s.RemoveProxyNeighbour("eth0", SUBNET[5]),
+            "-",
+            f"answer no more neighbour solicitations for {SUBNET[5]} on eth0",
+        ),
         (s.DetachEndpoint("1", container("web")), "-", "detach container web"),
         (s.RemoveNetwork(live().id, "blog", "x"), "-", "remove Docker network blog (000000000000)"),
         (s.CreateNetwork(SPEC, "x"), "+", f"create Docker network blog (bridge, {SUBNET})"),

@@ -1,59 +1,151 @@
 from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
-from dockerv6.planning.blueprint import network_spec
-from dockerv6.planning.endpoints import attach, creation, recreation
+import pytest
+
+from dockerv6.dockerd.model import Attachment, NetworkSpec, SubnetConfig
+from dockerv6.planning.blueprint import fingerprint, network_spec
+from dockerv6.planning.endpoints import Recreation, as_it_was, attach, creation
 from dockerv6.planning.inputs import SPEC_HASH
-from dockerv6.planning.steps import AttachEndpoint, CreateNetwork, RememberEndpoints
+from dockerv6.planning.steps import AttachEndpoint, CreateNetwork, RememberEndpoints, RememberNetwork
 from tests.simulation.resources import network
-from tests.unit.planning.scene import IDENTITY, SUBNET, container, kinds, live
+from tests.unit.planning.scene import IDENTITY, SUBNET, allocation, container, created, kinds, live
 
 WANT = network_spec(network(ipv4={"subnet": "192.0.2.0/24", "gateway": "192.0.2.1"}), SUBNET, IDENTITY)
+ELSEWHERE = IPv6Network("2001:db8:9:1::/64")
+MOVED = network_spec(network(), ELSEWHERE, IDENTITY)
 WEB, CRON = container("web"), container("cron", running=False)
 
 
-def test_those_with_fixed_addresses_come_first_then_by_name() -> None:
-    db, api = container("db", ipv6=str(SUBNET[9])), container("api", ipv4="192.0.2.9")
-    order = [s.endpoint.container_name for s in attach((WEB, CRON, db, api), WANT)]
-    assert order == ["api", "db", "cron", "web"]
+def recreation(
+    want: NetworkSpec = WANT, attached: tuple[Attachment, ...] = (), missing: tuple[Attachment, ...] = ()
+) -> Recreation:
+    return Recreation(live(), want, attached, missing, allocation(), "x")
 
 
-def test_addresses_that_do_not_fit_are_left_to_the_engine() -> None:
-    endpoints = (
-        container("fits", ipv6=str(SUBNET[9]), ipv4="192.0.2.9"),
-        container("foreign", ipv6="fd99::9", ipv4="198.51.100.9"),
-        container("gateway", ipv6=str(SUBNET[1]), ipv4="192.0.2.1"),
-    )
-    found = {s.endpoint.container_name: s.endpoint for s in attach(endpoints, WANT)}
-    assert found["fits"] == endpoints[0]
-    for name in ("foreign", "gateway"):
-        assert (found[name].static_ipv6, found[name].static_ipv4) == (None, None)
+def having(name: str, ipv6: IPv6Address | None) -> Attachment:
+    """A container to which the engine gave that address."""
+    return replace(container(name), ipv6=ipv6)
 
 
-def test_reserved_addresses_do_not_fit() -> None:
-    reserved = {"subnet": str(SUBNET), "reserved": [str(SUBNET[9])]}
-    want = network_spec(network(addressing=reserved), SUBNET, IDENTITY)
-    (step,) = attach((container("db", ipv6=str(SUBNET[9])),), want)
-    assert step.endpoint.static_ipv6 is None
+class TestAttachment:
+    def test_those_with_fixed_addresses_come_first_then_by_name(self) -> None:
+        db, api = container("db", ipv6=str(SUBNET[9])), container("api", ipv4="192.0.2.9")
+        order = [s.endpoint.container_name for s in attach((WEB, CRON, db, api), WANT)]
+        assert order == ["api", "db", "cron", "web"]
+
+    @pytest.mark.parametrize("want", [WANT, MOVED], ids=["the same prefix", "another one"])
+    def test_the_others_come_in_the_order_of_their_addresses_for_engines_give_out_ascending_ones(
+        self, want: NetworkSpec
+    ) -> None:
+        new = having("a-new", None)
+        before = (having("b", SUBNET[3]), having("c", SUBNET[2]), new, having("a", SUBNET[10]))
+        assert [s.endpoint.container_name for s in attach(before, want)] == ["c", "b", "a", "a-new"]
+
+    def test_an_address_keeps_its_suffix_under_another_prefix(self) -> None:
+        (step,) = attach((container("db", ipv6=str(SUBNET[0x5_0007])),), MOVED)
+        assert step.endpoint.static_ipv6 == ELSEWHERE[0x5_0007]
+
+    def test_of_a_longer_prefix_only_what_is_behind_it_is_kept(self) -> None:
+        narrow = network_spec(network(), IPv6Network("2001:db8:9:1:2::/80"), IDENTITY)
+        (step,) = attach((container("db", ipv6=str(SUBNET[(7 << 48) + 5])),), narrow)
+        assert step.endpoint.static_ipv6 == IPv6Address("2001:db8:9:1:2::5")
+
+    def test_an_ipv4_address_that_does_not_fit_is_left_to_the_engine(self) -> None:
+        (step,) = attach((container("db", ipv4="198.51.100.9"),), WANT)
+        assert step.endpoint.static_ipv4 is None
+        (step,) = attach((container("db", ipv4="192.0.2.9"),), WANT)
+        assert step.endpoint.static_ipv4 == IPv4Address("192.0.2.9")
+
+    @pytest.mark.parametrize("before", [SUBNET, IPv6Network("fd99::/64")], ids=["the same prefix", "another one"])
+    def test_what_the_gateway_has_is_left_to_the_engine(self, before: IPv6Network) -> None:
+        (step,) = attach((container("db", ipv6=str(before[1]), ipv4="192.0.2.1"),), WANT)
+        assert (step.endpoint.static_ipv6, step.endpoint.static_ipv4) == (None, None)
+
+    @pytest.mark.parametrize("before", [SUBNET, IPv6Network("fd99::/64")], ids=["the same prefix", "another one"])
+    def test_so_is_what_is_reserved(self, before: IPv6Network) -> None:
+        reserved = {"subnet": str(SUBNET), "reserved": [str(SUBNET[9])]}
+        want = network_spec(network(addressing=reserved), SUBNET, IDENTITY)
+        (step,) = attach((container("db", ipv6=str(before[9])),), want)
+        assert step.endpoint.static_ipv6 is None
+
+    def test_a_network_without_ipv6_has_none_of_the_addresses(self) -> None:
+        (step,) = attach((container("db", ipv6=str(SUBNET[9])),), NetworkSpec("blog"))
+        assert step.endpoint.static_ipv6 is None
+
+    def test_everything_else_of_an_attachment_is_kept(self) -> None:
+        endpoint = replace(WEB, aliases=("www",), links=("db:db",), driver_opts={"a": "b"}, gw_priority=3)
+        assert attach((endpoint,), WANT) == (AttachEndpoint("blog", endpoint),)
 
 
-def test_everything_else_of_an_attachment_is_kept() -> None:
-    endpoint = replace(WEB, aliases=("www",), links=("db:db",), driver_opts={"a": "b"}, gw_priority=3)
-    assert attach((endpoint,), WANT) == (AttachEndpoint("blog", endpoint),)
+class TestRecreation:
+    def test_nobody_to_attach_is_nobody_to_remember(self) -> None:
+        assert kinds(creation("blog", (), WANT, "x")) == ["CreateNetwork"]
+        assert kinds(recreation().steps("blog")) == ["RememberNetwork", "RemoveNetwork", "CreateNetwork"]
+
+    def test_who_is_missing_already_is_remembered_with_who_is_detached_now(self) -> None:
+        steps = recreation(attached=(WEB,), missing=(CRON,)).steps("blog")
+        assert RememberEndpoints("blog", "blog", (WEB, CRON)) in steps
+        assert kinds(steps).count("DetachEndpoint") == 1
+        assert kinds(steps).count("AttachEndpoint") == 2
+
+    def test_all_is_written_down_before_anything_is_taken_away(self) -> None:
+        assert kinds(recreation(attached=(WEB,)).steps("blog")) == [
+            "RememberNetwork",
+            "RememberEndpoints",
+            "DetachEndpoint",
+            "RemoveNetwork",
+            "CreateNetwork",
+            "AttachEndpoint",
+        ]
+
+    def test_the_network_is_written_down_with_the_subnet_that_its_owner_holds(self) -> None:
+        remember = recreation(MOVED).steps("blog")[0]
+        assert remember == RememberNetwork("blog", as_it_was(live()), SUBNET, "default")
+
+    def test_without_an_allocation_there_is_no_way_back_to_write_down(self) -> None:
+        steps = replace(recreation(), held=None).steps("blog")
+        assert kinds(steps) == ["RemoveNetwork", "CreateNetwork"]
+
+    def test_what_is_made_says_what_it_was_made_for(self) -> None:
+        for steps in (creation("blog", (), WANT, "x"), recreation().steps("blog")):
+            (create,) = (s for s in steps if isinstance(s, CreateNetwork))
+            assert create.spec.labels[SPEC_HASH] == fingerprint(WANT)
+        assert SPEC_HASH not in WANT.labels
 
 
-def test_nobody_to_attach_is_nothing_to_remember() -> None:
-    assert kinds(creation("blog", (), WANT, "x")) == ["CreateNetwork"]
-    assert kinds(recreation("blog", live(), (), (), WANT, "x")) == ["RemoveNetwork", "CreateNetwork"]
+class TestIPv4OfARecreation:
+    """Nobody asked for it: containers' IPv4 addresses shall not change with the IPv6 prefix."""
+
+    CHOSEN = SubnetConfig(IPv4Network("172.18.0.0/16"), IPv4Address("172.18.0.1"))
+
+    def made(self, want: NetworkSpec) -> NetworkSpec:
+        there = live()
+        there = replace(there, ipam=(self.CHOSEN, *there.ipv6))
+        (create,) = (s for s in replace(recreation(want), live=there).steps("blog") if isinstance(s, CreateNetwork))
+        return create.spec
+
+    def test_the_subnet_that_the_engine_chose_stays(self) -> None:
+        assert self.made(MOVED).ipam == (self.CHOSEN, *MOVED.ipam)
+
+    def test_a_static_address_in_it_stays_too(self) -> None:
+        there = replace(live(), ipam=(self.CHOSEN, *live().ipv6))
+        db = container("db", ipv4="172.18.0.9")
+        steps = replace(recreation(MOVED, (db,)), live=there).steps("blog")
+        (again,) = (s for s in steps if isinstance(s, AttachEndpoint))
+        assert again.endpoint.static_ipv4 == IPv4Address("172.18.0.9")
+
+    def test_what_the_resource_fixes_goes_before(self) -> None:
+        assert self.made(WANT).ipam == WANT.ipam
+
+    def test_a_network_without_ipv4_gets_none(self) -> None:
+        want = network_spec(network(ipv4={"enabled": False}), SUBNET, IDENTITY)
+        assert self.made(want).ipam == want.ipam
 
 
-def test_who_is_missing_already_is_remembered_with_who_is_detached_now() -> None:
-    steps = recreation("blog", live(), (WEB,), (CRON,), WANT, "x")
-    assert steps[0] == RememberEndpoints("blog", "blog", (WEB, CRON))
-    assert kinds(steps).count("DetachEndpoint") == 1
-    assert kinds(steps).count("AttachEndpoint") == 2
-
-
-def test_what_is_made_says_what_it_was_made_for() -> None:
-    (create,) = (s for s in creation("blog", (), WANT, "x") if isinstance(s, CreateNetwork))
-    assert SPEC_HASH in create.spec.labels
-    assert SPEC_HASH not in WANT.labels
+def test_a_network_can_be_asked_for_as_it_was() -> None:
+    there = live()
+    added = {"com.docker.network.enable_ipv4": "true", "com.docker.network.enable_ipv6": "true"}
+    spec = as_it_was(replace(there, options={**there.options, **added}))
+    assert created(spec) == there
+    assert spec.labels[SPEC_HASH] == there.labels[SPEC_HASH]

@@ -86,6 +86,7 @@ class TestRawDrop:
     @pytest.mark.parametrize(
         ("spec", "field"),
         [
+            ({"egress": {"mode": "Routed"}}, "egress.mode: Routed"),
             ({"egress": {"exclude": ["fd00::/8"]}}, "egress.exclude"),
             ({"firewall": {"ingress": [{}]}}, "firewall.ingress"),
             ({"firewall": {"isolation": False}}, "firewall.isolation: false"),
@@ -102,7 +103,23 @@ class TestRawDrop:
     def test_older_engines_drop_nothing(self, engine: object) -> None:
         assert self.found(network(firewall={"ingress": [{}]}), engine) == []
 
-    @pytest.mark.parametrize("option", ["gateway_mode_ipv6", "trusted_host_interfaces"])
-    def test_an_option_of_the_network_answers_it(self, option: str) -> None:
+    @pytest.mark.parametrize(
+        ("option", "value"),
+        [
+            ("gateway_mode_ipv6", "routed"),
+            ("gateway_mode_ipv6", "nat-unprotected"),
+            ("trusted_host_interfaces", "eth0"),
+        ],
+    )
+    def test_an_option_of_the_network_answers_it(self, option: str, value: str) -> None:
         wish = network(firewall={"ingress": [{}]})
-        assert self.found(wish, **{f"com.docker.network.bridge.{option}": "x"}) == []
+        assert self.found(wish, **{f"com.docker.network.bridge.{option}": value}) == []
+
+    @pytest.mark.parametrize("value", ["nat", "isolated", ""])
+    def test_a_gateway_mode_that_drops_is_no_answer(self, value: str) -> None:
+        wish = network(firewall={"ingress": [{}]})
+        assert self.found(wish, **{"com.docker.network.bridge.gateway_mode_ipv6": value}) == ["firewall.ingress"]
+
+    def test_what_is_sent_to_an_outer_prefix_was_not_sent_to_the_container(self) -> None:
+        translated = {"mode": "PrefixTranslation", "prefix": "2001:db8::/64"}
+        assert self.found(network(egress=translated, firewall={"ingress": [{}]})) == []

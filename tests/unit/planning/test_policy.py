@@ -5,16 +5,15 @@ from dataclasses import replace
 
 import pytest
 
-from dockerv6.api.conditions import Reason
 from dockerv6.api.policy import IPv6Policy
 from dockerv6.dockerd.model import Network, SubnetConfig
 from dockerv6.firewall.model import HostFilterState, PortIntent, Transport
 from dockerv6.hostnet.model import BridgePort, Interface
-from dockerv6.planning.inputs import MANAGED_BY, Observed, RulesView
+from dockerv6.planning.inputs import MANAGED_BY, Holdings, Observed, RulesView
 from dockerv6.planning.policy import assign, plan_policy
 from dockerv6.planning.steps import Plan
 from tests.simulation.resources import policy
-from tests.unit.planning.scene import FORWARD, bridge, foreign, host, kinds, live, observed, reasons
+from tests.unit.planning.scene import FORWARD, bridge, foreign, holdings, host, kinds, live, observed, reasons
 
 SHOP = foreign("shop", "fd99::/64", 1, tier="web")
 OFFICE = foreign("office", "2001:db8:9::/64", 2)
@@ -86,8 +85,8 @@ class TestSeveralPolicies:
         assert assign({}, (SHOP,), {}).networks == {}
 
 
-def plan(moment: Observed, *networks: Network, of: IPv6Policy | None = None) -> Plan:
-    return plan_policy(of or policy("all"), moment, networks)
+def plan(moment: Observed, *networks: Network, of: IPv6Policy | None = None, held: Holdings | None = None) -> Plan:
+    return plan_policy(of or policy("all"), moment, networks, held or holdings())
 
 
 class TestPlan:
@@ -146,11 +145,6 @@ class TestFindings:
     def test_a_firewall_that_can_not_be_had_stops_everything(self) -> None:
         found = plan(observed(SHOP, rules=RulesView(problem="no nft", off={OWNER: ("add x",)})), SHOP)
         assert (found.empty, reasons(found)) == (True, [("FirewallReady", "FirewallUnavailable")])
-
-    def test_what_is_not_yet_in_effect_holds_it(self) -> None:
-        of = policy("all", egress={"mode": "Routed"})
-        found = plan(observed(SHOP, rules=RulesView(off={OWNER: ("add x",)})), SHOP, of=of)
-        assert (found.empty, reasons(found)) == (True, [("Accepted", Reason.NOT_YET_IN_EFFECT)])
 
     def test_engines_that_drop_what_is_asked_for_are_told_of(self) -> None:
         of = policy("all", firewall={"ingress": [{}]})

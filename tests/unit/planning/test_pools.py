@@ -1,10 +1,22 @@
+from dataclasses import replace
 from ipaddress import IPv6Network
 
 import pytest
 
-from dockerv6.planning.pools import DEFAULT_COOLDOWN, PoolView, cooldown, pool_view
+from dockerv6.api.pool import IPv6Pool
+from dockerv6.planning.followed import Followed
+from dockerv6.planning.inputs import Holdings
+from dockerv6.planning.pools import (
+    DEFAULT_COOLDOWN,
+    PoolView,
+    cooldown,
+    followed_prefix,
+    pool_view,
+    withdrawn_findings,
+)
+from dockerv6.planning.steps import Finding
 from tests.simulation.resources import pool
-from tests.unit.planning.scene import SUBNET, desired, foreign, holdings, live, observed
+from tests.unit.planning.scene import SUBNET, desired, followed, foreign, holding, holdings, live, observed
 
 KEPT = IPv6Network("fd01:203:405::/48")
 
@@ -59,3 +71,87 @@ def test_a_lost_prefix_is_what_most_of_the_pools_networks_have() -> None:
 def test_cooldowns() -> None:
     pools = {"default": pool(cooldown="90s")}
     assert [cooldown(name, pools) for name in ("", "default", "gone")] == [0, 90, DEFAULT_COOLDOWN]
+
+
+class TestFollowingAnInterface:
+    DELEGATED = "2001:db8:100:ff00::/56"
+
+    def seen(self, source: Followed | None, **part: object) -> PoolView | Finding:
+        wish = desired(None, pool(fromInterface={"name": "eth0", **part}, allocationLength=80))
+        return pool_view(wish, observed(), holding(following=source) if source is not None else holdings())
+
+    def prefix(self, source: Followed, **part: object) -> str:
+        found = self.seen(source, **part)
+        assert isinstance(found, PoolView), found
+        assert not found.generated_now
+        return ", ".join(map(str, found.prefixes))
+
+    def refused(self, source: Followed | None, **part: object) -> Finding:
+        found = self.seen(source, **part)
+        assert isinstance(found, Finding), found
+        assert (found.condition, found.blocks, found.retry) == ("SubnetAllocated", True, None)
+        return found
+
+    @pytest.mark.parametrize(
+        ("part", "expected"),
+        [
+            ({}, DELEGATED),
+            ({"prefixLength": 56}, DELEGATED),
+            ({"prefixLength": 60}, "2001:db8:100:ff00::/60"),
+            ({"prefixLength": 60, "offset": 15}, "2001:db8:100:fff0::/60"),
+            ({"prefixLength": 64, "offset": 1}, "2001:db8:100:ff01::/64"),
+        ],
+        ids=str,
+    )
+    def test_the_pool_is_its_part_of_the_prefix(self, part: dict[str, object], expected: str) -> None:
+        assert self.prefix(followed(self.DELEGATED), **part) == expected
+
+    def test_it_waits_for_the_first_prefix(self) -> None:
+        found = self.refused(None)
+        assert found.reason == "PrefixPending"
+        assert "IPv6Pool default follows interface eth0" in found.message
+
+    def test_another_interfaces_prefix_is_not_its(self) -> None:
+        assert self.refused(followed(self.DELEGATED, interface="eth1")).reason == "PrefixPending"
+
+    def test_a_prefix_shorter_than_asked_for_is_no_trouble_but_a_longer_one_is(self) -> None:
+        assert self.refused(followed("2001:db8:100:ff00::/64"), prefixLength=60).reason == "PrefixTooLong"
+
+    def test_a_part_that_the_prefix_does_not_have_is_said_with_those_that_it_has(self) -> None:
+        found = self.refused(followed(self.DELEGATED), prefixLength=60, offset=16)
+        assert found.reason == "PrefixTooLong"
+        assert "an offset of 0 to 15" in found.message
+
+    def test_what_was_there_before_gives_no_more_subnets(self) -> None:
+        assert self.prefix(followed(self.DELEGATED, "2001:db8:200::/56")) == self.DELEGATED
+
+    def test_a_pool_that_follows_nothing_is_no_question(self) -> None:
+        with pytest.raises(ValueError, match="IPv6Pool default follows no interface"):
+            followed_prefix(pool(), holdings())
+
+
+class TestWithdrawn:
+    POOL = pool(fromInterface={"name": "eth0"})
+    GONE = replace(followed("2001:db8:100::/56"), withdrawn=True)
+
+    def test_a_prefix_that_is_gone_is_told_of_and_keeps_giving_subnets(self) -> None:
+        held = holding(following=self.GONE)
+        (found,) = withdrawn_findings(self.POOL, held)
+        assert (found.condition, found.reason, found.blocks) == ("SubnetAllocated", "PrefixWithdrawn", False)
+        assert "2001:db8:100::/56 of interface eth0" in found.message
+        assert followed_prefix(self.POOL, held) == self.GONE.prefix
+
+    @pytest.mark.parametrize(
+        ("of", "held"),
+        [
+            (POOL, holding(following=followed("2001:db8:100::/56"))),
+            (POOL, holding(following=replace(GONE, interface="eth1"))),
+            (POOL, holdings()),
+            (pool(), holding(following=GONE)),
+            (pool(prefix="2001:db8:100::/56"), holding(following=GONE)),
+            (None, holding(following=GONE)),
+        ],
+        ids=["there", "another interface's", "never there", "generated", "fixed", "no pool"],
+    )
+    def test_of_anything_else_nothing_is_said(self, of: IPv6Pool | None, held: Holdings) -> None:
+        assert withdrawn_findings(of, held) == ()

@@ -1,7 +1,10 @@
-from ipaddress import IPv6Network
+from dataclasses import replace
+from ipaddress import IPv6Interface, IPv6Network
+
+import pytest
 
 from dockerv6.dockerd.model import Network
-from dockerv6.hostnet.model import RouteProtocol
+from dockerv6.hostnet.model import Interface, RouteProtocol
 from dockerv6.planning.inputs import Desired, Holdings, HostView, Observed
 from dockerv6.planning.steps import BindSubnet, Finding, ForgetSubnet, KeepPoolPrefix
 from dockerv6.planning.subnets import Subnet, decide
@@ -11,8 +14,11 @@ from tests.unit.planning.scene import (
     allocation,
     cooling,
     desired,
+    followed,
     foreign,
+    holding,
     holdings,
+    host,
     live,
     observed,
     route,
@@ -31,6 +37,17 @@ def refused(wish: Desired, moment: Observed | None = None, held: Holdings | None
     found = decide(wish, moment or observed(), held or holdings(), own(wish, moment))
     assert isinstance(found, Finding), found
     return found
+
+
+def stays(wish: Desired, held: Holdings) -> Finding:
+    """Why the resource keeps what it has, although the pool no longer gives that."""
+    found = given(wish, held=held)
+    (bound,) = (a.prefix for a in held.allocations if a.owner == wish.name)
+    assert (found.prefix, found.steps, found.replaces) == (bound, (), None)
+    assert found.finding is not None
+    assert not found.finding.blocks
+    assert found.finding.message.endswith(f"; until then {bound} stays in use")
+    return found.finding
 
 
 def own(wish: Desired, moment: Observed | None) -> Network | None:
@@ -74,10 +91,6 @@ def test_an_unknown_pool_is_named_with_the_known_ones() -> None:
     assert "default" in found.message
 
 
-def test_a_pool_that_follows_an_interface_is_not_yet_in_effect() -> None:
-    assert refused(desired(None, pool(fromInterface={"name": "eth0"}))).reason == "NotYetInEffect"
-
-
 def test_a_full_pool_says_when_the_next_subnet_is_free() -> None:
     small = pool(prefix="fd00:1::/63")
     held = holdings(allocation("fd00:1::/64", "a"), cooling("fd00:1:0:1::/64", "b", ago=600))
@@ -104,11 +117,6 @@ def test_a_subnet_of_another_length_can_be_asked_for() -> None:
 def test_another_length_moves_an_allocation_and_shows_its_revision() -> None:
     found = given(desired(addressing={"prefixLength": 80}), held=holdings(allocation()))
     assert binding(found).seen == 7
-
-
-def test_what_a_pool_no_longer_holds_is_moved() -> None:
-    moved = pool(prefix="fd77::/48")
-    assert given(desired(None, moved), held=holdings(allocation())).prefix.subnet_of(IPv6Network("fd77::/48"))
 
 
 def test_what_a_pool_excludes_is_moved_although_it_is_live() -> None:
@@ -253,3 +261,166 @@ def test_a_route_inside_a_fixed_subnet_is_a_conflict() -> None:
 def test_the_route_of_the_own_bridge_is_none() -> None:
     view = HostView(routes=(route(str(SUBNET), "v6-blog"),))
     assert given(desired(addressing=FIXED), observed(host=view)).prefix == SUBNET
+
+
+class TestAddressesOfTheHost:
+    """An on-link prefix has the host's own addresses in it."""
+
+    POOL = pool(prefix="2001:db8:1::/64", allocationLength=66)
+
+    def test_a_subnet_with_one_of_them_in_it_is_given_to_nobody(self) -> None:
+        first = given(desired(None, self.POOL)).prefix
+        eth0 = Interface(2, "eth0", "", up=True, mtu=1500, addresses=(IPv6Interface(f"{first[7]}/64"),))
+        assert not given(desired(None, self.POOL), observed(host=host(eth0))).prefix.overlaps(first)
+
+    def test_the_bridge_of_the_network_itself_is_no_obstacle(self) -> None:
+        first = given(desired(None, self.POOL)).prefix
+        bridge = Interface(9, "v6-blog", "bridge", up=True, mtu=1500, addresses=(IPv6Interface(f"{first[1]}/66"),))
+        assert given(desired(None, self.POOL), observed(host=host(bridge))).prefix == first
+
+    def test_a_pool_that_is_full_of_them_says_that_nothing_is_free(self) -> None:
+        addresses = tuple(IPv6Interface(f"2001:db8:1:0:{part}::1/64") for part in ("0", "4000", "8000", "c000"))
+        eth0 = Interface(2, "eth0", "", up=True, mtu=1500, addresses=addresses)
+        assert refused(desired(None, self.POOL), observed(host=host(eth0))).reason == "PoolExhausted"
+
+
+class TestRenumbering:
+    """The pool's prefix is another one."""
+
+    NEW = IPv6Network("2001:db8:7::/48")
+    WISH = desired(None, pool(prefix=str(NEW)))
+    MOVED = IPv6Network("2001:db8:7:1::/64")  # number 1, as SUBNET is of the pool's old prefix
+
+    def test_the_subnet_keeps_its_number(self) -> None:
+        found = given(self.WISH, held=holdings(allocation()))
+        assert (found.prefix, found.replaces) == (self.MOVED, SUBNET)
+        assert binding(found) == BindSubnet("blog", "default", self.MOVED, 7, binding(found).reason)
+
+    def test_the_live_network_with_the_old_one_is_no_reason_to_stay(self) -> None:
+        found = given(self.WISH, observed(live(self.WISH)), holdings(allocation()))
+        assert (found.prefix, found.replaces) == (self.MOVED, SUBNET)
+
+    def test_once_bound_it_is_like_any_other(self) -> None:
+        moment = observed(live(self.WISH))
+        assert given(self.WISH, moment, holdings(allocation(self.MOVED))) == Subnet(self.MOVED)
+
+    def test_a_followed_prefix_that_changed_does_the_same(self) -> None:
+        wish = desired(None, pool(fromInterface={"name": "eth0", "prefixLength": 60, "offset": 2}))
+        held = holding(allocation("2001:db8:1:2f::/64"), following=followed("2001:db8:9:100::/56", "2001:db8:1::/56"))
+        found = given(wish, held=held)
+        assert (str(found.prefix), str(found.replaces)) == ("2001:db8:9:12f::/64", "2001:db8:1:2f::/64")
+
+    def test_a_prefix_that_is_gone_without_another_one_changes_nothing(self) -> None:
+        wish = desired(None, pool(fromInterface={"name": "eth0"}))
+        gone = replace(followed("2001:db8:1::/56"), withdrawn=True)
+        held = holding(allocation("2001:db8:1:2f::/64"), following=gone)
+        assert given(wish, held=held) == Subnet(IPv6Network("2001:db8:1:2f::/64"))
+
+    def test_a_prefix_that_is_forgotten_takes_nothing_away(self) -> None:
+        wish = desired(None, pool(fromInterface={"name": "eth0"}))
+        assert stays(wish, holdings(allocation("2001:db8:1:2f::/64"))).reason == "PrefixPending"
+
+    def test_a_part_that_the_new_prefix_does_not_have_takes_nothing_away(self) -> None:
+        wish = desired(None, pool(fromInterface={"name": "eth0", "prefixLength": 56}))
+        held = holding(allocation("2001:db8:1:2f::/64"), following=followed("2001:db8:9::/64"))
+        assert stays(wish, held).reason == "PrefixTooLong"
+
+    def test_a_pool_that_is_no_longer_declared_takes_nothing_away(self) -> None:
+        wish = desired(addressing={"poolRef": {"name": "office"}})
+        assert stays(wish, holdings(allocation(pool="office"))).reason == "PoolNotFound"
+
+    @pytest.mark.parametrize(
+        "rival",
+        [
+            holdings(allocation(), allocation(MOVED, "shop")),
+            holdings(allocation(), cooling(MOVED, "shop", ago=10)),
+        ],
+        ids=["another resource's", "cooling down"],
+    )
+    def test_a_number_that_is_taken_there_is_exchanged_for_a_free_one(self, rival: Holdings) -> None:
+        found = given(self.WISH, held=rival)
+        assert found.prefix.subnet_of(self.NEW)
+        assert not found.prefix.overlaps(self.MOVED)
+        assert found.replaces == SUBNET
+        assert binding(found).seen == 7
+
+    @pytest.mark.parametrize(
+        "moment",
+        [
+            observed(foreign("x", "2001:db8:7:0::/62")),
+            observed(host=HostView(routes=(route("2001:db8:7:1:8000::/65", "wg0"),))),
+        ],
+        ids=["a Docker network's", "a route's"],
+    )
+    def test_so_is_one_that_the_host_uses_otherwise(self, moment: Observed) -> None:
+        found = given(self.WISH, moment, holdings(allocation()))
+        assert found.prefix.subnet_of(self.NEW)
+        assert not found.prefix.overlaps(self.MOVED)
+
+    def test_so_is_one_with_an_address_of_the_host_in_it(self) -> None:
+        eth0 = Interface(2, "eth0", "", up=True, mtu=1500, addresses=(IPv6Interface(f"{self.MOVED[7]}/48"),))
+        found = given(self.WISH, observed(host=host(eth0)), holdings(allocation()))
+        assert found.prefix.subnet_of(self.NEW)
+        assert not found.prefix.overlaps(self.MOVED)
+
+    def test_so_is_one_that_the_pool_excludes(self) -> None:
+        wish = desired(None, pool(prefix=str(self.NEW), exclude=[str(self.MOVED)]))
+        assert not given(wish, held=holdings(allocation())).prefix.overlaps(self.MOVED)
+
+    def test_what_cooled_down_in_its_place_is_forgotten_first(self) -> None:
+        old = cooling(self.MOVED, "shop", ago=3600)
+        found = given(self.WISH, held=holdings(allocation(), old))
+        assert found.prefix == self.MOVED
+        assert found.steps == (ForgetSubnet(old), binding(found))
+
+    def test_its_own_former_subnet_is_no_obstacle(self) -> None:
+        held = holdings(allocation(), cooling(self.MOVED, "blog", ago=10))
+        assert given(self.WISH, held=held).prefix == self.MOVED
+
+    def test_the_first_prefix_that_has_the_number_free_is_taken(self) -> None:
+        wish = desired(None, pool(prefixes=["2001:db8:7::/48", "2001:db8:8::/48"]))
+        held = holdings(allocation(), allocation(self.MOVED, "shop"))
+        assert given(wish, held=held).prefix == IPv6Network("2001:db8:8:1::/64")
+
+    def test_what_another_prefix_of_the_pool_still_has_stays(self) -> None:
+        wish = desired(None, pool(prefixes=["2001:db8:7::/48", "fd12:3456:789a::/48"]))
+        assert given(wish, held=holdings(allocation())) == Subnet(SUBNET)
+
+    def test_a_smaller_prefix_keeps_as_much_of_the_number_as_fits(self) -> None:
+        wish = desired(None, pool(prefix="2001:db8:7:ab00::/56"))
+        found = given(wish, held=holdings(allocation("fd12:3456:789a:1234::/64")))
+        assert str(found.prefix) == "2001:db8:7:ab34::/64"
+
+    def test_a_pool_that_became_too_small_takes_nothing_away_and_says_what_stays(self) -> None:
+        small = pool(prefix="2001:db8:7::/72", allocationLength=80)
+        found = stays(desired(None, small, addressing={"prefixLength": 64}), holdings(allocation()))
+        assert found.reason == "PoolExhausted"
+        assert "too small to hold a /64" in found.message
+
+    def test_a_pool_that_became_full_does_the_same(self) -> None:
+        wish = desired(None, pool(prefix="2001:db8:7::/64"))
+        found = stays(wish, holdings(allocation(), allocation("2001:db8:7::/64", "shop")))
+        assert found.reason == "PoolExhausted"
+
+    def test_a_disabled_pool_moves_nobody(self) -> None:
+        wish = desired(None, pool(prefix=str(self.NEW), disabled=True))
+        assert stays(wish, holdings(allocation())).reason == "PoolDisabled"
+
+    def test_another_pool_is_no_renumbering(self) -> None:
+        office = pool("office", prefix=str(self.NEW))
+        wish = desired(None, office, addressing={"poolRef": {"name": "office"}})
+        found = given(wish, held=holdings(allocation()))
+        assert found.prefix.subnet_of(self.NEW)
+        assert found.replaces is None
+
+    def test_a_generated_pool_that_follows_a_fixed_one_keeps_its_prefix_first(self) -> None:
+        held = holdings(allocation("2001:db8:7:1::/64"))
+        found = given(desired(None, pool()), observed(entropy=b"\x12\x34\x56\x78\x9a"), held)
+        assert found.prefix == SUBNET
+        assert found.steps == (KeepPoolPrefix("default", IPv6Network("fd12:3456:789a::/48")), binding(found))
+
+    def test_a_live_network_that_is_there_already_is_adopted(self) -> None:
+        there = live(self.WISH, IPv6Network("2001:db8:7:9::/64"))
+        found = given(self.WISH, observed(there), holdings(allocation()))
+        assert str(found.prefix) == "2001:db8:7:9::/64"
+        assert binding(found).reason == "its live network has it"
