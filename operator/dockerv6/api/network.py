@@ -8,12 +8,12 @@ from typing import ClassVar, Final
 from pydantic import Field
 
 from dockerv6.api.addressing import Addressing, Bridge, IPv4
-from dockerv6.api.egress import TRANSLATING, Egress, EgressMode
+from dockerv6.api.egress import Egress, EgressMode
 from dockerv6.api.errors import FieldError
 from dockerv6.api.firewall import Firewall, NdpProxy, proxy_findings
 from dockerv6.api.kinds import GROUP, NETWORK
 from dockerv6.api.meta import Model, ObjectMeta, camel, shared
-from dockerv6.api.options import option_findings
+from dockerv6.api.options import IPVLAN_MODE, LAYER_3, option_findings, parent_findings
 from dockerv6.api.publish import Publish
 from dockerv6.api.selectors import DockerKey, Driver, Hosts, Members
 from dockerv6.api.values import Flag
@@ -141,7 +141,8 @@ class IPv6NetworkSpec(Model):
             )
         for error in self.egress.subnet_findings(self.addressing.subnet):
             yield error.under("egress")
-        yield from proxy_findings(self.egress, self.ndp_proxy)
+        if self.driver is Driver.BRIDGE:
+            yield from proxy_findings(self.egress, self.ndp_proxy)
 
     def _observe_findings(self) -> Iterator[FieldError]:
         why = "it only matters when a network is created, and with managementPolicy: Observe dockerv6 never creates it"
@@ -164,31 +165,79 @@ class IPv6NetworkSpec(Model):
             )
 
     def _driver_findings(self) -> Iterator[FieldError]:
-        past = f"packets of {self.driver} networks do not pass the host's bridge and firewall"
+        """What makes no sense on a network that is no bridge's."""
         for field in sorted(self.bridge.model_fields_set):
             yield FieldError(
                 ("bridge", camel(field)), f"driver {self.driver} has no bridge", "remove it, or write driver: bridge"
             )
-        if self.egress.mode in TRANSLATING and "mode" in self.egress.model_fields_set:
-            yield FieldError(("egress", "mode"), past, "write mode: None, or driver: bridge")
+        layer3 = self.driver is Driver.IPVLAN and self.options.get(IPVLAN_MODE) in LAYER_3
+        if self.management_policy is not ManagementPolicy.OBSERVE:
+            for error in parent_findings(self.options, self.driver, internal=self.internal):
+                yield error.under("options")
+            yield from self._gateway_findings(layer3=layer3)
+        yield from self.unhosted_findings(self.driver, layer3=layer3)
+
+    def _gateway_findings(self, *, layer3: bool) -> Iterator[FieldError]:
+        if self.internal:
+            why = f"nothing leaves an internal network, so the engine gives containers on {self.driver} no gateway"
+        elif layer3:
+            why = f"in ipvlan_mode {self.options[IPVLAN_MODE]} containers send everything to the host, which routes it"
+        else:
+            return
+        for block, gateway in (("addressing", self.addressing.gateway), ("ipv4", self.ipv4.gateway)):
+            if gateway is not None:
+                yield FieldError((block, "gateway"), why, "remove it")
+
+    def unhosted_findings(self, driver: Driver, *, layer3: bool) -> Iterator[FieldError]:
+        """What is asked of the host, and can't be had on a driver whose packets pass it by; paths start here.
+
+        Only what was written counts, never a default: ``egress.mode`` is then as good as None.
+
+        Args:
+            driver: macvlan or ipvlan. Not the spec's own where the network is somebody else's.
+            layer3: ipvlan's modes l3 and l3s.
+        """
+        past = f"packets of {driver} networks do not pass the host's bridge and dockerv6's rules"
+        own = "the containers can be reached at their own addresses"
+        yield from self._egress_findings(past)
+        written = self.publish.model_fields_set
         if self.publish.ports:
-            yield FieldError(
-                ("publish", "ports"), past, "remove them: the containers can be reached at their own addresses"
-            )
-        if self.publish.from_containers and "from_containers" in self.publish.model_fields_set:
-            yield FieldError(
-                ("publish", "fromContainers"), past, "remove it: the containers can be reached at their own addresses"
-            )
+            yield FieldError(("publish", "ports"), past, f"remove them: {own}")
+        if self.publish.from_containers and "from_containers" in written:
+            yield FieldError(("publish", "fromContainers"), past, f"remove it: {own}")
+        if "host_address" in written:
+            yield FieldError(("publish", "hostAddress"), past, f"remove it: {own}")
         if self.firewall.ingress:
             yield FieldError(("firewall", "ingress"), past, "remove it, or write driver: bridge")
         if self.firewall.isolation and "isolation" in self.firewall.model_fields_set:
             yield FieldError(("firewall", "isolation"), past, "remove it, or write driver: bridge")
-        if self.ndp_proxy.enabled:
+        if self.ndp_proxy.enabled and layer3:
             yield FieldError(
                 ("ndpProxy", "enabled"),
-                f"containers on {self.driver} answer neighbour solicitations themselves",
+                "in ipvlan's modes l3 and l3s nobody is asked for addresses: the subnet is routed to this host",
+                "remove it, or write driver: bridge with egress.mode: Routed",
+            )
+        elif self.ndp_proxy.enabled:
+            yield FieldError(
+                ("ndpProxy", "enabled"),
+                f"containers on {driver} answer neighbour solicitations themselves",
                 "remove it",
             )
+
+    def _egress_findings(self, past: str) -> Iterator[FieldError]:
+        written = self.egress.model_fields_set
+        if "mode" not in written:
+            for field in ("interfaces", "exclude"):
+                if getattr(self.egress, field):
+                    yield FieldError(("egress", field), past, "remove it, or write driver: bridge")
+        elif self.egress.mode is EgressMode.ROUTED:
+            yield FieldError(
+                ("egress", "mode"),
+                f"{past}, so there is nothing to let through: containers use their own addresses as it is",
+                "remove it, or write mode: None",
+            )
+        elif self.egress.mode is not EgressMode.NONE:
+            yield FieldError(("egress", "mode"), past, "write mode: None, or driver: bridge")
 
     def _label_findings(self) -> Iterator[FieldError]:
         for key in self.labels:

@@ -16,6 +16,15 @@ _BRIDGE = f"{PREFIX}bridge."
 GATEWAY_MODE_IPV4 = f"{_BRIDGE}gateway_mode_ipv4"
 GATEWAY_MODE_IPV6 = f"{_BRIDGE}gateway_mode_ipv6"
 
+PARENT = "parent"
+MACVLAN_MODE = "macvlan_mode"
+IPVLAN_MODE = "ipvlan_mode"
+IPVLAN_FLAG = "ipvlan_flag"
+LAYER_3 = frozenset({"l3", "l3s"})
+"""The modes of ipvlan in which the host routes for the containers, and nobody speaks neighbour discovery for them."""
+
+_LONGEST_INTERFACE = 15  # bytes: IFNAMSIZ of include/uapi/linux/if.h, less the NUL
+
 _FIELDS: Mapping[str, str] = {
     f"{_BRIDGE}name": "spec.bridge.name",
     f"{_BRIDGE}enable_icc": "spec.bridge.icc",
@@ -66,6 +75,14 @@ def _something(value: str) -> str | None:
     return None if value.strip() else "write a value, or remove it"
 
 
+def _parent(value: str) -> str | None:
+    if value == "lo":
+        return "write an interface that leads to the LAN, such as eth0: engines refuse the loopback"
+    if not value or len(value.encode()) > _LONGEST_INTERFACE or "/" in value or any(c.isspace() for c in value):
+        return "write the name of one of the host's interfaces, such as eth0, or eth0.100 for its VLAN 100"
+    return None
+
+
 _GATEWAY_MODE = _one_of("nat", "nat-unprotected", "routed", "isolated")
 
 _COMMON: Mapping[str, Check] = {
@@ -89,14 +106,14 @@ KNOWN: Mapping[Driver, Mapping[str, Check]] = {
         **_COMMON,
     },
     Driver.MACVLAN: {
-        "parent": _something,
-        "macvlan_mode": _one_of("bridge", "private", "vepa", "passthru"),
+        PARENT: _parent,
+        MACVLAN_MODE: _one_of("bridge", "private", "vepa", "passthru"),
         **_COMMON,
     },
     Driver.IPVLAN: {
-        "parent": _something,
-        "ipvlan_mode": _one_of("l2", "l3", "l3s"),
-        "ipvlan_flag": _one_of("bridge", "private", "vepa"),
+        PARENT: _parent,
+        IPVLAN_MODE: _one_of("l2", "l3", "l3s"),
+        IPVLAN_FLAG: _one_of("bridge", "private", "vepa"),
         **_COMMON,
     },
 }
@@ -119,6 +136,30 @@ def option_findings(options: Mapping[str, str], driver: Driver, *, internal: boo
             yield FieldError(
                 (key,), f"the {driver} driver has no option {key!r} and would silently ignore it", _remedy(key, driver)
             )
+
+
+def parent_findings(options: Mapping[str, str], driver: Driver, *, internal: bool) -> Iterator[FieldError]:
+    """What is wrong with the parent of a network without a bridge; paths start at the options.
+
+    Measured with engines 20.10 to 28.5: without a parent they make a dummy interface (``dm-…``, ``di-…``) and a network
+    that nobody outside can reach, whether or not it is called internal. With one, `internal` only spares the default
+    route: who is on the parent's link reaches the containers, and they reach him.
+    """
+    parent = options.get(PARENT)
+    if parent is None and not internal:
+        yield FieldError(
+            (PARENT,),
+            f"without it the engine makes a {driver} network that leads nowhere",
+            f"write options: {{{PARENT}: eth0}}, with the host's interface that leads to the LAN; or internal: true, if"
+            " nowhere is meant",
+        )
+    elif parent is not None and internal:
+        yield FieldError(
+            (PARENT,),
+            f"engines only spare an internal {driver} network its default route: everybody on {parent}'s link reaches"
+            " the containers all the same",
+            f"remove it, and the network gets an interface that leads nowhere; or remove internal to be on {parent}",
+        )
 
 
 def _value_findings(key: str, value: str, check: Check, *, internal: bool) -> Iterator[FieldError]:

@@ -68,23 +68,90 @@ def test_what_happens_anyway_may_be_said_of_an_observed_network() -> None:
     assert network_errors(spec) == ()
 
 
+ETH0: Spec = {"options": {"parent": "eth0"}}
+
+
 @pytest.mark.parametrize("driver", [Driver.MACVLAN, Driver.IPVLAN])
 @pytest.mark.parametrize(
     ("spec", "where"),
     [
         ({"bridge": {"mtu": 1500, "icc": False}}, ["bridge.icc", "bridge.mtu"]),
         ({"egress": {"mode": "Masquerade"}}, ["egress.mode"]),
+        ({"egress": {"mode": "SNAT", "snatAddress": "2001:db8::1"}}, ["egress.mode"]),
+        ({"egress": {"mode": "PrefixTranslation", "prefix": "2001:db8::/48"}}, ["egress.mode"]),
+        ({"egress": {"mode": "Routed"}}, ["egress.mode"]),
+        ({"egress": {"interfaces": ["eth0"], "exclude": ["fd00::/8"]}}, ["egress.interfaces", "egress.exclude"]),
         ({"publish": {"ports": [{"port": 80, "containers": {"name": "web"}}]}}, ["publish.ports"]),
         ({"publish": {"fromContainers": True}}, ["publish.fromContainers"]),
+        ({"publish": {"hostAddress": "2001:db8::1"}}, ["publish.hostAddress"]),
         ({"firewall": {"isolation": True, "ingress": [{}]}}, ["firewall.ingress", "firewall.isolation"]),
-        ({"egress": {"mode": "Routed"}, "ndpProxy": {"enabled": True}}, ["ndpProxy.enabled"]),
+        ({"ndpProxy": {"enabled": True}}, ["ndpProxy.enabled"]),
     ],
     ids=str,
 )
 def test_drivers_without_a_bridge_refuse_what_needs_one(driver: str, spec: Spec, where: list[str]) -> None:
-    assert fields(network_errors({"driver": driver, **spec})) == [f"spec.{name}" for name in where]
-    off = {"egress": {"mode": "None"}, "publish": {"fromContainers": False}, "firewall": {"isolation": False}}
-    assert network_errors({"driver": driver, **off}) == ()
+    found = network_errors({"driver": driver, **ETH0, **spec})
+    assert fields(found) == [f"spec.{name}" for name in where]
+    assert all(error.remedy for error in found)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"egress": {"mode": "None"}, "publish": {"fromContainers": False}, "firewall": {"isolation": False}},
+        {
+            "members": {"matchLabels": {"a": "b"}},
+            "attachable": True,
+            "labels": {"a": "b"},
+            "updateStrategy": "Recreate",
+        },
+        {"addressing": {"subnet": "2001:db8::/64", "gateway": "2001:db8::ff", "reserved": ["2001:db8::2"]}},
+        {"addressing": {"poolRef": {"name": "lan"}, "prefixLength": 64}},
+        {"ipv4": {"subnet": "192.0.2.0/24", "gateway": "192.0.2.1"}},
+        {"ipv4": {"enabled": False}, "suspend": True, "deletionPolicy": "Orphan", "networkName": "lan"},
+        {"publish": {}, "firewall": {}, "ndpProxy": {}, "egress": {}, "bridge": {}},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("driver", [Driver.MACVLAN, Driver.IPVLAN])
+def test_drivers_without_a_bridge_take_the_rest(driver: str, spec: Spec) -> None:
+    assert network_errors({"driver": driver, **ETH0, **spec}) == ()
+
+
+def test_routed_is_refused_where_it_would_look_like_a_filter_that_is_not_there() -> None:
+    error = only(network_errors({"driver": "macvlan", **ETH0, "egress": {"mode": "Routed"}}))
+    assert "nothing to let through" in error.message
+    assert error.remedy == "remove it, or write mode: None"
+
+
+@pytest.mark.parametrize("mode", ["l3", "l3s"])
+def test_in_layer_3_there_is_no_gateway_and_nobody_answers_for_addresses(mode: str) -> None:
+    l3 = {"driver": "ipvlan", "options": {"parent": "eth0", "ipvlan_mode": mode}}
+    assert network_errors(l3) == ()
+    gateways: Spec = {
+        "addressing": {"subnet": "2001:db8::/64", "gateway": "2001:db8::1"},
+        "ipv4": {"subnet": "192.0.2.0/24", "gateway": "192.0.2.1"},
+    }
+    found = network_errors({**l3, **gateways})
+    assert fields(found) == ["spec.addressing.gateway", "spec.ipv4.gateway"]
+    assert all(f"ipvlan_mode {mode}" in error.message for error in found)
+    asked = only(network_errors({**l3, "ndpProxy": {"enabled": True}}))
+    assert "routed to this host" in asked.message
+    answered = only(network_errors({"driver": "ipvlan", **ETH0, "ndpProxy": {"enabled": True}}))
+    assert "answer neighbour solicitations themselves" in answered.message
+
+
+@pytest.mark.parametrize("driver", [Driver.MACVLAN, Driver.IPVLAN])
+def test_an_internal_network_without_a_bridge_has_no_gateway(driver: str) -> None:
+    spec = {"driver": driver, "internal": True, "addressing": {"subnet": "fd00::/64", "gateway": "fd00::1"}}
+    assert "nothing leaves" in only(network_errors(spec)).message
+    bridged = {"internal": True, "addressing": {"subnet": "fd00::/64", "gateway": "fd00::1"}}
+    assert network_errors(bridged) == ()
+
+
+def test_an_observed_network_is_not_asked_for_a_parent() -> None:
+    found = network_errors({"managementPolicy": "Observe", "driver": "macvlan"})
+    assert fields(found) == ["spec.driver"]
 
 
 @pytest.mark.parametrize("key", ["dockerv6.io/managed-by", "dockerv6.io/x", "dockerv6.io"])

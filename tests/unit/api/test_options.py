@@ -92,6 +92,42 @@ def test_every_driver_has_its_options() -> None:
 
 
 def test_a_driver_without_a_bridge_is_not_sent_to_the_bridges_fields() -> None:
-    error = only(network_errors({"driver": "macvlan", "options": {f"{BRIDGE}name": "br0"}}))
+    error = only(network_errors({"driver": "macvlan", "options": {"parent": "eth0", f"{BRIDGE}name": "br0"}}))
     assert "silently ignore" in error.message
     assert "spec.bridge" not in error.remedy
+
+
+@pytest.mark.parametrize("parent", ["", " ", "lo", "eth 0", "a/b", "sixteen-bytes-up"])
+def test_a_parent_is_the_name_of_an_interface_that_leads_out(parent: str) -> None:
+    error = only(network_errors({"driver": "ipvlan", "options": {"parent": parent}}))
+    assert error.path == ("spec", "options", "parent")
+    assert "such as eth0" in error.remedy
+
+
+@pytest.mark.parametrize("driver", [Driver.MACVLAN, Driver.IPVLAN])
+def test_a_forgotten_parent_is_said_before_anything_is_made_since_the_engine_would_make_a_network_that_leads_nowhere(
+    driver: str,
+) -> None:
+    error = only(network_errors({"driver": driver}))
+    assert error.path == ("spec", "options", "parent")
+    assert "leads nowhere" in error.message
+    assert "parent: eth0" in error.remedy
+    assert network_errors({"driver": driver, "options": {"parent": "eth0"}}) == ()
+
+
+@pytest.mark.parametrize("driver", [Driver.MACVLAN, Driver.IPVLAN])
+def test_an_internal_network_has_no_parent_since_everybody_on_its_link_would_reach_the_containers(driver: str) -> None:
+    assert network_errors({"driver": driver, "internal": True}) == ()
+    error = only(network_errors({"driver": driver, "internal": True, "options": {"parent": "eth0"}}))
+    assert error.path == ("spec", "options", "parent")
+    assert "everybody on eth0's link" in error.message
+
+
+@pytest.mark.parametrize(
+    ("driver", "option"),
+    [("macvlan", "macvlan_mode"), ("ipvlan", "ipvlan_mode"), ("ipvlan", "ipvlan_flag")],
+)
+def test_modes_that_the_engine_would_refuse_are_refused_before(driver: str, option: str) -> None:
+    error = only(network_errors({"driver": driver, "options": {"parent": "eth0", option: "l4"}}))
+    assert error.path == ("spec", "options", option)
+    assert error.remedy.startswith("write ")

@@ -27,8 +27,8 @@ def test_half_a_job_would_be_wrong(spec: Spec, where: list[str]) -> None:
     [
         {},
         {"driver": "bridge", "egress": {"mode": "Masquerade", "interfaces": ["eth0"], "exclude": ["fd00::/8"]}},
-        {"driver": "macvlan"},
-        {"driver": "ipvlan"},
+        {"driver": "macvlan", "options": {"parent": "eth0"}},
+        {"driver": "ipvlan", "internal": True},
         {"egress": {"mode": "SNAT", "snatAddress": "2001:db8::1"}},
         {"egress": {"mode": "PrefixTranslation", "prefix": "2001:db8::/64"}},
         {"egress": {"mode": "Routed"}, "ndpProxy": {"enabled": True}},
