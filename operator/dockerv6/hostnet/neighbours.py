@@ -5,7 +5,7 @@ What the kernel does (Linux 6.18, IPv6):
 - It sorts them by interface; there are none of all interfaces.
 - Adding one that is there overwrites its protocol, whatever the request's flags (NLM_F_EXCL too). So we look first.
 - It drops an interface's when the interface goes down, or has IPv6 turned off, and also when only its carrier is lost,
-  unless they were added as permanent, which kernels since 6.17 know. It announces none of this, but the link.
+  unless they were added as permanent, which older kernels ignore. It announces none of this, but the link.
 
 Sources: linux/neighbour.h; neigh_add, neigh_get, neigh_dump_info in the kernel's net/core/neighbour.c.
 """

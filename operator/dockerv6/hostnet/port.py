@@ -55,8 +55,12 @@ class HostNet(Protocol):
     async def prefixes(self) -> tuple[HostPrefix, ...]:
         """What tells of the host's prefixes: global addresses with their lifetimes, on-link routes, delegations.
 
-        Link-local, multicast, loopback and default ones are left out, and unique local ones are not. Ordered by
-        interface and prefix.
+        Link-local, multicast, loopback and default ones are left out, and unique local ones are not; so are routes to
+        a single address, routes whose lifetime is over, and delegations longer than /64. Ordered by interface and
+        prefix.
+
+        An on-link route does not tell whether its prefix is still preferred: the addresses do. It may outlive an
+        address that was removed before its time. The kernel (Linux 6.18) keeps no lifetime of delegations.
         """
 
     async def proxies(self) -> frozenset[ProxyNeighbour]:
@@ -66,8 +70,9 @@ class HostNet(Protocol):
         """Answer neighbour solicitations for the address on that interface, marked as ours; there already is success.
 
         It has an effect only while the interface's ``proxy_ndp`` is 1 and forwarding is on (Linux net/ipv6/ndisc.c,
-        ndisc_recv_ns). The kernel drops all of an interface's when it goes down. Raises `HostNetDenied`,
-        `HostNetError` (no such interface).
+        ndisc_recv_ns); the first answers come up to 0.8 s late (the sysctl ``proxy_delay`` of neigh). The kernel drops
+        all of an interface's when it goes down, and older ones when it loses its carrier; either is a change of LINK.
+        Somebody else's stays theirs. Raises `HostNetDenied`, `HostNetError` (no such interface).
         """
 
     async def remove_proxy(self, interface: str, address: IPv6Address) -> None:
