@@ -55,9 +55,8 @@ class HostNet(Protocol):
     async def prefixes(self) -> tuple[HostPrefix, ...]:
         """What tells of the host's prefixes: global addresses with their lifetimes, on-link routes, delegations.
 
-        Link-local, multicast, loopback and default ones are left out, and unique local ones are not; so are routes to
-        a single address, routes whose lifetime is over, and delegations longer than /64. Ordered by interface and
-        prefix.
+        Left out are link-local, multicast, loopback and default ones, routes to a single address, routes whose
+        lifetime is over, and delegations longer than /64; unique local ones are told. Ordered by interface and prefix.
 
         An on-link route does not tell whether its prefix is still preferred: the addresses do. It may outlive an
         address that was removed before its time. The kernel (Linux 6.18) keeps no lifetime of delegations.
