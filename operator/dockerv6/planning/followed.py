@@ -57,8 +57,9 @@ def track(
 ) -> tuple[Followed | None, float | None]:
     """What the interface is taken to have from now on, and in how many seconds to look again without being told.
 
-    The first prefix is believed at once. From then on the present one stays while it is usable at all, and what is to
-    replace it must have lasted: `SETTLE`, doubled for each change within `MEMORY`, `SETTLE_MOST` at most.
+    The first prefix is believed at once. From then on the present one stays while it is usable at all, but that a
+    delegated one replaces the link's own; and what is to replace it must have lasted: `SETTLE`, doubled for each change
+    within `MEMORY`, `SETTLE_MOST` at most, which is also how long the link's own must last to replace a delegated one.
 
     Args:
         before: what the last look gave; None: the interface never had a prefix.
@@ -162,20 +163,34 @@ def _next(before: Followed, found: tuple[Candidate, ...], ends: Mapping[IPv6Netw
     """`ends`: see `_ends`."""
     state = replace(before, former=_still_working(before.former, ends, now))
     present = next((each for each in found if each.prefix == state.prefix), None)
-    if present is not None:
+    if present is None:
+        # A clock that was set back must not make anybody wait for the difference.
+        state = replace(state, gone_since=now if state.gone_since is None else min(state.gone_since, now))
+    elif present.on_link and not found[0].on_link:  # a DHCPv6 client is slower than router advertisements
+        state = replace(state, on_link=True, withdrawn=False, gone_since=None)
+    else:
         return _usable(state, on_link=present.on_link)
-    # A clock that was set back must not make anybody wait for the difference.
-    gone_since = now if state.gone_since is None else min(state.gone_since, now)
-    state = replace(state, gone_since=gone_since)
     if not found:
-        withdrawn = state.withdrawn or now >= gone_since + SETTLE
-        return replace(state, withdrawn=withdrawn, candidate=None, candidate_since=0.0)
+        return replace(_missed(state, now), candidate=None, candidate_since=0.0)
     best = _best(found, state.candidate)
+    if _is_worse(best, state):
+        state = _missed(state, now)
     if best.prefix != state.candidate or state.candidate_since > now:
         return replace(state, candidate=best.prefix, candidate_since=now)
-    if now < _due(state):
+    if now < _due(state, best):
         return state
     return _exchange(state, best, ends, now)
+
+
+def _missed(state: Followed, now: float) -> Followed:
+    """Nothing that is as good came in the place of a prefix that is gone."""
+    gone_since = now if state.gone_since is None else state.gone_since
+    return replace(state, withdrawn=state.withdrawn or now >= gone_since + SETTLE)
+
+
+def _is_worse(best: Candidate, state: Followed) -> bool:
+    """Only the link's own prefix is left of a host that had one delegated, and the two are of different use."""
+    return best.on_link and not state.on_link
 
 
 def _usable(state: Followed, *, on_link: bool) -> Followed:
@@ -189,8 +204,10 @@ def _best(found: tuple[Candidate, ...], noted: IPv6Network | None) -> Candidate:
     return waiting if waiting is not None and waiting.rank == found[0].rank else found[0]
 
 
-def _due(state: Followed) -> float:
+def _due(state: Followed, best: Candidate) -> float:
     """When the candidate is adopted, if it lasts. A change counts by its distance: the clock may have been set back."""
+    if _is_worse(best, state):
+        return state.candidate_since + SETTLE_MOST
     lately = sum(abs(state.candidate_since - each) < MEMORY for each in state.changes)
     return state.candidate_since + min(SETTLE * 2.0 ** min(lately, _DOUBLINGS), SETTLE_MOST)
 
@@ -237,12 +254,14 @@ def _or_never(end: float) -> float | None:
     return None if end == inf else end
 
 
-def _look_again(state: Followed, found: Iterable[Candidate], seen: Iterable[HostPrefix], now: float) -> float | None:
+def _look_again(state: Followed, found: tuple[Candidate, ...], seen: Iterable[HostPrefix], now: float) -> float | None:
     """Seconds to the next moment at which time alone changes something: of that nobody tells."""
     waits = [each.until - now for each in state.former if each.until is not None]
-    if state.candidate is not None:
-        waits.append(_due(state) - now)
-    elif state.gone_since is not None and not state.withdrawn:
+    waiting = next((each for each in found if each.prefix == state.candidate), None)
+    if waiting is not None:
+        waits.append(_due(state, waiting) - now)
+    missed = waiting is None or _is_worse(waiting, state)
+    if missed and state.gone_since is not None and not state.withdrawn:
         waits.append(state.gone_since + SETTLE - now)
     at_stake = {state.prefix, state.candidate}
     lifetimes = [left for each in found if each.prefix in at_stake for left in (each.preferred, each.valid)]

@@ -70,7 +70,7 @@ def _delegations(interface: str, seen: list[HostPrefix], routes: Iterable[Route]
         inside = [each for each in addresses if each.address is not None and each.address in prefix]
         mine = any(each.interface == interface for each in inside)
         if mine or (uplinks == {interface} and any(each.by_dhcp for each in sources)):
-            preferred = longest(each.preferred for each in inside or sources)
+            preferred = longest(_for_how_long(each) for each in inside or sources)
             yield Candidate(prefix, False, preferred, longest(each.valid for each in sources))
 
 
@@ -116,6 +116,12 @@ def _is_usable(candidate: Candidate) -> bool:
         and candidate.preferred != 0
         and candidate.valid != 0
     )
+
+
+def _for_how_long(each: HostPrefix) -> float | None:
+    """Seconds for which it is preferred and there at all."""
+    left = min(_seconds(each.preferred), _seconds(each.valid))
+    return None if left == inf else left
 
 
 def _seconds(lifetime: float | None) -> float:

@@ -80,8 +80,42 @@ class TestFirst:
 
 
 class TestPresent:
-    def test_it_stays_though_a_better_one_comes(self) -> None:
-        assert look(state(), [OLD, delegation()], NOW + 1000) == state()
+    def test_it_stays_though_another_as_good_comes(self) -> None:
+        shorter = on_link("2001:db8:2::/60")
+        assert look(state(), [OLD, shorter], NOW + 1000) == state()
+
+    def test_a_delegated_one_that_comes_later_replaces_the_links_own(self) -> None:
+        world = [OLD, delegation()]
+        waiting = look(state(), world)
+        assert (waiting.prefix, str(waiting.candidate), waiting.gone_since) == (
+            OLD.prefix,
+            str(delegation().prefix),
+            None,
+        )
+        assert wait(state(), world) == 5
+        after = look(waiting, world, NOW + 5)
+        assert (after.prefix, after.on_link) == (delegation().prefix, False)
+        assert [each.prefix for each in after.former] == [OLD.prefix]
+
+    def test_a_delegated_one_that_is_there_for_a_moment_does_not(self) -> None:
+        waiting = look(state(), [OLD, delegation()])
+        assert look(waiting, [OLD], NOW + 4) == state()
+
+    def test_the_links_own_replaces_a_delegated_one_only_when_that_is_gone_for_long(self) -> None:
+        delegated = state(str(delegation().prefix), on_link=False)
+        waiting = look(delegated, [OLD])
+        assert not waiting.withdrawn
+        missed = look(waiting, [OLD], NOW + 5)
+        assert missed.withdrawn
+        assert missed.prefix == delegation().prefix
+        assert look(missed, [OLD], NOW + 299).prefix == delegation().prefix
+        replaced = look(missed, [OLD], NOW + 300)
+        assert (replaced.prefix, replaced.on_link, replaced.withdrawn) == (OLD.prefix, True, False)
+
+    def test_another_delegated_one_does_so_as_usual(self) -> None:
+        delegated = state(str(delegation().prefix), on_link=False)
+        other = delegation("2001:db8:200::/56")
+        assert changed_to(other, [OLD, other], delegated).on_link is False
 
     def test_whether_it_is_on_link_is_learned_anew(self) -> None:
         assert look(state(), [delegation("2001:db8:1::/64")]) == state(on_link=False)
