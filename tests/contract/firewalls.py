@@ -32,6 +32,9 @@ class Bench(Protocol):
     def flush_forward(self) -> None:
         """Take all rules out of our forward chain."""
 
+    def flush_prefixes(self) -> None:
+        """Take all rules out of the chain of what comes in by outer prefixes."""
+
     def insert_foreign_rule(self) -> None:
         """Put a rule that drops at the top of our forward chain."""
 
@@ -50,6 +53,9 @@ class FakeBench:
 
     def flush_forward(self) -> None:
         self.firewall.flush_chain("forward")
+
+    def flush_prefixes(self) -> None:
+        self.firewall.flush_chain("prefix_in")
 
     def insert_foreign_rule(self) -> None:
         self.firewall.add_foreign_rule("forward")
@@ -74,6 +80,9 @@ class NftablesBench:
     def flush_forward(self) -> None:
         nft("flush chain inet dockerv6 forward")
 
+    def flush_prefixes(self) -> None:
+        nft("flush chain inet dockerv6 prefix_in")
+
     def insert_foreign_rule(self) -> None:
         nft("insert rule inet dockerv6 forward counter drop")
 
@@ -95,6 +104,9 @@ class IptablesBench:
 
     def flush_forward(self) -> None:
         self._ip6tables("mangle", "-F", "DOCKERV6-FORWARD")
+
+    def flush_prefixes(self) -> None:
+        self._ip6tables("nat", "-F", "DOCKERV6-PREFIX_IN")
 
     def insert_foreign_rule(self) -> None:
         self._ip6tables("mangle", "-I", "DOCKERV6-FORWARD", "-j", "DROP")

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from ipaddress import IPv6Network
+from ipaddress import IPv6Address, IPv6Network
 from typing import TYPE_CHECKING
 
 import pytest
 
-from dockerv6.firewall.model import FirewallIntent
+from dockerv6.firewall.model import EgressMode, FirewallIntent
 from dockerv6.firewall.port import FirewallRejected
 from dockerv6.firewall.rules import render
 from dockerv6.firewall.ruleset import EMPTY, Change, Ruleset, diff
 from dockerv6.firewall.steps import DeleteTable
 from tests.contract.firewalls import opened
 from tests.golden.scenarios import SCENARIOS
-from tests.unit.firewall.intents import BLOG, DNS, GUARDED, SHOP, WEB, intent
+from tests.unit.firewall.intents import BLOG, DNS, FIXED, GUARDED, HOME, ROAD, SHOP, WEB, intent
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -138,6 +138,54 @@ async def test_held_ports_stay_while_others_change(firewall: Firewall, one: Rule
     assert after == change.target
     held = {(each.name, e) for each in one.sets for e in each.elements if e.owner == "blog"}
     assert held <= {(each.name, e) for each in after.sets for e in each.elements}
+
+
+async def test_networks_change_their_egress_mode(firewall: Firewall) -> None:
+    modes = (HOME, replace(HOME, egress=EgressMode.ROUTED), replace(FIXED, subnet=HOME.subnet))
+    for network in (*modes, replace(FIXED, source=IPv6Address("2001:db8::8")), BLOG, *reversed(modes), HOME):
+        desired = wanted(firewall, intent(network, ROAD))
+        assert await firewall.apply(diff(desired, await firewall.observe())) == desired
+
+
+@pytest.mark.parametrize("length", [48, 60, 77, 96, 128])
+async def test_prefixes_of_any_length_are_translated(firewall: Firewall, length: int) -> None:
+    subnet, outer = (IPv6Network(f"{each}::/{length}") for each in ("fd00:9", "2001:db8:9"))
+    desired = wanted(firewall, intent(replace(HOME, subnet=subnet, outer=(outer,), ingress=())))
+    assert await firewall.apply(diff(desired, EMPTY)) == desired
+
+
+async def test_outer_prefixes_come_and_go_and_only_their_owner_is_told(firewall: Firewall) -> None:
+    prefixes = tuple(IPv6Network(f"2001:db8:{number}::/64") for number in range(4))
+    await firewall.apply(diff(wanted(firewall, intent(HOME, BLOG)), EMPTY))
+    for outer in (prefixes[:1], prefixes[1::-1], prefixes[2:0:-1], prefixes[3:], prefixes[:1]):
+        desired = wanted(firewall, intent(replace(HOME, outer=outer), BLOG))
+        change = diff(desired, await firewall.observe())
+        assert change.owners == {"home"}
+        assert await firewall.apply(change) == desired
+
+
+async def test_held_rules_stay_beside_those_that_change(firewall: Firewall) -> None:
+    away = replace(HOME, owner="away", subnet=IPv6Network("fd00:9::/64"), bridge="br-away", ingress=())
+    first, second = (replace(away, outer=(IPv6Network(f"2001:db8:{number}::/64"),)) for number in (1, 2))
+    guests = ("br-away", "br-home")
+    await firewall.apply(diff(render(replace(intent(HOME, first), guest_bridges=guests)), EMPTY))
+    hold = frozenset({"home"})
+    wish = replace(intent(second, hold=hold), guest_bridges=guests)
+    change = diff(wanted(firewall, wish), await firewall.observe(), hold)
+    assert change.owners == {"away"}
+    assert await firewall.apply(change) == change.target
+    assert await firewall.apply(diff(wanted(firewall, wish), await firewall.observe(), hold)) == change.target
+    assert await firewall.apply(diff(EMPTY, change.target, hold)) == diff(EMPTY, change.target, hold).target
+    assert (await firewall.observe()).owners == hold
+
+
+async def test_lost_rules_of_a_resource_are_seen_and_repaired(bench: Bench) -> None:
+    desired = wanted(bench.firewall, intent(HOME))
+    await bench.firewall.apply(diff(desired, EMPTY))
+    bench.flush_prefixes()
+    change = diff(desired, await bench.firewall.observe())
+    assert not change.empty
+    assert await bench.firewall.apply(change) == desired
 
 
 async def test_a_dry_run_changes_nothing(firewall: Firewall, both: Ruleset) -> None:
