@@ -142,6 +142,11 @@ class FirewallKeeper:
             filter=host_filter,
             backend=self._firewall.backend,
             left_out=left_out,
+            outer_left_out={
+                owner: f"what its subnet is translated to overlaps addresses of {rival}, so nothing is translated; give"
+                " it a fixed addressing.subnet with another number, or a prefix of its own"
+                for owner, rival in wish.outer_rivals.items()
+            },
             ports=wish.ports,
             port_names=wish.settled.names,
             port_problems=wish.settled.problems,

@@ -17,7 +17,7 @@ from dockerv6.controller.world import World
 from dockerv6.dockerd.model import Container, Network
 from dockerv6.firewall.elements import PUBLISHED_AT_PORT, PUBLISHED_AT_TO, PUBLISHED_PORT, PUBLISHED_TO
 from dockerv6.firewall.model import FirewallIntent, PortIntent
-from dockerv6.firewall.rules import overlapping_owners
+from dockerv6.firewall.rules import overlapping_outers, overlapping_owners
 from dockerv6.firewall.ruleset import Ruleset
 from dockerv6.ipam.ledger import Allocation
 from dockerv6.planning.followed import Followed
@@ -46,6 +46,7 @@ class Wish:
     shares: tuple[Share, ...]
     settled: Settled
     rivals: Mapping[str, str]  # owners whose subnet overlaps another's, and that other owner
+    outer_rivals: Mapping[str, str]  # owners whose outer prefix overlaps another's addresses, and that other owner
     assignment: Assignment
     ports: Mapping[str, tuple[PortIntent, ...]] = field(default_factory=dict)  # by owner
 
@@ -124,7 +125,9 @@ class Wishes:
         for port in settled.ports:
             ports.setdefault(port.owner, []).append(port)
         by_owner = {owner: tuple(each) for owner, each in ports.items()}
-        return Wish(intent, shares, settled, overlapping_owners(intent), assignment, by_owner)
+        return Wish(
+            intent, shares, settled, overlapping_owners(intent), overlapping_outers(intent), assignment, by_owner
+        )
 
     def _deleting(self, kind: str, name: str) -> bool:
         stored = self._inventory.get(kind, name)
@@ -215,6 +218,7 @@ def moved(before: Wish, after: Wish) -> frozenset[str]:
         (before.ports, after.ports),
         (before.settled.problems, after.settled.problems),
         (before.rivals, after.rivals),
+        (before.outer_rivals, after.outer_rivals),
     )
     by_policy = (
         (before.assignment.networks, after.assignment.networks),

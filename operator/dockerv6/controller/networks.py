@@ -115,6 +115,7 @@ def _picture(wish: Desired, stored: StoredObject, observed: Observed, context: C
         observed.applied,
         observed.host,
         (rules.off.get("", ()), rules.off.get(stored.name, ()), rules.left_out.get(stored.name)),
+        rules.outer_left_out.get(stored.name),
         (rules.problem, rules.filter, rules.backend, rules.rival),
         (rules.ports.get(stored.name, ()), rules.port_problems.get(stored.name, ())),
     )

@@ -56,7 +56,9 @@ def network_status(resource: NetworkResource, observed: Observed, context: Conte
         ConditionType.READY: f"{shown}{bridge}, egress {mode}",
         ConditionType.SUBNET_ALLOCATED: shown,
         ConditionType.NETWORK_READY: f"Docker network {live.name} ({live.id[:12]}){bridge}" if live else "no network",
-        ConditionType.FIREWALL_READY: f"the {observed.rules.backend} rules are in place",
+        ConditionType.FIREWALL_READY: f"the {observed.rules.backend} rules are in place"
+        if live is None or live.bridge
+        else f"packets of {live.driver} networks do not pass the host's firewall",
         ConditionType.PORTS_PUBLISHED: published_message(observed, resource.metadata.name),
         ConditionType.HOST_READY: host_message(observed.host, answering(answers, observed.host)),
     }

@@ -5,7 +5,7 @@ A trigger only makes a part of the picture doubtful and says which keys to look 
 
 import asyncio
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from dockerv6.api.kinds import NETWORK, POLICY
 from dockerv6.controller import host
@@ -20,6 +20,7 @@ from dockerv6.hostnet.model import Change, ChangeKind
 from dockerv6.planning.addresses import HostAddresses, host_addresses
 from dockerv6.planning.host import leads_out, outward, sysctl_steps
 from dockerv6.planning.inputs import NAME, HostView
+from dockerv6.planning.parents import watched
 from dockerv6.reconciler.errors import TemporaryError
 from dockerv6.reconciler.request import Key
 
@@ -246,12 +247,22 @@ class Triggers:
             self._context.enqueue(PREFIXES, "the host's addresses or routes changed")
             if sysctl_steps(view):  # such as an uplink that has begun to hear router advertisements
                 self._context.enqueue(host.FORWARDING, "the host's links changed")
+            self._parents(touched)
         if "" in touched:
             self._everything("the host's links changed")
         else:
             on = [n for n in self._context.world.known_networks if n.bridge in touched]
             self._networks(on, "its bridge changed")
             self._followers(on, "its bridge changed")
+
+    def _parents(self, touched: Collection[str]) -> None:
+        """Look at the resources whose macvlan or ipvlan network stands on one of these interfaces."""
+        by_name = {n.name: n for n in self._context.world.known_networks}
+        for name, resource in self._context.inventory.networks().items():
+            network = by_name.get(resource.docker_name) if resource.observed else None
+            link = network or resource.spec
+            if not watched(link.driver, link.options).isdisjoint(touched):
+                self._context.enqueue(Key(NETWORK, name), "the network's parent changed")
 
     def _ports_wait_for(self, view: HostView) -> None:
         """Look at the resources with ports on an address that came, went, or proved to be unique, or not."""

@@ -9,6 +9,7 @@ from dockerv6.hostnet.model import Route, RouteProtocol
 from dockerv6.ipam.ledger import AllocationState
 from dockerv6.planning.blueprint import bridge_name
 from dockerv6.planning.inputs import NAME, Desired, Holdings, Observed
+from dockerv6.planning.parents import shared_link
 from dockerv6.planning.pools import cooldown
 from dockerv6.planning.steps import Finding
 
@@ -119,8 +120,9 @@ def foreign_subnets(desired: Desired, observed: Observed) -> Iterator[tuple[IPv6
 
 
 def foreign_routes(desired: Desired, observed: Observed) -> Iterator[Route]:
-    """Routes that are neither the default nor the resource's own bridge's."""
-    own = own_bridges(desired, observed)
+    """Routes that are neither the default nor the resource's own: of its bridge, or of the link that it shares."""
+    spec = desired.resource.spec
+    own = own_bridges(desired, observed) | {shared_link(spec.driver, spec.options)}
     for route in observed.host.routes:
         if route.destination.prefixlen and route.interface not in own and not route.destination.is_link_local:
             yield route

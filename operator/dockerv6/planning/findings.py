@@ -52,7 +52,8 @@ def _table(rules: RulesView, owner: str) -> tuple[Finding, ...]:
     left_out = rules.left_out.get(owner)
     if left_out:
         return (Finding(ConditionType.FIREWALL_READY, Reason.SUBNET_OVERLAP, left_out, blocks=False, retry=HELD_RETRY),)
-    return ()
+    outer = rules.outer_left_out.get(owner)
+    return (Finding(ConditionType.FIREWALL_READY, Reason.PREFIX_CONFLICT, outer, blocks=False),) if outer else ()
 
 
 def _rival(rules: RulesView) -> tuple[Finding, ...]:

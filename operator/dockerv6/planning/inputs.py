@@ -72,6 +72,7 @@ class RulesView:
     filter: HostFilterState = field(default_factory=HostFilterState)
     backend: str = ""
     left_out: Mapping[str, str] = field(default_factory=dict)  # owner -> why its elements can't be in the table
+    outer_left_out: Mapping[str, str] = field(default_factory=dict)  # owner -> why it is not translated to its prefix
     ports: Mapping[str, tuple[PortIntent, ...]] = field(default_factory=dict)  # owner -> what is published for it
     port_names: Mapping[PortKey, str] = field(default_factory=dict)  # the containers that ports lead to
     port_problems: Mapping[str, tuple[PortProblem, ...]] = field(default_factory=dict)  # owner -> what is not

@@ -6,6 +6,7 @@ from dockerv6.api.conditions import ConditionType, Reason
 from dockerv6.api.errors import dotted
 from dockerv6.api.network import ManagementPolicy, UpdateStrategy
 from dockerv6.api.pending import not_yet_in_effect
+from dockerv6.api.selectors import Driver
 from dockerv6.dockerd.model import Attachment, Network, NetworkSpec
 from dockerv6.planning.blueprint import NO_IPV4_SINCE, differences, fingerprint, network_spec
 from dockerv6.planning.conflicts import collision
@@ -16,6 +17,7 @@ from dockerv6.planning.host import (
 )
 from dockerv6.planning.inputs import Desired, Holdings, HostView, Observed
 from dockerv6.planning.members import attach_members, detach_members, member_findings
+from dockerv6.planning.parents import parent_findings, vain_findings
 from dockerv6.planning.pools import withdrawn_findings
 from dockerv6.planning.reach import answer_steps, bridged, live_steps, reach_findings, rules_steps, way_steps
 from dockerv6.planning.shares import share
@@ -31,6 +33,8 @@ from dockerv6.planning.steps import (
     Step,
 )
 from dockerv6.planning.subnets import Subnet, decide
+
+UNBRIDGED = frozenset({Driver.MACVLAN, Driver.IPVLAN})
 
 TURN_RETRY = 5.0  # seconds until a network looks again whether it is its turn; it is also told
 
@@ -106,7 +110,7 @@ def _kept(desired: Desired, observed: Observed, holdings: Holdings, live: Networ
     That is its rules, and the containers that a recreation detached before it was stopped by what can't be had.
     """
     back = attach(observed.remembered, live) if live is not None and observed.engine is not None else ()
-    if desired.name not in holdings.bound or observed.rules.problem:
+    if desired.name not in holdings.bound or observed.rules.problem or not bridged(desired):
         return back
     return (*rules_steps(desired, observed), *answer_steps(desired, observed), *back)
 
@@ -114,6 +118,8 @@ def _kept(desired: Desired, observed: Observed, holdings: Holdings, live: Networ
 def _plan_observed(desired: Desired, observed: Observed, holdings: Holdings) -> Plan:
     """Somebody else's network: rules and host settings only."""
     live = observed_network(desired, observed)
+    if live is not None and live.driver in UNBRIDGED:
+        return _plan_unbridged(desired, observed, live)
     intents = share(desired.resource, None, (live,), (), holdings.followed).networks if live is not None else ()
     findings: list[Finding] = [
         *reach_findings(desired, observed, holdings, live, live),
@@ -145,6 +151,25 @@ def _plan_observed(desired: Desired, observed: Observed, holdings: Holdings) -> 
     return Plan("IPv6Network", desired.name, steps, tuple(findings), rules_drift(observed, desired.name))
 
 
+def _rules_drift(desired: Desired, observed: Observed) -> tuple[str, ...]:
+    return rules_drift(observed, desired.name) if bridged(desired) else ()
+
+
+def _plan_unbridged(desired: Desired, observed: Observed, live: Network) -> Plan:
+    """Somebody else's macvlan or ipvlan network: its packets pass nothing of ours; members, and what is to be said."""
+    findings = [
+        *engine_findings(observed),
+        *parent_findings(live, live, observed),
+        *vain_findings(desired.resource.spec, live),
+        *member_findings(desired, observed),
+    ]
+    if not live.ipv6:
+        message = f"Docker network {live.name} has no IPv6 subnet; recreate it with --ipv6"
+        findings.append(Finding(ConditionType.NETWORK_READY, Reason.NO_IPV6, message))
+    steps = () if any(f.blocks for f in findings) else _members(desired, observed, live)
+    return Plan("IPv6Network", desired.name, steps, tuple(findings))
+
+
 def _plan_managed(
     desired: Desired, observed: Observed, holdings: Holdings, live: Network | None, subnet: Subnet
 ) -> Plan:
@@ -153,7 +178,11 @@ def _plan_managed(
     want = network_spec(desired.resource, subnet.prefix, desired.identity, observed.engine)
     findings = [
         *engine_findings(observed),
-        *(reach_findings(desired, observed, holdings, live, want) if bridged(desired) else ()),
+        *(
+            reach_findings(desired, observed, holdings, live, want)
+            if bridged(desired)
+            else parent_findings(want, live, observed)
+        ),
         *member_findings(desired, observed),
         *((subnet.finding,) if subnet.finding is not None else ()),
         *withdrawn_findings(desired.pools.get(spec.addressing.pool or ""), holdings),
@@ -166,7 +195,7 @@ def _plan_managed(
         findings.append(refusal)
     if any(f.blocks for f in findings):
         kept = _kept(desired, observed, holdings, live)
-        return Plan("IPv6Network", desired.name, kept, tuple(findings), (*drift, *rules_drift(observed, desired.name)))
+        return Plan("IPv6Network", desired.name, kept, tuple(findings), (*drift, *_rules_drift(desired, observed)))
     adopted = live is not None and any(c.subnet == subnet.prefix for c in live.ipv6)
     binding = subnet.steps if refusal is None or adopted else ()
     because = "the network's rules are there before it is" if binding else ""
@@ -186,7 +215,7 @@ def _plan_managed(
         *answer_steps(desired, observed),
         *(_members(desired, observed, live if live is not None and not remade else want)),
     )
-    drift = (*drift, *(s.reason for s in mend), *rules_drift(observed, desired.name))
+    drift = (*drift, *(s.reason for s in mend), *_rules_drift(desired, observed))
     return Plan("IPv6Network", desired.name, steps, tuple(findings), drift)
 
 
