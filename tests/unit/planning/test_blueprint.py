@@ -1,5 +1,6 @@
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Network
+from typing import ClassVar
 
 import pytest
 
@@ -159,3 +160,42 @@ def test_options_that_this_engine_adds_to_every_network_are_none() -> None:
     assert differ(extra) == ()
     assert differ(extra, bridge={"mtu": 1400}) != ()
     assert differ(replace(extra, labels=LABELS)) != ()  # nothing says that it was made for this wish
+
+
+class TestGatewayMode:
+    """What makes engines from 28.2 on let packets through to containers' own addresses."""
+
+    MODE = "com.docker.network.bridge.gateway_mode_ipv6"
+    ROUTED: ClassVar[dict[str, object]] = {"egress": {"mode": "Routed"}}
+
+    def mode(self, release: tuple[int, int] | None, **spec: object) -> str | None:
+        engine = replace(ENGINE_28, release=release) if release is not None else None
+        return network_spec(network("blog", **spec), SUBNET, IDENTITY, engine).options.get(self.MODE)
+
+    @pytest.mark.parametrize(
+        ("release", "mode"), [(None, None), ((20, 10), None), ((26, 1), None), ((27, 0), "routed"), ((29, 1), "routed")]
+    )
+    def test_engines_that_know_it_are_told(self, release: tuple[int, int] | None, mode: str | None) -> None:
+        assert self.mode(release, **self.ROUTED) == mode
+
+    @pytest.mark.parametrize("egress", [{}, {"mode": "None"}, {"mode": "SNAT", "snatAddress": "2001:db8::1"}], ids=str)
+    def test_other_modes_ask_for_none(self, egress: dict[str, object]) -> None:
+        assert self.mode((28, 5), egress=egress) is None
+
+    def test_the_resources_own_option_goes_before(self) -> None:
+        assert self.mode((28, 5), **self.ROUTED, options={self.MODE: "nat-unprotected"}) == "nat-unprotected"
+
+    def test_an_engine_that_does_not_know_it_has_no_difference_either_way(self) -> None:
+        resource = network("blog", **self.ROUTED)
+        for made_by, compared_by in ((ENGINE_28, ENGINE_20_10), (ENGINE_20_10, ENGINE_20_10)):
+            there = created(stamped(network_spec(resource, SUBNET, IDENTITY, made_by)))
+            want = network_spec(resource, SUBNET, IDENTITY, compared_by)
+            assert differences(want, there, compared_by) == ()
+            own = network_spec(network("blog", options={self.MODE: "routed"}), SUBNET, IDENTITY, compared_by)
+            assert differences(own, there, compared_by) == ()
+
+    def test_one_that_knows_it_has(self) -> None:
+        resource = network("blog", **self.ROUTED)
+        there = created(stamped(network_spec(resource, SUBNET, IDENTITY, ENGINE_20_10)))
+        want = network_spec(resource, SUBNET, IDENTITY, ENGINE_28)
+        assert differences(want, there, ENGINE_28) == (f"option {self.MODE} is unset, should be routed",)

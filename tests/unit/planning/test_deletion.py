@@ -1,11 +1,13 @@
 from dataclasses import replace
-from ipaddress import IPv6Network
+from ipaddress import IPv6Interface, IPv6Network
 
 import pytest
 
+from dockerv6.hostnet.model import Interface, ProxyNeighbour
+from dockerv6.planning.answers import Answers
 from dockerv6.planning.deletion import Known, plan_deletion, plan_garbage, stray_networks
 from dockerv6.planning.inputs import Networks, Observed, RulesView
-from dockerv6.planning.steps import ForgetSubnet, Plan, ReleaseSubnet, RemoveNetwork
+from dockerv6.planning.steps import ForgetSubnet, Plan, ReleaseSubnet, RemoveNetwork, RemoveProxyNeighbour
 from tests.simulation.resources import network
 from tests.unit.planning.scene import (
     IDENTITY,
@@ -16,12 +18,15 @@ from tests.unit.planning.scene import (
     container,
     cooling,
     desired,
+    end,
     foreign,
     holdings,
+    host,
     kinds,
     live,
     observed,
     reasons,
+    running,
 )
 
 HELD = holdings(allocation())
@@ -84,6 +89,62 @@ def test_a_broken_firewall_does_not_keep_a_resource_for_ever() -> None:
     assert kinds(plan) == ["RemoveNetwork", "ReleaseSubnet"]
 
 
+class TestNeighbours:
+    """Neighbour solicitations are answered for nobody on behalf of a resource that is gone."""
+
+    SUBNET = IPv6Network("2001:db8:1:0:5::/80")
+    MINE = Answers("blog", SUBNET)
+    OTHERS = Answers("shop", IPv6Network("2001:db8:1:0:6::/80"))
+    HOST = host(
+        proxies=frozenset(
+            {
+                ProxyNeighbour("eth0", SUBNET[5], ours=True),
+                ProxyNeighbour("eth0", SUBNET[6], ours=False),
+                ProxyNeighbour("eth0", OTHERS.subnet[5], ours=True),
+            }
+        ),
+        proxy_ndp={"eth0": "1"},
+    )
+
+    def removed(self, moment: Observed, **spec: object) -> list[object]:
+        steps = plan_deletion(desired(**spec), moment, holdings(allocation(self.SUBNET))).steps
+        return [(s.interface, s.address) for s in steps if isinstance(s, RemoveProxyNeighbour)]
+
+    def test_our_entries_for_its_containers_go(self) -> None:
+        moment = observed(host=self.HOST, answers=(self.MINE, self.OTHERS))
+        assert self.removed(moment) == [("eth0", self.SUBNET[5])]
+
+    @pytest.mark.parametrize("spec", [{"deletionPolicy": "Orphan"}, {"suspend": True}], ids=str)
+    def test_so_they_do_when_the_network_stays(self, spec: dict[str, object]) -> None:
+        there = live(subnet=self.SUBNET)
+        moment = observed(there, host=self.HOST, answers=(self.MINE, self.OTHERS))
+        assert self.removed(moment, **spec) == [("eth0", self.SUBNET[5])]
+
+    def test_they_go_after_the_network_and_before_its_subnet_is_given_back(self) -> None:
+        there = live(subnet=self.SUBNET)
+        moment = observed(there, host=self.HOST, answers=(self.MINE, self.OTHERS))
+        plan = plan_deletion(desired(), moment, holdings(allocation(self.SUBNET)))
+        assert kinds(plan) == ["RemoveNetwork", "RemoveProxyNeighbour", "ReleaseSubnet", "EnsureRules"]
+
+    def test_what_somebody_else_asks_for_too_stays(self) -> None:
+        there = foreign("x", str(self.SUBNET))
+        also = Answers("policy/all", self.SUBNET)
+        web = running("web", end(there, self.SUBNET[5]))
+        eth0 = Interface(2, "eth0", "", up=True, mtu=1500, addresses=(IPv6Interface("2001:db8:1::2/64"),))
+        view = replace(self.HOST, interfaces={"eth0": eth0})
+        moment = observed(there, host=view, answers=(self.MINE, also), containers=(web,))
+        assert self.removed(moment) == []
+        assert self.removed(replace(moment, containers=())) == [("eth0", self.SUBNET[5])]
+
+    def test_while_containers_are_waited_for_they_are_answered_for(self) -> None:
+        there = live(subnet=self.SUBNET)
+        moment = observed(there, host=self.HOST, answers=(self.MINE,), attachments=(container("web"),))
+        assert self.removed(moment) == []
+
+    def test_while_the_engine_is_away_too(self) -> None:
+        assert self.removed(observed(engine=None, host=self.HOST, answers=(self.MINE,))) == []
+
+
 class TestGarbage:
     def plan(self, *networks: object, names: tuple[str, ...] = (), idle: bool = True, orphans: tuple[str, ...] = (),
              held: object = None) -> Plan:  # fmt: skip
@@ -123,6 +184,12 @@ class TestGarbage:
     def test_a_pool_that_is_gone_cools_down_for_an_hour(self) -> None:
         over, yet = cooling(pool="x", ago=3600), cooling("fd00::/64", pool="x", ago=3000)
         assert self.plan(held=holdings(over, yet)).steps == (ForgetSubnet(over),)
+
+    def test_neighbours_that_nobody_wants_go_with_the_rest(self) -> None:
+        stray = RemoveProxyNeighbour("eth0", SUBNET[5])
+        known = Known((), (), {})
+        found = plan_garbage(known, IDENTITY, Networks((live(),)), {live().id}, HELD, NOW, iter((stray,)))
+        assert kinds(found) == ["RemoveNetwork", "ReleaseSubnet", "RemoveProxyNeighbour"]
 
     def test_of_twins_the_one_that_is_not_used_is_a_stray(self) -> None:
         known = Known(("blog",), (), {})

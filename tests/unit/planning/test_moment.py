@@ -1,14 +1,44 @@
+"""What is computed from one moment is computed once for it, and never taken for another's."""
+
 from dockerv6.planning.moment import per_moment
 
 
-def test_the_same_moment_is_looked_at_once_and_another_one_anew() -> None:
-    seen: list[list[int]] = []
+class Counted:
+    def __init__(self) -> None:
+        self.calls: list[tuple[int, ...]] = []
 
-    @per_moment
-    def total(numbers: list[int]) -> int:
-        seen.append(numbers)
-        return sum(numbers)
+    def total(self, moment: tuple[int, ...]) -> int:
+        self.calls.append(moment)
+        return sum(moment)
 
-    first, equal = [1, 2], [1, 2]
-    assert [total(first), total(first), total(equal), total(first)] == [3, 3, 3, 3]
-    assert [s is n for s, n in zip(seen, (first, equal, first), strict=True)] == [True, True, True]
+
+def moment(*numbers: int) -> tuple[int, ...]:
+    """A new object each time."""
+    return numbers
+
+
+def test_the_same_moment_is_computed_once() -> None:
+    counted = Counted()
+    total, now = per_moment(counted.total), moment(1, 2)
+    assert [total(now), total(now), total(now)] == [3, 3, 3]
+    assert len(counted.calls) == 1
+
+
+def test_an_equal_one_is_another() -> None:
+    counted = Counted()
+    total, now, then = per_moment(counted.total), moment(1, 2), moment(1, 2)
+    assert (total(now), total(then), now is then) == (3, 3, False)
+    assert len(counted.calls) == 2
+
+
+def test_only_the_last_one_is_kept() -> None:
+    counted = Counted()
+    total, now, then = per_moment(counted.total), moment(1, 2), moment(3)
+    assert [total(now), total(then), total(now)] == [3, 3, 3]
+    assert counted.calls == [now, then, now]
+
+
+def test_two_functions_share_nothing() -> None:
+    one, other, now = Counted(), Counted(), moment(1, 2)
+    assert per_moment(one.total)(now) == per_moment(other.total)(now)
+    assert len(one.calls) == len(other.calls) == 1

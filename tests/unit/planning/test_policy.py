@@ -2,18 +2,35 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from ipaddress import IPv6Interface, IPv6Network
 
 import pytest
 
 from dockerv6.api.policy import IPv6Policy
 from dockerv6.dockerd.model import Network, SubnetConfig
 from dockerv6.firewall.model import HostFilterState, PortIntent, Transport
-from dockerv6.hostnet.model import BridgePort, Interface
+from dockerv6.hostnet.model import BridgePort, Interface, ProxyNeighbour
+from dockerv6.planning.answers import Answers
 from dockerv6.planning.inputs import MANAGED_BY, Holdings, Observed, RulesView
 from dockerv6.planning.policy import assign, plan_policy
 from dockerv6.planning.steps import Plan
 from tests.simulation.resources import policy
-from tests.unit.planning.scene import FORWARD, bridge, foreign, holdings, host, kinds, live, observed, reasons
+from tests.unit.planning.scene import (
+    ENGINE_20_10,
+    FORWARD,
+    bridge,
+    end,
+    followed,
+    foreign,
+    holding,
+    holdings,
+    host,
+    kinds,
+    live,
+    observed,
+    reasons,
+    running,
+)
 
 SHOP = foreign("shop", "fd99::/64", 1, tier="web")
 OFFICE = foreign("office", "2001:db8:9::/64", 2)
@@ -151,6 +168,60 @@ class TestFindings:
         assert reasons(plan(observed(SHOP), SHOP, of=of)) == [("FirewallReady", "FirewallBlocked")]
         answered = replace(SHOP, options={"com.docker.network.bridge.gateway_mode_ipv6": "routed"})
         assert reasons(plan(observed(answered), answered, of=of)) == []
+
+
+class TestRealIPv6:
+    """Routed networks, prefixes that are followed, neighbours that ask."""
+
+    TRANSLATED = policy("all", egress={"mode": "PrefixTranslation", "prefixFrom": {"interface": "eth0"}})
+    ON_LINK = policy("all", egress={"mode": "Routed"}, ndpProxy={"enabled": True})
+    PART = foreign("part", "2001:db8:1:0:5::/80", 3)
+    ANSWERS = Answers(OWNER, IPv6Network("2001:db8:1:0:5::/80"))
+    UPLINK = Interface(2, "eth0", "", up=True, mtu=1500, addresses=(IPv6Interface("2001:db8:1::2/64"),))
+
+    def test_a_prefix_that_is_not_there_yet_is_told_of_once_for_all_networks(self) -> None:
+        found = plan(observed(SHOP, OFFICE), SHOP, OFFICE, of=self.TRANSLATED)
+        assert (found.empty, reasons(found)) == (True, [("FirewallReady", "PrefixPending")])
+
+    def test_one_that_is_there_is_nothing_to_say(self) -> None:
+        held = holding(following=followed("2001:db8:100::/48"))
+        assert plan(observed(SHOP), SHOP, of=self.TRANSLATED, held=held) == Plan("IPv6Policy", "all")
+
+    def test_without_networks_nothing_is_said_of_prefixes(self) -> None:
+        assert plan(observed(), of=self.TRANSLATED).findings == ()
+
+    def test_networks_that_an_engine_would_cut_off_are_told_of_and_never_made_anew(self) -> None:
+        found = plan(observed(OFFICE), OFFICE, of=policy("all", egress={"mode": "Routed"}))
+        assert (found.empty, reasons(found)) == (True, [("FirewallReady", "FirewallBlocked")])
+
+    def test_a_host_without_a_way_out_is_told_of(self) -> None:
+        moment = observed(SHOP, host=host(bridge(SHOP), routes=()))
+        assert reasons(plan(moment, SHOP)) == [("HostReady", "NoDefaultRoute")]
+
+    def moment(self, *proxies: ProxyNeighbour, **changes: object) -> Observed:
+        view = host(bridge(self.PART), self.UPLINK, proxies=frozenset(proxies), proxy_ndp={"eth0": "0"})
+        web = running("web", end(self.PART, self.ANSWERS.subnet[5]))
+        return replace(
+            observed(self.PART, engine=ENGINE_20_10, host=view, answers=(self.ANSWERS,), containers=(web,)),
+            **changes,  # type: ignore[arg-type]
+        )
+
+    def test_the_uplink_answers_for_containers_of_its_networks(self) -> None:
+        found = plan(self.moment(), self.PART, of=self.ON_LINK)
+        assert kinds(found) == ["SetSysctl", "AddProxyNeighbour"]
+        assert found.findings == ()
+
+    def test_who_is_gone_is_answered_for_no_more(self) -> None:
+        entry = ProxyNeighbour("eth0", self.ANSWERS.subnet[5], ours=True)
+        found = plan(self.moment(entry, containers=()), self.PART, of=self.ON_LINK)
+        assert kinds(found) == ["SetSysctl", "RemoveProxyNeighbour"]
+
+    def test_while_the_engine_is_away_nobody_knows_who_runs(self) -> None:
+        assert plan(self.moment(engine=None), self.PART, of=self.ON_LINK).empty
+
+    def test_without_a_firewall_nobody_is_answered_for(self) -> None:
+        found = plan(self.moment(rules=RulesView(problem="no nft")), self.PART, of=self.ON_LINK)
+        assert (found.empty, reasons(found)) == (True, [("FirewallReady", "FirewallUnavailable")])
 
 
 def test_a_network_with_two_ipv6_subnets_matches_by_either() -> None:

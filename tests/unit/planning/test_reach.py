@@ -1,0 +1,127 @@
+"""What a network's packets need of the host."""
+
+from dataclasses import replace
+from ipaddress import IPv6Interface, IPv6Network
+from typing import ClassVar
+
+import pytest
+
+from dockerv6.firewall.model import HostFilterState, PortIntent, Transport
+from dockerv6.hostnet.model import BridgePort, Interface, ProxyNeighbour
+from dockerv6.planning.answers import Answers
+from dockerv6.planning.inputs import Observed, RulesView
+from dockerv6.planning.reach import answer_steps, bridged, live_steps, reach_findings, rules_steps, way_steps
+from dockerv6.planning.steps import AddProxyNeighbour, EnsureRules
+from tests.unit.planning.scene import (
+    FORWARD,
+    SUBNET,
+    bridge,
+    desired,
+    end,
+    followed,
+    holding,
+    holdings,
+    host,
+    kinds,
+    live,
+    observed,
+    reasons,
+    running,
+)
+
+OFF = RulesView(off={"": ("add table",), "blog": ("add x",), "shop": ("add y",)})
+
+
+@pytest.mark.parametrize(("driver", "passes"), [("bridge", True), ("macvlan", False), ("ipvlan", False)])
+def test_only_packets_of_bridges_pass_the_hosts_firewall(driver: str, *, passes: bool) -> None:
+    options = {} if passes else {"parent": "eth0"}
+    assert bridged(desired(driver=driver, options=options)) is passes
+
+
+class TestRules:
+    def test_a_table_that_is_in_order_needs_nothing(self) -> None:
+        assert rules_steps(desired(), observed()) == ()
+
+    def test_what_all_share_and_what_is_the_resources_own_is_put_right(self) -> None:
+        (step,) = rules_steps(desired(), observed(rules=OFF))
+        assert isinstance(step, EnsureRules)
+        assert step.changes == ("add table", "add x")
+
+    def test_what_follows_from_an_earlier_step_is_said_with_its_reason(self) -> None:
+        assert rules_steps(desired(), observed(), "why") == (EnsureRules("blog", (), "why"),)
+
+    def test_the_host_forwards_then_the_rules_decide_then_we_are_let_pass(self) -> None:
+        rules = replace(OFF, filter=HostFilterState((FORWARD,)))
+        moment = observed(host=host(forwarding="0", accept_ra={"eth0": "1"}), rules=rules)
+        assert kinds(way_steps(desired(), moment)) == ["SetSysctl", "SetSysctl", "EnsureRules", "AdmitMark"]
+        assert way_steps(desired(), observed()) == ()
+
+
+class TestBridge:
+    PORT = Interface(20, "veth1", "veth", up=True, mtu=1500, master=9, bridge_port=BridgePort())
+    PORTS = RulesView(ports={"blog": (PortIntent("blog", Transport.TCP, 80, SUBNET[5], 80),)})
+
+    def test_containers_reach_themselves_through_their_published_ports(self) -> None:
+        there = live()
+        moment = observed(there, host=host(bridge(there), self.PORT, bridge_netfilter=True), rules=self.PORTS)
+        assert kinds(live_steps(desired(), moment, there)) == ["SetHairpin"]
+        assert live_steps(desired(), replace(moment, rules=RulesView()), there) == ()
+
+    @pytest.mark.parametrize("by", ["resource", "option"])
+    def test_what_is_dropped_within_a_bridge_is_seen_by_the_filter(self, by: str) -> None:
+        wish = desired(bridge={"icc": by != "resource"})
+        there = live()
+        if by == "option":
+            there = replace(there, options={**there.options, "com.docker.network.bridge.enable_icc": "false"})
+        moment = observed(there, host=host(bridge(there), bridge_netfilter=False))
+        assert kinds(live_steps(wish, moment, there)) == ["SetBridgeNetfilter"]
+
+    def test_a_network_without_one_needs_nothing(self) -> None:
+        there = replace(live(), driver="macvlan")
+        assert live_steps(desired(bridge={"icc": False}), observed(live()), there) == ()
+
+
+class TestAnswers:
+    PART = IPv6Network("2001:db8:1:0:5::/80")
+    UPLINK = Interface(2, "eth0", "", up=True, mtu=1500, addresses=(IPv6Interface("2001:db8:1::2/64"),))
+
+    def moment(self, *answers: Answers, **changes: object) -> Observed:
+        web = running("web", end(live(), self.PART[5]))
+        view = host(self.UPLINK, proxy_ndp={"eth0": "1"})
+        return observed(host=view, containers=(web,), answers=answers, **changes)
+
+    def test_only_the_resources_own_are_its_affair(self) -> None:
+        found = answer_steps(desired(), self.moment(Answers("blog", self.PART)))
+        assert found == (AddProxyNeighbour("eth0", self.PART[5]),)
+        assert answer_steps(desired(), self.moment(Answers("shop", self.PART))) == ()
+
+    def test_an_entry_that_another_resource_needs_is_left_to_it(self) -> None:
+        mine, shops = Answers("blog", self.PART), Answers("shop", IPv6Network("2001:db8:1:0:5::/81"))
+        stale = ProxyNeighbour("eth0", self.PART[7], ours=True)
+        moment = self.moment(mine, shops)
+        moment = replace(moment, host=replace(moment.host, proxies=frozenset({stale})))
+        assert kinds(answer_steps(desired(), moment)) == ["AddProxyNeighbour", "RemoveProxyNeighbour"]
+        kept = (*moment.containers, running("db", end(live(), self.PART[7])))
+        assert kinds(answer_steps(desired(), replace(moment, containers=kept))) == ["AddProxyNeighbour"]
+
+    def test_nobody_knows_who_runs_while_the_engine_is_away(self) -> None:
+        assert answer_steps(desired(), self.moment(Answers("blog", self.PART), engine=None)) == ()
+
+
+class TestFindings:
+    TRANSLATED: ClassVar[dict[str, object]] = {"mode": "PrefixTranslation", "prefixFrom": {"interface": "eth0"}}
+
+    def test_a_network_in_order_has_none(self) -> None:
+        assert reach_findings(desired(), observed(live()), holdings(), live(), live()) == ()
+
+    def test_what_is_to_be_counts_for_translation_and_what_is_there_for_the_way_out(self) -> None:
+        wish = desired(egress=self.TRANSLATED)
+        held = holding(following=followed("2001:db8:100:1::/64"))
+        there, wanted = live(), live(subnet=IPv6Network("fd12:3456:789a::/56"))
+        moment = observed(there, host=host(bridge(there), routes=()))
+        found = reach_findings(wish, moment, held, there, wanted)
+        assert reasons(found) == [("FirewallReady", "PrefixTooLong"), ("HostReady", "NoDefaultRoute")]
+
+    def test_where_there_is_no_network_its_way_out_is_nobodys_concern(self) -> None:
+        moment = observed(host=host(routes=()))
+        assert reach_findings(desired(), moment, holdings(), None, None) == ()
