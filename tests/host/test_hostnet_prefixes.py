@@ -75,13 +75,14 @@ Advertised = Callable[[IPv6Network, int, int, Callable[[Prefixes], bool]], Await
 
 
 async def test_an_advertised_prefix_has_the_routers_lifetimes(advertised: Advertised) -> None:
-    address, route = await advertised(PREFIX, 1800, 36000, lambda told: origins(told) == both(PREFIX))
+    found = await advertised(PREFIX, 1800, 36000, lambda told: origins(told) == both(PREFIX) and not told[0].tentative)
+    address, route = found
     assert address.preferred is not None
     assert address.valid is not None
     assert route.valid is not None
     assert 0 < address.preferred <= 1800 < address.valid <= 36000
     assert 1800 < route.valid <= 36000
-    assert not any((address.temporary, address.tentative, address.failed))
+    assert not any((address.temporary, address.failed))
 
 
 async def test_a_deprecated_prefix_stays_valid_beside_its_successor(advertised: Advertised) -> None:
@@ -98,8 +99,9 @@ async def test_a_withdrawn_prefix_is_on_link_no_more_and_its_address_lasts_two_h
 ) -> None:
     await advertised(PREFIX, 1800, 36000, lambda told: origins(told) == both(PREFIX))
     # RFC 4862, 5.5.3 e: nobody may end an address sooner, or the next attacker would
-    (address,) = await advertised(PREFIX, 0, 0, lambda told: PrefixOrigin.ROUTE not in {each.origin for each in told})
-    assert address.preferred == 0
+    # the kernel takes the route first, and then looks at the address
+    (address,) = await advertised(PREFIX, 0, 0, lambda told: [each.preferred for each in told] == [0])
+    assert address.origin is PrefixOrigin.ADDRESS
     assert address.valid is not None
     assert 0 < address.valid <= TWO_HOURS
 
