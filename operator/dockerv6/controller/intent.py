@@ -46,9 +46,9 @@ class Wish:
     shares: tuple[Share, ...]
     settled: Settled
     rivals: Mapping[str, str]  # owners whose subnet overlaps another's, and that other owner
-    outer_rivals: Mapping[str, str]  # owners whose outer prefix overlaps another's addresses, and that other owner
     assignment: Assignment
     ports: Mapping[str, tuple[PortIntent, ...]] = field(default_factory=dict)  # by owner
+    outer_rivals: Mapping[str, str] = field(default_factory=dict)  # as rivals, of what subnets are translated to
 
 
 class _Inputs(NamedTuple):
@@ -125,9 +125,8 @@ class Wishes:
         for port in settled.ports:
             ports.setdefault(port.owner, []).append(port)
         by_owner = {owner: tuple(each) for owner, each in ports.items()}
-        return Wish(
-            intent, shares, settled, overlapping_owners(intent), overlapping_outers(intent), assignment, by_owner
-        )
+        rivals, outer_rivals = overlapping_owners(intent), overlapping_outers(intent)
+        return Wish(intent, shares, settled, rivals, assignment, by_owner, outer_rivals)
 
     def _deleting(self, kind: str, name: str) -> bool:
         stored = self._inventory.get(kind, name)

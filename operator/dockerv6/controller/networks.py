@@ -24,6 +24,7 @@ from dockerv6.planning.deletion import keeps_network, plan_deletion
 from dockerv6.planning.describe import describe
 from dockerv6.planning.inputs import Desired, Observed
 from dockerv6.planning.members import wanted_members
+from dockerv6.planning.neighbours import Spot, wanted
 from dockerv6.planning.status import Verdict, conditions_of, suspended
 from dockerv6.planning.steps import (
     AttachEndpoint,
@@ -112,6 +113,7 @@ def _picture(wish: Desired, stored: StoredObject, observed: Observed, context: C
         observed.remembered,
         observed.members,
         wanted_members(wish, observed.containers),
+        _neighbours(stored.name, observed),
         observed.applied,
         observed.host,
         (rules.off.get("", ()), rules.off.get(stored.name, ()), rules.left_out.get(stored.name)),
@@ -119,6 +121,12 @@ def _picture(wish: Desired, stored: StoredObject, observed: Observed, context: C
         (rules.problem, rules.filter, rules.backend, rules.rival),
         (rules.ports.get(stored.name, ()), rules.port_problems.get(stored.name, ())),
     )
+
+
+def _neighbours(name: str, observed: Observed) -> frozenset[Spot]:
+    """Whom neighbour solicitations are to be answered for."""
+    mine = [answers for answers in observed.answers if answers.owner == name]
+    return wanted(mine, observed.containers, observed.host) if mine else frozenset()
 
 
 async def finalize(key: Key, context: Context) -> Requeue | None:

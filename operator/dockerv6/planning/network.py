@@ -110,7 +110,7 @@ def _kept(desired: Desired, observed: Observed, holdings: Holdings, live: Networ
     That is its rules, and the containers that a recreation detached before it was stopped by what can't be had.
     """
     back = attach(observed.remembered, live) if live is not None and observed.engine is not None else ()
-    if desired.name not in holdings.bound or observed.rules.problem or not bridged(desired):
+    if desired.name not in holdings.bound or observed.rules.problem or not bridged(desired, live):
         return back
     return (*rules_steps(desired, observed), *answer_steps(desired, observed), *back)
 
@@ -151,8 +151,8 @@ def _plan_observed(desired: Desired, observed: Observed, holdings: Holdings) -> 
     return Plan("IPv6Network", desired.name, steps, tuple(findings), rules_drift(observed, desired.name))
 
 
-def _rules_drift(desired: Desired, observed: Observed) -> tuple[str, ...]:
-    return rules_drift(observed, desired.name) if bridged(desired) else ()
+def _rules_drift(desired: Desired, observed: Observed, live: Network | None) -> tuple[str, ...]:
+    return rules_drift(observed, desired.name) if bridged(desired, live) else ()
 
 
 def _plan_unbridged(desired: Desired, observed: Observed, live: Network) -> Plan:
@@ -178,11 +178,8 @@ def _plan_managed(
     want = network_spec(desired.resource, subnet.prefix, desired.identity, observed.engine)
     findings = [
         *engine_findings(observed),
-        *(
-            reach_findings(desired, observed, holdings, live, want)
-            if bridged(desired)
-            else parent_findings(want, live, observed)
-        ),
+        *(reach_findings(desired, observed, holdings, live, want) if bridged(desired, live) else ()),
+        *parent_findings(want, live, observed),
         *member_findings(desired, observed),
         *((subnet.finding,) if subnet.finding is not None else ()),
         *withdrawn_findings(desired.pools.get(spec.addressing.pool or ""), holdings),
@@ -195,7 +192,9 @@ def _plan_managed(
         findings.append(refusal)
     if any(f.blocks for f in findings):
         kept = _kept(desired, observed, holdings, live)
-        return Plan("IPv6Network", desired.name, kept, tuple(findings), (*drift, *_rules_drift(desired, observed)))
+        return Plan(
+            "IPv6Network", desired.name, kept, tuple(findings), (*drift, *_rules_drift(desired, observed, live))
+        )
     adopted = live is not None and any(c.subnet == subnet.prefix for c in live.ipv6)
     binding = subnet.steps if refusal is None or adopted else ()
     because = "the network's rules are there before it is" if binding else ""
@@ -208,14 +207,14 @@ def _plan_managed(
         *former,
         *binding,  # before anything is taken down: what is wanted instead is then nobody else's
         *removed,
-        *(way_steps(desired, observed, because) if bridged(desired) else ()),
+        *(way_steps(desired, observed, because) if bridged(desired, live) else ()),
         *rest,
         *mend,
         *(live_steps(desired, observed, live) if live is not None and not remade else ()),
         *answer_steps(desired, observed),
         *(_members(desired, observed, live if live is not None and not remade else want)),
     )
-    drift = (*drift, *(s.reason for s in mend), *_rules_drift(desired, observed))
+    drift = (*drift, *(s.reason for s in mend), *_rules_drift(desired, observed, live))
     return Plan("IPv6Network", desired.name, steps, tuple(findings), drift)
 
 

@@ -18,9 +18,9 @@ from dockerv6.planning.translation import translation_findings
 from dockerv6.planning.uplinks import uplink_findings
 
 
-def bridged(desired: Desired) -> bool:
-    """Whether the network's packets pass a bridge of the host, and with it the host's firewall."""
-    return desired.resource.spec.driver is Driver.BRIDGE
+def bridged(desired: Desired, live: Network | None) -> bool:
+    """Whether packets pass a bridge of the host, and with it the host's firewall: of what runs, or of what is to be."""
+    return desired.resource.spec.driver is Driver.BRIDGE or (live is not None and live.bridge is not None)
 
 
 def reach_findings(

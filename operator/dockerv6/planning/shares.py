@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import IPv6Address, IPv6Network
 
-from dockerv6.api.egress import Egress
+from dockerv6.api.egress import TRANSLATING, Egress
 from dockerv6.api.egress import EgressMode as Mode
 from dockerv6.api.firewall import Firewall, IngressRule, NdpProxy
 from dockerv6.api.network import IPv6Network as NetworkResource
@@ -93,7 +93,7 @@ def share(
             return Share(owner, answers=None, hold=True)
         return _live(wish, [n for n in networks if n.bridge][:1], containers)
     if spec.driver is not Driver.BRIDGE:
-        return Share(owner)
+        return _live(wish, networks or (), containers)  # a bridge that still runs
     return _managed(wish, resource, bound, networks or (), containers)
 
 
@@ -177,9 +177,10 @@ def _answers(wish: _Wish, intents: Iterable[NetworkIntent]) -> tuple[Answers, ..
     if not wish.ndp_proxy.enabled:
         return ()
     asked = [i for i in intents if not i.internal]
-    translated = wish.egress.mode is Mode.PREFIX_TRANSLATION
-    if translated and not all(i.outer for i in asked):  # to a prefix that is not known yet, or no longer
-        return None
+    if wish.egress.mode is Mode.PREFIX_TRANSLATION:
+        if not all(translate(wish.egress, i.subnet, wish.followed).outer for i in asked):
+            return None  # to a prefix that is not known yet, or no longer
+        asked = [i for i in asked if i.outer]  # the others' own options switch translation off
     return tuple(Answers(wish.owner, i.subnet, wish.ndp_proxy.interface, i.outer) for i in asked)
 
 
@@ -230,13 +231,14 @@ def _intent(
     egress = wish.egress
     outer = translate(egress, subnet, wish.followed).outer
     lost = egress.mode is Mode.PREFIX_TRANSLATION and not outer  # there is nothing to translate to yet
+    off = egress.mode in TRANSLATING and not masquerade
     return NetworkIntent(
         owner=wish.owner,
         subnet=subnet,
         bridge=bridge,
-        egress=EgressMode(str(egress.mode)) if masquerade and not lost else EgressMode.NONE,
+        egress=EgressMode.NONE if off or lost else EgressMode(str(egress.mode)),
         source=egress.snat_address,
-        outer=outer if masquerade else (),
+        outer=() if off else outer,
         egress_interfaces=tuple(egress.interfaces),
         egress_exclude=tuple(egress.exclude),
         internal=internal,
