@@ -2,29 +2,40 @@
 
 import json
 import os
+from dataclasses import replace
+from ipaddress import IPv6Interface, IPv6Network
 from pathlib import Path
 
 import pytest
 
 from dockerv6.api.conditions import Reason
 from dockerv6.firewall.model import HostFilterState, PortIntent, Transport
-from dockerv6.hostnet.model import BridgePort, Interface
+from dockerv6.hostnet.model import BridgePort, Interface, ProxyNeighbour
+from dockerv6.planning.answers import Answers
+from dockerv6.planning.blueprint import fingerprint, network_spec, stamped
 from dockerv6.planning.claims import PortProblem
 from dockerv6.planning.deletion import plan_deletion
 from dockerv6.planning.describe import as_mapping
+from dockerv6.planning.endpoints import as_it_was
 from dockerv6.planning.inputs import Holdings, Observed, RulesView
 from dockerv6.planning.policy import plan_policy
+from dockerv6.planning.rollback import Former, plan_rollback
 from dockerv6.planning.steps import Plan
 from tests.simulation.resources import policy, pool
 from tests.unit.planning.scene import (
+    ENGINE_28,
     FORWARD,
     SUBNET,
     allocation,
     bridge,
     container,
+    created,
     decide,
     desired,
+    end,
+    followed,
     foreign,
+    holding,
     holdings,
     host,
     live,
@@ -63,6 +74,14 @@ NEW = RulesView(
 )
 
 
+RENUMBERED = desired(None, pool(prefix="2001:db8:7::/48"), updateStrategy="Recreate")
+MOVED = IPv6Network("2001:db8:7:1::/64")
+REFUSED = fingerprint(network_spec(RENUMBERED.resource, MOVED, RENUMBERED.identity))
+TRANSLATED = desired(egress={"mode": "PrefixTranslation", "prefixFrom": {"interface": "eth0"}})
+EXCHANGED = RulesView(off={"blog": ("insert rule prefix_in: 2001:db8:200:1::/64",)}, intended=True)
+PART = IPv6Network("2001:db8:1:0:5::/80")
+
+
 def first_use() -> Plan:
     fresh = host(forwarding="0", accept_ra={"eth0": "1"})
     moment = observed(host=fresh, rules=RulesView(filter=HostFilterState((FORWARD,))), entropy=bytes(range(1, 6)))
@@ -72,6 +91,25 @@ def first_use() -> Plan:
 def update(strategy: str, held: Holdings = HELD, **spec: object) -> Plan:
     moment = observed(live(), applied=True, attachments=(WEB, DB, CRON))
     return decide(desired(updateStrategy=strategy, **spec), moment, held)
+
+
+def renumber(**moment: object) -> Plan:
+    return decide(RENUMBERED, observed(live(RENUMBERED), applied=True, **moment), HELD)
+
+
+def on_link(*proxies: ProxyNeighbour) -> Plan:
+    """A part of the uplink's own prefix, in which one container came and another one went."""
+    wish = desired(addressing={"subnet": str(PART)}, egress={"mode": "Routed"}, ndpProxy={"enabled": True})
+    there = created(stamped(network_spec(wish.resource, PART, wish.identity, ENGINE_28)))
+    eth0 = Interface(2, "eth0", "", up=True, mtu=1500, addresses=(IPv6Interface("2001:db8:1::2/64"),))
+    moment = observed(
+        there,
+        applied=True,
+        host=host(bridge(there), eth0, proxies=frozenset(proxies), proxy_ndp={"eth0": "0"}),
+        answers=(Answers("blog", PART),),
+        containers=(running("web", end(there, PART[5])),),
+    )
+    return decide(wish, moment, holdings(allocation(PART, pool="")))
 
 
 def delete(**moment: object) -> Plan:
@@ -85,6 +123,33 @@ PLANS = {
     "recreate": update("Recreate", addressing=FIXED),
     "recreate-waits": update("WhenIdle", labels={"team": "web"}),
     "network-removed": decide(desired(), observed(applied=True, remembered=(WEB, DB)), HELD),
+    "renumber": renumber(attachments=(WEB, DB, CRON)),
+    "renumber-waits-its-turn": renumber(attachments=(WEB,), in_transit=("mail", "shop")),
+    "renumber-pool-too-small": decide(
+        desired(None, pool(prefix="2001:db8:7::/72", allocationLength=80), addressing={"prefixLength": 64}),
+        observed(live(), applied=True, attachments=(WEB,)),
+        HELD,
+    ),
+    "renumber-refused": renumber(attachments=(WEB,), refused=REFUSED, refusal="it was brought back as it was"),
+    "renumber-rolled-back": plan_rollback(
+        RENUMBERED,
+        observed(live(RENUMBERED, MOVED), applied=True, attachments=(WEB,), remembered=(DB,)),
+        holdings(allocation(MOVED)),
+        Former(as_it_was(live()), SUBNET, "default"),
+    ),
+    "prefix-withdrawn": decide(
+        desired(None, pool(fromInterface={"name": "eth0"})),
+        observed(live(), applied=True, attachments=(WEB,)),
+        holding(allocation(), following=replace(followed("fd12:3456:789a::/48"), withdrawn=True)),
+    ),
+    "prefix-pending": decide(TRANSLATED, observed(), HELD),
+    "prefix-translated": decide(
+        TRANSLATED,
+        observed(live(TRANSLATED), applied=True, attachments=(WEB,), rules=EXCHANGED),
+        holding(allocation(), following=followed("2001:db8:200::/48", "2001:db8:100::/48")),
+    ),
+    "proxy-neighbours": on_link(ProxyNeighbour("eth0", PART[9], ours=True)),
+    "macvlan": decide(desired(driver="macvlan", options={"parent": "eth0"}), observed()),
     "rules-flushed": decide(desired(), observed(live(), applied=True, rules=FLUSHED), HELD),
     "foreign-network": decide(desired(), observed(foreign("blog")), HELD),
     "engine-away": decide(
