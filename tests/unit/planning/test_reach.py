@@ -35,7 +35,13 @@ OFF = RulesView(off={"": ("add table",), "blog": ("add x",), "shop": ("add y",)}
 @pytest.mark.parametrize(("driver", "passes"), [("bridge", True), ("macvlan", False), ("ipvlan", False)])
 def test_only_packets_of_bridges_pass_the_hosts_firewall(driver: str, *, passes: bool) -> None:
     options = {} if passes else {"parent": "eth0"}
-    assert bridged(desired(driver=driver, options=options)) is passes
+    wish = desired(driver=driver, options=options)
+    assert bridged(wish, None) is passes
+    assert bridged(wish, live(wish)) is passes
+
+
+def test_those_of_a_bridge_that_still_runs_do() -> None:
+    assert bridged(desired(driver="macvlan", options={"parent": "eth0"}), live())
 
 
 class TestRules:

@@ -1,15 +1,18 @@
 from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
+from typing import ClassVar
 
 import pytest
 
 from dockerv6.dockerd.model import Container, Network
 from dockerv6.firewall.model import EgressMode, Ingress, NetworkIntent, PortIntent, Transport
+from dockerv6.planning.answers import Answers
 from dockerv6.planning.claims import Surface
+from dockerv6.planning.followed import Followed
 from dockerv6.planning.publish import Settled
-from dockerv6.planning.shares import Share, policy_share, share, whole_intent
+from dockerv6.planning.shares import Share, answers_of, policy_share, share, whole_intent
 from tests.simulation.resources import network, policy
-from tests.unit.planning.scene import SUBNET, allocation, end, foreign, live, running
+from tests.unit.planning.scene import SUBNET, allocation, desired, end, followed, foreign, live, running
 
 
 def test_a_managed_networks_share_follows_its_allocation() -> None:
@@ -28,13 +31,13 @@ def test_an_internal_network_is_told_to_be_so() -> None:
     assert share(network(internal=True), allocation(), ()).networks[0].internal
 
 
-@pytest.mark.parametrize("spec", [{"suspend": True}, {"egress": {"mode": "Routed"}}])
+@pytest.mark.parametrize("spec", [{"suspend": True}, {"hosts": {"matchNames": ["a"]}}])
 def test_what_is_suspended_or_not_yet_in_effect_stays_as_it_is(spec: dict[str, object]) -> None:
     assert share(network("blog", **spec), allocation(), ()) == Share("blog", hold=True)
 
 
 def test_what_has_no_allocation_yet_keeps_what_it_may_have_had() -> None:
-    assert share(network(), None, ()) == Share("blog", hold=True)
+    assert share(network(), None, ()) == Share("blog", answers=None, hold=True)
 
 
 class TestRecreation:
@@ -70,7 +73,7 @@ class TestObserved:
         assert share(self.WISH, None, ()) == Share("blog")
 
     def test_an_engine_that_was_never_seen_leaves_it_as_it_is(self) -> None:
-        assert share(self.WISH, None, None) == Share("blog", hold=True)
+        assert share(self.WISH, None, None) == Share("blog", answers=None, hold=True)
 
     def test_link_local_subnets_are_none_of_ours(self) -> None:
         assert share(self.WISH, None, (foreign("x", "fe80::/64"),)) == Share("blog")
@@ -193,10 +196,7 @@ class TestPolicies:
         assert self.given(None, **{"com.docker.network.bridge.name": "br-shop"}).networks[0].bridge == "br-shop"
 
     def test_an_engine_that_was_never_seen_leaves_everything_as_it_is(self) -> None:
-        assert policy_share(policy("all"), None) == Share("policy/all", hold=True)
-
-    def test_so_does_what_is_not_yet_in_effect(self) -> None:
-        assert self.given({"egress": {"mode": "Routed"}}) == Share("policy/all", hold=True)
+        assert policy_share(policy("all"), None) == Share("policy/all", answers=None, hold=True)
 
     def test_every_ipv6_subnet_of_a_network_has_its_rules(self) -> None:
         there = foreign("shop")
@@ -204,3 +204,216 @@ class TestPolicies:
         found = policy_share(policy("all"), (both,))
         assert [str(i.subnet) for i in found.networks] == ["fd99::/64", "fd98::/64"]
         assert len(found.surfaces) == 1
+
+
+PUBLIC = IPv6Network("2001:db8:5:1::/64")
+TRANSLATED: dict[str, object] = {"mode": "PrefixTranslation", "prefixFrom": {"interface": "eth0"}}
+OUTER = IPv6Network("2001:db8:100:1::/64")
+
+
+class TestWaysOut:
+    def intent(self, egress: dict[str, object], source: Followed | None = None, **spec: object) -> NetworkIntent:
+        known = {source.interface: source} if source is not None else {}
+        (found,) = share(network("blog", egress=egress, **spec), allocation(), (live(),), (), known).networks
+        return found
+
+    def test_a_routed_network_keeps_its_addresses(self) -> None:
+        found = self.intent({"mode": "Routed", "interfaces": ["eth0"]})
+        assert found == NetworkIntent("blog", SUBNET, "v6-blog", EgressMode.ROUTED, egress_interfaces=("eth0",))
+
+    def test_a_chosen_address_is_what_packets_come_from(self) -> None:
+        found = self.intent({"mode": "SNAT", "snatAddress": "2001:db8::1"})
+        assert (found.egress, found.source, found.outer) == (EgressMode.SNAT, IPv6Address("2001:db8::1"), ())
+
+    def test_a_fixed_prefix_is_exchanged(self) -> None:
+        found = self.intent({"mode": "PrefixTranslation", "prefix": "2001:db8:100::/48"})
+        assert (found.egress, found.source, found.outer) == (EgressMode.PREFIX_TRANSLATION, None, (OUTER,))
+
+    def test_a_followed_one_is_with_the_former_ones_behind_it(self) -> None:
+        found = self.intent(TRANSLATED, followed("2001:db8:100::/48", "2001:db8:200::/48"))
+        assert found.outer == (OUTER, IPv6Network("2001:db8:200:1::/64"))
+
+    @pytest.mark.parametrize(
+        "source",
+        [None, followed("2001:db8:100::/48", interface="eth1"), followed("2001:db8:100:1:2::/80")],
+        ids=["none yet", "another interface's", "too long"],
+    )
+    def test_without_one_nothing_leaves_untranslated(self, source: Followed | None) -> None:
+        found = self.intent(TRANSLATED, source)
+        assert (found.egress, found.outer) == (EgressMode.NONE, ())
+
+    def test_the_last_one_stays_in_use_when_it_is_gone(self) -> None:
+        gone = replace(followed("2001:db8:100::/48"), withdrawn=True)
+        assert self.intent(TRANSLATED, gone).outer == (OUTER,)
+
+    def test_what_is_to_come_has_them_before_it_is_there(self) -> None:
+        wish = network("blog", egress=TRANSLATED)
+        known = {"eth0": followed("2001:db8:100::/48")}
+        running_, coming = share(wish, allocation("fd00:0:0:7::/64"), (live(),), (), known).networks
+        assert (running_.outer, coming.outer) == ((OUTER,), (IPv6Network("2001:db8:100:7::/64"),))
+
+
+class TestPortsOfRoutedNetworks:
+    """They are open on the container's own address too."""
+
+    HTTP = PortIntent("blog", Transport.TCP, 8080, SUBNET[5], 80)
+
+    def ingress(self, *ports: PortIntent, **spec: object) -> tuple[Ingress, ...]:
+        wish = network("blog", **{"egress": {"mode": "Routed"}, **spec})
+        there = replace(live(), internal=wish.spec.internal)
+        whole = whole_intent([share(wish, allocation(), (there,))], settled=Settled(ports))
+        assert whole.ports == ports
+        return whole.networks[0].ingress
+
+    def test_the_containers_own_port_is_open(self) -> None:
+        assert self.ingress(self.HTTP) == (Ingress((), (IPv6Network(SUBNET[5]),), ((Transport.TCP, 80),)),)
+
+    def test_only_to_those_to_whom_the_hosts_port_is(self) -> None:
+        office = (IPv6Network("2001:db8:9::/48"),)
+        (found,) = self.ingress(replace(self.HTTP, sources=office))
+        assert found.sources == office
+
+    def test_a_port_of_one_address_of_the_host_is_that_addresss_alone(self) -> None:
+        assert self.ingress(replace(self.HTTP, host_address=IPv6Address("2001:db8::1"))) == ()
+
+    def test_a_port_of_another_owner_is_not_its(self) -> None:
+        assert self.ingress(replace(self.HTTP, owner="shop")) == ()
+
+    def test_a_port_that_leads_to_another_of_the_owners_networks_is_not_this_ones(self) -> None:
+        assert self.ingress(replace(self.HTTP, target=PUBLIC[5])) == ()
+
+    def test_it_comes_on_top_of_what_the_firewall_lets_in(self) -> None:
+        found = self.ingress(self.HTTP, firewall={"ingress": [{"ports": [{"port": 22}]}]})
+        assert [i.ports for i in found] == [((Transport.TCP, 22),), ((Transport.TCP, 80),)]
+
+    def test_every_port_of_a_container_is_open(self) -> None:
+        dns = PortIntent("blog", Transport.UDP, 53, SUBNET[5], 53)
+        assert [i.ports for i in self.ingress(self.HTTP, dns)] == [((Transport.TCP, 80),), ((Transport.UDP, 53),)]
+
+    @pytest.mark.parametrize(
+        "egress", [{}, {"mode": "None"}, {"mode": "PrefixTranslation", "prefix": "2001:db8:100::/48"}], ids=str
+    )
+    def test_other_networks_containers_are_reached_through_the_host_alone(self, egress: dict[str, object]) -> None:
+        assert self.ingress(self.HTTP, egress=egress) == ()
+
+    def test_so_are_those_of_policies_that_route(self) -> None:
+        there = foreign("shop", "2001:db8:5:1::/64")
+        routed = policy_share(policy("all", egress={"mode": "Routed"}), (there,))
+        port = PortIntent("policy/all", Transport.TCP, 80, PUBLIC[5], 80)
+        (found,) = whole_intent([routed], settled=Settled((port,))).networks
+        assert [i.targets for i in found.ingress] == [(IPv6Network(PUBLIC[5]),)]
+
+
+class TestAnswers:
+    """Whom neighbour solicitations are answered for."""
+
+    ROUTED: ClassVar[dict[str, object]] = {"egress": {"mode": "Routed"}, "ndpProxy": {"enabled": True}}
+
+    def answers(self, spec: dict[str, object], source: Followed | None = None) -> tuple[Answers, ...] | None:
+        known = {source.interface: source} if source is not None else {}
+        return share(network("blog", **spec), allocation(), (live(),), (), known).answers
+
+    def test_they_are_for_the_subnet_that_runs(self) -> None:
+        assert self.answers(self.ROUTED) == (Answers("blog", SUBNET),)
+
+    def test_nobody_is_answered_for_unasked(self) -> None:
+        assert self.answers({"egress": {"mode": "Routed"}}) == ()
+
+    def test_the_interface_is_the_one_that_is_said(self) -> None:
+        proxy = {"enabled": True, "interface": "eth1"}
+        assert self.answers({**self.ROUTED, "ndpProxy": proxy}) == (Answers("blog", SUBNET, "eth1"),)
+
+    def test_they_are_there_before_the_network_is(self) -> None:
+        assert share(network("blog", **self.ROUTED), allocation(), ()).answers == (Answers("blog", SUBNET),)
+
+    def test_while_one_subnet_takes_over_from_another_both_are_answered_for(self) -> None:
+        found = share(network("blog", **self.ROUTED), allocation(PUBLIC), (live(),)).answers
+        assert found == (Answers("blog", SUBNET), Answers("blog", PUBLIC))
+
+    def test_neighbours_of_a_translated_network_ask_for_what_they_see(self) -> None:
+        spec = {"egress": TRANSLATED, "ndpProxy": {"enabled": True}}
+        found = self.answers(spec, followed("2001:db8:100::/48", "2001:db8:200::/48"))
+        assert found == (Answers("blog", SUBNET, None, (OUTER, IPv6Network("2001:db8:200:1::/64"))),)
+
+    def test_without_a_prefix_it_can_not_be_told_what_they_see(self) -> None:
+        assert self.answers({"egress": TRANSLATED, "ndpProxy": {"enabled": True}}) is None
+        assert self.answers({"egress": TRANSLATED}) == ()
+
+    @pytest.mark.parametrize("spec", [{"suspend": True}, {"hosts": {"matchNames": ["a"]}}], ids=str)
+    def test_what_is_left_as_it_is_is_answered_for_as_it_is(self, spec: dict[str, object]) -> None:
+        found = share(network("blog", **self.ROUTED, **spec), allocation(PUBLIC), (live(),))
+        assert found == Share("blog", answers=(Answers("blog", SUBNET),), hold=True)
+
+    def test_of_what_was_never_seen_it_can_not_be_told(self) -> None:
+        wish = network("blog", suspend=True, **self.ROUTED)
+        assert share(wish, allocation(), None) == Share("blog", answers=None, hold=True)
+
+    def test_nor_of_what_has_lost_its_allocation(self) -> None:
+        assert share(network("blog", **self.ROUTED), None, (live(),)).answers is None
+
+    def test_while_somebodys_can_not_be_told_nobody_knows_all_of_them(self) -> None:
+        known, unknown = Share("a", answers=(Answers("a", SUBNET),)), Share("c", answers=None, hold=True)
+        assert answers_of((known, Share("b"))) == (Answers("a", SUBNET),)
+        assert answers_of((known, unknown)) is None
+        assert answers_of(()) == ()
+
+    def test_an_observed_network_is_answered_for_while_it_is_there(self) -> None:
+        wish = network("blog", managementPolicy="Observe", networkName="x", **self.ROUTED)
+        assert share(wish, None, (foreign("x"),)).answers == (Answers("blog", IPv6Network("fd99::/64")),)
+        assert share(wish, None, ()).answers == ()
+
+    def test_a_policy_has_all_of_its_networks_answered_for(self) -> None:
+        there = (foreign("a"), foreign("b", "fd98::/64", 98))
+        found = policy_share(policy("all", **self.ROUTED), there).answers
+        subnets = (IPv6Network("fd99::/64"), IPv6Network("fd98::/64"))
+        assert found == tuple(Answers("policy/all", each) for each in subnets)
+
+    def test_of_an_internal_network_nobody_outside_sees_anything(self) -> None:
+        there = replace(foreign("a"), internal=True)
+        assert policy_share(policy("all", **self.ROUTED), (there,)).answers == ()
+
+
+class TestOtherDrivers:
+    """Their packets pass neither a bridge nor the firewall of the host."""
+
+    @pytest.mark.parametrize("driver", ["macvlan", "ipvlan"])
+    def test_they_have_no_share(self, driver: str) -> None:
+        wish = network("blog", driver=driver, options={"parent": "eth0"})
+        assert share(wish, allocation(), (live(desired(wish)),)) == Share("blog")
+        assert share(wish, None, None) == Share("blog")
+
+    @pytest.mark.parametrize("driver", ["macvlan", "ipvlan"])
+    def test_nor_has_who_observes_them(self, driver: str) -> None:
+        wish = network("blog", managementPolicy="Observe", networkName="x")
+        assert share(wish, None, (replace(foreign("x"), driver=driver),)) == Share("blog")
+
+    def test_a_bridge_that_still_runs_keeps_its_rules(self) -> None:
+        wish = network("blog", driver="macvlan", options={"parent": "eth0"})
+        assert share(wish, allocation(), (live(),)) == share(network("blog"), allocation(), (live(),))
+
+    def test_a_suspended_one_is_left_as_it_is(self) -> None:
+        wish = network("blog", driver="macvlan", options={"parent": "eth0"}, suspend=True)
+        assert share(wish, allocation(), (live(desired(wish)),)) == Share("blog", hold=True)
+
+
+class TestPolicysWaysOut:
+    def given(self, egress: dict[str, object], **options: str) -> NetworkIntent:
+        there = replace(foreign("shop", "fd99:0:0:1::/64"), options=options)
+        known = {"eth0": followed("2001:db8:100::/48")}
+        (found,) = policy_share(policy("all", egress=egress), (there,), (), known).networks
+        return found
+
+    def test_it_translates_to_what_it_follows(self) -> None:
+        assert self.given(TRANSLATED).outer == (OUTER,)
+
+    def test_a_network_that_is_not_to_be_masqueraded_is_not_translated_either(self) -> None:
+        found = self.given(TRANSLATED, **{MASQUERADE: "false"})
+        assert (found.egress, found.outer) == (EgressMode.NONE, ())
+
+    def test_nor_has_it_neighbours_that_ask(self) -> None:
+        there = replace(foreign("shop"), options={MASQUERADE: "false"})
+        asked = policy("all", egress=TRANSLATED, ndpProxy={"enabled": True})
+        assert policy_share(asked, (there,), (), {"eth0": followed("2001:db8:100::/48")}).answers == ()
+
+    def test_but_it_is_routed_as_asked(self) -> None:
+        assert self.given({"mode": "Routed"}, **{MASQUERADE: "false"}).egress is EgressMode.ROUTED
