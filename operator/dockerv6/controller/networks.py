@@ -86,11 +86,11 @@ async def reconcile(key: Key, context: Context) -> Requeue | None:
         await _say(stored, resource, observed, plan, context, failed=outcome.failed)
         await _tell_failure(key, outcome.failed, context)
         raise failure_of(outcome.failed).error from outcome.failed
+    await _tell(first, context)
     there = planning.own_network(wish, observed) is not None and not plan.blocked
     if there and await arrived(key.name, context):
         why = next((f": {step.reason}" for step in first.steps if isinstance(step, CreateNetwork)), "")
         await context.reporter.normal(NETWORK, key.name, "Recreated", f"it was made anew{why}")
-    await _tell(first, context)
     await _say(stored, resource, observed, plan, context, restored=first.drift if not first.blocked else ())
     if plan.findings or plan.drift:
         context.in_order.pop(key.name, None)

@@ -20,7 +20,19 @@ async def test_events_are_kept_and_logged(caplog: pytest.LogCaptureFixture) -> N
         ("Normal", "Created", 1),
         ("Warning", "Drifted", 2),
     ]
-    assert [r.levelname for r in caplog.records] == ["INFO", "WARNING", "WARNING"]
+    assert [r.levelname for r in caplog.records] == ["INFO", "WARNING"]
+
+
+async def test_what_is_said_again_and_again_is_logged_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    clock = FakeClock()
+    reporter = Reporter(MemoryStore(), clock)
+    with caplog.at_level(logging.INFO, "dockerv6.events"):
+        for _ in range(4):
+            await reporter.warning("IPv6Network", "blog", "RecreateBlocked", "it waits")
+            clock.advance(20)
+        await reporter.warning("IPv6Network", "blog", "RecreateBlocked", "it waits for others")
+        await reporter.warning("IPv6Network", "shop", "RecreateBlocked", "it waits for others")
+    assert [r.message for r in caplog.records] == ["it waits"] * 2 + ["it waits for others"] * 2
 
 
 async def test_telling_does_not_keep_from_doing(caplog: pytest.LogCaptureFixture) -> None:
