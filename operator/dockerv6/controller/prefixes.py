@@ -6,6 +6,7 @@ from ipaddress import IPv6Network
 
 from dockerv6.api.kinds import NETWORK, POLICY, POOL
 from dockerv6.controller.context import Context
+from dockerv6.controller.garbage import GARBAGE
 from dockerv6.firewall.port import FirewallError
 from dockerv6.hostnet.port import HostNetError
 from dockerv6.planning.followed import Followed, track
@@ -52,6 +53,7 @@ async def follow(context: Context) -> Requeue | None:
             left |= _in_use(before) - _in_use(after)
     if left:
         await _let_go(frozenset(left), context)
+        context.enqueue(GARBAGE, "a prefix leads nowhere any more")  # nobody needs to be answered for under it
     return Requeue(min(again)) if again else None
 
 

@@ -19,7 +19,15 @@ from dockerv6.planning.inputs import Desired, Holdings, HostView, Observed
 from dockerv6.planning.members import attach_members, detach_members, member_findings
 from dockerv6.planning.parents import parent_findings, vain_findings
 from dockerv6.planning.pools import withdrawn_findings
-from dockerv6.planning.reach import answer_steps, bridged, live_steps, reach_findings, rules_steps, way_steps
+from dockerv6.planning.reach import (
+    answer_steps,
+    bridged,
+    left_steps,
+    live_steps,
+    reach_findings,
+    rules_steps,
+    way_steps,
+)
 from dockerv6.planning.shares import share
 from dockerv6.planning.steps import (
     CreateNetwork,
@@ -166,8 +174,8 @@ def _plan_unbridged(desired: Desired, observed: Observed, live: Network) -> Plan
     if not live.ipv6:
         message = f"Docker network {live.name} has no IPv6 subnet; recreate it with --ipv6"
         findings.append(Finding(ConditionType.NETWORK_READY, Reason.NO_IPV6, message))
-    steps = () if any(f.blocks for f in findings) else _members(desired, observed, live)
-    return Plan("IPv6Network", desired.name, steps, tuple(findings))
+    members = () if any(f.blocks for f in findings) else _members(desired, observed, live)
+    return Plan("IPv6Network", desired.name, (*left_steps(desired, observed), *members), tuple(findings))
 
 
 def _plan_managed(
@@ -207,7 +215,7 @@ def _plan_managed(
         *former,
         *binding,  # before anything is taken down: what is wanted instead is then nobody else's
         *removed,
-        *(way_steps(desired, observed, because) if bridged(desired, live) else ()),
+        *(way_steps(desired, observed, because) if bridged(desired, live) else left_steps(desired, observed)),
         *rest,
         *mend,
         *(live_steps(desired, observed, live) if live is not None and not remade else ()),
@@ -272,9 +280,10 @@ def _not_its_turn(desired: Desired, observed: Observed, subnet: Subnet) -> Findi
     pool = desired.pools.get(desired.resource.spec.addressing.pool or "")
     if subnet.replaces is None or pool is None or len(observed.in_transit) < pool.spec.max_unavailable:
         return None
+    verb = "is" if len(observed.in_transit) == 1 else "are"
     message = (
         f"the subnet becomes {subnet.prefix} instead of {subnet.replaces}, and waits for its turn:"
-        f" {', '.join(observed.in_transit)} of the same pool is being renumbered"
+        f" {', '.join(observed.in_transit)} of the same pool {verb} being renumbered"
         f" (maxUnavailable {pool.spec.max_unavailable})"
     )
     return Finding(ConditionType.NETWORK_READY, Reason.RENUMBERING, message, blocks=False, retry=TURN_RETRY)

@@ -54,6 +54,14 @@ def rules_steps(desired: Desired, observed: Observed, because: str = "") -> tupl
     return (EnsureRules(desired.name, changes, because or "the table differs from what it should hold"),)
 
 
+def left_steps(desired: Desired, observed: Observed) -> tuple[Step, ...]:
+    """What is left in our table of a network that was on a bridge, and is on one no more."""
+    changes = observed.rules.off.get(desired.name, ())
+    if not changes or observed.rules.problem:
+        return ()
+    return (EnsureRules(desired.name, changes, "its packets no longer pass the host's firewall"),)
+
+
 def way_steps(desired: Desired, observed: Observed, because: str = "") -> tuple[Step, ...]:
     """Before there is a network, or for the one that is there: the host forwards, our rules decide, we are let pass."""
     return (
