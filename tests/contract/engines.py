@@ -65,6 +65,12 @@ class Bench(Protocol):
     def run_linked(self, name: str, other: str, alias: str) -> None:
         """Run a container on the default bridge with a legacy link to another one."""
 
+    def add_link(self, name: str) -> None:
+        """Give the engine's host one more interface, which is up."""
+
+    def remove_link(self, name: str) -> None:
+        """Take it away, whoever uses it."""
+
     def down(self) -> None:
         """Crash the engine."""
 
@@ -122,6 +128,12 @@ class FakeBench:
     def run_linked(self, name: str, other: str, alias: str) -> None:  # noqa: ARG002 - a link's names are not shown
         self.fake.run_container(name, "bridge")
 
+    def add_link(self, name: str) -> None:
+        self.fake.add_link(name)
+
+    def remove_link(self, name: str) -> None:
+        self.fake.remove_link(name)
+
     def down(self) -> None:
         self.fake.down()
 
@@ -140,6 +152,7 @@ class RealBench:
         major, minor = lab.version.split(".")
         self.release = (int(major), int(minor))
         self.engine: Engine = DockerEngine(lab.docker_host, environment={})
+        self._links: set[str] = set()
 
     @staticmethod
     def start(session: Session, version: str) -> LabEngine:
@@ -212,6 +225,16 @@ class RealBench:
         }
         self.start_container(self._create(name, body))
 
+    def add_link(self, name: str) -> None:
+        self._links.add(name)
+        # a link needs another end, and the host has room for it: what matters is who is on the near one
+        self.lab.netexec(*f"ip link add {name} up type veth peer name {name}-far".split())
+        self.lab.netexec(*f"ip link set {name}-far up".split())
+
+    def remove_link(self, name: str) -> None:
+        self._links.remove(name)
+        self.lab.netexec("ip", "link", "delete", name)
+
     def down(self) -> None:
         self.lab.kill()
 
@@ -224,6 +247,8 @@ class RealBench:
         for network in await self.engine.networks():
             if network.name not in {"bridge", "host", "none"}:
                 await self.engine.remove_network(network.id)
+        for link in tuple(self._links):
+            self.remove_link(link)
         await self.engine.close()
 
 

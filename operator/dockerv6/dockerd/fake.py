@@ -166,6 +166,19 @@ class FakeEngine:
         """Behave like another version from now on."""
         self._state.profile = profile
 
+    @property
+    def links(self) -> frozenset[str]:
+        """The host's interfaces that macvlan and ipvlan networks can stand on: lo, eth0, and what was added or made."""
+        return self._state.links.names
+
+    def add_link(self, name: str) -> None:
+        """Give the host an interface."""
+        self._state.links.add(name)
+
+    def remove_link(self, name: str) -> None:
+        """Take an interface from the host; networks on it stay, as engines never notice."""
+        self._state.links.remove(name)
+
     def create_container(
         self,
         name: str,

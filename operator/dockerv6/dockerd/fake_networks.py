@@ -1,10 +1,11 @@
-"""The networks of the fake engine: names, address pools, bridges. Synchronous; knows nothing of containers."""
+"""The networks of the fake engine: names, address pools, bridges, parents. Synchronous; knows nothing of containers."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dockerv6.dockerd import encode, fake_addresses, refusal
+from dockerv6.dockerd import encode, fake_addresses, fake_links, refusal
+from dockerv6.dockerd.fake_links import Links
 from dockerv6.dockerd.model import BRIDGE_NAME, Network, NetworkSpec
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from dockerv6.dockerd.profiles import Profile
 
 PREDEFINED = ("bridge", "host", "none")
-_DRIVERS = frozenset({"bridge", "ipvlan", "macvlan"})
+_DRIVERS = fake_links.DRIVERS | {"bridge"}
 
 
 class Networks:
@@ -23,6 +24,7 @@ class Networks:
 
     Attributes:
         profile: the version that it behaves like.
+        links: the host's interfaces.
     """
 
     def __init__(self, profile: Profile, new_id: Callable[[], str], tell: Callable[[str, Network], None]) -> None:
@@ -34,6 +36,7 @@ class Networks:
             tell: is given every action and the network.
         """
         self.profile = profile
+        self.links = Links()
         self._new_id = new_id
         self._tell = tell
         self._networks: dict[str, Network] = {}
@@ -78,6 +81,7 @@ class Networks:
         if network.name in PREDEFINED:
             raise refusal.from_answer(403, f"{network.name} is a pre-defined network and cannot be removed")
         del self._networks[network.id]
+        self.links.release(network, self._on_links())
         self._tell("destroy", network)
 
     def _check_bridge(self, spec: NetworkSpec, bridge: str) -> None:
@@ -124,6 +128,11 @@ class Networks:
             options=dict(spec.options),
             labels=dict(spec.labels),
         )
+        if network.driver in fake_links.DRIVERS:
+            self.links.claim(network, self._on_links(), self.profile)
         self._networks[network.id] = network
         self._tell("create", network)
         return network
+
+    def _on_links(self) -> list[Network]:
+        return [network for network in self._networks.values() if network.driver in fake_links.DRIVERS]

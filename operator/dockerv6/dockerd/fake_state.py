@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING
 
-from dockerv6.dockerd import dialect, fake_addresses, fake_ports, refusal
+from dockerv6.dockerd import dialect, fake_addresses, fake_links, fake_ports, refusal
 from dockerv6.dockerd.fake_containers import Entry, FakeContainer, families
 from dockerv6.dockerd.fake_networks import PREDEFINED, Networks
 from dockerv6.dockerd.model import Attachment, Endpoint, EngineEvent, EventKind
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from dockerv6.dockerd.fake_addresses import AnyAddress
+    from dockerv6.dockerd.fake_links import Links
     from dockerv6.dockerd.model import Container, Network, NetworkSpec
     from dockerv6.dockerd.profiles import Profile
 
@@ -51,6 +52,11 @@ class State:
     @profile.setter
     def profile(self, profile: Profile) -> None:
         self._networks.profile = profile
+
+    @property
+    def links(self) -> Links:
+        """The host's interfaces."""
+        return self._networks.links
 
     def list_networks(self) -> tuple[Network, ...]:
         """All networks, oldest first, without endpoints."""
@@ -295,6 +301,8 @@ class State:
         return Entry(replace(wish, mac_address=None))
 
     def _plug(self, container: FakeContainer, network: Network, entry: Entry) -> None:
+        if network.driver in fake_links.DRIVERS:
+            self.links.require(network, self._in_use())
         entry.endpoint = Endpoint(
             container_id=container.id,
             container_name=container.name,
@@ -325,6 +333,11 @@ class State:
         if static in used or static == config.gateway:
             raise refusal.from_answer(403, "Address already in use")
         return static
+
+    def _in_use(self) -> list[Network]:
+        """The network of every end that there is."""
+        ends = (e for c in self._containers.values() for e in c.entries.values() if e.endpoint is not None)
+        return [network for end in ends if (network := self._networks.get(end.network_id)) is not None]
 
     def _endpoints(self, network: Network) -> tuple[Endpoint, ...]:
         endpoints = (

@@ -27,6 +27,9 @@ class Profile:
         host_network: what is said to a connect to the host network.
         dies_first: whether a stop is told as die, disconnect, stop; else as disconnect, stop, die.
         tells_lost_configuration: whether a disconnect is told (once more, while running) for the configuration.
+        shares_parents: whether macvlan networks can have the same parent (since 27.0).
+        ipvlan_flags: whether it reads ipvlan_flag, and knows mode l3s (since 23.0).
+        missing_base: what is said when a VLAN is to be made of an interface that isn't there.
     """
 
     version: str
@@ -40,6 +43,9 @@ class Profile:
     host_network: str
     dies_first: bool
     tells_lost_configuration: bool
+    shares_parents: bool
+    ipvlan_flags: bool
+    missing_base: str
 
     @property
     def dialect(self) -> Dialect:
@@ -61,6 +67,7 @@ class Profile:
 _OVERLAP = "Pool overlaps with other one on this address space"
 _NO_POOL = "could not find an available, non-overlapping IPv4 address pool among the defaults to assign to the network"
 _FOREIGN = "invalid endpoint settings:\nno configured subnet or ip-range contain the IP address {address}"
+_NO_BASE = "-o parent interface was not found on the host: {base}"
 _HOST = "container cannot be disconnected from host network or connected to host network"
 
 ENGINE_20_10 = Profile(
@@ -75,6 +82,9 @@ ENGINE_20_10 = Profile(
     host_network=_HOST,
     dies_first=True,
     tells_lost_configuration=True,
+    shares_parents=False,
+    ipvlan_flags=False,
+    missing_base="-o parent interface does was not found on the host: {base}",
 )
 ENGINE_26_1 = Profile(
     version="26.1.5",
@@ -88,6 +98,9 @@ ENGINE_26_1 = Profile(
     host_network=_HOST,
     dies_first=False,
     tells_lost_configuration=True,
+    shares_parents=False,
+    ipvlan_flags=True,
+    missing_base=_NO_BASE,
 )
 ENGINE_28_5 = Profile(
     version="28.5.2",
@@ -101,4 +114,7 @@ ENGINE_28_5 = Profile(
     host_network="cannot connect container to host network - container must be created in host network mode",
     dies_first=False,
     tells_lost_configuration=False,
+    shares_parents=True,
+    ipvlan_flags=True,
+    missing_base=_NO_BASE,
 )
