@@ -184,6 +184,12 @@ class Inventory:
         self._followed[followed.interface] = followed
         self._changed()
 
+    async def drop_followed(self, interface: str) -> None:
+        """Nobody follows it any more: whoever does so later begins with what it has then. Raises `StoreError`."""
+        await self._store.drop_record(FOLLOWED, interface)
+        self._followed.pop(interface, None)
+        self._changed()
+
     @asynccontextmanager
     async def _rereading(self) -> AsyncIterator[None]:
         """After a conflict what is known here is wrong: the next plan must see what the ledger says."""

@@ -31,6 +31,8 @@ async def follow(context: Context) -> Requeue | None:
         TemporaryError: the kernel gives no answer.
     """
     wanted = interfaces_followed(context)
+    for interface in context.inventory.holdings.followed.keys() - wanted:
+        await context.inventory.drop_followed(interface)
     if not wanted:
         return None
     try:

@@ -12,7 +12,7 @@ from dockerv6.controller import host
 from dockerv6.controller.context import Context
 from dockerv6.controller.garbage import GARBAGE
 from dockerv6.controller.intent import resource_of
-from dockerv6.controller.prefixes import PREFIXES
+from dockerv6.controller.prefixes import PREFIXES, interfaces_followed
 from dockerv6.dockerd.model import EngineEvent, EventKind, Network
 from dockerv6.dockerd.port import EngineUnavailable
 from dockerv6.firewall.port import FirewallError
@@ -244,7 +244,9 @@ class Triggers:
                     touched.add("")  # the way out concerns everybody
                 self._outside = outside
             self._ports_wait_for(view)
-            self._context.enqueue(PREFIXES, "the host's addresses or routes changed")
+            # a route to nowhere is told of with no interface, or with loopback's
+            if not touched.isdisjoint({"", "lo", *outward(view), *interfaces_followed(self._context)}):
+                self._context.enqueue(PREFIXES, "the host's addresses or routes changed")
             if sysctl_steps(view):  # such as an uplink that has begun to hear router advertisements
                 self._context.enqueue(host.FORWARDING, "the host's links changed")
             self._parents(touched)
