@@ -19,12 +19,14 @@ from dockerv6.firewall.ruleset import diff
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+    from ipaddress import IPv6Address
 
     from dockerv6.firewall.model import NetworkIntent, PortIntent
     from dockerv6.firewall.port import Firewall
     from tests.host.topology import Topology
     from tests.lab.namespace import Namespace
 
+_CLOSED_FIRST = "the first that comes through"
 _TIMEOUT = 10.0
 """Seconds to wait for what must come; nothing is ever waited for that must not come."""
 
@@ -48,10 +50,17 @@ class Router:
         ports: tuple[PortIntent, ...] = (),
         uplink_bridges: tuple[str, ...] = (),
         guest_bridges: tuple[str, ...] | None = None,
+        host_addresses: tuple[IPv6Address, ...] = (),
     ) -> None:
         if guest_bridges is None and not self.firewall.knows_link_kinds:
             guest_bridges = self._guest_bridges(uplink_bridges)
-        wish = FirewallIntent(networks, uplink_bridges=uplink_bridges, ports=ports, guest_bridges=guest_bridges)
+        wish = FirewallIntent(
+            networks,
+            uplink_bridges=uplink_bridges,
+            ports=ports,
+            guest_bridges=guest_bridges,
+            host_addresses=host_addresses,
+        )
         desired = render(wish)
         assert await self.firewall.apply(diff(desired, await self.firewall.observe())) == desired
 
@@ -149,3 +158,18 @@ def ask(sender: socket.socket, address: tuple[str, int], receiver: socket.socket
     answer, answerer = sender.recvfrom(100)
     assert (answer, answerer[:2]) == (b"answer", address)
     return str(source[0])
+
+
+def reaches(sender: socket.socket, receiver: socket.socket, through: socket.socket, address: str | None = None) -> bool:
+    """Whether a datagram, to the receiver's own address or that one, arrives.
+
+    Before one that is sent after it and is known to come through.
+    """
+    host, port = receiver.getsockname()[:2]
+    sender.sendto(b"attempt", (address or host, port))
+    through.sendto(_CLOSED_FIRST.encode(), (host, port))
+    first = receiver.recv(100).decode()
+    if first == _CLOSED_FIRST:
+        return False
+    assert (first, receiver.recv(100).decode()) == ("attempt", _CLOSED_FIRST)
+    return True

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dockerv6.firewall.model import Ingress, NetworkIntent, PortIntent, Transport
-from tests.host.router import ask, opened
+from tests.host.router import ask, opened, reaches
 from tests.host.topology import CONTAINERS, NEIGHBOUR, ROUTER, SUBNETS, WORLD, Topology, endpoint, exchange
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import AsyncIterator, Callable
 
     from tests.host.router import Router
@@ -27,7 +26,6 @@ HOST = ROUTER["eth0"]
 NEAR, FAR = WORLD["eth0"], WORLD["wg0"]
 BRIDGE = f"{SUBNETS['blog']}::1"
 PORT = PortIntent("blog", Transport.UDP, 5353, IPv6Address(CONTAINERS["blog"]), 53, IPv6Address(BRIDGE))
-CLOSED_FIRST = "the first that comes through"
 
 
 @pytest.fixture
@@ -42,17 +40,6 @@ async def bridging_router(router: Router, make_netns: Callable[[], Namespace]) -
     router.topology.add_neighbour(make_netns())
     router.topology.router.exec("ip", "link", "set", "br-blog", "type", "bridge", "nf_call_ip6tables", "1")
     return router
-
-
-def reaches(sender: socket.socket, receiver: socket.socket, through: socket.socket) -> bool:
-    """Whether a datagram arrives, before one that is sent after it and is known to come through."""
-    sender.sendto(b"attempt", receiver.getsockname()[:2])
-    through.sendto(CLOSED_FIRST.encode(), receiver.getsockname()[:2])
-    first = receiver.recv(100).decode()
-    if first == CLOSED_FIRST:
-        return False
-    assert (first, receiver.recv(100).decode()) == ("attempt", CLOSED_FIRST)
-    return True
 
 
 async def reached(router: Router, where: str, container: str = "blog", source: str = "::") -> bool:

@@ -1,0 +1,320 @@
+"""Prefix translation: outer addresses from everywhere, prefixes that change under open flows, and on-link prefixes."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import contextmanager
+from dataclasses import replace
+from ipaddress import IPv6Address, IPv6Network
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dockerv6.firewall.model import EgressMode, Ingress, NetworkIntent, PortIntent, Transport
+from tests.host.router import ask, call, listener, opened, reaches
+from tests.host.topology import CONTAINERS, NEIGHBOUR, ROUTER, SUBNETS, UPLINKS, WORLD, Topology, endpoint, exchange
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+    from tests.host.router import Router
+    from tests.lab.namespace import Namespace
+
+pytestmark = pytest.mark.host
+
+BRIDGE = f"{SUBNETS['blog']}::1"
+OLD, NEW = IPv6Network("2001:db8:a:1::/64"), IPv6Network("2001:db8:a:2::/64")
+HOME = NetworkIntent(
+    "blog",
+    IPv6Network(f"{SUBNETS['blog']}::/64"),
+    "br-blog",
+    egress=EgressMode.PREFIX_TRANSLATION,
+    outer=(OLD,),
+    ingress=(Ingress(),),
+)
+SHOP = replace(
+    HOME,
+    owner="shop",
+    subnet=IPv6Network(f"{SUBNETS['shop']}::/64"),
+    bridge="br-shop",
+    outer=(IPv6Network("2001:db8:a:3::/64"),),
+)
+ON_LINK = IPv6Network(f"{UPLINKS['eth0']}::/64")
+NEAR = WORLD["eth0"]
+_TIMEOUT = 10.0
+
+
+def outer(prefix: IPv6Network, host: int = 2) -> str:
+    return str(prefix[host])
+
+
+@pytest.fixture
+async def router(make_netns: Callable[[], Namespace], backend: str) -> AsyncIterator[Router]:
+    async for made in opened(Topology.make(make_netns), backend):
+        made.topology.add_neighbour(make_netns())
+        made.topology.world.exec("ip", "-6", "route", "add", "2001:db8:a::/48", "via", ROUTER["eth0"])
+        yield made
+
+
+@pytest.fixture(params=[0, 1], ids=["bridges pass by", "br_netfilter"])
+async def either_router(router: Router, request: pytest.FixtureRequest) -> Router:
+    router.sysctl("net.bridge.bridge-nf-call-ip6tables", request.param)
+    return router
+
+
+@contextmanager
+def connected(
+    caller: Namespace, address: tuple[str, int], server: socket.socket
+) -> Iterator[tuple[socket.socket, socket.socket, str]]:
+    """An open TCP connection: both of its ends, and whom the server takes the caller for."""
+    with caller.entered():
+        client = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
+    with client:
+        client.settimeout(_TIMEOUT)
+        client.connect(address)
+        accepted, source = server.accept()
+        with accepted:
+            accepted.settimeout(_TIMEOUT)
+            yield client, accepted, str(source[0])
+
+
+def talk(one: socket.socket, other: socket.socket) -> None:
+    for sender, receiver in ((one, other), (other, one)):
+        sender.sendall(b"still here")
+        assert receiver.recv(100) == b"still here"
+
+
+# ---- who reaches an outer address ----
+
+
+async def test_each_container_has_an_outer_address_of_its_own(router: Router) -> None:
+    await router.want(HOME)
+    topology = router.topology
+    for name, address, seen in (("blog", CONTAINERS["blog"], outer(OLD)), ("neighbour", NEIGHBOUR, outer(OLD, 3))):
+        with (
+            endpoint(topology.containers[name], address) as container,
+            endpoint(topology.world, NEAR) as world,
+        ):
+            assert exchange(container, world) == seen
+            assert ask(world, (seen, 5300), container) == NEAR
+
+
+async def test_the_host_itself_reaches_a_container_by_its_outer_address(router: Router) -> None:
+    await router.want(HOME)
+    topology = router.topology
+    with (
+        endpoint(topology.router, ROUTER["eth0"], 0) as host,
+        endpoint(topology.containers["blog"], CONTAINERS["blog"]) as blog,
+    ):
+        assert ask(host, (outer(OLD), 5300), blog) == ROUTER["eth0"]
+    topology.router.exec("ping", "-6", "-q", "-c", "1", "-w", "10", outer(OLD))
+
+
+async def test_containers_reach_their_own_and_one_anothers_outer_addresses(either_router: Router) -> None:
+    """Their own through br_netfilter only where the bridge sends frames back by the port that they came in by."""
+    router = either_router
+    await router.want(HOME)
+    router.topology.router.exec("bridge", "link", "set", "dev", "v-blog", "hairpin", "on")
+    await router.drop_all_but_ours()
+    topology = router.topology
+    blog = topology.containers["blog"]
+    for caller in (blog, topology.containers["neighbour"]):
+        with endpoint(caller, "::", 0) as client, endpoint(blog, CONTAINERS["blog"]) as receiver:
+            assert ask(client, (outer(OLD), 5300), receiver) == BRIDGE
+        with listener(blog, "::", 80) as server:
+            assert call(caller, (outer(OLD), 80), server) == BRIDGE
+        caller.exec("ping", "-6", "-q", "-c", "1", "-w", "10", outer(OLD))
+
+
+async def test_without_icc_an_outer_address_is_no_way_around(either_router: Router) -> None:
+    router = either_router
+    port = PortIntent("blog", Transport.UDP, 5353, IPv6Address(CONTAINERS["blog"]), 5300, IPv6Address(BRIDGE))
+    await router.want(replace(HOME, icc=False), ports=(port,))
+    await router.drop_all_but_ours()
+    topology = router.topology
+    with (
+        endpoint(topology.containers["neighbour"], NEIGHBOUR, 0) as neighbour,
+        endpoint(topology.router, BRIDGE, 0) as host,
+        endpoint(topology.containers["blog"], CONTAINERS["blog"]) as blog,
+    ):
+        assert not reaches(neighbour, blog, host, outer(OLD))
+        assert ask(neighbour, (ROUTER["eth0"], 5353), blog) == BRIDGE
+        with endpoint(topology.world, NEAR, 0) as world:
+            assert ask(world, (outer(OLD), 5300), blog) == NEAR
+
+
+async def test_another_networks_container_gets_in_only_without_isolation(router: Router) -> None:
+    topology = router.topology
+    with (
+        endpoint(topology.containers["shop"], CONTAINERS["shop"], 0) as shop,
+        endpoint(topology.router, BRIDGE, 0) as host,
+        endpoint(topology.containers["blog"], CONTAINERS["blog"]) as blog,
+    ):
+        await router.want(HOME, SHOP)
+        await router.drop_all_but_ours()
+        assert not reaches(shop, blog, host, outer(OLD))
+        await router.want(replace(HOME, isolated=False), SHOP)
+        assert ask(shop, (outer(OLD), 5300), blog) == outer(SHOP.outer[0])
+
+
+async def test_a_container_of_an_unmanaged_network_is_kept_out(router: Router) -> None:
+    topology = router.topology
+    with (
+        endpoint(topology.containers["db"], CONTAINERS["db"], 0) as db,
+        endpoint(topology.router, BRIDGE, 0) as host,
+        endpoint(topology.containers["blog"], CONTAINERS["blog"]) as blog,
+    ):
+        await router.want(HOME)
+        assert not reaches(db, blog, host, outer(OLD))
+
+
+async def test_a_published_port_is_not_open_at_the_outer_address(router: Router) -> None:
+    port = PortIntent("blog", Transport.UDP, 5353, IPv6Address(CONTAINERS["blog"]), 5300, IPv6Address(BRIDGE))
+    only_here = replace(port, port=5354, host_address=IPv6Address("::1"))
+    await router.want(replace(HOME, ingress=()), ports=(port, only_here))
+    topology = router.topology
+    with (
+        endpoint(topology.world, NEAR, 0) as world,
+        endpoint(topology.router, BRIDGE, 0) as host,
+        endpoint(topology.containers["blog"], CONTAINERS["blog"]) as blog,
+    ):
+        assert not reaches(world, blog, host, outer(OLD))
+        assert ask(world, (ROUTER["eth0"], 5353), blog) == NEAR
+
+
+async def test_what_listens_on_the_bridges_own_address_is_not_reached_by_an_outer_one(router: Router) -> None:
+    await router.want(HOME)
+    topology = router.topology
+    with (
+        endpoint(topology.world, NEAR, 0) as world,
+        endpoint(topology.router, BRIDGE) as host,
+        endpoint(topology.containers["blog"], CONTAINERS["blog"], 0) as blog,
+    ):
+        assert not reaches(world, host, blog, outer(OLD, 1))
+        assert reaches(world, host, blog), "while routing alone would lead there"
+
+
+# ---- a prefix that changes ----
+
+
+async def test_open_connections_go_on_when_the_prefix_changes(router: Router) -> None:
+    await router.want(HOME)
+    await router.drop_all_but_ours()
+    topology = router.topology
+    blog, world = topology.containers["blog"], topology.world
+    with (
+        listener(world, NEAR, 80) as outside,
+        listener(blog, "::", 80) as inside,
+        connected(blog, (NEAR, 80), outside) as (out, out_there, out_source),
+        connected(world, (outer(OLD), 80), inside) as (into, into_there, _),
+    ):
+        assert out_source == outer(OLD)
+        for prefixes in ((OLD,), (NEW, OLD), (NEW, OLD), (OLD, NEW), (NEW, OLD)):
+            await router.want(replace(HOME, outer=prefixes))
+            talk(out, out_there)
+            talk(into, into_there)
+            with connected(blog, (NEAR, 80), outside) as (_, _, source):
+                assert source == outer(prefixes[0])
+            for prefix in prefixes:
+                assert call(world, (outer(prefix), 80), inside) == "2001:db8:0:1::2"
+
+
+async def test_the_change_is_one_transaction(router: Router) -> None:
+    """Nobody is ever translated to neither: each datagram of a stream of new flows has one of both sources."""
+    topology = router.topology
+    await router.want(HOME)
+    seen: set[str] = set()
+    with endpoint(topology.world, NEAR) as world:
+        for prefixes in ((NEW, OLD), (OLD, NEW)) * 5:
+            await router.want(replace(HOME, outer=prefixes))
+            with endpoint(topology.containers["blog"], CONTAINERS["blog"], 0) as blog:
+                assert exchange(blog, world) == outer(prefixes[0])
+                seen.add(outer(prefixes[0]))
+    assert seen == {outer(OLD), outer(NEW)}
+
+
+async def test_a_prefix_that_is_gone_leads_nowhere_though_what_it_let_in_goes_on_where_others_let_it(
+    router: Router,
+) -> None:
+    await router.want(HOME)
+    topology = router.topology
+    with (
+        listener(topology.world, NEAR, 80) as outside,
+        connected(topology.containers["blog"], (NEAR, 80), outside) as (client, accepted, _),
+        endpoint(topology.world, NEAR, 0) as world,
+        endpoint(topology.router, BRIDGE, 0) as host,
+        endpoint(topology.containers["blog"], CONTAINERS["blog"]) as blog,
+    ):
+        await router.want(replace(HOME, outer=(NEW,)))
+        talk(client, accepted)
+        assert not reaches(world, blog, host, outer(OLD))
+        assert ask(world, (outer(NEW), 5300), blog) == NEAR
+
+
+@pytest.mark.parametrize("length", [48, 60, 77])
+async def test_what_is_behind_a_prefix_of_any_length_stays(router: Router, length: int) -> None:
+    """Bits of the subnet's own behind the prefix too, byte boundaries or not."""
+    topology = router.topology
+    own = IPv6Network(f"fd12:aaaa:bbbb{':10' if length > 48 else ''}::/{length}")
+    given = IPv6Network(f"2001:db8:a::/{length}")
+    address = own[(0x5 << 64) | 0x1234_0005] if length < 64 else own[0x1234_0005]
+    expected = str(given[int(address) - int(own.network_address)])
+    topology.router.exec("ip", "-6", "route", "add", str(own), "via", CONTAINERS["blog"])
+    blog = topology.containers["blog"]
+    blog.exec("ip", "-6", "address", "add", f"{address}/128", "dev", "eth0", "nodad")
+    await router.want(replace(HOME, subnet=own, outer=(given,)))
+    with endpoint(blog, str(address)) as container, endpoint(topology.world, NEAR) as world:
+        assert exchange(container, world) == expected
+        assert ask(world, (expected, 5300), container) == NEAR
+
+
+# ---- an on-link prefix ----
+
+
+async def test_an_on_link_prefix_is_shared_with_the_host(router: Router) -> None:
+    """The VPS's one /64: the host keeps its address and the ports there, containers have the others."""
+    port = PortIntent("blog", Transport.UDP, 5353, IPv6Address(CONTAINERS["blog"]), 5300, IPv6Address(BRIDGE))
+    own = IPv6Address(ROUTER["eth0"])
+    topology = router.topology
+    router.sysctl("net.ipv6.conf.eth0.proxy_ndp", 1)
+    # the world is ::2 itself, so blog's own ::2 has no outer address here; its neighbour's is ::3
+    topology.router.exec("ip", "-6", "neigh", "add", "proxy", outer(ON_LINK, 3), "dev", "eth0")
+    home = replace(HOME, outer=(ON_LINK,))
+    await router.want(home, ports=(port,), host_addresses=(own,))
+    await router.drop_all_but_ours()
+    with (
+        endpoint(topology.world, f"{UPLINKS['eth0']}::2", 0) as world,
+        endpoint(topology.containers["neighbour"], NEIGHBOUR) as neighbour,
+        endpoint(topology.containers["blog"], CONTAINERS["blog"]) as blog,
+        endpoint(topology.router, "::", 7777) as host,
+    ):
+        assert ask(world, (outer(ON_LINK, 3), 5300), neighbour) == outer(ON_LINK)
+        assert exchange(neighbour, world) == outer(ON_LINK, 3)
+        assert ask(world, (ROUTER["eth0"], 5353), blog) == outer(ON_LINK)
+        assert ask(world, (ROUTER["eth0"], 7777), host) == outer(ON_LINK)
+        await router.want(replace(home, ingress=()), ports=(port,), host_addresses=(own,))
+        with endpoint(topology.router, BRIDGE, 0) as through:
+            assert not reaches(world, neighbour, through, outer(ON_LINK, 3))
+
+
+async def test_a_redirection_of_the_hosts_own_in_an_on_link_prefix_is_left_alone(router: Router) -> None:
+    topology = router.topology
+    await router.want(replace(HOME, outer=(ON_LINK,)))
+    redirection = "-t nat -A PREROUTING -p udp --dport 7000 -j REDIRECT --to-ports 7777"
+    router.ip6tables("legacy", *redirection.split())
+    with endpoint(topology.world, NEAR, 0) as world, endpoint(topology.router, "::", 7777) as host:
+        assert ask(world, (ROUTER["eth0"], 7000), host) == NEAR
+
+
+async def test_of_two_networks_with_one_outer_prefix_the_second_stays_closed(router: Router) -> None:
+    rival = replace(SHOP, owner="zzz", outer=HOME.outer)
+    await router.want(HOME, rival)
+    await router.drop_all_but_ours()
+    topology = router.topology
+    with (
+        endpoint(topology.containers["blog"], CONTAINERS["blog"]) as blog,
+        endpoint(topology.world, NEAR) as world,
+        endpoint(topology.containers["shop"], CONTAINERS["shop"], 0) as shop,
+    ):
+        shop.sendto(b"nowhere to go", world.getsockname())
+        assert exchange(blog, world) == outer(OLD)
