@@ -166,9 +166,9 @@ class FirewallKeeper:
         """Whom neighbour solicitations are answered for, of all resources of which it can be told."""
         return tuple(a for s in self._wishes.current(self._versions).shares for a in s.answers or ())
 
-    @property
-    def all_answers(self) -> tuple[Answers, ...] | None:
+    async def all_answers(self) -> tuple[Answers, ...] | None:
         """The same, to sweep by: None while it can't be told of some resource, whose entries would seem nobody's."""
+        await self._world.look()  # a wish made of what is doubtful would be remembered: who had a port last
         return answers_of(self._wishes.current(self._versions).shares)
 
     def bound_to(self, addresses: Collection[IPv6Address]) -> frozenset[str]:

@@ -73,7 +73,7 @@ async def plan_sweep(context: Context) -> Plan:
         )
         return Plan("Host", "garbage", findings=(Finding(ConditionType.PRUNE_HELD, Reason.PRUNE_HELD, message),))
     idle = frozenset([s.id for s in strays if await _idle(s, context)])
-    answers = context.firewall.all_answers
+    answers = await context.firewall.all_answers()
     neighbours = stray_neighbours(await context.world.host_view.get(), answers) if answers is not None else ()
     return plan_garbage(known, identity, networks, idle, context.inventory.holdings, context.clock.now(), neighbours)
 
@@ -123,7 +123,7 @@ async def _restore_sysctls(context: Context) -> None:
         return
     resources = (*context.inventory.networks().values(), *context.inventory.policies().values())
     forwards = bool(resources) or any(n.enable_ipv6 for n in context.world.known_networks)
-    answers = context.firewall.all_answers
+    answers = await context.firewall.all_answers()
     if answers is None:
         return
     needed = answering(answers, await context.world.host_view.get())

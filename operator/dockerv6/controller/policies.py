@@ -69,7 +69,7 @@ async def finalize(key: Key, context: Context) -> Requeue | None:
     """Take away the policy's rules, and its entries; the networks were never its own. Raises `TemporaryError`."""
     try:
         await context.firewall.sync()
-        answers = context.firewall.all_answers
+        answers = await context.firewall.all_answers()
         if answers is not None:
             strays = stray_neighbours(await context.world.host_view.get(), answers)
             await execute(Plan(POLICY, key.name, strays), context)
