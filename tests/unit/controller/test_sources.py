@@ -1,5 +1,6 @@
 import pytest
 
+from dockerv6.controller.garbage import GARBAGE
 from dockerv6.controller.prefixes import PREFIXES
 from dockerv6.controller.sources import ROOTS, UNLISTED_RETRY, SourceKeeper
 from dockerv6.reconciler.request import Key
@@ -35,7 +36,7 @@ async def test_what_is_new_or_changed_is_looked_at_and_nothing_else() -> None:
     assert {k.name for k in it.enqueued if k.kind == "IPv6Network"} == {"a", "b"}
     it.host.files.write(network("a", internal=True))
     await it.sync()
-    assert it.enqueued == [PREFIXES, Key("IPv6Network", "a")]
+    assert it.enqueued == [PREFIXES, GARBAGE, Key("IPv6Network", "a")]
     await it.sync()
     assert it.enqueued == []
 

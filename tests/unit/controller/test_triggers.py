@@ -2,7 +2,8 @@
 
 import asyncio
 from dataclasses import replace
-from ipaddress import IPv6Interface
+from ipaddress import IPv6Address, IPv6Interface
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from dockerv6.controller.triggers import BURST, LONGEST_PAUSE, LOOK_FOR_LEGACY, 
 from dockerv6.dockerd.model import EngineEvent, EventKind
 from dockerv6.hostnet.model import Change, ChangeKind, Interface
 from dockerv6.hostnet.port import HostNetError
+from tests.simulation.kernel import DEFAULT_ROUTE, ETH0
 from tests.simulation.resources import network, policy
 from tests.world import Bench, Host
 
@@ -204,14 +206,42 @@ async def test_an_address_that_comes_or_goes_concerns_who_has_ports_on_it(bell: 
     bell.host.engine.run_container("db", "b", ports=("8081:81",))
     bell.bench.look_again()
     await bell.bench.context.firewall.sync()
-    eth1 = Interface(90, "eth1", "", up=True, mtu=1500)
-    bell.host.net.add_interface(eth1)
-    await bell.kernel(ChangeKind.LINK, "eth1")
-    bell.host.net.add_interface(replace(eth1, addresses=(IPv6Interface("2001:db8:3::5/64"),)))
-    assert await bell.kernel(ChangeKind.ADDRESS, "eth1") == ["a"]
-    assert await bell.kernel(ChangeKind.ADDRESS, "eth1") == []
-    bell.host.net.add_interface(eth1)
-    assert await bell.kernel(ChangeKind.ADDRESS, "eth1") == ["a"]
+    guests = Interface(90, "virbr0", "bridge", up=True, mtu=1500)
+    bell.host.net.add_interface(guests)
+    await bell.kernel(ChangeKind.LINK, "virbr0")
+    bell.host.net.add_interface(replace(guests, addresses=(IPv6Interface("2001:db8:3::5/64"),)))
+    assert await bell.kernel(ChangeKind.ADDRESS, "virbr0") == ["a"]
+    assert await bell.kernel(ChangeKind.ADDRESS, "virbr0") == []
+    bell.host.net.add_interface(guests)
+    assert await bell.kernel(ChangeKind.ADDRESS, "virbr0") == ["a"]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"addresses": (IPv6Interface("2001:db8:3::5/64"),)}, {"up": False}, {"mtu": 1280}],
+    ids=["address", "down", "mtu"],
+)
+async def test_a_change_of_an_uplink_concerns_everybody(bell: Bell, changed: dict[str, Any]) -> None:
+    await bell.kernel(ChangeKind.LINK, "eth0")
+    assert await bell.kernel(ChangeKind.LINK, "eth0") == []
+    bell.host.net.add_interface(replace(ETH0, **changed))
+    assert set(await bell.kernel(ChangeKind.LINK, "eth0")) >= {"a", "b"}
+    assert await bell.kernel(ChangeKind.LINK, "eth0") == []
+
+
+async def test_a_way_out_that_comes_or_goes_concerns_everybody(bell: Bell) -> None:
+    await bell.kernel(ChangeKind.ROUTE, "eth0")
+    bell.host.net.remove_route(DEFAULT_ROUTE)
+    assert set(await bell.kernel(ChangeKind.ROUTE, "eth0")) >= {"a", "b"}
+    bell.host.net.add_route(DEFAULT_ROUTE)
+    assert set(await bell.kernel(ChangeKind.ROUTE, "eth0")) >= {"a", "b"}
+
+
+async def test_proxy_neighbours_that_the_kernel_dropped_concern_everybody(bell: Bell) -> None:
+    await bell.host.net.add_proxy("eth0", IPv6Address("2001:db8:1::7"))
+    await bell.kernel(ChangeKind.LINK, "eth0")
+    bell.host.net.stop_answering_for("eth0", IPv6Address("2001:db8:1::7"))
+    assert set(await bell.kernel(ChangeKind.LINK, "eth0")) >= {"a", "b"}
 
 
 async def test_a_resync_concerns_everything(bell: Bell) -> None:

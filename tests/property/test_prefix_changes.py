@@ -1,0 +1,308 @@
+"""Whatever the provider does, and whenever the operator dies: everybody ends attached exactly where they were."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, suppress
+from ipaddress import IPv6Network
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dockerv6.api.conditions import Reason
+from dockerv6.controller.transit import SCOPE as FORMER
+from dockerv6.dockerd.model import Attachment, Network
+from dockerv6.dockerd.port import EngineConflict, EngineError, EngineUnavailable
+from dockerv6.planning.followed import SETTLE_MOST
+from tests.simulation.effects import Power
+from tests.simulation.previews import preview
+from tests.simulation.provider import Provider
+from tests.simulation.resources import network, pool
+from tests.world import Host, Running
+
+FIRST = "2001:db8:a00::/56"
+ROOMY = ("2001:db8:b00::/56", "2001:db8:a00::/48")
+TIGHT = ("2001:db8:b00::/60", "2001:db8:c00::/63", "2001:db8:d00:5::/64", "2001:db8:d00:5:8000::/65")
+ON_LINK = ("2001:db8:1::/64", "2001:db8:2::/64")
+NETWORKS = {"a": "isp", "b": "isp", "c": "isp", "d": "part"}
+"""Networks, and the pools that they draw from: these give out the same addresses."""
+
+LONG = SETTLE_MOST + 120.0
+"""Seconds after which every change is believed, and every network has had its turn."""
+
+SUFFIX = 2**64 - 1
+ALLOWED = frozenset(
+    {
+        Reason.NO_DEFAULT_ROUTE,
+        Reason.POOL_EXHAUSTED,
+        Reason.PREFIX_TOO_LONG,
+        Reason.PREFIX_WITHDRAWN,
+        Reason.RECREATE_BLOCKED,
+    }
+)
+"""What may be left to say when nothing is left to do."""
+
+strategies = st.sampled_from(["Recreate", "Recreate", "WhenIdle"])
+choices = st.tuples(*[strategies] * len(NETWORKS))
+prefixes = st.sampled_from((FIRST, *ROOMY, *TIGHT))
+links = st.sampled_from(ON_LINK)
+names = st.sampled_from(sorted(NETWORKS))
+methods = st.sampled_from(["create_network", "connect", "connect", "disconnect", "remove_network"])
+Happening = tuple[str, tuple[Any, ...], Mapping[str, Any]]
+"""The name of a method of `Tale` or of `Provider`, and its arguments."""
+
+
+def happening(what: str, *how: st.SearchStrategy[Any], **named: st.SearchStrategy[Any]) -> st.SearchStrategy[Happening]:
+    return st.tuples(st.just(what), st.tuples(*how), st.fixed_dictionaries(named))
+
+
+faults = happening("refuse", methods) | happening("lose", methods, after=st.booleans())
+happenings = st.one_of(
+    happening("instead", prefixes),
+    happening("instead", prefixes),
+    happening("instead", prefixes, prefixes),
+    happening("delegate", prefixes, st.sampled_from([None, 20.0])),
+    happening("undelegate", prefixes),
+    happening("advertise", links, st.sampled_from([0.0, 30.0, None])),
+    happening("withdraw", links),
+    happening("unplug"),
+    happening("plug"),
+    happening("run", names),
+    happening("stop", names),
+    happening("start", names),
+    happening("remove", names),
+    faults,
+    happening("kill", st.integers(1, 40), after=st.booleans()),
+)
+histories = st.lists(st.tuples(happenings, st.sampled_from([0.0, 0.3, 3.0, 6.0, 11.0, 400.0])), max_size=12)
+
+
+class Tale:
+    """A host, its provider and its people, and what must be so at every moment."""
+
+    def __init__(self, strategies: tuple[str, ...], budget: int) -> None:
+        self.host = Host()
+        self.provider = Provider(self.host)
+        self.power = Power(self.host, self.look)
+        self.budget = budget
+        self.wished: dict[str, dict[str, Attachment]] = {name: {} for name in NETWORKS}  # by network and container
+        self.wrong: list[object] = []
+        self._serial = 0
+        self._running: AbstractAsyncContextManager[Running] | None = None
+        self.host.files.write(
+            pool("isp", fromInterface={"name": "eth0"}, maxUnavailable=budget),
+            pool("part", fromInterface={"name": "eth0"}, maxUnavailable=budget),
+            *(
+                network(name, updateStrategy=strategy, addressing={"poolRef": {"name": NETWORKS[name]}})
+                for name, strategy in zip(NETWORKS, strategies, strict=True)
+            ),
+        )
+
+    # What must be so
+
+    async def look(self) -> None:
+        """At most so many networks of a pool are away, whoever makes them anew."""
+        away = sorted(name for name in NETWORKS if not self.wished[name].keys() <= self._attached(name).keys())
+        for of in set(NETWORKS.values()):
+            theirs = [n for n in away if NETWORKS[n] == of]
+            if len(theirs) > self.budget:
+                self.wrong.append((theirs, *self.power.log[-6:]))
+
+    def _attached(self, name: str) -> dict[str, Attachment]:
+        state = self.host.engine._state
+        there = state.inspect_network(name)
+        return {a.container_name: a for a in state.attachments(there.id)} if there is not None else {}
+
+    async def check_everybody_is_where_they_were(self) -> None:
+        for name, wished in self.wished.items():
+            there = await self.host.docker(name)
+            assert there is not None, name
+            subnet = _subnet(there)
+            attached = self._attached(name)
+            assert attached.keys() == wished.keys(), (name, attached.keys(), wished.keys())
+            for each, wish in wished.items():
+                now = attached[each]
+                assert now.aliases == wish.aliases
+                assert (now.static_ipv6 is None) == (wish.static_ipv6 is None)
+                if now.static_ipv6 is not None and wish.static_ipv6 is not None:
+                    assert now.static_ipv6 in subnet
+                    assert int(now.static_ipv6) & SUFFIX == int(wish.static_ipv6) & SUFFIX
+                assert now.ipv6 is None or now.ipv6 in subnet
+
+    async def check_nothing_overlaps(self) -> None:
+        subnets = [c.subnet for n in await self.host.engine.networks() for c in n.ipv6]
+        assert not any(one.overlaps(other) for i, one in enumerate(subnets) for other in subnets[i + 1 :])
+        bound = {n: await self.host.bound(n) for n in NETWORKS}
+        for name, allocation in bound.items():
+            there = await self.host.docker(name)
+            assert there is not None
+            assert allocation is not None
+            assert allocation.prefix == _subnet(there)
+
+    async def check_nothing_is_left_to_do(self) -> None:
+        for plan in (await preview(self.host)).values():
+            assert plan.empty, plan
+            assert {f.reason for f in plan.findings} <= ALLOWED, plan.findings
+        assert await self.host.store.records(FORMER) == {}
+        for name in NETWORKS:
+            await self.host.conditions(name)
+
+    # The operator
+
+    async def begin(self) -> None:
+        self._running = self.host.running()
+        await self._running.__aenter__()
+
+    async def end(self) -> None:
+        assert self._running is not None
+        await self._running.__aexit__(None, None, None)
+        self.power.restore()
+
+    async def let(self, seconds: float) -> None:
+        """Let time pass, with what runs out in it."""
+        end = self.host.clock.now() + seconds
+        while (left := end - self.host.clock.now()) > 0:
+            await self.host.clock.run_for(min(left, 30.0))
+            self.host.net.expire()
+        await self.host.clock.run_for(0)
+
+    # People
+
+    def run(self, name: str) -> None:
+        """Two containers more, the second one with an address of its own."""
+        there = self.host.engine._state.inspect_network(name)
+        for static in (False, True) if there is not None else ():
+            self._serial += 1
+            here = f"{name}{self._serial}"
+            address = _subnet(there)[0x100 + self._serial] if static else None
+            wish = Attachment("", here, running=True, aliases=(f"also-{here}",), static_ipv6=address)
+            self.host.engine.run_container(here, name, wish)
+            self.wished[name][here] = wish
+
+    def stop(self, name: str) -> None:
+        self._oldest(name, self.host.engine.stop_container)
+
+    def start(self, name: str) -> None:
+        self._oldest(name, self.host.engine.start_container)
+
+    def remove(self, name: str) -> None:
+        self._oldest(name, self.host.engine.remove_container)
+        self.wished[name] = dict(list(self.wished[name].items())[1:])
+
+    def _oldest(self, name: str, act: Callable[[str], None]) -> None:
+        """Do that to the oldest container of those that belong on the network; the engine may say no."""
+        ids = {c.name: c.id for c in self.host.engine._state._containers.values()}
+        for here in list(self.wished[name])[:1]:
+            with suppress(EngineError):
+                act(ids[here])
+
+    # What goes wrong
+
+    def refuse(self, method: str) -> None:
+        """The engine says no, the next time."""
+        self.host.engine.fail_next(method, EngineConflict("no"))
+
+    def lose(self, method: str, *, after: bool) -> None:
+        """The engine's answer, or what it was asked, is lost, the next time."""
+        self.host.engine.fail_next(method, EngineUnavailable("no answer"), after=after)
+
+    def kill(self, effects: int, *, after: bool) -> None:
+        """The operator ends at its effect of that number from now on."""
+        self.power.cut(effects, after=after)
+
+    def happen(self, happening: Happening) -> None:
+        what, how, named = happening
+        getattr(self if hasattr(self, what) else self.provider, what)(*how, **named)
+
+
+def _subnet(of: Network | None) -> IPv6Network:
+    assert of is not None
+    return next(c.subnet for c in of.ipv6 if isinstance(c.subnet, IPv6Network))
+
+
+async def told(tale: Tale) -> None:
+    """Everybody is there, and the story may begin."""
+    tale.provider.delegate(FIRST)
+    await tale.begin()
+    await tale.let(2.0)
+    for name in NETWORKS:
+        tale.run(name)
+    await tale.let(2.0)
+    tale.wrong.clear()  # of the time before there were any
+
+
+async def ended(tale: Tale, last: str, chosen: tuple[str, ...]) -> None:
+    """Nothing happens any more, and so much time has passed that everything must be as it should be."""
+    tale.host.engine._faults.clear()
+    tale.provider.plug()
+    if last:
+        tale.provider.instead(last)
+    await tale.let(LONG)
+    for _ in range(2):  # what the engine refused once is not tried again before the operator is started again
+        await tale.end()
+        await tale.begin()
+        await tale.let(60.0)
+    assert tale.wrong == []
+    await tale.check_everybody_is_where_they_were()
+    await tale.check_nothing_overlaps()
+    await tale.check_nothing_is_left_to_do()
+    for name, strategy in zip(NETWORKS, chosen, strict=True):
+        if last in ROOMY and strategy == "Recreate":
+            assert _subnet(await tale.host.docker(name)).subnet_of(IPv6Network(last))
+    await tale.end()
+
+
+@settings(max_examples=60)
+@given(choices, st.integers(1, 2), histories, st.sampled_from([FIRST, *ROOMY, ""]))
+def test_everybody_ends_attached_exactly_where_they_were(
+    chosen: tuple[str, ...], budget: int, history: list[tuple[Happening, float]], last: str
+) -> None:
+    async def tell() -> None:
+        tale = Tale(chosen, budget)
+        await told(tale)
+        for each, pause in history:
+            dead = tale.power.gone
+            tale.happen(each)
+            await tale.let(pause)
+            if dead:
+                await tale.end()
+                await tale.begin()
+        await ended(tale, last, chosen)
+
+    asyncio.run(tell())
+
+
+@settings(max_examples=60)
+@given(
+    st.integers(1, 2),
+    prefixes,
+    happening("kill", st.integers(1, 45), after=st.booleans()),
+    st.lists(faults, max_size=2),
+    st.lists(happenings, max_size=3),
+    st.sampled_from(["", *ROOMY]),
+)
+def test_a_renumbering_that_ends_anywhere_is_taken_up_again_or_back(
+    budget: int,
+    prefix: str,
+    end: Happening,
+    before: list[Happening],
+    meanwhile: list[Happening],
+    last: str,
+) -> None:
+    chosen = ("Recreate",) * len(NETWORKS)
+
+    async def tell() -> None:
+        tale = Tale(chosen, budget)
+        await told(tale)
+        for each in (*before, end):
+            tale.happen(each)
+        tale.provider.instead(prefix)
+        await tale.let(8.0)
+        for each in meanwhile:
+            tale.happen(each)
+        await tale.end()
+        await tale.begin()
+        await tale.let(8.0)
+        await ended(tale, last, chosen)
+
+    asyncio.run(tell())
