@@ -81,6 +81,8 @@ def _to_json(entry: Remembered) -> dict[str, object]:
         "running": a.running,
         "aliases": list(a.aliases),
         "links": list(a.links),
+        "ipv4": str(a.ipv4) if a.ipv4 else None,
+        "ipv6": str(a.ipv6) if a.ipv6 else None,
         "staticIpv4": str(a.static_ipv4) if a.static_ipv4 else None,
         "staticIpv6": str(a.static_ipv6) if a.static_ipv6 else None,
         "driverOpts": dict(a.driver_opts),
@@ -101,7 +103,8 @@ def _from_json(entry: Mapping[str, object]) -> Remembered:
         value = entry.get(key)
         return tuple(str(v) for v in value) if isinstance(value, list) else ()
 
-    v4, v6, gone, options = text("staticIpv4"), text("staticIpv6"), entry.get("goneSince"), entry.get("driverOpts")
+    used_v4, used_v6, v4, v6 = (text(key) for key in ("ipv4", "ipv6", "staticIpv4", "staticIpv6"))
+    gone, options = entry.get("goneSince"), entry.get("driverOpts")
     priority = entry.get("gwPriority")
     return Remembered(
         Attachment(
@@ -110,6 +113,8 @@ def _from_json(entry: Mapping[str, object]) -> Remembered:
             running=bool(entry.get("running")),
             aliases=texts("aliases"),
             links=texts("links"),
+            ipv4=IPv4Address(used_v4) if used_v4 else None,
+            ipv6=IPv6Address(used_v6) if used_v6 else None,
             static_ipv4=IPv4Address(v4) if v4 else None,
             static_ipv6=IPv6Address(v6) if v6 else None,
             driver_opts={str(k): str(v) for k, v in options.items()} if isinstance(options, Mapping) else {},

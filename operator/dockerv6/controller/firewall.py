@@ -129,6 +129,7 @@ class FirewallKeeper:
         """Our table and the host's filter against the intent."""
         try:
             change = await self._compare()
+            intended = change.target != self._in_place  # before anybody else has the time to put it in place
             host_filter = await self._look_at_filter()
         except FirewallError as error:
             return RulesView(problem=str(error), backend=self._firewall.backend)
@@ -138,7 +139,7 @@ class FirewallKeeper:
             left_out[owner] = f"its subnet overlaps that of {rival}, which has the rules; give it another subnet"
         return RulesView(
             off=change.by_owner(),
-            intended=change.target != self._in_place,
+            intended=intended,
             filter=host_filter,
             backend=self._firewall.backend,
             left_out=left_out,

@@ -16,7 +16,7 @@ from dockerv6.controller.prefixes import PREFIXES, interfaces_followed
 from dockerv6.dockerd.model import EngineEvent, EventKind, Network
 from dockerv6.dockerd.port import EngineUnavailable
 from dockerv6.firewall.port import FirewallError
-from dockerv6.hostnet.model import Change, ChangeKind
+from dockerv6.hostnet.model import Change, ChangeKind, ProxyNeighbour
 from dockerv6.planning.addresses import HostAddresses, host_addresses
 from dockerv6.planning.host import leads_out, outward, sysctl_steps
 from dockerv6.planning.inputs import NAME, HostView
@@ -50,6 +50,7 @@ class Triggers:
         self._version = 0  # of the world, when rules were last compared because of the host's links
         self._addresses: HostAddresses = {}  # the host's, as of the last look
         self._outside: tuple[object, ...] = ()  # the ways out, as of the last look
+        self._proxies: frozenset[ProxyNeighbour] = frozenset()  # as of the last look
 
     # ---- the engine
 
@@ -243,6 +244,9 @@ class Triggers:
                 if self._outside:  # else this is the first look
                     touched.add("")  # the way out concerns everybody
                 self._outside = outside
+            if view.proxies != self._proxies:  # the kernel drops those of an interface that goes down
+                self._proxies = view.proxies
+                self._answering()
             self._ports_wait_for(view)
             # a route to nowhere is told of with no interface, or with loopback's
             if not touched.isdisjoint({"", "lo", *outward(view), *interfaces_followed(self._context)}):
@@ -256,6 +260,14 @@ class Triggers:
             on = [n for n in self._context.world.known_networks if n.bridge in touched]
             self._networks(on, "its bridge changed")
             self._followers(on, "its bridge changed")
+
+    def _answering(self) -> None:
+        """Look at the resources that have neighbour solicitations answered."""
+        inventory = self._context.inventory
+        everybody = (*inventory.networks().values(), *inventory.policies().values())
+        for resource in everybody:
+            if resource.spec.ndp_proxy.enabled:
+                self._context.enqueue(Key(str(resource.kind), resource.metadata.name), "proxy neighbours changed")
 
     def _parents(self, touched: Collection[str]) -> None:
         """Look at the resources whose macvlan or ipvlan network stands on one of these interfaces."""

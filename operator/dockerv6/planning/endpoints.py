@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Network, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from dockerv6.dockerd.model import Attachment, Network, NetworkSpec
 from dockerv6.ipam.ledger import Allocation
@@ -73,20 +73,55 @@ def creation(owner: str, missing: tuple[Attachment, ...], want: NetworkSpec, why
     return (*remember, CreateNetwork(stamped(want), why), *attach(missing, want))
 
 
-def attach(endpoints: Iterable[Attachment], network: NetworkSpec | Network) -> tuple[AttachEndpoint, ...]:
-    """Attach them; those with addresses of their own first, or the engine gives these to the others.
+def attach(
+    endpoints: Iterable[Attachment], network: NetworkSpec | Network, taken: Iterable[IPv6Address] | None = None
+) -> tuple[AttachEndpoint, ...]:
+    """Attach them, each with the suffix that its address had.
 
-    The others in the order of the addresses that they had: engines give out ascending ones.
+    Those with addresses of their own come first, or the engine gives these to the others; the others by the addresses
+    that they had, since engines give out ascending ones.
+
+    Args:
+        endpoints: who is to be attached, as they were.
+        network: where to.
+        taken: addresses that others have there; None: it is made for them, and nobody is on it.
     """
-    fitted = [_refit(e, network) for e in endpoints]
-    fitted.sort(
-        key=lambda e: (
-            e.static_ipv6 is None and e.static_ipv4 is None,
-            _suffix(e, network),
-            e.container_name,
-        )
-    )
-    return tuple(AttachEndpoint(network.name, e) for e in fitted)
+    fitted = sorted((_refit(e, network) for e in endpoints), key=lambda e: (_suffix(e, network), e.container_name))
+    placed = sorted(_placed(fitted, network, taken), key=lambda e: e.static_ipv6 is None and e.static_ipv4 is None)
+    return tuple(AttachEndpoint(network.name, e) for e in placed)
+
+
+def _placed(
+    endpoints: list[Attachment], network: NetworkSpec | Network, taken: Iterable[IPv6Address] | None
+) -> Iterator[Attachment]:
+    """Ask for the address where the engine would not come upon it by itself: behind a gap, or beside others.
+
+    It is the container's own from then on, as if a person had asked for it.
+    """
+    subnet = next((c.subnet for c in network.ipam if isinstance(c.subnet, IPv6Network)), None)
+    if subnet is None:
+        yield from endpoints
+        return
+    used = {*_reserved(network), *(e.static_ipv6 for e in endpoints), *(taken or ())}
+    following = int(subnet.network_address) + 1
+    for endpoint in endpoints:
+        if endpoint.static_ipv6 is not None or endpoint.ipv6 is None:
+            yield endpoint
+            continue
+        while IPv6Address(following) in used:
+            following += 1
+        wish = subnet[int(endpoint.ipv6) & int(subnet.hostmask)]
+        if wish in used or (taken is None and int(wish) == following):
+            following += 1
+            yield endpoint
+        else:
+            used.add(wish)
+            yield replace(endpoint, static_ipv6=wish)
+
+
+def _reserved(network: NetworkSpec | Network) -> set[IPv4Address | IPv6Address | None]:
+    """What containers never get."""
+    return {c.gateway for c in network.ipam} | {ip_address(a) for c in network.ipam for a in c.aux_addresses.values()}
 
 
 def _refit(endpoint: Attachment, network: NetworkSpec | Network) -> Attachment:
@@ -95,7 +130,7 @@ def _refit(endpoint: Attachment, network: NetworkSpec | Network) -> Attachment:
     An IPv6 address of a network with another prefix keeps its suffix.
     """
     subnets = [c.subnet for c in network.ipam]
-    kept = {c.gateway for c in network.ipam} | {ip_address(a) for c in network.ipam for a in c.aux_addresses.values()}
+    kept = _reserved(network)
     v6, v4 = endpoint.static_ipv6, endpoint.static_ipv4
     if v6 is not None and not any(v6 in s for s in subnets):
         v6 = next((s[int(v6) & int(s.hostmask)] for s in subnets if isinstance(s, IPv6Network)), None)

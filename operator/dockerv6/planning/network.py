@@ -117,7 +117,7 @@ def _kept(desired: Desired, observed: Observed, holdings: Holdings, live: Networ
 
     That is its rules, and the containers that a recreation detached before it was stopped by what can't be had.
     """
-    back = attach(observed.remembered, live) if live is not None and observed.engine is not None else ()
+    back = _back(observed, live) if live is not None and observed.engine is not None else ()
     if desired.name not in holdings.bound or observed.rules.problem or not bridged(desired, live):
         return back
     return (*rules_steps(desired, observed), *answer_steps(desired, observed), *back)
@@ -234,6 +234,11 @@ def _members(desired: Desired, observed: Observed, network: Network | NetworkSpe
     return (*gone, *attach_members(desired, observed, network))
 
 
+def _back(observed: Observed, live: Network) -> tuple[Step, ...]:
+    """Who is missing from a network that is there."""
+    return attach(observed.remembered, live, [a.ipv6 for a in observed.attachments if a.ipv6 is not None])
+
+
 def _network_change(
     desired: Desired,
     observed: Observed,
@@ -253,7 +258,7 @@ def _network_change(
     found = differences(want, live, observed.engine)
     broken = bridge_gone(observed.host, live)
     if not found and not broken:
-        return attach(missing, want), (), None
+        return _back(observed, live), (), None
     why = "; ".join((*found, *((broken,) if broken else ())))
     drift = (broken,) if broken else ()
     running = [a for a in observed.attachments if a.running]
@@ -263,7 +268,7 @@ def _network_change(
         or _not_its_turn(desired, observed, subnet)
     )
     if refusal is not None:
-        return attach(missing, live), drift, refusal
+        return _back(observed, live), drift, refusal
     anew = Recreation(live, want, observed.attachments, missing, holdings.bound.get(desired.name), why)
     return anew.steps(desired.name), drift, None
 
