@@ -263,11 +263,11 @@ class Triggers:
 
     def _answering(self) -> None:
         """Look at the resources that have neighbour solicitations answered."""
-        inventory = self._context.inventory
-        everybody = (*inventory.networks().values(), *inventory.policies().values())
-        for resource in everybody:
-            if resource.spec.ndp_proxy.enabled:
-                self._context.enqueue(Key(str(resource.kind), resource.metadata.name), "proxy neighbours changed")
+        networks, policies = self._context.inventory.networks(), self._context.inventory.policies()
+        keys = [Key(NETWORK, name) for name, each in networks.items() if each.spec.ndp_proxy.enabled]
+        keys += [Key(POLICY, name) for name, each in policies.items() if each.spec.ndp_proxy.enabled]
+        for key in keys:
+            self._context.enqueue(key, "proxy neighbours changed")
 
     def _parents(self, touched: Collection[str]) -> None:
         """Look at the resources whose macvlan or ipvlan network stands on one of these interfaces."""
