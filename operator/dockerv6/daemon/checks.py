@@ -1,5 +1,6 @@
 """What the facts about a host mean for its owner. Pure: `doctor` finds the facts."""
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -9,8 +10,10 @@ from dockerv6.firewall.detect import Choice
 from dockerv6.firewall.ipv6nat.residue import Residue
 from dockerv6.firewall.ipv6nat.rules import Certainty
 from dockerv6.firewall.model import FilterVariant, HostFilterState
-from dockerv6.planning.host import FORWARDING, accept_ra
+from dockerv6.hostnet.model import HostPrefix
+from dockerv6.planning.host import FORWARDING, accept_ra, guest_bridges, leads_out, outward, proxy_ndp
 from dockerv6.planning.inputs import HostView
+from dockerv6.planning.prefix_candidates import candidates
 
 CAP_NET_ADMIN = 12
 CAP_NET_RAW = 13
@@ -186,6 +189,59 @@ def uplink(host: HostView) -> Check:
         )
     return Check(
         "uplink", Status.OK, f"default route by {', '.join(names)} ({', '.join(str(a.ip) for a in addresses)})"
+    )
+
+
+def prefixes(host: HostView, told: Collection[HostPrefix]) -> Check:
+    """What `fromInterface` and `prefixFrom` would take, by interface."""
+    name = "prefixes"
+    found: list[str] = []
+    for interface in outward(host):
+        for each in candidates(interface, told, host.routes)[:1]:
+            found.append(f"{interface} has {each.prefix} ({'on-link' if each.on_link else 'delegated'})")
+    if found:
+        return Check(name, Status.OK, "; ".join(found))
+    return Check(
+        name,
+        Status.WARN,
+        "no interface has a global prefix: containers get unique local addresses, and NAT66",
+        ("see the provider's router advertisements or DHCPv6 client: ip -6 address; ip -6 route",),
+    )
+
+
+def proxy_neighbours(host: HostView) -> Check:
+    """Whom the kernel answers neighbour solicitations for; entries without `proxy_ndp` do nothing."""
+    name = "proxy neighbours"
+    counts = Counter(p.interface for p in host.proxies)
+    deaf = sorted(i for i in counts if host.proxy_ndp.get(i) == "0")
+    if deaf:
+        commands = " ".join(f"{proxy_ndp(interface)}=1" for interface in deaf)
+        said = f"entries on {', '.join(deaf)} have no effect: proxy_ndp is 0"
+        return Check(
+            name, Status.WARN, said, (f"the daemon sets it while a resource asks for it: sysctl -w {commands}",)
+        )
+    ours = sum(p.ours for p in host.proxies)
+    shown = ", ".join(f"{count} on {interface}" for interface, count in sorted(counts.items()))
+    return Check(name, Status.OK, f"{shown}; {ours} of them dockerv6's" if counts else "none")
+
+
+def uplink_mtu(host: HostView) -> Check:
+    """Bridges that take larger packets than the way out."""
+    name = "uplink MTU"
+    ways = [host.interfaces[n] for n in {r.interface for r in host.routes if leads_out(r)} if n in host.interfaces]
+    known = [i for i in ways if i.mtu > 0]
+    if not known:
+        return Check(name, Status.OK, "no way out to compare with")
+    least = min(known, key=lambda i: (i.mtu, i.name))
+    wide = [n for n in guest_bridges(host) if host.interfaces[n].mtu > least.mtu]
+    if not wide:
+        return Check(name, Status.OK, f"{least.name} has {least.mtu}, no bridge has more")
+    return Check(
+        name,
+        Status.WARN,
+        f"{least.name} has {least.mtu}, less than {', '.join(wide)}: large packets are sent twice, or lost where ICMPv6"
+        " is filtered",
+        (f"set spec.bridge.mtu: {least.mtu} (docker network create --opt com.docker.network.driver.mtu={least.mtu})",),
     )
 
 

@@ -162,8 +162,13 @@ async def _host(with_: _Instruments) -> list[Check]:
             checks.forwarding(view),
             checks.router_advertisements(view),
             checks.uplink(view),
+            checks.uplink_mtu(view),
+            checks.proxy_neighbours(view),
             checks.bridge_netfilter(view),
         ]
+        told = await _tried("prefixes", with_.world.host.prefixes, found)
+        if told is not None:
+            found.append(checks.prefixes(view, told))
     return found
 
 

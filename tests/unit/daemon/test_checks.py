@@ -1,7 +1,7 @@
 """What facts mean, without a host."""
 
 from dataclasses import replace
-from ipaddress import IPv6Interface, IPv6Network
+from ipaddress import IPv6Address, IPv6Interface, IPv6Network
 
 import pytest
 
@@ -12,7 +12,7 @@ from dockerv6.firewall.detect import Choice
 from dockerv6.firewall.ipv6nat.residue import Residue, Traces
 from dockerv6.firewall.ipv6nat.rules import Certainty, Verdict
 from dockerv6.firewall.model import Barrier, FilterVariant, HostFilterState
-from dockerv6.hostnet.model import Interface, Route, RouteProtocol
+from dockerv6.hostnet.model import HostPrefix, Interface, PrefixOrigin, ProxyNeighbour, Route, RouteProtocol
 from dockerv6.planning.inputs import HostView
 
 ENGINE = EngineInfo("id", "host", "28.5.0", (28, 5), "1.51")
@@ -149,3 +149,42 @@ def test_a_containers_name_is_a_hint_only() -> None:
 def test_chains_without_effect_are_no_reason_to_worry() -> None:
     base = replace(LEFT, certainty=Certainty.LIKELY, networks=())
     assert checks.docker_ipv6nat(Residue((Traces(NFT, base),)), ()).status is Status.OK
+
+
+def test_prefixes_are_told_as_they_would_be_followed() -> None:
+    host = HostView(routes=(DEFAULT,), interfaces={"eth0": UPLINK})
+    assert checks.prefixes(host, ()).status is Status.WARN
+    link = HostPrefix(IPv6Network("2001:db8::/64"), PrefixOrigin.ADDRESS, "eth0", address=IPv6Address("2001:db8::2"))
+    assert checks.prefixes(host, (link,)).message == "eth0 has 2001:db8::/64 (on-link)"
+    delegated = HostPrefix(IPv6Network("2001:db8:100::/56"), PrefixOrigin.DELEGATION, "", by_dhcp=True)
+    found = checks.prefixes(host, (link, delegated))
+    assert (found.status, found.message) == (Status.OK, "eth0 has 2001:db8:100::/56 (delegated)")
+
+
+def test_proxy_neighbours_are_counted_and_deaf_interfaces_named() -> None:
+    assert checks.proxy_neighbours(HostView()).message == "none"
+    two = frozenset(
+        {
+            ProxyNeighbour("eth0", IPv6Address("2001:db8::5"), ours=True),
+            ProxyNeighbour("eth0", IPv6Address("2001:db8::6")),
+        }
+    )
+    found = checks.proxy_neighbours(HostView(proxies=two, proxy_ndp={"eth0": "1"}))
+    assert (found.status, found.message) == (Status.OK, "2 on eth0; 1 of them dockerv6's")
+    deaf = checks.proxy_neighbours(HostView(proxies=two, proxy_ndp={"eth0": "0"}))
+    assert deaf.status is Status.WARN
+    assert "net/ipv6/conf/eth0/proxy_ndp=1" in deaf.remedy[0]
+
+
+def test_bridges_that_are_wider_than_the_way_out_are_named_with_the_remedy() -> None:
+    bridge = Interface(9, "v6-blog", "bridge", up=True, mtu=1500)
+    assert checks.uplink_mtu(HostView()).status is Status.OK
+    fine = HostView(routes=(DEFAULT,), interfaces={"eth0": UPLINK, "v6-blog": bridge})
+    assert checks.uplink_mtu(fine).status is Status.OK
+    narrow = HostView(routes=(DEFAULT,), interfaces={"eth0": replace(UPLINK, mtu=1420), "v6-blog": bridge})
+    found = checks.uplink_mtu(narrow)
+    assert (found.status, "v6-blog" in found.message, "spec.bridge.mtu: 1420" in found.remedy[0]) == (
+        Status.WARN,
+        True,
+        True,
+    )
