@@ -195,10 +195,12 @@ def uplink(host: HostView) -> Check:
 def prefixes(host: HostView, told: Collection[HostPrefix]) -> Check:
     """What `fromInterface` and `prefixFrom` would take, by interface."""
     name = "prefixes"
-    found: list[str] = []
-    for interface in outward(host):
-        for each in candidates(interface, told, host.routes)[:1]:
-            found.append(f"{interface} has {each.prefix} ({'on-link' if each.on_link else 'delegated'})")
+    best = ((interface, candidates(interface, told, host.routes)[:1]) for interface in outward(host))
+    found = [
+        f"{interface} has {each.prefix} ({'on-link' if each.on_link else 'delegated'})"
+        for interface, one in best
+        for each in one
+    ]
     if found:
         return Check(name, Status.OK, "; ".join(found))
     return Check(
@@ -228,8 +230,8 @@ def proxy_neighbours(host: HostView) -> Check:
 def uplink_mtu(host: HostView) -> Check:
     """Bridges that take larger packets than the way out."""
     name = "uplink MTU"
-    ways = [host.interfaces[n] for n in {r.interface for r in host.routes if leads_out(r)} if n in host.interfaces]
-    known = [i for i in ways if i.mtu > 0]
+    ways = {r.interface for r in host.routes if leads_out(r)}
+    known = [i for i in host.interfaces.values() if i.name in ways and i.mtu > 0]
     if not known:
         return Check(name, Status.OK, "no way out to compare with")
     least = min(known, key=lambda i: (i.mtu, i.name))
