@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, suppress
-from ipaddress import IPv6Network
+from dataclasses import replace
+from ipaddress import IPv6Address, IPv6Network
 from typing import Any
 
 from hypothesis import given, settings
@@ -86,6 +87,7 @@ class Tale:
         self.power = Power(self.host, self.look)
         self.budget = budget
         self.wished: dict[str, dict[str, Attachment]] = {name: {} for name in NETWORKS}  # by network and container
+        self.restless: set[str] = set()  # containers whose addresses the engine may have chosen anew
         self.wrong: list[object] = []
         self._serial = 0
         self._running: AbstractAsyncContextManager[Running] | None = None
@@ -123,11 +125,12 @@ class Tale:
             for each, wish in wished.items():
                 now = attached[each]
                 assert now.aliases == wish.aliases
-                assert (now.static_ipv6 is None) == (wish.static_ipv6 is None)
-                if now.static_ipv6 is not None and wish.static_ipv6 is not None:
-                    assert now.static_ipv6 in subnet
-                    assert int(now.static_ipv6) & SUFFIX == int(wish.static_ipv6) & SUFFIX
+                assert now.static_ipv6 is None or now.static_ipv6 in subnet
+                if wish.static_ipv6 is not None:
+                    assert _suffix(now.static_ipv6) == _suffix(wish.static_ipv6)
                 assert now.ipv6 is None or now.ipv6 in subnet
+                if each not in self.restless:
+                    assert _suffix(now.ipv6) == _suffix(wish.ipv6)
 
     async def check_nothing_overlaps(self) -> None:
         subnets = [c.subnet for n in await self.host.engine.networks() for c in n.ipv6]
@@ -176,8 +179,9 @@ class Tale:
             here = f"{name}{self._serial}"
             address = _subnet(there)[0x100 + self._serial] if static else None
             wish = Attachment("", here, running=True, aliases=(f"also-{here}",), static_ipv6=address)
+            self._disturb(name)
             self.host.engine.run_container(here, name, wish)
-            self.wished[name][here] = wish
+            self.wished[name][here] = replace(wish, ipv6=self._attached(name)[here].ipv6)
 
     def stop(self, name: str) -> None:
         self._oldest(name, self.host.engine.stop_container)
@@ -189,10 +193,17 @@ class Tale:
         self._oldest(name, self.host.engine.remove_container)
         self.wished[name] = dict(list(self.wished[name].items())[1:])
 
+    def _disturb(self, name: str) -> None:
+        """Whoever comes while others are away may get their addresses from the engine."""
+        if not self.wished[name].keys() <= self._attached(name).keys():
+            self.restless |= self.wished[name].keys()
+
     def _oldest(self, name: str, act: Callable[[str], None]) -> None:
         """Do that to the oldest container of those that belong on the network; the engine may say no."""
         ids = {c.name: c.id for c in self.host.engine._state._containers.values()}
+        self._disturb(name)
         for here in list(self.wished[name])[:1]:
+            self.restless.add(here)
             with suppress(EngineError):
                 act(ids[here])
 
@@ -213,6 +224,10 @@ class Tale:
     def happen(self, happening: Happening) -> None:
         what, how, named = happening
         getattr(self if hasattr(self, what) else self.provider, what)(*how, **named)
+
+
+def _suffix(address: IPv6Address | None) -> int | None:
+    return int(address) & SUFFIX if address is not None else None
 
 
 def _subnet(of: Network | None) -> IPv6Network:

@@ -1,0 +1,122 @@
+"""What is written down of networks on their way, and who is away."""
+
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+
+import pytest
+
+from dockerv6.controller.transit import SCOPE, Transit
+from dockerv6.dockerd.model import NetworkSpec, SubnetConfig
+from dockerv6.planning.rollback import Former
+from dockerv6.store.memory import MemoryStore
+
+SUBNET = IPv6Network("2001:db8:a00:7::/64")
+PLAIN = Former(NetworkSpec("blog", ipam=(SubnetConfig(SUBNET),)), SUBNET, "isp")
+RICH = Former(
+    NetworkSpec(
+        "blog",
+        driver="macvlan",
+        internal=True,
+        attachable=True,
+        enable_ipv4=False,
+        enable_ipv6=True,
+        ipam=(
+            SubnetConfig(
+                IPv4Network("192.0.2.0/25"),
+                IPv4Address("192.0.2.1"),
+                IPv4Network("192.0.2.64/26"),
+                {"router": "192.0.2.2"},
+            ),
+            SubnetConfig(SUBNET, SUBNET[1], IPv6Network("2001:db8:a00:7::/65"), {"a": str(IPv6Address(SUBNET[9]))}),
+        ),
+        options={"parent": "eth0", "empty": ""},
+        labels={"dockerv6.io/name": "blog", "team": "a"},
+    ),
+    SUBNET,
+    "",
+)
+
+
+@pytest.mark.parametrize("former", [PLAIN, RICH], ids=["plain", "rich"])
+async def test_what_is_written_is_read_back_by_the_next_process(former: Former) -> None:
+    store = MemoryStore()
+    await Transit(store).remember("blog", former)
+    again = Transit(store)
+    await again.load()
+    assert await again.former("blog") == former
+
+
+async def test_nothing_is_known_of_those_that_never_went() -> None:
+    transit = Transit(MemoryStore())
+    assert await transit.former("blog") is None
+    assert await transit.arrived("blog") is None
+    assert transit.others("isp", "blog") == ()
+    assert transit.refused("blog") == ("", "")
+
+
+async def test_how_it_was_first_is_what_it_goes_back_to() -> None:
+    transit = Transit(MemoryStore())
+    await transit.remember("blog", PLAIN)
+    later = IPv6Network("2001:db8:b00:7::/64")
+    await transit.remember("blog", Former(NetworkSpec("blog", ipam=(SubnetConfig(later),)), later, "isp"))
+    assert await transit.former("blog") == PLAIN
+
+
+DAMAGES: dict[str, dict[str, object]] = {
+    "empty": {},
+    "subnet": {"subnet": "nowhere"},
+    "ipam": {"ipam": [{"subnet": "nowhere"}]},
+    "gateway": {"ipam": [{"subnet": str(SUBNET), "gateway": "x"}]},
+    "no subnet in the ipam": {"ipam": [{}]},
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=list(DAMAGES))
+async def test_a_damaged_record_is_none(damage: dict[str, object]) -> None:
+    store = MemoryStore()
+    await Transit(store).remember("blog", PLAIN)
+    whole = await store.record(SCOPE, "blog") or {}
+    await store.put_record(SCOPE, "blog", {**whole, **damage} if damage else {})
+    transit = Transit(store)
+    await transit.load()
+    assert await transit.former("blog") is None
+    assert await transit.arrived("blog") is not None
+    assert await store.records(SCOPE) == {}
+
+
+async def test_others_are_those_of_the_same_pool() -> None:
+    transit = Transit(MemoryStore())
+    for name, pool in (("c", "isp"), ("a", "isp"), ("b", "lan"), ("blog", "isp")):
+        transit.claim(name, pool)
+    assert transit.others("isp", "blog") == ("a", "c")
+    assert transit.others("lan", "blog") == ("b",)
+    assert await transit.arrived("a") == "isp"
+    assert transit.others("isp", "blog") == ("c",)
+
+
+async def test_who_was_on_the_way_at_a_crash_still_is() -> None:
+    store = MemoryStore()
+    before = Transit(store)
+    await before.remember("blog", PLAIN)
+    before.claim("shop", "isp")  # whose first step was never taken
+    transit = Transit(store)
+    await transit.load()
+    assert transit.others("isp", "mail") == ("blog",)
+
+
+async def test_who_has_arrived_is_forgotten_durably() -> None:
+    store = MemoryStore()
+    transit = Transit(store)
+    await transit.remember("blog", PLAIN)
+    assert await transit.arrived("blog") == "isp"
+    assert await transit.arrived("blog") is None
+    assert await transit.former("blog") is None
+    assert await store.records(SCOPE) == {}
+
+
+async def test_a_refusal_counts_until_the_resource_goes() -> None:
+    transit = Transit(MemoryStore())
+    transit.refuse("blog", "1234", "the engine said no")
+    assert transit.refused("blog") == ("1234", "the engine said no")
+    assert transit.refused("shop") == ("", "")
+    transit.forget("blog")
+    assert transit.refused("blog") == ("", "")
