@@ -22,7 +22,7 @@ from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable
 from dockerv6.firewall.rules import render
 from dockerv6.firewall.ruleset import EMPTY, diff
 from tests.host.network import private_network
-from tests.unit.firewall.intents import BLOG, EVERYTHING, WEB
+from tests.unit.firewall.intents import BLOG, EVERYTHING, HOME, WEB
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -45,6 +45,8 @@ DAMAGES = {
     "rule edited": ["nat -R DOCKERV6-POSTROUTING 1 -j ACCEPT"],
     "rule added": ["mangle -I DOCKERV6-OUTBOUND -j DROP"],
     "rules in another order": ["mangle -D DOCKERV6-INBOUND 1", "mangle -A DOCKERV6-INBOUND -j RETURN"],
+    "rule of a resource deleted": ["nat -D DOCKERV6-PREFIX_IN 1"],
+    "rule of a resource edited": ["nat -R DOCKERV6-PREFIX_OUT 1 -s fd12:3456:789a:8::/64 -j NETMAP --to 2001:db8::/64"],
     "chain added": ["mangle -N DOCKERV6-MINE", "mangle -A DOCKERV6-MINE -j ACCEPT"],
     "chain added, and reached": ["nat -N DOCKERV6-MINE", "nat -A OUTPUT -j DOCKERV6-MINE"],
     "jump in a chain of others": ["mangle -N OTHERS", "mangle -A OTHERS -j DOCKERV6-WITHIN"],
@@ -262,6 +264,37 @@ async def test_what_drops_is_there_before_and_goes_after_what_lets_in(
     commits.clear()
     await firewall.apply(diff(EMPTY, await firewall.observe()))
     assert commits == [(True, False), (False, False)]
+
+
+async def test_an_outer_prefix_is_closed_before_and_until_after_it_leads_in(
+    firewall: IptablesFirewall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dockerv6.firewall.iptables import commit  # noqa: PLC0415 - loads libiptc
+
+    commits: list[tuple[frozenset[str], frozenset[str]]] = []
+    real = commit.commit
+
+    def recorded(table: object) -> None:
+        real(table)
+        closed = [line for line in saved("mangle") if line.startswith("-A DOCKERV6-TO_HOS-1a ")]
+        led = [line for line in saved("nat") if line.startswith("-A DOCKERV6-PREROUTING -d ")]
+        commits.append((_prefixes(closed), _prefixes(led)))
+
+    monkeypatch.setattr(commit, "commit", recorded)
+    one, other = (frozenset({str(prefix)}) for prefix in HOME.outer)
+    for outer, expected in (
+        (HOME.outer[:1], [(one, set()), (one, one)]),
+        (HOME.outer, [(one | other, one), (one | other, one | other)]),
+        (HOME.outer[1:], [(one | other, other), (other, other)]),
+    ):
+        commits.clear()
+        wish = FirewallIntent((replace(HOME, outer=outer),), guest_bridges=("br-home",))
+        await firewall.apply(diff(render(wish), await firewall.observe()))
+        assert commits == expected
+
+
+def _prefixes(rules: list[str]) -> frozenset[str]:
+    return frozenset(word for line in rules for word in line.split() if word.startswith("2001:db8:"))
 
 
 async def test_who_holds_the_lock_for_too_long_is_told_of(

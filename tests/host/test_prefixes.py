@@ -293,8 +293,10 @@ async def test_an_on_link_prefix_is_shared_with_the_host(router: Router) -> None
         assert ask(world, (ROUTER["eth0"], 5353), blog) == outer(ON_LINK)
         assert ask(world, (ROUTER["eth0"], 7777), host) == outer(ON_LINK)
         await router.want(replace(home, ingress=()), ports=(port,), host_addresses=(own,))
+        assert ask(world, (ROUTER["eth0"], 5353), blog) == outer(ON_LINK)
         with endpoint(topology.router, BRIDGE, 0) as through:
             assert not reaches(world, neighbour, through, outer(ON_LINK, 3))
+            assert not reaches(world, blog, through, outer(ON_LINK, 4))
 
 
 async def test_a_redirection_of_the_hosts_own_in_an_on_link_prefix_is_left_alone(router: Router) -> None:

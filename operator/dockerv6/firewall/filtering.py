@@ -211,7 +211,7 @@ def _to_host() -> Chain:
         (
             Rule(
                 (_ORIGINAL, _TRANSLATED, In((Field.DADDR,), TRANSLATED), In(_ADDRESSED, OUTER), Verdict.DROP),
-                "dockerv6: the bridge's own address is not for those who call an outer one",
+                "dockerv6: no outer address leads to the address of the bridge itself",
             ),
         ),
         type="filter",

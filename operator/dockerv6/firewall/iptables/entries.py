@@ -53,8 +53,10 @@ VERDICTS = {-1: "DROP", -2: "ACCEPT", -4: "QUEUE", -5: "RETURN"}
 """-NF_DROP - 1 and so on; XT_RETURN"""
 
 DNAT = 2
-"""The target's revision, and SNAT's, from kernel 4.18 on, without which ip6tables shows it as of an unsupported one; 1
-before."""
+"""The target's revision from kernel 4.18 on, without which ip6tables shows it as of an unsupported one; 1 before."""
+
+_SNAT = 1
+"""That one's; ip6tables (1.8.9) shows the kernel's other, 2, as of an unsupported one."""
 
 _NO_FLAGS = b"\xff\0\0" * 4
 """No chunk's flags, as ip6tables writes it"""
@@ -186,15 +188,15 @@ def _target(target: Target | None, dnat: int) -> bytes:
 
 
 def _translation(target: DnatTo | SnatTo | NetmapTo | Word, revision: int) -> bytes:
-    base = bytes(4 if revision >= DNAT else 0)  # nf_nat_range2 begins as nf_nat_range does
     match target:
         case DnatTo(address, port):
             raw, number = socket.inet_pton(socket.AF_INET6, address), struct.pack("!H", port)
             flags = _NAT_MAP_IPS | _NAT_PROTO_SPECIFIED
+            base = bytes(4 if revision >= DNAT else 0)  # nf_nat_range2 begins as nf_nat_range does
             return _part("DNAT", revision, struct.pack("=I16s16s2s2s", flags, raw, raw, number, number) + base)
         case SnatTo(address):
             raw = socket.inet_pton(socket.AF_INET6, address)
-            return _part("SNAT", revision, _range(_NAT_MAP_IPS, raw, raw) + base)
+            return _part("SNAT", _SNAT, _range(_NAT_MAP_IPS, raw, raw))
         case NetmapTo(prefix):
             first, mask = _prefix(prefix)
             last = bytes(one | ~other & 0xFF for one, other in zip(first, mask, strict=True))

@@ -181,7 +181,7 @@ class Spec:
         if self.translated:
             yield "-m conntrack --ctstate DNAT"
         if self.original:
-            yield f"-m conntrack --ctorigdst {self.original}"
+            yield f"-m conntrack --ctorigdst {self.original.removesuffix('/128')}"
         if self.local or self.not_local:
             yield f"-m addrtype {'! ' if self.not_local else ''}--dst-type LOCAL"
 

@@ -1,8 +1,10 @@
+from ipaddress import IPv6Address, IPv6Network
+
 import pytest
 
 from dockerv6.firewall.iptables.entries import COUNTERS_AT, DNAT, HEAD, OFFSETS, OFFSETS_AT, encode
 from dockerv6.firewall.iptables.lookup import NotSayableError
-from dockerv6.firewall.iptables.specs import WILDCARD, DnatTo, Go, Mark, Spec, Word
+from dockerv6.firewall.iptables.specs import WILDCARD, DnatTo, Go, Mark, NetmapTo, SnatTo, Spec, Word
 
 SPECS = {
     "": Spec(),
@@ -21,6 +23,12 @@ SPECS = {
     "-p ipv6-icmp -m icmp6 --icmpv6-type 2 -j RETURN": Spec(Word.RETURN, protocol="ipv6-icmp", icmp_type=2),
     "-m mark ! --mark 0x0/0x40 -m conntrack --ctstate RELATED,ESTABLISHED --ctdir REPLY -j MARK --set-xmark "
     "0x40/0x40": (Spec(Mark(0x40, 0x40), mark=0x40, states=("RELATED", "ESTABLISHED"), direction="REPLY")),
+    "-m conntrack --ctorigdst 2001:db8::/64 -m addrtype ! --dst-type LOCAL -j NETMAP --to fd00::/64": Spec(
+        NetmapTo("fd00::/64"), original="2001:db8::/64", not_local=True
+    ),
+    "-m conntrack --ctorigdst 2001:db8::5 -j SNAT --to-source 2001:db8::7": Spec(
+        SnatTo("2001:db8::7"), original="2001:db8::5/128"
+    ),
     '-m comment --comment "dockerv6: x" -j DOCKERV6-X': Spec(Go("DOCKERV6-X", jump=True), comment="dockerv6: x"),
 }
 
@@ -50,6 +58,17 @@ def test_an_older_kernels_dnat_is_the_revision_before() -> None:
     new, old = (encode(Spec(DnatTo("fd00::2", 80)), revision) for revision in (DNAT, DNAT - 1))
     assert len(new) - len(old) == 8
     assert b"DNAT" in old
+    assert len({encode(Spec(SnatTo("2001:db8::7")), revision) for revision in (DNAT, DNAT - 1)}) == 1
+
+
+@pytest.mark.parametrize(("prefix", "last"), [("fd00::/64", 8), ("fd00::/60", 7), ("fd00::5/128", 16)])
+def test_a_prefix_is_mapped_to_all_of_its_addresses(prefix: str, last: int) -> None:
+    """From its first to its last: the kernel takes the mask to be where both are alike."""
+    entry = encode(Spec(NetmapTo(prefix)))
+    first, end = (entry[at : at + 16] for at in (len(entry) - 36, len(entry) - 20))
+    network = IPv6Network(prefix)
+    assert (IPv6Address(first), IPv6Address(end)) == (network[0], network[-1])
+    assert first[:last] == end[:last]
 
 
 @pytest.mark.parametrize("spec", [Spec(iif="sixteen-letters-"), Spec(comment="x" * 256)])
