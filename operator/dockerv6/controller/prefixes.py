@@ -81,7 +81,7 @@ async def _let_go(prefixes: frozenset[IPv6Network], context: Context) -> None:
 async def _tell(before: Followed | None, after: Followed, context: Context) -> None:
     """Events for everybody who uses the prefix, and a look at each: a candidate alone concerns nobody."""
     said = _said(before, after)
-    keys = tuple(_users(after.interface, context))
+    keys = tuple(dict.fromkeys(_users(after.interface, context)))
     for key in keys:
         context.enqueue(key, f"the prefix of {after.interface} changed")
         if said is not None:
