@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.e2e.provider import Premises
 from tests.lab.cells import CELLS, Cell, choose, choose_matrix
 from tests.lab.lab import Farm, Lab, Station
+from tests.lab.provider import Provider
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -78,6 +80,23 @@ def lab(cell: Cell, farm: Farm, tmp_path: Path, request: pytest.FixtureRequest) 
         lab.close()
     finally:
         farm.take_back(station)
+
+
+@pytest.fixture
+def premises(lab: Lab, lab_session: Session) -> Iterator[Premises]:
+    """The lab's host with a provider on its uplink `wan0` in place of the neighbour; nothing has an address yet."""
+    lab.neighbour.unplug()
+    try:
+        provider = Provider.join(lab_session, lab.engine.namespace)
+        try:
+            yield Premises(lab, lab.operator(), provider)
+        finally:
+            # first the operator: it need not see its host taken apart
+            lab.close()
+            provider.remove()
+            lab.engine.netexec("ip", "-6", "route", "flush", "proto", "dhcp")
+    finally:
+        lab.neighbour.plug()
 
 
 @pytest.fixture

@@ -109,6 +109,11 @@ class Provider:
         """Have no way to a prefix any more."""
         self.router.exec("ip", "-6", "route", "del", prefix)
 
+    def add_client(self, address: str) -> None:
+        """Give the server another address: another client on the Internet, for who binds its source to it."""
+        _ip(self.server, f"address add {address}/128 dev {_INTERNET} nodad")
+        _ip(self.router, f"route add {address}/128 dev {_INTERNET}")
+
     def exec(self, *argv: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run one of this machine's programs on the router; errors as in `process.run`."""
         return self.router.exec(*argv, check=check)

@@ -1,0 +1,168 @@
+"""A host whose uplink leads to a provider: where networks are routed, or translated to what the provider gives.
+
+The lab's neighbour, who is on every engine's uplink, is away meanwhile. `Premises.delegated` does to the host what a
+DHCPv6 client does with a delegated prefix (RFC 8415, 6.3; RFC 7084, WPD-5): a route to nowhere for all of it, and an
+address of its second /64 on the LAN.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from dataclasses import dataclass
+from ipaddress import IPv6Address, IPv6Network
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from tests.e2e.cluster import eventually, network_yaml, pool_yaml
+from tests.e2e.site import Site
+from tests.lab.net import receive, tcp_stream
+from tests.lab.probe import PATIENCE, Port, never, reach
+from tests.lab.process import CommandFailedError
+from tests.lab.provider import ROUTER, SERVER, Provider
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from tests.lab.net import Tally, Traffic
+    from tests.lab.probe import Place
+
+UPLINK = "wan0"
+LAN = "lan0"
+_STREAM_PORT = 7001
+
+
+@dataclass(frozen=True, slots=True)
+class Premises(Site):
+    """A host with an uplink to a provider, an engine, and an operator beside it."""
+
+    provider: Provider
+
+    @property
+    def router(self) -> Place:
+        """The provider's router, a neighbour on the uplink."""
+        return self.provider.router.path
+
+    @property
+    def internet(self) -> Place:
+        """Somebody on the Internet."""
+        return self.provider.server.path
+
+    def ip(self, *arguments: str) -> str:
+        """Run `ip -6` on the host."""
+        return self.engine.netexec("ip", "-6", *arguments).stdout
+
+    def static_uplink(self, prefix: str, uplink: str = UPLINK) -> str:
+        """Give the uplink the second address of an on-link prefix, and the default route; return the address."""
+        self.provider.put_on_link(prefix)
+        network = IPv6Network(prefix)
+        self.ip("address", "add", f"{network[2]}/{network.prefixlen}", "dev", uplink, "nodad")
+        self.ip("route", "add", "default", "via", ROUTER, "dev", uplink)
+        return str(network[2])
+
+    def default_route(self) -> None:
+        """The default route alone: the uplink has no global address, as with many providers that delegate."""
+        self.ip("route", "add", "default", "via", ROUTER, "dev", UPLINK)
+
+    def delegated(self, prefix: str, *, valid: int | None = None) -> None:
+        """Take up a delegated prefix, for `valid` seconds or for ever: the provider routes it to the host."""
+        self.provider.delegate(prefix)
+        if LAN not in self.ip("-br", "link"):
+            self.ip("link", "add", LAN, "type", "veth", "peer", "name", LAN, "netns", self.provider.server.name)
+            self.provider.server.exec("ip", "link", "set", LAN, "up")
+            self.ip("link", "set", LAN, "up")
+        lifetimes = () if valid is None else ("valid_lft", str(valid), "preferred_lft", str(valid))
+        expires = () if valid is None else ("expires", str(valid))
+        self.ip("address", "replace", f"{_lan_address(prefix)}/64", "dev", LAN, *lifetimes, "nodad")
+        self.ip("route", "replace", "unreachable", prefix, "proto", "dhcp", *expires)
+
+    def deprecated(self, prefix: str, valid: int) -> None:
+        """No new connection shall use the delegated prefix: what there is of it ends in `valid` seconds."""
+        lifetimes = ("valid_lft", str(valid), "preferred_lft", "0")
+        self.ip("address", "change", f"{_lan_address(prefix)}/64", "dev", LAN, *lifetimes)
+        self.ip("route", "replace", "unreachable", prefix, "proto", "dhcp", "expires", str(valid))
+
+    def lost(self, prefix: str) -> None:
+        """Drop a delegated prefix at once, as a client does that has another lease; the provider still routes it."""
+        self.ip("address", "del", f"{_lan_address(prefix)}/64", "dev", LAN)
+        self.ip("route", "del", "unreachable", prefix, "proto", "dhcp")
+
+    def proxied(self, uplink: str = UPLINK) -> set[str]:
+        """The addresses for which the kernel answers neighbour solicitations on an interface."""
+        listed = json.loads(self.engine.netexec("ip", "-json", "-6", "neigh", "show", "proxy").stdout)
+        return {entry["dst"] for entry in listed if entry["dev"] == uplink}
+
+    def sysctl(self, key: str, uplink: str = UPLINK) -> str:
+        """One of an interface's settings."""
+        return self.engine.netexec("sysctl", "-n", f"net.ipv6.conf.{uplink}.{key}").stdout.strip()
+
+    def apply(self, name: str, spec: Mapping[str, Any] | None = None) -> None:
+        """Write an IPv6Network."""
+        self.operator.apply_yaml(f"{name}.yaml", network_yaml(name, spec))
+
+    def apply_pool(self, name: str, spec: Mapping[str, Any]) -> None:
+        """Write an IPv6Pool."""
+        self.operator.apply_yaml(f"pool-{name}.yaml", pool_yaml(name, spec))
+
+    def ready(self, *names: str, timeout: float = 20.0) -> None:
+        """Wait for IPv6Networks."""
+        for name in names:
+            self.operator.wait_ready(f"ipv6network/{name}", timeout=timeout)
+
+    def network(self, name: str, spec: Mapping[str, Any] | None = None) -> None:
+        """Write an IPv6Network and wait for it."""
+        self.apply(name, spec)
+        self.ready(name)
+
+    def leaves_as(self, container: str, address: str, provider: Provider | None = None) -> None:
+        """Wait until new connections from a container arrive at the server with that address, and are answered."""
+        arrived = provider or self.provider
+        eventually(lambda: arrived.seen_as(self.engine, container) == address, f"{container} leaves as {address}")
+
+    def reached(self, place: Place, address: str, name: str, *, port: int = 80, patience: float = PATIENCE) -> str:
+        """Wait until a container answers at its own address; return the client's address as it saw it."""
+        return str(reach(place, Port("tcp", address, port), name=name, patience=patience).client)
+
+    def refused(self, place: Place, address: str, *ports: int) -> None:
+        """Make sure that none of these TCP ports answers."""
+        never(place, *(Port("tcp", address, port) for port in ports))
+
+    def reaches_server(self, container: str, port: int) -> bool:
+        """Whether a container gets an answer from the server's port; looked at once."""
+        try:
+            return bool(receive(self.engine, container, SERVER, port, timeout=1))
+        except CommandFailedError:
+            return False
+
+    @contextmanager
+    def connected(self, container: str, provider: Provider | None = None) -> Iterator[Traffic]:
+        """Hold one TCP connection from a container to the server for the block, with bytes both ways all the time."""
+        with (
+            (provider or self.provider).tcp_server(_STREAM_PORT),
+            tcp_stream(self.engine, container, SERVER, _STREAM_PORT, interval=0.02) as stream,
+        ):
+            yield stream
+
+    def events(self, name: str, kind: str = "ipv6network") -> str:
+        """What happened to a resource."""
+        return self.operator.cli("events", kind, name).stdout
+
+    def transitions(self, name: str, kind: str = "ipv6network") -> dict[str, tuple[str, str]]:
+        """The status of each condition, and since when it has it: equal ones have been so all the time between."""
+        conditions = self.status(name, kind)["conditions"]
+        return {each["type"]: (each["status"], each["lastTransitionTime"]) for each in conditions}
+
+
+def unbroken(tally: Tally) -> bool:
+    """Whether a connection lost nothing."""
+    return (tally.lost, tally.error) == (0, "") and tally.received > 0
+
+
+def suffix(address: str, length: int = 64) -> int:
+    """The last bits of an address: what stays when the prefix of that length changes."""
+    return int(IPv6Address(address)) & ((1 << 128 - length) - 1)
+
+
+def _lan_address(prefix: str) -> IPv6Address:
+    subnets = list(islice(IPv6Network(prefix).subnets(new_prefix=64), 2))
+    return subnets[-1][1]

@@ -1,0 +1,238 @@
+"""What goes wrong with prefixes and addresses of an uplink: it is said, and what works is not torn down for it."""
+
+from __future__ import annotations
+
+from ipaddress import IPv6Network
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.e2e.cluster import condition, eventually, has_condition, network_id, subnet_of
+from tests.e2e.provider import UPLINK, suffix, unbroken
+from tests.lab.radvd import Advertised
+
+if TYPE_CHECKING:
+    from tests.e2e.provider import Premises
+
+pytestmark = pytest.mark.cells("28.5")
+
+_FIRST, _SECOND = "2001:db8:a00::/56", "2001:db8:b00::/56"
+_LINK, _HOST_ADDRESS = "2001:db8:1::/64", "2001:db8:1::2"
+_SNAT_ADDRESS = "2001:db8:1::5:0"
+_ROUTED: dict[str, Any] = {
+    "addressing": {"poolRef": {"name": "home"}},
+    "egress": {"mode": "Routed"},
+    "firewall": {"ingress": [{"ports": [{"port": 80}]}]},
+    "updateStrategy": "Recreate",
+}
+_TRANSLATED: dict[str, Any] = {
+    "addressing": {"subnet": "fd12:3456:789a:7::/64"},
+    "egress": {"mode": "PrefixTranslation", "prefixFrom": {"interface": UPLINK}},
+}
+
+
+def _with_a_delegated_prefix(premises: Premises, pool: dict[str, Any] | None = None) -> None:
+    premises.default_route()
+    premises.delegated(_FIRST)
+    premises.start()
+    premises.apply_pool("home", {"fromInterface": {"name": UPLINK, **(pool or {})}})
+
+
+def _stalled(premises: Premises, name: str, reason: str, kind: str = "ipv6network") -> str:
+    """Wait until a resource is stalled for a reason; what a person is told."""
+    message = str(premises.told(name, "Stalled", reason, kind)["message"])
+    ready = condition(premises.operator, name, "Ready", kind)
+    assert ready is not None
+    assert (ready["status"], ready["reason"]) == ("False", reason)
+    return message
+
+
+def test_a_prefix_without_successor_is_kept(premises: Premises) -> None:
+    _with_a_delegated_prefix(premises)
+    premises.apply("web", _ROUTED)
+    premises.apply("nat", _TRANSLATED)
+    premises.ready("web", "nat")
+    premises.run("www", "web")
+    premises.run("nas", "nat")
+    address, network = premises.address("www", "web"), network_id(premises.engine, "web")
+    outer = str(IPv6Network(_FIRST)[suffix(premises.address("nas", "nat"), 56)])
+    premises.reached(premises.internet, address, "www")
+    premises.leaves_as("nas", outer)
+
+    with premises.connected("nas") as stream:
+        # the provider's router goes on for a while
+        premises.lost(_FIRST)
+        assert _FIRST in _stalled(premises, "web", "PrefixWithdrawn")
+        assert UPLINK in _stalled(premises, "nat", "PrefixWithdrawn")
+        _stalled(premises, "home", "PrefixWithdrawn", "ipv6pool")
+        premises.leaves_as("nas", outer)
+        premises.leaves_as("www", address)
+        premises.reached(premises.internet, address, "www")
+        premises.run("late", "web")
+        premises.reached(premises.internet, premises.address("late", "web"), "late")
+        tally = stream.stop()
+    assert unbroken(tally), tally
+    premises.delegated(_FIRST)
+    premises.ready("web", "nat")
+    premises.operator.wait_ready("ipv6pool/home")
+    assert network_id(premises.engine, "web") == network
+    assert premises.address("www", "web") == address
+
+
+def test_advertisements_that_end_withdraw_the_prefix(premises: Premises) -> None:
+    link = "2001:db8:a:1::/64"
+    premises.provider.advertise(Advertised(link, preferred=3, valid=4))
+    eventually(lambda: "2001:db8:a:1:" in premises.ip("address", "show", "dev", UPLINK), "an address")
+    premises.start()
+    premises.network("nat", {**_TRANSLATED, "ndpProxy": {"enabled": True}})
+    premises.run("nas", "nat")
+    outer = str(IPv6Network(link)[suffix(premises.address("nas", "nat"))])
+    premises.leaves_as("nas", outer)
+    premises.provider.fall_silent()
+    assert link in _stalled(premises, "nat", "PrefixWithdrawn")
+    premises.provider.advertise(link)
+    premises.ready("nat")
+    premises.leaves_as("nas", outer)
+
+
+def test_a_prefix_that_is_too_long_is_told(premises: Premises) -> None:
+    _with_a_delegated_prefix(premises, {"prefixLength": 52})
+    premises.apply("web", _ROUTED)
+    premises.apply("nat", {**_TRANSLATED, "addressing": {"subnet": "fd12:3456:789a::/52"}})
+    eventually(has_condition(premises.operator, "web", "Ready", "False", "PrefixTooLong"), "no such part")
+    assert _FIRST in _stalled(premises, "home", "PrefixTooLong", "ipv6pool")
+    assert _FIRST in _stalled(premises, "nat", "PrefixTooLong")
+    assert network_id(premises.engine, "web") is None
+    premises.apply_pool("home", {"fromInterface": {"name": UPLINK, "prefixLength": 60, "offset": 3}})
+    premises.ready("web")
+    assert IPv6Network(subnet_of(premises.engine, "web")).subnet_of(IPv6Network("2001:db8:a00:30::/60"))
+
+
+def test_a_pool_that_becomes_too_small_takes_nothing_away(premises: Premises) -> None:
+    _with_a_delegated_prefix(premises)
+    names = ("one", "two", "three")
+    for name in names:
+        premises.apply(name, _ROUTED)
+        premises.ready(name)
+    for name in names:
+        premises.run(f"in-{name}", name)
+    subnets = {name: subnet_of(premises.engine, name) for name in names}
+    addresses = {name: premises.address(f"in-{name}", name) for name in names}
+    small = "2001:db8:b00:0::/63"
+    premises.lost(_FIRST)
+    premises.delegated(small)
+
+    def kept() -> list[str]:
+        return [name for name in names if subnet_of(premises.engine, name) == subnets[name]]
+
+    # one /64 is the LAN's
+    eventually(lambda: len(kept()) == 2, "one of them has room in the new prefix")
+    for name in kept():
+        premises.told(name, "SubnetAllocated", "PoolExhausted")
+        said = condition(premises.operator, name, "Ready")
+        assert said is not None
+        assert subnets[name] in said["message"]
+        assert premises.address(f"in-{name}", name) == addresses[name]
+        premises.leaves_as(f"in-{name}", addresses[name])
+    (moved,) = set(names) - set(kept())
+    premises.ready(moved)
+    premises.leaves_as(f"in-{moved}", premises.address(f"in-{moved}", moved))
+
+
+def test_delegated_prefixes_that_overlap_give_no_address_twice(premises: Premises) -> None:
+    _with_a_delegated_prefix(premises)
+    inside = "2001:db8:a00:40::/60"
+    premises.ip("route", "replace", "unreachable", inside, "proto", "dhcp")
+    premises.apply_pool("fixed", {"prefix": inside})
+    premises.apply("one", {**_ROUTED, "addressing": {"poolRef": {"name": "fixed"}}})
+    premises.ready("one")
+    premises.apply("two", _ROUTED)
+    premises.ready("two")
+    premises.operator.wait_ready("ipv6pool/fixed")
+    one, two = (IPv6Network(subnet_of(premises.engine, name)) for name in ("one", "two"))
+    assert not one.overlaps(two)
+    said = condition(premises.operator, "home", "Ready", "ipv6pool")
+    assert said is not None
+    assert "fixed" in said["message"]
+    assert premises.status("home", "ipv6pool")["prefixes"] == [_FIRST]
+    for name in ("one", "two"):
+        premises.run(f"in-{name}", name)
+        premises.leaves_as(f"in-{name}", premises.address(f"in-{name}", name))
+
+
+def test_a_source_address_that_goes_and_comes_back_is_told(premises: Premises) -> None:
+    premises.static_uplink(_LINK)
+    premises.ip("address", "add", f"{_SNAT_ADDRESS}/128", "dev", UPLINK)
+    premises.start()
+    premises.network("nat", {"egress": {"mode": "SNAT", "snatAddress": _SNAT_ADDRESS}})
+    premises.run("nas", "nat")
+    premises.leaves_as("nas", _SNAT_ADDRESS)
+    network = network_id(premises.engine, "nat")
+    premises.ip("address", "del", f"{_SNAT_ADDRESS}/128", "dev", UPLINK)
+    assert _SNAT_ADDRESS in _stalled(premises, "nat", "AddressMissing")
+    premises.ip("address", "add", f"{_SNAT_ADDRESS}/128", "dev", UPLINK)
+    premises.ready("nat")
+    premises.leaves_as("nas", _SNAT_ADDRESS)
+    assert network_id(premises.engine, "nat") == network
+
+
+def test_a_source_address_that_somebody_else_has_is_told(premises: Premises) -> None:
+    premises.static_uplink(_LINK)
+    premises.provider.exec("ip", "address", "add", f"{_SNAT_ADDRESS}/64", "dev", UPLINK, "nodad")
+    premises.engine.netexec("sysctl", "-q", "-w", f"net.ipv6.conf.{UPLINK}.accept_dad=1")
+    premises.ip("address", "add", f"{_SNAT_ADDRESS}/64", "dev", UPLINK)
+    premises.start()
+    premises.apply("nat", {"egress": {"mode": "SNAT", "snatAddress": _SNAT_ADDRESS}})
+    assert _SNAT_ADDRESS in _stalled(premises, "nat", "DuplicateAddress")
+    premises.provider.exec("ip", "address", "del", f"{_SNAT_ADDRESS}/64", "dev", UPLINK)
+    premises.ip("address", "del", f"{_SNAT_ADDRESS}/64", "dev", UPLINK)
+    premises.ip("address", "add", f"{_SNAT_ADDRESS}/64", "dev", UPLINK)
+    premises.ready("nat")
+    premises.run("nas", "nat")
+    premises.leaves_as("nas", _SNAT_ADDRESS)
+
+
+def test_an_uplinks_own_address_that_somebody_else_has_is_told_and_nothing_is_torn_down(premises: Premises) -> None:
+    premises.static_uplink(_LINK)
+    premises.start()
+    premises.network("nat")
+    premises.run("nas", "nat")
+    premises.leaves_as("nas", _HOST_ADDRESS)
+    another = "2001:db8:1::77"
+    premises.provider.exec("ip", "address", "add", f"{another}/64", "dev", UPLINK, "nodad")
+    premises.engine.netexec("sysctl", "-q", "-w", f"net.ipv6.conf.{UPLINK}.accept_dad=1")
+    with premises.connected("nas") as stream:
+        premises.ip("address", "add", f"{another}/64", "dev", UPLINK)
+        assert another in premises.told("nat", "HostReady", "DuplicateAddress")["message"]
+        tally = stream.stop()
+    assert unbroken(tally), tally
+    premises.leaves_as("nas", _HOST_ADDRESS)
+    premises.ip("address", "del", f"{another}/64", "dev", UPLINK)
+    premises.untold("nat", "HostReady", "DuplicateAddress")
+
+
+def test_a_prefix_that_flaps_renumbers_nobody(premises: Premises) -> None:
+    _with_a_delegated_prefix(premises)
+    premises.apply("web", _ROUTED)
+    premises.ready("web")
+    premises.run("www", "web")
+    before = (network_id(premises.engine, "web"), premises.address("www", "web"))
+    since = premises.status("home", "ipv6pool")["since"]
+
+    def candidate() -> str | None:
+        found: str | None = premises.status("home", "ipv6pool").get("candidate")
+        return found
+
+    for _ in range(2):
+        premises.lost(_FIRST)
+        premises.delegated(_SECOND)
+        eventually(lambda: candidate() == _SECOND, "the other one is seen, and not believed yet")
+        premises.lost(_SECOND)
+        premises.delegated(_FIRST)
+        # with the candidate goes all reason to do anything
+        eventually(lambda: candidate() is None, "it is forgotten")
+    assert (network_id(premises.engine, "web"), premises.address("www", "web")) == before
+    assert premises.status("home", "ipv6pool")["since"] == since
+    assert premises.status("home", "ipv6pool")["interfacePrefix"] == _FIRST
+    premises.reached(premises.internet, before[1], "www")
+    assert "PrefixChanged" not in premises.events("web")

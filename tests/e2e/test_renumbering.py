@@ -1,0 +1,127 @@
+"""Renumbering that fails half-way: everything is as it was, or as it was to be, and nobody is left detached."""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import contextmanager, suppress
+from ipaddress import IPv6Network
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.e2e.cluster import eventually, network_id, subnet_of
+from tests.e2e.engine_events import await_detachment
+from tests.e2e.provider import suffix
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.e2e.provider import Premises
+
+pytestmark = pytest.mark.cells("28.5")
+
+_OLD, _NEW = "2001:db8:a00::/56", "2001:db8:b00::/56"
+_SPEC: dict[str, Any] = {
+    "addressing": {"poolRef": {"name": "office"}},
+    "egress": {"mode": "Routed"},
+    "firewall": {"ingress": [{"ports": [{"port": 80}]}]},
+    "updateStrategy": "Recreate",
+}
+_CONTAINERS = ("www", "api", "cache", "shop")
+_STATIC = 0x80
+
+
+def _populated(premises: Premises, pool: str = _OLD) -> dict[str, str]:
+    """A network with running containers, one of them with a static address; their addresses."""
+    premises.static_uplink("2001:db8:1::/64")
+    for prefix in (_OLD, _NEW):
+        premises.provider.delegate(prefix)
+    premises.start()
+    premises.apply_pool("office", {"prefix": pool})
+    premises.network("web", _SPEC)
+    subnet = IPv6Network(subnet_of(premises.engine, "web"))
+    premises.run("shop", "web", address=str(subnet[_STATIC]), aliases=["buy"])
+    for name in _CONTAINERS[:-1]:
+        premises.run(name, "web")
+    return _addresses(premises)
+
+
+def _addresses(premises: Premises) -> dict[str, str]:
+    return {name: premises.address(name, "web") for name in _CONTAINERS}
+
+
+def _moved(addresses: dict[str, str]) -> dict[str, str]:
+    return {name: str(IPv6Network(_NEW)[suffix(address, 56)]) for name, address in addresses.items()}
+
+
+def _all_answer(premises: Premises, addresses: dict[str, str]) -> None:
+    for name, address in addresses.items():
+        premises.reached(premises.internet, address, name)
+    aliases = premises.engine.client().inspect_container("shop")["NetworkSettings"]["Networks"]["web"]["Aliases"]
+    assert "buy" in aliases
+
+
+@contextmanager
+def _halted_after_the_first_detachment(premises: Premises, pool: str = _NEW) -> Iterator[None]:
+    """Renumber, and run the block in the moment when the network's first container has just been taken off it."""
+    with await_detachment(premises.engine, "web") as detached:
+        premises.apply_pool("office", {"prefix": pool})
+        detached()
+        pid = premises.operator.pid
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+
+def test_a_network_that_the_engine_refuses_comes_back_as_it_was(premises: Premises) -> None:
+    engine = premises.engine
+    # pools of one subnet: there is no other one to take instead
+    old, new = "2001:db8:a00:40::/64", "2001:db8:b00:40::/64"
+    before = _populated(premises, old)
+    assert subnet_of(engine, "web") == old
+    with _halted_after_the_first_detachment(premises, new):
+        engine.docker("network", "create", "--ipv6", "--subnet", new, "usurper")
+    eventually(lambda: "RolledBack" in premises.events("web"), "it is told")
+    assert subnet_of(engine, "web") == old
+    assert _addresses(premises) == before
+    _all_answer(premises, before)
+    assert subnet_of(engine, "usurper") == new
+    brought_back = network_id(engine, "web")
+
+    # what was refused is not tried again, also when it might work now
+    engine.docker("network", "rm", "usurper")
+    told = premises.told("web", "NetworkReady", "RolledBack")
+    assert old in told["message"]
+    assert network_id(engine, "web") == brought_back
+    premises.operator.stop()
+    premises.start()
+    eventually(lambda: subnet_of(engine, "web") == new, "a new start is another try")
+    premises.ready("web")
+    assert _addresses(premises) == _moved(before)
+    _all_answer(premises, _moved(before))
+
+
+def test_an_operator_that_dies_half_way_finishes_when_it_is_back(premises: Premises) -> None:
+    before = _populated(premises)
+    with _halted_after_the_first_detachment(premises):
+        premises.operator.kill()
+    premises.start()
+    premises.ready("web", timeout=30)
+    eventually(lambda: _addresses(premises) == _moved(before), "all are attached where they were")
+    _all_answer(premises, _moved(before))
+
+
+def test_an_engine_that_dies_half_way_loses_nobody(premises: Premises) -> None:
+    before = _populated(premises)
+    with _halted_after_the_first_detachment(premises):
+        premises.engine.kill()
+    premises.engine.start()
+    eventually(lambda: IPv6Network(subnet_of(premises.engine, "web")).subnet_of(IPv6Network(_NEW)), "it is renumbered")
+    premises.ready("web", timeout=30)
+    premises.engine.docker("start", *_CONTAINERS)
+    assert _addresses(premises) == _moved(before)
+    _all_answer(premises, _moved(before))

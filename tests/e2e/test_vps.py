@@ -1,0 +1,136 @@
+"""A VPS: one on-link /64, of which nothing is routed to the host. Its containers have public addresses all the same.
+
+The provider's router asks on the link for each address and has no route but the link's own; the host answers for its
+containers (NDP proxy), and lets in what `firewall.ingress` names.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv6Address, IPv6Network
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.e2e.cluster import eventually, network_id
+from tests.e2e.provider import UPLINK, suffix
+from tests.lab.provider import SERVER
+
+if TYPE_CHECKING:
+    from tests.e2e.provider import Premises
+
+_LINK = "2001:db8:1::/64"
+_ROUTER = "2001:db8:1::1"
+_POOL = {"fromInterface": {"name": UPLINK, "prefixLength": 80, "offset": 1}, "allocationLength": 112}
+_PART = "2001:db8:1:0:1::/80"
+_WEB: dict[str, Any] = {
+    "addressing": {"poolRef": {"name": "vps"}},
+    "egress": {"mode": "Routed"},
+    "ndpProxy": {"enabled": True},
+    "firewall": {"ingress": [{"ports": [{"port": 80}]}]},
+}
+
+
+def _with_public_addresses(premises: Premises) -> str:
+    """A host with a network of the link's own prefix, and a web server; its address."""
+    premises.static_uplink(_LINK)
+    premises.start()
+    premises.apply_pool("vps", _POOL)
+    premises.network("web", _WEB)
+    premises.run("www", "web")
+    return premises.address("www", "web")
+
+
+def test_neighbours_reach_containers_that_they_have_no_route_to(premises: Premises) -> None:
+    address = _with_public_addresses(premises)
+    assert IPv6Address(address) in IPv6Network(_PART)
+    assert "via" not in premises.provider.exec("ip", "-6", "route", "get", address).stdout
+    assert premises.reached(premises.router, address, "www") == _ROUTER
+    assert premises.provider.ping(address)
+    premises.refused(premises.router, address, 81)
+    assert premises.reached(premises.internet, address, "www") == SERVER
+    premises.leaves_as("www", address)
+    assert premises.proxied() == {address}
+    assert premises.sysctl("proxy_ndp") == "1"
+
+    premises.run("blog", "web")
+    second = premises.address("blog", "web")
+    premises.reached(premises.router, second, "blog")
+    premises.remove("www")
+    eventually(lambda: premises.proxied() == {second}, "nobody is answered for who is gone")
+    premises.reached(premises.router, second, "blog")
+
+    premises.remove("blog")
+    premises.operator.remove_yaml("web.yaml")
+    eventually(lambda: network_id(premises.engine, "web") is None, "the network is gone")
+    eventually(lambda: premises.proxied() == set(), "no entry is left")
+    eventually(lambda: premises.sysctl("proxy_ndp") == "0", "the setting is as it was")
+
+
+@pytest.mark.cells("28.5")
+def test_what_changes_while_the_operator_is_dead_is_swept(premises: Premises) -> None:
+    address = _with_public_addresses(premises)
+    premises.reached(premises.router, address, "www")
+    premises.operator.kill()
+    assert premises.proxied() == {address}
+    # who was there is reached without an operator
+    premises.reached(premises.router, address, "www")
+    premises.run("blog", "web")
+    second = premises.address("blog", "web")
+    premises.remove("www")
+    premises.engine.docker("network", "create", "elsewhere")
+    premises.start()
+    eventually(lambda: premises.proxied() == {second}, "only who is there is answered for")
+    premises.reached(premises.router, second, "blog")
+
+
+@pytest.mark.cells("28.5")
+def test_a_neighbour_of_somebody_elses_is_left_alone(premises: Premises) -> None:
+    address = _with_public_addresses(premises)
+    eventually(lambda: premises.proxied() == {address}, "it is answered for")
+    theirs = "2001:db8:1:0:1::beef"
+    premises.ip("neigh", "add", "proxy", theirs, "dev", UPLINK)
+    premises.run("blog", "web")
+    second = premises.address("blog", "web")
+    eventually(lambda: premises.proxied() == {address, second, theirs}, "the new one is answered for")
+    premises.remove("www", "blog")
+    premises.operator.remove_yaml("web.yaml")
+    eventually(lambda: network_id(premises.engine, "web") is None, "the network is gone")
+    eventually(lambda: premises.proxied() == {theirs}, "theirs stays")
+
+
+@pytest.mark.cells("28.5")
+def test_entries_that_went_down_with_the_interface_come_back(premises: Premises) -> None:
+    address = _with_public_addresses(premises)
+    premises.reached(premises.router, address, "www")
+    premises.ip("link", "set", UPLINK, "down")
+    premises.ip("link", "set", UPLINK, "up")
+    # the kernel drops global addresses with the interface, too
+    premises.ip("address", "replace", "2001:db8:1::2/64", "dev", UPLINK, "nodad")
+    eventually(lambda: premises.proxied() == {address}, "it is answered for again")
+    premises.reached(premises.router, address, "www")
+
+
+@pytest.mark.cells("28.5")
+def test_translated_containers_have_addresses_on_the_link(premises: Premises) -> None:
+    premises.static_uplink(_LINK)
+    premises.start()
+    inner = "fd12:3456:789a:7:0:7::/112"
+    premises.network(
+        "web",
+        {
+            "addressing": {"subnet": inner},
+            "egress": {"mode": "PrefixTranslation", "prefixFrom": {"interface": UPLINK}},
+            "ndpProxy": {"enabled": True},
+            "firewall": {"ingress": [{"ports": [{"port": 80}]}]},
+        },
+    )
+    premises.run("www", "web")
+    own = premises.address("www", "web")
+    outer = str(IPv6Network(_LINK)[suffix(own)])
+    assert premises.reached(premises.router, outer, "www") == _ROUTER
+    assert premises.provider.ping(outer)
+    premises.refused(premises.router, outer, 81)
+    premises.leaves_as("www", outer)
+    assert premises.proxied() == {outer}
+    premises.remove("www")
+    eventually(lambda: premises.proxied() == set(), "nobody is answered for who is gone")
