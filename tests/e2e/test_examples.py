@@ -1,4 +1,7 @@
-"""Each of manifests/examples is applied to real engines, and does what its comments say."""
+"""Each of manifests/examples is applied to real engines, and does what its comments say.
+
+Those that name `wan0` find a provider there, who delegates a prefix to the host.
+"""
 
 from __future__ import annotations
 
@@ -8,22 +11,26 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.cluster import eventually, has_condition, network_id, resource
+from tests.e2e.cluster import eventually, has_condition, network_id, resource, subnet_of
+from tests.e2e.provider import UPLINK, Premises, suffix, unbroken
 from tests.e2e.registry import ROOT
 from tests.e2e.site import reach_as
 from tests.lab.net import FAR_ADDRESS, HOST_ADDRESS, HOST_ADDRESS_V4, NEIGHBOUR_ADDRESS, ping
 from tests.lab.probe import Port, never, reach
+from tests.lab.provider import ROUTER, Provider
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from tests.lab.cells import Cell
     from tests.lab.engine import Engine
     from tests.lab.lab import Lab
     from tests.lab.operator import Operator
+    from tests.lab.session import Session
 
 _EXAMPLES = {path.name: path.read_text() for path in sorted((ROOT / "manifests" / "examples").iterdir())}
 _ULA = IPv6Network("fd00::/8")
+_DELEGATED, _NEXT = "2001:db8:a00::/56", "2001:db8:c00::/56"
 
 
 def _subnet(operator: Operator, name: str) -> IPv6Network:
@@ -174,6 +181,102 @@ def _members(_cell: Cell, lab: Lab, operator: Operator) -> None:
     assert reach(lab.neighbour.namespace.path, address).name == "web"
 
 
+def _vps(_cell: Cell, lab: Lab, operator: Operator) -> None:
+    subnet = _subnet(operator, "vps-web")
+    assert subnet.subnet_of(IPv6Network("2001:db8:0:1:1::/80"))
+    lab.engine.run("www", "vps-web", command=("responder", "tcp/80-81"))
+    address = str(_address(lab.engine, "www", "vps-web"))
+    place = lab.neighbour.namespace.path
+    assert str(reach(place, Port("tcp", address, 80), name="www").client) == NEIGHBOUR_ADDRESS
+    assert lab.neighbour.ping(address)
+    never(place, Port("tcp", address, 81))
+    assert lab.neighbour.seen_as(lab.engine, "www") == address
+
+
+def _office(_cell: Cell, lab: Lab, operator: Operator) -> None:
+    prefix = IPv6Network("2001:db8:b00::/56")
+    public, tools = _subnet(operator, "public"), _subnet(operator, "tools")
+    assert public.subnet_of(prefix)
+    assert tools.subnet_of(prefix)
+    lab.neighbour.add_route(str(prefix))
+    try:
+        command = ("responder", "tcp/80", "tcp/443", "udp/53")
+        lab.engine.run("web", "public", command=command, labels={"role": "web"})
+        lab.engine.run("other", "public", command=command)
+        lab.engine.run("wiki", "tools", command=command)
+        web, other = (str(_address(lab.engine, name, "public")) for name in ("web", "other"))
+        wiki = str(_address(lab.engine, "wiki", "tools"))
+        place = lab.neighbour.namespace.path
+        for source in (NEIGHBOUR_ADDRESS, FAR_ADDRESS):
+            assert str(reach(place, Port("tcp", web, 443), name="web", source=source).client) == source
+            never(place, Port("tcp", web, 80), Port("tcp", other, 443), source=source)
+        for port in (Port("tcp", wiki, 80), Port("tcp", wiki, 443), Port("udp", wiki, 53)):
+            reach(place, port, name="wiki", source=NEIGHBOUR_ADDRESS)
+        for port in (Port("tcp", wiki, 443), Port("udp", wiki, 53)):
+            reach(place, port, name="wiki", source=FAR_ADDRESS)
+        never(place, Port("tcp", wiki, 80), source=FAR_ADDRESS)
+        assert lab.neighbour.seen_as(lab.engine, "wiki") == wiki
+    finally:
+        lab.neighbour.remove_route(str(prefix))
+
+
+def _moved(address: str, prefix: str) -> str:
+    """The address under another /56: its other bits stay."""
+    return str(IPv6Network(prefix)[suffix(address, 56)])
+
+
+def _home(premises: Premises) -> None:
+    premises.ready("home")
+    inside = "fd12:3456:789a:13::80"
+    premises.lab.engine.run("nas", "home", command=("responder", "tcp/80", "tcp/443"), address=inside)
+    first, second = _moved(inside, _DELEGATED), _moved(inside, _NEXT)
+    assert first == "2001:db8:a00:13::80"
+    premises.leaves_as("nas", first)
+    premises.reached(premises.internet, first, "nas", port=443)
+    premises.refused(premises.internet, first, 80)
+    with premises.connected("nas") as stream:
+        premises.deprecated(_DELEGATED, 100)
+        premises.delegated(_NEXT)
+        premises.leaves_as("nas", second)
+        premises.reached(premises.internet, second, "nas", port=443)
+        tally = stream.stop()
+    assert unbroken(tally), tally
+    assert premises.address("nas", "home") == inside
+
+
+def _renumbered(premises: Premises) -> None:
+    engine = premises.engine
+    premises.ready("renumbered")
+    before = subnet_of(engine, "renumbered")
+    assert IPv6Network(before).subnet_of(IPv6Network("2001:db8:a00:20::/60"))
+    container = premises.run("www", "renumbered")
+    address = premises.address("www", "renumbered")
+    premises.reached(premises.internet, address, "www")
+    started = engine.client().inspect_container(container)["State"]["StartedAt"]
+    premises.lost(_DELEGATED)
+    premises.delegated(_NEXT)
+    eventually(lambda: premises.address("www", "renumbered") == _moved(address, _NEXT), "it is renumbered")
+    premises.ready("renumbered")
+    premises.reached(premises.internet, _moved(address, _NEXT), "www")
+    assert engine.client().inspect_container(container)["State"]["StartedAt"] == started
+
+
+def _several_uplinks(premises: Premises) -> None:
+    premises.ready("anywhere", "mail", "backup")
+    lab, inner = premises.lab, "fd12:3456:789a:15::/64"
+    for name in ("anywhere", "mail", "backup"):
+        lab.engine.run(name, name)
+    for name in ("anywhere", "mail"):
+        assert lab.neighbour.seen_as(lab.engine, name) == HOST_ADDRESS
+    premises.ip("route", "add", "default", "via", ROUTER, "dev", UPLINK, "table", "100")
+    premises.ip("rule", "add", "from", inner, "lookup", "100")
+    try:
+        premises.leaves_as("backup", _moved(premises.address("backup", "backup"), _DELEGATED))
+    finally:
+        premises.ip("rule", "del", "from", inner, "lookup", "100")
+
+
+_AT_HOME: Mapping[str, Callable[[Premises], None]] = {"13-home.yaml": _home, "16-renumbered.yaml": _renumbered}
 _CHECKS: Mapping[str, Callable[[Cell, Lab, Operator], None]] = {
     "01-minimal.yaml": _minimal,
     "02-fixed-subnet.yaml": _fixed_subnet,
@@ -186,11 +289,35 @@ _CHECKS: Mapping[str, Callable[[Cell, Lab, Operator], None]] = {
     "09-published-ports.yaml": _published,
     "10-policy.yaml": _policy,
     "11-members.yaml": _members,
+    "12-vps.yaml": _vps,
+    "14-office.yaml": _office,
 }
+_WITH_TWO_UPLINKS: Mapping[str, Callable[[Premises], None]] = {"15-several-uplinks.yaml": _several_uplinks}
+
+
+@pytest.fixture
+def two_uplinks(lab: Lab, lab_session: Session) -> Iterator[Premises]:
+    """The lab's host with a second uplink, `wan0`; what its provider delegates is this uplink's by its address."""
+    provider = Provider.join(lab_session, lab.engine.namespace)
+    try:
+        provider.delegate(_DELEGATED)
+        premises = Premises(lab, lab.operator(), provider)
+        premises.ip("address", "add", "2001:db8:a00::2/64", "dev", UPLINK, "nodad")
+        premises.ip("route", "add", "unreachable", _DELEGATED, "proto", "dhcp")
+        premises.ip("route", "add", "default", "via", ROUTER, "dev", UPLINK, "metric", "2048")
+        yield premises
+    finally:
+        lab.close()
+        provider.remove()
+        lab.engine.netexec("ip", "-6", "route", "flush", "proto", "dhcp")
+
+
+def test_every_example_is_applied() -> None:
+    assert set(_EXAMPLES) == {*_CHECKS, *_AT_HOME, *_WITH_TWO_UPLINKS}
 
 
 @pytest.mark.cells("20.10-on", "28.5")
-@pytest.mark.parametrize("name", _EXAMPLES)
+@pytest.mark.parametrize("name", _CHECKS)
 def test_example_does_what_it_says(name: str, cell: Cell, lab: Lab) -> None:
     operator = lab.operator()
     operator.apply_yaml(name, _EXAMPLES[name])
@@ -198,10 +325,28 @@ def test_example_does_what_it_says(name: str, cell: Cell, lab: Lab) -> None:
     _CHECKS[name](cell, lab, operator)
 
 
+@pytest.mark.cells("20.10-on", "28.5")
+@pytest.mark.parametrize("name", _AT_HOME)
+def test_example_for_homes_does_what_it_says(name: str, premises: Premises) -> None:
+    premises.default_route()
+    premises.delegated(_DELEGATED)
+    premises.operator.apply_yaml(name, _EXAMPLES[name])
+    premises.start()
+    _AT_HOME[name](premises)
+
+
+@pytest.mark.cells("20.10-on", "28.5")
+@pytest.mark.parametrize("name", _WITH_TWO_UPLINKS)
+def test_example_for_several_uplinks_does_what_it_says(name: str, two_uplinks: Premises) -> None:
+    two_uplinks.operator.apply_yaml(name, _EXAMPLES[name])
+    two_uplinks.start()
+    _WITH_TWO_UPLINKS[name](two_uplinks)
+
+
 @pytest.mark.cells("28.5")
-def test_all_examples_get_along_with_one_another(lab: Lab) -> None:
+def test_all_examples_get_along_with_one_another(lab: Lab, two_uplinks: Premises) -> None:
     lab.engine.docker("network", "create", "--ipv6", "--subnet", "fd12:3456:789a:4::/64", "existing")
-    operator = lab.operator()
+    operator = two_uplinks.operator
     for name, text in _EXAMPLES.items():
         operator.apply_yaml(name, text)
     operator.cli("apply", "--timeout=60s", timeout=90)
