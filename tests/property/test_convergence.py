@@ -21,17 +21,10 @@ from dockerv6.dockerd.profiles import ENGINE_20_10, ENGINE_28_5
 from dockerv6.planning import network as planning
 from dockerv6.planning.host import FORWARDING
 from dockerv6.reconciler.errors import TemporaryError
+from tests.simulation.effects import EFFECTS
 from tests.simulation.resources import network
 from tests.world import Bench, Host
 
-EFFECTS = {
-    "engine": ("create_network", "remove_network", "connect", "disconnect"),
-    "net": ("set_sysctl", "set_up", "add_address"),
-    "firewall": ("apply",),
-    "filter": ("admit", "withdraw"),
-    "ledger": ("bind", "release", "forget", "keep_pool_prefix"),
-    "store": ("put", "put_status", "put_record", "drop_record", "remove"),
-}
 ROUNDS = 12
 FOREIGN = {"legacy": "fd00:f0::/64", "compose_default": "fd00:f1::/64"}
 CONTAINERS = ("db", "web", "worker")

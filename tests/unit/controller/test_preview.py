@@ -1,33 +1,12 @@
 from dataclasses import replace
 
-from dockerv6.controller.preview import plan_everything
-from dockerv6.ipam.memory import MemoryLedger
-from dockerv6.planning.steps import Plan
-from dockerv6.store.memory import MemoryStore
+from dockerv6.api.network import IPv6Network
+from dockerv6.dockerd.port import EngineUnavailable
+from dockerv6.planning.followed import SETTLE
+from tests.simulation.previews import preview
+from tests.simulation.provider import Provider
 from tests.simulation.resources import network, pool
 from tests.world import Host
-
-
-async def preview(host: Host) -> dict[str, Plan]:
-    """Plans by name, made on copies of the state, as the command does."""
-    store, ledger = MemoryStore(), MemoryLedger()
-    objects = await host.store.objects()
-    await store.put(*(replace(o, revision=0) for o in objects))
-    for stored in objects:
-        await store.put_status(stored.kind, stored.name, stored.status)
-    for scope in ("endpoints", "orphan", "source"):
-        for name, value in (await host.store.records(scope)).items():
-            await store.put_record(scope, name, value)
-    for a in await host.ledger.allocations():
-        await ledger.bind(a.owner, a.pool, a.prefix, a.since, seen=None)
-    for kept in await host.ledger.pool_prefixes():
-        await ledger.keep_pool_prefix(kept.pool, kept.prefix)
-    real = host.store, host.ledger
-    host.store, host.ledger = store, ledger
-    context = host.context()
-    host.store, host.ledger = real
-    await context.inventory.load()
-    return {plan.name: plan for plan in await plan_everything(host.files.read(), context)}
 
 
 async def test_a_preview_changes_nothing() -> None:
@@ -79,3 +58,65 @@ async def test_a_directory_that_was_replaced_by_an_empty_one_deletes_nothing_her
     host.files.contents.clear()
     host.files.root = replace(host.files.root, identity="9:9")
     assert (await preview(host))["a"].empty
+
+
+ISP = pool("isp", fromInterface={"name": "eth0"})
+
+
+def drawing(name: str) -> IPv6Network:
+    return network(name, updateStrategy="Recreate", addressing={"poolRef": {"name": "isp"}})
+
+
+async def test_a_change_of_the_prefix_is_shown_when_it_is_believed_and_not_before() -> None:
+    host = Host()
+    provider = Provider(host)
+    provider.delegate("2001:db8:a00::/56")
+    host.files.write(ISP, drawing("a"), drawing("b"))
+    async with host.running() as at_work:
+        await at_work.let(2)
+        host.engine.run_container("web", "a")
+        await at_work.let(2)
+    provider.instead("2001:db8:b00::/56")
+    assert all(plan.empty for plan in (await preview(host)).values())
+    async with host.running() as at_work:
+        await at_work.let(1)  # it has seen it, and waits
+    host.clock.advance(SETTLE)
+    before, records = await host.snapshot(), await host.store.records("followed")
+    plans = await preview(host)
+    assert plans["a"].disconnected == 1
+    assert [str(f.reason) for f in plans["b"].findings] == ["Renumbering"]
+    assert await host.snapshot() == before
+    assert await host.store.records("followed") == records
+    assert await host.store.records("former") == {}
+
+
+async def test_a_prefix_that_is_gone_stays_in_a_preview_too() -> None:
+    host = Host()
+    provider = Provider(host)
+    provider.delegate("2001:db8:a00::/56")
+    host.files.write(ISP, drawing("a"))
+    async with host.running() as at_work:
+        await at_work.let(2)
+        provider.undelegate("2001:db8:a00::/56")
+        provider.withdraw("2001:db8:1::/64")
+        await at_work.let(10)
+    plan = (await preview(host))["a"]
+    assert plan.empty
+    assert [str(f.reason) for f in plan.findings] == ["PrefixWithdrawn"]
+
+
+async def test_who_is_on_its_way_is_seen_by_a_preview() -> None:
+    host = Host()
+    provider = Provider(host)
+    provider.delegate("2001:db8:a00::/56")
+    host.files.write(ISP, drawing("a"), drawing("b"))
+    async with host.running() as at_work:
+        await at_work.let(2)
+        provider.instead("2001:db8:b00::/56")
+        host.engine.fail_next("create_network", EngineUnavailable("gone"), times=50)
+        await at_work.let(2 * SETTLE)
+        assert len(await host.ours()) == 1
+    host.engine._faults.clear()
+    plans = await preview(host)
+    waiting = [name for name in ("a", "b") if [str(f.reason) for f in plans[name].findings] == ["Renumbering"]]
+    assert waiting == [n.name for n in await host.ours()]

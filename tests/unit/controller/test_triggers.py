@@ -237,11 +237,24 @@ async def test_a_way_out_that_comes_or_goes_concerns_everybody(bell: Bell) -> No
     assert set(await bell.kernel(ChangeKind.ROUTE, "eth0")) >= {"a", "b"}
 
 
-async def test_proxy_neighbours_that_the_kernel_dropped_concern_everybody(bell: Bell) -> None:
-    await bell.host.net.add_proxy("eth0", IPv6Address("2001:db8:1::7"))
+async def test_an_interface_concerns_the_networks_that_stand_on_it(bell: Bell) -> None:
+    await bell.bench.accept(
+        network("lan", driver="macvlan", options={"parent": "eth7"}, addressing={"subnet": "2001:db8:7::/64"})
+    )
     await bell.kernel(ChangeKind.LINK, "eth0")
-    bell.host.net.stop_answering_for("eth0", IPv6Address("2001:db8:1::7"))
-    assert set(await bell.kernel(ChangeKind.LINK, "eth0")) >= {"a", "b"}
+    assert await bell.kernel(ChangeKind.LINK, "eth7") == ["lan"]
+    assert await bell.kernel(ChangeKind.LINK, "eth8") == []
+
+
+async def test_proxy_neighbours_that_the_kernel_dropped_concern_those_who_answer(bell: Bell) -> None:
+    spec = {"addressing": {"subnet": "2001:db8:1:0:8000::/80"}, "egress": {"mode": "Routed"}}
+    answering = {"egress": spec["egress"], "ndpProxy": {"enabled": True}}
+    await bell.bench.accept(network("c", **{**spec, **answering}), policy("p", **answering))
+    await bell.host.net.add_proxy("eth0", IPv6Address("2001:db8:1:0:8000::7"))
+    await bell.kernel(ChangeKind.LINK, "eth0")
+    bell.host.net.stop_answering_for("eth0", IPv6Address("2001:db8:1:0:8000::7"))
+    assert await bell.kernel(ChangeKind.LINK, "eth0") == ["c", "p"]
+    assert await bell.kernel(ChangeKind.LINK, "eth0") == []
 
 
 async def test_a_resync_concerns_everything(bell: Bell) -> None:

@@ -5,6 +5,8 @@ from dockerv6.ipam.memory import MemoryLedger
 from dockerv6.store.memory import MemoryStore
 from tests.unit.planning.test_intake import stored
 
+SCOPES = ("endpoints", "followed", "former", "member", "orphan", "prune", "source")
+
 
 async def test_a_ledger_with_subnets_that_an_owner_had_before_is_copied() -> None:
     ledger, copy = MemoryLedger(), MemoryLedger()
@@ -25,9 +27,9 @@ async def test_a_store_is_copied_with_what_plans_depend_on() -> None:
     store, copy = MemoryStore(), MemoryStore()
     await store.put(stored("a", revision=0))
     await store.put_status("IPv6Network", "a", {"networkID": "1"})
-    for scope in ("endpoints", "member", "orphan", "prune", "source"):
+    for scope in SCOPES:
         await store.put_record(scope, "x", {"y": 1})
     await _copy_store(store, copy)
     assert (await copy.objects())[0].status == {"networkID": "1"}
-    for scope in ("endpoints", "member", "orphan", "prune", "source"):
+    for scope in SCOPES:
         assert await copy.records(scope) == {"x": {"y": 1}}

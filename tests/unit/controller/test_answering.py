@@ -1,0 +1,208 @@
+"""Neighbour solicitations that the host answers for containers: kept up, taken away, and their sysctl restored."""
+
+from ipaddress import IPv6Address
+from typing import Any
+
+from dockerv6.controller.execute import SYSCTLS
+from dockerv6.controller.garbage import sweep
+from dockerv6.controller.removal import remove_everything
+from dockerv6.hostnet.model import ProxyNeighbour
+from dockerv6.planning.host import FORWARDING, proxy_ndp
+from tests.simulation.resources import network, policy
+from tests.world import Bench, Host
+
+SWITCH = proxy_ndp("eth0")
+SUBNET = "2001:db8:1:0:8000::/80"
+ROUTED: dict[str, Any] = {
+    "addressing": {"subnet": SUBNET},
+    "egress": {"mode": "Routed"},
+    "ndpProxy": {"enabled": True},
+}
+KIND = "IPv6Policy"
+
+
+async def answered(host: Host) -> set[tuple[str, str]]:
+    """Ours, with their interfaces."""
+    return {(p.interface, str(p.address)) for p in await host.net.proxies() if p.ours}
+
+
+async def plugged(*containers: str, **spec: Any) -> Bench:
+    """A part of the uplink's own prefix for containers, which are answered for."""
+    host = Host()
+    bench = await host.bench(network("blog", **{**ROUTED, **spec}))
+    await bench.reconcile()
+    for name in containers:
+        host.engine.run_container(name, "blog")
+    bench.context.firewall.may_sweep = True
+    bench.look_again()
+    await bench.reconcile()
+    return bench
+
+
+async def again(bench: Bench) -> None:
+    bench.look_again()
+    await bench.reconcile()
+
+
+class TestNetworks:
+    async def test_each_running_container_is_answered_for_on_the_uplink(self) -> None:
+        bench = await plugged("web", "db")
+        assert await answered(bench.host) == {("eth0", "2001:db8:1:0:8000::2"), ("eth0", "2001:db8:1:0:8000::3")}
+        assert await bench.host.net.sysctl(SWITCH) == "1"
+        assert await bench.host.ready("blog") == ("True", "ReconcileSucceeded")
+        ready = await bench.host.condition("blog", "HostReady")
+        assert ready is not None
+        assert "it answers neighbours on eth0" in ready.message
+
+    async def test_the_switch_is_on_before_there_is_a_container(self) -> None:
+        bench = await plugged()
+        assert await bench.host.net.sysctl(SWITCH) == "1"
+        assert await answered(bench.host) == set()
+
+    async def test_who_stops_is_answered_for_no_longer(self) -> None:
+        bench = await plugged("web", "db")
+        web = next(c.id for c in await bench.host.engine.containers() if c.name == "web")
+        bench.host.engine.stop_container(web)
+        await again(bench)
+        assert await answered(bench.host) == {("eth0", "2001:db8:1:0:8000::3")}
+
+    async def test_who_is_answered_for_can_not_be_told_while_the_engine_is_away(self) -> None:
+        bench = await plugged("web")
+        before = await answered(bench.host)
+        bench.host.engine.down()
+        await again(bench)
+        assert await answered(bench.host) == before
+
+    async def test_entries_that_were_lost_come_back(self) -> None:
+        bench = await plugged("web")
+        before = await answered(bench.host)
+        bench.host.net.stop_answering_for("eth0", IPv6Address("2001:db8:1:0:8000::2"))
+        bench.host.net.flip_sysctl(SWITCH, "0")
+        await again(bench)
+        assert await answered(bench.host) == before
+        assert await bench.host.net.sysctl(SWITCH) == "1"
+
+    async def test_a_deleted_resource_takes_its_entries_along(self) -> None:
+        bench = await plugged("web")
+        bench.host.engine.stop_container(*await bench.host.engine.running())
+        bench.look_again()
+        await bench.delete("blog")
+        assert await bench.finalize() is None
+        assert await answered(bench.host) == set()
+
+
+class TestSweep:
+    async def test_entries_in_nobodys_prefix_go_and_others_stay(self) -> None:
+        bench = await plugged("web")
+        host = bench.host
+        before = await answered(host)
+        await host.net.add_proxy("eth0", IPv6Address("2001:db8:1::77"))
+        host.net.answer_for("eth0", IPv6Address("2001:db8:1::88"))
+        bench.look_again()
+        await sweep(bench.context)
+        assert await answered(host) == before
+        theirs = ProxyNeighbour("eth0", IPv6Address("2001:db8:1::88"), ours=False)
+        assert theirs in await host.net.proxies()
+
+    async def test_those_of_one_that_is_suspended_stay(self) -> None:
+        bench = await plugged("web")
+        before = await answered(bench.host)
+        await bench.accept(network("blog", **ROUTED, suspend=True))
+        await again(bench)
+        await sweep(bench.context)
+        assert await answered(bench.host) == before
+        assert await bench.host.net.sysctl(SWITCH) == "1"
+
+    async def test_nothing_goes_before_every_source_was_listed(self) -> None:
+        bench = await plugged("web")
+        await bench.host.net.add_proxy("eth0", IPv6Address("2001:db8:1::77"))
+        restarted = await bench.host.bench()
+        restarted.context.swept = False
+        await sweep(restarted.context)
+        assert ("eth0", "2001:db8:1::77") in await answered(bench.host)
+
+    async def test_the_switch_goes_back_when_nothing_wants_it_and_forwarding_stays(self) -> None:
+        bench = await plugged("web")
+        host = bench.host
+        assert (await host.store.record(SYSCTLS, SWITCH)) == {"prior": "0"}
+        await bench.accept(network("blog", **{**ROUTED, "ndpProxy": {"enabled": False}}))
+        await again(bench)
+        await sweep(bench.context)
+        assert await answered(host) == set()
+        assert await host.net.sysctl(SWITCH) == "0"
+        assert await host.store.record(SYSCTLS, SWITCH) is None
+        assert await host.net.sysctl(FORWARDING) == "1"
+        assert await host.attached("blog") == {"web"}
+
+    async def test_a_switch_that_somebody_else_had_on_stays_on(self) -> None:
+        host = Host()
+        host.net.flip_sysctl(SWITCH, "1")
+        bench = await host.bench(network("blog", **ROUTED))
+        await bench.reconcile()
+        assert await host.store.record(SYSCTLS, SWITCH) is None
+        await bench.delete("blog")
+        await bench.finalize()
+        bench.look_again()
+        await sweep(bench.context)
+        assert await host.net.sysctl(SWITCH) == "1"
+
+    async def test_the_switch_stays_while_another_needs_it(self) -> None:
+        bench = await plugged("web")
+        other = {**ROUTED, "addressing": {"subnet": "2001:db8:1:0:9000::/80"}}
+        await bench.accept(network("shop", **other))
+        await bench.reconcile("shop")
+        await bench.accept(network("blog", **{**ROUTED, "ndpProxy": {"enabled": False}}))
+        await again(bench)
+        await sweep(bench.context)
+        assert await answered(bench.host) == set()
+        assert await bench.host.net.sysctl(SWITCH) == "1"
+
+
+async def test_uninstalling_answers_for_nobody_and_restores_the_switch() -> None:
+    bench = await plugged("web")
+    bench.host.net.answer_for("eth0", IPv6Address("2001:db8:1::88"))
+    bench.host.engine.stop_container(*await bench.host.engine.running())
+    bench.look_again()
+    said = await remove_everything(bench.context, keep_networks=False)
+    assert await answered(bench.host) == set()
+    assert len(await bench.host.net.proxies()) == 1
+    assert await bench.host.net.sysctl(SWITCH) == "0"
+    assert await bench.host.net.sysctl(FORWARDING) == "0"
+    assert any("2001:db8:1:0:8000::2" in line for line in said)
+    assert any("proxy_ndp" in line for line in said)
+
+
+class TestPolicies:
+    async def applied(self, **spec: Any) -> Bench:
+        host = Host()
+        await host.create_foreign("shop", SUBNET)
+        bench = await host.bench(policy("all", **spec))
+        bench.context.firewall.may_sweep = True
+        host.engine.run_container("web", "shop")
+        await bench.reconcile("all", KIND)
+        return bench
+
+    async def test_containers_of_others_networks_are_answered_for(self) -> None:
+        bench = await self.applied(egress={"mode": "Routed"}, ndpProxy={"enabled": True})
+        (entry,) = await answered(bench.host)
+        assert entry[0] == "eth0"
+        assert entry[1].startswith("2001:db8:1:0:8000:")
+        assert await bench.host.net.sysctl(SWITCH) == "1"
+        said = await bench.host.condition("all", "HostReady", KIND)
+        assert said is not None
+        assert "it answers neighbours on eth0" in said.message
+
+    async def test_its_end_is_the_end_of_its_entries(self) -> None:
+        bench = await self.applied(egress={"mode": "Routed"}, ndpProxy={"enabled": True})
+        await bench.delete("all", KIND)
+        bench.look_again()
+        assert await bench.finalize("all", KIND) is None
+        assert await answered(bench.host) == set()
+        bench.look_again()
+        await sweep(bench.context)
+        assert await bench.host.net.sysctl(SWITCH) == "0"
+
+    async def test_without_it_nothing_is_answered(self) -> None:
+        bench = await self.applied(egress={"mode": "Routed"})
+        assert await answered(bench.host) == set()
+        assert await bench.host.net.sysctl(SWITCH) == "0"

@@ -1,0 +1,193 @@
+"""What pools say of prefixes that change."""
+
+from dockerv6.api import conditions as cond
+from dockerv6.controller.pools import reconcile_pool
+from dockerv6.controller.prefixes import follow
+from dockerv6.planning.followed import SETTLE
+from dockerv6.reconciler.request import Key
+from tests.simulation.provider import Provider
+from tests.simulation.resources import network, pool
+from tests.world import Bench, Host
+
+KIND = "IPv6Pool"
+ISP = Key(KIND, "isp")
+OLD, NEW = "2001:db8:a00::/56", "2001:db8:b00::/56"
+ETH0 = {"name": "eth0"}
+DRAWS = {"addressing": {"poolRef": {"name": "isp"}}}
+
+
+class Scene:
+    """A pool that follows eth0, and a network that draws from it."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench, self.host, self.provider = bench, bench.host, Provider(bench.host)
+
+    async def look(self) -> None:
+        self.bench.look_again()
+        await follow(self.bench.context)
+
+    async def last(self, *prefixes: str) -> None:
+        """These are delegated, and nothing else, for long enough."""
+        self.provider.instead(*prefixes)
+        await self.look()
+        self.host.clock.advance(SETTLE)
+        await self.look()
+
+    async def status(self) -> dict[str, object]:
+        await reconcile_pool(ISP, self.bench.context)
+        return dict((await self.host.stored("isp", KIND)).status)
+
+    async def message(self) -> str:
+        await self.status()
+        found = await self.host.condition("isp", "Ready", KIND)
+        assert found is not None
+        return found.message
+
+
+async def scene(*names: str, delegated: str = OLD, strategy: str = "Never", **spec: object) -> Scene:
+    bench = await Host().bench(
+        pool("isp", **{"fromInterface": ETH0, **spec}), *(network(n, updateStrategy=strategy, **DRAWS) for n in names)
+    )
+    it = Scene(bench)
+    if delegated:
+        it.provider.delegate(delegated)
+    await it.look()
+    for name in names:
+        await bench.reconcile(name)
+    return it
+
+
+async def test_it_says_what_it_has_and_where_from() -> None:
+    it = await scene("a")
+    found = await it.status()
+    assert found["prefixes"] == [OLD]
+    assert (found["interface"], found["interfacePrefix"], found["onLink"]) == ("eth0", OLD, False)
+    assert found["since"] == "2023-11-14T22:13:20Z"
+    assert (found["allocated"], found["total"]) == (1, 256)
+    assert "renumbering" not in found
+    assert await it.host.ready("isp", KIND) == ("True", "ReconcileSucceeded")
+
+
+async def test_its_part_of_the_prefix_is_told() -> None:
+    it = await scene(fromInterface={"name": "eth0", "prefixLength": 60, "offset": 2})
+    found = await it.status()
+    assert (found["prefixes"], found["interfacePrefix"]) == (["2001:db8:a00:20::/60"], OLD)
+
+
+async def test_one_without_a_prefix_waits_for_it() -> None:
+    it = await scene(fromInterface={"name": "eth7"})
+    assert (await it.status())["prefixes"] == []
+    assert await it.host.ready("isp", KIND) == ("False", "PrefixPending")
+    assert "eth7" in await it.message()
+
+
+async def test_a_prefix_that_is_too_long_is_told_with_the_remedy() -> None:
+    it = await scene(fromInterface={"name": "eth0", "prefixLength": 52})
+    await it.status()
+    assert await it.host.ready("isp", KIND) == ("False", "PrefixTooLong")
+    assert "prefixLength of 56 or more" in await it.message()
+
+
+async def test_one_that_is_about_to_be_replaced_says_by_what() -> None:
+    it = await scene("a")
+    it.provider.instead(NEW)
+    await it.look()
+    found = await it.status()
+    assert (found["prefixes"], found["candidate"]) == ([OLD], NEW)
+    assert await it.host.ready("isp", KIND) == ("True", "ReconcileSucceeded")
+
+
+async def test_those_that_are_still_to_be_renumbered_are_named() -> None:
+    it = await scene("a", "b", strategy="Recreate")
+    await it.last(NEW)
+    found = await it.status()
+    assert (found["prefixes"], found["renumbering"]) == ([NEW], ["a", "b"])
+    assert (await it.message()).endswith("; 2 still to be renumbered: a, b")
+    it.bench.look_again()
+    await it.bench.reconcile("a")
+    assert (await it.status())["renumbering"] == ["b"]
+    it.bench.look_again()
+    await it.bench.reconcile("b")
+    found = await it.status()
+    assert "renumbering" not in found
+    assert (found["allocated"], found["cooling"]) == (2, 2)
+
+
+async def test_they_are_looked_at() -> None:
+    it = await scene("a", "b")
+    await it.last(NEW)
+    enqueued: list[str] = []
+    it.bench.context.enqueue = lambda key, _: enqueued.append(key.name)
+    await it.status()
+    assert enqueued == ["a", "b"]
+
+
+async def test_a_prefix_that_went_without_a_successor_stalls_it_and_stays() -> None:
+    it = await scene("a")
+    it.provider.withdraw("2001:db8:1::/64")
+    await it.last()
+    found = await it.status()
+    assert found["prefixes"] == [OLD]
+    assert await it.host.ready("isp", KIND) == ("False", "PrefixWithdrawn")
+    stalled = cond.get(await it.host.conditions("isp", KIND), "Stalled")
+    assert stalled is not None
+    assert (stalled.status, stalled.reason) == ("True", "PrefixWithdrawn")
+    assert "check the uplink" in stalled.message
+    it.bench.look_again()
+    await it.bench.reconcile("a")
+    held = await it.host.bound("a")
+    assert held is not None
+    assert str(held.prefix).startswith("2001:db8:a00:")
+    assert await it.host.docker("a")
+    it.provider.delegate(OLD)
+    await it.look()
+    await it.status()
+    assert await it.host.ready("isp", KIND) == ("True", "ReconcileSucceeded")
+    assert cond.get(await it.host.conditions("isp", KIND), "Stalled") is None
+
+
+async def test_networks_of_a_withdrawn_prefix_say_so_and_go_on() -> None:
+    it = await scene("a")
+    it.provider.withdraw("2001:db8:1::/64")
+    await it.last()
+    it.host.engine.run_container("web", "a")
+    it.bench.look_again()
+    await it.bench.reconcile("a")
+    assert await it.host.ready("a") == ("False", "PrefixWithdrawn")
+    assert await it.host.attached("a") == {"web"}
+    assert it.host.rules_of("a")
+
+
+async def test_former_prefixes_are_told_while_they_work() -> None:
+    it = await scene("a", delegated="")
+    assert (await it.status())["interfacePrefix"] == "2001:db8:1::/64"
+    it.provider.advertise("2001:db8:1::/64", preferred=0.0, valid=300.0)
+    it.provider.advertise("2001:db8:6::/64")
+    for _ in range(2):
+        await it.look()
+        it.host.clock.advance(SETTLE)
+    found = await it.status()
+    assert (found["interfacePrefix"], found["formerPrefixes"]) == ("2001:db8:6::/64", ["2001:db8:1::/64"])
+    it.provider.withdraw("2001:db8:1::/64")
+    await it.look()
+    assert "formerPrefixes" not in await it.status()
+
+
+async def test_pools_that_share_addresses_say_so_and_their_subnets_are_kept_apart() -> None:
+    host = Host()
+    names = {"a": "isp", "b": "part", "c": "isp"}
+    bench = await host.bench(
+        pool("isp", fromInterface=ETH0),
+        pool("part", fromInterface={"name": "eth0", "prefixLength": 60}),
+        pool("lan", prefix="fd00:1::/48"),
+        *(network(name, addressing={"poolRef": {"name": of}}) for name, of in names.items()),
+    )
+    it = Scene(bench)
+    it.provider.delegate("2001:db8:a00::/60")
+    await it.look()
+    for name in names:
+        await bench.reconcile(name)
+    assert "it shares addresses with IPv6Pool part: their subnets are kept apart" in await it.message()
+    subnets = [a.prefix for a in await host.ledger.allocations()]
+    assert len(subnets) == 3
+    assert not any(one.overlaps(other) for i, one in enumerate(subnets) for other in subnets[i + 1 :])
