@@ -30,9 +30,16 @@ _WEB: dict[str, Any] = {
 }
 
 
-def _with_public_addresses(premises: Premises) -> str:
-    """A host with a network of the link's own prefix, and a web server; its address."""
-    premises.static_uplink(_LINK)
+def _with_public_addresses(premises: Premises, *, advertised: bool = False) -> str:
+    """A host with a network of the link's own prefix, and a web server; its address.
+
+    The host's own address is static, or from a router advertisement.
+    """
+    if advertised:
+        premises.provider.advertise(_LINK)
+        eventually(lambda: premises.ip("route", "show", "default"), "the uplink is configured")
+    else:
+        premises.static_uplink(_LINK)
     premises.start()
     premises.apply_pool("vps", _POOL)
     premises.network("web", _WEB)
@@ -59,16 +66,10 @@ def test_neighbours_reach_containers_that_they_have_no_route_to(premises: Premis
     eventually(lambda: premises.proxied() == {second}, "nobody is answered for who is gone")
     premises.reached(premises.router, second, "blog")
 
-    premises.remove("blog")
-    premises.operator.remove_yaml("web.yaml")
-    eventually(lambda: network_id(premises.engine, "web") is None, "the network is gone")
-    eventually(lambda: premises.proxied() == set(), "no entry is left")
-    eventually(lambda: premises.sysctl("proxy_ndp") == "0", "the setting is as it was")
-
 
 @pytest.mark.cells("28.5")
-def test_what_changes_while_the_operator_is_dead_is_swept(premises: Premises) -> None:
-    address = _with_public_addresses(premises)
+def test_what_changes_while_the_operator_is_dead_is_swept_and_so_is_all_in_the_end(premises: Premises) -> None:
+    address = _with_public_addresses(premises, advertised=True)
     premises.reached(premises.router, address, "www")
     premises.operator.kill()
     assert premises.proxied() == {address}
@@ -77,10 +78,15 @@ def test_what_changes_while_the_operator_is_dead_is_swept(premises: Premises) ->
     premises.run("blog", "web")
     second = premises.address("blog", "web")
     premises.remove("www")
-    premises.engine.docker("network", "create", "elsewhere")
     premises.start()
     eventually(lambda: premises.proxied() == {second}, "only who is there is answered for")
     premises.reached(premises.router, second, "blog")
+
+    premises.remove("blog")
+    premises.operator.remove_yaml("web.yaml")
+    eventually(lambda: network_id(premises.engine, "web") is None, "the network is gone")
+    eventually(lambda: premises.proxied() == set(), "no entry is left")
+    eventually(lambda: premises.sysctl("proxy_ndp") == "0", "the setting is as it was")
 
 
 @pytest.mark.cells("28.5")
@@ -93,9 +99,11 @@ def test_a_neighbour_of_somebody_elses_is_left_alone(premises: Premises) -> None
     second = premises.address("blog", "web")
     eventually(lambda: premises.proxied() == {address, second, theirs}, "the new one is answered for")
     premises.remove("www", "blog")
-    premises.operator.remove_yaml("web.yaml")
-    eventually(lambda: network_id(premises.engine, "web") is None, "the network is gone")
     eventually(lambda: premises.proxied() == {theirs}, "theirs stays")
+    premises.operator.stop()
+    premises.operator.cli("uninstall", "--yes")
+    assert premises.proxied() == {theirs}
+    assert premises.sysctl("proxy_ndp") == "0"
 
 
 @pytest.mark.cells("28.5")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 _FAMILIES = ("iptables", "ip6tables")
 _SYSCTLS = r"^net\.(ipv4\.ip_forward|ipv6\.conf\..*\.(forwarding|accept_ra|proxy_ndp|disable_ipv6))$"
 _OWN_NETWORKS = frozenset({"bridge", "host", "none"})
+_AT_ONCE = 4
 _COUNTERS = re.compile(r" \[\d+:\d+\]$", re.MULTILINE)
 
 
@@ -60,11 +62,12 @@ class Baseline:
 def remove_docker_objects(engine: Engine) -> None:
     """Remove every container and every network that is not the engine's own."""
     client = engine.client()
-    for container in client.containers(all=True):
-        client.remove_container(container["Id"], force=True, v=True)
-    for network in client.networks():
-        if network["Name"] not in _OWN_NETWORKS:
-            client.remove_network(network["Id"])
+    containers = [container["Id"] for container in client.containers(all=True)]
+    # an engine waits for the kernel, most of the time: several at once take half as long
+    with ThreadPoolExecutor(_AT_ONCE) as workers:
+        list(workers.map(lambda container: client.remove_container(container, force=True, v=True), containers))
+        networks = [network["Id"] for network in client.networks() if network["Name"] not in _OWN_NETWORKS]
+        list(workers.map(client.remove_network, networks))
 
 
 def _links(engine: Engine) -> frozenset[str]:
