@@ -77,13 +77,6 @@ async def test_what_was_advertised_has_lifetimes_and_so_has_its_route(world: Wor
     assert route.preferred is None
 
 
-async def test_an_interface_with_an_advertised_address_is_autoconfigured(world: World) -> None:
-    world.advertise("br0", ADDRESS, preferred=DAY, valid=DAY)
-    assert [found.name for found in await world.net.interfaces() if found.autoconfigured] == ["br0"]
-    world.withdraw("br0", ADDRESS)
-    assert not any(found.autoconfigured for found in await world.net.interfaces())
-
-
 async def test_a_deprecated_address_is_not_preferred_and_still_valid(world: World) -> None:
     world.advertise("br0", ADDRESS, preferred=DAY, valid=DAY)
     world.advertise("br0", ADDRESS, preferred=0, valid=DAY)

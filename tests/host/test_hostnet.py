@@ -84,6 +84,14 @@ async def test_an_interface_that_hears_a_router_is_an_uplink(host: LinuxHostNet)
 
 
 @pytest.mark.usefixtures("_wire")
+async def test_an_address_that_a_dhcp_client_gave_a_lifetime_tells_of_no_router(host: LinuxHostNet) -> None:
+    ip("address", "add", "2001:db8:77::1/64", "dev", "wan0", "nodad", "valid_lft", "600", "preferred_lft", "600")
+    (wan0,) = (i for i in await host.interfaces() if i.name == "wan0")
+    assert wan0.addresses
+    assert not wan0.autoconfigured
+
+
+@pytest.mark.usefixtures("_wire")
 async def test_forwarding_takes_an_uplinks_route_and_leaves_the_address_that_still_tells_it(host: LinuxHostNet) -> None:
     changes = await started(host)
     await heard(host, changes)

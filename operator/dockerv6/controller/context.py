@@ -45,14 +45,15 @@ class Context:
     entropy: Callable[[int], bytes] = secrets.token_bytes
     swept: bool = False  # every source has been listed once: sweeps may run
     held: frozenset[str] = frozenset()  # "Kind/name" of what a prune guard keeps
+    waiting: set[str] = field(default_factory=set)  # networks that hold another subnet than they should have
     in_order: dict[str, object] = field(default_factory=dict)
     """By network: the picture in which there was nothing to do nor to say; the same again needs no second look."""
     repaired: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     """Drift that was repaired for an owner outside of its own reconcile, until its status tells of it."""
 
     def look_at_waiting(self, why: str) -> None:
-        """Look again at the networks that have no subnet: one may have become free."""
+        """Look again at the networks that have no subnet, or not the one that they should have: it may be free now."""
         bound = self.inventory.holdings.bound
         for name in self.inventory.networks():
-            if name not in bound:
+            if name not in bound or name in self.waiting:
                 self.enqueue(Key(NETWORK, name), why)

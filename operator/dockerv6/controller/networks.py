@@ -82,6 +82,10 @@ async def reconcile(key: Key, context: Context) -> Requeue | None:
     if outcome.failed is not None and await roll_back(wish, stored, outcome, context):
         return Requeue(0.0)  # what is there now is what was there before: the status is told of that
     first, plan, observed = outcome.first, outcome.plan, outcome.observed
+    if any(f.condition == ConditionType.SUBNET_ALLOCATED for f in plan.findings):
+        context.waiting.add(key.name)
+    else:
+        context.waiting.discard(key.name)
     if outcome.failed is not None:
         await _say(stored, resource, observed, plan, context, failed=outcome.failed)
         await _tell_failure(key, outcome.failed, context)
@@ -157,6 +161,7 @@ async def finalize(key: Key, context: Context) -> Requeue | None:
     await forget_members(context.store, key.name)
     await arrived(key.name, context)
     context.transit.forget(key.name)
+    context.waiting.discard(key.name)
     context.in_order.pop(key.name, None)
     await context.reporter.normal(NETWORK, key.name, "Deleted", f"IPv6Network {key.name} is gone")
     return None

@@ -16,6 +16,8 @@ IFA_ADDRESS = 1
 IFA_LOCAL = 2
 _IFA_CACHEINFO = 6
 IFA_FLAGS = 8
+IFA_PROTO = 11
+BY_ADVERTISEMENT = 2  # IFAPROT_KERNEL_RA
 
 TEMPORARY = 0x01  # IFA_F_SECONDARY is IFA_F_TEMPORARY for IPv6; only the kernel sets it (RFC 8981)
 DADFAILED = 0x08
@@ -36,6 +38,7 @@ class OwnAddress(NamedTuple):
     length: int  # of its prefix
     flags: int
     lifetimes: int  # where its message has them; 0: nowhere
+    proto: int = 0  # who made it; 0: a program that didn't say, or a kernel before 5.18, which never does
 
 
 def own_address(buffer: Buffer, start: int, end: int) -> OwnAddress | None:
@@ -44,7 +47,7 @@ def own_address(buffer: Buffer, start: int, end: int) -> OwnAddress | None:
     if scope != SCOPE_UNIVERSE:
         return None
     own: bytes | None = None
-    lifetimes = 0
+    lifetimes = proto = 0
     for kind, value, stop in attributes(buffer, start + ADDRESS.size, end):
         # On a point-to-point link IFA_ADDRESS is the peer's, and IFA_LOCAL ours (linux/if_addr.h).
         if kind == IFA_LOCAL or (kind == IFA_ADDRESS and own is None):
@@ -53,9 +56,16 @@ def own_address(buffer: Buffer, start: int, end: int) -> OwnAddress | None:
             (flags,) = _U32.unpack_from(buffer, value)
         elif kind == _IFA_CACHEINFO:
             lifetimes = value
+        elif kind == IFA_PROTO:
+            proto = buffer[value]
     if own is None or own[0] == MULTICAST:
         return None
-    return OwnAddress(interface, own, length, flags, lifetimes)
+    return OwnAddress(interface, own, length, flags, lifetimes, proto)
+
+
+def tells_proto(buffer: Buffer, start: int, end: int) -> bool:
+    """Whether an RTM_NEWADDR says who made the address: of loopback's and link-local ones, kernels from 5.18 on do."""
+    return any(kind == IFA_PROTO for kind, _, _ in attributes(buffer, start + ADDRESS.size, end))
 
 
 def lifetimes(buffer: Buffer, own: OwnAddress) -> tuple[float | None, float | None]:

@@ -41,7 +41,7 @@ class Interface:
     failed: frozenset[IPv6Address] = frozenset()  # of `tentative`: it has failed, somebody else has the address
     bridge_port: BridgePort | None = None  # how it is enslaved to a bridge; None: it is no bridge's port
     bridge_netfilter: bool = False  # a bridge whose own nf_call_ip6tables is on (the sysctl may be on for all of them)
-    autoconfigured: bool = False  # one of the addresses has a lifetime: from a router advertisement or DHCPv6
+    autoconfigured: bool = False  # one of the addresses is from a router advertisement (RFC 4862)
 
 
 class PrefixOrigin(StrEnum):

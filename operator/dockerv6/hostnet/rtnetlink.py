@@ -9,7 +9,15 @@ from collections.abc import Iterator
 from ipaddress import IPv6Address, IPv6Interface, IPv6Network
 from socket import AF_INET6, AF_UNSPEC, if_indextoname
 
-from dockerv6.hostnet.addresses import ADDRESS, DADFAILED, PERMANENT, TENTATIVE, own_address
+from dockerv6.hostnet.addresses import (
+    ADDRESS,
+    BY_ADVERTISEMENT,
+    DADFAILED,
+    PERMANENT,
+    TENTATIVE,
+    own_address,
+    tells_proto,
+)
 from dockerv6.hostnet.linkinfo import NO_LINK_INFO, link_info
 from dockerv6.hostnet.model import Interface, Route, RouteProtocol
 from dockerv6.hostnet.netlink import (
@@ -148,10 +156,22 @@ class _Addresses:
         self.own: defaultdict[int, list[IPv6Interface]] = defaultdict(list)
         self.tentative: defaultdict[int, set[IPv6Address]] = defaultdict(set)
         self.failed: defaultdict[int, set[IPv6Address]] = defaultdict(set)
-        self.autoconfigured: set[int] = set()
+        self._limited: set[int] = set()
+        self._advertised: set[int] = set()
+        self._proto_told = False
+
+    @property
+    def autoconfigured(self) -> set[int]:
+        """Interfaces with an address of a router advertisement's.
+
+        DHCPv6 clients give lifetimes to addresses too, also to those of the LAN that a delegated prefix is for. Only a
+        kernel that doesn't tell the two apart is taken by its word.
+        """
+        return self._advertised if self._proto_told else self._limited
 
     def read(self, buffer: Buffer, start: int, end: int) -> None:
         """Note one address, unless it is of a scope that doesn't matter here."""
+        self._proto_told = self._proto_told or tells_proto(buffer, start, end)
         own = own_address(buffer, start, end)
         if own is None:
             return
@@ -162,7 +182,9 @@ class _Addresses:
         if own.flags & DADFAILED:
             self.failed[own.interface].add(address.ip)
         if not own.flags & PERMANENT:
-            self.autoconfigured.add(own.interface)
+            self._limited.add(own.interface)
+            if own.proto == BY_ADVERTISEMENT:
+                self._advertised.add(own.interface)
 
 
 def _interface(buffer: bytes, start: int, end: int, addresses: _Addresses) -> Interface:

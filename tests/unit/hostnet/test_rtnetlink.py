@@ -73,6 +73,14 @@ def test_an_address_with_a_lifetime_is_autoconfigured(kernel: Answers) -> None:
     assert not only_interface().autoconfigured
 
 
+def test_where_the_kernel_says_who_made_an_address_a_lifetime_alone_tells_nothing(kernel: Answers) -> None:
+    loopback = address(PERMANENT, attribute(1, PEER.packed), attribute(11, b"\x01"), scope=LINK)
+    kernel[22] = [loopback, address(0, attribute(1, OWN.packed))]
+    assert not only_interface().autoconfigured
+    kernel[22] = [loopback, address(0, attribute(1, OWN.packed), attribute(11, b"\x02"))]
+    assert only_interface().autoconfigured
+
+
 def test_link_local_addresses_are_left_out(kernel: Answers) -> None:
     kernel[22] = [address(PERMANENT, attribute(1, OWN.packed), scope=LINK)]
     assert only_interface().addresses == ()
