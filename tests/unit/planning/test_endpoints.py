@@ -28,6 +28,11 @@ def having(name: str, ipv6: IPv6Address | None) -> Attachment:
     return replace(container(name), ipv6=ipv6)
 
 
+def again(steps: tuple[AttachEndpoint, ...]) -> list[tuple[str, IPv6Address | None]]:
+    """Who is attached, in order, and the address that is asked for."""
+    return [(s.endpoint.container_name, s.endpoint.static_ipv6) for s in steps]
+
+
 class TestAttachment:
     def test_those_with_fixed_addresses_come_first_then_by_name(self) -> None:
         db, api = container("db", ipv6=str(SUBNET[9])), container("api", ipv4="192.0.2.9")
@@ -39,8 +44,35 @@ class TestAttachment:
         self, want: NetworkSpec
     ) -> None:
         new = having("a-new", None)
-        before = (having("b", SUBNET[3]), having("c", SUBNET[2]), new, having("a", SUBNET[10]))
-        assert [s.endpoint.container_name for s in attach(before, want)] == ["c", "b", "a", "a-new"]
+        before = (having("b", SUBNET[3]), having("c", SUBNET[2]), new, having("a", SUBNET[4]))
+        found = attach(before, want)
+        assert [s.endpoint.container_name for s in found] == ["c", "b", "a", "a-new"]
+        assert {s.endpoint.static_ipv6 for s in found} == {None}
+
+    @pytest.mark.parametrize(
+        ("want", "subnet"), [(WANT, SUBNET), (MOVED, ELSEWHERE)], ids=["the same prefix", "another one"]
+    )
+    def test_behind_a_gap_the_address_is_asked_for(self, want: NetworkSpec, subnet: IPv6Network) -> None:
+        before = (having("a", SUBNET[2]), having("b", SUBNET[5]), having("c", SUBNET[6]))
+        assert again(attach(before, want)) == [("b", subnet[5]), ("c", subnet[6]), ("a", None)]
+
+    def test_one_that_has_an_address_of_its_own_leaves_no_gap(self) -> None:
+        before = (having("a", SUBNET[2]), container("db", ipv6=str(SUBNET[3])), having("b", SUBNET[4]))
+        assert again(attach(before, WANT)) == [("db", SUBNET[3]), ("a", None), ("b", None)]
+
+    def test_beside_others_it_is_asked_for_unless_one_of_them_has_it(self) -> None:
+        before = (having("a", SUBNET[2]), having("b", SUBNET[3]))
+        assert again(attach(before, live(), (SUBNET[2],))) == [("b", SUBNET[3]), ("a", None)]
+        assert again(attach(before, live(), ())) == [("a", SUBNET[2]), ("b", SUBNET[3])]
+
+    def test_one_that_the_network_keeps_for_itself_is_left_to_the_engine(self) -> None:
+        reserved = {"subnet": str(SUBNET), "reserved": [str(SUBNET[9])]}
+        want = network_spec(network(addressing=reserved), SUBNET, IDENTITY)
+        assert again(attach((having("a", SUBNET[9]), having("b", SUBNET[1])), want)) == [("b", None), ("a", None)]
+
+    def test_of_two_with_the_same_suffix_one_has_it(self) -> None:
+        before = (having("a", SUBNET[5]), having("b", ELSEWHERE[5]))
+        assert again(attach(before, WANT)) == [("a", SUBNET[5]), ("b", None)]
 
     def test_an_address_keeps_its_suffix_under_another_prefix(self) -> None:
         (step,) = attach((container("db", ipv6=str(SUBNET[0x5_0007])),), MOVED)

@@ -705,10 +705,26 @@ class TestOtherDrivers:
             "AttachEndpoint",
         ]
 
-    def test_an_observed_one_is_told_to_have_no_bridge(self) -> None:
-        there = replace(foreign("x"), driver="macvlan")
-        plan = decide(desired(managementPolicy="Observe", networkName="x"), observed(there, host=host(forwarding="0")))
-        assert (plan.empty, reasons(plan)) == (True, [("NetworkReady", "NoIPv6")])
+    def test_rules_of_a_bridge_that_it_took_over_from_go(self) -> None:
+        wish = desired(driver="macvlan", options={"parent": "eth0"})
+        moment = observed(live(wish), applied=True, rules=RulesView(off=OFF))
+        assert kinds(decide(wish, moment, HELD)) == ["EnsureRules"]
+        assert decide(wish, replace(moment, rules=RulesView(off=OFF, problem="install nft")), HELD).empty
+
+    def test_a_bridge_that_still_runs_is_looked_after(self) -> None:
+        wish = desired(driver="macvlan", options={"parent": "eth0"})
+        _, moment = settled(attachments=(container("web"),), rules=RulesView(off=OFF))
+        plan = decide(wish, moment, HELD)
+        assert (kinds(plan), reasons(plan)) == (["EnsureRules"], [("NetworkReady", "RecreateBlocked")])
+
+    def test_an_observed_one_needs_nothing_of_the_host(self) -> None:
+        there = replace(foreign("x"), driver="macvlan", options={"parent": "eth0"})
+        wish = desired(managementPolicy="Observe", networkName="x")
+        moment = observed(there, host=host(forwarding="0"), rules=RulesView(off={"": ("add table",)}))
+        assert decide(wish, moment) == Plan("IPv6Network", "blog")
+        assert reasons(decide(wish, replace(moment, networks=Networks((replace(there, ipam=()),))))) == [
+            ("NetworkReady", "NoIPv6")
+        ]
 
 
 class TestObserve:

@@ -42,7 +42,7 @@ OLD = live(WISH)
 FORMER = Former(as_it_was(OLD), SUBNET, "default")
 MADE = live(WISH, MOVED, number=2)
 REBOUND = holdings(allocation(MOVED, revision=8))
-WEB, DB = replace(container("web"), ipv6=SUBNET[3]), container("db", ipv6=str(SUBNET[9]))
+WEB, DB = replace(container("web"), ipv6=SUBNET[2]), container("db", ipv6=str(SUBNET[9]))
 
 
 def back(moment: Observed, held: Holdings = REBOUND) -> Plan:
