@@ -198,23 +198,17 @@ def _network_specs(draw: st.DrawFn, *, in_effect: bool) -> Document:
             bridge=_bridge,
         )
         spec |= draw(created)
-    working = (EgressMode.MASQUERADE, EgressMode.NONE) if in_effect else tuple(EgressMode)
-    modes = (EgressMode.NONE,) if spec.get("internal") else working
+    modes = (EgressMode.NONE,) if spec.get("internal") else tuple(EgressMode)
+    _blocks(draw, spec, modes)
+    spec |= draw(_mapping(members=_mapping(matchLabels=docker_labels)))
     if not in_effect:
-        _blocks(draw, spec, modes)
-        spec |= draw(
-            _mapping(
-                members=_mapping(matchLabels=docker_labels), hosts=_mapping(matchNames=st.lists(names, max_size=2))
-            )
-        )
-    elif draw(flags):
-        spec["egress"] = draw(egress(modes=modes))
+        spec |= draw(_mapping(hosts=_mapping(matchNames=st.lists(names, max_size=2))))
     return spec
 
 
 @st.composite
-def _pool_specs(draw: st.DrawFn, *, in_effect: bool) -> Document:
-    source = draw(st.sampled_from(["", "prefix", "prefixes", "generate", *([] if in_effect else ["fromInterface"])]))
+def _pool_specs(draw: st.DrawFn) -> Document:
+    source = draw(st.sampled_from(["", "prefix", "prefixes", "generate", "fromInterface"]))
     spec = draw(_mapping(cooldown=st.sampled_from(["0", "90s", "1h", "1h30m", "7d", "250ms"]), disabled=flags))
     least = 48
     if source == "prefix":
@@ -263,9 +257,9 @@ def network_documents(*, in_effect: bool = False) -> st.SearchStrategy[Document]
     return _documents(NETWORK, _network_specs(in_effect=in_effect))
 
 
-def pool_documents(*, in_effect: bool = False) -> st.SearchStrategy[Document]:
-    """Documents of IPv6Pools; ``in_effect``: none that follow an interface."""
-    return _documents(POOL, _pool_specs(in_effect=in_effect))
+def pool_documents() -> st.SearchStrategy[Document]:
+    """Documents of IPv6Pools."""
+    return _documents(POOL, _pool_specs())
 
 
 def policy_documents() -> st.SearchStrategy[Document]:
@@ -292,9 +286,9 @@ def networks(*, in_effect: bool = False) -> st.SearchStrategy[NetworkResource]:
     return network_documents(in_effect=in_effect).map(_decoded(NetworkResource))
 
 
-def pools(*, in_effect: bool = False) -> st.SearchStrategy[IPv6Pool]:
-    """IPv6Pools; ``in_effect``: none that follow an interface."""
-    return pool_documents(in_effect=in_effect).map(_decoded(IPv6Pool))
+def pools() -> st.SearchStrategy[IPv6Pool]:
+    """IPv6Pools."""
+    return pool_documents().map(_decoded(IPv6Pool))
 
 
 def policies() -> st.SearchStrategy[IPv6Policy]:

@@ -15,10 +15,13 @@ from dockerv6.dockerd.model import Attachment, Network
 from dockerv6.ipam.ledger import Allocation, AllocationState
 from dockerv6.planning.deletion import Known, plan_deletion, plan_garbage
 from dockerv6.planning.describe import as_mapping
+from dockerv6.planning.followed import Followed
 from dockerv6.planning.inputs import Desired, Holdings, HostView, Networks, Observed, RulesView
 from dockerv6.planning.network import plan
+from dockerv6.planning.shares import share
 from dockerv6.planning.status import NETWORK_DOMAIN, Verdict, conditions_of
 from dockerv6.planning.steps import (
+    AddProxyNeighbour,
     AttachEndpoint,
     AttachMember,
     BindSubnet,
@@ -29,7 +32,9 @@ from dockerv6.planning.steps import (
     ForgetSubnet,
     Plan,
     RememberEndpoints,
+    RememberNetwork,
     RemoveNetwork,
+    RemoveProxyNeighbour,
     SetSysctl,
 )
 from tests.property.strategies_api import networks, pools, subnets
@@ -84,6 +89,7 @@ def ledgers(draw: st.DrawFn, owner: str) -> Holdings:
     return Holdings(tuple(rows), {"default": kept} if kept else {})
 
 
+FOLLOWING = pool(fromInterface={"name": "eth0"}, allocationLength=80)
 modes = st.sampled_from(["bridge", "bridge", "host", "container:x"])
 
 
@@ -91,8 +97,8 @@ modes = st.sampled_from(["bridge", "bridge", "host", "container:x"])
 def scenes(draw: st.DrawFn) -> tuple[Desired, Observed, Holdings]:
     """A wish, a moment of the world, and the ledger."""
     resource: NetworkResource = draw(networks(in_effect=True))
-    declared: list[IPv6Pool] = draw(st.lists(pools(in_effect=True), max_size=1))
-    known = {"default": draw(st.sampled_from([pool(), pool(prefix="fd00::/40")]))}
+    declared: list[IPv6Pool] = draw(st.lists(pools(), max_size=1))
+    known = {"default": draw(st.sampled_from([pool(), pool(prefix="fd00::/40"), FOLLOWING]))}
     wish = Desired(resource, {**known, **{p.metadata.name: p for p in declared}})
     there: list[Network] = [
         foreign(draw(st.sampled_from(["x", resource.docker_name])), str(prefix), 50 + number)
@@ -135,8 +141,23 @@ def scenes(draw: st.DrawFn) -> tuple[Desired, Observed, Holdings]:
             for n in draw(st.sets(st.sampled_from(["web", "db", "app"])))
         ),
         members=frozenset(draw(st.sets(st.sampled_from(["web-id", "db-id", "cron-id", "gone-id"])))),
+        in_transit=draw(st.sampled_from([(), (), ("shop",)])),
     )
-    return wish, moment, draw(ledgers(name))
+    held = replace(draw(ledgers(name)), followed=draw(followed(resource)))
+    shares = share(resource, held.bound.get(name), moment.networks.owned(IDENTITY, name), (), held.followed)
+    return wish, replace(moment, answers=shares.answers or ()), held
+
+
+@st.composite
+def followed(draw: st.DrawFn, resource: NetworkResource) -> dict[str, Followed]:
+    """What is known of the interfaces that matter."""
+    source = resource.spec.egress.prefix_from
+    names = {"eth0", *([source.interface] if source is not None else [])}
+    return {
+        name: Followed(name, draw(prefixes), NOW, withdrawn=draw(st.booleans()))
+        for name in sorted(names)
+        if draw(st.booleans())
+    }
 
 
 def first(plan: Plan, kind: type[object]) -> int | None:
@@ -164,6 +185,9 @@ def test_the_same_inputs_give_the_same_plan_and_it_can_be_printed(scene: tuple[D
 def test_steps_are_in_an_order_that_is_safe_to_interrupt(scene: tuple[Desired, Observed, Holdings]) -> None:
     found = plan(*scene)
     assert before(found, RememberEndpoints, DetachEndpoint)
+    assert before(found, RememberNetwork, BindSubnet)
+    assert before(found, RememberNetwork, DetachEndpoint)
+    assert before(found, RememberNetwork, RemoveNetwork)
     assert before(found, BindSubnet, RemoveNetwork)
     assert before(found, BindSubnet, CreateNetwork)
     assert before(found, ForgetSubnet, BindSubnet)
@@ -172,6 +196,23 @@ def test_steps_are_in_an_order_that_is_safe_to_interrupt(scene: tuple[Desired, O
     assert before(found, EnsureRules, CreateNetwork)
     assert before(found, SetSysctl, CreateNetwork)
     assert before(found, CreateNetwork, AttachEndpoint)
+    assert before(found, CreateNetwork, AddProxyNeighbour)
+
+
+@given(scenes())
+def test_what_is_removed_can_come_back_as_it_was(scene: tuple[Desired, Observed, Holdings]) -> None:
+    wish, moment, held = scene
+    found = plan(*scene)
+    if wish.name in held.bound and (at := first(found, RemoveNetwork)) is not None:
+        removed = found.steps[at]
+        (remember,) = (s for s in found.steps if isinstance(s, RememberNetwork))
+        (before_,) = (n for n in moment.networks if isinstance(removed, RemoveNetwork) and n.id == removed.network_id)
+        assert remember.subnet == held.bound[wish.name].prefix
+        assert (remember.former.name, remember.former.ipam, remember.former.labels) == (
+            before_.name,
+            before_.ipam,
+            before_.labels,
+        )
 
 
 @given(scenes())
@@ -198,7 +239,8 @@ def test_only_own_networks_are_removed_and_only_for_new_ones(scene: tuple[Desire
 def test_a_blocked_plan_changes_no_network(scene: tuple[Desired, Observed, Holdings]) -> None:
     found = plan(*scene)
     if found.blocked is not None:
-        assert {type(s) for s in found.steps} <= {EnsureRules, AttachEndpoint}
+        answering = {SetSysctl, AddProxyNeighbour, RemoveProxyNeighbour}
+        assert {type(s) for s in found.steps} <= {EnsureRules, AttachEndpoint, *answering}
 
 
 @given(scenes())

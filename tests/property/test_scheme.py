@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from dockerv6.api.pending import not_yet_in_effect
 from dockerv6.api.scheme import FieldError, InvalidObject, Resource, decode, digest, to_document
-from tests.property.strategies_api import Document, documents, networks, pools, resources
+from tests.property.strategies_api import Document, documents, networks, policies, pools, resources
 
 _junk = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
@@ -65,6 +65,6 @@ def _errors(document: Document) -> tuple[FieldError, ...]:
     return ()
 
 
-@given(networks(in_effect=True) | pools(in_effect=True))
+@given(networks(in_effect=True) | pools() | policies())
 def test_what_is_in_effect_is_not_pending(resource: Resource) -> None:
     assert not not_yet_in_effect(resource)
