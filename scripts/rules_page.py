@@ -43,6 +43,9 @@ _WORDS = {
     ),
     "egress-prefix-pinned": "The same out of `eth0` only, and not towards unique local addresses.",
     "egress-prefix-on-link": (
+        "The same behind a prefix that others on the link have addresses in: only containers' addresses lead in."
+    ),
+    "egress-prefix-of-the-host": (
         "The same behind a prefix that the host has an address in: that address is the host's, and port 8080 is "
         "published at it."
     ),

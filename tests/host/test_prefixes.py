@@ -271,35 +271,56 @@ async def test_what_is_behind_a_prefix_of_any_length_stays(router: Router, lengt
 # ---- an on-link prefix ----
 
 
-async def test_an_on_link_prefix_is_shared_with_the_host(router: Router) -> None:
-    """The VPS's one /64: the host keeps its address and the ports there, containers have the others."""
+async def test_an_on_link_prefix_is_shared_with_the_host_and_others_on_the_link(router: Router) -> None:
+    """The VPS's one /64: the host keeps its address and the ports there, containers have those that are named."""
     port = PortIntent("blog", Transport.UDP, 5353, IPv6Address(CONTAINERS["blog"]), 5300, IPv6Address(BRIDGE))
-    own = IPv6Address(ROUTER["eth0"])
+    mine, theirs = outer(ON_LINK, 3), outer(ON_LINK)
     topology = router.topology
     router.sysctl("net.ipv6.conf.eth0.proxy_ndp", 1)
-    # the world is ::2 itself, so blog's own ::2 has no outer address here; its neighbour's is ::3
-    topology.router.exec("ip", "-6", "neigh", "add", "proxy", outer(ON_LINK, 3), "dev", "eth0")
-    home = replace(HOME, outer=(ON_LINK,))
-    await router.want(home, ports=(port,), host_addresses=(own,))
+    topology.router.exec("ip", "-6", "neigh", "add", "proxy", mine, "dev", "eth0")
+    home = replace(HOME, outer=(ON_LINK,), outer_addresses=(IPv6Address(mine),))
+    await router.want(home, SHOP, ports=(port,))
     await router.drop_all_but_ours()
     with (
-        endpoint(topology.world, f"{UPLINKS['eth0']}::2", 0) as world,
+        endpoint(topology.world, theirs) as world,
         endpoint(topology.containers["neighbour"], NEIGHBOUR) as neighbour,
         endpoint(topology.containers["blog"], CONTAINERS["blog"]) as blog,
+        endpoint(topology.containers["shop"], CONTAINERS["shop"], 0) as shop,
         endpoint(topology.router, "::", 7777) as host,
     ):
-        assert ask(world, (outer(ON_LINK, 3), 5300), neighbour) == outer(ON_LINK)
-        assert exchange(neighbour, world) == outer(ON_LINK, 3)
-        assert ask(world, (ROUTER["eth0"], 5353), blog) == outer(ON_LINK)
-        assert ask(world, (ROUTER["eth0"], 7777), host) == outer(ON_LINK)
-        await router.want(replace(home, ingress=()), ports=(port,), host_addresses=(own,))
-        assert ask(world, (ROUTER["eth0"], 5353), blog) == outer(ON_LINK)
+        assert ask(world, (mine, 5300), neighbour) == theirs
+        assert exchange(neighbour, world) == mine
+        assert exchange(host, world) == ROUTER["eth0"], "which is no container's"
+        assert exchange(shop, world) == outer(SHOP.outer[0])
+        assert ask(world, (ROUTER["eth0"], 5353), blog) == theirs
+        assert ask(world, (ROUTER["eth0"], 7777), host) == theirs
+        await router.want(replace(home, ingress=()), SHOP, ports=(port,))
+        assert ask(world, (ROUTER["eth0"], 5353), blog) == theirs
         with endpoint(topology.router, BRIDGE, 0) as through:
-            assert not reaches(world, neighbour, through, outer(ON_LINK, 3))
-            assert not reaches(world, blog, through, outer(ON_LINK, 4))
+            assert not reaches(world, neighbour, through, mine)
+
+
+async def test_ports_at_an_address_of_the_hosts_in_an_outer_prefix_are_open_once_it_is_named(router: Router) -> None:
+    port = PortIntent("blog", Transport.UDP, 5353, IPv6Address(CONTAINERS["blog"]), 5300, IPv6Address(BRIDGE))
+    own = OLD[0x77]
+    topology = router.topology
+    topology.router.exec("ip", "-6", "address", "add", f"{own}/128", "dev", "lo", "nodad")
+    closed = replace(HOME, ingress=())
+    with (
+        endpoint(topology.world, NEAR, 0) as world,
+        endpoint(topology.containers["blog"], CONTAINERS["blog"]) as blog,
+        endpoint(topology.router, str(own), 7777) as host,
+    ):
+        await router.want(closed, ports=(port,), host_addresses=(own,))
+        await router.drop_all_but_ours()
+        assert ask(world, (str(own), 5353), blog) == NEAR
+        assert ask(world, (str(own), 7777), host) == NEAR
+        with endpoint(topology.router, BRIDGE, 0) as through:
+            assert not reaches(world, blog, through, outer(OLD))
 
 
 async def test_a_redirection_of_the_hosts_own_in_an_on_link_prefix_is_left_alone(router: Router) -> None:
+    """Even where all of it leads in."""
     topology = router.topology
     await router.want(replace(HOME, outer=(ON_LINK,)))
     redirection = "-t nat -A PREROUTING -p udp --dport 7000 -j REDIRECT --to-ports 7777"

@@ -58,7 +58,12 @@ _plain_networks = st.builds(
     ingress=st.lists(_ingress, max_size=2).map(tuple),
 )
 networks = _plain_networks.flatmap(
-    lambda network: _outers(network.subnet.prefixlen).map(lambda outer: replace(network, outer=outer))
+    lambda network: st.builds(
+        replace,
+        st.just(network),
+        outer=_outers(network.subnet.prefixlen),
+        outer_addresses=st.none() | st.lists(_HOSTS, max_size=3).map(tuple),
+    )
 )
 ports = st.builds(
     PortIntent,
@@ -87,7 +92,7 @@ intents = st.builds(
 def _damaged_chains(draw: st.DrawFn, ruleset: Ruleset) -> tuple[Chain, ...]:
     chains: list[Chain] = []
     for chain in ruleset.chains:
-        fate = draw(st.sampled_from(["keep", "keep", "gone", "flushed", "edited", "moved", "shuffled"]))
+        fate = draw(st.sampled_from(["keep", "keep", "gone", "flushed", "edited", "moved", "backwards"]))
         match fate:
             case "keep":
                 chains.append(chain)
@@ -95,8 +100,8 @@ def _damaged_chains(draw: st.DrawFn, ruleset: Ruleset) -> tuple[Chain, ...]:
                 chains.append(replace(chain, rules=()))
             case "edited":
                 chains.append(replace(chain, rules=(*chain.rules[1:], Rule((Opaque("drop"),)))))
-            case "shuffled":
-                chains.append(replace(chain, rules=tuple(draw(st.permutations(chain.rules)))))
+            case "backwards":
+                chains.append(replace(chain, rules=chain.rules[::-1]))
             case "moved" if chain.hook:
                 chains.append(replace(chain, priority=chain.priority + 7))
     if draw(st.booleans()):
@@ -117,7 +122,8 @@ def _damaged_sets(draw: st.DrawFn, ruleset: Ruleset) -> tuple[ElementSet, ...]:
     for each in ruleset.sets:
         kept = draw(st.sets(st.sampled_from(sorted(each.elements)))) if each.elements else set()
         value = draw(_parts(each.data)) if each.data else ""
-        more = Element(tuple(draw(_parts(kind)) for kind in each.key), draw(OWNERS | st.just("")), value)
+        key = tuple(draw(_parts(kind, ranges=each.interval)) for kind in each.key)
+        more = Element(key, draw(OWNERS | st.just("")), value)
         elements = frozenset(kept)
         if overlapping([*(e.key for e in elements), more.key]) is None:
             elements |= {more}
@@ -128,9 +134,9 @@ def _damaged_sets(draw: st.DrawFn, ruleset: Ruleset) -> tuple[ElementSet, ...]:
     return tuple(sets)
 
 
-def _parts(kind: KeyType) -> st.SearchStrategy[str]:
+def _parts(kind: KeyType, *, ranges: bool = True) -> st.SearchStrategy[str]:
     return {
-        KeyType.PREFIX: prefixes().map(str),
+        KeyType.PREFIX: prefixes().map(str) if ranges else _HOSTS.map(lambda address: f"{address}/128"),
         KeyType.INTERFACE: _INTERFACES | _BRIDGES,
         KeyType.PROTOCOL: _TRANSPORTS.map(str),
         KeyType.PORT: _NUMBERS.map(str),

@@ -149,8 +149,15 @@ def _translation(network: NetworkIntent) -> Iterator[tuple[str, Element]]:
             yield SNAT_TO, Element((subnet,), owner, f"{network.source}/128")
         case EgressMode.PREFIX_TRANSLATION if network.outer:
             yield TRANSLATED, Element((subnet,), owner)
-            for outer in network.outer:
-                yield OUTER, Element((str(outer),), owner)
+            for prefix in _leading_in(network):
+                yield OUTER, Element((str(prefix),), owner)
+
+
+def _leading_in(network: NetworkIntent) -> Iterable[IPv6Network]:
+    if network.outer_addresses is None:
+        return network.outer
+    named = dict.fromkeys(network.outer_addresses)
+    return [IPv6Network(address) for address in named if any(address in outer for outer in network.outer)]
 
 
 def _ingress(network: NetworkIntent) -> Iterator[tuple[str, Element]]:

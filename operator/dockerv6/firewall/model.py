@@ -63,6 +63,8 @@ class NetworkIntent:
     source: IPv6Address | None = None  # SNAT: an address of the host
     outer: tuple[IPv6Network, ...] = ()  # PrefixTranslation: as long as `subnet`; the first is given to what leaves,
     # all of them lead in (flows to a prefix that was replaced go on)
+    outer_addresses: tuple[IPv6Address, ...] | None = None  # those in `outer` that lead in; None: all. To be named
+    # where the prefix is on-link: others on that link have addresses in it too, and get what is sent there
     egress_interfaces: tuple[str, ...] = ()  # translate only out of these; empty: any but the network's own bridge
     egress_exclude: tuple[IPv6Network, ...] = ()  # destinations that are not translated
     internal: bool = False  # nothing goes out of it, nothing comes in

@@ -9,7 +9,9 @@ are rules, one a network and way, and only the first packet of a flow of such a 
 port) to address and to port; one that is bound to a single address has that in the key too. Only what is sent to one
 of the host's own addresses is looked up. The container sees who calls from outside: nothing is done to the source. A
 link-local one can't be routed any further: it is left to whoever listens on the host (RFC 4291, 2.5.6). Behind the
-ports, what is sent to an outer prefix, but not to an address of the host's own in it, goes to **prefix_in**.
+ports, what is sent to an outer prefix, but not to an address of the host's own in it, goes to **prefix_in**. Of an
+on-link prefix that is what is sent to containers' addresses alone, which have to be named: others on the link have
+addresses in it too, and neither the host nor its containers would reach them.
 
 **guard** (filter, prerouting, `mangle`: before any translation). A port with an allow-list is closed to everybody else,
 whoever listens there: our translation, the engine's, its userland proxy, or a process of the host. Only packets in a

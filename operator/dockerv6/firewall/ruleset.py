@@ -10,6 +10,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+from dockerv6.firewall.prefixes import prefixes_of
 from dockerv6.firewall.steps import (
     AddChain,
     AddElements,
@@ -179,7 +180,8 @@ def _target(desired: Ruleset, observed: Ruleset, hold: frozenset[str]) -> tuple[
         for each in observed.sets
         if (wanted := desired.set(each.name)) is not None and wanted.definition == each.definition
     }
-    blocked = _blocked(desired, held, hold)
+    rules = [rule for chain in observed.chains for rule in _held_rules(chain, hold)]
+    blocked = _blocked(desired, held, rules, hold)
     out = hold | {each.owner for each in blocked}
     sets = tuple(
         replace(wanted, elements=_beside(held.get(wanted.name, frozenset()), wanted.elements, out))
@@ -206,13 +208,19 @@ def _beside(held: frozenset[Element], wanted: frozenset[Element], out: frozenset
     return held | {element for element in wanted if element.owner not in out and element.key not in keys}
 
 
-def _blocked(desired: Ruleset, held: Mapping[str, frozenset[Element]], hold: frozenset[str]) -> tuple[Blocked, ...]:
-    """Owners with a subnet that overlaps one of a held owner's, or with an element that a held one stands against.
+def _blocked(
+    desired: Ruleset, held: Mapping[str, frozenset[Element]], rules: Iterable[Rule], hold: frozenset[str]
+) -> tuple[Blocked, ...]:
+    """Owners with a prefix that overlaps one of a held owner's, or with an element that a held one stands against.
 
     An owner is left out as a whole: with some of its elements it would be half a network.
     """
-    subnets = _subnets(held)
+    subnets = _subnets(held, rules)
     clashes: list[tuple[str, str, str]] = []
+    for rule in desired.owned if subnets else ():
+        prefix, _ = prefixes_of(rule)
+        if rule.owner not in hold and (rival := _owner_of(prefix, subnets)) is not None:
+            clashes.append((rule.owner, prefix, rival))
     for wanted in desired.sets:
         # Keys that begin with a subnet can only meet where the subnets do.
         told_by_subnet = wanted.key[0] is KeyType.PREFIX
@@ -235,9 +243,10 @@ def _blocked(desired: Ruleset, held: Mapping[str, frozenset[Element]], hold: fro
     return tuple(found.values())
 
 
-def _subnets(held: Mapping[str, frozenset[Element]]) -> list[tuple[int, int, str]]:
-    """First and last address, and owner, of what held elements are about; in order, and merged where they overlap."""
+def _subnets(held: Mapping[str, frozenset[Element]], rules: Iterable[Rule]) -> list[tuple[int, int, str]]:
+    """First and last address, and owner, of what is held; in order, and merged where they overlap."""
     firsts = {(element.key[0], element.owner) for elements in held.values() for element in elements}
+    firsts |= {(prefixes_of(rule)[0], rule.owner) for rule in rules}
     found: list[tuple[int, int, str]] = []
     for first, last, owner in sorted((*span(part), owner) for part, owner in firsts if "/" in part):
         if not found or first > found[-1][1]:

@@ -72,6 +72,14 @@ def test_what_its_mode_lacks_the_means_for_is_not_let_out(lacking: NetworkIntent
     assert set(of(lacking)) - {elements.INGRESS_PORT} == {elements.OWN_BRIDGE, elements.NETWORKS}
 
 
+def test_of_a_prefix_that_is_shared_with_others_only_what_is_named_leads_in() -> None:
+    addresses = (HOME.outer[0][2], HOME.outer[1][2], HOME.outer[0][2], IPv6Address("2001:db8:bad::2"))
+    there = of(replace(HOME, outer_addresses=addresses))
+    assert there[elements.OUTER] == {"2001:db8:8:8::2/128", "2001:db8:8:7::2/128"}
+    assert elements.OUTER not in of(replace(HOME, outer_addresses=()))
+    assert elements.TRANSLATED in of(replace(HOME, outer_addresses=()))
+
+
 def test_an_internal_network_has_no_outer_prefix() -> None:
     assert set(of(replace(HOME, internal=True))) == {elements.OWN_BRIDGE, elements.INTERNAL}
 

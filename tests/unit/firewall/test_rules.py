@@ -275,6 +275,15 @@ def test_the_bridges_own_address_is_not_reached_by_an_outer_one(fields: dict[str
     assert through(ALL, "to_host", packet.having(**fields)).verdict is verdict
 
 
+def test_others_on_the_link_of_an_outer_prefix_are_left_alone() -> None:
+    ruleset = of(replace(HOME, outer_addresses=(HOME.outer[0][2],)))
+    sent = OUT.having(iif="br-home", saddr="fd12:3456:789a:8::3", daddr_type="unicast")
+    named, other = sent.having(daddr="2001:db8:8:8::2"), sent.having(daddr="2001:db8:8:8::9")
+    assert through(ruleset, "prerouting", named).target == ("fd12:3456:789a:8::2/128", "")
+    assert through(ruleset, "prerouting", other).target is None
+    assert through(ruleset, "postrouting", other).source == "2001:db8:8:8::3/128"
+
+
 # ---- postrouting ----
 
 

@@ -293,6 +293,16 @@ def test_outer_prefixes_and_subnets_that_are_held_can_not_be_had(rival: NetworkI
     assert change.empty
 
 
+def test_a_prefix_is_held_as_a_whole_though_few_addresses_lead_in() -> None:
+    shared = replace(HOME, outer_addresses=(HOME.outer[0][2],))
+    rival = replace(AWAY, outer=HOME.outer, outer_addresses=(HOME.outer[0][9],))
+    hold = frozenset({"home"})
+    change = diff(render(intent(rival, hold=hold)), render(intent(shared)), hold)
+    assert [blocked.message for blocked in change.blocked] == [
+        "2001:db8:8:7::/64 overlaps what is held for home, which is suspended or unclear"
+    ]
+
+
 def test_a_map_that_became_a_set_has_the_table_made_anew() -> None:
     found = BOTH.set(PUBLISHED_TO)
     assert found is not None
