@@ -14,7 +14,8 @@ from dockerv6.api.conditions import Reason
 from dockerv6.controller.transit import SCOPE as FORMER
 from dockerv6.dockerd.model import Attachment, Network
 from dockerv6.dockerd.port import EngineConflict, EngineError, EngineUnavailable
-from dockerv6.planning.followed import SETTLE_MOST
+from dockerv6.dockerd.profiles import ENGINE_20_10, ENGINE_28_5, Profile
+from dockerv6.planning.followed import SETTLE_MOST, exchanged
 from tests.simulation.effects import Power
 from tests.simulation.previews import preview
 from tests.simulation.provider import Provider
@@ -28,20 +29,35 @@ ON_LINK = ("2001:db8:1::/64", "2001:db8:2::/64")
 NETWORKS = {"a": "isp", "b": "isp", "c": "isp", "d": "part"}
 """Networks, and the pools that they draw from: these give out the same addresses."""
 
+INSIDE = "inside"
+"""A network whose addresses stay: they are translated to the prefix, and answered for under it."""
+
 LONG = SETTLE_MOST + 120.0
 """Seconds after which every change is believed, and every network has had its turn."""
 
 SUFFIX = 2**64 - 1
 ALLOWED = frozenset(
     {
+        Reason.NOT_ON_LINK,
         Reason.NO_DEFAULT_ROUTE,
         Reason.POOL_EXHAUSTED,
+        Reason.PREFIX_CONFLICT,
         Reason.PREFIX_TOO_LONG,
         Reason.PREFIX_WITHDRAWN,
         Reason.RECREATE_BLOCKED,
     }
 )
 """What may be left to say when nothing is left to do."""
+
+FOLLOWING: dict[str, object] = {"fromInterface": {"name": "eth0"}}
+TRANSLATED = {"mode": "PrefixTranslation", "prefixFrom": {"interface": "eth0"}}
+
+EDITS: tuple[dict[str, object], ...] = (
+    FOLLOWING,
+    {"fromInterface": {"name": "eth0", "prefixLength": 60, "offset": 3}},
+    {"prefix": "2001:db8:e00::/48"},
+    {"prefixes": ["2001:db8:e00::/64", "2001:db8:a00::/60"]},
+)
 
 strategies = st.sampled_from(["Recreate", "Recreate", "WhenIdle"])
 choices = st.tuples(*[strategies] * len(NETWORKS))
@@ -68,7 +84,8 @@ happenings = st.one_of(
     happening("withdraw", links),
     happening("unplug"),
     happening("plug"),
-    happening("run", names),
+    happening("edit", st.sampled_from(EDITS)),
+    happening("run", names | st.just(INSIDE)),
     happening("stop", names),
     happening("start", names),
     happening("remove", names),
@@ -81,19 +98,21 @@ histories = st.lists(st.tuples(happenings, st.sampled_from([0.0, 0.3, 3.0, 6.0, 
 class Tale:
     """A host, its provider and its people, and what must be so at every moment."""
 
-    def __init__(self, strategies: tuple[str, ...], budget: int) -> None:
-        self.host = Host()
+    def __init__(self, strategies: tuple[str, ...], budget: int, profile: Profile = ENGINE_28_5) -> None:
+        self.host = Host(profile)
         self.provider = Provider(self.host)
         self.power = Power(self.host, self.look)
         self.budget = budget
-        self.wished: dict[str, dict[str, Attachment]] = {name: {} for name in NETWORKS}  # by network and container
+        # by network and container
+        self.wished: dict[str, dict[str, Attachment]] = {name: {} for name in (*NETWORKS, INSIDE)}
         self.restless: set[str] = set()  # containers whose addresses the engine may have chosen anew
+        self.inside = ""  # id of the Docker network that nobody has a reason to touch
         self.wrong: list[object] = []
         self._serial = 0
         self._running: AbstractAsyncContextManager[Running] | None = None
         self.host.files.write(
-            pool("isp", fromInterface={"name": "eth0"}, maxUnavailable=budget),
-            pool("part", fromInterface={"name": "eth0"}, maxUnavailable=budget),
+            *(pool(name, **FOLLOWING, maxUnavailable=budget) for name in ("isp", "part")),
+            network(INSIDE, egress=TRANSLATED, ndpProxy={"enabled": True}),
             *(
                 network(name, updateStrategy=strategy, addressing={"poolRef": {"name": NETWORKS[name]}})
                 for name, strategy in zip(NETWORKS, strategies, strict=True)
@@ -131,6 +150,15 @@ class Tale:
                 assert now.ipv6 is None or now.ipv6 in subnet
                 if each not in self.restless:
                     assert _suffix(now.ipv6) == _suffix(wish.ipv6)
+
+    async def check_nobody_touched_what_is_only_translated(self) -> None:
+        there = await self.host.docker(INSIDE)
+        assert there is not None
+        assert there.id == self.inside
+        followed = await self.host.store.record("followed", "eth0")
+        assert followed is not None
+        outer = exchanged(_subnet(there), IPv6Network(str(followed["prefix"])))
+        assert outer is None or str(outer) in str(self.host.firewall.ruleset)
 
     async def check_nothing_overlaps(self) -> None:
         subnets = [c.subnet for n in await self.host.engine.networks() for c in n.ipv6]
@@ -182,6 +210,10 @@ class Tale:
             self._disturb(name)
             self.host.engine.run_container(here, name, wish)
             self.wished[name][here] = replace(wish, ipv6=self._attached(name)[here].ipv6)
+
+    def edit(self, spec: Mapping[str, object]) -> None:
+        """Somebody has the pool give out other addresses."""
+        self.host.files.write(pool("isp", **spec, maxUnavailable=self.budget))
 
     def stop(self, name: str) -> None:
         self._oldest(name, self.host.engine.stop_container)
@@ -240,16 +272,20 @@ async def told(tale: Tale) -> None:
     tale.provider.delegate(FIRST)
     await tale.begin()
     await tale.let(2.0)
-    for name in NETWORKS:
+    for name in tale.wished:
         tale.run(name)
     await tale.let(2.0)
     tale.wrong.clear()  # of the time before there were any
+    inside = await tale.host.docker(INSIDE)
+    assert inside is not None
+    tale.inside = inside.id
 
 
 async def ended(tale: Tale, last: str, chosen: tuple[str, ...]) -> None:
     """Nothing happens any more, and so much time has passed that everything must be as it should be."""
     tale.host.engine._faults.clear()
     tale.provider.plug()
+    tale.edit(FOLLOWING)
     if last:
         tale.provider.instead(last)
     await tale.let(LONG)
@@ -259,6 +295,7 @@ async def ended(tale: Tale, last: str, chosen: tuple[str, ...]) -> None:
         await tale.let(60.0)
     assert tale.wrong == []
     await tale.check_everybody_is_where_they_were()
+    await tale.check_nobody_touched_what_is_only_translated()
     await tale.check_nothing_overlaps()
     await tale.check_nothing_is_left_to_do()
     for name, strategy in zip(NETWORKS, chosen, strict=True):
@@ -268,12 +305,18 @@ async def ended(tale: Tale, last: str, chosen: tuple[str, ...]) -> None:
 
 
 @settings(max_examples=60)
-@given(choices, st.integers(1, 2), histories, st.sampled_from([FIRST, *ROOMY, ""]))
+@given(
+    choices,
+    st.integers(1, 2),
+    histories,
+    st.sampled_from([FIRST, *ROOMY, ""]),
+    st.sampled_from([ENGINE_20_10, ENGINE_28_5]),
+)
 def test_everybody_ends_attached_exactly_where_they_were(
-    chosen: tuple[str, ...], budget: int, history: list[tuple[Happening, float]], last: str
+    chosen: tuple[str, ...], budget: int, history: list[tuple[Happening, float]], last: str, profile: Profile
 ) -> None:
     async def tell() -> None:
-        tale = Tale(chosen, budget)
+        tale = Tale(chosen, budget, profile)
         await told(tale)
         for each, pause in history:
             dead = tale.power.gone

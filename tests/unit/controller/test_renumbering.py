@@ -361,6 +361,65 @@ class TestBack:
         assert await host.store.records(FORMER) == {}
 
 
+def refuse_on(host: Host, prefix: str, container: str = "") -> None:
+    """From now on the engine refuses networks of that prefix, or a container's way onto them."""
+    create, connect = host.engine.create_network, host.engine.connect
+
+    async def creating(spec: Any) -> str:
+        if not container and any(c.subnet.version == 6 and c.subnet.subnet_of(IPv6Network(prefix)) for c in spec.ipam):
+            raise EngineConflict("Pool overlaps with other one")
+        return await create(spec)
+
+    async def connecting(network_id: str, attachment: Attachment) -> None:
+        there = await host.engine.network(network_id)
+        assert there is not None
+        here = next(c.subnet for c in there.ipv6 if isinstance(c.subnet, IPv6Network))
+        if attachment.container_name == container and here.subnet_of(IPv6Network(prefix)):
+            raise EngineRefused("Address already in use")
+        await connect(network_id, attachment)
+
+    host.engine.create_network = creating  # type: ignore[method-assign]
+    host.engine.connect = connecting  # type: ignore[method-assign]
+
+
+class TestRefusedAfterARestart:
+    """Whoever takes up what another process began knows the way back as well."""
+
+    async def cut_off(self, method: str) -> tuple[Bench, dict[str, Any]]:
+        bench = await populated()
+        was = await ends(bench.host, "a")
+        await moved(bench)
+        bench.host.engine.fail_next(method, EngineUnavailable("gone"))
+        with pytest.raises(TemporaryError):
+            await bench.reconcile("a")
+        again = await bench.host.bench()
+        await again.context.transit.load()
+        return again, was
+
+    async def check(self, bench: Bench, was: dict[str, Any]) -> None:
+        host = bench.host
+        for _ in range(3):
+            bench.look_again()
+            try:
+                await bench.reconcile("a")
+            except TemporaryError:
+                host.clock.advance(60)
+        assert await ends(host, "a") == was
+        assert (await subnet(host, "a")).subnet_of(IPv6Network(OLD))
+        assert await host.ready("a") == ("False", "RolledBack")
+        assert await host.store.records(FORMER) == {}
+
+    async def test_a_network_that_can_never_be_made_comes_back_as_it_was(self) -> None:
+        bench, was = await self.cut_off("create_network")
+        refuse_on(bench.host, NEW)
+        await self.check(bench, was)
+
+    async def test_a_network_that_somebody_can_never_be_attached_to_comes_back_as_it_was(self) -> None:
+        bench, was = await self.cut_off("connect")
+        refuse_on(bench.host, NEW, "y-a")
+        await self.check(bench, was)
+
+
 async def test_a_plan_shows_the_renumbering_and_who_is_disconnected() -> None:
     bench = await populated()
     bench.host.files.write(pool("isp", prefix=NEW))
