@@ -276,6 +276,36 @@ def _several_uplinks(premises: Premises) -> None:
         premises.ip("rule", "del", "from", inner, "lookup", "100")
 
 
+def _macvlan(_cell: Cell, lab: Lab, operator: Operator) -> None:
+    assert str(_subnet(operator, "lan")) == "fd12:3456:789a:17::/64"
+    router = "fd12:3456:789a:17::1"
+    lab.neighbour.exec("ip", "address", "add", f"{router}/64", "dev", "eth0", "nodad")
+    try:
+        lab.engine.run("tv", "lan", command=("responder", "tcp/80"))
+        address = str(_address(lab.engine, "tv", "lan"))
+        assert address == "fd12:3456:789a:17::3"
+        place = lab.neighbour.namespace.path
+        assert str(reach(place, Port("tcp", address, 80), name="tv", source=router).client) == router
+        assert lab.neighbour.seen_as(lab.engine, "tv", target=router) == address
+    finally:
+        lab.neighbour.exec("ip", "address", "del", f"{router}/64", "dev", "eth0")
+
+
+def _lan1(lab: Lab) -> None:
+    """Give the host an interface that leads to nobody: what is on it is another test's matter."""
+    lab.engine.netexec("ip", "link", "add", "lan1", "up", "type", "veth", "peer", "name", "lan1-far")
+    lab.engine.netexec("ip", "link", "set", "lan1-far", "up")
+
+
+def _ipvlan(_cell: Cell, lab: Lab, operator: Operator) -> None:
+    eventually(has_condition(operator, "behind-lan1", "NetworkReady", "False", "ParentNotReady"), "it misses lan1")
+    assert network_id(lab.engine, "behind-lan1") is None
+    _lan1(lab)
+    assert str(_subnet(operator, "behind-lan1")) == "fd12:3456:789a:18::/64"
+    options = lab.engine.client().inspect_network("behind-lan1")["Options"]
+    assert options == {"parent": "lan1", "ipvlan_mode": "l3"}
+
+
 _AT_HOME: Mapping[str, Callable[[Premises], None]] = {"13-home.yaml": _home, "16-renumbered.yaml": _renumbered}
 _CHECKS: Mapping[str, Callable[[Cell, Lab, Operator], None]] = {
     "01-minimal.yaml": _minimal,
@@ -291,6 +321,8 @@ _CHECKS: Mapping[str, Callable[[Cell, Lab, Operator], None]] = {
     "11-members.yaml": _members,
     "12-vps.yaml": _vps,
     "14-office.yaml": _office,
+    "17-macvlan.yaml": _macvlan,
+    "18-ipvlan.yaml": _ipvlan,
 }
 _WITH_TWO_UPLINKS: Mapping[str, Callable[[Premises], None]] = {"15-several-uplinks.yaml": _several_uplinks}
 
@@ -346,6 +378,7 @@ def test_example_for_several_uplinks_does_what_it_says(name: str, two_uplinks: P
 @pytest.mark.cells("28.5")
 def test_all_examples_get_along_with_one_another(lab: Lab, two_uplinks: Premises) -> None:
     lab.engine.docker("network", "create", "--ipv6", "--subnet", "fd12:3456:789a:4::/64", "existing")
+    _lan1(lab)
     operator = two_uplinks.operator
     for name, text in _EXAMPLES.items():
         operator.apply_yaml(name, text)

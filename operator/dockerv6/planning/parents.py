@@ -176,7 +176,11 @@ def _missing(case: _Case) -> Iterator[Finding]:
     """There is none yet; the engine makes the interface of a VLAN, if what it is to be made of is there and up."""
     vlan = _vlan(case.parent)
     if vlan is None:
-        there = ", ".join(sorted(i.name for i in case.host.interfaces.values() if _eligible(i))) or "none"
+        bridges = {n.bridge for n in case.others}
+        eligible = (
+            i.name for i in case.host.interfaces.values() if i.name not in bridges | {"lo"} and i.master is None
+        )
+        there = ", ".join(sorted(eligible)) or "none"
         hint = "; engines make interfaces of VLANs only, named like eth0.100" if "." in case.parent else ""
         yield _fault(
             f"there is no interface {case.parent} on this host; correct spec.options.{PARENT} (there are: {there}), or"
@@ -269,10 +273,6 @@ def _vlan(parent: str) -> tuple[str, int] | None:
     if match is None or int(match["vid"]) > _HIGHEST_VID:
         return None
     return match["base"], int(match["vid"])
-
-
-def _eligible(interface: Interface) -> bool:
-    return interface.name != "lo" and interface.master is None and interface.kind not in {"veth", "dummy"}
 
 
 def _fault(message: str) -> Finding:

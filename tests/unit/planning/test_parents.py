@@ -65,8 +65,10 @@ def test_nothing_is_said_of_bridges_nor_of_networks_whose_interface_the_engine_m
 
 
 def test_a_parent_that_is_missing_blocks_and_is_waited_for() -> None:
-    view = host(link("lan1", 7), link("v1", 8, kind="veth"), link("lo", 1))
-    found = only(findings(asked(parent="nope0"), view=view))
+    web = foreign("web")
+    ours = link(web.bridge or "", 9, kind="bridge")
+    view = host(link("lan1", 7), link("v1", 8, kind="veth", master=9), link("lo", 1), ours)
+    found = only(findings(asked(parent="nope0"), web, view=view))
     assert found.blocks
     assert found.retry
     assert "there is no interface nope0 on this host" in found.message
