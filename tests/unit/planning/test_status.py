@@ -4,9 +4,33 @@ import pytest
 
 from dockerv6.api import conditions as cond
 from dockerv6.api.conditions import Conditions, ConditionType, Reason
+from dockerv6.dockerd.model import NetworkSpec
+from dockerv6.planning.inputs import SPEC_HASH
 from dockerv6.planning.status import NETWORK_DOMAIN, Failure, Verdict, concerns, conditions_of, suspended
-from dockerv6.planning.steps import EnsureRules, Finding, Plan, RemoveNetwork, SetSysctl
-from tests.unit.planning.scene import NOW
+from dockerv6.planning.steps import (
+    AddProxyNeighbour,
+    CreateNetwork,
+    EnsureRules,
+    Finding,
+    Plan,
+    RememberNetwork,
+    RemoveNetwork,
+    RemoveProxyNeighbour,
+    SetSysctl,
+)
+from tests.simulation.resources import pool
+from tests.unit.planning.scene import (
+    NOW,
+    SUBNET,
+    allocation,
+    decide,
+    desired,
+    followed,
+    holding,
+    holdings,
+    live,
+    observed,
+)
 
 RULES = EnsureRules("blog", (), "why")
 REMOVE = RemoveNetwork("1", "blog", "why")
@@ -119,6 +143,48 @@ def test_steps_are_told_in_their_conditions() -> None:
     assert concerns(RULES) is ConditionType.FIREWALL_READY
     assert concerns(REMOVE) is ConditionType.NETWORK_READY
     assert concerns(SetSysctl("x", "1", "0", "why")) is ConditionType.HOST_READY
+    assert concerns(AddProxyNeighbour("eth0", SUBNET[5])) is ConditionType.HOST_READY
+    assert concerns(RemoveProxyNeighbour("eth0", SUBNET[5])) is ConditionType.HOST_READY
+    assert concerns(RememberNetwork("blog", NetworkSpec("blog"), SUBNET, "default")) is ConditionType.NETWORK_READY
+
+
+class TestRenumbering:
+    MOVING = desired(None, pool(prefix="2001:db8:7::/48"), updateStrategy="Recreate")
+    HELD = holdings(allocation())
+
+    def said(self, plan: Plan) -> dict[str, tuple[str, str]]:
+        retry = min((f.retry for f in plan.findings if f.retry is not None), default=None)
+        return short(say(plan, retry=retry))
+
+    def test_who_waits_for_a_turn_is_reconciling(self) -> None:
+        found = self.said(decide(self.MOVING, observed(live(), applied=True, in_transit=("shop",)), self.HELD))
+        assert found["NetworkReady"] == ("False", "Renumbering")
+        assert found["Reconciling"] == ("True", "Retrying")
+        assert found["SubnetAllocated"][0] == "True"
+
+    def test_what_was_rolled_back_needs_a_person(self) -> None:
+        (create,) = (
+            s for s in decide(self.MOVING, observed(live(), applied=True), self.HELD).steps
+            if isinstance(s, CreateNetwork)
+        )  # fmt: skip
+        moment = observed(live(), applied=True, refused=create.spec.labels[SPEC_HASH], refusal="the engine said no")
+        found = self.said(decide(self.MOVING, moment, self.HELD))
+        assert (found["NetworkReady"], found["Stalled"]) == (("False", "RolledBack"), ("True", "RolledBack"))
+
+    def test_a_prefix_without_a_successor_stalls_and_leaves_the_rest_good(self) -> None:
+        wish = desired(None, pool(fromInterface={"name": "eth0"}))
+        gone = replace(followed("fd12:3456:789a::/48"), withdrawn=True)
+        found = self.said(decide(wish, observed(live(), applied=True), holding(allocation(), following=gone)))
+        assert found["Stalled"] == ("True", "PrefixWithdrawn")
+        assert found["SubnetAllocated"] == ("False", "PrefixWithdrawn")
+        assert {found[each][0] for each in ("NetworkReady", "FirewallReady", "HostReady")} == {"True"}
+
+    def test_so_does_a_pool_that_became_too_small(self) -> None:
+        small = pool(prefix="2001:db8:7::/72", allocationLength=80)
+        wish = desired(None, small, addressing={"prefixLength": 64})
+        found = self.said(decide(wish, observed(live(), applied=True), self.HELD))
+        assert found["Stalled"] == ("True", "PoolExhausted")
+        assert found["NetworkReady"][0] == "True"
 
 
 class TestDrift:
