@@ -69,7 +69,7 @@ class IPv6NetworkSpec(Model):
         UpdateStrategy.WHEN_IDLE,
         description="Docker networks can't be edited. `WhenIdle`: made anew when no running container is attached. "
         "`Recreate`: made anew at "
-        "once; containers are detached and attached again with their aliases and fixed addresses, whose suffix stays "
+        "once; containers are detached and attached again with their aliases and addresses, of which the suffix stays "
         "when the prefix changes. `Never`: only reported. Default: `WhenIdle`.",
     )
     network_name: str | None = Field(
