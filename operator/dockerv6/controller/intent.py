@@ -5,10 +5,10 @@ The only memory in it is who had a port last: of two containers that claim one, 
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, IPv6Network
 from typing import NamedTuple
 
-from dockerv6.api.egress import Egress
+from dockerv6.api.egress import Egress, EgressMode
 from dockerv6.api.kinds import NETWORK, POLICY
 from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.api.policy import IPv6Policy
@@ -23,6 +23,7 @@ from dockerv6.ipam.ledger import Allocation
 from dockerv6.planning.followed import Followed
 from dockerv6.planning.host import guest_bridges, uplink_bridges
 from dockerv6.planning.inputs import Identity
+from dockerv6.planning.neighbours import on_link_prefixes
 from dockerv6.planning.policy import Assignment, assign
 from dockerv6.planning.publish import Incumbents, Settled, settle
 from dockerv6.planning.shares import (
@@ -59,6 +60,7 @@ class _Inputs(NamedTuple):
     networks: tuple[Network, ...]
     containers: tuple[Container, ...]
     followed: Mapping[str, Followed]  # only of the interface that it is translated to
+    links: tuple[IPv6Network, ...]  # only of one that is translated
 
 
 class Wishes:
@@ -144,13 +146,14 @@ class Wishes:
         for name, resource in resources.items():
             if name not in bound and self._deleting(NETWORK, name):
                 continue
-            seen = containers if depends_on_containers(resource.spec.firewall) else ()
+            seen = containers if depends_on_containers(resource.spec.egress, resource.spec.firewall) else ()
             if resource.observed:
                 theirs = networks.named(resource.docker_name) if networks is not None else None
-                yield share(resource, None, theirs, seen, followed)
+                yield share(resource, None, theirs, seen, followed, self._links(resource.spec.egress))
                 continue
             own = networks.owned(self._identity, name) if networks is not None else ()
-            inputs = _Inputs(resource, bound.get(name), own, seen, _concerning(resource.spec.egress, followed))
+            egress = resource.spec.egress
+            inputs = _Inputs(resource, bound.get(name), own, seen, _concerning(egress, followed), self._links(egress))
             known = self._shares.get(name)
             if known is None or not _same(known[0], inputs):
                 known = (inputs, share(*inputs))
@@ -163,17 +166,19 @@ class Wishes:
 
     def _of_policy(self, policy: IPv6Policy, networks: tuple[Network, ...] | None) -> Share:
         """A policy's share, of which each network's part is kept: when one comes, the others are as they were."""
-        containers = self._world.known_containers if depends_on_containers(policy.spec.firewall) else ()
+        containers = (
+            self._world.known_containers if depends_on_containers(policy.spec.egress, policy.spec.firewall) else ()
+        )
         followed = _concerning(policy.spec.egress, self._inventory.holdings.followed)
-        prefix = next(iter(followed.values()), None)
+        prefix, links = next(iter(followed.values()), None), self._links(policy.spec.egress)
         if networks is None:
             return policy_share(policy, None)
         parts = []
         for network in networks:
-            inputs = (policy, network, containers, prefix)
+            inputs = (policy, network, containers, prefix, links)
             known = self._parts.get((policy.metadata.name, network.id))
             if known is None or any(one is not other for one, other in zip(known[0], inputs, strict=True)):
-                known = (inputs, policy_share(policy, (network,), containers, followed))
+                known = (inputs, policy_share(policy, (network,), containers, followed, links))
                 self._parts[policy.metadata.name, network.id] = known
             parts.append(known[1])
         return replace(
@@ -182,6 +187,11 @@ class Wishes:
             networks=tuple(intent for part in parts for intent in part.networks),
             surfaces=tuple(surface for part in parts for surface in part.surfaces),
         )
+
+    def _links(self, egress: Egress) -> tuple[IPv6Network, ...]:
+        """On-link prefixes, for those whose translation may lead to one."""
+        host = self._world.host_view.last
+        return on_link_prefixes(host) if host is not None and egress.mode is EgressMode.PREFIX_TRANSLATION else ()
 
     def _drop_parts_but(self, networks: Mapping[str, tuple[Network, ...]]) -> None:
         """Forget the parts of networks and policies that are gone, of all policies at once: they share the memory."""
@@ -197,6 +207,7 @@ def _same(one: _Inputs, other: _Inputs) -> bool:
         and one.networks == other.networks
         and one.containers is other.containers
         and one.followed == other.followed
+        and one.links == other.links
     )
 
 

@@ -27,6 +27,7 @@ from dockerv6.planning.host import (
     uplink_bridges,
 )
 from dockerv6.planning.inputs import HostView, Networks
+from dockerv6.planning.neighbours import on_link_prefixes
 
 logger = logging.getLogger(__name__)
 
@@ -95,6 +96,7 @@ class World:
         self._told: dict[tuple[str, str], bool] = {}  # what they told: whether that container is on that network
         self.version = 0
         """Grows when what rules are made from is other than before: networks, containers, listeners, bridges."""
+        self._last_in_rules: tuple[object, ...] | None = None
         self.names_bridges = False
         """Whether the rules name all bridges, so that another bridge makes other rules."""
         self.containers: Cached[tuple[Container, ...]] = Cached(self._read_containers)
@@ -329,13 +331,15 @@ class World:
         before = self.host_view.last
         if before == view:
             return before
-        if before is None or self._bridges(before) != self._bridges(view):
+        in_rules = self._in_rules(view)
+        if in_rules != self._last_in_rules:
+            self._last_in_rules = in_rules
             self.version += 1
         return view
 
-    def _bridges(self, view: HostView) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The bridges that rules name."""
-        return uplink_bridges(view), guest_bridges(view) if self.names_bridges else ()
+    def _in_rules(self, view: HostView) -> tuple[object, ...]:
+        """What rules depend on: bridges that they name, and links' prefixes that subnets may be translated to."""
+        return uplink_bridges(view), guest_bridges(view) if self.names_bridges else (), on_link_prefixes(view)
 
 
 def _edited(networks: dict[str, Network], edits: Mapping[str, Network | None]) -> dict[str, Network]:

@@ -196,6 +196,12 @@ def neighbour_findings(mine: Iterable[Answers], containers: Iterable[Container],
     return tuple(dict.fromkeys(found))
 
 
+@per_moment
+def on_link_prefixes(host: HostView) -> tuple[IPv6Network, ...]:
+    """The prefixes that neighbours on the host's links take to be on-link."""
+    return tuple(sorted({link.prefix for link in _on_link(host)}))
+
+
 def _on_link(host: HostView) -> Iterator[_Link]:
     """Prefixes of addresses, and of the kernel's own routes: a router may advertise one that has no address (L=1)."""
     guests = frozenset(guest_bridges(host))

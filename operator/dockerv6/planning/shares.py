@@ -68,6 +68,7 @@ class _Wish:
     firewall: Firewall
     ndp_proxy: NdpProxy
     followed: Mapping[str, Followed]
+    links: tuple[IPv6Network, ...]
 
 
 def share(
@@ -76,15 +77,16 @@ def share(
     networks: Iterable[Network] | None,
     containers: tuple[Container, ...] = (),
     followed: Mapping[str, Followed] = NOBODY,
+    links: tuple[IPv6Network, ...] = (),
 ) -> Share:
     """The resource's share.
 
     ``networks`` are the live Docker networks that it is about: its own, or with Observe those of the name; None: they
-    have never been seen. ``followed`` are the prefixes of interfaces. Networks of other drivers than bridge have none:
-    their packets pass neither bridge nor firewall of the host.
+    have never been seen. ``followed`` are the prefixes of interfaces, ``links`` those that are on-link. Networks of
+    other drivers than bridge have none: their packets pass neither bridge nor firewall of the host.
     """
     owner, spec = resource.metadata.name, resource.spec
-    wish = _Wish(owner, spec.egress, spec.publish, spec.firewall, spec.ndp_proxy, followed)
+    wish = _Wish(owner, spec.egress, spec.publish, spec.firewall, spec.ndp_proxy, followed, links)
     if spec.suspend or not_yet_in_effect(resource).blocking:
         held = _live(wish, networks, ()).answers if networks is not None else None
         return Share(owner, answers=held, hold=True)
@@ -120,13 +122,14 @@ def policy_share(
     networks: Iterable[Network] | None,
     containers: tuple[Container, ...] = (),
     followed: Mapping[str, Followed] = NOBODY,
+    links: tuple[IPv6Network, ...] = (),
 ) -> Share:
     """The share of a policy; ``networks`` are those that it is for, None: they have never been seen."""
     owner = f"{POLICY_OWNER}{policy.metadata.name}"
     spec = policy.spec
     if networks is None:
         return Share(owner, answers=None, hold=True)
-    wish = _Wish(owner, spec.egress, spec.publish, spec.firewall, spec.ndp_proxy, followed)
+    wish = _Wish(owner, spec.egress, spec.publish, spec.firewall, spec.ndp_proxy, followed, links)
     return _live(wish, networks, containers, policy=True)
 
 
@@ -136,9 +139,10 @@ def answers_of(shares: Iterable[Share]) -> tuple[Answers, ...] | None:
     return None if None in every else tuple(a for answers in every if answers is not None for a in answers)
 
 
-def depends_on_containers(firewall: Firewall) -> bool:
+def depends_on_containers(egress: Egress, firewall: Firewall) -> bool:
     """Whether a share is another one when other containers run."""
-    return any(rule.containers is not None for rule in firewall.ingress)
+    named = egress.mode is Mode.PREFIX_TRANSLATION  # where the prefix is a link's
+    return named or any(rule.containers is not None for rule in firewall.ingress)
 
 
 def _live(
@@ -239,6 +243,7 @@ def _intent(
         egress=EgressMode.NONE if off or lost else EgressMode(str(egress.mode)),
         source=egress.snat_address,
         outer=() if off else outer,
+        outer_addresses=_named(wish, subnet, outer, containers),
         egress_interfaces=tuple(egress.interfaces),
         egress_exclude=tuple(egress.exclude),
         internal=internal,
@@ -246,6 +251,17 @@ def _intent(
         icc=icc,
         ingress=tuple(_ingress(wish.firewall.ingress, subnet, containers)),
     )
+
+
+def _named(
+    wish: _Wish, subnet: IPv6Network, outer: tuple[IPv6Network, ...], containers: tuple[Container, ...]
+) -> tuple[IPv6Address, ...] | None:
+    """The containers' outer addresses, where others on a link have theirs in the same prefix."""
+    shared = wish.ndp_proxy.enabled or any(prefix.overlaps(link) for prefix in outer for link in wish.links)
+    if not outer or not shared:
+        return None
+    own = (end.ipv6 for container in containers for end in container.endpoints if end.ipv6 is not None)
+    return tuple(sorted(prefix[int(a) & int(prefix.hostmask)] for a in own if a in subnet for prefix in outer))
 
 
 def _ingress(rules: Iterable[IngressRule], subnet: IPv6Network, containers: tuple[Container, ...]) -> Iterator[Ingress]:
