@@ -22,6 +22,7 @@ from dockerv6.planning.steps import Finding
 
 SHARED_SINCE = (27, 0)  # older engines take one macvlan network a parent; of ipvlan, all take one (moby 528ffa9cae)
 L3S_SINCE = (23, 0)  # older engines refuse mode l3s, and ignore ipvlan_flag in silence (moby f70a9788c5)
+PASSTHRU = "passthru"
 RETRY = 30.0  # seconds until a parent is looked at again that others may have mended: the kernel tells of links only
 
 _VLAN = re.compile(r"(?P<base>[^.]+)\.0*(?P<vid>[1-9]\d{0,3})", re.ASCII)
@@ -95,7 +96,7 @@ def parent_findings(wanted: NetworkSpec | Network, live: Network | None, observe
         tuple(n for n in observed.networks if live is None or n.id != live.id),
         live if holds else None,
     )
-    passthru = wanted.options.get(MACVLAN_MODE) == "passthru"
+    passthru = wanted.options.get(MACVLAN_MODE) == PASSTHRU
     return (
         *(() if wanted is live else _too_old(case, wanted.options)),
         *_interface(case),
@@ -233,6 +234,8 @@ def _routing(case: _Case) -> Iterator[Finding]:
 
 def _users(case: _Case, *, passthru: bool) -> Iterator[Finding]:
     """Other networks that have to do with the same interface."""
+    # whom the engine gave the parent already, in the same way, it gave it beside whoever is there
+    held = case.live is not None and (case.live.options.get(MACVLAN_MODE) == PASSTHRU) == passthru
     bridge = next((n for n in case.others if n.bridge == case.parent), None)
     if bridge is not None:
         yield _doubt(
@@ -248,7 +251,7 @@ def _users(case: _Case, *, passthru: bool) -> Iterator[Finding]:
                 f" the drivers at a time: while a container of one network runs, none of the other can be started;"
                 f" write another spec.options.{PARENT}, such as a VLAN of it"
             )
-        elif case.live is None and not _share(case, other, passthru=passthru):
+        elif not held and not _share(case, other, passthru=passthru):
             yield _fault(_taken(case, other, passthru=passthru))
 
 
@@ -256,14 +259,14 @@ def _share(case: _Case, other: Network, *, passthru: bool) -> bool:
     """Whether the engine takes two networks of a driver on one parent."""
     if case.driver != Driver.MACVLAN or (case.engine is not None and case.engine.release < SHARED_SINCE):
         return False
-    return not passthru and other.options.get(MACVLAN_MODE) != "passthru"
+    return not passthru and other.options.get(MACVLAN_MODE) != PASSTHRU
 
 
 def _taken(case: _Case, other: Network, *, passthru: bool) -> str:
     remedy = f"write another spec.options.{PARENT}, such as a VLAN of it"
     if case.driver == Driver.MACVLAN and case.engine is not None and case.engine.release < SHARED_SINCE:
         remedy += ", or upgrade the engine to 27.0 or later, which let macvlan networks share one"
-    alone = " alone (mode passthru)" if passthru or other.options.get(MACVLAN_MODE) == "passthru" else ""
+    alone = " alone (mode passthru)" if passthru or other.options.get(MACVLAN_MODE) == PASSTHRU else ""
     return f"interface {case.parent} is Docker network {other.name}'s, and the engine gives it to one{alone}; {remedy}"
 
 

@@ -162,6 +162,8 @@ def test_mode_passthru_shares_its_parent_with_nobody() -> None:
     assert "alone" in only(findings(asked(macvlan_mode="passthru"), other())).message
     assert "alone" in only(findings(asked(), other(macvlan_mode="passthru"))).message
     assert findings(asked(macvlan_mode="passthru")) == ()
+    live = created(asked())  # made beside another, which it could not be made anew beside
+    assert "alone" in only(findings(asked(macvlan_mode="passthru"), other(), live=live)).message
 
 
 @pytest.mark.parametrize(("driver", "rival"), [("macvlan", "ipvlan"), ("ipvlan", "macvlan")])
