@@ -10,7 +10,7 @@ from dockerv6.planning.answers import Answers
 from dockerv6.planning.claims import Surface
 from dockerv6.planning.followed import Followed
 from dockerv6.planning.publish import Settled
-from dockerv6.planning.shares import Share, answers_of, policy_share, share, whole_intent
+from dockerv6.planning.shares import Share, answers_of, depends_on_containers, policy_share, share, whole_intent
 from tests.simulation.resources import network, policy
 from tests.unit.planning.scene import SUBNET, allocation, desired, end, followed, foreign, live, running
 
@@ -251,6 +251,49 @@ class TestWaysOut:
         known = {"eth0": followed("2001:db8:100::/48")}
         running_, coming = share(wish, allocation("fd00:0:0:7::/64"), (live(),), (), known).networks
         assert (running_.outer, coming.outer) == ((OUTER,), (IPv6Network("2001:db8:100:7::/64"),))
+
+
+class TestOuterPrefixesOnALink:
+    """Others on the link have addresses in the same prefix: only the containers' own lead in."""
+
+    LINK = IPv6Network("2001:db8:100::/56")
+
+    def addresses(self, *links: IPv6Network, **spec: object) -> tuple[IPv6Address, ...] | None:
+        wish = network("blog", **{"egress": TRANSLATED, **spec})
+        there = live()
+        known = {"eth0": followed("2001:db8:100::/48", "2001:db8:200::/48")}
+        everybody = (
+            running("web", end(there, SUBNET[5])),
+            running("db", end(foreign("x"), "fd99::5"), end(there, SUBNET[6])),
+            running("new", end(there, None)),
+        )
+        (found,) = share(wish, allocation(), (there,), everybody, known, links).networks
+        return found.outer_addresses
+
+    def test_a_prefix_that_is_routed_here_leads_in_as_a_whole(self) -> None:
+        assert self.addresses() is None
+        assert self.addresses(IPv6Network("2001:db8:300::/64")) is None
+
+    @pytest.mark.parametrize("spec", [{}, {"ndpProxy": {"enabled": True}}], ids=["seen", "asked for"])
+    def test_of_one_on_a_link_the_containers_addresses_do(self, spec: dict[str, object]) -> None:
+        links = () if spec else (self.LINK,)
+        former = IPv6Network("2001:db8:200:1::/64")
+        assert self.addresses(*links, **spec) == (OUTER[5], OUTER[6], former[5], former[6])
+
+    def test_untranslated_networks_have_none(self) -> None:
+        assert self.addresses(self.LINK, egress={"mode": "Routed"}, ndpProxy={"enabled": True}) is None
+
+    def test_what_is_to_come_has_nobody_on_it_yet(self) -> None:
+        wish = network("blog", egress={"mode": "PrefixTranslation", "prefix": "2001:db8:100::/48"})
+        (coming,) = share(wish, allocation(), (), (), {}, (self.LINK,)).networks
+        assert coming.outer_addresses == ()
+
+    def test_such_a_share_is_another_one_when_other_containers_run(self) -> None:
+        translated, routed = network(egress=TRANSLATED).spec, network(egress={"mode": "Routed"}).spec
+        named = network(egress={"mode": "Routed"}, firewall={"ingress": [{"containers": {"name": "web"}}]}).spec
+        assert depends_on_containers(translated.egress, translated.firewall)
+        assert not depends_on_containers(routed.egress, routed.firewall)
+        assert depends_on_containers(named.egress, named.firewall)
 
 
 class TestPortsOfRoutedNetworks:
