@@ -21,7 +21,7 @@ from dockerv6.firewall.rules import overlapping_outers, overlapping_owners
 from dockerv6.firewall.ruleset import Ruleset
 from dockerv6.ipam.ledger import Allocation
 from dockerv6.planning.followed import Followed
-from dockerv6.planning.host import guest_bridges, uplink_bridges
+from dockerv6.planning.host import guest_bridges, own_addresses, uplink_bridges
 from dockerv6.planning.inputs import Identity
 from dockerv6.planning.neighbours import on_link_prefixes
 from dockerv6.planning.policy import Assignment, assign
@@ -122,7 +122,8 @@ class Wishes:
         guests = guest_bridges(host) if host is not None and self._world.names_bridges else None
         if self._world.names_bridges and guests is None:
             guests = ()
-        intent = whole_intent(shares, self._identity.mark, uplinks, settled, guests)
+        own = own_addresses(host) if host is not None else ()
+        intent = whole_intent(shares, self._identity.mark, uplinks, settled, guests, own)
         ports: dict[str, list[PortIntent]] = {}
         for port in settled.ports:
             ports.setdefault(port.owner, []).append(port)

@@ -23,6 +23,7 @@ from dockerv6.planning.host import (
     accept_ra,
     guest_bridges,
     outward,
+    own_addresses,
     proxy_ndp,
     uplink_bridges,
 )
@@ -338,8 +339,9 @@ class World:
         return view
 
     def _in_rules(self, view: HostView) -> tuple[object, ...]:
-        """What rules depend on: bridges that they name, and links' prefixes that subnets may be translated to."""
-        return uplink_bridges(view), guest_bridges(view) if self.names_bridges else (), on_link_prefixes(view)
+        """What rules depend on: bridges that they name, links' prefixes that subnets may be translated to, and ours."""
+        bridges = uplink_bridges(view), guest_bridges(view) if self.names_bridges else ()
+        return *bridges, on_link_prefixes(view), own_addresses(view)
 
 
 def _edited(networks: dict[str, Network], edits: Mapping[str, Network | None]) -> dict[str, Network]:

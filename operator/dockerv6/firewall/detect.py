@@ -2,17 +2,19 @@
 
 nftables wherever our ruleset works in it, whatever the engine's own rules are written in: both are hooks of the same
 kernel, and a packet passes both (see docs/adr/0010-nftables-beside-any-engine.md). iptables-legacy where it doesn't:
-kernels before 5.6 lack ranges in concatenated keys (before 5.2 NAT in family inet, before 4.18 NAT beside xtables').
+kernels before 5.8 lack the translation of prefixes (before 5.6 ranges in concatenated keys, before 5.2 NAT in family
+inet, before 4.18 NAT beside xtables').
 The kernel is asked rather than its version: distributions carry features back, and leave modules out.
 """
 
 import subprocess
 from dataclasses import dataclass
+from ipaddress import IPv6Network
 
 from dockerv6.firewall.hostfilter import engine
 from dockerv6.firewall.iptables.backend import IptablesFirewall
 from dockerv6.firewall.iptables.kernel import Tables
-from dockerv6.firewall.model import FilterVariant, FirewallIntent
+from dockerv6.firewall.model import EgressMode, FilterVariant, FirewallIntent, NetworkIntent
 from dockerv6.firewall.nftables import codec
 from dockerv6.firewall.nftables.backend import NftablesFirewall
 from dockerv6.firewall.nftables.session import NftSession
@@ -35,6 +37,15 @@ _BOTH = (
     "that the engine no longer uses (see `ip6tables --version`) stay as they were; both get our accept rule where they "
     "drop. Remove the stale ones, or restart the host"
 )
+_SAMPLE = NetworkIntent(
+    owner="-",
+    subnet=IPv6Network("2001:db8::/64"),
+    bridge="-",
+    egress=EgressMode.PREFIX_TRANSLATION,
+    outer=(IPv6Network("2001:db8:0:1::/64"),),
+)
+"""With the rules that the newest kernel is needed for."""
+
 _MODULES = ("ip6table_mangle", "ip6table_nat")
 _TIMEOUT = 30.0
 
@@ -99,14 +110,14 @@ def others(choice: Choice, session: NftSession) -> tuple[Sweepable, ...]:
 
 async def _missing_nftables(session: NftSession) -> str:
     """Why our ruleset doesn't work in nf_tables; empty: it does."""
-    sample = render(FirewallIntent(hold=frozenset({"-"})))
+    sample = render(FirewallIntent((_SAMPLE,)))
     try:
         if await session.inet_table(codec.TABLE) is None:
             await session.run(codec.commands(diff(sample, EMPTY).steps), check=True)
     except FirewallUnavailable as error:
         return str(error)
     except FirewallRejected as error:
-        return f"the kernel does not take our rules ({error}): use kernel 5.6 or newer, with its nft modules"
+        return f"the kernel does not take our rules ({error}): use kernel 5.8 or newer, with its nft modules"
     return ""
 
 

@@ -1,7 +1,7 @@
 """What the host itself must have: forwarding without losing its own default route, and a filter that lets us pass."""
 
 from collections.abc import Collection, Iterable, Mapping
-from ipaddress import IPv6Network
+from ipaddress import IPv6Address, IPv6Network
 
 from dockerv6.api.conditions import ConditionType, Reason
 from dockerv6.hostnet.model import Route, RouteProtocol, interface_sysctl
@@ -129,8 +129,16 @@ def outward(host: HostView) -> tuple[str, ...]:
     return tuple(sorted(i.name for i in host.interfaces.values() if i.master is None and i.name not in {"lo", *guests}))
 
 
+@per_moment
+def own_addresses(host: HostView) -> frozenset[IPv6Address]:
+    """The host's addresses on its links; those of guests' bridges are in no prefix of others."""
+    return frozenset(a.ip for name in outward(host) for a in host.interfaces[name].addresses)
+
+
 def bridge_steps(host: HostView, bridges: Iterable[str], *, published: bool, icc: bool) -> tuple[Step, ...]:
     """What the packet filter needs of a network's own bridges.
+
+    ``published``: some are reached at other addresses than their own, by ports or by an outer prefix.
 
     Where br_netfilter looks at bridged packets, one that is translated to a container of the same bridge stays in the
     bridge, and one that goes back to its sender leaves by the port that it came in by, which hairpin mode allows (Linux

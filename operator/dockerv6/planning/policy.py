@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from dockerv6.api.conditions import ConditionType
+from dockerv6.api.egress import EgressMode
 from dockerv6.api.policy import IPv6Policy
 from dockerv6.api.selectors import NetworkSelector
 from dockerv6.dockerd.model import Network
@@ -99,7 +100,7 @@ def plan_policy(policy: IPv6Policy, observed: Observed, networks: Collection[Net
         steps.append(EnsureRules(owner, changes, "the table differs from what it should hold"))
     if networks:
         steps = [*sysctl_steps(observed.host), *steps, *filter_steps(observed.rules)]
-        published = bool(observed.rules.ports.get(owner))
+        published = spec.egress.mode is EgressMode.PREFIX_TRANSLATION or bool(observed.rules.ports.get(owner))
         for network in networks:
             bridges = (network.bridge,) if network.bridge else ()
             steps += bridge_steps(observed.host, bridges, published=published, icc=not icc_switched_off(network))

@@ -12,6 +12,7 @@ from dockerv6.lib.prefixes import is_ula, ula_prefix
 from dockerv6.planning.followed import part
 from dockerv6.planning.inputs import POOL, Desired, Holdings, Observed
 from dockerv6.planning.steps import Finding
+from dockerv6.planning.translation import PREFIX_RETRY
 
 DEFAULT_COOLDOWN = 3600.0  # seconds; of a pool that is no longer declared
 
@@ -90,7 +91,7 @@ def followed_prefix(pool: IPv6Pool, holdings: Holdings) -> IPv6Network | Finding
             f"IPv6Pool {pool.metadata.name} follows interface {source.name}, which has no global IPv6 prefix yet;"
             " it is taken up as soon as there is one"
         )
-        return Finding(ConditionType.SUBNET_ALLOCATED, Reason.PREFIX_PENDING, message)
+        return Finding(ConditionType.SUBNET_ALLOCATED, Reason.PREFIX_PENDING, message, retry=PREFIX_RETRY)
     mine = part(followed.prefix, source.prefix_length, source.offset)
     if isinstance(mine, str):
         message = f"IPv6Pool {pool.metadata.name} follows interface {source.name}: {mine}"

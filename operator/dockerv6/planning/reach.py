@@ -5,6 +5,7 @@ Networks of other drivers than bridge pass none of it: their containers are on t
 
 from ipaddress import IPv6Network
 
+from dockerv6.api.egress import EgressMode
 from dockerv6.api.selectors import Driver
 from dockerv6.dockerd.model import Network, NetworkSpec
 from dockerv6.planning.answers import Answers
@@ -73,7 +74,8 @@ def way_steps(desired: Desired, observed: Observed, because: str = "") -> tuple[
 
 def live_steps(desired: Desired, observed: Observed, live: Network) -> tuple[Step, ...]:
     """What the packet filter needs of the bridge of a network that is there, beside rules."""
-    published = bool(observed.rules.ports.get(desired.name))
+    translated = desired.resource.spec.egress.mode is EgressMode.PREFIX_TRANSLATION
+    published = translated or bool(observed.rules.ports.get(desired.name))
     icc = desired.resource.spec.bridge.icc and not icc_switched_off(live)
     return bridge_steps(observed.host, (live.bridge,) if live.bridge else (), published=published, icc=icc)
 

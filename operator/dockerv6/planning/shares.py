@@ -182,8 +182,8 @@ def _answers(wish: _Wish, intents: Iterable[NetworkIntent]) -> tuple[Answers, ..
         return ()
     asked = [i for i in intents if not i.internal]
     if wish.egress.mode is Mode.PREFIX_TRANSLATION:
-        if not all(translate(wish.egress, i.subnet, wish.followed).outer for i in asked):
-            return None  # to a prefix that is not known yet, or no longer
+        if any(translate(wish.egress, i.subnet, wish.followed).pending for i in asked):
+            return None
         asked = [i for i in asked if i.outer]  # the others' own options switch translation off
     return tuple(Answers(wish.owner, i.subnet, wish.ndp_proxy.interface, i.outer) for i in asked)
 
@@ -286,6 +286,7 @@ def whole_intent(
     uplinks: tuple[str, ...] = (),
     settled: Settled | None = None,
     guests: tuple[str, ...] | None = None,
+    own: Iterable[IPv6Address] = (),
 ) -> FirewallIntent:
     """The host's whole wish, in the order of the owners.
 
@@ -295,8 +296,10 @@ def whole_intent(
         uplinks: the bridges that lead outside.
         settled: what the host's ports lead to.
         guests: all other bridges, for a backend that must be told; else None.
+        own: the host's addresses.
     """
     ordered = sorted(shares, key=lambda s: s.owner)
+    outers = {outer for s in ordered for n in s.networks for outer in n.outer if n.outer_addresses is None}
     opened = _opened(settled.ports if settled is not None else ())
     return FirewallIntent(
         networks=tuple(_with_ports(n, opened.get(n.owner, ())) for s in ordered for n in s.networks),
@@ -305,6 +308,7 @@ def whole_intent(
         uplink_bridges=uplinks,
         ports=settled.ports if settled is not None else (),
         guest_bridges=guests,
+        host_addresses=tuple(sorted(a for a in own if any(a in outer for outer in outers))),
     )
 
 

@@ -9,6 +9,8 @@ from dockerv6.api.egress import Egress, EgressMode
 from dockerv6.planning.followed import Followed, exchanged
 from dockerv6.planning.steps import Finding
 
+PREFIX_RETRY = 30.0  # seconds between looks at who waits for a prefix, which is told of when it comes
+
 
 @dataclass(frozen=True, slots=True)
 class Translation:
@@ -16,6 +18,11 @@ class Translation:
 
     outer: tuple[IPv6Network, ...] = ()  # as long as the subnet; the first is given to what leaves, all lead in
     finding: Finding | None = None
+
+    @property
+    def pending(self) -> bool:
+        """Whether the prefix is not known yet, or no longer."""
+        return self.finding is not None and self.finding.reason == Reason.PREFIX_PENDING
 
 
 NOTHING = Translation()
@@ -35,7 +42,7 @@ def translate(egress: Egress, subnet: IPv6Network, followed: Mapping[str, Follow
             f"interface {interface} has no global IPv6 prefix yet, so nothing is translated;"
             " it is taken up as soon as there is one"
         )
-        return Translation(finding=_said(Reason.PREFIX_PENDING, message))
+        return Translation(finding=_said(Reason.PREFIX_PENDING, message, PREFIX_RETRY))
     outer = exchanged(subnet, source.prefix)
     if outer is None:
         return _too_long(f"the prefix of {interface}, {source.prefix},", subnet)
@@ -66,5 +73,5 @@ def _too_long(prefix: str, subnet: IPv6Network) -> Translation:
     return Translation(finding=_said(Reason.PREFIX_TOO_LONG, message))
 
 
-def _said(reason: Reason, message: str) -> Finding:
-    return Finding(ConditionType.FIREWALL_READY, reason, message, blocks=False)
+def _said(reason: Reason, message: str, retry: float | None = None) -> Finding:
+    return Finding(ConditionType.FIREWALL_READY, reason, message, blocks=False, retry=retry)

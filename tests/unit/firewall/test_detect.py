@@ -75,7 +75,7 @@ async def test_nftables_is_used_wherever_it_takes_our_ruleset(session: Session) 
 
 
 @pytest.mark.usefixtures("legacy")
-@pytest.mark.parametrize(("failure", "said"), [(NO_NFT, "modprobe nf_tables"), (OLD, "kernel 5.6 or newer")])
+@pytest.mark.parametrize(("failure", "said"), [(NO_NFT, "modprobe nf_tables"), (OLD, "kernel 5.8 or newer")])
 async def test_iptables_is_used_where_nftables_does_not_work(
     session: Session, failure: FirewallError, said: str
 ) -> None:
