@@ -7,6 +7,7 @@ from dockerv6.api.conditions import Reason
 from dockerv6.api.kinds import NETWORK, POOL
 from dockerv6.controller.context import Context
 from dockerv6.controller.execute import StepFailed, execute
+from dockerv6.controller.garbage import GARBAGE
 from dockerv6.controller.observe import observe
 from dockerv6.controller.rounds import Outcome
 from dockerv6.dockerd.port import EngineRefused
@@ -37,6 +38,7 @@ async def arrived(name: str, context: Context) -> bool:
     pool = await context.transit.arrived(name)
     if pool is None:
         return False
+    context.enqueue(GARBAGE, f"IPv6Network {name} is done")  # nobody needs to be answered for at the old addresses
     for other, resource in context.inventory.networks().items():
         if pool and other != name and resource.spec.addressing.pool == pool:
             context.enqueue(Key(NETWORK, other), f"IPv6Network {name} is done")
@@ -57,14 +59,14 @@ async def roll_back(wish: Desired, stored: StoredObject, outcome: Outcome, conte
     if failed is None or not _refused(failed):
         return False
     former = await context.transit.former(wish.name)
-    made = next((step.spec for step in outcome.plan.steps if isinstance(step, CreateNetwork)), None)
+    made = _made(wish, outcome)
     if former is None or made is None:
         return False
     why = (
         f"it was brought back as it was, with {former.subnet}, since it could not be made anew ({failed});"
         " this is tried again when the resource or its pool changes, or dockerv6 is started again"
     )
-    context.transit.refuse(wish.name, made.labels.get(SPEC_HASH, ""), why)
+    context.transit.refuse(wish.name, made, why)
     observed = await observe(wish, stored, context)
     try:
         await execute(plan_rollback(wish, observed, context.inventory.holdings, former), context)
@@ -74,6 +76,13 @@ async def roll_back(wish: Desired, stored: StoredObject, outcome: Outcome, conte
     await context.reporter.warning(NETWORK, wish.name, Reason.ROLLED_BACK, why)
     await arrived(wish.name, context)
     return True
+
+
+def _made(wish: Desired, outcome: Outcome) -> str | None:
+    """The fingerprint of the new network's wish: of what was to be made, or has been made by an earlier plan."""
+    spec = next((step.spec for step in outcome.plan.steps if isinstance(step, CreateNetwork)), None)
+    new = spec or planning.own_network(wish, outcome.observed)
+    return new.labels.get(SPEC_HASH) if new is not None else None
 
 
 def _refused(failed: StepFailed) -> bool:

@@ -89,7 +89,8 @@ class TestFollowingAnInterface:
     def refused(self, source: Followed | None, **part: object) -> Finding:
         found = self.seen(source, **part)
         assert isinstance(found, Finding), found
-        assert (found.condition, found.blocks, found.retry) == ("SubnetAllocated", True, None)
+        waits = found.reason == "PrefixPending"
+        assert (found.condition, found.blocks, found.retry) == ("SubnetAllocated", True, 30.0 if waits else None)
         return found
 
     @pytest.mark.parametrize(

@@ -133,7 +133,7 @@ class TestFindings:
 
     def test_they_stop_nothing_and_are_no_guesses(self) -> None:
         (found,) = translation_findings(FOLLOWING, (SUBNET,), NOBODY)
-        assert (found.blocks, found.doubtful, found.retry) == (False, False, None)
+        assert (found.blocks, found.doubtful, found.retry) == (False, False, 30.0)
 
     def test_networks_that_are_not_there_have_none(self) -> None:
         assert translation_findings(FOLLOWING, (), NOBODY) == ()
