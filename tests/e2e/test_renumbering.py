@@ -33,7 +33,7 @@ _STATIC = 0x80
 
 
 def _populated(premises: Premises, pool: str = _OLD) -> dict[str, str]:
-    """A network with running containers, one of them with a static address; their addresses."""
+    """A network with running containers, one of them with a static address; their addresses, with a gap in them."""
     premises.static_uplink("2001:db8:1::/64")
     for prefix in (_OLD, _NEW):
         premises.provider.delegate(prefix)
@@ -42,8 +42,10 @@ def _populated(premises: Premises, pool: str = _OLD) -> dict[str, str]:
     premises.network("web", _SPEC)
     subnet = IPv6Network(subnet_of(premises.engine, "web"))
     premises.run("shop", "web", address=str(subnet[_STATIC]), aliases=["buy"])
+    premises.run("former", "web")
     for name in _CONTAINERS[:-1]:
         premises.run(name, "web")
+    premises.remove("former")
     return _addresses(premises)
 
 
@@ -123,5 +125,7 @@ def test_an_engine_that_dies_half_way_loses_nobody(premises: Premises) -> None:
     eventually(lambda: IPv6Network(subnet_of(premises.engine, "web")).subnet_of(IPv6Network(_NEW)), "it is renumbered")
     premises.ready("web", timeout=30)
     premises.engine.docker("start", *_CONTAINERS)
-    assert _addresses(premises) == _moved(before)
-    _all_answer(premises, _moved(before))
+    # the containers died with the engine, which gives those that start free addresses, but for static ones
+    after = _addresses(premises)
+    assert after["shop"] == _moved(before)["shop"]
+    _all_answer(premises, after)

@@ -14,6 +14,7 @@ import pytest
 from tests.e2e.cluster import eventually, network_id
 from tests.e2e.provider import UPLINK, suffix
 from tests.lab.provider import SERVER
+from tests.lab.radvd import Advertised
 
 if TYPE_CHECKING:
     from tests.e2e.provider import Premises
@@ -120,25 +121,39 @@ def test_entries_that_went_down_with_the_interface_come_back(premises: Premises)
 
 @pytest.mark.cells("28.5")
 def test_translated_containers_have_addresses_on_the_link(premises: Premises) -> None:
-    premises.static_uplink(_LINK)
+    host = premises.static_uplink(_LINK)
     premises.start()
-    inner = "fd12:3456:789a:7:0:7::/112"
     premises.network(
         "web",
         {
-            "addressing": {"subnet": inner},
+            "addressing": {"subnet": "fd12:3456:789a:7::/64"},
             "egress": {"mode": "PrefixTranslation", "prefixFrom": {"interface": UPLINK}},
             "ndpProxy": {"enabled": True},
             "firewall": {"ingress": [{"ports": [{"port": 80}]}]},
         },
     )
-    premises.run("www", "web")
-    own = premises.address("www", "web")
-    outer = str(IPv6Network(_LINK)[suffix(own)])
+    premises.run("www", "web", address="fd12:3456:789a:7::77", ports={"83/tcp": 8083})
+    outer = str(IPv6Network(_LINK)[0x77])
     assert premises.reached(premises.router, outer, "www") == _ROUTER
     assert premises.provider.ping(outer)
     premises.refused(premises.router, outer, 81)
+    # the host itself has an address of the same prefix
+    premises.reached(premises.router, host, "www", port=8083)
     premises.leaves_as("www", outer)
     assert premises.proxied() == {outer}
     premises.remove("www")
     eventually(lambda: premises.proxied() == set(), "nobody is answered for who is gone")
+
+
+@pytest.mark.cells("28.5")
+def test_networks_of_the_link_follow_another_prefix_of_it(premises: Premises) -> None:
+    second = "2001:db8:2::/64"
+    address = _with_public_addresses(premises, advertised=True)
+    premises.apply("web", {**_WEB, "updateStrategy": "Recreate"})
+    premises.reached(premises.router, address, "www")
+    premises.provider.advertise(second, Advertised(_LINK, preferred=0))
+    moved = str(IPv6Network(second)[suffix(address)])
+    eventually(lambda: premises.address("www", "web") == moved, "it is renumbered")
+    premises.reached(premises.router, moved, "www")
+    premises.leaves_as("www", moved)
+    eventually(lambda: premises.proxied() == {moved}, "only the new address is answered for")
