@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from dockerv6.api.conditions import ConditionType
+from dockerv6.api.egress import Egress
 from dockerv6.api.kinds import POLICY
 from dockerv6.api.policy import IPv6Policy
 from dockerv6.controller.context import Context
@@ -16,6 +17,7 @@ from dockerv6.controller.statuses import (
     never_accepted,
     published_message,
     published_ports,
+    reached_by,
     write_status,
 )
 from dockerv6.dockerd.model import Network
@@ -50,7 +52,7 @@ async def reconcile(key: Key, context: Context) -> Requeue | None:
         lambda seen: plan_policy(resource, seen, _networks(key.name, context), context.inventory.holdings),
         context,
     )
-    await _say(stored, outcome, context)
+    await _say(stored, resource.spec.egress, outcome, context)
     if outcome.failed is not None:
         raise failure_of(outcome.failed).error from outcome.failed
     for finding in outcome.plan.findings:
@@ -82,7 +84,7 @@ async def finalize(key: Key, context: Context) -> Requeue | None:
     return None
 
 
-async def _say(stored: StoredObject, outcome: Outcome, context: Context) -> None:
+async def _say(stored: StoredObject, egress: Egress, outcome: Outcome, context: Context) -> None:
     plan, observed, failed = outcome.plan, outcome.observed, outcome.failed
     failure = failure_of(failed) if failed is not None else None
     owner = f"{POLICY_OWNER}{stored.name}"
@@ -90,6 +92,7 @@ async def _say(stored: StoredObject, outcome: Outcome, context: Context) -> None
     for what in elsewhere:
         await context.reporter.warning(POLICY, stored.name, "Drifted", what)
     networks = _networks(stored.name, context)
+    answers = [a for a in observed.answers if a.owner == owner]
     others = context.firewall.assignment().elsewhere.get(stored.name, {})
     restored = outcome.first.drift if failed is None else ()
     verdict = Verdict(
@@ -110,6 +113,7 @@ async def _say(stored: StoredObject, outcome: Outcome, context: Context) -> None
         "claimed": [{"name": name, "by": by} for name, by in sorted(others.items())],
         "firewallBackend": observed.rules.backend,
         "publishedPorts": published_ports(observed, owner),
+        **reached_by(egress, (s for n in networks for s, _ in ipv6_subnets(n)), answers, observed, context),
     }
     await write_status(stored, conditions_of(conditions_before(stored), verdict), fields, context)
 

@@ -1,22 +1,24 @@
 """The status of each resource as it is written to the store."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv6Network
 
 from dockerv6.api import conditions as cond
 from dockerv6.api.conditions import Conditions, ConditionType
-from dockerv6.api.egress import EgressMode
+from dockerv6.api.egress import Egress, EgressMode
 from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.controller.context import Context
 from dockerv6.dockerd.model import Network
+from dockerv6.planning.answers import Answers
 from dockerv6.planning.blueprint import gateway
 from dockerv6.planning.host import host_message
 from dockerv6.planning.inputs import Desired, Observed
-from dockerv6.planning.neighbours import answering
+from dockerv6.planning.neighbours import answering, wanted
 from dockerv6.planning.network import own_network
 from dockerv6.planning.status import Verdict, conditions_of
 from dockerv6.planning.steps import Plan
+from dockerv6.planning.translation import translate
 from dockerv6.store.model import StoredObject
 
 
@@ -36,6 +38,7 @@ def network_status(resource: NetworkResource, observed: Observed, context: Conte
     running = [a for a in observed.attachments if a.running]
     shown = ", ".join(map(str, subnets)) or "no subnet"
     mode = EgressMode.NONE if resource.spec.internal else resource.spec.egress.mode
+    answers = [a for a in observed.answers if a.owner == resource.metadata.name]
     fields: dict[str, object] = {
         "subnet": str(subnets[0]) if subnets else None,
         "gateway": _gateway(resource, live, subnets),
@@ -49,11 +52,11 @@ def network_status(resource: NetworkResource, observed: Observed, context: Conte
         "endpoints": [{"container": a.container_name, "ipv6": str(a.ipv6) if a.ipv6 else None} for a in running],
         "publishedPorts": published_ports(observed, resource.metadata.name),
         "lastAppliedHash": _applied_hash(resource, context),
+        **reached_by(resource.spec.egress, subnets, answers, observed, context),
     }
-    answers = [a for a in observed.answers if a.owner == resource.metadata.name]
     bridge = f" on {live.bridge}" if live is not None and live.bridge else ""
     messages = {
-        ConditionType.READY: f"{shown}{bridge}, egress {mode}",
+        ConditionType.READY: f"{shown}{bridge}, egress {mode}{_to(fields)}",
         ConditionType.SUBNET_ALLOCATED: shown,
         ConditionType.NETWORK_READY: f"Docker network {live.name} ({live.id[:12]}){bridge}" if live else "no network",
         ConditionType.FIREWALL_READY: f"the {observed.rules.backend} rules are in place"
@@ -63,6 +66,25 @@ def network_status(resource: NetworkResource, observed: Observed, context: Conte
         ConditionType.HOST_READY: host_message(observed.host, answering(answers, observed.host)),
     }
     return NetworkStatus({k: v for k, v in fields.items() if v is not None}, messages)
+
+
+def reached_by(
+    egress: Egress, subnets: Iterable[IPv6Network], answers: Iterable[Answers], observed: Observed, context: Context
+) -> Mapping[str, object]:
+    """Where others find the containers: prefixes that subnets are translated to, and whom the host answers for."""
+    followed = context.inventory.holdings.followed
+    outer = [str(prefix) for subnet in subnets for prefix in translate(egress, subnet, followed).outer]
+    present = {(p.interface, p.address) for p in observed.host.proxies}
+    answered = sorted(wanted(answers, observed.containers, observed.host) & present)
+    return {
+        **({"translatedTo": outer} if outer else {}),
+        **({"answeredFor": [f"{address} on {interface}" for interface, address in answered]} if answered else {}),
+    }
+
+
+def _to(fields: Mapping[str, object]) -> str:
+    outer = fields.get("translatedTo")
+    return f" to {outer[0]}" if isinstance(outer, list) else ""
 
 
 def published_ports(observed: Observed, owner: str) -> list[Mapping[str, object]]:

@@ -35,6 +35,20 @@ async def test_running_containers_are_counted_and_shown_with_their_addresses() -
     assert found["endpoints"] == [{"container": "web", "ipv6": str(attached.ipv6)}]
 
 
+async def test_what_a_subnet_is_translated_to_and_whom_the_host_answers_for_is_shown() -> None:
+    prefix = {"mode": "PrefixTranslation", "prefix": "2001:db8:9::/64"}
+    bench = await made(
+        addressing={"subnet": "fd00:1:2:3::/64"}, egress=prefix, ndpProxy={"enabled": True, "interface": "eth0"}
+    )
+    bench.host.engine.run_container("web", "blog")
+    await status(bench)
+    found = await status(bench)
+    assert found["translatedTo"] == ["2001:db8:9::/64"]
+    assert found["answeredFor"] == ["2001:db8:9::2 on eth0"]
+    ready = next(c for c in conditions_before(await bench.host.stored("blog")) if c.type == "Ready")
+    assert ready.message.endswith("egress PrefixTranslation to 2001:db8:9::/64")
+
+
 async def test_while_a_recreation_waits_the_status_shows_what_runs() -> None:
     bench = await made()
     bench.host.engine.run_container("web", "blog")
