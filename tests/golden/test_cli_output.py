@@ -112,6 +112,27 @@ def _host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             problem="/etc/dockerv6.d/broken.yaml:5:3: error: spec.egres: unknown field 'egres'; did you mean egress?",
             status={},
         ),
+        stored(
+            "nas",
+            spec={"egress": {"mode": "PrefixTranslation", "prefixFrom": {"interface": "wan0"}}},
+            status={
+                "observedGeneration": 1,
+                "conditions": [
+                    condition(
+                        "Ready",
+                        "True",
+                        "ReconcileSucceeded",
+                        f"{INNER} on v6-nas, egress PrefixTranslation to 2001:db8:b00:2::/64",
+                    )
+                ],
+                "subnet": INNER,
+                "bridge": "v6-nas",
+                "networkName": "nas",
+                "egress": "PrefixTranslation",
+                "containers": 1,
+                "translatedTo": ["2001:db8:b00:2::/64", "2001:db8:a00:2::/64"],
+            },
+        ),
         stored("shop", missing_since=NOW - 90, status={"observedGeneration": 1, "conditions": held}),
         stored(
             "default",
@@ -151,6 +172,7 @@ def _host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preview, "preview", lambda _: Preview(PLANS, ()))
 
 
+INNER = "fd12:3456:789a:2::/64"
 FORMER, PRESENT = IPv6Network("2001:db8:a00:7::/64"), IPv6Network("2001:db8:b00:7::/64")
 WEB = Attachment("0123456789abcdef", "web", running=True, ipv6=IPv6Address("fd12:3456:789a:1::2"))
 PLANS = (

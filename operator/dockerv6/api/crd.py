@@ -46,6 +46,8 @@ _STATUS: Mapping[str, Schema] = {
         "firewallBackend": _TEXT,
         "containers": _COUNT,
         "publishedPorts": {"type": "array", "items": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}},
+        "translatedTo": _LIST,
+        "answeredFor": _LIST,
         "lastAppliedHash": _TEXT,
     },
     POOL: {
@@ -62,7 +64,7 @@ _STATUS: Mapping[str, Schema] = {
         "formerPrefixes": _LIST,
         "renumbering": _LIST,
     },
-    POLICY: {"networks": _COUNT},
+    POLICY: {"networks": _COUNT, "translatedTo": _LIST, "answeredFor": _LIST},
 }
 """What is known of each kind's status beside its conditions; more may follow, and is kept."""
 

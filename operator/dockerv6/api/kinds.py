@@ -74,6 +74,9 @@ KINDS: tuple[KindInfo, ...] = (
             Column("Network", ".status.networkName", wide=True, description="The Docker network's name."),
             Column("Bridge", ".status.bridge", wide=True, description="The host's bridge interface."),
             Column("Egress", ".status.egress", wide=True, description="How packets leave the network."),
+            Column(
+                "To", ".status.translatedTo[0]", wide=True, description="The prefix that the subnet is translated to."
+            ),
             _MESSAGE,
             _AGE,
         ),
