@@ -8,6 +8,8 @@ from dockerv6.api import conditions as cond
 from dockerv6.api.conditions import Conditions, ConditionType
 from dockerv6.api.egress import Egress, EgressMode
 from dockerv6.api.network import IPv6Network as NetworkResource
+from dockerv6.api.options import IPVLAN_MODE, LAYER_3
+from dockerv6.api.selectors import Driver
 from dockerv6.controller.context import Context
 from dockerv6.dockerd.model import Network
 from dockerv6.planning.answers import Answers
@@ -37,7 +39,9 @@ def network_status(resource: NetworkResource, observed: Observed, context: Conte
     subnets = _subnets(resource, live, context)
     running = [a for a in observed.attachments if a.running]
     shown = ", ".join(map(str, subnets)) or "no subnet"
-    mode = EgressMode.NONE if resource.spec.internal else resource.spec.egress.mode
+    driver = live.driver if live is not None else str(resource.spec.driver)
+    hosted = driver == Driver.BRIDGE and not resource.spec.internal  # else the host has no part in what leaves
+    mode = resource.spec.egress.mode if hosted else EgressMode.NONE
     answers = [a for a in observed.answers if a.owner == resource.metadata.name]
     fields: dict[str, object] = {
         "subnet": str(subnets[0]) if subnets else None,
@@ -130,6 +134,9 @@ def _last_known(
 def _gateway(resource: NetworkResource, live: Network | None, subnets: list[IPv6Network]) -> str | None:
     """The bridge's own address; that of somebody else's network is only known where its maker said it."""
     if not subnets:
+        return None
+    options = live.options if live is not None else resource.spec.options
+    if options.get(IPVLAN_MODE) in LAYER_3:  # containers send without one, and nobody has the address
         return None
     said = next((c.gateway for c in (live.ipv6 if live else ()) if c.subnet == subnets[0]), None)
     if said is None and not resource.observed:

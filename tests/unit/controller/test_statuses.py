@@ -49,6 +49,18 @@ async def test_what_a_subnet_is_translated_to_and_whom_the_host_answers_for_is_s
     assert ready.message.endswith("egress PrefixTranslation to 2001:db8:9::/64")
 
 
+async def test_a_network_on_a_parents_link_has_no_egress_of_the_hosts_and_in_layer_3_no_gateway() -> None:
+    fixed = {"subnet": "2001:db8:7::/64"}
+    host = Host()
+    host.engine.add_link("eth0")
+    bench = await host.bench(
+        network("blog", driver="ipvlan", addressing=fixed, options={"parent": "eth0", "ipvlan_mode": "l3"})
+    )
+    await bench.reconcile()
+    found = await status(bench)
+    assert (found["subnet"], found["egress"], found.get("gateway")) == ("2001:db8:7::/64", "None", None)
+
+
 async def test_while_a_recreation_waits_the_status_shows_what_runs() -> None:
     bench = await made()
     bench.host.engine.run_container("web", "blog")
