@@ -13,7 +13,7 @@ from dockerv6.controller.rounds import Outcome
 from dockerv6.dockerd.port import EngineRefused
 from dockerv6.planning import network as planning
 from dockerv6.planning.inputs import SPEC_HASH, Desired, Observed
-from dockerv6.planning.rollback import plan_rollback
+from dockerv6.planning.rollback import Former, plan_rollback
 from dockerv6.planning.steps import AttachEndpoint, CreateNetwork, Plan, RememberNetwork
 from dockerv6.reconciler.request import Key
 from dockerv6.store.model import StoredObject
@@ -59,7 +59,7 @@ async def roll_back(wish: Desired, stored: StoredObject, outcome: Outcome, conte
     if failed is None or not _refused(failed):
         return False
     former = await context.transit.former(wish.name)
-    made = _made(wish, outcome)
+    made = _made(wish, outcome, former)
     if former is None or made is None:
         return False
     why = (
@@ -78,11 +78,18 @@ async def roll_back(wish: Desired, stored: StoredObject, outcome: Outcome, conte
     return True
 
 
-def _made(wish: Desired, outcome: Outcome) -> str | None:
-    """The fingerprint of the new network's wish: of what was to be made, or has been made by an earlier plan."""
+def _made(wish: Desired, outcome: Outcome, former: Former | None) -> str | None:
+    """The fingerprint of the new network's wish: of what was to be made, or has been made by an earlier plan.
+
+    None: what is there is the former one, which somebody can't be attached to either.
+    """
     spec = next((step.spec for step in outcome.plan.steps if isinstance(step, CreateNetwork)), None)
-    new = spec or planning.own_network(wish, outcome.observed)
-    return new.labels.get(SPEC_HASH) if new is not None else None
+    if spec is not None:
+        return spec.labels.get(SPEC_HASH)
+    there = planning.own_network(wish, outcome.observed)
+    if there is None or (former is not None and there.labels == former.spec.labels):
+        return None
+    return there.labels.get(SPEC_HASH)
 
 
 def _refused(failed: StepFailed) -> bool:
