@@ -164,7 +164,8 @@ class Life:
         wish = desired(resource, context)
         assert plan(wish, await observe(wish, stored, context), context.inventory.holdings).empty
         theirs = context.firewall.assignment().networks["all"]
-        assert plan_policy(context.inventory.policies()["all"], await look(context, applied=True), theirs).empty
+        policy, seen = context.inventory.policies()["all"], await look(context, applied=True)
+        assert plan_policy(policy, seen, theirs, context.inventory.holdings).empty
         for kind, name in ((NETWORK, OURS), (POLICY, "all")):
             await self.host.conditions(name, kind)
 
