@@ -6,6 +6,7 @@ would let a third process lock a new one while the second still waits for the ol
 
 import fcntl
 import os
+import time
 from pathlib import Path
 from typing import Self
 
@@ -14,6 +15,7 @@ LOCK_FILE = "lock"
 
 _PID_BYTES = 32
 _ATTEMPTS = 1000
+_PAUSE = 0.0005  # seconds
 
 
 class AlreadyRunning(Exception):  # noqa: N818 - named for what happened
@@ -98,7 +100,7 @@ def _lock(descriptor: int) -> bool:
         if not _try(descriptor, fcntl.LOCK_SH):
             return False
         fcntl.flock(descriptor, fcntl.LOCK_UN)
-        os.sched_yield()
+        time.sleep(_PAUSE)  # a look takes microseconds, but on a busy machine its process may wait in the midst of it
     return False
 
 
