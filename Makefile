@@ -8,7 +8,7 @@ SHELL := /bin/bash
 VENV ?= .venv
 CELLS ?= core
 SOAK_ROUNDS ?= 20
-# engines wait more than they work: two test processes fill the time, each with engines of its own
+# test processes: engines wait more than they work, so two, each with engines of its own, fill the time of any machine
 WORKERS ?= 2
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
@@ -35,7 +35,7 @@ lint: setup ## style, format, types and layering
 	$(BIN)/lint-imports
 
 unit: setup ## tests without root and engines: unit, property, golden, and contracts on the fakes
-	$(PYTEST) -m 'not host and not e2e'
+	$(PYTEST) -m 'not host and not e2e' --numprocesses $(WORKERS)
 
 host: root setup ## tests and contracts against the kernel, in network namespaces of their own (root)
 	$(PYTEST) -m host
