@@ -34,7 +34,7 @@ async def reconcile_pool(key: Key, context: Context) -> Requeue | None:
     allocated = sum(1 for a in mine if a.state is AllocationState.BOUND)
     total = sum(subnet_count(p, spec.allocation_length) for p in prefixes if p.prefixlen <= spec.allocation_length)
     waiting = _waiting(key.name, prefixes, context)
-    outdated = sorted(name for name in waiting if name in holdings.bound)
+    outdated = sorted(name for name in waiting if name in holdings.bound) if prefixes else []
     fields = {
         "prefixes": [str(p) for p in prefixes],
         "allocationLength": spec.allocation_length,
