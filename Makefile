@@ -38,7 +38,7 @@ unit: setup ## tests without root and engines: unit, property, golden, and contr
 	$(PYTEST) -m 'not host and not e2e' --numprocesses $(WORKERS)
 
 host: root setup ## tests and contracts against the kernel, in network namespaces of their own (root)
-	$(PYTEST) -m host
+	$(PYTEST) -m host --numprocesses $(WORKERS)
 
 e2e: root setup ## tests and contracts with real engines and real packets (root); CELLS=core, all, or names of tests/lab/cells.py
 	$(BIN)/python -m tests.lab build '$(CELLS)'
