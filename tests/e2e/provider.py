@@ -143,6 +143,10 @@ class Premises(Site):
         ):
             yield stream
 
+    def logged(self, text: str) -> None:
+        """Wait until the operator logs something: cheaper than to ask it all the time while a change has to last."""
+        eventually(lambda: text in self.operator.log.read_text(), f"it logs {text!r}")
+
     def events(self, name: str, kind: str = "ipv6network") -> str:
         """What happened to a resource."""
         return self.operator.cli("events", kind, name).stdout

@@ -50,6 +50,7 @@ def test_translated_networks_follow_a_delegated_prefix_with_nobody_touched(premi
     with premises.connected("nas") as stream:
         premises.deprecated(_FIRST, 100)
         premises.delegated(_SECOND)
+        premises.logged(f"{_SECOND} instead of {_FIRST}")
         premises.leaves_as("nas", _outer(own, _SECOND))
         premises.reached(premises.internet, _outer(own, _SECOND), "nas")
         # the old one works for as long as the provider said
@@ -81,6 +82,7 @@ def test_translated_networks_follow_what_radvd_advertises(premises: Premises) ->
 
     with premises.connected("nas") as stream:
         premises.provider.advertise(second, Advertised(first, preferred=0, valid=brief))
+        premises.logged(f"{second} instead of {first}")
         premises.leaves_as("nas", new)
         eventually(lambda: premises.proxied() == {old, new}, "both are answered for while both are valid")
         premises.reached(premises.router, new, "nas")

@@ -131,6 +131,7 @@ def test_each_network_follows_the_prefix_of_its_uplink(premises: Premises, other
 
     # an uplink that vanishes for good, as far as anybody can tell, keeps its prefix; and it comes back
     other.unplug()
+    premises.logged("is gone, and no other came")
     premises.told("cable", "FirewallReady", "PrefixWithdrawn")
     premises.ready("fibre")
     premises.leaves_as("one", outer(own[UPLINK], UPLINK))

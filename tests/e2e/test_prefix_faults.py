@@ -19,6 +19,7 @@ pytestmark = pytest.mark.cells("28.5")
 _FIRST, _SECOND = "2001:db8:a00::/56", "2001:db8:b00::/56"
 _LINK, _HOST_ADDRESS = "2001:db8:1::/64", "2001:db8:1::2"
 _SNAT_ADDRESS = "2001:db8:1::5:0"
+_GONE = "is gone, and no other came"
 _ROUTED: dict[str, Any] = {
     "addressing": {"poolRef": {"name": "home"}},
     "egress": {"mode": "Routed"},
@@ -62,6 +63,7 @@ def test_a_prefix_without_successor_is_kept(premises: Premises) -> None:
     with premises.connected("nas") as stream:
         # the provider's router goes on for a while
         premises.lost(_FIRST)
+        premises.logged(_GONE)
         assert _FIRST in _stalled(premises, "web", "PrefixWithdrawn")
         assert UPLINK in _stalled(premises, "nat", "PrefixWithdrawn")
         _stalled(premises, "home", "PrefixWithdrawn", "ipv6pool")
@@ -89,6 +91,7 @@ def test_advertisements_that_end_withdraw_the_prefix(premises: Premises) -> None
     outer = str(IPv6Network(link)[suffix(premises.address("nas", "nat"))])
     premises.leaves_as("nas", outer)
     premises.provider.fall_silent()
+    premises.logged(_GONE)
     assert link in _stalled(premises, "nat", "PrefixWithdrawn")
     premises.provider.advertise(link)
     premises.ready("nat")
