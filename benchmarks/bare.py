@@ -21,7 +21,7 @@ from dockerv6.planning.blueprint import network_spec
 from dockerv6.planning.inputs import Identity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 _CREATED = 201
 _TIMEOUT = 300.0
@@ -45,7 +45,9 @@ class Event:
     """One event, and when it arrived here (`time.monotonic`)."""
 
     at: float
+    action: str
     subject: str  # the container's or network's identifier
+    about: Mapping[str, str]  # the rest, such as a network's name and the container that was attached to it
 
 
 class BareEngine:
@@ -138,4 +140,5 @@ def _read_events(answer: http.client.HTTPResponse, found: SimpleQueue[Event]) ->
     with suppress(http.client.HTTPException, OSError, ValueError):  # shut down by the end of the block
         while line := answer.readline():
             now = time.monotonic()
-            found.put(Event(now, json.loads(line)["Actor"]["ID"]))
+            told = json.loads(line)
+            found.put(Event(now, told["Action"], told["Actor"]["ID"], told["Actor"]["Attributes"]))

@@ -42,9 +42,12 @@ FIGURES = {
         Figure("foreign", "A network that somebody else creates, to its rules", 50),
         Figure("adopt", "One policy for networks that are there", 35),
         Figure("ports", "Ports of one container, published at once", 50),
+        Figure("renumber", "A prefix that changes", 100),
+        Figure("neighbours", "Proxy neighbours of containers that start", 130),
         Figure("outage", "What a restart of the operator interrupts or opens", 45),
         Figure("resync", "Resync with nothing to do", 70),
         Figure("dataplane", "New flows through published ports", 160),
+        Figure("egress", "New flows out of containers, by egress mode", 90),
         Figure("cold", "Cold convergence against the bare engine API", 300),
     )
 }

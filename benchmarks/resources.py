@@ -50,6 +50,11 @@ def policy(name: str) -> dict[str, object]:
     return {**resource(name, {}), "kind": "IPv6Policy"}
 
 
+def pool(name: str, spec: Mapping[str, object]) -> dict[str, object]:
+    """An IPv6Pool."""
+    return {**resource(name, spec), "kind": "IPv6Pool"}
+
+
 def text(document: Mapping[str, object]) -> str:
     """The resource as a person writes it: YAML in block style."""
     return "\n".join(_block(document, 0)) + "\n"

@@ -2,9 +2,9 @@
 
     neighbour ---- eth<n>  host n  br-probe ---- container
 
-One program in the neighbour begins all flows and one in the container answers them, each on a CPU of its own: what
-differs between two measurements is the host that they went through. Addresses are from 2001:db8::/32 (RFC 3849) and a
-unique local prefix.
+One program in the neighbour begins all flows and one in the container answers them, or the other way round, each on a
+CPU of its own: what differs between two measurements is the host that they went through. Addresses are from
+2001:db8::/32 (RFC 3849) and a unique local prefix.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Protocol = Literal["tcp", "udp"]
 
 BRIDGE = "br-probe"
 SERVED = 8000
-"""The container's port."""
+"""The port of who answers."""
 
 _FLOWS = str(Path(__file__).with_name("flows.py"))
 _AT_ONCE = "default.accept_dad=0", "all.accept_dad=0", "default.accept_ra=0"  # links are usable as soon as they are up
@@ -68,6 +68,8 @@ class Host:
         self.bridge_address = self.subnet[1]
         outside = IPv6Network(((0x2001_0DB8_0000 << 80) + (number << 64), 64))
         self.neighbour, self.address = outside[1], outside[2]
+        self.outer = IPv6Network(((0x2001_0DB8_0001 << 80) + (number << 64), 64))
+        """Another prefix that the neighbour's routes lead through this host."""
         with namespace.entered():
             self._conntrack = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER)
 
@@ -87,17 +89,19 @@ class Host:
 class Stage:
     """The namespaces and both programs, for a block."""
 
-    def __init__(self, bench: Bench) -> None:
-        """Make the neighbour and the container, without a host between them."""
+    def __init__(self, bench: Bench, *, outbound: bool = False) -> None:
+        """Make the neighbour and the container, without a host between them. `outbound`: the container begins."""
         self._bench = bench
         self._neighbour, self._container = bench.namespace("w"), bench.namespace("c")
         self._hosts: list[Host] = []
         for namespace in (self._neighbour, self._container):
             _settle(namespace)
         cpus = sorted(os.sched_getaffinity(0))
+        self._outbound = outbound
+        asks, answers = (self._container, self._neighbour) if outbound else (self._neighbour, self._container)
         self._programs = [
-            _program(self._container, cpus[-1], "serve", "--port", str(SERVED)),
-            _program(self._neighbour, cpus[0], "generate"),
+            _program(answers, cpus[-1], "serve", "--port", str(SERVED)),
+            _program(asks, cpus[0], "generate"),
         ]
 
     def __enter__(self) -> Self:
@@ -140,6 +144,7 @@ class Stage:
             link set {host.link} up
             address add {host.neighbour}/64 dev {host.link} nodad
             route add {host.subnet} via {host.address} dev {host.link}
+            route add {host.outer} via {host.address} dev {host.link}
             """,
         )
         _ip(
@@ -154,6 +159,10 @@ class Stage:
         self._neighbour.exec("ping", "-6", "-q", "-c", "1", "-w", "10", str(host.container))
         return host
 
+    def hide(self, host: Host) -> None:
+        """Take the neighbour's route to the container's own subnet away: only what the host translates is answered."""
+        _ip(self._neighbour, f"route del {host.subnet} via {host.address} dev {host.link}")
+
     def flood(self, host: Host, protocol: Protocol, seconds: float, target: IPv6Address, port: int) -> Flood:
         """Begin as many flows as the programs can through a host, as if it had never seen one.
 
@@ -164,10 +173,11 @@ class Stage:
         generator = self._programs[1]
         assert generator.stdin is not None  # noqa: S101 - tells the type checker
         assert generator.stdout is not None  # noqa: S101 - tells the type checker
-        generator.stdin.write(f"{protocol} {seconds} {host.neighbour} {target} {port}\n")
+        source = host.container if self._outbound else host.neighbour
+        generator.stdin.write(f"{protocol} {seconds} {source} {target} {port}\n")
         generator.stdin.flush()
         answer = generator.stdout.readline()
-        where = f"{protocol} to [{target}]:{port} from {host.neighbour}"
+        where = f"{protocol} to [{target}]:{port} from {source}"
         if not answer.startswith("{"):
             raise RuntimeError(f"{where}: the generator ended, status {generator.wait(5)}: {generator.stderr}")
         flood = Flood(**json.loads(answer))

@@ -10,26 +10,20 @@ from __future__ import annotations
 
 import asyncio
 import random
-import statistics
-from dataclasses import dataclass, field, replace
 from ipaddress import IPv6Network
 from typing import TYPE_CHECKING
 
 from benchmarks import linear
-from benchmarks.rows import Row
+from benchmarks.lanes import Lane, apply, rate_row, ratio_row, write_nftables
 from benchmarks.stage import BRIDGE, SERVED, Host, Protocol, Stage
 from dockerv6.firewall.iptables.backend import IptablesFirewall
 from dockerv6.firewall.model import FirewallIntent, NetworkIntent, PortIntent, Transport
-from dockerv6.firewall.nftables.backend import NftablesFirewall
-from dockerv6.firewall.nftables.session import NftSession
-from dockerv6.firewall.rules import render
-from dockerv6.firewall.ruleset import diff
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from benchmarks.bench import Bench
-    from dockerv6.firewall.port import Firewall
+    from benchmarks.rows import Row
 
 _FLOOR = 0.95
 _BUDGETED = "nftables"
@@ -38,33 +32,15 @@ _REFERENCE = "linear ip6tables-legacy"
 _SMALL, _LARGE = (1, 1), (400, 1_000)  # networks, published ports
 _PUBLISHED = 40_000
 """The probed port of the host; the others are below it."""
-_SLICE = 0.2  # seconds
 _PROTOCOLS: tuple[Protocol, ...] = ("tcp", "udp")
-
-
-@dataclass(slots=True)
-class _Lane:
-    """One way from the neighbour to the container, and the rates that were measured on it, turn by turn."""
-
-    host: Host
-    translated: bool
-    rates: dict[Protocol, list[float]] = field(default_factory=lambda: {protocol: [] for protocol in _PROTOCOLS})
-    lost: int = 0
-
-    def measure(self, stage: Stage, protocol: Protocol) -> None:
-        if self.translated:
-            flood = stage.flood(self.host, protocol, _SLICE, self.host.address, _PUBLISHED)
-        else:
-            flood = stage.flood(self.host, protocol, _SLICE, self.host.container, SERVED)
-        self.rates[protocol].append(flood.rate)
-        self.lost += flood.lost
 
 
 def measure(bench: Bench) -> Iterator[Row]:
     """Rates and ratios."""
     rounds = 4 if bench.quick else 20
     with Stage(bench) as stage:
-        bare = _Lane(stage.host(), translated=False)
+        host = stage.host()
+        bare = Lane(host, host.container, SERVED)
         pairs = {name: (_lane(stage, write, *_SMALL), _lane(stage, write, *_LARGE)) for name, write in _WRITERS.items()}
         for _ in range(rounds):
             for protocol in _PROTOCOLS:
@@ -76,37 +52,25 @@ def measure(bench: Bench) -> Iterator[Row]:
             yield from _rows(protocol, bare, pairs)
 
 
-def _rows(protocol: Protocol, bare: _Lane, pairs: dict[str, tuple[_Lane, _Lane]]) -> Iterator[Row]:
+def _rows(protocol: Protocol, bare: Lane, pairs: dict[str, tuple[Lane, Lane]]) -> Iterator[Row]:
     what = {"tcp": "TCP connections", "udp": "UDP flows"}[protocol]
-    yield Row(f"{what}, no rules at all: the programs' own limit", *_rate(bare, protocol))
+    yield rate_row(f"{what}, no rules at all: the programs' own limit", bare, protocol)
     for name, (small, large) in pairs.items():
         (few, few_ports), (many, many_ports) = _SMALL, _LARGE
-        yield Row(f"{what}, {name}, {few} network, {few_ports} port", *_rate(small, protocol))
-        yield Row(f"{what}, {name}, {many} networks, {many_ports:,} ports", *_rate(large, protocol))
+        yield rate_row(f"{what}, {name}, {few} network, {few_ports} port", small, protocol)
+        yield rate_row(f"{what}, {name}, {many} networks, {many_ports:,} ports", large, protocol)
         floor = _FLOOR if name == _BUDGETED else None
-        yield _ratio(f"{what}, {name}, large ÷ small", large, small, protocol, floor)
+        yield ratio_row(f"{what}, {name}, large ÷ small", large.rates[protocol], small.rates[protocol], floor)
     for size, which in (_SMALL, 0), (_LARGE, 1):
         ours, reference = pairs[_BUDGETED][which], pairs[_REFERENCE][which]
         title = f"{what}, {_BUDGETED} ÷ {_REFERENCE}, {size[0]}, {size[1]:,}"
-        yield _ratio(title, ours, reference, protocol, None)
+        yield ratio_row(title, ours.rates[protocol], reference.rates[protocol])
 
 
-def _ratio(what: str, above: _Lane, below: _Lane, protocol: Protocol, floor: float | None) -> Row:
-    ratios = [a / b for a, b in zip(above.rates[protocol], below.rates[protocol], strict=True)]
-    note = f"{len(ratios)} pairs, {min(ratios):.2f} to {max(ratios):.2f}"
-    return Row(what, statistics.median(ratios), "x", floor=floor, note=note)
-
-
-def _rate(lane: _Lane, protocol: Protocol) -> tuple[float, str, None, str]:
-    rates = lane.rates[protocol]
-    lost = f", {lane.lost} unanswered" if lane.lost else ""
-    return statistics.median(rates), "/s", None, f"{min(rates):.0f} to {max(rates):.0f}{lost}"
-
-
-def _lane(stage: Stage, write: Callable[[Host, FirewallIntent], None], networks: int, ports: int) -> _Lane:
+def _lane(stage: Stage, write: Callable[[Host, FirewallIntent], None], networks: int, ports: int) -> Lane:
     host = stage.host()
     write(host, _intent(host, networks, ports))
-    return _Lane(host, translated=True)
+    return Lane(host, host.address, _PUBLISHED)
 
 
 def _intent(host: Host, networks: int, ports: int) -> FirewallIntent:
@@ -138,33 +102,16 @@ def _intent(host: Host, networks: int, ports: int) -> FirewallIntent:
     return FirewallIntent(networks=tuple(made), ports=tuple(published), guest_bridges=bridges)
 
 
-def _nftables(host: Host, intent: FirewallIntent) -> None:
-    async def write() -> None:
-        session = NftSession()
-        try:
-            await _apply(NftablesFirewall(session), intent)
-        finally:
-            await session.close()
-
-    with host.namespace.entered():
-        asyncio.run(write())
-
-
 def _iptables(host: Host, intent: FirewallIntent) -> None:
     async def write() -> None:
         firewall = IptablesFirewall()
         try:
-            await _apply(firewall, intent)
+            await apply(firewall, intent)
         finally:
             await firewall.close()
 
     with host.namespace.entered():
         asyncio.run(write())
-
-
-async def _apply(firewall: Firewall, intent: FirewallIntent) -> None:
-    known = intent if not firewall.knows_link_kinds else replace(intent, guest_bridges=None)
-    await firewall.apply(diff(render(known), await firewall.observe()))
 
 
 def _linear(program: str) -> Callable[[Host, FirewallIntent], None]:
@@ -175,7 +122,7 @@ def _linear(program: str) -> Callable[[Host, FirewallIntent], None]:
 
 
 _WRITERS: dict[str, Callable[[Host, FirewallIntent], None]] = {
-    _BUDGETED: _nftables,
+    _BUDGETED: write_nftables,
     "iptables": _iptables,
     "linear ip6tables-nft": _linear("ip6tables-nft-restore"),
     _REFERENCE: _linear("ip6tables-legacy-restore"),
