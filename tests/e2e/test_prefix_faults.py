@@ -1,4 +1,4 @@
-"""What goes wrong with prefixes and addresses of an uplink: it is said, and what works is not torn down for it."""
+"""What goes wrong with an uplink, its prefixes and addresses: it is said, and what works is not torn down for it."""
 
 from __future__ import annotations
 
@@ -212,6 +212,24 @@ def test_an_uplinks_own_address_that_somebody_else_has_is_told_and_nothing_is_to
     premises.leaves_as("nas", _HOST_ADDRESS)
     premises.ip("address", "del", f"{another}/64", "dev", UPLINK)
     premises.untold("nat", "HostReady", "DuplicateAddress")
+
+
+def test_a_missing_way_out_and_a_narrow_one_are_told_with_a_remedy(premises: Premises) -> None:
+    premises.static_uplink(_LINK)
+    premises.start()
+    premises.network("nat")
+    premises.run("nas", "nat")
+    premises.leaves_as("nas", _HOST_ADDRESS)
+    premises.ip("route", "del", "default", "dev", UPLINK)
+    assert "route add default" in premises.told("nat", "HostReady", "NoDefaultRoute")["message"]
+    premises.default_route()
+    premises.untold("nat", "HostReady", "NoDefaultRoute")
+    premises.ip("link", "set", UPLINK, "mtu", "1400")
+    assert "spec.bridge.mtu: 1400" in premises.told("nat", "HostReady", "MTUMismatch")["message"]
+    premises.apply("nat", {"bridge": {"mtu": 1400}, "updateStrategy": "Recreate"})
+    premises.untold("nat", "HostReady", "MTUMismatch")
+    premises.ready("nat")
+    premises.leaves_as("nas", _HOST_ADDRESS)
 
 
 def test_a_prefix_that_flaps_renumbers_nobody(premises: Premises) -> None:
