@@ -18,6 +18,9 @@ T = TypeVar("T")
 POLL = 0.25
 """Seconds between two looks at the files' change times, while something is watched."""
 
+ANYWAY = 1.0
+"""Seconds after which the file is read whatever its change times say."""
+
 Stamp = tuple[int, int, int] | None
 
 
@@ -60,17 +63,20 @@ class State:
         """What `read` gives now, and again whenever the state file may have changed.
 
         Endless, or as long as the monotonic clock is before ``until``. While nothing changes this costs two stat(2)
-        calls per `POLL`.
+        calls per `POLL`, and a read per `ANYWAY`: SQLite writes a commit's frames, which a stamp tells, and lets others
+        see them only once the disk has them, which none does (wal.c, sqlite3WalFrames).
         """
         before = self._stamps()
         yield read()
+        seen = time.monotonic()
         again = False
         while until is None or time.monotonic() < until:
             time.sleep(POLL if until is None else min(POLL, until - time.monotonic()))
             now = self._stamps()
             # Once more after a change: two writes within one tick of the file system's clock leave equal stamps.
-            if now != before or again:
+            if now != before or again or time.monotonic() - seen >= ANYWAY:
                 yield read()
+                seen = time.monotonic()
             again, before = now != before, now
 
     def _stamps(self) -> tuple[Stamp, Stamp]:

@@ -77,7 +77,8 @@ def reached_by(
 ) -> Mapping[str, object]:
     """Where others find the containers: prefixes that subnets are translated to, and whom the host answers for."""
     followed = context.inventory.holdings.followed
-    outer = [str(prefix) for subnet in subnets for prefix in translate(egress, subnet, followed).outer]
+    translated = subnets if egress.mode is EgressMode.PREFIX_TRANSLATION else ()
+    outer = [str(prefix) for subnet in translated for prefix in translate(egress, subnet, followed).outer]
     present = {(p.interface, p.address) for p in observed.host.proxies}
     answered = sorted(wanted(answers, observed.containers, observed.host) & present)
     return {

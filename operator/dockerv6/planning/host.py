@@ -117,16 +117,18 @@ def filter_findings(rules: RulesView) -> tuple[Finding, ...]:
     )
 
 
+@per_moment
 def guest_bridges(host: HostView) -> tuple[str, ...]:
     """All other bridges: containers or virtual machines live behind them."""
     uplinks = frozenset(uplink_bridges(host))
     return tuple(sorted(i.name for i in host.interfaces.values() if i.kind == "bridge" and i.name not in uplinks))
 
 
+@per_moment
 def outward(host: HostView) -> tuple[str, ...]:
     """Interfaces that somebody else may be on the other side of: neither loopback nor of guests."""
-    guests = frozenset(guest_bridges(host))
-    return tuple(sorted(i.name for i in host.interfaces.values() if i.master is None and i.name not in {"lo", *guests}))
+    inside = frozenset(("lo", *guest_bridges(host)))
+    return tuple(sorted(i.name for i in host.interfaces.values() if i.master is None and i.name not in inside))
 
 
 @per_moment

@@ -61,6 +61,8 @@ def translation_findings(
     egress: Egress, subnets: Iterable[IPv6Network], followed: Mapping[str, Followed]
 ) -> tuple[Finding, ...]:
     """What a person should know of the translation of these subnets, each thing once."""
+    if egress.mode is not EgressMode.PREFIX_TRANSLATION:
+        return ()
     found = (translate(egress, subnet, followed).finding for subnet in sorted(subnets))
     return tuple(dict.fromkeys(f for f in found if f is not None))
 
