@@ -148,7 +148,7 @@ def test_a_watch_for_names_prints_names(daemon: Daemon) -> None:
     assert watched(daemon, "-o", "name")[-1] == "ipv6network.dockerv6.io/b"
 
 
-def test_a_watch_looks_at_nothing_but_change_times_while_nothing_changes(
+def test_a_watch_reads_once_a_second_at_most_while_the_files_change_times_stay(
     daemon: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     daemon.accept(stored("a"))
@@ -163,4 +163,4 @@ def test_a_watch_looks_at_nothing_but_change_times_while_nothing_changes(
 
     monkeypatch.setattr("dockerv6.cli.state.read_objects", counted)
     run(["get", "v6net", "-w"], time)
-    assert len(reads) == 2
+    assert 10 < len(reads) < 16  # in 12.5 s
