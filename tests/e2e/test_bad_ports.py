@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.lab.cells import Cell
     from tests.lab.lab import Farm, Lab
 
-pytestmark = pytest.mark.cells("28.5", "20.10-off-nft-noproxy")
+pytestmark = pytest.mark.cells("28.5")
 
 _ABSENT_ADDRESS = "2001:db8:0:1::99"
 _SUBNET = {"addressing": {"subnet": "fd12:3456:789a:1::/64"}}

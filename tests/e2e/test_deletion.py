@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.e2e.cluster import (
     condition,
     eventually,
@@ -21,6 +23,8 @@ from tests.lab.net import FAR_ADDRESS, ping
 if TYPE_CHECKING:
     from tests.lab.lab import Lab
     from tests.lab.operator import Operator
+
+pytestmark = pytest.mark.cells("20.10-off", "28.5")
 
 
 def _started(lab: Lab, *names: str) -> Operator:

@@ -348,7 +348,7 @@ def test_every_example_is_applied() -> None:
     assert set(_EXAMPLES) == {*_CHECKS, *_AT_HOME, *_WITH_TWO_UPLINKS}
 
 
-@pytest.mark.cells("20.10-on", "28.5")
+@pytest.mark.cells("28.5")
 @pytest.mark.parametrize("name", _CHECKS)
 def test_example_does_what_it_says(name: str, cell: Cell, lab: Lab) -> None:
     operator = lab.operator()
@@ -357,7 +357,7 @@ def test_example_does_what_it_says(name: str, cell: Cell, lab: Lab) -> None:
     _CHECKS[name](cell, lab, operator)
 
 
-@pytest.mark.cells("20.10-on", "28.5")
+@pytest.mark.cells("28.5")
 @pytest.mark.parametrize("name", _AT_HOME)
 def test_example_for_homes_does_what_it_says(name: str, premises: Premises) -> None:
     premises.default_route()
@@ -367,7 +367,7 @@ def test_example_for_homes_does_what_it_says(name: str, premises: Premises) -> N
     _AT_HOME[name](premises)
 
 
-@pytest.mark.cells("20.10-on", "28.5")
+@pytest.mark.cells("28.5")
 @pytest.mark.parametrize("name", _WITH_TWO_UPLINKS)
 def test_example_for_several_uplinks_does_what_it_says(name: str, two_uplinks: Premises) -> None:
     two_uplinks.operator.apply_yaml(name, _EXAMPLES[name])

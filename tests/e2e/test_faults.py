@@ -97,18 +97,16 @@ def test_pools_unknown_and_exhausted(lab: Lab) -> None:
     operator.wait_ready("ipv6network/more")
 
 
+@pytest.mark.cells("28.5")
 def test_fields_of_a_later_version_are_told(lab: Lab) -> None:
     operator = lab.operator()
     operator.start()
-    proxied = {"egress": {"mode": "None"}, "ndpProxy": {"enabled": True}}
-    operator.apply_yaml("proxied.yaml", network_yaml("proxied", proxied))
-    operator.apply_yaml("routed.yaml", network_yaml("routed", {"egress": {"mode": "Routed"}}))
-    operator.wait_ready("ipv6network/proxied")
-    told = condition(operator, "proxied", "NotYetInEffect")
+    operator.apply_yaml("fleet.yaml", network_yaml("fleet", {"hosts": {"matchNames": ["web1"]}}))
+    eventually(has_condition(operator, "fleet", "Ready", "False", "NotYetInEffect"), "it is refused")
+    told = condition(operator, "fleet", "Ready")
     assert told is not None
-    assert "spec.ndpProxy" in told["message"]
-    eventually(has_condition(operator, "routed", "Ready", "False", "NotYetInEffect"), "it is refused")
-    assert network_id(lab.engine, "routed") is None
+    assert "spec.hosts.matchNames" in told["message"]
+    assert network_id(lab.engine, "fleet") is None
 
 
 def test_an_engine_that_is_not_there_yet_is_waited_for(lab: Lab) -> None:

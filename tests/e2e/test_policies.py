@@ -32,6 +32,9 @@ _COMPOSE = ("--label", "com.docker.compose.project=shop", "--label", "com.docker
 _ALL = "all-local"
 
 
+pytestmark = pytest.mark.cells("20.10-off", "28.5")
+
+
 def _subnet(number: int) -> str:
     return f"fd12:3456:789a:{number:x}::/64"
 
