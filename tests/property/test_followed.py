@@ -160,10 +160,13 @@ def test_only_candidates_are_adopted(history: list[Moment]) -> None:
 
 
 @given(histories)
-def test_the_present_one_is_left_only_when_it_is_no_candidate(history: list[Moment]) -> None:
+def test_the_present_one_is_left_only_when_it_is_no_candidate_or_for_a_delegated_one(history: list[Moment]) -> None:
     for each in looks(history):
         if each.adopted:
             assert each.before is not None
+            assert each.after is not None
+            if each.before.on_link and not each.after.on_link:
+                continue
             assert each.before.prefix not in {one.prefix for one in candidates("eth0", each.world, UPLINKS)}
 
 
