@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +15,8 @@ from tests.lab.baseline import Baseline
 from tests.lab.process import run
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.lab.engine import Engine
     from tests.lab.lab import Lab
 
@@ -82,9 +85,19 @@ def test_demo_leaves_the_machines_engine_as_it_was(lab: Lab, before: Baseline, d
     assert Baseline.capture(docker) == before
 
 
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Programs started now hear SIGINT, also where the tests run in a background job of a shell, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_interrupted_demo_leaves_the_machines_engine_as_it_was(lab: Lab, before: Baseline, docker: Engine) -> None:
     objects = _docker_objects(docker)
-    with subprocess.Popen(_as_machine(lab), stdout=subprocess.PIPE, text=True) as demo:
+    with _interruptible(), subprocess.Popen(_as_machine(lab), stdout=subprocess.PIPE, text=True) as demo:
         assert demo.stdout is not None
         for line in demo.stdout:
             if "Somebody deletes the network" in line:
