@@ -180,3 +180,19 @@ def end(of: Network, ipv6: IPv6Address | str | None, priority: int = 0) -> Conta
 def binding(port: int, to: int = 80, at: str | None = "::", protocol: str = "tcp") -> PortBinding:
     """A port of the host that the engine has given to a container's port."""
     return PortBinding(protocol, to, port, ip_address(at) if at is not None else None)
+
+
+HELD = holdings(allocation())
+OFF = {"blog": ("add x to set networks",)}
+
+
+def settled(**changes: object) -> tuple[Network, Observed]:
+    """A network as it should be."""
+    there = live()
+    return there, observed(there, applied=True, **changes)
+
+
+def recreate(strategy: str, *endpoints: object, **changes: object) -> Plan:
+    """The plan for a network that has to be made anew, with these attached."""
+    _, moment = settled(attachments=endpoints, **changes)
+    return decide(desired(updateStrategy=strategy, internal=True), moment, HELD)

@@ -1,69 +1,39 @@
 from dataclasses import replace
-from ipaddress import IPv6Address, IPv6Interface, IPv6Network
-from typing import ClassVar
+from ipaddress import IPv6Interface, IPv6Network
 
 import pytest
 
-from dockerv6.api.options import GATEWAY_MODE_IPV6
-from dockerv6.dockerd.model import BRIDGE_NAME, Attachment, EngineInfo, Network
 from dockerv6.firewall.model import HostFilterState
-from dockerv6.hostnet.model import Interface, ProxyNeighbour
-from dockerv6.planning.answers import Answers
-from dockerv6.planning.blueprint import network_spec, stamped
-from dockerv6.planning.inputs import SPEC_HASH, Desired, Holdings, HostView, Networks, Observed, RulesView
+from dockerv6.planning.inputs import Holdings, HostView, Networks, RulesView
 from dockerv6.planning.network import own_network
 from dockerv6.planning.steps import (
-    AddProxyNeighbour,
     AttachEndpoint,
     CreateNetwork,
-    DetachEndpoint,
     EnsureRules,
     MendBridge,
     Plan,
-    RememberEndpoints,
-    RemoveProxyNeighbour,
 )
-from tests.simulation.resources import network, pool
+from tests.simulation.resources import network
 from tests.unit.planning.scene import (
     ENGINE_20_10,
-    ENGINE_28,
     FORWARD,
-    IDENTITY,
+    HELD,
+    OFF,
     STUBBORN,
     SUBNET,
     allocation,
     bridge,
     container,
-    created,
     decide,
     desired,
-    end,
-    followed,
     foreign,
-    holding,
-    holdings,
     host,
     kinds,
     live,
     observed,
     reasons,
-    running,
+    settled,
 )
-
-HELD = holdings(allocation())
-OFF = {"blog": ("add x to set networks",)}
-
-
-def settled(**changes: object) -> tuple[Network, Observed]:
-    """A network as it should be."""
-    there = live()
-    return there, observed(there, applied=True, **changes)
-
-
-def recreate(strategy: str, *endpoints: object, **changes: object) -> Plan:
-    """The plan for a network that has to be made anew, with these attached."""
-    _, moment = settled(attachments=endpoints, **changes)
-    return decide(desired(updateStrategy=strategy, internal=True), moment, HELD)
 
 
 class TestCreation:
@@ -281,373 +251,6 @@ class TestDrift:
         assert decide(desired(), moment, HELD).empty
 
 
-class TestUpdate:
-    def test_an_idle_network_is_made_anew(self) -> None:
-        plan = recreate("WhenIdle")
-        assert kinds(plan) == ["RememberNetwork", "RemoveNetwork", "CreateNetwork"]
-        assert str(plan.disruption) == "Recreate"
-
-    def test_stopped_containers_are_idle_and_are_attached_again(self) -> None:
-        plan = recreate("WhenIdle", container("cron", running=False))
-        assert kinds(plan) == [
-            "RememberNetwork",
-            "RememberEndpoints",
-            "DetachEndpoint",
-            "RemoveNetwork",
-            "CreateNetwork",
-            "AttachEndpoint",
-        ]
-        assert plan.disconnected == 0
-
-    def test_a_busy_network_waits_and_names_who_is_in_the_way(self) -> None:
-        plan = recreate("WhenIdle", container("web"), container("cron", running=False))
-        assert (plan.empty, reasons(plan)) == (True, [("NetworkReady", "RecreateBlocked")])
-        assert "web" in plan.findings[0].message
-        assert "cron" not in plan.findings[0].message
-
-    def test_a_busy_network_keeps_its_rules_while_it_waits(self) -> None:
-        plan = recreate("WhenIdle", container("web"), rules=RulesView(off=OFF))
-        assert kinds(plan) == ["EnsureRules"]
-
-    def test_a_recreation_detaches_everybody_and_attaches_them_again(self) -> None:
-        web, cron = container("web"), container("cron", running=False)
-        plan = recreate("Recreate", web, cron)
-        assert next(s for s in plan.steps if isinstance(s, RememberEndpoints)).endpoints == (web, cron)
-        assert [s.endpoint for s in plan.steps if isinstance(s, DetachEndpoint)] == [web, cron]
-        assert {s.endpoint.container_name for s in plan.steps if isinstance(s, AttachEndpoint)} == {"web", "cron"}
-        assert (str(plan.disruption), plan.disconnected) == ("Disconnects", 1)
-
-    def test_a_network_that_must_not_change_is_only_reported(self) -> None:
-        plan = recreate("Never")
-        assert (plan.empty, reasons(plan)) == (True, [("NetworkReady", "RecreateBlocked")])
-
-    def test_a_new_subnet_is_surely_ours_before_the_old_network_goes(self) -> None:
-        _, moment = settled()
-        plan = decide(desired(addressing={"subnet": "fd00:5::/64"}), moment, HELD)
-        assert kinds(plan) == ["RememberNetwork", "BindSubnet", "RemoveNetwork", "EnsureRules", "CreateNetwork"]
-
-    def test_who_was_detached_comes_back_although_the_recreation_was_stopped(self) -> None:
-        moment = observed(live(), foreign("x"), remembered=(container("web"),))
-        plan = decide(desired(addressing={"subnet": "fd99::/64"}), moment, HELD)
-        assert (kinds(plan), reasons(plan)) == (["AttachEndpoint"], [("SubnetAllocated", "SubnetOverlap")])
-
-    def test_addresses_follow_to_the_new_prefix_but_for_what_is_taken_there(self) -> None:
-        inside, outside = container("a", ipv6="fd00:5::7"), container("b", ipv6=str(SUBNET[5]))
-        gateway = container("c", ipv6="fd00:5::1")
-        _, moment = settled(attachments=(inside, outside, gateway))
-        plan = decide(desired(addressing={"subnet": "fd00:5::/64"}, updateStrategy="Recreate"), moment, HELD)
-        again = {s.endpoint.container_name: s.endpoint for s in plan.steps if isinstance(s, AttachEndpoint)}
-        assert again["a"].static_ipv6 == IPv6Address("fd00:5::7")
-        assert again["b"].static_ipv6 == IPv6Address("fd00:5::5")
-        assert again["c"].static_ipv6 is None
-
-    def test_who_is_missing_from_an_interrupted_recreation_is_attached(self) -> None:
-        there, moment = settled(remembered=(container("web"),))
-        plan = decide(desired(), moment, HELD)
-        assert kinds(plan) == ["AttachEndpoint"]
-        assert there.name == "blog"
-
-    def test_a_lost_ledger_is_rebuilt_even_while_a_recreation_waits(self) -> None:
-        _, moment = settled(attachments=(container("web"),))
-        plan = decide(desired(labels={"team": "web"}), moment)
-        assert kinds(plan) == ["BindSubnet", "EnsureRules"]
-
-    def test_a_renamed_network_is_made_anew_under_its_new_name(self) -> None:
-        _, moment = settled()
-        plan = decide(desired(networkName="other"), moment, HELD)
-        assert kinds(plan) == ["RememberNetwork", "RemoveNetwork", "CreateNetwork"]
-
-
-class TestRenumbering:
-    """The pool's prefix is another one: one network after the other is made anew."""
-
-    WISH = desired(None, pool(prefix="2001:db8:7::/48"), updateStrategy="Recreate")
-    MOVED = IPv6Network("2001:db8:7:1::/64")
-
-    def moment(self, *attached: Attachment, **changes: object) -> Observed:
-        return observed(live(self.WISH), applied=True, attachments=attached, **changes)
-
-    def test_everything_is_written_down_before_the_old_network_goes_and_all_is_ready_before_the_new_one_comes(
-        self,
-    ) -> None:
-        plan = decide(self.WISH, self.moment(container("web")), HELD)
-        assert kinds(plan) == [
-            "RememberNetwork",
-            "BindSubnet",
-            "RememberEndpoints",
-            "DetachEndpoint",
-            "RemoveNetwork",
-            "EnsureRules",
-            "CreateNetwork",
-            "AttachEndpoint",
-        ]
-        assert (plan.findings, str(plan.disruption), plan.disconnected) == ((), "Disconnects", 1)
-
-    def test_number_suffixes_and_the_engines_ipv4_subnet_stay(self) -> None:
-        db = container("db", ipv6=str(SUBNET[9]))
-        plan = decide(self.WISH, self.moment(db), HELD)
-        (create,) = (s for s in plan.steps if isinstance(s, CreateNetwork))
-        (again,) = (s for s in plan.steps if isinstance(s, AttachEndpoint))
-        assert [c.subnet for c in create.spec.ipam] == [live(self.WISH).ipv4[0].subnet, self.MOVED]
-        assert create.spec.ipam[-1].gateway == self.MOVED[1]
-        assert again.endpoint.static_ipv6 == self.MOVED[9]
-
-    def test_once_it_is_there_nothing_is_left_to_do(self) -> None:
-        moment = observed(live(self.WISH, self.MOVED), applied=True)
-        assert decide(self.WISH, moment, holdings(allocation(self.MOVED))) == Plan("IPv6Network", "blog")
-
-    def test_running_containers_are_waited_for_and_keep_what_they_have(self) -> None:
-        patient = desired(None, pool(prefix="2001:db8:7::/48"))
-        plan = decide(patient, self.moment(container("web")), HELD)
-        assert (plan.empty, reasons(plan)) == (True, [("NetworkReady", "RecreateBlocked")])
-        assert f"subnet is {SUBNET}, should be {self.MOVED}" in plan.findings[0].message
-
-    def test_a_network_that_must_not_change_keeps_its_subnet(self) -> None:
-        fixed = desired(None, pool(prefix="2001:db8:7::/48"), updateStrategy="Never")
-        plan = decide(fixed, self.moment(), HELD)
-        assert (plan.empty, reasons(plan)) == (True, [("NetworkReady", "RecreateBlocked")])
-
-    @pytest.mark.parametrize(
-        ("strategy", "attached"), [("Recreate", (container("web"),)), ("WhenIdle", ())], ids=["busy", "idle"]
-    )
-    def test_it_waits_for_its_turn_and_says_for_whom(self, strategy: str, attached: tuple[Attachment, ...]) -> None:
-        wish = desired(None, pool(prefix="2001:db8:7::/48"), updateStrategy=strategy)
-        plan = decide(wish, self.moment(*attached, in_transit=("shop",)), HELD)
-        assert (plan.empty, reasons(plan)) == (True, [("NetworkReady", "Renumbering")])
-        (waits,) = plan.findings
-        assert f"becomes {self.MOVED} instead of {SUBNET}" in waits.message
-        assert "shop of the same pool" in waits.message
-        assert (waits.blocks, waits.doubtful) == (False, False)
-        assert waits.retry
-
-    def test_what_is_asked_of_a_person_is_said_rather_than_whose_turn_it_is(self) -> None:
-        patient = desired(None, pool(prefix="2001:db8:7::/48"))
-        plan = decide(patient, self.moment(container("web"), in_transit=("shop",)), HELD)
-        assert reasons(plan) == [("NetworkReady", "RecreateBlocked")]
-
-    @pytest.mark.parametrize(("others", "goes"), [(0, True), (1, True), (2, False), (3, False)])
-    def test_as_many_go_at_the_same_time_as_the_pool_allows(self, others: int, *, goes: bool) -> None:
-        wish = desired(None, pool(prefix="2001:db8:7::/48", maxUnavailable=2))
-        transit = tuple(f"n{i}" for i in range(others))
-        plan = decide(wish, self.moment(in_transit=transit), HELD)
-        assert ("CreateNetwork" in kinds(plan)) is goes
-
-    def test_while_it_waits_its_rules_and_containers_are_looked_after(self) -> None:
-        moment = self.moment(in_transit=("shop",), remembered=(container("web"),), rules=RulesView(off=OFF))
-        plan = decide(self.WISH, moment, HELD)
-        assert kinds(plan) == ["EnsureRules", "AttachEndpoint"]
-
-    def test_what_was_begun_is_ended_whoever_else_is_on_the_way(self) -> None:
-        moment = self.moment(container("web"), in_transit=("shop",))
-        plan = decide(self.WISH, moment, holdings(allocation(self.MOVED, revision=8)))
-        assert "CreateNetwork" in kinds(plan)
-
-    def test_an_edit_of_the_resource_itself_takes_no_turns(self) -> None:
-        _, moment = settled(in_transit=("shop",))
-        assert "CreateNetwork" in kinds(decide(desired(internal=True), moment, HELD))
-
-    def test_a_network_that_is_gone_anyway_is_made_with_the_new_one(self) -> None:
-        plan = decide(self.WISH, observed(applied=True, in_transit=("shop",)), HELD)
-        (create,) = (s for s in plan.steps if isinstance(s, CreateNetwork))
-        assert create.spec.ipam[-1].subnet == self.MOVED
-
-    def test_while_the_engine_is_away_nothing_is_bound(self) -> None:
-        plan = decide(self.WISH, self.moment(engine=None), HELD)
-        assert (plan.empty, reasons(plan)) == (True, [("NetworkReady", "EngineUnavailable")])
-
-    def test_a_pool_that_can_not_give_one_leaves_the_network_as_it_is(self) -> None:
-        wish = desired(None, pool(prefix="2001:db8:7::/64"))
-        held = holdings(allocation(), allocation("2001:db8:7::/64", "shop"))
-        plan = decide(wish, self.moment(container("web")), held)
-        assert (plan.empty, plan.blocked, reasons(plan)) == (True, None, [("SubnetAllocated", "PoolExhausted")])
-
-    def test_and_has_it_made_again_when_it_was_removed(self) -> None:
-        wish = desired(None, pool(prefix="2001:db8:7::/64"))
-        held = holdings(allocation(), allocation("2001:db8:7::/64", "shop"))
-        plan = decide(wish, observed(applied=True, remembered=(container("web"),)), held)
-        (create,) = (s for s in plan.steps if isinstance(s, CreateNetwork))
-        assert create.spec.ipam[-1].subnet == SUBNET
-
-    def test_a_prefix_that_is_gone_is_told_of_and_nothing_is_torn_down(self) -> None:
-        wish = desired(None, pool(fromInterface={"name": "eth0"}))
-        gone = replace(followed("fd12:3456:789a::/48"), withdrawn=True)
-        plan = decide(wish, self.moment(container("web")), holding(allocation(), following=gone))
-        assert (plan.empty, plan.blocked, reasons(plan)) == (True, None, [("SubnetAllocated", "PrefixWithdrawn")])
-
-    def test_a_new_network_of_a_pool_without_a_prefix_waits_for_it(self) -> None:
-        plan = decide(desired(None, pool(fromInterface={"name": "eth0"})), observed())
-        assert (plan.empty, reasons(plan)) == (True, [("SubnetAllocated", "PrefixPending")])
-
-
-class TestRolledBack:
-    """What could not be had is not tried again and again."""
-
-    def refused(self, wish: Desired) -> Observed:
-        """The moment after that very wish was rolled back."""
-        plan = decide(wish, self.moment(), HELD)
-        (create,) = (s for s in plan.steps if isinstance(s, CreateNetwork))
-        return self.moment(refused=create.spec.labels[SPEC_HASH], refusal="the engine said no")
-
-    def moment(self, **changes: object) -> Observed:
-        _, moment = settled(**changes)
-        return moment
-
-    @pytest.mark.parametrize(
-        "wish",
-        [desired(internal=True), desired(None, pool(prefix="2001:db8:7::/48"))],
-        ids=["the resource's", "the pool's"],
-    )
-    def test_the_same_wish_is_only_told_of(self, wish: Desired) -> None:
-        plan = decide(wish, self.refused(wish), HELD)
-        assert (plan.empty, plan.blocked, reasons(plan)) == (True, None, [("NetworkReady", "RolledBack")])
-        assert (plan.findings[0].message, plan.findings[0].retry) == ("the engine said no", None)
-
-    def test_another_one_is_tried(self) -> None:
-        moment = self.refused(desired(internal=True))
-        assert "CreateNetwork" in kinds(decide(desired(internal=True, attachable=True), moment, HELD))
-
-    def test_what_is_there_again_is_as_it_should_be_once_the_wish_is_the_old_one(self) -> None:
-        assert decide(desired(), self.refused(desired(internal=True)), HELD) == Plan("IPv6Network", "blog")
-
-    def test_rules_and_containers_are_looked_after_all_the_same(self) -> None:
-        wish = desired(internal=True)
-        moment = replace(self.refused(wish), remembered=(container("web"),), rules=RulesView(off=OFF))
-        assert kinds(decide(wish, moment, HELD)) == ["EnsureRules", "AttachEndpoint"]
-
-    def test_a_network_that_is_gone_is_made_as_it_is_wanted(self) -> None:
-        wish = desired(internal=True)
-        moment = replace(self.refused(wish), networks=Networks())
-        assert "CreateNetwork" in kinds(decide(wish, moment, HELD))
-
-
-class TestRouted:
-    WISH = desired(egress={"mode": "Routed"})
-    ROUTED: ClassVar[dict[str, str]] = {GATEWAY_MODE_IPV6: "routed"}
-
-    def there(self, engine: EngineInfo | None) -> Network:
-        """The network as that engine made it."""
-        resource = self.WISH.resource
-        return created(stamped(network_spec(resource, SUBNET, self.WISH.identity, engine)))
-
-    @pytest.mark.parametrize(("release", "told"), [((26, 1), False), ((27, 0), True), ((29, 0), True)], ids=str)
-    def test_engines_that_know_how_are_told_not_to_drop(self, release: tuple[int, int], *, told: bool) -> None:
-        engine = replace(ENGINE_28, release=release)
-        plan = decide(self.WISH, observed(engine=engine), HELD)
-        (create,) = (s for s in plan.steps if isinstance(s, CreateNetwork))
-        assert (GATEWAY_MODE_IPV6 in create.spec.options) is told
-        assert plan.findings == ()
-
-    @pytest.mark.parametrize("engine", [ENGINE_20_10, ENGINE_28])
-    def test_what_an_engine_made_is_as_it_should_be(self, engine: EngineInfo) -> None:
-        there = self.there(engine)
-        assert decide(self.WISH, observed(there, engine=engine, applied=True), HELD) == Plan("IPv6Network", "blog")
-
-    def test_a_downgrade_recreates_nothing(self) -> None:
-        there = self.there(ENGINE_28)
-        assert decide(self.WISH, observed(there, engine=ENGINE_20_10, applied=True), HELD).empty
-
-    def test_an_upgrade_recreates_it_since_the_engine_would_drop_what_is_let_in(self) -> None:
-        there = self.there(ENGINE_20_10)
-        plan = decide(self.WISH, observed(there, applied=True), HELD)
-        assert f"option {GATEWAY_MODE_IPV6} is unset, should be routed" in plan.steps[-1].reason
-        assert str(plan.disruption) == "Recreate"
-
-    def test_while_that_waits_it_is_told_what_for(self) -> None:
-        there = self.there(ENGINE_20_10)
-        plan = decide(self.WISH, observed(there, applied=True, attachments=(container("web"),)), HELD)
-        assert (plan.empty, reasons(plan)) == (True, [("NetworkReady", "RecreateBlocked")])
-        assert f"option {GATEWAY_MODE_IPV6} is unset, should be routed" in plan.findings[0].message
-
-    def test_what_the_resource_says_itself_goes_before(self) -> None:
-        own = desired(egress={"mode": "Routed"}, options={GATEWAY_MODE_IPV6: "nat-unprotected"})
-        (create,) = (s for s in decide(own, observed(), HELD).steps if isinstance(s, CreateNetwork))
-        assert create.spec.options[GATEWAY_MODE_IPV6] == "nat-unprotected"
-
-    def test_a_network_that_is_no_longer_routed_is_made_anew(self) -> None:
-        plan = decide(desired(), observed(self.there(ENGINE_28), applied=True), HELD)
-        assert f"option {GATEWAY_MODE_IPV6} is routed, should be unset" in plan.steps[-1].reason
-
-
-class TestNeighbours:
-    """An on-link prefix: eth0 has 2001:db8:1::/64, the network a part of it."""
-
-    SUBNET = IPv6Network("2001:db8:1:0:5::/80")
-    WISH = desired(addressing={"subnet": str(SUBNET)}, egress={"mode": "Routed"}, ndpProxy={"enabled": True})
-    ANSWERS = Answers("blog", SUBNET)
-    HELD = holdings(allocation(SUBNET, pool=""))
-    ENTRY = ProxyNeighbour("eth0", SUBNET[5], ours=True)
-
-    def plan(self, *proxies: ProxyNeighbour, proxy_ndp: str = "1", **changes: object) -> Plan:
-        there = created(stamped(network_spec(self.WISH.resource, self.SUBNET, self.WISH.identity, ENGINE_28)))
-        eth0 = Interface(2, "eth0", "", up=True, mtu=1500, addresses=(IPv6Interface("2001:db8:1::2/64"),))
-        view = host(bridge(there), eth0, proxies=frozenset(proxies), proxy_ndp={"eth0": proxy_ndp})
-        moment = observed(there, applied=True, host=view, answers=(self.ANSWERS,), **changes)
-        web = running("web", end(there, self.SUBNET[5]))
-        return decide(self.WISH, replace(moment, containers=changes.get("containers", (web,))), self.HELD)  # type: ignore[arg-type]
-
-    def test_the_uplink_answers_for_who_runs(self) -> None:
-        assert self.plan().steps == (AddProxyNeighbour("eth0", self.SUBNET[5]),)
-
-    def test_it_is_switched_on_before(self) -> None:
-        plan = self.plan(proxy_ndp="0")
-        assert kinds(plan) == ["SetSysctl", "AddProxyNeighbour"]
-
-    def test_what_is_there_needs_nothing(self) -> None:
-        plan = self.plan(self.ENTRY)
-        assert (plan.empty, plan.findings) == (True, ())
-
-    def test_who_is_gone_is_answered_for_no_more(self) -> None:
-        assert self.plan(self.ENTRY, containers=()).steps == (RemoveProxyNeighbour("eth0", self.SUBNET[5]),)
-
-    def test_while_the_engine_is_away_nobody_knows_who_runs(self) -> None:
-        assert self.plan(self.ENTRY, engine=None, containers=()).empty
-
-    def test_they_are_kept_up_while_something_else_is_wrong(self) -> None:
-        taken = replace(foreign("x"), options={BRIDGE_NAME: "br-blog"})
-        wish = desired(addressing={"subnet": str(self.SUBNET)}, ndpProxy={"enabled": True},
-                       egress={"mode": "Routed"}, bridge={"name": "br-blog"})  # fmt: skip
-        there = created(stamped(network_spec(self.WISH.resource, self.SUBNET, IDENTITY, ENGINE_28)))
-        eth0 = Interface(2, "eth0", "", up=True, mtu=1500, addresses=(IPv6Interface("2001:db8:1::2/64"),))
-        moment = observed(
-            there,
-            taken,
-            applied=True,
-            host=host(bridge(there), eth0, proxy_ndp={"eth0": "1"}),
-            answers=(self.ANSWERS,),
-            containers=(running("web", end(there, self.SUBNET[5])),),
-        )
-        plan = decide(wish, moment, self.HELD)
-        assert (kinds(plan), reasons(plan)) == (["AddProxyNeighbour"], [("NetworkReady", "NameConflict")])
-
-    def test_they_come_after_the_network(self) -> None:
-        fresh = host(Interface(2, "eth0", "", up=True, mtu=1500, addresses=(IPv6Interface("2001:db8:1::2/64"),)),
-                     proxy_ndp={"eth0": "0"})  # fmt: skip
-        plan = decide(self.WISH, observed(host=fresh, answers=(self.ANSWERS,)), self.HELD)
-        assert kinds(plan) == ["CreateNetwork", "SetSysctl"]
-
-
-class TestTranslated:
-    def test_without_a_prefix_the_network_works_and_that_is_said(self) -> None:
-        wish = desired(egress={"mode": "PrefixTranslation", "prefixFrom": {"interface": "eth0"}})
-        plan = decide(wish, observed(), HELD)
-        assert (kinds(plan), reasons(plan)) == (["CreateNetwork"], [("FirewallReady", "PrefixPending")])
-
-    def test_a_prefix_that_changes_touches_no_container(self) -> None:
-        wish = desired(egress={"mode": "PrefixTranslation", "prefixFrom": {"interface": "eth0"}})
-        there = live(wish)
-        held = holding(allocation(), following=followed("2001:db8:200::/48", "2001:db8:100::/48"))
-        moment = observed(there, applied=True, attachments=(container("web"),), rules=RulesView(off=OFF))
-        plan = decide(wish, moment, held)
-        assert (kinds(plan), plan.disconnected, plan.findings) == (["EnsureRules"], 0, ())
-
-    def test_a_prefix_that_is_too_long_is_told_of_for_the_subnet_that_is_asked_for(self) -> None:
-        wish = desired(egress={"mode": "PrefixTranslation", "prefixFrom": {"interface": "eth0"}})
-        held = holding(allocation(), following=followed("2001:db8:100:1:2::/80"))
-        plan = decide(wish, observed(), held)
-        assert reasons(plan) == [("FirewallReady", "PrefixTooLong")]
-        assert str(SUBNET) in plan.findings[0].message
-
-
 class TestOrderOfFindings:
     """The first of a condition is what its status says: what stops the whole precedes what only a part lacks."""
 
@@ -676,54 +279,6 @@ class TestOrderOfFindings:
         assert reasons(decide(desired(), moment, HELD)) == [
             ("NetworkReady", "EngineUnavailable"),
             ("HostReady", "NoDefaultRoute"),
-        ]
-
-
-class TestOtherDrivers:
-    """Their containers are on the parent's link by themselves: the host's firewall and bridges are none of theirs."""
-
-    @pytest.mark.parametrize("driver", ["macvlan", "ipvlan"])
-    def test_a_network_is_made_without_rules_and_without_forwarding(self, driver: str) -> None:
-        wish = desired(driver=driver, options={"parent": "eth0"})
-        rules = RulesView(problem="install nft", off=OFF)
-        plan = decide(wish, observed(host=host(forwarding="0"), rules=rules))
-        assert (kinds(plan), plan.findings) == (["BindSubnet", "CreateNetwork"], ())
-
-    def test_what_was_made_is_as_it_should_be(self) -> None:
-        wish = desired(driver="macvlan", options={"parent": "eth0"})
-        assert decide(wish, observed(live(wish), applied=True), HELD) == Plan("IPv6Network", "blog")
-
-    def test_one_takes_over_from_a_bridge_in_the_same_way(self) -> None:
-        wish = desired(driver="macvlan", options={"parent": "eth0"}, updateStrategy="Recreate")
-        _, moment = settled(attachments=(container("web"),))
-        assert kinds(decide(wish, moment, HELD)) == [
-            "RememberNetwork",
-            "RememberEndpoints",
-            "DetachEndpoint",
-            "RemoveNetwork",
-            "CreateNetwork",
-            "AttachEndpoint",
-        ]
-
-    def test_rules_of_a_bridge_that_it_took_over_from_go(self) -> None:
-        wish = desired(driver="macvlan", options={"parent": "eth0"})
-        moment = observed(live(wish), applied=True, rules=RulesView(off=OFF))
-        assert kinds(decide(wish, moment, HELD)) == ["EnsureRules"]
-        assert decide(wish, replace(moment, rules=RulesView(off=OFF, problem="install nft")), HELD).empty
-
-    def test_a_bridge_that_still_runs_is_looked_after(self) -> None:
-        wish = desired(driver="macvlan", options={"parent": "eth0"})
-        _, moment = settled(attachments=(container("web"),), rules=RulesView(off=OFF))
-        plan = decide(wish, moment, HELD)
-        assert (kinds(plan), reasons(plan)) == (["EnsureRules"], [("NetworkReady", "RecreateBlocked")])
-
-    def test_an_observed_one_needs_nothing_of_the_host(self) -> None:
-        there = replace(foreign("x"), driver="macvlan", options={"parent": "eth0"})
-        wish = desired(managementPolicy="Observe", networkName="x")
-        moment = observed(there, host=host(forwarding="0"), rules=RulesView(off={"": ("add table",)}))
-        assert decide(wish, moment) == Plan("IPv6Network", "blog")
-        assert reasons(decide(wish, replace(moment, networks=Networks((replace(there, ipam=()),))))) == [
-            ("NetworkReady", "NoIPv6")
         ]
 
 

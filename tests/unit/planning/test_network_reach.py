@@ -1,0 +1,222 @@
+"""What the plan of a network asks of the host, by mode and by driver."""
+
+from dataclasses import replace
+from ipaddress import IPv6Interface, IPv6Network
+from typing import ClassVar
+
+import pytest
+
+from dockerv6.api.options import GATEWAY_MODE_IPV6
+from dockerv6.dockerd.model import BRIDGE_NAME, EngineInfo, Network
+from dockerv6.hostnet.model import Interface, ProxyNeighbour
+from dockerv6.planning.answers import Answers
+from dockerv6.planning.blueprint import network_spec, stamped
+from dockerv6.planning.inputs import Networks, RulesView
+from dockerv6.planning.steps import (
+    AddProxyNeighbour,
+    CreateNetwork,
+    Plan,
+    RemoveProxyNeighbour,
+)
+from tests.unit.planning.scene import (
+    ENGINE_20_10,
+    ENGINE_28,
+    HELD,
+    IDENTITY,
+    OFF,
+    SUBNET,
+    allocation,
+    bridge,
+    container,
+    created,
+    decide,
+    desired,
+    end,
+    followed,
+    foreign,
+    holding,
+    holdings,
+    host,
+    kinds,
+    live,
+    observed,
+    reasons,
+    running,
+    settled,
+)
+
+
+class TestRouted:
+    WISH = desired(egress={"mode": "Routed"})
+    ROUTED: ClassVar[dict[str, str]] = {GATEWAY_MODE_IPV6: "routed"}
+
+    def there(self, engine: EngineInfo | None) -> Network:
+        """The network as that engine made it."""
+        resource = self.WISH.resource
+        return created(stamped(network_spec(resource, SUBNET, self.WISH.identity, engine)))
+
+    @pytest.mark.parametrize(("release", "told"), [((26, 1), False), ((27, 0), True), ((29, 0), True)], ids=str)
+    def test_engines_that_know_how_are_told_not_to_drop(self, release: tuple[int, int], *, told: bool) -> None:
+        engine = replace(ENGINE_28, release=release)
+        plan = decide(self.WISH, observed(engine=engine), HELD)
+        (create,) = (s for s in plan.steps if isinstance(s, CreateNetwork))
+        assert (GATEWAY_MODE_IPV6 in create.spec.options) is told
+        assert plan.findings == ()
+
+    @pytest.mark.parametrize("engine", [ENGINE_20_10, ENGINE_28])
+    def test_what_an_engine_made_is_as_it_should_be(self, engine: EngineInfo) -> None:
+        there = self.there(engine)
+        assert decide(self.WISH, observed(there, engine=engine, applied=True), HELD) == Plan("IPv6Network", "blog")
+
+    def test_a_downgrade_recreates_nothing(self) -> None:
+        there = self.there(ENGINE_28)
+        assert decide(self.WISH, observed(there, engine=ENGINE_20_10, applied=True), HELD).empty
+
+    def test_an_upgrade_recreates_it_since_the_engine_would_drop_what_is_let_in(self) -> None:
+        there = self.there(ENGINE_20_10)
+        plan = decide(self.WISH, observed(there, applied=True), HELD)
+        assert f"option {GATEWAY_MODE_IPV6} is unset, should be routed" in plan.steps[-1].reason
+        assert str(plan.disruption) == "Recreate"
+
+    def test_while_that_waits_it_is_told_what_for(self) -> None:
+        there = self.there(ENGINE_20_10)
+        plan = decide(self.WISH, observed(there, applied=True, attachments=(container("web"),)), HELD)
+        assert (plan.empty, reasons(plan)) == (True, [("NetworkReady", "RecreateBlocked")])
+        assert f"option {GATEWAY_MODE_IPV6} is unset, should be routed" in plan.findings[0].message
+
+    def test_what_the_resource_says_itself_goes_before(self) -> None:
+        own = desired(egress={"mode": "Routed"}, options={GATEWAY_MODE_IPV6: "nat-unprotected"})
+        (create,) = (s for s in decide(own, observed(), HELD).steps if isinstance(s, CreateNetwork))
+        assert create.spec.options[GATEWAY_MODE_IPV6] == "nat-unprotected"
+
+    def test_a_network_that_is_no_longer_routed_is_made_anew(self) -> None:
+        plan = decide(desired(), observed(self.there(ENGINE_28), applied=True), HELD)
+        assert f"option {GATEWAY_MODE_IPV6} is routed, should be unset" in plan.steps[-1].reason
+
+
+class TestNeighbours:
+    """An on-link prefix: eth0 has 2001:db8:1::/64, the network a part of it."""
+
+    SUBNET = IPv6Network("2001:db8:1:0:5::/80")
+    WISH = desired(addressing={"subnet": str(SUBNET)}, egress={"mode": "Routed"}, ndpProxy={"enabled": True})
+    ANSWERS = Answers("blog", SUBNET)
+    HELD = holdings(allocation(SUBNET, pool=""))
+    ENTRY = ProxyNeighbour("eth0", SUBNET[5], ours=True)
+
+    def plan(self, *proxies: ProxyNeighbour, proxy_ndp: str = "1", **changes: object) -> Plan:
+        there = created(stamped(network_spec(self.WISH.resource, self.SUBNET, self.WISH.identity, ENGINE_28)))
+        eth0 = Interface(2, "eth0", "", up=True, mtu=1500, addresses=(IPv6Interface("2001:db8:1::2/64"),))
+        view = host(bridge(there), eth0, proxies=frozenset(proxies), proxy_ndp={"eth0": proxy_ndp})
+        moment = observed(there, applied=True, host=view, answers=(self.ANSWERS,), **changes)
+        web = running("web", end(there, self.SUBNET[5]))
+        return decide(self.WISH, replace(moment, containers=changes.get("containers", (web,))), self.HELD)  # type: ignore[arg-type]
+
+    def test_the_uplink_answers_for_who_runs(self) -> None:
+        assert self.plan().steps == (AddProxyNeighbour("eth0", self.SUBNET[5]),)
+
+    def test_it_is_switched_on_before(self) -> None:
+        plan = self.plan(proxy_ndp="0")
+        assert kinds(plan) == ["SetSysctl", "AddProxyNeighbour"]
+
+    def test_what_is_there_needs_nothing(self) -> None:
+        plan = self.plan(self.ENTRY)
+        assert (plan.empty, plan.findings) == (True, ())
+
+    def test_who_is_gone_is_answered_for_no_more(self) -> None:
+        assert self.plan(self.ENTRY, containers=()).steps == (RemoveProxyNeighbour("eth0", self.SUBNET[5]),)
+
+    def test_while_the_engine_is_away_nobody_knows_who_runs(self) -> None:
+        assert self.plan(self.ENTRY, engine=None, containers=()).empty
+
+    def test_they_are_kept_up_while_something_else_is_wrong(self) -> None:
+        taken = replace(foreign("x"), options={BRIDGE_NAME: "br-blog"})
+        wish = desired(addressing={"subnet": str(self.SUBNET)}, ndpProxy={"enabled": True},
+                       egress={"mode": "Routed"}, bridge={"name": "br-blog"})  # fmt: skip
+        there = created(stamped(network_spec(self.WISH.resource, self.SUBNET, IDENTITY, ENGINE_28)))
+        eth0 = Interface(2, "eth0", "", up=True, mtu=1500, addresses=(IPv6Interface("2001:db8:1::2/64"),))
+        moment = observed(
+            there,
+            taken,
+            applied=True,
+            host=host(bridge(there), eth0, proxy_ndp={"eth0": "1"}),
+            answers=(self.ANSWERS,),
+            containers=(running("web", end(there, self.SUBNET[5])),),
+        )
+        plan = decide(wish, moment, self.HELD)
+        assert (kinds(plan), reasons(plan)) == (["AddProxyNeighbour"], [("NetworkReady", "NameConflict")])
+
+    def test_they_come_after_the_network(self) -> None:
+        fresh = host(Interface(2, "eth0", "", up=True, mtu=1500, addresses=(IPv6Interface("2001:db8:1::2/64"),)),
+                     proxy_ndp={"eth0": "0"})  # fmt: skip
+        plan = decide(self.WISH, observed(host=fresh, answers=(self.ANSWERS,)), self.HELD)
+        assert kinds(plan) == ["CreateNetwork", "SetSysctl"]
+
+
+class TestTranslated:
+    def test_without_a_prefix_the_network_works_and_that_is_said(self) -> None:
+        wish = desired(egress={"mode": "PrefixTranslation", "prefixFrom": {"interface": "eth0"}})
+        plan = decide(wish, observed(), HELD)
+        assert (kinds(plan), reasons(plan)) == (["CreateNetwork"], [("FirewallReady", "PrefixPending")])
+
+    def test_a_prefix_that_changes_touches_no_container(self) -> None:
+        wish = desired(egress={"mode": "PrefixTranslation", "prefixFrom": {"interface": "eth0"}})
+        there = live(wish)
+        held = holding(allocation(), following=followed("2001:db8:200::/48", "2001:db8:100::/48"))
+        moment = observed(there, applied=True, attachments=(container("web"),), rules=RulesView(off=OFF))
+        plan = decide(wish, moment, held)
+        assert (kinds(plan), plan.disconnected, plan.findings) == (["EnsureRules"], 0, ())
+
+    def test_a_prefix_that_is_too_long_is_told_of_for_the_subnet_that_is_asked_for(self) -> None:
+        wish = desired(egress={"mode": "PrefixTranslation", "prefixFrom": {"interface": "eth0"}})
+        held = holding(allocation(), following=followed("2001:db8:100:1:2::/80"))
+        plan = decide(wish, observed(), held)
+        assert reasons(plan) == [("FirewallReady", "PrefixTooLong")]
+        assert str(SUBNET) in plan.findings[0].message
+
+
+class TestOtherDrivers:
+    """Their containers are on the parent's link by themselves: the host's firewall and bridges are none of theirs."""
+
+    @pytest.mark.parametrize("driver", ["macvlan", "ipvlan"])
+    def test_a_network_is_made_without_rules_and_without_forwarding(self, driver: str) -> None:
+        wish = desired(driver=driver, options={"parent": "eth0"})
+        rules = RulesView(problem="install nft", off=OFF)
+        plan = decide(wish, observed(host=host(forwarding="0"), rules=rules))
+        assert (kinds(plan), plan.findings) == (["BindSubnet", "CreateNetwork"], ())
+
+    def test_what_was_made_is_as_it_should_be(self) -> None:
+        wish = desired(driver="macvlan", options={"parent": "eth0"})
+        assert decide(wish, observed(live(wish), applied=True), HELD) == Plan("IPv6Network", "blog")
+
+    def test_one_takes_over_from_a_bridge_in_the_same_way(self) -> None:
+        wish = desired(driver="macvlan", options={"parent": "eth0"}, updateStrategy="Recreate")
+        _, moment = settled(attachments=(container("web"),))
+        assert kinds(decide(wish, moment, HELD)) == [
+            "RememberNetwork",
+            "RememberEndpoints",
+            "DetachEndpoint",
+            "RemoveNetwork",
+            "CreateNetwork",
+            "AttachEndpoint",
+        ]
+
+    def test_rules_of_a_bridge_that_it_took_over_from_go(self) -> None:
+        wish = desired(driver="macvlan", options={"parent": "eth0"})
+        moment = observed(live(wish), applied=True, rules=RulesView(off=OFF))
+        assert kinds(decide(wish, moment, HELD)) == ["EnsureRules"]
+        assert decide(wish, replace(moment, rules=RulesView(off=OFF, problem="install nft")), HELD).empty
+
+    def test_a_bridge_that_still_runs_is_looked_after(self) -> None:
+        wish = desired(driver="macvlan", options={"parent": "eth0"})
+        _, moment = settled(attachments=(container("web"),), rules=RulesView(off=OFF))
+        plan = decide(wish, moment, HELD)
+        assert (kinds(plan), reasons(plan)) == (["EnsureRules"], [("NetworkReady", "RecreateBlocked")])
+
+    def test_an_observed_one_needs_nothing_of_the_host(self) -> None:
+        there = replace(foreign("x"), driver="macvlan", options={"parent": "eth0"})
+        wish = desired(managementPolicy="Observe", networkName="x")
+        moment = observed(there, host=host(forwarding="0"), rules=RulesView(off={"": ("add table",)}))
+        assert decide(wish, moment) == Plan("IPv6Network", "blog")
+        assert reasons(decide(wish, replace(moment, networks=Networks((replace(there, ipam=()),))))) == [
+            ("NetworkReady", "NoIPv6")
+        ]

@@ -1,0 +1,275 @@
+"""A network that is made anew: when, in whose turn, and when not again."""
+
+from dataclasses import replace
+from ipaddress import IPv6Address, IPv6Network
+
+import pytest
+
+from dockerv6.dockerd.model import Attachment
+from dockerv6.planning.inputs import SPEC_HASH, Desired, Networks, Observed, RulesView
+from dockerv6.planning.steps import (
+    AttachEndpoint,
+    CreateNetwork,
+    DetachEndpoint,
+    Plan,
+    RememberEndpoints,
+)
+from tests.simulation.resources import pool
+from tests.unit.planning.scene import (
+    HELD,
+    OFF,
+    SUBNET,
+    allocation,
+    container,
+    decide,
+    desired,
+    followed,
+    foreign,
+    holding,
+    holdings,
+    kinds,
+    live,
+    observed,
+    reasons,
+    recreate,
+    settled,
+)
+
+
+class TestUpdate:
+    def test_an_idle_network_is_made_anew(self) -> None:
+        plan = recreate("WhenIdle")
+        assert kinds(plan) == ["RememberNetwork", "RemoveNetwork", "CreateNetwork"]
+        assert str(plan.disruption) == "Recreate"
+
+    def test_stopped_containers_are_idle_and_are_attached_again(self) -> None:
+        plan = recreate("WhenIdle", container("cron", running=False))
+        assert kinds(plan) == [
+            "RememberNetwork",
+            "RememberEndpoints",
+            "DetachEndpoint",
+            "RemoveNetwork",
+            "CreateNetwork",
+            "AttachEndpoint",
+        ]
+        assert plan.disconnected == 0
+
+    def test_a_busy_network_waits_and_names_who_is_in_the_way(self) -> None:
+        plan = recreate("WhenIdle", container("web"), container("cron", running=False))
+        assert (plan.empty, reasons(plan)) == (True, [("NetworkReady", "RecreateBlocked")])
+        assert "web" in plan.findings[0].message
+        assert "cron" not in plan.findings[0].message
+
+    def test_a_busy_network_keeps_its_rules_while_it_waits(self) -> None:
+        plan = recreate("WhenIdle", container("web"), rules=RulesView(off=OFF))
+        assert kinds(plan) == ["EnsureRules"]
+
+    def test_a_recreation_detaches_everybody_and_attaches_them_again(self) -> None:
+        web, cron = container("web"), container("cron", running=False)
+        plan = recreate("Recreate", web, cron)
+        assert next(s for s in plan.steps if isinstance(s, RememberEndpoints)).endpoints == (web, cron)
+        assert [s.endpoint for s in plan.steps if isinstance(s, DetachEndpoint)] == [web, cron]
+        assert {s.endpoint.container_name for s in plan.steps if isinstance(s, AttachEndpoint)} == {"web", "cron"}
+        assert (str(plan.disruption), plan.disconnected) == ("Disconnects", 1)
+
+    def test_a_network_that_must_not_change_is_only_reported(self) -> None:
+        plan = recreate("Never")
+        assert (plan.empty, reasons(plan)) == (True, [("NetworkReady", "RecreateBlocked")])
+
+    def test_a_new_subnet_is_surely_ours_before_the_old_network_goes(self) -> None:
+        _, moment = settled()
+        plan = decide(desired(addressing={"subnet": "fd00:5::/64"}), moment, HELD)
+        assert kinds(plan) == ["RememberNetwork", "BindSubnet", "RemoveNetwork", "EnsureRules", "CreateNetwork"]
+
+    def test_who_was_detached_comes_back_although_the_recreation_was_stopped(self) -> None:
+        moment = observed(live(), foreign("x"), remembered=(container("web"),))
+        plan = decide(desired(addressing={"subnet": "fd99::/64"}), moment, HELD)
+        assert (kinds(plan), reasons(plan)) == (["AttachEndpoint"], [("SubnetAllocated", "SubnetOverlap")])
+
+    def test_addresses_follow_to_the_new_prefix_but_for_what_is_taken_there(self) -> None:
+        inside, outside = container("a", ipv6="fd00:5::7"), container("b", ipv6=str(SUBNET[5]))
+        gateway = container("c", ipv6="fd00:5::1")
+        _, moment = settled(attachments=(inside, outside, gateway))
+        plan = decide(desired(addressing={"subnet": "fd00:5::/64"}, updateStrategy="Recreate"), moment, HELD)
+        again = {s.endpoint.container_name: s.endpoint for s in plan.steps if isinstance(s, AttachEndpoint)}
+        assert again["a"].static_ipv6 == IPv6Address("fd00:5::7")
+        assert again["b"].static_ipv6 == IPv6Address("fd00:5::5")
+        assert again["c"].static_ipv6 is None
+
+    def test_who_is_missing_from_an_interrupted_recreation_is_attached(self) -> None:
+        there, moment = settled(remembered=(container("web"),))
+        plan = decide(desired(), moment, HELD)
+        assert kinds(plan) == ["AttachEndpoint"]
+        assert there.name == "blog"
+
+    def test_a_lost_ledger_is_rebuilt_even_while_a_recreation_waits(self) -> None:
+        _, moment = settled(attachments=(container("web"),))
+        plan = decide(desired(labels={"team": "web"}), moment)
+        assert kinds(plan) == ["BindSubnet", "EnsureRules"]
+
+    def test_a_renamed_network_is_made_anew_under_its_new_name(self) -> None:
+        _, moment = settled()
+        plan = decide(desired(networkName="other"), moment, HELD)
+        assert kinds(plan) == ["RememberNetwork", "RemoveNetwork", "CreateNetwork"]
+
+
+class TestRenumbering:
+    """The pool's prefix is another one: one network after the other is made anew."""
+
+    WISH = desired(None, pool(prefix="2001:db8:7::/48"), updateStrategy="Recreate")
+    MOVED = IPv6Network("2001:db8:7:1::/64")
+
+    def moment(self, *attached: Attachment, **changes: object) -> Observed:
+        return observed(live(self.WISH), applied=True, attachments=attached, **changes)
+
+    def test_everything_is_written_down_before_the_old_network_goes_and_all_is_ready_before_the_new_one_comes(
+        self,
+    ) -> None:
+        plan = decide(self.WISH, self.moment(container("web")), HELD)
+        assert kinds(plan) == [
+            "RememberNetwork",
+            "BindSubnet",
+            "RememberEndpoints",
+            "DetachEndpoint",
+            "RemoveNetwork",
+            "EnsureRules",
+            "CreateNetwork",
+            "AttachEndpoint",
+        ]
+        assert (plan.findings, str(plan.disruption), plan.disconnected) == ((), "Disconnects", 1)
+
+    def test_number_suffixes_and_the_engines_ipv4_subnet_stay(self) -> None:
+        db = container("db", ipv6=str(SUBNET[9]))
+        plan = decide(self.WISH, self.moment(db), HELD)
+        (create,) = (s for s in plan.steps if isinstance(s, CreateNetwork))
+        (again,) = (s for s in plan.steps if isinstance(s, AttachEndpoint))
+        assert [c.subnet for c in create.spec.ipam] == [live(self.WISH).ipv4[0].subnet, self.MOVED]
+        assert create.spec.ipam[-1].gateway == self.MOVED[1]
+        assert again.endpoint.static_ipv6 == self.MOVED[9]
+
+    def test_once_it_is_there_nothing_is_left_to_do(self) -> None:
+        moment = observed(live(self.WISH, self.MOVED), applied=True)
+        assert decide(self.WISH, moment, holdings(allocation(self.MOVED))) == Plan("IPv6Network", "blog")
+
+    def test_running_containers_are_waited_for_and_keep_what_they_have(self) -> None:
+        patient = desired(None, pool(prefix="2001:db8:7::/48"))
+        plan = decide(patient, self.moment(container("web")), HELD)
+        assert (plan.empty, reasons(plan)) == (True, [("NetworkReady", "RecreateBlocked")])
+        assert f"subnet is {SUBNET}, should be {self.MOVED}" in plan.findings[0].message
+
+    def test_a_network_that_must_not_change_keeps_its_subnet(self) -> None:
+        fixed = desired(None, pool(prefix="2001:db8:7::/48"), updateStrategy="Never")
+        plan = decide(fixed, self.moment(), HELD)
+        assert (plan.empty, reasons(plan)) == (True, [("NetworkReady", "RecreateBlocked")])
+
+    @pytest.mark.parametrize(
+        ("strategy", "attached"), [("Recreate", (container("web"),)), ("WhenIdle", ())], ids=["busy", "idle"]
+    )
+    def test_it_waits_for_its_turn_and_says_for_whom(self, strategy: str, attached: tuple[Attachment, ...]) -> None:
+        wish = desired(None, pool(prefix="2001:db8:7::/48"), updateStrategy=strategy)
+        plan = decide(wish, self.moment(*attached, in_transit=("shop",)), HELD)
+        assert (plan.empty, reasons(plan)) == (True, [("NetworkReady", "Renumbering")])
+        (waits,) = plan.findings
+        assert f"becomes {self.MOVED} instead of {SUBNET}" in waits.message
+        assert "shop of the same pool" in waits.message
+        assert (waits.blocks, waits.doubtful) == (False, False)
+        assert waits.retry
+
+    def test_what_is_asked_of_a_person_is_said_rather_than_whose_turn_it_is(self) -> None:
+        patient = desired(None, pool(prefix="2001:db8:7::/48"))
+        plan = decide(patient, self.moment(container("web"), in_transit=("shop",)), HELD)
+        assert reasons(plan) == [("NetworkReady", "RecreateBlocked")]
+
+    @pytest.mark.parametrize(("others", "goes"), [(0, True), (1, True), (2, False), (3, False)])
+    def test_as_many_go_at_the_same_time_as_the_pool_allows(self, others: int, *, goes: bool) -> None:
+        wish = desired(None, pool(prefix="2001:db8:7::/48", maxUnavailable=2))
+        transit = tuple(f"n{i}" for i in range(others))
+        plan = decide(wish, self.moment(in_transit=transit), HELD)
+        assert ("CreateNetwork" in kinds(plan)) is goes
+
+    def test_while_it_waits_its_rules_and_containers_are_looked_after(self) -> None:
+        moment = self.moment(in_transit=("shop",), remembered=(container("web"),), rules=RulesView(off=OFF))
+        plan = decide(self.WISH, moment, HELD)
+        assert kinds(plan) == ["EnsureRules", "AttachEndpoint"]
+
+    def test_what_was_begun_is_ended_whoever_else_is_on_the_way(self) -> None:
+        moment = self.moment(container("web"), in_transit=("shop",))
+        plan = decide(self.WISH, moment, holdings(allocation(self.MOVED, revision=8)))
+        assert "CreateNetwork" in kinds(plan)
+
+    def test_an_edit_of_the_resource_itself_takes_no_turns(self) -> None:
+        _, moment = settled(in_transit=("shop",))
+        assert "CreateNetwork" in kinds(decide(desired(internal=True), moment, HELD))
+
+    def test_a_network_that_is_gone_anyway_is_made_with_the_new_one(self) -> None:
+        plan = decide(self.WISH, observed(applied=True, in_transit=("shop",)), HELD)
+        (create,) = (s for s in plan.steps if isinstance(s, CreateNetwork))
+        assert create.spec.ipam[-1].subnet == self.MOVED
+
+    def test_while_the_engine_is_away_nothing_is_bound(self) -> None:
+        plan = decide(self.WISH, self.moment(engine=None), HELD)
+        assert (plan.empty, reasons(plan)) == (True, [("NetworkReady", "EngineUnavailable")])
+
+    def test_a_pool_that_can_not_give_one_leaves_the_network_as_it_is(self) -> None:
+        wish = desired(None, pool(prefix="2001:db8:7::/64"))
+        held = holdings(allocation(), allocation("2001:db8:7::/64", "shop"))
+        plan = decide(wish, self.moment(container("web")), held)
+        assert (plan.empty, plan.blocked, reasons(plan)) == (True, None, [("SubnetAllocated", "PoolExhausted")])
+
+    def test_and_has_it_made_again_when_it_was_removed(self) -> None:
+        wish = desired(None, pool(prefix="2001:db8:7::/64"))
+        held = holdings(allocation(), allocation("2001:db8:7::/64", "shop"))
+        plan = decide(wish, observed(applied=True, remembered=(container("web"),)), held)
+        (create,) = (s for s in plan.steps if isinstance(s, CreateNetwork))
+        assert create.spec.ipam[-1].subnet == SUBNET
+
+    def test_a_prefix_that_is_gone_is_told_of_and_nothing_is_torn_down(self) -> None:
+        wish = desired(None, pool(fromInterface={"name": "eth0"}))
+        gone = replace(followed("fd12:3456:789a::/48"), withdrawn=True)
+        plan = decide(wish, self.moment(container("web")), holding(allocation(), following=gone))
+        assert (plan.empty, plan.blocked, reasons(plan)) == (True, None, [("SubnetAllocated", "PrefixWithdrawn")])
+
+    def test_a_new_network_of_a_pool_without_a_prefix_waits_for_it(self) -> None:
+        plan = decide(desired(None, pool(fromInterface={"name": "eth0"})), observed())
+        assert (plan.empty, reasons(plan)) == (True, [("SubnetAllocated", "PrefixPending")])
+
+
+class TestRolledBack:
+    """What could not be had is not tried again and again."""
+
+    def refused(self, wish: Desired) -> Observed:
+        """The moment after that very wish was rolled back."""
+        plan = decide(wish, self.moment(), HELD)
+        (create,) = (s for s in plan.steps if isinstance(s, CreateNetwork))
+        return self.moment(refused=create.spec.labels[SPEC_HASH], refusal="the engine said no")
+
+    def moment(self, **changes: object) -> Observed:
+        _, moment = settled(**changes)
+        return moment
+
+    @pytest.mark.parametrize(
+        "wish",
+        [desired(internal=True), desired(None, pool(prefix="2001:db8:7::/48"))],
+        ids=["the resource's", "the pool's"],
+    )
+    def test_the_same_wish_is_only_told_of(self, wish: Desired) -> None:
+        plan = decide(wish, self.refused(wish), HELD)
+        assert (plan.empty, plan.blocked, reasons(plan)) == (True, None, [("NetworkReady", "RolledBack")])
+        assert (plan.findings[0].message, plan.findings[0].retry) == ("the engine said no", None)
+
+    def test_another_one_is_tried(self) -> None:
+        moment = self.refused(desired(internal=True))
+        assert "CreateNetwork" in kinds(decide(desired(internal=True, attachable=True), moment, HELD))
+
+    def test_what_is_there_again_is_as_it_should_be_once_the_wish_is_the_old_one(self) -> None:
+        assert decide(desired(), self.refused(desired(internal=True)), HELD) == Plan("IPv6Network", "blog")
+
+    def test_rules_and_containers_are_looked_after_all_the_same(self) -> None:
+        wish = desired(internal=True)
+        moment = replace(self.refused(wish), remembered=(container("web"),), rules=RulesView(off=OFF))
+        assert kinds(decide(wish, moment, HELD)) == ["EnsureRules", "AttachEndpoint"]
+
+    def test_a_network_that_is_gone_is_made_as_it_is_wanted(self) -> None:
+        wish = desired(internal=True)
+        moment = replace(self.refused(wish), networks=Networks())
+        assert "CreateNetwork" in kinds(decide(wish, moment, HELD))
