@@ -17,7 +17,7 @@ from benchmarks import resources
 from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.api.scheme import decode
 from dockerv6.dockerd import dialect, encode
-from dockerv6.planning.blueprint import network_spec
+from dockerv6.planning.docker.network_spec import network_spec
 from dockerv6.planning.inputs import Identity
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dockerv6.firewall.iptables.compile import compile_ruleset
-from dockerv6.firewall.rules import render
+from dockerv6.firewall.render import render
 from dockerv6.firewall.ruleset import Ruleset
 from tests.golden.scenarios import SCENARIOS
 from tests.golden.test_iptables_rulesets import named

@@ -20,28 +20,28 @@ from dockerv6.api.kinds import NETWORK, POLICY
 from dockerv6.api.scheme import Resource
 from dockerv6.controller import networks, policies
 from dockerv6.controller.context import Context
+from dockerv6.controller.desired_firewall import published
 from dockerv6.controller.firewall import FirewallKeeper
-from dockerv6.controller.intent import published
 from dockerv6.controller.inventory import Inventory
 from dockerv6.controller.operator import InventoryLookup, Operator
+from dockerv6.controller.recreations import Transit
 from dockerv6.controller.reporter import Reporter
 from dockerv6.controller.settings import ControllerSettings
 from dockerv6.controller.statuses import conditions_before
-from dockerv6.controller.transit import Transit
 from dockerv6.controller.world import World
 from dockerv6.dockerd.model import Network, NetworkSpec, SubnetConfig
 from dockerv6.dockerd.profiles import ENGINE_28_5, Profile
-from dockerv6.firewall.fake import FakeHostFilter
-from dockerv6.hostnet.fake import FakeHostNet
 from dockerv6.ipam.ledger import Allocation, AllocationState
 from dockerv6.ipam.memory import MemoryLedger
 from dockerv6.lib.clock import FakeClock
-from dockerv6.planning.host import BRIDGE_NETFILTER, FORWARDING
+from dockerv6.planning.host.sysctls import BRIDGE_NETFILTER, FORWARDING
 from dockerv6.planning.inputs import MANAGED_BY
 from dockerv6.reconciler.outcome import Requeue
 from dockerv6.reconciler.request import Key
 from dockerv6.store.memory import MemoryStore
 from dockerv6.store.model import Event, StoredObject
+from tests.fakes.firewall.backend import FakeHostFilter
+from tests.fakes.hostnet.host import FakeHostNet
 from tests.simulation.files import Files
 from tests.simulation.kernel import DEFAULT_ROUTE, DOCKER0, ETH0, ETH0_LINK, OUR_TABLE, AnnouncedFirewall, CoupledEngine
 from tests.simulation.resources import ROOT
@@ -230,7 +230,7 @@ class Bench:
     async def accept(self, *resources: Resource) -> None:
         """As if the sources had been read with these in them, and nothing gone."""
         self.host.files.write(*resources)
-        from dockerv6.planning.intake import PruneRules, take_in  # noqa: PLC0415 - here only
+        from dockerv6.planning.admission import PruneRules, take_in  # noqa: PLC0415 - here only
 
         intake = take_in(
             self.host.files.read(),

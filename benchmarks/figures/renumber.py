@@ -24,7 +24,7 @@ from benchmarks.bench import wait_ready
 from benchmarks.commits import Vandal, Witness
 from benchmarks.process import wait_idle
 from benchmarks.rows import Row
-from dockerv6.planning.followed import SETTLE
+from dockerv6.planning.addressing.tracked_prefixes import SETTLE
 from tests.lab.net import UPLINK
 from tests.lab.settings import Settings
 

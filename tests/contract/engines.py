@@ -7,9 +7,9 @@ from ipaddress import IPv4Network, IPv6Address, IPv6Network
 from typing import TYPE_CHECKING, Any, Protocol
 
 from dockerv6.dockerd.client import DockerEngine
-from dockerv6.dockerd.fake import FakeEngine
-from dockerv6.dockerd.fake_ports import parse
 from dockerv6.dockerd.model import Attachment, NetworkSpec, SubnetConfig
+from tests.fakes.dockerd.engine import FakeEngine
+from tests.fakes.dockerd.ports import parse
 from tests.lab import image
 from tests.lab.engine import IMAGE
 from tests.lab.engine import Engine as LabEngine

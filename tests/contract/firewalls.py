@@ -6,10 +6,10 @@ import subprocess
 from typing import TYPE_CHECKING, Protocol
 
 from dockerv6.firewall.elements import PUBLISHED_PORT
-from dockerv6.firewall.fake import FakeFirewall
+from dockerv6.firewall.expr import Element
 from dockerv6.firewall.nftables.backend import NftablesFirewall
 from dockerv6.firewall.nftables.session import NftSession
-from dockerv6.firewall.terms import Element
+from tests.fakes.firewall.backend import FakeFirewall
 from tests.host.network import nft, private_network
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from typing import Protocol
 
 import pytest
 
-from dockerv6.hostnet.fake import FakeHostNet
 from dockerv6.hostnet.linux import LinuxHostNet
 from dockerv6.hostnet.model import BridgePort, Change, ChangeKind, Interface, Listener, Route, RouteProtocol
 from dockerv6.hostnet.port import HostNet
+from tests.fakes.hostnet.host import FakeHostNet
 from tests.host.network import ip, nft, private_network, set_sysctl
 
 HOSTS = (pytest.param("fake"), pytest.param("linux", marks=pytest.mark.host))

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dockerv6.firewall.model import EgressMode, FirewallIntent
+from dockerv6.firewall.operations import DeleteTable
 from dockerv6.firewall.port import FirewallRejected
-from dockerv6.firewall.rules import render
+from dockerv6.firewall.render import render
 from dockerv6.firewall.ruleset import EMPTY, Change, Ruleset, diff
-from dockerv6.firewall.steps import DeleteTable
 from tests.contract.firewalls import opened
 from tests.golden.scenarios import SCENARIOS
 from tests.unit.firewall.intents import BLOG, DNS, FIXED, GUARDED, HOME, ROAD, SHOP, WEB, intent

@@ -10,7 +10,7 @@ import pytest
 from dockerv6.firewall.iptables import ledger
 from dockerv6.firewall.iptables.compile import compile_ruleset
 from dockerv6.firewall.model import FirewallIntent
-from dockerv6.firewall.rules import render
+from dockerv6.firewall.render import render
 from tests.golden.scenarios import SCENARIOS
 
 FOLDER = Path(__file__).parent / "iptables"

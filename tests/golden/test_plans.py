@@ -11,15 +11,15 @@ import pytest
 from dockerv6.api.conditions import Reason
 from dockerv6.firewall.model import HostFilterState, PortIntent, Transport
 from dockerv6.hostnet.model import BridgePort, Interface, ProxyNeighbour
-from dockerv6.planning.answers import Answers
-from dockerv6.planning.blueprint import fingerprint, network_spec, stamped
-from dockerv6.planning.claims import PortProblem
 from dockerv6.planning.deletion import plan_deletion
 from dockerv6.planning.describe import as_mapping
-from dockerv6.planning.endpoints import as_it_was
+from dockerv6.planning.docker.endpoints import as_it_was
+from dockerv6.planning.docker.network_spec import fingerprint, network_spec, stamped
+from dockerv6.planning.docker.rollback import Former, plan_rollback
+from dockerv6.planning.firewall.port_claims import PortProblem
+from dockerv6.planning.host.proxied_subnets import Answers
 from dockerv6.planning.inputs import Holdings, Observed, RulesView
 from dockerv6.planning.policy import plan_policy
-from dockerv6.planning.rollback import Former, plan_rollback
 from dockerv6.planning.steps import Plan
 from tests.simulation.resources import policy, pool
 from tests.unit.planning.scene import (

@@ -10,7 +10,7 @@ import pytest
 
 from dockerv6.firewall.model import EgressMode
 from dockerv6.firewall.nftables.codec import commands
-from dockerv6.firewall.rules import render
+from dockerv6.firewall.render import render
 from dockerv6.firewall.ruleset import EMPTY, diff
 from tests.golden.scenarios import SCENARIOS
 from tests.unit.firewall.intents import BLOG, HOME, WEB, intent

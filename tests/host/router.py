@@ -14,7 +14,7 @@ from dockerv6.firewall.iptables.backend import IptablesFirewall
 from dockerv6.firewall.model import DEFAULT_MARK, FirewallIntent
 from dockerv6.firewall.nftables.backend import NftablesFirewall
 from dockerv6.firewall.nftables.session import NftSession
-from dockerv6.firewall.rules import render
+from dockerv6.firewall.render import render
 from dockerv6.firewall.ruleset import diff
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from dockerv6.firewall import detect
 from dockerv6.firewall.iptables import kernel
 from dockerv6.firewall.model import FirewallIntent
 from dockerv6.firewall.nftables.session import NftSession
-from dockerv6.firewall.rules import render
+from dockerv6.firewall.render import render
 from dockerv6.firewall.ruleset import EMPTY, diff
 from tests.host.network import private_network
 from tests.unit.firewall.intents import BLOG, WEB

@@ -19,7 +19,7 @@ from dockerv6.firewall.iptables.backend import IptablesFirewall
 from dockerv6.firewall.iptables.compile import compile_ruleset
 from dockerv6.firewall.model import FirewallIntent, NetworkIntent, PortIntent, Transport
 from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable
-from dockerv6.firewall.rules import render
+from dockerv6.firewall.render import render
 from dockerv6.firewall.ruleset import EMPTY, diff
 from tests.host.network import private_network
 from tests.unit.firewall.intents import BLOG, EVERYTHING, HOME, WEB

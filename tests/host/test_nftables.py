@@ -17,7 +17,7 @@ from dockerv6.firewall.nftables import codec
 from dockerv6.firewall.nftables.backend import NftablesFirewall
 from dockerv6.firewall.nftables.library import NftExecutable
 from dockerv6.firewall.nftables.session import NftSession
-from dockerv6.firewall.rules import render
+from dockerv6.firewall.render import render
 from dockerv6.firewall.ruleset import EMPTY, diff
 from tests.host.network import nft, private_network
 from tests.unit.firewall.intents import BLOG, EVERYTHING, SHOP, WEB, intent

@@ -15,10 +15,10 @@ from dockerv6.api.pool import IPv6Pool
 from dockerv6.dockerd.model import Attachment, Network
 from dockerv6.ipam.memory import MemoryLedger
 from dockerv6.planning import steps as s
-from dockerv6.planning.followed import Followed
+from dockerv6.planning.addressing.tracked_prefixes import Followed
+from dockerv6.planning.docker.rollback import Former, plan_rollback
 from dockerv6.planning.inputs import SPEC_HASH, Desired, Holdings, Networks, Observed, RulesView
 from dockerv6.planning.network import own_network, plan
-from dockerv6.planning.rollback import Former, plan_rollback
 from dockerv6.planning.steps import Plan
 from tests.unit.planning.scene import ENGINE_28, IDENTITY, NOW, bridge, created, host
 

@@ -5,10 +5,10 @@ from ipaddress import IPv6Address, IPv6Network
 
 from hypothesis import strategies as st
 
+from dockerv6.firewall.expr import Chain, Element, ElementSet, Jump, KeyType, Opaque, Rule, overlapping
 from dockerv6.firewall.model import EgressMode, FirewallIntent, Ingress, NetworkIntent, PortIntent, Transport
-from dockerv6.firewall.rules import render
+from dockerv6.firewall.render import render
 from dockerv6.firewall.ruleset import EMPTY, Ruleset
-from dockerv6.firewall.terms import Chain, Element, ElementSet, Jump, KeyType, Opaque, Rule, overlapping
 
 OWNERS = st.sampled_from(["blog", "shop", "db", "mail"])
 _BRIDGES = st.sampled_from(["br-a", "br-b", "br-c"])

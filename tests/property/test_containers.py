@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from dockerv6.api.kinds import NETWORK, POLICY
 from dockerv6.api.publish import ANY
 from dockerv6.controller.context import Context
-from dockerv6.controller.intent import published
+from dockerv6.controller.desired_firewall import published
 from dockerv6.controller.observe import desired, look, observe
 from dockerv6.dockerd.model import Attachment, Container
 from dockerv6.dockerd.port import EngineRefused
 from dockerv6.dockerd.profiles import ENGINE_20_10, ENGINE_28_5
 from dockerv6.hostnet.model import Listener
-from dockerv6.planning.claims import PortKey
+from dockerv6.planning.firewall.port_claims import PortKey
 from dockerv6.planning.network import plan
 from dockerv6.planning.policy import plan_policy
 from tests.simulation.resources import network, policy

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dockerv6.firewall.expr import Field
 from dockerv6.firewall.filtering import ERRORS, NEIGHBOUR_DISCOVERY
 from dockerv6.firewall.iptables import compile as compiling
 from dockerv6.firewall.iptables import lookup
 from dockerv6.firewall.iptables.compile import LEFT_OUT, compile_ruleset
 from dockerv6.firewall.iptables.readback import parts, understood
-from dockerv6.firewall.rules import render
-from dockerv6.firewall.terms import Field
+from dockerv6.firewall.render import render
 from tests.property.strategies_firewall import intents, prefixes
 from tests.unit.firewall.iptables import xtables
 from tests.unit.firewall.packets import Packet, through

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dockerv6.hostnet.model import HostPrefix, PrefixOrigin
-from dockerv6.planning.followed import (
+from dockerv6.planning.addressing.prefix_candidates import candidates
+from dockerv6.planning.addressing.tracked_prefixes import (
     MEMORY,
     SETTLE,
     SETTLE_MOST,
@@ -22,7 +23,6 @@ from dockerv6.planning.followed import (
     renumbered,
     track,
 )
-from dockerv6.planning.prefix_candidates import candidates
 from tests.unit.planning.host_prefixes import UPLINKS
 
 BEGIN = 1_800_000_000.0

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from dockerv6.dockerd.model import Container, ContainerEndpoint
 from dockerv6.hostnet.model import Interface, ProxyNeighbour
-from dockerv6.planning.answers import Answers
-from dockerv6.planning.host import proxy_ndp
+from dockerv6.planning.host.ndp_proxy import answering, neighbour_steps, stray_neighbours, wanted
+from dockerv6.planning.host.proxied_subnets import Answers
+from dockerv6.planning.host.sysctls import proxy_ndp
 from dockerv6.planning.inputs import HostView
-from dockerv6.planning.neighbours import answering, neighbour_steps, stray_neighbours, wanted
 from dockerv6.planning.steps import AddProxyNeighbour, RemoveProxyNeighbour, SetSysctl, Step
 from tests.unit.planning.scene import route, running
 

@@ -13,12 +13,12 @@ from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.api.network import ManagementPolicy
 from dockerv6.dockerd.model import Attachment, Network
 from dockerv6.ipam.ledger import Allocation, AllocationState
+from dockerv6.planning.addressing.tracked_prefixes import Followed
 from dockerv6.planning.deletion import Known, plan_deletion, plan_garbage
 from dockerv6.planning.describe import as_mapping
-from dockerv6.planning.followed import Followed
+from dockerv6.planning.firewall.contributions import share
 from dockerv6.planning.inputs import Desired, Holdings, HostView, Networks, Observed, RulesView
 from dockerv6.planning.network import plan
-from dockerv6.planning.shares import share
 from dockerv6.planning.status import NETWORK_DOMAIN, Verdict, conditions_of
 from dockerv6.planning.steps import (
     AddProxyNeighbour,

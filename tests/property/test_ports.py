@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from dockerv6.api.publish import ANY, Publish
 from dockerv6.dockerd.model import Container, ContainerEndpoint, PortBinding
 from dockerv6.firewall.model import FirewallIntent, NetworkIntent, PortIntent
-from dockerv6.firewall.rules import render
+from dockerv6.firewall.render import render
 from dockerv6.hostnet.model import Listener
-from dockerv6.planning.claims import Claim, Surface, from_containers, own_ports
-from dockerv6.planning.publish import Settled, settle
+from dockerv6.planning.firewall.port_assignment import Settled, settle
+from dockerv6.planning.firewall.port_claims import Claim, Surface, from_containers, own_ports
 from tests.simulation.resources import network
 
 PROTOCOLS = st.sampled_from(["tcp", "udp"])

@@ -7,9 +7,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dockerv6.controller.transit import SCOPE as FORMER
+from dockerv6.controller.recreations import SCOPE as FORMER
 from dockerv6.dockerd.profiles import ENGINE_20_10, ENGINE_28_5, Profile
-from dockerv6.planning.followed import SETTLE_MOST
+from dockerv6.planning.addressing.tracked_prefixes import SETTLE_MOST
 from tests.simulation.tale import FOLLOWING, INSIDE, NETWORKS, Happening, Tale, subnet_of
 
 FIRST = "2001:db8:a00::/56"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.api.pool import IPv6Pool
 from dockerv6.dockerd.model import Attachment, Network
-from dockerv6.planning.followed import Followed
+from dockerv6.planning.addressing.tracked_prefixes import Followed
 from dockerv6.planning.steps import CreateNetwork
 from tests.property.renumbering_world import Crash, World
 from tests.simulation.resources import network, pool

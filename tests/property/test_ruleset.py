@@ -11,12 +11,12 @@ from dockerv6.firewall.elements import (
     PUBLISHED_TO,
     TRANSLATED,
 )
+from dockerv6.firewall.expr import Element, overlapping
 from dockerv6.firewall.model import FirewallIntent
 from dockerv6.firewall.prefixes import PREFIX_IN, PREFIX_OUT, prefixes_of
-from dockerv6.firewall.replay import apply
-from dockerv6.firewall.rules import overlapping_outers, overlapping_owners, render
+from dockerv6.firewall.render import overlapping_outers, overlapping_owners, render
 from dockerv6.firewall.ruleset import Ruleset, diff
-from dockerv6.firewall.terms import Element, overlapping
+from tests.fakes.firewall.replay import apply
 from tests.property.strategies_firewall import holds, intents, observed
 
 PREFIXED = {OUTER: PREFIX_IN, TRANSLATED: PREFIX_OUT}

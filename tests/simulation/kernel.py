@@ -3,15 +3,15 @@
 from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Interface, IPv6Network
 
-from dockerv6.dockerd.fake import FakeEngine
 from dockerv6.dockerd.model import EngineEvent, EventKind, Network
 from dockerv6.dockerd.profiles import ENGINE_28_5, Profile
-from dockerv6.firewall.fake import FakeFirewall
 from dockerv6.firewall.ruleset import Change, Ruleset
-from dockerv6.hostnet.fake import FakeHostNet
 from dockerv6.hostnet.model import BridgePort, Interface, Listener, Route, RouteProtocol
 from dockerv6.lib.prefixes import first_address
-from dockerv6.planning.host import FORWARDING
+from dockerv6.planning.host.sysctls import FORWARDING
+from tests.fakes.dockerd.engine import FakeEngine
+from tests.fakes.firewall.backend import FakeFirewall
+from tests.fakes.hostnet.host import FakeHostNet
 
 OUR_TABLE = "inet dockerv6"
 ETH0 = Interface(2, "eth0", "", up=True, mtu=1500, addresses=(IPv6Interface("2001:db8:1::5/64"),))

@@ -7,11 +7,11 @@ from ipaddress import IPv6Address, IPv6Network
 from typing import Any
 
 from dockerv6.api.conditions import Reason
-from dockerv6.controller.transit import SCOPE as FORMER
+from dockerv6.controller.recreations import SCOPE as FORMER
 from dockerv6.dockerd.model import Attachment, Network, NetworkSpec, SubnetConfig
 from dockerv6.dockerd.port import EngineConflict, EngineError, EngineUnavailable
 from dockerv6.dockerd.profiles import ENGINE_28_5, Profile
-from dockerv6.planning.followed import exchanged
+from dockerv6.planning.addressing.tracked_prefixes import exchanged
 from tests.simulation.effects import Power
 from tests.simulation.previews import preview
 from tests.simulation.provider import Provider

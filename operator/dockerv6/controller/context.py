@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from dockerv6.api.kinds import NETWORK
 from dockerv6.controller.firewall import FirewallKeeper
 from dockerv6.controller.inventory import Inventory
+from dockerv6.controller.recreations import Transit
 from dockerv6.controller.reporter import Reporter
 from dockerv6.controller.settings import ControllerSettings
-from dockerv6.controller.transit import Transit
 from dockerv6.controller.world import World
 from dockerv6.lib.clock import Clock
 from dockerv6.reconciler.request import Key

@@ -15,8 +15,8 @@ from dockerv6.hostnet.port import HostNetDenied, HostNetError
 from dockerv6.ipam.ledger import LedgerConflict, SubnetTaken
 from dockerv6.planning import steps as s
 from dockerv6.planning.describe import describe
+from dockerv6.planning.docker.rollback import Former
 from dockerv6.planning.inputs import NAME
-from dockerv6.planning.rollback import Former
 from dockerv6.planning.steps import Plan, Step
 from dockerv6.reconciler.errors import TemporaryError
 from dockerv6.reconciler.request import Key

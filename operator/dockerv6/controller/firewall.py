@@ -6,20 +6,20 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from ipaddress import IPv6Address
 
-from dockerv6.controller.intent import Versions, Wishes
+from dockerv6.controller.desired_firewall import Versions, Wishes
 from dockerv6.controller.inventory import Inventory
 from dockerv6.controller.world import World
 from dockerv6.firewall.elements import PUBLISHED, PUBLISHED_AT_TO, PUBLISHED_TO
 from dockerv6.firewall.model import Barrier, FirewallIntent, HostFilterState, Transport
+from dockerv6.firewall.operations import AddElements, RemoveElements
 from dockerv6.firewall.port import Firewall, FirewallError, FirewallUnavailable, HostFilter, Sweepable
-from dockerv6.firewall.rules import render
+from dockerv6.firewall.render import render
 from dockerv6.firewall.ruleset import EMPTY, Change, Ruleset, diff
-from dockerv6.firewall.steps import AddElements, RemoveElements
 from dockerv6.hostnet.port import HostNetError
-from dockerv6.planning.answers import Answers
+from dockerv6.planning.firewall.contributions import answers_of
+from dockerv6.planning.host.proxied_subnets import Answers
 from dockerv6.planning.inputs import Identity, RulesView
 from dockerv6.planning.policy import Assignment
-from dockerv6.planning.shares import answers_of
 
 logger = logging.getLogger(__name__)
 

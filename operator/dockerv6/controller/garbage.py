@@ -6,10 +6,10 @@ from dockerv6.controller.context import Context
 from dockerv6.controller.execute import SYSCTLS, execute
 from dockerv6.dockerd.model import Network
 from dockerv6.dockerd.port import EngineError
+from dockerv6.planning.admission import too_many
 from dockerv6.planning.deletion import Known, plan_garbage, stray_networks
-from dockerv6.planning.host import restore_steps, spare_sysctls
-from dockerv6.planning.intake import too_many
-from dockerv6.planning.neighbours import answering, stray_neighbours
+from dockerv6.planning.host.ndp_proxy import answering, stray_neighbours
+from dockerv6.planning.host.sysctls import restore_steps, spare_sysctls
 from dockerv6.planning.steps import Finding, Plan
 from dockerv6.reconciler.errors import TemporaryError
 from dockerv6.reconciler.outcome import Requeue

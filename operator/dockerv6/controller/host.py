@@ -3,14 +3,14 @@
 import logging
 
 from dockerv6.controller.context import Context
+from dockerv6.controller.desired_firewall import resource_of
 from dockerv6.controller.execute import StepFailed, carry_out, execute
 from dockerv6.controller.failures import failure_of
 from dockerv6.controller.garbage import GARBAGE, sweep
-from dockerv6.controller.intent import resource_of
 from dockerv6.controller.prefixes import PREFIXES, follow
 from dockerv6.firewall.port import FirewallError, FirewallUnavailable
 from dockerv6.planning.describe import describe, rules_changed
-from dockerv6.planning.host import filter_steps, sysctl_steps
+from dockerv6.planning.host.sysctls import filter_steps, sysctl_steps
 from dockerv6.planning.steps import Plan
 from dockerv6.reconciler.errors import TemporaryError
 from dockerv6.reconciler.outcome import Requeue

@@ -18,7 +18,7 @@ from dockerv6.api.policy import IPv6Policy
 from dockerv6.api.pool import IPv6Pool
 from dockerv6.api.scheme import Resource, decode, digest, to_document
 from dockerv6.ipam.ledger import Allocation, Ledger, LedgerConflict, SubnetTaken
-from dockerv6.planning.followed import Followed, as_record, from_record
+from dockerv6.planning.addressing.tracked_prefixes import Followed, as_record, from_record
 from dockerv6.planning.inputs import Holdings
 from dockerv6.store.model import StoredObject
 from dockerv6.store.port import Store

@@ -10,6 +10,7 @@ from dockerv6.api.kinds import NETWORK
 from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.api.pending import not_yet_in_effect
 from dockerv6.controller.context import Context
+from dockerv6.controller.converge import converge, next_look
 from dockerv6.controller.endpoints import forget_endpoints
 from dockerv6.controller.execute import StepFailed, execute
 from dockerv6.controller.failures import failure_of
@@ -17,14 +18,13 @@ from dockerv6.controller.garbage import keep_orphan
 from dockerv6.controller.members import forget_members
 from dockerv6.controller.observe import desired, observe
 from dockerv6.controller.renumbering import arrived, decide, roll_back
-from dockerv6.controller.rounds import converge, next_look
 from dockerv6.controller.statuses import conditions_before, fields_before, network_status, never_accepted, write_status
 from dockerv6.planning import network as planning
 from dockerv6.planning.deletion import keeps_network, plan_deletion
 from dockerv6.planning.describe import describe
+from dockerv6.planning.docker.members import wanted_members
+from dockerv6.planning.host.ndp_proxy import Spot, wanted
 from dockerv6.planning.inputs import Desired, Observed
-from dockerv6.planning.members import wanted_members
-from dockerv6.planning.neighbours import Spot, wanted
 from dockerv6.planning.status import Verdict, conditions_of, suspended
 from dockerv6.planning.steps import (
     AttachEndpoint,

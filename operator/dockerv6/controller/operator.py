@@ -8,8 +8,8 @@ from random import Random
 from dockerv6.api.kinds import NETWORK, POLICY, POOL
 from dockerv6.controller import host, networks, policies, pools
 from dockerv6.controller.context import Context
+from dockerv6.controller.desired_firewall import resource_of
 from dockerv6.controller.garbage import GARBAGE
-from dockerv6.controller.intent import resource_of
 from dockerv6.controller.prefixes import PREFIXES
 from dockerv6.controller.sources import Read, SourceKeeper
 from dockerv6.controller.triggers import Triggers

@@ -7,10 +7,10 @@ from dockerv6.api.egress import Egress
 from dockerv6.api.kinds import POLICY
 from dockerv6.api.policy import IPv6Policy
 from dockerv6.controller.context import Context
+from dockerv6.controller.converge import Outcome, converge, next_look
 from dockerv6.controller.execute import StepFailed, execute
 from dockerv6.controller.failures import failure_of
 from dockerv6.controller.observe import doubt_listeners, look
-from dockerv6.controller.rounds import Outcome, converge, next_look
 from dockerv6.controller.statuses import (
     conditions_before,
     fields_before,
@@ -22,11 +22,11 @@ from dockerv6.controller.statuses import (
 )
 from dockerv6.dockerd.model import Network
 from dockerv6.firewall.port import FirewallError
-from dockerv6.planning.host import host_message
+from dockerv6.planning.firewall.contributions import POLICY_OWNER, ipv6_subnets
+from dockerv6.planning.host.ndp_proxy import answering, stray_neighbours
+from dockerv6.planning.host.sysctls import host_message
 from dockerv6.planning.inputs import Observed
-from dockerv6.planning.neighbours import answering, stray_neighbours
 from dockerv6.planning.policy import plan_policy
-from dockerv6.planning.shares import POLICY_OWNER, ipv6_subnets
 from dockerv6.planning.status import POLICY_DOMAIN, Verdict, conditions_of
 from dockerv6.planning.steps import Plan
 from dockerv6.reconciler.errors import TemporaryError

@@ -12,7 +12,7 @@ from dockerv6.controller.statuses import never_accepted, write_simple
 from dockerv6.ipam.ledger import AllocationState
 from dockerv6.lib.prefixes import subnet_count
 from dockerv6.lib.times import rfc3339
-from dockerv6.planning.pools import followed_prefix, withdrawn_findings
+from dockerv6.planning.addressing.pools import followed_prefix, withdrawn_findings
 from dockerv6.planning.steps import Finding, Plan
 from dockerv6.reconciler.outcome import Requeue
 from dockerv6.reconciler.request import Key

@@ -9,7 +9,7 @@ from dockerv6.controller.context import Context
 from dockerv6.controller.garbage import GARBAGE
 from dockerv6.firewall.port import FirewallError
 from dockerv6.hostnet.port import HostNetError
-from dockerv6.planning.followed import Followed, track
+from dockerv6.planning.addressing.tracked_prefixes import Followed, track
 from dockerv6.reconciler.errors import TemporaryError
 from dockerv6.reconciler.outcome import Requeue
 from dockerv6.reconciler.request import Key

@@ -9,8 +9,8 @@ from dockerv6.controller.observe import desired, look, observe
 from dockerv6.controller.prefixes import follow
 from dockerv6.controller.renumbering import decide
 from dockerv6.controller.sources import known_identities
+from dockerv6.planning.admission import PruneRules, take_in
 from dockerv6.planning.deletion import plan_deletion
-from dockerv6.planning.intake import PruneRules, take_in
 from dockerv6.planning.policy import plan_policy
 from dockerv6.planning.steps import BindSubnet, ForgetSubnet, KeepPoolPrefix, Plan, ReleaseSubnet
 from dockerv6.source.model import Snapshot

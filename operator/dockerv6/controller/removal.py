@@ -4,9 +4,9 @@ from dockerv6.controller.context import Context
 from dockerv6.controller.execute import SYSCTLS, carry_out
 from dockerv6.controller.members import members
 from dockerv6.planning.describe import describe
-from dockerv6.planning.host import restore_steps
+from dockerv6.planning.host.ndp_proxy import stray_neighbours
+from dockerv6.planning.host.sysctls import restore_steps
 from dockerv6.planning.inputs import NAME
-from dockerv6.planning.neighbours import stray_neighbours
 from dockerv6.planning.steps import DetachMember, RemoveNetwork, Step
 
 

@@ -6,14 +6,14 @@ from dataclasses import replace
 from dockerv6.api.conditions import Reason
 from dockerv6.api.kinds import NETWORK, POOL
 from dockerv6.controller.context import Context
+from dockerv6.controller.converge import Outcome
 from dockerv6.controller.execute import StepFailed, execute
 from dockerv6.controller.garbage import GARBAGE
 from dockerv6.controller.observe import observe
-from dockerv6.controller.rounds import Outcome
 from dockerv6.dockerd.port import EngineRefused
 from dockerv6.planning import network as planning
+from dockerv6.planning.docker.rollback import Former, plan_rollback
 from dockerv6.planning.inputs import SPEC_HASH, Desired, Observed
-from dockerv6.planning.rollback import Former, plan_rollback
 from dockerv6.planning.steps import AttachEndpoint, CreateNetwork, Plan, RememberNetwork
 from dockerv6.reconciler.request import Key
 from dockerv6.store.model import StoredObject

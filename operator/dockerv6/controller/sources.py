@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dockerv6.controller.context import Context
 from dockerv6.controller.garbage import GARBAGE, HELD_RETRY, SOURCES, hold, prune_confirmed
 from dockerv6.controller.prefixes import PREFIXES, follow
-from dockerv6.planning.intake import Intake, PruneRules, take_in
+from dockerv6.planning.admission import Intake, PruneRules, take_in
 from dockerv6.reconciler.errors import TemporaryError
 from dockerv6.reconciler.request import Key
 from dockerv6.source.model import Diagnostic, Severity, Snapshot
@@ -29,7 +29,7 @@ async def known_identities(context: Context) -> dict[str, str]:
 
 
 class SourceKeeper:
-    """Keeps the inventory equal to the files, by the rules of `planning.intake`."""
+    """Keeps the inventory equal to the files, by the rules of `planning.admission`."""
 
     def __init__(self, read: Read, context: Context) -> None:
         self._read = read

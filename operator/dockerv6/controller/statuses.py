@@ -12,15 +12,15 @@ from dockerv6.api.options import IPVLAN_MODE, LAYER_3
 from dockerv6.api.selectors import Driver
 from dockerv6.controller.context import Context
 from dockerv6.dockerd.model import Network
-from dockerv6.planning.answers import Answers
-from dockerv6.planning.blueprint import gateway
-from dockerv6.planning.host import host_message
+from dockerv6.planning.addressing.translation import translate
+from dockerv6.planning.docker.network_spec import gateway
+from dockerv6.planning.host.ndp_proxy import answering, wanted
+from dockerv6.planning.host.proxied_subnets import Answers
+from dockerv6.planning.host.sysctls import host_message
 from dockerv6.planning.inputs import Desired, Observed
-from dockerv6.planning.neighbours import answering, wanted
 from dockerv6.planning.network import own_network
 from dockerv6.planning.status import Verdict, conditions_of
 from dockerv6.planning.steps import Plan
-from dockerv6.planning.translation import translate
 from dockerv6.store.model import StoredObject
 
 

@@ -10,17 +10,17 @@ from collections.abc import Collection, Iterable, Iterator
 from dockerv6.api.kinds import NETWORK, POLICY
 from dockerv6.controller import host
 from dockerv6.controller.context import Context
+from dockerv6.controller.desired_firewall import resource_of
 from dockerv6.controller.garbage import GARBAGE
-from dockerv6.controller.intent import resource_of
 from dockerv6.controller.prefixes import PREFIXES, interfaces_followed
 from dockerv6.dockerd.model import EngineEvent, EventKind, Network
 from dockerv6.dockerd.port import EngineUnavailable
 from dockerv6.firewall.port import FirewallError
 from dockerv6.hostnet.model import Change, ChangeKind, ProxyNeighbour
-from dockerv6.planning.addresses import HostAddresses, host_addresses
-from dockerv6.planning.host import leads_out, outward, sysctl_steps
+from dockerv6.planning.host.addresses import HostAddresses, host_addresses
+from dockerv6.planning.host.parents import watched
+from dockerv6.planning.host.sysctls import leads_out, outward, sysctl_steps
 from dockerv6.planning.inputs import NAME, HostView
-from dockerv6.planning.parents import watched
 from dockerv6.reconciler.errors import TemporaryError
 from dockerv6.reconciler.request import Key
 

@@ -17,7 +17,8 @@ from dockerv6.hostnet.model import Interface, Listener
 from dockerv6.hostnet.port import HostNet, HostNetError
 from dockerv6.hostnet.uplinks import advertised, deafened_by_forwarding
 from dockerv6.lib.clock import Clock
-from dockerv6.planning.host import (
+from dockerv6.planning.host.ndp_proxy import on_link_prefixes
+from dockerv6.planning.host.sysctls import (
     BRIDGE_NETFILTER,
     FORWARDING,
     accept_ra,
@@ -28,7 +29,6 @@ from dockerv6.planning.host import (
     uplink_bridges,
 )
 from dockerv6.planning.inputs import HostView, Networks
-from dockerv6.planning.neighbours import on_link_prefixes
 
 logger = logging.getLogger(__name__)
 

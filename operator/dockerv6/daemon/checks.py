@@ -11,9 +11,9 @@ from dockerv6.firewall.ipv6nat.residue import Residue
 from dockerv6.firewall.ipv6nat.rules import Certainty
 from dockerv6.firewall.model import FilterVariant, HostFilterState
 from dockerv6.hostnet.model import HostPrefix
-from dockerv6.planning.host import FORWARDING, accept_ra, guest_bridges, leads_out, outward, proxy_ndp
+from dockerv6.planning.addressing.prefix_candidates import candidates
+from dockerv6.planning.host.sysctls import FORWARDING, accept_ra, guest_bridges, leads_out, outward, proxy_ndp
 from dockerv6.planning.inputs import HostView
-from dockerv6.planning.prefix_candidates import candidates
 
 CAP_NET_ADMIN = 12
 CAP_NET_RAW = 13

@@ -8,8 +8,8 @@ from dockerv6.controller.garbage import ORPHANS, PRUNE
 from dockerv6.controller.inventory import FOLLOWED
 from dockerv6.controller.members import SCOPE as MEMBERS
 from dockerv6.controller.preview import plan_everything
+from dockerv6.controller.recreations import SCOPE as IN_TRANSIT
 from dockerv6.controller.sources import ROOTS
-from dockerv6.controller.transit import SCOPE as IN_TRANSIT
 from dockerv6.daemon.settings import Settings
 from dockerv6.daemon.wiring import Memory, durable, workbench
 from dockerv6.ipam.ledger import AllocationState, Ledger

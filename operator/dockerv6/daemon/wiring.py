@@ -9,8 +9,8 @@ from functools import partial
 from dockerv6.controller.context import Context
 from dockerv6.controller.firewall import FirewallKeeper
 from dockerv6.controller.inventory import Inventory
+from dockerv6.controller.recreations import Transit
 from dockerv6.controller.reporter import Reporter
-from dockerv6.controller.transit import Transit
 from dockerv6.controller.world import World
 from dockerv6.daemon.settings import Settings
 from dockerv6.dockerd.client import DockerEngine

@@ -19,7 +19,7 @@ from dockerv6.firewall.nftables import codec
 from dockerv6.firewall.nftables.backend import NftablesFirewall
 from dockerv6.firewall.nftables.session import NftSession
 from dockerv6.firewall.port import Firewall, FirewallError, FirewallRejected, FirewallUnavailable, Sweepable
-from dockerv6.firewall.rules import render
+from dockerv6.firewall.render import render
 from dockerv6.firewall.ruleset import EMPTY, diff
 
 AUTO = "auto"

@@ -8,9 +8,9 @@ from functools import lru_cache
 from ipaddress import IPv6Address, IPv6Network, collapse_addresses
 from typing import NamedTuple
 
-from dockerv6.firewall.boxes import disjoint
+from dockerv6.firewall.expr import Element, ElementSet, KeyType
 from dockerv6.firewall.model import EgressMode, FirewallIntent, NetworkIntent, PortIntent
-from dockerv6.firewall.terms import Element, ElementSet, KeyType
+from dockerv6.firewall.rectangles import disjoint
 
 NETWORKS = "networks"
 OWN_BRIDGE = "own_bridge"

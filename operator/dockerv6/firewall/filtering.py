@@ -21,9 +21,9 @@ from dockerv6.firewall.elements import (
     TRANSLATED,
     UPLINK_BRIDGES,
 )
+from dockerv6.firewall.expr import Chain, ClearMark, Field, HasMark, In, Is, Jump, Rule, SetMark, Term, Verdict
 from dockerv6.firewall.model import FirewallIntent
 from dockerv6.firewall.priorities import AFTER_FILTERS, FILTER_JUST_BEFORE, GUARD
-from dockerv6.firewall.terms import Chain, ClearMark, Field, HasMark, In, Is, Jump, Rule, SetMark, Term, Verdict
 
 ERRORS = frozenset({"destination-unreachable", "packet-too-big", "time-exceeded", "parameter-problem"})
 """ICMPv6 that must not be dropped: without packet-too-big, path MTU discovery fails (RFC 4890, 4.3.1)."""

@@ -10,8 +10,8 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from dockerv6.firewall.prefixes import prefixes_of
-from dockerv6.firewall.steps import (
+from dockerv6.firewall.expr import SHARED, Chain, Element, ElementSet, Jump, KeyType, Rule, overlapping, span
+from dockerv6.firewall.operations import (
     AddChain,
     AddElements,
     AddRules,
@@ -23,7 +23,7 @@ from dockerv6.firewall.steps import (
     RemoveElements,
     Step,
 )
-from dockerv6.firewall.terms import SHARED, Chain, Element, ElementSet, Jump, KeyType, Rule, overlapping, span
+from dockerv6.firewall.prefixes import prefixes_of
 
 
 @dataclass(frozen=True, slots=True)

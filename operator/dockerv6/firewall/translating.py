@@ -19,10 +19,10 @@ from dockerv6.firewall.elements import (
     SNAT_TO,
     TRANSLATED,
 )
+from dockerv6.firewall.expr import Chain, Dnat, Field, In, Is, Jump, MapField, Rule, SetField, Snat, Verdict
 from dockerv6.firewall.model import NetworkIntent
 from dockerv6.firewall.prefixes import CHAINS, PREFIX_IN, PREFIX_OUT, rules_of
 from dockerv6.firewall.priorities import BEFORE_TRACKING, DSTNAT_JUST_BEFORE, SRCNAT_JUST_AFTER, SRCNAT_JUST_BEFORE
-from dockerv6.firewall.terms import Chain, Dnat, Field, In, Is, Jump, MapField, Rule, SetField, Snat, Verdict
 
 _OUT = (Field.SADDR, Field.OIF)
 _PORT = (Field.PROTOCOL, Field.DPORT)

@@ -8,12 +8,12 @@ from dockerv6.api.network import DeletionPolicy, ManagementPolicy
 from dockerv6.api.pool import IPv6Pool
 from dockerv6.dockerd.model import Attachment, Network
 from dockerv6.ipam.ledger import AllocationState
+from dockerv6.planning.addressing.pools import cooldown
+from dockerv6.planning.docker.members import release_members
 from dockerv6.planning.findings import ENGINE_RETRY
+from dockerv6.planning.host.ndp_proxy import withdrawal
 from dockerv6.planning.inputs import NAME, Desired, Holdings, Identity, Networks, Observed
-from dockerv6.planning.members import release_members
-from dockerv6.planning.neighbours import withdrawal
 from dockerv6.planning.network import observed_network, own_network
-from dockerv6.planning.pools import cooldown
 from dockerv6.planning.steps import (
     EnsureRules,
     Finding,

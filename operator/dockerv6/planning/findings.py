@@ -7,8 +7,8 @@ from dockerv6.api.egress import Egress, EgressMode
 from dockerv6.api.firewall import Firewall
 from dockerv6.api.options import GATEWAY_MODE_IPV6
 from dockerv6.dockerd.model import EngineInfo
-from dockerv6.planning.addresses import pending_addresses
-from dockerv6.planning.host import filter_findings
+from dockerv6.planning.host.addresses import pending_addresses
+from dockerv6.planning.host.sysctls import filter_findings
 from dockerv6.planning.inputs import HostView, Observed, RulesView
 from dockerv6.planning.steps import Finding
 

@@ -10,9 +10,9 @@ from dockerv6.dockerd.model import Attachment, Container, EngineInfo, Network
 from dockerv6.firewall.model import DEFAULT_MARK, HostFilterState, PortIntent
 from dockerv6.hostnet.model import Interface, ProxyNeighbour, Route
 from dockerv6.ipam.ledger import Allocation, AllocationState
-from dockerv6.planning.answers import Answers
-from dockerv6.planning.claims import PortKey, PortProblem
-from dockerv6.planning.followed import Followed
+from dockerv6.planning.addressing.tracked_prefixes import Followed
+from dockerv6.planning.firewall.port_claims import PortKey, PortProblem
+from dockerv6.planning.host.proxied_subnets import Answers
 
 MANAGED_BY = "dockerv6.io/managed-by"
 NAME = "dockerv6.io/name"

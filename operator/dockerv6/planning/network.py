@@ -8,17 +8,19 @@ from dockerv6.api.network import ManagementPolicy, UpdateStrategy
 from dockerv6.api.pending import not_yet_in_effect
 from dockerv6.api.selectors import Driver
 from dockerv6.dockerd.model import Attachment, Network, NetworkSpec
-from dockerv6.planning.blueprint import NO_IPV4_SINCE, differences, fingerprint, network_spec
-from dockerv6.planning.conflicts import collision
-from dockerv6.planning.endpoints import Recreation, attach, creation
+from dockerv6.planning.addressing.conflicts import collision
+from dockerv6.planning.addressing.pools import withdrawn_findings
+from dockerv6.planning.addressing.subnets import Subnet, decide
+from dockerv6.planning.docker.endpoints import Recreation, attach, creation
+from dockerv6.planning.docker.members import attach_members, detach_members, member_findings
+from dockerv6.planning.docker.network_spec import NO_IPV4_SINCE, differences, fingerprint, network_spec
 from dockerv6.planning.findings import ENGINE_RETRY, engine_findings, rules_drift
-from dockerv6.planning.host import (
+from dockerv6.planning.firewall.contributions import share
+from dockerv6.planning.host.parents import parent_findings, vain_findings
+from dockerv6.planning.host.sysctls import (
     host_findings,
 )
 from dockerv6.planning.inputs import Desired, Holdings, HostView, Observed
-from dockerv6.planning.members import attach_members, detach_members, member_findings
-from dockerv6.planning.parents import parent_findings, vain_findings
-from dockerv6.planning.pools import withdrawn_findings
 from dockerv6.planning.reach import (
     answer_steps,
     bridged,
@@ -28,7 +30,6 @@ from dockerv6.planning.reach import (
     rules_steps,
     way_steps,
 )
-from dockerv6.planning.shares import share
 from dockerv6.planning.steps import (
     CreateNetwork,
     DetachEndpoint,
@@ -40,7 +41,6 @@ from dockerv6.planning.steps import (
     RemoveNetwork,
     Step,
 )
-from dockerv6.planning.subnets import Subnet, decide
 
 UNBRIDGED = frozenset({Driver.MACVLAN, Driver.IPVLAN})
 

@@ -8,15 +8,15 @@ from dockerv6.api.egress import EgressMode
 from dockerv6.api.policy import IPv6Policy
 from dockerv6.api.selectors import NetworkSelector
 from dockerv6.dockerd.model import Network
-from dockerv6.planning.claims import carries
+from dockerv6.planning.addressing.translation import translation_findings
 from dockerv6.planning.findings import engine_findings, raw_drop_findings, rules_drift, rules_findings
-from dockerv6.planning.host import bridge_steps, filter_steps, host_findings, icc_findings, sysctl_steps
+from dockerv6.planning.firewall.contributions import POLICY_OWNER, icc_switched_off, ipv6_subnets
+from dockerv6.planning.firewall.port_claims import carries
+from dockerv6.planning.host.ndp_proxy import neighbour_findings, neighbour_steps
+from dockerv6.planning.host.sysctls import bridge_steps, filter_steps, host_findings, icc_findings, sysctl_steps
+from dockerv6.planning.host.uplinks import uplink_findings
 from dockerv6.planning.inputs import MANAGED_BY, Holdings, Observed
-from dockerv6.planning.neighbours import neighbour_findings, neighbour_steps
-from dockerv6.planning.shares import POLICY_OWNER, icc_switched_off, ipv6_subnets
 from dockerv6.planning.steps import EnsureRules, Finding, Plan, Step
-from dockerv6.planning.translation import translation_findings
-from dockerv6.planning.uplinks import uplink_findings
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,15 +8,15 @@ from ipaddress import IPv6Network
 from dockerv6.api.egress import EgressMode
 from dockerv6.api.selectors import Driver
 from dockerv6.dockerd.model import Network, NetworkSpec
-from dockerv6.planning.answers import Answers
+from dockerv6.planning.addressing.translation import translation_findings
 from dockerv6.planning.findings import raw_drop_findings, rules_findings
-from dockerv6.planning.host import bridge_steps, filter_steps, icc_findings, sysctl_steps
+from dockerv6.planning.firewall.contributions import icc_switched_off
+from dockerv6.planning.host.ndp_proxy import neighbour_findings, neighbour_steps
+from dockerv6.planning.host.proxied_subnets import Answers
+from dockerv6.planning.host.sysctls import bridge_steps, filter_steps, icc_findings, sysctl_steps
+from dockerv6.planning.host.uplinks import uplink_findings
 from dockerv6.planning.inputs import Desired, Holdings, Observed
-from dockerv6.planning.neighbours import neighbour_findings, neighbour_steps
-from dockerv6.planning.shares import icc_switched_off
 from dockerv6.planning.steps import EnsureRules, Finding, Step
-from dockerv6.planning.translation import translation_findings
-from dockerv6.planning.uplinks import uplink_findings
 
 
 def bridged(desired: Desired, live: Network | None) -> bool:

@@ -7,7 +7,7 @@ from dockerv6.controller.execute import SYSCTLS
 from dockerv6.controller.garbage import sweep
 from dockerv6.controller.removal import remove_everything
 from dockerv6.hostnet.model import ProxyNeighbour
-from dockerv6.planning.host import FORWARDING, proxy_ndp
+from dockerv6.planning.host.sysctls import FORWARDING, proxy_ndp
 from tests.simulation.resources import network, policy
 from tests.world import Bench, Host
 

@@ -7,7 +7,7 @@ from dockerv6.controller.execute import SYSCTLS, StepFailed, carry_out, execute
 from dockerv6.dockerd.port import EngineRefused, EngineUnavailable
 from dockerv6.firewall.model import Barrier, FilterVariant
 from dockerv6.planning import steps as s
-from dockerv6.planning.host import FORWARDING
+from dockerv6.planning.host.sysctls import FORWARDING
 from dockerv6.planning.steps import Plan
 from dockerv6.reconciler.errors import TemporaryError
 from tests.simulation.resources import network

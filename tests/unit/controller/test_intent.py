@@ -4,11 +4,11 @@ from ipaddress import IPv6Address, IPv6Network
 
 import pytest
 
-from dockerv6.controller.intent import published, resource_of
+from dockerv6.controller.desired_firewall import published, resource_of
 from dockerv6.dockerd.model import Attachment
 from dockerv6.firewall.model import FirewallIntent, NetworkIntent, PortIntent, Transport
 from dockerv6.firewall.port import FirewallUnavailable
-from dockerv6.firewall.rules import render
+from dockerv6.firewall.render import render
 from dockerv6.firewall.ruleset import EMPTY
 from tests.simulation.resources import network, policy
 from tests.world import Bench, Host

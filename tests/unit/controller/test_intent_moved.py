@@ -6,12 +6,12 @@ from ipaddress import IPv6Address
 import pytest
 
 from dockerv6.api.conditions import Reason
-from dockerv6.controller.intent import Wish, moved
+from dockerv6.controller.desired_firewall import Wish, moved
 from dockerv6.dockerd.model import Network
 from dockerv6.firewall.model import FirewallIntent, PortIntent, Transport
-from dockerv6.planning.claims import PortProblem
+from dockerv6.planning.firewall.port_assignment import Settled
+from dockerv6.planning.firewall.port_claims import PortProblem
 from dockerv6.planning.policy import Assignment
-from dockerv6.planning.publish import Settled
 from tests.simulation.resources import network, policy
 from tests.world import Bench, Host
 

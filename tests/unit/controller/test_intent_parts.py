@@ -6,10 +6,10 @@ from ipaddress import IPv6Network
 import pytest
 
 from dockerv6.api.policy import IPv6Policy
-from dockerv6.controller.intent import Wishes
+from dockerv6.controller.desired_firewall import Wishes
 from dockerv6.dockerd.model import Network, NetworkSpec, SubnetConfig
 from dockerv6.firewall.model import EgressMode, NetworkIntent
-from dockerv6.planning.shares import ENABLE_ICC, ENABLE_MASQUERADE, Share, policy_share
+from dockerv6.planning.firewall.contributions import ENABLE_ICC, ENABLE_MASQUERADE, Share, policy_share
 from tests.simulation.resources import policy
 from tests.world import Bench, Host
 

@@ -6,7 +6,7 @@ from dockerv6.controller import networks
 from dockerv6.dockerd.model import Attachment
 from dockerv6.dockerd.port import EngineUnavailable
 from dockerv6.firewall.model import Barrier, FilterVariant
-from dockerv6.planning.host import FORWARDING
+from dockerv6.planning.host.sysctls import FORWARDING
 from dockerv6.reconciler.errors import TemporaryError
 from dockerv6.reconciler.request import Key
 from tests.simulation.resources import invalid, network

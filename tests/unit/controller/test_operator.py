@@ -6,7 +6,7 @@ import pytest
 
 from dockerv6.controller.settings import ControllerSettings
 from dockerv6.firewall.model import Barrier, FilterVariant
-from dockerv6.planning.host import FORWARDING
+from dockerv6.planning.host.sysctls import FORWARDING
 from tests.simulation.resources import ROOT, invalid, network, pool
 from tests.world import Host
 

@@ -3,7 +3,7 @@
 from dockerv6.api import conditions as cond
 from dockerv6.controller.pools import reconcile_pool
 from dockerv6.controller.prefixes import follow
-from dockerv6.planning.followed import SETTLE
+from dockerv6.planning.addressing.tracked_prefixes import SETTLE
 from dockerv6.reconciler.request import Key
 from tests.simulation.provider import Provider
 from tests.simulation.resources import network, pool

@@ -12,7 +12,7 @@ from dockerv6.controller.inventory import FOLLOWED
 from dockerv6.controller.prefixes import follow, interfaces_followed
 from dockerv6.hostnet.model import HostPrefix, Route, RouteProtocol
 from dockerv6.hostnet.port import HostNetError
-from dockerv6.planning.followed import SETTLE, Followed
+from dockerv6.planning.addressing.tracked_prefixes import SETTLE, Followed
 from dockerv6.reconciler.errors import TemporaryError
 from dockerv6.reconciler.request import Key
 from dockerv6.store.port import StoreError

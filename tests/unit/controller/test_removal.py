@@ -3,7 +3,7 @@ import pytest
 from dockerv6.controller.removal import remove_everything
 from dockerv6.firewall.model import Barrier, FilterVariant
 from dockerv6.firewall.ruleset import EMPTY
-from dockerv6.planning.host import FORWARDING
+from dockerv6.planning.host.sysctls import FORWARDING
 from tests.simulation.resources import network
 from tests.world import Bench, Host
 

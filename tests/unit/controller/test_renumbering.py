@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from dockerv6.controller.transit import SCOPE as FORMER
+from dockerv6.controller.recreations import SCOPE as FORMER
 from dockerv6.dockerd.port import EngineUnavailable
 from dockerv6.planning.describe import describe
 from dockerv6.planning.steps import Disruption

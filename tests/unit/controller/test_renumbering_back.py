@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from dockerv6.controller.transit import SCOPE as FORMER
+from dockerv6.controller.recreations import SCOPE as FORMER
 from dockerv6.dockerd.model import Attachment
 from dockerv6.dockerd.port import EngineConflict, EngineRefused, EngineUnavailable
 from dockerv6.reconciler.errors import TemporaryError

@@ -5,10 +5,10 @@ from ipaddress import IPv6Network
 
 import pytest
 
+from dockerv6.controller.converge import ROUNDS, Outcome, converge, next_look
 from dockerv6.controller.observe import look
-from dockerv6.controller.rounds import ROUNDS, Outcome, converge, next_look
 from dockerv6.dockerd.port import EngineUnavailable
-from dockerv6.planning.host import FORWARDING
+from dockerv6.planning.host.sysctls import FORWARDING
 from dockerv6.planning.inputs import Observed
 from dockerv6.planning.steps import BindSubnet, Finding, Plan, RemoveNetwork, SetSysctl, Step
 from dockerv6.reconciler.errors import TemporaryError

@@ -4,9 +4,9 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 import pytest
 
-from dockerv6.controller.transit import SCOPE, Transit
+from dockerv6.controller.recreations import SCOPE, Transit
 from dockerv6.dockerd.model import NetworkSpec, SubnetConfig
-from dockerv6.planning.rollback import Former
+from dockerv6.planning.docker.rollback import Former
 from dockerv6.store.memory import MemoryStore
 
 SUBNET = IPv6Network("2001:db8:a00:7::/64")

@@ -7,7 +7,7 @@ import pytest
 
 from dockerv6.controller.prefixes import follow
 from dockerv6.dockerd.profiles import ENGINE_20_10, ENGINE_28_5, Profile
-from dockerv6.planning.followed import SETTLE
+from dockerv6.planning.addressing.tracked_prefixes import SETTLE
 from tests.simulation.provider import Provider
 from tests.simulation.resources import network, policy
 from tests.world import Bench, Host

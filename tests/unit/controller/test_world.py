@@ -11,7 +11,7 @@ from dockerv6.dockerd.model import Network
 from dockerv6.dockerd.port import EngineUnavailable
 from dockerv6.hostnet.model import Interface, Listener
 from dockerv6.hostnet.port import HostNetError
-from dockerv6.planning.host import FORWARDING
+from dockerv6.planning.host.sysctls import FORWARDING
 from tests.world import Host
 
 

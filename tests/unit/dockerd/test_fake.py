@@ -8,7 +8,6 @@ from ipaddress import IPv6Network
 
 import pytest
 
-from dockerv6.dockerd.fake import Call, FakeEngine
 from dockerv6.dockerd.model import NetworkSpec, SubnetConfig
 from dockerv6.dockerd.port import (
     ContainerNotFound,
@@ -18,6 +17,7 @@ from dockerv6.dockerd.port import (
     EngineUnavailable,
 )
 from dockerv6.dockerd.profiles import ENGINE_20_10, ENGINE_26_1, ENGINE_28_5, Profile
+from tests.fakes.dockerd.engine import Call, FakeEngine
 
 SPEC = NetworkSpec("blog", ipam=(SubnetConfig(IPv6Network("2001:db8::/64")),))
 
@@ -122,7 +122,7 @@ async def test_container_names_are_unique() -> None:
 
 
 def test_needs_no_docker_sdk() -> None:
-    program = "import sys, dockerv6.dockerd.fake, dockerv6.dockerd.port; sys.exit('requests' in sys.modules)"
+    program = "import sys, tests.fakes.dockerd.engine, dockerv6.dockerd.port; sys.exit('requests' in sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True)
 
 

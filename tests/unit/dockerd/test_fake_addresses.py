@@ -4,8 +4,8 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 
 import pytest
 
-from dockerv6.dockerd.fake_addresses import free_address, ipv4_pool, ipv6_pool, overlaps
 from dockerv6.dockerd.model import SubnetConfig
+from tests.fakes.dockerd.addresses import free_address, ipv4_pool, ipv6_pool, overlaps
 
 
 def test_overlap_is_a_matter_of_one_family() -> None:

@@ -6,9 +6,9 @@ from ipaddress import IPv6Network
 
 import pytest
 
-from dockerv6.dockerd.fake import FakeEngine
 from dockerv6.dockerd.model import NetworkSpec, SubnetConfig
 from dockerv6.dockerd.port import EngineRefused
+from tests.fakes.dockerd.engine import FakeEngine
 
 OWN = frozenset({"lo", "eth0"})
 

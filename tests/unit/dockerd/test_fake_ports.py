@@ -5,10 +5,10 @@ from itertools import count
 
 import pytest
 
-from dockerv6.dockerd import fake_ports
-from dockerv6.dockerd.fake_ports import NOTHING, Families, Publish
 from dockerv6.dockerd.model import PortBinding
 from dockerv6.dockerd.port import EngineConflict
+from tests.fakes.dockerd import ports as fake_ports
+from tests.fakes.dockerd.ports import NOTHING, Families, Publish
 
 BOTH = Families(ipv4=True, ipv6=True)
 ANY4, ANY6 = IPv4Address("0.0.0.0"), IPv6Address("::")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from ipaddress import IPv6Address, IPv6Network
 from typing import TYPE_CHECKING
 
-from dockerv6.firewall.terms import (
+from dockerv6.firewall.expr import (
     Chain,
     ClearMark,
     Dnat,
@@ -25,8 +25,8 @@ from dockerv6.firewall.terms import (
 )
 
 if TYPE_CHECKING:
+    from dockerv6.firewall.expr import Element
     from dockerv6.firewall.ruleset import Ruleset
-    from dockerv6.firewall.terms import Element
 
 
 @dataclass

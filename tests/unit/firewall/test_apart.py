@@ -3,7 +3,7 @@ from ipaddress import IPv6Network
 
 import pytest
 
-from dockerv6.firewall.apart import kept_apart
+from dockerv6.firewall.overlaps import kept_apart
 from tests.unit.firewall.intents import BLOG, HOME, ROAD, SHOP
 
 OUTER = HOME.outer

@@ -5,8 +5,8 @@ import pytest
 
 from dockerv6.firewall import elements
 from dockerv6.firewall.elements import element_sets
+from dockerv6.firewall.expr import Element, KeyType
 from dockerv6.firewall.model import FirewallIntent, Ingress, NetworkIntent, PortIntent, Transport
-from dockerv6.firewall.terms import Element, KeyType
 from tests.unit.firewall.intents import (
     BLOG,
     DNS,

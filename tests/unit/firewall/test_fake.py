@@ -3,12 +3,12 @@ from collections.abc import Callable
 import pytest
 
 from dockerv6.firewall.elements import EGRESS_ANY
-from dockerv6.firewall.fake import FakeFirewall, FakeHostFilter
+from dockerv6.firewall.expr import Element
 from dockerv6.firewall.model import DEFAULT_MARK, Barrier, FilterVariant
 from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable
-from dockerv6.firewall.rules import render
+from dockerv6.firewall.render import render
 from dockerv6.firewall.ruleset import EMPTY, diff
-from dockerv6.firewall.terms import Element
+from tests.fakes.firewall.backend import FakeFirewall, FakeHostFilter
 from tests.unit.firewall.intents import BLOG, intent
 
 ONE = render(intent(BLOG))

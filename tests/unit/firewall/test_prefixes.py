@@ -3,9 +3,9 @@ from ipaddress import IPv6Network
 
 import pytest
 
+from dockerv6.firewall.expr import Field, Is, Netmap, Rule, Verdict
 from dockerv6.firewall.model import NetworkIntent
 from dockerv6.firewall.prefixes import PREFIX_IN, PREFIX_OUT, prefixes_of, rule, rules_of
-from dockerv6.firewall.terms import Field, Is, Netmap, Rule, Verdict
 from tests.unit.firewall.intents import BLOG, HOME
 
 

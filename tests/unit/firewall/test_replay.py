@@ -1,10 +1,8 @@
 import pytest
 
 from dockerv6.firewall.elements import EGRESS_ANY
-from dockerv6.firewall.replay import apply
-from dockerv6.firewall.rules import render
-from dockerv6.firewall.ruleset import EMPTY, Change
-from dockerv6.firewall.steps import (
+from dockerv6.firewall.expr import Chain, Element
+from dockerv6.firewall.operations import (
     AddChain,
     AddElements,
     AddRules,
@@ -16,7 +14,9 @@ from dockerv6.firewall.steps import (
     RemoveElements,
     Step,
 )
-from dockerv6.firewall.terms import Chain, Element
+from dockerv6.firewall.render import render
+from dockerv6.firewall.ruleset import EMPTY, Change
+from tests.fakes.firewall.replay import apply
 from tests.unit.firewall.intents import BLOG, intent
 
 ONE = render(intent(BLOG))

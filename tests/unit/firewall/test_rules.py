@@ -4,11 +4,11 @@ from ipaddress import IPv6Network
 import pytest
 
 from dockerv6.firewall.elements import ALLOWED, PUBLISHED_TO, RESTRICTED
+from dockerv6.firewall.expr import Field, HasMark, SetMark, Verdict
 from dockerv6.firewall.filtering import ERRORS, NEIGHBOUR_DISCOVERY
 from dockerv6.firewall.model import DEFAULT_MARK, FirewallIntent, Ingress, NetworkIntent, PortIntent
-from dockerv6.firewall.rules import overlapping_outers, overlapping_owners, render
+from dockerv6.firewall.render import overlapping_outers, overlapping_owners, render
 from dockerv6.firewall.ruleset import EMPTY, Ruleset
-from dockerv6.firewall.terms import Field, HasMark, SetMark, Verdict
 from tests.unit.firewall.intents import (
     BLOG,
     DNS,

@@ -4,11 +4,9 @@ from ipaddress import IPv6Network
 import pytest
 
 from dockerv6.firewall.elements import EGRESS_ANY, NETWORKS, PUBLISHED, PUBLISHED_PORT, PUBLISHED_TO
+from dockerv6.firewall.expr import SHARED, Chain, Element, ElementSet, KeyType, Opaque, Rule
 from dockerv6.firewall.model import NetworkIntent
-from dockerv6.firewall.replay import apply
-from dockerv6.firewall.rules import render
-from dockerv6.firewall.ruleset import EMPTY, Ruleset, diff
-from dockerv6.firewall.steps import (
+from dockerv6.firewall.operations import (
     AddChain,
     AddElements,
     AddRules,
@@ -17,7 +15,9 @@ from dockerv6.firewall.steps import (
     FlushChain,
     RemoveElements,
 )
-from dockerv6.firewall.terms import SHARED, Chain, Element, ElementSet, KeyType, Opaque, Rule
+from dockerv6.firewall.render import render
+from dockerv6.firewall.ruleset import EMPTY, Ruleset, diff
+from tests.fakes.firewall.replay import apply
 from tests.unit.firewall.intents import BLOG, DNS, GUARDED, HOME, SHOP, WEB, intent
 
 BOTH = render(intent(BLOG, SHOP))

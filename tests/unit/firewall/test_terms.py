@@ -1,6 +1,6 @@
 import pytest
 
-from dockerv6.firewall.terms import Element, Field, In, Is, Opaque, Rule, Verdict, overlapping
+from dockerv6.firewall.expr import Element, Field, In, Is, Opaque, Rule, Verdict, overlapping
 
 
 @pytest.mark.parametrize(

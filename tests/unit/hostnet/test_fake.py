@@ -3,10 +3,10 @@ from ipaddress import IPv6Address, IPv6Interface, IPv6Network
 
 import pytest
 
-from dockerv6.hostnet.fake import FakeHostNet
 from dockerv6.hostnet.model import Change, ChangeKind, Interface, Listener, Route, RouteProtocol, interface_sysctl
 from dockerv6.hostnet.port import HostNetDenied
 from dockerv6.hostnet.uplinks import deafened_by_forwarding
+from tests.fakes.hostnet.host import FakeHostNet
 
 ETH0 = Interface(2, "eth0", "", up=True, mtu=1500, addresses=(IPv6Interface("2001:db8::2/64"),))
 ADVERTISED = Route(IPv6Network("::/0"), "eth0", RouteProtocol.RA, table=254)

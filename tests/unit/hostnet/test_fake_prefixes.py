@@ -6,7 +6,6 @@ from ipaddress import IPv6Address, IPv6Interface, IPv6Network
 
 import pytest
 
-from dockerv6.hostnet.fake import FakeHostNet
 from dockerv6.hostnet.model import (
     Change,
     ChangeKind,
@@ -19,6 +18,7 @@ from dockerv6.hostnet.model import (
 )
 from dockerv6.hostnet.port import HostNetDenied, HostNetError
 from dockerv6.lib.clock import FakeClock
+from tests.fakes.hostnet.host import FakeHostNet
 
 OLD, NEW = IPv6Interface("2001:db8:1::2/64"), IPv6Interface("2001:db8:2::2/64")
 PRIVATE = IPv6Interface("2001:db8:1::abcd/64")

@@ -18,8 +18,8 @@ from dockerv6.dockerd.model import (
 from dockerv6.firewall.model import Barrier, FilterVariant
 from dockerv6.hostnet.model import Interface, Route, RouteProtocol
 from dockerv6.ipam.ledger import Allocation, AllocationState
-from dockerv6.planning.blueprint import network_spec, stamped
-from dockerv6.planning.followed import Followed, Former
+from dockerv6.planning.addressing.tracked_prefixes import Followed, Former
+from dockerv6.planning.docker.network_spec import network_spec, stamped
 from dockerv6.planning.inputs import Desired, Holdings, HostView, Identity, Networks, Observed, RulesView
 from dockerv6.planning.network import plan
 from dockerv6.planning.steps import Finding, Plan, Step

@@ -6,9 +6,9 @@ import pytest
 from dockerv6.api.conditions import Reason
 from dockerv6.firewall.model import PortIntent, Transport
 from dockerv6.hostnet.model import Interface
-from dockerv6.planning.addresses import host_addresses, pending_addresses
-from dockerv6.planning.claims import PortProblem
 from dockerv6.planning.findings import rules_findings
+from dockerv6.planning.firewall.port_claims import PortProblem
+from dockerv6.planning.host.addresses import host_addresses, pending_addresses
 from dockerv6.planning.inputs import HostView, RulesView
 from tests.unit.planning.scene import SUBNET, host
 

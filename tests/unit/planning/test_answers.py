@@ -4,7 +4,7 @@ from ipaddress import IPv6Address, IPv6Network
 
 import pytest
 
-from dockerv6.planning.answers import Answers
+from dockerv6.planning.host.proxied_subnets import Answers
 from tests.unit.planning.scene import SUBNET
 
 NEW, OLD = IPv6Network("2001:db8:100:1::/64"), IPv6Network("2001:db8:200:1::/64")

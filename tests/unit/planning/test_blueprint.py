@@ -5,7 +5,7 @@ from typing import ClassVar
 import pytest
 
 from dockerv6.dockerd.model import Network, SubnetConfig
-from dockerv6.planning.blueprint import bridge_name, differences, fingerprint, gateway, network_spec, stamped
+from dockerv6.planning.docker.network_spec import bridge_name, differences, fingerprint, gateway, network_spec, stamped
 from dockerv6.planning.inputs import Identity
 from tests.simulation.resources import network
 from tests.unit.planning.scene import ENGINE_20_10, ENGINE_28, IDENTITY, SUBNET, created

@@ -7,7 +7,15 @@ import pytest
 
 from dockerv6.api.publish import Publish
 from dockerv6.dockerd.model import Container, PortBinding
-from dockerv6.planning.claims import Claim, PortProblem, Surface, carries, from_containers, own_ports, selects
+from dockerv6.planning.firewall.port_claims import (
+    Claim,
+    PortProblem,
+    Surface,
+    carries,
+    from_containers,
+    own_ports,
+    selects,
+)
 from tests.simulation.resources import network
 from tests.unit.planning.scene import SUBNET, binding, end, foreign, live, running
 

@@ -1,8 +1,8 @@
 from dataclasses import replace
 from ipaddress import IPv6Network
 
-from dockerv6.planning.blueprint import network_spec
-from dockerv6.planning.conflicts import collision, conflict, foreign_routes, foreign_subnets
+from dockerv6.planning.addressing.conflicts import collision, conflict, foreign_routes, foreign_subnets
+from dockerv6.planning.docker.network_spec import network_spec
 from dockerv6.planning.inputs import HostView, Observed
 from dockerv6.planning.steps import Finding
 from tests.simulation.resources import network

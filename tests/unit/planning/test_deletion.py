@@ -4,8 +4,8 @@ from ipaddress import IPv6Interface, IPv6Network
 import pytest
 
 from dockerv6.hostnet.model import Interface, ProxyNeighbour
-from dockerv6.planning.answers import Answers
 from dockerv6.planning.deletion import Known, plan_deletion, plan_garbage, stray_networks
+from dockerv6.planning.host.proxied_subnets import Answers
 from dockerv6.planning.inputs import Networks, Observed, RulesView
 from dockerv6.planning.steps import ForgetSubnet, Plan, ReleaseSubnet, RemoveNetwork, RemoveProxyNeighbour
 from tests.simulation.resources import network

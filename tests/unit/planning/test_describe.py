@@ -4,8 +4,8 @@ from typing import get_args
 import pytest
 
 from dockerv6.planning import steps as s
-from dockerv6.planning.blueprint import network_spec
 from dockerv6.planning.describe import as_mapping, describe, rules_changed, symbol
+from dockerv6.planning.docker.network_spec import network_spec
 from dockerv6.planning.steps import Finding, Plan, Step
 from tests.unit.planning.scene import FORWARD, IDENTITY, SUBNET, allocation, container, desired, live
 

@@ -4,8 +4,8 @@ import pytest
 
 from dockerv6.api.conditions import Reason
 from dockerv6.api.network import IPv6Network as NetworkResource
-from dockerv6.planning.claims import PortProblem
 from dockerv6.planning.findings import PORT_RETRY, engine_findings, raw_drop_findings, rules_findings
+from dockerv6.planning.firewall.port_claims import PortProblem
 from dockerv6.planning.inputs import HostView, RulesView
 from dockerv6.planning.steps import Finding
 from tests.simulation.resources import network

@@ -6,7 +6,7 @@ from ipaddress import IPv6Network
 import pytest
 
 from dockerv6.hostnet.model import HostPrefix
-from dockerv6.planning.followed import (
+from dockerv6.planning.addressing.tracked_prefixes import (
     Followed,
     Former,
     as_record,

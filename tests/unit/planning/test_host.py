@@ -4,7 +4,7 @@ import pytest
 
 from dockerv6.firewall.model import HostFilterState
 from dockerv6.hostnet.model import BridgePort, Interface, RouteProtocol
-from dockerv6.planning.host import (
+from dockerv6.planning.host.sysctls import (
     FORWARDING,
     accept_ra,
     bridge_steps,

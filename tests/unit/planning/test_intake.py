@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from dockerv6.api.scheme import Resource, digest, to_document
-from dockerv6.planning.intake import Intake, PruneRules, take_in, too_many
+from dockerv6.planning.admission import Intake, PruneRules, take_in, too_many
 from dockerv6.source.model import InvalidResource, Position, Root, Snapshot, SourcedResource
 from dockerv6.store.model import StoredObject
 from tests.simulation.resources import ROOT, invalid, network

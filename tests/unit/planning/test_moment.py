@@ -1,6 +1,6 @@
 """What is computed from one moment is computed once for it, and never taken for another's."""
 
-from dockerv6.planning.moment import per_moment
+from dockerv6.lib.memoize import per_moment
 
 
 class Counted:

@@ -5,9 +5,7 @@ import pytest
 
 from dockerv6.dockerd.model import Container, ContainerEndpoint
 from dockerv6.hostnet.model import Interface, ProxyNeighbour, RouteProtocol
-from dockerv6.planning.answers import Answers
-from dockerv6.planning.inputs import HostView
-from dockerv6.planning.neighbours import (
+from dockerv6.planning.host.ndp_proxy import (
     answering,
     neighbour_findings,
     neighbour_steps,
@@ -15,6 +13,8 @@ from dockerv6.planning.neighbours import (
     wanted,
     withdrawal,
 )
+from dockerv6.planning.host.proxied_subnets import Answers
+from dockerv6.planning.inputs import HostView
 from dockerv6.planning.steps import AddProxyNeighbour, RemoveProxyNeighbour, SetSysctl
 from tests.unit.planning.scene import reasons, route, running
 

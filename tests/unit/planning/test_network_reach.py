@@ -9,8 +9,8 @@ import pytest
 from dockerv6.api.options import GATEWAY_MODE_IPV6
 from dockerv6.dockerd.model import BRIDGE_NAME, EngineInfo, Network
 from dockerv6.hostnet.model import Interface, ProxyNeighbour
-from dockerv6.planning.answers import Answers
-from dockerv6.planning.blueprint import network_spec, stamped
+from dockerv6.planning.docker.network_spec import network_spec, stamped
+from dockerv6.planning.host.proxied_subnets import Answers
 from dockerv6.planning.inputs import Networks, RulesView
 from dockerv6.planning.steps import (
     AddProxyNeighbour,

@@ -10,7 +10,7 @@ from dockerv6.api.policy import IPv6Policy
 from dockerv6.dockerd.model import Network, SubnetConfig
 from dockerv6.firewall.model import HostFilterState, PortIntent, Transport
 from dockerv6.hostnet.model import BridgePort, Interface, ProxyNeighbour
-from dockerv6.planning.answers import Answers
+from dockerv6.planning.host.proxied_subnets import Answers
 from dockerv6.planning.inputs import MANAGED_BY, Holdings, Observed, RulesView
 from dockerv6.planning.policy import assign, plan_policy
 from dockerv6.planning.steps import Plan

@@ -4,9 +4,7 @@ from ipaddress import IPv6Network
 import pytest
 
 from dockerv6.api.pool import IPv6Pool
-from dockerv6.planning.followed import Followed
-from dockerv6.planning.inputs import Holdings
-from dockerv6.planning.pools import (
+from dockerv6.planning.addressing.pools import (
     DEFAULT_COOLDOWN,
     PoolView,
     cooldown,
@@ -14,6 +12,8 @@ from dockerv6.planning.pools import (
     pool_view,
     withdrawn_findings,
 )
+from dockerv6.planning.addressing.tracked_prefixes import Followed
+from dockerv6.planning.inputs import Holdings
 from dockerv6.planning.steps import Finding
 from tests.simulation.resources import pool
 from tests.unit.planning.scene import SUBNET, desired, followed, foreign, holding, holdings, live, observed

@@ -5,7 +5,7 @@ from itertools import permutations
 import pytest
 
 from dockerv6.hostnet.model import HostPrefix, Route, RouteProtocol
-from dockerv6.planning.prefix_candidates import Candidate, candidates
+from dockerv6.planning.addressing.prefix_candidates import Candidate, candidates
 from tests.unit.planning.host_prefixes import DELEGATED, UPLINKS, address, delegation, on_link
 
 TWO_UPLINKS = (*UPLINKS, Route(IPv6Network("::/0"), "ppp0", RouteProtocol.STATIC, 254))

@@ -9,8 +9,8 @@ from dockerv6.api.publish import Publish
 from dockerv6.dockerd.model import Container
 from dockerv6.firewall.model import PortIntent, Transport
 from dockerv6.hostnet.model import Listener
-from dockerv6.planning.claims import Surface
-from dockerv6.planning.publish import Settled, settle
+from dockerv6.planning.firewall.port_assignment import Settled, settle
+from dockerv6.planning.firewall.port_claims import Surface
 from tests.simulation.resources import network
 from tests.unit.planning.scene import SUBNET, binding, end, foreign, live, running
 

@@ -8,7 +8,7 @@ import pytest
 
 from dockerv6.firewall.model import HostFilterState, PortIntent, Transport
 from dockerv6.hostnet.model import BridgePort, Interface, ProxyNeighbour
-from dockerv6.planning.answers import Answers
+from dockerv6.planning.host.proxied_subnets import Answers
 from dockerv6.planning.inputs import Observed, RulesView
 from dockerv6.planning.reach import answer_steps, bridged, live_steps, reach_findings, rules_steps, way_steps
 from dockerv6.planning.steps import AddProxyNeighbour, EnsureRules

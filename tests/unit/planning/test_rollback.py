@@ -6,10 +6,10 @@ from ipaddress import IPv6Network
 import pytest
 
 from dockerv6.dockerd.model import Attachment, Network
-from dockerv6.planning.blueprint import differences
-from dockerv6.planning.endpoints import as_it_was
+from dockerv6.planning.docker.endpoints import as_it_was
+from dockerv6.planning.docker.network_spec import differences
+from dockerv6.planning.docker.rollback import Former, plan_rollback
 from dockerv6.planning.inputs import Holdings, Observed
-from dockerv6.planning.rollback import Former, plan_rollback
 from dockerv6.planning.steps import (
     AttachEndpoint,
     BindSubnet,

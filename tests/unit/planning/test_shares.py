@@ -6,11 +6,18 @@ import pytest
 
 from dockerv6.dockerd.model import Container, Network
 from dockerv6.firewall.model import EgressMode, Ingress, NetworkIntent, PortIntent, Transport
-from dockerv6.planning.answers import Answers
-from dockerv6.planning.claims import Surface
-from dockerv6.planning.followed import Followed
-from dockerv6.planning.publish import Settled
-from dockerv6.planning.shares import Share, answers_of, depends_on_containers, policy_share, share, whole_intent
+from dockerv6.planning.addressing.tracked_prefixes import Followed
+from dockerv6.planning.firewall.contributions import (
+    Share,
+    answers_of,
+    depends_on_containers,
+    policy_share,
+    share,
+    whole_intent,
+)
+from dockerv6.planning.firewall.port_assignment import Settled
+from dockerv6.planning.firewall.port_claims import Surface
+from dockerv6.planning.host.proxied_subnets import Answers
 from tests.simulation.resources import network, policy
 from tests.unit.planning.scene import SUBNET, allocation, desired, end, followed, foreign, live, running
 

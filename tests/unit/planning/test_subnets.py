@@ -5,9 +5,9 @@ import pytest
 
 from dockerv6.dockerd.model import Network
 from dockerv6.hostnet.model import Interface, RouteProtocol
+from dockerv6.planning.addressing.subnets import Subnet, decide
 from dockerv6.planning.inputs import Desired, Holdings, HostView, Observed
 from dockerv6.planning.steps import BindSubnet, Finding, ForgetSubnet, KeepPoolPrefix
-from dockerv6.planning.subnets import Subnet, decide
 from tests.simulation.resources import pool
 from tests.unit.planning.scene import (
     SUBNET,

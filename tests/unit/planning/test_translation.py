@@ -7,8 +7,8 @@ from ipaddress import IPv6Network
 import pytest
 
 from dockerv6.api.egress import Egress
-from dockerv6.planning.followed import Followed, Former
-from dockerv6.planning.translation import NOTHING, Translation, translate, translation_findings
+from dockerv6.planning.addressing.tracked_prefixes import Followed, Former
+from dockerv6.planning.addressing.translation import NOTHING, Translation, translate, translation_findings
 from tests.simulation.resources import network
 from tests.unit.planning.scene import NOW, SUBNET, followed
 

@@ -6,10 +6,10 @@ import pytest
 from dockerv6.api.egress import Egress
 from dockerv6.dockerd.model import Network
 from dockerv6.hostnet.model import Interface, Route, RouteProtocol
-from dockerv6.planning.blueprint import MTU
+from dockerv6.planning.docker.network_spec import MTU
+from dockerv6.planning.host.uplinks import snat_findings, uplink_findings
 from dockerv6.planning.inputs import HostView
 from dockerv6.planning.steps import Finding
-from dockerv6.planning.uplinks import snat_findings, uplink_findings
 from tests.simulation.resources import network as resource
 from tests.unit.planning.scene import bridge, foreign, host, reasons, route
 

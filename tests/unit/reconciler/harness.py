@@ -7,13 +7,13 @@ from random import Random
 
 from dockerv6.lib.backoff import Backoff
 from dockerv6.lib.clock import FakeClock
-from dockerv6.reconciler.fake import FakeLookup
 from dockerv6.reconciler.manager import Manager
 from dockerv6.reconciler.observer import Role
 from dockerv6.reconciler.outcome import Outcome, Requeue
 from dockerv6.reconciler.queue import Depth
 from dockerv6.reconciler.registry import Registry
 from dockerv6.reconciler.request import Key
+from tests.fakes.reconciler.lookup import FakeLookup
 
 BACKOFF = Backoff(initial=1, factor=2, maximum=60, jitter=0)
 

@@ -6,10 +6,10 @@ import pytest
 from dockerv6.lib.clock import FakeClock
 from dockerv6.reconciler.errors import PermanentError, TemporaryError
 from dockerv6.reconciler.execution import Execution
-from dockerv6.reconciler.fake import FakeLookup
 from dockerv6.reconciler.observer import Role
 from dockerv6.reconciler.outcome import Outcome, Requeue
 from dockerv6.reconciler.request import Key
+from tests.fakes.reconciler.lookup import FakeLookup
 from tests.unit.reconciler.harness import BACKOFF, Script, registry
 
 A = Key("Network", "a")

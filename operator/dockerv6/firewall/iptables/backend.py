@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from dockerv6.firewall.elements import OUTER, PUBLISHED_AT_PORT, PUBLISHED_AT_TO, PUBLISHED_PORT, PUBLISHED_TO
+from dockerv6.firewall.expr import Element
 from dockerv6.firewall.iptables import compile as compiling
 from dockerv6.firewall.iptables.entries import DNAT
 from dockerv6.firewall.iptables.kernel import Listing, Watch
@@ -17,7 +18,6 @@ from dockerv6.firewall.iptables.readback import NOTHING, Chains, Part, Parts, na
 from dockerv6.firewall.iptables.specs import MANGLE, NAT
 from dockerv6.firewall.port import FirewallRejected
 from dockerv6.firewall.ruleset import EMPTY, Change, Ruleset
-from dockerv6.firewall.terms import Element
 
 logger = logging.getLogger(__name__)
 

@@ -17,25 +17,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
-from dockerv6.firewall.iptables.conditions import alternatives, whole
-from dockerv6.firewall.iptables.lookup import LEAF, Entry, NotSayableError, Tree, matching
-from dockerv6.firewall.iptables.specs import (
-    MANGLE,
-    NAT,
-    PREFIX,
-    DnatTo,
-    Go,
-    Mark,
-    NetmapTo,
-    SnatTo,
-    Spec,
-    Word,
-    XtChain,
-    XtTable,
-)
-from dockerv6.firewall.iptables.specs import Target as XtTarget
-from dockerv6.firewall.ruleset import Ruleset
-from dockerv6.firewall.terms import (
+from dockerv6.firewall.expr import (
     Chain,
     ClearMark,
     Dnat,
@@ -54,6 +36,24 @@ from dockerv6.firewall.terms import (
     Verdict,
     overlapping,
 )
+from dockerv6.firewall.iptables.conditions import alternatives, whole
+from dockerv6.firewall.iptables.lookup import LEAF, Entry, NotSayableError, Tree, matching
+from dockerv6.firewall.iptables.specs import (
+    MANGLE,
+    NAT,
+    PREFIX,
+    DnatTo,
+    Go,
+    Mark,
+    NetmapTo,
+    SnatTo,
+    Spec,
+    Word,
+    XtChain,
+    XtTable,
+)
+from dockerv6.firewall.iptables.specs import Target as XtTarget
+from dockerv6.firewall.ruleset import Ruleset
 
 LEFT_OUT = frozenset({"loopback", "loopback_back"})
 """Chains that xtables can't say: it writes no address into a packet without connection tracking, so [::1] of the host

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+from dockerv6.firewall.expr import Field, HasMark, Is
 from dockerv6.firewall.iptables.lookup import NotSayableError
 from dockerv6.firewall.iptables.specs import ICMP_TYPES, Spec
-from dockerv6.firewall.terms import Field, HasMark, Is
 
 _STATES = ("INVALID", "NEW", "RELATED", "ESTABLISHED")
 """In the order in which ip6tables shows them."""

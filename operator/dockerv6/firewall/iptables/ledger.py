@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import quote, unquote
 
+from dockerv6.firewall.expr import SHARED, Element
 from dockerv6.firewall.iptables.entries import COMMENT_SIZE
 from dockerv6.firewall.iptables.lookup import NotSayableError
 from dockerv6.firewall.iptables.specs import PREFIX, Spec, XtChain
 from dockerv6.firewall.prefixes import prefixes_of
 from dockerv6.firewall.ruleset import Ruleset
-from dockerv6.firewall.terms import SHARED, Element
 
 NAME = f"{PREFIX}LEDGER"
 

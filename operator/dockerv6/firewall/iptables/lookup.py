@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from ipaddress import IPv6Address
 
+from dockerv6.firewall.expr import Field, KeyType
 from dockerv6.firewall.iptables.specs import WILDCARD, Go, Spec, Target
-from dockerv6.firewall.terms import Field, KeyType
 
 LEAF = 8
 """As many elements are simply listed."""

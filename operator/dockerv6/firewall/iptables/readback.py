@@ -6,6 +6,7 @@ from functools import lru_cache
 from ipaddress import IPv6Network
 
 from dockerv6.firewall import prefixes
+from dockerv6.firewall.expr import Chain, Element, ElementSet, KeyType, Opaque, Rule, SetMark
 from dockerv6.firewall.iptables import ledger
 from dockerv6.firewall.iptables.compile import compile_nat, compile_ruleset, origin, sayable
 from dockerv6.firewall.iptables.entries import (
@@ -22,9 +23,8 @@ from dockerv6.firewall.iptables.entries import (
 from dockerv6.firewall.iptables.lookup import NotSayableError
 from dockerv6.firewall.iptables.specs import MANGLE, NAT, PREFIX, XtTable
 from dockerv6.firewall.model import DEFAULT_MARK, FirewallIntent, Transport
-from dockerv6.firewall.rules import render
+from dockerv6.firewall.render import render
 from dockerv6.firewall.ruleset import EMPTY, Ruleset
-from dockerv6.firewall.terms import Chain, Element, ElementSet, KeyType, Opaque, Rule, SetMark
 
 Chains = Mapping[str, tuple[bytes, ...]]
 """Entries by chain; jumps by their chain's name."""

@@ -6,11 +6,11 @@ are dropped, and whatever the writing side never produces is `foreign` or opaque
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from dockerv6.firewall.expr import Chain, ElementSet, KeyType, Netmap, Opaque, Rule
 from dockerv6.firewall.nftables.elements import read_element, write_element, write_key
+from dockerv6.firewall.nftables.expr import read_term, write_term
 from dockerv6.firewall.nftables.notation import FAMILY, HERE, TABLE, TABLE_COMMENT, Json, Object, canonical
-from dockerv6.firewall.nftables.terms import read_term, write_term
-from dockerv6.firewall.ruleset import Ruleset
-from dockerv6.firewall.steps import (
+from dockerv6.firewall.operations import (
     AddChain,
     AddElements,
     AddRules,
@@ -22,7 +22,7 @@ from dockerv6.firewall.steps import (
     RemoveElements,
     Step,
 )
-from dockerv6.firewall.terms import Chain, ElementSet, KeyType, Netmap, Opaque, Rule
+from dockerv6.firewall.ruleset import Ruleset
 
 __all__ = ["FAMILY", "TABLE", "Json", "Object", "commands", "rules_by_handle", "ruleset"]
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import IPv6Address
 from typing import NamedTuple
 
+from dockerv6.firewall.expr import Element, ElementSet, KeyType
 from dockerv6.firewall.nftables.kernel import attributes_of
-from dockerv6.firewall.terms import Element, ElementSet, KeyType
 
 _LIST_ELEMENTS = 3  # NFTA_SET_ELEM_LIST_ELEMENTS
 _KEY, _DATA, _FLAGS, _USERDATA, _PAD, _KEY_END = 1, 2, 3, 6, 8, 10  # NFTA_SET_ELEM_*

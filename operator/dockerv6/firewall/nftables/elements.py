@@ -9,8 +9,8 @@ from collections.abc import Callable
 from functools import lru_cache
 from ipaddress import IPv6Address, summarize_address_range
 
+from dockerv6.firewall.expr import Element, ElementSet, KeyType
 from dockerv6.firewall.nftables.notation import Json, canonical
-from dockerv6.firewall.terms import Element, ElementSet, KeyType
 
 _HOST_BITS = 128
 _HOST = "/128"

@@ -7,11 +7,11 @@ Elements are read as bytes, each understood once (see `dumps`).
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from dockerv6.firewall.expr import Element, ElementSet, Rule
 from dockerv6.firewall.nftables import codec, dumps
 from dockerv6.firewall.nftables.kernel import attributes_of
 from dockerv6.firewall.nftables.session import NftSession
 from dockerv6.firewall.ruleset import Ruleset
-from dockerv6.firewall.terms import Element, ElementSet, Rule
 
 _GETCHAIN, _GETRULE, _GETSET, _GETSETELEM, _GETOBJ, _GETFLOWTABLE = 4, 7, 10, 13, 19, 23  # NFT_MSG_*
 _TABLE_NAME = 1  # the same attribute of all of these

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from dockerv6.firewall.ruleset import Ruleset
 
 if TYPE_CHECKING:
-    from dockerv6.firewall.terms import Chain
+    from dockerv6.firewall.expr import Chain
 
 logger = logging.getLogger(__name__)
 

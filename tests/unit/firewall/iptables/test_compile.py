@@ -3,13 +3,13 @@ from ipaddress import IPv6Address, IPv6Network
 
 import pytest
 
+from dockerv6.firewall.expr import Chain, Element, Field, Is, Jump, Opaque, Rule, SetField, Verdict
 from dockerv6.firewall.iptables.compile import LEFT_OUT, compile_ruleset, origin, own_name, sayable
 from dockerv6.firewall.iptables.lookup import NotSayableError
 from dockerv6.firewall.iptables.specs import Word
 from dockerv6.firewall.model import FirewallIntent, NetworkIntent, PortIntent, Transport
-from dockerv6.firewall.rules import render
+from dockerv6.firewall.render import render
 from dockerv6.firewall.ruleset import EMPTY, Ruleset
-from dockerv6.firewall.terms import Chain, Element, Field, Is, Jump, Opaque, Rule, SetField, Verdict
 from tests.unit.firewall.intents import BLOG, EVERYTHING
 from tests.unit.firewall.iptables import xtables
 from tests.unit.firewall.packets import Packet

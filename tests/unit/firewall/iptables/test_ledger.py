@@ -2,11 +2,11 @@ from dataclasses import replace
 
 import pytest
 
+from dockerv6.firewall.expr import Element
 from dockerv6.firewall.iptables import ledger
 from dockerv6.firewall.iptables.lookup import NotSayableError
-from dockerv6.firewall.rules import render
+from dockerv6.firewall.render import render
 from dockerv6.firewall.ruleset import Ruleset
-from dockerv6.firewall.terms import Element
 from tests.unit.firewall.intents import BLOG, EVERYTHING, intent
 
 RULESET = render(replace(EVERYTHING, guest_bridges=("br-blog",)))

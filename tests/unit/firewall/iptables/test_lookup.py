@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from dockerv6.firewall.expr import Field, KeyType
 from dockerv6.firewall.iptables import lookup
 from dockerv6.firewall.iptables.lookup import FEW, LEAF, Entry, NotSayableError, Tree, matching
 from dockerv6.firewall.iptables.specs import Go, Spec, Word
-from dockerv6.firewall.terms import Field, KeyType
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -2,14 +2,14 @@ from dataclasses import replace
 
 import pytest
 
+from dockerv6.firewall.expr import Opaque
 from dockerv6.firewall.iptables.entries import DNAT, encode
 from dockerv6.firewall.iptables.lookup import NotSayableError
 from dockerv6.firewall.iptables.readback import Chains, ours, parts, settled, understood
 from dockerv6.firewall.iptables.specs import Spec
 from dockerv6.firewall.model import FirewallIntent, NetworkIntent
-from dockerv6.firewall.rules import render
+from dockerv6.firewall.render import render
 from dockerv6.firewall.ruleset import EMPTY, Ruleset, diff
-from dockerv6.firewall.terms import Opaque
 from tests.unit.firewall.intents import BLOG, EVERYTHING
 
 GUESTS = ("br-blog", "br-open", "br-plain", "br-shop", "br-vault")

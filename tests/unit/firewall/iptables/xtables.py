@@ -6,8 +6,8 @@ from dataclasses import replace
 from ipaddress import IPv6Network
 from typing import TYPE_CHECKING
 
+from dockerv6.firewall.expr import Field, Verdict
 from dockerv6.firewall.iptables.specs import ICMP_TYPES, WILDCARD, DnatTo, Go, Mark, NetmapTo, SnatTo, Spec, Word
-from dockerv6.firewall.terms import Field, Verdict
 from tests.unit.firewall.packets import Fate, Packet, mapped
 
 if TYPE_CHECKING:

@@ -6,11 +6,7 @@ from typing import Any
 import pytest
 
 from dockerv6.firewall.elements import EGRESS_ANY, PUBLISHED_PORT, PUBLISHED_TO, RESTRICTED
-from dockerv6.firewall.nftables import codec
-from dockerv6.firewall.rules import render
-from dockerv6.firewall.ruleset import EMPTY, diff
-from dockerv6.firewall.steps import AddElements, AddRules, AddSet, RemoveElements
-from dockerv6.firewall.terms import (
+from dockerv6.firewall.expr import (
     Chain,
     ClearMark,
     Dnat,
@@ -30,6 +26,10 @@ from dockerv6.firewall.terms import (
     Term,
     Verdict,
 )
+from dockerv6.firewall.nftables import codec
+from dockerv6.firewall.operations import AddElements, AddRules, AddSet, RemoveElements
+from dockerv6.firewall.render import render
+from dockerv6.firewall.ruleset import EMPTY, diff
 from tests.unit.firewall.intents import EVERYTHING
 
 LISTINGS = sorted((Path(__file__).parent / "listings").glob("*.json"))

@@ -3,8 +3,8 @@ from ipaddress import IPv6Address
 
 import pytest
 
+from dockerv6.firewall.expr import Element, ElementSet, KeyType
 from dockerv6.firewall.nftables import dumps
-from dockerv6.firewall.terms import Element, ElementSet, KeyType
 
 PREFIX, LINK, PROTOCOL, PORT = KeyType.PREFIX, KeyType.INTERFACE, KeyType.PROTOCOL, KeyType.PORT
 END = (1 << 128) - 1

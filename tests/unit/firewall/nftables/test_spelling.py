@@ -1,9 +1,9 @@
 from dataclasses import replace
 
+from dockerv6.firewall.expr import Chain, Opaque, Rule
 from dockerv6.firewall.nftables.spelling import Spelling
-from dockerv6.firewall.rules import render
+from dockerv6.firewall.render import render
 from dockerv6.firewall.ruleset import Ruleset
-from dockerv6.firewall.terms import Chain, Opaque, Rule
 from tests.unit.firewall.intents import BLOG, intent
 
 WRITTEN = render(intent(BLOG))

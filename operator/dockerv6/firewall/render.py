@@ -1,0 +1,119 @@
+"""From intent to ruleset. Pure; the only place that says what our table holds.
+
+Sets and maps are looked up, never walked through: a packet costs the same with one network and one port as with
+hundreds of networks and thousands of ports. What belongs to a network is keyed by its subnet or its bridge first, so a
+network is only ever touched by its own elements. The one exception are prefix translations, which no map can hold: they
+are rules, one a network and way, and only the first packet of a flow of such a network walks through them.
+
+**prerouting, output** (nat, `dstnat - 1`: just before the engine's). A published port is two map elements, (protocol,
+port) to address and to port; one that is bound to a single address has that in the key too. Only what is sent to one
+of the host's own addresses is looked up. The container sees who calls from outside: nothing is done to the source. A
+link-local one can't be routed any further: it is left to whoever listens on the host (RFC 4291, 2.5.6). Behind the
+ports, what is sent to an outer prefix, but not to an address of the host's own in it, goes to **prefix_in**. Of an
+on-link prefix that is what is sent to containers' addresses alone, which have to be named: others on the link have
+addresses in it too, and neither the host nor its containers would reach them.
+
+**guard** (filter, prerouting, `mangle`: before any translation). A port with an allow-list is closed to everybody else,
+whoever listens there: our translation, the engine's, its userland proxy, or a process of the host. Only packets in a
+flow's original direction are judged, since the host itself may call out from that very port.
+
+**loopback, loopback_back**. Who calls [::1] has ::1 as its source, which must not leave the host, and an answer that
+were translated back to ::1 would be taken for a martian before any socket saw it (ip6_rcv; a route to ::1 is only
+found on lo). So the source is exchanged, before connection tracking looks, for the address of the target's bridge, and
+an answer's destination is exchanged back behind it, in the input hook, when routing is done.
+
+**postrouting** (nat, `srcnat - 1`). The first NAT decision wins, and *accept is none*: the engine's MASQUERADE in the
+next chain would still translate what we merely accepted. So "not translated" is said as a decision, `snat to ip6
+saddr`: the packet keeps its source and no later NAT chain is asked. Within a network's own bridge only what came
+through a published port is translated (hairpin: the target would answer the caller directly, which it never called).
+Between networks it is translated too, as on IPv4: engines from 28.2 on drop answers to containers' own addresses.
+`masquerade` is plain, without `random` or `fully-random`: a source port that is free is kept, which peers behind
+strict firewalls and UDP applications rely on, and which is what the engine itself does.
+
+What leaves where it is let goes through **translate**, by its network's egress mode. *Routed* is such a decision to
+keep the source, which holds against the engine's MASQUERADE. *SNAT* takes the address that a map has for the subnet.
+*PrefixTranslation* goes on to **prefix_out**, what is left is *Masquerade*. Where the mode lacks what it takes (an
+address, a prefix), nothing is let out by us and nothing translated, as with *None*.
+
+**Prefix translation is stateful here.** RFC 6296 (NPTv6) asks for a stateless one: every packet is rewritten by itself,
+either way, with no memory, and one group of the address is adjusted so that checksums need not be (checksum-neutral,
+3.1); behind a /64 that is in the host part. Flows survive a router's restart, and two routers can share the work.
+netfilter has no such thing. `snat ip6 prefix to` and NETMAP exchange the prefix and keep all bits behind it: fd00::2 is
+2001:db8::2 outside, to be told at sight; checksums are mended packet by packet, and errors' inner headers too. What is
+alike: one to one, ports kept (but where two flows would be one), open both ways, no application-layer gateways. What
+differs is that the decision is made at a flow's first packet and remembered by connection tracking, so that
+
+* a changed outer prefix is for new flows. Established ones go on with what they began with, as long as the former
+  prefix is routed here; it stays among the outer prefixes, and leads in, for as long as it is valid (RFC 4862, 5.5.4).
+* a flow that the host doesn't know (a reboot, a full table, a way out by one router and back by another) is a new one.
+* what was let in is known, so closed is the default: an outer address is no more open than the container's own.
+
+**forward** (filter, `filter - 1`: just before everybody's filter) drops what must not pass, and a drop is final. An
+accept could not overrule a drop in another base chain, so flows that we allow get one bit of the mark (the other bits
+are other people's), and one rule in the host's filter accepts that bit.
+
+* within (a bridge to itself: hairpin, and what br_netfilter shows of bridged traffic): allowed; where containers must
+  not talk to one another (icc false), only published ports and neighbour discovery are.
+* internal networks: nothing out, nothing in.
+* out: from a managed subnet, arriving on that network's own bridge (so a spoofed source gains nothing), leaving where
+  it is let: through the network's egress interfaces if it names any, else through anything that is not a bridge, or
+  is a bridge known to lead outside. Every other bridge has containers or virtual machines behind it, whether we manage
+  it or not, whether it was there when the ruleset was written or came later: a mark would open what the engine's
+  isolation or libvirt closes. Going by the link's kind is what makes that hold while the operator is stopped.
+* replies: packets in the reply direction of an established flow, and ICMPv6 errors about it. The reply direction
+  exists only where the flow's first packet was let through.
+* inbound, to a managed subnet through its own bridge: published ports (translated, and to a published target); what
+  others translated or established, unmarked; none of this is for who called an outer address, whom our own prefix
+  translation brought: the flow's first destination tells, which no later rule can change. That one comes in by what
+  follows alone, as if it had called the container's own address; the ICMPv6 that must not be dropped (RFC 4890, 4.3.1:
+  errors, and echo from outside); `firewall.ingress` from outside; other networks' containers where the network is not
+  isolated. All else is dropped.
+
+**to_host** (filter, input, `filter - 1`). The subnet's addresses are not all containers': one is the bridge's own, and
+what listens on it is meant for containers. Nobody gets there by its outer address, which is what is known of the flow
+(`ct original`); behind the translation nothing else tells.
+
+**forward_done** (filter, priority 100, behind every named one) clears the bit again: it is of no use to anybody after
+the filters, and IPsec policies and traffic control look at marks too. Routing has been done by then, and the bit was
+set after the routing decision, so no `ip rule` ever sees it.
+"""
+
+from collections.abc import Mapping
+
+from dockerv6.firewall import filtering, translating
+from dockerv6.firewall.elements import element_sets
+from dockerv6.firewall.model import FirewallIntent, NetworkIntent, PortIntent
+from dockerv6.firewall.overlaps import kept_apart
+from dockerv6.firewall.ruleset import EMPTY, Ruleset
+
+
+def render(intent: FirewallIntent) -> Ruleset:
+    """The ruleset that fulfils the intent; `EMPTY` when nothing in it concerns us and nobody's elements are held.
+
+    Of networks whose subnets overlap, only the first by owner's name gets elements (see `overlapping_owners`), and of
+    outer prefixes likewise (see `overlapping_outers`).
+    """
+    networks, lost, _ = kept_apart(intent.networks)
+    if not networks and not intent.hold:
+        return EMPTY
+    # An owner may have several networks, of which only some are left out.
+    ports = tuple(port for port in intent.ports if port.owner not in lost or _is_in(port, networks))
+    chains = sorted((*filtering.chains(intent), *translating.chains(networks)), key=lambda chain: chain.name)
+    return Ruleset(tuple(chains), element_sets(networks, ports, intent), exists=True)
+
+
+def _is_in(port: PortIntent, networks: tuple[NetworkIntent, ...]) -> bool:
+    return any(network.owner == port.owner and port.target in network.subnet for network in networks)
+
+
+def overlapping_owners(intent: FirewallIntent) -> Mapping[str, str]:
+    """Owners whose network is left out because its subnet overlaps another's, and that other owner."""
+    return kept_apart(intent.networks).lost
+
+
+def overlapping_outers(intent: FirewallIntent) -> Mapping[str, str]:
+    """Owners of whom an outer prefix is left out because it overlaps another's, or a subnet, and that other owner.
+
+    One whose first outer prefix is left out is neither translated nor let out.
+    """
+    return kept_apart(intent.networks).outer_lost

@@ -1,0 +1,134 @@
+"""Who else has a share in a prefix: other resources, pools, live Docker networks, the host's routes."""
+
+from collections.abc import Iterator
+from ipaddress import IPv4Network, IPv6Network
+
+from dockerv6.api.conditions import ConditionType, Reason
+from dockerv6.dockerd.model import BRIDGE_NAME, Network, NetworkSpec
+from dockerv6.hostnet.model import Route, RouteProtocol
+from dockerv6.ipam.ledger import AllocationState
+from dockerv6.planning.addressing.pools import cooldown
+from dockerv6.planning.docker.network_spec import bridge_name
+from dockerv6.planning.host.parents import shared_link
+from dockerv6.planning.inputs import NAME, Desired, Holdings, Observed
+from dockerv6.planning.steps import Finding
+
+RETRY = 30.0  # seconds until a conflict that others may have ended is looked at again
+
+
+def conflict(
+    desired: Desired, observed: Observed, holdings: Holdings, prefix: IPv6Network, *, pooled: bool = False
+) -> str:
+    """The first who has a share in the prefix besides the resource itself, in words; "" for nobody.
+
+    ``pooled``: it came from a pool; who puts an on-link prefix into a pool wants it shared out.
+    """
+    everybody = (
+        _other_resources(desired, observed, holdings, prefix),
+        _whole_pools(holdings, prefix),
+        _docker_networks(desired, observed, prefix),
+        _routes(desired, observed, prefix, on_link_ok=pooled or desired.resource.spec.ndp_proxy.enabled),
+    )
+    return next((who for group in everybody for who in group), "")
+
+
+def _other_resources(desired: Desired, observed: Observed, holdings: Holdings, prefix: IPv6Network) -> Iterator[str]:
+    for allocation in holdings.allocations:
+        if allocation.owner == desired.name or not allocation.prefix.overlaps(prefix):
+            continue
+        if allocation.state is AllocationState.BOUND:
+            yield f"{allocation.prefix} of IPv6Network {allocation.owner}"
+        elif observed.now < allocation.since + cooldown(allocation.pool, desired.pools):
+            yield f"{allocation.prefix}, which IPv6Network {allocation.owner} released and which cools down"
+
+
+def _whole_pools(holdings: Holdings, prefix: IPv6Network) -> Iterator[str]:
+    for pool, pool_prefix in holdings.pool_prefixes.items():
+        if pool_prefix.subnet_of(prefix):
+            yield f"the whole of IPv6Pool {pool} ({pool_prefix})"
+
+
+def _docker_networks(desired: Desired, observed: Observed, prefix: IPv6Network) -> Iterator[str]:
+    for subnet, network in foreign_subnets(desired, observed):
+        if subnet.overlaps(prefix):
+            yield f"{subnet} of Docker network {network}"
+
+
+def _routes(desired: Desired, observed: Observed, prefix: IPv6Network, *, on_link_ok: bool) -> Iterator[str]:
+    for route in foreign_routes(desired, observed):
+        if _captures(route, prefix, on_link_ok=on_link_ok):
+            yield f"the host's route {route.destination} on {route.interface or 'no interface'} ({route.protocol})"
+
+
+def _captures(route: Route, prefix: IPv6Network, *, on_link_ok: bool) -> bool:
+    """Whether the route would take the prefix's packets, or the prefix the route's.
+
+    A shorter route through a gateway (an aggregate, a VPN's fc00::/7, `unreachable` on a delegated prefix) is simply
+    more specific by our subnet; an on-link one (protocol kernel) means that neighbours answer for these addresses.
+    """
+    if route.destination.subnet_of(prefix):
+        return True
+    return prefix.subnet_of(route.destination) and route.protocol is RouteProtocol.KERNEL and not on_link_ok
+
+
+def collision(desired: Desired, observed: Observed, live: Network | None, want: NetworkSpec) -> Finding | None:
+    """What the engine would refuse to have twice: known before a network is removed for one that can't be made."""
+    for other in observed.networks.named(want.name):
+        if (live is None or live.name != want.name) and not desired.identity.owns(other, desired.name):
+            return _name_taken(desired, other)
+    if live is not None and not _moves(live, want):
+        return None
+    for other in observed.networks:
+        if desired.identity.owns(other, desired.name):
+            continue
+        if other.bridge is not None and other.bridge == want.options.get(BRIDGE_NAME):
+            message = f"bridge {other.bridge} is Docker network {other.name}'s; choose another spec.bridge.name"
+            return Finding(ConditionType.NETWORK_READY, Reason.NAME_CONFLICT, message, retry=RETRY)
+        for asked in (c.subnet for c in want.ipam if isinstance(c.subnet, IPv4Network)):
+            if any(isinstance(c.subnet, IPv4Network) and c.subnet.overlaps(asked) for c in other.ipv4):
+                message = f"IPv4 subnet {asked} overlaps that of Docker network {other.name}; choose another"
+                return Finding(ConditionType.NETWORK_READY, Reason.SUBNET_OVERLAP, message, retry=RETRY)
+    return None
+
+
+def _moves(live: Network, want: NetworkSpec) -> bool:
+    """Whether the wish takes a bridge or IPv4 subnet that the live network does not hold already."""
+    asked = {c.subnet for c in want.ipam if isinstance(c.subnet, IPv4Network)}
+    return live.bridge != want.options.get(BRIDGE_NAME) or not asked <= {c.subnet for c in live.ipv4}
+
+
+def _name_taken(desired: Desired, other: Network) -> Finding:
+    if desired.identity.owns(other):
+        owner = other.labels.get(NAME)
+        message = f"Docker network {other.name} is IPv6Network {owner}'s; choose another networkName for one of them"
+        return Finding(ConditionType.NETWORK_READY, Reason.NAME_CONFLICT, message, retry=RETRY)
+    return Finding(
+        ConditionType.NETWORK_READY,
+        Reason.FOREIGN_NETWORK,
+        f"Docker network {other.name} exists and is not dockerv6's; remove it, choose another networkName,"
+        " or set managementPolicy: Observe to leave it to its owner",
+    )
+
+
+def foreign_subnets(desired: Desired, observed: Observed) -> Iterator[tuple[IPv6Network, str]]:
+    """IPv6 subnets of every Docker network but the resource's own."""
+    for network in observed.networks:
+        if not desired.identity.owns(network, desired.name):
+            for config in network.ipv6:
+                if isinstance(config.subnet, IPv6Network):
+                    yield config.subnet, network.name
+
+
+def foreign_routes(desired: Desired, observed: Observed) -> Iterator[Route]:
+    """Routes that are neither the default nor the resource's own: of its bridge, or of the link that it shares."""
+    spec = desired.resource.spec
+    own = own_bridges(desired, observed) | {shared_link(spec.driver, spec.options)}
+    for route in observed.host.routes:
+        if route.destination.prefixlen and route.interface not in own and not route.destination.is_link_local:
+            yield route
+
+
+def own_bridges(desired: Desired, observed: Observed) -> frozenset[str]:
+    """The bridges of the resource's network: the one that it has, and the one that it is to have."""
+    live = observed.networks.owned(desired.identity, desired.name)
+    return frozenset({bridge_name(desired.resource), *(n.bridge for n in live if n.bridge)})

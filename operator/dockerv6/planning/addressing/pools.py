@@ -1,0 +1,126 @@
+"""The pool that a resource draws from, resolved to prefixes."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import IPv6Network
+
+from dockerv6.api.addressing import DEFAULT_POOL
+from dockerv6.api.conditions import ConditionType, Reason
+from dockerv6.api.pool import GENERATED_LENGTH, IPv6Pool
+from dockerv6.lib.prefixes import is_ula, ula_prefix
+from dockerv6.planning.addressing.tracked_prefixes import part
+from dockerv6.planning.addressing.translation import PREFIX_RETRY
+from dockerv6.planning.inputs import POOL, Desired, Holdings, Observed
+from dockerv6.planning.steps import Finding
+
+DEFAULT_COOLDOWN = 3600.0  # seconds; of a pool that is no longer declared
+
+
+def cooldown(pool: str, pools: Mapping[str, IPv6Pool]) -> float:
+    """Seconds for which a released subnet of the pool is kept from others; "" is a fixed subnet, which has no pool."""
+    if pool == "":
+        return 0.0
+    return pools[pool].spec.cooldown if pool in pools else DEFAULT_COOLDOWN
+
+
+@dataclass(frozen=True, slots=True)
+class PoolView:
+    """A pool as an allocation sees it."""
+
+    name: str
+    prefixes: tuple[IPv6Network, ...]
+    length: int  # of an allocation, unless the resource says another
+    exclude: tuple[IPv6Network, ...] = ()
+    cooldown: float = 3600.0  # seconds
+    disabled: bool = False
+    generated_now: bool = False  # the prefix is new and has to be kept first
+
+    def could_give(self, prefix: IPv6Network, length: int) -> bool:
+        """Whether the prefix is one that the pool may hand out to somebody who asks for that length."""
+        return (
+            prefix.prefixlen == length
+            and any(prefix.subnet_of(p) for p in self.prefixes)
+            and not any(prefix.overlaps(x) for x in self.exclude)
+        )
+
+
+def pool_view(desired: Desired, observed: Observed, holdings: Holdings) -> PoolView | Finding:
+    """The pool that the resource names, or the default one, which is generated on its first use."""
+    ref = desired.resource.spec.addressing.pool_ref
+    name = ref.name if ref is not None else DEFAULT_POOL
+    pool = desired.pools.get(name)
+    if pool is None:
+        known = ", ".join(sorted(desired.pools)) or "none"
+        return Finding(
+            ConditionType.SUBNET_ALLOCATED,
+            Reason.POOL_NOT_FOUND,
+            f"there is no IPv6Pool {name} (pools: {known}); declare it, or leave poolRef out for the default pool",
+        )
+    spec = pool.spec
+    generated_now = False
+    prefixes = spec.all_prefixes
+    if spec.from_interface is not None:
+        followed = followed_prefix(pool, holdings)
+        if isinstance(followed, Finding):
+            return followed
+        prefixes = (followed,)
+    if not prefixes:
+        kept = holdings.pool_prefixes.get(name)
+        generated_now = kept is None
+        prefixes = (kept or _seen_before(desired, observed, name) or ula_prefix(observed.entropy),)
+    return PoolView(
+        name=name,
+        prefixes=tuple(prefixes),
+        length=spec.allocation_length,
+        exclude=tuple(spec.exclude),
+        cooldown=spec.cooldown,
+        disabled=spec.disabled,
+        generated_now=generated_now,
+    )
+
+
+def followed_prefix(pool: IPv6Pool, holdings: Holdings) -> IPv6Network | Finding:
+    """The part of an interface's prefix that the pool has, or why it has none. The pool must follow one."""
+    source = pool.spec.from_interface
+    if source is None:
+        raise ValueError(f"IPv6Pool {pool.metadata.name} follows no interface")
+    followed = holdings.followed.get(source.name)
+    if followed is None:
+        message = (
+            f"IPv6Pool {pool.metadata.name} follows interface {source.name}, which has no global IPv6 prefix yet;"
+            " it is taken up as soon as there is one"
+        )
+        return Finding(ConditionType.SUBNET_ALLOCATED, Reason.PREFIX_PENDING, message, retry=PREFIX_RETRY)
+    mine = part(followed.prefix, source.prefix_length, source.offset)
+    if isinstance(mine, str):
+        message = f"IPv6Pool {pool.metadata.name} follows interface {source.name}: {mine}"
+        return Finding(ConditionType.SUBNET_ALLOCATED, Reason.PREFIX_TOO_LONG, message)
+    return mine
+
+
+def withdrawn_findings(pool: IPv6Pool | None, holdings: Holdings) -> tuple[Finding, ...]:
+    """The pool's prefix is gone, and no other came: what has a subnet keeps it."""
+    source = pool.spec.from_interface if pool is not None else None
+    followed = holdings.followed.get(source.name) if source is not None else None
+    if pool is None or followed is None or not followed.withdrawn:
+        return ()
+    message = (
+        f"the prefix {followed.prefix} of interface {followed.interface}, which IPv6Pool {pool.metadata.name} follows,"
+        " is gone and no other came; its subnets stay as they are: check the uplink and the provider's router"
+        " advertisements or delegation"
+    )
+    return (Finding(ConditionType.SUBNET_ALLOCATED, Reason.PREFIX_WITHDRAWN, message, blocks=False),)
+
+
+def _seen_before(desired: Desired, observed: Observed, pool: str) -> IPv6Network | None:
+    """The prefix that live networks say the pool had: the ledger was lost, and their subnets shall stay."""
+    seen = Counter(
+        config.subnet.supernet(new_prefix=GENERATED_LENGTH)
+        for network in observed.networks
+        if desired.identity.owns(network) and network.labels.get(POOL) == pool
+        for config in network.ipv6
+        if isinstance(config.subnet, IPv6Network) and is_ula(config.subnet)
+        if config.subnet.prefixlen >= GENERATED_LENGTH
+    )
+    return max(seen, key=lambda prefix: (seen[prefix], prefix), default=None)

@@ -1,0 +1,1 @@
+"""Plans Docker networks: their specification, their endpoints and members. Values in, steps out; no I/O."""

@@ -1,0 +1,336 @@
+"""Every resource's share of the firewall, from what the ledger and the live networks say. Pure.
+
+The share follows the network that runs, not the file: while a recreation is blocked or under way it keeps its rules.
+The allocation has its rules before there is a network.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from ipaddress import IPv6Address, IPv6Network
+
+from dockerv6.api.egress import TRANSLATING, Egress
+from dockerv6.api.egress import EgressMode as Mode
+from dockerv6.api.firewall import Firewall, IngressRule, NdpProxy
+from dockerv6.api.network import IPv6Network as NetworkResource
+from dockerv6.api.network import ManagementPolicy
+from dockerv6.api.pending import not_yet_in_effect
+from dockerv6.api.policy import IPv6Policy
+from dockerv6.api.publish import ANY, Publish
+from dockerv6.api.selectors import Driver
+from dockerv6.dockerd.model import Container, Network
+from dockerv6.firewall.model import (
+    DEFAULT_MARK,
+    EgressMode,
+    FirewallIntent,
+    Ingress,
+    NetworkIntent,
+    PortIntent,
+    Transport,
+)
+from dockerv6.ipam.ledger import Allocation
+from dockerv6.planning.addressing.tracked_prefixes import Followed
+from dockerv6.planning.addressing.translation import translate
+from dockerv6.planning.docker.network_spec import bridge_name
+from dockerv6.planning.firewall.port_assignment import Settled
+from dockerv6.planning.firewall.port_claims import Surface, selects
+from dockerv6.planning.host.proxied_subnets import Answers
+
+POLICY_OWNER = "policy/"
+"""Before the name of an IPv6Policy where it owns elements: an IPv6Network may have the same name."""
+
+HOST_BINDING = "com.docker.network.bridge.host_binding_ipv6"
+"""An option of docker-ipv6nat: where the network's ports bind. The engine knows nothing of it."""
+
+ENABLE_ICC = "com.docker.network.bridge.enable_icc"
+ENABLE_MASQUERADE = "com.docker.network.bridge.enable_ip_masquerade"
+NOBODY: Mapping[str, Followed] = {}
+_FALSE = frozenset({"0", "f", "false"})  # as Go's strconv.ParseBool reads them, in lower case
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What one resource wants of the firewall: its elements, or that they are left as they are."""
+
+    owner: str
+    networks: tuple[NetworkIntent, ...] = ()
+    surfaces: tuple[Surface, ...] = ()
+    answers: tuple[Answers, ...] | None = ()  # whom neighbour solicitations are answered for; None: it can't be told
+    hold: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """The blocks that an IPv6Network and an IPv6Policy have in common."""
+
+    owner: str
+    egress: Egress
+    publish: Publish
+    firewall: Firewall
+    ndp_proxy: NdpProxy
+    followed: Mapping[str, Followed]
+    links: tuple[IPv6Network, ...]
+
+
+def share(
+    resource: NetworkResource,
+    bound: Allocation | None,
+    networks: Iterable[Network] | None,
+    containers: tuple[Container, ...] = (),
+    followed: Mapping[str, Followed] = NOBODY,
+    links: tuple[IPv6Network, ...] = (),
+) -> Share:
+    """The resource's share.
+
+    ``networks`` are the live Docker networks that it is about: its own, or with Observe those of the name; None: they
+    have never been seen. ``followed`` are the prefixes of interfaces, ``links`` those that are on-link. Networks of
+    other drivers than bridge have none: their packets pass neither bridge nor firewall of the host.
+    """
+    owner, spec = resource.metadata.name, resource.spec
+    wish = _Wish(owner, spec.egress, spec.publish, spec.firewall, spec.ndp_proxy, followed, links)
+    if spec.suspend or not_yet_in_effect(resource).blocking:
+        held = _live(wish, networks, ()).answers if networks is not None else None
+        return Share(owner, answers=held, hold=True)
+    if spec.management_policy is ManagementPolicy.OBSERVE:
+        if networks is None:
+            return Share(owner, answers=None, hold=True)
+        return _live(wish, [n for n in networks if n.bridge][:1], containers)
+    if spec.driver is not Driver.BRIDGE:
+        return _live(wish, networks or (), containers)  # a bridge that still runs
+    return _managed(wish, resource, bound, networks or (), containers)
+
+
+def _managed(
+    wish: _Wish,
+    resource: NetworkResource,
+    bound: Allocation | None,
+    networks: Iterable[Network],
+    containers: tuple[Container, ...],
+) -> Share:
+    """A network of our own: what runs, and what is to be."""
+    owner, spec = wish.owner, resource.spec
+    if bound is None:  # what it wants can't be told yet: rules of a time before the ledger was lost stay
+        return Share(owner, answers=None, hold=True)
+    running = _live(wish, networks, containers, icc=spec.bridge.icc)
+    if any(i.subnet.overlaps(bound.prefix) for i in running.networks):
+        return running
+    coming = _intent(wish, bound.prefix, bridge_name(resource), (), internal=spec.internal, icc=spec.bridge.icc)
+    return Share(owner, (*running.networks, coming), running.surfaces, _answers(wish, (*running.networks, coming)))
+
+
+def policy_share(
+    policy: IPv6Policy,
+    networks: Iterable[Network] | None,
+    containers: tuple[Container, ...] = (),
+    followed: Mapping[str, Followed] = NOBODY,
+    links: tuple[IPv6Network, ...] = (),
+) -> Share:
+    """The share of a policy; ``networks`` are those that it is for, None: they have never been seen."""
+    owner = f"{POLICY_OWNER}{policy.metadata.name}"
+    spec = policy.spec
+    if networks is None:
+        return Share(owner, answers=None, hold=True)
+    wish = _Wish(owner, spec.egress, spec.publish, spec.firewall, spec.ndp_proxy, followed, links)
+    return _live(wish, networks, containers, policy=True)
+
+
+def answers_of(shares: Iterable[Share]) -> tuple[Answers, ...] | None:
+    """Whom neighbour solicitations are answered for, of all; None while it can't be told of somebody."""
+    every = [share.answers for share in shares]
+    return None if None in every else tuple(a for answers in every if answers is not None for a in answers)
+
+
+def depends_on_containers(egress: Egress, firewall: Firewall) -> bool:
+    """Whether a share is another one when other containers run."""
+    named = egress.mode is Mode.PREFIX_TRANSLATION  # where the prefix is a link's
+    return named or any(rule.containers is not None for rule in firewall.ingress)
+
+
+def _live(
+    wish: _Wish,
+    networks: Iterable[Network],
+    containers: tuple[Container, ...],
+    *,
+    icc: bool = True,
+    policy: bool = False,
+) -> Share:
+    intents: list[NetworkIntent] = []
+    surfaces: list[Surface] = []
+    for network in networks:
+        subnets = tuple(ipv6_subnets(network))
+        if not network.bridge or not subnets:
+            continue
+        for subnet, _ in subnets:
+            intents.append(
+                _intent(
+                    wish,
+                    subnet,
+                    network.bridge,
+                    containers,
+                    internal=network.internal,
+                    icc=icc and not icc_switched_off(network),
+                    masquerade=not (policy and _switched_off(network, ENABLE_MASQUERADE)),
+                )
+            )
+        if not network.internal:
+            surfaces.append(_surface(wish, network, subnets[0][1]))
+    return Share(wish.owner, tuple(intents), tuple(surfaces), _answers(wish, intents))
+
+
+def _answers(wish: _Wish, intents: Iterable[NetworkIntent]) -> tuple[Answers, ...] | None:
+    """``ndpProxy``: on a link, neighbours ask for the addresses that they see."""
+    if not wish.ndp_proxy.enabled:
+        return ()
+    asked = [i for i in intents if not i.internal]
+    if wish.egress.mode is Mode.PREFIX_TRANSLATION:
+        if any(translate(wish.egress, i.subnet, wish.followed).pending for i in asked):
+            return None
+        asked = [i for i in asked if i.outer]  # the others' own options switch translation off
+    return tuple(Answers(wish.owner, i.subnet, wish.ndp_proxy.interface, i.outer) for i in asked)
+
+
+def ipv6_subnets(network: Network) -> Iterator[tuple[IPv6Network, IPv6Address]]:
+    """The network's IPv6 subnets that packets are forwarded for, each with its gateway."""
+    for config in network.ipv6:
+        subnet, gateway = config.subnet, config.gateway
+        if isinstance(subnet, IPv6Network) and not subnet.is_link_local:
+            # where nobody said one, the engine took the first address
+            yield subnet, gateway if isinstance(gateway, IPv6Address) else subnet[1]
+
+
+def icc_switched_off(network: Network) -> bool:
+    """Whether the network's own option keeps its containers apart."""
+    return _switched_off(network, ENABLE_ICC)
+
+
+def _switched_off(network: Network, option: str) -> bool:
+    return network.options.get(option, "").lower() in _FALSE
+
+
+def _surface(wish: _Wish, network: Network, gateway: IPv6Address) -> Surface:
+    address: IPv6Address | None = wish.publish.host_address
+    if address == ANY:
+        address = _host_binding(network)
+    return Surface(wish.owner, network.id, network.name, wish.publish, gateway, address)
+
+
+def _host_binding(network: Network) -> IPv6Address | None:
+    """The option of docker-ipv6nat; one that is no address says nothing, as it did there."""
+    try:
+        address = IPv6Address(network.options.get(HOST_BINDING, ""))
+    except ValueError:
+        return None
+    return None if address == ANY else address
+
+
+def _intent(
+    wish: _Wish,
+    subnet: IPv6Network,
+    bridge: str,
+    containers: tuple[Container, ...],
+    *,
+    internal: bool,
+    icc: bool,
+    masquerade: bool = True,
+) -> NetworkIntent:
+    egress = wish.egress
+    outer = translate(egress, subnet, wish.followed).outer
+    lost = egress.mode is Mode.PREFIX_TRANSLATION and not outer  # there is nothing to translate to yet
+    off = egress.mode in TRANSLATING and not masquerade
+    return NetworkIntent(
+        owner=wish.owner,
+        subnet=subnet,
+        bridge=bridge,
+        egress=EgressMode.NONE if off or lost else EgressMode(str(egress.mode)),
+        source=egress.snat_address,
+        outer=() if off else outer,
+        outer_addresses=_named(wish, subnet, outer, containers),
+        egress_interfaces=tuple(egress.interfaces),
+        egress_exclude=tuple(egress.exclude),
+        internal=internal,
+        isolated=wish.firewall.isolation,
+        icc=icc,
+        ingress=tuple(_ingress(wish.firewall.ingress, subnet, containers)),
+    )
+
+
+def _named(
+    wish: _Wish, subnet: IPv6Network, outer: tuple[IPv6Network, ...], containers: tuple[Container, ...]
+) -> tuple[IPv6Address, ...] | None:
+    """The containers' outer addresses, where others on a link have theirs in the same prefix."""
+    shared = wish.ndp_proxy.enabled or any(prefix.overlaps(link) for prefix in outer for link in wish.links)
+    if not outer or not shared:
+        return None
+    own = (end.ipv6 for container in containers for end in container.endpoints if end.ipv6 is not None)
+    return tuple(sorted(prefix[int(a) & int(prefix.hostmask)] for a in own if a in subnet for prefix in outer))
+
+
+def _ingress(rules: Iterable[IngressRule], subnet: IPv6Network, containers: tuple[Container, ...]) -> Iterator[Ingress]:
+    for rule in rules:
+        targets: tuple[IPv6Network, ...] = (subnet,)
+        if rule.containers is not None:
+            targets = tuple(
+                IPv6Network(end.ipv6)
+                for container in containers
+                if selects(rule.containers, container)
+                for end in container.endpoints
+                if end.ipv6 is not None and end.ipv6 in subnet
+            )
+        if targets:
+            ports = tuple((Transport(str(port.protocol)), port.port) for port in rule.ports)
+            yield Ingress(tuple(rule.from_prefixes), targets, ports)
+
+
+def whole_intent(
+    shares: Iterable[Share],
+    mark: int = DEFAULT_MARK,
+    uplinks: tuple[str, ...] = (),
+    settled: Settled | None = None,
+    guests: tuple[str, ...] | None = None,
+    own: Iterable[IPv6Address] = (),
+) -> FirewallIntent:
+    """The host's whole wish, in the order of the owners.
+
+    Args:
+        shares: every resource's.
+        mark: the bit of flows that we allow.
+        uplinks: the bridges that lead outside.
+        settled: what the host's ports lead to.
+        guests: all other bridges, for a backend that must be told; else None.
+        own: the host's addresses.
+    """
+    ordered = sorted(shares, key=lambda s: s.owner)
+    outers = {outer for s in ordered for n in s.networks for outer in n.outer if n.outer_addresses is None}
+    opened = _opened(settled.ports if settled is not None else ())
+    return FirewallIntent(
+        networks=tuple(_with_ports(n, opened.get(n.owner, ())) for s in ordered for n in s.networks),
+        hold=frozenset(s.owner for s in ordered if s.hold),
+        mark=mark,
+        uplink_bridges=uplinks,
+        ports=settled.ports if settled is not None else (),
+        guest_bridges=guests,
+        host_addresses=tuple(sorted(a for a in own if any(a in outer for outer in outers))),
+    )
+
+
+def _opened(ports: Iterable[PortIntent]) -> Mapping[str, list[PortIntent]]:
+    """The ports of all the host's addresses, by owner."""
+    found: dict[str, list[PortIntent]] = {}
+    for port in ports:
+        if port.host_address is None:
+            found.setdefault(port.owner, []).append(port)
+    return found
+
+
+def _with_ports(network: NetworkIntent, ports: Iterable[PortIntent]) -> NetworkIntent:
+    """With Routed, a published port is open on the container's own address too.
+
+    So do engines from 27 on with gateway mode routed (moby, daemon/libnetwork/drivers/bridge/port_mapping_linux.go).
+    """
+    if network.egress is not EgressMode.ROUTED or network.internal:
+        return network
+    open_ports = tuple(
+        Ingress(p.sources, (IPv6Network(p.target),), ((p.protocol, p.target_port),))
+        for p in ports
+        if p.target in network.subnet
+    )
+    return replace(network, ingress=(*network.ingress, *open_ports)) if open_ports else network

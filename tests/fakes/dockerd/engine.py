@@ -1,0 +1,295 @@
+"""An engine in memory that behaves as real ones of three versions do; for tests of everything above the port.
+
+The contract suite runs the same assertions on this and on real engines.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict, deque
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, NamedTuple
+
+from dockerv6.dockerd.model import EngineEvent, EngineInfo, EventKind
+from dockerv6.dockerd.port import EngineUnavailable
+from dockerv6.dockerd.profiles import ENGINE_28_5, Profile
+from tests.fakes.dockerd.state import State
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+
+    from dockerv6.dockerd.model import Attachment, Container, Network, NetworkSpec
+
+
+class Call(NamedTuple):
+    """One call of a port's method."""
+
+    method: str
+    arguments: tuple[object, ...]
+
+
+class _Fault(NamedTuple):
+    error: Exception
+    after: bool
+
+
+class FakeEngine:
+    """A Docker Engine in memory; implements `dockerv6.dockerd.port.Engine`.
+
+    Attributes:
+        calls: every call of the port's methods, in order, including those that failed.
+    """
+
+    def __init__(self, profile: Profile = ENGINE_28_5, *, userland_proxy: bool = True) -> None:
+        """Start an engine with nothing but its own three networks.
+
+        Args:
+            profile: the version to behave like.
+            userland_proxy: as in daemon.json. Without it a network that has no IPv6 gets IPv4 port bindings only.
+        """
+        self.calls: list[Call] = []
+        self._up = True
+        self._faults: defaultdict[str, deque[_Fault]] = defaultdict(deque)
+        self._listeners: set[asyncio.Queue[EngineEvent | None]] = set()
+        self._state = State(profile, self._tell, userland_proxy=userland_proxy)
+
+    # What the port asks for
+
+    async def info(self) -> EngineInfo:
+        """Identity and abilities."""
+        async with self._call("info"):
+            profile = self._state.profile
+            return EngineInfo(
+                id="fake",
+                name="host",
+                version=profile.version,
+                release=profile.release,
+                api_version=profile.api_version,
+                firewall_backend=profile.firewall_backend,
+            )
+
+    async def networks(self) -> tuple[Network, ...]:
+        """All networks, without endpoints."""
+        async with self._call("networks"):
+            return self._state.list_networks()
+
+    async def network(self, ref: str) -> Network | None:
+        """One network by id or name, with endpoints; None when there is none."""
+        async with self._call("network", ref):
+            return self._state.inspect_network(ref)
+
+    async def create_network(self, spec: NetworkSpec) -> str:
+        """Create and return the id."""
+        async with self._call("create_network", spec):
+            return self._state.create_network(spec)
+
+    async def remove_network(self, network_id: str) -> None:
+        """Remove; already gone is success."""
+        async with self._call("remove_network", network_id):
+            self._state.remove_network(network_id)
+
+    async def attachments(self, network_id: str) -> tuple[Attachment, ...]:
+        """Every container, running or stopped, configured on that network, ordered by name."""
+        async with self._call("attachments", network_id):
+            return self._state.attachments(network_id)
+
+    async def occupied(self) -> frozenset[str]:
+        """Ids and names of all networks that some container, running or stopped, is configured on."""
+        async with self._call("occupied"):
+            return self._state.occupied()
+
+    async def stranded(self, network_name: str) -> tuple[Attachment, ...]:
+        """Every container configured on a network of that name under an id that is no more, ordered by name."""
+        async with self._call("stranded", network_name):
+            return self._state.stranded(network_name)
+
+    async def containers(self) -> tuple[Container, ...]:
+        """All running containers (paused ones too) with their ports and endpoints, ordered by id."""
+        async with self._call("containers"):
+            return self._state.containers()
+
+    async def running(self) -> frozenset[str]:
+        """Ids of all running containers."""
+        async with self._call("running"):
+            return self._state.running()
+
+    async def connect(self, network_id: str, attachment: Attachment) -> None:
+        """Attach a container with the attachment's aliases, static addresses, options and priority."""
+        async with self._call("connect", network_id, attachment):
+            self._state.connect(network_id, attachment)
+
+    async def disconnect(self, network_id: str, container_id: str, *, force: bool = False) -> None:
+        """Detach; not attached, or container or network gone, is success."""
+        async with self._call("disconnect", network_id, container_id, force):
+            self._state.disconnect(network_id, container_id)
+
+    async def events(self) -> AsyncGenerator[EngineEvent, None]:
+        """Events from now on; first one of kind CONNECTED. Ends with `EngineUnavailable` when the stream breaks."""
+        queue: asyncio.Queue[EngineEvent | None] = asyncio.Queue()
+        async with self._call("events"):
+            self._listeners.add(queue)
+        try:
+            yield EngineEvent(EventKind.CONNECTED, "connected")
+            while (event := await queue.get()) is not None:
+                yield event
+        finally:
+            self._listeners.discard(queue)
+        raise EngineUnavailable("Docker Engine (fake): the event stream has ended")
+
+    async def close(self) -> None:
+        """End event streams."""
+        self._end_streams()
+
+    # What tests do to it
+
+    def fail_next(self, method: str, error: Exception, *, times: int = 1, after: bool = False) -> None:
+        """Make the next calls of a method raise.
+
+        Args:
+            method: of the port, such as "create_network".
+            error: to raise.
+            times: how many calls.
+            after: False: nothing is done. True: it is done first, as when the answer is lost on its way.
+        """
+        self._faults[method].extend([_Fault(error, after)] * times)
+
+    def down(self) -> None:
+        """Stop answering: every call raises `EngineUnavailable`, and event streams end. Containers run on."""
+        self._up = False
+        self._end_streams()
+
+    def up(self) -> None:
+        """Answer again."""
+        self._up = True
+
+    def upgrade(self, profile: Profile) -> None:
+        """Behave like another version from now on."""
+        self._state.profile = profile
+
+    @property
+    def links(self) -> frozenset[str]:
+        """The host's interfaces that macvlan and ipvlan networks can stand on: lo, eth0, and what was added or made."""
+        return self._state.links.names
+
+    def add_link(self, name: str) -> None:
+        """Give the host an interface."""
+        self._state.links.add(name)
+
+    def remove_link(self, name: str) -> None:
+        """Take an interface from the host; networks on it stay, as engines never notice."""
+        self._state.links.remove(name)
+
+    def create_container(
+        self,
+        name: str,
+        networks: str | Sequence[str] | None = None,
+        wish: Attachment | None = None,
+        *,
+        labels: Mapping[str, str] | None = None,
+        ports: Sequence[str] = (),
+        network_mode: str | None = None,
+    ) -> str:
+        """Create a container; return its id.
+
+        Args:
+            name: of the container.
+            networks: by their names; None: on none, unless `network_mode` is one.
+            wish: for each network; only what it asks for is taken from it.
+            labels: of the container.
+            ports: as ``docker run -p`` takes them: "8080:80", "80", "[::1]:8080:80/udp", "9000-9002:90-92".
+            network_mode: "host", "none" or "container:<name or id>"; None: the first network.
+
+        Raises:
+            EngineConflict: the name is taken.
+            EngineRefused: the mode takes no networks.
+            ContainerNotFound: the container of the mode isn't there.
+            ValueError: a port can't be read.
+        """
+        names = (networks,) if isinstance(networks, str) else tuple(networks or ())
+        return self._state.create_container(
+            name, names, wish, labels=labels or {}, ports=ports, network_mode=network_mode
+        )
+
+    def start_container(self, container_id: str) -> None:
+        """Start it, on all its networks and with all its ports.
+
+        Raises:
+            NetworkNotFound: it is stranded (see `port.Engine.stranded`).
+            EngineConflict: a static address or a port is in use.
+        """
+        self._state.start_container(container_id)
+
+    def run_container(
+        self,
+        name: str,
+        networks: str | Sequence[str] | None = None,
+        wish: Attachment | None = None,
+        *,
+        labels: Mapping[str, str] | None = None,
+        ports: Sequence[str] = (),
+        network_mode: str | None = None,
+    ) -> str:
+        """Create and start a container; return its id. Arguments and errors as in both."""
+        container_id = self.create_container(
+            name, networks, wish, labels=labels, ports=ports, network_mode=network_mode
+        )
+        self._state.start_container(container_id)
+        return container_id
+
+    def stop_container(self, container_id: str) -> None:
+        """Stop it; it keeps its configuration and gives its addresses and ports back."""
+        self._state.stop_container(container_id)
+
+    def restart_container(self, container_id: str) -> None:
+        """Stop it and start it; ports that the engine chose are chosen anew."""
+        self._state.restart_container(container_id)
+
+    def pause_container(self, container_id: str) -> None:
+        """Freeze its processes; it keeps its addresses and ports.
+
+        Raises:
+            EngineConflict: it isn't running, or is paused already.
+        """
+        self._state.pause_container(container_id, paused=True)
+
+    def unpause_container(self, container_id: str) -> None:
+        """Let a paused container go on.
+
+        Raises:
+            EngineConflict: it isn't paused.
+        """
+        self._state.pause_container(container_id, paused=False)
+
+    def rename_container(self, container_id: str, name: str) -> None:
+        """Give it another name.
+
+        Raises:
+            EngineConflict: the name is taken.
+        """
+        self._state.rename_container(container_id, name)
+
+    def remove_container(self, container_id: str) -> None:
+        """Kill and remove it."""
+        self._state.remove_container(container_id)
+
+    @asynccontextmanager
+    async def _call(self, method: str, *arguments: object) -> AsyncIterator[None]:
+        self.calls.append(Call(method, arguments))
+        # a real call gives other tasks their turn too
+        await asyncio.sleep(0)
+        if not self._up:
+            raise EngineUnavailable("Docker Engine (fake): Connection refused: is Docker running?")
+        fault = self._faults[method].popleft() if self._faults[method] else None
+        if fault is not None and not fault.after:
+            raise fault.error
+        yield
+        if fault is not None:
+            raise fault.error
+
+    def _tell(self, event: EngineEvent) -> None:
+        for queue in self._listeners:
+            queue.put_nowait(event)
+
+    def _end_streams(self) -> None:
+        for queue in self._listeners:
+            queue.put_nowait(None)
