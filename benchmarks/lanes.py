@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from benchmarks.stage import Host, Protocol, Stage
     from dockerv6.firewall.model import FirewallIntent
-    from dockerv6.firewall.port import Firewall
+    from dockerv6.firewall.port import FirewallBackend
 
 _SLICE = 0.2  # seconds
 
@@ -68,7 +68,7 @@ def write_nftables(host: Host, intent: FirewallIntent) -> None:
         asyncio.run(write())
 
 
-async def apply(firewall: Firewall, intent: FirewallIntent) -> None:
+async def apply(firewall: FirewallBackend, intent: FirewallIntent) -> None:
     """Have a backend write what an intent asks for."""
     known = intent if not firewall.knows_link_kinds else replace(intent, guest_bridges=None)
     await firewall.apply(diff(render(known), await firewall.observe()))

@@ -21,10 +21,10 @@ from dockerv6.api.scheme import Resource
 from dockerv6.controller import networks, policies
 from dockerv6.controller.context import Context
 from dockerv6.controller.desired_firewall import published
-from dockerv6.controller.firewall import FirewallKeeper
+from dockerv6.controller.firewall import FirewallReconciler
 from dockerv6.controller.inventory import Inventory
 from dockerv6.controller.operator import InventoryLookup, Operator
-from dockerv6.controller.recreations import Transit
+from dockerv6.controller.recreations import InFlightRecreations
 from dockerv6.controller.reporter import Reporter
 from dockerv6.controller.settings import ControllerSettings
 from dockerv6.controller.statuses import conditions_before
@@ -89,7 +89,7 @@ class Host:
         """A fresh operator's workbench, as after a start of its process."""
         inventory = Inventory(self.store, self.ledger)
         world = World(self.engine, self.net, self.clock)
-        keeper = FirewallKeeper(self.firewall, self.filter, inventory, world, self.settings.identity)
+        keeper = FirewallReconciler(self.firewall, self.filter, inventory, world, self.settings.identity)
         return Context(
             settings=self.settings,
             clock=self.clock,
@@ -98,7 +98,7 @@ class Host:
             world=world,
             firewall=keeper,
             reporter=Reporter(self.store, self.clock),
-            transit=Transit(self.store),
+            transit=InFlightRecreations(self.store),
             entropy=lambda count: bytes(range(1, count + 1)),
         )
 
@@ -230,9 +230,9 @@ class Bench:
     async def accept(self, *resources: Resource) -> None:
         """As if the sources had been read with these in them, and nothing gone."""
         self.host.files.write(*resources)
-        from dockerv6.planning.admission import PruneRules, take_in  # noqa: PLC0415 - here only
+        from dockerv6.planning.admission import PruneRules, admit_resources  # noqa: PLC0415 - here only
 
-        intake = take_in(
+        intake = admit_resources(
             self.host.files.read(),
             self.context.inventory.objects,
             {},

@@ -17,7 +17,7 @@ from benchmarks import linear
 from benchmarks.lanes import Lane, apply, rate_row, ratio_row, write_nftables
 from benchmarks.stage import BRIDGE, SERVED, Host, Protocol, Stage
 from dockerv6.firewall.iptables.backend import IptablesFirewall
-from dockerv6.firewall.model import FirewallIntent, NetworkIntent, PortIntent, Transport
+from dockerv6.firewall.model import FirewallIntent, NetworkIntent, PortIntent, TransportProtocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -80,7 +80,7 @@ def _intent(host: Host, networks: int, ports: int) -> FirewallIntent:
         for number in range(networks - 1)
     ]
     made.append(NetworkIntent("probed", host.subnet, BRIDGE))
-    transports = (Transport.TCP, Transport.UDP)
+    transports = (TransportProtocol.TCP, TransportProtocol.UDP)
     published = []
     for number in range(ports - 1):
         network = made[number % networks]

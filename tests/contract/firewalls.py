@@ -1,4 +1,4 @@
-"""Every `Firewall` with the means to damage what it wrote: what people and other programs do to it."""
+"""Every `FirewallBackend` with the means to damage what it wrote: what people and other programs do to it."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from dockerv6.firewall.iptables.backend import IptablesFirewall
-    from dockerv6.firewall.port import Firewall
+    from dockerv6.firewall.port import FirewallBackend
 
 
 class Bench(Protocol):
     """A firewall, and its kernel."""
 
     @property
-    def firewall(self) -> Firewall:
+    def firewall(self) -> FirewallBackend:
         """The one under test."""
 
     def flush_everything(self) -> None:

@@ -10,7 +10,7 @@ from typing import Protocol
 import pytest
 
 from dockerv6.hostnet.linux import LinuxHostNet
-from dockerv6.hostnet.model import BridgePort, Change, ChangeKind, Interface, Listener, Route, RouteProtocol
+from dockerv6.hostnet.model import BridgePort, ChangeKind, HostChange, Interface, Listener, Route, RouteProtocol
 from dockerv6.hostnet.port import HostNet
 from tests.fakes.hostnet.host import FakeHostNet
 from tests.host.network import ip, nft, private_network, set_sysctl
@@ -252,13 +252,13 @@ def new_host(kind: str) -> Iterator[FakeWorld | LinuxWorld]:
         yield made
 
 
-async def started(world: World) -> AsyncIterator[Change]:
+async def started(world: World) -> AsyncIterator[HostChange]:
     """The changes from now on."""
     changes = world.net.changes()
-    assert await anext(changes) == Change(ChangeKind.LOST)
+    assert await anext(changes) == HostChange(ChangeKind.LOST)
     return changes
 
 
-async def reported(changes: AsyncIterator[Change], kind: ChangeKind, subject: str) -> Change:
+async def reported(changes: AsyncIterator[HostChange], kind: ChangeKind, subject: str) -> HostChange:
     """The next change of that kind and subject."""
     return await anext(aiter(change async for change in changes if (change.kind, change.subject) == (kind, subject)))

@@ -1,4 +1,4 @@
-"""What every `Firewall` does, the fake as much as the backends."""
+"""What every `FirewallBackend` does, the fake as much as the backends."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dockerv6.firewall.model import EgressMode, FirewallIntent
 from dockerv6.firewall.operations import DeleteTable
 from dockerv6.firewall.port import FirewallRejected
 from dockerv6.firewall.render import render
-from dockerv6.firewall.ruleset import EMPTY, Change, Ruleset, diff
+from dockerv6.firewall.ruleset import EMPTY, Ruleset, RulesetChange, diff
 from tests.contract.firewalls import opened
 from tests.golden.scenarios import SCENARIOS
 from tests.unit.firewall.intents import BLOG, DNS, FIXED, GUARDED, HOME, ROAD, SHOP, WEB, intent
@@ -20,7 +20,7 @@ from tests.unit.firewall.intents import BLOG, DNS, FIXED, GUARDED, HOME, ROAD, S
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from dockerv6.firewall.port import Firewall
+    from dockerv6.firewall.port import FirewallBackend
     from tests.contract.firewalls import Bench
 
 BACKENDS = [
@@ -37,11 +37,11 @@ async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
 
 
 @pytest.fixture
-def firewall(bench: Bench) -> Firewall:
+def firewall(bench: Bench) -> FirewallBackend:
     return bench.firewall
 
 
-def wanted(firewall: Firewall, wish: FirewallIntent) -> Ruleset:
+def wanted(firewall: FirewallBackend, wish: FirewallIntent) -> Ruleset:
     """The ruleset for an intent, which names the bridges where the rules can't tell them from other links."""
     if wish.guest_bridges is None and not firewall.knows_link_kinds:
         wish = replace(wish, guest_bridges=tuple(sorted({network.bridge for network in wish.networks})))
@@ -49,30 +49,30 @@ def wanted(firewall: Firewall, wish: FirewallIntent) -> Ruleset:
 
 
 @pytest.fixture
-def one(firewall: Firewall) -> Ruleset:
+def one(firewall: FirewallBackend) -> Ruleset:
     return wanted(firewall, intent(BLOG, ports=(WEB,)))
 
 
 @pytest.fixture
-def both(firewall: Firewall) -> Ruleset:
+def both(firewall: FirewallBackend) -> Ruleset:
     wish = FirewallIntent((BLOG, SHOP), uplink_bridges=("br0",), ports=(WEB, DNS, GUARDED))
     return wanted(firewall, wish)
 
 
-async def test_nothing_is_there_at_first(firewall: Firewall) -> None:
+async def test_nothing_is_there_at_first(firewall: FirewallBackend) -> None:
     assert firewall.backend
     assert await firewall.observe() == EMPTY
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-async def test_what_was_applied_is_read_back(firewall: Firewall, name: str) -> None:
+async def test_what_was_applied_is_read_back(firewall: FirewallBackend, name: str) -> None:
     desired = wanted(firewall, SCENARIOS[name])
     assert await firewall.apply(diff(desired, EMPTY)) == desired
     assert await firewall.observe() == desired
     assert diff(desired, await firewall.observe()).empty
 
 
-async def test_what_is_seen_grows_with_what_is_applied(firewall: Firewall, one: Ruleset) -> None:
+async def test_what_is_seen_grows_with_what_is_applied(firewall: FirewallBackend, one: Ruleset) -> None:
     await firewall.observe()
     before = firewall.seen
     await firewall.apply(diff(one, EMPTY))
@@ -82,43 +82,43 @@ async def test_what_is_seen_grows_with_what_is_applied(firewall: Firewall, one: 
         assert firewall.seen == before + 1
 
 
-async def test_an_empty_change_changes_nothing(firewall: Firewall, one: Ruleset) -> None:
+async def test_an_empty_change_changes_nothing(firewall: FirewallBackend, one: Ruleset) -> None:
     await firewall.apply(diff(one, EMPTY))
     assert await firewall.apply(diff(one, one)) == one
 
 
-async def test_networks_come_and_go(firewall: Firewall, one: Ruleset, both: Ruleset) -> None:
+async def test_networks_come_and_go(firewall: FirewallBackend, one: Ruleset, both: Ruleset) -> None:
     for desired in (one, both, one, EMPTY, both):
         assert await firewall.apply(diff(desired, await firewall.observe())) == desired
 
 
-async def test_ports_come_go_and_lead_elsewhere(firewall: Firewall) -> None:
+async def test_ports_come_go_and_lead_elsewhere(firewall: FirewallBackend) -> None:
     moved = replace(WEB, target=BLOG.subnet[9], target_port=443)
     for ports in ((WEB,), (WEB, DNS), (moved, DNS), (moved,), (replace(moved, owner="policy/all"),), ()):
         desired = wanted(firewall, intent(BLOG, ports=ports))
         assert await firewall.apply(diff(desired, await firewall.observe())) == desired
 
 
-async def test_allow_lists_come_go_and_grow_into_each_other(firewall: Firewall) -> None:
+async def test_allow_lists_come_go_and_grow_into_each_other(firewall: FirewallBackend) -> None:
     for sources in ("2001:db8::/32", "2001:db8:7::/48", "2001:db8:7::9/128", "::/0", None):
         guarded = replace(WEB, sources=(IPv6Network(sources),) if sources else ())
         desired = wanted(firewall, intent(BLOG, ports=(guarded,)))
         assert await firewall.apply(diff(desired, await firewall.observe())) == desired
 
 
-async def test_destinations_can_shrink_and_grow_into_each_other(firewall: Firewall) -> None:
+async def test_destinations_can_shrink_and_grow_into_each_other(firewall: FirewallBackend) -> None:
     for exclude in ("fc00::/7", "fd00::/8", "fd12::/16", "fc00::/7", "::/0"):
         desired = wanted(firewall, intent(replace(BLOG, egress_exclude=(IPv6Network(exclude),))))
         assert await firewall.apply(diff(desired, await firewall.observe())) == desired
 
 
-async def test_a_subnet_can_shrink_grow_and_change_its_owner(firewall: Firewall) -> None:
+async def test_a_subnet_can_shrink_grow_and_change_its_owner(firewall: FirewallBackend) -> None:
     for subnet, owner in (("fd00::/64", "a"), ("fd00::/48", "a"), ("fd00::/80", "b"), ("fd00::5/128", "b")):
         desired = wanted(firewall, intent(replace(BLOG, owner=owner, subnet=IPv6Network(subnet))))
         assert await firewall.apply(diff(desired, await firewall.observe())) == desired
 
 
-async def test_held_elements_stay(firewall: Firewall, both: Ruleset) -> None:
+async def test_held_elements_stay(firewall: FirewallBackend, both: Ruleset) -> None:
     await firewall.apply(diff(both, EMPTY))
     hold = frozenset({"shop"})
     after = await firewall.apply(diff(EMPTY, await firewall.observe(), hold))
@@ -127,7 +127,7 @@ async def test_held_elements_stay(firewall: Firewall, both: Ruleset) -> None:
     assert diff(EMPTY, await firewall.observe(), hold).empty
 
 
-async def test_held_ports_stay_while_others_change(firewall: Firewall, one: Ruleset) -> None:
+async def test_held_ports_stay_while_others_change(firewall: FirewallBackend, one: Ruleset) -> None:
     await firewall.apply(diff(one, EMPTY))
     hold = frozenset({"blog"})
     other = replace(WEB, owner="shop", port=8081, target=SHOP.subnet[2])
@@ -140,7 +140,7 @@ async def test_held_ports_stay_while_others_change(firewall: Firewall, one: Rule
     assert held <= {(each.name, e) for each in after.sets for e in each.elements}
 
 
-async def test_networks_change_their_egress_mode(firewall: Firewall) -> None:
+async def test_networks_change_their_egress_mode(firewall: FirewallBackend) -> None:
     modes = (HOME, replace(HOME, egress=EgressMode.ROUTED), replace(FIXED, subnet=HOME.subnet))
     for network in (*modes, replace(FIXED, source=IPv6Address("2001:db8::8")), BLOG, *reversed(modes), HOME):
         desired = wanted(firewall, intent(network, ROAD))
@@ -148,13 +148,13 @@ async def test_networks_change_their_egress_mode(firewall: Firewall) -> None:
 
 
 @pytest.mark.parametrize("length", [48, 60, 77, 96, 128])
-async def test_prefixes_of_any_length_are_translated(firewall: Firewall, length: int) -> None:
+async def test_prefixes_of_any_length_are_translated(firewall: FirewallBackend, length: int) -> None:
     subnet, outer = (IPv6Network(f"{each}::/{length}") for each in ("fd00:9", "2001:db8:9"))
     desired = wanted(firewall, intent(replace(HOME, subnet=subnet, outer=(outer,), ingress=())))
     assert await firewall.apply(diff(desired, EMPTY)) == desired
 
 
-async def test_outer_prefixes_come_and_go_and_only_their_owner_is_told(firewall: Firewall) -> None:
+async def test_outer_prefixes_come_and_go_and_only_their_owner_is_told(firewall: FirewallBackend) -> None:
     prefixes = tuple(IPv6Network(f"2001:db8:{number}::/64") for number in range(4))
     await firewall.apply(diff(wanted(firewall, intent(HOME, BLOG)), EMPTY))
     for outer in (prefixes[:1], prefixes[1::-1], prefixes[2:0:-1], prefixes[3:], prefixes[:1]):
@@ -164,7 +164,7 @@ async def test_outer_prefixes_come_and_go_and_only_their_owner_is_told(firewall:
         assert await firewall.apply(change) == desired
 
 
-async def test_held_rules_stay_beside_those_that_change(firewall: Firewall) -> None:
+async def test_held_rules_stay_beside_those_that_change(firewall: FirewallBackend) -> None:
     away = replace(HOME, owner="away", subnet=IPv6Network("fd00:9::/64"), bridge="br-away", ingress=())
     first, second = (replace(away, outer=(IPv6Network(f"2001:db8:{number}::/64"),)) for number in (1, 2))
     guests = ("br-away", "br-home")
@@ -188,7 +188,7 @@ async def test_lost_rules_of_a_resource_are_seen_and_repaired(bench: Bench) -> N
     assert await bench.firewall.apply(change) == desired
 
 
-async def test_a_dry_run_changes_nothing(firewall: Firewall, both: Ruleset) -> None:
+async def test_a_dry_run_changes_nothing(firewall: FirewallBackend, both: Ruleset) -> None:
     change = diff(both, EMPTY)
     await firewall.check(change)
     await firewall.check(change)
@@ -196,7 +196,7 @@ async def test_a_dry_run_changes_nothing(firewall: Firewall, both: Ruleset) -> N
     assert await firewall.apply(change) == both
 
 
-async def test_a_change_that_can_not_be_done_does_nothing_at_all(firewall: Firewall, one: Ruleset) -> None:
+async def test_a_change_that_can_not_be_done_does_nothing_at_all(firewall: FirewallBackend, one: Ruleset) -> None:
     await firewall.apply(diff(one, EMPTY))
     impossible = replace(SHOP, bridge="br-longer-than-any-links-name-can-be")
     change = diff(wanted(firewall, intent(impossible, replace(BLOG, egress_exclude=(SHOP.subnet,)))), one)
@@ -209,12 +209,12 @@ async def test_a_change_that_can_not_be_done_does_nothing_at_all(firewall: Firew
 
 
 async def test_a_change_made_against_what_is_no_longer_there_still_reaches_its_target(
-    firewall: Firewall, one: Ruleset, both: Ruleset
+    firewall: FirewallBackend, one: Ruleset, both: Ruleset
 ) -> None:
     stale = diff(both, EMPTY)
     await firewall.apply(diff(one, EMPTY))
     assert await firewall.apply(stale) == both
-    assert await firewall.apply(Change((DeleteTable("gone"),), EMPTY)) == EMPTY
+    assert await firewall.apply(RulesetChange((DeleteTable("gone"),), EMPTY)) == EMPTY
     assert await firewall.apply(diff(one, both)) == one
 
 
@@ -237,7 +237,7 @@ async def test_what_is_not_announced_can_be_asked_for(bench: Bench, one: Ruleset
         assert await bench.firewall.fingerprint() != before
 
 
-async def test_sweeping_removes_everything_and_twice_is_no_error(firewall: Firewall, both: Ruleset) -> None:
+async def test_sweeping_removes_everything_and_twice_is_no_error(firewall: FirewallBackend, both: Ruleset) -> None:
     await firewall.apply(diff(both, EMPTY))
     await firewall.sweep()
     await firewall.sweep()

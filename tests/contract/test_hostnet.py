@@ -5,7 +5,7 @@ from ipaddress import IPv6Interface, IPv6Network
 
 import pytest
 
-from dockerv6.hostnet.model import Change, ChangeKind, Route, RouteProtocol, interface_sysctl
+from dockerv6.hostnet.model import ChangeKind, HostChange, Route, RouteProtocol, interface_sysctl
 from dockerv6.hostnet.port import HostNetError
 from tests.contract.hosts import HOSTS, World, new_host, reported, started
 
@@ -144,10 +144,10 @@ async def test_accept_ra_is_not_announced(world: World) -> None:
     changes = await started(world)
     world.flip(interface_sysctl("br0", "accept_ra"), "2")
     world.flip(interface_sysctl("br0", "forwarding"), "1")
-    assert await anext(changes) == Change(ChangeKind.SYSCTL, "br0")
+    assert await anext(changes) == HostChange(ChangeKind.SYSCTL, "br0")
     world.flip(interface_sysctl("br0", "accept_ra"), "1")
     world.flip(interface_sysctl("default", "proxy_ndp"), "1")
-    assert await anext(changes) == Change(ChangeKind.SYSCTL, "default")
+    assert await anext(changes) == HostChange(ChangeKind.SYSCTL, "default")
 
 
 async def test_a_commit_to_a_table_is_reported_with_its_generation(world: World) -> None:
@@ -169,8 +169,8 @@ async def test_changes_that_nobody_took_are_reported_once_with_the_last_generati
     second = await anext(changes)
     latest = await world.net.firewall_generation()
     assert latest is not None
-    assert first == Change(ChangeKind.FIREWALL, "ip6 filter", latest - 1)
-    assert second == Change(ChangeKind.FIREWALL, "inet other", latest)
+    assert first == HostChange(ChangeKind.FIREWALL, "ip6 filter", latest - 1)
+    assert second == HostChange(ChangeKind.FIREWALL, "inet other", latest)
 
 
 async def test_every_reader_gets_every_change(world: World) -> None:

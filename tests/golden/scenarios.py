@@ -3,7 +3,7 @@
 from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 
-from dockerv6.firewall.model import EgressMode, FirewallIntent, Ingress, NetworkIntent, Transport
+from dockerv6.firewall.model import EgressMode, FirewallIntent, Ingress, NetworkIntent, TransportProtocol
 from tests.unit.firewall.intents import (
     BLOG,
     DNS,
@@ -48,12 +48,12 @@ SCENARIOS = {
             BLOG,
             ingress=(
                 Ingress(sources=(IPv6Network("2001:db8:1::/48"), IPv6Network("2001:db8:1:5::/64"))),
-                Ingress(targets=(IPv6Network("fd12:3456:789a:1::8/128"),), ports=((Transport.TCP, 443),)),
+                Ingress(targets=(IPv6Network("fd12:3456:789a:1::8/128"),), ports=((TransportProtocol.TCP, 443),)),
             ),
         )
     ),
     "published": intent(BLOG, ports=(WEB,)),
-    "published-protocols": intent(BLOG, ports=tuple(replace(WEB, protocol=each) for each in Transport)),
+    "published-protocols": intent(BLOG, ports=tuple(replace(WEB, protocol=each) for each in TransportProtocol)),
     "published-address": intent(BLOG, ports=(DNS, replace(DNS, host_address=IPv6Address("2001:db8::54"), port=5300))),
     "published-loopback": intent(BLOG, ports=(LOCAL,)),
     "published-allow-list": intent(BLOG, ports=(GUARDED, GUARDED_AT)),

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from dockerv6.api.conditions import Reason
-from dockerv6.firewall.model import HostFilterState, PortIntent, Transport
+from dockerv6.firewall.model import HostFilterState, PortIntent, TransportProtocol
 from dockerv6.hostnet.model import BridgePort, Interface, ProxyNeighbour
 from dockerv6.planning.deletion import plan_deletion
 from dockerv6.planning.describe import as_mapping
 from dockerv6.planning.docker.endpoints import as_it_was
-from dockerv6.planning.docker.network_spec import fingerprint, network_spec, stamped
-from dockerv6.planning.docker.rollback import Former, plan_rollback
+from dockerv6.planning.docker.network_spec import fingerprint, network_spec, with_spec_hash
+from dockerv6.planning.docker.rollback import PreviousNetwork, plan_rollback
 from dockerv6.planning.firewall.port_claims import PortProblem
-from dockerv6.planning.host.proxied_subnets import Answers
+from dockerv6.planning.host.proxied_subnets import ProxiedSubnet
 from dockerv6.planning.inputs import Holdings, Observed, RulesView
 from dockerv6.planning.policy import plan_policy
 from dockerv6.planning.steps import Plan
@@ -66,7 +66,7 @@ CONFLICT = PortProblem(
     "tcp port 8080 on [::] for container db already leads to container web (of shop); choose another port",
 )
 PUBLISHED = RulesView(
-    ports={"blog": (PortIntent("blog", Transport.TCP, 80, SUBNET[5], 80),)}, port_problems={"blog": (CONFLICT,)}
+    ports={"blog": (PortIntent("blog", TransportProtocol.TCP, 80, SUBNET[5], 80),)}, port_problems={"blog": (CONFLICT,)}
 )
 NEW = RulesView(
     off={"": ("add table inet dockerv6",), "policy/all": ("add fd99::/64 to set egress_any (policy/all)",)},
@@ -100,13 +100,13 @@ def renumber(**moment: object) -> Plan:
 def on_link(*proxies: ProxyNeighbour) -> Plan:
     """A part of the uplink's own prefix, in which one container came and another one went."""
     wish = desired(addressing={"subnet": str(PART)}, egress={"mode": "Routed"}, ndpProxy={"enabled": True})
-    there = created(stamped(network_spec(wish.resource, PART, wish.identity, ENGINE_28)))
+    there = created(with_spec_hash(network_spec(wish.resource, PART, wish.identity, ENGINE_28)))
     eth0 = Interface(2, "eth0", "", up=True, mtu=1500, addresses=(IPv6Interface("2001:db8:1::2/64"),))
     moment = observed(
         there,
         applied=True,
         host=host(bridge(there), eth0, proxies=frozenset(proxies), proxy_ndp={"eth0": "0"}),
-        answers=(Answers("blog", PART),),
+        answers=(ProxiedSubnet("blog", PART),),
         containers=(running("web", end(there, PART[5])),),
     )
     return decide(wish, moment, holdings(allocation(PART, pool="")))
@@ -135,7 +135,7 @@ PLANS = {
         RENUMBERED,
         observed(live(RENUMBERED, MOVED), applied=True, attachments=(WEB,), remembered=(DB,)),
         holdings(allocation(MOVED)),
-        Former(as_it_was(live()), SUBNET, "default"),
+        PreviousNetwork(as_it_was(live()), SUBNET, "default"),
     ),
     "prefix-withdrawn": decide(
         desired(None, pool(fromInterface={"name": "eth0"})),

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ipaddress import IPv6Address
 
     from dockerv6.firewall.model import NetworkIntent, PortIntent
-    from dockerv6.firewall.port import Firewall
+    from dockerv6.firewall.port import FirewallBackend
     from tests.host.topology import Topology
     from tests.lab.namespace import Namespace
 
@@ -41,7 +41,7 @@ class Router:
 
     def __init__(self, topology: Topology, session: NftSession, backend: str) -> None:
         self.topology = topology
-        self.firewall: Firewall = IptablesFirewall() if backend == "iptables" else NftablesFirewall(session)
+        self.firewall: FirewallBackend = IptablesFirewall() if backend == "iptables" else NftablesFirewall(session)
         self.filter = LinuxHostFilter(session)
 
     async def want(

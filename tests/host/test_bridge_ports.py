@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dockerv6.hostnet.linux import LinuxHostNet
-from dockerv6.hostnet.model import BridgePort, Change, ChangeKind
+from dockerv6.hostnet.model import BridgePort, ChangeKind, HostChange
 from tests.host.network import ip, nft, set_sysctl
 from tests.host.topology import endpoint, exchange, received
 
@@ -149,10 +149,10 @@ async def test_an_address_that_somebody_else_has_stays_tentative_and_that_is_rep
     ip("address", "add", str(address), "dev", "veth0")
     ip("link", "set", "other0", "up")
     changes = host.changes()
-    assert await anext(changes) == Change(ChangeKind.LOST)
+    assert await anext(changes) == HostChange(ChangeKind.LOST)
     ip("link", "set", "veth0", "up")
     while "dadfailed" not in ip("address", "show", "dev", "veth0"):
-        while (await anext(changes)) != Change(ChangeKind.ADDRESS, "veth0"):
+        while (await anext(changes)) != HostChange(ChangeKind.ADDRESS, "veth0"):
             pass
     found = {interface.name: interface for interface in await host.interfaces()}
     assert found["veth0"].addresses == (address,)
@@ -171,11 +171,11 @@ async def test_a_gateway_address_that_a_container_claims_is_taken_back(
     rogue.exec("ip", "address", "add", "fd12:3456:789a:7::2/64", "dev", "eth0", "nodad")
     rogue.exec("ip", "link", "set", "eth0", "up")
     changes = host.changes()
-    assert await anext(changes) == Change(ChangeKind.LOST)
+    assert await anext(changes) == HostChange(ChangeKind.LOST)
     ip("link", "set", "br1", "up")
     ip("address", "add", str(gateway), "dev", "br1")
     while "dadfailed" not in ip("address", "show", "dev", "br1"):
-        while (await anext(changes)) != Change(ChangeKind.ADDRESS, "br1"):
+        while (await anext(changes)) != HostChange(ChangeKind.ADDRESS, "br1"):
             pass
     await host.add_address("br1", gateway)
     found = next(interface for interface in await host.interfaces() if interface.name == "br1")

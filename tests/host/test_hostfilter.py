@@ -14,7 +14,7 @@ from dockerv6.firewall.hostfilter.linux import LinuxHostFilter
 from dockerv6.firewall.hostfilter.presence import legacy_in_use
 from dockerv6.firewall.iptables import lock as lock_of_xtables
 from dockerv6.firewall.model import DEFAULT_MARK as MARK
-from dockerv6.firewall.model import Barrier, FilterVariant, HostFilterState
+from dockerv6.firewall.model import FilterVariant, ForwardDrop, HostFilterState
 from dockerv6.firewall.nftables.session import NftSession
 from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable
 from tests.host.network import nft, private_network
@@ -64,7 +64,7 @@ def engine_chains(variant: str) -> None:
     ip6tables(variant, "-I", "FORWARD", "-j", "DOCKER-USER")
 
 
-async def only_barrier(host: LinuxHostFilter) -> Barrier:
+async def only_barrier(host: LinuxHostFilter) -> ForwardDrop:
     state = await host.observe(MARK)
     assert len(state.barriers) == 1, state
     return state.barriers[0]
@@ -200,7 +200,7 @@ async def test_a_legacy_rule_is_not_lost_between_reading_and_writing(
 
 
 async def test_a_legacy_table_that_is_gone_is_an_error_to_admit_and_none_to_withdraw(host: LinuxHostFilter) -> None:
-    gone = Barrier(FilterVariant.XTABLES_LEGACY, "filter", "FORWARD", admitted=False, mendable=True)
+    gone = ForwardDrop(FilterVariant.XTABLES_LEGACY, "filter", "FORWARD", admitted=False, mendable=True)
     await host.withdraw(gone, MARK)
     with pytest.raises(FirewallRejected, match="gone"):
         await host.admit(gone, MARK)

@@ -11,8 +11,8 @@ import pytest
 from dockerv6.hostnet import netlink
 from dockerv6.hostnet.changes import ChangeFeed
 from dockerv6.hostnet.linux import LinuxHostNet
-from dockerv6.hostnet.model import Change, ChangeKind, RouteProtocol, interface_sysctl
-from dockerv6.hostnet.uplinks import advertised, deafened_by_forwarding
+from dockerv6.hostnet.model import ChangeKind, HostChange, RouteProtocol, interface_sysctl
+from dockerv6.hostnet.uplinks import advertised, ra_disabled_by_forwarding
 from tests.host.advertisements import advertise_on, lay_wire
 from tests.host.network import ip, nft, private_network
 
@@ -35,17 +35,17 @@ async def host() -> AsyncIterator[LinuxHostNet]:
     await made.close()
 
 
-async def started(host: LinuxHostNet) -> AsyncIterator[Change]:
+async def started(host: LinuxHostNet) -> AsyncIterator[HostChange]:
     changes = host.changes()
-    assert await anext(changes) == Change(ChangeKind.LOST)
+    assert await anext(changes) == HostChange(ChangeKind.LOST)
     return changes
 
 
-async def until(changes: AsyncIterator[Change], kind: ChangeKind, subject: str) -> Change:
+async def until(changes: AsyncIterator[HostChange], kind: ChangeKind, subject: str) -> HostChange:
     return await anext(aiter(change async for change in changes if (change.kind, change.subject) == (kind, subject)))
 
 
-async def heard(host: LinuxHostNet, changes: AsyncIterator[Change]) -> None:
+async def heard(host: LinuxHostNet, changes: AsyncIterator[HostChange]) -> None:
     """Wait until wan0 has a default route and an address from the router at the other end of its wire."""
     async with asyncio.TaskGroup() as tasks:
         router = tasks.create_task(advertise_on("router0", PREFIX))
@@ -80,7 +80,7 @@ async def test_an_interface_that_hears_a_router_is_an_uplink(host: LinuxHostNet)
     assert await addresses_of_wan0(host) == [PREFIX]
     assert await default_routes(host) == [("wan0", RouteProtocol.RA)]
     accept_ra = {"wan0": await host.sysctl(interface_sysctl("wan0", "accept_ra"))}
-    assert deafened_by_forwarding(interfaces, routes, accept_ra) == ("wan0",)
+    assert ra_disabled_by_forwarding(interfaces, routes, accept_ra) == ("wan0",)
 
 
 @pytest.mark.usefixtures("_wire")
@@ -120,7 +120,7 @@ async def test_a_deleted_rule_is_seen(host: LinuxHostNet) -> None:
     before = await host.firewall_generation()
     assert before is not None
     nft("delete rule inet dockerv6 c handle 2")
-    assert await anext(changes) == Change(ChangeKind.FIREWALL, "inet dockerv6", before + 1)
+    assert await anext(changes) == HostChange(ChangeKind.FIREWALL, "inet dockerv6", before + 1)
 
 
 async def test_a_flushed_ruleset_is_one_change_per_table(host: LinuxHostNet) -> None:
@@ -138,8 +138,8 @@ async def test_a_flushed_ruleset_is_one_change_per_table(host: LinuxHostNet) -> 
     generation = await host.firewall_generation()
     seen = {await anext(changes), await anext(changes)}
     assert seen == {
-        Change(ChangeKind.FIREWALL, "inet dockerv6", generation),
-        Change(ChangeKind.FIREWALL, "ip6 other", generation),
+        HostChange(ChangeKind.FIREWALL, "inet dockerv6", generation),
+        HostChange(ChangeKind.FIREWALL, "ip6 other", generation),
     }
     nft("add table inet marker")
     assert (await anext(changes)).subject == "inet marker"
@@ -160,25 +160,25 @@ async def test_a_burst_is_one_change_for_each_interface_and_kind(host: LinuxHost
     changes = await started(host)
     ip(batch="link set br0 up\nlink set br0 down\n" * 15 + "link add marker0 type bridge\n")
     seen = [await anext(changes)]
-    while seen[-1] != Change(ChangeKind.LINK, "marker0"):
+    while seen[-1] != HostChange(ChangeKind.LINK, "marker0"):
         seen.append(await anext(changes))
-    assert seen.count(Change(ChangeKind.LINK, "br0")) == 1
+    assert seen.count(HostChange(ChangeKind.LINK, "br0")) == 1
     assert len(seen) == len(set(seen))
 
 
 async def test_an_overflow_is_a_loss_and_later_changes_are_seen() -> None:
     feed = ChangeFeed(receive_buffer=2048)
     try:
-        assert await feed.take() == Change(ChangeKind.LOST)
+        assert await feed.take() == HostChange(ChangeKind.LOST)
         for number in range(50):
             nft(f"add table inet t{number}; add chain inet t{number} c; add chain inet t{number} d")
         # What had fitted in before the loss is swallowed by it.
-        assert await feed.take() == Change(ChangeKind.LOST)
+        assert await feed.take() == HostChange(ChangeKind.LOST)
         nft("add table inet afterwards")
         change = await feed.take()
         while change is not None and change.subject != "inet afterwards":
             change = await feed.take()
-        assert change == Change(ChangeKind.FIREWALL, "inet afterwards", 52)
+        assert change == HostChange(ChangeKind.FIREWALL, "inet afterwards", 52)
     finally:
         feed.close()
 

@@ -7,7 +7,7 @@ from ipaddress import IPv6Address, IPv6Network
 import pytest
 
 from dockerv6.hostnet.linux import LinuxHostNet
-from dockerv6.hostnet.model import Change, ChangeKind, HostPrefix, PrefixOrigin
+from dockerv6.hostnet.model import ChangeKind, HostChange, HostPrefix, PrefixOrigin
 from tests.host.advertisements import advertise_on, lay_wire
 from tests.host.network import ip, private_network, set_sysctl
 
@@ -48,7 +48,7 @@ async def advertised(
 
     async def until(prefix: IPv6Network, preferred: int, valid: int, expected: Callable[[Prefixes], bool]) -> Prefixes:
         changes = host.changes()
-        assert await anext(changes) == Change(ChangeKind.LOST)
+        assert await anext(changes) == HostChange(ChangeKind.LOST)
         async with asyncio.TaskGroup() as tasks:
             router = tasks.create_task(advertise_on("router0", prefix, preferred=preferred, valid=valid))
             while not expected(told := of("wan0", await host.prefixes())):
@@ -117,7 +117,7 @@ async def test_an_address_made_for_privacy_is_temporary(advertised: Advertised) 
 @pytest.mark.usefixtures("_wire")
 async def test_an_address_that_somebody_else_has_has_failed(host: LinuxHostNet) -> None:
     changes = host.changes()
-    assert await anext(changes) == Change(ChangeKind.LOST)
+    assert await anext(changes) == HostChange(ChangeKind.LOST)
     set_sysctl("net/ipv6/conf/wan0/accept_dad", "1")
     ip("address", "add", "2001:db8:5::1/64", "dev", "router0", "nodad")
     ip("address", "add", "2001:db8:5::1/64", "dev", "wan0")

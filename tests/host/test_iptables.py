@@ -17,7 +17,7 @@ import pytest
 from dockerv6.firewall.iptables import kernel, lock
 from dockerv6.firewall.iptables.backend import IptablesFirewall
 from dockerv6.firewall.iptables.compile import compile_ruleset
-from dockerv6.firewall.model import FirewallIntent, NetworkIntent, PortIntent, Transport
+from dockerv6.firewall.model import FirewallIntent, NetworkIntent, PortIntent, TransportProtocol
 from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable
 from dockerv6.firewall.render import render
 from dockerv6.firewall.ruleset import EMPTY, diff
@@ -325,7 +325,7 @@ async def test_four_hundred_networks_with_a_thousand_ports_read_back_equal(firew
         NetworkIntent(f"net{n}", IPv6Network(f"fd00:0:0:{n:x}::/64"), f"br-{n * 7919:012x}") for n in range(400)
     )
     ports = tuple(
-        PortIntent(f"net{n % 400}", Transport.TCP, 8000 + n, IPv6Address(f"fd00:0:0:{n % 400:x}::{n:x}"), 80)
+        PortIntent(f"net{n % 400}", TransportProtocol.TCP, 8000 + n, IPv6Address(f"fd00:0:0:{n % 400:x}::{n:x}"), 80)
         for n in range(1000)
     )
     wish = FirewallIntent(networks, ports=ports, guest_bridges=tuple(each.bridge for each in networks))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dockerv6.firewall.model import Ingress, NetworkIntent, PortIntent, Transport
+from dockerv6.firewall.model import Ingress, NetworkIntent, PortIntent, TransportProtocol
 from tests.host.router import ask, opened, reaches
 from tests.host.topology import CONTAINERS, NEIGHBOUR, ROUTER, SUBNETS, WORLD, Topology, endpoint, exchange
 
@@ -25,7 +25,7 @@ SHOP = NetworkIntent("shop", IPv6Network(f"{SUBNETS['shop']}::/64"), "br-shop")
 HOST = ROUTER["eth0"]
 NEAR, FAR = WORLD["eth0"], WORLD["wg0"]
 BRIDGE = f"{SUBNETS['blog']}::1"
-PORT = PortIntent("blog", Transport.UDP, 5353, IPv6Address(CONTAINERS["blog"]), 53, IPv6Address(BRIDGE))
+PORT = PortIntent("blog", TransportProtocol.UDP, 5353, IPv6Address(CONTAINERS["blog"]), 53, IPv6Address(BRIDGE))
 
 
 @pytest.fixture
@@ -171,8 +171,8 @@ INGRESS = {
     "one source": (Ingress(sources=(IPv6Network(f"{FAR}/128"),)), {FAR}),
     "one container": (Ingress(targets=(IPv6Network(CONTAINERS["blog"]),)), {NEAR, FAR}),
     "another container": (Ingress(targets=(IPv6Network(NEIGHBOUR),)), set()),
-    "its port": (Ingress(ports=((Transport.TCP, 80), (Transport.UDP, 5300))), {NEAR, FAR}),
-    "another port": (Ingress(ports=((Transport.TCP, 5300),)), set()),
+    "its port": (Ingress(ports=((TransportProtocol.TCP, 80), (TransportProtocol.UDP, 5300))), {NEAR, FAR}),
+    "another port": (Ingress(ports=((TransportProtocol.TCP, 5300),)), set()),
 }
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dockerv6.firewall.model import EgressMode, Ingress, NetworkIntent, PortIntent, Transport
+from dockerv6.firewall.model import EgressMode, Ingress, NetworkIntent, PortIntent, TransportProtocol
 from tests.host.router import ask, call, listener, opened, reaches
 from tests.host.topology import CONTAINERS, NEIGHBOUR, ROUTER, SUBNETS, WORLD, Topology, endpoint, exchange, received
 
@@ -131,7 +131,7 @@ async def test_a_path_with_a_small_mtu_is_found_out(router: Router, network: Net
 async def test_published_ports_are_reached_as_in_any_mode(router: Router, network: NetworkIntent) -> None:
     ports = tuple(
         PortIntent("blog", protocol, 8080, IPv6Address(CONTAINERS["blog"]), 80, IPv6Address(BRIDGE))
-        for protocol in (Transport.TCP, Transport.UDP)
+        for protocol in (TransportProtocol.TCP, TransportProtocol.UDP)
     )
     await router.want(network, SHOP, ports=ports)
     await router.drop_all_but_ours()
@@ -171,10 +171,10 @@ INGRESS = {
     "one source": ((Ingress(sources=(IPv6Network(f"{FAR}/128"),)),), {FAR}),
     "this container": ((Ingress(targets=(IPv6Network(CONTAINERS["blog"]),)),), {NEAR, FAR}),
     "another container": ((Ingress(targets=(IPv6Network(NEIGHBOUR),)),), set()),
-    "its port": ((Ingress(ports=((Transport.UDP, 5300),)),), {NEAR, FAR}),
-    "another protocol": ((Ingress(ports=((Transport.TCP, 5300),)),), set()),
+    "its port": ((Ingress(ports=((TransportProtocol.UDP, 5300),)),), {NEAR, FAR}),
+    "another protocol": ((Ingress(ports=((TransportProtocol.TCP, 5300),)),), set()),
     "one source to a port of a container": (
-        (Ingress((IPv6Network(f"{NEAR}/128"),), (IPv6Network(CONTAINERS["blog"]),), ((Transport.UDP, 5300),)),),
+        (Ingress((IPv6Network(f"{NEAR}/128"),), (IPv6Network(CONTAINERS["blog"]),), ((TransportProtocol.UDP, 5300),)),),
         {NEAR},
     ),
 }

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dockerv6.firewall.model import EgressMode, Ingress, NetworkIntent, PortIntent, Transport
+from dockerv6.firewall.model import EgressMode, Ingress, NetworkIntent, PortIntent, TransportProtocol
 from tests.host.router import ask, call, listener, opened, reaches
 from tests.host.topology import CONTAINERS, NEIGHBOUR, ROUTER, SUBNETS, UPLINKS, WORLD, Topology, endpoint, exchange
 
@@ -128,7 +128,7 @@ async def test_containers_reach_their_own_and_one_anothers_outer_addresses(eithe
 
 async def test_without_icc_an_outer_address_is_no_way_around(either_router: Router) -> None:
     router = either_router
-    port = PortIntent("blog", Transport.UDP, 5353, IPv6Address(CONTAINERS["blog"]), 5300, IPv6Address(BRIDGE))
+    port = PortIntent("blog", TransportProtocol.UDP, 5353, IPv6Address(CONTAINERS["blog"]), 5300, IPv6Address(BRIDGE))
     await router.want(replace(HOME, icc=False), ports=(port,))
     await router.drop_all_but_ours()
     topology = router.topology
@@ -169,7 +169,7 @@ async def test_a_container_of_an_unmanaged_network_is_kept_out(router: Router) -
 
 
 async def test_a_published_port_is_not_open_at_the_outer_address(router: Router) -> None:
-    port = PortIntent("blog", Transport.UDP, 5353, IPv6Address(CONTAINERS["blog"]), 5300, IPv6Address(BRIDGE))
+    port = PortIntent("blog", TransportProtocol.UDP, 5353, IPv6Address(CONTAINERS["blog"]), 5300, IPv6Address(BRIDGE))
     only_here = replace(port, port=5354, host_address=IPv6Address("::1"))
     await router.want(replace(HOME, ingress=()), ports=(port, only_here))
     topology = router.topology
@@ -273,7 +273,7 @@ async def test_what_is_behind_a_prefix_of_any_length_stays(router: Router, lengt
 
 async def test_an_on_link_prefix_is_shared_with_the_host_and_others_on_the_link(router: Router) -> None:
     """The VPS's one /64: the host keeps its address and the ports there, containers have those that are named."""
-    port = PortIntent("blog", Transport.UDP, 5353, IPv6Address(CONTAINERS["blog"]), 5300, IPv6Address(BRIDGE))
+    port = PortIntent("blog", TransportProtocol.UDP, 5353, IPv6Address(CONTAINERS["blog"]), 5300, IPv6Address(BRIDGE))
     mine, theirs = outer(ON_LINK, 3), outer(ON_LINK)
     topology = router.topology
     router.sysctl("net.ipv6.conf.eth0.proxy_ndp", 1)
@@ -301,7 +301,7 @@ async def test_an_on_link_prefix_is_shared_with_the_host_and_others_on_the_link(
 
 
 async def test_ports_at_an_address_of_the_hosts_in_an_outer_prefix_are_open_once_it_is_named(router: Router) -> None:
-    port = PortIntent("blog", Transport.UDP, 5353, IPv6Address(CONTAINERS["blog"]), 5300, IPv6Address(BRIDGE))
+    port = PortIntent("blog", TransportProtocol.UDP, 5353, IPv6Address(CONTAINERS["blog"]), 5300, IPv6Address(BRIDGE))
     own = OLD[0x77]
     topology = router.topology
     topology.router.exec("ip", "-6", "address", "add", f"{own}/128", "dev", "lo", "nodad")

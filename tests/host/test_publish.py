@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dockerv6.firewall.model import NetworkIntent, PortIntent, Transport
+from dockerv6.firewall.model import NetworkIntent, PortIntent, TransportProtocol
 from tests.host.router import ask, call, iptables_only, listener, nftables_only, opened
 from tests.host.topology import CONTAINERS, NEIGHBOUR, ROUTER, SUBNETS, WORLD, Topology, endpoint
 
@@ -25,10 +25,10 @@ SHOP = NetworkIntent("shop", IPv6Network(f"{SUBNETS['shop']}::/64"), "br-shop")
 HOST = ROUTER["eth0"]
 OUTSIDE = WORLD["eth0"]
 BRIDGE = f"{SUBNETS['blog']}::1"
-TCP, UDP = Transport.TCP, Transport.UDP
+TCP, UDP = TransportProtocol.TCP, TransportProtocol.UDP
 
 
-def published(protocol: Transport, port: int, target_port: int, **more: object) -> PortIntent:
+def published(protocol: TransportProtocol, port: int, target_port: int, **more: object) -> PortIntent:
     made = PortIntent("blog", protocol, port, IPv6Address(CONTAINERS["blog"]), target_port, IPv6Address(BRIDGE))
     fields = {name: getattr(made, name) for name in PortIntent.__dataclass_fields__}
     return PortIntent(**{**fields, **more})

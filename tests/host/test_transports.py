@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dockerv6.firewall.model import Ingress, NetworkIntent, PortIntent, Transport
+from dockerv6.firewall.model import Ingress, NetworkIntent, PortIntent, TransportProtocol
 from tests.host import sctp
 from tests.host.router import listener, opened
 from tests.host.topology import CONTAINERS, ROUTER, SUBNETS, WORLD, Topology
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.host
 
 BLOG = NetworkIntent("blog", IPv6Network(f"{SUBNETS['blog']}::/64"), "br-blog", ingress=(Ingress(),))
 TARGET, BRIDGE = IPv6Address(CONTAINERS["blog"]), IPv6Address(f"{SUBNETS['blog']}::1")
-PORT = PortIntent("blog", Transport.TCP, 8080, TARGET, 80, BRIDGE)
+PORT = PortIntent("blog", TransportProtocol.TCP, 8080, TARGET, 80, BRIDGE)
 HOST = ROUTER["eth0"]
 FAR = "2001:db8:dddd::2"
 NARROW = 1280
@@ -37,7 +37,7 @@ _TIMEOUT = 10.0
 @pytest.fixture
 async def router(make_netns: Callable[[], Namespace], backend: str) -> AsyncIterator[Router]:
     async for made in opened(Topology.make(make_netns), backend):
-        await made.want(BLOG, ports=(PORT, replace(PORT, protocol=Transport.SCTP)))
+        await made.want(BLOG, ports=(PORT, replace(PORT, protocol=TransportProtocol.SCTP)))
         await made.drop_all_but_ours()
         yield made
 

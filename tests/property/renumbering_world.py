@@ -15,9 +15,9 @@ from dockerv6.api.pool import IPv6Pool
 from dockerv6.dockerd.model import Attachment, Network
 from dockerv6.ipam.memory import MemoryLedger
 from dockerv6.planning import steps as s
-from dockerv6.planning.addressing.tracked_prefixes import Followed
-from dockerv6.planning.docker.rollback import Former, plan_rollback
-from dockerv6.planning.inputs import SPEC_HASH, Desired, Holdings, Networks, Observed, RulesView
+from dockerv6.planning.addressing.tracked_prefixes import TrackedPrefix
+from dockerv6.planning.docker.rollback import PreviousNetwork, plan_rollback
+from dockerv6.planning.inputs import SPEC_HASH, Desired, Holdings, NetworkIndex, Observed, RulesView
 from dockerv6.planning.network import own_network, plan
 from dockerv6.planning.steps import Plan
 from tests.unit.planning.scene import ENGINE_28, IDENTITY, NOW, bridge, created, host
@@ -42,7 +42,7 @@ class World:
     resources: Mapping[str, NetworkResource]
     pools: dict[str, IPv6Pool]
     foreign: tuple[Network, ...] = ()
-    followed: dict[str, Followed] = field(default_factory=dict)
+    followed: dict[str, TrackedPrefix] = field(default_factory=dict)
     crashes: Callable[[], bool] = NEVER
     refuses: Callable[[], bool] = NEVER
     now: float = NOW
@@ -50,7 +50,7 @@ class World:
     networks: dict[str, Network] = field(default_factory=dict)  # by id
     attached: dict[str, dict[str, Attachment]] = field(default_factory=dict)  # network id -> container id
     notes: dict[str, dict[str, Attachment]] = field(default_factory=dict)  # resource -> who is to be attached again
-    former: dict[str, Former] = field(default_factory=dict)
+    former: dict[str, PreviousNetwork] = field(default_factory=dict)
     transit: dict[str, str] = field(default_factory=dict)  # who is on the way, and the pool
     refused: dict[str, str] = field(default_factory=dict)  # in memory only
     numbers: Iterator[int] = field(default_factory=lambda: iter(range(1, 10_000)))
@@ -95,7 +95,7 @@ class World:
         return Observed(
             now=self.now,
             engine=ENGINE_28,
-            networks=Networks(there),
+            networks=NetworkIndex(there),
             attachments=tuple(attached.values()),
             remembered=tuple(a for a in self.notes.get(name, {}).values() if a.container_id not in attached),
             applied=True,
@@ -156,7 +156,7 @@ class World:
     def _write_down(self, step: s.RememberNetwork | s.RememberEndpoints) -> None:
         match step:
             case s.RememberNetwork(owner, former, subnet, pool):
-                self.former.setdefault(owner, Former(former, subnet, pool))
+                self.former.setdefault(owner, PreviousNetwork(former, subnet, pool))
                 self.transit[owner] = pool
                 away = sum(1 for each in self.former.values() if each.pool == pool)
                 self.most_away[pool] = max(away, self.most_away.get(pool, 0))

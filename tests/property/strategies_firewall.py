@@ -5,15 +5,15 @@ from ipaddress import IPv6Address, IPv6Network
 
 from hypothesis import strategies as st
 
-from dockerv6.firewall.expr import Chain, Element, ElementSet, Jump, KeyType, Opaque, Rule, overlapping
-from dockerv6.firewall.model import EgressMode, FirewallIntent, Ingress, NetworkIntent, PortIntent, Transport
+from dockerv6.firewall.expr import Chain, Element, ElementSet, Jump, KeyType, Rule, UnknownExpr, overlapping
+from dockerv6.firewall.model import EgressMode, FirewallIntent, Ingress, NetworkIntent, PortIntent, TransportProtocol
 from dockerv6.firewall.render import render
 from dockerv6.firewall.ruleset import EMPTY, Ruleset
 
 OWNERS = st.sampled_from(["blog", "shop", "db", "mail"])
 _BRIDGES = st.sampled_from(["br-a", "br-b", "br-c"])
 _INTERFACES = st.sampled_from(["eth0", "eth1", "wg0"])
-_TRANSPORTS = st.sampled_from(list(Transport))
+_TRANSPORTS = st.sampled_from(list(TransportProtocol))
 _NUMBERS = st.sampled_from([53, 80, 8080])
 _HOST = IPv6Address("2001:db8::1")
 
@@ -99,13 +99,13 @@ def _damaged_chains(draw: st.DrawFn, ruleset: Ruleset) -> tuple[Chain, ...]:
             case "flushed":
                 chains.append(replace(chain, rules=()))
             case "edited":
-                chains.append(replace(chain, rules=(*chain.rules[1:], Rule((Opaque("drop"),)))))
+                chains.append(replace(chain, rules=(*chain.rules[1:], Rule((UnknownExpr("drop"),)))))
             case "backwards":
                 chains.append(replace(chain, rules=chain.rules[::-1]))
             case "moved" if chain.hook:
                 chains.append(replace(chain, priority=chain.priority + 7))
     if draw(st.booleans()):
-        chains.append(Chain("aaa", (Rule((Opaque("accept"),)),)))
+        chains.append(Chain("aaa", (Rule((UnknownExpr("accept"),)),)))
     names = {chain.name for chain in chains}
     # the kernel keeps a chain as long as something jumps to it
     chains = [replace(chain, rules=()) if targets(chain) - names else chain for chain in chains]

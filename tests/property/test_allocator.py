@@ -13,7 +13,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from dockerv6.ipam.block import BlockRequest, Choice, Conflict, Exhausted, TooShort, choose, cooled_down, fixed
+from dockerv6.ipam.block import BlockRequest, Conflict, Exhausted, SubnetChoice, TooShort, choose, cooled_down, fixed
 from dockerv6.ipam.ledger import Allocation, AllocationState, LedgerConflict, LedgerError, PoolPrefix, SubnetTaken
 from dockerv6.ipam.memory import MemoryLedger
 from dockerv6.ipam.sqlite import SqliteLedger
@@ -96,7 +96,7 @@ def test_a_choice_is_free_and_there_is_one_exactly_when_something_is_free(reques
     found = choose(request)
 
     free = free_by_brute_force(request)
-    if isinstance(found, Choice):
+    if isinstance(found, SubnetChoice):
         assert found.prefix in free
     elif isinstance(found, TooShort):
         assert all(prefix.prefixlen > request.length for prefix in request.prefixes)
@@ -109,16 +109,16 @@ def test_a_choice_is_free_and_there_is_one_exactly_when_something_is_free(reques
 @given(requests)
 def test_a_choice_that_is_bound_is_made_again(request: BlockRequest) -> None:
     found = choose(request)
-    assume(isinstance(found, Choice))
-    assert isinstance(found, Choice)
+    assume(isinstance(found, SubnetChoice))
+    assert isinstance(found, SubnetChoice)
     rest = tuple(each for each in request.held if each.owner != request.owner and each not in found.expired)
     bound = Allocation(request.owner, "default", found.prefix, AllocationState.BOUND, NOW, 101)
 
     again = choose(replace(request, held=(*rest, bound)))
     after_release = choose(replace(request, held=(*rest, replace(bound, state=AllocationState.COOLING))))
 
-    assert isinstance(again, Choice)
-    assert isinstance(after_release, Choice)
+    assert isinstance(again, SubnetChoice)
+    assert isinstance(after_release, SubnetChoice)
     assert again.prefix == after_release.prefix == found.prefix
 
 
@@ -133,7 +133,7 @@ def test_the_order_of_what_is_known_does_not_matter(request: BlockRequest, rando
 
     first, second = choose(request), choose(mixed)
 
-    if isinstance(first, Choice) and isinstance(second, Choice):
+    if isinstance(first, SubnetChoice) and isinstance(second, SubnetChoice):
         assert first.prefix == second.prefix
         assert set(first.expired) == set(second.expired)
     else:
@@ -144,7 +144,7 @@ def test_the_order_of_what_is_known_does_not_matter(request: BlockRequest, rando
 def test_own_subnets_are_overlapped_only_when_nothing_else_is_left(request: BlockRequest) -> None:
     found = choose(request)
     own = [each.prefix for each in request.held if each.owner == request.owner]
-    if isinstance(found, Choice) and any(found.prefix.overlaps(prefix) for prefix in own):
+    if isinstance(found, SubnetChoice) and any(found.prefix.overlaps(prefix) for prefix in own):
         elsewhere = {
             subnet for subnet in free_by_brute_force(request) if not any(subnet.overlaps(prefix) for prefix in own)
         }
@@ -154,7 +154,7 @@ def test_own_subnets_are_overlapped_only_when_nothing_else_is_left(request: Bloc
 @given(requests)
 def test_the_cooled_down_allocations_in_the_way_are_named(request: BlockRequest) -> None:
     found = choose(request)
-    if isinstance(found, Choice):
+    if isinstance(found, SubnetChoice):
         in_the_way = [
             each for each in request.held if each.owner != request.owner and each.prefix.overlaps(found.prefix)
         ]
@@ -184,7 +184,7 @@ def test_a_full_pool_says_when_something_gets_free(
             assert found.cooling == 0
         else:
             assert found.soonest > request.now
-            assert isinstance(choose(replace(request, now=found.soonest)), Choice)
+            assert isinstance(choose(replace(request, now=found.soonest)), SubnetChoice)
     else:
         assert cooled_down(held, NOW, cooldown)
 
@@ -220,7 +220,7 @@ def test_a_huge_pool_is_no_different(pool_length: int, others: list[tuple[str, i
 
     found = choose(BlockRequest("new", "default", (pool,), length, held, (), NOW, 0.0))
 
-    if isinstance(found, Choice):
+    if isinstance(found, SubnetChoice):
         assert found.prefix.prefixlen == length
         assert found.prefix.subnet_of(pool)
         assert not any(found.prefix.overlaps(each.prefix) for each in held)

@@ -14,8 +14,8 @@ from dockerv6.planning.addressing.tracked_prefixes import (
     MEMORY,
     SETTLE,
     SETTLE_MOST,
-    Followed,
-    Former,
+    PreviousPrefix,
+    TrackedPrefix,
     as_record,
     exchanged,
     from_record,
@@ -60,7 +60,7 @@ eager_histories: st.SearchStrategy[list[Moment]] = st.lists(
 )
 moments = st.floats(0, 4e9)
 followed_ = st.builds(
-    Followed,
+    TrackedPrefix,
     interface=st.text(min_size=1, max_size=15),
     prefix=anything,
     since=moments,
@@ -70,7 +70,7 @@ followed_ = st.builds(
     candidate=st.none() | anything,
     candidate_since=moments,
     changes=st.lists(moments, max_size=4).map(tuple),
-    former=st.lists(st.builds(Former, anything, st.none() | moments), max_size=3).map(tuple),
+    former=st.lists(st.builds(PreviousPrefix, anything, st.none() | moments), max_size=3).map(tuple),
 )
 
 
@@ -80,8 +80,8 @@ class Look:
 
     now: float
     world: tuple[HostPrefix, ...]
-    before: Followed | None
-    after: Followed | None
+    before: TrackedPrefix | None
+    after: TrackedPrefix | None
     again: float | None
 
     @property
@@ -90,7 +90,7 @@ class Look:
         return self.before is not None and self.after is not None and self.before.prefix != self.after.prefix
 
 
-def looks(history: Sequence[Moment], before: Followed | None = None, begin: float = BEGIN) -> Iterator[Look]:
+def looks(history: Sequence[Moment], before: TrackedPrefix | None = None, begin: float = BEGIN) -> Iterator[Look]:
     """As the daemon does it: it looks when something changes, and when it was told to look again."""
     now = begin
     state = before
@@ -234,7 +234,7 @@ def test_former_prefixes_are_there_once_each_and_still_valid(history: list[Momen
 
 @given(histories, st.lists(st.floats(-7200, 7200), max_size=25))
 def test_a_clock_that_jumps_breaks_nothing(history: list[Moment], jumps: list[float]) -> None:
-    state: Followed | None = None
+    state: TrackedPrefix | None = None
     now = BEGIN
     for (pause, world), jump in zip(history, [*jumps, *(0.0 for _ in history)], strict=False):
         now += pause + jump
@@ -250,7 +250,7 @@ def test_what_is_followed_survives_the_store(history: list[Moment]) -> None:
 
 
 @given(followed_)
-def test_every_record_is_read_as_it_was_written(followed: Followed) -> None:
+def test_every_record_is_read_as_it_was_written(followed: TrackedPrefix) -> None:
     assert from_record(json.loads(json.dumps(as_record(followed)))) == followed
 
 
@@ -261,8 +261,8 @@ JSON = st.recursive(
 )
 
 
-@given(followed_, st.sampled_from(sorted(as_record(Followed("eth0", IPv6Network("::/0"), 0)))), JSON)
-def test_a_damaged_record_is_none_or_a_value(followed: Followed, field: str, value: object) -> None:
+@given(followed_, st.sampled_from(sorted(as_record(TrackedPrefix("eth0", IPv6Network("::/0"), 0)))), JSON)
+def test_a_damaged_record_is_none_or_a_value(followed: TrackedPrefix, field: str, value: object) -> None:
     read = from_record({**as_record(followed), field: value})
     assert read is None or from_record(as_record(read)) == read
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from dockerv6.dockerd.model import Container, ContainerEndpoint
 from dockerv6.hostnet.model import Interface, ProxyNeighbour
 from dockerv6.planning.host.ndp_proxy import answering, neighbour_steps, stray_neighbours, wanted
-from dockerv6.planning.host.proxied_subnets import Answers
+from dockerv6.planning.host.proxied_subnets import ProxiedSubnet
 from dockerv6.planning.host.sysctls import proxy_ndp
 from dockerv6.planning.inputs import HostView
 from dockerv6.planning.steps import AddProxyNeighbour, RemoveProxyNeighbour, SetSysctl, Step
@@ -23,10 +23,10 @@ addresses = st.builds(lambda prefix, suffix: prefix[suffix], st.sampled_from(INN
 
 
 @st.composite
-def answers(draw: st.DrawFn) -> Answers:
+def answers(draw: st.DrawFn) -> ProxiedSubnet:
     subnet = draw(st.sampled_from(INNER))
     outer = draw(st.lists(st.sampled_from(LINKS), unique=True, max_size=2)) if subnet.prefixlen == 64 else []
-    return Answers(draw(st.sampled_from("abc")), subnet, draw(st.none() | names), tuple(outer))
+    return ProxiedSubnet(draw(st.sampled_from("abc")), subnet, draw(st.none() | names), tuple(outer))
 
 
 @st.composite
@@ -78,7 +78,7 @@ def applied(host: HostView, steps: tuple[Step, ...]) -> HostView:
 
 @given(st.lists(answers(), max_size=3), containers, hosts())
 def test_one_round_is_enough_and_foreign_entries_stay(
-    everybody: list[Answers], there: list[Container], host: HostView
+    everybody: list[ProxiedSubnet], there: list[Container], host: HostView
 ) -> None:
     owners = sorted({a.owner for a in everybody})
 
@@ -102,7 +102,7 @@ def test_one_round_is_enough_and_foreign_entries_stay(
 
 @given(st.lists(answers(), max_size=3), containers, hosts())
 def test_the_order_of_what_is_looked_at_changes_nothing(
-    everybody: list[Answers], there: list[Container], host: HostView
+    everybody: list[ProxiedSubnet], there: list[Container], host: HostView
 ) -> None:
     steps = neighbour_steps(everybody, everybody, there, host)
     assert steps == neighbour_steps(everybody[::-1], everybody[::-1], there[::-1], host)
@@ -110,7 +110,7 @@ def test_the_order_of_what_is_looked_at_changes_nothing(
 
 @given(st.lists(answers(), max_size=3), containers, hosts())
 def test_what_runs_and_is_answered_for_is_never_left_without(
-    everybody: list[Answers], there: list[Container], host: HostView
+    everybody: list[ProxiedSubnet], there: list[Container], host: HostView
 ) -> None:
     """Not while an interface is away either; but for addresses that two would answer for."""
     taken = {a.ip for i in host.interfaces.values() for a in i.addresses}

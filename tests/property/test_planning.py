@@ -13,13 +13,13 @@ from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.api.network import ManagementPolicy
 from dockerv6.dockerd.model import Attachment, Network
 from dockerv6.ipam.ledger import Allocation, AllocationState
-from dockerv6.planning.addressing.tracked_prefixes import Followed
-from dockerv6.planning.deletion import Known, plan_deletion, plan_garbage
+from dockerv6.planning.addressing.tracked_prefixes import TrackedPrefix
+from dockerv6.planning.deletion import GarbageInputs, plan_deletion, plan_garbage
 from dockerv6.planning.describe import as_mapping
-from dockerv6.planning.firewall.contributions import share
-from dockerv6.planning.inputs import Desired, Holdings, HostView, Networks, Observed, RulesView
+from dockerv6.planning.firewall.contributions import network_contribution
+from dockerv6.planning.inputs import Desired, Holdings, HostView, NetworkIndex, Observed, RulesView
 from dockerv6.planning.network import plan
-from dockerv6.planning.status import NETWORK_DOMAIN, Verdict, conditions_of
+from dockerv6.planning.status import NETWORK_DOMAIN, StatusInputs, conditions_of
 from dockerv6.planning.steps import (
     AddProxyNeighbour,
     AttachEndpoint,
@@ -125,7 +125,7 @@ def scenes(draw: st.DrawFn) -> tuple[Desired, Observed, Holdings]:
     moment = Observed(
         now=NOW,
         engine=draw(st.sampled_from([ENGINE_28, ENGINE_28, ENGINE_20_10, None])),
-        networks=Networks(there),
+        networks=NetworkIndex(there),
         attachments=tuple(everybody) if own else (),
         remembered=() if own else tuple(everybody),
         applied=draw(st.booleans()),
@@ -144,17 +144,19 @@ def scenes(draw: st.DrawFn) -> tuple[Desired, Observed, Holdings]:
         in_transit=draw(st.sampled_from([(), (), ("shop",)])),
     )
     held = replace(draw(ledgers(name)), followed=draw(followed(resource)))
-    shares = share(resource, held.bound.get(name), moment.networks.owned(IDENTITY, name), (), held.followed)
+    shares = network_contribution(
+        resource, held.bound.get(name), moment.networks.owned(IDENTITY, name), (), held.followed
+    )
     return wish, replace(moment, answers=shares.answers or ()), held
 
 
 @st.composite
-def followed(draw: st.DrawFn, resource: NetworkResource) -> dict[str, Followed]:
+def followed(draw: st.DrawFn, resource: NetworkResource) -> dict[str, TrackedPrefix]:
     """What is known of the interfaces that matter."""
     source = resource.spec.egress.prefix_from
     names = {"eth0", *([source.interface] if source is not None else [])}
     return {
-        name: Followed(name, draw(prefixes), NOW, withdrawn=draw(st.booleans()))
+        name: TrackedPrefix(name, draw(prefixes), NOW, withdrawn=draw(st.booleans()))
         for name in sorted(names)
         if draw(st.booleans())
     }
@@ -280,7 +282,7 @@ def test_the_rules_of_conditions_hold(
     held: bool,  # noqa: FBT001 - drawn
     problem: str,
 ) -> None:
-    found = conditions_of((), Verdict(NOW, 1, plan(*scene), retry=retry, held=held, problem=problem))
+    found = conditions_of((), StatusInputs(NOW, 1, plan(*scene), retry=retry, held=held, problem=problem))
     cond.check(found)
     assert {c.type for c in found} >= {"Ready", "Accepted", *NETWORK_DOMAIN}
 
@@ -299,7 +301,7 @@ def test_a_deletion_removes_only_what_is_the_resources_own(scene: tuple[Desired,
 @given(scenes(), st.booleans())
 def test_garbage_is_never_anybodys(scene: tuple[Desired, Observed, Holdings], exists: bool) -> None:  # noqa: FBT001
     wish, moment, held = scene
-    known = Known({wish.name} if exists else (), (), wish.pools)
+    known = GarbageInputs({wish.name} if exists else (), (), wish.pools)
     idle = {n.id for n in moment.networks}
     found = plan_garbage(known, wish.identity, moment.networks, idle, held, NOW)
     removed = {s.network_id for s in found.steps if isinstance(s, RemoveNetwork)}

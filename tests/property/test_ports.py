@@ -11,8 +11,8 @@ from dockerv6.dockerd.model import Container, ContainerEndpoint, PortBinding
 from dockerv6.firewall.model import FirewallIntent, NetworkIntent, PortIntent
 from dockerv6.firewall.render import render
 from dockerv6.hostnet.model import Listener
-from dockerv6.planning.firewall.port_assignment import Settled, settle
-from dockerv6.planning.firewall.port_claims import Claim, Surface, from_containers, own_ports
+from dockerv6.planning.firewall.port_assignment import PortAssignment, assign_ports
+from dockerv6.planning.firewall.port_claims import Claim, PublishingNetwork, from_containers, own_ports
 from tests.simulation.resources import network
 
 PROTOCOLS = st.sampled_from(["tcp", "udp"])
@@ -27,12 +27,12 @@ SOURCES = [(), ("2001:db8:1::/48",), ("2001:db8:2::/48",)]
 class Asked:
     """What there is to decide on."""
 
-    surfaces: tuple[Surface, ...]
+    surfaces: tuple[PublishingNetwork, ...]
     containers: tuple[Container, ...]
     listeners: frozenset[Listener]
 
-    def settle(self, before: Settled | None = None) -> Settled:
-        return settle(self.surfaces, self.containers, before.incumbents if before else {}, self.listeners)
+    def assign_ports(self, before: PortAssignment | None = None) -> PortAssignment:
+        return assign_ports(self.surfaces, self.containers, before.incumbents if before else {}, self.listeners)
 
     @property
     def claims(self) -> tuple[Claim, ...]:
@@ -90,7 +90,7 @@ def containers(draw: st.DrawFn, ids: list[str]) -> tuple[Container, ...]:
 def wishes(draw: st.DrawFn) -> Asked:
     owners = {"blog": draw(blocks()), "policy/all": draw(blocks())}
     places = [("n1", "blog"), ("n2", "policy/all"), ("n3", "policy/all")]
-    surfaces = tuple(Surface(owner, each, each, owners[owner]) for each, owner in places)
+    surfaces = tuple(PublishingNetwork(owner, each, each, owners[owner]) for each, owner in places)
     listeners = draw(st.frozensets(st.builds(Listener, PROTOCOLS, st.sampled_from(ADDRESSES), PORTS), max_size=2))
     return Asked(surfaces, draw(containers([each for each, _ in places])), listeners)
 
@@ -103,20 +103,20 @@ def overlap(one: PortIntent, other: PortIntent) -> bool:
 
 @given(wishes(), wishes())
 def test_no_packet_is_for_two_containers(first: Asked, then: Asked) -> None:
-    found = then.settle(first.settle()).ports
+    found = then.assign_ports(first.assign_ports()).ports
     assert not any(overlap(one, other) for i, one in enumerate(found) for other in found[i + 1 :])
 
 
 @given(wishes())
 def test_everything_that_is_served_was_asked_for(asked: Asked) -> None:
     wanted = {(c.owner, *c.key, c.address, c.target_port) for c in asked.claims}
-    for port in asked.settle().ports:
+    for port in asked.assign_ports().ports:
         assert (port.owner, str(port.protocol), port.port, port.host_address, port.target, port.target_port) in wanted
 
 
 @given(wishes(), wishes())
 def test_everything_that_is_asked_for_is_served_or_told_of(first: Asked, then: Asked) -> None:
-    found = then.settle(first.settle())
+    found = then.assign_ports(first.assign_ports())
     served = {
         (str(p.protocol), p.port, at, found.names[str(p.protocol), p.port, p.host_address], p.target_port)
         for p in found.ports
@@ -129,24 +129,24 @@ def test_everything_that_is_asked_for_is_served_or_told_of(first: Asked, then: A
 
 @given(wishes(), wishes())
 def test_what_is_settled_stays_so(first: Asked, then: Asked) -> None:
-    found = then.settle(first.settle())
-    again = then.settle(found)
+    found = then.assign_ports(first.assign_ports())
+    again = then.assign_ports(found)
     assert again.ports == found.ports  # of two reasons against a claim, another one may be said the second time
-    assert then.settle(again) == again
+    assert then.assign_ports(again) == again
 
 
 @given(wishes(), st.randoms(use_true_random=False))
 def test_it_does_not_matter_in_which_order_they_are_listed(asked: Asked, random: object) -> None:
     shuffled = list(asked.containers)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
-    assert Asked(asked.surfaces, tuple(shuffled), asked.listeners).settle().ports == asked.settle().ports
+    assert Asked(asked.surfaces, tuple(shuffled), asked.listeners).assign_ports().ports == asked.assign_ports().ports
 
 
 @given(wishes(), wishes())
 def test_a_port_is_never_taken_from_who_has_it_and_still_asks(first: Asked, then: Asked) -> None:
-    before = first.settle()
+    before = first.assign_ports()
     again = {(*claim.key, claim.address, claim.target_port) for claim in then.claims}
-    after = then.settle(before).incumbents
+    after = then.assign_ports(before).incumbents
     for key, (address, target_port) in before.incumbents.items():
         if (*key, address, target_port) in again:
             wider = after.get((key[0], key[1], None))
@@ -155,14 +155,14 @@ def test_a_port_is_never_taken_from_who_has_it_and_still_asks(first: Asked, then
 
 @given(wishes(), wishes())
 def test_nothing_is_taken_from_a_process_of_the_host(first: Asked, then: Asked) -> None:
-    before = first.settle()
+    before = first.assign_ports()
     given_out = {
         (b.protocol, b.host_port)
         for c in then.containers
         for b in c.ports
         if not isinstance(b.host_address, IPv4Address)
     }
-    for port in then.settle(before).ports:
+    for port in then.assign_ports(before).ports:
         key = (str(port.protocol), port.port)
         if any(k[:2] == key for k in before.incumbents) or key in given_out:
             continue
@@ -172,7 +172,7 @@ def test_nothing_is_taken_from_a_process_of_the_host(first: Asked, then: Asked) 
 
 @given(wishes(), wishes())
 def test_the_table_takes_all_of_it(first: Asked, then: Asked) -> None:
-    ports = then.settle(first.settle()).ports
+    ports = then.assign_ports(first.assign_ports()).ports
     networks = tuple(
         NetworkIntent(owner, IPv6Network(f"fd00:{i}::/64"), f"br{i}")
         for i, owner in enumerate(("blog", "policy/all", "policy/all"))

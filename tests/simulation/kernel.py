@@ -5,7 +5,7 @@ from ipaddress import IPv6Address, IPv6Interface, IPv6Network
 
 from dockerv6.dockerd.model import EngineEvent, EventKind, Network
 from dockerv6.dockerd.profiles import ENGINE_28_5, Profile
-from dockerv6.firewall.ruleset import Change, Ruleset
+from dockerv6.firewall.ruleset import Ruleset, RulesetChange
 from dockerv6.hostnet.model import BridgePort, Interface, Listener, Route, RouteProtocol
 from dockerv6.lib.prefixes import first_address
 from dockerv6.planning.host.sysctls import FORWARDING
@@ -109,7 +109,7 @@ class AnnouncedFirewall(FakeFirewall):
         super().__init__()
         self._host = host
 
-    async def apply(self, change: Change) -> Ruleset:
+    async def apply(self, change: RulesetChange) -> Ruleset:
         before = self.commits
         ruleset = await super().apply(change)
         if self.commits != before:

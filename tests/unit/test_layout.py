@@ -18,7 +18,7 @@ _PACKAGES = sorted(_PACKAGE.rglob("__init__.py"))
 _PLANNING_SEES = {
     *("api", "lib", "planning"),
     *("dockerd.model", "firewall.model", "hostnet.model", "source.model", "store.model"),
-    *("firewall.rules", "firewall.ruleset", "firewall.terms"),
+    *("firewall.render", "firewall.ruleset", "firewall.expr"),
     *("ipam.block", "ipam.ledger"),
 }
 # what makes a start slow: loaded by the verbs that need it and by nobody else

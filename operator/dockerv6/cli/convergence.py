@@ -15,7 +15,7 @@ Key = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class ApplyStatus:
     """How a resource is."""
 
     kind: str
@@ -26,7 +26,7 @@ class Standing:
     final: bool  # nothing more happens without a change
 
 
-def standings(snapshot: Snapshot, stored: "Iterable[StoredObject]") -> tuple[Standing, ...]:
+def standings(snapshot: Snapshot, stored: "Iterable[StoredObject]") -> tuple[ApplyStatus, ...]:
     """How each resource of the files, and each that only the daemon still knows, is; ordered by kind and name."""
     known = {(each.kind, each.name): each for each in stored}
     wanted = {
@@ -41,7 +41,7 @@ def standings(snapshot: Snapshot, stored: "Iterable[StoredObject]") -> tuple[Sta
     found = []
     for key in sorted({*wanted, *invalid, *(key for key, each in known.items() if each.file)}):
         if key in invalid:
-            found.append(Standing(*key, ready=False, reason="InvalidSpec", message=invalid[key], final=True))
+            found.append(ApplyStatus(*key, ready=False, reason="InvalidSpec", message=invalid[key], final=True))
         elif key in wanted:
             found.append(_wanted(key, wanted[key], known.get(key)))
         else:
@@ -49,7 +49,7 @@ def standings(snapshot: Snapshot, stored: "Iterable[StoredObject]") -> tuple[Sta
     return tuple(found)
 
 
-def _wanted(key: Key, asked: str, stored: StoredObject | None) -> Standing:
+def _wanted(key: Key, asked: str, stored: StoredObject | None) -> ApplyStatus:
     if stored is None or stored.digest != asked or stored.problem or stored.deleting_since is not None:
         return _under_way(key, "the daemon has not taken its file in yet")
     if stored.status.get("observedGeneration") != stored.generation:
@@ -58,20 +58,20 @@ def _wanted(key: Key, asked: str, stored: StoredObject | None) -> Standing:
     good = ready.get("status") == "True"
     stalled = bool(_condition(stored, "Stalled"))
     reason, message = str(ready.get("reason", "Progressing")), str(ready.get("message", ""))
-    return Standing(*key, ready=good, reason=reason, message=message, final=good or stalled)
+    return ApplyStatus(*key, ready=good, reason=reason, message=message, final=good or stalled)
 
 
-def _leaving(stored: StoredObject) -> Standing:
+def _leaving(stored: StoredObject) -> ApplyStatus:
     ready = _condition(stored, "Ready")
     held = _condition(stored, "PruneHeld")
     cause = held or (ready if stored.deleting_since is not None else {})
     message = str(cause.get("message") or "its file is gone, and so will it be in a moment")
     reason = str(cause.get("reason") or "Deleting")
-    return Standing(stored.kind, stored.name, ready=False, reason=reason, message=message, final=bool(held))
+    return ApplyStatus(stored.kind, stored.name, ready=False, reason=reason, message=message, final=bool(held))
 
 
-def _under_way(key: Key, message: str) -> Standing:
-    return Standing(*key, ready=False, reason="Progressing", message=message, final=False)
+def _under_way(key: Key, message: str) -> ApplyStatus:
+    return ApplyStatus(*key, ready=False, reason="Progressing", message=message, final=False)
 
 
 def _condition(stored: StoredObject, type_: str) -> Mapping[str, object]:

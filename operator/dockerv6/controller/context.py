@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from dockerv6.api.kinds import NETWORK
-from dockerv6.controller.firewall import FirewallKeeper
+from dockerv6.controller.firewall import FirewallReconciler
 from dockerv6.controller.inventory import Inventory
-from dockerv6.controller.recreations import Transit
+from dockerv6.controller.recreations import InFlightRecreations
 from dockerv6.controller.reporter import Reporter
 from dockerv6.controller.settings import ControllerSettings
 from dockerv6.controller.world import World
@@ -36,9 +36,9 @@ class Context:
     store: Store
     inventory: Inventory
     world: World
-    firewall: FirewallKeeper
+    firewall: FirewallReconciler
     reporter: Reporter
-    transit: Transit
+    transit: InFlightRecreations
     enqueue: Callable[[Key, str], None] = _nowhere
     look_for_rival: Callable[[], Awaitable[str]] = _nobody
     """Gives what is to be said of another program that looks after the same networks; "": there is none."""

@@ -15,7 +15,7 @@ ROUNDS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ConvergeResult:
     """How far it came."""
 
     first: Plan  # what was done
@@ -29,7 +29,7 @@ async def converge(
     look: Callable[[], Awaitable[Observed]],
     decide: Callable[[Observed], Plan],
     context: Context,
-) -> Outcome:
+) -> ConvergeResult:
     """Carry out plans until one is empty, or a step fails.
 
     Args:
@@ -46,12 +46,12 @@ async def converge(
         plan = decide(observed)
         first = first or plan
         if plan.empty:
-            return Outcome(first, plan, observed)
+            return ConvergeResult(first, plan, observed)
         try:
             await execute(plan, context)
         except StepFailed as failed:
             if failure_of(failed).said is not None:
-                return Outcome(first, plan, observed, failed)
+                return ConvergeResult(first, plan, observed, failed)
             first = None  # a lost race for a subnet: the winner is known now, so there is another plan
         observed = await look()
     raise TemporaryError("the world changes faster than it can be mended")

@@ -20,17 +20,17 @@ from dockerv6.firewall.model import FirewallIntent, PortIntent
 from dockerv6.firewall.render import overlapping_outers, overlapping_owners
 from dockerv6.firewall.ruleset import Ruleset
 from dockerv6.ipam.ledger import Allocation
-from dockerv6.planning.addressing.tracked_prefixes import Followed
+from dockerv6.planning.addressing.tracked_prefixes import TrackedPrefix
 from dockerv6.planning.firewall.contributions import (
     POLICY_OWNER,
-    Share,
-    answers_of,
+    FirewallContribution,
     depends_on_containers,
-    policy_share,
-    share,
+    network_contribution,
+    policy_contribution,
+    proxied_subnets_of,
     whole_intent,
 )
-from dockerv6.planning.firewall.port_assignment import Incumbents, Settled, settle
+from dockerv6.planning.firewall.port_assignment import Incumbents, PortAssignment, assign_ports
 from dockerv6.planning.host.ndp_proxy import on_link_prefixes
 from dockerv6.planning.host.sysctls import guest_bridges, own_addresses, uplink_bridges
 from dockerv6.planning.inputs import Identity
@@ -40,12 +40,12 @@ Versions = tuple[int, int, bool]
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class DesiredFirewall:
     """The intent, and what else follows from the shares."""
 
     intent: FirewallIntent
-    shares: tuple[Share, ...]
-    settled: Settled
+    shares: tuple[FirewallContribution, ...]
+    settled: PortAssignment
     rivals: Mapping[str, str]  # owners whose subnet overlaps another's, and that other owner
     assignment: Assignment
     ports: Mapping[str, tuple[PortIntent, ...]] = field(default_factory=dict)  # by owner
@@ -59,25 +59,25 @@ class _Inputs(NamedTuple):
     bound: Allocation | None
     networks: tuple[Network, ...]
     containers: tuple[Container, ...]
-    followed: Mapping[str, Followed]  # only of the interface that it is translated to
+    followed: Mapping[str, TrackedPrefix]  # only of the interface that it is translated to
     links: tuple[IPv6Network, ...]  # only of one that is translated
 
 
-class Wishes:
+class DesiredFirewalls:
     """Computes the wish; kept while inventory and world are the same."""
 
     def __init__(self, inventory: Inventory, world: World, identity: Identity) -> None:
         self._inventory = inventory
         self._world = world
         self._identity = identity
-        self._shares: dict[str, tuple[_Inputs, Share]] = {}
-        self._parts: dict[tuple[str, str], tuple[tuple[object, ...], Share]] = {}
-        self._current: tuple[Versions, Wish] | None = None
+        self._shares: dict[str, tuple[_Inputs, FirewallContribution]] = {}
+        self._parts: dict[tuple[str, str], tuple[tuple[object, ...], FirewallContribution]] = {}
+        self._current: tuple[Versions, DesiredFirewall] | None = None
         self._incumbents: Incumbents | None = None
         self.moved: Callable[[str], None] = _unheard
         """Told each owner whose networks or ports are others than before, because of whatever resource or container."""
 
-    def current(self, versions: Versions, observed: Ruleset | None = None) -> Wish:
+    def current(self, versions: Versions, observed: Ruleset | None = None) -> DesiredFirewall:
         """The wish at these versions; ``observed`` is what the kernel holds, to learn who has which port."""
         if self._incumbents is None and observed is not None:
             self._incumbents, self._current = published(observed), None
@@ -110,11 +110,11 @@ class Wishes:
         }
         return assign(policies, self._world.known_networks if policies else (), observed)
 
-    def _compute(self) -> Wish:
+    def _compute(self) -> DesiredFirewall:
         assignment = self._assignment()
         shares = tuple(self._all_shares(assignment))
         surfaces = [surface for each in shares for surface in each.surfaces]
-        settled = settle(
+        settled = assign_ports(
             surfaces, self._world.known_containers, self._incumbents or {}, self._world.listeners.last or frozenset()
         )
         host = self._world.host_view.last
@@ -129,13 +129,13 @@ class Wishes:
             ports.setdefault(port.owner, []).append(port)
         by_owner = {owner: tuple(each) for owner, each in ports.items()}
         rivals, outer_rivals = overlapping_owners(intent), overlapping_outers(intent)
-        return Wish(intent, shares, settled, rivals, assignment, by_owner, outer_rivals)
+        return DesiredFirewall(intent, shares, settled, rivals, assignment, by_owner, outer_rivals)
 
     def _deleting(self, kind: str, name: str) -> bool:
         stored = self._inventory.get(kind, name)
         return stored is not None and stored.deleting_since is not None
 
-    def _all_shares(self, assignment: Assignment) -> Iterator[Share]:
+    def _all_shares(self, assignment: Assignment) -> Iterator[FirewallContribution]:
         """What every resource wants; one that is gone but for its finalizers wants what it still holds."""
         bound = self._inventory.holdings.bound
         networks = self._world.known_networks if self._world.seen else None
@@ -150,14 +150,14 @@ class Wishes:
             seen = containers if depends_on_containers(resource.spec.egress, resource.spec.firewall) else ()
             if resource.observed:
                 theirs = networks.named(resource.docker_name) if networks is not None else None
-                yield share(resource, None, theirs, seen, followed, self._links(resource.spec.egress))
+                yield network_contribution(resource, None, theirs, seen, followed, self._links(resource.spec.egress))
                 continue
             own = networks.owned(self._identity, name) if networks is not None else ()
             egress = resource.spec.egress
             inputs = _Inputs(resource, bound.get(name), own, seen, _concerning(egress, followed), self._links(egress))
             known = self._shares.get(name)
             if known is None or not _same(known[0], inputs):
-                known = (inputs, share(*inputs))
+                known = (inputs, network_contribution(*inputs))
                 self._shares[name] = known
             yield known[1]
         for name, policy in self._inventory.policies().items():
@@ -165,7 +165,7 @@ class Wishes:
                 yield self._of_policy(policy, assignment.networks[name] if networks is not None else None)
         self._drop_parts_but(assignment.networks)
 
-    def _of_policy(self, policy: IPv6Policy, networks: tuple[Network, ...] | None) -> Share:
+    def _of_policy(self, policy: IPv6Policy, networks: tuple[Network, ...] | None) -> FirewallContribution:
         """A policy's share, of which each network's part is kept: when one comes, the others are as they were."""
         containers = (
             self._world.known_containers if depends_on_containers(policy.spec.egress, policy.spec.firewall) else ()
@@ -173,18 +173,18 @@ class Wishes:
         followed = _concerning(policy.spec.egress, self._inventory.holdings.followed)
         prefix, links = next(iter(followed.values()), None), self._links(policy.spec.egress)
         if networks is None:
-            return policy_share(policy, None)
+            return policy_contribution(policy, None)
         parts = []
         for network in networks:
             inputs = (policy, network, containers, prefix, links)
             known = self._parts.get((policy.metadata.name, network.id))
             if known is None or any(one is not other for one, other in zip(known[0], inputs, strict=True)):
-                known = (inputs, policy_share(policy, (network,), containers, followed, links))
+                known = (inputs, policy_contribution(policy, (network,), containers, followed, links))
                 self._parts[policy.metadata.name, network.id] = known
             parts.append(known[1])
         return replace(
-            policy_share(policy, ()),
-            answers=answers_of(parts),
+            policy_contribution(policy, ()),
+            answers=proxied_subnets_of(parts),
             networks=tuple(intent for part in parts for intent in part.networks),
             surfaces=tuple(surface for part in parts for surface in part.surfaces),
         )
@@ -212,7 +212,7 @@ def _same(one: _Inputs, other: _Inputs) -> bool:
     )
 
 
-def _concerning(egress: Egress, followed: Mapping[str, Followed]) -> Mapping[str, Followed]:
+def _concerning(egress: Egress, followed: Mapping[str, TrackedPrefix]) -> Mapping[str, TrackedPrefix]:
     """Of the prefixes only that which the egress follows."""
     source = egress.prefix_from.interface if egress.prefix_from is not None else ""
     return {source: followed[source]} if source in followed else {}
@@ -223,7 +223,7 @@ def _unheard(owner: str) -> None:
     del owner
 
 
-def moved(before: Wish, after: Wish) -> frozenset[str]:
+def moved(before: DesiredFirewall, after: DesiredFirewall) -> frozenset[str]:
     """Owners whose networks, ports or troubles with ports are not what they were."""
     by_owner = (
         (before.ports, after.ports),

@@ -15,7 +15,7 @@ from dockerv6.hostnet.port import HostNetDenied, HostNetError
 from dockerv6.ipam.ledger import LedgerConflict, SubnetTaken
 from dockerv6.planning import steps as s
 from dockerv6.planning.describe import describe
-from dockerv6.planning.docker.rollback import Former
+from dockerv6.planning.docker.rollback import PreviousNetwork
 from dockerv6.planning.inputs import NAME
 from dockerv6.planning.steps import Plan, Step
 from dockerv6.reconciler.errors import TemporaryError
@@ -121,7 +121,7 @@ async def _(step: s.RestoreSysctl, context: Context) -> None:
 
 
 @carry_out.register
-async def _(step: s.MendBridge, context: Context) -> None:
+async def _(step: s.RepairBridge, context: Context) -> None:
     await context.world.host.set_up(step.bridge)
     await context.world.host.add_address(step.bridge, step.address)
     context.world.host_changed()
@@ -134,12 +134,12 @@ async def _(step: s.EnsureRules, context: Context) -> None:
 
 
 @carry_out.register
-async def _(step: s.AdmitMark, context: Context) -> None:
+async def _(step: s.AddAcceptRule, context: Context) -> None:
     await context.firewall.admit(step.barrier)
 
 
 @carry_out.register
-async def _(step: s.WithdrawMark, context: Context) -> None:
+async def _(step: s.RemoveAcceptRule, context: Context) -> None:
     await context.firewall.withdraw(step.barrier)
 
 
@@ -152,7 +152,7 @@ async def _(step: s.RememberEndpoints, context: Context) -> None:
 
 @carry_out.register
 async def _(step: s.RememberNetwork, context: Context) -> None:
-    await context.transit.remember(step.owner, Former(step.former, step.subnet, step.pool))
+    await context.transit.remember(step.owner, PreviousNetwork(step.former, step.subnet, step.pool))
 
 
 @carry_out.register

@@ -6,18 +6,18 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from ipaddress import IPv6Address
 
-from dockerv6.controller.desired_firewall import Versions, Wishes
+from dockerv6.controller.desired_firewall import DesiredFirewalls, Versions
 from dockerv6.controller.inventory import Inventory
 from dockerv6.controller.world import World
 from dockerv6.firewall.elements import PUBLISHED, PUBLISHED_AT_TO, PUBLISHED_TO
-from dockerv6.firewall.model import Barrier, FirewallIntent, HostFilterState, Transport
+from dockerv6.firewall.model import FirewallIntent, ForwardDrop, HostFilterState, TransportProtocol
 from dockerv6.firewall.operations import AddElements, RemoveElements
-from dockerv6.firewall.port import Firewall, FirewallError, FirewallUnavailable, HostFilter, Sweepable
+from dockerv6.firewall.port import FirewallBackend, FirewallError, FirewallUnavailable, HostFilter, Sweepable
 from dockerv6.firewall.render import render
-from dockerv6.firewall.ruleset import EMPTY, Change, Ruleset, diff
+from dockerv6.firewall.ruleset import EMPTY, Ruleset, RulesetChange, diff
 from dockerv6.hostnet.port import HostNetError
-from dockerv6.planning.firewall.contributions import answers_of
-from dockerv6.planning.host.proxied_subnets import Answers
+from dockerv6.planning.firewall.contributions import proxied_subnets_of
+from dockerv6.planning.host.proxied_subnets import ProxiedSubnet
 from dockerv6.planning.inputs import Identity, RulesView
 from dockerv6.planning.policy import Assignment
 
@@ -50,11 +50,11 @@ class Repair:
     ``drift``: what is wanted has been in place before, so somebody else changed the table.
     """
 
-    change: Change
+    change: RulesetChange
     drift: bool
 
 
-class FirewallKeeper:
+class FirewallReconciler:
     """The one place that writes our table.
 
     What the kernel holds is cached between notifications: `invalidate` has it read again. A burst of syncs is one
@@ -63,7 +63,7 @@ class FirewallKeeper:
 
     def __init__(
         self,
-        firewall: Firewall,
+        firewall: FirewallBackend,
         host_filter: HostFilter,
         inventory: Inventory,
         world: World,
@@ -88,10 +88,10 @@ class FirewallKeeper:
         self._identity = identity
         self._mark = identity.mark
         world.names_bridges = not firewall.knows_link_kinds
-        self._wishes = Wishes(inventory, world, identity)
+        self._wishes = DesiredFirewalls(inventory, world, identity)
         self._observed: _Reading | None = None
         self._filter: HostFilterState | None = None
-        self._change: tuple[Versions, Ruleset, Change] | None = None
+        self._change: tuple[Versions, Ruleset, RulesetChange] | None = None
         self._asked = 0
         self._served = 0
         self._lock = asyncio.Lock()
@@ -101,7 +101,7 @@ class FirewallKeeper:
         self._in_place: Ruleset | None = None  # what was wanted and was there, when it was last looked at
         self._rendered: tuple[FirewallIntent, Ruleset] | None = None
         self._filter_epoch = 0
-        self._walls: frozenset[Barrier] | None = None  # in the host's filter when it was last looked at
+        self._walls: frozenset[ForwardDrop] | None = None  # in the host's filter when it was last looked at
         self.transactions = 0
         self.may_sweep = False
         """Whether every source has been listed once: until then nobody's elements are removed for being unknown."""
@@ -163,14 +163,14 @@ class FirewallKeeper:
         return self._wishes.current(self._versions).assignment
 
     @property
-    def answers(self) -> tuple[Answers, ...]:
+    def answers(self) -> tuple[ProxiedSubnet, ...]:
         """Whom neighbour solicitations are answered for, of all resources of which it can be told."""
         return tuple(a for s in self._wishes.current(self._versions).shares for a in s.answers or ())
 
-    async def all_answers(self) -> tuple[Answers, ...] | None:
+    async def all_answers(self) -> tuple[ProxiedSubnet, ...] | None:
         """The same, to sweep by: None while it can't be told of some resource, whose entries would seem nobody's."""
         await self._world.look()  # a wish made of what is doubtful would be remembered: who had a port last
-        return answers_of(self._wishes.current(self._versions).shares)
+        return proxied_subnets_of(self._wishes.current(self._versions).shares)
 
     def bound_to(self, addresses: Collection[IPv6Address]) -> frozenset[str]:
         """Owners of ports that are published on one of these addresses of the host."""
@@ -223,14 +223,14 @@ class FirewallKeeper:
             self._repair, self._served = Repair(change, drift), serving
             return self._repair
 
-    async def _forget_flows(self, change: Change) -> None:
+    async def _forget_flows(self, change: RulesetChange) -> None:
         """A UDP flow that goes on would keep the translation that it began with, or that it began without."""
         ports = {
             int(element.key[1])
             for step in change.steps
             if isinstance(step, AddElements | RemoveElements) and step.set.name in (PUBLISHED_TO, PUBLISHED_AT_TO)
             for element in step.elements
-            if element.key[0] == Transport.UDP
+            if element.key[0] == TransportProtocol.UDP
         }
         if not ports:
             return
@@ -249,12 +249,12 @@ class FirewallKeeper:
     def _versions(self) -> Versions:
         return self._inventory.version, self._world.version, self.may_sweep
 
-    async def admit(self, barrier: Barrier) -> None:
+    async def admit(self, barrier: ForwardDrop) -> None:
         """Let marked flows pass there."""
         await self._host_filter.admit(barrier, self._mark)
         self.invalidate_filter()
 
-    async def withdraw(self, barrier: Barrier) -> None:
+    async def withdraw(self, barrier: ForwardDrop) -> None:
         """Take our accept rule away from there."""
         await self._host_filter.withdraw(barrier, self._mark)
         self.invalidate_filter()
@@ -299,7 +299,7 @@ class FirewallKeeper:
                 self._wishes.moved(owner)
         self._walls = walls
 
-    async def _compare(self) -> Change:
+    async def _compare(self) -> RulesetChange:
         await self._world.look()
         versions = self._versions
         epoch = self._epoch
@@ -319,7 +319,7 @@ class FirewallKeeper:
                 self._in_place = self._change[2].target
         return self._change[2]
 
-    def _difference(self, observed: Ruleset) -> Change:
+    def _difference(self, observed: Ruleset) -> RulesetChange:
         intent = self._wishes.current(self._versions, observed).intent
         hold = intent.hold | self._unclear(observed) | self._unsettled(observed)
         hold &= observed.owners  # holding nothing needs no table

@@ -7,7 +7,7 @@ from dockerv6.controller.execute import SYSCTLS, execute
 from dockerv6.dockerd.model import Network
 from dockerv6.dockerd.port import EngineError
 from dockerv6.planning.admission import too_many
-from dockerv6.planning.deletion import Known, plan_garbage, stray_networks
+from dockerv6.planning.deletion import GarbageInputs, plan_garbage, stray_networks
 from dockerv6.planning.host.ndp_proxy import answering, stray_neighbours
 from dockerv6.planning.host.sysctls import restore_steps, spare_sysctls
 from dockerv6.planning.steps import Finding, Plan
@@ -59,7 +59,7 @@ async def plan_sweep(context: Context) -> Plan:
     if not context.swept:
         return Plan("Host", "garbage")
     names = frozenset(o.name for o in context.inventory.objects if o.kind == NETWORK)
-    known = Known(names, await _orphans(context), context.inventory.pools())
+    known = GarbageInputs(names, await _orphans(context), context.inventory.pools())
     identity, networks = context.settings.identity, context.world.known_networks
     strays = stray_networks(known, identity, networks)
     ours = [n for n in networks if identity.owns(n)]

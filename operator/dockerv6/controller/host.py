@@ -33,7 +33,7 @@ async def reconcile(key: Key, context: Context) -> Requeue | None:
 
 async def _reconcile(key: Key, context: Context) -> Requeue | None:
     if key == FIREWALL:
-        await mend_firewall(context)
+        await repair_firewall(context)
     elif key == FORWARDING:
         await _forwarding(context)
     elif key == PREFIXES:
@@ -41,12 +41,12 @@ async def _reconcile(key: Key, context: Context) -> Requeue | None:
     elif key == GARBAGE:
         again = await sweep(context)
         if context.firewall.idle:
-            await mend_firewall(context)
+            await repair_firewall(context)
         return again
     return None
 
 
-async def mend_firewall(context: Context) -> None:
+async def repair_firewall(context: Context) -> None:
     """Bring our table back to what it was. Its owners' statuses tell of it. Raises `TemporaryError`."""
     started = context.clock.monotonic()
     try:

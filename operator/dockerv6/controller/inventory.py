@@ -18,7 +18,7 @@ from dockerv6.api.policy import IPv6Policy
 from dockerv6.api.pool import IPv6Pool
 from dockerv6.api.scheme import Resource, decode, digest, to_document
 from dockerv6.ipam.ledger import Allocation, Ledger, LedgerConflict, SubnetTaken
-from dockerv6.planning.addressing.tracked_prefixes import Followed, as_record, from_record
+from dockerv6.planning.addressing.tracked_prefixes import TrackedPrefix, as_record, from_record
 from dockerv6.planning.inputs import Holdings
 from dockerv6.store.model import StoredObject
 from dockerv6.store.port import Store
@@ -38,7 +38,7 @@ class Inventory:
         self._resources: dict[tuple[str, str], Resource] = {}
         self._allocations: dict[tuple[str, IPv6Network], Allocation] = {}
         self._pool_prefixes: dict[str, IPv6Network] = {}
-        self._followed: dict[str, Followed] = {}
+        self._followed: dict[str, TrackedPrefix] = {}
         self._holdings: Holdings | None = None
         self._networks: dict[str, NetworkResource] | None = None
         self._pools: dict[str, IPv6Pool] | None = None
@@ -137,7 +137,7 @@ class Inventory:
         if now is not None:
             self._objects[(kind, name)] = replace(now, status=status)
 
-    async def bury(self, kind: str, name: str) -> bool:
+    async def remove_tombstone(self, kind: str, name: str) -> bool:
         """Drop a tombstone whose finalizers are done; False when there is none: its resource is back in its source."""
         async with self._writing:
             known = self._objects.get((kind, name))
@@ -178,7 +178,7 @@ class Inventory:
         self._changed()
         return kept.prefix
 
-    async def keep_followed(self, followed: Followed) -> None:
+    async def keep_followed(self, followed: TrackedPrefix) -> None:
         """Keep what an interface's prefix is taken to be. Raises `StoreError`."""
         await self._store.put_record(FOLLOWED, followed.interface, as_record(followed))
         self._followed[followed.interface] = followed

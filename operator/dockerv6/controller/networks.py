@@ -17,7 +17,7 @@ from dockerv6.controller.failures import failure_of
 from dockerv6.controller.garbage import keep_orphan
 from dockerv6.controller.members import forget_members
 from dockerv6.controller.observe import desired, observe
-from dockerv6.controller.renumbering import arrived, decide, roll_back
+from dockerv6.controller.renumbering import completed, decide, roll_back
 from dockerv6.controller.statuses import conditions_before, fields_before, network_status, never_accepted, write_status
 from dockerv6.planning import network as planning
 from dockerv6.planning.deletion import keeps_network, plan_deletion
@@ -25,7 +25,7 @@ from dockerv6.planning.describe import describe
 from dockerv6.planning.docker.members import wanted_members
 from dockerv6.planning.host.ndp_proxy import Spot, wanted
 from dockerv6.planning.inputs import Desired, Observed
-from dockerv6.planning.status import Verdict, conditions_of, suspended
+from dockerv6.planning.status import StatusInputs, conditions_of, suspended
 from dockerv6.planning.steps import (
     AttachEndpoint,
     AttachMember,
@@ -34,9 +34,9 @@ from dockerv6.planning.steps import (
     DetachEndpoint,
     DetachMember,
     Finding,
-    MendBridge,
     Plan,
     RemoveNetwork,
+    RepairBridge,
 )
 from dockerv6.reconciler.outcome import Requeue
 from dockerv6.reconciler.request import Key
@@ -48,7 +48,7 @@ _TOLD: Mapping[type[object], str] = {
     BindSubnet: "SubnetAllocated",
     RemoveNetwork: "NetworkRemoved",
     CreateNetwork: "NetworkCreated",
-    MendBridge: "BridgeMended",
+    RepairBridge: "BridgeMended",
     DetachEndpoint: "EndpointDetached",
     AttachEndpoint: "EndpointAttached",
     AttachMember: "MemberAttached",
@@ -92,7 +92,7 @@ async def reconcile(key: Key, context: Context) -> Requeue | None:
         raise failure_of(outcome.failed).error from outcome.failed
     await _tell(first, context)
     there = planning.own_network(wish, observed) is not None and not plan.blocked
-    if there and await arrived(key.name, context):
+    if there and await completed(key.name, context):
         why = next((f": {step.reason}" for step in first.steps if isinstance(step, CreateNetwork)), "")
         await context.reporter.normal(NETWORK, key.name, "Recreated", f"it was made anew{why}")
     await _say(stored, resource, observed, plan, context, restored=first.drift if not first.blocked else ())
@@ -159,7 +159,7 @@ async def finalize(key: Key, context: Context) -> Requeue | None:
         raise consequence.error from failed
     await forget_endpoints(context.store, key.name)
     await forget_members(context.store, key.name)
-    await arrived(key.name, context)
+    await completed(key.name, context)
     context.transit.forget(key.name)
     context.waiting.discard(key.name)
     context.in_order.pop(key.name, None)
@@ -183,7 +183,7 @@ async def _say(
     elsewhere = tuple(context.repaired.pop(stored.name, ()))
     for what in elsewhere:
         await context.reporter.warning(NETWORK, stored.name, "Drifted", what)
-    verdict = Verdict(
+    verdict = StatusInputs(
         now=observed.now,
         generation=stored.generation,
         plan=plan,

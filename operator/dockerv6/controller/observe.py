@@ -12,7 +12,7 @@ from dockerv6.controller.members import keep_members, members
 from dockerv6.controller.statuses import conditions_before
 from dockerv6.dockerd.port import EngineError
 from dockerv6.lib.prefixes import GLOBAL_ID_BYTES
-from dockerv6.planning.inputs import Desired, Networks, Observed
+from dockerv6.planning.inputs import Desired, NetworkIndex, Observed
 from dockerv6.planning.network import bridge_gone, observed_network, own_network
 from dockerv6.store.model import StoredObject
 from dockerv6.store.port import StoreError
@@ -79,7 +79,7 @@ async def _with_endpoints(picture: Observed, wish: Desired, context: Context) ->
     live = own_network(wish, picture)
     if live is not None and bridge_gone(picture.host, live):
         await context.world.refresh(live.id)  # an engine that removes a network takes its bridge first
-        picture = replace(picture, networks=Networks(context.world.known_networks))
+        picture = replace(picture, networks=NetworkIndex(context.world.known_networks))
         live = own_network(wish, picture)
     before = await remembered(context.store, wish.name)
     recent = merge(before, (), picture.now, context.settings.reattach_window)

@@ -54,7 +54,7 @@ class InventoryLookup:
 
     async def finalized(self, key: Key) -> None:
         """Its finalizer is done: drop the tombstone, unless the resource is back in its source."""
-        if await self._context.inventory.bury(key.kind, key.name):
+        if await self._context.inventory.remove_tombstone(key.kind, key.name):
             self._context.enqueue(GARBAGE, f"{key} is gone")
 
 
@@ -91,8 +91,8 @@ class Operator:
         self._supervisor.keep("engine", self.triggers.follow_engine)
         self._supervisor.keep("belated", self.triggers.follow_belated)
         self._supervisor.keep("kernel", self.triggers.follow_kernel)
-        self._supervisor.keep("firewall", self.triggers.mend_firewall)
-        self._supervisor.keep("stack", self.triggers.mend_stack)
+        self._supervisor.keep("firewall", self.triggers.repair_firewall)
+        self._supervisor.keep("stack", self.triggers.repair_host_stack)
         self._supervisor.keep("rivals", self.triggers.watch_for_rivals)
         self._supervisor.keep("unannounced", self.triggers.poll_firewall)
         self._supervisor.keep("resync", self.triggers.resync)
@@ -112,7 +112,7 @@ class Operator:
             # an engine puts its jumps above our accept rule when it makes a network, and the kernel tells of it later
             self._context.firewall.invalidate_filter()
             try:
-                await host.mend_firewall(self._context)
+                await host.repair_firewall(self._context)
             except TemporaryError as error:
                 logger.warning("firewall: %s", error)
             await self.manager.idle()

@@ -7,7 +7,7 @@ from dockerv6.api.egress import Egress
 from dockerv6.api.kinds import POLICY
 from dockerv6.api.policy import IPv6Policy
 from dockerv6.controller.context import Context
-from dockerv6.controller.converge import Outcome, converge, next_look
+from dockerv6.controller.converge import ConvergeResult, converge, next_look
 from dockerv6.controller.execute import StepFailed, execute
 from dockerv6.controller.failures import failure_of
 from dockerv6.controller.observe import doubt_listeners, look
@@ -27,7 +27,7 @@ from dockerv6.planning.host.ndp_proxy import answering, stray_neighbours
 from dockerv6.planning.host.sysctls import host_message
 from dockerv6.planning.inputs import Observed
 from dockerv6.planning.policy import plan_policy
-from dockerv6.planning.status import POLICY_DOMAIN, Verdict, conditions_of
+from dockerv6.planning.status import POLICY_DOMAIN, StatusInputs, conditions_of
 from dockerv6.planning.steps import Plan
 from dockerv6.reconciler.errors import TemporaryError
 from dockerv6.reconciler.outcome import Requeue
@@ -84,7 +84,7 @@ async def finalize(key: Key, context: Context) -> Requeue | None:
     return None
 
 
-async def _say(stored: StoredObject, egress: Egress, outcome: Outcome, context: Context) -> None:
+async def _say(stored: StoredObject, egress: Egress, outcome: ConvergeResult, context: Context) -> None:
     plan, observed, failed = outcome.plan, outcome.observed, outcome.failed
     failure = failure_of(failed) if failed is not None else None
     owner = f"{POLICY_OWNER}{stored.name}"
@@ -95,7 +95,7 @@ async def _say(stored: StoredObject, egress: Egress, outcome: Outcome, context: 
     answers = [a for a in observed.answers if a.owner == owner]
     others = context.firewall.assignment().elsewhere.get(stored.name, {})
     restored = outcome.first.drift if failed is None else ()
-    verdict = Verdict(
+    verdict = StatusInputs(
         now=observed.now,
         generation=stored.generation,
         plan=plan,

@@ -9,7 +9,7 @@ from dockerv6.controller.context import Context
 from dockerv6.controller.garbage import GARBAGE
 from dockerv6.firewall.port import FirewallError
 from dockerv6.hostnet.port import HostNetError
-from dockerv6.planning.addressing.tracked_prefixes import Followed, track
+from dockerv6.planning.addressing.tracked_prefixes import TrackedPrefix, track
 from dockerv6.reconciler.errors import TemporaryError
 from dockerv6.reconciler.outcome import Requeue
 from dockerv6.reconciler.request import Key
@@ -59,7 +59,7 @@ async def follow(context: Context) -> Requeue | None:
     return Requeue(min(again)) if again else None
 
 
-def _in_use(followed: Followed | None) -> frozenset[IPv6Network]:
+def _in_use(followed: TrackedPrefix | None) -> frozenset[IPv6Network]:
     """The prefixes that flows may have been translated to and that still work."""
     return frozenset((followed.prefix, *(f.prefix for f in followed.former))) if followed is not None else frozenset()
 
@@ -78,7 +78,7 @@ async def _let_go(prefixes: frozenset[IPv6Network], context: Context) -> None:
         logger.info("ended %d flows of %s", count, ", ".join(map(str, sorted(prefixes))))
 
 
-async def _tell(before: Followed | None, after: Followed, context: Context) -> None:
+async def _tell(before: TrackedPrefix | None, after: TrackedPrefix, context: Context) -> None:
     """Events for everybody who uses the prefix, and a look at each: a candidate alone concerns nobody."""
     said = _said(before, after)
     keys = tuple(dict.fromkeys(_users(after.interface, context)))
@@ -92,7 +92,7 @@ async def _tell(before: Followed | None, after: Followed, context: Context) -> N
         logger.info("%s", said[1], extra={"interface": after.interface})
 
 
-def _said(before: Followed | None, after: Followed) -> tuple[str, str] | None:
+def _said(before: TrackedPrefix | None, after: TrackedPrefix) -> tuple[str, str] | None:
     """Reason and message of the event; None: nothing that a person must know."""
     interface = after.interface
     if before is None:

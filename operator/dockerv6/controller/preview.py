@@ -9,7 +9,7 @@ from dockerv6.controller.observe import desired, look, observe
 from dockerv6.controller.prefixes import follow
 from dockerv6.controller.renumbering import decide
 from dockerv6.controller.sources import known_identities
-from dockerv6.planning.admission import PruneRules, take_in
+from dockerv6.planning.admission import PruneRules, admit_resources
 from dockerv6.planning.deletion import plan_deletion
 from dockerv6.planning.policy import plan_policy
 from dockerv6.planning.steps import BindSubnet, ForgetSubnet, KeepPoolPrefix, Plan, ReleaseSubnet
@@ -25,7 +25,7 @@ async def plan_everything(snapshot: Snapshot, context: Context) -> tuple[Plan, .
     """
     rules = PruneRules(context.settings.prune, grace=0.0)
     identities = await known_identities(context)
-    intake = take_in(snapshot, context.inventory.objects, identities, context.clock.now(), rules)
+    intake = admit_resources(snapshot, context.inventory.objects, identities, context.clock.now(), rules)
     await context.inventory.write(intake.writes)
     await follow(context)
     context.swept = context.firewall.may_sweep = intake.complete

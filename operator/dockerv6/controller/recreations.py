@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from ipaddress import IPv6Network, ip_address, ip_network
 
 from dockerv6.dockerd.model import NetworkSpec, SubnetConfig
-from dockerv6.planning.docker.rollback import Former
+from dockerv6.planning.docker.rollback import PreviousNetwork
 from dockerv6.store.port import Store
 
 SCOPE = "former"
 
 
-class Transit:
+class InFlightRecreations:
     """Who is in transit, by pool; at most so many of one pool at the same time."""
 
     def __init__(self, store: Store) -> None:
@@ -34,13 +34,13 @@ class Transit:
         """It is about to begin: nobody else may take its place between the plan and its first step."""
         self._pools[name] = pool
 
-    async def remember(self, name: str, former: Former) -> None:
+    async def remember(self, name: str, former: PreviousNetwork) -> None:
         """Write down how it was, unless it is on its way already: that is how it was before."""
         if await self._store.record(SCOPE, name) is None:
             await self._store.put_record(SCOPE, name, _to_json(former))
         self._pools[name] = former.pool
 
-    async def former(self, name: str) -> Former | None:
+    async def former(self, name: str) -> PreviousNetwork | None:
         """How the network was."""
         record = await self._store.record(SCOPE, name)
         return _from_json(record) if record is not None else None
@@ -66,7 +66,7 @@ class Transit:
         self._refused.pop(name, None)
 
 
-def _to_json(former: Former) -> dict[str, object]:
+def _to_json(former: PreviousNetwork) -> dict[str, object]:
     spec = former.spec
     return {
         "pool": former.pool,
@@ -91,7 +91,7 @@ def _to_json(former: Former) -> dict[str, object]:
     }
 
 
-def _from_json(record: Mapping[str, object]) -> Former | None:
+def _from_json(record: Mapping[str, object]) -> PreviousNetwork | None:
     """None: it was damaged."""
     ipam = record.get("ipam")
     try:
@@ -106,7 +106,7 @@ def _from_json(record: Mapping[str, object]) -> Former | None:
             options=_texts(record.get("options")),
             labels=_texts(record.get("labels")),
         )
-        return Former(spec, IPv6Network(str(record["subnet"])), str(record["pool"]))
+        return PreviousNetwork(spec, IPv6Network(str(record["subnet"])), str(record["pool"]))
     except (KeyError, ValueError):
         return None
 

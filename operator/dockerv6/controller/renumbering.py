@@ -6,13 +6,13 @@ from dataclasses import replace
 from dockerv6.api.conditions import Reason
 from dockerv6.api.kinds import NETWORK, POOL
 from dockerv6.controller.context import Context
-from dockerv6.controller.converge import Outcome
+from dockerv6.controller.converge import ConvergeResult
 from dockerv6.controller.execute import StepFailed, execute
 from dockerv6.controller.garbage import GARBAGE
 from dockerv6.controller.observe import observe
 from dockerv6.dockerd.port import EngineRefused
 from dockerv6.planning import network as planning
-from dockerv6.planning.docker.rollback import Former, plan_rollback
+from dockerv6.planning.docker.rollback import PreviousNetwork, plan_rollback
 from dockerv6.planning.inputs import SPEC_HASH, Desired, Observed
 from dockerv6.planning.steps import AttachEndpoint, CreateNetwork, Plan, RememberNetwork
 from dockerv6.reconciler.request import Key
@@ -33,7 +33,7 @@ def decide(wish: Desired, seen: Observed, context: Context) -> Plan:
     return plan
 
 
-async def arrived(name: str, context: Context) -> bool:
+async def completed(name: str, context: Context) -> bool:
     """The network is as it should be, or as it was: the others of its pool may go on. Gives whether it was away."""
     pool = await context.transit.arrived(name)
     if pool is None:
@@ -47,7 +47,7 @@ async def arrived(name: str, context: Context) -> bool:
     return True
 
 
-async def roll_back(wish: Desired, stored: StoredObject, outcome: Outcome, context: Context) -> bool:
+async def roll_back(wish: Desired, stored: StoredObject, outcome: ConvergeResult, context: Context) -> bool:
     """Bring back the network that was there before, if the engine refused the new one, or somebody's way onto it.
 
     What the engine refuses it would refuse again, so that wish is not tried again until it is another one. Everything
@@ -74,11 +74,11 @@ async def roll_back(wish: Desired, stored: StoredObject, outcome: Outcome, conte
         logger.warning("%s could not be brought back yet: %s", wish.name, also)
         return False
     await context.reporter.warning(NETWORK, wish.name, Reason.ROLLED_BACK, why)
-    await arrived(wish.name, context)
+    await completed(wish.name, context)
     return True
 
 
-def _made(wish: Desired, outcome: Outcome, former: Former | None) -> str | None:
+def _made(wish: Desired, outcome: ConvergeResult, former: PreviousNetwork | None) -> str | None:
     """The fingerprint of the new network's wish: of what was to be made, or has been made by an earlier plan.
 
     None: what is there is the former one, which somebody can't be attached to either.

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dockerv6.controller.context import Context
 from dockerv6.controller.garbage import GARBAGE, HELD_RETRY, SOURCES, hold, prune_confirmed
 from dockerv6.controller.prefixes import PREFIXES, follow
-from dockerv6.planning.admission import Intake, PruneRules, take_in
+from dockerv6.planning.admission import Intake, PruneRules, admit_resources
 from dockerv6.reconciler.errors import TemporaryError
 from dockerv6.reconciler.request import Key
 from dockerv6.source.model import Diagnostic, Severity, Snapshot
@@ -48,7 +48,7 @@ class SourceKeeper:
         rules = PruneRules(context.settings.prune, context.settings.grace, confirmed)
         identities = await known_identities(context)
         before = context.inventory.objects
-        intake = take_in(snapshot, before, identities, context.clock.now(), rules)
+        intake = admit_resources(snapshot, before, identities, context.clock.now(), rules)
         written = await context.inventory.write(intake.writes)
         if written:  # a port that is asked for now may be a process' that came since the sockets were read
             context.world.listeners.invalidate()

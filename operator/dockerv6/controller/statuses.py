@@ -15,11 +15,11 @@ from dockerv6.dockerd.model import Network
 from dockerv6.planning.addressing.translation import translate
 from dockerv6.planning.docker.network_spec import gateway
 from dockerv6.planning.host.ndp_proxy import answering, wanted
-from dockerv6.planning.host.proxied_subnets import Answers
+from dockerv6.planning.host.proxied_subnets import ProxiedSubnet
 from dockerv6.planning.host.sysctls import host_message
 from dockerv6.planning.inputs import Desired, Observed
 from dockerv6.planning.network import own_network
-from dockerv6.planning.status import Verdict, conditions_of
+from dockerv6.planning.status import StatusInputs, conditions_of
 from dockerv6.planning.steps import Plan
 from dockerv6.store.model import StoredObject
 
@@ -73,7 +73,11 @@ def network_status(resource: NetworkResource, observed: Observed, context: Conte
 
 
 def reached_by(
-    egress: Egress, subnets: Iterable[IPv6Network], answers: Iterable[Answers], observed: Observed, context: Context
+    egress: Egress,
+    subnets: Iterable[IPv6Network],
+    answers: Iterable[ProxiedSubnet],
+    observed: Observed,
+    context: Context,
 ) -> Mapping[str, object]:
     """Where others find the containers: prefixes that subnets are translated to, and whom the host answers for."""
     followed = context.inventory.holdings.followed
@@ -180,7 +184,7 @@ async def write_simple(
     stored: StoredObject, plan: Plan, fields: Mapping[str, object], message: str, context: Context, pending: str = ""
 ) -> None:
     """The status of a resource that is only Accepted and Ready: a pool, a policy."""
-    verdict = Verdict(
+    verdict = StatusInputs(
         now=context.clock.now(),
         generation=stored.generation,
         plan=plan,

@@ -16,10 +16,10 @@ from dockerv6.controller.prefixes import PREFIXES, interfaces_followed
 from dockerv6.dockerd.model import EngineEvent, EventKind, Network
 from dockerv6.dockerd.port import EngineUnavailable
 from dockerv6.firewall.port import FirewallError
-from dockerv6.hostnet.model import Change, ChangeKind, ProxyNeighbour
+from dockerv6.hostnet.model import ChangeKind, HostChange, ProxyNeighbour
 from dockerv6.planning.host.addresses import HostAddresses, host_addresses
 from dockerv6.planning.host.parents import watched
-from dockerv6.planning.host.sysctls import leads_out, outward, sysctl_steps
+from dockerv6.planning.host.sysctls import leads_out, sysctl_steps, uplink_interfaces
 from dockerv6.planning.inputs import NAME, HostView
 from dockerv6.reconciler.errors import TemporaryError
 from dockerv6.reconciler.request import Key
@@ -168,7 +168,7 @@ class Triggers:
         async for change in self._context.world.host.changes():
             self._kernel_change(change)
 
-    def _kernel_change(self, change: Change) -> None:
+    def _kernel_change(self, change: HostChange) -> None:
         match change.kind:
             case ChangeKind.FIREWALL:
                 if change.subject in (OUR_TABLE, ""):
@@ -191,13 +191,13 @@ class Triggers:
                 self._touched.add(change.subject)
                 self._stack.set()
 
-    async def mend_firewall(self) -> None:
+    async def repair_firewall(self) -> None:
         """Repair our table as soon as it is touched, beside the queue: a resync of everything must not delay it."""
         while True:
             await self._firewall.wait()
             self._firewall.clear()
             try:
-                await host.mend_firewall(self._context)
+                await host.repair_firewall(self._context)
             except TemporaryError as error:
                 logger.warning("firewall: %s", error)
                 self._context.enqueue(host.FIREWALL, "its repair failed")
@@ -205,7 +205,7 @@ class Triggers:
                 self._firewall.set()  # the supervisor runs this again, and then it is still to be done
                 raise
 
-    async def mend_stack(self) -> None:
+    async def repair_host_stack(self) -> None:
         """Look at what else was touched, once the burst of changes is over: making a network is dozens of them.
 
         The more a look costs (there are many interfaces), the rarer it is taken, for a twentieth of one CPU at most; on
@@ -249,7 +249,7 @@ class Triggers:
                 self._answering()
             self._ports_wait_for(view)
             # a route to nowhere is told of with no interface, or with loopback's
-            if not touched.isdisjoint({"", "lo", *outward(view), *interfaces_followed(self._context)}):
+            if not touched.isdisjoint({"", "lo", *uplink_interfaces(view), *interfaces_followed(self._context)}):
                 self._context.enqueue(PREFIXES, "the host's addresses or routes changed")
             if sysctl_steps(view):  # such as an uplink that has begun to hear router advertisements
                 self._context.enqueue(host.FORWARDING, "the host's links changed")
@@ -348,7 +348,7 @@ def _bridges_of(ports: Iterable[str], view: HostView) -> frozenset[str]:
 
 def _outside(view: HostView) -> tuple[object, ...]:
     """What conditions of hosts are made from: ways out, and the links and addresses that lead there."""
-    links = (view.interfaces[name] for name in outward(view))
+    links = (view.interfaces[name] for name in uplink_interfaces(view))
     return (
         frozenset((r.destination, r.interface) for r in view.routes if leads_out(r)),
         frozenset((i.name, i.up, i.mtu, i.addresses, i.tentative, i.failed) for i in links if i.addresses),

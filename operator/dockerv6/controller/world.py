@@ -15,7 +15,7 @@ from dockerv6.dockerd.model import Attachment, Container, EngineInfo, Network
 from dockerv6.dockerd.port import Engine, EngineError
 from dockerv6.hostnet.model import Interface, Listener
 from dockerv6.hostnet.port import HostNet, HostNetError
-from dockerv6.hostnet.uplinks import advertised, deafened_by_forwarding
+from dockerv6.hostnet.uplinks import advertised, ra_disabled_by_forwarding
 from dockerv6.lib.clock import Clock
 from dockerv6.planning.host.ndp_proxy import on_link_prefixes
 from dockerv6.planning.host.sysctls import (
@@ -23,12 +23,12 @@ from dockerv6.planning.host.sysctls import (
     FORWARDING,
     accept_ra,
     guest_bridges,
-    outward,
     own_addresses,
     proxy_ndp,
     uplink_bridges,
+    uplink_interfaces,
 )
-from dockerv6.planning.inputs import HostView, Networks
+from dockerv6.planning.inputs import HostView, NetworkIndex
 
 logger = logging.getLogger(__name__)
 
@@ -110,7 +110,7 @@ class World:
         self._attachments: dict[str, Cached[tuple[Attachment, ...]]] = {}
         self._networks: Cached[dict[str, Network]] = Cached(self._read_networks)
         self._edits: dict[str, Network | None] = {}  # by ourselves, since the latest read began
-        self._index: tuple[dict[str, Network] | None, Networks] = (None, Networks())
+        self._index: tuple[dict[str, Network] | None, NetworkIndex] = (None, NetworkIndex())
         self.host_view: Cached[HostView] = Cached(self._read_host)
 
     @property
@@ -119,14 +119,14 @@ class World:
         return self._networks.last is not None
 
     @property
-    def known_networks(self) -> Networks:
+    def known_networks(self) -> NetworkIndex:
         """The live networks as last seen."""
         last = self._networks.last
         if self._index[0] is not last:
-            self._index = (last, Networks((last or {}).values()))
+            self._index = (last, NetworkIndex((last or {}).values()))
         return self._index[1]
 
-    async def networks(self) -> Networks:
+    async def networks(self) -> NetworkIndex:
         """All live networks. Raises `EngineError`."""
         await self._networks.get()
         return self.known_networks
@@ -318,7 +318,7 @@ class World:
         interfaces = await self.host.interfaces()
         routes = await self.host.routes()
         values = {name: await self.host.sysctl(accept_ra(name)) for name in advertised(interfaces, routes)}
-        deafened = deafened_by_forwarding(interfaces, routes, values)
+        deafened = ra_disabled_by_forwarding(interfaces, routes, values)
         view = HostView(
             forwarding=await self.host.sysctl(FORWARDING),
             accept_ra={name: values[name] or "" for name in deafened},
@@ -327,7 +327,7 @@ class World:
             proxies=await self.host.proxies(),
             bridge_netfilter={"1": True, "0": False}.get(await self.host.sysctl(BRIDGE_NETFILTER) or ""),
         )
-        switches = {name: await self.host.sysctl(proxy_ndp(name)) for name in outward(view)}
+        switches = {name: await self.host.sysctl(proxy_ndp(name)) for name in uplink_interfaces(view)}
         view = replace(view, proxy_ndp={name: value for name, value in switches.items() if value is not None})
         before = self.host_view.last
         if before == view:

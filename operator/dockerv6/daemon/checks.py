@@ -6,13 +6,20 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from dockerv6.dockerd.model import EngineInfo
-from dockerv6.firewall.detect import Choice
+from dockerv6.firewall.detect import BackendChoice
 from dockerv6.firewall.ipv6nat.residue import Residue
 from dockerv6.firewall.ipv6nat.rules import Certainty
 from dockerv6.firewall.model import FilterVariant, HostFilterState
 from dockerv6.hostnet.model import HostPrefix
 from dockerv6.planning.addressing.prefix_candidates import candidates
-from dockerv6.planning.host.sysctls import FORWARDING, accept_ra, guest_bridges, leads_out, outward, proxy_ndp
+from dockerv6.planning.host.sysctls import (
+    FORWARDING,
+    accept_ra,
+    guest_bridges,
+    leads_out,
+    proxy_ndp,
+    uplink_interfaces,
+)
 from dockerv6.planning.inputs import HostView
 
 CAP_NET_ADMIN = 12
@@ -75,7 +82,7 @@ def nf_tables(generation: int | None, missing: Sequence[Check], *, needed: bool)
     return Check("nf_tables", Status.FAIL if needed else Status.WARN, why)
 
 
-def backend(choice: Choice) -> Check:
+def backend(choice: BackendChoice) -> Check:
     """Which firewall backend a run takes, why, and what can't be done with it; its warnings are checks of their own."""
     return Check("firewall backend", Status.OK, "; ".join((f"{choice.backend}: {choice.why}", *choice.limits)))
 
@@ -195,7 +202,7 @@ def uplink(host: HostView) -> Check:
 def prefixes(host: HostView, told: Collection[HostPrefix]) -> Check:
     """What `fromInterface` and `prefixFrom` would take, by interface."""
     name = "prefixes"
-    best = ((interface, candidates(interface, told, host.routes)[:1]) for interface in outward(host))
+    best = ((interface, candidates(interface, told, host.routes)[:1]) for interface in uplink_interfaces(host))
     found = [
         f"{interface} has {each.prefix} ({'on-link' if each.on_link else 'delegated'})"
         for interface, one in best

@@ -29,7 +29,7 @@ from dockerv6.hostnet.port import HostNetError
 from dockerv6.lib.clock import SystemClock
 from dockerv6.source.load import Loader
 from dockerv6.source.model import Severity
-from dockerv6.source.permissions import Trust
+from dockerv6.source.permissions import FileOwnership
 from dockerv6.store.lock import holder
 
 T = TypeVar("T")
@@ -174,7 +174,7 @@ async def _host(with_: _Instruments) -> list[Check]:
 
 async def _installation(settings: Settings) -> list[Check]:
     found: list[Check] = []
-    trust = Trust.of_this_process(settings.trusted_uids)
+    trust = FileOwnership.of_this_process(settings.trusted_uids)
     loader = Loader(settings.config_dirs, clock=SystemClock(), trust=trust, settle=0)
     snapshot = await asyncio.to_thread(loader.load)
     flaws = sum(each.severity is Severity.ERROR for each in snapshot.diagnostics)

@@ -17,7 +17,7 @@ from dockerv6.ipam.memory import MemoryLedger
 from dockerv6.planning.steps import Plan
 from dockerv6.source.load import Loader
 from dockerv6.source.model import Diagnostic
-from dockerv6.source.permissions import Trust
+from dockerv6.source.permissions import FileOwnership
 from dockerv6.store.memory import MemoryStore
 from dockerv6.store.port import Store
 
@@ -49,7 +49,10 @@ async def _preview(settings: Settings) -> Preview:
         await context.inventory.load()
         await context.transit.load()
         loader = Loader(
-            settings.config_dirs, clock=context.clock, trust=Trust.of_this_process(settings.trusted_uids), settle=0
+            settings.config_dirs,
+            clock=context.clock,
+            trust=FileOwnership.of_this_process(settings.trusted_uids),
+            settle=0,
         )
         snapshot = await asyncio.to_thread(loader.load)
         return Preview(await plan_everything(snapshot, context), snapshot.diagnostics)

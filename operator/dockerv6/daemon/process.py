@@ -26,7 +26,7 @@ from dockerv6.daemon.settings import Settings
 from dockerv6.daemon.wiring import durable, workbench
 from dockerv6.lib.clock import SystemClock
 from dockerv6.source.load import Loader
-from dockerv6.source.permissions import Trust
+from dockerv6.source.permissions import FileOwnership
 from dockerv6.source.watch import watch
 from dockerv6.store.lock import InstanceLock
 from dockerv6.telemetry.health import Health, Heartbeat, Probe
@@ -135,7 +135,9 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
         health.add(Probe.LIVENESS, "event-loop", heart.check)
         health.add(Probe.READINESS, "sources", lambda: "" if context.swept else "not every source has been listed yet")
         health.add(Probe.READINESS, "engine", lambda: context.world.engine_problem)
-        loader = Loader(settings.config_dirs, clock=context.clock, trust=Trust.of_this_process(settings.trusted_uids))
+        loader = Loader(
+            settings.config_dirs, clock=context.clock, trust=FileOwnership.of_this_process(settings.trusted_uids)
+        )
         operator = Operator(
             context,
             loader.load,

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from dockerv6.controller.context import Context
-from dockerv6.controller.firewall import FirewallKeeper
+from dockerv6.controller.firewall import FirewallReconciler
 from dockerv6.controller.inventory import Inventory
-from dockerv6.controller.recreations import Transit
+from dockerv6.controller.recreations import InFlightRecreations
 from dockerv6.controller.reporter import Reporter
 from dockerv6.controller.world import World
 from dockerv6.daemon.settings import Settings
@@ -74,7 +74,7 @@ async def workbench(settings: Settings, memory: Memory, clock: Clock | None = No
         choice = await _choice(settings, session)
         backend = detect.build(choice, session)
         stack.push_async_callback(backend.close)
-        firewall = FirewallKeeper(
+        firewall = FirewallReconciler(
             backend,
             LinuxHostFilter(session),
             inventory,
@@ -90,19 +90,19 @@ async def workbench(settings: Settings, memory: Memory, clock: Clock | None = No
             world=world,
             firewall=firewall,
             reporter=Reporter(memory.store, clock),
-            transit=Transit(memory.store),
+            transit=InFlightRecreations(memory.store),
             look_for_rival=partial(_rival, session),
         )
 
 
-async def _choice(settings: Settings, session: NftSession) -> detect.Choice:
+async def _choice(settings: Settings, session: NftSession) -> detect.BackendChoice:
     """The backend. Where none works, the first choice: it says what is missing, again and again, until it is there."""
     try:
         choice = await detect.choose(settings.firewall_backend, session)
     except FirewallUnavailable as error:
         if settings.firewall_backend != detect.AUTO:
             raise
-        return detect.Choice(detect.NFTABLES, str(error))
+        return detect.BackendChoice(detect.NFTABLES, str(error))
     logger.debug("firewall backend %s: %s", choice.backend, choice.why)
     for warning in (*choice.limits, *choice.warnings):
         logger.warning("firewall backend %s: %s", choice.backend, warning)

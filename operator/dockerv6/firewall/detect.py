@@ -18,7 +18,7 @@ from dockerv6.firewall.model import EgressMode, FilterVariant, FirewallIntent, N
 from dockerv6.firewall.nftables import codec
 from dockerv6.firewall.nftables.backend import NftablesFirewall
 from dockerv6.firewall.nftables.session import NftSession
-from dockerv6.firewall.port import Firewall, FirewallError, FirewallRejected, FirewallUnavailable, Sweepable
+from dockerv6.firewall.port import FirewallBackend, FirewallError, FirewallRejected, FirewallUnavailable, Sweepable
 from dockerv6.firewall.render import render
 from dockerv6.firewall.ruleset import EMPTY, diff
 
@@ -51,7 +51,7 @@ _TIMEOUT = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class BackendChoice:
     """A decision.
 
     Attributes:
@@ -69,7 +69,7 @@ class Choice:
     others: tuple[str, ...] = ()
 
 
-async def choose(wanted: str, session: NftSession) -> Choice:
+async def choose(wanted: str, session: NftSession) -> BackendChoice:
     """The backend to use: the `wanted` one, or with "auto" the better one of those that work here.
 
     Raises:
@@ -81,7 +81,7 @@ async def choose(wanted: str, session: NftSession) -> Choice:
     no_nftables = await _missing_nftables(session)
     if wanted != IPTABLES and not no_nftables:
         why = "nf_tables takes our ruleset" if wanted == AUTO else "as asked for"
-        return Choice(NFTABLES, why, LIMITS[NFTABLES], await _warnings(session), (IPTABLES,))
+        return BackendChoice(NFTABLES, why, LIMITS[NFTABLES], await _warnings(session), (IPTABLES,))
     if wanted == NFTABLES:
         raise FirewallUnavailable(f"--firewall-backend nftables: {no_nftables}")
     no_iptables = await session.call(_missing_iptables)
@@ -91,15 +91,15 @@ async def choose(wanted: str, session: NftSession) -> Choice:
         raise FirewallUnavailable(f"no firewall backend works here. nftables: {no_nftables}. iptables: {no_iptables}")
     others = () if no_nftables else (NFTABLES,)
     why = "as asked for" if wanted == IPTABLES else f"nftables does not work here: {no_nftables}"
-    return Choice(IPTABLES, why, LIMITS[IPTABLES], await _warnings(session), others)
+    return BackendChoice(IPTABLES, why, LIMITS[IPTABLES], await _warnings(session), others)
 
 
-def build(choice: Choice, session: NftSession) -> Firewall:
+def build(choice: BackendChoice, session: NftSession) -> FirewallBackend:
     """The backend that was chosen; works in the network namespace of whoever first uses it."""
     return NftablesFirewall(session) if choice.backend == NFTABLES else IptablesFirewall()
 
 
-def others(choice: Choice, session: NftSession) -> tuple[Sweepable, ...]:
+def others(choice: BackendChoice, session: NftSession) -> tuple[Sweepable, ...]:
     """The backends that were not, for `sweep` to remove what is left of them.
 
     Where there is nothing left, that costs two questions to the kernel, and loads no library.

@@ -1,6 +1,6 @@
 """The vocabulary of rulesets: terms, rules, chains, sets and their elements, in words that no backend owns.
 
-Only what the rules of `rules` need is here; what else a table may hold is `Opaque`.
+Only what the rules of `rules` need is here; what else a table may hold is `UnknownExpr`.
 """
 
 from collections.abc import Iterable
@@ -177,7 +177,7 @@ class Jump:
 
 
 @dataclass(frozen=True, slots=True)
-class Opaque:
+class UnknownExpr:
     """Something that these terms can't say, as the backend showed it: never equal to anything that we want."""
 
     text: str
@@ -186,7 +186,9 @@ class Opaque:
         return self.text
 
 
-Term = In | Is | HasMark | SetMark | ClearMark | Dnat | Snat | Netmap | SetField | MapField | Verdict | Jump | Opaque
+Term = (
+    In | Is | HasMark | SetMark | ClearMark | Dnat | Snat | Netmap | SetField | MapField | Verdict | Jump | UnknownExpr
+)
 
 
 @dataclass(frozen=True, slots=True)

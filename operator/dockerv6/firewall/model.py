@@ -18,7 +18,7 @@ class EgressMode(StrEnum):
     NONE = "None"  # untranslated, nothing of ours
 
 
-class Transport(StrEnum):
+class TransportProtocol(StrEnum):
     """Protocols that have ports."""
 
     TCP = "tcp"
@@ -32,7 +32,7 @@ class Ingress:
 
     sources: tuple[IPv6Network, ...] = ()  # empty: everybody
     targets: tuple[IPv6Network, ...] = ()  # the network's subnet, or single containers
-    ports: tuple[tuple[Transport, int], ...] = ()  # empty: every protocol and port
+    ports: tuple[tuple[TransportProtocol, int], ...] = ()  # empty: every protocol and port
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class PortIntent:
     """
 
     owner: str
-    protocol: Transport
+    protocol: TransportProtocol
     port: int
     target: IPv6Address  # the container's
     target_port: int
@@ -105,7 +105,7 @@ class FilterVariant(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Barrier:
+class ForwardDrop:
     """A place in the host's own filter that drops forwarded IPv6 which our table can't overrule."""
 
     variant: FilterVariant
@@ -120,5 +120,5 @@ class Barrier:
 class HostFilterState:
     """The host's own filter as far as it concerns our flows."""
 
-    barriers: tuple[Barrier, ...] = ()
-    stray: tuple[Barrier, ...] = field(default_factory=tuple)  # our accept rule where it no longer belongs
+    barriers: tuple[ForwardDrop, ...] = ()
+    stray: tuple[ForwardDrop, ...] = field(default_factory=tuple)  # our accept rule where it no longer belongs

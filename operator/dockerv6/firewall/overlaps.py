@@ -27,7 +27,7 @@ _Taken = dict[int, dict[int, str]]
 
 
 @lru_cache(maxsize=2)
-def kept_apart(networks: tuple[NetworkIntent, ...]) -> Apart:
+def resolve(networks: tuple[NetworkIntent, ...]) -> Apart:
     """The networks without those, and without those outer prefixes, that overlap an earlier one by owner's name.
 
     Subnets come before outer prefixes, whoever's: containers have their addresses already. Kept, since whoever renders

@@ -9,8 +9,8 @@ Errors::
 
 from typing import Protocol
 
-from dockerv6.firewall.model import Barrier, HostFilterState
-from dockerv6.firewall.ruleset import Change, Ruleset
+from dockerv6.firewall.model import ForwardDrop, HostFilterState
+from dockerv6.firewall.ruleset import Ruleset, RulesetChange
 
 
 class FirewallError(Exception):
@@ -26,7 +26,7 @@ class FirewallRejected(FirewallError):  # noqa: N818 - named for what happened
 
 
 class Sweepable(Protocol):
-    """As much of a `Firewall` as is needed of a backend that isn't used."""
+    """As much of a `FirewallBackend` as is needed of a backend that isn't used."""
 
     @property
     def backend(self) -> str:
@@ -36,7 +36,7 @@ class Sweepable(Protocol):
         """Remove everything of ours; nothing there is success."""
 
 
-class Firewall(Sweepable, Protocol):
+class FirewallBackend(Sweepable, Protocol):
     """Our own rules through one backend. Read-back, never write-only."""
 
     @property
@@ -50,10 +50,10 @@ class Firewall(Sweepable, Protocol):
     async def observe(self) -> Ruleset:
         """What the kernel holds of ours now; an empty ruleset when nothing is there."""
 
-    async def check(self, change: Change) -> None:
+    async def check(self, change: RulesetChange) -> None:
         """Dry run. Raises `FirewallRejected`."""
 
-    async def apply(self, change: Change) -> Ruleset:
+    async def apply(self, change: RulesetChange) -> Ruleset:
         """Commit the change as one transaction, read back and return what is there then.
 
         When the table is no longer what the change was made against, the way to the change's target is computed anew.
@@ -77,11 +77,11 @@ class HostFilter(Protocol):
     async def observe(self, mark: int) -> HostFilterState:
         """Find FORWARD policies and base chains that drop, and our accept rules."""
 
-    async def admit(self, barrier: Barrier, mark: int) -> None:
+    async def admit(self, barrier: ForwardDrop, mark: int) -> None:
         """Put the accept rule for the mark at the top of the barrier's chain; there and reached already is success."""
 
-    async def withdraw(self, barrier: Barrier, mark: int) -> None:
+    async def withdraw(self, barrier: ForwardDrop, mark: int) -> None:
         """Remove our accept rule there; absent is success."""
 
     async def fingerprint(self) -> object:
-        """As `Firewall.fingerprint`, of the host's own filter: iptables-legacy announces nothing."""
+        """As `FirewallBackend.fingerprint`, of the host's own filter: iptables-legacy announces nothing."""

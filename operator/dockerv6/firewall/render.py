@@ -83,7 +83,7 @@ from collections.abc import Mapping
 from dockerv6.firewall import filtering, translating
 from dockerv6.firewall.elements import element_sets
 from dockerv6.firewall.model import FirewallIntent, NetworkIntent, PortIntent
-from dockerv6.firewall.overlaps import kept_apart
+from dockerv6.firewall.overlaps import resolve
 from dockerv6.firewall.ruleset import EMPTY, Ruleset
 
 
@@ -93,7 +93,7 @@ def render(intent: FirewallIntent) -> Ruleset:
     Of networks whose subnets overlap, only the first by owner's name gets elements (see `overlapping_owners`), and of
     outer prefixes likewise (see `overlapping_outers`).
     """
-    networks, lost, _ = kept_apart(intent.networks)
+    networks, lost, _ = resolve(intent.networks)
     if not networks and not intent.hold:
         return EMPTY
     # An owner may have several networks, of which only some are left out.
@@ -108,7 +108,7 @@ def _is_in(port: PortIntent, networks: tuple[NetworkIntent, ...]) -> bool:
 
 def overlapping_owners(intent: FirewallIntent) -> Mapping[str, str]:
     """Owners whose network is left out because its subnet overlaps another's, and that other owner."""
-    return kept_apart(intent.networks).lost
+    return resolve(intent.networks).lost
 
 
 def overlapping_outers(intent: FirewallIntent) -> Mapping[str, str]:
@@ -116,4 +116,4 @@ def overlapping_outers(intent: FirewallIntent) -> Mapping[str, str]:
 
     One whose first outer prefix is left out is neither translated nor let out.
     """
-    return kept_apart(intent.networks).outer_lost
+    return resolve(intent.networks).outer_lost

@@ -2,7 +2,7 @@
 
 A `Ruleset` says what a table holds: chains with ordered rules, and sets whose elements each carry the name of their
 owner, as the rules of single resources do. `diff` tells what has to happen to one so that it becomes another; a backend
-says the steps of that `Change` in its own language and commits them as one transaction. Everything here is pure and
+translates the operations of that `RulesetChange` and commits them as one transaction. Everything here is pure and
 deterministic.
 """
 
@@ -89,7 +89,7 @@ class Blocked:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class RulesetChange:
     """What has to happen, in an order in which it can.
 
     Attributes:
@@ -156,10 +156,10 @@ def _rule_lines(step: FlushChain | AddRules) -> Iterator[tuple[str, str]]:
             yield rule.owner, f"add {rule} to chain {step.chain.name}"
 
 
-def diff(desired: Ruleset, observed: Ruleset, hold: frozenset[str] = frozenset()) -> Change:
+def diff(desired: Ruleset, observed: Ruleset, hold: frozenset[str] = frozenset()) -> RulesetChange:
     """What makes `observed` become `desired`, but for what the owners in `hold` have, which stays as observed."""
     target, blocked = _target(desired, observed, hold)
-    return Change(_steps(target, observed), target, blocked)
+    return RulesetChange(_steps(target, observed), target, blocked)
 
 
 def _target(desired: Ruleset, observed: Ruleset, hold: frozenset[str]) -> tuple[Ruleset, tuple[Blocked, ...]]:

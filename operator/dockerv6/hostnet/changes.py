@@ -12,7 +12,7 @@ from socket import AF_INET6, socket
 
 from dockerv6.hostnet import rtnetlink
 from dockerv6.hostnet.addresses import ADDRESS, SCOPE_UNIVERSE
-from dockerv6.hostnet.model import Change, ChangeKind
+from dockerv6.hostnet.model import ChangeKind, HostChange
 from dockerv6.hostnet.netlink import (
     NETLINK_NETFILTER,
     NETLINK_ROUTE,
@@ -88,7 +88,7 @@ class Pending:
         self._changes.clear()
         self._changes[ChangeKind.LOST, ""] = None
 
-    def take(self) -> Change:
+    def take(self) -> HostChange:
         """The oldest one.
 
         Raises:
@@ -98,7 +98,7 @@ class Pending:
             raise KeyError("no change is pending")
         (kind, subject), generation = next(iter(self._changes.items()))
         del self._changes[kind, subject]
-        return Change(kind, subject, generation)
+        return HostChange(kind, subject, generation)
 
 
 class StackDecoder:
@@ -262,7 +262,7 @@ class ChangeFeed:
         self._loop.add_reader(self._stack_socket, self._read_stack)
         self._loop.add_reader(self._firewall_socket, self._read_firewall)
 
-    async def take(self) -> Change | None:
+    async def take(self) -> HostChange | None:
         """The next change; waits for one. None once closed.
 
         Raises:

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from dockerv6.hostnet import conntrack, links, neighbours, prefixes, rtnetlink, sockdiag, sysctl
 from dockerv6.hostnet.changes import ChangeFeed
-from dockerv6.hostnet.model import Change, HostPrefix, Interface, Listener, ProxyNeighbour, Route
+from dockerv6.hostnet.model import HostChange, HostPrefix, Interface, Listener, ProxyNeighbour, Route
 from dockerv6.hostnet.port import HostNetDenied, HostNetError
 
 T = TypeVar("T")
@@ -96,7 +96,7 @@ class LinuxHostNet:
         """See `port.HostNet.firewall_generation`."""
         return await self._ask("read nf_tables' generation", rtnetlink.firewall_generation)
 
-    async def changes(self) -> AsyncIterator[Change]:
+    async def changes(self) -> AsyncIterator[HostChange]:
         """See `port.HostNet.changes`."""
         try:
             feed = ChangeFeed()

@@ -114,7 +114,7 @@ class ChangeKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class HostChange:
     """A hint that something changed.
 
     Attributes:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Collection
 from ipaddress import IPv6Address, IPv6Interface, IPv6Network
 from typing import Protocol
 
-from dockerv6.hostnet.model import Change, HostPrefix, Interface, Listener, ProxyNeighbour, Route
+from dockerv6.hostnet.model import HostChange, HostPrefix, Interface, Listener, ProxyNeighbour, Route
 
 
 class HostNetError(Exception):
@@ -129,11 +129,11 @@ class HostNet(Protocol):
     async def firewall_generation(self) -> int | None:
         """nf_tables' generation in this namespace; every commit by anybody raises it. None: no nf_tables in the kernel.
 
-        Equal before and after reading a ruleset, it dates what was read (see `Change.generation`). It has 32 bits and
-        skips 0 when it wraps.
+        Equal before and after reading a ruleset, it dates what was read (see `HostChange.generation`). It has 32 bits
+        and skips 0 when it wraps.
         """
 
-    def changes(self) -> AsyncIterator[Change]:
+    def changes(self) -> AsyncIterator[HostChange]:
         """Changes from the first step of the iteration on (rtnetlink and nfnetlink); the first is of kind LOST.
 
         The same change is reported once while nobody has taken it. After an overflow there is another LOST, and it

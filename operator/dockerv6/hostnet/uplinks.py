@@ -31,7 +31,7 @@ def advertised(interfaces: Iterable[Interface], routes: Iterable[Route]) -> tupl
     )
 
 
-def deafened_by_forwarding(
+def ra_disabled_by_forwarding(
     interfaces: Iterable[Interface], routes: Iterable[Route], accept_ra: Mapping[str, str | None]
 ) -> tuple[str, ...]:
     """Names of the interfaces that need accept_ra=2 before (or, too late, after) forwarding is turned on, by index.

@@ -40,7 +40,7 @@ class BlockRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class SubnetChoice:
     """The subnet to bind, and other owners' cooled-down allocations which the ledger must forget before that."""
 
     prefix: IPv6Network
@@ -80,7 +80,7 @@ class Conflict:
     holder: Allocation | IPv6Network
 
 
-def choose(request: BlockRequest) -> Choice | Exhausted | TooShort:
+def choose(request: BlockRequest) -> SubnetChoice | Exhausted | TooShort:
     """Choose a subnet out of a pool.
 
     The owner's bound subnet stays, if it lies in the pool, has that length and overlaps nothing else; then comes the
@@ -98,7 +98,7 @@ def choose(request: BlockRequest) -> Choice | Exhausted | TooShort:
     own = [allocation for allocation in request.held if allocation.owner == request.owner]
     kept = _kept(request, prefixes, own)
     if kept is not None:
-        return Choice(kept)
+        return SubnetChoice(kept)
 
     others = [allocation for allocation in request.held if allocation.owner != request.owner]
     active = [allocation for allocation in others if not _expired(allocation, request.now, request.cooldown)]
@@ -108,10 +108,10 @@ def choose(request: BlockRequest) -> Choice | Exhausted | TooShort:
         found = _free(request, prefixes, taken)
     if found is None:
         return _exhausted(request, prefixes, active)
-    return Choice(found, _to_forget(found, others, request.now, request.cooldown))
+    return SubnetChoice(found, _to_forget(found, others, request.now, request.cooldown))
 
 
-def fixed(request: BlockRequest, prefix: IPv6Network) -> Choice | Conflict:
+def fixed(request: BlockRequest, prefix: IPv6Network) -> SubnetChoice | Conflict:
     """Check a subnet that the user wrote down, against the same allocations and prefixes to avoid."""
     own = any(prefix == allocation.prefix for allocation in request.held if allocation.owner == request.owner)
     # Nobody else's overlaps what is the owner's already.
@@ -122,7 +122,7 @@ def fixed(request: BlockRequest, prefix: IPv6Network) -> Choice | Conflict:
     elsewhere = first_overlap(prefix, request.avoid)
     if elsewhere is not None:
         return Conflict(prefix, elsewhere)
-    return Choice(prefix, _to_forget(prefix, others, request.now, request.cooldown))
+    return SubnetChoice(prefix, _to_forget(prefix, others, request.now, request.cooldown))
 
 
 def cooled_down(held: Iterable[Allocation], now: float, cooldown: float) -> tuple[Allocation, ...]:

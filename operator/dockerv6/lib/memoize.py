@@ -7,7 +7,7 @@ Moment = TypeVar("Moment")
 Result = TypeVar("Result")
 
 
-def per_moment(function: Callable[[Moment], Result]) -> Callable[[Moment], Result]:
+def memoize_by_identity(function: Callable[[Moment], Result]) -> Callable[[Moment], Result]:
     """Keep the last result for as long as the argument is the very same object, which nobody may change.
 
     By identity: an equal moment is rare, and comparing two costs more than most of what is computed from one.

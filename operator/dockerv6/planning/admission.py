@@ -35,7 +35,7 @@ class Intake:
     complete: bool = True  # every source could be listed
 
 
-def take_in(
+def admit_resources(
     snapshot: Snapshot,
     stored: tuple[StoredObject, ...],
     identities: Mapping[str, str],

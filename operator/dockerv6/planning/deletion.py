@@ -12,7 +12,7 @@ from dockerv6.planning.addressing.pools import cooldown
 from dockerv6.planning.docker.members import release_members
 from dockerv6.planning.findings import ENGINE_RETRY
 from dockerv6.planning.host.ndp_proxy import withdrawal
-from dockerv6.planning.inputs import NAME, Desired, Holdings, Identity, Networks, Observed
+from dockerv6.planning.inputs import NAME, Desired, Holdings, Identity, NetworkIndex, Observed
 from dockerv6.planning.network import observed_network, own_network
 from dockerv6.planning.steps import (
     EnsureRules,
@@ -87,7 +87,7 @@ def _attached(network: str, running: list[Attachment]) -> Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class GarbageInputs:
     """What resources there are, for the sweep."""
 
     names: Collection[str]  # of every IPv6Network resource, those being deleted included
@@ -96,9 +96,9 @@ class Known:
 
 
 def plan_garbage(
-    known: Known,
+    known: GarbageInputs,
     identity: Identity,
-    networks: Networks,
+    networks: NetworkIndex,
     idle: Collection[str],
     holdings: Holdings,
     now: float,
@@ -129,7 +129,7 @@ def plan_garbage(
     return Plan("Host", "garbage", tuple(steps), tuple(findings))
 
 
-def stray_networks(known: Known, identity: Identity, networks: Networks) -> tuple[Network, ...]:
+def stray_networks(known: GarbageInputs, identity: Identity, networks: NetworkIndex) -> tuple[Network, ...]:
     """Docker networks of ours that belong to no resource, or twice to one (a crash between create and read-back)."""
     strays = []
     seen: set[tuple[str, str]] = set()

@@ -44,7 +44,7 @@ def _(step: s.RestoreSysctl) -> str:
 
 
 @describe.register
-def _(step: s.MendBridge) -> str:
+def _(step: s.RepairBridge) -> str:
     return f"mend bridge {step.bridge}: up, with {step.address}"
 
 
@@ -55,12 +55,12 @@ def _(step: s.EnsureRules) -> str:
 
 
 @describe.register
-def _(step: s.AdmitMark) -> str:
+def _(step: s.AddAcceptRule) -> str:
     return f"accept marked flows in {step.barrier.variant} {step.barrier.table} {step.barrier.chain}"
 
 
 @describe.register
-def _(step: s.WithdrawMark) -> str:
+def _(step: s.RemoveAcceptRule) -> str:
     return f"remove the accept rule from {step.barrier.variant} {step.barrier.table} {step.barrier.chain}"
 
 
@@ -144,7 +144,7 @@ SYMBOLS: Mapping[type[object], str] = {
     s.DetachEndpoint: "-",
     s.DetachMember: "-",
     s.RemoveProxyNeighbour: "-",
-    s.WithdrawMark: "-",
+    s.RemoveAcceptRule: "-",
 }
 """As in a Terraform plan: + comes, - goes; anything else changes (~)."""
 

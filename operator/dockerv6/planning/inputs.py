@@ -10,9 +10,9 @@ from dockerv6.dockerd.model import Attachment, Container, EngineInfo, Network
 from dockerv6.firewall.model import DEFAULT_MARK, HostFilterState, PortIntent
 from dockerv6.hostnet.model import Interface, ProxyNeighbour, Route
 from dockerv6.ipam.ledger import Allocation, AllocationState
-from dockerv6.planning.addressing.tracked_prefixes import Followed
+from dockerv6.planning.addressing.tracked_prefixes import TrackedPrefix
 from dockerv6.planning.firewall.port_claims import PortKey, PortProblem
-from dockerv6.planning.host.proxied_subnets import Answers
+from dockerv6.planning.host.proxied_subnets import ProxiedSubnet
 
 MANAGED_BY = "dockerv6.io/managed-by"
 NAME = "dockerv6.io/name"
@@ -79,7 +79,7 @@ class RulesView:
     rival: str = ""  # another program that looks after the same networks, and what to do about it
 
 
-class Networks:
+class NetworkIndex:
     """Live Docker networks, found by name or by the resource that they were made for without a look at all of them."""
 
     __slots__ = ("_all", "_made_for", "_named")
@@ -122,7 +122,7 @@ class Observed:
     now: float
     engine: EngineInfo | None
     engine_problem: str = ""
-    networks: Networks = field(default_factory=Networks)
+    networks: NetworkIndex = field(default_factory=NetworkIndex)
     attachments: tuple[Attachment, ...] = ()
     remembered: tuple[Attachment, ...] = ()
     applied: bool = False  # this resource's network has existed before: its absence is drift
@@ -130,7 +130,7 @@ class Observed:
     rules: RulesView = field(default_factory=RulesView)
     containers: tuple[Container, ...] = ()  # all that run
     members: frozenset[str] = frozenset()  # ids of containers that we attached to the resource's network
-    answers: tuple[Answers, ...] = ()  # of all resources: whom neighbour solicitations are answered for
+    answers: tuple[ProxiedSubnet, ...] = ()  # of all resources: whom neighbour solicitations are answered for
     in_transit: tuple[str, ...] = ()  # other networks of the same pool that are being renumbered now
     refused: str = ""  # fingerprint of a wish that could not be carried out and was rolled back
     refusal: str = ""  # why
@@ -143,7 +143,7 @@ class Holdings:
 
     allocations: tuple[Allocation, ...] = ()
     pool_prefixes: Mapping[str, IPv6Network] = field(default_factory=dict)
-    followed: Mapping[str, Followed] = field(default_factory=dict)  # by interface
+    followed: Mapping[str, TrackedPrefix] = field(default_factory=dict)  # by interface
     bound: Mapping[str, Allocation] = field(init=False)  # the allocations in use, by owner
 
     def __post_init__(self) -> None:

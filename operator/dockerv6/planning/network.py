@@ -15,7 +15,7 @@ from dockerv6.planning.docker.endpoints import Recreation, attach, creation
 from dockerv6.planning.docker.members import attach_members, detach_members, member_findings
 from dockerv6.planning.docker.network_spec import NO_IPV4_SINCE, differences, fingerprint, network_spec
 from dockerv6.planning.findings import ENGINE_RETRY, engine_findings, rules_drift
-from dockerv6.planning.firewall.contributions import share
+from dockerv6.planning.firewall.contributions import network_contribution
 from dockerv6.planning.host.parents import parent_findings, vain_findings
 from dockerv6.planning.host.sysctls import (
     host_findings,
@@ -34,11 +34,11 @@ from dockerv6.planning.steps import (
     CreateNetwork,
     DetachEndpoint,
     Finding,
-    MendBridge,
     Plan,
     RememberEndpoints,
     RememberNetwork,
     RemoveNetwork,
+    RepairBridge,
     Step,
 )
 
@@ -128,7 +128,11 @@ def _plan_observed(desired: Desired, observed: Observed, holdings: Holdings) -> 
     live = observed_network(desired, observed)
     if live is not None and live.driver in UNBRIDGED:
         return _plan_unbridged(desired, observed, live)
-    intents = share(desired.resource, None, (live,), (), holdings.followed).networks if live is not None else ()
+    intents = (
+        network_contribution(desired.resource, None, (live,), (), holdings.followed).networks
+        if live is not None
+        else ()
+    )
     findings: list[Finding] = [
         *reach_findings(desired, observed, holdings, live, live),
         *member_findings(desired, observed),
@@ -319,7 +323,7 @@ def bridge_gone(host: HostView, live: Network) -> str:
     return f"bridge {bridge} of Docker network {live.name} was deleted"
 
 
-def _mend(observed: Observed, live: Network) -> tuple[MendBridge, ...]:
+def _mend(observed: Observed, live: Network) -> tuple[RepairBridge, ...]:
     """A bridge that lost an address or was set down gets what its network has, not what the next one shall have.
 
     An address that failed duplicate address detection is as good as lost: the gateway is the bridge, whoever else
@@ -328,7 +332,7 @@ def _mend(observed: Observed, live: Network) -> tuple[MendBridge, ...]:
     interface = observed.host.interfaces.get(live.bridge or "")
     if interface is None:
         return ()
-    found: list[MendBridge] = []
+    found: list[RepairBridge] = []
     for config in live.ipv6:
         if not isinstance(config.gateway, IPv6Address):
             continue
@@ -341,5 +345,5 @@ def _mend(observed: Observed, live: Network) -> tuple[MendBridge, ...]:
         if not interface.up and not found:
             faults.append(f"bridge {interface.name} is down")
         if faults:
-            found.append(MendBridge(interface.name, address, "; ".join(faults)))
+            found.append(RepairBridge(interface.name, address, "; ".join(faults)))
     return tuple(found)

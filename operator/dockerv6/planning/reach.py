@@ -12,7 +12,7 @@ from dockerv6.planning.addressing.translation import translation_findings
 from dockerv6.planning.findings import raw_drop_findings, rules_findings
 from dockerv6.planning.firewall.contributions import icc_switched_off
 from dockerv6.planning.host.ndp_proxy import neighbour_findings, neighbour_steps
-from dockerv6.planning.host.proxied_subnets import Answers
+from dockerv6.planning.host.proxied_subnets import ProxiedSubnet
 from dockerv6.planning.host.sysctls import bridge_steps, filter_steps, icc_findings, sysctl_steps
 from dockerv6.planning.host.uplinks import uplink_findings
 from dockerv6.planning.inputs import Desired, Holdings, Observed
@@ -86,5 +86,5 @@ def answer_steps(desired: Desired, observed: Observed) -> tuple[Step, ...]:
     return neighbour_steps(_answers(desired, observed), observed.answers, containers, observed.host)
 
 
-def _answers(desired: Desired, observed: Observed) -> tuple[Answers, ...]:
+def _answers(desired: Desired, observed: Observed) -> tuple[ProxiedSubnet, ...]:
     return tuple(a for a in observed.answers if a.owner == desired.name)

@@ -39,7 +39,7 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class StatusInputs:
     """What a reconcile found and did."""
 
     now: float  # Unix seconds
@@ -55,7 +55,7 @@ class Verdict:
     messages: Mapping[ConditionType, str] = field(default_factory=dict)  # what is said of each that is good
 
 
-def conditions_of(before: Conditions, verdict: Verdict) -> Conditions:
+def conditions_of(before: Conditions, verdict: StatusInputs) -> Conditions:
     """The resource's conditions, with the transition times of those whose status stays."""
     found = [_accepted(verdict), *(_domain(type_, verdict) for type_ in verdict.domain)]
     found += _drifted(before, verdict)
@@ -64,7 +64,7 @@ def conditions_of(before: Conditions, verdict: Verdict) -> Conditions:
     return cond.merge(before, found)
 
 
-def suspended(before: Conditions, verdict: Verdict, message: str) -> Conditions:
+def suspended(before: Conditions, verdict: StatusInputs, message: str) -> Conditions:
     """The world was not looked at, so nothing new is known of it: what was said stays, but that it is suspended."""
     ready = cond.get(before, ConditionType.READY)
     status = ready.status if ready is not None else "Unknown"
@@ -77,7 +77,7 @@ def suspended(before: Conditions, verdict: Verdict, message: str) -> Conditions:
     return cond.merge(before, [*(c for c in before if c.type not in stale), *said])
 
 
-def _abnormal(verdict: Verdict) -> list[Condition]:
+def _abnormal(verdict: StatusInputs) -> list[Condition]:
     """What is only said while it is so."""
     found = []
     if verdict.pending:
@@ -88,7 +88,7 @@ def _abnormal(verdict: Verdict) -> list[Condition]:
     return found
 
 
-def _accepted(verdict: Verdict) -> Condition:
+def _accepted(verdict: StatusInputs) -> Condition:
     if verdict.problem:
         return _make(verdict, ConditionType.ACCEPTED, "False", Reason.INVALID_SPEC, verdict.problem)
     finding = _finding(ConditionType.ACCEPTED, verdict.plan)
@@ -97,7 +97,7 @@ def _accepted(verdict: Verdict) -> Condition:
     return _make(verdict, ConditionType.ACCEPTED, "True", Reason.ACCEPTED, "the newest version is valid and in force")
 
 
-def _domain(type_: ConditionType, verdict: Verdict) -> Condition:
+def _domain(type_: ConditionType, verdict: StatusInputs) -> Condition:
     """One domain condition: a failed step, a finding, something earlier that stands in the way, or all is well."""
     failure = verdict.failure
     if failure is not None and concerns(failure.step) is type_:
@@ -130,13 +130,13 @@ def concerns(step: Step) -> ConditionType:
             | s.RemoveProxyNeighbour()
         ):
             return ConditionType.HOST_READY
-        case s.EnsureRules() | s.AdmitMark() | s.WithdrawMark():
+        case s.EnsureRules() | s.AddAcceptRule() | s.RemoveAcceptRule():
             return ConditionType.FIREWALL_READY
         case _:
             return ConditionType.NETWORK_READY
 
 
-def _drifted(before: Conditions, verdict: Verdict) -> list[Condition]:
+def _drifted(before: Conditions, verdict: StatusInputs) -> list[Condition]:
     """What was found changed by others: True until it is repaired, then what was repaired last."""
     if verdict.plan.drift:
         message = "; ".join(verdict.plan.drift)
@@ -152,7 +152,7 @@ def _drifted(before: Conditions, verdict: Verdict) -> list[Condition]:
     return [_make(verdict, ConditionType.DRIFTED, "False", Reason.NO_DRIFT, "nothing differs any more")]
 
 
-def _readiness(found: list[Condition], verdict: Verdict) -> list[Condition]:
+def _readiness(found: list[Condition], verdict: StatusInputs) -> list[Condition]:
     """Ready, and Reconciling or Stalled beside a Ready that is False."""
     counts = {ConditionType.ACCEPTED, *verdict.domain}
     cause = next((c for c in found if c.type in counts and c.status == "False"), None)
@@ -173,5 +173,5 @@ def _finding(type_: ConditionType, plan: Plan) -> Finding | None:
     return min(mine, key=lambda f: (not f.blocks, f.doubtful), default=None)
 
 
-def _make(verdict: Verdict, type_: str, status: cond.Status, reason: str, message: str) -> Condition:
+def _make(verdict: StatusInputs, type_: str, status: cond.Status, reason: str, message: str) -> Condition:
     return Condition(type_, status, reason, message, verdict.now, verdict.generation)

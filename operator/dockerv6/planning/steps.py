@@ -5,7 +5,7 @@ from enum import StrEnum
 from ipaddress import IPv6Address, IPv6Interface, IPv6Network
 
 from dockerv6.dockerd.model import Attachment, NetworkSpec
-from dockerv6.firewall.model import Barrier
+from dockerv6.firewall.model import ForwardDrop
 from dockerv6.ipam.ledger import Allocation
 
 
@@ -68,7 +68,7 @@ class RestoreSysctl:
 
 
 @dataclass(frozen=True, slots=True)
-class MendBridge:
+class RepairBridge:
     """Give a bridge its gateway address back, and set it up."""
 
     bridge: str
@@ -86,18 +86,18 @@ class EnsureRules:
 
 
 @dataclass(frozen=True, slots=True)
-class AdmitMark:
+class AddAcceptRule:
     """Put the accept rule for our mark into the host's own filter."""
 
-    barrier: Barrier
+    barrier: ForwardDrop
     reason: str = "it drops forwarded packets"
 
 
 @dataclass(frozen=True, slots=True)
-class WithdrawMark:
+class RemoveAcceptRule:
     """Remove our accept rule from where it no longer belongs."""
 
-    barrier: Barrier
+    barrier: ForwardDrop
     reason: str = "nothing needs it there"
 
 
@@ -219,10 +219,10 @@ Step = (
     | ForgetSubnet
     | SetSysctl
     | RestoreSysctl
-    | MendBridge
+    | RepairBridge
     | EnsureRules
-    | AdmitMark
-    | WithdrawMark
+    | AddAcceptRule
+    | RemoveAcceptRule
     | RememberEndpoints
     | RememberNetwork
     | AddProxyNeighbour

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from dockerv6.source.limits import MAX_DIRECTORY_DEPTH, MAX_FILES
 from dockerv6.source.links import Route, ancestors, is_inside, route
-from dockerv6.source.permissions import Objection, Trust
+from dockerv6.source.permissions import FileOwnership, PermissionViolation
 
 SUFFIXES = (".yaml", ".yml", ".json")
 
@@ -54,7 +54,7 @@ class Listing:
     problems: tuple[str, ...] = ()
     identity: str = ""
     directories: frozenset[str] = frozenset()
-    refused: dict[str, Objection] = field(default_factory=dict)
+    refused: dict[str, PermissionViolation] = field(default_factory=dict)
 
 
 def is_resource_file(name: str) -> bool:
@@ -67,7 +67,7 @@ def is_resource_file(name: str) -> bool:
     return name[:1] not in {".", "#", "~"} and name.lower().endswith(SUFFIXES)
 
 
-def list_root(path: str, trust: Trust | None) -> Listing:
+def list_root(path: str, trust: FileOwnership | None) -> Listing:
     """Look at everything under a root, which may be a directory or a single file.
 
     Args:
@@ -83,17 +83,17 @@ def list_root(path: str, trust: Trust | None) -> Listing:
 
 
 class _Lister:
-    def __init__(self, path: str, trust: Trust | None) -> None:
+    def __init__(self, path: str, trust: FileOwnership | None) -> None:
         self._path = path
         self._trust = trust
         self._root = ""
         self._files: dict[str, Signature] = {}
         self._problems: list[str] = []
-        self._refused: dict[str, Objection] = {}
+        self._refused: dict[str, PermissionViolation] = {}
         self._watch: set[str] = set()
         self._visited: set[tuple[int, int]] = set()
         self._inodes: set[tuple[int, int]] = set()
-        self._judged: dict[str, Objection | None] = {}
+        self._judged: dict[str, PermissionViolation | None] = {}
         self._links: list[str] = []
 
     def list(self) -> Listing:
@@ -181,7 +181,7 @@ class _Lister:
         except OSError as error:
             if is_resource_file(os.path.basename(link)):
                 message = f"leads nowhere: {error.strerror}"
-                self._refused[link] = Objection(link, message, "mend the link or remove it")
+                self._refused[link] = PermissionViolation(link, message, "mend the link or remove it")
 
     def _take_in(self, link: str, *, counts: bool) -> None:
         """Add what a link leads to.
@@ -207,7 +207,7 @@ class _Lister:
             self._problems.append(f"{link} is not followed: {objection}")
         else:
             message = f"is not read: {objection.path} {objection.message}"
-            self._refused[link] = Objection(link, message, objection.remedy)
+            self._refused[link] = PermissionViolation(link, message, objection.remedy)
 
     def _on_the_way(self, way: Route) -> Iterator[str]:
         """The links, the target, and the directories between the target and the root, or the top if it lies outside."""
@@ -215,7 +215,7 @@ class _Lister:
         yield way.target
         yield from ancestors(way.target, self._root if is_inside(way.target, self._root) else "/")
 
-    def _judge(self, path: str) -> Objection | None:
+    def _judge(self, path: str) -> PermissionViolation | None:
         """Whether a path without links in its directories can be trusted; asked once."""
         if self._trust is None:
             return None

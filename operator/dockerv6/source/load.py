@@ -20,9 +20,9 @@ from dockerv6.source.directory import Listing, Signature, list_root
 from dockerv6.source.documents import FileContents, load_text, unreadable_file
 from dockerv6.source.limits import MAX_BYTES
 from dockerv6.source.model import Root, Snapshot
-from dockerv6.source.permissions import Trust
+from dockerv6.source.permissions import FileOwnership
 from dockerv6.source.reading import FileChangedError, read_bounded, read_file
-from dockerv6.source.settling import Settling
+from dockerv6.source.settling import Quiescence
 from dockerv6.source.text import Flaw
 
 _ATTEMPTS = 3
@@ -47,7 +47,7 @@ class Loader:
         paths: Sequence[str],
         *,
         clock: Clock,
-        trust: Trust | None,
+        trust: FileOwnership | None,
         settle: float = 0.2,
         patience: float = 5.0,
     ) -> None:
@@ -63,7 +63,7 @@ class Loader:
         self._paths = tuple(dict.fromkeys(paths))
         self._clock = clock
         self._trust = trust
-        self._settling = Settling(settle, patience)
+        self._settling = Quiescence(settle, patience)
         self._cache: dict[str, tuple[Signature, FileContents]] = {}
         self._confirmed: dict[str, Listing] = {}
 

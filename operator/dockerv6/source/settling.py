@@ -19,7 +19,7 @@ class _Restless:
     since: float
 
 
-class Settling:
+class Quiescence:
     """Remembers files that were not at rest."""
 
     def __init__(self, settle: float, patience: float) -> None:

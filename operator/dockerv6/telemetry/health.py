@@ -102,7 +102,7 @@ class Heartbeat:
         return "" if silence <= self._limit else f"no heartbeat for {silence:.0f} s"
 
 
-class Condition:
+class HealthCheck:
     """A check that its owner sets: down, with a reason, until it is up, and maybe down again."""
 
     def __init__(self, problem: str) -> None:

@@ -66,5 +66,5 @@ def ipv6(address: AnyAddress | None) -> IPv6Address | None:
 
 
 def _hosts(pool: AnyNetwork, subnet: AnyNetwork) -> Iterable[AnyAddress]:
-    last = subnet.broadcast_address if subnet.version == 4 else None  # noqa: PLR2004 - IP version
+    last = subnet.broadcast_address if subnet.version == 4 else None
     return (pool[index] for index in range(min(pool.num_addresses, 1 << 20)) if pool[index] not in {subnet[0], last})

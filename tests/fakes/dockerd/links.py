@@ -96,7 +96,7 @@ class Links:
         if "." not in parent:
             raise _refused(f"invalid subinterface vlan name {parent}, example formatting is eth0.10")
         parts = parent.split(".")
-        if len(parts) != 2:  # noqa: PLR2004 - a base and a number
+        if len(parts) != 2:
             raise _refused(
                 "required interface name format is: name.vlan_id, ex. eth0.10 for vlan 10, instead received " + parent
             )

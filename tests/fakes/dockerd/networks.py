@@ -102,9 +102,9 @@ class Networks:
             raise refusal.from_answer(403, self.profile.overlap)
         versions = {config.subnet.version for config in spec.ipam}
         ipam = list(spec.ipam)
-        if spec.enable_ipv4 and 4 not in versions:  # noqa: PLR2004 - IP version
+        if spec.enable_ipv4 and 4 not in versions:
             ipam.append(self._ipv4_pool([*taken, *(config.subnet for config in spec.ipam)]))
-        if spec.enable_ipv6 and 6 not in versions:  # noqa: PLR2004 - IP version
+        if spec.enable_ipv6 and 6 not in versions:
             if not self.profile.ipv6_pool:
                 raise refusal.from_answer(404, "could not find an available, non-overlapping IPv6 address pool")
             ipam.append(fake_addresses.ipv6_pool(seed))

@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-from dockerv6.firewall.expr import Chain, Element, Opaque, Rule
-from dockerv6.firewall.model import Barrier, FilterVariant, HostFilterState
+from dockerv6.firewall.expr import Chain, Element, Rule, UnknownExpr
+from dockerv6.firewall.model import FilterVariant, ForwardDrop, HostFilterState
 from dockerv6.firewall.port import FirewallError, FirewallRejected
-from dockerv6.firewall.ruleset import EMPTY, Change, Ruleset, diff
+from dockerv6.firewall.ruleset import EMPTY, Ruleset, RulesetChange, diff
 from tests.fakes.firewall.replay import apply
 
 
@@ -46,12 +46,12 @@ class FakeFirewall:
         self._fail()
         return self.ruleset
 
-    async def check(self, change: Change) -> None:
+    async def check(self, change: RulesetChange) -> None:
         """Judge the change without making it."""
         self._fail()
         _attempt(self.ruleset, change)
 
-    async def apply(self, change: Change) -> Ruleset:
+    async def apply(self, change: RulesetChange) -> Ruleset:
         """Make the change; computed anew when the ruleset is no longer what it was made against."""
         self._fail()
         if not change.empty:
@@ -94,7 +94,7 @@ class FakeFirewall:
 
     def add_foreign_rule(self, chain: str, text: str = "counter drop") -> None:
         """As by `nft insert rule`."""
-        self._edit_chain(chain, (Rule((Opaque(text),)), *self._chain(chain).rules))
+        self._edit_chain(chain, (Rule((UnknownExpr(text),)), *self._chain(chain).rules))
 
     def delete_element(self, name: str, element: Element) -> None:
         """As by `nft delete element`."""
@@ -130,7 +130,7 @@ class FakeFirewall:
         )
 
 
-def _attempt(ruleset: Ruleset, change: Change) -> Ruleset:
+def _attempt(ruleset: Ruleset, change: RulesetChange) -> Ruleset:
     try:
         return apply(ruleset, change)
     except ValueError as error:
@@ -145,7 +145,7 @@ class FakeHostFilter:
         silent: what changes without being announced; None: everything is announced.
     """
 
-    def __init__(self, *barriers: Barrier) -> None:
+    def __init__(self, *barriers: ForwardDrop) -> None:
         """Start with these barriers; none: nothing drops."""
         self._barriers = list(barriers)
         self.admitted: set[tuple[FilterVariant, str, int]] = set()
@@ -162,20 +162,20 @@ class FakeHostFilter:
                 for each in self._barriers
             ),
             tuple(
-                Barrier(variant, "filter", chain, admitted=True, mendable=True)
+                ForwardDrop(variant, "filter", chain, admitted=True, mendable=True)
                 for variant, chain, at in sorted(self.admitted)
                 if at == mark and (variant, chain) not in places
             ),
         )
 
-    async def admit(self, barrier: Barrier, mark: int) -> None:
+    async def admit(self, barrier: ForwardDrop, mark: int) -> None:
         """Put the accept rule there."""
         self._fail()
         if not barrier.mendable:
             raise FirewallRejected(barrier.remedy)
         self.admitted.add((barrier.variant, barrier.chain, mark))
 
-    async def withdraw(self, barrier: Barrier, mark: int) -> None:
+    async def withdraw(self, barrier: ForwardDrop, mark: int) -> None:
         """Take the accept rule away."""
         self._fail()
         self.admitted.discard((barrier.variant, barrier.chain, mark))
@@ -185,7 +185,7 @@ class FakeHostFilter:
         self._fail()
         return self.silent
 
-    def raise_barrier(self, barrier: Barrier) -> None:
+    def raise_barrier(self, barrier: ForwardDrop) -> None:
         """As when an engine sets FORWARD's policy, or a firewall is switched on."""
         self._barriers.append(barrier)
 

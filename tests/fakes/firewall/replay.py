@@ -16,13 +16,13 @@ from dockerv6.firewall.operations import (
     RemoveElements,
     Step,
 )
-from dockerv6.firewall.ruleset import EMPTY, Change, Ruleset, jumps_into
+from dockerv6.firewall.ruleset import EMPTY, Ruleset, RulesetChange, jumps_into
 
 _MOST_NAME = 15
 """Bytes of a link's name: IFNAMSIZ less its NUL."""
 
 
-def apply(observed: Ruleset, change: Change) -> Ruleset:
+def apply(observed: Ruleset, change: RulesetChange) -> Ruleset:
     """What `observed` becomes by the change's steps, done one by one as the kernel does them.
 
     Raises:

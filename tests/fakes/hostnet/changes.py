@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from dockerv6.hostnet.changes import Pending
-from dockerv6.hostnet.model import Change, ChangeKind
+from dockerv6.hostnet.model import ChangeKind, HostChange
 
 
 class Announcements:
@@ -15,7 +15,7 @@ class Announcements:
         self._readers: set[_Reader] = set()
         self._closed = False
 
-    async def follow(self) -> AsyncIterator[Change]:
+    async def follow(self) -> AsyncIterator[HostChange]:
         """What is announced from now on, LOST first; until `close`."""
         reader = _Reader(closed=self._closed)
         self._readers.add(reader)
@@ -51,7 +51,7 @@ class _Reader:
         self._closed = closed
         self._wake = asyncio.Event()
 
-    async def take(self) -> Change | None:
+    async def take(self) -> HostChange | None:
         while not self._pending and not self._closed:
             self._wake.clear()
             await self._wake.wait()

@@ -13,8 +13,8 @@ from dockerv6.hostnet import sysctl
 from dockerv6.hostnet.linkinfo import BRIDGE
 from dockerv6.hostnet.model import (
     BridgePort,
-    Change,
     ChangeKind,
+    HostChange,
     HostPrefix,
     Interface,
     Listener,
@@ -163,7 +163,7 @@ class FakeHostNet:
         """See `port.HostNet.firewall_generation`."""
         return self._generation
 
-    async def changes(self) -> AsyncIterator[Change]:
+    async def changes(self) -> AsyncIterator[HostChange]:
         """See `port.HostNet.changes`."""
         async for change in self._changes.follow():
             yield change

@@ -2,7 +2,7 @@ from collections.abc import Mapping
 
 from dockerv6.api.kinds import API_VERSION, NETWORK
 from dockerv6.api.scheme import decode, digest
-from dockerv6.cli.convergence import Standing, standings
+from dockerv6.cli.convergence import ApplyStatus, standings
 from dockerv6.source.model import Diagnostic, InvalidResource, Position, Severity, Snapshot, SourcedResource
 from tests.unit.cli.harness import NOW, condition, ready, stored
 
@@ -11,12 +11,12 @@ BLOG = decode({"apiVersion": API_VERSION, "kind": NETWORK, "metadata": {"name": 
 WANTED = Snapshot(resources=(SourcedResource(BLOG, WHERE),))
 
 
-def standing(snapshot: Snapshot, **fields: object) -> Standing:
+def standing(snapshot: Snapshot, **fields: object) -> ApplyStatus:
     [found] = standings(snapshot, [stored("blog", **fields)] if fields else [])  # type: ignore[arg-type]
     return found
 
 
-def accepted(status: Mapping[str, object], **fields: object) -> Standing:
+def accepted(status: Mapping[str, object], **fields: object) -> ApplyStatus:
     return standing(WANTED, digest=digest(BLOG), status=status, **fields)
 
 
@@ -26,7 +26,7 @@ def test_ready_for_the_newest_version_is_an_end() -> None:
 
 
 def test_what_the_daemon_has_not_seen_yet_is_not_ready() -> None:
-    assert standing(WANTED) == Standing(
+    assert standing(WANTED) == ApplyStatus(
         NETWORK, "blog", False, "Progressing", "the daemon has not taken its file in yet", False
     )
     assert not standing(WANTED, digest="older", status=ready()).final

@@ -5,7 +5,7 @@ import pytest
 from dockerv6.controller.endpoints import remembered
 from dockerv6.controller.execute import SYSCTLS, StepFailed, carry_out, execute
 from dockerv6.dockerd.port import EngineRefused, EngineUnavailable
-from dockerv6.firewall.model import Barrier, FilterVariant
+from dockerv6.firewall.model import FilterVariant, ForwardDrop
 from dockerv6.planning import steps as s
 from dockerv6.planning.host.sysctls import FORWARDING
 from dockerv6.planning.steps import Plan
@@ -14,7 +14,7 @@ from tests.simulation.resources import network
 from tests.unit.planning.scene import container
 from tests.world import Bench, Host
 
-FORWARD = Barrier(FilterVariant.XTABLES_NFT, "filter", "FORWARD", admitted=False, mendable=True)
+FORWARD = ForwardDrop(FilterVariant.XTABLES_NFT, "filter", "FORWARD", admitted=False, mendable=True)
 PREFIX = IPv6Network("fd00:1::/48")
 
 
@@ -35,13 +35,13 @@ async def test_every_step_can_be_done_twice() -> None:
     for step in (
         s.KeepPoolPrefix("other", PREFIX),
         s.SetSysctl(FORWARDING, "1", "0", "x"),
-        s.MendBridge("v6-blog", IPv6Interface("fd00::1/64"), "x"),
+        s.RepairBridge("v6-blog", IPv6Interface("fd00::1/64"), "x"),
         s.EnsureRules("blog", (), "x"),
-        s.AdmitMark(FORWARD),
+        s.AddAcceptRule(FORWARD),
         s.RememberEndpoints("blog", "blog", (endpoint,)),
         s.AttachEndpoint("blog", endpoint),
         s.DetachEndpoint(there.id, endpoint),
-        s.WithdrawMark(FORWARD),
+        s.RemoveAcceptRule(FORWARD),
         s.RemoveNetwork(there.id, "blog", "x"),
         s.RestoreSysctl(FORWARDING, "0", "x"),
     ):

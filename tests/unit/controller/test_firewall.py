@@ -3,13 +3,13 @@ from ipaddress import IPv6Address
 
 import pytest
 
-from dockerv6.firewall.model import Barrier, FilterVariant
+from dockerv6.firewall.model import FilterVariant, ForwardDrop
 from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable
 from dockerv6.firewall.ruleset import EMPTY, Ruleset
 from tests.simulation.resources import invalid, network
 from tests.world import Bench, Host
 
-FORWARD = Barrier(FilterVariant.XTABLES_NFT, "filter", "FORWARD", admitted=False, mendable=True)
+FORWARD = ForwardDrop(FilterVariant.XTABLES_NFT, "filter", "FORWARD", admitted=False, mendable=True)
 
 
 async def bound(*names: str) -> Bench:

@@ -3,14 +3,14 @@
 from dataclasses import replace
 from functools import partial
 
-from dockerv6.firewall.model import Barrier, FilterVariant
+from dockerv6.firewall.model import FilterVariant, ForwardDrop
 from tests.simulation.resources import network, policy
 from tests.world import Bench, Host
 
-WALL = Barrier(
+WALL = ForwardDrop(
     FilterVariant.NFTABLES, "inet firewalld", "filter_FORWARD", admitted=False, mendable=False, remedy="allow it there"
 )
-FORWARD = Barrier(FilterVariant.XTABLES_NFT, "filter", "FORWARD", admitted=False, mendable=True)
+FORWARD = ForwardDrop(FilterVariant.XTABLES_NFT, "filter", "FORWARD", admitted=False, mendable=True)
 OWNERS = ["a", "policy/p"]
 
 
@@ -30,7 +30,7 @@ class Heard:
         return list(self.owners)
 
 
-async def heard(*barriers: Barrier) -> Heard:
+async def heard(*barriers: ForwardDrop) -> Heard:
     bench = await Host().bench(network("a"), policy("p"))
     for barrier in barriers:
         bench.host.filter.raise_barrier(barrier)

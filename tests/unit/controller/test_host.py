@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from dockerv6.controller.host import FIREWALL, FORWARDING, reconcile
-from dockerv6.firewall.model import Barrier, FilterVariant
+from dockerv6.firewall.model import FilterVariant, ForwardDrop
 from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable
 from dockerv6.firewall.ruleset import EMPTY
 from dockerv6.hostnet.port import HostNetDenied
@@ -13,7 +13,7 @@ from dockerv6.reconciler.request import Key
 from tests.simulation.resources import network
 from tests.world import Bench, Host
 
-FORWARD = Barrier(FilterVariant.XTABLES_NFT, "filter", "FORWARD", admitted=False, mendable=True)
+FORWARD = ForwardDrop(FilterVariant.XTABLES_NFT, "filter", "FORWARD", admitted=False, mendable=True)
 
 
 async def made(*names: str) -> Bench:

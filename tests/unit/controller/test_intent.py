@@ -6,7 +6,7 @@ import pytest
 
 from dockerv6.controller.desired_firewall import published, resource_of
 from dockerv6.dockerd.model import Attachment
-from dockerv6.firewall.model import FirewallIntent, NetworkIntent, PortIntent, Transport
+from dockerv6.firewall.model import FirewallIntent, NetworkIntent, PortIntent, TransportProtocol
 from dockerv6.firewall.port import FirewallUnavailable
 from dockerv6.firewall.render import render
 from dockerv6.firewall.ruleset import EMPTY
@@ -38,9 +38,9 @@ async def again(host: Host) -> Bench:
 
 def test_where_ports_lead_is_read_from_the_table() -> None:
     ports = (
-        PortIntent("a", Transport.TCP, 80, WEB, 8080),
-        PortIntent("a", Transport.UDP, 53, WEB, 53, host_address=HOST),
-        PortIntent("policy/a", Transport.SCTP, 9, WEB, 9),
+        PortIntent("a", TransportProtocol.TCP, 80, WEB, 8080),
+        PortIntent("a", TransportProtocol.UDP, 53, WEB, 53, host_address=HOST),
+        PortIntent("policy/a", TransportProtocol.SCTP, 9, WEB, 9),
     )
     assert published(render(FirewallIntent((NetworkIntent("a", IPv6Network("fd00::/64"), "br-a"),), ports=ports))) == {
         ("tcp", 80, None): (WEB, 8080),

@@ -6,34 +6,34 @@ from ipaddress import IPv6Address
 import pytest
 
 from dockerv6.api.conditions import Reason
-from dockerv6.controller.desired_firewall import Wish, moved
+from dockerv6.controller.desired_firewall import DesiredFirewall, moved
 from dockerv6.dockerd.model import Network
-from dockerv6.firewall.model import FirewallIntent, PortIntent, Transport
-from dockerv6.planning.firewall.port_assignment import Settled
+from dockerv6.firewall.model import FirewallIntent, PortIntent, TransportProtocol
+from dockerv6.planning.firewall.port_assignment import PortAssignment
 from dockerv6.planning.firewall.port_claims import PortProblem
 from dockerv6.planning.policy import Assignment
 from tests.simulation.resources import network, policy
 from tests.world import Bench, Host
 
 WEB = IPv6Address("fd00::5")
-PORT = PortIntent("a", Transport.TCP, 80, WEB, 8080)
+PORT = PortIntent("a", TransportProtocol.TCP, 80, WEB, 8080)
 CONFLICT = PortProblem(Reason.PORT_CONFLICT, "somebody has it")
 SHOP = Network("1", "shop", "bridge")
-EMPTY = Wish(FirewallIntent(), (), Settled(), {}, Assignment({}, {}))
+EMPTY = DesiredFirewall(FirewallIntent(), (), PortAssignment(), {}, Assignment({}, {}))
 
 
 @pytest.mark.parametrize(
     ("other", "owner"),
     [
         (replace(EMPTY, ports={"a": (PORT,)}), "a"),
-        (replace(EMPTY, settled=Settled(problems={"a": (CONFLICT,)})), "a"),
+        (replace(EMPTY, settled=PortAssignment(problems={"a": (CONFLICT,)})), "a"),
         (replace(EMPTY, rivals={"a": "b"}), "a"),
         (replace(EMPTY, assignment=Assignment({"a": (SHOP,)}, {})), "policy/a"),
         (replace(EMPTY, assignment=Assignment({}, {"a": {"shop": "IPv6Policy/b"}})), "policy/a"),
     ],
     ids=["ports", "problems", "rivals", "networks", "networks that others have"],
 )
-def test_what_comes_goes_or_stays(other: Wish, owner: str) -> None:
+def test_what_comes_goes_or_stays(other: DesiredFirewall, owner: str) -> None:
     assert moved(EMPTY, other) == {owner}
     assert moved(other, EMPTY) == {owner}
     assert moved(other, other) == frozenset()

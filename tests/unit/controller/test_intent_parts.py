@@ -6,10 +6,15 @@ from ipaddress import IPv6Network
 import pytest
 
 from dockerv6.api.policy import IPv6Policy
-from dockerv6.controller.desired_firewall import Wishes
+from dockerv6.controller.desired_firewall import DesiredFirewalls
 from dockerv6.dockerd.model import Network, NetworkSpec, SubnetConfig
 from dockerv6.firewall.model import EgressMode, NetworkIntent
-from dockerv6.planning.firewall.contributions import ENABLE_ICC, ENABLE_MASQUERADE, Share, policy_share
+from dockerv6.planning.firewall.contributions import (
+    ENABLE_ICC,
+    ENABLE_MASQUERADE,
+    FirewallContribution,
+    policy_contribution,
+)
 from tests.simulation.resources import policy
 from tests.world import Bench, Host
 
@@ -23,7 +28,7 @@ class Scene:
 
     def __init__(self, bench: Bench) -> None:
         self.bench, self.host, self.world = bench, bench.host, bench.context.world
-        self.wishes = Wishes(bench.context.inventory, self.world, bench.context.settings.identity)
+        self.wishes = DesiredFirewalls(bench.context.inventory, self.world, bench.context.settings.identity)
         self.looks = 0
 
     async def ipv6_only(self, name: str, subnet: str) -> str:
@@ -36,7 +41,7 @@ class Scene:
     def networks(self) -> tuple[Network, ...]:
         return tuple(n for n in self.world.known_networks if n.name in {"shop", "wiki"})
 
-    def share(self, name: str) -> Share:
+    def share(self, name: str) -> FirewallContribution:
         """That policy's, as the whole host's wish has it now."""
         wish = self.wishes.current((self.bench.context.inventory.version, self.world.version, True))
         return next(s for s in wish.shares if s.owner == f"policy/{name}")
@@ -76,7 +81,7 @@ async def test_the_share_is_the_one_that_is_computed_as_a_whole() -> None:
         None,
     ):
         containers = it.world.known_containers
-        assert it.wishes._of_policy(asked, networks) == policy_share(asked, networks, containers)
+        assert it.wishes._of_policy(asked, networks) == policy_contribution(asked, networks, containers)
 
 
 async def test_another_network_leaves_the_parts_of_the_others_as_they_were() -> None:

@@ -99,7 +99,7 @@ async def test_after_a_conflict_the_ledger_is_read_again() -> None:
 async def test_a_tombstone_that_is_buried_is_unknown() -> None:
     host, inventory = await empty()
     await inventory.write((replace(stored("a", revision=0), deleting_since=5.0),))
-    assert await inventory.bury("IPv6Network", "a")
+    assert await inventory.remove_tombstone("IPv6Network", "a")
     assert (inventory.objects, dict(inventory.networks())) == ((), {})
     assert await host.store.objects() == ()
 
@@ -107,7 +107,7 @@ async def test_a_tombstone_that_is_buried_is_unknown() -> None:
 async def test_what_is_back_in_its_source_is_not_buried() -> None:
     host, inventory = await empty()
     await inventory.write((stored("a", revision=0),))
-    assert not await inventory.bury("IPv6Network", "a")
+    assert not await inventory.remove_tombstone("IPv6Network", "a")
     assert [o.name for o in await host.store.objects()] == ["a"]
 
 

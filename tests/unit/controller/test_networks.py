@@ -5,7 +5,7 @@ import pytest
 from dockerv6.controller import networks
 from dockerv6.dockerd.model import Attachment
 from dockerv6.dockerd.port import EngineUnavailable
-from dockerv6.firewall.model import Barrier, FilterVariant
+from dockerv6.firewall.model import FilterVariant, ForwardDrop
 from dockerv6.planning.host.sysctls import FORWARDING
 from dockerv6.reconciler.errors import TemporaryError
 from dockerv6.reconciler.request import Key
@@ -13,7 +13,7 @@ from tests.simulation.resources import invalid, network
 from tests.unit.controller.stages import again, applied, restart
 from tests.world import Host
 
-FORWARD = Barrier(FilterVariant.XTABLES_NFT, "filter", "FORWARD", admitted=False, mendable=True)
+FORWARD = ForwardDrop(FilterVariant.XTABLES_NFT, "filter", "FORWARD", admitted=False, mendable=True)
 
 
 class TestCreation:

@@ -3,13 +3,13 @@
 import pytest
 
 from dockerv6.dockerd.port import EngineConflict
-from dockerv6.firewall.model import Barrier, FilterVariant
+from dockerv6.firewall.model import FilterVariant, ForwardDrop
 from dockerv6.reconciler.errors import TemporaryError
 from tests.simulation.resources import invalid, network
 from tests.unit.controller.stages import applied
 from tests.world import Host
 
-FORWARD = Barrier(FilterVariant.XTABLES_NFT, "filter", "FORWARD", admitted=False, mendable=True)
+FORWARD = ForwardDrop(FilterVariant.XTABLES_NFT, "filter", "FORWARD", admitted=False, mendable=True)
 
 
 class TestDeletion:

@@ -6,7 +6,7 @@ import pytest
 
 from dockerv6.dockerd.port import EngineConflict, EngineRefused, EngineUnavailable
 from dockerv6.dockerd.profiles import ENGINE_20_10
-from dockerv6.firewall.model import Barrier, FilterVariant
+from dockerv6.firewall.model import FilterVariant, ForwardDrop
 from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable
 from dockerv6.ipam.ledger import LedgerError
 from dockerv6.reconciler.errors import TemporaryError
@@ -15,7 +15,7 @@ from tests.simulation.resources import network, pool
 from tests.unit.controller.stages import again, applied, restart
 from tests.world import Host
 
-FORWARD = Barrier(FilterVariant.XTABLES_NFT, "filter", "FORWARD", admitted=False, mendable=True)
+FORWARD = ForwardDrop(FilterVariant.XTABLES_NFT, "filter", "FORWARD", admitted=False, mendable=True)
 
 
 class TestFaults:

@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 
 from dockerv6.controller.settings import ControllerSettings
-from dockerv6.firewall.model import Barrier, FilterVariant
+from dockerv6.firewall.model import FilterVariant, ForwardDrop
 from dockerv6.planning.host.sysctls import FORWARDING
 from tests.simulation.resources import ROOT, invalid, network, pool
 from tests.world import Host
 
-FORWARD = Barrier(FilterVariant.XTABLES_NFT, "filter", "FORWARD", admitted=False, mendable=True)
+FORWARD = ForwardDrop(FilterVariant.XTABLES_NFT, "filter", "FORWARD", admitted=False, mendable=True)
 READY = ("True", "ReconcileSucceeded")
 
 

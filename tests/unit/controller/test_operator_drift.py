@@ -3,14 +3,14 @@
 from dataclasses import replace
 from ipaddress import IPv6Interface, IPv6Network
 
-from dockerv6.firewall.model import Barrier, FilterVariant
+from dockerv6.firewall.model import FilterVariant, ForwardDrop
 from dockerv6.hostnet.model import Interface, Route, RouteProtocol
 from dockerv6.planning.host.sysctls import FORWARDING
 from tests.simulation.kernel import ETH0
 from tests.simulation.resources import network
 from tests.world import Host
 
-FORWARD = Barrier(FilterVariant.XTABLES_NFT, "filter", "FORWARD", admitted=False, mendable=True)
+FORWARD = ForwardDrop(FilterVariant.XTABLES_NFT, "filter", "FORWARD", admitted=False, mendable=True)
 READY = ("True", "ReconcileSucceeded")
 
 

@@ -6,14 +6,14 @@ from dataclasses import replace
 import pytest
 
 from dockerv6.dockerd.port import EngineUnavailable
-from dockerv6.firewall.model import Barrier, FilterVariant
+from dockerv6.firewall.model import FilterVariant, ForwardDrop
 from dockerv6.firewall.port import FirewallUnavailable
 from dockerv6.firewall.ruleset import Ruleset
 from dockerv6.hostnet.port import HostNetDenied
 from tests.simulation.resources import network
 from tests.world import Host
 
-FORWARD = Barrier(FilterVariant.XTABLES_NFT, "filter", "FORWARD", admitted=False, mendable=True)
+FORWARD = ForwardDrop(FilterVariant.XTABLES_NFT, "filter", "FORWARD", admitted=False, mendable=True)
 READY = ("True", "ReconcileSucceeded")
 
 

@@ -6,7 +6,7 @@ from ipaddress import IPv6Address
 import pytest
 
 from dockerv6.controller.policies import finalize, reconcile
-from dockerv6.firewall.model import Barrier, FilterVariant
+from dockerv6.firewall.model import FilterVariant, ForwardDrop
 from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable
 from dockerv6.hostnet.model import Listener
 from dockerv6.planning.findings import PORT_RETRY
@@ -20,7 +20,7 @@ KIND = "IPv6Policy"
 ALL = Key(KIND, "all")
 READY = ("True", "ReconcileSucceeded")
 LISTENER = Listener("tcp", IPv6Address("::"), 8080)
-FORWARD = Barrier(FilterVariant.XTABLES_NFT, "filter", "FORWARD", admitted=False, mendable=True)
+FORWARD = ForwardDrop(FilterVariant.XTABLES_NFT, "filter", "FORWARD", admitted=False, mendable=True)
 
 
 async def applied(host: Host | None = None, **spec: object) -> Bench:

@@ -12,7 +12,7 @@ from dockerv6.controller.inventory import FOLLOWED
 from dockerv6.controller.prefixes import follow, interfaces_followed
 from dockerv6.hostnet.model import HostPrefix, Route, RouteProtocol
 from dockerv6.hostnet.port import HostNetError
-from dockerv6.planning.addressing.tracked_prefixes import SETTLE, Followed
+from dockerv6.planning.addressing.tracked_prefixes import SETTLE, TrackedPrefix
 from dockerv6.reconciler.errors import TemporaryError
 from dockerv6.reconciler.request import Key
 from dockerv6.store.port import StoreError
@@ -48,7 +48,7 @@ class Follower:
     def prefix(self, interface: str = "eth0") -> str:
         return str(self.followed(interface).prefix)
 
-    def followed(self, interface: str = "eth0") -> Followed:
+    def followed(self, interface: str = "eth0") -> TrackedPrefix:
         return self.context.inventory.holdings.followed[interface]
 
     async def told(self, name: str, kind: str = NETWORK) -> list[tuple[str, int]]:

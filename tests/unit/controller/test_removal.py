@@ -1,13 +1,13 @@
 import pytest
 
 from dockerv6.controller.removal import remove_everything
-from dockerv6.firewall.model import Barrier, FilterVariant
+from dockerv6.firewall.model import FilterVariant, ForwardDrop
 from dockerv6.firewall.ruleset import EMPTY
 from dockerv6.planning.host.sysctls import FORWARDING
 from tests.simulation.resources import network
 from tests.world import Bench, Host
 
-FORWARD = Barrier(FilterVariant.XTABLES_NFT, "filter", "FORWARD", admitted=False, mendable=True)
+FORWARD = ForwardDrop(FilterVariant.XTABLES_NFT, "filter", "FORWARD", admitted=False, mendable=True)
 
 
 async def installed() -> Bench:

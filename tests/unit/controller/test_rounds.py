@@ -5,7 +5,7 @@ from ipaddress import IPv6Network
 
 import pytest
 
-from dockerv6.controller.converge import ROUNDS, Outcome, converge, next_look
+from dockerv6.controller.converge import ROUNDS, ConvergeResult, converge, next_look
 from dockerv6.controller.observe import look
 from dockerv6.dockerd.port import EngineUnavailable
 from dockerv6.planning.host.sysctls import FORWARDING
@@ -45,7 +45,7 @@ class Rounds:
         self.decided.append(seen)
         return next(self._plans)
 
-    async def run(self) -> Outcome:
+    async def run(self) -> ConvergeResult:
         return await converge(self.pictures[0], self.look, self.decide, self.bench.context)
 
 
@@ -58,20 +58,20 @@ async def rounds(*plans: Plan) -> Rounds:
 
 async def test_where_there_is_nothing_to_do_nothing_is_done() -> None:
     it = await rounds(NOTHING)
-    assert await it.run() == Outcome(NOTHING, NOTHING, it.pictures[0])
+    assert await it.run() == ConvergeResult(NOTHING, NOTHING, it.pictures[0])
     assert len(it.pictures) == 1
 
 
 async def test_what_was_done_is_looked_at_again() -> None:
     it = await rounds(plan(FORWARD), NOTHING)
-    assert await it.run() == Outcome(plan(FORWARD), NOTHING, it.pictures[1])
+    assert await it.run() == ConvergeResult(plan(FORWARD), NOTHING, it.pictures[1])
     assert await it.bench.host.net.sysctl(FORWARDING) == "1"
     assert it.decided == it.pictures
 
 
 async def test_what_is_left_to_do_is_done_and_the_first_plan_is_told() -> None:
     it = await rounds(plan(FORWARD), plan(BACK), NOTHING)
-    assert await it.run() == Outcome(plan(FORWARD), NOTHING, it.pictures[2])
+    assert await it.run() == ConvergeResult(plan(FORWARD), NOTHING, it.pictures[2])
     assert await it.bench.host.net.sysctl(FORWARDING) == "0"
 
 
@@ -87,7 +87,7 @@ async def test_a_step_that_fails_ends_it() -> None:
 
 async def test_after_a_lost_race_there_is_another_plan_and_that_one_is_told() -> None:
     it = await rounds(plan(RACE), plan(FORWARD), NOTHING)
-    assert await it.run() == Outcome(plan(FORWARD), NOTHING, it.pictures[2])
+    assert await it.run() == ConvergeResult(plan(FORWARD), NOTHING, it.pictures[2])
 
 
 @pytest.mark.parametrize("step", [FORWARD, RACE], ids=["changes", "races"])

@@ -4,14 +4,14 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 import pytest
 
-from dockerv6.controller.recreations import SCOPE, Transit
+from dockerv6.controller.recreations import SCOPE, InFlightRecreations
 from dockerv6.dockerd.model import NetworkSpec, SubnetConfig
-from dockerv6.planning.docker.rollback import Former
+from dockerv6.planning.docker.rollback import PreviousNetwork
 from dockerv6.store.memory import MemoryStore
 
 SUBNET = IPv6Network("2001:db8:a00:7::/64")
-PLAIN = Former(NetworkSpec("blog", ipam=(SubnetConfig(SUBNET),)), SUBNET, "isp")
-RICH = Former(
+PLAIN = PreviousNetwork(NetworkSpec("blog", ipam=(SubnetConfig(SUBNET),)), SUBNET, "isp")
+RICH = PreviousNetwork(
     NetworkSpec(
         "blog",
         driver="macvlan",
@@ -37,16 +37,16 @@ RICH = Former(
 
 
 @pytest.mark.parametrize("former", [PLAIN, RICH], ids=["plain", "rich"])
-async def test_what_is_written_is_read_back_by_the_next_process(former: Former) -> None:
+async def test_what_is_written_is_read_back_by_the_next_process(former: PreviousNetwork) -> None:
     store = MemoryStore()
-    await Transit(store).remember("blog", former)
-    again = Transit(store)
+    await InFlightRecreations(store).remember("blog", former)
+    again = InFlightRecreations(store)
     await again.load()
     assert await again.former("blog") == former
 
 
 async def test_nothing_is_known_of_those_that_never_went() -> None:
-    transit = Transit(MemoryStore())
+    transit = InFlightRecreations(MemoryStore())
     assert await transit.former("blog") is None
     assert await transit.arrived("blog") is None
     assert transit.others("isp", "blog") == ()
@@ -54,10 +54,10 @@ async def test_nothing_is_known_of_those_that_never_went() -> None:
 
 
 async def test_how_it_was_first_is_what_it_goes_back_to() -> None:
-    transit = Transit(MemoryStore())
+    transit = InFlightRecreations(MemoryStore())
     await transit.remember("blog", PLAIN)
     later = IPv6Network("2001:db8:b00:7::/64")
-    await transit.remember("blog", Former(NetworkSpec("blog", ipam=(SubnetConfig(later),)), later, "isp"))
+    await transit.remember("blog", PreviousNetwork(NetworkSpec("blog", ipam=(SubnetConfig(later),)), later, "isp"))
     assert await transit.former("blog") == PLAIN
 
 
@@ -73,10 +73,10 @@ DAMAGES: dict[str, dict[str, object]] = {
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=list(DAMAGES))
 async def test_a_damaged_record_is_none(damage: dict[str, object]) -> None:
     store = MemoryStore()
-    await Transit(store).remember("blog", PLAIN)
+    await InFlightRecreations(store).remember("blog", PLAIN)
     whole = await store.record(SCOPE, "blog") or {}
     await store.put_record(SCOPE, "blog", {**whole, **damage} if damage else {})
-    transit = Transit(store)
+    transit = InFlightRecreations(store)
     await transit.load()
     assert await transit.former("blog") is None
     assert await transit.arrived("blog") is not None
@@ -84,7 +84,7 @@ async def test_a_damaged_record_is_none(damage: dict[str, object]) -> None:
 
 
 async def test_others_are_those_of_the_same_pool() -> None:
-    transit = Transit(MemoryStore())
+    transit = InFlightRecreations(MemoryStore())
     for name, pool in (("c", "isp"), ("a", "isp"), ("b", "lan"), ("blog", "isp")):
         transit.claim(name, pool)
     assert transit.others("isp", "blog") == ("a", "c")
@@ -95,17 +95,17 @@ async def test_others_are_those_of_the_same_pool() -> None:
 
 async def test_who_was_on_the_way_at_a_crash_still_is() -> None:
     store = MemoryStore()
-    before = Transit(store)
+    before = InFlightRecreations(store)
     await before.remember("blog", PLAIN)
     before.claim("shop", "isp")  # whose first step was never taken
-    transit = Transit(store)
+    transit = InFlightRecreations(store)
     await transit.load()
     assert transit.others("isp", "mail") == ("blog",)
 
 
 async def test_who_has_arrived_is_forgotten_durably() -> None:
     store = MemoryStore()
-    transit = Transit(store)
+    transit = InFlightRecreations(store)
     await transit.remember("blog", PLAIN)
     assert await transit.arrived("blog") == "isp"
     assert await transit.arrived("blog") is None
@@ -114,7 +114,7 @@ async def test_who_has_arrived_is_forgotten_durably() -> None:
 
 
 async def test_a_refusal_counts_until_the_resource_goes() -> None:
-    transit = Transit(MemoryStore())
+    transit = InFlightRecreations(MemoryStore())
     transit.refuse("blog", "1234", "the engine said no")
     assert transit.refused("blog") == ("1234", "the engine said no")
     assert transit.refused("shop") == ("", "")

@@ -10,7 +10,7 @@ import pytest
 from dockerv6.controller.prefixes import PREFIXES
 from dockerv6.controller.triggers import BURST, LONGEST_PAUSE, LOOK_FOR_LEGACY, UNANNOUNCED, Triggers
 from dockerv6.dockerd.model import EngineEvent, EventKind
-from dockerv6.hostnet.model import Change, ChangeKind, Interface
+from dockerv6.hostnet.model import ChangeKind, HostChange, Interface
 from dockerv6.hostnet.port import HostNetError
 from tests.simulation.kernel import DEFAULT_ROUTE, ETH0
 from tests.simulation.resources import network, policy
@@ -41,8 +41,8 @@ class Bell:
     async def kernel(self, kind: ChangeKind, subject: str = "") -> list[str]:
         """Without the prefixes, which are looked at after any change of the stack."""
         self.rung.clear()
-        self.triggers._kernel_change(Change(kind, subject))
-        mending = asyncio.create_task(self.triggers.mend_stack())
+        self.triggers._kernel_change(HostChange(kind, subject))
+        mending = asyncio.create_task(self.triggers.repair_host_stack())
         await self.host.clock.run_for(BURST)
         mending.cancel()
         return sorted(set(self.rung) - {PREFIXES.name})
@@ -82,7 +82,7 @@ class TestContainers:
 
     async def test_rules_follow_before_anything_else_is_looked_at(self, bell: Bell) -> None:
         bell.host.engine.run_container("web", "a", ports=("8080:80",))
-        mending = asyncio.create_task(bell.triggers.mend_firewall())
+        mending = asyncio.create_task(bell.triggers.repair_firewall())
         bell.container("start", "web")
         await bell.host.clock.run_for(0)
         mending.cancel()
@@ -183,7 +183,7 @@ async def test_lost_notifications_concern_everybody(bell: Bell) -> None:
 async def test_our_table_is_mended_without_the_queue(bell: Bell, subject: str) -> None:
     bell.host.firewall.flush_all()
     await bell.kernel(ChangeKind.FIREWALL, subject)
-    mending = asyncio.create_task(bell.triggers.mend_firewall())
+    mending = asyncio.create_task(bell.triggers.repair_firewall())
     await bell.host.clock.run_for(0)
     mending.cancel()
     assert bell.host.rules_of("a")
@@ -195,7 +195,7 @@ async def test_the_hosts_filter_is_looked_at_again_after_changes_that_can_matter
 ) -> None:
     bell.host.filter.flush()
     await bell.kernel(ChangeKind.FIREWALL, subject)
-    mending = asyncio.create_task(bell.triggers.mend_stack())
+    mending = asyncio.create_task(bell.triggers.repair_host_stack())
     await bell.host.clock.run_for(1)
     mending.cancel()
     assert bell.triggers._firewall.is_set() is looked
@@ -278,12 +278,12 @@ async def test_what_was_touched_is_still_to_be_looked_at_after_a_crash(
 
     with monkeypatch.context() as patch:
         patch.setattr(bell.host.net, "interfaces", broken)
-        bell.triggers._kernel_change(Change(ChangeKind.LINK, "v6-a"))
-        crashing = asyncio.create_task(bell.triggers.mend_stack())
+        bell.triggers._kernel_change(HostChange(ChangeKind.LINK, "v6-a"))
+        crashing = asyncio.create_task(bell.triggers.repair_host_stack())
         await bell.host.clock.run_for(BURST)
         with pytest.raises(HostNetError):
             await crashing
-    again = asyncio.create_task(bell.triggers.mend_stack())
+    again = asyncio.create_task(bell.triggers.repair_host_stack())
     await bell.host.clock.run_for(BURST)
     again.cancel()
     assert "a" in bell.rung
@@ -299,10 +299,10 @@ async def test_a_look_that_takes_long_does_not_put_off_the_next_one_for_long(
         return await interfaces()
 
     monkeypatch.setattr(bell.host.net, "interfaces", slowly)
-    mending = asyncio.create_task(bell.triggers.mend_stack())
-    bell.triggers._kernel_change(Change(ChangeKind.LINK, "v6-b"))
+    mending = asyncio.create_task(bell.triggers.repair_host_stack())
+    bell.triggers._kernel_change(HostChange(ChangeKind.LINK, "v6-b"))
     await bell.host.clock.run_for(BURST + 5)
-    bell.triggers._kernel_change(Change(ChangeKind.LINK, "v6-a"))
+    bell.triggers._kernel_change(HostChange(ChangeKind.LINK, "v6-a"))
     await bell.host.clock.run_for(LONGEST_PAUSE + 5)
     mending.cancel()
     assert bell.rung[-1] == "a"

@@ -8,10 +8,10 @@ import pytest
 from dockerv6.daemon import checks
 from dockerv6.daemon.checks import Check, Status
 from dockerv6.dockerd.model import EngineInfo
-from dockerv6.firewall.detect import Choice
+from dockerv6.firewall.detect import BackendChoice
 from dockerv6.firewall.ipv6nat.residue import Residue, Traces
 from dockerv6.firewall.ipv6nat.rules import Certainty, Verdict
-from dockerv6.firewall.model import Barrier, FilterVariant, HostFilterState
+from dockerv6.firewall.model import FilterVariant, ForwardDrop, HostFilterState
 from dockerv6.hostnet.model import HostPrefix, Interface, PrefixOrigin, ProxyNeighbour, Route, RouteProtocol
 from dockerv6.planning.inputs import HostView
 
@@ -37,7 +37,7 @@ def test_missing_nf_tables_matter_only_without_another_backend() -> None:
 
 
 def test_the_backend_is_told_with_its_reason_and_its_limits() -> None:
-    found = checks.backend(Choice("iptables", "as asked for", ("no [::1]",), ("told elsewhere",)))
+    found = checks.backend(BackendChoice("iptables", "as asked for", ("no [::1]",), ("told elsewhere",)))
     assert (found.status, found.message) == (Status.OK, "iptables: as asked for; no [::1]")
 
 
@@ -103,9 +103,9 @@ def test_an_uplink_needs_a_route_and_an_address() -> None:
 
 
 def test_what_drops_our_flows_is_told_with_the_way_through() -> None:
-    admitted = Barrier(NFT, "filter", "DOCKER-USER", admitted=True, mendable=True)
+    admitted = ForwardDrop(NFT, "filter", "DOCKER-USER", admitted=True, mendable=True)
     shut = replace(admitted, admitted=False)
-    foreign = Barrier(FilterVariant.NFTABLES, "inet f", "c", admitted=False, mendable=False, remedy="nft insert …")
+    foreign = ForwardDrop(FilterVariant.NFTABLES, "inet f", "c", admitted=False, mendable=False, remedy="nft insert …")
     found = list(checks.host_filter(HostFilterState((admitted, shut, foreign))))
     assert [check.status for check in found] == [Status.OK, Status.WARN, Status.FAIL]
     assert found[2].remedy == ("nft insert …",)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 
-from dockerv6.firewall.model import EgressMode, FirewallIntent, Ingress, NetworkIntent, PortIntent, Transport
+from dockerv6.firewall.model import EgressMode, FirewallIntent, Ingress, NetworkIntent, PortIntent, TransportProtocol
 
 BLOG = NetworkIntent("blog", IPv6Network("fd12:3456:789a:1::/64"), "br-blog")
 SHOP = NetworkIntent(
@@ -23,7 +23,10 @@ OPEN = NetworkIntent(
     icc=False,
     ingress=(
         Ingress(sources=(IPv6Network("2001:db8:1::/48"),)),
-        Ingress(targets=(IPv6Network("fd12:3456:789a:5::8/128"),), ports=((Transport.TCP, 80), (Transport.SCTP, 9))),
+        Ingress(
+            targets=(IPv6Network("fd12:3456:789a:5::8/128"),),
+            ports=((TransportProtocol.TCP, 80), (TransportProtocol.SCTP, 9)),
+        ),
     ),
 )
 ROAD = NetworkIntent(
@@ -31,7 +34,7 @@ ROAD = NetworkIntent(
     IPv6Network("2001:db8:5:6::/64"),
     "br-road",
     egress=EgressMode.ROUTED,
-    ingress=(Ingress(ports=((Transport.TCP, 443),)),),
+    ingress=(Ingress(ports=((TransportProtocol.TCP, 443),)),),
 )
 FIXED = NetworkIntent(
     "fixed",
@@ -46,18 +49,18 @@ HOME = NetworkIntent(
     "br-home",
     egress=EgressMode.PREFIX_TRANSLATION,
     outer=(IPv6Network("2001:db8:8:8::/64"), IPv6Network("2001:db8:8:7::/64")),
-    ingress=(Ingress(ports=((Transport.TCP, 443),)),),
+    ingress=(Ingress(ports=((TransportProtocol.TCP, 443),)),),
 )
 
 WEB = PortIntent(
     "blog",
-    Transport.TCP,
+    TransportProtocol.TCP,
     8080,
     IPv6Address("fd12:3456:789a:1::2"),
     80,
     IPv6Address("fd12:3456:789a:1::1"),
 )
-DNS = replace(WEB, protocol=Transport.UDP, port=53, target_port=5353, host_address=IPv6Address("2001:db8::53"))
+DNS = replace(WEB, protocol=TransportProtocol.UDP, port=53, target_port=5353, host_address=IPv6Address("2001:db8::53"))
 LOCAL = replace(WEB, port=9000, target_port=9000, host_address=IPv6Address("::1"))
 GUARDED = replace(
     WEB,
@@ -66,7 +69,7 @@ GUARDED = replace(
     sources=(IPv6Network("2001:db8:7::/64"), IPv6Network("2001:db8:7::/48"), IPv6Network("2001:db8::9/128")),
 )
 GUARDED_AT = replace(GUARDED, port=2222, host_address=IPv6Address("2001:db8::53"))
-FOREIGN = PortIntent("policy/all", Transport.SCTP, 5000, IPv6Address("fd12:3456:789a:2::7"), 5001)
+FOREIGN = PortIntent("policy/all", TransportProtocol.SCTP, 5000, IPv6Address("fd12:3456:789a:2::7"), 5001)
 PORTS = (WEB, DNS, LOCAL, GUARDED, GUARDED_AT, FOREIGN)
 
 EVERYTHING = FirewallIntent(

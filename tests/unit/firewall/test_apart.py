@@ -3,7 +3,7 @@ from ipaddress import IPv6Network
 
 import pytest
 
-from dockerv6.firewall.overlaps import kept_apart
+from dockerv6.firewall.overlaps import resolve
 from tests.unit.firewall.intents import BLOG, HOME, ROAD, SHOP
 
 OUTER = HOME.outer
@@ -13,13 +13,13 @@ AWAY = replace(HOME, owner="away", subnet=IPv6Network("fd12:3456:789a:a::/64"), 
 @pytest.mark.parametrize("subnet", ["fd12:3456:789a::/48", "fd12:3456:789a:1:8000::/65", str(BLOG.subnet)])
 def test_of_overlapping_networks_the_first_by_name_is_kept(subnet: str) -> None:
     other = replace(SHOP, subnet=IPv6Network(subnet))
-    assert kept_apart((other, BLOG)) == ((BLOG,), {"shop": "blog"}, {})
-    assert kept_apart((SHOP, BLOG)) == ((BLOG, SHOP), {}, {})
+    assert resolve((other, BLOG)) == ((BLOG,), {"shop": "blog"}, {})
+    assert resolve((SHOP, BLOG)) == ((BLOG, SHOP), {}, {})
 
 
 def test_networks_with_outer_prefixes_apart_are_left_as_they_are() -> None:
     away = replace(AWAY, outer=(IPv6Network("2001:db8:8:9::/64"),))
-    assert kept_apart((HOME, away, ROAD)) == ((away, HOME, ROAD), {}, {})
+    assert resolve((HOME, away, ROAD)) == ((away, HOME, ROAD), {}, {})
 
 
 @pytest.mark.parametrize(
@@ -35,35 +35,35 @@ def test_of_overlapping_outer_prefixes_the_first_owner_by_name_gets_them(
     outer: tuple[IPv6Network, ...], kept: tuple[IPv6Network, ...]
 ) -> None:
     later = replace(AWAY, owner="later", outer=outer)
-    assert kept_apart((later, HOME)) == ((HOME, replace(later, outer=kept)), {}, {"later": "home"})
+    assert resolve((later, HOME)) == ((HOME, replace(later, outer=kept)), {}, {"later": "home"})
 
 
 def test_a_prefix_that_was_not_had_is_left_to_others() -> None:
     """Without its first outer prefix, a network has none: its former one may be another's now."""
     first, second = replace(AWAY, owner="a", outer=OUTER[:1]), replace(AWAY, owner="b", outer=OUTER, subnet=BLOG.subnet)
     third = replace(HOME, owner="c", outer=OUTER[1:])
-    assert kept_apart((third, second, first)) == ((first, replace(second, outer=()), third), {}, {"b": "a"})
+    assert resolve((third, second, first)) == ((first, replace(second, outer=()), third), {}, {"b": "a"})
 
 
 @pytest.mark.parametrize("subnet", ["2001:db8:8:8::/64", "2001:db8:8::/48", "2001:db8:8:8:1::/80"])
 def test_an_outer_prefix_gives_way_to_anybodys_subnet(subnet: str) -> None:
     other = replace(ROAD, subnet=IPv6Network(subnet))
-    assert kept_apart((HOME, other)).outer_lost == {"home": "road"}
-    assert kept_apart((HOME, replace(other, internal=True))).outer_lost == {"home": "road"}
+    assert resolve((HOME, other)).outer_lost == {"home": "road"}
+    assert resolve((HOME, replace(other, internal=True))).outer_lost == {"home": "road"}
 
 
 def test_an_outer_prefix_may_be_its_own_subnet() -> None:
     same = replace(HOME, outer=(HOME.subnet,))
-    assert kept_apart((same,)) == ((same,), {}, {})
+    assert resolve((same,)) == ((same,), {}, {})
 
 
 def test_outer_prefixes_of_another_length_or_given_twice_are_left_out() -> None:
     other = IPv6Network("2001:db8:9::/48")
-    assert kept_apart((replace(HOME, outer=(*OUTER, other, OUTER[0])),)) == ((HOME,), {}, {})
-    assert kept_apart((replace(HOME, outer=(other, *OUTER)),)) == ((replace(HOME, outer=()),), {}, {})
+    assert resolve((replace(HOME, outer=(*OUTER, other, OUTER[0])),)) == ((HOME,), {}, {})
+    assert resolve((replace(HOME, outer=(other, *OUTER)),)) == ((replace(HOME, outer=()),), {}, {})
 
 
 def test_outer_prefixes_of_networks_that_do_not_translate_them_are_in_nobodys_way() -> None:
     internal = replace(AWAY, internal=True)
     routed = replace(ROAD, owner="away", outer=OUTER)
-    assert kept_apart((internal, HOME)).outer_lost == kept_apart((routed, HOME)).outer_lost == {}
+    assert resolve((internal, HOME)).outer_lost == resolve((routed, HOME)).outer_lost == {}

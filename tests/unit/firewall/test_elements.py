@@ -6,7 +6,7 @@ import pytest
 from dockerv6.firewall import elements
 from dockerv6.firewall.elements import element_sets
 from dockerv6.firewall.expr import Element, KeyType
-from dockerv6.firewall.model import FirewallIntent, Ingress, NetworkIntent, PortIntent, Transport
+from dockerv6.firewall.model import FirewallIntent, Ingress, NetworkIntent, PortIntent, TransportProtocol
 from tests.unit.firewall.intents import (
     BLOG,
     DNS,
@@ -218,4 +218,4 @@ def test_every_element_has_a_part_for_each_of_its_sets_key_and_a_value_in_maps()
 
 
 def test_protocols_are_written_by_name() -> None:
-    assert {str(each) for each in Transport} == {"tcp", "udp", "sctp"}
+    assert {str(each) for each in TransportProtocol} == {"tcp", "udp", "sctp"}

@@ -4,7 +4,7 @@ import pytest
 
 from dockerv6.firewall.elements import EGRESS_ANY
 from dockerv6.firewall.expr import Element
-from dockerv6.firewall.model import DEFAULT_MARK, Barrier, FilterVariant
+from dockerv6.firewall.model import DEFAULT_MARK, FilterVariant, ForwardDrop
 from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable
 from dockerv6.firewall.render import render
 from dockerv6.firewall.ruleset import EMPTY, diff
@@ -12,8 +12,8 @@ from tests.fakes.firewall.backend import FakeFirewall, FakeHostFilter
 from tests.unit.firewall.intents import BLOG, intent
 
 ONE = render(intent(BLOG))
-FORWARD = Barrier(FilterVariant.XTABLES_NFT, "filter", "FORWARD", admitted=False, mendable=True)
-NATIVE = Barrier(FilterVariant.NFTABLES, "inet filter", "forward", admitted=False, mendable=False, remedy="do this")
+FORWARD = ForwardDrop(FilterVariant.XTABLES_NFT, "filter", "FORWARD", admitted=False, mendable=True)
+NATIVE = ForwardDrop(FilterVariant.NFTABLES, "inet filter", "forward", admitted=False, mendable=False, remedy="do this")
 
 
 @pytest.fixture

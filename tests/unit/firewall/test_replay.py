@@ -15,7 +15,7 @@ from dockerv6.firewall.operations import (
     Step,
 )
 from dockerv6.firewall.render import render
-from dockerv6.firewall.ruleset import EMPTY, Change
+from dockerv6.firewall.ruleset import EMPTY, RulesetChange
 from tests.fakes.firewall.replay import apply
 from tests.unit.firewall.intents import BLOG, intent
 
@@ -40,16 +40,16 @@ GHOST = Chain("ghost")
 )
 def test_a_step_that_the_kernel_refuses_is_refused(step: Step, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
-        apply(ONE, Change((step,)))
+        apply(ONE, RulesetChange((step,)))
 
 
 def test_a_chain_that_is_jumped_to_can_not_be_deleted() -> None:
     with pytest.raises(ValueError, match="chain outbound is in use"):
-        apply(ONE, Change((FlushChain("outbound"), DeleteChain("outbound"))))
+        apply(ONE, RulesetChange((FlushChain("outbound"), DeleteChain("outbound"))))
 
 
 def test_a_table_or_set_that_is_not_there_can_not_be_changed() -> None:
     with pytest.raises(ValueError, match="there is no table"):
-        apply(EMPTY, Change((DeleteTable("why"),)))
+        apply(EMPTY, RulesetChange((DeleteTable("why"),)))
     with pytest.raises(ValueError, match="there is no set egress_any"):
-        apply(EMPTY, Change((AddTable(), AddElements(ANY, ()))))
+        apply(EMPTY, RulesetChange((AddTable(), AddElements(ANY, ()))))

@@ -4,7 +4,7 @@ from ipaddress import IPv6Network
 import pytest
 
 from dockerv6.firewall.elements import EGRESS_ANY, NETWORKS, PUBLISHED, PUBLISHED_PORT, PUBLISHED_TO
-from dockerv6.firewall.expr import SHARED, Chain, Element, ElementSet, KeyType, Opaque, Rule
+from dockerv6.firewall.expr import SHARED, Chain, Element, ElementSet, KeyType, Rule, UnknownExpr
 from dockerv6.firewall.model import NetworkIntent
 from dockerv6.firewall.operations import (
     AddChain,
@@ -100,7 +100,7 @@ def test_an_element_that_changes_its_value_is_removed_before_it_is_added() -> No
 
 
 def test_an_edited_rule_has_its_chain_refilled_in_place() -> None:
-    damaged = with_chain(BOTH, replace(chain("forward"), rules=(Rule((Opaque("drop"),)), *chain("forward").rules)))
+    damaged = with_chain(BOTH, replace(chain("forward"), rules=(Rule((UnknownExpr("drop"),)), *chain("forward").rules)))
     change = diff(BOTH, damaged)
     assert change.steps == (FlushChain("forward"), AddRules(chain("forward")))
     assert change.owners == {SHARED}
@@ -127,7 +127,7 @@ def test_a_missing_chain_comes_back_with_the_jump_to_it() -> None:
 
 
 def test_a_foreign_chain_is_removed() -> None:
-    damaged = with_chain(BOTH, Chain("backdoor", (Rule((Opaque("accept all"),)),)))
+    damaged = with_chain(BOTH, Chain("backdoor", (Rule((UnknownExpr("accept all"),)),)))
     assert diff(BOTH, damaged).steps == (FlushChain("backdoor"), DeleteChain("backdoor"))
 
 
@@ -241,7 +241,7 @@ def test_another_outer_prefix_is_one_transaction_that_touches_nobody_else() -> N
 
 def test_what_somebody_did_to_a_chain_of_owned_rules_is_told_to_nobody_in_particular() -> None:
     there = chain("prefix_in", AT_HOME)
-    foreign = with_chain(AT_HOME, replace(there, rules=(Rule((Opaque("accept"),)), *there.rules)))
+    foreign = with_chain(AT_HOME, replace(there, rules=(Rule((UnknownExpr("accept"),)), *there.rules)))
     assert diff(AT_HOME, foreign).describe() == ("flush chain prefix_in: its rules differ",)
     backwards = with_chain(AT_HOME, replace(there, rules=there.rules[::-1]))
     assert diff(AT_HOME, backwards).owners == {SHARED}

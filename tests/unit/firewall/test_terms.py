@@ -1,6 +1,6 @@
 import pytest
 
-from dockerv6.firewall.expr import Element, Field, In, Is, Opaque, Rule, Verdict, overlapping
+from dockerv6.firewall.expr import Element, Field, In, Is, Rule, UnknownExpr, Verdict, overlapping
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,8 @@ def test_a_rule_reads_like_nftables() -> None:
     rule = Rule((In((Field.SADDR, Field.OIF), "via"), Is(Field.CT_STATE, frozenset({"new"})), Verdict.ACCEPT), "why")
     assert str(rule) == 'ip6 saddr . oifname @via ct state new accept comment "why"'
     assert (
-        str(Rule((Is(Field.OIF_KIND, frozenset({"bridge"}), negate=True), Opaque("?")))) == "meta oifkind != bridge ?"
+        str(Rule((Is(Field.OIF_KIND, frozenset({"bridge"}), negate=True), UnknownExpr("?"))))
+        == "meta oifkind != bridge ?"
     )
 
 

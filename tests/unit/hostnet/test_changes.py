@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dockerv6.hostnet.changes import FirewallDecoder, Pending, StackDecoder
-from dockerv6.hostnet.model import Change, ChangeKind
+from dockerv6.hostnet.model import ChangeKind, HostChange
 from tests.unit.hostnet.test_netlink import attribute, message
 
 INET, IP6 = 1, 10
@@ -15,7 +15,7 @@ AF_UNSPEC, AF_INET, AF_BRIDGE, AF_INET6 = 0, 2, 7, 10
 INDEX = 1_000_000  # nobody has as many interfaces
 
 
-def taken(pending: Pending) -> list[Change]:
+def taken(pending: Pending) -> list[HostChange]:
     changes = []
     while pending:
         changes.append(pending.take())
@@ -51,22 +51,22 @@ def test_a_change_that_waits_is_not_noted_twice() -> None:
     pending = Pending()
     for name in ("a", "b", "a"):
         pending.add(ChangeKind.LINK, name)
-    assert taken(pending) == [Change(ChangeKind.LINK, "a"), Change(ChangeKind.LINK, "b")]
+    assert taken(pending) == [HostChange(ChangeKind.LINK, "a"), HostChange(ChangeKind.LINK, "b")]
 
 
 def test_a_change_that_was_taken_can_come_again() -> None:
     pending = Pending()
     pending.add(ChangeKind.LINK, "a")
-    assert pending.take() == Change(ChangeKind.LINK, "a")
+    assert pending.take() == HostChange(ChangeKind.LINK, "a")
     pending.add(ChangeKind.LINK, "a")
-    assert pending.take() == Change(ChangeKind.LINK, "a")
+    assert pending.take() == HostChange(ChangeKind.LINK, "a")
 
 
 def test_the_latest_generation_stands_for_the_earlier_ones() -> None:
     pending = Pending()
     pending.add(ChangeKind.FIREWALL, "inet t", 3)
     pending.add(ChangeKind.FIREWALL, "inet t", 5)
-    assert taken(pending) == [Change(ChangeKind.FIREWALL, "inet t", 5)]
+    assert taken(pending) == [HostChange(ChangeKind.FIREWALL, "inet t", 5)]
 
 
 @pytest.mark.parametrize("generations", [(None, 5), (5, None)])
@@ -74,7 +74,7 @@ def test_a_change_of_unknown_generation_makes_the_merged_one_unknown(generations
     pending = Pending()
     for number in generations:
         pending.add(ChangeKind.FIREWALL, "inet t", number)
-    assert taken(pending) == [Change(ChangeKind.FIREWALL, "inet t", None)]
+    assert taken(pending) == [HostChange(ChangeKind.FIREWALL, "inet t", None)]
 
 
 def test_a_loss_stands_for_all_that_waits() -> None:
@@ -82,14 +82,14 @@ def test_a_loss_stands_for_all_that_waits() -> None:
     pending.add(ChangeKind.LINK, "a")
     pending.lose()
     pending.add(ChangeKind.LINK, "b")
-    assert taken(pending) == [Change(ChangeKind.LOST), Change(ChangeKind.LINK, "b")]
+    assert taken(pending) == [HostChange(ChangeKind.LOST), HostChange(ChangeKind.LINK, "b")]
 
 
 def test_more_than_a_reader_will_ever_take_becomes_a_loss() -> None:
     pending = Pending()
     for number in range(4097):
         pending.add(ChangeKind.LINK, f"veth{number}")
-    assert taken(pending) == [Change(ChangeKind.LOST)]
+    assert taken(pending) == [HostChange(ChangeKind.LOST)]
 
 
 def test_taking_from_nothing_is_an_error() -> None:
@@ -104,8 +104,8 @@ def test_a_commit_is_noted_at_its_end_once_per_table() -> None:
     assert (decoder.unfinished, taken(pending)) == (True, [])
     decoder.feed(generation(7))
     assert taken(pending) == [
-        Change(ChangeKind.FIREWALL, "inet dockerv6", 7),
-        Change(ChangeKind.FIREWALL, "ip6 filter", 7),
+        HostChange(ChangeKind.FIREWALL, "inet dockerv6", 7),
+        HostChange(ChangeKind.FIREWALL, "ip6 filter", 7),
     ]
 
 
@@ -126,7 +126,7 @@ def test_objects_that_no_commit_ends_are_noted_without_a_generation() -> None:
     decoder = FirewallDecoder(pending)
     decoder.feed(touched(5, "ingress"))
     decoder.finish()
-    assert taken(pending) == [Change(ChangeKind.FIREWALL, "netdev ingress")]
+    assert taken(pending) == [HostChange(ChangeKind.FIREWALL, "netdev ingress")]
 
 
 def test_other_subsystems_of_nfnetlink_are_ignored() -> None:
@@ -139,7 +139,7 @@ def test_other_subsystems_of_nfnetlink_are_ignored() -> None:
 def test_a_link_is_named_as_its_message_says() -> None:
     pending = Pending()
     StackDecoder(pending).feed(link("veth1") + link("veth1", RTM_DELLINK) + link("veth2"))
-    assert taken(pending) == [Change(ChangeKind.LINK, "veth1"), Change(ChangeKind.LINK, "veth2")]
+    assert taken(pending) == [HostChange(ChangeKind.LINK, "veth1"), HostChange(ChangeKind.LINK, "veth2")]
 
 
 def test_a_link_names_the_addresses_and_routes_that_come_after_it_until_it_goes() -> None:
@@ -149,11 +149,11 @@ def test_a_link_names_the_addresses_and_routes_that_come_after_it_until_it_goes(
     decoder.feed(link("wan0") + address(0) + route(254, 1, oif) + netconf(AF_INET6, INDEX))
     decoder.feed(link("wan0", RTM_DELLINK) + address(0))
     assert taken(pending) == [
-        Change(ChangeKind.LINK, "wan0"),
-        Change(ChangeKind.ADDRESS, "wan0"),
-        Change(ChangeKind.ROUTE, "wan0"),
-        Change(ChangeKind.SYSCTL, "wan0"),
-        Change(ChangeKind.ADDRESS, ""),
+        HostChange(ChangeKind.LINK, "wan0"),
+        HostChange(ChangeKind.ADDRESS, "wan0"),
+        HostChange(ChangeKind.ROUTE, "wan0"),
+        HostChange(ChangeKind.SYSCTL, "wan0"),
+        HostChange(ChangeKind.ADDRESS, ""),
     ]
 
 
@@ -162,13 +162,13 @@ def test_what_the_bridge_tells_of_a_port_is_of_the_port(kind: int) -> None:
     pending = Pending()
     told = link("veth0", kind, family=AF_BRIDGE)[16:] + attribute(10, struct.pack("=I", INDEX + 1))
     StackDecoder(pending).feed(message(kind, told))
-    assert taken(pending) == [Change(ChangeKind.LINK, "veth0")]
+    assert taken(pending) == [HostChange(ChangeKind.LINK, "veth0")]
 
 
 def test_a_renamed_link_names_what_comes_after_by_its_new_name() -> None:
     pending = Pending()
     StackDecoder(pending).feed(link("eth0") + link("wan0") + address(0))
-    assert taken(pending)[-1] == Change(ChangeKind.ADDRESS, "wan0")
+    assert taken(pending)[-1] == HostChange(ChangeKind.ADDRESS, "wan0")
 
 
 def test_after_a_loss_remembered_names_are_not_trusted() -> None:
@@ -177,14 +177,14 @@ def test_after_a_loss_remembered_names_are_not_trusted() -> None:
     decoder.feed(link("eth0"))
     decoder.forget()
     decoder.feed(address(0))
-    assert taken(pending)[-1] == Change(ChangeKind.ADDRESS, "")
+    assert taken(pending)[-1] == HostChange(ChangeKind.ADDRESS, "")
 
 
 def test_every_next_hop_of_a_route_is_told() -> None:
     pending = Pending()
     hops = b"".join(struct.pack("=HBBi", 8, 0, 0, index) for index in (INDEX, INDEX + 1))
     StackDecoder(pending).feed(link("a0") + link("b0", index=INDEX + 1) + route(254, 1, attribute(9, hops)))
-    assert taken(pending)[2:] == [Change(ChangeKind.ROUTE, "a0"), Change(ChangeKind.ROUTE, "b0")]
+    assert taken(pending)[2:] == [HostChange(ChangeKind.ROUTE, "a0"), HostChange(ChangeKind.ROUTE, "b0")]
 
 
 @pytest.mark.parametrize(("table", "route_type"), [(255, 1), (254, 5), (255, 2)])
@@ -197,7 +197,7 @@ def test_local_and_multicast_routes_are_ignored(table: int, route_type: int) -> 
 def test_a_route_without_an_interface_is_told_all_the_same() -> None:
     pending = Pending()
     StackDecoder(pending).feed(route(254, 1))
-    assert taken(pending) == [Change(ChangeKind.ROUTE)]
+    assert taken(pending) == [HostChange(ChangeKind.ROUTE)]
 
 
 @pytest.mark.parametrize("route_type", [6, 7, 8, 9])
@@ -205,7 +205,7 @@ def test_a_route_to_nowhere_may_be_of_a_delegation_and_is_told(route_type: int) 
     pending = Pending()
     oif = attribute(4, struct.pack("=I", INDEX))  # loopback
     StackDecoder(pending).feed(route(254, route_type, oif, length=56, protocol=16))
-    assert taken(pending) == [Change(ChangeKind.ROUTE, "")]
+    assert taken(pending) == [HostChange(ChangeKind.ROUTE, "")]
 
 
 @pytest.mark.parametrize(("table", "length", "protocol"), [(254, 0, 16), (254, 65, 16), (254, 56, 2), (255, 56, 16)])
@@ -224,7 +224,7 @@ def test_link_local_addresses_are_ignored() -> None:
 def test_forwarding_is_told_for_all_and_default_and_only_for_ipv6() -> None:
     pending = Pending()
     StackDecoder(pending).feed(netconf(AF_INET6, -1) + netconf(AF_INET6, -2) + netconf(AF_INET, -1))
-    assert taken(pending) == [Change(ChangeKind.SYSCTL, "all"), Change(ChangeKind.SYSCTL, "default")]
+    assert taken(pending) == [HostChange(ChangeKind.SYSCTL, "all"), HostChange(ChangeKind.SYSCTL, "default")]
 
 
 @given(st.sampled_from([RTM_NEWLINK, RTM_DELLINK, RTM_NEWADDR, RTM_NEWROUTE, RTM_NEWNETCONF]), st.binary(max_size=40))

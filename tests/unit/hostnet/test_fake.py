@@ -3,9 +3,9 @@ from ipaddress import IPv6Address, IPv6Interface, IPv6Network
 
 import pytest
 
-from dockerv6.hostnet.model import Change, ChangeKind, Interface, Listener, Route, RouteProtocol, interface_sysctl
+from dockerv6.hostnet.model import ChangeKind, HostChange, Interface, Listener, Route, RouteProtocol, interface_sysctl
 from dockerv6.hostnet.port import HostNetDenied
-from dockerv6.hostnet.uplinks import deafened_by_forwarding
+from dockerv6.hostnet.uplinks import ra_disabled_by_forwarding
 from tests.fakes.hostnet.host import FakeHostNet
 
 ETH0 = Interface(2, "eth0", "", up=True, mtu=1500, addresses=(IPv6Interface("2001:db8::2/64"),))
@@ -15,7 +15,7 @@ ANY = IPv6Address("::")
 FORWARDING = interface_sysctl("all", "forwarding")
 
 
-async def pending(host: FakeHostNet, changes: AsyncIterator[Change]) -> list[Change]:
+async def pending(host: FakeHostNet, changes: AsyncIterator[HostChange]) -> list[HostChange]:
     """What is reported up to now."""
     host.change_firewall("inet marker")
     seen = []
@@ -41,7 +41,7 @@ async def test_the_uplinks_that_the_rule_names_are_those_that_would_lose_routes(
     other = Interface(3, "eth1", "", up=True, mtu=1500)
     host = FakeHostNet([ETH0, other], [ADVERTISED, STATIC])
     accept_ra = {name: await host.sysctl(interface_sysctl(name, "accept_ra")) for name in ("eth0", "eth1")}
-    for name in deafened_by_forwarding(await host.interfaces(), await host.routes(), accept_ra):
+    for name in ra_disabled_by_forwarding(await host.interfaces(), await host.routes(), accept_ra):
         await host.set_sysctl(interface_sysctl(name, "accept_ra"), "2")
     await host.set_sysctl(FORWARDING, "1")
     assert await host.routes() == (ADVERTISED, STATIC)
@@ -60,10 +60,10 @@ async def test_forwarding_everywhere_reports_each_that_changed() -> None:
     await anext(changes)
     host.flip_sysctl(FORWARDING, "1")
     assert await pending(host, changes) == [
-        Change(ChangeKind.SYSCTL, "all"),
-        Change(ChangeKind.SYSCTL, "default"),
-        Change(ChangeKind.SYSCTL, "eth0"),
-        Change(ChangeKind.ROUTE, "eth0"),
+        HostChange(ChangeKind.SYSCTL, "all"),
+        HostChange(ChangeKind.SYSCTL, "default"),
+        HostChange(ChangeKind.SYSCTL, "eth0"),
+        HostChange(ChangeKind.ROUTE, "eth0"),
     ]
 
 
@@ -90,7 +90,7 @@ async def test_an_overflow_is_a_loss_that_swallows_what_waited() -> None:
     await anext(changes)
     host.change_firewall("inet dockerv6")
     host.lose_changes()
-    assert await pending(host, changes) == [Change(ChangeKind.LOST)]
+    assert await pending(host, changes) == [HostChange(ChangeKind.LOST)]
 
 
 async def test_replacing_an_interface_reports_what_differs() -> None:
@@ -98,9 +98,9 @@ async def test_replacing_an_interface_reports_what_differs() -> None:
     changes = host.changes()
     await anext(changes)
     host.add_interface(Interface(2, "eth0", "", up=False, mtu=1500, addresses=ETH0.addresses))
-    assert await pending(host, changes) == [Change(ChangeKind.LINK, "eth0")]
+    assert await pending(host, changes) == [HostChange(ChangeKind.LINK, "eth0")]
     host.add_interface(Interface(2, "eth0", "", up=False, mtu=1500))
-    assert await pending(host, changes) == [Change(ChangeKind.ADDRESS, "eth0")]
+    assert await pending(host, changes) == [HostChange(ChangeKind.ADDRESS, "eth0")]
 
 
 async def test_a_bridge_that_goes_releases_its_ports() -> None:
@@ -111,7 +111,7 @@ async def test_a_bridge_that_goes_releases_its_ports() -> None:
     await anext(changes)
     host.remove_interface("br0")
     assert await host.interfaces() == (veth,)
-    assert await pending(host, changes) == [Change(ChangeKind.LINK, "veth0"), Change(ChangeKind.LINK, "br0")]
+    assert await pending(host, changes) == [HostChange(ChangeKind.LINK, "veth0"), HostChange(ChangeKind.LINK, "br0")]
 
 
 async def test_denied_changes_of_links_and_flows_change_nothing() -> None:

@@ -7,8 +7,8 @@ from ipaddress import IPv6Address, IPv6Interface, IPv6Network
 import pytest
 
 from dockerv6.hostnet.model import (
-    Change,
     ChangeKind,
+    HostChange,
     HostPrefix,
     Interface,
     PrefixOrigin,
@@ -32,7 +32,7 @@ async def told(host: FakeHostNet, origin: PrefixOrigin = PrefixOrigin.ADDRESS) -
     return [prefix for prefix in await host.prefixes() if prefix.origin is origin]
 
 
-async def pending(host: FakeHostNet, changes: AsyncIterator[Change]) -> set[Change]:
+async def pending(host: FakeHostNet, changes: AsyncIterator[HostChange]) -> set[HostChange]:
     """What is reported up to now."""
     host.change_firewall("inet marker")
     seen = set()
@@ -69,7 +69,7 @@ async def test_what_is_over_goes_when_the_kernel_looks_and_what_is_not_stays() -
     changes = host.changes()
     await anext(changes)
     host.expire()
-    assert await pending(host, changes) == {Change(ChangeKind.ADDRESS, "eth0")}
+    assert await pending(host, changes) == {HostChange(ChangeKind.ADDRESS, "eth0")}
     assert {prefix.prefix for prefix in await host.prefixes()} == {NEW.network}
     assert [found.autoconfigured for found in await host.interfaces()] == [True]
 
@@ -106,7 +106,10 @@ async def test_a_withdrawn_prefix_takes_its_addresses_and_its_route_and_no_other
     host.withdraw("eth0", OLD.network)
     assert await host.interfaces() == (replace(ETH0, addresses=(NEW,)),)
     assert await host.routes() == ()
-    assert await pending(host, changes) == {Change(ChangeKind.ADDRESS, "eth0"), Change(ChangeKind.ROUTE, "eth0")}
+    assert await pending(host, changes) == {
+        HostChange(ChangeKind.ADDRESS, "eth0"),
+        HostChange(ChangeKind.ROUTE, "eth0"),
+    }
 
 
 async def test_a_route_that_is_listed_and_comes_of_an_address_is_one_prefix() -> None:

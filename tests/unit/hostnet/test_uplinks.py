@@ -4,7 +4,7 @@ from ipaddress import IPv6Interface, IPv6Network
 import pytest
 
 from dockerv6.hostnet.model import Interface, Route, RouteProtocol
-from dockerv6.hostnet.uplinks import advertised, deafened_by_forwarding
+from dockerv6.hostnet.uplinks import advertised, ra_disabled_by_forwarding
 
 ETH0 = Interface(2, "eth0", "", up=True, mtu=1500, addresses=(IPv6Interface("2001:db8::2/64"),))
 ETH1 = Interface(3, "eth1", "", up=True, mtu=1500)
@@ -66,4 +66,4 @@ def test_a_route_to_nowhere_or_to_an_interface_that_went_is_nobodys() -> None:
 def test_only_an_uplink_that_listens_unless_forwarding_would_go_deaf(
     accept_ra: dict[str, str | None], expected: tuple[str, ...]
 ) -> None:
-    assert deafened_by_forwarding([ETH0, ETH1, BRIDGE], [route("eth0", RouteProtocol.RA)], accept_ra) == expected
+    assert ra_disabled_by_forwarding([ETH0, ETH1, BRIDGE], [route("eth0", RouteProtocol.RA)], accept_ra) == expected

@@ -3,7 +3,7 @@ from ipaddress import IPv6Network
 
 import pytest
 
-from dockerv6.ipam.block import BlockRequest, Choice, Conflict, Exhausted, TooShort, choose, cooled_down, fixed
+from dockerv6.ipam.block import BlockRequest, Conflict, Exhausted, SubnetChoice, TooShort, choose, cooled_down, fixed
 from dockerv6.ipam.ledger import Allocation, AllocationState
 
 POOL = IPv6Network("fd00:1:2::/48")
@@ -30,7 +30,7 @@ def holds(
 
 def chosen(asked: BlockRequest) -> IPv6Network:
     found = choose(asked)
-    assert isinstance(found, Choice)
+    assert isinstance(found, SubnetChoice)
     return found.prefix
 
 
@@ -104,7 +104,7 @@ def test_the_subnet_given_up_last_comes_back() -> None:
 def test_an_own_subnet_comes_back_even_when_its_cooldown_is_over() -> None:
     old = holds("blog", IPv6Network("fd00:1:2:7::/64"), cooling=True, since=0.0)
 
-    assert choose(request(held=(old,))) == Choice(old.prefix)
+    assert choose(request(held=(old,))) == SubnetChoice(old.prefix)
 
 
 def test_the_bound_subnet_comes_before_a_cooling_one() -> None:
@@ -172,7 +172,7 @@ def test_the_end_of_the_cooldown_frees_a_subnet_and_names_what_to_forget() -> No
     pool = IPv6Network("fd00:1:2:7::/64")
     cooled = holds("shop", pool, cooling=True, since=NOW - HOUR)
 
-    assert choose(request(prefixes=(pool,), held=(cooled,))) == Choice(pool, expired=(cooled,))
+    assert choose(request(prefixes=(pool,), held=(cooled,))) == SubnetChoice(pool, expired=(cooled,))
     assert cooled_down((cooled, holds("blog", POOL)), NOW, HOUR) == (cooled,)
 
 
@@ -225,4 +225,4 @@ def test_a_fixed_subnet_may_overlap_the_owners_own_and_cooled_down_ones() -> Non
     cooled = holds("shop", IPv6Network("fd00:1:2:7:8::/80"), cooling=True, since=0.0)
     held = (holds("blog", IPv6Network("fd00:1:2::/60")), cooled)
 
-    assert fixed(request(held=held), subnet) == Choice(subnet, expired=(cooled,))
+    assert fixed(request(held=held), subnet) == SubnetChoice(subnet, expired=(cooled,))

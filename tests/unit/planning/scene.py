@@ -15,12 +15,12 @@ from dockerv6.dockerd.model import (
     PortBinding,
     SubnetConfig,
 )
-from dockerv6.firewall.model import Barrier, FilterVariant
+from dockerv6.firewall.model import FilterVariant, ForwardDrop
 from dockerv6.hostnet.model import Interface, Route, RouteProtocol
 from dockerv6.ipam.ledger import Allocation, AllocationState
-from dockerv6.planning.addressing.tracked_prefixes import Followed, Former
-from dockerv6.planning.docker.network_spec import network_spec, stamped
-from dockerv6.planning.inputs import Desired, Holdings, HostView, Identity, Networks, Observed, RulesView
+from dockerv6.planning.addressing.tracked_prefixes import PreviousPrefix, TrackedPrefix
+from dockerv6.planning.docker.network_spec import network_spec, with_spec_hash
+from dockerv6.planning.inputs import Desired, Holdings, HostView, Identity, NetworkIndex, Observed, RulesView
 from dockerv6.planning.network import plan
 from dockerv6.planning.steps import Finding, Plan, Step
 from tests.simulation.resources import network, pool
@@ -32,8 +32,8 @@ SUBNET = IPv6Network("fd12:3456:789a:1::/64")
 POOL = pool(prefix="fd12:3456:789a::/48")
 IDENTITY = Identity()
 DEFAULT_ROUTE = Route(IPv6Network("::/0"), "eth0", RouteProtocol.STATIC, 254)
-FORWARD = Barrier(FilterVariant.XTABLES_NFT, "filter", "FORWARD", admitted=False, mendable=True)
-STUBBORN = Barrier(
+FORWARD = ForwardDrop(FilterVariant.XTABLES_NFT, "filter", "FORWARD", admitted=False, mendable=True)
+STUBBORN = ForwardDrop(
     FilterVariant.NFTABLES, "inet firewalld", "filter_FORWARD", admitted=False, mendable=False, remedy="allow it there"
 )
 
@@ -68,13 +68,13 @@ def holdings(*allocations: Allocation, **pool_prefixes: IPv6Network) -> Holdings
     return Holdings(allocations, pool_prefixes)
 
 
-def followed(prefix: str, *former: str, interface: str = "eth0") -> Followed:
+def followed(prefix: str, *former: str, interface: str = "eth0") -> TrackedPrefix:
     """The prefix that an interface has had for an hour, and those that it had before, newest first."""
-    before = tuple(Former(IPv6Network(each), NOW + 3600) for each in former)
-    return Followed(interface, IPv6Network(prefix), NOW - 3600, former=before)
+    before = tuple(PreviousPrefix(IPv6Network(each), NOW + 3600) for each in former)
+    return TrackedPrefix(interface, IPv6Network(prefix), NOW - 3600, former=before)
 
 
-def holding(*allocations: Allocation, following: Followed) -> Holdings:
+def holding(*allocations: Allocation, following: TrackedPrefix) -> Holdings:
     """The ledger, and the prefix of an interface that is followed."""
     return Holdings(allocations, followed={following.interface: following})
 
@@ -101,7 +101,7 @@ def created(spec: NetworkSpec, number: int = 1) -> Network:
 def live(wish: Desired | None = None, subnet: IPv6Network = SUBNET, number: int = 1) -> Network:
     """The wish come true."""
     wish = wish or desired()
-    return created(stamped(network_spec(wish.resource, subnet, wish.identity)), number)
+    return created(with_spec_hash(network_spec(wish.resource, subnet, wish.identity)), number)
 
 
 def foreign(name: str, subnet: str = "fd99::/64", number: int = 99, /, **labels: str) -> Network:
@@ -129,7 +129,7 @@ def observed(*networks: Network, **changes: object) -> Observed:
     """A moment of the world in which these networks are there, their bridges in order, the rules in place."""
     view = host(*(bridge(n) for n in networks if n.bridge))
     moment = Observed(
-        now=NOW, engine=ENGINE_28, networks=Networks(networks), host=view, rules=RulesView(backend="fake")
+        now=NOW, engine=ENGINE_28, networks=NetworkIndex(networks), host=view, rules=RulesView(backend="fake")
     )
     return replace(moment, **changes)  # type: ignore[arg-type]
 

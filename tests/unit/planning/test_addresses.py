@@ -4,7 +4,7 @@ from ipaddress import IPv6Address, IPv6Interface
 import pytest
 
 from dockerv6.api.conditions import Reason
-from dockerv6.firewall.model import PortIntent, Transport
+from dockerv6.firewall.model import PortIntent, TransportProtocol
 from dockerv6.hostnet.model import Interface
 from dockerv6.planning.findings import rules_findings
 from dockerv6.planning.firewall.port_claims import PortProblem
@@ -20,7 +20,7 @@ FAILED = replace(TENTATIVE, failed=frozenset({HERE}))
 
 def port(at: IPv6Address | str | None, number: int = 443) -> PortIntent:
     address = IPv6Address(at) if at is not None else None
-    return PortIntent("blog", Transport.TCP, number, SUBNET[2], 80, host_address=address)
+    return PortIntent("blog", TransportProtocol.TCP, number, SUBNET[2], 80, host_address=address)
 
 
 def said(view: HostView, *ports: PortIntent) -> list[str]:

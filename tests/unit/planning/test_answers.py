@@ -4,11 +4,11 @@ from ipaddress import IPv6Address, IPv6Network
 
 import pytest
 
-from dockerv6.planning.host.proxied_subnets import Answers
+from dockerv6.planning.host.proxied_subnets import ProxiedSubnet
 from tests.unit.planning.scene import SUBNET
 
 NEW, OLD = IPv6Network("2001:db8:100:1::/64"), IPv6Network("2001:db8:200:1::/64")
-UNTRANSLATED, TRANSLATED = Answers("blog", SUBNET), Answers("blog", SUBNET, outer=(NEW, OLD))
+UNTRANSLATED, TRANSLATED = ProxiedSubnet("blog", SUBNET), ProxiedSubnet("blog", SUBNET, outer=(NEW, OLD))
 
 
 def test_neighbours_know_containers_by_what_the_subnet_is_translated_to() -> None:
@@ -28,6 +28,6 @@ def test_neighbours_know_containers_by_what_the_subnet_is_translated_to() -> Non
     ],
 )
 def test_an_entry_is_there_because_of_any_of_its_prefixes(
-    answers: Answers, address: IPv6Address, *, there: bool
+    answers: ProxiedSubnet, address: IPv6Address, *, there: bool
 ) -> None:
     assert answers.has(address) is there

@@ -5,7 +5,14 @@ from typing import ClassVar
 import pytest
 
 from dockerv6.dockerd.model import Network, SubnetConfig
-from dockerv6.planning.docker.network_spec import bridge_name, differences, fingerprint, gateway, network_spec, stamped
+from dockerv6.planning.docker.network_spec import (
+    bridge_name,
+    differences,
+    fingerprint,
+    gateway,
+    network_spec,
+    with_spec_hash,
+)
 from dockerv6.planning.inputs import Identity
 from tests.simulation.resources import network
 from tests.unit.planning.scene import ENGINE_20_10, ENGINE_28, IDENTITY, SUBNET, created
@@ -14,7 +21,7 @@ LABELS = {"dockerv6.io/managed-by": "dockerv6", "dockerv6.io/name": "blog", "doc
 
 
 def made(**spec: object) -> Network:
-    return created(stamped(network_spec(network("blog", **spec), SUBNET, IDENTITY)))
+    return created(with_spec_hash(network_spec(network("blog", **spec), SUBNET, IDENTITY)))
 
 
 def differ(live: Network, engine: str = "28", /, **spec: object) -> tuple[str, ...]:
@@ -91,7 +98,7 @@ def test_a_hash_of_another_version_is_no_difference() -> None:
 
 def test_the_hash_says_what_was_asked_for() -> None:
     one, other = (network_spec(network(internal=i), SUBNET, IDENTITY) for i in (False, True))
-    assert fingerprint(one) == fingerprint(stamped(one))
+    assert fingerprint(one) == fingerprint(with_spec_hash(one))
     assert fingerprint(one) != fingerprint(other)
 
 
@@ -188,7 +195,7 @@ class TestGatewayMode:
     def test_an_engine_that_does_not_know_it_has_no_difference_either_way(self) -> None:
         resource = network("blog", **self.ROUTED)
         for made_by, compared_by in ((ENGINE_28, ENGINE_20_10), (ENGINE_20_10, ENGINE_20_10)):
-            there = created(stamped(network_spec(resource, SUBNET, IDENTITY, made_by)))
+            there = created(with_spec_hash(network_spec(resource, SUBNET, IDENTITY, made_by)))
             want = network_spec(resource, SUBNET, IDENTITY, compared_by)
             assert differences(want, there, compared_by) == ()
             own = network_spec(network("blog", options={self.MODE: "routed"}), SUBNET, IDENTITY, compared_by)
@@ -196,6 +203,6 @@ class TestGatewayMode:
 
     def test_one_that_knows_it_has(self) -> None:
         resource = network("blog", **self.ROUTED)
-        there = created(stamped(network_spec(resource, SUBNET, IDENTITY, ENGINE_20_10)))
+        there = created(with_spec_hash(network_spec(resource, SUBNET, IDENTITY, ENGINE_20_10)))
         want = network_spec(resource, SUBNET, IDENTITY, ENGINE_28)
         assert differences(want, there, ENGINE_28) == (f"option {self.MODE} is unset, should be routed",)

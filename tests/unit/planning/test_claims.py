@@ -10,7 +10,7 @@ from dockerv6.dockerd.model import Container, PortBinding
 from dockerv6.planning.firewall.port_claims import (
     Claim,
     PortProblem,
-    Surface,
+    PublishingNetwork,
     carries,
     from_containers,
     own_ports,
@@ -24,12 +24,14 @@ OTHER = foreign("other", "fd99::/64")
 HOST = IPv6Address("2001:db8::1")
 
 
-def surface(of: object = HERE, owner: str = "blog", host: IPv6Address | None = None, **publish: object) -> Surface:
+def surface(
+    of: object = HERE, owner: str = "blog", host: IPv6Address | None = None, **publish: object
+) -> PublishingNetwork:
     block = network(publish=publish).spec.publish if publish else Publish.model_validate({})
-    return Surface(owner, of.id, of.name, block, None, host)  # type: ignore[attr-defined]
+    return PublishingNetwork(owner, of.id, of.name, block, None, host)  # type: ignore[attr-defined]
 
 
-def asked(*bindings: PortBinding, place: Surface | None = None) -> list[tuple[str, int, str | None, int]]:
+def asked(*bindings: PortBinding, place: PublishingNetwork | None = None) -> list[tuple[str, int, str | None, int]]:
     """What a container with these bindings claims: protocol, port, address, target port."""
     there = place or surface()
     web = running("web", end(HERE, SUBNET[5]), ports=bindings)
@@ -133,7 +135,7 @@ def own(*containers: Container, **port: object) -> Claim | PortProblem:
     return own_at(surface(ports=[{"port": 8080, "containers": {"name": "web"}, **port}]), *containers)
 
 
-def own_at(place: Surface, *containers: Container) -> Claim | PortProblem:
+def own_at(place: PublishingNetwork, *containers: Container) -> Claim | PortProblem:
     (found,) = own_ports((place,), containers)
     return found if isinstance(found, Claim) else found[1]
 

@@ -4,9 +4,9 @@ from ipaddress import IPv6Interface, IPv6Network
 import pytest
 
 from dockerv6.hostnet.model import Interface, ProxyNeighbour
-from dockerv6.planning.deletion import Known, plan_deletion, plan_garbage, stray_networks
-from dockerv6.planning.host.proxied_subnets import Answers
-from dockerv6.planning.inputs import Networks, Observed, RulesView
+from dockerv6.planning.deletion import GarbageInputs, plan_deletion, plan_garbage, stray_networks
+from dockerv6.planning.host.proxied_subnets import ProxiedSubnet
+from dockerv6.planning.inputs import NetworkIndex, Observed, RulesView
 from dockerv6.planning.steps import ForgetSubnet, Plan, ReleaseSubnet, RemoveNetwork, RemoveProxyNeighbour
 from tests.simulation.resources import network
 from tests.unit.planning.scene import (
@@ -93,8 +93,8 @@ class TestNeighbours:
     """Neighbour solicitations are answered for nobody on behalf of a resource that is gone."""
 
     SUBNET = IPv6Network("2001:db8:1:0:5::/80")
-    MINE = Answers("blog", SUBNET)
-    OTHERS = Answers("shop", IPv6Network("2001:db8:1:0:6::/80"))
+    MINE = ProxiedSubnet("blog", SUBNET)
+    OTHERS = ProxiedSubnet("shop", IPv6Network("2001:db8:1:0:6::/80"))
     HOST = host(
         proxies=frozenset(
             {
@@ -128,7 +128,7 @@ class TestNeighbours:
 
     def test_what_somebody_else_asks_for_too_stays(self) -> None:
         there = foreign("x", str(self.SUBNET))
-        also = Answers("policy/all", self.SUBNET)
+        also = ProxiedSubnet("policy/all", self.SUBNET)
         web = running("web", end(there, self.SUBNET[5]))
         eth0 = Interface(2, "eth0", "", up=True, mtu=1500, addresses=(IPv6Interface("2001:db8:1::2/64"),))
         view = replace(self.HOST, interfaces={"eth0": eth0})
@@ -148,8 +148,8 @@ class TestNeighbours:
 class TestGarbage:
     def plan(self, *networks: object, names: tuple[str, ...] = (), idle: bool = True, orphans: tuple[str, ...] = (),
              held: object = None) -> Plan:  # fmt: skip
-        there = Networks(networks)  # type: ignore[arg-type]
-        known = Known(names, orphans, {"default": POOL})
+        there = NetworkIndex(networks)  # type: ignore[arg-type]
+        known = GarbageInputs(names, orphans, {"default": POOL})
         ids = {n.id for n in there} if idle else set()
         return plan_garbage(known, IDENTITY, there, ids, held or holdings(), NOW)  # type: ignore[arg-type]
 
@@ -187,18 +187,18 @@ class TestGarbage:
 
     def test_neighbours_that_nobody_wants_go_with_the_rest(self) -> None:
         stray = RemoveProxyNeighbour("eth0", SUBNET[5])
-        known = Known((), (), {})
-        found = plan_garbage(known, IDENTITY, Networks((live(),)), {live().id}, HELD, NOW, iter((stray,)))
+        known = GarbageInputs((), (), {})
+        found = plan_garbage(known, IDENTITY, NetworkIndex((live(),)), {live().id}, HELD, NOW, iter((stray,)))
         assert kinds(found) == ["RemoveNetwork", "ReleaseSubnet", "RemoveProxyNeighbour"]
 
     def test_of_twins_the_one_that_is_not_used_is_a_stray(self) -> None:
-        known = Known(("blog",), (), {})
-        twins = Networks((live(number=1), live(number=2)))
+        known = GarbageInputs(("blog",), (), {})
+        twins = NetworkIndex((live(number=1), live(number=2)))
         assert stray_networks(known, IDENTITY, twins) == (live(number=2),)
 
     def test_a_renamed_leftover_is_no_twin(self) -> None:
-        known = Known(("blog",), (), {})
-        there = Networks((live(), replace(live(number=2), name="old")))
+        known = GarbageInputs(("blog",), (), {})
+        there = NetworkIndex((live(), replace(live(number=2), name="old")))
         assert stray_networks(known, IDENTITY, there) == ()
 
     def test_names_of_resources_not_of_networks_count(self) -> None:

@@ -20,10 +20,10 @@ EXAMPLES: dict[str, tuple[Step, str, str]] = {
         (s.ForgetSubnet(allocation()), "-", f"forget {SUBNET}, which blog held"),
         (s.SetSysctl("net.x", "1", "0", "x"), "~", "set sysctl net.x=1 (was 0)"),
         (s.RestoreSysctl("net.x", "0", "x"), "~", "restore sysctl net.x=0"),
-        (s.MendBridge("v6-blog", IPv6Interface("fd00::1/64"), "x"), "~", "mend bridge v6-blog: up, with fd00::1/64"),
+        (s.RepairBridge("v6-blog", IPv6Interface("fd00::1/64"), "x"), "~", "mend bridge v6-blog: up, with fd00::1/64"),
         (s.EnsureRules("blog", ("add a", "add b"), "x"), "~", "firewall: add a; add b"),
-        (s.AdmitMark(FORWARD), "~", "accept marked flows in iptables-nft filter FORWARD"),
-        (s.WithdrawMark(FORWARD), "-", "remove the accept rule from iptables-nft filter FORWARD"),
+        (s.AddAcceptRule(FORWARD), "~", "accept marked flows in iptables-nft filter FORWARD"),
+        (s.RemoveAcceptRule(FORWARD), "-", "remove the accept rule from iptables-nft filter FORWARD"),
         (s.RememberEndpoints("blog", "blog", (container("web"),)), "~", "remember 1 endpoints of blog"),
         (s.RememberNetwork("blog", SPEC, SUBNET, "default"), "~", f"remember Docker network blog with {SUBNET}"),
         (

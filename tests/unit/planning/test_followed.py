@@ -7,8 +7,8 @@ import pytest
 
 from dockerv6.hostnet.model import HostPrefix
 from dockerv6.planning.addressing.tracked_prefixes import (
-    Followed,
-    Former,
+    PreviousPrefix,
+    TrackedPrefix,
     as_record,
     exchanged,
     from_record,
@@ -33,9 +33,9 @@ def state(
     withdrawn: bool = False,
     gone_since: float | None = None,
     changes: tuple[float, ...] = (),
-    former: tuple[Former, ...] = (),
-) -> Followed:
-    return Followed(
+    former: tuple[PreviousPrefix, ...] = (),
+) -> TrackedPrefix:
+    return TrackedPrefix(
         "eth0",
         IPv6Network(prefix),
         NOW - 5000,
@@ -47,17 +47,17 @@ def state(
     )
 
 
-def look(before: Followed | None, prefixes: Iterable[HostPrefix], now: float = NOW) -> Followed:
+def look(before: TrackedPrefix | None, prefixes: Iterable[HostPrefix], now: float = NOW) -> TrackedPrefix:
     after, _ = track(before, "eth0", prefixes, UPLINKS, now)
     assert after is not None
     return after
 
 
-def wait(before: Followed | None, prefixes: Iterable[HostPrefix], now: float = NOW) -> float | None:
+def wait(before: TrackedPrefix | None, prefixes: Iterable[HostPrefix], now: float = NOW) -> float | None:
     return track(before, "eth0", prefixes, UPLINKS, now)[1]
 
 
-def changed_to(prefix: HostPrefix, world: Iterable[HostPrefix], before: Followed | None = None) -> Followed:
+def changed_to(prefix: HostPrefix, world: Iterable[HostPrefix], before: TrackedPrefix | None = None) -> TrackedPrefix:
     """The prefix is adopted at NOW + 5, as nothing changed lately."""
     after = look(look(before or state(), world), world, NOW + 5)
     assert after.prefix == prefix.prefix
@@ -69,7 +69,7 @@ class TestFirst:
         assert track(None, "eth0", [ULA], UPLINKS, NOW) == (None, None)
 
     def test_the_first_one_is_believed_at_once(self) -> None:
-        assert look(None, [OLD]) == Followed("eth0", IPv6Network("2001:db8:1::/64"), NOW)
+        assert look(None, [OLD]) == TrackedPrefix("eth0", IPv6Network("2001:db8:1::/64"), NOW)
 
     def test_the_best_of_several_is_taken(self) -> None:
         found = look(None, [OLD, delegation()])
@@ -229,11 +229,11 @@ class TestWithdrawn:
 class TestFormer:
     def test_the_old_one_is_kept_for_its_lifetime(self) -> None:
         after = changed_to(NEW, [DEPRECATED, NEW])
-        assert after.former == (Former(OLD.prefix, NOW + 5 + 7200),)
+        assert after.former == (PreviousPrefix(OLD.prefix, NOW + 5 + 7200),)
 
     def test_one_without_a_lifetime_is_kept_for_ever(self) -> None:
         for_ever = on_link("2001:db8:1::/64", preferred=0, valid=None)
-        assert changed_to(NEW, [for_ever, NEW]).former == (Former(OLD.prefix, None),)
+        assert changed_to(NEW, [for_ever, NEW]).former == (PreviousPrefix(OLD.prefix, None),)
 
     def test_one_that_is_gone_altogether_is_not(self) -> None:
         assert changed_to(NEW, [NEW]).former == ()
@@ -243,49 +243,51 @@ class TestFormer:
         assert changed_to(NEW, [elsewhere, NEW]).former == ()
 
     def test_the_newest_is_the_first(self) -> None:
-        earlier = Former(THIRD.prefix, NOW + 3605)
+        earlier = PreviousPrefix(THIRD.prefix, NOW + 3605)
         after = changed_to(NEW, [DEPRECATED, NEW, replace(THIRD, preferred=0)], state(former=(earlier,)))
-        assert after.former == (Former(OLD.prefix, NOW + 7205), earlier)
+        assert after.former == (PreviousPrefix(OLD.prefix, NOW + 7205), earlier)
 
     def test_it_goes_when_its_lifetime_is_over(self) -> None:
-        before = state("2001:db8:2::/64", former=(Former(OLD.prefix, NOW),))
+        before = state("2001:db8:2::/64", former=(PreviousPrefix(OLD.prefix, NOW),))
         assert look(before, [NEW, replace(DEPRECATED, valid=0)]).former == ()
 
     def test_it_goes_when_the_host_has_it_no_longer(self) -> None:
-        assert look(state("2001:db8:2::/64", former=(Former(OLD.prefix, NOW + 999),)), [NEW]).former == ()
+        assert look(state("2001:db8:2::/64", former=(PreviousPrefix(OLD.prefix, NOW + 999),)), [NEW]).former == ()
 
     def test_any_address_of_it_keeps_it(self) -> None:
-        before = state("2001:db8:2::/64", former=(Former(OLD.prefix, NOW + 3600),))
+        before = state("2001:db8:2::/64", former=(PreviousPrefix(OLD.prefix, NOW + 3600),))
         kept = replace(address("2001:db8:1::77/64", preferred=0), temporary=True, tentative=True)
         assert look(before, [NEW, kept]) == before
 
     @pytest.mark.parametrize("moved", [-60, -1, 1, 60])
     def test_its_end_stays_as_it_was_while_it_only_jitters(self, moved: float) -> None:
-        before = state("2001:db8:2::/64", former=(Former(OLD.prefix, NOW + 7200 + moved),))
+        before = state("2001:db8:2::/64", former=(PreviousPrefix(OLD.prefix, NOW + 7200 + moved),))
         assert look(before, [NEW, DEPRECATED]) == before
 
     @pytest.mark.parametrize("written", [NOW + 7139, NOW + 7261, None])
     def test_its_end_follows_a_lifetime_that_really_changed(self, written: float | None) -> None:
-        before = state("2001:db8:2::/64", former=(Former(OLD.prefix, written),))
-        assert look(before, [NEW, DEPRECATED]).former == (Former(OLD.prefix, NOW + 7200),)
+        before = state("2001:db8:2::/64", former=(PreviousPrefix(OLD.prefix, written),))
+        assert look(before, [NEW, DEPRECATED]).former == (PreviousPrefix(OLD.prefix, NOW + 7200),)
 
     def test_it_may_come_to_have_no_end(self) -> None:
-        before = state("2001:db8:2::/64", former=(Former(OLD.prefix, NOW + 7200),))
+        before = state("2001:db8:2::/64", former=(PreviousPrefix(OLD.prefix, NOW + 7200),))
         for_ever = on_link("2001:db8:1::/64", preferred=0, valid=None)
-        assert look(before, [NEW, for_ever]).former == (Former(OLD.prefix, None),)
-        assert look(look(before, [NEW, for_ever]), [NEW, for_ever]).former == (Former(OLD.prefix, None),)
+        assert look(before, [NEW, for_ever]).former == (PreviousPrefix(OLD.prefix, None),)
+        assert look(look(before, [NEW, for_ever]), [NEW, for_ever]).former == (PreviousPrefix(OLD.prefix, None),)
 
     def test_one_that_lasts_a_little_longer_than_was_written_is_not_torn_down(self) -> None:
-        before = state("2001:db8:2::/64", former=(Former(OLD.prefix, NOW),))
-        assert look(before, [NEW, replace(DEPRECATED, valid=50)]).former == (Former(OLD.prefix, NOW + 50),)
+        before = state("2001:db8:2::/64", former=(PreviousPrefix(OLD.prefix, NOW),))
+        assert look(before, [NEW, replace(DEPRECATED, valid=50)]).former == (PreviousPrefix(OLD.prefix, NOW + 50),)
 
     def test_it_is_looked_at_when_its_lifetime_ends(self) -> None:
         steady = on_link("2001:db8:2::/64", preferred=None, valid=None)
-        before = state("2001:db8:2::/64", former=(Former(OLD.prefix, NOW + 7190),))
+        before = state("2001:db8:2::/64", former=(PreviousPrefix(OLD.prefix, NOW + 7190),))
         assert wait(before, [steady, DEPRECATED]) == 7190
 
     def test_one_that_is_adopted_again_leaves_the_list(self) -> None:
-        before = state("2001:db8:2::/64", former=(Former(OLD.prefix, NOW + 3600), Former(THIRD.prefix, NOW + 3600)))
+        before = state(
+            "2001:db8:2::/64", former=(PreviousPrefix(OLD.prefix, NOW + 3600), PreviousPrefix(THIRD.prefix, NOW + 3600))
+        )
         world = [OLD, replace(NEW, preferred=0), replace(THIRD, preferred=0)]
         after = changed_to(OLD, world, before)
         assert [str(each.prefix) for each in after.former] == ["2001:db8:2::/64", "2001:db8:3::/64"]
@@ -356,7 +358,7 @@ def test_a_pool_that_is_longer_than_the_subnet_can_not_renumber_it() -> None:
         renumbered(IPv6Network("2001:db8:1:2::/64"), IPv6Network("2001:db8:3:4:5::/80"))
 
 
-FULL = Followed(
+FULL = TrackedPrefix(
     "eth0",
     OLD.prefix,
     NOW,
@@ -366,13 +368,13 @@ FULL = Followed(
     candidate=NEW.prefix,
     candidate_since=NOW - 2,
     changes=(NOW - 500, NOW - 90.5),
-    former=(Former(THIRD.prefix, NOW + 60), Former(IPv6Network("2001:db8:4::/64"), None)),
+    former=(PreviousPrefix(THIRD.prefix, NOW + 60), PreviousPrefix(IPv6Network("2001:db8:4::/64"), None)),
 )
 
 
 class TestRecord:
     @pytest.mark.parametrize("followed", [state(), FULL], ids=["plain", "full"])
-    def test_it_survives_the_store(self, followed: Followed) -> None:
+    def test_it_survives_the_store(self, followed: TrackedPrefix) -> None:
         assert from_record(json.loads(json.dumps(as_record(followed)))) == followed
 
     @pytest.mark.parametrize("field", sorted(as_record(FULL)))

@@ -14,15 +14,22 @@ from dockerv6.planning.host.sysctls import (
     host_findings,
     host_message,
     icc_findings,
-    outward,
     proxy_ndp,
     restore_steps,
     spare_sysctls,
     sysctl_steps,
     uplink_bridges,
+    uplink_interfaces,
 )
 from dockerv6.planning.inputs import HostView, RulesView
-from dockerv6.planning.steps import AdmitMark, RestoreSysctl, SetBridgeNetfilter, SetHairpin, SetSysctl, WithdrawMark
+from dockerv6.planning.steps import (
+    AddAcceptRule,
+    RemoveAcceptRule,
+    RestoreSysctl,
+    SetBridgeNetfilter,
+    SetHairpin,
+    SetSysctl,
+)
 from tests.unit.planning.scene import FORWARD, STUBBORN, host, route
 
 ADMITTED = replace(FORWARD, admitted=True)
@@ -65,15 +72,15 @@ def test_only_bridges_with_a_default_route_lead_outside() -> None:
 
 
 def test_the_mark_is_admitted_where_it_is_dropped_and_can_be() -> None:
-    assert filter_steps(rules(FORWARD, ADMITTED, STUBBORN)) == (AdmitMark(FORWARD),)
+    assert filter_steps(rules(FORWARD, ADMITTED, STUBBORN)) == (AddAcceptRule(FORWARD),)
 
 
 def test_an_accept_rule_that_is_needed_no_more_goes() -> None:
-    assert filter_steps(rules(stray=(ADMITTED,))) == (WithdrawMark(ADMITTED),)
+    assert filter_steps(rules(stray=(ADMITTED,))) == (RemoveAcceptRule(ADMITTED),)
 
 
 def test_every_accept_rule_goes_when_no_network_is_left() -> None:
-    assert filter_steps(rules(FORWARD, ADMITTED, STUBBORN), wanted=False) == (WithdrawMark(ADMITTED),)
+    assert filter_steps(rules(FORWARD, ADMITTED, STUBBORN), wanted=False) == (RemoveAcceptRule(ADMITTED),)
 
 
 def test_what_only_a_person_can_open_is_told_of() -> None:
@@ -140,7 +147,7 @@ def test_neither_loopback_nor_guests_nor_ports_are_outward() -> None:
         Interface(7, "br0", "bridge", up=True, mtu=1500),
         Interface(8, "docker0", "bridge", up=True, mtu=1500),
     ]
-    assert outward(host(*others, routes=(route("::/0", "br0"),))) == ("br0", "eth0")
+    assert uplink_interfaces(host(*others, routes=(route("::/0", "br0"),))) == ("br0", "eth0")
 
 
 class TestBridges:

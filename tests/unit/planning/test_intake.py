@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from dockerv6.api.scheme import Resource, digest, to_document
-from dockerv6.planning.admission import Intake, PruneRules, take_in, too_many
+from dockerv6.planning.admission import Intake, PruneRules, admit_resources, too_many
 from dockerv6.source.model import InvalidResource, Position, Root, Snapshot, SourcedResource
 from dockerv6.store.model import StoredObject
 from tests.simulation.resources import ROOT, invalid, network
@@ -50,7 +50,7 @@ def take(
     confirmed: bool = False,
 ) -> Intake:
     rules = PruneRules(enabled, GRACE, confirmed)
-    return take_in(snapshot, old, TRUSTED if identities is None else identities, NOW, rules)
+    return admit_resources(snapshot, old, TRUSTED if identities is None else identities, NOW, rules)
 
 
 def pruned(intake: Intake) -> list[str]:

@@ -1,6 +1,6 @@
 """What is computed from one moment is computed once for it, and never taken for another's."""
 
-from dockerv6.lib.memoize import per_moment
+from dockerv6.lib.memoize import memoize_by_identity
 
 
 class Counted:
@@ -19,26 +19,26 @@ def moment(*numbers: int) -> tuple[int, ...]:
 
 def test_the_same_moment_is_computed_once() -> None:
     counted = Counted()
-    total, now = per_moment(counted.total), moment(1, 2)
+    total, now = memoize_by_identity(counted.total), moment(1, 2)
     assert [total(now), total(now), total(now)] == [3, 3, 3]
     assert len(counted.calls) == 1
 
 
 def test_an_equal_one_is_another() -> None:
     counted = Counted()
-    total, now, then = per_moment(counted.total), moment(1, 2), moment(1, 2)
+    total, now, then = memoize_by_identity(counted.total), moment(1, 2), moment(1, 2)
     assert (total(now), total(then), now is then) == (3, 3, False)
     assert len(counted.calls) == 2
 
 
 def test_only_the_last_one_is_kept() -> None:
     counted = Counted()
-    total, now, then = per_moment(counted.total), moment(1, 2), moment(3)
+    total, now, then = memoize_by_identity(counted.total), moment(1, 2), moment(3)
     assert [total(now), total(then), total(now)] == [3, 3, 3]
     assert counted.calls == [now, then, now]
 
 
 def test_two_functions_share_nothing() -> None:
     one, other, now = Counted(), Counted(), moment(1, 2)
-    assert per_moment(one.total)(now) == per_moment(other.total)(now)
+    assert memoize_by_identity(one.total)(now) == memoize_by_identity(other.total)(now)
     assert len(one.calls) == len(other.calls) == 1

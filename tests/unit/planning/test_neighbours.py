@@ -13,7 +13,7 @@ from dockerv6.planning.host.ndp_proxy import (
     wanted,
     withdrawal,
 )
-from dockerv6.planning.host.proxied_subnets import Answers
+from dockerv6.planning.host.proxied_subnets import ProxiedSubnet
 from dockerv6.planning.inputs import HostView
 from dockerv6.planning.steps import AddProxyNeighbour, RemoveProxyNeighbour, SetSysctl
 from tests.unit.planning.scene import reasons, route, running
@@ -21,7 +21,7 @@ from tests.unit.planning.scene import reasons, route, running
 LINK = "2001:db8:1::/64"
 PART = IPv6Network("2001:db8:1:0:5::/80")
 A, B = PART[0x10], PART[0x11]
-BLOG = Answers("blog", PART)
+BLOG = ProxiedSubnet("blog", PART)
 SWITCH = "net/ipv6/conf/eth0/proxy_ndp"
 
 
@@ -59,7 +59,7 @@ def theirs(address: IPv6Address, interface: str = "eth0") -> ProxyNeighbour:
     return ProxyNeighbour(interface, address)
 
 
-def spots(answers: Answers, *addresses: IPv6Address, on: HostView) -> list[tuple[str, str]]:
+def spots(answers: ProxiedSubnet, *addresses: IPv6Address, on: HostView) -> list[tuple[str, str]]:
     return sorted((where, str(a)) for where, a in wanted([answers], [at(a) for a in addresses], on))
 
 
@@ -122,12 +122,12 @@ class TestWho:
     def test_translated_addresses_keep_their_suffix_under_every_prefix(self) -> None:
         inner = IPv6Network("fd00:1::/64")
         outer = (IPv6Network("2001:db8:1::/64"), IPv6Network("2001:db8:2::/64"))
-        answers = Answers("blog", inner, outer=outer)
+        answers = ProxiedSubnet("blog", inner, outer=outer)
         assert spots(answers, inner[0x10], on=host()) == [("eth0", "2001:db8:1::10"), ("eth1", "2001:db8:2::10")]
 
     def test_the_hosts_own_addresses_are_answered_for_by_itself(self) -> None:
         inner = IPv6Network("fd00:1::/64")
-        answers = Answers("blog", inner, outer=(IPv6Network(LINK),))
+        answers = ProxiedSubnet("blog", inner, outer=(IPv6Network(LINK),))
         assert spots(answers, inner[2], on=host()) == []
 
 
@@ -161,7 +161,7 @@ class TestSteps:
         assert neighbour_steps([BLOG], [BLOG], [], host(proxies=(ours("2001:db8:1::77"),))) == ()
 
     def test_an_entry_of_a_subnet_within_a_translated_prefix_is_left_to_its_owner(self) -> None:
-        whole = Answers("shop", IPv6Network("fd00:1::/64"), outer=(IPv6Network(LINK),))
+        whole = ProxiedSubnet("shop", IPv6Network("fd00:1::/64"), outer=(IPv6Network(LINK),))
         view = host(proxies=(ours(A), ours(B)))
         found = neighbour_steps([whole], [whole, BLOG], [at(A)], view)
         assert found == (RemoveProxyNeighbour("eth0", B),)
@@ -178,7 +178,7 @@ class TestSteps:
         inner = IPv6Network("fd00:1::/64")
         old, new = IPv6Network("2001:db8:9::/64"), IPv6Network(LINK)
         view = host(proxies=(ours(old[5]), ours(new[5])))
-        both = Answers("blog", inner, outer=(new, old))
+        both = ProxiedSubnet("blog", inner, outer=(new, old))
         assert neighbour_steps([both], [both], [at(inner[5])], view) == ()
         alone = replace(both, outer=(new,))
         assert neighbour_steps([alone], [alone], [at(inner[5])], view) == ()
@@ -204,7 +204,7 @@ class TestTheEnd:
         ]
 
     def test_a_resource_takes_its_entries_along_but_those_that_others_need(self) -> None:
-        whole = Answers("shop", IPv6Network("fd00:1::/64"), outer=(IPv6Network(LINK),))
+        whole = ProxiedSubnet("shop", IPv6Network("fd00:1::/64"), outer=(IPv6Network(LINK),))
         view = host(proxies=(ours(A), ours(B), theirs(PART[0x12])))
         assert [s.address for s in withdrawal([BLOG], [], [at(A)], view)] == [A, B]
         assert [s.address for s in withdrawal([whole], [BLOG], [at(A)], view)] == [B]
@@ -219,7 +219,7 @@ class TestTheEnd:
 
 
 class TestFindings:
-    def told(self, answers: Answers, *addresses: IPv6Address, on: HostView) -> list[tuple[str, str]]:
+    def told(self, answers: ProxiedSubnet, *addresses: IPv6Address, on: HostView) -> list[tuple[str, str]]:
         found = neighbour_findings([answers], [at(a) for a in addresses], on)
         assert not any(f.blocks for f in found)
         return reasons(found)
@@ -254,7 +254,7 @@ class TestFindings:
 
     def test_the_host_has_a_containers_address(self) -> None:
         inner = IPv6Network("fd00:1::/64")
-        answers = Answers("blog", inner, outer=(IPv6Network(LINK),))
+        answers = ProxiedSubnet("blog", inner, outer=(IPv6Network(LINK),))
         (found,) = neighbour_findings([answers], [at(inner[2]), at(inner[3])], host())
         assert found.reason == "DuplicateAddress"
         assert "2001:db8:1::2, which fd00:1::2 is translated to, is the host's own on eth0" in found.message
@@ -272,16 +272,16 @@ class TestFindings:
         assert "and 2 more" in found.message
 
     def test_a_network_with_the_whole_prefix_of_its_uplink_hides_the_neighbours(self) -> None:
-        whole = Answers("blog", IPv6Network(LINK))
+        whole = ProxiedSubnet("blog", IPv6Network(LINK))
         (found,) = neighbour_findings([whole], [], host())
         assert (found.reason, found.doubtful) == ("PrefixConflict", True)
         assert "such as a /80" in found.message
-        assert self.told(Answers("blog", IPv6Network("fd00:1::/64"), outer=(IPv6Network(LINK),)), on=host()) == []
+        assert self.told(ProxiedSubnet("blog", IPv6Network("fd00:1::/64"), outer=(IPv6Network(LINK),)), on=host()) == []
 
     def test_of_a_former_prefix_nothing_is_said(self) -> None:
         inner = IPv6Network("fd00:1::/64")
         outer = (IPv6Network(LINK), IPv6Network("2001:db8:9::/64"))
-        assert self.told(Answers("blog", inner, outer=outer), inner[5], on=host()) == []
+        assert self.told(ProxiedSubnet("blog", inner, outer=outer), inner[5], on=host()) == []
 
     def test_the_same_is_said_once(self) -> None:
         asked = replace(BLOG, interface="eth7")

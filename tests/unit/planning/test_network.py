@@ -4,14 +4,14 @@ from ipaddress import IPv6Interface, IPv6Network
 import pytest
 
 from dockerv6.firewall.model import HostFilterState
-from dockerv6.planning.inputs import Holdings, HostView, Networks, RulesView
+from dockerv6.planning.inputs import Holdings, HostView, NetworkIndex, RulesView
 from dockerv6.planning.network import own_network
 from dockerv6.planning.steps import (
     AttachEndpoint,
     CreateNetwork,
     EnsureRules,
-    MendBridge,
     Plan,
+    RepairBridge,
 )
 from tests.simulation.resources import network
 from tests.unit.planning.scene import (
@@ -64,7 +64,7 @@ class TestCreation:
 
     def test_the_hosts_filter_lets_us_pass_before_the_network_is_there(self) -> None:
         rules = RulesView(filter=HostFilterState((FORWARD,)))
-        assert kinds(decide(desired(), observed(rules=rules), HELD)) == ["AdmitMark", "CreateNetwork"]
+        assert kinds(decide(desired(), observed(rules=rules), HELD)) == ["AddAcceptRule", "CreateNetwork"]
 
 
 class TestRefusals:
@@ -199,7 +199,9 @@ class TestDrift:
         moment = observed(there, host=host(replace(bridge(there), addresses=())))
         plan = decide(desired(), moment, HELD)
         assert plan.steps == (
-            MendBridge("v6-blog", IPv6Interface(f"{SUBNET[1]}/64"), f"bridge v6-blog lost its address {SUBNET[1]}/64"),
+            RepairBridge(
+                "v6-blog", IPv6Interface(f"{SUBNET[1]}/64"), f"bridge v6-blog lost its address {SUBNET[1]}/64"
+            ),
         )
         assert plan.drift
 
@@ -208,7 +210,7 @@ class TestDrift:
         disputed = replace(bridge(there), tentative=frozenset({SUBNET[1]}), failed=frozenset({SUBNET[1]}))
         plan = decide(desired(), observed(there, host=host(disputed)), HELD)
         why = f"address {SUBNET[1]}/64 of bridge v6-blog failed duplicate address detection"
-        assert plan.steps == (MendBridge("v6-blog", IPv6Interface(f"{SUBNET[1]}/64"), why),)
+        assert plan.steps == (RepairBridge("v6-blog", IPv6Interface(f"{SUBNET[1]}/64"), why),)
         assert plan.drift == (why,)
 
     def test_an_address_that_is_only_being_proven_is_left_alone(self) -> None:
@@ -323,7 +325,7 @@ def test_of_twins_it_is_always_the_same_one() -> None:
 
 def test_networks_are_found_by_name_and_by_resource() -> None:
     there = live()
-    found = Networks((there, foreign("x")))
+    found = NetworkIndex((there, foreign("x")))
     assert (len(found), found.named("x"), found.named("y")) == (2, (foreign("x"),), ())
     assert found.owned(desired().identity, "blog") == (there,)
 

@@ -9,9 +9,9 @@ import pytest
 from dockerv6.api.options import GATEWAY_MODE_IPV6
 from dockerv6.dockerd.model import BRIDGE_NAME, EngineInfo, Network
 from dockerv6.hostnet.model import Interface, ProxyNeighbour
-from dockerv6.planning.docker.network_spec import network_spec, stamped
-from dockerv6.planning.host.proxied_subnets import Answers
-from dockerv6.planning.inputs import Networks, RulesView
+from dockerv6.planning.docker.network_spec import network_spec, with_spec_hash
+from dockerv6.planning.host.proxied_subnets import ProxiedSubnet
+from dockerv6.planning.inputs import NetworkIndex, RulesView
 from dockerv6.planning.steps import (
     AddProxyNeighbour,
     CreateNetwork,
@@ -53,7 +53,7 @@ class TestRouted:
     def there(self, engine: EngineInfo | None) -> Network:
         """The network as that engine made it."""
         resource = self.WISH.resource
-        return created(stamped(network_spec(resource, SUBNET, self.WISH.identity, engine)))
+        return created(with_spec_hash(network_spec(resource, SUBNET, self.WISH.identity, engine)))
 
     @pytest.mark.parametrize(("release", "told"), [((26, 1), False), ((27, 0), True), ((29, 0), True)], ids=str)
     def test_engines_that_know_how_are_told_not_to_drop(self, release: tuple[int, int], *, told: bool) -> None:
@@ -99,12 +99,12 @@ class TestNeighbours:
 
     SUBNET = IPv6Network("2001:db8:1:0:5::/80")
     WISH = desired(addressing={"subnet": str(SUBNET)}, egress={"mode": "Routed"}, ndpProxy={"enabled": True})
-    ANSWERS = Answers("blog", SUBNET)
+    ANSWERS = ProxiedSubnet("blog", SUBNET)
     HELD = holdings(allocation(SUBNET, pool=""))
     ENTRY = ProxyNeighbour("eth0", SUBNET[5], ours=True)
 
     def plan(self, *proxies: ProxyNeighbour, proxy_ndp: str = "1", **changes: object) -> Plan:
-        there = created(stamped(network_spec(self.WISH.resource, self.SUBNET, self.WISH.identity, ENGINE_28)))
+        there = created(with_spec_hash(network_spec(self.WISH.resource, self.SUBNET, self.WISH.identity, ENGINE_28)))
         eth0 = Interface(2, "eth0", "", up=True, mtu=1500, addresses=(IPv6Interface("2001:db8:1::2/64"),))
         view = host(bridge(there), eth0, proxies=frozenset(proxies), proxy_ndp={"eth0": proxy_ndp})
         moment = observed(there, applied=True, host=view, answers=(self.ANSWERS,), **changes)
@@ -132,7 +132,7 @@ class TestNeighbours:
         taken = replace(foreign("x"), options={BRIDGE_NAME: "br-blog"})
         wish = desired(addressing={"subnet": str(self.SUBNET)}, ndpProxy={"enabled": True},
                        egress={"mode": "Routed"}, bridge={"name": "br-blog"})  # fmt: skip
-        there = created(stamped(network_spec(self.WISH.resource, self.SUBNET, IDENTITY, ENGINE_28)))
+        there = created(with_spec_hash(network_spec(self.WISH.resource, self.SUBNET, IDENTITY, ENGINE_28)))
         eth0 = Interface(2, "eth0", "", up=True, mtu=1500, addresses=(IPv6Interface("2001:db8:1::2/64"),))
         moment = observed(
             there,
@@ -217,6 +217,6 @@ class TestOtherDrivers:
         wish = desired(managementPolicy="Observe", networkName="x")
         moment = observed(there, host=host(forwarding="0"), rules=RulesView(off={"": ("add table",)}))
         assert decide(wish, moment) == Plan("IPv6Network", "blog")
-        assert reasons(decide(wish, replace(moment, networks=Networks((replace(there, ipam=()),))))) == [
+        assert reasons(decide(wish, replace(moment, networks=NetworkIndex((replace(there, ipam=()),))))) == [
             ("NetworkReady", "NoIPv6")
         ]

@@ -6,7 +6,7 @@ from ipaddress import IPv6Address, IPv6Network
 import pytest
 
 from dockerv6.dockerd.model import Attachment
-from dockerv6.planning.inputs import SPEC_HASH, Desired, Networks, Observed, RulesView
+from dockerv6.planning.inputs import SPEC_HASH, Desired, NetworkIndex, Observed, RulesView
 from dockerv6.planning.steps import (
     AttachEndpoint,
     CreateNetwork,
@@ -271,5 +271,5 @@ class TestRolledBack:
 
     def test_a_network_that_is_gone_is_made_as_it_is_wanted(self) -> None:
         wish = desired(internal=True)
-        moment = replace(self.refused(wish), networks=Networks())
+        moment = replace(self.refused(wish), networks=NetworkIndex())
         assert "CreateNetwork" in kinds(decide(wish, moment, HELD))

@@ -8,7 +8,7 @@ import pytest
 from dockerv6.dockerd.model import Network, NetworkSpec, SubnetConfig
 from dockerv6.hostnet.model import BridgePort, Interface, RouteProtocol
 from dockerv6.planning.host.parents import parent_findings, parent_of, shared_link, vain_findings, watched
-from dockerv6.planning.inputs import HostView, Networks, Observed
+from dockerv6.planning.inputs import HostView, NetworkIndex, Observed
 from dockerv6.planning.steps import Finding
 from tests.simulation.resources import network
 from tests.unit.planning.scene import ENGINE_20_10, ENGINE_28, created, foreign, host, observed, route
@@ -41,7 +41,7 @@ def findings(
     **changes: object,
 ) -> tuple[Finding, ...]:
     there = others if live is None else (*others, live)
-    moment: Observed = observed(networks=Networks(there), **changes)
+    moment: Observed = observed(networks=NetworkIndex(there), **changes)
     return parent_findings(wanted, live, replace(moment, host=view if view is not None else host()))
 
 
@@ -215,7 +215,7 @@ def test_an_engine_that_gives_no_answer_is_not_judged() -> None:
 
 def test_somebody_elses_network_is_what_its_engine_took() -> None:
     live = other("ipvlan", ipvlan_flag="private")
-    moment = observed(networks=Networks((live,)), engine=ENGINE_20_10)
+    moment = observed(networks=NetworkIndex((live,)), engine=ENGINE_20_10)
     assert parent_findings(live, live, replace(moment, host=host())) == ()
     gone = replace(live, options={"parent": "lan1"})
     assert only(parent_findings(gone, gone, replace(moment, host=host()))).blocks

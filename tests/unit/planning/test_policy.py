@@ -8,9 +8,9 @@ import pytest
 
 from dockerv6.api.policy import IPv6Policy
 from dockerv6.dockerd.model import Network, SubnetConfig
-from dockerv6.firewall.model import HostFilterState, PortIntent, Transport
+from dockerv6.firewall.model import HostFilterState, PortIntent, TransportProtocol
 from dockerv6.hostnet.model import BridgePort, Interface, ProxyNeighbour
-from dockerv6.planning.host.proxied_subnets import Answers
+from dockerv6.planning.host.proxied_subnets import ProxiedSubnet
 from dockerv6.planning.inputs import MANAGED_BY, Holdings, Observed, RulesView
 from dockerv6.planning.policy import assign, plan_policy
 from dockerv6.planning.steps import Plan
@@ -35,7 +35,7 @@ from tests.unit.planning.scene import (
 SHOP = foreign("shop", "fd99::/64", 1, tier="web")
 OFFICE = foreign("office", "2001:db8:9::/64", 2)
 OWNER = "policy/all"
-PUBLISHED = {OWNER: (PortIntent(OWNER, Transport.TCP, 8080, SHOP.ipv6[0].subnet[5], 80),)}  # type: ignore[arg-type]
+PUBLISHED = {OWNER: (PortIntent(OWNER, TransportProtocol.TCP, 8080, SHOP.ipv6[0].subnet[5], 80),)}  # type: ignore[arg-type]
 
 
 def mine(*networks: Network, seen_by: Mapping[str, str] | None = None, **selectors: object) -> dict[str, list[str]]:
@@ -113,7 +113,7 @@ class TestPlan:
     def test_the_host_goes_before_the_rules_and_the_filter_after_them(self) -> None:
         rules = RulesView(off={OWNER: ("add x",)}, filter=HostFilterState((FORWARD,)))
         found = plan(observed(SHOP, host=host(bridge(SHOP), forwarding="0"), rules=rules), SHOP)
-        assert kinds(found) == ["SetSysctl", "EnsureRules", "AdmitMark"]
+        assert kinds(found) == ["SetSysctl", "EnsureRules", "AddAcceptRule"]
         assert found.drift == ()
 
     def test_rules_that_were_there_before_are_drift(self) -> None:
@@ -176,7 +176,7 @@ class TestRealIPv6:
     TRANSLATED = policy("all", egress={"mode": "PrefixTranslation", "prefixFrom": {"interface": "eth0"}})
     ON_LINK = policy("all", egress={"mode": "Routed"}, ndpProxy={"enabled": True})
     PART = foreign("part", "2001:db8:1:0:5::/80", 3)
-    ANSWERS = Answers(OWNER, IPv6Network("2001:db8:1:0:5::/80"))
+    ANSWERS = ProxiedSubnet(OWNER, IPv6Network("2001:db8:1:0:5::/80"))
     UPLINK = Interface(2, "eth0", "", up=True, mtu=1500, addresses=(IPv6Interface("2001:db8:1::2/64"),))
 
     def test_a_prefix_that_is_not_there_yet_is_told_of_once_for_all_networks(self) -> None:

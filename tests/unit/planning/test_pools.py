@@ -12,7 +12,7 @@ from dockerv6.planning.addressing.pools import (
     pool_view,
     withdrawn_findings,
 )
-from dockerv6.planning.addressing.tracked_prefixes import Followed
+from dockerv6.planning.addressing.tracked_prefixes import TrackedPrefix
 from dockerv6.planning.inputs import Holdings
 from dockerv6.planning.steps import Finding
 from tests.simulation.resources import pool
@@ -76,17 +76,17 @@ def test_cooldowns() -> None:
 class TestFollowingAnInterface:
     DELEGATED = "2001:db8:100:ff00::/56"
 
-    def seen(self, source: Followed | None, **part: object) -> PoolView | Finding:
+    def seen(self, source: TrackedPrefix | None, **part: object) -> PoolView | Finding:
         wish = desired(None, pool(fromInterface={"name": "eth0", **part}, allocationLength=80))
         return pool_view(wish, observed(), holding(following=source) if source is not None else holdings())
 
-    def prefix(self, source: Followed, **part: object) -> str:
+    def prefix(self, source: TrackedPrefix, **part: object) -> str:
         found = self.seen(source, **part)
         assert isinstance(found, PoolView), found
         assert not found.generated_now
         return ", ".join(map(str, found.prefixes))
 
-    def refused(self, source: Followed | None, **part: object) -> Finding:
+    def refused(self, source: TrackedPrefix | None, **part: object) -> Finding:
         found = self.seen(source, **part)
         assert isinstance(found, Finding), found
         waits = found.reason == "PrefixPending"

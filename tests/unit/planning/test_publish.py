@@ -7,10 +7,10 @@ import pytest
 
 from dockerv6.api.publish import Publish
 from dockerv6.dockerd.model import Container
-from dockerv6.firewall.model import PortIntent, Transport
+from dockerv6.firewall.model import PortIntent, TransportProtocol
 from dockerv6.hostnet.model import Listener
-from dockerv6.planning.firewall.port_assignment import Settled, settle
-from dockerv6.planning.firewall.port_claims import Surface
+from dockerv6.planning.firewall.port_assignment import PortAssignment, assign_ports
+from dockerv6.planning.firewall.port_claims import PublishingNetwork
 from tests.simulation.resources import network
 from tests.unit.planning.scene import SUBNET, binding, end, foreign, live, running
 
@@ -27,31 +27,31 @@ def block(**publish: object) -> Publish:
     return network(publish=publish).spec.publish
 
 
-def surface(owner: str = "blog", publish: Publish | None = None) -> Surface:
-    return Surface(owner, HERE.id, HERE.name, publish or block(fromContainers=True), GATEWAY)
+def surface(owner: str = "blog", publish: Publish | None = None) -> PublishingNetwork:
+    return PublishingNetwork(owner, HERE.id, HERE.name, publish or block(fromContainers=True), GATEWAY)
 
 
 def given(
     *containers: Container,
-    before: Settled | None = None,
+    before: PortAssignment | None = None,
     listeners: tuple[Listener, ...] = (),
     publish: Publish | None = None,
-) -> Settled:
+) -> PortAssignment:
     incumbents = before.incumbents if before is not None else {}
-    return settle((surface(publish=publish),), containers, incumbents, listeners)
+    return assign_ports((surface(publish=publish),), containers, incumbents, listeners)
 
 
-def served(found: Settled) -> dict[str, str]:
+def served(found: PortAssignment) -> dict[str, str]:
     return {f"{protocol} {port} {address or '::'}": name for (protocol, port, address), name in found.names.items()}
 
 
-def reasons(found: Settled) -> dict[str, list[tuple[str, bool]]]:
+def reasons(found: PortAssignment) -> dict[str, list[tuple[str, bool]]]:
     return {owner: [(str(p.reason), p.waiting) for p in each] for owner, each in found.problems.items()}
 
 
 def test_a_port_leads_to_its_container() -> None:
     found = given(OLD)
-    assert found.ports == (PortIntent("blog", Transport.TCP, 8080, SUBNET[5], 80, GATEWAY),)
+    assert found.ports == (PortIntent("blog", TransportProtocol.TCP, 8080, SUBNET[5], 80, GATEWAY),)
     assert (served(found), found.problems) == ({"tcp 8080 ::": "old"}, {})
 
 
@@ -78,10 +78,10 @@ class TestConflicts:
         assert served(found) == {"tcp 8080 ::": "young"}
 
     def test_who_has_it_keeps_it_when_it_is_reached_by_another_of_its_networks(self) -> None:
-        there = Surface("else", OTHER.id, OTHER.name, block(fromContainers=True))
-        before = settle((surface(), there), (replace(YOUNG, endpoints=(end(OTHER, "fd99::6"),)),), {})
+        there = PublishingNetwork("else", OTHER.id, OTHER.name, block(fromContainers=True))
+        before = assign_ports((surface(), there), (replace(YOUNG, endpoints=(end(OTHER, "fd99::6"),)),), {})
         both = replace(YOUNG, endpoints=(end(HERE, SUBNET[6]), end(OTHER, "fd99::6")))
-        found = settle((surface(), there), (OLD, both), before.incumbents)
+        found = assign_ports((surface(), there), (OLD, both), before.incumbents)
         assert [(p.owner, p.target) for p in found.ports] == [("blog", SUBNET[6])]
         assert served(found) == {"tcp 8080 ::": "young"}
 
@@ -114,9 +114,9 @@ class TestConflicts:
         assert (served(found), reasons(found)) == ({"tcp 8080 ::": "web"}, {"blog": [("PortConflict", False)]})
 
     def test_of_two_resources_the_one_that_lost_is_told(self) -> None:
-        there = Surface("else", OTHER.id, OTHER.name, block(fromContainers=True))
+        there = PublishingNetwork("else", OTHER.id, OTHER.name, block(fromContainers=True))
         theirs = running("theirs", end(OTHER, "fd99::5"), created=5, ports=(binding(8080),))
-        found = settle((surface(), there), (OLD, theirs), {})
+        found = assign_ports((surface(), there), (OLD, theirs), {})
         assert (served(found), reasons(found)) == ({"tcp 8080 ::": "old"}, {"else": [("PortConflict", False)]})
 
     def test_one_container_can_not_answer_at_two_of_its_ports(self) -> None:

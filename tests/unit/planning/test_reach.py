@@ -6,9 +6,9 @@ from typing import ClassVar
 
 import pytest
 
-from dockerv6.firewall.model import HostFilterState, PortIntent, Transport
+from dockerv6.firewall.model import HostFilterState, PortIntent, TransportProtocol
 from dockerv6.hostnet.model import BridgePort, Interface, ProxyNeighbour
-from dockerv6.planning.host.proxied_subnets import Answers
+from dockerv6.planning.host.proxied_subnets import ProxiedSubnet
 from dockerv6.planning.inputs import Observed, RulesView
 from dockerv6.planning.reach import answer_steps, bridged, live_steps, reach_findings, rules_steps, way_steps
 from dockerv6.planning.steps import AddProxyNeighbour, EnsureRules
@@ -59,13 +59,13 @@ class TestRules:
     def test_the_host_forwards_then_the_rules_decide_then_we_are_let_pass(self) -> None:
         rules = replace(OFF, filter=HostFilterState((FORWARD,)))
         moment = observed(host=host(forwarding="0", accept_ra={"eth0": "1"}), rules=rules)
-        assert kinds(way_steps(desired(), moment)) == ["SetSysctl", "SetSysctl", "EnsureRules", "AdmitMark"]
+        assert kinds(way_steps(desired(), moment)) == ["SetSysctl", "SetSysctl", "EnsureRules", "AddAcceptRule"]
         assert way_steps(desired(), observed()) == ()
 
 
 class TestBridge:
     PORT = Interface(20, "veth1", "veth", up=True, mtu=1500, master=9, bridge_port=BridgePort())
-    PORTS = RulesView(ports={"blog": (PortIntent("blog", Transport.TCP, 80, SUBNET[5], 80),)})
+    PORTS = RulesView(ports={"blog": (PortIntent("blog", TransportProtocol.TCP, 80, SUBNET[5], 80),)})
 
     def test_containers_reach_themselves_through_their_published_ports(self) -> None:
         there = live()
@@ -91,18 +91,18 @@ class TestAnswers:
     PART = IPv6Network("2001:db8:1:0:5::/80")
     UPLINK = Interface(2, "eth0", "", up=True, mtu=1500, addresses=(IPv6Interface("2001:db8:1::2/64"),))
 
-    def moment(self, *answers: Answers, **changes: object) -> Observed:
+    def moment(self, *answers: ProxiedSubnet, **changes: object) -> Observed:
         web = running("web", end(live(), self.PART[5]))
         view = host(self.UPLINK, proxy_ndp={"eth0": "1"})
         return observed(host=view, containers=(web,), answers=answers, **changes)
 
     def test_only_the_resources_own_are_its_affair(self) -> None:
-        found = answer_steps(desired(), self.moment(Answers("blog", self.PART)))
+        found = answer_steps(desired(), self.moment(ProxiedSubnet("blog", self.PART)))
         assert found == (AddProxyNeighbour("eth0", self.PART[5]),)
-        assert answer_steps(desired(), self.moment(Answers("shop", self.PART))) == ()
+        assert answer_steps(desired(), self.moment(ProxiedSubnet("shop", self.PART))) == ()
 
     def test_an_entry_that_another_resource_needs_is_left_to_it(self) -> None:
-        mine, shops = Answers("blog", self.PART), Answers("shop", IPv6Network("2001:db8:1:0:5::/81"))
+        mine, shops = ProxiedSubnet("blog", self.PART), ProxiedSubnet("shop", IPv6Network("2001:db8:1:0:5::/81"))
         stale = ProxyNeighbour("eth0", self.PART[7], ours=True)
         moment = self.moment(mine, shops)
         moment = replace(moment, host=replace(moment.host, proxies=frozenset({stale})))
@@ -111,7 +111,7 @@ class TestAnswers:
         assert kinds(answer_steps(desired(), replace(moment, containers=kept))) == ["AddProxyNeighbour"]
 
     def test_nobody_knows_who_runs_while_the_engine_is_away(self) -> None:
-        assert answer_steps(desired(), self.moment(Answers("blog", self.PART), engine=None)) == ()
+        assert answer_steps(desired(), self.moment(ProxiedSubnet("blog", self.PART), engine=None)) == ()
 
 
 class TestFindings:

@@ -8,7 +8,7 @@ import pytest
 from dockerv6.dockerd.model import Attachment, Network
 from dockerv6.planning.docker.endpoints import as_it_was
 from dockerv6.planning.docker.network_spec import differences
-from dockerv6.planning.docker.rollback import Former, plan_rollback
+from dockerv6.planning.docker.rollback import PreviousNetwork, plan_rollback
 from dockerv6.planning.inputs import Holdings, Observed
 from dockerv6.planning.steps import (
     AttachEndpoint,
@@ -39,7 +39,7 @@ NEW = IPv6Network("2001:db8:7::/48")
 WISH = desired(None, pool(prefix=str(NEW)), updateStrategy="Recreate")
 MOVED = IPv6Network("2001:db8:7:1::/64")
 OLD = live(WISH)
-FORMER = Former(as_it_was(OLD), SUBNET, "default")
+FORMER = PreviousNetwork(as_it_was(OLD), SUBNET, "default")
 MADE = live(WISH, MOVED, number=2)
 REBOUND = holdings(allocation(MOVED, revision=8))
 WEB, DB = replace(container("web"), ipv6=SUBNET[2]), container("db", ipv6=str(SUBNET[9]))

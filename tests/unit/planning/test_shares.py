@@ -5,46 +5,48 @@ from typing import ClassVar
 import pytest
 
 from dockerv6.dockerd.model import Container, Network
-from dockerv6.firewall.model import EgressMode, Ingress, NetworkIntent, PortIntent, Transport
-from dockerv6.planning.addressing.tracked_prefixes import Followed
+from dockerv6.firewall.model import EgressMode, Ingress, NetworkIntent, PortIntent, TransportProtocol
+from dockerv6.planning.addressing.tracked_prefixes import TrackedPrefix
 from dockerv6.planning.firewall.contributions import (
-    Share,
-    answers_of,
+    FirewallContribution,
     depends_on_containers,
-    policy_share,
-    share,
+    network_contribution,
+    policy_contribution,
+    proxied_subnets_of,
     whole_intent,
 )
-from dockerv6.planning.firewall.port_assignment import Settled
-from dockerv6.planning.firewall.port_claims import Surface
-from dockerv6.planning.host.proxied_subnets import Answers
+from dockerv6.planning.firewall.port_assignment import PortAssignment
+from dockerv6.planning.firewall.port_claims import PublishingNetwork
+from dockerv6.planning.host.proxied_subnets import ProxiedSubnet
 from tests.simulation.resources import network, policy
 from tests.unit.planning.scene import SUBNET, allocation, desired, end, followed, foreign, live, running
 
 
 def test_a_managed_networks_share_follows_its_allocation() -> None:
-    assert share(network(), allocation(), ()) == Share("blog", (NetworkIntent("blog", SUBNET, "v6-blog"),))
+    assert network_contribution(network(), allocation(), ()) == FirewallContribution(
+        "blog", (NetworkIntent("blog", SUBNET, "v6-blog"),)
+    )
 
 
 def test_every_egress_field_reaches_the_firewall() -> None:
     wish = network(egress={"interfaces": ["eth0"], "exclude": ["fc00::/7"]})
-    (intent,) = share(wish, allocation(), ()).networks
+    (intent,) = network_contribution(wish, allocation(), ()).networks
     assert intent.egress is EgressMode.MASQUERADE
     assert intent.egress_interfaces == ("eth0",)
     assert intent.egress_exclude == (IPv6Network("fc00::/7"),)
 
 
 def test_an_internal_network_is_told_to_be_so() -> None:
-    assert share(network(internal=True), allocation(), ()).networks[0].internal
+    assert network_contribution(network(internal=True), allocation(), ()).networks[0].internal
 
 
 @pytest.mark.parametrize("spec", [{"suspend": True}, {"hosts": {"matchNames": ["a"]}}])
 def test_what_is_suspended_or_not_yet_in_effect_stays_as_it_is(spec: dict[str, object]) -> None:
-    assert share(network("blog", **spec), allocation(), ()) == Share("blog", hold=True)
+    assert network_contribution(network("blog", **spec), allocation(), ()) == FirewallContribution("blog", hold=True)
 
 
 def test_what_has_no_allocation_yet_keeps_what_it_may_have_had() -> None:
-    assert share(network(), None, ()) == Share("blog", answers=None, hold=True)
+    assert network_contribution(network(), None, ()) == FirewallContribution("blog", answers=None, hold=True)
 
 
 class TestRecreation:
@@ -54,16 +56,16 @@ class TestRecreation:
 
     def test_both_subnets_have_rules_while_one_takes_over_from_the_other(self) -> None:
         coming = NetworkIntent("blog", IPv6Network("fd00:5::/64"), "v6-blog")
-        assert share(network(), allocation("fd00:5::/64"), (live(),)).networks == (self.RUNNING, coming)
+        assert network_contribution(network(), allocation("fd00:5::/64"), (live(),)).networks == (self.RUNNING, coming)
 
     def test_the_bridge_that_runs_counts_while_another_is_asked_for(self) -> None:
         wish = network(bridge={"name": "br-new"})
-        assert share(wish, allocation(), (live(),)).networks == (self.RUNNING,)
-        assert share(wish, allocation(), ()).networks == (NetworkIntent("blog", SUBNET, "br-new"),)
+        assert network_contribution(wish, allocation(), (live(),)).networks == (self.RUNNING,)
+        assert network_contribution(wish, allocation(), ()).networks == (NetworkIntent("blog", SUBNET, "br-new"),)
 
     def test_what_overlaps_the_running_subnet_has_its_rules_when_that_is_gone(self) -> None:
         inside = allocation(f"{SUBNET[0]}/80")
-        assert share(network(), inside, (live(),)).networks == (self.RUNNING,)
+        assert network_contribution(network(), inside, (live(),)).networks == (self.RUNNING,)
 
 
 class TestObserved:
@@ -71,38 +73,38 @@ class TestObserved:
 
     def test_the_share_is_what_the_live_network_has(self) -> None:
         there = foreign("x")
-        found = share(self.WISH, None, (there,))
+        found = network_contribution(self.WISH, None, (there,))
         (intent,) = found.networks
         assert [s.network_id for s in found.surfaces] == [there.id]
         assert (intent.subnet, intent.bridge) == (IPv6Network("fd99::/64"), there.bridge)
 
     def test_a_network_that_is_gone_has_none(self) -> None:
-        assert share(self.WISH, None, ()) == Share("blog")
+        assert network_contribution(self.WISH, None, ()) == FirewallContribution("blog")
 
     def test_an_engine_that_was_never_seen_leaves_it_as_it_is(self) -> None:
-        assert share(self.WISH, None, None) == Share("blog", answers=None, hold=True)
+        assert network_contribution(self.WISH, None, None) == FirewallContribution("blog", answers=None, hold=True)
 
     def test_link_local_subnets_are_none_of_ours(self) -> None:
-        assert share(self.WISH, None, (foreign("x", "fe80::/64"),)) == Share("blog")
+        assert network_contribution(self.WISH, None, (foreign("x", "fe80::/64"),)) == FirewallContribution("blog")
 
 
 def test_the_whole_intent_is_in_the_order_of_owners() -> None:
-    shares = [share(network(n), allocation(f"fd00:{n}::/64", n), ()) for n in ("b", "a")]
-    whole = whole_intent([*shares, Share("c", hold=True)], 0x40, ("br0",))
+    shares = [network_contribution(network(n), allocation(f"fd00:{n}::/64", n), ()) for n in ("b", "a")]
+    whole = whole_intent([*shares, FirewallContribution("c", hold=True)], 0x40, ("br0",))
     assert [n.owner for n in whole.networks] == ["a", "b"]
     assert (whole.hold, whole.mark, whole.uplink_bridges) == (frozenset({"c"}), 0x40, ("br0",))
     assert (whole.ports, whole.guest_bridges) == ((), None)
 
 
 def test_the_whole_intent_has_the_ports_and_the_bridges_that_a_backend_must_be_told() -> None:
-    port = PortIntent("a", Transport.TCP, 80, SUBNET[5], 80)
-    whole = whole_intent((), settled=Settled((port,)), guests=("docker0",))
+    port = PortIntent("a", TransportProtocol.TCP, 80, SUBNET[5], 80)
+    whole = whole_intent((), settled=PortAssignment((port,)), guests=("docker0",))
     assert (whole.ports, whole.guest_bridges) == ((port,), ("docker0",))
 
 
 class TestFirewall:
     def intent(self, *there: Network, containers: tuple[Container, ...] = (), **spec: object) -> NetworkIntent:
-        (found,) = share(network("blog", **spec), allocation(), there, containers).networks
+        (found,) = network_contribution(network("blog", **spec), allocation(), there, containers).networks
         return found
 
     def test_isolation_and_icc_reach_the_firewall(self) -> None:
@@ -119,7 +121,7 @@ class TestFirewall:
     def test_ingress_is_for_the_whole_network_unless_containers_are_named(self) -> None:
         rule = {"from": ["2001:db8::/32"], "ports": [{"port": 443}, {"protocol": "udp", "port": 53}]}
         (found,) = self.intent(firewall={"ingress": [rule]}).ingress
-        ports = ((Transport.TCP, 443), (Transport.UDP, 53))
+        ports = ((TransportProtocol.TCP, 443), (TransportProtocol.UDP, 53))
         assert found == Ingress((IPv6Network("2001:db8::/32"),), (SUBNET,), ports)
 
     def test_ingress_for_some_is_for_their_addresses_in_this_network(self) -> None:
@@ -140,8 +142,8 @@ class TestFirewall:
 
 
 class TestSurfaces:
-    def surface(self, there: Network, **publish: object) -> Surface:
-        (found,) = share(network("blog", publish=publish), allocation(), (there,)).surfaces
+    def surface(self, there: Network, **publish: object) -> PublishingNetwork:
+        (found,) = network_contribution(network("blog", publish=publish), allocation(), (there,)).surfaces
         return found
 
     def test_a_network_that_runs_is_where_ports_lead(self) -> None:
@@ -150,8 +152,10 @@ class TestSurfaces:
         assert found.host_address is None
 
     def test_one_that_is_not_there_yet_or_is_internal_has_none(self) -> None:
-        assert share(network(), allocation(), ()).surfaces == ()
-        assert share(network(internal=True), allocation(), (replace(live(), internal=True),)).surfaces == ()
+        assert network_contribution(network(), allocation(), ()).surfaces == ()
+        assert (
+            network_contribution(network(internal=True), allocation(), (replace(live(), internal=True),)).surfaces == ()
+        )
 
     def test_ports_bind_where_the_resource_says(self) -> None:
         assert self.surface(live(), hostAddress="2001:db8::1").host_address == IPv6Address("2001:db8::1")
@@ -165,8 +169,8 @@ MASQUERADE = "com.docker.network.bridge.enable_ip_masquerade"
 class TestPolicies:
     """They do for others' networks what docker-ipv6nat did, and heed the same options."""
 
-    def given(self, spec: dict[str, object] | None = None, **options: str) -> Share:
-        return policy_share(policy("all", **(spec or {})), (replace(foreign("shop"), options=options),))
+    def given(self, spec: dict[str, object] | None = None, **options: str) -> FirewallContribution:
+        return policy_contribution(policy("all", **(spec or {})), (replace(foreign("shop"), options=options),))
 
     def test_the_share_is_owned_by_the_policy(self) -> None:
         found = self.given()
@@ -182,7 +186,7 @@ class TestPolicies:
     def test_an_observer_masquerades_whatever_the_networks_option_says(self) -> None:
         wish = network("shop", managementPolicy="Observe")
         there = replace(foreign("shop"), options={MASQUERADE: "false"})
-        assert share(wish, None, (there,)).networks[0].egress is EgressMode.MASQUERADE
+        assert network_contribution(wish, None, (there,)).networks[0].egress is EgressMode.MASQUERADE
 
     def test_a_network_that_keeps_its_containers_apart_does(self) -> None:
         assert not self.given(None, **{ICC: "false"}).networks[0].icc
@@ -203,12 +207,12 @@ class TestPolicies:
         assert self.given(None, **{"com.docker.network.bridge.name": "br-shop"}).networks[0].bridge == "br-shop"
 
     def test_an_engine_that_was_never_seen_leaves_everything_as_it_is(self) -> None:
-        assert policy_share(policy("all"), None) == Share("policy/all", answers=None, hold=True)
+        assert policy_contribution(policy("all"), None) == FirewallContribution("policy/all", answers=None, hold=True)
 
     def test_every_ipv6_subnet_of_a_network_has_its_rules(self) -> None:
         there = foreign("shop")
         both = replace(there, ipam=(*there.ipam, *foreign("x", "fd98::/64").ipam))
-        found = policy_share(policy("all"), (both,))
+        found = policy_contribution(policy("all"), (both,))
         assert [str(i.subnet) for i in found.networks] == ["fd99::/64", "fd98::/64"]
         assert len(found.surfaces) == 1
 
@@ -219,9 +223,11 @@ OUTER = IPv6Network("2001:db8:100:1::/64")
 
 
 class TestWaysOut:
-    def intent(self, egress: dict[str, object], source: Followed | None = None, **spec: object) -> NetworkIntent:
+    def intent(self, egress: dict[str, object], source: TrackedPrefix | None = None, **spec: object) -> NetworkIntent:
         known = {source.interface: source} if source is not None else {}
-        (found,) = share(network("blog", egress=egress, **spec), allocation(), (live(),), (), known).networks
+        (found,) = network_contribution(
+            network("blog", egress=egress, **spec), allocation(), (live(),), (), known
+        ).networks
         return found
 
     def test_a_routed_network_keeps_its_addresses(self) -> None:
@@ -245,7 +251,7 @@ class TestWaysOut:
         [None, followed("2001:db8:100::/48", interface="eth1"), followed("2001:db8:100:1:2::/80")],
         ids=["none yet", "another interface's", "too long"],
     )
-    def test_without_one_nothing_leaves_untranslated(self, source: Followed | None) -> None:
+    def test_without_one_nothing_leaves_untranslated(self, source: TrackedPrefix | None) -> None:
         found = self.intent(TRANSLATED, source)
         assert (found.egress, found.outer) == (EgressMode.NONE, ())
 
@@ -256,7 +262,7 @@ class TestWaysOut:
     def test_what_is_to_come_has_them_before_it_is_there(self) -> None:
         wish = network("blog", egress=TRANSLATED)
         known = {"eth0": followed("2001:db8:100::/48")}
-        running_, coming = share(wish, allocation("fd00:0:0:7::/64"), (live(),), (), known).networks
+        running_, coming = network_contribution(wish, allocation("fd00:0:0:7::/64"), (live(),), (), known).networks
         assert (running_.outer, coming.outer) == ((OUTER,), (IPv6Network("2001:db8:100:7::/64"),))
 
 
@@ -274,7 +280,7 @@ class TestOuterPrefixesOnALink:
             running("db", end(foreign("x"), "fd99::5"), end(there, SUBNET[6])),
             running("new", end(there, None)),
         )
-        (found,) = share(wish, allocation(), (there,), everybody, known, links).networks
+        (found,) = network_contribution(wish, allocation(), (there,), everybody, known, links).networks
         return found.outer_addresses
 
     def test_a_prefix_that_is_routed_here_leads_in_as_a_whole(self) -> None:
@@ -292,7 +298,7 @@ class TestOuterPrefixesOnALink:
 
     def test_what_is_to_come_has_nobody_on_it_yet(self) -> None:
         wish = network("blog", egress={"mode": "PrefixTranslation", "prefix": "2001:db8:100::/48"})
-        (coming,) = share(wish, allocation(), (), (), {}, (self.LINK,)).networks
+        (coming,) = network_contribution(wish, allocation(), (), (), {}, (self.LINK,)).networks
         assert coming.outer_addresses == ()
 
     def test_such_a_share_is_another_one_when_other_containers_run(self) -> None:
@@ -306,17 +312,17 @@ class TestOuterPrefixesOnALink:
 class TestPortsOfRoutedNetworks:
     """They are open on the container's own address too."""
 
-    HTTP = PortIntent("blog", Transport.TCP, 8080, SUBNET[5], 80)
+    HTTP = PortIntent("blog", TransportProtocol.TCP, 8080, SUBNET[5], 80)
 
     def ingress(self, *ports: PortIntent, **spec: object) -> tuple[Ingress, ...]:
         wish = network("blog", **{"egress": {"mode": "Routed"}, **spec})
         there = replace(live(), internal=wish.spec.internal)
-        whole = whole_intent([share(wish, allocation(), (there,))], settled=Settled(ports))
+        whole = whole_intent([network_contribution(wish, allocation(), (there,))], settled=PortAssignment(ports))
         assert whole.ports == ports
         return whole.networks[0].ingress
 
     def test_the_containers_own_port_is_open(self) -> None:
-        assert self.ingress(self.HTTP) == (Ingress((), (IPv6Network(SUBNET[5]),), ((Transport.TCP, 80),)),)
+        assert self.ingress(self.HTTP) == (Ingress((), (IPv6Network(SUBNET[5]),), ((TransportProtocol.TCP, 80),)),)
 
     def test_only_to_those_to_whom_the_hosts_port_is(self) -> None:
         office = (IPv6Network("2001:db8:9::/48"),)
@@ -334,11 +340,14 @@ class TestPortsOfRoutedNetworks:
 
     def test_it_comes_on_top_of_what_the_firewall_lets_in(self) -> None:
         found = self.ingress(self.HTTP, firewall={"ingress": [{"ports": [{"port": 22}]}]})
-        assert [i.ports for i in found] == [((Transport.TCP, 22),), ((Transport.TCP, 80),)]
+        assert [i.ports for i in found] == [((TransportProtocol.TCP, 22),), ((TransportProtocol.TCP, 80),)]
 
     def test_every_port_of_a_container_is_open(self) -> None:
-        dns = PortIntent("blog", Transport.UDP, 53, SUBNET[5], 53)
-        assert [i.ports for i in self.ingress(self.HTTP, dns)] == [((Transport.TCP, 80),), ((Transport.UDP, 53),)]
+        dns = PortIntent("blog", TransportProtocol.UDP, 53, SUBNET[5], 53)
+        assert [i.ports for i in self.ingress(self.HTTP, dns)] == [
+            ((TransportProtocol.TCP, 80),),
+            ((TransportProtocol.UDP, 53),),
+        ]
 
     @pytest.mark.parametrize(
         "egress", [{}, {"mode": "None"}, {"mode": "PrefixTranslation", "prefix": "2001:db8:100::/48"}], ids=str
@@ -348,9 +357,9 @@ class TestPortsOfRoutedNetworks:
 
     def test_so_are_those_of_policies_that_route(self) -> None:
         there = foreign("shop", "2001:db8:5:1::/64")
-        routed = policy_share(policy("all", egress={"mode": "Routed"}), (there,))
-        port = PortIntent("policy/all", Transport.TCP, 80, PUBLIC[5], 80)
-        (found,) = whole_intent([routed], settled=Settled((port,))).networks
+        routed = policy_contribution(policy("all", egress={"mode": "Routed"}), (there,))
+        port = PortIntent("policy/all", TransportProtocol.TCP, 80, PUBLIC[5], 80)
+        (found,) = whole_intent([routed], settled=PortAssignment((port,))).networks
         assert [i.targets for i in found.ingress] == [(IPv6Network(PUBLIC[5]),)]
 
 
@@ -359,31 +368,33 @@ class TestAnswers:
 
     ROUTED: ClassVar[dict[str, object]] = {"egress": {"mode": "Routed"}, "ndpProxy": {"enabled": True}}
 
-    def answers(self, spec: dict[str, object], source: Followed | None = None) -> tuple[Answers, ...] | None:
+    def answers(self, spec: dict[str, object], source: TrackedPrefix | None = None) -> tuple[ProxiedSubnet, ...] | None:
         known = {source.interface: source} if source is not None else {}
-        return share(network("blog", **spec), allocation(), (live(),), (), known).answers
+        return network_contribution(network("blog", **spec), allocation(), (live(),), (), known).answers
 
     def test_they_are_for_the_subnet_that_runs(self) -> None:
-        assert self.answers(self.ROUTED) == (Answers("blog", SUBNET),)
+        assert self.answers(self.ROUTED) == (ProxiedSubnet("blog", SUBNET),)
 
     def test_nobody_is_answered_for_unasked(self) -> None:
         assert self.answers({"egress": {"mode": "Routed"}}) == ()
 
     def test_the_interface_is_the_one_that_is_said(self) -> None:
         proxy = {"enabled": True, "interface": "eth1"}
-        assert self.answers({**self.ROUTED, "ndpProxy": proxy}) == (Answers("blog", SUBNET, "eth1"),)
+        assert self.answers({**self.ROUTED, "ndpProxy": proxy}) == (ProxiedSubnet("blog", SUBNET, "eth1"),)
 
     def test_they_are_there_before_the_network_is(self) -> None:
-        assert share(network("blog", **self.ROUTED), allocation(), ()).answers == (Answers("blog", SUBNET),)
+        assert network_contribution(network("blog", **self.ROUTED), allocation(), ()).answers == (
+            ProxiedSubnet("blog", SUBNET),
+        )
 
     def test_while_one_subnet_takes_over_from_another_both_are_answered_for(self) -> None:
-        found = share(network("blog", **self.ROUTED), allocation(PUBLIC), (live(),)).answers
-        assert found == (Answers("blog", SUBNET), Answers("blog", PUBLIC))
+        found = network_contribution(network("blog", **self.ROUTED), allocation(PUBLIC), (live(),)).answers
+        assert found == (ProxiedSubnet("blog", SUBNET), ProxiedSubnet("blog", PUBLIC))
 
     def test_neighbours_of_a_translated_network_ask_for_what_they_see(self) -> None:
         spec = {"egress": TRANSLATED, "ndpProxy": {"enabled": True}}
         found = self.answers(spec, followed("2001:db8:100::/48", "2001:db8:200::/48"))
-        assert found == (Answers("blog", SUBNET, None, (OUTER, IPv6Network("2001:db8:200:1::/64"))),)
+        assert found == (ProxiedSubnet("blog", SUBNET, None, (OUTER, IPv6Network("2001:db8:200:1::/64"))),)
 
     def test_without_a_prefix_it_can_not_be_told_what_they_see(self) -> None:
         assert self.answers({"egress": TRANSLATED, "ndpProxy": {"enabled": True}}) is None
@@ -391,36 +402,41 @@ class TestAnswers:
 
     @pytest.mark.parametrize("spec", [{"suspend": True}, {"hosts": {"matchNames": ["a"]}}], ids=str)
     def test_what_is_left_as_it_is_is_answered_for_as_it_is(self, spec: dict[str, object]) -> None:
-        found = share(network("blog", **self.ROUTED, **spec), allocation(PUBLIC), (live(),))
-        assert found == Share("blog", answers=(Answers("blog", SUBNET),), hold=True)
+        found = network_contribution(network("blog", **self.ROUTED, **spec), allocation(PUBLIC), (live(),))
+        assert found == FirewallContribution("blog", answers=(ProxiedSubnet("blog", SUBNET),), hold=True)
 
     def test_of_what_was_never_seen_it_can_not_be_told(self) -> None:
         wish = network("blog", suspend=True, **self.ROUTED)
-        assert share(wish, allocation(), None) == Share("blog", answers=None, hold=True)
+        assert network_contribution(wish, allocation(), None) == FirewallContribution("blog", answers=None, hold=True)
 
     def test_nor_of_what_has_lost_its_allocation(self) -> None:
-        assert share(network("blog", **self.ROUTED), None, (live(),)).answers is None
+        assert network_contribution(network("blog", **self.ROUTED), None, (live(),)).answers is None
 
     def test_while_somebodys_can_not_be_told_nobody_knows_all_of_them(self) -> None:
-        known, unknown = Share("a", answers=(Answers("a", SUBNET),)), Share("c", answers=None, hold=True)
-        assert answers_of((known, Share("b"))) == (Answers("a", SUBNET),)
-        assert answers_of((known, unknown)) is None
-        assert answers_of(()) == ()
+        known, unknown = (
+            FirewallContribution("a", answers=(ProxiedSubnet("a", SUBNET),)),
+            FirewallContribution("c", answers=None, hold=True),
+        )
+        assert proxied_subnets_of((known, FirewallContribution("b"))) == (ProxiedSubnet("a", SUBNET),)
+        assert proxied_subnets_of((known, unknown)) is None
+        assert proxied_subnets_of(()) == ()
 
     def test_an_observed_network_is_answered_for_while_it_is_there(self) -> None:
         wish = network("blog", managementPolicy="Observe", networkName="x", **self.ROUTED)
-        assert share(wish, None, (foreign("x"),)).answers == (Answers("blog", IPv6Network("fd99::/64")),)
-        assert share(wish, None, ()).answers == ()
+        assert network_contribution(wish, None, (foreign("x"),)).answers == (
+            ProxiedSubnet("blog", IPv6Network("fd99::/64")),
+        )
+        assert network_contribution(wish, None, ()).answers == ()
 
     def test_a_policy_has_all_of_its_networks_answered_for(self) -> None:
         there = (foreign("a"), foreign("b", "fd98::/64", 98))
-        found = policy_share(policy("all", **self.ROUTED), there).answers
+        found = policy_contribution(policy("all", **self.ROUTED), there).answers
         subnets = (IPv6Network("fd99::/64"), IPv6Network("fd98::/64"))
-        assert found == tuple(Answers("policy/all", each) for each in subnets)
+        assert found == tuple(ProxiedSubnet("policy/all", each) for each in subnets)
 
     def test_of_an_internal_network_nobody_outside_sees_anything(self) -> None:
         there = replace(foreign("a"), internal=True)
-        assert policy_share(policy("all", **self.ROUTED), (there,)).answers == ()
+        assert policy_contribution(policy("all", **self.ROUTED), (there,)).answers == ()
 
 
 class TestOtherDrivers:
@@ -429,28 +445,32 @@ class TestOtherDrivers:
     @pytest.mark.parametrize("driver", ["macvlan", "ipvlan"])
     def test_they_have_no_share(self, driver: str) -> None:
         wish = network("blog", driver=driver, options={"parent": "eth0"})
-        assert share(wish, allocation(), (live(desired(wish)),)) == Share("blog")
-        assert share(wish, None, None) == Share("blog")
+        assert network_contribution(wish, allocation(), (live(desired(wish)),)) == FirewallContribution("blog")
+        assert network_contribution(wish, None, None) == FirewallContribution("blog")
 
     @pytest.mark.parametrize("driver", ["macvlan", "ipvlan"])
     def test_nor_has_who_observes_them(self, driver: str) -> None:
         wish = network("blog", managementPolicy="Observe", networkName="x")
-        assert share(wish, None, (replace(foreign("x"), driver=driver),)) == Share("blog")
+        assert network_contribution(wish, None, (replace(foreign("x"), driver=driver),)) == FirewallContribution("blog")
 
     def test_a_bridge_that_still_runs_keeps_its_rules(self) -> None:
         wish = network("blog", driver="macvlan", options={"parent": "eth0"})
-        assert share(wish, allocation(), (live(),)) == share(network("blog"), allocation(), (live(),))
+        assert network_contribution(wish, allocation(), (live(),)) == network_contribution(
+            network("blog"), allocation(), (live(),)
+        )
 
     def test_a_suspended_one_is_left_as_it_is(self) -> None:
         wish = network("blog", driver="macvlan", options={"parent": "eth0"}, suspend=True)
-        assert share(wish, allocation(), (live(desired(wish)),)) == Share("blog", hold=True)
+        assert network_contribution(wish, allocation(), (live(desired(wish)),)) == FirewallContribution(
+            "blog", hold=True
+        )
 
 
 class TestPolicysWaysOut:
     def given(self, egress: dict[str, object], **options: str) -> NetworkIntent:
         there = replace(foreign("shop", "fd99:0:0:1::/64"), options=options)
         known = {"eth0": followed("2001:db8:100::/48")}
-        (found,) = policy_share(policy("all", egress=egress), (there,), (), known).networks
+        (found,) = policy_contribution(policy("all", egress=egress), (there,), (), known).networks
         return found
 
     def test_it_translates_to_what_it_follows(self) -> None:
@@ -463,7 +483,7 @@ class TestPolicysWaysOut:
     def test_nor_has_it_neighbours_that_ask(self) -> None:
         there = replace(foreign("shop"), options={MASQUERADE: "false"})
         asked = policy("all", egress=TRANSLATED, ndpProxy={"enabled": True})
-        assert policy_share(asked, (there,), (), {"eth0": followed("2001:db8:100::/48")}).answers == ()
+        assert policy_contribution(asked, (there,), (), {"eth0": followed("2001:db8:100::/48")}).answers == ()
 
     def test_but_it_is_routed_as_asked(self) -> None:
         assert self.given({"mode": "Routed"}, **{MASQUERADE: "false"}).egress is EgressMode.ROUTED

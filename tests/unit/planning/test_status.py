@@ -6,7 +6,7 @@ from dockerv6.api import conditions as cond
 from dockerv6.api.conditions import Conditions, ConditionType, Reason
 from dockerv6.dockerd.model import NetworkSpec
 from dockerv6.planning.inputs import SPEC_HASH
-from dockerv6.planning.status import NETWORK_DOMAIN, Failure, Verdict, concerns, conditions_of, suspended
+from dockerv6.planning.status import NETWORK_DOMAIN, Failure, StatusInputs, concerns, conditions_of, suspended
 from dockerv6.planning.steps import (
     AddProxyNeighbour,
     CreateNetwork,
@@ -46,7 +46,7 @@ def plan(*findings: Finding, drift: tuple[str, ...] = ()) -> Plan:
 
 
 def say(plan: Plan = NOTHING, before: Conditions = (), **more: object) -> Conditions:
-    verdict = replace(Verdict(NOW, 2, plan), **more)  # type: ignore[arg-type]
+    verdict = replace(StatusInputs(NOW, 2, plan), **more)  # type: ignore[arg-type]
     found = conditions_of(before, verdict)
     cond.check(found)
     return found
@@ -232,7 +232,7 @@ def test_a_transition_keeps_its_time_while_the_status_stays() -> None:
 
 class TestSuspended:
     def said(self, before: Conditions = (), **more: object) -> dict[str, tuple[str, str]]:
-        verdict = replace(Verdict(NOW, 2, NOTHING), **more)  # type: ignore[arg-type]
+        verdict = replace(StatusInputs(NOW, 2, NOTHING), **more)  # type: ignore[arg-type]
         found = suspended(before, verdict, "it is suspended")
         cond.check(found)
         return short(found)

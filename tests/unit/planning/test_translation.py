@@ -7,19 +7,19 @@ from ipaddress import IPv6Network
 import pytest
 
 from dockerv6.api.egress import Egress
-from dockerv6.planning.addressing.tracked_prefixes import Followed, Former
+from dockerv6.planning.addressing.tracked_prefixes import PreviousPrefix, TrackedPrefix
 from dockerv6.planning.addressing.translation import NOTHING, Translation, translate, translation_findings
 from tests.simulation.resources import network
 from tests.unit.planning.scene import NOW, SUBNET, followed
 
-NOBODY: Mapping[str, Followed] = {}
+NOBODY: Mapping[str, TrackedPrefix] = {}
 PREFIX = "2001:db8:100::/48"
 FIXED = network(egress={"mode": "PrefixTranslation", "prefix": PREFIX}).spec.egress
 FOLLOWING = network(egress={"mode": "PrefixTranslation", "prefixFrom": {"interface": "eth0"}}).spec.egress
 OUTER = IPv6Network("2001:db8:100:1::/64")
 
 
-def following(source: Followed, subnet: IPv6Network = SUBNET) -> Translation:
+def following(source: TrackedPrefix, subnet: IPv6Network = SUBNET) -> Translation:
     return translate(FOLLOWING, subnet, {source.interface: source})
 
 
@@ -140,5 +140,5 @@ class TestFindings:
 
 
 def test_a_former_prefix_without_an_end_is_one_like_others() -> None:
-    source = replace(followed(PREFIX), former=(Former(IPv6Network("2001:db8:200::/48"), None),))
+    source = replace(followed(PREFIX), former=(PreviousPrefix(IPv6Network("2001:db8:200::/48"), None),))
     assert len(following(source).outer) == 2

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from dockerv6.source.directory import Listing, is_resource_file, list_root
-from dockerv6.source.permissions import Trust
+from dockerv6.source.permissions import FileOwnership
 
-TRUST = Trust.of_this_process()
+TRUST = FileOwnership.of_this_process()
 
 
 @pytest.fixture
@@ -191,8 +191,8 @@ def test_untrusted_root_is_not_read(root: Path) -> None:
 
 def test_another_users_file_is_refused(root: Path) -> None:
     (root / "x.yaml").touch(mode=0o644)
-    assert list(list_root(str(root), Trust(frozenset({os.geteuid()}))).refused) == []
-    assert list_root(str(root), Trust(frozenset({os.geteuid() + 1}))).problems
+    assert list(list_root(str(root), FileOwnership(frozenset({os.geteuid()}))).refused) == []
+    assert list_root(str(root), FileOwnership(frozenset({os.geteuid() + 1}))).problems
 
 
 def test_directories_too_deep_are_reported(root: Path) -> None:

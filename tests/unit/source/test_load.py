@@ -13,7 +13,7 @@ from dockerv6.source import load as load_module
 from dockerv6.source.directory import Signature
 from dockerv6.source.load import Loader, load_paths
 from dockerv6.source.model import Snapshot
-from dockerv6.source.permissions import Trust
+from dockerv6.source.permissions import FileOwnership
 from dockerv6.source.reading import read_file
 
 NOW = 1_700_000_000.0
@@ -47,7 +47,7 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def loader(root: Path, clock: FakeClock) -> Loader:
-    return Loader([str(root)], clock=clock, trust=Trust.of_this_process())
+    return Loader([str(root)], clock=clock, trust=FileOwnership.of_this_process())
 
 
 @pytest.fixture
@@ -226,7 +226,7 @@ def test_git_sync_swap(root: Path, clock: FakeClock) -> None:
         write(root / ".worktrees" / version / "x.yaml", network(f"v{version}"))
     link = root / "current"
     link.symlink_to(".worktrees/1")
-    loader = Loader([str(link)], clock=clock, trust=Trust.of_this_process())
+    loader = Loader([str(link)], clock=clock, trust=FileOwnership.of_this_process())
     first = loader.load()
     assert names(first) == ["v1"]
     (root / "tmp-link").symlink_to(".worktrees/2")

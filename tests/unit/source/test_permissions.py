@@ -4,9 +4,9 @@ from stat import S_IFDIR, S_IFLNK, S_IFREG
 
 import pytest
 
-from dockerv6.source.permissions import Trust
+from dockerv6.source.permissions import FileOwnership
 
-ROOT_ONLY = Trust(frozenset({0}))
+ROOT_ONLY = FileOwnership(frozenset({0}))
 
 
 def status(mode: int, uid: int = 0) -> os.stat_result:
@@ -29,7 +29,7 @@ def test_another_users_file_is_not_trusted() -> None:
     objection = ROOT_ONLY.objection("/p", status(S_IFREG | 0o600, uid=1000))
     assert objection is not None
     assert "1000" in str(objection)
-    assert Trust(frozenset({1000})).objection("/p", status(S_IFREG | 0o600, uid=1000)) is None
+    assert FileOwnership(frozenset({1000})).objection("/p", status(S_IFREG | 0o600, uid=1000)) is None
 
 
 def test_another_users_link_is_not_trusted() -> None:
@@ -38,10 +38,10 @@ def test_another_users_link_is_not_trusted() -> None:
 
 def test_sticky_directory_is_trusted_only_when_it_is_roots() -> None:
     assert ROOT_ONLY.objection("/p", status(S_IFDIR | 0o1777)) is None
-    assert Trust(frozenset({0, 5})).objection("/p", status(S_IFDIR | 0o1777, uid=5)) is not None
+    assert FileOwnership(frozenset({0, 5})).objection("/p", status(S_IFDIR | 0o1777, uid=5)) is not None
 
 
 def test_root_and_this_user_are_trusted_by_default(tmp_path: Path) -> None:
     tmp_path.chmod(0o700)
-    assert Trust.of_this_process().objection(str(tmp_path), tmp_path.stat()) is None
-    assert 0 in Trust.of_this_process().uids
+    assert FileOwnership.of_this_process().objection(str(tmp_path), tmp_path.stat()) is None
+    assert 0 in FileOwnership.of_this_process().uids

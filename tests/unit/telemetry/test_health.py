@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from dockerv6.lib.clock import FakeClock
-from dockerv6.telemetry.health import Condition, Health, Heartbeat, Probe, Progress
+from dockerv6.telemetry.health import Health, HealthCheck, Heartbeat, Probe, Progress
 
 
 def test_without_checks_all_is_well() -> None:
@@ -75,7 +75,7 @@ def test_a_wall_clock_that_jumps_stops_no_heart() -> None:
 
 
 def test_a_condition_is_down_until_it_is_up() -> None:
-    condition = Condition("not listed yet")
+    condition = HealthCheck("not listed yet")
     assert condition.check() == "not listed yet"
     condition.up()
     assert condition.check() == ""

@@ -83,7 +83,7 @@ def command(ctx: click.Context, settings: "Settings", *, timeout: float) -> None
 
 def _wait(settings: "Settings", timeout: float, time: Time) -> Iterable[Result]:
     """Until the daemon has come to an end with what the files say, or the time is over."""
-    from dockerv6.cli.convergence import Standing, standings  # noqa: PLC0415 - loads the models
+    from dockerv6.cli.convergence import ApplyStatus, standings  # noqa: PLC0415 - loads the models
     from dockerv6.lib.statefile import NoState  # noqa: PLC0415 - as above
     from dockerv6.source.load import load_paths  # noqa: PLC0415 - as above
 
@@ -96,7 +96,7 @@ def _wait(settings: "Settings", timeout: float, time: Time) -> Iterable[Result]:
         except NoState:  # the daemon has only just started
             return ()
 
-    found: tuple[Standing, ...] = ()
+    found: tuple[ApplyStatus, ...] = ()
     for present in state.watch(read, time, until=time.monotonic() + timeout):
         found = standings(snapshot, present)
         if all(standing.final for standing in found):

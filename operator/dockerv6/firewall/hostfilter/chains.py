@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from dockerv6.firewall.model import Barrier, FilterVariant
+from dockerv6.firewall.model import FilterVariant, ForwardDrop
 
 FORWARD = "FORWARD"
 USER = "DOCKER-USER"
@@ -93,7 +93,7 @@ def home(chains: Chains) -> str:
     return FORWARD
 
 
-def judge(chains: Chains, variant: FilterVariant) -> tuple[tuple[Barrier, ...], tuple[Barrier, ...]]:
+def judge(chains: Chains, variant: FilterVariant) -> tuple[tuple[ForwardDrop, ...], tuple[ForwardDrop, ...]]:
     """The barrier that xtables' FORWARD is, if it or an engine's chain drops, and our accept rules where there is none.
 
     A rule in the barrier's chain is never stray. Without a barrier every accept rule of ours is: it opens nothing that
@@ -104,9 +104,11 @@ def judge(chains: Chains, variant: FilterVariant) -> tuple[tuple[Barrier, ...], 
         return (), ()
     forward = chains[FORWARD]
     place = home(chains) if drops(forward) or any(_engines(rule) for rule in forward.rules) else ""
-    barriers = (Barrier(variant, TABLE, place, admitted=admits(chains[place].rules), mendable=True),) if place else ()
+    barriers = (
+        (ForwardDrop(variant, TABLE, place, admitted=admits(chains[place].rules), mendable=True),) if place else ()
+    )
     stray = tuple(
-        Barrier(variant, TABLE, name, admitted=True, mendable=True)
+        ForwardDrop(variant, TABLE, name, admitted=True, mendable=True)
         for name in (USER, FORWARD)
         if name in chains and name != place and any(rule.ours for rule in chains[name].rules)
     )

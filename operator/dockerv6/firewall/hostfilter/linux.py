@@ -15,7 +15,7 @@ from dockerv6.firewall.hostfilter.chains import TABLE, Chains, judge
 from dockerv6.firewall.hostfilter.presence import legacy_in_use
 from dockerv6.firewall.hostfilter.xtables_nft import NftTables
 from dockerv6.firewall.iptables.kernel import Watch
-from dockerv6.firewall.model import Barrier, FilterVariant, HostFilterState
+from dockerv6.firewall.model import FilterVariant, ForwardDrop, HostFilterState
 from dockerv6.firewall.nftables.codec import Object
 from dockerv6.firewall.nftables.session import NftSession
 from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable
@@ -39,7 +39,7 @@ class LinuxHostFilter:
         self._session = session
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="xtables")
         self._tables = NftTables(session, self._call)
-        self._seen: tuple[int, int, Chains, tuple[Barrier, ...]] | None = None
+        self._seen: tuple[int, int, Chains, tuple[ForwardDrop, ...]] | None = None
         self._watch = Watch((TABLE,))
         self._without = ""
         self._writing = asyncio.Lock()  # of two who look and then insert, the second must see the first one's rule
@@ -48,8 +48,8 @@ class LinuxHostFilter:
         """Find what drops, and our accept rules. Spawns nothing; loads no table by looking."""
         nft_chains, native_barriers = await self._read_nftables(mark)
         legacy_chains = await self._call(lambda: _read_legacy(mark))
-        barriers: list[Barrier] = []
-        stray: list[Barrier] = []
+        barriers: list[ForwardDrop] = []
+        stray: list[ForwardDrop] = []
         for variant, chains in (
             (FilterVariant.XTABLES_NFT, nft_chains),
             (FilterVariant.XTABLES_LEGACY, legacy_chains),
@@ -59,7 +59,7 @@ class LinuxHostFilter:
             stray.extend(superfluous)
         return HostFilterState((*barriers, *native_barriers), tuple(stray))
 
-    async def _read_nftables(self, mark: int) -> tuple[Chains, tuple[Barrier, ...]]:
+    async def _read_nftables(self, mark: int) -> tuple[Chains, tuple[ForwardDrop, ...]]:
         """What is written in nftables, kept while its generation stands: an engine's FORWARD can have 2,000 rules."""
         try:
             generation = await self._session.generation()
@@ -87,7 +87,7 @@ class LinuxHostFilter:
             return None
         return self._watch.glance()
 
-    async def admit(self, barrier: Barrier, mark: int) -> None:
+    async def admit(self, barrier: ForwardDrop, mark: int) -> None:
         """Insert the accept rule at the top of the barrier's chain, unless it is there and reached.
 
         Raises:
@@ -102,7 +102,7 @@ class LinuxHostFilter:
                 case FilterVariant.NFTABLES:
                     raise FirewallRejected(barrier.remedy)
 
-    async def withdraw(self, barrier: Barrier, mark: int) -> None:
+    async def withdraw(self, barrier: ForwardDrop, mark: int) -> None:
         """Delete our accept rule from the barrier's chain; absent is success."""
         async with self._writing:
             match barrier.variant:

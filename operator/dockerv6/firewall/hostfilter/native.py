@@ -2,7 +2,7 @@
 
 from dockerv6.firewall.hostfilter import listing, xtables_nft
 from dockerv6.firewall.hostfilter.chains import FORWARD, TABLE, admits, drops
-from dockerv6.firewall.model import Barrier, FilterVariant
+from dockerv6.firewall.model import FilterVariant, ForwardDrop
 from dockerv6.firewall.nftables import codec
 from dockerv6.firewall.nftables.session import NftSession
 from dockerv6.firewall.port import FirewallRejected
@@ -16,9 +16,9 @@ _FIREWALLD_OPEN = frozenset({"filter_FWD_docker", "filter_FWD_trusted"})
 (20.10 and newer); people use zone trusted. Which interfaces are in a zone is beyond what needs to be read here."""
 
 
-async def barriers(session: NftSession, mark: int, listed: tuple[listing.ListedChain, ...]) -> tuple[Barrier, ...]:
+async def barriers(session: NftSession, mark: int, listed: tuple[listing.ListedChain, ...]) -> tuple[ForwardDrop, ...]:
     """Every foreign base chain in the forward hook that drops by policy, by its last word, or by what it jumps to."""
-    found: list[Barrier] = []
+    found: list[ForwardDrop] = []
     names = {each.name for each in listed if each.table == _FIREWALLD}
     for each in listed:
         if not _concerns(each):
@@ -30,7 +30,7 @@ async def barriers(session: NftSession, mark: int, listed: tuple[listing.ListedC
         if dropping := [chain for chain in chains if drops(chain)]:
             admitted = all(admits(chain.rules) for chain in dropping)
             found.append(
-                Barrier(
+                ForwardDrop(
                     FilterVariant.NFTABLES,
                     f"{each.family} {each.table}",
                     each.name,

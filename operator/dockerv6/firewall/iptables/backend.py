@@ -13,11 +13,11 @@ from dockerv6.firewall.iptables import compile as compiling
 from dockerv6.firewall.iptables.entries import DNAT
 from dockerv6.firewall.iptables.kernel import Listing, Watch
 from dockerv6.firewall.iptables.lock import locked
-from dockerv6.firewall.iptables.lookup import NotSayableError
+from dockerv6.firewall.iptables.lookup import UnsupportedRuleError
 from dockerv6.firewall.iptables.readback import NOTHING, Chains, Part, Parts, nat_part, ours, parts, settled, understood
 from dockerv6.firewall.iptables.specs import MANGLE, NAT
 from dockerv6.firewall.port import FirewallRejected
-from dockerv6.firewall.ruleset import EMPTY, Change, Ruleset
+from dockerv6.firewall.ruleset import EMPTY, Ruleset, RulesetChange
 
 logger = logging.getLogger(__name__)
 
@@ -82,12 +82,12 @@ class IptablesFirewall:
         """What our chains hold now."""
         return await self._call(self._observe)
 
-    async def check(self, change: Change) -> None:
+    async def check(self, change: RulesetChange) -> None:
         """Let libiptc put the tables together without handing them to the kernel."""
         if not change.empty:
             await self._call(lambda: self._write(change.target, dry=True))
 
-    async def apply(self, change: Change) -> Ruleset:
+    async def apply(self, change: RulesetChange) -> Ruleset:
         """Make our chains what the target says, and read back. What is right already isn't touched."""
         return await self._call(lambda: self._apply(change))
 
@@ -133,7 +133,7 @@ class IptablesFirewall:
             self._dnat = DNAT if self._watch.tables.has_revision("DNAT", DNAT) else DNAT - 1
         return self._dnat
 
-    def _apply(self, change: Change) -> Ruleset:
+    def _apply(self, change: RulesetChange) -> Ruleset:
         if not change.empty:
             self._write(change.target)
         return self._observe()
@@ -155,7 +155,7 @@ class IptablesFirewall:
                     observed = self._observe()
                     for name, part in self._phases(settled(target), observed):
                         self._commit(name, part, dry=dry)
-            except NotSayableError as error:
+            except UnsupportedRuleError as error:
                 raise FirewallRejected(str(error)) from error
             except _ChangedMeanwhile:
                 logger.info("a table changed while it was being written; trying again with what is there now")

@@ -37,7 +37,7 @@ from dockerv6.firewall.expr import (
     overlapping,
 )
 from dockerv6.firewall.iptables.conditions import alternatives, whole
-from dockerv6.firewall.iptables.lookup import LEAF, Entry, NotSayableError, Tree, matching
+from dockerv6.firewall.iptables.lookup import LEAF, Entry, Tree, UnsupportedRuleError, matching
 from dockerv6.firewall.iptables.specs import (
     MANGLE,
     NAT,
@@ -94,7 +94,7 @@ def compile_ruleset(ruleset: Ruleset) -> tuple[XtTable, XtTable]:
         return XtTable(MANGLE), XtTable(NAT)
     for each in ruleset.sets:
         if each.interval and (clash := overlapping(element.key for element in each.elements)) is not None:
-            raise NotSayableError(f"{' . '.join(clash[0])} overlaps {' . '.join(clash[1])} in set {each.name}")
+            raise UnsupportedRuleError(f"{' . '.join(clash[0])} overlaps {' . '.join(clash[1])} in set {each.name}")
     return _Table(MANGLE, ruleset).compiled(), compile_nat(ruleset)
 
 
@@ -111,7 +111,7 @@ def origin(name: str, chains: Iterable[Chain]) -> str:
     return "forward" if name == _PASS else ""
 
 
-def sayable(chain: Chain) -> bool:
+def is_supported(chain: Chain) -> bool:
     """Whether the chain is one of those that are written at all."""
     return chain.name not in LEFT_OUT
 
@@ -153,11 +153,11 @@ class _Table:
     def compiled(self) -> XtTable:
         jumps: list[tuple[str, Spec, str]] = []
         for chain in self._ruleset.chains:
-            if not chain.hook or not sayable(chain):
+            if not chain.hook or not is_supported(chain):
                 continue
             place = _PLACES.get((chain.type, chain.hook, chain.priority))
             if place is None:
-                raise NotSayableError(f"no table has a place for chain {chain.name}")
+                raise UnsupportedRuleError(f"no table has a place for chain {chain.name}")
             if place[0] == self._name:
                 comment = f"dockerv6: {chain.name.replace('_', ' ')}"
                 jumps.append((place[1], Spec(Go(self._chain(chain), jump=True), comment=comment), chain.name))
@@ -175,9 +175,9 @@ class _Table:
 
     def _emit(self, name: str, specs: list[Spec]) -> None:
         if len(name) > _MOST_NAME:
-            raise NotSayableError(f"{name} is too long for a chain")
+            raise UnsupportedRuleError(f"{name} is too long for a chain")
         if name in self._chains and self._chains[name].specs:
-            raise NotSayableError(f"two chains would be called {name}")
+            raise UnsupportedRuleError(f"two chains would be called {name}")
         self._chains[name] = XtChain(name, tuple(specs), self._origin)
 
     def _fill(self, name: str, chain: Chain, rules: tuple[Rule, ...]) -> None:
@@ -277,7 +277,7 @@ class _Table:
 
     def _set(self, name: str) -> ElementSet:
         if name not in self._sets:
-            raise NotSayableError(f"there is no set {name}")
+            raise UnsupportedRuleError(f"there is no set {name}")
         return self._sets[name]
 
     def _target(self, actions: Sequence[Term]) -> tuple[XtTarget | None, bool]:
@@ -296,10 +296,10 @@ class _Table:
             case (Jump(name),):
                 chain = self._ruleset.chain(name)
                 if chain is None:
-                    raise NotSayableError(f"there is no chain {name}")
+                    raise UnsupportedRuleError(f"there is no chain {name}")
                 leaves = self._leaves(chain)
                 return Go(self._chain(chain), jump=not leaves), leaves
-        raise NotSayableError(f"xtables can't do: {' '.join(str(each) for each in actions)}")
+        raise UnsupportedRuleError(f"xtables can't do: {' '.join(str(each) for each in actions)}")
 
     def _pass(self, bits: int) -> str:
         """The chain that marks and leaves."""
@@ -314,7 +314,7 @@ class _Table:
         """Whether packets may leave our chains from it; if so all must, since nobody comes back from a `goto`."""
         leaves = any(self._may_leave(rule) for rule in chain.rules)
         if leaves and not (chain.rules and self._ends(chain.rules[-1])):
-            raise NotSayableError(f"chain {chain.name} accepts some packets and returns with others")
+            raise UnsupportedRuleError(f"chain {chain.name} accepts some packets and returns with others")
         return leaves
 
     def _may_leave(self, rule: Rule) -> bool:
@@ -342,7 +342,7 @@ def _listed(parts: _Parts) -> list[Spec] | None:
             matching(replace(condition, target=own or parts.target), lookup.fields, key)
             for condition, (key, own) in product(parts.conditions, lookup.entries)
         ]
-    except NotSayableError:  # two conditions of one kind: one rule each
+    except UnsupportedRuleError:  # two conditions of one kind: one rule each
         return None
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from dockerv6.firewall.expr import Field, HasMark, Is
-from dockerv6.firewall.iptables.lookup import NotSayableError
+from dockerv6.firewall.iptables.lookup import UnsupportedRuleError
 from dockerv6.firewall.iptables.specs import ICMP_TYPES, Spec
 
 _STATES = ("INVALID", "NEW", "RELATED", "ESTABLISHED")
@@ -30,7 +30,7 @@ def alternatives(spec: Spec, term: Is | HasMark) -> Iterator[Spec]:
             return
     saying = _SAYINGS.get(term.field)
     if saying is None or term.negate:
-        raise NotSayableError(f"no rule can say: {term}; for links' kinds, the bridges have to be named")
+        raise UnsupportedRuleError(f"no rule can say: {term}; for links' kinds, the bridges have to be named")
     yield from saying(spec, sorted(term.values))
 
 
@@ -50,13 +50,13 @@ def _direction(spec: Spec, values: list[str]) -> Iterator[Spec]:
 
 def _status(spec: Spec, values: list[str]) -> Iterator[Spec]:
     if values != ["dnat"]:
-        raise NotSayableError(f"no rule can say: ct status {','.join(values)}")
+        raise UnsupportedRuleError(f"no rule can say: ct status {','.join(values)}")
     yield replace(spec, translated=True)
 
 
 def _local(spec: Spec, values: list[str]) -> Iterator[Spec]:
     if values != ["local"]:
-        raise NotSayableError(f"no rule can say: fib daddr type {','.join(values)}")
+        raise UnsupportedRuleError(f"no rule can say: fib daddr type {','.join(values)}")
     yield replace(spec, local=True)
 
 

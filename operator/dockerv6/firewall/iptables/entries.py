@@ -13,7 +13,7 @@ import socket
 import struct
 from functools import lru_cache
 
-from dockerv6.firewall.iptables.lookup import NotSayableError
+from dockerv6.firewall.iptables.lookup import UnsupportedRuleError
 from dockerv6.firewall.iptables.specs import WILDCARD, DnatTo, Go, Mark, NetmapTo, SnatTo, Spec, Target, Word
 
 HEAD = 168
@@ -116,7 +116,7 @@ def _link(name: str) -> tuple[bytes, bytes]:
     whole = not name.endswith(WILDCARD)
     raw = name.removesuffix(WILDCARD).encode()
     if len(raw) >= _IFNAMSIZ:
-        raise NotSayableError(f"{name} is no interface name")
+        raise UnsupportedRuleError(f"{name} is no interface name")
     return raw.ljust(_IFNAMSIZ, b"\0"), (b"\xff" * (len(raw) + whole)).ljust(_IFNAMSIZ, b"\0")
 
 
@@ -140,7 +140,7 @@ def _matches(spec: Spec) -> list[bytes]:
     if spec.comment:
         text = spec.comment.encode()
         if len(text) >= COMMENT_SIZE:
-            raise NotSayableError(f"a comment of {len(text)} bytes")
+            raise UnsupportedRuleError(f"a comment of {len(text)} bytes")
         found.append(_part("comment", 0, text.ljust(COMMENT_SIZE, b"\0")))
     return found
 

@@ -16,7 +16,7 @@ from urllib.parse import quote, unquote
 
 from dockerv6.firewall.expr import SHARED, Element
 from dockerv6.firewall.iptables.entries import COMMENT_SIZE
-from dockerv6.firewall.iptables.lookup import NotSayableError
+from dockerv6.firewall.iptables.lookup import UnsupportedRuleError
 from dockerv6.firewall.iptables.specs import PREFIX, Spec, XtChain
 from dockerv6.firewall.prefixes import prefixes_of
 from dockerv6.firewall.ruleset import Ruleset
@@ -103,11 +103,11 @@ def _packed(begin: str, said: Iterable[str]) -> Iterator[str]:
     for each in said:
         if len(line) + 1 + len(each) >= COMMENT_SIZE:
             if line == begin:
-                raise NotSayableError(f"too long for a comment: {begin} {each}")
+                raise UnsupportedRuleError(f"too long for a comment: {begin} {each}")
             yield line
             line = begin
         line = f"{line} {each}"
     if line != begin:
         yield line
     if len(begin) >= COMMENT_SIZE:
-        raise NotSayableError(f"too long for a comment: {begin}")
+        raise UnsupportedRuleError(f"too long for a comment: {begin}")

@@ -35,7 +35,7 @@ _CONDITIONS = ("source", "destination", "original", "iif", "oif", "protocol", "p
 Emit = Callable[[str, list[Spec]], None]
 
 
-class NotSayableError(ValueError):
+class UnsupportedRuleError(ValueError):
     """A ruleset that xtables has no words for."""
 
 
@@ -65,10 +65,10 @@ def matching(spec: Spec, fields: Sequence[Field], key: tuple[str, ...]) -> Spec:
         elif field is Field.DPORT:
             said["ports"] = (int(part), int(part))
         else:
-            raise NotSayableError(f"no rule can look {field} up in a list")
+            raise UnsupportedRuleError(f"no rule can look {field} up in a list")
     for name in said:
         if getattr(spec, name) or (name == "source" and spec.not_source):
-            raise NotSayableError(f"one rule can't have two conditions on {name}")
+            raise UnsupportedRuleError(f"one rule can't have two conditions on {name}")
     return replace(spec, **said)  # type: ignore[arg-type] # the names and their types go together
 
 
@@ -213,7 +213,7 @@ def _number(prefix: str) -> tuple[int, int]:
     try:
         return int(IPv6Address(address)), int(length)
     except ValueError as error:
-        raise NotSayableError(f"{prefix} is no prefix") from error
+        raise UnsupportedRuleError(f"{prefix} is no prefix") from error
 
 
 def _common(first: str, last: str) -> str:

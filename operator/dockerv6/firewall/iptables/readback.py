@@ -6,9 +6,9 @@ from functools import lru_cache
 from ipaddress import IPv6Network
 
 from dockerv6.firewall import prefixes
-from dockerv6.firewall.expr import Chain, Element, ElementSet, KeyType, Opaque, Rule, SetMark
+from dockerv6.firewall.expr import Chain, Element, ElementSet, KeyType, Rule, SetMark, UnknownExpr
 from dockerv6.firewall.iptables import ledger
-from dockerv6.firewall.iptables.compile import compile_nat, compile_ruleset, origin, sayable
+from dockerv6.firewall.iptables.compile import compile_nat, compile_ruleset, is_supported, origin
 from dockerv6.firewall.iptables.entries import (
     COMMENT_SIZE,
     HEAD,
@@ -20,9 +20,9 @@ from dockerv6.firewall.iptables.entries import (
     TARGET_HEAD,
     encode,
 )
-from dockerv6.firewall.iptables.lookup import NotSayableError
+from dockerv6.firewall.iptables.lookup import UnsupportedRuleError
 from dockerv6.firewall.iptables.specs import MANGLE, NAT, PREFIX, XtTable
-from dockerv6.firewall.model import DEFAULT_MARK, FirewallIntent, Transport
+from dockerv6.firewall.model import DEFAULT_MARK, FirewallIntent, TransportProtocol
 from dockerv6.firewall.render import render
 from dockerv6.firewall.ruleset import EMPTY, Ruleset
 
@@ -69,11 +69,11 @@ def settled(target: Ruleset) -> Ruleset:
     if not target.exists:
         return EMPTY
     mended = replace(target, chains=_owning(blank(mark_of(target)).chains, {c.name: c.owned for c in target.chains}))
-    if any(isinstance(term, Opaque) for chain in target.chains for rule in chain.rules for term in rule.terms):
+    if any(isinstance(term, UnknownExpr) for chain in target.chains for rule in chain.rules for term in rule.terms):
         return mended
     for chain in target.chains:
-        if sayable(chain) and chain != mended.chain(chain.name):
-            raise NotSayableError(
+        if is_supported(chain) and chain != mended.chain(chain.name):
+            raise UnsupportedRuleError(
                 f"chain {chain.name} can't be said in xtables, "
                 "where links' kinds can't be asked for: the intent has to name guest_bridges"
             )
@@ -81,7 +81,7 @@ def settled(target: Ruleset) -> Ruleset:
 
 
 def parts(ruleset: Ruleset, dnat: int) -> Parts:
-    """What both tables are to hold, `DNAT` in that revision. Raises `NotSayableError`."""
+    """What both tables are to hold, `DNAT` in that revision. Raises `UnsupportedRuleError`."""
     if not ruleset.exists:
         return NOTHING
     mangle, nat = compile_ruleset(ruleset)
@@ -90,7 +90,7 @@ def parts(ruleset: Ruleset, dnat: int) -> Parts:
 
 
 def nat_part(ruleset: Ruleset, dnat: int) -> Part:
-    """What the table nat alone is to hold. Raises `NotSayableError`."""
+    """What the table nat alone is to hold. Raises `UnsupportedRuleError`."""
     return _part(compile_nat(ruleset), dnat)
 
 
@@ -118,7 +118,7 @@ def understood(there: Mapping[str, Chains], meant: Callable[[Ruleset], Parts]) -
     said, unknown = _filled(blank(DEFAULT_MARK if book.mark is None else book.mark), book.elements)
     try:
         wanted = meant(said)
-    except NotSayableError as error:
+    except UnsupportedRuleError as error:
         return replace(said, foreign=(f"what can't be: {error}",))
     damage = [*unknown]
     altered: set[str] = set()
@@ -193,7 +193,7 @@ def _is(part: str, kind: KeyType) -> bool:
         case KeyType.PORT:
             return part.isdecimal() and int(part) <= _MOST_PORT
         case KeyType.PROTOCOL:
-            return part in set(Transport)
+            return part in set(TransportProtocol)
         case KeyType.INTERFACE:
             return 0 < len(part.encode()) < _IFNAMSIZ and not set(part) & {"/", " "}
 
@@ -226,4 +226,4 @@ def _differing(there: Chains, wanted: Part) -> Iterable[str]:
 
 def _marred(chain: Chain) -> Chain:
     """With its rules of single resources, which the ledger has too: whose are held keep them."""
-    return replace(chain, rules=(Rule((Opaque("its rules in xtables differ"),)), *chain.owned))
+    return replace(chain, rules=(Rule((UnknownExpr("its rules in xtables differ"),)), *chain.owned))

@@ -8,7 +8,7 @@ from dockerv6.firewall.nftables.reader import Reader
 from dockerv6.firewall.nftables.session import NftSession
 from dockerv6.firewall.nftables.spelling import Spelling
 from dockerv6.firewall.port import FirewallRejected
-from dockerv6.firewall.ruleset import EMPTY, Change, Ruleset, diff
+from dockerv6.firewall.ruleset import EMPTY, Ruleset, RulesetChange, diff
 
 logger = logging.getLogger(__name__)
 
@@ -61,12 +61,12 @@ class NftablesFirewall:
         self._seen = await self._session.call(partial(self._read, self._seen))
         return self._spelling.corrected(self._seen[1])
 
-    async def check(self, change: Change) -> None:
+    async def check(self, change: RulesetChange) -> None:
         """Let the kernel judge the transaction without committing it."""
         if not change.empty:
             await self._session.run(codec.commands(change.steps), check=True)
 
-    async def apply(self, change: Change) -> Ruleset:
+    async def apply(self, change: RulesetChange) -> Ruleset:
         """Commit, and read back.
 
         When the kernel refuses because the table is no longer what the change was made against (somebody else wrote
@@ -78,7 +78,7 @@ class NftablesFirewall:
             self._spelling.learn(change.target, seen[1])
         return self._spelling.corrected(seen[1])
 
-    def _apply(self, change: Change) -> tuple[_Seen, bool]:
+    def _apply(self, change: RulesetChange) -> tuple[_Seen, bool]:
         """On the session's thread: commit, unless there is nothing left to do, and read back."""
         steps = change.steps
         for attempt in range(1, _ATTEMPTS + 1):

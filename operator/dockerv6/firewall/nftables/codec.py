@@ -6,7 +6,7 @@ are dropped, and whatever the writing side never produces is `foreign` or opaque
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from dockerv6.firewall.expr import Chain, ElementSet, KeyType, Netmap, Opaque, Rule
+from dockerv6.firewall.expr import Chain, ElementSet, KeyType, Netmap, Rule, UnknownExpr
 from dockerv6.firewall.nftables.elements import read_element, write_element, write_key
 from dockerv6.firewall.nftables.expr import read_term, write_term
 from dockerv6.firewall.nftables.notation import FAMILY, HERE, TABLE, TABLE_COMMENT, Json, Object, canonical
@@ -163,9 +163,9 @@ def _read_set(body: Object) -> ElementSet | None:
 def _read_rule(body: Object) -> Rule:
     expressions = body.get("expr", [])
     if not isinstance(expressions, Sequence):
-        return Rule((Opaque(canonical(expressions)),))
+        return Rule((UnknownExpr(canonical(expressions)),))
     terms = tuple(read_term(each) for each in expressions)
     comment = str(body.get("comment", ""))
-    if any(isinstance(term, Netmap) for term in terms) and not any(isinstance(term, Opaque) for term in terms):
+    if any(isinstance(term, Netmap) for term in terms) and not any(isinstance(term, UnknownExpr) for term in terms):
         return Rule(terms, owner=comment)
     return Rule(terms, comment)

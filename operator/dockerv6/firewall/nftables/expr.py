@@ -1,6 +1,6 @@
 """The terms of rules as expressions in nftables' JSON, both ways.
 
-Whatever the writing side never produces is read as `Opaque`, so a rule that was edited in place is seen to differ.
+Whatever the writing side never produces is read as `UnknownExpr`, so a rule that was edited in place is seen to differ.
 """
 
 from collections.abc import Sequence
@@ -15,11 +15,11 @@ from dockerv6.firewall.expr import (
     Jump,
     MapField,
     Netmap,
-    Opaque,
     SetField,
     SetMark,
     Snat,
     Term,
+    UnknownExpr,
     Verdict,
 )
 from dockerv6.firewall.nftables.notation import Json, Object, canonical
@@ -74,7 +74,7 @@ def write_term(term: Term) -> Json:
             return _VERDICTS[term]
         case Jump(chain):
             return {"jump": {"target": chain}}
-        case Opaque(text):
+        case UnknownExpr(text):
             raise ValueError(f"what somebody else wrote can't be written again: {text}")
         case _:
             return _write_change(term)
@@ -129,7 +129,7 @@ def _write_value(value: str) -> Json:
 
 
 def read_term(value: Json) -> Term:
-    """The term that an expression is, `Opaque` if it is none."""
+    """The term that an expression is, `UnknownExpr` if it is none."""
     match value:
         case {"match": {"op": str(operator), "left": left, "right": right}}:
             found = _read_match(operator, left, right)
@@ -149,7 +149,7 @@ def read_term(value: Json) -> Term:
             found = _VERDICT_OF.get(canonical(value))
     # What reads the same must also write the same, or something beside it was passed over.
     if found is None or canonical(write_term(found)) != canonical(_ordered(value)):
-        return Opaque(canonical(value))
+        return UnknownExpr(canonical(value))
     return found
 
 

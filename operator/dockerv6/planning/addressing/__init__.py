@@ -1,1 +1,6 @@
-"""Plans addresses: pools, subnets, conflicts, tracked prefixes and prefix translation. Values in, steps out; no I/O."""
+"""Which addresses a network gets, and why.
+
+Duty: plan addresses: pools, subnets, conflicts, tracked prefixes and prefix translation.
+
+Never: do I/O, await, or read a clock.
+"""

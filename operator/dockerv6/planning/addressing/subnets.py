@@ -10,7 +10,7 @@ from ipaddress import IPv6Network
 
 from dockerv6.api.conditions import ConditionType, Reason
 from dockerv6.dockerd.model import Network
-from dockerv6.ipam.block import BlockRequest, Choice, Exhausted, choose
+from dockerv6.ipam.block import BlockRequest, Exhausted, SubnetChoice, choose
 from dockerv6.ipam.ledger import Allocation, AllocationState
 from dockerv6.lib.prefixes import overlaps_any
 from dockerv6.lib.times import rfc3339
@@ -170,7 +170,9 @@ def _kept(
     return Subnet(bound.prefix)
 
 
-def _choose(desired: Desired, observed: Observed, holdings: Holdings, pool: PoolView, length: int) -> Choice | Finding:
+def _choose(
+    desired: Desired, observed: Observed, holdings: Holdings, pool: PoolView, length: int
+) -> SubnetChoice | Finding:
     """A free block of the pool."""
     chosen = choose(
         BlockRequest(
@@ -184,7 +186,7 @@ def _choose(desired: Desired, observed: Observed, holdings: Holdings, pool: Pool
             cooldown=pool.cooldown,
         )
     )
-    if isinstance(chosen, Choice):
+    if isinstance(chosen, SubnetChoice):
         return chosen
     if isinstance(chosen, Exhausted):
         when = f"; the next one is free at {rfc3339(chosen.soonest)}" if chosen.soonest else ""

@@ -25,7 +25,7 @@ _DOUBLINGS = 6  # of SETTLE, that reach SETTLE_MOST
 
 
 @dataclass(frozen=True, slots=True)
-class Former:
+class PreviousPrefix:
     """A prefix that was followed before, and that still works for as long as its lifetime says."""
 
     prefix: IPv6Network
@@ -33,7 +33,7 @@ class Former:
 
 
 @dataclass(frozen=True, slots=True)
-class Followed:
+class TrackedPrefix:
     """The prefix that an interface is taken to have. Durable: without a successor the last one stays.
 
     It is the whole one: delegated to the host, or on-link; pools and translations take their part of it.
@@ -49,12 +49,12 @@ class Followed:
     candidate: IPv6Network | None = None  # what is about to take its place, if it lasts
     candidate_since: float = 0.0  # of `candidate` only
     changes: tuple[float, ...] = ()  # when it changed lately, oldest first: who changes often is believed later
-    former: tuple[Former, ...] = ()  # newest first
+    former: tuple[PreviousPrefix, ...] = ()  # newest first
 
 
 def track(
-    before: Followed | None, interface: str, prefixes: Iterable[HostPrefix], routes: Iterable[Route], now: float
-) -> tuple[Followed | None, float | None]:
+    before: TrackedPrefix | None, interface: str, prefixes: Iterable[HostPrefix], routes: Iterable[Route], now: float
+) -> tuple[TrackedPrefix | None, float | None]:
     """What the interface is taken to have from now on, and in how many seconds to look again without being told.
 
     The first prefix is believed at once. From then on the present one stays while it is usable at all, but that a
@@ -73,7 +73,7 @@ def track(
     if before is None:
         if not found:
             return None, None
-        after = Followed(interface, found[0].prefix, now, found[0].on_link)
+        after = TrackedPrefix(interface, found[0].prefix, now, found[0].on_link)
     else:
         after = _next(before, found, _ends(interface, seen, now), now)
     return after, _look_again(after, found, seen, now)
@@ -124,7 +124,7 @@ def renumbered(old: IPv6Network, pool: IPv6Network) -> IPv6Network:
     return new
 
 
-def as_record(followed: Followed) -> dict[str, object]:
+def as_record(followed: TrackedPrefix) -> dict[str, object]:
     """It as JSON's types, for `from_record`."""
     return {
         "interface": followed.interface,
@@ -140,10 +140,10 @@ def as_record(followed: Followed) -> dict[str, object]:
     }
 
 
-def from_record(record: Mapping[str, object]) -> Followed | None:
+def from_record(record: Mapping[str, object]) -> TrackedPrefix | None:
     """What `as_record` wrote; None: it is damaged, and the interface is looked at as if for the first time."""
     try:
-        return Followed(
+        return TrackedPrefix(
             interface=_text(record["interface"]),
             prefix=parse_prefix(_text(record["prefix"])),
             since=_number(record["since"]),
@@ -159,7 +159,9 @@ def from_record(record: Mapping[str, object]) -> Followed | None:
         return None
 
 
-def _next(before: Followed, found: tuple[Candidate, ...], ends: Mapping[IPv6Network, float], now: float) -> Followed:
+def _next(
+    before: TrackedPrefix, found: tuple[Candidate, ...], ends: Mapping[IPv6Network, float], now: float
+) -> TrackedPrefix:
     """`ends`: see `_ends`."""
     state = replace(before, former=_still_working(before.former, ends, now))
     present = next((each for each in found if each.prefix == state.prefix), None)
@@ -182,18 +184,18 @@ def _next(before: Followed, found: tuple[Candidate, ...], ends: Mapping[IPv6Netw
     return _exchange(state, best, ends, now)
 
 
-def _missed(state: Followed, now: float) -> Followed:
+def _missed(state: TrackedPrefix, now: float) -> TrackedPrefix:
     """Nothing that is as good came in the place of a prefix that is gone."""
     gone_since = now if state.gone_since is None else state.gone_since
     return replace(state, withdrawn=state.withdrawn or now >= gone_since + SETTLE)
 
 
-def _is_worse(best: Candidate, state: Followed) -> bool:
+def _is_worse(best: Candidate, state: TrackedPrefix) -> bool:
     """Only the link's own prefix is left of a host that had one delegated, and the two are of different use."""
     return best.on_link and not state.on_link
 
 
-def _usable(state: Followed, *, on_link: bool) -> Followed:
+def _usable(state: TrackedPrefix, *, on_link: bool) -> TrackedPrefix:
     """The present prefix is there: whatever was about to replace it is forgotten."""
     return replace(state, on_link=on_link, withdrawn=False, gone_since=None, candidate=None, candidate_since=0.0)
 
@@ -204,7 +206,7 @@ def _best(found: tuple[Candidate, ...], noted: IPv6Network | None) -> Candidate:
     return waiting if waiting is not None and waiting.rank == found[0].rank else found[0]
 
 
-def _due(state: Followed, best: Candidate) -> float:
+def _due(state: TrackedPrefix, best: Candidate) -> float:
     """When the candidate is adopted, if it lasts. A change counts by its distance: the clock may have been set back."""
     if _is_worse(best, state):
         return state.candidate_since + SETTLE_MOST
@@ -212,11 +214,11 @@ def _due(state: Followed, best: Candidate) -> float:
     return state.candidate_since + min(SETTLE * 2.0 ** min(lately, _DOUBLINGS), SETTLE_MOST)
 
 
-def _exchange(state: Followed, best: Candidate, ends: Mapping[IPv6Network, float], now: float) -> Followed:
+def _exchange(state: TrackedPrefix, best: Candidate, ends: Mapping[IPv6Network, float], now: float) -> TrackedPrefix:
     """The candidate takes the present one's place, which goes on working where the host still has it."""
     former = tuple(each for each in state.former if each.prefix != best.prefix)
     if state.prefix in ends:
-        former = (Former(state.prefix, _or_never(ends[state.prefix])), *former)
+        former = (PreviousPrefix(state.prefix, _or_never(ends[state.prefix])), *former)
     return replace(
         _usable(state, on_link=best.on_link),
         prefix=best.prefix,
@@ -239,22 +241,26 @@ def _ends(interface: str, seen: Iterable[HostPrefix], now: float) -> dict[IPv6Ne
     return {prefix: inf if seconds is None else now + seconds for prefix, seconds in lifetimes.items()}
 
 
-def _still_working(former: tuple[Former, ...], ends: Mapping[IPv6Network, float], now: float) -> tuple[Former, ...]:
+def _still_working(
+    former: tuple[PreviousPrefix, ...], ends: Mapping[IPv6Network, float], now: float
+) -> tuple[PreviousPrefix, ...]:
     """Those that are there, with the ends of their lifetimes; ends that only jitter stay as they were written."""
     return tuple(_renewed(each, ends[each.prefix], now) for each in former if each.prefix in ends)
 
 
-def _renewed(former: Former, end: float, now: float) -> Former:
+def _renewed(former: PreviousPrefix, end: float, now: float) -> PreviousPrefix:
     written = inf if former.until is None else former.until
     steady = written == end or abs(written - end) <= STEADY
-    return former if steady and written > now else Former(former.prefix, _or_never(end))
+    return former if steady and written > now else PreviousPrefix(former.prefix, _or_never(end))
 
 
 def _or_never(end: float) -> float | None:
     return None if end == inf else end
 
 
-def _look_again(state: Followed, found: tuple[Candidate, ...], seen: Iterable[HostPrefix], now: float) -> float | None:
+def _look_again(
+    state: TrackedPrefix, found: tuple[Candidate, ...], seen: Iterable[HostPrefix], now: float
+) -> float | None:
     """Seconds to the next moment at which time alone changes something: of that nobody tells."""
     waits = [each.until - now for each in state.former if each.until is not None]
     waiting = next((each for each in found if each.prefix == state.candidate), None)
@@ -270,10 +276,10 @@ def _look_again(state: Followed, found: tuple[Candidate, ...], seen: Iterable[Ho
     return min((*waits, *(left for left in lifetimes if left)), default=None)
 
 
-def _former(entry: object) -> Former:
+def _former(entry: object) -> PreviousPrefix:
     if not isinstance(entry, Mapping):
         raise ValueError("not a mapping")  # noqa: TRY004 - one exception for all damage
-    return Former(parse_prefix(_text(entry["prefix"])), _number_or_none(entry["until"]))
+    return PreviousPrefix(parse_prefix(_text(entry["prefix"])), _number_or_none(entry["until"]))
 
 
 def _text(value: object) -> str:

@@ -6,7 +6,7 @@ from ipaddress import IPv6Network
 
 from dockerv6.api.conditions import ConditionType, Reason
 from dockerv6.api.egress import Egress, EgressMode
-from dockerv6.planning.addressing.tracked_prefixes import Followed, exchanged
+from dockerv6.planning.addressing.tracked_prefixes import TrackedPrefix, exchanged
 from dockerv6.planning.steps import Finding
 
 PREFIX_RETRY = 30.0  # seconds between looks at who waits for a prefix, which is told of when it comes
@@ -28,7 +28,7 @@ class Translation:
 NOTHING = Translation()
 
 
-def translate(egress: Egress, subnet: IPv6Network, followed: Mapping[str, Followed]) -> Translation:
+def translate(egress: Egress, subnet: IPv6Network, followed: Mapping[str, TrackedPrefix]) -> Translation:
     """What ``PrefixTranslation`` exchanges the subnet for: the first bits are the prefix's, the others stay."""
     if egress.mode is not EgressMode.PREFIX_TRANSLATION:
         return NOTHING
@@ -58,7 +58,7 @@ def translate(egress: Egress, subnet: IPv6Network, followed: Mapping[str, Follow
 
 
 def translation_findings(
-    egress: Egress, subnets: Iterable[IPv6Network], followed: Mapping[str, Followed]
+    egress: Egress, subnets: Iterable[IPv6Network], followed: Mapping[str, TrackedPrefix]
 ) -> tuple[Finding, ...]:
     """What a person should know of the translation of these subnets, each thing once."""
     if egress.mode is not EgressMode.PREFIX_TRANSLATION:

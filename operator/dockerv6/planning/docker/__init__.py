@@ -1,1 +1,6 @@
-"""Plans Docker networks: their specification, their endpoints and members. Values in, steps out; no I/O."""
+"""Docker networks as they should be, and the steps that lead there.
+
+Duty: plan Docker networks: their specification, their endpoints and their members.
+
+Never: do I/O, await, or read a clock.
+"""

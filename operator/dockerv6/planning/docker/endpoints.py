@@ -6,7 +6,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 
 from dockerv6.dockerd.model import Attachment, Network, NetworkSpec
 from dockerv6.ipam.ledger import Allocation
-from dockerv6.planning.docker.network_spec import ENGINE_OPTIONS, stamped
+from dockerv6.planning.docker.network_spec import ENGINE_OPTIONS, with_spec_hash
 from dockerv6.planning.steps import (
     AttachEndpoint,
     CreateNetwork,
@@ -47,7 +47,7 @@ class Recreation:
 
     def _made(self) -> NetworkSpec:
         """With the IPv4 subnet that the engine chose for it before: why should containers lose that one too."""
-        made = stamped(self.want)
+        made = with_spec_hash(self.want)
         chosen = any(isinstance(c.subnet, IPv4Network) for c in made.ipam)
         return made if chosen or not made.enable_ipv4 else replace(made, ipam=(*self.live.ipv4, *made.ipam))
 
@@ -70,7 +70,7 @@ def as_it_was(live: Network) -> NetworkSpec:
 def creation(owner: str, missing: tuple[Attachment, ...], want: NetworkSpec, why: str) -> tuple[Step, ...]:
     """Make the network; who is missing from it is written down first, as the network may be there before they are."""
     remember = (RememberEndpoints(owner, want.name, missing),) if missing else ()
-    return (*remember, CreateNetwork(stamped(want), why), *attach(missing, want))
+    return (*remember, CreateNetwork(with_spec_hash(want), why), *attach(missing, want))
 
 
 def attach(

@@ -77,7 +77,7 @@ def network_spec(
     return replace(wish, labels={**wish.labels, **ours})
 
 
-def stamped(spec: NetworkSpec) -> NetworkSpec:
+def with_spec_hash(spec: NetworkSpec) -> NetworkSpec:
     """The wish with its own hash among the labels: what is given to the engine."""
     return replace(spec, labels={**spec.labels, SPEC_HASH: fingerprint(spec)})
 

@@ -22,7 +22,7 @@ WHY = "the new one could not be had"
 
 
 @dataclass(frozen=True, slots=True)
-class Former:
+class PreviousNetwork:
     """How the network was before it was made anew, as written down by `RememberNetwork`."""
 
     spec: NetworkSpec
@@ -30,7 +30,7 @@ class Former:
     pool: str
 
 
-def plan_rollback(desired: Desired, observed: Observed, holdings: Holdings, former: Former) -> Plan:
+def plan_rollback(desired: Desired, observed: Observed, holdings: Holdings, former: PreviousNetwork) -> Plan:
     """Back to what was there: the subnet, its rules, the network, and everybody who was on it.
 
     Those who are on the new network already are taken off it, written down before.

@@ -1,1 +1,7 @@
-"""Plans what each resource contributes to the firewall and which container gets which published port; no I/O."""
+"""What resources ask of the firewall.
+
+Duty: plan what each resource contributes to the firewall, and which
+container gets which published port.
+
+Never: do I/O, await, or read a clock.
+"""

@@ -25,15 +25,15 @@ from dockerv6.firewall.model import (
     Ingress,
     NetworkIntent,
     PortIntent,
-    Transport,
+    TransportProtocol,
 )
 from dockerv6.ipam.ledger import Allocation
-from dockerv6.planning.addressing.tracked_prefixes import Followed
+from dockerv6.planning.addressing.tracked_prefixes import TrackedPrefix
 from dockerv6.planning.addressing.translation import translate
 from dockerv6.planning.docker.network_spec import bridge_name
-from dockerv6.planning.firewall.port_assignment import Settled
-from dockerv6.planning.firewall.port_claims import Surface, selects
-from dockerv6.planning.host.proxied_subnets import Answers
+from dockerv6.planning.firewall.port_assignment import PortAssignment
+from dockerv6.planning.firewall.port_claims import PublishingNetwork, selects
+from dockerv6.planning.host.proxied_subnets import ProxiedSubnet
 
 POLICY_OWNER = "policy/"
 """Before the name of an IPv6Policy where it owns elements: an IPv6Network may have the same name."""
@@ -43,18 +43,20 @@ HOST_BINDING = "com.docker.network.bridge.host_binding_ipv6"
 
 ENABLE_ICC = "com.docker.network.bridge.enable_icc"
 ENABLE_MASQUERADE = "com.docker.network.bridge.enable_ip_masquerade"
-NOBODY: Mapping[str, Followed] = {}
+NOBODY: Mapping[str, TrackedPrefix] = {}
 _FALSE = frozenset({"0", "f", "false"})  # as Go's strconv.ParseBool reads them, in lower case
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class FirewallContribution:
     """What one resource wants of the firewall: its elements, or that they are left as they are."""
 
     owner: str
     networks: tuple[NetworkIntent, ...] = ()
-    surfaces: tuple[Surface, ...] = ()
-    answers: tuple[Answers, ...] | None = ()  # whom neighbour solicitations are answered for; None: it can't be told
+    surfaces: tuple[PublishingNetwork, ...] = ()
+    answers: (
+        tuple[ProxiedSubnet, ...] | None
+    ) = ()  # whom neighbour solicitations are answered for; None: it can't be told
     hold: bool = False
 
 
@@ -67,18 +69,18 @@ class _Wish:
     publish: Publish
     firewall: Firewall
     ndp_proxy: NdpProxy
-    followed: Mapping[str, Followed]
+    followed: Mapping[str, TrackedPrefix]
     links: tuple[IPv6Network, ...]
 
 
-def share(
+def network_contribution(
     resource: NetworkResource,
     bound: Allocation | None,
     networks: Iterable[Network] | None,
     containers: tuple[Container, ...] = (),
-    followed: Mapping[str, Followed] = NOBODY,
+    followed: Mapping[str, TrackedPrefix] = NOBODY,
     links: tuple[IPv6Network, ...] = (),
-) -> Share:
+) -> FirewallContribution:
     """The resource's share.
 
     ``networks`` are the live Docker networks that it is about: its own, or with Observe those of the name; None: they
@@ -89,10 +91,10 @@ def share(
     wish = _Wish(owner, spec.egress, spec.publish, spec.firewall, spec.ndp_proxy, followed, links)
     if spec.suspend or not_yet_in_effect(resource).blocking:
         held = _live(wish, networks, ()).answers if networks is not None else None
-        return Share(owner, answers=held, hold=True)
+        return FirewallContribution(owner, answers=held, hold=True)
     if spec.management_policy is ManagementPolicy.OBSERVE:
         if networks is None:
-            return Share(owner, answers=None, hold=True)
+            return FirewallContribution(owner, answers=None, hold=True)
         return _live(wish, [n for n in networks if n.bridge][:1], containers)
     if spec.driver is not Driver.BRIDGE:
         return _live(wish, networks or (), containers)  # a bridge that still runs
@@ -105,37 +107,39 @@ def _managed(
     bound: Allocation | None,
     networks: Iterable[Network],
     containers: tuple[Container, ...],
-) -> Share:
+) -> FirewallContribution:
     """A network of our own: what runs, and what is to be."""
     owner, spec = wish.owner, resource.spec
     if bound is None:  # what it wants can't be told yet: rules of a time before the ledger was lost stay
-        return Share(owner, answers=None, hold=True)
+        return FirewallContribution(owner, answers=None, hold=True)
     running = _live(wish, networks, containers, icc=spec.bridge.icc)
     if any(i.subnet.overlaps(bound.prefix) for i in running.networks):
         return running
     coming = _intent(wish, bound.prefix, bridge_name(resource), (), internal=spec.internal, icc=spec.bridge.icc)
-    return Share(owner, (*running.networks, coming), running.surfaces, _answers(wish, (*running.networks, coming)))
+    return FirewallContribution(
+        owner, (*running.networks, coming), running.surfaces, _answers(wish, (*running.networks, coming))
+    )
 
 
-def policy_share(
+def policy_contribution(
     policy: IPv6Policy,
     networks: Iterable[Network] | None,
     containers: tuple[Container, ...] = (),
-    followed: Mapping[str, Followed] = NOBODY,
+    followed: Mapping[str, TrackedPrefix] = NOBODY,
     links: tuple[IPv6Network, ...] = (),
-) -> Share:
+) -> FirewallContribution:
     """The share of a policy; ``networks`` are those that it is for, None: they have never been seen."""
     owner = f"{POLICY_OWNER}{policy.metadata.name}"
     spec = policy.spec
     if networks is None:
-        return Share(owner, answers=None, hold=True)
+        return FirewallContribution(owner, answers=None, hold=True)
     wish = _Wish(owner, spec.egress, spec.publish, spec.firewall, spec.ndp_proxy, followed, links)
     return _live(wish, networks, containers, policy=True)
 
 
-def answers_of(shares: Iterable[Share]) -> tuple[Answers, ...] | None:
+def proxied_subnets_of(shares: Iterable[FirewallContribution]) -> tuple[ProxiedSubnet, ...] | None:
     """Whom neighbour solicitations are answered for, of all; None while it can't be told of somebody."""
-    every = [share.answers for share in shares]
+    every = [network_contribution.answers for network_contribution in shares]
     return None if None in every else tuple(a for answers in every if answers is not None for a in answers)
 
 
@@ -152,9 +156,9 @@ def _live(
     *,
     icc: bool = True,
     policy: bool = False,
-) -> Share:
+) -> FirewallContribution:
     intents: list[NetworkIntent] = []
-    surfaces: list[Surface] = []
+    surfaces: list[PublishingNetwork] = []
     for network in networks:
         subnets = tuple(ipv6_subnets(network))
         if not network.bridge or not subnets:
@@ -173,10 +177,10 @@ def _live(
             )
         if not network.internal:
             surfaces.append(_surface(wish, network, subnets[0][1]))
-    return Share(wish.owner, tuple(intents), tuple(surfaces), _answers(wish, intents))
+    return FirewallContribution(wish.owner, tuple(intents), tuple(surfaces), _answers(wish, intents))
 
 
-def _answers(wish: _Wish, intents: Iterable[NetworkIntent]) -> tuple[Answers, ...] | None:
+def _answers(wish: _Wish, intents: Iterable[NetworkIntent]) -> tuple[ProxiedSubnet, ...] | None:
     """``ndpProxy``: on a link, neighbours ask for the addresses that they see."""
     if not wish.ndp_proxy.enabled:
         return ()
@@ -185,7 +189,7 @@ def _answers(wish: _Wish, intents: Iterable[NetworkIntent]) -> tuple[Answers, ..
         if any(translate(wish.egress, i.subnet, wish.followed).pending for i in asked):
             return None
         asked = [i for i in asked if i.outer]  # the others' own options switch translation off
-    return tuple(Answers(wish.owner, i.subnet, wish.ndp_proxy.interface, i.outer) for i in asked)
+    return tuple(ProxiedSubnet(wish.owner, i.subnet, wish.ndp_proxy.interface, i.outer) for i in asked)
 
 
 def ipv6_subnets(network: Network) -> Iterator[tuple[IPv6Network, IPv6Address]]:
@@ -206,11 +210,11 @@ def _switched_off(network: Network, option: str) -> bool:
     return network.options.get(option, "").lower() in _FALSE
 
 
-def _surface(wish: _Wish, network: Network, gateway: IPv6Address) -> Surface:
+def _surface(wish: _Wish, network: Network, gateway: IPv6Address) -> PublishingNetwork:
     address: IPv6Address | None = wish.publish.host_address
     if address == ANY:
         address = _host_binding(network)
-    return Surface(wish.owner, network.id, network.name, wish.publish, gateway, address)
+    return PublishingNetwork(wish.owner, network.id, network.name, wish.publish, gateway, address)
 
 
 def _host_binding(network: Network) -> IPv6Address | None:
@@ -276,15 +280,15 @@ def _ingress(rules: Iterable[IngressRule], subnet: IPv6Network, containers: tupl
                 if end.ipv6 is not None and end.ipv6 in subnet
             )
         if targets:
-            ports = tuple((Transport(str(port.protocol)), port.port) for port in rule.ports)
+            ports = tuple((TransportProtocol(str(port.protocol)), port.port) for port in rule.ports)
             yield Ingress(tuple(rule.from_prefixes), targets, ports)
 
 
 def whole_intent(
-    shares: Iterable[Share],
+    shares: Iterable[FirewallContribution],
     mark: int = DEFAULT_MARK,
     uplinks: tuple[str, ...] = (),
-    settled: Settled | None = None,
+    settled: PortAssignment | None = None,
     guests: tuple[str, ...] | None = None,
     own: Iterable[IPv6Address] = (),
 ) -> FirewallIntent:

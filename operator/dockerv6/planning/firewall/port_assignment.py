@@ -17,7 +17,7 @@ from dockerv6.planning.firewall.port_claims import (
     Claim,
     PortKey,
     PortProblem,
-    Surface,
+    PublishingNetwork,
     from_containers,
     own_ports,
     shown,
@@ -28,7 +28,7 @@ Incumbents = Mapping[PortKey, tuple[IPv6Address, int]]
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class PortAssignment:
     """What the host's ports lead to, and what they don't."""
 
     ports: tuple[PortIntent, ...] = ()
@@ -49,12 +49,12 @@ class _Holders:
     strangers: tuple[str, ...] = ()  # names of the others
 
 
-def settle(
-    surfaces: Iterable[Surface],
+def assign_ports(
+    surfaces: Iterable[PublishingNetwork],
     containers: Iterable[Container],
     incumbents: Incumbents,
     listeners: Collection[Listener] = (),
-) -> Settled:
+) -> PortAssignment:
     """Give every port to one claim.
 
     Args:
@@ -87,7 +87,7 @@ def settle(
             if everywhere is not None and claim.sources and claim.sources != everywhere.sources:
                 problems.setdefault(claim.owner, []).append(_open_anyway(claim))
     kept.sort(key=lambda each: (each.owner, *each.key[:2], str(each.host_address)))
-    return Settled(
+    return PortAssignment(
         tuple(intent for claim in kept if (intent := _intent(claim)) is not None),
         {claim.key: claim.container.name for claim in kept},
         {owner: tuple(each) for owner, each in problems.items()},

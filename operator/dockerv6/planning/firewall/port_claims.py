@@ -8,13 +8,13 @@ from dockerv6.api.conditions import Reason
 from dockerv6.api.publish import ANY, Publish, PublishedPort
 from dockerv6.api.selectors import ContainerSelector
 from dockerv6.dockerd.model import Container, ContainerEndpoint, PortBinding
-from dockerv6.firewall.model import Transport
+from dockerv6.firewall.model import TransportProtocol
 
 _ANY_V4 = IPv4Address("0.0.0.0")
 
 
 @dataclass(frozen=True, slots=True)
-class Surface:
+class PublishingNetwork:
     """One live network with the publish block that is in force for it."""
 
     owner: str  # of the elements: the resource
@@ -34,7 +34,7 @@ class Claim:
     """A wish for one port of the host. ``address`` is None while the container has no IPv6 address yet."""
 
     owner: str
-    protocol: Transport
+    protocol: TransportProtocol
     port: int
     host_address: IPv6Address | None
     container: Container
@@ -67,7 +67,9 @@ def shown(address: IPv6Address | None) -> str:
     return f"[{address if address is not None else '::'}]"
 
 
-def _served(container: Container, by_network: Mapping[str, Surface]) -> Iterator[tuple[ContainerEndpoint, Surface]]:
+def _served(
+    container: Container, by_network: Mapping[str, PublishingNetwork]
+) -> Iterator[tuple[ContainerEndpoint, PublishingNetwork]]:
     """The container's ends on our networks, the one first that its default route goes through.
 
     Engines take the network of the highest gateway priority (>= 28), then the first by name (moby, libnetwork,
@@ -80,7 +82,7 @@ def _served(container: Container, by_network: Mapping[str, Surface]) -> Iterator
             yield end, surface
 
 
-def from_containers(by_network: Mapping[str, Surface], containers: Iterable[Container]) -> Iterator[Claim]:
+def from_containers(by_network: Mapping[str, PublishingNetwork], containers: Iterable[Container]) -> Iterator[Claim]:
     """What ``docker run -p`` and Compose's ``ports:`` ask for."""
     for container in containers:
         if not container.ports:
@@ -99,7 +101,7 @@ def from_containers(by_network: Mapping[str, Surface], containers: Iterable[Cont
                 continue  # everywhere is there too
             yield Claim(
                 surface.owner,
-                Transport(protocol),
+                TransportProtocol(protocol),
                 port,
                 address,
                 container,
@@ -131,7 +133,7 @@ def _in_order(binding: PortBinding) -> tuple[int, bool]:
     return (binding.host_port, binding.host_address == ANY)
 
 
-def _host_addresses(binding: PortBinding, surface: Surface) -> tuple[IPv6Address | None, ...]:
+def _host_addresses(binding: PortBinding, surface: PublishingNetwork) -> tuple[IPv6Address | None, ...]:
     """Where a binding is open over IPv6: an IPv4 address that is not 0.0.0.0 is meant for IPv4 alone."""
     said = binding.host_address
     if said is None or said in (_ANY_V4, ANY):
@@ -140,10 +142,10 @@ def _host_addresses(binding: PortBinding, surface: Surface) -> tuple[IPv6Address
 
 
 def own_ports(
-    surfaces: Iterable[Surface], containers: tuple[Container, ...]
+    surfaces: Iterable[PublishingNetwork], containers: tuple[Container, ...]
 ) -> Iterator[Claim | tuple[str, PortProblem]]:
     """What resources themselves publish, whatever the containers ask for."""
-    by_owner: dict[str, list[Surface]] = {}
+    by_owner: dict[str, list[PublishingNetwork]] = {}
     for surface in surfaces:
         if surface.publish.ports:
             by_owner.setdefault(surface.owner, []).append(surface)
@@ -154,7 +156,7 @@ def own_ports(
 
 
 def _own_port(
-    owner: str, port: PublishedPort, places: Mapping[str, Surface], containers: tuple[Container, ...]
+    owner: str, port: PublishedPort, places: Mapping[str, PublishingNetwork], containers: tuple[Container, ...]
 ) -> Claim | tuple[str, PortProblem]:
     chosen = sorted((c for c in containers if selects(port.containers, c)), key=lambda c: (c.created, c.id))
     ends = [(c, *place) for c in chosen for place in _served(c, places)]
@@ -167,7 +169,7 @@ def _own_port(
     address = port.host_address if port.host_address is not None else surface.host_address
     return Claim(
         owner,
-        Transport(str(port.protocol)),
+        TransportProtocol(str(port.protocol)),
         port.port,
         None if address == ANY else address,
         container,

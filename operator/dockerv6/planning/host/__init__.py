@@ -1,1 +1,7 @@
-"""Plans what the host itself needs: sysctls, uplinks, NDP proxy entries, macvlan and ipvlan parents; no I/O."""
+"""What the host needs beside rules.
+
+Duty: plan what the host itself needs: sysctls, uplinks, NDP proxy entries, macvlan and
+ipvlan parents.
+
+Never: do I/O, await, or read a clock.
+"""

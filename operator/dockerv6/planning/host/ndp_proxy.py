@@ -15,9 +15,9 @@ from typing import TypeVar
 from dockerv6.api.conditions import ConditionType, Reason
 from dockerv6.dockerd.model import Container
 from dockerv6.hostnet.model import Interface, RouteProtocol
-from dockerv6.lib.memoize import per_moment
-from dockerv6.planning.host.proxied_subnets import Answers
-from dockerv6.planning.host.sysctls import guest_bridges, proxy_ndp, ways_out
+from dockerv6.lib.memoize import memoize_by_identity
+from dockerv6.planning.host.proxied_subnets import ProxiedSubnet
+from dockerv6.planning.host.sysctls import default_route_interfaces, guest_bridges, proxy_ndp
 from dockerv6.planning.inputs import HostView
 from dockerv6.planning.steps import AddProxyNeighbour, Finding, RemoveProxyNeighbour, SetSysctl, Step
 
@@ -63,7 +63,7 @@ class _Places:
             for address in interface.addresses
         }
 
-    def of(self, answers: Answers, prefix: IPv6Network) -> str | None:
+    def of(self, answers: ProxiedSubnet, prefix: IPv6Network) -> str | None:
         """The interface to answer on for one of the answers' prefixes; None: it can't be told, or not used now."""
         if answers.interface is not None:
             return None if _unusable(answers.interface, self._host) else answers.interface
@@ -73,7 +73,9 @@ class _Places:
         """The interface that holds that very prefix."""
         return next((link.interface.name for link in self._links if link.prefix == prefix), None)
 
-    def spots(self, answers: Answers, containers: tuple[Container, ...]) -> Iterator[tuple[str | None, IPv6Address]]:
+    def spots(
+        self, answers: ProxiedSubnet, containers: tuple[Container, ...]
+    ) -> Iterator[tuple[str | None, IPv6Address]]:
         """Every address to answer for, and where; not those that the host, or somebody else on the link, has."""
         held = _held(answers, containers)
         for prefix in answers.prefixes:
@@ -88,7 +90,7 @@ class _Places:
         """Every entry of ours."""
         return {(interface, address) for _, interface, address in self._ours}
 
-    def ours(self, answers: Iterable[Answers]) -> set[Spot]:
+    def ours(self, answers: Iterable[ProxiedSubnet]) -> set[Spot]:
         """Entries of ours that can only be there because of these."""
         return {
             (interface, address)
@@ -98,10 +100,10 @@ class _Places:
         }
 
 
-_places = per_moment(_Places)
+_places = memoize_by_identity(_Places)
 
 
-def wanted(answers: Iterable[Answers], containers: Iterable[Container], host: HostView) -> frozenset[Spot]:
+def wanted(answers: Iterable[ProxiedSubnet], containers: Iterable[Container], host: HostView) -> frozenset[Spot]:
     """The entries that the running containers need, so far as it can be told where."""
     there = tuple(containers)
     places = _places(host)
@@ -110,7 +112,7 @@ def wanted(answers: Iterable[Answers], containers: Iterable[Container], host: Ho
     )
 
 
-def answering(answers: Iterable[Answers], host: HostView) -> frozenset[str]:
+def answering(answers: Iterable[ProxiedSubnet], host: HostView) -> frozenset[str]:
     """The interfaces whose ``proxy_ndp`` is needed: those to answer on, and those that still have entries of ours."""
     every = tuple(answers)
     if not every:
@@ -121,7 +123,10 @@ def answering(answers: Iterable[Answers], host: HostView) -> frozenset[str]:
 
 
 def neighbour_steps(
-    mine: Iterable[Answers], everybody: Iterable[Answers], containers: Iterable[Container] | None, host: HostView
+    mine: Iterable[ProxiedSubnet],
+    everybody: Iterable[ProxiedSubnet],
+    containers: Iterable[Container] | None,
+    host: HostView,
 ) -> tuple[Step, ...]:
     """What a resource's answers need now; empty when in order.
 
@@ -153,7 +158,7 @@ def neighbour_steps(
 
 
 def withdrawal(
-    mine: Iterable[Answers], others: Iterable[Answers], containers: Iterable[Container], host: HostView
+    mine: Iterable[ProxiedSubnet], others: Iterable[ProxiedSubnet], containers: Iterable[Container], host: HostView
 ) -> tuple[RemoveProxyNeighbour, ...]:
     """The end of a resource's answers: all of its entries but those that others need. ``others`` are without it."""
     places = _places(host)
@@ -169,7 +174,7 @@ def withdrawal(
     )
 
 
-def stray_neighbours(host: HostView, everybody: Iterable[Answers]) -> tuple[RemoveProxyNeighbour, ...]:
+def stray_neighbours(host: HostView, everybody: Iterable[ProxiedSubnet]) -> tuple[RemoveProxyNeighbour, ...]:
     """Entries of ours that lie in nobody's prefix: their resource is gone, or the prefix is no longer in use.
 
     ``everybody`` must be complete, suspended resources included; without any, all that is ours goes (uninstall).
@@ -181,7 +186,9 @@ def stray_neighbours(host: HostView, everybody: Iterable[Answers]) -> tuple[Remo
     )
 
 
-def neighbour_findings(mine: Iterable[Answers], containers: Iterable[Container], host: HostView) -> tuple[Finding, ...]:
+def neighbour_findings(
+    mine: Iterable[ProxiedSubnet], containers: Iterable[Container], host: HostView
+) -> tuple[Finding, ...]:
     """Why containers are not answered for, or to no good. Nothing is said of prefixes that were replaced."""
     own, there = tuple(mine), tuple(containers)
     if not own or not host.interfaces:  # without a single one, nothing is known of the host
@@ -196,7 +203,7 @@ def neighbour_findings(mine: Iterable[Answers], containers: Iterable[Container],
     return tuple(dict.fromkeys(found))
 
 
-@per_moment
+@memoize_by_identity
 def on_link_prefixes(host: HostView) -> tuple[IPv6Network, ...]:
     """The prefixes that neighbours on the host's links take to be on-link."""
     return tuple(sorted({link.prefix for link in _on_link(host)}))
@@ -205,7 +212,7 @@ def on_link_prefixes(host: HostView) -> tuple[IPv6Network, ...]:
 def _on_link(host: HostView) -> Iterator[_Link]:
     """Prefixes of addresses, and of the kernel's own routes: a router may advertise one that has no address (L=1)."""
     guests = frozenset(guest_bridges(host))
-    uplinks = ways_out(host)
+    uplinks = default_route_interfaces(host)
     usable = {
         i.name: i
         for i in host.interfaces.values()
@@ -244,13 +251,13 @@ def _unusable(name: str, host: HostView) -> str:
     return ""
 
 
-@per_moment
+@memoize_by_identity
 def _running(containers: tuple[Container, ...]) -> list[tuple[int, IPv6Address]]:
     """All that runs, by address."""
     return sorted((int(end.ipv6), end.ipv6) for c in containers for end in c.endpoints if end.ipv6 is not None)
 
 
-def _held(answers: Answers, containers: tuple[Container, ...]) -> list[IPv6Address]:
+def _held(answers: ProxiedSubnet, containers: tuple[Container, ...]) -> list[IPv6Address]:
     """The containers' own addresses in the subnet."""
     return [address for _, address in _within(answers.subnet, _running(containers))]
 
@@ -266,7 +273,7 @@ def _translated(address: IPv6Address, prefix: IPv6Network) -> IPv6Address:
     return IPv6Address(int(prefix.network_address) | int(address) & int(prefix.hostmask))
 
 
-def _switches(own: Iterable[Answers], places: _Places, host: HostView) -> Iterator[SetSysctl]:
+def _switches(own: Iterable[ProxiedSubnet], places: _Places, host: HostView) -> Iterator[SetSysctl]:
     """The interfaces' ``proxy_ndp``, before there are entries; also before the first container has an address."""
     names = {where for each in own for prefix in each.prefixes if (where := places.of(each, prefix)) is not None}
     for name in sorted(names):
@@ -274,7 +281,7 @@ def _switches(own: Iterable[Answers], places: _Places, host: HostView) -> Iterat
             yield SetSysctl(proxy_ndp(name), "1", host.proxy_ndp[name], f"containers are answered for on {name}")
 
 
-def _nowhere(answers: Answers, places: _Places, host: HostView) -> Iterator[Finding]:
+def _nowhere(answers: ProxiedSubnet, places: _Places, host: HostView) -> Iterator[Finding]:
     prefix = answers.prefixes[0]
     if answers.interface is not None:
         why = _unusable(answers.interface, host)
@@ -290,7 +297,7 @@ def _nowhere(answers: Answers, places: _Places, host: HostView) -> Iterator[Find
         yield _finding(Reason.NOT_ON_LINK, message)
 
 
-def _duplicates(own: Iterable[Answers], containers: tuple[Container, ...], places: _Places) -> Iterator[Finding]:
+def _duplicates(own: Iterable[ProxiedSubnet], containers: tuple[Container, ...], places: _Places) -> Iterator[Finding]:
     """Addresses of containers that the host has too, or that it could not get because somebody else has them."""
     said = []
     for each in own:
@@ -310,7 +317,7 @@ def _duplicates(own: Iterable[Answers], containers: tuple[Container, ...], place
         yield _finding(Reason.DUPLICATE_ADDRESS, message)
 
 
-def _whole_link(answers: Answers, places: _Places) -> Iterator[Finding]:
+def _whole_link(answers: ProxiedSubnet, places: _Places) -> Iterator[Finding]:
     """The bridge and the uplink with one and the same prefix: one of the two routes gets all packets."""
     same = None if answers.outer else places.same_as(answers.subnet)
     if same is not None:

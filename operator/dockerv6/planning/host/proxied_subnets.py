@@ -5,7 +5,7 @@ from ipaddress import IPv6Address, IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
+class ProxiedSubnet:
     """Whom a resource has neighbour solicitations answered for: the containers of one subnet of a network."""
 
     owner: str

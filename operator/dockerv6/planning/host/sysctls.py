@@ -5,17 +5,17 @@ from ipaddress import IPv6Address, IPv6Network
 
 from dockerv6.api.conditions import ConditionType, Reason
 from dockerv6.hostnet.model import Route, RouteProtocol, interface_sysctl
-from dockerv6.lib.memoize import per_moment
+from dockerv6.lib.memoize import memoize_by_identity
 from dockerv6.planning.inputs import HostView, RulesView
 from dockerv6.planning.steps import (
-    AdmitMark,
+    AddAcceptRule,
     Finding,
+    RemoveAcceptRule,
     RestoreSysctl,
     SetBridgeNetfilter,
     SetHairpin,
     SetSysctl,
     Step,
-    WithdrawMark,
 )
 
 BRIDGE_NETFILTER = "net.bridge.bridge-nf-call-ip6tables"
@@ -45,14 +45,14 @@ def leads_out(route: Route) -> bool:
     )
 
 
-@per_moment
-def ways_out(host: HostView) -> tuple[str, ...]:
+@memoize_by_identity
+def default_route_interfaces(host: HostView) -> tuple[str, ...]:
     """The interfaces that lead to the Internet, by name."""
     return tuple(sorted({r.interface or "" for r in host.routes if leads_out(r)}))
 
 
-@per_moment
-def hears_routers(host: HostView) -> tuple[str, ...]:
+@memoize_by_identity
+def accepts_ra(host: HostView) -> tuple[str, ...]:
     """The interfaces on which router advertisements are in effect, and stay so while the host forwards; by name."""
     by_route = {r.interface for r in host.routes if r.protocol is RouteProtocol.RA}
     return tuple(
@@ -98,14 +98,14 @@ def host_findings(host: HostView) -> tuple[Finding, ...]:
     return ()
 
 
-def filter_steps(rules: RulesView, *, wanted: bool = True) -> tuple[AdmitMark | WithdrawMark, ...]:
+def filter_steps(rules: RulesView, *, wanted: bool = True) -> tuple[AddAcceptRule | RemoveAcceptRule, ...]:
     """Let our marked flows pass the host's own filter, where it drops; not ``wanted``: there are none any more."""
     if not wanted:
         return tuple(
-            WithdrawMark(b) for b in (*rules.filter.barriers, *rules.filter.stray) if b.mendable and b.admitted
+            RemoveAcceptRule(b) for b in (*rules.filter.barriers, *rules.filter.stray) if b.mendable and b.admitted
         )
-    admit = tuple(AdmitMark(b) for b in rules.filter.barriers if b.mendable and not b.admitted)
-    return (*admit, *(WithdrawMark(b) for b in rules.filter.stray))
+    admit = tuple(AddAcceptRule(b) for b in rules.filter.barriers if b.mendable and not b.admitted)
+    return (*admit, *(RemoveAcceptRule(b) for b in rules.filter.stray))
 
 
 def filter_findings(rules: RulesView) -> tuple[Finding, ...]:
@@ -117,24 +117,24 @@ def filter_findings(rules: RulesView) -> tuple[Finding, ...]:
     )
 
 
-@per_moment
+@memoize_by_identity
 def guest_bridges(host: HostView) -> tuple[str, ...]:
     """All other bridges: containers or virtual machines live behind them."""
     uplinks = frozenset(uplink_bridges(host))
     return tuple(sorted(i.name for i in host.interfaces.values() if i.kind == "bridge" and i.name not in uplinks))
 
 
-@per_moment
-def outward(host: HostView) -> tuple[str, ...]:
+@memoize_by_identity
+def uplink_interfaces(host: HostView) -> tuple[str, ...]:
     """Interfaces that somebody else may be on the other side of: neither loopback nor of guests."""
     inside = frozenset(("lo", *guest_bridges(host)))
     return tuple(sorted(i.name for i in host.interfaces.values() if i.master is None and i.name not in inside))
 
 
-@per_moment
+@memoize_by_identity
 def own_addresses(host: HostView) -> frozenset[IPv6Address]:
     """The host's addresses on its links; those of guests' bridges are in no prefix of others."""
-    return frozenset(a.ip for name in outward(host) for a in host.interfaces[name].addresses)
+    return frozenset(a.ip for name in uplink_interfaces(host) for a in host.interfaces[name].addresses)
 
 
 def bridge_steps(host: HostView, bridges: Iterable[str], *, published: bool, icc: bool) -> tuple[Step, ...]:
@@ -210,8 +210,8 @@ def _is_proxy_ndp(name: str) -> bool:
 def host_message(host: HostView, answering: Iterable[str] = ()) -> str:
     """What HostReady says when all is well. ``answering``: see `spare_sysctls`."""
     parts = (
-        ("its way out is", ways_out(host)),
-        ("it hears routers on", hears_routers(host)),
+        ("its way out is", default_route_interfaces(host)),
+        ("it hears routers on", accepts_ra(host)),
         ("it answers neighbours on", sorted(answering)),
     )
     return "; ".join(("the host forwards IPv6", *(f"{what} {', '.join(names)}" for what, names in parts if names)))

@@ -12,7 +12,7 @@ from dockerv6.api.egress import Egress, EgressMode
 from dockerv6.dockerd.model import Network
 from dockerv6.hostnet.model import Interface
 from dockerv6.planning.docker.network_spec import MTU
-from dockerv6.planning.host.sysctls import ways_out
+from dockerv6.planning.host.sysctls import default_route_interfaces
 from dockerv6.planning.inputs import HostView
 from dockerv6.planning.steps import Finding
 
@@ -71,7 +71,7 @@ def snat_findings(address: IPv6Address, host: HostView) -> tuple[Finding, ...]:
 
 def _uplinks(host: HostView, egress: Egress) -> list[Interface]:
     """The interfaces that packets leave by, so far as they are there; by name."""
-    names = sorted(egress.interfaces) or ways_out(host)
+    names = sorted(egress.interfaces) or default_route_interfaces(host)
     return [host.interfaces[name] for name in names if name in host.interfaces]
 
 

@@ -3,11 +3,11 @@ from ipaddress import IPv6Address, IPv6Network
 
 import pytest
 
-from dockerv6.firewall.expr import Chain, Element, Field, Is, Jump, Opaque, Rule, SetField, Verdict
-from dockerv6.firewall.iptables.compile import LEFT_OUT, compile_ruleset, origin, own_name, sayable
-from dockerv6.firewall.iptables.lookup import NotSayableError
+from dockerv6.firewall.expr import Chain, Element, Field, Is, Jump, Rule, SetField, UnknownExpr, Verdict
+from dockerv6.firewall.iptables.compile import LEFT_OUT, compile_ruleset, is_supported, origin, own_name
+from dockerv6.firewall.iptables.lookup import UnsupportedRuleError
 from dockerv6.firewall.iptables.specs import Word
-from dockerv6.firewall.model import FirewallIntent, NetworkIntent, PortIntent, Transport
+from dockerv6.firewall.model import FirewallIntent, NetworkIntent, PortIntent, TransportProtocol
 from dockerv6.firewall.render import render
 from dockerv6.firewall.ruleset import EMPTY, Ruleset
 from tests.unit.firewall.intents import BLOG, EVERYTHING
@@ -25,7 +25,7 @@ def large(networks: int, ports: int) -> Ruleset:
     published = tuple(
         PortIntent(
             f"net{n % networks}",
-            Transport.TCP,
+            TransportProtocol.TCP,
             8000 + n,
             IPv6Address(f"fd00:0:0:{n % networks:x}::{n:x}"),
             80,
@@ -55,7 +55,9 @@ def test_each_base_chain_is_entered_by_one_commented_jump() -> None:
 
 
 def test_only_the_loopback_address_is_left_out() -> None:
-    assert {chain.name for chain in RULESET.chains if not sayable(chain)} == LEFT_OUT == {"loopback", "loopback_back"}
+    assert (
+        {chain.name for chain in RULESET.chains if not is_supported(chain)} == LEFT_OUT == {"loopback", "loopback_back"}
+    )
     written = {chain.origin for table in compile_ruleset(RULESET) for chain in table.chains}
     assert written == {chain.name for chain in RULESET.chains} - LEFT_OUT
 
@@ -133,7 +135,7 @@ ODD = {
         ),
     ),
     "what nobody can say": replace(
-        RULESET, chains=(Chain("forward", (Rule((Opaque("x"),)),), "filter", "forward", -1),)
+        RULESET, chains=(Chain("forward", (Rule((UnknownExpr("x"),)),), "filter", "forward", -1),)
     ),
     "a header's rewrite": replace(
         RULESET, chains=(Chain("forward", (Rule((SetField(Field.DADDR, "::1"),)),), "filter", "forward", -1),)
@@ -144,7 +146,7 @@ ODD = {
 
 @pytest.mark.parametrize("name", ODD)
 def test_what_has_no_words_is_refused(name: str) -> None:
-    with pytest.raises(NotSayableError):
+    with pytest.raises(UnsupportedRuleError):
         compile_ruleset(ODD[name])
 
 

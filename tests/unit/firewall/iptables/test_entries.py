@@ -3,7 +3,7 @@ from ipaddress import IPv6Address, IPv6Network
 import pytest
 
 from dockerv6.firewall.iptables.entries import COUNTERS_AT, DNAT, HEAD, OFFSETS, OFFSETS_AT, encode
-from dockerv6.firewall.iptables.lookup import NotSayableError
+from dockerv6.firewall.iptables.lookup import UnsupportedRuleError
 from dockerv6.firewall.iptables.specs import WILDCARD, DnatTo, Go, Mark, NetmapTo, SnatTo, Spec, Word
 
 SPECS = {
@@ -73,5 +73,5 @@ def test_a_prefix_is_mapped_to_all_of_its_addresses(prefix: str, last: int) -> N
 
 @pytest.mark.parametrize("spec", [Spec(iif="sixteen-letters-"), Spec(comment="x" * 256)])
 def test_what_has_no_room_is_refused(spec: Spec) -> None:
-    with pytest.raises(NotSayableError):
+    with pytest.raises(UnsupportedRuleError):
         encode(spec)

@@ -4,7 +4,7 @@ import pytest
 
 from dockerv6.firewall.expr import Element
 from dockerv6.firewall.iptables import ledger
-from dockerv6.firewall.iptables.lookup import NotSayableError
+from dockerv6.firewall.iptables.lookup import UnsupportedRuleError
 from dockerv6.firewall.render import render
 from dockerv6.firewall.ruleset import Ruleset
 from tests.unit.firewall.intents import BLOG, EVERYTHING, intent
@@ -54,7 +54,7 @@ def test_odd_interface_names_survive(name: str) -> None:
 
 @pytest.mark.parametrize("element", [Element(("x" * 250,), "blog"), Element(("x",), "o" * 250)])
 def test_what_is_too_long_is_refused(element: Element) -> None:
-    with pytest.raises(NotSayableError, match="too long"):
+    with pytest.raises(UnsupportedRuleError, match="too long"):
         comments(owned(element))
 
 

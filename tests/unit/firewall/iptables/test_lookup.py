@@ -7,7 +7,7 @@ import pytest
 
 from dockerv6.firewall.expr import Field, KeyType
 from dockerv6.firewall.iptables import lookup
-from dockerv6.firewall.iptables.lookup import FEW, LEAF, Entry, NotSayableError, Tree, matching
+from dockerv6.firewall.iptables.lookup import FEW, LEAF, Entry, Tree, UnsupportedRuleError, matching
 from dockerv6.firewall.iptables.specs import Go, Spec, Word
 
 if TYPE_CHECKING:
@@ -94,9 +94,9 @@ def test_chains_whose_names_would_meet_get_others(monkeypatch: pytest.MonkeyPatc
 
 
 def test_what_no_list_can_hold_is_refused() -> None:
-    with pytest.raises(NotSayableError, match="in a list"):
+    with pytest.raises(UnsupportedRuleError, match="in a list"):
         matching(Spec(), (Field.CT_STATE,), ("new",))
-    with pytest.raises(NotSayableError, match="two conditions"):
+    with pytest.raises(UnsupportedRuleError, match="two conditions"):
         matching(Spec(source="fd00::/8"), (Field.SADDR,), ("fd00::/64",))
-    with pytest.raises(NotSayableError, match="no prefix"):
+    with pytest.raises(UnsupportedRuleError, match="no prefix"):
         lookup._number("nonsense/64")

@@ -2,9 +2,9 @@ from dataclasses import replace
 
 import pytest
 
-from dockerv6.firewall.expr import Opaque
+from dockerv6.firewall.expr import UnknownExpr
 from dockerv6.firewall.iptables.entries import DNAT, encode
-from dockerv6.firewall.iptables.lookup import NotSayableError
+from dockerv6.firewall.iptables.lookup import UnsupportedRuleError
 from dockerv6.firewall.iptables.readback import Chains, ours, parts, settled, understood
 from dockerv6.firewall.iptables.specs import Spec
 from dockerv6.firewall.model import FirewallIntent, NetworkIntent
@@ -29,7 +29,7 @@ def read(there: dict[str, dict[str, tuple[bytes, ...]]]) -> Ruleset:
 
 
 def altered(ruleset: Ruleset) -> set[str]:
-    return {chain.name for chain in ruleset.chains for rule in chain.rules if isinstance(rule.terms[0], Opaque)}
+    return {chain.name for chain in ruleset.chains for rule in chain.rules if isinstance(rule.terms[0], UnknownExpr)}
 
 
 def test_tables_without_anything_of_ours_hold_nothing() -> None:
@@ -161,5 +161,5 @@ def test_rules_of_held_resources_outlive_damage_to_their_chain() -> None:
 def test_other_chains_than_those_of_the_rules_are_refused() -> None:
     assert settled(EMPTY) == EMPTY
     assert settled(DESIRED) == DESIRED
-    with pytest.raises(NotSayableError, match="guest_bridges"):
+    with pytest.raises(UnsupportedRuleError, match="guest_bridges"):
         settled(render(EVERYTHING))

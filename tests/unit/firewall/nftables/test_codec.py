@@ -19,11 +19,11 @@ from dockerv6.firewall.expr import (
     Jump,
     KeyType,
     MapField,
-    Opaque,
     Rule,
     SetField,
     SetMark,
     Term,
+    UnknownExpr,
     Verdict,
 )
 from dockerv6.firewall.nftables import codec
@@ -212,12 +212,12 @@ def test_every_term_is_read_as_it_is_written(term: Term) -> None:
 def test_what_we_never_write_is_opaque(expression: codec.Object) -> None:
     rule: codec.Object = {"rule": {**HERE, "chain": "c", "expr": [expression]}}
     (chain,) = codec.ruleset([{"chain": {**HERE, "name": "c"}}, rule]).chains
-    assert isinstance(chain.rules[0].terms[0], Opaque)
+    assert isinstance(chain.rules[0].terms[0], UnknownExpr)
 
 
 def test_what_is_opaque_is_never_written() -> None:
     with pytest.raises(ValueError, match="can't be written"):
-        codec.commands([AddRules(Chain("c", (Rule((Opaque("?"),)),)))])
+        codec.commands([AddRules(Chain("c", (Rule((UnknownExpr("?"),)),)))])
 
 
 def test_elements_carry_their_owner_and_are_deleted_by_key() -> None:

@@ -1,14 +1,14 @@
 from dataclasses import replace
 
-from dockerv6.firewall.expr import Chain, Opaque, Rule
+from dockerv6.firewall.expr import Chain, Rule, UnknownExpr
 from dockerv6.firewall.nftables.spelling import Spelling
 from dockerv6.firewall.render import render
 from dockerv6.firewall.ruleset import Ruleset
 from tests.unit.firewall.intents import BLOG, intent
 
 WRITTEN = render(intent(BLOG))
-PECULIAR = Chain("outbound", (Rule((Opaque("the same in other words"),)),))
-DAMAGED = Chain("outbound", (Rule((Opaque("drop"),)),))
+PECULIAR = Chain("outbound", (Rule((UnknownExpr("the same in other words"),)),))
+DAMAGED = Chain("outbound", (Rule((UnknownExpr("drop"),)),))
 
 
 def reading(chain: Chain) -> Ruleset:
