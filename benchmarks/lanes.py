@@ -70,5 +70,5 @@ def write_nftables(host: Host, intent: FirewallIntent) -> None:
 
 async def apply(firewall: FirewallBackend, intent: FirewallIntent) -> None:
     """Have a backend write what an intent asks for."""
-    known = intent if not firewall.knows_link_kinds else replace(intent, guest_bridges=None)
+    known = intent if not firewall.matches_link_kinds else replace(intent, guest_bridges=None)
     await firewall.apply(diff(render(known), await firewall.observe()))

@@ -38,7 +38,7 @@ _WORDS = {
     ),
     "egress-snat": "`egress.mode: SNAT`: the source becomes one address of the host.",
     "egress-prefix": (
-        "`egress.mode: PrefixTranslation`: the subnet is exchanged for an outer prefix as long, one to one. What "
+        "`egress.mode: PrefixTranslation`: the subnet is exchanged for an external prefix as long, one to one. What "
         "leaves gets the first; the second is a former one, which still leads in. `firewall.ingress` opens port 443."
     ),
     "egress-prefix-pinned": "The same out of `eth0` only, and not towards unique local addresses.",

@@ -33,7 +33,7 @@ class Bench(Protocol):
         """Take all rules out of our forward chain."""
 
     def flush_prefixes(self) -> None:
-        """Take all rules out of the chain of what comes in by outer prefixes."""
+        """Take all rules out of the chain of what comes in by external prefixes."""
 
     def insert_foreign_rule(self) -> None:
         """Put a rule that drops at the top of our forward chain."""

@@ -43,7 +43,7 @@ def firewall(bench: Bench) -> FirewallBackend:
 
 def wanted(firewall: FirewallBackend, wish: FirewallIntent) -> Ruleset:
     """The ruleset for an intent, which names the bridges where the rules can't tell them from other links."""
-    if wish.guest_bridges is None and not firewall.knows_link_kinds:
+    if wish.guest_bridges is None and not firewall.matches_link_kinds:
         wish = replace(wish, guest_bridges=tuple(sorted({network.bridge for network in wish.networks})))
     return render(wish)
 
@@ -74,12 +74,12 @@ async def test_what_was_applied_is_read_back(firewall: FirewallBackend, name: st
 
 async def test_what_is_seen_grows_with_what_is_applied(firewall: FirewallBackend, one: Ruleset) -> None:
     await firewall.observe()
-    before = firewall.seen
+    before = firewall.generation
     await firewall.apply(diff(one, EMPTY))
     if before is None:
-        assert firewall.seen is None
+        assert firewall.generation is None
     else:
-        assert firewall.seen == before + 1
+        assert firewall.generation == before + 1
 
 
 async def test_an_empty_change_changes_nothing(firewall: FirewallBackend, one: Ruleset) -> None:
@@ -142,23 +142,23 @@ async def test_held_ports_stay_while_others_change(firewall: FirewallBackend, on
 
 async def test_networks_change_their_egress_mode(firewall: FirewallBackend) -> None:
     modes = (HOME, replace(HOME, egress=EgressMode.ROUTED), replace(FIXED, subnet=HOME.subnet))
-    for network in (*modes, replace(FIXED, source=IPv6Address("2001:db8::8")), BLOG, *reversed(modes), HOME):
+    for network in (*modes, replace(FIXED, snat_address=IPv6Address("2001:db8::8")), BLOG, *reversed(modes), HOME):
         desired = wanted(firewall, intent(network, ROAD))
         assert await firewall.apply(diff(desired, await firewall.observe())) == desired
 
 
 @pytest.mark.parametrize("length", [48, 60, 77, 96, 128])
 async def test_prefixes_of_any_length_are_translated(firewall: FirewallBackend, length: int) -> None:
-    subnet, outer = (IPv6Network(f"{each}::/{length}") for each in ("fd00:9", "2001:db8:9"))
-    desired = wanted(firewall, intent(replace(HOME, subnet=subnet, outer=(outer,), ingress=())))
+    subnet, external = (IPv6Network(f"{each}::/{length}") for each in ("fd00:9", "2001:db8:9"))
+    desired = wanted(firewall, intent(replace(HOME, subnet=subnet, external_prefixes=(external,), ingress=())))
     assert await firewall.apply(diff(desired, EMPTY)) == desired
 
 
 async def test_outer_prefixes_come_and_go_and_only_their_owner_is_told(firewall: FirewallBackend) -> None:
     prefixes = tuple(IPv6Network(f"2001:db8:{number}::/64") for number in range(4))
     await firewall.apply(diff(wanted(firewall, intent(HOME, BLOG)), EMPTY))
-    for outer in (prefixes[:1], prefixes[1::-1], prefixes[2:0:-1], prefixes[3:], prefixes[:1]):
-        desired = wanted(firewall, intent(replace(HOME, outer=outer), BLOG))
+    for external in (prefixes[:1], prefixes[1::-1], prefixes[2:0:-1], prefixes[3:], prefixes[:1]):
+        desired = wanted(firewall, intent(replace(HOME, external_prefixes=external), BLOG))
         change = diff(desired, await firewall.observe())
         assert change.owners == {"home"}
         assert await firewall.apply(change) == desired
@@ -166,7 +166,7 @@ async def test_outer_prefixes_come_and_go_and_only_their_owner_is_told(firewall:
 
 async def test_held_rules_stay_beside_those_that_change(firewall: FirewallBackend) -> None:
     away = replace(HOME, owner="away", subnet=IPv6Network("fd00:9::/64"), bridge="br-away", ingress=())
-    first, second = (replace(away, outer=(IPv6Network(f"2001:db8:{number}::/64"),)) for number in (1, 2))
+    first, second = (replace(away, external_prefixes=(IPv6Network(f"2001:db8:{number}::/64"),)) for number in (1, 2))
     guests = ("br-away", "br-home")
     await firewall.apply(diff(render(replace(intent(HOME, first), guest_bridges=guests)), EMPTY))
     hold = frozenset({"home"})
@@ -200,7 +200,7 @@ async def test_a_change_that_can_not_be_done_does_nothing_at_all(firewall: Firew
     await firewall.apply(diff(one, EMPTY))
     impossible = replace(SHOP, bridge="br-longer-than-any-links-name-can-be")
     change = diff(wanted(firewall, intent(impossible, replace(BLOG, egress_exclude=(SHOP.subnet,)))), one)
-    assert len(change.steps) > 1
+    assert len(change.operations) > 1
     with pytest.raises(FirewallRejected):
         await firewall.check(change)
     with pytest.raises(FirewallRejected):
@@ -230,11 +230,11 @@ async def test_damage_is_seen_and_repaired(bench: Bench, one: Ruleset, damage: s
 async def test_what_is_not_announced_can_be_asked_for(bench: Bench, one: Ruleset) -> None:
     await bench.firewall.apply(diff(one, EMPTY))
     await bench.firewall.observe()
-    before = await bench.firewall.fingerprint()
-    assert await bench.firewall.fingerprint() == before
+    before = await bench.firewall.poll_revision()
+    assert await bench.firewall.poll_revision() == before
     bench.flush_forward()
     if before is not None:
-        assert await bench.firewall.fingerprint() != before
+        assert await bench.firewall.poll_revision() != before
 
 
 async def test_sweeping_removes_everything_and_twice_is_no_error(firewall: FirewallBackend, both: Ruleset) -> None:

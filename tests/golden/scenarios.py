@@ -34,10 +34,12 @@ SCENARIOS = {
     "egress-snat": intent(FIXED),
     "egress-prefix": intent(HOME),
     "egress-prefix-pinned": intent(replace(HOME, egress_interfaces=("eth0",), egress_exclude=(ULA,))),
-    "egress-prefix-on-link": intent(replace(HOME, outer_addresses=(HOME.outer[0][2], HOME.outer[0][3]))),
+    "egress-prefix-on-link": intent(
+        replace(HOME, external_addresses=(HOME.external_prefixes[0][2], HOME.external_prefixes[0][3]))
+    ),
     "egress-prefix-of-the-host": replace(
         intent(HOME, ports=(replace(WEB, owner="home", target=HOME.subnet[2], gateway=HOME.subnet[1]),)),
-        host_addresses=(HOME.outer[0][0x53],),
+        host_addresses=(HOME.external_prefixes[0][0x53],),
     ),
     "egress-modes": intent(BLOG, ROAD, FIXED, HOME, PLAIN),
     "internal": intent(VAULT),

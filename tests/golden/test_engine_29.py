@@ -46,7 +46,7 @@ async def test_the_barrier_and_its_remedy(name: str) -> None:
     found = await native.barriers(session, DEFAULT_MARK, listing.chains(items))
     await session.close()
     text = "".join(
-        f"{each.table} {each.chain}: {'admitted' if each.admitted else 'drops our flows'}\n  {each.remedy}\n"
+        f"{each.table} {each.chain}: {'admitted' if each.has_accept_rule else 'drops our flows'}\n  {each.remedy}\n"
         for each in found
     )
     path = FOLDER / f"{name}.txt"

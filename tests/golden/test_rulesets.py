@@ -27,8 +27,8 @@ CHANGES = {
         render(intent(BLOG, ports=(replace(WEB, sources=(IPv6Network("2001:db8:7::/48"),)),))),
         render(SCENARIOS["published"]),
     ),
-    "outer-changed": diff(
-        render(intent(replace(HOME, outer=(IPv6Network("2001:db8:8:9::/64"), *HOME.outer)))),
+    "external-changed": diff(
+        render(intent(replace(HOME, external_prefixes=(IPv6Network("2001:db8:8:9::/64"), *HOME.external_prefixes)))),
         render(SCENARIOS["egress-prefix"]),
     ),
     "mode-changed": diff(render(intent(replace(HOME, egress=EgressMode.ROUTED))), render(SCENARIOS["egress-prefix"])),
@@ -55,7 +55,7 @@ def test_the_description_of_a_change(name: str) -> None:
 
 def test_the_transaction_of_a_first_network() -> None:
 
-    written = commands(CHANGES["first-network"].steps)
+    written = commands(CHANGES["first-network"].operations)
     compare("first-network.json", "".join(f"{json.dumps(command)}\n" for command in written))
 
 

@@ -52,7 +52,7 @@ class Router:
         guest_bridges: tuple[str, ...] | None = None,
         host_addresses: tuple[IPv6Address, ...] = (),
     ) -> None:
-        if guest_bridges is None and not self.firewall.knows_link_kinds:
+        if guest_bridges is None and not self.firewall.matches_link_kinds:
             guest_bridges = self._guest_bridges(uplink_bridges)
         wish = FirewallIntent(
             networks,
@@ -76,8 +76,8 @@ class Router:
             self.topology.router.exec("nft", "delete chain inet dockerv6 prerouting")
 
     async def admit(self) -> None:
-        (barrier,) = (await self.filter.observe(DEFAULT_MARK)).barriers
-        await self.filter.admit(barrier, DEFAULT_MARK)
+        (barrier,) = (await self.filter.observe(DEFAULT_MARK)).forward_drops
+        await self.filter.add_accept_rule(barrier, DEFAULT_MARK)
 
     async def drop_all_but_ours(self, variant: str = "nft") -> None:
         """As a host filter that drops what is forwarded, but for what carries our mark."""

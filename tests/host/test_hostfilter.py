@@ -66,8 +66,8 @@ def engine_chains(variant: str) -> None:
 
 async def only_barrier(host: LinuxHostFilter) -> ForwardDrop:
     state = await host.observe(MARK)
-    assert len(state.barriers) == 1, state
-    return state.barriers[0]
+    assert len(state.forward_drops) == 1, state
+    return state.forward_drops[0]
 
 
 async def test_a_host_without_a_filter_has_no_barrier_and_none_is_made_by_looking(host: LinuxHostFilter) -> None:
@@ -79,26 +79,26 @@ async def test_a_dropping_policy_is_admitted_at_the_top_of_forward(host: LinuxHo
     ip6tables(variant, "-P", "FORWARD", "DROP")
     ip6tables(variant, "-A", "FORWARD", "-i", "eth0", "-j", "REJECT")
     barrier = await only_barrier(host)
-    assert (barrier.variant, barrier.chain, barrier.admitted) == (VARIANTS[variant], "FORWARD", False)
-    await host.admit(barrier, MARK)
+    assert (barrier.variant, barrier.chain, barrier.has_accept_rule) == (VARIANTS[variant], "FORWARD", False)
+    await host.add_accept_rule(barrier, MARK)
     assert saved(variant, "FORWARD")[0] == RULE
-    assert (await only_barrier(host)).admitted
+    assert (await only_barrier(host)).has_accept_rule
     before = saved(variant, "FORWARD")
-    await host.admit(barrier, MARK)
+    await host.add_accept_rule(barrier, MARK)
     assert saved(variant, "FORWARD") == before
 
 
 async def test_two_who_admit_at_once_leave_one_rule(host: LinuxHostFilter, variant: str) -> None:
     ip6tables(variant, "-P", "FORWARD", "DROP")
     barrier = await only_barrier(host)
-    await asyncio.gather(*(host.admit(barrier, MARK) for _ in range(4)))
+    await asyncio.gather(*(host.add_accept_rule(barrier, MARK) for _ in range(4)))
     assert saved(variant, "FORWARD") == [RULE]
 
 
 async def test_docker_user_is_preferred(host: LinuxHostFilter, variant: str) -> None:
     ip6tables(variant, "-P", "FORWARD", "DROP")
     engine_chains(variant)
-    await host.admit(await only_barrier(host), MARK)
+    await host.add_accept_rule(await only_barrier(host), MARK)
     assert saved(variant, "DOCKER-USER") == [RULE]
     assert saved(variant, "FORWARD") == ["-j DOCKER-USER"]
 
@@ -107,28 +107,28 @@ async def test_rules_that_come_above_are_not_fought_until_they_end_the_chain(
     host: LinuxHostFilter, variant: str
 ) -> None:
     ip6tables(variant, "-P", "FORWARD", "DROP")
-    await host.admit(await only_barrier(host), MARK)
+    await host.add_accept_rule(await only_barrier(host), MARK)
     ip6tables(variant, "-I", "FORWARD", "-d", "2001:db8:bad::/48", "-j", "DROP")
-    assert (await only_barrier(host)).admitted
+    assert (await only_barrier(host)).has_accept_rule
     ip6tables(variant, "-N", "DOCKER-ISOLATION-STAGE-1")  # as engine 20.10 does for each network that it makes
     for above in (("-j", "DOCKER-ISOLATION-STAGE-1"), ("-j", "REJECT")):
         ip6tables(variant, "-I", "FORWARD", *above)
         barrier = await only_barrier(host)
-        assert not barrier.admitted
-        await host.admit(barrier, MARK)
+        assert not barrier.has_accept_rule
+        await host.add_accept_rule(barrier, MARK)
         assert saved(variant, "FORWARD")[0] == RULE
         assert saved(variant, "FORWARD").count(RULE) == 1
 
 
 async def test_the_rule_is_withdrawn_where_nothing_drops_any_more(host: LinuxHostFilter, variant: str) -> None:
     ip6tables(variant, "-P", "FORWARD", "DROP")
-    await host.admit(await only_barrier(host), MARK)
+    await host.add_accept_rule(await only_barrier(host), MARK)
     ip6tables(variant, "-P", "FORWARD", "ACCEPT")
     state = await host.observe(MARK)
-    assert state.barriers == ()
-    (stray,) = state.stray
+    assert state.forward_drops == ()
+    (stray,) = state.orphaned
     for _ in range(2):
-        await host.withdraw(stray, MARK)
+        await host.remove_accept_rule(stray, MARK)
         assert await host.observe(MARK) == HostFilterState()
     assert saved(variant, "FORWARD") == []
 
@@ -136,11 +136,11 @@ async def test_the_rule_is_withdrawn_where_nothing_drops_any_more(host: LinuxHos
 async def test_every_copy_is_withdrawn_and_nothing_else(host: LinuxHostFilter, variant: str) -> None:
     ip6tables(variant, "-P", "FORWARD", "DROP")
     barrier = await only_barrier(host)
-    await host.admit(barrier, MARK)
+    await host.add_accept_rule(barrier, MARK)
     ip6tables(variant, "-A", "FORWARD", "-i", "eth0", "-j", "ACCEPT")
     ip6tables(variant, "-A", "FORWARD", "-m", "mark", "--mark", "0x1/0x1", "-j", "ACCEPT")
     ip6tables(variant, "-A", "FORWARD", "-m", "mark", "--mark", f"{MARK:#x}/{MARK:#x}", "-j", "ACCEPT")
-    await host.withdraw(barrier, MARK)
+    await host.remove_accept_rule(barrier, MARK)
     assert saved(variant, "FORWARD") == ["-i eth0 -j ACCEPT", "-m mark --mark 0x1/0x1 -j ACCEPT"]
 
 
@@ -148,10 +148,10 @@ async def test_both_variants_can_drop_at_once_and_both_are_mended(host: LinuxHos
     for variant in VARIANTS:
         ip6tables(variant, "-P", "FORWARD", "DROP")
     state = await host.observe(MARK)
-    assert [barrier.variant for barrier in state.barriers] == list(VARIANTS.values())
-    for barrier in state.barriers:
-        await host.admit(barrier, MARK)
-    assert all(barrier.admitted for barrier in (await host.observe(MARK)).barriers)
+    assert [barrier.variant for barrier in state.forward_drops] == list(VARIANTS.values())
+    for barrier in state.forward_drops:
+        await host.add_accept_rule(barrier, MARK)
+    assert all(barrier.has_accept_rule for barrier in (await host.observe(MARK)).forward_drops)
 
 
 async def test_a_native_base_chain_is_reported_with_what_to_do(host: LinuxHostFilter) -> None:
@@ -159,22 +159,22 @@ async def test_a_native_base_chain_is_reported_with_what_to_do(host: LinuxHostFi
     nft("table inet dockerv6 { chain forward { type filter hook forward priority -1; policy drop; }; }")
     nft("table ip filter { chain forward { type filter hook forward priority 0; policy drop; }; }")
     barrier = await only_barrier(host)
-    assert (barrier.variant, barrier.table, barrier.mendable) == (FilterVariant.NFTABLES, "inet filter", False)
+    assert (barrier.variant, barrier.table, barrier.repairable) == (FilterVariant.NFTABLES, "inet filter", False)
     with pytest.raises(FirewallRejected, match="nft insert rule inet filter forward"):
-        await host.admit(barrier, MARK)
-    await host.withdraw(barrier, MARK)
+        await host.add_accept_rule(barrier, MARK)
+    await host.remove_accept_rule(barrier, MARK)
     nft(barrier.remedy.removeprefix("nft ").partition(",")[0])
-    assert (await only_barrier(host)).admitted
+    assert (await only_barrier(host)).has_accept_rule
 
 
 async def test_firewalld_is_trusted_with_zones_that_forward(host: LinuxHostFilter) -> None:
     last_word = "reject with icmpx admin-prohibited"
     nft(f"table inet firewalld {{ chain filter_FORWARD {{ type filter hook forward priority 10; {last_word}; }}; }}")
     barrier = await only_barrier(host)
-    assert not barrier.admitted
+    assert not barrier.has_accept_rule
     assert "firewall-cmd" in barrier.remedy
     nft("add chain inet firewalld filter_FWD_docker")
-    assert (await only_barrier(host)).admitted
+    assert (await only_barrier(host)).has_accept_rule
 
 
 async def test_the_engines_own_nftables_backend_names_its_option(host: LinuxHostFilter) -> None:
@@ -192,18 +192,18 @@ async def test_a_legacy_rule_is_not_lost_between_reading_and_writing(
     with (tmp_path / "xtables.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(FirewallRejected, match="has held"):
-            await host.admit(barrier, MARK)
-    await host.admit(barrier, MARK)
+            await host.add_accept_rule(barrier, MARK)
+    await host.add_accept_rule(barrier, MARK)
     monkeypatch.setattr(lock_of_xtables, "LOCK", tmp_path / "nowhere" / "xtables.lock")
     with pytest.raises(FirewallUnavailable, match=r"xtables\.lock"):
         await host.observe(MARK)
 
 
 async def test_a_legacy_table_that_is_gone_is_an_error_to_admit_and_none_to_withdraw(host: LinuxHostFilter) -> None:
-    gone = ForwardDrop(FilterVariant.XTABLES_LEGACY, "filter", "FORWARD", admitted=False, mendable=True)
-    await host.withdraw(gone, MARK)
+    gone = ForwardDrop(FilterVariant.XTABLES_LEGACY, "filter", "FORWARD", has_accept_rule=False, repairable=True)
+    await host.remove_accept_rule(gone, MARK)
     with pytest.raises(FirewallRejected, match="gone"):
-        await host.admit(gone, MARK)
+        await host.add_accept_rule(gone, MARK)
     assert not legacy_in_use()
 
 
@@ -214,7 +214,7 @@ async def test_without_the_program_the_remedy_is_a_package(
     barrier = await only_barrier(host)
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(FirewallUnavailable, match="apt install iptables"):
-        await host.admit(barrier, MARK)
+        await host.add_accept_rule(barrier, MARK)
 
 
 def test_looking_at_a_host_without_legacy_tables_costs_no_import_and_no_process() -> None:
@@ -240,9 +240,9 @@ asyncio.run(main())
 async def test_changes_of_the_legacy_table_which_nobody_announces_show_in_its_fingerprint(
     host: LinuxHostFilter,
 ) -> None:
-    assert await host.fingerprint() is None
+    assert await host.poll_revision() is None
     ip6tables("nft", "-P", "FORWARD", "DROP")
-    assert await host.fingerprint() is None  # announced
+    assert await host.poll_revision() is None  # announced
     seen = []
     for arguments in (
         ("-P", "FORWARD", "DROP"),
@@ -251,7 +251,7 @@ async def test_changes_of_the_legacy_table_which_nobody_announces_show_in_its_fi
         ("-F",),
     ):
         ip6tables("legacy", *arguments)
-        seen += [await host.fingerprint(), await host.fingerprint()]
+        seen += [await host.poll_revision(), await host.poll_revision()]
     assert seen == [1, 1, 2, 2, 3, 3, 4, 4]
 
 
@@ -268,8 +268,8 @@ async def test_a_kernel_without_nf_tables_is_read_all_the_same() -> None:
     assert await host.observe(MARK) == HostFilterState()
     ip6tables("legacy", "-P", "FORWARD", "DROP")
     barrier = await only_barrier(host)
-    await host.admit(barrier, MARK)
-    assert (await only_barrier(host)).admitted
+    await host.add_accept_rule(barrier, MARK)
+    assert (await only_barrier(host)).has_accept_rule
     await session.close()
 
 
@@ -295,8 +295,8 @@ table ip6 docker-bridges {{
 async def test_engine_29_drops_behind_its_base_chain_until_it_accepts_our_mark(host: LinuxHostFilter) -> None:
     nft(ENGINE_29.format(accept=""))
     barrier = await only_barrier(host)
-    assert (barrier.table, barrier.chain, barrier.admitted) == ("ip6 docker-bridges", "filter-FORWARD", False)
+    assert (barrier.table, barrier.chain, barrier.has_accept_rule) == ("ip6 docker-bridges", "filter-FORWARD", False)
     assert f"--bridge-accept-fwmark={MARK:#x}/{MARK:#x}" in barrier.remedy
     nft("delete table ip6 docker-bridges")
     nft(ENGINE_29.format(accept=f'meta mark and {MARK} == {MARK} counter accept comment "ALLOW FW MARK"'))
-    assert (await only_barrier(host)).admitted
+    assert (await only_barrier(host)).has_accept_rule

@@ -110,11 +110,11 @@ def ping() -> None:
 @pytest.mark.parametrize("damage", DAMAGES)
 async def test_every_damage_is_seen_and_repaired(firewall: IptablesFirewall, damage: str) -> None:
     await firewall.apply(diff(DESIRED, EMPTY))
-    before = await firewall.fingerprint()
+    before = await firewall.poll_revision()
     for command in DAMAGES[damage]:
         table, *arguments = command.split()
         ip6tables(*arguments, table=table)
-    assert await firewall.fingerprint() != before
+    assert await firewall.poll_revision() != before
     change = diff(DESIRED, await firewall.observe())
     assert not change.empty
     assert await firewall.apply(change) == DESIRED
@@ -159,21 +159,21 @@ async def test_an_engine_that_puts_its_rules_on_top_is_put_below(firewall: Iptab
 
 async def test_nothing_is_written_when_nothing_differs(firewall: IptablesFirewall) -> None:
     await firewall.apply(diff(DESIRED, EMPTY))
-    number = await firewall.fingerprint()
+    number = await firewall.poll_revision()
     again = IptablesFirewall()  # as after a restart: no memory
     change = diff(DESIRED, await again.observe())
     assert change.empty
     assert await again.apply(change) == DESIRED
     await again.close()
-    assert await firewall.fingerprint() == number
+    assert await firewall.poll_revision() == number
 
 
 async def test_packets_that_are_counted_are_no_change(firewall: IptablesFirewall) -> None:
     await firewall.apply(diff(DESIRED, EMPTY))
-    number = await firewall.fingerprint()
+    number = await firewall.poll_revision()
     ping()
     assert counted("PREROUTING") != "[0:0]"
-    assert await firewall.fingerprint() == number
+    assert await firewall.poll_revision() == number
 
 
 async def test_in_a_large_table_mere_order_is_noticed_within_eight_looks(
@@ -181,16 +181,16 @@ async def test_in_a_large_table_mere_order_is_noticed_within_eight_looks(
 ) -> None:
     monkeypatch.setattr(kernel, "_LARGE", 0)
     await firewall.apply(diff(DESIRED, EMPTY))
-    number = await firewall.fingerprint()
+    number = await firewall.poll_revision()
     ip6tables("-A", "INPUT", "-j", "RETURN", table="mangle")
-    assert await firewall.fingerprint() == number + 1
+    assert await firewall.poll_revision() == number + 1
     ip6tables("-D", "FORWARD", *JUMP, table="mangle")
-    assert await firewall.fingerprint() == number + 2
+    assert await firewall.poll_revision() == number + 2
     ip6tables("-I", "FORWARD", *JUMP, table="mangle")
-    assert await firewall.fingerprint() == number + 3
+    assert await firewall.poll_revision() == number + 3
     ip6tables("-D", "INPUT", "1", table="mangle")
     ip6tables("-A", "INPUT", "-j", "DROP", table="mangle")
-    assert number + 4 in [await firewall.fingerprint() for _ in range(8)]
+    assert number + 4 in [await firewall.poll_revision() for _ in range(8)]
 
 
 async def test_a_repaired_chain_leaves_the_others_alone(firewall: IptablesFirewall) -> None:
@@ -281,14 +281,14 @@ async def test_an_outer_prefix_is_closed_before_and_until_after_it_leads_in(
         commits.append((_prefixes(closed), _prefixes(led)))
 
     monkeypatch.setattr(commit, "commit", recorded)
-    one, other = (frozenset({str(prefix)}) for prefix in HOME.outer)
+    one, other = (frozenset({str(prefix)}) for prefix in HOME.external_prefixes)
     for outer, expected in (
-        (HOME.outer[:1], [(one, set()), (one, one)]),
-        (HOME.outer, [(one | other, one), (one | other, one | other)]),
-        (HOME.outer[1:], [(one | other, other), (other, other)]),
+        (HOME.external_prefixes[:1], [(one, set()), (one, one)]),
+        (HOME.external_prefixes, [(one | other, one), (one | other, one | other)]),
+        (HOME.external_prefixes[1:], [(one | other, other), (other, other)]),
     ):
         commits.clear()
-        wish = FirewallIntent((replace(HOME, outer=outer),), guest_bridges=("br-home",))
+        wish = FirewallIntent((replace(HOME, external_prefixes=outer),), guest_bridges=("br-home",))
         await firewall.apply(diff(render(wish), await firewall.observe()))
         assert commits == expected
 
@@ -313,7 +313,7 @@ async def test_who_holds_the_lock_for_too_long_is_told_of(
 
 
 async def test_a_ruleset_that_asks_for_links_kinds_is_refused_with_nothing_done(firewall: IptablesFirewall) -> None:
-    assert not firewall.knows_link_kinds
+    assert not firewall.matches_link_kinds
     for act in (firewall.check, firewall.apply):
         with pytest.raises(FirewallRejected, match="guest_bridges"):
             await act(diff(render(EVERYTHING), EMPTY))

@@ -26,8 +26,8 @@ BRIDGE = f"{SUBNETS['blog']}::1"
 CHOSEN = "2001:db8:0:1::77"
 OUTER = IPv6Network("2001:db8:a:1::/64")
 ROUTED = replace(BLOG, egress=EgressMode.ROUTED)
-SNAT = replace(BLOG, egress=EgressMode.SNAT, source=IPv6Address(CHOSEN))
-PREFIX = replace(BLOG, egress=EgressMode.PREFIX_TRANSLATION, outer=(OUTER,))
+SNAT = replace(BLOG, egress=EgressMode.SNAT, snat_address=IPv6Address(CHOSEN))
+PREFIX = replace(BLOG, egress=EgressMode.PREFIX_TRANSLATION, external_prefixes=(OUTER,))
 SOURCES = {"routed": (ROUTED, CONTAINERS["blog"]), "snat": (SNAT, CHOSEN), "prefix": (PREFIX, str(OUTER[2]))}
 XTABLES = ["nft", "legacy"]
 NEAR, FAR = WORLD["eth0"], WORLD["wg0"]
@@ -193,7 +193,7 @@ async def test_ingress_lets_in_what_it_says_by_every_address_of_the_container(
         endpoint(topology.router, BRIDGE, 0) as host,
         endpoint(topology.containers["blog"], CONTAINERS["blog"]) as blog,
     ):
-        for called in [CONTAINERS["blog"], *(str(outer[2]) for outer in network.outer)]:
+        for called in [CONTAINERS["blog"], *(str(outer[2]) for outer in network.external_prefixes)]:
             for source in (NEAR, FAR):
                 with endpoint(topology.world, source, 0) as world:
                     assert reaches(world, blog, host, called) is (source in allowed)
@@ -206,7 +206,7 @@ async def test_echo_comes_in_from_outside_alone(router: Router, network: Network
     await router.want(network, SHOP)
     await router.drop_all_but_ours()
     topology = router.topology
-    for called in [CONTAINERS["blog"], *(str(outer[2]) for outer in network.outer)]:
+    for called in [CONTAINERS["blog"], *(str(outer[2]) for outer in network.external_prefixes)]:
         echo = ("ping", "-6", "-q", "-c", "3", "-i", "0.01", "-w", "10", called)
         assert "3 received" in topology.world.exec(*echo).stdout
         quick = ("ping", "-6", "-q", "-c", "1", "-W", "0.2", called)

@@ -325,7 +325,7 @@ async def test_a_thousand_networks_and_ports_are_one_transaction_and_read_back_e
 
 
 async def test_a_batch_that_was_refused_leaves_no_trace_in_the_next(nftables: NftSession) -> None:
-    commands = codec.commands(diff(DESIRED, EMPTY).steps)
+    commands = codec.commands(diff(DESIRED, EMPTY).operations)
     await nftables.run(commands, check=True)
     await nftables.run(commands)
 

@@ -29,7 +29,7 @@ HOME = NetworkIntent(
     IPv6Network(f"{SUBNETS['blog']}::/64"),
     "br-blog",
     egress=EgressMode.PREFIX_TRANSLATION,
-    outer=(OLD,),
+    external_prefixes=(OLD,),
     ingress=(Ingress(),),
 )
 SHOP = replace(
@@ -37,7 +37,7 @@ SHOP = replace(
     owner="shop",
     subnet=IPv6Network(f"{SUBNETS['shop']}::/64"),
     bridge="br-shop",
-    outer=(IPv6Network("2001:db8:a:3::/64"),),
+    external_prefixes=(IPv6Network("2001:db8:a:3::/64"),),
 )
 ON_LINK = IPv6Network(f"{UPLINKS['eth0']}::/64")
 NEAR = WORLD["eth0"]
@@ -154,7 +154,7 @@ async def test_another_networks_container_gets_in_only_without_isolation(router:
         await router.drop_all_but_ours()
         assert not reaches(shop, blog, host, outer(OLD))
         await router.want(replace(HOME, isolated=False), SHOP)
-        assert ask(shop, (outer(OLD), 5300), blog) == outer(SHOP.outer[0])
+        assert ask(shop, (outer(OLD), 5300), blog) == outer(SHOP.external_prefixes[0])
 
 
 async def test_a_container_of_an_unmanaged_network_is_kept_out(router: Router) -> None:
@@ -210,7 +210,7 @@ async def test_open_connections_go_on_when_the_prefix_changes(router: Router) ->
     ):
         assert out_source == outer(OLD)
         for prefixes in ((OLD,), (NEW, OLD), (NEW, OLD), (OLD, NEW), (NEW, OLD)):
-            await router.want(replace(HOME, outer=prefixes))
+            await router.want(replace(HOME, external_prefixes=prefixes))
             talk(out, out_there)
             talk(into, into_there)
             with connected(blog, (NEAR, 80), outside) as (_, _, source):
@@ -226,7 +226,7 @@ async def test_the_change_is_one_transaction(router: Router) -> None:
     seen: set[str] = set()
     with endpoint(topology.world, NEAR) as world:
         for prefixes in ((NEW, OLD), (OLD, NEW)) * 5:
-            await router.want(replace(HOME, outer=prefixes))
+            await router.want(replace(HOME, external_prefixes=prefixes))
             with endpoint(topology.containers["blog"], CONTAINERS["blog"], 0) as blog:
                 assert exchange(blog, world) == outer(prefixes[0])
                 seen.add(outer(prefixes[0]))
@@ -245,7 +245,7 @@ async def test_a_prefix_that_is_gone_leads_nowhere_though_what_it_let_in_goes_on
         endpoint(topology.router, BRIDGE, 0) as host,
         endpoint(topology.containers["blog"], CONTAINERS["blog"]) as blog,
     ):
-        await router.want(replace(HOME, outer=(NEW,)))
+        await router.want(replace(HOME, external_prefixes=(NEW,)))
         talk(client, accepted)
         assert not reaches(world, blog, host, outer(OLD))
         assert ask(world, (outer(NEW), 5300), blog) == NEAR
@@ -262,7 +262,7 @@ async def test_what_is_behind_a_prefix_of_any_length_stays(router: Router, lengt
     topology.router.exec("ip", "-6", "route", "add", str(own), "via", CONTAINERS["blog"])
     blog = topology.containers["blog"]
     blog.exec("ip", "-6", "address", "add", f"{address}/128", "dev", "eth0", "nodad")
-    await router.want(replace(HOME, subnet=own, outer=(given,)))
+    await router.want(replace(HOME, subnet=own, external_prefixes=(given,)))
     with endpoint(blog, str(address)) as container, endpoint(topology.world, NEAR) as world:
         assert exchange(container, world) == expected
         assert ask(world, (expected, 5300), container) == NEAR
@@ -278,7 +278,7 @@ async def test_an_on_link_prefix_is_shared_with_the_host_and_others_on_the_link(
     topology = router.topology
     router.sysctl("net.ipv6.conf.eth0.proxy_ndp", 1)
     topology.router.exec("ip", "-6", "neigh", "add", "proxy", mine, "dev", "eth0")
-    home = replace(HOME, outer=(ON_LINK,), outer_addresses=(IPv6Address(mine),))
+    home = replace(HOME, external_prefixes=(ON_LINK,), external_addresses=(IPv6Address(mine),))
     await router.want(home, SHOP, ports=(port,))
     await router.drop_all_but_ours()
     with (
@@ -291,7 +291,7 @@ async def test_an_on_link_prefix_is_shared_with_the_host_and_others_on_the_link(
         assert ask(world, (mine, 5300), neighbour) == theirs
         assert exchange(neighbour, world) == mine
         assert exchange(host, world) == ROUTER["eth0"], "which is no container's"
-        assert exchange(shop, world) == outer(SHOP.outer[0])
+        assert exchange(shop, world) == outer(SHOP.external_prefixes[0])
         assert ask(world, (ROUTER["eth0"], 5353), blog) == theirs
         assert ask(world, (ROUTER["eth0"], 7777), host) == theirs
         await router.want(replace(home, ingress=()), SHOP, ports=(port,))
@@ -322,7 +322,7 @@ async def test_ports_at_an_address_of_the_hosts_in_an_outer_prefix_are_open_once
 async def test_a_redirection_of_the_hosts_own_in_an_on_link_prefix_is_left_alone(router: Router) -> None:
     """Even where all of it leads in."""
     topology = router.topology
-    await router.want(replace(HOME, outer=(ON_LINK,)))
+    await router.want(replace(HOME, external_prefixes=(ON_LINK,)))
     redirection = "-t nat -A PREROUTING -p udp --dport 7000 -j REDIRECT --to-ports 7777"
     router.ip6tables("legacy", *redirection.split())
     with endpoint(topology.world, NEAR, 0) as world, endpoint(topology.router, "::", 7777) as host:
@@ -330,7 +330,7 @@ async def test_a_redirection_of_the_hosts_own_in_an_on_link_prefix_is_left_alone
 
 
 async def test_of_two_networks_with_one_outer_prefix_the_second_stays_closed(router: Router) -> None:
-    rival = replace(SHOP, owner="zzz", outer=HOME.outer)
+    rival = replace(SHOP, owner="zzz", external_prefixes=HOME.external_prefixes)
     await router.want(HOME, rival)
     await router.drop_all_but_ours()
     topology = router.topology

@@ -119,7 +119,7 @@ def scenes(draw: st.DrawFn) -> tuple[Desired, Observed, Holdings]:
     rules = RulesView(
         off=draw(st.sampled_from([{}, {"": ("add table",)}, {name: ("add x",)}])),
         problem=draw(st.sampled_from(["", "", "", "install nft"])),
-        filter=replace(RulesView().filter, barriers=draw(st.sampled_from([(), (FORWARD,), (STUBBORN,)]))),
+        filter=replace(RulesView().filter, forward_drops=draw(st.sampled_from([(), (FORWARD,), (STUBBORN,)]))),
         left_out=draw(st.sampled_from([{}, {name: "overlaps"}])),
     )
     moment = Observed(

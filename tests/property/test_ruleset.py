@@ -3,8 +3,8 @@ from ipaddress import IPv6Network
 from hypothesis import given
 
 from dockerv6.firewall.elements import (
+    EXTERNAL,
     NETWORKS,
-    OUTER,
     PUBLISHED_AT_PORT,
     PUBLISHED_AT_TO,
     PUBLISHED_PORT,
@@ -14,12 +14,12 @@ from dockerv6.firewall.elements import (
 from dockerv6.firewall.expr import Element, overlapping
 from dockerv6.firewall.model import FirewallIntent
 from dockerv6.firewall.prefixes import PREFIX_IN, PREFIX_OUT, prefixes_of
-from dockerv6.firewall.render import overlapping_outers, overlapping_owners, render
+from dockerv6.firewall.render import overlapping_external_prefixes, overlapping_subnets, render
 from dockerv6.firewall.ruleset import Ruleset, diff
 from tests.fakes.firewall.replay import apply
 from tests.property.strategies_firewall import holds, intents, observed
 
-PREFIXED = {OUTER: PREFIX_IN, TRANSLATED: PREFIX_OUT}
+PREFIXED = {EXTERNAL: PREFIX_IN, TRANSLATED: PREFIX_OUT}
 
 
 def elements(ruleset: Ruleset) -> set[tuple[str, Element]]:
@@ -85,7 +85,7 @@ def test_every_element_is_of_a_network_or_a_port_of_its_owner(wish: FirewallInte
     targets = {(port.owner, IPv6Network(port.target)) for port in wish.ports}
     names = {(network.owner, network.bridge) for network in wish.networks}
     names |= {(port.owner, str(port.protocol)) for port in wish.ports}
-    subnets |= {(network.owner, outer) for network in wish.networks for outer in network.outer}
+    subnets |= {(network.owner, outer) for network in wish.networks for outer in network.external_prefixes}
     subnets |= {("", IPv6Network(address)) for address in wish.host_addresses}
     for _, element in elements(render(wish)):
         first, owner = element.key[0], element.owner
@@ -94,7 +94,7 @@ def test_every_element_is_of_a_network_or_a_port_of_its_owner(wish: FirewallInte
             assert (owner, prefix) in targets or any(o == owner and prefix.subnet_of(s) for o, s in subnets)
         else:
             assert not owner or (owner, first) in names
-    for lost in (overlapping_owners(wish), overlapping_outers(wish)):
+    for lost in (overlapping_subnets(wish), overlapping_external_prefixes(wish)):
         assert set(lost) | set(lost.values()) <= {network.owner for network in wish.networks}
 
 

@@ -17,7 +17,7 @@ from dockerv6.controller.world import World
 from dockerv6.dockerd.model import Container, Network
 from dockerv6.firewall.elements import PUBLISHED_AT_PORT, PUBLISHED_AT_TO, PUBLISHED_PORT, PUBLISHED_TO
 from dockerv6.firewall.model import FirewallIntent, PortIntent
-from dockerv6.firewall.render import overlapping_outers, overlapping_owners
+from dockerv6.firewall.render import overlapping_external_prefixes, overlapping_subnets
 from dockerv6.firewall.ruleset import Ruleset
 from dockerv6.ipam.ledger import Allocation
 from dockerv6.planning.addressing.tracked_prefixes import TrackedPrefix
@@ -128,7 +128,7 @@ class DesiredFirewalls:
         for port in settled.ports:
             ports.setdefault(port.owner, []).append(port)
         by_owner = {owner: tuple(each) for owner, each in ports.items()}
-        rivals, outer_rivals = overlapping_owners(intent), overlapping_outers(intent)
+        rivals, outer_rivals = overlapping_subnets(intent), overlapping_external_prefixes(intent)
         return DesiredFirewall(intent, shares, settled, rivals, assignment, by_owner, outer_rivals)
 
     def _deleting(self, kind: str, name: str) -> bool:

@@ -87,7 +87,7 @@ class FirewallReconciler:
         self._world = world
         self._identity = identity
         self._mark = identity.mark
-        world.names_bridges = not firewall.knows_link_kinds
+        world.names_bridges = not firewall.matches_link_kinds
         self._wishes = DesiredFirewalls(inventory, world, identity)
         self._observed: _Reading | None = None
         self._filter: HostFilterState | None = None
@@ -199,7 +199,7 @@ class FirewallReconciler:
 
     async def fingerprint(self) -> object:
         """What differs once rules were changed that the kernel announces to nobody; None: there are none such."""
-        own, others = await self._firewall.fingerprint(), await self._host_filter.fingerprint()
+        own, others = await self._firewall.poll_revision(), await self._host_filter.poll_revision()
         return None if own is None and others is None else (own, others)
 
     async def sync(self) -> Repair:
@@ -216,7 +216,7 @@ class FirewallReconciler:
                 epoch = self._epoch
                 there = await self._firewall.apply(change)
                 await self._forget_flows(change)
-                reading = _Reading(there, self._firewall.seen)
+                reading = _Reading(there, self._firewall.generation)
                 self._observed, self._change = (reading if epoch == self._epoch else None), None
                 self._in_place = change.target
                 self.transactions += 1
@@ -227,7 +227,7 @@ class FirewallReconciler:
         """A UDP flow that goes on would keep the translation that it began with, or that it began without."""
         ports = {
             int(element.key[1])
-            for step in change.steps
+            for step in change.operations
             if isinstance(step, AddElements | RemoveElements) and step.set.name in (PUBLISHED_TO, PUBLISHED_AT_TO)
             for element in step.elements
             if element.key[0] == TransportProtocol.UDP
@@ -251,12 +251,12 @@ class FirewallReconciler:
 
     async def admit(self, barrier: ForwardDrop) -> None:
         """Let marked flows pass there."""
-        await self._host_filter.admit(barrier, self._mark)
+        await self._host_filter.add_accept_rule(barrier, self._mark)
         self.invalidate_filter()
 
     async def withdraw(self, barrier: ForwardDrop) -> None:
         """Take our accept rule away from there."""
-        await self._host_filter.withdraw(barrier, self._mark)
+        await self._host_filter.remove_accept_rule(barrier, self._mark)
         self.invalidate_filter()
 
     async def sweep(self) -> None:
@@ -265,9 +265,9 @@ class FirewallReconciler:
         self._in_place = self._in_place or EMPTY
         await self.sweep_residues()
         state = await self._host_filter.observe(self._mark)
-        for barrier in (*state.barriers, *state.stray):
-            if barrier.admitted or barrier in state.stray:
-                await self._host_filter.withdraw(barrier, self._mark)
+        for barrier in (*state.forward_drops, *state.orphaned):
+            if barrier.has_accept_rule or barrier in state.orphaned:
+                await self._host_filter.remove_accept_rule(barrier, self._mark)
         self.invalidate()
         self.invalidate_filter()
 
@@ -293,7 +293,7 @@ class FirewallReconciler:
 
     def _tell_of_walls(self, state: HostFilterState) -> None:
         """Somebody's rules that drop what we let through, and that only a person can change, concern every owner."""
-        walls = frozenset(b for b in state.barriers if not b.mendable)
+        walls = frozenset(b for b in state.forward_drops if not b.repairable)
         if self._walls is not None and walls != self._walls:
             for owner in sorted(self.owners):
                 self._wishes.moved(owner)
@@ -306,7 +306,7 @@ class FirewallReconciler:
         announced, reading = self._announced, self._observed
         if reading is None or not reading.covers(announced):
             observed = await self._firewall.observe()
-            reading = _Reading(observed, self._firewall.seen)
+            reading = _Reading(observed, self._firewall.generation)
             if reading.generation is None and announced == self._announced:
                 self._announced = None
         if epoch != self._epoch:  # it changed while it was read: good for now, but not to be kept
@@ -321,9 +321,9 @@ class FirewallReconciler:
 
     def _difference(self, observed: Ruleset) -> RulesetChange:
         intent = self._wishes.current(self._versions, observed).intent
-        hold = intent.hold | self._unclear(observed) | self._unsettled(observed)
+        hold = intent.keep | self._unclear(observed) | self._unsettled(observed)
         hold &= observed.owners  # holding nothing needs no table
-        wanted = replace(intent, hold=hold)
+        wanted = replace(intent, keep=hold)
         if self._rendered is None or self._rendered[0] != wanted:
             self._rendered = (wanted, render(wanted))
         return diff(self._rendered[1], observed, hold)

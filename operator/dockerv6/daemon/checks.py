@@ -257,18 +257,18 @@ def uplink_mtu(host: HostView) -> Check:
 def host_filter(state: HostFilterState) -> Iterator[Check]:
     """The host's own filter: where it drops, and whether we may pass."""
     name = "host filter"
-    for barrier in state.barriers:
+    for barrier in state.forward_drops:
         where = f"{barrier.table} {barrier.chain} ({barrier.variant})"
-        if barrier.admitted:
+        if barrier.has_accept_rule:
             yield Check(name, Status.OK, f"{where}: dockerv6's flows are accepted where everything else is dropped")
-        elif barrier.mendable:
+        elif barrier.repairable:
             said = f"{where} drops forwarded packets; the daemon adds its accept rule once a network needs it"
             yield Check(name, Status.WARN, said)
         else:
             yield Check(
                 name, Status.FAIL, f"{where} drops forwarded packets, also those that we allow", (barrier.remedy,)
             )
-    if not state.barriers:
+    if not state.forward_drops:
         yield Check(name, Status.OK, "nothing drops forwarded packets")
 
 

@@ -42,7 +42,7 @@ _SAMPLE = NetworkIntent(
     subnet=IPv6Network("2001:db8::/64"),
     bridge="-",
     egress=EgressMode.PREFIX_TRANSLATION,
-    outer=(IPv6Network("2001:db8:0:1::/64"),),
+    external_prefixes=(IPv6Network("2001:db8:0:1::/64"),),
 )
 """With the rules that the newest kernel is needed for."""
 
@@ -113,7 +113,7 @@ async def _missing_nftables(session: NftSession) -> str:
     sample = render(FirewallIntent((_SAMPLE,)))
     try:
         if await session.inet_table(codec.TABLE) is None:
-            await session.run(codec.commands(diff(sample, EMPTY).steps), check=True)
+            await session.run(codec.commands(diff(sample, EMPTY).operations), check=True)
     except FirewallUnavailable as error:
         return str(error)
     except FirewallRejected as error:

@@ -34,8 +34,9 @@ ALLOWED = "allowed"
 ROUTED = "routed"
 SNAT_TO = "snat_to"
 TRANSLATED = "translated"
-OUTER = "outer"
-OUTER_OWN = "outer_own"
+# Elements of suspended resources survive an upgrade only in a set of the same name, so these two keep their old names.
+EXTERNAL = "outer"
+EXTERNAL_HOST = "outer_own"
 UPLINK_BRIDGES = "uplink_bridges"
 GUEST_BRIDGES = "guest_bridges"
 
@@ -64,8 +65,8 @@ _KINDS = {
     NETWORKS: _Kind((_PREFIX, _LINK), interval=True),
     NO_ICC: _Kind((_LINK, _LINK)),
     OPEN: _Kind((_LINK,)),
-    OUTER: _Kind((_PREFIX,), interval=True),
-    OUTER_OWN: _Kind((_PREFIX,)),
+    EXTERNAL: _Kind((_PREFIX,), interval=True),
+    EXTERNAL_HOST: _Kind((_PREFIX,)),
     OWN_BRIDGE: _Kind((_LINK, _LINK)),
     PUBLISHED: _Kind((_PREFIX, _PROTOCOL, _PORT)),
     PUBLISHED_AT_PORT: _Kind((_PROTOCOL, _PORT, _PREFIX), data=_PORT),
@@ -78,8 +79,8 @@ _KINDS = {
     TRANSLATED: _Kind((_PREFIX,), interval=True),
     UPLINK_BRIDGES: _Kind((_LINK,)),
 }
-"""What the host's own side of a port is keyed by begins with the protocol: only a network's own subnet, a container in
-it, or its outer prefix is ever first (see `ruleset`, which tells from it whose elements stand against one another)."""
+"""A key begins with a prefix only where that prefix is a network's subnet, a container in it, or its external prefix.
+Keys for ports of the host begin with the protocol. `ruleset` relies on this to find elements that conflict."""
 
 
 def element_sets(
@@ -96,7 +97,7 @@ def element_sets(
     for name, bridges in ((UPLINK_BRIDGES, intent.uplink_bridges), (GUEST_BRIDGES, intent.guest_bridges or ())):
         found[name].update(((bridge,), Element((bridge,))) for bridge in bridges)
     own = [Element((f"{address}/128",)) for address in intent.host_addresses]
-    found[OUTER_OWN].update((each.key, each) for each in own)
+    found[EXTERNAL_HOST].update((each.key, each) for each in own)
     return tuple(
         ElementSet(name, kind.key, interval=kind.interval, elements=frozenset(found[name].values()), data=kind.data)
         for name, kind in _KINDS.items()
@@ -145,19 +146,21 @@ def _translation(network: NetworkIntent) -> Iterator[tuple[str, Element]]:
     match network.egress:
         case EgressMode.ROUTED:
             yield ROUTED, Element((subnet,), owner)
-        case EgressMode.SNAT if network.source is not None:
-            yield SNAT_TO, Element((subnet,), owner, f"{network.source}/128")
-        case EgressMode.PREFIX_TRANSLATION if network.outer:
+        case EgressMode.SNAT if network.snat_address is not None:
+            yield SNAT_TO, Element((subnet,), owner, f"{network.snat_address}/128")
+        case EgressMode.PREFIX_TRANSLATION if network.external_prefixes:
             yield TRANSLATED, Element((subnet,), owner)
             for prefix in _leading_in(network):
-                yield OUTER, Element((str(prefix),), owner)
+                yield EXTERNAL, Element((str(prefix),), owner)
 
 
 def _leading_in(network: NetworkIntent) -> Iterable[IPv6Network]:
-    if network.outer_addresses is None:
-        return network.outer
-    named = dict.fromkeys(network.outer_addresses)
-    return [IPv6Network(address) for address in named if any(address in outer for outer in network.outer)]
+    if network.external_addresses is None:
+        return network.external_prefixes
+    named = dict.fromkeys(network.external_addresses)
+    return [
+        IPv6Network(address) for address in named if any(address in external for external in network.external_prefixes)
+    ]
 
 
 def _ingress(network: NetworkIntent) -> Iterator[tuple[str, Element]]:

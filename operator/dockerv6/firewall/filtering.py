@@ -6,6 +6,8 @@ from dockerv6.firewall.elements import (
     ALLOWED,
     EGRESS_ANY,
     EGRESS_VIA,
+    EXTERNAL,
+    EXTERNAL_HOST,
     GUEST_BRIDGES,
     INGRESS_ANY,
     INGRESS_PORT,
@@ -13,8 +15,6 @@ from dockerv6.firewall.elements import (
     NETWORKS,
     NO_ICC,
     OPEN,
-    OUTER,
-    OUTER_OWN,
     OWN_BRIDGE,
     PUBLISHED,
     RESTRICTED,
@@ -44,8 +44,8 @@ _REPLY = Is(Field.CT_DIRECTION, frozenset({"reply"}))
 _ORIGINAL = Is(Field.CT_DIRECTION, frozenset({"original"}))
 _KNOWN = Is(Field.CT_STATE, frozenset({"established", "related"}))
 _ADDRESSED = (Field.CT_ORIGINAL_DADDR,)
-_NOT_TO_OUTER = (In(_ADDRESSED, OUTER, negate=True), In(_ADDRESSED, OUTER_OWN))
-"""Either: the flow was not sent to an outer prefix, or to an address in it that is the host's."""
+_NOT_TO_OUTER = (In(_ADDRESSED, EXTERNAL, negate=True), In(_ADDRESSED, EXTERNAL_HOST))
+"""Either: the flow was not sent to an external prefix, or to an address in it that is the host's."""
 
 
 def chains(intent: FirewallIntent) -> Iterator[Chain]:
@@ -210,8 +210,8 @@ def _to_host() -> Chain:
         "to_host",
         (
             Rule(
-                (_ORIGINAL, _TRANSLATED, In((Field.DADDR,), TRANSLATED), In(_ADDRESSED, OUTER), Verdict.DROP),
-                "dockerv6: no outer address leads to the address of the bridge itself",
+                (_ORIGINAL, _TRANSLATED, In((Field.DADDR,), TRANSLATED), In(_ADDRESSED, EXTERNAL), Verdict.DROP),
+                "dockerv6: no external address leads to the address of the bridge itself",
             ),
         ),
         type="filter",

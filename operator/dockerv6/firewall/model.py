@@ -13,7 +13,7 @@ class EgressMode(StrEnum):
 
     MASQUERADE = "Masquerade"  # source becomes the outgoing interface's address (NAT66)
     SNAT = "SNAT"  # source becomes `NetworkIntent.source`
-    PREFIX_TRANSLATION = "PrefixTranslation"  # the subnet is exchanged for `NetworkIntent.outer`, both ways
+    PREFIX_TRANSLATION = "PrefixTranslation"  # the subnet is exchanged for `NetworkIntent.external_prefixes`, both ways
     ROUTED = "Routed"  # untranslated, by the engine too, and let out
     NONE = "None"  # untranslated, nothing of ours
 
@@ -60,10 +60,14 @@ class NetworkIntent:
     subnet: IPv6Network
     bridge: str  # the host's bridge interface
     egress: EgressMode = EgressMode.MASQUERADE
-    source: IPv6Address | None = None  # SNAT: an address of the host
-    outer: tuple[IPv6Network, ...] = ()  # PrefixTranslation: as long as `subnet`; the first is given to what leaves,
+    snat_address: IPv6Address | None = None  # SNAT: an address of the host
+    external_prefixes: tuple[
+        IPv6Network, ...
+    ] = ()  # PrefixTranslation: as long as `subnet`; the first is given to what leaves,
     # all of them lead in (flows to a prefix that was replaced go on)
-    outer_addresses: tuple[IPv6Address, ...] | None = None  # those in `outer` that lead in; None: all. To be named
+    external_addresses: tuple[IPv6Address, ...] | None = (
+        None  # those in `external_prefixes` that lead in; None: all. To be named
+    )
     # where the prefix is on-link: others on that link have addresses in it too, and get what is sent there
     egress_interfaces: tuple[str, ...] = ()  # translate only out of these; empty: any but the network's own bridge
     egress_exclude: tuple[IPv6Network, ...] = ()  # destinations that are not translated
@@ -82,13 +86,13 @@ class FirewallIntent:
     ``uplink_bridges`` names the bridges that lead outside (they carry a default route, or the host's LAN): flows out of
     any other bridge are never marked, because containers or virtual machines live behind it.
     ``guest_bridges`` names all those other bridges, for a backend that can't ask the kernel whether a link is one
-    (see `Firewall.knows_link_kinds`); None: the kernel is asked, packet by packet.
-    ``host_addresses`` are the host's own as far as they lie in an outer prefix, whoever's, held or not (others do no
+    (see `FirewallBackend.matches_link_kinds`); None: the kernel is asked, packet by packet.
+    ``host_addresses`` are the host's own as far as they lie in an external prefix, whoever's, held or not (others do no
     harm): ports published at them are open, while all else in that prefix is containers' own and closed.
     """
 
     networks: tuple[NetworkIntent, ...] = ()
-    hold: frozenset[str] = frozenset()
+    keep: frozenset[str] = frozenset()
     mark: int = DEFAULT_MARK
     uplink_bridges: tuple[str, ...] = ()
     ports: tuple[PortIntent, ...] = ()
@@ -111,8 +115,8 @@ class ForwardDrop:
     variant: FilterVariant
     table: str  # "filter" for xtables; "inet firewalld" and the like for nftables
     chain: str  # where the accept rule belongs (DOCKER-USER or FORWARD), or the base chain that drops
-    admitted: bool  # the accept rule for our mark is there, in its right place
-    mendable: bool  # we can put it there; False: only the user can, `remedy` says how
+    has_accept_rule: bool  # the accept rule for our mark is there, in its right place
+    repairable: bool  # we can put it there; False: only the user can, `remedy` says how
     remedy: str = ""
 
 
@@ -120,5 +124,5 @@ class ForwardDrop:
 class HostFilterState:
     """The host's own filter as far as it concerns our flows."""
 
-    barriers: tuple[ForwardDrop, ...] = ()
-    stray: tuple[ForwardDrop, ...] = field(default_factory=tuple)  # our accept rule where it no longer belongs
+    forward_drops: tuple[ForwardDrop, ...] = ()
+    orphaned: tuple[ForwardDrop, ...] = field(default_factory=tuple)  # our accept rule where it no longer belongs

@@ -105,4 +105,6 @@ class AddElements:
     elements: tuple[Element, ...]
 
 
-Step = AddTable | DeleteTable | AddSet | AddChain | FlushChain | DeleteChain | AddRules | RemoveElements | AddElements
+Operation = (
+    AddTable | DeleteTable | AddSet | AddChain | FlushChain | DeleteChain | AddRules | RemoveElements | AddElements
+)

@@ -1,4 +1,4 @@
-"""Which networks and outer prefixes stand in one another's way: the kernel would refuse everybody's. Pure."""
+"""Which networks and external prefixes stand in one another's way: the kernel would refuse everybody's. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -9,17 +9,17 @@ from typing import NamedTuple
 from dockerv6.firewall.model import EgressMode, NetworkIntent
 
 
-class Apart(NamedTuple):
-    """Networks that overlap no other, with outer prefixes that overlap nobody's, by owner's name.
+class SeparatedNetworks(NamedTuple):
+    """Networks that overlap no other, with external prefixes that overlap nobody's, by owner's name.
 
     Attributes:
         lost: owners who have a network that is left out, and who was before them.
-        outer_lost: owners who have an outer prefix that is left out, and whose subnet or outer prefix it overlaps.
+        external_lost: owners with an external prefix that is left out, and the owner of what it overlaps.
     """
 
     networks: tuple[NetworkIntent, ...]
     lost: Mapping[str, str]
-    outer_lost: Mapping[str, str]
+    external_lost: Mapping[str, str]
 
 
 _Taken = dict[int, dict[int, str]]
@@ -27,11 +27,11 @@ _Taken = dict[int, dict[int, str]]
 
 
 @lru_cache(maxsize=2)
-def resolve(networks: tuple[NetworkIntent, ...]) -> Apart:
-    """The networks without those, and without those outer prefixes, that overlap an earlier one by owner's name.
+def resolve(networks: tuple[NetworkIntent, ...]) -> SeparatedNetworks:
+    """The networks, without those and without external prefixes that overlap an earlier one by owner's name.
 
-    Subnets come before outer prefixes, whoever's: containers have their addresses already. Kept, since whoever renders
-    an intent also wants to know who was left out of it.
+    Subnets come before external prefixes: containers have their addresses already. The result is cached, because a
+    caller that renders an intent also asks what was left out of it.
     """
     subnets: _Taken = {}
     kept: list[NetworkIntent] = []
@@ -43,13 +43,15 @@ def resolve(networks: tuple[NetworkIntent, ...]) -> Apart:
             continue
         _take(network.subnet, network.owner, subnets)
         kept.append(network)
-    outer_lost: dict[str, str] = {}
-    outers: _Taken = {}
-    return Apart(tuple(_with_outer(each, subnets, outers, outer_lost) for each in kept), lost, outer_lost)
+    external_lost: dict[str, str] = {}
+    externals: _Taken = {}
+    return SeparatedNetworks(
+        tuple(_with_external(each, subnets, externals, external_lost) for each in kept), lost, external_lost
+    )
 
 
-def _with_outer(network: NetworkIntent, subnets: _Taken, outers: _Taken, lost: dict[str, str]) -> NetworkIntent:
-    """The network with the outer prefixes that it may have.
+def _with_external(network: NetworkIntent, subnets: _Taken, externals: _Taken, lost: dict[str, str]) -> NetworkIntent:
+    """The network with the external prefixes that it may have.
 
     A former one that it may not have is left out alone. Without the first nothing could be given to what leaves, and
     a former one in its place would be none of its own any more: then it has none.
@@ -57,18 +59,18 @@ def _with_outer(network: NetworkIntent, subnets: _Taken, outers: _Taken, lost: d
     if network.egress is not EgressMode.PREFIX_TRANSLATION or network.internal:
         return network
     kept: list[IPv6Network] = []
-    for number, outer in enumerate(dict.fromkeys(network.outer)):
-        rival = _rival(outer, outers) or (_rival(outer, subnets) if outer != network.subnet else None)
-        if rival is None and outer.prefixlen == network.subnet.prefixlen:
-            kept.append(outer)
+    for number, external in enumerate(dict.fromkeys(network.external_prefixes)):
+        rival = _rival(external, externals) or (_rival(external, subnets) if external != network.subnet else None)
+        if rival is None and external.prefixlen == network.subnet.prefixlen:
+            kept.append(external)
             continue
         if rival is not None:
             lost[network.owner] = rival
         if number == 0:
             break
-    for outer in kept:
-        _take(outer, network.owner, outers)
-    return network if tuple(kept) == network.outer else replace(network, outer=tuple(kept))
+    for external in kept:
+        _take(external, network.owner, externals)
+    return network if tuple(kept) == network.external_prefixes else replace(network, external_prefixes=tuple(kept))
 
 
 def _order(network: NetworkIntent) -> tuple[str, int, int, str]:

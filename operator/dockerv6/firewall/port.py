@@ -40,11 +40,11 @@ class FirewallBackend(Sweepable, Protocol):
     """Our own rules through one backend. Read-back, never write-only."""
 
     @property
-    def knows_link_kinds(self) -> bool:
+    def matches_link_kinds(self) -> bool:
         """Whether its rules can tell bridges from other links; else the intent must name the bridges."""
 
     @property
-    def seen(self) -> int | None:
+    def generation(self) -> int | None:
         """The kernel's generation that the latest observation, or read-back, is at least as new as; None: not known."""
 
     async def observe(self) -> Ruleset:
@@ -64,7 +64,7 @@ class FirewallBackend(Sweepable, Protocol):
     async def close(self) -> None:
         """Give back what is its own: threads, sockets."""
 
-    async def fingerprint(self) -> object:
+    async def poll_revision(self) -> object:
         """Something that differs once the rules have been changed in a way that the kernel announces to nobody.
 
         Cheap enough to be asked every second. None: every change is announced, there is no need to ask.
@@ -77,11 +77,11 @@ class HostFilter(Protocol):
     async def observe(self, mark: int) -> HostFilterState:
         """Find FORWARD policies and base chains that drop, and our accept rules."""
 
-    async def admit(self, barrier: ForwardDrop, mark: int) -> None:
+    async def add_accept_rule(self, drop: ForwardDrop, mark: int) -> None:
         """Put the accept rule for the mark at the top of the barrier's chain; there and reached already is success."""
 
-    async def withdraw(self, barrier: ForwardDrop, mark: int) -> None:
+    async def remove_accept_rule(self, drop: ForwardDrop, mark: int) -> None:
         """Remove our accept rule there; absent is success."""
 
-    async def fingerprint(self) -> object:
+    async def poll_revision(self) -> object:
         """As `FirewallBackend.fingerprint`, of the host's own filter: iptables-legacy announces nothing."""

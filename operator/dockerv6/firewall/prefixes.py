@@ -10,10 +10,10 @@ from dockerv6.firewall.expr import Field, Is, Netmap, Rule
 from dockerv6.firewall.model import EgressMode, NetworkIntent
 
 PREFIX_IN = "prefix_in"
-"""The chain of rules from outer prefixes to subnets."""
+"""The chain of rules from external prefixes to subnets."""
 
 PREFIX_OUT = "prefix_out"
-"""The chain of rules from subnets to outer prefixes."""
+"""The chain of rules from subnets to external prefixes."""
 
 CHAINS = {PREFIX_IN: Field.DADDR, PREFIX_OUT: Field.SADDR}
 """What the rules of each chain look at, and exchange."""
@@ -22,13 +22,13 @@ _HOST = "/128"
 
 
 def rules_of(network: NetworkIntent) -> Iterator[tuple[str, Rule]]:
-    """A network's rules, each with its chain: out by its first outer prefix, in by all of them."""
-    if network.egress is not EgressMode.PREFIX_TRANSLATION or network.internal or not network.outer:
+    """A network's rules, each with its chain: out by its first external prefix, in by all of them."""
+    if network.egress is not EgressMode.PREFIX_TRANSLATION or network.internal or not network.external_prefixes:
         return
     subnet = str(network.subnet)
-    yield PREFIX_OUT, rule(PREFIX_OUT, subnet, str(network.outer[0]), network.owner)
-    for outer in network.outer:
-        yield PREFIX_IN, rule(PREFIX_IN, str(outer), subnet, network.owner)
+    yield PREFIX_OUT, rule(PREFIX_OUT, subnet, str(network.external_prefixes[0]), network.owner)
+    for external in network.external_prefixes:
+        yield PREFIX_IN, rule(PREFIX_IN, str(external), subnet, network.owner)
 
 
 def rule(chain: str, prefix: str, to: str, owner: str) -> Rule:

@@ -9,7 +9,7 @@ are rules, one a network and way, and only the first packet of a flow of such a 
 port) to address and to port; one that is bound to a single address has that in the key too. Only what is sent to one
 of the host's own addresses is looked up. The container sees who calls from outside: nothing is done to the source. A
 link-local one can't be routed any further: it is left to whoever listens on the host (RFC 4291, 2.5.6). Behind the
-ports, what is sent to an outer prefix, but not to an address of the host's own in it, goes to **prefix_in**. Of an
+ports, what is sent to an external prefix, but not to an address of the host's own in it, goes to **prefix_in**. Of an
 on-link prefix that is what is sent to containers' addresses alone, which have to be named: others on the link have
 addresses in it too, and neither the host nor its containers would reach them.
 
@@ -43,10 +43,10 @@ netfilter has no such thing. `snat ip6 prefix to` and NETMAP exchange the prefix
 alike: one to one, ports kept (but where two flows would be one), open both ways, no application-layer gateways. What
 differs is that the decision is made at a flow's first packet and remembered by connection tracking, so that
 
-* a changed outer prefix is for new flows. Established ones go on with what they began with, as long as the former
-  prefix is routed here; it stays among the outer prefixes, and leads in, for as long as it is valid (RFC 4862, 5.5.4).
+* a changed external prefix applies to new flows. Established flows keep the previous prefix as long as it is routed
+  here. It stays among the external prefixes, and leads in, for as long as it is valid (RFC 4862, 5.5.4).
 * a flow that the host doesn't know (a reboot, a full table, a way out by one router and back by another) is a new one.
-* what was let in is known, so closed is the default: an outer address is no more open than the container's own.
+* what was let in is known, so closed is the default: an external address is no more open than the container's own.
 
 **forward** (filter, `filter - 1`: just before everybody's filter) drops what must not pass, and a drop is final. An
 accept could not overrule a drop in another base chain, so flows that we allow get one bit of the mark (the other bits
@@ -63,15 +63,15 @@ are other people's), and one rule in the host's filter accepts that bit.
 * replies: packets in the reply direction of an established flow, and ICMPv6 errors about it. The reply direction
   exists only where the flow's first packet was let through.
 * inbound, to a managed subnet through its own bridge: published ports (translated, and to a published target); what
-  others translated or established, unmarked; none of this is for who called an outer address, whom our own prefix
+  others translated or established, unmarked; none of this is for who called an external address, whom our own prefix
   translation brought: the flow's first destination tells, which no later rule can change. That one comes in by what
   follows alone, as if it had called the container's own address; the ICMPv6 that must not be dropped (RFC 4890, 4.3.1:
   errors, and echo from outside); `firewall.ingress` from outside; other networks' containers where the network is not
   isolated. All else is dropped.
 
 **to_host** (filter, input, `filter - 1`). The subnet's addresses are not all containers': one is the bridge's own, and
-what listens on it is meant for containers. Nobody gets there by its outer address, which is what is known of the flow
-(`ct original`); behind the translation nothing else tells.
+what listens on it is meant for containers. Nobody reaches it by its external address. The flow's original destination
+(`ct original`) tells; behind the translation nothing else does.
 
 **forward_done** (filter, priority 100, behind every named one) clears the bit again: it is of no use to anybody after
 the filters, and IPsec policies and traffic control look at marks too. Routing has been done by then, and the bit was
@@ -90,11 +90,11 @@ from dockerv6.firewall.ruleset import EMPTY, Ruleset
 def render(intent: FirewallIntent) -> Ruleset:
     """The ruleset that fulfils the intent; `EMPTY` when nothing in it concerns us and nobody's elements are held.
 
-    Of networks whose subnets overlap, only the first by owner's name gets elements (see `overlapping_owners`), and of
-    outer prefixes likewise (see `overlapping_outers`).
+    Of networks whose subnets overlap, only the first by owner's name gets elements (see `overlapping_subnets`), and of
+    external prefixes likewise (see `overlapping_external_prefixes`).
     """
     networks, lost, _ = resolve(intent.networks)
-    if not networks and not intent.hold:
+    if not networks and not intent.keep:
         return EMPTY
     # An owner may have several networks, of which only some are left out.
     ports = tuple(port for port in intent.ports if port.owner not in lost or _is_in(port, networks))
@@ -106,14 +106,14 @@ def _is_in(port: PortIntent, networks: tuple[NetworkIntent, ...]) -> bool:
     return any(network.owner == port.owner and port.target in network.subnet for network in networks)
 
 
-def overlapping_owners(intent: FirewallIntent) -> Mapping[str, str]:
+def overlapping_subnets(intent: FirewallIntent) -> Mapping[str, str]:
     """Owners whose network is left out because its subnet overlaps another's, and that other owner."""
     return resolve(intent.networks).lost
 
 
-def overlapping_outers(intent: FirewallIntent) -> Mapping[str, str]:
-    """Owners of whom an outer prefix is left out because it overlaps another's, or a subnet, and that other owner.
+def overlapping_external_prefixes(intent: FirewallIntent) -> Mapping[str, str]:
+    """Owners of whom an external prefix is left out because it overlaps another's, or a subnet, and that other owner.
 
-    One whose first outer prefix is left out is neither translated nor let out.
+    One whose first external prefix is left out is neither translated nor let out.
     """
-    return resolve(intent.networks).outer_lost
+    return resolve(intent.networks).external_lost

@@ -20,8 +20,8 @@ from dockerv6.firewall.operations import (
     DeleteChain,
     DeleteTable,
     FlushChain,
+    Operation,
     RemoveElements,
-    Step,
 )
 from dockerv6.firewall.prefixes import prefixes_of
 
@@ -81,7 +81,7 @@ EMPTY = Ruleset()
 
 
 @dataclass(frozen=True, slots=True)
-class Blocked:
+class BlockedOwner:
     """An owner that gets no elements now, because elements that have to stay are in their way."""
 
     owner: str
@@ -98,14 +98,14 @@ class RulesetChange:
         blocked: wishes that are left out, or the kernel would refuse everybody's.
     """
 
-    steps: tuple[Step, ...] = ()
+    operations: tuple[Operation, ...] = ()
     target: Ruleset = EMPTY
-    blocked: tuple[Blocked, ...] = ()
+    blocked: tuple[BlockedOwner, ...] = ()
 
     @property
     def empty(self) -> bool:
         """Nothing has to happen."""
-        return not self.steps
+        return not self.operations
 
     @property
     def owners(self) -> frozenset[str]:
@@ -122,7 +122,7 @@ class RulesetChange:
         Whoever has any in a table that is deleted finds that line among theirs too.
         """
         found: dict[str, tuple[str, ...]] = {}
-        for step in self.steps:
+        for step in self.operations:
             if isinstance(step, DeleteTable):
                 found.update((owner, (str(step),)) for owner in sorted(step.owners))
         for owner, line in self._lines():
@@ -130,7 +130,7 @@ class RulesetChange:
         return found
 
     def _lines(self) -> Iterator[tuple[str, str]]:
-        for step in self.steps:
+        for step in self.operations:
             if isinstance(step, AddElements | RemoveElements):
                 verb, where = ("add", "to") if isinstance(step, AddElements) else ("remove", "from")
                 kind = "map" if step.set.data else "set"
@@ -156,33 +156,33 @@ def _rule_lines(step: FlushChain | AddRules) -> Iterator[tuple[str, str]]:
             yield rule.owner, f"add {rule} to chain {step.chain.name}"
 
 
-def diff(desired: Ruleset, observed: Ruleset, hold: frozenset[str] = frozenset()) -> RulesetChange:
-    """What makes `observed` become `desired`, but for what the owners in `hold` have, which stays as observed."""
-    target, blocked = _target(desired, observed, hold)
+def diff(desired: Ruleset, observed: Ruleset, keep: frozenset[str] = frozenset()) -> RulesetChange:
+    """What makes `observed` become `desired`, but for what the owners in `keep` have, which stays as observed."""
+    target, blocked = _target(desired, observed, keep)
     return RulesetChange(_steps(target, observed), target, blocked)
 
 
-def _target(desired: Ruleset, observed: Ruleset, hold: frozenset[str]) -> tuple[Ruleset, tuple[Blocked, ...]]:
-    if not hold:
+def _target(desired: Ruleset, observed: Ruleset, keep: frozenset[str]) -> tuple[Ruleset, tuple[BlockedOwner, ...]]:
+    if not keep:
         return desired, ()
     if not desired.exists:
         # Nobody asks for anything, but a held owner's elements are of no use without the chains that look at them.
         kept = replace(
             observed,
-            chains=tuple(chain.owning(_held_rules(chain, hold)) for chain in observed.chains),
+            chains=tuple(chain.owning(_held_rules(chain, keep)) for chain in observed.chains),
             sets=tuple(
-                replace(each, elements=frozenset(e for e in each.elements if e.owner in hold)) for each in observed.sets
+                replace(each, elements=frozenset(e for e in each.elements if e.owner in keep)) for each in observed.sets
             ),
         )
         return (kept, ()) if kept.owners else (EMPTY, ())
     held = {
-        each.name: frozenset(e for e in each.elements if e.owner in hold)
+        each.name: frozenset(e for e in each.elements if e.owner in keep)
         for each in observed.sets
         if (wanted := desired.set(each.name)) is not None and wanted.definition == each.definition
     }
-    rules = [rule for chain in observed.chains for rule in _held_rules(chain, hold)]
-    blocked = _blocked(desired, held, rules, hold)
-    out = hold | {each.owner for each in blocked}
+    rules = [rule for chain in observed.chains for rule in _held_rules(chain, keep)]
+    blocked = _blocked(desired, held, rules, keep)
+    out = keep | {each.owner for each in blocked}
     sets = tuple(
         replace(wanted, elements=_beside(held.get(wanted.name, frozenset()), wanted.elements, out))
         for wanted in desired.sets
@@ -190,7 +190,7 @@ def _target(desired: Ruleset, observed: Ruleset, hold: frozenset[str]) -> tuple[
     chains = tuple(
         wanted.owning(
             [
-                *_held_rules(observed.chain(wanted.name), hold),
+                *_held_rules(observed.chain(wanted.name), keep),
                 *(rule for rule in wanted.owned if rule.owner not in out),
             ]
         )
@@ -199,8 +199,8 @@ def _target(desired: Ruleset, observed: Ruleset, hold: frozenset[str]) -> tuple[
     return replace(desired, chains=chains, sets=sets), blocked
 
 
-def _held_rules(chain: Chain | None, hold: frozenset[str]) -> tuple[Rule, ...]:
-    return tuple(rule for rule in chain.owned if rule.owner in hold) if chain is not None else ()
+def _held_rules(chain: Chain | None, keep: frozenset[str]) -> tuple[Rule, ...]:
+    return tuple(rule for rule in chain.owned if rule.owner in keep) if chain is not None else ()
 
 
 def _beside(held: frozenset[Element], wanted: frozenset[Element], out: frozenset[str]) -> frozenset[Element]:
@@ -209,8 +209,8 @@ def _beside(held: frozenset[Element], wanted: frozenset[Element], out: frozenset
 
 
 def _blocked(
-    desired: Ruleset, held: Mapping[str, frozenset[Element]], rules: Iterable[Rule], hold: frozenset[str]
-) -> tuple[Blocked, ...]:
+    desired: Ruleset, held: Mapping[str, frozenset[Element]], rules: Iterable[Rule], keep: frozenset[str]
+) -> tuple[BlockedOwner, ...]:
     """Owners with a prefix that overlaps one of a held owner's, or with an element that a held one stands against.
 
     An owner is left out as a whole: with some of its elements it would be half a network.
@@ -219,14 +219,14 @@ def _blocked(
     clashes: list[tuple[str, str, str]] = []
     for rule in desired.owned if subnets else ():
         prefix, _ = prefixes_of(rule)
-        if rule.owner not in hold and (rival := _owner_of(prefix, subnets)) is not None:
+        if rule.owner not in keep and (rival := _owner_of(prefix, subnets)) is not None:
             clashes.append((rule.owner, prefix, rival))
     for wanted in desired.sets:
         # Keys that begin with a subnet can only meet where the subnets do.
         told_by_subnet = wanted.key[0] is KeyType.PREFIX
         there = {} if told_by_subnet else _by_names(wanted, held.get(wanted.name, frozenset()))
         for element in wanted.elements if (subnets if told_by_subnet else there) else ():
-            if element.owner == SHARED or element.owner in hold:
+            if element.owner == SHARED or element.owner in keep:
                 continue
             if told_by_subnet:
                 rival, what = _owner_of(element.key[0], subnets), element.key[0]
@@ -236,10 +236,10 @@ def _blocked(
                 what = " . ".join(element.key)
             if rival is not None:
                 clashes.append((element.owner, what, rival))
-    found: dict[str, Blocked] = {}
+    found: dict[str, BlockedOwner] = {}
     for owner, what, rival in sorted(clashes):
         message = f"{what} overlaps what is held for {rival}, which is suspended or unclear"
-        found.setdefault(owner, Blocked(owner, message))
+        found.setdefault(owner, BlockedOwner(owner, message))
     return tuple(found.values())
 
 
@@ -274,7 +274,7 @@ def _by_names(where: ElementSet, elements: Iterable[Element]) -> dict[tuple[str,
     return found
 
 
-def _steps(target: Ruleset, observed: Ruleset) -> tuple[Step, ...]:
+def _steps(target: Ruleset, observed: Ruleset) -> tuple[Operation, ...]:
     if not target.exists:
         return (DeleteTable("nothing asks for it any more", observed.owners),) if observed.exists else ()
     if not observed.exists:
@@ -299,7 +299,7 @@ def _needs_rebuild(target: Ruleset, observed: Ruleset) -> str:
     return ""
 
 
-def _fill(target: Ruleset) -> tuple[Step, ...]:
+def _fill(target: Ruleset) -> tuple[Operation, ...]:
     """Everything into an empty table. All chains come before any rule, which may jump to any of them."""
     return (
         *(AddSet(each) for each in target.sets),
@@ -314,7 +314,7 @@ def _ordered(elements: Iterable[Element]) -> tuple[Element, ...]:
     return tuple(sorted(elements, key=lambda element: (element.key, element.owner)))
 
 
-def _chain_steps(target: Ruleset, observed: Ruleset) -> tuple[Step, ...]:
+def _chain_steps(target: Ruleset, observed: Ruleset) -> tuple[Operation, ...]:
     """Flush before deleting (a jump keeps its target alive), make all chains before any rule."""
     gone = [chain for chain in observed.chains if target.chain(chain.name) is None]
     fresh: list[Chain] = []
@@ -369,9 +369,9 @@ def jumps_into(chain: Chain, names: set[str]) -> bool:
     return any(isinstance(term, Jump) and term.chain in names for rule in chain.rules for term in rule.terms)
 
 
-def _element_steps(target: Ruleset, observed: Ruleset) -> tuple[Step, ...]:
+def _element_steps(target: Ruleset, observed: Ruleset) -> tuple[Operation, ...]:
     """Remove before adding: an element that changes its owner or its range would clash with itself."""
-    steps: list[Step] = []
+    steps: list[Operation] = []
     for wanted in target.sets:
         there = observed.set(wanted.name)
         present = there.elements if there is not None else frozenset()

@@ -7,9 +7,9 @@ from dockerv6.firewall.elements import (
     EGRESS_PINNED,
     EGRESS_VIA,
     EXCLUDED,
+    EXTERNAL,
     LOOPBACK,
     NETWORKS,
-    OUTER,
     PUBLISHED,
     PUBLISHED_AT_PORT,
     PUBLISHED_AT_TO,
@@ -59,7 +59,7 @@ def _published() -> tuple[Chain, ...]:
             (_LOCAL, _ROUTABLE, Dnat(_PORT, PUBLISHED_TO, PUBLISHED_PORT)),
             "dockerv6: ports of all the host's addresses",
         ),
-        Rule((In((Field.DADDR,), OUTER), _ELSEWHERE, Jump(PREFIX_IN)), "dockerv6: to an outer prefix"),
+        Rule((In((Field.DADDR,), EXTERNAL), _ELSEWHERE, Jump(PREFIX_IN)), "dockerv6: to an external prefix"),
     )
     return tuple(
         Chain(hook, rules, type="nat", hook=hook, priority=DSTNAT_JUST_BEFORE, policy="accept")

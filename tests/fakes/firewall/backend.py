@@ -16,16 +16,16 @@ class FakeFirewall:
     Attributes:
         ruleset: what "the kernel" holds; may be set.
         commits: how many transactions changed it.
-        knows_link_kinds: as the nftables backend does; may be set.
-        silent: what the kernel changes without telling anybody, as xtables does; None: it tells.
+        matches_link_kinds: as the nftables backend does; may be set.
+        revision: what the kernel changes without telling anybody, as xtables does; None: it tells.
     """
 
     def __init__(self) -> None:
         """Start with no table."""
         self.ruleset: Ruleset = EMPTY
         self.commits = 0
-        self.knows_link_kinds = True
-        self.silent: object = None
+        self.matches_link_kinds = True
+        self.revision: object = None
         self._failures: list[FirewallError] = []
 
     @property
@@ -34,7 +34,7 @@ class FakeFirewall:
         return "fake"
 
     @property
-    def seen(self) -> int | None:
+    def generation(self) -> int | None:
         """This kernel counts no generations."""
         return None
 
@@ -59,7 +59,7 @@ class FakeFirewall:
                 self.ruleset = _attempt(self.ruleset, change)
             except FirewallRejected:
                 fresh = diff(change.target, self.ruleset)
-                if fresh.steps == change.steps:
+                if fresh.operations == change.operations:
                     raise
                 self.ruleset = _attempt(self.ruleset, fresh)
             self.commits += 1
@@ -70,10 +70,10 @@ class FakeFirewall:
         self._fail()
         self.ruleset = EMPTY
 
-    async def fingerprint(self) -> object:
+    async def poll_revision(self) -> object:
         """What was set."""
         self._fail()
-        return self.silent
+        return self.revision
 
     def fail_next(self, *errors: FirewallError) -> None:
         """Let the next calls raise these, one each."""
@@ -141,61 +141,63 @@ class FakeHostFilter:
     """A `HostFilter` whose chains are a value: which places drop, and where the accept rule is.
 
     Attributes:
-        admitted: places that hold the accept rule, with its mark.
-        silent: what changes without being announced; None: everything is announced.
+        accept_rules: places that hold the accept rule, with its mark.
+        revision: what changes without being announced; None: everything is announced.
     """
 
-    def __init__(self, *barriers: ForwardDrop) -> None:
-        """Start with these barriers; none: nothing drops."""
-        self._barriers = list(barriers)
-        self.admitted: set[tuple[FilterVariant, str, int]] = set()
-        self.silent: object = None
+    def __init__(self, *drops: ForwardDrop) -> None:
+        """Start with these drops; none: nothing drops."""
+        self._forward_drops = list(drops)
+        self.accept_rules: set[tuple[FilterVariant, str, int]] = set()
+        self.revision: object = None
         self._failures: list[FirewallError] = []
 
     async def observe(self, mark: int) -> HostFilterState:
-        """The barriers, and accept rules that no barrier needs."""
+        """The drops, and accept rules that no drop needs."""
         self._fail()
-        places = {(each.variant, each.chain) for each in self._barriers}
+        places = {(each.variant, each.chain) for each in self._forward_drops}
         return HostFilterState(
             tuple(
-                replace(each, admitted=(each.variant, each.chain, mark) in self.admitted) if each.mendable else each
-                for each in self._barriers
+                replace(each, has_accept_rule=(each.variant, each.chain, mark) in self.accept_rules)
+                if each.repairable
+                else each
+                for each in self._forward_drops
             ),
             tuple(
-                ForwardDrop(variant, "filter", chain, admitted=True, mendable=True)
-                for variant, chain, at in sorted(self.admitted)
+                ForwardDrop(variant, "filter", chain, has_accept_rule=True, repairable=True)
+                for variant, chain, at in sorted(self.accept_rules)
                 if at == mark and (variant, chain) not in places
             ),
         )
 
-    async def admit(self, barrier: ForwardDrop, mark: int) -> None:
+    async def add_accept_rule(self, drop: ForwardDrop, mark: int) -> None:
         """Put the accept rule there."""
         self._fail()
-        if not barrier.mendable:
-            raise FirewallRejected(barrier.remedy)
-        self.admitted.add((barrier.variant, barrier.chain, mark))
+        if not drop.repairable:
+            raise FirewallRejected(drop.remedy)
+        self.accept_rules.add((drop.variant, drop.chain, mark))
 
-    async def withdraw(self, barrier: ForwardDrop, mark: int) -> None:
+    async def remove_accept_rule(self, drop: ForwardDrop, mark: int) -> None:
         """Take the accept rule away."""
         self._fail()
-        self.admitted.discard((barrier.variant, barrier.chain, mark))
+        self.accept_rules.discard((drop.variant, drop.chain, mark))
 
-    async def fingerprint(self) -> object:
+    async def poll_revision(self) -> object:
         """What was set."""
         self._fail()
-        return self.silent
+        return self.revision
 
-    def raise_barrier(self, barrier: ForwardDrop) -> None:
+    def add_forward_drop(self, drop: ForwardDrop) -> None:
         """As when an engine sets FORWARD's policy, or a firewall is switched on."""
-        self._barriers.append(barrier)
+        self._forward_drops.append(drop)
 
-    def lower_barriers(self) -> None:
+    def clear_forward_drops(self) -> None:
         """As when the firewall is switched off."""
-        self._barriers.clear()
+        self._forward_drops.clear()
 
     def flush(self) -> None:
         """As by `ip6tables -F`: accept rules go, policies stay."""
-        self.admitted.clear()
+        self.accept_rules.clear()
 
     def fail_next(self, *errors: FirewallError) -> None:
         """Let the next calls raise these, one each."""

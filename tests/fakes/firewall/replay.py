@@ -13,8 +13,8 @@ from dockerv6.firewall.operations import (
     DeleteChain,
     DeleteTable,
     FlushChain,
+    Operation,
     RemoveElements,
-    Step,
 )
 from dockerv6.firewall.ruleset import EMPTY, Ruleset, RulesetChange, jumps_into
 
@@ -29,12 +29,12 @@ def apply(observed: Ruleset, change: RulesetChange) -> Ruleset:
         ValueError: a step that the kernel would refuse; nothing of the change would have happened.
     """
     now = observed
-    for step in change.steps:
+    for step in change.operations:
         now = _apply_step(now, step)
     return now
 
 
-def _apply_step(now: Ruleset, step: Step) -> Ruleset:
+def _apply_step(now: Ruleset, step: Operation) -> Ruleset:
     match step:
         case AddTable():
             if now.exists:

@@ -14,7 +14,7 @@ from tests.simulation.resources import network
 from tests.unit.planning.scene import container
 from tests.world import Bench, Host
 
-FORWARD = ForwardDrop(FilterVariant.XTABLES_NFT, "filter", "FORWARD", admitted=False, mendable=True)
+FORWARD = ForwardDrop(FilterVariant.XTABLES_NFT, "filter", "FORWARD", has_accept_rule=False, repairable=True)
 PREFIX = IPv6Network("fd00:1::/48")
 
 
@@ -31,7 +31,7 @@ async def test_every_step_can_be_done_twice() -> None:
     assert there is not None
     web = it.host.engine.run_container("web")
     endpoint = container("web").__class__(web, "web", running=True)
-    it.host.filter.raise_barrier(FORWARD)
+    it.host.filter.add_forward_drop(FORWARD)
     for step in (
         s.KeepPoolPrefix("other", PREFIX),
         s.SetSysctl(FORWARDING, "1", "0", "x"),

@@ -9,7 +9,7 @@ from dockerv6.firewall.ruleset import EMPTY, Ruleset
 from tests.simulation.resources import invalid, network
 from tests.world import Bench, Host
 
-FORWARD = ForwardDrop(FilterVariant.XTABLES_NFT, "filter", "FORWARD", admitted=False, mendable=True)
+FORWARD = ForwardDrop(FilterVariant.XTABLES_NFT, "filter", "FORWARD", has_accept_rule=False, repairable=True)
 
 
 async def bound(*names: str) -> Bench:
@@ -71,12 +71,12 @@ async def test_the_announcement_of_its_own_commit_is_no_reason_to_read_again(
         return firewall.ruleset
 
     monkeypatch.setattr(firewall, "observe", observe)
-    monkeypatch.setattr(type(firewall), "seen", property(lambda self: (start + self.commits) % 2**32))
+    monkeypatch.setattr(type(firewall), "generation", property(lambda self: (start + self.commits) % 2**32))
     keeper.invalidate()
     firewall.flush_all()
     await keeper.sync()
     assert reads == 1
-    keeper.invalidate(firewall.seen)
+    keeper.invalidate(firewall.generation)
     assert (await keeper.sync()).change.empty
     assert reads == 1
     firewall.flush_all()
@@ -167,11 +167,11 @@ async def test_it_is_idle_when_no_resource_is_left() -> None:
 
 async def test_a_sweep_leaves_nothing_behind() -> None:
     bench = await bound("a")
-    bench.host.filter.raise_barrier(FORWARD)
+    bench.host.filter.add_forward_drop(FORWARD)
     await bench.context.firewall.admit(FORWARD)
     await bench.context.firewall.sweep()
     assert bench.host.firewall.ruleset == EMPTY
-    assert not bench.host.filter.admitted
+    assert not bench.host.filter.accept_rules
 
 
 async def test_a_change_while_the_filter_is_read_is_seen() -> None:
@@ -180,15 +180,15 @@ async def test_a_change_while_the_filter_is_read_is_seen() -> None:
 
     async def changed_meanwhile(mark: int) -> object:
         state = await original(mark)
-        bench.host.filter.raise_barrier(FORWARD)
+        bench.host.filter.add_forward_drop(FORWARD)
         keeper.invalidate_filter()
         return state
 
     keeper.invalidate_filter()
     bench.host.filter.observe = changed_meanwhile  # type: ignore[method-assign,assignment]
-    assert (await keeper.view()).filter.barriers == ()
+    assert (await keeper.view()).filter.forward_drops == ()
     bench.host.filter.observe = original  # type: ignore[method-assign]
-    assert (await keeper.view()).filter.barriers == (FORWARD,)
+    assert (await keeper.view()).filter.forward_drops == (FORWARD,)
 
 
 class TestUdpFlows:
@@ -259,9 +259,9 @@ async def test_a_fingerprint_is_that_of_our_table_and_of_the_hosts_filter() -> N
     bench = await bound("a")
     keeper = bench.context.firewall
     assert await keeper.fingerprint() is None
-    bench.host.firewall.silent = 1
+    bench.host.firewall.revision = 1
     one = await keeper.fingerprint()
-    bench.host.filter.silent = 1
+    bench.host.filter.revision = 1
     assert None is not one != await keeper.fingerprint()
 
 

@@ -8,9 +8,14 @@ from tests.simulation.resources import network, policy
 from tests.world import Bench, Host
 
 WALL = ForwardDrop(
-    FilterVariant.NFTABLES, "inet firewalld", "filter_FORWARD", admitted=False, mendable=False, remedy="allow it there"
+    FilterVariant.NFTABLES,
+    "inet firewalld",
+    "filter_FORWARD",
+    has_accept_rule=False,
+    repairable=False,
+    remedy="allow it there",
 )
-FORWARD = ForwardDrop(FilterVariant.XTABLES_NFT, "filter", "FORWARD", admitted=False, mendable=True)
+FORWARD = ForwardDrop(FilterVariant.XTABLES_NFT, "filter", "FORWARD", has_accept_rule=False, repairable=True)
 OWNERS = ["a", "policy/p"]
 
 
@@ -33,7 +38,7 @@ class Heard:
 async def heard(*barriers: ForwardDrop) -> Heard:
     bench = await Host().bench(network("a"), policy("p"))
     for barrier in barriers:
-        bench.host.filter.raise_barrier(barrier)
+        bench.host.filter.add_forward_drop(barrier)
     return Heard(bench)
 
 
@@ -45,24 +50,24 @@ async def test_what_is_there_at_the_first_look_is_no_news() -> None:
 async def test_one_that_comes_or_goes_concerns_every_owner_once() -> None:
     it = await heard()
     await it.since()
-    it.filter.raise_barrier(WALL)
+    it.filter.add_forward_drop(WALL)
     assert (await it.since(), await it.since()) == (OWNERS, [])
-    it.filter.lower_barriers()
+    it.filter.clear_forward_drops()
     assert (await it.since(), await it.since()) == (OWNERS, [])
 
 
 async def test_another_remedy_concerns_every_owner() -> None:
     it = await heard(WALL)
     await it.since()
-    it.filter.lower_barriers()
-    it.filter.raise_barrier(replace(WALL, remedy="switch it off"))
+    it.filter.clear_forward_drops()
+    it.filter.add_forward_drop(replace(WALL, remedy="switch it off"))
     assert await it.since() == OWNERS
 
 
 async def test_a_place_that_can_be_mended_concerns_nobody() -> None:
     it = await heard()
     await it.since()
-    it.filter.raise_barrier(FORWARD)
+    it.filter.add_forward_drop(FORWARD)
     assert await it.since() == []
     await it.bench.context.firewall.admit(FORWARD)
     assert await it.since() == []
@@ -74,7 +79,10 @@ async def test_statuses_tell_of_one_when_it_comes_and_no_longer_when_it_goes() -
     host.files.write(network("a"), policy("p"))
     async with host.running() as at_work:
         await at_work.let(1)
-        for change, told in ((partial(host.filter.raise_barrier, WALL), True), (host.filter.lower_barriers, False)):
+        for change, told in (
+            (partial(host.filter.add_forward_drop, WALL), True),
+            (host.filter.clear_forward_drops, False),
+        ):
             change()
             host.net.change_firewall(WALL.table)
             await at_work.let(3)

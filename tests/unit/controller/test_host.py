@@ -13,7 +13,7 @@ from dockerv6.reconciler.request import Key
 from tests.simulation.resources import network
 from tests.world import Bench, Host
 
-FORWARD = ForwardDrop(FilterVariant.XTABLES_NFT, "filter", "FORWARD", admitted=False, mendable=True)
+FORWARD = ForwardDrop(FilterVariant.XTABLES_NFT, "filter", "FORWARD", has_accept_rule=False, repairable=True)
 
 
 async def made(*names: str) -> Bench:
@@ -49,23 +49,23 @@ async def test_one_owners_elements_concern_that_owner() -> None:
 
 async def test_the_hosts_filter_is_passed_while_a_network_needs_it() -> None:
     bench = await made("a")
-    bench.host.filter.raise_barrier(FORWARD)
+    bench.host.filter.add_forward_drop(FORWARD)
     await reconcile(FIREWALL, bench.context)
-    assert bench.host.filter.admitted
+    assert bench.host.filter.accept_rules
     await bench.delete("a")
     await bench.finalize("a")
     await reconcile(FIREWALL, bench.context)
-    assert not bench.host.filter.admitted
+    assert not bench.host.filter.accept_rules
     assert bench.host.firewall.ruleset == EMPTY
 
 
 async def test_a_suspended_network_keeps_its_way_through_the_filter() -> None:
     bench = await made("a")
-    bench.host.filter.raise_barrier(FORWARD)
+    bench.host.filter.add_forward_drop(FORWARD)
     await reconcile(FIREWALL, bench.context)
     await bench.accept(network("a", suspend=True))
     await reconcile(FIREWALL, bench.context)
-    assert bench.host.filter.admitted
+    assert bench.host.filter.accept_rules
 
 
 @pytest.mark.parametrize(("error", "delay"), [(FirewallUnavailable("x"), 30), (FirewallRejected("x"), None)])

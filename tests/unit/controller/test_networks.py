@@ -13,13 +13,13 @@ from tests.simulation.resources import invalid, network
 from tests.unit.controller.stages import again, applied, restart
 from tests.world import Host
 
-FORWARD = ForwardDrop(FilterVariant.XTABLES_NFT, "filter", "FORWARD", admitted=False, mendable=True)
+FORWARD = ForwardDrop(FilterVariant.XTABLES_NFT, "filter", "FORWARD", has_accept_rule=False, repairable=True)
 
 
 class TestCreation:
     async def test_a_network_comes_about_with_everything_it_needs(self) -> None:
         host = Host()
-        host.filter.raise_barrier(FORWARD)
+        host.filter.add_forward_drop(FORWARD)
         await applied(host)
         there = await host.docker("blog")
         bound = await host.bound("blog")
@@ -33,7 +33,7 @@ class TestCreation:
             "own_bridge v6-blog . v6-blog",
         }
         assert await host.net.sysctl(FORWARDING) == "1"
-        assert len(host.filter.admitted) == 1
+        assert len(host.filter.accept_rules) == 1
 
     async def test_the_rules_are_there_before_the_network(self) -> None:
         host = Host()

@@ -15,7 +15,7 @@ from tests.simulation.resources import network, pool
 from tests.unit.controller.stages import again, applied, restart
 from tests.world import Host
 
-FORWARD = ForwardDrop(FilterVariant.XTABLES_NFT, "filter", "FORWARD", admitted=False, mendable=True)
+FORWARD = ForwardDrop(FilterVariant.XTABLES_NFT, "filter", "FORWARD", has_accept_rule=False, repairable=True)
 
 
 class TestFaults:

@@ -10,7 +10,7 @@ from dockerv6.planning.host.sysctls import FORWARDING
 from tests.simulation.resources import ROOT, invalid, network, pool
 from tests.world import Host
 
-FORWARD = ForwardDrop(FilterVariant.XTABLES_NFT, "filter", "FORWARD", admitted=False, mendable=True)
+FORWARD = ForwardDrop(FilterVariant.XTABLES_NFT, "filter", "FORWARD", has_accept_rule=False, repairable=True)
 READY = ("True", "ReconcileSucceeded")
 
 
@@ -65,16 +65,16 @@ async def test_a_file_that_is_gone_for_the_grace_takes_its_network_along() -> No
 
 async def test_the_last_file_takes_its_network_along_and_the_host_is_as_it_was() -> None:
     host = Host()
-    host.filter.raise_barrier(FORWARD)
+    host.filter.add_forward_drop(FORWARD)
     host.files.write(network())
     before = await host.snapshot()
     async with host.running() as at_work:
         await at_work.let(1)
-        assert host.filter.admitted
+        assert host.filter.accept_rules
         host.files.delete("blog")
         await at_work.let(10)
         assert await host.snapshot() == before
-        assert not host.filter.admitted
+        assert not host.filter.accept_rules
         assert await host.net.sysctl(FORWARDING) == "0"
         assert await host.store.objects("IPv6Network") == ()
 

@@ -55,7 +55,7 @@ async def test_the_status_shows_them_under_the_containers_new_name() -> None:
 
 async def test_a_backend_that_must_be_told_learns_of_a_new_bridge() -> None:
     host = Host()
-    host.firewall.knows_link_kinds = False
+    host.firewall.matches_link_kinds = False
     host.files.write(network())
     async with host.running() as at_work:
         await at_work.let(1)

@@ -10,7 +10,7 @@ from tests.simulation.kernel import ETH0
 from tests.simulation.resources import network
 from tests.world import Host
 
-FORWARD = ForwardDrop(FilterVariant.XTABLES_NFT, "filter", "FORWARD", admitted=False, mendable=True)
+FORWARD = ForwardDrop(FilterVariant.XTABLES_NFT, "filter", "FORWARD", has_accept_rule=False, repairable=True)
 READY = ("True", "ReconcileSucceeded")
 
 
@@ -19,16 +19,16 @@ class TestDrift:
 
     async def test_rules_that_were_flushed_come_back_at_once(self) -> None:
         host = Host()
-        host.filter.raise_barrier(FORWARD)
+        host.filter.add_forward_drop(FORWARD)
         host.files.write(network())
         async with host.running() as at_work:
             await at_work.let(1)
-            rules, admitted = host.rules_of("blog"), set(host.filter.admitted)
+            rules, admitted = host.rules_of("blog"), set(host.filter.accept_rules)
             host.flush_rules()
             await at_work.let(0)
             assert host.rules_of("blog") == rules
             await at_work.let(1)
-            assert host.filter.admitted == admitted
+            assert host.filter.accept_rules == admitted
             drifted = await host.condition("blog", "Drifted")
             assert drifted is not None
             assert drifted.reason == "Restored"
@@ -80,10 +80,10 @@ class TestDrift:
         host.files.write(network())
         async with host.running() as at_work:
             await at_work.let(1)
-            host.filter.raise_barrier(FORWARD)
+            host.filter.add_forward_drop(FORWARD)
             host.net.change_firewall("ip6 filter")
             await at_work.let(1)
-            assert host.filter.admitted
+            assert host.filter.accept_rules
 
     async def test_an_uplink_that_begins_to_hear_a_router_is_guarded(self) -> None:
         host = Host()

@@ -13,7 +13,7 @@ from dockerv6.hostnet.port import HostNetDenied
 from tests.simulation.resources import network
 from tests.world import Host
 
-FORWARD = ForwardDrop(FilterVariant.XTABLES_NFT, "filter", "FORWARD", admitted=False, mendable=True)
+FORWARD = ForwardDrop(FilterVariant.XTABLES_NFT, "filter", "FORWARD", has_accept_rule=False, repairable=True)
 READY = ("True", "ReconcileSucceeded")
 
 

@@ -20,7 +20,7 @@ KIND = "IPv6Policy"
 ALL = Key(KIND, "all")
 READY = ("True", "ReconcileSucceeded")
 LISTENER = Listener("tcp", IPv6Address("::"), 8080)
-FORWARD = ForwardDrop(FilterVariant.XTABLES_NFT, "filter", "FORWARD", admitted=False, mendable=True)
+FORWARD = ForwardDrop(FilterVariant.XTABLES_NFT, "filter", "FORWARD", has_accept_rule=False, repairable=True)
 
 
 async def applied(host: Host | None = None, **spec: object) -> Bench:
@@ -133,9 +133,9 @@ class TestReconcile:
 
     async def test_marked_flows_pass_the_hosts_filter(self) -> None:
         host = Host()
-        host.filter.raise_barrier(FORWARD)
+        host.filter.add_forward_drop(FORWARD)
         await applied(host)
-        assert host.filter.admitted
+        assert host.filter.accept_rules
 
     async def test_hairpin_is_set_where_bridged_packets_are_looked_at(self) -> None:
         bench = await applied(Host(bridge_netfilter=True))

@@ -7,12 +7,12 @@ from dockerv6.planning.host.sysctls import FORWARDING
 from tests.simulation.resources import network
 from tests.world import Bench, Host
 
-FORWARD = ForwardDrop(FilterVariant.XTABLES_NFT, "filter", "FORWARD", admitted=False, mendable=True)
+FORWARD = ForwardDrop(FilterVariant.XTABLES_NFT, "filter", "FORWARD", has_accept_rule=False, repairable=True)
 
 
 async def installed() -> Bench:
     host = Host()
-    host.filter.raise_barrier(FORWARD)
+    host.filter.add_forward_drop(FORWARD)
     await host.create_foreign("theirs", "fd00:f::/64")
     host.net.flip_sysctl(FORWARDING, "0")
     bench = await host.bench(network("a"), network("b"))
@@ -29,7 +29,7 @@ async def test_everything_of_ours_goes_and_nothing_else() -> None:
     assert await host.ours() == ()
     assert await host.docker("theirs")
     assert host.firewall.ruleset == EMPTY
-    assert not host.filter.admitted
+    assert not host.filter.accept_rules
     assert await host.net.sysctl(FORWARDING) == "0"
     assert len(said) == 4
     assert said[0].startswith("remove Docker network a")

@@ -151,11 +151,11 @@ class TestPolling:
     """Changes of iptables-legacy are announced to nobody."""
 
     async def polled(self, bell: Bell, fingerprints: tuple[object, ...], seconds: float) -> bool:
-        bell.host.firewall.silent = fingerprints[0]
+        bell.host.firewall.revision = fingerprints[0]
         polling = asyncio.create_task(bell.triggers.poll_firewall())
         await bell.host.clock.run_for(0)
         bell.triggers._firewall.clear()
-        bell.host.firewall.silent = fingerprints[1]
+        bell.host.firewall.revision = fingerprints[1]
         await bell.host.clock.run_for(seconds)
         polling.cancel()
         return bell.triggers._firewall.is_set()

@@ -103,9 +103,11 @@ def test_an_uplink_needs_a_route_and_an_address() -> None:
 
 
 def test_what_drops_our_flows_is_told_with_the_way_through() -> None:
-    admitted = ForwardDrop(NFT, "filter", "DOCKER-USER", admitted=True, mendable=True)
-    shut = replace(admitted, admitted=False)
-    foreign = ForwardDrop(FilterVariant.NFTABLES, "inet f", "c", admitted=False, mendable=False, remedy="nft insert …")
+    admitted = ForwardDrop(NFT, "filter", "DOCKER-USER", has_accept_rule=True, repairable=True)
+    shut = replace(admitted, has_accept_rule=False)
+    foreign = ForwardDrop(
+        FilterVariant.NFTABLES, "inet f", "c", has_accept_rule=False, repairable=False, remedy="nft insert …"
+    )
     found = list(checks.host_filter(HostFilterState((admitted, shut, foreign))))
     assert [check.status for check in found] == [Status.OK, Status.WARN, Status.FAIL]
     assert found[2].remedy == ("nft insert …",)

@@ -41,14 +41,14 @@ FIXED = NetworkIntent(
     IPv6Network("fd12:3456:789a:7::/64"),
     "br-fixed",
     egress=EgressMode.SNAT,
-    source=IPv6Address("2001:db8::7"),
+    snat_address=IPv6Address("2001:db8::7"),
 )
 HOME = NetworkIntent(
     "home",
     IPv6Network("fd12:3456:789a:8::/64"),
     "br-home",
     egress=EgressMode.PREFIX_TRANSLATION,
-    outer=(IPv6Network("2001:db8:8:8::/64"), IPv6Network("2001:db8:8:7::/64")),
+    external_prefixes=(IPv6Network("2001:db8:8:8::/64"), IPv6Network("2001:db8:8:7::/64")),
     ingress=(Ingress(ports=((TransportProtocol.TCP, 443),)),),
 )
 

@@ -6,7 +6,7 @@ import pytest
 from dockerv6.firewall.overlaps import resolve
 from tests.unit.firewall.intents import BLOG, HOME, ROAD, SHOP
 
-OUTER = HOME.outer
+EXTERNAL = HOME.external_prefixes
 AWAY = replace(HOME, owner="away", subnet=IPv6Network("fd12:3456:789a:a::/64"), bridge="br-away")
 
 
@@ -18,52 +18,59 @@ def test_of_overlapping_networks_the_first_by_name_is_kept(subnet: str) -> None:
 
 
 def test_networks_with_outer_prefixes_apart_are_left_as_they_are() -> None:
-    away = replace(AWAY, outer=(IPv6Network("2001:db8:8:9::/64"),))
+    away = replace(AWAY, external_prefixes=(IPv6Network("2001:db8:8:9::/64"),))
     assert resolve((HOME, away, ROAD)) == ((away, HOME, ROAD), {}, {})
 
 
 @pytest.mark.parametrize(
-    ("outer", "kept"),
+    ("external", "kept"),
     [
-        (OUTER, ()),
-        ((OUTER[0],), ()),
-        ((OUTER[1],), ()),
-        ((IPv6Network("2001:db8:8:9::/64"), OUTER[0]), (IPv6Network("2001:db8:8:9::/64"),)),
+        (EXTERNAL, ()),
+        ((EXTERNAL[0],), ()),
+        ((EXTERNAL[1],), ()),
+        ((IPv6Network("2001:db8:8:9::/64"), EXTERNAL[0]), (IPv6Network("2001:db8:8:9::/64"),)),
     ],
 )
 def test_of_overlapping_outer_prefixes_the_first_owner_by_name_gets_them(
-    outer: tuple[IPv6Network, ...], kept: tuple[IPv6Network, ...]
+    external: tuple[IPv6Network, ...], kept: tuple[IPv6Network, ...]
 ) -> None:
-    later = replace(AWAY, owner="later", outer=outer)
-    assert resolve((later, HOME)) == ((HOME, replace(later, outer=kept)), {}, {"later": "home"})
+    later = replace(AWAY, owner="later", external_prefixes=external)
+    assert resolve((later, HOME)) == ((HOME, replace(later, external_prefixes=kept)), {}, {"later": "home"})
 
 
 def test_a_prefix_that_was_not_had_is_left_to_others() -> None:
-    """Without its first outer prefix, a network has none: its former one may be another's now."""
-    first, second = replace(AWAY, owner="a", outer=OUTER[:1]), replace(AWAY, owner="b", outer=OUTER, subnet=BLOG.subnet)
-    third = replace(HOME, owner="c", outer=OUTER[1:])
-    assert resolve((third, second, first)) == ((first, replace(second, outer=()), third), {}, {"b": "a"})
+    """Without its first external prefix, a network has none: its former one may be another's now."""
+    first, second = (
+        replace(AWAY, owner="a", external_prefixes=EXTERNAL[:1]),
+        replace(AWAY, owner="b", external_prefixes=EXTERNAL, subnet=BLOG.subnet),
+    )
+    third = replace(HOME, owner="c", external_prefixes=EXTERNAL[1:])
+    assert resolve((third, second, first)) == ((first, replace(second, external_prefixes=()), third), {}, {"b": "a"})
 
 
 @pytest.mark.parametrize("subnet", ["2001:db8:8:8::/64", "2001:db8:8::/48", "2001:db8:8:8:1::/80"])
 def test_an_outer_prefix_gives_way_to_anybodys_subnet(subnet: str) -> None:
     other = replace(ROAD, subnet=IPv6Network(subnet))
-    assert resolve((HOME, other)).outer_lost == {"home": "road"}
-    assert resolve((HOME, replace(other, internal=True))).outer_lost == {"home": "road"}
+    assert resolve((HOME, other)).external_lost == {"home": "road"}
+    assert resolve((HOME, replace(other, internal=True))).external_lost == {"home": "road"}
 
 
 def test_an_outer_prefix_may_be_its_own_subnet() -> None:
-    same = replace(HOME, outer=(HOME.subnet,))
+    same = replace(HOME, external_prefixes=(HOME.subnet,))
     assert resolve((same,)) == ((same,), {}, {})
 
 
 def test_outer_prefixes_of_another_length_or_given_twice_are_left_out() -> None:
     other = IPv6Network("2001:db8:9::/48")
-    assert resolve((replace(HOME, outer=(*OUTER, other, OUTER[0])),)) == ((HOME,), {}, {})
-    assert resolve((replace(HOME, outer=(other, *OUTER)),)) == ((replace(HOME, outer=()),), {}, {})
+    assert resolve((replace(HOME, external_prefixes=(*EXTERNAL, other, EXTERNAL[0])),)) == ((HOME,), {}, {})
+    assert resolve((replace(HOME, external_prefixes=(other, *EXTERNAL)),)) == (
+        (replace(HOME, external_prefixes=()),),
+        {},
+        {},
+    )
 
 
 def test_outer_prefixes_of_networks_that_do_not_translate_them_are_in_nobodys_way() -> None:
     internal = replace(AWAY, internal=True)
-    routed = replace(ROAD, owner="away", outer=OUTER)
-    assert resolve((internal, HOME)).outer_lost == resolve((routed, HOME)).outer_lost == {}
+    routed = replace(ROAD, owner="away", external_prefixes=EXTERNAL)
+    assert resolve((internal, HOME)).external_lost == resolve((routed, HOME)).external_lost == {}

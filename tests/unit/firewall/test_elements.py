@@ -57,27 +57,35 @@ def test_every_mode_but_none_lets_out_and_says_how_in_a_set_of_its_own() -> None
     for network, how in (
         (ROAD, {elements.ROUTED: {str(ROAD.subnet)}}),
         (FIXED, {elements.SNAT_TO: {f"{FIXED.subnet} : 2001:db8::7/128"}}),
-        (HOME, {elements.TRANSLATED: {str(HOME.subnet)}, elements.OUTER: {"2001:db8:8:8::/64", "2001:db8:8:7::/64"}}),
+        (
+            HOME,
+            {elements.TRANSLATED: {str(HOME.subnet)}, elements.EXTERNAL: {"2001:db8:8:8::/64", "2001:db8:8:7::/64"}},
+        ),
         (BLOG, {}),
     ):
-        modes = {elements.ROUTED, elements.SNAT_TO, elements.TRANSLATED, elements.OUTER}
+        modes = {elements.ROUTED, elements.SNAT_TO, elements.TRANSLATED, elements.EXTERNAL}
         there = of(replace(network, egress_interfaces=("eth0",)))
         assert {name: there[name] for name in modes & there.keys()} == how
         assert there[elements.EGRESS_PINNED] == {str(network.subnet)}
         assert there[elements.EGRESS_VIA] == {f"{network.subnet} . eth0"}
 
 
-@pytest.mark.parametrize("lacking", [replace(FIXED, source=None), replace(HOME, outer=()), PLAIN])
+@pytest.mark.parametrize("lacking", [replace(FIXED, snat_address=None), replace(HOME, external_prefixes=()), PLAIN])
 def test_what_its_mode_lacks_the_means_for_is_not_let_out(lacking: NetworkIntent) -> None:
     assert set(of(lacking)) - {elements.INGRESS_PORT} == {elements.OWN_BRIDGE, elements.NETWORKS}
 
 
 def test_of_a_prefix_that_is_shared_with_others_only_what_is_named_leads_in() -> None:
-    addresses = (HOME.outer[0][2], HOME.outer[1][2], HOME.outer[0][2], IPv6Address("2001:db8:bad::2"))
-    there = of(replace(HOME, outer_addresses=addresses))
-    assert there[elements.OUTER] == {"2001:db8:8:8::2/128", "2001:db8:8:7::2/128"}
-    assert elements.OUTER not in of(replace(HOME, outer_addresses=()))
-    assert elements.TRANSLATED in of(replace(HOME, outer_addresses=()))
+    addresses = (
+        HOME.external_prefixes[0][2],
+        HOME.external_prefixes[1][2],
+        HOME.external_prefixes[0][2],
+        IPv6Address("2001:db8:bad::2"),
+    )
+    there = of(replace(HOME, external_addresses=addresses))
+    assert there[elements.EXTERNAL] == {"2001:db8:8:8::2/128", "2001:db8:8:7::2/128"}
+    assert elements.EXTERNAL not in of(replace(HOME, external_addresses=()))
+    assert elements.TRANSLATED in of(replace(HOME, external_addresses=()))
 
 
 def test_an_internal_network_has_no_outer_prefix() -> None:
@@ -86,7 +94,7 @@ def test_an_internal_network_has_no_outer_prefix() -> None:
 
 def test_addresses_of_the_host_belong_to_nobody() -> None:
     sets = {each.name: each.elements for each in element_sets((), (), EVERYTHING)}
-    assert sets[elements.OUTER_OWN] == {Element(("2001:db8:8:8::53/128",))}
+    assert sets[elements.EXTERNAL_HOST] == {Element(("2001:db8:8:8::53/128",))}
 
 
 def test_its_own_bridge_is_no_egress_interface() -> None:
@@ -204,7 +212,7 @@ def test_only_prefixes_of_a_networks_own_or_a_container_in_it_are_ever_first_in_
     for each in element_sets(EVERYTHING.networks, EVERYTHING.ports, EVERYTHING):
         if each.key[0] is KeyType.PREFIX:
             firsts = {IPv6Network(element.key[0]) for element in each.elements}
-            mine = [p for net in EVERYTHING.networks for p in (net.subnet, *net.outer)] + [
+            mine = [p for net in EVERYTHING.networks for p in (net.subnet, *net.external_prefixes)] + [
                 IPv6Network(address) for address in EVERYTHING.host_addresses
             ]
             assert all(any(first.subnet_of(prefix) for prefix in mine) for first in firsts)

@@ -12,8 +12,10 @@ from tests.fakes.firewall.backend import FakeFirewall, FakeHostFilter
 from tests.unit.firewall.intents import BLOG, intent
 
 ONE = render(intent(BLOG))
-FORWARD = ForwardDrop(FilterVariant.XTABLES_NFT, "filter", "FORWARD", admitted=False, mendable=True)
-NATIVE = ForwardDrop(FilterVariant.NFTABLES, "inet filter", "forward", admitted=False, mendable=False, remedy="do this")
+FORWARD = ForwardDrop(FilterVariant.XTABLES_NFT, "filter", "FORWARD", has_accept_rule=False, repairable=True)
+NATIVE = ForwardDrop(
+    FilterVariant.NFTABLES, "inet filter", "forward", has_accept_rule=False, repairable=False, remedy="do this"
+)
 
 
 @pytest.fixture
@@ -57,26 +59,26 @@ async def test_damage_to_what_is_not_there_is_the_tests_mistake(firewall: FakeFi
 
 async def test_an_accept_rule_admits_until_it_is_flushed() -> None:
     host = FakeHostFilter(FORWARD)
-    await host.admit(FORWARD, DEFAULT_MARK)
-    assert (await host.observe(DEFAULT_MARK)).barriers[0].admitted
+    await host.add_accept_rule(FORWARD, DEFAULT_MARK)
+    assert (await host.observe(DEFAULT_MARK)).forward_drops[0].has_accept_rule
     host.flush()
-    assert not (await host.observe(DEFAULT_MARK)).barriers[0].admitted
+    assert not (await host.observe(DEFAULT_MARK)).forward_drops[0].has_accept_rule
 
 
 async def test_an_accept_rule_without_a_barrier_is_stray() -> None:
     host = FakeHostFilter()
-    host.raise_barrier(FORWARD)
-    await host.admit(FORWARD, DEFAULT_MARK)
-    host.lower_barriers()
-    (stray,) = (await host.observe(DEFAULT_MARK)).stray
-    await host.withdraw(stray, DEFAULT_MARK)
-    assert (await host.observe(DEFAULT_MARK)).stray == ()
+    host.add_forward_drop(FORWARD)
+    await host.add_accept_rule(FORWARD, DEFAULT_MARK)
+    host.clear_forward_drops()
+    (stray,) = (await host.observe(DEFAULT_MARK)).orphaned
+    await host.remove_accept_rule(stray, DEFAULT_MARK)
+    assert (await host.observe(DEFAULT_MARK)).orphaned == ()
 
 
 async def test_what_only_the_user_can_mend_is_refused_with_the_remedy() -> None:
     host = FakeHostFilter(NATIVE)
     with pytest.raises(FirewallRejected, match="do this"):
-        await host.admit(NATIVE, DEFAULT_MARK)
+        await host.add_accept_rule(NATIVE, DEFAULT_MARK)
     host.fail_next(FirewallUnavailable("gone"))
     with pytest.raises(FirewallUnavailable):
         await host.observe(DEFAULT_MARK)

@@ -17,7 +17,7 @@ def test_the_first_outer_prefix_is_given_to_what_leaves_and_all_lead_in() -> Non
     ]
 
 
-@pytest.mark.parametrize("other", [BLOG, replace(HOME, internal=True), replace(HOME, outer=())])
+@pytest.mark.parametrize("other", [BLOG, replace(HOME, internal=True), replace(HOME, external_prefixes=())])
 def test_other_networks_have_no_rules(other: NetworkIntent) -> None:
     assert list(rules_of(other)) == []
 
@@ -46,7 +46,7 @@ def test_another_rule_is_refused(terms: tuple[Is | Netmap | Verdict, ...]) -> No
 
 
 def test_a_prefix_is_kept_whole() -> None:
-    odd = replace(HOME, subnet=IPv6Network("fd00:0:0:10::/60"), outer=(IPv6Network("2001:db8:0:20::/60"),))
+    odd = replace(HOME, subnet=IPv6Network("fd00:0:0:10::/60"), external_prefixes=(IPv6Network("2001:db8:0:20::/60"),))
     assert [prefixes_of(made) for _, made in rules_of(odd)] == [
         ("fd00:0:0:10::/60", "2001:db8:0:20::/60"),
         ("2001:db8:0:20::/60", "fd00:0:0:10::/60"),

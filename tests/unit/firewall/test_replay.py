@@ -11,8 +11,8 @@ from dockerv6.firewall.operations import (
     DeleteChain,
     DeleteTable,
     FlushChain,
+    Operation,
     RemoveElements,
-    Step,
 )
 from dockerv6.firewall.render import render
 from dockerv6.firewall.ruleset import EMPTY, RulesetChange
@@ -38,7 +38,7 @@ GHOST = Chain("ghost")
         (AddElements(ANY, (Element((f"{BLOG.subnet}",), "other"),)), "overlaps"),
     ],
 )
-def test_a_step_that_the_kernel_refuses_is_refused(step: Step, complaint: str) -> None:
+def test_a_step_that_the_kernel_refuses_is_refused(step: Operation, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         apply(ONE, RulesetChange((step,)))
 

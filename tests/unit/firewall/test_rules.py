@@ -7,7 +7,7 @@ from dockerv6.firewall.elements import ALLOWED, PUBLISHED_TO, RESTRICTED
 from dockerv6.firewall.expr import Field, HasMark, SetMark, Verdict
 from dockerv6.firewall.filtering import ERRORS, NEIGHBOUR_DISCOVERY
 from dockerv6.firewall.model import DEFAULT_MARK, FirewallIntent, Ingress, NetworkIntent, PortIntent
-from dockerv6.firewall.render import overlapping_outers, overlapping_owners, render
+from dockerv6.firewall.render import overlapping_external_prefixes, overlapping_subnets, render
 from dockerv6.firewall.ruleset import EMPTY, Ruleset
 from tests.unit.firewall.intents import (
     BLOG,
@@ -68,15 +68,15 @@ def test_of_overlapping_networks_only_the_first_gets_elements_and_ports() -> Non
     wide = replace(SHOP, subnet=IPv6Network("fd12:3456:789a::/48"))
     wish = intent(wide, BLOG, ports=(WEB, replace(DNS, owner="shop")))
     assert render(wish).owners == {"blog"}
-    assert overlapping_owners(wish) == {"shop": "blog"}
-    assert overlapping_owners(intent(BLOG, SHOP)) == {}
+    assert overlapping_subnets(wish) == {"shop": "blog"}
+    assert overlapping_subnets(intent(BLOG, SHOP)) == {}
 
 
 def test_of_overlapping_outer_prefixes_only_the_first_gets_rules_and_the_other_is_told() -> None:
     later = replace(HOME, owner="later", subnet=IPv6Network("fd12:3456:789a:a::/64"), bridge="br-later")
     wish = intent(later, HOME)
     assert {rule.owner for rule in render(wish).owned} == {"home"}
-    assert (overlapping_outers(wish), overlapping_owners(wish)) == ({"later": "home"}, {})
+    assert (overlapping_external_prefixes(wish), overlapping_subnets(wish)) == ({"later": "home"}, {})
     left_out = OUT.having(saddr="fd12:3456:789a:a::2", iif="br-later")
     assert forwarded(left_out, render(wish)) == "left"
     assert through(render(wish), "postrouting", left_out) == Fate(Verdict.ACCEPT, left_out)
@@ -194,7 +194,7 @@ def test_the_answers_go_back_to_the_loopback_address(fields: dict[str, str], tar
     assert through(ALL, "loopback_back", packet).packet.fields[Field.DADDR] == target
 
 
-# ---- outer prefixes ----
+# ---- external prefixes ----
 
 
 @pytest.mark.parametrize("chain", ["prerouting", "output"])
@@ -237,7 +237,7 @@ def test_a_published_port_is_not_open_at_the_outer_address() -> None:
 
 def test_a_port_at_an_address_of_the_host_in_an_outer_prefix_is_open_once_it_is_named() -> None:
     wish = intent(HOME, ports=(replace(WEB, owner="home", target=HOME.subnet[2]),))
-    own = HOME.outer[0][0x53]
+    own = HOME.external_prefixes[0][0x53]
     sent = {**BY_OUTER, "ct_original_daddr": str(own)}
     named = render(replace(wish, host_addresses=(own,)))
     assert forwarded(IN.having(**sent), render(wish)) == "drop"
@@ -276,7 +276,7 @@ def test_the_bridges_own_address_is_not_reached_by_an_outer_one(fields: dict[str
 
 
 def test_others_on_the_link_of_an_outer_prefix_are_left_alone() -> None:
-    ruleset = of(replace(HOME, outer_addresses=(HOME.outer[0][2],)))
+    ruleset = of(replace(HOME, external_addresses=(HOME.external_prefixes[0][2],)))
     sent = OUT.having(iif="br-home", saddr="fd12:3456:789a:8::3", daddr_type="unicast")
     named, other = sent.having(daddr="2001:db8:8:8::2"), sent.having(daddr="2001:db8:8:8::9")
     assert through(ruleset, "prerouting", named).target == ("fd12:3456:789a:8::2/128", "")

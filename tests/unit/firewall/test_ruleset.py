@@ -67,7 +67,7 @@ def test_the_table_goes_when_nothing_asks_for_it() -> None:
 
 def test_an_added_network_touches_nothing_but_its_own_elements() -> None:
     change = diff(BOTH, ONE)
-    assert {type(step) for step in change.steps} == {AddElements}
+    assert {type(step) for step in change.operations} == {AddElements}
     assert change.owners == {"shop"}
     assert "add fd12:3456:789a:2::/64 . br-shop to set networks (shop)" in change.describe()
     assert change.by_owner()["shop"][0] == "add fd12:3456:789a:2::/64 to set egress_pinned"
@@ -75,21 +75,23 @@ def test_an_added_network_touches_nothing_but_its_own_elements() -> None:
 
 def test_a_removed_network_touches_nothing_but_its_own_elements() -> None:
     change = diff(ONE, BOTH)
-    assert {type(step) for step in change.steps} == {RemoveElements}
+    assert {type(step) for step in change.operations} == {RemoveElements}
     assert change.owners == {"shop"}
 
 
 def test_an_element_that_changes_its_owner_is_removed_before_it_is_added() -> None:
     renamed = render(intent(replace(BLOG, owner="weblog")))
     change = diff(renamed, ONE)
-    assert [type(step) for step in change.steps] == [RemoveElements, AddElements] * 3
+    assert [type(step) for step in change.operations] == [RemoveElements, AddElements] * 3
     assert apply(ONE, change) == renamed
 
 
 def test_an_element_that_changes_its_value_is_removed_before_it_is_added() -> None:
     before, after = (render(intent(BLOG, ports=(port,))) for port in (WEB, replace(WEB, target_port=81)))
     change = diff(after, before)
-    assert [(type(step), step.set.name) for step in change.steps if isinstance(step, AddElements | RemoveElements)] == [
+    assert [
+        (type(step), step.set.name) for step in change.operations if isinstance(step, AddElements | RemoveElements)
+    ] == [
         (RemoveElements, PUBLISHED),
         (AddElements, PUBLISHED),
         (RemoveElements, PUBLISHED_PORT),
@@ -102,18 +104,18 @@ def test_an_element_that_changes_its_value_is_removed_before_it_is_added() -> No
 def test_an_edited_rule_has_its_chain_refilled_in_place() -> None:
     damaged = with_chain(BOTH, replace(chain("forward"), rules=(Rule((UnknownExpr("drop"),)), *chain("forward").rules)))
     change = diff(BOTH, damaged)
-    assert change.steps == (FlushChain("forward"), AddRules(chain("forward")))
+    assert change.operations == (FlushChain("forward"), AddRules(chain("forward")))
     assert change.owners == {SHARED}
 
 
 def test_a_chain_that_looks_empty_is_flushed_all_the_same() -> None:
     change = diff(BOTH, with_chain(BOTH, replace(chain("forward"), rules=())))
-    assert change.steps == (FlushChain("forward"), AddRules(chain("forward")))
+    assert change.operations == (FlushChain("forward"), AddRules(chain("forward")))
 
 
 def test_a_chain_of_another_priority_is_made_anew() -> None:
     change = diff(BOTH, with_chain(BOTH, replace(chain("postrouting"), priority=300)))
-    assert [type(step) for step in change.steps] == [FlushChain, DeleteChain, AddChain, AddRules]
+    assert [type(step) for step in change.operations] == [FlushChain, DeleteChain, AddChain, AddRules]
 
 
 def test_a_chain_that_others_jump_to_can_be_made_anew() -> None:
@@ -128,7 +130,7 @@ def test_a_missing_chain_comes_back_with_the_jump_to_it() -> None:
 
 def test_a_foreign_chain_is_removed() -> None:
     damaged = with_chain(BOTH, Chain("backdoor", (Rule((UnknownExpr("accept all"),)),)))
-    assert diff(BOTH, damaged).steps == (FlushChain("backdoor"), DeleteChain("backdoor"))
+    assert diff(BOTH, damaged).operations == (FlushChain("backdoor"), DeleteChain("backdoor"))
 
 
 def test_a_foreign_element_is_removed_and_a_missing_one_added() -> None:
@@ -152,7 +154,7 @@ def test_a_foreign_set_or_object_has_the_table_made_anew_at_once() -> None:
     extra = ElementSet("extra", (KeyType.INTERFACE,))
     for damaged in (replace(BOTH, sets=(*BOTH.sets, extra)), replace(BOTH, foreign=("map m",))):
         change = diff(BOTH, damaged)
-        assert isinstance(change.steps[0], DeleteTable)
+        assert isinstance(change.operations[0], DeleteTable)
         assert apply(damaged, change) == BOTH
 
 
@@ -220,8 +222,10 @@ def test_a_container_in_a_held_subnet_can_not_be_published_by_another() -> None:
 # ---- rules of single resources ----
 
 OTHER = IPv6Network("2001:db8:a:a::/64")
-MOVED = replace(HOME, outer=(IPv6Network("2001:db8:8:9::/64"), *HOME.outer))
-AWAY = replace(HOME, owner="away", subnet=IPv6Network("fd12:3456:789a:a::/64"), bridge="br-away", outer=(OTHER,))
+MOVED = replace(HOME, external_prefixes=(IPv6Network("2001:db8:8:9::/64"), *HOME.external_prefixes))
+AWAY = replace(
+    HOME, owner="away", subnet=IPv6Network("fd12:3456:789a:a::/64"), bridge="br-away", external_prefixes=(OTHER,)
+)
 AT_HOME = render(intent(HOME))
 
 
@@ -235,7 +239,7 @@ def test_another_outer_prefix_is_one_transaction_that_touches_nobody_else() -> N
         "add ip6 saddr fd12:3456:789a:8::/64 snat prefix to 2001:db8:8:9::/64 to chain prefix_out (home)",
         "add 2001:db8:8:9::/64 to set outer (home)",
     )
-    assert {type(step) for step in change.steps} == {FlushChain, AddRules, AddElements}
+    assert {type(step) for step in change.operations} == {FlushChain, AddRules, AddElements}
     assert apply(before, change) == after
 
 
@@ -284,7 +288,11 @@ def test_held_rules_keep_the_table_when_nobody_else_asks_for_it() -> None:
 
 @pytest.mark.parametrize(
     "rival",
-    [replace(AWAY, outer=HOME.outer[1:]), replace(AWAY, subnet=HOME.outer[0]), replace(AWAY, outer=(HOME.subnet,))],
+    [
+        replace(AWAY, external_prefixes=HOME.external_prefixes[1:]),
+        replace(AWAY, subnet=HOME.external_prefixes[0]),
+        replace(AWAY, external_prefixes=(HOME.subnet,)),
+    ],
 )
 def test_outer_prefixes_and_subnets_that_are_held_can_not_be_had(rival: NetworkIntent) -> None:
     hold = frozenset({"home"})
@@ -294,8 +302,8 @@ def test_outer_prefixes_and_subnets_that_are_held_can_not_be_had(rival: NetworkI
 
 
 def test_a_prefix_is_held_as_a_whole_though_few_addresses_lead_in() -> None:
-    shared = replace(HOME, outer_addresses=(HOME.outer[0][2],))
-    rival = replace(AWAY, outer=HOME.outer, outer_addresses=(HOME.outer[0][9],))
+    shared = replace(HOME, external_addresses=(HOME.external_prefixes[0][2],))
+    rival = replace(AWAY, external_prefixes=HOME.external_prefixes, external_addresses=(HOME.external_prefixes[0][9],))
     hold = frozenset({"home"})
     change = diff(render(intent(rival, hold=hold)), render(intent(shared)), hold)
     assert [blocked.message for blocked in change.blocked] == [

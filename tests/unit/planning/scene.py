@@ -32,9 +32,14 @@ SUBNET = IPv6Network("fd12:3456:789a:1::/64")
 POOL = pool(prefix="fd12:3456:789a::/48")
 IDENTITY = Identity()
 DEFAULT_ROUTE = Route(IPv6Network("::/0"), "eth0", RouteProtocol.STATIC, 254)
-FORWARD = ForwardDrop(FilterVariant.XTABLES_NFT, "filter", "FORWARD", admitted=False, mendable=True)
+FORWARD = ForwardDrop(FilterVariant.XTABLES_NFT, "filter", "FORWARD", has_accept_rule=False, repairable=True)
 STUBBORN = ForwardDrop(
-    FilterVariant.NFTABLES, "inet firewalld", "filter_FORWARD", admitted=False, mendable=False, remedy="allow it there"
+    FilterVariant.NFTABLES,
+    "inet firewalld",
+    "filter_FORWARD",
+    has_accept_rule=False,
+    repairable=False,
+    remedy="allow it there",
 )
 
 

@@ -32,7 +32,7 @@ from dockerv6.planning.steps import (
 )
 from tests.unit.planning.scene import FORWARD, STUBBORN, host, route
 
-ADMITTED = replace(FORWARD, admitted=True)
+ADMITTED = replace(FORWARD, has_accept_rule=True)
 RA = accept_ra("eth0.100")
 
 
@@ -84,7 +84,7 @@ def test_every_accept_rule_goes_when_no_network_is_left() -> None:
 
 
 def test_what_only_a_person_can_open_is_told_of() -> None:
-    (finding,) = filter_findings(rules(FORWARD, STUBBORN, replace(STUBBORN, admitted=True)))
+    (finding,) = filter_findings(rules(FORWARD, STUBBORN, replace(STUBBORN, has_accept_rule=True)))
     assert (finding.message, finding.blocks, finding.doubtful) == ("allow it there", False, True)
 
 

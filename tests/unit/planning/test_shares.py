@@ -92,7 +92,7 @@ def test_the_whole_intent_is_in_the_order_of_owners() -> None:
     shares = [network_contribution(network(n), allocation(f"fd00:{n}::/64", n), ()) for n in ("b", "a")]
     whole = whole_intent([*shares, FirewallContribution("c", hold=True)], 0x40, ("br0",))
     assert [n.owner for n in whole.networks] == ["a", "b"]
-    assert (whole.hold, whole.mark, whole.uplink_bridges) == (frozenset({"c"}), 0x40, ("br0",))
+    assert (whole.keep, whole.mark, whole.uplink_bridges) == (frozenset({"c"}), 0x40, ("br0",))
     assert (whole.ports, whole.guest_bridges) == ((), None)
 
 
@@ -236,15 +236,23 @@ class TestWaysOut:
 
     def test_a_chosen_address_is_what_packets_come_from(self) -> None:
         found = self.intent({"mode": "SNAT", "snatAddress": "2001:db8::1"})
-        assert (found.egress, found.source, found.outer) == (EgressMode.SNAT, IPv6Address("2001:db8::1"), ())
+        assert (found.egress, found.snat_address, found.external_prefixes) == (
+            EgressMode.SNAT,
+            IPv6Address("2001:db8::1"),
+            (),
+        )
 
     def test_a_fixed_prefix_is_exchanged(self) -> None:
         found = self.intent({"mode": "PrefixTranslation", "prefix": "2001:db8:100::/48"})
-        assert (found.egress, found.source, found.outer) == (EgressMode.PREFIX_TRANSLATION, None, (OUTER,))
+        assert (found.egress, found.snat_address, found.external_prefixes) == (
+            EgressMode.PREFIX_TRANSLATION,
+            None,
+            (OUTER,),
+        )
 
     def test_a_followed_one_is_with_the_former_ones_behind_it(self) -> None:
         found = self.intent(TRANSLATED, followed("2001:db8:100::/48", "2001:db8:200::/48"))
-        assert found.outer == (OUTER, IPv6Network("2001:db8:200:1::/64"))
+        assert found.external_prefixes == (OUTER, IPv6Network("2001:db8:200:1::/64"))
 
     @pytest.mark.parametrize(
         "source",
@@ -253,17 +261,20 @@ class TestWaysOut:
     )
     def test_without_one_nothing_leaves_untranslated(self, source: TrackedPrefix | None) -> None:
         found = self.intent(TRANSLATED, source)
-        assert (found.egress, found.outer) == (EgressMode.NONE, ())
+        assert (found.egress, found.external_prefixes) == (EgressMode.NONE, ())
 
     def test_the_last_one_stays_in_use_when_it_is_gone(self) -> None:
         gone = replace(followed("2001:db8:100::/48"), withdrawn=True)
-        assert self.intent(TRANSLATED, gone).outer == (OUTER,)
+        assert self.intent(TRANSLATED, gone).external_prefixes == (OUTER,)
 
     def test_what_is_to_come_has_them_before_it_is_there(self) -> None:
         wish = network("blog", egress=TRANSLATED)
         known = {"eth0": followed("2001:db8:100::/48")}
         running_, coming = network_contribution(wish, allocation("fd00:0:0:7::/64"), (live(),), (), known).networks
-        assert (running_.outer, coming.outer) == ((OUTER,), (IPv6Network("2001:db8:100:7::/64"),))
+        assert (running_.external_prefixes, coming.external_prefixes) == (
+            (OUTER,),
+            (IPv6Network("2001:db8:100:7::/64"),),
+        )
 
 
 class TestOuterPrefixesOnALink:
@@ -281,7 +292,7 @@ class TestOuterPrefixesOnALink:
             running("new", end(there, None)),
         )
         (found,) = network_contribution(wish, allocation(), (there,), everybody, known, links).networks
-        return found.outer_addresses
+        return found.external_addresses
 
     def test_a_prefix_that_is_routed_here_leads_in_as_a_whole(self) -> None:
         assert self.addresses() is None
@@ -299,7 +310,7 @@ class TestOuterPrefixesOnALink:
     def test_what_is_to_come_has_nobody_on_it_yet(self) -> None:
         wish = network("blog", egress={"mode": "PrefixTranslation", "prefix": "2001:db8:100::/48"})
         (coming,) = network_contribution(wish, allocation(), (), (), {}, (self.LINK,)).networks
-        assert coming.outer_addresses == ()
+        assert coming.external_addresses == ()
 
     def test_such_a_share_is_another_one_when_other_containers_run(self) -> None:
         translated, routed = network(egress=TRANSLATED).spec, network(egress={"mode": "Routed"}).spec
@@ -474,11 +485,11 @@ class TestPolicysWaysOut:
         return found
 
     def test_it_translates_to_what_it_follows(self) -> None:
-        assert self.given(TRANSLATED).outer == (OUTER,)
+        assert self.given(TRANSLATED).external_prefixes == (OUTER,)
 
     def test_a_network_that_is_not_to_be_masqueraded_is_not_translated_either(self) -> None:
         found = self.given(TRANSLATED, **{MASQUERADE: "false"})
-        assert (found.egress, found.outer) == (EgressMode.NONE, ())
+        assert (found.egress, found.external_prefixes) == (EgressMode.NONE, ())
 
     def test_nor_has_it_neighbours_that_ask(self) -> None:
         there = replace(foreign("shop"), options={MASQUERADE: "false"})

@@ -105,10 +105,12 @@ def judge(chains: Chains, variant: FilterVariant) -> tuple[tuple[ForwardDrop, ..
     forward = chains[FORWARD]
     place = home(chains) if drops(forward) or any(_engines(rule) for rule in forward.rules) else ""
     barriers = (
-        (ForwardDrop(variant, TABLE, place, admitted=admits(chains[place].rules), mendable=True),) if place else ()
+        (ForwardDrop(variant, TABLE, place, has_accept_rule=admits(chains[place].rules), repairable=True),)
+        if place
+        else ()
     )
     stray = tuple(
-        ForwardDrop(variant, TABLE, name, admitted=True, mendable=True)
+        ForwardDrop(variant, TABLE, name, has_accept_rule=True, repairable=True)
         for name in (USER, FORWARD)
         if name in chains and name != place and any(rule.ours for rule in chains[name].rules)
     )

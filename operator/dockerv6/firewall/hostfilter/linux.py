@@ -48,16 +48,16 @@ class LinuxHostFilter:
         """Find what drops, and our accept rules. Spawns nothing; loads no table by looking."""
         nft_chains, native_barriers = await self._read_nftables(mark)
         legacy_chains = await self._call(lambda: _read_legacy(mark))
-        barriers: list[ForwardDrop] = []
+        drops: list[ForwardDrop] = []
         stray: list[ForwardDrop] = []
         for variant, chains in (
             (FilterVariant.XTABLES_NFT, nft_chains),
             (FilterVariant.XTABLES_LEGACY, legacy_chains),
         ):
             found, superfluous = judge(chains, variant)
-            barriers.extend(found)
+            drops.extend(found)
             stray.extend(superfluous)
-        return HostFilterState((*barriers, *native_barriers), tuple(stray))
+        return HostFilterState((*drops, *native_barriers), tuple(stray))
 
     async def _read_nftables(self, mark: int) -> tuple[Chains, tuple[ForwardDrop, ...]]:
         """What is written in nftables, kept while its generation stands: an engine's FORWARD can have 2,000 rules."""
@@ -78,7 +78,7 @@ class LinuxHostFilter:
             logger.info("only iptables-legacy is looked at for what drops: %s", why)
             self._without = why
 
-    async def fingerprint(self) -> int | None:
+    async def poll_revision(self) -> int | None:
         """How often the legacy filter table, which announces nothing, has been found changed; None: nobody uses it."""
         return await self._call(self._glance)
 
@@ -87,29 +87,29 @@ class LinuxHostFilter:
             return None
         return self._watch.glance()
 
-    async def admit(self, barrier: ForwardDrop, mark: int) -> None:
-        """Insert the accept rule at the top of the barrier's chain, unless it is there and reached.
+    async def add_accept_rule(self, drop: ForwardDrop, mark: int) -> None:
+        """Insert the accept rule at the top of the drop's chain, unless it is there and reached.
 
         Raises:
-            FirewallRejected: refused, or the barrier is not ours to mend; its remedy is the message.
+            FirewallRejected: refused, or the drop is not ours to mend; its remedy is the message.
         """
         async with self._writing:
-            match barrier.variant:
+            match drop.variant:
                 case FilterVariant.XTABLES_NFT:
-                    await self._tables.admit(barrier.chain, mark)
+                    await self._tables.admit(drop.chain, mark)
                 case FilterVariant.XTABLES_LEGACY:
-                    await self._call(lambda: _admit_legacy(barrier.chain, mark))
+                    await self._call(lambda: _admit_legacy(drop.chain, mark))
                 case FilterVariant.NFTABLES:
-                    raise FirewallRejected(barrier.remedy)
+                    raise FirewallRejected(drop.remedy)
 
-    async def withdraw(self, barrier: ForwardDrop, mark: int) -> None:
-        """Delete our accept rule from the barrier's chain; absent is success."""
+    async def remove_accept_rule(self, drop: ForwardDrop, mark: int) -> None:
+        """Delete our accept rule from the drop's chain; absent is success."""
         async with self._writing:
-            match barrier.variant:
+            match drop.variant:
                 case FilterVariant.XTABLES_NFT:
-                    await self._tables.withdraw(barrier.chain, mark)
+                    await self._tables.withdraw(drop.chain, mark)
                 case FilterVariant.XTABLES_LEGACY:
-                    await self._call(lambda: _withdraw_legacy(barrier.chain, mark))
+                    await self._call(lambda: _withdraw_legacy(drop.chain, mark))
                 case FilterVariant.NFTABLES:
                     return
 

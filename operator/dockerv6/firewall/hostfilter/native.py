@@ -34,8 +34,8 @@ async def barriers(session: NftSession, mark: int, listed: tuple[listing.ListedC
                     FilterVariant.NFTABLES,
                     f"{each.family} {each.table}",
                     each.name,
-                    admitted=admitted or (each.table == _FIREWALLD and bool(names & _FIREWALLD_OPEN)),
-                    mendable=False,
+                    has_accept_rule=admitted or (each.table == _FIREWALLD and bool(names & _FIREWALLD_OPEN)),
+                    repairable=False,
                     remedy=remedy(each, mark),
                 )
             )

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TypeVar
 
-from dockerv6.firewall.elements import OUTER, PUBLISHED_AT_PORT, PUBLISHED_AT_TO, PUBLISHED_PORT, PUBLISHED_TO
+from dockerv6.firewall.elements import EXTERNAL, PUBLISHED_AT_PORT, PUBLISHED_AT_TO, PUBLISHED_PORT, PUBLISHED_TO
 from dockerv6.firewall.expr import Element
 from dockerv6.firewall.iptables import compile as compiling
 from dockerv6.firewall.iptables.entries import DNAT
@@ -27,7 +27,7 @@ LEFT_OUT = compiling.LEFT_OUT
 """Chains that aren't written: [::1] of the host reaches a published port only through the engine's userland proxy."""
 
 _ATTEMPTS = 8
-_TRANSLATIONS = frozenset({OUTER, PUBLISHED_TO, PUBLISHED_PORT, PUBLISHED_AT_TO, PUBLISHED_AT_PORT})
+_TRANSLATIONS = frozenset({EXTERNAL, PUBLISHED_TO, PUBLISHED_PORT, PUBLISHED_AT_TO, PUBLISHED_AT_PORT})
 
 
 class _ChangedMeanwhile(Exception):  # noqa: N818 - named for what happened
@@ -65,12 +65,12 @@ class IptablesFirewall:
         return "iptables"
 
     @property
-    def knows_link_kinds(self) -> bool:
+    def matches_link_kinds(self) -> bool:
         """A rule can't ask for a link's kind: the intent has to name the bridges."""
         return False
 
     @property
-    def seen(self) -> int | None:
+    def generation(self) -> int | None:
         """The legacy tables have no generation."""
         return None
 
@@ -95,7 +95,7 @@ class IptablesFirewall:
         """Remove chains and jumps; loads nothing where there are none."""
         await self._call(self._sweep)
 
-    async def fingerprint(self) -> int:
+    async def poll_revision(self) -> int:
         """How often both tables, whoever's rules, have been found changed (see `Watch.glance`)."""
         return await self._call(self._watch.glance)
 

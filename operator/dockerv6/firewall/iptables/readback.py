@@ -55,7 +55,7 @@ NOTHING: Parts = {MANGLE: Part({}, {}), NAT: Part({}, {})}
 @lru_cache(maxsize=4)
 def blank(mark: int) -> Ruleset:
     """The ruleset that we write, for that mark, without anybody's elements and rules."""
-    return render(FirewallIntent(hold=frozenset({"-"}), mark=mark, guest_bridges=()))
+    return render(FirewallIntent(keep=frozenset({"-"}), mark=mark, guest_bridges=()))
 
 
 def settled(target: Ruleset) -> Ruleset:

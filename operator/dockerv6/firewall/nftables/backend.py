@@ -44,12 +44,12 @@ class NftablesFirewall:
         return "nftables"
 
     @property
-    def knows_link_kinds(self) -> bool:
+    def matches_link_kinds(self) -> bool:
         """`meta iifkind` and `meta oifkind` do."""
         return True
 
     @property
-    def seen(self) -> int | None:
+    def generation(self) -> int | None:
         """The generation that the latest reading is at least as new as."""
         return self._seen[0] if self._seen is not None else None
 
@@ -64,7 +64,7 @@ class NftablesFirewall:
     async def check(self, change: RulesetChange) -> None:
         """Let the kernel judge the transaction without committing it."""
         if not change.empty:
-            await self._session.run(codec.commands(change.steps), check=True)
+            await self._session.run(codec.commands(change.operations), check=True)
 
     async def apply(self, change: RulesetChange) -> Ruleset:
         """Commit, and read back.
@@ -80,7 +80,7 @@ class NftablesFirewall:
 
     def _apply(self, change: RulesetChange) -> tuple[_Seen, bool]:
         """On the session's thread: commit, unless there is nothing left to do, and read back."""
-        steps = change.steps
+        steps = change.operations
         for attempt in range(1, _ATTEMPTS + 1):
             if not steps:
                 return self._read(None), False
@@ -89,7 +89,7 @@ class NftablesFirewall:
                 break
             except FirewallRejected:
                 _, there = self._read(None)
-                fresh = diff(change.target, self._spelling.corrected(there)).steps
+                fresh = diff(change.target, self._spelling.corrected(there)).operations
                 if fresh == steps or attempt == _ATTEMPTS:
                     raise
                 logger.info("the table changed while it was being written; trying again with what is there now")
@@ -106,7 +106,7 @@ class NftablesFirewall:
             if _ABSENT not in str(error):
                 raise
 
-    async def fingerprint(self) -> object:
+    async def poll_revision(self) -> object:
         """None: every commit is announced over netlink."""
         return None
 

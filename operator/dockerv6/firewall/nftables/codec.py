@@ -19,8 +19,8 @@ from dockerv6.firewall.operations import (
     DeleteChain,
     DeleteTable,
     FlushChain,
+    Operation,
     RemoveElements,
-    Step,
 )
 from dockerv6.firewall.ruleset import Ruleset
 
@@ -29,7 +29,7 @@ __all__ = ["FAMILY", "TABLE", "Json", "Object", "commands", "rules_by_handle", "
 # ---- writing ----
 
 
-def commands(steps: Iterable[Step]) -> list[Object]:
+def commands(steps: Iterable[Operation]) -> list[Object]:
     """The steps as commands of one transaction.
 
     "create" where "add" would do as well: it is refused when the thing is there already, so a change that was made
@@ -38,7 +38,7 @@ def commands(steps: Iterable[Step]) -> list[Object]:
     return [command for step in steps for command in _commands(step)]
 
 
-def _commands(step: Step) -> list[Object]:  # noqa: PLR0911 - one return a kind of step
+def _commands(step: Operation) -> list[Object]:  # noqa: PLR0911 - one return a kind of step
     match step:
         case AddTable():
             # nft 1.0.6 ignores the comment in JSON; the rules' own comments name us there.

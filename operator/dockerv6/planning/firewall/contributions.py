@@ -188,8 +188,8 @@ def _answers(wish: _Wish, intents: Iterable[NetworkIntent]) -> tuple[ProxiedSubn
     if wish.egress.mode is Mode.PREFIX_TRANSLATION:
         if any(translate(wish.egress, i.subnet, wish.followed).pending for i in asked):
             return None
-        asked = [i for i in asked if i.outer]  # the others' own options switch translation off
-    return tuple(ProxiedSubnet(wish.owner, i.subnet, wish.ndp_proxy.interface, i.outer) for i in asked)
+        asked = [i for i in asked if i.external_prefixes]  # the others' own options switch translation off
+    return tuple(ProxiedSubnet(wish.owner, i.subnet, wish.ndp_proxy.interface, i.external_prefixes) for i in asked)
 
 
 def ipv6_subnets(network: Network) -> Iterator[tuple[IPv6Network, IPv6Address]]:
@@ -245,9 +245,9 @@ def _intent(
         subnet=subnet,
         bridge=bridge,
         egress=EgressMode.NONE if off or lost else EgressMode(str(egress.mode)),
-        source=egress.snat_address,
-        outer=() if off else outer,
-        outer_addresses=_named(wish, subnet, outer, containers),
+        snat_address=egress.snat_address,
+        external_prefixes=() if off else outer,
+        external_addresses=_named(wish, subnet, outer, containers),
         egress_interfaces=tuple(egress.interfaces),
         egress_exclude=tuple(egress.exclude),
         internal=internal,
@@ -303,11 +303,13 @@ def whole_intent(
         own: the host's addresses.
     """
     ordered = sorted(shares, key=lambda s: s.owner)
-    outers = {outer for s in ordered for n in s.networks for outer in n.outer if n.outer_addresses is None}
+    outers = {
+        outer for s in ordered for n in s.networks for outer in n.external_prefixes if n.external_addresses is None
+    }
     opened = _opened(settled.ports if settled is not None else ())
     return FirewallIntent(
         networks=tuple(_with_ports(n, opened.get(n.owner, ())) for s in ordered for n in s.networks),
-        hold=frozenset(s.owner for s in ordered if s.hold),
+        keep=frozenset(s.owner for s in ordered if s.hold),
         mark=mark,
         uplink_bridges=uplinks,
         ports=settled.ports if settled is not None else (),

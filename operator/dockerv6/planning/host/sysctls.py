@@ -102,18 +102,20 @@ def filter_steps(rules: RulesView, *, wanted: bool = True) -> tuple[AddAcceptRul
     """Let our marked flows pass the host's own filter, where it drops; not ``wanted``: there are none any more."""
     if not wanted:
         return tuple(
-            RemoveAcceptRule(b) for b in (*rules.filter.barriers, *rules.filter.stray) if b.mendable and b.admitted
+            RemoveAcceptRule(b)
+            for b in (*rules.filter.forward_drops, *rules.filter.orphaned)
+            if b.repairable and b.has_accept_rule
         )
-    admit = tuple(AddAcceptRule(b) for b in rules.filter.barriers if b.mendable and not b.admitted)
-    return (*admit, *(RemoveAcceptRule(b) for b in rules.filter.stray))
+    admit = tuple(AddAcceptRule(b) for b in rules.filter.forward_drops if b.repairable and not b.has_accept_rule)
+    return (*admit, *(RemoveAcceptRule(b) for b in rules.filter.orphaned))
 
 
 def filter_findings(rules: RulesView) -> tuple[Finding, ...]:
     """Drops that only a person can lift: said, but no reason to stop."""
     return tuple(
         Finding(ConditionType.FIREWALL_READY, Reason.FIREWALL_BLOCKED, b.remedy, blocks=False, doubtful=True)
-        for b in rules.filter.barriers
-        if not b.mendable and not b.admitted
+        for b in rules.filter.forward_drops
+        if not b.repairable and not b.has_accept_rule
     )
 
 

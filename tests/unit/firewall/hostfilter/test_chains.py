@@ -42,7 +42,12 @@ def test_a_filter_that_lets_through_is_no_barrier(chains: dict[str, FilterChain]
 )
 def test_a_dropping_policy_or_last_rule_is_a_barrier(chains: dict[str, FilterChain]) -> None:
     ((barrier,), stray) = judge(chains, LEGACY)
-    assert (barrier.variant, barrier.chain, barrier.admitted, barrier.mendable) == (LEGACY, "FORWARD", False, True)
+    assert (barrier.variant, barrier.chain, barrier.has_accept_rule, barrier.repairable) == (
+        LEGACY,
+        "FORWARD",
+        False,
+        True,
+    )
     assert stray == ()
 
 
@@ -60,28 +65,28 @@ def test_a_docker_user_that_is_never_reached_is_no_place() -> None:
 
 def test_an_engines_chain_above_the_rule_drops_what_it_should_let_through() -> None:
     (barrier,), _ = judge(host("DROP", TO_ENGINE, SOME_ACCEPT, OURS), LEGACY)
-    assert (barrier.chain, barrier.admitted) == ("FORWARD", False)
+    assert (barrier.chain, barrier.has_accept_rule) == ("FORWARD", False)
 
 
 def test_an_engines_chains_drop_whatever_the_policy_is() -> None:
     (barrier,), _ = judge(host("ACCEPT", TO_USER, TO_ENGINE, user=()), LEGACY)
-    assert (barrier.chain, barrier.admitted) == ("DOCKER-USER", False)
+    assert (barrier.chain, barrier.has_accept_rule) == ("DOCKER-USER", False)
 
 
 def test_a_person_who_put_a_rule_above_ours_means_it() -> None:
     (barrier,), _ = judge(host("DROP", TO_USER, user=(LOG, SOME_DROP, OURS)), LEGACY)
-    assert barrier.admitted
+    assert barrier.has_accept_rule
 
 
 @pytest.mark.parametrize("above", [ALL_DROP, RETURN, ALL_ACCEPT])
 def test_a_rule_that_is_never_reached_does_not_count(above: FilterRule) -> None:
     (barrier,), _ = judge(host("DROP", TO_USER, user=(above, OURS)), LEGACY)
-    assert not barrier.admitted
+    assert not barrier.has_accept_rule
 
 
 def test_the_rule_in_another_chain_than_its_place_is_stray() -> None:
     (barrier,), (stray,) = judge(host("DROP", TO_USER, OURS, user=()), LEGACY)
-    assert (barrier.chain, barrier.admitted) == ("DOCKER-USER", False)
+    assert (barrier.chain, barrier.has_accept_rule) == ("DOCKER-USER", False)
     assert stray.chain == "FORWARD"
 
 

@@ -256,7 +256,7 @@ def test_elements_of_maps_have_their_value_beside_the_key_and_are_deleted_withou
 def test_a_foreign_key_can_be_deleted(listing: list[dict[str, dict[str, Any]]], key: codec.Object) -> None:
     (found,) = bodies(listing, "set", name=RESTRICTED)
     found["elem"].append(key)
-    (step,) = diff(RENDERED, codec.ruleset(listing)).steps
+    (step,) = diff(RENDERED, codec.ruleset(listing)).operations
     assert codec.commands([step]) == [{"delete": {"element": {**HERE, "name": RESTRICTED, "elem": [key]}}}]
 
 
@@ -267,7 +267,7 @@ def test_a_foreign_range_can_be_deleted() -> None:
 
 
 def test_a_ruleset_becomes_one_list_of_commands() -> None:
-    written = codec.commands(diff(RENDERED, EMPTY).steps)
+    written = codec.commands(diff(RENDERED, EMPTY).operations)
     kinds = [kind for command in written for body in command.values() if isinstance(body, dict) for kind in body]
     assert kinds[0] == "table"
     assert kinds.count("rule") == RULES
