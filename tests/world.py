@@ -18,16 +18,14 @@ from dockerv6.api import conditions as cond
 from dockerv6.api.conditions import Condition, Conditions
 from dockerv6.api.kinds import NETWORK, POLICY
 from dockerv6.api.scheme import Resource
-from dockerv6.controller import networks, policies
-from dockerv6.controller.context import Context
+from dockerv6.controller import network, policy
+from dockerv6.controller.context import Context, ControllerSettings, Reporter
 from dockerv6.controller.desired_firewall import published
 from dockerv6.controller.firewall import FirewallReconciler
 from dockerv6.controller.inventory import Inventory
 from dockerv6.controller.operator import InventoryLookup, Operator
 from dockerv6.controller.recreations import InFlightRecreations
-from dockerv6.controller.reporter import Reporter
-from dockerv6.controller.settings import ControllerSettings
-from dockerv6.controller.statuses import conditions_before
+from dockerv6.controller.status import conditions_before
 from dockerv6.controller.world import World
 from dockerv6.dockerd.model import Network, NetworkSpec, SubnetConfig
 from dockerv6.dockerd.profiles import ENGINE_28_5, Profile
@@ -98,7 +96,7 @@ class Host:
             world=world,
             firewall=keeper,
             reporter=Reporter(self.store, self.clock),
-            transit=InFlightRecreations(self.store),
+            recreations=InFlightRecreations(self.store),
             entropy=lambda count: bytes(range(1, count + 1)),
         )
 
@@ -240,7 +238,7 @@ class Bench:
             PruneRules(enabled=False),
         )
         await self.context.inventory.write(intake.writes)
-        self.context.swept = True
+        self.context.sources_listed = True
 
     async def delete(self, name: str, kind: str = NETWORK) -> None:
         """Make its object a tombstone."""
@@ -250,18 +248,18 @@ class Bench:
 
     async def reconcile(self, name: str = "blog", kind: str = NETWORK) -> Requeue | None:
         """One run of the handler."""
-        handler = policies.reconcile if kind == POLICY else networks.reconcile
+        handler = policy.reconcile if kind == POLICY else network.reconcile
         return await handler(Key(kind, name), self.context)
 
     async def finalize(self, name: str = "blog", kind: str = NETWORK) -> Requeue | None:
         """One run of the finalizer, and the end of the tombstone if it is done."""
-        handler = policies.finalize if kind == POLICY else networks.finalize
+        handler = policy.finalize if kind == POLICY else network.finalize
         again = await handler(Key(kind, name), self.context)
         if again is None:
             await InventoryLookup(self.context).finalized(Key(kind, name))
         return again
 
-    def look_again(self) -> None:
+    def invalidate_all(self) -> None:
         """As after notifications about everything."""
         self.context.world.engine_changed()
         self.context.world.host_changed()

@@ -51,7 +51,7 @@ async def _simulate(count: int) -> list[float]:
         spent = []
         for _ in range(_SIMULATED_ROUNDS):
             started = time.process_time()
-            running.operator.triggers.look_at_everything("benchmark")
+            running.operator.triggers.resync_now("benchmark")
             await _settle(running)
             spent.append(time.process_time() - started)
         if await host.snapshot() != before or host.firewall.commits == 0:

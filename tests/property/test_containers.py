@@ -11,7 +11,7 @@ from dockerv6.api.kinds import NETWORK, POLICY
 from dockerv6.api.publish import ANY
 from dockerv6.controller.context import Context
 from dockerv6.controller.desired_firewall import published
-from dockerv6.controller.observe import desired, look, observe
+from dockerv6.controller.observe import desired, observe_host, observe_network
 from dockerv6.dockerd.model import Attachment, Container
 from dockerv6.dockerd.port import EngineRefused
 from dockerv6.dockerd.profiles import ENGINE_20_10, ENGINE_28_5
@@ -162,9 +162,9 @@ class Life:
         stored, resource = context.inventory.get(NETWORK, OURS), context.inventory.networks()[OURS]
         assert stored is not None
         wish = desired(resource, context)
-        assert plan(wish, await observe(wish, stored, context), context.inventory.holdings).empty
+        assert plan(wish, await observe_network(wish, stored, context), context.inventory.holdings).empty
         theirs = context.firewall.assignment().networks["all"]
-        policy, seen = context.inventory.policies()["all"], await look(context, applied=True)
+        policy, seen = context.inventory.policies()["all"], await observe_host(context, applied=True)
         assert plan_policy(policy, seen, theirs, context.inventory.holdings).empty
         for kind, name in ((NETWORK, OURS), (POLICY, "all")):
             await self.host.conditions(name, kind)

@@ -13,8 +13,8 @@ from dockerv6.api import conditions as cond
 from dockerv6.api.kinds import NETWORK
 from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.controller import garbage
-from dockerv6.controller.observe import desired, observe
-from dockerv6.controller.statuses import conditions_before
+from dockerv6.controller.observe import desired, observe_network
+from dockerv6.controller.status import conditions_before
 from dockerv6.dockerd.model import Attachment
 from dockerv6.dockerd.port import EngineConflict, EngineError, EngineUnavailable
 from dockerv6.dockerd.profiles import ENGINE_20_10, ENGINE_28_5
@@ -125,12 +125,12 @@ async def settle(bench: Bench) -> None:
                 bench.host.clock.advance(error.delay or 1.0)
                 quiet = False
             quiet = quiet and before[1] == bench.host.firewall.commits
-            bench.look_again()
+            bench.invalidate_all()
         try:
             await garbage.sweep(bench.context)
         except TemporaryError:
             quiet = False
-        bench.look_again()
+        bench.invalidate_all()
         if quiet:
             return
 
@@ -143,7 +143,7 @@ async def check_settled(bench: Bench, *, stuck_is_fine: bool = True) -> None:
         resource = bench.context.inventory.resource(NETWORK, stored.name)
         assert isinstance(resource, NetworkResource)
         wish = desired(resource, bench.context)
-        plan = planning.plan(wish, await observe(wish, stored, bench.context), bench.context.inventory.holdings)
+        plan = planning.plan(wish, await observe_network(wish, stored, bench.context), bench.context.inventory.holdings)
         assert plan.empty or (stuck_is_fine and any(type(s).__name__ == "CreateNetwork" for s in plan.steps)), plan
         cond.check(conditions_before(await bench.host.stored(stored.name)))
     held = await bench.host.ledger.allocations()
@@ -215,7 +215,7 @@ def test_a_process_killed_at_any_step_converges_to_the_same_world(
     async def run(at: int) -> tuple[object, dict[str, frozenset[str]], dict[str, frozenset[str]]]:
         host, bench, foreign = await start(old=old, first=first)
         await populate(host)
-        bench.look_again()
+        bench.invalidate_all()
         await settle(bench)
         before = await where(host)
         killer = Killer(host, at=at, after=after)
@@ -269,7 +269,7 @@ def test_errors_of_the_engine_cost_nobody_a_network(
     async def run() -> None:
         host, bench, foreign = await start(old=False, first=first)
         await populate(host)
-        bench.look_again()
+        bench.invalidate_all()
         await settle(bench)
         before = await where(host)
         for method, error, after in faults:
@@ -340,7 +340,7 @@ def test_damage_is_repaired_with_everybody_where_they_were(
     async def run() -> None:
         host, bench, foreign = await start(old=old, first=first)
         await populate(host)
-        bench.look_again()
+        bench.invalidate_all()
         await settle(bench)
         before = await host.snapshot()
         # who was taken off a network and has stopped since is not remembered: nobody runs without it
@@ -348,7 +348,7 @@ def test_damage_is_repaired_with_everybody_where_they_were(
             await DAMAGES[damage](host)
         if restart:
             bench = await host.bench()
-        bench.look_again()
+        bench.invalidate_all()
         await settle(bench)
         await check_settled(bench)
         await check_foreign(host, foreign)

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dockerv6.controller.recreations import SCOPE as FORMER
+from dockerv6.controller.recreations import RECREATIONS as FORMER
 from dockerv6.dockerd.profiles import ENGINE_20_10, ENGINE_28_5, Profile
 from dockerv6.planning.addressing.tracked_prefixes import SETTLE_MOST
 from tests.simulation.tale import FOLLOWING, INSIDE, NETWORKS, Happening, Tale, subnet_of

@@ -19,7 +19,7 @@ async def preview(host: Host) -> dict[str, Plan]:
     with _memory(host, store, ledger):
         context = host.context()
     await context.inventory.load()
-    await context.transit.load()
+    await context.recreations.load()
     return {plan.name: plan for plan in await plan_everything(host.files.read(), context)}
 
 

@@ -7,7 +7,7 @@ from ipaddress import IPv6Address, IPv6Network
 from typing import Any
 
 from dockerv6.api.conditions import Reason
-from dockerv6.controller.recreations import SCOPE as FORMER
+from dockerv6.controller.recreations import RECREATIONS
 from dockerv6.dockerd.model import Attachment, Network, NetworkSpec, SubnetConfig
 from dockerv6.dockerd.port import EngineConflict, EngineError, EngineUnavailable
 from dockerv6.dockerd.profiles import ENGINE_28_5, Profile
@@ -129,7 +129,7 @@ class Tale:
         for plan in (await preview(self.host)).values():
             assert plan.empty, plan
             assert {f.reason for f in plan.findings} <= ALLOWED, plan.findings
-        assert await self.host.store.records(FORMER) == {}
+        assert await self.host.store.records(RECREATIONS) == {}
         for name in NETWORKS:
             await self.host.conditions(name)
 

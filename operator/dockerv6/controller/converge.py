@@ -4,8 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from dockerv6.controller.context import Context
-from dockerv6.controller.execute import StepFailed, execute
-from dockerv6.controller.failures import failure_of
+from dockerv6.controller.execute import StepFailed, execute, failure_of
 from dockerv6.planning.inputs import Observed
 from dockerv6.planning.steps import Plan
 from dockerv6.reconciler.errors import TemporaryError
@@ -57,6 +56,6 @@ async def converge(
     raise TemporaryError("the world changes faster than it can be mended")
 
 
-def next_look(plan: Plan) -> float | None:
+def requeue_after(plan: Plan) -> float | None:
     """When to look again without being told, in seconds."""
     return min((f.retry for f in plan.findings if f.retry is not None), default=None)

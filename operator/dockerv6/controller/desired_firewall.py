@@ -119,8 +119,8 @@ class DesiredFirewalls:
         )
         host = self._world.host_view.last
         uplinks = uplink_bridges(host) if host is not None else ()
-        guests = guest_bridges(host) if host is not None and self._world.names_bridges else None
-        if self._world.names_bridges and guests is None:
+        guests = guest_bridges(host) if host is not None and self._world.rules_name_bridges else None
+        if self._world.rules_name_bridges and guests is None:
             guests = ()
         own = own_addresses(host) if host is not None else ()
         intent = whole_intent(shares, self._identity.mark, uplinks, settled, guests, own)
@@ -138,7 +138,7 @@ class DesiredFirewalls:
     def _all_shares(self, assignment: Assignment) -> Iterator[FirewallContribution]:
         """What every resource wants; one that is gone but for its finalizers wants what it still holds."""
         bound = self._inventory.holdings.bound
-        networks = self._world.known_networks if self._world.seen else None
+        networks = self._world.known_networks if self._world.networks_read else None
         containers = self._world.known_containers
         resources = self._inventory.networks()
         followed = self._inventory.holdings.followed

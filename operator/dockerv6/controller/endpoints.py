@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv6Address
 from dockerv6.dockerd.model import Attachment
 from dockerv6.store.port import Store
 
-SCOPE = "endpoints"
+ENDPOINTS = "endpoints"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,19 +24,19 @@ class Remembered:
 
 async def remembered(store: Store, name: str) -> tuple[Remembered, ...]:
     """What is remembered of the resource's network."""
-    record = await store.record(SCOPE, name) or {}
+    record = await store.record(ENDPOINTS, name) or {}
     entries = record.get("endpoints")
     return tuple(_from_json(e) for e in entries if isinstance(e, Mapping)) if isinstance(entries, list) else ()
 
 
 async def keep_endpoints(store: Store, name: str, entries: tuple[Remembered, ...]) -> None:
     """Replace what is remembered."""
-    await store.put_record(SCOPE, name, {"endpoints": [_to_json(e) for e in entries]})
+    await store.put_record(ENDPOINTS, name, {"endpoints": [_to_json(e) for e in entries]})
 
 
 async def forget_endpoints(store: Store, name: str) -> None:
     """Remember nothing of that network any more."""
-    await store.drop_record(SCOPE, name)
+    await store.drop_record(ENDPOINTS, name)
 
 
 def merge(
@@ -125,3 +125,40 @@ def _from_json(entry: Mapping[str, object]) -> Remembered:
         gone if isinstance(gone, int | float) else None,
         pending=entry.get("pending") is True,
     )
+
+
+MEMBERS = "member"
+
+
+async def members(store: Store, owner: str) -> frozenset[str]:
+    """Ids of the containers that were attached for the resource."""
+    record = await store.record(MEMBERS, owner) or {}
+    listed = record.get("containers")
+    return frozenset(map(str, listed)) if isinstance(listed, list) else frozenset()
+
+
+async def remember_member(store: Store, owner: str, container_id: str) -> None:
+    """It is about to be attached."""
+    await _keep(store, owner, await members(store, owner) | {container_id})
+
+
+async def forget_member(store: Store, owner: str, container_id: str) -> None:
+    """It is not attached, or no longer by us."""
+    await _keep(store, owner, await members(store, owner) - {container_id})
+
+
+async def keep_members(store: Store, owner: str, container_ids: frozenset[str]) -> None:
+    """Forget all others: they are attached no longer, or gone, and nobody else would tell."""
+    await _keep(store, owner, container_ids)
+
+
+async def forget_members(store: Store, owner: str) -> None:
+    """The resource is gone."""
+    await store.drop_record(MEMBERS, owner)
+
+
+async def _keep(store: Store, owner: str, ids: frozenset[str]) -> None:
+    if ids:
+        await store.put_record(MEMBERS, owner, {"containers": sorted(ids)})
+    else:
+        await store.drop_record(MEMBERS, owner)

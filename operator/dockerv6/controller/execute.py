@@ -1,24 +1,35 @@
 """Carries out a plan's steps, one after the other, exactly as they were printed."""
 
 import logging
+from dataclasses import dataclass
 from functools import singledispatch
 from ipaddress import IPv6Interface, IPv6Network
 
 from dockerv6.api.addressing import DEFAULT_POOL
+from dockerv6.api.conditions import Reason
 from dockerv6.api.kinds import POOL
 from dockerv6.controller.context import Context
-from dockerv6.controller.endpoints import Remembered, forget_endpoint, keep_endpoints, remembered
+from dockerv6.controller.endpoints import (
+    Remembered,
+    forget_endpoint,
+    forget_member,
+    keep_endpoints,
+    remember_member,
+    remembered,
+)
 from dockerv6.controller.inventory import implied_pool_object
-from dockerv6.controller.members import forget_member, remember_member
-from dockerv6.dockerd.port import ContainerNotFound, EngineRefused
+from dockerv6.dockerd.port import ContainerNotFound, EngineConflict, EngineRefused, EngineTooOld, EngineUnavailable
+from dockerv6.firewall.port import FirewallUnavailable
 from dockerv6.hostnet.port import HostNetDenied, HostNetError
 from dockerv6.ipam.ledger import LedgerConflict, SubnetTaken
 from dockerv6.planning import steps as s
 from dockerv6.planning.describe import describe
 from dockerv6.planning.docker.rollback import PreviousNetwork
+from dockerv6.planning.findings import ENGINE_RETRY
 from dockerv6.planning.inputs import NAME
-from dockerv6.planning.steps import Plan, Step
-from dockerv6.reconciler.errors import TemporaryError
+from dockerv6.planning.status import Failure
+from dockerv6.planning.steps import BindSubnet, CreateNetwork, KeepPoolPrefix, Plan, Step
+from dockerv6.reconciler.errors import ReconcileError, TemporaryError
 from dockerv6.reconciler.request import Key
 
 logger = logging.getLogger(__name__)
@@ -87,7 +98,7 @@ async def _(step: s.BindSubnet, context: Context) -> None:
 @carry_out.register
 async def _(step: s.ReleaseSubnet, context: Context) -> None:
     await context.inventory.release(step.allocation, context.clock.now())
-    context.look_at_waiting("a subnet was released")
+    context.enqueue_unallocated("a subnet was released")
     _look_at_pool(step.allocation.pool, context)
 
 
@@ -152,7 +163,7 @@ async def _(step: s.RememberEndpoints, context: Context) -> None:
 
 @carry_out.register
 async def _(step: s.RememberNetwork, context: Context) -> None:
-    await context.transit.remember(step.owner, PreviousNetwork(step.former, step.subnet, step.pool))
+    await context.recreations.remember(step.owner, PreviousNetwork(step.former, step.subnet, step.pool))
 
 
 @carry_out.register
@@ -176,17 +187,17 @@ async def _(step: s.DetachEndpoint, context: Context) -> None:
 @carry_out.register
 async def _(step: s.RemoveNetwork, context: Context) -> None:
     await context.world.engine.remove_network(step.network_id)
-    context.world.forget(step.network_id)
+    context.world.network_removed(step.network_id)
 
 
 @carry_out.register
 async def _(step: s.CreateNetwork, context: Context) -> None:
     network_id = await context.world.engine.create_network(step.spec)
-    made = await context.world.refresh(network_id)
+    made = await context.world.refresh_network(network_id)
     for config in step.spec.ipam:
         if made is not None and made.bridge and isinstance(config.subnet, IPv6Network) and config.gateway is not None:
             address = IPv6Interface((int(config.gateway), config.subnet.prefixlen))
-            context.world.bridge_made(made.bridge, address)
+            context.world.bridge_created(made.bridge, address)
 
 
 @carry_out.register
@@ -242,3 +253,46 @@ async def _(step: s.SetHairpin, context: Context) -> None:
 async def _(step: s.SetBridgeNetfilter, context: Context) -> None:
     await context.world.host.set_bridge_netfilter(step.bridge, on=True)
     context.world.host_changed()
+
+
+LATER = 30.0
+"""Seconds that a status names as the next try where it is really a backoff that grows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Consequence:
+    """What follows from a failed step.
+
+    ``said`` is None for a lost race, which is run again at once and is nobody's concern.
+    """
+
+    error: ReconcileError
+    said: Failure | None
+    retry: float | None
+
+
+def failure_of(failed: StepFailed) -> Consequence:
+    """Read the error behind a failed step."""
+    cause = failed.__cause__
+    if isinstance(cause, TemporaryError) and isinstance(failed.step, BindSubnet | KeepPoolPrefix):
+        return Consequence(cause, None, cause.delay)
+    reason, delay = _reason(failed, cause)
+    error = TemporaryError(str(failed), delay=delay)
+    return Consequence(error, Failure(failed.step, reason, str(failed)), LATER if delay is None else delay)
+
+
+def _reason(failed: StepFailed, cause: BaseException | None) -> tuple[Reason, float | None]:
+    """The stable reason, and the delay of the next try; None: exponential backoff."""
+    match cause:
+        case EngineUnavailable():
+            return Reason.ENGINE_UNAVAILABLE, ENGINE_RETRY
+        case EngineTooOld():
+            return Reason.ENGINE_TOO_OLD, None
+        case EngineConflict() if isinstance(failed.step, CreateNetwork):
+            return Reason.SUBNET_OVERLAP, None
+        case FirewallUnavailable():
+            return Reason.FIREWALL_UNAVAILABLE, None
+        case HostNetDenied():
+            return Reason.HOST_DENIED, None
+        case _:
+            return Reason.APPLY_FAILED, None

@@ -87,7 +87,7 @@ class FirewallReconciler:
         self._world = world
         self._identity = identity
         self._mark = identity.mark
-        world.names_bridges = not firewall.matches_link_kinds
+        world.rules_name_bridges = not firewall.matches_link_kinds
         self._wishes = DesiredFirewalls(inventory, world, identity)
         self._observed: _Reading | None = None
         self._filter: HostFilterState | None = None
@@ -154,7 +154,7 @@ class FirewallReconciler:
             rival=self.rival,
         )
 
-    def tell_moved(self, moved: Callable[[str], None]) -> None:
+    def on_owner_changed(self, moved: Callable[[str], None]) -> None:
         """Have ``moved`` called with each owner whose networks or ports change: its status has to tell of it."""
         self._wishes.moved = moved
 
@@ -169,7 +169,7 @@ class FirewallReconciler:
 
     async def all_answers(self) -> tuple[ProxiedSubnet, ...] | None:
         """The same, to sweep by: None while it can't be told of some resource, whose entries would seem nobody's."""
-        await self._world.look()  # a wish made of what is doubtful would be remembered: who had a port last
+        await self._world.refresh()  # a wish made of what is doubtful would be remembered: who had a port last
         return proxied_subnets_of(self._wishes.current(self._versions).shares)
 
     def bound_to(self, addresses: Collection[IPv6Address]) -> frozenset[str]:
@@ -300,7 +300,7 @@ class FirewallReconciler:
         self._walls = walls
 
     async def _compare(self) -> RulesetChange:
-        await self._world.look()
+        await self._world.refresh()
         versions = self._versions
         epoch = self._epoch
         announced, reading = self._announced, self._observed

@@ -3,14 +3,17 @@
 from dockerv6.api.conditions import ConditionType, Reason
 from dockerv6.api.kinds import NETWORK
 from dockerv6.controller.context import Context
-from dockerv6.controller.execute import SYSCTLS, execute
+from dockerv6.controller.endpoints import members
+from dockerv6.controller.execute import SYSCTLS, carry_out, execute
 from dockerv6.dockerd.model import Network
 from dockerv6.dockerd.port import EngineError
 from dockerv6.planning.admission import too_many
 from dockerv6.planning.deletion import GarbageInputs, plan_garbage, stray_networks
+from dockerv6.planning.describe import describe
 from dockerv6.planning.host.ndp_proxy import answering, stray_neighbours
 from dockerv6.planning.host.sysctls import restore_steps, spare_sysctls
-from dockerv6.planning.steps import Finding, Plan
+from dockerv6.planning.inputs import NAME
+from dockerv6.planning.steps import DetachMember, Finding, Plan, RemoveNetwork, Step
 from dockerv6.reconciler.errors import TemporaryError
 from dockerv6.reconciler.outcome import Requeue
 from dockerv6.reconciler.request import Key
@@ -36,7 +39,7 @@ async def keep_orphan(network_id: str, context: Context) -> None:
 
 async def sweep(context: Context) -> Requeue | None:
     """Remove what nothing asks for. Does nothing before every source has been listed once."""
-    if not context.swept or not context.settings.prune:
+    if not context.sources_listed or not context.settings.prune:
         return None
     _, problem = await context.world.engine_state()
     if problem:
@@ -56,7 +59,7 @@ async def sweep(context: Context) -> Requeue | None:
 
 async def plan_sweep(context: Context) -> Plan:
     """What a sweep would remove now; nothing while a guard holds it."""
-    if not context.swept:
+    if not context.sources_listed:
         return Plan("Host", "garbage")
     names = frozenset(o.name for o in context.inventory.objects if o.kind == NETWORK)
     known = GarbageInputs(names, await _orphans(context), context.inventory.pools())
@@ -132,3 +135,41 @@ async def _restore_sysctls(context: Context) -> None:
     await execute(Plan("Host", "garbage", restore_steps(spare, now)), context)
     for name in spare:
         await context.store.drop_record(SYSCTLS, name)
+
+
+async def remove_everything(context: Context, *, keep_networks: bool) -> tuple[str, ...]:
+    """Remove networks (unless they are kept, or containers run on them), rules, and put sysctls back.
+
+    Networks that are kept go on without our rules; they stay labelled, so a later installation takes them up again.
+    """
+    removed: list[str] = []
+    ours = sorted(
+        (n for n in await context.world.networks() if context.settings.identity.owns(n)), key=lambda n: n.name
+    )
+    for network in () if keep_networks else ours:
+        owner = network.labels.get(NAME, "")
+        ours_too = await members(context.store, owner)
+        attached = await context.world.attachments(network.id)
+        running = [a.container_name for a in attached if a.running and a.container_id not in ours_too]
+        if running:
+            removed.append(f"kept Docker network {network.name}: containers run on it ({', '.join(running)})")
+            continue
+        steps: list[Step] = [
+            DetachMember(owner, network.id, a, "uninstall") for a in attached if a.container_id in ours_too
+        ]
+        steps.append(RemoveNetwork(network.id, network.name, "uninstall"))
+        for step in steps:
+            await carry_out(step, context)
+            removed.append(describe(step))
+    await context.firewall.sweep()
+    removed.append(f"remove the {context.firewall.backend} rules and our accept rules")
+    context.world.host_changed()
+    for stray in stray_neighbours(await context.world.host_view.get(), ()):
+        await carry_out(stray, context)
+        removed.append(describe(stray))
+    priors = {name: str(r.get("prior", "")) for name, r in (await context.store.records(SYSCTLS)).items()}
+    now = {name: await context.world.host.sysctl(name) for name in priors}
+    for restore in restore_steps(priors, now):
+        await carry_out(restore, context)
+        removed.append(describe(restore))
+    return tuple(removed)

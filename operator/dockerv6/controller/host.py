@@ -4,10 +4,9 @@ import logging
 
 from dockerv6.controller.context import Context
 from dockerv6.controller.desired_firewall import resource_of
-from dockerv6.controller.execute import StepFailed, carry_out, execute
-from dockerv6.controller.failures import failure_of
+from dockerv6.controller.execute import StepFailed, carry_out, execute, failure_of
 from dockerv6.controller.garbage import GARBAGE, sweep
-from dockerv6.controller.prefixes import PREFIXES, follow
+from dockerv6.controller.prefixes import PREFIXES, track_prefixes
 from dockerv6.firewall.port import FirewallError, FirewallUnavailable
 from dockerv6.planning.describe import describe, rules_changed
 from dockerv6.planning.host.sysctls import filter_steps, sysctl_steps
@@ -37,7 +36,7 @@ async def _reconcile(key: Key, context: Context) -> Requeue | None:
     elif key == FORWARDING:
         await _forwarding(context)
     elif key == PREFIXES:
-        return await follow(context)
+        return await track_prefixes(context)
     elif key == GARBAGE:
         again = await sweep(context)
         if context.firewall.idle:
@@ -88,5 +87,5 @@ def _repaired(owner: str, what: str, context: Context) -> None:
     kind, name = resource_of(owner)
     if context.inventory.get(kind, name) is None:
         return
-    context.repaired[owner].append(what)
+    context.unreported_repairs[owner].append(what)
     context.enqueue(Key(kind, name), "drift was repaired")

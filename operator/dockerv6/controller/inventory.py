@@ -23,7 +23,7 @@ from dockerv6.planning.inputs import Holdings
 from dockerv6.store.model import StoredObject
 from dockerv6.store.port import Store
 
-FOLLOWED = "followed"
+TRACKED_PREFIXES = "followed"
 """The store's scope for the prefixes that interfaces are taken to have."""
 
 
@@ -52,7 +52,7 @@ class Inventory:
         self._resources = {k: decode(o.document).resource for k, o in self._objects.items() if o.digest}
         self._allocations = {(a.owner, a.prefix): a for a in await self._ledger.allocations()}
         self._pool_prefixes = {p.pool: p.prefix for p in await self._ledger.pool_prefixes()}
-        followed = (from_record(record) for record in (await self._store.records(FOLLOWED)).values())
+        followed = (from_record(record) for record in (await self._store.records(TRACKED_PREFIXES)).values())
         self._followed = {each.interface: each for each in followed if each is not None}
         self._changed(resources=True)
 
@@ -118,7 +118,7 @@ class Inventory:
             self._changed(resources=True)
         return written
 
-    def share(self, resources: Iterable[Resource]) -> None:
+    def deduplicate(self, resources: Iterable[Resource]) -> None:
         """Hold those that are equal to what is accepted instead: the sources keep theirs, and one of them will do."""
         for resource in resources:
             key = (str(resource.kind), resource.metadata.name)
@@ -178,15 +178,15 @@ class Inventory:
         self._changed()
         return kept.prefix
 
-    async def keep_followed(self, followed: TrackedPrefix) -> None:
+    async def track_prefix(self, followed: TrackedPrefix) -> None:
         """Keep what an interface's prefix is taken to be. Raises `StoreError`."""
-        await self._store.put_record(FOLLOWED, followed.interface, as_record(followed))
+        await self._store.put_record(TRACKED_PREFIXES, followed.interface, as_record(followed))
         self._followed[followed.interface] = followed
         self._changed()
 
-    async def drop_followed(self, interface: str) -> None:
+    async def untrack_prefix(self, interface: str) -> None:
         """Nobody follows it any more: whoever does so later begins with what it has then. Raises `StoreError`."""
-        await self._store.drop_record(FOLLOWED, interface)
+        await self._store.drop_record(TRACKED_PREFIXES, interface)
         self._followed.pop(interface, None)
         self._changed()
 

@@ -7,9 +7,17 @@ from dockerv6.api import conditions as cond
 from dockerv6.api.conditions import ConditionType
 from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.controller.context import Context
-from dockerv6.controller.endpoints import Remembered, keep_endpoints, merge, pending, remembered, to_restore
-from dockerv6.controller.members import keep_members, members
-from dockerv6.controller.statuses import conditions_before
+from dockerv6.controller.endpoints import (
+    Remembered,
+    keep_endpoints,
+    keep_members,
+    members,
+    merge,
+    pending,
+    remembered,
+    to_restore,
+)
+from dockerv6.controller.status import conditions_before
 from dockerv6.dockerd.port import EngineError
 from dockerv6.lib.prefixes import GLOBAL_ID_BYTES
 from dockerv6.planning.inputs import Desired, NetworkIndex, Observed
@@ -25,13 +33,13 @@ def desired(resource: NetworkResource, context: Context) -> Desired:
     return Desired(resource, context.inventory.pools(), context.settings.identity)
 
 
-async def observe(wish: Desired, stored: StoredObject, context: Context) -> Observed:
+async def observe_network(wish: Desired, stored: StoredObject, context: Context) -> Observed:
     """The world as it is for the resource now.
 
     An engine that gives no answer, or a firewall that can't be had, are part of the picture, not errors.
     """
-    doubt_listeners(stored, context)
-    picture = await look(context, applied=bool(stored.status.get("networkID")))
+    invalidate_listeners(stored, context)
+    picture = await observe_host(context, applied=bool(stored.status.get("networkID")))
     picture = replace(picture, members=await members(context.store, stored.name))
     if picture.engine is None:
         return picture
@@ -42,14 +50,14 @@ async def observe(wish: Desired, stored: StoredObject, context: Context) -> Obse
         return replace(picture, engine=None, engine_problem=str(error))
 
 
-def doubt_listeners(stored: StoredObject, context: Context) -> None:
+def invalidate_listeners(stored: StoredObject, context: Context) -> None:
     """Nobody tells when a process gives a port back: who waits for one has the sockets read again."""
     told = cond.get(conditions_before(stored), ConditionType.PORTS_PUBLISHED)
     if told is not None and told.status == "False":
         context.world.listeners.invalidate()
 
 
-async def look(context: Context, *, applied: bool) -> Observed:
+async def observe_host(context: Context, *, applied: bool) -> Observed:
     """The world as everybody sees it. ``applied``: what is asked for has been there before."""
     engine, problem = await context.world.engine_state()
     rules = await context.firewall.view()
@@ -78,7 +86,7 @@ async def _with_endpoints(picture: Observed, wish: Desired, context: Context) ->
         return replace(picture, attachments=await context.world.attachments(theirs.id))
     live = own_network(wish, picture)
     if live is not None and bridge_gone(picture.host, live):
-        await context.world.refresh(live.id)  # an engine that removes a network takes its bridge first
+        await context.world.refresh_network(live.id)  # an engine that removes a network takes its bridge first
         picture = replace(picture, networks=NetworkIndex(context.world.known_networks))
         live = own_network(wish, picture)
     before = await remembered(context.store, wish.name)

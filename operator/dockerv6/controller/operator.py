@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Collection
 from random import Random
 
 from dockerv6.api.kinds import NETWORK, POLICY, POOL
-from dockerv6.controller import host, networks, policies, pools
+from dockerv6.controller import host, network, policy, pool
 from dockerv6.controller.context import Context
 from dockerv6.controller.desired_firewall import resource_of
 from dockerv6.controller.garbage import GARBAGE
@@ -26,12 +26,12 @@ Watch = Callable[[], AsyncIterator[object]]
 """Gives something whenever the sources may have changed; at once for the first time."""
 
 registry: Registry[Context] = Registry()
-registry.reconcile(NETWORK)(networks.reconcile)
-registry.finalize(NETWORK)(networks.finalize)
-registry.reconcile(POOL)(pools.reconcile_pool)
-registry.finalize(POOL)(pools.finalize_pool)
-registry.reconcile(POLICY)(policies.reconcile)
-registry.finalize(POLICY)(policies.finalize)
+registry.reconcile(NETWORK)(network.reconcile)
+registry.finalize(NETWORK)(network.finalize)
+registry.reconcile(POOL)(pool.reconcile)
+registry.finalize(POOL)(pool.finalize)
+registry.reconcile(POLICY)(policy.reconcile)
+registry.finalize(POLICY)(policy.finalize)
 registry.reconcile(host.HOST)(host.reconcile)
 
 
@@ -84,16 +84,16 @@ class Operator:
         """Load what was known, take over what runs, begin to watch. Nothing is changed before it is planned."""
         context = self._context
         await context.inventory.load()
-        await context.transit.load()
+        await context.recreations.load()
         context.enqueue = self.manager.enqueue
-        context.firewall.tell_moved(self._moved)
+        context.firewall.on_owner_changed(self._moved)
         await self.manager.start()
         self._supervisor.keep("engine", self.triggers.follow_engine)
-        self._supervisor.keep("belated", self.triggers.follow_belated)
+        self._supervisor.keep("belated", self.triggers.refresh_lagging_containers)
         self._supervisor.keep("kernel", self.triggers.follow_kernel)
         self._supervisor.keep("firewall", self.triggers.repair_firewall)
         self._supervisor.keep("stack", self.triggers.repair_host_stack)
-        self._supervisor.keep("rivals", self.triggers.watch_for_rivals)
+        self._supervisor.keep("rivals", self.triggers.watch_foreign_rules)
         self._supervisor.keep("unannounced", self.triggers.poll_firewall)
         self._supervisor.keep("resync", self.triggers.resync)
         self._supervisor.keep("sources", self._follow_sources)

@@ -19,20 +19,20 @@ logger = logging.getLogger(__name__)
 PREFIXES = Key("Host", "prefixes")
 
 
-def interfaces_followed(context: Context) -> frozenset[str]:
+def tracked_interfaces(context: Context) -> frozenset[str]:
     """The interfaces whose prefix some resource follows."""
     return frozenset(_pools(context).values()) | frozenset(_translations(context).values())
 
 
-async def follow(context: Context) -> Requeue | None:
+async def track_prefixes(context: Context) -> Requeue | None:
     """Look at the prefixes that are followed, write down what is believed, and have those looked at who use them.
 
     Raises:
         TemporaryError: the kernel gives no answer.
     """
-    wanted = interfaces_followed(context)
+    wanted = tracked_interfaces(context)
     for interface in context.inventory.holdings.followed.keys() - wanted:
-        await context.inventory.drop_followed(interface)
+        await context.inventory.untrack_prefix(interface)
     if not wanted:
         return None
     try:
@@ -50,7 +50,7 @@ async def follow(context: Context) -> Requeue | None:
         if wait is not None:
             again.append(wait)
         if after is not None and after != before:
-            await context.inventory.keep_followed(after)
+            await context.inventory.track_prefix(after)
             await _tell(before, after, context)
             left |= _in_use(before) - _in_use(after)
     if left:

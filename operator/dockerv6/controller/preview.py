@@ -5,8 +5,8 @@ from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.controller.context import Context
 from dockerv6.controller.execute import carry_out
 from dockerv6.controller.garbage import plan_sweep
-from dockerv6.controller.observe import desired, look, observe
-from dockerv6.controller.prefixes import follow
+from dockerv6.controller.observe import desired, observe_host, observe_network
+from dockerv6.controller.prefixes import track_prefixes
 from dockerv6.controller.renumbering import decide
 from dockerv6.controller.sources import known_identities
 from dockerv6.planning.admission import PruneRules, admit_resources
@@ -27,15 +27,15 @@ async def plan_everything(snapshot: Snapshot, context: Context) -> tuple[Plan, .
     identities = await known_identities(context)
     intake = admit_resources(snapshot, context.inventory.objects, identities, context.clock.now(), rules)
     await context.inventory.write(intake.writes)
-    await follow(context)
-    context.swept = context.firewall.may_sweep = intake.complete
+    await track_prefixes(context)
+    context.sources_listed = context.firewall.may_sweep = intake.complete
     plans = []
     for stored in context.inventory.objects:
         resource = context.inventory.resource(stored.kind, stored.name)
         if stored.kind != NETWORK or not isinstance(resource, NetworkResource):
             continue
         wish = desired(resource, context)
-        observed = await observe(wish, stored, context)
+        observed = await observe_network(wish, stored, context)
         if stored.deleting_since is None:
             plan = decide(wish, observed, context)
         else:
@@ -45,7 +45,7 @@ async def plan_everything(snapshot: Snapshot, context: Context) -> tuple[Plan, .
                 await carry_out(step, context)
         plans.append(plan)
     for name, policy in context.inventory.policies().items():
-        observed, holdings = await look(context, applied=False), context.inventory.holdings
+        observed, holdings = await observe_host(context, applied=False), context.inventory.holdings
         plans.append(plan_policy(policy, observed, context.firewall.assignment().networks.get(name, ()), holdings))
     plans.append(await plan_sweep(context))
     return tuple(plans)

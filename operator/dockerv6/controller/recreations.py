@@ -10,7 +10,7 @@ from dockerv6.dockerd.model import NetworkSpec, SubnetConfig
 from dockerv6.planning.docker.rollback import PreviousNetwork
 from dockerv6.store.port import Store
 
-SCOPE = "former"
+RECREATIONS = "former"
 
 
 class InFlightRecreations:
@@ -24,7 +24,9 @@ class InFlightRecreations:
 
     async def load(self) -> None:
         """Take up those that were in transit when the operator ended."""
-        self._pools = {name: str(each.get("pool", "")) for name, each in (await self._store.records(SCOPE)).items()}
+        self._pools = {
+            name: str(each.get("pool", "")) for name, each in (await self._store.records(RECREATIONS)).items()
+        }
 
     def others(self, pool: str, name: str) -> tuple[str, ...]:
         """Who else of that pool is in transit."""
@@ -36,20 +38,20 @@ class InFlightRecreations:
 
     async def remember(self, name: str, former: PreviousNetwork) -> None:
         """Write down how it was, unless it is on its way already: that is how it was before."""
-        if await self._store.record(SCOPE, name) is None:
-            await self._store.put_record(SCOPE, name, _to_json(former))
+        if await self._store.record(RECREATIONS, name) is None:
+            await self._store.put_record(RECREATIONS, name, _to_json(former))
         self._pools[name] = former.pool
 
     async def former(self, name: str) -> PreviousNetwork | None:
         """How the network was."""
-        record = await self._store.record(SCOPE, name)
+        record = await self._store.record(RECREATIONS, name)
         return _from_json(record) if record is not None else None
 
-    async def arrived(self, name: str) -> str | None:
+    async def complete(self, name: str) -> str | None:
         """It is as it should be, or as it was; gives the pool whose others may go on, None: it was not on its way."""
         pool = self._pools.get(name)
         if pool is not None:
-            await self._store.drop_record(SCOPE, name)
+            await self._store.drop_record(RECREATIONS, name)
             self._pools.pop(name, None)
         return pool
 

@@ -9,7 +9,7 @@ from dockerv6.controller.context import Context
 from dockerv6.controller.converge import ConvergeResult
 from dockerv6.controller.execute import StepFailed, execute
 from dockerv6.controller.garbage import GARBAGE
-from dockerv6.controller.observe import observe
+from dockerv6.controller.observe import observe_network
 from dockerv6.dockerd.port import EngineRefused
 from dockerv6.planning import network as planning
 from dockerv6.planning.docker.rollback import PreviousNetwork, plan_rollback
@@ -24,18 +24,18 @@ logger = logging.getLogger(__name__)
 def decide(wish: Desired, seen: Observed, context: Context) -> Plan:
     """The plan for what is seen; a plan that makes the network anew takes its place among those in transit at once."""
     pool = wish.resource.spec.addressing.pool or ""
-    others = context.transit.others(pool, wish.name) if pool else ()
-    refused, why = context.transit.refused(wish.name)
+    others = context.recreations.others(pool, wish.name) if pool else ()
+    refused, why = context.recreations.refused(wish.name)
     seen = replace(seen, in_transit=others, refused=refused, refusal=why)
     plan = planning.plan(wish, seen, context.inventory.holdings)
     if any(isinstance(step, RememberNetwork) for step in plan.steps):
-        context.transit.claim(wish.name, pool)
+        context.recreations.claim(wish.name, pool)
     return plan
 
 
 async def completed(name: str, context: Context) -> bool:
     """The network is as it should be, or as it was: the others of its pool may go on. Gives whether it was away."""
-    pool = await context.transit.arrived(name)
+    pool = await context.recreations.complete(name)
     if pool is None:
         return False
     context.enqueue(GARBAGE, f"IPv6Network {name} is done")  # nobody needs to be answered for at the old addresses
@@ -58,7 +58,7 @@ async def roll_back(wish: Desired, stored: StoredObject, outcome: ConvergeResult
     failed = outcome.failed
     if failed is None or not _refused(failed):
         return False
-    former = await context.transit.former(wish.name)
+    former = await context.recreations.former(wish.name)
     made = _made(wish, outcome, former)
     if former is None or made is None:
         return False
@@ -66,8 +66,8 @@ async def roll_back(wish: Desired, stored: StoredObject, outcome: ConvergeResult
         f"it was brought back as it was, with {former.subnet}, since it could not be made anew ({failed});"
         " this is tried again when the resource or its pool changes, or dockerv6 is started again"
     )
-    context.transit.refuse(wish.name, made, why)
-    observed = await observe(wish, stored, context)
+    context.recreations.refuse(wish.name, made, why)
+    observed = await observe_network(wish, stored, context)
     try:
         await execute(plan_rollback(wish, observed, context.inventory.holdings, former), context)
     except StepFailed as also:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from dockerv6.controller.context import Context
 from dockerv6.controller.garbage import GARBAGE, HELD_RETRY, SOURCES, hold, prune_confirmed
-from dockerv6.controller.prefixes import PREFIXES, follow
+from dockerv6.controller.prefixes import PREFIXES, track_prefixes
 from dockerv6.planning.admission import Intake, PruneRules, admit_resources
 from dockerv6.reconciler.errors import TemporaryError
 from dockerv6.reconciler.request import Key
@@ -44,7 +44,7 @@ class SourceKeeper:
         """
         context = self._context
         snapshot = await asyncio.to_thread(self._read)
-        confirmed = bool(context.held) and await prune_confirmed(SOURCES, context)
+        confirmed = bool(context.prune_held) and await prune_confirmed(SOURCES, context)
         rules = PruneRules(context.settings.prune, context.settings.grace, confirmed)
         identities = await known_identities(context)
         before = context.inventory.objects
@@ -53,7 +53,7 @@ class SourceKeeper:
         if written:  # a port that is asked for now may be a process' that came since the sockets were read
             context.world.listeners.invalidate()
             await self._follow()
-        context.inventory.share(sourced.resource for sourced in snapshot.resources)
+        context.inventory.deduplicate(sourced.resource for sourced in snapshot.resources)
         await self._remember(intake.identities, identities)
         await self._tell(snapshot)
         await self._hold(intake)
@@ -61,8 +61,8 @@ class SourceKeeper:
             context.enqueue(GARBAGE, "a file changed")
         for stored in written:
             context.enqueue(Key(stored.kind, stored.name), "its file changed")
-        if intake.complete and not context.swept:
-            context.swept = context.firewall.may_sweep = True
+        if intake.complete and not context.sources_listed:
+            context.sources_listed = context.firewall.may_sweep = True
             context.enqueue(GARBAGE, "every source has been listed")
         waits = (
             intake.again_in,
@@ -75,7 +75,7 @@ class SourceKeeper:
     async def _follow(self) -> None:
         """Look at the prefixes that are followed now, before anybody is looked at who needs them."""
         try:
-            await follow(self._context)
+            await track_prefixes(self._context)
         except TemporaryError as error:
             logger.warning("prefixes: %s", error)
         self._context.enqueue(PREFIXES, "who follows them changed")
@@ -107,15 +107,15 @@ class SourceKeeper:
     async def _hold(self, intake: Intake) -> None:
         """Have the statuses say what is held, and no longer what is not."""
         held = frozenset(intake.held)
-        changed = held ^ self._context.held
+        changed = held ^ self._context.prune_held
         await hold(SOURCES, held, self._context)
-        if held - self._context.held:
+        if held - self._context.prune_held:
             message = (
                 f"{len(held)} resources are gone from their sources at once: {', '.join(sorted(held))}; they are kept"
                 " until you confirm with `dockerv6 prune --confirm`"
             )
             await self._context.reporter.warning("Source", "files", "PruneHeld", message)
-        self._context.held = held
+        self._context.prune_held = held
         for item in changed:
             kind, _, name = item.partition("/")
             if self._context.inventory.get(kind, name) is not None:

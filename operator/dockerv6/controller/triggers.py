@@ -12,7 +12,7 @@ from dockerv6.controller import host
 from dockerv6.controller.context import Context
 from dockerv6.controller.desired_firewall import resource_of
 from dockerv6.controller.garbage import GARBAGE
-from dockerv6.controller.prefixes import PREFIXES, interfaces_followed
+from dockerv6.controller.prefixes import PREFIXES, tracked_interfaces
 from dockerv6.dockerd.model import EngineEvent, EventKind, Network
 from dockerv6.dockerd.port import EngineUnavailable
 from dockerv6.firewall.port import FirewallError
@@ -44,7 +44,7 @@ class Triggers:
         self._context = context
         self._firewall = asyncio.Event()
         self._stack = asyncio.Event()
-        self._plugged = asyncio.Event()
+        self._attachments_reported = asyncio.Event()
         self._touched: set[str] = set()
         self._others = False
         self._version = 0  # of the world, when rules were last compared because of the host's links
@@ -84,12 +84,12 @@ class Triggers:
             self._container_event(event)
             return
         if event.action in ("connect", "disconnect") and event.network_id is not None:
-            world.plugged(event.container_id or "", event.network_id, attached=event.action == "connect")
-            self._plugged.set()
+            world.attachment_reported(event.container_id or "", event.network_id, attached=event.action == "connect")
+            self._attachments_reported.set()
         else:
             world.network_changed(event.network_id)
             if event.action == "destroy":
-                self._context.look_at_waiting("a Docker network was removed")
+                self._context.enqueue_unallocated("a Docker network was removed")
         self._rules_follow()
         mine = [n for n in world.known_networks if event.network_id == n.id or event.network_name == n.name]
         self._networks(mine, f"network {event.action}")
@@ -105,25 +105,27 @@ class Triggers:
         for network_id in on:
             world.endpoints_changed(network_id)
         if event.action == "destroy":
-            world.container_gone(event.container_id or "")
+            world.container_removed(event.container_id or "")
         self._networks([n for n in world.known_networks if n.id in on], f"container {event.action}")
 
-    async def follow_belated(self) -> None:
+    async def refresh_lagging_containers(self) -> None:
         """Look again, a few times, where the engine's list of containers lags behind its events."""
         world = self._context.world
         while True:
-            await self._plugged.wait()
-            self._plugged.clear()
+            await self._attachments_reported.wait()
+            self._attachments_reported.clear()
             for pause in BELATED:
                 await self._context.clock.sleep(pause)
                 await world.engine_state()  # a list from before the event may not even have the container
-                if not world.belated:
+                if not world.containers_lag:
                     break
                 world.containers_changed()
                 self._rules_follow()
             else:
-                if not self._plugged.is_set():  # else somebody was plugged meanwhile, and is waited for anew
-                    world.give_up_waiting()
+                if (
+                    not self._attachments_reported.is_set()
+                ):  # else somebody was plugged meanwhile, and is waited for anew
+                    world.accept_containers()
 
     def _rules_follow(self) -> None:
         """Ports lead to containers, policies are for networks: at once, the statuses tell of it afterwards."""
@@ -249,7 +251,7 @@ class Triggers:
                 self._answering()
             self._ports_wait_for(view)
             # a route to nowhere is told of with no interface, or with loopback's
-            if not touched.isdisjoint({"", "lo", *uplink_interfaces(view), *interfaces_followed(self._context)}):
+            if not touched.isdisjoint({"", "lo", *uplink_interfaces(view), *tracked_interfaces(self._context)}):
                 self._context.enqueue(PREFIXES, "the host's addresses or routes changed")
             if sysctl_steps(view):  # such as an uplink that has begun to hear router advertisements
                 self._context.enqueue(host.FORWARDING, "the host's links changed")
@@ -297,12 +299,12 @@ class Triggers:
                 self._firewall.set()
                 known = found
 
-    async def watch_for_rivals(self) -> None:
+    async def watch_foreign_rules(self) -> None:
         """Look now and then whether another program looks after the same networks; statuses and an event tell of it."""
         firewall = self._context.firewall
         while True:
             try:
-                said = await self._context.look_for_rival()
+                said = await self._context.detect_foreign_rules()
             except FirewallError as error:
                 logger.warning("whether docker-ipv6nat is at work can't be told: %s", error)
                 said = firewall.rival
@@ -319,9 +321,9 @@ class Triggers:
         """Look at everything now and then: the net below, should a notification ever be lost."""
         while True:
             await self._context.clock.sleep(self._context.settings.resync)
-            self.look_at_everything("resync")
+            self.resync_now("resync")
 
-    def look_at_everything(self, why: str) -> None:
+    def resync_now(self, why: str) -> None:
         """Trust nothing that is cached."""
         self._context.world.engine_changed()
         self._context.world.host_changed()

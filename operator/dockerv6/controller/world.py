@@ -93,12 +93,14 @@ class World:
         self.host = host
         self._clock = clock
         self._left_alone_until = 0.0  # monotonic
-        self._plugged: dict[str, set[str]] = {}  # container id -> network ids that events told of
-        self._told: dict[tuple[str, str], bool] = {}  # what they told: whether that container is on that network
+        self._reported_networks: dict[str, set[str]] = {}  # container id -> network ids that events told of
+        self._reported_attached: dict[
+            tuple[str, str], bool
+        ] = {}  # what they told: whether that container is on that network
         self.version = 0
         """Grows when what rules are made from is other than before: networks, containers, listeners, bridges."""
         self._last_in_rules: tuple[object, ...] | None = None
-        self.names_bridges = False
+        self.rules_name_bridges = False
         """Whether the rules name all bridges, so that another bridge makes other rules."""
         self.containers: Cached[tuple[Container, ...]] = Cached(self._read_containers)
         self.listeners: Cached[frozenset[Listener]] = Cached(self._read_listeners)
@@ -114,7 +116,7 @@ class World:
         self.host_view: Cached[HostView] = Cached(self._read_host)
 
     @property
-    def seen(self) -> bool:
+    def networks_read(self) -> bool:
         """Whether the live networks have ever been read."""
         return self._networks.last is not None
 
@@ -134,8 +136,8 @@ class World:
     def engine_changed(self) -> None:
         """The engine was restarted, or its event stream: everything about it is doubtful."""
         self._left_alone_until = 0.0
-        self._plugged.clear()
-        self._told.clear()
+        self._reported_networks.clear()
+        self._reported_attached.clear()
         self.info.invalidate()
         self.network_changed(None)
         self.endpoints_changed()
@@ -166,30 +168,30 @@ class World:
         """Those that ran when they were last asked for."""
         return self.containers.last or ()
 
-    def plugged(self, container_id: str, network_id: str, *, attached: bool = True) -> None:
+    def attachment_reported(self, container_id: str, network_id: str, *, attached: bool = True) -> None:
         """A container was attached to the network, or detached."""
-        self._plugged.setdefault(container_id, set()).add(network_id)
-        self._told[container_id, network_id] = attached
+        self._reported_networks.setdefault(container_id, set()).add(network_id)
+        self._reported_attached[container_id, network_id] = attached
         self.endpoints_changed(network_id)
 
     @property
-    def belated(self) -> bool:
+    def containers_lag(self) -> bool:
         """Whether the list of containers, as last seen, lags behind what events told of their networks.
 
         Engines send the event before the list has it (moby, daemon/container_operations.go: connectToNetwork, then
         CheckpointTo), and nothing afterwards.
         """
         on = {c.id: {end.network_id for end in c.endpoints} for c in self.known_containers}
-        self._told = {
+        self._reported_attached = {
             (container, network): attached
-            for (container, network), attached in self._told.items()
+            for (container, network), attached in self._reported_attached.items()
             if container in on and (network in on[container]) != attached
         }
-        return bool(self._told)
+        return bool(self._reported_attached)
 
-    def give_up_waiting(self) -> None:
+    def accept_containers(self) -> None:
         """The list is what it is."""
-        self._told.clear()
+        self._reported_attached.clear()
 
     def networks_of(self, container_id: str) -> frozenset[str]:
         """Ids of the networks that a container is known to be, or to have been, on."""
@@ -198,11 +200,11 @@ class World:
             for network_id, cached in self._attachments.items()
             if any(a.container_id == container_id for a in cached.last or ())
         }
-        return frozenset(seen | self._plugged.get(container_id, set()))
+        return frozenset(seen | self._reported_networks.get(container_id, set()))
 
-    def container_gone(self, container_id: str) -> None:
+    def container_removed(self, container_id: str) -> None:
         """A container was removed."""
-        self._plugged.pop(container_id, None)
+        self._reported_networks.pop(container_id, None)
 
     async def attachments(self, network_id: str) -> tuple[Attachment, ...]:
         """Every container, running or stopped, on that network. Raises `EngineError`."""
@@ -217,13 +219,13 @@ class World:
         """Links, addresses, routes or sysctls changed."""
         self.host_view.invalidate()
 
-    async def look(self) -> None:
+    async def refresh(self) -> None:
         """Read again all that is doubtful and that rules are made from; an engine that gives no answer is left so."""
         await self.engine_state()
         await self.host_view.get()
         await self.listeners.get()
 
-    def bridge_made(self, bridge: str, address: IPv6Interface) -> None:
+    def bridge_created(self, bridge: str, address: IPv6Interface) -> None:
         """The engine has just made this bridge; a look at the host that was taken meanwhile saw it half-done."""
         view = self.host_view.last
         if view is not None:
@@ -231,12 +233,12 @@ class World:
             made = Interface(known.index if known else 0, bridge, "bridge", up=True, mtu=1500, addresses=(address,))
             self.host_view.put(replace(view, interfaces={**view.interfaces, bridge: made}))
 
-    def forget(self, network_id: str) -> None:
+    def network_removed(self, network_id: str) -> None:
         """A network was removed by ourselves."""
         self._attachments.pop(network_id, None)
         self._correct({network_id: None})
 
-    async def refresh(self, ref: str) -> Network | None:
+    async def refresh_network(self, ref: str) -> Network | None:
         """Read one network with its endpoints, and correct the cache by it."""
         network = await self.engine.network(ref)
         if network is None:
@@ -340,7 +342,7 @@ class World:
 
     def _in_rules(self, view: HostView) -> tuple[object, ...]:
         """What rules depend on: bridges that they name, links' prefixes that subnets may be translated to, and ours."""
-        bridges = uplink_bridges(view), guest_bridges(view) if self.names_bridges else ()
+        bridges = uplink_bridges(view), guest_bridges(view) if self.rules_name_bridges else ()
         return *bridges, on_link_prefixes(view), own_addresses(view)
 
 

@@ -5,7 +5,7 @@ from collections import Counter
 from dockerv6.api import conditions as cond
 from dockerv6.api.conditions import ConditionType
 from dockerv6.controller.context import Context
-from dockerv6.controller.statuses import conditions_before
+from dockerv6.controller.status import conditions_before
 from dockerv6.ipam.ledger import AllocationState
 from dockerv6.reconciler.errors import PermanentError, TemporaryError
 from dockerv6.reconciler.observer import Role

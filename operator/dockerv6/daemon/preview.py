@@ -3,12 +3,11 @@
 import asyncio
 from dataclasses import dataclass, replace
 
-from dockerv6.controller.endpoints import SCOPE as ENDPOINTS
+from dockerv6.controller.endpoints import ENDPOINTS, MEMBERS
 from dockerv6.controller.garbage import ORPHANS, PRUNE
-from dockerv6.controller.inventory import FOLLOWED
-from dockerv6.controller.members import SCOPE as MEMBERS
+from dockerv6.controller.inventory import TRACKED_PREFIXES
 from dockerv6.controller.preview import plan_everything
-from dockerv6.controller.recreations import SCOPE as IN_TRANSIT
+from dockerv6.controller.recreations import RECREATIONS
 from dockerv6.controller.sources import ROOTS
 from dockerv6.daemon.settings import Settings
 from dockerv6.daemon.wiring import Memory, durable, workbench
@@ -47,7 +46,7 @@ async def _preview(settings: Settings) -> Preview:
             await _copy_ledger(kept.ledger, memory.ledger)
     async with workbench(settings, memory) as context:
         await context.inventory.load()
-        await context.transit.load()
+        await context.recreations.load()
         loader = Loader(
             settings.config_dirs,
             clock=context.clock,
@@ -63,7 +62,7 @@ async def _copy_store(source: Store, target: Store) -> None:
     await target.put(*(replace(o, revision=0) for o in objects))
     for stored in objects:
         await target.put_status(stored.kind, stored.name, stored.status)
-    for scope in (ENDPOINTS, FOLLOWED, IN_TRANSIT, MEMBERS, ORPHANS, PRUNE, ROOTS):
+    for scope in (ENDPOINTS, TRACKED_PREFIXES, RECREATIONS, MEMBERS, ORPHANS, PRUNE, ROOTS):
         for name, value in (await source.records(scope)).items():
             await target.put_record(scope, name, value)
 

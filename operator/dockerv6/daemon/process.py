@@ -17,8 +17,9 @@ from prometheus_client import CollectorRegistry
 from dockerv6.api import conditions as cond
 from dockerv6.api.conditions import ConditionType
 from dockerv6.controller.context import Context
+from dockerv6.controller.garbage import remove_everything
 from dockerv6.controller.operator import Operator
-from dockerv6.controller.statuses import conditions_before
+from dockerv6.controller.status import conditions_before
 from dockerv6.daemon import heap
 from dockerv6.daemon.http import serve
 from dockerv6.daemon.measuring import MeasuringObserver
@@ -133,7 +134,9 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
         health = Health()
         heart = Heartbeat(context.clock, HEARTBEAT_LIMIT)
         health.add(Probe.LIVENESS, "event-loop", heart.check)
-        health.add(Probe.READINESS, "sources", lambda: "" if context.swept else "not every source has been listed yet")
+        health.add(
+            Probe.READINESS, "sources", lambda: "" if context.sources_listed else "not every source has been listed yet"
+        )
         health.add(Probe.READINESS, "engine", lambda: context.world.engine_problem)
         loader = Loader(
             settings.config_dirs, clock=context.clock, trust=FileOwnership.of_this_process(settings.trusted_uids)
@@ -163,3 +166,23 @@ def _notify(state: str) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
         channel.connect("\0" + address[1:] if address.startswith("@") else address)
         channel.sendall(state.encode())
+
+
+def uninstall(settings: Settings, *, keep_networks: bool) -> tuple[str, ...]:
+    """Remove networks, rules and the accept rules, restore sysctls, forget the state. Gives a line for each removal.
+
+    Raises:
+        AlreadyRunning: the daemon is still at work; it would make everything again.
+        StoreError, EngineError, FirewallError, HostNetError: something could not be removed; what was, stays removed.
+    """
+    return asyncio.run(_uninstall(settings, keep_networks=keep_networks))
+
+
+async def _uninstall(settings: Settings, *, keep_networks: bool) -> tuple[str, ...]:
+    with InstanceLock(Path(settings.state_dir)):
+        async with durable(settings) as memory, workbench(settings, memory) as context:
+            await context.inventory.load()
+            removed = await remove_everything(context, keep_networks=keep_networks)
+        for file in (settings.database, *(Path(f"{settings.database}-{part}") for part in ("wal", "shm"))):
+            file.unlink(missing_ok=True)
+    return (*removed, f"forgot the state in {settings.database}")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from dockerv6.controller.settings import ControllerSettings
+from dockerv6.controller.context import ControllerSettings
 from dockerv6.firewall.model import DEFAULT_MARK
 from dockerv6.planning.inputs import Identity
 

@@ -6,11 +6,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from dockerv6.controller.context import Context
+from dockerv6.controller.context import Context, Reporter
 from dockerv6.controller.firewall import FirewallReconciler
 from dockerv6.controller.inventory import Inventory
 from dockerv6.controller.recreations import InFlightRecreations
-from dockerv6.controller.reporter import Reporter
 from dockerv6.controller.world import World
 from dockerv6.daemon.settings import Settings
 from dockerv6.dockerd.client import DockerEngine
@@ -90,8 +89,8 @@ async def workbench(settings: Settings, memory: Memory, clock: Clock | None = No
             world=world,
             firewall=firewall,
             reporter=Reporter(memory.store, clock),
-            transit=InFlightRecreations(memory.store),
-            look_for_rival=partial(_rival, session),
+            recreations=InFlightRecreations(memory.store),
+            detect_foreign_rules=partial(_rival, session),
         )
 
 

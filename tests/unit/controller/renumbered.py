@@ -27,7 +27,7 @@ async def populated(**spec: Any) -> Bench:
             static = IPv6Address(int((await subnet(host, name)).network_address) + 0x53) if container == "z" else None
             wish = Attachment("", "", running=True, aliases=(f"alias-{container}",), static_ipv6=static)
             host.engine.run_container(f"{container}-{name}", name, wish)
-    bench.look_again()
+    bench.invalidate_all()
     for name in NAMES:
         assert await bench.reconcile(name) is None
     host.engine.calls.clear()
@@ -36,7 +36,7 @@ async def populated(**spec: Any) -> Bench:
 
 async def moved(bench: Bench, prefix: str = NEW, **spec: Any) -> None:
     await bench.accept(pool("isp", prefix=prefix, **spec))
-    bench.look_again()
+    bench.invalidate_all()
 
 
 async def there(host: Host, name: str) -> Network:

@@ -8,14 +8,14 @@ async def applied(host: Host, **spec: object) -> Bench:
     """A network that is as it should be, and that everybody has seen so."""
     bench = await host.bench(network("blog", **spec))
     await bench.reconcile()
-    bench.look_again()
+    bench.invalidate_all()
     assert await bench.reconcile() is None
     return bench
 
 
 async def again(bench: Bench, name: str = "blog") -> None:
     """Look again after something has happened."""
-    bench.look_again()
+    bench.invalidate_all()
     await bench.reconcile(name)
 
 

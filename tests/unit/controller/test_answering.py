@@ -4,8 +4,7 @@ from ipaddress import IPv6Address
 from typing import Any
 
 from dockerv6.controller.execute import SYSCTLS
-from dockerv6.controller.garbage import sweep
-from dockerv6.controller.removal import remove_everything
+from dockerv6.controller.garbage import remove_everything, sweep
 from dockerv6.hostnet.model import ProxyNeighbour
 from dockerv6.planning.host.sysctls import FORWARDING, proxy_ndp
 from tests.simulation.resources import network, policy
@@ -34,13 +33,13 @@ async def plugged(*containers: str, **spec: Any) -> Bench:
     for name in containers:
         host.engine.run_container(name, "blog")
     bench.context.firewall.may_sweep = True
-    bench.look_again()
+    bench.invalidate_all()
     await bench.reconcile()
     return bench
 
 
 async def again(bench: Bench) -> None:
-    bench.look_again()
+    bench.invalidate_all()
     await bench.reconcile()
 
 
@@ -85,7 +84,7 @@ class TestNetworks:
     async def test_a_deleted_resource_takes_its_entries_along(self) -> None:
         bench = await plugged("web")
         bench.host.engine.stop_container(*await bench.host.engine.running())
-        bench.look_again()
+        bench.invalidate_all()
         await bench.delete("blog")
         assert await bench.finalize() is None
         assert await answered(bench.host) == set()
@@ -98,7 +97,7 @@ class TestSweep:
         before = await answered(host)
         await host.net.add_proxy("eth0", IPv6Address("2001:db8:1::77"))
         host.net.answer_for("eth0", IPv6Address("2001:db8:1::88"))
-        bench.look_again()
+        bench.invalidate_all()
         await sweep(bench.context)
         assert await answered(host) == before
         theirs = ProxyNeighbour("eth0", IPv6Address("2001:db8:1::88"), ours=False)
@@ -117,7 +116,7 @@ class TestSweep:
         bench = await plugged("web")
         await bench.host.net.add_proxy("eth0", IPv6Address("2001:db8:1::77"))
         restarted = await bench.host.bench()
-        restarted.context.swept = False
+        restarted.context.sources_listed = False
         await sweep(restarted.context)
         assert ("eth0", "2001:db8:1::77") in await answered(bench.host)
 
@@ -142,7 +141,7 @@ class TestSweep:
         assert await host.store.record(SYSCTLS, SWITCH) is None
         await bench.delete("blog")
         await bench.finalize()
-        bench.look_again()
+        bench.invalidate_all()
         await sweep(bench.context)
         assert await host.net.sysctl(SWITCH) == "1"
 
@@ -162,7 +161,7 @@ async def test_uninstalling_answers_for_nobody_and_restores_the_switch() -> None
     bench = await plugged("web")
     bench.host.net.answer_for("eth0", IPv6Address("2001:db8:1::88"))
     bench.host.engine.stop_container(*await bench.host.engine.running())
-    bench.look_again()
+    bench.invalidate_all()
     said = await remove_everything(bench.context, keep_networks=False)
     assert await answered(bench.host) == set()
     assert len(await bench.host.net.proxies()) == 1
@@ -195,10 +194,10 @@ class TestPolicies:
     async def test_its_end_is_the_end_of_its_entries(self) -> None:
         bench = await self.applied(egress={"mode": "Routed"}, ndpProxy={"enabled": True})
         await bench.delete("all", KIND)
-        bench.look_again()
+        bench.invalidate_all()
         assert await bench.finalize("all", KIND) is None
         assert await answered(bench.host) == set()
-        bench.look_again()
+        bench.invalidate_all()
         await sweep(bench.context)
         assert await bench.host.net.sysctl(SWITCH) == "0"
 

@@ -2,8 +2,7 @@ from ipaddress import IPv6Network
 
 import pytest
 
-from dockerv6.controller.execute import StepFailed
-from dockerv6.controller.failures import LATER, failure_of
+from dockerv6.controller.execute import LATER, StepFailed, failure_of
 from dockerv6.dockerd.model import NetworkSpec
 from dockerv6.dockerd.port import EngineConflict, EngineTooOld, EngineUnavailable
 from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable

@@ -201,7 +201,7 @@ class TestUdpFlows:
         bench = await bound("a")
         bench.host.engine.run_container("web", "a", ports=ports)
         self.begin(bench, 53, 54, 8080)
-        bench.look_again()
+        bench.invalidate_all()
         await bench.context.firewall.sync()
         return bench
 
@@ -217,7 +217,7 @@ class TestUdpFlows:
         assert self.left(bench) == [54, 8080]
         self.begin(bench, 53, 54)
         bench.host.engine.stop_container(next(iter(await bench.host.engine.running())))
-        bench.look_again()
+        bench.invalidate_all()
         await bench.context.firewall.sync()
         assert self.left(bench) == [54]
 
@@ -229,7 +229,7 @@ class TestUdpFlows:
         bench = await bound("a")
         bench.host.engine.run_container("web", "a", ports=("53:53/udp",))
         bench.host.net.udp_flows = [(IPv6Address("::1"), 53)]
-        bench.look_again()
+        bench.invalidate_all()
         await bench.context.firewall.sync()
         assert bench.host.net.udp_flows == []
 
@@ -242,7 +242,7 @@ class TestUdpFlows:
     async def test_a_table_that_is_right_already_costs_none(self) -> None:
         bench = await self.with_flows("53:53/udp")
         self.begin(bench, 53)
-        bench.look_again()
+        bench.invalidate_all()
         await bench.context.firewall.sync()
         assert self.left(bench) == [53]
 
@@ -250,7 +250,7 @@ class TestUdpFlows:
         bench = await bound("a")
         bench.host.engine.run_container("web", "a", ports=("53:53/udp",))
         bench.host.net.deny()
-        bench.look_again()
+        bench.invalidate_all()
         await bench.context.firewall.sync()
         assert bench.host.ports() == {"udp 53 ::": "web:53"}
 
@@ -271,7 +271,7 @@ async def test_the_view_says_where_ports_lead_and_which_do_not() -> None:
         bench.host.engine.run_container(f"web-{name}", name, ports=("[2001:db8:1::5]:8080:80",) if name == "a" else ())
     clash = network("b", publish={"ports": [{"port": 8080, "containers": {"name": "web-b"}}]})
     await bench.accept(clash)
-    bench.look_again()
+    bench.invalidate_all()
     view = await bench.context.firewall.view()
     assert [p.port for p in view.ports["a"]] == [8080]
     assert list(view.port_names.values()) == ["web-a"]

@@ -25,7 +25,7 @@ class Heard:
     def __init__(self, bench: Bench) -> None:
         self.bench, self.filter = bench, bench.host.filter
         self.owners: list[str] = []
-        bench.context.firewall.tell_moved(self.owners.append)
+        bench.context.firewall.on_owner_changed(self.owners.append)
 
     async def since(self) -> list[str]:
         """Look at the host's filter, and give who was told of meanwhile."""

@@ -26,7 +26,7 @@ async def swept(at: Host) -> Bench:
     bench = await at.bench()
     await bench.accept()
     bench.context.firewall.may_sweep = True
-    bench.look_again()
+    bench.invalidate_all()
     return bench
 
 
@@ -44,7 +44,7 @@ async def test_nothing_goes_before_every_source_was_listed() -> None:
     at = Host()
     await stray(at, "old")
     bench = await swept(at)
-    bench.context.swept = False
+    bench.context.sources_listed = False
     await sweep(bench.context)
     assert len(await at.ours()) == 1
 
@@ -68,7 +68,7 @@ async def test_foreign_and_orphaned_networks_stay() -> None:
     assert await at.docker("theirs")
     assert await at.docker("old")
     await at.engine.remove_network(orphan)
-    bench.look_again()
+    bench.invalidate_all()
     await sweep(bench.context)
     assert await at.store.records("orphan") == {}
 
@@ -81,7 +81,7 @@ async def test_a_busy_stray_waits_for_its_containers() -> None:
     await sweep(bench.context)
     assert await at.docker("old")
     at.engine.stop_container(web)
-    bench.look_again()
+    bench.invalidate_all()
     await sweep(bench.context)
     assert await at.docker("old") is None
 
@@ -151,7 +151,7 @@ async def test_sysctls_stay_for_a_foreign_network_that_needs_them() -> None:
     await at.create_foreign("theirs", "fd00:f::/64")
     await bench.delete("blog")
     await bench.finalize()
-    bench.look_again()
+    bench.invalidate_all()
     await sweep(bench.context)
     assert await at.net.sysctl(FORWARDING) == "1"
 

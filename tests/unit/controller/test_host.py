@@ -21,7 +21,7 @@ async def made(*names: str) -> Bench:
     bench.context.firewall.may_sweep = True
     for name in names:
         await bench.reconcile(name)
-    bench.look_again()
+    bench.invalidate_all()
     return bench
 
 
@@ -34,7 +34,7 @@ async def test_the_table_is_mended_and_every_owner_is_told() -> None:
     await reconcile(FIREWALL, bench.context)
     assert bench.host.rules_of("a")
     assert enqueued == ["a", "b"]
-    assert set(bench.context.repaired) == {"a", "b"}
+    assert set(bench.context.unreported_repairs) == {"a", "b"}
 
 
 async def test_one_owners_elements_concern_that_owner() -> None:
@@ -44,7 +44,7 @@ async def test_one_owners_elements_concern_that_owner() -> None:
     )
     bench.host.firewall.delete_element("networks", each)
     await reconcile(FIREWALL, bench.context)
-    assert set(bench.context.repaired) == {"a"}
+    assert set(bench.context.unreported_repairs) == {"a"}
 
 
 async def test_the_hosts_filter_is_passed_while_a_network_needs_it() -> None:
@@ -85,7 +85,7 @@ async def test_forwarding_is_turned_on_again_after_its_guards() -> None:
     bench.host.net.add_interface(replace(eth0, autoconfigured=True))
     await reconcile(FORWARDING, bench.context)
     assert bench.host.net.writes[-2:] == [("net/ipv6/conf/eth0/accept_ra", "2"), ("net/ipv6/conf/all/forwarding", "1")]
-    assert set(bench.context.repaired) == {"a"}
+    assert set(bench.context.unreported_repairs) == {"a"}
 
 
 async def test_a_host_without_networks_is_not_made_to_forward() -> None:

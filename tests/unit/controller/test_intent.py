@@ -23,7 +23,7 @@ async def made(host: Host | None = None) -> Bench:
     bench.context.firewall.may_sweep = True
     await bench.reconcile("a")
     bench.host.engine.run_container("young", "a", ports=("8080:80",))
-    bench.look_again()
+    bench.invalidate_all()
     await bench.context.firewall.sync()
     return bench
 
@@ -78,7 +78,7 @@ class TestWhoHasAPort:
         there = await bench.host.docker("b")
         assert there is not None
         await bench.host.engine.connect(there.id, Attachment(old, "old", running=True))
-        bench.look_again()
+        bench.invalidate_all()
         await bench.reconcile("b")
 
     async def test_it_stays_when_the_operator_is_restarted(self) -> None:
@@ -108,7 +108,7 @@ class TestWhoHasAPort:
         bench = await made(host)
         await self.with_old(bench)
         host.engine.stop_container(next(c.id for c in host.engine._state.containers() if c.name == "young"))
-        bench.look_again()
+        bench.invalidate_all()
         await bench.context.firewall.sync()
         assert host.ports() == {"tcp 8080 ::": "old:8080"}
 
@@ -121,7 +121,7 @@ class TestAnEngineThatWasNeverSeen:
         await bench.reconcile("a")
         assert host.ports() == {"tcp 8080 ::": "young:80"}
         host.engine.up()
-        bench.look_again()
+        bench.invalidate_all()
         commits = host.firewall.commits
         await bench.reconcile("a")
         assert host.ports() == {"tcp 8080 ::": "young:80"}
@@ -138,7 +138,7 @@ class TestAnEngineThatWasNeverSeen:
     async def test_ports_stay_while_an_engine_that_was_seen_is_away(self) -> None:
         bench = await made()
         bench.host.engine.down()
-        bench.look_again()
+        bench.invalidate_all()
         await bench.reconcile("a")
         assert bench.host.ports() == {"tcp 8080 ::": "young:80"}
 

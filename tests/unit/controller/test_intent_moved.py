@@ -52,12 +52,12 @@ class Heard:
     def __init__(self, bench: Bench) -> None:
         self.bench, self.host = bench, bench.host
         self.owners: list[str] = []
-        bench.context.firewall.tell_moved(self.owners.append)
+        bench.context.firewall.on_owner_changed(self.owners.append)
 
     async def since(self) -> list[str]:
         """Look at everything, and give who was told of meanwhile."""
         self.owners.clear()
-        self.bench.look_again()
+        self.bench.invalidate_all()
         await self.bench.context.firewall.sync()
         return list(self.owners)
 

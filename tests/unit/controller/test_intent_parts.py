@@ -61,7 +61,7 @@ async def scene(*policies: IPv6Policy) -> Scene:
     await host.create_foreign("wiki", WIKI)
     host.engine.run_container("web", "shop", ports=("8080:80",))
     bench = await host.bench(*policies)
-    await bench.context.world.look()
+    await bench.context.world.refresh()
     return Scene(bench)
 
 
@@ -88,7 +88,7 @@ async def test_another_network_leaves_the_parts_of_the_others_as_they_were() -> 
     it = await scene(policy("all"))
     before = it.part("all", SHOP)
     it.world.network_changed(await it.host.create_foreign("third", "fd99:3::/64"))
-    await it.world.look()
+    await it.world.refresh()
     assert it.part("all", SHOP) is before
     assert len(it.share("all").networks) == 3
 
@@ -124,7 +124,7 @@ async def test_containers_make_new_parts_where_rules_name_them(*, by_container: 
     before = it.part("all", SHOP)
     it.host.engine.stop_container(it.world.known_containers[0].id)
     it.world.containers_changed()
-    await it.world.look()
+    await it.world.refresh()
     assert (it.part("all", SHOP) is before) is not by_container
     assert it.part("all", SHOP).ingress == ()
 
@@ -135,8 +135,8 @@ class TestWhatIsGone:
         it.share("all")
         assert it.kept() == {("all", "shop"), ("all", "wiki")}
         await it.host.remove_by_hand("wiki")
-        it.bench.look_again()
-        await it.world.look()
+        it.bench.invalidate_all()
+        await it.world.refresh()
         it.share("all")
         assert it.kept() == {("all", "shop")}
 
@@ -150,10 +150,10 @@ class TestWhatIsGone:
     async def test_a_policy_without_networks_leaves_those_of_others(self) -> None:
         it = await scene(policy("all"), policy("none", selector={"names": ["nothing"]}))
         many = [await it.ipv6_only(f"n{i}", f"fd98:{i:x}::/64") for i in range(120)]
-        it.bench.look_again()
-        await it.world.look()
+        it.bench.invalidate_all()
+        await it.world.refresh()
         before = it.part("all", SHOP)
         assert len(it.kept()) == len(many) + 2
         it.world.network_changed(await it.ipv6_only("more", "fd97::/64"))
-        await it.world.look()
+        await it.world.refresh()
         assert it.part("all", SHOP) is before

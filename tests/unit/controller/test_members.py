@@ -4,15 +4,15 @@ from dataclasses import replace
 
 import pytest
 
-from dockerv6.controller.execute import StepFailed, carry_out, execute
-from dockerv6.controller.members import (
-    SCOPE,
+from dockerv6.controller.endpoints import (
+    MEMBERS,
     forget_member,
     forget_members,
     keep_members,
     members,
     remember_member,
 )
+from dockerv6.controller.execute import StepFailed, carry_out, execute
 from dockerv6.dockerd.model import Attachment
 from dockerv6.dockerd.port import ContainerNotFound, EngineRefused, EngineUnavailable
 from dockerv6.dockerd.profiles import ENGINE_20_10
@@ -23,7 +23,7 @@ from tests.simulation.resources import network
 from tests.world import Bench, Host
 
 STACK = {"stack": "blog"}
-MEMBERS = {"matchLabels": STACK}
+BY_LABELS = {"matchLabels": STACK}
 
 
 class TestStore:
@@ -39,7 +39,7 @@ class TestStore:
         await remember_member(store, "blog", "a")
         await forget_member(store, "blog", "a")
         await forget_member(store, "blog", "a")
-        assert await store.records(SCOPE) == {}
+        assert await store.records(MEMBERS) == {}
 
     async def test_all_can_be_forgotten_or_all_others(self) -> None:
         store = MemoryStore()
@@ -48,17 +48,17 @@ class TestStore:
         await keep_members(store, "blog", frozenset("b"))
         assert await members(store, "blog") == {"b"}
         await forget_members(store, "blog")
-        assert await store.records(SCOPE) == {}
+        assert await store.records(MEMBERS) == {}
 
 
 async def made(host: Host | None = None, **spec: object) -> Bench:
-    bench = await (host or Host()).bench(network("blog", **{"members": MEMBERS, **spec}))
+    bench = await (host or Host()).bench(network("blog", **{"members": BY_LABELS, **spec}))
     await bench.reconcile()
     return bench
 
 
 async def again(bench: Bench) -> None:
-    bench.look_again()
+    bench.invalidate_all()
     await bench.reconcile()
 
 
@@ -139,7 +139,7 @@ class TestReconcile:
         bench = await made(updateStrategy=strategy)
         web = run(bench)
         await again(bench)
-        await bench.accept(network("blog", members=MEMBERS, updateStrategy=strategy, labels={"a": "b"}))
+        await bench.accept(network("blog", members=BY_LABELS, updateStrategy=strategy, labels={"a": "b"}))
         await again(bench)
         assert await bench.host.attached("blog") == {"web"}
         assert await kept(bench) == {web}
@@ -197,7 +197,7 @@ class TestObserved:
         run(bench)
         await again(bench)
         await bench.delete("blog")
-        bench.look_again()
+        bench.invalidate_all()
         assert await bench.finalize() is None
         assert await bench.host.attached("theirs") == {"hand"}
 
@@ -209,14 +209,14 @@ class TestDeletion:
         hand = run(bench, "hand", "blog")
         await again(bench)
         await bench.delete("blog")
-        bench.look_again()
+        bench.invalidate_all()
         assert await bench.finalize() is not None
         assert await bench.host.attached("blog") == {"hand", "web"}
         bench.host.engine.remove_container(hand)
-        bench.look_again()
+        bench.invalidate_all()
         assert await bench.finalize() is None
         assert await bench.host.docker("blog") is None
-        assert await bench.host.store.records(SCOPE) == {}
+        assert await bench.host.store.records(MEMBERS) == {}
 
     async def test_a_stopped_one_can_start_without_the_network(self) -> None:
         bench = await made()
@@ -224,7 +224,7 @@ class TestDeletion:
         await again(bench)
         bench.host.engine.stop_container(web)
         await bench.delete("blog")
-        bench.look_again()
+        bench.invalidate_all()
         assert await bench.finalize() is None
         bench.host.engine.start_container(web)
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dockerv6.controller import networks
+from dockerv6.controller import network as network_reconcile
 from dockerv6.dockerd.model import Attachment
 from dockerv6.dockerd.port import EngineUnavailable
 from dockerv6.firewall.model import FilterVariant, ForwardDrop
@@ -88,8 +88,8 @@ class TestCreation:
 
     async def test_a_key_without_a_resource_is_nothing(self) -> None:
         bench = await Host().bench()
-        assert await networks.reconcile(Key("IPv6Network", "x"), bench.context) is None
-        assert await networks.finalize(Key("IPv6Network", "x"), bench.context) is None
+        assert await network_reconcile.reconcile(Key("IPv6Network", "x"), bench.context) is None
+        assert await network_reconcile.finalize(Key("IPv6Network", "x"), bench.context) is None
 
 
 class TestDrift:

@@ -28,7 +28,7 @@ class TestDeletion:
         host = Host()
         bench = await applied(host)
         web = host.engine.run_container("web", "blog")
-        bench.look_again()
+        bench.invalidate_all()
         await bench.delete("blog")
         assert await bench.finalize() is not None
         waits = await host.condition("blog", "Reconciling")
@@ -37,7 +37,7 @@ class TestDeletion:
         assert "web" in waits.message
         assert host.rules_of("blog")
         host.engine.stop_container(web)
-        bench.look_again()
+        bench.invalidate_all()
         assert await bench.finalize() is None
 
     async def test_an_orphan_keeps_its_network(self) -> None:
@@ -64,7 +64,7 @@ class TestDeletion:
         host = Host()
         bench = await applied(host)
         host.engine.down()
-        bench.look_again()
+        bench.invalidate_all()
         await bench.delete("blog")
         again_in = await bench.finalize()
         assert again_in is not None

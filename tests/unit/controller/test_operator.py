@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from dockerv6.controller.settings import ControllerSettings
+from dockerv6.controller.context import ControllerSettings
 from dockerv6.firewall.model import FilterVariant, ForwardDrop
 from dockerv6.planning.host.sysctls import FORWARDING
 from tests.simulation.resources import ROOT, invalid, network, pool

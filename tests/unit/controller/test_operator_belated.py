@@ -122,7 +122,7 @@ async def test_a_list_that_never_has_it_is_read_a_few_times(lagging: Lagging) ->
         await at_work.let(WAITS + 1)
         assert len(BELATED) <= lagging.reads - reads <= 2 * len(BELATED)
         assert await quiet(at_work, lagging)
-        assert not at_work.context.world.belated
+        assert not at_work.context.world.containers_lag
 
 
 @pytest.mark.parametrize("after", [WAITS / 4, WAITS - 0.1])
@@ -157,18 +157,18 @@ async def test_nobody_waits_for_the_list_of_an_engine_that_is_away(lagging: Lagg
     bench = await lagging.host.bench(network())
     await bench.reconcile()
     web = run(lagging)
-    await bench.context.world.look()
+    await bench.context.world.refresh()
     there = await lagging.host.docker("blog")
     assert there is not None
     triggers = Triggers(bench.context)
-    bench.context.world.plugged(web, there.id)
-    triggers._plugged.set()
+    bench.context.world.attachment_reported(web, there.id)
+    triggers._attachments_reported.set()
     lagging.host.engine.fail_next("containers", EngineUnavailable("gone"), times=100)
-    following = asyncio.create_task(triggers.follow_belated())
+    following = asyncio.create_task(triggers.refresh_lagging_containers())
     await lagging.host.clock.run_for(WAITS + 1)
     reads = lagging.reads
     await lagging.host.clock.run_for(10)
     assert not following.done()
     following.cancel()
     assert lagging.reads == reads
-    assert not bench.context.world.belated
+    assert not bench.context.world.containers_lag

@@ -5,7 +5,7 @@ from ipaddress import IPv6Address
 
 import pytest
 
-from dockerv6.controller.policies import finalize, reconcile
+from dockerv6.controller.policy import finalize, reconcile
 from dockerv6.firewall.model import FilterVariant, ForwardDrop
 from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable
 from dockerv6.hostnet.model import Listener
@@ -34,7 +34,7 @@ async def applied(host: Host | None = None, **spec: object) -> Bench:
 
 
 async def again(bench: Bench) -> None:
-    bench.look_again()
+    bench.invalidate_all()
     await bench.reconcile("all", KIND)
 
 
@@ -159,7 +159,7 @@ class TestFaults:
         bench = await applied()
         rules = bench.host.rules_of("policy/all")
         bench.host.engine.down()
-        bench.look_again()
+        bench.invalidate_all()
         assert isinstance(await bench.reconcile("all", KIND), Requeue)
         assert bench.host.rules_of("policy/all") == rules
         found = await bench.host.condition("all", "FirewallReady", KIND)
@@ -194,7 +194,7 @@ class TestFaults:
         bench = await applied(host, publish={"ports": [{"port": 8080, "containers": {"name": "web"}}]})
         host.net.listen(LISTENER)
         host.engine.run_container("web", "shop")
-        bench.look_again()
+        bench.invalidate_all()
         assert await bench.reconcile("all", KIND) == Requeue(PORT_RETRY)
         assert await host.ready("all", KIND) == ("False", "PortTaken")
         host.net.stop_listening(LISTENER)

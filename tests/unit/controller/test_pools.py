@@ -1,4 +1,4 @@
-from dockerv6.controller.pools import finalize_pool, reconcile_pool
+from dockerv6.controller.pool import finalize, reconcile
 from dockerv6.reconciler.outcome import Requeue
 from dockerv6.reconciler.request import Key
 from tests.simulation.resources import network, pool
@@ -17,7 +17,7 @@ async def bench(*names: str, **spec: object) -> tuple[Bench, list[str]]:
 
 
 async def status(it: Bench) -> dict[str, object]:
-    await reconcile_pool(OFFICE, it.context)
+    await reconcile(OFFICE, it.context)
     return dict((await it.host.stored("office", "IPv6Pool")).status)
 
 
@@ -59,14 +59,14 @@ async def test_those_are_looked_at_whose_subnet_it_would_not_give_any_more() -> 
 async def test_it_goes_when_its_subnets_are_free() -> None:
     it, _ = await bench("a", prefix="fd00:1::/62")
     await it.reconcile("a")
-    assert isinstance(await finalize_pool(OFFICE, it.context), Requeue)
+    assert isinstance(await finalize(OFFICE, it.context), Requeue)
     assert await it.host.ready("office", "IPv6Pool") == ("False", "InUse")
     await it.delete("a")
     await it.finalize("a")
-    assert await finalize_pool(OFFICE, it.context) is None
+    assert await finalize(OFFICE, it.context) is None
 
 
 async def test_keys_without_objects_are_nothing() -> None:
     it, _ = await bench()
-    for handler in (reconcile_pool, finalize_pool):
+    for handler in (reconcile, finalize):
         assert await handler(Key("IPv6Pool", "missing"), it.context) is None

@@ -1,8 +1,8 @@
 """What pools say of prefixes that change."""
 
 from dockerv6.api import conditions as cond
-from dockerv6.controller.pools import reconcile_pool
-from dockerv6.controller.prefixes import follow
+from dockerv6.controller.pool import reconcile
+from dockerv6.controller.prefixes import track_prefixes
 from dockerv6.planning.addressing.tracked_prefixes import SETTLE
 from dockerv6.reconciler.request import Key
 from tests.simulation.provider import Provider
@@ -23,8 +23,8 @@ class Scene:
         self.bench, self.host, self.provider = bench, bench.host, Provider(bench.host)
 
     async def look(self) -> None:
-        self.bench.look_again()
-        await follow(self.bench.context)
+        self.bench.invalidate_all()
+        await track_prefixes(self.bench.context)
 
     async def last(self, *prefixes: str) -> None:
         """These are delegated, and nothing else, for long enough."""
@@ -34,7 +34,7 @@ class Scene:
         await self.look()
 
     async def status(self) -> dict[str, object]:
-        await reconcile_pool(ISP, self.bench.context)
+        await reconcile(ISP, self.bench.context)
         return dict((await self.host.stored("isp", KIND)).status)
 
     async def message(self) -> str:
@@ -103,10 +103,10 @@ async def test_those_that_are_still_to_be_renumbered_are_named() -> None:
     found = await it.status()
     assert (found["prefixes"], found["renumbering"]) == ([NEW], ["a", "b"])
     assert (await it.message()).endswith("; 2 still to be renumbered: a, b")
-    it.bench.look_again()
+    it.bench.invalidate_all()
     await it.bench.reconcile("a")
     assert (await it.status())["renumbering"] == ["b"]
-    it.bench.look_again()
+    it.bench.invalidate_all()
     await it.bench.reconcile("b")
     found = await it.status()
     assert "renumbering" not in found
@@ -133,7 +133,7 @@ async def test_a_prefix_that_went_without_a_successor_stalls_it_and_stays() -> N
     assert stalled is not None
     assert (stalled.status, stalled.reason) == ("True", "PrefixWithdrawn")
     assert "check the uplink" in stalled.message
-    it.bench.look_again()
+    it.bench.invalidate_all()
     await it.bench.reconcile("a")
     held = await it.host.bound("a")
     assert held is not None
@@ -151,7 +151,7 @@ async def test_networks_of_a_withdrawn_prefix_say_so_and_go_on() -> None:
     it.provider.withdraw("2001:db8:1::/64")
     await it.last()
     it.host.engine.run_container("web", "a")
-    it.bench.look_again()
+    it.bench.invalidate_all()
     await it.bench.reconcile("a")
     assert await it.host.ready("a") == ("False", "PrefixWithdrawn")
     assert await it.host.attached("a") == {"web"}

@@ -8,8 +8,8 @@ import pytest
 
 from dockerv6.api.kinds import NETWORK, POLICY, POOL
 from dockerv6.api.scheme import Resource
-from dockerv6.controller.inventory import FOLLOWED
-from dockerv6.controller.prefixes import follow, interfaces_followed
+from dockerv6.controller.inventory import TRACKED_PREFIXES
+from dockerv6.controller.prefixes import track_prefixes, tracked_interfaces
 from dockerv6.hostnet.model import HostPrefix, Route, RouteProtocol
 from dockerv6.hostnet.port import HostNetError
 from dockerv6.planning.addressing.tracked_prefixes import SETTLE, TrackedPrefix
@@ -41,8 +41,8 @@ class Follower:
     async def look(self) -> float | None:
         """As after a notification; gives when it wants to look again without one."""
         self.enqueued.clear()
-        self.bench.look_again()
-        again = await follow(self.context)
+        self.bench.invalidate_all()
+        again = await track_prefixes(self.context)
         return again.after if again is not None else None
 
     def prefix(self, interface: str = "eth0") -> str:
@@ -71,9 +71,9 @@ async def changed(it: Follower) -> None:
 
 async def test_nobody_looks_while_nobody_follows() -> None:
     it = await follower(network(), pool("lan", prefix="fd00:1::/48"))
-    assert interfaces_followed(it.context) == frozenset()
+    assert tracked_interfaces(it.context) == frozenset()
     assert await it.look() is None
-    assert await it.host.store.records(FOLLOWED) == {}
+    assert await it.host.store.records(TRACKED_PREFIXES) == {}
 
 
 async def test_the_first_prefix_is_believed_at_once_and_durably() -> None:
@@ -219,7 +219,7 @@ async def test_an_interface_that_nobody_follows_any_more_is_forgotten() -> None:
     await it.bench.accept(pool("isp", prefix="fd00:1::/48"))
     await it.look()
     assert it.context.inventory.holdings.followed == {}
-    assert await it.host.store.records(FOLLOWED) == {}
+    assert await it.host.store.records(TRACKED_PREFIXES) == {}
 
 
 async def test_an_interface_that_comes_back_under_its_name_is_the_same() -> None:

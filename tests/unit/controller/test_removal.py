@@ -1,6 +1,6 @@
 import pytest
 
-from dockerv6.controller.removal import remove_everything
+from dockerv6.controller.garbage import remove_everything
 from dockerv6.firewall.model import FilterVariant, ForwardDrop
 from dockerv6.firewall.ruleset import EMPTY
 from dockerv6.planning.host.sysctls import FORWARDING
@@ -18,7 +18,7 @@ async def installed() -> Bench:
     bench = await host.bench(network("a"), network("b"))
     for name in ("a", "b"):
         await bench.reconcile(name)
-    bench.look_again()
+    bench.invalidate_all()
     return bench
 
 
@@ -38,7 +38,7 @@ async def test_everything_of_ours_goes_and_nothing_else() -> None:
 async def test_networks_with_containers_stay_and_are_named() -> None:
     bench = await installed()
     bench.host.engine.run_container("web", "a")
-    bench.look_again()
+    bench.invalidate_all()
     said = await remove_everything(bench.context, keep_networks=False)
     assert [n.name for n in await bench.host.ours()] == ["a"]
     assert "kept Docker network a: containers run on it (web)" in said
@@ -60,5 +60,5 @@ async def test_networks_can_be_kept_and_are_taken_up_again(*, again: bool) -> No
 async def test_a_second_time_removes_nothing_more() -> None:
     bench = await installed()
     await remove_everything(bench.context, keep_networks=False)
-    bench.look_again()
+    bench.invalidate_all()
     assert len(await remove_everything(bench.context, keep_networks=False)) == 1

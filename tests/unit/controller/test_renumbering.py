@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from dockerv6.controller.recreations import SCOPE as FORMER
+from dockerv6.controller.recreations import RECREATIONS as FORMER
 from dockerv6.dockerd.port import EngineUnavailable
 from dockerv6.planning.describe import describe
 from dockerv6.planning.steps import Disruption
@@ -91,7 +91,7 @@ class TestForward:
         await moved(bench)
         for container in await bench.host.engine.running():
             bench.host.engine.stop_container(container)
-        bench.look_again()
+        bench.invalidate_all()
         await bench.reconcile("a")
         assert (await subnet(bench.host, "a")).subnet_of(IPv6Network(NEW))
         assert await bench.host.attached("a") == {"x-a", "y-a", "z-a"}
@@ -113,7 +113,7 @@ class TestTurns:
     async def cut_off(self, bench: Bench, name: str) -> None:
         """The engine is lost while the network is away."""
         bench.host.engine.fail_next("create_network", EngineUnavailable("gone"))
-        bench.look_again()
+        bench.invalidate_all()
         with pytest.raises(TemporaryError):
             await bench.reconcile(name)
 
@@ -121,7 +121,7 @@ class TestTurns:
         bench = await populated()
         await moved(bench)
         await self.cut_off(bench, "b")
-        bench.look_again()
+        bench.invalidate_all()
         assert isinstance(await bench.reconcile("a"), Requeue)
         assert await bench.host.ready("a") == ("False", "Renumbering")
         found = await bench.host.condition("a", "NetworkReady")
@@ -134,7 +134,7 @@ class TestTurns:
         await moved(bench)
         await self.cut_off(bench, "b")
         again = await bench.host.bench()
-        await again.context.transit.load()
+        await again.context.recreations.load()
         await again.reconcile("a")
         assert await bench.host.ready("a") == ("False", "Renumbering")
         await again.reconcile("b")
@@ -161,7 +161,7 @@ class TestTurns:
         await moved(bench, maxUnavailable=2)
         await self.cut_off(bench, "a")
         await self.cut_off(bench, "b")
-        bench.look_again()
+        bench.invalidate_all()
         await bench.reconcile("c")
         assert await bench.host.ready("c") == ("False", "Renumbering")
 
@@ -172,7 +172,7 @@ class TestTurns:
         await moved(bench)
         await self.cut_off(bench, "a")
         await bench.accept(pool("lan", prefix="fd00:2::/48"))
-        bench.look_again()
+        bench.invalidate_all()
         await bench.reconcile("d")
         assert (await subnet(bench.host, "d")).subnet_of(IPv6Network("fd00:2::/48"))
 
@@ -181,11 +181,11 @@ class TestTurns:
         await moved(bench)
         await self.cut_off(bench, "b")
         bench.host.engine.down()
-        bench.look_again()
+        bench.invalidate_all()
         await bench.reconcile("b")
         assert list(await bench.host.store.records(FORMER)) == ["b"]
         bench.host.engine.up()
-        bench.look_again()
+        bench.invalidate_all()
         await bench.reconcile("a")
         assert await bench.host.ready("a") == ("False", "Renumbering")
         assert "Recreated" not in {e.reason for e in await bench.host.events("b")}
@@ -197,7 +197,7 @@ class TestTurns:
         for container in await bench.host.engine.running():
             bench.host.engine.stop_container(container)
         await bench.delete("b")
-        bench.look_again()
+        bench.invalidate_all()
         assert await bench.finalize("b") is None
         await bench.reconcile("a")
         assert (await subnet(bench.host, "a")).subnet_of(IPv6Network(NEW))

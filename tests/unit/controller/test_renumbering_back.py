@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from dockerv6.controller.recreations import SCOPE as FORMER
+from dockerv6.controller.recreations import RECREATIONS as FORMER
 from dockerv6.dockerd.model import Attachment
 from dockerv6.dockerd.port import EngineConflict, EngineRefused, EngineUnavailable
 from dockerv6.reconciler.errors import TemporaryError
@@ -47,7 +47,7 @@ class TestBack:
         bench, _, old = await self.refused(refusal)
         bench.host.engine.calls.clear()
         for _ in range(3):
-            bench.look_again()
+            bench.invalidate_all()
             await bench.reconcile("a")
         assert await bench.host.ready("a") == ("False", "RolledBack")
         found = await bench.host.condition("a", "NetworkReady")
@@ -60,7 +60,7 @@ class TestBack:
 
     async def test_the_others_may_go_on(self, refusal: tuple[str, Exception]) -> None:
         bench, _, _ = await self.refused(refusal)
-        bench.look_again()
+        bench.invalidate_all()
         await bench.reconcile("b")
         assert await bench.host.ready("b") == READY
         assert (await subnet(bench.host, "b")).subnet_of(IPv6Network(NEW))
@@ -85,7 +85,7 @@ class TestBack:
     async def test_it_is_tried_again_after_a_restart(self, refusal: tuple[str, Exception]) -> None:
         bench, was, _ = await self.refused(refusal)
         again = await bench.host.bench()
-        await again.context.transit.load()
+        await again.context.recreations.load()
         await again.reconcile("a")
         assert await bench.host.ready("a") == READY
         assert await ends(bench.host, "a") == was["a"]
@@ -124,7 +124,7 @@ class TestBack:
         setattr(host.engine, broken, original)
         setattr(host.engine, refusal[0], fallible)
         for _ in range(3):
-            bench.look_again()
+            bench.invalidate_all()
             await bench.reconcile("a")
         assert await ends(host, "a") == was
         held = await host.bound("a")
@@ -165,13 +165,13 @@ class TestRefusedAfterARestart:
         with pytest.raises(TemporaryError):
             await bench.reconcile("a")
         again = await bench.host.bench()
-        await again.context.transit.load()
+        await again.context.recreations.load()
         return again, was
 
     async def check(self, bench: Bench, was: dict[str, Any]) -> None:
         host = bench.host
         for _ in range(3):
-            bench.look_again()
+            bench.invalidate_all()
             try:
                 await bench.reconcile("a")
             except TemporaryError:

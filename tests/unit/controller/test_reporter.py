@@ -2,7 +2,7 @@ import logging
 
 import pytest
 
-from dockerv6.controller.reporter import Reporter
+from dockerv6.controller.context import Reporter
 from dockerv6.lib.clock import FakeClock
 from dockerv6.store.memory import MemoryStore
 from dockerv6.store.port import StoreError

@@ -5,8 +5,8 @@ from ipaddress import IPv6Network
 
 import pytest
 
-from dockerv6.controller.converge import ROUNDS, ConvergeResult, converge, next_look
-from dockerv6.controller.observe import look
+from dockerv6.controller.converge import ROUNDS, ConvergeResult, converge, requeue_after
+from dockerv6.controller.observe import observe_host
 from dockerv6.dockerd.port import EngineUnavailable
 from dockerv6.planning.host.sysctls import FORWARDING
 from dockerv6.planning.inputs import Observed
@@ -37,7 +37,7 @@ class Rounds:
         self.decided: list[Observed] = []
         self._plans = iter(plans)
 
-    async def look(self) -> Observed:
+    async def observe(self) -> Observed:
         self.pictures.append(replace(self.pictures[0], now=self.pictures[0].now + len(self.pictures)))
         return self.pictures[-1]
 
@@ -46,14 +46,14 @@ class Rounds:
         return next(self._plans)
 
     async def run(self) -> ConvergeResult:
-        return await converge(self.pictures[0], self.look, self.decide, self.bench.context)
+        return await converge(self.pictures[0], self.observe, self.decide, self.bench.context)
 
 
 async def rounds(*plans: Plan) -> Rounds:
     """On a host where somebody else has the subnet already."""
     bench = await Host().bench()
     await bench.context.inventory.bind("other", "default", TAKEN, 0, None)
-    return Rounds(bench, await look(bench.context, applied=False), plans)
+    return Rounds(bench, await observe_host(bench.context, applied=False), plans)
 
 
 async def test_where_there_is_nothing_to_do_nothing_is_done() -> None:
@@ -102,6 +102,6 @@ def test_the_next_look_is_the_soonest_that_a_finding_asks_for() -> None:
     def finding(retry: float | None) -> Finding:
         return Finding("Ready", "X", "x", retry=retry)
 
-    assert next_look(plan(findings=(finding(30), finding(None), finding(5)))) == 5
-    assert next_look(plan(findings=(finding(None),))) is None
-    assert next_look(NOTHING) is None
+    assert requeue_after(plan(findings=(finding(30), finding(None), finding(5)))) == 5
+    assert requeue_after(plan(findings=(finding(None),))) is None
+    assert requeue_after(NOTHING) is None

@@ -45,10 +45,10 @@ async def test_sweeps_may_begin_when_everything_was_listed_once() -> None:
     it = await keeper()
     it.host.files.broken.add(f"{ROOT}/a.yaml")
     await it.sync()
-    assert (it.context.swept, it.context.firewall.may_sweep) == (False, False)
+    assert (it.context.sources_listed, it.context.firewall.may_sweep) == (False, False)
     it.host.files.broken.clear()
     await it.sync()
-    assert (it.context.swept, it.context.firewall.may_sweep) == (True, True)
+    assert (it.context.sources_listed, it.context.firewall.may_sweep) == (True, True)
     assert Key("Host", "garbage") in it.enqueued
 
 
@@ -120,6 +120,6 @@ async def test_what_is_held_is_told_in_each_status() -> None:
     await it.sync()
     it.host.clock.advance(5)
     assert await it.sync() == 2
-    assert it.context.held == {f"IPv6Network/{n}" for n in "abcd"}
+    assert it.context.prune_held == {f"IPv6Network/{n}" for n in "abcd"}
     assert {k.name for k in it.enqueued} >= set("abcd")
     assert await it.host.store.record("prune", "resources")

@@ -1,7 +1,7 @@
 import contextlib
 from dataclasses import replace
 
-from dockerv6.controller.statuses import conditions_before, fields_before
+from dockerv6.controller.status import conditions_before, fields_before
 from dockerv6.dockerd.port import EngineUnavailable
 from dockerv6.reconciler.errors import TemporaryError
 from tests.simulation.resources import network
@@ -12,12 +12,12 @@ from tests.world import Bench, Host
 async def made(**spec: object) -> Bench:
     bench = await Host().bench(network("blog", **spec))
     await bench.reconcile()
-    bench.look_again()
+    bench.invalidate_all()
     return bench
 
 
 async def status(bench: Bench) -> dict[str, object]:
-    bench.look_again()
+    bench.invalidate_all()
     await bench.reconcile()
     return dict((await bench.host.stored("blog")).status)
 
@@ -76,7 +76,7 @@ async def test_a_network_that_is_gone_and_can_not_be_made_is_still_known() -> No
     before = await status(bench)
     await bench.host.remove_by_hand("blog")
     bench.host.engine.fail_next("create_network", EngineUnavailable("gone"))
-    bench.look_again()
+    bench.invalidate_all()
     with contextlib.suppress(TemporaryError):
         await bench.reconcile()
     after = dict((await bench.host.stored("blog")).status)

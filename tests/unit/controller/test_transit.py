@@ -4,7 +4,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 import pytest
 
-from dockerv6.controller.recreations import SCOPE, InFlightRecreations
+from dockerv6.controller.recreations import RECREATIONS, InFlightRecreations
 from dockerv6.dockerd.model import NetworkSpec, SubnetConfig
 from dockerv6.planning.docker.rollback import PreviousNetwork
 from dockerv6.store.memory import MemoryStore
@@ -48,7 +48,7 @@ async def test_what_is_written_is_read_back_by_the_next_process(former: Previous
 async def test_nothing_is_known_of_those_that_never_went() -> None:
     transit = InFlightRecreations(MemoryStore())
     assert await transit.former("blog") is None
-    assert await transit.arrived("blog") is None
+    assert await transit.complete("blog") is None
     assert transit.others("isp", "blog") == ()
     assert transit.refused("blog") == ("", "")
 
@@ -74,13 +74,13 @@ DAMAGES: dict[str, dict[str, object]] = {
 async def test_a_damaged_record_is_none(damage: dict[str, object]) -> None:
     store = MemoryStore()
     await InFlightRecreations(store).remember("blog", PLAIN)
-    whole = await store.record(SCOPE, "blog") or {}
-    await store.put_record(SCOPE, "blog", {**whole, **damage} if damage else {})
+    whole = await store.record(RECREATIONS, "blog") or {}
+    await store.put_record(RECREATIONS, "blog", {**whole, **damage} if damage else {})
     transit = InFlightRecreations(store)
     await transit.load()
     assert await transit.former("blog") is None
-    assert await transit.arrived("blog") is not None
-    assert await store.records(SCOPE) == {}
+    assert await transit.complete("blog") is not None
+    assert await store.records(RECREATIONS) == {}
 
 
 async def test_others_are_those_of_the_same_pool() -> None:
@@ -89,7 +89,7 @@ async def test_others_are_those_of_the_same_pool() -> None:
         transit.claim(name, pool)
     assert transit.others("isp", "blog") == ("a", "c")
     assert transit.others("lan", "blog") == ("b",)
-    assert await transit.arrived("a") == "isp"
+    assert await transit.complete("a") == "isp"
     assert transit.others("isp", "blog") == ("c",)
 
 
@@ -107,10 +107,10 @@ async def test_who_has_arrived_is_forgotten_durably() -> None:
     store = MemoryStore()
     transit = InFlightRecreations(store)
     await transit.remember("blog", PLAIN)
-    assert await transit.arrived("blog") == "isp"
-    assert await transit.arrived("blog") is None
+    assert await transit.complete("blog") == "isp"
+    assert await transit.complete("blog") is None
     assert await transit.former("blog") is None
-    assert await store.records(SCOPE) == {}
+    assert await store.records(RECREATIONS) == {}
 
 
 async def test_a_refusal_counts_until_the_resource_goes() -> None:

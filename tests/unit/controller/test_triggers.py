@@ -53,7 +53,7 @@ async def bell() -> Bell:
     bench = await Host().bench(network("a"), network("b"))
     for name in ("a", "b"):
         await bench.reconcile(name)
-    bench.look_again()
+    bench.invalidate_all()
     await bench.context.world.networks()
     return Bell(bench)
 
@@ -72,7 +72,7 @@ async def test_an_event_of_a_container_concerns_the_networks_that_it_was_seen_on
     web = bell.host.engine.run_container("web", "a")
     there = await bell.host.docker("a")
     assert there is not None
-    bell.bench.context.world.plugged(web, there.id)
+    bell.bench.context.world.attachment_reported(web, there.id)
     assert bell.container("die", web) == ["a"]
     assert bell.container("start", "unknown") == []
 
@@ -133,7 +133,7 @@ async def test_a_containers_end_concerns_the_network_of_its_bridge(bell: Bell) -
 async def test_others_bridges_concern_policies_and_observers(bell: Bell) -> None:
     await bell.host.create_foreign("theirs", "fd00:f::/64")
     await bell.bench.accept(policy("p"), network("watch", managementPolicy="Observe", networkName="theirs"))
-    bell.bench.look_again()
+    bell.bench.invalidate_all()
     await bell.bench.context.world.networks()
     there = await bell.host.docker("theirs")
     assert there is not None
@@ -204,7 +204,7 @@ async def test_the_hosts_filter_is_looked_at_again_after_changes_that_can_matter
 async def test_an_address_that_comes_or_goes_concerns_who_has_ports_on_it(bell: Bell) -> None:
     bell.host.engine.run_container("web", "a", ports=("[2001:db8:3::5]:8080:80",))
     bell.host.engine.run_container("db", "b", ports=("8081:81",))
-    bell.bench.look_again()
+    bell.bench.invalidate_all()
     await bell.bench.context.firewall.sync()
     guests = Interface(90, "virbr0", "bridge", up=True, mtu=1500)
     bell.host.net.add_interface(guests)
@@ -258,7 +258,7 @@ async def test_proxy_neighbours_that_the_kernel_dropped_concern_those_who_answer
 
 
 async def test_a_resync_concerns_everything(bell: Bell) -> None:
-    bell.triggers.look_at_everything("resync")
+    bell.triggers.resync_now("resync")
     assert set(bell.rung) >= {"a", "b", "forwarding", "prefixes", "garbage"}
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from dockerv6.controller.prefixes import follow
+from dockerv6.controller.prefixes import track_prefixes
 from dockerv6.dockerd.profiles import ENGINE_20_10, ENGINE_28_5, Profile
 from dockerv6.planning.addressing.tracked_prefixes import SETTLE
 from tests.simulation.provider import Provider
@@ -32,11 +32,11 @@ async def behind(*names: str, prefix: str = OLD) -> tuple[Bench, Provider]:
     if prefix:
         provider.delegate(prefix)
     bench = await host.bench(*(network(n, egress=OUTER) for n in names))
-    await follow(bench.context)
+    await track_prefixes(bench.context)
     for name in names:
         await bench.reconcile(name)
         host.engine.run_container(f"web-{name}", name)
-    bench.look_again()
+    bench.invalidate_all()
     for name in names:
         await bench.reconcile(name)
     return bench, provider
@@ -46,8 +46,8 @@ async def change(bench: Bench, provider: Provider, *prefixes: str) -> None:
     """The provider's prefixes are these, for long enough; the controller has seen it."""
     provider.instead(*prefixes)
     for _ in range(2):
-        bench.look_again()
-        await follow(bench.context)
+        bench.invalidate_all()
+        await track_prefixes(bench.context)
         bench.host.clock.advance(SETTLE)
 
 
@@ -105,7 +105,7 @@ class TestPrefixTranslation:
     async def test_while_there_is_no_prefix_nothing_is_translated_and_that_is_told(self) -> None:
         host = Host()
         bench = await host.bench(network("a", egress={**OUTER, "prefixFrom": {"interface": "eth7"}}))
-        await follow(bench.context)
+        await track_prefixes(bench.context)
         await bench.reconcile("a")
         assert await host.ready("a") == ("False", "PrefixPending")
         assert await host.docker("a")
@@ -138,7 +138,7 @@ class TestRouted:
         there = await host.docker("a")
         assert there is not None
         assert there.options.get("com.docker.network.bridge.gateway_mode_ipv6") == asked
-        bench.look_again()
+        bench.invalidate_all()
         assert await bench.reconcile("a") is None
         assert await host.ready("a") == READY
 
@@ -171,7 +171,7 @@ class TestPolicies:
         provider.delegate(OLD)
         await host.create_foreign("shop", "fd99::/64")
         bench = await host.bench(policy("all", egress=egress))
-        await follow(bench.context)
+        await track_prefixes(bench.context)
         await bench.reconcile("all", KIND)
         return bench, provider
 

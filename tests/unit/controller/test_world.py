@@ -102,9 +102,9 @@ class TestNetworks:
     async def test_nothing_is_known_before_the_first_look(self) -> None:
         host = Host()
         world = World(host.engine, host.net, host.clock)
-        assert (world.seen, len(world.known_networks)) == (False, 0)
+        assert (world.networks_read, len(world.known_networks)) == (False, 0)
         await world.networks()
-        assert world.seen
+        assert world.networks_read
 
     async def test_one_that_was_named_by_an_event_is_read_alone(self) -> None:
         host = Host()
@@ -146,7 +146,7 @@ class TestNetworks:
         world.engine_changed()
         late = asyncio.create_task(world.networks())
         await ready.wait()
-        await world.refresh(await host.create_foreign("new", "fd00::/64"))
+        await world.refresh_network(await host.create_foreign("new", "fd00::/64"))
         answer.set()
         await late
         assert names(world) == {"new"}
@@ -161,7 +161,7 @@ class TestNetworks:
         late = asyncio.create_task(world.networks())
         for _ in range(2):
             await asyncio.sleep(0)
-        world.forget(old)
+        world.network_removed(old)
         await late
         assert names(world) <= {"old"}
         await host.engine.remove_network(old)
@@ -176,7 +176,7 @@ class TestNetworks:
         world.engine_changed()
         await world.networks()
         assert world.version == version
-        await world.refresh(await host.create_foreign("x", "fd00::/64"))
+        await world.refresh_network(await host.create_foreign("x", "fd00::/64"))
         assert world.version > version
 
     async def test_one_that_is_gone_is_forgotten_by_its_name(self) -> None:
@@ -184,7 +184,7 @@ class TestNetworks:
         there = await host.create_foreign("x", "fd00::/64")
         world = await seen(host)
         await host.engine.remove_network(there)
-        assert await world.refresh("x") is None
+        assert await world.refresh_network("x") is None
         assert names(world) == set()
 
 
@@ -219,7 +219,7 @@ class TestEngine:
         for network_id in (one, two):
             assert await world.attachments(network_id) == ()
         web = host.engine.run_container("web", "a")
-        world.plugged(web, one)
+        world.attachment_reported(web, one)
         assert [a.container_name for a in await world.attachments(one)] == ["web"]
         assert world.networks_of(web) == {one}
 
@@ -249,12 +249,12 @@ class TestContainersAndListeners:
         await host.create_foreign("shop", "fd99::/64")
         host.engine.run_container("web", "shop", ports=("8080:80",))
         world = World(host.engine, host.net, host.clock)
-        await world.look()
+        await world.refresh()
         return host, world
 
     async def test_they_are_read_once_until_something_happens_to_them(self) -> None:
         host, world = await self.looked()
-        await world.look()
+        await world.refresh()
         assert [c.method for c in host.engine.calls].count("containers") == 1
         assert [c.name for c in world.known_containers] == ["web"]
         assert {(each.protocol, each.port) for each in world.listeners.last or ()} == {("tcp", 8080)}
@@ -265,12 +265,12 @@ class TestContainersAndListeners:
         assert there is not None
         for number, told in enumerate((world.containers_changed, world.endpoints_changed, world.engine_changed)):
             await self.one_more(host, world, number, told)
-        await self.one_more(host, world, 3, partial(world.plugged, "x", there.id))
+        await self.one_more(host, world, 3, partial(world.attachment_reported, "x", there.id))
 
     async def one_more(self, host: Host, world: World, number: int, told: Callable[[], None]) -> None:
         host.engine.run_container(f"c{number}", "shop", ports=(f"{9000 + number}:80",))
         told()
-        await world.look()
+        await world.refresh()
         assert len(world.known_containers) == number + 2
         assert len(world.listeners.last or ()) == number + 2
 
@@ -278,17 +278,17 @@ class TestContainersAndListeners:
         host, world = await self.looked()
         version, containers, listeners = world.version, world.containers.last, world.listeners.last
         world.containers_changed()
-        await world.look()
+        await world.refresh()
         assert world.version == version
         assert world.containers.last is containers
         assert world.listeners.last is listeners
         host.engine.run_container("db", "shop")
         world.containers_changed()
-        await world.look()
+        await world.refresh()
         assert world.version == version + 1
         host.net.listen(Listener("udp", IPv6Address("::"), 53))
         world.containers_changed()
-        await world.look()
+        await world.refresh()
         assert world.version == version + 2
 
     async def test_a_kernel_that_does_not_tell_its_sockets_has_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -299,22 +299,22 @@ class TestContainersAndListeners:
 
         monkeypatch.setattr(host.net, "listeners", broken)
         world.containers_changed()
-        await world.look()
+        await world.refresh()
         assert world.listeners.last == frozenset()
 
     async def test_an_engine_that_is_away_leaves_those_that_were_seen(self) -> None:
         host, world = await self.looked()
         host.engine.down()
         world.engine_changed()
-        await world.look()
+        await world.refresh()
         assert [c.name for c in world.known_containers] == ["web"]
 
     async def test_bridges_move_the_version_where_rules_name_them(self) -> None:
         host, world = await self.looked()
         for named in (False, True):
-            world.names_bridges = named
+            world.rules_name_bridges = named
             version = world.version
             host.net.add_interface(Interface(70 + named, f"virbr{int(named)}", "bridge", up=True, mtu=1500))
             world.host_changed()
-            await world.look()
+            await world.refresh()
             assert (world.version > version) is named

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dockerv6.telemetry.redaction import is_secret, redacted
+from dockerv6.telemetry.logging import is_secret, redacted
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dockerv6.telemetry.text_lines import JournalLines, TextLines, rfc3339_milliseconds
+from dockerv6.telemetry.logging import JournalLines, TextLines, rfc3339_milliseconds
 
 PLAIN = TextLines(timestamps=False)
 

@@ -32,7 +32,7 @@ def command(settings: "Settings", *, yes: bool, keep_networks: bool) -> None:
     """
     if not yes:
         _ask(settings, keep_networks=keep_networks)
-    from dockerv6.daemon.uninstall import uninstall  # noqa: PLC0415 - the daemon's imports, which --help need not
+    from dockerv6.daemon.process import uninstall  # noqa: PLC0415 - the daemon's imports, which --help need not
 
     with unusable_settings():
         removed = uninstall(settings, keep_networks=keep_networks)

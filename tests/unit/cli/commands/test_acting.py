@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dockerv6.api.scheme import decode, digest
-from dockerv6.daemon import preview, process, uninstall
+from dockerv6.daemon import preview, process
 from dockerv6.daemon.preview import Preview
 from dockerv6.daemon.process import ApplyResult
 from dockerv6.daemon.settings import Settings
@@ -45,7 +45,7 @@ def test_run_exits_as_the_daemon_does(monkeypatch: Patch) -> None:
 @pytest.mark.parametrize("verb", ["run", "apply", "plan", "uninstall"])
 @pytest.mark.parametrize("error", [EngineUnavailable("no engine"), ValueError("Docker host 'x': can't be used")])
 def test_an_expected_error_is_one_line(monkeypatch: Patch, verb: str, error: Exception) -> None:
-    where = {"run": process, "apply": process, "plan": preview, "uninstall": uninstall}[verb]
+    where = {"run": process, "apply": process, "plan": preview, "uninstall": process}[verb]
     returning(monkeypatch, where, "preview" if verb == "plan" else verb, error)
     result = run([verb, *(["--yes"] if verb == "uninstall" else [])])
     assert (result.exit_code, result.stderr) == (1, f"Error: {error}\n")
@@ -156,7 +156,7 @@ def test_findings_of_the_files_go_to_standard_error(monkeypatch: Patch) -> None:
 
 
 def test_uninstall_asks_on_a_terminal_only(monkeypatch: Patch) -> None:
-    calls = returning(monkeypatch, uninstall, "uninstall", ("removed a", "removed b"))
+    calls = returning(monkeypatch, process, "uninstall", ("removed a", "removed b"))
     assert run(["uninstall"]).exit_code == 2
     monkeypatch.setattr("dockerv6.cli.commands.uninstall.interactive", lambda: True)
     refused = run(["uninstall"], input="n\n")
@@ -167,6 +167,6 @@ def test_uninstall_asks_on_a_terminal_only(monkeypatch: Patch) -> None:
 
 
 def test_uninstall_may_keep_the_networks(monkeypatch: Patch) -> None:
-    calls = returning(monkeypatch, uninstall, "uninstall", ())
+    calls = returning(monkeypatch, process, "uninstall", ())
     assert run(["uninstall", "--yes", "--keep-networks"]).exit_code == 0
     assert calls == [(Settings(), True)]

@@ -10,15 +10,13 @@ from dockerv6.api.kinds import NETWORK
 from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.api.pending import not_yet_in_effect
 from dockerv6.controller.context import Context
-from dockerv6.controller.converge import converge, next_look
-from dockerv6.controller.endpoints import forget_endpoints
-from dockerv6.controller.execute import StepFailed, execute
-from dockerv6.controller.failures import failure_of
+from dockerv6.controller.converge import converge, requeue_after
+from dockerv6.controller.endpoints import forget_endpoints, forget_members
+from dockerv6.controller.execute import StepFailed, execute, failure_of
 from dockerv6.controller.garbage import keep_orphan
-from dockerv6.controller.members import forget_members
-from dockerv6.controller.observe import desired, observe
+from dockerv6.controller.observe import desired, observe_network
 from dockerv6.controller.renumbering import completed, decide, roll_back
-from dockerv6.controller.statuses import conditions_before, fields_before, network_status, never_accepted, write_status
+from dockerv6.controller.status import conditions_before, fields_before, network_status, never_accepted, write_status
 from dockerv6.planning import network as planning
 from dockerv6.planning.deletion import keeps_network, plan_deletion
 from dockerv6.planning.describe import describe
@@ -48,7 +46,7 @@ _TOLD: Mapping[type[object], str] = {
     BindSubnet: "SubnetAllocated",
     RemoveNetwork: "NetworkRemoved",
     CreateNetwork: "NetworkCreated",
-    RepairBridge: "BridgeMended",
+    RepairBridge: "BridgeRepaired",
     DetachEndpoint: "EndpointDetached",
     AttachEndpoint: "EndpointAttached",
     AttachMember: "MemberAttached",
@@ -70,12 +68,15 @@ async def reconcile(key: Key, context: Context) -> Requeue | None:
         await never_accepted(stored, context)
         return None
     wish = desired(resource, context)
-    observed = await observe(wish, stored, context)
-    if context.in_order.get(key.name) == _picture(wish, stored, observed, context) and key.name not in context.repaired:
+    observed = await observe_network(wish, stored, context)
+    if (
+        context.converged.get(key.name) == _picture(wish, stored, observed, context)
+        and key.name not in context.unreported_repairs
+    ):
         return None
     outcome = await converge(
         observed,
-        lambda: observe(wish, stored, context),
+        lambda: observe_network(wish, stored, context),
         lambda seen: decide(wish, seen, context),
         context,
     )
@@ -83,9 +84,9 @@ async def reconcile(key: Key, context: Context) -> Requeue | None:
         return Requeue(0.0)  # what is there now is what was there before: the status is told of that
     first, plan, observed = outcome.first, outcome.plan, outcome.observed
     if any(f.condition == ConditionType.SUBNET_ALLOCATED for f in plan.findings):
-        context.waiting.add(key.name)
+        context.unallocated.add(key.name)
     else:
-        context.waiting.discard(key.name)
+        context.unallocated.discard(key.name)
     if outcome.failed is not None:
         await _say(stored, resource, observed, plan, context, failed=outcome.failed)
         await _tell_failure(key, outcome.failed, context)
@@ -97,10 +98,10 @@ async def reconcile(key: Key, context: Context) -> Requeue | None:
         await context.reporter.normal(NETWORK, key.name, "Recreated", f"it was made anew{why}")
     await _say(stored, resource, observed, plan, context, restored=first.drift if not first.blocked else ())
     if plan.findings or plan.drift:
-        context.in_order.pop(key.name, None)
+        context.converged.pop(key.name, None)
     else:
-        context.in_order[key.name] = _picture(wish, stored, observed, context)
-    retry = next_look(plan)
+        context.converged[key.name] = _picture(wish, stored, observed, context)
+    retry = requeue_after(plan)
     return Requeue(retry) if retry is not None else None
 
 
@@ -111,7 +112,7 @@ def _picture(wish: Desired, stored: StoredObject, observed: Observed, context: C
         context.inventory.version,
         context.world.version,
         stored.problem,
-        f"{NETWORK}/{stored.name}" in context.held,
+        f"{NETWORK}/{stored.name}" in context.prune_held,
         observed.engine,
         observed.attachments,
         observed.remembered,
@@ -140,7 +141,7 @@ async def finalize(key: Key, context: Context) -> Requeue | None:
     if stored is None or not isinstance(resource, NetworkResource):
         return None
     wish = desired(resource, context)
-    observed = await observe(wish, stored, context)
+    observed = await observe_network(wish, stored, context)
     live = planning.own_network(wish, observed)
     if live is not None and keeps_network(wish):
         await keep_orphan(live.id, context)
@@ -160,9 +161,9 @@ async def finalize(key: Key, context: Context) -> Requeue | None:
     await forget_endpoints(context.store, key.name)
     await forget_members(context.store, key.name)
     await completed(key.name, context)
-    context.transit.forget(key.name)
-    context.waiting.discard(key.name)
-    context.in_order.pop(key.name, None)
+    context.recreations.forget(key.name)
+    context.unallocated.discard(key.name)
+    context.converged.pop(key.name, None)
     await context.reporter.normal(NETWORK, key.name, "Deleted", f"IPv6Network {key.name} is gone")
     return None
 
@@ -180,7 +181,7 @@ async def _say(
     """Write the status, once, at the end."""
     failure = failure_of(failed) if failed is not None else None
     status = network_status(resource, observed, context)
-    elsewhere = tuple(context.repaired.pop(stored.name, ()))
+    elsewhere = tuple(context.unreported_repairs.pop(stored.name, ()))
     for what in elsewhere:
         await context.reporter.warning(NETWORK, stored.name, "Drifted", what)
     verdict = StatusInputs(
@@ -189,10 +190,10 @@ async def _say(
         plan=plan,
         problem=stored.problem,
         failure=failure.said if failure is not None else None,
-        retry=failure.retry if failure is not None else next_look(plan),
+        retry=failure.retry if failure is not None else requeue_after(plan),
         restored=(*restored, *elsewhere),
         pending="; ".join(f"{dotted(p.path)}: {p.why}" for p in not_yet_in_effect(resource).additive),
-        held=f"{NETWORK}/{stored.name}" in context.held,
+        held=f"{NETWORK}/{stored.name}" in context.prune_held,
         messages=status.messages,
     )
     before = conditions_before(stored)

@@ -8,7 +8,7 @@ from dockerv6.api.conditions import ConditionType, Reason
 from dockerv6.api.kinds import NETWORK, POOL
 from dockerv6.api.pool import IPv6Pool
 from dockerv6.controller.context import Context
-from dockerv6.controller.statuses import never_accepted, write_simple
+from dockerv6.controller.status import never_accepted, write_simple
 from dockerv6.ipam.ledger import AllocationState
 from dockerv6.lib.prefixes import subnet_count
 from dockerv6.lib.times import rfc3339
@@ -18,7 +18,7 @@ from dockerv6.reconciler.outcome import Requeue
 from dockerv6.reconciler.request import Key
 
 
-async def reconcile_pool(key: Key, context: Context) -> Requeue | None:
+async def reconcile(key: Key, context: Context) -> Requeue | None:
     """Count what the pool has given out, and have those looked at again that wait for it."""
     stored = context.inventory.get(POOL, key.name)
     resource = context.inventory.resource(POOL, key.name)
@@ -100,7 +100,7 @@ def _overlapping(pool: IPv6Pool, prefixes: tuple[IPv6Network, ...], context: Con
     ]
 
 
-async def finalize_pool(key: Key, context: Context) -> Requeue | None:
+async def finalize(key: Key, context: Context) -> Requeue | None:
     """A pool stays for as long as a subnet of it is in use."""
     stored = context.inventory.get(POOL, key.name)
     users = sorted(

@@ -7,11 +7,10 @@ from dockerv6.api.egress import Egress
 from dockerv6.api.kinds import POLICY
 from dockerv6.api.policy import IPv6Policy
 from dockerv6.controller.context import Context
-from dockerv6.controller.converge import ConvergeResult, converge, next_look
-from dockerv6.controller.execute import StepFailed, execute
-from dockerv6.controller.failures import failure_of
-from dockerv6.controller.observe import doubt_listeners, look
-from dockerv6.controller.statuses import (
+from dockerv6.controller.converge import ConvergeResult, converge, requeue_after
+from dockerv6.controller.execute import StepFailed, execute, failure_of
+from dockerv6.controller.observe import invalidate_listeners, observe_host
+from dockerv6.controller.status import (
     conditions_before,
     fields_before,
     never_accepted,
@@ -44,11 +43,11 @@ async def reconcile(key: Key, context: Context) -> Requeue | None:
     if not isinstance(resource, IPv6Policy):
         await never_accepted(stored, context)
         return None
-    doubt_listeners(stored, context)
+    invalidate_listeners(stored, context)
     applied = bool(fields_before(stored))
     outcome = await converge(
-        await look(context, applied=applied),
-        lambda: look(context, applied=applied),
+        await observe_host(context, applied=applied),
+        lambda: observe_host(context, applied=applied),
         lambda seen: plan_policy(resource, seen, _networks(key.name, context), context.inventory.holdings),
         context,
     )
@@ -58,7 +57,7 @@ async def reconcile(key: Key, context: Context) -> Requeue | None:
     for finding in outcome.plan.findings:
         if not finding.doubtful:
             await context.reporter.warning(POLICY, key.name, finding.reason, finding.message)
-    retry = next_look(outcome.plan)
+    retry = requeue_after(outcome.plan)
     return Requeue(retry) if retry is not None else None
 
 
@@ -79,7 +78,7 @@ async def finalize(key: Key, context: Context) -> Requeue | None:
         raise TemporaryError(str(error)) from error
     except StepFailed as failed:
         raise failure_of(failed).error from failed
-    context.repaired.pop(f"{POLICY_OWNER}{key.name}", None)
+    context.unreported_repairs.pop(f"{POLICY_OWNER}{key.name}", None)
     await context.reporter.normal(POLICY, key.name, "Deleted", f"IPv6Policy {key.name} is gone")
     return None
 
@@ -88,7 +87,7 @@ async def _say(stored: StoredObject, egress: Egress, outcome: ConvergeResult, co
     plan, observed, failed = outcome.plan, outcome.observed, outcome.failed
     failure = failure_of(failed) if failed is not None else None
     owner = f"{POLICY_OWNER}{stored.name}"
-    elsewhere = tuple(context.repaired.pop(owner, ()))
+    elsewhere = tuple(context.unreported_repairs.pop(owner, ()))
     for what in elsewhere:
         await context.reporter.warning(POLICY, stored.name, "Drifted", what)
     networks = _networks(stored.name, context)
@@ -102,9 +101,9 @@ async def _say(stored: StoredObject, egress: Egress, outcome: ConvergeResult, co
         domain=POLICY_DOMAIN,
         problem=stored.problem,
         failure=failure.said if failure is not None else None,
-        retry=failure.retry if failure is not None else next_look(plan),
+        retry=failure.retry if failure is not None else requeue_after(plan),
         restored=(*restored, *elsewhere),
-        held=f"{POLICY}/{stored.name}" in context.held,
+        held=f"{POLICY}/{stored.name}" in context.prune_held,
         messages=_messages(networks, others, observed, owner),
     )
     fields = {

@@ -191,7 +191,7 @@ async def write_simple(
         domain=(),
         problem=stored.problem,
         pending=pending,
-        held=f"{stored.kind}/{stored.name}" in context.held,
+        held=f"{stored.kind}/{stored.name}" in context.prune_held,
         messages={ConditionType.READY: message},
     )
     await write_status(stored, conditions_of(conditions_before(stored), verdict), fields, context)
