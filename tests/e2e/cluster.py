@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.lab.operator import Operator
 
 TABLE = ("inet", "dockerv6")
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 def network_yaml(name: str, spec: Mapping[str, Any] | None = None) -> str:

@@ -104,7 +104,7 @@ class Premises(Site):
         """Write an IPv6Pool."""
         self.operator.apply_yaml(f"pool-{name}.yaml", pool_yaml(name, spec))
 
-    def ready(self, *names: str, timeout: float = 20.0) -> None:
+    def ready(self, *names: str, timeout: float = 60.0) -> None:
         """Wait for IPv6Networks."""
         for name in names:
             self.operator.wait_ready(f"ipv6network/{name}", timeout=timeout)

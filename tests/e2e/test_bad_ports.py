@@ -74,7 +74,7 @@ def _process(site: Site, port: int) -> Iterator[None]:
 
 def _reaches_process(site: Site, port: int) -> bool:
     """Whether the host's process answers the neighbour: it tells clients their address, a container its name too."""
-    program = f"import socket; print(socket.create_connection(('{HOST_ADDRESS}', {port}), 3).makefile().read())"
+    program = f"import socket; print(socket.create_connection(('{HOST_ADDRESS}', {port}), 20).makefile().read())"
     return site.lab.neighbour.exec("python3", "-c", program, check=False).stdout.strip() == NEIGHBOUR_ADDRESS
 
 
@@ -139,7 +139,7 @@ def test_containers_that_are_gone_at_once_leave_nothing(site: Site) -> None:
     ]
     processes = [site.lab.neighbour.namespace.popen(argv) for argv in started]
     for process in processes:
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=120)
         assert process.returncode == 0, errors
     eventually(lambda: _lines_with(site, subnet) == before, "nothing of them is left")
     never(site.neighbour, *(published(8100 + n) for n in range(8)))

@@ -51,7 +51,7 @@ def test_a_network_goes_when_its_containers_have_gone(lab: Lab) -> None:
     assert ping(engine, container, FAR_ADDRESS)
     engine.client().remove_container(container, force=True)
     eventually(lambda: network_id(engine, "blog") is None, "the network goes")
-    operator.cli("wait", "ipv6network/blog", "--for=delete", "--timeout=20s")
+    operator.cli("wait", "ipv6network/blog", "--for=delete", "--timeout=60s")
     eventually(lambda: "blog" not in our_table(engine), "its rules go")
 
 
@@ -84,7 +84,7 @@ def test_an_orphan_keeps_its_network_and_loses_its_rules(lab: Lab) -> None:
     operator.wait_ready("ipv6network/blog")
     before = network_id(engine, "blog")
     operator.remove_yaml("blog.yaml")
-    operator.cli("wait", "ipv6network/blog", "--for=delete", "--timeout=20s")
+    operator.cli("wait", "ipv6network/blog", "--for=delete", "--timeout=60s")
     assert "blog" not in our_table(engine)
     operator.stop()
     operator.start()
@@ -101,7 +101,7 @@ def test_a_lost_source_prunes_nothing(lab: Lab) -> None:
     operator.config_dir.mkdir()  # an empty directory in its place, as an unmounted volume leaves it
     operator.stop()
     operator.start()
-    operator.cli("wait", "ipv6network/blog", "--for=condition=Ready", "--timeout=20s")
+    operator.cli("wait", "ipv6network/blog", "--for=condition=Ready", "--timeout=60s")
     assert network_id(engine, "blog")
     operator.config_dir.rmdir()
     kept.rename(operator.config_dir)
@@ -129,7 +129,7 @@ def test_sysctls_are_restored_when_nothing_needs_them(lab: Lab) -> None:
     operator.wait_ready("ipv6network/blog")
     assert forwarding(engine) == "1"
     operator.remove_yaml("blog.yaml")
-    operator.cli("wait", "ipv6network/blog", "--for=delete", "--timeout=20s")
+    operator.cli("wait", "ipv6network/blog", "--for=delete", "--timeout=60s")
     eventually(lambda: forwarding(engine) == "0", "forwarding is as it was")
 
 

@@ -15,7 +15,7 @@ from tests.e2e.cluster import eventually, has_condition, network_id, resource, s
 from tests.e2e.provider import UPLINK, Premises, suffix, unbroken
 from tests.e2e.registry import ROOT
 from tests.e2e.site import reach_as
-from tests.lab.net import FAR_ADDRESS, HOST_ADDRESS, HOST_ADDRESS_V4, NEIGHBOUR_ADDRESS, ping
+from tests.lab.net import FAR_ADDRESS, HOST_ADDRESS, HOST_ADDRESS_V4, NEIGHBOUR_ADDRESS, deadline_for, ping
 from tests.lab.probe import Port, never, reach
 from tests.lab.provider import ROUTER, Provider
 
@@ -89,16 +89,17 @@ def _observe(cell: Cell, lab: Lab, operator: Operator) -> None:
     container = lab.engine.run("one", "existing")
     _assert_translated(lab, container)
     operator.remove_yaml("04-observe-existing-network.yaml")
-    operator.cli("wait", "v6net/somebodys", "--for=delete", "--timeout=30s")
+    operator.cli("wait", "v6net/somebodys", "--for=delete", "--timeout=60s")
     assert network_id(lab.engine, "existing") == network
     # what the engine does by itself is what is left
-    assert ping(lab.engine, container, FAR_ADDRESS, deadline=1) == cell.ipv6_rules
+    deadline = deadline_for(expected=cell.ipv6_rules)
+    assert ping(lab.engine, container, FAR_ADDRESS, deadline=deadline) == cell.ipv6_rules
 
 
 def _internal(_cell: Cell, lab: Lab, operator: Operator) -> None:
     _subnet(operator, "backend")
     one, two = (lab.engine.run(name, "backend") for name in ("one", "two"))
-    assert ping(lab.engine, one, str(_address(lab.engine, two, "backend")), deadline=2)
+    assert ping(lab.engine, one, str(_address(lab.engine, two, "backend")))
     assert not ping(lab.engine, one, FAR_ADDRESS, deadline=1)
 
 
@@ -140,7 +141,7 @@ def _recreate(_cell: Cell, lab: Lab, operator: Operator) -> None:
     assert "www" in endpoint["Aliases"]
     _assert_translated(lab, container)
     operator.remove_yaml(name)
-    operator.cli("wait", "v6net/changing", "--for=delete", "--timeout=30s")
+    operator.cli("wait", "v6net/changing", "--for=delete", "--timeout=60s")
     assert network_id(engine, "changing") is not None
     assert ping(engine, container, "fd12:3456:789a:8::1")
 
@@ -382,7 +383,7 @@ def test_all_examples_get_along_with_one_another(lab: Lab, two_uplinks: Premises
     operator = two_uplinks.operator
     for name, text in _EXAMPLES.items():
         operator.apply_yaml(name, text)
-    operator.cli("apply", "--timeout=60s", timeout=90)
+    operator.cli("apply", "--timeout=60s", timeout=120)
     operator.cli("plan")
     operator.cli("uninstall", "--yes")
     networks = {each["Name"] for each in lab.engine.client().networks()}

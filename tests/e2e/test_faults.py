@@ -81,7 +81,7 @@ def test_overlaps_are_told_and_nothing_else_is_disturbed(lab: Lab) -> None:
     assert "theirs" in theirs["message"]
     assert subnet_of(engine, "first") == _SUBNET
     operator.remove_yaml("first.yaml")
-    operator.wait_ready("ipv6network/second", timeout=60)
+    operator.wait_ready("ipv6network/second", timeout=90)
 
 
 def test_pools_unknown_and_exhausted(lab: Lab) -> None:
@@ -185,7 +185,7 @@ def test_without_root_it_says_so(lab: Lab, tmp_path: Path) -> None:
         env={**os.environ, **directories},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=False,
     )
     assert tried.returncode == 1

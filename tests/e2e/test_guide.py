@@ -24,14 +24,14 @@ def test_one_resource_is_network_masquerade_and_cleanup(lab: Lab) -> None:
     container = engine.run("busy", "guide")
     assert ping(engine, container, NEIGHBOUR_ADDRESS)
     assert ping(engine, container, FAR_ADDRESS)
-    assert engine.container_exec(container, "ping6", "-c", "1", "-w", "5", FAR_ADDRESS).returncode == 0
+    assert engine.container_exec(container, "ping6", "-c", "1", "-w", "20", FAR_ADDRESS).returncode == 0
     assert lab.neighbour.seen_as(engine, container) == HOST_ADDRESS
 
     engine.client().remove_container(container, force=True)
     operator.remove_yaml("guide.yaml")
     eventually(lambda: network_id(engine, "guide") is None, "the network is removed")
     eventually(lambda: _SUBNET not in our_table(engine), "its rules are removed")
-    operator.cli("wait", "ipv6network/guide", "--for=delete", "--timeout=20s")
+    operator.cli("wait", "ipv6network/guide", "--for=delete", "--timeout=60s")
     assert operator.stop() == 0
 
 

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,12 +19,14 @@ from tests.lab.net import (
     NEIGHBOUR_ADDRESS,
     UPLINK,
     Neighbour,
+    deadline_for,
     ping,
     ping_stream,
     receive,
     tcp_stream,
 )
-from tests.lab.probe import Port, ProbeError, ask, closed, download, never, reach, upload
+from tests.lab.packets import count_packets
+from tests.lab.probe import PATIENCE, Port, ProbeError, ask, closed, download, never, reach, upload
 from tests.lab.process import CommandFailedError, run
 from tests.lab.session import sweep
 
@@ -71,14 +74,14 @@ def test_guide_by_hand_from_network_to_cleanup(cell: Cell, lab: Lab) -> None:
     _network(engine)
     container = _container(engine)
     # without a rule, whoever makes it, nobody out there knows the way back to a unique local address
-    assert ping(engine, container, FAR_ADDRESS, deadline=1) == cell.ipv6_rules
+    assert ping(engine, container, FAR_ADDRESS, deadline=deadline_for(expected=cell.ipv6_rules)) == cell.ipv6_rules
     engine.exec("ip6tables", "-t", "nat", "-A", *_MASQUERADE)
     assert ping(engine, container, NEIGHBOUR_ADDRESS)
     assert ping(engine, container, FAR_ADDRESS)
-    assert engine.container_exec(container, "ping6", "-c", "1", "-w", "5", FAR_ADDRESS).returncode == 0
+    assert engine.container_exec(container, "ping6", "-c", "1", "-w", "20", FAR_ADDRESS).returncode == 0
     assert lab.neighbour.seen_as(engine, container) == HOST_ADDRESS
     engine.exec("ip6tables", "-t", "nat", "-D", *_MASQUERADE)
-    assert ping(engine, container, FAR_ADDRESS, deadline=1) == cell.ipv6_rules
+    assert ping(engine, container, FAR_ADDRESS, deadline=deadline_for(expected=cell.ipv6_rules)) == cell.ipv6_rules
 
 
 def test_neighbour_reaches_a_container_that_it_has_a_route_to(cell: Cell, lab: Lab) -> None:
@@ -86,7 +89,8 @@ def test_neighbour_reaches_a_container_that_it_has_a_route_to(cell: Cell, lab: L
     container = _container(lab.engine)
     address = lab.engine.container_addresses(container, "guide")["6"]
     lab.neighbour.add_route(_SUBNET)
-    assert lab.neighbour.ping(address, deadline=1) != cell.ipv6_rules
+    open_by_default = not cell.ipv6_rules
+    assert lab.neighbour.ping(address, deadline=deadline_for(expected=open_by_default)) == open_by_default
     lab.neighbour.remove_route(_SUBNET)
     assert not lab.neighbour.ping(address, deadline=1)
 
@@ -96,7 +100,9 @@ def test_streams_lose_nothing_while_nothing_happens(lab: Lab) -> None:
     engine, neighbour = lab.engine, lab.neighbour
     _network(engine)
     container = _container(engine)
+    inside = partial(engine.container_netns_exec, container)
     with (
+        count_packets(inside, neighbour.exec, 7001) as packets,
         neighbour.tcp_server(7001),
         ping_stream(engine, container, FAR_ADDRESS) as pings,
         tcp_stream(engine, container, FAR_ADDRESS, 7001) as stream,
@@ -106,7 +112,7 @@ def test_streams_lose_nothing_while_nothing_happens(lab: Lab) -> None:
             assert tally.error == ""
             assert tally.received > 0
             assert tally.lost == 0
-            assert tally.retransmits == 0
+        assert packets.dropped() == 0
 
 
 @pytest.mark.cells("28.5")
@@ -114,7 +120,9 @@ def test_streams_count_what_an_interruption_costs(lab: Lab) -> None:
     engine, neighbour = lab.engine, lab.neighbour
     _network(engine)
     container = _container(engine)
+    inside = partial(engine.container_netns_exec, container)
     with (
+        count_packets(inside, neighbour.exec, 7001) as packets,
         neighbour.tcp_server(7001),
         ping_stream(engine, container, FAR_ADDRESS) as pings,
         tcp_stream(engine, container, FAR_ADDRESS, 7001) as stream,
@@ -123,11 +131,11 @@ def test_streams_count_what_an_interruption_costs(lab: Lab) -> None:
         assert not ping(engine, container, FAR_ADDRESS, deadline=1)
         neighbour.exec("nft", "delete", "table", "inet", "cut")
         assert ping(engine, container, FAR_ADDRESS)
-        lost, resent = pings.stop(), stream.stop()
-    assert lost.lost > 0
-    assert lost.longest_gap > 0.5
-    assert resent.lost == 0
-    assert resent.retransmits > 0
+        pinged, streamed = pings.stop(), stream.stop()
+        assert pinged.lost > 0
+        # TCP sends again what was dropped
+        assert streamed.lost == 0
+        assert packets.dropped() > 0
 
 
 @pytest.mark.cells("28.5")
@@ -205,7 +213,7 @@ def test_responder_answers_with_its_name_and_the_client_it_saw(lab: Lab) -> None
     assert ask(client, Port("udp", server, 81)) is not None
     never(client, Port("tcp", server, 81), Port("udp", server, 82), Port("sctp", server, 81))
     with pytest.raises(ProbeError, match="answers"):
-        never(client, Port("tcp", server, 80))
+        never(client, Port("tcp", server, 80), silence=PATIENCE)
     engine.docker("rm", "-f", "srv")
     closed(client, Port("tcp", server, 80))
     with pytest.raises(ProbeError, match="doesn't answer"):

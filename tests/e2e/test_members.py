@@ -161,7 +161,7 @@ def test_a_network_without_ipv4_leaves_the_stacks_ipv4_as_it_is(site: Site) -> N
     assert _ipv4_gateway(site, "wordpress-wordpress-1") == _STACK
     site.remove("wordpress-random-1")
     site.operator.remove_yaml("six.yaml")
-    site.operator.cli("wait", "ipv6network/six", "--for=delete", "--timeout=30s")
+    site.operator.cli("wait", "ipv6network/six", "--for=delete", "--timeout=60s")
     _stack_works(site)
 
 
@@ -211,7 +211,7 @@ def test_a_restart_of_the_operator_keeps_all(blog: Site) -> None:
 
 def test_a_deleted_resource_leaves_the_stack_as_it_was(blog: Site) -> None:
     blog.operator.remove_yaml(_FILE)
-    blog.operator.cli("wait", "ipv6network/wordpress", "--for=delete", "--timeout=30s")
+    blog.operator.cli("wait", "ipv6network/wordpress", "--for=delete", "--timeout=60s")
     assert network_id(blog.engine, "wordpress") is None
     _stack_works(blog)
     assert _ipv4_gateway(blog, "wordpress-wordpress-1") == _STACK

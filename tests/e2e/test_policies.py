@@ -250,7 +250,7 @@ def test_a_deleted_policy_takes_its_rules_and_leaves_the_networks(site: Site, ce
     networks = {name: network_id(site.engine, name) for name in ("bridge", "docker_gwbridge", "late", "shop_default")}
     text = (site.operator.config_dir / "all.yaml").read_text()
     site.operator.remove_yaml("all.yaml")
-    site.operator.cli("wait", f"ipv6policy/{_ALL}", "--for=delete", "--timeout=30s")
+    site.operator.cli("wait", f"ipv6policy/{_ALL}", "--for=delete", "--timeout=60s")
     eventually(lambda: "789a:" not in our_table(site.engine), "its rules are gone")
     assert {name: network_id(site.engine, name) for name in networks} == networks
     # what the engine does by itself is what is left

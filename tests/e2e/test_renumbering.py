@@ -112,7 +112,7 @@ def test_an_operator_that_dies_half_way_finishes_when_it_is_back(premises: Premi
     with _halted_after_the_first_detachment(premises):
         premises.operator.kill()
     premises.start()
-    premises.ready("web", timeout=30)
+    premises.ready("web")
     eventually(lambda: _addresses(premises) == _moved(before), "all are attached where they were")
     _all_answer(premises, _moved(before))
 
@@ -123,7 +123,7 @@ def test_an_engine_that_dies_half_way_loses_nobody(premises: Premises) -> None:
         premises.engine.kill()
     premises.engine.start()
     eventually(lambda: IPv6Network(subnet_of(premises.engine, "web")).subnet_of(IPv6Network(_NEW)), "it is renumbered")
-    premises.ready("web", timeout=30)
+    premises.ready("web")
     premises.engine.docker("start", *_CONTAINERS)
     # the containers died with the engine, which gives those that start free addresses, but for static ones
     after = _addresses(premises)

@@ -98,7 +98,7 @@ def test_an_observed_network_gets_nat_and_is_never_touched(lab: Lab) -> None:
     container = engine.run("web", "theirs")
     assert ping(engine, container, FAR_ADDRESS)
     operator.remove_yaml("theirs.yaml")
-    operator.cli("wait", "ipv6network/theirs", "--for=delete", "--timeout=20s")
+    operator.cli("wait", "ipv6network/theirs", "--for=delete", "--timeout=60s")
     assert network_id(engine, "theirs") == before
 
 

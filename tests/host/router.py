@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tests.lab.namespace import Namespace
 
 _CLOSED_FIRST = "the first that comes through"
-_TIMEOUT = 10.0
+_TIMEOUT = 30.0
 """Seconds to wait for what must come; nothing is ever waited for that must not come."""
 
 nftables_only = pytest.mark.parametrize("backend", ["nftables"], indirect=True)

@@ -88,7 +88,7 @@ def _pass_after(client: socket.socket) -> None:
     """Be sure that what the client has sent is dealt with: something that it sends later came through."""
     with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as of_host:
         of_host.bind((HOST, 0))
-        of_host.settimeout(10)
+        of_host.settimeout(30)
         exchange(client, of_host)
 
 

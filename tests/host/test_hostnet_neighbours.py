@@ -24,7 +24,7 @@ PROXY_NDP = interface_sysctl("wan0", "proxy_ndp")
 FORWARDING = interface_sysctl("all", "forwarding")
 
 SOLICITATION, ADVERTISEMENT = 135, 136
-TIMEOUT = 10.0
+TIMEOUT = 30.0
 """Seconds to wait for what must come."""
 
 

@@ -41,7 +41,7 @@ SHOP = replace(
 )
 ON_LINK = IPv6Network(f"{UPLINKS['eth0']}::/64")
 NEAR = WORLD["eth0"]
-_TIMEOUT = 10.0
+_TIMEOUT = 30.0
 
 
 def outer(prefix: IPv6Network, host: int = 2) -> str:

@@ -31,7 +31,7 @@ FAR = "2001:db8:dddd::2"
 NARROW = 1280
 MUCH = bytes(range(256)) * 200
 
-_TIMEOUT = 10.0
+_TIMEOUT = 30.0
 
 
 @pytest.fixture

@@ -98,7 +98,7 @@ def test_what_containers_ask_of_the_world_goes_on_when_their_hosts_port_53_is_gi
         endpoint(outside, CLIENT) as client,
         socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as of_host,
     ):
-        of_host.settimeout(10)
+        of_host.settimeout(30)
         of_host.bind((HOST, 53))
         assert (exchange(asking, world), exchange(client, of_host)) == (HOST, CLIENT)
         assert conntrack.forget_udp_flows([53], OWN) == 1

@@ -31,7 +31,7 @@ NEIGHBOUR = f"{SUBNETS['blog']}::3"
 """Another container on blog's bridge, where a test adds one."""
 
 _PORT = 5300
-_TIMEOUT = 10.0
+_TIMEOUT = 30.0
 """Seconds to wait for what must come; nothing is ever waited for that must not come."""
 
 

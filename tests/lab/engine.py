@@ -262,7 +262,7 @@ class Engine:
         return ["nsenter", f"--target={self.pid}", *namespaces, "/usr/bin/env", path, host, *argv]
 
     def exec(
-        self, *argv: str, check: bool = True, timeout: float = 60.0, stdin: str | None = None
+        self, *argv: str, check: bool = True, timeout: float = 120.0, stdin: str | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Run one of the tree's programs (its own iptables, `docker`, busybox) to its end; errors as `process.run`."""
         return run(self.enter(argv), check=check, timeout=timeout, stdin=stdin, env=marked_environment(self.session.id))
@@ -277,7 +277,7 @@ class Engine:
         return self.namespace.enter([_UNSHARE, "--mount", "/bin/sh", "-c", script, "sh", *argv])
 
     def netexec(
-        self, *argv: str, check: bool = True, timeout: float = 60.0, stdin: str | None = None
+        self, *argv: str, check: bool = True, timeout: float = 120.0, stdin: str | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Run one of this machine's programs in the engine's network namespace; errors as in `process.run`."""
         return self.namespace.exec(*argv, check=check, timeout=timeout, stdin=stdin)
@@ -341,7 +341,7 @@ class Engine:
         return container
 
     def container_exec(
-        self, container: str, *argv: str, check: bool = True, timeout: float = 60.0
+        self, container: str, *argv: str, check: bool = True, timeout: float = 120.0
     ) -> subprocess.CompletedProcess[str]:
         """Run a program of a container's image inside the container; errors as in `process.run`."""
         return self.docker("exec", container, *argv, check=check, timeout=timeout)
@@ -355,7 +355,7 @@ class Engine:
         return f"/proc/{self.pid}/root{key}"
 
     def container_netns_exec(
-        self, container: str, *argv: str, check: bool = True, timeout: float = 60.0
+        self, container: str, *argv: str, check: bool = True, timeout: float = 120.0
     ) -> subprocess.CompletedProcess[str]:
         """Run one of this machine's programs in a container's network namespace; errors as in `process.run`."""
         argv = ("nsenter", f"--net={self.container_netns(container)}", *argv)

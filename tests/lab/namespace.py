@@ -45,7 +45,7 @@ class Namespace:
         return ["nsenter", f"--net={self.path}", *argv]
 
     def exec(
-        self, *argv: str, check: bool = True, timeout: float = 60.0, stdin: str | None = None
+        self, *argv: str, check: bool = True, timeout: float = 120.0, stdin: str | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Run one of this machine's programs in here to its end; errors as in `process.run`."""
         return run(self.enter(argv), check=check, timeout=timeout, env=marked_environment(self.session), stdin=stdin)

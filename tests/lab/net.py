@@ -33,6 +33,10 @@ NEIGHBOUR_ADDRESS = "2001:db8:0:1::1"
 FAR_ADDRESS = "2001:db8:ffff::1"
 HOST_ADDRESS_V4 = "192.0.2.2"
 NEIGHBOUR_ADDRESS_V4 = "192.0.2.1"
+# seconds; ends the traffic programs of a test that was killed, and those that never get an answer
+_LIFETIME = 240.0
+# seconds: an answer takes milliseconds, and a busy machine needs more; a missing answer costs the whole time
+_EXPECTED, _UNEXPECTED = 20, 1
 _TRAFFIC = str(Path(__file__).with_name("traffic.py"))
 
 
@@ -42,12 +46,10 @@ class TrafficError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What a stream lost. `longest_gap` is in seconds between two answers; `error` is empty or says what broke it."""
+    """What a stream sent and got back. `error` is empty, or what ended the stream."""
 
     sent: int
     received: int
-    longest_gap: float
-    retransmits: int
     error: str
 
     @property
@@ -145,12 +147,12 @@ class Neighbour:
         """Take the link away, with its addresses and routes: the host then has no uplink but those of a test's own."""
         self._host.exec("ip", "link", "del", UPLINK)
 
-    def exec(self, *argv: str, check: bool = True, timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
+    def exec(self, *argv: str, check: bool = True, timeout: float = 120.0) -> subprocess.CompletedProcess[str]:
         """Run one of this machine's programs in the neighbour's namespace; errors as in `process.run`."""
         return self.namespace.exec(*argv, check=check, timeout=timeout)
 
-    def ping(self, address: str, *, deadline: int = 5) -> bool:
-        """Say whether an address answers the neighbour within `deadline` seconds."""
+    def ping(self, address: str, *, deadline: int = _EXPECTED) -> bool:
+        """Return whether an address answers the neighbour within `deadline` seconds."""
         return self.exec("ping", "-n", "-c", "1", "-w", str(deadline), address, check=False).returncode == 0
 
     def add_route(self, prefix: str) -> None:
@@ -162,12 +164,12 @@ class Neighbour:
         _ip(self.namespace, f"route del {prefix} via {HOST_ADDRESS} dev {UPLINK}")
 
     @contextmanager
-    def tcp_server(self, port: int, *, mode: str = "echo", lifetime: float = 100.0) -> Iterator[Traffic]:
+    def tcp_server(self, port: int, *, mode: str = "echo") -> Iterator[Traffic]:
         """Serve a TCP port on all of the neighbour's addresses for the block.
 
         `mode` is `echo`, `discard`, or `peer`: tell each client its address as seen from here, one line, and close.
         """
-        with _served(self.namespace, port, mode, lifetime) as traffic:
+        with _served(self.namespace, port, mode) as traffic:
             yield traffic
 
     def seen_as(self, engine: Engine, container: str, *, port: int = 7000, target: str = FAR_ADDRESS) -> str:
@@ -185,19 +187,24 @@ class Neighbour:
 
 
 @contextmanager
-def tcp_server(host: Namespace, port: int, *, mode: str = "echo", lifetime: float = 100.0) -> Iterator[Traffic]:
+def tcp_server(host: Namespace, port: int, *, mode: str = "echo") -> Iterator[Traffic]:
     """Serve a TCP port in any namespace for the block; `mode` as `Neighbour.tcp_server` has it."""
-    with _served(host, port, mode, lifetime) as traffic:
+    with _served(host, port, mode) as traffic:
         yield traffic
 
 
-def ping(engine: Engine, container: str, address: str, *, deadline: int = 5) -> bool:
-    """Say whether an address answers a container within `deadline` seconds."""
+def deadline_for(*, expected: bool) -> int:
+    """Return how many seconds to wait for an answer that is expected, or for one that is not."""
+    return _EXPECTED if expected else _UNEXPECTED
+
+
+def ping(engine: Engine, container: str, address: str, *, deadline: int = _EXPECTED) -> bool:
+    """Return whether an address answers a container within `deadline` seconds."""
     argv = ("ping", "-n", "-c", "1", "-i", "0.1", "-w", str(deadline), address)
     return engine.container_netns_exec(container, *argv, check=False).returncode == 0
 
 
-def receive(engine: Engine, container: str, address: str, port: int, *, timeout: int = 5) -> str:
+def receive(engine: Engine, container: str, address: str, port: int, *, timeout: int = _EXPECTED) -> str:
     """Return what a TCP server says to a container before it closes the connection, stripped.
 
     Raises:
@@ -213,28 +220,24 @@ def receive(engine: Engine, container: str, address: str, port: int, *, timeout:
 
 
 @contextmanager
-def ping_stream(
-    engine: Engine, container: str, address: str, *, interval: float = 0.01, lifetime: float = 100.0
-) -> Iterator[Traffic]:
+def ping_stream(engine: Engine, container: str, address: str, *, interval: float = 0.01) -> Iterator[Traffic]:
     """Ping an address from a container's namespace for the block, every `interval` seconds, once one came back."""
-    argv = ["icmp", "--address", address, "--interval", str(interval), "--lifetime", str(lifetime)]
+    argv = ["icmp", "--address", address, "--interval", str(interval)]
     with _streaming(engine, container, argv) as traffic:
         yield traffic
 
 
 @contextmanager
-def tcp_stream(
-    engine: Engine, container: str, address: str, port: int, *, interval: float = 0.01, lifetime: float = 100.0
-) -> Iterator[Traffic]:
+def tcp_stream(engine: Engine, container: str, address: str, port: int, *, interval: float = 0.01) -> Iterator[Traffic]:
     """Hold one TCP connection from a container's namespace to an echo server for the block."""
     argv = ["tcp", "--address", address, "--port", str(port), "--interval", str(interval)]
-    with _streaming(engine, container, [*argv, "--lifetime", str(lifetime)]) as traffic:
+    with _streaming(engine, container, argv) as traffic:
         yield traffic
 
 
 @contextmanager
-def _served(host: Namespace, port: int, mode: str, lifetime: float) -> Iterator[Traffic]:
-    argv = [*_program("serve"), "--port", str(port), "--mode", mode, "--lifetime", str(lifetime)]
+def _served(host: Namespace, port: int, mode: str) -> Iterator[Traffic]:
+    argv = _program("serve", "--port", str(port), "--mode", mode)
     with _running(Traffic(host.popen(argv))) as traffic:
         yield traffic
 
@@ -256,7 +259,7 @@ def _running(traffic: Traffic) -> Iterator[Traffic]:
 
 def _program(*argv: str) -> list[str]:
     # without the site packages it starts in 20 ms
-    return [sys.executable, "-I", "-S", _TRAFFIC, *argv]
+    return [sys.executable, "-I", "-S", _TRAFFIC, *argv, "--lifetime", str(_LIFETIME)]
 
 
 def _ip(where: Namespace, commands: str) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.lab.engine import Engine
 
 _PROGRAM = str(Path(sys.executable).with_name("dockerv6"))
-_STOP_PATIENCE = 15.0
+_STOP_PATIENCE = 45.0
 
 
 class OperatorError(RuntimeError):
@@ -100,7 +100,7 @@ class Operator:
         return status
 
     def cli(
-        self, *arguments: str, check: bool = True, timeout: float = 60.0, stdin: str | None = None
+        self, *arguments: str, check: bool = True, timeout: float = 120.0, stdin: str | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Run `dockerv6 ARGUMENTS` to its end; errors as in `process.run`."""
         argv = self.engine.beside([_PROGRAM, *arguments])
@@ -124,7 +124,7 @@ class Operator:
         """Delete a file of the configuration directory."""
         (self.config_dir / name).unlink()
 
-    def wait_ready(self, resource: str, *, condition: str = "Ready", timeout: float = 30.0) -> None:
+    def wait_ready(self, resource: str, *, condition: str = "Ready", timeout: float = 60.0) -> None:
         """Wait until a resource, `KIND/NAME`, has a condition, by `dockerv6 wait`.
 
         Raises:

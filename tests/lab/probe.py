@@ -24,7 +24,7 @@ from tests.lab.namespace import entered
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 """Seconds for what converges; a machine that does other things as well needs some."""
 
 SILENCE = 0.3

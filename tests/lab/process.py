@@ -32,7 +32,7 @@ def run(
     argv: Sequence[str],
     *,
     check: bool = True,
-    timeout: float = 60.0,
+    timeout: float = 120.0,
     env: Mapping[str, str] | None = None,
     stdin: str | None = None,
 ) -> subprocess.CompletedProcess[str]:

@@ -118,11 +118,11 @@ class Provider:
         """Run one of this machine's programs on the router; errors as in `process.run`."""
         return self.router.exec(*argv, check=check)
 
-    def ping(self, address: str, *, deadline: int = 5) -> bool:
+    def ping(self, address: str, *, deadline: int = 20) -> bool:
         """Say whether an address answers the router, on the link, within `deadline` seconds."""
         return _ping(self.router, address, deadline)
 
-    def ping_from_internet(self, address: str, *, deadline: int = 5) -> bool:
+    def ping_from_internet(self, address: str, *, deadline: int = 20) -> bool:
         """Say whether an address answers the server within `deadline` seconds; at once when there is no way to it."""
         return _ping(self.server, address, deadline)
 

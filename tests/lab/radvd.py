@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tests.lab.session import Session
 
 ROUTER_LIFETIME = 1800
-_PATIENCE = 5.0
+_PATIENCE = 30.0
 _READY = "syntax ok"
 
 

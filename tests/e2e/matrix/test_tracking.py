@@ -110,7 +110,7 @@ def test_nothing_stale_is_left_when_things_go_while_the_operator_is_dead(world: 
     reach(world.neighbour, Port("tcp", HOST_ADDRESS, 8080), name="web")
     never(world.neighbour, *ports)
     operator.start("--firewall-backend", "nftables")
-    operator.cli("wait", "ipv6network/brief", "--for=delete", "--timeout=30s")
+    operator.cli("wait", "ipv6network/brief", "--for=delete", "--timeout=60s")
     eventually(lambda: not any(each in our_table(engine) for each in (*addresses, "789a:9:")), "no rule is left")
     world.run("heir", "front", ports={"80/tcp": 8065})
     reach(world.neighbour, ports[1], name="heir")
