@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dockerv6.firewall import detect
-from dockerv6.firewall.iptables import kernel
 from dockerv6.firewall.model import FirewallIntent
 from dockerv6.firewall.nftables.session import NftSession
 from dockerv6.firewall.render import render
 from dockerv6.firewall.ruleset import EMPTY, diff
+from dockerv6.firewall.xtables import legacy as kernel
 from tests.host.network import private_network
 from tests.unit.firewall.intents import BLOG, WEB
 
@@ -44,7 +44,7 @@ async def test_this_kernel_gets_nftables_and_no_legacy_table_by_looking(session:
     assert choice.backend == "nftables"
     for other in detect.others(choice, session):
         await other.sweep()
-    assert kernel.in_use() == frozenset()
+    assert kernel.used_tables() == frozenset()
     assert await session.inet_table("dockerv6") is None
 
 

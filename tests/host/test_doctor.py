@@ -10,7 +10,7 @@ import pytest
 from dockerv6.daemon import checks, cleanup, doctor
 from dockerv6.daemon.checks import Status
 from dockerv6.daemon.settings import Settings
-from dockerv6.firewall.iptables.kernel import in_use
+from dockerv6.firewall.xtables.legacy import used_tables
 from tests.host.network import private_network
 from tests.host.test_ipv6nat import OFF, VARIANTS, recorded, restore, saved
 
@@ -51,7 +51,7 @@ def test_without_an_engine_everything_else_is_looked_at(settings: Settings) -> N
 def test_looking_makes_no_table(settings: Settings) -> None:
     doctor.examine(settings)
     assert subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=True).stdout == ""
-    assert not in_use() & {"filter"}
+    assert not used_tables() & {"filter"}
 
 
 def test_who_may_not_look_into_the_packet_filter_says_nothing_of_it(

@@ -12,11 +12,11 @@ import pytest
 
 from dockerv6.firewall.hostfilter.linux import LinuxHostFilter
 from dockerv6.firewall.hostfilter.presence import legacy_in_use
-from dockerv6.firewall.iptables import lock as lock_of_xtables
 from dockerv6.firewall.model import DEFAULT_MARK as MARK
 from dockerv6.firewall.model import FilterVariant, ForwardDrop, HostFilterState
 from dockerv6.firewall.nftables.session import NftSession
 from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable
+from dockerv6.firewall.xtables import libiptc as lock_of_xtables
 from tests.host.network import nft, private_network
 
 if TYPE_CHECKING:

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dockerv6.firewall.iptables import kernel, lock
 from dockerv6.firewall.iptables.backend import IptablesFirewall
 from dockerv6.firewall.iptables.compile import compile_ruleset
 from dockerv6.firewall.model import FirewallIntent, NetworkIntent, PortIntent, TransportProtocol
 from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable
 from dockerv6.firewall.render import render
 from dockerv6.firewall.ruleset import EMPTY, diff
+from dockerv6.firewall.xtables import legacy as kernel
+from dockerv6.firewall.xtables import libiptc as lock
 from tests.host.network import private_network
 from tests.unit.firewall.intents import BLOG, EVERYTHING, HOME, WEB
 
@@ -368,7 +369,7 @@ def looked(*argv: str, arguments: tuple[str, ...] = ()) -> list[str]:
 
 async def test_a_host_without_our_chains_pays_for_no_library_and_gets_no_table(firewall: IptablesFirewall) -> None:
     assert looked() == ["0", "False"]
-    assert kernel.in_use() == frozenset()
+    assert kernel.used_tables() == frozenset()
     ip6tables("-A", "INPUT", "-j", "ACCEPT", table="nat")
     assert looked() == ["0", "False"]
     await firewall.apply(diff(SMALL, EMPTY))

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dockerv6.firewall.iptables.kernel import in_use
 from dockerv6.firewall.ipv6nat import processes
 from dockerv6.firewall.ipv6nat.residue import Residue, find, remove
 from dockerv6.firewall.ipv6nat.rules import Certainty
 from dockerv6.firewall.model import FilterVariant
 from dockerv6.firewall.nftables.session import NftSession
 from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable
+from dockerv6.firewall.xtables.legacy import used_tables
 from tests.host.network import private_network
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ async def test_both_variants_are_looked_at_and_cleaned(session: NftSession) -> N
 async def test_a_host_without_it_is_told_so_and_no_table_is_made_by_looking(session: NftSession) -> None:
     assert await find(session) is None
     assert await find(session, thorough=True) is None
-    assert in_use() == frozenset()
+    assert used_tables() == frozenset()
     assert await session.run([{"list": {"tables": None}}]) == [await metainfo(session)]
 
 

@@ -13,7 +13,6 @@ from ipaddress import IPv6Network
 
 from dockerv6.firewall.hostfilter import engine
 from dockerv6.firewall.iptables.backend import IptablesFirewall
-from dockerv6.firewall.iptables.kernel import Tables
 from dockerv6.firewall.model import EgressMode, FilterVariant, FirewallIntent, NetworkIntent
 from dockerv6.firewall.nftables import codec
 from dockerv6.firewall.nftables.backend import NftablesFirewall
@@ -21,6 +20,7 @@ from dockerv6.firewall.nftables.session import NftSession
 from dockerv6.firewall.port import FirewallBackend, FirewallError, FirewallRejected, FirewallUnavailable, Sweepable
 from dockerv6.firewall.render import render
 from dockerv6.firewall.ruleset import EMPTY, diff
+from dockerv6.firewall.xtables.legacy import LegacyReader
 
 AUTO = "auto"
 NFTABLES = "nftables"
@@ -123,7 +123,7 @@ async def _missing_nftables(session: NftSession) -> str:
 
 def _missing_iptables() -> str:
     """Why the legacy tables don't work; empty: they do. On a thread of the namespace that it is about."""
-    tables = Tables()
+    tables = LegacyReader()
     try:
         if tables.works("mangle") and tables.works("nat"):
             return ""

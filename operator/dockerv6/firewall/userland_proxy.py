@@ -8,10 +8,10 @@ from pathlib import Path
 from warnings import catch_warnings, simplefilter
 
 from dockerv6.firewall.hostfilter import listing
-from dockerv6.firewall.iptables.lock import locked
 from dockerv6.firewall.nftables.codec import Json, Object
 from dockerv6.firewall.nftables.session import NftSession
 from dockerv6.firewall.port import FirewallUnavailable
+from dockerv6.firewall.xtables.libiptc import locked
 
 NAMES = Path("/proc/thread-self/net/ip_tables_names")
 """The legacy IPv4 tables of this thread's network namespace that somebody has used; looking at one would make it."""

@@ -9,11 +9,11 @@ import pytest
 
 from dockerv6.firewall import detect
 from dockerv6.firewall.hostfilter import engine
-from dockerv6.firewall.iptables import kernel
-from dockerv6.firewall.iptables.kernel import Listing, Tables
 from dockerv6.firewall.model import FilterVariant
 from dockerv6.firewall.nftables.session import NftSession
 from dockerv6.firewall.port import FirewallError, FirewallRejected, FirewallUnavailable
+from dockerv6.firewall.xtables import legacy as kernel
+from dockerv6.firewall.xtables.legacy import LegacyReader, LegacyTable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -59,8 +59,8 @@ async def session() -> AsyncIterator[Session]:
 def legacy(monkeypatch: pytest.MonkeyPatch) -> dict[str, bool]:
     """Which legacy tables the kernel has; modprobe finds nothing."""
     tables = {"mangle": True, "nat": True}
-    monkeypatch.setattr(Tables, "works", lambda _, name: tables[name])
-    monkeypatch.setattr(kernel, "in_use", frozenset)
+    monkeypatch.setattr(LegacyReader, "works", lambda _, name: tables[name])
+    monkeypatch.setattr(kernel, "used_tables", frozenset)
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: None)
     return tables
 
@@ -105,10 +105,10 @@ async def test_without_any_both_remedies_are_told(session: Session, legacy: dict
 
 
 async def test_without_the_privilege_that_is_said(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    def denied(_: Tables, name: str) -> bool:
+    def denied(_: LegacyReader, name: str) -> bool:
         raise FirewallUnavailable(f"not permitted: {name}")
 
-    monkeypatch.setattr(Tables, "works", denied)
+    monkeypatch.setattr(LegacyReader, "works", denied)
     session.failure = NO_NFT
     with pytest.raises(FirewallUnavailable, match="not permitted: mangle"):
         await detect.choose("auto", session)
@@ -130,7 +130,7 @@ async def test_engine_chains_in_both_variants_are_told_of(session: Session, monk
     session.listed = [chain, native]
     assert await engine.variants(session) == {FilterVariant.XTABLES_NFT, FilterVariant.NFTABLES}
     assert (await detect.choose("auto", session)).warnings == ()
-    monkeypatch.setattr(Tables, "read", lambda *_: Listing())
-    monkeypatch.setattr(Listing, "chains", lambda _: {"DOCKER-USER": ()})
+    monkeypatch.setattr(LegacyReader, "read", lambda *_: LegacyTable())
+    monkeypatch.setattr(LegacyTable, "chains", lambda _: {"DOCKER-USER": ()})
     assert FilterVariant.XTABLES_LEGACY in await engine.variants(session)
     assert "both get our accept rule" in (await detect.choose("auto", session)).warnings[0]

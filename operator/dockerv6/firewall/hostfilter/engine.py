@@ -1,11 +1,11 @@
 """Where the engine's own IPv6 chains are. Several places at once is what a change of `iptables` alternatives leaves."""
 
 from dockerv6.firewall.hostfilter import listing
-from dockerv6.firewall.iptables.kernel import Tables
 from dockerv6.firewall.model import FilterVariant
 from dockerv6.firewall.nftables.codec import Object
 from dockerv6.firewall.nftables.session import NftSession
 from dockerv6.firewall.port import FirewallUnavailable
+from dockerv6.firewall.xtables.legacy import LegacyReader
 
 _CHAINS: Object = {"list": {"chains": None}}
 _PREFIX = "DOCKER"
@@ -37,7 +37,7 @@ async def variants(session: NftSession) -> frozenset[FilterVariant]:
 
 
 def _in_legacy() -> bool:
-    tables = Tables()
+    tables = LegacyReader()
     return any(_engines(name) for table in _TABLES for name in tables.read(table).chains())
 
 

@@ -22,8 +22,8 @@ from dockerv6.firewall.hostfilter.chains import (
     mark_match,
 )
 from dockerv6.firewall.iptables.handles import opened
-from dockerv6.firewall.iptables.lock import locked
 from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable
+from dockerv6.firewall.xtables.libiptc import locked
 
 with catch_warnings():
     simplefilter("ignore", DeprecationWarning)  # python-iptables 1.2.0 asks distutils first where there is one

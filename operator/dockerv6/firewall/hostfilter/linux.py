@@ -14,11 +14,11 @@ from dockerv6.firewall.hostfilter import listing, native
 from dockerv6.firewall.hostfilter.chains import TABLE, Chains, judge
 from dockerv6.firewall.hostfilter.presence import legacy_in_use
 from dockerv6.firewall.hostfilter.xtables_nft import NftTables
-from dockerv6.firewall.iptables.kernel import Watch
 from dockerv6.firewall.model import FilterVariant, ForwardDrop, HostFilterState
 from dockerv6.firewall.nftables.codec import Object
 from dockerv6.firewall.nftables.session import NftSession
 from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable
+from dockerv6.firewall.xtables.legacy import LegacyWatch
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class LinuxHostFilter:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="xtables")
         self._tables = NftTables(session, self._call)
         self._seen: tuple[int, int, Chains, tuple[ForwardDrop, ...]] | None = None
-        self._watch = Watch((TABLE,))
+        self._watch = LegacyWatch((TABLE,))
         self._without = ""
         self._writing = asyncio.Lock()  # of two who look and then insert, the second must see the first one's rule
 

@@ -10,14 +10,23 @@ from typing import TypeVar
 from dockerv6.firewall.elements import EXTERNAL, PUBLISHED_AT_PORT, PUBLISHED_AT_TO, PUBLISHED_PORT, PUBLISHED_TO
 from dockerv6.firewall.expr import Element
 from dockerv6.firewall.iptables import compile as compiling
-from dockerv6.firewall.iptables.entries import DNAT
-from dockerv6.firewall.iptables.kernel import Listing, Watch
-from dockerv6.firewall.iptables.lock import locked
-from dockerv6.firewall.iptables.lookup import UnsupportedRuleError
-from dockerv6.firewall.iptables.readback import NOTHING, Chains, Part, Parts, nat_part, ours, parts, settled, understood
-from dockerv6.firewall.iptables.specs import MANGLE, NAT
+from dockerv6.firewall.iptables.readback import (
+    NOTHING,
+    Chains,
+    Parts,
+    TableContents,
+    nat_part,
+    ours,
+    parts,
+    settled,
+    understood,
+)
 from dockerv6.firewall.port import FirewallRejected
 from dockerv6.firewall.ruleset import EMPTY, Ruleset, RulesetChange
+from dockerv6.firewall.xtables.entries import DNAT
+from dockerv6.firewall.xtables.legacy import LegacyTable, LegacyWatch
+from dockerv6.firewall.xtables.libiptc import locked
+from dockerv6.firewall.xtables.rule import MANGLE, NAT, UnsupportedRuleError
 
 logger = logging.getLogger(__name__)
 
@@ -53,11 +62,11 @@ class IptablesFirewall:
     def __init__(self) -> None:
         """Work in the network namespace of whoever first uses it."""
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="iptables")
-        self._watch = Watch((MANGLE, NAT))
-        self._parted: dict[str, tuple[Listing, Chains]] = {}
+        self._watch = LegacyWatch((MANGLE, NAT))
+        self._parted: dict[str, tuple[LegacyTable, Chains]] = {}
         self._dnat: int | None = None
         self._meant: tuple[Ruleset, Parts] = EMPTY, NOTHING
-        self._seen: tuple[Mapping[str, Listing], Ruleset] | None = None
+        self._seen: tuple[Mapping[str, LegacyTable], Ruleset] | None = None
 
     @property
     def backend(self) -> str:
@@ -96,7 +105,7 @@ class IptablesFirewall:
         await self._call(self._sweep)
 
     async def poll_revision(self) -> int:
-        """How often both tables, whoever's rules, have been found changed (see `Watch.glance`)."""
+        """How often both tables, whoever's rules, have been found changed (see `LegacyWatch.glance`)."""
         return await self._call(self._watch.glance)
 
     async def _call(self, work: Callable[[], T]) -> T:
@@ -115,7 +124,7 @@ class IptablesFirewall:
             self._seen = found, understood(there, self._parts)
         return self._seen[1]
 
-    def _chains(self, name: str, listing: Listing) -> Chains:
+    def _chains(self, name: str, listing: LegacyTable) -> Chains:
         """The listing's chains; kept until a call is through, which may look at them more than once."""
         known = self._parted.get(name)
         if known is None or known[0] is not listing:
@@ -163,7 +172,7 @@ class IptablesFirewall:
                 return
         raise FirewallRejected("somebody who takes no lock changes the legacy IPv6 tables all the time")
 
-    def _phases(self, target: Ruleset, observed: Ruleset) -> Iterator[tuple[str, Part]]:
+    def _phases(self, target: Ruleset, observed: Ruleset) -> Iterator[tuple[str, TableContents]]:
         """The commits that lead there, in an order in which nothing gets further than before or after."""
         final = self._parts(target)
         if not target.exists:
@@ -176,7 +185,7 @@ class IptablesFirewall:
         yield MANGLE, final[MANGLE]
         yield NAT, final[NAT]
 
-    def _commit(self, name: str, part: Part, *, dry: bool) -> None:
+    def _commit(self, name: str, part: TableContents, *, dry: bool) -> None:
         """Make one table so, under the lock."""
         from dockerv6.firewall.iptables import commit  # noqa: PLC0415 - heavy
 

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from warnings import catch_warnings, simplefilter
 
-from dockerv6.firewall.iptables.entries import NAME_AT, NAME_SIZE, OFFSETS, OFFSETS_AT, STANDARD
-from dockerv6.firewall.iptables.specs import PREFIX
 from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable
+from dockerv6.firewall.xtables.entries import NAME_AT, NAME_SIZE, OFFSETS, OFFSETS_AT, STANDARD
+from dockerv6.firewall.xtables.rule import PREFIX
 
 try:
     with catch_warnings():

@@ -6,8 +6,8 @@ a return to the built-in chain: an ACCEPT would keep the packet from other peopl
 on by `goto`, which leaves nothing to come back to, wherever something further down may return; only chains and lookups
 that never do are jumped to.
 
-"Not translated" has to be a decision here too (see `Word.KEEP_SOURCE`): after an ACCEPT in the table nat, an engine
-whose rules are in iptables-nft would still be asked and would masquerade; after NETMAP to itself nobody is.
+"Not translated" has to be a decision here too (see `PlainTarget.KEEP_SOURCE`): after an ACCEPT in the table nat, an
+engine whose rules are in iptables-nft would still be asked and would masquerade; after NETMAP to itself nobody is.
 
 Comments are on the jumps and on the few rules that start a lookup only: one costs 288 bytes, and a call for every
 packet. Whose an element is stands in the ledger (see `ledger`).
@@ -37,29 +37,30 @@ from dockerv6.firewall.expr import (
     overlapping,
 )
 from dockerv6.firewall.iptables.conditions import alternatives, whole
-from dockerv6.firewall.iptables.lookup import LEAF, Entry, Tree, UnsupportedRuleError, matching
-from dockerv6.firewall.iptables.specs import (
+from dockerv6.firewall.iptables.lookup import LEAF, LookupElement, LookupTree, matching
+from dockerv6.firewall.ruleset import Ruleset
+from dockerv6.firewall.xtables.rule import (
     MANGLE,
     NAT,
     PREFIX,
-    DnatTo,
-    Go,
-    Mark,
-    NetmapTo,
-    SnatTo,
-    Spec,
-    Word,
-    XtChain,
-    XtTable,
+    ChainTarget,
+    CompiledChain,
+    CompiledTable,
+    DnatTarget,
+    MarkTarget,
+    NetmapTarget,
+    PlainTarget,
+    SnatTarget,
+    UnsupportedRuleError,
+    XtablesRule,
+    XtablesTarget,
 )
-from dockerv6.firewall.iptables.specs import Target as XtTarget
-from dockerv6.firewall.ruleset import Ruleset
 
 LEFT_OUT = frozenset({"loopback", "loopback_back"})
 """Chains that xtables can't say: it writes no address into a packet without connection tracking, so [::1] of the host
 reaches a published port only through the engine's userland proxy."""
 
-_TO_PROXY = Spec(Word.RETURN, source="::1/128")
+_TO_PROXY = XtablesRule(PlainTarget.RETURN, source="::1/128")
 """Without those chains, a translated packet of that source would be dropped; the userland proxy, if any, answers it."""
 
 _PLACES = {
@@ -73,32 +74,32 @@ _PLACES = {
 }
 """Where a base chain belongs. The mark is cleared in POSTROUTING: mangle has no place behind filter in FORWARD."""
 
-_WORDS: dict[Verdict, Word] = {
-    Verdict.ACCEPT: Word.RETURN,
-    Verdict.DROP: Word.DROP,
-    Verdict.MASQUERADE: Word.MASQUERADE,
-    Verdict.KEEP_SOURCE: Word.KEEP_SOURCE,
+_WORDS: dict[Verdict, PlainTarget] = {
+    Verdict.ACCEPT: PlainTarget.RETURN,
+    Verdict.DROP: PlainTarget.DROP,
+    Verdict.MASQUERADE: PlainTarget.MASQUERADE,
+    Verdict.KEEP_SOURCE: PlainTarget.KEEP_SOURCE,
 }
 _PASS = f"{PREFIX}PASS"
 _MOST_NAME = 28
 """XT_EXTENSION_MAXNAMELEN less its NUL."""
 
 
-def compile_ruleset(ruleset: Ruleset) -> tuple[XtTable, XtTable]:
+def compile_ruleset(ruleset: Ruleset) -> tuple[CompiledTable, CompiledTable]:
     """Our part of the tables mangle and nat, without the ledger.
 
     Raises:
         NotSayableError: it holds what xtables has no words for, or what no kernel would take.
     """
     if not ruleset.exists:
-        return XtTable(MANGLE), XtTable(NAT)
+        return CompiledTable(MANGLE), CompiledTable(NAT)
     for each in ruleset.sets:
         if each.interval and (clash := overlapping(element.key for element in each.elements)) is not None:
             raise UnsupportedRuleError(f"{' . '.join(clash[0])} overlaps {' . '.join(clash[1])} in set {each.name}")
     return _Table(MANGLE, ruleset).compiled(), compile_nat(ruleset)
 
 
-def compile_nat(ruleset: Ruleset) -> XtTable:
+def compile_nat(ruleset: Ruleset) -> CompiledTable:
     """The part in the table nat alone."""
     return _Table(NAT, ruleset).compiled()
 
@@ -120,7 +121,7 @@ def is_supported(chain: Chain) -> bool:
 class _Lookup:
     fields: tuple[Field, ...]
     kinds: ElementSet
-    entries: tuple[tuple[tuple[str, ...], XtTarget | None], ...]  # the target is the rule's own where None
+    entries: tuple[tuple[tuple[str, ...], XtablesTarget | None], ...]  # the target is the rule's own where None
     negate: bool
 
     @property
@@ -133,9 +134,9 @@ class _Lookup:
 class _Parts:
     """A rule taken apart."""
 
-    conditions: tuple[Spec, ...]  # alternatives; none: never true
+    conditions: tuple[XtablesRule, ...]  # alternatives; none: never true
     lookups: tuple[_Lookup, ...]
-    target: XtTarget | None  # None: each element of the one lookup has its own
+    target: XtablesTarget | None  # None: each element of the one lookup has its own
     leaves: bool  # the target may leave our chains for good, so it must be gone to
 
 
@@ -146,12 +147,12 @@ class _Table:
         self._name = name
         self._ruleset = ruleset
         self._sets = {each.name: each for each in ruleset.sets}
-        self._chains: dict[str, XtChain] = {}
+        self._chains: dict[str, CompiledChain] = {}
         self._known: dict[object, str] = {}
         self._origin = ""
 
-    def compiled(self) -> XtTable:
-        jumps: list[tuple[str, Spec, str]] = []
+    def compiled(self) -> CompiledTable:
+        jumps: list[tuple[str, XtablesRule, str]] = []
         for chain in self._ruleset.chains:
             if not chain.hook or not is_supported(chain):
                 continue
@@ -160,25 +161,27 @@ class _Table:
                 raise UnsupportedRuleError(f"no table has a place for chain {chain.name}")
             if place[0] == self._name:
                 comment = f"dockerv6: {chain.name.replace('_', ' ')}"
-                jumps.append((place[1], Spec(Go(self._chain(chain), jump=True), comment=comment), chain.name))
-        return XtTable(self._name, tuple(self._chains.values()), tuple(sorted(jumps, key=lambda each: each[0])))
+                jumps.append(
+                    (place[1], XtablesRule(ChainTarget(self._chain(chain), jump=True), comment=comment), chain.name)
+                )
+        return CompiledTable(self._name, tuple(self._chains.values()), tuple(sorted(jumps, key=lambda each: each[0])))
 
     def _chain(self, chain: Chain) -> str:
         """The name of the chain, which is made if it is not there."""
         name = own_name(chain.name)
         if name not in self._chains:
             outer, self._origin = self._origin, chain.name
-            self._chains[name] = XtChain(name, (), chain.name)  # its place; chains don't go round in circles
+            self._chains[name] = CompiledChain(name, (), chain.name)  # its place; chains don't go round in circles
             self._fill(name, chain, chain.rules)
             self._origin = outer
         return name
 
-    def _emit(self, name: str, specs: list[Spec]) -> None:
+    def _emit(self, name: str, specs: list[XtablesRule]) -> None:
         if len(name) > _MOST_NAME:
             raise UnsupportedRuleError(f"{name} is too long for a chain")
         if name in self._chains and self._chains[name].specs:
             raise UnsupportedRuleError(f"two chains would be called {name}")
-        self._chains[name] = XtChain(name, tuple(specs), self._origin)
+        self._chains[name] = CompiledChain(name, tuple(specs), self._origin)
 
     def _fill(self, name: str, chain: Chain, rules: tuple[Rule, ...]) -> None:
         """Write the rules, the last of the chain's, into the chain of that name."""
@@ -195,24 +198,24 @@ class _Table:
                 continue
             tree = f"{_short(chain.name)}-{len(chain.rules) - len(rules) + number}"
             if not parts.leaves:
-                root = Go(self._tree(tree, parts, None), jump=True)
+                root = ChainTarget(self._tree(tree, parts, None), jump=True)
                 specs.extend(replace(each, target=root, comment=rule.comment) for each in parts.conditions)
                 continue
             rest = self._rest(f"{tree}+", chain, rules[number:])
-            root = Go(self._tree(tree, parts, rest))
+            root = ChainTarget(self._tree(tree, parts, rest))
             specs.extend(replace(each, target=root, comment=rule.comment) for each in parts.conditions)
             if rest is not None and all(each.conditional for each in parts.conditions):
-                specs.append(Spec(rest))
+                specs.append(XtablesRule(rest))
             break
         self._emit(name, specs)
 
-    def _rest(self, name: str, chain: Chain, rules: tuple[Rule, ...]) -> XtTarget | None:
+    def _rest(self, name: str, chain: Chain, rules: tuple[Rule, ...]) -> XtablesTarget | None:
         if not any(self._parts(rule).conditions for rule in rules):
             return None
         self._fill(name, chain, rules)
-        return Go(name)
+        return ChainTarget(name)
 
-    def _tree(self, name: str, parts: _Parts, miss: XtTarget | None) -> str:
+    def _tree(self, name: str, parts: _Parts, miss: XtablesTarget | None) -> str:
         """The root of the rule's lookups. `miss`: where a packet goes that isn't found; None: back."""
         lookup, *more = parts.lookups
         known = (parts.lookups, parts.target, miss)
@@ -221,16 +224,16 @@ class _Table:
         hit = parts.target
         if more:
             inner = replace(parts, lookups=tuple(more))
-            hit = Go(self._tree(f"{name}{chr(ord('a') + len(more) - 1)}", inner, miss), jump=not parts.leaves)
+            hit = ChainTarget(self._tree(f"{name}{chr(ord('a') + len(more) - 1)}", inner, miss), jump=not parts.leaves)
         if lookup.negate:
-            hit, miss = miss or Word.RETURN, hit
-        entries = [Entry(key, own or hit or Word.RETURN) for key, own in lookup.entries]
-        Tree(lookup.fields, lookup.kinds.key, miss, self._emit).write(name, entries)
+            hit, miss = miss or PlainTarget.RETURN, hit
+        entries = [LookupElement(key, own or hit or PlainTarget.RETURN) for key, own in lookup.entries]
+        LookupTree(lookup.fields, lookup.kinds.key, miss, self._emit).write(name, entries)
         self._known[known] = name
         return name
 
     def _parts(self, rule: Rule) -> _Parts:
-        conditions = [Spec()]
+        conditions = [XtablesRule()]
         lookups: list[_Lookup] = []
         actions: list[Term] = []
         for term in rule.terms:
@@ -263,7 +266,7 @@ class _Table:
         addresses = self._set(term.addresses)
         ports = {each.key: each.value for each in self._set(term.ports).elements}
         entries = tuple(
-            (each.key, DnatTo(each.value.partition("/")[0], int(ports[each.key])))
+            (each.key, DnatTarget(each.value.partition("/")[0], int(ports[each.key])))
             for each in sorted(addresses.elements, key=_key)
             if each.key in ports
         )
@@ -272,7 +275,9 @@ class _Table:
     def _source(self, term: Snat) -> _Lookup:
         """The map as a lookup whose elements have targets of their own."""
         found = self._set(term.addresses)
-        entries = tuple((each.key, SnatTo(each.value.partition("/")[0])) for each in sorted(found.elements, key=_key))
+        entries = tuple(
+            (each.key, SnatTarget(each.value.partition("/")[0])) for each in sorted(found.elements, key=_key)
+        )
         return _Lookup(term.fields, replace(found, elements=frozenset()), entries, negate=False)
 
     def _set(self, name: str) -> ElementSet:
@@ -280,17 +285,17 @@ class _Table:
             raise UnsupportedRuleError(f"there is no set {name}")
         return self._sets[name]
 
-    def _target(self, actions: Sequence[Term]) -> tuple[XtTarget | None, bool]:
+    def _target(self, actions: Sequence[Term]) -> tuple[XtablesTarget | None, bool]:
         """What happens, and whether a packet may leave our chains by it for others to decide."""
         match tuple(actions):
             case ():
                 return None, False
             case (SetMark(bits) | ClearMark(bits) as mark,):
-                return Mark(bits if isinstance(mark, SetMark) else 0, bits), False
+                return MarkTarget(bits if isinstance(mark, SetMark) else 0, bits), False
             case (SetMark(bits), Verdict.ACCEPT):
-                return Go(self._pass(bits)), True
+                return ChainTarget(self._pass(bits)), True
             case (Netmap(_, to),):
-                return NetmapTo(whole(to)), False
+                return NetmapTarget(whole(to)), False
             case (Verdict() as verdict,):
                 return _WORDS[verdict], verdict is Verdict.ACCEPT
             case (Jump(name),):
@@ -298,7 +303,7 @@ class _Table:
                 if chain is None:
                     raise UnsupportedRuleError(f"there is no chain {name}")
                 leaves = self._leaves(chain)
-                return Go(self._chain(chain), jump=not leaves), leaves
+                return ChainTarget(self._chain(chain), jump=not leaves), leaves
         raise UnsupportedRuleError(f"xtables can't do: {' '.join(str(each) for each in actions)}")
 
     def _pass(self, bits: int) -> str:
@@ -306,7 +311,7 @@ class _Table:
         name = _PASS
         if name not in self._chains:
             outer, self._origin = self._origin, "forward"
-            self._emit(name, [Spec(Mark(bits, bits))])
+            self._emit(name, [XtablesRule(MarkTarget(bits, bits))])
             self._origin = outer
         return name
 
@@ -332,7 +337,7 @@ def _key(element: Element) -> tuple[str, ...]:
     return element.key
 
 
-def _listed(parts: _Parts) -> list[Spec] | None:
+def _listed(parts: _Parts) -> list[XtablesRule] | None:
     """A rule with a single lookup of few elements as that many rules; None: it needs chains."""
     lookup = parts.lookups[0]
     if len(parts.lookups) > 1 or lookup.negate or len(lookup.entries) > LEAF:
@@ -346,8 +351,8 @@ def _listed(parts: _Parts) -> list[Spec] | None:
         return None
 
 
-def _with(condition: Spec, target: XtTarget | None, comment: str) -> Spec:
-    return replace(condition, target=target, comment=comment if isinstance(target, Go) and target.jump else "")
+def _with(condition: XtablesRule, target: XtablesTarget | None, comment: str) -> XtablesRule:
+    return replace(condition, target=target, comment=comment if isinstance(target, ChainTarget) and target.jump else "")
 
 
 def own_name(chain: str) -> str:

@@ -4,14 +4,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from dockerv6.firewall.expr import Field, HasMark, Is
-from dockerv6.firewall.iptables.lookup import UnsupportedRuleError
-from dockerv6.firewall.iptables.specs import ICMP_TYPES, Spec
+from dockerv6.firewall.xtables.rule import ICMP_TYPES, UnsupportedRuleError, XtablesRule
 
 _STATES = ("INVALID", "NEW", "RELATED", "ESTABLISHED")
 """In the order in which ip6tables shows them."""
 
 
-def alternatives(spec: Spec, term: Is | HasMark) -> Iterator[Spec]:
+def alternatives(spec: XtablesRule, term: Is | HasMark) -> Iterator[XtablesRule]:
     """The alternatives that the term makes of a spec: one for each value; none where it is never true."""
     if isinstance(term, HasMark):
         yield replace(spec, mark=term.bits)
@@ -34,38 +33,38 @@ def alternatives(spec: Spec, term: Is | HasMark) -> Iterator[Spec]:
     yield from saying(spec, sorted(term.values))
 
 
-def _icmp(spec: Spec, values: list[str]) -> Iterator[Spec]:
+def _icmp(spec: XtablesRule, values: list[str]) -> Iterator[XtablesRule]:
     for value in values:
         yield replace(spec, protocol="ipv6-icmp", icmp_type=ICMP_TYPES[value])
 
 
-def _states(spec: Spec, values: list[str]) -> Iterator[Spec]:
+def _states(spec: XtablesRule, values: list[str]) -> Iterator[XtablesRule]:
     yield replace(spec, states=tuple(state for state in _STATES if state.lower() in values))
 
 
-def _direction(spec: Spec, values: list[str]) -> Iterator[Spec]:
+def _direction(spec: XtablesRule, values: list[str]) -> Iterator[XtablesRule]:
     for value in values:
         yield replace(spec, direction=value.upper())
 
 
-def _status(spec: Spec, values: list[str]) -> Iterator[Spec]:
+def _status(spec: XtablesRule, values: list[str]) -> Iterator[XtablesRule]:
     if values != ["dnat"]:
         raise UnsupportedRuleError(f"no rule can say: ct status {','.join(values)}")
     yield replace(spec, translated=True)
 
 
-def _local(spec: Spec, values: list[str]) -> Iterator[Spec]:
+def _local(spec: XtablesRule, values: list[str]) -> Iterator[XtablesRule]:
     if values != ["local"]:
         raise UnsupportedRuleError(f"no rule can say: fib daddr type {','.join(values)}")
     yield replace(spec, local=True)
 
 
-def _source(spec: Spec, values: list[str]) -> Iterator[Spec]:
+def _source(spec: XtablesRule, values: list[str]) -> Iterator[XtablesRule]:
     for value in values:
         yield replace(spec, source=whole(value))
 
 
-def _destination(spec: Spec, values: list[str]) -> Iterator[Spec]:
+def _destination(spec: XtablesRule, values: list[str]) -> Iterator[XtablesRule]:
     for value in values:
         yield replace(spec, destination=whole(value))
 
@@ -75,7 +74,7 @@ def whole(prefix: str) -> str:
     return prefix if "/" in prefix else f"{prefix}/128"
 
 
-_SAYINGS: dict[Field, Callable[[Spec, list[str]], Iterator[Spec]]] = {
+_SAYINGS: dict[Field, Callable[[XtablesRule, list[str]], Iterator[XtablesRule]]] = {
     Field.ICMP_TYPE: _icmp,
     Field.CT_STATE: _states,
     Field.CT_DIRECTION: _direction,

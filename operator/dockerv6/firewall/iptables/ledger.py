@@ -15,11 +15,10 @@ from functools import lru_cache
 from urllib.parse import quote, unquote
 
 from dockerv6.firewall.expr import SHARED, Element
-from dockerv6.firewall.iptables.entries import COMMENT_SIZE
-from dockerv6.firewall.iptables.lookup import UnsupportedRuleError
-from dockerv6.firewall.iptables.specs import PREFIX, Spec, XtChain
 from dockerv6.firewall.prefixes import prefixes_of
 from dockerv6.firewall.ruleset import Ruleset
+from dockerv6.firewall.xtables.entries import COMMENT_SIZE
+from dockerv6.firewall.xtables.rule import PREFIX, CompiledChain, UnsupportedRuleError, XtablesRule
 
 NAME = f"{PREFIX}LEDGER"
 
@@ -39,7 +38,7 @@ class Ledger:
     strange: bool = False
 
 
-def written(ruleset: Ruleset, mark: int) -> XtChain:
+def written(ruleset: Ruleset, mark: int) -> CompiledChain:
     """The chain that says all of it.
 
     Raises:
@@ -56,7 +55,7 @@ def written(ruleset: Ruleset, mark: int) -> XtChain:
     lines = [f"{_FIRST}{mark:#x}"]
     for owner in sorted(owned):
         lines.extend(_packed(f"{_BEGIN}{quote(owner, safe=_SAFE) or _SHARED}", owned[owner]))
-    return XtChain(NAME, tuple(Spec(comment=line) for line in lines), "")
+    return CompiledChain(NAME, tuple(XtablesRule(comment=line) for line in lines), "")
 
 
 def read(comments: Iterable[str]) -> Ledger:

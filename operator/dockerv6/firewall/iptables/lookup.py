@@ -13,7 +13,7 @@ from functools import lru_cache
 from ipaddress import IPv6Address
 
 from dockerv6.firewall.expr import Field, KeyType
-from dockerv6.firewall.iptables.specs import WILDCARD, Go, Spec, Target
+from dockerv6.firewall.xtables.rule import WILDCARD, ChainTarget, UnsupportedRuleError, XtablesRule, XtablesTarget
 
 LEAF = 8
 """As many elements are simply listed."""
@@ -32,22 +32,18 @@ _ORDER = (Field.PROTOCOL, Field.DPORT, Field.DADDR, Field.SADDR, Field.CT_ORIGIN
 
 _CONDITIONS = ("source", "destination", "original", "iif", "oif", "protocol", "ports")
 
-Emit = Callable[[str, list[Spec]], None]
-
-
-class UnsupportedRuleError(ValueError):
-    """A ruleset that xtables has no words for."""
+Emit = Callable[[str, list[XtablesRule]], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class LookupElement:
     """An element: its key, and what happens to a packet that has it."""
 
     key: tuple[str, ...]
-    target: Target
+    target: XtablesTarget
 
 
-def matching(spec: Spec, fields: Sequence[Field], key: tuple[str, ...]) -> Spec:
+def matching(spec: XtablesRule, fields: Sequence[Field], key: tuple[str, ...]) -> XtablesRule:
     """The spec with the further condition that the fields have these values.
 
     Raises:
@@ -73,7 +69,7 @@ def matching(spec: Spec, fields: Sequence[Field], key: tuple[str, ...]) -> Spec:
 
 
 @dataclass(frozen=True, slots=True)
-class Tree:
+class LookupTree:
     """One lookup, written into chains by `emit`.
 
     Attributes:
@@ -82,17 +78,17 @@ class Tree:
 
     fields: tuple[Field, ...]
     kinds: tuple[KeyType, ...]
-    miss: Target | None
+    miss: XtablesTarget | None
     emit: Emit
     _taken: dict[str, str] = dataclasses.field(default_factory=dict)
 
-    def write(self, name: str, entries: Sequence[Entry]) -> None:
+    def write(self, name: str, entries: Sequence[LookupElement]) -> None:
         """Make the chain `name` and those below it."""
-        self._node(name, name, sorted(entries, key=lambda each: each.key), Spec())
+        self._node(name, name, sorted(entries, key=lambda each: each.key), XtablesRule())
 
-    def _node(self, root: str, name: str, entries: list[Entry], known: Spec) -> None:
+    def _node(self, root: str, name: str, entries: list[LookupElement], known: XtablesRule) -> None:
         """`known`: what is known of a packet that gets here. It names the chain, so a level above changes no name."""
-        specs: list[Spec] = []
+        specs: list[XtablesRule] = []
         groups = self._split(entries) if len(entries) > LEAF else None
         if groups is None:
             specs.extend(self._leaf(each) for each in entries)
@@ -103,10 +99,10 @@ class Tree:
                     continue
                 below = _narrowed(known, condition)
                 child = self._child(root, str(below))
-                specs.append(replace(condition, target=Go(child)))
+                specs.append(replace(condition, target=ChainTarget(child)))
                 self._node(root, child, members, below)
         if self.miss is not None:
-            specs.append(Spec(self.miss))
+            specs.append(XtablesRule(self.miss))
         self.emit(name, specs)
 
     def _child(self, root: str, known: str) -> str:
@@ -118,12 +114,12 @@ class Tree:
                 return name
             salt += "\n"
 
-    def _leaf(self, entry: Entry) -> Spec:
+    def _leaf(self, entry: LookupElement) -> XtablesRule:
         return _leaf(entry.target, self.fields, entry.key)
 
-    def _split(self, entries: list[Entry]) -> list[tuple[Spec | None, list[Entry]]] | None:
+    def _split(self, entries: list[LookupElement]) -> list[tuple[XtablesRule | None, list[LookupElement]]] | None:
         """The best partition: the one with the smallest largest part. None: no field tells the elements apart."""
-        best: list[tuple[Spec | None, list[Entry]]] | None = None
+        best: list[tuple[XtablesRule | None, list[LookupElement]]] | None = None
         for field in _ORDER:
             if field not in self.fields:
                 continue
@@ -132,44 +128,50 @@ class Tree:
                 best = found
         return best
 
-    def _split_by(self, field: Field, index: int, entries: list[Entry]) -> list[tuple[Spec | None, list[Entry]]] | None:
+    def _split_by(
+        self, field: Field, index: int, entries: list[LookupElement]
+    ) -> list[tuple[XtablesRule | None, list[LookupElement]]] | None:
         if field is Field.PROTOCOL:
             found = _grouped(entries, lambda each: each.key[index])
-            return [(Spec(protocol=name), members) for name, members in found] if len(found) > 1 else None
+            return [(XtablesRule(protocol=name), members) for name, members in found] if len(found) > 1 else None
         if field is Field.DPORT:
             return self._by_port(index, entries)
         if field in _LINKS:
             return _by_name(_LINKS[field], index, entries)
         return _by_address(_PREFIXES[field], index, entries)
 
-    def _by_port(self, index: int, entries: list[Entry]) -> list[tuple[Spec | None, list[Entry]]] | None:
+    def _by_port(
+        self, index: int, entries: list[LookupElement]
+    ) -> list[tuple[XtablesRule | None, list[LookupElement]]] | None:
         protocols = {each.key[self.fields.index(Field.PROTOCOL)] for each in entries}
         ports = sorted({int(each.key[index]) for each in entries})
         if len(protocols) != 1 or len(ports) == 1:
             return None
         (protocol,) = protocols
         bits = max(0, (ports[0] ^ ports[-1]).bit_length() - _BITS)
-        found: dict[int, list[Entry]] = {}
+        found: dict[int, list[LookupElement]] = {}
         for each in entries:
             found.setdefault(int(each.key[index]) >> bits, []).append(each)
         return [
-            (Spec(protocol=protocol, ports=(block << bits, ((block + 1) << bits) - 1)), found[block])
+            (XtablesRule(protocol=protocol, ports=(block << bits, ((block + 1) << bits) - 1)), found[block])
             for block in sorted(found)
         ]
 
 
-def _narrowed(known: Spec, condition: Spec) -> Spec:
+def _narrowed(known: XtablesRule, condition: XtablesRule) -> XtablesRule:
     said = {name: value for name in _CONDITIONS if (value := getattr(condition, name))}
     return replace(known, **said)
 
 
 @lru_cache(maxsize=32768)
-def _leaf(target: Target, fields: tuple[Field, ...], key: tuple[str, ...]) -> Spec:
+def _leaf(target: XtablesTarget, fields: tuple[Field, ...], key: tuple[str, ...]) -> XtablesRule:
     """Kept, since whenever one element changes all are compiled."""
-    return matching(Spec(target), fields, key)
+    return matching(XtablesRule(target), fields, key)
 
 
-def _by_name(option: str, index: int, entries: list[Entry]) -> list[tuple[Spec | None, list[Entry]]] | None:
+def _by_name(
+    option: str, index: int, entries: list[LookupElement]
+) -> list[tuple[XtablesRule | None, list[LookupElement]]] | None:
     names = sorted({each.key[index] for each in entries})
     if len(names) == 1:
         return None
@@ -179,31 +181,33 @@ def _by_name(option: str, index: int, entries: list[Entry]) -> list[tuple[Spec |
         [each for each in entries if each.key[index] != common], lambda each: each.key[index][: len(common) + 1]
     )
     conditions = [(_named(option, prefix, members, index), members) for prefix, members in longer]
-    return [(Spec(**{option: common}), exact), *conditions] if exact else [*conditions]  # type: ignore[arg-type]
+    return [(XtablesRule(**{option: common}), exact), *conditions] if exact else [*conditions]  # type: ignore[arg-type]
 
 
-def _named(option: str, prefix: str, members: list[Entry], index: int) -> Spec:
+def _named(option: str, prefix: str, members: list[LookupElement], index: int) -> XtablesRule:
     alone = {each.key[index] for each in members}
-    return Spec(**{option: next(iter(alone)) if len(alone) == 1 else prefix + WILDCARD})  # type: ignore[arg-type]
+    return XtablesRule(**{option: next(iter(alone)) if len(alone) == 1 else prefix + WILDCARD})  # type: ignore[arg-type]
 
 
-def _by_address(option: str, index: int, entries: list[Entry]) -> list[tuple[Spec | None, list[Entry]]] | None:
+def _by_address(
+    option: str, index: int, entries: list[LookupElement]
+) -> list[tuple[XtablesRule | None, list[LookupElement]]] | None:
     ranges = [_number(each.key[index]) for each in entries]
     length = min(length for _, length in ranges)
     low, high = min(number for number, _ in ranges), max(number for number, _ in ranges)
     length = min(length, 128 - (low ^ high).bit_length())
     below = length + _BITS
     here = [each for each, (_, own) in zip(entries, ranges, strict=True) if own < below]
-    deeper: dict[int, list[Entry]] = {}
+    deeper: dict[int, list[LookupElement]] = {}
     for each, (number, own) in zip(entries, ranges, strict=True):
         if own >= below:
             deeper.setdefault(number >> (128 - below), []).append(each)
     if not deeper or len(deeper) + bool(here) == 1:
         return None
-    found: list[tuple[Spec | None, list[Entry]]] = [(None, here)] if here else []
+    found: list[tuple[XtablesRule | None, list[LookupElement]]] = [(None, here)] if here else []
     for start in sorted(deeper):
         prefix = f"{IPv6Address(start << (128 - below))}/{below}"
-        found.append((Spec(**{option: prefix}), deeper[start]))  # type: ignore[arg-type]
+        found.append((XtablesRule(**{option: prefix}), deeper[start]))  # type: ignore[arg-type]
     return found
 
 
@@ -224,12 +228,14 @@ def _common(first: str, last: str) -> str:
     return min(first, last, key=len)
 
 
-def _grouped(entries: list[Entry], key: Callable[[Entry], str]) -> list[tuple[str, list[Entry]]]:
-    found: dict[str, list[Entry]] = {}
+def _grouped(
+    entries: list[LookupElement], key: Callable[[LookupElement], str]
+) -> list[tuple[str, list[LookupElement]]]:
+    found: dict[str, list[LookupElement]] = {}
     for each in entries:
         found.setdefault(key(each), []).append(each)
     return sorted(found.items())
 
 
-def _largest(groups: list[tuple[Spec | None, list[Entry]]]) -> int:
+def _largest(groups: list[tuple[XtablesRule | None, list[LookupElement]]]) -> int:
     return max(len(members) for _, members in groups)

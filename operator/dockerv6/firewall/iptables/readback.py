@@ -9,7 +9,10 @@ from dockerv6.firewall import prefixes
 from dockerv6.firewall.expr import Chain, Element, ElementSet, KeyType, Rule, SetMark, UnknownExpr
 from dockerv6.firewall.iptables import ledger
 from dockerv6.firewall.iptables.compile import compile_nat, compile_ruleset, is_supported, origin
-from dockerv6.firewall.iptables.entries import (
+from dockerv6.firewall.model import DEFAULT_MARK, FirewallIntent, TransportProtocol
+from dockerv6.firewall.render import render
+from dockerv6.firewall.ruleset import EMPTY, Ruleset
+from dockerv6.firewall.xtables.entries import (
     COMMENT_SIZE,
     HEAD,
     NAME_AT,
@@ -20,11 +23,7 @@ from dockerv6.firewall.iptables.entries import (
     TARGET_HEAD,
     encode,
 )
-from dockerv6.firewall.iptables.lookup import UnsupportedRuleError
-from dockerv6.firewall.iptables.specs import MANGLE, NAT, PREFIX, XtTable
-from dockerv6.firewall.model import DEFAULT_MARK, FirewallIntent, TransportProtocol
-from dockerv6.firewall.render import render
-from dockerv6.firewall.ruleset import EMPTY, Ruleset
+from dockerv6.firewall.xtables.rule import MANGLE, NAT, PREFIX, CompiledTable, UnsupportedRuleError
 
 Chains = Mapping[str, tuple[bytes, ...]]
 """Entries by chain; jumps by their chain's name."""
@@ -39,17 +38,17 @@ _COMMENT = TARGET_HEAD.pack(TARGET_HEAD.size + COMMENT_SIZE, b"comment", 0)
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class TableContents:
     """What one table is to hold: our chains, and the first rule of built-in chains."""
 
     chains: Chains
     jumps: Chains
 
 
-Parts = Mapping[str, Part]
+Parts = Mapping[str, TableContents]
 """By table."""
 
-NOTHING: Parts = {MANGLE: Part({}, {}), NAT: Part({}, {})}
+NOTHING: Parts = {MANGLE: TableContents({}, {}), NAT: TableContents({}, {})}
 
 
 @lru_cache(maxsize=4)
@@ -89,13 +88,13 @@ def parts(ruleset: Ruleset, dnat: int) -> Parts:
     return {MANGLE: _part(replace(mangle, chains=(*mangle.chains, book)), dnat), NAT: _part(nat, dnat)}
 
 
-def nat_part(ruleset: Ruleset, dnat: int) -> Part:
+def nat_part(ruleset: Ruleset, dnat: int) -> TableContents:
     """What the table nat alone is to hold. Raises `UnsupportedRuleError`."""
     return _part(compile_nat(ruleset), dnat)
 
 
-def _part(table: XtTable, dnat: int) -> Part:
-    return Part(
+def _part(table: CompiledTable, dnat: int) -> TableContents:
+    return TableContents(
         {chain.name: tuple(encode(spec, dnat) for spec in chain.specs) for chain in table.chains},
         {builtin: (encode(spec),) for builtin, spec, _ in table.jumps},
     )
@@ -205,7 +204,7 @@ def _comments(entries: Iterable[bytes]) -> Iterable[str]:
         yield entry[at : at + COMMENT_SIZE].partition(b"\0")[0].decode(errors="replace") if is_comment else ""
 
 
-def _differing(there: Chains, wanted: Part) -> Iterable[str]:
+def _differing(there: Chains, wanted: TableContents) -> Iterable[str]:
     """Our chains that differ, are missing or are too many; of a built-in chain, the chain that is (not) entered."""
     names = {name for name in there if name.startswith(PREFIX)} | set(wanted.chains)
     for name in names:

@@ -9,10 +9,10 @@ from warnings import catch_warnings, simplefilter
 
 from dockerv6.firewall.hostfilter.chains import mark_match
 from dockerv6.firewall.iptables.handles import opened
-from dockerv6.firewall.iptables.lock import locked
 from dockerv6.firewall.ipv6nat.rules import MADE, Rule, Tables, Verdict
 from dockerv6.firewall.model import DEFAULT_MARK
 from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable
+from dockerv6.firewall.xtables.libiptc import locked
 
 with catch_warnings():
     simplefilter("ignore", DeprecationWarning)  # python-iptables 1.2.0 asks distutils first where there is one

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from dockerv6.firewall.hostfilter import listing as chain_listing
-from dockerv6.firewall.iptables.kernel import Tables as LegacyTables
-from dockerv6.firewall.iptables.kernel import in_use
 from dockerv6.firewall.ipv6nat import addrtype, listing, processes
 from dockerv6.firewall.ipv6nat.rules import MADE, Certainty, Tables, Verdict, judge
 from dockerv6.firewall.model import FilterVariant
 from dockerv6.firewall.nftables.codec import Object
 from dockerv6.firewall.nftables.session import NftSession
 from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable
+from dockerv6.firewall.xtables.legacy import LegacyReader as LegacyTables
+from dockerv6.firewall.xtables.legacy import used_tables
 
 NAME = "docker-ipv6nat"
 REMEDY = "`dockerv6 doctor` says how to move over"
@@ -210,7 +210,7 @@ def _local(chains: set[tuple[str, str]]) -> dict[int, str]:
 
 
 def _read_legacy() -> Tables:
-    names = in_use() & MADE.keys()
+    names = used_tables() & MADE.keys()
     if not names:
         return Tables({})
     from dockerv6.firewall.ipv6nat import legacy  # noqa: PLC0415 - heavy, and few hosts need it

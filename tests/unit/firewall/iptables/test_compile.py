@@ -5,11 +5,10 @@ import pytest
 
 from dockerv6.firewall.expr import Chain, Element, Field, Is, Jump, Rule, SetField, UnknownExpr, Verdict
 from dockerv6.firewall.iptables.compile import LEFT_OUT, compile_ruleset, is_supported, origin, own_name
-from dockerv6.firewall.iptables.lookup import UnsupportedRuleError
-from dockerv6.firewall.iptables.specs import Word
 from dockerv6.firewall.model import FirewallIntent, NetworkIntent, PortIntent, TransportProtocol
 from dockerv6.firewall.render import render
 from dockerv6.firewall.ruleset import EMPTY, Ruleset
+from dockerv6.firewall.xtables.rule import PlainTarget, UnsupportedRuleError
 from tests.unit.firewall.intents import BLOG, EVERYTHING
 from tests.unit.firewall.iptables import xtables
 from tests.unit.firewall.packets import Packet
@@ -65,7 +64,7 @@ def test_only_the_loopback_address_is_left_out() -> None:
 def test_no_packet_is_kept_from_the_rules_behind_our_jump() -> None:
     targets = {spec.target for table in compile_ruleset(RULESET) for chain in table.chains for spec in chain.specs}
     assert "ACCEPT" not in {str(target) for target in targets}
-    assert Word.RETURN in targets
+    assert PlainTarget.RETURN in targets
 
 
 def most_rules_passed(ruleset: Ruleset, networks: int, ports: int) -> dict[str, int]:

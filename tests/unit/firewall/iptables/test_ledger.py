@@ -4,9 +4,9 @@ import pytest
 
 from dockerv6.firewall.expr import Element
 from dockerv6.firewall.iptables import ledger
-from dockerv6.firewall.iptables.lookup import UnsupportedRuleError
 from dockerv6.firewall.render import render
 from dockerv6.firewall.ruleset import Ruleset
+from dockerv6.firewall.xtables.rule import UnsupportedRuleError
 from tests.unit.firewall.intents import BLOG, EVERYTHING, intent
 
 RULESET = render(replace(EVERYTHING, guest_bridges=("br-blog",)))

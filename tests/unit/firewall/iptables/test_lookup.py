@@ -7,8 +7,8 @@ import pytest
 
 from dockerv6.firewall.expr import Field, KeyType
 from dockerv6.firewall.iptables import lookup
-from dockerv6.firewall.iptables.lookup import FEW, LEAF, Entry, Tree, UnsupportedRuleError, matching
-from dockerv6.firewall.iptables.specs import Go, Spec, Word
+from dockerv6.firewall.iptables.lookup import FEW, LEAF, LookupElement, LookupTree, matching
+from dockerv6.firewall.xtables.rule import ChainTarget, PlainTarget, UnsupportedRuleError, XtablesRule
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,20 +22,24 @@ KINDS = {
 }
 
 
-def written(fields: tuple[Field, ...], keys: Sequence[tuple[str, ...]]) -> dict[str, list[Spec]]:
-    chains: dict[str, list[Spec]] = {}
-    entries = [Entry(key, Word.DROP) for key in keys]
-    Tree(fields, KINDS[fields], Word.RETURN, chains.__setitem__).write("X", entries)
+def written(fields: tuple[Field, ...], keys: Sequence[tuple[str, ...]]) -> dict[str, list[XtablesRule]]:
+    chains: dict[str, list[XtablesRule]] = {}
+    entries = [LookupElement(key, PlainTarget.DROP) for key in keys]
+    LookupTree(fields, KINDS[fields], PlainTarget.RETURN, chains.__setitem__).write("X", entries)
     return chains
 
 
-def leaves(chains: dict[str, list[Spec]]) -> set[Spec]:
-    return {spec for specs in chains.values() for spec in specs if spec.target is Word.DROP}
+def leaves(chains: dict[str, list[XtablesRule]]) -> set[XtablesRule]:
+    return {spec for specs in chains.values() for spec in specs if spec.target is PlainTarget.DROP}
 
 
 def test_few_elements_are_a_list_with_the_miss_behind_it() -> None:
     assert written((Field.IIF,), [("br-b",), ("br-a",)]) == {
-        "X": [Spec(Word.DROP, iif="br-a"), Spec(Word.DROP, iif="br-b"), Spec(Word.RETURN)]
+        "X": [
+            XtablesRule(PlainTarget.DROP, iif="br-a"),
+            XtablesRule(PlainTarget.DROP, iif="br-b"),
+            XtablesRule(PlainTarget.RETURN),
+        ]
     }
 
 
@@ -55,10 +59,10 @@ MANY: dict[str, tuple[tuple[Field, ...], list[tuple[str, ...]]]] = {
 def test_every_element_is_somewhere_and_no_node_is_long(name: str) -> None:
     fields, keys = MANY[name]
     chains = written(fields, keys)
-    assert leaves(chains) == {matching(Spec(Word.DROP), fields, key) for key in keys}
-    assert all(specs[-1] == Spec(Word.RETURN) for specs in chains.values())
+    assert leaves(chains) == {matching(XtablesRule(PlainTarget.DROP), fields, key) for key in keys}
+    assert all(specs[-1] == XtablesRule(PlainTarget.RETURN) for specs in chains.values())
     assert max(len(specs) for specs in chains.values()) <= 16 * FEW + 1
-    reached = {spec.target.chain for specs in chains.values() for spec in specs if isinstance(spec.target, Go)}
+    reached = {spec.target.chain for specs in chains.values() for spec in specs if isinstance(spec.target, ChainTarget)}
     assert reached == chains.keys() - {"X"}
 
 
@@ -71,7 +75,7 @@ def test_one_element_less_changes_few_chains(name: str) -> None:
 
 def test_elements_that_no_field_tells_apart_are_listed() -> None:
     keys = [(f"fd00::/{length}",) for length in range(16, 16 + 2 * LEAF)]
-    assert leaves(written((Field.SADDR,), keys)) == {Spec(Word.DROP, source=key) for (key,) in keys}
+    assert leaves(written((Field.SADDR,), keys)) == {XtablesRule(PlainTarget.DROP, source=key) for (key,) in keys}
 
 
 def test_chains_whose_names_would_meet_get_others(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,8 +99,8 @@ def test_chains_whose_names_would_meet_get_others(monkeypatch: pytest.MonkeyPatc
 
 def test_what_no_list_can_hold_is_refused() -> None:
     with pytest.raises(UnsupportedRuleError, match="in a list"):
-        matching(Spec(), (Field.CT_STATE,), ("new",))
+        matching(XtablesRule(), (Field.CT_STATE,), ("new",))
     with pytest.raises(UnsupportedRuleError, match="two conditions"):
-        matching(Spec(source="fd00::/8"), (Field.SADDR,), ("fd00::/64",))
+        matching(XtablesRule(source="fd00::/8"), (Field.SADDR,), ("fd00::/64",))
     with pytest.raises(UnsupportedRuleError, match="no prefix"):
         lookup._number("nonsense/64")

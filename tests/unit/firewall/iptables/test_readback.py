@@ -3,13 +3,12 @@ from dataclasses import replace
 import pytest
 
 from dockerv6.firewall.expr import UnknownExpr
-from dockerv6.firewall.iptables.entries import DNAT, encode
-from dockerv6.firewall.iptables.lookup import UnsupportedRuleError
 from dockerv6.firewall.iptables.readback import Chains, ours, parts, settled, understood
-from dockerv6.firewall.iptables.specs import Spec
 from dockerv6.firewall.model import FirewallIntent, NetworkIntent
 from dockerv6.firewall.render import render
 from dockerv6.firewall.ruleset import EMPTY, Ruleset, diff
+from dockerv6.firewall.xtables.entries import DNAT, encode
+from dockerv6.firewall.xtables.rule import UnsupportedRuleError, XtablesRule
 from tests.unit.firewall.intents import BLOG, EVERYTHING
 
 GUESTS = ("br-blog", "br-open", "br-plain", "br-shop", "br-vault")
@@ -114,7 +113,7 @@ def test_elements_that_no_set_has_room_for_are_foreign() -> None:
 )
 def test_nonsense_in_the_ledger_is_foreign_and_ends_nothing(said: str) -> None:
     there = written(DESIRED)
-    there["mangle"]["DOCKERV6-LEDGER"] += (encode(Spec(comment=f"dockerv6 ledger blog {said}")),)
+    there["mangle"]["DOCKERV6-LEDGER"] += (encode(XtablesRule(comment=f"dockerv6 ledger blog {said}")),)
     found = read(there)
     assert any(said.partition("=")[0] in each for each in found.foreign)
     assert not diff(DESIRED, found).empty

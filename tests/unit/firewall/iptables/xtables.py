@@ -7,20 +7,30 @@ from ipaddress import IPv6Network
 from typing import TYPE_CHECKING
 
 from dockerv6.firewall.expr import Field, Verdict
-from dockerv6.firewall.iptables.specs import ICMP_TYPES, WILDCARD, DnatTo, Go, Mark, NetmapTo, SnatTo, Spec, Word
+from dockerv6.firewall.xtables.rule import (
+    ICMP_TYPES,
+    WILDCARD,
+    ChainTarget,
+    DnatTarget,
+    MarkTarget,
+    NetmapTarget,
+    PlainTarget,
+    SnatTarget,
+    XtablesRule,
+)
 from tests.unit.firewall.packets import Fate, Packet, mapped
 
 if TYPE_CHECKING:
-    from dockerv6.firewall.iptables.specs import Target, XtTable
+    from dockerv6.firewall.xtables.rule import CompiledTable, XtablesTarget
 
 _VERDICTS = {
-    Word.DROP: Verdict.DROP,
-    Word.MASQUERADE: Verdict.MASQUERADE,
-    Word.KEEP_SOURCE: Verdict.KEEP_SOURCE,
+    PlainTarget.DROP: Verdict.DROP,
+    PlainTarget.MASQUERADE: Verdict.MASQUERADE,
+    PlainTarget.KEEP_SOURCE: Verdict.KEEP_SOURCE,
 }
 
 
-def through(tables: tuple[XtTable, ...], chain: str, packet: Packet) -> Fate:
+def through(tables: tuple[CompiledTable, ...], chain: str, packet: Packet) -> Fate:
     """The fate of a packet in what a ruleset's base chain has become; to come back to the built-in chain is to pass."""
     packet = replace(packet, fields=dict(packet.fields))
     for table in tables:
@@ -31,7 +41,7 @@ def through(tables: tuple[XtTable, ...], chain: str, packet: Packet) -> Fate:
     raise AssertionError(chain)
 
 
-def rules_passed(tables: tuple[XtTable, ...], chain: str, packet: Packet) -> int:
+def rules_passed(tables: tuple[CompiledTable, ...], chain: str, packet: Packet) -> int:
     """How many rules look at the packet on its way."""
     before = _looked[0]
     through(tables, chain, packet)
@@ -41,12 +51,12 @@ def rules_passed(tables: tuple[XtTable, ...], chain: str, packet: Packet) -> int
 _looked = [0]
 
 
-def _walk(chains: dict[str, tuple[Spec, ...]], name: str, packet: Packet) -> Fate | None:
+def _walk(chains: dict[str, tuple[XtablesRule, ...]], name: str, packet: Packet) -> Fate | None:
     """None: back to whoever jumped here."""
     for spec in chains[name]:
         if not matches(spec, packet):
             continue
-        if spec.target is Word.RETURN or (isinstance(spec.target, Go) and not spec.target.jump):
+        if spec.target is PlainTarget.RETURN or (isinstance(spec.target, ChainTarget) and not spec.target.jump):
             return _step(chains, spec, packet)
         fate = _step(chains, spec, packet)
         if fate is not None:
@@ -54,26 +64,26 @@ def _walk(chains: dict[str, tuple[Spec, ...]], name: str, packet: Packet) -> Fat
     return None
 
 
-def _step(chains: dict[str, tuple[Spec, ...]], spec: Spec, packet: Packet) -> Fate | None:
-    target: Target | None = spec.target
+def _step(chains: dict[str, tuple[XtablesRule, ...]], spec: XtablesRule, packet: Packet) -> Fate | None:
+    target: XtablesTarget | None = spec.target
     match target:
-        case Go(chain):
+        case ChainTarget(chain):
             return _walk(chains, chain, packet)
-        case Mark(value, mask):
+        case MarkTarget(value, mask):
             packet.mark = packet.mark & ~mask | value
-        case DnatTo(address, port):
+        case DnatTarget(address, port):
             return Fate(Verdict.ACCEPT, packet, (f"{address}/128", str(port)))
-        case SnatTo(address):
+        case SnatTarget(address):
             return Fate(Verdict.ACCEPT, packet, source=f"{address}/128")
-        case NetmapTo(prefix):
+        case NetmapTarget(prefix):
             # the kernel goes by the hook: only a chain for what leaves looks at sources
             return mapped(packet, Field.SADDR if spec.source else Field.DADDR, prefix)
-        case Word() if target is not Word.RETURN:
+        case PlainTarget() if target is not PlainTarget.RETURN:
             return Fate(_VERDICTS[target], packet)
     return None
 
 
-def matches(spec: Spec, packet: Packet) -> bool:
+def matches(spec: XtablesRule, packet: Packet) -> bool:
     """Whether the packet fulfils every condition."""
     _looked[0] += 1
     fields = packet.fields

@@ -2,15 +2,15 @@
 
 import struct
 
-from dockerv6.firewall.iptables.entries import COUNTERS, COUNTERS_AT, NAME_AT, OFFSETS, OFFSETS_AT, encode
-from dockerv6.firewall.iptables.kernel import ABSENT, Listing, Tables, Watch
-from dockerv6.firewall.iptables.specs import Go, Spec, Word
+from dockerv6.firewall.xtables.entries import COUNTERS, COUNTERS_AT, NAME_AT, OFFSETS, OFFSETS_AT, encode
+from dockerv6.firewall.xtables.legacy import ABSENT, LegacyReader, LegacyTable, LegacyWatch
+from dockerv6.firewall.xtables.rule import ChainTarget, PlainTarget, XtablesRule
 
-JUMP = Spec(Go("OURS", jump=True), comment="x")
-RULES = (Spec(Word.DROP, iif="br-a"), Spec(Go("OTHER")), Spec())
+JUMP = XtablesRule(ChainTarget("OURS", jump=True), comment="x")
+RULES = (XtablesRule(PlainTarget.DROP, iif="br-a"), XtablesRule(ChainTarget("OTHER")), XtablesRule())
 
 
-def entry(spec: Spec, verdict: int, packets: int = 0) -> bytes:
+def entry(spec: XtablesRule, verdict: int, packets: int = 0) -> bytes:
     """As the kernel has it: verdicts are numbers, jumps are offsets, packets are counted."""
     raw = bytearray(encode(spec))
     target, size = OFFSETS.unpack_from(raw, OFFSETS_AT)
@@ -23,7 +23,7 @@ def entry(spec: Spec, verdict: int, packets: int = 0) -> bytes:
 
 
 def head(name: str) -> bytes:
-    raw = bytearray(encode(Spec(Word.DROP)))
+    raw = bytearray(encode(XtablesRule(PlainTarget.DROP)))
     target = OFFSETS.unpack_from(raw, OFFSETS_AT)[0]
     struct.pack_into("=H", raw, target, 64)
     raw[target + NAME_AT : target + 32] = b"ERROR".ljust(30, b"\0")
@@ -32,8 +32,8 @@ def head(name: str) -> bytes:
     return bytes(raw)
 
 
-def listing(packets: int = 0) -> Listing:
-    policy, back = entry(Spec(Word.DROP), -2, packets), entry(Spec(Word.RETURN), -5)
+def listing(packets: int = 0) -> LegacyTable:
+    policy, back = entry(XtablesRule(PlainTarget.DROP), -2, packets), entry(XtablesRule(PlainTarget.RETURN), -5)
     jump = entry(JUMP, 0, packets)
     first = len(jump) + len(policy) + len(head("OURS"))
     rules = [entry(RULES[0], -1, packets)]
@@ -46,7 +46,7 @@ def listing(packets: int = 0) -> Listing:
     for part in parts:
         counters.append(at + COUNTERS_AT)
         at += len(part)
-    return Listing((("FORWARD", 0, len(jump)),), b"".join(parts), tuple(counters))
+    return LegacyTable((("FORWARD", 0, len(jump)),), b"".join(parts), tuple(counters))
 
 
 def test_a_listing_gives_each_chain_what_was_written_into_it() -> None:
@@ -75,34 +75,34 @@ def test_what_was_compared_is_left_as_it_was() -> None:
     assert other.data == before
 
 
-class Scripted(Tables):
+class Scripted(LegacyReader):
     """Tables that are what a test says, at each look the next."""
 
-    def __init__(self, *found: Listing) -> None:
+    def __init__(self, *found: LegacyTable) -> None:
         super().__init__()
         self.found = list(found)
         self.sizes = True
 
-    def read(self, name: str, known: Listing = ABSENT) -> Listing:
+    def read(self, name: str, known: LegacyTable = ABSENT) -> LegacyTable:
         del name
         now = self.found.pop(0)
         return known if now == known else now
 
-    def same_size(self, name: str, known: Listing) -> bool:
+    def same_size(self, name: str, known: LegacyTable) -> bool:
         del name, known
         return self.sizes
 
 
 def test_a_watch_counts_how_often_something_was_found_changed() -> None:
     one, other = listing(), listing(packets=7)
-    watch = Watch(("nat",), Scripted(ABSENT, one, one, other, ABSENT))
+    watch = LegacyWatch(("nat",), Scripted(ABSENT, one, one, other, ABSENT))
     assert [watch.glance() for _ in range(5)] == [0, 1, 1, 2, 3]
 
 
 def test_a_large_table_is_read_whole_at_every_eighth_glance_and_when_its_size_says_so() -> None:
-    large = Listing((), bytes(1 << 20), ())
+    large = LegacyTable((), bytes(1 << 20), ())
     tables = Scripted(large, large)
-    watch = Watch(("nat",), tables)
+    watch = LegacyWatch(("nat",), tables)
     watch.look()
     assert [watch.glance() for _ in range(7)] == [1] * 7
     assert tables.found == [large]

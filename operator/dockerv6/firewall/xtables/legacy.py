@@ -14,7 +14,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dockerv6.firewall.iptables.entries import (
+from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable
+from dockerv6.firewall.xtables.entries import (
     COUNTERS,
     COUNTERS_AT,
     HEAD,
@@ -27,7 +28,6 @@ from dockerv6.firewall.iptables.entries import (
     VERDICTS,
     standard,
 )
-from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable
 
 NAMES = Path("/proc/thread-self/net/ip6_tables_names")
 """The legacy tables of this thread's network namespace that somebody has used; looking at a table would make it."""
@@ -53,7 +53,7 @@ _BLOCK = 1 << 15
 _JUMP_NAME = 32
 
 
-def in_use() -> frozenset[str]:
+def used_tables() -> frozenset[str]:
     """The legacy IPv6 tables of this thread's network namespace."""
     try:
         return frozenset(NAMES.read_text(encoding="ascii").split())
@@ -62,7 +62,7 @@ def in_use() -> frozenset[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class LegacyTable:
     """A table's rules as the kernel has them, with the counters of when it was read.
 
     Attributes:
@@ -127,17 +127,17 @@ class Listing:
         return starts, found
 
 
-ABSENT = Listing()
+ABSENT = LegacyTable()
 """Nobody has used the table."""
 
 
-def _listing(hooks: tuple[tuple[str, int, int], ...], data: bytes) -> Listing:
+def _listing(hooks: tuple[tuple[str, int, int], ...], data: bytes) -> LegacyTable:
     counters: list[int] = []
     at = 0
     while at < len(data):
         counters.append(at + COUNTERS_AT)
         at += OFFSETS.unpack_from(data, at + OFFSETS_AT)[1]
-    return Listing(hooks, data, tuple(counters))
+    return LegacyTable(hooks, data, tuple(counters))
 
 
 def _entries(data: bytes) -> Iterator[tuple[int, bytes]]:
@@ -160,19 +160,19 @@ def _plain(entry: bytes, starts: Mapping[int, str]) -> bytes:
 
 
 @dataclass(slots=True)
-class Tables:
+class LegacyReader:
     """Reads tables of the network namespace of the calling thread."""
 
     _libc: ctypes.CDLL = field(default_factory=lambda: ctypes.CDLL(None, use_errno=True))
 
-    def read(self, name: str, known: Listing = ABSENT) -> Listing:
+    def read(self, name: str, known: LegacyTable = ABSENT) -> LegacyTable:
         """The table; `ABSENT` when nobody has used it, `known` itself when it is still that.
 
         Raises:
             FirewallUnavailable: not permitted.
             FirewallRejected: it never stood still.
         """
-        if name not in in_use():
+        if name not in used_tables():
             return ABSENT
         for _ in range(_ATTEMPTS):
             try:
@@ -211,7 +211,7 @@ class Tables:
         )
         return hooks, said[13]
 
-    def _read(self, name: str, known: Listing) -> Listing:
+    def _read(self, name: str, known: LegacyTable) -> LegacyTable:
         hooks, size = self._info(name)
         buffer = ctypes.create_string_buffer(_HEADER.size + size)
         _HEADER.pack_into(buffer, 0, name.encode(), size)
@@ -220,9 +220,9 @@ class Tables:
             return known
         return _listing(hooks, data)
 
-    def same_size(self, name: str, known: Listing) -> bool:
+    def same_size(self, name: str, known: LegacyTable) -> bool:
         """Whether the table is as large as that, chain by built-in chain: costs microseconds."""
-        if (name in in_use()) is (known is ABSENT):
+        if (name in used_tables()) is (known is ABSENT):
             return False
         try:
             return known is ABSENT or self._info(name) == (known.hooks, len(known.data))
@@ -250,7 +250,7 @@ def _translated(error: OSError) -> FirewallUnavailable:
 
 
 @dataclass(slots=True)
-class Watch:
+class LegacyWatch:
     """Notices that tables have changed, which the kernel announces to nobody.
 
     Attributes:
@@ -258,13 +258,13 @@ class Watch:
     """
 
     names: tuple[str, ...]
-    tables: Tables = field(default_factory=Tables)
+    tables: LegacyReader = field(default_factory=LegacyReader)
     number: int = 0
-    listings: dict[str, Listing] = field(default_factory=dict)
+    listings: dict[str, LegacyTable] = field(default_factory=dict)
     _looks: int = 0
 
-    def look(self) -> dict[str, Listing]:
-        """The tables as they are, listings that still hold being the same objects. Raises as `Tables.read` does."""
+    def look(self) -> dict[str, LegacyTable]:
+        """The tables now; an unchanged table is the same object as before. Raises as `LegacyReader.read` does."""
         found = {name: self.tables.read(name, self.listings.get(name, ABSENT)) for name in self.names}
         if any(listing is not self.listings.get(name, ABSENT) for name, listing in found.items()):
             self.number += 1

@@ -28,7 +28,11 @@ ICMP_TYPES = {
 }
 
 
-class Word(StrEnum):
+class UnsupportedRuleError(ValueError):
+    """A rule that xtables can't express."""
+
+
+class PlainTarget(StrEnum):
     """Targets that need nothing further."""
 
     DROP = "DROP"
@@ -38,7 +42,7 @@ class Word(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Go:
+class ChainTarget:
     """On to another chain; with `jump` back behind this rule afterwards, else to wherever this chain would return."""
 
     chain: str
@@ -49,7 +53,7 @@ class Go:
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class MarkTarget:
     """Write `value` into the bits `mask` of the packet's mark, keep the others."""
 
     value: int
@@ -60,7 +64,7 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
-class DnatTo:
+class DnatTarget:
     """Translate the destination."""
 
     address: str
@@ -71,7 +75,7 @@ class DnatTo:
 
 
 @dataclass(frozen=True, slots=True)
-class SnatTo:
+class SnatTarget:
     """Translate the source."""
 
     address: str
@@ -81,7 +85,7 @@ class SnatTo:
 
 
 @dataclass(frozen=True, slots=True)
-class NetmapTo:
+class NetmapTarget:
     """Exchange a prefix for another: the source's where a packet leaves, else the destination's."""
 
     prefix: str
@@ -90,11 +94,11 @@ class NetmapTo:
         return f"NETMAP --to {self.prefix}"
 
 
-Target = Word | Go | Mark | DnatTo | SnatTo | NetmapTo
+XtablesTarget = PlainTarget | ChainTarget | MarkTarget | DnatTarget | SnatTarget | NetmapTarget
 
 
 @dataclass(frozen=True, slots=True)
-class Spec:
+class XtablesRule:
     """One rule: what a packet must be, and what happens to it then. An empty condition is none.
 
     Attributes:
@@ -107,7 +111,7 @@ class Spec:
         not_local: it is none.
     """
 
-    target: Target | None = None
+    target: XtablesTarget | None = None
     source: str = ""
     not_source: str = ""
     destination: str = ""
@@ -155,7 +159,7 @@ class Spec:
         if self.comment:
             yield f'-m comment --comment "{self.comment}"'
         if self.target is not None:
-            yield f"{'-g' if isinstance(self.target, Go) and not self.target.jump else '-j'} {self.target}"
+            yield f"{'-g' if isinstance(self.target, ChainTarget) and not self.target.jump else '-j'} {self.target}"
 
     def _header(self) -> Iterator[str]:
         for option, value in (("-s", self.source), ("! -s", self.not_source), ("-d", self.destination)):
@@ -187,21 +191,23 @@ class Spec:
 
 
 @dataclass(frozen=True, slots=True)
-class XtChain:
+class CompiledChain:
     """A chain of ours. `origin`: the ruleset's chain that it comes from; empty for the ledger."""
 
     name: str
-    specs: tuple[Spec, ...]
+    specs: tuple[XtablesRule, ...]
     origin: str
 
 
 @dataclass(frozen=True, slots=True)
-class XtTable:
+class CompiledTable:
     """Our part of a table: chains, and one jump at the top of each built-in chain in `jumps`."""
 
     name: str
-    chains: tuple[XtChain, ...] = ()
-    jumps: tuple[tuple[str, Spec, str], ...] = ()  # built-in chain, the rule, the ruleset's chain that it leads to
+    chains: tuple[CompiledChain, ...] = ()
+    jumps: tuple[
+        tuple[str, XtablesRule, str], ...
+    ] = ()  # built-in chain, the rule, the ruleset's chain that it leads to
 
     def lines(self) -> Iterator[str]:
         """As `ip6tables-save` shows it."""

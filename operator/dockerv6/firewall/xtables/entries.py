@@ -13,8 +13,18 @@ import socket
 import struct
 from functools import lru_cache
 
-from dockerv6.firewall.iptables.lookup import UnsupportedRuleError
-from dockerv6.firewall.iptables.specs import WILDCARD, DnatTo, Go, Mark, NetmapTo, SnatTo, Spec, Target, Word
+from dockerv6.firewall.xtables.rule import (
+    WILDCARD,
+    ChainTarget,
+    DnatTarget,
+    MarkTarget,
+    NetmapTarget,
+    PlainTarget,
+    SnatTarget,
+    UnsupportedRuleError,
+    XtablesRule,
+    XtablesTarget,
+)
 
 HEAD = 168
 """sizeof(struct ip6t_entry)"""
@@ -68,12 +78,12 @@ _ENTRY = struct.Struct("=IHHI4x16x")
 
 
 @lru_cache(maxsize=65536)
-def encode(spec: Spec, dnat: int = DNAT) -> bytes:
+def encode(spec: XtablesRule, dnat: int = DNAT) -> bytes:
     """The entry, without counters; verdicts and jumps by name, as libiptc takes them. `dnat`: that one's revision."""
     matches = b"".join(_matches(spec))
     target = _target(spec.target, dnat)
     flags = (_F_PROTO if spec.protocol else 0) | (
-        _F_GOTO if isinstance(spec.target, Go) and not spec.target.jump else 0
+        _F_GOTO if isinstance(spec.target, ChainTarget) and not spec.target.jump else 0
     )
     source, source_mask = _prefix(spec.source or spec.not_source)
     destination, destination_mask = _prefix(spec.destination)
@@ -120,7 +130,7 @@ def _link(name: str) -> tuple[bytes, bytes]:
     return raw.ljust(_IFNAMSIZ, b"\0"), (b"\xff" * (len(raw) + whole)).ljust(_IFNAMSIZ, b"\0")
 
 
-def _matches(spec: Spec) -> list[bytes]:
+def _matches(spec: XtablesRule) -> list[bytes]:
     found: list[bytes] = []
     if spec.ports is not None:
         found.append(_ports(spec.protocol, *spec.ports))
@@ -175,33 +185,33 @@ def _sent_to(prefix: str) -> bytes:
     return _conntrack_info(bytes(32) + address + mask, _CONNTRACK_ORIGINAL_DESTINATION)
 
 
-def _target(target: Target | None, dnat: int) -> bytes:
+def _target(target: XtablesTarget | None, dnat: int) -> bytes:
     match target:
-        case Mark(value, mask):
+        case MarkTarget(value, mask):
             return _part("MARK", 2, struct.pack("=II", value, mask))
-        case DnatTo() | SnatTo() | NetmapTo() | Word.MASQUERADE | Word.KEEP_SOURCE:
+        case DnatTarget() | SnatTarget() | NetmapTarget() | PlainTarget.MASQUERADE | PlainTarget.KEEP_SOURCE:
             return _translation(target, dnat)
-        case Go(chain):
+        case ChainTarget(chain):
             return standard(chain)
         case _:
             return standard(target or "")
 
 
-def _translation(target: DnatTo | SnatTo | NetmapTo | Word, revision: int) -> bytes:
+def _translation(target: DnatTarget | SnatTarget | NetmapTarget | PlainTarget, revision: int) -> bytes:
     match target:
-        case DnatTo(address, port):
+        case DnatTarget(address, port):
             raw, number = socket.inet_pton(socket.AF_INET6, address), struct.pack("!H", port)
             flags = _NAT_MAP_IPS | _NAT_PROTO_SPECIFIED
             base = bytes(4 if revision >= DNAT else 0)  # nf_nat_range2 begins as nf_nat_range does
             return _part("DNAT", revision, struct.pack("=I16s16s2s2s", flags, raw, raw, number, number) + base)
-        case SnatTo(address):
+        case SnatTarget(address):
             raw = socket.inet_pton(socket.AF_INET6, address)
             return _part("SNAT", _SNAT, _range(_NAT_MAP_IPS, raw, raw))
-        case NetmapTo(prefix):
+        case NetmapTarget(prefix):
             first, mask = _prefix(prefix)
             last = bytes(one | ~other & 0xFF for one, other in zip(first, mask, strict=True))
             return _part("NETMAP", 0, _range(_NAT_MAP_IPS, first, last))
-        case Word.KEEP_SOURCE:  # the whole of ::/0 onto itself
+        case PlainTarget.KEEP_SOURCE:  # the whole of ::/0 onto itself
             return _part("NETMAP", 0, _range(_NAT_MAP_IPS, bytes(16), b"\xff" * 16))
         case _:
             return _part("MASQUERADE", 0, _range(0, bytes(16), bytes(16)))

@@ -1,0 +1,97 @@
+from ipaddress import IPv6Address, IPv6Network
+
+import pytest
+
+from dockerv6.firewall.xtables.entries import COUNTERS_AT, DNAT, HEAD, OFFSETS, OFFSETS_AT, encode
+from dockerv6.firewall.xtables.rule import (
+    WILDCARD,
+    ChainTarget,
+    DnatTarget,
+    MarkTarget,
+    NetmapTarget,
+    PlainTarget,
+    SnatTarget,
+    UnsupportedRuleError,
+    XtablesRule,
+)
+
+SPECS = {
+    "": XtablesRule(),
+    "-j DROP": XtablesRule(PlainTarget.DROP),
+    "-s fd00::/64 -i br-a+ -o br-b -g DOCKERV6-X": XtablesRule(
+        ChainTarget("DOCKERV6-X"), source="fd00::/64", iif=f"br-a{WILDCARD}", oif="br-b"
+    ),
+    "! -s fe80::/10 -d ::1/128 -p tcp -m tcp --dport 80:87 -m addrtype --dst-type LOCAL -j DNAT --to-destination "
+    "[fd00::2]:80": XtablesRule(
+        DnatTarget("fd00::2", 80),
+        not_source="fe80::/10",
+        destination="::1/128",
+        protocol="tcp",
+        ports=(80, 87),
+        local=True,
+    ),
+    "-p sctp -m sctp --dport 9 -m conntrack --ctstate DNAT -j MASQUERADE": XtablesRule(
+        PlainTarget.MASQUERADE, protocol="sctp", ports=(9, 9), translated=True
+    ),
+    "-p udp -m udp --dport 53 -j NETMAP --to ::/0": XtablesRule(
+        PlainTarget.KEEP_SOURCE, protocol="udp", ports=(53, 53)
+    ),
+    "-p ipv6-icmp -m icmp6 --icmpv6-type 2 -j RETURN": XtablesRule(
+        PlainTarget.RETURN, protocol="ipv6-icmp", icmp_type=2
+    ),
+    "-m mark ! --mark 0x0/0x40 -m conntrack --ctstate RELATED,ESTABLISHED --ctdir REPLY -j MARK --set-xmark "
+    "0x40/0x40": (XtablesRule(MarkTarget(0x40, 0x40), mark=0x40, states=("RELATED", "ESTABLISHED"), direction="REPLY")),
+    "-m conntrack --ctorigdst 2001:db8::/64 -m addrtype ! --dst-type LOCAL -j NETMAP --to fd00::/64": XtablesRule(
+        NetmapTarget("fd00::/64"), original="2001:db8::/64", not_local=True
+    ),
+    "-m conntrack --ctorigdst 2001:db8::5 -j SNAT --to-source 2001:db8::7": XtablesRule(
+        SnatTarget("2001:db8::7"), original="2001:db8::5/128"
+    ),
+    '-m comment --comment "dockerv6: x" -j DOCKERV6-X': XtablesRule(
+        ChainTarget("DOCKERV6-X", jump=True), comment="dockerv6: x"
+    ),
+}
+
+
+@pytest.mark.parametrize("text", SPECS)
+def test_a_rule_reads_as_ip6tables_shows_it(text: str) -> None:
+    assert str(SPECS[text]) == text
+
+
+@pytest.mark.parametrize("text", SPECS)
+def test_an_entry_says_where_its_parts_are_and_counts_nothing(text: str) -> None:
+    entry = encode(SPECS[text])
+    target, size = OFFSETS.unpack_from(entry, OFFSETS_AT)
+    assert HEAD <= target < size == len(entry)
+    assert len(entry) % 8 == 0
+    assert entry[COUNTERS_AT:HEAD] == bytes(HEAD - COUNTERS_AT)
+
+
+def test_different_rules_are_different_entries() -> None:
+    assert len({encode(spec) for spec in SPECS.values()}) == len(SPECS)
+    assert encode(XtablesRule(iif="br-a")) != encode(XtablesRule(iif=f"br-a{WILDCARD}"))
+    assert encode(XtablesRule(source="fd00::/64")) != encode(XtablesRule(not_source="fd00::/64"))
+    assert encode(XtablesRule(ChainTarget("DOCKERV6-X"))) != encode(XtablesRule(ChainTarget("DOCKERV6-X", jump=True)))
+
+
+def test_an_older_kernels_dnat_is_the_revision_before() -> None:
+    new, old = (encode(XtablesRule(DnatTarget("fd00::2", 80)), revision) for revision in (DNAT, DNAT - 1))
+    assert len(new) - len(old) == 8
+    assert b"DNAT" in old
+    assert len({encode(XtablesRule(SnatTarget("2001:db8::7")), revision) for revision in (DNAT, DNAT - 1)}) == 1
+
+
+@pytest.mark.parametrize(("prefix", "last"), [("fd00::/64", 8), ("fd00::/60", 7), ("fd00::5/128", 16)])
+def test_a_prefix_is_mapped_to_all_of_its_addresses(prefix: str, last: int) -> None:
+    """From its first to its last: the kernel takes the mask to be where both are alike."""
+    entry = encode(XtablesRule(NetmapTarget(prefix)))
+    first, end = (entry[at : at + 16] for at in (len(entry) - 36, len(entry) - 20))
+    network = IPv6Network(prefix)
+    assert (IPv6Address(first), IPv6Address(end)) == (network[0], network[-1])
+    assert first[:last] == end[:last]
+
+
+@pytest.mark.parametrize("spec", [XtablesRule(iif="sixteen-letters-"), XtablesRule(comment="x" * 256)])
+def test_what_has_no_room_is_refused(spec: XtablesRule) -> None:
+    with pytest.raises(UnsupportedRuleError):
+        encode(spec)
