@@ -11,15 +11,14 @@ from typing import TypeVar
 from hypothesis import strategies as st
 
 from dockerv6.api.conditions import Condition, Conditions, ConditionType, Reason, Status, set_condition
-from dockerv6.api.egress import EgressMode
 from dockerv6.api.kinds import API_VERSION, NETWORK, POLICY, POOL
 from dockerv6.api.network import DeletionPolicy, ManagementPolicy, UpdateStrategy
 from dockerv6.api.network import IPv6Network as NetworkResource
+from dockerv6.api.options import Driver
 from dockerv6.api.policy import IPv6Policy
 from dockerv6.api.pool import IPv6Pool
-from dockerv6.api.publish import Protocol
 from dockerv6.api.scheme import Resource, decode
-from dockerv6.api.selectors import Driver
+from dockerv6.api.traffic import EgressMode, Protocol
 
 Document = dict[str, object]
 T = TypeVar("T")
@@ -178,7 +177,7 @@ def _blocks(draw: st.DrawFn, spec: Document, modes: tuple[EgressMode, ...]) -> N
 
 
 @st.composite
-def _network_specs(draw: st.DrawFn, *, in_effect: bool) -> Document:
+def _network_specs(draw: st.DrawFn, *, supported_only: bool) -> Document:
     spec = draw(_mapping(suspend=flags, networkName=names))
     observe = draw(st.booleans())
     if observe:
@@ -201,7 +200,7 @@ def _network_specs(draw: st.DrawFn, *, in_effect: bool) -> Document:
     modes = (EgressMode.NONE,) if spec.get("internal") else tuple(EgressMode)
     _blocks(draw, spec, modes)
     spec |= draw(_mapping(members=_mapping(matchLabels=docker_labels)))
-    if not in_effect:
+    if not supported_only:
         spec |= draw(_mapping(hosts=_mapping(matchNames=st.lists(names, max_size=2))))
     return spec
 
@@ -252,9 +251,9 @@ def _documents(draw: st.DrawFn, kind: str, specs: st.SearchStrategy[Document]) -
     return document
 
 
-def network_documents(*, in_effect: bool = False) -> st.SearchStrategy[Document]:
-    """Documents of IPv6Networks; ``in_effect``: only what `api.pending` does not object to."""
-    return _documents(NETWORK, _network_specs(in_effect=in_effect))
+def network_documents(*, supported_only: bool = False) -> st.SearchStrategy[Document]:
+    """Documents of IPv6Networks; ``supported_only``: only fields that this version supports."""
+    return _documents(NETWORK, _network_specs(supported_only=supported_only))
 
 
 def pool_documents() -> st.SearchStrategy[Document]:
@@ -281,9 +280,9 @@ def _decoded(kind: type[T]) -> Callable[[Document], T]:
     return decoded
 
 
-def networks(*, in_effect: bool = False) -> st.SearchStrategy[NetworkResource]:
-    """IPv6Networks; ``in_effect``: only what `api.pending` does not object to."""
-    return network_documents(in_effect=in_effect).map(_decoded(NetworkResource))
+def networks(*, supported_only: bool = False) -> st.SearchStrategy[NetworkResource]:
+    """IPv6Networks; ``supported_only``: only fields that this version supports."""
+    return network_documents(supported_only=supported_only).map(_decoded(NetworkResource))
 
 
 def pools() -> st.SearchStrategy[IPv6Pool]:

@@ -9,39 +9,15 @@ from dockerv6.api.conditions import (
     ABNORMAL_TRUE,
     Condition,
     Conditions,
-    ConditionType,
-    check,
     from_json,
     get,
     merge,
     remove,
     set_condition,
-    summarize,
     to_json,
     violations,
 )
 from tests.property.strategies_api import condition_lists, conditions
-
-
-@given(condition_lists(), st.integers(0, 9))
-def test_a_summary_keeps_every_rule(present: Conditions, generation: int) -> None:
-    check(summarize(present, now=7.0, generation=generation))
-
-
-@given(condition_lists())
-def test_a_stalled_resource_is_never_ready(present: Conditions) -> None:
-    stalled = Condition(ConditionType.STALLED, "True", "InvalidSpec", "mend it", 1.0, 1)
-    summary = summarize(set_condition(remove(present, ConditionType.RECONCILING), stalled), now=7.0, generation=1)
-    check(summary)
-    ready = get(summary, ConditionType.READY)
-    assert ready is not None
-    assert ready.status == "False"
-
-
-@given(condition_lists())
-def test_summarizing_twice_changes_nothing(present: Conditions) -> None:
-    once = summarize(present, now=7.0, generation=1)
-    assert summarize(once, now=9.0, generation=1) == once
 
 
 @given(condition_lists(), conditions())

@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dockerv6.api.kinds import NETWORK, POLICY
-from dockerv6.api.publish import ANY
+from dockerv6.api.traffic import ANY
 from dockerv6.controller.context import Context
 from dockerv6.controller.desired_firewall import published
 from dockerv6.controller.observe import desired, observe_host, observe_network

@@ -96,7 +96,7 @@ modes = st.sampled_from(["bridge", "bridge", "host", "container:x"])
 @st.composite
 def scenes(draw: st.DrawFn) -> tuple[Desired, Observed, Holdings]:
     """A wish, a moment of the world, and the ledger."""
-    resource: NetworkResource = draw(networks(in_effect=True))
+    resource: NetworkResource = draw(networks(supported_only=True))
     declared: list[IPv6Pool] = draw(st.lists(pools(), max_size=1))
     known = {"default": draw(st.sampled_from([pool(), pool(prefix="fd00::/40"), FOLLOWING]))}
     wish = Desired(resource, {**known, **{p.metadata.name: p for p in declared}})

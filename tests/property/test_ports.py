@@ -6,7 +6,7 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dockerv6.api.publish import ANY, Publish
+from dockerv6.api.traffic import ANY, Publish
 from dockerv6.dockerd.model import Container, ContainerEndpoint, PortBinding
 from dockerv6.firewall.model import FirewallIntent, NetworkIntent, PortIntent
 from dockerv6.firewall.render import render

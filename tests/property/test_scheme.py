@@ -5,9 +5,8 @@ import copy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dockerv6.api.pending import not_yet_in_effect
 from dockerv6.api.scheme import FieldError, InvalidObject, Resource, decode, digest, to_document
-from tests.property.strategies_api import Document, documents, networks, policies, pools, resources
+from tests.property.strategies_api import Document, documents, resources
 
 _junk = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
@@ -63,8 +62,3 @@ def _errors(document: Document) -> tuple[FieldError, ...]:
         return invalid.errors
     assert decode(to_document(resource)).resource == resource
     return ()
-
-
-@given(networks(in_effect=True) | pools() | policies())
-def test_what_is_in_effect_is_not_pending(resource: Resource) -> None:
-    assert not not_yet_in_effect(resource)

@@ -32,7 +32,6 @@ class ConditionType(StrEnum):
     PORTS_PUBLISHED = "PortsPublished"  # every port that is to lead to a container does
     HOST_READY = "HostReady"  # forwarding, router advertisements, NDP
     DRIFTED = "Drifted"  # what was found changed by others and repaired last
-    NOT_YET_IN_EFFECT = "NotYetInEffect"  # abnormal-true: fields whose behaviour this version does not have
     PRUNE_HELD = "PruneHeld"  # abnormal-true: a deletion waits for a person's word
 
 
@@ -99,7 +98,6 @@ ABNORMAL_TRUE = frozenset(
     {
         ConditionType.RECONCILING,
         ConditionType.STALLED,
-        ConditionType.NOT_YET_IN_EFFECT,
         ConditionType.PRUNE_HELD,
     }
 )
@@ -162,53 +160,6 @@ def merge(old: Iterable[Condition], new: Iterable[Condition]) -> Conditions:
         before = get(kept, condition.type)
         result = set_condition(result if before is None else (*remove(result, condition.type), before), condition)
     return result
-
-
-def summarize(conditions: Iterable[Condition], *, now: float, generation: int) -> Conditions:
-    """Set Ready by the others.
-
-    The first of these that applies: Stalled → False; a domain condition that is False → False, or Unknown → Unknown;
-    Reconciling → Unknown; else True. Reason and message are those of the condition that decides.
-    """
-    present = tuple(conditions)
-    cause = _cause(present)
-    if cause is None:
-        ready = Condition(
-            ConditionType.READY,
-            "True",
-            Reason.RECONCILE_SUCCEEDED,
-            "everything is as it was asked for",
-            now,
-            generation,
-        )
-    else:
-        status, because = cause
-        ready = Condition(ConditionType.READY, status, because.reason, because.message, now, generation)
-    return set_condition(present, ready)
-
-
-def _cause(conditions: Conditions) -> tuple[Status, Condition] | None:
-    stalled = get(conditions, ConditionType.STALLED)
-    if stalled is not None:
-        return "False", stalled
-    for wanted in ("False", "Unknown"):
-        for condition in conditions:
-            if condition.type in _DOMAIN and condition.status == wanted:
-                return condition.status, condition
-    reconciling = get(conditions, ConditionType.RECONCILING)
-    return None if reconciling is None else ("Unknown", reconciling)
-
-
-_DOMAIN = frozenset(
-    {
-        ConditionType.ACCEPTED,
-        ConditionType.SUBNET_ALLOCATED,
-        ConditionType.NETWORK_READY,
-        ConditionType.FIREWALL_READY,
-        ConditionType.HOST_READY,
-    }
-)
-"""What Ready depends on. Drifted does not count: drift that was repaired is no fault."""
 
 
 def violations(conditions: Iterable[Condition]) -> tuple[str, ...]:

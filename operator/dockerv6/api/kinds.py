@@ -5,7 +5,7 @@ No pydantic here: the command line resolves ``get v6net`` without loading the mo
 
 from dataclasses import dataclass
 
-from dockerv6.api.suggest import did_you_mean
+from dockerv6.api.errors import did_you_mean
 
 GROUP = "dockerv6.io"
 VERSION = "v1alpha1"

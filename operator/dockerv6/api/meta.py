@@ -110,6 +110,12 @@ def _qualified(key: str) -> str:
     return key
 
 
+def _docker_key(key: str) -> str:
+    if not key.strip():
+        raise refusal("a label's key can't be empty", "write the key, such as com.docker.compose.project")
+    return key
+
+
 def _label_value(value: str) -> str:
     if value and not _QUALIFIED.fullmatch(value):
         raise refusal(
@@ -125,6 +131,9 @@ Name = Annotated[str, AfterValidator(_name)]
 
 LabelKey = Annotated[str, AfterValidator(_qualified)]
 LabelValue = Annotated[str, AfterValidator(_label_value)]
+
+DockerKey = Annotated[str, AfterValidator(_docker_key)]
+"""The key of a Docker label: any text."""
 
 
 class ObjectMeta(Model):

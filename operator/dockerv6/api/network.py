@@ -3,21 +3,21 @@
 import re
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
-from typing import ClassVar, Final
+from typing import Annotated, ClassVar, Final
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from dockerv6.api.addressing import Addressing, Bridge, IPv4
-from dockerv6.api.egress import Egress, EgressMode
-from dockerv6.api.errors import FieldError
-from dockerv6.api.firewall import Firewall, NdpProxy, proxy_findings
+from dockerv6.api.errors import FieldError, FieldPath
 from dockerv6.api.kinds import GROUP, NETWORK
-from dockerv6.api.meta import Model, ObjectMeta, camel, shared
-from dockerv6.api.options import IPVLAN_MODE, LAYER_3, option_findings, parent_findings
-from dockerv6.api.publish import Publish
-from dockerv6.api.selectors import DockerKey, Driver, Hosts, Members
+from dockerv6.api.meta import DockerKey, Model, ObjectMeta, camel, refusal, shared
+from dockerv6.api.options import IPVLAN_MODE, LAYER_3, Driver, option_findings, parent_findings
+from dockerv6.api.traffic import Egress, EgressMode, Firewall, NdpProxy, Publish, proxy_findings
 from dockerv6.api.values import Flag
 
+_HOST = re.compile(
+    r"(?=.{1,253}$)[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?(\.[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)*", re.ASCII
+)
 _DOCKER_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*", re.ASCII)
 
 _NEVER: Final = frozenset({"host", "none", "default"})
@@ -45,6 +45,35 @@ class UpdateStrategy(StrEnum):
     WHEN_IDLE = "WhenIdle"
     RECREATE = "Recreate"
     NEVER = "Never"
+
+
+def _host(name: str) -> str:
+    if not _HOST.fullmatch(name):
+        raise refusal(f"{name!r} can't be a host's name (RFC 1123)", "write it as `hostname` prints it")
+    return name
+
+
+class Members(Model):
+    """Running containers that are attached to the network because of their labels."""
+
+    match_labels: Mapping[DockerKey, str] = Field(
+        default_factory=dict,
+        description="Running containers that carry all of these Docker labels are attached to the network, and "
+        "detached when they no "
+        "longer match, so that an IPv4-only Compose stack gets IPv6 with no edit to it. Default: none is attached.",
+    )
+
+
+class Hosts(Model):
+    """Which hosts of a fleet a resource is for. A host must satisfy both lists; empty lists mean every host."""
+
+    match_names: tuple[Annotated[str, AfterValidator(_host)], ...] = Field(
+        (), description="Names of hosts, as `hostname` prints them. Default: any."
+    )
+    match_labels: Mapping[DockerKey, str] = Field(
+        default_factory=dict,
+        description="Labels that a host's operator must have been started with. Default: none is needed.",
+    )
 
 
 class IPv6NetworkSpec(Model):
@@ -266,6 +295,12 @@ class IPv6Network(Model):
     def observed(self) -> bool:
         """Whether the Docker network is somebody else's."""
         return self.spec.management_policy is ManagementPolicy.OBSERVE
+
+    def unsupported_fields(self) -> tuple[FieldPath, ...]:
+        """Fields that are set and that this version does not support. dockerv6 does not act on such a resource."""
+        return tuple(
+            ("spec", "hosts", camel(name)) for name in ("match_names", "match_labels") if getattr(self.spec.hosts, name)
+        )
 
     def findings(self) -> Iterator[FieldError]:
         """The Docker network's name, which may come from either part."""

@@ -5,11 +5,19 @@ drivers/macvlan and drivers/ipvlan, fromOptions(); network_unix.go. Drivers disr
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address
 
-from dockerv6.api.errors import FieldError
-from dockerv6.api.selectors import Driver
-from dockerv6.api.suggest import choice, closest
+from dockerv6.api.errors import FieldError, choice, closest
+
+
+class Driver(StrEnum):
+    """The engine's network drivers that dockerv6 knows."""
+
+    BRIDGE = "bridge"
+    MACVLAN = "macvlan"
+    IPVLAN = "ipvlan"
+
 
 PREFIX = "com.docker.network."
 _BRIDGE = f"{PREFIX}bridge."

@@ -1,17 +1,39 @@
 """The IPv6Policy: IPv6 for Docker networks that somebody else made."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
 from pydantic import Field
 
-from dockerv6.api.egress import Egress
 from dockerv6.api.errors import FieldError
-from dockerv6.api.firewall import Firewall, NdpProxy, proxy_findings
 from dockerv6.api.kinds import POLICY
-from dockerv6.api.meta import Model, ObjectMeta, shared
-from dockerv6.api.publish import Publish
-from dockerv6.api.selectors import NetworkSelector
+from dockerv6.api.meta import DockerKey, Model, ObjectMeta, shared
+from dockerv6.api.options import Driver
+from dockerv6.api.traffic import Egress, Firewall, NdpProxy, Publish, proxy_findings
+from dockerv6.api.values import Prefix6
+
+
+class NetworkSelector(Model):
+    """Which Docker networks a policy is for. A network must satisfy every criterion that is written."""
+
+    match_labels: Mapping[DockerKey, str] = Field(
+        default_factory=dict,
+        description="Docker networks that carry all of these labels with these values. Default: any.",
+    )
+    names: tuple[str, ...] = Field((), description="Docker networks with one of these names. Default: any.")
+    prefixes: tuple[Prefix6, ...] = Field(
+        (),
+        description="Docker networks with an IPv6 subnet inside one of these prefixes, such as `fc00::/7` (all "
+        "unique local addresses). "
+        "Default: any.",
+    )
+    drivers: tuple[Driver, ...] = Field((), description="Docker networks of one of these drivers. Default: any.")
+
+    def findings(self) -> Iterator[FieldError]:
+        """Names that nothing can have."""
+        for index, name in enumerate(self.names):
+            if not name.strip():
+                yield FieldError(("names", index), "a Docker network's name can't be empty", "remove it")
 
 
 class IPv6PolicySpec(Model):

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from dockerv6.api.errors import FieldError, FieldPath, InvalidObject
+from dockerv6.api.errors import FieldError, FieldPath, InvalidObject, closest, did_you_mean
 from dockerv6.api.kinds import API_VERSION, GROUP, KINDS, VERSION, KindInfo, resolve_kind
 from dockerv6.api.network import IPv6Network
 from dockerv6.api.policy import IPv6Policy
 from dockerv6.api.pool import IPv6Pool
-from dockerv6.api.suggest import closest, did_you_mean
 from dockerv6.api.translate import translate
 from dockerv6.api.values import shown
 

@@ -7,9 +7,8 @@ from typing import get_args
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from dockerv6.api.errors import FieldError, FieldPath
+from dockerv6.api.errors import FieldError, FieldPath, did_you_mean
 from dockerv6.api.meta import SHAPE, Model
-from dockerv6.api.suggest import did_you_mean
 from dockerv6.api.values import shown
 
 _QUOTED = re.compile(r"'([^']*)'")

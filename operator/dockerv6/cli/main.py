@@ -49,7 +49,7 @@ class Verbs(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """The verb; an unknown one with a suggestion."""
         if args[0] not in VERBS and not args[0].startswith("-"):
-            from dockerv6.api.suggest import did_you_mean  # noqa: PLC0415 - only people who mistype pay for it
+            from dockerv6.api.errors import did_you_mean  # noqa: PLC0415 - only people who mistype pay for it
 
             ctx.fail(f"there is no command {args[0]!r}; {did_you_mean(args[0], VERBS)}")
         return super().resolve_command(ctx, args)

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 from ipaddress import IPv6Address, IPv6Network
 from typing import NamedTuple
 
-from dockerv6.api.egress import Egress, EgressMode
 from dockerv6.api.kinds import NETWORK, POLICY
 from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.api.policy import IPv6Policy
+from dockerv6.api.traffic import Egress, EgressMode
 from dockerv6.controller.inventory import Inventory
 from dockerv6.controller.world import World
 from dockerv6.dockerd.model import Container, Network

@@ -5,10 +5,8 @@ from collections.abc import Mapping
 
 from dockerv6.api import conditions as cond
 from dockerv6.api.conditions import Condition, ConditionType, Reason
-from dockerv6.api.errors import dotted
 from dockerv6.api.kinds import NETWORK
 from dockerv6.api.network import IPv6Network as NetworkResource
-from dockerv6.api.pending import not_yet_in_effect
 from dockerv6.controller.context import Context
 from dockerv6.controller.converge import converge, requeue_after
 from dockerv6.controller.endpoints import forget_endpoints, forget_members
@@ -192,7 +190,6 @@ async def _say(
         failure=failure.said if failure is not None else None,
         retry=failure.retry if failure is not None else requeue_after(plan),
         restored=(*restored, *elsewhere),
-        pending="; ".join(f"{dotted(p.path)}: {p.why}" for p in not_yet_in_effect(resource).additive),
         held=f"{NETWORK}/{stored.name}" in context.prune_held,
         messages=status.messages,
     )

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 
 from dockerv6.api.conditions import ConditionType
-from dockerv6.api.egress import Egress
 from dockerv6.api.kinds import POLICY
 from dockerv6.api.policy import IPv6Policy
+from dockerv6.api.traffic import Egress
 from dockerv6.controller.context import Context
 from dockerv6.controller.converge import ConvergeResult, converge, requeue_after
 from dockerv6.controller.execute import StepFailed, execute, failure_of

@@ -6,10 +6,9 @@ from ipaddress import IPv6Network
 
 from dockerv6.api import conditions as cond
 from dockerv6.api.conditions import Conditions, ConditionType
-from dockerv6.api.egress import Egress, EgressMode
 from dockerv6.api.network import IPv6Network as NetworkResource
-from dockerv6.api.options import IPVLAN_MODE, LAYER_3
-from dockerv6.api.selectors import Driver
+from dockerv6.api.options import IPVLAN_MODE, LAYER_3, Driver
+from dockerv6.api.traffic import Egress, EgressMode
 from dockerv6.controller.context import Context
 from dockerv6.dockerd.model import Network
 from dockerv6.planning.addressing.translation import translate
@@ -181,7 +180,7 @@ async def write_status(
 
 
 async def write_simple(
-    stored: StoredObject, plan: Plan, fields: Mapping[str, object], message: str, context: Context, pending: str = ""
+    stored: StoredObject, plan: Plan, fields: Mapping[str, object], message: str, context: Context
 ) -> None:
     """The status of a resource that is only Accepted and Ready: a pool, a policy."""
     verdict = StatusInputs(
@@ -190,7 +189,6 @@ async def write_simple(
         plan=plan,
         domain=(),
         problem=stored.problem,
-        pending=pending,
         held=f"{stored.kind}/{stored.name}" in context.prune_held,
         messages={ConditionType.READY: message},
     )

@@ -5,8 +5,7 @@ from ipaddress import IPv6Address, IPv6Interface
 from dockerv6.api.conditions import ConditionType, Reason
 from dockerv6.api.errors import dotted
 from dockerv6.api.network import ManagementPolicy, UpdateStrategy
-from dockerv6.api.pending import not_yet_in_effect
-from dockerv6.api.selectors import Driver
+from dockerv6.api.options import Driver
 from dockerv6.dockerd.model import Attachment, Network, NetworkSpec
 from dockerv6.planning.addressing.conflicts import collision
 from dockerv6.planning.addressing.pools import withdrawn_findings
@@ -81,10 +80,10 @@ def _refusals(desired: Desired, observed: Observed) -> tuple[Finding, ...]:
     spec = desired.resource.spec
     if spec.suspend:
         return (Finding(ConditionType.READY, Reason.SUSPENDED, "spec.suspend is true: everything is left as it is"),)
-    pending = not_yet_in_effect(desired.resource).blocking
-    if pending:
-        said = "; ".join(f"{dotted(p.path)}: {p.why}" for p in pending)
-        return (Finding(ConditionType.ACCEPTED, Reason.NOT_YET_IN_EFFECT, f"not yet in effect: {said}"),)
+    unsupported = ", ".join(map(dotted, desired.resource.unsupported_fields()))
+    if unsupported:
+        message = f"this version does not support {unsupported}; remove it to have the resource applied"
+        return (Finding(ConditionType.ACCEPTED, Reason.NOT_YET_IN_EFFECT, message),)
     engine = observed.engine
     if engine is not None and not spec.ipv4.enabled and engine.release < NO_IPV4_SINCE:
         return (

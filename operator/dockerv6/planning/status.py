@@ -50,7 +50,6 @@ class StatusInputs:
     failure: Failure | None = None
     retry: float | None = None  # seconds until the next try, when there is one without a change
     restored: tuple[str, ...] = ()  # drift that was found and repaired now
-    pending: str = ""  # fields that are not yet in effect, in words
     held: bool = False  # a deletion of it waits for a person's word
     messages: Mapping[ConditionType, str] = field(default_factory=dict)  # what is said of each that is good
 
@@ -80,8 +79,6 @@ def suspended(before: Conditions, verdict: StatusInputs, message: str) -> Condit
 def _abnormal(verdict: StatusInputs) -> list[Condition]:
     """What is only said while it is so."""
     found = []
-    if verdict.pending:
-        found.append(_make(verdict, ConditionType.NOT_YET_IN_EFFECT, "True", Reason.NOT_YET_IN_EFFECT, verdict.pending))
     if verdict.held:
         message = "its file is gone, but so are too many others at once; confirm with `dockerv6 prune --confirm`"
         found.append(_make(verdict, ConditionType.PRUNE_HELD, "True", Reason.PRUNE_HELD, message))

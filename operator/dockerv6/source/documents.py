@@ -3,10 +3,9 @@
 from dataclasses import dataclass, replace
 from typing import TypeGuard
 
-from dockerv6.api.errors import FieldError, InvalidObject, dotted
+from dockerv6.api.errors import FieldError, InvalidObject, closest, dotted
 from dockerv6.api.kinds import API_VERSION, GROUP
 from dockerv6.api.scheme import MODELS, Decoded, decode
-from dockerv6.api.suggest import closest
 from dockerv6.source.model import Diagnostic, InvalidResource, Position, Severity, SourcedResource
 from dockerv6.source.text import Flaw, UnreadableText, decode_text, yaml_of_json
 from dockerv6.source.yaml import Document, parse

@@ -4,7 +4,6 @@ import pytest
 
 from dockerv6.api.conditions import (
     Condition,
-    ConditionType,
     Reason,
     Status,
     check,
@@ -14,7 +13,6 @@ from dockerv6.api.conditions import (
     merge,
     remove,
     set_condition,
-    summarize,
     to_json,
     violations,
 )
@@ -33,7 +31,7 @@ def test_the_time_stays_while_the_status_does() -> None:
     assert set_condition(present, condition("Ready", at=3.0)) == (condition("Ready", at=3.0),)
 
 
-@pytest.mark.parametrize("kind", ["Reconciling", "Stalled", "NotYetInEffect", "PruneHeld"])
+@pytest.mark.parametrize("kind", ["Reconciling", "Stalled", "PruneHeld"])
 def test_abnormal_conditions_are_there_only_while_true(kind: str) -> None:
     present = set_condition((), condition(kind))
     assert is_true(present, kind)
@@ -51,36 +49,6 @@ def test_removing_what_is_not_there_is_no_error() -> None:
     assert remove(present, "Ready") == ()
     assert get(present, "Stalled") is None
     assert not is_true(present, "Stalled")
-
-
-@pytest.mark.parametrize(
-    ("others", "status", "reason"),
-    [
-        ([], "True", Reason.RECONCILE_SUCCEEDED),
-        ([condition("Accepted"), condition("NetworkReady")], "True", Reason.RECONCILE_SUCCEEDED),
-        ([condition("Drifted", reason="Restored")], "True", Reason.RECONCILE_SUCCEEDED),
-        ([condition("NotYetInEffect")], "True", Reason.RECONCILE_SUCCEEDED),
-        ([condition("NetworkReady", "False", reason="RecreateBlocked")], "False", Reason.RECREATE_BLOCKED),
-        ([condition("FirewallReady", "Unknown", reason="Progressing")], "Unknown", Reason.PROGRESSING),
-        (
-            [
-                condition("SubnetAllocated", "Unknown", reason="Progressing"),
-                condition("HostReady", "False", reason="HostDenied"),
-            ],
-            "False",
-            Reason.HOST_DENIED,
-        ),
-        ([condition("Reconciling", reason="Retrying")], "Unknown", Reason.RETRYING),
-        ([condition("Stalled", reason="InvalidSpec"), condition("HostReady", "False")], "False", Reason.INVALID_SPEC),
-    ],
-    ids=str,
-)
-def test_ready_follows_from_the_others(others: list[Condition], status: str, reason: str) -> None:
-    summary = summarize(others, now=5.0, generation=2)
-    ready = get(summary, ConditionType.READY)
-    check(summary)
-    assert ready is not None
-    assert (ready.status, ready.reason, ready.observed_generation) == (status, reason, 2)
 
 
 def test_a_merge_keeps_times_and_drops_what_is_gone() -> None:

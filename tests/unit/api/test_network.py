@@ -2,7 +2,7 @@
 
 import pytest
 
-from dockerv6.api.selectors import Driver
+from dockerv6.api.options import Driver
 from tests.unit.api.checks import Spec, fields, network, network_errors, only
 
 

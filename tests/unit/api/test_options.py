@@ -2,8 +2,7 @@
 
 import pytest
 
-from dockerv6.api.options import KNOWN
-from dockerv6.api.selectors import Driver
+from dockerv6.api.options import KNOWN, Driver
 from tests.unit.api.checks import Spec, network, network_errors, only
 
 BRIDGE = "com.docker.network.bridge."

@@ -1,6 +1,6 @@
 """Guessing what was meant."""
 
-from dockerv6.api.suggest import choice, closest, did_you_mean
+from dockerv6.api.errors import choice, closest, did_you_mean
 
 KNOWN = ["poolRef", "prefixLength", "subnet"]
 

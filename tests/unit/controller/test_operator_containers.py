@@ -4,7 +4,7 @@ from dataclasses import replace
 from functools import partial
 from ipaddress import IPv6Interface
 
-from dockerv6.api.publish import ANY
+from dockerv6.api.traffic import ANY
 from dockerv6.dockerd.model import Attachment
 from dockerv6.hostnet.model import Interface, Listener
 from tests.simulation.resources import network, policy

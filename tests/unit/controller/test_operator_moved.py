@@ -1,6 +1,6 @@
 """The whole operator: statuses follow what other resources do to networks and ports, on the fake clock."""
 
-from dockerv6.api.publish import ANY
+from dockerv6.api.traffic import ANY
 from dockerv6.hostnet.model import Listener
 from tests.simulation.resources import network, policy
 from tests.world import Host

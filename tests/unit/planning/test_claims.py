@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import pytest
 
-from dockerv6.api.publish import Publish
+from dockerv6.api.traffic import Publish
 from dockerv6.dockerd.model import Container, PortBinding
 from dockerv6.planning.firewall.port_claims import (
     Claim,

@@ -72,13 +72,9 @@ class TestRefusals:
         plan = decide(desired(suspend=True), observed(rules=RulesView(off=OFF)), HELD)
         assert (plan.empty, reasons(plan)) == (True, [("Ready", "Suspended")])
 
-    def test_what_is_not_yet_in_effect_stops_the_whole(self) -> None:
+    def test_an_unsupported_field_keeps_the_resource_from_being_applied(self) -> None:
         plan = decide(desired(hosts={"matchNames": ["a"]}), observed())
         assert (plan.empty, reasons(plan)) == (True, [("Accepted", "NotYetInEffect")])
-
-    def test_what_only_adds_and_is_not_yet_in_effect_does_not(self) -> None:
-        plan = decide(desired(members={"matchLabels": {"a": "b"}}), observed(), HELD)
-        assert kinds(plan) == ["CreateNetwork"]
 
     def test_an_engine_that_is_too_old_for_a_field_is_named(self) -> None:
         plan = decide(desired(ipv4={"enabled": False}), observed(engine=ENGINE_20_10))

@@ -5,7 +5,7 @@ from ipaddress import IPv6Address, IPv6Network
 
 import pytest
 
-from dockerv6.api.publish import Publish
+from dockerv6.api.traffic import Publish
 from dockerv6.dockerd.model import Container
 from dockerv6.firewall.model import PortIntent, TransportProtocol
 from dockerv6.hostnet.model import Listener

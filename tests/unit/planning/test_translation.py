@@ -6,7 +6,7 @@ from ipaddress import IPv6Network
 
 import pytest
 
-from dockerv6.api.egress import Egress
+from dockerv6.api.traffic import Egress
 from dockerv6.planning.addressing.tracked_prefixes import PreviousPrefix, TrackedPrefix
 from dockerv6.planning.addressing.translation import NOTHING, Translation, translate, translation_findings
 from tests.simulation.resources import network

@@ -3,7 +3,7 @@ from ipaddress import IPv6Address, IPv6Interface
 
 import pytest
 
-from dockerv6.api.egress import Egress
+from dockerv6.api.traffic import Egress
 from dockerv6.dockerd.model import Network
 from dockerv6.hostnet.model import Interface, Route, RouteProtocol
 from dockerv6.planning.docker.network_spec import MTU

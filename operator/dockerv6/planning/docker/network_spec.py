@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Address, IPv6Network
 
-from dockerv6.api.egress import EgressMode
 from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.api.options import GATEWAY_MODE_IPV6
+from dockerv6.api.traffic import EgressMode
 from dockerv6.dockerd.model import BRIDGE_NAME, EngineInfo, Network, NetworkSpec, SubnetConfig
 from dockerv6.lib.prefixes import first_address
 from dockerv6.planning.inputs import MANAGED_BY, NAME, POOL, SPEC_HASH, Identity

@@ -8,15 +8,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import IPv6Address, IPv6Network
 
-from dockerv6.api.egress import TRANSLATING, Egress
-from dockerv6.api.egress import EgressMode as Mode
-from dockerv6.api.firewall import Firewall, IngressRule, NdpProxy
 from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.api.network import ManagementPolicy
-from dockerv6.api.pending import not_yet_in_effect
+from dockerv6.api.options import Driver
 from dockerv6.api.policy import IPv6Policy
-from dockerv6.api.publish import ANY, Publish
-from dockerv6.api.selectors import Driver
+from dockerv6.api.traffic import ANY, TRANSLATING, Egress, Firewall, IngressRule, NdpProxy, Publish
+from dockerv6.api.traffic import EgressMode as Mode
 from dockerv6.dockerd.model import Container, Network
 from dockerv6.firewall.model import (
     DEFAULT_MARK,
@@ -89,7 +86,7 @@ def network_contribution(
     """
     owner, spec = resource.metadata.name, resource.spec
     wish = _Wish(owner, spec.egress, spec.publish, spec.firewall, spec.ndp_proxy, followed, links)
-    if spec.suspend or not_yet_in_effect(resource).blocking:
+    if spec.suspend or resource.unsupported_fields():
         held = _live(wish, networks, ()).answers if networks is not None else None
         return FirewallContribution(owner, answers=held, hold=True)
     if spec.management_policy is ManagementPolicy.OBSERVE:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address
 
 from dockerv6.api.conditions import Reason
-from dockerv6.api.publish import ANY
+from dockerv6.api.traffic import ANY
 from dockerv6.dockerd.model import Container
 from dockerv6.firewall.model import PortIntent
 from dockerv6.hostnet.model import Listener

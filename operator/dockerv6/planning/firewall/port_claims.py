@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
 
 from dockerv6.api.conditions import Reason
-from dockerv6.api.publish import ANY, Publish, PublishedPort
-from dockerv6.api.selectors import ContainerSelector
+from dockerv6.api.traffic import ANY, ContainerSelector, Publish, PublishedPort
 from dockerv6.dockerd.model import Container, ContainerEndpoint, PortBinding
 from dockerv6.firewall.model import TransportProtocol
 

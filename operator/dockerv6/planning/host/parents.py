@@ -13,8 +13,7 @@ from ipaddress import IPv6Network
 from dockerv6.api.conditions import ConditionType, Reason
 from dockerv6.api.errors import dotted
 from dockerv6.api.network import IPv6NetworkSpec
-from dockerv6.api.options import IPVLAN_FLAG, IPVLAN_MODE, LAYER_3, MACVLAN_MODE, PARENT
-from dockerv6.api.selectors import Driver
+from dockerv6.api.options import IPVLAN_FLAG, IPVLAN_MODE, LAYER_3, MACVLAN_MODE, PARENT, Driver
 from dockerv6.dockerd.model import EngineInfo, Network, NetworkSpec
 from dockerv6.hostnet.model import Interface
 from dockerv6.planning.inputs import HostView, Observed

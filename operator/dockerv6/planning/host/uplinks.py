@@ -8,7 +8,7 @@ from ipaddress import IPv6Address
 
 from dockerv6.api.addressing import MINIMUM_MTU
 from dockerv6.api.conditions import ConditionType, Reason
-from dockerv6.api.egress import Egress, EgressMode
+from dockerv6.api.traffic import Egress, EgressMode
 from dockerv6.dockerd.model import Network
 from dockerv6.hostnet.model import Interface
 from dockerv6.planning.docker.network_spec import MTU
