@@ -23,7 +23,7 @@ from dockerv6.controller.context import Context, ControllerSettings, Reporter
 from dockerv6.controller.desired_firewall import published
 from dockerv6.controller.firewall import FirewallReconciler
 from dockerv6.controller.inventory import Inventory
-from dockerv6.controller.operator import InventoryLookup, Operator
+from dockerv6.controller.operator import InventoryTombstones, Operator
 from dockerv6.controller.recreations import InFlightRecreations
 from dockerv6.controller.status import conditions_before
 from dockerv6.controller.world import World
@@ -31,13 +31,12 @@ from dockerv6.dockerd.model import Network, NetworkSpec, SubnetConfig
 from dockerv6.dockerd.profiles import ENGINE_28_5, Profile
 from dockerv6.ipam.ledger import Allocation, AllocationState
 from dockerv6.ipam.memory import MemoryLedger
-from dockerv6.lib.clock import FakeClock
 from dockerv6.planning.host.sysctls import BRIDGE_NETFILTER, FORWARDING
 from dockerv6.planning.inputs import MANAGED_BY
-from dockerv6.reconciler.outcome import Requeue
-from dockerv6.reconciler.request import Key
+from dockerv6.reconciler.handler import Key, Requeue
 from dockerv6.store.memory import MemoryStore
 from dockerv6.store.model import Event, StoredObject
+from tests.fakes.clock import FakeClock
 from tests.fakes.firewall.backend import FakeHostFilter
 from tests.fakes.hostnet.host import FakeHostNet
 from tests.simulation.files import Files
@@ -256,7 +255,7 @@ class Bench:
         handler = policy.finalize if kind == POLICY else network.finalize
         again = await handler(Key(kind, name), self.context)
         if again is None:
-            await InventoryLookup(self.context).finalized(Key(kind, name))
+            await InventoryTombstones(self.context).remove(Key(kind, name))
         return again
 
     def invalidate_all(self) -> None:

@@ -20,7 +20,7 @@ from dockerv6.dockerd.port import EngineConflict, EngineError, EngineUnavailable
 from dockerv6.dockerd.profiles import ENGINE_20_10, ENGINE_28_5
 from dockerv6.planning import network as planning
 from dockerv6.planning.host.sysctls import FORWARDING
-from dockerv6.reconciler.errors import TemporaryError
+from dockerv6.reconciler.handler import TemporaryError
 from tests.simulation.effects import EFFECTS
 from tests.simulation.resources import network
 from tests.world import Bench, Host

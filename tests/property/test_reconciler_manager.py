@@ -1,4 +1,4 @@
-"""For any behaviour of handlers and any order of changes: one run a key at a time, and one after the last change."""
+"""For any handlers and any order of changes: one run at a time for each key, and one after its last change."""
 
 import asyncio
 from dataclasses import dataclass
@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dockerv6.reconciler.errors import PermanentError, TemporaryError
-from dockerv6.reconciler.outcome import Requeue
-from dockerv6.reconciler.request import Key
+from dockerv6.reconciler.handler import Key, PermanentError, Requeue, TemporaryError
+from dockerv6.reconciler.queue import QueueDepth
 from tests.unit.reconciler.harness import Bench, Step
 
 KEYS = st.sampled_from([Key("Network", name) for name in "abc"])
@@ -16,16 +15,15 @@ KEYS = st.sampled_from([Key("Network", name) for name in "abc"])
 
 @dataclass(frozen=True)
 class Change:
-    """Somebody enqueues a key, some seconds after the change before it."""
+    """A key that is enqueued some seconds after the change before it."""
 
     after: float
     key: Key
-    delay: float
     deleted: bool
 
 
 SECONDS = st.integers(0, 40).map(lambda tenths: tenths / 10)
-CHANGES = st.lists(st.builds(Change, SECONDS, KEYS, st.one_of(st.just(0.0), SECONDS), st.booleans()), max_size=20)
+CHANGES = st.lists(st.builds(Change, SECONDS, KEYS, st.booleans()), max_size=20)
 STEPS: st.SearchStrategy[Step] = st.one_of(
     st.none(),
     SECONDS,
@@ -48,21 +46,21 @@ async def simulate(changes: list[Change], steps: dict[Key, list[Step]], workers:
         for change in changes:
             await bench.clock.run_for(change.after)
             if change.deleted:
-                bench.lookup.delete(change.key)
-            bench.manager.enqueue_after(change.key, change.delay, "changed")
+                bench.tombstones.keys.add(change.key)
+            bench.manager.enqueue(change.key, "changed")
             runs_before[change.key] = len(runs_of(bench, change.key))
         await bench.clock.run_for(1000)
-        await bench.clock.run_until(bench.manager.idle(retries=True))
         # The harness itself fails when a key is handled twice at a time.
         for key, before in runs_before.items():
             assert len(runs_of(bench, key)) > before
-            outcome = bench.manager.last_outcome(key)
-            assert outcome is None or outcome.final
+            outcome = bench.recorder.last(key)
+            assert outcome is not None
+            assert outcome.retry_after is None
         assert {which for _, _, which in bench.script.runs} == runs_before.keys()
-        assert not bench.lookup.tombstones or any(
+        assert not bench.tombstones.keys or any(
             isinstance(step, PermanentError) for plan in steps.values() for step in plan
         )
-        assert bench.manager.depth.ready == bench.manager.depth.processing == bench.manager.depth.delayed == 0
+        assert bench.manager.depth == QueueDepth(ready=0, processing=0, retrying=0)
 
 
 @settings(max_examples=100, deadline=None)

@@ -1,26 +1,25 @@
-"""For any interleaving of its operations the queue hands no key out twice at a time and loses none."""
+"""For any interleaving of its operations the queue gives no key to two workers at a time and loses none."""
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from dockerv6.lib.clock import FakeClock
+from dockerv6.reconciler.handler import Key
 from dockerv6.reconciler.queue import KeyedQueue
-from dockerv6.reconciler.request import Key
+from tests.fakes.clock import FakeClock
 
 KEYS = st.sampled_from([Key("Thing", name) for name in "abcd"])
 DELAYS = st.integers(1, 20)
 
 
 class QueueMachine(RuleBasedStateMachine):
-    """Compares the queue with what was asked of it."""
+    """Compares the queue with a model of it."""
 
     def __init__(self) -> None:
         super().__init__()
         self.clock = FakeClock()
         self.queue = KeyedQueue(self.clock)
         self.held: set[Key] = set()
-        self.owed: set[Key] = set()  # added, and not handed out since
-        self.later: dict[Key, float] = {}  # when a delayed addition is due at the latest
+        self.owed: set[Key] = set()  # added, and not taken since
         self.retries: dict[Key, float] = {}
 
     @rule(key=KEYS)
@@ -29,21 +28,9 @@ class QueueMachine(RuleBasedStateMachine):
         self.owed.add(key)
 
     @rule(key=KEYS, delay=DELAYS)
-    def add_after(self, key: Key, delay: int) -> None:
-        self.queue.add_after(key, delay)
-        self.later[key] = min(self.later.get(key, float("inf")), self.clock.monotonic() + delay)
-
-    @rule(key=KEYS, delay=DELAYS)
     def retry_after(self, key: Key, delay: int) -> None:
         self.queue.retry_after(key, delay)
         self.retries[key] = min(self.retries.get(key, float("inf")), self.clock.monotonic() + delay)
-
-    @rule(key=KEYS)
-    def forget(self, key: Key) -> None:
-        self.queue.forget(key)
-        self.owed.discard(key)
-        self.later.pop(key, None)
-        self.retries.pop(key, None)
 
     @rule()
     def take(self) -> None:
@@ -59,11 +46,6 @@ class QueueMachine(RuleBasedStateMachine):
         self.owed.remove(key)
         self.retries.pop(key, None)
 
-    @rule(key=KEYS)
-    def claim(self, key: Key) -> None:
-        assert self.queue.claim(key) is (key not in self.held)
-        self.held.add(key)
-
     @precondition(lambda self: self.held)
     @rule(data=st.data())
     def done(self, data: st.DataObject) -> None:
@@ -76,28 +58,25 @@ class QueueMachine(RuleBasedStateMachine):
         self.clock.advance(seconds)
         now = self.clock.monotonic()
         wait = self.queue.promote()
-        for times in (self.later, self.retries):
-            for key in [key for key, due in times.items() if due <= now]:
-                del times[key]
-                self.owed.add(key)
-        pending = [*self.later.values(), *self.retries.values()]
-        assert wait == (min(pending) - now if pending else None)
+        for key in [key for key, due in self.retries.items() if due <= now]:
+            del self.retries[key]
+            self.owed.add(key)
+        assert wait == (min(self.retries.values()) - now if self.retries else None)
 
     @invariant()
     def depths_agree(self) -> None:
         depth = self.queue.depth
         assert depth.ready == len(self.owed)
         assert depth.processing == len(self.held)
-        assert depth.delayed == len(self.later)
         assert depth.retrying == len(self.retries)
 
     def teardown(self) -> None:
-        """Whatever went before, workers that go on find every key that is owed, and then nothing."""
+        """In the end every key that is owed can be taken, and nothing else."""
         for key in sorted(self.held):
             self.queue.done(key)
         self.clock.advance(100)
         self.queue.promote()
-        owed = self.owed | self.later.keys() | self.retries.keys()
+        owed = self.owed | self.retries.keys()
         found = []
         while (taken := self.queue.take()) is not None:
             found.append(taken[0])

@@ -13,7 +13,7 @@ from dockerv6.controller.recreations import InFlightRecreations
 from dockerv6.controller.world import World
 from dockerv6.lib.clock import Clock
 from dockerv6.planning.inputs import Identity
-from dockerv6.reconciler.request import Key
+from dockerv6.reconciler.handler import Key
 from dockerv6.store.model import EventType
 from dockerv6.store.port import Store, StoreError
 

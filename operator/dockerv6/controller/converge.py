@@ -7,7 +7,7 @@ from dockerv6.controller.context import Context
 from dockerv6.controller.execute import StepFailed, execute, failure_of
 from dockerv6.planning.inputs import Observed
 from dockerv6.planning.steps import Plan
-from dockerv6.reconciler.errors import TemporaryError
+from dockerv6.reconciler.handler import TemporaryError
 
 ROUNDS = 3
 """Plans that one reconcile carries out: the second is empty, unless the world changed meanwhile."""

@@ -29,8 +29,7 @@ from dockerv6.planning.findings import ENGINE_RETRY
 from dockerv6.planning.inputs import NAME
 from dockerv6.planning.status import Failure
 from dockerv6.planning.steps import BindSubnet, CreateNetwork, KeepPoolPrefix, Plan, Step
-from dockerv6.reconciler.errors import ReconcileError, TemporaryError
-from dockerv6.reconciler.request import Key
+from dockerv6.reconciler.handler import Key, ReconcileError, TemporaryError
 
 logger = logging.getLogger(__name__)
 

@@ -14,9 +14,7 @@ from dockerv6.planning.host.ndp_proxy import answering, stray_neighbours
 from dockerv6.planning.host.sysctls import restore_steps, spare_sysctls
 from dockerv6.planning.inputs import NAME
 from dockerv6.planning.steps import DetachMember, Finding, Plan, RemoveNetwork, Step
-from dockerv6.reconciler.errors import TemporaryError
-from dockerv6.reconciler.outcome import Requeue
-from dockerv6.reconciler.request import Key
+from dockerv6.reconciler.handler import Key, Requeue, TemporaryError
 
 PRUNE, CONFIRMED = "prune", "confirmed"
 """The store's scope and name of a person's word that a held prune is meant."""

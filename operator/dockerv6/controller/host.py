@@ -11,9 +11,7 @@ from dockerv6.firewall.port import FirewallError, FirewallUnavailable
 from dockerv6.planning.describe import describe, rules_changed
 from dockerv6.planning.host.sysctls import filter_steps, sysctl_steps
 from dockerv6.planning.steps import Plan
-from dockerv6.reconciler.errors import TemporaryError
-from dockerv6.reconciler.outcome import Requeue
-from dockerv6.reconciler.request import Key
+from dockerv6.reconciler.handler import Key, Requeue, TemporaryError
 
 logger = logging.getLogger(__name__)
 

@@ -34,8 +34,7 @@ from dockerv6.planning.steps import (
     RemoveNetwork,
     RepairBridge,
 )
-from dockerv6.reconciler.outcome import Requeue
-from dockerv6.reconciler.request import Key
+from dockerv6.reconciler.handler import Key, Requeue
 from dockerv6.store.model import StoredObject
 
 logger = logging.getLogger(__name__)

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable
 from random import Random
 
 from dockerv6.api.kinds import NETWORK, POLICY, POOL
@@ -10,15 +10,11 @@ from dockerv6.controller import host, network, policy, pool
 from dockerv6.controller.context import Context
 from dockerv6.controller.desired_firewall import resource_of
 from dockerv6.controller.garbage import GARBAGE
-from dockerv6.controller.prefixes import PREFIXES
 from dockerv6.controller.sources import Read, SourceKeeper
 from dockerv6.controller.triggers import Triggers
 from dockerv6.lib.tasks import Supervisor
-from dockerv6.reconciler.errors import TemporaryError
-from dockerv6.reconciler.manager import Manager
-from dockerv6.reconciler.observer import Observer
-from dockerv6.reconciler.registry import Registry
-from dockerv6.reconciler.request import Key
+from dockerv6.reconciler.handler import Key, Registry, TemporaryError
+from dockerv6.reconciler.manager import Manager, Observer
 
 logger = logging.getLogger(__name__)
 
@@ -35,25 +31,19 @@ registry.finalize(POLICY)(policy.finalize)
 registry.reconcile(host.HOST)(host.reconcile)
 
 
-class InventoryLookup:
-    """Which objects there are, and which of them are tombstones: as the inventory says."""
+class InventoryTombstones:
+    """Implements `reconciler.manager.Tombstones` with the inventory."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
 
-    async def keys(self, kind: str) -> Collection[Key]:
-        """Every object of a kind."""
-        if kind == host.HOST:
-            return (host.FIREWALL, host.FORWARDING, PREFIXES, GARBAGE)
-        return tuple(Key(o.kind, o.name) for o in self._context.inventory.objects if o.kind == kind)
-
-    async def deleting(self, key: Key) -> bool:
-        """Whether the object is a tombstone."""
+    async def is_deleting(self, key: Key) -> bool:
+        """Whether the object has a tombstone."""
         stored = self._context.inventory.get(key.kind, key.name)
         return stored is not None and stored.deleting_since is not None
 
-    async def finalized(self, key: Key) -> None:
-        """Its finalizer is done: drop the tombstone, unless the resource is back in its source."""
+    async def remove(self, key: Key) -> None:
+        """Remove the tombstone, unless the resource is back in its source."""
         if await self._context.inventory.remove_tombstone(key.kind, key.name):
             self._context.enqueue(GARBAGE, f"{key} is gone")
 
@@ -70,7 +60,7 @@ class Operator:
         self.triggers = Triggers(context)
         self.manager: Manager[Context] = Manager(
             registry,
-            lookup=InventoryLookup(context),
+            tombstones=InventoryTombstones(context),
             context=context,
             clock=context.clock,
             random=random,
@@ -87,7 +77,7 @@ class Operator:
         await context.recreations.load()
         context.enqueue = self.manager.enqueue
         context.firewall.on_owner_changed(self._moved)
-        await self.manager.start()
+        self.manager.start()
         self._supervisor.keep("engine", self.triggers.follow_engine)
         self._supervisor.keep("belated", self.triggers.refresh_lagging_containers)
         self._supervisor.keep("kernel", self.triggers.follow_kernel)

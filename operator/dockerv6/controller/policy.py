@@ -28,9 +28,7 @@ from dockerv6.planning.inputs import Observed
 from dockerv6.planning.policy import plan_policy
 from dockerv6.planning.status import POLICY_DOMAIN, StatusInputs, conditions_of
 from dockerv6.planning.steps import Plan
-from dockerv6.reconciler.errors import TemporaryError
-from dockerv6.reconciler.outcome import Requeue
-from dockerv6.reconciler.request import Key
+from dockerv6.reconciler.handler import Key, Requeue, TemporaryError
 from dockerv6.store.model import StoredObject
 
 

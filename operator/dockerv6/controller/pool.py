@@ -14,8 +14,7 @@ from dockerv6.lib.prefixes import subnet_count
 from dockerv6.lib.times import rfc3339
 from dockerv6.planning.addressing.pools import followed_prefix, withdrawn_findings
 from dockerv6.planning.steps import Finding, Plan
-from dockerv6.reconciler.outcome import Requeue
-from dockerv6.reconciler.request import Key
+from dockerv6.reconciler.handler import Key, Requeue
 
 
 async def reconcile(key: Key, context: Context) -> Requeue | None:

@@ -10,9 +10,7 @@ from dockerv6.controller.garbage import GARBAGE
 from dockerv6.firewall.port import FirewallError
 from dockerv6.hostnet.port import HostNetError
 from dockerv6.planning.addressing.tracked_prefixes import TrackedPrefix, track
-from dockerv6.reconciler.errors import TemporaryError
-from dockerv6.reconciler.outcome import Requeue
-from dockerv6.reconciler.request import Key
+from dockerv6.reconciler.handler import Key, Requeue, TemporaryError
 
 logger = logging.getLogger(__name__)
 

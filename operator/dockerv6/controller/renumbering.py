@@ -15,7 +15,7 @@ from dockerv6.planning import network as planning
 from dockerv6.planning.docker.rollback import PreviousNetwork, plan_rollback
 from dockerv6.planning.inputs import SPEC_HASH, Desired, Observed
 from dockerv6.planning.steps import AttachEndpoint, CreateNetwork, Plan, RememberNetwork
-from dockerv6.reconciler.request import Key
+from dockerv6.reconciler.handler import Key
 from dockerv6.store.model import StoredObject
 
 logger = logging.getLogger(__name__)

@@ -8,8 +8,7 @@ from dockerv6.controller.context import Context
 from dockerv6.controller.garbage import GARBAGE, HELD_RETRY, SOURCES, hold, prune_confirmed
 from dockerv6.controller.prefixes import PREFIXES, track_prefixes
 from dockerv6.planning.admission import Intake, PruneRules, admit_resources
-from dockerv6.reconciler.errors import TemporaryError
-from dockerv6.reconciler.request import Key
+from dockerv6.reconciler.handler import Key, TemporaryError
 from dockerv6.source.model import Diagnostic, Severity, Snapshot
 
 logger = logging.getLogger(__name__)

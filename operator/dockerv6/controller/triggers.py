@@ -21,8 +21,7 @@ from dockerv6.planning.host.addresses import HostAddresses, host_addresses
 from dockerv6.planning.host.parents import watched
 from dockerv6.planning.host.sysctls import leads_out, sysctl_steps, uplink_interfaces
 from dockerv6.planning.inputs import NAME, HostView
-from dockerv6.reconciler.errors import TemporaryError
-from dockerv6.reconciler.request import Key
+from dockerv6.reconciler.handler import Key, TemporaryError
 
 logger = logging.getLogger(__name__)
 

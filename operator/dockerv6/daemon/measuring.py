@@ -7,11 +7,9 @@ from dockerv6.api.conditions import ConditionType
 from dockerv6.controller.context import Context
 from dockerv6.controller.status import conditions_before
 from dockerv6.ipam.ledger import AllocationState
-from dockerv6.reconciler.errors import PermanentError, TemporaryError
-from dockerv6.reconciler.observer import Role
-from dockerv6.reconciler.outcome import Outcome
-from dockerv6.reconciler.queue import Depth
-from dockerv6.reconciler.request import Key
+from dockerv6.reconciler.handler import Key, PermanentError, TemporaryError
+from dockerv6.reconciler.manager import Outcome, Role
+from dockerv6.reconciler.queue import QueueDepth
 from dockerv6.store.model import StoredObject
 from dockerv6.telemetry.metrics import Metrics
 
@@ -25,7 +23,7 @@ class MeasuringObserver:
         self._transactions = 0
         self._readiness: dict[tuple[str, str], tuple[StoredObject, str]] = {}
 
-    def queued(self, depth: Depth) -> None:
+    def queued(self, depth: QueueDepth) -> None:
         """How many keys wait."""
         self._metrics.queued(depth.ready)
         if depth.ready == depth.processing == 0:

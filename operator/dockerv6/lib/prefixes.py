@@ -106,17 +106,6 @@ def nth_subnet(prefix: IPv6Network, length: int, index: int) -> IPv6Network:
     return IPv6Network((int(prefix.network_address) + (index << (_BITS - length)), length))
 
 
-def subnet_index(prefix: IPv6Network, subnet: IPv6Network) -> int:
-    """The number of a subnet among those of its length in the prefix; the inverse of `nth_subnet`.
-
-    Raises:
-        ValueError: it is not inside the prefix.
-    """
-    if not subnet.subnet_of(prefix):
-        raise ValueError(f"{subnet} is not inside {prefix}")
-    return (int(subnet.network_address) - int(prefix.network_address)) >> (_BITS - subnet.prefixlen)
-
-
 def free_gaps(prefix: IPv6Network, length: int, taken: Iterable[IPv6Network]) -> Iterator[range]:
     """The runs of subnets of that length that overlap nothing taken, as ascending, never adjoining, ranges of numbers.
 

@@ -1,85 +1,85 @@
-"""The keyed queue: first in, first out, each key at most once, never given to two workers at a time."""
+"""The queue of keys: first in, first out; each key at most once; never given to two workers at the same time."""
 
 import asyncio
+import heapq
 from collections import OrderedDict
 from dataclasses import dataclass
 
 from dockerv6.lib.clock import RESOLUTION, Clock, wait_event
-from dockerv6.reconciler.delays import Delays
-from dockerv6.reconciler.request import Key
+from dockerv6.reconciler.handler import Key
+
+_MAX_STALE_ENTRIES = 64
+"""Stale entries that the heap of retries may have on top of twice its size before it is rebuilt."""
 
 
 @dataclass(frozen=True, slots=True)
-class Depth:
-    """How many keys are where; a key may be in several places, such as being processed and delayed.
+class QueueDepth:
+    """Numbers of keys; a key that is being processed may also be ready or retrying.
 
     Attributes:
-        ready: waiting for a worker.
-        processing: in a worker's hands.
-        delayed: to be added later.
-        retrying: to be handled again later, unless they are handled before.
+        ready: keys that wait for a worker.
+        processing: keys that a worker has taken.
+        retrying: keys that become ready later.
     """
 
     ready: int
     processing: int
-    delayed: int
     retrying: int
 
 
 class KeyedQueue:
-    """Holds keys until a worker takes them; a key added again while it is ready is there once.
+    """Holds keys until a worker takes them.
 
-    A key added while it is being processed is handed out again afterwards, since the worker may have read the world
-    before the change: nothing added is lost. Belongs to one event loop; from another thread use
-    `loop.call_soon_threadsafe(queue.add, key)`.
+    A key that is added while it is ready stays in its place. A key that is added while it is being processed becomes
+    ready again afterwards, since the worker may have read the state before the change: no addition is lost.
+
+    All methods belong to one event loop; from another thread use `loop.call_soon_threadsafe(queue.add, key)`.
     """
 
     def __init__(self, clock: Clock) -> None:
-        """Make an empty queue. Delayed keys move on only while `run` runs, or when `promote` is called."""
+        """Make an empty queue. Retries become ready only while `run` runs, or when `promote` is called."""
         self._clock = clock
         self._ready: OrderedDict[Key, float] = OrderedDict()  # since when; a dict is slow to pop at the front
         self._processing: set[Key] = set()
         self._again: dict[Key, float] = {}  # added while being processed, since when
-        self._delays = Delays()
-        self._retries = Delays()
+        self._retries = RetryTimes()
         self._filled = asyncio.Event()
         self._sooner = asyncio.Event()
 
     @property
-    def depth(self) -> Depth:
-        """How many keys are where. Those added while being processed count as ready too."""
-        return Depth(
+    def depth(self) -> QueueDepth:
+        """How many keys are in which state. Keys added while they are processed count as ready too."""
+        return QueueDepth(
             ready=len(self._ready) + len(self._again),
             processing=len(self._processing),
-            delayed=len(self._delays),
             retrying=len(self._retries),
         )
 
     def add(self, key: Key) -> None:
-        """Hand the key out as soon as a worker is free and nobody has the key."""
+        """Make the key ready, or ready again once its worker is done with it."""
         if key in self._processing:
             self._again.setdefault(key, self._clock.monotonic())
         elif key not in self._ready:
             self._ready[key] = self._clock.monotonic()
             self._filled.set()
 
-    def add_after(self, key: Key, delay: float) -> None:
-        """Add the key in `delay` seconds, whatever happens to it before. Of several such times the earliest wins."""
-        self._delay(self._delays, key, delay)
-
     def retry_after(self, key: Key, delay: float) -> None:
-        """Add the key in `delay` seconds, but not if it is handed out before: that run supersedes this one."""
-        self._delay(self._retries, key, delay)
-
-    def forget(self, key: Key) -> None:
-        """Drop the key wherever it waits. A worker that has it may finish."""
-        self._ready.pop(key, None)
-        self._again.pop(key, None)
-        self._delays.discard(key)
-        self._retries.discard(key)
+        """Add the key in `delay` seconds, unless a worker takes it before: that run replaces the retry."""
+        if delay <= 0:
+            self.add(key)
+            return
+        due = self._clock.monotonic() + delay
+        first = self._retries.earliest()
+        self._retries.add(key, due)
+        if first is None or due < first:
+            self._sooner.set()
 
     def take(self) -> tuple[Key, float] | None:
-        """The key that has waited longest and for how many seconds, if any is ready. `done` must follow."""
+        """Take the key that has been ready longest; None if there is none. `done` must follow.
+
+        Returns:
+            The key, and for how many seconds it was ready.
+        """
         if not self._ready:
             return None
         key, since = self._ready.popitem(last=False)
@@ -88,29 +88,17 @@ class KeyedQueue:
         return key, self._clock.monotonic() - since
 
     async def get(self) -> tuple[Key, float]:
-        """Wait for a key; like `take`."""
+        """Like `take`, but wait for a key."""
         while (taken := self.take()) is None:
             self._filled.clear()
             await self._filled.wait()
         return taken
 
-    def claim(self, key: Key) -> bool:
-        """Keep workers from the key for a while, unless one has it: then false. `done` must follow.
-
-        If it is ready it stays so, and is handed out after `done`.
-        """
-        if key in self._processing:
-            return False
-        self._processing.add(key)
-        if (since := self._ready.pop(key, None)) is not None:
-            self._again[key] = since
-        return True
-
     def done(self, key: Key) -> None:
-        """Give the key back; if it was added in the meantime it goes to the end of the line.
+        """End the processing of a key. If it was added in the meantime, it goes to the end of the queue.
 
         Raises:
-            ValueError: nobody has the key.
+            ValueError: the key is not being processed.
         """
         if key not in self._processing:
             raise ValueError(f"{key} is not being processed")
@@ -120,16 +108,15 @@ class KeyedQueue:
             self._filled.set()
 
     def promote(self) -> float | None:
-        """Add the keys whose time has come; tell in how many seconds the next one is due, if any is."""
+        """Add the keys whose retry is due. Returns the seconds until the next retry, None if there is none."""
         now = self._clock.monotonic()
-        for delays in (self._delays, self._retries):
-            for key in delays.pop(now + RESOLUTION):
-                self.add(key)
-        waiting = [due for delays in (self._delays, self._retries) if (due := delays.next()) is not None]
-        return min(waiting) - now if waiting else None
+        for key in self._retries.pop(now + RESOLUTION):
+            self.add(key)
+        due = self._retries.earliest()
+        return None if due is None else due - now
 
     async def run(self) -> None:
-        """Move delayed keys on when their time comes, for ever."""
+        """Promote retries when they are due, forever."""
         while True:
             self._sooner.clear()
             wait = self.promote()
@@ -138,12 +125,44 @@ class KeyedQueue:
             else:
                 await wait_event(self._clock, self._sooner, wait)
 
-    def _delay(self, delays: Delays, key: Key, delay: float) -> None:
-        if delay <= 0:
-            self.add(key)
+
+class RetryTimes:
+    """At most one due time for each key: the earliest that was added. Reads no clock."""
+
+    def __init__(self) -> None:
+        self._due: dict[Key, float] = {}
+        self._heap: list[tuple[float, int, Key]] = []  # may contain stale entries; `_due` is authoritative
+        self._added = 0
+
+    def __len__(self) -> int:
+        return len(self._due)
+
+    def add(self, key: Key, due: float) -> None:
+        """Make the key due at that time, unless it is due earlier."""
+        if due >= self._due.get(key, float("inf")):
             return
-        due = self._clock.monotonic() + delay
-        first = delays.next()
-        delays.add(key, due)
-        if first is None or due < first:
-            self._sooner.set()
+        self._due[key] = due
+        self._added += 1  # keys with the same due time come in the order in which they were added
+        heapq.heappush(self._heap, (due, self._added, key))
+        if len(self._heap) > 2 * len(self._due) + _MAX_STALE_ENTRIES:
+            self._heap = [entry for entry in self._heap if self._due.get(entry[2]) == entry[0]]
+            heapq.heapify(self._heap)
+
+    def discard(self, key: Key) -> None:
+        """Remove the key's due time, if it has one."""
+        self._due.pop(key, None)
+
+    def earliest(self) -> float | None:
+        """The earliest due time."""
+        while self._heap and self._due.get(self._heap[0][2]) != self._heap[0][0]:
+            heapq.heappop(self._heap)
+        return self._heap[0][0] if self._heap else None
+
+    def pop(self, now: float) -> list[Key]:
+        """Remove and return the keys that are due, earliest first."""
+        keys = []
+        while (due := self.earliest()) is not None and due <= now:
+            key = heapq.heappop(self._heap)[2]
+            del self._due[key]
+            keys.append(key)
+        return keys

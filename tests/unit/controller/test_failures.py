@@ -9,7 +9,7 @@ from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable
 from dockerv6.hostnet.port import HostNetDenied
 from dockerv6.ipam.ledger import LedgerError
 from dockerv6.planning.steps import BindSubnet, CreateNetwork, EnsureRules, RemoveNetwork, SetSysctl, Step
-from dockerv6.reconciler.errors import TemporaryError
+from dockerv6.reconciler.handler import TemporaryError
 
 CREATE = CreateNetwork(NetworkSpec("blog"), "x")
 REMOVE = RemoveNetwork("1", "blog", "x")

@@ -8,7 +8,7 @@ from dockerv6.controller.garbage import GARBAGE, hold, prune_confirmed, sweep
 from dockerv6.dockerd.model import NetworkSpec, SubnetConfig
 from dockerv6.dockerd.port import EngineConflict
 from dockerv6.planning.host.sysctls import FORWARDING
-from dockerv6.reconciler.errors import TemporaryError
+from dockerv6.reconciler.handler import TemporaryError
 from tests.simulation.resources import network
 from tests.world import Bench, Host
 

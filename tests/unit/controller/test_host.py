@@ -8,8 +8,7 @@ from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable
 from dockerv6.firewall.ruleset import EMPTY
 from dockerv6.hostnet.port import HostNetDenied
 from dockerv6.planning.host.sysctls import FORWARDING as SYSCTL
-from dockerv6.reconciler.errors import TemporaryError
-from dockerv6.reconciler.request import Key
+from dockerv6.reconciler.handler import Key, TemporaryError
 from tests.simulation.resources import network
 from tests.world import Bench, Host
 

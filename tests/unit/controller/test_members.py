@@ -17,7 +17,7 @@ from dockerv6.dockerd.model import Attachment
 from dockerv6.dockerd.port import ContainerNotFound, EngineRefused, EngineUnavailable
 from dockerv6.dockerd.profiles import ENGINE_20_10
 from dockerv6.planning.steps import AttachMember, DetachMember, Plan
-from dockerv6.reconciler.errors import TemporaryError
+from dockerv6.reconciler.handler import TemporaryError
 from dockerv6.store.memory import MemoryStore
 from tests.simulation.resources import network
 from tests.world import Bench, Host

@@ -7,8 +7,7 @@ from dockerv6.dockerd.model import Attachment
 from dockerv6.dockerd.port import EngineUnavailable
 from dockerv6.firewall.model import FilterVariant, ForwardDrop
 from dockerv6.planning.host.sysctls import FORWARDING
-from dockerv6.reconciler.errors import TemporaryError
-from dockerv6.reconciler.request import Key
+from dockerv6.reconciler.handler import Key, TemporaryError
 from tests.simulation.resources import invalid, network
 from tests.unit.controller.stages import again, applied, restart
 from tests.world import Host

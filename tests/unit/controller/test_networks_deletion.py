@@ -4,7 +4,7 @@ import pytest
 
 from dockerv6.dockerd.port import EngineConflict
 from dockerv6.firewall.model import FilterVariant, ForwardDrop
-from dockerv6.reconciler.errors import TemporaryError
+from dockerv6.reconciler.handler import TemporaryError
 from tests.simulation.resources import invalid, network
 from tests.unit.controller.stages import applied
 from tests.world import Host

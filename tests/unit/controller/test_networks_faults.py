@@ -9,7 +9,7 @@ from dockerv6.dockerd.profiles import ENGINE_20_10
 from dockerv6.firewall.model import FilterVariant, ForwardDrop
 from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable
 from dockerv6.ipam.ledger import LedgerError
-from dockerv6.reconciler.errors import TemporaryError
+from dockerv6.reconciler.handler import TemporaryError
 from dockerv6.store.port import StoreError
 from tests.simulation.resources import network, pool
 from tests.unit.controller.stages import again, applied, restart

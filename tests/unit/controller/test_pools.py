@@ -1,6 +1,5 @@
 from dockerv6.controller.pool import finalize, reconcile
-from dockerv6.reconciler.outcome import Requeue
-from dockerv6.reconciler.request import Key
+from dockerv6.reconciler.handler import Key, Requeue
 from tests.simulation.resources import network, pool
 from tests.world import Bench, Host
 

@@ -4,7 +4,7 @@ from dockerv6.api import conditions as cond
 from dockerv6.controller.pool import reconcile
 from dockerv6.controller.prefixes import track_prefixes
 from dockerv6.planning.addressing.tracked_prefixes import SETTLE
-from dockerv6.reconciler.request import Key
+from dockerv6.reconciler.handler import Key
 from tests.simulation.provider import Provider
 from tests.simulation.resources import network, pool
 from tests.world import Bench, Host

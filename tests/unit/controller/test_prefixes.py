@@ -13,8 +13,7 @@ from dockerv6.controller.prefixes import track_prefixes, tracked_interfaces
 from dockerv6.hostnet.model import HostPrefix, Route, RouteProtocol
 from dockerv6.hostnet.port import HostNetError
 from dockerv6.planning.addressing.tracked_prefixes import SETTLE, TrackedPrefix
-from dockerv6.reconciler.errors import TemporaryError
-from dockerv6.reconciler.request import Key
+from dockerv6.reconciler.handler import Key, TemporaryError
 from dockerv6.store.port import StoreError
 from tests.simulation.kernel import ETH0
 from tests.simulation.provider import Provider

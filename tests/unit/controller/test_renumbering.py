@@ -9,8 +9,7 @@ from dockerv6.controller.recreations import RECREATIONS as FORMER
 from dockerv6.dockerd.port import EngineUnavailable
 from dockerv6.planning.describe import describe
 from dockerv6.planning.steps import Disruption
-from dockerv6.reconciler.errors import TemporaryError
-from dockerv6.reconciler.outcome import Requeue
+from dockerv6.reconciler.handler import Requeue, TemporaryError
 from tests.simulation.previews import preview
 from tests.simulation.resources import pool
 from tests.unit.controller.renumbered import (

@@ -8,8 +8,7 @@ import pytest
 from dockerv6.controller.recreations import RECREATIONS as FORMER
 from dockerv6.dockerd.model import Attachment
 from dockerv6.dockerd.port import EngineConflict, EngineRefused, EngineUnavailable
-from dockerv6.reconciler.errors import TemporaryError
-from dockerv6.reconciler.outcome import Requeue
+from dockerv6.reconciler.handler import Requeue, TemporaryError
 from tests.unit.controller.renumbered import NAMES, NEW, NEXT, OLD, READY, done, ends, moved, populated, subnet
 from tests.world import Bench, Host
 

@@ -3,9 +3,9 @@ import logging
 import pytest
 
 from dockerv6.controller.context import Reporter
-from dockerv6.lib.clock import FakeClock
 from dockerv6.store.memory import MemoryStore
 from dockerv6.store.port import StoreError
+from tests.fakes.clock import FakeClock
 
 
 async def test_events_are_kept_and_logged(caplog: pytest.LogCaptureFixture) -> None:

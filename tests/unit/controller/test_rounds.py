@@ -11,7 +11,7 @@ from dockerv6.dockerd.port import EngineUnavailable
 from dockerv6.planning.host.sysctls import FORWARDING
 from dockerv6.planning.inputs import Observed
 from dockerv6.planning.steps import BindSubnet, Finding, Plan, RemoveNetwork, SetSysctl, Step
-from dockerv6.reconciler.errors import TemporaryError
+from dockerv6.reconciler.handler import TemporaryError
 from tests.world import Bench, Host
 
 TAKEN = IPv6Network("fd00:1::/64")

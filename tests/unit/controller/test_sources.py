@@ -3,7 +3,7 @@ import pytest
 from dockerv6.controller.garbage import GARBAGE
 from dockerv6.controller.prefixes import PREFIXES
 from dockerv6.controller.sources import ROOTS, UNLISTED_RETRY, SourceKeeper
-from dockerv6.reconciler.request import Key
+from dockerv6.reconciler.handler import Key
 from dockerv6.store.port import StoreError
 from tests.simulation.resources import ROOT, invalid, network
 from tests.world import Bench, Host

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 from dockerv6.controller.status import conditions_before, fields_before
 from dockerv6.dockerd.port import EngineUnavailable
-from dockerv6.reconciler.errors import TemporaryError
+from dockerv6.reconciler.handler import TemporaryError
 from tests.simulation.resources import network
 from tests.unit.planning.test_intake import stored
 from tests.world import Bench, Host

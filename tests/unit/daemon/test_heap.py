@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from dockerv6.daemon import heap
-from dockerv6.lib.clock import FakeClock
+from tests.fakes.clock import FakeClock
 
 
 class Library:

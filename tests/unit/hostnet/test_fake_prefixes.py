@@ -17,7 +17,7 @@ from dockerv6.hostnet.model import (
     RouteProtocol,
 )
 from dockerv6.hostnet.port import HostNetDenied, HostNetError
-from dockerv6.lib.clock import FakeClock
+from tests.fakes.clock import FakeClock
 from tests.fakes.hostnet.host import FakeHostNet
 
 OLD, NEW = IPv6Interface("2001:db8:1::2/64"), IPv6Interface("2001:db8:2::2/64")

@@ -14,7 +14,6 @@ from dockerv6.lib.prefixes import (
     overlaps_any,
     parse_prefix,
     subnet_count,
-    subnet_index,
     ula_prefix,
 )
 
@@ -124,17 +123,6 @@ def test_subnet_length_must_fit(length: int) -> None:
 def test_subnet_number_must_exist(index: int) -> None:
     with pytest.raises(IndexError, match="65536 subnets"):
         nth_subnet(SITE, 64, index)
-
-
-@given(st.integers(48, 128), st.data())
-def test_subnet_number_is_the_inverse_of_the_nth_subnet(length: int, data: st.DataObject) -> None:
-    index = data.draw(st.integers(0, subnet_count(SITE, length) - 1))
-    assert subnet_index(SITE, nth_subnet(SITE, length, index)) == index
-
-
-def test_subnet_of_another_prefix_has_no_number() -> None:
-    with pytest.raises(ValueError, match="not inside"):
-        subnet_index(SITE, IPv6Network("fd00:1:3::/64"))
 
 
 def test_gaps_of_an_empty_prefix_are_all_of_it() -> None:

@@ -5,8 +5,8 @@ from random import Random
 import pytest
 
 from dockerv6.lib.backoff import Backoff
-from dockerv6.lib.clock import FakeClock
 from dockerv6.lib.tasks import Supervisor
+from tests.fakes.clock import FakeClock
 
 
 @pytest.fixture

@@ -8,6 +8,6 @@ from tests.unit.reconciler.harness import Bench
 @pytest.fixture
 async def bench() -> AsyncIterator[Bench]:
     bench = Bench()
-    await bench.manager.start()
+    bench.manager.start()
     yield bench
     await bench.clock.run_until(bench.manager.stop())

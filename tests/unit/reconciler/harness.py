@@ -6,14 +6,10 @@ from dataclasses import dataclass, field
 from random import Random
 
 from dockerv6.lib.backoff import Backoff
-from dockerv6.lib.clock import FakeClock
-from dockerv6.reconciler.manager import Manager
-from dockerv6.reconciler.observer import Role
-from dockerv6.reconciler.outcome import Outcome, Requeue
-from dockerv6.reconciler.queue import Depth
-from dockerv6.reconciler.registry import Registry
-from dockerv6.reconciler.request import Key
-from tests.fakes.reconciler.lookup import FakeLookup
+from dockerv6.reconciler.handler import Key, Registry, Requeue
+from dockerv6.reconciler.manager import Manager, Outcome, Role
+from dockerv6.reconciler.queue import QueueDepth
+from tests.fakes.clock import FakeClock
 
 BACKOFF = Backoff(initial=1, factor=2, maximum=60, jitter=0)
 
@@ -23,7 +19,7 @@ Step = Requeue | BaseException | float | None
 
 @dataclass
 class Script:
-    """The context of the handlers: what they shall do, and what they did."""
+    """The context of the handlers: what their next runs do, and what their past runs did."""
 
     clock: FakeClock
     steps: dict[Key, deque[Step]] = field(default_factory=dict)
@@ -62,14 +58,18 @@ class Script:
 
 
 class Recorder:
-    """Remembers what it was told."""
+    """Records the calls of the observer."""
 
     def __init__(self) -> None:
-        self.depths: list[Depth] = []
+        self.depths: list[QueueDepth] = []
         self.waits: list[tuple[Key, float]] = []
         self.ends: list[tuple[Key, Role, Outcome, float]] = []
 
-    def queued(self, depth: Depth) -> None:
+    def last(self, key: Key) -> Outcome | None:
+        """The outcome of the key's last run."""
+        return next((outcome for which, _, outcome, _ in reversed(self.ends) if which == key), None)
+
+    def queued(self, depth: QueueDepth) -> None:
         self.depths.append(depth)
 
     def started(self, key: Key, waited: float) -> None:
@@ -77,6 +77,27 @@ class Recorder:
 
     def finished(self, key: Key, role: Role, outcome: Outcome, seconds: float) -> None:
         self.ends.append((key, role, outcome, seconds))
+
+
+class FakeTombstones:
+    """Implements `Tombstones` in memory."""
+
+    def __init__(self) -> None:
+        self.keys: set[Key] = set()
+        self.error: Exception | None = None
+        """Raised by every call while set, as if the disk were full."""
+
+    async def is_deleting(self, key: Key) -> bool:
+        self._raise()
+        return key in self.keys
+
+    async def remove(self, key: Key) -> None:
+        self._raise()
+        self.keys.discard(key)
+
+    def _raise(self) -> None:
+        if self.error is not None:
+            raise self.error
 
 
 def registry() -> Registry[Script]:
@@ -95,17 +116,17 @@ def registry() -> Registry[Script]:
 
 
 class Bench:
-    """Everything that a test of the manager needs."""
+    """A manager with its fakes."""
 
     def __init__(self, handlers: Registry[Script] | None = None, *, workers: int = 8, grace: float = 0.5) -> None:
         self.clock = FakeClock()
         self.script = Script(self.clock)
-        self.lookup = FakeLookup()
+        self.tombstones = FakeTombstones()
         self.recorder = Recorder()
         self.registry = handlers or registry()
         self.manager = Manager(
             self.registry,
-            lookup=self.lookup,
+            tombstones=self.tombstones,
             context=self.script,
             clock=self.clock,
             random=Random(0),

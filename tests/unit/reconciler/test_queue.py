@@ -1,10 +1,11 @@
 import asyncio
+import pickle
 
 import pytest
 
-from dockerv6.lib.clock import FakeClock
-from dockerv6.reconciler.queue import Depth, KeyedQueue
-from dockerv6.reconciler.request import Key
+from dockerv6.reconciler.handler import Key
+from dockerv6.reconciler.queue import KeyedQueue, QueueDepth, RetryTimes
+from tests.fakes.clock import FakeClock
 
 A, B, C = (Key("Thing", name) for name in "abc")
 
@@ -20,7 +21,7 @@ def queue(clock: FakeClock) -> KeyedQueue:
 
 
 def drain(queue: KeyedQueue) -> list[Key]:
-    """Take and finish whatever is ready."""
+    """Take and finish every ready key."""
     keys = []
     while (taken := queue.take()) is not None:
         keys.append(taken[0])
@@ -34,13 +35,13 @@ def test_first_in_first_out(queue: KeyedQueue) -> None:
     assert drain(queue) == [B, A, C]
 
 
-def test_key_that_is_ready_is_there_once_and_keeps_its_place(queue: KeyedQueue) -> None:
+def test_key_that_is_ready_is_queued_once_and_keeps_its_place(queue: KeyedQueue) -> None:
     for key in (A, B, A, A):
         queue.add(key)
     assert drain(queue) == [A, B]
 
 
-def test_key_in_a_workers_hands_is_not_given_to_another(queue: KeyedQueue) -> None:
+def test_key_that_is_being_processed_is_not_given_to_another_worker(queue: KeyedQueue) -> None:
     queue.add(A)
     queue.take()
     queue.add(A)
@@ -49,7 +50,7 @@ def test_key_in_a_workers_hands_is_not_given_to_another(queue: KeyedQueue) -> No
     assert drain(queue) == [A]
 
 
-def test_key_added_while_processed_goes_to_the_end_of_the_line(queue: KeyedQueue) -> None:
+def test_key_added_while_processed_goes_to_the_end_of_the_queue(queue: KeyedQueue) -> None:
     queue.add(A)
     queue.take()
     for key in (A, B, C):
@@ -58,7 +59,7 @@ def test_key_added_while_processed_goes_to_the_end_of_the_line(queue: KeyedQueue
     assert drain(queue) == [B, C, A]
 
 
-def test_take_tells_how_long_the_key_waited(queue: KeyedQueue, clock: FakeClock) -> None:
+def test_take_returns_how_long_the_key_was_ready(queue: KeyedQueue, clock: FakeClock) -> None:
     queue.add(A)
     clock.advance(3)
     assert queue.take() == (A, 3)
@@ -68,7 +69,7 @@ def test_take_tells_how_long_the_key_waited(queue: KeyedQueue, clock: FakeClock)
     assert queue.take() == (A, 2)
 
 
-def test_giving_back_what_nobody_has_is_a_mistake(queue: KeyedQueue) -> None:
+def test_done_without_take_is_refused(queue: KeyedQueue) -> None:
     with pytest.raises(ValueError, match="Thing/a"):
         queue.done(A)
 
@@ -92,7 +93,7 @@ async def test_each_key_wakes_one_of_several_workers(queue: KeyedQueue, clock: F
     await asyncio.gather(*getting)
 
 
-async def test_cancelled_worker_takes_no_key_with_it(queue: KeyedQueue, clock: FakeClock) -> None:
+async def test_cancelled_worker_loses_no_key(queue: KeyedQueue, clock: FakeClock) -> None:
     getting = asyncio.ensure_future(queue.get())
     await clock.settle()
     queue.add(A)
@@ -102,8 +103,8 @@ async def test_cancelled_worker_takes_no_key_with_it(queue: KeyedQueue, clock: F
     assert drain(queue) == [A]
 
 
-def test_delayed_key_is_ready_when_its_time_comes(queue: KeyedQueue, clock: FakeClock) -> None:
-    queue.add_after(A, 5)
+def test_retry_is_ready_when_it_is_due(queue: KeyedQueue, clock: FakeClock) -> None:
+    queue.retry_after(A, 5)
     assert queue.promote() == 5
     clock.advance(4)
     assert queue.promote() == 1
@@ -113,9 +114,9 @@ def test_delayed_key_is_ready_when_its_time_comes(queue: KeyedQueue, clock: Fake
     assert drain(queue) == [A]
 
 
-def test_earliest_of_several_delays_wins(queue: KeyedQueue, clock: FakeClock) -> None:
+def test_earliest_of_several_retries_wins(queue: KeyedQueue, clock: FakeClock) -> None:
     for delay in (5, 2, 9):
-        queue.add_after(A, delay)
+        queue.retry_after(A, delay)
     clock.advance(2)
     queue.promote()
     assert drain(queue) == [A]
@@ -124,22 +125,12 @@ def test_earliest_of_several_delays_wins(queue: KeyedQueue, clock: FakeClock) ->
     assert drain(queue) == []
 
 
-def test_delay_of_nothing_is_an_add(queue: KeyedQueue) -> None:
-    queue.add_after(A, 0)
-    queue.retry_after(B, 0)
-    assert drain(queue) == [A, B]
-
-
-def test_delayed_addition_survives_an_earlier_run(queue: KeyedQueue, clock: FakeClock) -> None:
-    queue.add_after(A, 5)
-    queue.add(A)
-    assert drain(queue) == [A]
-    clock.advance(5)
-    queue.promote()
+def test_retry_without_a_delay_is_ready_at_once(queue: KeyedQueue) -> None:
+    queue.retry_after(A, 0)
     assert drain(queue) == [A]
 
 
-def test_retry_is_superseded_by_an_earlier_run(queue: KeyedQueue, clock: FakeClock) -> None:
+def test_retry_is_replaced_by_an_earlier_run(queue: KeyedQueue, clock: FakeClock) -> None:
     queue.retry_after(A, 5)
     queue.add(A)
     assert drain(queue) == [A]
@@ -148,7 +139,7 @@ def test_retry_is_superseded_by_an_earlier_run(queue: KeyedQueue, clock: FakeClo
     assert drain(queue) == []
 
 
-def test_retry_asked_for_during_a_run_follows_it(queue: KeyedQueue, clock: FakeClock) -> None:
+def test_retry_that_is_added_during_a_run_follows_it(queue: KeyedQueue, clock: FakeClock) -> None:
     queue.add(A)
     queue.take()
     queue.retry_after(A, 5)
@@ -158,64 +149,74 @@ def test_retry_asked_for_during_a_run_follows_it(queue: KeyedQueue, clock: FakeC
     assert drain(queue) == [A]
 
 
-def test_forgotten_key_waits_nowhere(queue: KeyedQueue, clock: FakeClock) -> None:
-    queue.add(A)
-    queue.add_after(A, 1)
-    queue.retry_after(A, 2)
-    queue.forget(A)
-    clock.advance(10)
-    assert queue.promote() is None
-    assert drain(queue) == []
-
-
-def test_key_forgotten_while_processed_is_not_handed_out_again(queue: KeyedQueue) -> None:
-    queue.add(A)
-    queue.take()
-    queue.add(A)
-    queue.forget(A)
-    queue.done(A)
-    assert drain(queue) == []
-
-
-def test_claimed_key_is_kept_from_workers_and_not_lost(queue: KeyedQueue) -> None:
-    queue.add(A)
-    queue.add(B)
-    assert queue.claim(A)
-    assert not queue.claim(A)
-    assert drain(queue) == [B]
-    queue.done(A)
-    assert drain(queue) == [A]
-
-
-def test_claim_leaves_no_work_behind_when_there_was_none(queue: KeyedQueue) -> None:
-    assert queue.claim(A)
-    queue.done(A)
-    assert drain(queue) == []
-
-
-def test_depth_counts_every_place(queue: KeyedQueue) -> None:
+def test_depth_counts_every_state(queue: KeyedQueue) -> None:
     queue.add(A)
     queue.add(B)
     queue.take()
     queue.add(A)
-    queue.add_after(A, 5)
     queue.retry_after(C, 5)
-    assert queue.depth == Depth(ready=2, processing=1, delayed=1, retrying=1)
+    assert queue.depth == QueueDepth(ready=2, processing=1, retrying=1)
 
 
-async def test_run_moves_keys_on_by_itself(queue: KeyedQueue, clock: FakeClock) -> None:
+async def test_run_promotes_retries_when_they_are_due(queue: KeyedQueue, clock: FakeClock) -> None:
     running = asyncio.ensure_future(queue.run())
     await clock.run_for(1)
-    queue.add_after(A, 60)
+    queue.retry_after(A, 60)
     await clock.run_for(1)
-    queue.add_after(B, 10)
-    queue.retry_after(C, 20)
+    queue.retry_after(B, 10)
     await clock.run_for(9)
     assert drain(queue) == []
     await clock.run_for(1)
     assert drain(queue) == [B]
-    await clock.run_for(10)
-    assert drain(queue) == [C]
-    await clock.run_for(39)
+    await clock.run_for(49)
     assert drain(queue) == [A]
     running.cancel()
+
+
+class TestRetryTimes:
+    def test_keys_are_returned_when_due_earliest_first(self) -> None:
+        times = RetryTimes()
+        for key, due in ((A, 3.0), (B, 1.0), (C, 2.0)):
+            times.add(key, due)
+        assert times.earliest() == 1
+        assert times.pop(2) == [B, C]
+        assert times.pop(2) == []
+        assert len(times) == 1
+
+    def test_keys_with_the_same_due_time_keep_their_order(self) -> None:
+        times = RetryTimes()
+        for key in (C, A, B):
+            times.add(key, 1)
+        assert times.pop(1) == [C, A, B]
+
+    def test_earliest_due_time_wins(self) -> None:
+        times = RetryTimes()
+        for due in (5, 2, 9):
+            times.add(A, due)
+        assert times.pop(2) == [A]
+        assert times.pop(100) == []
+
+    def test_discarded_key_is_not_returned(self) -> None:
+        times = RetryTimes()
+        times.add(A, 1)
+        times.discard(A)
+        times.discard(B)
+        assert times.earliest() is None
+        assert times.pop(100) == []
+
+    def test_discarded_key_can_be_added_again_for_later(self) -> None:
+        times = RetryTimes()
+        times.add(A, 1)
+        times.discard(A)
+        times.add(A, 5)
+        assert times.pop(4) == []
+        assert times.pop(5) == [A]
+
+    def test_key_that_is_added_and_discarded_often_uses_no_memory(self) -> None:
+        times = RetryTimes()
+        for n in range(10_000):
+            times.add(A, 86_400 + n)
+            times.discard(A)
+        times.add(A, 100_000)
+        assert len(pickle.dumps(times)) < 10_000
+        assert times.pop(1e9) == [A]

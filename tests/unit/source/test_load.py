@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from dockerv6.lib.clock import FakeClock
 from dockerv6.source import load as load_module
 from dockerv6.source.directory import Signature
 from dockerv6.source.load import Loader, load_paths
 from dockerv6.source.model import Snapshot
 from dockerv6.source.permissions import FileOwnership
 from dockerv6.source.reading import read_file
+from tests.fakes.clock import FakeClock
 
 NOW = 1_700_000_000.0
 

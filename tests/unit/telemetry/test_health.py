@@ -2,8 +2,8 @@ import asyncio
 
 import pytest
 
-from dockerv6.lib.clock import FakeClock
 from dockerv6.telemetry.health import Health, HealthCheck, Heartbeat, Probe, Progress
+from tests.fakes.clock import FakeClock
 
 
 def test_without_checks_all_is_well() -> None:
