@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dockerv6.firewall.model import EgressMode, FirewallIntent
-from dockerv6.firewall.operations import DeleteTable
-from dockerv6.firewall.port import FirewallRejected
+from dockerv6.firewall.port import FirewallRejected, RulesetMoved
 from dockerv6.firewall.render import render
-from dockerv6.firewall.ruleset import EMPTY, Ruleset, RulesetChange, diff
+from dockerv6.firewall.ruleset import EMPTY, Ruleset, diff
 from tests.contract.firewalls import opened
 from tests.golden.scenarios import SCENARIOS
 from tests.unit.firewall.intents import BLOG, DNS, FIXED, GUARDED, HOME, ROAD, SHOP, WEB, intent
@@ -208,14 +207,25 @@ async def test_a_change_that_can_not_be_done_does_nothing_at_all(firewall: Firew
     assert await firewall.observe() == one
 
 
-async def test_a_change_made_against_what_is_no_longer_there_still_reaches_its_target(
+async def test_a_change_is_refused_once_the_table_has_moved(
     firewall: FirewallBackend, one: Ruleset, both: Ruleset
 ) -> None:
     stale = diff(both, EMPTY)
     await firewall.apply(diff(one, EMPTY))
-    assert await firewall.apply(stale) == both
-    assert await firewall.apply(RulesetChange((DeleteTable("gone"),), EMPTY)) == EMPTY
-    assert await firewall.apply(diff(one, both)) == one
+    for change in (stale, diff(one, both), diff(EMPTY, EMPTY), diff(both, both)):
+        with pytest.raises(RulesetMoved):
+            await firewall.apply(change)
+        assert await firewall.observe() == one
+    assert await firewall.apply(diff(both, await firewall.observe())) == both
+
+
+@pytest.mark.parametrize("damage", ["flush_everything", "flush_forward", "insert_foreign_rule", "damage_a_port"])
+async def test_a_change_is_refused_after_damage(bench: Bench, one: Ruleset, both: Ruleset, damage: str) -> None:
+    await bench.firewall.apply(diff(one, EMPTY))
+    getattr(bench, damage)()
+    with pytest.raises(RulesetMoved):
+        await bench.firewall.apply(diff(both, one))
+    assert await bench.firewall.apply(diff(both, await bench.firewall.observe())) == both
 
 
 @pytest.mark.parametrize("damage", ["flush_everything", "flush_forward", "insert_foreign_rule", "damage_a_port"])

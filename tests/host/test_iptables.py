@@ -346,7 +346,7 @@ async def main():
     try:
         owners = (await firewall.observe()).owners
         print(len(owners))
-        await firewall.fingerprint()
+        await firewall.poll_revision()
         if owners:
             subprocess.Popen = spawn  # libraries are found by ldconfig
         if len(sys.argv) == 1:

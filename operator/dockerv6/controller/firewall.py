@@ -12,7 +12,14 @@ from dockerv6.controller.world import World
 from dockerv6.firewall.elements import PUBLISHED, PUBLISHED_AT_TO, PUBLISHED_TO
 from dockerv6.firewall.model import FirewallIntent, ForwardDrop, HostFilterState, TransportProtocol
 from dockerv6.firewall.operations import AddElements, RemoveElements
-from dockerv6.firewall.port import FirewallBackend, FirewallError, FirewallUnavailable, HostFilter, Sweepable
+from dockerv6.firewall.port import (
+    FirewallBackend,
+    FirewallError,
+    FirewallUnavailable,
+    HostFilter,
+    RulesetMoved,
+    Sweepable,
+)
 from dockerv6.firewall.render import render
 from dockerv6.firewall.ruleset import EMPTY, Ruleset, RulesetChange, diff
 from dockerv6.hostnet.port import HostNetError
@@ -213,8 +220,14 @@ class FirewallReconciler:
             change = await self._compare()
             drift = not change.empty and change.target == self._in_place
             if not change.empty:
-                epoch = self._epoch
-                there = await self._firewall.apply(change)
+                try:
+                    epoch = self._epoch
+                    there = await self._firewall.apply(change)
+                except RulesetMoved:
+                    self.invalidate()
+                    change = await self._compare()
+                    epoch = self._epoch
+                    there = await self._firewall.apply(change)
                 await self._forget_flows(change)
                 reading = _Reading(there, self._firewall.generation)
                 self._observed, self._change = (reading if epoch == self._epoch else None), None

@@ -4,7 +4,8 @@ Errors::
 
     FirewallError
     ├── FirewallUnavailable   no nf_tables, no library, no privilege: the message holds the remedy
-    └── FirewallRejected      the kernel or the check refused the ruleset; nothing was changed
+    ├── FirewallRejected      the kernel or the check refused the ruleset; nothing was changed
+    └── RulesetMoved          the table is not the one that the change was computed from; nothing was changed
 """
 
 from typing import Protocol
@@ -23,6 +24,10 @@ class FirewallUnavailable(FirewallError):  # noqa: N818 - named for the conditio
 
 class FirewallRejected(FirewallError):  # noqa: N818 - named for what happened
     """The transaction was refused as a whole."""
+
+
+class RulesetMoved(FirewallError):  # noqa: N818 - named for what happened
+    """The table differs from the change's `base`: somebody else has written to it. Observe, and compute anew."""
 
 
 class Sweepable(Protocol):
@@ -54,11 +59,13 @@ class FirewallBackend(Sweepable, Protocol):
         """Dry run. Raises `FirewallRejected`."""
 
     async def apply(self, change: RulesetChange) -> Ruleset:
-        """Commit the change as one transaction, read back and return what is there then.
+        """Commit the change as one transaction, read back and return what the table holds then.
 
-        When the table is no longer what the change was made against, the way to the change's target is computed anew.
         The kernel judges the transaction as a whole, so no `check` is needed before.
-        Raises `FirewallRejected`, with nothing changed.
+
+        Raises:
+            RulesetMoved: the table is not the change's `base`; nothing was changed.
+            FirewallRejected: refused; nothing was changed.
         """
 
     async def close(self) -> None:

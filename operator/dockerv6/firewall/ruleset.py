@@ -93,14 +93,16 @@ class RulesetChange:
     """What has to happen, in an order in which it can.
 
     Attributes:
-        steps: one transaction.
-        target: what is there afterwards.
-        blocked: wishes that are left out, or the kernel would refuse everybody's.
+        operations: one transaction.
+        target: what the table holds afterwards.
+        blocked: owners that are left out, because the kernel would refuse the whole transaction.
+        base: what the change was computed from; it can only be applied to a table that still holds this.
     """
 
     operations: tuple[Operation, ...] = ()
     target: Ruleset = EMPTY
     blocked: tuple[BlockedOwner, ...] = ()
+    base: Ruleset = EMPTY
 
     @property
     def empty(self) -> bool:
@@ -159,7 +161,7 @@ def _rule_lines(step: FlushChain | AddRules) -> Iterator[tuple[str, str]]:
 def diff(desired: Ruleset, observed: Ruleset, keep: frozenset[str] = frozenset()) -> RulesetChange:
     """What makes `observed` become `desired`, but for what the owners in `keep` have, which stays as observed."""
     target, blocked = _target(desired, observed, keep)
-    return RulesetChange(_steps(target, observed), target, blocked)
+    return RulesetChange(_steps(target, observed), target, blocked, observed)
 
 
 def _target(desired: Ruleset, observed: Ruleset, keep: frozenset[str]) -> tuple[Ruleset, tuple[BlockedOwner, ...]]:

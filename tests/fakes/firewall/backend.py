@@ -5,8 +5,8 @@ from dataclasses import replace
 
 from dockerv6.firewall.expr import Chain, Element, Rule, UnknownExpr
 from dockerv6.firewall.model import FilterVariant, ForwardDrop, HostFilterState
-from dockerv6.firewall.port import FirewallError, FirewallRejected
-from dockerv6.firewall.ruleset import EMPTY, Ruleset, RulesetChange, diff
+from dockerv6.firewall.port import FirewallError, FirewallRejected, RulesetMoved
+from dockerv6.firewall.ruleset import EMPTY, Ruleset, RulesetChange
 from tests.fakes.firewall.replay import apply
 
 
@@ -52,16 +52,12 @@ class FakeFirewall:
         _attempt(self.ruleset, change)
 
     async def apply(self, change: RulesetChange) -> Ruleset:
-        """Make the change; computed anew when the ruleset is no longer what it was made against."""
+        """Make the change."""
         self._fail()
+        if self.ruleset != change.base:
+            raise RulesetMoved("the fake table is not the one that the change was computed from")
         if not change.empty:
-            try:
-                self.ruleset = _attempt(self.ruleset, change)
-            except FirewallRejected:
-                fresh = diff(change.target, self.ruleset)
-                if fresh.operations == change.operations:
-                    raise
-                self.ruleset = _attempt(self.ruleset, fresh)
+            self.ruleset = _attempt(self.ruleset, change)
             self.commits += 1
         return self.ruleset
 

@@ -7,13 +7,12 @@ from dockerv6.firewall.nftables import codec
 from dockerv6.firewall.nftables.reader import Reader
 from dockerv6.firewall.nftables.session import NftSession
 from dockerv6.firewall.nftables.spelling import Spelling
-from dockerv6.firewall.port import FirewallRejected
-from dockerv6.firewall.ruleset import EMPTY, Ruleset, RulesetChange, diff
+from dockerv6.firewall.port import FirewallRejected, RulesetMoved
+from dockerv6.firewall.ruleset import EMPTY, Ruleset, RulesetChange
 
 logger = logging.getLogger(__name__)
 
 _DELETE: codec.Object = {"delete": {"table": {"family": codec.FAMILY, "name": codec.TABLE}}}
-_ATTEMPTS = 4
 _ABSENT = "No such file or directory"
 
 _Seen = tuple[int, Ruleset]
@@ -67,34 +66,26 @@ class NftablesFirewall:
             await self._session.run(codec.commands(change.operations), check=True)
 
     async def apply(self, change: RulesetChange) -> Ruleset:
-        """Commit, and read back.
+        """Commit, and read back."""
+        self._seen = await self._session.call(partial(self._apply, change))
+        if not change.empty:
+            self._spelling.learn(change.target, self._seen[1])
+        return self._spelling.corrected(self._seen[1])
 
-        When the kernel refuses because the table is no longer what the change was made against (somebody else wrote
-        in between), the way to the same target is computed anew, a few times.
-        """
-        seen, committed = await self._session.call(partial(self._apply, change))
-        self._seen = seen
-        if committed:
-            self._spelling.learn(change.target, seen[1])
-        return self._spelling.corrected(seen[1])
-
-    def _apply(self, change: RulesetChange) -> tuple[_Seen, bool]:
-        """On the session's thread: commit, unless there is nothing left to do, and read back."""
-        steps = change.operations
-        for attempt in range(1, _ATTEMPTS + 1):
-            if not steps:
-                return self._read(None), False
-            try:
-                self._session.run_now(codec.commands(steps))
-                break
-            except FirewallRejected:
-                _, there = self._read(None)
-                fresh = diff(change.target, self._spelling.corrected(there)).operations
-                if fresh == steps or attempt == _ATTEMPTS:
-                    raise
-                logger.info("the table changed while it was being written; trying again with what is there now")
-                steps = fresh
-        return self._read(None), True
+    def _apply(self, change: RulesetChange) -> _Seen:
+        """On the session's thread."""
+        before = self._read(self._seen)
+        if self._spelling.corrected(before[1]) != change.base:
+            raise RulesetMoved("the table is not the one that the change was computed from")
+        if change.empty:
+            return before
+        try:
+            self._session.run_now(codec.commands(change.operations))
+        except FirewallRejected as error:
+            if self._spelling.corrected(self._read(before)[1]) != change.base:
+                raise RulesetMoved("the table changed while it was being written") from error
+            raise
+        return self._read(None)
 
     async def sweep(self) -> None:
         """Delete the table."""
