@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dockerv6.api.kinds import NETWORK, POLICY
-from dockerv6.api.traffic import ANY
+from dockerv6.api.traffic import ANY_ADDRESS
 from dockerv6.controller.context import Context
 from dockerv6.controller.desired_firewall import published
 from dockerv6.controller.observe import desired, observe_host, observe_network
@@ -176,7 +176,7 @@ class Life:
         for container in self.containers.values():
             on = {end.network_name for end in container.endpoints}
             for binding in container.ports if on & {OURS, SHOP} else ():
-                if binding.host_address == ANY and not any(
+                if binding.host_address == ANY_ADDRESS and not any(
                     ((binding.protocol, binding.host_port, None), container.id) == each for each in served
                 ):
                     assert any(c is not None and c.status == "False" for c in told), (container, binding)

@@ -6,7 +6,7 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dockerv6.api.traffic import ANY, Publish
+from dockerv6.api.traffic import ANY_ADDRESS, Publish
 from dockerv6.dockerd.model import Container, ContainerEndpoint, PortBinding
 from dockerv6.firewall.model import FirewallIntent, NetworkIntent, PortIntent
 from dockerv6.firewall.render import render
@@ -18,7 +18,7 @@ from tests.simulation.resources import network
 PROTOCOLS = st.sampled_from(["tcp", "udp"])
 PORTS = st.sampled_from([80, 81])
 TARGETS = st.sampled_from([8000, 8001])
-ADDRESSES = [ANY, IPv6Address("2001:db8::1"), IPv6Address("::1")]
+ADDRESSES = [ANY_ADDRESS, IPv6Address("2001:db8::1"), IPv6Address("::1")]
 NAMES = ["a", "b", "c"]
 SOURCES = [(), ("2001:db8:1::/48",), ("2001:db8:2::/48",)]
 
@@ -166,7 +166,7 @@ def test_nothing_is_taken_from_a_process_of_the_host(first: Asked, then: Asked) 
         key = (str(port.protocol), port.port)
         if any(k[:2] == key for k in before.incumbents) or key in given_out:
             continue
-        here = (port.host_address, ANY) if port.host_address is not None else ADDRESSES
+        here = (port.host_address, ANY_ADDRESS) if port.host_address is not None else ADDRESSES
         assert not any((e.protocol, e.port) == key and e.address in here for e in then.listeners)
 
 

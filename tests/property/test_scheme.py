@@ -5,7 +5,8 @@ import copy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dockerv6.api.scheme import FieldError, InvalidObject, Resource, decode, digest, to_document
+from dockerv6.api.errors import FieldError, InvalidObject
+from dockerv6.api.scheme import Resource, decode, digest, to_document
 from tests.property.strategies_api import Document, documents, resources
 
 _junk = st.recursive(

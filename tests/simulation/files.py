@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 
 from dockerv6.api.scheme import Resource
-from dockerv6.source.model import InvalidResource, Position, Root, Snapshot, SourcedResource
+from dockerv6.source.model import InvalidResource, Position, Snapshot, SourcedResource, SourceRoot
 from tests.simulation.resources import ROOT
 
 
@@ -15,7 +15,7 @@ class Files:
 
     contents: dict[str, list[Resource | InvalidResource]] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
-    root: Root = field(default_factory=lambda: Root(ROOT, listed=True, identity="1:1"))
+    root: SourceRoot = field(default_factory=lambda: SourceRoot(ROOT, listed=True, identity="1:1"))
     readers: list[asyncio.Event] = field(default_factory=list)
 
     def write(self, *resources: Resource | InvalidResource, file: str = "") -> None:

@@ -17,7 +17,7 @@ from dockerv6.api.values import (
     PrefixLength,
     Subnet6,
     Unicast6,
-    unquoted,
+    unquoted_number,
 )
 
 DEFAULT_POOL = "default"
@@ -34,7 +34,7 @@ MINIMUM_MTU = 1280
 MAXIMUM_MTU = 65535
 
 Mtu = Annotated[
-    int, Strict(), Field(ge=MINIMUM_MTU, le=MAXIMUM_MTU), BeforeValidator(unquoted("a number such as 1500"))
+    int, Strict(), Field(ge=MINIMUM_MTU, le=MAXIMUM_MTU), BeforeValidator(unquoted_number("a number such as 1500"))
 ]
 
 
@@ -80,7 +80,7 @@ class Addressing(Model):
         for prefix in self.reserved:
             yield from prefix
 
-    def findings(self) -> Iterator[FieldError]:
+    def field_errors(self) -> Iterator[FieldError]:
         """A fixed subnet or an allocated one; and what lies inside of it."""
         if self.subnet is None:
             for name in ("gateway", "reserved"):
@@ -159,7 +159,7 @@ class IPv4(Model):
         "choice, the first address.",
     )
 
-    def findings(self) -> Iterator[FieldError]:
+    def field_errors(self) -> Iterator[FieldError]:
         """A gateway inside the subnet, and neither without IPv4."""
         for name in ("subnet", "gateway"):
             if not self.enabled and getattr(self, name) is not None:

@@ -21,7 +21,7 @@ class FieldError:
     remedy: str
 
     def __str__(self) -> str:
-        where = f"{dotted(self.path)}: " if self.path else ""
+        where = f"{format_path(self.path)}: " if self.path else ""
         return f"{where}{self.message}" + (f"; {self.remedy}" if self.remedy else "")
 
     def under(self, *prefix: str | int) -> "FieldError":
@@ -37,7 +37,7 @@ class InvalidObject(Exception):  # noqa: N818 - named for what it is about
         self.errors = errors
 
 
-def dotted(path: FieldPath) -> str:
+def format_path(path: FieldPath) -> str:
     """A path as people write it: ``spec.publish.ports[0].port``; keys with dots or slashes in brackets."""
     text = ""
     for part in path:
@@ -50,7 +50,7 @@ def dotted(path: FieldPath) -> str:
     return text
 
 
-def closest(word: str, known: Iterable[str]) -> str | None:
+def closest_match(word: str, known: Iterable[str]) -> str | None:
     """The known word that was probably meant, or None when nothing comes near.
 
     Letter case, hyphens and underscores are disregarded first: ``pool_ref`` and ``poolref`` are ``poolRef``.
@@ -66,7 +66,7 @@ def closest(word: str, known: Iterable[str]) -> str | None:
     return candidates[matches[0]] if matches else None
 
 
-def choice(words: Iterable[str]) -> str:
+def either_of(words: Iterable[str]) -> str:
     """``a, b or c``."""
     items = list(words)
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} or {items[-1]}"
@@ -75,10 +75,10 @@ def choice(words: Iterable[str]) -> str:
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A remedy: the likely word when there is one, else the whole choice."""
     names = list(known)
-    guess = closest(word, names)
+    guess = closest_match(word, names)
     if guess is not None:
         return f"did you mean {guess}?"
-    return f"use {choice(names)}" if names else "remove it"
+    return f"use {either_of(names)}" if names else "remove it"
 
 
 def _plain(word: str) -> str:

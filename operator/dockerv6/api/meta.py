@@ -8,9 +8,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from pydantic_core import PydanticCustomError
 
 from dockerv6.api.errors import FieldError
-from dockerv6.api.kinds import API_VERSION, GROUP, VERSION
-
-__all__ = ["API_VERSION", "GROUP", "VERSION", "Model", "ObjectMeta", "camel", "name_problem", "refusal", "shared"]
 
 M = TypeVar("M", bound="Model")
 
@@ -29,7 +26,7 @@ def camel(name: str) -> str:
     return first + "".join(part.capitalize() for part in rest)
 
 
-def refusal(message: str, remedy: str) -> PydanticCustomError:
+def invalid_value(message: str, remedy: str) -> PydanticCustomError:
     """What a field's validator raises: the scheme turns it into a `FieldError` at the field's place."""
     return PydanticCustomError(SHAPE, "{message}", {"message": message, "findings": (FieldError((), message, remedy),)})
 
@@ -49,7 +46,7 @@ class Model(BaseModel):
         protected_namespaces=(),
     )
 
-    def findings(self) -> Iterator[FieldError]:
+    def field_errors(self) -> Iterator[FieldError]:
         """What is wrong between the fields, each of which is valid by itself; paths start at this model."""
         return iter(())
 
@@ -62,14 +59,14 @@ class Model(BaseModel):
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:
-        findings = tuple(self.findings())
+        findings = tuple(self.field_errors())
         if findings:
             message = "; ".join(map(str, findings))
             raise PydanticCustomError(SHAPE, "{message}", {"message": message, "findings": findings})
         return self
 
 
-def shared(model: type[M]) -> Callable[[], M]:
+def shared_default(model: type[M]) -> Callable[[], M]:
     """A default factory that gives one and the same instance of a part that can be left out.
 
     Parts are frozen, and most resources leave most of them out: a third of the memory and time of a resource of its own
@@ -95,7 +92,7 @@ def name_problem(name: str) -> tuple[str, str] | None:
 def _name(name: str) -> str:
     problem = name_problem(name)
     if problem:
-        raise refusal(*problem)
+        raise invalid_value(*problem)
     return name
 
 
@@ -103,7 +100,7 @@ def _qualified(key: str) -> str:
     domain, slash, name = key.rpartition("/")
     parts = domain.split(".") if slash else []
     if len(domain) > _DOMAIN_LENGTH or not all(map(_LABEL.fullmatch, parts)) or not _QUALIFIED.fullmatch(name):
-        raise refusal(
+        raise invalid_value(
             f"{key!r} is no valid key: at most 63 letters, digits, '-', '_' and '.', optionally after a domain and '/'",
             "write a key such as team or example.com/team",
         )
@@ -112,13 +109,13 @@ def _qualified(key: str) -> str:
 
 def _docker_key(key: str) -> str:
     if not key.strip():
-        raise refusal("a label's key can't be empty", "write the key, such as com.docker.compose.project")
+        raise invalid_value("a label's key can't be empty", "write the key, such as com.docker.compose.project")
     return key
 
 
 def _label_value(value: str) -> str:
     if value and not _QUALIFIED.fullmatch(value):
-        raise refusal(
+        raise invalid_value(
             f"{value!r} is no valid label value: at most 63 letters, digits, '-', '_' and '.', a letter or digit at "
             f"both ends",
             "put free text into metadata.annotations",

@@ -10,9 +10,9 @@ from pydantic import AfterValidator, Field
 from dockerv6.api.addressing import Addressing, Bridge, IPv4
 from dockerv6.api.errors import FieldError, FieldPath
 from dockerv6.api.kinds import GROUP, NETWORK
-from dockerv6.api.meta import DockerKey, Model, ObjectMeta, camel, refusal, shared
-from dockerv6.api.options import IPVLAN_MODE, LAYER_3, Driver, option_findings, parent_findings
-from dockerv6.api.traffic import Egress, EgressMode, Firewall, NdpProxy, Publish, proxy_findings
+from dockerv6.api.meta import DockerKey, Model, ObjectMeta, camel, invalid_value, shared_default
+from dockerv6.api.options import IPVLAN_MODE, LAYER_3_MODES, Driver, option_errors, parent_errors
+from dockerv6.api.traffic import Egress, EgressMode, Firewall, NdpProxy, Publish, ndp_proxy_errors
 from dockerv6.api.values import Flag
 
 _HOST = re.compile(
@@ -49,7 +49,7 @@ class UpdateStrategy(StrEnum):
 
 def _host(name: str) -> str:
     if not _HOST.fullmatch(name):
-        raise refusal(f"{name!r} can't be a host's name (RFC 1123)", "write it as `hostname` prints it")
+        raise invalid_value(f"{name!r} can't be a host's name (RFC 1123)", "write it as `hostname` prints it")
     return name
 
 
@@ -126,54 +126,58 @@ class IPv6NetworkSpec(Model):
         "ones. Default: `false`.",
     )
     addressing: Addressing = Field(
-        default_factory=shared(Addressing), description="The IPv6 subnet. Default: allocated from the pool `default`."
+        default_factory=shared_default(Addressing),
+        description="The IPv6 subnet. Default: allocated from the pool `default`.",
     )
     ipv4: IPv4 = Field(
-        default_factory=shared(IPv4), description="The IPv4 side. Default: on, the engine chooses the subnet."
+        default_factory=shared_default(IPv4), description="The IPv4 side. Default: on, the engine chooses the subnet."
     )
     bridge: Bridge = Field(
-        default_factory=shared(Bridge), description="The host's bridge interface; only with driver `bridge`."
+        default_factory=shared_default(Bridge), description="The host's bridge interface; only with driver `bridge`."
     )
-    egress: Egress = Field(default_factory=shared(Egress), description="How packets leave the network. Default: NAT66.")
+    egress: Egress = Field(
+        default_factory=shared_default(Egress), description="How packets leave the network. Default: NAT66."
+    )
     publish: Publish = Field(
-        default_factory=shared(Publish), description="Ports that can be reached through the host's addresses."
+        default_factory=shared_default(Publish), description="Ports that can be reached through the host's addresses."
     )
-    firewall: Firewall = Field(default_factory=shared(Firewall), description="Who may reach the containers.")
+    firewall: Firewall = Field(default_factory=shared_default(Firewall), description="Who may reach the containers.")
     ndp_proxy: NdpProxy = Field(
-        default_factory=shared(NdpProxy),
+        default_factory=shared_default(NdpProxy),
         description="Answers to neighbour solicitations for an on-link prefix. Default: off.",
     )
     members: Members = Field(
-        default_factory=shared(Members), description="Containers to attach because of their labels. Default: none."
+        default_factory=shared_default(Members),
+        description="Containers to attach because of their labels. Default: none.",
     )
     hosts: Hosts = Field(
-        default_factory=shared(Hosts), description="Hosts of a fleet that the resource is for. Default: all."
+        default_factory=shared_default(Hosts), description="Hosts of a fleet that the resource is for. Default: all."
     )
 
-    def findings(self) -> Iterator[FieldError]:
+    def field_errors(self) -> Iterator[FieldError]:
         """What is wrong between the blocks."""
         observed = self.management_policy is ManagementPolicy.OBSERVE
         if observed:
-            yield from self._observe_findings()
+            yield from self._observe_errors()
         else:
-            for error in option_findings(self.options, self.driver, internal=self.internal):
+            for error in option_errors(self.options, self.driver, internal=self.internal):
                 yield error.under("options")
         if self.driver is not Driver.BRIDGE:
-            yield from self._driver_findings()
+            yield from self._driver_errors()
         if self.labels:
-            yield from self._label_findings()
+            yield from self._label_errors()
         if self.internal and "mode" in self.egress.model_fields_set and self.egress.mode is not EgressMode.NONE:
             yield FieldError(
                 ("egress", "mode"),
                 f"nothing leaves an internal network, so {self.egress.mode} has no effect",
                 "write mode: None, or remove internal",
             )
-        for error in self.egress.subnet_findings(self.addressing.subnet):
+        for error in self.egress.subnet_errors(self.addressing.subnet):
             yield error.under("egress")
         if self.driver is Driver.BRIDGE:
-            yield from proxy_findings(self.egress, self.ndp_proxy)
+            yield from ndp_proxy_errors(self.egress, self.ndp_proxy)
 
-    def _observe_findings(self) -> Iterator[FieldError]:
+    def _observe_errors(self) -> Iterator[FieldError]:
         why = "it only matters when a network is created, and with managementPolicy: Observe dockerv6 never creates it"
         for name in ("driver", "options", "labels", "internal", "attachable", "addressing", "ipv4", "bridge"):
             if name not in self.model_fields_set:
@@ -193,20 +197,20 @@ class IPv6NetworkSpec(Model):
                 ("deletionPolicy",), "with managementPolicy: Observe dockerv6 never deletes the network", "remove it"
             )
 
-    def _driver_findings(self) -> Iterator[FieldError]:
+    def _driver_errors(self) -> Iterator[FieldError]:
         """What makes no sense on a network that is no bridge's."""
         for field in sorted(self.bridge.model_fields_set):
             yield FieldError(
                 ("bridge", camel(field)), f"driver {self.driver} has no bridge", "remove it, or write driver: bridge"
             )
-        layer3 = self.driver is Driver.IPVLAN and self.options.get(IPVLAN_MODE) in LAYER_3
+        layer3 = self.driver is Driver.IPVLAN and self.options.get(IPVLAN_MODE) in LAYER_3_MODES
         if self.management_policy is not ManagementPolicy.OBSERVE:
-            for error in parent_findings(self.options, self.driver, internal=self.internal):
+            for error in parent_errors(self.options, self.driver, internal=self.internal):
                 yield error.under("options")
-            yield from self._gateway_findings(layer3=layer3)
-        yield from self.unhosted_findings(self.driver, layer3=layer3)
+            yield from self._gateway_errors(layer3=layer3)
+        yield from self.errors_on_driver(self.driver, layer3=layer3)
 
-    def _gateway_findings(self, *, layer3: bool) -> Iterator[FieldError]:
+    def _gateway_errors(self, *, layer3: bool) -> Iterator[FieldError]:
         if self.internal:
             why = f"nothing leaves an internal network, so the engine gives containers on {self.driver} no gateway"
         elif layer3:
@@ -217,7 +221,7 @@ class IPv6NetworkSpec(Model):
             if gateway is not None:
                 yield FieldError((block, "gateway"), why, "remove it")
 
-    def unhosted_findings(self, driver: Driver, *, layer3: bool) -> Iterator[FieldError]:
+    def errors_on_driver(self, driver: Driver, *, layer3: bool) -> Iterator[FieldError]:
         """What is asked of the host, and can't be had on a driver whose packets pass it by; paths start here.
 
         Only what was written counts, never a default: ``egress.mode`` is then as good as None.
@@ -228,7 +232,7 @@ class IPv6NetworkSpec(Model):
         """
         past = f"packets of {driver} networks do not pass the host's bridge and dockerv6's rules"
         own = "the containers can be reached at their own addresses"
-        yield from self._egress_findings(past)
+        yield from self._egress_errors(past)
         written = self.publish.model_fields_set
         if self.publish.ports:
             yield FieldError(("publish", "ports"), past, f"remove them: {own}")
@@ -253,7 +257,7 @@ class IPv6NetworkSpec(Model):
                 "remove it",
             )
 
-    def _egress_findings(self, past: str) -> Iterator[FieldError]:
+    def _egress_errors(self, past: str) -> Iterator[FieldError]:
         written = self.egress.model_fields_set
         if "mode" not in written:
             for field in ("interfaces", "exclude"):
@@ -268,7 +272,7 @@ class IPv6NetworkSpec(Model):
         elif self.egress.mode is not EgressMode.NONE:
             yield FieldError(("egress", "mode"), past, "write mode: None, or driver: bridge")
 
-    def _label_findings(self) -> Iterator[FieldError]:
+    def _label_errors(self) -> Iterator[FieldError]:
         for key in self.labels:
             if key == GROUP or key.startswith(f"{GROUP}/"):
                 yield FieldError(
@@ -284,7 +288,9 @@ class IPv6Network(Model):
     kind: ClassVar[str] = NETWORK
 
     metadata: ObjectMeta = Field(description="What identifies the resource.")
-    spec: IPv6NetworkSpec = Field(default_factory=shared(IPv6NetworkSpec), description="What the network shall be.")
+    spec: IPv6NetworkSpec = Field(
+        default_factory=shared_default(IPv6NetworkSpec), description="What the network shall be."
+    )
 
     @property
     def docker_name(self) -> str:
@@ -302,7 +308,7 @@ class IPv6Network(Model):
             ("spec", "hosts", camel(name)) for name in ("match_names", "match_labels") if getattr(self.spec.hosts, name)
         )
 
-    def findings(self) -> Iterator[FieldError]:
+    def field_errors(self) -> Iterator[FieldError]:
         """The Docker network's name, which may come from either part."""
         name = self.docker_name
         path = ("spec", "networkName") if self.spec.network_name is not None else ("metadata", "name")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address
 
-from dockerv6.api.errors import FieldError, choice, closest
+from dockerv6.api.errors import FieldError, closest_match, either_of
 
 
 class Driver(StrEnum):
@@ -28,7 +28,7 @@ PARENT = "parent"
 MACVLAN_MODE = "macvlan_mode"
 IPVLAN_MODE = "ipvlan_mode"
 IPVLAN_FLAG = "ipvlan_flag"
-LAYER_3 = frozenset({"l3", "l3s"})
+LAYER_3_MODES = frozenset({"l3", "l3s"})
 """The modes of ipvlan in which the host routes for the containers, and nobody speaks neighbour discovery for them."""
 
 _LONGEST_INTERFACE = 15  # bytes: IFNAMSIZ of include/uapi/linux/if.h, less the NUL
@@ -57,7 +57,7 @@ def _boolean(value: str) -> str | None:
 
 
 def _one_of(*words: str) -> Check:
-    return lambda value: None if value in words else f"write {choice(words)}"
+    return lambda value: None if value in words else f"write {either_of(words)}"
 
 
 def _number(low: int, high: int) -> Check:
@@ -99,7 +99,7 @@ _COMMON: Mapping[str, Check] = {
     f"{PREFIX}advertise_addr_ms": _number(100, 2000),
 }
 
-KNOWN: Mapping[Driver, Mapping[str, Check]] = {
+DRIVER_OPTIONS: Mapping[Driver, Mapping[str, Check]] = {
     Driver.BRIDGE: {
         f"{_BRIDGE}default_bridge": _boolean,
         f"{_BRIDGE}enable_ip_masquerade": _boolean,
@@ -128,9 +128,9 @@ KNOWN: Mapping[Driver, Mapping[str, Check]] = {
 """What each driver acts on, and how its values are checked."""
 
 
-def option_findings(options: Mapping[str, str], driver: Driver, *, internal: bool) -> Iterator[FieldError]:
+def option_errors(options: Mapping[str, str], driver: Driver, *, internal: bool) -> Iterator[FieldError]:
     """What is wrong with raw options; paths start at the options."""
-    known = KNOWN[driver]
+    known = DRIVER_OPTIONS[driver]
     fields = _fields(driver)
     for key, value in options.items():
         check = known.get(key)
@@ -139,14 +139,14 @@ def option_findings(options: Mapping[str, str], driver: Driver, *, internal: boo
         elif key == f"{PREFIX}enable_ipv6":
             yield FieldError((key,), "an IPv6Network always has IPv6", "remove it")
         elif check is not None:
-            yield from _value_findings(key, value, check, internal=internal)
+            yield from _value_errors(key, value, check, internal=internal)
         elif key.startswith(PREFIX) or "." not in key:
             yield FieldError(
                 (key,), f"the {driver} driver has no option {key!r} and would silently ignore it", _remedy(key, driver)
             )
 
 
-def parent_findings(options: Mapping[str, str], driver: Driver, *, internal: bool) -> Iterator[FieldError]:
+def parent_errors(options: Mapping[str, str], driver: Driver, *, internal: bool) -> Iterator[FieldError]:
     """What is wrong with the parent of a network without a bridge; paths start at the options.
 
     Measured with engines 20.10 to 28.5: without a parent they make a dummy interface (``dm-…``, ``di-…``) and a network
@@ -170,7 +170,7 @@ def parent_findings(options: Mapping[str, str], driver: Driver, *, internal: boo
         )
 
 
-def _value_findings(key: str, value: str, check: Check, *, internal: bool) -> Iterator[FieldError]:
+def _value_errors(key: str, value: str, check: Check, *, internal: bool) -> Iterator[FieldError]:
     remedy = check(value)
     if remedy is not None:
         yield FieldError((key,), f"{value!r} is no value for this option", remedy)
@@ -192,11 +192,11 @@ def _fields(driver: Driver) -> Mapping[str, str]:
 def _remedy(key: str, driver: Driver) -> str:
     fields = _fields(driver)
     # Without the long common beginning, which would make everything look alike.
-    names = {name.removeprefix(PREFIX): name for name in (*KNOWN[driver], *fields)}
+    names = {name.removeprefix(PREFIX): name for name in (*DRIVER_OPTIONS[driver], *fields)}
     last = {name.rpartition(".")[2]: name for name in reversed(names.values())}
-    guess = closest(key.removeprefix(PREFIX), names)
+    guess = closest_match(key.removeprefix(PREFIX), names)
     name = names[guess] if guess is not None else last.get(key.rpartition(".")[2])
     if name is not None:
         return f"remove it and write {fields[name]}" if name in fields else f"did you mean {name}?"
-    other = next((name for name, options in KNOWN.items() if key in options), None)
+    other = next((name for name, options in DRIVER_OPTIONS.items() if key in options), None)
     return f"it belongs to driver {other}; remove it" if other else "remove it"

@@ -7,9 +7,9 @@ from pydantic import Field
 
 from dockerv6.api.errors import FieldError
 from dockerv6.api.kinds import POLICY
-from dockerv6.api.meta import DockerKey, Model, ObjectMeta, shared
+from dockerv6.api.meta import DockerKey, Model, ObjectMeta, shared_default
 from dockerv6.api.options import Driver
-from dockerv6.api.traffic import Egress, Firewall, NdpProxy, Publish, proxy_findings
+from dockerv6.api.traffic import Egress, Firewall, NdpProxy, Publish, ndp_proxy_errors
 from dockerv6.api.values import Prefix6
 
 
@@ -29,7 +29,7 @@ class NetworkSelector(Model):
     )
     drivers: tuple[Driver, ...] = Field((), description="Docker networks of one of these drivers. Default: any.")
 
-    def findings(self) -> Iterator[FieldError]:
+    def field_errors(self) -> Iterator[FieldError]:
         """Names that nothing can have."""
         for index, name in enumerate(self.names):
             if not name.strip():
@@ -40,23 +40,24 @@ class IPv6PolicySpec(Model):
     """What every Docker network gets that matches and that no IPv6Network claims."""
 
     selector: NetworkSelector = Field(
-        default_factory=shared(NetworkSelector), description="Which Docker networks. Default: all that have IPv6."
+        default_factory=shared_default(NetworkSelector),
+        description="Which Docker networks. Default: all that have IPv6.",
     )
     egress: Egress = Field(
-        default_factory=shared(Egress), description="How packets leave the networks. Default: NAT66."
+        default_factory=shared_default(Egress), description="How packets leave the networks. Default: NAT66."
     )
     publish: Publish = Field(
-        default_factory=shared(Publish), description="Ports that can be reached through the host's addresses."
+        default_factory=shared_default(Publish), description="Ports that can be reached through the host's addresses."
     )
-    firewall: Firewall = Field(default_factory=shared(Firewall), description="Who may reach the containers.")
+    firewall: Firewall = Field(default_factory=shared_default(Firewall), description="Who may reach the containers.")
     ndp_proxy: NdpProxy = Field(
-        default_factory=shared(NdpProxy),
+        default_factory=shared_default(NdpProxy),
         description="Answers to neighbour solicitations for an on-link prefix. Default: off.",
     )
 
-    def findings(self) -> Iterator[FieldError]:
+    def field_errors(self) -> Iterator[FieldError]:
         """What is wrong between the blocks."""
-        return proxy_findings(self.egress, self.ndp_proxy)
+        return ndp_proxy_errors(self.egress, self.ndp_proxy)
 
 
 class IPv6Policy(Model):
@@ -65,4 +66,6 @@ class IPv6Policy(Model):
     kind: ClassVar[str] = POLICY
 
     metadata: ObjectMeta = Field(description="What identifies the resource.")
-    spec: IPv6PolicySpec = Field(default_factory=shared(IPv6PolicySpec), description="What matching networks get.")
+    spec: IPv6PolicySpec = Field(
+        default_factory=shared_default(IPv6PolicySpec), description="What matching networks get."
+    )

@@ -9,8 +9,8 @@ from pydantic import BeforeValidator, Field, Strict
 
 from dockerv6.api.errors import FieldError
 from dockerv6.api.kinds import POOL
-from dockerv6.api.meta import Model, ObjectMeta, shared
-from dockerv6.api.values import AddressOrPrefix6, Duration, Flag, Interface, PrefixLength, Subnet6, unquoted
+from dockerv6.api.meta import Model, ObjectMeta, shared_default
+from dockerv6.api.values import AddressOrPrefix6, Duration, Flag, Interface, PrefixLength, Subnet6, unquoted_number
 
 GENERATED_LENGTH = 48
 """RFC 4193 §3.1: the length of a generated prefix."""
@@ -37,11 +37,11 @@ class FromInterface(Model):
         description="Length in bits of the part that is the pool's, 1 to 126. Default: the whole prefix of the "
         "interface.",
     )
-    offset: Annotated[int, Strict(), Field(ge=0), BeforeValidator(unquoted("a number such as 0"))] = Field(
+    offset: Annotated[int, Strict(), Field(ge=0), BeforeValidator(unquoted_number("a number such as 0"))] = Field(
         0, description="Which part of that length is the pool's, counted from 0. Default: `0`, the first."
     )
 
-    def findings(self) -> Iterator[FieldError]:
+    def field_errors(self) -> Iterator[FieldError]:
         """A whole has no second part."""
         if self.offset and self.prefix_length is None:
             yield FieldError(
@@ -78,10 +78,12 @@ class IPv6PoolSpec(Model):
         "`ms`), such as `90s` or "
         "`1h30m`. Default: `1h`.",
     )
-    max_unavailable: Annotated[int, Strict(), Field(ge=1), BeforeValidator(unquoted("a number such as 1"))] = Field(
-        1,
-        description="How many networks are renumbered at the same time when the pool's prefix changes; the others "
-        "wait for their turn. Default: `1`.",
+    max_unavailable: Annotated[int, Strict(), Field(ge=1), BeforeValidator(unquoted_number("a number such as 1"))] = (
+        Field(
+            1,
+            description="How many networks are renumbered at the same time when the pool's prefix changes; the others "
+            "wait for their turn. Default: `1`.",
+        )
     )
     disabled: Flag = Field(False, description="`true`: hand out no more subnets; those in use stay. Default: `false`.")
 
@@ -95,7 +97,7 @@ class IPv6PoolSpec(Model):
         """The fixed prefixes in the order of their use; empty when they are generated or follow an interface."""
         return (self.prefix,) if self.prefix is not None else self.prefixes
 
-    def findings(self) -> Iterator[FieldError]:
+    def field_errors(self) -> Iterator[FieldError]:
         """One source, subnets that fit into it, exclusions that touch it."""
         given = [name for name in _SOURCES if getattr(self, name)]
         for name in given[1:]:
@@ -109,10 +111,10 @@ class IPv6PoolSpec(Model):
             yield FieldError(
                 ("prefixes",), "the list is empty", "write a prefix, or remove it to have a ULA prefix generated"
             )
-        yield from self._length_findings()
-        yield from self._overlap_findings()
+        yield from self._length_errors()
+        yield from self._overlap_errors()
 
-    def _length_findings(self) -> Iterator[FieldError]:
+    def _length_errors(self) -> Iterator[FieldError]:
         length = self.allocation_length
         shortest = [(prefix, prefix.prefixlen) for prefix in self.all_prefixes]
         if self.generates:
@@ -133,7 +135,7 @@ class IPv6PoolSpec(Model):
                 f"write a number from {source.prefix_length} to 126",
             )
 
-    def _overlap_findings(self) -> Iterator[FieldError]:
+    def _overlap_errors(self) -> Iterator[FieldError]:
         for index, prefix in enumerate(self.prefixes):
             for earlier in self.prefixes[:index]:
                 if prefix.overlaps(earlier):
@@ -154,4 +156,4 @@ class IPv6Pool(Model):
     kind: ClassVar[str] = POOL
 
     metadata: ObjectMeta = Field(description="What identifies the resource.")
-    spec: IPv6PoolSpec = Field(default_factory=shared(IPv6PoolSpec), description="Where subnets come from.")
+    spec: IPv6PoolSpec = Field(default_factory=shared_default(IPv6PoolSpec), description="Where subnets come from.")

@@ -10,7 +10,7 @@ from pydantic.fields import FieldInfo
 
 from dockerv6.api.kinds import API_VERSION, KINDS, KindInfo
 from dockerv6.api.meta import Model
-from dockerv6.api.options import KNOWN
+from dockerv6.api.options import DRIVER_OPTIONS
 from dockerv6.api.scheme import MODELS
 
 _WORDS = {
@@ -117,7 +117,7 @@ def _options() -> Iterator[str]:
     )
     yield "| driver | option |"
     yield "|---|---|"
-    for driver, options in KNOWN.items():
+    for driver, options in DRIVER_OPTIONS.items():
         for name in sorted(options):
             yield f"| {driver} | `{name}` |"
     yield ""

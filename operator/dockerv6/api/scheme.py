@@ -7,28 +7,13 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from dockerv6.api.errors import FieldError, FieldPath, InvalidObject, closest, did_you_mean
-from dockerv6.api.kinds import API_VERSION, GROUP, KINDS, VERSION, KindInfo, resolve_kind
+from dockerv6.api.errors import FieldError, InvalidObject, closest_match, did_you_mean
+from dockerv6.api.kinds import API_VERSION, GROUP, KINDS, VERSION
 from dockerv6.api.network import IPv6Network
 from dockerv6.api.policy import IPv6Policy
 from dockerv6.api.pool import IPv6Pool
 from dockerv6.api.translate import translate
-from dockerv6.api.values import shown
-
-__all__ = [
-    "KINDS",
-    "MODELS",
-    "Decoded",
-    "FieldError",
-    "FieldPath",
-    "InvalidObject",
-    "KindInfo",
-    "Resource",
-    "decode",
-    "digest",
-    "resolve_kind",
-    "to_document",
-]
+from dockerv6.api.values import quote
 
 Resource = IPv6Network | IPv6Pool | IPv6Policy
 
@@ -72,7 +57,7 @@ def decode(document: Mapping[str, object]) -> Decoded:
     """
     if not isinstance(document, Mapping):
         raise InvalidObject(
-            (FieldError((), f"a resource must be a mapping, not {shown(document)}", "begin with apiVersion and kind"),)
+            (FieldError((), f"a resource must be a mapping, not {quote(document)}", "begin with apiVersion and kind"),)
         )
     warnings: list[FieldError] = []
     errors = list(_version_errors(document))
@@ -128,12 +113,12 @@ def _version_errors(document: Mapping[str, object]) -> Iterator[FieldError]:
     if version is None:
         yield _missing(document, "apiVersion", f"write apiVersion: {API_VERSION}")
     elif not isinstance(version, str):
-        yield FieldError(path, f"must be a string, not {shown(version)}", f"write {API_VERSION}")
+        yield FieldError(path, f"must be a string, not {quote(version)}", f"write {API_VERSION}")
     elif version.partition("/")[0] == GROUP:
         yield FieldError(
             path, f"this dockerv6 knows {GROUP} only in version {VERSION}, not {version!r}", f"write {API_VERSION}"
         )
-    elif closest(version.partition("/")[0], [GROUP]) or closest(version, [API_VERSION]):
+    elif closest_match(version.partition("/")[0], [GROUP]) or closest_match(version, [API_VERSION]):
         yield FieldError(path, f"{version!r} is no API version that dockerv6 knows", f"did you mean {API_VERSION}?")
     else:
         yield FieldError(
@@ -146,14 +131,14 @@ def _kind_error(document: Mapping[str, object]) -> FieldError:
     if kind is None:
         return _missing(document, "kind", f"write one of {', '.join(MODELS)}")
     if not isinstance(kind, str):
-        return FieldError(("kind",), f"must be a string, not {shown(kind)}", f"write one of {', '.join(MODELS)}")
+        return FieldError(("kind",), f"must be a string, not {quote(kind)}", f"write one of {', '.join(MODELS)}")
     info = next((info for info in KINDS if kind.casefold() in info.names), None)
     remedy = f"did you mean {info.kind}?" if info else did_you_mean(kind, MODELS)
     return FieldError(("kind",), f"there is no kind {kind!r}", remedy)
 
 
 def _missing(document: Mapping[str, object], field: str, remedy: str) -> FieldError:
-    similar = closest(field, [key for key in document if isinstance(key, str) and key not in _ENVELOPE])
+    similar = closest_match(field, [key for key in document if isinstance(key, str) and key not in _ENVELOPE])
     if similar is not None:
         return FieldError((similar,), f"unknown field {similar!r}", f"did you mean {field}?")
     return FieldError((), f"{field} is missing", remedy)

@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from dockerv6.api.errors import FieldError
-from dockerv6.api.meta import DockerKey, Model, Name, refusal
+from dockerv6.api.meta import DockerKey, Model, Name, invalid_value
 from dockerv6.api.values import (
     Address6,
     AddressOrPrefix6,
@@ -18,7 +18,7 @@ from dockerv6.api.values import (
     Port,
     Subnet6,
     Unicast6,
-    special_range,
+    reserved_range,
 )
 
 _CONTAINER = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+", re.ASCII)
@@ -34,7 +34,7 @@ class EgressMode(StrEnum):
     NONE = "None"
 
 
-TRANSLATING = frozenset({EgressMode.MASQUERADE, EgressMode.SNAT, EgressMode.PREFIX_TRANSLATION})
+TRANSLATING_MODES = frozenset({EgressMode.MASQUERADE, EgressMode.SNAT, EgressMode.PREFIX_TRANSLATION})
 """The modes that change addresses."""
 
 
@@ -83,7 +83,7 @@ class Egress(Model):
         "none.",
     )
 
-    def findings(self) -> Iterator[FieldError]:
+    def field_errors(self) -> Iterator[FieldError]:
         """Every mode needs its own fields and no other's."""
         if self.mode is EgressMode.SNAT and self.snat_address is None:
             yield FieldError(
@@ -95,19 +95,19 @@ class Egress(Model):
             yield FieldError(
                 ("snatAddress",), f"it has no effect with mode {self.mode}", "write mode: SNAT, or remove it"
             )
-        yield from self._prefix_findings()
+        yield from self._prefix_errors()
         if self.mode is EgressMode.NONE and self.interfaces:
             yield FieldError(
                 ("interfaces",), "they have no effect with mode None", "choose another mode, or remove them"
             )
-        if self.mode not in TRANSLATING and self.exclude:
+        if self.mode not in TRANSLATING_MODES and self.exclude:
             yield FieldError(
                 ("exclude",),
                 f"mode {self.mode} translates nothing, so nothing can be excluded",
                 "remove it, or choose another mode",
             )
 
-    def _prefix_findings(self) -> Iterator[FieldError]:
+    def _prefix_errors(self) -> Iterator[FieldError]:
         given = [
             name for name, value in (("prefix", self.prefix), ("prefixFrom", self.prefix_from)) if value is not None
         ]
@@ -125,7 +125,7 @@ class Egress(Model):
         elif len(given) > 1:
             yield FieldError(("prefix",), "prefix and prefixFrom exclude one another", "keep one of them")
 
-    def subnet_findings(self, subnet: IPv6Network | None) -> Iterator[FieldError]:
+    def subnet_errors(self, subnet: IPv6Network | None) -> Iterator[FieldError]:
         """What is wrong given the network's fixed subnet; paths start at this model."""
         if subnet is not None and self.prefix is not None and self.prefix.prefixlen > subnet.prefixlen:
             yield FieldError(
@@ -137,7 +137,7 @@ class Egress(Model):
 
 def _container(name: str) -> str:
     if not _CONTAINER.fullmatch(name):
-        raise refusal(
+        raise invalid_value(
             f"{name!r} can't be a container's name: two or more of letters, digits, '_', '.' and '-', beginning with "
             f"a letter or digit",
             "`docker ps` shows the names",
@@ -158,7 +158,7 @@ class ContainerSelector(Model):
         "`com.docker.compose.service: web`.",
     )
 
-    def findings(self) -> Iterator[FieldError]:
+    def field_errors(self) -> Iterator[FieldError]:
         """One way to choose, not both and not neither."""
         if self.name is not None and self.match_labels:
             yield FieldError(("name",), "name and matchLabels exclude one another", "keep one of them")
@@ -166,7 +166,7 @@ class ContainerSelector(Model):
             yield FieldError((), "selects no container", "give name or matchLabels")
 
 
-ANY = IPv6Address("::")
+ANY_ADDRESS = IPv6Address("::")
 _MULTICAST = IPv6Network("ff00::/8")
 
 
@@ -178,10 +178,10 @@ class Protocol(StrEnum):
     SCTP = "sctp"
 
 
-def _host_address_findings(address: IPv6Address | None) -> Iterator[FieldError]:
-    if address is None or address == ANY or address.is_loopback:
+def _host_address_errors(address: IPv6Address | None) -> Iterator[FieldError]:
+    if address is None or address == ANY_ADDRESS or address.is_loopback:
         return
-    special = special_range(IPv6Network(address))
+    special = reserved_range(IPv6Network(address))
     if special:
         yield FieldError(
             ("hostAddress",),
@@ -215,9 +215,9 @@ class PublishedPort(Model):
         """The port in the container."""
         return self.target_port if self.target_port is not None else self.port
 
-    def findings(self) -> Iterator[FieldError]:
+    def field_errors(self) -> Iterator[FieldError]:
         """The host's address must be one that a host can have."""
-        return _host_address_findings(self.host_address)
+        return _host_address_errors(self.host_address)
 
 
 class Publish(Model):
@@ -229,15 +229,15 @@ class Publish(Model):
         "Default: `true`.",
     )
     host_address: Address6 = Field(
-        ANY,
+        ANY_ADDRESS,
         description="The host's address on which a port is open when the container names no IPv6 address. "
         'Default: `"::"`, all of them.',
     )
     ports: tuple[PublishedPort, ...] = Field((), description="More ports to publish. Default: none.")
 
-    def findings(self) -> Iterator[FieldError]:
+    def field_errors(self) -> Iterator[FieldError]:
         """A port of the host leads to one place, and a name is one port's."""
-        yield from _host_address_findings(self.host_address)
+        yield from _host_address_errors(self.host_address)
         taken: dict[tuple[Protocol, int, IPv6Address], int] = {}
         names: dict[str, int] = {}
         for index, port in enumerate(self.ports):
@@ -305,7 +305,7 @@ class NdpProxy(Model):
         "or the one that it is translated to.",
     )
 
-    def findings(self) -> Iterator[FieldError]:
+    def field_errors(self) -> Iterator[FieldError]:
         """An interface alone does nothing."""
         if self.interface is not None and not self.enabled:
             yield FieldError(
@@ -313,7 +313,7 @@ class NdpProxy(Model):
             )
 
 
-def proxy_findings(egress: Egress, proxy: NdpProxy) -> Iterator[FieldError]:
+def ndp_proxy_errors(egress: Egress, proxy: NdpProxy) -> Iterator[FieldError]:
     """What is wrong between two blocks of a spec; paths start at the spec."""
     if proxy.enabled and egress.mode in {EgressMode.MASQUERADE, EgressMode.SNAT}:
         yield FieldError(

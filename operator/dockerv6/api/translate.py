@@ -9,7 +9,7 @@ from pydantic_core import ErrorDetails
 
 from dockerv6.api.errors import FieldError, FieldPath, did_you_mean
 from dockerv6.api.meta import SHAPE, Model
-from dockerv6.api.values import shown
+from dockerv6.api.values import quote
 
 _QUOTED = re.compile(r"'([^']*)'")
 
@@ -86,13 +86,13 @@ def _enum(detail: ErrorDetails) -> tuple[str, str]:
     remedy = did_you_mean(given, words) if isinstance(given, str) else f"use {', '.join(words)}"
     if given is None or isinstance(given, bool):
         remedy += "; put it in quotes if it stands without" if isinstance(given, bool) else ""
-    return f"{shown(given)} is not one of {', '.join(words)}", remedy
+    return f"{quote(given)} is not one of {', '.join(words)}", remedy
 
 
 def _string(detail: ErrorDetails) -> tuple[str, str]:
     given = detail["input"]
     plain = isinstance(given, bool | int | float)
-    return f"must be a string, not {shown(given)}", f'write "{shown(given)}" in quotes' if plain else "write text"
+    return f"must be a string, not {quote(given)}", f'write "{quote(given)}" in quotes' if plain else "write text"
 
 
 def _flag(detail: ErrorDetails) -> tuple[str, str]:
@@ -110,13 +110,13 @@ def _flag(detail: ErrorDetails) -> tuple[str, str]:
     guess = meant.get(str(given).casefold()) if isinstance(given, str | int) else None
     quoted = isinstance(given, str) and given.casefold() in {"true", "false"}
     return (
-        f"must be true or false, not {shown(given)}",
+        f"must be true or false, not {quote(given)}",
         f"write {guess}{' without quotes' if quoted else ''}" if guess else "write true or false",
     )
 
 
 def _whole(detail: ErrorDetails) -> tuple[str, str]:
-    return f"must be a whole number, not {shown(detail['input'])}", "write digits only"
+    return f"must be a whole number, not {quote(detail['input'])}", "write digits only"
 
 
 def _at_least(detail: ErrorDetails) -> tuple[str, str]:
@@ -128,11 +128,11 @@ def _at_most(detail: ErrorDetails) -> tuple[str, str]:
 
 
 def _mapping(detail: ErrorDetails) -> tuple[str, str]:
-    return f"must be a mapping, not {shown(detail['input'])}", "write key: value lines, indented below it"
+    return f"must be a mapping, not {quote(detail['input'])}", "write key: value lines, indented below it"
 
 
 def _list(detail: ErrorDetails) -> tuple[str, str]:
-    return f"must be a list, not {shown(detail['input'])}", 'write its items below it, each after "- "'
+    return f"must be a list, not {quote(detail['input'])}", 'write its items below it, each after "- "'
 
 
 def _too_short(detail: ErrorDetails) -> tuple[str, str]:
@@ -146,7 +146,7 @@ def _too_long(detail: ErrorDetails) -> tuple[str, str]:
 
 
 def _key(detail: ErrorDetails) -> tuple[str, str]:
-    return f"the key {shown(detail['input'])} is no string", "put it in quotes"
+    return f"the key {quote(detail['input'])} is no string", "put it in quotes"
 
 
 _SAY: Mapping[str, Callable[[ErrorDetails], tuple[str, str]]] = {

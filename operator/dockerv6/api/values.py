@@ -14,7 +14,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, PlainValidator, Strict, WithJsonSchema
 
-from dockerv6.api.meta import refusal
+from dockerv6.api.meta import invalid_value
 from dockerv6.lib import prefixes
 from dockerv6.lib.times import format_duration, parse_duration
 
@@ -33,11 +33,11 @@ _SPECIAL = (
 
 def _text(value: object, wanted: str) -> str:
     if not isinstance(value, str):
-        raise refusal(f"must be {wanted} in a string, not {shown(value)}", "put it in quotes")
+        raise invalid_value(f"must be {wanted} in a string, not {quote(value)}", "put it in quotes")
     return value
 
 
-def shown(value: object) -> str:
+def quote(value: object) -> str:
     """A value of a document as its writer sees it, cut to a readable length."""
     if value is None:
         return "null"
@@ -66,7 +66,7 @@ def _prefix6(value: object) -> IPv6Network:
         return prefixes.parse_prefix(text)
     except ValueError as error:
         message, _, remedy = str(error).partition("; ")
-        raise refusal(message, remedy or "write an IPv6 prefix such as fd00:1:2:3::/64") from error
+        raise invalid_value(message, remedy or "write an IPv6 prefix such as fd00:1:2:3::/64") from error
 
 
 def _address6(value: object) -> IPv6Address:
@@ -78,14 +78,16 @@ def _address6(value: object) -> IPv6Address:
     except AddressValueError as error:
         bare, slash, _ = text.partition("/")
         if slash and _is_address(bare):
-            raise refusal(f"{text!r} is a prefix; an address is needed", f"did you mean {bare}?") from error
+            raise invalid_value(f"{text!r} is a prefix; an address is needed", f"did you mean {bare}?") from error
         if _is_address(text):
-            raise refusal(f"{text!r} is an IPv4 address", "write an IPv6 address such as fd00:1:2:3::1") from error
+            raise invalid_value(
+                f"{text!r} is an IPv4 address", "write an IPv6 address such as fd00:1:2:3::1"
+            ) from error
         if text.startswith("[") and text.endswith("]") and _is_address(text[1:-1]):
-            raise refusal(f"{text!r} has brackets", f"did you mean {text[1:-1]}?") from error
-        raise refusal(f"{text!r} is not an IPv6 address: {error}", "write one such as fd00:1:2:3::1") from error
+            raise invalid_value(f"{text!r} has brackets", f"did you mean {text[1:-1]}?") from error
+        raise invalid_value(f"{text!r} is not an IPv6 address: {error}", "write one such as fd00:1:2:3::1") from error
     if address.scope_id is not None:
-        raise refusal(f"{text!r} names a zone ({address.scope_id})", f"write {text.partition('%')[0]}")
+        raise invalid_value(f"{text!r} names a zone ({address.scope_id})", f"write {text.partition('%')[0]}")
     return address
 
 
@@ -103,15 +105,15 @@ def _prefix4(value: object) -> IPv4Network:
         return value
     text = _text(value, "an IPv4 prefix")
     if ":" in text:
-        raise refusal(f"{text!r} is IPv6", "write an IPv4 prefix such as 192.0.2.0/24")
+        raise invalid_value(f"{text!r} is IPv6", "write an IPv4 prefix such as 192.0.2.0/24")
     if "/" not in text:
-        raise refusal(f"{text!r} has no prefix length", "write an IPv4 prefix such as 192.0.2.0/24")
+        raise invalid_value(f"{text!r} has no prefix length", "write an IPv4 prefix such as 192.0.2.0/24")
     try:
         network = IPv4Network(text, strict=False)
     except (AddressValueError, NetmaskValueError) as error:
-        raise refusal(f"{text!r} is not an IPv4 prefix: {error}", "write one such as 192.0.2.0/24") from error
+        raise invalid_value(f"{text!r} is not an IPv4 prefix: {error}", "write one such as 192.0.2.0/24") from error
     if str(network.network_address) != text.partition("/")[0]:
-        raise refusal(f"{text!r} has host bits set", f"did you mean {network}?")
+        raise invalid_value(f"{text!r} has host bits set", f"did you mean {network}?")
     return network
 
 
@@ -122,7 +124,7 @@ def _address4(value: object) -> IPv4Address:
     try:
         return IPv4Address(text)
     except AddressValueError as error:
-        raise refusal(f"{text!r} is not an IPv4 address: {error}", "write one such as 192.0.2.1") from error
+        raise invalid_value(f"{text!r} is not an IPv4 address: {error}", "write one such as 192.0.2.1") from error
 
 
 def _is_address(text: str) -> bool:
@@ -133,16 +135,16 @@ def _is_address(text: str) -> bool:
     return True
 
 
-def special_range(prefix: IPv6Network) -> tuple[IPv6Network, str] | None:
+def reserved_range(prefix: IPv6Network) -> tuple[IPv6Network, str] | None:
     """The range of RFC 4291 §2.4 with which a prefix overlaps, and its name, if that keeps it from being a subnet."""
     return next(((special, name) for special, name in _SPECIAL if special.overlaps(prefix)), None)
 
 
 def _subnet6(value: object) -> IPv6Network:
     prefix = _prefix6(value)
-    special = special_range(prefix)
+    special = reserved_range(prefix)
     if special:
-        raise refusal(
+        raise invalid_value(
             f"{prefix} overlaps {special[0]} ({special[1]})",
             "use a unique local prefix (fd00::/8, RFC 4193) or a global one that is routed to this host",
         )
@@ -151,21 +153,21 @@ def _subnet6(value: object) -> IPv6Network:
 
 def _unicast6(value: object) -> IPv6Address:
     address = _address6(value)
-    special = special_range(IPv6Network(address))
+    special = reserved_range(IPv6Network(address))
     if special:
-        raise refusal(f"{address} is one of {special[0]} ({special[1]})", "use a unique local or global address")
+        raise invalid_value(f"{address} is one of {special[0]} ({special[1]})", "use a unique local or global address")
     return address
 
 
 def _interface(name: str) -> str:
     if not name or name in {".", ".."} or any(c in "/:" or c.isspace() for c in name):
-        raise refusal(
+        raise invalid_value(
             f"{name!r} can't be an interface's name: it may not be empty, '.' or '..', nor contain '/', ':' or spaces",
             "write a name such as eth0; `ip link` lists those of this host",
         )
     size = len(name.encode())
     if size > INTERFACE_NAME_BYTES:
-        raise refusal(
+        raise invalid_value(
             f"{name!r} has {size} bytes; the kernel allows {INTERFACE_NAME_BYTES} in an interface's name",
             f"shorten it, for example to {name.encode()[:INTERFACE_NAME_BYTES].decode(errors='ignore')}",
         )
@@ -176,20 +178,20 @@ def _duration(value: object) -> float:
     if isinstance(value, int) and not isinstance(value, bool):
         if value == 0:
             return 0.0
-        raise refusal(f"{value} has no unit", f"write {value}s, or another unit: d, h, m, s, ms")
+        raise invalid_value(f"{value} has no unit", f"write {value}s, or another unit: d, h, m, s, ms")
     text = _text(value, "a duration")
     try:
         return parse_duration(text)
     except ValueError as error:
-        raise refusal(str(error), "write a number with its unit, such as 1h, 90s or 1h30m") from error
+        raise invalid_value(str(error), "write a number with its unit, such as 1h, 90s or 1h30m") from error
 
 
-def unquoted(limits: str) -> Callable[[object], object]:
+def unquoted_number(limits: str) -> Callable[[object], object]:
     """A validator that refuses a number in quotes; ``limits`` says what to write."""
 
     def check(value: object) -> object:
         if isinstance(value, str):
-            raise refusal(f"must be a number, not the string {value!r}", f"write {limits} without quotes")
+            raise invalid_value(f"must be a number, not the string {value!r}", f"write {limits} without quotes")
         return value
 
     return check
@@ -246,6 +248,6 @@ Duration = Annotated[
 """Seconds; written as a number with a unit."""
 
 Flag = Annotated[bool, Strict()]
-Port = Annotated[int, Strict(), Field(ge=1, le=65535), BeforeValidator(unquoted("a port such as 8080"))]
-PrefixLength = Annotated[int, Strict(), Field(ge=1, le=126), BeforeValidator(unquoted("a length such as 64"))]
+Port = Annotated[int, Strict(), Field(ge=1, le=65535), BeforeValidator(unquoted_number("a port such as 8080"))]
+PrefixLength = Annotated[int, Strict(), Field(ge=1, le=126), BeforeValidator(unquoted_number("a length such as 64"))]
 """The length of a subnet's prefix; above 126 there is no room for a gateway and a container."""

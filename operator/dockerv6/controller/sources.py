@@ -65,7 +65,7 @@ class SourceKeeper:
             context.enqueue(GARBAGE, "every source has been listed")
         waits = (
             intake.again_in,
-            snapshot.settles_in,
+            snapshot.retry_after,
             HELD_RETRY if intake.held else None,
             None if all(r.listed for r in snapshot.roots) else UNLISTED_RETRY,
         )

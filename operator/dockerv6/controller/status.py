@@ -7,7 +7,7 @@ from ipaddress import IPv6Network
 from dockerv6.api import conditions as cond
 from dockerv6.api.conditions import Conditions, ConditionType
 from dockerv6.api.network import IPv6Network as NetworkResource
-from dockerv6.api.options import IPVLAN_MODE, LAYER_3, Driver
+from dockerv6.api.options import IPVLAN_MODE, LAYER_3_MODES, Driver
 from dockerv6.api.traffic import Egress, EgressMode
 from dockerv6.controller.context import Context
 from dockerv6.dockerd.model import Network
@@ -140,7 +140,7 @@ def _gateway(resource: NetworkResource, live: Network | None, subnets: list[IPv6
     if not subnets:
         return None
     options = live.options if live is not None else resource.spec.options
-    if options.get(IPVLAN_MODE) in LAYER_3:  # containers send without one, and nobody has the address
+    if options.get(IPVLAN_MODE) in LAYER_3_MODES:  # containers send without one, and nobody has the address
         return None
     said = next((c.gateway for c in (live.ipv6 if live else ()) if c.subnet == subnets[0]), None)
     if said is None and not resource.observed:

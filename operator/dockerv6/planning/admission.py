@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 
 from dockerv6.api.scheme import Resource, digest, to_document
-from dockerv6.source.model import InvalidResource, Root, Snapshot, SourcedResource
+from dockerv6.source.model import InvalidResource, Snapshot, SourcedResource, SourceRoot
 from dockerv6.store.model import StoredObject
 
 GUARD_ABOVE = 3
@@ -72,7 +72,7 @@ def admit_resources(
         held=held,
         identities=_identities(snapshot, identities),
         again_in=max(0.0, min(graces)) if graces and rules.enabled else None,
-        complete=snapshot.complete and not snapshot.unsettled_files,
+        complete=snapshot.complete and not snapshot.changing_files,
     )
 
 
@@ -146,7 +146,7 @@ def _absent(
 
 def _trusted(file: str, snapshot: Snapshot, identities: Mapping[str, str]) -> bool:
     """Whether the reading can say that something is no longer in this file."""
-    if file in snapshot.broken_files or file in snapshot.unsettled_files:
+    if file in snapshot.broken_files or file in snapshot.changing_files:
         return False
     root = _root_of(file, snapshot.roots)
     if root is None:  # its directory is no longer configured: the person who did that meant it
@@ -157,7 +157,7 @@ def _trusted(file: str, snapshot: Snapshot, identities: Mapping[str, str]) -> bo
     return not (replaced and root.files == 0)  # an empty directory in its place: unmounted, or a failed sync
 
 
-def _root_of(file: str, roots: tuple[Root, ...]) -> Root | None:
+def _root_of(file: str, roots: tuple[SourceRoot, ...]) -> SourceRoot | None:
     path = PurePath(file)
     return next((r for r in roots if path == PurePath(r.path) or PurePath(r.path) in path.parents), None)
 

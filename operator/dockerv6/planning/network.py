@@ -3,7 +3,7 @@
 from ipaddress import IPv6Address, IPv6Interface
 
 from dockerv6.api.conditions import ConditionType, Reason
-from dockerv6.api.errors import dotted
+from dockerv6.api.errors import format_path
 from dockerv6.api.network import ManagementPolicy, UpdateStrategy
 from dockerv6.api.options import Driver
 from dockerv6.dockerd.model import Attachment, Network, NetworkSpec
@@ -80,7 +80,7 @@ def _refusals(desired: Desired, observed: Observed) -> tuple[Finding, ...]:
     spec = desired.resource.spec
     if spec.suspend:
         return (Finding(ConditionType.READY, Reason.SUSPENDED, "spec.suspend is true: everything is left as it is"),)
-    unsupported = ", ".join(map(dotted, desired.resource.unsupported_fields()))
+    unsupported = ", ".join(map(format_path, desired.resource.unsupported_fields()))
     if unsupported:
         message = f"this version does not support {unsupported}; remove it to have the resource applied"
         return (Finding(ConditionType.ACCEPTED, Reason.NOT_YET_IN_EFFECT, message),)

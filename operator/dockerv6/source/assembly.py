@@ -7,20 +7,20 @@ from dockerv6.source.model import (
     Diagnostic,
     InvalidResource,
     Position,
-    Root,
     Severity,
     Snapshot,
     SourcedResource,
+    SourceRoot,
 )
 
 
 def assemble(
-    roots: Sequence[Root],
+    roots: Sequence[SourceRoot],
     files: Mapping[str, FileContents],
     *,
     problems: Mapping[str, Iterable[str]],
     unsettled: Iterable[str] = (),
-    settles_in: float | None = None,
+    retry_after: float | None = None,
 ) -> Snapshot:
     """Put files together.
 
@@ -33,7 +33,7 @@ def assemble(
         files: contents by path, in the order of precedence.
         problems: of roots, by path: what a person has to mend before they can be listed.
         unsettled: files that are still being written.
-        settles_in: seconds until the first of them may be at rest.
+        retry_after: seconds until the first of them may be at rest.
     """
     resources: list[SourcedResource] = []
     invalid: list[InvalidResource] = []
@@ -59,8 +59,8 @@ def assemble(
         resources=tuple(resources),
         invalid=tuple(invalid),
         broken_files=tuple(path for path, contents in files.items() if contents.broken),
-        unsettled_files=tuple(unsettled),
-        settles_in=settles_in,
+        changing_files=tuple(unsettled),
+        retry_after=retry_after,
         diagnostics=tuple(sorted(diagnostics)),
     )
 

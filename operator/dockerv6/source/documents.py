@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import TypeGuard
 
-from dockerv6.api.errors import FieldError, InvalidObject, closest, dotted
+from dockerv6.api.errors import FieldError, InvalidObject, closest_match, format_path
 from dockerv6.api.kinds import API_VERSION, GROUP
 from dockerv6.api.scheme import MODELS, Decoded, decode
 from dockerv6.source.model import Diagnostic, InvalidResource, Position, Severity, SourcedResource
@@ -65,7 +65,7 @@ def unreadable_file(file: str, flaw: Flaw, earlier: list[Diagnostic] | None = No
 
 def _diagnostic(file: str, flaw: Flaw, severity: Severity = Severity.ERROR) -> Diagnostic:
     position = Position(file, flaw.line, flaw.column)
-    return Diagnostic(position, severity, dotted(flaw.path), flaw.message, flaw.remedy)
+    return Diagnostic(position, severity, format_path(flaw.path), flaw.message, flaw.remedy)
 
 
 class _Reading:
@@ -124,7 +124,9 @@ class _Reading:
         # What should not be there at all is shown by its name; what has a wrong value, by the value.
         of_key = severity is Severity.WARNING or error.message.startswith("unknown field")
         line, column = document.place((*path, *error.path), of_key=of_key)
-        return Diagnostic(Position(self._file, line, column), severity, dotted(error.path), error.message, error.remedy)
+        return Diagnostic(
+            Position(self._file, line, column), severity, format_path(error.path), error.message, error.remedy
+        )
 
     def _warn_of_foreign(self, document: Document, path: _Path, value: dict[str, object]) -> None:
         line, column = document.place((*path, "apiVersion"))
@@ -169,4 +171,4 @@ def _is_foreign(value: object) -> TypeGuard[dict[str, object]]:
     if not isinstance(version, str) or not isinstance(kind, str) or kind in MODELS:
         return False
     group = version.partition("/")[0]
-    return group != GROUP and closest(group, [GROUP]) is None and closest(version, [API_VERSION]) is None
+    return group != GROUP and closest_match(group, [GROUP]) is None and closest_match(version, [API_VERSION]) is None

@@ -19,7 +19,7 @@ from dockerv6.source.assembly import assemble
 from dockerv6.source.directory import Listing, Signature, list_root
 from dockerv6.source.documents import FileContents, load_text, unreadable_file
 from dockerv6.source.limits import MAX_BYTES
-from dockerv6.source.model import Root, Snapshot
+from dockerv6.source.model import Snapshot, SourceRoot
 from dockerv6.source.permissions import FileOwnership
 from dockerv6.source.reading import FileChangedError, read_bounded, read_file
 from dockerv6.source.settling import Quiescence
@@ -84,13 +84,13 @@ class Loader:
         self._confirmed = {} if changed else listings
         self._forget(listings)
         roots = [_root(path, listings[path], result, changing=path in changed) for path in self._paths]
-        roots.extend(Root(name, listed=True, files=1) for name in streams)
+        roots.extend(SourceRoot(name, listed=True, files=1) for name in streams)
         return assemble(
             roots,
             {**result.files, **streams},
             problems={path: listings[path].problems for path in self._paths},
             unsettled=result.waits,
-            settles_in=min(result.waits.values(), default=None),
+            retry_after=min(result.waits.values(), default=None),
         )
 
     def _list(self) -> dict[str, Listing]:
@@ -178,7 +178,7 @@ def _same(before: Listing, after: Listing, result: _Pass) -> bool:
     return all(after.files[path] == signature or path in result.moving for path, signature in before.files.items())
 
 
-def _root(path: str, listing: Listing, result: _Pass, *, changing: bool) -> Root:
+def _root(path: str, listing: Listing, result: _Pass, *, changing: bool) -> SourceRoot:
     problems = list(listing.problems)
     if changing:
         problems.append(f"{path} kept changing while it was read")
@@ -186,4 +186,4 @@ def _root(path: str, listing: Listing, result: _Pass, *, changing: bool) -> Root
     if waiting:
         more = f" and {len(waiting) - _SHOWN} more" if len(waiting) > _SHOWN else ""
         problems.append(f"still being written: {', '.join(waiting[:_SHOWN])}{more}")
-    return Root(path, not problems, "; ".join(problems), listing.identity, len(listing.files))
+    return SourceRoot(path, not problems, "; ".join(problems), listing.identity, len(listing.files))

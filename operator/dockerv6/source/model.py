@@ -60,7 +60,7 @@ class InvalidResource:
 
 
 @dataclass(frozen=True, slots=True)
-class Root:
+class SourceRoot:
     """One configured directory (or file) and whether its listing can be trusted to be complete."""
 
     path: str
@@ -74,12 +74,12 @@ class Root:
 class Snapshot:
     """Every source, read whole at one moment."""
 
-    roots: tuple[Root, ...] = ()
+    roots: tuple[SourceRoot, ...] = ()
     resources: tuple[SourcedResource, ...] = ()
     invalid: tuple[InvalidResource, ...] = ()
     broken_files: tuple[str, ...] = ()  # hold something that has no readable kind and name: it is unknown, not gone
-    unsettled_files: tuple[str, ...] = ()  # being written: shown as they last were at rest, or not at all
-    settles_in: float | None = None  # seconds after which to read again because of these; None when there are none
+    changing_files: tuple[str, ...] = ()  # being written: shown as they last were at rest, or not at all
+    retry_after: float | None = None  # seconds after which to read again because of these; None when there are none
     diagnostics: tuple[Diagnostic, ...] = ()  # everything found, in order of position
 
     @property

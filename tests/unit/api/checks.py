@@ -1,11 +1,11 @@
 """Shared by the tests of the resources: documents in one line, findings in one string."""
 
-from dockerv6.api.errors import FieldError, dotted
+from dockerv6.api.errors import FieldError, InvalidObject, format_path
 from dockerv6.api.kinds import API_VERSION, NETWORK, POLICY, POOL
 from dockerv6.api.network import IPv6Network
 from dockerv6.api.policy import IPv6Policy
 from dockerv6.api.pool import IPv6Pool
-from dockerv6.api.scheme import InvalidObject, Resource, decode
+from dockerv6.api.scheme import Resource, decode
 
 Spec = dict[str, object]
 
@@ -57,7 +57,7 @@ def pool_errors(spec: object) -> tuple[FieldError, ...]:
 
 def fields(found: tuple[FieldError, ...]) -> list[str]:
     """Where the findings are."""
-    return [dotted(error.path) for error in found]
+    return [format_path(error.path) for error in found]
 
 
 def only(found: tuple[FieldError, ...]) -> FieldError:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dockerv6.api.options import KNOWN, Driver
+from dockerv6.api.options import DRIVER_OPTIONS, Driver
 from tests.unit.api.checks import Spec, network, network_errors, only
 
 BRIDGE = "com.docker.network.bridge."
@@ -87,7 +87,7 @@ def test_values_that_the_engine_would_refuse_are_refused_before(key: str, value:
 
 
 def test_every_driver_has_its_options() -> None:
-    assert set(KNOWN) == set(Driver)
+    assert set(DRIVER_OPTIONS) == set(Driver)
 
 
 def test_a_driver_without_a_bridge_is_not_sent_to_the_bridges_fields() -> None:

@@ -2,12 +2,12 @@
 
 import pytest
 
-from dockerv6.api.errors import FieldError, dotted
+from dockerv6.api.errors import FieldError, InvalidObject, format_path
 from dockerv6.api.kinds import API_VERSION
 from dockerv6.api.network import IPv6Network
 from dockerv6.api.policy import IPv6Policy
 from dockerv6.api.pool import IPv6Pool
-from dockerv6.api.scheme import InvalidObject, decode, digest, to_document
+from dockerv6.api.scheme import decode, digest, to_document
 from tests.unit.api.checks import document, errors, fields, network, only
 
 
@@ -36,7 +36,7 @@ def test_an_empty_spec_is_valid(kind: str, model: type[object], spec: dict[str, 
 )
 def test_a_wrong_api_version_says_the_right_one(whole: dict[str, object], path: str, remedy: str) -> None:
     found = errors({"kind": "IPv6Pool", "metadata": {"name": "blog"}, **whole})
-    assert (dotted(found[0].path), found[0].remedy) == (path, remedy)
+    assert (format_path(found[0].path), found[0].remedy) == (path, remedy)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_metadata_and_spec_must_be_mappings() -> None:
 )
 def test_an_unknown_field_says_the_likely_sibling(spec: dict[str, object], path: str, remedy: str) -> None:
     error = only(errors(document("IPv6Network", spec)))
-    assert (dotted(error.path), error.remedy) == (path, remedy)
+    assert (format_path(error.path), error.remedy) == (path, remedy)
 
 
 def test_unknown_fields_beside_the_spec() -> None:
@@ -130,7 +130,7 @@ def test_what_a_server_writes_is_ignored_with_a_warning() -> None:
     )
     pasted["status"] = {"conditions": []}
     decoded = decode(pasted)
-    assert {dotted(warning.path) for warning in decoded.warnings} == {
+    assert {format_path(warning.path) for warning in decoded.warnings} == {
         "status",
         "metadata.uid",
         "metadata.resourceVersion",

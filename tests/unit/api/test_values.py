@@ -20,7 +20,7 @@ from dockerv6.api.values import (
     Prefix6,
     Subnet6,
     Unicast6,
-    shown,
+    quote,
 )
 from dockerv6.lib.times import format_duration, parse_duration
 
@@ -127,5 +127,5 @@ def test_a_duration_is_written_as_it_reads(milliseconds: int) -> None:
 
 
 def test_long_values_are_cut() -> None:
-    assert len(shown("x" * 500)) < 70
-    assert shown({"a": 1}) == "a mapping"
+    assert len(quote("x" * 500)) < 70
+    assert quote({"a": 1}) == "a mapping"

@@ -4,7 +4,7 @@ from dataclasses import replace
 from functools import partial
 from ipaddress import IPv6Interface
 
-from dockerv6.api.traffic import ANY
+from dockerv6.api.traffic import ANY_ADDRESS
 from dockerv6.dockerd.model import Attachment
 from dockerv6.hostnet.model import Interface, Listener
 from tests.simulation.resources import network, policy
@@ -134,7 +134,7 @@ async def test_a_conflict_is_told_and_ends_with_the_container_that_had_the_port(
 
 async def test_a_process_that_has_the_port_is_told_of_and_its_end_is_seen() -> None:
     host = Host()
-    taker = Listener("tcp", ANY, 8080)
+    taker = Listener("tcp", ANY_ADDRESS, 8080)
     host.net.listen(taker)
     ports = {"ports": [{"port": 8080, "containers": {"name": "web"}}]}
     host.files.write(network(publish=ports))

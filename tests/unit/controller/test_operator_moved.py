@@ -1,6 +1,6 @@
 """The whole operator: statuses follow what other resources do to networks and ports, on the fake clock."""
 
-from dockerv6.api.traffic import ANY
+from dockerv6.api.traffic import ANY_ADDRESS
 from dockerv6.hostnet.model import Listener
 from tests.simulation.resources import network, policy
 from tests.world import Host
@@ -64,7 +64,7 @@ async def test_a_port_that_is_asked_for_is_not_taken_from_a_process_that_came_me
         await at_work.let(1)
         host.engine.run_container("web", "blog")
         await at_work.let(1)
-        host.net.listen(Listener("tcp", ANY, 8080))
+        host.net.listen(Listener("tcp", ANY_ADDRESS, 8080))
         host.files.write(network(publish=publishing("web")))
         await at_work.let(2)
         assert host.ports() == {}

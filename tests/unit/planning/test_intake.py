@@ -5,12 +5,12 @@ import pytest
 
 from dockerv6.api.scheme import Resource, digest, to_document
 from dockerv6.planning.admission import Intake, PruneRules, admit_resources, too_many
-from dockerv6.source.model import InvalidResource, Position, Root, Snapshot, SourcedResource
+from dockerv6.source.model import InvalidResource, Position, Snapshot, SourcedResource, SourceRoot
 from dockerv6.store.model import StoredObject
 from tests.simulation.resources import ROOT, invalid, network
 from tests.unit.planning.scene import NOW
 
-HERE = Root(ROOT, listed=True, identity="8:1", files=1)
+HERE = SourceRoot(ROOT, listed=True, identity="8:1", files=1)
 TRUSTED = {ROOT: "8:1"}
 GRACE = 5.0
 
@@ -36,7 +36,9 @@ def gone(name: str, **changes: object) -> StoredObject:
     return stored(name, missing_since=NOW - GRACE, **changes)
 
 
-def reading(*resources: Resource, root: Root = HERE, bad: Iterable[InvalidResource] = (), **more: object) -> Snapshot:
+def reading(
+    *resources: Resource, root: SourceRoot = HERE, bad: Iterable[InvalidResource] = (), **more: object
+) -> Snapshot:
     found = tuple(SourcedResource(r, Position(f"{ROOT}/{r.metadata.name}.yaml")) for r in resources)
     root = replace(root, files=root.files and max(1, len(found)))
     return Snapshot((root,), found, tuple(bad), **more)  # type: ignore[arg-type]
@@ -102,7 +104,7 @@ class TestInvalid:
     def test_one_without_a_name_concerns_nobody(self) -> None:
         assert take(reading(bad=[replace(invalid("a"), name="")])).writes == ()
 
-    @pytest.mark.parametrize("how", ["broken_files", "unsettled_files"])
+    @pytest.mark.parametrize("how", ["broken_files", "changing_files"])
     def test_what_a_file_held_that_can_not_be_read_now_is_kept(self, how: str) -> None:
         intake = take(replace(reading(), **{how: (f"{ROOT}/a.yaml",)}), gone("a"))  # type: ignore[arg-type]
         assert pruned(intake) == []
@@ -159,7 +161,7 @@ class TestTrust:
         ],
         ids=["missing", "unreadable", "replaced by an empty one"],
     )
-    def test_a_directory_that_can_not_be_trusted_prunes_nothing(self, root: Root) -> None:
+    def test_a_directory_that_can_not_be_trusted_prunes_nothing(self, root: SourceRoot) -> None:
         intake = take(reading(root=root), gone("a"))
         assert pruned(intake) == []
         assert intake.writes[0].missing_since is None  # the grace begins when it can be trusted again
@@ -187,12 +189,12 @@ class TestTrust:
         assert pruned(take(reading(root=root), gone("a", file="/srv/a.yaml"))) == []
 
     def test_directories_do_not_stand_for_one_another(self) -> None:
-        other = Root("/srv", listed=False)
+        other = SourceRoot("/srv", listed=False)
         snapshot = replace(reading(network("c")), roots=(HERE, other))
         assert pruned(take(snapshot, gone("a"), gone("b", file="/srv/b.yaml"), stored("c"))) == ["a"]
 
     def test_a_file_may_be_a_source_by_itself(self) -> None:
-        root = Root(f"{ROOT}/a.yaml", listed=False)
+        root = SourceRoot(f"{ROOT}/a.yaml", listed=False)
         assert pruned(take(replace(reading(), roots=(root,)), gone("a"))) == []
 
 

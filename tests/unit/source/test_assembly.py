@@ -1,6 +1,6 @@
 from dockerv6.source.assembly import assemble
 from dockerv6.source.documents import FileContents, load_text
-from dockerv6.source.model import Root
+from dockerv6.source.model import SourceRoot
 
 
 def network(name: str, spec: str = "{}") -> str:
@@ -52,7 +52,7 @@ def test_diagnostics_are_in_order_of_position() -> None:
 
 
 def test_complete_only_when_everything_could_be_read() -> None:
-    good, bad = Root("r", listed=True), Root("r", listed=False)
+    good, bad = SourceRoot("r", listed=True), SourceRoot("r", listed=False)
     assert assemble([good], files(a=network("x")), problems={}).complete
     assert not assemble([good, bad], {}, problems={}).complete
     assert not assemble([good], files(a="["), problems={}).complete

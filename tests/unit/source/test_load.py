@@ -145,8 +145,8 @@ def test_new_file_counts_when_it_is_at_rest(loader: Loader, root: Path, clock: F
     write(root / "x.yaml", network("x"), at=NOW - 0.05)
     snapshot = loader.load()
     assert names(snapshot) == []
-    assert snapshot.unsettled_files == (str(root / "x.yaml"),)
-    assert snapshot.settles_in == pytest.approx(0.15)
+    assert snapshot.changing_files == (str(root / "x.yaml"),)
+    assert snapshot.retry_after == pytest.approx(0.15)
     assert not snapshot.roots[0].listed
     assert "still being written" in snapshot.roots[0].problem
     assert snapshot.diagnostics == ()
@@ -154,7 +154,7 @@ def test_new_file_counts_when_it_is_at_rest(loader: Loader, root: Path, clock: F
     snapshot = loader.load()
     assert names(snapshot) == ["x"]
     assert snapshot.complete
-    assert snapshot.settles_in is None
+    assert snapshot.retry_after is None
 
 
 def test_file_that_is_being_rewritten_stands_as_it_was(loader: Loader, root: Path, clock: FakeClock) -> None:
@@ -180,7 +180,7 @@ def test_file_that_never_rests_is_read_in_the_end(loader: Loader, root: Path, cl
 
 def test_file_from_the_future_is_read(loader: Loader, root: Path, clock: FakeClock) -> None:
     write(root / "x.yaml", network("x"), at=NOW + 86_400)
-    assert loader.load().settles_in == pytest.approx(0.2)
+    assert loader.load().retry_after == pytest.approx(0.2)
     clock.advance(0.2)
     assert names(loader.load()) == ["x"]
 

@@ -12,7 +12,7 @@ from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.api.network import ManagementPolicy
 from dockerv6.api.options import Driver
 from dockerv6.api.policy import IPv6Policy
-from dockerv6.api.traffic import ANY, TRANSLATING, Egress, Firewall, IngressRule, NdpProxy, Publish
+from dockerv6.api.traffic import ANY_ADDRESS, TRANSLATING_MODES, Egress, Firewall, IngressRule, NdpProxy, Publish
 from dockerv6.api.traffic import EgressMode as Mode
 from dockerv6.dockerd.model import Container, Network
 from dockerv6.firewall.model import (
@@ -209,7 +209,7 @@ def _switched_off(network: Network, option: str) -> bool:
 
 def _surface(wish: _Wish, network: Network, gateway: IPv6Address) -> PublishingNetwork:
     address: IPv6Address | None = wish.publish.host_address
-    if address == ANY:
+    if address == ANY_ADDRESS:
         address = _host_binding(network)
     return PublishingNetwork(wish.owner, network.id, network.name, wish.publish, gateway, address)
 
@@ -220,7 +220,7 @@ def _host_binding(network: Network) -> IPv6Address | None:
         address = IPv6Address(network.options.get(HOST_BINDING, ""))
     except ValueError:
         return None
-    return None if address == ANY else address
+    return None if address == ANY_ADDRESS else address
 
 
 def _intent(
@@ -236,7 +236,7 @@ def _intent(
     egress = wish.egress
     outer = translate(egress, subnet, wish.followed).outer
     lost = egress.mode is Mode.PREFIX_TRANSLATION and not outer  # there is nothing to translate to yet
-    off = egress.mode in TRANSLATING and not masquerade
+    off = egress.mode in TRANSLATING_MODES and not masquerade
     return NetworkIntent(
         owner=wish.owner,
         subnet=subnet,

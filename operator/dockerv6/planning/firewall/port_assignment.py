@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address
 
 from dockerv6.api.conditions import Reason
-from dockerv6.api.traffic import ANY
+from dockerv6.api.traffic import ANY_ADDRESS
 from dockerv6.dockerd.model import Container
 from dockerv6.firewall.model import PortIntent
 from dockerv6.hostnet.model import Listener
@@ -162,7 +162,7 @@ def _listener(claim: Claim, listeners: Collection[Listener]) -> Listener | None:
             each
             for each in listeners
             if (each.protocol, each.port) == claim.key[:2]
-            and (claim.host_address is None or each.address in (ANY, claim.host_address))
+            and (claim.host_address is None or each.address in (ANY_ADDRESS, claim.host_address))
         ),
         None,
     )

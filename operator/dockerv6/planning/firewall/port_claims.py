@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
 
 from dockerv6.api.conditions import Reason
-from dockerv6.api.traffic import ANY, ContainerSelector, Publish, PublishedPort
+from dockerv6.api.traffic import ANY_ADDRESS, ContainerSelector, Publish, PublishedPort
 from dockerv6.dockerd.model import Container, ContainerEndpoint, PortBinding
 from dockerv6.firewall.model import TransportProtocol
 
@@ -118,9 +118,9 @@ def _over_ipv6(bindings: Iterable[PortBinding]) -> Iterator[PortBinding]:
     """
     everywhere: dict[tuple[str, int], tuple[list[PortBinding], list[PortBinding]]] = {}
     for binding in bindings:
-        if binding.host_address in (_ANY_V4, ANY):
+        if binding.host_address in (_ANY_V4, ANY_ADDRESS):
             there = everywhere.setdefault((binding.protocol, binding.container_port), ([], []))
-            there[binding.host_address == ANY].append(binding)
+            there[binding.host_address == ANY_ADDRESS].append(binding)
         else:
             yield binding
     for ipv4, ipv6 in everywhere.values():
@@ -129,13 +129,13 @@ def _over_ipv6(bindings: Iterable[PortBinding]) -> Iterator[PortBinding]:
 
 def _in_order(binding: PortBinding) -> tuple[int, bool]:
     """By port, and what is said for IPv6 itself last: it counts."""
-    return (binding.host_port, binding.host_address == ANY)
+    return (binding.host_port, binding.host_address == ANY_ADDRESS)
 
 
 def _host_addresses(binding: PortBinding, surface: PublishingNetwork) -> tuple[IPv6Address | None, ...]:
     """Where a binding is open over IPv6: an IPv4 address that is not 0.0.0.0 is meant for IPv4 alone."""
     said = binding.host_address
-    if said is None or said in (_ANY_V4, ANY):
+    if said is None or said in (_ANY_V4, ANY_ADDRESS):
         return (surface.host_address,)
     return (said,) if isinstance(said, IPv6Address) else ()
 
@@ -170,7 +170,7 @@ def _own_port(
         owner,
         TransportProtocol(str(port.protocol)),
         port.port,
-        None if address == ANY else address,
+        None if address == ANY_ADDRESS else address,
         container,
         surface.network_name,
         end.ipv6,

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from ipaddress import IPv6Network
 
 from dockerv6.api.conditions import ConditionType, Reason
-from dockerv6.api.errors import dotted
+from dockerv6.api.errors import format_path
 from dockerv6.api.network import IPv6NetworkSpec
-from dockerv6.api.options import IPVLAN_FLAG, IPVLAN_MODE, LAYER_3, MACVLAN_MODE, PARENT, Driver
+from dockerv6.api.options import IPVLAN_FLAG, IPVLAN_MODE, LAYER_3_MODES, MACVLAN_MODE, PARENT, Driver
 from dockerv6.dockerd.model import EngineInfo, Network, NetworkSpec
 from dockerv6.hostnet.model import Interface
 from dockerv6.planning.inputs import HostView, Observed
@@ -47,7 +47,7 @@ class _Case:
 
     @property
     def layer3(self) -> bool:
-        return self.driver == Driver.IPVLAN and self.mode in LAYER_3
+        return self.driver == Driver.IPVLAN and self.mode in LAYER_3_MODES
 
 
 def parent_of(driver: str, options: Mapping[str, str]) -> str | None:
@@ -60,7 +60,7 @@ def shared_link(driver: str, options: Mapping[str, str]) -> str | None:
 
     None where the network needs a prefix that nobody else has: on a bridge, and in ipvlan's modes l3 and l3s.
     """
-    routed = driver == Driver.IPVLAN and options.get(IPVLAN_MODE) in LAYER_3
+    routed = driver == Driver.IPVLAN and options.get(IPVLAN_MODE) in LAYER_3_MODES
     return None if routed else parent_of(driver, options)
 
 
@@ -107,16 +107,17 @@ def vain_findings(spec: IPv6NetworkSpec, live: Network) -> tuple[Finding, ...]:
     """What a resource asks in vain of somebody else's network, whose driver was not known when it was written."""
     if live.driver not in (Driver.MACVLAN, Driver.IPVLAN):
         return ()
-    routed = live.driver == Driver.IPVLAN and live.options.get(IPVLAN_MODE) in LAYER_3
+    routed = live.driver == Driver.IPVLAN and live.options.get(IPVLAN_MODE) in LAYER_3_MODES
     return tuple(
         Finding(
             ConditionType.FIREWALL_READY,
             Reason.FIREWALL_BLOCKED,
-            f"spec.{dotted(error.path)} has no effect on Docker network {live.name}: {error.message}; {error.remedy}",
+            f"spec.{format_path(error.path)} has no effect on Docker network {live.name}: {error.message};"
+            f" {error.remedy}",
             blocks=False,
             doubtful=True,
         )
-        for error in spec.unhosted_findings(Driver(live.driver), layer3=routed)
+        for error in spec.errors_on_driver(Driver(live.driver), layer3=routed)
     )
 
 
