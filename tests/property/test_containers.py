@@ -11,7 +11,7 @@ from dockerv6.api.kinds import NETWORK, POLICY
 from dockerv6.api.traffic import ANY_ADDRESS
 from dockerv6.controller.context import Context
 from dockerv6.controller.desired_firewall import published
-from dockerv6.controller.observe import desired, observe_host, observe_network
+from dockerv6.controller.observe import desired_network, observe_host, observe_network
 from dockerv6.dockerd.model import Attachment, Container
 from dockerv6.dockerd.port import EngineRefused
 from dockerv6.dockerd.profiles import ENGINE_20_10, ENGINE_28_5
@@ -161,7 +161,7 @@ class Life:
         """Nothing is left to do, and what is said keeps the rules of conditions."""
         stored, resource = context.inventory.get(NETWORK, OURS), context.inventory.networks()[OURS]
         assert stored is not None
-        wish = desired(resource, context)
+        wish = desired_network(resource, context)
         assert plan(wish, await observe_network(wish, stored, context), context.inventory.holdings).empty
         theirs = context.firewall.assignment().networks["all"]
         policy, seen = context.inventory.policies()["all"], await observe_host(context, applied=True)

@@ -13,7 +13,7 @@ from dockerv6.api import conditions as cond
 from dockerv6.api.kinds import NETWORK
 from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.controller import garbage
-from dockerv6.controller.observe import desired, observe_network
+from dockerv6.controller.observe import desired_network, observe_network
 from dockerv6.controller.status import conditions_before
 from dockerv6.dockerd.model import Attachment
 from dockerv6.dockerd.port import EngineConflict, EngineError, EngineUnavailable
@@ -142,7 +142,7 @@ async def check_settled(bench: Bench, *, stuck_is_fine: bool = True) -> None:
             continue
         resource = bench.context.inventory.resource(NETWORK, stored.name)
         assert isinstance(resource, NetworkResource)
-        wish = desired(resource, bench.context)
+        wish = desired_network(resource, bench.context)
         plan = planning.plan(wish, await observe_network(wish, stored, bench.context), bench.context.inventory.holdings)
         assert plan.empty or (stuck_is_fine and any(type(s).__name__ == "CreateNetwork" for s in plan.steps)), plan
         cond.check(conditions_before(await bench.host.stored(stored.name)))

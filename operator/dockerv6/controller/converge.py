@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from dockerv6.controller.context import Context
-from dockerv6.controller.execute import StepFailed, execute, failure_of
+from dockerv6.controller.execute import StepFailed, execute
 from dockerv6.planning.inputs import Observed
 from dockerv6.planning.steps import Plan
 from dockerv6.reconciler.handler import TemporaryError
@@ -49,7 +49,7 @@ async def converge(
         try:
             await execute(plan, context)
         except StepFailed as failed:
-            if failure_of(failed).said is not None:
+            if not failed.lost_race:
                 return ConvergeResult(first, plan, observed, failed)
             first = None  # a lost race for a subnet: the winner is known now, so there is another plan
         observed = await look()

@@ -1,7 +1,6 @@
-"""Carries out a plan's steps, one after the other, exactly as they were printed."""
+"""Executes a plan's steps in order, exactly as `dockerv6 plan` prints them."""
 
 import logging
-from dataclasses import dataclass
 from functools import singledispatch
 from ipaddress import IPv6Interface, IPv6Network
 
@@ -28,28 +27,72 @@ from dockerv6.planning.docker.rollback import PreviousNetwork
 from dockerv6.planning.findings import ENGINE_RETRY
 from dockerv6.planning.inputs import NAME
 from dockerv6.planning.status import Failure
-from dockerv6.planning.steps import BindSubnet, CreateNetwork, KeepPoolPrefix, Plan, Step
-from dockerv6.reconciler.handler import Key, ReconcileError, TemporaryError
+from dockerv6.planning.steps import Plan, Step
+from dockerv6.reconciler.handler import Key, TemporaryError
 
 logger = logging.getLogger(__name__)
 
 RACE_RETRY = 0.1
-"""Seconds until a lost race for a subnet is run again."""
+"""Seconds until a lost race for a subnet is tried again."""
 
 SYSCTLS = "sysctl"
-"""The store's scope for the values that sysctls had before."""
+"""Store scope: the value of each sysctl before the first change."""
 
 
-class StepFailed(Exception):  # noqa: N818 - it carries the error, it is not one of its own
-    """A step could not be carried out; ``__cause__`` says why. What went before it stays done."""
+LATER = 30.0
+"""Seconds that a status names as the next try while the queue backs off exponentially."""
+
+
+class StepFailed(TemporaryError):  # noqa: N818 - an event of the plan, as ContainerNotFound is one of the engine
+    """A step failed; the steps before it stay done. It is the error of the reconcile: the queue reads ``delay``.
+
+    Attributes:
+        step: the step.
+        reason: the stable reason for the condition and the event.
+        lost_race: another owner took the subnet first. The plan is made again at once, and nothing is reported.
+    """
 
     def __init__(self, step: Step, cause: Exception) -> None:
-        super().__init__(f"{describe(step)}: {cause}")
         self.step = step
+        self.reason, delay = _reason(step, cause)
+        self.lost_race = False
+        if isinstance(cause, TemporaryError) and isinstance(step, s.BindSubnet | s.KeepPoolPrefix):
+            self.lost_race, delay = True, cause.delay
+        super().__init__(f"{describe(step)}: {cause}", delay=delay)
+        self.__cause__ = cause
+
+    @property
+    def failure(self) -> Failure | None:
+        """The failure as conditions report it."""
+        return None if self.lost_race else Failure(self.step, self.reason, str(self))
+
+    @property
+    def retry(self) -> float:
+        """Seconds until the next try, for the status."""
+        return LATER if self.delay is None else self.delay
+
+
+def _reason(step: Step, cause: Exception) -> tuple[Reason, float | None]:
+    """The reason, and the delay of the next try in seconds; None: exponential backoff."""
+    match cause:
+        case EngineUnavailable():
+            return Reason.ENGINE_UNAVAILABLE, ENGINE_RETRY
+        case EngineTooOld():
+            return Reason.ENGINE_TOO_OLD, None
+        case EngineConflict() if isinstance(step, s.CreateNetwork):
+            return Reason.SUBNET_OVERLAP, None
+        case FirewallUnavailable():
+            return Reason.FIREWALL_UNAVAILABLE, None
+        case HostNetDenied():
+            return Reason.HOST_DENIED, None
+        case _:
+            return Reason.APPLY_FAILED, None
 
 
 async def execute(plan: Plan, context: Context) -> None:
-    """Carry out the plan. A new plan goes on from where an error ended this one.
+    """Execute the plan. After an error, the next plan continues from there.
+
+    A container that the engine refuses to attach does not keep the others from being attached.
 
     Raises:
         StepFailed: with the error of the engine, the kernel, the ledger or the store as its cause.
@@ -63,23 +106,23 @@ async def execute(plan: Plan, context: Context) -> None:
             failed = StepFailed(step, error)
             if not isinstance(step, s.AttachEndpoint | s.AttachMember) or not isinstance(error, EngineRefused):
                 raise failed from error
-            failed.__cause__ = error
-            refused = refused or failed  # a container that can't be attached must not keep the others away
+            refused = refused or failed
     if refused is not None:
         raise refused
 
 
 @singledispatch
 async def carry_out(step: Step, context: Context) -> None:
-    """Do one step. Each is idempotent, so that a plan may be interrupted anywhere."""
-    raise TypeError(f"{step!r} is no step for {context}")
+    """Execute one step. Each is idempotent, so a plan may be interrupted anywhere."""
+    del context
+    raise TypeError(f"no executor for {step!r}")
 
 
 @carry_out.register
 async def _(step: s.KeepPoolPrefix, context: Context) -> None:
     kept = await context.inventory.keep_pool_prefix(step.pool, step.prefix)
     if kept != step.prefix:
-        raise TemporaryError(f"IPv6Pool {step.pool} has been given {kept} meanwhile", delay=RACE_RETRY)
+        raise TemporaryError(f"IPv6Pool {step.pool} was given {kept} meanwhile", delay=RACE_RETRY)
     if step.pool == DEFAULT_POOL and context.inventory.get(POOL, step.pool) is None:
         await context.inventory.write((implied_pool_object(context.clock.now()),))
     context.enqueue(Key(POOL, step.pool), "its prefix was made")
@@ -91,24 +134,24 @@ async def _(step: s.BindSubnet, context: Context) -> None:
         await context.inventory.bind(step.owner, step.pool, step.prefix, context.clock.now(), step.seen)
     except (LedgerConflict, SubnetTaken) as error:
         raise TemporaryError(str(error), delay=RACE_RETRY) from error
-    _look_at_pool(step.pool, context)
+    _enqueue_pool(step.pool, context)
 
 
 @carry_out.register
 async def _(step: s.ReleaseSubnet, context: Context) -> None:
     await context.inventory.release(step.allocation, context.clock.now())
     context.enqueue_unallocated("a subnet was released")
-    _look_at_pool(step.allocation.pool, context)
+    _enqueue_pool(step.allocation.pool, context)
 
 
 @carry_out.register
 async def _(step: s.ForgetSubnet, context: Context) -> None:
     await context.inventory.forget(step.allocation)
-    _look_at_pool(step.allocation.pool, context)
+    _enqueue_pool(step.allocation.pool, context)
 
 
-def _look_at_pool(pool: str, context: Context) -> None:
-    """Have the pool count anew, if it has a resource."""
+def _enqueue_pool(pool: str, context: Context) -> None:
+    """Update the pool's counters, if it has a resource."""
     if context.inventory.get(POOL, pool) is not None:
         context.enqueue(Key(POOL, pool), "its allocations changed")
 
@@ -117,7 +160,7 @@ def _look_at_pool(pool: str, context: Context) -> None:
 async def _(step: s.SetSysctl, context: Context) -> None:
     if await context.store.record(SYSCTLS, step.name) is None:
         await context.store.put_record(SYSCTLS, step.name, {"prior": step.prior})
-    if await context.world.host.sysctl(step.name) != step.value:  # several networks plan it at once
+    if await context.world.host.sysctl(step.name) != step.value:  # several networks plan it at the same time
         await context.world.host.set_sysctl(step.name, step.value)
         await context.reporter.normal("Host", "forwarding", "SysctlSet", f"{describe(step)}: {step.reason}")
     context.world.host_changed()
@@ -203,11 +246,11 @@ async def _(step: s.CreateNetwork, context: Context) -> None:
 async def _(step: s.AttachEndpoint, context: Context) -> None:
     network = next(iter(context.world.known_networks.named(step.network)), None)
     if network is None:
-        raise TemporaryError(f"Docker network {step.network} is gone again", delay=0)
+        raise TemporaryError(f"Docker network {step.network} was removed again", delay=0)
     try:
         await context.world.engine.connect(network.id, step.endpoint)
     except ContainerNotFound:
-        logger.info("container %s is gone meanwhile", step.endpoint.container_name)
+        logger.info("container %s was removed meanwhile", step.endpoint.container_name)
         await forget_endpoint(context.store, network.labels.get(NAME, ""), step.endpoint.container_id)
     context.world.endpoints_changed(network.id)
 
@@ -216,7 +259,7 @@ async def _(step: s.AttachEndpoint, context: Context) -> None:
 async def _(step: s.AttachMember, context: Context) -> None:
     network = next(iter(context.world.known_networks.named(step.network)), None)
     if network is None:
-        raise TemporaryError(f"Docker network {step.network} is gone again", delay=0)
+        raise TemporaryError(f"Docker network {step.network} was removed again", delay=0)
     container = step.endpoint.container_id
     await remember_member(context.store, step.owner, container)
     try:
@@ -225,7 +268,7 @@ async def _(step: s.AttachMember, context: Context) -> None:
         await forget_member(context.store, step.owner, container)
         if not isinstance(error, ContainerNotFound):
             raise
-        logger.info("container %s is gone meanwhile", step.endpoint.container_name)
+        logger.info("container %s was removed meanwhile", step.endpoint.container_name)
     context.world.endpoints_changed(network.id)
 
 
@@ -243,7 +286,7 @@ async def _(step: s.SetHairpin, context: Context) -> None:
         await context.world.host.set_hairpin(step.port, on=True)
     except HostNetDenied:
         raise
-    except HostNetError as error:  # the container went away with its port
+    except HostNetError as error:  # the container stopped, and its port is gone
         logger.info("hairpin mode of %s: %s", step.port, error)
     context.world.host_changed()
 
@@ -252,46 +295,3 @@ async def _(step: s.SetHairpin, context: Context) -> None:
 async def _(step: s.SetBridgeNetfilter, context: Context) -> None:
     await context.world.host.set_bridge_netfilter(step.bridge, on=True)
     context.world.host_changed()
-
-
-LATER = 30.0
-"""Seconds that a status names as the next try where it is really a backoff that grows."""
-
-
-@dataclass(frozen=True, slots=True)
-class Consequence:
-    """What follows from a failed step.
-
-    ``said`` is None for a lost race, which is run again at once and is nobody's concern.
-    """
-
-    error: ReconcileError
-    said: Failure | None
-    retry: float | None
-
-
-def failure_of(failed: StepFailed) -> Consequence:
-    """Read the error behind a failed step."""
-    cause = failed.__cause__
-    if isinstance(cause, TemporaryError) and isinstance(failed.step, BindSubnet | KeepPoolPrefix):
-        return Consequence(cause, None, cause.delay)
-    reason, delay = _reason(failed, cause)
-    error = TemporaryError(str(failed), delay=delay)
-    return Consequence(error, Failure(failed.step, reason, str(failed)), LATER if delay is None else delay)
-
-
-def _reason(failed: StepFailed, cause: BaseException | None) -> tuple[Reason, float | None]:
-    """The stable reason, and the delay of the next try; None: exponential backoff."""
-    match cause:
-        case EngineUnavailable():
-            return Reason.ENGINE_UNAVAILABLE, ENGINE_RETRY
-        case EngineTooOld():
-            return Reason.ENGINE_TOO_OLD, None
-        case EngineConflict() if isinstance(failed.step, CreateNetwork):
-            return Reason.SUBNET_OVERLAP, None
-        case FirewallUnavailable():
-            return Reason.FIREWALL_UNAVAILABLE, None
-        case HostNetDenied():
-            return Reason.HOST_DENIED, None
-        case _:
-            return Reason.APPLY_FAILED, None

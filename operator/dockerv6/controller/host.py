@@ -4,7 +4,7 @@ import logging
 
 from dockerv6.controller.context import Context
 from dockerv6.controller.desired_firewall import resource_of
-from dockerv6.controller.execute import StepFailed, carry_out, execute, failure_of
+from dockerv6.controller.execute import carry_out, execute
 from dockerv6.controller.garbage import GARBAGE, sweep
 from dockerv6.controller.prefixes import PREFIXES, track_prefixes
 from dockerv6.firewall.port import FirewallError, FirewallUnavailable
@@ -21,14 +21,7 @@ FORWARDING = Key(HOST, "forwarding")
 
 
 async def reconcile(key: Key, context: Context) -> Requeue | None:
-    """One of the host's parts, by its name. Raises `TemporaryError`."""
-    try:
-        return await _reconcile(key, context)
-    except StepFailed as failed:
-        raise failure_of(failed).error from failed
-
-
-async def _reconcile(key: Key, context: Context) -> Requeue | None:
+    """Reconcile the part of the host that the key names. Raises `TemporaryError`."""
     if key == FIREWALL:
         await repair_firewall(context)
     elif key == FORWARDING:

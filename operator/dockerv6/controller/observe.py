@@ -28,7 +28,7 @@ from dockerv6.store.port import StoreError
 logger = logging.getLogger(__name__)
 
 
-def desired(resource: NetworkResource, context: Context) -> Desired:
+def desired_network(resource: NetworkResource, context: Context) -> Desired:
     """The wish, with the pools that it may draw from."""
     return Desired(resource, context.inventory.pools(), context.settings.identity)
 

@@ -1,7 +1,7 @@
-"""The handlers of IPv6Pool: they change nothing in the world, but say how it is."""
+"""Reconciles one IPv6Pool: observes what it has allocated and reports it. A pool changes nothing on the host."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from ipaddress import IPv6Network
 
 from dockerv6.api.conditions import ConditionType, Reason
@@ -17,8 +17,24 @@ from dockerv6.planning.steps import Finding, Plan
 from dockerv6.reconciler.handler import Key, Requeue
 
 
+@dataclass(frozen=True, slots=True)
+class _Usage:
+    """What a pool has, and who uses it."""
+
+    prefixes: tuple[IPv6Network, ...]
+    findings: tuple[Finding, ...]
+    allocated: int  # subnets in use
+    cooling: int  # subnets that were released, and that other networks get later
+    unallocated: tuple[str, ...]  # networks that draw from the pool and have no subnet, or not the one they ask for
+    outdated: tuple[str, ...]  # those of them that have a subnet, and are to be renumbered
+    overlapping: tuple[str, ...]  # other pools with the same addresses
+
+
 async def reconcile(key: Key, context: Context) -> Requeue | None:
-    """Count what the pool has given out, and have those looked at again that wait for it."""
+    """Count the pool's subnets, report them, and reconcile the networks that wait for one.
+
+    Returns None: only a trigger can make a difference.
+    """
     stored = context.inventory.get(POOL, key.name)
     resource = context.inventory.resource(POOL, key.name)
     if stored is None:
@@ -26,81 +42,17 @@ async def reconcile(key: Key, context: Context) -> Requeue | None:
     if not isinstance(resource, IPv6Pool):
         await never_accepted(stored, context)
         return None
-    spec = resource.spec
-    holdings = context.inventory.holdings
-    prefixes, findings = _prefixes(resource, context)
-    mine = [a for a in holdings.allocations if a.pool == key.name]
-    allocated = sum(1 for a in mine if a.state is AllocationState.BOUND)
-    total = sum(subnet_count(p, spec.allocation_length) for p in prefixes if p.prefixlen <= spec.allocation_length)
-    waiting = _waiting(key.name, prefixes, context)
-    outdated = sorted(name for name in waiting if name in holdings.bound) if prefixes else []
-    fields = {
-        "prefixes": [str(p) for p in prefixes],
-        "allocationLength": spec.allocation_length,
-        "allocated": allocated,
-        "cooling": len(mine) - allocated,
-        "total": total,
-        **_following(resource, context),
-        **({"renumbering": outdated} if outdated else {}),
-    }
-    message = (
-        f"{allocated} of {total} /{spec.allocation_length} in use" if prefixes else "its prefix is made on first use"
-    )
-    if outdated:
-        message += f"; {len(outdated)} still to be renumbered: {', '.join(outdated)}"
-    overlapping = _overlapping(resource, prefixes, context)
-    if overlapping:
-        message += f"; it shares addresses with {', '.join(overlapping)}: their subnets are kept apart"
-    await write_simple(stored, Plan(POOL, key.name, findings=findings), fields, message, context)
-    for name in waiting:
+
+    usage = _observe(resource, context)
+    plan = Plan(POOL, key.name, findings=usage.findings)
+    for name in usage.unallocated:
         context.enqueue(Key(NETWORK, name), f"IPv6Pool {key.name} changed")
+    await write_simple(stored, plan, _fields(resource, usage, context), _message(resource, usage), context)
     return None
 
 
-def _prefixes(pool: IPv6Pool, context: Context) -> tuple[tuple[IPv6Network, ...], tuple[Finding, ...]]:
-    """What the pool gives subnets out of now, and what a person should know of it."""
-    holdings = context.inventory.holdings
-    if pool.spec.from_interface is not None:
-        followed = followed_prefix(pool, holdings)
-        if isinstance(followed, Finding):
-            return (), (replace(followed, condition=ConditionType.READY),)
-        gone = withdrawn_findings(pool, holdings)
-        return (followed,), tuple(replace(f, condition=ConditionType.READY, blocks=True) for f in gone)
-    kept = holdings.pool_prefixes.get(pool.metadata.name)
-    return pool.spec.all_prefixes or ((kept,) if kept else ()), ()
-
-
-def _following(pool: IPv6Pool, context: Context) -> Mapping[str, object]:
-    """What is known of the prefix that the pool follows."""
-    source = pool.spec.from_interface
-    followed = context.inventory.holdings.followed.get(source.name) if source is not None else None
-    if followed is None:
-        return {}
-    fields: dict[str, object] = {
-        "interface": followed.interface,
-        "interfacePrefix": str(followed.prefix),
-        "onLink": followed.on_link,
-        "since": rfc3339(followed.since),
-    }
-    if followed.candidate is not None:
-        fields["candidate"] = str(followed.candidate)
-    if followed.former:
-        fields["formerPrefixes"] = [str(each.prefix) for each in followed.former]
-    return fields
-
-
-def _overlapping(pool: IPv6Pool, prefixes: tuple[IPv6Network, ...], context: Context) -> list[str]:
-    """Other pools that give out of the same addresses, such as two delegated prefixes that overlap."""
-    return [
-        f"IPv6Pool {name}"
-        for name, other in sorted(context.inventory.pools().items())
-        if name != pool.metadata.name
-        if any(mine.overlaps(theirs) for mine in prefixes for theirs in _prefixes(other, context)[0])
-    ]
-
-
 async def finalize(key: Key, context: Context) -> Requeue | None:
-    """A pool stays for as long as a subnet of it is in use."""
+    """Keep the pool while a subnet of it is in use."""
     stored = context.inventory.get(POOL, key.name)
     users = sorted(
         a.owner
@@ -112,18 +64,48 @@ async def finalize(key: Key, context: Context) -> Requeue | None:
     finding = Finding(
         ConditionType.READY,
         Reason.IN_USE,
-        f"the pool goes when its subnets are free; they are held by {', '.join(users)}",
+        f"the pool is deleted when its subnets are free; {', '.join(users)} use them",
     )
     await write_simple(stored, Plan(POOL, key.name, findings=(finding,)), {"allocated": len(users)}, "", context)
     return Requeue(context.settings.resync)
 
 
-def _waiting(pool: str, prefixes: tuple[IPv6Network, ...], context: Context) -> list[str]:
-    """Networks that draw from the pool and have nothing yet, or something that it no longer has."""
+def _observe(pool: IPv6Pool, context: Context) -> _Usage:
+    name, holdings = pool.metadata.name, context.inventory.holdings
+    prefixes, findings = _prefixes(pool, context)
+    mine = [a for a in holdings.allocations if a.pool == name]
+    allocated = sum(1 for a in mine if a.state is AllocationState.BOUND)
+    unallocated = _unallocated(name, prefixes, context)
+    return _Usage(
+        prefixes,
+        findings,
+        allocated=allocated,
+        cooling=len(mine) - allocated,
+        unallocated=unallocated,
+        outdated=tuple(sorted(each for each in unallocated if each in holdings.bound)) if prefixes else (),
+        overlapping=_overlapping(pool, prefixes, context),
+    )
+
+
+def _prefixes(pool: IPv6Pool, context: Context) -> tuple[tuple[IPv6Network, ...], tuple[Finding, ...]]:
+    """The prefixes that the pool allocates from now, and what is wrong with them."""
+    holdings = context.inventory.holdings
+    if pool.spec.from_interface is not None:
+        followed = followed_prefix(pool, holdings)
+        if isinstance(followed, Finding):
+            return (), (replace(followed, condition=ConditionType.READY),)
+        gone = withdrawn_findings(pool, holdings)
+        return (followed,), tuple(replace(f, condition=ConditionType.READY, blocks=True) for f in gone)
+    kept = holdings.pool_prefixes.get(pool.metadata.name)
+    return pool.spec.all_prefixes or ((kept,) if kept else ()), ()
+
+
+def _unallocated(pool: str, prefixes: tuple[IPv6Network, ...], context: Context) -> tuple[str, ...]:
+    """Networks that draw from the pool and have no subnet, or one that the pool no longer allocates."""
     spec = context.inventory.pools()[pool].spec
     bound = context.inventory.holdings.bound
 
-    def content(name: str, length: int | None) -> bool:
+    def is_current(name: str, length: int | None) -> bool:
         held = bound.get(name)
         return (
             held is not None
@@ -134,4 +116,62 @@ def _waiting(pool: str, prefixes: tuple[IPv6Network, ...], context: Context) -> 
         )
 
     drawing = {n: r.spec.addressing for n, r in context.inventory.networks().items() if r.spec.addressing.pool == pool}
-    return [name for name, asked in drawing.items() if not content(name, asked.prefix_length)]
+    return tuple(name for name, asked in drawing.items() if not is_current(name, asked.prefix_length))
+
+
+def _overlapping(pool: IPv6Pool, prefixes: tuple[IPv6Network, ...], context: Context) -> tuple[str, ...]:
+    """Other pools that allocate from the same addresses, such as two delegated prefixes that overlap."""
+    return tuple(
+        f"IPv6Pool {name}"
+        for name, other in sorted(context.inventory.pools().items())
+        if name != pool.metadata.name
+        if any(mine.overlaps(theirs) for mine in prefixes for theirs in _prefixes(other, context)[0])
+    )
+
+
+def _fields(pool: IPv6Pool, usage: _Usage, context: Context) -> Mapping[str, object]:
+    return {
+        "prefixes": [str(p) for p in usage.prefixes],
+        "allocationLength": pool.spec.allocation_length,
+        "allocated": usage.allocated,
+        "cooling": usage.cooling,
+        "total": _total(pool, usage),
+        **_tracked_prefix(pool, context),
+        **({"renumbering": list(usage.outdated)} if usage.outdated else {}),
+    }
+
+
+def _message(pool: IPv6Pool, usage: _Usage) -> str:
+    message = "its prefix is generated on first use"
+    if usage.prefixes:
+        message = f"{usage.allocated} of {_total(pool, usage)} /{pool.spec.allocation_length} in use"
+    if usage.outdated:
+        message += f"; {len(usage.outdated)} still to be renumbered: {', '.join(usage.outdated)}"
+    if usage.overlapping:
+        message += f"; it shares addresses with {', '.join(usage.overlapping)}: no two networks get the same subnet"
+    return message
+
+
+def _total(pool: IPv6Pool, usage: _Usage) -> int:
+    """How many subnets the pool can allocate."""
+    length = pool.spec.allocation_length
+    return sum(subnet_count(p, length) for p in usage.prefixes if p.prefixlen <= length)
+
+
+def _tracked_prefix(pool: IPv6Pool, context: Context) -> Mapping[str, object]:
+    """The interface's prefix, for a pool that follows one."""
+    source = pool.spec.from_interface
+    tracked = context.inventory.holdings.followed.get(source.name) if source is not None else None
+    if tracked is None:
+        return {}
+    fields: dict[str, object] = {
+        "interface": tracked.interface,
+        "interfacePrefix": str(tracked.prefix),
+        "onLink": tracked.on_link,
+        "since": rfc3339(tracked.since),
+    }
+    if tracked.candidate is not None:
+        fields["candidate"] = str(tracked.candidate)
+    if tracked.former:
+        fields["formerPrefixes"] = [str(each.prefix) for each in tracked.former]
+    return fields

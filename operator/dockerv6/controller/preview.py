@@ -5,7 +5,7 @@ from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.controller.context import Context
 from dockerv6.controller.execute import carry_out
 from dockerv6.controller.garbage import plan_sweep
-from dockerv6.controller.observe import desired, observe_host, observe_network
+from dockerv6.controller.observe import desired_network, observe_host, observe_network
 from dockerv6.controller.prefixes import track_prefixes
 from dockerv6.controller.renumbering import decide
 from dockerv6.controller.sources import known_identities
@@ -34,7 +34,7 @@ async def plan_everything(snapshot: Snapshot, context: Context) -> tuple[Plan, .
         resource = context.inventory.resource(stored.kind, stored.name)
         if stored.kind != NETWORK or not isinstance(resource, NetworkResource):
             continue
-        wish = desired(resource, context)
+        wish = desired_network(resource, context)
         observed = await observe_network(wish, stored, context)
         if stored.deleting_since is None:
             plan = decide(wish, observed, context)

@@ -10,6 +10,7 @@ from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.api.options import IPVLAN_MODE, LAYER_3_MODES, Driver
 from dockerv6.api.traffic import Egress, EgressMode
 from dockerv6.controller.context import Context
+from dockerv6.controller.converge import ConvergeResult, requeue_after
 from dockerv6.dockerd.model import Network
 from dockerv6.planning.addressing.translation import translate
 from dockerv6.planning.docker.network_spec import gateway
@@ -18,20 +19,21 @@ from dockerv6.planning.host.proxied_subnets import ProxiedSubnet
 from dockerv6.planning.host.sysctls import host_message
 from dockerv6.planning.inputs import Desired, Observed
 from dockerv6.planning.network import own_network
-from dockerv6.planning.status import StatusInputs, conditions_of
+from dockerv6.planning.status import NETWORK_DOMAIN, StatusInputs, conditions_of
+from dockerv6.planning.status import suspended as suspended_conditions
 from dockerv6.planning.steps import Plan
 from dockerv6.store.model import StoredObject
 
 
 @dataclass(frozen=True, slots=True)
-class NetworkStatus:
-    """The facts beside the conditions, and what each good condition says."""
+class StatusFacts:
+    """The fields beside the conditions, and the message of each condition that is good."""
 
     fields: Mapping[str, object]
     messages: Mapping[ConditionType, str]
 
 
-def network_status(resource: NetworkResource, observed: Observed, context: Context) -> NetworkStatus:
+def network_status(resource: NetworkResource, observed: Observed, context: Context) -> StatusFacts:
     """What is known of the network now."""
     live = _live(resource, observed, context)
     before = _last_known(resource, observed, live, context)
@@ -68,7 +70,7 @@ def network_status(resource: NetworkResource, observed: Observed, context: Conte
         ConditionType.PORTS_PUBLISHED: published_message(observed, resource.metadata.name),
         ConditionType.HOST_READY: host_message(observed.host, answering(answers, observed.host)),
     }
-    return NetworkStatus({k: v for k, v in fields.items() if v is not None}, messages)
+    return StatusFacts({k: v for k, v in fields.items() if v is not None}, messages)
 
 
 def reached_by(
@@ -177,6 +179,51 @@ async def write_status(
     """Write the status, once, at the end of a reconcile; an equal one writes nothing."""
     status = {"observedGeneration": stored.generation, "conditions": cond.to_json(conditions), **fields}
     await context.inventory.write_status(stored.kind, stored.name, status)
+
+
+async def report(
+    stored: StoredObject,
+    result: ConvergeResult,
+    facts: StatusFacts,
+    context: Context,
+    *,
+    owner: str,
+    domain: tuple[ConditionType, ...] = NETWORK_DOMAIN,
+    suspended: bool = False,
+) -> None:
+    """Write the status of a network or policy, once, at the end of its reconcile.
+
+    Args:
+        stored: the resource's object.
+        result: what the reconcile did and what is left.
+        facts: fields and messages.
+        context: the operator's.
+        owner: the resource's name as owner of firewall elements, for repairs made outside of its own reconcile.
+        domain: the conditions that Ready consists of.
+        suspended: the resource is suspended: the previous conditions stay.
+    """
+    plan, failed = result.plan, result.failed
+    repairs = tuple(context.unreported_repairs.pop(owner, ()))
+    for what in repairs:
+        await context.reporter.warning(stored.kind, stored.name, "Drifted", what)
+    own = result.first.drift if failed is None and result.first.blocked is None else ()
+    inputs = StatusInputs(
+        now=result.observed.now,
+        generation=stored.generation,
+        plan=plan,
+        domain=domain,
+        problem=stored.problem,
+        failure=failed.failure if failed is not None else None,
+        retry=failed.retry if failed is not None else requeue_after(plan),
+        restored=(*own, *repairs),
+        held=f"{stored.kind}/{stored.name}" in context.prune_held,
+        messages=facts.messages,
+    )
+    before = conditions_before(stored)
+    after = (
+        suspended_conditions(before, inputs, plan.findings[0].message) if suspended else conditions_of(before, inputs)
+    )
+    await write_status(stored, after, facts.fields, context)
 
 
 async def write_simple(

@@ -51,9 +51,9 @@ async def test_every_step_can_be_done_twice() -> None:
         assert await it.host.snapshot() == once
 
 
-async def test_what_is_no_step_is_refused() -> None:
+async def test_an_unknown_step_is_a_type_error() -> None:
     it = await bench()
-    with pytest.raises(TypeError, match="is no step"):
+    with pytest.raises(TypeError, match="no executor"):
         await carry_out("nonsense", it.context)  # type: ignore[arg-type]
 
 
@@ -69,9 +69,9 @@ async def test_a_pool_that_another_was_faster_to_make_is_looked_at_again() -> No
         await carry_out(s.KeepPoolPrefix("default", PREFIX), it.context)
 
 
-async def test_a_network_that_is_gone_again_is_tried_again() -> None:
+async def test_a_network_that_was_removed_meanwhile_is_tried_again() -> None:
     it = await bench()
-    with pytest.raises(TemporaryError, match="gone again"):
+    with pytest.raises(TemporaryError, match="removed again"):
         await carry_out(s.AttachEndpoint("nowhere", container("web")), it.context)
 
 

@@ -1,4 +1,4 @@
-from dockerv6.controller.observe import desired, observe_network
+from dockerv6.controller.observe import desired_network, observe_network
 from dockerv6.dockerd.port import EngineUnavailable
 from dockerv6.planning.inputs import Observed
 from tests.simulation.resources import network
@@ -16,7 +16,7 @@ async def look(bench: Bench) -> Observed:
     resource = bench.context.inventory.networks()["blog"]
     stored = bench.context.inventory.get("IPv6Network", "blog")
     assert stored is not None
-    return await observe_network(desired(resource, bench.context), stored, bench.context)
+    return await observe_network(desired_network(resource, bench.context), stored, bench.context)
 
 
 async def test_everything_is_seen() -> None:
@@ -71,5 +71,5 @@ async def test_a_network_that_is_just_being_removed_is_no_deleted_bridge() -> No
     resource = bench.context.inventory.networks()["blog"]
     stored = bench.context.inventory.get("IPv6Network", "blog")
     assert stored is not None
-    picture = await observe_network(desired(resource, bench.context), stored, bench.context)
+    picture = await observe_network(desired_network(resource, bench.context), stored, bench.context)
     assert picture.networks.named("blog") == ()

@@ -66,7 +66,7 @@ class TestForward:
         await moved(bench)
         await bench.reconcile("a")
         told = {e.reason: e.message for e in await bench.host.events("a")}
-        assert told["Recreated"].startswith("it was made anew: subnet is ")
+        assert told["Recreated"].startswith("the Docker network was created again: subnet is ")
         assert "the subnet keeps its number" in told["SubnetAllocated"]
         assert told["EndpointAttached"]
 

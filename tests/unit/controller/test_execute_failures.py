@@ -2,7 +2,7 @@ from ipaddress import IPv6Network
 
 import pytest
 
-from dockerv6.controller.execute import LATER, StepFailed, failure_of
+from dockerv6.controller.execute import LATER, StepFailed
 from dockerv6.dockerd.model import NetworkSpec
 from dockerv6.dockerd.port import EngineConflict, EngineTooOld, EngineUnavailable
 from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable
@@ -16,12 +16,6 @@ REMOVE = RemoveNetwork("1", "blog", "x")
 BIND = BindSubnet("blog", "default", IPv6Network("fd00::/64"), None, "x")
 RULES = EnsureRules("blog", (), "x")
 SYSCTL = SetSysctl("net.x", "1", "0", "x")
-
-
-def failed(step: Step, cause: Exception) -> StepFailed:
-    failure = StepFailed(step, cause)
-    failure.__cause__ = cause
-    return failure
 
 
 @pytest.mark.parametrize(
@@ -38,19 +32,21 @@ def failed(step: Step, cause: Exception) -> StepFailed:
     ],
 )
 def test_the_reason_says_what_is_wrong(step: Step, cause: Exception, reason: str) -> None:
-    found = failure_of(failed(step, cause))
-    assert found.said is not None
-    assert found.said.reason == reason
-    assert str(cause) in found.said.message
-    assert isinstance(found.error, TemporaryError)
+    failed = StepFailed(step, cause)
+    assert failed.failure is not None
+    assert failed.failure.reason == reason
+    assert str(cause) in failed.failure.message
+    assert failed.__cause__ is cause
 
 
-def test_an_engine_that_is_away_is_tried_at_a_steady_pace_and_the_rest_with_backoff() -> None:
-    assert failure_of(failed(CREATE, EngineUnavailable("x"))).retry == 5
-    backoff = failure_of(failed(RULES, FirewallRejected("x")))
-    assert (backoff.retry, backoff.error.delay) == (LATER, None)  # type: ignore[attr-defined]
+def test_a_failure_is_retried_with_backoff_except_while_the_engine_is_unavailable() -> None:
+    unavailable = StepFailed(CREATE, EngineUnavailable("x"))
+    assert (unavailable.delay, unavailable.retry) == (5, 5)
+    backoff = StepFailed(RULES, FirewallRejected("x"))
+    assert (backoff.delay, backoff.retry) == (None, LATER)
 
 
-def test_a_lost_race_is_nobodys_concern() -> None:
-    found = failure_of(failed(BIND, TemporaryError("taken", delay=0.1)))
-    assert (found.said, found.retry) == (None, 0.1)
+def test_a_lost_race_is_retried_at_once_and_not_reported() -> None:
+    lost = StepFailed(BIND, TemporaryError("taken", delay=0.1))
+    assert lost.lost_race
+    assert (lost.failure, lost.delay) == (None, 0.1)
