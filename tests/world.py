@@ -28,7 +28,6 @@ from dockerv6.controller.recreations import InFlightRecreations
 from dockerv6.controller.status import conditions_before
 from dockerv6.controller.world import World
 from dockerv6.dockerd.model import Network, NetworkSpec, SubnetConfig
-from dockerv6.dockerd.profiles import ENGINE_28_5, Profile
 from dockerv6.ipam.ledger import Allocation, AllocationState
 from dockerv6.ipam.memory import MemoryLedger
 from dockerv6.planning.host.sysctls import BRIDGE_NETFILTER, FORWARDING
@@ -37,6 +36,7 @@ from dockerv6.reconciler.handler import Key, Requeue
 from dockerv6.store.memory import MemoryStore
 from dockerv6.store.model import Event, StoredObject
 from tests.fakes.clock import FakeClock
+from tests.fakes.dockerd.versions import ENGINE_28_5, EngineVersion
 from tests.fakes.firewall.backend import FakeHostFilter
 from tests.fakes.hostnet.host import FakeHostNet
 from tests.simulation.files import Files
@@ -64,7 +64,7 @@ class Host:
 
     def __init__(
         self,
-        profile: Profile = ENGINE_28_5,
+        profile: EngineVersion = ENGINE_28_5,
         settings: ControllerSettings | None = None,
         *,
         userland_proxy: bool = True,

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dockerv6.dockerd.profiles import ENGINE_20_10, ENGINE_26_1, ENGINE_28_5
 from tests.contract.engines import FakeBench, RealBench
+from tests.fakes.dockerd.versions import ENGINE_20_10, ENGINE_26_1, ENGINE_28_5
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from dockerv6.dockerd.port import Engine
-    from dockerv6.dockerd.profiles import Profile
+    from tests.fakes.dockerd.versions import EngineVersion
     from tests.lab.session import Session
 
 SUBNET6 = IPv6Network("2001:db8:1::/64")
@@ -83,7 +83,7 @@ class Bench(Protocol):
 class FakeBench:
     """The fake as one version of the engine."""
 
-    def __init__(self, profile: Profile) -> None:
+    def __init__(self, profile: EngineVersion) -> None:
         self.fake = FakeEngine(profile)
         self.engine: Engine = self.fake
         self.release = profile.release

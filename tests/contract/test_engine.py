@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dockerv6.dockerd.model import NetworkSpec, SubnetConfig
-from dockerv6.dockerd.port import EngineConflict, EngineRefused, EngineTooOld
+from dockerv6.dockerd.port import EngineApiError, EngineConflict, EngineTooOld
 from tests.contract.engines import DUAL, SUBNET4, SUBNET6, run
 
 if TYPE_CHECKING:
@@ -145,9 +145,9 @@ async def test_refuses_a_bridge_name_that_is_taken(bench: Bench) -> None:
 
 
 async def test_refuses_a_name_of_the_engines_own(bench: Bench) -> None:
-    with pytest.raises(EngineRefused, match="predefined host network") as caught:
+    with pytest.raises(EngineApiError, match="predefined host network") as caught:
         await bench.engine.create_network(NetworkSpec("host", enable_ipv6=False))
-    assert type(caught.value) is EngineRefused
+    assert type(caught.value) is EngineApiError
 
 
 async def test_runs_out_of_default_ipv4_pools_after_thirty_networks(bench: Bench) -> None:
@@ -177,7 +177,7 @@ async def test_removes_once_and_again(bench: Bench) -> None:
 async def test_does_not_remove_the_engines_own_networks(bench: Bench) -> None:
     bridge = await bench.engine.network("bridge")
     assert bridge is not None
-    with pytest.raises(EngineRefused, match="pre-defined") as caught:
+    with pytest.raises(EngineApiError, match="pre-defined") as caught:
         await bench.engine.remove_network(bridge.id)
     assert not isinstance(caught.value, EngineConflict)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dockerv6.dockerd.model import Attachment, NetworkSpec
-from dockerv6.dockerd.port import ContainerNotFound, EngineConflict, EngineRefused, NetworkNotFound
+from dockerv6.dockerd.port import ContainerNotFound, EngineApiError, EngineConflict, NetworkNotFound
 from tests.contract.engines import DUAL, SUBNET4, SUBNET6, run
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ async def test_refuses_a_static_address_of_another_subnet(bench: Bench) -> None:
     await bench.engine.create_network(NetworkSpec("front", enable_ipv6=False))
     network_id = await bench.engine.create_network(DUAL)
     web = Attachment(run(bench, "web", "front"), "web", running=True, static_ipv6=IPv6Address("2001:db8:9::9"))
-    with pytest.raises(EngineRefused, match="2001:db8:9::9"):
+    with pytest.raises(EngineApiError, match="2001:db8:9::9"):
         await bench.engine.connect(network_id, web)
 
 
@@ -134,16 +134,16 @@ async def test_attachments_hold_running_stopped_and_unstarted_containers_in_orde
 async def test_occupied_names_every_network_that_has_attachments_and_none_that_has_none(bench: Bench) -> None:
     network_id = await bench.engine.create_network(DUAL)
     front_id = await bench.engine.create_network(NetworkSpec("front", enable_ipv6=False))
-    before = await bench.engine.occupied()
+    before = await bench.engine.networks_in_use()
     assert not before & {network_id, "blog", front_id, "front"}
     bench.create_container("fresh", "blog")
-    occupied = await bench.engine.occupied()
-    assert occupied & {network_id, "blog"}
-    assert not occupied & {front_id, "front"}
+    in_use = await bench.engine.networks_in_use()
+    assert in_use & {network_id, "blog"}
+    assert not in_use & {front_id, "front"}
     late = run(bench, "late", "blog")
     bench.stop_container(late)
     await bench.engine.connect(front_id, Attachment(late, "late", running=False))
-    assert await bench.engine.occupied() & {front_id, "front"}
+    assert await bench.engine.networks_in_use() & {front_id, "front"}
 
 
 async def test_attachments_of_a_removed_network_are_the_stopped_containers_that_name_it(bench: Bench) -> None:
@@ -164,7 +164,7 @@ async def test_a_running_container_can_be_moved_to_the_recreated_network(bench: 
     await bench.engine.connect(new_id, before)
     (after,) = await bench.engine.attachments(new_id)
     assert after == replace(before, ipv4=after.ipv4)
-    assert await bench.engine.stranded("blog") == ()
+    assert await bench.engine.orphaned_attachments("blog") == ()
 
 
 async def test_a_container_stranded_by_a_recreated_network_starts_again_once_connected(bench: Bench) -> None:
@@ -172,16 +172,20 @@ async def test_a_container_stranded_by_a_recreated_network_starts_again_once_con
     web = run(bench, "web", aliases=("www",), address="2001:db8:1::99")
     bench.stop_container(web)
     await bench.engine.remove_network(old_id)
-    assert [one.container_name for one in await bench.engine.stranded("blog")] == ["web"]
+    assert [one.container_name for one in await bench.engine.orphaned_attachments("blog")] == ["web"]
     new_id = await bench.engine.create_network(DUAL)
     with pytest.raises(Exception, match="not found"):
         bench.start_container(web)
 
     assert await bench.engine.attachments(new_id) == ()
-    (stranded,) = await bench.engine.stranded("blog")
-    assert (stranded.container_id, stranded.running, stranded.aliases) == (web, False, ("www",))
-    await bench.engine.connect(new_id, stranded)
-    assert await bench.engine.stranded("blog") == ()
+    (orphaned,) = await bench.engine.orphaned_attachments("blog")
+    assert (orphaned.container_id, orphaned.running, orphaned.aliases) == (
+        web,
+        False,
+        ("www",),
+    )
+    await bench.engine.connect(new_id, orphaned)
+    assert await bench.engine.orphaned_attachments("blog") == ()
     bench.start_container(web)
     (after,) = await bench.engine.attachments(new_id)
     assert (after.running, after.aliases, after.ipv6) == (True, ("www",), IPv6Address("2001:db8:1::99"))
@@ -192,5 +196,5 @@ async def test_nobody_is_stranded_on_a_network_that_lives(bench: Bench) -> None:
     run(bench, "web")
     bench.stop_container(run(bench, "old"))
     bench.create_container("fresh", "blog")
-    assert await bench.engine.stranded("blog") == ()
-    assert await bench.engine.stranded("nosuch") == ()
+    assert await bench.engine.orphaned_attachments("blog") == ()
+    assert await bench.engine.orphaned_attachments("nosuch") == ()

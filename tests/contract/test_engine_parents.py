@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dockerv6.dockerd.model import Attachment, NetworkSpec, SubnetConfig
-from dockerv6.dockerd.port import EngineConflict, EngineRefused
+from dockerv6.dockerd.port import EngineApiError, EngineConflict
 from tests.contract.engines import SUBNET6, run
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def on(driver: str, parent: str | None = "lan0", name: str = "blog", subnet: int
 
 
 async def refusal(bench: Bench, spec: NetworkSpec) -> str:
-    with pytest.raises(EngineRefused) as caught:
+    with pytest.raises(EngineApiError) as caught:
         await bench.engine.create_network(spec)
     assert not isinstance(caught.value, EngineConflict)
     assert caught.value.status == 500
@@ -157,7 +157,7 @@ async def test_starts_nothing_while_the_parent_is_gone_and_all_once_it_is_back(b
     assert [a.container_name for a in await bench.engine.attachments(network_id)] == ["late", "web"]
     with pytest.raises(Exception, match="parent interface lan0 was not found"):
         bench.start_container(late)
-    with pytest.raises(EngineRefused, match="parent interface lan0 was not found"):
+    with pytest.raises(EngineApiError, match="parent interface lan0 was not found"):
         await bench.engine.connect(network_id, member)
     assert [a.container_name for a in await bench.engine.attachments(network_id)] == ["late", "web"]
     bench.add_link("lan0")

@@ -30,7 +30,7 @@ async def test_an_empty_ledger_has_nothing(ledger: Ledger) -> None:
 
 
 async def test_a_bound_subnet_is_kept(ledger: Ledger) -> None:
-    bound = await ledger.bind("blog", "default", A, 100.0, seen=None)
+    bound = await ledger.bind("blog", "default", A, 100.0, revision=None)
 
     assert bound == Allocation("blog", "default", A, AllocationState.BOUND, 100.0, bound.revision)
     assert await ledger.allocations() == (bound,)
@@ -39,30 +39,30 @@ async def test_a_bound_subnet_is_kept(ledger: Ledger) -> None:
 async def test_allocations_are_ordered_by_prefix(ledger: Ledger) -> None:
     prefixes = [B, A, IPv6Network("fd00::/64"), IPv6Network("2001:db8::/64")]
     for number, prefix in enumerate(prefixes):
-        await ledger.bind(f"owner-{number}", "default", prefix, 1.0, seen=None)
+        await ledger.bind(f"owner-{number}", "default", prefix, 1.0, revision=None)
 
     assert [allocation.prefix for allocation in await ledger.allocations()] == sorted(prefixes)
 
 
 async def test_a_prefix_comes_before_what_lies_inside_it(ledger: Ledger) -> None:
-    wide = await ledger.bind("blog", "default", AROUND_A, 1.0, seen=None)
-    await ledger.bind("blog", "default", IPv6Network("fd00:1:2::/64"), 2.0, seen=wide.revision)
+    wide = await ledger.bind("blog", "default", AROUND_A, 1.0, revision=None)
+    await ledger.bind("blog", "default", IPv6Network("fd00:1:2::/64"), 2.0, revision=wide.revision)
 
     assert [allocation.prefix.prefixlen for allocation in await ledger.allocations()] == [48, 64]
 
 
 async def test_binding_the_same_again_changes_nothing(ledger: Ledger) -> None:
-    bound = await ledger.bind("blog", "default", A, 100.0, seen=None)
+    bound = await ledger.bind("blog", "default", A, 100.0, revision=None)
 
-    assert await ledger.bind("blog", "default", A, 200.0, seen=None) == bound
-    assert await ledger.bind("blog", "default", A, 200.0, seen=bound.revision) == bound
+    assert await ledger.bind("blog", "default", A, 200.0, revision=None) == bound
+    assert await ledger.bind("blog", "default", A, 200.0, revision=bound.revision) == bound
     assert await ledger.allocations() == (bound,)
 
 
 async def test_the_same_subnet_under_another_pool_goes_on_without_cooling(ledger: Ledger) -> None:
-    bound = await ledger.bind("blog", "", A, 100.0, seen=None)
+    bound = await ledger.bind("blog", "", A, 100.0, revision=None)
 
-    moved = await ledger.bind("blog", "default", A, 200.0, seen=bound.revision)
+    moved = await ledger.bind("blog", "default", A, 200.0, revision=bound.revision)
 
     assert (moved.pool, moved.since) == ("default", 100.0)
     assert moved.revision > bound.revision
@@ -70,9 +70,9 @@ async def test_the_same_subnet_under_another_pool_goes_on_without_cooling(ledger
 
 
 async def test_another_subnet_starts_the_cooldown_of_the_former(ledger: Ledger) -> None:
-    first = await ledger.bind("blog", "default", A, 100.0, seen=None)
+    first = await ledger.bind("blog", "default", A, 100.0, revision=None)
 
-    second = await ledger.bind("blog", "default", B, 200.0, seen=first.revision)
+    second = await ledger.bind("blog", "default", B, 200.0, revision=first.revision)
 
     cooling, bound = await ledger.allocations()
     assert bound == second
@@ -81,19 +81,19 @@ async def test_another_subnet_starts_the_cooldown_of_the_former(ledger: Ledger) 
 
 
 async def test_an_owner_gets_its_cooling_subnet_again(ledger: Ledger) -> None:
-    first = await ledger.bind("blog", "default", A, 100.0, seen=None)
+    first = await ledger.bind("blog", "default", A, 100.0, revision=None)
     await ledger.release(first, 200.0)
 
-    again = await ledger.bind("blog", "default", A, 300.0, seen=None)
+    again = await ledger.bind("blog", "default", A, 300.0, revision=None)
 
     assert (again.state, again.since) == (AllocationState.BOUND, 300.0)
     assert await ledger.allocations() == (again,)
 
 
 async def test_an_owner_may_go_back_and_forth(ledger: Ledger) -> None:
-    bound = await ledger.bind("blog", "default", A, 1.0, seen=None)
+    bound = await ledger.bind("blog", "default", A, 1.0, revision=None)
     for now, prefix in enumerate((B, A, B, A), 2):
-        bound = await ledger.bind("blog", "default", prefix, float(now), seen=bound.revision)
+        bound = await ledger.bind("blog", "default", prefix, float(now), revision=bound.revision)
 
     assert [(each.prefix, each.state.value) for each in await ledger.allocations()] == [(A, "bound"), (B, "cooling")]
 
@@ -101,63 +101,63 @@ async def test_an_owner_may_go_back_and_forth(ledger: Ledger) -> None:
 @pytest.mark.parametrize("prefix", [A, INSIDE_A, AROUND_A], ids=["same", "inside", "around"])
 @pytest.mark.parametrize("released", [False, True], ids=["bound", "cooling"])
 async def test_an_overlap_with_another_owner_is_refused(ledger: Ledger, prefix: IPv6Network, *, released: bool) -> None:
-    held = await ledger.bind("blog", "default", A, 100.0, seen=None)
+    held = await ledger.bind("blog", "default", A, 100.0, revision=None)
     if released:
         await ledger.release(held, 150.0)
         (held,) = await ledger.allocations()
 
     with pytest.raises(SubnetTaken, match="is held by blog") as refused:
-        await ledger.bind("shop", "default", prefix, 200.0, seen=None)
+        await ledger.bind("shop", "default", prefix, 200.0, revision=None)
 
     assert refused.value.holder == held
     assert await ledger.allocations() == (held,)
 
 
 async def test_neighbouring_subnets_do_not_overlap(ledger: Ledger) -> None:
-    await ledger.bind("blog", "default", A, 1.0, seen=None)
-    await ledger.bind("shop", "default", B, 1.0, seen=None)
+    await ledger.bind("blog", "default", A, 1.0, revision=None)
+    await ledger.bind("shop", "default", B, 1.0, revision=None)
 
     assert [allocation.owner for allocation in await ledger.allocations()] == ["blog", "shop"]
 
 
 async def test_an_owner_may_overlap_itself(ledger: Ledger) -> None:
-    bound = await ledger.bind("blog", "default", A, 1.0, seen=None)
+    bound = await ledger.bind("blog", "default", A, 1.0, revision=None)
 
-    await ledger.bind("blog", "default", INSIDE_A, 2.0, seen=bound.revision)
+    await ledger.bind("blog", "default", INSIDE_A, 2.0, revision=bound.revision)
 
     assert [each.state.value for each in await ledger.allocations()] == ["cooling", "bound"]
 
 
 async def test_a_refused_subnet_leaves_the_owner_its_former_one(ledger: Ledger) -> None:
-    await ledger.bind("shop", "default", B, 1.0, seen=None)
-    bound = await ledger.bind("blog", "default", A, 1.0, seen=None)
+    await ledger.bind("shop", "default", B, 1.0, revision=None)
+    bound = await ledger.bind("blog", "default", A, 1.0, revision=None)
 
     with pytest.raises(SubnetTaken):
-        await ledger.bind("blog", "default", B, 2.0, seen=bound.revision)
+        await ledger.bind("blog", "default", B, 2.0, revision=bound.revision)
 
     assert bound in await ledger.allocations()
 
 
 @pytest.mark.parametrize("offset", [None, -1, 1])
 async def test_binding_with_a_stale_revision_is_refused(ledger: Ledger, offset: int | None) -> None:
-    bound = await ledger.bind("blog", "default", A, 1.0, seen=None)
+    bound = await ledger.bind("blog", "default", A, 1.0, revision=None)
 
     with pytest.raises(LedgerConflict):
-        await ledger.bind("blog", "default", B, 2.0, seen=None if offset is None else bound.revision + offset)
+        await ledger.bind("blog", "default", B, 2.0, revision=None if offset is None else bound.revision + offset)
 
     assert await ledger.allocations() == (bound,)
 
 
 async def test_binding_with_a_revision_that_is_gone_is_refused(ledger: Ledger) -> None:
-    bound = await ledger.bind("blog", "default", A, 1.0, seen=None)
+    bound = await ledger.bind("blog", "default", A, 1.0, revision=None)
     await ledger.release(bound, 2.0)
 
     with pytest.raises(LedgerConflict):
-        await ledger.bind("blog", "default", B, 3.0, seen=bound.revision)
+        await ledger.bind("blog", "default", B, 3.0, revision=bound.revision)
 
 
 async def test_a_release_starts_the_cooldown(ledger: Ledger) -> None:
-    bound = await ledger.bind("blog", "default", A, 100.0, seen=None)
+    bound = await ledger.bind("blog", "default", A, 100.0, revision=None)
 
     await ledger.release(bound, 200.0)
 
@@ -166,7 +166,7 @@ async def test_a_release_starts_the_cooldown(ledger: Ledger) -> None:
 
 
 async def test_releasing_twice_is_success_and_does_not_prolong_the_cooldown(ledger: Ledger) -> None:
-    bound = await ledger.bind("blog", "default", A, 100.0, seen=None)
+    bound = await ledger.bind("blog", "default", A, 100.0, revision=None)
     await ledger.release(bound, 200.0)
     (cooling,) = await ledger.allocations()
 
@@ -177,9 +177,9 @@ async def test_releasing_twice_is_success_and_does_not_prolong_the_cooldown(ledg
 
 
 async def test_a_stale_release_is_refused(ledger: Ledger) -> None:
-    stale = await ledger.bind("blog", "default", A, 100.0, seen=None)
+    stale = await ledger.bind("blog", "default", A, 100.0, revision=None)
     await ledger.release(stale, 200.0)
-    bound = await ledger.bind("blog", "default", A, 300.0, seen=None)
+    bound = await ledger.bind("blog", "default", A, 300.0, revision=None)
 
     with pytest.raises(LedgerConflict):
         await ledger.release(stale, 400.0)
@@ -188,10 +188,10 @@ async def test_a_stale_release_is_refused(ledger: Ledger) -> None:
 
 
 async def test_releasing_what_somebody_else_has_by_now_is_success(ledger: Ledger) -> None:
-    stale = await ledger.bind("blog", "default", A, 100.0, seen=None)
+    stale = await ledger.bind("blog", "default", A, 100.0, revision=None)
     await ledger.release(stale, 200.0)
     await ledger.forget((await ledger.allocations())[0])
-    bound = await ledger.bind("shop", "default", A, 300.0, seen=None)
+    bound = await ledger.bind("shop", "default", A, 300.0, revision=None)
 
     await ledger.release(stale, 400.0)
     await ledger.forget(stale)
@@ -200,19 +200,19 @@ async def test_releasing_what_somebody_else_has_by_now_is_success(ledger: Ledger
 
 
 async def test_a_forgotten_subnet_is_free_for_others(ledger: Ledger) -> None:
-    await ledger.release(await ledger.bind("blog", "default", A, 1.0, seen=None), 2.0)
+    await ledger.release(await ledger.bind("blog", "default", A, 1.0, revision=None), 2.0)
     (cooling,) = await ledger.allocations()
 
     await ledger.forget(cooling)
     await ledger.forget(cooling)
 
     assert await ledger.allocations() == ()
-    bound = await ledger.bind("shop", "default", A, 3.0, seen=None)
+    bound = await ledger.bind("shop", "default", A, 3.0, revision=None)
     assert bound.revision > cooling.revision
 
 
 async def test_a_bound_subnet_is_not_forgotten(ledger: Ledger) -> None:
-    bound = await ledger.bind("blog", "default", A, 1.0, seen=None)
+    bound = await ledger.bind("blog", "default", A, 1.0, revision=None)
 
     with pytest.raises(LedgerConflict):
         await ledger.forget(bound)
@@ -221,9 +221,9 @@ async def test_a_bound_subnet_is_not_forgotten(ledger: Ledger) -> None:
 
 
 async def test_a_stale_forget_is_refused(ledger: Ledger) -> None:
-    await ledger.release(await ledger.bind("blog", "default", A, 1.0, seen=None), 2.0)
+    await ledger.release(await ledger.bind("blog", "default", A, 1.0, revision=None), 2.0)
     (stale,) = await ledger.allocations()
-    await ledger.release(await ledger.bind("blog", "default", A, 3.0, seen=None), 4.0)
+    await ledger.release(await ledger.bind("blog", "default", A, 3.0, revision=None), 4.0)
 
     with pytest.raises(LedgerConflict):
         await ledger.forget(stale)
@@ -240,7 +240,7 @@ async def test_a_pool_prefix_is_kept_once(ledger: Ledger) -> None:
 
 async def test_of_many_who_want_one_subnet_one_gets_it(ledger: Ledger) -> None:
     outcomes = await asyncio.gather(
-        *(ledger.bind(f"owner-{number}", "default", A, 1.0, seen=None) for number in range(20)),
+        *(ledger.bind(f"owner-{number}", "default", A, 1.0, revision=None) for number in range(20)),
         return_exceptions=True,
     )
 
@@ -253,7 +253,7 @@ async def test_many_at_once_all_get_theirs(ledger: Ledger) -> None:
     prefixes = list(AROUND_A.subnets(new_prefix=58))
 
     await asyncio.gather(
-        *(ledger.bind(f"owner-{n}", "default", prefix, 1.0, seen=None) for n, prefix in enumerate(prefixes))
+        *(ledger.bind(f"owner-{n}", "default", prefix, 1.0, revision=None) for n, prefix in enumerate(prefixes))
     )
 
     held = await ledger.allocations()

@@ -163,7 +163,7 @@ def _host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             },
         ),
     )
-    daemon.ledger(lambda ledger: ledger.bind("blog", "default", SUBNET, NOW - 7200, seen=None))
+    daemon.ledger(lambda ledger: ledger.bind("blog", "default", SUBNET, NOW - 7200, revision=None))
     daemon.event(EventType.NORMAL, "Created", "Docker network blog created", 7190, about=BLOG)
     daemon.event(EventType.WARNING, "Drifted", "repaired: a rule was missing", 3600, 600, 65, about=BLOG)
     daemon.event(

@@ -79,7 +79,7 @@ class World:
 
     def bind(self, name: str, pool: str, prefix: IPv6Network) -> None:
         """As if it had been given that subnet long ago."""
-        _now(self.ledger.bind(name, pool, prefix, self.now, seen=None))
+        _now(self.ledger.bind(name, pool, prefix, self.now, revision=None))
 
     def live(self, name: str) -> Network | None:
         return own_network(self.desired(name), self.observed(name))
@@ -149,7 +149,7 @@ class World:
             case s.KeepPoolPrefix(pool, prefix):
                 assert _now(self.ledger.keep_pool_prefix(pool, prefix)).prefix == prefix
             case s.BindSubnet(owner, pool, prefix, seen):
-                _now(self.ledger.bind(owner, pool, prefix, self.now, seen=seen))
+                _now(self.ledger.bind(owner, pool, prefix, self.now, revision=seen))
             case s.ForgetSubnet(allocation):
                 _now(self.ledger.forget(allocation))
 

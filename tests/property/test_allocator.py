@@ -13,7 +13,16 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from dockerv6.ipam.block import BlockRequest, Conflict, Exhausted, SubnetChoice, TooShort, choose, cooled_down, fixed
+from dockerv6.ipam.block import (
+    BlockRequest,
+    Conflict,
+    PoolExhausted,
+    PrefixTooShort,
+    SubnetChoice,
+    choose,
+    cooled_down,
+    fixed,
+)
 from dockerv6.ipam.ledger import Allocation, AllocationState, LedgerConflict, LedgerError, PoolPrefix, SubnetTaken
 from dockerv6.ipam.memory import MemoryLedger
 from dockerv6.ipam.sqlite import SqliteLedger
@@ -98,7 +107,7 @@ def test_a_choice_is_free_and_there_is_one_exactly_when_something_is_free(reques
     free = free_by_brute_force(request)
     if isinstance(found, SubnetChoice):
         assert found.prefix in free
-    elif isinstance(found, TooShort):
+    elif isinstance(found, PrefixTooShort):
         assert all(prefix.prefixlen > request.length for prefix in request.prefixes)
         assert found.shortest == min(prefix.prefixlen for prefix in request.prefixes)
     else:
@@ -178,7 +187,7 @@ def test_a_full_pool_says_when_something_gets_free(
 
     found = choose(request)
 
-    if isinstance(found, Exhausted):
+    if isinstance(found, PoolExhausted):
         assert (found.total, found.held + found.cooling) == (4, 4)
         if found.soonest is None:
             assert found.cooling == 0
@@ -262,7 +271,7 @@ class LedgerHistory(RuleBasedStateMachine):
 
         async def both() -> list[Allocation | LedgerError]:
             return [
-                await _outcome(ledger.bind(owner, pool, prefix, self.now, seen=revision))
+                await _outcome(ledger.bind(owner, pool, prefix, self.now, revision=revision))
                 for ledger in (self.memory, self.sqlite)
             ]
 

@@ -13,12 +13,12 @@ from dockerv6.controller.context import Context
 from dockerv6.controller.desired_firewall import published
 from dockerv6.controller.observe import desired_network, observe_host, observe_network
 from dockerv6.dockerd.model import Attachment, Container
-from dockerv6.dockerd.port import EngineRefused
-from dockerv6.dockerd.profiles import ENGINE_20_10, ENGINE_28_5
+from dockerv6.dockerd.port import EngineApiError
 from dockerv6.hostnet.model import Listener
 from dockerv6.planning.firewall.port_claims import PortKey
 from dockerv6.planning.network import plan
 from dockerv6.planning.policy import plan_policy
+from tests.fakes.dockerd.versions import ENGINE_20_10, ENGINE_28_5
 from tests.simulation.resources import network, policy
 from tests.world import Host
 
@@ -76,7 +76,7 @@ class Life:
         """One thing that a person does; what the engine refuses is not done."""
         try:
             await self._do(*action)
-        except EngineRefused:
+        except EngineApiError:
             return
 
     async def _do(self, what: object, *rest: object) -> None:

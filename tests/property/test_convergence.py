@@ -17,10 +17,10 @@ from dockerv6.controller.observe import desired_network, observe_network
 from dockerv6.controller.status import conditions_before
 from dockerv6.dockerd.model import Attachment
 from dockerv6.dockerd.port import EngineConflict, EngineError, EngineUnavailable
-from dockerv6.dockerd.profiles import ENGINE_20_10, ENGINE_28_5
 from dockerv6.planning import network as planning
 from dockerv6.planning.host.sysctls import FORWARDING
 from dockerv6.reconciler.handler import TemporaryError
+from tests.fakes.dockerd.versions import ENGINE_20_10, ENGINE_28_5
 from tests.simulation.effects import EFFECTS
 from tests.simulation.resources import network
 from tests.world import Bench, Host
@@ -313,7 +313,7 @@ async def _forwarding(host: Host) -> None:
 
 
 async def _stop(host: Host) -> None:
-    for container in sorted(await host.engine.running())[:1]:
+    for container in sorted(await host.engine.running_container_ids())[:1]:
         host.engine.stop_container(container)
 
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dockerv6.controller.recreations import RECREATIONS as FORMER
-from dockerv6.dockerd.profiles import ENGINE_20_10, ENGINE_28_5, Profile
 from dockerv6.planning.addressing.tracked_prefixes import SETTLE_MOST
+from tests.fakes.dockerd.versions import ENGINE_20_10, ENGINE_28_5, EngineVersion
 from tests.simulation.tale import FOLLOWING, INSIDE, NETWORKS, Happening, Tale, subnet_of
 
 FIRST = "2001:db8:a00::/56"
@@ -110,7 +110,7 @@ async def ended(tale: Tale, last: str, chosen: tuple[str, ...]) -> None:
     st.sampled_from([ENGINE_20_10, ENGINE_28_5]),
 )
 def test_everybody_ends_attached_exactly_where_they_were(
-    chosen: tuple[str, ...], budget: int, history: list[tuple[Happening, float]], last: str, profile: Profile
+    chosen: tuple[str, ...], budget: int, history: list[tuple[Happening, float]], last: str, profile: EngineVersion
 ) -> None:
     async def tell() -> None:
         tale = Tale(chosen, budget, profile)

@@ -4,12 +4,12 @@ from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Interface, IPv6Network
 
 from dockerv6.dockerd.model import EngineEvent, EventKind, Network
-from dockerv6.dockerd.profiles import ENGINE_28_5, Profile
 from dockerv6.firewall.ruleset import Ruleset, RulesetChange
 from dockerv6.hostnet.model import BridgePort, Interface, Listener, Route, RouteProtocol
 from dockerv6.lib.prefixes import first_address
 from dockerv6.planning.host.sysctls import FORWARDING
 from tests.fakes.dockerd.engine import FakeEngine
+from tests.fakes.dockerd.versions import ENGINE_28_5, EngineVersion
 from tests.fakes.firewall.backend import FakeFirewall
 from tests.fakes.hostnet.host import FakeHostNet
 
@@ -26,7 +26,7 @@ class CoupledEngine(FakeEngine):
     It turns forwarding on as engines do.
     """
 
-    def __init__(self, host: FakeHostNet, profile: Profile = ENGINE_28_5, *, userland_proxy: bool = True) -> None:
+    def __init__(self, host: FakeHostNet, profile: EngineVersion = ENGINE_28_5, *, userland_proxy: bool = True) -> None:
         self._host = host
         self._index = 100
         self._bridges: dict[str, str] = {}

@@ -10,8 +10,8 @@ from dockerv6.api.conditions import Reason
 from dockerv6.controller.recreations import RECREATIONS
 from dockerv6.dockerd.model import Attachment, Network, NetworkSpec, SubnetConfig
 from dockerv6.dockerd.port import EngineConflict, EngineError, EngineUnavailable
-from dockerv6.dockerd.profiles import ENGINE_28_5, Profile
 from dockerv6.planning.addressing.tracked_prefixes import exchanged
+from tests.fakes.dockerd.versions import ENGINE_28_5, EngineVersion
 from tests.simulation.effects import Power
 from tests.simulation.previews import preview
 from tests.simulation.provider import Provider
@@ -48,7 +48,7 @@ Happening = tuple[str, tuple[Any, ...], Mapping[str, Any]]
 class Tale:
     """A host, its provider and its people, and what must be so at every moment."""
 
-    def __init__(self, strategies: tuple[str, ...], budget: int, profile: Profile = ENGINE_28_5) -> None:
+    def __init__(self, strategies: tuple[str, ...], budget: int, profile: EngineVersion = ENGINE_28_5) -> None:
         self.host = Host(profile)
         self.provider = Provider(self.host)
         self.forbidden: tuple[IPv6Network, str] | None = None  # a prefix, and whom it is refused; "": to anybody

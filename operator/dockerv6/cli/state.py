@@ -55,9 +55,9 @@ class State:
         Raises:
             OSError: its lock can't be read.
         """
-        from dockerv6.store.lock import holder  # noqa: PLC0415 - not every verb asks
+        from dockerv6.store.lock import lock_holder  # noqa: PLC0415 - not every verb asks
 
-        return holder(self.directory)
+        return lock_holder(self.directory)
 
     def watch(self, read: Callable[[], T], time: Time, *, until: float | None = None) -> Iterator[T]:
         """What `read` gives now, and again whenever the state file may have changed.

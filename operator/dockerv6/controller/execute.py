@@ -17,7 +17,7 @@ from dockerv6.controller.endpoints import (
     remembered,
 )
 from dockerv6.controller.inventory import implied_pool_object
-from dockerv6.dockerd.port import ContainerNotFound, EngineConflict, EngineRefused, EngineTooOld, EngineUnavailable
+from dockerv6.dockerd.port import ContainerNotFound, EngineApiError, EngineConflict, EngineTooOld, EngineUnavailable
 from dockerv6.firewall.port import FirewallUnavailable
 from dockerv6.hostnet.port import HostNetDenied, HostNetError
 from dockerv6.ipam.ledger import LedgerConflict, SubnetTaken
@@ -104,7 +104,7 @@ async def execute(plan: Plan, context: Context) -> None:
             await carry_out(step, context)
         except Exception as error:
             failed = StepFailed(step, error)
-            if not isinstance(step, s.AttachEndpoint | s.AttachMember) or not isinstance(error, EngineRefused):
+            if not isinstance(step, s.AttachEndpoint | s.AttachMember) or not isinstance(error, EngineApiError):
                 raise failed from error
             refused = refused or failed
     if refused is not None:
@@ -264,7 +264,7 @@ async def _(step: s.AttachMember, context: Context) -> None:
     await remember_member(context.store, step.owner, container)
     try:
         await context.world.engine.connect(network.id, step.endpoint)
-    except EngineRefused as error:
+    except EngineApiError as error:
         await forget_member(context.store, step.owner, container)
         if not isinstance(error, ContainerNotFound):
             raise

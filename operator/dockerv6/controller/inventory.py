@@ -149,11 +149,11 @@ class Inventory:
             self._changed(resources=True)
         return True
 
-    async def bind(self, owner: str, pool: str, prefix: IPv6Network, now: float, seen: int | None) -> None:
+    async def bind(self, owner: str, pool: str, prefix: IPv6Network, now: float, revision: int | None) -> None:
         """Make a subnet the owner's. Raises `LedgerConflict`, `SubnetTaken`."""
         async with self._rereading():
-            bound = await self._ledger.bind(owner, pool, prefix, now, seen=seen)
-        if seen is not None:  # the one before began its cooldown
+            bound = await self._ledger.bind(owner, pool, prefix, now, revision=revision)
+        if revision is not None:  # the one before began its cooldown
             await self._reload_allocations()
         self._allocations[(owner, prefix)] = bound
         self._changed()

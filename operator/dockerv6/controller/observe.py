@@ -92,10 +92,11 @@ async def _with_endpoints(picture: Observed, wish: Desired, context: Context) ->
     before = await remembered(context.store, wish.name)
     recent = merge(before, (), picture.now, context.settings.reattach_window)
     if live is None:
-        back = to_restore(recent, await context.world.engine.running()) if recent else ()
-        stranded = await context.world.engine.stranded(wish.resource.docker_name) if picture.applied else ()
+        back = to_restore(recent, await context.world.engine.running_container_ids()) if recent else ()
+        name = wish.resource.docker_name
+        orphaned = await context.world.engine.orphaned_attachments(name) if picture.applied else ()
         known = {a.container_id for a in back}
-        return replace(picture, remembered=(*back, *(a for a in stranded if a.container_id not in known)))
+        return replace(picture, remembered=(*back, *(a for a in orphaned if a.container_id not in known)))
     now = await context.world.attachments(live.id)
     after = merge(before, now, picture.now, context.settings.reattach_window)
     if after != before:
@@ -104,7 +105,9 @@ async def _with_endpoints(picture: Observed, wish: Desired, context: Context) ->
         present = {a.container_id for a in now}
         left = [r for r in recent if r.attachment.container_id not in present]
         return replace(
-            picture, attachments=now, remembered=to_restore(tuple(left), await context.world.engine.running())
+            picture,
+            attachments=now,
+            remembered=to_restore(tuple(left), await context.world.engine.running_container_ids()),
         )
     return replace(picture, attachments=now, remembered=pending(after))
 

@@ -10,7 +10,7 @@ from dockerv6.controller.converge import ConvergeResult
 from dockerv6.controller.execute import StepFailed, execute
 from dockerv6.controller.garbage import GARBAGE
 from dockerv6.controller.observe import observe_network
-from dockerv6.dockerd.port import EngineRefused
+from dockerv6.dockerd.port import EngineApiError
 from dockerv6.planning import network as planning
 from dockerv6.planning.docker.rollback import PreviousNetwork, plan_rollback
 from dockerv6.planning.inputs import SPEC_HASH, Desired, Observed
@@ -93,4 +93,4 @@ def _made(wish: Desired, outcome: ConvergeResult, former: PreviousNetwork | None
 
 
 def _refused(failed: StepFailed) -> bool:
-    return isinstance(failed.step, CreateNetwork | AttachEndpoint) and isinstance(failed.__cause__, EngineRefused)
+    return isinstance(failed.step, CreateNetwork | AttachEndpoint) and isinstance(failed.__cause__, EngineApiError)

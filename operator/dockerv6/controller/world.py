@@ -108,7 +108,7 @@ class World:
         self.engine_problem = "the Docker Engine has not been asked yet"
         self._dirty: set[str] = set()
         self._all_dirty = True
-        self._occupied: Cached[frozenset[str]] = Cached(engine.occupied)
+        self._occupied: Cached[frozenset[str]] = Cached(engine.networks_in_use)
         self._attachments: dict[str, Cached[tuple[Attachment, ...]]] = {}
         self._networks: Cached[dict[str, Network]] = Cached(self._read_networks)
         self._edits: dict[str, Network | None] = {}  # by ourselves, since the latest read began

@@ -30,7 +30,7 @@ from dockerv6.lib.clock import SystemClock
 from dockerv6.source.load import Loader
 from dockerv6.source.model import Severity
 from dockerv6.source.permissions import FileOwnership
-from dockerv6.store.lock import holder
+from dockerv6.store.lock import lock_holder
 
 T = TypeVar("T")
 
@@ -186,7 +186,7 @@ async def _installation(settings: Settings) -> list[Check]:
 
 
 async def _daemon(settings: Settings) -> int | None:
-    return await asyncio.to_thread(holder, Path(settings.state_dir))
+    return await asyncio.to_thread(lock_holder, Path(settings.state_dir))
 
 
 def _state_directory(directory: Path) -> Check:

@@ -70,7 +70,7 @@ async def _copy_store(source: Store, target: Store) -> None:
 async def _copy_ledger(source: Ledger, target: Ledger) -> None:
     # an owner has one in use at a time, so what it had before is bound and released first
     for allocation in sorted(await source.allocations(), key=lambda a: a.state is AllocationState.BOUND):
-        copy = await target.bind(allocation.owner, allocation.pool, allocation.prefix, allocation.since, seen=None)
+        copy = await target.bind(allocation.owner, allocation.pool, allocation.prefix, allocation.since, revision=None)
         if allocation.state is AllocationState.COOLING:
             await target.release(copy, allocation.since)
     for pool in await source.pool_prefixes():

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from dockerv6.dockerd import address, decode, decode_containers, encode, refusal
 from dockerv6.dockerd.events import EventStreams
-from dockerv6.dockerd.port import ContainerNotFound, EngineConflict, EngineRefused, NetworkNotFound
+from dockerv6.dockerd.port import ContainerNotFound, EngineApiError, EngineConflict, NetworkNotFound
 from dockerv6.dockerd.transport import Transport
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class DockerEngine:
             found = decode.network(await self._transport.get(f"/networks/{_segment(ref)}"))
         except NetworkNotFound:
             return None
-        except EngineRefused as error:
+        except EngineApiError as error:
             if not refusal.says_ambiguous(error):
                 raise
             return await self._oldest(ref)
@@ -100,17 +100,17 @@ class DockerEngine:
             lambda container: decode_containers.attachment(container, network_id, name),
         )
 
-    async def occupied(self) -> frozenset[str]:
+    async def networks_in_use(self) -> frozenset[str]:
         """Ids and names of all networks that some container, running or stopped, is configured on."""
-        return decode_containers.occupied(await self._transport.get("/containers/json", {"all": "1"}))
+        return decode_containers.networks_in_use(await self._transport.get("/containers/json", {"all": "1"}))
 
-    async def stranded(self, network_name: str) -> tuple[Attachment, ...]:
+    async def orphaned_attachments(self, network_name: str) -> tuple[Attachment, ...]:
         """Every container configured on a network of that name under an id that is no more, ordered by name."""
         if network_name in _PREDEFINED:
             return ()
         living = frozenset(network.id for network in await self.networks() if network.name == network_name)
         return await self._configured(
-            (network_name,), lambda container: decode_containers.stranded(container, network_name, living)
+            (network_name,), lambda container: decode_containers.orphaned_attachments(container, network_name, living)
         )
 
     async def _configured(
@@ -136,7 +136,7 @@ class DockerEngine:
         """All running containers (paused ones too) with their ports and endpoints, ordered by id, in one request."""
         return decode_containers.containers(await self._transport.get("/containers/json"))
 
-    async def running(self) -> frozenset[str]:
+    async def running_container_ids(self) -> frozenset[str]:
         """Ids of all running containers."""
         return frozenset(decode_containers.ids(await self._transport.get("/containers/json")))
 
@@ -160,7 +160,7 @@ class DockerEngine:
             await self._transport.post(path, lambda _: encode.disconnection(container_id, force=force))
         except (NetworkNotFound, ContainerNotFound):
             pass
-        except EngineRefused as error:
+        except EngineApiError as error:
             if not refusal.says_not_attached(error):
                 raise
 

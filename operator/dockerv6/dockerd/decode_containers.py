@@ -102,7 +102,7 @@ def ids(listing: object) -> tuple[str, ...]:
     return tuple(fields.text(entry, "Id") for entry in fields.items(listing))
 
 
-def occupied(listing: object) -> frozenset[str]:
+def networks_in_use(listing: object) -> frozenset[str]:
     """Decode ``GET /containers/json`` as the ids and names of all networks that its containers are configured on."""
     containers = fields.items(listing)
     entries = ((key, fields.text(entry, "NetworkID")) for one in containers for key, entry in _settings(one))
@@ -127,7 +127,7 @@ def attachment(inspected: object, network_id: str, network_name: str | None) -> 
     return None
 
 
-def stranded(inspected: object, network_name: str, living: frozenset[str]) -> Attachment | None:
+def orphaned_attachments(inspected: object, network_name: str, living: frozenset[str]) -> Attachment | None:
     """Decode as the container's attachment to a network of that name whose id is not among the living ones."""
     for key, entry in _settings(inspected):
         entry_id = fields.text(entry, "NetworkID")

@@ -52,7 +52,7 @@ class EventStreams:
 
         Raises:
             EngineUnavailable: no connection, or the stream has ended.
-            EngineRefused: the engine gives no events.
+            EngineApiError: the engine gives no events.
         """
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
@@ -131,7 +131,7 @@ async def _read_headers(reader: asyncio.StreamReader) -> dict[str, str]:
     """Read an answer's status line and headers; names in lower case.
 
     Raises:
-        EngineRefused: the status is not 200.
+        EngineApiError: the status is not 200.
         ValueError: it is no HTTP answer.
         EOFError: the connection ended.
     """

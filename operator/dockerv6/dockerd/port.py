@@ -4,7 +4,7 @@ Errors::
 
     EngineError
     ├── EngineUnavailable   no answer: not running, refused, timed out; worth another try
-    ├── EngineRefused       the engine said no (4xx or 5xx); the message is the engine's own
+    ├── EngineApiError      an error response (4xx or 5xx); the message is the engine's
     │   ├── NetworkNotFound
     │   ├── ContainerNotFound
     │   └── EngineConflict  name taken, address in use, active endpoints, subnet overlap
@@ -25,7 +25,7 @@ class EngineUnavailable(EngineError):  # noqa: N818 - named for the condition th
     """The engine gave no answer."""
 
 
-class EngineRefused(EngineError):  # noqa: N818 - the engine's refusal, in its own words
+class EngineApiError(EngineError):
     """The engine answered with an error.
 
     Attributes:
@@ -42,15 +42,15 @@ class EngineRefused(EngineError):  # noqa: N818 - the engine's refusal, in its o
         return f"{self.message} (HTTP {self.status})" if self.status else self.message
 
 
-class NetworkNotFound(EngineRefused):
+class NetworkNotFound(EngineApiError):  # noqa: N818 - named for the condition that users see
     """No such network."""
 
 
-class ContainerNotFound(EngineRefused):
+class ContainerNotFound(EngineApiError):  # noqa: N818 - same
     """No such container."""
 
 
-class EngineConflict(EngineRefused):
+class EngineConflict(EngineApiError):  # noqa: N818 - same
     """The engine's state forbids it now."""
 
 
@@ -74,7 +74,7 @@ class Engine(Protocol):
         """
 
     async def create_network(self, spec: NetworkSpec) -> str:
-        """Create and return the id. Raises `EngineConflict` (name, overlap), `EngineTooOld`, `EngineRefused`."""
+        """Create and return the id. Raises `EngineConflict` (name, overlap), `EngineTooOld`, `EngineApiError`."""
 
     async def remove_network(self, network_id: str) -> None:
         """Remove; already gone is success. Raises `EngineConflict` while endpoints are attached."""
@@ -85,13 +85,13 @@ class Engine(Protocol):
         Of a network that is gone: the stopped containers that still name its id.
         """
 
-    async def occupied(self) -> frozenset[str]:
+    async def networks_in_use(self) -> frozenset[str]:
         """Ids and names of all networks that some container, running or stopped, is configured on.
 
         One question instead of many: a network that is not among them, by id or by name, has no `attachments`.
         """
 
-    async def stranded(self, network_name: str) -> tuple[Attachment, ...]:
+    async def orphaned_attachments(self, network_name: str) -> tuple[Attachment, ...]:
         """Every container that is configured on a network of that name under an id that is no more, ordered by name.
 
         A network can be removed while stopped containers are configured on it. When it is made again, under a new id,
@@ -102,7 +102,7 @@ class Engine(Protocol):
     async def containers(self) -> tuple[Container, ...]:
         """All running containers (paused ones too) with their ports and endpoints, ordered by id, in one request."""
 
-    async def running(self) -> frozenset[str]:
+    async def running_container_ids(self) -> frozenset[str]:
         """Ids of all running containers."""
 
     async def connect(self, network_id: str, attachment: Attachment) -> None:

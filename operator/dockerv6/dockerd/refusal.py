@@ -10,9 +10,9 @@ import re
 
 from dockerv6.dockerd.port import (
     ContainerNotFound,
+    EngineApiError,
     EngineConflict,
     EngineError,
-    EngineRefused,
     EngineUnavailable,
     NetworkNotFound,
 )
@@ -61,31 +61,31 @@ def from_answer(status: int, message: str, *, told_by_engine: bool = True) -> En
     return _kind(status, text)(text, status)
 
 
-def _kind(status: int, text: str) -> type[EngineRefused]:
+def _kind(status: int, text: str) -> type[EngineApiError]:
     if status == _NOT_FOUND and _NO_NETWORK.search(text):
         return NetworkNotFound
     if status == _NOT_FOUND and _NO_CONTAINER.search(text):
         return ContainerNotFound
     if status == _CONFLICT or _STATE_FORBIDS.search(text):
         return EngineConflict
-    return EngineRefused
+    return EngineApiError
 
 
-def says_attached(error: EngineRefused) -> bool:
+def says_attached(error: EngineApiError) -> bool:
     """Whether a connect was refused because there is such an endpoint already."""
     return bool(_ATTACHED.search(error.message))
 
 
-def says_not_attached(error: EngineRefused) -> bool:
+def says_not_attached(error: EngineApiError) -> bool:
     """Whether a disconnect was refused because there is nothing to disconnect."""
     return bool(_NOT_ATTACHED.search(error.message))
 
 
-def says_wrong_api(error: EngineRefused) -> bool:
+def says_wrong_api(error: EngineApiError) -> bool:
     """Whether the request never got further than the engine's check of its API version."""
     return bool(_WRONG_API.search(error.message))
 
 
-def says_ambiguous(error: EngineRefused) -> bool:
+def says_ambiguous(error: EngineApiError) -> bool:
     """Whether several networks have the name that was asked for."""
     return bool(_AMBIGUOUS.search(error.message))

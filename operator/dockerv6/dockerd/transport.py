@@ -19,7 +19,7 @@ from docker.errors import DockerException
 from requests.adapters import HTTPAdapter
 
 from dockerv6.dockerd import decode, dialect, refusal
-from dockerv6.dockerd.port import EngineRefused, EngineTooOld, EngineUnavailable
+from dockerv6.dockerd.port import EngineApiError, EngineTooOld, EngineUnavailable
 from dockerv6.dockerd.unix import UnixAdapter
 from dockerv6.dockerd.workers import Workers
 
@@ -92,7 +92,7 @@ class Transport:
 
         Raises:
             EngineUnavailable: no answer.
-            EngineRefused: or one of its kinds, as the engine says.
+            EngineApiError: or one of its kinds, as the engine says.
         """
         return await self._versioned("GET", path, params=params)
 
@@ -102,7 +102,7 @@ class Transport:
         Raises:
             EngineTooOld: from `encode`, for an engine that was just asked for its version.
             EngineUnavailable: no answer; the change may have been made all the same.
-            EngineRefused: or one of its kinds, as the engine says.
+            EngineApiError: or one of its kinds, as the engine says.
         """
         return await self._versioned("POST", path, encode=encode)
 
@@ -132,7 +132,7 @@ class Transport:
                 return await self._in(known, method, path, params, encode)
             except EngineTooOld:
                 pass  # by what was negotiated; the engine may have been upgraded since
-            except EngineRefused as error:
+            except EngineApiError as error:
                 if not refusal.says_wrong_api(error):
                     raise
         return await self._in(await self._negotiate(known), method, path, params, encode)
@@ -157,7 +157,7 @@ class Transport:
             answer = await self._send("GET", "/_ping", None, None)
             spoken = dialect.from_headers(answer.headers)
             if spoken is None:
-                raise EngineRefused(f"{self._address.url} is no Docker Engine: it names no API version", answer.status)
+                raise EngineApiError(f"{self._address.url} is no Docker Engine: it names no API version", answer.status)
             return spoken
 
     async def _send(self, method: str, path: str, params: Mapping[str, str] | None, body: object) -> _Answer:

@@ -48,7 +48,7 @@ class SubnetChoice:
 
 
 @dataclass(frozen=True, slots=True)
-class Exhausted:
+class PoolExhausted:
     """No subnet of that length is free.
 
     ``total`` subnets in the pool; ``held`` and ``cooling`` count the allocations that overlap it; ``soonest`` is the
@@ -64,7 +64,7 @@ class Exhausted:
 
 
 @dataclass(frozen=True, slots=True)
-class TooShort:
+class PrefixTooShort:
     """The length asked for is shorter than that of every prefix of the pool; ``shortest`` is the least possible."""
 
     pool: str
@@ -80,7 +80,7 @@ class Conflict:
     holder: Allocation | IPv6Network
 
 
-def choose(request: BlockRequest) -> SubnetChoice | Exhausted | TooShort:
+def choose(request: BlockRequest) -> SubnetChoice | PoolExhausted | PrefixTooShort:
     """Choose a subnet out of a pool.
 
     The owner's bound subnet stays, if it lies in the pool, has that length and overlaps nothing else; then comes the
@@ -94,7 +94,7 @@ def choose(request: BlockRequest) -> SubnetChoice | Exhausted | TooShort:
     prefixes = _distinct(prefix for prefix in request.prefixes if prefix.prefixlen <= request.length)
     if not prefixes:
         shortest = min((prefix.prefixlen for prefix in request.prefixes), default=None)
-        return TooShort(request.pool, request.length, shortest)
+        return PrefixTooShort(request.pool, request.length, shortest)
     own = [allocation for allocation in request.held if allocation.owner == request.owner]
     kept = _kept(request, prefixes, own)
     if kept is not None:
@@ -195,10 +195,10 @@ def _from(start: int, runs: Sequence[range]) -> int | None:
     return runs[0].start if runs else None
 
 
-def _exhausted(request: BlockRequest, prefixes: Sequence[IPv6Network], active: Iterable[Allocation]) -> Exhausted:
+def _exhausted(request: BlockRequest, prefixes: Sequence[IPv6Network], active: Iterable[Allocation]) -> PoolExhausted:
     inside = [allocation for allocation in active if overlaps_any(allocation.prefix, prefixes)]
     cooling = [allocation for allocation in inside if allocation.state is AllocationState.COOLING]
-    return Exhausted(
+    return PoolExhausted(
         pool=request.pool,
         length=request.length,
         total=sum(subnet_count(prefix, request.length) for prefix in prefixes),

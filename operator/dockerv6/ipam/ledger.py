@@ -67,12 +67,12 @@ class Ledger(Protocol):
     async def allocations(self) -> tuple[Allocation, ...]:
         """Every allocation, bound and cooling, ordered by prefix."""
 
-    async def bind(self, owner: str, pool: str, prefix: IPv6Network, now: float, *, seen: int | None) -> Allocation:
+    async def bind(self, owner: str, pool: str, prefix: IPv6Network, now: float, *, revision: int | None) -> Allocation:
         """Give the owner this subnet.
 
-        ``seen`` is the revision of the owner's present bound allocation, None when it has none; the present one, if
+        ``revision`` is the revision of the owner's present bound allocation, None when it has none; the present one, if
         its prefix differs, starts cooling in the same transaction. An owner's own cooling subnet may be bound again.
-        The same owner, pool and prefix again is success and writes nothing, whatever was seen. The owner's own
+        The same owner, pool and prefix again is success and writes nothing, whatever revision is given. The owner's own
         allocations never stand in its way. Raises `LedgerConflict`, `SubnetTaken`.
         """
 

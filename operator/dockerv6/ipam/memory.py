@@ -19,12 +19,12 @@ class MemoryLedger:
         """Every allocation, ordered by prefix."""
         return tuple(self._held[prefix] for prefix in sorted(self._held))
 
-    async def bind(self, owner: str, pool: str, prefix: IPv6Network, now: float, *, seen: int | None) -> Allocation:
+    async def bind(self, owner: str, pool: str, prefix: IPv6Network, now: float, *, revision: int | None) -> Allocation:
         """Give the owner this subnet."""
         present = self._bound(owner)
         if present is not None and (present.pool, present.prefix) == (pool, prefix):
             return present
-        if seen != (present.revision if present else None):
+        if revision != (present.revision if present else None):
             raise LedgerConflict(f"the allocation of {owner} was changed meanwhile: read the ledger again")
         for other in await self.allocations():
             if other.owner != owner and other.prefix.overlaps(prefix):

@@ -51,14 +51,14 @@ class SqliteLedger:
             self._ordered = tuple(sorted(self._held.values(), key=_order))
         return self._ordered
 
-    async def bind(self, owner: str, pool: str, prefix: IPv6Network, now: float, *, seen: int | None) -> Allocation:
+    async def bind(self, owner: str, pool: str, prefix: IPv6Network, now: float, *, revision: int | None) -> Allocation:
         """Give the owner this subnet."""
         known = self._held.get(prefix)
         if known is not None and self._database.idle and _is_bound(known, owner, pool):
             return known
 
         def work(connection: sqlite3.Connection) -> list[Allocation]:
-            return _bind(connection, Allocation(owner, pool, prefix, AllocationState.BOUND, now, 0), seen)
+            return _bind(connection, Allocation(owner, pool, prefix, AllocationState.BOUND, now, 0), revision)
 
         try:
             return (await _translated(self._database.write(work, self._remember)))[-1]
@@ -149,11 +149,11 @@ def _order(allocation: Allocation) -> tuple[int, int]:
     return int(allocation.prefix.network_address), allocation.prefix.prefixlen
 
 
-def _bind(connection: sqlite3.Connection, wanted: Allocation, seen: int | None) -> list[Allocation]:
+def _bind(connection: sqlite3.Connection, wanted: Allocation, revision: int | None) -> list[Allocation]:
     present = _one(connection, "WHERE owner = ? AND state = 'bound'", (wanted.owner,))
     if present is not None and (present.pool, present.prefix) == (wanted.pool, wanted.prefix):
         return [present]
-    if seen != (present.revision if present else None):
+    if revision != (present.revision if present else None):
         raise LedgerConflict(f"the allocation of {wanted.owner} was changed meanwhile: read the ledger again")
     first, last = bounds(wanted.prefix)
     taken = _one(

@@ -76,7 +76,7 @@ class InstanceLock:
         self.release()
 
 
-def holder(state_dir: Path) -> int | None:
+def lock_holder(state_dir: Path) -> int | None:
     """The process that works with the state directory: None when there is none, 0 when it has not said its id yet.
 
     Raises:
@@ -93,7 +93,7 @@ def holder(state_dir: Path) -> int | None:
 
 
 def _lock(descriptor: int) -> bool:
-    """Take the lock unless a process has it for itself; `holder` shares it for a moment, which must not matter."""
+    """Take the lock unless a process has it for itself; `lock_holder` shares it for a moment, which must not matter."""
     for _ in range(_ATTEMPTS):
         if _try(descriptor, fcntl.LOCK_EX):
             return True

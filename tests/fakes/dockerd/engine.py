@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from dockerv6.dockerd.model import EngineEvent, EngineInfo, EventKind
 from dockerv6.dockerd.port import EngineUnavailable
-from dockerv6.dockerd.profiles import ENGINE_28_5, Profile
 from tests.fakes.dockerd.state import State
+from tests.fakes.dockerd.versions import ENGINE_28_5, EngineVersion
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
@@ -40,7 +40,7 @@ class FakeEngine:
         calls: every call of the port's methods, in order, including those that failed.
     """
 
-    def __init__(self, profile: Profile = ENGINE_28_5, *, userland_proxy: bool = True) -> None:
+    def __init__(self, profile: EngineVersion = ENGINE_28_5, *, userland_proxy: bool = True) -> None:
         """Start an engine with nothing but its own three networks.
 
         Args:
@@ -93,25 +93,25 @@ class FakeEngine:
         async with self._call("attachments", network_id):
             return self._state.attachments(network_id)
 
-    async def occupied(self) -> frozenset[str]:
+    async def networks_in_use(self) -> frozenset[str]:
         """Ids and names of all networks that some container, running or stopped, is configured on."""
-        async with self._call("occupied"):
-            return self._state.occupied()
+        async with self._call("networks_in_use"):
+            return self._state.networks_in_use()
 
-    async def stranded(self, network_name: str) -> tuple[Attachment, ...]:
+    async def orphaned_attachments(self, network_name: str) -> tuple[Attachment, ...]:
         """Every container configured on a network of that name under an id that is no more, ordered by name."""
-        async with self._call("stranded", network_name):
-            return self._state.stranded(network_name)
+        async with self._call("orphaned_attachments", network_name):
+            return self._state.orphaned_attachments(network_name)
 
     async def containers(self) -> tuple[Container, ...]:
         """All running containers (paused ones too) with their ports and endpoints, ordered by id."""
         async with self._call("containers"):
             return self._state.containers()
 
-    async def running(self) -> frozenset[str]:
+    async def running_container_ids(self) -> frozenset[str]:
         """Ids of all running containers."""
-        async with self._call("running"):
-            return self._state.running()
+        async with self._call("running_container_ids"):
+            return self._state.running_container_ids()
 
     async def connect(self, network_id: str, attachment: Attachment) -> None:
         """Attach a container with the attachment's aliases, static addresses, options and priority."""
@@ -162,7 +162,7 @@ class FakeEngine:
         """Answer again."""
         self._up = True
 
-    def upgrade(self, profile: Profile) -> None:
+    def upgrade(self, profile: EngineVersion) -> None:
         """Behave like another version from now on."""
         self._state.profile = profile
 
@@ -201,7 +201,7 @@ class FakeEngine:
 
         Raises:
             EngineConflict: the name is taken.
-            EngineRefused: the mode takes no networks.
+            EngineApiError: the mode takes no networks.
             ContainerNotFound: the container of the mode isn't there.
             ValueError: a port can't be read.
         """

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from dockerv6.dockerd.model import Network
     from dockerv6.dockerd.port import EngineError
-    from dockerv6.dockerd.profiles import Profile
+    from tests.fakes.dockerd.versions import EngineVersion
 
 _DUMMY = {"macvlan": "dm-", "ipvlan": "di-"}
 DRIVERS = frozenset(_DUMMY)
@@ -46,11 +46,11 @@ class Links:
         """Lose one, whoever uses it; the engine never notices."""
         self._names.discard(name)
 
-    def claim(self, network: Network, others: Collection[Network], profile: Profile) -> None:
+    def claim(self, network: Network, others: Collection[Network], profile: EngineVersion) -> None:
         """Make sure of a new network's parent, and make it where the engine does.
 
         Raises:
-            EngineRefused: as the engine does.
+            EngineApiError: as the engine does.
         """
         _check_options(network, profile)
         parent = parent_of(network)
@@ -79,7 +79,7 @@ class Links:
             in_use: the network of every other end, once for each.
 
         Raises:
-            EngineRefused: as the engine does.
+            EngineApiError: as the engine does.
         """
         parent = parent_of(network)
         if parent not in self._names:
@@ -91,7 +91,7 @@ class Links:
         if beside and network.options.get("macvlan_mode") == _PASSTHRU:
             raise _refused("failed to create the macvlan port: invalid argument")
 
-    def _check_vlan(self, parent: str, profile: Profile) -> None:
+    def _check_vlan(self, parent: str, profile: EngineVersion) -> None:
         """Refuse a parent that isn't there and can't be made."""
         if "." not in parent:
             raise _refused(f"invalid subinterface vlan name {parent}, example formatting is eth0.10")
@@ -118,7 +118,7 @@ def _dummy(network: Network) -> str:
     return f"{_DUMMY.get(network.driver, '')}{network.id[:12]}"
 
 
-def _check_options(network: Network, profile: Profile) -> None:
+def _check_options(network: Network, profile: EngineVersion) -> None:
     modes = {"bridge", "private", "vepa", _PASSTHRU}
     default = "bridge"
     if network.driver == "ipvlan":
@@ -137,7 +137,7 @@ def _check_options(network: Network, profile: Profile) -> None:
         raise _refused(f"loopback interface is not a valid {network.driver} parent link")
 
 
-def _check_sharing(network: Network, other: Network, profile: Profile) -> None:
+def _check_sharing(network: Network, other: Network, profile: EngineVersion) -> None:
     parent = parent_of(network)
     if network.driver == "ipvlan" or not profile.shares_parents:
         raise _refused(f"network {_dummy(other)} is already using parent interface {parent}")

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dockerv6.dockerd.model import SubnetConfig
-    from dockerv6.dockerd.profiles import Profile
     from tests.fakes.dockerd.addresses import AnyNetwork
+    from tests.fakes.dockerd.versions import EngineVersion
 
 PREDEFINED = ("bridge", "host", "none")
 _DRIVERS = fake_links.DRIVERS | {"bridge"}
@@ -29,7 +29,7 @@ class Networks:
         links: the host's interfaces.
     """
 
-    def __init__(self, profile: Profile, new_id: Callable[[], str], tell: Callable[[str, Network], None]) -> None:
+    def __init__(self, profile: EngineVersion, new_id: Callable[[], str], tell: Callable[[str, Network], None]) -> None:
         """Make the engine's own networks.
 
         Args:

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from dockerv6.dockerd.model import Container, Network, NetworkSpec
-    from dockerv6.dockerd.profiles import Profile
     from tests.fakes.dockerd.addresses import AnyAddress
     from tests.fakes.dockerd.links import Links
+    from tests.fakes.dockerd.versions import EngineVersion
 
 _FIRST_EPHEMERAL_PORT = 32768
 _FIRST_CREATED = 1_700_000_000
@@ -32,7 +32,7 @@ _PRIVATE = "container cannot be connected to multiple networks with one of the n
 class State:
     """An engine's containers, and its networks; refuses what real engines refuse, in their words."""
 
-    def __init__(self, profile: Profile, tell: Callable[[EngineEvent], None], *, userland_proxy: bool) -> None:
+    def __init__(self, profile: EngineVersion, tell: Callable[[EngineEvent], None], *, userland_proxy: bool) -> None:
         """Make the engine's own networks.
 
         Args:
@@ -48,12 +48,12 @@ class State:
         self._networks = Networks(profile, self._new_id, self._tell_network)
 
     @property
-    def profile(self) -> Profile:
+    def profile(self) -> EngineVersion:
         """The version that it behaves like."""
         return self._networks.profile
 
     @profile.setter
-    def profile(self, profile: Profile) -> None:
+    def profile(self, profile: EngineVersion) -> None:
         self._networks.profile = profile
 
     @property
@@ -95,14 +95,14 @@ class State:
             lambda name, entry: entry.network_id == network_id or (not entry.network_id and name == unstarted)
         )
 
-    def stranded(self, network_name: str) -> tuple[Attachment, ...]:
+    def orphaned_attachments(self, network_name: str) -> tuple[Attachment, ...]:
         """See `port.Engine.stranded`."""
         if network_name in PREDEFINED:
             return ()
         gone = {"", *(network.id for network in self._networks.all())}
         return self._select(lambda name, entry: name == network_name and entry.network_id not in gone)
 
-    def occupied(self) -> frozenset[str]:
+    def networks_in_use(self) -> frozenset[str]:
         """See `port.Engine.occupied`."""
         entries = ((n, e.network_id) for c in self._containers.values() for n, e in c.entries.items())
         return frozenset(ref for entry in entries for ref in entry if ref)
@@ -123,7 +123,7 @@ class State:
         ]
         return tuple(sorted(found, key=lambda attachment: attachment.container_name))
 
-    def running(self) -> frozenset[str]:
+    def running_container_ids(self) -> frozenset[str]:
         """Ids of all running containers."""
         return frozenset(c.id for c in self._containers.values() if c.running)
 

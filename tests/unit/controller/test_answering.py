@@ -83,7 +83,7 @@ class TestNetworks:
 
     async def test_a_deleted_resource_takes_its_entries_along(self) -> None:
         bench = await plugged("web")
-        bench.host.engine.stop_container(*await bench.host.engine.running())
+        bench.host.engine.stop_container(*await bench.host.engine.running_container_ids())
         bench.invalidate_all()
         await bench.delete("blog")
         assert await bench.finalize() is None
@@ -160,7 +160,7 @@ class TestSweep:
 async def test_uninstalling_answers_for_nobody_and_restores_the_switch() -> None:
     bench = await plugged("web")
     bench.host.net.answer_for("eth0", IPv6Address("2001:db8:1::88"))
-    bench.host.engine.stop_container(*await bench.host.engine.running())
+    bench.host.engine.stop_container(*await bench.host.engine.running_container_ids())
     bench.invalidate_all()
     said = await remove_everything(bench.context, keep_networks=False)
     assert await answered(bench.host) == set()

@@ -4,7 +4,7 @@ import pytest
 
 from dockerv6.controller.endpoints import remembered
 from dockerv6.controller.execute import SYSCTLS, StepFailed, carry_out, execute
-from dockerv6.dockerd.port import EngineRefused, EngineUnavailable
+from dockerv6.dockerd.port import EngineApiError, EngineUnavailable
 from dockerv6.firewall.model import FilterVariant, ForwardDrop
 from dockerv6.planning import steps as s
 from dockerv6.planning.host.sysctls import FORWARDING
@@ -93,7 +93,7 @@ async def test_a_plan_stops_where_a_step_fails() -> None:
     assert await it.host.net.sysctl(FORWARDING) == "1"
 
 
-@pytest.mark.parametrize(("error", "attached"), [(EngineRefused("in use"), {"web"}), (EngineUnavailable("x"), set())])
+@pytest.mark.parametrize(("error", "attached"), [(EngineApiError("in use"), {"web"}), (EngineUnavailable("x"), set())])
 async def test_a_refused_container_does_not_keep_the_next_one_away(error: Exception, attached: set[str]) -> None:
     it = await bench()
     endpoints = [container(n).__class__(it.host.engine.run_container(n), n, running=True) for n in ("db", "web")]

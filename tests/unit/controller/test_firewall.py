@@ -216,7 +216,7 @@ class TestUdpFlows:
         bench = await self.with_flows("53:53/udp")
         assert self.left(bench) == [54, 8080]
         self.begin(bench, 53, 54)
-        bench.host.engine.stop_container(next(iter(await bench.host.engine.running())))
+        bench.host.engine.stop_container(next(iter(await bench.host.engine.running_container_ids())))
         bench.invalidate_all()
         await bench.context.firewall.sync()
         assert self.left(bench) == [54]

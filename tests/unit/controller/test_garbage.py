@@ -33,7 +33,7 @@ async def swept(at: Host) -> Bench:
 async def test_what_no_resource_asks_for_goes() -> None:
     at = Host()
     await stray(at, "old")
-    await at.ledger.bind("old", "default", IPv6Network("fd00:a::/64"), at.clock.now(), seen=None)
+    await at.ledger.bind("old", "default", IPv6Network("fd00:a::/64"), at.clock.now(), revision=None)
     bench = await swept(at)
     assert await sweep(bench.context) is None
     assert await at.ours() == ()

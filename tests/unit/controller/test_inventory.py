@@ -85,12 +85,12 @@ async def test_release_and_forget() -> None:
 
 async def test_after_a_conflict_the_ledger_is_read_again() -> None:
     host, inventory = await empty()
-    await host.ledger.bind("thief", "default", A, 1.0, seen=None)
+    await host.ledger.bind("thief", "default", A, 1.0, revision=None)
     with pytest.raises(SubnetTaken):
         await inventory.bind("a", "default", A, 1.0, None)
     assert set(inventory.holdings.bound) == {"thief"}
     seen = inventory.holdings.bound["thief"]
-    await host.ledger.bind("thief", "default", B, 2.0, seen=seen.revision)
+    await host.ledger.bind("thief", "default", B, 2.0, revision=seen.revision)
     with pytest.raises(LedgerConflict):
         await inventory.bind("thief", "default", IPv6Network("fd00:c::/64"), 3.0, seen.revision)
     assert inventory.holdings.bound["thief"].prefix == B

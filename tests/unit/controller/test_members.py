@@ -14,11 +14,11 @@ from dockerv6.controller.endpoints import (
 )
 from dockerv6.controller.execute import StepFailed, carry_out, execute
 from dockerv6.dockerd.model import Attachment
-from dockerv6.dockerd.port import ContainerNotFound, EngineRefused, EngineUnavailable
-from dockerv6.dockerd.profiles import ENGINE_20_10
+from dockerv6.dockerd.port import ContainerNotFound, EngineApiError, EngineUnavailable
 from dockerv6.planning.steps import AttachMember, DetachMember, Plan
 from dockerv6.reconciler.handler import TemporaryError
 from dockerv6.store.memory import MemoryStore
+from tests.fakes.dockerd.versions import ENGINE_20_10
 from tests.simulation.resources import network
 from tests.world import Bench, Host
 
@@ -266,7 +266,7 @@ class TestExecution:
     async def test_one_that_is_refused_does_not_keep_the_next_one_away(self) -> None:
         bench = await made()
         web, db = await step(bench), await step(bench, "db")
-        bench.host.engine.fail_next("connect", EngineRefused("no"))
+        bench.host.engine.fail_next("connect", EngineApiError("no"))
         with pytest.raises(StepFailed):
             await execute(Plan("IPv6Network", "blog", (web, db)), bench.context)
         assert await bench.host.attached("blog") == {"db"}

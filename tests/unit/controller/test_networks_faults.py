@@ -4,13 +4,13 @@ from ipaddress import IPv6Network
 
 import pytest
 
-from dockerv6.dockerd.port import EngineConflict, EngineRefused, EngineUnavailable
-from dockerv6.dockerd.profiles import ENGINE_20_10
+from dockerv6.dockerd.port import EngineApiError, EngineConflict, EngineUnavailable
 from dockerv6.firewall.model import FilterVariant, ForwardDrop
 from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable
 from dockerv6.ipam.ledger import LedgerError
 from dockerv6.reconciler.handler import TemporaryError
 from dockerv6.store.port import StoreError
+from tests.fakes.dockerd.versions import ENGINE_20_10
 from tests.simulation.resources import network, pool
 from tests.unit.controller.stages import again, applied, restart
 from tests.world import Host
@@ -108,7 +108,7 @@ class TestFaults:
             host.engine.run_container(name, "blog")
         await again(bench)
         await host.remove_by_hand("blog")  # there is no way back to what somebody else removed
-        host.engine.fail_next("connect", EngineRefused("address in use"))
+        host.engine.fail_next("connect", EngineApiError("address in use"))
         with pytest.raises(TemporaryError):
             await again(bench)
         assert await host.attached("blog") == {"web"}
@@ -125,7 +125,7 @@ class TestFaults:
         host.engine.fail_next("connect", EngineUnavailable("gone"))
         with pytest.raises(TemporaryError):
             await again(bench)
-        (web,) = await host.engine.running()
+        (web,) = await host.engine.running_container_ids()
         host.engine.remove_container(web)
         await again(bench)
         assert await host.ready("blog") == ("True", "ReconcileSucceeded")
@@ -133,7 +133,7 @@ class TestFaults:
     async def test_a_ledger_that_another_wrote_is_read_again_at_once(self) -> None:
         host = Host()
         bench = await host.bench(network(), pool(prefix="fd00:1::/64"))
-        await host.ledger.bind("thief", "default", IPv6Network("fd00:1::/64"), 0.0, seen=None)
+        await host.ledger.bind("thief", "default", IPv6Network("fd00:1::/64"), 0.0, revision=None)
         await again(bench)
         assert await host.ready("blog") == ("False", "PoolExhausted")
         assert {e.reason for e in await host.events("blog")} == {"PoolExhausted"}  # a lost race is nobody's concern

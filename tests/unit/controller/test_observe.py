@@ -44,7 +44,7 @@ async def test_an_engine_that_gives_no_answer_is_part_of_the_picture() -> None:
 async def test_so_is_one_that_falls_silent_half_way() -> None:
     bench = await made()
     bench.host.engine.run_container("web", "blog")
-    for method in ("attachments", "occupied"):
+    for method in ("attachments", "networks_in_use"):
         bench.host.engine.fail_next(method, EngineUnavailable("gone"))
     picture = await look(bench)
     assert (picture.engine, picture.engine_problem) == (None, "gone")

@@ -163,7 +163,7 @@ async def test_a_network_that_somebody_makes_has_its_rules_at_once() -> None:
         await at_work.let(1)
         assert await host.ready("all", "IPv6Policy") == READY
         assert (await host.stored("all", "IPv6Policy")).status["networks"] == 1
-        host.engine.remove_container(next(iter(await host.engine.running())))
+        host.engine.remove_container(next(iter(await host.engine.running_container_ids())))
         await host.engine.remove_network(shop)
         await at_work.let(1)
         assert host.rules_of("policy/all") == frozenset()

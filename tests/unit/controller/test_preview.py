@@ -17,7 +17,10 @@ async def test_a_preview_changes_nothing() -> None:
     assert [type(s).__name__ for s in plans["a"].steps][-1] == "CreateNetwork"
     assert await host.snapshot() == before
     assert await host.store.objects() == ()
-    reading = {"info", "networks", "network", "attachments", "running", "stranded", "occupied", "containers"}
+    reading = {
+        *("info", "networks", "network", "networks_in_use"),
+        *("containers", "running_container_ids", "attachments", "orphaned_attachments"),
+    }
     assert {c.method for c in host.engine.calls[calls:]} <= reading
     assert host.firewall.commits == 0
 

@@ -88,7 +88,7 @@ class TestForward:
     async def test_an_idle_one_follows_when_its_containers_have_stopped(self) -> None:
         bench = await populated(updateStrategy="WhenIdle")
         await moved(bench)
-        for container in await bench.host.engine.running():
+        for container in await bench.host.engine.running_container_ids():
             bench.host.engine.stop_container(container)
         bench.invalidate_all()
         await bench.reconcile("a")
@@ -193,7 +193,7 @@ class TestTurns:
         bench = await populated()
         await moved(bench)
         await self.cut_off(bench, "b")
-        for container in await bench.host.engine.running():
+        for container in await bench.host.engine.running_container_ids():
             bench.host.engine.stop_container(container)
         await bench.delete("b")
         bench.invalidate_all()

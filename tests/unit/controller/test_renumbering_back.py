@@ -7,14 +7,14 @@ import pytest
 
 from dockerv6.controller.recreations import RECREATIONS as FORMER
 from dockerv6.dockerd.model import Attachment
-from dockerv6.dockerd.port import EngineConflict, EngineRefused, EngineUnavailable
+from dockerv6.dockerd.port import EngineApiError, EngineConflict, EngineUnavailable
 from dockerv6.reconciler.handler import Requeue, TemporaryError
 from tests.unit.controller.renumbered import NAMES, NEW, NEXT, OLD, READY, done, ends, moved, populated, subnet
 from tests.world import Bench, Host
 
 REFUSALS = {
     "the network": ("create_network", EngineConflict("Pool overlaps with other one")),
-    "an attachment": ("connect", EngineRefused("Address already in use")),
+    "an attachment": ("connect", EngineApiError("Address already in use")),
 }
 
 
@@ -110,7 +110,7 @@ class TestBack:
             nonlocal refused
             try:
                 return await (gone if broken == refusal[0] else fallible)(*args, **named)
-            except EngineRefused:
+            except EngineApiError:
                 refused = True
                 raise
 
@@ -146,7 +146,7 @@ def refuse_on(host: Host, prefix: str, container: str = "") -> None:
         assert there is not None
         here = next(c.subnet for c in there.ipv6 if isinstance(c.subnet, IPv6Network))
         if attachment.container_name == container and here.subnet_of(IPv6Network(prefix)):
-            raise EngineRefused("Address already in use")
+            raise EngineApiError("Address already in use")
         await connect(network_id, attachment)
 
     host.engine.create_network = creating  # type: ignore[method-assign]

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from dockerv6.controller.prefixes import track_prefixes
-from dockerv6.dockerd.profiles import ENGINE_20_10, ENGINE_28_5, Profile
 from dockerv6.planning.addressing.tracked_prefixes import SETTLE
+from tests.fakes.dockerd.versions import ENGINE_20_10, ENGINE_28_5, EngineVersion
 from tests.simulation.provider import Provider
 from tests.simulation.resources import network, policy
 from tests.world import Bench, Host
@@ -16,7 +16,18 @@ KIND = "IPv6Policy"
 READY = ("True", "ReconcileSucceeded")
 OLD, NEW = "2001:db8:a00::/56", "2001:db8:b00::/56"
 OUTER: dict[str, Any] = {"mode": "PrefixTranslation", "prefixFrom": {"interface": "eth0"}}
-READING = frozenset({"info", "networks", "network", "attachments", "running", "stranded", "occupied", "containers"})
+READING = frozenset(
+    {
+        "info",
+        "networks",
+        "network",
+        "attachments",
+        "running_container_ids",
+        "orphaned_attachments",
+        "networks_in_use",
+        "containers",
+    }
+)
 
 
 def translated_to(host: Host) -> list[str]:
@@ -131,7 +142,7 @@ class TestRouted:
     @pytest.mark.parametrize(
         ("profile", "asked"), [(ENGINE_28_5, "routed"), (ENGINE_20_10, None)], ids=["28.5", "20.10"]
     )
-    async def test_engines_that_know_it_are_told(self, profile: Profile, asked: str | None) -> None:
+    async def test_engines_that_know_it_are_told(self, profile: EngineVersion, asked: str | None) -> None:
         host = Host(profile)
         bench = await host.bench(network("a", egress={"mode": "Routed"}))
         await bench.reconcile("a")

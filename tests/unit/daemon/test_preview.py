@@ -12,7 +12,7 @@ async def test_a_ledger_with_subnets_that_an_owner_had_before_is_copied() -> Non
     ledger, copy = MemoryLedger(), MemoryLedger()
     seen = None
     for now, prefix in enumerate(("fd00:c::/64", "fd00:b::/64", "fd00:a::/64")):
-        seen = (await ledger.bind("blog", "default", IPv6Network(prefix), float(now), seen=seen)).revision
+        seen = (await ledger.bind("blog", "default", IPv6Network(prefix), float(now), revision=seen)).revision
     await ledger.keep_pool_prefix("default", IPv6Network("fd00::/48"))
     await _copy_ledger(ledger, copy)
 

@@ -8,7 +8,7 @@ import pytest
 
 from dockerv6.dockerd.client import DockerEngine
 from dockerv6.dockerd.model import Attachment
-from dockerv6.dockerd.port import EngineConflict, EngineRefused
+from dockerv6.dockerd.port import EngineApiError, EngineConflict
 from tests.unit.dockerd.stub import Reply, Request, ping, serving, versions
 
 if TYPE_CHECKING:
@@ -95,15 +95,15 @@ async def test_a_container_of_the_hosts_network_is_refused_another_one(tmp_path:
     )
     async with serving(tmp_path / "d", engine(lambda _, __: (400, {"message": words}))) as stub:
         docker = DockerEngine(stub.url, environment={})
-        with pytest.raises(EngineRefused, match="sharing network namespace") as caught:
+        with pytest.raises(EngineApiError, match="sharing network namespace") as caught:
             await docker.connect(OLD_ID, WEB)
-        assert type(caught.value) is EngineRefused
+        assert type(caught.value) is EngineApiError
         await docker.close()
 
 
 async def test_the_engines_own_networks_strand_nobody(tmp_path: Path) -> None:
     docker = DockerEngine(f"unix://{tmp_path}/nobody.sock", environment={})
-    assert await docker.stranded("bridge") == ()
+    assert await docker.orphaned_attachments("bridge") == ()
 
 
 @pytest.mark.parametrize("attached", [True, False])

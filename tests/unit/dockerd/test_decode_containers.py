@@ -80,15 +80,18 @@ def test_an_entry_of_the_same_name_with_another_id_is_no_attachment() -> None:
 @pytest.mark.parametrize("gone", [None, {}, {"NetworkSettings": None}, {"NetworkSettings": {"Networks": None}}])
 def test_what_is_no_container_has_no_attachment(gone: object) -> None:
     assert decode_containers.attachment(gone, NETWORK_ID, "n1") is None
-    assert decode_containers.stranded(gone, "n1", frozenset()) is None
+    assert decode_containers.orphaned_attachments(gone, "n1", frozenset()) is None
 
 
 def test_stranded_is_who_names_an_id_that_is_no_more() -> None:
     container = inspected_container({"n1": entry()})
-    assert decode_containers.stranded(container, "n1", frozenset({"f" * 64})) is not None
-    assert decode_containers.stranded(container, "n1", frozenset({NETWORK_ID})) is None
-    assert decode_containers.stranded(container, "n2", frozenset()) is None
-    assert decode_containers.stranded(inspected_container({"n1": entry(NetworkID="")}), "n1", frozenset()) is None
+    assert decode_containers.orphaned_attachments(container, "n1", frozenset({"f" * 64})) is not None
+    assert decode_containers.orphaned_attachments(container, "n1", frozenset({NETWORK_ID})) is None
+    assert decode_containers.orphaned_attachments(container, "n2", frozenset()) is None
+    assert (
+        decode_containers.orphaned_attachments(inspected_container({"n1": entry(NetworkID="")}), "n1", frozenset())
+        is None
+    )
 
 
 @pytest.mark.parametrize(
@@ -249,4 +252,4 @@ def test_decodes_listings_as_ids_and_networks_alone() -> None:
         {"NetworkSettings": {"Networks": {"blog": {"NetworkID": "1"}, "new": {"NetworkID": ""}}}},
         {"Id": "c"},
     )
-    assert decode_containers.occupied([stopped, odd]) == {"blog", "1", "new"}
+    assert decode_containers.networks_in_use([stopped, odd]) == {"blog", "1", "new"}

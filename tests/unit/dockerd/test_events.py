@@ -12,7 +12,7 @@ from dockerv6.dockerd import events as module
 from dockerv6.dockerd.address import resolve
 from dockerv6.dockerd.events import EventStreams
 from dockerv6.dockerd.model import EngineEvent, EventKind
-from dockerv6.dockerd.port import EngineRefused, EngineUnavailable
+from dockerv6.dockerd.port import EngineApiError, EngineUnavailable
 from tests.unit.dockerd.stub import Reply, Request, Stub, ping, serving
 
 if TYPE_CHECKING:
@@ -117,13 +117,13 @@ async def test_an_endless_line_is_unavailability(tmp_path: Path) -> None:
 
 async def test_what_is_no_http_server_is_unavailability_or_refusal(tmp_path: Path) -> None:
     async with serving(tmp_path / "d", lambda _: Reply(400, b"nope", then_close=True)) as stub:
-        with pytest.raises(EngineRefused, match="nope"):
+        with pytest.raises(EngineApiError, match="nope"):
             await anext(streams(stub).open())
 
 
 async def test_a_refusal_is_told_in_the_engines_words(tmp_path: Path) -> None:
     async with serving(tmp_path / "d", engine(Reply(400, {"message": "invalid filter"}))) as stub:
-        with pytest.raises(EngineRefused, match="invalid filter"):
+        with pytest.raises(EngineApiError, match="invalid filter"):
             await anext(streams(stub).open())
 
 

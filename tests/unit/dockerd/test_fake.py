@@ -11,22 +11,22 @@ import pytest
 from dockerv6.dockerd.model import NetworkSpec, SubnetConfig
 from dockerv6.dockerd.port import (
     ContainerNotFound,
+    EngineApiError,
     EngineConflict,
-    EngineRefused,
     EngineTooOld,
     EngineUnavailable,
 )
-from dockerv6.dockerd.profiles import ENGINE_20_10, ENGINE_26_1, ENGINE_28_5, Profile
 from tests.fakes.dockerd.engine import Call, FakeEngine
+from tests.fakes.dockerd.versions import ENGINE_20_10, ENGINE_26_1, ENGINE_28_5, EngineVersion
 
 SPEC = NetworkSpec("blog", ipam=(SubnetConfig(IPv6Network("2001:db8::/64")),))
 
 
 async def test_fails_the_next_calls_as_told() -> None:
     engine = FakeEngine()
-    engine.fail_next("create_network", EngineRefused("disk full", 500), times=2)
+    engine.fail_next("create_network", EngineApiError("disk full", 500), times=2)
     for _ in range(2):
-        with pytest.raises(EngineRefused, match="disk full"):
+        with pytest.raises(EngineApiError, match="disk full"):
             await engine.create_network(SPEC)
     assert await engine.network("blog") is None
     await engine.create_network(SPEC)
@@ -75,7 +75,7 @@ async def test_can_be_upgraded() -> None:
 
 
 @pytest.mark.parametrize("profile", [ENGINE_20_10, ENGINE_26_1])
-async def test_older_engines_have_no_ipv6_pool(profile: Profile) -> None:
+async def test_older_engines_have_no_ipv6_pool(profile: EngineVersion) -> None:
     with pytest.raises(EngineConflict, match="IPv6 address pool"):
         await FakeEngine(profile).create_network(NetworkSpec("six"))
 
@@ -88,14 +88,14 @@ async def test_newer_engines_make_a_ula_subnet() -> None:
 
 
 async def test_refuses_a_driver_that_there_is_not() -> None:
-    with pytest.raises(EngineRefused, match="nosuch") as caught:
+    with pytest.raises(EngineApiError, match="nosuch") as caught:
         await FakeEngine().create_network(NetworkSpec("n", driver="nosuch", enable_ipv6=False))
-    assert type(caught.value) is EngineRefused
+    assert type(caught.value) is EngineApiError
 
 
 async def test_refuses_a_gateway_outside_the_subnet() -> None:
     config = SubnetConfig(IPv6Network("2001:db8::/64"), gateway=IPv6Network("2001:db8:1::/64")[1])
-    with pytest.raises(EngineRefused, match="invalid gateway"):
+    with pytest.raises(EngineApiError, match="invalid gateway"):
         await FakeEngine().create_network(NetworkSpec("n", ipam=(config,)))
 
 
@@ -107,7 +107,7 @@ async def test_a_container_that_fails_to_start_holds_no_address() -> None:
     await engine.connect(gone, attachment)
     engine.stop_container(container)
     await engine.remove_network(gone)
-    with pytest.raises(EngineRefused, match="not found"):
+    with pytest.raises(EngineApiError, match="not found"):
         engine.start_container(container)
     bridge = await engine.network("bridge")
     assert bridge is not None
@@ -179,7 +179,7 @@ async def test_a_container_whose_port_is_taken_holds_nothing() -> None:
 def test_a_mode_without_networks_of_its_own_refuses_them_at_once(mode: str) -> None:
     engine = FakeEngine()
     engine.run_container("db")
-    with pytest.raises(EngineRefused, match="cannot be connected"):
+    with pytest.raises(EngineApiError, match="cannot be connected"):
         engine.create_container("web", "bridge", network_mode=mode)
 
 

@@ -7,7 +7,7 @@ from ipaddress import IPv6Network
 import pytest
 
 from dockerv6.dockerd.model import NetworkSpec, SubnetConfig
-from dockerv6.dockerd.port import EngineRefused
+from dockerv6.dockerd.port import EngineApiError
 from tests.fakes.dockerd.engine import FakeEngine
 
 OWN = frozenset({"lo", "eth0"})
@@ -54,7 +54,7 @@ async def test_one_drivers_containers_keep_the_others_from_being_started(first: 
     await engine.create_network(on(second, "eth0", "other", 2))
     web = engine.run_container("web", "blog")
     rival = engine.create_container("rival", "other")
-    with pytest.raises(EngineRefused, match=f"failed to create the {second} port: device or resource busy"):
+    with pytest.raises(EngineApiError, match=f"failed to create the {second} port: device or resource busy"):
         engine.start_container(rival)
     engine.stop_container(web)
     engine.start_container(rival)
@@ -65,9 +65,9 @@ async def test_a_refused_container_is_not_running_and_not_attached() -> None:
     network_id = await engine.create_network(on("ipvlan", "eth0"))
     engine.remove_link("eth0")
     web = engine.create_container("web", "blog")
-    with pytest.raises(EngineRefused, match="the requested parent interface eth0 was not found"):
+    with pytest.raises(EngineApiError, match="the requested parent interface eth0 was not found"):
         engine.start_container(web)
-    assert await engine.running() == frozenset()
+    assert await engine.running_container_ids() == frozenset()
     network = await engine.network(network_id)
     assert network is not None
     assert network.endpoints == ()

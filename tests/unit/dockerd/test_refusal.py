@@ -5,8 +5,8 @@ import pytest
 from dockerv6.dockerd import refusal
 from dockerv6.dockerd.port import (
     ContainerNotFound,
+    EngineApiError,
     EngineConflict,
-    EngineRefused,
     EngineUnavailable,
     NetworkNotFound,
 )
@@ -22,7 +22,7 @@ ID = "7e4aa139b970d2516e0b4a723b062ef60a3f503f71e68630c231da9bdbb16e71"
         (404, "network a b/c not found", NetworkNotFound),
         (404, "No such container: nope", ContainerNotFound),
         (404, "endpoint nope not found", ContainerNotFound),
-        (404, 'plugin "nosuch" not found', EngineRefused),
+        (404, 'plugin "nosuch" not found', EngineApiError),
         (404, "could not find an available, non-overlapping IPv4 address pool among the defaults", EngineConflict),
         (400, "all predefined address pools have been fully subnetted", EngineConflict),
         (409, "network with name n1 already exists", EngineConflict),
@@ -30,23 +30,23 @@ ID = "7e4aa139b970d2516e0b4a723b062ef60a3f503f71e68630c231da9bdbb16e71"
         (403, 'network n1 has active endpoints (name:"c1" id:"ba1dc901a306")', EngineConflict),
         (403, "Pool overlaps with other one on this address space", EngineConflict),
         (500, "driver failed: Bind for 0.0.0.0:8080 failed: port is already allocated", EngineConflict),
-        (400, "container sharing network namespace with another container or host cannot be connected", EngineRefused),
+        (400, "container sharing network namespace with another container or host cannot be connected", EngineApiError),
         (403, "invalid pool request: Pool overlaps with other one on this address space", EngineConflict),
         (403, "Address already in use", EngineConflict),
         (403, "endpoint with name c1 already exists in network n1", EngineConflict),
         (403, f"cannot create network {ID} (b): conflicts with network {ID} (b): networks have same bridge name",
          EngineConflict),
-        (403, "bridge is a pre-defined network and cannot be removed", EngineRefused),
-        (403, "operation is not permitted on predefined host network ", EngineRefused),
-        (500, "Invalid address 2001:db8:2::99: It does not belong to any of this network's subnets", EngineRefused),
-        (500, f"container {ID} is not connected to network n1", EngineRefused),
-        (503, "This node is not a swarm manager.", EngineRefused),
+        (403, "bridge is a pre-defined network and cannot be removed", EngineApiError),
+        (403, "operation is not permitted on predefined host network ", EngineApiError),
+        (500, "Invalid address 2001:db8:2::99: It does not belong to any of this network's subnets", EngineApiError),
+        (500, f"container {ID} is not connected to network n1", EngineApiError),
+        (503, "This node is not a swarm manager.", EngineApiError),
     ],
 )  # fmt: skip
-def test_tells_the_kinds_apart(status: int, message: str, kind: type[EngineRefused]) -> None:
+def test_tells_the_kinds_apart(status: int, message: str, kind: type[EngineApiError]) -> None:
     error = refusal.from_answer(status, message)
     assert type(error) is kind
-    assert isinstance(error, EngineRefused)
+    assert isinstance(error, EngineApiError)
     assert error.status == status
     assert str(error).endswith(f" (HTTP {status})")
 
@@ -73,9 +73,9 @@ def test_says_so_when_no_reason_is_given() -> None:
     assert str(refusal.from_answer(500, " \n")) == "no reason given (HTTP 500)"
 
 
-def refused(message: str, status: int = 500) -> EngineRefused:
+def refused(message: str, status: int = 500) -> EngineApiError:
     error = refusal.from_answer(status, message)
-    assert isinstance(error, EngineRefused)
+    assert isinstance(error, EngineApiError)
     return error
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from dockerv6.dockerd import transport as module
 from dockerv6.dockerd.address import resolve
-from dockerv6.dockerd.port import EngineRefused, EngineTooOld, EngineUnavailable, NetworkNotFound
+from dockerv6.dockerd.port import EngineApiError, EngineTooOld, EngineUnavailable, NetworkNotFound
 from dockerv6.dockerd.transport import Transport, explain
 from tests.unit.dockerd.stub import Reply, Request, ping, serving, versions
 
@@ -154,7 +154,7 @@ async def test_silence_is_unavailability(tmp_path: Path, monkeypatch: pytest.Mon
 async def test_what_is_no_engine_is_refused(tmp_path: Path) -> None:
     async with serving(tmp_path / "d", lambda _: Reply(body=b"hello")) as stub:
         ours = transport(stub.url)
-        with pytest.raises(EngineRefused, match="is no Docker Engine"):
+        with pytest.raises(EngineApiError, match="is no Docker Engine"):
             await ours.get("/networks")
         await ours.close()
 

@@ -3,7 +3,16 @@ from ipaddress import IPv6Network
 
 import pytest
 
-from dockerv6.ipam.block import BlockRequest, Conflict, Exhausted, SubnetChoice, TooShort, choose, cooled_down, fixed
+from dockerv6.ipam.block import (
+    BlockRequest,
+    Conflict,
+    PoolExhausted,
+    PrefixTooShort,
+    SubnetChoice,
+    choose,
+    cooled_down,
+    fixed,
+)
 from dockerv6.ipam.ledger import Allocation, AllocationState
 
 POOL = IPv6Network("fd00:1:2::/48")
@@ -147,7 +156,7 @@ def test_every_prefix_of_a_pool_is_used_up() -> None:
     for number in range(7):
         held = (*held, holds(f"owner-{number}", chosen(request(f"owner-{number}", prefixes=pools, held=held))))
 
-    assert choose(request(prefixes=pools, held=held)) == Exhausted("default", 64, 7, 7, 0, None)
+    assert choose(request(prefixes=pools, held=held)) == PoolExhausted("default", 64, 7, 7, 0, None)
     # the first of each prefix came last
     assert {each.prefix for each in held[-3:]} == {
         IPv6Network(text) for text in ("fd00:1:2::/64", "fd00:5::/64", "fd00:9::/64")
@@ -158,14 +167,14 @@ def test_overlapping_prefixes_of_a_pool_count_once() -> None:
     pools = (IPv6Network("fd00:1:2:1::/64"), IPv6Network("fd00:1:2::/63"))
     taken = replace(request(prefixes=pools), avoid=(POOL,))
 
-    assert choose(taken) == Exhausted("default", 64, 2, 0, 0, None)
+    assert choose(taken) == PoolExhausted("default", 64, 2, 0, 0, None)
 
 
 def test_a_cooling_subnet_is_kept_from_others() -> None:
     pool = IPv6Network("fd00:1:2:7::/64")
     cooling = holds("shop", pool, cooling=True, since=NOW - 60)
 
-    assert choose(request(prefixes=(pool,), held=(cooling,))) == Exhausted("default", 64, 1, 0, 1, NOW - 60 + HOUR)
+    assert choose(request(prefixes=(pool,), held=(cooling,))) == PoolExhausted("default", 64, 1, 0, 1, NOW - 60 + HOUR)
 
 
 def test_the_end_of_the_cooldown_frees_a_subnet_and_names_what_to_forget() -> None:
@@ -181,7 +190,7 @@ def test_the_soonest_end_of_a_cooldown_is_told() -> None:
     later, sooner = pool.subnets(new_prefix=64)
     held = (holds("shop", later, cooling=True, since=NOW - 1), holds("mail", sooner, cooling=True, since=NOW - 2))
 
-    assert choose(request(prefixes=(pool,), held=held)) == Exhausted("default", 64, 2, 0, 2, NOW - 2 + HOUR)
+    assert choose(request(prefixes=(pool,), held=held)) == PoolExhausted("default", 64, 2, 0, 2, NOW - 2 + HOUR)
 
 
 def test_a_small_pool_may_be_divided_anew_by_its_only_owner() -> None:
@@ -193,8 +202,8 @@ def test_a_small_pool_may_be_divided_anew_by_its_only_owner() -> None:
 def test_prefixes_longer_than_asked_are_passed_over() -> None:
     long = IPv6Network("fd00:9::/80")
 
-    assert choose(request(prefixes=(long,))) == TooShort("default", 64, 80)
-    assert choose(request(prefixes=())) == TooShort("default", 64, None)
+    assert choose(request(prefixes=(long,))) == PrefixTooShort("default", 64, 80)
+    assert choose(request(prefixes=())) == PrefixTooShort("default", 64, None)
     assert chosen(request(prefixes=(long, POOL))).subnet_of(POOL)
 
 

@@ -13,7 +13,7 @@ A = IPv6Network("fd00:1:2:3::/64")
 
 async def test_what_the_ledger_holds_is_read_without_it(tmp_path: Path) -> None:
     ledger = await SqliteLedger.open(tmp_path / "state.db")
-    await ledger.bind("blog", "default", A, 1.0, seen=None)
+    await ledger.bind("blog", "default", A, 1.0, revision=None)
     await ledger.keep_pool_prefix("default", IPv6Network("fd00:1:2::/48"))
     held = await ledger.allocations()
     await ledger.close()

@@ -37,8 +37,8 @@ async def statements(ledger: SqliteLedger) -> list[str]:
 
 async def test_everything_is_found_again_after_a_restart(path: Path) -> None:
     ledger = await SqliteLedger.open(path)
-    first = await ledger.bind("blog", "default", A, 1.5, seen=None)
-    await ledger.bind("blog", "default", B, 2.5, seen=first.revision)
+    first = await ledger.bind("blog", "default", A, 1.5, revision=None)
+    await ledger.bind("blog", "default", B, 2.5, revision=first.revision)
     await ledger.keep_pool_prefix("default", IPv6Network("fd00:1:2::/48"))
     held = await ledger.allocations()
     await ledger.close()
@@ -52,14 +52,14 @@ async def test_everything_is_found_again_after_a_restart(path: Path) -> None:
 
 async def test_a_revision_never_comes_twice_even_after_a_restart(path: Path) -> None:
     ledger = await SqliteLedger.open(path)
-    bound = await ledger.bind("blog", "default", A, 1.0, seen=None)
+    bound = await ledger.bind("blog", "default", A, 1.0, revision=None)
     await ledger.release(bound, 2.0)
     (cooling,) = await ledger.allocations()
     await ledger.forget(cooling)
     await ledger.close()
 
     ledger = await SqliteLedger.open(path)
-    again = await ledger.bind("blog", "default", A, 3.0, seen=None)
+    again = await ledger.bind("blog", "default", A, 3.0, revision=None)
 
     assert again.revision > cooling.revision > bound.revision
     await ledger.close()
@@ -68,7 +68,7 @@ async def test_a_revision_never_comes_twice_even_after_a_restart(path: Path) -> 
 @pytest.mark.parametrize("prefix", ["::/0", "fd00::/8", "fd00::1/128", "ffff:ffff:ffff:ffff::/64"])
 async def test_prefixes_of_every_length_are_kept_exactly(path: Path, prefix: str) -> None:
     ledger = await SqliteLedger.open(path)
-    await ledger.bind("blog", "", IPv6Network(prefix), 1.0, seen=None)
+    await ledger.bind("blog", "", IPv6Network(prefix), 1.0, revision=None)
     await ledger.close()
 
     assert [each.prefix for each in read_allocations(path)] == [IPv6Network(prefix)]
@@ -76,11 +76,11 @@ async def test_prefixes_of_every_length_are_kept_exactly(path: Path, prefix: str
 
 async def test_reading_and_binding_the_same_again_touch_no_file(path: Path) -> None:
     ledger = await SqliteLedger.open(path)
-    await ledger.bind("blog", "default", A, 1.0, seen=None)
+    await ledger.bind("blog", "default", A, 1.0, revision=None)
     seen = await statements(ledger)
 
     assert await ledger.allocations() is await ledger.allocations()
-    await ledger.bind("blog", "default", A, 2.0, seen=None)
+    await ledger.bind("blog", "default", A, 2.0, revision=None)
     await ledger.keep_pool_prefix("default", A)
     await ledger.keep_pool_prefix("default", B)
 
@@ -90,11 +90,11 @@ async def test_reading_and_binding_the_same_again_touch_no_file(path: Path) -> N
 
 async def test_binding_again_behind_a_release_under_way_is_decided_after_it(path: Path) -> None:
     ledger = await SqliteLedger.open(path)
-    bound = await ledger.bind("blog", "default", A, 1.0, seen=None)
+    bound = await ledger.bind("blog", "default", A, 1.0, revision=None)
 
     _, outcome = await asyncio.gather(
         ledger.release(bound, 2.0),
-        ledger.bind("blog", "default", A, 3.0, seen=bound.revision),
+        ledger.bind("blog", "default", A, 3.0, revision=bound.revision),
         return_exceptions=True,
     )
 
@@ -105,11 +105,11 @@ async def test_binding_again_behind_a_release_under_way_is_decided_after_it(path
 
 async def test_somebody_elses_writes_are_noticed_and_then_known(path: Path) -> None:
     ours, theirs = await SqliteLedger.open(path), await SqliteLedger.open(path)
-    taken = await theirs.bind("shop", "default", A, 1.0, seen=None)
-    moved = await theirs.bind("mail", "default", B, 1.0, seen=None)
+    taken = await theirs.bind("shop", "default", A, 1.0, revision=None)
+    moved = await theirs.bind("mail", "default", B, 1.0, revision=None)
 
     with pytest.raises(SubnetTaken) as refused:
-        await ours.bind("blog", "default", A, 2.0, seen=None)
+        await ours.bind("blog", "default", A, 2.0, revision=None)
 
     assert refused.value.holder == taken
     assert await ours.allocations() == (taken, moved)
@@ -123,15 +123,15 @@ async def test_somebody_elses_writes_are_noticed_and_then_known(path: Path) -> N
 
 async def test_a_full_disk_is_told_with_its_remedy_and_loses_nothing(path: Path) -> None:
     ledger = await SqliteLedger.open(path)
-    bound = await ledger.bind("blog", "default", A, 1.0, seen=None)
+    bound = await ledger.bind("blog", "default", A, 1.0, revision=None)
     await ledger._database.read(lambda connection: connection.execute("PRAGMA max_page_count = 1").fetchall())
 
     with pytest.raises(LedgerError, match="free some space"):
-        await ledger.bind("x" * 100_000, "default", B, 1.0, seen=None)
+        await ledger.bind("x" * 100_000, "default", B, 1.0, revision=None)
 
     assert await ledger.allocations() == (bound,)
     await ledger._database.read(lambda connection: connection.execute("PRAGMA max_page_count = 100000").fetchall())
-    await ledger.bind("shop", "default", B, 1.0, seen=None)
+    await ledger.bind("shop", "default", B, 1.0, revision=None)
     await ledger.close()
 
 
@@ -160,13 +160,14 @@ from dockerv6.ipam.sqlite import SqliteLedger
 
 async def main():
     ledger = await SqliteLedger.open(Path(sys.argv[1]))
-    bound = await ledger.bind("roaming", "default", IPv6Network("fd01::/64"), 0.0, seen=None)
+    bound = await ledger.bind("roaming", "default", IPv6Network("fd01::/64"), 0.0, revision=None)
     number = 0
     while True:
         number += 1
-        await ledger.bind(f"owner-{number}", "default", IPv6Network((0xfd00 << 112 | number << 64, 64)), 1.0, seen=None)
+        fresh = IPv6Network((0xfd00 << 112 | number << 64, 64))
+        await ledger.bind(f"owner-{number}", "default", fresh, 1.0, revision=None)
         prefix = IPv6Network((0xfd01 << 112 | number << 64, 64))
-        bound = await ledger.bind("roaming", "default", prefix, 1.0, seen=bound.revision)
+        bound = await ledger.bind("roaming", "default", prefix, 1.0, revision=bound.revision)
         print(number, flush=True)
 
 asyncio.run(main())

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dockerv6.store.lock import LOCK_FILE, AlreadyRunning, InstanceLock, holder
+from dockerv6.store.lock import LOCK_FILE, AlreadyRunning, InstanceLock, lock_holder
 
 DAEMON = """
 import pathlib, sys
@@ -20,13 +20,13 @@ with InstanceLock(pathlib.Path(sys.argv[1])):
 
 def test_the_holder_is_this_process_while_it_has_the_lock(tmp_path: Path) -> None:
     state_dir = tmp_path / "state"
-    assert holder(state_dir) is None
+    assert lock_holder(state_dir) is None
 
     with InstanceLock(state_dir):
-        assert holder(state_dir) == os.getpid()
+        assert lock_holder(state_dir) == os.getpid()
         assert (state_dir / LOCK_FILE).stat().st_mode & 0o777 == 0o600
 
-    assert holder(state_dir) is None
+    assert lock_holder(state_dir) is None
 
 
 def test_a_second_instance_is_refused_and_told_who_has_it(tmp_path: Path) -> None:
@@ -43,15 +43,15 @@ def test_the_kernel_lets_go_of_a_killed_instance(tmp_path: Path) -> None:
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as daemon:
         assert daemon.stdout is not None
         daemon.stdout.readline()
-        assert holder(tmp_path) == daemon.pid
+        assert lock_holder(tmp_path) == daemon.pid
         with pytest.raises(AlreadyRunning) as refused:
             InstanceLock(tmp_path).acquire()
         assert refused.value.pid == daemon.pid
         daemon.send_signal(signal.SIGKILL)
 
-    assert holder(tmp_path) is None
+    assert lock_holder(tmp_path) is None
     with InstanceLock(tmp_path):
-        assert holder(tmp_path) == os.getpid()
+        assert lock_holder(tmp_path) == os.getpid()
 
 
 def test_a_program_started_later_does_not_inherit_the_lock(tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_letting_go_counts_even_while_somebody_has_a_copy_of_the_descriptor(tmp_
     lock.release()
     lock.release()
 
-    assert holder(tmp_path) is None
+    assert lock_holder(tmp_path) is None
     os.close(copy)
 
 
@@ -82,7 +82,7 @@ def test_a_holder_that_has_not_said_its_id_is_process_0(tmp_path: Path) -> None:
     with InstanceLock(tmp_path):
         (tmp_path / LOCK_FILE).write_text("")
 
-        assert holder(tmp_path) == 0
+        assert lock_holder(tmp_path) == 0
         with pytest.raises(AlreadyRunning, match="process unknown"):
             InstanceLock(tmp_path).acquire()
 
@@ -92,7 +92,7 @@ def test_a_look_at_the_holder_keeps_nobody_from_starting(tmp_path: Path) -> None
 
     def look() -> None:
         while not done:
-            holder(tmp_path)
+            lock_holder(tmp_path)
 
     lock = InstanceLock(tmp_path)
     with ThreadPoolExecutor(2) as watchers:

@@ -10,7 +10,7 @@ from ipaddress import IPv6Network
 
 from dockerv6.api.conditions import ConditionType, Reason
 from dockerv6.dockerd.model import Network
-from dockerv6.ipam.block import BlockRequest, Exhausted, SubnetChoice, choose
+from dockerv6.ipam.block import BlockRequest, PoolExhausted, SubnetChoice, choose
 from dockerv6.ipam.ledger import Allocation, AllocationState
 from dockerv6.lib.prefixes import overlaps_any
 from dockerv6.lib.times import rfc3339
@@ -188,7 +188,7 @@ def _choose(
     )
     if isinstance(chosen, SubnetChoice):
         return chosen
-    if isinstance(chosen, Exhausted):
+    if isinstance(chosen, PoolExhausted):
         when = f"; the next one is free at {rfc3339(chosen.soonest)}" if chosen.soonest else ""
         message = (
             f"IPv6Pool {pool.name} has no free /{length}: {chosen.held} of {chosen.total} are held and {chosen.cooling}"

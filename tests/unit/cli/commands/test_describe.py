@@ -59,7 +59,7 @@ def test_it_tells_conditions_endpoints_subnets_and_events(daemon: Daemon) -> Non
     daemon.accept(
         stored("blog", status=ready("False", reason="X", endpoints=[{"container": "web", "ipv6": "fd00::2"}]))
     )
-    daemon.ledger(lambda ledger: ledger.bind("blog", "default", SUBNET, NOW - 60, seen=None))
+    daemon.ledger(lambda ledger: ledger.bind("blog", "default", SUBNET, NOW - 60, revision=None))
     daemon.event(EventType.WARNING, "X", "why", 30, about=("IPv6Network", "blog"))
     daemon.event(EventType.WARNING, "X", "other", 30, about=("IPv6Network", "shop"))
     shown = sections(run(["describe", "v6net", "blog"]).stdout)
@@ -72,7 +72,7 @@ def test_it_tells_conditions_endpoints_subnets_and_events(daemon: Daemon) -> Non
 
 def test_a_pool_tells_what_it_has_given_out(daemon: Daemon) -> None:
     daemon.accept(stored("default", "IPv6Pool", file=""))
-    daemon.ledger(lambda ledger: ledger.bind("blog", "default", SUBNET, NOW - 60, seen=None))
+    daemon.ledger(lambda ledger: ledger.bind("blog", "default", SUBNET, NOW - 60, revision=None))
     shown = sections(run(["describe", "v6pool", "default"]).stdout)
     assert shown["Source"] == "made by dockerv6 itself"
     assert "fd00::/64   blog" in shown["Subnets"]

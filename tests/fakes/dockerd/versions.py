@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Profile:
+class EngineVersion:
     """One engine version's behaviour.
 
     Attributes:
@@ -70,7 +70,7 @@ _FOREIGN = "invalid endpoint settings:\nno configured subnet or ip-range contain
 _NO_BASE = "-o parent interface was not found on the host: {base}"
 _HOST = "container cannot be disconnected from host network or connected to host network"
 
-ENGINE_20_10 = Profile(
+ENGINE_20_10 = EngineVersion(
     version="20.10.24",
     api=(1, 41),
     overlap=_OVERLAP,
@@ -86,7 +86,7 @@ ENGINE_20_10 = Profile(
     ipvlan_flags=False,
     missing_base="-o parent interface does was not found on the host: {base}",
 )
-ENGINE_26_1 = Profile(
+ENGINE_26_1 = EngineVersion(
     version="26.1.5",
     api=(1, 45),
     overlap=_OVERLAP,
@@ -102,7 +102,7 @@ ENGINE_26_1 = Profile(
     ipvlan_flags=True,
     missing_base=_NO_BASE,
 )
-ENGINE_28_5 = Profile(
+ENGINE_28_5 = EngineVersion(
     version="28.5.2",
     api=(1, 51),
     overlap=f"invalid pool request: {_OVERLAP}",
