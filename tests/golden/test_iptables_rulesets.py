@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dockerv6.firewall.iptables import ledger
+from dockerv6.firewall.iptables import ownership
 from dockerv6.firewall.iptables.compile import compile_ruleset
 from dockerv6.firewall.model import FirewallIntent
 from dockerv6.firewall.render import render
@@ -30,7 +30,7 @@ def lines(wish: FirewallIntent) -> Iterator[str]:
         return
     for table in compile_ruleset(ruleset):
         yield from table.lines()
-    yield from (f"-A {ledger.NAME} {spec}" for spec in ledger.written(ruleset, wish.mark).specs)
+    yield from (f"-A {ownership.CHAIN} {spec}" for spec in ownership.compile_records(ruleset, wish.mark).rules)
 
 
 @pytest.mark.parametrize("name", SCENARIOS)

@@ -10,7 +10,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -20,8 +20,7 @@ from dockerv6.firewall.model import FirewallIntent, NetworkIntent, PortIntent, T
 from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable
 from dockerv6.firewall.render import render
 from dockerv6.firewall.ruleset import EMPTY, diff
-from dockerv6.firewall.xtables import legacy as kernel
-from dockerv6.firewall.xtables import libiptc as lock
+from dockerv6.firewall.xtables import legacy, libiptc
 from tests.host.network import private_network
 from tests.unit.firewall.intents import BLOG, EVERYTHING, HOME, WEB
 
@@ -129,7 +128,7 @@ async def test_whoever_lists_the_rules_sees_what_the_golden_files_show(firewall:
         assert sorted(shown) == sorted(line for line in table.lines() if line.startswith("-A "))
         for chain in table.chains:
             assert [line for line in shown if line.startswith(f"-A {chain.name} ")] == [
-                f"-A {chain.name} {spec}" for spec in chain.specs
+                f"-A {chain.name} {spec}" for spec in chain.rules
             ]
 
 
@@ -180,7 +179,7 @@ async def test_packets_that_are_counted_are_no_change(firewall: IptablesFirewall
 async def test_in_a_large_table_mere_order_is_noticed_within_eight_looks(
     firewall: IptablesFirewall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kernel, "_LARGE", 0)
+    monkeypatch.setattr(legacy, "_LARGE", 0)
     await firewall.apply(diff(DESIRED, EMPTY))
     number = await firewall.poll_revision()
     ip6tables("-A", "INPUT", "-j", "RETURN", table="mangle")
@@ -244,16 +243,14 @@ async def test_other_writers_are_neither_disturbed_nor_in_the_way(firewall: Ipta
 async def test_what_drops_is_there_before_and_goes_after_what_lets_in(
     firewall: IptablesFirewall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dockerv6.firewall.iptables import commit  # noqa: PLC0415 - loads libiptc
-
     commits: list[tuple[bool, bool]] = []
-    real = commit.commit
+    real = libiptc.commit
 
-    def recorded(table: object) -> None:
+    def recorded(table: Any) -> None:
         real(table)
         commits.append(("DROP" in "".join(saved("mangle")), "--to-destination" in "".join(saved("nat"))))
 
-    monkeypatch.setattr(commit, "commit", recorded)
+    monkeypatch.setattr(libiptc, "commit", recorded)
     guarded = replace(WEB, sources=(IPv6Network("2001:db8:7::/48"),))
     wish = FirewallIntent((BLOG,), ports=(guarded,), guest_bridges=("br-blog",))
     await firewall.apply(diff(render(wish), EMPTY))
@@ -270,18 +267,16 @@ async def test_what_drops_is_there_before_and_goes_after_what_lets_in(
 async def test_an_outer_prefix_is_closed_before_and_until_after_it_leads_in(
     firewall: IptablesFirewall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dockerv6.firewall.iptables import commit  # noqa: PLC0415 - loads libiptc
-
     commits: list[tuple[frozenset[str], frozenset[str]]] = []
-    real = commit.commit
+    real = libiptc.commit
 
-    def recorded(table: object) -> None:
+    def recorded(table: Any) -> None:
         real(table)
         closed = [line for line in saved("mangle") if line.startswith("-A DOCKERV6-TO_HOS-1a ")]
         led = [line for line in saved("nat") if line.startswith("-A DOCKERV6-PREROUTING -d ")]
         commits.append((_prefixes(closed), _prefixes(led)))
 
-    monkeypatch.setattr(commit, "commit", recorded)
+    monkeypatch.setattr(libiptc, "commit", recorded)
     one, other = (frozenset({str(prefix)}) for prefix in HOME.external_prefixes)
     for outer, expected in (
         (HOME.external_prefixes[:1], [(one, set()), (one, one)]),
@@ -301,14 +296,14 @@ def _prefixes(rules: list[str]) -> frozenset[str]:
 async def test_who_holds_the_lock_for_too_long_is_told_of(
     firewall: IptablesFirewall, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lock, "LOCK", tmp_path / "xtables.lock")
-    monkeypatch.setattr(lock, "POLL", 0.001)
+    monkeypatch.setattr(libiptc, "LOCK", tmp_path / "xtables.lock")
+    monkeypatch.setattr(libiptc, "POLL", 0.001)
     with (tmp_path / "xtables.lock").open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         with pytest.raises(FirewallRejected, match="has held"):
             await firewall.apply(diff(SMALL, EMPTY))
     await firewall.apply(diff(SMALL, EMPTY))
-    monkeypatch.setattr(lock, "LOCK", tmp_path / "nowhere" / "xtables.lock")
+    monkeypatch.setattr(libiptc, "LOCK", tmp_path / "nowhere" / "xtables.lock")
     with pytest.raises(FirewallUnavailable, match=r"xtables\.lock"):
         await firewall.sweep()
 
@@ -369,7 +364,7 @@ def looked(*argv: str, arguments: tuple[str, ...] = ()) -> list[str]:
 
 async def test_a_host_without_our_chains_pays_for_no_library_and_gets_no_table(firewall: IptablesFirewall) -> None:
     assert looked() == ["0", "False"]
-    assert kernel.used_tables() == frozenset()
+    assert legacy.used_tables() == frozenset()
     ip6tables("-A", "INPUT", "-j", "ACCEPT", table="nat")
     assert looked() == ["0", "False"]
     await firewall.apply(diff(SMALL, EMPTY))

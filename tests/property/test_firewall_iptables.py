@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from dockerv6.firewall.expr import Field
 from dockerv6.firewall.filtering import ERRORS, NEIGHBOUR_DISCOVERY
 from dockerv6.firewall.iptables import compile as compiling
-from dockerv6.firewall.iptables import lookup
+from dockerv6.firewall.iptables import matches
 from dockerv6.firewall.iptables.compile import LEFT_OUT, compile_ruleset
-from dockerv6.firewall.iptables.readback import parts, understood
+from dockerv6.firewall.iptables.readback import contents_of, ruleset_of
 from dockerv6.firewall.render import render
 from tests.property.strategies_firewall import intents, prefixes
 from tests.unit.firewall.iptables import xtables
@@ -71,9 +71,9 @@ def packets(draw: st.DrawFn) -> Packet:
 def _size(request: pytest.FixtureRequest) -> Iterator[None]:
     """Trees grow with hundreds of elements; here a few must do."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lookup, "LEAF", request.param[0])
+        patch.setattr(matches, "LEAF", request.param[0])
         patch.setattr(compiling, "LEAF", request.param[0])
-        patch.setattr(lookup, "FEW", request.param[1])
+        patch.setattr(matches, "FEW", request.param[1])
         yield
 
 
@@ -92,7 +92,7 @@ def test_a_packet_fares_alike_in_both_backends(wish: FirewallIntent, sent: list[
 @given(named_intents)
 def test_what_is_written_reads_as_what_was_meant(wish: FirewallIntent) -> None:
     ruleset = render(wish)
-    written = parts(ruleset, 2)
+    written = contents_of(ruleset, 2)
     there = {
         name: {
             **part.chains,
@@ -100,4 +100,4 @@ def test_what_is_written_reads_as_what_was_meant(wish: FirewallIntent) -> None:
         }
         for name, part in written.items()
     }
-    assert understood(there, lambda said: parts(said, 2)) == ruleset
+    assert ruleset_of(there, lambda said: contents_of(said, 2)) == ruleset

@@ -131,6 +131,6 @@ async def test_engine_chains_in_both_variants_are_told_of(session: Session, monk
     assert await engine.variants(session) == {FilterVariant.XTABLES_NFT, FilterVariant.NFTABLES}
     assert (await detect.choose("auto", session)).warnings == ()
     monkeypatch.setattr(LegacyReader, "read", lambda *_: LegacyTable())
-    monkeypatch.setattr(LegacyTable, "chains", lambda _: {"DOCKER-USER": ()})
+    monkeypatch.setattr(LegacyTable, "entries", lambda _: {"DOCKER-USER": ()})
     assert FilterVariant.XTABLES_LEGACY in await engine.variants(session)
     assert "both get our accept rule" in (await detect.choose("auto", session)).warnings[0]

@@ -38,7 +38,7 @@ async def variants(session: NftSession) -> frozenset[FilterVariant]:
 
 def _in_legacy() -> bool:
     tables = LegacyReader()
-    return any(_engines(name) for table in _TABLES for name in tables.read(table).chains())
+    return any(_engines(name) for table in _TABLES for name in tables.read(table).entries())
 
 
 def _engines(chain: str) -> bool:

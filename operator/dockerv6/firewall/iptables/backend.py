@@ -5,28 +5,34 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from dockerv6.firewall.elements import EXTERNAL, PUBLISHED_AT_PORT, PUBLISHED_AT_TO, PUBLISHED_PORT, PUBLISHED_TO
 from dockerv6.firewall.expr import Element
 from dockerv6.firewall.iptables import compile as compiling
 from dockerv6.firewall.iptables.readback import (
-    NOTHING,
+    EMPTY_CONTENTS,
     Chains,
-    Parts,
+    Contents,
     TableContents,
-    nat_part,
-    ours,
-    parts,
-    settled,
-    understood,
+    contents_of,
+    entered_chain,
+    has_jumps,
+    has_own,
+    nat_contents,
+    ruleset_of,
+    with_rendered_chains,
 )
-from dockerv6.firewall.port import FirewallRejected
+from dockerv6.firewall.port import FirewallRejected, RulesetMoved
 from dockerv6.firewall.ruleset import EMPTY, Ruleset, RulesetChange
+from dockerv6.firewall.xtables import libiptc
 from dockerv6.firewall.xtables.entries import DNAT
 from dockerv6.firewall.xtables.legacy import LegacyTable, LegacyWatch
 from dockerv6.firewall.xtables.libiptc import locked
-from dockerv6.firewall.xtables.rule import MANGLE, NAT, UnsupportedRuleError
+from dockerv6.firewall.xtables.rule import MANGLE, NAT, OWN_CHAIN_PREFIX, UnsupportedRuleError
+
+if TYPE_CHECKING:
+    import iptc
 
 logger = logging.getLogger(__name__)
 
@@ -36,13 +42,14 @@ LEFT_OUT = compiling.LEFT_OUT
 """Chains that aren't written: [::1] of the host reaches a published port only through the engine's userland proxy."""
 
 _ATTEMPTS = 8
+_MOVED = "the tables don't hold what the change was computed from"
 _TRANSLATIONS = frozenset({EXTERNAL, PUBLISHED_TO, PUBLISHED_PORT, PUBLISHED_AT_TO, PUBLISHED_AT_PORT})
 
 
-class _ChangedMeanwhile(Exception):  # noqa: N818 - named for what happened
-    """Somebody who doesn't lock has written the table too.
+class _ChangedMeanwhileError(Exception):
+    """Another process has written the table without taking the lock.
 
-    The kernel refuses then (EAGAIN: it has as many rules no more), or takes the rules but not their counters (EINVAL).
+    The kernel refuses then (EAGAIN: the number of rules differs), or takes the rules but not their counters (EINVAL).
     """
 
 
@@ -65,7 +72,7 @@ class IptablesFirewall:
         self._watch = LegacyWatch((MANGLE, NAT))
         self._parted: dict[str, tuple[LegacyTable, Chains]] = {}
         self._dnat: int | None = None
-        self._meant: tuple[Ruleset, Parts] = EMPTY, NOTHING
+        self._expected: tuple[Ruleset, Contents] = EMPTY, EMPTY_CONTENTS
         self._seen: tuple[Mapping[str, LegacyTable], Ruleset] | None = None
 
     @property
@@ -119,88 +126,130 @@ class IptablesFirewall:
 
     def _observe(self) -> Ruleset:
         found = self._watch.look()
-        if self._seen is None or any(found[name] is not listing for name, listing in self._seen[0].items()):
-            there = {name: self._chains(name, listing) for name, listing in found.items()}
-            self._seen = found, understood(there, self._parts)
+        if self._seen is None or any(found[name] is not table for name, table in self._seen[0].items()):
+            present = {name: self._chains(name, table) for name, table in found.items()}
+            self._seen = found, ruleset_of(present, self._contents)
         return self._seen[1]
 
-    def _chains(self, name: str, listing: LegacyTable) -> Chains:
-        """The listing's chains; kept until a call is through, which may look at them more than once."""
+    def _chains(self, name: str, table: LegacyTable) -> Chains:
+        """The table's chains; kept until the call is done, which may need them more than once."""
         known = self._parted.get(name)
-        if known is None or known[0] is not listing:
-            known = self._parted[name] = listing, listing.chains()
+        if known is None or known[0] is not table:
+            known = self._parted[name] = table, table.entries()
         return known[1]
 
-    def _parts(self, ruleset: Ruleset) -> Parts:
-        """What the tables hold for a ruleset; kept, since what was written is what is read right afterwards."""
-        if ruleset != self._meant[0]:
-            self._meant = ruleset, parts(ruleset, self._revision())
-        return self._meant[1]
+    def _contents(self, ruleset: Ruleset) -> Contents:
+        """What the tables should hold for a ruleset; kept, since what was written is read right afterwards."""
+        if ruleset != self._expected[0]:
+            self._expected = ruleset, contents_of(ruleset, self._revision())
+        return self._expected[1]
 
     def _revision(self) -> int:
         if self._dnat is None:
-            self._dnat = DNAT if self._watch.tables.has_revision("DNAT", DNAT) else DNAT - 1
+            self._dnat = DNAT if self._watch.reader.has_revision("DNAT", DNAT) else DNAT - 1
         return self._dnat
 
     def _apply(self, change: RulesetChange) -> Ruleset:
         if not change.empty:
-            self._write(change.target)
+            self._write(change.target, change.base)
+        elif self._observe() != change.base:
+            raise RulesetMoved(_MOVED)
         return self._observe()
 
     def _sweep(self) -> None:
-        if any(ours(listing.chains()) for listing in self._watch.look().values()):
+        if any(has_own(table.entries()) for table in self._watch.look().values()):
             self._write(EMPTY)
 
-    def _write(self, target: Ruleset, *, dry: bool = False) -> None:
+    def _write(self, target: Ruleset, base: Ruleset | None = None, *, dry: bool = False) -> None:
         """Commit what differs.
 
         Raises:
-            FirewallRejected: it can't be said in xtables, or was refused.
+            RulesetMoved: the tables don't hold `base`, where one is given.
+            FirewallRejected: xtables can't express the target, or it was refused.
             FirewallUnavailable: there is no such table, or no privilege.
         """
         for _ in range(_ATTEMPTS):
             try:
                 with locked():
                     observed = self._observe()
-                    for name, part in self._phases(settled(target), observed):
-                        self._commit(name, part, dry=dry)
+                    if base is not None and observed != base:
+                        raise RulesetMoved(_MOVED)
+                    for name, contents in self._phases(with_rendered_chains(target), observed):
+                        if self._commit(name, contents, dry=dry):
+                            base = None  # what the tables hold from now on, we have written
             except UnsupportedRuleError as error:
                 raise FirewallRejected(str(error)) from error
-            except _ChangedMeanwhile:
-                logger.info("a table changed while it was being written; trying again with what is there now")
+            except _ChangedMeanwhileError:
+                logger.info("a table changed while it was being written; trying again with what it holds now")
             else:
                 return
-        raise FirewallRejected("somebody who takes no lock changes the legacy IPv6 tables all the time")
+        raise FirewallRejected("another process changes the legacy IPv6 tables all the time without taking their lock")
 
     def _phases(self, target: Ruleset, observed: Ruleset) -> Iterator[tuple[str, TableContents]]:
-        """The commits that lead there, in an order in which nothing gets further than before or after."""
-        final = self._parts(target)
+        """The commits that lead to the target, in an order in which no packet gets further than before or after."""
+        final = self._contents(target)
         if not target.exists:
             yield NAT, final[NAT]
             yield MANGLE, final[MANGLE]
             return
         kept = _kept(target, observed)
         if kept is not None:
-            yield NAT, nat_part(kept, self._revision())
+            yield NAT, nat_contents(kept, self._revision())
         yield MANGLE, final[MANGLE]
         yield NAT, final[NAT]
 
-    def _commit(self, name: str, part: TableContents, *, dry: bool) -> None:
-        """Make one table so, under the lock."""
-        from dockerv6.firewall.iptables import commit  # noqa: PLC0415 - heavy
+    def _commit(self, name: str, contents: TableContents, *, dry: bool) -> bool:
+        """Write one table, under the lock; whether it was changed."""
+        present = self._chains(name, self._watch.reader.read(name, self._watch.tables[name]))
+        if not contents.chains and not has_own(present):
+            return False
+        with libiptc.opened(name) as table:
+            present = present or self._watch.reader.read(name).entries()  # opening it has made it
+            if not _prepare(table, present, contents) or dry:
+                return False
+            try:
+                libiptc.commit(table)
+            except FirewallRejected as error:
+                if self._watch.reader.read(name).entries() == present:
+                    raise
+                raise _ChangedMeanwhileError from error
+            return True
 
-        there = self._chains(name, self._watch.tables.read(name, self._watch.listings[name]))
-        if part.chains or ours(there):
-            with commit.opened(name) as table:
-                there = there or self._watch.tables.read(name).chains()  # opening it has made it
-                if not commit.prepare(table, there, part.chains, part.jumps) or dry:
-                    return
-                try:
-                    commit.commit(table)
-                except FirewallRejected as error:
-                    if self._watch.tables.read(name).chains() == there:
-                        raise
-                    raise _ChangedMeanwhile from error
+
+def _prepare(table: "iptc.Table6", present: Chains, contents: TableContents) -> bool:
+    """Change the opened table so that it holds the contents; whether there was anything to change.
+
+    Rules in chains of others that enter our chains, but for the jumps, are deleted: they would keep a chain alive.
+    """
+    own = {name: entries for name, entries in present.items() if name.startswith(OWN_CHAIN_PREFIX)}
+    surplus = own.keys() - contents.chains.keys()
+    refilled = [name for name, entries in contents.chains.items() if own.get(name) != entries]
+    for name in contents.chains.keys() - own.keys():
+        table.create_chain(name)
+    for name in [*refilled, *surplus]:
+        if name in own:
+            table.flush_entries(name)
+    for name in refilled:
+        for entry in contents.chains[name]:
+            libiptc.append(table, name, entry)
+    jumps_changed = _prepare_jumps(table, present, contents.jumps)
+    for name in surplus:
+        table.delete_chain(name)
+    return bool(refilled or surplus or jumps_changed)
+
+
+def _prepare_jumps(table: "iptc.Table6", present: Chains, jumps: Chains) -> bool:
+    changed = False
+    for name, entries in present.items():
+        wanted = jumps.get(name, ())
+        if name.startswith(OWN_CHAIN_PREFIX) or has_jumps(entries, wanted):
+            continue
+        changed = True
+        for each in filter(entered_chain, entries):
+            libiptc.delete(table, name, each)
+        for each in reversed(wanted):
+            libiptc.insert(table, name, each)
+    return changed
 
 
 def _kept(target: Ruleset, observed: Ruleset) -> Ruleset | None:

@@ -10,10 +10,10 @@ that never do are jumped to.
 engine whose rules are in iptables-nft would still be asked and would masquerade; after NETMAP to itself nobody is.
 
 Comments are on the jumps and on the few rules that start a lookup only: one costs 288 bytes, and a call for every
-packet. Whose an element is stands in the ledger (see `ledger`).
+packet. Whose an element is stands in the ownership records (see `ownership`).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
@@ -36,16 +36,13 @@ from dockerv6.firewall.expr import (
     Verdict,
     overlapping,
 )
-from dockerv6.firewall.iptables.conditions import alternatives, whole
-from dockerv6.firewall.iptables.lookup import LEAF, LookupElement, LookupTree, matching
+from dockerv6.firewall.iptables.matches import LEAF, LookupElement, LookupTree, alternatives, matching, with_length
 from dockerv6.firewall.ruleset import Ruleset
 from dockerv6.firewall.xtables.rule import (
     MANGLE,
     NAT,
-    PREFIX,
+    OWN_CHAIN_PREFIX,
     ChainTarget,
-    CompiledChain,
-    CompiledTable,
     DnatTarget,
     MarkTarget,
     NetmapTarget,
@@ -80,16 +77,45 @@ _WORDS: dict[Verdict, PlainTarget] = {
     Verdict.MASQUERADE: PlainTarget.MASQUERADE,
     Verdict.KEEP_SOURCE: PlainTarget.KEEP_SOURCE,
 }
-_PASS = f"{PREFIX}PASS"
+_PASS = f"{OWN_CHAIN_PREFIX}PASS"
 _MOST_NAME = 28
 """XT_EXTENSION_MAXNAMELEN less its NUL."""
 
 
+@dataclass(frozen=True, slots=True)
+class CompiledChain:
+    """A chain of ours. `origin`: the ruleset's chain that it comes from; empty for the ownership records."""
+
+    name: str
+    rules: tuple[XtablesRule, ...]
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledTable:
+    """Our part of a table: chains, and one jump at the top of each built-in chain in `jumps`."""
+
+    name: str
+    chains: tuple[CompiledChain, ...] = ()
+    jumps: tuple[tuple[str, XtablesRule, str], ...] = ()  # built-in chain, the rule, the ruleset's chain that it enters
+
+    def lines(self) -> Iterator[str]:
+        """As `ip6tables-save` shows it."""
+        yield f"*{self.name}"
+        for chain in self.chains:
+            yield f":{chain.name} - [0:0]"
+        for builtin, rule, _ in self.jumps:
+            yield f"-A {builtin} {rule}"
+        for chain in self.chains:
+            for rule in chain.rules:
+                yield f"-A {chain.name} {rule}".rstrip()
+
+
 def compile_ruleset(ruleset: Ruleset) -> tuple[CompiledTable, CompiledTable]:
-    """Our part of the tables mangle and nat, without the ledger.
+    """Our part of the tables mangle and nat, without the ownership records.
 
     Raises:
-        NotSayableError: it holds what xtables has no words for, or what no kernel would take.
+        UnsupportedRuleError: the ruleset has a rule that xtables can't express, or sets that no kernel would take.
     """
     if not ruleset.exists:
         return CompiledTable(MANGLE), CompiledTable(NAT)
@@ -176,38 +202,38 @@ class _Table:
             self._origin = outer
         return name
 
-    def _emit(self, name: str, specs: list[XtablesRule]) -> None:
+    def _emit(self, name: str, rules: list[XtablesRule]) -> None:
         if len(name) > _MOST_NAME:
             raise UnsupportedRuleError(f"{name} is too long for a chain")
-        if name in self._chains and self._chains[name].specs:
+        if name in self._chains and self._chains[name].rules:
             raise UnsupportedRuleError(f"two chains would be called {name}")
-        self._chains[name] = CompiledChain(name, tuple(specs), self._origin)
+        self._chains[name] = CompiledChain(name, tuple(rules), self._origin)
 
     def _fill(self, name: str, chain: Chain, rules: tuple[Rule, ...]) -> None:
         """Write the rules, the last of the chain's, into the chain of that name."""
-        specs = [_TO_PROXY] if (chain.type, chain.hook) == ("nat", "output") else []
+        written = [_TO_PROXY] if (chain.type, chain.hook) == ("nat", "output") else []
         for number, rule in enumerate(rules, start=1):
             parts = self._parts(rule)
             if not parts.conditions:
                 continue
             if not parts.lookups:
-                specs.extend(_with(each, parts.target, rule.comment) for each in parts.conditions)
+                written.extend(_with(each, parts.target, rule.comment) for each in parts.conditions)
                 continue
             if (listed := _listed(parts)) is not None:
-                specs.extend(listed)
+                written.extend(listed)
                 continue
             tree = f"{_short(chain.name)}-{len(chain.rules) - len(rules) + number}"
             if not parts.leaves:
                 root = ChainTarget(self._tree(tree, parts, None), jump=True)
-                specs.extend(replace(each, target=root, comment=rule.comment) for each in parts.conditions)
+                written.extend(replace(each, target=root, comment=rule.comment) for each in parts.conditions)
                 continue
             rest = self._rest(f"{tree}+", chain, rules[number:])
             root = ChainTarget(self._tree(tree, parts, rest))
-            specs.extend(replace(each, target=root, comment=rule.comment) for each in parts.conditions)
-            if rest is not None and all(each.conditional for each in parts.conditions):
-                specs.append(XtablesRule(rest))
+            written.extend(replace(each, target=root, comment=rule.comment) for each in parts.conditions)
+            if rest is not None and all(each.conditions for each in parts.conditions):
+                written.append(XtablesRule(rest))
             break
-        self._emit(name, specs)
+        self._emit(name, written)
 
     def _rest(self, name: str, chain: Chain, rules: tuple[Rule, ...]) -> XtablesTarget | None:
         if not any(self._parts(rule).conditions for rule in rules):
@@ -295,7 +321,7 @@ class _Table:
             case (SetMark(bits), Verdict.ACCEPT):
                 return ChainTarget(self._pass(bits)), True
             case (Netmap(_, to),):
-                return NetmapTarget(whole(to)), False
+                return NetmapTarget(with_length(to)), False
             case (Verdict() as verdict,):
                 return _WORDS[verdict], verdict is Verdict.ACCEPT
             case (Jump(name),):
@@ -357,10 +383,10 @@ def _with(condition: XtablesRule, target: XtablesTarget | None, comment: str) ->
 
 def own_name(chain: str) -> str:
     """What the ruleset's chain is called in xtables."""
-    return f"{PREFIX}{chain.upper()}"
+    return f"{OWN_CHAIN_PREFIX}{chain.upper()}"
 
 
 def _short(chain: str) -> str:
     """The chain's name, short enough for numbers behind it."""
     words = chain.upper().split("_")
-    return PREFIX + (words[0][:7] if len(words) == 1 else f"{words[0][:3]}_{words[1][:3]}")
+    return OWN_CHAIN_PREFIX + (words[0][:7] if len(words) == 1 else f"{words[0][:3]}_{words[1][:3]}")

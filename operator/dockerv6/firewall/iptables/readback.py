@@ -1,4 +1,4 @@
-"""What the kernel's tables should hold for a ruleset, entry by entry, and what ruleset it is that they hold. Pure."""
+"""From a ruleset to the entries that the tables should hold, and from the tables back to the ruleset. Pure."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -7,96 +7,84 @@ from ipaddress import IPv6Network
 
 from dockerv6.firewall import prefixes
 from dockerv6.firewall.expr import Chain, Element, ElementSet, KeyType, Rule, SetMark, UnknownExpr
-from dockerv6.firewall.iptables import ledger
-from dockerv6.firewall.iptables.compile import compile_nat, compile_ruleset, is_supported, origin
+from dockerv6.firewall.iptables import ownership
+from dockerv6.firewall.iptables.compile import CompiledTable, compile_nat, compile_ruleset, is_supported, origin
 from dockerv6.firewall.model import DEFAULT_MARK, FirewallIntent, TransportProtocol
 from dockerv6.firewall.render import render
 from dockerv6.firewall.ruleset import EMPTY, Ruleset
-from dockerv6.firewall.xtables.entries import (
-    COMMENT_SIZE,
-    HEAD,
-    NAME_AT,
-    NAME_SIZE,
-    OFFSETS,
-    OFFSETS_AT,
-    STANDARD,
-    TARGET_HEAD,
-    encode,
-)
-from dockerv6.firewall.xtables.rule import MANGLE, NAT, PREFIX, CompiledTable, UnsupportedRuleError
+from dockerv6.firewall.xtables.entries import chain_of, comment_of, encode
+from dockerv6.firewall.xtables.rule import MANGLE, NAT, OWN_CHAIN_PREFIX, UnsupportedRuleError
 
 Chains = Mapping[str, tuple[bytes, ...]]
 """Entries by chain; jumps by their chain's name."""
 
 _PREFIX_MAP = ElementSet("", (KeyType.PREFIX,), data=KeyType.PREFIX)
-"""What the rules that translate prefixes would be elements of, were they any."""
+"""The map that the rules which translate prefixes are recorded as elements of."""
 
 _MOST_PORT = 65535
 _IFNAMSIZ = 16
 
-_COMMENT = TARGET_HEAD.pack(TARGET_HEAD.size + COMMENT_SIZE, b"comment", 0)
-
 
 @dataclass(frozen=True, slots=True)
 class TableContents:
-    """What one table is to hold: our chains, and the first rule of built-in chains."""
+    """What one table should hold: our chains, and the first rules of built-in chains."""
 
     chains: Chains
     jumps: Chains
 
 
-Parts = Mapping[str, TableContents]
+Contents = Mapping[str, TableContents]
 """By table."""
 
-NOTHING: Parts = {MANGLE: TableContents({}, {}), NAT: TableContents({}, {})}
+EMPTY_CONTENTS: Contents = {MANGLE: TableContents({}, {}), NAT: TableContents({}, {})}
 
 
 @lru_cache(maxsize=4)
 def blank(mark: int) -> Ruleset:
-    """The ruleset that we write, for that mark, without anybody's elements and rules."""
+    """The ruleset that we write for a mark, without elements and rules of resources."""
     return render(FirewallIntent(keep=frozenset({"-"}), mark=mark, guest_bridges=()))
 
 
-def settled(target: Ruleset) -> Ruleset:
-    """The target with the chains that it means.
+def with_rendered_chains(target: Ruleset) -> Ruleset:
+    """The target with the chains as `render` writes them.
 
-    Chains that were read as damaged may be meant to stay, when all that is wanted is what somebody's elements need.
+    A target may keep chains that were read as damaged, when it is made for the elements of some resources only.
 
     Raises:
-        NotSayableError: it has other chains than those of `rules`.
+        UnsupportedRuleError: it has other chains than those that `render` writes without link kinds.
     """
     if not target.exists:
         return EMPTY
-    mended = replace(target, chains=_owning(blank(mark_of(target)).chains, {c.name: c.owned for c in target.chains}))
+    rendered = replace(target, chains=_owning(blank(mark_of(target)).chains, {c.name: c.owned for c in target.chains}))
     if any(isinstance(term, UnknownExpr) for chain in target.chains for rule in chain.rules for term in rule.terms):
-        return mended
+        return rendered
     for chain in target.chains:
-        if is_supported(chain) and chain != mended.chain(chain.name):
+        if is_supported(chain) and chain != rendered.chain(chain.name):
             raise UnsupportedRuleError(
-                f"chain {chain.name} can't be said in xtables, "
-                "where links' kinds can't be asked for: the intent has to name guest_bridges"
+                f"chain {chain.name} can't be written for xtables, which doesn't match on a link's kind: "
+                "the intent has to name guest_bridges"
             )
-    return mended
+    return rendered
 
 
-def parts(ruleset: Ruleset, dnat: int) -> Parts:
-    """What both tables are to hold, `DNAT` in that revision. Raises `UnsupportedRuleError`."""
+def contents_of(ruleset: Ruleset, dnat: int) -> Contents:
+    """What both tables should hold, `DNAT` in that revision. Raises `UnsupportedRuleError`."""
     if not ruleset.exists:
-        return NOTHING
+        return EMPTY_CONTENTS
     mangle, nat = compile_ruleset(ruleset)
-    book = ledger.written(ruleset, mark_of(ruleset))
-    return {MANGLE: _part(replace(mangle, chains=(*mangle.chains, book)), dnat), NAT: _part(nat, dnat)}
+    records = ownership.compile_records(ruleset, mark_of(ruleset))
+    return {MANGLE: _contents(replace(mangle, chains=(*mangle.chains, records)), dnat), NAT: _contents(nat, dnat)}
 
 
-def nat_part(ruleset: Ruleset, dnat: int) -> TableContents:
-    """What the table nat alone is to hold. Raises `UnsupportedRuleError`."""
-    return _part(compile_nat(ruleset), dnat)
+def nat_contents(ruleset: Ruleset, dnat: int) -> TableContents:
+    """What the table nat alone should hold. Raises `UnsupportedRuleError`."""
+    return _contents(compile_nat(ruleset), dnat)
 
 
-def _part(table: CompiledTable, dnat: int) -> TableContents:
+def _contents(table: CompiledTable, dnat: int) -> TableContents:
     return TableContents(
-        {chain.name: tuple(encode(spec, dnat) for spec in chain.specs) for chain in table.chains},
-        {builtin: (encode(spec),) for builtin, spec, _ in table.jumps},
+        {chain.name: tuple(encode(rule, dnat) for rule in chain.rules) for chain in table.chains},
+        {builtin: (encode(rule),) for builtin, rule, _ in table.jumps},
     )
 
 
@@ -106,53 +94,49 @@ def mark_of(ruleset: Ruleset) -> int:
     return next((term.bits for term in terms if isinstance(term, SetMark)), DEFAULT_MARK)
 
 
-def understood(there: Mapping[str, Chains], meant: Callable[[Ruleset], Parts]) -> Ruleset:
-    """The ruleset that the tables hold; whatever isn't exactly that ruleset's shows as altered chains or as foreign.
+def ruleset_of(present: Mapping[str, Chains], expect: Callable[[Ruleset], Contents]) -> Ruleset:
+    """The ruleset that the tables hold. What differs from its contents shows as altered chains or as foreign.
 
-    `meant` is `parts`, or what remembers what it gave.
+    Args:
+        present: the chains by table.
+        expect: `contents_of`, or a cache of it.
     """
-    if not any(ours(chains) for chains in there.values()):
+    if not any(has_own(chains) for chains in present.values()):
         return EMPTY
-    book = ledger.read(_comments(there[MANGLE].get(ledger.NAME, ())))
-    said, unknown = _filled(blank(DEFAULT_MARK if book.mark is None else book.mark), book.elements)
+    records = ownership.read_records(map(comment_of, present[MANGLE].get(ownership.CHAIN, ())))
+    recorded, unknown = _filled(blank(DEFAULT_MARK if records.mark is None else records.mark), records.elements)
     try:
-        wanted = meant(said)
+        expected = expect(recorded)
     except UnsupportedRuleError as error:
-        return replace(said, foreign=(f"what can't be: {error}",))
-    damage = [*unknown]
+        return replace(recorded, foreign=(f"what no kernel takes: {error}",))
+    foreign = [*unknown]
     altered: set[str] = set()
-    for table, present in there.items():
-        for name in sorted(_differing(present, wanted[table])):
-            whose = origin(name, said.chains)
+    for table, chains in present.items():
+        for name in sorted(_differing(chains, expected[table])):
+            whose = origin(name, recorded.chains)
             if whose:
                 altered.add(whose)
             else:
-                damage.append(f"{name} in table {table}")
-    if book.strange:
-        damage.append("lines in the ledger that say nothing")
-    chains = tuple(_marred(chain) if chain.name in altered else chain for chain in said.chains)
-    return replace(said, chains=chains, foreign=tuple(damage))
+                foreign.append(f"{name} in table {table}")
+    if records.malformed:
+        foreign.append("ownership records that can't be read")
+    chains_read = tuple(_altered(chain) if chain.name in altered else chain for chain in recorded.chains)
+    return replace(recorded, chains=chains_read, foreign=tuple(foreign))
 
 
-def ours(chains: Chains) -> bool:
-    """Whether anything of ours is in a table: a chain, or a rule that leads to one."""
-    return any(name.startswith(PREFIX) or any(leads(each) for each in entries) for name, entries in chains.items())
+def has_own(chains: Chains) -> bool:
+    """Whether a table holds anything of ours: a chain, or a rule that enters one."""
+    return any(name.startswith(OWN_CHAIN_PREFIX) or any(map(entered_chain, each)) for name, each in chains.items())
 
 
-def leads(entry: bytes) -> str:
-    """The chain of ours that the entry sends packets to; empty: to none."""
-    target, size = OFFSETS.unpack_from(entry, OFFSETS_AT)
-    at = target + NAME_AT
-    if size - target != STANDARD or not entry.startswith(_PREFIX, at):
-        return ""
-    return entry[at : at + NAME_SIZE].partition(b"\0")[0].decode(errors="replace")
-
-
-_PREFIX = PREFIX.encode()
+def entered_chain(entry: bytes) -> str:
+    """The chain of ours that the entry sends packets to; empty: none."""
+    name = chain_of(entry)
+    return name if name.startswith(OWN_CHAIN_PREFIX) else ""
 
 
 def _filled(bare: Ruleset, elements: Iterable[tuple[str, Element]]) -> tuple[Ruleset, tuple[str, ...]]:
-    """The ruleset with the elements and what rules are written as elements, and what of them has no place in it."""
+    """The ruleset with the recorded elements and rules, and a line for each element that no set of it can hold."""
     found: dict[str, set[Element]] = {each.name: set() for each in bare.sets}
     rules: dict[str, list[Rule]] = {name: [] for name in prefixes.CHAINS}
     unknown: set[str] = set()
@@ -197,32 +181,27 @@ def _is(part: str, kind: KeyType) -> bool:
             return 0 < len(part.encode()) < _IFNAMSIZ and not set(part) & {"/", " "}
 
 
-def _comments(entries: Iterable[bytes]) -> Iterable[str]:
-    at = HEAD + TARGET_HEAD.size
-    for entry in entries:
-        is_comment = entry.startswith(_COMMENT, HEAD)
-        yield entry[at : at + COMMENT_SIZE].partition(b"\0")[0].decode(errors="replace") if is_comment else ""
-
-
-def _differing(there: Chains, wanted: TableContents) -> Iterable[str]:
-    """Our chains that differ, are missing or are too many; of a built-in chain, the chain that is (not) entered."""
-    names = {name for name in there if name.startswith(PREFIX)} | set(wanted.chains)
+def _differing(present: Chains, expected: TableContents) -> Iterable[str]:
+    """Our chains that differ, are missing or are too many; of a built-in chain, the chain that its jump enters."""
+    names = {name for name in present if name.startswith(OWN_CHAIN_PREFIX)} | set(expected.chains)
     for name in names:
-        if there.get(name) != wanted.chains.get(name):
+        if present.get(name) != expected.chains.get(name):
             yield name
-    for name, entries in there.items():
-        jumps = wanted.jumps.get(name, ())
-        if name.startswith(PREFIX) or entries[: len(jumps)] == jumps == tuple(each for each in entries if leads(each)):
+    for name, entries in present.items():
+        jumps = expected.jumps.get(name, ())
+        if name.startswith(OWN_CHAIN_PREFIX) or has_jumps(entries, jumps):
             continue
-        if jumps:
-            yield leads(jumps[0])
-        else:
-            yield f"a rule in chain {name}"
-    for name, jumps in wanted.jumps.items():
-        if name not in there:
-            yield leads(jumps[0])
+        yield entered_chain(jumps[0]) if jumps else f"a rule in chain {name}"
+    for name, jumps in expected.jumps.items():
+        if name not in present:
+            yield entered_chain(jumps[0])
 
 
-def _marred(chain: Chain) -> Chain:
-    """With its rules of single resources, which the ledger has too: whose are held keep them."""
+def has_jumps(entries: tuple[bytes, ...], jumps: tuple[bytes, ...]) -> bool:
+    """Whether these jumps are a chain's first rules, and no other rule of it enters a chain of ours."""
+    return entries[: len(jumps)] == jumps == tuple(filter(entered_chain, entries))
+
+
+def _altered(chain: Chain) -> Chain:
+    """The chain as an altered one; it keeps the rules of resources, which are recorded."""
     return replace(chain, rules=(Rule((UnknownExpr("its rules in xtables differ"),)), *chain.owned))

@@ -149,7 +149,7 @@ async def _hinted_nft(session: NftSession) -> bool:
 
 def _hinted_legacy() -> bool:
     table, chain = _HINT
-    return any(addrtype.in_entry(each) == "dst" for each in LegacyTables().read(table).chains().get(chain, ()))
+    return any(addrtype.in_entry(each) == "dst" for each in LegacyTables().read(table).entries().get(chain, ()))
 
 
 async def remove(session: NftSession, residue: Residue) -> None:

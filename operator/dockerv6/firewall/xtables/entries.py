@@ -1,22 +1,27 @@
 """Rules as the kernel keeps them: `struct ip6t_entry` with its matches and its target. Pure.
 
 The layouts are those of linux/netfilter_ipv6/ip6_tables.h and linux/netfilter/{x_tables,xt_*,nf_nat}.h on 64-bit, in
-the revisions that every kernel since 3.7 has (but for DNAT's). Building them here takes microseconds where
-python-iptables' `Rule6` takes hundreds, and equal rules are equal bytes, so what the kernel shows is compared without
-being understood.
+the revisions that every kernel since 3.7 has (but for DNAT's). Building and reading them here takes microseconds where
+python-iptables' `Rule6` takes hundreds, and equal rules are equal bytes, so what the kernel shows can be compared
+without being decoded. iptables-nft keeps the same matches in nf_tables (NFTA_MATCH_INFO).
 
-Nothing that we use keeps the kernel's own data in its structures, so what is read is what was written, but for the
-counters, two fields that only the kernel uses, and the offset that stands for a jump's chain.
+No match or target that we write keeps the kernel's own data in its structure, so what is read is what was written, but
+for the counters, two fields that only the kernel uses, and the offset that stands for a jump's chain.
 """
 
 import socket
 import struct
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import lru_cache
+from ipaddress import IPv6Address
 
 from dockerv6.firewall.xtables.rule import (
+    NOT,
     WILDCARD,
     ChainTarget,
     DnatTarget,
+    ExtensionTarget,
     MarkTarget,
     NetmapTarget,
     PlainTarget,
@@ -46,28 +51,36 @@ NAME_SIZE = 29
 COMMENT_SIZE = 256
 """XT_MAX_COMMENT_LEN, its NUL included"""
 
-_IFNAMSIZ = 16
-_PROTOCOLS = {"tcp": 6, "udp": 17, "ipv6-icmp": 58, "sctp": 132}
-_F_PROTO = 0x01
-_F_GOTO = 0x04
-_INV_SRCIP = 0x08
-_NAT_MAP_IPS = 0x01
-_NAT_PROTO_SPECIFIED = 0x02
-_ADDRTYPE_LOCAL = 1 << 2
-_ADDRTYPE_INVERT_DESTINATION = 1 << 1
-_CONNTRACK_STATE = 1 << 0
-_CONNTRACK_ORIGINAL_DESTINATION = 1 << 3
-_CONNTRACK_DIRECTION = 1 << 12
-_STATES = {"INVALID": 1, "ESTABLISHED": 1 << 1, "RELATED": 1 << 2, "NEW": 1 << 3, "DNAT": 1 << 7}
 VERDICTS = {-1: "DROP", -2: "ACCEPT", -4: "QUEUE", -5: "RETURN"}
 """-NF_DROP - 1 and so on; XT_RETURN"""
 
 DNAT = 2
 """The target's revision from kernel 4.18 on, without which ip6tables shows it as of an unsupported one; 1 before."""
 
+UNREAD_COMMENT = "?"
+"""A comment that is there and can't be read."""
+
 _SNAT = 1
 """That one's; ip6tables (1.8.9) shows the kernel's other, 2, as of an unsupported one."""
 
+_IFNAMSIZ = 16
+_PROTOCOLS = {"tcp": 6, "udp": 17, "ipv6-icmp": 58, "sctp": 132}
+_F_PROTO = 0x01
+_F_GOTO = 0x04
+_INVERTED = {"iif": 0x01, "oif": 0x02, "source": 0x08, "destination": 0x10, "protocol": 0x40}
+"""IP6T_INV_* by the rule's field."""
+
+_NAT_MAP_IPS = 0x01
+_NAT_PROTO_SPECIFIED = 0x02
+_ADDRTYPE_LOCAL = 1 << 2
+_ADDRTYPE_INVERT = {"source": 1 << 0, "destination": 1 << 1}
+_CONNTRACK_STATE = 1 << 0
+_CONNTRACK_ORIGINAL_DESTINATION = 1 << 3
+_CONNTRACK_DIRECTION = 1 << 12
+_STATES = {"INVALID": 1, "NEW": 1 << 3, "RELATED": 1 << 2, "ESTABLISHED": 1 << 1, "DNAT": 1 << 7}
+"""In the order in which ip6tables shows them."""
+
+_ANY_PORT = (0, 0xFFFF)
 _NO_FLAGS = b"\xff\0\0" * 4
 """No chunk's flags, as ip6tables writes it"""
 
@@ -75,31 +88,224 @@ _NO_PREFIX = bytes(16), bytes(16)
 _NO_LINK = bytes(_IFNAMSIZ), bytes(_IFNAMSIZ)
 _IP6 = struct.Struct("=16s16s16s16s16s16s16s16sHBBB3x")
 _ENTRY = struct.Struct("=IHHI4x16x")
+_TCP = struct.Struct("=HHHHBBBB")
+_UDP = struct.Struct("=HHHHB")
+_SCTP = struct.Struct("=HHHH256sI12siII")
+"""Destination and source ports, a bit for each chunk type (in 64 words), their kind, four chunks' flags, the number of
+the latter, what of it all is asked for (2: destination ports), and inversion"""
+
+_ICMP = struct.Struct("=BBBB")
+_MARK = struct.Struct("=IIB")
+_ADDRTYPE = struct.Struct("=HHI")
+_CONNTRACK = struct.Struct("=128s8s8sHHHHH")
+"""xt_conntrack_mtinfo3 and 2: eight addresses, expiry, four ports, protocol, asked, inverted, states, status"""
 
 
 @lru_cache(maxsize=65536)
-def encode(spec: XtablesRule, dnat: int = DNAT) -> bytes:
-    """The entry, without counters; verdicts and jumps by name, as libiptc takes them. `dnat`: that one's revision."""
-    matches = b"".join(_matches(spec))
-    target = _target(spec.target, dnat)
-    flags = (_F_PROTO if spec.protocol else 0) | (
-        _F_GOTO if isinstance(spec.target, ChainTarget) and not spec.target.jump else 0
-    )
-    source, source_mask = _prefix(spec.source or spec.not_source)
-    destination, destination_mask = _prefix(spec.destination)
+def encode(rule: XtablesRule, dnat: int = DNAT) -> bytes:
+    """The entry, without counters; verdicts and jumps by name, as libiptc takes them. `dnat`: that target's revision.
+
+    Raises:
+        UnsupportedRuleError: a name or a comment is too long, or the rule has parts that were not decoded.
+    """
+    matches = b"".join(_matches(rule))
+    target = _target(rule.target, dnat)
+    goto = isinstance(rule.target, ChainTarget) and not rule.target.jump
+    source, source_mask = _prefix(rule.source.removeprefix(NOT))
+    destination, destination_mask = _prefix(rule.destination.removeprefix(NOT))
+    (in_name, in_mask), (out_name, out_mask) = _link(rule.iif.removeprefix(NOT)), _link(rule.oif.removeprefix(NOT))
     head = _IP6.pack(
         source,
         destination,
         source_mask,
         destination_mask,
-        *_interleaved(spec.iif, spec.oif),
-        _PROTOCOLS[spec.protocol] if spec.protocol else 0,
+        in_name,
+        out_name,
+        in_mask,
+        out_mask,
+        _PROTOCOLS[rule.protocol.removeprefix(NOT)] if rule.protocol else 0,
         0,
-        flags,
-        _INV_SRCIP if spec.not_source else 0,
+        (_F_PROTO if rule.protocol else 0) | (_F_GOTO if goto else 0),
+        sum(bit for name, bit in _INVERTED.items() if getattr(rule, name).startswith(NOT)),
     )
     at = HEAD + len(matches)
     return head + _ENTRY.pack(0, at, at + len(target), 0) + matches + target
+
+
+@lru_cache(maxsize=16384)
+def decode(entry: bytes) -> XtablesRule:
+    """The rule of an entry as `encode` gives it; what is not decoded is in `unknown`, or is an `ExtensionTarget`.
+
+    A target of eight bytes, such as REJECT, looks like a jump to a chain of that name; the reader knows the chains.
+    """
+    target_at, _ = OFFSETS.unpack_from(entry, OFFSETS_AT)
+    rule = _decoded_header(entry)
+    at = HEAD
+    while at + TARGET_HEAD.size <= target_at:
+        size, name, revision = TARGET_HEAD.unpack_from(entry, at)
+        if size < TARGET_HEAD.size:
+            break
+        rule = with_match(rule, _name(name), revision, entry[at + TARGET_HEAD.size : at + size])
+        at += size
+    return replace(rule, target=_decoded_target(entry, target_at))
+
+
+def with_match(rule: XtablesRule, name: str, revision: int, data: bytes) -> XtablesRule:
+    """The rule with the further condition that a match's data state; a name in `unknown` where they aren't decoded."""
+    if name == "comment":
+        return replace(rule, comment=data.partition(b"\0")[0].decode(errors="replace") or UNREAD_COMMENT)
+    try:
+        found = _DECODERS[name, revision](data)
+    except (KeyError, struct.error):  # another match, or another layout
+        found = None
+    if found is None or any(getattr(rule, field) != getattr(_EMPTY, field) for field in found):
+        return replace(rule, unknown=(*rule.unknown, name))
+    return replace(rule, **found)  # type: ignore[arg-type] # the names are the rule's fields, the values of their types
+
+
+_EMPTY = XtablesRule()
+_TOS = XtablesRule(unknown=("tos",))
+_Fields = Mapping[str, object]
+"""Of a rule, by name."""
+
+
+def chain_of(entry: bytes) -> str:
+    """The chain or the verdict that is the entry's target; empty: it has another one (exceptions: see `decode`)."""
+    target, size = OFFSETS.unpack_from(entry, OFFSETS_AT)
+    if size - target != STANDARD:
+        return ""
+    return _name(entry[target + NAME_AT : target + NAME_AT + NAME_SIZE])
+
+
+def comment_of(entry: bytes) -> str:
+    """The comment that is the entry's first match; empty: none."""
+    if not entry.startswith(_COMMENT_HEAD, HEAD):
+        return ""
+    at = HEAD + TARGET_HEAD.size
+    return _name(entry[at : at + COMMENT_SIZE])
+
+
+_COMMENT_HEAD = TARGET_HEAD.pack(TARGET_HEAD.size + COMMENT_SIZE, b"comment", 0)
+
+
+def _name(raw: bytes) -> str:
+    return raw.partition(b"\0")[0].decode(errors="replace")
+
+
+def _decoded_header(entry: bytes) -> XtablesRule:
+    head = _IP6.unpack_from(entry)
+    source, destination, source_mask, destination_mask, in_name, out_name, in_mask, out_mask = head[:8]
+    protocol, tos, _, inverted = head[8:]
+    found = {
+        "source": _prefix_text(source, source_mask),
+        "destination": _prefix_text(destination, destination_mask),
+        "iif": _link_text(in_name, in_mask),
+        "oif": _link_text(out_name, out_mask),
+        "protocol": next((name for name, number in _PROTOCOLS.items() if number == protocol), str(protocol or "")),
+    }
+    for name, bit in _INVERTED.items():
+        if inverted & bit:
+            found[name] = f"{NOT}{found[name]}"
+    return replace(_TOS if tos else _EMPTY, **found)  # type: ignore[arg-type] # the names are of fields that are texts
+
+
+def _prefix_text(address: bytes, mask: bytes) -> str:
+    if not any(mask):
+        return ""
+    inverse = int.from_bytes(mask, "big") ^ _ALL_BITS
+    if inverse & (inverse + 1):  # not a prefix
+        return f"{IPv6Address(address)}/{IPv6Address(mask)}"
+    return f"{IPv6Address(address)}/{128 - inverse.bit_length()}"
+
+
+_ALL_BITS = (1 << 128) - 1
+
+
+def _link_text(name: bytes, mask: bytes) -> str:
+    """The mask covers the NUL of a name that is meant whole."""
+    if not any(mask):
+        return ""
+    text = _name(name)
+    return text if mask[len(text.encode())] else f"{text}{WILDCARD}"
+
+
+def _decode_tcp(data: bytes) -> _Fields | None:
+    first_source, last_source, first, last, *flags = _TCP.unpack_from(data)
+    return {"ports": (first, last)} if (first_source, last_source) == _ANY_PORT and not any(flags) else None
+
+
+def _decode_udp(data: bytes) -> _Fields | None:
+    first_source, last_source, first, last, inverted = _UDP.unpack_from(data)
+    return {"ports": (first, last)} if (first_source, last_source) == _ANY_PORT and not inverted else None
+
+
+def _decode_sctp(data: bytes) -> _Fields | None:
+    first, last, *_, asked, inverted = _SCTP.unpack_from(data)
+    return {"ports": (first, last)} if asked == _SCTP_DESTINATION and not inverted else None
+
+
+def _decode_icmp(data: bytes) -> _Fields | None:
+    kind, first, last, inverted = _ICMP.unpack_from(data)
+    return {"icmp_type": kind} if (first, last, inverted) == (0, 0xFF, 0) else None
+
+
+def _decode_mark(data: bytes) -> _Fields | None:
+    value, mask, inverted = _MARK.unpack_from(data)
+    if (value, inverted) == (0, 1):
+        return {"mark": mask}
+    return {"mark_all": mask} if (value, inverted) == (mask, 0) else None
+
+
+def _decode_addrtype(data: bytes) -> _Fields | None:
+    source, destination, inverted = _ADDRTYPE.unpack_from(data)
+    if {source, destination} != {0, _ADDRTYPE_LOCAL} or inverted & ~sum(_ADDRTYPE_INVERT.values()):
+        return None
+    side = "source" if source else "destination"
+    return {f"{side}_type": f"{NOT if inverted & _ADDRTYPE_INVERT[side] else ''}LOCAL"}
+
+
+def _decode_conntrack(data: bytes) -> _Fields | None:
+    addresses, *_, asked, inverted, bits, _ = _CONNTRACK.unpack_from(data)
+    if asked == _CONNTRACK_ORIGINAL_DESTINATION and not inverted:
+        return {"original": _prefix_text(addresses[32:48], addresses[48:64])}
+    if asked == _CONNTRACK_STATE and not inverted and bits == _STATES["DNAT"]:
+        return {"translated": True}
+    if not asked or asked & ~(_CONNTRACK_STATE | _CONNTRACK_DIRECTION) or inverted & _CONNTRACK_STATE:
+        return None
+    found: dict[str, object] = {}
+    if asked & _CONNTRACK_STATE:
+        found["states"] = tuple(name for name, bit in _STATES.items() if bits & bit)
+    if asked & _CONNTRACK_DIRECTION:
+        found["direction"] = "REPLY" if inverted else "ORIGINAL"
+    return found
+
+
+_DECODERS: Mapping[tuple[str, int], Callable[[bytes], _Fields | None]] = {
+    ("tcp", 0): _decode_tcp,
+    ("udp", 0): _decode_udp,
+    ("sctp", 0): _decode_sctp,
+    ("icmp6", 0): _decode_icmp,
+    ("mark", 1): _decode_mark,
+    ("addrtype", 1): _decode_addrtype,
+    ("conntrack", 2): _decode_conntrack,
+    ("conntrack", 3): _decode_conntrack,
+}
+"""By name and revision."""
+
+
+def _decoded_target(entry: bytes, at: int) -> XtablesTarget | None:
+    name = _name(TARGET_HEAD.unpack_from(entry, at)[1])
+    if chain_of(entry):
+        if name in _VERDICT_TARGETS:
+            return PlainTarget(name)
+        goto = _IP6.unpack_from(entry)[10] & _F_GOTO
+        return ExtensionTarget(name) if name in VERDICTS.values() else ChainTarget(name, jump=not goto)
+    if not name:
+        return None
+    return PlainTarget.MASQUERADE if name == PlainTarget.MASQUERADE else ExtensionTarget(name)
+
+
+_VERDICT_TARGETS = frozenset({"ACCEPT", "DROP", "RETURN"})
 
 
 @lru_cache(maxsize=65536)
@@ -111,11 +317,6 @@ def _prefix(prefix: str) -> tuple[bytes, bytes]:
     bits = int(length)
     mask = ((1 << bits) - 1) << (128 - bits)
     return socket.inet_pton(socket.AF_INET6, address), mask.to_bytes(16, "big")
-
-
-def _interleaved(iif: str, oif: str) -> tuple[bytes, bytes, bytes, bytes]:
-    (in_name, in_mask), (out_name, out_mask) = _link(iif), _link(oif)
-    return in_name, out_name, in_mask, out_mask
 
 
 @lru_cache(maxsize=4096)
@@ -130,53 +331,64 @@ def _link(name: str) -> tuple[bytes, bytes]:
     return raw.ljust(_IFNAMSIZ, b"\0"), (b"\xff" * (len(raw) + whole)).ljust(_IFNAMSIZ, b"\0")
 
 
-def _matches(spec: XtablesRule) -> list[bytes]:
-    found: list[bytes] = []
-    if spec.ports is not None:
-        found.append(_ports(spec.protocol, *spec.ports))
-    if spec.icmp_type is not None:
-        found.append(_part("icmp6", 0, struct.pack("=BBBB", spec.icmp_type, 0, 0xFF, 0)))
-    if spec.mark:
-        found.append(_part("mark", 1, struct.pack("=IIB", 0, spec.mark, 1)))
-    if spec.states or spec.direction:
-        found.append(_conntrack(spec.states, spec.direction))
-    if spec.translated:
-        found.append(_conntrack(("DNAT",), ""))
-    if spec.original:
-        found.append(_sent_to(spec.original))
-    if spec.local or spec.not_local:
-        inverted = _ADDRTYPE_INVERT_DESTINATION if spec.not_local else 0
-        found.append(_part("addrtype", 1, struct.pack("=HHI", 0, _ADDRTYPE_LOCAL, inverted)))
-    if spec.comment:
-        text = spec.comment.encode()
-        if len(text) >= COMMENT_SIZE:
-            raise UnsupportedRuleError(f"a comment of {len(text)} bytes")
-        found.append(_part("comment", 0, text.ljust(COMMENT_SIZE, b"\0")))
-    return found
+def _matches(rule: XtablesRule) -> Iterator[bytes]:
+    if rule.unknown:
+        raise UnsupportedRuleError(f"conditions that were not decoded: {', '.join(rule.unknown)}")
+    if rule.ports is not None:
+        yield _ports(rule.protocol, *rule.ports)
+    if rule.icmp_type is not None:
+        yield _part("icmp6", 0, _ICMP.pack(rule.icmp_type, 0, 0xFF, 0))
+    if rule.mark:
+        yield _part("mark", 1, _MARK.pack(0, rule.mark, 1))
+    if rule.mark_all:
+        yield _part("mark", 1, _MARK.pack(rule.mark_all, rule.mark_all, 0))
+    if rule.states or rule.direction:
+        yield _conntrack(rule.states, rule.direction)
+    if rule.translated:
+        yield _conntrack(("DNAT",), "")
+    if rule.original:
+        yield _sent_to(rule.original)
+    yield from _address_types(rule)
+    if rule.comment:
+        yield _comment(rule.comment)
+
+
+def _address_types(rule: XtablesRule) -> Iterator[bytes]:
+    for side, value in (("source", rule.source_type), ("destination", rule.destination_type)):
+        if value:
+            types = (_ADDRTYPE_LOCAL, 0) if side == "source" else (0, _ADDRTYPE_LOCAL)
+            yield _part("addrtype", 1, _ADDRTYPE.pack(*types, _ADDRTYPE_INVERT[side] if value.startswith(NOT) else 0))
+
+
+def _comment(comment: str) -> bytes:
+    text = comment.encode()
+    if len(text) >= COMMENT_SIZE:
+        raise UnsupportedRuleError(f"a comment of {len(text)} bytes")
+    return _part("comment", 0, text.ljust(COMMENT_SIZE, b"\0"))
 
 
 @lru_cache(maxsize=4096)
 def _ports(protocol: str, first: int, last: int) -> bytes:
     if protocol == "tcp":
-        return _part("tcp", 0, struct.pack("=HHHHBBBB", 0, 0xFFFF, first, last, 0, 0, 0, 0))
+        return _part("tcp", 0, _TCP.pack(*_ANY_PORT, first, last, 0, 0, 0, 0))
     if protocol == "udp":
-        return _part("udp", 0, struct.pack("=HHHHB", 0, 0xFFFF, first, last, 0))
-    # xt_sctp_info: destination and source ports, a bit for each chunk type (in 64 words), their kind, four chunks'
-    # flags, the number of the latter, what of it all is asked for (2: destination ports), and inversion
-    return _part("sctp", 0, struct.pack("=HHHH256sI12siII", first, last, 0, 0, bytes(256), 0, _NO_FLAGS, 0, 2, 0))
+        return _part("udp", 0, _UDP.pack(*_ANY_PORT, first, last, 0))
+    return _part("sctp", 0, _SCTP.pack(first, last, 0, 0, bytes(256), 0, _NO_FLAGS, 0, _SCTP_DESTINATION, 0))
+
+
+_SCTP_DESTINATION = 2
 
 
 @lru_cache(maxsize=64)
 def _conntrack(states: tuple[str, ...], direction: str) -> bytes:
     asked = (_CONNTRACK_STATE if states else 0) | (_CONNTRACK_DIRECTION if direction else 0)
     inverted = _CONNTRACK_DIRECTION if direction == "REPLY" else 0
-    bits = sum(_STATES[each] for each in states)
-    return _conntrack_info(b"", asked, inverted, bits)
+    return _conntrack_info(b"", asked, inverted, sum(_STATES[each] for each in states))
 
 
 def _conntrack_info(addresses: bytes, asked: int, inverted: int = 0, bits: int = 0) -> bytes:
-    # xt_conntrack_mtinfo3: eight addresses, expiry, four ports, protocol, asked, inverted, states, status, port ranges
-    return _part("conntrack", 3, struct.pack("=128s8s8sHHHHH8s", addresses, b"", b"", 0, asked, inverted, bits, 0, b""))
+    ranges = bytes(8)  # of ports, in revision 3 alone
+    return _part("conntrack", 3, _CONNTRACK.pack(addresses, b"", b"", 0, asked, inverted, bits, 0) + ranges)
 
 
 @lru_cache(maxsize=4096)
@@ -193,6 +405,8 @@ def _target(target: XtablesTarget | None, dnat: int) -> bytes:
             return _translation(target, dnat)
         case ChainTarget(chain):
             return standard(chain)
+        case ExtensionTarget(name):
+            raise UnsupportedRuleError(f"a target that was not decoded: {name}")
         case _:
             return standard(target or "")
 

@@ -10,8 +10,8 @@ import os
 import socket
 import struct
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Container, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable
@@ -26,8 +26,10 @@ from dockerv6.firewall.xtables.entries import (
     TARGET_HEAD,
     VERDICT,
     VERDICTS,
+    decode,
     standard,
 )
+from dockerv6.firewall.xtables.rule import ChainTarget, ExtensionTarget, ListedRule, XtablesChain
 
 NAMES = Path("/proc/thread-self/net/ip6_tables_names")
 """The legacy tables of this thread's network namespace that somebody has used; looking at a table would make it."""
@@ -66,8 +68,9 @@ class LegacyTable:
     """A table's rules as the kernel has them, with the counters of when it was read.
 
     Attributes:
-        hooks: where each built-in chain begins, and where its policy is.
-        counters: where those are.
+        hooks: the built-in chains: name, and the offsets of the first rule and of the policy.
+        data: the entries, one behind the other.
+        counters: offsets of the counters.
     """
 
     hooks: tuple[tuple[str, int, int], ...] = ()
@@ -75,10 +78,10 @@ class LegacyTable:
     counters: tuple[int, ...] = ()
 
     def same(self, data: bytes) -> bool:
-        """Whether that is the same but for the counters.
+        """Whether the data is the same but for the counters.
 
-        Entries elsewhere than before show as well: up to the first that is of another length, counters are where they
-        were, and that one's length stands before its own.
+        Entries at other offsets show as well: up to the first that is of another length, counters are where they were,
+        and that one's length stands before its own.
         """
         if len(data) != len(self.data):
             return False
@@ -94,13 +97,26 @@ class LegacyTable:
             block[first:last] = here[first:last]
         return block == here
 
-    def chains(self) -> Mapping[str, tuple[bytes, ...]]:
-        """The entries of every chain in their order, without policies; jumps by their chain's name."""
+    def entries(self) -> Mapping[str, tuple[bytes, ...]]:
+        """The entries of every chain in their order, as `encode` writes them, without policies."""
         starts, raw = self._parted()
-        found: dict[str, tuple[bytes, ...]] = {}
-        for name, entries in raw.items():
-            found[name] = tuple(_plain(each, starts) for each in entries)
-        return found
+        return {name: tuple(_plain(each, starts) for each in found) for name, found in raw.items()}
+
+    def chains(self, table: str, *names: str) -> Mapping[str, XtablesChain]:
+        """The chains, or those of these names, decoded. `table`: its name."""
+        found = self.entries()
+        return {
+            name: XtablesChain(self._policy(name), tuple(_listed(table, name, each, found) for each in found[name]))
+            for name in names or found
+            if name in found
+        }
+
+    def _policy(self, chain: str) -> str:
+        for name, _, policy in self.hooks:
+            if name == chain:
+                target = policy + OFFSETS.unpack_from(self.data, policy + OFFSETS_AT)[0]
+                return VERDICTS.get(VERDICT.unpack_from(self.data, target + TARGET_HEAD.size)[0], "")
+        return ""
 
     def _parted(self) -> tuple[dict[int, str], dict[str, list[bytes]]]:
         builtin = {start: name for name, start, _ in self.hooks}
@@ -119,7 +135,7 @@ class LegacyTable:
                 continue
             if at not in policies:
                 current.append(entry)
-        # a chain ends with a RETURN that is nobody's rule; behind the last one is the table's own end, named ERROR
+        # the kernel ends each chain with a RETURN that is no rule; behind the last one is the table's end, named ERROR
         found.pop("ERROR", None)
         for name in starts.values():
             if name in found:
@@ -127,8 +143,15 @@ class LegacyTable:
         return starts, found
 
 
+def _listed(table: str, chain: str, entry: bytes, chains: Container[str]) -> ListedRule:
+    rule = decode(entry)
+    if isinstance(rule.target, ChainTarget) and rule.target.chain not in chains:
+        rule = replace(rule, target=ExtensionTarget(rule.target.chain))
+    return ListedRule(table, chain, rule, entry=entry)
+
+
 ABSENT = LegacyTable()
-"""Nobody has used the table."""
+"""A table that no program has used yet."""
 
 
 def _listing(hooks: tuple[tuple[str, int, int], ...], data: bytes) -> LegacyTable:
@@ -149,7 +172,7 @@ def _entries(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _plain(entry: bytes, starts: Mapping[int, str]) -> bytes:
-    """As `entries.encode` writes it: without what the kernel notes down for itself, jumps by name."""
+    """As `encode` writes it: without counters and the kernel's own fields, jumps by name."""
     target, size = OFFSETS.unpack_from(entry, OFFSETS_AT)
     plain = entry[: OFFSETS_AT - 4] + bytes(4) + entry[OFFSETS_AT : OFFSETS_AT + 4] + _BARE + entry[HEAD:]
     if size - target != STANDARD or entry[target + NAME_AT]:
@@ -166,11 +189,11 @@ class LegacyReader:
     _libc: ctypes.CDLL = field(default_factory=lambda: ctypes.CDLL(None, use_errno=True))
 
     def read(self, name: str, known: LegacyTable = ABSENT) -> LegacyTable:
-        """The table; `ABSENT` when nobody has used it, `known` itself when it is still that.
+        """The table; `ABSENT` when no program has used it, `known` itself when it is unchanged.
 
         Raises:
             FirewallUnavailable: not permitted.
-            FirewallRejected: it never stood still.
+            FirewallRejected: it changed all the time.
         """
         if name not in used_tables():
             return ABSENT
@@ -255,33 +278,34 @@ class LegacyWatch:
 
     Attributes:
         number: how often they have been found changed.
+        tables: as they were read last, by name.
     """
 
     names: tuple[str, ...]
-    tables: LegacyReader = field(default_factory=LegacyReader)
+    reader: LegacyReader = field(default_factory=LegacyReader)
     number: int = 0
-    listings: dict[str, LegacyTable] = field(default_factory=dict)
+    tables: dict[str, LegacyTable] = field(default_factory=dict)
     _looks: int = 0
 
     def look(self) -> dict[str, LegacyTable]:
         """The tables now; an unchanged table is the same object as before. Raises as `LegacyReader.read` does."""
-        found = {name: self.tables.read(name, self.listings.get(name, ABSENT)) for name in self.names}
-        if any(listing is not self.listings.get(name, ABSENT) for name, listing in found.items()):
+        found = {name: self.reader.read(name, self.tables.get(name, ABSENT)) for name in self.names}
+        if any(table is not self.tables.get(name, ABSENT) for name, table in found.items()):
             self.number += 1
-        self.listings = found
+        self.tables = found
         return found
 
     def glance(self) -> int:
         """The number, now.
 
-        Large tables are read whole at every eighth look only. Before that a rule more or less shows by their sizes, as
-        does everything that moves between built-in chains; what was merely put in another order waits until then.
+        Large tables are read whole at every eighth glance only. Before that, a rule more or less shows by the tables'
+        sizes, as does everything that moves between built-in chains; a mere change of order waits until then.
         """
         self._looks += 1
-        large = sum(len(listing.data) for listing in self.listings.values()) > _LARGE
+        large = sum(len(table.data) for table in self.tables.values()) > _LARGE
         if not large or self._looks % _SELDOM == 0 or not self._same_sizes():
             self.look()
         return self.number
 
     def _same_sizes(self) -> bool:
-        return all(self.tables.same_size(name, listing) for name, listing in self.listings.items())
+        return all(self.reader.same_size(name, table) for name, table in self.tables.items())

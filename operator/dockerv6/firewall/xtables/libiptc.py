@@ -1,18 +1,30 @@
-"""The lock of everybody who changes xtables' legacy tables. Blocking.
+"""Writing legacy tables through libiptc (python-iptables), under the lock of xtables. Blocking.
 
-libiptc reads a table whole and writes it whole, so reading and writing happen under this lock, or a rule that dockerd
-adds in between would be lost. python-iptables itself doesn't lock, and isn't made for several threads: whatever calls
-into it holds this lock, which keeps this process's own threads apart as well (flock(2): by open file, not by process).
+libiptc reads a table whole and writes it whole, so both happen under the lock, or a rule that dockerd adds in between
+would be lost. python-iptables doesn't lock, and isn't made for several threads: whatever calls into it holds the lock,
+which also keeps this process's own threads apart (flock(2): by open file, not by process).
+
+python-iptables costs 13 MB and may run modprobe when it is imported, so it is imported by the first `opened`. Its calls
+that take entries as bytes are used; its `Rule6` would cost 0.2 ms a rule.
 """
 
-import contextlib
+import ctypes
 import fcntl
 import os
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+from warnings import catch_warnings, simplefilter
 
 from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable
+from dockerv6.firewall.xtables.legacy import LegacyReader
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    import iptc
 
 LOCK = Path("/run/xtables.lock")
 """What ip6tables-legacy locks (XTABLES_LOCKFILE is for its tests)."""
@@ -22,13 +34,13 @@ POLLS = 200
 """Ten seconds in all; one ip6tables call holds the lock for milliseconds."""
 
 
-@contextlib.contextmanager
+@contextmanager
 def locked() -> Iterator[None]:
     """Hold the lock.
 
     Raises:
-        FirewallUnavailable: there can be no lock.
-        FirewallRejected: somebody holds it for too long.
+        FirewallUnavailable: the lock file can't be opened.
+        FirewallRejected: another process holds the lock for too long.
     """
     try:
         lock = os.open(LOCK, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -45,7 +57,81 @@ def locked() -> Iterator[None]:
             except BlockingIOError:
                 time.sleep(POLL)
         else:
-            raise FirewallRejected(f"somebody has held {LOCK} for {POLL * POLLS:.0f} s")
+            raise FirewallRejected(f"another process has held {LOCK} for {POLL * POLLS:.0f} s")
         yield
     finally:
         os.close(lock)
+
+
+@contextmanager
+def opened(name: str) -> Iterator["iptc.Table6"]:
+    """The IPv6 table, read afresh; under the lock. Closing it commits nothing.
+
+    python-iptables keeps one object a table for ever, and its rules ask all tables that it knows, also closed ones,
+    whether a target's name is a chain of theirs: a null pointer, and the end of the process (1.2.0, `Target.__init__`).
+    So what is closed is removed from its caches too.
+
+    Raises:
+        FirewallUnavailable: no library, no such table, or no privilege.
+        FirewallRejected: libiptc or the kernel refused something.
+    """
+    iptc = library()
+    LegacyReader().works(name)  # raises where there is no privilege, with the kernel's own errno
+    table = None
+    try:
+        table = iptc.Table6(name, autocommit=False)
+        yield table
+    except iptc.IPTCError as error:
+        if table is None:
+            raise FirewallUnavailable(
+                f"the kernel has no legacy IPv6 table {name} ({error}): load it with `modprobe ip6table_{name}`"
+            ) from error
+        raise FirewallRejected(f"iptables-legacy refused: {error}") from error
+    finally:
+        for each in iptc.Table6._cache.values():  # noqa: SLF001 - the library has no other way
+            each.autocommit = False
+            each.close()
+        iptc.Table6._cache.clear()  # noqa: SLF001
+        iptc.Chain._cache.clear()  # noqa: SLF001 - they hold the tables
+
+
+def library() -> "ModuleType":
+    """python-iptables. Raises `FirewallUnavailable` where libip6tc or libxtables is missing."""
+    try:
+        with catch_warnings():
+            simplefilter("ignore", DeprecationWarning)  # python-iptables 1.2.0 asks distutils first where there is one
+            import iptc  # noqa: PLC0415 - heavy
+    except (ImportError, AttributeError, OSError) as missing:  # AttributeError: of the None that stands for a library
+        raise FirewallUnavailable(
+            f"libip6tc or libxtables can't be loaded ({missing}), without which iptables-legacy can't be written: "
+            "apt install iptables (or your distribution's iptables-legacy)"
+        ) from missing
+    module: ModuleType = iptc
+    return module
+
+
+def commit(table: "iptc.Table6") -> None:
+    """Hand the table to the kernel. Raises `FirewallRejected`."""
+    try:
+        table.commit()
+    except library().IPTCError as error:
+        raise FirewallRejected(f"iptables-legacy refused: {error}") from error
+
+
+def append(table: "iptc.Table6", chain: str, entry: bytes) -> None:
+    """Add an entry at the end of a chain. Nothing reaches the kernel before the commit; so with `insert`, `delete`."""
+    table.append_entry(chain, _buffer(entry))
+
+
+def insert(table: "iptc.Table6", chain: str, entry: bytes) -> None:
+    """Add an entry at the top of a chain."""
+    table.insert_entry(chain, _buffer(entry), 0)
+
+
+def delete(table: "iptc.Table6", chain: str, entry: bytes) -> None:
+    """Delete the first entry of a chain that is equal to this one, but for its counters."""
+    table.delete_entry(chain, _buffer(entry), (ctypes.c_ubyte * len(entry))(*(b"\xff" * len(entry))))
+
+
+def _buffer(entry: bytes) -> "ctypes.Array[ctypes.c_char]":
+    return ctypes.create_string_buffer(entry, len(entry))

@@ -1,17 +1,21 @@
-"""Rules, chains and tables in xtables' words, as values. Written out, they are lines of `ip6tables-save`."""
+"""One ip6tables rule as a value, whatever it was read from or is written to. Written out, it is `ip6tables-save`'s."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
 from enum import StrEnum
 
-PREFIX = "DOCKERV6-"
+OWN_CHAIN_PREFIX = "DOCKERV6-"
 """How the names of all our chains begin; a chain of that name is ours."""
 
+FILTER = "filter"
 MANGLE = "mangle"
 NAT = "nat"
 
 WILDCARD = "/"
-"""At the end of an interface name: every name that begins so (`+` in the rules; "/" can't be part of a name)."""
+"""At the end of an interface name: every name that begins so (`+` in ip6tables; "/" can't be part of a name)."""
+
+NOT = "!"
+"""Before the value of a condition: every packet but these."""
 
 ICMP_TYPES = {
     "destination-unreachable": 1,
@@ -33,23 +37,24 @@ class UnsupportedRuleError(ValueError):
 
 
 class PlainTarget(StrEnum):
-    """Targets that need nothing further."""
+    """Targets without arguments."""
 
+    ACCEPT = "ACCEPT"
     DROP = "DROP"
     RETURN = "RETURN"
     MASQUERADE = "MASQUERADE"
-    KEEP_SOURCE = "NETMAP --to ::/0"  # a translation to itself: decided, no later NAT rule is asked
+    KEEP_SOURCE = "NETMAP --to ::/0"  # a translation to itself: no later NAT rule is asked
 
 
 @dataclass(frozen=True, slots=True)
 class ChainTarget:
-    """On to another chain; with `jump` back behind this rule afterwards, else to wherever this chain would return."""
+    """Another chain. With `jump`, a packet that returns from it goes on behind this rule; else (goto) it does not."""
 
     chain: str
     jump: bool = False
 
     def __str__(self) -> str:
-        return f"{self.chain}"
+        return self.chain
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,61 +99,67 @@ class NetmapTarget:
         return f"NETMAP --to {self.prefix}"
 
 
-XtablesTarget = PlainTarget | ChainTarget | MarkTarget | DnatTarget | SnatTarget | NetmapTarget
+@dataclass(frozen=True, slots=True)
+class ExtensionTarget:
+    """Any other target of a rule that was read, such as REJECT or LOG; its arguments are not decoded."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return self.name
+
+
+XtablesTarget = PlainTarget | ChainTarget | MarkTarget | DnatTarget | SnatTarget | NetmapTarget | ExtensionTarget
 
 
 @dataclass(frozen=True, slots=True)
 class XtablesRule:
-    """One rule: what a packet must be, and what happens to it then. An empty condition is none.
+    """One rule: its conditions, all of which a packet must fulfil, and its target. An empty field is no condition.
+
+    `NOT` before an address, an interface, a protocol or an address type negates it.
 
     Attributes:
-        not_source: not from there; a rule has one condition on the source at most.
+        target: None: the packet is counted and goes on.
+        source: a prefix, also of a single address ("2001:db8::1/128"); so is `destination`.
+        ports: destination ports, first and last.
         mark: any of these bits is set.
-        states: of connection tracking, any of them.
+        mark_all: all of these bits are set.
+        states: states of connection tracking, one of them.
+        direction: "ORIGINAL" or "REPLY".
         translated: the destination of the flow's first packet was translated.
-        original: the flow's first packet was sent there, before any translation.
-        local: the destination is one of the host's own addresses.
-        not_local: it is none.
+        original: the flow's first packet was sent to this prefix, before any translation.
+        source_type: "LOCAL": an address of the host; so is `destination_type`.
+        unknown: conditions that were read and are not decoded, by their names.
     """
 
     target: XtablesTarget | None = None
     source: str = ""
-    not_source: str = ""
     destination: str = ""
     iif: str = ""
     oif: str = ""
     protocol: str = ""
-    ports: tuple[int, int] | None = None  # destination ports, first and last
+    ports: tuple[int, int] | None = None
     icmp_type: int | None = None
     mark: int = 0
+    mark_all: int = 0
     states: tuple[str, ...] = ()
-    direction: str = ""  # "ORIGINAL" or "REPLY"
+    direction: str = ""
     translated: bool = False
     original: str = ""
-    local: bool = False
-    not_local: bool = False
+    source_type: str = ""
+    destination_type: str = ""
+    unknown: tuple[str, ...] = ()
     comment: str = ""
 
     @property
-    def conditional(self) -> bool:
-        """Whether some packets are left out."""
-        return any(
-            (
-                self.source,
-                self.not_source,
-                self.destination,
-                self.iif,
-                self.oif,
-                self.protocol,
-                self.mark,
-                self.states,
-                self.direction,
-                self.translated,
-                self.original,
-                self.local,
-                self.not_local,
-            )
-        )
+    def conditions(self) -> Mapping[str, object]:
+        """The conditions by their fields' names; empty: every packet fulfils them."""
+        return {name: value for name in _CONDITIONS if (value := getattr(self, name)) not in _NO_CONDITION}
+
+    @property
+    def target_name(self) -> str:
+        """The target without its arguments, as after `-j`; empty: none."""
+        return str(self.target or "").partition(" ")[0]
 
     def __str__(self) -> str:
         return " ".join(self._words())
@@ -162,14 +173,11 @@ class XtablesRule:
             yield f"{'-g' if isinstance(self.target, ChainTarget) and not self.target.jump else '-j'} {self.target}"
 
     def _header(self) -> Iterator[str]:
-        for option, value in (("-s", self.source), ("! -s", self.not_source), ("-d", self.destination)):
+        for option, value in (("-s", self.source), ("-d", self.destination), ("-i", self.iif), ("-o", self.oif)):
             if value:
-                yield f"{option} {value}"
-        for option, value in (("-i", self.iif), ("-o", self.oif)):
-            if value:
-                yield f"{option} {value.removesuffix(WILDCARD)}{'+' if value.endswith(WILDCARD) else ''}"
+                yield _option(option, f"{value.removesuffix(WILDCARD)}+" if value.endswith(WILDCARD) else value)
         if self.protocol:
-            yield f"-p {self.protocol}"
+            yield _option("-p", self.protocol)
 
     def _matches(self) -> Iterator[str]:
         if self.ports is not None:
@@ -179,6 +187,8 @@ class XtablesRule:
             yield f"-m icmp6 --icmpv6-type {self.icmp_type}"
         if self.mark:
             yield f"-m mark ! --mark 0x0/{self.mark:#x}"
+        if self.mark_all:
+            yield f"-m mark --mark {self.mark_all:#x}/{self.mark_all:#x}"
         if self.states or self.direction:
             states = f" --ctstate {','.join(self.states)}" if self.states else ""
             yield f"-m conntrack{states}" + (f" --ctdir {self.direction}" if self.direction else "")
@@ -186,36 +196,43 @@ class XtablesRule:
             yield "-m conntrack --ctstate DNAT"
         if self.original:
             yield f"-m conntrack --ctorigdst {self.original.removesuffix('/128')}"
-        if self.local or self.not_local:
-            yield f"-m addrtype {'! ' if self.not_local else ''}--dst-type LOCAL"
+        if self.source_type:
+            yield f"-m addrtype {_option('--src-type', self.source_type)}"
+        if self.destination_type:
+            yield f"-m addrtype {_option('--dst-type', self.destination_type)}"
+        yield from (f"-m {name} ..." for name in self.unknown)
+
+
+_CONDITIONS = tuple(each.name for each in fields(XtablesRule) if each.name not in {"target", "comment"})
+_NO_CONDITION: tuple[object, ...] = ("", None, 0, False, ())
+
+
+def _option(name: str, value: str) -> str:
+    return f"! {name} {value.removeprefix(NOT)}" if value.startswith(NOT) else f"{name} {value}"
 
 
 @dataclass(frozen=True, slots=True)
-class CompiledChain:
-    """A chain of ours. `origin`: the ruleset's chain that it comes from; empty for the ledger."""
+class ListedRule:
+    """A rule in its place.
 
-    name: str
-    specs: tuple[XtablesRule, ...]
-    origin: str
+    Attributes:
+        handle: its number in nf_tables, by which it is deleted; 0 in a legacy table.
+        entry: its bytes, by which it is deleted from a legacy table (see `entries`); empty in nf_tables.
+    """
+
+    table: str
+    chain: str
+    rule: XtablesRule
+    handle: int = 0
+    entry: bytes = b""
+
+    def __str__(self) -> str:
+        return f"-A {self.chain} {self.rule}"
 
 
 @dataclass(frozen=True, slots=True)
-class CompiledTable:
-    """Our part of a table: chains, and one jump at the top of each built-in chain in `jumps`."""
+class XtablesChain:
+    """A chain that was read. `policy` is empty for one that is not a built-in or base chain."""
 
-    name: str
-    chains: tuple[CompiledChain, ...] = ()
-    jumps: tuple[
-        tuple[str, XtablesRule, str], ...
-    ] = ()  # built-in chain, the rule, the ruleset's chain that it leads to
-
-    def lines(self) -> Iterator[str]:
-        """As `ip6tables-save` shows it."""
-        yield f"*{self.name}"
-        for chain in self.chains:
-            yield f":{chain.name} - [0:0]"
-        for builtin, spec, _ in self.jumps:
-            yield f"-A {builtin} {spec}"
-        for chain in self.chains:
-            for spec in chain.specs:
-                yield f"-A {chain.name} {spec}".rstrip()
+    policy: str = ""
+    rules: tuple[ListedRule, ...] = ()

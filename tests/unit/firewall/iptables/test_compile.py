@@ -62,7 +62,7 @@ def test_only_the_loopback_address_is_left_out() -> None:
 
 
 def test_no_packet_is_kept_from_the_rules_behind_our_jump() -> None:
-    targets = {spec.target for table in compile_ruleset(RULESET) for chain in table.chains for spec in chain.specs}
+    targets = {spec.target for table in compile_ruleset(RULESET) for chain in table.chains for spec in chain.rules}
     assert "ACCEPT" not in {str(target) for target in targets}
     assert PlainTarget.RETURN in targets
 
@@ -103,7 +103,7 @@ def test_names_fit_and_tell_where_a_chain_comes_from() -> None:
 
 def test_one_network_more_touches_few_chains() -> None:
     before, after = (
-        {(table.name, chain.name): chain.specs for table in compile_ruleset(large(size, 0)) for chain in table.chains}
+        {(table.name, chain.name): chain.rules for table in compile_ruleset(large(size, 0)) for chain in table.chains}
         for size in (200, 201)
     )
     touched = [name for name, specs in after.items() if before.get(name) != specs]

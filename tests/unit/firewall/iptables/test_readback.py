@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from dockerv6.firewall.expr import UnknownExpr
-from dockerv6.firewall.iptables.readback import Chains, ours, parts, settled, understood
+from dockerv6.firewall.iptables.readback import Chains, contents_of, has_own, ruleset_of, with_rendered_chains
 from dockerv6.firewall.model import FirewallIntent, NetworkIntent
 from dockerv6.firewall.render import render
 from dockerv6.firewall.ruleset import EMPTY, Ruleset, diff
@@ -19,12 +19,12 @@ DESIRED = render(replace(EVERYTHING, guest_bridges=GUESTS))
 def written(ruleset: Ruleset) -> dict[str, dict[str, tuple[bytes, ...]]]:
     return {
         name: {**part.chains, **{builtin: part.jumps.get(builtin, ()) for builtin in BUILTIN}}
-        for name, part in parts(ruleset, DNAT).items()
+        for name, part in contents_of(ruleset, DNAT).items()
     }
 
 
 def read(there: dict[str, dict[str, tuple[bytes, ...]]]) -> Ruleset:
-    return understood(there, lambda ruleset: parts(ruleset, DNAT))
+    return ruleset_of(there, lambda ruleset: contents_of(ruleset, DNAT))
 
 
 def altered(ruleset: Ruleset) -> set[str]:
@@ -33,8 +33,8 @@ def altered(ruleset: Ruleset) -> set[str]:
 
 def test_tables_without_anything_of_ours_hold_nothing() -> None:
     there: dict[str, Chains] = {"mangle": {"FORWARD": (), "OTHERS": ()}, "nat": {}}
-    assert not ours(there["mangle"])
-    assert understood(there, lambda ruleset: parts(ruleset, DNAT)) == EMPTY
+    assert not has_own(there["mangle"])
+    assert ruleset_of(there, lambda ruleset: contents_of(ruleset, DNAT)) == EMPTY
 
 
 def test_another_mark_is_read_back() -> None:
@@ -85,9 +85,9 @@ def test_elements_that_no_set_has_room_for_are_foreign() -> None:
         replace(DESIRED.sets[-1], name="unheard_of", elements=frozenset(DESIRED.sets[3].elements)),
     )
     there = written(DESIRED)
-    there["mangle"]["DOCKERV6-LEDGER"] = parts(replace(DESIRED, sets=(*DESIRED.sets, sets[-1])), DNAT)["mangle"].chains[
-        "DOCKERV6-LEDGER"
-    ]
+    there["mangle"]["DOCKERV6-LEDGER"] = contents_of(replace(DESIRED, sets=(*DESIRED.sets, sets[-1])), DNAT)[
+        "mangle"
+    ].chains["DOCKERV6-LEDGER"]
     assert any("unheard_of" in each for each in read(there).foreign)
 
 
@@ -124,7 +124,7 @@ def test_a_ledger_that_no_kernel_would_take_is_foreign() -> None:
         return render(FirewallIntent((network,), guest_bridges=("br-x",)))
 
     there = written(one(BLOG))
-    wider = parts(one(replace(BLOG, owner="shop", subnet=BLOG.subnet.supernet())), DNAT)["mangle"].chains[
+    wider = contents_of(one(replace(BLOG, owner="shop", subnet=BLOG.subnet.supernet())), DNAT)["mangle"].chains[
         "DOCKERV6-LEDGER"
     ]
     there["mangle"]["DOCKERV6-LEDGER"] += wider[2:]
@@ -136,7 +136,7 @@ def test_a_target_whose_chains_were_read_as_altered_means_the_right_ones() -> No
     there["mangle"]["DOCKERV6-FORWARD"] = ()
     held = diff(EMPTY, read(there), frozenset({"home"})).target
     assert altered(held) == {"forward"}
-    assert settled(held).chains == DESIRED.chains
+    assert with_rendered_chains(held).chains == DESIRED.chains
 
 
 def test_a_rule_of_a_resource_is_told_to_it_when_the_ledger_lacks_it() -> None:
@@ -153,12 +153,12 @@ def test_rules_of_held_resources_outlive_damage_to_their_chain() -> None:
     there["nat"]["DOCKERV6-PREFIX_IN"] = ()
     found = read(there)
     assert altered(found) == {"prefix_in"}
-    target = settled(diff(render(FirewallIntent(guest_bridges=GUESTS)), found, frozenset({"home"})).target)
+    target = with_rendered_chains(diff(render(FirewallIntent(guest_bridges=GUESTS)), found, frozenset({"home"})).target)
     assert target.owned == DESIRED.owned
 
 
 def test_other_chains_than_those_of_the_rules_are_refused() -> None:
-    assert settled(EMPTY) == EMPTY
-    assert settled(DESIRED) == DESIRED
+    assert with_rendered_chains(EMPTY) == EMPTY
+    assert with_rendered_chains(DESIRED) == DESIRED
     with pytest.raises(UnsupportedRuleError, match="guest_bridges"):
-        settled(render(EVERYTHING))
+        with_rendered_chains(render(EVERYTHING))

@@ -21,7 +21,8 @@ from dockerv6.firewall.xtables.rule import (
 from tests.unit.firewall.packets import Fate, Packet, mapped
 
 if TYPE_CHECKING:
-    from dockerv6.firewall.xtables.rule import CompiledTable, XtablesTarget
+    from dockerv6.firewall.iptables.compile import CompiledTable
+    from dockerv6.firewall.xtables.rule import XtablesTarget
 
 _VERDICTS = {
     PlainTarget.DROP: Verdict.DROP,
@@ -36,7 +37,7 @@ def through(tables: tuple[CompiledTable, ...], chain: str, packet: Packet) -> Fa
     for table in tables:
         for _, jump, origin in table.jumps:
             if origin == chain:
-                chains = {each.name: each.specs for each in table.chains}
+                chains = {each.name: each.rules for each in table.chains}
                 return _step(chains, jump, packet) or Fate(Verdict.ACCEPT, packet)
     raise AssertionError(chain)
 
@@ -90,8 +91,8 @@ def matches(spec: XtablesRule, packet: Packet) -> bool:
     states = set(fields.get(Field.CT_STATE, "").upper().split(","))
     protocol = fields.get(Field.PROTOCOL, "")
     checks = (
-        not spec.source or _inside(fields.get(Field.SADDR, ""), spec.source),
-        not spec.not_source or not _inside(fields.get(Field.SADDR, ""), spec.not_source),
+        not spec.source
+        or _inside(fields.get(Field.SADDR, ""), spec.source.removeprefix("!")) is not spec.source.startswith("!"),
         not spec.destination or _inside(fields.get(Field.DADDR, ""), spec.destination),
         _named(spec.iif, fields.get(Field.IIF, "")),
         _named(spec.oif, fields.get(Field.OIF, "")),
@@ -103,8 +104,8 @@ def matches(spec: XtablesRule, packet: Packet) -> bool:
         not spec.direction or fields.get(Field.CT_DIRECTION, "").upper() == spec.direction,
         not spec.translated or "dnat" in fields.get(Field.CT_STATUS, "").split(","),
         not spec.original or _inside(fields.get(Field.CT_ORIGINAL_DADDR, ""), spec.original),
-        not spec.local or fields.get(Field.DADDR_TYPE) == "local",
-        not spec.not_local or fields.get(Field.DADDR_TYPE) != "local",
+        not spec.destination_type
+        or (fields.get(Field.DADDR_TYPE) == "local") is not spec.destination_type.startswith("!"),
     )
     return all(checks)
 

@@ -24,11 +24,11 @@ SPECS = {
     "! -s fe80::/10 -d ::1/128 -p tcp -m tcp --dport 80:87 -m addrtype --dst-type LOCAL -j DNAT --to-destination "
     "[fd00::2]:80": XtablesRule(
         DnatTarget("fd00::2", 80),
-        not_source="fe80::/10",
+        source="!fe80::/10",
         destination="::1/128",
         protocol="tcp",
         ports=(80, 87),
-        local=True,
+        destination_type="LOCAL",
     ),
     "-p sctp -m sctp --dport 9 -m conntrack --ctstate DNAT -j MASQUERADE": XtablesRule(
         PlainTarget.MASQUERADE, protocol="sctp", ports=(9, 9), translated=True
@@ -42,7 +42,7 @@ SPECS = {
     "-m mark ! --mark 0x0/0x40 -m conntrack --ctstate RELATED,ESTABLISHED --ctdir REPLY -j MARK --set-xmark "
     "0x40/0x40": (XtablesRule(MarkTarget(0x40, 0x40), mark=0x40, states=("RELATED", "ESTABLISHED"), direction="REPLY")),
     "-m conntrack --ctorigdst 2001:db8::/64 -m addrtype ! --dst-type LOCAL -j NETMAP --to fd00::/64": XtablesRule(
-        NetmapTarget("fd00::/64"), original="2001:db8::/64", not_local=True
+        NetmapTarget("fd00::/64"), original="2001:db8::/64", destination_type="!LOCAL"
     ),
     "-m conntrack --ctorigdst 2001:db8::5 -j SNAT --to-source 2001:db8::7": XtablesRule(
         SnatTarget("2001:db8::7"), original="2001:db8::5/128"
@@ -70,7 +70,7 @@ def test_an_entry_says_where_its_parts_are_and_counts_nothing(text: str) -> None
 def test_different_rules_are_different_entries() -> None:
     assert len({encode(spec) for spec in SPECS.values()}) == len(SPECS)
     assert encode(XtablesRule(iif="br-a")) != encode(XtablesRule(iif=f"br-a{WILDCARD}"))
-    assert encode(XtablesRule(source="fd00::/64")) != encode(XtablesRule(not_source="fd00::/64"))
+    assert encode(XtablesRule(source="fd00::/64")) != encode(XtablesRule(source="!fd00::/64"))
     assert encode(XtablesRule(ChainTarget("DOCKERV6-X"))) != encode(XtablesRule(ChainTarget("DOCKERV6-X", jump=True)))
 
 

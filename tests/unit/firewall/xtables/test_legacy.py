@@ -1,4 +1,4 @@
-"""Listings as the kernel gives them, made by hand: entries one behind the other, chains between heads and returns."""
+"""Tables as the kernel gives them, made by hand: entries one behind the other, chains between heads and returns."""
 
 import struct
 
@@ -32,7 +32,7 @@ def head(name: str) -> bytes:
     return bytes(raw)
 
 
-def listing(packets: int = 0) -> LegacyTable:
+def table(packets: int = 0) -> LegacyTable:
     policy, back = entry(XtablesRule(PlainTarget.DROP), -2, packets), entry(XtablesRule(PlainTarget.RETURN), -5)
     jump = entry(JUMP, 0, packets)
     first = len(jump) + len(policy) + len(head("OURS"))
@@ -50,17 +50,17 @@ def listing(packets: int = 0) -> LegacyTable:
 
 
 def test_a_listing_gives_each_chain_what_was_written_into_it() -> None:
-    assert listing(packets=7).chains() == {
+    assert table(packets=7).entries() == {
         "FORWARD": (encode(JUMP),),
         "OURS": tuple(encode(spec) for spec in RULES),
         "OTHER": (),
     }
-    assert ABSENT.chains() == {}
+    assert ABSENT.entries() == {}
 
 
 def test_counters_are_no_difference_and_everything_else_is() -> None:
-    known = listing()
-    assert known.same(listing(packets=7).data)
+    known = table()
+    assert known.same(table(packets=7).data)
     assert not known.same(known.data[:-8])
     for at in range(0, len(known.data), 8):
         counter = any(first <= at < first + COUNTERS for first in known.counters)
@@ -69,7 +69,7 @@ def test_counters_are_no_difference_and_everything_else_is() -> None:
 
 
 def test_what_was_compared_is_left_as_it_was() -> None:
-    known, other = listing(), listing(packets=7)
+    known, other = table(), table(packets=7)
     before = bytes(other.data)
     known.same(other.data)
     assert other.data == before
@@ -94,7 +94,7 @@ class Scripted(LegacyReader):
 
 
 def test_a_watch_counts_how_often_something_was_found_changed() -> None:
-    one, other = listing(), listing(packets=7)
+    one, other = table(), table(packets=7)
     watch = LegacyWatch(("nat",), Scripted(ABSENT, one, one, other, ABSENT))
     assert [watch.glance() for _ in range(5)] == [0, 1, 1, 2, 3]
 

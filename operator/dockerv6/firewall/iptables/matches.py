@@ -1,19 +1,28 @@
-"""Sets for xtables, which has none: trees of chains, so that a packet passes dozens of rules and not thousands. Pure.
+"""What a rule asks of a packet: conditions, and lookups in sets, which xtables doesn't have. Pure.
 
-A node with few elements is a plain list. A larger one sends the packet on to the one child that can hold its element:
-by the next bits of an address, the next character of an interface name, a protocol, a range of ports. It is sent by
-`goto`, so the other children are never looked at, and every node ends with what happens to a packet that isn't found.
+A lookup becomes a tree of chains, so that a packet passes dozens of rules and not thousands. A node with few elements
+is a plain list. A larger one sends the packet on to the one child that can hold its element: by the next bits of an
+address, the next character of an interface name, a protocol, a range of ports. It is sent by `goto`, so the other
+children are never looked at, and every node ends with what happens to a packet that isn't found.
 """
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from ipaddress import IPv6Address
 
-from dockerv6.firewall.expr import Field, KeyType
-from dockerv6.firewall.xtables.rule import WILDCARD, ChainTarget, UnsupportedRuleError, XtablesRule, XtablesTarget
+from dockerv6.firewall.expr import Field, HasMark, Is, KeyType
+from dockerv6.firewall.xtables.rule import (
+    ICMP_TYPES,
+    NOT,
+    WILDCARD,
+    ChainTarget,
+    UnsupportedRuleError,
+    XtablesRule,
+    XtablesTarget,
+)
 
 LEAF = 8
 """As many elements are simply listed."""
@@ -30,9 +39,88 @@ _PREFIXES = {Field.SADDR: "source", Field.DADDR: "destination", Field.CT_ORIGINA
 _LINKS = {Field.IIF: "iif", Field.OIF: "oif"}
 _ORDER = (Field.PROTOCOL, Field.DPORT, Field.DADDR, Field.SADDR, Field.CT_ORIGINAL_DADDR, Field.OIF, Field.IIF)
 
-_CONDITIONS = ("source", "destination", "original", "iif", "oif", "protocol", "ports")
+_STATES = ("INVALID", "NEW", "RELATED", "ESTABLISHED")
+"""In the order in which ip6tables shows them."""
+
+_NARROWING = ("source", "destination", "original", "iif", "oif", "protocol", "ports")
+"""The conditions by which a tree parts its elements."""
 
 Emit = Callable[[str, list[XtablesRule]], None]
+
+
+def alternatives(rule: XtablesRule, term: Is | HasMark) -> Iterator[XtablesRule]:
+    """The rules that the rule becomes with this term as a further condition: one for each value; none: never true."""
+    if isinstance(term, HasMark):
+        yield replace(rule, mark=term.bits)
+        return
+    if term.field is Field.FAMILY:
+        if ("ipv6" in term.values) is not term.negate:
+            yield rule
+        return
+    if term.negate and len(term.values) == 1:
+        (value,) = term.values
+        if term.field is Field.SADDR and not rule.source:
+            yield replace(rule, source=f"{NOT}{value}")
+            return
+        if (term.field, value) == (Field.DADDR_TYPE, "local"):
+            yield replace(rule, destination_type=f"{NOT}LOCAL")
+            return
+    write = _CONDITIONS_BY_FIELD.get(term.field)
+    if write is None or term.negate:
+        raise UnsupportedRuleError(f"no rule can match on: {term}; for links' kinds, the bridges have to be named")
+    yield from write(rule, sorted(term.values))
+
+
+def _icmp(rule: XtablesRule, values: list[str]) -> Iterator[XtablesRule]:
+    for value in values:
+        yield replace(rule, protocol="ipv6-icmp", icmp_type=ICMP_TYPES[value])
+
+
+def _states(rule: XtablesRule, values: list[str]) -> Iterator[XtablesRule]:
+    yield replace(rule, states=tuple(state for state in _STATES if state.lower() in values))
+
+
+def _direction(rule: XtablesRule, values: list[str]) -> Iterator[XtablesRule]:
+    for value in values:
+        yield replace(rule, direction=value.upper())
+
+
+def _status(rule: XtablesRule, values: list[str]) -> Iterator[XtablesRule]:
+    if values != ["dnat"]:
+        raise UnsupportedRuleError(f"no rule can match on: ct status {','.join(values)}")
+    yield replace(rule, translated=True)
+
+
+def _local(rule: XtablesRule, values: list[str]) -> Iterator[XtablesRule]:
+    if values != ["local"]:
+        raise UnsupportedRuleError(f"no rule can match on: fib daddr type {','.join(values)}")
+    yield replace(rule, destination_type="LOCAL")
+
+
+def _source(rule: XtablesRule, values: list[str]) -> Iterator[XtablesRule]:
+    for value in values:
+        yield replace(rule, source=with_length(value))
+
+
+def _destination(rule: XtablesRule, values: list[str]) -> Iterator[XtablesRule]:
+    for value in values:
+        yield replace(rule, destination=with_length(value))
+
+
+def with_length(prefix: str) -> str:
+    """The prefix with its length, which a ruleset leaves out of a single address."""
+    return prefix if "/" in prefix else f"{prefix}/128"
+
+
+_CONDITIONS_BY_FIELD: dict[Field, Callable[[XtablesRule, list[str]], Iterator[XtablesRule]]] = {
+    Field.ICMP_TYPE: _icmp,
+    Field.CT_STATE: _states,
+    Field.CT_DIRECTION: _direction,
+    Field.CT_STATUS: _status,
+    Field.DADDR_TYPE: _local,
+    Field.SADDR: _source,
+    Field.DADDR: _destination,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,29 +131,29 @@ class LookupElement:
     target: XtablesTarget
 
 
-def matching(spec: XtablesRule, fields: Sequence[Field], key: tuple[str, ...]) -> XtablesRule:
-    """The spec with the further condition that the fields have these values.
+def matching(rule: XtablesRule, fields: Sequence[Field], key: tuple[str, ...]) -> XtablesRule:
+    """The rule with the further condition that the fields have these values.
 
     Raises:
-        NotSayableError: there is a condition on such a field already, or none of this kind.
+        UnsupportedRuleError: there is a condition on such a field already, or none of this kind.
     """
-    said: dict[str, str | tuple[int, int]] = {}
+    found: dict[str, str | tuple[int, int]] = {}
     for field, part in zip(fields, key, strict=True):
         if field in _PREFIXES:
             if part != _ANY:
-                said[_PREFIXES[field]] = part
+                found[_PREFIXES[field]] = part
         elif field in _LINKS:
-            said[_LINKS[field]] = part
+            found[_LINKS[field]] = part
         elif field is Field.PROTOCOL:
-            said["protocol"] = part
+            found["protocol"] = part
         elif field is Field.DPORT:
-            said["ports"] = (int(part), int(part))
+            found["ports"] = (int(part), int(part))
         else:
-            raise UnsupportedRuleError(f"no rule can look {field} up in a list")
-    for name in said:
-        if getattr(spec, name) or (name == "source" and spec.not_source):
+            raise UnsupportedRuleError(f"no rule can look up {field} in a list")
+    for name in found:
+        if getattr(rule, name):
             raise UnsupportedRuleError(f"one rule can't have two conditions on {name}")
-    return replace(spec, **said)  # type: ignore[arg-type] # the names and their types go together
+    return replace(rule, **found)  # type: ignore[arg-type] # the names and their types go together
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,22 +176,22 @@ class LookupTree:
 
     def _node(self, root: str, name: str, entries: list[LookupElement], known: XtablesRule) -> None:
         """`known`: what is known of a packet that gets here. It names the chain, so a level above changes no name."""
-        specs: list[XtablesRule] = []
+        rules: list[XtablesRule] = []
         groups = self._split(entries) if len(entries) > LEAF else None
         if groups is None:
-            specs.extend(self._leaf(each) for each in entries)
+            rules.extend(self._leaf(each) for each in entries)
         else:
             for condition, members in groups:
                 if condition is None or len(members) <= FEW:
-                    specs.extend(self._leaf(each) for each in members)
+                    rules.extend(self._leaf(each) for each in members)
                     continue
                 below = _narrowed(known, condition)
                 child = self._child(root, str(below))
-                specs.append(replace(condition, target=ChainTarget(child)))
+                rules.append(replace(condition, target=ChainTarget(child)))
                 self._node(root, child, members, below)
         if self.miss is not None:
-            specs.append(XtablesRule(self.miss))
-        self.emit(name, specs)
+            rules.append(XtablesRule(self.miss))
+        self.emit(name, rules)
 
     def _child(self, root: str, known: str) -> str:
         """A name that is the same for the same packets, whatever else the tree holds."""
@@ -159,8 +247,8 @@ class LookupTree:
 
 
 def _narrowed(known: XtablesRule, condition: XtablesRule) -> XtablesRule:
-    said = {name: value for name in _CONDITIONS if (value := getattr(condition, name))}
-    return replace(known, **said)
+    found = {name: value for name in _NARROWING if (value := getattr(condition, name))}
+    return replace(known, **found)
 
 
 @lru_cache(maxsize=32768)

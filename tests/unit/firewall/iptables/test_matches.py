@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dockerv6.firewall.expr import Field, KeyType
-from dockerv6.firewall.iptables import lookup
-from dockerv6.firewall.iptables.lookup import FEW, LEAF, LookupElement, LookupTree, matching
+from dockerv6.firewall.iptables import matches
+from dockerv6.firewall.iptables.matches import FEW, LEAF, LookupElement, LookupTree, matching
 from dockerv6.firewall.xtables.rule import ChainTarget, PlainTarget, UnsupportedRuleError, XtablesRule
 
 if TYPE_CHECKING:
@@ -103,4 +103,4 @@ def test_what_no_list_can_hold_is_refused() -> None:
     with pytest.raises(UnsupportedRuleError, match="two conditions"):
         matching(XtablesRule(source="fd00::/8"), (Field.SADDR,), ("fd00::/64",))
     with pytest.raises(UnsupportedRuleError, match="no prefix"):
-        lookup._number("nonsense/64")
+        matches._number("nonsense/64")

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from dockerv6.firewall.expr import Element
-from dockerv6.firewall.iptables import ledger
+from dockerv6.firewall.iptables import ownership
 from dockerv6.firewall.render import render
 from dockerv6.firewall.ruleset import Ruleset
 from dockerv6.firewall.xtables.rule import UnsupportedRuleError
@@ -13,7 +13,7 @@ RULESET = render(replace(EVERYTHING, guest_bridges=("br-blog",)))
 
 
 def comments(ruleset: Ruleset, mark: int = 0x40) -> list[str]:
-    return [spec.comment for spec in ledger.written(ruleset, mark).specs]
+    return [spec.comment for spec in ownership.compile_records(ruleset, mark).rules]
 
 
 def elements(ruleset: Ruleset) -> set[tuple[str, Element]]:
@@ -34,8 +34,8 @@ HOMES = {
 
 
 def test_what_is_written_down_is_read_again() -> None:
-    book = ledger.read(comments(RULESET))
-    assert (book.mark, book.strange) == (0x40, False)
+    book = ownership.read_records(comments(RULESET))
+    assert (book.mark, book.malformed) == (0x40, False)
     assert set(book.elements) == elements(RULESET) | HOMES
 
 
@@ -48,7 +48,7 @@ def test_lines_are_short_enough_for_a_comment_and_grouped_by_owner() -> None:
 @pytest.mark.parametrize("name", ["br=0,1", 'br-"x"', "br>x y", "br-ä"])
 def test_odd_interface_names_survive(name: str) -> None:
     ruleset = owned(Element((name, name), "policy/odd.name"))
-    assert set(ledger.read(comments(ruleset)).elements) == elements(ruleset)
+    assert set(ownership.read_records(comments(ruleset)).elements) == elements(ruleset)
     assert all(line.isascii() and '"' not in line for line in comments(ruleset))
 
 
@@ -63,9 +63,9 @@ def test_what_is_too_long_is_refused(element: Element) -> None:
 )
 def test_lines_that_say_nothing_or_again_are_told_of(line: str) -> None:
     lines = ["dockerv6 ledger of version 1, mark 0x1", "dockerv6 ledger shop open=br-blog"]
-    assert not ledger.read(lines).strange
-    assert ledger.read([*lines, line]).strange
+    assert not ownership.read_records(lines).malformed
+    assert ownership.read_records([*lines, line]).malformed
 
 
 def test_a_mark_that_is_no_number_is_none() -> None:
-    assert ledger.read(["dockerv6 ledger of version 1, mark x"]).mark is None
+    assert ownership.read_records(["dockerv6 ledger of version 1, mark x"]).mark is None
