@@ -8,6 +8,7 @@ from ipaddress import IPv6Network
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dockerv6.controller.records import RecordCodec
 from dockerv6.hostnet.model import HostPrefix, PrefixOrigin
 from dockerv6.planning.addressing.prefix_candidates import candidates
 from dockerv6.planning.addressing.tracked_prefixes import (
@@ -16,15 +17,14 @@ from dockerv6.planning.addressing.tracked_prefixes import (
     SETTLE_MOST,
     PreviousPrefix,
     TrackedPrefix,
-    as_record,
     exchanged,
-    from_record,
     part,
     renumbered,
     track,
 )
 from tests.unit.planning.host_prefixes import UPLINKS
 
+RECORD = RecordCodec(TrackedPrefix)
 BEGIN = 1_800_000_000.0
 MOST_CHANGES = 6  # within MEMORY: 5, 10, 20, 40, 80 and 160 seconds fit into it, and another 300 do not
 
@@ -246,12 +246,12 @@ def test_a_clock_that_jumps_breaks_nothing(history: list[Moment], jumps: list[fl
 def test_what_is_followed_survives_the_store(history: list[Moment]) -> None:
     for each in looks(history):
         if each.after is not None:
-            assert from_record(json.loads(json.dumps(as_record(each.after)))) == each.after
+            assert RECORD.decode(json.loads(json.dumps(RECORD.encode(each.after)))) == each.after
 
 
 @given(followed_)
 def test_every_record_is_read_as_it_was_written(followed: TrackedPrefix) -> None:
-    assert from_record(json.loads(json.dumps(as_record(followed)))) == followed
+    assert RECORD.decode(json.loads(json.dumps(RECORD.encode(followed)))) == followed
 
 
 JSON = st.recursive(
@@ -261,10 +261,10 @@ JSON = st.recursive(
 )
 
 
-@given(followed_, st.sampled_from(sorted(as_record(TrackedPrefix("eth0", IPv6Network("::/0"), 0)))), JSON)
+@given(followed_, st.sampled_from(sorted(RECORD.encode(TrackedPrefix("eth0", IPv6Network("::/0"), 0)))), JSON)
 def test_a_damaged_record_is_none_or_a_value(followed: TrackedPrefix, field: str, value: object) -> None:
-    read = from_record({**as_record(followed), field: value})
-    assert read is None or from_record(as_record(read)) == read
+    read = RECORD.decode({**RECORD.encode(followed), field: value})
+    assert read is None or RECORD.decode(RECORD.encode(read)) == read
 
 
 networks = st.builds(

@@ -17,14 +17,17 @@ from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.api.policy import IPv6Policy
 from dockerv6.api.pool import IPv6Pool
 from dockerv6.api.scheme import Resource, decode, digest, to_document
+from dockerv6.controller.records import RecordCodec
 from dockerv6.ipam.ledger import Allocation, Ledger, LedgerConflict, SubnetTaken
-from dockerv6.planning.addressing.tracked_prefixes import TrackedPrefix, as_record, from_record
+from dockerv6.planning.addressing.tracked_prefixes import TrackedPrefix
 from dockerv6.planning.inputs import Holdings
 from dockerv6.store.model import StoredObject
 from dockerv6.store.port import Store
 
 TRACKED_PREFIXES = "followed"
-"""The store's scope for the prefixes that interfaces are taken to have."""
+"""Store scope: the tracked prefix of each interface."""
+
+_TRACKED_PREFIX = RecordCodec(TrackedPrefix)
 
 
 class Inventory:
@@ -52,7 +55,7 @@ class Inventory:
         self._resources = {k: decode(o.document).resource for k, o in self._objects.items() if o.digest}
         self._allocations = {(a.owner, a.prefix): a for a in await self._ledger.allocations()}
         self._pool_prefixes = {p.pool: p.prefix for p in await self._ledger.pool_prefixes()}
-        followed = (from_record(record) for record in (await self._store.records(TRACKED_PREFIXES)).values())
+        followed = (_TRACKED_PREFIX.decode(record) for record in (await self._store.records(TRACKED_PREFIXES)).values())
         self._followed = {each.interface: each for each in followed if each is not None}
         self._changed(resources=True)
 
@@ -180,7 +183,7 @@ class Inventory:
 
     async def track_prefix(self, followed: TrackedPrefix) -> None:
         """Keep what an interface's prefix is taken to be. Raises `StoreError`."""
-        await self._store.put_record(TRACKED_PREFIXES, followed.interface, as_record(followed))
+        await self._store.put_record(TRACKED_PREFIXES, followed.interface, _TRACKED_PREFIX.encode(followed))
         self._followed[followed.interface] = followed
         self._changed()
 

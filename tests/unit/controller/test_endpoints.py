@@ -42,11 +42,14 @@ async def test_everything_that_a_reattachment_must_say_is_kept() -> None:
     assert await remembered(store, "blog") == ()
 
 
-async def test_a_record_of_an_older_version_is_understood() -> None:
+async def test_a_damaged_entry_is_left_out() -> None:
     store = MemoryStore()
-    await store.put_record("endpoints", "blog", {"endpoints": [{"containerId": "c1", "containerName": "web"}, 7]})
-    (entry,) = await remembered(store, "blog")
-    assert (entry.attachment.container_id, entry.pending) == ("c1", False)
+    await keep_endpoints(store, "blog", (Remembered(WEB),))
+    record = await store.record("endpoints", "blog") or {}
+    entries = record["endpoints"]
+    assert isinstance(entries, list)
+    await store.put_record("endpoints", "blog", {"endpoints": [7, {}, {**entries[0], "ipv6": "x"}, *entries]})
+    assert await remembered(store, "blog") == (Remembered(WEB),)
 
 
 def test_who_is_attached_is_remembered_as_now_seen() -> None:

@@ -1,4 +1,3 @@
-import json
 from collections.abc import Iterable
 from dataclasses import replace
 from ipaddress import IPv6Network
@@ -9,9 +8,7 @@ from dockerv6.hostnet.model import HostPrefix
 from dockerv6.planning.addressing.tracked_prefixes import (
     PreviousPrefix,
     TrackedPrefix,
-    as_record,
     exchanged,
-    from_record,
     part,
     renumbered,
     track,
@@ -356,59 +353,3 @@ def test_a_renumbered_subnet_keeps_its_index(old: str, pool: str, expected: str)
 def test_a_pool_that_is_longer_than_the_subnet_can_not_renumber_it() -> None:
     with pytest.raises(ValueError, match="holds no subnet of length 64"):
         renumbered(IPv6Network("2001:db8:1:2::/64"), IPv6Network("2001:db8:3:4:5::/80"))
-
-
-FULL = TrackedPrefix(
-    "eth0",
-    OLD.prefix,
-    NOW,
-    on_link=False,
-    withdrawn=True,
-    gone_since=NOW - 3,
-    candidate=NEW.prefix,
-    candidate_since=NOW - 2,
-    changes=(NOW - 500, NOW - 90.5),
-    former=(PreviousPrefix(THIRD.prefix, NOW + 60), PreviousPrefix(IPv6Network("2001:db8:4::/64"), None)),
-)
-
-
-class TestRecord:
-    @pytest.mark.parametrize("followed", [state(), FULL], ids=["plain", "full"])
-    def test_it_survives_the_store(self, followed: TrackedPrefix) -> None:
-        assert from_record(json.loads(json.dumps(as_record(followed)))) == followed
-
-    @pytest.mark.parametrize("field", sorted(as_record(FULL)))
-    def test_a_missing_field_is_damage(self, field: str) -> None:
-        record = as_record(FULL)
-        del record[field]
-        assert from_record(record) is None
-
-    @pytest.mark.parametrize(
-        ("field", "value"),
-        [
-            ("interface", 7),
-            ("prefix", None),
-            ("prefix", "2001:db8::1/64"),
-            ("prefix", "192.0.2.0/24"),
-            ("since", "yesterday"),
-            ("since", True),
-            ("since", float("nan")),
-            ("since", 10**400),
-            ("onLink", "yes"),
-            ("withdrawn", 1),
-            ("goneSince", []),
-            ("candidate", "?"),
-            ("candidateSince", None),
-            ("changes", "123"),
-            ("changes", [None]),
-            ("former", {}),
-            ("former", ["2001:db8::/64"]),
-            ("former", [{"prefix": "2001:db8::/64"}]),
-            ("former", [{"prefix": "2001:db8::/64", "until": "soon"}]),
-        ],
-    )
-    def test_a_value_that_can_not_be_is_damage(self, field: str, value: object) -> None:
-        assert from_record({**as_record(FULL), field: value}) is None
-
-    def test_what_a_later_version_adds_is_none(self) -> None:
-        assert from_record({**as_record(FULL), "later": 1}) == FULL

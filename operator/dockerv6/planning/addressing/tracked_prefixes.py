@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import IPv6Network
-from math import inf, isfinite
+from math import inf
 
 from dockerv6.hostnet.model import HostPrefix, Route
-from dockerv6.lib.prefixes import nth_subnet, parse_prefix, subnet_count
+from dockerv6.lib.prefixes import nth_subnet, subnet_count
 from dockerv6.planning.addressing.prefix_candidates import Candidate, candidates, longest
 
 SETTLE = 5.0
@@ -124,41 +124,6 @@ def renumbered(old: IPv6Network, pool: IPv6Network) -> IPv6Network:
     return new
 
 
-def as_record(followed: TrackedPrefix) -> dict[str, object]:
-    """It as JSON's types, for `from_record`."""
-    return {
-        "interface": followed.interface,
-        "prefix": str(followed.prefix),
-        "since": followed.since,
-        "onLink": followed.on_link,
-        "withdrawn": followed.withdrawn,
-        "goneSince": followed.gone_since,
-        "candidate": None if followed.candidate is None else str(followed.candidate),
-        "candidateSince": followed.candidate_since,
-        "changes": list(followed.changes),
-        "former": [{"prefix": str(each.prefix), "until": each.until} for each in followed.former],
-    }
-
-
-def from_record(record: Mapping[str, object]) -> TrackedPrefix | None:
-    """What `as_record` wrote; None: it is damaged, and the interface is looked at as if for the first time."""
-    try:
-        return TrackedPrefix(
-            interface=_text(record["interface"]),
-            prefix=parse_prefix(_text(record["prefix"])),
-            since=_number(record["since"]),
-            on_link=_flag(record["onLink"]),
-            withdrawn=_flag(record["withdrawn"]),
-            gone_since=_number_or_none(record["goneSince"]),
-            candidate=None if record["candidate"] is None else parse_prefix(_text(record["candidate"])),
-            candidate_since=_number(record["candidateSince"]),
-            changes=tuple(_number(each) for each in _items(record["changes"])),
-            former=tuple(_former(each) for each in _items(record["former"])),
-        )
-    except (KeyError, ValueError, OverflowError):  # the last: a whole number beyond what a float holds
-        return None
-
-
 def _next(
     before: TrackedPrefix, found: tuple[Candidate, ...], ends: Mapping[IPv6Network, float], now: float
 ) -> TrackedPrefix:
@@ -274,37 +239,3 @@ def _look_again(
     formers = {each.prefix for each in state.former}
     lifetimes += [each.valid for each in seen if each.prefix in formers]
     return min((*waits, *(left for left in lifetimes if left)), default=None)
-
-
-def _former(entry: object) -> PreviousPrefix:
-    if not isinstance(entry, Mapping):
-        raise ValueError("not a mapping")  # noqa: TRY004 - one exception for all damage
-    return PreviousPrefix(parse_prefix(_text(entry["prefix"])), _number_or_none(entry["until"]))
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise ValueError("not a text")  # noqa: TRY004 - one exception for all damage
-    return value
-
-
-def _flag(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError("not a flag")  # noqa: TRY004 - one exception for all damage
-    return value
-
-
-def _number(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
-        raise ValueError("not a number")
-    return float(value)
-
-
-def _number_or_none(value: object) -> float | None:
-    return None if value is None else _number(value)
-
-
-def _items(value: object) -> list[object]:
-    if not isinstance(value, list):
-        raise ValueError("not a list")  # noqa: TRY004 - one exception for all damage
-    return value
