@@ -1,15 +1,15 @@
-# The operator as an image. It needs the host's network, the engine's socket and NET_ADMIN: docs/installation.md.
-# Another base with Python 3.11 or newer on Debian: docker build --build-arg BASE=...
+# Image of the operator. It needs the host's network, the engine's socket and NET_ADMIN: docs/installation.md.
+# To use another Debian base with Python 3.11 or newer: docker build --build-arg BASE=...
 ARG BASE=python:3.11-slim-bookworm
 
 FROM ${BASE} AS build
-# python-iptables comes as source
+# python-iptables is compiled
 RUN apt-get update \
     && apt-get install -y --no-install-recommends gcc libc6-dev
 WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
 COPY operator operator
-# pip is not needed any more once everything is there
+# pip is not needed at run time
 RUN python3 -m venv /opt/dockerv6 \
     && /opt/dockerv6/bin/python -m pip install --no-cache-dir --no-compile . \
     && /opt/dockerv6/bin/python -m pip uninstall --yes --quiet pip setuptools \
@@ -21,7 +21,7 @@ LABEL org.opencontainers.image.title="dockerv6" \
       org.opencontainers.image.description="A declarative operator that gives Docker hosts working IPv6" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.licenses="Apache-2.0"
-# nftables: libnftables, and nft to look with; iptables: ip6tables for both variants, and the libraries of python-iptables
+# nftables: libnftables, and nft for inspection; iptables: ip6tables in both variants, and the libraries of python-iptables
 RUN apt-get update \
     && apt-get install -y --no-install-recommends nftables iptables \
     && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/apt /var/log/dpkg.log
