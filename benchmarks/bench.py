@@ -14,7 +14,7 @@ from benchmarks.bare import BareEngine
 from benchmarks.process import wait_idle
 from dockerv6.cli.commands.healthcheck import Answer, ask
 from dockerv6.lib.statefile import STATE_FILE, NoState, read_state
-from dockerv6.store.rows import SCHEMA
+from dockerv6.store.tables import SCHEMA
 from tests.lab.lab import Lab, Station
 from tests.lab.settings import Settings
 

@@ -106,7 +106,7 @@ async def test_an_overlap_with_another_owner_is_refused(ledger: Ledger, prefix: 
         await ledger.release(held, 150.0)
         (held,) = await ledger.allocations()
 
-    with pytest.raises(SubnetTaken, match="is held by blog") as refused:
+    with pytest.raises(SubnetTaken, match="is allocated to blog") as refused:
         await ledger.bind("shop", "default", prefix, 200.0, revision=None)
 
     assert refused.value.holder == held

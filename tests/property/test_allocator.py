@@ -15,13 +15,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from dockerv6.ipam.block import (
     BlockRequest,
-    Conflict,
     PoolExhausted,
     PrefixTooShort,
     SubnetChoice,
     choose,
     cooled_down,
-    fixed,
 )
 from dockerv6.ipam.ledger import Allocation, AllocationState, LedgerConflict, LedgerError, PoolPrefix, SubnetTaken
 from dockerv6.ipam.memory import MemoryLedger
@@ -196,21 +194,6 @@ def test_a_full_pool_says_when_something_gets_free(
             assert isinstance(choose(replace(request, now=found.soonest)), SubnetChoice)
     else:
         assert cooled_down(held, NOW, cooldown)
-
-
-@given(requests, blocks())
-def test_a_fixed_subnet_is_refused_exactly_when_something_overlaps_it(
-    request: BlockRequest, prefix: IPv6Network
-) -> None:
-    found = fixed(request, prefix)
-
-    if isinstance(found, Conflict):
-        holder = found.holder.prefix if isinstance(found.holder, Allocation) else found.holder
-        assert holder.overlaps(prefix)
-        assert holder in blocking(request)
-    else:
-        assert found.prefix == prefix
-        assert not any(prefix.overlaps(other) for other in blocking(request))
 
 
 @given(

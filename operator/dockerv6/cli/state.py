@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from dockerv6.cli.times import Time
 from dockerv6.lib.statefile import STATE_FILE
 from dockerv6.store.model import Event, StoredObject
-from dockerv6.store.reader import read_events, read_objects
+from dockerv6.store.tables import read_events, read_objects
 
 if TYPE_CHECKING:
     from dockerv6.ipam.ledger import Allocation
@@ -45,7 +45,7 @@ class State:
 
     def allocations(self) -> "tuple[Allocation, ...]":
         """Subnets given out, ordered by prefix."""
-        from dockerv6.ipam.reader import read_allocations  # noqa: PLC0415 - only `describe` shows them
+        from dockerv6.ipam.tables import read_allocations  # noqa: PLC0415 - only `describe` shows them
 
         return read_allocations(self.file)
 

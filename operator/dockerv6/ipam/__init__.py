@@ -1,4 +1,4 @@
-"""Who holds which subnet.
+"""Allocation of subnets: the choice of a block, and the ledger.
 
-Duty: choose blocks purely, keep them durably. Never: know Docker, nor read the clock inside the choice.
+Duty: choose purely, store durably. Never: know Docker, or read the clock while choosing.
 """

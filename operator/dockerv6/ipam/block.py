@@ -1,7 +1,7 @@
-"""Which subnet an owner gets: pure choice, the same for the same question.
+"""Chooses the subnet of an owner. Pure: equal requests get equal answers.
 
-The place where the search begins is a hash of the pool's and the owner's name, so that the answer hardly depends on
-who asks first, and a lost ledger is rebuilt almost as it was. Nothing is enumerated: a pool may hold 2⁶⁴ subnets.
+The search starts at a hash of the pool's and the owner's name. The result therefore hardly depends on the order of the
+requests, and a lost ledger is rebuilt almost as it was. Subnets are never enumerated: a pool may hold 2⁶⁴ of them.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,23 +10,23 @@ from hashlib import sha256
 from ipaddress import IPv6Network
 
 from dockerv6.ipam.ledger import Allocation, AllocationState
-from dockerv6.lib.prefixes import first_overlap, free_gaps, nth_subnet, overlaps_any, subnet_count
+from dockerv6.lib.prefixes import free_gaps, nth_subnet, overlaps_any, subnet_count
 
 
 @dataclass(frozen=True, slots=True)
 class BlockRequest:
-    """What the choice depends on.
+    """The inputs of `choose`.
 
     Attributes:
-        owner: who asks.
+        owner: the resource that needs a subnet.
         pool: the pool's name.
-        prefixes: what the pool gives subnets out of; in any order, they may overlap.
-        length: the prefix length wanted.
-        held: the ledger, the owner's own allocations included. As in every ledger, no two owners' overlap.
-        avoid: what is in use elsewhere: other live networks, host routes, reserved and excluded ranges. The owner's
-            own live network must not be in here, or the owner would be moved off its own subnet.
+        prefixes: the pool's prefixes, in any order; they may overlap.
+        length: the prefix length of the subnet.
+        held: every allocation in the ledger, including the owner's. Allocations of different owners never overlap.
+        avoid: prefixes in use outside the ledger: other live networks, host routes, reserved and excluded ranges. The
+            owner's own live network must not be among them, or the owner would lose its subnet.
         now: Unix seconds.
-        cooldown: seconds for which a released subnet is kept from everybody but its last owner.
+        cooldown: seconds for which a released subnet is reserved for its last owner.
     """
 
     owner: str
@@ -41,7 +41,7 @@ class BlockRequest:
 
 @dataclass(frozen=True, slots=True)
 class SubnetChoice:
-    """The subnet to bind, and other owners' cooled-down allocations which the ledger must forget before that."""
+    """The subnet to bind, and expired allocations of other owners that the ledger must forget first."""
 
     prefix: IPv6Network
     expired: tuple[Allocation, ...] = ()
@@ -51,8 +51,13 @@ class SubnetChoice:
 class PoolExhausted:
     """No subnet of that length is free.
 
-    ``total`` subnets in the pool; ``held`` and ``cooling`` count the allocations that overlap it; ``soonest`` is the
-    Unix time at which the first of the cooling ones is over, None when none is cooling.
+    Attributes:
+        pool: the pool's name.
+        length: the prefix length that was requested.
+        total: how many subnets of that length the pool has.
+        held: how many bound allocations overlap the pool.
+        cooling: how many cooling allocations overlap the pool.
+        soonest: Unix time at which the first cooldown ends; None when no allocation is cooling.
     """
 
     pool: str
@@ -65,31 +70,25 @@ class PoolExhausted:
 
 @dataclass(frozen=True, slots=True)
 class PrefixTooShort:
-    """The length asked for is shorter than that of every prefix of the pool; ``shortest`` is the least possible."""
+    """Every prefix of the pool is longer than the requested length; ``shortest`` is the smallest possible length."""
 
     pool: str
     length: int
     shortest: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Conflict:
-    """A fixed subnet can't be had: it overlaps another owner's allocation, or a prefix in use elsewhere."""
-
-    prefix: IPv6Network
-    holder: Allocation | IPv6Network
-
-
 def choose(request: BlockRequest) -> SubnetChoice | PoolExhausted | PrefixTooShort:
-    """Choose a subnet out of a pool.
+    """Choose a subnet from a pool.
 
-    The owner's bound subnet stays, if it lies in the pool, has that length and overlaps nothing else; then comes the
-    one that it gave up last, if that is still cooling for it; then a free one. The first subnet of a prefix (the one
-    whose network address is the prefix's own) is taken last, because people use it by hand. A free subnet that overlaps
-    something of the owner's own (a different length asked in a small pool) is better than none.
+    In order of preference:
 
-    Never overlaps another owner's bound allocation, one that is still cooling, or anything to avoid.
-    Costs n·log n in the number of allocations and prefixes to avoid; keeping the present subnet costs n.
+    1. the owner's bound subnet, if it is in the pool, has that length and overlaps nothing else;
+    2. the subnet that the owner released last, while it is cooling;
+    3. a free subnet. The first subnet of each prefix comes last, because people assign it by hand;
+    4. a free subnet that overlaps the owner's own allocations, as after a change of the length in a small pool.
+
+    The subnet never overlaps a bound or cooling allocation of another owner, nor a prefix to avoid. The cost is
+    n·log n in the number of allocations and prefixes to avoid; keeping the present subnet costs n.
     """
     prefixes = _distinct(prefix for prefix in request.prefixes if prefix.prefixlen <= request.length)
     if not prefixes:
@@ -111,22 +110,8 @@ def choose(request: BlockRequest) -> SubnetChoice | PoolExhausted | PrefixTooSho
     return SubnetChoice(found, _to_forget(found, others, request.now, request.cooldown))
 
 
-def fixed(request: BlockRequest, prefix: IPv6Network) -> SubnetChoice | Conflict:
-    """Check a subnet that the user wrote down, against the same allocations and prefixes to avoid."""
-    own = any(prefix == allocation.prefix for allocation in request.held if allocation.owner == request.owner)
-    # Nobody else's overlaps what is the owner's already.
-    others = [] if own else [allocation for allocation in request.held if allocation.owner != request.owner]
-    for allocation in others:
-        if not _expired(allocation, request.now, request.cooldown) and allocation.prefix.overlaps(prefix):
-            return Conflict(prefix, allocation)
-    elsewhere = first_overlap(prefix, request.avoid)
-    if elsewhere is not None:
-        return Conflict(prefix, elsewhere)
-    return SubnetChoice(prefix, _to_forget(prefix, others, request.now, request.cooldown))
-
-
 def cooled_down(held: Iterable[Allocation], now: float, cooldown: float) -> tuple[Allocation, ...]:
-    """The allocations whose cooldown is over: the ledger may forget them."""
+    """Filter the allocations whose cooldown is over: the ledger may forget them."""
     return tuple(allocation for allocation in held if _expired(allocation, now, cooldown))
 
 
@@ -141,7 +126,7 @@ def _to_forget(
 
 
 def _distinct(prefixes: Iterable[IPv6Network]) -> list[IPv6Network]:
-    """Ascending, without those that lie inside another: each subnet is then numbered once, whatever the order given."""
+    """Sort, and drop prefixes inside another one: each subnet then has one number, whatever the input order."""
     kept: list[IPv6Network] = []
     for prefix in sorted(prefixes):
         if not kept or not prefix.subnet_of(kept[-1]):
@@ -150,7 +135,7 @@ def _distinct(prefixes: Iterable[IPv6Network]) -> list[IPv6Network]:
 
 
 def _kept(request: BlockRequest, prefixes: Sequence[IPv6Network], own: Iterable[Allocation]) -> IPv6Network | None:
-    """The owner's present subnet, or the one that it had last. Nobody else's can overlap it: it is in the ledger."""
+    """Return the owner's present subnet, or its last one. The ledger guarantees that no other owner's overlaps it."""
     candidates = sorted(
         (allocation for allocation in own if allocation.prefix.prefixlen == request.length),
         key=lambda allocation: (allocation.state is AllocationState.COOLING, -allocation.since, allocation.prefix),
@@ -163,8 +148,8 @@ def _kept(request: BlockRequest, prefixes: Sequence[IPv6Network], own: Iterable[
 
 
 def _free(request: BlockRequest, prefixes: Sequence[IPv6Network], taken: Sequence[IPv6Network]) -> IPv6Network | None:
-    """The free subnet that comes first from the owner's starting point on, round to it again."""
-    runs: list[range] = []  # the subnets of all prefixes numbered through
+    """Return the first free subnet at or after the owner's start index, wrapping around at the end."""
+    runs: list[range] = []  # free subnets, numbered across all prefixes
     firsts: list[range] = []
     bases: list[int] = []
     total = 0
@@ -188,7 +173,7 @@ def _free(request: BlockRequest, prefixes: Sequence[IPv6Network], taken: Sequenc
 
 
 def _from(start: int, runs: Sequence[range]) -> int | None:
-    """The first number at or after `start` in ascending runs, or else the first of all."""
+    """Return the first number at or after `start` in ascending runs, else the first of all; None without runs."""
     for run in runs:
         if run.stop > start:
             return max(run.start, start)

@@ -1,10 +1,10 @@
-"""The ledger: who holds which subnet, durably, by compare-and-swap.
+"""The ledger: durable allocations of subnets to owners, written by compare-and-swap.
 
 Errors::
 
     LedgerError          disk full, damaged file, newer schema, …; the message holds the remedy
-    ├── LedgerConflict   somebody else wrote first: read again, decide again
-    └── SubnetTaken      another owner's allocation, bound or cooling, overlaps; carries it
+    ├── LedgerConflict   the revision is stale: read the ledger and decide again
+    └── SubnetTaken      a bound or cooling allocation of another owner overlaps; carries it
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from typing import Protocol
 
 
 class AllocationState(StrEnum):
-    """Whether an allocation is in use or waiting out its pool's cooldown."""
+    """Whether an allocation is in use or in its pool's cooldown."""
 
     BOUND = "bound"
     COOLING = "cooling"
@@ -22,11 +22,16 @@ class AllocationState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Allocation:
-    """A subnet that an owner holds, or held until lately.
+    """A subnet that belongs to an owner, now or until its cooldown is over.
 
-    ``pool`` is "" for a subnet that the user fixed. ``revision`` grows with every write of the row, and no two rows
-    ever have the same one; a later write must present the one that it saw. ``since`` (Unix seconds) is when the state
-    began.
+    Attributes:
+        owner: the resource's name.
+        pool: the pool's name; "" for a subnet that the user fixed.
+        prefix: the subnet.
+        state: bound or cooling.
+        since: Unix seconds at which the state began.
+        revision: grows with every write of the row; no two rows ever have the same one. A later write must present
+            the revision that it read.
     """
 
     owner: str
@@ -39,57 +44,75 @@ class Allocation:
 
 @dataclass(frozen=True, slots=True)
 class PoolPrefix:
-    """A generated pool's prefix: chosen once, kept for ever."""
+    """The prefix of a pool with ``generate: ULA``: chosen once, kept for ever."""
 
     pool: str
     prefix: IPv6Network
 
 
 class LedgerError(Exception):
-    """The ledger can't do it."""
+    """The ledger can't be read or written."""
 
 
-class LedgerConflict(LedgerError):  # noqa: N818 - named for what happened
-    """The revision presented is stale."""
+class LedgerConflict(LedgerError):  # noqa: N818 - named for the condition
+    """The given revision is stale."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what} was modified concurrently: read the ledger again")
 
 
-class SubnetTaken(LedgerError):  # noqa: N818 - named for what happened
-    """Another owner holds an overlapping subnet."""
+class SubnetTaken(LedgerError):  # noqa: N818 - named for the condition
+    """Another owner's allocation overlaps the subnet."""
 
     def __init__(self, holder: Allocation) -> None:
-        super().__init__(f"{holder.prefix} is held by {holder.owner}")
+        super().__init__(f"{holder.prefix} is allocated to {holder.owner}")
         self.holder = holder
 
 
 class Ledger(Protocol):
-    """Durable before it returns. An owner has at most one BOUND allocation; several may be cooling."""
+    """Every write is durable before it returns. An owner has at most one BOUND allocation; several may be cooling."""
 
     async def allocations(self) -> tuple[Allocation, ...]:
-        """Every allocation, bound and cooling, ordered by prefix."""
+        """List every allocation, bound and cooling, ordered by prefix."""
 
     async def bind(self, owner: str, pool: str, prefix: IPv6Network, now: float, *, revision: int | None) -> Allocation:
-        """Give the owner this subnet.
+        """Bind the subnet to the owner.
 
-        ``revision`` is the revision of the owner's present bound allocation, None when it has none; the present one, if
-        its prefix differs, starts cooling in the same transaction. An owner's own cooling subnet may be bound again.
-        The same owner, pool and prefix again is success and writes nothing, whatever revision is given. The owner's own
-        allocations never stand in its way. Raises `LedgerConflict`, `SubnetTaken`.
+        The owner's previous bound subnet, if different, starts cooling in the same transaction. A cooling subnet of the
+        same owner can be bound again. Repeating the same owner, pool and prefix succeeds and writes nothing, whatever
+        the revision. The owner's own allocations never conflict.
+
+        Args:
+            owner: the resource's name.
+            pool: the pool's name; "" for a subnet that the user fixed.
+            prefix: the subnet.
+            now: Unix seconds.
+            revision: of the owner's bound allocation as last read; None when it has none.
+
+        Raises:
+            LedgerConflict: the revision is stale.
+            SubnetTaken: another owner's allocation overlaps.
         """
 
     async def release(self, allocation: Allocation, now: float) -> None:
-        """Start the cooldown. A stale revision raises `LedgerConflict`; already gone or cooling is success."""
+        """Start the cooldown; an allocation that is gone or already cooling is success.
+
+        Raises:
+            LedgerConflict: the allocation's revision is stale.
+        """
 
     async def forget(self, allocation: Allocation) -> None:
-        """Drop a cooling row for good (its cooldown is over); already gone is success.
+        """Delete a cooling allocation; one that is gone is success.
 
-        A stale revision, or a row that is bound, raises `LedgerConflict`.
+        Raises:
+            LedgerConflict: the allocation's revision is stale, or it is bound.
         """
 
     async def pool_prefixes(self) -> tuple[PoolPrefix, ...]:
-        """The generated prefixes."""
+        """List the generated prefixes, ordered by pool."""
 
     async def keep_pool_prefix(self, pool: str, prefix: IPv6Network) -> PoolPrefix:
-        """Keep a generated prefix unless the pool has one already; returns the one that is kept."""
+        """Store a generated prefix unless the pool has one; return the stored one."""
 
     async def close(self) -> None:
-        """Wait for the writes under way, then let go of the file."""
+        """Finish pending writes, then close the file."""

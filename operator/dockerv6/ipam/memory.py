@@ -1,4 +1,4 @@
-"""A ledger in memory: the shipped fake, and what `validate` and simulations use. It forgets at exit."""
+"""A ledger in memory, for `dockerv6 plan` and for tests. Its contents are lost at exit."""
 
 from dataclasses import replace
 from ipaddress import IPv6Network
@@ -7,7 +7,7 @@ from dockerv6.ipam.ledger import Allocation, AllocationState, LedgerConflict, Po
 
 
 class MemoryLedger:
-    """A `Ledger` with the same meaning as the durable one."""
+    """A `Ledger` with the semantics of `SqliteLedger`."""
 
     def __init__(self) -> None:
         """Start empty."""
@@ -16,16 +16,16 @@ class MemoryLedger:
         self._revision = 0
 
     async def allocations(self) -> tuple[Allocation, ...]:
-        """Every allocation, ordered by prefix."""
+        """List every allocation, ordered by prefix."""
         return tuple(self._held[prefix] for prefix in sorted(self._held))
 
     async def bind(self, owner: str, pool: str, prefix: IPv6Network, now: float, *, revision: int | None) -> Allocation:
-        """Give the owner this subnet."""
+        """Bind the subnet to the owner."""
         present = self._bound(owner)
         if present is not None and (present.pool, present.prefix) == (pool, prefix):
             return present
         if revision != (present.revision if present else None):
-            raise LedgerConflict(f"the allocation of {owner} was changed meanwhile: read the ledger again")
+            raise LedgerConflict(f"the allocation of {owner}")
         for other in await self.allocations():
             if other.owner != owner and other.prefix.overlaps(prefix):
                 raise SubnetTaken(other)
@@ -42,34 +42,32 @@ class MemoryLedger:
         if row is None or row.state is AllocationState.COOLING:
             return
         if row.revision != allocation.revision:
-            raise LedgerConflict(f"{row.prefix} of {row.owner} was changed meanwhile: read the ledger again")
+            raise LedgerConflict(f"{row.prefix} of {row.owner}")
         self._write(replace(row, state=AllocationState.COOLING, since=now))
 
     async def forget(self, allocation: Allocation) -> None:
-        """Drop a cooling row for good."""
+        """Delete a cooling allocation."""
         row = self._row(allocation)
         if row is None:
             return
         if row.revision != allocation.revision or row.state is AllocationState.BOUND:
-            raise LedgerConflict(
-                f"{row.prefix} of {row.owner} was changed meanwhile, or is bound: read the ledger again"
-            )
+            raise LedgerConflict(f"{row.prefix} of {row.owner}")
         del self._held[row.prefix]
 
     async def pool_prefixes(self) -> tuple[PoolPrefix, ...]:
-        """The generated prefixes, ordered by pool."""
+        """List the generated prefixes, ordered by pool."""
         return tuple(PoolPrefix(pool, self._pools[pool]) for pool in sorted(self._pools))
 
     async def keep_pool_prefix(self, pool: str, prefix: IPv6Network) -> PoolPrefix:
-        """Keep a generated prefix unless the pool has one already."""
+        """Store a generated prefix unless the pool has one."""
         return PoolPrefix(pool, self._pools.setdefault(pool, prefix))
 
     async def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: no file is open."""
 
     def _bound(self, owner: str) -> Allocation | None:
-        mine = (row for row in self._held.values() if row.owner == owner and row.state is AllocationState.BOUND)
-        return next(mine, None)
+        rows = (row for row in self._held.values() if row.owner == owner and row.state is AllocationState.BOUND)
+        return next(rows, None)
 
     def _row(self, allocation: Allocation) -> Allocation | None:
         row = self._held.get(allocation.prefix)

@@ -1,8 +1,8 @@
-"""The durable ledger: tables of its own in the state file, and their image in memory.
+"""The durable ledger: tables in the state file, and a cache of them in memory.
 
-The image holds what is committed, so that reading costs no query: every reconcile reads the whole ledger. Each write is
-decided by SQL inside its transaction, never by the image; when the two disagree (somebody else wrote to the file), the
-write is refused and the image read anew.
+The cache holds what is committed. Reads are served from it, because every reconcile reads the whole ledger. A write is
+checked by SQL inside its transaction, never against the cache. When the two disagree because another process wrote to
+the file, the write fails and the cache is read again.
 """
 
 import sqlite3
@@ -13,7 +13,14 @@ from pathlib import Path
 from typing import TypeVar
 
 from dockerv6.ipam.ledger import Allocation, AllocationState, LedgerConflict, LedgerError, PoolPrefix, SubnetTaken
-from dockerv6.ipam.rows import ALLOCATION, SCHEMA, all_allocations, all_pools, bounds, to_allocation
+from dockerv6.ipam.tables import (
+    SCHEMA,
+    SELECT_ALLOCATIONS,
+    all_allocations,
+    all_pool_prefixes,
+    allocation_from_row,
+    first_and_last,
+)
 from dockerv6.lib.database import Database
 from dockerv6.lib.statefile import StateFileError
 
@@ -21,10 +28,10 @@ T = TypeVar("T")
 
 
 class SqliteLedger:
-    """A `Ledger` in the state file. One process at a time has it (the instance lock)."""
+    """A `Ledger` in the state file. The instance lock guarantees that one process has it open for writing."""
 
     def __init__(self, database: Database) -> None:
-        """Use `open`."""
+        """Start with an empty cache; `open` fills it."""
         self._database = database
         self._held: dict[IPv6Network, Allocation] = {}
         self._ordered: tuple[Allocation, ...] | None = None
@@ -32,10 +39,10 @@ class SqliteLedger:
 
     @classmethod
     async def open(cls, path: Path) -> "SqliteLedger":
-        """Open the state file, made as needed, and read the ledger.
+        """Open the state file, creating it if needed, and read the ledger.
 
         Raises:
-            LedgerError: it can't be used; the message holds the remedy.
+            LedgerError: the file can't be used; the message holds the remedy.
         """
         ledger = cls(await _translated(Database.open(path, SCHEMA)))
         try:
@@ -46,13 +53,13 @@ class SqliteLedger:
         return ledger
 
     async def allocations(self) -> tuple[Allocation, ...]:
-        """Every allocation, ordered by prefix."""
+        """List every allocation, ordered by prefix."""
         if self._ordered is None:
             self._ordered = tuple(sorted(self._held.values(), key=_order))
         return self._ordered
 
     async def bind(self, owner: str, pool: str, prefix: IPv6Network, now: float, *, revision: int | None) -> Allocation:
-        """Give the owner this subnet."""
+        """Bind the subnet to the owner."""
         known = self._held.get(prefix)
         if known is not None and self._database.idle and _is_bound(known, owner, pool):
             return known
@@ -61,7 +68,7 @@ class SqliteLedger:
             return _bind(connection, Allocation(owner, pool, prefix, AllocationState.BOUND, now, 0), revision)
 
         try:
-            return (await _translated(self._database.write(work, self._remember)))[-1]
+            return (await _translated(self._database.write(work, self._cache)))[-1]
         except (LedgerConflict, SubnetTaken):
             await self._refresh()
             raise
@@ -73,63 +80,63 @@ class SqliteLedger:
             return _release(connection, allocation, now)
 
         try:
-            await _translated(self._database.write(work, self._remember))
+            await _translated(self._database.write(work, self._cache))
         except LedgerConflict:
             await self._refresh()
             raise
 
     async def forget(self, allocation: Allocation) -> None:
-        """Drop a cooling row for good."""
+        """Delete a cooling allocation."""
 
         def work(connection: sqlite3.Connection) -> IPv6Network | None:
             return _forget(connection, allocation)
 
         try:
-            await _translated(self._database.write(work, self._drop))
+            await _translated(self._database.write(work, self._uncache))
         except LedgerConflict:
             await self._refresh()
             raise
 
     async def pool_prefixes(self) -> tuple[PoolPrefix, ...]:
-        """The generated prefixes, ordered by pool."""
+        """List the generated prefixes, ordered by pool."""
         return tuple(self._pools[pool] for pool in sorted(self._pools))
 
     async def keep_pool_prefix(self, pool: str, prefix: IPv6Network) -> PoolPrefix:
-        """Keep a generated prefix unless the pool has one already."""
+        """Store a generated prefix unless the pool has one."""
         if pool not in self._pools:
 
             def work(connection: sqlite3.Connection) -> tuple[PoolPrefix, ...]:
-                connection.execute("INSERT OR IGNORE INTO ipam_pools VALUES (?, ?, ?)", (pool, *bounds(prefix)))
-                return all_pools(connection)
+                connection.execute("INSERT OR IGNORE INTO ipam_pools VALUES (?, ?, ?)", (pool, *first_and_last(prefix)))
+                return all_pool_prefixes(connection)
 
-            await _translated(self._database.write(work, self._remember_pools))
+            await _translated(self._database.write(work, self._cache_pool_prefixes))
         return self._pools[pool]
 
     async def close(self) -> None:
-        """Wait for the writes under way, then let go of the file."""
+        """Finish pending writes, then close the file."""
         await self._database.close()
 
     async def _refresh(self) -> None:
         def work(connection: sqlite3.Connection) -> tuple[tuple[Allocation, ...], tuple[PoolPrefix, ...]]:
-            return all_allocations(connection), all_pools(connection)
+            return all_allocations(connection), all_pool_prefixes(connection)
 
         def settled(found: tuple[tuple[Allocation, ...], tuple[PoolPrefix, ...]]) -> None:
             self._held.clear()
-            self._remember(found[0])
-            self._remember_pools(found[1])
+            self._cache(found[0])
+            self._cache_pool_prefixes(found[1])
 
         await _translated(self._database.read(work, settled))
 
-    def _remember(self, written: Sequence[Allocation]) -> None:
+    def _cache(self, written: Sequence[Allocation]) -> None:
         self._held.update((allocation.prefix, allocation) for allocation in written)
         self._ordered = None
 
-    def _drop(self, prefix: IPv6Network | None) -> None:
+    def _uncache(self, prefix: IPv6Network | None) -> None:
         if prefix is not None:
             self._held.pop(prefix, None)
             self._ordered = None
 
-    def _remember_pools(self, pools: Sequence[PoolPrefix]) -> None:
+    def _cache_pool_prefixes(self, pools: Sequence[PoolPrefix]) -> None:
         self._pools = {kept.pool: kept for kept in pools}
 
 
@@ -145,7 +152,7 @@ def _is_bound(allocation: Allocation, owner: str, pool: str) -> bool:
 
 
 def _order(allocation: Allocation) -> tuple[int, int]:
-    """As comparing the prefixes would, ten times as fast."""
+    """Sort key equivalent to the prefix itself, and ten times as fast to compare."""
     return int(allocation.prefix.network_address), allocation.prefix.prefixlen
 
 
@@ -154,8 +161,8 @@ def _bind(connection: sqlite3.Connection, wanted: Allocation, revision: int | No
     if present is not None and (present.pool, present.prefix) == (wanted.pool, wanted.prefix):
         return [present]
     if revision != (present.revision if present else None):
-        raise LedgerConflict(f"the allocation of {wanted.owner} was changed meanwhile: read the ledger again")
-    first, last = bounds(wanted.prefix)
+        raise LedgerConflict(f"the allocation of {wanted.owner}")
+    first, last = first_and_last(wanted.prefix)
     taken = _one(
         connection,
         "WHERE first <= ? AND last >= ? AND owner <> ? ORDER BY first, last DESC LIMIT 1",
@@ -176,7 +183,7 @@ def _release(connection: sqlite3.Connection, allocation: Allocation, now: float)
     if row is None or row.state is AllocationState.COOLING:
         return []
     if row.revision != allocation.revision:
-        raise LedgerConflict(f"{row.prefix} of {row.owner} was changed meanwhile: read the ledger again")
+        raise LedgerConflict(f"{row.prefix} of {row.owner}")
     return [_write(connection, replace(row, state=AllocationState.COOLING, since=now))]
 
 
@@ -185,27 +192,27 @@ def _forget(connection: sqlite3.Connection, allocation: Allocation) -> IPv6Netwo
     if row is None:
         return None
     if row.revision != allocation.revision or row.state is AllocationState.BOUND:
-        raise LedgerConflict(f"{row.prefix} of {row.owner} was changed meanwhile, or is bound: read the ledger again")
-    connection.execute("DELETE FROM ipam_allocations WHERE first = ? AND last = ?", bounds(row.prefix))
+        raise LedgerConflict(f"{row.prefix} of {row.owner}")
+    connection.execute("DELETE FROM ipam_allocations WHERE first = ? AND last = ?", first_and_last(row.prefix))
     return row.prefix
 
 
 def _row(connection: sqlite3.Connection, allocation: Allocation) -> Allocation | None:
     return _one(
-        connection, "WHERE first = ? AND last = ? AND owner = ?", (*bounds(allocation.prefix), allocation.owner)
+        connection, "WHERE first = ? AND last = ? AND owner = ?", (*first_and_last(allocation.prefix), allocation.owner)
     )
 
 
 def _one(connection: sqlite3.Connection, where: str, parameters: tuple[str | bytes, ...]) -> Allocation | None:
-    row = connection.execute(ALLOCATION + where, parameters).fetchone()
-    return None if row is None else to_allocation(row)
+    row = connection.execute(SELECT_ALLOCATIONS + where, parameters).fetchone()
+    return None if row is None else allocation_from_row(row)
 
 
 def _write(connection: sqlite3.Connection, allocation: Allocation) -> Allocation:
-    """Insert or replace the row, under the next revision of the ledger: no revision ever comes twice."""
+    """Insert or replace the row under the ledger's next revision; a revision is never used twice."""
     connection.execute("UPDATE ipam_revision SET value = value + 1")
     (revision,) = connection.execute("SELECT value FROM ipam_revision").fetchone()
-    first, last = bounds(allocation.prefix)
+    first, last = first_and_last(allocation.prefix)
     connection.execute(
         "INSERT INTO ipam_allocations (first, last, owner, pool, state, since, revision) VALUES (?, ?, ?, ?, ?, ?, ?) "
         "ON CONFLICT (first, last) DO UPDATE SET owner = excluded.owner, pool = excluded.pool, "

@@ -1,4 +1,4 @@
-"""The operator's memory of resources: accepted specs, status, tombstones, events.
+"""Durable state of resources: accepted specs, statuses, tombstones, events and records.
 
 Duty: keep what must survive a restart. Never: know Docker or the source's syntax.
 """

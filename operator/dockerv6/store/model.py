@@ -1,33 +1,30 @@
-"""What the store keeps of a resource, and its events."""
+"""Stored resources and their events."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 Document = Mapping[str, object]
-"""What JSON can say."""
+"""A JSON object."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """A resource as last accepted, with the operator's own words about it.
-
-    ``document`` is the whole accepted resource as JSON-able mappings (apiVersion, kind, metadata, spec).
-    """
+    """A resource as last accepted, with its status. The fields are the columns of the table ``store_objects``."""
 
     kind: str
     name: str
-    document: Document
-    digest: str  # of spec and metadata: changes when what the user asks for changes
+    document: Document  # the whole accepted resource: apiVersion, kind, metadata, spec
+    digest: str  # of spec and metadata: changes when the user's request changes
     generation: int  # grows with each accepted change of the digest
-    file: str  # where it came from; "" for one that the operator made itself (the default pool)
+    file: str  # path of the source file; "" for a resource that the operator created (the default pool)
     line: int
     created: float  # Unix seconds
-    missing_since: float | None = None  # first time that its source no longer had it; a deletion counts after a grace
-    deleting_since: float | None = None  # the tombstone: finalizers run until the object is removed
-    problem: str = ""  # the newest version in the source is invalid; the accepted one stays in force
+    missing_since: float | None = None  # when its source first lacked it; a deletion counts after a grace period
+    deleting_since: float | None = None  # a tombstone: finalizers run until the object is removed
+    problem: str = ""  # why the newest version in the source is invalid; the accepted one stays applied
     status: Document = field(default_factory=dict)
-    revision: int = 0  # compare-and-swap; 0: never written
+    revision: int = 0  # for compare-and-swap; 0: not written yet
 
 
 class EventType(StrEnum):
@@ -39,7 +36,7 @@ class EventType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened to a resource; equal (kind, name, type, reason, message) are counted, not repeated."""
+    """Something that happened to a resource. A repetition of (kind, name, type, reason, message) raises ``count``."""
 
     kind: str
     name: str

@@ -1,9 +1,9 @@
-"""The store: resources, status, tombstones, events and small durable records, by compare-and-swap.
+"""The store: resources, statuses, tombstones, events and small durable records, written by compare-and-swap.
 
 Errors::
 
     StoreError
-    └── StoreConflict   the revision presented is stale: read again, decide again
+    └── StoreConflict   the revision is stale: read the object and decide again
 """
 
 from collections.abc import Mapping
@@ -12,61 +12,67 @@ from typing import Protocol
 from dockerv6.store.model import Document, Event, EventType, StoredObject
 
 EVENTS_KEPT = 10_000
-"""Of more events, the ones not seen for longest are dropped."""
+"""How many events are kept; those with the oldest ``last_seen`` are dropped first."""
 
 
 class StoreError(Exception):
-    """The store can't do it: disk full, damaged file, newer schema. The message holds the remedy."""
+    """The store can't be read or written: disk full, damaged file, newer schema. The message holds the remedy."""
 
 
-class StoreConflict(StoreError):  # noqa: N818 - named for what happened
-    """Somebody else wrote the object first."""
+class StoreConflict(StoreError):  # noqa: N818 - named for the condition
+    """The object was written by another writer since it was read."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what} was modified concurrently: read it again")
 
 
 class Store(Protocol):
-    """Durable before it returns. What it returns is shared: nobody may change the mappings in it."""
+    """Every write is durable before it returns. Returned mappings are shared: callers must not modify them."""
 
     async def objects(self, kind: str | None = None) -> tuple[StoredObject, ...]:
-        """All objects, or all of a kind, ordered by kind and name."""
+        """List all objects, or all of a kind, ordered by kind and name."""
 
     async def object(self, kind: str, name: str) -> StoredObject | None:
-        """One object, or None."""
+        """Get one object; None when there is none."""
 
     async def put(self, *objects: StoredObject) -> tuple[StoredObject, ...]:
-        """Write all or none; returns them with their new revisions. Keeps the stored ``status`` of existing rows.
+        """Write all or none; return them with their new revisions. Existing objects keep their stored ``status``.
 
-        Each ``revision`` must be the one last read (0 for a new object), else `StoreConflict`.
+        Each ``revision`` must be the one last read, 0 for a new object.
+
+        Raises:
+            StoreConflict: a revision is stale.
         """
 
     async def put_status(self, kind: str, name: str, status: Document) -> None:
-        """Replace an object's status (the operator's own: the last writer wins); absent object is success."""
+        """Replace an object's status; the last writer wins. An absent object is success."""
 
     async def remove(self, kind: str, name: str) -> None:
-        """Drop an object at the end of its finalizers; absent is success."""
+        """Delete an object after its finalizers have run; an absent object is success."""
 
     async def events(self, kind: str | None = None, name: str | None = None) -> tuple[Event, ...]:
-        """Events, oldest ``last_seen`` first."""
+        """List events, oldest ``last_seen`` first."""
 
     async def record_event(self, kind: str, name: str, type_: EventType, reason: str, message: str, now: float) -> None:
-        """Add an event, or count it again."""
+        """Add an event, or raise the count of an equal one. ``now`` is in Unix seconds."""
 
     async def expire_events(self, before: float) -> None:
-        """Drop events last seen before (Unix seconds)."""
+        """Delete events last seen before (Unix seconds)."""
 
     async def record(self, scope: str, name: str) -> Document | None:
-        """A small durable record, such as a sysctl's prior value (scope "sysctl") or a network's endpoints."""
+        """Get a small durable record, such as a sysctl's prior value (scope "sysctl")."""
 
     async def records(self, scope: str) -> Mapping[str, Document]:
-        """All records of a scope, by name."""
+        """Get all records of a scope, by name."""
 
     async def put_record(self, scope: str, name: str, value: Document) -> None:
         """Write a record."""
 
     async def drop_record(self, scope: str, name: str) -> None:
-        """Remove a record; absent is success."""
+        """Delete a record; an absent one is success."""
 
     async def refresh(self) -> None:
-        """Take notice of what another process wrote, such as a confirmation from the command line."""
+        """Read what another process wrote, such as a confirmation from the command line."""
 
     async def close(self) -> None:
         """Close the file."""

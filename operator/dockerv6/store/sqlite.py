@@ -1,8 +1,8 @@
-"""The durable store: tables of its own in the state file, and an image of them in memory.
+"""The durable store: tables in the state file, and a cache of objects and records in memory.
 
-The image holds what is committed, so that reading an object costs no query: a resync of a thousand resources reads each
-of them. Each write is checked by SQL inside its transaction, never by the image; when the two disagree (somebody else
-wrote to the file), the write is refused and the image read anew. Events are only in the file.
+The cache holds what is committed. Reads are served from it, because a resync of a thousand resources reads each of
+them. A write is checked by SQL inside its transaction, never against the cache. When the two disagree because another
+process wrote to the file, the write fails and the cache is read again. Events are not cached.
 """
 
 import sqlite3
@@ -14,29 +14,29 @@ from typing import TypeVar
 
 from dockerv6.lib.database import Database
 from dockerv6.lib.statefile import StateFileError
-from dockerv6.store.image import Image
+from dockerv6.store.memory import StoreCache
 from dockerv6.store.model import Document, Event, EventType, StoredObject
 from dockerv6.store.port import EVENTS_KEPT, StoreConflict, StoreError
-from dockerv6.store.rows import SCHEMA, decode, encode, select_events, select_objects
+from dockerv6.store.tables import SCHEMA, decode, encode, select_events, select_objects, write_object
 
 T = TypeVar("T")
 
 
 class SqliteStore:
-    """A `Store` in the state file. One process at a time has it (the instance lock)."""
+    """A `Store` in the state file. The instance lock guarantees that one process has it open for writing."""
 
     def __init__(self, database: Database, *, events_kept: int) -> None:
-        """Use `open`."""
+        """Start with an empty cache; `open` fills it."""
         self._database = database
         self._events_kept = events_kept
-        self._image = Image()
+        self._cache = StoreCache()
 
     @classmethod
     async def open(cls, path: Path, *, events_kept: int = EVENTS_KEPT) -> "SqliteStore":
-        """Open the state file, made as needed, and read what it holds.
+        """Open the state file, creating it if needed, and fill the cache.
 
         Raises:
-            StoreError: it can't be used; the message holds the remedy.
+            StoreError: the file can't be used; the message holds the remedy.
         """
         store = cls(await _translated(Database.open(path, SCHEMA)), events_kept=events_kept)
         try:
@@ -47,17 +47,17 @@ class SqliteStore:
         return store
 
     async def objects(self, kind: str | None = None) -> tuple[StoredObject, ...]:
-        """All objects, or all of a kind, ordered by kind and name."""
-        return self._image.objects(kind)
+        """List all objects, or all of a kind, ordered by kind and name."""
+        return self._cache.objects(kind)
 
     async def object(self, kind: str, name: str) -> StoredObject | None:
-        """One object, or None."""
-        return self._image.object(kind, name)
+        """Get one object; None when there is none."""
+        return self._cache.object(kind, name)
 
     async def put(self, *objects: StoredObject) -> tuple[StoredObject, ...]:
         """Write all or none, in one transaction."""
         try:
-            written = await _translated(self._database.write(partial(_put, objects), self._image.put))
+            written = await _translated(self._database.write(partial(_put, objects), self._cache.put))
         except StoreConflict:
             await self._refresh()
             raise
@@ -66,28 +66,28 @@ class SqliteStore:
     async def put_status(self, kind: str, name: str, status: Document) -> None:
         """Replace an object's status; an equal one writes nothing."""
         text = encode(status, sort_keys=True)
-        if self._database.idle and self._image.status(kind, name) in (None, text):
+        if self._database.idle and self._cache.status(kind, name) in (None, text):
             return
         await self._execute(
             "UPDATE store_objects SET status = ?3 WHERE kind = ?1 AND name = ?2 AND status <> ?3",
             (kind, name, text),
-            settled=lambda: self._image.put_status(kind, name, text),
+            settled=lambda: self._cache.put_status(kind, name, text),
         )
 
     async def remove(self, kind: str, name: str) -> None:
-        """Drop an object."""
+        """Delete an object."""
         await self._execute(
             "DELETE FROM store_objects WHERE kind = ? AND name = ?",
             (kind, name),
-            settled=lambda: self._image.remove(kind, name),
+            settled=lambda: self._cache.remove(kind, name),
         )
 
     async def events(self, kind: str | None = None, name: str | None = None) -> tuple[Event, ...]:
-        """Events, oldest ``last_seen`` first."""
+        """List events, oldest ``last_seen`` first."""
         return await _translated(self._database.read(partial(select_events, kind=kind, name=name)))
 
     async def record_event(self, kind: str, name: str, type_: EventType, reason: str, message: str, now: float) -> None:
-        """Add an event, or count it again."""
+        """Add an event, or raise the count of an equal one."""
 
         def work(connection: sqlite3.Connection) -> None:
             connection.execute(
@@ -105,45 +105,45 @@ class SqliteStore:
         await _translated(self._database.write(work))
 
     async def expire_events(self, before: float) -> None:
-        """Drop events last seen before (Unix seconds)."""
+        """Delete events last seen before (Unix seconds)."""
         await self._execute("DELETE FROM store_events WHERE last_seen < ?", (before,))
 
     async def record(self, scope: str, name: str) -> Document | None:
-        """A small durable record."""
-        text = self._image.record(scope, name)
+        """Get a small durable record."""
+        text = self._cache.record(scope, name)
         return None if text is None else decode(text)
 
     async def records(self, scope: str) -> Mapping[str, Document]:
-        """All records of a scope, by name."""
-        return self._image.records(scope)
+        """Get all records of a scope, by name."""
+        return self._cache.records(scope)
 
     async def put_record(self, scope: str, name: str, value: Document) -> None:
         """Write a record; an equal one writes nothing."""
         text = encode(value, sort_keys=True)
-        if self._database.idle and self._image.record(scope, name) == text:
+        if self._database.idle and self._cache.record(scope, name) == text:
             return
         await self._execute(
             "INSERT OR REPLACE INTO store_records (scope, name, value) VALUES (?, ?, ?)",
             (scope, name, text),
-            settled=lambda: self._image.put_record(scope, name, text),
+            settled=lambda: self._cache.put_record(scope, name, text),
         )
 
     async def drop_record(self, scope: str, name: str) -> None:
-        """Remove a record."""
-        if self._database.idle and self._image.record(scope, name) is None:
+        """Delete a record."""
+        if self._database.idle and self._cache.record(scope, name) is None:
             return
         await self._execute(
             "DELETE FROM store_records WHERE scope = ? AND name = ?",
             (scope, name),
-            settled=lambda: self._image.drop_record(scope, name),
+            settled=lambda: self._cache.drop_record(scope, name),
         )
 
     async def refresh(self) -> None:
-        """Read the image again."""
+        """Read the cache again."""
         await self._refresh()
 
     async def close(self) -> None:
-        """Wait for the writes under way, then let go of the file."""
+        """Finish pending writes, then close the file."""
         await self._database.close()
 
     async def _execute(
@@ -163,7 +163,7 @@ class SqliteStore:
             records = connection.execute("SELECT scope, name, value FROM store_records")
             return select_objects(connection), records.fetchall()
 
-        await _translated(self._database.read(work, lambda found: self._image.load(*found)))
+        await _translated(self._database.read(work, lambda found: self._cache.load(*found)))
 
 
 async def _translated(outcome: Awaitable[T]) -> T:
@@ -188,26 +188,10 @@ def _put_one(connection: sqlite3.Connection, wanted: StoredObject, revision: int
         "SELECT revision, status FROM store_objects WHERE kind = ? AND name = ?", (wanted.kind, wanted.name)
     ).fetchone()
     if wanted.revision != (present[0] if present else 0):
-        raise StoreConflict(f"{wanted.kind}/{wanted.name} was changed meanwhile: read it again")
-    document = encode(wanted.document)
-    status = present[1] if present else encode(wanted.status, sort_keys=True)
-    connection.execute(
-        "INSERT OR REPLACE INTO store_objects (kind, name, document, digest, generation, file, line, created, "
-        "missing_since, deleting_since, problem, status, revision) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            wanted.kind,
-            wanted.name,
-            document,
-            wanted.digest,
-            wanted.generation,
-            wanted.file,
-            wanted.line,
-            wanted.created,
-            wanted.missing_since,
-            wanted.deleting_since,
-            wanted.problem,
-            status,
-            revision,
-        ),
-    )
-    return replace(wanted, document=decode(document), status=decode(status), revision=revision)
+        raise StoreConflict(f"{wanted.kind}/{wanted.name}")
+    # through JSON, so that the result equals what a later read gives
+    document = decode(encode(wanted.document))
+    status = decode(present[1] if present else encode(wanted.status))
+    stored = replace(wanted, document=document, status=status, revision=revision)
+    write_object(connection, stored)
+    return stored

@@ -5,13 +5,11 @@ import pytest
 
 from dockerv6.ipam.block import (
     BlockRequest,
-    Conflict,
     PoolExhausted,
     PrefixTooShort,
     SubnetChoice,
     choose,
     cooled_down,
-    fixed,
 )
 from dockerv6.ipam.ledger import Allocation, AllocationState
 
@@ -214,24 +212,3 @@ def test_a_huge_pool_that_is_half_taken_is_searched_by_arithmetic() -> None:
     found = chosen(replace(request(prefixes=(pool,), length=80), avoid=(half,)))
 
     assert found.subnet_of(IPv6Network("fd00:8000::/17"))
-
-
-def test_a_fixed_subnet_conflicts_with_another_owner_before_anything_else() -> None:
-    subnet = IPv6Network("fd00:1:2:7::/64")
-    other = holds("shop", IPv6Network("fd00:1:2::/60"))
-
-    assert fixed(replace(request(held=(other,)), avoid=(subnet,)), subnet) == Conflict(subnet, other)
-
-
-def test_a_fixed_subnet_conflicts_with_what_is_in_use_elsewhere() -> None:
-    subnet = IPv6Network("fd00:1:2:7::/64")
-
-    assert fixed(replace(request(), avoid=(POOL,)), subnet) == Conflict(subnet, POOL)
-
-
-def test_a_fixed_subnet_may_overlap_the_owners_own_and_cooled_down_ones() -> None:
-    subnet = IPv6Network("fd00:1:2:7::/64")
-    cooled = holds("shop", IPv6Network("fd00:1:2:7:8::/80"), cooling=True, since=0.0)
-    held = (holds("blog", IPv6Network("fd00:1:2::/60")), cooled)
-
-    assert fixed(request(held=held), subnet) == SubnetChoice(subnet, expired=(cooled,))

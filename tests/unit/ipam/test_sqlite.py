@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from dockerv6.ipam.ledger import LedgerConflict, LedgerError, PoolPrefix, SubnetTaken
-from dockerv6.ipam.reader import read_allocations
 from dockerv6.ipam.sqlite import SqliteLedger
+from dockerv6.ipam.tables import read_allocations
 
 A = IPv6Network("fd00:1:2:3::/64")
 B = IPv6Network("fd00:1:2:4::/64")

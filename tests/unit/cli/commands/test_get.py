@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from dockerv6.store.reader import read_objects
+from dockerv6.store.tables import read_objects
 from tests.unit.cli.harness import NOW, Daemon, FakeTime, ready, run, stored
 
 
