@@ -78,7 +78,7 @@ def _reaches_process(site: Site, port: int) -> bool:
     return site.lab.neighbour.exec("python3", "-c", program, check=False).stdout.strip() == NEIGHBOUR_ADDRESS
 
 
-def test_port_of_a_process_is_left_to_it_until_it_ends(site: Site) -> None:
+def test_port_of_a_process_stays_with_it_until_it_ends(site: Site) -> None:
     with _process(site, 8090):
         _ask_for(site, _to_web(8090))
         told = site.told("bad", "PortsPublished", "PortTaken")
@@ -93,7 +93,7 @@ def test_port_of_a_process_is_left_to_it_until_it_ends(site: Site) -> None:
     site.told("bad", "PortsPublished", "Published")
 
 
-def test_process_that_comes_later_does_not_get_the_port(site: Site) -> None:
+def test_process_that_starts_later_does_not_get_the_port(site: Site) -> None:
     _ask_for(site, _to_web(8091))
     reach_as(site.neighbour, published(8091), "web", NEIGHBOUR_ADDRESS)
     with _process(site, 8091):
@@ -130,7 +130,7 @@ def test_container_without_an_ipv6_address_waits_for_one(site: Site) -> None:
     site.remove("late")
 
 
-def test_containers_that_are_gone_at_once_leave_nothing(site: Site) -> None:
+def test_containers_that_stop_at_once_leave_no_rules(site: Site) -> None:
     subnet = "fd12:3456:789a:1::"
     before = _lines_with(site, subnet)
     started = [
@@ -151,7 +151,7 @@ def _lines_with(site: Site, text: str) -> list[str]:
     return sorted(part.strip() for part in parts if text in part)
 
 
-def test_port_that_a_running_container_has_stays_its_own(site: Site) -> None:
+def test_port_of_a_running_container_is_not_taken_over(site: Site) -> None:
     _ask_for(site, _to_web(8080))  # the good network's container publishes it
     told = site.told("bad", "PortsPublished", "PortConflict")
     assert told["status"] == "False"
@@ -176,7 +176,7 @@ _NO_PORTS: tuple[tuple[dict[str, Any], str], ...] = (
 )
 
 
-def test_what_is_no_port_is_refused_with_a_remedy(site: Site) -> None:
+def test_invalid_ports_are_refused_with_a_remedy(site: Site) -> None:
     directory = site.lab.directory / "refused"
     directory.mkdir()
     for number, (port, _) in enumerate(_NO_PORTS):
@@ -189,7 +189,7 @@ def test_what_is_no_port_is_refused_with_a_remedy(site: Site) -> None:
         assert [line for line in said if f"{number}.yaml:" in line and remedy in line], said
 
 
-def test_last_good_ports_stay_when_the_next_are_none(site: Site) -> None:
+def test_last_valid_ports_stay_when_the_next_version_is_invalid(site: Site) -> None:
     _ask_for(site, _to_web(8097))
     reach_as(site.neighbour, published(8097), "web", NEIGHBOUR_ADDRESS)
     _ask_for(site, _to_web(70000))

@@ -133,7 +133,7 @@ def _foreign(site: Site) -> list[str]:
 
 
 @pytest.mark.parametrize("command", ["-F", "-t nat -F", "-t mangle -F", "-X"])
-def test_flushed_chains(site: Site, command: str) -> None:
+def test_flushed_chains_are_restored(site: Site, command: str) -> None:
     # -X refuses chains that others jump to, and removes the rest
     site.engine.exec("ip6tables", *command.split(), check=False)
     left = _foreign(site)
@@ -141,12 +141,12 @@ def test_flushed_chains(site: Site, command: str) -> None:
     assert _foreign(site) == left
 
 
-def test_flushed_ruleset_of_nftables(site: Site) -> None:
+def test_a_flushed_ruleset_of_nftables_is_restored(site: Site) -> None:
     site.engine.netexec("nft", "flush", "ruleset")
     _back(site, "nft flush ruleset")
 
 
-def test_tables_that_are_restored_from_before_us(site: Site) -> None:
+def test_rules_are_restored_after_ip6tables_restore_of_an_older_save(site: Site) -> None:
     saved = site.engine.exec("ip6tables-save").stdout
     without = "".join(f"{line}\n" for line in saved.splitlines() if _OURS not in line)
     for table in _TABLES:
@@ -157,7 +157,7 @@ def test_tables_that_are_restored_from_before_us(site: Site) -> None:
     assert _foreign(site) == left
 
 
-def test_forward_chain_that_drops_what_nobody_began_within(site: Site) -> None:
+def test_ufw_that_drops_new_forwarded_flows_gets_an_accept_rule(site: Site) -> None:
     site.engine.exec("ip6tables-restore", "--noflush", stdin=_UFW)
     left = _foreign(site)
     _back(site, "ufw enable")
@@ -166,7 +166,7 @@ def test_forward_chain_that_drops_what_nobody_began_within(site: Site) -> None:
     assert "ufw6-user-forward" in site.engine.exec("ip6tables-save", "-t", "filter").stdout
 
 
-def test_reloads_of_firewalld(site: Site) -> None:
+def test_traffic_continues_after_reloads_of_firewalld(site: Site) -> None:
     try:
         for _ in range(2):
             site.engine.netexec("nft", "-f", "-", stdin=_FIREWALLD)
@@ -179,7 +179,7 @@ def test_reloads_of_firewalld(site: Site) -> None:
         site.engine.netexec("nft", "delete", "table", "inet", "firewalld", check=False)
 
 
-def test_own_firewall_that_drops_is_told_of_and_its_remedy_helps(site: Site) -> None:
+def test_a_host_table_that_drops_is_reported_and_the_remedy_works(site: Site) -> None:
     try:
         site.engine.netexec("nft", "-f", "-", stdin=_OWN_FIREWALL)
         told = site.told("ours", "FirewallReady", "FirewallBlocked")
@@ -196,14 +196,14 @@ def test_own_firewall_that_drops_is_told_of_and_its_remedy_helps(site: Site) -> 
     site.untold("all", "FirewallReady", "FirewallBlocked", "ipv6policy")
 
 
-def test_restarted_engine(site: Site) -> None:
+def test_rules_are_in_place_after_a_restart_of_the_engine(site: Site) -> None:
     foreign = _foreign(site)
     site.engine.restart()
     _back(site, "a restart of the engine")
     assert sorted(_foreign(site)) == sorted(foreign)
 
 
-def test_the_hosts_ipv4_is_not_touched(site: Site) -> None:
+def test_the_hosts_ipv4_rules_are_not_changed(site: Site) -> None:
     before = site.engine.exec("iptables-save").stdout
     site.engine.netexec("nft", "delete", "table", "inet", "dockerv6")
     _back(site, "nft delete table inet dockerv6")

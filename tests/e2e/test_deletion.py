@@ -37,7 +37,7 @@ def _started(lab: Lab, *names: str) -> Operator:
     return operator
 
 
-def test_a_network_goes_when_its_containers_have_gone(lab: Lab) -> None:
+def test_a_network_is_removed_once_its_containers_are_gone(lab: Lab) -> None:
     engine, operator = lab.engine, _started(lab, "blog")
     container = engine.run("web", "blog")
     operator.remove_yaml("blog.yaml")
@@ -55,7 +55,7 @@ def test_a_network_goes_when_its_containers_have_gone(lab: Lab) -> None:
     eventually(lambda: "blog" not in our_table(engine), "its rules go")
 
 
-def test_what_was_deleted_while_the_operator_was_down_is_cleaned_up(lab: Lab) -> None:
+def test_resources_deleted_while_the_operator_was_down_are_cleaned_up(lab: Lab) -> None:
     engine, operator = lab.engine, _started(lab, "blog", "shop")
     operator.stop()
     operator.remove_yaml("blog.yaml")
@@ -65,7 +65,7 @@ def test_what_was_deleted_while_the_operator_was_down_is_cleaned_up(lab: Lab) ->
     assert network_id(engine, "shop")
 
 
-def test_what_no_resource_asks_for_is_swept_after_the_state_was_lost(lab: Lab) -> None:
+def test_networks_without_a_resource_are_swept_after_the_state_was_lost(lab: Lab) -> None:
     engine, operator = lab.engine, _started(lab, "blog", "shop")
     subnet = subnet_of(engine, "shop")
     operator.stop()
@@ -78,7 +78,7 @@ def test_what_no_resource_asks_for_is_swept_after_the_state_was_lost(lab: Lab) -
     assert subnet_of(engine, "shop") == subnet
 
 
-def test_an_orphan_keeps_its_network_and_loses_its_rules(lab: Lab) -> None:
+def test_an_orphaned_network_is_kept_and_its_rules_are_removed(lab: Lab) -> None:
     engine, operator = lab.engine, _started(lab)
     operator.apply_yaml("blog.yaml", network_yaml("blog", {"deletionPolicy": "Orphan"}))
     operator.wait_ready("ipv6network/blog")
@@ -93,7 +93,7 @@ def test_an_orphan_keeps_its_network_and_loses_its_rules(lab: Lab) -> None:
     assert network_id(engine, "blog") == before
 
 
-def test_a_lost_source_prunes_nothing(lab: Lab) -> None:
+def test_an_unreadable_source_prunes_nothing(lab: Lab) -> None:
     engine, operator = lab.engine, _started(lab, "blog")
     kept = operator.config_dir.with_name("elsewhere")
     operator.config_dir.rename(kept)
@@ -109,7 +109,7 @@ def test_a_lost_source_prunes_nothing(lab: Lab) -> None:
     eventually(lambda: network_id(engine, "blog") is None, "the last file, removed by hand, does prune")
 
 
-def test_a_mass_deletion_is_held_until_it_is_confirmed(lab: Lab) -> None:
+def test_a_mass_deletion_waits_for_confirmation(lab: Lab) -> None:
     names = ["one", "two", "three", "four", "five"]
     engine, operator = lab.engine, _started(lab, *names)
     for name in names[:4]:
@@ -133,7 +133,7 @@ def test_sysctls_are_restored_when_nothing_needs_them(lab: Lab) -> None:
     eventually(lambda: forwarding(engine) == "0", "forwarding is as it was")
 
 
-def test_a_removed_resource_that_comes_back_in_time_is_left_alone(lab: Lab) -> None:
+def test_a_resource_that_moves_to_another_file_is_not_changed(lab: Lab) -> None:
     engine, operator = lab.engine, _started(lab, "blog")
     before, generation = network_id(engine, "blog"), resource(operator, "blog")["metadata"]["generation"]
     operator.remove_yaml("blog.yaml")

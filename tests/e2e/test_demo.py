@@ -77,7 +77,7 @@ def test_demo_needs_nothing_but_a_machine() -> None:
     assert "Done." in told
 
 
-def test_demo_leaves_the_machines_engine_as_it_was(lab: Lab, before: Baseline, docker: Engine) -> None:
+def test_demo_leaves_the_machines_engine_unchanged(lab: Lab, before: Baseline, docker: Engine) -> None:
     objects = _docker_objects(docker)
     told = run(_as_machine(lab), timeout=290).stdout
     assert "this machine's Docker Engine 20.10" in told
@@ -95,7 +95,7 @@ def _interruptible() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def test_interrupted_demo_leaves_the_machines_engine_as_it_was(lab: Lab, before: Baseline, docker: Engine) -> None:
+def test_interrupted_demo_leaves_the_machines_engine_unchanged(lab: Lab, before: Baseline, docker: Engine) -> None:
     objects = _docker_objects(docker)
     with _interruptible(), subprocess.Popen(_as_machine(lab), stdout=subprocess.PIPE, text=True) as demo:
         assert demo.stdout is not None

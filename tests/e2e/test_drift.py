@@ -42,7 +42,7 @@ def _running(lab: Lab, name: str = "blog") -> tuple[Operator, str]:
     ],
     ids=" ".join,
 )
-def test_rules_come_back(lab: Lab, damage: tuple[str, ...]) -> None:
+def test_rules_are_restored(lab: Lab, damage: tuple[str, ...]) -> None:
     operator, container = _running(lab)
     before = _without_handles(our_table(lab.engine))
     lab.engine.netexec("nft", *damage)
@@ -59,7 +59,7 @@ def _without_handles(listing: str) -> list[str]:
     return sorted(part.strip(" {},") for line in lines for part in line.split(","))
 
 
-def test_a_removed_network_comes_back_with_its_subnet_and_its_containers(lab: Lab) -> None:
+def test_a_removed_network_is_recreated_with_its_subnet_and_its_containers(lab: Lab) -> None:
     engine = lab.engine
     operator, container = _running(lab)
     subnet, old = subnet_of(engine, "blog"), network_id(engine, "blog")
@@ -77,7 +77,7 @@ def test_a_removed_network_comes_back_with_its_subnet_and_its_containers(lab: La
     assert ping(engine, stopped, FAR_ADDRESS)
 
 
-def test_a_deleted_bridge_comes_back_with_its_containers(lab: Lab) -> None:
+def test_a_deleted_bridge_is_recreated_with_its_containers(lab: Lab) -> None:
     engine = lab.engine
     operator, container = _running(lab)
     old = network_id(engine, "blog")
@@ -87,7 +87,7 @@ def test_a_deleted_bridge_comes_back_with_its_containers(lab: Lab) -> None:
     eventually(lambda: ping(engine, container, FAR_ADDRESS, deadline=2), "the container is attached again")
 
 
-def test_a_bridge_without_its_address_gets_it_back(lab: Lab) -> None:
+def test_a_removed_bridge_address_is_restored(lab: Lab) -> None:
     engine = lab.engine
     _, container = _running(lab)
     before = network_id(engine, "blog")
@@ -101,7 +101,7 @@ def test_a_bridge_without_its_address_gets_it_back(lab: Lab) -> None:
     assert network_id(engine, "blog") == before
 
 
-def test_forwarding_comes_back(lab: Lab) -> None:
+def test_forwarding_is_restored(lab: Lab) -> None:
     _, container = _running(lab)
     lab.engine.netexec("sysctl", "-w", "net.ipv6.conf.all.forwarding=0")
     eventually(lambda: forwarding(lab.engine) == "1", "forwarding is on again")
@@ -109,7 +109,7 @@ def test_forwarding_comes_back(lab: Lab) -> None:
 
 
 @pytest.mark.cells("28.5", "20.10-on")
-def test_an_engine_that_dies_and_returns_is_waited_for(lab: Lab) -> None:
+def test_the_operator_waits_for_an_engine_that_was_killed(lab: Lab) -> None:
     operator, _ = _running(lab)
     subnet = subnet_of(lab.engine, "blog")
     lab.engine.kill()
@@ -123,7 +123,7 @@ def test_an_engine_that_dies_and_returns_is_waited_for(lab: Lab) -> None:
     assert ping(lab.engine, container, FAR_ADDRESS)
 
 
-def test_a_host_firewall_that_drops_forwarded_packets_is_told_to_let_ours_pass(lab: Lab) -> None:
+def test_a_host_firewall_that_drops_forwarded_packets_gets_an_accept_rule(lab: Lab) -> None:
     _, container = _running(lab)
     lab.engine.exec("ip6tables", "-P", "FORWARD", "DROP")
     lab.engine.exec("ip6tables", "-F", "FORWARD")

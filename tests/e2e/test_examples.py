@@ -351,7 +351,7 @@ def test_every_example_is_applied() -> None:
 
 @pytest.mark.cells("28.5")
 @pytest.mark.parametrize("name", _CHECKS)
-def test_example_does_what_it_says(name: str, cell: Cell, lab: Lab) -> None:
+def test_example_does_what_its_comment_says(name: str, cell: Cell, lab: Lab) -> None:
     operator = lab.operator()
     operator.apply_yaml(name, _EXAMPLES[name])
     operator.start()
@@ -360,7 +360,7 @@ def test_example_does_what_it_says(name: str, cell: Cell, lab: Lab) -> None:
 
 @pytest.mark.cells("28.5")
 @pytest.mark.parametrize("name", _AT_HOME)
-def test_example_for_homes_does_what_it_says(name: str, premises: Premises) -> None:
+def test_example_for_homes_does_what_its_comment_says(name: str, premises: Premises) -> None:
     premises.default_route()
     premises.delegated(_DELEGATED)
     premises.operator.apply_yaml(name, _EXAMPLES[name])
@@ -370,14 +370,14 @@ def test_example_for_homes_does_what_it_says(name: str, premises: Premises) -> N
 
 @pytest.mark.cells("28.5")
 @pytest.mark.parametrize("name", _WITH_TWO_UPLINKS)
-def test_example_for_several_uplinks_does_what_it_says(name: str, two_uplinks: Premises) -> None:
+def test_example_for_several_uplinks_does_what_its_comment_says(name: str, two_uplinks: Premises) -> None:
     two_uplinks.operator.apply_yaml(name, _EXAMPLES[name])
     two_uplinks.start()
     _WITH_TWO_UPLINKS[name](two_uplinks)
 
 
 @pytest.mark.cells("28.5")
-def test_all_examples_get_along_with_one_another(lab: Lab, two_uplinks: Premises) -> None:
+def test_all_examples_work_together(lab: Lab, two_uplinks: Premises) -> None:
     lab.engine.docker("network", "create", "--ipv6", "--subnet", "fd12:3456:789a:4::/64", "existing")
     _lan1(lab)
     operator = two_uplinks.operator

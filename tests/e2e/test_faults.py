@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _SUBNET = "fd12:3456:789a:1::/64"
 
 
-def test_a_bad_version_keeps_the_good_one_in_force(lab: Lab) -> None:
+def test_an_invalid_version_keeps_the_last_valid_one_applied(lab: Lab) -> None:
     engine, operator = lab.engine, lab.operator()
     operator.start()
     operator.apply_yaml("blog.yaml", network_yaml("blog"))
@@ -54,7 +54,7 @@ def test_a_bad_version_keeps_the_good_one_in_force(lab: Lab) -> None:
     operator.wait_ready("ipv6network/blog")
 
 
-def test_a_foreign_network_of_the_same_name_is_not_taken_over(lab: Lab) -> None:
+def test_a_foreign_network_of_the_same_name_is_not_adopted(lab: Lab) -> None:
     engine, operator = lab.engine, lab.operator()
     engine.docker("network", "create", "blog")
     before = network_id(engine, "blog")
@@ -66,7 +66,7 @@ def test_a_foreign_network_of_the_same_name_is_not_taken_over(lab: Lab) -> None:
     operator.wait_ready("ipv6network/blog")
 
 
-def test_overlaps_are_told_and_nothing_else_is_disturbed(lab: Lab) -> None:
+def test_overlaps_are_reported_and_nothing_else_is_disturbed(lab: Lab) -> None:
     engine, operator = lab.engine, lab.operator()
     engine.docker("network", "create", "--ipv6", "--subnet", "fd12:3456:789a:7::/64", "theirs")
     operator.start()
@@ -98,7 +98,7 @@ def test_pools_unknown_and_exhausted(lab: Lab) -> None:
 
 
 @pytest.mark.cells("28.5")
-def test_fields_of_a_later_version_are_told(lab: Lab) -> None:
+def test_unsupported_fields_are_reported(lab: Lab) -> None:
     operator = lab.operator()
     operator.start()
     operator.apply_yaml("fleet.yaml", network_yaml("fleet", {"hosts": {"matchNames": ["web1"]}}))
@@ -109,7 +109,7 @@ def test_fields_of_a_later_version_are_told(lab: Lab) -> None:
     assert network_id(lab.engine, "fleet") is None
 
 
-def test_an_engine_that_is_not_there_yet_is_waited_for(lab: Lab) -> None:
+def test_the_operator_waits_for_an_engine_that_is_not_running_yet(lab: Lab) -> None:
     lab.engine.kill()
     operator = lab.operator()
     operator.apply_yaml("blog.yaml", network_yaml("blog"))
@@ -132,7 +132,7 @@ def test_two_daemons_do_not_share_a_state_directory(lab: Lab) -> None:
 
 
 @pytest.mark.cells("28.5")
-def test_a_host_without_nftables_is_told_what_to_install(lab: Lab, tmp_path: Path) -> None:
+def test_a_host_without_nftables_reports_what_to_install(lab: Lab, tmp_path: Path) -> None:
     operator = lab.operator()
     operator.apply_yaml("blog.yaml", network_yaml("blog"))
     hidden = _without_nftables(tmp_path)
@@ -178,7 +178,7 @@ main()
 
 
 @pytest.mark.cells("28.5")
-def test_without_root_it_says_so(lab: Lab, tmp_path: Path) -> None:
+def test_running_without_root_fails_with_a_message(lab: Lab, tmp_path: Path) -> None:
     directories = {"DOCKERV6_STATE_DIR": str(tmp_path / "state"), "DOCKERV6_CONFIG_DIR": str(tmp_path / "config")}
     tried = subprocess.run(
         lab.engine.namespace.enter([sys.executable, "-c", _AS_NOBODY]),
@@ -193,7 +193,7 @@ def test_without_root_it_says_so(lab: Lab, tmp_path: Path) -> None:
     assert "Traceback" not in tried.stderr
 
 
-def test_the_files_own_history_is_shown(lab: Lab) -> None:
+def test_describe_shows_the_file_and_the_events(lab: Lab) -> None:
     operator = lab.operator()
     operator.start()
     operator.apply_yaml("stack/blog.yaml", network_yaml("blog"))

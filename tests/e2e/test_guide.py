@@ -53,7 +53,7 @@ def test_an_empty_spec_gives_a_network_from_a_generated_pool(lab: Lab) -> None:
     assert subnet.subnet_of(ipaddress.ip_network(pool["status"]["prefixes"][0]))  # type: ignore[arg-type]
 
 
-def test_apply_converges_once_and_says_so(lab: Lab) -> None:
+def test_apply_converges_once_and_prints_what_it_did(lab: Lab) -> None:
     engine, operator = lab.engine, lab.operator()
     operator.apply_yaml("once.yaml", network_yaml("once"))
     plan = operator.cli("plan", check=False)

@@ -19,7 +19,7 @@ _SOURCE = Path(__file__).parents[2] / "operator"
 _PORT = 7002
 
 
-def test_no_packet_is_lost_and_no_rule_rewritten_while_the_operator_comes_and_goes(lab: Lab, tmp_path: Path) -> None:
+def test_no_packet_is_lost_and_no_rule_rewritten_while_the_operator_restarts(lab: Lab, tmp_path: Path) -> None:
     engine, operator = lab.engine, lab.operator()
     operator.start()
     operator.apply_yaml("blog.yaml", network_yaml("blog"))

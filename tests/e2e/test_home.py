@@ -33,7 +33,7 @@ def _outer(address: str, prefix: str) -> str:
     return str(network[suffix(address, network.prefixlen)])
 
 
-def test_translated_networks_follow_a_delegated_prefix_with_nobody_touched(premises: Premises) -> None:
+def test_translated_networks_follow_a_delegated_prefix_without_touching_a_container(premises: Premises) -> None:
     engine = premises.engine
     premises.default_route()
     premises.delegated(_FIRST)

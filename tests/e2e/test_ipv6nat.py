@@ -103,9 +103,7 @@ def serves(lab: Lab) -> None:
 
 
 @pytest.mark.cells("20.10-off-nft-noproxy", "20.10-off-legacy-proxy")
-def test_a_host_moves_over_without_an_interruption_and_nothing_is_left(
-    lab: Lab, cell: Cell, operator: Operator
-) -> None:
+def test_a_host_migrates_without_interruption_and_no_rule_is_left(lab: Lab, cell: Cell, operator: Operator) -> None:
     engine = lab.engine
     before = rules(engine)
     engine.exec("ip6tables-restore", stdin=recorded(f"20.10-off-{'proxy' if cell.proxy else 'noproxy'}-beside"))
@@ -131,7 +129,7 @@ def test_a_host_moves_over_without_an_interruption_and_nothing_is_left(
 
 
 @pytest.mark.cells("28.5-nft-proxy")
-def test_beside_an_engines_own_rules_only_its_own_go_and_a_restart_brings_the_engines_back(
+def test_cleanup_spares_the_engines_own_rules_and_an_engine_restart_restores_shared_ones(
     lab: Lab, operator: Operator
 ) -> None:
     engine = lab.engine
@@ -159,7 +157,7 @@ def test_beside_an_engines_own_rules_only_its_own_go_and_a_restart_brings_the_en
 
 @pytest.mark.cells("20.10-off-nft-noproxy")
 @pytest.mark.usefixtures("running")
-def test_one_that_is_at_work_is_named_and_not_fought(lab: Lab, operator: Operator) -> None:
+def test_a_running_docker_ipv6nat_is_reported_and_its_rules_are_kept(lab: Lab, operator: Operator) -> None:
     lab.engine.exec("ip6tables-restore", stdin=recorded("20.10-off-noproxy-beside"))
     before = rules(lab.engine)
     assert "is at work" in finding(operator)["message"]
@@ -174,7 +172,7 @@ def test_one_that_is_at_work_is_named_and_not_fought(lab: Lab, operator: Operato
 
 
 @pytest.mark.cells("28.5-nft-proxy")
-def test_the_doctor_finds_nothing_wrong_with_a_host_that_works(operator: Operator) -> None:
+def test_the_doctor_finds_no_problem_on_a_working_host(operator: Operator) -> None:
     operator.start()
     operator.wait_ready("ipv6policy/all")
     report = json.loads(operator.cli("doctor", "-o", "json").stdout)

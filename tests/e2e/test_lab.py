@@ -96,7 +96,7 @@ def test_neighbour_reaches_a_container_that_it_has_a_route_to(cell: Cell, lab: L
 
 
 @pytest.mark.cells("28.5")
-def test_streams_lose_nothing_while_nothing_happens(lab: Lab) -> None:
+def test_streams_lose_nothing_without_an_interruption(lab: Lab) -> None:
     engine, neighbour = lab.engine, lab.neighbour
     _network(engine)
     container = _container(engine)
@@ -116,7 +116,7 @@ def test_streams_lose_nothing_while_nothing_happens(lab: Lab) -> None:
 
 
 @pytest.mark.cells("28.5")
-def test_streams_count_what_an_interruption_costs(lab: Lab) -> None:
+def test_streams_count_the_packets_that_an_interruption_drops(lab: Lab) -> None:
     engine, neighbour = lab.engine, lab.neighbour
     _network(engine)
     container = _container(engine)
@@ -164,7 +164,7 @@ def test_next_test_finds_the_engine_as_it_was(lab: Lab) -> None:
 
 
 @pytest.mark.cells("28.5")
-def test_a_neighbour_that_is_plugged_in_again_is_as_it_was(lab: Lab) -> None:
+def test_a_neighbour_that_is_plugged_in_again_restores_the_baseline(lab: Lab) -> None:
     engine, neighbour = lab.engine, lab.neighbour
     before = Baseline.capture(engine)
     neighbour.unplug()
@@ -194,7 +194,7 @@ def test_engine_finds_the_xtables_variant_that_was_asked_for(engine: Engine) -> 
 
 
 @pytest.mark.cells("28.5-legacy-proxy")
-def test_programs_beside_an_engine_wait_for_its_iptables(engine: Engine) -> None:
+def test_programs_beside_an_engine_share_its_xtables_lock(engine: Engine) -> None:
     listing = engine.enter(["ip6tables", "--wait", "1", "--list", "INPUT"])
     assert run(listing).returncode == 0
     held = run(engine.beside(["flock", "/run/xtables.lock", *listing]), check=False)
@@ -254,7 +254,7 @@ def _runs(pid: str) -> bool:
     return arguments.exists() and bool(arguments.read_bytes())
 
 
-def test_killed_test_run_is_swept_and_a_live_one_is_not(lab_session: Session, farm: Farm) -> None:
+def test_only_a_killed_test_run_is_swept(lab_session: Session, farm: Farm) -> None:
     assert farm
     with subprocess.Popen(
         [sys.executable, "-c", _VICTIM], cwd=_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

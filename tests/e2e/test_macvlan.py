@@ -63,7 +63,7 @@ def live_at(lab: Lab, name: str, address: str) -> None:
     lab.neighbour.exec(*f"ip address add {address} dev {name} nodad".split())
 
 
-def test_a_container_on_macvlan_is_one_of_the_lan(lab: Lab) -> None:
+def test_a_container_on_macvlan_is_a_host_of_the_lan(lab: Lab) -> None:
     engine, operator = lab.engine, lab.operator()
     operator.start()
     operator.apply_yaml("lan.yaml", network_yaml("lan", LAN_NETWORK))
@@ -89,7 +89,7 @@ def test_a_container_on_macvlan_is_one_of_the_lan(lab: Lab) -> None:
     assert network_id(engine, "lan") is None
 
 
-def test_a_parent_may_come_late_and_go_and_come_back(lab: Lab) -> None:
+def test_a_parent_may_appear_late_and_disappear_and_return(lab: Lab) -> None:
     engine, operator = lab.engine, lab.operator()
     operator.start()
     operator.apply_yaml("pool.yaml", pool_yaml("lans", {"prefix": POOL}))
@@ -160,7 +160,7 @@ def makes_ipvlan(engine: Engine) -> bool:
 
 
 @pytest.mark.cells("28.5")
-def test_somebody_elses_macvlan_network_is_reported_and_left_alone(lab: Lab) -> None:
+def test_a_foreign_macvlan_network_is_reported_and_not_changed(lab: Lab) -> None:
     engine, operator = lab.engine, lab.operator()
     operator.start()
     options = ("--gateway", NEIGHBOUR_ADDRESS, "-o", f"parent={UPLINK}")

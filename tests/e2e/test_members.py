@@ -128,7 +128,7 @@ def test_the_stack_has_no_ipv6_by_itself(site: Site) -> None:
     assert not ping(site.engine, "wordpress-wordpress-1", FAR_ADDRESS, deadline=1)
 
 
-def test_one_resource_gives_it_ipv6_in_and_out_beside_ipv4(blog: Site) -> None:
+def test_one_resource_gives_the_stack_ipv6_in_both_directions_beside_ipv4(blog: Site) -> None:
     _has_ipv6(blog, "wordpress-db-1", "wordpress-wordpress-1")
     reach_as(blog.neighbour, _OVER_IPV6, "wordpress-wordpress-1", NEIGHBOUR_ADDRESS)
     _stack_works(blog)
@@ -146,7 +146,7 @@ def test_services_reach_each_other_over_ipv6_too(blog: Site) -> None:
 
 
 @pytest.mark.cells("28.5")
-def test_a_network_without_ipv4_leaves_the_stacks_ipv4_as_it_is(site: Site) -> None:
+def test_a_network_without_ipv4_does_not_change_the_stacks_ipv4(site: Site) -> None:
     _service(site, "random", ports={"80/tcp": 0})
     spec = {"ipv4": {"enabled": False}, "members": {"matchLabels": {_PROJECT: "wordpress"}}}
     site.operator.apply_yaml("six.yaml", network_yaml("six", spec))
@@ -182,7 +182,7 @@ def test_containers_come_and_go_with_the_stack(blog: Site) -> None:
     _stack_works(blog)
 
 
-def test_a_changed_selector_detaches_ours_and_nobody_elses(blog: Site) -> None:
+def test_a_changed_selector_detaches_only_containers_that_we_attached(blog: Site) -> None:
     blog.engine.docker("network", "connect", "wordpress", "stranger")
     _attached(blog, "wordpress-db-1", "wordpress-wordpress-1", "stranger")
     blog.operator.apply_yaml(_FILE, _blog(**{_PROJECT: "wordpress", _SERVICE: "wordpress"}))
@@ -195,7 +195,7 @@ def test_a_changed_selector_detaches_ours_and_nobody_elses(blog: Site) -> None:
     blog.engine.docker("network", "disconnect", "wordpress", "stranger")
 
 
-def test_a_restart_of_the_operator_keeps_all(blog: Site) -> None:
+def test_a_restart_of_the_operator_changes_nothing(blog: Site) -> None:
     before = {name: blog.address(name, "wordpress") for name in ("wordpress-db-1", "wordpress-wordpress-1")}
     blog.operator.kill()
     reach_as(blog.neighbour, _OVER_IPV6, "wordpress-wordpress-1", NEIGHBOUR_ADDRESS)
@@ -209,7 +209,7 @@ def test_a_restart_of_the_operator_keeps_all(blog: Site) -> None:
     blog.remove("wordpress-late-1")
 
 
-def test_a_deleted_resource_leaves_the_stack_as_it_was(blog: Site) -> None:
+def test_a_deleted_resource_leaves_the_stack_unchanged(blog: Site) -> None:
     blog.operator.remove_yaml(_FILE)
     blog.operator.cli("wait", "ipv6network/wordpress", "--for=delete", "--timeout=60s")
     assert network_id(blog.engine, "wordpress") is None
@@ -218,7 +218,7 @@ def test_a_deleted_resource_leaves_the_stack_as_it_was(blog: Site) -> None:
     assert not ping(blog.engine, "wordpress-wordpress-1", FAR_ADDRESS, deadline=1)
 
 
-def test_a_stack_that_is_down_when_its_resource_comes_is_attached_when_it_is_up(site: Site) -> None:
+def test_a_stack_that_starts_after_its_resource_is_attached(site: Site) -> None:
     site.engine.docker("stop", "-t", "0", "wordpress-db-1", "wordpress-wordpress-1")
     site.operator.apply_yaml(_FILE, _blog())
     assert site.told("wordpress", "NetworkReady", "NoMember")["status"] == "Unknown"

@@ -31,7 +31,7 @@ _SPEC: dict[str, Any] = {
 }
 
 
-def test_allow_lists_decide_who_reaches_what(premises: Premises) -> None:
+def test_allow_lists_decide_which_clients_reach_which_port(premises: Premises) -> None:
     premises.static_uplink(_LINK)
     premises.provider.delegate(_OFFICE)
     for client in (_BRANCH, _PARTNER):

@@ -99,7 +99,7 @@ def _wait_healthy(engine: Engine, container: str) -> None:
     eventually(lambda: health() == "healthy", f"{container} is healthy")
 
 
-def test_image_holds_the_operator_and_little_else(builder: Engine) -> None:
+def test_image_contains_the_operator_and_little_else(builder: Engine) -> None:
     client = builder.client()
     image, base = (client.inspect_image(tag) for tag in (_TAG, registry.BASE))  # type: ignore[no-untyped-call]
     version = tomllib.loads((registry.ROOT / "pyproject.toml").read_text())["project"]["version"]
@@ -154,7 +154,7 @@ def test_operator_in_a_container_works_beside_iptables_legacy(make_lab: Callable
 
 
 @pytest.mark.cells("28.5")
-def test_container_that_may_not_write_sysctls_says_what_it_lacks(lab: Lab, project: Project) -> None:
+def test_container_without_permission_to_write_sysctls_reports_the_missing_option(lab: Lab, project: Project) -> None:
     lab.engine.netexec("sysctl", "-q", "-w", "net.ipv6.conf.all.forwarding=0")
     service = project.document["services"]["dockerv6"]
     service["security_opt"] = [each for each in service["security_opt"] if not each.startswith("systempaths")]

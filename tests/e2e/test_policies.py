@@ -126,7 +126,7 @@ def test_networks_of_every_origin_reach_each_others_published_ports(site: Site) 
         reach(site.inside(_another(name)), published(number), name=name)
 
 
-def test_status_says_which_networks_and_ports(site: Site) -> None:
+def test_status_lists_networks_and_ports(site: Site) -> None:
     _is_for(site, _ALL, "bridge", "docker_gwbridge", "late", "shop_default")
     status = site.status(_ALL)
     assert status["networks"] == 4
@@ -155,7 +155,7 @@ def test_status_says_which_networks_and_ports(site: Site) -> None:
     assert "shop_default" in site.operator.cli("describe", "ipv6policy", _ALL).stdout
 
 
-def test_a_networks_own_binding_address_is_where_its_ports_are(site: Site, network: Callable[..., str]) -> None:
+def test_ports_are_bound_to_the_binding_address_of_the_network(site: Site, network: Callable[..., str]) -> None:
     option = f"com.docker.network.bridge.host_binding_ipv6={_SECOND_ADDRESS}"
     network("bound", _subnet(4), "-o", option)
     site.run("bound", "bound", ports={"80/tcp": 8005})
@@ -164,7 +164,7 @@ def test_a_networks_own_binding_address_is_where_its_ports_are(site: Site, netwo
     assert told == [_SECOND_ADDRESS]
 
 
-def test_a_network_without_icc_keeps_its_containers_apart(site: Site, network: Callable[..., str]) -> None:
+def test_a_network_without_icc_isolates_its_containers(site: Site, network: Callable[..., str]) -> None:
     network("apart", _subnet(5), "-o", "com.docker.network.bridge.enable_icc=false")
     site.run("one", "apart", ports={"80/tcp": 8006})
     site.run("two", "apart")
@@ -230,7 +230,7 @@ def test_selectors_choose_by_label_name_prefix_and_driver(site: Site, network: C
     assert site.status("by-label")["publishedPorts"] == []
 
 
-def test_an_observed_network_is_not_the_policys(site: Site, network: Callable[..., str]) -> None:
+def test_a_policy_does_not_match_an_observed_network(site: Site, network: Callable[..., str]) -> None:
     network("claimed", _subnet(8))
     site.run("claimed", "claimed", ports={"80/tcp": 8009})
     reach(site.neighbour, published(8009), name="claimed")
@@ -246,7 +246,7 @@ def test_an_observed_network_is_not_the_policys(site: Site, network: Callable[..
     reach_as(site.neighbour, published(8009), "claimed", NEIGHBOUR_ADDRESS)
 
 
-def test_a_deleted_policy_takes_its_rules_and_leaves_the_networks(site: Site, cell: Cell) -> None:
+def test_a_deleted_policy_removes_its_rules_and_keeps_the_networks(site: Site, cell: Cell) -> None:
     networks = {name: network_id(site.engine, name) for name in ("bridge", "docker_gwbridge", "late", "shop_default")}
     text = (site.operator.config_dir / "all.yaml").read_text()
     site.operator.remove_yaml("all.yaml")

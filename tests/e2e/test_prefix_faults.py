@@ -98,7 +98,7 @@ def test_advertisements_that_end_withdraw_the_prefix(premises: Premises) -> None
     premises.leaves_as("nas", outer)
 
 
-def test_a_prefix_that_is_too_long_is_told(premises: Premises) -> None:
+def test_a_prefix_that_is_too_long_is_reported(premises: Premises) -> None:
     _with_a_delegated_prefix(premises, {"prefixLength": 52})
     premises.apply("web", _ROUTED)
     premises.apply("nat", {**_TRANSLATED, "addressing": {"subnet": "fd12:3456:789a::/52"}})
@@ -111,7 +111,7 @@ def test_a_prefix_that_is_too_long_is_told(premises: Premises) -> None:
     assert IPv6Network(subnet_of(premises.engine, "web")).subnet_of(IPv6Network("2001:db8:a00:30::/60"))
 
 
-def test_a_pool_that_becomes_too_small_takes_nothing_away(premises: Premises) -> None:
+def test_a_pool_that_becomes_too_small_removes_no_subnet(premises: Premises) -> None:
     _with_a_delegated_prefix(premises)
     names = ("one", "two", "three")
     for name in names:
@@ -163,7 +163,7 @@ def test_delegated_prefixes_that_overlap_give_no_address_twice(premises: Premise
         premises.leaves_as(f"in-{name}", premises.address(f"in-{name}", name))
 
 
-def test_a_source_address_that_goes_and_comes_back_is_told(premises: Premises) -> None:
+def test_a_source_address_that_disappears_and_returns_is_reported(premises: Premises) -> None:
     premises.static_uplink(_LINK)
     premises.ip("address", "add", f"{_SNAT_ADDRESS}/128", "dev", UPLINK)
     premises.start()
@@ -179,7 +179,7 @@ def test_a_source_address_that_goes_and_comes_back_is_told(premises: Premises) -
     assert network_id(premises.engine, "nat") == network
 
 
-def test_a_source_address_that_somebody_else_has_is_told(premises: Premises) -> None:
+def test_a_source_address_that_another_machine_has_is_reported(premises: Premises) -> None:
     premises.static_uplink(_LINK)
     premises.provider.exec("ip", "address", "add", f"{_SNAT_ADDRESS}/64", "dev", UPLINK, "nodad")
     premises.engine.netexec("sysctl", "-q", "-w", f"net.ipv6.conf.{UPLINK}.accept_dad=1")
@@ -195,7 +195,7 @@ def test_a_source_address_that_somebody_else_has_is_told(premises: Premises) -> 
     premises.leaves_as("nas", _SNAT_ADDRESS)
 
 
-def test_an_uplinks_own_address_that_somebody_else_has_is_told_and_nothing_is_torn_down(premises: Premises) -> None:
+def test_a_duplicate_address_of_the_uplink_is_reported_and_nothing_is_removed(premises: Premises) -> None:
     premises.static_uplink(_LINK)
     premises.start()
     premises.network("nat")
@@ -214,7 +214,7 @@ def test_an_uplinks_own_address_that_somebody_else_has_is_told_and_nothing_is_to
     premises.untold("nat", "HostReady", "DuplicateAddress")
 
 
-def test_a_missing_way_out_and_a_narrow_one_are_told_with_a_remedy(premises: Premises) -> None:
+def test_a_missing_default_route_and_a_small_uplink_mtu_are_reported_with_a_remedy(premises: Premises) -> None:
     premises.static_uplink(_LINK)
     premises.start()
     premises.network("nat")
@@ -232,7 +232,7 @@ def test_a_missing_way_out_and_a_narrow_one_are_told_with_a_remedy(premises: Pre
     premises.leaves_as("nas", _HOST_ADDRESS)
 
 
-def test_a_prefix_that_flaps_renumbers_nobody(premises: Premises) -> None:
+def test_a_flapping_prefix_renumbers_no_network(premises: Premises) -> None:
     _with_a_delegated_prefix(premises)
     premises.apply("web", _ROUTED)
     premises.ready("web")

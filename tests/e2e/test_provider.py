@@ -54,7 +54,7 @@ def _default(host: Namespace) -> list[dict[str, Any]]:
     return listed
 
 
-def test_a_host_gets_address_and_default_route_from_radvd(provider: Provider, host: Namespace) -> None:
+def test_a_host_gets_its_address_and_default_route_from_radvd(provider: Provider, host: Namespace) -> None:
     provider.advertise(_FIRST)
     eventually(lambda: _FIRST in _addresses(host), "an address")
     assert [(route["gateway"], route["dev"], route["protocol"]) for route in _default(host)] == [(ROUTER, "wan0", "ra")]
@@ -71,7 +71,7 @@ def test_radvd_takes_another_prefix_and_deprecates_the_old_one(provider: Provide
     assert _addresses(host)[_FIRST]["valid_life_time"] > 0
 
 
-def test_what_is_no_longer_advertised_lasts_for_its_lifetime(provider: Provider, host: Namespace) -> None:
+def test_a_prefix_that_is_no_longer_advertised_lasts_for_its_lifetime(provider: Provider, host: Namespace) -> None:
     provider.advertise(Advertised(_FIRST, preferred=1, valid=2))
     eventually(lambda: _FIRST in _addresses(host), "an address")
     provider.fall_silent()
@@ -79,7 +79,7 @@ def test_what_is_no_longer_advertised_lasts_for_its_lifetime(provider: Provider,
     assert _default(host)
 
 
-def test_a_router_that_says_goodbye_is_no_default_router(provider: Provider, host: Namespace) -> None:
+def test_a_router_that_stops_is_no_default_router(provider: Provider, host: Namespace) -> None:
     provider.advertise(_FIRST)
     eventually(lambda: _default(host), "a default route")
     provider.say_goodbye()
@@ -87,7 +87,7 @@ def test_a_router_that_says_goodbye_is_no_default_router(provider: Provider, hos
     assert _FIRST in _addresses(host)
 
 
-def test_a_prefix_that_radvd_refuses_is_told(provider: Provider) -> None:
+def test_a_prefix_that_radvd_refuses_raises_an_error(provider: Provider) -> None:
     with pytest.raises(CommandFailedError, match="AdvPreferredLifetime"):
         provider.advertise(Advertised(_FIRST, preferred=20, valid=10))
 
@@ -108,7 +108,7 @@ def test_a_delegated_prefix_is_reached_from_the_internet_until_it_is_withdrawn(
     assert not provider.ping_from_internet(inner)
 
 
-def test_an_uplink_comes_back_under_its_name(provider: Provider, host: Namespace) -> None:
+def test_an_uplink_is_recognised_by_its_name_when_it_returns(provider: Provider, host: Namespace) -> None:
     provider.advertise(_FIRST)
     eventually(lambda: _FIRST in _addresses(host), "an address")
     provider.unplug()
@@ -119,7 +119,7 @@ def test_an_uplink_comes_back_under_its_name(provider: Provider, host: Namespace
     eventually(lambda: _FIRST in _addresses(host), "an address")
 
 
-def test_several_providers_are_apart(lab_session: Session, host: Namespace, provider: Provider) -> None:
+def test_several_providers_are_separate(lab_session: Session, host: Namespace, provider: Provider) -> None:
     second = Provider.join(lab_session, host, "wan1")
     try:
         provider.advertise(_FIRST)
@@ -131,7 +131,7 @@ def test_several_providers_are_apart(lab_session: Session, host: Namespace, prov
         second.remove()
 
 
-def test_a_session_takes_its_providers_with_it() -> None:
+def test_a_session_removes_its_providers() -> None:
     session = Session.create()
     try:
         provider = Provider.join(session, session.namespace("n"))

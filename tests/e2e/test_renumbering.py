@@ -79,7 +79,7 @@ def _halted_after_the_first_detachment(premises: Premises, pool: str = _NEW) -> 
                 os.kill(pid, signal.SIGCONT)
 
 
-def test_a_network_that_the_engine_refuses_comes_back_as_it_was(premises: Premises) -> None:
+def test_a_network_that_the_engine_refuses_is_rolled_back(premises: Premises) -> None:
     engine = premises.engine
     # pools of one subnet: there is no other one to take instead
     old, new = "2001:db8:a00:40::/64", "2001:db8:b00:40::/64"
@@ -107,7 +107,7 @@ def test_a_network_that_the_engine_refuses_comes_back_as_it_was(premises: Premis
     _all_answer(premises, _moved(before))
 
 
-def test_an_operator_that_dies_half_way_finishes_when_it_is_back(premises: Premises) -> None:
+def test_an_operator_that_is_killed_during_a_recreation_finishes_it_after_a_restart(premises: Premises) -> None:
     before = _populated(premises)
     with _halted_after_the_first_detachment(premises):
         premises.operator.kill()
@@ -117,7 +117,7 @@ def test_an_operator_that_dies_half_way_finishes_when_it_is_back(premises: Premi
     _all_answer(premises, _moved(before))
 
 
-def test_an_engine_that_dies_half_way_loses_nobody(premises: Premises) -> None:
+def test_an_engine_that_is_killed_during_a_recreation_loses_no_container(premises: Premises) -> None:
     before = _populated(premises)
     with _halted_after_the_first_detachment(premises):
         premises.engine.kill()

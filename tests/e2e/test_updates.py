@@ -58,7 +58,7 @@ def test_recreate_attaches_containers_again(lab: Lab) -> None:
     assert ping(engine, db, FAR_ADDRESS)
 
 
-def test_never_only_reports(lab: Lab) -> None:
+def test_update_strategy_never_only_reports(lab: Lab) -> None:
     engine, operator = lab.engine, lab.operator()
     operator.start()
     operator.apply_yaml("blog.yaml", network_yaml("blog", {**_FIRST, "updateStrategy": "Never"}))
@@ -69,7 +69,7 @@ def test_never_only_reports(lab: Lab) -> None:
     assert network_id(engine, "blog") == before
 
 
-def test_suspend_leaves_everything_as_it_is(lab: Lab) -> None:
+def test_suspend_changes_nothing(lab: Lab) -> None:
     engine, operator = lab.engine, lab.operator()
     operator.start()
     operator.apply_yaml("blog.yaml", network_yaml("blog"))
@@ -87,7 +87,7 @@ def test_suspend_leaves_everything_as_it_is(lab: Lab) -> None:
     eventually(lambda: network_id(engine, "blog"), "it is taken up again")
 
 
-def test_an_observed_network_gets_nat_and_is_never_touched(lab: Lab) -> None:
+def test_an_observed_network_gets_nat_and_is_not_changed(lab: Lab) -> None:
     engine, operator = lab.engine, lab.operator()
     operator.start()
     operator.apply_yaml("theirs.yaml", network_yaml("theirs", {"managementPolicy": "Observe"}))
@@ -114,7 +114,7 @@ def test_a_network_without_ipv4(lab: Lab) -> None:
 
 
 @pytest.mark.cells("20.10-off")
-def test_a_field_that_the_engine_is_too_old_for_is_a_condition(lab: Lab) -> None:
+def test_a_field_that_needs_a_newer_engine_sets_a_condition(lab: Lab) -> None:
     operator = lab.operator()
     operator.start()
     operator.apply_yaml("six.yaml", network_yaml("six", {"ipv4": {"enabled": False}}))
@@ -122,7 +122,7 @@ def test_a_field_that_the_engine_is_too_old_for_is_a_condition(lab: Lab) -> None
     assert network_id(lab.engine, "six") is None
 
 
-def test_an_internal_network_has_no_way_out(lab: Lab) -> None:
+def test_an_internal_network_has_no_route_to_the_outside(lab: Lab) -> None:
     engine, operator = lab.engine, lab.operator()
     operator.start()
     operator.apply_yaml("db.yaml", network_yaml("db", {"internal": True}))

@@ -69,7 +69,7 @@ def test_neighbours_reach_containers_that_they_have_no_route_to(premises: Premis
 
 
 @pytest.mark.cells("28.5")
-def test_what_changes_while_the_operator_is_dead_is_swept_and_so_is_all_in_the_end(premises: Premises) -> None:
+def test_stale_entries_are_swept_after_a_crash_and_all_entries_after_the_deletion(premises: Premises) -> None:
     address = _with_public_addresses(premises, advertised=True)
     premises.reached(premises.router, address, "www")
     premises.operator.kill()
@@ -91,7 +91,7 @@ def test_what_changes_while_the_operator_is_dead_is_swept_and_so_is_all_in_the_e
 
 
 @pytest.mark.cells("28.5")
-def test_a_neighbour_of_somebody_elses_is_left_alone(premises: Premises) -> None:
+def test_a_foreign_proxy_entry_is_not_removed(premises: Premises) -> None:
     address = _with_public_addresses(premises)
     eventually(lambda: premises.proxied() == {address}, "it is answered for")
     theirs = "2001:db8:1:0:1::beef"
@@ -108,7 +108,7 @@ def test_a_neighbour_of_somebody_elses_is_left_alone(premises: Premises) -> None
 
 
 @pytest.mark.cells("28.5")
-def test_entries_that_went_down_with_the_interface_come_back(premises: Premises) -> None:
+def test_entries_that_the_kernel_dropped_with_the_interface_are_restored(premises: Premises) -> None:
     address = _with_public_addresses(premises)
     premises.reached(premises.router, address, "www")
     premises.ip("link", "set", UPLINK, "down")

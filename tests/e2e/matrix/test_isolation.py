@@ -29,19 +29,19 @@ def test_containers_of_one_network_reach_each_other(world: World) -> None:
         assert str(answer.client) == world.address("peer", "front")
 
 
-def test_containers_of_different_networks_reach_each_other_in_no_direction(world: World) -> None:
+def test_containers_of_different_networks_do_not_reach_each_other(world: World) -> None:
     never(world.inside("other"), *_ports(world.address("web", "front")))
     never(world.inside("peer"), *_ports(world.address("other", "back")))
 
 
-def test_container_on_two_networks_joins_nobody_else(world: World) -> None:
+def test_container_on_two_networks_does_not_connect_them(world: World) -> None:
     both = world.inside("both")
     reach(both, Port("tcp", world.address("web", "front"), 80), name="web")
     reach(both, Port("tcp", world.address("other", "back"), 80), name="other")
     never(world.inside("other"), *_ports(world.address("both", "front")))
 
 
-def test_networks_without_isolation_reach_each_other_where_the_engine_lets_them(world: World) -> None:
+def test_networks_without_isolation_reach_each_other_where_the_engine_allows_it(world: World) -> None:
     port = Port("tcp", world.address("righty", "openb"), 80)
     told = condition(world.operator, "openb", "FirewallReady")
     assert told is not None
@@ -68,13 +68,13 @@ def test_containers_of_an_internal_network_reach_each_other(world: World) -> Non
     reach(world.inside("deposit"), Port("tcp", world.address("safe", "vault"), 80), name="safe")
 
 
-def test_internal_network_has_no_way_in(world: World) -> None:
+def test_internal_network_is_not_reached_from_outside(world: World) -> None:
     safe = world.address("safe", "vault")
     for place in (world.neighbour, world.inside("peer")):
         never(place, *_ports(safe), Port("tcp", HOST_ADDRESS, 8092))
 
 
-def test_internal_network_has_no_way_out(world: World) -> None:
+def test_internal_network_does_not_reach_the_outside(world: World) -> None:
     reach(world.inside("peer"), Port("tcp", HOST_ADDRESS, 8080), name="web")
     never(world.inside("deposit"), Port("tcp", HOST_ADDRESS, 8080), *_ports(world.address("web", "front")))
     assert not ping(world.engine, "deposit", FAR_ADDRESS, deadline=1)

@@ -23,7 +23,7 @@ def test_published_port_is_reached_and_sees_the_clients_own_address(world: World
     assert str(answer.client) == NEIGHBOUR_ADDRESS
 
 
-def test_every_port_of_a_range_leads_to_its_own(world: World) -> None:
+def test_every_port_of_a_range_leads_to_its_container_port(world: World) -> None:
     for number in range(9000, 9004):
         reach(world.neighbour, Port("tcp", HOST_ADDRESS, number), name="range")
     never(world.neighbour, Port("tcp", HOST_ADDRESS, 8999), Port("tcp", HOST_ADDRESS, 9004))
@@ -87,18 +87,18 @@ def test_container_reaches_another_of_its_network_through_the_hosts_address(worl
 
 
 @each_protocol
-def test_container_of_another_network_reaches_it_through_the_hosts_address(world: World, protocol: str) -> None:
+def test_container_of_another_network_reaches_the_port_through_the_hosts_address(world: World, protocol: str) -> None:
     # by whose address is left open, as on IPv4: an engine from 28.2 on drops answers to containers' own
     reach(world.inside("other"), Port(protocol, HOST_ADDRESS, 8080), name="web")
 
 
 @each_protocol
-def test_host_reaches_it_through_its_own_address(world: World, protocol: str) -> None:
+def test_host_reaches_the_port_through_its_own_address(world: World, protocol: str) -> None:
     reach(world.host, Port(protocol, HOST_ADDRESS, 8080), name="web")
 
 
 @each_protocol
-def test_host_reaches_it_through_loopback(world: World, protocol: str) -> None:
+def test_host_reaches_the_port_through_loopback(world: World, protocol: str) -> None:
     world.from_loopback(Port(protocol, LOOPBACK, 8080), name="web")
 
 
@@ -110,13 +110,13 @@ def test_container_on_two_networks_is_reached(world: World, protocol: str) -> No
     assert str(reach(world.neighbour, port).client) == NEIGHBOUR_ADDRESS
 
 
-def test_port_with_an_allow_list_is_closed_to_everybody_else(world: World) -> None:
+def test_port_with_an_allow_list_is_closed_to_other_clients(world: World) -> None:
     port = Port("tcp", HOST_ADDRESS, 8070)
     assert str(reach(world.neighbour, port, name="web").client) == NEIGHBOUR_ADDRESS
     never(world.neighbour, port, source=FAR_ADDRESS)
     reach(world.neighbour, Port("tcp", HOST_ADDRESS, 8080), name="web", source=FAR_ADDRESS)
 
 
-def test_published_ports_are_said_to_be_published(world: World) -> None:
+def test_published_ports_are_reported_as_published(world: World) -> None:
     for network in ("back", "quiet"):
         world.operator.wait_ready(f"ipv6network/{network}", condition="PortsPublished")

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tests.e2e.matrix.world import World
 
 
-def test_stopped_container_closes_its_port_and_a_started_one_opens_it(world: World) -> None:
+def test_port_is_closed_while_its_container_is_stopped(world: World) -> None:
     port = Port("tcp", HOST_ADDRESS, 8061)
     world.run("moody", "front", ports={"80/tcp": 8061})
     reach(world.neighbour, port, name="moody")
@@ -37,7 +37,7 @@ def test_restarted_container_is_followed_to_its_new_address(world: World) -> Non
         assert before not in our_table(world.engine)
 
 
-def test_renamed_container_is_what_its_new_name_says(world: World) -> None:
+def test_renamed_container_is_selected_by_its_new_name(world: World) -> None:
     port = Port("tcp", HOST_ADDRESS, 8071)
     world.run("worker", "front")
     reach(world.neighbour, port, name="worker")
@@ -49,7 +49,7 @@ def test_renamed_container_is_what_its_new_name_says(world: World) -> None:
     reach(world.neighbour, port, name="worker")
 
 
-def test_disconnected_container_closes_its_port_and_a_connected_one_opens_it(world: World) -> None:
+def test_port_is_closed_while_its_container_is_disconnected(world: World) -> None:
     port = Port("tcp", HOST_ADDRESS, 8062)
     world.run("nomad", "front", ports={"80/tcp": 8062})
     reach(world.neighbour, port, name="nomad")
@@ -59,7 +59,7 @@ def test_disconnected_container_closes_its_port_and_a_connected_one_opens_it(wor
     reach(world.neighbour, port, name="nomad")
 
 
-def test_container_on_two_networks_is_reached_by_the_one_that_is_left(world: World) -> None:
+def test_container_on_two_networks_is_reached_through_the_remaining_one(world: World) -> None:
     port = Port("tcp", HOST_ADDRESS, 8063)
     world.run("amphib", "front", ports={"80/tcp": 8063}, more_networks=["back"])
     reach(world.neighbour, port, name="amphib")
@@ -69,7 +69,7 @@ def test_container_on_two_networks_is_reached_by_the_one_that_is_left(world: Wor
     reach(world.inside("other"), Port("tcp", gone, 80), name="amphib")
 
 
-def test_first_of_two_that_want_a_port_keeps_it_and_the_other_is_told(world: World) -> None:
+def test_first_of_two_claims_to_a_port_keeps_it_and_the_other_is_reported(world: World) -> None:
     port = Port("tcp", HOST_ADDRESS, 8072)
     world.run("early", "front", ports={"80/tcp": 8072})
     reach(world.neighbour, port, name="early")
@@ -92,7 +92,7 @@ def test_first_of_two_that_want_a_port_keeps_it_and_the_other_is_told(world: Wor
     )
 
 
-def test_nothing_stale_is_left_when_things_go_while_the_operator_is_dead(world: World) -> None:
+def test_nothing_stale_is_left_of_what_was_removed_while_the_operator_was_killed(world: World) -> None:
     engine, operator = world.engine, world.operator
     operator.apply_yaml("brief.yaml", network_yaml("brief", {"addressing": {"subnet": "fd12:3456:789a:9::/64"}}))
     operator.wait_ready("ipv6network/brief", condition="NetworkReady")
