@@ -33,7 +33,6 @@ from tests.unit.planning.scene import (
     decide,
     desired,
     end,
-    followed,
     foreign,
     holding,
     holdings,
@@ -41,6 +40,7 @@ from tests.unit.planning.scene import (
     live,
     observed,
     running,
+    tracked,
 )
 
 FOLDER = Path(__file__).parent / "plans"
@@ -48,7 +48,9 @@ HELD = holdings(allocation())
 FIXED = {"subnet": "fd00:5::/64"}
 WEB, CRON = container("web"), container("cron", running=False)
 DB = container("db", ipv6=str(SUBNET[5]))
-FLUSHED = RulesView(off={"": ("add table inet dockerv6",), "blog": ("add fd12:3456:789a:1::/64 to set egress_any",)})
+FLUSHED = RulesView(
+    pending_changes={"": ("add table inet dockerv6",), "blog": ("add fd12:3456:789a:1::/64 to set egress_any",)}
+)
 
 
 STACK = desired(members={"matchLabels": {"stack": "blog"}})
@@ -69,7 +71,7 @@ PUBLISHED = RulesView(
     ports={"blog": (PortIntent("blog", TransportProtocol.TCP, 80, SUBNET[5], 80),)}, port_problems={"blog": (CONFLICT,)}
 )
 NEW = RulesView(
-    off={"": ("add table inet dockerv6",), "policy/all": ("add fd99::/64 to set egress_any (policy/all)",)},
+    pending_changes={"": ("add table inet dockerv6",), "policy/all": ("add fd99::/64 to set egress_any (policy/all)",)},
     filter=HostFilterState((FORWARD,)),
 )
 
@@ -78,7 +80,7 @@ RENUMBERED = desired(None, pool(prefix="2001:db8:7::/48"), updateStrategy="Recre
 MOVED = IPv6Network("2001:db8:7:1::/64")
 REFUSED = fingerprint(network_spec(RENUMBERED.resource, MOVED, RENUMBERED.identity))
 TRANSLATED = desired(egress={"mode": "PrefixTranslation", "prefixFrom": {"interface": "eth0"}})
-EXCHANGED = RulesView(off={"blog": ("insert rule prefix_in: 2001:db8:200:1::/64",)}, intended=True)
+EXCHANGED = RulesView(pending_changes={"blog": ("insert rule prefix_in: 2001:db8:200:1::/64",)}, intended=True)
 PART = IPv6Network("2001:db8:1:0:5::/80")
 
 
@@ -106,7 +108,7 @@ def on_link(*proxies: ProxyNeighbour) -> Plan:
         there,
         applied=True,
         host=host(bridge(there), eth0, proxies=frozenset(proxies), proxy_ndp={"eth0": "0"}),
-        answers=(ProxiedSubnet("blog", PART),),
+        proxied_subnets=(ProxiedSubnet("blog", PART),),
         containers=(running("web", end(there, PART[5])),),
     )
     return decide(wish, moment, holdings(allocation(PART, pool="")))
@@ -124,7 +126,7 @@ PLANS = {
     "recreate-waits": update("WhenIdle", labels={"team": "web"}),
     "network-removed": decide(desired(), observed(applied=True, remembered=(WEB, DB)), HELD),
     "renumber": renumber(attachments=(WEB, DB, CRON)),
-    "renumber-waits-its-turn": renumber(attachments=(WEB,), in_transit=("mail", "shop")),
+    "renumber-waits-its-turn": renumber(attachments=(WEB,), in_flight=("mail", "shop")),
     "renumber-pool-too-small": decide(
         desired(None, pool(prefix="2001:db8:7::/72", allocationLength=80), addressing={"prefixLength": 64}),
         observed(live(), applied=True, attachments=(WEB,)),
@@ -140,13 +142,13 @@ PLANS = {
     "prefix-withdrawn": decide(
         desired(None, pool(fromInterface={"name": "eth0"})),
         observed(live(), applied=True, attachments=(WEB,)),
-        holding(allocation(), following=replace(followed("fd12:3456:789a::/48"), withdrawn=True)),
+        holding(allocation(), following=replace(tracked("fd12:3456:789a::/48"), withdrawn=True)),
     ),
     "prefix-pending": decide(TRANSLATED, observed(), HELD),
     "prefix-translated": decide(
         TRANSLATED,
         observed(live(TRANSLATED), applied=True, attachments=(WEB,), rules=EXCHANGED),
-        holding(allocation(), following=followed("2001:db8:200::/48", "2001:db8:100::/48")),
+        holding(allocation(), following=tracked("2001:db8:200::/48", "2001:db8:100::/48")),
     ),
     "proxy-neighbours": on_link(ProxyNeighbour("eth0", PART[9], ours=True)),
     "macvlan": decide(desired(driver="macvlan", options={"parent": "eth0"}), observed()),

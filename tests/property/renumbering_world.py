@@ -18,7 +18,7 @@ from dockerv6.planning import steps as s
 from dockerv6.planning.addressing.tracked_prefixes import TrackedPrefix
 from dockerv6.planning.docker.rollback import PreviousNetwork, plan_rollback
 from dockerv6.planning.inputs import SPEC_HASH, Desired, Holdings, NetworkIndex, Observed, RulesView
-from dockerv6.planning.network import own_network, plan
+from dockerv6.planning.network import own_network, plan_network
 from dockerv6.planning.steps import Plan
 from tests.unit.planning.scene import ENGINE_28, IDENTITY, NOW, bridge, created, host
 
@@ -42,7 +42,7 @@ class World:
     resources: Mapping[str, NetworkResource]
     pools: dict[str, IPv6Pool]
     foreign: tuple[Network, ...] = ()
-    followed: dict[str, TrackedPrefix] = field(default_factory=dict)
+    tracked: dict[str, TrackedPrefix] = field(default_factory=dict)
     crashes: Callable[[], bool] = NEVER
     refuses: Callable[[], bool] = NEVER
     now: float = NOW
@@ -50,14 +50,14 @@ class World:
     networks: dict[str, Network] = field(default_factory=dict)  # by id
     attached: dict[str, dict[str, Attachment]] = field(default_factory=dict)  # network id -> container id
     notes: dict[str, dict[str, Attachment]] = field(default_factory=dict)  # resource -> who is to be attached again
-    former: dict[str, PreviousNetwork] = field(default_factory=dict)
+    previous: dict[str, PreviousNetwork] = field(default_factory=dict)
     transit: dict[str, str] = field(default_factory=dict)  # who is on the way, and the pool
     refused: dict[str, str] = field(default_factory=dict)  # in memory only
     numbers: Iterator[int] = field(default_factory=lambda: iter(range(1, 10_000)))
     most_away: dict[str, int] = field(default_factory=dict)  # by pool, at any time
 
     def plan(self, name: str) -> Plan:
-        return plan(self.desired(name), self.observed(name), self.holdings)
+        return plan_network(self.desired(name), self.observed(name), self.holdings)
 
     def reconcile(self, name: str) -> None:
         """One look at a resource: plan, carry out, say that it arrived; or go back."""
@@ -75,7 +75,7 @@ class World:
     def restart(self) -> None:
         """The operator begins again with what it wrote down."""
         self.refused.clear()
-        self.transit = {name: former.pool for name, former in self.former.items()}
+        self.transit = {name: previous.pool for name, previous in self.previous.items()}
 
     def bind(self, name: str, pool: str, prefix: IPv6Network) -> None:
         """As if it had been given that subnet long ago."""
@@ -101,7 +101,7 @@ class World:
             applied=True,
             host=host(*(bridge(n) for n in there)),
             rules=RulesView(),
-            in_transit=tuple(sorted(each for each, of in self.transit.items() if of == pool and each != name)),
+            in_flight=tuple(sorted(each for each, of in self.transit.items() if of == pool and each != name)),
             refused=self.refused.get(name, ""),
             refusal="the engine refused it",
         )
@@ -109,19 +109,19 @@ class World:
     @property
     def holdings(self) -> Holdings:
         kept = {each.pool: each.prefix for each in _now(self.ledger.pool_prefixes())}
-        return Holdings(_now(self.ledger.allocations()), kept, self.followed)
+        return Holdings(_now(self.ledger.allocations()), kept, self.tracked)
 
     def _arrived(self, name: str) -> None:
         self.transit.pop(name, None)
-        self.former.pop(name, None)
+        self.previous.pop(name, None)
 
     def _roll_back(self, name: str, refused: Plan) -> None:
-        former = self.former.get(name)
+        previous = self.previous.get(name)
         (wanted,) = (step.spec for step in refused.steps if isinstance(step, s.CreateNetwork))
-        if former is None:
+        if previous is None:
             return
         self.refused[name] = wanted.labels[SPEC_HASH]
-        back = plan_rollback(self.desired(name), self.observed(name), self.holdings, former)
+        back = plan_rollback(self.desired(name), self.observed(name), self.holdings, previous)
         self._carry_out(name, back, refusing=False)
         self._arrived(name)
 
@@ -129,7 +129,7 @@ class World:
         for step in of.steps:
             if self.crashes():
                 raise Crash
-            if isinstance(step, s.CreateNetwork) and refusing and name in self.former and self.refuses():
+            if isinstance(step, s.CreateNetwork) and refusing and name in self.previous and self.refuses():
                 raise Refused
             self._do(name, step)
 
@@ -155,10 +155,10 @@ class World:
 
     def _write_down(self, step: s.RememberNetwork | s.RememberEndpoints) -> None:
         match step:
-            case s.RememberNetwork(owner, former, subnet, pool):
-                self.former.setdefault(owner, PreviousNetwork(former, subnet, pool))
+            case s.RememberNetwork(owner, previous, subnet, pool):
+                self.previous.setdefault(owner, PreviousNetwork(previous, subnet, pool))
                 self.transit[owner] = pool
-                away = sum(1 for each in self.former.values() if each.pool == pool)
+                away = sum(1 for each in self.previous.values() if each.pool == pool)
                 self.most_away[pool] = max(away, self.most_away.get(pool, 0))
             case s.RememberEndpoints(owner, _, endpoints):
                 self.notes.setdefault(owner, {}).update({e.container_id: e for e in endpoints})

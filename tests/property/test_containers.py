@@ -16,7 +16,7 @@ from dockerv6.dockerd.model import Attachment, Container
 from dockerv6.dockerd.port import EngineApiError
 from dockerv6.hostnet.model import Listener
 from dockerv6.planning.firewall.port_claims import PortKey
-from dockerv6.planning.network import plan
+from dockerv6.planning.network import plan_network
 from dockerv6.planning.policy import plan_policy
 from tests.fakes.dockerd.versions import ENGINE_20_10, ENGINE_28_5
 from tests.simulation.resources import network, policy
@@ -162,7 +162,7 @@ class Life:
         stored, resource = context.inventory.get(NETWORK, OURS), context.inventory.networks()[OURS]
         assert stored is not None
         wish = desired_network(resource, context)
-        assert plan(wish, await observe_network(wish, stored, context), context.inventory.holdings).empty
+        assert plan_network(wish, await observe_network(wish, stored, context), context.inventory.holdings).empty
         theirs = context.firewall.assignment().networks["all"]
         policy, seen = context.inventory.policies()["all"], await observe_host(context, applied=True)
         assert plan_policy(policy, seen, theirs, context.inventory.holdings).empty

@@ -17,10 +17,10 @@ from dockerv6.planning.addressing.tracked_prefixes import (
     SETTLE_MOST,
     PreviousPrefix,
     TrackedPrefix,
-    exchanged,
-    part,
+    pool_part,
     renumbered,
-    track,
+    replace_prefix,
+    track_prefix,
 )
 from tests.unit.planning.host_prefixes import UPLINKS
 
@@ -100,7 +100,7 @@ def looks(history: Sequence[Moment], before: TrackedPrefix | None = None, begin:
         at: float | None = now
         while at is not None and (at < until or at == now):
             left = later(world, at - now)
-            after, again = track(state, "eth0", left, UPLINKS, at)
+            after, again = track_prefix(state, "eth0", left, UPLINKS, at)
             yield Look(at, left, state, after, again)
             state, at = after, None if again is None else at + max(again, 1e-3)
 
@@ -134,14 +134,14 @@ def test_the_same_history_ends_the_same(history: list[Moment]) -> None:
 @given(histories)
 def test_looking_twice_changes_nothing(history: list[Moment]) -> None:
     for each in looks(history):
-        assert track(each.after, "eth0", each.world, UPLINKS, each.now) == (each.after, each.again)
+        assert track_prefix(each.after, "eth0", each.world, UPLINKS, each.now) == (each.after, each.again)
 
 
 @given(histories, st.floats(0, 0.999))
 def test_the_state_is_the_same_until_the_moment_that_was_told(history: list[Moment], share: float) -> None:
     for each in looks(history):
         pause = share * (600.0 if each.again is None else each.again)
-        after, _ = track(each.after, "eth0", later(each.world, pause), UPLINKS, each.now + pause)
+        after, _ = track_prefix(each.after, "eth0", later(each.world, pause), UPLINKS, each.now + pause)
         assert after == each.after
 
 
@@ -238,7 +238,7 @@ def test_a_clock_that_jumps_breaks_nothing(history: list[Moment], jumps: list[fl
     now = BEGIN
     for (pause, world), jump in zip(history, [*jumps, *(0.0 for _ in history)], strict=False):
         now += pause + jump
-        state, again = track(state, "eth0", world, UPLINKS, now)
+        state, again = track_prefix(state, "eth0", world, UPLINKS, now)
         assert again is None or 0 < again <= max(SETTLE_MOST, 7200.0 * 2)
 
 
@@ -250,8 +250,8 @@ def test_what_is_followed_survives_the_store(history: list[Moment]) -> None:
 
 
 @given(followed_)
-def test_every_record_is_read_as_it_was_written(followed: TrackedPrefix) -> None:
-    assert RECORD.decode(json.loads(json.dumps(RECORD.encode(followed)))) == followed
+def test_every_record_is_read_as_it_was_written(tracked: TrackedPrefix) -> None:
+    assert RECORD.decode(json.loads(json.dumps(RECORD.encode(tracked)))) == tracked
 
 
 JSON = st.recursive(
@@ -262,8 +262,8 @@ JSON = st.recursive(
 
 
 @given(followed_, st.sampled_from(sorted(RECORD.encode(TrackedPrefix("eth0", IPv6Network("::/0"), 0)))), JSON)
-def test_a_damaged_record_is_none_or_a_value(followed: TrackedPrefix, field: str, value: object) -> None:
-    read = RECORD.decode({**RECORD.encode(followed), field: value})
+def test_a_damaged_record_is_none_or_a_value(tracked: TrackedPrefix, field: str, value: object) -> None:
+    read = RECORD.decode({**RECORD.encode(tracked), field: value})
     assert read is None or RECORD.decode(RECORD.encode(read)) == read
 
 
@@ -274,23 +274,23 @@ networks = st.builds(
 
 @given(networks, networks)
 def test_an_exchanged_subnet_lies_in_the_prefix_and_goes_back(subnet: IPv6Network, prefix: IPv6Network) -> None:
-    outer = exchanged(subnet, prefix)
+    outer = replace_prefix(subnet, prefix)
     if prefix.prefixlen > subnet.prefixlen:
         assert outer is None
         return
     assert outer is not None
     assert outer.prefixlen == subnet.prefixlen
     assert outer.subnet_of(prefix)
-    assert exchanged(outer, subnet.supernet(new_prefix=prefix.prefixlen)) == subnet
+    assert replace_prefix(outer, subnet.supernet(new_prefix=prefix.prefixlen)) == subnet
     assert renumbered(subnet, prefix) == outer
 
 
 @given(networks, st.none() | st.integers(1, 126), st.integers(0, 2**20))
 def test_a_part_lies_in_its_prefix(prefix: IPv6Network, length: int | None, offset: int) -> None:
-    mine = part(prefix, length, offset)
+    mine = pool_part(prefix, length, offset)
     if isinstance(mine, IPv6Network):
         assert mine.prefixlen == (length or prefix.prefixlen)
         assert mine.subnet_of(prefix)
-        assert offset == 0 or mine != part(prefix, length, offset - 1)
+        assert offset == 0 or mine != pool_part(prefix, length, offset - 1)
     else:
         assert (length or prefix.prefixlen) < prefix.prefixlen or offset > 0

@@ -8,7 +8,12 @@ from hypothesis import strategies as st
 
 from dockerv6.dockerd.model import Container, ContainerEndpoint
 from dockerv6.hostnet.model import Interface, ProxyNeighbour
-from dockerv6.planning.host.ndp_proxy import answering, neighbour_steps, stray_neighbours, wanted
+from dockerv6.planning.host.ndp_proxy import (
+    ndp_proxy_steps,
+    proxying_interfaces,
+    required_entries,
+    unclaimed_proxy_entries,
+)
 from dockerv6.planning.host.proxied_subnets import ProxiedSubnet
 from dockerv6.planning.host.sysctls import proxy_ndp
 from dockerv6.planning.inputs import HostView
@@ -83,29 +88,29 @@ def test_one_round_is_enough_and_foreign_entries_stay(
     owners = sorted({a.owner for a in everybody})
 
     def plan(owner: str, view: HostView) -> tuple[Step, ...]:
-        return neighbour_steps([a for a in everybody if a.owner == owner], everybody, there, view)
+        return ndp_proxy_steps([a for a in everybody if a.owner == owner], everybody, there, view)
 
     after = host
     for owner in owners:
         after = applied(after, plan(owner, after))
-    strays = stray_neighbours(after, everybody)
+    strays = unclaimed_proxy_entries(after, everybody)
     after = applied(after, strays)
     assert {p for p in host.proxies if not p.ours} == {p for p in after.proxies if not p.ours}
     assert [plan(owner, after) for owner in owners] == [()] * len(owners)
-    assert stray_neighbours(after, everybody) == ()
+    assert unclaimed_proxy_entries(after, everybody) == ()
     present = {(p.interface, p.address) for p in after.proxies}
-    needed = wanted(everybody, there, host)
+    needed = required_entries(everybody, there, host)
     assert needed <= present
-    assert {name for name, _ in needed} <= answering(everybody, after)
-    assert {p.interface for p in after.proxies if p.ours} <= answering(everybody, after)
+    assert {name for name, _ in needed} <= proxying_interfaces(everybody, after)
+    assert {p.interface for p in after.proxies if p.ours} <= proxying_interfaces(everybody, after)
 
 
 @given(st.lists(answers(), max_size=3), containers, hosts())
 def test_the_order_of_what_is_looked_at_changes_nothing(
     everybody: list[ProxiedSubnet], there: list[Container], host: HostView
 ) -> None:
-    steps = neighbour_steps(everybody, everybody, there, host)
-    assert steps == neighbour_steps(everybody[::-1], everybody[::-1], there[::-1], host)
+    steps = ndp_proxy_steps(everybody, everybody, there, host)
+    assert steps == ndp_proxy_steps(everybody[::-1], everybody[::-1], there[::-1], host)
 
 
 @given(st.lists(answers(), max_size=3), containers, hosts())
@@ -116,7 +121,9 @@ def test_what_runs_and_is_answered_for_is_never_left_without(
     taken = {a.ip for i in host.interfaces.values() for a in i.addresses}
     running_now = {e.ipv6 for c in there for e in c.endpoints} - taken
     answered: set[IPv6Address] = {p.address for p in host.proxies} & {
-        a for a in running_now if a is not None and any(not each.outer and a in each.subnet for each in everybody)
+        a
+        for a in running_now
+        if a is not None and any(not each.external_prefixes and a in each.subnet for each in everybody)
     }
-    after = applied(host, neighbour_steps(everybody, everybody, there, host))
+    after = applied(host, ndp_proxy_steps(everybody, everybody, there, host))
     assert answered <= {p.address for p in after.proxies}

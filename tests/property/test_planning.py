@@ -18,7 +18,7 @@ from dockerv6.planning.deletion import GarbageInputs, plan_deletion, plan_garbag
 from dockerv6.planning.describe import as_mapping
 from dockerv6.planning.firewall.contributions import network_contribution
 from dockerv6.planning.inputs import Desired, Holdings, HostView, NetworkIndex, Observed, RulesView
-from dockerv6.planning.network import plan
+from dockerv6.planning.network import plan_network
 from dockerv6.planning.status import NETWORK_DOMAIN, StatusInputs, conditions_of
 from dockerv6.planning.steps import (
     AddProxyNeighbour,
@@ -117,10 +117,10 @@ def scenes(draw: st.DrawFn) -> tuple[Desired, Observed, Holdings]:
     bridges = draw(st.sampled_from([HostView(), host()]))
     name = resource.metadata.name
     rules = RulesView(
-        off=draw(st.sampled_from([{}, {"": ("add table",)}, {name: ("add x",)}])),
+        pending_changes=draw(st.sampled_from([{}, {"": ("add table",)}, {name: ("add x",)}])),
         problem=draw(st.sampled_from(["", "", "", "install nft"])),
         filter=replace(RulesView().filter, forward_drops=draw(st.sampled_from([(), (FORWARD,), (STUBBORN,)]))),
-        left_out=draw(st.sampled_from([{}, {name: "overlaps"}])),
+        excluded=draw(st.sampled_from([{}, {name: "overlaps"}])),
     )
     moment = Observed(
         now=NOW,
@@ -141,17 +141,17 @@ def scenes(draw: st.DrawFn) -> tuple[Desired, Observed, Holdings]:
             for n in draw(st.sets(st.sampled_from(["web", "db", "app"])))
         ),
         members=frozenset(draw(st.sets(st.sampled_from(["web-id", "db-id", "cron-id", "gone-id"])))),
-        in_transit=draw(st.sampled_from([(), (), ("shop",)])),
+        in_flight=draw(st.sampled_from([(), (), ("shop",)])),
     )
-    held = replace(draw(ledgers(name)), followed=draw(followed(resource)))
+    held = replace(draw(ledgers(name)), tracked=draw(tracked(resource)))
     shares = network_contribution(
-        resource, held.bound.get(name), moment.networks.owned(IDENTITY, name), (), held.followed
+        resource, held.bound.get(name), moment.networks.owned(IDENTITY, name), (), held.tracked
     )
-    return wish, replace(moment, answers=shares.answers or ()), held
+    return wish, replace(moment, proxied_subnets=shares.proxied_subnets or ()), held
 
 
 @st.composite
-def followed(draw: st.DrawFn, resource: NetworkResource) -> dict[str, TrackedPrefix]:
+def tracked(draw: st.DrawFn, resource: NetworkResource) -> dict[str, TrackedPrefix]:
     """What is known of the interfaces that matter."""
     source = resource.spec.egress.prefix_from
     names = {"eth0", *([source.interface] if source is not None else [])}
@@ -179,13 +179,13 @@ def names(endpoints: Iterable[Attachment]) -> set[str]:
 
 @given(scenes())
 def test_the_same_inputs_give_the_same_plan_and_it_can_be_printed(scene: tuple[Desired, Observed, Holdings]) -> None:
-    assert plan(*scene) == plan(*scene)
-    assert as_mapping(plan(*scene))["name"] == scene[0].name
+    assert plan_network(*scene) == plan_network(*scene)
+    assert as_mapping(plan_network(*scene))["name"] == scene[0].name
 
 
 @given(scenes())
 def test_steps_are_in_an_order_that_is_safe_to_interrupt(scene: tuple[Desired, Observed, Holdings]) -> None:
-    found = plan(*scene)
+    found = plan_network(*scene)
     assert before(found, RememberEndpoints, DetachEndpoint)
     assert before(found, RememberNetwork, BindSubnet)
     assert before(found, RememberNetwork, DetachEndpoint)
@@ -204,13 +204,13 @@ def test_steps_are_in_an_order_that_is_safe_to_interrupt(scene: tuple[Desired, O
 @given(scenes())
 def test_what_is_removed_can_come_back_as_it_was(scene: tuple[Desired, Observed, Holdings]) -> None:
     wish, moment, held = scene
-    found = plan(*scene)
+    found = plan_network(*scene)
     if wish.name in held.bound and (at := first(found, RemoveNetwork)) is not None:
         removed = found.steps[at]
         (remember,) = (s for s in found.steps if isinstance(s, RememberNetwork))
         (before_,) = (n for n in moment.networks if isinstance(removed, RemoveNetwork) and n.id == removed.network_id)
         assert remember.subnet == held.bound[wish.name].prefix
-        assert (remember.former.name, remember.former.ipam, remember.former.labels) == (
+        assert (remember.previous.name, remember.previous.ipam, remember.previous.labels) == (
             before_.name,
             before_.ipam,
             before_.labels,
@@ -219,7 +219,7 @@ def test_what_is_removed_can_come_back_as_it_was(scene: tuple[Desired, Observed,
 
 @given(scenes())
 def test_nobody_who_is_detached_is_left_behind(scene: tuple[Desired, Observed, Holdings]) -> None:
-    found = plan(*scene)
+    found = plan_network(*scene)
     detached = names(s.endpoint for s in found.steps if isinstance(s, DetachEndpoint))
     attached = names(s.endpoint for s in found.steps if isinstance(s, AttachEndpoint))
     remembered = names(e for s in found.steps if isinstance(s, RememberEndpoints) for e in s.endpoints)
@@ -229,7 +229,7 @@ def test_nobody_who_is_detached_is_left_behind(scene: tuple[Desired, Observed, H
 @given(scenes())
 def test_only_own_networks_are_removed_and_only_for_new_ones(scene: tuple[Desired, Observed, Holdings]) -> None:
     wish, moment, _ = scene
-    found = plan(*scene)
+    found = plan_network(*scene)
     removed = {s.network_id for s in found.steps if isinstance(s, RemoveNetwork)}
     assert removed <= {n.id for n in moment.networks.owned(wish.identity, wish.name)}
     assert not removed or first(found, CreateNetwork) is not None
@@ -239,7 +239,7 @@ def test_only_own_networks_are_removed_and_only_for_new_ones(scene: tuple[Desire
 
 @given(scenes())
 def test_a_blocked_plan_changes_no_network(scene: tuple[Desired, Observed, Holdings]) -> None:
-    found = plan(*scene)
+    found = plan_network(*scene)
     if found.blocked is not None:
         answering = {SetSysctl, AddProxyNeighbour, RemoveProxyNeighbour}
         assert {type(s) for s in found.steps} <= {EnsureRules, AttachEndpoint, *answering}
@@ -248,7 +248,7 @@ def test_a_blocked_plan_changes_no_network(scene: tuple[Desired, Observed, Holdi
 @given(scenes())
 def test_what_is_bound_is_what_is_made_and_is_nobody_elses(scene: tuple[Desired, Observed, Holdings]) -> None:
     wish, moment, held = scene
-    found = plan(*scene)
+    found = plan_network(*scene)
     forgotten = {s.allocation for s in found.steps if isinstance(s, ForgetSubnet)}
     for bind in (s for s in found.steps if isinstance(s, BindSubnet)):
         rivals = [a for a in held.allocations if a.owner != wish.name and a.prefix.overlaps(bind.prefix)]
@@ -265,7 +265,7 @@ def test_a_network_is_only_made_with_rules_an_engine_and_an_allocation(
     scene: tuple[Desired, Observed, Holdings],
 ) -> None:
     wish, moment, held = scene
-    found = plan(*scene)
+    found = plan_network(*scene)
     if first(found, CreateNetwork) is not None:
         assert moment.engine is not None
         assert not moment.rules.problem
@@ -282,7 +282,7 @@ def test_the_rules_of_conditions_hold(
     held: bool,  # noqa: FBT001 - drawn
     problem: str,
 ) -> None:
-    found = conditions_of((), StatusInputs(NOW, 1, plan(*scene), retry=retry, held=held, problem=problem))
+    found = conditions_of((), StatusInputs(NOW, 1, plan_network(*scene), retry=retry, held=held, problem=problem))
     cond.check(found)
     assert {c.type for c in found} >= {"Ready", "Accepted", *NETWORK_DOMAIN}
 
@@ -310,7 +310,7 @@ def test_garbage_is_never_anybodys(scene: tuple[Desired, Observed, Holdings], ex
         assert not removed
 
 
-@given(scenes(), st.sampled_from([plan, plan_deletion]))
+@given(scenes(), st.sampled_from([plan_network, plan_deletion]))
 def test_only_what_we_attached_is_ever_detached_as_a_member(
     scene: tuple[Desired, Observed, Holdings], decide: Callable[[Desired, Observed, Holdings], Plan]
 ) -> None:
@@ -322,7 +322,7 @@ def test_only_what_we_attached_is_ever_detached_as_a_member(
 @given(scenes())
 def test_nobody_is_attached_twice_or_without_being_meant(scene: tuple[Desired, Observed, Holdings]) -> None:
     wish, moment, _ = scene
-    steps = plan(*scene).steps
+    steps = plan_network(*scene).steps
     joining = [s.endpoint.container_id for s in steps if isinstance(s, AttachMember)]
     back = [s.endpoint.container_id for s in steps if isinstance(s, AttachEndpoint)]
     assert len({*joining, *back}) == len(joining) + len(back)

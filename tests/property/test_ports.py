@@ -12,7 +12,7 @@ from dockerv6.firewall.model import FirewallIntent, NetworkIntent, PortIntent
 from dockerv6.firewall.render import render
 from dockerv6.hostnet.model import Listener
 from dockerv6.planning.firewall.port_assignment import PortAssignment, assign_ports
-from dockerv6.planning.firewall.port_claims import Claim, PublishingNetwork, from_containers, own_ports
+from dockerv6.planning.firewall.port_claims import PortClaim, PublishingNetwork, from_containers, own_ports
 from tests.simulation.resources import network
 
 PROTOCOLS = st.sampled_from(["tcp", "udp"])
@@ -35,9 +35,9 @@ class Asked:
         return assign_ports(self.surfaces, self.containers, before.incumbents if before else {}, self.listeners)
 
     @property
-    def claims(self) -> tuple[Claim, ...]:
+    def claims(self) -> tuple[PortClaim, ...]:
         by_network = {s.network_id: s for s in self.surfaces}
-        own = (c for c in own_ports(self.surfaces, self.containers) if isinstance(c, Claim))
+        own = (c for c in own_ports(self.surfaces, self.containers) if isinstance(c, PortClaim))
         return (*from_containers(by_network, self.containers), *own)
 
 

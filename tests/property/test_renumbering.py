@@ -86,13 +86,13 @@ def containers(data: st.DataObject, world: World, name: str) -> dict[str, Attach
 def settle(world: World) -> None:
     """Look at everybody until nothing is done any more; after a crash the operator begins again."""
     for _ in range(ROUNDS):
-        before = (dict(world.networks), dict(world.former), world.holdings.allocations, dict(world.transit))
+        before = (dict(world.networks), dict(world.previous), world.holdings.allocations, dict(world.transit))
         for name in world.resources:
             try:
                 world.reconcile(name)
             except Crash:
                 world.restart()
-        if before == (world.networks, world.former, world.holdings.allocations, world.transit) and not any(
+        if before == (world.networks, world.previous, world.holdings.allocations, world.transit) and not any(
             world.plan(name).steps for name in world.resources
         ):
             return
@@ -142,7 +142,7 @@ def test_everything_comes_to_rest_with_everybody_attached_where_they_were(data: 
         world.now += data.draw(st.sampled_from([0.0, 60.0, 7200.0]))
         which = data.draw(st.sampled_from(["p", "q", "eth0"]))
         if which == "eth0":
-            world.followed["eth0"] = TrackedPrefix("eth0", data.draw(prefixes), NOW, withdrawn=data.draw(st.booleans()))
+            world.tracked["eth0"] = TrackedPrefix("eth0", data.draw(prefixes), NOW, withdrawn=data.draw(st.booleans()))
         else:
             world.pools[which] = data.draw(pools(which), label=which)
         if data.draw(st.booleans()):
@@ -174,7 +174,7 @@ def test_subnets_keep_their_numbers_and_containers_their_suffixes_through_any_pr
     world = World(
         {name: network(name, addressing={"poolRef": {"name": "p"}}, updateStrategy="Recreate") for name in NAMES},
         {"p": pool("p", fromInterface={"name": "eth0"}, maxUnavailable=data.draw(st.sampled_from([1, 2])))},
-        followed={"eth0": TrackedPrefix("eth0", DELEGATED[0], NOW)},
+        tracked={"eth0": TrackedPrefix("eth0", DELEGATED[0], NOW)},
     )
     indices = data.draw(st.lists(st.integers(0, 15), min_size=len(NAMES), max_size=len(NAMES), unique=True))
     for name, index in zip(NAMES, indices, strict=True):
@@ -186,7 +186,7 @@ def test_subnets_keep_their_numbers_and_containers_their_suffixes_through_any_pr
     crashes = draws(data, 10)
     world.crashes = lambda: next(crashes)
     for prefix in data.draw(st.lists(st.sampled_from(DELEGATED), min_size=1, max_size=4)):
-        world.followed["eth0"] = TrackedPrefix("eth0", prefix, NOW)
+        world.tracked["eth0"] = TrackedPrefix("eth0", prefix, NOW)
         settle(world)
         check(world, before)
         assert _numbers(world) == numbers
@@ -206,13 +206,13 @@ def test_never_are_more_networks_away_than_the_pool_allows(most: int, data: st.D
     world = World(
         {name: network(name, addressing={"poolRef": {"name": "p"}}, updateStrategy="Recreate") for name in NAMES},
         {"p": pool("p", fromInterface={"name": "eth0"}, maxUnavailable=most)},
-        followed={"eth0": TrackedPrefix("eth0", DELEGATED[0], NOW)},
+        tracked={"eth0": TrackedPrefix("eth0", DELEGATED[0], NOW)},
     )
     settle(world)
     crashes, refusals = draws(data, 4), draws(data, 4)
     world.crashes, world.refuses = lambda: next(crashes), lambda: next(refusals)
     for prefix in data.draw(st.lists(st.sampled_from(DELEGATED), min_size=1, max_size=3)):
-        world.followed["eth0"] = TrackedPrefix("eth0", prefix, NOW)
+        world.tracked["eth0"] = TrackedPrefix("eth0", prefix, NOW)
         for name in data.draw(st.lists(st.sampled_from(NAMES), max_size=12)):
             try:
                 world.reconcile(name)

@@ -10,7 +10,7 @@ from dockerv6.api.conditions import Reason
 from dockerv6.controller.recreations import RECREATIONS
 from dockerv6.dockerd.model import Attachment, Network, NetworkSpec, SubnetConfig
 from dockerv6.dockerd.port import EngineConflict, EngineError, EngineUnavailable
-from dockerv6.planning.addressing.tracked_prefixes import exchanged
+from dockerv6.planning.addressing.tracked_prefixes import replace_prefix
 from tests.fakes.dockerd.versions import ENGINE_28_5, EngineVersion
 from tests.simulation.effects import Power
 from tests.simulation.previews import preview
@@ -110,9 +110,9 @@ class Tale:
         there = await self.host.docker(INSIDE)
         assert there is not None
         assert there.id == self.inside
-        followed = await self.host.store.record("followed", "eth0")
-        assert followed is not None
-        outer = exchanged(subnet_of(there), IPv6Network(str(followed["prefix"])))
+        tracked = await self.host.store.record("followed", "eth0")
+        assert tracked is not None
+        outer = replace_prefix(subnet_of(there), IPv6Network(str(tracked["prefix"])))
         assert outer is None or str(outer) in str(self.host.firewall.ruleset)
 
     async def check_nothing_overlaps(self) -> None:

@@ -25,16 +25,16 @@ from dockerv6.planning.firewall.contributions import (
     POLICY_OWNER,
     FirewallContribution,
     depends_on_containers,
+    firewall_intent,
     network_contribution,
     policy_contribution,
     proxied_subnets_of,
-    whole_intent,
 )
 from dockerv6.planning.firewall.port_assignment import Incumbents, PortAssignment, assign_ports
 from dockerv6.planning.host.ndp_proxy import on_link_prefixes
-from dockerv6.planning.host.sysctls import guest_bridges, own_addresses, uplink_bridges
+from dockerv6.planning.host.sysctls import external_addresses, guest_bridges, uplink_bridges
 from dockerv6.planning.inputs import Identity
-from dockerv6.planning.policy import Assignment, assign
+from dockerv6.planning.policy import PolicyAssignment, assign_networks
 
 Versions = tuple[int, int, bool]
 
@@ -45,9 +45,9 @@ class DesiredFirewall:
 
     intent: FirewallIntent
     shares: tuple[FirewallContribution, ...]
-    settled: PortAssignment
+    port_assignment: PortAssignment
     rivals: Mapping[str, str]  # owners whose subnet overlaps another's, and that other owner
-    assignment: Assignment
+    assignment: PolicyAssignment
     ports: Mapping[str, tuple[PortIntent, ...]] = field(default_factory=dict)  # by owner
     outer_rivals: Mapping[str, str] = field(default_factory=dict)  # as rivals, of what subnets are translated to
 
@@ -59,7 +59,7 @@ class _Inputs(NamedTuple):
     bound: Allocation | None
     networks: tuple[Network, ...]
     containers: tuple[Container, ...]
-    followed: Mapping[str, TrackedPrefix]  # only of the interface that it is translated to
+    tracked: Mapping[str, TrackedPrefix]  # only of the interface that it is translated to
     links: tuple[IPv6Network, ...]  # only of one that is translated
 
 
@@ -84,7 +84,7 @@ class DesiredFirewalls:
         if self._current is None or self._current[0] != versions:
             wish = self._compute()
             if self._incumbents is not None and self._world.containers.last is not None:
-                self._incumbents = wish.settled.incumbents
+                self._incumbents = wish.port_assignment.incumbents
             before, self._current = self._current, (versions, wish)
             for owner in sorted(moved(before[1], wish)) if before is not None else ():
                 self.moved(owner)
@@ -100,7 +100,7 @@ class DesiredFirewalls:
         kind, name = resource_of(owner)
         return name in (self._inventory.policies() if kind == POLICY else self._inventory.networks())
 
-    def _assignment(self) -> Assignment:
+    def _assignment(self) -> PolicyAssignment:
         """Which networks each policy is for, as far as networks have been seen."""
         policies = {n: p for n, p in self._inventory.policies().items() if not self._deleting(POLICY, n)}
         observed = {
@@ -108,40 +108,43 @@ class DesiredFirewalls:
             for n, r in self._inventory.networks().items()
             if r.observed and not self._deleting(NETWORK, n)
         }
-        return assign(policies, self._world.known_networks if policies else (), observed)
+        return assign_networks(policies, self._world.known_networks if policies else (), observed)
 
     def _compute(self) -> DesiredFirewall:
         assignment = self._assignment()
         shares = tuple(self._all_shares(assignment))
-        surfaces = [surface for each in shares for surface in each.surfaces]
-        settled = assign_ports(
-            surfaces, self._world.known_containers, self._incumbents or {}, self._world.listeners.last or frozenset()
+        publishing_networks = [publishing_network for each in shares for publishing_network in each.publishing_networks]
+        port_assignment = assign_ports(
+            publishing_networks,
+            self._world.known_containers,
+            self._incumbents or {},
+            self._world.listeners.last or frozenset(),
         )
         host = self._world.host_view.last
         uplinks = uplink_bridges(host) if host is not None else ()
         guests = guest_bridges(host) if host is not None and self._world.rules_name_bridges else None
         if self._world.rules_name_bridges and guests is None:
             guests = ()
-        own = own_addresses(host) if host is not None else ()
-        intent = whole_intent(shares, self._identity.mark, uplinks, settled, guests, own)
+        own = external_addresses(host) if host is not None else ()
+        intent = firewall_intent(shares, self._identity.mark, uplinks, port_assignment, guests, own)
         ports: dict[str, list[PortIntent]] = {}
-        for port in settled.ports:
+        for port in port_assignment.ports:
             ports.setdefault(port.owner, []).append(port)
         by_owner = {owner: tuple(each) for owner, each in ports.items()}
         rivals, outer_rivals = overlapping_subnets(intent), overlapping_external_prefixes(intent)
-        return DesiredFirewall(intent, shares, settled, rivals, assignment, by_owner, outer_rivals)
+        return DesiredFirewall(intent, shares, port_assignment, rivals, assignment, by_owner, outer_rivals)
 
     def _deleting(self, kind: str, name: str) -> bool:
         stored = self._inventory.get(kind, name)
         return stored is not None and stored.deleting_since is not None
 
-    def _all_shares(self, assignment: Assignment) -> Iterator[FirewallContribution]:
+    def _all_shares(self, assignment: PolicyAssignment) -> Iterator[FirewallContribution]:
         """What every resource wants; one that is gone but for its finalizers wants what it still holds."""
         bound = self._inventory.holdings.bound
         networks = self._world.known_networks if self._world.networks_read else None
         containers = self._world.known_containers
         resources = self._inventory.networks()
-        followed = self._inventory.holdings.followed
+        tracked = self._inventory.holdings.tracked
         if len(self._shares) > len(resources):  # some are gone
             self._shares.clear()
         for name, resource in resources.items():
@@ -150,11 +153,11 @@ class DesiredFirewalls:
             seen = containers if depends_on_containers(resource.spec.egress, resource.spec.firewall) else ()
             if resource.observed:
                 theirs = networks.named(resource.docker_name) if networks is not None else None
-                yield network_contribution(resource, None, theirs, seen, followed, self._links(resource.spec.egress))
+                yield network_contribution(resource, None, theirs, seen, tracked, self._links(resource.spec.egress))
                 continue
             own = networks.owned(self._identity, name) if networks is not None else ()
             egress = resource.spec.egress
-            inputs = _Inputs(resource, bound.get(name), own, seen, _concerning(egress, followed), self._links(egress))
+            inputs = _Inputs(resource, bound.get(name), own, seen, _concerning(egress, tracked), self._links(egress))
             known = self._shares.get(name)
             if known is None or not _same(known[0], inputs):
                 known = (inputs, network_contribution(*inputs))
@@ -170,8 +173,8 @@ class DesiredFirewalls:
         containers = (
             self._world.known_containers if depends_on_containers(policy.spec.egress, policy.spec.firewall) else ()
         )
-        followed = _concerning(policy.spec.egress, self._inventory.holdings.followed)
-        prefix, links = next(iter(followed.values()), None), self._links(policy.spec.egress)
+        tracked = _concerning(policy.spec.egress, self._inventory.holdings.tracked)
+        prefix, links = next(iter(tracked.values()), None), self._links(policy.spec.egress)
         if networks is None:
             return policy_contribution(policy, None)
         parts = []
@@ -179,14 +182,16 @@ class DesiredFirewalls:
             inputs = (policy, network, containers, prefix, links)
             known = self._parts.get((policy.metadata.name, network.id))
             if known is None or any(one is not other for one, other in zip(known[0], inputs, strict=True)):
-                known = (inputs, policy_contribution(policy, (network,), containers, followed, links))
+                known = (inputs, policy_contribution(policy, (network,), containers, tracked, links))
                 self._parts[policy.metadata.name, network.id] = known
             parts.append(known[1])
         return replace(
             policy_contribution(policy, ()),
-            answers=proxied_subnets_of(parts),
+            proxied_subnets=proxied_subnets_of(parts),
             networks=tuple(intent for part in parts for intent in part.networks),
-            surfaces=tuple(surface for part in parts for surface in part.surfaces),
+            publishing_networks=tuple(
+                publishing_network for part in parts for publishing_network in part.publishing_networks
+            ),
         )
 
     def _links(self, egress: Egress) -> tuple[IPv6Network, ...]:
@@ -207,15 +212,15 @@ def _same(one: _Inputs, other: _Inputs) -> bool:
         and one.bound is other.bound
         and one.networks == other.networks
         and one.containers is other.containers
-        and one.followed == other.followed
+        and one.tracked == other.tracked
         and one.links == other.links
     )
 
 
-def _concerning(egress: Egress, followed: Mapping[str, TrackedPrefix]) -> Mapping[str, TrackedPrefix]:
+def _concerning(egress: Egress, tracked: Mapping[str, TrackedPrefix]) -> Mapping[str, TrackedPrefix]:
     """Of the prefixes only that which the egress follows."""
     source = egress.prefix_from.interface if egress.prefix_from is not None else ""
-    return {source: followed[source]} if source in followed else {}
+    return {source: tracked[source]} if source in tracked else {}
 
 
 def _unheard(owner: str) -> None:
@@ -227,13 +232,13 @@ def moved(before: DesiredFirewall, after: DesiredFirewall) -> frozenset[str]:
     """Owners whose networks, ports or troubles with ports are not what they were."""
     by_owner = (
         (before.ports, after.ports),
-        (before.settled.problems, after.settled.problems),
+        (before.port_assignment.problems, after.port_assignment.problems),
         (before.rivals, after.rivals),
         (before.outer_rivals, after.outer_rivals),
     )
     by_policy = (
         (before.assignment.networks, after.assignment.networks),
-        (before.assignment.elsewhere, after.assignment.elsewhere),
+        (before.assignment.claimed_by, after.assignment.claimed_by),
     )
     return frozenset(
         (

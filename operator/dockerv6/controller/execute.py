@@ -205,7 +205,7 @@ async def _(step: s.RememberEndpoints, context: Context) -> None:
 
 @carry_out.register
 async def _(step: s.RememberNetwork, context: Context) -> None:
-    await context.recreations.remember(step.owner, PreviousNetwork(step.former, step.subnet, step.pool))
+    await context.recreations.remember(step.owner, PreviousNetwork(step.previous, step.subnet, step.pool))
 
 
 @carry_out.register

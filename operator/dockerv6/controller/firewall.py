@@ -26,7 +26,7 @@ from dockerv6.hostnet.port import HostNetError
 from dockerv6.planning.firewall.contributions import proxied_subnets_of
 from dockerv6.planning.host.proxied_subnets import ProxiedSubnet
 from dockerv6.planning.inputs import Identity, RulesView
-from dockerv6.planning.policy import Assignment
+from dockerv6.planning.policy import PolicyAssignment
 
 logger = logging.getLogger(__name__)
 
@@ -145,19 +145,19 @@ class FirewallReconciler:
         for owner, rival in wish.rivals.items():
             left_out[owner] = f"its subnet overlaps that of {rival}, which has the rules; give it another subnet"
         return RulesView(
-            off=change.by_owner(),
+            pending_changes=change.by_owner(),
             intended=intended,
             filter=host_filter,
             backend=self._firewall.backend,
-            left_out=left_out,
-            outer_left_out={
+            excluded=left_out,
+            untranslated={
                 owner: f"what its subnet is translated to overlaps addresses of {rival}, so nothing is translated; give"
                 " it a fixed addressing.subnet with another number, or a prefix of its own"
                 for owner, rival in wish.outer_rivals.items()
             },
             ports=wish.ports,
-            port_names=wish.settled.names,
-            port_problems=wish.settled.problems,
+            port_names=wish.port_assignment.names,
+            port_problems=wish.port_assignment.problems,
             rival=self.rival,
         )
 
@@ -165,23 +165,23 @@ class FirewallReconciler:
         """Have ``moved`` called with each owner whose networks or ports change: its status has to tell of it."""
         self._wishes.moved = moved
 
-    def assignment(self) -> Assignment:
+    def assignment(self) -> PolicyAssignment:
         """Which Docker networks each policy is for now."""
         return self._wishes.current(self._versions).assignment
 
     @property
-    def answers(self) -> tuple[ProxiedSubnet, ...]:
+    def proxied_subnets(self) -> tuple[ProxiedSubnet, ...]:
         """Whom neighbour solicitations are answered for, of all resources of which it can be told."""
-        return tuple(a for s in self._wishes.current(self._versions).shares for a in s.answers or ())
+        return tuple(a for s in self._wishes.current(self._versions).shares for a in s.proxied_subnets or ())
 
-    async def all_answers(self) -> tuple[ProxiedSubnet, ...] | None:
+    async def all_proxied_subnets(self) -> tuple[ProxiedSubnet, ...] | None:
         """The same, to sweep by: None while it can't be told of some resource, whose entries would seem nobody's."""
         await self._world.refresh()  # a wish made of what is doubtful would be remembered: who had a port last
         return proxied_subnets_of(self._wishes.current(self._versions).shares)
 
     def bound_to(self, addresses: Collection[IPv6Address]) -> frozenset[str]:
         """Owners of ports that are published on one of these addresses of the host."""
-        ports = self._wishes.current(self._versions).settled.ports
+        ports = self._wishes.current(self._versions).port_assignment.ports
         return frozenset(port.owner for port in ports if port.host_address in addresses)
 
     @property

@@ -7,11 +7,11 @@ from dockerv6.controller.endpoints import members
 from dockerv6.controller.execute import SYSCTLS, carry_out, execute
 from dockerv6.dockerd.model import Network
 from dockerv6.dockerd.port import EngineError
-from dockerv6.planning.admission import too_many
-from dockerv6.planning.deletion import GarbageInputs, plan_garbage, stray_networks
+from dockerv6.planning.admission import exceeds_prune_limit
+from dockerv6.planning.deletion import GarbageInputs, plan_garbage, unclaimed_networks
 from dockerv6.planning.describe import describe
-from dockerv6.planning.host.ndp_proxy import answering, stray_neighbours
-from dockerv6.planning.host.sysctls import restore_steps, spare_sysctls
+from dockerv6.planning.host.ndp_proxy import proxying_interfaces, unclaimed_proxy_entries
+from dockerv6.planning.host.sysctls import restore_steps, unneeded_sysctls
 from dockerv6.planning.inputs import NAME
 from dockerv6.planning.steps import DetachMember, Finding, Plan, RemoveNetwork, Step
 from dockerv6.reconciler.handler import Key, Requeue, TemporaryError
@@ -62,9 +62,9 @@ async def plan_sweep(context: Context) -> Plan:
     names = frozenset(o.name for o in context.inventory.objects if o.kind == NETWORK)
     known = GarbageInputs(names, await _orphans(context), context.inventory.pools())
     identity, networks = context.settings.identity, context.world.known_networks
-    strays = stray_networks(known, identity, networks)
+    strays = unclaimed_networks(known, identity, networks)
     ours = [n for n in networks if identity.owns(n)]
-    held = too_many(len(strays), len(ours))
+    held = exceeds_prune_limit(len(strays), len(ours))
     if held:
         await hold(STRAYS, frozenset(n.name for n in strays), context)
     if held and not await prune_confirmed(STRAYS, context):
@@ -74,8 +74,12 @@ async def plan_sweep(context: Context) -> Plan:
         )
         return Plan("Host", "garbage", findings=(Finding(ConditionType.PRUNE_HELD, Reason.PRUNE_HELD, message),))
     idle = frozenset([s.id for s in strays if await _idle(s, context)])
-    answers = await context.firewall.all_answers()
-    neighbours = stray_neighbours(await context.world.host_view.get(), answers) if answers is not None else ()
+    proxied_subnets = await context.firewall.all_proxied_subnets()
+    neighbours = (
+        unclaimed_proxy_entries(await context.world.host_view.get(), proxied_subnets)
+        if proxied_subnets is not None
+        else ()
+    )
     return plan_garbage(known, identity, networks, idle, context.inventory.holdings, context.clock.now(), neighbours)
 
 
@@ -124,11 +128,11 @@ async def _restore_sysctls(context: Context) -> None:
         return
     resources = (*context.inventory.networks().values(), *context.inventory.policies().values())
     forwards = bool(resources) or any(n.enable_ipv6 for n in context.world.known_networks)
-    answers = await context.firewall.all_answers()
-    if answers is None:
+    proxied_subnets = await context.firewall.all_proxied_subnets()
+    if proxied_subnets is None:
         return
-    needed = answering(answers, await context.world.host_view.get())
-    spare = spare_sysctls(priors, forwards=forwards, answering=needed)
+    needed = proxying_interfaces(proxied_subnets, await context.world.host_view.get())
+    spare = unneeded_sysctls(priors, forwards=forwards, proxying=needed)
     now = {name: await context.world.host.sysctl(name) for name in spare}
     await execute(Plan("Host", "garbage", restore_steps(spare, now)), context)
     for name in spare:
@@ -162,7 +166,7 @@ async def remove_everything(context: Context, *, keep_networks: bool) -> tuple[s
     await context.firewall.sweep()
     removed.append(f"remove the {context.firewall.backend} rules and our accept rules")
     context.world.host_changed()
-    for stray in stray_neighbours(await context.world.host_view.get(), ()):
+    for stray in unclaimed_proxy_entries(await context.world.host_view.get(), ()):
         await carry_out(stray, context)
         removed.append(describe(stray))
     priors = {name: str(r.get("prior", "")) for name, r in (await context.store.records(SYSCTLS)).items()}

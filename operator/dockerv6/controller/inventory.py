@@ -41,7 +41,7 @@ class Inventory:
         self._resources: dict[tuple[str, str], Resource] = {}
         self._allocations: dict[tuple[str, IPv6Network], Allocation] = {}
         self._pool_prefixes: dict[str, IPv6Network] = {}
-        self._followed: dict[str, TrackedPrefix] = {}
+        self._tracked: dict[str, TrackedPrefix] = {}
         self._holdings: Holdings | None = None
         self._networks: dict[str, NetworkResource] | None = None
         self._pools: dict[str, IPv6Pool] | None = None
@@ -55,8 +55,8 @@ class Inventory:
         self._resources = {k: decode(o.document).resource for k, o in self._objects.items() if o.digest}
         self._allocations = {(a.owner, a.prefix): a for a in await self._ledger.allocations()}
         self._pool_prefixes = {p.pool: p.prefix for p in await self._ledger.pool_prefixes()}
-        followed = (_TRACKED_PREFIX.decode(record) for record in (await self._store.records(TRACKED_PREFIXES)).values())
-        self._followed = {each.interface: each for each in followed if each is not None}
+        tracked = (_TRACKED_PREFIX.decode(record) for record in (await self._store.records(TRACKED_PREFIXES)).values())
+        self._tracked = {each.interface: each for each in tracked if each is not None}
         self._changed(resources=True)
 
     def _changed(self, *, resources: bool = False) -> None:
@@ -101,9 +101,7 @@ class Inventory:
     def holdings(self) -> Holdings:
         """The ledger as planning wants it."""
         if self._holdings is None:
-            self._holdings = Holdings(
-                tuple(self._allocations.values()), dict(self._pool_prefixes), dict(self._followed)
-            )
+            self._holdings = Holdings(tuple(self._allocations.values()), dict(self._pool_prefixes), dict(self._tracked))
         return self._holdings
 
     async def write(self, objects: tuple[StoredObject, ...]) -> tuple[StoredObject, ...]:
@@ -181,16 +179,16 @@ class Inventory:
         self._changed()
         return kept.prefix
 
-    async def track_prefix(self, followed: TrackedPrefix) -> None:
+    async def track_prefix(self, tracked: TrackedPrefix) -> None:
         """Keep what an interface's prefix is taken to be. Raises `StoreError`."""
-        await self._store.put_record(TRACKED_PREFIXES, followed.interface, _TRACKED_PREFIX.encode(followed))
-        self._followed[followed.interface] = followed
+        await self._store.put_record(TRACKED_PREFIXES, tracked.interface, _TRACKED_PREFIX.encode(tracked))
+        self._tracked[tracked.interface] = tracked
         self._changed()
 
     async def untrack_prefix(self, interface: str) -> None:
         """Nobody follows it any more: whoever does so later begins with what it has then. Raises `StoreError`."""
         await self._store.drop_record(TRACKED_PREFIXES, interface)
-        self._followed.pop(interface, None)
+        self._tracked.pop(interface, None)
         self._changed()
 
     @asynccontextmanager

@@ -24,8 +24,8 @@ from dockerv6.controller.status import (
 from dockerv6.planning import network as planning
 from dockerv6.planning.deletion import keeps_network, plan_deletion
 from dockerv6.planning.describe import describe
-from dockerv6.planning.docker.members import wanted_members
-from dockerv6.planning.host.ndp_proxy import Spot, wanted
+from dockerv6.planning.docker.members import matching_members
+from dockerv6.planning.host.ndp_proxy import ProxyEntry, required_entries
 from dockerv6.planning.inputs import Desired, Observed
 from dockerv6.planning.steps import (
     AttachEndpoint,
@@ -170,21 +170,25 @@ def _inputs(desired: Desired, stored: StoredObject, observed: Observed, context:
         observed.attachments,
         observed.remembered,
         observed.members,
-        wanted_members(desired, observed.containers),
+        matching_members(desired, observed.containers),
         _proxy_entries(stored.name, observed),
         observed.applied,
         observed.host,
-        (rules.off.get("", ()), rules.off.get(stored.name, ()), rules.left_out.get(stored.name)),
-        rules.outer_left_out.get(stored.name),
+        (
+            rules.pending_changes.get("", ()),
+            rules.pending_changes.get(stored.name, ()),
+            rules.excluded.get(stored.name),
+        ),
+        rules.untranslated.get(stored.name),
         (rules.problem, rules.filter, rules.backend, rules.rival),
         (rules.ports.get(stored.name, ()), rules.port_problems.get(stored.name, ())),
     )
 
 
-def _proxy_entries(name: str, observed: Observed) -> frozenset[Spot]:
+def _proxy_entries(name: str, observed: Observed) -> frozenset[ProxyEntry]:
     """The NDP proxy entries that the network asks for."""
-    mine = [answers for answers in observed.answers if answers.owner == name]
-    return wanted(mine, observed.containers, observed.host) if mine else frozenset()
+    mine = [proxied_subnets for proxied_subnets in observed.proxied_subnets if proxied_subnets.owner == name]
+    return required_entries(mine, observed.containers, observed.host) if mine else frozenset()
 
 
 async def _record_events(key: Key, desired: Desired, result: ConvergeResult, context: Context) -> None:
@@ -199,7 +203,7 @@ async def _record_events(key: Key, desired: Desired, result: ConvergeResult, con
         if (reason := _EVENTS.get(type(step))) is not None:
             await context.reporter.normal(NETWORK, key.name, reason, f"{describe(step)}: {step.reason}")
     for finding in done.findings:
-        if not finding.doubtful or finding.reason not in WAITING:
+        if not finding.unknown or finding.reason not in WAITING:
             await context.reporter.warning(NETWORK, key.name, finding.reason, finding.message)
     there = planning.own_network(desired, result.observed) is not None and not result.plan.blocked
     if there and await completed(key.name, context):

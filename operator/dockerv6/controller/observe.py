@@ -70,7 +70,7 @@ async def observe_host(context: Context, *, applied: bool) -> Observed:
         applied=applied,
         host=await context.world.host_view.get(),
         rules=rules,
-        answers=context.firewall.answers,
+        proxied_subnets=context.firewall.proxied_subnets,
         entropy=context.entropy(GLOBAL_ID_BYTES),
     )
 

@@ -23,7 +23,7 @@ from dockerv6.controller.status import (
 from dockerv6.dockerd.model import Network
 from dockerv6.firewall.port import FirewallError
 from dockerv6.planning.firewall.contributions import POLICY_OWNER, ipv6_subnets
-from dockerv6.planning.host.ndp_proxy import answering, stray_neighbours
+from dockerv6.planning.host.ndp_proxy import proxying_interfaces, unclaimed_proxy_entries
 from dockerv6.planning.host.sysctls import host_message
 from dockerv6.planning.inputs import Observed
 from dockerv6.planning.policy import plan_policy
@@ -63,7 +63,7 @@ async def reconcile(key: Key, context: Context) -> Requeue | None:
     if result.failed is not None:
         raise result.failed
     for finding in result.plan.findings:
-        if not finding.doubtful:
+        if not finding.unknown:
             await context.reporter.warning(POLICY, key.name, finding.reason, finding.message)
     retry = requeue_after(result.plan)
     return Requeue(retry) if retry is not None else None
@@ -78,11 +78,11 @@ async def finalize(key: Key, context: Context) -> Requeue | None:
     """
     try:
         await context.firewall.sync()
-        answers = await context.firewall.all_answers()
+        proxied_subnets = await context.firewall.all_proxied_subnets()
     except FirewallError as error:
         raise TemporaryError(str(error)) from error
-    if answers is not None:
-        orphaned = stray_neighbours(await context.world.host_view.get(), answers)
+    if proxied_subnets is not None:
+        orphaned = unclaimed_proxy_entries(await context.world.host_view.get(), proxied_subnets)
         await execute(Plan(POLICY, key.name, orphaned), context)
     context.unreported_repairs.pop(f"{POLICY_OWNER}{key.name}", None)
     await context.reporter.normal(POLICY, key.name, "Deleted", f"IPv6Policy {key.name} is deleted")
@@ -98,15 +98,15 @@ def _facts(name: str, egress: Egress, observed: Observed, context: Context) -> S
     """What is known of the policy's networks now."""
     owner = f"{POLICY_OWNER}{name}"
     networks = _networks(name, context)
-    answers = [a for a in observed.answers if a.owner == owner]
-    claimed = context.firewall.assignment().elsewhere.get(name, {})
+    proxied_subnets = [a for a in observed.proxied_subnets if a.owner == owner]
+    claimed = context.firewall.assignment().claimed_by.get(name, {})
     fields = {
         "networks": len(networks),
         "matched": [_shown(n) for n in sorted(networks, key=lambda n: n.name)],
         "claimed": [{"name": other, "by": by} for other, by in sorted(claimed.items())],
         "firewallBackend": observed.rules.backend,
         "publishedPorts": published_ports(observed, owner),
-        **reached_by(egress, (s for n in networks for s, _ in ipv6_subnets(n)), answers, observed, context),
+        **reached_by(egress, (s for n in networks for s, _ in ipv6_subnets(n)), proxied_subnets, observed, context),
     }
     return StatusFacts(fields, _messages(networks, claimed, observed, owner))
 
@@ -127,10 +127,10 @@ def _messages(
     if others:
         claimed = ", ".join(f"{name} ({by})" for name, by in sorted(others.items()))
         message += f"; others that match are claimed: {claimed}"
-    answers = [a for a in observed.answers if a.owner == owner]
+    proxied_subnets = [a for a in observed.proxied_subnets if a.owner == owner]
     return {
         ConditionType.READY: message,
         ConditionType.FIREWALL_READY: f"the {observed.rules.backend} rules are in place",
         ConditionType.PORTS_PUBLISHED: published_message(observed, owner),
-        ConditionType.HOST_READY: host_message(observed.host, answering(answers, observed.host)),
+        ConditionType.HOST_READY: host_message(observed.host, proxying_interfaces(proxied_subnets, observed.host)),
     }

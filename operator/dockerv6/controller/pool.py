@@ -12,7 +12,7 @@ from dockerv6.controller.status import never_accepted, write_simple
 from dockerv6.ipam.ledger import AllocationState
 from dockerv6.lib.prefixes import subnet_count
 from dockerv6.lib.times import rfc3339
-from dockerv6.planning.addressing.pools import followed_prefix, withdrawn_findings
+from dockerv6.planning.addressing.pools import tracked_pool_prefix, withdrawn_findings
 from dockerv6.planning.steps import Finding, Plan
 from dockerv6.reconciler.handler import Key, Requeue
 
@@ -91,11 +91,11 @@ def _prefixes(pool: IPv6Pool, context: Context) -> tuple[tuple[IPv6Network, ...]
     """The prefixes that the pool allocates from now, and what is wrong with them."""
     holdings = context.inventory.holdings
     if pool.spec.from_interface is not None:
-        followed = followed_prefix(pool, holdings)
-        if isinstance(followed, Finding):
-            return (), (replace(followed, condition=ConditionType.READY),)
+        tracked = tracked_pool_prefix(pool, holdings)
+        if isinstance(tracked, Finding):
+            return (), (replace(tracked, condition=ConditionType.READY),)
         gone = withdrawn_findings(pool, holdings)
-        return (followed,), tuple(replace(f, condition=ConditionType.READY, blocks=True) for f in gone)
+        return (tracked,), tuple(replace(f, condition=ConditionType.READY, blocks=True) for f in gone)
     kept = holdings.pool_prefixes.get(pool.metadata.name)
     return pool.spec.all_prefixes or ((kept,) if kept else ()), ()
 
@@ -161,7 +161,7 @@ def _total(pool: IPv6Pool, usage: _Usage) -> int:
 def _tracked_prefix(pool: IPv6Pool, context: Context) -> Mapping[str, object]:
     """The interface's prefix, for a pool that follows one."""
     source = pool.spec.from_interface
-    tracked = context.inventory.holdings.followed.get(source.name) if source is not None else None
+    tracked = context.inventory.holdings.tracked.get(source.name) if source is not None else None
     if tracked is None:
         return {}
     fields: dict[str, object] = {

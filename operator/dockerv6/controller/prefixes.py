@@ -9,7 +9,7 @@ from dockerv6.controller.context import Context
 from dockerv6.controller.garbage import GARBAGE
 from dockerv6.firewall.port import FirewallError
 from dockerv6.hostnet.port import HostNetError
-from dockerv6.planning.addressing.tracked_prefixes import TrackedPrefix, track
+from dockerv6.planning.addressing.tracked_prefixes import TrackedPrefix, track_prefix
 from dockerv6.reconciler.handler import Key, Requeue, TemporaryError
 
 logger = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ async def track_prefixes(context: Context) -> Requeue | None:
         TemporaryError: the kernel gives no answer.
     """
     wanted = tracked_interfaces(context)
-    for interface in context.inventory.holdings.followed.keys() - wanted:
+    for interface in context.inventory.holdings.tracked.keys() - wanted:
         await context.inventory.untrack_prefix(interface)
     if not wanted:
         return None
@@ -38,13 +38,13 @@ async def track_prefixes(context: Context) -> Requeue | None:
     except HostNetError as error:
         raise TemporaryError(str(error)) from error
     routes = (await context.world.host_view.get()).routes
-    known = context.inventory.holdings.followed
+    known = context.inventory.holdings.tracked
     now = context.clock.now()
     again: list[float] = []
     left: set[IPv6Network] = set()
     for interface in sorted(wanted):
         before = known.get(interface)
-        after, wait = track(before, interface, prefixes, routes, now)
+        after, wait = track_prefix(before, interface, prefixes, routes, now)
         if wait is not None:
             again.append(wait)
         if after is not None and after != before:
@@ -57,9 +57,9 @@ async def track_prefixes(context: Context) -> Requeue | None:
     return Requeue(min(again)) if again else None
 
 
-def _in_use(followed: TrackedPrefix | None) -> frozenset[IPv6Network]:
+def _in_use(tracked: TrackedPrefix | None) -> frozenset[IPv6Network]:
     """The prefixes that flows may have been translated to and that still work."""
-    return frozenset((followed.prefix, *(f.prefix for f in followed.former))) if followed is not None else frozenset()
+    return frozenset((tracked.prefix, *(f.prefix for f in tracked.former))) if tracked is not None else frozenset()
 
 
 async def _let_go(prefixes: frozenset[IPv6Network], context: Context) -> None:

@@ -46,7 +46,7 @@ class InFlightRecreations:
             await self._store.put_record(RECREATIONS, name, record)
         self._pools[name] = previous.pool
 
-    async def former(self, name: str) -> PreviousNetwork | None:
+    async def previous(self, name: str) -> PreviousNetwork | None:
         """The previous network; None: there is no record, or it is damaged."""
         record = await self._store.record(RECREATIONS, name)
         return _decode(record) if record is not None else None

@@ -26,8 +26,8 @@ def decide(wish: Desired, seen: Observed, context: Context) -> Plan:
     pool = wish.resource.spec.addressing.pool or ""
     others = context.recreations.others(pool, wish.name) if pool else ()
     refused, why = context.recreations.refused(wish.name)
-    seen = replace(seen, in_transit=others, refused=refused, refusal=why)
-    plan = planning.plan(wish, seen, context.inventory.holdings)
+    seen = replace(seen, in_flight=others, refused=refused, refusal=why)
+    plan = planning.plan_network(wish, seen, context.inventory.holdings)
     if any(isinstance(step, RememberNetwork) for step in plan.steps):
         context.recreations.claim(wish.name, pool)
     return plan
@@ -58,18 +58,18 @@ async def roll_back(wish: Desired, stored: StoredObject, outcome: ConvergeResult
     failed = outcome.failed
     if failed is None or not _refused(failed):
         return False
-    former = await context.recreations.former(wish.name)
-    made = _made(wish, outcome, former)
-    if former is None or made is None:
+    previous = await context.recreations.previous(wish.name)
+    made = _made(wish, outcome, previous)
+    if previous is None or made is None:
         return False
     why = (
-        f"it was brought back as it was, with {former.subnet}, since it could not be made anew ({failed});"
+        f"it was brought back as it was, with {previous.subnet}, since it could not be made anew ({failed});"
         " this is tried again when the resource or its pool changes, or dockerv6 is started again"
     )
     context.recreations.refuse(wish.name, made, why)
     observed = await observe_network(wish, stored, context)
     try:
-        await execute(plan_rollback(wish, observed, context.inventory.holdings, former), context)
+        await execute(plan_rollback(wish, observed, context.inventory.holdings, previous), context)
     except StepFailed as also:
         logger.warning("%s could not be brought back yet: %s", wish.name, also)
         return False
@@ -78,7 +78,7 @@ async def roll_back(wish: Desired, stored: StoredObject, outcome: ConvergeResult
     return True
 
 
-def _made(wish: Desired, outcome: ConvergeResult, former: PreviousNetwork | None) -> str | None:
+def _made(wish: Desired, outcome: ConvergeResult, previous: PreviousNetwork | None) -> str | None:
     """The fingerprint of the new network's wish: of what was to be made, or has been made by an earlier plan.
 
     None: what is there is the former one, which somebody can't be attached to either.
@@ -87,7 +87,7 @@ def _made(wish: Desired, outcome: ConvergeResult, former: PreviousNetwork | None
     if spec is not None:
         return spec.labels.get(SPEC_HASH)
     there = planning.own_network(wish, outcome.observed)
-    if there is None or (former is not None and there.labels == former.spec.labels):
+    if there is None or (previous is not None and there.labels == previous.spec.labels):
         return None
     return there.labels.get(SPEC_HASH)
 

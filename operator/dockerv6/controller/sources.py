@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dockerv6.controller.context import Context
 from dockerv6.controller.garbage import GARBAGE, HELD_RETRY, SOURCES, hold, prune_confirmed
 from dockerv6.controller.prefixes import PREFIXES, track_prefixes
-from dockerv6.planning.admission import Intake, PruneRules, admit_resources
+from dockerv6.planning.admission import Admission, PruneRules, admit_resources
 from dockerv6.reconciler.handler import Key, TemporaryError
 from dockerv6.source.model import Diagnostic, Severity, Snapshot
 
@@ -64,7 +64,7 @@ class SourceKeeper:
             context.sources_listed = context.firewall.may_sweep = True
             context.enqueue(GARBAGE, "every source has been listed")
         waits = (
-            intake.again_in,
+            intake.retry_after,
             snapshot.retry_after,
             HELD_RETRY if intake.held else None,
             None if all(r.listed for r in snapshot.roots) else UNLISTED_RETRY,
@@ -103,7 +103,7 @@ class SourceKeeper:
         reason = "InvalidSpec" if diagnostic.severity is Severity.ERROR else "SpecWarning"
         await self._context.reporter.warning(kind, name, reason, str(diagnostic))
 
-    async def _hold(self, intake: Intake) -> None:
+    async def _hold(self, intake: Admission) -> None:
         """Have the statuses say what is held, and no longer what is not."""
         held = frozenset(intake.held)
         changed = held ^ self._context.prune_held

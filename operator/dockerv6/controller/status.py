@@ -12,15 +12,14 @@ from dockerv6.api.traffic import Egress, EgressMode
 from dockerv6.controller.context import Context
 from dockerv6.controller.converge import ConvergeResult, requeue_after
 from dockerv6.dockerd.model import Network
-from dockerv6.planning.addressing.translation import translate
+from dockerv6.planning.addressing.translation import translate_subnet
 from dockerv6.planning.docker.network_spec import gateway
-from dockerv6.planning.host.ndp_proxy import answering, wanted
+from dockerv6.planning.host.ndp_proxy import proxying_interfaces, required_entries
 from dockerv6.planning.host.proxied_subnets import ProxiedSubnet
 from dockerv6.planning.host.sysctls import host_message
 from dockerv6.planning.inputs import Desired, Observed
 from dockerv6.planning.network import own_network
-from dockerv6.planning.status import NETWORK_DOMAIN, StatusInputs, conditions_of
-from dockerv6.planning.status import suspended as suspended_conditions
+from dockerv6.planning.status import NETWORK_DOMAIN, StatusInputs, conditions_of, suspended_conditions
 from dockerv6.planning.steps import Plan
 from dockerv6.store.model import StoredObject
 
@@ -43,7 +42,7 @@ def network_status(resource: NetworkResource, observed: Observed, context: Conte
     driver = live.driver if live is not None else str(resource.spec.driver)
     hosted = driver == Driver.BRIDGE and not resource.spec.internal  # else the host has no part in what leaves
     mode = resource.spec.egress.mode if hosted else EgressMode.NONE
-    answers = [a for a in observed.answers if a.owner == resource.metadata.name]
+    proxied_subnets = [a for a in observed.proxied_subnets if a.owner == resource.metadata.name]
     fields: dict[str, object] = {
         "subnet": str(subnets[0]) if subnets else None,
         "gateway": _gateway(resource, live, subnets),
@@ -57,7 +56,7 @@ def network_status(resource: NetworkResource, observed: Observed, context: Conte
         "endpoints": [{"container": a.container_name, "ipv6": str(a.ipv6) if a.ipv6 else None} for a in running],
         "publishedPorts": published_ports(observed, resource.metadata.name),
         "lastAppliedHash": _applied_hash(resource, context),
-        **reached_by(resource.spec.egress, subnets, answers, observed, context),
+        **reached_by(resource.spec.egress, subnets, proxied_subnets, observed, context),
     }
     bridge = f" on {live.bridge}" if live is not None and live.bridge else ""
     messages = {
@@ -68,7 +67,7 @@ def network_status(resource: NetworkResource, observed: Observed, context: Conte
         if live is None or live.bridge
         else f"packets of {live.driver} networks do not pass the host's firewall",
         ConditionType.PORTS_PUBLISHED: published_message(observed, resource.metadata.name),
-        ConditionType.HOST_READY: host_message(observed.host, answering(answers, observed.host)),
+        ConditionType.HOST_READY: host_message(observed.host, proxying_interfaces(proxied_subnets, observed.host)),
     }
     return StatusFacts({k: v for k, v in fields.items() if v is not None}, messages)
 
@@ -76,16 +75,18 @@ def network_status(resource: NetworkResource, observed: Observed, context: Conte
 def reached_by(
     egress: Egress,
     subnets: Iterable[IPv6Network],
-    answers: Iterable[ProxiedSubnet],
+    proxied_subnets: Iterable[ProxiedSubnet],
     observed: Observed,
     context: Context,
 ) -> Mapping[str, object]:
     """Where others find the containers: prefixes that subnets are translated to, and whom the host answers for."""
-    followed = context.inventory.holdings.followed
+    tracked = context.inventory.holdings.tracked
     translated = subnets if egress.mode is EgressMode.PREFIX_TRANSLATION else ()
-    outer = [str(prefix) for subnet in translated for prefix in translate(egress, subnet, followed).outer]
+    outer = [
+        str(prefix) for subnet in translated for prefix in translate_subnet(egress, subnet, tracked).external_prefixes
+    ]
     present = {(p.interface, p.address) for p in observed.host.proxies}
-    answered = sorted(wanted(answers, observed.containers, observed.host) & present)
+    answered = sorted(required_entries(proxied_subnets, observed.containers, observed.host) & present)
     return {
         **({"translatedTo": outer} if outer else {}),
         **({"answeredFor": [f"{address} on {interface}" for interface, address in answered]} if answered else {}),

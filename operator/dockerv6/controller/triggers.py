@@ -18,8 +18,8 @@ from dockerv6.dockerd.port import EngineUnavailable
 from dockerv6.firewall.port import FirewallError
 from dockerv6.hostnet.model import ChangeKind, HostChange, ProxyNeighbour
 from dockerv6.planning.host.addresses import HostAddresses, host_addresses
-from dockerv6.planning.host.parents import watched
-from dockerv6.planning.host.sysctls import leads_out, sysctl_steps, uplink_interfaces
+from dockerv6.planning.host.parents import watched_interfaces
+from dockerv6.planning.host.sysctls import external_interfaces, is_default_route, sysctl_steps
 from dockerv6.planning.inputs import NAME, HostView
 from dockerv6.reconciler.handler import Key, TemporaryError
 
@@ -250,7 +250,7 @@ class Triggers:
                 self._answering()
             self._ports_wait_for(view)
             # a route to nowhere is told of with no interface, or with loopback's
-            if not touched.isdisjoint({"", "lo", *uplink_interfaces(view), *tracked_interfaces(self._context)}):
+            if not touched.isdisjoint({"", "lo", *external_interfaces(view), *tracked_interfaces(self._context)}):
                 self._context.enqueue(PREFIXES, "the host's addresses or routes changed")
             if sysctl_steps(view):  # such as an uplink that has begun to hear router advertisements
                 self._context.enqueue(host.FORWARDING, "the host's links changed")
@@ -276,7 +276,7 @@ class Triggers:
         for name, resource in self._context.inventory.networks().items():
             network = by_name.get(resource.docker_name) if resource.observed else None
             link = network or resource.spec
-            if not watched(link.driver, link.options).isdisjoint(touched):
+            if not watched_interfaces(link.driver, link.options).isdisjoint(touched):
                 self._context.enqueue(Key(NETWORK, name), "the network's parent changed")
 
     def _ports_wait_for(self, view: HostView) -> None:
@@ -349,8 +349,8 @@ def _bridges_of(ports: Iterable[str], view: HostView) -> frozenset[str]:
 
 def _outside(view: HostView) -> tuple[object, ...]:
     """What conditions of hosts are made from: ways out, and the links and addresses that lead there."""
-    links = (view.interfaces[name] for name in uplink_interfaces(view))
+    links = (view.interfaces[name] for name in external_interfaces(view))
     return (
-        frozenset((r.destination, r.interface) for r in view.routes if leads_out(r)),
+        frozenset((r.destination, r.interface) for r in view.routes if is_default_route(r)),
         frozenset((i.name, i.up, i.mtu, i.addresses, i.tentative, i.failed) for i in links if i.addresses),
     )

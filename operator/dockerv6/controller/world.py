@@ -22,11 +22,11 @@ from dockerv6.planning.host.sysctls import (
     BRIDGE_NETFILTER,
     FORWARDING,
     accept_ra,
+    external_addresses,
+    external_interfaces,
     guest_bridges,
-    own_addresses,
     proxy_ndp,
     uplink_bridges,
-    uplink_interfaces,
 )
 from dockerv6.planning.inputs import HostView, NetworkIndex
 
@@ -329,7 +329,7 @@ class World:
             proxies=await self.host.proxies(),
             bridge_netfilter={"1": True, "0": False}.get(await self.host.sysctl(BRIDGE_NETFILTER) or ""),
         )
-        switches = {name: await self.host.sysctl(proxy_ndp(name)) for name in uplink_interfaces(view)}
+        switches = {name: await self.host.sysctl(proxy_ndp(name)) for name in external_interfaces(view)}
         view = replace(view, proxy_ndp={name: value for name, value in switches.items() if value is not None})
         before = self.host_view.last
         if before == view:
@@ -343,7 +343,7 @@ class World:
     def _in_rules(self, view: HostView) -> tuple[object, ...]:
         """What rules depend on: bridges that they name, links' prefixes that subnets may be translated to, and ours."""
         bridges = uplink_bridges(view), guest_bridges(view) if self.rules_name_bridges else ()
-        return *bridges, on_link_prefixes(view), own_addresses(view)
+        return *bridges, on_link_prefixes(view), external_addresses(view)
 
 
 def _edited(networks: dict[str, Network], edits: Mapping[str, Network | None]) -> dict[str, Network]:

@@ -15,10 +15,10 @@ from dockerv6.planning.addressing.prefix_candidates import candidates
 from dockerv6.planning.host.sysctls import (
     FORWARDING,
     accept_ra,
+    external_interfaces,
     guest_bridges,
-    leads_out,
+    is_default_route,
     proxy_ndp,
-    uplink_interfaces,
 )
 from dockerv6.planning.inputs import HostView
 
@@ -202,7 +202,7 @@ def uplink(host: HostView) -> Check:
 def prefixes(host: HostView, told: Collection[HostPrefix]) -> Check:
     """What `fromInterface` and `prefixFrom` would take, by interface."""
     name = "prefixes"
-    best = ((interface, candidates(interface, told, host.routes)[:1]) for interface in uplink_interfaces(host))
+    best = ((interface, candidates(interface, told, host.routes)[:1]) for interface in external_interfaces(host))
     found = [
         f"{interface} has {each.prefix} ({'on-link' if each.on_link else 'delegated'})"
         for interface, one in best
@@ -237,7 +237,7 @@ def proxy_neighbours(host: HostView) -> Check:
 def uplink_mtu(host: HostView) -> Check:
     """Bridges that take larger packets than the way out."""
     name = "uplink MTU"
-    ways = {r.interface for r in host.routes if leads_out(r)}
+    ways = {r.interface for r in host.routes if is_default_route(r)}
     known = [i for i in host.interfaces.values() if i.name in ways and i.mtu > 0]
     if not known:
         return Check(name, Status.OK, "no way out to compare with")

@@ -25,13 +25,13 @@ class PruneRules:
 
 
 @dataclass(frozen=True, slots=True)
-class Intake:
+class Admission:
     """What to write to the store, and when to look again."""
 
     writes: tuple[StoredObject, ...] = ()
     held: tuple[str, ...] = ()  # "Kind/name" of what would be pruned but is held
     identities: Mapping[str, str] = field(default_factory=dict)  # root -> identity to remember
-    again_in: float | None = None  # seconds until a grace period ends; None: nothing is waiting
+    retry_after: float | None = None  # seconds until a grace period ends; None: nothing is waiting
     complete: bool = True  # every source could be listed
 
 
@@ -41,7 +41,7 @@ def admit_resources(
     identities: Mapping[str, str],
     now: float,
     rules: PruneRules,
-) -> Intake:
+) -> Admission:
     """Decide what the reading means. Pure: ``now`` is Unix seconds, ``identities`` the roots as last trusted."""
     old = {(o.kind, o.name): o for o in stored}
     writes: dict[tuple[str, str], StoredObject] = {}
@@ -61,22 +61,22 @@ def admit_resources(
     held: tuple[str, ...] = ()
     doomed = [o for o in gone if o.deleting_since is None]
     alive = [o for o in stored if o.deleting_since is None and o.file]
-    if rules.enabled and too_many(len(doomed), len(alive)) and not rules.confirmed:
+    if rules.enabled and exceeds_prune_limit(len(doomed), len(alive)) and not rules.confirmed:
         held = tuple(f"{o.kind}/{o.name}" for o in doomed)
     elif rules.enabled:
         for o in doomed:
             writes[(o.kind, o.name)] = replace(o, deleting_since=now)
     graces = [rules.grace - (now - o.missing_since) for o in waiting if o.missing_since is not None]
-    return Intake(
+    return Admission(
         writes=tuple(w for k, w in sorted(writes.items()) if w != old.get(k)),
         held=held,
         identities=_identities(snapshot, identities),
-        again_in=max(0.0, min(graces)) if graces and rules.enabled else None,
+        retry_after=max(0.0, min(graces)) if graces and rules.enabled else None,
         complete=snapshot.complete and not snapshot.changing_files,
     )
 
 
-def too_many(doomed: int, alive: int) -> bool:
+def exceeds_prune_limit(doomed: int, alive: int) -> bool:
     """Whether a prune takes so much that it may well be a mistake: more than three, and more than half."""
     return doomed > GUARD_ABOVE and 2 * doomed > alive
 

@@ -11,7 +11,7 @@ from dockerv6.ipam.ledger import AllocationState
 from dockerv6.planning.addressing.pools import cooldown
 from dockerv6.planning.docker.members import release_members
 from dockerv6.planning.findings import ENGINE_RETRY
-from dockerv6.planning.host.ndp_proxy import withdrawal
+from dockerv6.planning.host.ndp_proxy import release_proxy_entries
 from dockerv6.planning.inputs import NAME, Desired, Holdings, Identity, NetworkIndex, Observed
 from dockerv6.planning.network import observed_network, own_network
 from dockerv6.planning.steps import (
@@ -47,13 +47,13 @@ def plan_deletion(desired: Desired, observed: Observed, holdings: Holdings) -> P
     theirs = observed_network(desired, observed)
     if theirs is not None and not _left_as_it_is(desired):
         steps += release_members(desired, observed, theirs)
-    others = tuple(a for a in observed.answers if a.owner != name)
-    mine = tuple(a for a in observed.answers if a.owner == name)
-    steps += withdrawal(mine, others, observed.containers, observed.host)
+    others = tuple(a for a in observed.proxied_subnets if a.owner != name)
+    mine = tuple(a for a in observed.proxied_subnets if a.owner == name)
+    steps += release_proxy_entries(mine, others, observed.containers, observed.host)
     held = holdings.bound.get(name)
     if held is not None:
         steps.append(ReleaseSubnet(held, "the resource is deleted"))
-    changes = observed.rules.off.get(name, ())
+    changes = observed.rules.pending_changes.get(name, ())
     if (held or changes) and not observed.rules.problem:
         steps.append(EnsureRules(name, changes, "the resource is deleted"))
     return Plan("IPv6Network", name, tuple(steps))
@@ -111,7 +111,7 @@ def plan_garbage(
     """
     steps: list[Step] = []
     findings: list[Finding] = []
-    strays = stray_networks(known, identity, networks)
+    strays = unclaimed_networks(known, identity, networks)
     for stray in strays:
         if stray.id in idle:
             steps.append(RemoveNetwork(stray.id, stray.name, f"no IPv6Network {stray.labels.get(NAME)} asks for it"))
@@ -129,7 +129,7 @@ def plan_garbage(
     return Plan("Host", "garbage", tuple(steps), tuple(findings))
 
 
-def stray_networks(known: GarbageInputs, identity: Identity, networks: NetworkIndex) -> tuple[Network, ...]:
+def unclaimed_networks(known: GarbageInputs, identity: Identity, networks: NetworkIndex) -> tuple[Network, ...]:
     """Docker networks of ours that belong to no resource, or twice to one (a crash between create and read-back)."""
     strays = []
     seen: set[tuple[str, str]] = set()

@@ -71,7 +71,7 @@ def _(step: s.RememberEndpoints) -> str:
 
 @describe.register
 def _(step: s.RememberNetwork) -> str:
-    return f"remember Docker network {step.former.name} with {step.subnet}"
+    return f"remember Docker network {step.previous.name} with {step.subnet}"
 
 
 @describe.register

@@ -42,23 +42,26 @@ def rules_drift(observed: Observed, owner: str) -> tuple[str, ...]:
     """An owner's rules, and those of all, that were there and are not: somebody else took them away."""
     if not observed.applied or observed.rules.intended:
         return ()
-    return tuple(f"firewall: {c}" for c in (*observed.rules.off.get("", ()), *observed.rules.off.get(owner, ())))
+    return tuple(
+        f"firewall: {c}"
+        for c in (*observed.rules.pending_changes.get("", ()), *observed.rules.pending_changes.get(owner, ()))
+    )
 
 
 def _table(rules: RulesView, owner: str) -> tuple[Finding, ...]:
     if rules.problem:
         return (Finding(ConditionType.FIREWALL_READY, Reason.FIREWALL_UNAVAILABLE, rules.problem, retry=ENGINE_RETRY),)
-    left_out = rules.left_out.get(owner)
+    left_out = rules.excluded.get(owner)
     if left_out:
         return (Finding(ConditionType.FIREWALL_READY, Reason.SUBNET_OVERLAP, left_out, blocks=False, retry=HELD_RETRY),)
-    outer = rules.outer_left_out.get(owner)
-    return (Finding(ConditionType.FIREWALL_READY, Reason.PREFIX_CONFLICT, outer, blocks=False),) if outer else ()
+    why = rules.untranslated.get(owner)
+    return (Finding(ConditionType.FIREWALL_READY, Reason.PREFIX_CONFLICT, why, blocks=False),) if why else ()
 
 
 def _rival(rules: RulesView) -> tuple[Finding, ...]:
     if not rules.rival:
         return ()
-    return (Finding(ConditionType.FIREWALL_READY, Reason.FOREIGN_RULES, rules.rival, blocks=False, doubtful=True),)
+    return (Finding(ConditionType.FIREWALL_READY, Reason.FOREIGN_RULES, rules.rival, blocks=False, unknown=True),)
 
 
 def _ports(rules: RulesView, owner: str, host: HostView) -> tuple[Finding, ...]:
@@ -76,7 +79,7 @@ def _ports(rules: RulesView, owner: str, host: HostView) -> tuple[Finding, ...]:
             "; ".join(p.message for p in told),
             blocks=False,
             retry=PORT_RETRY if taken else None,
-            doubtful=not faults,
+            unknown=not faults,
         ),
     )
 
@@ -103,4 +106,4 @@ def raw_drop_findings(
         f"Docker Engine {engine.version} drops what is sent to containers' own addresses; for spec.{asked[0]} to work"
         f" set options: {{{TRUSTED_INTERFACES}: <interface>}}, or {GATEWAY_MODE_IPV6}: routed"
     )
-    return (Finding(ConditionType.FIREWALL_READY, Reason.FIREWALL_BLOCKED, message, blocks=False, doubtful=True),)
+    return (Finding(ConditionType.FIREWALL_READY, Reason.FIREWALL_BLOCKED, message, blocks=False, unknown=True),)

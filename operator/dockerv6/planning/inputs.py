@@ -66,13 +66,15 @@ class HostView:
 class RulesView:
     """Our table and the host's filter, compared with the whole host's intent."""
 
-    off: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # owner -> changes that it needs; "": shared parts
+    pending_changes: Mapping[str, tuple[str, ...]] = field(
+        default_factory=dict
+    )  # owner -> changes that it needs; "": shared parts
     intended: bool = False  # the rules are to be others than they were: what differs is no drift
     problem: str = ""  # the backend can't work: why, and the remedy
     filter: HostFilterState = field(default_factory=HostFilterState)
     backend: str = ""
-    left_out: Mapping[str, str] = field(default_factory=dict)  # owner -> why its elements can't be in the table
-    outer_left_out: Mapping[str, str] = field(default_factory=dict)  # owner -> why it is not translated to its prefix
+    excluded: Mapping[str, str] = field(default_factory=dict)  # owner -> why its elements can't be in the table
+    untranslated: Mapping[str, str] = field(default_factory=dict)  # owner -> why it is not translated to its prefix
     ports: Mapping[str, tuple[PortIntent, ...]] = field(default_factory=dict)  # owner -> what is published for it
     port_names: Mapping[PortKey, str] = field(default_factory=dict)  # the containers that ports lead to
     port_problems: Mapping[str, tuple[PortProblem, ...]] = field(default_factory=dict)  # owner -> what is not
@@ -130,8 +132,8 @@ class Observed:
     rules: RulesView = field(default_factory=RulesView)
     containers: tuple[Container, ...] = ()  # all that run
     members: frozenset[str] = frozenset()  # ids of containers that we attached to the resource's network
-    answers: tuple[ProxiedSubnet, ...] = ()  # of all resources: whom neighbour solicitations are answered for
-    in_transit: tuple[str, ...] = ()  # other networks of the same pool that are being renumbered now
+    proxied_subnets: tuple[ProxiedSubnet, ...] = ()  # of all resources: whom neighbour solicitations are answered for
+    in_flight: tuple[str, ...] = ()  # other networks of the same pool that are being renumbered now
     refused: str = ""  # fingerprint of a wish that could not be carried out and was rolled back
     refusal: str = ""  # why
     entropy: bytes = bytes(5)  # 40 bits for a pool that is generated now
@@ -143,7 +145,7 @@ class Holdings:
 
     allocations: tuple[Allocation, ...] = ()
     pool_prefixes: Mapping[str, IPv6Network] = field(default_factory=dict)
-    followed: Mapping[str, TrackedPrefix] = field(default_factory=dict)  # by interface
+    tracked: Mapping[str, TrackedPrefix] = field(default_factory=dict)  # by interface
     bound: Mapping[str, Allocation] = field(init=False)  # the allocations in use, by owner
 
     def __post_init__(self) -> None:

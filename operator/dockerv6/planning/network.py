@@ -7,9 +7,9 @@ from dockerv6.api.errors import format_path
 from dockerv6.api.network import ManagementPolicy, UpdateStrategy
 from dockerv6.api.options import Driver
 from dockerv6.dockerd.model import Attachment, Network, NetworkSpec
-from dockerv6.planning.addressing.conflicts import collision
+from dockerv6.planning.addressing.conflicts import network_conflict
 from dockerv6.planning.addressing.pools import withdrawn_findings
-from dockerv6.planning.addressing.subnets import Subnet, decide
+from dockerv6.planning.addressing.subnets import SubnetDecision, choose_subnet
 from dockerv6.planning.docker.endpoints import Recreation, attach, creation
 from dockerv6.planning.docker.members import attach_members, detach_members, member_findings
 from dockerv6.planning.docker.network_spec import NO_IPV4_SINCE, differences, fingerprint, network_spec
@@ -21,13 +21,13 @@ from dockerv6.planning.host.sysctls import (
 )
 from dockerv6.planning.inputs import Desired, Holdings, HostView, Observed
 from dockerv6.planning.reach import (
-    answer_steps,
+    bridge_port_steps,
     bridged,
+    forwarding_steps,
     left_steps,
-    live_steps,
-    reach_findings,
+    proxy_steps,
     rules_steps,
-    way_steps,
+    traffic_findings,
 )
 from dockerv6.planning.steps import (
     CreateNetwork,
@@ -46,7 +46,7 @@ UNBRIDGED = frozenset({Driver.MACVLAN, Driver.IPVLAN})
 TURN_RETRY = 5.0  # seconds until a network looks again whether it is its turn; it is also told
 
 
-def plan(desired: Desired, observed: Observed, holdings: Holdings) -> Plan:
+def plan_network(desired: Desired, observed: Observed, holdings: Holdings) -> Plan:
     """What to do for the resource now. Pure; empty once the world is as it should be."""
     name = desired.name
     blocking = _refusals(desired, observed)
@@ -55,7 +55,7 @@ def plan(desired: Desired, observed: Observed, holdings: Holdings) -> Plan:
     if desired.resource.spec.management_policy is ManagementPolicy.OBSERVE:
         return _plan_observed(desired, observed, holdings)
     live = own_network(desired, observed)
-    subnet = decide(desired, observed, holdings, live)
+    subnet = choose_subnet(desired, observed, holdings, live)
     if isinstance(subnet, Finding):
         return Plan("IPv6Network", name, _kept(desired, observed, holdings, live), (subnet,))
     return _plan_managed(desired, observed, holdings, live, subnet)
@@ -119,7 +119,7 @@ def _kept(desired: Desired, observed: Observed, holdings: Holdings, live: Networ
     back = _back(observed, live) if live is not None and observed.engine is not None else ()
     if desired.name not in holdings.bound or observed.rules.problem or not bridged(desired, live):
         return back
-    return (*rules_steps(desired, observed), *answer_steps(desired, observed), *back)
+    return (*rules_steps(desired, observed), *proxy_steps(desired, observed), *back)
 
 
 def _plan_observed(desired: Desired, observed: Observed, holdings: Holdings) -> Plan:
@@ -128,12 +128,10 @@ def _plan_observed(desired: Desired, observed: Observed, holdings: Holdings) -> 
     if live is not None and live.driver in UNBRIDGED:
         return _plan_unbridged(desired, observed, live)
     intents = (
-        network_contribution(desired.resource, None, (live,), (), holdings.followed).networks
-        if live is not None
-        else ()
+        network_contribution(desired.resource, None, (live,), (), holdings.tracked).networks if live is not None else ()
     )
     findings: list[Finding] = [
-        *reach_findings(desired, observed, holdings, live, live),
+        *traffic_findings(desired, observed, holdings, live, live),
         *member_findings(desired, observed),
     ]
     if live is None:
@@ -156,9 +154,9 @@ def _plan_observed(desired: Desired, observed: Observed, holdings: Holdings) -> 
     if not observed.rules.problem:
         steps = rules_steps(desired, observed)
         if intents:  # else the host need not forward anything for it
-            steps = (*way_steps(desired, observed), *answer_steps(desired, observed))
+            steps = (*forwarding_steps(desired, observed), *proxy_steps(desired, observed))
     if live is not None and not any(f.blocks for f in findings):
-        steps = (*steps, *live_steps(desired, observed, live), *_members(desired, observed, live))
+        steps = (*steps, *bridge_port_steps(desired, observed, live), *_members(desired, observed, live))
     return Plan("IPv6Network", desired.name, steps, tuple(findings), rules_drift(observed, desired.name))
 
 
@@ -182,20 +180,20 @@ def _plan_unbridged(desired: Desired, observed: Observed, live: Network) -> Plan
 
 
 def _plan_managed(
-    desired: Desired, observed: Observed, holdings: Holdings, live: Network | None, subnet: Subnet
+    desired: Desired, observed: Observed, holdings: Holdings, live: Network | None, subnet: SubnetDecision
 ) -> Plan:
     """A network of our own: allocation, host, rules, then the network, then its endpoints."""
     spec = desired.resource.spec
     want = network_spec(desired.resource, subnet.prefix, desired.identity, observed.engine)
     findings = [
         *engine_findings(observed),
-        *(reach_findings(desired, observed, holdings, live, want) if bridged(desired, live) else ()),
+        *(traffic_findings(desired, observed, holdings, live, want) if bridged(desired, live) else ()),
         *parent_findings(want, live, observed),
         *member_findings(desired, observed),
         *((subnet.finding,) if subnet.finding is not None else ()),
         *withdrawn_findings(desired.pools.get(spec.addressing.pool or ""), holdings),
     ]
-    rival = collision(desired, observed, live, want)
+    rival = network_conflict(desired, observed, live, want)
     if rival is not None:
         findings.append(rival)
     change, drift, refusal = _network_change(desired, observed, holdings, live, want, subnet)
@@ -211,18 +209,18 @@ def _plan_managed(
     because = "the network's rules are there before it is" if binding else ""
     remade = any(isinstance(s, CreateNetwork) for s in change)
     mend = () if live is None or remade else _mend(observed, live)
-    former = [s for s in change if isinstance(s, RememberNetwork)]
+    previous = [s for s in change if isinstance(s, RememberNetwork)]
     removed = [s for s in change if isinstance(s, RememberEndpoints | DetachEndpoint | RemoveNetwork)]
-    rest = [s for s in change if s not in removed and s not in former]
+    rest = [s for s in change if s not in removed and s not in previous]
     steps = (
-        *former,
+        *previous,
         *binding,  # before anything is taken down: what is wanted instead is then nobody else's
         *removed,
-        *(way_steps(desired, observed, because) if bridged(desired, live) else left_steps(desired, observed)),
+        *(forwarding_steps(desired, observed, because) if bridged(desired, live) else left_steps(desired, observed)),
         *rest,
         *mend,
-        *(live_steps(desired, observed, live) if live is not None and not remade else ()),
-        *answer_steps(desired, observed),
+        *(bridge_port_steps(desired, observed, live) if live is not None and not remade else ()),
+        *proxy_steps(desired, observed),
         *(_members(desired, observed, live if live is not None and not remade else want)),
     )
     drift = (*drift, *(s.reason for s in mend), *_rules_drift(desired, observed, live))
@@ -248,7 +246,7 @@ def _network_change(
     holdings: Holdings,
     live: Network | None,
     want: NetworkSpec,
-    subnet: Subnet,
+    subnet: SubnetDecision,
 ) -> tuple[tuple[Step, ...], tuple[str, ...], Finding | None]:
     """Steps for the Docker network itself, the drift that they mend, and what forbids them."""
     if observed.engine is None:
@@ -283,15 +281,15 @@ def _rolled_back(observed: Observed, want: NetworkSpec) -> Finding | None:
     return Finding(ConditionType.NETWORK_READY, Reason.ROLLED_BACK, observed.refusal, blocks=False)
 
 
-def _not_its_turn(desired: Desired, observed: Observed, subnet: Subnet) -> Finding | None:
+def _not_its_turn(desired: Desired, observed: Observed, subnet: SubnetDecision) -> Finding | None:
     """Of a pool's networks only so many are renumbered at the same time."""
     pool = desired.pools.get(desired.resource.spec.addressing.pool or "")
-    if subnet.replaces is None or pool is None or len(observed.in_transit) < pool.spec.max_unavailable:
+    if subnet.replaces is None or pool is None or len(observed.in_flight) < pool.spec.max_unavailable:
         return None
-    verb = "is" if len(observed.in_transit) == 1 else "are"
+    verb = "is" if len(observed.in_flight) == 1 else "are"
     message = (
         f"the subnet becomes {subnet.prefix} instead of {subnet.replaces}, and waits for its turn:"
-        f" {', '.join(observed.in_transit)} of the same pool {verb} being renumbered"
+        f" {', '.join(observed.in_flight)} of the same pool {verb} being renumbered"
         f" (maxUnavailable {pool.spec.max_unavailable})"
     )
     return Finding(ConditionType.NETWORK_READY, Reason.RENUMBERING, message, blocks=False, retry=TURN_RETRY)

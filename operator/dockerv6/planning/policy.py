@@ -10,8 +10,8 @@ from dockerv6.dockerd.model import Network
 from dockerv6.planning.addressing.translation import translation_findings
 from dockerv6.planning.findings import engine_findings, raw_drop_findings, rules_drift, rules_findings
 from dockerv6.planning.firewall.contributions import POLICY_OWNER, icc_switched_off, ipv6_subnets
-from dockerv6.planning.firewall.port_claims import carries
-from dockerv6.planning.host.ndp_proxy import neighbour_findings, neighbour_steps
+from dockerv6.planning.firewall.port_claims import has_labels
+from dockerv6.planning.host.ndp_proxy import ndp_proxy_findings, ndp_proxy_steps
 from dockerv6.planning.host.sysctls import bridge_steps, filter_steps, host_findings, icc_findings, sysctl_steps
 from dockerv6.planning.host.uplinks import uplink_findings
 from dockerv6.planning.inputs import MANAGED_BY, Holdings, Observed
@@ -19,16 +19,16 @@ from dockerv6.planning.steps import EnsureRules, Finding, Plan, Step
 
 
 @dataclass(frozen=True, slots=True)
-class Assignment:
+class PolicyAssignment:
     """Every network that some policy matches, by the policy that it belongs to; and what else a policy matches."""
 
     networks: Mapping[str, tuple[Network, ...]]
-    elsewhere: Mapping[str, Mapping[str, str]]  # policy -> Docker network -> who has it
+    claimed_by: Mapping[str, Mapping[str, str]]  # policy -> Docker network -> who has it
 
 
-def assign(
+def assign_networks(
     policies: Mapping[str, IPv6Policy], networks: Iterable[Network], observed_names: Mapping[str, str]
-) -> Assignment:
+) -> PolicyAssignment:
     """Give each network to the first policy, by name, that matches it.
 
     Args:
@@ -37,7 +37,7 @@ def assign(
         observed_names: names of Docker networks that IPv6Networks observe, and the names of those resources.
     """
     mine: dict[str, list[Network]] = {name: [] for name in policies}
-    elsewhere: dict[str, dict[str, str]] = {name: {} for name in policies}
+    claimed_by: dict[str, dict[str, str]] = {name: {} for name in policies}
     ordered = sorted(policies)
     for network in networks:
         if not eligible(network):
@@ -48,13 +48,13 @@ def assign(
         claimed = observed_names.get(network.name)
         if claimed is not None:
             for name in matching:
-                elsewhere[name][network.name] = f"IPv6Network/{claimed}"
+                claimed_by[name][network.name] = f"IPv6Network/{claimed}"
             continue
         first, *others = matching
         mine[first].append(network)
         for name in others:
-            elsewhere[name][network.name] = f"IPv6Policy/{first}"
-    return Assignment({name: tuple(each) for name, each in mine.items()}, elsewhere)
+            claimed_by[name][network.name] = f"IPv6Policy/{first}"
+    return PolicyAssignment({name: tuple(each) for name, each in mine.items()}, claimed_by)
 
 
 def eligible(network: Network) -> bool:
@@ -66,7 +66,7 @@ def matches(selector: NetworkSelector, network: Network) -> bool:
     """Whether the network satisfies every criterion that is written."""
     subnets = [subnet for subnet, _ in ipv6_subnets(network)]
     return (
-        (not selector.match_labels or carries(network.labels, selector.match_labels))
+        (not selector.match_labels or has_labels(network.labels, selector.match_labels))
         and (not selector.names or network.name in selector.names)
         and (not selector.drivers or network.driver in {str(d) for d in selector.drivers})
         and (not selector.prefixes or any(s.subnet_of(p) for s in subnets for p in selector.prefixes))
@@ -80,20 +80,20 @@ def plan_policy(policy: IPv6Policy, observed: Observed, networks: Collection[Net
     refused = host_findings(observed.host)
     if refused:
         return Plan("IPv6Policy", name, findings=refused)
-    mine = tuple(a for a in observed.answers if a.owner == owner)
+    mine = tuple(a for a in observed.proxied_subnets if a.owner == owner)
     separate = any(icc_switched_off(n) for n in networks)
     findings = (
         *(_concerning_firewall(f) for f in engine_findings(observed)),
         *rules_findings(observed.rules, owner, observed.host),
         *(f for n in networks for f in raw_drop_findings(spec.egress, spec.firewall, observed.engine, n.options)),
-        *translation_findings(spec.egress, (s for n in networks for s, _ in ipv6_subnets(n)), holdings.followed),
+        *translation_findings(spec.egress, (s for n in networks for s, _ in ipv6_subnets(n)), holdings.tracked),
         *icc_findings(observed.host, icc=not separate),
-        *neighbour_findings(mine, observed.containers, observed.host),
+        *ndp_proxy_findings(mine, observed.containers, observed.host),
         *uplink_findings(observed.host, spec.egress, networks, managed=False),
     )
     if observed.rules.problem:
         return Plan("IPv6Policy", name, findings=findings)
-    changes = (*observed.rules.off.get("", ()), *observed.rules.off.get(owner, ()))
+    changes = (*observed.rules.pending_changes.get("", ()), *observed.rules.pending_changes.get(owner, ()))
     steps: list[Step] = []
     if changes:
         steps.append(EnsureRules(owner, changes, "the table differs from what it should hold"))
@@ -104,12 +104,12 @@ def plan_policy(policy: IPv6Policy, observed: Observed, networks: Collection[Net
             bridges = (network.bridge,) if network.bridge else ()
             steps += bridge_steps(observed.host, bridges, published=published, icc=not icc_switched_off(network))
     containers = observed.containers if observed.engine is not None else None
-    steps += neighbour_steps(mine, observed.answers, containers, observed.host)
+    steps += ndp_proxy_steps(mine, observed.proxied_subnets, containers, observed.host)
     return Plan("IPv6Policy", name, tuple(steps), findings, rules_drift(observed, owner))
 
 
 def _concerning_firewall(finding: Finding) -> Finding:
     """A policy has no network of its own to speak of: its rules stay as they are until the engine is back."""
     return Finding(
-        ConditionType.FIREWALL_READY, finding.reason, finding.message, blocks=False, retry=finding.retry, doubtful=True
+        ConditionType.FIREWALL_READY, finding.reason, finding.message, blocks=False, retry=finding.retry, unknown=True
     )

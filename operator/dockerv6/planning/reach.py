@@ -11,7 +11,7 @@ from dockerv6.dockerd.model import Network, NetworkSpec
 from dockerv6.planning.addressing.translation import translation_findings
 from dockerv6.planning.findings import raw_drop_findings, rules_findings
 from dockerv6.planning.firewall.contributions import icc_switched_off
-from dockerv6.planning.host.ndp_proxy import neighbour_findings, neighbour_steps
+from dockerv6.planning.host.ndp_proxy import ndp_proxy_findings, ndp_proxy_steps
 from dockerv6.planning.host.proxied_subnets import ProxiedSubnet
 from dockerv6.planning.host.sysctls import bridge_steps, filter_steps, icc_findings, sysctl_steps
 from dockerv6.planning.host.uplinks import uplink_findings
@@ -24,7 +24,7 @@ def bridged(desired: Desired, live: Network | None) -> bool:
     return desired.resource.spec.driver is Driver.BRIDGE or (live is not None and live.bridge is not None)
 
 
-def reach_findings(
+def traffic_findings(
     desired: Desired,
     observed: Observed,
     holdings: Holdings,
@@ -39,17 +39,17 @@ def reach_findings(
     return (
         *rules_findings(observed.rules, desired.name, observed.host),
         *raw_drop_findings(spec.egress, spec.firewall, observed.engine, options),
-        *translation_findings(spec.egress, subnets, holdings.followed),
+        *translation_findings(spec.egress, subnets, holdings.tracked),
         *icc_findings(observed.host, icc=spec.bridge.icc),
-        *neighbour_findings(_answers(desired, observed), observed.containers, observed.host),
+        *ndp_proxy_findings(_proxied_subnets(desired, observed), observed.containers, observed.host),
         *uplink_findings(observed.host, spec.egress, there, managed=not desired.resource.observed),
     )
 
 
 def rules_steps(desired: Desired, observed: Observed, because: str = "") -> tuple[Step, ...]:
     """Our table's step, when it lacks something for this resource or is about to."""
-    off = observed.rules.off
-    changes = (*off.get("", ()), *off.get(desired.name, ()))
+    pending = observed.rules.pending_changes
+    changes = (*pending.get("", ()), *pending.get(desired.name, ()))
     if not changes and not because:
         return ()
     return (EnsureRules(desired.name, changes, because or "the table differs from what it should hold"),)
@@ -57,13 +57,13 @@ def rules_steps(desired: Desired, observed: Observed, because: str = "") -> tupl
 
 def left_steps(desired: Desired, observed: Observed) -> tuple[Step, ...]:
     """What is left in our table of a network that was on a bridge, and is on one no more."""
-    changes = observed.rules.off.get(desired.name, ())
+    changes = observed.rules.pending_changes.get(desired.name, ())
     if not changes or observed.rules.problem:
         return ()
     return (EnsureRules(desired.name, changes, "its packets no longer pass the host's firewall"),)
 
 
-def way_steps(desired: Desired, observed: Observed, because: str = "") -> tuple[Step, ...]:
+def forwarding_steps(desired: Desired, observed: Observed, because: str = "") -> tuple[Step, ...]:
     """Before there is a network, or for the one that is there: the host forwards, our rules decide, we are let pass."""
     return (
         *sysctl_steps(observed.host),
@@ -72,7 +72,7 @@ def way_steps(desired: Desired, observed: Observed, because: str = "") -> tuple[
     )
 
 
-def live_steps(desired: Desired, observed: Observed, live: Network) -> tuple[Step, ...]:
+def bridge_port_steps(desired: Desired, observed: Observed, live: Network) -> tuple[Step, ...]:
     """What the packet filter needs of the bridge of a network that is there, beside rules."""
     translated = desired.resource.spec.egress.mode is EgressMode.PREFIX_TRANSLATION
     published = translated or bool(observed.rules.ports.get(desired.name))
@@ -80,11 +80,11 @@ def live_steps(desired: Desired, observed: Observed, live: Network) -> tuple[Ste
     return bridge_steps(observed.host, (live.bridge,) if live.bridge else (), published=published, icc=icc)
 
 
-def answer_steps(desired: Desired, observed: Observed) -> tuple[Step, ...]:
+def proxy_steps(desired: Desired, observed: Observed) -> tuple[Step, ...]:
     """Neighbour solicitations are answered for those who run; nobody knows who does while the engine is away."""
     containers = observed.containers if observed.engine is not None else None
-    return neighbour_steps(_answers(desired, observed), observed.answers, containers, observed.host)
+    return ndp_proxy_steps(_proxied_subnets(desired, observed), observed.proxied_subnets, containers, observed.host)
 
 
-def _answers(desired: Desired, observed: Observed) -> tuple[ProxiedSubnet, ...]:
-    return tuple(a for a in observed.answers if a.owner == desired.name)
+def _proxied_subnets(desired: Desired, observed: Observed) -> tuple[ProxiedSubnet, ...]:
+    return tuple(a for a in observed.proxied_subnets if a.owner == desired.name)

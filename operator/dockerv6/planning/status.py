@@ -63,7 +63,7 @@ def conditions_of(before: Conditions, verdict: StatusInputs) -> Conditions:
     return cond.merge(before, found)
 
 
-def suspended(before: Conditions, verdict: StatusInputs, message: str) -> Conditions:
+def suspended_conditions(before: Conditions, verdict: StatusInputs, message: str) -> Conditions:
     """The world was not looked at, so nothing new is known of it: what was said stays, but that it is suspended."""
     ready = cond.get(before, ConditionType.READY)
     status = ready.status if ready is not None else "Unknown"
@@ -101,7 +101,7 @@ def _domain(type_: ConditionType, verdict: StatusInputs) -> Condition:
         return _make(verdict, type_, "False", failure.reason, failure.message)
     finding = _finding(type_, verdict.plan)
     if finding is not None:
-        status: cond.Status = "Unknown" if finding.doubtful else "False"
+        status: cond.Status = "Unknown" if finding.unknown else "False"
         return _make(verdict, type_, status, finding.reason, finding.message)
     waits_for = verdict.plan.blocked
     if waits_for is not None:
@@ -167,7 +167,7 @@ def _readiness(found: list[Condition], verdict: StatusInputs) -> list[Condition]
 def _finding(type_: ConditionType, plan: Plan) -> Finding | None:
     """The plan's finding about a condition: what blocks before what is wrong, and that before what is doubtful."""
     mine = [f for f in plan.findings if f.condition == type_]
-    return min(mine, key=lambda f: (not f.blocks, f.doubtful), default=None)
+    return min(mine, key=lambda f: (not f.blocks, f.unknown), default=None)
 
 
 def _make(verdict: StatusInputs, type_: str, status: cond.Status, reason: str, message: str) -> Condition:

@@ -116,7 +116,7 @@ class RememberNetwork:
     """Write down, durably, how the network was, before it is removed: if the new one can't be had, it comes back."""
 
     owner: str  # the resource
-    former: NetworkSpec
+    previous: NetworkSpec
     subnet: IPv6Network  # what the owner held
     pool: str
     reason: str = "it comes back if the new one can't be made"
@@ -258,7 +258,7 @@ class Finding:
     message: str
     blocks: bool = True  # nothing is done for the resource until it is mended
     retry: float | None = None
-    doubtful: bool = False  # it may well be harmless: the condition is Unknown, not False
+    unknown: bool = False  # it may well be harmless: the condition is Unknown, not False
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,7 +90,7 @@ async def test_the_view_says_who_lacks_what() -> None:
     bench.host.firewall.flush_all()
     bench.context.firewall.invalidate()
     view = await bench.context.firewall.view()
-    assert view.off.keys() == {"", "a", "b"}
+    assert view.pending_changes.keys() == {"", "a", "b"}
     assert view.backend == "fake"
 
 

@@ -11,7 +11,7 @@ from dockerv6.dockerd.model import Network
 from dockerv6.firewall.model import FirewallIntent, PortIntent, TransportProtocol
 from dockerv6.planning.firewall.port_assignment import PortAssignment
 from dockerv6.planning.firewall.port_claims import PortProblem
-from dockerv6.planning.policy import Assignment
+from dockerv6.planning.policy import PolicyAssignment
 from tests.simulation.resources import network, policy
 from tests.world import Bench, Host
 
@@ -19,17 +19,17 @@ WEB = IPv6Address("fd00::5")
 PORT = PortIntent("a", TransportProtocol.TCP, 80, WEB, 8080)
 CONFLICT = PortProblem(Reason.PORT_CONFLICT, "somebody has it")
 SHOP = Network("1", "shop", "bridge")
-EMPTY = DesiredFirewall(FirewallIntent(), (), PortAssignment(), {}, Assignment({}, {}))
+EMPTY = DesiredFirewall(FirewallIntent(), (), PortAssignment(), {}, PolicyAssignment({}, {}))
 
 
 @pytest.mark.parametrize(
     ("other", "owner"),
     [
         (replace(EMPTY, ports={"a": (PORT,)}), "a"),
-        (replace(EMPTY, settled=PortAssignment(problems={"a": (CONFLICT,)})), "a"),
+        (replace(EMPTY, port_assignment=PortAssignment(problems={"a": (CONFLICT,)})), "a"),
         (replace(EMPTY, rivals={"a": "b"}), "a"),
-        (replace(EMPTY, assignment=Assignment({"a": (SHOP,)}, {})), "policy/a"),
-        (replace(EMPTY, assignment=Assignment({}, {"a": {"shop": "IPv6Policy/b"}})), "policy/a"),
+        (replace(EMPTY, assignment=PolicyAssignment({"a": (SHOP,)}, {})), "policy/a"),
+        (replace(EMPTY, assignment=PolicyAssignment({}, {"a": {"shop": "IPv6Policy/b"}})), "policy/a"),
     ],
     ids=["ports", "problems", "rivals", "networks", "networks that others have"],
 )

@@ -45,10 +45,10 @@ class Follower:
         return again.after if again is not None else None
 
     def prefix(self, interface: str = "eth0") -> str:
-        return str(self.followed(interface).prefix)
+        return str(self.tracked(interface).prefix)
 
-    def followed(self, interface: str = "eth0") -> TrackedPrefix:
-        return self.context.inventory.holdings.followed[interface]
+    def tracked(self, interface: str = "eth0") -> TrackedPrefix:
+        return self.context.inventory.holdings.tracked[interface]
 
     async def told(self, name: str, kind: str = NETWORK) -> list[tuple[str, int]]:
         return [(e.reason, e.count) for e in await self.host.events(name, kind) if e.reason.startswith("Prefix")]
@@ -80,13 +80,13 @@ async def test_the_first_prefix_is_believed_at_once_and_durably() -> None:
     await it.look()
     assert it.prefix() == OLD
     restarted = await it.host.bench()
-    assert restarted.context.inventory.holdings.followed == it.context.inventory.holdings.followed
+    assert restarted.context.inventory.holdings.tracked == it.context.inventory.holdings.tracked
 
 
 async def test_an_interface_without_a_prefix_is_waited_for() -> None:
     it = await follower(pool("other", fromInterface={"name": "eth7"}))
     await it.look()
-    assert it.context.inventory.holdings.followed == {}
+    assert it.context.inventory.holdings.tracked == {}
     assert await it.told("other", POOL) == []
 
 
@@ -138,11 +138,11 @@ async def test_one_that_goes_without_a_successor_is_kept_and_that_is_told() -> N
     it.host.clock.advance(SETTLE)
     await it.look()
     assert it.prefix() == OLD
-    assert it.followed().withdrawn
+    assert it.tracked().withdrawn
     assert await it.told("draws") == [("PrefixFollowed", 1), ("PrefixWithdrawn", 1)]
     it.provider.delegate(OLD)
     await it.look()
-    assert not it.followed().withdrawn
+    assert not it.tracked().withdrawn
     assert await it.told("draws") == [("PrefixFollowed", 1), ("PrefixWithdrawn", 1), ("PrefixReturned", 1)]
 
 
@@ -196,7 +196,7 @@ async def test_what_can_not_be_kept_is_not_believed(monkeypatch: pytest.MonkeyPa
         patch.setattr(it.host.store, "put_record", full)
         with pytest.raises(StoreError):
             await it.look()
-    assert it.context.inventory.holdings.followed == {}
+    assert it.context.inventory.holdings.tracked == {}
     await it.look()
     assert it.prefix() == OLD
 
@@ -217,14 +217,14 @@ async def test_an_interface_that_nobody_follows_any_more_is_forgotten() -> None:
     await it.look()
     await it.bench.accept(pool("isp", prefix="fd00:1::/48"))
     await it.look()
-    assert it.context.inventory.holdings.followed == {}
+    assert it.context.inventory.holdings.tracked == {}
     assert await it.host.store.records(TRACKED_PREFIXES) == {}
 
 
 async def test_an_interface_that_comes_back_under_its_name_is_the_same() -> None:
     it = await follower()
     await it.look()
-    since = it.followed().since
+    since = it.tracked().since
     it.provider.unplug()
     await it.look()
     it.host.clock.advance(60)
@@ -232,5 +232,5 @@ async def test_an_interface_that_comes_back_under_its_name_is_the_same() -> None
     assert it.prefix() == OLD
     it.provider.plug("2001:db8:1::5/64", index=77)
     await it.look()
-    found = it.followed()
+    found = it.tracked()
     assert (str(found.prefix), found.since, found.withdrawn) == (OLD, since, False)

@@ -115,14 +115,14 @@ class TestEarlierVersions:
         await store.put_record(RECREATIONS, "blog", json.loads(RECREATION_ROW))
         recreations = InFlightRecreations(store)
         await recreations.load()
-        assert await recreations.former("blog") == RECREATION_VALUE
+        assert await recreations.previous("blog") == RECREATION_VALUE
 
     async def test_a_tracked_prefix(self) -> None:
         store = MemoryStore()
         await store.put_record(TRACKED_PREFIXES, "eth0", ROW)
         inventory = Inventory(store, MemoryLedger())
         await inventory.load()
-        assert inventory.holdings.followed == {"eth0": PREFIX_VALUE}
+        assert inventory.holdings.tracked == {"eth0": PREFIX_VALUE}
 
     async def test_rows_are_written_as_before_so_that_a_downgrade_reads_them(self) -> None:
         store = MemoryStore()

@@ -36,18 +36,18 @@ RICH = PreviousNetwork(
 )
 
 
-@pytest.mark.parametrize("former", [PLAIN, RICH], ids=["plain", "rich"])
-async def test_what_is_written_is_read_back_by_the_next_process(former: PreviousNetwork) -> None:
+@pytest.mark.parametrize("previous", [PLAIN, RICH], ids=["plain", "rich"])
+async def test_what_is_written_is_read_back_by_the_next_process(previous: PreviousNetwork) -> None:
     store = MemoryStore()
-    await InFlightRecreations(store).remember("blog", former)
+    await InFlightRecreations(store).remember("blog", previous)
     again = InFlightRecreations(store)
     await again.load()
-    assert await again.former("blog") == former
+    assert await again.previous("blog") == previous
 
 
 async def test_nothing_is_known_of_those_that_never_went() -> None:
     transit = InFlightRecreations(MemoryStore())
-    assert await transit.former("blog") is None
+    assert await transit.previous("blog") is None
     assert await transit.complete("blog") is None
     assert transit.others("isp", "blog") == ()
     assert transit.refused("blog") == ("", "")
@@ -58,7 +58,7 @@ async def test_how_it_was_first_is_what_it_goes_back_to() -> None:
     await transit.remember("blog", PLAIN)
     later = IPv6Network("2001:db8:b00:7::/64")
     await transit.remember("blog", PreviousNetwork(NetworkSpec("blog", ipam=(SubnetConfig(later),)), later, "isp"))
-    assert await transit.former("blog") == PLAIN
+    assert await transit.previous("blog") == PLAIN
 
 
 DAMAGES: dict[str, dict[str, object]] = {
@@ -78,7 +78,7 @@ async def test_a_damaged_record_is_none(damage: dict[str, object]) -> None:
     await store.put_record(RECREATIONS, "blog", {**whole, **damage} if damage else {})
     transit = InFlightRecreations(store)
     await transit.load()
-    assert await transit.former("blog") is None
+    assert await transit.previous("blog") is None
     assert await transit.complete("blog") is not None
     assert await store.records(RECREATIONS) == {}
 
@@ -109,7 +109,7 @@ async def test_who_has_arrived_is_forgotten_durably() -> None:
     await transit.remember("blog", PLAIN)
     assert await transit.complete("blog") == "isp"
     assert await transit.complete("blog") is None
-    assert await transit.former("blog") is None
+    assert await transit.previous("blog") is None
     assert await store.records(RECREATIONS) == {}
 
 

@@ -21,7 +21,7 @@ from dockerv6.ipam.ledger import Allocation, AllocationState
 from dockerv6.planning.addressing.tracked_prefixes import PreviousPrefix, TrackedPrefix
 from dockerv6.planning.docker.network_spec import network_spec, with_spec_hash
 from dockerv6.planning.inputs import Desired, Holdings, HostView, Identity, NetworkIndex, Observed, RulesView
-from dockerv6.planning.network import plan
+from dockerv6.planning.network import plan_network
 from dockerv6.planning.steps import Finding, Plan, Step
 from tests.simulation.resources import network, pool
 
@@ -73,15 +73,15 @@ def holdings(*allocations: Allocation, **pool_prefixes: IPv6Network) -> Holdings
     return Holdings(allocations, pool_prefixes)
 
 
-def followed(prefix: str, *former: str, interface: str = "eth0") -> TrackedPrefix:
+def tracked(prefix: str, *previous: str, interface: str = "eth0") -> TrackedPrefix:
     """The prefix that an interface has had for an hour, and those that it had before, newest first."""
-    before = tuple(PreviousPrefix(IPv6Network(each), NOW + 3600) for each in former)
+    before = tuple(PreviousPrefix(IPv6Network(each), NOW + 3600) for each in previous)
     return TrackedPrefix(interface, IPv6Network(prefix), NOW - 3600, former=before)
 
 
 def holding(*allocations: Allocation, following: TrackedPrefix) -> Holdings:
     """The ledger, and the prefix of an interface that is followed."""
-    return Holdings(allocations, followed={following.interface: following})
+    return Holdings(allocations, tracked={following.interface: following})
 
 
 def created(spec: NetworkSpec, number: int = 1) -> Network:
@@ -167,7 +167,7 @@ def reasons(found: Plan | tuple[Finding, ...]) -> list[tuple[str, str]]:
 
 def decide(wish: Desired, moment: Observed, held: Holdings | None = None) -> Plan:
     """The plan."""
-    return plan(wish, moment, held if held is not None else holdings())
+    return plan_network(wish, moment, held if held is not None else holdings())
 
 
 def running(

@@ -85,7 +85,7 @@ def test_the_hosts_addresses_tell_their_state() -> None:
 class TestFindings:
     def found(self, *problems: PortProblem) -> list[tuple[str, str, bool, bool]]:
         rules = RulesView(ports={"blog": (port(GONE),), "other": (port(HERE),)}, port_problems={"blog": problems})
-        return [(f.condition, f.reason, f.doubtful, f.blocks) for f in rules_findings(rules, "blog", host())]
+        return [(f.condition, f.reason, f.unknown, f.blocks) for f in rules_findings(rules, "blog", host())]
 
     def test_it_is_in_doubt_whether_the_ports_are_published(self) -> None:
         assert self.found() == [("PortsPublished", "AddressPending", True, False)]

@@ -8,7 +8,7 @@ from dockerv6.planning.host.proxied_subnets import ProxiedSubnet
 from tests.unit.planning.scene import SUBNET
 
 NEW, OLD = IPv6Network("2001:db8:100:1::/64"), IPv6Network("2001:db8:200:1::/64")
-UNTRANSLATED, TRANSLATED = ProxiedSubnet("blog", SUBNET), ProxiedSubnet("blog", SUBNET, outer=(NEW, OLD))
+UNTRANSLATED, TRANSLATED = ProxiedSubnet("blog", SUBNET), ProxiedSubnet("blog", SUBNET, external_prefixes=(NEW, OLD))
 
 
 def test_neighbours_know_containers_by_what_the_subnet_is_translated_to() -> None:

@@ -8,13 +8,13 @@ import pytest
 from dockerv6.api.traffic import Publish
 from dockerv6.dockerd.model import Container, PortBinding
 from dockerv6.planning.firewall.port_claims import (
-    Claim,
+    PortClaim,
     PortProblem,
     PublishingNetwork,
-    carries,
     from_containers,
+    has_labels,
+    matches_container,
     own_ports,
-    selects,
 )
 from tests.simulation.resources import network
 from tests.unit.planning.scene import SUBNET, binding, end, foreign, live, running
@@ -131,13 +131,13 @@ class TestSeveralNetworks:
         assert claim.owner == "else"
 
 
-def own(*containers: Container, **port: object) -> Claim | PortProblem:
+def own(*containers: Container, **port: object) -> PortClaim | PortProblem:
     return own_at(surface(ports=[{"port": 8080, "containers": {"name": "web"}, **port}]), *containers)
 
 
-def own_at(place: PublishingNetwork, *containers: Container) -> Claim | PortProblem:
+def own_at(place: PublishingNetwork, *containers: Container) -> PortClaim | PortProblem:
     (found,) = own_ports((place,), containers)
-    return found if isinstance(found, Claim) else found[1]
+    return found if isinstance(found, PortClaim) else found[1]
 
 
 class TestOwnPorts:
@@ -145,32 +145,32 @@ class TestOwnPorts:
 
     def test_a_port_leads_to_the_container_of_that_name(self) -> None:
         claim = own(running("other", end(HERE, SUBNET[6])), self.WEB)
-        assert isinstance(claim, Claim)
+        assert isinstance(claim, PortClaim)
         assert (claim.container.name, claim.target_port, claim.host_address) == ("web", 8080, None)
 
     def test_the_container_can_have_it_elsewhere(self) -> None:
         claim = own(self.WEB, targetPort=80, protocol="udp")
-        assert isinstance(claim, Claim)
+        assert isinstance(claim, PortClaim)
         assert (claim.protocol, claim.target_port) == ("udp", 80)
 
     def test_labels_choose_too(self) -> None:
         claim = own(self.WEB, containers={"matchLabels": {"app": "web"}})
-        assert isinstance(claim, Claim)
+        assert isinstance(claim, PortClaim)
         assert isinstance(own(self.WEB, containers={"matchLabels": {"app": "db"}}), PortProblem)
 
     def test_clients_can_be_named(self) -> None:
         claim = own(self.WEB, **{"from": ["2001:db8:1::/48", "2001:db8:2::7"]})
-        assert isinstance(claim, Claim)
+        assert isinstance(claim, PortClaim)
         assert [str(s) for s in claim.sources] == ["2001:db8:1::/48", "2001:db8:2::7/128"]
 
     def test_its_own_address_goes_before_the_blocks(self) -> None:
         block = surface(host=HOST, ports=[{"port": 1, "containers": {"name": "web"}, "hostAddress": "::1"}])
         claim = own_at(block, self.WEB)
-        assert isinstance(claim, Claim)
+        assert isinstance(claim, PortClaim)
         assert claim.host_address == IPv6Address("::1")
         block = surface(host=HOST, ports=[{"port": 1, "containers": {"name": "web"}}])
         claim = own_at(block, self.WEB)
-        assert isinstance(claim, Claim)
+        assert isinstance(claim, PortClaim)
         assert claim.host_address == HOST
 
     def test_the_oldest_answers_and_the_next_takes_over(self) -> None:
@@ -178,16 +178,16 @@ class TestOwnPorts:
         young = running("a", end(HERE, SUBNET[6]), created=2, app="web")
         for there, name in (((young, old), "b"), ((young,), "a")):
             claim = own(*there, containers={"matchLabels": {"app": "web"}})
-            assert isinstance(claim, Claim)
+            assert isinstance(claim, PortClaim)
             assert claim.container.name == name
 
     def test_one_without_an_address_lets_the_next_answer(self) -> None:
         pending = running("b", end(HERE, None), created=1, app="web")
         claim = own(pending, self.WEB, containers={"matchLabels": {"app": "web"}})
-        assert isinstance(claim, Claim)
+        assert isinstance(claim, PortClaim)
         assert claim.container.name == "web"
         alone = own(pending, containers={"matchLabels": {"app": "web"}})
-        assert isinstance(alone, Claim)
+        assert isinstance(alone, PortClaim)
         assert alone.address is None
 
     def test_nobody_there_is_waited_for(self) -> None:
@@ -206,16 +206,16 @@ class TestOwnPorts:
         ports = [{"port": 8080, "containers": {"name": "web"}}]
         places = (surface(OTHER, "policy/p", ports=ports), surface(HERE, "policy/p", ports=ports))
         (claim,) = own_ports(places, (self.WEB,))
-        assert isinstance(claim, Claim)
+        assert isinstance(claim, PortClaim)
         assert claim.network == HERE.name
 
 
 def test_wanting_no_labels_means_nobody() -> None:
-    assert not carries({"a": "b"}, {})
-    assert carries({"a": "b", "c": "d"}, {"a": "b"})
-    assert not carries({"a": "x"}, {"a": "b"})
+    assert not has_labels({"a": "b"}, {})
+    assert has_labels({"a": "b", "c": "d"}, {"a": "b"})
+    assert not has_labels({"a": "x"}, {"a": "b"})
 
 
 def test_a_name_is_all_of_the_name() -> None:
     selector = network(publish={"ports": [{"port": 1, "containers": {"name": "web"}}]}).spec.publish.ports[0].containers
-    assert [selects(selector, running(name)) for name in ("web", "web-1", "WEB")] == [True, False, False]
+    assert [matches_container(selector, running(name)) for name in ("web", "web-1", "WEB")] == [True, False, False]

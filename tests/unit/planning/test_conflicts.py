@@ -1,7 +1,7 @@
 from dataclasses import replace
 from ipaddress import IPv6Network
 
-from dockerv6.planning.addressing.conflicts import collision, conflict, foreign_routes, foreign_subnets
+from dockerv6.planning.addressing.conflicts import foreign_routes, foreign_subnets, network_conflict, prefix_conflict
 from dockerv6.planning.docker.network_spec import network_spec
 from dockerv6.planning.inputs import HostView, Observed
 from dockerv6.planning.steps import Finding
@@ -25,20 +25,20 @@ OWN = desired()
 def collide(moment: Observed, there: bool = True, **spec: object) -> Finding | None:  # noqa: FBT001, FBT002 - reads well
     wish = desired(network("blog", **spec))
     own = live() if there else None
-    return collision(wish, moment, own, network_spec(wish.resource, SUBNET, IDENTITY))
+    return network_conflict(wish, moment, own, network_spec(wish.resource, SUBNET, IDENTITY))
 
 
 def test_the_first_who_has_a_share_is_named() -> None:
     moment = observed(foreign("x", str(SUBNET)), host=HostView(routes=(route(str(SUBNET)),)))
     held = holdings(allocation(owner="shop"))
-    assert conflict(OWN, moment, held, SUBNET) == f"{SUBNET} of IPv6Network shop"
-    assert conflict(OWN, moment, holdings(), SUBNET) == f"{SUBNET} of Docker network x"
-    assert conflict(OWN, observed(), holdings(), SUBNET) == ""
+    assert prefix_conflict(OWN, moment, held, SUBNET) == f"{SUBNET} of IPv6Network shop"
+    assert prefix_conflict(OWN, moment, holdings(), SUBNET) == f"{SUBNET} of Docker network x"
+    assert prefix_conflict(OWN, observed(), holdings(), SUBNET) == ""
 
 
 def test_nobody_is_in_his_own_way() -> None:
     moment = observed(live(), host=HostView(routes=(route(str(SUBNET), "v6-blog"),)))
-    assert conflict(OWN, moment, holdings(allocation(), cooling("fd12:3456:789a:1::/80", "blog")), SUBNET) == ""
+    assert prefix_conflict(OWN, moment, holdings(allocation(), cooling("fd12:3456:789a:1::/80", "blog")), SUBNET) == ""
 
 
 def test_what_belongs_to_others_is_told_apart() -> None:

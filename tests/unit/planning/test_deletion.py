@@ -4,7 +4,7 @@ from ipaddress import IPv6Interface, IPv6Network
 import pytest
 
 from dockerv6.hostnet.model import Interface, ProxyNeighbour
-from dockerv6.planning.deletion import GarbageInputs, plan_deletion, plan_garbage, stray_networks
+from dockerv6.planning.deletion import GarbageInputs, plan_deletion, plan_garbage, unclaimed_networks
 from dockerv6.planning.host.proxied_subnets import ProxiedSubnet
 from dockerv6.planning.inputs import NetworkIndex, Observed, RulesView
 from dockerv6.planning.steps import ForgetSubnet, Plan, ReleaseSubnet, RemoveNetwork, RemoveProxyNeighbour
@@ -30,7 +30,7 @@ from tests.unit.planning.scene import (
 )
 
 HELD = holdings(allocation())
-OFF = RulesView(off={"blog": ("remove x",)})
+OFF = RulesView(pending_changes={"blog": ("remove x",)})
 
 
 def delete(moment: Observed, **spec: object) -> Plan:
@@ -111,18 +111,18 @@ class TestNeighbours:
         return [(s.interface, s.address) for s in steps if isinstance(s, RemoveProxyNeighbour)]
 
     def test_our_entries_for_its_containers_go(self) -> None:
-        moment = observed(host=self.HOST, answers=(self.MINE, self.OTHERS))
+        moment = observed(host=self.HOST, proxied_subnets=(self.MINE, self.OTHERS))
         assert self.removed(moment) == [("eth0", self.SUBNET[5])]
 
     @pytest.mark.parametrize("spec", [{"deletionPolicy": "Orphan"}, {"suspend": True}], ids=str)
     def test_so_they_do_when_the_network_stays(self, spec: dict[str, object]) -> None:
         there = live(subnet=self.SUBNET)
-        moment = observed(there, host=self.HOST, answers=(self.MINE, self.OTHERS))
+        moment = observed(there, host=self.HOST, proxied_subnets=(self.MINE, self.OTHERS))
         assert self.removed(moment, **spec) == [("eth0", self.SUBNET[5])]
 
     def test_they_go_after_the_network_and_before_its_subnet_is_given_back(self) -> None:
         there = live(subnet=self.SUBNET)
-        moment = observed(there, host=self.HOST, answers=(self.MINE, self.OTHERS))
+        moment = observed(there, host=self.HOST, proxied_subnets=(self.MINE, self.OTHERS))
         plan = plan_deletion(desired(), moment, holdings(allocation(self.SUBNET)))
         assert kinds(plan) == ["RemoveNetwork", "RemoveProxyNeighbour", "ReleaseSubnet", "EnsureRules"]
 
@@ -132,17 +132,17 @@ class TestNeighbours:
         web = running("web", end(there, self.SUBNET[5]))
         eth0 = Interface(2, "eth0", "", up=True, mtu=1500, addresses=(IPv6Interface("2001:db8:1::2/64"),))
         view = replace(self.HOST, interfaces={"eth0": eth0})
-        moment = observed(there, host=view, answers=(self.MINE, also), containers=(web,))
+        moment = observed(there, host=view, proxied_subnets=(self.MINE, also), containers=(web,))
         assert self.removed(moment) == []
         assert self.removed(replace(moment, containers=())) == [("eth0", self.SUBNET[5])]
 
     def test_while_containers_are_waited_for_they_are_answered_for(self) -> None:
         there = live(subnet=self.SUBNET)
-        moment = observed(there, host=self.HOST, answers=(self.MINE,), attachments=(container("web"),))
+        moment = observed(there, host=self.HOST, proxied_subnets=(self.MINE,), attachments=(container("web"),))
         assert self.removed(moment) == []
 
     def test_while_the_engine_is_away_too(self) -> None:
-        assert self.removed(observed(engine=None, host=self.HOST, answers=(self.MINE,))) == []
+        assert self.removed(observed(engine=None, host=self.HOST, proxied_subnets=(self.MINE,))) == []
 
 
 class TestGarbage:
@@ -194,12 +194,12 @@ class TestGarbage:
     def test_of_twins_the_one_that_is_not_used_is_a_stray(self) -> None:
         known = GarbageInputs(("blog",), (), {})
         twins = NetworkIndex((live(number=1), live(number=2)))
-        assert stray_networks(known, IDENTITY, twins) == (live(number=2),)
+        assert unclaimed_networks(known, IDENTITY, twins) == (live(number=2),)
 
     def test_a_renamed_leftover_is_no_twin(self) -> None:
         known = GarbageInputs(("blog",), (), {})
         there = NetworkIndex((live(), replace(live(number=2), name="old")))
-        assert stray_networks(known, IDENTITY, there) == ()
+        assert unclaimed_networks(known, IDENTITY, there) == ()
 
     def test_names_of_resources_not_of_networks_count(self) -> None:
         other = live(desired(network("shop", networkName="blog")), IPv6Network("fd00::/64"))

@@ -24,19 +24,19 @@ def ports(*problems: PortProblem) -> Finding:
 
 
 def test_rules_that_are_in_order_say_nothing() -> None:
-    others = RulesView(port_problems={"other": (CONFLICT,)}, left_out={"other": "x"})
+    others = RulesView(port_problems={"other": (CONFLICT,)}, excluded={"other": "x"})
     assert rules_findings(others, "blog", HostView()) == ()
 
 
 @pytest.mark.parametrize("problem", [PENDING, NOBODY])
 def test_a_port_that_only_waits_is_no_fault(problem: PortProblem) -> None:
     found = ports(problem)
-    assert (found.reason, found.doubtful, found.retry) == (problem.reason, True, None)
+    assert (found.reason, found.unknown, found.retry) == (problem.reason, True, None)
 
 
 def test_a_port_of_somebody_else_is_a_fault() -> None:
     found = ports(CONFLICT)
-    assert (found.reason, found.doubtful, found.retry, found.message) == (
+    assert (found.reason, found.unknown, found.retry, found.message) == (
         "PortConflict",
         False,
         None,
@@ -51,7 +51,7 @@ def test_a_port_that_a_process_has_is_looked_at_again() -> None:
 
 def test_faults_go_before_what_waits_and_are_all_said() -> None:
     found = ports(PENDING, CONFLICT, TAKEN)
-    assert (found.reason, found.doubtful) == ("PortConflict", False)
+    assert (found.reason, found.unknown) == ("PortConflict", False)
     assert found.message == "it is another's; somebody listens"
     assert ports(NOBODY, PENDING).message == "nobody is there; it has no address"
 
@@ -59,14 +59,14 @@ def test_faults_go_before_what_waits_and_are_all_said() -> None:
 def test_what_keeps_the_table_from_being_right_blocks_or_waits() -> None:
     (gone,) = rules_findings(RulesView(problem="no nft"), "blog", HostView())
     assert (gone.reason, gone.blocks) == ("FirewallUnavailable", True)
-    (overlap,) = rules_findings(RulesView(left_out={"blog": "x overlaps"}), "blog", HostView())
-    assert (overlap.reason, overlap.blocks, overlap.doubtful) == ("SubnetOverlap", False, False)
+    (overlap,) = rules_findings(RulesView(excluded={"blog": "x overlaps"}), "blog", HostView())
+    assert (overlap.reason, overlap.blocks, overlap.unknown) == ("SubnetOverlap", False, False)
     assert overlap.retry
 
 
 def test_another_program_for_the_same_networks_is_told_of() -> None:
     (rival,) = rules_findings(RulesView(rival="docker-ipv6nat runs"), "blog", HostView())
-    assert (rival.reason, rival.doubtful, rival.blocks) == ("ForeignRules", True, False)
+    assert (rival.reason, rival.unknown, rival.blocks) == ("ForeignRules", True, False)
 
 
 def test_a_silent_engine_is_told_of() -> None:
@@ -80,7 +80,7 @@ class TestRawDrop:
     def found(self, resource: NetworkResource, engine: object = ENGINE_28, **options: str) -> list[str]:
         spec = resource.spec
         found = raw_drop_findings(spec.egress, spec.firewall, engine, options)  # type: ignore[arg-type]
-        assert all(f.doubtful and not f.blocks for f in found)
+        assert all(f.unknown and not f.blocks for f in found)
         return [f.message.partition("for spec.")[2].partition(" to work")[0] for f in found]
 
     @pytest.mark.parametrize(

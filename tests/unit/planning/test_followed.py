@@ -8,10 +8,10 @@ from dockerv6.hostnet.model import HostPrefix
 from dockerv6.planning.addressing.tracked_prefixes import (
     PreviousPrefix,
     TrackedPrefix,
-    exchanged,
-    part,
+    pool_part,
     renumbered,
-    track,
+    replace_prefix,
+    track_prefix,
 )
 from tests.unit.planning.host_prefixes import UPLINKS, address, delegation, on_link
 
@@ -45,13 +45,13 @@ def state(
 
 
 def look(before: TrackedPrefix | None, prefixes: Iterable[HostPrefix], now: float = NOW) -> TrackedPrefix:
-    after, _ = track(before, "eth0", prefixes, UPLINKS, now)
+    after, _ = track_prefix(before, "eth0", prefixes, UPLINKS, now)
     assert after is not None
     return after
 
 
 def wait(before: TrackedPrefix | None, prefixes: Iterable[HostPrefix], now: float = NOW) -> float | None:
-    return track(before, "eth0", prefixes, UPLINKS, now)[1]
+    return track_prefix(before, "eth0", prefixes, UPLINKS, now)[1]
 
 
 def changed_to(prefix: HostPrefix, world: Iterable[HostPrefix], before: TrackedPrefix | None = None) -> TrackedPrefix:
@@ -63,7 +63,7 @@ def changed_to(prefix: HostPrefix, world: Iterable[HostPrefix], before: TrackedP
 
 class TestFirst:
     def test_without_a_prefix_there_is_nothing_to_follow(self) -> None:
-        assert track(None, "eth0", [ULA], UPLINKS, NOW) == (None, None)
+        assert track_prefix(None, "eth0", [ULA], UPLINKS, NOW) == (None, None)
 
     def test_the_first_one_is_believed_at_once(self) -> None:
         assert look(None, [OLD]) == TrackedPrefix("eth0", IPv6Network("2001:db8:1::/64"), NOW)
@@ -196,7 +196,7 @@ class TestWithdrawn:
         assert look(gone, rest, NOW + 4.9) == gone
         after = look(gone, rest, NOW + 5)
         assert after == state(gone_since=NOW, withdrawn=True)
-        assert track(after, "eth0", rest, UPLINKS, NOW + 9999) == (after, None)
+        assert track_prefix(after, "eth0", rest, UPLINKS, NOW + 9999) == (after, None)
 
     def test_a_flap_of_the_interface_is_none(self) -> None:
         assert look(look(state(), []), [OLD], NOW + 3) == state()
@@ -302,10 +302,10 @@ class TestPart:
         ],
     )
     def test_a_pool_gets_its_part(self, prefix: str, length: int | None, offset: int, expected: str) -> None:
-        assert part(IPv6Network(prefix), length, offset) == IPv6Network(expected)
+        assert pool_part(IPv6Network(prefix), length, offset) == IPv6Network(expected)
 
     def test_a_prefix_that_is_longer_than_what_is_asked_has_none(self) -> None:
-        assert part(IPv6Network("2001:db8:1::/64"), 60, 0) == (
+        assert pool_part(IPv6Network("2001:db8:1::/64"), 60, 0) == (
             "2001:db8:1::/64 is too small to hold a /60; write a prefixLength of 64 or more, or ask the provider for"
             " a /60"
         )
@@ -319,7 +319,7 @@ class TestPart:
         ],
     )
     def test_an_offset_beyond_the_last_has_none(self, length: int | None, offset: int, words: str) -> None:
-        assert part(IPv6Network("2001:db8:100::/56"), length, offset) == f"2001:db8:100::/56 {words}"
+        assert pool_part(IPv6Network("2001:db8:100::/56"), length, offset) == f"2001:db8:100::/56 {words}"
 
 
 @pytest.mark.parametrize(
@@ -333,7 +333,7 @@ class TestPart:
     ],
 )
 def test_the_first_bits_of_a_subnet_are_exchanged(subnet: str, prefix: str, expected: str | None) -> None:
-    found = exchanged(IPv6Network(subnet), IPv6Network(prefix))
+    found = replace_prefix(IPv6Network(subnet), IPv6Network(prefix))
     assert found == (IPv6Network(expected) if expected else None)
 
 

@@ -8,6 +8,7 @@ from dockerv6.planning.host.sysctls import (
     FORWARDING,
     accept_ra,
     bridge_steps,
+    external_interfaces,
     filter_findings,
     filter_steps,
     guest_bridges,
@@ -16,10 +17,9 @@ from dockerv6.planning.host.sysctls import (
     icc_findings,
     proxy_ndp,
     restore_steps,
-    spare_sysctls,
     sysctl_steps,
+    unneeded_sysctls,
     uplink_bridges,
-    uplink_interfaces,
 )
 from dockerv6.planning.inputs import HostView, RulesView
 from dockerv6.planning.steps import (
@@ -85,7 +85,7 @@ def test_every_accept_rule_goes_when_no_network_is_left() -> None:
 
 def test_what_only_a_person_can_open_is_told_of() -> None:
     (finding,) = filter_findings(rules(FORWARD, STUBBORN, replace(STUBBORN, has_accept_rule=True)))
-    assert (finding.message, finding.blocks, finding.doubtful) == ("allow it there", False, True)
+    assert (finding.message, finding.blocks, finding.unknown) == ("allow it there", False, True)
 
 
 def test_forwarding_is_restored_before_its_guards() -> None:
@@ -113,13 +113,13 @@ PRIORS = {FORWARDING: "0", RA: "1", proxy_ndp("eth0"): "0", proxy_ndp("eth1"): "
 
 
 def test_where_nobody_is_answered_any_more_the_switch_is_spare_although_networks_are_left() -> None:
-    assert spare_sysctls(PRIORS, forwards=True, answering={"eth0"}) == {proxy_ndp("eth1"): "0"}
-    assert spare_sysctls(PRIORS, forwards=True, answering=()) == {proxy_ndp("eth0"): "0", proxy_ndp("eth1"): "0"}
+    assert unneeded_sysctls(PRIORS, forwards=True, proxying={"eth0"}) == {proxy_ndp("eth1"): "0"}
+    assert unneeded_sysctls(PRIORS, forwards=True, proxying=()) == {proxy_ndp("eth0"): "0", proxy_ndp("eth1"): "0"}
 
 
 def test_without_networks_all_is_spare_but_where_neighbours_are_answered() -> None:
-    assert spare_sysctls(PRIORS, forwards=False, answering=()) == PRIORS
-    assert proxy_ndp("eth0") not in spare_sysctls(PRIORS, forwards=False, answering={"eth0"})
+    assert unneeded_sysctls(PRIORS, forwards=False, proxying=()) == PRIORS
+    assert proxy_ndp("eth0") not in unneeded_sysctls(PRIORS, forwards=False, proxying={"eth0"})
 
 
 def test_a_good_host_is_described_by_what_is_in_place() -> None:
@@ -147,7 +147,7 @@ def test_neither_loopback_nor_guests_nor_ports_are_outward() -> None:
         Interface(7, "br0", "bridge", up=True, mtu=1500),
         Interface(8, "docker0", "bridge", up=True, mtu=1500),
     ]
-    assert uplink_interfaces(host(*others, routes=(route("::/0", "br0"),))) == ("br0", "eth0")
+    assert external_interfaces(host(*others, routes=(route("::/0", "br0"),))) == ("br0", "eth0")
 
 
 class TestBridges:
@@ -197,4 +197,4 @@ class TestBridges:
         assert icc_findings(self.bridge(), icc=True) == ()
         assert icc_findings(self.bridge(netfilter=False), icc=False) == ()
         (finding,) = icc_findings(self.bridge(), icc=False)
-        assert (finding.condition, finding.blocks, finding.doubtful) == ("HostReady", False, False)
+        assert (finding.condition, finding.blocks, finding.unknown) == ("HostReady", False, False)

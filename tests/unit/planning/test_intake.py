@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from dockerv6.api.scheme import Resource, digest, to_document
-from dockerv6.planning.admission import Intake, PruneRules, admit_resources, too_many
+from dockerv6.planning.admission import Admission, PruneRules, admit_resources, exceeds_prune_limit
 from dockerv6.source.model import InvalidResource, Position, Snapshot, SourcedResource, SourceRoot
 from dockerv6.store.model import StoredObject
 from tests.simulation.resources import ROOT, invalid, network
@@ -50,12 +50,12 @@ def take(
     identities: dict[str, str] | None = None,
     enabled: bool = True,
     confirmed: bool = False,
-) -> Intake:
+) -> Admission:
     rules = PruneRules(enabled, GRACE, confirmed)
     return admit_resources(snapshot, old, TRUSTED if identities is None else identities, NOW, rules)
 
 
-def pruned(intake: Intake) -> list[str]:
+def pruned(intake: Admission) -> list[str]:
     return [o.name for o in intake.writes if o.deleting_since is not None]
 
 
@@ -119,15 +119,15 @@ class TestDeletion:
     def test_an_absence_is_noted_and_waited_out(self) -> None:
         intake = take(reading(network("b")), stored("a"), stored("b"))
         (noted,) = intake.writes
-        assert (noted.missing_since, noted.deleting_since, intake.again_in) == (NOW, None, GRACE)
+        assert (noted.missing_since, noted.deleting_since, intake.retry_after) == (NOW, None, GRACE)
 
     def test_a_shorter_absence_than_the_grace_is_none(self) -> None:
         intake = take(reading(), stored("a", missing_since=NOW - 3))
-        assert (intake.writes, intake.again_in) == ((), 2.0)
+        assert (intake.writes, intake.retry_after) == ((), 2.0)
 
     def test_an_absence_that_lasts_is_a_deletion(self) -> None:
         intake = take(reading(network("b")), gone("a"), stored("b"))
-        assert (pruned(intake), intake.again_in) == (["a"], None)
+        assert (pruned(intake), intake.retry_after) == (["a"], None)
 
     def test_one_that_comes_back_within_the_grace_was_never_away(self) -> None:
         (back,) = take(reading(network("a")), stored("a", missing_since=NOW - 3)).writes
@@ -148,7 +148,7 @@ class TestDeletion:
 
     def test_without_prune_nothing_is_deleted_nor_held(self) -> None:
         intake = take(reading(), *(gone(n) for n in "abcdef"), enabled=False)
-        assert (pruned(intake), intake.held, intake.again_in) == ([], (), None)
+        assert (pruned(intake), intake.held, intake.retry_after) == ([], (), None)
 
 
 class TestTrust:
@@ -204,7 +204,7 @@ class TestGuard:
         [(3, 3, False), (4, 4, True), (4, 7, True), (4, 8, False), (5, 8, True), (0, 0, False)],
     )
     def test_more_than_three_and_more_than_half_is_too_many(self, doomed: int, alive: int, *, held: bool) -> None:
-        assert too_many(doomed, alive) is held
+        assert exceeds_prune_limit(doomed, alive) is held
 
     def test_too_many_at_once_are_held(self) -> None:
         intake = take(reading(), *(gone(n) for n in "abcd"))

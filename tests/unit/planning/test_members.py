@@ -82,7 +82,7 @@ class TestAttach:
         alone = replace(WEB, network_mode=mode)
         assert attached(moment(alone, DB)) == ["db"]
         (finding,) = member_findings(WISH, moment(alone, DB))
-        assert (finding.reason, finding.blocks, finding.doubtful) == ("MemberRefused", False, True)
+        assert (finding.reason, finding.blocks, finding.unknown) == ("MemberRefused", False, True)
         assert f"web (network_mode {mode})" in finding.message
 
 

@@ -6,12 +6,12 @@ import pytest
 from dockerv6.dockerd.model import Container, ContainerEndpoint
 from dockerv6.hostnet.model import Interface, ProxyNeighbour, RouteProtocol
 from dockerv6.planning.host.ndp_proxy import (
-    answering,
-    neighbour_findings,
-    neighbour_steps,
-    stray_neighbours,
-    wanted,
-    withdrawal,
+    ndp_proxy_findings,
+    ndp_proxy_steps,
+    proxying_interfaces,
+    release_proxy_entries,
+    required_entries,
+    unclaimed_proxy_entries,
 )
 from dockerv6.planning.host.proxied_subnets import ProxiedSubnet
 from dockerv6.planning.inputs import HostView
@@ -60,7 +60,7 @@ def theirs(address: IPv6Address, interface: str = "eth0") -> ProxyNeighbour:
 
 
 def spots(answers: ProxiedSubnet, *addresses: IPv6Address, on: HostView) -> list[tuple[str, str]]:
-    return sorted((where, str(a)) for where, a in wanted([answers], [at(a) for a in addresses], on))
+    return sorted((where, str(a)) for where, a in required_entries([answers], [at(a) for a in addresses], on))
 
 
 class TestWhere:
@@ -117,110 +117,113 @@ class TestWhere:
 class TestWho:
     def test_only_containers_of_the_subnet(self) -> None:
         assert spots(BLOG, A, IPv6Address("2001:db8:1::77"), on=host()) == [("eth0", str(A))]
-        assert wanted([BLOG], [running("web"), running("db", ContainerEndpoint("n", "n"))], host()) == frozenset()
+        assert (
+            required_entries([BLOG], [running("web"), running("db", ContainerEndpoint("n", "n"))], host())
+            == frozenset()
+        )
 
     def test_translated_addresses_keep_their_suffix_under_every_prefix(self) -> None:
         inner = IPv6Network("fd00:1::/64")
         outer = (IPv6Network("2001:db8:1::/64"), IPv6Network("2001:db8:2::/64"))
-        answers = ProxiedSubnet("blog", inner, outer=outer)
+        answers = ProxiedSubnet("blog", inner, external_prefixes=outer)
         assert spots(answers, inner[0x10], on=host()) == [("eth0", "2001:db8:1::10"), ("eth1", "2001:db8:2::10")]
 
     def test_the_hosts_own_addresses_are_answered_for_by_itself(self) -> None:
         inner = IPv6Network("fd00:1::/64")
-        answers = ProxiedSubnet("blog", inner, outer=(IPv6Network(LINK),))
+        answers = ProxiedSubnet("blog", inner, external_prefixes=(IPv6Network(LINK),))
         assert spots(answers, inner[2], on=host()) == []
 
 
 class TestSteps:
     def test_the_sysctl_comes_first_then_what_is_missing_in_order(self) -> None:
-        found = neighbour_steps([BLOG], [BLOG], [at(B), at(A)], host(proxy_ndp={"eth0": "0", "eth1": "0"}))
+        found = ndp_proxy_steps([BLOG], [BLOG], [at(B), at(A)], host(proxy_ndp={"eth0": "0", "eth1": "0"}))
         (switch, *adds) = found
         assert isinstance(switch, SetSysctl)
         assert (switch.name, switch.value, switch.prior) == (SWITCH, "1", "0")
         assert adds == [AddProxyNeighbour("eth0", A), AddProxyNeighbour("eth0", B)]
 
     def test_the_host_is_ready_before_the_first_container_is_there(self) -> None:
-        (switch,) = neighbour_steps([BLOG], [BLOG], [], host(proxy_ndp={"eth0": "0"}))
+        (switch,) = ndp_proxy_steps([BLOG], [BLOG], [], host(proxy_ndp={"eth0": "0"}))
         assert isinstance(switch, SetSysctl)
 
     def test_nothing_to_do_when_in_order(self) -> None:
-        assert neighbour_steps([BLOG], [BLOG], [at(A)], host(proxies=(ours(A),))) == ()
+        assert ndp_proxy_steps([BLOG], [BLOG], [at(A)], host(proxies=(ours(A),))) == ()
 
     def test_somebody_elses_entry_serves_as_well_and_stays(self) -> None:
-        assert neighbour_steps([BLOG], [BLOG], [at(A)], host(proxies=(theirs(A), theirs(B)))) == ()
+        assert ndp_proxy_steps([BLOG], [BLOG], [at(A)], host(proxies=(theirs(A), theirs(B)))) == ()
 
     def test_an_entry_goes_with_its_container(self) -> None:
-        found = neighbour_steps([BLOG], [BLOG], [at(A)], host(proxies=(ours(A), ours(B))))
+        found = ndp_proxy_steps([BLOG], [BLOG], [at(A)], host(proxies=(ours(A), ours(B))))
         assert found == (RemoveProxyNeighbour("eth0", B),)
 
     def test_an_entry_moves_to_the_interface_where_it_is_wanted(self) -> None:
-        found = neighbour_steps([BLOG], [BLOG], [at(A)], host(proxies=(ours(A, "eth1"),)))
+        found = ndp_proxy_steps([BLOG], [BLOG], [at(A)], host(proxies=(ours(A, "eth1"),)))
         assert found == (AddProxyNeighbour("eth0", A), RemoveProxyNeighbour("eth1", A))
 
     def test_entries_outside_the_resources_prefixes_are_not_its_business(self) -> None:
-        assert neighbour_steps([BLOG], [BLOG], [], host(proxies=(ours("2001:db8:1::77"),))) == ()
+        assert ndp_proxy_steps([BLOG], [BLOG], [], host(proxies=(ours("2001:db8:1::77"),))) == ()
 
     def test_an_entry_of_a_subnet_within_a_translated_prefix_is_left_to_its_owner(self) -> None:
-        whole = ProxiedSubnet("shop", IPv6Network("fd00:1::/64"), outer=(IPv6Network(LINK),))
+        whole = ProxiedSubnet("shop", IPv6Network("fd00:1::/64"), external_prefixes=(IPv6Network(LINK),))
         view = host(proxies=(ours(A), ours(B)))
-        found = neighbour_steps([whole], [whole, BLOG], [at(A)], view)
+        found = ndp_proxy_steps([whole], [whole, BLOG], [at(A)], view)
         assert found == (RemoveProxyNeighbour("eth0", B),)
 
     def test_nothing_is_taken_away_while_nobody_knows_what_runs(self) -> None:
-        assert neighbour_steps([BLOG], [BLOG], None, host(proxies=(ours(A),))) == ()
+        assert ndp_proxy_steps([BLOG], [BLOG], None, host(proxies=(ours(A),))) == ()
 
     @pytest.mark.parametrize("view", [host(nic("eth0")), host(replace(ETH0, up=False)), host(ETH1)])
     def test_what_is_answered_stays_while_its_interface_is_away(self, view: HostView) -> None:
         view = replace(view, proxies=frozenset({ours(A), ours(B)}))
-        assert neighbour_steps([BLOG], [BLOG], [at(A)], view) == (RemoveProxyNeighbour("eth0", B),)
+        assert ndp_proxy_steps([BLOG], [BLOG], [at(A)], view) == (RemoveProxyNeighbour("eth0", B),)
 
     def test_entries_of_a_former_prefix_stay_for_as_long_as_it_is_one(self) -> None:
         inner = IPv6Network("fd00:1::/64")
         old, new = IPv6Network("2001:db8:9::/64"), IPv6Network(LINK)
         view = host(proxies=(ours(old[5]), ours(new[5])))
-        both = ProxiedSubnet("blog", inner, outer=(new, old))
-        assert neighbour_steps([both], [both], [at(inner[5])], view) == ()
-        alone = replace(both, outer=(new,))
-        assert neighbour_steps([alone], [alone], [at(inner[5])], view) == ()
-        assert stray_neighbours(view, [alone]) == (
+        both = ProxiedSubnet("blog", inner, external_prefixes=(new, old))
+        assert ndp_proxy_steps([both], [both], [at(inner[5])], view) == ()
+        alone = replace(both, external_prefixes=(new,))
+        assert ndp_proxy_steps([alone], [alone], [at(inner[5])], view) == ()
+        assert unclaimed_proxy_entries(view, [alone]) == (
             RemoveProxyNeighbour("eth0", old[5], "nothing asks to answer for it any more"),
         )
 
     def test_a_resource_without_answers_needs_nothing(self) -> None:
-        assert neighbour_steps([], [BLOG], [at(A)], host(proxies=(ours(A), ours(B)))) == ()
+        assert ndp_proxy_steps([], [BLOG], [at(A)], host(proxies=(ours(A), ours(B)))) == ()
 
 
 class TestTheEnd:
     def test_strays_are_ours_that_lie_in_nobodys_prefix(self) -> None:
         view = host(proxies=(ours(A), ours("2001:db8:1::77"), theirs(IPv6Address("2001:db8:1::78"))))
-        assert [str(s.address) for s in stray_neighbours(view, [BLOG])] == ["2001:db8:1::77"]
+        assert [str(s.address) for s in unclaimed_proxy_entries(view, [BLOG])] == ["2001:db8:1::77"]
 
     def test_without_anybody_all_of_ours_are_strays(self) -> None:
         view = host(proxies=(ours(B), ours(A, "eth1"), ours(A), theirs(PART[0x12])))
-        assert [(s.interface, s.address) for s in stray_neighbours(view, [])] == [
+        assert [(s.interface, s.address) for s in unclaimed_proxy_entries(view, [])] == [
             ("eth0", A),
             ("eth0", B),
             ("eth1", A),
         ]
 
     def test_a_resource_takes_its_entries_along_but_those_that_others_need(self) -> None:
-        whole = ProxiedSubnet("shop", IPv6Network("fd00:1::/64"), outer=(IPv6Network(LINK),))
+        whole = ProxiedSubnet("shop", IPv6Network("fd00:1::/64"), external_prefixes=(IPv6Network(LINK),))
         view = host(proxies=(ours(A), ours(B), theirs(PART[0x12])))
-        assert [s.address for s in withdrawal([BLOG], [], [at(A)], view)] == [A, B]
-        assert [s.address for s in withdrawal([whole], [BLOG], [at(A)], view)] == [B]
-        assert withdrawal([BLOG], [], [], host()) == ()
+        assert [s.address for s in release_proxy_entries([BLOG], [], [at(A)], view)] == [A, B]
+        assert [s.address for s in release_proxy_entries([whole], [BLOG], [at(A)], view)] == [B]
+        assert release_proxy_entries([BLOG], [], [], host()) == ()
 
     def test_an_interface_is_needed_while_it_is_asked_for_or_has_entries(self) -> None:
-        assert answering([BLOG], host()) == {"eth0"}
-        assert answering([replace(BLOG, interface="eth1")], host(proxies=(ours(A),))) == {"eth0", "eth1"}
-        assert answering([], host(proxies=(ours(A),))) == frozenset()
+        assert proxying_interfaces([BLOG], host()) == {"eth0"}
+        assert proxying_interfaces([replace(BLOG, interface="eth1")], host(proxies=(ours(A),))) == {"eth0", "eth1"}
+        assert proxying_interfaces([], host(proxies=(ours(A),))) == frozenset()
         away = host(nic("eth0"), proxies=(ours(A),))
-        assert answering([BLOG], away) == {"eth0"}
+        assert proxying_interfaces([BLOG], away) == {"eth0"}
 
 
 class TestFindings:
     def told(self, answers: ProxiedSubnet, *addresses: IPv6Address, on: HostView) -> list[tuple[str, str]]:
-        found = neighbour_findings([answers], [at(a) for a in addresses], on)
+        found = ndp_proxy_findings([answers], [at(a) for a in addresses], on)
         assert not any(f.blocks for f in found)
         return reasons(found)
 
@@ -229,12 +232,12 @@ class TestFindings:
         assert self.told(BLOG, A, on=HostView()) == []
 
     def test_no_prefix_covers_the_subnet(self) -> None:
-        (found,) = neighbour_findings([BLOG], [], host(ETH1))
-        assert (found.reason, found.doubtful) == ("NotOnLink", False)
+        (found,) = ndp_proxy_findings([BLOG], [], host(ETH1))
+        assert (found.reason, found.unknown) == ("NotOnLink", False)
         assert f"covers {PART}" in found.message
         assert "eth1 (2001:db8:2::/64)" in found.message
         assert "ndpProxy.interface" in found.message
-        (found,) = neighbour_findings([BLOG], [], host(replace(ETH0, up=False)))
+        (found,) = ndp_proxy_findings([BLOG], [], host(replace(ETH0, up=False)))
         assert "no interface that is up has an on-link prefix" in found.message
 
     @pytest.mark.parametrize(
@@ -248,42 +251,47 @@ class TestFindings:
         ],
     )
     def test_the_interface_that_was_asked_for_is_of_no_use(self, view: HostView, said: str) -> None:
-        (found,) = neighbour_findings([replace(BLOG, interface="eth1")], [], view)
-        assert (found.condition, found.reason, found.doubtful) == ("HostReady", "HostNotReady", False)
+        (found,) = ndp_proxy_findings([replace(BLOG, interface="eth1")], [], view)
+        assert (found.condition, found.reason, found.unknown) == ("HostReady", "HostNotReady", False)
         assert said in found.message
 
     def test_the_host_has_a_containers_address(self) -> None:
         inner = IPv6Network("fd00:1::/64")
-        answers = ProxiedSubnet("blog", inner, outer=(IPv6Network(LINK),))
-        (found,) = neighbour_findings([answers], [at(inner[2]), at(inner[3])], host())
+        answers = ProxiedSubnet("blog", inner, external_prefixes=(IPv6Network(LINK),))
+        (found,) = ndp_proxy_findings([answers], [at(inner[2]), at(inner[3])], host())
         assert found.reason == "DuplicateAddress"
         assert "2001:db8:1::2, which fd00:1::2 is translated to, is the host's own on eth0" in found.message
 
     def test_somebody_on_the_link_has_a_containers_address(self) -> None:
         failing = nic("eth0", "2001:db8:1::2/64", f"{A}/64", tentative=frozenset({A}), failed=frozenset({A}))
-        (found,) = neighbour_findings([BLOG], [at(A)], host(failing))
+        (found,) = ndp_proxy_findings([BLOG], [at(A)], host(failing))
         assert found.reason == "DuplicateAddress"
         assert f"{A} is somebody else's on eth0" in found.message
-        assert neighbour_steps([BLOG], [BLOG], [at(A)], host(failing)) == ()
+        assert ndp_proxy_steps([BLOG], [BLOG], [at(A)], host(failing)) == ()
 
     def test_many_duplicates_are_counted_rather_than_listed(self) -> None:
         taken = tuple(PART[n] for n in range(16, 21))
-        (found,) = neighbour_findings([BLOG], [at(a) for a in taken], host(nic("eth0", *(f"{a}/64" for a in taken))))
+        (found,) = ndp_proxy_findings([BLOG], [at(a) for a in taken], host(nic("eth0", *(f"{a}/64" for a in taken))))
         assert "and 2 more" in found.message
 
     def test_a_network_with_the_whole_prefix_of_its_uplink_hides_the_neighbours(self) -> None:
         whole = ProxiedSubnet("blog", IPv6Network(LINK))
-        (found,) = neighbour_findings([whole], [], host())
-        assert (found.reason, found.doubtful) == ("PrefixConflict", True)
+        (found,) = ndp_proxy_findings([whole], [], host())
+        assert (found.reason, found.unknown) == ("PrefixConflict", True)
         assert "such as a /80" in found.message
-        assert self.told(ProxiedSubnet("blog", IPv6Network("fd00:1::/64"), outer=(IPv6Network(LINK),)), on=host()) == []
+        assert (
+            self.told(
+                ProxiedSubnet("blog", IPv6Network("fd00:1::/64"), external_prefixes=(IPv6Network(LINK),)), on=host()
+            )
+            == []
+        )
 
     def test_of_a_former_prefix_nothing_is_said(self) -> None:
         inner = IPv6Network("fd00:1::/64")
         outer = (IPv6Network(LINK), IPv6Network("2001:db8:9::/64"))
-        assert self.told(ProxiedSubnet("blog", inner, outer=outer), inner[5], on=host()) == []
+        assert self.told(ProxiedSubnet("blog", inner, external_prefixes=outer), inner[5], on=host()) == []
 
     def test_the_same_is_said_once(self) -> None:
         asked = replace(BLOG, interface="eth7")
         again = replace(asked, subnet=IPv6Network("2001:db8:1:0:6::/80"))
-        assert len(neighbour_findings([asked, again], [], host())) == 1
+        assert len(ndp_proxy_findings([asked, again], [], host())) == 1

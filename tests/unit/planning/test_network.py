@@ -69,7 +69,7 @@ class TestCreation:
 
 class TestRefusals:
     def test_a_suspended_resource_is_left_alone(self) -> None:
-        plan = decide(desired(suspend=True), observed(rules=RulesView(off=OFF)), HELD)
+        plan = decide(desired(suspend=True), observed(rules=RulesView(pending_changes=OFF)), HELD)
         assert (plan.empty, reasons(plan)) == (True, [("Ready", "Suspended")])
 
     def test_an_unsupported_field_keeps_the_resource_from_being_applied(self) -> None:
@@ -103,7 +103,7 @@ class TestRefusals:
 
     def test_a_subnet_that_can_not_be_had_stops_the_network_but_keeps_the_rules(self) -> None:
         wish = desired(addressing={"subnet": "fd99::/64"})
-        moment = observed(live(), foreign("x"), rules=RulesView(off=OFF))
+        moment = observed(live(), foreign("x"), rules=RulesView(pending_changes=OFF))
         plan = decide(wish, moment, HELD)
         assert kinds(plan) == ["EnsureRules"]
         assert reasons(plan) == [("SubnetAllocated", "SubnetOverlap")]
@@ -143,7 +143,7 @@ class TestRefusals:
 
 class TestFaults:
     def test_an_engine_that_gives_no_answer_does_not_keep_the_rules_from_being_mended(self) -> None:
-        there, moment = settled(engine=None, engine_problem="refused", rules=RulesView(off=OFF))
+        there, moment = settled(engine=None, engine_problem="refused", rules=RulesView(pending_changes=OFF))
         plan = decide(desired(), moment, HELD)
         assert kinds(plan) == ["EnsureRules"]
         assert reasons(plan) == [("NetworkReady", "EngineUnavailable")]
@@ -162,10 +162,10 @@ class TestFaults:
         plan = decide(desired(), observed(rules=RulesView(filter=HostFilterState((STUBBORN,)))), HELD)
         assert kinds(plan) == ["CreateNetwork"]
         assert reasons(plan) == [("FirewallReady", "FirewallBlocked")]
-        assert plan.findings[0].doubtful
+        assert plan.findings[0].unknown
 
     def test_elements_that_are_kept_out_are_told_of(self) -> None:
-        _, moment = settled(rules=RulesView(left_out={"blog": "overlaps shop's"}))
+        _, moment = settled(rules=RulesView(excluded={"blog": "overlaps shop's"}))
         plan = decide(desired(), moment, HELD)
         assert reasons(plan) == [("FirewallReady", "SubnetOverlap")]
         assert plan.blocked is None
@@ -173,7 +173,9 @@ class TestFaults:
 
 class TestDrift:
     def test_flushed_rules_come_back_and_are_drift(self) -> None:
-        _, moment = settled(rules=RulesView(off={"": ("add table",), "blog": ("add x",), "shop": ("add y",)}))
+        _, moment = settled(
+            rules=RulesView(pending_changes={"": ("add table",), "blog": ("add x",), "shop": ("add y",)})
+        )
         plan = decide(desired(), moment, HELD)
         (ensure,) = plan.steps
         assert isinstance(ensure, EnsureRules)
@@ -181,7 +183,7 @@ class TestDrift:
         assert plan.drift == ("firewall: add table", "firewall: add x")
 
     def test_rules_that_never_were_are_no_drift(self) -> None:
-        assert decide(desired(), observed(rules=RulesView(off=OFF)), HELD).drift == ()
+        assert decide(desired(), observed(rules=RulesView(pending_changes=OFF)), HELD).drift == ()
 
     def test_a_removed_network_comes_back_with_its_subnet_and_its_containers(self) -> None:
         web, db = container("web"), container("db", ipv6=str(SUBNET[5]))
@@ -260,7 +262,7 @@ class TestOrderOfFindings:
         )
         there = live(wish)
         moment = observed(
-            there, applied=True, host=host(bridge(there), routes=()), rules=RulesView(left_out={"blog": "overlaps"})
+            there, applied=True, host=host(bridge(there), routes=()), rules=RulesView(excluded={"blog": "overlaps"})
         )
         plan = decide(wish, moment, HELD)
         assert reasons(plan) == [
@@ -285,7 +287,7 @@ class TestObserve:
 
     def test_a_foreign_network_gets_rules_and_nothing_else(self) -> None:
         there = foreign("compose_default")
-        plan = decide(self.WISH, observed(there, rules=RulesView(off=OFF), host=host(forwarding="0")))
+        plan = decide(self.WISH, observed(there, rules=RulesView(pending_changes=OFF), host=host(forwarding="0")))
         assert kinds(plan) == ["SetSysctl", "EnsureRules"]
         assert plan.findings == ()
 

@@ -32,7 +32,6 @@ from tests.unit.planning.scene import (
     decide,
     desired,
     end,
-    followed,
     foreign,
     holding,
     holdings,
@@ -43,6 +42,7 @@ from tests.unit.planning.scene import (
     reasons,
     running,
     settled,
+    tracked,
 )
 
 
@@ -107,7 +107,7 @@ class TestNeighbours:
         there = created(with_spec_hash(network_spec(self.WISH.resource, self.SUBNET, self.WISH.identity, ENGINE_28)))
         eth0 = Interface(2, "eth0", "", up=True, mtu=1500, addresses=(IPv6Interface("2001:db8:1::2/64"),))
         view = host(bridge(there), eth0, proxies=frozenset(proxies), proxy_ndp={"eth0": proxy_ndp})
-        moment = observed(there, applied=True, host=view, answers=(self.ANSWERS,), **changes)
+        moment = observed(there, applied=True, host=view, proxied_subnets=(self.ANSWERS,), **changes)
         web = running("web", end(there, self.SUBNET[5]))
         return decide(self.WISH, replace(moment, containers=changes.get("containers", (web,))), self.HELD)  # type: ignore[arg-type]
 
@@ -139,7 +139,7 @@ class TestNeighbours:
             taken,
             applied=True,
             host=host(bridge(there), eth0, proxy_ndp={"eth0": "1"}),
-            answers=(self.ANSWERS,),
+            proxied_subnets=(self.ANSWERS,),
             containers=(running("web", end(there, self.SUBNET[5])),),
         )
         plan = decide(wish, moment, self.HELD)
@@ -148,7 +148,7 @@ class TestNeighbours:
     def test_they_come_after_the_network(self) -> None:
         fresh = host(Interface(2, "eth0", "", up=True, mtu=1500, addresses=(IPv6Interface("2001:db8:1::2/64"),)),
                      proxy_ndp={"eth0": "0"})  # fmt: skip
-        plan = decide(self.WISH, observed(host=fresh, answers=(self.ANSWERS,)), self.HELD)
+        plan = decide(self.WISH, observed(host=fresh, proxied_subnets=(self.ANSWERS,)), self.HELD)
         assert kinds(plan) == ["CreateNetwork", "SetSysctl"]
 
 
@@ -161,14 +161,14 @@ class TestTranslated:
     def test_a_prefix_that_changes_touches_no_container(self) -> None:
         wish = desired(egress={"mode": "PrefixTranslation", "prefixFrom": {"interface": "eth0"}})
         there = live(wish)
-        held = holding(allocation(), following=followed("2001:db8:200::/48", "2001:db8:100::/48"))
-        moment = observed(there, applied=True, attachments=(container("web"),), rules=RulesView(off=OFF))
+        held = holding(allocation(), following=tracked("2001:db8:200::/48", "2001:db8:100::/48"))
+        moment = observed(there, applied=True, attachments=(container("web"),), rules=RulesView(pending_changes=OFF))
         plan = decide(wish, moment, held)
         assert (kinds(plan), plan.disconnected, plan.findings) == (["EnsureRules"], 0, ())
 
     def test_a_prefix_that_is_too_long_is_told_of_for_the_subnet_that_is_asked_for(self) -> None:
         wish = desired(egress={"mode": "PrefixTranslation", "prefixFrom": {"interface": "eth0"}})
-        held = holding(allocation(), following=followed("2001:db8:100:1:2::/80"))
+        held = holding(allocation(), following=tracked("2001:db8:100:1:2::/80"))
         plan = decide(wish, observed(), held)
         assert reasons(plan) == [("FirewallReady", "PrefixTooLong")]
         assert str(SUBNET) in plan.findings[0].message
@@ -180,7 +180,7 @@ class TestOtherDrivers:
     @pytest.mark.parametrize("driver", ["macvlan", "ipvlan"])
     def test_a_network_is_made_without_rules_and_without_forwarding(self, driver: str) -> None:
         wish = desired(driver=driver, options={"parent": "eth0"})
-        rules = RulesView(problem="install nft", off=OFF)
+        rules = RulesView(problem="install nft", pending_changes=OFF)
         plan = decide(wish, observed(host=host(forwarding="0"), rules=rules))
         assert (kinds(plan), plan.findings) == (["BindSubnet", "CreateNetwork"], ())
 
@@ -202,20 +202,20 @@ class TestOtherDrivers:
 
     def test_rules_of_a_bridge_that_it_took_over_from_go(self) -> None:
         wish = desired(driver="macvlan", options={"parent": "eth0"})
-        moment = observed(live(wish), applied=True, rules=RulesView(off=OFF))
+        moment = observed(live(wish), applied=True, rules=RulesView(pending_changes=OFF))
         assert kinds(decide(wish, moment, HELD)) == ["EnsureRules"]
-        assert decide(wish, replace(moment, rules=RulesView(off=OFF, problem="install nft")), HELD).empty
+        assert decide(wish, replace(moment, rules=RulesView(pending_changes=OFF, problem="install nft")), HELD).empty
 
     def test_a_bridge_that_still_runs_is_looked_after(self) -> None:
         wish = desired(driver="macvlan", options={"parent": "eth0"})
-        _, moment = settled(attachments=(container("web"),), rules=RulesView(off=OFF))
+        _, moment = settled(attachments=(container("web"),), rules=RulesView(pending_changes=OFF))
         plan = decide(wish, moment, HELD)
         assert (kinds(plan), reasons(plan)) == (["EnsureRules"], [("NetworkReady", "RecreateBlocked")])
 
     def test_an_observed_one_needs_nothing_of_the_host(self) -> None:
         there = replace(foreign("x"), driver="macvlan", options={"parent": "eth0"})
         wish = desired(managementPolicy="Observe", networkName="x")
-        moment = observed(there, host=host(forwarding="0"), rules=RulesView(off={"": ("add table",)}))
+        moment = observed(there, host=host(forwarding="0"), rules=RulesView(pending_changes={"": ("add table",)}))
         assert decide(wish, moment) == Plan("IPv6Network", "blog")
         assert reasons(decide(wish, replace(moment, networks=NetworkIndex((replace(there, ipam=()),))))) == [
             ("NetworkReady", "NoIPv6")

@@ -23,7 +23,6 @@ from tests.unit.planning.scene import (
     container,
     decide,
     desired,
-    followed,
     foreign,
     holding,
     holdings,
@@ -33,6 +32,7 @@ from tests.unit.planning.scene import (
     reasons,
     recreate,
     settled,
+    tracked,
 )
 
 
@@ -61,7 +61,7 @@ class TestUpdate:
         assert "cron" not in plan.findings[0].message
 
     def test_a_busy_network_keeps_its_rules_while_it_waits(self) -> None:
-        plan = recreate("WhenIdle", container("web"), rules=RulesView(off=OFF))
+        plan = recreate("WhenIdle", container("web"), rules=RulesView(pending_changes=OFF))
         assert kinds(plan) == ["EnsureRules"]
 
     def test_a_recreation_detaches_everybody_and_attaches_them_again(self) -> None:
@@ -167,42 +167,42 @@ class TestRenumbering:
     )
     def test_it_waits_for_its_turn_and_says_for_whom(self, strategy: str, attached: tuple[Attachment, ...]) -> None:
         wish = desired(None, pool(prefix="2001:db8:7::/48"), updateStrategy=strategy)
-        plan = decide(wish, self.moment(*attached, in_transit=("shop",)), HELD)
+        plan = decide(wish, self.moment(*attached, in_flight=("shop",)), HELD)
         assert (plan.empty, reasons(plan)) == (True, [("NetworkReady", "Renumbering")])
         (waits,) = plan.findings
         assert f"becomes {self.MOVED} instead of {SUBNET}" in waits.message
         assert "shop of the same pool" in waits.message
-        assert (waits.blocks, waits.doubtful) == (False, False)
+        assert (waits.blocks, waits.unknown) == (False, False)
         assert waits.retry
 
     def test_what_is_asked_of_a_person_is_said_rather_than_whose_turn_it_is(self) -> None:
         patient = desired(None, pool(prefix="2001:db8:7::/48"))
-        plan = decide(patient, self.moment(container("web"), in_transit=("shop",)), HELD)
+        plan = decide(patient, self.moment(container("web"), in_flight=("shop",)), HELD)
         assert reasons(plan) == [("NetworkReady", "RecreateBlocked")]
 
     @pytest.mark.parametrize(("others", "goes"), [(0, True), (1, True), (2, False), (3, False)])
     def test_as_many_go_at_the_same_time_as_the_pool_allows(self, others: int, *, goes: bool) -> None:
         wish = desired(None, pool(prefix="2001:db8:7::/48", maxUnavailable=2))
         transit = tuple(f"n{i}" for i in range(others))
-        plan = decide(wish, self.moment(in_transit=transit), HELD)
+        plan = decide(wish, self.moment(in_flight=transit), HELD)
         assert ("CreateNetwork" in kinds(plan)) is goes
 
     def test_while_it_waits_its_rules_and_containers_are_looked_after(self) -> None:
-        moment = self.moment(in_transit=("shop",), remembered=(container("web"),), rules=RulesView(off=OFF))
+        moment = self.moment(in_flight=("shop",), remembered=(container("web"),), rules=RulesView(pending_changes=OFF))
         plan = decide(self.WISH, moment, HELD)
         assert kinds(plan) == ["EnsureRules", "AttachEndpoint"]
 
     def test_what_was_begun_is_ended_whoever_else_is_on_the_way(self) -> None:
-        moment = self.moment(container("web"), in_transit=("shop",))
+        moment = self.moment(container("web"), in_flight=("shop",))
         plan = decide(self.WISH, moment, holdings(allocation(self.MOVED, revision=8)))
         assert "CreateNetwork" in kinds(plan)
 
     def test_an_edit_of_the_resource_itself_takes_no_turns(self) -> None:
-        _, moment = settled(in_transit=("shop",))
+        _, moment = settled(in_flight=("shop",))
         assert "CreateNetwork" in kinds(decide(desired(internal=True), moment, HELD))
 
     def test_a_network_that_is_gone_anyway_is_made_with_the_new_one(self) -> None:
-        plan = decide(self.WISH, observed(applied=True, in_transit=("shop",)), HELD)
+        plan = decide(self.WISH, observed(applied=True, in_flight=("shop",)), HELD)
         (create,) = (s for s in plan.steps if isinstance(s, CreateNetwork))
         assert create.spec.ipam[-1].subnet == self.MOVED
 
@@ -225,7 +225,7 @@ class TestRenumbering:
 
     def test_a_prefix_that_is_gone_is_told_of_and_nothing_is_torn_down(self) -> None:
         wish = desired(None, pool(fromInterface={"name": "eth0"}))
-        gone = replace(followed("fd12:3456:789a::/48"), withdrawn=True)
+        gone = replace(tracked("fd12:3456:789a::/48"), withdrawn=True)
         plan = decide(wish, self.moment(container("web")), holding(allocation(), following=gone))
         assert (plan.empty, plan.blocked, reasons(plan)) == (True, None, [("SubnetAllocated", "PrefixWithdrawn")])
 
@@ -266,7 +266,7 @@ class TestRolledBack:
 
     def test_rules_and_containers_are_looked_after_all_the_same(self) -> None:
         wish = desired(internal=True)
-        moment = replace(self.refused(wish), remembered=(container("web"),), rules=RulesView(off=OFF))
+        moment = replace(self.refused(wish), remembered=(container("web"),), rules=RulesView(pending_changes=OFF))
         assert kinds(decide(wish, moment, HELD)) == ["EnsureRules", "AttachEndpoint"]
 
     def test_a_network_that_is_gone_is_made_as_it_is_wanted(self) -> None:

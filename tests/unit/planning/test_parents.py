@@ -7,7 +7,7 @@ import pytest
 
 from dockerv6.dockerd.model import Network, NetworkSpec, SubnetConfig
 from dockerv6.hostnet.model import BridgePort, Interface, RouteProtocol
-from dockerv6.planning.host.parents import parent_findings, parent_of, shared_link, vain_findings, watched
+from dockerv6.planning.host.parents import parent_findings, parent_of, shared_link, vain_findings, watched_interfaces
 from dockerv6.planning.inputs import HostView, NetworkIndex, Observed
 from dockerv6.planning.steps import Finding
 from tests.simulation.resources import network
@@ -103,7 +103,7 @@ def test_engines_make_no_other_interfaces(parent: str) -> None:
 def test_a_parent_that_is_down_is_only_doubtful_since_containers_start_and_work_once_it_is_up() -> None:
     view = host(link("lan1", 7, up=False))
     found = only(findings(asked(parent="lan1"), view=view))
-    assert (found.blocks, found.doubtful) == (False, True)
+    assert (found.blocks, found.unknown) == (False, True)
     assert found.message.endswith("ip link set lan1 up")
 
 
@@ -130,7 +130,7 @@ def test_the_bridge_of_a_docker_network_is_a_doubtful_parent() -> None:
     web = replace(foreign("web"), options={"com.docker.network.bridge.name": "br-web"})
     view = host(link("br-web", 7, kind="bridge"))
     found = only(findings(asked(parent="br-web"), web, view=view))
-    assert found.doubtful
+    assert found.unknown
     assert "the bridge of Docker network web" in found.message
 
 
@@ -169,7 +169,7 @@ def test_mode_passthru_shares_its_parent_with_nobody() -> None:
 @pytest.mark.parametrize(("driver", "rival"), [("macvlan", "ipvlan"), ("ipvlan", "macvlan")])
 def test_the_other_driver_on_the_same_parent_is_doubtful(driver: str, rival: str) -> None:
     found = only(findings(asked(driver), other(rival)))
-    assert (found.blocks, found.doubtful) == (False, True)
+    assert (found.blocks, found.unknown) == (False, True)
     assert f"{rival} network old's too" in found.message
 
 
@@ -224,7 +224,7 @@ def test_somebody_elses_network_is_what_its_engine_took() -> None:
 def test_layer_3_needs_ipv6_on_the_parent_and_layer_2_none() -> None:
     view = host(link("lan1", 7))
     found = only(findings(asked("ipvlan", "lan1", ipvlan_mode="l3"), view=view))
-    assert (found.blocks, found.doubtful) == (False, True)
+    assert (found.blocks, found.unknown) == (False, True)
     assert "has no IPv6" in found.message
     assert findings(asked("ipvlan", "lan1"), view=view) == ()
     assert findings(asked("macvlan", "lan1"), view=view) == ()
@@ -237,7 +237,7 @@ def test_layer_3_in_the_links_own_prefix_is_doubtful_since_nobody_answers_there(
     eth0 = replace(link("eth0", 2), addresses=(IPv6Interface("2001:db8:0:1::2/64"),))
     view = replace(host(), interfaces={"eth0": eth0})
     found = only(findings(asked("ipvlan", subnet=subnet, ipvlan_mode="l3"), view=view))
-    assert found.doubtful
+    assert found.unknown
     assert "the router sends to 2001:db8:0:1::2" in found.message
     assert findings(asked("ipvlan", subnet=subnet), view=view) == ()
     assert findings(asked("ipvlan", ipvlan_mode="l3"), view=view) == ()
@@ -253,9 +253,9 @@ def test_who_is_on_the_parents_link_shares_its_prefix_and_who_is_behind_the_host
 
 
 def test_a_vlan_is_watched_with_what_it_is_made_of() -> None:
-    assert watched("macvlan", {"parent": "eth0.100"}) == {"eth0", "eth0.100"}
-    assert watched("ipvlan", {"parent": "eth0"}) == {"eth0"}
-    assert watched("bridge", {"parent": "eth0"}) == frozenset()
+    assert watched_interfaces("macvlan", {"parent": "eth0.100"}) == {"eth0", "eth0.100"}
+    assert watched_interfaces("ipvlan", {"parent": "eth0"}) == {"eth0"}
+    assert watched_interfaces("bridge", {"parent": "eth0"}) == frozenset()
 
 
 def test_what_is_asked_in_vain_of_somebody_elses_network_is_said_and_a_default_is_not() -> None:
@@ -267,5 +267,5 @@ def test_what_is_asked_in_vain_of_somebody_elses_network_is_said_and_a_default_i
         "spec.egress.mode",
         "spec.publish.fromContainers",
     ]
-    assert all((f.condition, f.blocks, f.doubtful) == ("FirewallReady", False, True) for f in found)
+    assert all((f.condition, f.blocks, f.unknown) == ("FirewallReady", False, True) for f in found)
     assert vain_findings(loud.spec, foreign("old")) == ()

@@ -12,7 +12,7 @@ from dockerv6.firewall.model import HostFilterState, PortIntent, TransportProtoc
 from dockerv6.hostnet.model import BridgePort, Interface, ProxyNeighbour
 from dockerv6.planning.host.proxied_subnets import ProxiedSubnet
 from dockerv6.planning.inputs import MANAGED_BY, Holdings, Observed, RulesView
-from dockerv6.planning.policy import assign, plan_policy
+from dockerv6.planning.policy import assign_networks, plan_policy
 from dockerv6.planning.steps import Plan
 from tests.simulation.resources import policy
 from tests.unit.planning.scene import (
@@ -20,7 +20,6 @@ from tests.unit.planning.scene import (
     FORWARD,
     bridge,
     end,
-    followed,
     foreign,
     holding,
     holdings,
@@ -30,6 +29,7 @@ from tests.unit.planning.scene import (
     observed,
     reasons,
     running,
+    tracked,
 )
 
 SHOP = foreign("shop", "fd99::/64", 1, tier="web")
@@ -41,7 +41,7 @@ PUBLISHED = {OWNER: (PortIntent(OWNER, TransportProtocol.TCP, 8080, SHOP.ipv6[0]
 def mine(*networks: Network, seen_by: Mapping[str, str] | None = None, **selectors: object) -> dict[str, list[str]]:
     """The names of each policy's networks; policies by their selectors."""
     policies = {name: policy(name, selector=selector) for name, selector in selectors.items()}
-    assigned = assign(policies, networks, seen_by or {}).networks
+    assigned = assign_networks(policies, networks, seen_by or {}).networks
     return {name: [n.name for n in each] for name, each in assigned.items()}
 
 
@@ -90,16 +90,16 @@ class TestSeveralPolicies:
         assert mine(SHOP, OFFICE, b={}, a={"names": ["shop"]}) == {"a": ["shop"], "b": ["office"]}
 
     def test_the_others_are_told_who_has_it(self) -> None:
-        found = assign({"a": policy("a"), "b": policy("b")}, (SHOP,), {})
-        assert found.elsewhere == {"a": {}, "b": {"shop": "IPv6Policy/a"}}
+        found = assign_networks({"a": policy("a"), "b": policy("b")}, (SHOP,), {})
+        assert found.claimed_by == {"a": {}, "b": {"shop": "IPv6Policy/a"}}
 
     def test_a_network_that_a_resource_observes_is_that_resources(self) -> None:
-        found = assign({"a": policy("a")}, (SHOP, OFFICE), {"shop": "blog"})
+        found = assign_networks({"a": policy("a")}, (SHOP, OFFICE), {"shop": "blog"})
         assert [n.name for n in found.networks["a"]] == ["office"]
-        assert found.elsewhere == {"a": {"shop": "IPv6Network/blog"}}
+        assert found.claimed_by == {"a": {"shop": "IPv6Network/blog"}}
 
     def test_no_policy_has_no_networks(self) -> None:
-        assert assign({}, (SHOP,), {}).networks == {}
+        assert assign_networks({}, (SHOP,), {}).networks == {}
 
 
 def plan(moment: Observed, *networks: Network, of: IPv6Policy | None = None, held: Holdings | None = None) -> Plan:
@@ -111,27 +111,31 @@ class TestPlan:
         assert plan(observed(SHOP), SHOP) == Plan("IPv6Policy", "all")
 
     def test_the_host_goes_before_the_rules_and_the_filter_after_them(self) -> None:
-        rules = RulesView(off={OWNER: ("add x",)}, filter=HostFilterState((FORWARD,)))
+        rules = RulesView(pending_changes={OWNER: ("add x",)}, filter=HostFilterState((FORWARD,)))
         found = plan(observed(SHOP, host=host(bridge(SHOP), forwarding="0"), rules=rules), SHOP)
         assert kinds(found) == ["SetSysctl", "EnsureRules", "AddAcceptRule"]
         assert found.drift == ()
 
     def test_rules_that_were_there_before_are_drift(self) -> None:
-        found = plan(observed(SHOP, applied=True, rules=RulesView(off={OWNER: ("add x",), "": ("add y",)})), SHOP)
+        found = plan(
+            observed(SHOP, applied=True, rules=RulesView(pending_changes={OWNER: ("add x",), "": ("add y",)})), SHOP
+        )
         assert found.drift == ("firewall: add y", "firewall: add x")
 
     def test_other_owners_rules_are_theirs(self) -> None:
-        assert plan(observed(SHOP, rules=RulesView(off={"all": ("add x",), "policy/b": ("add y",)})), SHOP).empty
+        assert plan(
+            observed(SHOP, rules=RulesView(pending_changes={"all": ("add x",), "policy/b": ("add y",)})), SHOP
+        ).empty
 
     def test_one_without_networks_leaves_the_host_alone(self) -> None:
         moment = observed(host=host(forwarding="0"), rules=RulesView(filter=HostFilterState((FORWARD,))))
         assert plan(moment).empty
 
     def test_one_whose_networks_are_gone_takes_their_rules_away(self) -> None:
-        assert kinds(plan(observed(rules=RulesView(off={OWNER: ("remove x",)})))) == ["EnsureRules"]
+        assert kinds(plan(observed(rules=RulesView(pending_changes={OWNER: ("remove x",)})))) == ["EnsureRules"]
 
     def test_networks_are_never_made_changed_or_removed(self) -> None:
-        off = RulesView(off={OWNER: ("add x",)}, ports=PUBLISHED)
+        off = RulesView(pending_changes={OWNER: ("add x",)}, ports=PUBLISHED)
         for moment in (observed(SHOP, rules=off), observed(host=host(), rules=off)):
             assert set(kinds(plan(moment, SHOP))) <= {"EnsureRules"}
 
@@ -156,11 +160,11 @@ class TestFindings:
     def test_a_silent_engine_is_no_reason_to_change_rules(self) -> None:
         found = plan(observed(SHOP, engine=None, engine_problem="refused"), SHOP)
         assert reasons(found) == [("FirewallReady", "EngineUnavailable")]
-        assert (found.findings[0].blocks, found.findings[0].doubtful) == (False, True)
+        assert (found.findings[0].blocks, found.findings[0].unknown) == (False, True)
         assert found.findings[0].retry
 
     def test_a_firewall_that_can_not_be_had_stops_everything(self) -> None:
-        found = plan(observed(SHOP, rules=RulesView(problem="no nft", off={OWNER: ("add x",)})), SHOP)
+        found = plan(observed(SHOP, rules=RulesView(problem="no nft", pending_changes={OWNER: ("add x",)})), SHOP)
         assert (found.empty, reasons(found)) == (True, [("FirewallReady", "FirewallUnavailable")])
 
     def test_engines_that_drop_what_is_asked_for_are_told_of(self) -> None:
@@ -184,7 +188,7 @@ class TestRealIPv6:
         assert (found.empty, reasons(found)) == (True, [("FirewallReady", "PrefixPending")])
 
     def test_one_that_is_there_is_nothing_to_say(self) -> None:
-        held = holding(following=followed("2001:db8:100::/48"))
+        held = holding(following=tracked("2001:db8:100::/48"))
         assert plan(observed(SHOP), SHOP, of=self.TRANSLATED, held=held) == Plan("IPv6Policy", "all")
 
     def test_without_networks_nothing_is_said_of_prefixes(self) -> None:
@@ -202,7 +206,7 @@ class TestRealIPv6:
         view = host(bridge(self.PART), self.UPLINK, proxies=frozenset(proxies), proxy_ndp={"eth0": "0"})
         web = running("web", end(self.PART, self.ANSWERS.subnet[5]))
         return replace(
-            observed(self.PART, engine=ENGINE_20_10, host=view, answers=(self.ANSWERS,), containers=(web,)),
+            observed(self.PART, engine=ENGINE_20_10, host=view, proxied_subnets=(self.ANSWERS,), containers=(web,)),
             **changes,  # type: ignore[arg-type]
         )
 

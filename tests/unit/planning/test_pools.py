@@ -8,15 +8,15 @@ from dockerv6.planning.addressing.pools import (
     DEFAULT_COOLDOWN,
     PoolView,
     cooldown,
-    followed_prefix,
     pool_view,
+    tracked_pool_prefix,
     withdrawn_findings,
 )
 from dockerv6.planning.addressing.tracked_prefixes import TrackedPrefix
 from dockerv6.planning.inputs import Holdings
 from dockerv6.planning.steps import Finding
 from tests.simulation.resources import pool
-from tests.unit.planning.scene import SUBNET, desired, followed, foreign, holding, holdings, live, observed
+from tests.unit.planning.scene import SUBNET, desired, foreign, holding, holdings, live, observed, tracked
 
 KEPT = IPv6Network("fd01:203:405::/48")
 
@@ -105,7 +105,7 @@ class TestFollowingAnInterface:
         ids=str,
     )
     def test_the_pool_is_its_part_of_the_prefix(self, part: dict[str, object], expected: str) -> None:
-        assert self.prefix(followed(self.DELEGATED), **part) == expected
+        assert self.prefix(tracked(self.DELEGATED), **part) == expected
 
     def test_it_waits_for_the_first_prefix(self) -> None:
         found = self.refused(None)
@@ -113,39 +113,39 @@ class TestFollowingAnInterface:
         assert "IPv6Pool default follows interface eth0" in found.message
 
     def test_another_interfaces_prefix_is_not_its(self) -> None:
-        assert self.refused(followed(self.DELEGATED, interface="eth1")).reason == "PrefixPending"
+        assert self.refused(tracked(self.DELEGATED, interface="eth1")).reason == "PrefixPending"
 
     def test_a_prefix_shorter_than_asked_for_is_no_trouble_but_a_longer_one_is(self) -> None:
-        assert self.refused(followed("2001:db8:100:ff00::/64"), prefixLength=60).reason == "PrefixTooLong"
+        assert self.refused(tracked("2001:db8:100:ff00::/64"), prefixLength=60).reason == "PrefixTooLong"
 
     def test_a_part_that_the_prefix_does_not_have_is_said_with_those_that_it_has(self) -> None:
-        found = self.refused(followed(self.DELEGATED), prefixLength=60, offset=16)
+        found = self.refused(tracked(self.DELEGATED), prefixLength=60, offset=16)
         assert found.reason == "PrefixTooLong"
         assert "an offset of 0 to 15" in found.message
 
     def test_what_was_there_before_gives_no_more_subnets(self) -> None:
-        assert self.prefix(followed(self.DELEGATED, "2001:db8:200::/56")) == self.DELEGATED
+        assert self.prefix(tracked(self.DELEGATED, "2001:db8:200::/56")) == self.DELEGATED
 
     def test_a_pool_that_follows_nothing_is_no_question(self) -> None:
         with pytest.raises(ValueError, match="IPv6Pool default follows no interface"):
-            followed_prefix(pool(), holdings())
+            tracked_pool_prefix(pool(), holdings())
 
 
 class TestWithdrawn:
     POOL = pool(fromInterface={"name": "eth0"})
-    GONE = replace(followed("2001:db8:100::/56"), withdrawn=True)
+    GONE = replace(tracked("2001:db8:100::/56"), withdrawn=True)
 
     def test_a_prefix_that_is_gone_is_told_of_and_keeps_giving_subnets(self) -> None:
         held = holding(following=self.GONE)
         (found,) = withdrawn_findings(self.POOL, held)
         assert (found.condition, found.reason, found.blocks) == ("SubnetAllocated", "PrefixWithdrawn", False)
         assert "2001:db8:100::/56 of interface eth0" in found.message
-        assert followed_prefix(self.POOL, held) == self.GONE.prefix
+        assert tracked_pool_prefix(self.POOL, held) == self.GONE.prefix
 
     @pytest.mark.parametrize(
         ("of", "held"),
         [
-            (POOL, holding(following=followed("2001:db8:100::/56"))),
+            (POOL, holding(following=tracked("2001:db8:100::/56"))),
             (POOL, holding(following=replace(GONE, interface="eth1"))),
             (POOL, holdings()),
             (pool(), holding(following=GONE)),

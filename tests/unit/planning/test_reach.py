@@ -10,7 +10,14 @@ from dockerv6.firewall.model import HostFilterState, PortIntent, TransportProtoc
 from dockerv6.hostnet.model import BridgePort, Interface, ProxyNeighbour
 from dockerv6.planning.host.proxied_subnets import ProxiedSubnet
 from dockerv6.planning.inputs import Observed, RulesView
-from dockerv6.planning.reach import answer_steps, bridged, live_steps, reach_findings, rules_steps, way_steps
+from dockerv6.planning.reach import (
+    bridge_port_steps,
+    bridged,
+    forwarding_steps,
+    proxy_steps,
+    rules_steps,
+    traffic_findings,
+)
 from dockerv6.planning.steps import AddProxyNeighbour, EnsureRules
 from tests.unit.planning.scene import (
     FORWARD,
@@ -18,7 +25,6 @@ from tests.unit.planning.scene import (
     bridge,
     desired,
     end,
-    followed,
     holding,
     holdings,
     host,
@@ -27,9 +33,10 @@ from tests.unit.planning.scene import (
     observed,
     reasons,
     running,
+    tracked,
 )
 
-OFF = RulesView(off={"": ("add table",), "blog": ("add x",), "shop": ("add y",)})
+OFF = RulesView(pending_changes={"": ("add table",), "blog": ("add x",), "shop": ("add y",)})
 
 
 @pytest.mark.parametrize(("driver", "passes"), [("bridge", True), ("macvlan", False), ("ipvlan", False)])
@@ -59,8 +66,8 @@ class TestRules:
     def test_the_host_forwards_then_the_rules_decide_then_we_are_let_pass(self) -> None:
         rules = replace(OFF, filter=HostFilterState((FORWARD,)))
         moment = observed(host=host(forwarding="0", accept_ra={"eth0": "1"}), rules=rules)
-        assert kinds(way_steps(desired(), moment)) == ["SetSysctl", "SetSysctl", "EnsureRules", "AddAcceptRule"]
-        assert way_steps(desired(), observed()) == ()
+        assert kinds(forwarding_steps(desired(), moment)) == ["SetSysctl", "SetSysctl", "EnsureRules", "AddAcceptRule"]
+        assert forwarding_steps(desired(), observed()) == ()
 
 
 class TestBridge:
@@ -70,8 +77,8 @@ class TestBridge:
     def test_containers_reach_themselves_through_their_published_ports(self) -> None:
         there = live()
         moment = observed(there, host=host(bridge(there), self.PORT, bridge_netfilter=True), rules=self.PORTS)
-        assert kinds(live_steps(desired(), moment, there)) == ["SetHairpin"]
-        assert live_steps(desired(), replace(moment, rules=RulesView()), there) == ()
+        assert kinds(bridge_port_steps(desired(), moment, there)) == ["SetHairpin"]
+        assert bridge_port_steps(desired(), replace(moment, rules=RulesView()), there) == ()
 
     @pytest.mark.parametrize("by", ["resource", "option"])
     def test_what_is_dropped_within_a_bridge_is_seen_by_the_filter(self, by: str) -> None:
@@ -80,11 +87,11 @@ class TestBridge:
         if by == "option":
             there = replace(there, options={**there.options, "com.docker.network.bridge.enable_icc": "false"})
         moment = observed(there, host=host(bridge(there), bridge_netfilter=False))
-        assert kinds(live_steps(wish, moment, there)) == ["SetBridgeNetfilter"]
+        assert kinds(bridge_port_steps(wish, moment, there)) == ["SetBridgeNetfilter"]
 
     def test_a_network_without_one_needs_nothing(self) -> None:
         there = replace(live(), driver="macvlan")
-        assert live_steps(desired(bridge={"icc": False}), observed(live()), there) == ()
+        assert bridge_port_steps(desired(bridge={"icc": False}), observed(live()), there) == ()
 
 
 class TestAnswers:
@@ -94,40 +101,40 @@ class TestAnswers:
     def moment(self, *answers: ProxiedSubnet, **changes: object) -> Observed:
         web = running("web", end(live(), self.PART[5]))
         view = host(self.UPLINK, proxy_ndp={"eth0": "1"})
-        return observed(host=view, containers=(web,), answers=answers, **changes)
+        return observed(host=view, containers=(web,), proxied_subnets=answers, **changes)
 
     def test_only_the_resources_own_are_its_affair(self) -> None:
-        found = answer_steps(desired(), self.moment(ProxiedSubnet("blog", self.PART)))
+        found = proxy_steps(desired(), self.moment(ProxiedSubnet("blog", self.PART)))
         assert found == (AddProxyNeighbour("eth0", self.PART[5]),)
-        assert answer_steps(desired(), self.moment(ProxiedSubnet("shop", self.PART))) == ()
+        assert proxy_steps(desired(), self.moment(ProxiedSubnet("shop", self.PART))) == ()
 
     def test_an_entry_that_another_resource_needs_is_left_to_it(self) -> None:
         mine, shops = ProxiedSubnet("blog", self.PART), ProxiedSubnet("shop", IPv6Network("2001:db8:1:0:5::/81"))
         stale = ProxyNeighbour("eth0", self.PART[7], ours=True)
         moment = self.moment(mine, shops)
         moment = replace(moment, host=replace(moment.host, proxies=frozenset({stale})))
-        assert kinds(answer_steps(desired(), moment)) == ["AddProxyNeighbour", "RemoveProxyNeighbour"]
+        assert kinds(proxy_steps(desired(), moment)) == ["AddProxyNeighbour", "RemoveProxyNeighbour"]
         kept = (*moment.containers, running("db", end(live(), self.PART[7])))
-        assert kinds(answer_steps(desired(), replace(moment, containers=kept))) == ["AddProxyNeighbour"]
+        assert kinds(proxy_steps(desired(), replace(moment, containers=kept))) == ["AddProxyNeighbour"]
 
     def test_nobody_knows_who_runs_while_the_engine_is_away(self) -> None:
-        assert answer_steps(desired(), self.moment(ProxiedSubnet("blog", self.PART), engine=None)) == ()
+        assert proxy_steps(desired(), self.moment(ProxiedSubnet("blog", self.PART), engine=None)) == ()
 
 
 class TestFindings:
     TRANSLATED: ClassVar[dict[str, object]] = {"mode": "PrefixTranslation", "prefixFrom": {"interface": "eth0"}}
 
     def test_a_network_in_order_has_none(self) -> None:
-        assert reach_findings(desired(), observed(live()), holdings(), live(), live()) == ()
+        assert traffic_findings(desired(), observed(live()), holdings(), live(), live()) == ()
 
     def test_what_is_to_be_counts_for_translation_and_what_is_there_for_the_way_out(self) -> None:
         wish = desired(egress=self.TRANSLATED)
-        held = holding(following=followed("2001:db8:100:1::/64"))
+        held = holding(following=tracked("2001:db8:100:1::/64"))
         there, wanted = live(), live(subnet=IPv6Network("fd12:3456:789a::/56"))
         moment = observed(there, host=host(bridge(there), routes=()))
-        found = reach_findings(wish, moment, held, there, wanted)
+        found = traffic_findings(wish, moment, held, there, wanted)
         assert reasons(found) == [("FirewallReady", "PrefixTooLong"), ("HostReady", "NoDefaultRoute")]
 
     def test_where_there_is_no_network_its_way_out_is_nobodys_concern(self) -> None:
         moment = observed(host=host(routes=()))
-        assert reach_findings(desired(), moment, holdings(), None, None) == ()
+        assert traffic_findings(desired(), moment, holdings(), None, None) == ()

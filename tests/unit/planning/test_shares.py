@@ -10,16 +10,16 @@ from dockerv6.planning.addressing.tracked_prefixes import TrackedPrefix
 from dockerv6.planning.firewall.contributions import (
     FirewallContribution,
     depends_on_containers,
+    firewall_intent,
     network_contribution,
     policy_contribution,
     proxied_subnets_of,
-    whole_intent,
 )
 from dockerv6.planning.firewall.port_assignment import PortAssignment
 from dockerv6.planning.firewall.port_claims import PublishingNetwork
 from dockerv6.planning.host.proxied_subnets import ProxiedSubnet
 from tests.simulation.resources import network, policy
-from tests.unit.planning.scene import SUBNET, allocation, desired, end, followed, foreign, live, running
+from tests.unit.planning.scene import SUBNET, allocation, desired, end, foreign, live, running, tracked
 
 
 def test_a_managed_networks_share_follows_its_allocation() -> None:
@@ -46,7 +46,7 @@ def test_what_is_suspended_or_not_yet_in_effect_stays_as_it_is(spec: dict[str, o
 
 
 def test_what_has_no_allocation_yet_keeps_what_it_may_have_had() -> None:
-    assert network_contribution(network(), None, ()) == FirewallContribution("blog", answers=None, hold=True)
+    assert network_contribution(network(), None, ()) == FirewallContribution("blog", proxied_subnets=None, hold=True)
 
 
 class TestRecreation:
@@ -75,14 +75,16 @@ class TestObserved:
         there = foreign("x")
         found = network_contribution(self.WISH, None, (there,))
         (intent,) = found.networks
-        assert [s.network_id for s in found.surfaces] == [there.id]
+        assert [s.network_id for s in found.publishing_networks] == [there.id]
         assert (intent.subnet, intent.bridge) == (IPv6Network("fd99::/64"), there.bridge)
 
     def test_a_network_that_is_gone_has_none(self) -> None:
         assert network_contribution(self.WISH, None, ()) == FirewallContribution("blog")
 
     def test_an_engine_that_was_never_seen_leaves_it_as_it_is(self) -> None:
-        assert network_contribution(self.WISH, None, None) == FirewallContribution("blog", answers=None, hold=True)
+        assert network_contribution(self.WISH, None, None) == FirewallContribution(
+            "blog", proxied_subnets=None, hold=True
+        )
 
     def test_link_local_subnets_are_none_of_ours(self) -> None:
         assert network_contribution(self.WISH, None, (foreign("x", "fe80::/64"),)) == FirewallContribution("blog")
@@ -90,7 +92,7 @@ class TestObserved:
 
 def test_the_whole_intent_is_in_the_order_of_owners() -> None:
     shares = [network_contribution(network(n), allocation(f"fd00:{n}::/64", n), ()) for n in ("b", "a")]
-    whole = whole_intent([*shares, FirewallContribution("c", hold=True)], 0x40, ("br0",))
+    whole = firewall_intent([*shares, FirewallContribution("c", hold=True)], 0x40, ("br0",))
     assert [n.owner for n in whole.networks] == ["a", "b"]
     assert (whole.keep, whole.mark, whole.uplink_bridges) == (frozenset({"c"}), 0x40, ("br0",))
     assert (whole.ports, whole.guest_bridges) == ((), None)
@@ -98,7 +100,7 @@ def test_the_whole_intent_is_in_the_order_of_owners() -> None:
 
 def test_the_whole_intent_has_the_ports_and_the_bridges_that_a_backend_must_be_told() -> None:
     port = PortIntent("a", TransportProtocol.TCP, 80, SUBNET[5], 80)
-    whole = whole_intent((), settled=PortAssignment((port,)), guests=("docker0",))
+    whole = firewall_intent((), port_assignment=PortAssignment((port,)), guests=("docker0",))
     assert (whole.ports, whole.guest_bridges) == ((port,), ("docker0",))
 
 
@@ -143,7 +145,7 @@ class TestFirewall:
 
 class TestSurfaces:
     def surface(self, there: Network, **publish: object) -> PublishingNetwork:
-        (found,) = network_contribution(network("blog", publish=publish), allocation(), (there,)).surfaces
+        (found,) = network_contribution(network("blog", publish=publish), allocation(), (there,)).publishing_networks
         return found
 
     def test_a_network_that_runs_is_where_ports_lead(self) -> None:
@@ -152,9 +154,12 @@ class TestSurfaces:
         assert found.host_address is None
 
     def test_one_that_is_not_there_yet_or_is_internal_has_none(self) -> None:
-        assert network_contribution(network(), allocation(), ()).surfaces == ()
+        assert network_contribution(network(), allocation(), ()).publishing_networks == ()
         assert (
-            network_contribution(network(internal=True), allocation(), (replace(live(), internal=True),)).surfaces == ()
+            network_contribution(
+                network(internal=True), allocation(), (replace(live(), internal=True),)
+            ).publishing_networks
+            == ()
         )
 
     def test_ports_bind_where_the_resource_says(self) -> None:
@@ -176,7 +181,7 @@ class TestPolicies:
         found = self.given()
         assert found.owner == "policy/all"
         assert [i.owner for i in found.networks] == ["policy/all"]
-        assert found.surfaces[0].gateway == IPv6Address("fd99::1")
+        assert found.publishing_networks[0].gateway == IPv6Address("fd99::1")
 
     @pytest.mark.parametrize("value", ["false", "False", "0", "f", "FALSE"])
     def test_a_network_that_is_not_to_be_masqueraded_is_not(self, value: str) -> None:
@@ -196,25 +201,27 @@ class TestPolicies:
         ("value", "address"), [("2001:db8::1", "2001:db8::1"), ("::", None), ("", None), ("192.0.2.1", None)]
     )
     def test_ports_bind_where_the_network_says(self, value: str, address: str | None) -> None:
-        found = self.given(None, **{HOST_BINDING: value}).surfaces[0].host_address
+        found = self.given(None, **{HOST_BINDING: value}).publishing_networks[0].host_address
         assert found == (IPv6Address(address) if address else None)
 
     def test_the_policys_own_word_goes_before_the_networks(self) -> None:
         found = self.given({"publish": {"hostAddress": "2001:db8::2"}}, **{HOST_BINDING: "2001:db8::1"})
-        assert found.surfaces[0].host_address == IPv6Address("2001:db8::2")
+        assert found.publishing_networks[0].host_address == IPv6Address("2001:db8::2")
 
     def test_an_engines_own_name_of_a_bridge_is_heeded(self) -> None:
         assert self.given(None, **{"com.docker.network.bridge.name": "br-shop"}).networks[0].bridge == "br-shop"
 
     def test_an_engine_that_was_never_seen_leaves_everything_as_it_is(self) -> None:
-        assert policy_contribution(policy("all"), None) == FirewallContribution("policy/all", answers=None, hold=True)
+        assert policy_contribution(policy("all"), None) == FirewallContribution(
+            "policy/all", proxied_subnets=None, hold=True
+        )
 
     def test_every_ipv6_subnet_of_a_network_has_its_rules(self) -> None:
         there = foreign("shop")
         both = replace(there, ipam=(*there.ipam, *foreign("x", "fd98::/64").ipam))
         found = policy_contribution(policy("all"), (both,))
         assert [str(i.subnet) for i in found.networks] == ["fd99::/64", "fd98::/64"]
-        assert len(found.surfaces) == 1
+        assert len(found.publishing_networks) == 1
 
 
 PUBLIC = IPv6Network("2001:db8:5:1::/64")
@@ -251,12 +258,12 @@ class TestWaysOut:
         )
 
     def test_a_followed_one_is_with_the_former_ones_behind_it(self) -> None:
-        found = self.intent(TRANSLATED, followed("2001:db8:100::/48", "2001:db8:200::/48"))
+        found = self.intent(TRANSLATED, tracked("2001:db8:100::/48", "2001:db8:200::/48"))
         assert found.external_prefixes == (OUTER, IPv6Network("2001:db8:200:1::/64"))
 
     @pytest.mark.parametrize(
         "source",
-        [None, followed("2001:db8:100::/48", interface="eth1"), followed("2001:db8:100:1:2::/80")],
+        [None, tracked("2001:db8:100::/48", interface="eth1"), tracked("2001:db8:100:1:2::/80")],
         ids=["none yet", "another interface's", "too long"],
     )
     def test_without_one_nothing_leaves_untranslated(self, source: TrackedPrefix | None) -> None:
@@ -264,12 +271,12 @@ class TestWaysOut:
         assert (found.egress, found.external_prefixes) == (EgressMode.NONE, ())
 
     def test_the_last_one_stays_in_use_when_it_is_gone(self) -> None:
-        gone = replace(followed("2001:db8:100::/48"), withdrawn=True)
+        gone = replace(tracked("2001:db8:100::/48"), withdrawn=True)
         assert self.intent(TRANSLATED, gone).external_prefixes == (OUTER,)
 
     def test_what_is_to_come_has_them_before_it_is_there(self) -> None:
         wish = network("blog", egress=TRANSLATED)
-        known = {"eth0": followed("2001:db8:100::/48")}
+        known = {"eth0": tracked("2001:db8:100::/48")}
         running_, coming = network_contribution(wish, allocation("fd00:0:0:7::/64"), (live(),), (), known).networks
         assert (running_.external_prefixes, coming.external_prefixes) == (
             (OUTER,),
@@ -285,7 +292,7 @@ class TestOuterPrefixesOnALink:
     def addresses(self, *links: IPv6Network, **spec: object) -> tuple[IPv6Address, ...] | None:
         wish = network("blog", **{"egress": TRANSLATED, **spec})
         there = live()
-        known = {"eth0": followed("2001:db8:100::/48", "2001:db8:200::/48")}
+        known = {"eth0": tracked("2001:db8:100::/48", "2001:db8:200::/48")}
         everybody = (
             running("web", end(there, SUBNET[5])),
             running("db", end(foreign("x"), "fd99::5"), end(there, SUBNET[6])),
@@ -301,8 +308,8 @@ class TestOuterPrefixesOnALink:
     @pytest.mark.parametrize("spec", [{}, {"ndpProxy": {"enabled": True}}], ids=["seen", "asked for"])
     def test_of_one_on_a_link_the_containers_addresses_do(self, spec: dict[str, object]) -> None:
         links = () if spec else (self.LINK,)
-        former = IPv6Network("2001:db8:200:1::/64")
-        assert self.addresses(*links, **spec) == (OUTER[5], OUTER[6], former[5], former[6])
+        previous = IPv6Network("2001:db8:200:1::/64")
+        assert self.addresses(*links, **spec) == (OUTER[5], OUTER[6], previous[5], previous[6])
 
     def test_untranslated_networks_have_none(self) -> None:
         assert self.addresses(self.LINK, egress={"mode": "Routed"}, ndpProxy={"enabled": True}) is None
@@ -328,7 +335,9 @@ class TestPortsOfRoutedNetworks:
     def ingress(self, *ports: PortIntent, **spec: object) -> tuple[Ingress, ...]:
         wish = network("blog", **{"egress": {"mode": "Routed"}, **spec})
         there = replace(live(), internal=wish.spec.internal)
-        whole = whole_intent([network_contribution(wish, allocation(), (there,))], settled=PortAssignment(ports))
+        whole = firewall_intent(
+            [network_contribution(wish, allocation(), (there,))], port_assignment=PortAssignment(ports)
+        )
         assert whole.ports == ports
         return whole.networks[0].ingress
 
@@ -370,7 +379,7 @@ class TestPortsOfRoutedNetworks:
         there = foreign("shop", "2001:db8:5:1::/64")
         routed = policy_contribution(policy("all", egress={"mode": "Routed"}), (there,))
         port = PortIntent("policy/all", TransportProtocol.TCP, 80, PUBLIC[5], 80)
-        (found,) = whole_intent([routed], settled=PortAssignment((port,))).networks
+        (found,) = firewall_intent([routed], port_assignment=PortAssignment((port,))).networks
         assert [i.targets for i in found.ingress] == [(IPv6Network(PUBLIC[5]),)]
 
 
@@ -379,54 +388,58 @@ class TestAnswers:
 
     ROUTED: ClassVar[dict[str, object]] = {"egress": {"mode": "Routed"}, "ndpProxy": {"enabled": True}}
 
-    def answers(self, spec: dict[str, object], source: TrackedPrefix | None = None) -> tuple[ProxiedSubnet, ...] | None:
+    def proxied_subnets(
+        self, spec: dict[str, object], source: TrackedPrefix | None = None
+    ) -> tuple[ProxiedSubnet, ...] | None:
         known = {source.interface: source} if source is not None else {}
-        return network_contribution(network("blog", **spec), allocation(), (live(),), (), known).answers
+        return network_contribution(network("blog", **spec), allocation(), (live(),), (), known).proxied_subnets
 
     def test_they_are_for_the_subnet_that_runs(self) -> None:
-        assert self.answers(self.ROUTED) == (ProxiedSubnet("blog", SUBNET),)
+        assert self.proxied_subnets(self.ROUTED) == (ProxiedSubnet("blog", SUBNET),)
 
     def test_nobody_is_answered_for_unasked(self) -> None:
-        assert self.answers({"egress": {"mode": "Routed"}}) == ()
+        assert self.proxied_subnets({"egress": {"mode": "Routed"}}) == ()
 
     def test_the_interface_is_the_one_that_is_said(self) -> None:
         proxy = {"enabled": True, "interface": "eth1"}
-        assert self.answers({**self.ROUTED, "ndpProxy": proxy}) == (ProxiedSubnet("blog", SUBNET, "eth1"),)
+        assert self.proxied_subnets({**self.ROUTED, "ndpProxy": proxy}) == (ProxiedSubnet("blog", SUBNET, "eth1"),)
 
     def test_they_are_there_before_the_network_is(self) -> None:
-        assert network_contribution(network("blog", **self.ROUTED), allocation(), ()).answers == (
+        assert network_contribution(network("blog", **self.ROUTED), allocation(), ()).proxied_subnets == (
             ProxiedSubnet("blog", SUBNET),
         )
 
     def test_while_one_subnet_takes_over_from_another_both_are_answered_for(self) -> None:
-        found = network_contribution(network("blog", **self.ROUTED), allocation(PUBLIC), (live(),)).answers
+        found = network_contribution(network("blog", **self.ROUTED), allocation(PUBLIC), (live(),)).proxied_subnets
         assert found == (ProxiedSubnet("blog", SUBNET), ProxiedSubnet("blog", PUBLIC))
 
     def test_neighbours_of_a_translated_network_ask_for_what_they_see(self) -> None:
         spec = {"egress": TRANSLATED, "ndpProxy": {"enabled": True}}
-        found = self.answers(spec, followed("2001:db8:100::/48", "2001:db8:200::/48"))
+        found = self.proxied_subnets(spec, tracked("2001:db8:100::/48", "2001:db8:200::/48"))
         assert found == (ProxiedSubnet("blog", SUBNET, None, (OUTER, IPv6Network("2001:db8:200:1::/64"))),)
 
     def test_without_a_prefix_it_can_not_be_told_what_they_see(self) -> None:
-        assert self.answers({"egress": TRANSLATED, "ndpProxy": {"enabled": True}}) is None
-        assert self.answers({"egress": TRANSLATED}) == ()
+        assert self.proxied_subnets({"egress": TRANSLATED, "ndpProxy": {"enabled": True}}) is None
+        assert self.proxied_subnets({"egress": TRANSLATED}) == ()
 
     @pytest.mark.parametrize("spec", [{"suspend": True}, {"hosts": {"matchNames": ["a"]}}], ids=str)
     def test_what_is_left_as_it_is_is_answered_for_as_it_is(self, spec: dict[str, object]) -> None:
         found = network_contribution(network("blog", **self.ROUTED, **spec), allocation(PUBLIC), (live(),))
-        assert found == FirewallContribution("blog", answers=(ProxiedSubnet("blog", SUBNET),), hold=True)
+        assert found == FirewallContribution("blog", proxied_subnets=(ProxiedSubnet("blog", SUBNET),), hold=True)
 
     def test_of_what_was_never_seen_it_can_not_be_told(self) -> None:
         wish = network("blog", suspend=True, **self.ROUTED)
-        assert network_contribution(wish, allocation(), None) == FirewallContribution("blog", answers=None, hold=True)
+        assert network_contribution(wish, allocation(), None) == FirewallContribution(
+            "blog", proxied_subnets=None, hold=True
+        )
 
     def test_nor_of_what_has_lost_its_allocation(self) -> None:
-        assert network_contribution(network("blog", **self.ROUTED), None, (live(),)).answers is None
+        assert network_contribution(network("blog", **self.ROUTED), None, (live(),)).proxied_subnets is None
 
     def test_while_somebodys_can_not_be_told_nobody_knows_all_of_them(self) -> None:
         known, unknown = (
-            FirewallContribution("a", answers=(ProxiedSubnet("a", SUBNET),)),
-            FirewallContribution("c", answers=None, hold=True),
+            FirewallContribution("a", proxied_subnets=(ProxiedSubnet("a", SUBNET),)),
+            FirewallContribution("c", proxied_subnets=None, hold=True),
         )
         assert proxied_subnets_of((known, FirewallContribution("b"))) == (ProxiedSubnet("a", SUBNET),)
         assert proxied_subnets_of((known, unknown)) is None
@@ -434,20 +447,20 @@ class TestAnswers:
 
     def test_an_observed_network_is_answered_for_while_it_is_there(self) -> None:
         wish = network("blog", managementPolicy="Observe", networkName="x", **self.ROUTED)
-        assert network_contribution(wish, None, (foreign("x"),)).answers == (
+        assert network_contribution(wish, None, (foreign("x"),)).proxied_subnets == (
             ProxiedSubnet("blog", IPv6Network("fd99::/64")),
         )
-        assert network_contribution(wish, None, ()).answers == ()
+        assert network_contribution(wish, None, ()).proxied_subnets == ()
 
     def test_a_policy_has_all_of_its_networks_answered_for(self) -> None:
         there = (foreign("a"), foreign("b", "fd98::/64", 98))
-        found = policy_contribution(policy("all", **self.ROUTED), there).answers
+        found = policy_contribution(policy("all", **self.ROUTED), there).proxied_subnets
         subnets = (IPv6Network("fd99::/64"), IPv6Network("fd98::/64"))
         assert found == tuple(ProxiedSubnet("policy/all", each) for each in subnets)
 
     def test_of_an_internal_network_nobody_outside_sees_anything(self) -> None:
         there = replace(foreign("a"), internal=True)
-        assert policy_contribution(policy("all", **self.ROUTED), (there,)).answers == ()
+        assert policy_contribution(policy("all", **self.ROUTED), (there,)).proxied_subnets == ()
 
 
 class TestOtherDrivers:
@@ -480,7 +493,7 @@ class TestOtherDrivers:
 class TestPolicysWaysOut:
     def given(self, egress: dict[str, object], **options: str) -> NetworkIntent:
         there = replace(foreign("shop", "fd99:0:0:1::/64"), options=options)
-        known = {"eth0": followed("2001:db8:100::/48")}
+        known = {"eth0": tracked("2001:db8:100::/48")}
         (found,) = policy_contribution(policy("all", egress=egress), (there,), (), known).networks
         return found
 
@@ -494,7 +507,7 @@ class TestPolicysWaysOut:
     def test_nor_has_it_neighbours_that_ask(self) -> None:
         there = replace(foreign("shop"), options={MASQUERADE: "false"})
         asked = policy("all", egress=TRANSLATED, ndpProxy={"enabled": True})
-        assert policy_contribution(asked, (there,), (), {"eth0": followed("2001:db8:100::/48")}).answers == ()
+        assert policy_contribution(asked, (there,), (), {"eth0": tracked("2001:db8:100::/48")}).proxied_subnets == ()
 
     def test_but_it_is_routed_as_asked(self) -> None:
         assert self.given({"mode": "Routed"}, **{MASQUERADE: "false"}).egress is EgressMode.ROUTED

@@ -6,7 +6,14 @@ from dockerv6.api import conditions as cond
 from dockerv6.api.conditions import Conditions, ConditionType, Reason
 from dockerv6.dockerd.model import NetworkSpec
 from dockerv6.planning.inputs import SPEC_HASH
-from dockerv6.planning.status import NETWORK_DOMAIN, Failure, StatusInputs, concerns, conditions_of, suspended
+from dockerv6.planning.status import (
+    NETWORK_DOMAIN,
+    Failure,
+    StatusInputs,
+    concerns,
+    conditions_of,
+    suspended_conditions,
+)
 from dockerv6.planning.steps import (
     AddProxyNeighbour,
     CreateNetwork,
@@ -25,11 +32,11 @@ from tests.unit.planning.scene import (
     allocation,
     decide,
     desired,
-    followed,
     holding,
     holdings,
     live,
     observed,
+    tracked,
 )
 
 RULES = EnsureRules("blog", (), "why")
@@ -100,15 +107,13 @@ def test_a_finding_that_does_not_block_leaves_the_others_good() -> None:
 
 
 def test_a_doubt_is_no_fault() -> None:
-    found = short(
-        say(plan(finding(ConditionType.FIREWALL_READY, Reason.FIREWALL_BLOCKED, blocks=False, doubtful=True)))
-    )
+    found = short(say(plan(finding(ConditionType.FIREWALL_READY, Reason.FIREWALL_BLOCKED, blocks=False, unknown=True))))
     assert found["FirewallReady"] == ("Unknown", "FirewallBlocked")
     assert found["Ready"][0] == "True"
 
 
 def test_of_two_findings_the_one_that_blocks_is_told() -> None:
-    doubt = finding(ConditionType.FIREWALL_READY, Reason.FIREWALL_BLOCKED, blocks=False, doubtful=True)
+    doubt = finding(ConditionType.FIREWALL_READY, Reason.FIREWALL_BLOCKED, blocks=False, unknown=True)
     block = finding(ConditionType.FIREWALL_READY, Reason.FIREWALL_UNAVAILABLE)
     assert short(say(plan(doubt, block)))["FirewallReady"] == ("False", "FirewallUnavailable")
 
@@ -157,7 +162,7 @@ class TestRenumbering:
         return short(say(plan, retry=retry))
 
     def test_who_waits_for_a_turn_is_reconciling(self) -> None:
-        found = self.said(decide(self.MOVING, observed(live(), applied=True, in_transit=("shop",)), self.HELD))
+        found = self.said(decide(self.MOVING, observed(live(), applied=True, in_flight=("shop",)), self.HELD))
         assert found["NetworkReady"] == ("False", "Renumbering")
         assert found["Reconciling"] == ("True", "Retrying")
         assert found["SubnetAllocated"][0] == "True"
@@ -173,7 +178,7 @@ class TestRenumbering:
 
     def test_a_prefix_without_a_successor_stalls_and_leaves_the_rest_good(self) -> None:
         wish = desired(None, pool(fromInterface={"name": "eth0"}))
-        gone = replace(followed("fd12:3456:789a::/48"), withdrawn=True)
+        gone = replace(tracked("fd12:3456:789a::/48"), withdrawn=True)
         found = self.said(decide(wish, observed(live(), applied=True), holding(allocation(), following=gone)))
         assert found["Stalled"] == ("True", "PrefixWithdrawn")
         assert found["SubnetAllocated"] == ("False", "PrefixWithdrawn")
@@ -226,7 +231,7 @@ def test_a_transition_keeps_its_time_while_the_status_stays() -> None:
 class TestSuspended:
     def said(self, before: Conditions = (), **more: object) -> dict[str, tuple[str, str]]:
         verdict = replace(StatusInputs(NOW, 2, NOTHING), **more)  # type: ignore[arg-type]
-        found = suspended(before, verdict, "it is suspended")
+        found = suspended_conditions(before, verdict, "it is suspended")
         cond.check(found)
         return short(found)
 

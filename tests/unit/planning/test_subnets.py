@@ -5,7 +5,7 @@ import pytest
 
 from dockerv6.dockerd.model import Network
 from dockerv6.hostnet.model import Interface, RouteProtocol
-from dockerv6.planning.addressing.subnets import Subnet, decide
+from dockerv6.planning.addressing.subnets import SubnetDecision, choose_subnet
 from dockerv6.planning.inputs import Desired, Holdings, HostView, Observed
 from dockerv6.planning.steps import BindSubnet, Finding, ForgetSubnet, KeepPoolPrefix
 from tests.simulation.resources import pool
@@ -14,7 +14,6 @@ from tests.unit.planning.scene import (
     allocation,
     cooling,
     desired,
-    followed,
     foreign,
     holding,
     holdings,
@@ -22,19 +21,20 @@ from tests.unit.planning.scene import (
     live,
     observed,
     route,
+    tracked,
 )
 
 FIXED = {"subnet": str(SUBNET)}
 
 
-def given(wish: Desired, moment: Observed | None = None, held: Holdings | None = None) -> Subnet:
-    found = decide(wish, moment or observed(), held or holdings(), own(wish, moment))
-    assert isinstance(found, Subnet), found
+def given(wish: Desired, moment: Observed | None = None, held: Holdings | None = None) -> SubnetDecision:
+    found = choose_subnet(wish, moment or observed(), held or holdings(), own(wish, moment))
+    assert isinstance(found, SubnetDecision), found
     return found
 
 
 def refused(wish: Desired, moment: Observed | None = None, held: Holdings | None = None) -> Finding:
-    found = decide(wish, moment or observed(), held or holdings(), own(wish, moment))
+    found = choose_subnet(wish, moment or observed(), held or holdings(), own(wish, moment))
     assert isinstance(found, Finding), found
     return found
 
@@ -54,7 +54,7 @@ def own(wish: Desired, moment: Observed | None) -> Network | None:
     return next(iter(moment.networks.owned(wish.identity, wish.name)), None) if moment else None
 
 
-def binding(found: Subnet) -> BindSubnet:
+def binding(found: SubnetDecision) -> BindSubnet:
     (bind,) = [s for s in found.steps if isinstance(s, BindSubnet)]
     return bind
 
@@ -71,12 +71,12 @@ def test_the_same_question_has_the_same_answer() -> None:
 
 
 def test_an_allocation_is_kept() -> None:
-    assert given(desired(), held=holdings(allocation())) == Subnet(SUBNET)
+    assert given(desired(), held=holdings(allocation())) == SubnetDecision(SUBNET)
 
 
 def test_an_allocation_is_kept_by_a_disabled_pool() -> None:
     closed = pool(prefix="fd12:3456:789a::/48", disabled=True)
-    assert given(desired(None, closed), held=holdings(allocation())) == Subnet(SUBNET)
+    assert given(desired(None, closed), held=holdings(allocation())) == SubnetDecision(SUBNET)
 
 
 def test_a_disabled_pool_gives_out_nothing_new() -> None:
@@ -171,7 +171,7 @@ def test_an_allocation_out_of_an_on_link_pool_comes_back() -> None:
     on_link = pool(prefix="2001:db8:1::/64", allocationLength=80)
     moment = observed(host=HostView(routes=(route("2001:db8:1::/64"),)))
     first = given(desired(None, on_link), moment).prefix
-    assert given(desired(None, on_link), moment, holdings(allocation(first))) == Subnet(first)
+    assert given(desired(None, on_link), moment, holdings(allocation(first))) == SubnetDecision(first)
 
 
 def test_a_generated_pool_is_made_at_its_first_use() -> None:
@@ -199,12 +199,12 @@ def test_a_fixed_subnet_is_bound_as_it_is() -> None:
 
 
 def test_a_fixed_subnet_that_is_bound_stays() -> None:
-    assert given(desired(addressing=FIXED), held=holdings(allocation(pool=""))) == Subnet(SUBNET)
+    assert given(desired(addressing=FIXED), held=holdings(allocation(pool=""))) == SubnetDecision(SUBNET)
 
 
 def test_a_fixed_subnet_is_the_resources_own_network_too() -> None:
     wish = desired(addressing=FIXED)
-    assert given(wish, observed(live(wish), applied=True), holdings(allocation(pool=""))) == Subnet(SUBNET)
+    assert given(wish, observed(live(wish), applied=True), holdings(allocation(pool=""))) == SubnetDecision(SUBNET)
 
 
 def test_a_pools_subnet_that_becomes_fixed_changes_its_pool() -> None:
@@ -302,19 +302,19 @@ class TestRenumbering:
 
     def test_once_bound_it_is_like_any_other(self) -> None:
         moment = observed(live(self.WISH))
-        assert given(self.WISH, moment, holdings(allocation(self.MOVED))) == Subnet(self.MOVED)
+        assert given(self.WISH, moment, holdings(allocation(self.MOVED))) == SubnetDecision(self.MOVED)
 
     def test_a_followed_prefix_that_changed_does_the_same(self) -> None:
         wish = desired(None, pool(fromInterface={"name": "eth0", "prefixLength": 60, "offset": 2}))
-        held = holding(allocation("2001:db8:1:2f::/64"), following=followed("2001:db8:9:100::/56", "2001:db8:1::/56"))
+        held = holding(allocation("2001:db8:1:2f::/64"), following=tracked("2001:db8:9:100::/56", "2001:db8:1::/56"))
         found = given(wish, held=held)
         assert (str(found.prefix), str(found.replaces)) == ("2001:db8:9:12f::/64", "2001:db8:1:2f::/64")
 
     def test_a_prefix_that_is_gone_without_another_one_changes_nothing(self) -> None:
         wish = desired(None, pool(fromInterface={"name": "eth0"}))
-        gone = replace(followed("2001:db8:1::/56"), withdrawn=True)
+        gone = replace(tracked("2001:db8:1::/56"), withdrawn=True)
         held = holding(allocation("2001:db8:1:2f::/64"), following=gone)
-        assert given(wish, held=held) == Subnet(IPv6Network("2001:db8:1:2f::/64"))
+        assert given(wish, held=held) == SubnetDecision(IPv6Network("2001:db8:1:2f::/64"))
 
     def test_a_prefix_that_is_forgotten_takes_nothing_away(self) -> None:
         wish = desired(None, pool(fromInterface={"name": "eth0"}))
@@ -322,7 +322,7 @@ class TestRenumbering:
 
     def test_a_part_that_the_new_prefix_does_not_have_takes_nothing_away(self) -> None:
         wish = desired(None, pool(fromInterface={"name": "eth0", "prefixLength": 56}))
-        held = holding(allocation("2001:db8:1:2f::/64"), following=followed("2001:db8:9::/64"))
+        held = holding(allocation("2001:db8:1:2f::/64"), following=tracked("2001:db8:9::/64"))
         assert stays(wish, held).reason == "PrefixTooLong"
 
     def test_a_pool_that_is_no_longer_declared_takes_nothing_away(self) -> None:
@@ -384,7 +384,7 @@ class TestRenumbering:
 
     def test_what_another_prefix_of_the_pool_still_has_stays(self) -> None:
         wish = desired(None, pool(prefixes=["2001:db8:7::/48", "fd12:3456:789a::/48"]))
-        assert given(wish, held=holdings(allocation())) == Subnet(SUBNET)
+        assert given(wish, held=holdings(allocation())) == SubnetDecision(SUBNET)
 
     def test_a_smaller_prefix_keeps_as_much_of_the_number_as_fits(self) -> None:
         wish = desired(None, pool(prefix="2001:db8:7:ab00::/56"))

@@ -51,7 +51,7 @@ def test_a_host_with_a_default_route_is_in_order() -> None:
 class TestNoWayOut:
     def test_it_is_doubtful_and_there_is_a_remedy(self) -> None:
         (found,) = told(view(routes=NOWHERE))
-        assert (found.reason, found.doubtful) == ("NoDefaultRoute", True)
+        assert (found.reason, found.unknown) == ("NoDefaultRoute", True)
         assert "ip -6 route add default" in found.message
 
     def test_a_deaf_uplink_is_named(self) -> None:
@@ -86,7 +86,7 @@ class TestNoWayOut:
 class TestNarrowUplink:
     def test_a_bridge_that_is_wider_than_its_uplink_is_told_of(self) -> None:
         (found,) = told(view(nic(mtu=1492)))
-        assert (found.reason, found.doubtful) == ("MTUMismatch", True)
+        assert (found.reason, found.unknown) == ("MTUMismatch", True)
         assert "eth0 has an MTU of 1492" in found.message
         assert "spec.bridge.mtu: 1492" in found.message
 
@@ -130,7 +130,7 @@ class TestNarrowUplink:
 class TestInterfaces:
     def test_an_interface_that_is_not_there_may_come_later(self) -> None:
         (found,) = told(view(), egress(interfaces=["eth0", "wg0"]))
-        assert (found.reason, found.doubtful) == ("HostNotReady", True)
+        assert (found.reason, found.unknown) == ("HostNotReady", True)
         assert "there is no interface wg0" in found.message
         assert "eth0" in found.message
 
@@ -141,13 +141,13 @@ class TestInterfaces:
     def test_an_interface_whose_prefix_is_to_be_followed_must_be_there(self) -> None:
         wish = egress("PrefixTranslation", prefixFrom={"interface": "ppp0"})
         (found,) = told(view(), wish)
-        assert (found.reason, found.doubtful) == ("HostNotReady", False)
+        assert (found.reason, found.unknown) == ("HostNotReady", False)
         assert "there is no interface ppp0" in found.message
         assert told(view(nic("ppp0")), wish) == ()
 
     def test_what_surely_breaks_the_wish_comes_first(self) -> None:
         wish = egress("PrefixTranslation", prefixFrom={"interface": "ppp0"}, interfaces=["ppp0"])
-        assert [f.doubtful for f in told(view(), wish)] == [False, True]
+        assert [f.unknown for f in told(view(), wish)] == [False, True]
 
 
 class TestSource:
@@ -157,17 +157,17 @@ class TestSource:
 
     def test_the_address_is_not_there(self) -> None:
         (found,) = snat_findings(ADDRESS, host())
-        assert (found.reason, found.blocks, found.doubtful) == ("AddressMissing", False, False)
+        assert (found.reason, found.blocks, found.unknown) == ("AddressMissing", False, False)
         assert f"ip -6 addr add {ADDRESS}/128" in found.message
 
     def test_the_address_is_not_yet_usable(self) -> None:
         (found,) = snat_findings(ADDRESS, host(nic(addresses=HELD, tentative=frozenset({ADDRESS}))))
-        assert (found.reason, found.doubtful) == ("AddressPending", True)
+        assert (found.reason, found.unknown) == ("AddressPending", True)
 
     def test_somebody_else_has_the_address(self) -> None:
         one = frozenset({ADDRESS})
         (found,) = snat_findings(ADDRESS, host(nic(addresses=HELD, tentative=one, failed=one)))
-        assert (found.reason, found.doubtful) == ("DuplicateAddress", False)
+        assert (found.reason, found.unknown) == ("DuplicateAddress", False)
         assert "eth0" in found.message
 
     def test_one_interface_that_has_it_is_enough(self) -> None:
@@ -191,6 +191,6 @@ class TestSource:
         one = frozenset({ADDRESS})
         failing = nic(addresses=HELD, tentative=one, failed=one)
         (found,) = told(view(failing), egress(mode))
-        assert (found.reason, found.doubtful) == ("DuplicateAddress", True)
+        assert (found.reason, found.unknown) == ("DuplicateAddress", True)
         assert f"{ADDRESS} on eth0" in found.message
         assert told(view(replace(failing, name="eth1")), egress(mode)) == ()

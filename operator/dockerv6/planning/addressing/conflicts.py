@@ -16,7 +16,7 @@ from dockerv6.planning.steps import Finding
 RETRY = 30.0  # seconds until a conflict that others may have ended is looked at again
 
 
-def conflict(
+def prefix_conflict(
     desired: Desired, observed: Observed, holdings: Holdings, prefix: IPv6Network, *, pooled: bool = False
 ) -> str:
     """The first who has a share in the prefix besides the resource itself, in words; "" for nobody.
@@ -71,7 +71,7 @@ def _captures(route: Route, prefix: IPv6Network, *, on_link_ok: bool) -> bool:
     return prefix.subnet_of(route.destination) and route.protocol is RouteProtocol.KERNEL and not on_link_ok
 
 
-def collision(desired: Desired, observed: Observed, live: Network | None, want: NetworkSpec) -> Finding | None:
+def network_conflict(desired: Desired, observed: Observed, live: Network | None, want: NetworkSpec) -> Finding | None:
     """What the engine would refuse to have twice: known before a network is removed for one that can't be made."""
     for other in observed.networks.named(want.name):
         if (live is None or live.name != want.name) and not desired.identity.owns(other, desired.name):

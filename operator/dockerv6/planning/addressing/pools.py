@@ -9,7 +9,7 @@ from dockerv6.api.addressing import DEFAULT_POOL
 from dockerv6.api.conditions import ConditionType, Reason
 from dockerv6.api.pool import GENERATED_LENGTH, IPv6Pool
 from dockerv6.lib.prefixes import is_ula, ula_prefix
-from dockerv6.planning.addressing.tracked_prefixes import part
+from dockerv6.planning.addressing.tracked_prefixes import pool_part
 from dockerv6.planning.addressing.translation import PREFIX_RETRY
 from dockerv6.planning.inputs import POOL, Desired, Holdings, Observed
 from dockerv6.planning.steps import Finding
@@ -61,10 +61,10 @@ def pool_view(desired: Desired, observed: Observed, holdings: Holdings) -> PoolV
     generated_now = False
     prefixes = spec.all_prefixes
     if spec.from_interface is not None:
-        followed = followed_prefix(pool, holdings)
-        if isinstance(followed, Finding):
-            return followed
-        prefixes = (followed,)
+        tracked = tracked_pool_prefix(pool, holdings)
+        if isinstance(tracked, Finding):
+            return tracked
+        prefixes = (tracked,)
     if not prefixes:
         kept = holdings.pool_prefixes.get(name)
         generated_now = kept is None
@@ -80,19 +80,19 @@ def pool_view(desired: Desired, observed: Observed, holdings: Holdings) -> PoolV
     )
 
 
-def followed_prefix(pool: IPv6Pool, holdings: Holdings) -> IPv6Network | Finding:
+def tracked_pool_prefix(pool: IPv6Pool, holdings: Holdings) -> IPv6Network | Finding:
     """The part of an interface's prefix that the pool has, or why it has none. The pool must follow one."""
     source = pool.spec.from_interface
     if source is None:
         raise ValueError(f"IPv6Pool {pool.metadata.name} follows no interface")
-    followed = holdings.followed.get(source.name)
-    if followed is None:
+    tracked = holdings.tracked.get(source.name)
+    if tracked is None:
         message = (
             f"IPv6Pool {pool.metadata.name} follows interface {source.name}, which has no global IPv6 prefix yet;"
             " it is taken up as soon as there is one"
         )
         return Finding(ConditionType.SUBNET_ALLOCATED, Reason.PREFIX_PENDING, message, retry=PREFIX_RETRY)
-    mine = part(followed.prefix, source.prefix_length, source.offset)
+    mine = pool_part(tracked.prefix, source.prefix_length, source.offset)
     if isinstance(mine, str):
         message = f"IPv6Pool {pool.metadata.name} follows interface {source.name}: {mine}"
         return Finding(ConditionType.SUBNET_ALLOCATED, Reason.PREFIX_TOO_LONG, message)
@@ -102,11 +102,11 @@ def followed_prefix(pool: IPv6Pool, holdings: Holdings) -> IPv6Network | Finding
 def withdrawn_findings(pool: IPv6Pool | None, holdings: Holdings) -> tuple[Finding, ...]:
     """The pool's prefix is gone, and no other came: what has a subnet keeps it."""
     source = pool.spec.from_interface if pool is not None else None
-    followed = holdings.followed.get(source.name) if source is not None else None
-    if pool is None or followed is None or not followed.withdrawn:
+    tracked = holdings.tracked.get(source.name) if source is not None else None
+    if pool is None or tracked is None or not tracked.withdrawn:
         return ()
     message = (
-        f"the prefix {followed.prefix} of interface {followed.interface}, which IPv6Pool {pool.metadata.name} follows,"
+        f"the prefix {tracked.prefix} of interface {tracked.interface}, which IPv6Pool {pool.metadata.name} follows,"
         " is gone and no other came; its subnets stay as they are: check the uplink and the provider's router"
         " advertisements or delegation"
     )

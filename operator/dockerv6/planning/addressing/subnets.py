@@ -14,7 +14,7 @@ from dockerv6.ipam.block import BlockRequest, PoolExhausted, SubnetChoice, choos
 from dockerv6.ipam.ledger import Allocation, AllocationState
 from dockerv6.lib.prefixes import overlaps_any
 from dockerv6.lib.times import rfc3339
-from dockerv6.planning.addressing.conflicts import RETRY, conflict, foreign_routes, foreign_subnets, own_bridges
+from dockerv6.planning.addressing.conflicts import RETRY, foreign_routes, foreign_subnets, own_bridges, prefix_conflict
 from dockerv6.planning.addressing.pools import PoolView, pool_view
 from dockerv6.planning.addressing.tracked_prefixes import renumbered
 from dockerv6.planning.inputs import Desired, Holdings, Observed
@@ -33,7 +33,7 @@ _POOLS_OWN = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Subnet:
+class SubnetDecision:
     """The decision: the prefix, and the ledger's steps that make it the resource's own."""
 
     prefix: IPv6Network
@@ -42,7 +42,9 @@ class Subnet:
     replaces: IPv6Network | None = None  # the pool's prefix is another one: what the resource has had until now
 
 
-def decide(desired: Desired, observed: Observed, holdings: Holdings, live: Network | None) -> Subnet | Finding:
+def choose_subnet(
+    desired: Desired, observed: Observed, holdings: Holdings, live: Network | None
+) -> SubnetDecision | Finding:
     """The resource's subnet, or why there is none. ``live`` is its own Docker network, where there is one."""
     bound = holdings.bound.get(desired.name)
     fixed = desired.resource.spec.addressing.subnet
@@ -51,7 +53,7 @@ def decide(desired: Desired, observed: Observed, holdings: Holdings, live: Netwo
     decided = _from_pool(desired, observed, holdings, live, bound)
     if isinstance(decided, Finding) and bound is not None and decided.reason in _POOLS_OWN:
         said = f"{decided.message}; until then {bound.prefix} stays in use"
-        return Subnet(bound.prefix, finding=replace(decided, message=said, blocks=False))
+        return SubnetDecision(bound.prefix, finding=replace(decided, message=said, blocks=False))
     return decided
 
 
@@ -62,22 +64,22 @@ def _fixed(
     live: Network | None,
     bound: Allocation | None,
     fixed: IPv6Network,
-) -> Subnet | Finding:
+) -> SubnetDecision | Finding:
     if bound is not None and bound.prefix == fixed and bound.pool == "" and live is not None:
-        return Subnet(fixed)
-    rival = conflict(desired, observed, holdings, fixed)
+        return SubnetDecision(fixed)
+    rival = prefix_conflict(desired, observed, holdings, fixed)
     if rival:
         return _overlap(fixed, rival, "choose another subnet or leave it out, and a pool gives a free one")
     if bound is not None and bound.prefix == fixed and bound.pool == "":
-        return Subnet(fixed)
+        return SubnetDecision(fixed)
     seen = bound.revision if bound else None
     expired = _expired(desired, holdings, fixed)
-    return Subnet(fixed, (*expired, BindSubnet(desired.name, "", fixed, seen, "the resource fixes it")))
+    return SubnetDecision(fixed, (*expired, BindSubnet(desired.name, "", fixed, seen, "the resource fixes it")))
 
 
 def _from_pool(
     desired: Desired, observed: Observed, holdings: Holdings, live: Network | None, bound: Allocation | None
-) -> Subnet | Finding:
+) -> SubnetDecision | Finding:
     pool = pool_view(desired, observed, holdings)
     if isinstance(pool, Finding):
         return pool
@@ -98,24 +100,26 @@ def _from_pool(
 
 def _anew(
     desired: Desired, observed: Observed, holdings: Holdings, adopted: IPv6Network | None, pool: PoolView, length: int
-) -> Subnet | Finding:
+) -> SubnetDecision | Finding:
     """The first subnet of this pool: that of the resource's live network, when the ledger was lost, or a free one."""
     bound = holdings.bound.get(desired.name)
     seen = bound.revision if bound else None
     keep = (KeepPoolPrefix(pool.name, pool.prefixes[0]),) if pool.generated_now else ()
     if adopted is not None:
-        return Subnet(adopted, (*keep, BindSubnet(desired.name, pool.name, adopted, seen, "its live network has it")))
+        return SubnetDecision(
+            adopted, (*keep, BindSubnet(desired.name, pool.name, adopted, seen, "its live network has it"))
+        )
     chosen = _choose(desired, observed, holdings, pool, length)
     if isinstance(chosen, Finding):
         return chosen
     forget = tuple(ForgetSubnet(a) for a in chosen.expired)
     bind = BindSubnet(desired.name, pool.name, chosen.prefix, seen, "it is free, and kept from now on")
-    return Subnet(chosen.prefix, (*keep, *forget, bind))
+    return SubnetDecision(chosen.prefix, (*keep, *forget, bind))
 
 
 def _replaced(
     desired: Desired, observed: Observed, holdings: Holdings, pool: PoolView, bound: Allocation, length: int
-) -> Subnet | Finding:
+) -> SubnetDecision | Finding:
     """The pool no longer has what it gave: the subnet of the same number under its new prefix, else a free one."""
     keep = (KeepPoolPrefix(pool.name, pool.prefixes[0]),) if pool.generated_now else ()
     moved = _renumbered(desired, observed, holdings, pool, length)
@@ -129,7 +133,7 @@ def _replaced(
         moved, forget = chosen.prefix, tuple(ForgetSubnet(a) for a in chosen.expired)
         why = f"IPv6Pool {pool.name} no longer has {bound.prefix}"
     bind = BindSubnet(desired.name, pool.name, moved, bound.revision, why)
-    return Subnet(moved, (*keep, *forget, bind), replaces=bound.prefix)
+    return SubnetDecision(moved, (*keep, *forget, bind), replaces=bound.prefix)
 
 
 def _expired(desired: Desired, holdings: Holdings, prefix: IPv6Network) -> tuple[ForgetSubnet, ...]:
@@ -154,7 +158,7 @@ def _renumbered(
         if (
             pool.could_give(moved, length)
             and not taken
-            and not conflict(desired, observed, holdings, moved, pooled=True)
+            and not prefix_conflict(desired, observed, holdings, moved, pooled=True)
         ):
             return moved
     return None
@@ -162,12 +166,12 @@ def _renumbered(
 
 def _kept(
     desired: Desired, observed: Observed, holdings: Holdings, live: Network | None, bound: Allocation
-) -> Subnet | Finding:
+) -> SubnetDecision | Finding:
     """The allocation stays; but if somebody took its prefix while the network was gone, a person has to know."""
-    rival = "" if live is not None else conflict(desired, observed, holdings, bound.prefix, pooled=True)
+    rival = "" if live is not None else prefix_conflict(desired, observed, holdings, bound.prefix, pooled=True)
     if rival:
         return _overlap(bound.prefix, rival, "it is this resource's own: remove what took it")
-    return Subnet(bound.prefix)
+    return SubnetDecision(bound.prefix)
 
 
 def _choose(

@@ -52,7 +52,7 @@ class TrackedPrefix:
     former: tuple[PreviousPrefix, ...] = ()  # newest first
 
 
-def track(
+def track_prefix(
     before: TrackedPrefix | None, interface: str, prefixes: Iterable[HostPrefix], routes: Iterable[Route], now: float
 ) -> tuple[TrackedPrefix | None, float | None]:
     """What the interface is taken to have from now on, and in how many seconds to look again without being told.
@@ -79,7 +79,7 @@ def track(
     return after, _look_again(after, found, seen, now)
 
 
-def part(prefix: IPv6Network, length: int | None, offset: int) -> IPv6Network | str:
+def pool_part(prefix: IPv6Network, length: int | None, offset: int) -> IPv6Network | str:
     """A pool's part of a followed prefix, or in words why there is none.
 
     Args:
@@ -101,7 +101,7 @@ def part(prefix: IPv6Network, length: int | None, offset: int) -> IPv6Network | 
     return nth_subnet(prefix, wanted, offset)
 
 
-def exchanged(subnet: IPv6Network, prefix: IPv6Network) -> IPv6Network | None:
+def replace_prefix(subnet: IPv6Network, prefix: IPv6Network) -> IPv6Network | None:
     """The subnet with its first bits exchanged for the prefix; the others and its length stay (RFC 6296, 3.1).
 
     None: the prefix is longer than the subnet.
@@ -118,7 +118,7 @@ def renumbered(old: IPv6Network, pool: IPv6Network) -> IPv6Network:
     Raises:
         ValueError: the pool's prefix is longer than the subnet: it holds none of that length.
     """
-    new = exchanged(old, pool)
+    new = replace_prefix(old, pool)
     if new is None:
         raise ValueError(f"{pool} holds no subnet of length {old.prefixlen}")
     return new

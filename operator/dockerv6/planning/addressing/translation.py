@@ -6,7 +6,7 @@ from ipaddress import IPv6Network
 
 from dockerv6.api.conditions import ConditionType, Reason
 from dockerv6.api.traffic import Egress, EgressMode
-from dockerv6.planning.addressing.tracked_prefixes import TrackedPrefix, exchanged
+from dockerv6.planning.addressing.tracked_prefixes import TrackedPrefix, replace_prefix
 from dockerv6.planning.steps import Finding
 
 PREFIX_RETRY = 30.0  # seconds between looks at who waits for a prefix, which is told of when it comes
@@ -16,7 +16,9 @@ PREFIX_RETRY = 30.0  # seconds between looks at who waits for a prefix, which is
 class Translation:
     """The outer prefixes of one subnet, and why there are none, or no good ones."""
 
-    outer: tuple[IPv6Network, ...] = ()  # as long as the subnet; the first is given to what leaves, all lead in
+    external_prefixes: tuple[
+        IPv6Network, ...
+    ] = ()  # as long as the subnet; the first is given to what leaves, all lead in
     finding: Finding | None = None
 
     @property
@@ -28,26 +30,26 @@ class Translation:
 NOTHING = Translation()
 
 
-def translate(egress: Egress, subnet: IPv6Network, followed: Mapping[str, TrackedPrefix]) -> Translation:
+def translate_subnet(egress: Egress, subnet: IPv6Network, tracked: Mapping[str, TrackedPrefix]) -> Translation:
     """What ``PrefixTranslation`` exchanges the subnet for: the first bits are the prefix's, the others stay."""
     if egress.mode is not EgressMode.PREFIX_TRANSLATION:
         return NOTHING
     if egress.prefix is not None:
-        outer = exchanged(subnet, egress.prefix)
-        return Translation((outer,)) if outer is not None else _too_long(str(egress.prefix), subnet)
+        external = replace_prefix(subnet, egress.prefix)
+        return Translation((external,)) if external is not None else _too_long(str(egress.prefix), subnet)
     interface = egress.prefix_from.interface if egress.prefix_from is not None else ""
-    source = followed.get(interface)
+    source = tracked.get(interface)
     if source is None:
         message = (
             f"interface {interface} has no global IPv6 prefix yet, so nothing is translated;"
             " it is taken up as soon as there is one"
         )
         return Translation(finding=_said(Reason.PREFIX_PENDING, message, PREFIX_RETRY))
-    outer = exchanged(subnet, source.prefix)
-    if outer is None:
+    external = replace_prefix(subnet, source.prefix)
+    if external is None:
         return _too_long(f"the prefix of {interface}, {source.prefix},", subnet)
-    former = (exchanged(subnet, each.prefix) for each in source.former)
-    all_of_them = tuple(dict.fromkeys((outer, *(each for each in former if each is not None))))  # of one length
+    previous = (replace_prefix(subnet, each.prefix) for each in source.former)
+    all_of_them = tuple(dict.fromkeys((external, *(each for each in previous if each is not None))))  # of one length
     if not source.withdrawn:
         return Translation(all_of_them)
     message = (
@@ -58,12 +60,12 @@ def translate(egress: Egress, subnet: IPv6Network, followed: Mapping[str, Tracke
 
 
 def translation_findings(
-    egress: Egress, subnets: Iterable[IPv6Network], followed: Mapping[str, TrackedPrefix]
+    egress: Egress, subnets: Iterable[IPv6Network], tracked: Mapping[str, TrackedPrefix]
 ) -> tuple[Finding, ...]:
     """What a person should know of the translation of these subnets, each thing once."""
     if egress.mode is not EgressMode.PREFIX_TRANSLATION:
         return ()
-    found = (translate(egress, subnet, followed).finding for subnet in sorted(subnets))
+    found = (translate_subnet(egress, subnet, tracked).finding for subnet in sorted(subnets))
     return tuple(dict.fromkeys(f for f in found if f is not None))
 
 

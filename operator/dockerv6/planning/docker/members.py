@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from dockerv6.api.conditions import ConditionType, Reason
 from dockerv6.dockerd.model import Attachment, Container, Network, NetworkSpec
-from dockerv6.planning.firewall.port_claims import carries
+from dockerv6.planning.firewall.port_claims import has_labels
 from dockerv6.planning.inputs import Desired, Observed
 from dockerv6.planning.steps import AttachMember, DetachMember, Finding
 
@@ -16,10 +16,10 @@ COMPOSE_SERVICE = "com.docker.compose.service"
 _ALONE = ("host", "none")
 
 
-def wanted_members(desired: Desired, containers: Iterable[Container]) -> tuple[Container, ...]:
+def matching_members(desired: Desired, containers: Iterable[Container]) -> tuple[Container, ...]:
     """Running containers with the labels, in order of their names."""
     labels = desired.resource.spec.members.match_labels
-    return tuple(sorted((c for c in containers if carries(c.labels, labels)), key=lambda c: (c.name, c.id)))
+    return tuple(sorted((c for c in containers if has_labels(c.labels, labels)), key=lambda c: (c.name, c.id)))
 
 
 def attach_members(desired: Desired, observed: Observed, network: Network | NetworkSpec) -> tuple[AttachMember, ...]:
@@ -27,14 +27,14 @@ def attach_members(desired: Desired, observed: Observed, network: Network | Netw
     attached = {a.container_id for a in (*observed.attachments, *observed.remembered)}
     return tuple(
         AttachMember(desired.name, network.name, _attachment(container, observed))
-        for container in wanted_members(desired, observed.containers)
+        for container in matching_members(desired, observed.containers)
         if container.id not in attached and not _alone(container)
     )
 
 
 def detach_members(desired: Desired, observed: Observed, live: Network) -> tuple[DetachMember, ...]:
     """Detach those of ours that run without the labels. Those that don't run keep theirs: their labels aren't known."""
-    meant = {c.id for c in wanted_members(desired, observed.containers)}
+    meant = {c.id for c in matching_members(desired, observed.containers)}
     running = {c.id for c in observed.containers}
     return tuple(
         DetachMember(desired.name, live.id, each, "it does not match spec.members any more")
@@ -56,7 +56,7 @@ def member_findings(desired: Desired, observed: Observed) -> tuple[Finding, ...]
     """Who has the labels and can't be attached, or that nobody has them."""
     if not desired.resource.spec.members.match_labels or observed.engine is None:
         return ()
-    wanted = wanted_members(desired, observed.containers)
+    wanted = matching_members(desired, observed.containers)
     alone = [c for c in wanted if _alone(c)]
     if alone:
         names = ", ".join(f"{c.name} (network_mode {c.network_mode})" for c in alone)
@@ -70,7 +70,7 @@ def member_findings(desired: Desired, observed: Observed) -> tuple[Finding, ...]
 
 
 def _finding(reason: Reason, message: str) -> Finding:
-    return Finding(ConditionType.NETWORK_READY, reason, message, blocks=False, doubtful=True)
+    return Finding(ConditionType.NETWORK_READY, reason, message, blocks=False, unknown=True)
 
 
 def _alone(container: Container) -> bool:

@@ -30,7 +30,7 @@ class PreviousNetwork:
     pool: str
 
 
-def plan_rollback(desired: Desired, observed: Observed, holdings: Holdings, former: PreviousNetwork) -> Plan:
+def plan_rollback(desired: Desired, observed: Observed, holdings: Holdings, previous: PreviousNetwork) -> Plan:
     """Back to what was there: the subnet, its rules, the network, and everybody who was on it.
 
     Those who are on the new network already are taken off it, written down before.
@@ -44,10 +44,10 @@ def plan_rollback(desired: Desired, observed: Observed, holdings: Holdings, form
         steps += [DetachEndpoint(live.id, e, WHY) for e in observed.attachments]
         steps.append(RemoveNetwork(live.id, live.name, WHY))
     bound = holdings.bound.get(name)
-    if bound is None or bound.prefix != former.subnet:
+    if bound is None or bound.prefix != previous.subnet:
         seen = bound.revision if bound is not None else None
-        steps.append(BindSubnet(name, former.pool, former.subnet, seen, WHY))
+        steps.append(BindSubnet(name, previous.pool, previous.subnet, seen, WHY))
     steps.append(EnsureRules(name, (), WHY))
-    steps.append(CreateNetwork(former.spec, WHY))
-    steps += attach(everybody, former.spec)
+    steps.append(CreateNetwork(previous.spec, WHY))
+    steps += attach(everybody, previous.spec)
     return Plan("IPv6Network", name, tuple(steps))

@@ -26,10 +26,10 @@ from dockerv6.firewall.model import (
 )
 from dockerv6.ipam.ledger import Allocation
 from dockerv6.planning.addressing.tracked_prefixes import TrackedPrefix
-from dockerv6.planning.addressing.translation import translate
+from dockerv6.planning.addressing.translation import translate_subnet
 from dockerv6.planning.docker.network_spec import bridge_name
 from dockerv6.planning.firewall.port_assignment import PortAssignment
-from dockerv6.planning.firewall.port_claims import PublishingNetwork, selects
+from dockerv6.planning.firewall.port_claims import PublishingNetwork, matches_container
 from dockerv6.planning.host.proxied_subnets import ProxiedSubnet
 
 POLICY_OWNER = "policy/"
@@ -50,8 +50,8 @@ class FirewallContribution:
 
     owner: str
     networks: tuple[NetworkIntent, ...] = ()
-    surfaces: tuple[PublishingNetwork, ...] = ()
-    answers: (
+    publishing_networks: tuple[PublishingNetwork, ...] = ()
+    proxied_subnets: (
         tuple[ProxiedSubnet, ...] | None
     ) = ()  # whom neighbour solicitations are answered for; None: it can't be told
     hold: bool = False
@@ -66,7 +66,7 @@ class _Wish:
     publish: Publish
     firewall: Firewall
     ndp_proxy: NdpProxy
-    followed: Mapping[str, TrackedPrefix]
+    tracked: Mapping[str, TrackedPrefix]
     links: tuple[IPv6Network, ...]
 
 
@@ -75,23 +75,23 @@ def network_contribution(
     bound: Allocation | None,
     networks: Iterable[Network] | None,
     containers: tuple[Container, ...] = (),
-    followed: Mapping[str, TrackedPrefix] = NOBODY,
+    tracked: Mapping[str, TrackedPrefix] = NOBODY,
     links: tuple[IPv6Network, ...] = (),
 ) -> FirewallContribution:
     """The resource's share.
 
     ``networks`` are the live Docker networks that it is about: its own, or with Observe those of the name; None: they
-    have never been seen. ``followed`` are the prefixes of interfaces, ``links`` those that are on-link. Networks of
+    have never been seen. ``tracked`` are the prefixes of interfaces, ``links`` those that are on-link. Networks of
     other drivers than bridge have none: their packets pass neither bridge nor firewall of the host.
     """
     owner, spec = resource.metadata.name, resource.spec
-    wish = _Wish(owner, spec.egress, spec.publish, spec.firewall, spec.ndp_proxy, followed, links)
+    wish = _Wish(owner, spec.egress, spec.publish, spec.firewall, spec.ndp_proxy, tracked, links)
     if spec.suspend or resource.unsupported_fields():
-        held = _live(wish, networks, ()).answers if networks is not None else None
-        return FirewallContribution(owner, answers=held, hold=True)
+        held = _live(wish, networks, ()).proxied_subnets if networks is not None else None
+        return FirewallContribution(owner, proxied_subnets=held, hold=True)
     if spec.management_policy is ManagementPolicy.OBSERVE:
         if networks is None:
-            return FirewallContribution(owner, answers=None, hold=True)
+            return FirewallContribution(owner, proxied_subnets=None, hold=True)
         return _live(wish, [n for n in networks if n.bridge][:1], containers)
     if spec.driver is not Driver.BRIDGE:
         return _live(wish, networks or (), containers)  # a bridge that still runs
@@ -108,13 +108,16 @@ def _managed(
     """A network of our own: what runs, and what is to be."""
     owner, spec = wish.owner, resource.spec
     if bound is None:  # what it wants can't be told yet: rules of a time before the ledger was lost stay
-        return FirewallContribution(owner, answers=None, hold=True)
+        return FirewallContribution(owner, proxied_subnets=None, hold=True)
     running = _live(wish, networks, containers, icc=spec.bridge.icc)
     if any(i.subnet.overlaps(bound.prefix) for i in running.networks):
         return running
     coming = _intent(wish, bound.prefix, bridge_name(resource), (), internal=spec.internal, icc=spec.bridge.icc)
     return FirewallContribution(
-        owner, (*running.networks, coming), running.surfaces, _answers(wish, (*running.networks, coming))
+        owner,
+        (*running.networks, coming),
+        running.publishing_networks,
+        _proxied_subnets(wish, (*running.networks, coming)),
     )
 
 
@@ -122,22 +125,26 @@ def policy_contribution(
     policy: IPv6Policy,
     networks: Iterable[Network] | None,
     containers: tuple[Container, ...] = (),
-    followed: Mapping[str, TrackedPrefix] = NOBODY,
+    tracked: Mapping[str, TrackedPrefix] = NOBODY,
     links: tuple[IPv6Network, ...] = (),
 ) -> FirewallContribution:
     """The share of a policy; ``networks`` are those that it is for, None: they have never been seen."""
     owner = f"{POLICY_OWNER}{policy.metadata.name}"
     spec = policy.spec
     if networks is None:
-        return FirewallContribution(owner, answers=None, hold=True)
-    wish = _Wish(owner, spec.egress, spec.publish, spec.firewall, spec.ndp_proxy, followed, links)
+        return FirewallContribution(owner, proxied_subnets=None, hold=True)
+    wish = _Wish(owner, spec.egress, spec.publish, spec.firewall, spec.ndp_proxy, tracked, links)
     return _live(wish, networks, containers, policy=True)
 
 
 def proxied_subnets_of(shares: Iterable[FirewallContribution]) -> tuple[ProxiedSubnet, ...] | None:
     """Whom neighbour solicitations are answered for, of all; None while it can't be told of somebody."""
-    every = [network_contribution.answers for network_contribution in shares]
-    return None if None in every else tuple(a for answers in every if answers is not None for a in answers)
+    every = [network_contribution.proxied_subnets for network_contribution in shares]
+    return (
+        None
+        if None in every
+        else tuple(a for proxied_subnets in every if proxied_subnets is not None for a in proxied_subnets)
+    )
 
 
 def depends_on_containers(egress: Egress, firewall: Firewall) -> bool:
@@ -155,7 +162,7 @@ def _live(
     policy: bool = False,
 ) -> FirewallContribution:
     intents: list[NetworkIntent] = []
-    surfaces: list[PublishingNetwork] = []
+    publishing_networks: list[PublishingNetwork] = []
     for network in networks:
         subnets = tuple(ipv6_subnets(network))
         if not network.bridge or not subnets:
@@ -173,17 +180,17 @@ def _live(
                 )
             )
         if not network.internal:
-            surfaces.append(_surface(wish, network, subnets[0][1]))
-    return FirewallContribution(wish.owner, tuple(intents), tuple(surfaces), _answers(wish, intents))
+            publishing_networks.append(_surface(wish, network, subnets[0][1]))
+    return FirewallContribution(wish.owner, tuple(intents), tuple(publishing_networks), _proxied_subnets(wish, intents))
 
 
-def _answers(wish: _Wish, intents: Iterable[NetworkIntent]) -> tuple[ProxiedSubnet, ...] | None:
+def _proxied_subnets(wish: _Wish, intents: Iterable[NetworkIntent]) -> tuple[ProxiedSubnet, ...] | None:
     """``ndpProxy``: on a link, neighbours ask for the addresses that they see."""
     if not wish.ndp_proxy.enabled:
         return ()
     asked = [i for i in intents if not i.internal]
     if wish.egress.mode is Mode.PREFIX_TRANSLATION:
-        if any(translate(wish.egress, i.subnet, wish.followed).pending for i in asked):
+        if any(translate_subnet(wish.egress, i.subnet, wish.tracked).pending for i in asked):
             return None
         asked = [i for i in asked if i.external_prefixes]  # the others' own options switch translation off
     return tuple(ProxiedSubnet(wish.owner, i.subnet, wish.ndp_proxy.interface, i.external_prefixes) for i in asked)
@@ -234,7 +241,7 @@ def _intent(
     masquerade: bool = True,
 ) -> NetworkIntent:
     egress = wish.egress
-    outer = translate(egress, subnet, wish.followed).outer
+    outer = translate_subnet(egress, subnet, wish.tracked).external_prefixes
     lost = egress.mode is Mode.PREFIX_TRANSLATION and not outer  # there is nothing to translate to yet
     off = egress.mode in TRANSLATING_MODES and not masquerade
     return NetworkIntent(
@@ -272,7 +279,7 @@ def _ingress(rules: Iterable[IngressRule], subnet: IPv6Network, containers: tupl
             targets = tuple(
                 IPv6Network(end.ipv6)
                 for container in containers
-                if selects(rule.containers, container)
+                if matches_container(rule.containers, container)
                 for end in container.endpoints
                 if end.ipv6 is not None and end.ipv6 in subnet
             )
@@ -281,11 +288,11 @@ def _ingress(rules: Iterable[IngressRule], subnet: IPv6Network, containers: tupl
             yield Ingress(tuple(rule.from_prefixes), targets, ports)
 
 
-def whole_intent(
+def firewall_intent(
     shares: Iterable[FirewallContribution],
     mark: int = DEFAULT_MARK,
     uplinks: tuple[str, ...] = (),
-    settled: PortAssignment | None = None,
+    port_assignment: PortAssignment | None = None,
     guests: tuple[str, ...] | None = None,
     own: Iterable[IPv6Address] = (),
 ) -> FirewallIntent:
@@ -295,7 +302,7 @@ def whole_intent(
         shares: every resource's.
         mark: the bit of flows that we allow.
         uplinks: the bridges that lead outside.
-        settled: what the host's ports lead to.
+        port_assignment: what the host's ports lead to.
         guests: all other bridges, for a backend that must be told; else None.
         own: the host's addresses.
     """
@@ -303,13 +310,13 @@ def whole_intent(
     outers = {
         outer for s in ordered for n in s.networks for outer in n.external_prefixes if n.external_addresses is None
     }
-    opened = _opened(settled.ports if settled is not None else ())
+    opened = _opened(port_assignment.ports if port_assignment is not None else ())
     return FirewallIntent(
         networks=tuple(_with_ports(n, opened.get(n.owner, ())) for s in ordered for n in s.networks),
         keep=frozenset(s.owner for s in ordered if s.hold),
         mark=mark,
         uplink_bridges=uplinks,
-        ports=settled.ports if settled is not None else (),
+        ports=port_assignment.ports if port_assignment is not None else (),
         guest_bridges=guests,
         host_addresses=tuple(sorted(a for a in own if any(a in outer for outer in outers))),
     )

@@ -14,7 +14,7 @@ from dockerv6.dockerd.model import Container
 from dockerv6.firewall.model import PortIntent
 from dockerv6.hostnet.model import Listener
 from dockerv6.planning.firewall.port_claims import (
-    Claim,
+    PortClaim,
     PortKey,
     PortProblem,
     PublishingNetwork,
@@ -50,7 +50,7 @@ class _Holders:
 
 
 def assign_ports(
-    surfaces: Iterable[PublishingNetwork],
+    publishing_networks: Iterable[PublishingNetwork],
     containers: Iterable[Container],
     incumbents: Incumbents,
     listeners: Collection[Listener] = (),
@@ -58,28 +58,28 @@ def assign_ports(
     """Give every port to one claim.
 
     Args:
-        surfaces: live networks with their publish blocks; one a network.
+        publishing_networks: live networks with their publish blocks; one a network.
         containers: all that run.
         incumbents: where ports lead to now: those claims go first.
         listeners: the host's sockets.
     """
-    by_network = {surface.network_id: surface for surface in surfaces}
+    by_network = {surface.network_id: surface for surface in publishing_networks}
     running = tuple(containers)
     problems: dict[str, list[PortProblem]] = {}
     found = [*from_containers(by_network, running)]
     held = _held_by_engine(running, frozenset(claim.container.id for claim in found))
     for surface_port in own_ports(by_network.values(), running):
-        if isinstance(surface_port, Claim):
+        if isinstance(surface_port, PortClaim):
             found.append(surface_port)
         else:
             owner, problem = surface_port
             problems.setdefault(owner, []).append(problem)
-    taken: dict[tuple[str, int], dict[IPv6Address | None, Claim]] = {}
+    taken: dict[tuple[str, int], dict[IPv6Address | None, PortClaim]] = {}
     for claim in sorted(found, key=lambda each: _rank(each, incumbents)):
         problem_of_it = _place(claim, taken, incumbents, held, listeners)
         if problem_of_it is not None and problem_of_it not in problems.get(claim.owner, ()):
             problems.setdefault(claim.owner, []).append(problem_of_it)
-    kept: list[Claim] = []
+    kept: list[PortClaim] = []
     for there in taken.values():
         everywhere = there.get(None)
         kept += there.values() if everywhere is None else (everywhere,)
@@ -94,7 +94,7 @@ def assign_ports(
     )
 
 
-def _rank(claim: Claim, incumbents: Incumbents) -> tuple[object, ...]:
+def _rank(claim: PortClaim, incumbents: Incumbents) -> tuple[object, ...]:
     """Who has the port keeps it, also when it is reached by another of its networks now; then the older container."""
     address, target_port = incumbents.get(claim.key, (None, 0))
     return (
@@ -110,8 +110,8 @@ def _rank(claim: Claim, incumbents: Incumbents) -> tuple[object, ...]:
 
 
 def _place(
-    claim: Claim,
-    taken: dict[tuple[str, int], dict[IPv6Address | None, Claim]],
+    claim: PortClaim,
+    taken: dict[tuple[str, int], dict[IPv6Address | None, PortClaim]],
     incumbents: Incumbents,
     held: Mapping[tuple[str, int], _Holders],
     listeners: Collection[Listener],
@@ -146,7 +146,7 @@ def _place(
     return None
 
 
-def _open_anyway(claim: Claim) -> PortProblem:
+def _open_anyway(claim: PortClaim) -> PortProblem:
     """One address's allow-list says less than what opens the same port of the same container on all of them."""
     message = (
         f"{claim} for container {claim.container.name} can't be for some clients alone: the port is published on all"
@@ -155,7 +155,7 @@ def _open_anyway(claim: Claim) -> PortProblem:
     return PortProblem(Reason.PORT_CONFLICT, message)
 
 
-def _listener(claim: Claim, listeners: Collection[Listener]) -> Listener | None:
+def _listener(claim: PortClaim, listeners: Collection[Listener]) -> Listener | None:
     """A process that would no longer be reached."""
     return next(
         (
@@ -187,7 +187,7 @@ def _who(listener: Listener, holders: _Holders) -> str:
     return f"a process of the host that listens on {shown(listener.address)}:{listener.port}"
 
 
-def _intent(claim: Claim) -> PortIntent | None:
+def _intent(claim: PortClaim) -> PortIntent | None:
     if claim.address is None:
         return None
     return PortIntent(

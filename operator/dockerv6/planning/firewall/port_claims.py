@@ -29,7 +29,7 @@ PortKey = tuple[str, int, IPv6Address | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class PortClaim:
     """A wish for one port of the host. ``address`` is None while the container has no IPv6 address yet."""
 
     owner: str
@@ -81,7 +81,9 @@ def _served(
             yield end, surface
 
 
-def from_containers(by_network: Mapping[str, PublishingNetwork], containers: Iterable[Container]) -> Iterator[Claim]:
+def from_containers(
+    by_network: Mapping[str, PublishingNetwork], containers: Iterable[Container]
+) -> Iterator[PortClaim]:
     """What ``docker run -p`` and Compose's ``ports:`` ask for."""
     for container in containers:
         if not container.ports:
@@ -98,7 +100,7 @@ def from_containers(by_network: Mapping[str, PublishingNetwork], containers: Ite
         for (protocol, port, address), target_port in asked.items():
             if address is not None and asked.get((protocol, port, None)) == target_port:
                 continue  # everywhere is there too
-            yield Claim(
+            yield PortClaim(
                 surface.owner,
                 TransportProtocol(protocol),
                 port,
@@ -141,11 +143,11 @@ def _host_addresses(binding: PortBinding, surface: PublishingNetwork) -> tuple[I
 
 
 def own_ports(
-    surfaces: Iterable[PublishingNetwork], containers: tuple[Container, ...]
-) -> Iterator[Claim | tuple[str, PortProblem]]:
+    publishing_networks: Iterable[PublishingNetwork], containers: tuple[Container, ...]
+) -> Iterator[PortClaim | tuple[str, PortProblem]]:
     """What resources themselves publish, whatever the containers ask for."""
     by_owner: dict[str, list[PublishingNetwork]] = {}
-    for surface in surfaces:
+    for surface in publishing_networks:
         if surface.publish.ports:
             by_owner.setdefault(surface.owner, []).append(surface)
     for owner, mine in by_owner.items():
@@ -156,8 +158,8 @@ def own_ports(
 
 def _own_port(
     owner: str, port: PublishedPort, places: Mapping[str, PublishingNetwork], containers: tuple[Container, ...]
-) -> Claim | tuple[str, PortProblem]:
-    chosen = sorted((c for c in containers if selects(port.containers, c)), key=lambda c: (c.created, c.id))
+) -> PortClaim | tuple[str, PortProblem]:
+    chosen = sorted((c for c in containers if matches_container(port.containers, c)), key=lambda c: (c.created, c.id))
     ends = [(c, *place) for c in chosen for place in _served(c, places)]
     if not ends:
         where = ", ".join(sorted(s.network_name for s in places.values()))
@@ -166,7 +168,7 @@ def _own_port(
         return owner, PortProblem(Reason.NO_ENDPOINT, message, waiting=True)
     container, end, surface = next((e for e in ends if e[1].ipv6 is not None), ends[0])
     address = port.host_address if port.host_address is not None else surface.host_address
-    return Claim(
+    return PortClaim(
         owner,
         TransportProtocol(str(port.protocol)),
         port.port,
@@ -180,14 +182,14 @@ def _own_port(
     )
 
 
-def selects(selector: ContainerSelector, container: Container) -> bool:
+def matches_container(selector: ContainerSelector, container: Container) -> bool:
     """Whether the selector means the container."""
     if selector.name is not None:
         return container.name == selector.name
-    return carries(container.labels, selector.match_labels)
+    return has_labels(container.labels, selector.match_labels)
 
 
-def carries(labels: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
+def has_labels(labels: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
     """Whether all the wanted labels are there with their values; nothing wanted is nothing meant."""
     return bool(wanted) and all(labels.get(key) == value for key, value in wanted.items())
 

@@ -21,7 +21,7 @@ from dockerv6.planning.host.sysctls import default_route_interfaces, guest_bridg
 from dockerv6.planning.inputs import HostView
 from dockerv6.planning.steps import AddProxyNeighbour, Finding, RemoveProxyNeighbour, SetSysctl, Step
 
-Spot = tuple[str, IPv6Address]
+ProxyEntry = tuple[str, IPv6Address]
 """An interface, and an address that is answered for on it."""
 
 NO_NEIGHBOURS = frozenset({"dummy", "wireguard", "sit", "ip6tnl", "ipip", "gre", "ip6gre", "vti", "vti6", "xfrm"})
@@ -81,21 +81,21 @@ class _Places:
         for prefix in answers.prefixes:
             where = self.of(answers, prefix)
             for address in held:
-                outer = _translated(address, prefix)
-                if outer not in self.taken:
-                    yield where, outer
+                external = _translated(address, prefix)
+                if external not in self.taken:
+                    yield where, external
 
     @property
-    def all_ours(self) -> set[Spot]:
+    def all_ours(self) -> set[ProxyEntry]:
         """Every entry of ours."""
         return {(interface, address) for _, interface, address in self._ours}
 
-    def ours(self, answers: Iterable[ProxiedSubnet]) -> set[Spot]:
+    def ours(self, answers: Iterable[ProxiedSubnet]) -> set[ProxyEntry]:
         """Entries of ours that can only be there because of these."""
         return {
             (interface, address)
             for each in answers
-            for prefix in (each.subnet, *each.outer)
+            for prefix in (each.subnet, *each.external_prefixes)
             for _, interface, address in _within(prefix, self._ours)
         }
 
@@ -103,7 +103,9 @@ class _Places:
 _places = memoize_by_identity(_Places)
 
 
-def wanted(answers: Iterable[ProxiedSubnet], containers: Iterable[Container], host: HostView) -> frozenset[Spot]:
+def required_entries(
+    answers: Iterable[ProxiedSubnet], containers: Iterable[Container], host: HostView
+) -> frozenset[ProxyEntry]:
     """The entries that the running containers need, so far as it can be told where."""
     there = tuple(containers)
     places = _places(host)
@@ -112,7 +114,7 @@ def wanted(answers: Iterable[ProxiedSubnet], containers: Iterable[Container], ho
     )
 
 
-def answering(answers: Iterable[ProxiedSubnet], host: HostView) -> frozenset[str]:
+def proxying_interfaces(answers: Iterable[ProxiedSubnet], host: HostView) -> frozenset[str]:
     """The interfaces whose ``proxy_ndp`` is needed: those to answer on, and those that still have entries of ours."""
     every = tuple(answers)
     if not every:
@@ -122,7 +124,7 @@ def answering(answers: Iterable[ProxiedSubnet], host: HostView) -> frozenset[str
     return frozenset((*named, *(interface for interface, _ in places.ours(every))))
 
 
-def neighbour_steps(
+def ndp_proxy_steps(
     mine: Iterable[ProxiedSubnet],
     everybody: Iterable[ProxiedSubnet],
     containers: Iterable[Container] | None,
@@ -157,7 +159,7 @@ def neighbour_steps(
     )
 
 
-def withdrawal(
+def release_proxy_entries(
     mine: Iterable[ProxiedSubnet], others: Iterable[ProxiedSubnet], containers: Iterable[Container], host: HostView
 ) -> tuple[RemoveProxyNeighbour, ...]:
     """The end of a resource's answers: all of its entries but those that others need. ``others`` are without it."""
@@ -174,7 +176,7 @@ def withdrawal(
     )
 
 
-def stray_neighbours(host: HostView, everybody: Iterable[ProxiedSubnet]) -> tuple[RemoveProxyNeighbour, ...]:
+def unclaimed_proxy_entries(host: HostView, everybody: Iterable[ProxiedSubnet]) -> tuple[RemoveProxyNeighbour, ...]:
     """Entries of ours that lie in nobody's prefix: their resource is gone, or the prefix is no longer in use.
 
     ``everybody`` must be complete, suspended resources included; without any, all that is ours goes (uninstall).
@@ -186,7 +188,7 @@ def stray_neighbours(host: HostView, everybody: Iterable[ProxiedSubnet]) -> tupl
     )
 
 
-def neighbour_findings(
+def ndp_proxy_findings(
     mine: Iterable[ProxiedSubnet], containers: Iterable[Container], host: HostView
 ) -> tuple[Finding, ...]:
     """Why containers are not answered for, or to no good. Nothing is said of prefixes that were replaced."""
@@ -302,11 +304,11 @@ def _duplicates(own: Iterable[ProxiedSubnet], containers: tuple[Container, ...],
     said = []
     for each in own:
         for address in _held(each, containers):
-            outer = _translated(address, each.prefixes[0])
-            if outer in places.taken:
-                interface, failed = places.taken[outer]
+            external = _translated(address, each.prefixes[0])
+            if external in places.taken:
+                interface, failed = places.taken[external]
                 other = f"somebody else's on {interface.name}" if failed else f"the host's own on {interface.name}"
-                what = f"{outer}" if outer == address else f"{outer}, which {address} is translated to,"
+                what = f"{external}" if external == address else f"{external}, which {address} is translated to,"
                 said.append(f"{what} is {other}")
     if said:
         more = f" and {len(said) - _MENTIONED} more" if len(said) > _MENTIONED else ""
@@ -319,15 +321,15 @@ def _duplicates(own: Iterable[ProxiedSubnet], containers: tuple[Container, ...],
 
 def _whole_link(answers: ProxiedSubnet, places: _Places) -> Iterator[Finding]:
     """The bridge and the uplink with one and the same prefix: one of the two routes gets all packets."""
-    same = None if answers.outer else places.same_as(answers.subnet)
+    same = None if answers.external_prefixes else places.same_as(answers.subnet)
     if same is not None:
         part = min(answers.subnet.prefixlen + 16, LONGEST_SUBNET)
         message = (
             f"{answers.subnet} is the whole prefix of interface {same} too: the host reaches either the containers or"
             f" its neighbours on {same}; give the network a part of it, such as a /{part}"
         )
-        yield _finding(Reason.PREFIX_CONFLICT, message, doubtful=True)
+        yield _finding(Reason.PREFIX_CONFLICT, message, unknown=True)
 
 
-def _finding(reason: Reason, message: str, *, doubtful: bool = False) -> Finding:
-    return Finding(ConditionType.HOST_READY, reason, message, blocks=False, doubtful=doubtful)
+def _finding(reason: Reason, message: str, *, unknown: bool = False) -> Finding:
+    return Finding(ConditionType.HOST_READY, reason, message, blocks=False, unknown=unknown)

@@ -64,7 +64,7 @@ def shared_link(driver: str, options: Mapping[str, str]) -> str | None:
     return None if routed else parent_of(driver, options)
 
 
-def watched(driver: str, options: Mapping[str, str]) -> frozenset[str]:
+def watched_interfaces(driver: str, options: Mapping[str, str]) -> frozenset[str]:
     """The interfaces whose coming, going and being set up or down concerns the network."""
     parent = parent_of(driver, options)
     if parent is None:
@@ -115,7 +115,7 @@ def vain_findings(spec: IPv6NetworkSpec, live: Network) -> tuple[Finding, ...]:
             f"spec.{format_path(error.path)} has no effect on Docker network {live.name}: {error.message};"
             f" {error.remedy}",
             blocks=False,
-            doubtful=True,
+            unknown=True,
         )
         for error in spec.errors_on_driver(Driver(live.driver), layer3=routed)
     )
@@ -284,5 +284,5 @@ def _fault(message: str) -> Finding:
 
 def _doubt(message: str) -> Finding:
     return Finding(
-        ConditionType.NETWORK_READY, Reason.PARENT_NOT_READY, message, blocks=False, retry=RETRY, doubtful=True
+        ConditionType.NETWORK_READY, Reason.PARENT_NOT_READY, message, blocks=False, retry=RETRY, unknown=True
     )

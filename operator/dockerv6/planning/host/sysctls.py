@@ -34,7 +34,7 @@ def proxy_ndp(interface: str) -> str:
     return interface_sysctl(interface, "proxy_ndp")
 
 
-def leads_out(route: Route) -> bool:
+def is_default_route(route: Route) -> bool:
     """Whether the route goes to the Internet: the default route, or what VPN programs write in its place."""
     to = route.destination
     return (
@@ -48,7 +48,7 @@ def leads_out(route: Route) -> bool:
 @memoize_by_identity
 def default_route_interfaces(host: HostView) -> tuple[str, ...]:
     """The interfaces that lead to the Internet, by name."""
-    return tuple(sorted({r.interface or "" for r in host.routes if leads_out(r)}))
+    return tuple(sorted({r.interface or "" for r in host.routes if is_default_route(r)}))
 
 
 @memoize_by_identity
@@ -113,7 +113,7 @@ def filter_steps(rules: RulesView, *, wanted: bool = True) -> tuple[AddAcceptRul
 def filter_findings(rules: RulesView) -> tuple[Finding, ...]:
     """Drops that only a person can lift: said, but no reason to stop."""
     return tuple(
-        Finding(ConditionType.FIREWALL_READY, Reason.FIREWALL_BLOCKED, b.remedy, blocks=False, doubtful=True)
+        Finding(ConditionType.FIREWALL_READY, Reason.FIREWALL_BLOCKED, b.remedy, blocks=False, unknown=True)
         for b in rules.filter.forward_drops
         if not b.repairable and not b.has_accept_rule
     )
@@ -127,16 +127,16 @@ def guest_bridges(host: HostView) -> tuple[str, ...]:
 
 
 @memoize_by_identity
-def uplink_interfaces(host: HostView) -> tuple[str, ...]:
+def external_interfaces(host: HostView) -> tuple[str, ...]:
     """Interfaces that somebody else may be on the other side of: neither loopback nor of guests."""
     inside = frozenset(("lo", *guest_bridges(host)))
     return tuple(sorted(i.name for i in host.interfaces.values() if i.master is None and i.name not in inside))
 
 
 @memoize_by_identity
-def own_addresses(host: HostView) -> frozenset[IPv6Address]:
+def external_addresses(host: HostView) -> frozenset[IPv6Address]:
     """The host's addresses on its links; those of guests' bridges are in no prefix of others."""
-    return frozenset(a.ip for name in uplink_interfaces(host) for a in host.interfaces[name].addresses)
+    return frozenset(a.ip for name in external_interfaces(host) for a in host.interfaces[name].addresses)
 
 
 def bridge_steps(host: HostView, bridges: Iterable[str], *, published: bool, icc: bool) -> tuple[Step, ...]:
@@ -173,15 +173,15 @@ def icc_findings(host: HostView, *, icc: bool) -> tuple[Finding, ...]:
     return (Finding(ConditionType.HOST_READY, Reason.HOST_NOT_READY, message, blocks=False),)
 
 
-def spare_sysctls(priors: Mapping[str, str], *, forwards: bool, answering: Collection[str]) -> dict[str, str]:
+def unneeded_sysctls(priors: Mapping[str, str], *, forwards: bool, proxying: Collection[str]) -> dict[str, str]:
     """Those of the sysctls that we have set that nothing needs any more, with the values that they had.
 
     Args:
         priors: the values that sysctls had before, by name.
         forwards: some network needs forwarding, and with it the guards.
-        answering: interfaces on which neighbour solicitations are answered (`neighbours.answering`).
+        proxying: interfaces on which neighbour solicitations are answered (`neighbours.proxying`).
     """
-    needed = {proxy_ndp(name) for name in answering}
+    needed = {proxy_ndp(name) for name in proxying}
     return {
         name: prior for name, prior in priors.items() if name not in needed and (_is_proxy_ndp(name) or not forwards)
     }
@@ -209,11 +209,11 @@ def _is_proxy_ndp(name: str) -> bool:
     return name.endswith("/proxy_ndp")
 
 
-def host_message(host: HostView, answering: Iterable[str] = ()) -> str:
-    """What HostReady says when all is well. ``answering``: see `spare_sysctls`."""
+def host_message(host: HostView, proxying: Iterable[str] = ()) -> str:
+    """What HostReady says when all is well. ``proxying``: see `unneeded_sysctls`."""
     parts = (
         ("its way out is", default_route_interfaces(host)),
         ("it hears routers on", accepts_ra(host)),
-        ("it answers neighbours on", sorted(answering)),
+        ("it answers neighbours on", sorted(proxying)),
     )
     return "; ".join(("the host forwards IPv6", *(f"{what} {', '.join(names)}" for what, names in parts if names)))

@@ -66,7 +66,7 @@ def snat_findings(address: IPv6Address, host: HostView) -> tuple[Finding, ...]:
         )
         return (_finding(Reason.DUPLICATE_ADDRESS, message),)
     message = f"egress.snatAddress {address} is still tentative (duplicate address detection on {names})"
-    return (_finding(Reason.ADDRESS_PENDING, message, doubtful=True),)
+    return (_finding(Reason.ADDRESS_PENDING, message, unknown=True),)
 
 
 def _uplinks(host: HostView, egress: Egress) -> list[Interface]:
@@ -91,7 +91,7 @@ def _absent(egress: Egress, host: HostView) -> Iterator[Finding]:
         why = _unusable(name, host)
         if why:
             message = f"egress.interfaces: {why}, or correct the name; nothing leaves that way until then"
-            yield _finding(Reason.HOST_NOT_READY, message, doubtful=True)
+            yield _finding(Reason.HOST_NOT_READY, message, unknown=True)
 
 
 def _no_way_out(egress: Egress, uplinks: Iterable[Interface], host: HostView) -> Iterator[Finding]:
@@ -106,7 +106,7 @@ def _no_way_out(egress: Egress, uplinks: Iterable[Interface], host: HostView) ->
         " that the uplink's accept_ra is 2"
     )
     message = f"the host has no IPv6 default route, so containers reach no more than its own links; {remedy}"
-    yield _finding(Reason.NO_DEFAULT_ROUTE, message, doubtful=True)
+    yield _finding(Reason.NO_DEFAULT_ROUTE, message, unknown=True)
 
 
 def _narrow(
@@ -133,7 +133,7 @@ def _narrow(
         f"uplink {uplink.name} has an MTU of {uplink.mtu}, less than the bridges' ({theirs}): large packets are sent"
         f" twice, or lost where ICMPv6 is filtered; {remedy}"
     )
-    yield _finding(Reason.MTU_MISMATCH, message, doubtful=True)
+    yield _finding(Reason.MTU_MISMATCH, message, unknown=True)
 
 
 def _bridge_mtu(network: Network, host: HostView) -> int | None:
@@ -159,7 +159,7 @@ def _failed(egress: Egress, uplinks: Iterable[Interface]) -> Iterator[Finding]:
             f"duplicate address detection failed for {', '.join(said)}: somebody else on the link has it, and nothing"
             " leaves from it; give one of the two another address"
         )
-        yield _finding(Reason.DUPLICATE_ADDRESS, message, doubtful=True)
+        yield _finding(Reason.DUPLICATE_ADDRESS, message, unknown=True)
 
 
 def _unusable(name: str, host: HostView) -> str:
@@ -171,5 +171,5 @@ def _unusable(name: str, host: HostView) -> str:
     return "" if interface.up else f"interface {name} is down; ip link set {name} up"
 
 
-def _finding(reason: Reason, message: str, *, doubtful: bool = False) -> Finding:
-    return Finding(ConditionType.HOST_READY, reason, message, blocks=False, doubtful=doubtful)
+def _finding(reason: Reason, message: str, *, unknown: bool = False) -> Finding:
+    return Finding(ConditionType.HOST_READY, reason, message, blocks=False, unknown=unknown)
