@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from benchmarks import resources
 from benchmarks.rows import Row
 from dockerv6.lib.clock import SystemClock
+from dockerv6.source.files import FileOwnership
 from dockerv6.source.load import Loader
-from dockerv6.source.permissions import FileOwnership
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,7 +53,7 @@ def _document(number: int) -> str:
 
 
 def _load(directory: Path, total: int) -> tuple[float, float]:
-    loader = Loader((str(directory),), clock=SystemClock(), trust=FileOwnership.of_this_process(), settle=0)
+    loader = Loader((str(directory),), clock=SystemClock(), ownership=FileOwnership.of_this_process(), settle=0)
     moments = [time.monotonic()]
     for _ in range(2):
         snapshot = loader.load()

@@ -8,11 +8,11 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dockerv6.source import events
+from dockerv6.source import yaml_text
+from dockerv6.source.core_schema import plain_value
 from dockerv6.source.documents import load_text
-from dockerv6.source.scalars import resolve
-from dockerv6.source.text import UnreadableText, lines_of, yaml_of_json
 from dockerv6.source.yaml import Document, parse
+from dockerv6.source.yaml_text import UnreadableText, json_to_yaml, split_lines
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=30)
 PRINTABLE = st.text(st.characters(exclude_categories=("Cs", "Cc", "Cn", "Zl", "Zp")), max_size=30)
@@ -28,8 +28,8 @@ def documents(text: st.SearchStrategy[str]) -> st.SearchStrategy[object]:
 
 
 def only(text: str) -> Document:
-    [document] = parse(text)
-    assert document.flaws == ()
+    [document] = parse("f", text)
+    assert document.problems == ()
     return document
 
 
@@ -46,7 +46,7 @@ def types(value: object) -> object:
 def test_json_is_read_as_it_was_written(value: object, ascii_only: bool, indent: int | str | None) -> None:  # noqa: FBT001
     text = json.dumps({"top": value}, ensure_ascii=ascii_only, indent=indent)
     if "Infinity" not in text:
-        assert types(only(yaml_of_json(text)).value) == types({"top": value})
+        assert types(only(json_to_yaml(text)).value) == types({"top": value})
 
 
 @given(documents(PRINTABLE), st.booleans())
@@ -61,7 +61,7 @@ def is_plain(value: object) -> bool:
         return all(is_plain(key) and is_plain(inner) for key, inner in value.items())
     if isinstance(value, list):
         return all(map(is_plain, value))
-    return not isinstance(value, str) or isinstance(resolve(value), str)
+    return not isinstance(value, str) or isinstance(plain_value(value), str)
 
 
 @given(documents(PRINTABLE).filter(is_plain), st.booleans())
@@ -119,7 +119,7 @@ ARBITRARY = st.text() | st.lists(SNIPPETS, max_size=30).map("".join)
 
 
 def within(text: str, line: int, column: int) -> bool:
-    lines = lines_of(text.removeprefix("\ufeff"))
+    lines = split_lines(text.removeprefix("\ufeff"))
     return 1 <= line <= len(lines) and 1 <= column <= len(lines[line - 1]) + 1
 
 
@@ -146,8 +146,8 @@ def test_arbitrary_bytes_give_diagnostics_and_nothing_else(content: bytes, file:
 def test_both_parsers_agree(text: str) -> None:
     """Where both read a text without complaint they read the same, but for a byte order mark in the midst of it."""
     try:
-        pure = list(read(text, events._pure))
-        compiled = list(read(text, events._compiled))
+        pure = list(read(text, yaml_text._pure))
+        compiled = list(read(text, yaml_text._compiled))
     except yaml.YAMLError:
         return
     assert repr(pure) == repr(compiled)
@@ -157,14 +157,14 @@ def read(text: str, opened: object) -> list[object]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("dockerv6.source.yaml.open_events", opened)
         try:
-            return [document.value for document in parse(text)]
+            return [document.value for document in parse("f", text)]
         except UnreadableText as error:
             raise yaml.YAMLError from error
 
 
 @given(TEXT)
 def test_every_scalar_has_a_meaning(text: str) -> None:
-    value = resolve(text)
+    value = plain_value(text)
     assert value is None or isinstance(value, str | int | float)
     if isinstance(value, str):
         assert value == text
@@ -174,7 +174,7 @@ def test_every_scalar_has_a_meaning(text: str) -> None:
 
 @given(st.integers(), st.floats(allow_nan=False, allow_infinity=False))
 def test_numbers(integer: int, number: float) -> None:
-    assert resolve(str(integer)) == integer
-    assert resolve(hex(abs(integer))) == abs(integer)
-    assert resolve(oct(abs(integer))) == abs(integer)
-    assert resolve(repr(number)) == number
+    assert plain_value(str(integer)) == integer
+    assert plain_value(hex(abs(integer))) == abs(integer)
+    assert plain_value(oct(abs(integer))) == abs(integer)
+    assert plain_value(repr(number)) == number

@@ -39,4 +39,4 @@ def pool(name: str = "default", **spec: object) -> IPv6Pool:
 def invalid(name: str, message: str = "wrong") -> InvalidResource:
     """A network that is there but can't be accepted."""
     where = Position(f"{ROOT}/{name}.yaml")
-    return InvalidResource(NETWORK, name, where, (Diagnostic(where, Severity.ERROR, "spec", message, "mend it"),))
+    return InvalidResource(NETWORK, name, where, (Diagnostic(where, Severity.ERROR, ("spec",), message, "mend it"),))

@@ -1,36 +1,37 @@
-"""What is wrong with a resource, told to the person who wrote it.
+"""Validation errors of a resource, and suggestions for misspelled names. Without pydantic: the CLI imports this early.
 
 Errors::
 
-    InvalidObject    a document is no valid resource; carries every finding
+    InvalidObject    a document is not a valid resource; carries all of its FieldErrors
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 FieldPath = tuple[str | int, ...]
-"""Where in a document: keys as they are written there (camelCase) and list indexes. Empty: the document as a whole."""
+"""The path of a field: keys as in the document (camelCase) and list indexes. Empty: the document as a whole."""
 
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """One finding: which field, what is wrong with it, and what to write instead."""
+    """One validation error: the field, the cause, and the remedy."""
 
     path: FieldPath
     message: str
     remedy: str
+    at_key: bool = False  # the field itself is wrong, not its value: point at its key
 
     def __str__(self) -> str:
-        where = f"{format_path(self.path)}: " if self.path else ""
-        return f"{where}{self.message}" + (f"; {self.remedy}" if self.remedy else "")
+        field = f"{format_path(self.path)}: " if self.path else ""
+        return f"{field}{self.message}" + (f"; {self.remedy}" if self.remedy else "")
 
     def under(self, *prefix: str | int) -> "FieldError":
-        """The same finding, seen from a place further out."""
-        return FieldError((*prefix, *self.path), self.message, self.remedy)
+        """The same error with a prefix before its path."""
+        return replace(self, path=(*prefix, *self.path))
 
 
 class InvalidObject(Exception):  # noqa: N818 - named for what it is about
-    """A document that is no valid resource. ``errors`` has at least one entry, in the order of the models' fields."""
+    """A document is not a valid resource. ``errors`` has at least one entry, in the order of the models' fields."""
 
     def __init__(self, errors: tuple[FieldError, ...]) -> None:
         super().__init__("\n".join(map(str, errors)))
@@ -38,7 +39,7 @@ class InvalidObject(Exception):  # noqa: N818 - named for what it is about
 
 
 def format_path(path: FieldPath) -> str:
-    """A path as people write it: ``spec.publish.ports[0].port``; keys with dots or slashes in brackets."""
+    """``spec.publish.ports[0].port``; keys with dots or slashes are in brackets."""
     text = ""
     for part in path:
         if isinstance(part, int):
@@ -50,20 +51,20 @@ def format_path(path: FieldPath) -> str:
     return text
 
 
-def closest_match(word: str, known: Iterable[str]) -> str | None:
-    """The known word that was probably meant, or None when nothing comes near.
+def closest_match(word: str, candidates: Iterable[str]) -> str | None:
+    """The candidate that is most similar to a misspelled word, or None when none is similar.
 
-    Letter case, hyphens and underscores are disregarded first: ``pool_ref`` and ``poolref`` are ``poolRef``.
+    Letter case, hyphens and underscores are ignored first: ``pool_ref`` and ``poolref`` match ``poolRef``.
     """
-    # Only people who mistype pay for this import: it pulls in the regular expressions' and the heap's modules.
+    # Imported only for misspelled words: it loads the modules of regular expressions and of heaps.
     from difflib import get_close_matches  # noqa: PLC0415
 
-    candidates = {_plain(name): name for name in known}
-    plain = _plain(word)
-    if plain in candidates:
-        return candidates[plain]
-    matches = get_close_matches(plain, candidates, n=1, cutoff=0.7)
-    return candidates[matches[0]] if matches else None
+    by_key = {_comparable(name): name for name in candidates}
+    key = _comparable(word)
+    if key in by_key:
+        return by_key[key]
+    matches = get_close_matches(key, by_key, n=1, cutoff=0.7)
+    return by_key[matches[0]] if matches else None
 
 
 def either_of(words: Iterable[str]) -> str:
@@ -72,14 +73,14 @@ def either_of(words: Iterable[str]) -> str:
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} or {items[-1]}"
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A remedy: the likely word when there is one, else the whole choice."""
-    names = list(known)
-    guess = closest_match(word, names)
-    if guess is not None:
-        return f"did you mean {guess}?"
+def did_you_mean(word: str, candidates: Iterable[str]) -> str:
+    """A remedy for a misspelled word: the most similar candidate, or all candidates when none is similar."""
+    names = list(candidates)
+    match = closest_match(word, names)
+    if match is not None:
+        return f"did you mean {match}?"
     return f"use {either_of(names)}" if names else "remove it"
 
 
-def _plain(word: str) -> str:
+def _comparable(word: str) -> str:
     return word.replace("_", "").replace("-", "").casefold()

@@ -1,4 +1,4 @@
-"""The envelope that all resources share, and the base of all models."""
+"""The base class of all models, and the metadata of resources."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -11,8 +11,8 @@ from dockerv6.api.errors import FieldError
 
 M = TypeVar("M", bound="Model")
 
-SHAPE = "dockerv6"
-"""The type of our own errors among pydantic's. Their context has ``findings``, a tuple of `FieldError`."""
+ERROR_TYPE = "dockerv6"
+"""The type of our errors among pydantic's. Their context has ``errors``, a tuple of `FieldError`."""
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", re.ASCII)
 _QUALIFIED = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?", re.ASCII)
@@ -27,14 +27,15 @@ def camel(name: str) -> str:
 
 
 def invalid_value(message: str, remedy: str) -> PydanticCustomError:
-    """What a field's validator raises: the scheme turns it into a `FieldError` at the field's place."""
-    return PydanticCustomError(SHAPE, "{message}", {"message": message, "findings": (FieldError((), message, remedy),)})
+    """The error that the validator of a field raises. `api.validation` adds the path of the field."""
+    errors = (FieldError((), message, remedy),)
+    return PydanticCustomError(ERROR_TYPE, "{message}", {"message": message, "errors": errors})
 
 
 class Model(BaseModel):
-    """A part of a resource: frozen, unknown fields refused, camelCase outside and snake_case inside.
+    """A block of a resource: frozen, without unknown fields, with camelCase names in documents.
 
-    A null means "not written", as in Kubernetes: the default applies, and the field does not count as set.
+    As in Kubernetes, null means that the field is not set, so its default applies.
     """
 
     model_config = ConfigDict(
@@ -47,7 +48,7 @@ class Model(BaseModel):
     )
 
     def field_errors(self) -> Iterator[FieldError]:
-        """What is wrong between the fields, each of which is valid by itself; paths start at this model."""
+        """Errors that concern several fields, each valid by itself. Paths start at this model."""
         return iter(())
 
     @model_validator(mode="before")
@@ -58,35 +59,36 @@ class Model(BaseModel):
         return value
 
     @model_validator(mode="after")
-    def _check_together(self) -> Self:
-        findings = tuple(self.field_errors())
-        if findings:
-            message = "; ".join(map(str, findings))
-            raise PydanticCustomError(SHAPE, "{message}", {"message": message, "findings": findings})
+    def _check_fields(self) -> Self:
+        errors = tuple(self.field_errors())
+        if errors:
+            message = "; ".join(map(str, errors))
+            raise PydanticCustomError(ERROR_TYPE, "{message}", {"message": message, "errors": errors})
         return self
 
 
 def shared_default(model: type[M]) -> Callable[[], M]:
-    """A default factory that gives one and the same instance of a part that can be left out.
+    """A default factory that returns the same instance each time.
 
-    Parts are frozen, and most resources leave most of them out: a third of the memory and time of a resource of its own
-    for each is saved.
+    Models are frozen, and most resources leave out most blocks: sharing the defaults saves a third of the memory and of
+    the decoding time of a resource.
     """
     instance = model()
     return lambda: instance
 
 
 def name_problem(name: str) -> tuple[str, str] | None:
-    """Why this is no RFC 1123 label, and the remedy; None when it is one."""
+    """Why the name is not an RFC 1123 label, and the remedy; None when it is one."""
     if _LABEL.fullmatch(name):
         return None
     if not name:
         return "a name can't be empty", "write lower-case letters, digits and hyphens"
-    mended = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:_LABEL_LENGTH].strip("-")
-    wrong = (
-        f"{name!r} is no valid name: 1 to 63 lower-case letters, digits and hyphens, no hyphen at either end (RFC 1123)"
+    suggestion = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:_LABEL_LENGTH].strip("-")
+    message = (
+        f"{name!r} is not a valid name: use 1 to 63 lower-case letters, digits and hyphens, and start and end with a"
+        " letter or digit (RFC 1123)"
     )
-    return wrong, f"did you mean {mended}?" if mended else "write lower-case letters, digits and hyphens"
+    return message, f"did you mean {suggestion}?" if suggestion else "write lower-case letters, digits and hyphens"
 
 
 def _name(name: str) -> str:
@@ -101,7 +103,8 @@ def _qualified(key: str) -> str:
     parts = domain.split(".") if slash else []
     if len(domain) > _DOMAIN_LENGTH or not all(map(_LABEL.fullmatch, parts)) or not _QUALIFIED.fullmatch(name):
         raise invalid_value(
-            f"{key!r} is no valid key: at most 63 letters, digits, '-', '_' and '.', optionally after a domain and '/'",
+            f"{key!r} is not a valid key: use at most 63 letters, digits, '-', '_' and '.', optionally after a domain "
+            f"and '/'",
             "write a key such as team or example.com/team",
         )
     return key
@@ -116,9 +119,9 @@ def _docker_key(key: str) -> str:
 def _label_value(value: str) -> str:
     if value and not _QUALIFIED.fullmatch(value):
         raise invalid_value(
-            f"{value!r} is no valid label value: at most 63 letters, digits, '-', '_' and '.', a letter or digit at "
-            f"both ends",
-            "put free text into metadata.annotations",
+            f"{value!r} is not a valid label value: use at most 63 letters, digits, '-', '_' and '.', and start and "
+            f"end with a letter or digit",
+            "put other text into metadata.annotations",
         )
     return value
 
@@ -134,20 +137,19 @@ DockerKey = Annotated[str, AfterValidator(_docker_key)]
 
 
 class ObjectMeta(Model):
-    """What identifies a resource. There are no namespaces."""
+    """Name, labels and annotations of a resource. There are no namespaces."""
 
     name: Name = Field(
-        description="Name of the resource, unique per kind in all sources together. An RFC 1123 label: at most 63 "
-        "lower-case "
-        "letters, digits and hyphens.",
+        description="Name of the resource, unique within its kind across all sources. An RFC 1123 label: at most 63 "
+        "lower-case letters, digits and hyphens.",
         min_length=1,
         max_length=63,
         json_schema_extra={"pattern": "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"},
     )
     labels: Mapping[LabelKey, LabelValue] = Field(
         default_factory=dict,
-        description="Labels of the resource, for people and tools. Not the Docker network's: see `spec.labels`.",
+        description="Labels of the resource, for users and tools. Labels of the Docker network are in `spec.labels`.",
     )
     annotations: Mapping[LabelKey, str] = Field(
-        default_factory=dict, description="Notes on the resource, for people and tools; dockerv6 does not act on them."
+        default_factory=dict, description="Annotations of the resource, for users and tools. dockerv6 ignores them."
     )

@@ -9,6 +9,7 @@ from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address
 
 from dockerv6.api.errors import FieldError, closest_match, either_of
+from dockerv6.api.values import MAX_INTERFACE_NAME
 
 
 class Driver(StrEnum):
@@ -30,8 +31,6 @@ IPVLAN_MODE = "ipvlan_mode"
 IPVLAN_FLAG = "ipvlan_flag"
 LAYER_3_MODES = frozenset({"l3", "l3s"})
 """The modes of ipvlan in which the host routes for the containers, and nobody speaks neighbour discovery for them."""
-
-_LONGEST_INTERFACE = 15  # bytes: IFNAMSIZ of include/uapi/linux/if.h, less the NUL
 
 _FIELDS: Mapping[str, str] = {
     f"{_BRIDGE}name": "spec.bridge.name",
@@ -86,7 +85,7 @@ def _something(value: str) -> str | None:
 def _parent(value: str) -> str | None:
     if value == "lo":
         return "write an interface that leads to the LAN, such as eth0: engines refuse the loopback"
-    if not value or len(value.encode()) > _LONGEST_INTERFACE or "/" in value or any(c.isspace() for c in value):
+    if not value or len(value.encode()) > MAX_INTERFACE_NAME or "/" in value or any(c.isspace() for c in value):
         return "write the name of one of the host's interfaces, such as eth0, or eth0.100 for its VLAN 100"
     return None
 

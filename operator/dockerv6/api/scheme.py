@@ -1,4 +1,4 @@
-"""Documents in, resources out, and back: the one place where untyped mappings become models."""
+"""Converts untyped documents to resources and back."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ from dockerv6.api.kinds import API_VERSION, GROUP, KINDS, VERSION
 from dockerv6.api.network import IPv6Network
 from dockerv6.api.policy import IPv6Policy
 from dockerv6.api.pool import IPv6Pool
-from dockerv6.api.translate import translate
+from dockerv6.api.validation import field_errors
 from dockerv6.api.values import quote
 
 Resource = IPv6Network | IPv6Pool | IPv6Policy
@@ -35,7 +35,7 @@ _SERVER_SIDE = frozenset(
         "ownerReferences",
     }
 )
-"""Metadata that a server writes; it comes along when somebody pastes the output of ``get -o yaml``."""
+"""Metadata that a server writes. It is in the output of ``get -o yaml``, which users save as files."""
 
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _ENVELOPE = ("apiVersion", "kind", "metadata", "spec")
@@ -43,21 +43,21 @@ _ENVELOPE = ("apiVersion", "kind", "metadata", "spec")
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """A valid resource, and what in its document was left out of account."""
+    """A valid resource, and warnings about parts of its document that are ignored."""
 
     resource: Resource
     warnings: tuple[FieldError, ...] = ()
 
 
 def decode(document: Mapping[str, object]) -> Decoded:
-    """Turn a document, as a YAML or JSON parser gives it, into a resource.
+    """Convert the document of a YAML or JSON parser to a resource.
 
     Raises:
-        InvalidObject: it is none; with everything that is wrong with it.
+        InvalidObject: the document is not a valid resource; carries all errors.
     """
     if not isinstance(document, Mapping):
         raise InvalidObject(
-            (FieldError((), f"a resource must be a mapping, not {quote(document)}", "begin with apiVersion and kind"),)
+            (FieldError((), f"a resource must be a mapping, not {quote(document)}", "start with apiVersion and kind"),)
         )
     warnings: list[FieldError] = []
     errors = list(_version_errors(document))
@@ -67,20 +67,20 @@ def decode(document: Mapping[str, object]) -> Decoded:
     body = {key: value for key, value in document.items() if key not in {"apiVersion", "kind", "status"}}
     if "status" in document:
         warnings.append(
-            FieldError(("status",), "status is written by dockerv6; what stands here is ignored", "remove it")
+            FieldError(("status",), "dockerv6 writes the status; it is ignored here", "remove it", at_key=True)
         )
     body["metadata"] = _user_metadata(document.get("metadata"), warnings)
     try:
         resource = model.model_validate(body, by_alias=True, by_name=False)
     except ValidationError as error:
-        raise InvalidObject((*errors, *translate(model, error))) from None
+        raise InvalidObject((*errors, *field_errors(model, error))) from None
     if errors:
         raise InvalidObject(tuple(errors))
     return Decoded(resource, tuple(warnings))
 
 
 def to_document(resource: Resource) -> dict[str, object]:
-    """The resource as JSON-able mappings: what its writer set, and no more. `decode` reads it back."""
+    """The resource as JSON-compatible mappings, with only the fields that its file sets. Inverse of `decode`."""
     body: dict[str, object] = resource.model_dump(mode="json", by_alias=True, exclude_unset=True)
     return {
         "apiVersion": API_VERSION,
@@ -91,17 +91,17 @@ def to_document(resource: Resource) -> dict[str, object]:
 
 
 def digest(resource: Resource) -> str:
-    """A hash of what is asked for: spec with its defaults, labels and annotations. 32 hexadecimal digits.
+    """A hash of spec (with defaults), labels and annotations: 32 hexadecimal digits.
 
-    Comments, key order, and whether a default is written out do not change it.
+    Comments, the order of keys, and explicit defaults do not change it.
     """
     metadata = resource.metadata
-    asked = {
+    content = {
         "labels": dict(metadata.labels),
         "annotations": dict(metadata.annotations),
         "spec": resource.spec.model_dump(mode="json", by_alias=True),
     }
-    canonical = json.dumps(asked, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.blake2b(canonical.encode(), digest_size=16).hexdigest()
 
 
@@ -116,13 +116,15 @@ def _version_errors(document: Mapping[str, object]) -> Iterator[FieldError]:
         yield FieldError(path, f"must be a string, not {quote(version)}", f"write {API_VERSION}")
     elif version.partition("/")[0] == GROUP:
         yield FieldError(
-            path, f"this dockerv6 knows {GROUP} only in version {VERSION}, not {version!r}", f"write {API_VERSION}"
+            path, f"{version!r} is not supported; this version of dockerv6 supports {VERSION}", f"write {API_VERSION}"
         )
     elif closest_match(version.partition("/")[0], [GROUP]) or closest_match(version, [API_VERSION]):
-        yield FieldError(path, f"{version!r} is no API version that dockerv6 knows", f"did you mean {API_VERSION}?")
+        yield FieldError(path, f"{version!r} is not an API version of dockerv6", f"did you mean {API_VERSION}?")
     else:
         yield FieldError(
-            path, f"{version!r} is not dockerv6's", f"write {API_VERSION}, or keep the file out of dockerv6's directory"
+            path,
+            f"{version!r} is not an API version of dockerv6",
+            f"write {API_VERSION}, or move the file out of the configuration directory",
         )
 
 
@@ -140,19 +142,19 @@ def _kind_error(document: Mapping[str, object]) -> FieldError:
 def _missing(document: Mapping[str, object], field: str, remedy: str) -> FieldError:
     similar = closest_match(field, [key for key in document if isinstance(key, str) and key not in _ENVELOPE])
     if similar is not None:
-        return FieldError((similar,), f"unknown field {similar!r}", f"did you mean {field}?")
+        return FieldError((similar,), f"unknown field {similar!r}", f"did you mean {field}?", at_key=True)
     return FieldError((), f"{field} is missing", remedy)
 
 
 def _user_metadata(metadata: object, warnings: list[FieldError]) -> object:
-    """What a person wrote of the metadata; the rest becomes warnings. A missing mapping counts as empty."""
+    """The metadata without the fields that a server writes, which become warnings. Missing metadata is empty."""
     if metadata is None:
         return {}
     if not isinstance(metadata, Mapping):
         return metadata
     kept = {key: value for key, value in metadata.items() if key not in _SERVER_SIDE}
     warnings.extend(
-        FieldError(("metadata", key), f"{key} is written by a server; what stands here is ignored", "remove it")
+        FieldError(("metadata", key), f"a server writes {key}; it is ignored here", "remove it", at_key=True)
         for key in metadata
         if key in _SERVER_SIDE
     )
@@ -160,5 +162,5 @@ def _user_metadata(metadata: object, warnings: list[FieldError]) -> object:
     if isinstance(annotations, Mapping) and _LAST_APPLIED in annotations:
         kept["annotations"] = {key: value for key, value in annotations.items() if key != _LAST_APPLIED}
         path = ("metadata", "annotations", _LAST_APPLIED)
-        warnings.append(FieldError(path, "kubectl's note to itself is ignored", "remove it"))
+        warnings.append(FieldError(path, "this annotation of kubectl is ignored", "remove it", at_key=True))
     return kept

@@ -1,4 +1,4 @@
-"""Types of single values: how a string becomes an address, a prefix, an interface or a duration, or a complaint."""
+"""Types of single values: addresses, prefixes, interface names, durations, ports."""
 
 from collections.abc import Callable
 from ipaddress import (
@@ -13,13 +13,13 @@ from ipaddress import (
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, PlainValidator, Strict, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
 from dockerv6.api.meta import invalid_value
-from dockerv6.lib import prefixes
 from dockerv6.lib.times import format_duration, parse_duration
 
-INTERFACE_NAME_BYTES = 15
-"""IFNAMSIZ less the terminator, linux/if.h."""
+MAX_INTERFACE_NAME = 15
+"""Bytes: IFNAMSIZ of include/uapi/linux/if.h less the NUL."""
 
 _SPECIAL = (
     (IPv6Network("::/128"), "the unspecified address"),
@@ -28,7 +28,7 @@ _SPECIAL = (
     (IPv6Network("fe80::/10"), "link-local addresses"),
     (IPv6Network("ff00::/8"), "multicast addresses"),
 )
-"""RFC 4291 §2.4: what can't be a network of containers."""
+"""RFC 4291 §2.4: ranges that can't be the subnet of a network."""
 
 
 def _text(value: object, wanted: str) -> str:
@@ -38,7 +38,7 @@ def _text(value: object, wanted: str) -> str:
 
 
 def quote(value: object) -> str:
-    """A value of a document as its writer sees it, cut to a readable length."""
+    """A value of a document for a message, cut to 60 characters."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -57,16 +57,34 @@ def _prefix6(value: object) -> IPv6Network:
         return value
     text = _text(value, "an IPv6 prefix")
     try:
-        # A missing length would be read as /128, a zone kept: the slow way has the words for both.
+        # IPv6Network would read a missing length as /128, and keep a zone.
         if "/" in text and "%" not in text:
             return IPv6Network(text)
     except ValueError:
         pass
+    raise _invalid_prefix6(text)
+
+
+def _invalid_prefix6(text: str) -> PydanticCustomError:
+    """The error for text that is not an IPv6 prefix in CIDR notation with zero host bits."""
+    example = "write an IPv6 prefix such as fd00:1:2:3::/64"
+    bare, slash, _ = text.partition("/")
     try:
-        return prefixes.parse_prefix(text)
-    except ValueError as error:
-        message, _, remedy = str(error).partition("; ")
-        raise invalid_value(message, remedy or "write an IPv6 prefix such as fd00:1:2:3::/64") from error
+        address = IPv6Address(bare)
+    except AddressValueError as error:
+        if _is_address(bare):
+            return invalid_value(f"{text!r} is an IPv4 prefix", example)
+        return invalid_value(f"{text!r} is not an IPv6 prefix: {error}", example)
+    if address.scope_id is not None:
+        return invalid_value(f"{text!r} has a zone ({address.scope_id})", "remove it: a prefix has no zone")
+    if not slash:
+        guess = IPv6Network((int(address), 64), strict=False)
+        return invalid_value(f"{text!r} has no prefix length", f"did you mean {guess}?")
+    try:
+        network = IPv6Network(text, strict=False)
+    except ValueError:
+        return invalid_value(f"{text!r} has no valid prefix length", "write a length from 0 to 128")
+    return invalid_value(f"{text!r} has host bits set", f"did you mean {network}?")
 
 
 def _address6(value: object) -> IPv6Address:
@@ -78,7 +96,7 @@ def _address6(value: object) -> IPv6Address:
     except AddressValueError as error:
         bare, slash, _ = text.partition("/")
         if slash and _is_address(bare):
-            raise invalid_value(f"{text!r} is a prefix; an address is needed", f"did you mean {bare}?") from error
+            raise invalid_value(f"{text!r} is a prefix, not an address", f"did you mean {bare}?") from error
         if _is_address(text):
             raise invalid_value(
                 f"{text!r} is an IPv4 address", "write an IPv6 address such as fd00:1:2:3::1"
@@ -87,7 +105,7 @@ def _address6(value: object) -> IPv6Address:
             raise invalid_value(f"{text!r} has brackets", f"did you mean {text[1:-1]}?") from error
         raise invalid_value(f"{text!r} is not an IPv6 address: {error}", "write one such as fd00:1:2:3::1") from error
     if address.scope_id is not None:
-        raise invalid_value(f"{text!r} names a zone ({address.scope_id})", f"write {text.partition('%')[0]}")
+        raise invalid_value(f"{text!r} has a zone ({address.scope_id})", f"write {text.partition('%')[0]}")
     return address
 
 
@@ -105,7 +123,7 @@ def _prefix4(value: object) -> IPv4Network:
         return value
     text = _text(value, "an IPv4 prefix")
     if ":" in text:
-        raise invalid_value(f"{text!r} is IPv6", "write an IPv4 prefix such as 192.0.2.0/24")
+        raise invalid_value(f"{text!r} is an IPv6 prefix", "write an IPv4 prefix such as 192.0.2.0/24")
     if "/" not in text:
         raise invalid_value(f"{text!r} has no prefix length", "write an IPv4 prefix such as 192.0.2.0/24")
     try:
@@ -136,7 +154,7 @@ def _is_address(text: str) -> bool:
 
 
 def reserved_range(prefix: IPv6Network) -> tuple[IPv6Network, str] | None:
-    """The range of RFC 4291 §2.4 with which a prefix overlaps, and its name, if that keeps it from being a subnet."""
+    """The reserved range of RFC 4291 §2.4 that a prefix overlaps, and the name of the range; None without overlap."""
     return next(((special, name) for special, name in _SPECIAL if special.overlaps(prefix)), None)
 
 
@@ -155,21 +173,21 @@ def _unicast6(value: object) -> IPv6Address:
     address = _address6(value)
     special = reserved_range(IPv6Network(address))
     if special:
-        raise invalid_value(f"{address} is one of {special[0]} ({special[1]})", "use a unique local or global address")
+        raise invalid_value(f"{address} is in {special[0]} ({special[1]})", "use a unique local or global address")
     return address
 
 
 def _interface(name: str) -> str:
     if not name or name in {".", ".."} or any(c in "/:" or c.isspace() for c in name):
         raise invalid_value(
-            f"{name!r} can't be an interface's name: it may not be empty, '.' or '..', nor contain '/', ':' or spaces",
-            "write a name such as eth0; `ip link` lists those of this host",
+            f"{name!r} is not a valid interface name: it can't be empty, '.' or '..', or contain '/', ':' or spaces",
+            "write a name such as eth0; `ip link` lists the interfaces of this host",
         )
     size = len(name.encode())
-    if size > INTERFACE_NAME_BYTES:
+    if size > MAX_INTERFACE_NAME:
         raise invalid_value(
-            f"{name!r} has {size} bytes; the kernel allows {INTERFACE_NAME_BYTES} in an interface's name",
-            f"shorten it, for example to {name.encode()[:INTERFACE_NAME_BYTES].decode(errors='ignore')}",
+            f"{name!r} has {size} bytes; the kernel allows {MAX_INTERFACE_NAME} for an interface name",
+            f"shorten it, for example to {name.encode()[:MAX_INTERFACE_NAME].decode(errors='ignore')}",
         )
     return name
 
@@ -186,12 +204,12 @@ def _duration(value: object) -> float:
         raise invalid_value(str(error), "write a number with its unit, such as 1h, 90s or 1h30m") from error
 
 
-def unquoted_number(limits: str) -> Callable[[object], object]:
-    """A validator that refuses a number in quotes; ``limits`` says what to write."""
+def unquoted_number(example: str) -> Callable[[object], object]:
+    """A validator that refuses a number in quotes. ``example`` is part of the remedy."""
 
     def check(value: object) -> object:
         if isinstance(value, str):
-            raise invalid_value(f"must be a number, not the string {value!r}", f"write {limits} without quotes")
+            raise invalid_value(f"must be a number, not the string {value!r}", f"write {example} without quotes")
         return value
 
     return check
@@ -202,12 +220,12 @@ _STRING = {"type": "string"}
 Prefix6 = Annotated[
     IPv6Network, PlainValidator(_prefix6), PlainSerializer(str), WithJsonSchema({**_STRING, "format": "cidr"})
 ]
-"""Any IPv6 prefix, its host bits zero."""
+"""Any IPv6 prefix with zero host bits."""
 
 Subnet6 = Annotated[
     IPv6Network, PlainValidator(_subnet6), PlainSerializer(str), WithJsonSchema({**_STRING, "format": "cidr"})
 ]
-"""An IPv6 prefix of unicast addresses that containers could have."""
+"""An IPv6 prefix of unicast addresses for containers."""
 
 Address6 = Annotated[
     IPv6Address, PlainValidator(_address6), PlainSerializer(str), WithJsonSchema({**_STRING, "format": "ipv6"})
@@ -227,7 +245,7 @@ def _without_full_length(prefix: IPv6Network) -> str:
 AddressOrPrefix6 = Annotated[
     IPv6Network, PlainValidator(_address_or_prefix6), PlainSerializer(_without_full_length), WithJsonSchema(_STRING)
 ]
-"""An IPv6 address (read as its /128) or prefix."""
+"""An IPv6 prefix, or an address, which is read as its /128."""
 
 Prefix4 = Annotated[
     IPv4Network, PlainValidator(_prefix4), PlainSerializer(str), WithJsonSchema({**_STRING, "format": "cidr"})
@@ -237,7 +255,7 @@ Address4 = Annotated[
 ]
 
 Interface = Annotated[str, AfterValidator(_interface), WithJsonSchema({**_STRING, "minLength": 1, "maxLength": 15})]
-"""A network interface's name: at most 15 bytes, dev_valid_name() in net/core/dev.c."""
+"""The name of a network interface: at most 15 bytes, dev_valid_name() in net/core/dev.c."""
 
 Duration = Annotated[
     float,
@@ -245,9 +263,9 @@ Duration = Annotated[
     PlainSerializer(format_duration),
     WithJsonSchema({**_STRING, "pattern": r"^(0|([0-9]+(\.[0-9]+)?(ms|[dhms]))+)$"}),
 ]
-"""Seconds; written as a number with a unit."""
+"""Seconds, written as a number with a unit."""
 
 Flag = Annotated[bool, Strict()]
 Port = Annotated[int, Strict(), Field(ge=1, le=65535), BeforeValidator(unquoted_number("a port such as 8080"))]
 PrefixLength = Annotated[int, Strict(), Field(ge=1, le=126), BeforeValidator(unquoted_number("a length such as 64"))]
-"""The length of a subnet's prefix; above 126 there is no room for a gateway and a container."""
+"""The prefix length of a subnet. A subnet longer than /126 has no room for a gateway and a container."""

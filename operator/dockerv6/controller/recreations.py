@@ -4,10 +4,10 @@ A network with a record here is in flight. The record is dropped when the networ
 """
 
 from collections.abc import Mapping
+from ipaddress import IPv6Network
 
 from dockerv6.controller.records import RecordCodec
 from dockerv6.dockerd.model import NetworkSpec
-from dockerv6.lib.prefixes import parse_prefix
 from dockerv6.planning.docker.rollback import PreviousNetwork
 from dockerv6.store.port import Store
 
@@ -78,7 +78,7 @@ class InFlightRecreations:
 def _decode(record: Mapping[str, object]) -> PreviousNetwork | None:
     spec, subnet, pool = _SPEC.decode(record), record.get("subnet"), record.get("pool")
     try:
-        prefix = parse_prefix(subnet) if isinstance(subnet, str) else None
+        prefix = IPv6Network(subnet) if isinstance(subnet, str) else None
     except ValueError:
         return None
     return PreviousNetwork(spec, prefix, pool) if spec and prefix and isinstance(pool, str) else None

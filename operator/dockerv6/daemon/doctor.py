@@ -27,9 +27,9 @@ from dockerv6.firewall.port import FirewallError
 from dockerv6.hostnet.linux import LinuxHostNet
 from dockerv6.hostnet.port import HostNetError
 from dockerv6.lib.clock import SystemClock
+from dockerv6.source.files import FileOwnership
 from dockerv6.source.load import Loader
 from dockerv6.source.model import Severity
-from dockerv6.source.permissions import FileOwnership
 from dockerv6.store.lock import lock_holder
 
 T = TypeVar("T")
@@ -174,8 +174,8 @@ async def _host(with_: _Instruments) -> list[Check]:
 
 async def _installation(settings: Settings) -> list[Check]:
     found: list[Check] = []
-    trust = FileOwnership.of_this_process(settings.trusted_uids)
-    loader = Loader(settings.config_dirs, clock=SystemClock(), trust=trust, settle=0)
+    ownership = FileOwnership.of_this_process(settings.trusted_uids)
+    loader = Loader(settings.config_dirs, clock=SystemClock(), ownership=ownership, settle=0)
     snapshot = await asyncio.to_thread(loader.load)
     flaws = sum(each.severity is Severity.ERROR for each in snapshot.diagnostics)
     found.append(checks.resources(settings.config_dirs, len(snapshot.resources), flaws))

@@ -14,9 +14,9 @@ from dockerv6.daemon.wiring import Memory, durable, workbench
 from dockerv6.ipam.ledger import AllocationState, Ledger
 from dockerv6.ipam.memory import MemoryLedger
 from dockerv6.planning.steps import Plan
+from dockerv6.source.files import FileOwnership
 from dockerv6.source.load import Loader
 from dockerv6.source.model import Diagnostic
-from dockerv6.source.permissions import FileOwnership
 from dockerv6.store.memory import MemoryStore
 from dockerv6.store.port import Store
 
@@ -50,7 +50,7 @@ async def _preview(settings: Settings) -> Preview:
         loader = Loader(
             settings.config_dirs,
             clock=context.clock,
-            trust=FileOwnership.of_this_process(settings.trusted_uids),
+            ownership=FileOwnership.of_this_process(settings.trusted_uids),
             settle=0,
         )
         snapshot = await asyncio.to_thread(loader.load)

@@ -26,8 +26,8 @@ from dockerv6.daemon.measuring import MeasuringObserver
 from dockerv6.daemon.settings import Settings
 from dockerv6.daemon.wiring import durable, workbench
 from dockerv6.lib.clock import SystemClock
+from dockerv6.source.files import FileOwnership
 from dockerv6.source.load import Loader
-from dockerv6.source.permissions import FileOwnership
 from dockerv6.source.watch import watch
 from dockerv6.store.lock import InstanceLock
 from dockerv6.telemetry.health import Health, Heartbeat, Probe
@@ -139,7 +139,7 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
         )
         health.add(Probe.READINESS, "engine", lambda: context.world.engine_problem)
         loader = Loader(
-            settings.config_dirs, clock=context.clock, trust=FileOwnership.of_this_process(settings.trusted_uids)
+            settings.config_dirs, clock=context.clock, ownership=FileOwnership.of_this_process(settings.trusted_uids)
         )
         operator = Operator(
             context,

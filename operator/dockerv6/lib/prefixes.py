@@ -5,7 +5,7 @@ prefix, and runs of them are `range` objects of those numbers.
 """
 
 from collections.abc import Iterable, Iterator
-from ipaddress import AddressValueError, IPv4Network, IPv6Address, IPv6Network, NetmaskValueError
+from ipaddress import IPv6Address, IPv6Network
 
 ULA = IPv6Network("fc00::/7")
 """Unique local addresses, RFC 4193 §3.1."""
@@ -14,32 +14,6 @@ GLOBAL_ID_BYTES = 5
 """The random part of a ULA prefix, RFC 4193 §3.1: 40 bits."""
 
 _BITS = 128
-
-
-def parse_prefix(text: str) -> IPv6Network:
-    """An IPv6 prefix in CIDR notation, its length written out and its host bits zero.
-
-    Raises:
-        ValueError: it is something else; the message says what, and what was probably meant.
-    """
-    address, slash, length = text.partition("/")
-    if _is_ipv4(text):
-        raise ValueError(f"{text!r} is an IPv4 prefix; an IPv6 prefix such as fd00:1:2:3::/64 is needed")
-    try:
-        parsed = IPv6Address(address)
-    except AddressValueError as error:
-        raise ValueError(f"{text!r} is not an IPv6 prefix: {error}") from error
-    if parsed.scope_id is not None:
-        raise ValueError(f"{text!r} names a zone ({parsed.scope_id}); a prefix has none")
-    if not slash:
-        raise ValueError(f"{text!r} has no prefix length; did you mean {_widened(parsed, 64)}?")
-    try:
-        network = IPv6Network(f"{address}/{length}", strict=False)
-    except (NetmaskValueError, ValueError) as error:
-        raise ValueError(f"{text!r} has no valid prefix length: it must be a number from 0 to 128") from error
-    if network.network_address != parsed:
-        raise ValueError(f"{text!r} has host bits set; did you mean {network}?")
-    return network
 
 
 def is_ula(prefix: IPv6Network) -> bool:
@@ -129,15 +103,3 @@ def free_gaps(prefix: IPv6Network, length: int, taken: Iterable[IPv6Network]) ->
         start = max(start, high + 1)
     if start < count:
         yield range(start, count)
-
-
-def _is_ipv4(text: str) -> bool:
-    try:
-        IPv4Network(text, strict=False)
-    except ValueError:
-        return False
-    return True
-
-
-def _widened(address: IPv6Address, length: int) -> IPv6Network:
-    return IPv6Network((int(address), length), strict=False)

@@ -1,4 +1,4 @@
-"""YAML files to resources with positions, and the watch on their directories.
+"""Reads YAML files into resources with positions, and watches their directories.
 
-Duty: read what people wrote, whole and exactly. Never: know Docker, nor decide what a change means.
+Duty: read all files completely and exactly. Never: know Docker, or decide what a change means.
 """

@@ -1,53 +1,49 @@
-"""What lies under a root: the resource files, the directories to watch, and whether the listing is complete.
+"""The resource files below a configured directory, and the directories to watch for changes.
 
-Symbolic links are followed, because git-sync (``current -> .worktrees/<hash>``) and Kubernetes config maps
-(``x.yaml -> ..data/x.yaml``, ``..data -> ..2026_11_23_…``) are made of them. Nothing is listed twice: what two paths
-lead to appears under the one without links, or else under the first in alphabetical order. A link to a directory that
-the link itself lies in is a loop and is left out. A link may lead out of the root, but then every directory above its
-target has to be as trustworthy as the root.
+Symbolic links are followed: git-sync (``current -> .worktrees/<hash>``) and Kubernetes config maps
+(``x.yaml -> ..data/x.yaml``, ``..data -> ..2026_11_23_…``) depend on them. A file that two paths lead to is listed
+once, under the path without links, or else under the first path in alphabetical order. A link to a directory that
+contains the link is a loop and is ignored. A link may lead out of the root; then the owner and mode of every directory
+above its target are checked like those of the root.
 """
 
 # ruff: noqa: PTH116, PTH118, PTH119, PTH120
-# Paths come by the ten thousand here: pathlib takes ten times as long, and it hides which links are followed when.
+# There may be ten thousands of paths: pathlib takes ten times as long, and it hides which links are followed.
 
 import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from dockerv6.source.limits import MAX_DIRECTORY_DEPTH, MAX_FILES
-from dockerv6.source.links import Route, ancestors, is_inside, route
-from dockerv6.source.permissions import FileOwnership, PermissionViolation
+from dockerv6.source.files import (
+    FileOwnership,
+    PermissionViolation,
+    ResolvedPath,
+    Signature,
+    ancestors,
+    is_inside,
+    resolve_path,
+)
+
+MAX_FILES = 100_000
+"""Resource files below one root."""
+
+MAX_DIRECTORY_DEPTH = 32
+"""Nested directories below one root."""
 
 SUFFIXES = (".yaml", ".yml", ".json")
 
 
 @dataclass(frozen=True, slots=True)
-class Signature:
-    """What tells one state of a file from another without reading it."""
-
-    device: int
-    inode: int
-    size: int
-    modified: int  # ns
-    changed: int  # ns; moves with owner and mode too
-
-    @classmethod
-    def of(cls, status: os.stat_result) -> "Signature":
-        """Out of a stat."""
-        return cls(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """One look at a root.
+class DirectoryListing:
+    """The files below a root at one point in time.
 
     Attributes:
-        files: resource files by the path under which they were found, in alphabetical order.
-        problems: why the listing is not complete; empty when it is.
-        identity: device:inode of what the root's path led to; empty when it led nowhere.
-        directories: where changes would show: those that were read, and those that hold links on the way.
-        refused: files that are there but may not be read, and why.
+        files: resource files by path, in alphabetical order.
+        problems: why the listing is incomplete; empty when it is complete.
+        identity: device:inode of the root after symbolic links; empty when it does not exist.
+        directories: directories in which a change can change the listing: those that were read, and those of links.
+        refused: files that may not be read, and why.
     """
 
     files: dict[str, Signature] = field(default_factory=dict)
@@ -58,97 +54,97 @@ class Listing:
 
 
 def is_resource_file(name: str) -> bool:
-    """Whether a file of that name counts.
+    """Whether a file of that name is read.
 
-    Editors write beside the file before they rename: vim ``.x.yaml.swp``, ``4913``, ``x.yaml~``; emacs ``.#x.yaml``,
-    ``#x.yaml#``; GNOME ``.goutputstream-…``; JetBrains ``x.yaml___jb_tmp___``; sed ``sedAbC123``; rsync
-    ``.x.yaml.AbC123``. None of them both begins like a name and ends like a resource file.
+    Editors write temporary files beside the file before they rename: vim ``.x.yaml.swp``, ``4913``, ``x.yaml~``; emacs
+    ``.#x.yaml``, ``#x.yaml#``; GNOME ``.goutputstream-…``; JetBrains ``x.yaml___jb_tmp___``; sed ``sedAbC123``; rsync
+    ``.x.yaml.AbC123``. None of these names passes.
     """
     return name[:1] not in {".", "#", "~"} and name.lower().endswith(SUFFIXES)
 
 
-def list_root(path: str, trust: FileOwnership | None) -> Listing:
-    """Look at everything under a root, which may be a directory or a single file.
+def list_root(path: str, ownership: FileOwnership | None) -> DirectoryListing:
+    """List a root, which may be a directory or a single file.
 
     Args:
-        path: of the root; relative to the working directory if it is not absolute.
-        trust: whose files are obeyed; None obeys everybody's.
+        path: of the root, absolute or relative to the working directory.
+        ownership: the users whose files are accepted; None accepts all files.
     """
     try:
-        return _Lister(path, trust).list()
+        return _Lister(path, ownership).list()
     except FileNotFoundError:
-        return Listing(problems=(f"{path} does not exist; make it with mkdir -p {path}",))
+        return DirectoryListing(problems=(f"{path} does not exist; create it with mkdir -p {path}",))
     except OSError as error:
-        return Listing(problems=(f"{path} can't be read: {error.strerror}",))
+        return DirectoryListing(problems=(f"can't read {path}: {error.strerror}",))
 
 
 class _Lister:
-    def __init__(self, path: str, trust: FileOwnership | None) -> None:
+    def __init__(self, path: str, ownership: FileOwnership | None) -> None:
         self._path = path
-        self._trust = trust
+        self._ownership = ownership
         self._root = ""
         self._files: dict[str, Signature] = {}
         self._problems: list[str] = []
         self._refused: dict[str, PermissionViolation] = {}
-        self._watch: set[str] = set()
+        self._watched: set[str] = set()
         self._visited: set[tuple[int, int]] = set()
         self._inodes: set[tuple[int, int]] = set()
-        self._judged: dict[str, PermissionViolation | None] = {}
+        self._checked: dict[str, PermissionViolation | None] = {}
         self._links: list[str] = []
 
-    def list(self) -> Listing:
-        way = route(self._path)
-        self._root = way.target
-        status = os.stat(way.target)
-        self._watch |= way.directories
+    def list(self) -> DirectoryListing:
+        resolved = resolve_path(self._path)
+        self._root = resolved.target
+        status = os.stat(resolved.target)
+        self._watched |= resolved.directories
         identity = f"{status.st_dev}:{status.st_ino}"
         if stat.S_ISREG(status.st_mode):
-            self._watch.add(os.path.dirname(way.target))
+            self._watched.add(os.path.dirname(resolved.target))
             self._files[self._path] = Signature.of(status)
-            objection = next(filter(None, map(self._judge, (*way.links, way.target))), None)
-            if objection is not None:
-                self._refused[self._path] = objection
-            return Listing(self._files, (), identity, frozenset(self._watch), self._refused)
+            violation = next(filter(None, map(self._violation, (*resolved.links, resolved.target))), None)
+            if violation is not None:
+                self._refused[self._path] = violation
+            return DirectoryListing(self._files, (), identity, frozenset(self._watched), self._refused)
         if not stat.S_ISDIR(status.st_mode):
-            return Listing(problems=(f"{self._path} is neither a directory nor a regular file",))
-        objection = next(filter(None, map(self._judge, way.links)), None)
-        if objection is not None:
-            return Listing(problems=(str(objection),), identity=identity, directories=frozenset(self._watch))
-        self._directory(self._path, way.target, 0)
+            return DirectoryListing(problems=(f"{self._path} is neither a directory nor a regular file",))
+        violation = next(filter(None, map(self._violation, resolved.links)), None)
+        if violation is not None:
+            return DirectoryListing(problems=(str(violation),), identity=identity, directories=frozenset(self._watched))
+        self._directory(self._path, resolved.target, 0)
         while self._links:
             links, self._links = sorted(self._links), []
             for link in links:
-                self._follow(link)
+                self._link(link)
         files = dict(sorted(self._files.items()))
-        return Listing(files, tuple(self._problems), identity, frozenset(self._watch), self._refused)
+        return DirectoryListing(files, tuple(self._problems), identity, frozenset(self._watched), self._refused)
 
-    def _directory(self, shown: str, real: str, depth: int) -> None:
-        """Take in a directory; links in it are put off, so that real paths come first."""
+    def _directory(self, path: str, target: str, depth: int) -> None:
+        """Add the files of a directory. Its links are followed later, so that paths without links come first."""
         if depth > MAX_DIRECTORY_DEPTH:
-            self._problems.append(f"{shown} lies more than {MAX_DIRECTORY_DEPTH} directories deep; make it flatter")
+            self._problems.append(f"{path} is more than {MAX_DIRECTORY_DEPTH} directories deep; reduce the nesting")
             return
-        objection = self._judge(real)
-        if objection is not None:
-            self._problems.append(str(objection))
+        violation = self._violation(target)
+        if violation is not None:
+            self._problems.append(str(violation))
             return
-        status = os.stat(real)
+        status = os.stat(target)
         if (status.st_dev, status.st_ino) in self._visited:
             return
         self._visited.add((status.st_dev, status.st_ino))
         try:
-            entries = sorted(os.scandir(real), key=lambda entry: entry.name)
+            entries = sorted(os.scandir(target), key=lambda entry: entry.name)
         except OSError as error:
-            self._problems.append(f"{shown} can't be read: {error.strerror}")
+            self._problems.append(f"can't read {path}: {error.strerror}")
             return
-        self._watch.add(real)
+        self._watched.add(target)
         for entry in entries:
-            self._entry(entry, shown, depth)
+            self._entry(entry, path, depth)
 
-    def _entry(self, entry: os.DirEntry[str], shown: str, depth: int) -> None:
+    def _entry(self, entry: os.DirEntry[str], parent: str, depth: int) -> None:
         name = entry.name
         if name.startswith("."):
             return
-        path = os.path.join(shown, name)
+        path = os.path.join(parent, name)
         try:
             if entry.is_symlink():
                 self._links.append(path)
@@ -157,9 +153,9 @@ class _Lister:
             elif is_resource_file(name) and entry.is_file(follow_symlinks=False):
                 self._file(path, entry.stat(follow_symlinks=False))
         except FileNotFoundError:
-            return  # gone since the directory was read; the second look will tell
+            return  # deleted since the directory was read; the second listing notices
         except OSError as error:
-            self._problems.append(f"{path} can't be read: {error.strerror}")
+            self._problems.append(f"can't read {path}: {error.strerror}")
 
     def _file(self, path: str, status: os.stat_result) -> None:
         identity = (status.st_dev, status.st_ino)
@@ -167,58 +163,59 @@ class _Lister:
             return
         self._inodes.add(identity)
         if len(self._files) >= MAX_FILES:
-            message = f"{self._path} holds more than {MAX_FILES} resource files"
+            message = f"{self._path} has more than {MAX_FILES} resource files"
             if message not in self._problems:
                 self._problems.append(message)
             return
         self._files[path] = Signature.of(status)
-        if self._trust is not None and (objection := self._trust.objection(path, status)) is not None:
-            self._refused[path] = objection
+        if self._ownership is not None and (violation := self._ownership.violation(path, status)) is not None:
+            self._refused[path] = violation
 
-    def _follow(self, link: str) -> None:
+    def _link(self, link: str) -> None:
+        is_resource = is_resource_file(os.path.basename(link))
         try:
-            self._take_in(link, counts=is_resource_file(os.path.basename(link)))
+            self._follow(link, is_resource=is_resource)
         except OSError as error:
-            if is_resource_file(os.path.basename(link)):
-                message = f"leads nowhere: {error.strerror}"
-                self._refused[link] = PermissionViolation(link, message, "mend the link or remove it")
+            if is_resource:
+                message = f"is a broken link: {error.strerror}"
+                self._refused[link] = PermissionViolation(link, message, "correct the link or remove it")
 
-    def _take_in(self, link: str, *, counts: bool) -> None:
-        """Add what a link leads to.
+    def _follow(self, link: str, *, is_resource: bool) -> None:
+        """Add the target of a link.
 
         Raises:
-            OSError: it leads nowhere.
+            OSError: the target does not exist or can't be read.
         """
-        way = route(link)
-        self._watch |= way.directories
-        status = os.stat(way.target)
+        resolved = resolve_path(link)
+        self._watched |= resolved.directories
+        status = os.stat(resolved.target)
         is_directory = stat.S_ISDIR(status.st_mode)
-        if is_directory and is_inside(os.path.realpath(os.path.dirname(link)), way.target):
+        if is_directory and is_inside(os.path.realpath(os.path.dirname(link)), resolved.target):
             return
-        if not is_directory and not (counts and stat.S_ISREG(status.st_mode)):
+        if not is_directory and not (is_resource and stat.S_ISREG(status.st_mode)):
             return
-        objection = next(filter(None, map(self._judge, self._on_the_way(way))), None)
-        if objection is None and is_directory:
-            self._directory(link, way.target, link.count("/") - self._path.count("/"))
-        elif objection is None:
-            self._watch.add(os.path.dirname(way.target))
+        violation = next(filter(None, map(self._violation, self._parts_to_check(resolved))), None)
+        if violation is None and is_directory:
+            self._directory(link, resolved.target, link.count("/") - self._path.count("/"))
+        elif violation is None:
+            self._watched.add(os.path.dirname(resolved.target))
             self._file(link, status)
         elif is_directory:
-            self._problems.append(f"{link} is not followed: {objection}")
+            self._problems.append(f"{link} is not followed: {violation}")
         else:
-            message = f"is not read: {objection.path} {objection.message}"
-            self._refused[link] = PermissionViolation(link, message, objection.remedy)
+            message = f"is not read: {violation.path} {violation.message}"
+            self._refused[link] = PermissionViolation(link, message, violation.remedy)
 
-    def _on_the_way(self, way: Route) -> Iterator[str]:
-        """The links, the target, and the directories between the target and the root, or the top if it lies outside."""
-        yield from way.links
-        yield way.target
-        yield from ancestors(way.target, self._root if is_inside(way.target, self._root) else "/")
+    def _parts_to_check(self, resolved: ResolvedPath) -> Iterator[str]:
+        """The links, the target, and the directories above it up to the root, or up to ``/`` when it is outside."""
+        yield from resolved.links
+        yield resolved.target
+        yield from ancestors(resolved.target, self._root if is_inside(resolved.target, self._root) else "/")
 
-    def _judge(self, path: str) -> PermissionViolation | None:
-        """Whether a path without links in its directories can be trusted; asked once."""
-        if self._trust is None:
+    def _violation(self, path: str) -> PermissionViolation | None:
+        """Check owner and mode of a path whose directories have no links. Each path is checked once."""
+        if self._ownership is None:
             return None
-        if path not in self._judged:
-            self._judged[path] = self._trust.objection(path, os.lstat(path))
-        return self._judged[path]
+        if path not in self._checked:
+            self._checked[path] = self._ownership.violation(path, os.lstat(path))
+        return self._checked[path]

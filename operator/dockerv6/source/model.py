@@ -1,14 +1,15 @@
-"""What reading the sources gives: resources with positions, diagnostics, and how far each source can be trusted."""
+"""The result of reading the sources: resources with positions, diagnostics, and which sources were complete."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
+from dockerv6.api.errors import FieldPath, format_path
 from dockerv6.api.scheme import Resource
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Position:
-    """Where in a file; line and column count from 1."""
+    """A place in a file. Line and column count from 1."""
 
     file: str
     line: int = 1
@@ -19,31 +20,40 @@ class Position:
 
 
 class Severity(StrEnum):
-    """Errors keep a resource from being accepted; warnings do not."""
+    """An error keeps a resource from being accepted; a warning does not."""
 
     ERROR = "error"
     WARNING = "warning"
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One finding: where, which field, what is wrong, how to mend it."""
+    """One problem in a file: a `FieldError` of `api`, or an error of the YAML reader, with its position.
+
+    Attributes:
+        path: the field within its resource; empty when the file or document as a whole is meant.
+    """
 
     position: Position
     severity: Severity
-    field: str  # "spec.addressing.subnet"; "" for the file as a whole
+    path: FieldPath
     message: str
     remedy: str = ""
 
+    @property
+    def field(self) -> str:
+        """``spec.addressing.subnet``; empty when the file or document as a whole is meant."""
+        return format_path(self.path)
+
     def __str__(self) -> str:
-        path = f"{self.field}: " if self.field else ""
+        field = f"{self.field}: " if self.path else ""
         remedy = f"; {self.remedy}" if self.remedy else ""
-        return f"{self.position}: {self.severity}: {path}{self.message}{remedy}"
+        return f"{self.position}: {self.severity}: {field}{self.message}{remedy}"
 
 
 @dataclass(frozen=True, slots=True)
 class SourcedResource:
-    """An accepted resource and where it was written."""
+    """A valid resource and its position."""
 
     resource: Resource
     position: Position
@@ -51,7 +61,7 @@ class SourcedResource:
 
 @dataclass(frozen=True, slots=True)
 class InvalidResource:
-    """A resource that is there but can't be accepted; kind and name as far as they could be read."""
+    """A resource that can't be accepted. ``kind`` and ``name`` are empty where they can't be read."""
 
     kind: str
     name: str
@@ -61,28 +71,28 @@ class InvalidResource:
 
 @dataclass(frozen=True, slots=True)
 class SourceRoot:
-    """One configured directory (or file) and whether its listing can be trusted to be complete."""
+    """One configured directory or file, and whether its listing is complete."""
 
     path: str
-    listed: bool  # False: missing, unreadable, refused for its permissions, or still changing
+    listed: bool  # False: missing, unreadable, refused because of its permissions, or still changing
     problem: str = ""
-    identity: str = ""  # device:inode of the directory (after symlinks): another one was mounted or synced in its place
-    files: int = 0  # resource files seen
+    identity: str = ""  # device:inode after symbolic links; it changes when another directory is mounted or synced
+    files: int = 0  # number of resource files
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Every source, read whole at one moment."""
+    """The content of all sources at one point in time."""
 
     roots: tuple[SourceRoot, ...] = ()
     resources: tuple[SourcedResource, ...] = ()
     invalid: tuple[InvalidResource, ...] = ()
-    broken_files: tuple[str, ...] = ()  # hold something that has no readable kind and name: it is unknown, not gone
-    changing_files: tuple[str, ...] = ()  # being written: shown as they last were at rest, or not at all
-    retry_after: float | None = None  # seconds after which to read again because of these; None when there are none
-    diagnostics: tuple[Diagnostic, ...] = ()  # everything found, in order of position
+    broken_files: tuple[str, ...] = ()  # have a document without readable kind and name: unknown, not deleted
+    changing_files: tuple[str, ...] = ()  # are being written: their last complete content is used, if there is one
+    retry_after: float | None = None  # seconds until the first of the changing files may be complete
+    diagnostics: tuple[Diagnostic, ...] = ()  # ordered by position
 
     @property
     def complete(self) -> bool:
-        """Whether everything that is written was read, so that what is not here is not asked for any more."""
+        """Whether everything was read, so that a resource that is missing here is deleted."""
         return all(root.listed for root in self.roots) and not self.broken_files

@@ -1,14 +1,12 @@
-"""Text to documents: mappings, lists and scalars, each with its place in the file.
+"""The YAML composer: from parser events to documents, mappings, lists and scalars with positions.
 
-Built straight from the parser's events in one pass: PyYAML's own loaders know YAML 1.1 only, keep no positions, and
-take four times as long.
+It works on the events of PyYAML's parser in one pass. PyYAML's own loaders implement YAML 1.1, keep no positions, and
+take four times as long (docs/adr/0023-own-yaml-composer.md).
 
-Decisions:
-
-* Merge keys (``<<``) are understood, because every Kubernetes tool reads them through go-yaml. A written key wins
-  over a merged one, an earlier merged mapping over a later one.
-* An alias may stand for anything, but not inside its own anchor, and what all aliases of a document repeat is bounded.
-* Tags are allowed as far as the core schema has them.
+* Merge keys (``<<``) are supported, because all Kubernetes tools read them through go-yaml. A key of the mapping wins
+  over a merged one, and an earlier merged mapping wins over a later one.
+* An alias may stand for any value, but not inside its own anchor. The number of nodes that aliases repeat is bounded.
+* Only the tags of the core schema are allowed.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -29,77 +27,87 @@ from yaml.events import (
     StreamStartEvent,
 )
 
-from dockerv6.source.events import NextEvent, open_events, unreadable
-from dockerv6.source.limits import MAX_DEPTH, MAX_PROBLEMS, MAX_REPEATED_NODES
-from dockerv6.source.scalars import MAPPING_TAG, SEQUENCE_TAG, resolve, tagged
-from dockerv6.source.text import Flaw, UnreadableText
+from dockerv6.api.errors import FieldPath
+from dockerv6.source.core_schema import MAPPING_TAG, SEQUENCE_TAG, plain_value, tagged_value
+from dockerv6.source.model import Diagnostic, Position, Severity
+from dockerv6.source.yaml_text import NextEvent, UnreadableText, open_events, syntax_error, unreadable
+
+MAX_DEPTH = 64
+"""Nested mappings and lists. A resource needs eight."""
+
+MAX_REPEATED_NODES = 10_000
+"""Nodes that the aliases of one document may repeat. All other nodes are bounded by the size of the file."""
+
+MAX_PROBLEMS = 100
+"""Errors after which the rest of a file is not read."""
 
 _Node = TypeVar("_Node", bound=NodeEvent)
 
 _Marks = dict[str | int, tuple[Event, Event]]
-"""Of the entries of one mapping or list: the event of the key (of the value itself, in a list) and of the value."""
+"""For each entry of a mapping or list: the event of its key (in a list, of the value itself) and of its value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One document of a text.
+    """One document of a file.
 
     Attributes:
-        value: None, bool, int, float, str, list, or dict with string keys. What an alias stands for is the very
-            object that its anchor marks, so nothing in here may be changed.
-        flaws: why `value` can't be trusted; empty when it can.
+        value: None, bool, int, float, str, list, or dict with string keys. An alias is the same object as the node at
+            its anchor, so callers must not modify it.
+        problems: why `value` can't be used; empty when it can.
     """
 
     value: object
-    flaws: tuple[Flaw, ...]
+    problems: tuple[Diagnostic, ...]
+    _file: str
     _start: Event
     _marks: Mapping[int, _Marks]
 
     @property
     def empty(self) -> bool:
-        """Whether there is nothing in it but comments."""
-        return self.value is None and not self.flaws
+        """Whether the document has no content but comments."""
+        return self.value is None and not self.problems
 
-    def place(self, path: tuple[str | int, ...] = (), *, of_key: bool = False) -> tuple[int, int]:
-        """Line and column, from 1, of what stands at a path; of the nearest thing around it when nothing does.
+    def position(self, path: FieldPath = (), *, at_key: bool = False) -> Position:
+        """The position of the value at a path, or of the nearest existing value around it.
 
         Args:
             path: keys and indexes from the top of the document.
-            of_key: point at the key rather than at its value. That is also done for a value that begins below its
-                key, and for something that is missing: there the key of what it is missing from is shown.
+            at_key: give the position of the key. The position of the key is also given for a value that starts on a
+                later line than its key, and for a missing value: then it is the key of the mapping that lacks it.
         """
         value, event = self.value, self._start
         for depth, part in enumerate(path):
             marks = self._marks.get(id(value)) if isinstance(value, dict | list) else None
             if marks is None or part not in marks:
                 break
-            key, inner = marks[part]
+            key_event, value_event = marks[part]
             last = depth == len(path) - 1
-            below = _place_of(inner)[0] > _place_of(key)[0]
-            event = inner if last and not of_key and not below else key
+            below = _line_and_column(value_event)[0] > _line_and_column(key_event)[0]
+            event = value_event if last and not at_key and not below else key_event
             value = _child(value, part)
-        return _place_of(event)
+        return Position(self._file, *_line_and_column(event))
 
 
-def parse(text: str) -> Iterator[Document]:
-    """The documents of a text, one after another.
+def parse(file: str, text: str) -> Iterator[Document]:
+    """Yield the documents of a text. ``file`` is its name, for positions.
 
     Raises:
-        UnreadableText: it is not YAML from some place on. Documents before that have been given already.
+        UnreadableText: the text is not YAML from some position on. Earlier documents have been yielded already.
     """
     try:
-        following = open_events(text)
-        start = following()
+        next_event = open_events(text)
+        start = next_event()
         while type(start) is StreamStartEvent:
-            start = following()
+            start = next_event()
         while type(start) is DocumentStartEvent:
-            yield _Composer(following).compose()
-            start = following()
+            yield _Composer(file, next_event).compose()
+            start = next_event()
     except YAMLError as error:
-        raise unreadable(text, error) from error
+        raise syntax_error(file, text, error) from error
     except UnicodeEncodeError as error:
-        flaw = Flaw(1, 1, f"character {error.object[error.start]!r} is half of a pair", "save the file as UTF-8")
-        raise UnreadableText(flaw) from error
+        message = f"{error.object[error.start]!r} is half of a surrogate pair"
+        raise unreadable(file, 1, 1, message, "save the file as UTF-8") from error
 
 
 def _child(value: object, part: str | int) -> object:
@@ -110,19 +118,14 @@ def _child(value: object, part: str | int) -> object:
     return None
 
 
-def _refusal(event: Event, message: str, remedy: str) -> UnreadableText:
-    line, column = _place_of(event)
-    return UnreadableText(Flaw(line, column, message, remedy))
-
-
-def _place_of(event: Event) -> tuple[int, int]:
+def _line_and_column(event: Event) -> tuple[int, int]:
     mark = event.start_mark
     return (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
 
 
 @dataclass(slots=True)
-class _Finding:
-    """A flaw whose path grows from the inside out while the composer leaves the containers around it."""
+class _Problem:
+    """A problem whose path is built from the inside out, while the composer leaves the containers around it."""
 
     event: Event
     message: str
@@ -130,32 +133,34 @@ class _Finding:
     depth: int
     path: list[str | int] = field(default_factory=list)
 
-    def flaw(self) -> Flaw:
-        line, column = _place_of(self.event)
-        return Flaw(line, column, self.message, self.remedy, tuple(self.path))
+    def diagnostic(self, file: str) -> Diagnostic:
+        position = Position(file, *_line_and_column(self.event))
+        return Diagnostic(position, Severity.ERROR, tuple(self.path), self.message, self.remedy)
 
 
 class _Composer:
-    """Builds one document. The loops here run once for every scalar of every file: they are written for speed."""
+    """Builds one document. Its loops run once for every scalar of every file, so they are written for speed."""
 
-    __slots__ = ("_anchors", "_count", "_deepest", "_depth", "_findings", "_marks", "_next", "_repeated")
+    __slots__ = ("_anchors", "_count", "_deepest", "_depth", "_file", "_marks", "_next", "_problems", "_repeated")
 
-    def __init__(self, following: NextEvent) -> None:
-        self._next = following
+    def __init__(self, file: str, next_event: NextEvent) -> None:
+        self._file = file
+        self._next = next_event
         self._anchors: dict[str, tuple[object, int, int]] = {}
         self._marks: dict[int, _Marks] = {}
-        self._findings: list[_Finding] = []
+        self._problems: list[_Problem] = []
         self._depth = 0
         self._deepest = 0
         self._count = 0
         self._repeated = 0
 
     def compose(self) -> Document:
-        """The document whose start has just been read, up to and with its end."""
+        """Read the document whose start event was just read, including its end event."""
         start = self._next()
         value = self._node(start)
         self._next()
-        return Document(value, tuple(finding.flaw() for finding in self._findings), start, self._marks)
+        problems = tuple(problem.diagnostic(self._file) for problem in self._problems)
+        return Document(value, problems, self._file, start, self._marks)
 
     def _node(self, event: Event) -> object:
         self._count += 1
@@ -167,25 +172,25 @@ class _Composer:
             return self._sequence(event) if event.anchor is None else self._anchored(event, self._sequence)
         if isinstance(event, AliasEvent):
             return self._alias(event)
-        raise TypeError(f"{event} does not begin a node")  # the parser's grammar rules it out
+        raise TypeError(f"{event} does not begin a node")  # ruled out by the grammar of the parser
 
     def _scalar(self, event: ScalarEvent) -> object:
         text: str = event.value
         plain, quoted = event.implicit
         if plain and event.tag is None:
             try:
-                return resolve(text)
+                return plain_value(text)
             except ValueError as error:
-                self._find(event, str(error), "put it in quotes if it is meant as text")
+                self._report(event, str(error), "put it in quotes if it is text")
                 return None
         if quoted or event.tag is None or event.tag == "!":
             return text
         try:
-            return tagged(event.tag, text)
+            return tagged_value(event.tag, text)
         except KeyError:
             self._foreign_tag(event)
         except ValueError as error:
-            self._find(event, str(error), "remove the tag")
+            self._report(event, str(error), "remove the tag")
         return None
 
     def _mapping(self, event: MappingStartEvent) -> dict[str, object]:
@@ -193,24 +198,24 @@ class _Composer:
         result: dict[str, object] = {}
         marks: _Marks = {}
         merges: list[tuple[Event, Event, object]] = []
-        following = self._next
-        while type(key_event := following()) is not MappingEndEvent:
+        next_event = self._next
+        while type(key_event := next_event()) is not MappingEndEvent:
             key = self._key(key_event)
-            value_event = following()
+            value_event = next_event()
             value = self._node(value_event)
             if key is None:
-                self._place(key_event.value if isinstance(key_event, ScalarEvent) else "?")
+                self._add_to_paths(key_event.value if isinstance(key_event, ScalarEvent) else "?")
             elif key == "<<" and isinstance(key_event, ScalarEvent) and key_event.implicit[0]:
                 merges.append((key_event, value_event, value))
-                self._place(key)
+                self._add_to_paths(key)
             elif key in result:
-                self._place(key)
+                self._add_to_paths(key)
                 self._duplicate(key, marks[key][0], key_event)
             else:
                 result[key] = value
                 marks[key] = (key_event, value_event)
-                if self._findings:
-                    self._place(key)
+                if self._problems:
+                    self._add_to_paths(key)
         if merges:
             self._merge(result, marks, merges)
         self._marks[id(result)] = marks
@@ -221,13 +226,13 @@ class _Composer:
         self._enter(event, SEQUENCE_TAG)
         result: list[object] = []
         marks: _Marks = {}
-        following = self._next
-        while type(item_event := following()) is not SequenceEndEvent:
+        next_event = self._next
+        while type(item_event := next_event()) is not SequenceEndEvent:
             index = len(result)
             result.append(self._node(item_event))
             marks[index] = (item_event, item_event)
-            if self._findings:
-                self._place(index)
+            if self._problems:
+                self._add_to_paths(index)
         self._marks[id(result)] = marks
         self._depth -= 1
         return result
@@ -236,23 +241,23 @@ class _Composer:
         if event.tag is not None and event.tag not in {core, "!"}:
             self._foreign_tag(event)
         self._depth += 1
-        self._reach(event, self._depth)
+        self._check_depth(event, self._depth)
 
-    def _reach(self, event: Event, depth: int) -> None:
+    def _check_depth(self, event: Event, depth: int) -> None:
         if depth > MAX_DEPTH:
-            raise _refusal(event, f"more than {MAX_DEPTH} mappings and lists inside one another", "write it flatter")
+            raise self._abort(event, f"more than {MAX_DEPTH} nested mappings and lists", "reduce the nesting")
         self._deepest = max(self._deepest, depth)
 
     def _key(self, event: Event) -> str | None:
-        """The key of an entry, or None when it is no string (which has been noted)."""
+        """The key of an entry; None when it is not a string, which is reported."""
         key = self._scalar(event) if isinstance(event, ScalarEvent) and event.anchor is None else self._node(event)
         if isinstance(key, str):
             return key
         if isinstance(event, ScalarEvent):
             message, remedy = f"the key {event.value!r} is not a string", "put it in quotes"
         else:
-            message, remedy = "a key must be a string", "braces or brackets that begin a value must be in quotes"
-        self._find(event, message, remedy)
+            message, remedy = "a key must be a string", "put a value that starts with a brace or bracket in quotes"
+        self._report(event, message, remedy)
         return None
 
     def _merge(self, result: dict[str, object], marks: _Marks, merges: list[tuple[Event, Event, object]]) -> None:
@@ -261,7 +266,9 @@ class _Composer:
         for _, value_event, value in merges:
             for part in value if isinstance(value, list) else [value]:
                 if not isinstance(part, dict):
-                    self._find(value_event, "<< merges mappings only", "write an alias of a mapping, or a list of them")
+                    self._report(
+                        value_event, "<< takes only mappings", "write an alias of a mapping, or a list of such aliases"
+                    )
                     continue
                 inner = self._marks.get(id(part), {})
                 for key, merged in part.items():
@@ -282,34 +289,39 @@ class _Composer:
     def _alias(self, event: AliasEvent) -> object:
         name = str(event.anchor)
         if name not in self._anchors:
-            self._find(event, f"the alias *{name} has no anchor before it", f"mark what it stands for with &{name}")
+            self._report(event, f"the alias *{name} has no anchor before it", f"define it with &{name}")
             return None
         value, size, height = self._anchors[name]
-        self._reach(event, self._depth + height)
+        self._check_depth(event, self._depth + height)
         self._count += size
         self._repeated += size
         if self._repeated > MAX_REPEATED_NODES:
             message = f"aliases repeat more than {MAX_REPEATED_NODES} nodes in this document"
-            raise _refusal(event, message, "write it out, in several files if need be")
+            raise self._abort(event, message, "write the nodes out, in several files if necessary")
         return value
 
     def _duplicate(self, key: str, first: Event, second: Event) -> None:
-        line, column = _place_of(first)
-        message = f"the key {key!r} is here twice; the first is at line {line}, column {column}"
-        self._find(second, message, "remove one of them")
-        self._place(key)
+        line, column = _line_and_column(first)
+        message = f"duplicate key {key!r}; the first one is at line {line}, column {column}"
+        self._report(second, message, "remove one of them")
+        self._add_to_paths(key)
+
+    def _abort(self, event: Event, message: str, remedy: str) -> UnreadableText:
+        return unreadable(self._file, *_line_and_column(event), message, remedy)
 
     def _foreign_tag(self, event: ScalarEvent | MappingStartEvent | SequenceStartEvent) -> None:
-        self._find(event, f"the tag {event.tag} is not allowed", "remove it")
+        self._report(event, f"the tag {event.tag} is not allowed", "remove it")
 
-    def _find(self, event: Event, message: str, remedy: str) -> None:
-        if len(self._findings) >= MAX_PROBLEMS:
-            raise _refusal(event, f"more than {MAX_PROBLEMS} errors; the rest is not read", "mend these first")
-        self._findings.append(_Finding(event, message, remedy, self._depth + 1))
+    def _report(self, event: Event, message: str, remedy: str) -> None:
+        if len(self._problems) >= MAX_PROBLEMS:
+            raise self._abort(
+                event, f"more than {MAX_PROBLEMS} errors; the rest of the file is not read", "correct these first"
+            )
+        self._problems.append(_Problem(event, message, remedy, self._depth + 1))
 
-    def _place(self, part: str | int) -> None:
-        """Note that what was found inside the entry that is just being left lies under its key."""
-        for finding in self._findings:
-            if finding.depth > self._depth:
-                finding.path.insert(0, part)
-                finding.depth = self._depth
+    def _add_to_paths(self, part: str | int) -> None:
+        """Add the key of the entry that the composer leaves to the paths of the problems inside it."""
+        for problem in self._problems:
+            if problem.depth > self._depth:
+                problem.path.insert(0, part)
+                problem.depth = self._depth

@@ -29,7 +29,11 @@ def test_an_empty_spec_is_valid(kind: str, model: type[object], spec: dict[str, 
         ({"apiVersion": "docker6.io/v1alpha1"}, "apiVersion", f"did you mean {API_VERSION}?"),
         ({"apiVersion": "dockerv6.io/v1"}, "apiVersion", f"write {API_VERSION}"),
         ({"apiVersion": 1}, "apiVersion", f"write {API_VERSION}"),
-        ({"apiVersion": "apps/v1"}, "apiVersion", f"write {API_VERSION}, or keep the file out of dockerv6's directory"),
+        (
+            {"apiVersion": "apps/v1"},
+            "apiVersion",
+            f"write {API_VERSION}, or move the file out of the configuration directory",
+        ),
         ({"apiversion": API_VERSION}, "apiversion", "did you mean apiVersion?"),
         ({"api_version": API_VERSION}, "api_version", "did you mean apiVersion?"),
     ],
@@ -96,7 +100,7 @@ def test_an_unknown_field_says_the_likely_sibling(spec: dict[str, object], path:
 
 def test_unknown_fields_beside_the_spec() -> None:
     assert only(errors({**document("IPv6Network"), "sepc": {}})).remedy == "did you mean spec?"
-    assert "no namespaces" in only(errors(document("IPv6Network", namespace="default"))).remedy
+    assert "no namespace" in only(errors(document("IPv6Network", namespace="default"))).remedy
 
 
 def test_a_key_that_is_no_string_is_refused() -> None:

@@ -32,7 +32,7 @@ def parse(kind: Any) -> Callable[[object], object]:
 def refused(kind: Any, value: object) -> FieldError:
     with pytest.raises(ValidationError) as caught:
         parse(kind)(value)
-    finding: FieldError = caught.value.errors()[0]["ctx"]["findings"][0]
+    finding: FieldError = caught.value.errors()[0]["ctx"]["errors"][0]
     return finding
 
 
@@ -40,6 +40,7 @@ def refused(kind: Any, value: object) -> FieldError:
     ("kind", "text", "value"),
     [
         (Prefix6, "FC00::/7", IPv6Network("fc00::/7")),
+        (Prefix6, "2001:db8::1/128", IPv6Network("2001:db8::1/128")),
         (Prefix6, "::/0", IPv6Network("::/0")),
         (Subnet6, "fd00:0:0:1::/64", IPv6Network("fd00:0:0:1::/64")),
         (Address6, "::", IPv6Address("::")),
@@ -67,7 +68,16 @@ def test_an_address_alone_counts_as_its_full_length_prefix() -> None:
         (Prefix6, "fd00::1/64", "host bits", "did you mean fd00::/64?"),
         (Prefix6, "fd00::1", "no prefix length", "did you mean fd00::/64?"),
         (Prefix6, "fd00::/129", "prefix length", ""),
-        (Prefix6, "10.0.0.0/8", "IPv4", "an IPv6 prefix such as fd00:1:2:3::/64 is needed"),
+        (Prefix6, "fd00:1:2:3::9", "no prefix length", "did you mean fd00:1:2:3::/64?"),
+        (Prefix6, "10.0.0.0/8", "is an IPv4 prefix", "write an IPv6 prefix such as fd00:1:2:3::/64"),
+        (Prefix6, "10.0.0.1", "is an IPv4 prefix", ""),
+        (Prefix6, "fd00::/", "no valid prefix length", "write a length from 0 to 128"),
+        (Prefix6, "fd00::/-1", "no valid prefix length", ""),
+        (Prefix6, "fd00::/64/64", "no valid prefix length", ""),
+        (Prefix6, "fd00::/ffff::", "no valid prefix length", ""),
+        (Prefix6, "fd00:::/64", "is not an IPv6 prefix", ""),
+        (Prefix6, " fd00::/64", "is not an IPv6 prefix", ""),
+        (Prefix6, "", "is not an IPv6 prefix", ""),
         (Prefix6, "fe80::%eth0/64", "zone", ""),
         (Prefix6, "nonsense", "not an IPv6 prefix", ""),
         (Prefix6, None, "not null", "put it in quotes"),

@@ -47,7 +47,7 @@ def test_false_may_still_become_true_unless_it_is_stalled() -> None:
 
 
 def test_an_invalid_file_is_an_end_that_tells_why() -> None:
-    wrong = Diagnostic(WHERE, Severity.ERROR, "spec.x", "bad", "mend it")
+    wrong = Diagnostic(WHERE, Severity.ERROR, ("spec", "x"), "bad", "mend it")
     snapshot = Snapshot(invalid=(InvalidResource(NETWORK, "blog", WHERE, (wrong,)), InvalidResource("", "", WHERE, ())))
     found = standing(snapshot, status=ready())
     assert (found.ready, found.final, found.reason) == (False, True, "InvalidSpec")

@@ -12,7 +12,6 @@ from dockerv6.lib.prefixes import (
     is_ula,
     nth_subnet,
     overlaps_any,
-    parse_prefix,
     subnet_count,
     ula_prefix,
 )
@@ -26,40 +25,6 @@ def networks(shortest: int = 0, longest: int = 128) -> st.SearchStrategy[IPv6Net
     return st.builds(
         lambda address, length: IPv6Network((address, length), strict=False), near, st.integers(shortest, longest)
     )
-
-
-@pytest.mark.parametrize("text", ["fd00:1:2::/48", "::/0", "2001:db8::1/128", "FD00:1:2:0::/64"])
-def test_well_formed_prefix_is_read(text: str) -> None:
-    assert parse_prefix(text) == IPv6Network(text)
-
-
-@pytest.mark.parametrize(
-    ("text", "complaint"),
-    [
-        ("fd00::1/64", "host bits set; did you mean fd00::/64\\?"),
-        ("fd00:1:2:3::9", "no prefix length; did you mean fd00:1:2:3::/64\\?"),
-        ("10.0.0.0/8", "is an IPv4 prefix"),
-        ("10.0.0.1", "is an IPv4 prefix"),
-        ("fe80::%eth0/64", "names a zone \\(eth0\\)"),
-        ("fd00::/129", "a number from 0 to 128"),
-        ("fd00::/", "a number from 0 to 128"),
-        ("fd00::/-1", "a number from 0 to 128"),
-        ("fd00::/64/64", "a number from 0 to 128"),
-        ("fd00::/ffff::", "a number from 0 to 128"),
-        ("fd00:::/64", "is not an IPv6 prefix"),
-        ("blog", "is not an IPv6 prefix"),
-        ("", "is not an IPv6 prefix"),
-        (" fd00::/64", "is not an IPv6 prefix"),
-    ],
-)
-def test_malformed_prefix_is_explained(text: str, complaint: str) -> None:
-    with pytest.raises(ValueError, match=complaint):
-        parse_prefix(text)
-
-
-@given(networks())
-def test_prefixes_survive_writing_and_reading(prefix: IPv6Network) -> None:
-    assert parse_prefix(str(prefix)) == prefix
 
 
 @pytest.mark.parametrize(

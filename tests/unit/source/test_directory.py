@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from dockerv6.source.directory import Listing, is_resource_file, list_root
-from dockerv6.source.permissions import FileOwnership
+from dockerv6.source.directory import DirectoryListing, is_resource_file, list_root
+from dockerv6.source.files import FileOwnership
 
 TRUST = FileOwnership.of_this_process()
 
@@ -17,7 +17,7 @@ def root(tmp_path: Path) -> Path:
     return path
 
 
-def found(root: Path, listing: Listing) -> list[str]:
+def found(root: Path, listing: DirectoryListing) -> list[str]:
     return [os.path.relpath(path, root) for path in listing.files]
 
 

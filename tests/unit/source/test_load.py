@@ -9,11 +9,9 @@ from pathlib import Path
 import pytest
 
 from dockerv6.source import load as load_module
-from dockerv6.source.directory import Signature
-from dockerv6.source.load import Loader, load_paths
+from dockerv6.source.files import FileOwnership, Signature, read_file
+from dockerv6.source.load import Loader, Quiescence, load_paths
 from dockerv6.source.model import Snapshot
-from dockerv6.source.permissions import FileOwnership
-from dockerv6.source.reading import read_file
 from tests.fakes.clock import FakeClock
 
 NOW = 1_700_000_000.0
@@ -47,7 +45,7 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def loader(root: Path, clock: FakeClock) -> Loader:
-    return Loader([str(root)], clock=clock, trust=FileOwnership.of_this_process())
+    return Loader([str(root)], clock=clock, ownership=FileOwnership.of_this_process())
 
 
 @pytest.fixture
@@ -226,7 +224,7 @@ def test_git_sync_swap(root: Path, clock: FakeClock) -> None:
         write(root / ".worktrees" / version / "x.yaml", network(f"v{version}"))
     link = root / "current"
     link.symlink_to(".worktrees/1")
-    loader = Loader([str(link)], clock=clock, trust=FileOwnership.of_this_process())
+    loader = Loader([str(link)], clock=clock, ownership=FileOwnership.of_this_process())
     first = loader.load()
     assert names(first) == ["v1"]
     (root / "tmp-link").symlink_to(".worktrees/2")
@@ -322,7 +320,7 @@ def test_earlier_root_wins_and_a_file_counts_once(root: Path, clock: FakeClock) 
     write(root / "a" / "x.yaml", network("x"))
     write(root / "b" / "x.yaml", network("x"))
     paths = [str(root / "b"), str(root)]
-    snapshot = Loader(paths, clock=clock, trust=None).load()
+    snapshot = Loader(paths, clock=clock, ownership=None).load()
     assert [str(item.position) for item in snapshot.resources] == [f"{root}/b/x.yaml:1:1"]
     assert [str(item.position) for item in snapshot.invalid] == [f"{root}/a/x.yaml:1:1"]
     assert [part.path for part in snapshot.roots] == paths
@@ -365,3 +363,56 @@ def test_named_pipe_given_by_hand() -> None:
 def test_path_given_by_hand_that_does_not_exist(root: Path) -> None:
     snapshot = load_paths([str(root / "nowhere")], io.BytesIO())
     assert "does not exist" in snapshot.diagnostics[0].message
+
+
+def at(modified: float, size: int = 1) -> Signature:
+    return Signature(1, 1, size, round(modified * 1e9), 0)
+
+
+def test_old_file_is_at_rest() -> None:
+    assert Quiescence(0.2, 5).wait("f", at(100), now=100.2, monotonic=0) == 0
+
+
+def test_young_file_is_not_for_the_rest_of_the_time() -> None:
+    assert Quiescence(0.2, 5).wait("f", at(100), now=100.05, monotonic=0) == pytest.approx(0.15)
+
+
+def test_file_from_the_future_is_at_rest_when_it_was_seen_unchanged() -> None:
+    settling = Quiescence(0.2, 5)
+    assert settling.wait("f", at(10_000), now=100, monotonic=0) == pytest.approx(0.2)
+    assert settling.wait("f", at(10_000), now=100.1, monotonic=0.1) == pytest.approx(0.1)
+    assert settling.wait("f", at(10_000), now=100.3, monotonic=0.3) == 0
+
+
+def test_every_change_begins_the_wait_anew() -> None:
+    settling = Quiescence(0.2, 5)
+    assert settling.wait("f", at(10_000), now=100, monotonic=0) > 0
+    assert settling.wait("f", at(10_000, size=2), now=100.3, monotonic=0.3) == pytest.approx(0.2)
+
+
+def test_patience_counts_from_the_first_unrest() -> None:
+    settling = Quiescence(0.2, 5)
+    for tenth in range(51):
+        assert not settling.out_of_patience("f", tenth / 10 - 0.05)
+        assert settling.wait("f", at(100 + tenth / 10), now=100 + tenth / 10, monotonic=tenth / 10) > 0
+    assert settling.out_of_patience("f", 5.0)
+
+
+def test_rest_restores_patience() -> None:
+    settling = Quiescence(0.2, 5)
+    settling.wait("f", at(100), now=100, monotonic=0)
+    settling.wait("f", at(100), now=104, monotonic=4)
+    settling.wait("f", at(105), now=105, monotonic=5)
+    assert not settling.out_of_patience("f", 6)
+
+
+def test_zero_means_always_at_rest() -> None:
+    assert Quiescence(0, 5).wait("f", at(100), now=100, monotonic=0) == 0
+    assert Quiescence(0, 5).wait("f", at(200), now=100, monotonic=0) == 0
+
+
+def test_what_is_gone_is_forgotten() -> None:
+    settling = Quiescence(0.2, 5)
+    settling.wait("f", at(100), now=100, monotonic=0)
+    settling.forget_all_but(set())
+    assert not settling.out_of_patience("f", 100)

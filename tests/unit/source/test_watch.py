@@ -11,8 +11,9 @@ import pytest
 import watchfiles
 
 from dockerv6.lib.clock import SystemClock
-from dockerv6.source.directory import Listing, Signature
-from dockerv6.source.watch import Trigger, _rest, watch
+from dockerv6.source.directory import DirectoryListing
+from dockerv6.source.files import Signature
+from dockerv6.source.watch import Trigger, _interval, watch
 
 HOUR = 3600.0
 """A poll that never comes: what triggers then was notified."""
@@ -175,8 +176,8 @@ async def test_poll_is_the_net_beneath(root: Path, monkeypatch: pytest.MonkeyPat
 )
 def test_polls_are_rarer_with_many_files(files: int, alone: bool, seconds: float) -> None:  # noqa: FBT001
     signature = Signature(1, 1, 1, 1, 1)
-    look = {"/r": Listing(files={str(number): signature for number in range(files)})}
-    assert _rest(look, 5, alone=alone) == pytest.approx(seconds)
+    look = {"/r": DirectoryListing(files={str(number): signature for number in range(files)})}
+    assert _interval(look, 5, alone=alone) == pytest.approx(seconds)
 
 
 async def test_cancelling_ends_it_and_its_thread(root: Path) -> None:

@@ -118,8 +118,8 @@ STEP = BindSubnet("blog", "default", IPv6Network("fd00::/64"), None, "it has non
 OPEN = Plan("IPv6Network", "blog", (STEP,))
 DONE = Plan("IPv6Network", "shop")
 BLOCKED = Plan("IPv6Network", "bad", findings=(Finding("SubnetAllocated", "SubnetOverlap", "overlap"),))
-WARNING = Diagnostic(Position("a.yaml", 1, 1), Severity.WARNING, "", "odd")
-ERROR = Diagnostic(Position("a.yaml", 1, 1), Severity.ERROR, "spec", "wrong", "mend it")
+WARNING = Diagnostic(Position("a.yaml", 1, 1), Severity.WARNING, (), "odd")
+ERROR = Diagnostic(Position("a.yaml", 1, 1), Severity.ERROR, ("spec",), "wrong", "mend it")
 
 
 @pytest.mark.parametrize(

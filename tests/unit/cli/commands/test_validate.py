@@ -6,7 +6,7 @@ import pytest
 from tests.unit.cli.harness import Daemon, run, stored
 
 GOOD = "apiVersion: dockerv6.io/v1alpha1\nkind: IPv6Network\nmetadata: {name: good}\n"
-IGNORED = "status is written by dockerv6; what stands here is ignored"
+IGNORED = "dockerv6 writes the status; it is ignored here"
 WARNED = GOOD.replace("good", "pasted") + "status: {}\n"
 BAD = GOOD.replace("good", "bad") + "spec:\n  egres: {}\n"
 

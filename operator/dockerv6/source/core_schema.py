@@ -1,7 +1,7 @@
-"""What a scalar without quotes means: the core schema of YAML 1.2.2 §10.3.2.
+"""The core schema of YAML 1.2.2 §10.3.2: the values of scalars without quotes, and of scalars with a tag.
 
-YAML 1.1, which PyYAML implements, reads ``no`` as false, ``22:22`` as 1342 and ``2026-11-23`` as a date.
-Here they are the strings that they look like.
+PyYAML implements YAML 1.1, which reads ``no`` as false, ``22:22`` as 1342 and ``2026-11-23`` as a date. In YAML 1.2 all
+three are strings.
 """
 
 import re
@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping
 from math import inf, nan
 from types import MappingProxyType
 
-from dockerv6.source.limits import MAX_NUMBER_LENGTH
+MAX_NUMBER_LENGTH = 400
+"""Characters of a number."""
 
-_WORDS: Mapping[str, object] = {
+_CONSTANTS: Mapping[str, object] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
@@ -25,51 +26,51 @@ _OCTAL_OR_HEXADECIMAL = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 
 
-def resolve(text: str) -> object:
-    """The value of a plain scalar: None, bool, int, float, or the text itself.
+def plain_value(text: str) -> object:
+    """The value of a scalar without quotes: None, bool, int, float, or the text itself.
 
     Raises:
-        ValueError: a number of absurd length.
+        ValueError: a number of more than `MAX_NUMBER_LENGTH` characters.
     """
-    if text in _WORDS:
-        return _WORDS[text]
+    if text in _CONSTANTS:
+        return _CONSTANTS[text]
     if text[0] not in _NUMBER_STARTS:
         return text
     return _number(text)
 
 
-def tagged(tag: str, text: str) -> object:
-    """The value of a scalar whose tag is written out, such as ``!!str 1``.
+def tagged_value(tag: str, text: str) -> object:
+    """The value of a scalar with an explicit tag, such as ``!!str 1``.
 
     Raises:
-        ValueError: the text is no such thing.
-        KeyError: the tag is none of the core schema's scalar tags.
+        ValueError: the text is not a value of that type.
+        KeyError: the core schema has no such scalar tag.
     """
-    kind, convert = _TAGS[tag]
+    type_, convert = _TAGS[tag]
     value = convert(text)
-    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise ValueError(f"{text!r} is no {tag.removeprefix(_CORE)}")
+    if not isinstance(value, type_) or (isinstance(value, bool) and type_ is not bool):
+        raise ValueError(f"{text!r} is not a value of type {tag.removeprefix(_CORE)}")
     return value
 
 
 def _number(text: str) -> object:
     if _DECIMAL.fullmatch(text):
-        return int(_short(text))
+        return int(_checked_length(text))
     if _FLOAT.fullmatch(text):
-        return float(_short(text))
+        return float(_checked_length(text))
     if _OCTAL_OR_HEXADECIMAL.fullmatch(text):
-        return int(_short(text), 0)
+        return int(_checked_length(text), 0)
     return text
 
 
-def _short(number: str) -> str:
+def _checked_length(number: str) -> str:
     if len(number) > MAX_NUMBER_LENGTH:
         raise ValueError(f"a number of {len(number)} characters is too long")
     return number
 
 
 def _float(text: str) -> object:
-    value = resolve(text)
+    value = plain_value(text)
     return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
@@ -77,10 +78,10 @@ _CORE = "tag:yaml.org,2002:"
 _TAGS: Mapping[str, tuple[type | tuple[type, ...], Callable[[str], object]]] = MappingProxyType(
     {
         _CORE + "str": (str, str),
-        _CORE + "int": (int, resolve),
+        _CORE + "int": (int, plain_value),
         _CORE + "float": (float, _float),
-        _CORE + "bool": (bool, resolve),
-        _CORE + "null": (type(None), resolve),
+        _CORE + "bool": (bool, plain_value),
+        _CORE + "null": (type(None), plain_value),
     }
 )
 

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from dockerv6.source.scalars import resolve, tagged
+from dockerv6.source.core_schema import plain_value, tagged_value
 
 CORE = "tag:yaml.org,2002:"
 
@@ -34,7 +34,7 @@ CORE = "tag:yaml.org,2002:"
     ],
 )
 def test_core_schema_values(text: str, value: object) -> None:
-    result = resolve(text)
+    result = plain_value(text)
     assert result == value
     assert type(result) is type(value)
 
@@ -62,18 +62,18 @@ def test_core_schema_values(text: str, value: object) -> None:
     ],
 )
 def test_what_yaml_1_1_would_mistake_stays_text(text: str) -> None:
-    assert resolve(text) == text
+    assert plain_value(text) == text
 
 
 def test_not_a_number() -> None:
-    value = resolve(".NaN")
+    value = plain_value(".NaN")
     assert isinstance(value, float)
     assert math.isnan(value)
 
 
 def test_absurdly_long_number_is_refused() -> None:
     with pytest.raises(ValueError, match="5000 characters"):
-        resolve("1" * 5000)
+        plain_value("1" * 5000)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_absurdly_long_number_is_refused() -> None:
     [("str", "1", "1"), ("int", "0x10", 16), ("float", "1", 1.0), ("bool", "true", True), ("null", "", None)],
 )
 def test_core_tags(tag: str, text: str, value: object) -> None:
-    result = tagged(CORE + tag, text)
+    result = tagged_value(CORE + tag, text)
     assert result == value
     assert type(result) is type(value)
 
@@ -91,9 +91,9 @@ def test_core_tags(tag: str, text: str, value: object) -> None:
 )
 def test_text_that_belies_its_tag_is_refused(tag: str, text: str) -> None:
     with pytest.raises(ValueError, match=tag):
-        tagged(CORE + tag, text)
+        tagged_value(CORE + tag, text)
 
 
 def test_tags_outside_the_core_schema_are_unknown() -> None:
     with pytest.raises(KeyError):
-        tagged(CORE + "timestamp", "2026-11-23")
+        tagged_value(CORE + "timestamp", "2026-11-23")

@@ -1,0 +1,188 @@
+"""One file or directory: its owner and mode, the symbolic links on its path, and its content."""
+
+# ruff: noqa: PTH100, PTH109, PTH112, PTH115, PTH118, PTH120
+# There may be ten thousands of paths: pathlib takes ten times as long, and it hides which links are followed.
+
+import errno
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+MAX_BYTES = 4 * 1024 * 1024
+"""Size limit of a file. Ten thousand resources of ordinary size fit."""
+
+_MAX_LINKS = 40
+"""The kernel's own limit, path_resolution(7)."""
+
+_CHUNK = 256 * 1024
+_WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
+_ROOT = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """Identity, size and times of a file. Equal signatures mean an unchanged file."""
+
+    device: int
+    inode: int
+    size: int
+    modified: int  # ns
+    changed: int  # ns; changes with owner and mode too
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> "Signature":
+        """From the result of a stat."""
+        return cls(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class PermissionViolation:
+    """The reason why a file or directory is refused, and the remedy."""
+
+    path: str
+    message: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.path} {self.message}; {self.remedy}"
+
+
+@dataclass(frozen=True, slots=True)
+class FileOwnership:
+    """The users whose files are accepted. As with sudoers, nobody else may be able to write them."""
+
+    uids: frozenset[int]
+
+    @classmethod
+    def of_this_process(cls, others: Iterable[int] = ()) -> "FileOwnership":
+        """Root, the effective user of this process, and the others."""
+        return cls(frozenset({_ROOT, os.geteuid(), *others}))
+
+    def violation(self, path: str, status: os.stat_result) -> PermissionViolation | None:
+        """Check owner and mode of a file, a directory or a link.
+
+        The mode of a link has no meaning. A sticky directory of root, such as ``/tmp``, may be writable by others: a
+        file of another user in it is refused because of its owner, and other users can't replace root's files in it.
+        """
+        if status.st_uid not in self.uids:
+            return PermissionViolation(
+                path,
+                f"is owned by user {status.st_uid}, who is not trusted",
+                f"run chown -h root {path}, or trust the user with --trust-uid {status.st_uid}",
+            )
+        if stat.S_ISLNK(status.st_mode) or not status.st_mode & _WRITABLE_BY_OTHERS:
+            return None
+        if stat.S_ISDIR(status.st_mode) and status.st_uid == _ROOT and status.st_mode & stat.S_ISVTX:
+            return None
+        return PermissionViolation(path, "is writable by other users", f"run chmod go-w {path}")
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedPath:
+    """A path with its symbolic links resolved.
+
+    Attributes:
+        target: the path without links.
+        links: every link that was followed.
+        directories: the directories of these links. A change in one of them can change the target.
+    """
+
+    target: str
+    links: tuple[str, ...]
+    directories: frozenset[str]
+
+
+def resolve_path(path: str) -> ResolvedPath:
+    """Follow the links of a path one by one.
+
+    Raises:
+        OSError: the target does not exist (ENOENT), the links form a loop (ELOOP), or access is denied.
+    """
+    links: list[str] = []
+    # Not abspath: it takes "link/.." for the directory of the link, unlike the kernel.
+    pending = _components(os.path.join(os.getcwd(), path))
+    current = "/"
+    while pending:
+        name = pending.pop()
+        if name == "..":
+            current = os.path.dirname(current)
+            continue
+        candidate = os.path.join(current, name)
+        try:
+            content = os.readlink(candidate)
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # EINVAL: not a link
+                raise
+            current = candidate
+            continue
+        links.append(candidate)
+        if len(links) > _MAX_LINKS:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+        if content.startswith("/"):
+            current = "/"
+        pending.extend(_components(content))
+    return ResolvedPath(current, tuple(links), frozenset(map(os.path.dirname, links)))
+
+
+def ancestors(path: str, top: str = "/") -> Iterator[str]:
+    """The parent directories of a path without links, the nearest first, up to and including `top`."""
+    while path not in {top, "/"}:
+        path = os.path.dirname(path)
+        yield path
+
+
+def is_inside(path: str, directory: str) -> bool:
+    """Whether a path without links is the directory or is below it."""
+    return path == directory or path.startswith(directory.rstrip("/") + "/")
+
+
+def nearest_existing(path: str) -> str:
+    """The deepest existing directory on a path."""
+    path = os.path.abspath(path)
+    while not os.path.isdir(path):
+        path = os.path.dirname(path)
+    return path
+
+
+class FileChangedError(Exception):
+    """The file is not the one that was listed, or it changed while it was read."""
+
+
+def read_file(path: str, listed: Signature) -> bytes:
+    """The content of a listed file, cut off one byte after `MAX_BYTES`.
+
+    Owner and mode were checked when the file was listed. An equal signature means that they have not changed: chown and
+    chmod change the time of the last status change.
+
+    Raises:
+        FileChangedError: another file is there now, or it changed while it was read.
+        OSError: it can't be opened or read.
+    """
+    # O_NONBLOCK: opening a named pipe in the file's place would wait for a writer.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    try:
+        before = os.fstat(descriptor)
+        if not stat.S_ISREG(before.st_mode) or Signature.of(before) != listed:
+            raise FileChangedError(path)
+        content = read_bounded(descriptor)
+        if Signature.of(os.fstat(descriptor)) != listed:
+            raise FileChangedError(path)
+        return content
+    finally:
+        os.close(descriptor)
+
+
+def read_bounded(descriptor: int) -> bytes:
+    """Read to the end of the file, at most one byte more than `MAX_BYTES`."""
+    parts: list[bytes] = []
+    left = MAX_BYTES + 1
+    while left > 0 and (part := os.read(descriptor, min(_CHUNK, left))):
+        parts.append(part)
+        left -= len(part)
+    return b"".join(parts)
+
+
+def _components(path: str) -> list[str]:
+    """The components of a path, the last one first."""
+    return [part for part in reversed(path.split("/")) if part not in {"", "."}]
