@@ -13,7 +13,7 @@ from benchmarks import resources
 from benchmarks.bare import BareEngine
 from benchmarks.process import wait_idle
 from dockerv6.cli.commands.healthcheck import Answer, ask
-from dockerv6.lib.statefile import STATE_FILE, NoState, read_state
+from dockerv6.lib.statefile import STATE_FILE, StateFileMissingError, read_state
 from dockerv6.store.tables import SCHEMA
 from tests.lab.lab import Lab, Station
 from tests.lab.settings import Settings
@@ -165,7 +165,7 @@ def ready_count(operator: Operator) -> int:
 
     try:
         return read_state(operator.state_dir / STATE_FILE, SCHEMA, count) or 0
-    except NoState:
+    except StateFileMissingError:
         return 0
 
 

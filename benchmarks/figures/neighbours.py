@@ -19,7 +19,7 @@ from benchmarks.bare import BareEngine
 from benchmarks.bench import PROXYLESS_ENGINE, wait_ready
 from benchmarks.process import wait_idle
 from benchmarks.rows import Row, latencies
-from dockerv6.hostnet.neighbours import proxies
+from dockerv6.hostnet.neighbours import proxy_neighbours
 from tests.lab.engine import IMAGE
 from tests.lab.net import UPLINK
 
@@ -153,7 +153,7 @@ class _Listing:
     def _look(self) -> None:
         with self._namespace.entered():
             while not self._ended.is_set():
-                listed = {str(each.address) for each in proxies()}
+                listed = {str(each.address) for each in proxy_neighbours()}
                 now = time.monotonic()
                 if listed != self._appeared.keys():
                     self._appeared = {address: self._appeared.get(address, now) for address in listed}

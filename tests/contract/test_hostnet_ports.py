@@ -142,7 +142,7 @@ async def test_a_tentative_address_that_is_given_is_usable_at_once(world: World)
     world.claim_address("veth1", ADDRESS)
     await world.net.add_address("veth1", ADDRESS)
     given = await interface(world, "veth1")
-    assert (given.addresses, given.tentative, given.failed) == ((ADDRESS,), frozenset(), frozenset())
+    assert (given.addresses, given.tentative, given.dad_failed) == ((ADDRESS,), frozenset(), frozenset())
 
 
 async def test_listeners_are_those_that_wait_now(world: World) -> None:
@@ -157,38 +157,38 @@ async def test_listeners_are_those_that_wait_now(world: World) -> None:
 async def test_flows_towards_the_ports_are_forgotten_and_no_others(world: World) -> None:
     for port in (5000, 5000, 5001, 5002):
         world.begin_udp_flow(HERE, port)
-    assert await world.net.forget_udp_flows([5003], [HERE]) == 0
-    assert await world.net.forget_udp_flows({5000, 5002}, [HERE]) == 3
-    assert await world.net.forget_udp_flows(range(5000, 5100), [HERE]) == 1
-    assert await world.net.forget_udp_flows(range(5000, 5100), [HERE]) == 0
+    assert await world.net.delete_udp_flows([5003], [HERE]) == 0
+    assert await world.net.delete_udp_flows({5000, 5002}, [HERE]) == 3
+    assert await world.net.delete_udp_flows(range(5000, 5100), [HERE]) == 1
+    assert await world.net.delete_udp_flows(range(5000, 5100), [HERE]) == 0
 
 
 async def test_flows_towards_the_same_port_elsewhere_stay(world: World) -> None:
     for to in (HERE, THERE, ELSEWHERE):
         world.begin_udp_flow(to, 53)
-    assert await world.net.forget_udp_flows([53], {HERE, THERE}) == 2
-    assert await world.net.forget_udp_flows([53], {HERE, THERE}) == 0
-    assert await world.net.forget_udp_flows([53], {ELSEWHERE}) == 1
+    assert await world.net.delete_udp_flows([53], {HERE, THERE}) == 2
+    assert await world.net.delete_udp_flows([53], {HERE, THERE}) == 0
+    assert await world.net.delete_udp_flows([53], {ELSEWHERE}) == 1
 
 
 async def test_for_no_ports_or_no_addresses_nothing_is_forgotten(world: World) -> None:
     world.begin_udp_flow(HERE, 5000)
-    assert await world.net.forget_udp_flows([], [HERE]) == 0
-    assert await world.net.forget_udp_flows([5000], []) == 0
-    assert await world.net.forget_udp_flows([5000], [HERE]) == 1
+    assert await world.net.delete_udp_flows([], [HERE]) == 0
+    assert await world.net.delete_udp_flows([5000], []) == 0
+    assert await world.net.delete_udp_flows([5000], [HERE]) == 1
 
 
 async def test_flows_that_were_translated_to_a_prefix_are_forgotten_and_no_others(world: World) -> None:
     world.begin_translated_flow(IPv6Address("2001:db8:1::5"))
     world.begin_translated_flow(IPv6Address("2001:db8:2::5"))
     gone, other = IPv6Network("2001:db8:1::/64"), IPv6Network("2001:db8:3::/64")
-    assert await world.net.forget_translated_flows([]) == 0
-    assert await world.net.forget_translated_flows([other]) == 0
-    assert await world.net.forget_translated_flows([gone, other]) == 1
-    assert await world.net.forget_translated_flows([gone]) == 0
-    assert await world.net.forget_translated_flows([IPv6Network("2001:db8::/32")]) == 1
+    assert await world.net.delete_translated_flows([]) == 0
+    assert await world.net.delete_translated_flows([other]) == 0
+    assert await world.net.delete_translated_flows([gone, other]) == 1
+    assert await world.net.delete_translated_flows([gone]) == 0
+    assert await world.net.delete_translated_flows([IPv6Network("2001:db8::/32")]) == 1
 
 
 async def test_a_flow_that_was_not_translated_is_none_of_a_prefix(world: World) -> None:
     world.begin_udp_flow(HERE, 5000)
-    assert await world.net.forget_translated_flows([IPv6Network(HERE)]) == 0
+    assert await world.net.delete_translated_flows([IPv6Network(HERE)]) == 0

@@ -133,7 +133,7 @@ async def test_a_tentative_address_says_so(world: World) -> None:
     world.add_veth("veth0")
     world.claim_address("veth0", ADDRESS)
     (address,) = await prefixes(world, PrefixOrigin.ADDRESS, "veth0")
-    assert (address.tentative, address.failed, address.temporary) == (True, False, False)
+    assert (address.tentative, address.dad_failed, address.temporary) == (True, False, False)
 
 
 @pytest.mark.parametrize(
@@ -164,73 +164,73 @@ async def test_a_delegation_is_no_unicast_route(world: World) -> None:
 
 
 async def test_a_host_answers_for_nobody_at_first(world: World) -> None:
-    assert await world.net.proxies() == frozenset()
+    assert await world.net.proxy_neighbours() == frozenset()
 
 
 async def test_a_proxy_neighbour_of_ours_is_marked_and_there_already_is_success(world: World) -> None:
     world.add_bridge("br1")
     for _ in range(2):
-        await world.net.add_proxy("br0", CONTAINER)
-    await world.net.add_proxy("br1", OTHER)
-    assert await world.net.proxies() == {
+        await world.net.add_proxy_neighbour("br0", CONTAINER)
+    await world.net.add_proxy_neighbour("br1", OTHER)
+    assert await world.net.proxy_neighbours() == {
         ProxyNeighbour("br0", CONTAINER, ours=True),
         ProxyNeighbour("br1", OTHER, ours=True),
     }
 
 
 async def test_a_removed_proxy_neighbour_is_gone_and_gone_already_is_success(world: World) -> None:
-    await world.net.add_proxy("br0", CONTAINER)
-    await world.net.add_proxy("br0", OTHER)
+    await world.net.add_proxy_neighbour("br0", CONTAINER)
+    await world.net.add_proxy_neighbour("br0", OTHER)
     for _ in range(2):
-        await world.net.remove_proxy("br0", CONTAINER)
-    assert await world.net.proxies() == {ProxyNeighbour("br0", OTHER, ours=True)}
+        await world.net.remove_proxy_neighbour("br0", CONTAINER)
+    assert await world.net.proxy_neighbours() == {ProxyNeighbour("br0", OTHER, ours=True)}
 
 
 async def test_somebody_elses_stays_theirs_when_we_ask_for_the_same(world: World) -> None:
     world.answer_for("br0", CONTAINER)
-    await world.net.add_proxy("br0", CONTAINER)
-    assert await world.net.proxies() == {ProxyNeighbour("br0", CONTAINER, ours=False)}
+    await world.net.add_proxy_neighbour("br0", CONTAINER)
+    assert await world.net.proxy_neighbours() == {ProxyNeighbour("br0", CONTAINER, ours=False)}
 
 
 async def test_ours_stays_ours_when_somebody_asks_for_the_same(world: World) -> None:
-    await world.net.add_proxy("br0", CONTAINER)
+    await world.net.add_proxy_neighbour("br0", CONTAINER)
     world.answer_for("br0", CONTAINER)
-    assert await world.net.proxies() == {ProxyNeighbour("br0", CONTAINER, ours=True)}
+    assert await world.net.proxy_neighbours() == {ProxyNeighbour("br0", CONTAINER, ours=True)}
 
 
 async def test_anybody_may_remove_anybodys(world: World) -> None:
     world.answer_for("br0", CONTAINER)
-    await world.net.add_proxy("br0", OTHER)
-    await world.net.remove_proxy("br0", CONTAINER)
+    await world.net.add_proxy_neighbour("br0", OTHER)
+    await world.net.remove_proxy_neighbour("br0", CONTAINER)
     world.stop_answering_for("br0", OTHER)
-    assert await world.net.proxies() == frozenset()
+    assert await world.net.proxy_neighbours() == frozenset()
 
 
 async def test_an_interface_that_is_gone_can_have_none_and_has_none_to_remove(world: World) -> None:
     with pytest.raises(HostNetError, match="nothere"):
-        await world.net.add_proxy("nothere", CONTAINER)
-    await world.net.remove_proxy("nothere", CONTAINER)
+        await world.net.add_proxy_neighbour("nothere", CONTAINER)
+    await world.net.remove_proxy_neighbour("nothere", CONTAINER)
 
 
 async def test_an_interface_that_goes_down_loses_its_own_and_that_is_reported_of_the_link(world: World) -> None:
     world.add_bridge("br1")
     for name in ("br0", "br1"):
-        await world.net.add_proxy(name, CONTAINER)
+        await world.net.add_proxy_neighbour(name, CONTAINER)
     changes = await started(world)
     world.set_down("br0")
     await reported(changes, ChangeKind.LINK, "br0")
-    assert await world.net.proxies() == {ProxyNeighbour("br1", CONTAINER, ours=True)}
+    assert await world.net.proxy_neighbours() == {ProxyNeighbour("br1", CONTAINER, ours=True)}
 
 
 async def test_an_interface_that_is_down_may_have_some_and_keeps_them_when_it_comes_up(world: World) -> None:
     world.set_down("br0")
-    await world.net.add_proxy("br0", CONTAINER)
-    await world.net.set_up("br0")
-    assert await world.net.proxies() == {ProxyNeighbour("br0", CONTAINER, ours=True)}
+    await world.net.add_proxy_neighbour("br0", CONTAINER)
+    await world.net.set_link_up("br0")
+    assert await world.net.proxy_neighbours() == {ProxyNeighbour("br0", CONTAINER, ours=True)}
 
 
 async def test_proxy_neighbours_go_with_their_interface(world: World) -> None:
-    await world.net.add_proxy("br0", CONTAINER)
+    await world.net.add_proxy_neighbour("br0", CONTAINER)
     world.remove_bridge("br0")
     world.add_bridge("br0")
-    assert await world.net.proxies() == frozenset()
+    assert await world.net.proxy_neighbours() == frozenset()

@@ -156,8 +156,8 @@ async def test_an_address_that_somebody_else_has_stays_tentative_and_that_is_rep
             pass
     found = {interface.name: interface for interface in await host.interfaces()}
     assert found["veth0"].addresses == (address,)
-    assert found["veth0"].tentative == found["veth0"].failed == {IPv6Address("2001:db8:7::1")}
-    assert found["other0"].tentative == found["other0"].failed == frozenset()
+    assert found["veth0"].tentative == found["veth0"].dad_failed == {IPv6Address("2001:db8:7::1")}
+    assert found["other0"].tentative == found["other0"].dad_failed == frozenset()
 
 
 async def test_a_gateway_address_that_a_container_claims_is_taken_back(
@@ -179,6 +179,6 @@ async def test_a_gateway_address_that_a_container_claims_is_taken_back(
             pass
     await host.add_address("br1", gateway)
     found = next(interface for interface in await host.interfaces() if interface.name == "br1")
-    assert (found.addresses, found.tentative, found.failed) == ((gateway,), frozenset(), frozenset())
+    assert (found.addresses, found.tentative, found.dad_failed) == ((gateway,), frozenset(), frozenset())
     rogue.exec("ip", "address", "del", str(gateway), "dev", "eth0")
     rogue.exec("ping", "-6", "-q", "-c", "1", "-w", "10", str(gateway.ip))

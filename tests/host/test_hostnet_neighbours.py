@@ -96,24 +96,24 @@ async def test_a_neighbour_reaches_a_container_only_by_our_answer(
 ) -> None:
     await host.set_sysctl(PROXY_NDP, "1")
     assert not answered(neighbour, CONTAINER)
-    await host.add_proxy("wan0", CONTAINER)
+    await host.add_proxy_neighbour("wan0", CONTAINER)
     assert answered(neighbour, CONTAINER)
     neighbour.exec("ping", "-6", "-q", "-c", "1", "-w", "10", str(CONTAINER))
     container.exec("ping", "-6", "-q", "-c", "1", "-w", "10", str(NEIGHBOUR))
-    await host.remove_proxy("wan0", CONTAINER)
+    await host.remove_proxy_neighbour("wan0", CONTAINER)
     assert not answered(neighbour, CONTAINER)
 
 
 async def test_only_what_has_an_entry_is_answered_for(host: LinuxHostNet, neighbour: Namespace) -> None:
     await host.set_sysctl(PROXY_NDP, "1")
-    await host.add_proxy("wan0", CONTAINER)
+    await host.add_proxy_neighbour("wan0", CONTAINER)
     assert not answered(neighbour, OTHER)
 
 
 @pytest.mark.parametrize("key", [PROXY_NDP, FORWARDING])
 async def test_an_entry_needs_proxy_ndp_and_forwarding(host: LinuxHostNet, neighbour: Namespace, key: str) -> None:
     await host.set_sysctl(PROXY_NDP, "1")
-    await host.add_proxy("wan0", CONTAINER)
+    await host.add_proxy_neighbour("wan0", CONTAINER)
     await host.set_sysctl(key, "0")
     assert not answered(neighbour, CONTAINER)
     await host.set_sysctl(key, "1")
@@ -124,20 +124,20 @@ async def test_an_entry_that_the_link_took_with_it_answers_again_when_it_is_adde
     host: LinuxHostNet, neighbour: Namespace
 ) -> None:
     await host.set_sysctl(PROXY_NDP, "1")
-    await host.add_proxy("wan0", CONTAINER)
+    await host.add_proxy_neighbour("wan0", CONTAINER)
     ip("link", "set", "wan0", "down")
-    assert await host.proxies() == frozenset()
+    assert await host.proxy_neighbours() == frozenset()
     ip("link", "set", "wan0", "up")
     ip("address", "replace", f"{HOST}/64", "dev", "wan0", "nodad")
-    await host.add_proxy("wan0", CONTAINER)
+    await host.add_proxy_neighbour("wan0", CONTAINER)
     neighbour.exec("ping", "-6", "-q", "-c", "1", "-w", "10", str(HOST))
     assert answered(neighbour, CONTAINER)
 
 
 async def test_an_entry_of_another_protocol_is_somebody_elses_and_stays_so(host: LinuxHostNet) -> None:
     ip("neigh", "add", "proxy", str(CONTAINER), "dev", "wan0", "protocol", "77")
-    await host.add_proxy("wan0", CONTAINER)
-    assert await host.proxies() == {ProxyNeighbour("wan0", CONTAINER, ours=False)}
+    await host.add_proxy_neighbour("wan0", CONTAINER)
+    assert await host.proxy_neighbours() == {ProxyNeighbour("wan0", CONTAINER, ours=False)}
     assert "proto 77" in ip("neigh", "show", "proxy")
 
 
@@ -146,10 +146,10 @@ async def test_an_ordinary_neighbour_is_none_and_one_of_another_family_neither(
 ) -> None:
     ip("neigh", "replace", str(OTHER), "lladdr", "02:00:00:00:00:01", "dev", "br0")
     inside_netns.exec("ip", "-4", "neigh", "add", "proxy", "192.0.2.1", "dev", "wan0")
-    assert await host.proxies() == frozenset()
+    assert await host.proxy_neighbours() == frozenset()
 
 
 async def test_many_entries_take_several_datagrams_and_none_is_missed(host: LinuxHostNet) -> None:
     wanted = {IPv6Address(int(GATEWAY) + number) for number in range(2, 1502)}
     ip(batch="".join(f"neigh add proxy {address} dev wan0 protocol 166\n" for address in wanted))
-    assert await host.proxies() == {ProxyNeighbour("wan0", address, ours=True) for address in wanted}
+    assert await host.proxy_neighbours() == {ProxyNeighbour("wan0", address, ours=True) for address in wanted}

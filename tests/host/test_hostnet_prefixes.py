@@ -82,7 +82,7 @@ async def test_an_advertised_prefix_has_the_routers_lifetimes(advertised: Advert
     assert route.valid is not None
     assert 0 < address.preferred <= 1800 < address.valid <= 36000
     assert 1800 < route.valid <= 36000
-    assert not any((address.temporary, address.failed))
+    assert not any((address.temporary, address.dad_failed))
 
 
 async def test_a_deprecated_prefix_stays_valid_beside_its_successor(advertised: Advertised) -> None:
@@ -121,9 +121,9 @@ async def test_an_address_that_somebody_else_has_has_failed(host: LinuxHostNet) 
     set_sysctl("net/ipv6/conf/wan0/accept_dad", "1")
     ip("address", "add", "2001:db8:5::1/64", "dev", "router0", "nodad")
     ip("address", "add", "2001:db8:5::1/64", "dev", "wan0")
-    while not any(told.failed for told in of("wan0", await host.prefixes())):
+    while not any(told.dad_failed for told in of("wan0", await host.prefixes())):
         await anext(changes)
-    (failed,) = (told for told in await host.prefixes() if told.failed)
+    (failed,) = (told for told in await host.prefixes() if told.dad_failed)
     assert (failed.address, failed.tentative) == (IPv6Address("2001:db8:5::1"), True)
 
 

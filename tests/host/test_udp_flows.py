@@ -79,10 +79,10 @@ def test_a_flow_follows_its_port_only_after_it_is_forgotten(
         nft(publish(NEW))
         client.sendto(b"second", (HOST, PUBLISHED))
         assert received(old) == ("second", CLIENT)
-        assert conntrack.forget_udp_flows([PUBLISHED], OWN) == 1
+        assert conntrack.delete_udp_flows([PUBLISHED], OWN) == 1
         client.sendto(b"third", (HOST, PUBLISHED))
         assert received(new) == ("third", CLIENT)
-        assert conntrack.forget_udp_flows([PUBLISHED], OWN) == 1
+        assert conntrack.delete_udp_flows([PUBLISHED], OWN) == 1
 
 
 def test_what_containers_ask_of_the_world_goes_on_when_their_hosts_port_53_is_given_away(
@@ -101,7 +101,7 @@ def test_what_containers_ask_of_the_world_goes_on_when_their_hosts_port_53_is_gi
         of_host.settimeout(30)
         of_host.bind((HOST, 53))
         assert (exchange(asking, world), exchange(client, of_host)) == (HOST, CLIENT)
-        assert conntrack.forget_udp_flows([53], OWN) == 1
+        assert conntrack.delete_udp_flows([53], OWN) == 1
         world.sendto(b"a late answer", (HOST, 5353))
         assert received(asking) == ("a late answer", RESOLVER)
 
@@ -133,7 +133,7 @@ def test_flows_of_other_protocols_and_of_ipv4_stay(sender: socket.socket) -> Non
         stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)).sendto(b"hello", ("127.0.0.1", 5000))
         others = [("ipv4", "udp", 5000), ("ipv6", "tcp", 5000)]
         assert tracked() == sorted([*others, ("ipv6", "udp", 5000)])
-        assert conntrack.forget_udp_flows([5000], LOOPBACK) == 1
+        assert conntrack.delete_udp_flows([5000], LOOPBACK) == 1
         assert tracked() == others
 
 
@@ -143,15 +143,15 @@ def test_answers_do_not_make_a_flow_one_towards_their_port(sender: socket.socket
         sender.sendto(b"hello", ("::1", 5000))
         server.sendto(b"answer", server.recvfrom(100)[1])
         assert received(sender) == ("answer", "::1")
-    assert conntrack.forget_udp_flows([40000], LOOPBACK) == 0
-    assert conntrack.forget_udp_flows([5000], LOOPBACK) == 1
+    assert conntrack.delete_udp_flows([40000], LOOPBACK) == 0
+    assert conntrack.delete_udp_flows([5000], LOOPBACK) == 1
 
 
 @pytest.mark.parametrize("count", [3, 300])
 def test_all_of_many_flows_are_found(sender: socket.socket, count: int) -> None:
     for port in range(5000, 5400):
         sender.sendto(b"hello", ("::1", port))
-    assert conntrack.forget_udp_flows(range(5050, 5050 + count), LOOPBACK) == count
+    assert conntrack.delete_udp_flows(range(5050, 5050 + count), LOOPBACK) == count
     assert len(tracked()) == 400 - count
 
 

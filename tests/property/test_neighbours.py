@@ -41,7 +41,14 @@ def hosts(draw: st.DrawFn) -> HostView:
         held = draw(st.lists(st.builds(lambda n, i: IPv6Interface((n[i], 64)), st.sampled_from(LINKS), suffixes)))
         failed = frozenset(a.ip for a in held if draw(st.booleans()))
         interfaces[name] = Interface(
-            index, name, "", up=draw(st.booleans()), mtu=1500, addresses=tuple(held), tentative=failed, failed=failed
+            index,
+            name,
+            "",
+            up=draw(st.booleans()),
+            mtu=1500,
+            addresses=tuple(held),
+            tentative=failed,
+            dad_failed=failed,
         )
     proxies = draw(st.frozensets(st.builds(ProxyNeighbour, names, addresses, st.booleans()), max_size=8))
     once = {(p.interface, p.address): p for p in proxies}  # the kernel has one entry of an address

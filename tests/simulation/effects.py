@@ -9,7 +9,7 @@ from tests.world import Host
 
 EFFECTS = {
     "engine": ("create_network", "remove_network", "connect", "disconnect"),
-    "net": ("set_sysctl", "set_up", "add_address", "add_proxy", "remove_proxy"),
+    "net": ("set_sysctl", "set_link_up", "add_address", "add_proxy_neighbour", "remove_proxy_neighbour"),
     "firewall": ("apply",),
     "filter": ("admit", "withdraw"),
     "ledger": ("bind", "release", "forget", "keep_pool_prefix"),

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Literal
 
-from dockerv6.lib.times import parse_rfc3339, rfc3339
+from dockerv6.lib.timeformat import parse_rfc3339, rfc3339
 
 Status = Literal["True", "False", "Unknown"]
 

@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, Pl
 from pydantic_core import PydanticCustomError
 
 from dockerv6.api.meta import invalid_value
-from dockerv6.lib.times import format_duration, parse_duration
+from dockerv6.lib.timeformat import format_duration, parse_duration
 
 MAX_INTERFACE_NAME = 15
 """Bytes: IFNAMSIZ of include/uapi/linux/if.h less the NUL."""

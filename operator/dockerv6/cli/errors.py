@@ -24,7 +24,7 @@ EXPECTED = frozenset(
 """Roots of the exceptions whose message tells a person what is wrong and what to do. By name: importing the classes
 would load the whole daemon to say that a file is missing."""
 
-_NO_STATE = "dockerv6.lib.statefile:NoState"
+_NO_STATE = "dockerv6.lib.statefile:StateFileMissingError"
 
 
 def explained(error: Exception) -> click.ClickException | None:

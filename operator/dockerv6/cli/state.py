@@ -26,7 +26,7 @@ Stamp = tuple[int, int, int] | None
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A daemon's state directory. Every method raises `NoState` or `StateFileError` where it can't be read."""
+    """A daemon's state directory. Methods raise `StateFileMissingError`, or `StateFileError` if it cannot be read."""
 
     directory: Path
 

@@ -8,7 +8,7 @@ import time
 from math import floor
 from typing import Protocol
 
-from dockerv6.lib import times
+from dockerv6.lib import timeformat as times
 
 MINUTE = 60
 HOUR = 3600

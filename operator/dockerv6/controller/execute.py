@@ -19,7 +19,7 @@ from dockerv6.controller.endpoints import (
 from dockerv6.controller.inventory import implied_pool_object
 from dockerv6.dockerd.port import ContainerNotFound, EngineApiError, EngineConflict, EngineTooOld, EngineUnavailable
 from dockerv6.firewall.port import FirewallUnavailable
-from dockerv6.hostnet.port import HostNetDenied, HostNetError
+from dockerv6.hostnet.port import HostNetError, HostNetPermissionError
 from dockerv6.ipam.ledger import LedgerConflict, SubnetTaken
 from dockerv6.planning import steps as s
 from dockerv6.planning.describe import describe
@@ -83,7 +83,7 @@ def _reason(step: Step, cause: Exception) -> tuple[Reason, float | None]:
             return Reason.SUBNET_OVERLAP, None
         case FirewallUnavailable():
             return Reason.FIREWALL_UNAVAILABLE, None
-        case HostNetDenied():
+        case HostNetPermissionError():
             return Reason.HOST_DENIED, None
         case _:
             return Reason.APPLY_FAILED, None
@@ -175,7 +175,7 @@ async def _(step: s.RestoreSysctl, context: Context) -> None:
 
 @carry_out.register
 async def _(step: s.RepairBridge, context: Context) -> None:
-    await context.world.host.set_up(step.bridge)
+    await context.world.host.set_link_up(step.bridge)
     await context.world.host.add_address(step.bridge, step.address)
     context.world.host_changed()
 
@@ -210,13 +210,13 @@ async def _(step: s.RememberNetwork, context: Context) -> None:
 
 @carry_out.register
 async def _(step: s.AddProxyNeighbour, context: Context) -> None:
-    await context.world.host.add_proxy(step.interface, step.address)
+    await context.world.host.add_proxy_neighbour(step.interface, step.address)
     context.world.host_changed()
 
 
 @carry_out.register
 async def _(step: s.RemoveProxyNeighbour, context: Context) -> None:
-    await context.world.host.remove_proxy(step.interface, step.address)
+    await context.world.host.remove_proxy_neighbour(step.interface, step.address)
     context.world.host_changed()
 
 
@@ -284,7 +284,7 @@ async def _(step: s.DetachMember, context: Context) -> None:
 async def _(step: s.SetHairpin, context: Context) -> None:
     try:
         await context.world.host.set_hairpin(step.port, on=True)
-    except HostNetDenied:
+    except HostNetPermissionError:
         raise
     except HostNetError as error:  # the container stopped, and its port is gone
         logger.info("hairpin mode of %s: %s", step.port, error)

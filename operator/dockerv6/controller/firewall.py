@@ -248,7 +248,7 @@ class FirewallReconciler:
         if not ports:
             return
         try:
-            await self._world.host.forget_udp_flows(ports, self._own_addresses())
+            await self._world.host.delete_udp_flows(ports, self._own_addresses())
         except HostNetError as error:
             logger.warning("UDP flows that went on may still be translated as before: %s", error)
 

@@ -69,7 +69,7 @@ async def _let_go(prefixes: frozenset[IPv6Network], context: Context) -> None:
     """
     try:
         await context.firewall.sync()
-        count = await context.world.host.forget_translated_flows(prefixes)
+        count = await context.world.host.delete_translated_flows(prefixes)
     except (FirewallError, HostNetError) as error:
         logger.warning("flows may still be translated to %s: %s", ", ".join(map(str, sorted(prefixes))), error)
     else:

@@ -352,5 +352,5 @@ def _outside(view: HostView) -> tuple[object, ...]:
     links = (view.interfaces[name] for name in external_interfaces(view))
     return (
         frozenset((r.destination, r.interface) for r in view.routes if is_default_route(r)),
-        frozenset((i.name, i.up, i.mtu, i.addresses, i.tentative, i.failed) for i in links if i.addresses),
+        frozenset((i.name, i.up, i.mtu, i.addresses, i.tentative, i.dad_failed) for i in links if i.addresses),
     )

@@ -15,7 +15,7 @@ from dockerv6.dockerd.model import Attachment, Container, EngineInfo, Network
 from dockerv6.dockerd.port import Engine, EngineError
 from dockerv6.hostnet.model import Interface, Listener
 from dockerv6.hostnet.port import HostNet, HostNetError
-from dockerv6.hostnet.uplinks import advertised, ra_disabled_by_forwarding
+from dockerv6.hostnet.sysctl import ra_disabled_by_forwarding, ra_interfaces
 from dockerv6.lib.clock import Clock
 from dockerv6.planning.host.ndp_proxy import on_link_prefixes
 from dockerv6.planning.host.sysctls import (
@@ -319,14 +319,14 @@ class World:
     async def _read_host(self) -> HostView:
         interfaces = await self.host.interfaces()
         routes = await self.host.routes()
-        values = {name: await self.host.sysctl(accept_ra(name)) for name in advertised(interfaces, routes)}
+        values = {name: await self.host.sysctl(accept_ra(name)) for name in ra_interfaces(interfaces, routes)}
         deafened = ra_disabled_by_forwarding(interfaces, routes, values)
         view = HostView(
             forwarding=await self.host.sysctl(FORWARDING),
             accept_ra={name: values[name] or "" for name in deafened},
             interfaces={i.name: i for i in interfaces},
             routes=routes,
-            proxies=await self.host.proxies(),
+            proxies=await self.host.proxy_neighbours(),
             bridge_netfilter={"1": True, "0": False}.get(await self.host.sysctl(BRIDGE_NETFILTER) or ""),
         )
         switches = {name: await self.host.sysctl(proxy_ndp(name)) for name in external_interfaces(view)}

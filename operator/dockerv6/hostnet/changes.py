@@ -62,7 +62,7 @@ _COMMIT_TAIL = 0.002
 """Seconds to wait for the end of a commit's notifications, which the kernel sends without a pause."""
 
 
-class Pending:
+class ChangeQueue:
     """Changes that nobody has taken yet, each once, oldest first."""
 
     def __init__(self) -> None:
@@ -104,7 +104,7 @@ class Pending:
 class StackDecoder:
     """Notes what rtnetlink's datagrams tell: links, IPv6 addresses, routes and forwarding."""
 
-    def __init__(self, pending: Pending) -> None:
+    def __init__(self, pending: ChangeQueue) -> None:
         self._pending = pending
         self._names: dict[int, str] = {}
 
@@ -192,7 +192,7 @@ class FirewallDecoder:
     (NEWGEN also tells the writer's process, but as a thread's id in the initial PID namespace: useless in a container.)
     """
 
-    def __init__(self, pending: Pending) -> None:
+    def __init__(self, pending: ChangeQueue) -> None:
         self._pending = pending
         self._touched: dict[bytes, None] = {}  # family's byte and table's name, in order
 
@@ -243,7 +243,7 @@ class ChangeFeed:
             OSError: a socket can't be had.
         """
         self._loop = asyncio.get_running_loop()
-        self._pending = Pending()
+        self._pending = ChangeQueue()
         self._pending.lose()
         self._stack = StackDecoder(self._pending)
         self._firewall = FirewallDecoder(self._pending)

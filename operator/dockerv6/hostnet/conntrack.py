@@ -47,7 +47,7 @@ _MOST_SEARCHES = 4
 """Ports that the kernel looks for, one after the other. For more it is quicker to have it list all of UDP once."""
 
 
-def forget_udp_flows(ports: Collection[int], destinations: Collection[IPv6Address]) -> int:
+def delete_udp_flows(ports: Collection[int], destinations: Collection[IPv6Address]) -> int:
     """Drop the entries of IPv6 UDP flows that were begun towards one of the ports at one of the addresses.
 
     Gives how many they were.
@@ -63,7 +63,7 @@ def forget_udp_flows(ports: Collection[int], destinations: Collection[IPv6Addres
     return _forget(searches, lambda datagram, start, end: _begun_towards(datagram, start, end, wanted, own))
 
 
-def forget_translated_flows(prefixes: Collection[IPv6Network]) -> int:
+def delete_translated_flows(prefixes: Collection[IPv6Network]) -> int:
     """Drop the entries of IPv6 flows that were translated to a source, or from a destination, in one of the prefixes.
 
     Gives how many they were.

@@ -21,7 +21,7 @@ _IFLA_PROTINFO = 12
 _IFA_F_NODAD = 0x02
 
 
-def set_up(interface: str) -> None:
+def set_link_up(interface: str) -> None:
     """Set the interface administratively up.
 
     Raises:

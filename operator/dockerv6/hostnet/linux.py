@@ -12,7 +12,7 @@ from typing import TypeVar
 from dockerv6.hostnet import conntrack, links, neighbours, prefixes, rtnetlink, sockdiag, sysctl
 from dockerv6.hostnet.changes import ChangeFeed
 from dockerv6.hostnet.model import HostChange, HostPrefix, Interface, Listener, ProxyNeighbour, Route
-from dockerv6.hostnet.port import HostNetDenied, HostNetError
+from dockerv6.hostnet.port import HostNetError, HostNetPermissionError
 
 T = TypeVar("T")
 
@@ -49,23 +49,23 @@ class LinuxHostNet:
         """See `port.HostNet.prefixes`."""
         return await self._ask("list prefixes", prefixes.prefixes)
 
-    async def proxies(self) -> frozenset[ProxyNeighbour]:
-        """See `port.HostNet.proxies`."""
-        return await self._ask("list proxy neighbours", neighbours.proxies)
+    async def proxy_neighbours(self) -> frozenset[ProxyNeighbour]:
+        """See `port.HostNet.proxy_neighbours`."""
+        return await self._ask("list proxy neighbours", neighbours.proxy_neighbours)
 
-    async def add_proxy(self, interface: str, address: IPv6Address) -> None:
-        """See `port.HostNet.add_proxy`."""
+    async def add_proxy_neighbour(self, interface: str, address: IPv6Address) -> None:
+        """See `port.HostNet.add_proxy_neighbour`."""
         what = f"answer for {address} on {interface}"
-        await self._ask(what, partial(neighbours.add_proxy, interface, address))
+        await self._ask(what, partial(neighbours.add_proxy_neighbour, interface, address))
 
-    async def remove_proxy(self, interface: str, address: IPv6Address) -> None:
-        """See `port.HostNet.remove_proxy`."""
+    async def remove_proxy_neighbour(self, interface: str, address: IPv6Address) -> None:
+        """See `port.HostNet.remove_proxy_neighbour`."""
         what = f"answer no more for {address} on {interface}"
-        await self._ask(what, partial(neighbours.remove_proxy, interface, address))
+        await self._ask(what, partial(neighbours.remove_proxy_neighbour, interface, address))
 
-    async def set_up(self, interface: str) -> None:
-        """See `port.HostNet.set_up`."""
-        await self._ask(f"set {interface} up", partial(links.set_up, interface))
+    async def set_link_up(self, interface: str) -> None:
+        """See `port.HostNet.set_link_up`."""
+        await self._ask(f"set {interface} up", partial(links.set_link_up, interface))
 
     async def add_address(self, interface: str, address: IPv6Interface) -> None:
         """See `port.HostNet.add_address`."""
@@ -84,17 +84,13 @@ class LinuxHostNet:
         """See `port.HostNet.listeners`."""
         return await self._ask("list sockets", sockdiag.listeners)
 
-    async def forget_udp_flows(self, ports: Collection[int], destinations: Collection[IPv6Address]) -> int:
-        """See `port.HostNet.forget_udp_flows`."""
-        return await self._ask("drop conntrack entries", partial(conntrack.forget_udp_flows, ports, destinations))
+    async def delete_udp_flows(self, ports: Collection[int], destinations: Collection[IPv6Address]) -> int:
+        """See `port.HostNet.delete_udp_flows`."""
+        return await self._ask("drop conntrack entries", partial(conntrack.delete_udp_flows, ports, destinations))
 
-    async def forget_translated_flows(self, prefixes: Collection[IPv6Network]) -> int:
-        """See `port.HostNet.forget_translated_flows`."""
-        return await self._ask("drop conntrack entries", partial(conntrack.forget_translated_flows, prefixes))
-
-    async def firewall_generation(self) -> int | None:
-        """See `port.HostNet.firewall_generation`."""
-        return await self._ask("read nf_tables' generation", rtnetlink.firewall_generation)
+    async def delete_translated_flows(self, prefixes: Collection[IPv6Network]) -> int:
+        """See `port.HostNet.delete_translated_flows`."""
+        return await self._ask("drop conntrack entries", partial(conntrack.delete_translated_flows, prefixes))
 
     async def changes(self) -> AsyncIterator[HostChange]:
         """See `port.HostNet.changes`."""
@@ -131,5 +127,5 @@ class LinuxHostNet:
 def _translated(error: OSError, what: str) -> HostNetError:
     reason = os.strerror(error.errno) if error.errno else str(error)
     if error.errno in (errno.EPERM, errno.EACCES):
-        return HostNetDenied(f"can't {what}: {reason}; {sysctl.remedy(error.errno, os.geteuid())}")
+        return HostNetPermissionError(f"can't {what}: {reason}; {sysctl.remedy(error.errno, os.geteuid())}")
     return HostNetError(f"can't {what}: {reason}")

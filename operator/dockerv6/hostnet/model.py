@@ -38,7 +38,7 @@ class Interface:
     master: int | None = None  # index of the bridge or bond that it is enslaved to
     addresses: tuple[IPv6Interface, ...] = ()  # ascending
     tentative: frozenset[IPv6Address] = frozenset()  # of `addresses`: duplicate address detection runs or has failed
-    failed: frozenset[IPv6Address] = frozenset()  # of `tentative`: it has failed, somebody else has the address
+    dad_failed: frozenset[IPv6Address] = frozenset()  # of `tentative`: it has failed, somebody else has the address
     bridge_port: BridgePort | None = None  # how it is enslaved to a bridge; None: it is no bridge's port
     bridge_netfilter: bool = False  # a bridge whose own nf_call_ip6tables is on (the sysctl may be on for all of them)
     autoconfigured: bool = False  # one of the addresses is from a router advertisement (RFC 4862)
@@ -67,7 +67,7 @@ class HostPrefix:
     address: IPv6Address | None = None  # of ADDRESS only
     temporary: bool = False  # RFC 8981: made for privacy, and gone tomorrow
     tentative: bool = False  # duplicate address detection runs, or has failed
-    failed: bool = False  # it has failed: somebody else has the address
+    dad_failed: bool = False  # it has failed: somebody else has the address
     by_dhcp: bool = False  # of DELEGATION: a DHCPv6 client made the route; others may only keep somebody out
 
 

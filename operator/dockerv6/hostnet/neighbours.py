@@ -40,7 +40,7 @@ _TOLD = frozenset({_NDA_DST, _NDA_PROTOCOL})
 _GONE = frozenset({errno.ENOENT, errno.ENODEV})
 
 
-def proxies() -> frozenset[ProxyNeighbour]:
+def proxy_neighbours() -> frozenset[ProxyNeighbour]:
     """The proxy neighbours of all interfaces.
 
     Raises:
@@ -60,7 +60,7 @@ def proxies() -> frozenset[ProxyNeighbour]:
     return frozenset(found)
 
 
-def add_proxy(interface: str, address: IPv6Address) -> None:
+def add_proxy_neighbour(interface: str, address: IPv6Address) -> None:
     """Add one of ours, unless there is anybody's.
 
     One that somebody else adds between our look and our request becomes ours: the kernel has no way to prevent it.
@@ -75,7 +75,7 @@ def add_proxy(interface: str, address: IPv6Address) -> None:
     command(NETLINK_ROUTE, _RTM_NEWNEIGH, _NLM_F_CREATE | _NLM_F_EXCL, body)
 
 
-def remove_proxy(interface: str, address: IPv6Address) -> None:
+def remove_proxy_neighbour(interface: str, address: IPv6Address) -> None:
     """Remove one, anybody's; none is fine, and so is an interface that is gone.
 
     Raises:

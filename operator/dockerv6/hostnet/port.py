@@ -1,9 +1,9 @@
-"""The host port: everything that dockerv6 asks of the kernel's network stack but packet filtering.
+"""The port to the host's network stack, except for packet filtering.
 
 Errors::
 
     HostNetError
-    └── HostNetDenied   the kernel or the mount refuses (EPERM, EACCES, EROFS): not root, a read-only /proc/sys
+    └── HostNetPermissionError   refused (EPERM, EACCES, EROFS): not root, a missing capability, a read-only /proc/sys
 """
 
 from collections.abc import AsyncIterator, Collection
@@ -14,26 +14,30 @@ from dockerv6.hostnet.model import HostChange, HostPrefix, Interface, Listener, 
 
 
 class HostNetError(Exception):
-    """The kernel said no; the message holds errno's text and what was asked."""
+    """The kernel refused a request. The message names the request and the kernel's error."""
 
 
-class HostNetDenied(HostNetError):  # noqa: N818 - named for what happened
-    """Not permitted: the message says which privilege or mount is missing."""
+class HostNetPermissionError(HostNetError):
+    """The process lacks the permission. The message names the missing privilege or mount."""
 
 
 class HostNet(Protocol):
-    """The network namespace that the operator runs in."""
+    """The network namespace that the operator runs in.
+
+    Methods that change something raise `HostNetPermissionError`, or `HostNetError` for any other refusal. Requesting
+    a state that exists already is not an error.
+    """
 
     async def sysctl(self, name: str) -> str | None:
-        """The value of ``net.ipv6.conf.all.forwarding`` and the like; None where the kernel has no such key.
+        """The value of a sysctl; None if the kernel has no such key.
 
-        Names are written as for sysctl(8): whichever of dot and slash comes first separates, and the other one is an
-        ordinary character (a slash then stands for a dot in a name): ``net/ipv6/conf/eth0.100/accept_ra`` is
-        ``net.ipv6.conf.eth0/100.accept_ra``. `model.interface_sysctl` writes them safely.
+        Names are written as for sysctl(8): the first dot or slash in a name decides which of the two is the separator,
+        and the other one is an ordinary character. A VLAN interface `eth0.100` is thus `net/ipv6/conf/eth0.100/...`
+        or `net.ipv6.conf.eth0/100....`; `model.interface_sysctl` makes such names.
 
         Raises:
-            ValueError: not a name of a sysctl.
-            HostNetDenied: it can't be read (some are write-only, some root's).
+            ValueError: not the name of a sysctl.
+            HostNetPermissionError: not readable (some sysctls are write-only, some for root only).
             HostNetError: any other refusal.
         """
 
@@ -41,8 +45,8 @@ class HostNet(Protocol):
         """Write a sysctl.
 
         Raises:
-            ValueError: not a name of a sysctl.
-            HostNetDenied: not permitted.
+            ValueError: not the name of a sysctl.
+            HostNetPermissionError: not permitted.
             HostNetError: no such key, or a value that the kernel refuses.
         """
 
@@ -50,99 +54,96 @@ class HostNet(Protocol):
         """All interfaces, by index."""
 
     async def routes(self) -> tuple[Route, ...]:
-        """All unicast IPv6 routes outside table local, but those to link-local destinations."""
+        """All unicast IPv6 routes, except those in table local and those to link-local destinations."""
 
     async def prefixes(self) -> tuple[HostPrefix, ...]:
-        """What tells of the host's prefixes: global addresses with their lifetimes, on-link routes, delegations.
+        """The host's prefixes: of its addresses, its on-link routes and its delegations, by interface and prefix.
 
-        Left out are link-local, multicast, loopback and default ones, routes to a single address, routes whose
-        lifetime is over, and delegations longer than /64; unique local ones are told. Ordered by interface and prefix.
+        Unique local prefixes are included. Link-local, multicast and loopback prefixes, default routes, routes to a
+        single address, expired routes and delegations longer than /64 are not.
 
-        An on-link route does not tell whether its prefix is still preferred: the addresses do. It may outlive an
-        address that was removed before its time. The kernel (Linux 6.18) keeps no lifetime of delegations.
+        The kernel does not report whether the prefix of an on-link route is still preferred; its addresses show it.
+        Such a route may outlive an address that was removed before its lifetime ended. The kernel (Linux 6.18) keeps
+        no lifetime for delegations.
         """
 
-    async def proxies(self) -> frozenset[ProxyNeighbour]:
-        """The proxy neighbours of all interfaces, anybody's."""
+    async def proxy_neighbours(self) -> frozenset[ProxyNeighbour]:
+        """The NDP proxy entries of all interfaces, whoever added them."""
 
-    async def add_proxy(self, interface: str, address: IPv6Address) -> None:
-        """Answer neighbour solicitations for the address on that interface, marked as ours; there already is success.
+    async def add_proxy_neighbour(self, interface: str, address: IPv6Address) -> None:
+        """Answer neighbour solicitations for the address on the interface. The entry is marked as ours.
 
-        It has an effect only while the interface's ``proxy_ndp`` is 1 and forwarding is on (Linux net/ipv6/ndisc.c,
-        ndisc_recv_ns); the first answers come up to 0.8 s late (the sysctl ``proxy_delay`` of neigh). The kernel drops
-        all of an interface's when it goes down, and older ones when it loses its carrier; either is a change of LINK.
-        Somebody else's stays theirs. Raises `HostNetDenied`, `HostNetError` (no such interface).
+        An entry that exists already is left as it is, also if it is not ours.
+
+        The kernel answers only while the interface's ``proxy_ndp`` is 1 and forwarding is on (ndisc_recv_ns in
+        net/ipv6/ndisc.c); the first answers may take 0.8 s (the neigh sysctl ``proxy_delay``). It drops all entries of
+        an interface that goes down, and older kernels also when it loses its carrier; both are LINK changes.
         """
 
-    async def remove_proxy(self, interface: str, address: IPv6Address) -> None:
-        """Answer no more, whoever began it; not there, and an interface that is gone, is success.
+    async def remove_proxy_neighbour(self, interface: str, address: IPv6Address) -> None:
+        """Remove an NDP proxy entry, whoever added it. A missing entry or interface is not an error."""
 
-        Raises `HostNetDenied`, `HostNetError`.
-        """
-
-    async def set_up(self, interface: str) -> None:
-        """Set the interface administratively up; up already is success. Raises `HostNetDenied`, `HostNetError`."""
+    async def set_link_up(self, interface: str) -> None:
+        """Set the interface administratively up."""
 
     async def add_address(self, interface: str, address: IPv6Interface) -> None:
-        """Give it an address, usable at once (no duplicate address detection); there already is success.
+        """Add an address that is usable at once, without duplicate address detection.
 
-        One that is tentative, or has failed the detection, is made usable. Raises `HostNetDenied`, `HostNetError`.
+        An existing address that is tentative or has failed the detection becomes usable.
         """
 
     async def set_hairpin(self, port: str, *, on: bool) -> None:
-        """Let a bridge's port send frames back where they came from (IFLA_BRPORT_MODE); so already is success.
+        """Let a bridge port send frames back out of the port that they came from (IFLA_BRPORT_MODE).
 
-        Raises `HostNetDenied`, `HostNetError` (not a bridge's port, gone).
+        Raises `HostNetError` if the interface is not a bridge port or does not exist.
         """
 
     async def set_bridge_netfilter(self, bridge: str, *, on: bool) -> None:
-        """Let ip6tables and nftables see what is bridged within this bridge (IFLA_BR_NF_CALL_IP6TABLES).
+        """Pass frames that are bridged within this bridge to ip6tables and nftables (IFLA_BR_NF_CALL_IP6TABLES).
 
-        It has no effect while the kernel module br_netfilter is not loaded. Raises `HostNetDenied`, `HostNetError`.
+        It has no effect while the kernel module br_netfilter is not loaded.
         """
 
     async def listeners(self) -> frozenset[Listener]:
-        """Sockets of this network namespace that wait for IPv6: TCP listeners, unconnected UDP sockets, SCTP endpoints.
+        """Sockets that wait for IPv6: listening TCP sockets, unconnected UDP sockets, SCTP endpoints.
 
-        Those of IPv4 alone are not among them; a dual-stack one is, and one of an IPv4-mapped address is not.
+        Dual-stack sockets are included; sockets for IPv4 only and for IPv4-mapped addresses are not.
         """
 
-    async def forget_udp_flows(self, ports: Collection[int], destinations: Collection[IPv6Address]) -> int:
-        """Drop conntrack's IPv6 UDP flows that were begun towards one of the ports at one of the addresses.
+    async def delete_udp_flows(self, ports: Collection[int], destinations: Collection[IPv6Address]) -> int:
+        """Delete the conntrack entries of IPv6 UDP flows that started towards one of the ports at one of the addresses.
 
-        Gives how many they were. Both are as the packet had them before any translation; flows to the same ports of
-        other addresses stay, such as those of containers to servers elsewhere.
+        Ports and addresses are those of the original direction, before any translation. Flows to the same ports of
+        other addresses are kept.
 
-        A UDP flow that goes on keeps the translation that it began with, whatever the rules say now: to a container
-        that is gone, or to none although there is one. Other protocols end by themselves. A kernel without conntrack
-        has none. Raises `HostNetDenied`, `HostNetError`.
+        A UDP flow that continues keeps the translation that it started with, whatever the current rules are; other
+        protocols end by themselves.
+
+        Returns:
+            The number of deleted entries; 0 on a kernel without conntrack.
         """
 
-    async def forget_translated_flows(self, prefixes: Collection[IPv6Network]) -> int:
-        """Drop conntrack's IPv6 flows that were translated to a source, or from a destination, in one of the prefixes.
+    async def delete_translated_flows(self, prefixes: Collection[IPv6Network]) -> int:
+        """Delete the conntrack entries of IPv6 flows whose translated address is in one of the prefixes.
 
-        Gives how many they were. A flow keeps the translation that it began with, also when its prefix leads nowhere
-        any more, and one of UDP that goes on (a tunnel's keep-alives) would do so for ever. The next packet of the same
-        flow is translated anew. A kernel without conntrack has none. Raises `HostNetDenied`, `HostNetError`.
-        """
+        That is the new source of SNAT, or the original destination of DNAT. A flow keeps the translation that it
+        started with, also when the prefix is no longer routed to this host. The next packet of a deleted flow is
+        translated by the current rules.
 
-    async def firewall_generation(self) -> int | None:
-        """nf_tables' generation in this namespace; every commit by anybody raises it. None: no nf_tables in the kernel.
-
-        Equal before and after reading a ruleset, it dates what was read (see `HostChange.generation`). It has 32 bits
-        and skips 0 when it wraps.
+        Returns:
+            The number of deleted entries; 0 on a kernel without conntrack.
         """
 
     def changes(self) -> AsyncIterator[HostChange]:
-        """Changes from the first step of the iteration on (rtnetlink and nfnetlink); the first is of kind LOST.
+        """Changes (rtnetlink and nfnetlink notifications) from the first step of the iteration until `close`.
 
-        The same change is reported once while nobody has taken it. After an overflow there is another LOST, and it
-        goes on. Our own writes are reported too. It ends with `close`.
+        The first change is of kind LOST; another LOST follows every overflow of a socket. Equal changes that were not
+        consumed yet are merged. The process's own changes are reported too.
 
         Raises:
-            HostNetDenied: nf_tables' notifications need CAP_NET_ADMIN.
+            HostNetPermissionError: nf_tables notifications need CAP_NET_ADMIN.
             HostNetError: a socket failed.
         """
 
     async def close(self) -> None:
-        """Close sockets and threads, and end all iterations of `changes`."""
+        """Close all sockets and threads, and end all iterations of `changes`."""

@@ -96,7 +96,7 @@ def _of_addresses(answers: list[tuple[bytes, int, int]], names: dict[int, str]) 
             address=IPv6Address(own.packed),
             temporary=bool(own.flags & TEMPORARY),
             tentative=bool(own.flags & (TENTATIVE | DADFAILED)),
-            failed=bool(own.flags & DADFAILED),
+            dad_failed=bool(own.flags & DADFAILED),
         )
 
 

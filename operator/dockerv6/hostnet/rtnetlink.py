@@ -21,13 +21,10 @@ from dockerv6.hostnet.addresses import (
 from dockerv6.hostnet.linkinfo import NO_LINK_INFO, link_info
 from dockerv6.hostnet.model import Interface, Route, RouteProtocol
 from dockerv6.hostnet.netlink import (
-    NETLINK_NETFILTER,
     NETLINK_ROUTE,
-    NO_SUBSYSTEM,
     Buffer,
     attributes,
     dump,
-    get,
     pick,
     text,
 )
@@ -116,21 +113,6 @@ def routes() -> tuple[Route, ...]:
     )
 
 
-def firewall_generation() -> int | None:
-    """nf_tables' generation; None without nf_tables.
-
-    Raises:
-        OSError: what the kernel answered instead (EPERM without CAP_NET_ADMIN).
-    """
-    try:
-        answers = get(NETLINK_NETFILTER, _NFT_GETGEN, bytes(NFGENMSG_SIZE))
-    except OSError as error:
-        if error.errno in NO_SUBSYSTEM:
-            return None
-        raise
-    return next((generation(buffer, start, end) for buffer, start, end in answers), None)
-
-
 def generation(buffer: Buffer, start: int, end: int) -> int | None:
     """The generation that an NFT_MSG_NEWGEN message tells."""
     for kind, value, _ in attributes(buffer, start + NFGENMSG_SIZE, end):
@@ -200,7 +182,7 @@ def _interface(buffer: bytes, start: int, end: int, addresses: _Addresses) -> In
         master=_u32(buffer, found[_IFLA_MASTER]) if _IFLA_MASTER in found else None,
         addresses=tuple(sorted(addresses.own.get(index, ()))),
         tentative=frozenset(addresses.tentative.get(index, ())),
-        failed=frozenset(addresses.failed.get(index, ())),
+        dad_failed=frozenset(addresses.failed.get(index, ())),
         bridge_port=info.bridge_port,
         bridge_netfilter=info.bridge_netfilter,
         autoconfigured=index in addresses.autoconfigured,

@@ -1,13 +1,24 @@
-"""Sysctls through /proc/sys: names to paths, reading, writing, and what to do about a refusal.
+"""Sysctls through /proc/sys: names, reading, writing, remedies for a refusal, and which interfaces need accept_ra=2.
 
-``/proc/sys/net`` shows the network namespace of the calling task (proc(5)), so it needs no path of its own for one.
+``/proc/sys/net`` shows the network namespace of the calling task (proc(5)).
+
+``accept_ra`` (Documentation/networking/ip-sysctl.rst): 1 accepts router advertisements only while forwarding is off on
+the interface, 2 accepts them always. Turning forwarding on deletes at once what advertisements have installed - default
+routes and on-link prefixes - on every interface whose accept_ra is not 2 (rt6_purge_dflt_routers in
+net/ipv6/route.c), and nothing renews it. So accept_ra must be 2 before forwarding becomes 1. Addresses stay until their
+lifetimes end; they still identify an uplink if somebody else turned forwarding on earlier.
+
+A program in user space that processes advertisements (systemd-networkd, NetworkManager) sets accept_ra to 0; forwarding
+deletes nothing of what it installed.
 """
 
 import errno
 import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from dockerv6.hostnet.port import HostNetDenied, HostNetError
+from dockerv6.hostnet.model import Interface, Route, RouteProtocol
+from dockerv6.hostnet.port import HostNetError, HostNetPermissionError
 
 ROOT = Path("/proc/sys")
 
@@ -15,6 +26,10 @@ _DENIED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 _ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG})
 _SWAP = str.maketrans("./", "/.")
 _LARGEST = 65536
+
+
+ACCEPT_UNLESS_FORWARDING = "1"
+ACCEPT_ALWAYS = "2"
 
 
 def canonical(name: str) -> str:
@@ -36,7 +51,7 @@ def read(name: str, root: Path = ROOT) -> str | None:
 
     Raises:
         ValueError: not a name of a sysctl.
-        HostNetDenied: it can't be read.
+        HostNetPermissionError: it can't be read.
         HostNetError: any other refusal.
     """
     path = canonical(name)
@@ -57,7 +72,7 @@ def write(name: str, value: str, root: Path = ROOT) -> None:
 
     Raises:
         ValueError: not a name of a sysctl.
-        HostNetDenied: not permitted; says what to do.
+        HostNetPermissionError: not permitted; says what to do.
         HostNetError: no such key, or a value that the kernel refuses.
     """
     path = canonical(name)
@@ -74,7 +89,7 @@ def write(name: str, value: str, root: Path = ROOT) -> None:
 
 def _translated(error: OSError, what: str) -> HostNetError:
     if error.errno in _DENIED:
-        return HostNetDenied(f"{what}: {error.strerror}; {remedy(error.errno or 0, os.geteuid())}")
+        return HostNetPermissionError(f"{what}: {error.strerror}; {remedy(error.errno or 0, os.geteuid())}")
     if error.errno in _ABSENT:
         return HostNetError(f"{what}: the kernel has no such key (is its module loaded, does the interface exist?)")
     return HostNetError(f"{what}: {error.strerror}")
@@ -93,3 +108,30 @@ def remedy(code: int, user: int) -> str:
         "CAP_NET_ADMIN is missing, or AppArmor forbids it: run the container with --network host --cap-add NET_ADMIN "
         "--security-opt apparmor=unconfined"
     )
+
+
+def ra_interfaces(interfaces: Iterable[Interface], routes: Iterable[Route]) -> tuple[str, ...]:
+    """Names of the interfaces that have a route or an address from a router advertisement, by index.
+
+    Members of a bridge or bond are left out: the bridge has the routes and addresses.
+    """
+    by_route = {route.interface for route in routes if route.protocol is RouteProtocol.RA}
+    return tuple(
+        interface.name
+        for interface in sorted(interfaces, key=lambda interface: interface.index)
+        if interface.master is None and (interface.autoconfigured or interface.name in by_route)
+    )
+
+
+def ra_disabled_by_forwarding(
+    interfaces: Iterable[Interface], routes: Iterable[Route], accept_ra: Mapping[str, str | None]
+) -> tuple[str, ...]:
+    """Names of the interfaces that need accept_ra=2 while forwarding is on, by index.
+
+    Args:
+        interfaces: all interfaces of the host.
+        routes: all routes of the host.
+        accept_ra: the sysctl's value by interface name, at least for those that `ra_interfaces` returns. None or
+            missing: the interface has no IPv6.
+    """
+    return tuple(name for name in ra_interfaces(interfaces, routes) if accept_ra.get(name) == ACCEPT_UNLESS_FORWARDING)

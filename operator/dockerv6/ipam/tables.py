@@ -49,7 +49,7 @@ def read_allocations(path: Path) -> tuple[Allocation, ...]:
     """Read every allocation from the state file, ordered by prefix.
 
     Raises:
-        NoState: there is no state file.
+        StateFileMissingError: there is no state file.
         StateFileError: it can't be read.
     """
     return read_state(path, SCHEMA, all_allocations) or ()

@@ -1,4 +1,4 @@
-"""The ground floor: clock, backoff, delta, background tasks, prefix arithmetic.
+"""The lowest layer: clock, background tasks, netlink, prefixes, the state file, time formats.
 
-Duty: what every package may use. Never imports another package of dockerv6, nor anything outside the standard library.
+Duty: what every package may use. Never: import another package of dockerv6, or anything outside the standard library.
 """

@@ -15,7 +15,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from dockerv6.lib.statefile import Schema, StateFileError, explain, open_state
+from dockerv6.lib.statefile import Schema, StateFileError, describe_error, open_state
 
 T = TypeVar("T")
 
@@ -117,7 +117,7 @@ class Database:
         for job in group:
             error = job.attempt(self._connection)
             if isinstance(error, sqlite3.Error):
-                job.error = StateFileError(explain(self._path, error))
+                job.error = StateFileError(describe_error(self._path, error))
 
     def _commit(self, group: Sequence["_Job"]) -> None:
         try:
@@ -127,7 +127,7 @@ class Database:
             self._connection.execute("COMMIT")
         except Exception as error:  # noqa: BLE001 - whatever it is, nobody of the group may wait for ever
             for job in group:
-                job.error = StateFileError(explain(self._path, error))
+                job.error = StateFileError(describe_error(self._path, error))
         finally:
             if self._connection.in_transaction:
                 with suppress(sqlite3.Error):  # the cause is reported already
@@ -142,7 +142,7 @@ class Database:
                 raise error  # SQLite rolled everything back, as it may when the disk is full
             self._connection.execute("ROLLBACK TO job")
         if isinstance(error, sqlite3.Error):
-            job.error = StateFileError(explain(self._path, error))
+            job.error = StateFileError(describe_error(self._path, error))
         self._connection.execute("RELEASE job")
 
 

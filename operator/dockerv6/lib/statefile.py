@@ -3,7 +3,7 @@
 Errors::
 
     StateFileError    it can't be opened, read or understood; the message names the file and the remedy
-    └── NoState       there is none (yet)
+    └── StateFileMissingError   there is none (yet)
 
 Start-up of the command line passes through here: nothing heavier than sqlite3 is imported.
 """
@@ -32,7 +32,7 @@ class StateFileError(Exception):
     """The state file can't be opened, read or understood. The message holds the remedy."""
 
 
-class NoState(StateFileError):  # noqa: N818 - named for what happened
+class StateFileMissingError(StateFileError):
     """There is no state file: nothing has run with this state directory yet."""
 
 
@@ -64,7 +64,7 @@ def open_state(path: Path, schema: Schema) -> sqlite3.Connection:
         _create(path)
         connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     except (OSError, sqlite3.Error) as error:
-        raise StateFileError(explain(path, error)) from error
+        raise StateFileError(describe_error(path, error)) from error
     try:
         # FULL: in WAL mode NORMAL would lose the last commits at a power failure (https://sqlite.org/pragma.html).
         connection.execute("PRAGMA synchronous = FULL")
@@ -74,7 +74,7 @@ def open_state(path: Path, schema: Schema) -> sqlite3.Connection:
         _migrate(connection, path, schema)
     except sqlite3.Error as error:
         connection.close()
-        raise StateFileError(explain(path, error)) from error
+        raise StateFileError(describe_error(path, error)) from error
     except BaseException:
         connection.close()
         raise
@@ -89,7 +89,7 @@ def read_state(path: Path, schema: Schema, query: Callable[[sqlite3.Connection],
     when any descriptor of it is closed. The query may run several times.
 
     Raises:
-        NoState: there is no such file.
+        StateFileMissingError: there is no such file.
         StateFileError: it can't be read or understood.
     """
 
@@ -103,11 +103,11 @@ def read_state(path: Path, schema: Schema, query: Callable[[sqlite3.Connection],
             if before.live or _fingerprint(path) == before:
                 return result
     except (OSError, sqlite3.Error) as error:
-        raise StateFileError(explain(path, error)) from error
+        raise StateFileError(describe_error(path, error)) from error
     raise StateFileError(f"{path} keeps changing while it is read: try again")
 
 
-def explain(path: Path, error: Exception) -> str:
+def describe_error(path: Path, error: Exception) -> str:
     """What went wrong with the file, and what to do about it."""
     if isinstance(error, FileNotFoundError):
         return f"{path} can't be made: its directory is missing; make it, or name another state directory"
@@ -216,7 +216,9 @@ class _Fingerprint:
 def _fingerprint(path: Path) -> _Fingerprint:
     file = _stat(path)
     if file is None:
-        raise NoState(f"there is no {path}: the daemon has not run yet, or it has another state directory")
+        raise StateFileMissingError(
+            f"there is no {path}: the daemon has not run yet, or it has another state directory"
+        )
     log = _stat(_beside(path, "-wal"))
     return _Fingerprint(file, log, live=log is not None and _beside(path, "-shm").exists())
 

@@ -1,21 +1,63 @@
-"""Background tasks with names, a supervisor, and an end."""
+"""Background tasks that are supervised, restarted with backoff, and stopped within a time limit."""
 
 import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
 from functools import partial
 from random import Random
 from types import MappingProxyType, TracebackType
 from typing import Self
 
-from dockerv6.lib.backoff import Backoff
 from dockerv6.lib.clock import Clock, wait_for
 
 logger = logging.getLogger(__name__)
 
 Work = Callable[[], Coroutine[object, object, None]]
 """Makes the coroutine to run; called again for every restart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """Delays of `initial * factor**attempt` seconds, never more than `maximum`, each shortened by a random share.
+
+    Jitter only shortens. Were it added and then cut at the ceiling, everything that has failed for long would retry
+    in step, which is what jitter is there to prevent.
+
+    Attributes:
+        initial: seconds before the first retry.
+        factor: growth from one retry to the next, at least 1.
+        maximum: ceiling in seconds.
+        jitter: largest share, 0 to 1, that is taken off.
+    """
+
+    initial: float = 0.2
+    factor: float = 2.0
+    maximum: float = 60.0
+    jitter: float = 0.2
+
+    def __post_init__(self) -> None:
+        if self.initial < 0 or self.maximum < self.initial:
+            raise ValueError(f"a backoff needs 0 <= initial <= maximum, not {self.initial} and {self.maximum}")
+        if self.factor < 1:
+            raise ValueError(f"a backoff needs a factor of at least 1, not {self.factor}")
+        if not 0 <= self.jitter <= 1:
+            raise ValueError(f"a backoff needs a jitter between 0 and 1, not {self.jitter}")
+
+    def delay(self, attempt: int, random: Random) -> float:
+        """Seconds to wait before retry number `attempt`, counted from 0 (0: it has failed once).
+
+        Raises:
+            ValueError: a negative attempt.
+        """
+        if attempt < 0:
+            raise ValueError(f"attempts are counted from 0, not {attempt}")
+        try:
+            grown = min(self.maximum, self.initial * self.factor**attempt)
+        except OverflowError:
+            grown = self.maximum
+        return grown * (1 - self.jitter * random.random())
 
 
 class Supervisor:

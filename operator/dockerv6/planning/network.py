@@ -337,7 +337,7 @@ def _mend(observed: Observed, live: Network) -> tuple[RepairBridge, ...]:
         faults: list[str] = []
         if address not in interface.addresses:
             faults.append(f"bridge {interface.name} lost its address {address}")
-        elif address.ip in interface.failed:
+        elif address.ip in interface.dad_failed:
             faults.append(f"address {address} of bridge {interface.name} failed duplicate address detection")
         if not interface.up and not found:
             faults.append(f"bridge {interface.name} is down")

@@ -34,9 +34,8 @@ from random import Random
 from types import TracebackType
 from typing import Generic, Protocol, Self, TypeVar
 
-from dockerv6.lib.backoff import Backoff
 from dockerv6.lib.clock import Clock, wait_for
-from dockerv6.lib.tasks import Supervisor
+from dockerv6.lib.tasks import Backoff, Supervisor
 from dockerv6.reconciler.handler import ContextT, Key, PermanentError, Registry, Requeue, TemporaryError
 from dockerv6.reconciler.queue import KeyedQueue, QueueDepth
 

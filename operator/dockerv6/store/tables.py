@@ -95,7 +95,7 @@ def read_objects(path: Path, kind: str | None = None, name: str | None = None) -
     """Read objects from the state file, ordered by kind and name.
 
     Raises:
-        NoState: there is no state file.
+        StateFileMissingError: there is no state file.
         StateFileError: it can't be read.
     """
     return read_state(path, SCHEMA, lambda connection: select_objects(connection, kind, name)) or ()

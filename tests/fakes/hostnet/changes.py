@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 
-from dockerv6.hostnet.changes import Pending
+from dockerv6.hostnet.changes import ChangeQueue
 from dockerv6.hostnet.model import ChangeKind, HostChange
 
 
@@ -46,7 +46,7 @@ class _Reader:
     """One iteration of changes."""
 
     def __init__(self, *, closed: bool) -> None:
-        self._pending = Pending()
+        self._pending = ChangeQueue()
         self._pending.lose()
         self._closed = closed
         self._wake = asyncio.Event()

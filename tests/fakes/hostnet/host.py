@@ -23,8 +23,8 @@ from dockerv6.hostnet.model import (
     RouteProtocol,
     interface_sysctl,
 )
-from dockerv6.hostnet.port import HostNetDenied, HostNetError
-from dockerv6.hostnet.uplinks import ACCEPT_ALWAYS
+from dockerv6.hostnet.port import HostNetError, HostNetPermissionError
+from dockerv6.hostnet.sysctl import ACCEPT_ALWAYS
 from tests.fakes.hostnet.changes import Announcements
 from tests.fakes.hostnet.prefixes import FakePrefixes
 from tests.fakes.hostnet.sysctls import FakeSysctls
@@ -98,22 +98,22 @@ class FakeHostNet:
         """See `port.HostNet.prefixes`."""
         return self._prefixes.told(self._interfaces.values(), self._routes)
 
-    async def proxies(self) -> frozenset[ProxyNeighbour]:
-        """See `port.HostNet.proxies`."""
+    async def proxy_neighbours(self) -> frozenset[ProxyNeighbour]:
+        """See `port.HostNet.proxy_neighbours`."""
         return frozenset(ProxyNeighbour(*key, ours) for key, ours in self._proxies.items())
 
-    async def add_proxy(self, interface: str, address: IPv6Address) -> None:
-        """See `port.HostNet.add_proxy`."""
+    async def add_proxy_neighbour(self, interface: str, address: IPv6Address) -> None:
+        """See `port.HostNet.add_proxy_neighbour`."""
         self._permit(f"answer for {address} on {interface}")
         self._proxies.setdefault((self._existing(interface).name, address), True)
 
-    async def remove_proxy(self, interface: str, address: IPv6Address) -> None:
-        """See `port.HostNet.remove_proxy`."""
+    async def remove_proxy_neighbour(self, interface: str, address: IPv6Address) -> None:
+        """See `port.HostNet.remove_proxy_neighbour`."""
         self._permit(f"answer no more for {address} on {interface}")
         self._proxies.pop((interface, address), None)
 
-    async def set_up(self, interface: str) -> None:
-        """See `port.HostNet.set_up`."""
+    async def set_link_up(self, interface: str) -> None:
+        """See `port.HostNet.set_link_up`."""
         self._permit(f"set {interface} up")
         self.add_interface(replace(self._existing(interface), up=True))
 
@@ -122,7 +122,7 @@ class FakeHostNet:
         self._permit(f"give {interface} the address {address}")
         there = self._existing(interface)
         self._prefixes.limit(interface, address.ip, None, None, temporary=False)
-        proven = replace(there, tentative=there.tentative - {address.ip}, failed=there.failed - {address.ip})
+        proven = replace(there, tentative=there.tentative - {address.ip}, dad_failed=there.dad_failed - {address.ip})
         self.add_interface(replace(proven, addresses=tuple(sorted({*there.addresses, address}))))
 
     async def set_hairpin(self, port: str, *, on: bool) -> None:
@@ -145,23 +145,19 @@ class FakeHostNet:
         """See `port.HostNet.listeners`."""
         return frozenset(self._listeners)
 
-    async def forget_udp_flows(self, ports: Collection[int], destinations: Collection[IPv6Address]) -> int:
-        """See `port.HostNet.forget_udp_flows`."""
+    async def delete_udp_flows(self, ports: Collection[int], destinations: Collection[IPv6Address]) -> int:
+        """See `port.HostNet.delete_udp_flows`."""
         self._permit("drop conntrack entries")
         before = len(self.udp_flows)
         self.udp_flows = [(to, port) for to, port in self.udp_flows if port not in ports or to not in destinations]
         return before - len(self.udp_flows)
 
-    async def forget_translated_flows(self, prefixes: Collection[IPv6Network]) -> int:
-        """See `port.HostNet.forget_translated_flows`."""
+    async def delete_translated_flows(self, prefixes: Collection[IPv6Network]) -> int:
+        """See `port.HostNet.delete_translated_flows`."""
         self._permit("drop conntrack entries")
         before = len(self.translated_flows)
         self.translated_flows = [a for a in self.translated_flows if not any(a in prefix for prefix in prefixes)]
         return before - len(self.translated_flows)
-
-    async def firewall_generation(self) -> int | None:
-        """See `port.HostNet.firewall_generation`."""
-        return self._generation
 
     async def changes(self) -> AsyncIterator[HostChange]:
         """See `port.HostNet.changes`."""
@@ -341,7 +337,7 @@ class FakeHostNet:
 
     def _permit(self, what: str) -> None:
         if self._denied:
-            raise HostNetDenied(f"can't {what}: {self._denied}")
+            raise HostNetPermissionError(f"can't {what}: {self._denied}")
 
     def _existing(self, interface: str) -> Interface:
         if interface not in self._interfaces:
@@ -352,8 +348,8 @@ class FakeHostNet:
         had = self._prefixes.is_autoconfigured(interface.name)
         own = tuple(sorted(addresses))
         here = {address.ip for address in own}
-        tentative, failed = interface.tentative & here, interface.failed & here
-        self.add_interface(replace(interface, addresses=own, tentative=tentative, failed=failed))
+        tentative, failed = interface.tentative & here, interface.dad_failed & here
+        self.add_interface(replace(interface, addresses=own, tentative=tentative, dad_failed=failed))
         has = self._prefixes.is_autoconfigured(interface.name)
         if had or has:
             self.add_interface(replace(self._interfaces[interface.name], autoconfigured=has))
@@ -377,8 +373,8 @@ class FakeHostNet:
 
 def _link_of(interface: Interface) -> Interface:
     """Without what addresses tell of it."""
-    return replace(interface, addresses=(), tentative=frozenset(), failed=frozenset(), autoconfigured=False)
+    return replace(interface, addresses=(), tentative=frozenset(), dad_failed=frozenset(), autoconfigured=False)
 
 
 def _addresses_of(interface: Interface) -> tuple[object, ...]:
-    return interface.addresses, interface.tentative, interface.failed
+    return interface.addresses, interface.tentative, interface.dad_failed

@@ -99,7 +99,7 @@ class FakePrefixes:
                 address=address.ip,
                 temporary=of.temporary,
                 tentative=address.ip in interface.tentative,
-                failed=address.ip in interface.failed,
+                dad_failed=address.ip in interface.dad_failed,
             )
 
     def _deadline(self, left: float | None) -> float | None:

@@ -22,7 +22,7 @@ from dockerv6.api.values import (
     Unicast6,
     quote,
 )
-from dockerv6.lib.times import format_duration, parse_duration
+from dockerv6.lib.timeformat import format_duration, parse_duration
 
 
 def parse(kind: Any) -> Callable[[object], object]:

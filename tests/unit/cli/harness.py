@@ -11,7 +11,7 @@ from dockerv6.api.kinds import API_VERSION, NETWORK
 from dockerv6.cli.main import main
 from dockerv6.ipam.sqlite import SqliteLedger
 from dockerv6.lib.statefile import STATE_FILE
-from dockerv6.lib.times import rfc3339
+from dockerv6.lib.timeformat import rfc3339
 from dockerv6.store.model import Document, EventType, StoredObject
 from dockerv6.store.sqlite import SqliteStore
 

@@ -22,7 +22,7 @@ KIND = "IPv6Policy"
 
 async def answered(host: Host) -> set[tuple[str, str]]:
     """Ours, with their interfaces."""
-    return {(p.interface, str(p.address)) for p in await host.net.proxies() if p.ours}
+    return {(p.interface, str(p.address)) for p in await host.net.proxy_neighbours() if p.ours}
 
 
 async def plugged(*containers: str, **spec: Any) -> Bench:
@@ -95,13 +95,13 @@ class TestSweep:
         bench = await plugged("web")
         host = bench.host
         before = await answered(host)
-        await host.net.add_proxy("eth0", IPv6Address("2001:db8:1::77"))
+        await host.net.add_proxy_neighbour("eth0", IPv6Address("2001:db8:1::77"))
         host.net.answer_for("eth0", IPv6Address("2001:db8:1::88"))
         bench.invalidate_all()
         await sweep(bench.context)
         assert await answered(host) == before
         theirs = ProxyNeighbour("eth0", IPv6Address("2001:db8:1::88"), ours=False)
-        assert theirs in await host.net.proxies()
+        assert theirs in await host.net.proxy_neighbours()
 
     async def test_those_of_one_that_is_suspended_stay(self) -> None:
         bench = await plugged("web")
@@ -114,7 +114,7 @@ class TestSweep:
 
     async def test_nothing_goes_before_every_source_was_listed(self) -> None:
         bench = await plugged("web")
-        await bench.host.net.add_proxy("eth0", IPv6Address("2001:db8:1::77"))
+        await bench.host.net.add_proxy_neighbour("eth0", IPv6Address("2001:db8:1::77"))
         restarted = await bench.host.bench()
         restarted.context.sources_listed = False
         await sweep(restarted.context)
@@ -164,7 +164,7 @@ async def test_uninstalling_answers_for_nobody_and_restores_the_switch() -> None
     bench.invalidate_all()
     said = await remove_everything(bench.context, keep_networks=False)
     assert await answered(bench.host) == set()
-    assert len(await bench.host.net.proxies()) == 1
+    assert len(await bench.host.net.proxy_neighbours()) == 1
     assert await bench.host.net.sysctl(SWITCH) == "0"
     assert await bench.host.net.sysctl(FORWARDING) == "0"
     assert any("2001:db8:1:0:8000::2" in line for line in said)

@@ -6,7 +6,7 @@ from dockerv6.controller.execute import LATER, StepFailed
 from dockerv6.dockerd.model import NetworkSpec
 from dockerv6.dockerd.port import EngineConflict, EngineTooOld, EngineUnavailable
 from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable
-from dockerv6.hostnet.port import HostNetDenied
+from dockerv6.hostnet.port import HostNetPermissionError
 from dockerv6.ipam.ledger import LedgerError
 from dockerv6.planning.steps import BindSubnet, CreateNetwork, EnsureRules, RemoveNetwork, SetSysctl, Step
 from dockerv6.reconciler.handler import TemporaryError
@@ -27,7 +27,7 @@ SYSCTL = SetSysctl("net.x", "1", "0", "x")
         (REMOVE, EngineConflict("x"), "ApplyFailed"),
         (RULES, FirewallUnavailable("x"), "FirewallUnavailable"),
         (RULES, FirewallRejected("x"), "ApplyFailed"),
-        (SYSCTL, HostNetDenied("x"), "HostDenied"),
+        (SYSCTL, HostNetPermissionError("x"), "HostDenied"),
         (BIND, LedgerError("disk full"), "ApplyFailed"),
     ],
 )

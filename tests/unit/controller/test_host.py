@@ -6,7 +6,7 @@ from dockerv6.controller.host import FIREWALL, FORWARDING, reconcile
 from dockerv6.firewall.model import FilterVariant, ForwardDrop
 from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable
 from dockerv6.firewall.ruleset import EMPTY
-from dockerv6.hostnet.port import HostNetDenied
+from dockerv6.hostnet.port import HostNetPermissionError
 from dockerv6.planning.host.sysctls import FORWARDING as SYSCTL
 from dockerv6.reconciler.handler import Key, TemporaryError
 from tests.simulation.resources import network
@@ -100,7 +100,7 @@ async def test_a_host_that_denies_is_tried_again() -> None:
     bench.host.net.deny()
     with pytest.raises(TemporaryError) as failed:
         await reconcile(FORWARDING, bench.context)
-    assert isinstance(failed.value.__cause__, HostNetDenied)
+    assert isinstance(failed.value.__cause__, HostNetPermissionError)
 
 
 async def test_other_keys_are_nothing() -> None:

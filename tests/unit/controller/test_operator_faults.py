@@ -9,7 +9,7 @@ from dockerv6.dockerd.port import EngineUnavailable
 from dockerv6.firewall.model import FilterVariant, ForwardDrop
 from dockerv6.firewall.port import FirewallUnavailable
 from dockerv6.firewall.ruleset import Ruleset
-from dockerv6.hostnet.port import HostNetDenied
+from dockerv6.hostnet.port import HostNetPermissionError
 from tests.simulation.resources import network
 from tests.world import Host
 
@@ -106,7 +106,7 @@ async def _no_firewall() -> Ruleset:
 
 
 def _denied() -> object:
-    raise HostNetDenied("nf_tables' notifications need CAP_NET_ADMIN")
+    raise HostNetPermissionError("nf_tables' notifications need CAP_NET_ADMIN")
 
 
 class TestRestart:

@@ -102,14 +102,14 @@ class TestPrefixTranslation:
     async def test_flows_of_a_prefix_that_leads_nowhere_are_ended(self) -> None:
         bench, provider = await behind("a")
         ended: list[frozenset[IPv6Network]] = []
-        original = bench.host.net.forget_translated_flows
+        original = bench.host.net.delete_translated_flows
 
         async def forget(prefixes: frozenset[IPv6Network]) -> int:
             assert translated_to(bench.host) == ["2001:db8:b00:"]
             ended.append(prefixes)
             return await original(prefixes)
 
-        bench.host.net.forget_translated_flows = forget  # type: ignore[assignment,method-assign]
+        bench.host.net.delete_translated_flows = forget  # type: ignore[assignment,method-assign]
         await change(bench, provider, NEW)
         assert ended == [frozenset({IPv6Network(OLD)})]
 
@@ -218,14 +218,14 @@ class TestUplink:
             await at_work.let(2)
             host.engine.run_container("web", "a")
             await at_work.let(2)
-            before = await host.net.proxies()
+            before = await host.net.proxy_neighbours()
             assert len(before) == 1
             provider.unplug()
             await at_work.let(30)
             assert await host.attached("a") == {"web"}
             provider.plug("2001:db8:1::5/64", index=77)
             await at_work.let(2)
-            assert await host.net.proxies() == before
+            assert await host.net.proxy_neighbours() == before
             assert await host.net.sysctl("net.ipv6.conf.eth0.proxy_ndp") == "1"
             assert await host.ready("a") == READY
 
@@ -239,6 +239,6 @@ class TestUplink:
             await at_work.let(2)
             host.files.write(network("a", **spec))
             await at_work.let(2)
-            assert await host.net.proxies() == frozenset()
+            assert await host.net.proxy_neighbours() == frozenset()
             assert await host.net.sysctl("net.ipv6.conf.eth0.proxy_ndp") == "0"
             assert await host.attached("a") == {"web"}

@@ -66,42 +66,42 @@ def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
 
 def test_a_flow_is_deleted_by_its_original_tuple(kernel: Kernel) -> None:
     kernel.entries = [entry(5353), entry(5354)]
-    assert conntrack.forget_udp_flows([5354], OWN) == 1
+    assert conntrack.delete_udp_flows([5354], OWN) == 1
     assert kernel.deleted == [IPV6 + original(5354)]
 
 
 def test_the_port_after_translation_does_not_count(kernel: Kernel) -> None:
     kernel.entries = [entry(5353)]
-    assert conntrack.forget_udp_flows([53, 40000], OWN) == 0
+    assert conntrack.delete_udp_flows([53, 40000], OWN) == 0
 
 
 @pytest.mark.parametrize("protocol", [TCP, ICMPV6])
 def test_other_protocols_stay_when_the_kernel_lists_them(kernel: Kernel, protocol: int) -> None:
     kernel.entries = [entry(5353, protocol)]
-    assert conntrack.forget_udp_flows([5353], OWN) == 0
+    assert conntrack.delete_udp_flows([5353], OWN) == 0
 
 
 def test_a_zone_is_part_of_what_names_a_flow(kernel: Kernel) -> None:
     zone = attribute(18, struct.pack(">H", 7))
     kernel.entries = [entry(5353) + zone]
-    conntrack.forget_udp_flows([5353], OWN)
+    conntrack.delete_udp_flows([5353], OWN)
     assert kernel.deleted == [IPV6 + original(5353) + zone]
 
 
 def test_a_zone_of_one_direction_stays_in_the_tuple(kernel: Kernel) -> None:
     tuple_ = original(5353, UDP, attribute(3, struct.pack(">H", 7)))
     kernel.entries = [IPV6 + tuple_ + ID]
-    conntrack.forget_udp_flows([5353], OWN)
+    conntrack.delete_udp_flows([5353], OWN)
     assert kernel.deleted == [IPV6 + tuple_]
 
 
 def test_a_flow_that_is_listed_twice_is_deleted_once(kernel: Kernel) -> None:
     kernel.entries = [entry(5353)] * 2
-    assert conntrack.forget_udp_flows([5353], OWN) == 1
+    assert conntrack.delete_udp_flows([5353], OWN) == 1
 
 
 def test_the_kernel_looks_for_few_ports_itself(kernel: Kernel) -> None:
-    conntrack.forget_udp_flows([5353], OWN)
+    conntrack.delete_udp_flows([5353], OWN)
     like = attribute(1, bytes((UDP,))) + attribute(3, struct.pack(">H", 5353))
     significant = attribute(NESTED | 25, attribute(1, struct.pack("=I", 1 << 3 | 1 << 5)))
     assert kernel.searches == [IPV6 + attribute(NESTED | 1, attribute(NESTED | 2, like)) + significant]
@@ -109,7 +109,7 @@ def test_the_kernel_looks_for_few_ports_itself(kernel: Kernel) -> None:
 
 def test_for_many_ports_it_lists_udp_once(kernel: Kernel) -> None:
     kernel.entries = [entry(port) for port in range(5000, 5020)]
-    assert conntrack.forget_udp_flows(range(5005, 5015), OWN) == 10
+    assert conntrack.delete_udp_flows(range(5005, 5015), OWN) == 10
     significant = attribute(NESTED | 25, attribute(1, struct.pack("=I", 1 << 3)))
     like = attribute(NESTED | 1, attribute(NESTED | 2, attribute(1, bytes((UDP,)))))
     assert kernel.searches == [IPV6 + like + significant]
@@ -117,34 +117,34 @@ def test_for_many_ports_it_lists_udp_once(kernel: Kernel) -> None:
 
 def test_flows_to_the_same_port_elsewhere_stay(kernel: Kernel) -> None:
     kernel.entries = [entry(53)]
-    assert conntrack.forget_udp_flows([53], [IPv6Address("2001:db8::3"), IPv6Address(CLIENT)]) == 0
-    assert conntrack.forget_udp_flows([53], [IPv6Address("2001:db8::3"), IPv6Address(HOST)]) == 1
+    assert conntrack.delete_udp_flows([53], [IPv6Address("2001:db8::3"), IPv6Address(CLIENT)]) == 0
+    assert conntrack.delete_udp_flows([53], [IPv6Address("2001:db8::3"), IPv6Address(HOST)]) == 1
 
 
 def test_the_address_after_translation_does_not_count(kernel: Kernel) -> None:
     kernel.entries = [entry(5353)]
-    assert conntrack.forget_udp_flows([5353], [IPv6Address(CONTAINER)]) == 0
+    assert conntrack.delete_udp_flows([5353], [IPv6Address(CONTAINER)]) == 0
 
 
 def test_for_no_port_or_no_address_the_kernel_is_not_asked(kernel: Kernel) -> None:
-    assert conntrack.forget_udp_flows((), OWN) == 0
-    assert conntrack.forget_udp_flows([5353], ()) == 0
+    assert conntrack.delete_udp_flows((), OWN) == 0
+    assert conntrack.delete_udp_flows([5353], ()) == 0
     assert kernel.searches == []
 
 
 @pytest.mark.parametrize("absent", [errno.EINVAL, errno.EPROTONOSUPPORT, errno.EOPNOTSUPP])
 def test_a_kernel_without_conntrack_has_no_flows(kernel: Kernel, absent: int) -> None:
     kernel.error = OSError(absent, "absent")
-    assert conntrack.forget_udp_flows([5353], OWN) == 0
+    assert conntrack.delete_udp_flows([5353], OWN) == 0
 
 
 def test_a_refusal_is_raised(kernel: Kernel) -> None:
     kernel.error = OSError(errno.EPERM, "Operation not permitted")
     with pytest.raises(PermissionError):
-        conntrack.forget_udp_flows([5353], OWN)
+        conntrack.delete_udp_flows([5353], OWN)
 
 
 @pytest.mark.parametrize("size", range(4, 100, 4))
 def test_an_entry_that_was_cut_off_is_no_flow_of_a_port_or_a_whole_one(kernel: Kernel, size: int) -> None:
     kernel.entries = [entry(5353)[:size]]
-    assert conntrack.forget_udp_flows([5353], OWN) == int(size >= len(IPV6 + original(5353)))
+    assert conntrack.delete_udp_flows([5353], OWN) == int(size >= len(IPV6 + original(5353)))

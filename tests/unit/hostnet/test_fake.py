@@ -4,8 +4,8 @@ from ipaddress import IPv6Address, IPv6Interface, IPv6Network
 import pytest
 
 from dockerv6.hostnet.model import ChangeKind, HostChange, Interface, Listener, Route, RouteProtocol, interface_sysctl
-from dockerv6.hostnet.port import HostNetDenied
-from dockerv6.hostnet.uplinks import ra_disabled_by_forwarding
+from dockerv6.hostnet.port import HostNetPermissionError
+from dockerv6.hostnet.sysctl import ra_disabled_by_forwarding
 from tests.fakes.hostnet.host import FakeHostNet
 
 ETH0 = Interface(2, "eth0", "", up=True, mtu=1500, addresses=(IPv6Interface("2001:db8::2/64"),))
@@ -70,7 +70,7 @@ async def test_forwarding_everywhere_reports_each_that_changed() -> None:
 async def test_denied_writes_change_nothing_until_they_are_permitted() -> None:
     host = FakeHostNet([ETH0])
     host.deny()
-    with pytest.raises(HostNetDenied, match="read-only"):
+    with pytest.raises(HostNetPermissionError, match="read-only"):
         await host.set_sysctl(FORWARDING, "1")
     assert (await host.sysctl(FORWARDING), host.writes) == ("0", [])
     host.permit()
@@ -122,13 +122,13 @@ async def test_denied_changes_of_links_and_flows_change_nothing() -> None:
     before = await host.interfaces()
     host.deny("Operation not permitted")
     for attempt in (
-        host.set_up("br0"),
+        host.set_link_up("br0"),
         host.add_address("br0", ETH0.addresses[0]),
         host.set_hairpin("veth0", on=True),
         host.set_bridge_netfilter("br0", on=True),
-        host.forget_udp_flows([53], [ETH0.addresses[0].ip]),
+        host.delete_udp_flows([53], [ETH0.addresses[0].ip]),
     ):
-        with pytest.raises(HostNetDenied, match=r"can't .*: Operation not permitted"):
+        with pytest.raises(HostNetPermissionError, match=r"can't .*: Operation not permitted"):
             await attempt
     assert (await host.interfaces(), host.udp_flows) == (before, [(ETH0.addresses[0].ip, 53)])
 

@@ -16,7 +16,7 @@ from dockerv6.hostnet.model import (
     Route,
     RouteProtocol,
 )
-from dockerv6.hostnet.port import HostNetDenied, HostNetError
+from dockerv6.hostnet.port import HostNetError, HostNetPermissionError
 from tests.fakes.clock import FakeClock
 from tests.fakes.hostnet.host import FakeHostNet
 
@@ -99,7 +99,7 @@ async def test_an_interface_that_was_made_autoconfigured_stays_so_without_lifeti
 
 
 async def test_a_withdrawn_prefix_takes_its_addresses_and_its_route_and_no_others() -> None:
-    failed = replace(ETH0, addresses=(OLD, NEW), tentative=frozenset({OLD.ip}), failed=frozenset({OLD.ip}))
+    failed = replace(ETH0, addresses=(OLD, NEW), tentative=frozenset({OLD.ip}), dad_failed=frozenset({OLD.ip}))
     host = FakeHostNet([failed], [LINK])
     changes = host.changes()
     await anext(changes)
@@ -155,11 +155,13 @@ async def test_denied_changes_of_proxy_neighbours_change_nothing() -> None:
     host = FakeHostNet([ETH0])
     host.answer_for("eth0", CONTAINER)
     host.deny("Operation not permitted")
-    with pytest.raises(HostNetDenied, match=r"can't answer for 2001:db8:1::c on eth0: Operation not permitted"):
-        await host.add_proxy("eth0", CONTAINER)
-    with pytest.raises(HostNetDenied, match=r"can't answer no more for 2001:db8:1::c on eth0"):
-        await host.remove_proxy("eth0", CONTAINER)
-    assert await host.proxies() == {ProxyNeighbour("eth0", CONTAINER)}
+    with pytest.raises(
+        HostNetPermissionError, match=r"can't answer for 2001:db8:1::c on eth0: Operation not permitted"
+    ):
+        await host.add_proxy_neighbour("eth0", CONTAINER)
+    with pytest.raises(HostNetPermissionError, match=r"can't answer no more for 2001:db8:1::c on eth0"):
+        await host.remove_proxy_neighbour("eth0", CONTAINER)
+    assert await host.proxy_neighbours() == {ProxyNeighbour("eth0", CONTAINER)}
 
 
 async def test_proxy_neighbours_are_announced_to_nobody() -> None:
@@ -168,7 +170,7 @@ async def test_proxy_neighbours_are_announced_to_nobody() -> None:
     await anext(changes)
     host.answer_for("eth0", CONTAINER)
     host.stop_answering_for("eth0", CONTAINER)
-    await host.add_proxy("eth0", CONTAINER)
+    await host.add_proxy_neighbour("eth0", CONTAINER)
     assert await pending(host, changes) == set()
     with pytest.raises(KeyError):
         host.stop_answering_for("eth0", OLD.ip)

@@ -37,7 +37,7 @@ def link(family: int, *parts: bytes, flags: int = 0, change: int = 0) -> bytes:
 
 
 def test_only_the_flag_up_is_changed(sent: Sent) -> None:
-    links.set_up("br0")
+    links.set_link_up("br0")
     assert sent == [(0, NEWLINK, 0, link(socket.AF_UNSPEC, flags=1, change=1))]
 
 

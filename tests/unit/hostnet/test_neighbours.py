@@ -55,7 +55,7 @@ def listed(monkeypatch: pytest.MonkeyPatch, *payloads: bytes) -> frozenset[Proxy
     dumped = Mock(return_value=answers)
     monkeypatch.setattr(neighbours, "dump", dumped)
     monkeypatch.setattr(neighbours, "interface_name", lambda index, _: {INDEX: "eth0"}.get(index))
-    found = neighbours.proxies()
+    found = neighbours.proxy_neighbours()
     # the kernel lists ordinary neighbours instead unless this flag is the only one
     dumped.assert_called_once_with(0, GETNEIGH, neighbour(index=0))
     return found
@@ -83,14 +83,14 @@ def test_ordinary_neighbours_and_those_of_interfaces_that_have_just_gone_are_lef
 
 
 def test_an_entry_is_made_with_our_protocol_and_to_outlast_a_carrier(sent: Sent) -> None:
-    neighbours.add_proxy("eth0", CONTAINER)
+    neighbours.add_proxy_neighbour("eth0", CONTAINER)
     assert sent == [(0, NEWNEIGH, CREATE_EXCLUSIVELY, neighbour(to(CONTAINER), by(166), state=PERMANENT))]
 
 
 def test_an_entry_that_is_there_is_left_as_it_is(sent: Sent, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = Mock(return_value=[(neighbour(to(CONTAINER), by(77)), 0, 36)])
     monkeypatch.setattr(neighbours, "get", asked)
-    neighbours.add_proxy("eth0", CONTAINER)
+    neighbours.add_proxy_neighbour("eth0", CONTAINER)
     asked.assert_called_once_with(0, GETNEIGH, neighbour(to(CONTAINER)))
     assert sent == []
 
@@ -98,12 +98,12 @@ def test_an_entry_that_is_there_is_left_as_it_is(sent: Sent, monkeypatch: pytest
 def test_when_the_kernel_will_not_say_nothing_is_made(sent: Sent, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(neighbours, "get", refusal(errno.ENODEV))
     with pytest.raises(OSError, match="No such device"):
-        neighbours.add_proxy("eth0", CONTAINER)
+        neighbours.add_proxy_neighbour("eth0", CONTAINER)
     assert sent == []
 
 
 def test_an_entry_is_removed_by_its_address(sent: Sent) -> None:
-    neighbours.remove_proxy("eth0", CONTAINER)
+    neighbours.remove_proxy_neighbour("eth0", CONTAINER)
     assert sent == [(0, DELNEIGH, 0, neighbour(to(CONTAINER)))]
 
 
@@ -111,12 +111,12 @@ def test_an_entry_is_removed_by_its_address(sent: Sent) -> None:
 @pytest.mark.parametrize("code", [errno.ENOENT, errno.ENODEV])
 def test_to_remove_what_is_gone_is_success(code: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(neighbours, "command", refusal(code))
-    neighbours.remove_proxy("eth0", CONTAINER)
+    neighbours.remove_proxy_neighbour("eth0", CONTAINER)
 
 
 def test_to_remove_from_an_interface_of_no_known_name_is_success(sent: Sent, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(neighbours, "if_nametoindex", refusal(errno.ENODEV))
-    neighbours.remove_proxy("eth0", CONTAINER)
+    neighbours.remove_proxy_neighbour("eth0", CONTAINER)
     assert sent == []
 
 
@@ -124,4 +124,4 @@ def test_to_remove_from_an_interface_of_no_known_name_is_success(sent: Sent, mon
 def test_other_refusals_to_remove_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(neighbours, "command", refusal(errno.EPERM))
     with pytest.raises(PermissionError):
-        neighbours.remove_proxy("eth0", CONTAINER)
+        neighbours.remove_proxy_neighbour("eth0", CONTAINER)

@@ -60,14 +60,16 @@ def expires(ticks: int) -> bytes:
 def test_an_address_tells_all_that_is_known_of_it(kernel: Answers) -> None:
     kernel[GETADDR] = [address(TEMPORARY | TENTATIVE | DADFAILED)]
     assert prefixes.prefixes() == (
-        HostPrefix(PREFIX, PrefixOrigin.ADDRESS, "eth0", 1800, 3600, OWN, temporary=True, tentative=True, failed=True),
+        HostPrefix(
+            PREFIX, PrefixOrigin.ADDRESS, "eth0", 1800, 3600, OWN, temporary=True, tentative=True, dad_failed=True
+        ),
     )
 
 
 def test_a_failed_address_is_tentative_too(kernel: Answers) -> None:
     kernel[GETADDR] = [address(DADFAILED)]
     (told,) = prefixes.prefixes()
-    assert (told.tentative, told.failed, told.temporary) == (True, True, False)
+    assert (told.tentative, told.dad_failed, told.temporary) == (True, True, False)
 
 
 @pytest.mark.parametrize(("ticks", "valid"), [(0, None), (1, 0.01), (359950, 3599.5)])

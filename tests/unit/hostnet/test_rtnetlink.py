@@ -1,4 +1,3 @@
-import errno
 import struct
 from ipaddress import IPv6Interface, IPv6Network
 
@@ -93,7 +92,7 @@ def test_an_address_is_tentative_until_it_proved_unique(kernel: Answers, flags: 
         kernel[22] = [proven, address(PERMANENT | flags, attribute(1, OWN.packed), *wide)]
         assert only_interface().addresses == (OWN, PEER)
         assert only_interface().tentative == {OWN.ip}
-        assert only_interface().failed == ({OWN.ip} if flags & DADFAILED else frozenset())
+        assert only_interface().dad_failed == ({OWN.ip} if flags & DADFAILED else frozenset())
 
 
 def test_flags_that_need_more_than_a_byte_stand_for_all_of_them(kernel: Answers) -> None:
@@ -151,11 +150,3 @@ def test_link_local_destinations_are_left_out(kernel: Answers, destination: str,
 def test_what_is_not_unicast_or_local_is_left_out(kernel: Answers, table: int, kind: int) -> None:
     kernel[26] = [route(attribute(4, u32(5)), table=table, kind=kind)]
     assert rtnetlink.routes() == ()
-
-
-def test_a_kernel_without_nf_tables_has_no_generation(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> list[tuple[bytes, int, int]]:
-        raise OSError(errno.EINVAL, "Invalid argument")
-
-    monkeypatch.setattr(rtnetlink, "get", refuse)
-    assert rtnetlink.firewall_generation() is None

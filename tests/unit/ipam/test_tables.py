@@ -7,7 +7,7 @@ import pytest
 from dockerv6.ipam.ledger import Allocation, AllocationState
 from dockerv6.ipam.sqlite import SqliteLedger
 from dockerv6.ipam.tables import SCHEMA, read_allocations
-from dockerv6.lib.statefile import NoState, Schema, open_state
+from dockerv6.lib.statefile import Schema, StateFileMissingError, open_state
 
 A = IPv6Network("fd00:1:2:3::/64")
 
@@ -28,7 +28,7 @@ def test_a_file_without_a_ledger_has_no_allocations(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(NoState):
+    with pytest.raises(StateFileMissingError):
         read_allocations(tmp_path / "state.db")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dockerv6.lib.statefile import NoState, Schema, StateFileError, explain, open_state, read_state
+from dockerv6.lib.statefile import Schema, StateFileError, StateFileMissingError, describe_error, open_state, read_state
 
 SCHEMA = Schema("test", (("CREATE TABLE test_words (word TEXT)",),))
 NOBODY = 65534
@@ -189,7 +189,7 @@ def test_opening_a_file_that_is_up_to_date_writes_nothing(path: Path) -> None:
 
 
 def test_reading_where_nothing_is_says_so(path: Path) -> None:
-    with pytest.raises(NoState, match="the daemon has not run yet"):
+    with pytest.raises(StateFileMissingError, match="the daemon has not run yet"):
         read_state(path, SCHEMA, words)
 
     assert not path.parent.exists()
@@ -318,7 +318,7 @@ def test_every_fault_has_a_remedy(code: int, remedy: str) -> None:
     error = sqlite3.OperationalError("the cause")
     error.sqlite_errorcode = code
 
-    told = explain(Path("/var/lib/dockerv6/state.db"), error)
+    told = describe_error(Path("/var/lib/dockerv6/state.db"), error)
 
     assert told.startswith("/var/lib/dockerv6/state.db")
     assert "the cause" in told
@@ -326,4 +326,6 @@ def test_every_fault_has_a_remedy(code: int, remedy: str) -> None:
 
 
 def test_a_fault_without_a_remedy_is_told_as_it_is() -> None:
-    assert explain(Path("state.db"), sqlite3.OperationalError("no such table: x")) == "state.db: no such table: x"
+    assert (
+        describe_error(Path("state.db"), sqlite3.OperationalError("no such table: x")) == "state.db: no such table: x"
+    )

@@ -15,7 +15,7 @@ from tests.unit.planning.scene import SUBNET, host
 HERE, GONE = IPv6Address("2001:db8::5"), IPv6Address("2001:db8::6")
 ETH1 = Interface(3, "eth1", "", up=True, mtu=1500, addresses=(IPv6Interface((HERE, 64)),))
 TENTATIVE = replace(ETH1, tentative=frozenset({HERE}))
-FAILED = replace(TENTATIVE, failed=frozenset({HERE}))
+FAILED = replace(TENTATIVE, dad_failed=frozenset({HERE}))
 
 
 def port(at: IPv6Address | str | None, number: int = 443) -> PortIntent:

@@ -263,7 +263,7 @@ class TestFindings:
         assert "2001:db8:1::2, which fd00:1::2 is translated to, is the host's own on eth0" in found.message
 
     def test_somebody_on_the_link_has_a_containers_address(self) -> None:
-        failing = nic("eth0", "2001:db8:1::2/64", f"{A}/64", tentative=frozenset({A}), failed=frozenset({A}))
+        failing = nic("eth0", "2001:db8:1::2/64", f"{A}/64", tentative=frozenset({A}), dad_failed=frozenset({A}))
         (found,) = ndp_proxy_findings([BLOG], [at(A)], host(failing))
         assert found.reason == "DuplicateAddress"
         assert f"{A} is somebody else's on eth0" in found.message

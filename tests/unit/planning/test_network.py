@@ -205,7 +205,7 @@ class TestDrift:
 
     def test_an_address_that_somebody_else_on_the_bridge_has_is_taken_back(self) -> None:
         there, _ = settled()
-        disputed = replace(bridge(there), tentative=frozenset({SUBNET[1]}), failed=frozenset({SUBNET[1]}))
+        disputed = replace(bridge(there), tentative=frozenset({SUBNET[1]}), dad_failed=frozenset({SUBNET[1]}))
         plan = decide(desired(), observed(there, host=host(disputed)), HELD)
         why = f"address {SUBNET[1]}/64 of bridge v6-blog failed duplicate address detection"
         assert plan.steps == (RepairBridge("v6-blog", IPv6Interface(f"{SUBNET[1]}/64"), why),)
@@ -220,7 +220,7 @@ class TestDrift:
         there, _ = settled()
         another = IPv6Interface("2001:db8::1/64")
         fine = bridge(there)
-        moved = replace(fine, addresses=(another, *fine.addresses), failed=frozenset({another.ip}))
+        moved = replace(fine, addresses=(another, *fine.addresses), dad_failed=frozenset({another.ip}))
         assert decide(desired(), observed(there, host=host(moved)), HELD).empty
 
     def test_a_bridge_that_is_down_is_set_up(self) -> None:

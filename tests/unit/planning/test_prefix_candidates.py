@@ -16,7 +16,7 @@ UNSETTLED = ["temporary", "tentative", "failed"]
 
 def unsettled(text: str) -> list[HostPrefix]:
     plain = address(text)
-    return [replace(plain, temporary=True), replace(plain, tentative=True), replace(plain, failed=True)]
+    return [replace(plain, temporary=True), replace(plain, tentative=True), replace(plain, dad_failed=True)]
 
 
 def best(*prefixes: HostPrefix, routes: tuple[Route, ...] = UPLINKS) -> list[str]:

@@ -166,12 +166,12 @@ class TestSource:
 
     def test_somebody_else_has_the_address(self) -> None:
         one = frozenset({ADDRESS})
-        (found,) = snat_findings(ADDRESS, host(nic(addresses=HELD, tentative=one, failed=one)))
+        (found,) = snat_findings(ADDRESS, host(nic(addresses=HELD, tentative=one, dad_failed=one)))
         assert (found.reason, found.unknown) == ("DuplicateAddress", False)
         assert "eth0" in found.message
 
     def test_one_interface_that_has_it_is_enough(self) -> None:
-        failing = nic(addresses=HELD, tentative=frozenset({ADDRESS}), failed=frozenset({ADDRESS}))
+        failing = nic(addresses=HELD, tentative=frozenset({ADDRESS}), dad_failed=frozenset({ADDRESS}))
         assert snat_findings(ADDRESS, host(failing, nic("eth1", addresses=HELD))) == ()
 
     def test_nothing_is_said_of_a_host_of_which_nothing_is_known(self) -> None:
@@ -182,14 +182,14 @@ class TestSource:
         assert why(told(view(), wish)) == ["AddressMissing"]
         other = IPv6Address("2001:db8:1::3")
         failing = nic(
-            addresses=(*HELD, IPv6Interface(f"{other}/64")), tentative=frozenset({other}), failed=frozenset({other})
+            addresses=(*HELD, IPv6Interface(f"{other}/64")), tentative=frozenset({other}), dad_failed=frozenset({other})
         )
         assert told(view(failing), wish) == ()
 
     @pytest.mark.parametrize("mode", ["Masquerade", "Routed"])
     def test_an_uplinks_address_that_somebody_else_has_is_told_of(self, mode: str) -> None:
         one = frozenset({ADDRESS})
-        failing = nic(addresses=HELD, tentative=one, failed=one)
+        failing = nic(addresses=HELD, tentative=one, dad_failed=one)
         (found,) = told(view(failing), egress(mode))
         assert (found.reason, found.unknown) == ("DuplicateAddress", True)
         assert f"{ADDRESS} on eth0" in found.message

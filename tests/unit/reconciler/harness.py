@@ -5,7 +5,7 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from random import Random
 
-from dockerv6.lib.backoff import Backoff
+from dockerv6.lib.tasks import Backoff
 from dockerv6.reconciler.handler import Key, Registry, Requeue
 from dockerv6.reconciler.manager import Manager, Outcome, Role
 from dockerv6.reconciler.queue import QueueDepth

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dockerv6.lib.statefile import NoState, Schema, open_state
+from dockerv6.lib.statefile import Schema, StateFileMissingError, open_state
 from dockerv6.store.model import Event, EventType, StoredObject
 from dockerv6.store.sqlite import SqliteStore
 from dockerv6.store.tables import SCHEMA, read_events, read_objects
@@ -40,7 +40,7 @@ def test_a_file_without_a_store_has_no_objects(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(NoState):
+    with pytest.raises(StateFileMissingError):
         read_objects(tmp_path / "state.db")
 
 

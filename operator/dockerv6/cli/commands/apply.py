@@ -84,7 +84,7 @@ def command(ctx: click.Context, settings: "Settings", *, timeout: float) -> None
 def _wait(settings: "Settings", timeout: float, time: Time) -> Iterable[Result]:
     """Until the daemon has come to an end with what the files say, or the time is over."""
     from dockerv6.cli.convergence import ApplyStatus, standings  # noqa: PLC0415 - loads the models
-    from dockerv6.lib.statefile import NoState  # noqa: PLC0415 - as above
+    from dockerv6.lib.statefile import StateFileMissingError  # noqa: PLC0415 - as above
     from dockerv6.source.load import load_paths  # noqa: PLC0415 - as above
 
     snapshot = load_paths(settings.config_dirs, sys.stdin.buffer)
@@ -93,7 +93,7 @@ def _wait(settings: "Settings", timeout: float, time: Time) -> Iterable[Result]:
     def read() -> tuple[StoredObject, ...]:
         try:
             return state.objects()
-        except NoState:  # the daemon has only just started
+        except StateFileMissingError:  # the daemon has only just started
             return ()
 
     found: tuple[ApplyStatus, ...] = ()

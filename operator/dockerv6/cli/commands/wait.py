@@ -12,7 +12,7 @@ from dockerv6.cli.printers.table import plain
 from dockerv6.cli.state import State
 from dockerv6.cli.targets import Target, complete, full_name, kind, short_name, targets
 from dockerv6.cli.verb import Verb
-from dockerv6.lib.statefile import NoState
+from dockerv6.lib.statefile import StateFileMissingError
 from dockerv6.store.model import StoredObject
 
 Key = tuple[str, str]
@@ -176,7 +176,7 @@ def _reader(state: State, goal: Goal) -> Callable[[], Objects]:
     def read() -> Objects:
         try:
             return {(stored.kind, stored.name): stored for stored in state.objects()}
-        except NoState:
+        except StateFileMissingError:
             if goal.deletion:
                 raise
             return {}

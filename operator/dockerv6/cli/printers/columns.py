@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from dockerv6.api.kinds import Column
 from dockerv6.cli.times import age
-from dockerv6.lib.times import parse_rfc3339
+from dockerv6.lib.timeformat import parse_rfc3339
 
 NONE = "<none>"
 """What kubectl shows for a value that is not there."""

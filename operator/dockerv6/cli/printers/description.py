@@ -10,7 +10,7 @@ from dockerv6.cli.printers.events import EventPrinter
 from dockerv6.cli.printers.table import Table, plain
 from dockerv6.cli.times import age
 from dockerv6.ipam.ledger import Allocation
-from dockerv6.lib.times import parse_rfc3339, rfc3339
+from dockerv6.lib.timeformat import parse_rfc3339, rfc3339
 from dockerv6.store.model import Event, StoredObject
 
 INDENT = "  "

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from dockerv6.api.kinds import API_VERSION
-from dockerv6.lib.times import rfc3339
+from dockerv6.lib.timeformat import rfc3339
 from dockerv6.store.model import Event, StoredObject
 
 Json = dict[str, object]

@@ -106,7 +106,7 @@ def _by_prefix(seen: Iterable[HostPrefix]) -> Iterable[tuple[IPv6Network, list[H
 
 def _is_telling(each: HostPrefix) -> bool:
     """Temporary addresses are gone tomorrow, and others may turn out to be somebody else's."""
-    return not (each.temporary or each.tentative or each.failed)
+    return not (each.temporary or each.tentative or each.dad_failed)
 
 
 def _is_usable(candidate: Candidate) -> bool:

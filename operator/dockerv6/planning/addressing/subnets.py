@@ -13,7 +13,7 @@ from dockerv6.dockerd.model import Network
 from dockerv6.ipam.block import BlockRequest, PoolExhausted, SubnetChoice, choose
 from dockerv6.ipam.ledger import Allocation, AllocationState
 from dockerv6.lib.prefixes import overlaps_any
-from dockerv6.lib.times import rfc3339
+from dockerv6.lib.timeformat import rfc3339
 from dockerv6.planning.addressing.conflicts import RETRY, foreign_routes, foreign_subnets, own_bridges, prefix_conflict
 from dockerv6.planning.addressing.pools import PoolView, pool_view
 from dockerv6.planning.addressing.tracked_prefixes import renumbered

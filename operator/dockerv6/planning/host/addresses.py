@@ -22,7 +22,7 @@ def host_addresses(host: HostView) -> HostAddresses:
         for address in (each.ip for each in interface.addresses):
             if address not in interface.tentative:
                 found[address] = ""
-            elif address in interface.failed:
+            elif address in interface.dad_failed:
                 why = f"the address failed duplicate address detection: somebody else on {interface.name} has it"
                 found.setdefault(address, why)
             else:

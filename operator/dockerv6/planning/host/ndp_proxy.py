@@ -58,7 +58,7 @@ class _Places:
         self._ours = sorted((int(p.address), p.interface, p.address) for p in host.proxies if p.ours)
         self.present = frozenset((p.interface, p.address) for p in host.proxies)
         self.taken = {
-            address.ip: (interface, address.ip in interface.failed)
+            address.ip: (interface, address.ip in interface.dad_failed)
             for interface in host.interfaces.values()
             for address in interface.addresses
         }

@@ -59,7 +59,7 @@ def snat_findings(address: IPv6Address, host: HostView) -> tuple[Finding, ...]:
         )
         return (_finding(Reason.ADDRESS_MISSING, message),)
     names = ", ".join(sorted(i.name for i in holders))
-    if any(address in i.failed for i in holders):
+    if any(address in i.dad_failed for i in holders):
         message = (
             f"egress.snatAddress {address} failed duplicate address detection on {names}: somebody else on the link has"
             " it and gets the replies; take it from one of the two, then remove it here and add it again"
@@ -153,7 +153,7 @@ def _failed(egress: Egress, uplinks: Iterable[Interface]) -> Iterator[Finding]:
     """Uplinks' addresses that somebody else has: packets can't come from them."""
     if egress.mode is EgressMode.SNAT:  # told of, if it is the one
         return
-    said = [f"{address} on {i.name}" for i in uplinks for address in sorted(i.failed)]
+    said = [f"{address} on {i.name}" for i in uplinks for address in sorted(i.dad_failed)]
     if said:
         message = (
             f"duplicate address detection failed for {', '.join(said)}: somebody else on the link has it, and nothing"

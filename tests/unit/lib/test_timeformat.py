@@ -2,7 +2,7 @@ from itertools import pairwise
 
 import pytest
 
-from dockerv6.lib.times import parse_rfc3339, rfc3339
+from dockerv6.lib.timeformat import parse_rfc3339, rfc3339
 
 
 @pytest.mark.parametrize(
