@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from tests.e2e.cluster import eventually, network_yaml, pool_yaml
 from tests.e2e.site import Site
 from tests.lab.net import receive, tcp_stream
-from tests.lab.probe import PATIENCE, Port, never, reach
+from tests.lab.probe import PATIENCE, Port, assert_closed, reach
 from tests.lab.process import CommandFailedError
 from tests.lab.provider import ROUTER, SERVER, Provider
 
@@ -52,7 +52,7 @@ class Premises(Site):
         """Run `ip -6` on the host."""
         return self.engine.netexec("ip", "-6", *arguments).stdout
 
-    def static_uplink(self, prefix: str, uplink: str = UPLINK) -> str:
+    def configure_static_uplink(self, prefix: str, uplink: str = UPLINK) -> str:
         """Give the uplink the second address of an on-link prefix, and the default route; return the address."""
         self.provider.put_on_link(prefix)
         network = IPv6Network(prefix)
@@ -60,11 +60,11 @@ class Premises(Site):
         self.ip("route", "add", "default", "via", ROUTER, "dev", uplink)
         return str(network[2])
 
-    def default_route(self) -> None:
+    def add_default_route(self) -> None:
         """The default route alone: the uplink has no global address, as with many providers that delegate."""
         self.ip("route", "add", "default", "via", ROUTER, "dev", UPLINK)
 
-    def delegated(self, prefix: str, *, valid: int | None = None) -> None:
+    def delegate_prefix(self, prefix: str, *, valid: int | None = None) -> None:
         """Take up a delegated prefix, for `valid` seconds or for ever: the provider routes it to the host."""
         self.provider.delegate(prefix)
         if LAN not in self.ip("-br", "link"):
@@ -76,18 +76,18 @@ class Premises(Site):
         self.ip("address", "replace", f"{_lan_address(prefix)}/64", "dev", LAN, *lifetimes, "nodad")
         self.ip("route", "replace", "unreachable", prefix, "proto", "dhcp", *expires)
 
-    def deprecated(self, prefix: str, valid: int) -> None:
+    def deprecate_prefix(self, prefix: str, valid: int) -> None:
         """No new connection shall use the delegated prefix: what there is of it ends in `valid` seconds."""
         lifetimes = ("valid_lft", str(valid), "preferred_lft", "0")
         self.ip("address", "change", f"{_lan_address(prefix)}/64", "dev", LAN, *lifetimes)
         self.ip("route", "replace", "unreachable", prefix, "proto", "dhcp", "expires", str(valid))
 
-    def lost(self, prefix: str) -> None:
+    def remove_prefix(self, prefix: str) -> None:
         """Drop a delegated prefix at once, as a client does that has another lease; the provider still routes it."""
         self.ip("address", "del", f"{_lan_address(prefix)}/64", "dev", LAN)
         self.ip("route", "del", "unreachable", prefix, "proto", "dhcp")
 
-    def proxied(self, uplink: str = UPLINK) -> set[str]:
+    def proxy_entries(self, uplink: str = UPLINK) -> set[str]:
         """The addresses for which the kernel answers neighbour solicitations on an interface."""
         listed = json.loads(self.engine.netexec("ip", "-json", "-6", "neigh", "show", "proxy").stdout)
         return {entry["dst"] for entry in listed if entry["dev"] == uplink}
@@ -114,18 +114,20 @@ class Premises(Site):
         self.apply(name, spec)
         self.ready(name)
 
-    def leaves_as(self, container: str, address: str, provider: Provider | None = None) -> None:
+    def wait_source_address(self, container: str, address: str, provider: Provider | None = None) -> None:
         """Wait until new connections from a container arrive at the server with that address, and are answered."""
         arrived = provider or self.provider
         eventually(lambda: arrived.seen_as(self.engine, container) == address, f"{container} leaves as {address}")
 
-    def reached(self, place: Place, address: str, name: str, *, port: int = 80, patience: float = PATIENCE) -> str:
+    def assert_reachable(
+        self, place: Place, address: str, name: str, *, port: int = 80, patience: float = PATIENCE
+    ) -> str:
         """Wait until a container answers at its own address; return the client's address as it saw it."""
         return str(reach(place, Port("tcp", address, port), name=name, patience=patience).client)
 
-    def refused(self, place: Place, address: str, *ports: int) -> None:
+    def assert_refused(self, place: Place, address: str, *ports: int) -> None:
         """Make sure that none of these TCP ports answers."""
-        never(place, *(Port("tcp", address, port) for port in ports))
+        assert_closed(place, *(Port("tcp", address, port) for port in ports))
 
     def reaches_server(self, container: str, port: int) -> bool:
         """Whether a container gets an answer from the server's port; looked at once."""
@@ -135,7 +137,7 @@ class Premises(Site):
             return False
 
     @contextmanager
-    def connected(self, container: str, provider: Provider | None = None) -> Iterator[Traffic]:
+    def open_connection(self, container: str, provider: Provider | None = None) -> Iterator[Traffic]:
         """Hold one TCP connection from a container to the server for the block, with bytes both ways all the time."""
         with (
             (provider or self.provider).tcp_server(_STREAM_PORT),
@@ -143,7 +145,7 @@ class Premises(Site):
         ):
             yield stream
 
-    def logged(self, text: str) -> None:
+    def wait_logged(self, text: str) -> None:
         """Wait until the operator logs something: cheaper than to ask it all the time while a change has to last."""
         eventually(lambda: text in self.operator.log.read_text(), f"it logs {text!r}")
 

@@ -85,7 +85,7 @@ class Site:
         said: dict[str, Any] = resource(self.operator, name, kind).get("status", {})
         return said
 
-    def told(self, name: str, type_: str, reason: str, kind: str = "ipv6network") -> dict[str, Any]:
+    def wait_for_reason(self, name: str, type_: str, reason: str, kind: str = "ipv6network") -> dict[str, Any]:
         """Wait until a condition has a reason, and return it."""
 
         def look() -> dict[str, Any] | None:
@@ -95,7 +95,7 @@ class Site:
         found: dict[str, Any] = eventually(look, f"{kind}/{name} {type_}: {reason}")
         return found
 
-    def untold(self, name: str, type_: str, reason: str, kind: str = "ipv6network") -> None:
+    def wait_while_reason(self, name: str, type_: str, reason: str, kind: str = "ipv6network") -> None:
         """Wait until a condition does not have a reason any more."""
         eventually(
             lambda: (condition(self.operator, name, type_, kind) or {}).get("reason") != reason,

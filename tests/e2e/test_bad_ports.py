@@ -10,7 +10,7 @@ import pytest
 from tests.e2e.cluster import condition, eventually, network_yaml, our_table
 from tests.e2e.site import Site, borrowed, published, reach_as
 from tests.lab.net import HOST_ADDRESS, NEIGHBOUR_ADDRESS, UPLINK, tcp_server
-from tests.lab.probe import ask, closed, never, reach
+from tests.lab.probe import ask, assert_closed, reach, wait_closed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -50,7 +50,7 @@ def _nothing_else_is_disturbed(site: Site, report_logs_of: Callable[[Lab], None]
     assert ready["status"] == "True"
     _ask_for(site)
     eventually(lambda: _published(site) == [8081], "nothing else is published any more")
-    site.told("bad", "Accepted", "Accepted")
+    site.wait_for_reason("bad", "Accepted", "Accepted")
 
 
 def _published(site: Site) -> list[int]:
@@ -81,7 +81,7 @@ def _reaches_process(site: Site, port: int) -> bool:
 def test_port_of_a_process_stays_with_it_until_it_ends(site: Site) -> None:
     with _process(site, 8090):
         _ask_for(site, _to_web(8090))
-        told = site.told("bad", "PortsPublished", "PortTaken")
+        told = site.wait_for_reason("bad", "PortsPublished", "PortTaken")
         assert told["status"] == "False"
         assert "8090" in told["message"]
         assert _reaches_process(site, 8090)
@@ -90,7 +90,7 @@ def test_port_of_a_process_stays_with_it_until_it_ends(site: Site) -> None:
         assert (ready["status"], ready["reason"]) == ("False", "PortTaken")
     # nobody tells of a process' end: it is looked for every ten seconds
     reach_as(site.neighbour, published(8090), "web", NEIGHBOUR_ADDRESS)
-    site.told("bad", "PortsPublished", "Published")
+    site.wait_for_reason("bad", "PortsPublished", "Published")
 
 
 def test_process_that_starts_later_does_not_get_the_port(site: Site) -> None:
@@ -103,7 +103,7 @@ def test_process_that_starts_later_does_not_get_the_port(site: Site) -> None:
 
 def test_selector_that_matches_nothing_waits(site: Site) -> None:
     _ask_for(site, _to_web(8092), {**_to_web(8093), "containers": {"name": "nobody"}})
-    told = site.told("bad", "PortsPublished", "NoEndpoint")
+    told = site.wait_for_reason("bad", "PortsPublished", "NoEndpoint")
     assert told["status"] == "Unknown"
     assert "nobody" in told["message"]
     reach_as(site.neighbour, published(8092), "web", NEIGHBOUR_ADDRESS)
@@ -114,19 +114,19 @@ def test_selector_that_matches_nothing_waits(site: Site) -> None:
     site.run("nobody", "bad")
     reach_as(site.neighbour, published(8093), "nobody", NEIGHBOUR_ADDRESS)
     site.remove("nobody")
-    closed(site.neighbour, published(8093))
+    wait_closed(site.neighbour, published(8093))
 
 
 def test_container_without_an_ipv6_address_waits_for_one(site: Site) -> None:
     _ask_for(site, {**_to_web(8094), "containers": {"name": "late"}})
     site.run("late", "four")  # runs, but on a network without IPv6
-    told = site.told("bad", "PortsPublished", "NoEndpoint")
+    told = site.wait_for_reason("bad", "PortsPublished", "NoEndpoint")
     assert "late" in told["message"]
-    never(site.neighbour, published(8094))
+    assert_closed(site.neighbour, published(8094))
     site.engine.docker("network", "connect", "bad", "late")
     reach_as(site.neighbour, published(8094), "late", NEIGHBOUR_ADDRESS)
     site.engine.docker("network", "disconnect", "bad", "late")
-    closed(site.neighbour, published(8094))
+    wait_closed(site.neighbour, published(8094))
     site.remove("late")
 
 
@@ -142,7 +142,7 @@ def test_containers_that_stop_at_once_leave_no_rules(site: Site) -> None:
         _, errors = process.communicate(timeout=120)
         assert process.returncode == 0, errors
     eventually(lambda: _lines_with(site, subnet) == before, "nothing of them is left")
-    never(site.neighbour, *(published(8100 + n) for n in range(8)))
+    assert_closed(site.neighbour, *(published(8100 + n) for n in range(8)))
     assert " ERROR " not in site.operator.log_tail()
 
 
@@ -153,7 +153,7 @@ def _lines_with(site: Site, text: str) -> list[str]:
 
 def test_port_of_a_running_container_is_not_taken_over(site: Site) -> None:
     _ask_for(site, _to_web(8080))  # the good network's container publishes it
-    told = site.told("bad", "PortsPublished", "PortConflict")
+    told = site.wait_for_reason("bad", "PortsPublished", "PortConflict")
     assert told["status"] == "False"
     assert "good" in told["message"]
     reach_as(site.neighbour, published(8080), "good", NEIGHBOUR_ADDRESS)
@@ -161,10 +161,10 @@ def test_port_of_a_running_container_is_not_taken_over(site: Site) -> None:
     _ask_for(site, _to_web(8095))
     reach_as(site.neighbour, published(8095), "web", NEIGHBOUR_ADDRESS)
     site.run("rival", "good", ports={"80/tcp": 8095})
-    site.told("good", "PortsPublished", "PortConflict")
+    site.wait_for_reason("good", "PortsPublished", "PortConflict")
     assert reach(site.neighbour, published(8095)).name == "web"
     site.remove("rival")
-    site.untold("good", "PortsPublished", "PortConflict")
+    site.wait_while_reason("good", "PortsPublished", "PortConflict")
 
 
 _NO_PORTS: tuple[tuple[dict[str, Any], str], ...] = (
@@ -193,7 +193,7 @@ def test_last_valid_ports_stay_when_the_next_version_is_invalid(site: Site) -> N
     _ask_for(site, _to_web(8097))
     reach_as(site.neighbour, published(8097), "web", NEIGHBOUR_ADDRESS)
     _ask_for(site, _to_web(70000))
-    told = site.told("bad", "Accepted", "InvalidSpec")
+    told = site.wait_for_reason("bad", "Accepted", "InvalidSpec")
     assert told["status"] == "False"
     assert "bad.yaml:" in told["message"]
     assert "65535" in told["message"]
@@ -203,14 +203,14 @@ def test_last_valid_ports_stay_when_the_next_version_is_invalid(site: Site) -> N
 def test_address_that_the_host_does_not_have_opens_when_it_has(site: Site) -> None:
     port = published(8098, address=_ABSENT_ADDRESS)
     _ask_for(site, _to_web(8098, hostAddress=_ABSENT_ADDRESS))
-    told = site.told("bad", "PortsPublished", "AddressPending")
+    told = site.wait_for_reason("bad", "PortsPublished", "AddressPending")
     assert _ABSENT_ADDRESS in told["message"]
-    never(site.neighbour, port, published(8098))
+    assert_closed(site.neighbour, port, published(8098))
     site.engine.netexec("ip", "address", "add", f"{_ABSENT_ADDRESS}/64", "dev", UPLINK, "nodad")
     try:
         reach_as(site.neighbour, port, "web", NEIGHBOUR_ADDRESS)
-        never(site.neighbour, published(8098))
-        site.told("bad", "PortsPublished", "Published")
+        assert_closed(site.neighbour, published(8098))
+        site.wait_for_reason("bad", "PortsPublished", "Published")
     finally:
         site.engine.netexec("ip", "address", "del", f"{_ABSENT_ADDRESS}/64", "dev", UPLINK)
 
@@ -223,7 +223,7 @@ def test_address_that_is_still_tentative_opens_when_it_is_not(site: Site) -> Non
         host("ip", "address", "add", f"{_ABSENT_ADDRESS}/64", "dev", UPLINK)
         _ask_for(site, _to_web(8099, hostAddress=_ABSENT_ADDRESS))
         reach_as(site.neighbour, port, "web", NEIGHBOUR_ADDRESS)
-        site.told("bad", "PortsPublished", "Published")
+        site.wait_for_reason("bad", "PortsPublished", "Published")
     finally:
         host("sysctl", "-q", "-w", f"net.ipv6.conf.{UPLINK}.accept_dad=0")
         host("ip", "address", "del", f"{_ABSENT_ADDRESS}/64", "dev", UPLINK)

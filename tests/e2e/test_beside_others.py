@@ -15,7 +15,7 @@ import pytest
 from tests.e2e.cluster import condition, eventually, network_yaml, our_table, policy_yaml
 from tests.e2e.site import Site, borrowed, published, reach_as, timed
 from tests.lab.net import FAR_ADDRESS, HOST_ADDRESS, HOST_ADDRESS_V4, NEIGHBOUR_ADDRESS, ping
-from tests.lab.probe import Port, never, reach
+from tests.lab.probe import Port, assert_closed, reach
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -110,9 +110,9 @@ def _works(site: Site) -> None:
     for name in ("web", "app"):
         eventually(partial(_leaves_as_host, site, name), f"{name} has a way out")
     web, app = Port("tcp", site.address("web", "ours"), 80), Port("tcp", site.address("app", "theirs"), 80)
-    never(site.neighbour, web, app)
-    never(site.inside("app"), web)
-    never(site.inside("web"), app)
+    assert_closed(site.neighbour, web, app)
+    assert_closed(site.inside("app"), web)
+    assert_closed(site.inside("web"), app)
 
 
 def _leaves_as_host(site: Site, name: str) -> bool:
@@ -182,18 +182,20 @@ def test_traffic_continues_after_reloads_of_firewalld(site: Site) -> None:
 def test_a_host_table_that_drops_is_reported_and_the_remedy_works(site: Site) -> None:
     try:
         site.engine.netexec("nft", "-f", "-", stdin=_OWN_FIREWALL)
-        told = site.told("ours", "FirewallReady", "FirewallBlocked")
+        told = site.wait_for_reason("ours", "FirewallReady", "FirewallBlocked")
         assert told["status"] == "Unknown"
-        assert site.told("all", "FirewallReady", "FirewallBlocked", "ipv6policy")["message"] == told["message"]
-        never(site.neighbour, published(8080, "udp"))
+        assert (
+            site.wait_for_reason("all", "FirewallReady", "FirewallBlocked", "ipv6policy")["message"] == told["message"]
+        )
+        assert_closed(site.neighbour, published(8080, "udp"))
         command = told["message"].partition(",")[0]
         assert command.startswith("nft insert rule inet site forward ")
         site.engine.netexec(*command.split())
         _back(site, "the remedy")
-        site.untold("ours", "FirewallReady", "FirewallBlocked")
+        site.wait_while_reason("ours", "FirewallReady", "FirewallBlocked")
     finally:
         site.engine.netexec("nft", "delete", "table", "inet", "site", check=False)
-    site.untold("all", "FirewallReady", "FirewallBlocked", "ipv6policy")
+    site.wait_while_reason("all", "FirewallReady", "FirewallBlocked", "ipv6policy")
 
 
 def test_rules_are_in_place_after_a_restart_of_the_engine(site: Site) -> None:

@@ -16,7 +16,7 @@ from tests.e2e.provider import UPLINK, Premises, suffix, unbroken
 from tests.e2e.registry import ROOT
 from tests.e2e.site import reach_as
 from tests.lab.net import FAR_ADDRESS, HOST_ADDRESS, HOST_ADDRESS_V4, NEIGHBOUR_ADDRESS, deadline_for, ping
-from tests.lab.probe import Port, never, reach
+from tests.lab.probe import Port, assert_closed, reach
 from tests.lab.provider import ROUTER, Provider
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ def _published(_cell: Cell, lab: Lab, operator: Operator) -> None:
     lab.engine.run("dns", "shopfront", command=("responder", "udp/80"), labels={"role": "dns"})
     _reached(lab, 8080, "web")
     _reached(lab, 9443, "web")
-    never(lab.neighbour.namespace.path, Port("tcp", HOST_ADDRESS, 9443), source=FAR_ADDRESS)
+    assert_closed(lab.neighbour.namespace.path, Port("tcp", HOST_ADDRESS, 9443), source=FAR_ADDRESS)
     _reached(lab, 8053, "dns", protocol="udp")
 
 
@@ -190,7 +190,7 @@ def _vps(_cell: Cell, lab: Lab, operator: Operator) -> None:
     place = lab.neighbour.namespace.path
     assert str(reach(place, Port("tcp", address, 80), name="www").client) == NEIGHBOUR_ADDRESS
     assert lab.neighbour.ping(address)
-    never(place, Port("tcp", address, 81))
+    assert_closed(place, Port("tcp", address, 81))
     assert lab.neighbour.seen_as(lab.engine, "www") == address
 
 
@@ -210,12 +210,12 @@ def _office(_cell: Cell, lab: Lab, operator: Operator) -> None:
         place = lab.neighbour.namespace.path
         for source in (NEIGHBOUR_ADDRESS, FAR_ADDRESS):
             assert str(reach(place, Port("tcp", web, 443), name="web", source=source).client) == source
-            never(place, Port("tcp", web, 80), Port("tcp", other, 443), source=source)
+            assert_closed(place, Port("tcp", web, 80), Port("tcp", other, 443), source=source)
         for port in (Port("tcp", wiki, 80), Port("tcp", wiki, 443), Port("udp", wiki, 53)):
             reach(place, port, name="wiki", source=NEIGHBOUR_ADDRESS)
         for port in (Port("tcp", wiki, 443), Port("udp", wiki, 53)):
             reach(place, port, name="wiki", source=FAR_ADDRESS)
-        never(place, Port("tcp", wiki, 80), source=FAR_ADDRESS)
+        assert_closed(place, Port("tcp", wiki, 80), source=FAR_ADDRESS)
         assert lab.neighbour.seen_as(lab.engine, "wiki") == wiki
     finally:
         lab.neighbour.remove_route(str(prefix))
@@ -232,14 +232,14 @@ def _home(premises: Premises) -> None:
     premises.lab.engine.run("nas", "home", command=("responder", "tcp/80", "tcp/443"), address=inside)
     first, second = _moved(inside, _DELEGATED), _moved(inside, _NEXT)
     assert first == "2001:db8:a00:13::80"
-    premises.leaves_as("nas", first)
-    premises.reached(premises.internet, first, "nas", port=443)
-    premises.refused(premises.internet, first, 80)
-    with premises.connected("nas") as stream:
-        premises.deprecated(_DELEGATED, 100)
-        premises.delegated(_NEXT)
-        premises.leaves_as("nas", second)
-        premises.reached(premises.internet, second, "nas", port=443)
+    premises.wait_source_address("nas", first)
+    premises.assert_reachable(premises.internet, first, "nas", port=443)
+    premises.assert_refused(premises.internet, first, 80)
+    with premises.open_connection("nas") as stream:
+        premises.deprecate_prefix(_DELEGATED, 100)
+        premises.delegate_prefix(_NEXT)
+        premises.wait_source_address("nas", second)
+        premises.assert_reachable(premises.internet, second, "nas", port=443)
         tally = stream.stop()
     assert unbroken(tally), tally
     assert premises.address("nas", "home") == inside
@@ -252,13 +252,13 @@ def _renumbered(premises: Premises) -> None:
     assert IPv6Network(before).subnet_of(IPv6Network("2001:db8:a00:20::/60"))
     container = premises.run("www", "renumbered")
     address = premises.address("www", "renumbered")
-    premises.reached(premises.internet, address, "www")
+    premises.assert_reachable(premises.internet, address, "www")
     started = engine.client().inspect_container(container)["State"]["StartedAt"]
-    premises.lost(_DELEGATED)
-    premises.delegated(_NEXT)
+    premises.remove_prefix(_DELEGATED)
+    premises.delegate_prefix(_NEXT)
     eventually(lambda: premises.address("www", "renumbered") == _moved(address, _NEXT), "it is renumbered")
     premises.ready("renumbered")
-    premises.reached(premises.internet, _moved(address, _NEXT), "www")
+    premises.assert_reachable(premises.internet, _moved(address, _NEXT), "www")
     assert engine.client().inspect_container(container)["State"]["StartedAt"] == started
 
 
@@ -272,7 +272,7 @@ def _several_uplinks(premises: Premises) -> None:
     premises.ip("route", "add", "default", "via", ROUTER, "dev", UPLINK, "table", "100")
     premises.ip("rule", "add", "from", inner, "lookup", "100")
     try:
-        premises.leaves_as("backup", _moved(premises.address("backup", "backup"), _DELEGATED))
+        premises.wait_source_address("backup", _moved(premises.address("backup", "backup"), _DELEGATED))
     finally:
         premises.ip("rule", "del", "from", inner, "lookup", "100")
 
@@ -361,8 +361,8 @@ def test_example_does_what_its_comment_says(name: str, cell: Cell, lab: Lab) -> 
 @pytest.mark.cells("28.5")
 @pytest.mark.parametrize("name", _AT_HOME)
 def test_example_for_homes_does_what_its_comment_says(name: str, premises: Premises) -> None:
-    premises.default_route()
-    premises.delegated(_DELEGATED)
+    premises.add_default_route()
+    premises.delegate_prefix(_DELEGATED)
     premises.operator.apply_yaml(name, _EXAMPLES[name])
     premises.start()
     _AT_HOME[name](premises)

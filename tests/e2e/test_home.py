@@ -35,26 +35,26 @@ def _outer(address: str, prefix: str) -> str:
 
 def test_translated_networks_follow_a_delegated_prefix_without_touching_a_container(premises: Premises) -> None:
     engine = premises.engine
-    premises.default_route()
-    premises.delegated(_FIRST)
+    premises.add_default_route()
+    premises.delegate_prefix(_FIRST)
     premises.start()
     premises.network("home", {"addressing": {"subnet": _INNER}, "egress": _FOLLOWING, "firewall": _OPEN})
     container = premises.run("nas", "home")
     own, network = premises.address("nas", "home"), network_id(engine, "home")
-    premises.leaves_as("nas", _outer(own, _FIRST))
-    premises.reached(premises.internet, _outer(own, _FIRST), "nas")
+    premises.wait_source_address("nas", _outer(own, _FIRST))
+    premises.assert_reachable(premises.internet, _outer(own, _FIRST), "nas")
     before = premises.transitions("home")
     assert before["Ready"][0] == "True"
     started = engine.client().inspect_container(container)["State"]["StartedAt"]
 
-    with premises.connected("nas") as stream:
-        premises.deprecated(_FIRST, 100)
-        premises.delegated(_SECOND)
-        premises.logged(f"{_SECOND} instead of {_FIRST}")
-        premises.leaves_as("nas", _outer(own, _SECOND))
-        premises.reached(premises.internet, _outer(own, _SECOND), "nas")
+    with premises.open_connection("nas") as stream:
+        premises.deprecate_prefix(_FIRST, 100)
+        premises.delegate_prefix(_SECOND)
+        premises.wait_logged(f"{_SECOND} instead of {_FIRST}")
+        premises.wait_source_address("nas", _outer(own, _SECOND))
+        premises.assert_reachable(premises.internet, _outer(own, _SECOND), "nas")
         # the old one works for as long as the provider said
-        premises.reached(premises.internet, _outer(own, _FIRST), "nas")
+        premises.assert_reachable(premises.internet, _outer(own, _FIRST), "nas")
         tally = stream.stop()
     assert unbroken(tally), tally
     assert network_id(engine, "home") == network
@@ -76,30 +76,30 @@ def test_translated_networks_follow_what_radvd_advertises(premises: Premises) ->
     premises.run("nas", "home")
     own, network = premises.address("nas", "home"), network_id(premises.engine, "home")
     old, new = _outer(own, first), _outer(own, second)
-    premises.leaves_as("nas", old)
-    assert premises.proxied() == {old}
+    premises.wait_source_address("nas", old)
+    assert premises.proxy_entries() == {old}
     before = premises.transitions("home")
 
-    with premises.connected("nas") as stream:
+    with premises.open_connection("nas") as stream:
         premises.provider.advertise(second, Advertised(first, preferred=0, valid=brief))
-        premises.logged(f"{second} instead of {first}")
-        premises.leaves_as("nas", new)
-        eventually(lambda: premises.proxied() == {old, new}, "both are answered for while both are valid")
-        premises.reached(premises.router, new, "nas")
+        premises.wait_logged(f"{second} instead of {first}")
+        premises.wait_source_address("nas", new)
+        eventually(lambda: premises.proxy_entries() == {old, new}, "both are answered for while both are valid")
+        premises.assert_reachable(premises.router, new, "nas")
         tally = stream.stop()
     assert unbroken(tally), tally
     assert network_id(premises.engine, "home") == network
     assert premises.address("nas", "home") == own
     assert premises.transitions("home") == before
     premises.provider.advertise(second)
-    eventually(lambda: premises.proxied() == {new}, "the old one is forgotten with its lifetime")
-    premises.leaves_as("nas", new)
+    eventually(lambda: premises.proxy_entries() == {new}, "the old one is forgotten with its lifetime")
+    premises.wait_source_address("nas", new)
 
 
 def test_networks_with_addresses_of_the_prefix_are_renumbered_one_at_a_time(premises: Premises) -> None:
     engine, operator = premises.engine, premises.operator
-    premises.default_route()
-    premises.delegated(_FIRST)
+    premises.add_default_route()
+    premises.delegate_prefix(_FIRST)
     premises.start()
     premises.apply_pool("home", {"fromInterface": {"name": UPLINK}})
     routed: dict[str, Any] = {
@@ -122,17 +122,17 @@ def test_networks_with_addresses_of_the_prefix_are_renumbered_one_at_a_time(prem
     premises.run("lamp", "calm")
     homes = {"media1": "media", "media2": "media", "web1": "web", "web2": "web", "shop": "web"}
     addresses = {name: premises.address(name, network) for name, network in {**homes, "lamp": "calm"}.items()}
-    premises.leaves_as("web1", addresses["web1"])
+    premises.wait_source_address("web1", addresses["web1"])
     since = now(engine)
 
-    premises.lost(_FIRST)
-    premises.delegated(_SECOND)
+    premises.remove_prefix(_FIRST)
+    premises.delegate_prefix(_SECOND)
     moved = {name: _outer(prefix.split("/")[0], _SECOND) + "/64" for name, prefix in before.items()}
     eventually(lambda: all(subnet_of(engine, name) == moved[name] for name in names), "all are renumbered")
     premises.ready(*names)
     for name, network in homes.items():
         assert premises.address(name, network) == _outer(addresses[name], _SECOND)
-        premises.reached(premises.internet, _outer(addresses[name], _SECOND), name)
+        premises.assert_reachable(premises.internet, _outer(addresses[name], _SECOND), name)
     aliases = engine.client().inspect_container("shop")["NetworkSettings"]["Networks"]["web"]["Aliases"]
     assert "www" in aliases
     apart = absences(engine, since, homes)
@@ -142,14 +142,14 @@ def test_networks_with_addresses_of_the_prefix_are_renumbered_one_at_a_time(prem
         assert "Recreated" in premises.events(name)
 
     # who may not be touched waits, says so, and has what it had
-    premises.told("calm", "NetworkReady", "RecreateBlocked")
+    premises.wait_for_reason("calm", "NetworkReady", "RecreateBlocked")
     assert premises.status("home", "ipv6pool")["renumbering"] == ["calm"]
     assert subnet_of(engine, "calm") == before["calm"]
-    premises.leaves_as("lamp", addresses["lamp"])
+    premises.wait_source_address("lamp", addresses["lamp"])
     engine.docker("stop", "-t", "0", "lamp")
     eventually(lambda: subnet_of(engine, "calm") == moved["calm"], "it is renumbered")
     premises.ready("calm")
     engine.docker("start", "lamp")
-    premises.leaves_as("lamp", _outer(addresses["lamp"], _SECOND))
+    premises.wait_source_address("lamp", _outer(addresses["lamp"], _SECOND))
     eventually(lambda: "renumbering" not in premises.status("home", "ipv6pool"), "the pool says that all is done")
     assert operator.running

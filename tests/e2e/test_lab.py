@@ -26,7 +26,7 @@ from tests.lab.net import (
     tcp_stream,
 )
 from tests.lab.packets import count_packets
-from tests.lab.probe import PATIENCE, Port, ProbeError, ask, closed, download, never, reach, upload
+from tests.lab.probe import PATIENCE, Port, ProbeError, ask, assert_closed, download, reach, upload, wait_closed
 from tests.lab.process import CommandFailedError, run
 from tests.lab.session import sweep
 
@@ -211,11 +211,11 @@ def test_responder_answers_with_its_name_and_the_client_it_saw(lab: Lab) -> None
         answer = reach(client, Port(protocol, server, 80))
         assert (answer.name, str(answer.client)) == ("srv", own)
     assert ask(client, Port("udp", server, 81)) is not None
-    never(client, Port("tcp", server, 81), Port("udp", server, 82), Port("sctp", server, 81))
+    assert_closed(client, Port("tcp", server, 81), Port("udp", server, 82), Port("sctp", server, 81))
     with pytest.raises(ProbeError, match="answers"):
-        never(client, Port("tcp", server, 80), silence=PATIENCE)
+        assert_closed(client, Port("tcp", server, 80), silence=PATIENCE)
     engine.docker("rm", "-f", "srv")
-    closed(client, Port("tcp", server, 80))
+    wait_closed(client, Port("tcp", server, 80))
     with pytest.raises(ProbeError, match="doesn't answer"):
         reach(client, Port("tcp", server, 80), patience=0.1)
 

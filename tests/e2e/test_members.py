@@ -221,7 +221,7 @@ def test_a_deleted_resource_leaves_the_stack_unchanged(blog: Site) -> None:
 def test_a_stack_that_starts_after_its_resource_is_attached(site: Site) -> None:
     site.engine.docker("stop", "-t", "0", "wordpress-db-1", "wordpress-wordpress-1")
     site.operator.apply_yaml(_FILE, _blog())
-    assert site.told("wordpress", "NetworkReady", "NoMember")["status"] == "Unknown"
+    assert site.wait_for_reason("wordpress", "NetworkReady", "NoMember")["status"] == "Unknown"
     site.engine.docker("start", "wordpress-db-1", "wordpress-wordpress-1")
     _attached(site, "wordpress-db-1", "wordpress-wordpress-1")
     site.operator.wait_ready("ipv6network/wordpress")

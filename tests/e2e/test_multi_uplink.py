@@ -61,7 +61,7 @@ def _rules(premises: Premises) -> None:
 
 
 def _leaves_only_by(premises: Premises, container: str, provider: Provider, another: Provider, address: str) -> None:
-    premises.leaves_as(container, address, provider)
+    premises.wait_source_address(container, address, provider)
     with another.tcp_server(7002, mode="peer") as server:
         assert not premises.reaches_server(container, 7002)
         assert server.running
@@ -83,15 +83,15 @@ def test_each_network_has_the_source_address_of_its_uplink(premises: Premises, o
     _leaves_only_by(premises, "two", other, first, _address(_OTHER_UPLINK))
 
     networks = [network_id(premises.engine, name) for name in _NAMES.values()]
-    with premises.connected("one") as stream:
+    with premises.open_connection("one") as stream:
         other.unplug()
-        told = premises.told("cable", "HostReady", "AddressMissing")
+        told = premises.wait_for_reason("cable", "HostReady", "AddressMissing")
         assert _address(_OTHER_UPLINK) in told["message"]
         premises.ready("fibre")
         other.plug()
         _route(premises, other)
         premises.ready("cable")
-        premises.leaves_as("two", _address(_OTHER_UPLINK), other)
+        premises.wait_source_address("two", _address(_OTHER_UPLINK), other)
         tally = stream.stop()
     assert unbroken(tally), tally
     assert [network_id(premises.engine, name) for name in _NAMES.values()] == networks
@@ -131,13 +131,13 @@ def test_each_network_follows_the_prefix_of_its_uplink(premises: Premises, other
 
     # an uplink that vanishes for good, as far as anybody can tell, keeps its prefix; and it comes back
     other.unplug()
-    premises.logged("is gone, and no other came")
-    premises.told("cable", "FirewallReady", "PrefixWithdrawn")
+    premises.wait_logged("is gone, and no other came")
+    premises.wait_for_reason("cable", "FirewallReady", "PrefixWithdrawn")
     premises.ready("fibre")
-    premises.leaves_as("one", outer(own[UPLINK], UPLINK))
+    premises.wait_source_address("one", outer(own[UPLINK], UPLINK))
     other.plug()
     _route(premises, other)
     delegate(other)
     premises.ready("cable")
-    premises.leaves_as("two", outer(own[_OTHER_UPLINK], _OTHER_UPLINK), other)
+    premises.wait_source_address("two", outer(own[_OTHER_UPLINK], _OTHER_UPLINK), other)
     eventually(lambda: "PrefixReturned" in premises.events("cable"), "it is told")

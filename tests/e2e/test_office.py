@@ -10,7 +10,7 @@ from ipaddress import IPv6Address, IPv6Network
 from typing import TYPE_CHECKING, Any
 
 from tests.e2e.cluster import eventually
-from tests.lab.probe import Port, ask, never, reach
+from tests.lab.probe import Port, ask, assert_closed, reach
 from tests.lab.provider import SERVER
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ _SPEC: dict[str, Any] = {
 
 
 def test_allow_lists_decide_which_clients_reach_which_port(premises: Premises) -> None:
-    premises.static_uplink(_LINK)
+    premises.configure_static_uplink(_LINK)
     premises.provider.delegate(_OFFICE)
     for client in (_BRANCH, _PARTNER):
         premises.provider.add_client(client)
@@ -57,26 +57,26 @@ def test_allow_lists_decide_which_clients_reach_which_port(premises: Premises) -
     reach(outside, Port("tcp", files, 82), name="files", source=_PARTNER)
     reach(outside, Port("udp", names, 80), name="names", source=SERVER)
 
-    never(
+    assert_closed(
         outside, *(Port("tcp", address, port) for address in (files, names, shop) for port in (80, 81)), source=SERVER
     )
-    never(outside, *(Port("tcp", address, 82) for address in (files, names, shop)), source=_BRANCH)
-    never(outside, *(Port("tcp", address, 82) for address in (names, shop)), source=_PARTNER)
-    never(outside, *(Port("udp", address, 80) for address in (files, shop)), source=_BRANCH)
-    never(outside, *(Port("tcp", address, 84) for address in (files, names, shop)), source=_BRANCH)
+    assert_closed(outside, *(Port("tcp", address, 82) for address in (files, names, shop)), source=_BRANCH)
+    assert_closed(outside, *(Port("tcp", address, 82) for address in (names, shop)), source=_PARTNER)
+    assert_closed(outside, *(Port("udp", address, 80) for address in (files, shop)), source=_BRANCH)
+    assert_closed(outside, *(Port("tcp", address, 84) for address in (files, names, shop)), source=_BRANCH)
 
     # a published port: on the host's addresses, and on the container's own
-    premises.reached(outside, "2001:db8:1::2", "shop", port=8083)
-    premises.reached(outside, shop, "shop", port=83)
-    premises.refused(outside, files, 83)
+    premises.assert_reachable(outside, "2001:db8:1::2", "shop", port=8083)
+    premises.assert_reachable(outside, shop, "shop", port=83)
+    premises.assert_refused(outside, files, 83)
 
-    premises.leaves_as("files", files)
+    premises.wait_source_address("files", files)
     # other networks of the host are no way in
     guest = premises.inside("guest")
-    never(guest, Port("tcp", files, 80), Port("tcp", names, 84))
+    assert_closed(guest, Port("tcp", files, 80), Port("tcp", names, 84))
     reach(premises.inside("names"), Port("tcp", files, 84))
 
-    with premises.connected("files") as stream:
+    with premises.open_connection("files") as stream:
         premises.apply("office", {**_SPEC, "firewall": {"ingress": []}})
         eventually(
             lambda: ask(outside, Port("tcp", files, 80), source=_BRANCH, patience=0.3) is None, "nobody may come in"
@@ -84,4 +84,4 @@ def test_allow_lists_decide_which_clients_reach_which_port(premises: Premises) -
         tally = stream.stop()
     assert (tally.lost, tally.error) == (0, "")
     assert premises.provider.ping_from_internet(files)
-    premises.reached(outside, shop, "shop", port=83)
+    premises.assert_reachable(outside, shop, "shop", port=83)

@@ -10,7 +10,7 @@ import pytest
 from tests.e2e.cluster import eventually, network_id, network_yaml, our_table, policy_yaml
 from tests.e2e.site import Site, borrowed, published, reach_as
 from tests.lab.net import FAR_ADDRESS, HOST_ADDRESS, NEIGHBOUR_ADDRESS, UPLINK, ping
-from tests.lab.probe import Port, closed, never, reach
+from tests.lab.probe import Port, assert_closed, reach, wait_closed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -117,8 +117,8 @@ def test_networks_of_every_origin_are_closed_to_others(site: Site) -> None:
     for name, network, number in _EVERYWHERE:
         reach(site.neighbour, published(number), name=name)
         inner = [Port("tcp", site.address(name, network), port) for port in (80, 81)]
-        never(site.neighbour, *inner)
-        never(site.inside(_another(name)), *inner)
+        assert_closed(site.neighbour, *inner)
+        assert_closed(site.inside(_another(name)), *inner)
 
 
 def test_networks_of_every_origin_reach_each_others_published_ports(site: Site) -> None:
@@ -169,7 +169,7 @@ def test_a_network_without_icc_isolates_its_containers(site: Site, network: Call
     site.run("one", "apart", ports={"80/tcp": 8006})
     site.run("two", "apart")
     reach(site.inside("two"), published(8006), name="one")
-    never(site.inside("two"), Port("tcp", site.address("one", "apart"), 80))
+    assert_closed(site.inside("two"), Port("tcp", site.address("one", "apart"), 80))
     assert ping(site.engine, "two", FAR_ADDRESS)
 
 
@@ -191,7 +191,7 @@ def test_a_network_that_is_removed_leaves_no_rules(site: Site, network: Callable
     site.remove("brief")
     site.engine.docker("network", "rm", "brief")
     eventually(lambda: "789a:7:" not in our_table(site.engine), "its rules are gone")
-    closed(site.neighbour, published(8007))
+    wait_closed(site.neighbour, published(8007))
     _is_for(site, _ALL, "bridge", "docker_gwbridge", "late", "shop_default")
     site.create_network("brief", _subnet(7))
 

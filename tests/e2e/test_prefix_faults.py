@@ -33,15 +33,15 @@ _TRANSLATED: dict[str, Any] = {
 
 
 def _with_a_delegated_prefix(premises: Premises, pool: dict[str, Any] | None = None) -> None:
-    premises.default_route()
-    premises.delegated(_FIRST)
+    premises.add_default_route()
+    premises.delegate_prefix(_FIRST)
     premises.start()
     premises.apply_pool("home", {"fromInterface": {"name": UPLINK, **(pool or {})}})
 
 
 def _stalled(premises: Premises, name: str, reason: str, kind: str = "ipv6network") -> str:
     """Wait until a resource is stalled for a reason; what a person is told."""
-    message = str(premises.told(name, "Stalled", reason, kind)["message"])
+    message = str(premises.wait_for_reason(name, "Stalled", reason, kind)["message"])
     ready = condition(premises.operator, name, "Ready", kind)
     assert ready is not None
     assert (ready["status"], ready["reason"]) == ("False", reason)
@@ -57,24 +57,24 @@ def test_a_prefix_without_successor_is_kept(premises: Premises) -> None:
     premises.run("nas", "nat")
     address, network = premises.address("www", "web"), network_id(premises.engine, "web")
     outer = str(IPv6Network(_FIRST)[suffix(premises.address("nas", "nat"), 56)])
-    premises.reached(premises.internet, address, "www")
-    premises.leaves_as("nas", outer)
+    premises.assert_reachable(premises.internet, address, "www")
+    premises.wait_source_address("nas", outer)
 
-    with premises.connected("nas") as stream:
+    with premises.open_connection("nas") as stream:
         # the provider's router goes on for a while
-        premises.lost(_FIRST)
-        premises.logged(_GONE)
+        premises.remove_prefix(_FIRST)
+        premises.wait_logged(_GONE)
         assert _FIRST in _stalled(premises, "web", "PrefixWithdrawn")
         assert UPLINK in _stalled(premises, "nat", "PrefixWithdrawn")
         _stalled(premises, "home", "PrefixWithdrawn", "ipv6pool")
-        premises.leaves_as("nas", outer)
-        premises.leaves_as("www", address)
-        premises.reached(premises.internet, address, "www")
+        premises.wait_source_address("nas", outer)
+        premises.wait_source_address("www", address)
+        premises.assert_reachable(premises.internet, address, "www")
         premises.run("late", "web")
-        premises.reached(premises.internet, premises.address("late", "web"), "late")
+        premises.assert_reachable(premises.internet, premises.address("late", "web"), "late")
         tally = stream.stop()
     assert unbroken(tally), tally
-    premises.delegated(_FIRST)
+    premises.delegate_prefix(_FIRST)
     premises.ready("web", "nat")
     premises.operator.wait_ready("ipv6pool/home")
     assert network_id(premises.engine, "web") == network
@@ -89,13 +89,13 @@ def test_advertisements_that_end_withdraw_the_prefix(premises: Premises) -> None
     premises.network("nat", {**_TRANSLATED, "ndpProxy": {"enabled": True}})
     premises.run("nas", "nat")
     outer = str(IPv6Network(link)[suffix(premises.address("nas", "nat"))])
-    premises.leaves_as("nas", outer)
+    premises.wait_source_address("nas", outer)
     premises.provider.fall_silent()
-    premises.logged(_GONE)
+    premises.wait_logged(_GONE)
     assert link in _stalled(premises, "nat", "PrefixWithdrawn")
     premises.provider.advertise(link)
     premises.ready("nat")
-    premises.leaves_as("nas", outer)
+    premises.wait_source_address("nas", outer)
 
 
 def test_a_prefix_that_is_too_long_is_reported(premises: Premises) -> None:
@@ -122,8 +122,8 @@ def test_a_pool_that_becomes_too_small_removes_no_subnet(premises: Premises) -> 
     subnets = {name: subnet_of(premises.engine, name) for name in names}
     addresses = {name: premises.address(f"in-{name}", name) for name in names}
     small = "2001:db8:b00:0::/63"
-    premises.lost(_FIRST)
-    premises.delegated(small)
+    premises.remove_prefix(_FIRST)
+    premises.delegate_prefix(small)
 
     def kept() -> list[str]:
         return [name for name in names if subnet_of(premises.engine, name) == subnets[name]]
@@ -131,15 +131,15 @@ def test_a_pool_that_becomes_too_small_removes_no_subnet(premises: Premises) -> 
     # one /64 is the LAN's
     eventually(lambda: len(kept()) == 2, "one of them has room in the new prefix")
     for name in kept():
-        premises.told(name, "SubnetAllocated", "PoolExhausted")
+        premises.wait_for_reason(name, "SubnetAllocated", "PoolExhausted")
         said = condition(premises.operator, name, "Ready")
         assert said is not None
         assert subnets[name] in said["message"]
         assert premises.address(f"in-{name}", name) == addresses[name]
-        premises.leaves_as(f"in-{name}", addresses[name])
+        premises.wait_source_address(f"in-{name}", addresses[name])
     (moved,) = set(names) - set(kept())
     premises.ready(moved)
-    premises.leaves_as(f"in-{moved}", premises.address(f"in-{moved}", moved))
+    premises.wait_source_address(f"in-{moved}", premises.address(f"in-{moved}", moved))
 
 
 def test_delegated_prefixes_that_overlap_give_no_address_twice(premises: Premises) -> None:
@@ -160,27 +160,27 @@ def test_delegated_prefixes_that_overlap_give_no_address_twice(premises: Premise
     assert premises.status("home", "ipv6pool")["prefixes"] == [_FIRST]
     for name in ("one", "two"):
         premises.run(f"in-{name}", name)
-        premises.leaves_as(f"in-{name}", premises.address(f"in-{name}", name))
+        premises.wait_source_address(f"in-{name}", premises.address(f"in-{name}", name))
 
 
 def test_a_source_address_that_disappears_and_returns_is_reported(premises: Premises) -> None:
-    premises.static_uplink(_LINK)
+    premises.configure_static_uplink(_LINK)
     premises.ip("address", "add", f"{_SNAT_ADDRESS}/128", "dev", UPLINK)
     premises.start()
     premises.network("nat", {"egress": {"mode": "SNAT", "snatAddress": _SNAT_ADDRESS}})
     premises.run("nas", "nat")
-    premises.leaves_as("nas", _SNAT_ADDRESS)
+    premises.wait_source_address("nas", _SNAT_ADDRESS)
     network = network_id(premises.engine, "nat")
     premises.ip("address", "del", f"{_SNAT_ADDRESS}/128", "dev", UPLINK)
     assert _SNAT_ADDRESS in _stalled(premises, "nat", "AddressMissing")
     premises.ip("address", "add", f"{_SNAT_ADDRESS}/128", "dev", UPLINK)
     premises.ready("nat")
-    premises.leaves_as("nas", _SNAT_ADDRESS)
+    premises.wait_source_address("nas", _SNAT_ADDRESS)
     assert network_id(premises.engine, "nat") == network
 
 
 def test_a_source_address_that_another_machine_has_is_reported(premises: Premises) -> None:
-    premises.static_uplink(_LINK)
+    premises.configure_static_uplink(_LINK)
     premises.provider.exec("ip", "address", "add", f"{_SNAT_ADDRESS}/64", "dev", UPLINK, "nodad")
     premises.engine.netexec("sysctl", "-q", "-w", f"net.ipv6.conf.{UPLINK}.accept_dad=1")
     premises.ip("address", "add", f"{_SNAT_ADDRESS}/64", "dev", UPLINK)
@@ -192,44 +192,44 @@ def test_a_source_address_that_another_machine_has_is_reported(premises: Premise
     premises.ip("address", "add", f"{_SNAT_ADDRESS}/64", "dev", UPLINK)
     premises.ready("nat")
     premises.run("nas", "nat")
-    premises.leaves_as("nas", _SNAT_ADDRESS)
+    premises.wait_source_address("nas", _SNAT_ADDRESS)
 
 
 def test_a_duplicate_address_of_the_uplink_is_reported_and_nothing_is_removed(premises: Premises) -> None:
-    premises.static_uplink(_LINK)
+    premises.configure_static_uplink(_LINK)
     premises.start()
     premises.network("nat")
     premises.run("nas", "nat")
-    premises.leaves_as("nas", _HOST_ADDRESS)
+    premises.wait_source_address("nas", _HOST_ADDRESS)
     another = "2001:db8:1::77"
     premises.provider.exec("ip", "address", "add", f"{another}/64", "dev", UPLINK, "nodad")
     premises.engine.netexec("sysctl", "-q", "-w", f"net.ipv6.conf.{UPLINK}.accept_dad=1")
-    with premises.connected("nas") as stream:
+    with premises.open_connection("nas") as stream:
         premises.ip("address", "add", f"{another}/64", "dev", UPLINK)
-        assert another in premises.told("nat", "HostReady", "DuplicateAddress")["message"]
+        assert another in premises.wait_for_reason("nat", "HostReady", "DuplicateAddress")["message"]
         tally = stream.stop()
     assert unbroken(tally), tally
-    premises.leaves_as("nas", _HOST_ADDRESS)
+    premises.wait_source_address("nas", _HOST_ADDRESS)
     premises.ip("address", "del", f"{another}/64", "dev", UPLINK)
-    premises.untold("nat", "HostReady", "DuplicateAddress")
+    premises.wait_while_reason("nat", "HostReady", "DuplicateAddress")
 
 
 def test_a_missing_default_route_and_a_small_uplink_mtu_are_reported_with_a_remedy(premises: Premises) -> None:
-    premises.static_uplink(_LINK)
+    premises.configure_static_uplink(_LINK)
     premises.start()
     premises.network("nat")
     premises.run("nas", "nat")
-    premises.leaves_as("nas", _HOST_ADDRESS)
+    premises.wait_source_address("nas", _HOST_ADDRESS)
     premises.ip("route", "del", "default", "dev", UPLINK)
-    assert "route add default" in premises.told("nat", "HostReady", "NoDefaultRoute")["message"]
-    premises.default_route()
-    premises.untold("nat", "HostReady", "NoDefaultRoute")
+    assert "route add default" in premises.wait_for_reason("nat", "HostReady", "NoDefaultRoute")["message"]
+    premises.add_default_route()
+    premises.wait_while_reason("nat", "HostReady", "NoDefaultRoute")
     premises.ip("link", "set", UPLINK, "mtu", "1400")
-    assert "spec.bridge.mtu: 1400" in premises.told("nat", "HostReady", "MTUMismatch")["message"]
+    assert "spec.bridge.mtu: 1400" in premises.wait_for_reason("nat", "HostReady", "MTUMismatch")["message"]
     premises.apply("nat", {"bridge": {"mtu": 1400}, "updateStrategy": "Recreate"})
-    premises.untold("nat", "HostReady", "MTUMismatch")
+    premises.wait_while_reason("nat", "HostReady", "MTUMismatch")
     premises.ready("nat")
-    premises.leaves_as("nas", _HOST_ADDRESS)
+    premises.wait_source_address("nas", _HOST_ADDRESS)
 
 
 def test_a_flapping_prefix_renumbers_no_network(premises: Premises) -> None:
@@ -245,15 +245,15 @@ def test_a_flapping_prefix_renumbers_no_network(premises: Premises) -> None:
         return found
 
     for _ in range(2):
-        premises.lost(_FIRST)
-        premises.delegated(_SECOND)
+        premises.remove_prefix(_FIRST)
+        premises.delegate_prefix(_SECOND)
         eventually(lambda: candidate() == _SECOND, "the other one is seen, and not believed yet")
-        premises.lost(_SECOND)
-        premises.delegated(_FIRST)
+        premises.remove_prefix(_SECOND)
+        premises.delegate_prefix(_FIRST)
         # with the candidate goes all reason to do anything
         eventually(lambda: candidate() is None, "it is forgotten")
     assert (network_id(premises.engine, "web"), premises.address("www", "web")) == before
     assert premises.status("home", "ipv6pool")["since"] == since
     assert premises.status("home", "ipv6pool")["interfacePrefix"] == _FIRST
-    premises.reached(premises.internet, before[1], "www")
+    premises.assert_reachable(premises.internet, before[1], "www")
     assert "PrefixChanged" not in premises.events("web")

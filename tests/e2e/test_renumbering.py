@@ -34,7 +34,7 @@ _STATIC = 0x80
 
 def _populated(premises: Premises, pool: str = _OLD) -> dict[str, str]:
     """A network with running containers, one of them with a static address; their addresses, with a gap in them."""
-    premises.static_uplink("2001:db8:1::/64")
+    premises.configure_static_uplink("2001:db8:1::/64")
     for prefix in (_OLD, _NEW):
         premises.provider.delegate(prefix)
     premises.start()
@@ -59,7 +59,7 @@ def _moved(addresses: dict[str, str]) -> dict[str, str]:
 
 def _all_answer(premises: Premises, addresses: dict[str, str]) -> None:
     for name, address in addresses.items():
-        premises.reached(premises.internet, address, name)
+        premises.assert_reachable(premises.internet, address, name)
     aliases = premises.engine.client().inspect_container("shop")["NetworkSettings"]["Networks"]["web"]["Aliases"]
     assert "buy" in aliases
 
@@ -96,7 +96,7 @@ def test_a_network_that_the_engine_refuses_is_rolled_back(premises: Premises) ->
 
     # what was refused is not tried again, also when it might work now
     engine.docker("network", "rm", "usurper")
-    told = premises.told("web", "NetworkReady", "RolledBack")
+    told = premises.wait_for_reason("web", "NetworkReady", "RolledBack")
     assert old in told["message"]
     assert network_id(engine, "web") == brought_back
     premises.operator.stop()

@@ -40,7 +40,7 @@ def _with_public_addresses(premises: Premises, *, advertised: bool = False) -> s
         premises.provider.advertise(_LINK)
         eventually(lambda: premises.ip("route", "show", "default"), "the uplink is configured")
     else:
-        premises.static_uplink(_LINK)
+        premises.configure_static_uplink(_LINK)
     premises.start()
     premises.apply_pool("vps", _POOL)
     premises.network("web", _WEB)
@@ -52,76 +52,76 @@ def test_neighbours_reach_containers_that_they_have_no_route_to(premises: Premis
     address = _with_public_addresses(premises)
     assert IPv6Address(address) in IPv6Network(_PART)
     assert "via" not in premises.provider.exec("ip", "-6", "route", "get", address).stdout
-    assert premises.reached(premises.router, address, "www") == _ROUTER
+    assert premises.assert_reachable(premises.router, address, "www") == _ROUTER
     assert premises.provider.ping(address)
-    premises.refused(premises.router, address, 81)
-    assert premises.reached(premises.internet, address, "www") == SERVER
-    premises.leaves_as("www", address)
-    assert premises.proxied() == {address}
+    premises.assert_refused(premises.router, address, 81)
+    assert premises.assert_reachable(premises.internet, address, "www") == SERVER
+    premises.wait_source_address("www", address)
+    assert premises.proxy_entries() == {address}
     assert premises.sysctl("proxy_ndp") == "1"
 
     premises.run("blog", "web")
     second = premises.address("blog", "web")
-    premises.reached(premises.router, second, "blog")
+    premises.assert_reachable(premises.router, second, "blog")
     premises.remove("www")
-    eventually(lambda: premises.proxied() == {second}, "nobody is answered for who is gone")
-    premises.reached(premises.router, second, "blog")
+    eventually(lambda: premises.proxy_entries() == {second}, "nobody is answered for who is gone")
+    premises.assert_reachable(premises.router, second, "blog")
 
 
 @pytest.mark.cells("28.5")
 def test_stale_entries_are_swept_after_a_crash_and_all_entries_after_the_deletion(premises: Premises) -> None:
     address = _with_public_addresses(premises, advertised=True)
-    premises.reached(premises.router, address, "www")
+    premises.assert_reachable(premises.router, address, "www")
     premises.operator.kill()
-    assert premises.proxied() == {address}
+    assert premises.proxy_entries() == {address}
     # who was there is reached without an operator
-    premises.reached(premises.router, address, "www")
+    premises.assert_reachable(premises.router, address, "www")
     premises.run("blog", "web")
     second = premises.address("blog", "web")
     premises.remove("www")
     premises.start()
-    eventually(lambda: premises.proxied() == {second}, "only who is there is answered for")
-    premises.reached(premises.router, second, "blog")
+    eventually(lambda: premises.proxy_entries() == {second}, "only who is there is answered for")
+    premises.assert_reachable(premises.router, second, "blog")
 
     premises.remove("blog")
     premises.operator.remove_yaml("web.yaml")
     eventually(lambda: network_id(premises.engine, "web") is None, "the network is gone")
-    eventually(lambda: premises.proxied() == set(), "no entry is left")
+    eventually(lambda: premises.proxy_entries() == set(), "no entry is left")
     eventually(lambda: premises.sysctl("proxy_ndp") == "0", "the setting is as it was")
 
 
 @pytest.mark.cells("28.5")
 def test_a_foreign_proxy_entry_is_not_removed(premises: Premises) -> None:
     address = _with_public_addresses(premises)
-    eventually(lambda: premises.proxied() == {address}, "it is answered for")
+    eventually(lambda: premises.proxy_entries() == {address}, "it is answered for")
     theirs = "2001:db8:1:0:1::beef"
     premises.ip("neigh", "add", "proxy", theirs, "dev", UPLINK)
     premises.run("blog", "web")
     second = premises.address("blog", "web")
-    eventually(lambda: premises.proxied() == {address, second, theirs}, "the new one is answered for")
+    eventually(lambda: premises.proxy_entries() == {address, second, theirs}, "the new one is answered for")
     premises.remove("www", "blog")
-    eventually(lambda: premises.proxied() == {theirs}, "theirs stays")
+    eventually(lambda: premises.proxy_entries() == {theirs}, "theirs stays")
     premises.operator.stop()
     premises.operator.cli("uninstall", "--yes")
-    assert premises.proxied() == {theirs}
+    assert premises.proxy_entries() == {theirs}
     assert premises.sysctl("proxy_ndp") == "0"
 
 
 @pytest.mark.cells("28.5")
 def test_entries_that_the_kernel_dropped_with_the_interface_are_restored(premises: Premises) -> None:
     address = _with_public_addresses(premises)
-    premises.reached(premises.router, address, "www")
+    premises.assert_reachable(premises.router, address, "www")
     premises.ip("link", "set", UPLINK, "down")
     premises.ip("link", "set", UPLINK, "up")
     # the kernel drops global addresses with the interface, too
     premises.ip("address", "replace", "2001:db8:1::2/64", "dev", UPLINK, "nodad")
-    eventually(lambda: premises.proxied() == {address}, "it is answered for again")
-    premises.reached(premises.router, address, "www")
+    eventually(lambda: premises.proxy_entries() == {address}, "it is answered for again")
+    premises.assert_reachable(premises.router, address, "www")
 
 
 @pytest.mark.cells("28.5")
 def test_translated_containers_have_addresses_on_the_link(premises: Premises) -> None:
-    host = premises.static_uplink(_LINK)
+    host = premises.configure_static_uplink(_LINK)
     premises.start()
     premises.network(
         "web",
@@ -134,15 +134,15 @@ def test_translated_containers_have_addresses_on_the_link(premises: Premises) ->
     )
     premises.run("www", "web", address="fd12:3456:789a:7::77", ports={"83/tcp": 8083})
     outer = str(IPv6Network(_LINK)[0x77])
-    assert premises.reached(premises.router, outer, "www") == _ROUTER
+    assert premises.assert_reachable(premises.router, outer, "www") == _ROUTER
     assert premises.provider.ping(outer)
-    premises.refused(premises.router, outer, 81)
+    premises.assert_refused(premises.router, outer, 81)
     # the host itself has an address of the same prefix
-    premises.reached(premises.router, host, "www", port=8083)
-    premises.leaves_as("www", outer)
-    assert premises.proxied() == {outer}
+    premises.assert_reachable(premises.router, host, "www", port=8083)
+    premises.wait_source_address("www", outer)
+    assert premises.proxy_entries() == {outer}
     premises.remove("www")
-    eventually(lambda: premises.proxied() == set(), "nobody is answered for who is gone")
+    eventually(lambda: premises.proxy_entries() == set(), "nobody is answered for who is gone")
 
 
 @pytest.mark.cells("28.5")
@@ -150,10 +150,10 @@ def test_networks_of_the_link_follow_another_prefix_of_it(premises: Premises) ->
     second = "2001:db8:2::/64"
     address = _with_public_addresses(premises, advertised=True)
     premises.apply("web", {**_WEB, "updateStrategy": "Recreate"})
-    premises.reached(premises.router, address, "www")
+    premises.assert_reachable(premises.router, address, "www")
     premises.provider.advertise(second, Advertised(_LINK, preferred=0))
     moved = str(IPv6Network(second)[suffix(address)])
     eventually(lambda: premises.address("www", "web") == moved, "it is renumbered")
-    premises.reached(premises.router, moved, "www")
-    premises.leaves_as("www", moved)
-    eventually(lambda: premises.proxied() == {moved}, "only the new address is answered for")
+    premises.assert_reachable(premises.router, moved, "www")
+    premises.wait_source_address("www", moved)
+    eventually(lambda: premises.proxy_entries() == {moved}, "only the new address is answered for")

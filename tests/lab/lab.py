@@ -1,4 +1,4 @@
-"""What an end-to-end test works with: an engine, its neighbour, and operators; and the farm that keeps engines warm."""
+"""What an end-to-end test uses: an engine, its neighbour and operators; and the pool of running engines."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Station:
-    """A started engine that has the test image, its neighbour, and what both looked like before any test."""
+    """A running engine with the test image, its neighbour, and the state of both before the first test."""
 
     engine: Engine
     neighbour: Neighbour
@@ -47,7 +47,7 @@ class Station:
 
 
 class Farm:
-    """Engines by their settings, started on first use and lent to one test after the other."""
+    """Running engines by their settings, started on first use and lent to one test at a time."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -55,7 +55,7 @@ class Farm:
         self._lent: list[Station] = []
 
     def lend(self, settings: Settings) -> Station:
-        """Return a clean station with these settings, for the borrower alone."""
+        """Return a clean station with these settings, for exclusive use."""
         free = (station for station in self._stations if station.engine.settings == settings)
         station = next((station for station in free if station not in self._lent), None)
         if station is None:
@@ -65,7 +65,7 @@ class Farm:
         return station
 
     def take_back(self, station: Station) -> None:
-        """Clean a station for the next test; one that its test left dead, or that can't be cleaned, goes."""
+        """Clean a station for the next test. A station that does not run, or that can't be cleaned, is removed."""
         self._lent.remove(station)
         try:
             if station.engine.alive:
@@ -96,19 +96,19 @@ class Lab:
     _operators: list[Operator] = field(default_factory=list)
 
     def operator(self, environment: Mapping[str, str] | None = None) -> Operator:
-        """Make an operator's installation with empty directories; not started. `environment` adds variables."""
+        """Create an operator's installation with empty directories, not started. `environment` adds variables."""
         directory = self.directory / f"operator{len(self._operators) + 1}"
         operator = Operator(self.engine, directory, environment)
         self._operators.append(operator)
         return operator
 
     def logs(self) -> Iterator[tuple[str, str]]:
-        """Give titles and the last lines of all logs, for a failed test's report."""
+        """Yield titles and the last lines of all logs, for the report of a failed test."""
         for operator in self._operators:
             yield f"operator log {operator.log}", operator.log_tail()
         yield f"dockerd log {self.engine.log}", self.engine.log_tail()
 
     def close(self) -> None:
-        """End the test's operators."""
+        """Stop the operators of the test."""
         for operator in self._operators:
             operator.close()

@@ -1,4 +1,4 @@
-"""A network namespace of the lab: made, entered by programs, removed."""
+"""Network namespaces of the lab: create, run programs inside, remove."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Namespace:
 
     @classmethod
     def create(cls, session: str, name: str) -> Namespace:
-        """Make the namespace; it is in nobody's way but of one of the same name."""
+        """Create the namespace, with its loopback up."""
         run(["ip", "netns", "add", name])
         namespace = cls(session, name)
         namespace.exec("ip", "link", "set", "lo", "up")
@@ -38,37 +38,37 @@ class Namespace:
         return _DIRECTORY / self.name
 
     def enter(self, argv: Sequence[str]) -> list[str]:
-        """Return the argument vector that runs `argv` in here.
+        """Return the argument vector that runs `argv` in this namespace.
 
-        Not `ip netns exec`: that also mounts a new /sys, which hides the control groups.
+        `ip netns exec` would also mount a new /sys, which hides the control groups.
         """
         return ["nsenter", f"--net={self.path}", *argv]
 
     def exec(
         self, *argv: str, check: bool = True, timeout: float = 120.0, stdin: str | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """Run one of this machine's programs in here to its end; errors as in `process.run`."""
+        """Run one of this machine's programs in this namespace to its end; errors as in `process.run`."""
         return run(self.enter(argv), check=check, timeout=timeout, env=marked_environment(self.session), stdin=stdin)
 
     def popen(self, argv: Sequence[str], env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
-        """Start one of this machine's programs in here, with pipes for its input and output."""
+        """Start one of this machine's programs in this namespace, with pipes for its input and output."""
         return start(self.session, self.enter(argv), env)
 
     @contextmanager
     def entered(self) -> Iterator[None]:
-        """Move the calling thread in here for the block; threads that it starts meanwhile stay in here."""
+        """Move the calling thread into this namespace for the block. Threads that it starts meanwhile stay there."""
         with entered(self.path):
             yield
 
     def remove(self) -> None:
-        """Remove the name; the kernel frees the namespace when its last process is gone."""
+        """Remove the name. The kernel frees the namespace when its last process has ended."""
         if self.path.exists():
             run(["ip", "netns", "del", self.name])
 
 
 @contextmanager
 def entered(path: Path) -> Iterator[None]:
-    """Move the calling thread into the network namespace of a file for the block, as `Namespace.entered`."""
+    """Move the calling thread into the network namespace of a file for the block; see `Namespace.entered`."""
     with Path("/proc/thread-self/ns/net").open("rb") as home, path.open("rb") as there:
         _setns(there.fileno())
         try:
@@ -90,7 +90,7 @@ def start(session: str, argv: Sequence[str], env: Mapping[str, str] | None = Non
 
 
 def _setns(descriptor: int) -> None:
-    # os.setns is there from Python 3.12 on
+    # os.setns needs Python 3.12
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.setns(descriptor, _CLONE_NEWNET) != 0:
         number = ctypes.get_errno()

@@ -1,9 +1,9 @@
-"""The outside world of an engine: a neighbour namespace joined to it by veth, and traffic that can be counted.
+"""The outside world of an engine: a neighbour namespace connected by veth, and traffic that is counted.
 
-In the engine's namespace the link is `eth0`, the uplink, and the neighbour is its default router. The neighbour knows
-no route back to any container network, as the Internet knows none to a unique local prefix: only what leaves with the
-uplink's own address is answered. Addresses are from 2001:db8::/32 (RFC 3849) and 192.0.2.0/24 (RFC 5737); every engine
-has a namespace of its own, so all use the same ones.
+In the engine's namespace the link is `eth0`, the uplink, and the neighbour is the default router. The neighbour has no
+route to any container network, just as the Internet has no route to unique local prefixes: only packets with the
+uplink's own source address get a reply. Addresses are from 2001:db8::/32 (RFC 3849) and 192.0.2.0/24 (RFC 5737). Every
+engine has its own namespace, so all engines use the same addresses.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _TRAFFIC = str(Path(__file__).with_name("traffic.py"))
 
 
 class TrafficError(RuntimeError):
-    """A traffic program ended early or said something unexpected; the message holds its output."""
+    """A traffic program ended early or printed something unexpected. The message contains its output."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Tally:
 
 
 class Traffic:
-    """A running traffic program; `stop` ends it and gives its counts."""
+    """A running traffic program; `stop` ends it and returns its counts."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
@@ -69,7 +69,7 @@ class Traffic:
         """Wait until the program listens, or until its first packet came back.
 
         Raises:
-            TrafficError: it ended before; for a stream that means that nothing came back in its lifetime.
+            TrafficError: the program ended before; for a stream this means that nothing came back in its lifetime.
         """
         line = self._output.readline().strip()
         if line != "ready":
@@ -90,11 +90,11 @@ class Traffic:
         return dict(json.loads(line))
 
     def stop(self) -> Tally:
-        """End a stream, once what is on its way has had time to come back, and return its counts."""
+        """End a stream, after waiting for packets in flight, and return its counts."""
         return Tally(**self.finish())  # type: ignore[arg-type]
 
     def abandon(self) -> None:
-        """End the program, whatever it counted."""
+        """End the program and discard its counts."""
         end(self._process)
 
     def _failed(self, line: str) -> TrafficError:
@@ -106,7 +106,7 @@ class Traffic:
 
 
 class Neighbour:
-    """The namespace beside an engine's, its router and "the Internet" in one."""
+    """The namespace next to an engine's: its router, and the Internet."""
 
     def __init__(self, namespace: Namespace, host: Namespace) -> None:
         self.namespace = namespace
@@ -114,7 +114,7 @@ class Neighbour:
 
     @classmethod
     def join(cls, session: Session, host: Namespace) -> Neighbour:
-        """Make a neighbour and its link to a host's namespace, with addresses, and the host's default routes."""
+        """Create a neighbour and its link to a host's namespace, with addresses and the host's default routes."""
         namespace = session.namespace("w")
         # engines before 28 leave a new bridge's address to detection: two seconds for the first container of a network
         host.exec("sysctl", "-q", "-w", "net.ipv6.conf.default.accept_dad=0")
@@ -124,9 +124,9 @@ class Neighbour:
         return neighbour
 
     def plug(self) -> None:
-        """Make the link, its addresses, and the host's default routes."""
+        """Create the link, its addresses, and the host's default routes."""
         namespace, host = self.namespace, self._host
-        # both ends are born in their namespaces: no name of this machine's own can be in the way
+        # both ends are created in their namespaces, so that their names can't collide with interfaces of this machine
         namespace.exec(*f"ip link add {UPLINK} type veth peer name {UPLINK} netns {host.name}".split())
         ends = (
             (namespace, (NEIGHBOUR_ADDRESS, NEIGHBOUR_ADDRESS_V4)),
@@ -144,7 +144,7 @@ class Neighbour:
         _ip(host, f"route add default via {NEIGHBOUR_ADDRESS_V4} dev {UPLINK}")
 
     def unplug(self) -> None:
-        """Take the link away, with its addresses and routes: the host then has no uplink but those of a test's own."""
+        """Remove the link with its addresses and routes. The host then has only the uplinks that a test creates."""
         self._host.exec("ip", "link", "del", UPLINK)
 
     def exec(self, *argv: str, check: bool = True, timeout: float = 120.0) -> subprocess.CompletedProcess[str]:
@@ -156,27 +156,27 @@ class Neighbour:
         return self.exec("ping", "-n", "-c", "1", "-w", str(deadline), address, check=False).returncode == 0
 
     def add_route(self, prefix: str) -> None:
-        """Teach the neighbour that a prefix is behind the host, as a provider routes a delegated prefix."""
+        """Add a route to the neighbour for a prefix behind the host, as a provider routes a delegated prefix."""
         _ip(self.namespace, f"route replace {prefix} via {HOST_ADDRESS} dev {UPLINK}")
 
     def remove_route(self, prefix: str) -> None:
-        """Take the route of `add_route` away."""
+        """Remove the route of `add_route`."""
         _ip(self.namespace, f"route del {prefix} via {HOST_ADDRESS} dev {UPLINK}")
 
     @contextmanager
     def tcp_server(self, port: int, *, mode: str = "echo") -> Iterator[Traffic]:
         """Serve a TCP port on all of the neighbour's addresses for the block.
 
-        `mode` is `echo`, `discard`, or `peer`: tell each client its address as seen from here, one line, and close.
+        `mode` is `echo`, `discard`, or `peer`: send each client its address as seen from here, one line, and close.
         """
         with _served(self.namespace, port, mode) as traffic:
             yield traffic
 
     def seen_as(self, engine: Engine, container: str, *, port: int = 7000, target: str = FAR_ADDRESS) -> str:
-        """Return the address that a TCP connection from a container has when it arrives here.
+        """Return the source address that a TCP connection from a container has here.
 
         Raises:
-            CommandFailedError: it doesn't arrive.
+            CommandFailedError: there is no connection.
         """
         with self.tcp_server(port, mode="peer"):
             return receive(engine, container, target, port)
@@ -188,7 +188,7 @@ class Neighbour:
 
 @contextmanager
 def tcp_server(host: Namespace, port: int, *, mode: str = "echo") -> Iterator[Traffic]:
-    """Serve a TCP port in any namespace for the block; `mode` as `Neighbour.tcp_server` has it."""
+    """Serve a TCP port in any namespace for the block; `mode` as in `Neighbour.tcp_server`."""
     with _served(host, port, mode) as traffic:
         yield traffic
 
@@ -205,7 +205,7 @@ def ping(engine: Engine, container: str, address: str, *, deadline: int = _EXPEC
 
 
 def receive(engine: Engine, container: str, address: str, port: int, *, timeout: int = _EXPECTED) -> str:
-    """Return what a TCP server says to a container before it closes the connection, stripped.
+    """Return what a TCP server sends to a container before it closes the connection, stripped.
 
     Raises:
         CommandFailedError: no connection within `timeout` seconds.
@@ -221,7 +221,7 @@ def receive(engine: Engine, container: str, address: str, port: int, *, timeout:
 
 @contextmanager
 def ping_stream(engine: Engine, container: str, address: str, *, interval: float = 0.01) -> Iterator[Traffic]:
-    """Ping an address from a container's namespace for the block, every `interval` seconds, once one came back."""
+    """Ping an address from a container's namespace for the block, after the first reply."""
     argv = ["icmp", "--address", address, "--interval", str(interval)]
     with _streaming(engine, container, argv) as traffic:
         yield traffic
@@ -229,7 +229,7 @@ def ping_stream(engine: Engine, container: str, address: str, *, interval: float
 
 @contextmanager
 def tcp_stream(engine: Engine, container: str, address: str, port: int, *, interval: float = 0.01) -> Iterator[Traffic]:
-    """Hold one TCP connection from a container's namespace to an echo server for the block."""
+    """Keep one TCP connection from a container's namespace to an echo server open for the block."""
     argv = ["tcp", "--address", address, "--port", str(port), "--interval", str(interval)]
     with _streaming(engine, container, argv) as traffic:
         yield traffic

@@ -1,4 +1,4 @@
-"""Run `dockerv6` as a user's machine would: a process of its own beside the engine, on the same (network) host."""
+"""Run `dockerv6` as on a user's machine: a separate process in the network namespace of the engine."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ _STOP_PATIENCE = 45.0
 
 
 class OperatorError(RuntimeError):
-    """The operator isn't in the state that a call needs; the message ends with its log."""
+    """The operator is not in the state that a call needs. The message ends with its log."""
 
 
 class Operator:
-    """One installation: a configuration, a state and a run directory, the daemon, and the command line beside it."""
+    """One installation: a configuration, a state and a run directory, the daemon, and the command line."""
 
     def __init__(self, engine: Engine, directory: Path, environment: Mapping[str, str] | None = None) -> None:
         self.engine = engine
         self.config_dir = directory / "config"
         self.state_dir = directory / "state"
-        # its sockets' paths have to be short: not below pytest's directories
+        # not below pytest's directories, because the paths of sockets must be short
         self.run_dir = engine.session.directory / engine.session.unique("o")
         self.log = directory / "operator.log"
         self.environment = dict(environment or {})
@@ -41,7 +41,7 @@ class Operator:
             path.mkdir(parents=True, exist_ok=True)
 
     def _environment(self) -> dict[str, str]:
-        # a developer's own settings must not reach a test
+        # a developer's own settings must not affect a test
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("DOCKER")}
         ours = {
             "DOCKER_HOST": self.engine.docker_host,
@@ -59,13 +59,13 @@ class Operator:
 
     @property
     def pid(self) -> int:
-        """The daemon's process identifier (what enters the namespaces replaces itself by it)."""
+        """The daemon's process identifier. The program that enters the namespaces replaces itself by the daemon."""
         if self._process is None or not self.running:
             raise OperatorError(f"the operator is not running\n{self.log_tail()}")
         return self._process.pid
 
     def start(self, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
-        """Start `dockerv6 run` in the background; `wait_ready` waits for what it does."""
+        """Start `dockerv6 run` in the background; `wait_ready` waits for its results."""
         if self.running:
             raise OperatorError("the operator is running")
         with self.log.open("a") as log:
@@ -80,15 +80,15 @@ class Operator:
             )
 
     def stop(self, patience: float = _STOP_PATIENCE) -> int:
-        """Stop the daemon with TERM and return its exit status; -9: it had to be killed after `patience` s."""
+        """Stop the daemon with TERM and return its exit status; -9 if it was killed after `patience` seconds."""
         return self._end(signal.SIGTERM, patience)
 
     def kill(self) -> None:
-        """Kill the daemon, as a crash would."""
+        """Kill the daemon, to simulate a crash."""
         self._end(signal.SIGKILL, _STOP_PATIENCE)
 
     def close(self) -> None:
-        """Make sure that the daemon is gone; for a test's end."""
+        """Stop the daemon if it is running; for the end of a test."""
         if self._process is not None:
             self._end(signal.SIGTERM, _STOP_PATIENCE)
 
@@ -107,11 +107,11 @@ class Operator:
         return run(argv, check=check, timeout=timeout, env=self._environment(), stdin=stdin)
 
     def popen(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start `dockerv6 ARGUMENTS` with pipes; for commands that watch."""
+        """Start `dockerv6 ARGUMENTS` with pipes, for commands that watch."""
         return start(self.engine.session.id, self.engine.beside([_PROGRAM, *arguments]), self._environment())
 
     def apply_yaml(self, name: str, text: str) -> Path:
-        """Write a file into the configuration directory, whole or not at all, as `kubectl` users' editors do."""
+        """Write a file into the configuration directory atomically."""
         path = self.config_dir / name
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_name(f".{path.name}.tmp")
@@ -125,15 +125,15 @@ class Operator:
         (self.config_dir / name).unlink()
 
     def wait_ready(self, resource: str, *, condition: str = "Ready", timeout: float = 60.0) -> None:
-        """Wait until a resource, `KIND/NAME`, has a condition, by `dockerv6 wait`.
+        """Wait until a resource, `KIND/NAME`, has a condition, with `dockerv6 wait`.
 
         Raises:
-            CommandFailedError: it hasn't after `timeout` seconds.
+            CommandFailedError: it does not have it after `timeout` seconds.
         """
         self.cli("wait", resource, f"--for=condition={condition}", f"--timeout={timeout:g}s", timeout=timeout + 15.0)
 
     def log_tail(self, lines: int = 80) -> str:
-        """Return the last lines that the daemon logged."""
+        """Return the last lines of the daemon's log."""
         try:
             return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
         except FileNotFoundError:

@@ -1,8 +1,9 @@
-"""Questions to the responder (`responder.c`) in a container, from any network namespace, and whether it answers.
+"""Requests to the responder (`responder.c`) in a container, from any network namespace, and its answers.
 
-Only an answer proves a port: it holds the name of the container that gave it, and the client's address as it arrived
-there. A connection alone proves nothing, for dockerd 20.10 without userland proxy listens on every published port and
-never accepts. A question needs no process: a socket stays in the network namespace that it was made in.
+Only an answer proves that a port is open: it contains the name of the container, and the client's address as the
+container saw it. A connection alone proves nothing, because dockerd 20.10 without userland proxy listens on every
+published port and never accepts. A request needs no process: a socket stays in the network namespace that it was
+created in.
 """
 
 from __future__ import annotations
@@ -25,26 +26,26 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 PATIENCE = 30.0
-"""Seconds for what converges; a machine that does other things as well needs some."""
+"""Seconds to wait for a state that must be reached. A busy machine needs some of them; a failing test needs all."""
 
 SILENCE = 0.3
-"""Seconds without an answer that make a closed port: on one machine an answer takes a hundredth of that."""
+"""Seconds without an answer after which a port counts as closed. An answer takes about a hundredth of this."""
 
 _ATTEMPT = 0.2
 _LONGEST_ATTEMPT = 1.6
 _PAUSE = 0.02
-_QUESTION = b"who\n"
+_REQUEST = b"who\n"
 _SCTP_HEADER = struct.Struct("!HHI4s")
 _SCTP_INIT = struct.Struct("!BBHIIHHI")
 _INIT, _INIT_ACK, _STATE_COOKIE = 1, 2, 7
 _CRC32C = 0x82F63B78
 
 Place: TypeAlias = Path
-"""Where a client is: the file of a network namespace (`Namespace.path`, `Engine.container_netns`)."""
+"""The network namespace of a client, as a file (`Namespace.path`, `Engine.container_netns`)."""
 
 
 class ProbeError(AssertionError):
-    """A port isn't what it should be; the message says which, seen from where, and what came back."""
+    """A port is open that must be closed, or the reverse. The message has the port, the client and the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Which container answered, and from where the client came, as that container saw it."""
+    """The container that answered, and the client's address and port as that container saw them."""
 
     name: str
     client: IPv4Address | IPv6Address
@@ -69,7 +70,7 @@ class Answer:
 
     @classmethod
     def read(cls, content: bytes) -> Answer | None:
-        """Take an answer's words; None when they are not the responder's."""
+        """Parse an answer; None if it is not the responder's."""
         words = content.decode(errors="replace").split()
         if len(words) != 3:
             return None
@@ -79,17 +80,17 @@ class Answer:
 
 
 def ask(place: Place, port: Port, *, source: str | None = None, patience: float = 1.0) -> Answer | None:
-    """Ask once, from the client's address `source` if given; None: no answer in `patience` seconds, or a refusal."""
+    """Send one request, from the address `source` if given; None if refused or not answered in `patience` seconds."""
     return next(_ask_all(place, [port], source, patience))
 
 
 def reach(
     place: Place, port: Port, *, name: str | None = None, source: str | None = None, patience: float = PATIENCE
 ) -> Answer:
-    """Ask until an answer comes (from the container `name`, if given), and return it; `source` as in `ask`.
+    """Send requests until there is an answer (from the container `name`, if given); return it; `source` as in `ask`.
 
     Raises:
-        ProbeError: none within `patience` seconds.
+        ProbeError: no answer within `patience` seconds.
     """
     deadline, attempt = time.monotonic() + patience, _ATTEMPT
     while True:
@@ -97,34 +98,34 @@ def reach(
         if answer is not None and name in (None, answer.name):
             return answer
         if time.monotonic() > deadline:
-            raise ProbeError(f"{port} doesn't answer {place} as {name or 'anybody'} should: {answer}")
+            raise ProbeError(f"{port} doesn't answer {place} as {name or 'any container'} should: {answer}")
         time.sleep(_PAUSE)
         attempt = min(2 * attempt, _LONGEST_ATTEMPT)
 
 
-def never(place: Place, *ports: Port, source: str | None = None, silence: float = SILENCE) -> None:
-    """Ask all the ports at once and make sure that none answers; at most `silence` seconds; `source` as in `ask`.
+def assert_closed(place: Place, *ports: Port, source: str | None = None, silence: float = SILENCE) -> None:
+    """Check once that none of the ports answers within `silence` seconds; `source` as in `ask`.
 
-    The caller has seen that the responder is up and that the packets' way is there: this looks once.
+    The caller must have checked that the responder is running and reachable.
 
     Raises:
-        ProbeError: one answered.
+        ProbeError: a port answered.
     """
     answers = dict(zip(ports, _ask_all(place, ports, source, silence), strict=True))
     if opened := [f"{port} answers: {answer}" for port, answer in answers.items() if answer is not None]:
         raise ProbeError(f"from {place}: {'; '.join(opened)}")
 
 
-def closed(place: Place, *ports: Port, patience: float = PATIENCE) -> None:
-    """Ask until none of the ports answers any more.
+def wait_closed(place: Place, *ports: Port, patience: float = PATIENCE) -> None:
+    """Wait until none of the ports answers.
 
     Raises:
-        ProbeError: one still does after `patience` seconds.
+        ProbeError: a port still answers after `patience` seconds.
     """
     deadline = time.monotonic() + patience
     while True:
         try:
-            never(place, *ports)
+            assert_closed(place, *ports)
         except ProbeError:
             if time.monotonic() > deadline:
                 raise
@@ -134,7 +135,7 @@ def closed(place: Place, *ports: Port, patience: float = PATIENCE) -> None:
 
 
 def download(place: Place, port: Port, size: int, *, patience: float = PATIENCE) -> int:
-    """Have a responder send `size` bytes over TCP after its answer; return how many arrived within `patience` s."""
+    """Request `size` bytes from a responder over TCP; return how many arrived within `patience` seconds."""
     received = 0
     deadline = time.monotonic() + patience
     with connect(place, port, patience=patience) as connection:
@@ -152,7 +153,7 @@ def download(place: Place, port: Port, size: int, *, patience: float = PATIENCE)
 
 
 def upload(place: Place, port: Port, size: int, *, patience: float = PATIENCE) -> Answer | None:
-    """Send a responder `size` bytes over TCP; return its answer, or None when it didn't have them in `patience` s."""
+    """Send `size` bytes to a responder over TCP; return its answer, or None without one in `patience` seconds."""
     with connect(place, port, patience=patience) as connection:
         try:
             connection.sendall(f"take {size}\n".encode() + bytes(size))
@@ -162,7 +163,7 @@ def upload(place: Place, port: Port, size: int, *, patience: float = PATIENCE) -
 
 
 def connect(place: Place, port: Port, *, patience: float = 1.0) -> socket.socket:
-    """Return a TCP connection from a namespace; errors are the socket's."""
+    """Return a TCP connection from a namespace. Errors are those of the socket."""
     connection = _socket(place, port, socket.SOCK_STREAM, 0)
     try:
         connection.settimeout(patience)
@@ -179,8 +180,8 @@ def _socket(place: Place, port: Port, kind: socket.SocketKind, protocol: int) ->
         return socket.socket(family, kind, protocol)
 
 
-class _Question:
-    """One question that is on its way. `step` takes what its socket has; then `answer` is there, or `over` is set."""
+class _Request:
+    """One request in flight. `step` reads its socket. The request is complete when `answer` or `over` is set."""
 
     def __init__(self, place: Place, port: Port) -> None:
         self.port = port
@@ -200,15 +201,15 @@ class _Question:
         target = (self.port.address, self.port.number)
         with suppress(BlockingIOError):
             self.socket.connect(target)
-        self.socket.send(_QUESTION)
+        self.socket.send(_REQUEST)
 
     def step(self) -> None:
-        """Take what the socket has."""
+        """Read the socket."""
         self.answer = Answer.read(self.socket.recv(2048))
         self.over = True
 
 
-class _Stream(_Question):
+class _Stream(_Request):
     def start(self) -> None:
         self.events = selectors.EVENT_WRITE
         with suppress(BlockingIOError):
@@ -218,14 +219,14 @@ class _Stream(_Question):
         if self.events == selectors.EVENT_WRITE:
             if number := self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
                 raise OSError(number, os.strerror(number))
-            self.socket.send(_QUESTION)
+            self.socket.send(_REQUEST)
             self.events = selectors.EVENT_READ
             return
         super().step()
 
 
-class _Association(_Question):
-    """An SCTP INIT (RFC 9260 section 3.3.2) and its INIT ACK, made by hand: a kernel may have no SCTP sockets."""
+class _Association(_Request):
+    """An SCTP INIT (RFC 9260 section 3.3.2) and its INIT ACK on a raw socket: a kernel may have no SCTP sockets."""
 
     def start(self) -> None:
         self._own = 49152 + secrets.randbelow(16384)
@@ -236,7 +237,7 @@ class _Association(_Question):
         self.socket.sendto(packet, (self.port.address, 0))
 
     def step(self) -> None:
-        # a raw socket has every SCTP packet of its namespace: other associations' and our own INIT, too
+        # a raw socket receives every SCTP packet of its namespace, including our own INIT
         packet = self.socket.recv(2048)
         cookie = _SCTP_HEADER.size + _SCTP_INIT.size
         if len(packet) < cookie + 4:
@@ -250,40 +251,40 @@ class _Association(_Question):
         self.over = True
 
 
-_QUESTIONS = {"tcp": _Stream, "udp": _Question, "sctp": _Association}
+_REQUESTS = {"tcp": _Stream, "udp": _Request, "sctp": _Association}
 
 
 def _ask_all(place: Place, ports: Sequence[Port], source: str | None, patience: float) -> Iterator[Answer | None]:
-    """Ask several ports at once, and give their answers in order when all have them or the time is up."""
+    """Send requests to several ports at once, and yield their answers in order once all are complete or time is up."""
     deadline = time.monotonic() + patience
     with ExitStack() as stack, selectors.DefaultSelector() as selector:
-        questions = [_QUESTIONS[port.protocol](place, port) for port in ports]
-        for question in questions:
-            stack.callback(question.socket.close)
+        requests = [_REQUESTS[port.protocol](place, port) for port in ports]
+        for request in requests:
+            stack.callback(request.socket.close)
             if source is not None:
-                question.socket.bind((source, 0))
+                request.socket.bind((source, 0))
             try:
-                question.start()
-                selector.register(question.socket, question.events, question)
+                request.start()
+                selector.register(request.socket, request.events, request)
             except OSError:
-                # no route, or a refusal that came at once
-                question.over = True
-        while not all(question.over for question in questions) and (left := deadline - time.monotonic()) > 0:
+                # no route, or refused at once
+                request.over = True
+        while not all(request.over for request in requests) and (left := deadline - time.monotonic()) > 0:
             for key, _ in selector.select(left):
                 _step(selector, key.data)
-    yield from (question.answer for question in questions)
+    yield from (request.answer for request in requests)
 
 
-def _step(selector: selectors.BaseSelector, question: _Question) -> None:
-    before = question.events
+def _step(selector: selectors.BaseSelector, request: _Request) -> None:
+    before = request.events
     try:
-        question.step()
+        request.step()
     except OSError:
-        question.over = True
-    if question.over:
-        selector.unregister(question.socket)
-    elif question.events != before:
-        selector.modify(question.socket, question.events, question)
+        request.over = True
+    if request.over:
+        selector.unregister(request.socket)
+    elif request.events != before:
+        selector.modify(request.socket, request.events, request)
 
 
 def _crc32c(content: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""Run programs for the lab, say all that a failed one said, and end those that a dead test run left behind."""
+"""Run programs for the lab, report the output of failed ones, and end those that a killed test run left behind."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-# In the environment of every process that the lab starts; the value is the session's identifier.
+# in the environment of every process that the lab starts; the value is the session's identifier
 MARK = "D6_LAB_SESSION"
 
 
 class CommandFailedError(RuntimeError):
-    """A program ended with another status than 0; the message holds its arguments and its output."""
+    """A program ended with a status other than 0. The message contains its arguments and its output."""
 
     def __init__(self, completed: subprocess.CompletedProcess[str]) -> None:
         self.completed = completed
@@ -38,11 +38,11 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """Run a program to its end (at most `timeout` seconds) and return its status and output.
 
-    `stdin` is text for its standard input; without it the program reads an empty one.
+    `stdin` is the text of its standard input, by default empty.
 
     Raises:
         CommandFailedError: `check` is set and the status is not 0.
-        subprocess.TimeoutExpired: the program was killed because its time was up.
+        subprocess.TimeoutExpired: the program was killed after `timeout` seconds.
     """
     completed = subprocess.run(
         list(argv), check=False, capture_output=True, text=True, timeout=timeout, env=env, input=stdin or ""
@@ -53,12 +53,12 @@ def run(
 
 
 def marked_environment(session: str, extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return this process's environment with the lab's mark, so that a sweep finds what is started with it."""
+    """Return this process's environment with the lab's mark, by which a sweep finds the processes started with it."""
     return {**os.environ, MARK: session, **(extra or {})}
 
 
 def wait_gone(pid: int, timeout: float) -> bool:
-    """Wait until a process, ours or not, has ended (a zombie counts); false when `timeout` seconds were not enough."""
+    """Wait until any process has ended, or is a zombie; return False after `timeout` seconds."""
     try:
         descriptor = os.pidfd_open(pid)
     except ProcessLookupError:
@@ -72,7 +72,7 @@ def wait_gone(pid: int, timeout: float) -> bool:
 
 
 def end(process: subprocess.Popen[str], *, first: signal.Signals = signal.SIGTERM, patience: float = 10.0) -> int:
-    """Ask a child to end, kill it when `patience` seconds pass, and return its status (negative: a signal's number)."""
+    """Signal a child, kill it after `patience` seconds, and return its status (negative: the number of a signal)."""
     if process.poll() is None:
         process.send_signal(first)
         try:
@@ -87,10 +87,10 @@ def end(process: subprocess.Popen[str], *, first: signal.Signals = signal.SIGTER
 
 
 def kill_marked(session: str, timeout: float = 20.0) -> None:
-    """KILL every process that carries the session's mark, and wait for their end.
+    """Kill every process with the session's mark, and wait until they have ended.
 
     Raises:
-        RuntimeError: some are still there after `timeout` seconds.
+        RuntimeError: some processes have not ended after `timeout` seconds.
     """
     deadline = time.monotonic() + timeout
     while pids := list(_marked(session)):

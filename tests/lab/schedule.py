@@ -1,7 +1,6 @@
-"""Which tests of a parallel run stay together in one process: those that use what was made once for an engine.
+"""Which tests of a parallel run stay in one process: those that share fixtures on one engine.
 
-pytest-xdist has marks for that (`--dist loadgroup`), but 3.8 with pytest 9.2 overlooks them; this goes by the tests'
-names.
+pytest-xdist has marks for this (`--dist loadgroup`), but 3.8 ignores them with pytest 9.2. This uses the tests' names.
 """
 
 from __future__ import annotations
@@ -17,12 +16,12 @@ if TYPE_CHECKING:
 
 # the parameter that names an engine: "28.5", "20.10-on-nft-proxy"
 _ENGINE = re.compile(r"\[.*?(\d\d\.\d+(?:-off|-on)?(?:-(?:nft|legacy)-(?:no)?proxy)?)")
-# directories whose modules share what they make for an engine
+# directories whose modules share fixtures on an engine
 _SHARING = ("tests/e2e/matrix/", "tests/contract/")
 
 
 def group(test: str) -> str:
-    """The name of the group of a test: its module and engine; its directory and engine where modules share."""
+    """The group of a test: its module and engine, or its directory and engine if modules share fixtures."""
     module = test.partition("::")[0]
     where = next((directory for directory in _SHARING if module.startswith(directory)), module)
     engine = _ENGINE.search(test)
@@ -30,7 +29,7 @@ def group(test: str) -> str:
 
 
 class ByEngine(LoadScopeScheduling):  # type: ignore[misc]
-    """Gives a process one group after the other, the largest first."""
+    """Assigns groups to processes, the largest first."""
 
     def __init__(self, config: pytest.Config, log: Producer | None = None) -> None:
         super().__init__(config, log)

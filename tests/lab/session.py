@@ -1,9 +1,9 @@
-"""One test run's share of the machine: a unique name, a directory, and the removal of everything under that name.
+"""The resources of one test run on this machine: a unique name, a directory, and the removal of all that has the name.
 
-A session holds a lock on a file of its own for as long as its process lives, and the kernel drops the lock with the
-process, however it ends. A session whose lock can be had is therefore dead, whatever process identifiers have been
-used again since or whether the machine was restarted, and `sweep` removes what it left. A developer's session, which
-must outlive the command that started it, is marked as kept and goes only when asked to, or after a reboot.
+A session locks a file as long as its process lives, and the kernel releases the lock when the process ends. A session
+whose file can be locked is therefore dead, even if its process identifier was reused or the machine was rebooted, and
+`sweep` removes what it left. A developer's session must outlive the command that started it: it is marked as kept, and
+removed on request or after a reboot.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ _NAME = re.compile(r"[a-z0-9]{1,12}")
 
 
 def lab_directory() -> Path:
-    """Return where trees, caches and engines live: outside the checkout, on a disk, with a short path.
+    """Return the directory of trees, caches and engines: outside the checkout, on a disk, with a short path.
 
-    `DOCKERV6_LAB_DIR` sets it. A unix socket's path has at most 107 bytes, and overlayfs can't have its upper
+    `DOCKERV6_LAB_DIR` sets it. The path of a unix socket has at most 107 bytes, and overlayfs can't have its upper
     layer on another overlay.
     """
     return Path(os.environ.get("DOCKERV6_LAB_DIR", "/var/tmp/dockerv6-lab")).resolve()  # noqa: S108 - checked below
@@ -41,7 +41,7 @@ def lab_directory() -> Path:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock on a file for the block; waits for whoever has it."""
+    """Lock a file exclusively for the block; waits until it is free."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -49,7 +49,7 @@ def locked(path: Path) -> Iterator[None]:
 
 
 class Session:
-    """The owner of namespaces, engines and processes; `close` removes them all, used or forgotten."""
+    """The owner of namespaces, engines and processes; `close` removes all of them."""
 
     def __init__(self, identifier: str, directory: Path, lock: int | None) -> None:
         self.id = identifier
@@ -59,7 +59,7 @@ class Session:
 
     @classmethod
     def create(cls) -> Session:
-        """Start a session that ends, at the latest, with this process."""
+        """Start a session that ends with this process at the latest."""
         with _sessions_locked() as sessions:
             identifier = secrets.token_hex(3)
             directory = sessions / identifier
@@ -70,7 +70,7 @@ class Session:
 
     @classmethod
     def keep(cls, name: str) -> Session:
-        """Open, or start, the developer's session of that name; it lasts until `close` or a reboot."""
+        """Open or start the developer's session of that name. It lasts until `close` or a reboot."""
         if not _NAME.fullmatch(name):
             raise ValueError(f"{name!r}: a name is 1 to 12 characters of a-z and 0-9")
         with _sessions_locked() as sessions:
@@ -81,21 +81,21 @@ class Session:
 
     @staticmethod
     def kept() -> list[str]:
-        """Return the names of the developers' sessions."""
+        """Return the names of developers' sessions."""
         with _sessions_locked() as sessions:
             return sorted(path.name for path in sessions.iterdir() if _kept_file(path).exists())
 
     def unique(self, prefix: str) -> str:
-        """Return a name that nothing else on the machine has, for namespaces, control groups and engines."""
+        """Return a unique name for a namespace, control group or engine."""
         self._serial += 1
         return f"{_prefix(self.id)}{prefix}{self._serial}"
 
     def namespace(self, purpose: str) -> Namespace:
-        """Make a network namespace that goes with this session."""
+        """Create a network namespace that is removed with this session."""
         return Namespace.create(self.id, self.unique(purpose))
 
     def close(self) -> None:
-        """Kill and remove all that carries this session's name."""
+        """Kill and remove everything with this session's name."""
         _remove(self.id, self.directory)
         if self._lock is not None:
             os.close(self._lock)
@@ -103,7 +103,7 @@ class Session:
 
 
 def sweep() -> list[str]:
-    """Remove what sessions left whose process is dead; return their identifiers. Live ones are not touched."""
+    """Remove what dead sessions left; return their identifiers. Live sessions are not touched."""
     swept = []
     with _sessions_locked() as sessions:
         for directory in sorted(sessions.iterdir()):

@@ -1,9 +1,8 @@
-"""Traffic that counts what it loses: a program of its own, run by the lab inside a network namespace.
+"""Traffic that counts what it loses: a program that the lab runs inside a network namespace.
 
-It uses only the standard library, ends by itself after its lifetime, and talks to its starter by lines on standard
-output: `ready` once it listens, or once its first number came back; then, when TERM or the lifetime ends it, one JSON
-object with its counts. A sender first waits for what is still on its way, so a stop loses nothing that the network
-didn't.
+It uses only the standard library and ends after its lifetime at the latest. It prints `ready` when it listens, or when
+its first number came back. When TERM or the lifetime ends it, it prints one JSON object with its counts. A sender first
+waits for the numbers that are still in flight, so that stopping it does not count as a loss.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ _LAST_ANSWER = 2.0
 
 
 class _Stop:
-    """When to stop: at the end of the lifetime, or at TERM."""
+    """True once the program must stop: at the end of its lifetime, or after TERM."""
 
     def __init__(self, lifetime: float) -> None:
         self.at = time.monotonic() + lifetime
@@ -64,21 +63,21 @@ def main() -> None:
     else:
         with socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6) as raw:
             result = _measure(_Ping(raw, options.address), options.interval, stop)
-    _say(json.dumps(result))
+    _print(json.dumps(result))
 
 
-def _say(line: str) -> None:
+def _print(line: str) -> None:
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 
 
 def _serve(address: str, port: int, mode: str, stop: _Stop) -> dict[str, object]:
-    """Accept connections: echo or discard what they send, or tell each its address as seen here and close it."""
+    """Accept connections: echo or discard what they send, or send each client its address as seen here and close."""
     connections = received = 0
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with selectors.DefaultSelector() as selector, socket.create_server((address, port), family=family) as listener:
         selector.register(listener, selectors.EVENT_READ)
-        _say("ready")
+        _print("ready")
         while not stop:
             for key, _ in selector.select(_POLL):
                 if key.fileobj is not listener:
@@ -110,13 +109,13 @@ def _answer(selector: selectors.BaseSelector, connection: socket.socket, mode: s
 
 
 class _Probe(Protocol):
-    """A way to send numbers there and have them come back."""
+    """Sends numbers to a peer that sends them back."""
 
     def send(self, number: int) -> None:
-        """Send one number; an OSError makes it a loss with a reason."""
+        """Send one number. After an OSError the number counts as lost, and the error is reported."""
 
-    def receive(self, patience: float) -> list[int]:
-        """Return what came back, after at most `patience` seconds; a ConnectionError ends the measurement."""
+    def receive(self, timeout: float) -> list[int]:
+        """Return the numbers that came back within `timeout` seconds. A ConnectionError ends the measurement."""
 
 
 class _Stream:
@@ -130,8 +129,8 @@ class _Stream:
     def send(self, number: int) -> None:
         self._connection.sendall(_NUMBER.pack(number))
 
-    def receive(self, patience: float) -> list[int]:
-        if not _readable(self._connection, patience):
+    def receive(self, timeout: float) -> list[int]:
+        if not _readable(self._connection, timeout):
             return []
         content = self._connection.recv(65536)
         if not content:
@@ -155,8 +154,8 @@ class _Ping:
         # the kernel fills in the checksum
         self._raw.sendto(_ECHO.pack(_ECHO_REQUEST, 0, 0, self._identifier, number & 0xFFFF), (self._address, 0))
 
-    def receive(self, patience: float) -> list[int]:
-        if not _readable(self._raw, patience):
+    def receive(self, timeout: float) -> list[int]:
+        if not _readable(self._raw, timeout):
             return []
         content = self._raw.recv(2048)
         if len(content) < _ECHO.size:
@@ -165,14 +164,14 @@ class _Ping:
         return [number] if (kind, identifier) == (_ECHO_REPLY, self._identifier) else []
 
 
-def _readable(connection: socket.socket, patience: float) -> bool:
-    return bool(select.select([connection], [], [], max(0.0, patience))[0])
+def _readable(connection: socket.socket, timeout: float) -> bool:
+    return bool(select.select([connection], [], [], max(0.0, timeout))[0])
 
 
 class _Tally:
-    """What was sent, and what of it came back.
+    """The numbers that were sent, and those that came back.
 
-    What was sent before the first number came back doesn't count: it waited for address resolution or detection.
+    Numbers sent before the first one came back do not count: they waited for address resolution or duplicate detection.
     """
 
     def __init__(self) -> None:
@@ -187,19 +186,19 @@ class _Tally:
         self.outstanding.add(number)
         return number
 
-    def back(self, number: int) -> None:
+    def mark_received(self, number: int) -> None:
         if number not in self.outstanding:
             return
         if self.received == 0:
             self.outstanding = {later for later in self.outstanding if later >= number}
-            _say("ready")
+            _print("ready")
         self.outstanding.remove(number)
         self.received += 1
         self.last = time.monotonic()
 
 
 def _measure(probe: _Probe, interval: float, stop: _Stop) -> dict[str, object]:
-    """Send a number every `interval` seconds until told to stop, and count those that don't come back."""
+    """Send a number every `interval` seconds until `stop`, and count those that do not come back."""
     tally, error = _Tally(), ""
     due = time.monotonic()
     while not stop or (tally.outstanding and time.monotonic() < max(stop.at, tally.last) + _LAST_ANSWER):
@@ -208,7 +207,7 @@ def _measure(probe: _Probe, interval: float, stop: _Stop) -> dict[str, object]:
                 due += interval
                 probe.send(tally.number())
             for number in probe.receive(_POLL if stop else due - time.monotonic()):
-                tally.back(number)
+                tally.mark_received(number)
         except ConnectionError as failure:
             error = error or str(failure)
             break

@@ -8,7 +8,7 @@ import pytest
 
 from tests.e2e.matrix.world import LOOPBACK, PROTOCOLS, SECOND_ADDRESS
 from tests.lab.net import FAR_ADDRESS, HOST_ADDRESS, HOST_ADDRESS_V4, NEIGHBOUR_ADDRESS
-from tests.lab.probe import Port, never, reach
+from tests.lab.probe import Port, assert_closed, reach
 
 if TYPE_CHECKING:
     from tests.e2e.matrix.world import World
@@ -26,7 +26,7 @@ def test_published_port_is_reached_and_sees_the_clients_own_address(world: World
 def test_every_port_of_a_range_leads_to_its_container_port(world: World) -> None:
     for number in range(9000, 9004):
         reach(world.neighbour, Port("tcp", HOST_ADDRESS, number), name="range")
-    never(world.neighbour, Port("tcp", HOST_ADDRESS, 8999), Port("tcp", HOST_ADDRESS, 9004))
+    assert_closed(world.neighbour, Port("tcp", HOST_ADDRESS, 8999), Port("tcp", HOST_ADDRESS, 9004))
 
 
 def test_port_that_the_engine_chose_from_a_range_is_reached(world: World) -> None:
@@ -46,28 +46,28 @@ def test_port_bound_to_loopback_is_reached_only_from_the_host(world: World, prot
     world.from_loopback(Port(protocol, LOOPBACK, 8085), name="bound")
     outside = Port(protocol, HOST_ADDRESS, 8085)
     for place in (world.neighbour, world.host, world.inside("peer")):
-        never(place, outside)
+        assert_closed(place, outside)
 
 
 @tcp_and_udp
 def test_port_bound_to_one_address_is_reached_only_there(world: World, protocol: str) -> None:
     for place in (world.neighbour, world.host):
         reach(place, Port(protocol, HOST_ADDRESS, 8086), name="bound")
-        never(place, Port(protocol, SECOND_ADDRESS, 8086))
-    never(world.host, Port(protocol, LOOPBACK, 8086))
+        assert_closed(place, Port(protocol, SECOND_ADDRESS, 8086))
+    assert_closed(world.host, Port(protocol, LOOPBACK, 8086))
 
 
 def test_port_bound_to_two_addresses_is_reached_on_each(world: World) -> None:
     reach(world.neighbour, Port("tcp", HOST_ADDRESS, 8089), name="bound")
     reach(world.neighbour, Port("tcp", SECOND_ADDRESS, 8090), name="bound")
-    never(world.neighbour, Port("tcp", SECOND_ADDRESS, 8089), Port("tcp", HOST_ADDRESS, 8090))
+    assert_closed(world.neighbour, Port("tcp", SECOND_ADDRESS, 8089), Port("tcp", HOST_ADDRESS, 8090))
 
 
 @tcp_and_udp
 def test_port_bound_to_one_ipv4_address_is_not_opened_on_ipv6(world: World, protocol: str) -> None:
     reach(world.neighbour, Port(protocol, HOST_ADDRESS_V4, 8087), name="bound")
-    never(world.neighbour, Port(protocol, HOST_ADDRESS, 8087))
-    never(world.host, Port(protocol, HOST_ADDRESS, 8087), Port(protocol, LOOPBACK, 8087))
+    assert_closed(world.neighbour, Port(protocol, HOST_ADDRESS, 8087))
+    assert_closed(world.host, Port(protocol, HOST_ADDRESS, 8087), Port(protocol, LOOPBACK, 8087))
 
 
 @tcp_and_udp
@@ -113,7 +113,7 @@ def test_container_on_two_networks_is_reached(world: World, protocol: str) -> No
 def test_port_with_an_allow_list_is_closed_to_other_clients(world: World) -> None:
     port = Port("tcp", HOST_ADDRESS, 8070)
     assert str(reach(world.neighbour, port, name="web").client) == NEIGHBOUR_ADDRESS
-    never(world.neighbour, port, source=FAR_ADDRESS)
+    assert_closed(world.neighbour, port, source=FAR_ADDRESS)
     reach(world.neighbour, Port("tcp", HOST_ADDRESS, 8080), name="web", source=FAR_ADDRESS)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tests.e2e.cluster import condition, eventually, network_yaml, our_table
 from tests.lab.net import HOST_ADDRESS
-from tests.lab.probe import Port, closed, never, reach
+from tests.lab.probe import Port, assert_closed, reach, wait_closed
 
 if TYPE_CHECKING:
     from tests.e2e.matrix.world import World
@@ -17,7 +17,7 @@ def test_port_is_closed_while_its_container_is_stopped(world: World) -> None:
     world.run("moody", "front", ports={"80/tcp": 8061})
     reach(world.neighbour, port, name="moody")
     world.engine.docker("stop", "-t", "0", "moody")
-    closed(world.neighbour, port)
+    wait_closed(world.neighbour, port)
     world.engine.docker("start", "moody")
     reach(world.neighbour, port, name="moody")
 
@@ -43,7 +43,7 @@ def test_renamed_container_is_selected_by_its_new_name(world: World) -> None:
     reach(world.neighbour, port, name="worker")
     try:
         world.engine.docker("rename", "worker", "idle")
-        closed(world.neighbour, port)
+        wait_closed(world.neighbour, port)
     finally:
         world.engine.docker("rename", "idle", "worker")
     reach(world.neighbour, port, name="worker")
@@ -54,7 +54,7 @@ def test_port_is_closed_while_its_container_is_disconnected(world: World) -> Non
     world.run("nomad", "front", ports={"80/tcp": 8062})
     reach(world.neighbour, port, name="nomad")
     world.engine.docker("network", "disconnect", "front", "nomad")
-    closed(world.neighbour, port)
+    wait_closed(world.neighbour, port)
     world.engine.docker("network", "connect", "front", "nomad")
     reach(world.neighbour, port, name="nomad")
 
@@ -108,10 +108,10 @@ def test_nothing_stale_is_left_of_what_was_removed_while_the_operator_was_killed
     operator.remove_yaml("brief.yaml")
     # what is alive goes on without the operator
     reach(world.neighbour, Port("tcp", HOST_ADDRESS, 8080), name="web")
-    never(world.neighbour, *ports)
+    assert_closed(world.neighbour, *ports)
     operator.start("--firewall-backend", "nftables")
     operator.cli("wait", "ipv6network/brief", "--for=delete", "--timeout=60s")
     eventually(lambda: not any(each in our_table(engine) for each in (*addresses, "789a:9:")), "no rule is left")
     world.run("heir", "front", ports={"80/tcp": 8065})
     reach(world.neighbour, ports[1], name="heir")
-    never(world.neighbour, ports[0])
+    assert_closed(world.neighbour, ports[0])

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.e2e.cluster import network_yaml
 from tests.lab.net import HOST_ADDRESS, HOST_ADDRESS_V4, UPLINK
-from tests.lab.probe import Port, never, reach
+from tests.lab.probe import Port, assert_closed, reach
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,7 +81,7 @@ class World:
         if self.cell.backend == "nftables" or (self.cell.proxy and port.protocol != "sctp"):
             reach(self.host, port, name=name)
         else:
-            never(self.host, port)
+            assert_closed(self.host, port)
 
     def inside(self, container: str) -> Place:
         """A container as a client."""
