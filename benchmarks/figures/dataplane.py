@@ -17,7 +17,8 @@ from benchmarks import linear
 from benchmarks.lanes import Lane, apply, rate_row, ratio_row, write_nftables
 from benchmarks.stage import BRIDGE, SERVED, Host, Protocol, Stage
 from dockerv6.firewall.iptables.backend import IptablesFirewall
-from dockerv6.firewall.model import FirewallIntent, NetworkIntent, PortIntent, TransportProtocol
+from dockerv6.firewall.model import FirewallIntent, NetworkIntent, PortIntent
+from dockerv6.lib.networking import TransportProtocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from benchmarks.lanes import Lane, rate_row, ratio_row, write_nftables
 from benchmarks.stage import BRIDGE, SERVED, Host, Stage
-from dockerv6.firewall.model import EgressMode, FirewallIntent, NetworkIntent
+from dockerv6.firewall.model import FirewallIntent, NetworkIntent
+from dockerv6.lib.networking import EgressMode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

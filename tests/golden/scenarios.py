@@ -3,7 +3,8 @@
 from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 
-from dockerv6.firewall.model import EgressMode, FirewallIntent, Ingress, NetworkIntent, TransportProtocol
+from dockerv6.firewall.model import FirewallIntent, Ingress, NetworkIntent
+from dockerv6.lib.networking import EgressMode, TransportProtocol
 from tests.unit.firewall.intents import (
     BLOG,
     DNS,

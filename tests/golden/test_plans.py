@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from dockerv6.api.conditions import Reason
-from dockerv6.firewall.model import HostFilterState, PortIntent, TransportProtocol
+from dockerv6.firewall.model import HostFilterState, PortIntent
 from dockerv6.hostnet.model import BridgePort, Interface, ProxyNeighbour
+from dockerv6.lib.networking import TransportProtocol
 from dockerv6.planning.deletion import plan_deletion
 from dockerv6.planning.describe import as_mapping
 from dockerv6.planning.docker.endpoints import as_it_was

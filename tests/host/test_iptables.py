@@ -16,11 +16,12 @@ import pytest
 
 from dockerv6.firewall.iptables.backend import IptablesFirewall
 from dockerv6.firewall.iptables.compile import compile_ruleset
-from dockerv6.firewall.model import FirewallIntent, NetworkIntent, PortIntent, TransportProtocol
+from dockerv6.firewall.model import FirewallIntent, NetworkIntent, PortIntent
 from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable
 from dockerv6.firewall.render import render
 from dockerv6.firewall.ruleset import EMPTY, diff
 from dockerv6.firewall.xtables import legacy, libiptc
+from dockerv6.lib.networking import TransportProtocol
 from tests.host.network import private_network
 from tests.unit.firewall.intents import BLOG, EVERYTHING, HOME, WEB
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dockerv6.firewall.model import EgressMode, Ingress, NetworkIntent, PortIntent, TransportProtocol
+from dockerv6.firewall.model import Ingress, NetworkIntent, PortIntent
+from dockerv6.lib.networking import EgressMode, TransportProtocol
 from tests.host.router import ask, call, listener, opened, reaches
 from tests.host.topology import CONTAINERS, NEIGHBOUR, ROUTER, SUBNETS, WORLD, Topology, endpoint, exchange, received
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dockerv6.firewall.model import NetworkIntent, PortIntent, TransportProtocol
+from dockerv6.firewall.model import NetworkIntent, PortIntent
+from dockerv6.lib.networking import TransportProtocol
 from tests.host.router import ask, call, iptables_only, listener, nftables_only, opened
 from tests.host.topology import CONTAINERS, NEIGHBOUR, ROUTER, SUBNETS, WORLD, Topology, endpoint
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dockerv6.firewall.model import Ingress, NetworkIntent, PortIntent, TransportProtocol
+from dockerv6.firewall.model import Ingress, NetworkIntent, PortIntent
+from dockerv6.lib.networking import TransportProtocol
 from tests.host import sctp
 from tests.host.router import listener, opened
 from tests.host.topology import CONTAINERS, ROUTER, SUBNETS, WORLD, Topology

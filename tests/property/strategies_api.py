@@ -18,7 +18,7 @@ from dockerv6.api.options import Driver
 from dockerv6.api.policy import IPv6Policy
 from dockerv6.api.pool import IPv6Pool
 from dockerv6.api.scheme import Resource, decode
-from dockerv6.api.traffic import EgressMode, Protocol
+from dockerv6.lib.networking import EgressMode, TransportProtocol
 
 Document = dict[str, object]
 T = TypeVar("T")
@@ -66,6 +66,7 @@ def _values(enum: type[StrEnum]) -> st.SearchStrategy[str]:
     return st.sampled_from([str(member) for member in enum])
 
 
+_protocols = _values(TransportProtocol)
 _prefix_texts = subnets().map(str)
 _address_texts = addresses.map(str)
 _addresses_or_prefixes = st.lists(_address_texts | _prefix_texts, max_size=2)
@@ -124,7 +125,7 @@ def _publish(draw: st.DrawFn) -> Document:
     numbers = draw(st.lists(ports, max_size=2, unique=True))
     if numbers:
         more = _mapping(
-            protocol=_values(Protocol), targetPort=ports, hostAddress=_address_texts, **{"from": _addresses_or_prefixes}
+            protocol=_protocols, targetPort=ports, hostAddress=_address_texts, **{"from": _addresses_or_prefixes}
         )
         document["ports"] = [{"port": number, "containers": draw(_selectors), **draw(more)} for number in numbers]
     return document
@@ -132,7 +133,7 @@ def _publish(draw: st.DrawFn) -> Document:
 
 _ingress = _mapping(
     containers=_selectors,
-    ports=st.lists(st.fixed_dictionaries({"port": ports}, optional={"protocol": _values(Protocol)}), max_size=2),
+    ports=st.lists(st.fixed_dictionaries({"port": ports}, optional={"protocol": _protocols}), max_size=2),
     **{"from": _addresses_or_prefixes},
 )
 _firewall = _mapping(isolation=flags, ingress=st.lists(_ingress, max_size=2))

@@ -6,9 +6,10 @@ from ipaddress import IPv6Address, IPv6Network
 from hypothesis import strategies as st
 
 from dockerv6.firewall.expr import Chain, Element, ElementSet, Jump, KeyType, Rule, UnknownExpr, overlapping
-from dockerv6.firewall.model import EgressMode, FirewallIntent, Ingress, NetworkIntent, PortIntent, TransportProtocol
+from dockerv6.firewall.model import FirewallIntent, Ingress, NetworkIntent, PortIntent
 from dockerv6.firewall.render import render
 from dockerv6.firewall.ruleset import EMPTY, Ruleset
+from dockerv6.lib.networking import EgressMode, TransportProtocol
 
 OWNERS = st.sampled_from(["blog", "shop", "db", "mail"])
 _BRIDGES = st.sampled_from(["br-a", "br-b", "br-c"])

@@ -11,7 +11,7 @@ EFFECTS = {
     "engine": ("create_network", "remove_network", "connect", "disconnect"),
     "net": ("set_sysctl", "set_link_up", "add_address", "add_proxy_neighbour", "remove_proxy_neighbour"),
     "firewall": ("apply",),
-    "filter": ("admit", "withdraw"),
+    "filter": ("add_accept_rule", "remove_accept_rule"),
     "ledger": ("bind", "release", "forget", "keep_pool_prefix"),
     "store": ("put", "put_status", "put_record", "drop_record", "remove"),
 }

@@ -12,8 +12,9 @@ from dockerv6.api.errors import FieldError, FieldPath
 from dockerv6.api.kinds import GROUP, NETWORK
 from dockerv6.api.meta import DockerKey, Model, ObjectMeta, camel, invalid_value, shared_default
 from dockerv6.api.options import IPVLAN_MODE, LAYER_3_MODES, Driver, option_errors, parent_errors
-from dockerv6.api.traffic import Egress, EgressMode, Firewall, NdpProxy, Publish, ndp_proxy_errors
+from dockerv6.api.traffic import Egress, Firewall, NdpProxy, Publish, ndp_proxy_errors
 from dockerv6.api.values import Flag
+from dockerv6.lib.networking import EgressMode
 
 _HOST = re.compile(
     r"(?=.{1,253}$)[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?(\.[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)*", re.ASCII

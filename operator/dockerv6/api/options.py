@@ -9,7 +9,7 @@ from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address
 
 from dockerv6.api.errors import FieldError, closest_match, either_of
-from dockerv6.api.values import MAX_INTERFACE_NAME
+from dockerv6.lib.networking import MAX_INTERFACE_NAME
 
 
 class Driver(StrEnum):

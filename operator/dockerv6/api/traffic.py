@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from enum import StrEnum
 from ipaddress import IPv6Address, IPv6Network
 from typing import Annotated
 
@@ -20,18 +19,9 @@ from dockerv6.api.values import (
     Unicast6,
     reserved_range,
 )
+from dockerv6.lib.networking import EgressMode, TransportProtocol
 
 _CONTAINER = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+", re.ASCII)
-
-
-class EgressMode(StrEnum):
-    """What happens to the source address of a packet that leaves a network."""
-
-    MASQUERADE = "Masquerade"
-    SNAT = "SNAT"
-    PREFIX_TRANSLATION = "PrefixTranslation"
-    ROUTED = "Routed"
-    NONE = "None"
 
 
 TRANSLATING_MODES = frozenset({EgressMode.MASQUERADE, EgressMode.SNAT, EgressMode.PREFIX_TRANSLATION})
@@ -170,14 +160,6 @@ ANY_ADDRESS = IPv6Address("::")
 _MULTICAST = IPv6Network("ff00::/8")
 
 
-class Protocol(StrEnum):
-    """Transport protocols that have ports."""
-
-    TCP = "tcp"
-    UDP = "udp"
-    SCTP = "sctp"
-
-
 def _host_address_errors(address: IPv6Address | None) -> Iterator[FieldError]:
     if address is None or address == ANY_ADDRESS or address.is_loopback:
         return
@@ -196,7 +178,7 @@ class PublishedPort(Model):
     name: Name | None = Field(
         None, description="A name for messages, unique in the resource. Default: the protocol and port."
     )
-    protocol: Protocol = Field(Protocol.TCP, description="`tcp`, `udp` or `sctp`. Default: `tcp`.")
+    protocol: TransportProtocol = Field(TransportProtocol.TCP, description="`tcp`, `udp` or `sctp`. Default: `tcp`.")
     port: Port = Field(description="The port on the host, 1 to 65535.")
     containers: ContainerSelector = Field(
         description="The containers that answer. With several, the one that started first; the others take over when "
@@ -238,7 +220,7 @@ class Publish(Model):
     def field_errors(self) -> Iterator[FieldError]:
         """A port of the host leads to one place, and a name is one port's."""
         yield from _host_address_errors(self.host_address)
-        taken: dict[tuple[Protocol, int, IPv6Address], int] = {}
+        taken: dict[tuple[TransportProtocol, int, IPv6Address], int] = {}
         names: dict[str, int] = {}
         for index, port in enumerate(self.ports):
             address = port.host_address or self.host_address
@@ -259,7 +241,7 @@ class Publish(Model):
 class IngressPort(Model):
     """A port that an ingress rule opens."""
 
-    protocol: Protocol = Field(Protocol.TCP, description="`tcp`, `udp` or `sctp`. Default: `tcp`.")
+    protocol: TransportProtocol = Field(TransportProtocol.TCP, description="`tcp`, `udp` or `sctp`. Default: `tcp`.")
     port: Port = Field(description="The container's port, 1 to 65535.")
 
 

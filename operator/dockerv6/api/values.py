@@ -16,10 +16,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, Pl
 from pydantic_core import PydanticCustomError
 
 from dockerv6.api.meta import invalid_value
+from dockerv6.lib.networking import MAX_INTERFACE_NAME
 from dockerv6.lib.timeformat import format_duration, parse_duration
-
-MAX_INTERFACE_NAME = 15
-"""Bytes: IFNAMSIZ of include/uapi/linux/if.h less the NUL."""
 
 _SPECIAL = (
     (IPv6Network("::/128"), "the unspecified address"),

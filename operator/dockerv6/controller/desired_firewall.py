@@ -11,7 +11,7 @@ from typing import NamedTuple
 from dockerv6.api.kinds import NETWORK, POLICY
 from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.api.policy import IPv6Policy
-from dockerv6.api.traffic import Egress, EgressMode
+from dockerv6.api.traffic import Egress
 from dockerv6.controller.inventory import Inventory
 from dockerv6.controller.world import World
 from dockerv6.dockerd.model import Container, Network
@@ -20,6 +20,7 @@ from dockerv6.firewall.model import FirewallIntent, PortIntent
 from dockerv6.firewall.render import overlapping_external_prefixes, overlapping_subnets
 from dockerv6.firewall.ruleset import Ruleset
 from dockerv6.ipam.ledger import Allocation
+from dockerv6.lib.networking import EgressMode
 from dockerv6.planning.addressing.tracked_prefixes import TrackedPrefix
 from dockerv6.planning.firewall.contributions import (
     POLICY_OWNER,

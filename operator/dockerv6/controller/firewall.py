@@ -10,7 +10,7 @@ from dockerv6.controller.desired_firewall import DesiredFirewalls, Versions
 from dockerv6.controller.inventory import Inventory
 from dockerv6.controller.world import World
 from dockerv6.firewall.elements import PUBLISHED, PUBLISHED_AT_TO, PUBLISHED_TO
-from dockerv6.firewall.model import FirewallIntent, ForwardDrop, HostFilterState, TransportProtocol
+from dockerv6.firewall.model import FirewallIntent, ForwardDrop, HostFilterState
 from dockerv6.firewall.operations import AddElements, RemoveElements
 from dockerv6.firewall.port import (
     FirewallBackend,
@@ -23,6 +23,7 @@ from dockerv6.firewall.port import (
 from dockerv6.firewall.render import render
 from dockerv6.firewall.ruleset import EMPTY, Ruleset, RulesetChange, diff
 from dockerv6.hostnet.port import HostNetError
+from dockerv6.lib.networking import TransportProtocol
 from dockerv6.planning.firewall.contributions import proxied_subnets_of
 from dockerv6.planning.host.proxied_subnets import ProxiedSubnet
 from dockerv6.planning.inputs import Identity, RulesView

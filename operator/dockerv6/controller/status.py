@@ -8,10 +8,11 @@ from dockerv6.api import conditions as cond
 from dockerv6.api.conditions import Conditions, ConditionType
 from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.api.options import IPVLAN_MODE, LAYER_3_MODES, Driver
-from dockerv6.api.traffic import Egress, EgressMode
+from dockerv6.api.traffic import Egress
 from dockerv6.controller.context import Context
 from dockerv6.controller.converge import ConvergeResult, requeue_after
 from dockerv6.dockerd.model import Network
+from dockerv6.lib.networking import EgressMode
 from dockerv6.planning.addressing.translation import translate_subnet
 from dockerv6.planning.docker.network_spec import gateway
 from dockerv6.planning.host.ndp_proxy import proxying_interfaces, required_entries

@@ -13,7 +13,7 @@ from ipaddress import IPv6Network
 
 from dockerv6.firewall.hostfilter import engine
 from dockerv6.firewall.iptables.backend import IptablesFirewall
-from dockerv6.firewall.model import EgressMode, FilterVariant, FirewallIntent, NetworkIntent
+from dockerv6.firewall.model import FilterVariant, FirewallIntent, NetworkIntent
 from dockerv6.firewall.nftables import codec
 from dockerv6.firewall.nftables.backend import NftablesFirewall
 from dockerv6.firewall.nftables.session import NftSession
@@ -21,6 +21,7 @@ from dockerv6.firewall.port import FirewallBackend, FirewallError, FirewallRejec
 from dockerv6.firewall.render import render
 from dockerv6.firewall.ruleset import EMPTY, diff
 from dockerv6.firewall.xtables.legacy import LegacyReader
+from dockerv6.lib.networking import EgressMode
 
 AUTO = "auto"
 NFTABLES = "nftables"

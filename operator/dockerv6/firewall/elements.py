@@ -9,8 +9,9 @@ from ipaddress import IPv6Address, IPv6Network, collapse_addresses
 from typing import NamedTuple
 
 from dockerv6.firewall.expr import Element, ElementSet, KeyType
-from dockerv6.firewall.model import EgressMode, FirewallIntent, NetworkIntent, PortIntent
+from dockerv6.firewall.model import FirewallIntent, NetworkIntent, PortIntent
 from dockerv6.firewall.rectangles import disjoint
+from dockerv6.lib.networking import EgressMode
 
 NETWORKS = "networks"
 OWN_BRIDGE = "own_bridge"

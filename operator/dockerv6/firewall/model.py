@@ -4,26 +4,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv6Address, IPv6Network
 
+from dockerv6.lib.networking import EgressMode, TransportProtocol
+
 DEFAULT_MARK = 0x10000000
 """The fwmark bit of flows that we allow; clear of kube-proxy (0xc000), Tailscale (0xff0000), Cilium (0xf00)."""
-
-
-class EgressMode(StrEnum):
-    """How packets leave a network."""
-
-    MASQUERADE = "Masquerade"  # source becomes the outgoing interface's address (NAT66)
-    SNAT = "SNAT"  # source becomes `NetworkIntent.source`
-    PREFIX_TRANSLATION = "PrefixTranslation"  # the subnet is exchanged for `NetworkIntent.external_prefixes`, both ways
-    ROUTED = "Routed"  # untranslated, by the engine too, and let out
-    NONE = "None"  # untranslated, nothing of ours
-
-
-class TransportProtocol(StrEnum):
-    """Protocols that have ports."""
-
-    TCP = "tcp"
-    UDP = "udp"
-    SCTP = "sctp"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ from functools import lru_cache
 from ipaddress import IPv6Network
 from typing import NamedTuple
 
-from dockerv6.firewall.model import EgressMode, NetworkIntent
+from dockerv6.firewall.model import NetworkIntent
+from dockerv6.lib.networking import EgressMode
 
 
 class SeparatedNetworks(NamedTuple):

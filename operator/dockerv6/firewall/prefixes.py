@@ -7,7 +7,8 @@ map from prefixes to prefixes in JSON ("Value must be a singleton"), and text is
 from collections.abc import Iterator
 
 from dockerv6.firewall.expr import Field, Is, Netmap, Rule
-from dockerv6.firewall.model import EgressMode, NetworkIntent
+from dockerv6.firewall.model import NetworkIntent
+from dockerv6.lib.networking import EgressMode
 
 PREFIX_IN = "prefix_in"
 """The chain of rules from external prefixes to subnets."""

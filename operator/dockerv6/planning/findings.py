@@ -4,8 +4,9 @@ from collections.abc import Mapping
 
 from dockerv6.api.conditions import ConditionType, Reason
 from dockerv6.api.options import GATEWAY_MODE_IPV6
-from dockerv6.api.traffic import Egress, EgressMode, Firewall
+from dockerv6.api.traffic import Egress, Firewall
 from dockerv6.dockerd.model import EngineInfo
+from dockerv6.lib.networking import EgressMode
 from dockerv6.planning.host.addresses import pending_addresses
 from dockerv6.planning.host.sysctls import filter_findings
 from dockerv6.planning.inputs import HostView, Observed, RulesView

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from dockerv6.api.conditions import ConditionType
 from dockerv6.api.policy import IPv6Policy, NetworkSelector
-from dockerv6.api.traffic import EgressMode
 from dockerv6.dockerd.model import Network
+from dockerv6.lib.networking import EgressMode
 from dockerv6.planning.addressing.translation import translation_findings
 from dockerv6.planning.findings import engine_findings, raw_drop_findings, rules_drift, rules_findings
 from dockerv6.planning.firewall.contributions import POLICY_OWNER, icc_switched_off, ipv6_subnets

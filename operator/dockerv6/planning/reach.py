@@ -6,8 +6,8 @@ Networks of other drivers than bridge pass none of it: their containers are on t
 from ipaddress import IPv6Network
 
 from dockerv6.api.options import Driver
-from dockerv6.api.traffic import EgressMode
 from dockerv6.dockerd.model import Network, NetworkSpec
+from dockerv6.lib.networking import EgressMode
 from dockerv6.planning.addressing.translation import translation_findings
 from dockerv6.planning.findings import raw_drop_findings, rules_findings
 from dockerv6.planning.firewall.contributions import icc_switched_off

@@ -17,9 +17,7 @@ from dockerv6.firewall.operations import (
     RemoveElements,
 )
 from dockerv6.firewall.ruleset import EMPTY, Ruleset, RulesetChange, jumps_into
-
-_MOST_NAME = 15
-"""Bytes of a link's name: IFNAMSIZ less its NUL."""
+from dockerv6.lib.networking import MAX_INTERFACE_NAME
 
 
 def apply(observed: Ruleset, change: RulesetChange) -> Ruleset:
@@ -80,7 +78,7 @@ def _apply_to_set(now: Ruleset, step: AddSet | AddElements | RemoveElements) -> 
             return _with_set(now, replace(present, elements=present.elements - set(elements)))
         case AddElements(each, elements):
             present = _set_of(now, each.name)
-            if any(len(part) > _MOST_NAME for part in _links(each, elements)):
+            if any(len(part) > MAX_INTERFACE_NAME for part in _links(each, elements)):
                 raise ValueError(f"an interface in set {each.name} has too long a name")
             clash = overlapping(element.key for element in (*present.elements, *elements))
             if clash is not None:

@@ -6,10 +6,11 @@ import pytest
 
 from dockerv6.controller.desired_firewall import published, resource_of
 from dockerv6.dockerd.model import Attachment
-from dockerv6.firewall.model import FirewallIntent, NetworkIntent, PortIntent, TransportProtocol
+from dockerv6.firewall.model import FirewallIntent, NetworkIntent, PortIntent
 from dockerv6.firewall.port import FirewallUnavailable
 from dockerv6.firewall.render import render
 from dockerv6.firewall.ruleset import EMPTY
+from dockerv6.lib.networking import TransportProtocol
 from tests.simulation.resources import network, policy
 from tests.world import Bench, Host
 

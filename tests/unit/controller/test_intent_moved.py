@@ -8,7 +8,8 @@ import pytest
 from dockerv6.api.conditions import Reason
 from dockerv6.controller.desired_firewall import DesiredFirewall, moved
 from dockerv6.dockerd.model import Network
-from dockerv6.firewall.model import FirewallIntent, PortIntent, TransportProtocol
+from dockerv6.firewall.model import FirewallIntent, PortIntent
+from dockerv6.lib.networking import TransportProtocol
 from dockerv6.planning.firewall.port_assignment import PortAssignment
 from dockerv6.planning.firewall.port_claims import PortProblem
 from dockerv6.planning.policy import PolicyAssignment

@@ -8,7 +8,8 @@ import pytest
 from dockerv6.api.policy import IPv6Policy
 from dockerv6.controller.desired_firewall import DesiredFirewalls
 from dockerv6.dockerd.model import Network, NetworkSpec, SubnetConfig
-from dockerv6.firewall.model import EgressMode, NetworkIntent
+from dockerv6.firewall.model import NetworkIntent
+from dockerv6.lib.networking import EgressMode
 from dockerv6.planning.firewall.contributions import (
     ENABLE_ICC,
     ENABLE_MASQUERADE,

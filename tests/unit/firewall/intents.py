@@ -3,7 +3,8 @@
 from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 
-from dockerv6.firewall.model import EgressMode, FirewallIntent, Ingress, NetworkIntent, PortIntent, TransportProtocol
+from dockerv6.firewall.model import FirewallIntent, Ingress, NetworkIntent, PortIntent
+from dockerv6.lib.networking import EgressMode, TransportProtocol
 
 BLOG = NetworkIntent("blog", IPv6Network("fd12:3456:789a:1::/64"), "br-blog")
 SHOP = NetworkIntent(

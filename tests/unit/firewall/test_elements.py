@@ -6,7 +6,8 @@ import pytest
 from dockerv6.firewall import elements
 from dockerv6.firewall.elements import element_sets
 from dockerv6.firewall.expr import Element, KeyType
-from dockerv6.firewall.model import FirewallIntent, Ingress, NetworkIntent, PortIntent, TransportProtocol
+from dockerv6.firewall.model import FirewallIntent, Ingress, NetworkIntent, PortIntent
+from dockerv6.lib.networking import TransportProtocol
 from tests.unit.firewall.intents import (
     BLOG,
     DNS,

@@ -4,8 +4,9 @@ from ipaddress import IPv6Address, IPv6Interface
 import pytest
 
 from dockerv6.api.conditions import Reason
-from dockerv6.firewall.model import PortIntent, TransportProtocol
+from dockerv6.firewall.model import PortIntent
 from dockerv6.hostnet.model import Interface
+from dockerv6.lib.networking import TransportProtocol
 from dockerv6.planning.findings import rules_findings
 from dockerv6.planning.firewall.port_claims import PortProblem
 from dockerv6.planning.host.addresses import host_addresses, pending_addresses

@@ -7,8 +7,9 @@ import pytest
 
 from dockerv6.api.traffic import Publish
 from dockerv6.dockerd.model import Container
-from dockerv6.firewall.model import PortIntent, TransportProtocol
+from dockerv6.firewall.model import PortIntent
 from dockerv6.hostnet.model import Listener
+from dockerv6.lib.networking import TransportProtocol
 from dockerv6.planning.firewall.port_assignment import PortAssignment, assign_ports
 from dockerv6.planning.firewall.port_claims import PublishingNetwork
 from tests.simulation.resources import network

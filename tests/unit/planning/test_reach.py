@@ -6,8 +6,9 @@ from typing import ClassVar
 
 import pytest
 
-from dockerv6.firewall.model import HostFilterState, PortIntent, TransportProtocol
+from dockerv6.firewall.model import HostFilterState, PortIntent
 from dockerv6.hostnet.model import BridgePort, Interface, ProxyNeighbour
+from dockerv6.lib.networking import TransportProtocol
 from dockerv6.planning.host.proxied_subnets import ProxiedSubnet
 from dockerv6.planning.inputs import Observed, RulesView
 from dockerv6.planning.reach import (

@@ -5,7 +5,8 @@ from typing import ClassVar
 import pytest
 
 from dockerv6.dockerd.model import Container, Network
-from dockerv6.firewall.model import EgressMode, Ingress, NetworkIntent, PortIntent, TransportProtocol
+from dockerv6.firewall.model import Ingress, NetworkIntent, PortIntent
+from dockerv6.lib.networking import EgressMode, TransportProtocol
 from dockerv6.planning.addressing.tracked_prefixes import TrackedPrefix
 from dockerv6.planning.firewall.contributions import (
     FirewallContribution,

@@ -9,11 +9,12 @@ from dockerv6.firewall import prefixes
 from dockerv6.firewall.expr import Chain, Element, ElementSet, KeyType, Rule, SetMark, UnknownExpr
 from dockerv6.firewall.iptables import ownership
 from dockerv6.firewall.iptables.compile import CompiledTable, compile_nat, compile_ruleset, is_supported, origin
-from dockerv6.firewall.model import DEFAULT_MARK, FirewallIntent, TransportProtocol
+from dockerv6.firewall.model import DEFAULT_MARK, FirewallIntent
 from dockerv6.firewall.render import render
 from dockerv6.firewall.ruleset import EMPTY, Ruleset
 from dockerv6.firewall.xtables.entries import chain_of, comment_of, encode
 from dockerv6.firewall.xtables.rule import MANGLE, NAT, OWN_CHAIN_PREFIX, UnsupportedRuleError
+from dockerv6.lib.networking import MAX_INTERFACE_NAME, TransportProtocol
 
 Chains = Mapping[str, tuple[bytes, ...]]
 """Entries by chain; jumps by their chain's name."""
@@ -22,7 +23,6 @@ _PREFIX_MAP = ElementSet("", (KeyType.PREFIX,), data=KeyType.PREFIX)
 """The map that the rules which translate prefixes are recorded as elements of."""
 
 _MOST_PORT = 65535
-_IFNAMSIZ = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +178,7 @@ def _is(part: str, kind: KeyType) -> bool:
         case KeyType.PROTOCOL:
             return part in set(TransportProtocol)
         case KeyType.INTERFACE:
-            return 0 < len(part.encode()) < _IFNAMSIZ and not set(part) & {"/", " "}
+            return 0 < len(part.encode()) <= MAX_INTERFACE_NAME and not set(part) & {"/", " "}
 
 
 def _differing(present: Chains, expected: TableContents) -> Iterable[str]:

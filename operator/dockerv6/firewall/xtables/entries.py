@@ -30,6 +30,7 @@ from dockerv6.firewall.xtables.rule import (
     XtablesRule,
     XtablesTarget,
 )
+from dockerv6.lib.networking import MAX_INTERFACE_NAME
 
 HEAD = 168
 """sizeof(struct ip6t_entry)"""
@@ -63,7 +64,7 @@ UNREAD_COMMENT = "?"
 _SNAT = 1
 """That one's; ip6tables (1.8.9) shows the kernel's other, 2, as of an unsupported one."""
 
-_IFNAMSIZ = 16
+_IFNAMSIZ = MAX_INTERFACE_NAME + 1
 _PROTOCOLS = {"tcp": 6, "udp": 17, "ipv6-icmp": 58, "sctp": 132}
 _F_PROTO = 0x01
 _F_GOTO = 0x04

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from ipaddress import IPv6Network
 
 from dockerv6.api.conditions import ConditionType, Reason
-from dockerv6.api.traffic import Egress, EgressMode
+from dockerv6.api.traffic import Egress
+from dockerv6.lib.networking import EgressMode
 from dockerv6.planning.addressing.tracked_prefixes import TrackedPrefix, replace_prefix
 from dockerv6.planning.steps import Finding
 

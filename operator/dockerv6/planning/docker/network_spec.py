@@ -12,14 +12,13 @@ from ipaddress import IPv4Network, IPv6Address, IPv6Network
 
 from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.api.options import GATEWAY_MODE_IPV6
-from dockerv6.api.traffic import EgressMode
 from dockerv6.dockerd.model import BRIDGE_NAME, EngineInfo, Network, NetworkSpec, SubnetConfig
+from dockerv6.lib.networking import MAX_INTERFACE_NAME, EgressMode
 from dockerv6.lib.prefixes import first_address
 from dockerv6.planning.inputs import MANAGED_BY, NAME, POOL, SPEC_HASH, Identity
 
 MTU = "com.docker.network.driver.mtu"
 ICC = "com.docker.network.bridge.enable_icc"
-IFNAMSIZ = 15  # bytes that an interface's name may have: include/uapi/linux/if.h, less the NUL
 NO_IPV4_SINCE = (28, 0)  # older engines ignore EnableIPv4: false in silence
 GATEWAY_MODE_SINCE = (27, 0)  # older engines ignore the option, whatever it says
 ENGINE_OPTIONS = frozenset({"com.docker.network.enable_ipv4", "com.docker.network.enable_ipv6"})
@@ -31,7 +30,7 @@ def bridge_name(resource: NetworkResource) -> str:
     if resource.spec.bridge.name:
         return resource.spec.bridge.name
     plain = f"v6-{resource.metadata.name}"
-    if len(plain.encode()) <= IFNAMSIZ:
+    if len(plain.encode()) <= MAX_INTERFACE_NAME:
         return plain
     digest = hashlib.sha256(resource.metadata.name.encode()).hexdigest()
     return f"v6-{resource.metadata.name[:6].rstrip('-.')}-{digest[:5]}"

@@ -13,18 +13,10 @@ from dockerv6.api.network import ManagementPolicy
 from dockerv6.api.options import Driver
 from dockerv6.api.policy import IPv6Policy
 from dockerv6.api.traffic import ANY_ADDRESS, TRANSLATING_MODES, Egress, Firewall, IngressRule, NdpProxy, Publish
-from dockerv6.api.traffic import EgressMode as Mode
 from dockerv6.dockerd.model import Container, Network
-from dockerv6.firewall.model import (
-    DEFAULT_MARK,
-    EgressMode,
-    FirewallIntent,
-    Ingress,
-    NetworkIntent,
-    PortIntent,
-    TransportProtocol,
-)
+from dockerv6.firewall.model import DEFAULT_MARK, FirewallIntent, Ingress, NetworkIntent, PortIntent
 from dockerv6.ipam.ledger import Allocation
+from dockerv6.lib.networking import EgressMode
 from dockerv6.planning.addressing.tracked_prefixes import TrackedPrefix
 from dockerv6.planning.addressing.translation import translate_subnet
 from dockerv6.planning.docker.network_spec import bridge_name
@@ -149,7 +141,7 @@ def proxied_subnets_of(shares: Iterable[FirewallContribution]) -> tuple[ProxiedS
 
 def depends_on_containers(egress: Egress, firewall: Firewall) -> bool:
     """Whether a share is another one when other containers run."""
-    named = egress.mode is Mode.PREFIX_TRANSLATION  # where the prefix is a link's
+    named = egress.mode is EgressMode.PREFIX_TRANSLATION  # where the prefix is a link's
     return named or any(rule.containers is not None for rule in firewall.ingress)
 
 
@@ -189,7 +181,7 @@ def _proxied_subnets(wish: _Wish, intents: Iterable[NetworkIntent]) -> tuple[Pro
     if not wish.ndp_proxy.enabled:
         return ()
     asked = [i for i in intents if not i.internal]
-    if wish.egress.mode is Mode.PREFIX_TRANSLATION:
+    if wish.egress.mode is EgressMode.PREFIX_TRANSLATION:
         if any(translate_subnet(wish.egress, i.subnet, wish.tracked).pending for i in asked):
             return None
         asked = [i for i in asked if i.external_prefixes]  # the others' own options switch translation off
@@ -242,13 +234,13 @@ def _intent(
 ) -> NetworkIntent:
     egress = wish.egress
     outer = translate_subnet(egress, subnet, wish.tracked).external_prefixes
-    lost = egress.mode is Mode.PREFIX_TRANSLATION and not outer  # there is nothing to translate to yet
+    lost = egress.mode is EgressMode.PREFIX_TRANSLATION and not outer  # there is nothing to translate to yet
     off = egress.mode in TRANSLATING_MODES and not masquerade
     return NetworkIntent(
         owner=wish.owner,
         subnet=subnet,
         bridge=bridge,
-        egress=EgressMode.NONE if off or lost else EgressMode(str(egress.mode)),
+        egress=EgressMode.NONE if off or lost else egress.mode,
         snat_address=egress.snat_address,
         external_prefixes=() if off else outer,
         external_addresses=_named(wish, subnet, outer, containers),
@@ -284,7 +276,7 @@ def _ingress(rules: Iterable[IngressRule], subnet: IPv6Network, containers: tupl
                 if end.ipv6 is not None and end.ipv6 in subnet
             )
         if targets:
-            ports = tuple((TransportProtocol(str(port.protocol)), port.port) for port in rule.ports)
+            ports = tuple((port.protocol, port.port) for port in rule.ports)
             yield Ingress(tuple(rule.from_prefixes), targets, ports)
 
 

@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network
 from dockerv6.api.conditions import Reason
 from dockerv6.api.traffic import ANY_ADDRESS, ContainerSelector, Publish, PublishedPort
 from dockerv6.dockerd.model import Container, ContainerEndpoint, PortBinding
-from dockerv6.firewall.model import TransportProtocol
+from dockerv6.lib.networking import TransportProtocol
 
 _ANY_V4 = IPv4Address("0.0.0.0")
 
@@ -170,7 +170,7 @@ def _own_port(
     address = port.host_address if port.host_address is not None else surface.host_address
     return PortClaim(
         owner,
-        TransportProtocol(str(port.protocol)),
+        port.protocol,
         port.port,
         None if address == ANY_ADDRESS else address,
         container,

@@ -8,9 +8,10 @@ from ipaddress import IPv6Address
 
 from dockerv6.api.addressing import MINIMUM_MTU
 from dockerv6.api.conditions import ConditionType, Reason
-from dockerv6.api.traffic import Egress, EgressMode
+from dockerv6.api.traffic import Egress
 from dockerv6.dockerd.model import Network
 from dockerv6.hostnet.model import Interface
+from dockerv6.lib.networking import EgressMode
 from dockerv6.planning.docker.network_spec import MTU
 from dockerv6.planning.host.sysctls import default_route_interfaces
 from dockerv6.planning.inputs import HostView

@@ -5,10 +5,11 @@ import pytest
 
 from dockerv6.firewall.expr import Chain, Element, Field, Is, Jump, Rule, SetField, UnknownExpr, Verdict
 from dockerv6.firewall.iptables.compile import LEFT_OUT, compile_ruleset, is_supported, origin, own_name
-from dockerv6.firewall.model import FirewallIntent, NetworkIntent, PortIntent, TransportProtocol
+from dockerv6.firewall.model import FirewallIntent, NetworkIntent, PortIntent
 from dockerv6.firewall.render import render
 from dockerv6.firewall.ruleset import EMPTY, Ruleset
 from dockerv6.firewall.xtables.rule import PlainTarget, UnsupportedRuleError
+from dockerv6.lib.networking import TransportProtocol
 from tests.unit.firewall.intents import BLOG, EVERYTHING
 from tests.unit.firewall.iptables import xtables
 from tests.unit.firewall.packets import Packet
