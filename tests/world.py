@@ -19,7 +19,7 @@ from dockerv6.api.conditions import Condition, Conditions
 from dockerv6.api.kinds import NETWORK, POLICY
 from dockerv6.api.scheme import Resource
 from dockerv6.controller import network, policy
-from dockerv6.controller.context import Context, ControllerSettings, Reporter
+from dockerv6.controller.context import Context, ControllerSettings, EventRecorder
 from dockerv6.controller.desired_firewall import published
 from dockerv6.controller.firewall import FirewallReconciler
 from dockerv6.controller.inventory import Inventory
@@ -27,6 +27,7 @@ from dockerv6.controller.operator import InventoryTombstones, Operator
 from dockerv6.controller.recreations import InFlightRecreations
 from dockerv6.controller.status import conditions_before
 from dockerv6.controller.world import World
+from dockerv6.daemon.observer import MetricsObserver
 from dockerv6.dockerd.model import Network, NetworkSpec, SubnetConfig
 from dockerv6.ipam.ledger import Allocation, AllocationState
 from dockerv6.ipam.memory import MemoryLedger
@@ -35,6 +36,8 @@ from dockerv6.planning.inputs import MANAGED_BY
 from dockerv6.reconciler.handler import Key, Requeue
 from dockerv6.store.memory import MemoryStore
 from dockerv6.store.model import Event, StoredObject
+from dockerv6.telemetry.health import StuckWork
+from dockerv6.telemetry.metrics import Metrics
 from tests.fakes.clock import FakeClock
 from tests.fakes.dockerd.versions import ENGINE_28_5, EngineVersion
 from tests.fakes.firewall.backend import FakeHostFilter
@@ -94,7 +97,7 @@ class Host:
             inventory=inventory,
             world=world,
             firewall=keeper,
-            reporter=Reporter(self.store, self.clock),
+            events=EventRecorder(self.store, self.clock),
             recreations=InFlightRecreations(self.store),
             entropy=lambda count: bytes(range(1, count + 1)),
         )
@@ -107,12 +110,16 @@ class Host:
         return bench
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator["Running"]:
-        """An operator at work on the fake clock for the time of the block."""
+    async def running(self, metrics: Metrics | None = None) -> AsyncIterator["Running"]:
+        """An operator that runs on the fake clock for the time of the block."""
         executor = Inline(max_workers=1)
         asyncio.get_running_loop().set_default_executor(executor)
         context = self.context()
-        operator = Operator(context, self.files.read, self.files.watch, Random(1))
+        observer = None
+        if metrics is not None:
+            context.drift = metrics
+            observer = MetricsObserver(metrics, StuckWork(self.clock, 300), context)
+        operator = Operator(context, self.files.read, self.files.watch, Random(1), observer)
         await operator.start()
         try:
             yield Running(self, context, operator)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dockerv6.daemon import checks, cleanup, doctor
-from dockerv6.daemon.checks import Status
+from dockerv6.daemon.checks import CheckStatus
 from dockerv6.daemon.settings import Settings
 from dockerv6.firewall.xtables.legacy import used_tables
 from tests.host.network import private_network
@@ -37,15 +37,15 @@ def settings(tmp_path: Path) -> Settings:
     )
 
 
-def statuses(settings: Settings) -> dict[str, Status]:
+def statuses(settings: Settings) -> dict[str, CheckStatus]:
     return {check.name: check.status for check in doctor.examine(settings)}
 
 
 def test_without_an_engine_everything_else_is_looked_at(settings: Settings) -> None:
     found = statuses(settings)
-    assert [name for name, status in found.items() if status is Status.FAIL] == ["engine"]
+    assert [name for name, status in found.items() if status is CheckStatus.FAIL] == ["engine"]
     assert {"firewall backend", "host filter", "docker-ipv6nat", "forwarding", "daemon"} <= found.keys()
-    assert (found["uplink"], found["resources"], found["daemon"]) == (Status.WARN,) * 3
+    assert (found["uplink"], found["resources"], found["daemon"]) == (CheckStatus.WARN,) * 3
 
 
 def test_looking_makes_no_table(settings: Settings) -> None:
@@ -59,7 +59,7 @@ def test_who_may_not_look_into_the_packet_filter_says_nothing_of_it(
 ) -> None:
     monkeypatch.setattr(doctor, "_capabilities", lambda: 1 << checks.CAP_NET_RAW)
     found = statuses(settings)
-    assert found["privileges"] is Status.FAIL
+    assert found["privileges"] is CheckStatus.FAIL
     assert not {"nf_tables", "firewall backend", "host filter", "docker-ipv6nat"} & found.keys()
 
 

@@ -1,10 +1,11 @@
-"""What every handler is given: ports, caches and settings."""
+"""What every handler gets: settings, ports, caches, the event recorder and the state that reconciles share."""
 
 import logging
 import secrets
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from dockerv6.api.kinds import NETWORK
 from dockerv6.controller.firewall import FirewallReconciler
@@ -19,24 +20,37 @@ from dockerv6.store.port import Store, StoreError
 
 logger = logging.getLogger("dockerv6.events")
 
-AGAIN = 60.0
-"""Seconds for which the same event of the same resource is counted, but not said again in the log."""
+REPEAT_INTERVAL = 60.0
+"""Seconds for which a repeated event of a resource is counted, but logged at debug level only."""
 
 
-class Reporter:
-    """Writes events. Telling must never keep from doing: a store that refuses one is only logged."""
+@dataclass(frozen=True, slots=True)
+class ControllerSettings:
+    """Times are in seconds."""
+
+    roots: tuple[str, ...] = ("/etc/dockerv6.d",)
+    identity: Identity = field(default_factory=Identity)
+    prune: bool = True
+    grace: float = 5.0  # a resource must be absent from its source for this long to count as deleted
+    resync: float = 600.0  # between full resyncs, in case a notification was lost
+    reattach_window: float = 120.0  # a container that was detached this long before its network went is attached again
+    event_retention: float = 7 * 86400.0
+
+
+class EventRecorder:
+    """Writes events to the store and the log. A store that refuses one never stops a reconcile: this is logged."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        self._said: dict[tuple[str, str, str], tuple[str, float]] = {}
+        self._logged: dict[tuple[str, str, str], tuple[str, float]] = {}
 
     async def normal(self, kind: str, name: str, reason: str, message: str) -> None:
-        """Something went as it should."""
+        """Record something that went as it should."""
         await self._record(kind, name, EventType.NORMAL, reason, message)
 
     async def warning(self, kind: str, name: str, reason: str, message: str) -> None:
-        """Something that a person may want to look at."""
+        """Record something that a person may want to look at."""
         await self._record(kind, name, EventType.WARNING, reason, message)
 
     async def _record(self, kind: str, name: str, type_: EventType, reason: str, message: str) -> None:
@@ -47,45 +61,53 @@ class Reporter:
         try:
             await self._store.record_event(kind, name, type_, str(reason), message, self._clock.now())
         except StoreError as error:
-            logger.warning("the event could not be kept: %s", error)
+            logger.warning("the event could not be stored: %s", error)
 
     def _is_repeated(self, about: tuple[str, str, str], message: str) -> bool:
-        """Whether it was said lately: each look at a resource finds the same as the one before."""
+        """Whether the same message was logged lately: each reconcile finds the same as the one before."""
         now = self._clock.monotonic()
-        last, at = self._said.get(about, ("", 0.0))
-        if last == message and now - at < AGAIN:
+        last, at = self._logged.get(about, ("", 0.0))
+        if last == message and now - at < REPEAT_INTERVAL:
             return True
-        self._said = {key: each for key, each in self._said.items() if now - each[1] < AGAIN}
-        self._said[about] = (message, now)
+        self._logged = {key: each for key, each in self._logged.items() if now - each[1] < REPEAT_INTERVAL}
+        self._logged[about] = (message, now)
         return False
 
 
-@dataclass(frozen=True, slots=True)
-class ControllerSettings:
-    """Times are seconds."""
+class DriftObserver(Protocol):
+    """Counts drift, so that metrics can be attached without being imported."""
 
-    roots: tuple[str, ...] = ("/etc/dockerv6.d",)
-    identity: Identity = field(default_factory=Identity)
-    prune: bool = True
-    grace: float = 5.0  # that an absence must last before it counts as a deletion
-    resync: float = 600.0  # between looks at everything, in case that a notification was lost
-    reattach_window: float = 120.0  # a container that left its network this long before the network went comes back
-    event_retention: float = 7 * 86400.0
+    def drifted(self, kind: str, what: str) -> None:
+        """Others changed a resource's "subnet", "network" or "rules", or the "host"."""
+        ...
+
+    def repaired(self, seconds: float) -> None:
+        """Drift was repaired, so many seconds after it was noticed."""
+        ...
 
 
-def _nowhere(key: Key, reason: str) -> None:
-    """Before the manager is there, nothing can be enqueued; it looks at everything when it starts."""
+class NullDriftObserver:
+    """Counts nothing."""
+
+    def drifted(self, kind: str, what: str) -> None:
+        """Do nothing."""
+
+    def repaired(self, seconds: float) -> None:
+        """Do nothing."""
+
+
+def _drop(key: Key, reason: str) -> None:
+    """Before the manager runs nothing is enqueued: the first event of the engine enqueues everything."""
     del key, reason
 
 
-async def _nobody() -> str:
-    """Where nobody looks, there is no rival."""
+async def _no_foreign_rules() -> str:
     return ""
 
 
 @dataclass(slots=True)
 class Context:
-    """One operator's workbench."""
+    """Everything that one operator's handlers share."""
 
     settings: ControllerSettings
     clock: Clock
@@ -93,23 +115,24 @@ class Context:
     inventory: Inventory
     world: World
     firewall: FirewallReconciler
-    reporter: Reporter
+    events: EventRecorder
     recreations: InFlightRecreations
-    enqueue: Callable[[Key, str], None] = _nowhere
-    detect_foreign_rules: Callable[[], Awaitable[str]] = _nobody
-    """Gives what is to be said of another program that looks after the same networks; "": there is none."""
+    enqueue: Callable[[Key, str], None] = _drop
+    detect_foreign_rules: Callable[[], Awaitable[str]] = _no_foreign_rules
+    """Returns a message about another program that writes rules for the same networks; "": there is none."""
     entropy: Callable[[int], bytes] = secrets.token_bytes
+    drift: DriftObserver = field(default_factory=NullDriftObserver)
     sources_listed: bool = False  # every source has been listed once: garbage may be removed
     prune_held: frozenset[str] = frozenset()  # "Kind/name" of the resources that the prune guard keeps
     unallocated: set[str] = field(default_factory=set)
     """Networks whose subnet is not the one that their resource asks for: a released subnet may help them."""
     converged: dict[str, object] = field(default_factory=dict)
-    """By network: the picture in which there was nothing to do nor to say; the same again needs no second look."""
+    """By network: the inputs of the last run that had nothing to do and nothing to report."""
     unreported_repairs: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
-    """Drift that was repaired for an owner outside of its own reconcile, until its status tells of it."""
+    """By owner: drift that was repaired outside of the owner's reconcile, until its status reports it."""
 
     def enqueue_unallocated(self, why: str) -> None:
-        """Look again at the networks that have no subnet, or not the one that they should have: it may be free now."""
+        """Reconcile the networks that have no subnet, or not the one they ask for: it may be free now."""
         bound = self.inventory.holdings.bound
         for name in self.inventory.networks():
             if name not in bound or name in self.unallocated:

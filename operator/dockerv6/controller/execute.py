@@ -162,7 +162,7 @@ async def _(step: s.SetSysctl, context: Context) -> None:
         await context.store.put_record(SYSCTLS, step.name, {"prior": step.prior})
     if await context.world.host.sysctl(step.name) != step.value:  # several networks plan it at the same time
         await context.world.host.set_sysctl(step.name, step.value)
-        await context.reporter.normal("Host", "forwarding", "SysctlSet", f"{describe(step)}: {step.reason}")
+        await context.events.normal("Host", "forwarding", "SysctlSet", f"{describe(step)}: {step.reason}")
     context.world.host_changed()
 
 

@@ -44,7 +44,7 @@ async def sweep(context: Context) -> Requeue | None:
         raise TemporaryError(f"no sweep while the Docker Engine gives no answer ({problem})", delay=30)
     plan = await plan_sweep(context)
     for finding in plan.findings:
-        await context.reporter.warning("Host", "garbage", finding.reason, finding.message)
+        await context.events.warning("Host", "garbage", finding.reason, finding.message)
     held = plan.blocked is not None
     if not held:
         await hold(STRAYS, frozenset(), context)

@@ -1,4 +1,4 @@
-"""The handlers of the host's own keys: our table and forwarding, repaired without waiting for any one resource."""
+"""Reconciles the host's own keys: our rules, forwarding, followed prefixes and garbage."""
 
 import logging
 
@@ -19,26 +19,38 @@ HOST = "Host"
 FIREWALL = Key(HOST, "firewall")
 FORWARDING = Key(HOST, "forwarding")
 
+UNAVAILABLE_RETRY = 30.0
+"""Seconds until a firewall backend that is not available is tried again."""
+
 
 async def reconcile(key: Key, context: Context) -> Requeue | None:
     """Reconcile the part of the host that the key names. Raises `TemporaryError`."""
     if key == FIREWALL:
-        await repair_firewall(context)
+        await repair_firewall(context, noticed=context.clock.monotonic())
     elif key == FORWARDING:
-        await _forwarding(context)
+        await _enable_forwarding(context)
     elif key == PREFIXES:
         return await track_prefixes(context)
     elif key == GARBAGE:
         again = await sweep(context)
         if context.firewall.idle:
-            await repair_firewall(context)
+            await repair_firewall(context, noticed=context.clock.monotonic())
         return again
     return None
 
 
-async def repair_firewall(context: Context) -> None:
-    """Bring our table back to what it was. Its owners' statuses tell of it. Raises `TemporaryError`."""
-    started = context.clock.monotonic()
+async def repair_firewall(context: Context, *, noticed: float) -> None:
+    """Bring our rules, and our accept rules in the host's filter, to what all resources together ask for.
+
+    A repair of a change by others is reported in the status of each owner that it concerns.
+
+    Args:
+        context: the operator's.
+        noticed: when the change was noticed, as of `Clock.monotonic`.
+
+    Raises:
+        TemporaryError: the firewall refused, or is not available.
+    """
     try:
         repair = await context.firewall.sync()
         view = await context.firewall.view()
@@ -48,33 +60,40 @@ async def repair_firewall(context: Context) -> None:
             await carry_out(step, context)
         await context.firewall.sweep_residues()
     except FirewallUnavailable as error:
-        raise TemporaryError(str(error), delay=30) from error
+        raise TemporaryError(str(error), delay=UNAVAILABLE_RETRY) from error
     except FirewallError as error:
         raise TemporaryError(str(error)) from error
     if repair.drift:
-        took = (context.clock.monotonic() - started) * 1000
-        logger.warning("firewall: repaired in %.1f ms", took, extra={"changes": len(repair.change.describe())})
-    found = repair.change.by_owner() if repair.drift else {}
-    shared = found.pop("", ())
-    for owner in sorted(context.firewall.owners if shared else found):
-        _repaired(owner, rules_changed((*shared, *found.get(owner, ()))), context)
+        took = context.clock.monotonic() - noticed
+        context.drift.repaired(took)
+        logger.warning("firewall: repaired in %.1f ms", took * 1000, extra={"changes": len(repair.change.describe())})
+        found = repair.change.by_owner()
+        shared = found.pop("", ())
+        for owner in sorted(context.firewall.owners if shared else found):
+            context.drift.drifted(resource_of(owner)[0], "rules")
+            _report_repair(owner, rules_changed((*shared, *found.get(owner, ()))), context)
     for step in steps:
-        await context.reporter.normal(HOST, FIREWALL.name, "HostFilterChanged", f"{describe(step)}: {step.reason}")
+        await context.events.normal(HOST, FIREWALL.name, "HostFilterChanged", f"{describe(step)}: {step.reason}")
 
 
-async def _forwarding(context: Context) -> None:
-    """Forwarding, and accept_ra on the uplinks, while a network needs them."""
+async def _enable_forwarding(context: Context) -> None:
+    """Set forwarding, and accept_ra on the uplinks, while a network needs them."""
     if not context.firewall.wanted:
         return
+    noticed = context.clock.monotonic()
     context.world.host_changed()
     steps = sysctl_steps(await context.world.host_view.get())
-    await execute(Plan(HOST, "forwarding", steps), context)
-    for name in context.inventory.networks() if steps else ():
-        _repaired(name, f"{'; '.join(describe(s) for s in steps)}", context)
+    if not steps:
+        return
+    await execute(Plan(HOST, FORWARDING.name, steps), context)
+    context.drift.drifted(HOST, "host")
+    context.drift.repaired(context.clock.monotonic() - noticed)
+    for name in context.inventory.networks():
+        _report_repair(name, "; ".join(describe(s) for s in steps), context)
 
 
-def _repaired(owner: str, what: str, context: Context) -> None:
-    """Have the owner's next status say what was repaired for it."""
+def _report_repair(owner: str, what: str, context: Context) -> None:
+    """Have the owner's next status report what was repaired for it."""
     kind, name = resource_of(owner)
     if context.inventory.get(kind, name) is None:
         return

@@ -79,6 +79,7 @@ async def reconcile(key: Key, context: Context) -> Requeue | None:
         return None
 
     # Observe
+    started = context.clock.monotonic()
     desired = desired_network(resource, context)
     observed = await observe_network(desired, stored, context)
     inputs = _inputs(desired, stored, observed, context)
@@ -104,7 +105,7 @@ async def reconcile(key: Key, context: Context) -> Requeue | None:
     # Report
     await _record_events(key, desired, result, context)
     facts = network_status(resource, result.observed, context)
-    await report(stored, result, facts, context, owner=key.name, suspended=resource.spec.suspend)
+    await report(stored, result, facts, context, owner=key.name, started=started, suspended=resource.spec.suspend)
     if result.failed is not None:
         raise result.failed
     if not plan.findings and not plan.drift:
@@ -151,7 +152,7 @@ async def finalize(key: Key, context: Context) -> Requeue | None:
     context.recreations.forget(key.name)
     context.unallocated.discard(key.name)
     context.converged.pop(key.name, None)
-    await context.reporter.normal(NETWORK, key.name, "Deleted", f"IPv6Network {key.name} is deleted")
+    await context.events.normal(NETWORK, key.name, "Deleted", f"IPv6Network {key.name} is deleted")
     return None
 
 
@@ -194,21 +195,21 @@ def _proxy_entries(name: str, observed: Observed) -> frozenset[ProxyEntry]:
 async def _record_events(key: Key, desired: Desired, result: ConvergeResult, context: Context) -> None:
     """Record what was found and done, or the step that failed."""
     if result.failed is not None:
-        await context.reporter.warning(NETWORK, key.name, result.failed.reason, str(result.failed))
+        await context.events.warning(NETWORK, key.name, result.failed.reason, str(result.failed))
         return
     done = result.first
     for what in done.drift if done.blocked is None else ():
-        await context.reporter.warning(NETWORK, key.name, "Drifted", what)
+        await context.events.warning(NETWORK, key.name, "Drifted", what)
     for step in done.steps:
         if (reason := _EVENTS.get(type(step))) is not None:
-            await context.reporter.normal(NETWORK, key.name, reason, f"{describe(step)}: {step.reason}")
+            await context.events.normal(NETWORK, key.name, reason, f"{describe(step)}: {step.reason}")
     for finding in done.findings:
         if not finding.unknown or finding.reason not in WAITING:
-            await context.reporter.warning(NETWORK, key.name, finding.reason, finding.message)
+            await context.events.warning(NETWORK, key.name, finding.reason, finding.message)
     there = planning.own_network(desired, result.observed) is not None and not result.plan.blocked
     if there and await completed(key.name, context):
         why = next((f": {step.reason}" for step in done.steps if isinstance(step, CreateNetwork)), "")
-        await context.reporter.normal(NETWORK, key.name, "Recreated", f"the Docker network was created again{why}")
+        await context.events.normal(NETWORK, key.name, "Recreated", f"the Docker network was created again{why}")
 
 
 async def _report_deleting(stored: StoredObject, finding: Finding, context: Context) -> None:
@@ -219,4 +220,4 @@ async def _report_deleting(stored: StoredObject, finding: Finding, context: Cont
     before = conditions_before(stored)
     kept = [c for c in before if c.type not in {ConditionType.READY, ConditionType.RECONCILING, ConditionType.STALLED}]
     await write_status(stored, cond.merge(before, [*kept, ready, waits]), fields_before(stored), context)
-    await context.reporter.normal(NETWORK, stored.name, finding.reason, finding.message)
+    await context.events.normal(NETWORK, stored.name, finding.reason, finding.message)

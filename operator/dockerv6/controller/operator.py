@@ -1,4 +1,4 @@
-"""The operator: handlers, triggers and sources around one context."""
+"""The operator's loop: handlers, triggers and sources around one context."""
 
 import asyncio
 import logging
@@ -18,8 +18,11 @@ from dockerv6.reconciler.manager import Manager, Observer
 
 logger = logging.getLogger(__name__)
 
+EXPIRY_INTERVAL = 3600.0
+"""Seconds between removals of old events."""
+
 Watch = Callable[[], AsyncIterator[object]]
-"""Gives something whenever the sources may have changed; at once for the first time."""
+"""Yields whenever the sources may have changed, and once at the start."""
 
 registry: Registry[Context] = Registry()
 registry.reconcile(NETWORK)(network.reconcile)
@@ -45,11 +48,11 @@ class InventoryTombstones:
     async def remove(self, key: Key) -> None:
         """Remove the tombstone, unless the resource is back in its source."""
         if await self._context.inventory.remove_tombstone(key.kind, key.name):
-            self._context.enqueue(GARBAGE, f"{key} is gone")
+            self._context.enqueue(GARBAGE, f"{key} is deleted")
 
 
 class Operator:
-    """Runs until it is told to stop."""
+    """Runs until it is stopped."""
 
     def __init__(
         self, context: Context, read: Read, watch: Watch, random: Random, observer: Observer | None = None
@@ -67,27 +70,27 @@ class Operator:
             observer=observer,
         )
         self._supervisor = Supervisor(clock=context.clock, random=random, bound=0.3)
-        self._again: float | None = None
-        self._settled = asyncio.Event()
+        self._sync_again: float | None = None  # seconds until the sources are read again without a trigger
+        self._sources_settled = asyncio.Event()
 
     async def start(self) -> None:
-        """Load what was known, take over what runs, begin to watch. Nothing is changed before it is planned."""
+        """Load the stored state and start to watch. Nothing is changed before it is planned. Raises `StoreError`."""
         context = self._context
         await context.inventory.load()
         await context.recreations.load()
         context.enqueue = self.manager.enqueue
-        context.firewall.on_owner_changed(self._moved)
+        context.firewall.on_owner_changed(self._owner_changed)
         self.manager.start()
         self._supervisor.keep("engine", self.triggers.follow_engine)
-        self._supervisor.keep("belated", self.triggers.refresh_lagging_containers)
+        self._supervisor.keep("lagging-containers", self.triggers.refresh_lagging_containers)
         self._supervisor.keep("kernel", self.triggers.follow_kernel)
         self._supervisor.keep("firewall", self.triggers.repair_firewall)
-        self._supervisor.keep("stack", self.triggers.repair_host_stack)
-        self._supervisor.keep("rivals", self.triggers.watch_foreign_rules)
-        self._supervisor.keep("unannounced", self.triggers.poll_firewall)
+        self._supervisor.keep("links", self.triggers.process_link_changes)
+        self._supervisor.keep("foreign-rules", self.triggers.watch_foreign_rules)
+        self._supervisor.keep("legacy-rules", self.triggers.poll_firewall)
         self._supervisor.keep("resync", self.triggers.resync)
         self._supervisor.keep("sources", self._follow_sources)
-        self._supervisor.keep("housekeeping", self._expire_events)
+        self._supervisor.keep("event-expiry", self._expire_events)
 
     async def stop(self) -> None:
         """Stop watching and working, within a second. Rules and networks stay as they are."""
@@ -95,58 +98,58 @@ class Operator:
         await self.manager.stop()
 
     async def settle(self) -> None:
-        """Wait until the sources are taken in, grace periods included, and no key is waiting or being worked on."""
+        """Wait until the sources are accepted, grace periods included, and the queue is empty."""
         while True:
-            await self._settled.wait()
+            await self._sources_settled.wait()
             await self.manager.idle()
-            # an engine puts its jumps above our accept rule when it makes a network, and the kernel tells of it later
+            # when an engine creates a network it puts its jumps above our accept rule; the notification comes later
             self._context.firewall.invalidate_filter()
             try:
-                await host.repair_firewall(self._context)
+                await host.repair_firewall(self._context, noticed=self._context.clock.monotonic())
             except TemporaryError as error:
                 logger.warning("firewall: %s", error)
             await self.manager.idle()
-            if self._settled.is_set():
+            if self._sources_settled.is_set():
                 return
 
-    def _moved(self, owner: str) -> None:
-        """What a resource has of networks or ports changed, perhaps by another resource or a container elsewhere."""
+    def _owner_changed(self, owner: str) -> None:
+        """Reconcile a resource whose networks or ports changed because of another resource or a container."""
         self._context.enqueue(Key(*resource_of(owner)), "its networks or ports changed")
 
     async def _follow_sources(self) -> None:
         """Read the sources at each trigger, and when a grace period ends."""
         triggers = aiter(self._watch())
-        pending: asyncio.Task[object] | None = None
+        trigger: asyncio.Task[object] | None = None
         try:
             while True:
-                pending = pending or asyncio.ensure_future(anext(triggers))
-                if await self._comes_in_time(pending):
-                    pending.result()
-                    pending = None
-                self._again = await self.sources.sync()
-                if self._again is None:
-                    self._settled.set()
+                trigger = trigger or asyncio.ensure_future(anext(triggers))
+                if await self._fired(trigger):
+                    trigger.result()
+                    trigger = None
+                self._sync_again = await self.sources.sync()
+                if self._sync_again is None:
+                    self._sources_settled.set()
                 else:
-                    self._settled.clear()
+                    self._sources_settled.clear()
         finally:
-            if pending is not None:
-                pending.cancel()
+            if trigger is not None:
+                trigger.cancel()
 
-    async def _comes_in_time(self, pending: asyncio.Task[object]) -> bool:
-        """Wait for it, but not beyond the time of the next look; it goes on after that."""
-        if self._again is None:
-            await asyncio.wait({pending})
+    async def _fired(self, trigger: asyncio.Task[object]) -> bool:
+        """Wait for the trigger until the sources are to be read anyway; whether it fired. It is not cancelled."""
+        if self._sync_again is None:
+            await asyncio.wait({trigger})
             return True
-        timer = asyncio.ensure_future(self._context.clock.sleep(self._again))
+        timer = asyncio.ensure_future(self._context.clock.sleep(self._sync_again))
         try:
-            done, _ = await asyncio.wait({pending, timer}, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait({trigger, timer}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             timer.cancel()
-        return pending in done
+        return trigger in done
 
     async def _expire_events(self) -> None:
-        """Drop events older than their retention, hourly."""
+        """Remove events that are older than their retention."""
         while True:
             before = self._context.clock.now() - self._context.settings.event_retention
             await self._context.store.expire_events(before)
-            await self._context.clock.sleep(3600)
+            await self._context.clock.sleep(EXPIRY_INTERVAL)

@@ -46,6 +46,7 @@ async def reconcile(key: Key, context: Context) -> Requeue | None:
         return None
 
     # Observe
+    started = context.clock.monotonic()
     invalidate_listeners(stored, context)
     observe = partial(observe_host, context, applied=bool(fields_before(stored)))
 
@@ -59,12 +60,14 @@ async def reconcile(key: Key, context: Context) -> Requeue | None:
 
     # Report
     facts = _facts(stored.name, resource.spec.egress, result.observed, context)
-    await report(stored, result, facts, context, owner=f"{POLICY_OWNER}{key.name}", domain=POLICY_DOMAIN)
+    await report(
+        stored, result, facts, context, owner=f"{POLICY_OWNER}{key.name}", started=started, domain=POLICY_DOMAIN
+    )
     if result.failed is not None:
         raise result.failed
     for finding in result.plan.findings:
         if not finding.unknown:
-            await context.reporter.warning(POLICY, key.name, finding.reason, finding.message)
+            await context.events.warning(POLICY, key.name, finding.reason, finding.message)
     retry = requeue_after(result.plan)
     return Requeue(retry) if retry is not None else None
 
@@ -85,7 +88,7 @@ async def finalize(key: Key, context: Context) -> Requeue | None:
         orphaned = unclaimed_proxy_entries(await context.world.host_view.get(), proxied_subnets)
         await execute(Plan(POLICY, key.name, orphaned), context)
     context.unreported_repairs.pop(f"{POLICY_OWNER}{key.name}", None)
-    await context.reporter.normal(POLICY, key.name, "Deleted", f"IPv6Policy {key.name} is deleted")
+    await context.events.normal(POLICY, key.name, "Deleted", f"IPv6Policy {key.name} is deleted")
     return None
 
 

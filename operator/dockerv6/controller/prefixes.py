@@ -84,7 +84,7 @@ async def _tell(before: TrackedPrefix | None, after: TrackedPrefix, context: Con
         context.enqueue(key, f"the prefix of {after.interface} changed")
         if said is not None:
             reason, message = said
-            tell = context.reporter.warning if after.withdrawn else context.reporter.normal
+            tell = context.events.warning if after.withdrawn else context.events.normal
             await tell(key.kind, key.name, reason, message)
     if said is not None:
         logger.info("%s", said[1], extra={"interface": after.interface})

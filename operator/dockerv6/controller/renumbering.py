@@ -73,7 +73,7 @@ async def roll_back(wish: Desired, stored: StoredObject, outcome: ConvergeResult
     except StepFailed as also:
         logger.warning("%s could not be brought back yet: %s", wish.name, also)
         return False
-    await context.reporter.warning(NETWORK, wish.name, Reason.ROLLED_BACK, why)
+    await context.events.warning(NETWORK, wish.name, Reason.ROLLED_BACK, why)
     await completed(wish.name, context)
     return True
 

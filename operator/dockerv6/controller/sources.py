@@ -91,7 +91,7 @@ class SourceKeeper:
         owners = {d: i for i in snapshot.invalid for d in i.diagnostics}
         for problem in problems:
             if problem not in self._told:
-                await self._context.reporter.warning("Source", "files", "SourceUnavailable", problem)
+                await self._context.events.warning("Source", "files", "SourceUnavailable", problem)
         for diagnostic in snapshot.diagnostics:
             if str(diagnostic) not in self._told:
                 owner = owners.get(diagnostic)
@@ -101,7 +101,7 @@ class SourceKeeper:
     async def _say(self, diagnostic: Diagnostic, owner: tuple[str, str] | None) -> None:
         kind, name = owner if owner is not None and all(owner) else ("Source", "files")
         reason = "InvalidSpec" if diagnostic.severity is Severity.ERROR else "SpecWarning"
-        await self._context.reporter.warning(kind, name, reason, str(diagnostic))
+        await self._context.events.warning(kind, name, reason, str(diagnostic))
 
     async def _hold(self, intake: Admission) -> None:
         """Have the statuses say what is held, and no longer what is not."""
@@ -113,7 +113,7 @@ class SourceKeeper:
                 f"{len(held)} resources are gone from their sources at once: {', '.join(sorted(held))}; they are kept"
                 " until you confirm with `dockerv6 prune --confirm`"
             )
-            await self._context.reporter.warning("Source", "files", "PruneHeld", message)
+            await self._context.events.warning("Source", "files", "PruneHeld", message)
         self._context.prune_held = held
         for item in changed:
             kind, _, name = item.partition("/")

@@ -20,9 +20,17 @@ from dockerv6.planning.host.proxied_subnets import ProxiedSubnet
 from dockerv6.planning.host.sysctls import host_message
 from dockerv6.planning.inputs import Desired, Observed
 from dockerv6.planning.network import own_network
-from dockerv6.planning.status import NETWORK_DOMAIN, StatusInputs, conditions_of, suspended_conditions
+from dockerv6.planning.status import NETWORK_DOMAIN, StatusInputs, concerns, conditions_of, suspended_conditions
 from dockerv6.planning.steps import Plan
 from dockerv6.store.model import StoredObject
+
+_DRIFTED = {
+    ConditionType.SUBNET_ALLOCATED: "subnet",
+    ConditionType.NETWORK_READY: "network",
+    ConditionType.FIREWALL_READY: "rules",
+    ConditionType.HOST_READY: "host",
+}
+"""What drifted, for the metric, by the condition that the repairing step concerns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +198,7 @@ async def report(
     context: Context,
     *,
     owner: str,
+    started: float,
     domain: tuple[ConditionType, ...] = NETWORK_DOMAIN,
     suspended: bool = False,
 ) -> None:
@@ -200,6 +209,7 @@ async def report(
         result: what the reconcile did and what is left.
         facts: fields and messages.
         context: the operator's.
+        started: when the reconcile began, as of `Clock.monotonic`.
         owner: the resource's name as owner of firewall elements, for repairs made outside of its own reconcile.
         domain: the conditions that Ready consists of.
         suspended: the resource is suspended: the previous conditions stay.
@@ -207,8 +217,12 @@ async def report(
     plan, failed = result.plan, result.failed
     repairs = tuple(context.unreported_repairs.pop(owner, ()))
     for what in repairs:
-        await context.reporter.warning(stored.kind, stored.name, "Drifted", what)
+        await context.events.warning(stored.kind, stored.name, "Drifted", what)
     own = result.first.drift if failed is None and result.first.blocked is None else ()
+    if own:
+        for what in {_DRIFTED[concerns(step)] for step in result.first.steps}:
+            context.drift.drifted(stored.kind, what)
+        context.drift.repaired(context.clock.monotonic() - started)
     inputs = StatusInputs(
         now=result.observed.now,
         generation=stored.generation,

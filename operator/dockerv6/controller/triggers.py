@@ -1,6 +1,6 @@
-"""What makes the operator look: engine events, kernel notifications, file changes, the clock.
+"""Triggers of reconciles: engine events, kernel notifications, timers.
 
-A trigger only makes a part of the picture doubtful and says which keys to look at. The next reconcile reads the world.
+A trigger marks parts of the caches stale and enqueues keys; it carries no other information. The reconcile reads.
 """
 
 import asyncio
@@ -26,109 +26,113 @@ from dockerv6.reconciler.handler import Key, TemporaryError
 logger = logging.getLogger(__name__)
 
 OUR_TABLE = "inet dockerv6"
-NO_IPV6 = ("ip ", "arp ")  # families of tables that see no IPv6: an engine writes most of its rules there
-ENGINE_RETRY = 1.0  # seconds until a broken event stream is opened again
-LONGEST_PAUSE = 1.0  # seconds between two looks at what was gathered, however much they cost
-RIVALS = 60.0  # seconds between looks for other programs that do our work
-UNANNOUNCED = 1.0  # seconds between looks at rules whose changes the kernel announces to nobody
-LOOK_FOR_LEGACY = 30.0  # seconds between looks for such rules, while there are none
-BELATED = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)  # seconds between looks at containers whose networks changed
-BURST = 0.1  # seconds in which changes of links, addresses and other people's rules are gathered
+NO_IPV6 = ("ip ", "arp ")  # families of tables that see no IPv6; the engine writes most of its rules there
+
+# Seconds:
+EVENT_STREAM_RETRY = 1.0  # until a broken event stream is opened again
+BURST = 0.1  # for which changes of links, addresses and other programs' rules are gathered
+LONGEST_PAUSE = 1.0  # at most between two readings of what was gathered, however long a reading takes
+FOREIGN_RULES_INTERVAL = 60.0  # between searches for other programs that do our work
+LEGACY_POLL = 1.0  # between readings of rules whose changes the kernel does not announce
+LEGACY_SEARCH = 30.0  # between searches for such rules, while there are none
+LAG_RETRIES = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)  # between readings of containers whose networks changed
 
 
 class Triggers:
-    """Turns notifications into keys to look at."""
+    """Turns notifications into keys of the queue."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._firewall = asyncio.Event()
-        self._stack = asyncio.Event()
+        self.repair_wanted = asyncio.Event()  # our rules may have changed
+        self._noticed = 0.0  # monotonic, when the first change that is not repaired yet was noticed
+        self._links_changed = asyncio.Event()
         self._attachments_reported = asyncio.Event()
-        self._touched: set[str] = set()
-        self._others = False
-        self._version = 0  # of the world, when rules were last compared because of the host's links
-        self._addresses: HostAddresses = {}  # the host's, as of the last look
-        self._outside: tuple[object, ...] = ()  # the ways out, as of the last look
-        self._proxies: frozenset[ProxyNeighbour] = frozenset()  # as of the last look
+        self._links: set[str] = set()  # names of links that changed; "": any
+        self._foreign_rules_changed = False
+        # As of the last reading of the host:
+        self._world_version = 0
+        self._addresses: HostAddresses = {}
+        self._uplinks: tuple[object, ...] = ()
+        self._proxies: frozenset[ProxyNeighbour] = frozenset()
 
     # ---- the engine
 
     async def follow_engine(self) -> None:
-        """Read the engine's events for ever; when it is gone, say so, and wait for it."""
+        """Read the engine's events for ever. While it is gone, log it once and retry."""
         silent = False
         while True:
             try:
                 async for event in self._context.world.engine.events():
                     silent = False
-                    self._engine_event(event)
+                    self.on_engine_event(event)
             except EngineUnavailable as error:
                 if not silent:
                     logger.warning("no events from the Docker Engine: %s", error)
-            if not silent:  # once: while it gives no answer there is nothing new to look at
+            if not silent:  # once: nothing changes while it does not answer
                 self._context.world.engine_changed()
-                self._everything("the Docker Engine's event stream broke")
+                self._enqueue_everything("the Docker Engine's event stream broke")
             silent = True
-            await self._context.clock.sleep(ENGINE_RETRY)
+            await self._context.clock.sleep(EVENT_STREAM_RETRY)
 
-    def _engine_event(self, event: EngineEvent) -> None:
+    def on_engine_event(self, event: EngineEvent) -> None:
+        """Mark what the event concerns stale, and reconcile what depends on it."""
         world = self._context.world
         if event.kind is EventKind.CONNECTED:
             world.engine_changed()
-            self._everything("the Docker Engine's event stream is open")
-            self._context.enqueue(GARBAGE, "the Docker Engine is there")
+            self._enqueue_everything("the Docker Engine's event stream is open")
+            self._context.enqueue(GARBAGE, "the Docker Engine is available")
             self._context.firewall.invalidate_filter()
-            self._firewall.set()
+            self._repair_firewall_soon()
             return
         if event.kind is EventKind.CONTAINER:
             self._container_event(event)
             return
         if event.action in ("connect", "disconnect") and event.network_id is not None:
-            world.attachment_reported(event.container_id or "", event.network_id, attached=event.action == "connect")
+            attached = event.action == "connect"
+            world.attachment_reported(event.container_id or "", event.network_id, attached=attached)
             self._attachments_reported.set()
         else:
             world.network_changed(event.network_id)
             if event.action == "destroy":
                 self._context.enqueue_unallocated("a Docker network was removed")
-        self._rules_follow()
+        self._enqueue_users_of_containers()
         mine = [n for n in world.known_networks if event.network_id == n.id or event.network_name == n.name]
-        self._networks(mine, f"network {event.action}")
-        for name in self._named(event.network_name):
+        self._enqueue_owned(mine, f"network {event.action}")
+        for name in self._resources_named(event.network_name):
             self._context.enqueue(Key(NETWORK, name), f"network {event.action}")
 
     def _container_event(self, event: EngineEvent) -> None:
-        """It says not which networks the container is on: those are looked at that it was seen on."""
+        """Reconcile the networks that the container was last seen on: the event does not name them."""
         world = self._context.world
         world.containers_changed()
-        self._rules_follow()
+        self._enqueue_users_of_containers()
         on = world.networks_of(event.container_id or "")
         for network_id in on:
             world.endpoints_changed(network_id)
         if event.action == "destroy":
             world.container_removed(event.container_id or "")
-        self._networks([n for n in world.known_networks if n.id in on], f"container {event.action}")
+        self._enqueue_owned([n for n in world.known_networks if n.id in on], f"container {event.action}")
 
     async def refresh_lagging_containers(self) -> None:
-        """Look again, a few times, where the engine's list of containers lags behind its events."""
+        """Read the list of containers again, a few times, while it lags behind the engine's events."""
         world = self._context.world
         while True:
             await self._attachments_reported.wait()
             self._attachments_reported.clear()
-            for pause in BELATED:
+            for pause in LAG_RETRIES:
                 await self._context.clock.sleep(pause)
-                await world.engine_state()  # a list from before the event may not even have the container
+                await world.engine_state()  # a list from before the event may not have the container at all
                 if not world.containers_lag:
                     break
                 world.containers_changed()
-                self._rules_follow()
+                self._enqueue_users_of_containers()
             else:
-                if (
-                    not self._attachments_reported.is_set()
-                ):  # else somebody was plugged meanwhile, and is waited for anew
+                if not self._attachments_reported.is_set():  # else another event came, and starts this again
                     world.accept_containers()
 
-    def _rules_follow(self) -> None:
-        """Ports lead to containers, policies are for networks: at once, the statuses tell of it afterwards."""
-        self._firewall.set()
+    def _enqueue_users_of_containers(self) -> None:
+        """Update the rules at once, and the statuses after it: ports lead to containers, policies match networks."""
+        self._repair_firewall_soon()
         for name in self._context.inventory.policies():
             self._context.enqueue(Key(POLICY, name), "networks or containers changed")
         for name, resource in self._context.inventory.networks().items():
@@ -136,14 +140,14 @@ class Triggers:
             if spec.members.match_labels or spec.publish.ports or spec.ndp_proxy.enabled:
                 self._context.enqueue(Key(NETWORK, name), "containers changed")
 
-    def _named(self, docker_name: str | None) -> Iterator[str]:
+    def _resources_named(self, docker_name: str | None) -> Iterator[str]:
         """Resources whose Docker network has that name."""
         for name, resource in self._context.inventory.networks().items():
             if docker_name is not None and resource.docker_name == docker_name:
                 yield name
 
-    def _networks(self, networks: Iterable[Network], why: str) -> None:
-        """Look at the resources of these Docker networks; at the garbage, where there is none."""
+    def _enqueue_owned(self, networks: Iterable[Network], why: str) -> None:
+        """Reconcile the resources of those Docker networks that are ours; those without a resource are garbage."""
         for network in networks:
             if not self._context.settings.identity.owns(network):
                 continue
@@ -153,13 +157,13 @@ class Triggers:
             else:
                 self._context.enqueue(GARBAGE, why)
 
-    def _followers(self, networks: Iterable[Network], why: str) -> None:
-        """Look at the resources that are for others' networks, if there are such among these."""
-        theirs = [n for n in networks if not self._context.settings.identity.owns(n)]
-        for network in theirs:
-            for name in self._named(network.name):
+    def _enqueue_observers(self, networks: Iterable[Network], why: str) -> None:
+        """Reconcile the resources and policies that are for those Docker networks that are not ours."""
+        foreign = [n for n in networks if not self._context.settings.identity.owns(n)]
+        for network in foreign:
+            for name in self._resources_named(network.name):
                 self._context.enqueue(Key(NETWORK, name), why)
-        for name in self._context.inventory.policies() if theirs else ():
+        for name in self._context.inventory.policies() if foreign else ():
             self._context.enqueue(Key(POLICY, name), why)
 
     # ---- the kernel
@@ -167,188 +171,194 @@ class Triggers:
     async def follow_kernel(self) -> None:
         """Read the kernel's notifications for ever."""
         async for change in self._context.world.host.changes():
-            self._kernel_change(change)
+            self.on_kernel_change(change)
 
-    def _kernel_change(self, change: HostChange) -> None:
+    def on_kernel_change(self, change: HostChange) -> None:
+        """Gather changes of links; repair our rules at once."""
         match change.kind:
             case ChangeKind.FIREWALL:
                 if change.subject in (OUR_TABLE, ""):
                     self._context.firewall.invalidate(change.generation)
-                    self._firewall.set()
-                # of the others, the host's own, or the engine's, which put jumps above our rule
+                    self._repair_firewall_soon()
+                # the host's own rules, or the engine's, which puts its jumps above our accept rule
                 if not change.subject.startswith((OUR_TABLE, *NO_IPV6)):
-                    self._others = True
-                    self._stack.set()
+                    self._foreign_rules_changed = True
+                    self._links_changed.set()
             case ChangeKind.SYSCTL:
                 self._context.enqueue(host.FORWARDING, "a sysctl changed")
             case ChangeKind.LOST:
                 self._context.firewall.invalidate()
                 self._context.firewall.invalidate_filter()
-                self._firewall.set()
+                self._repair_firewall_soon()
                 self._context.enqueue(host.FORWARDING, "notifications were lost")
-                self._touched.add("")
-                self._stack.set()
+                self._links.add("")
+                self._links_changed.set()
             case _:
-                self._touched.add(change.subject)
-                self._stack.set()
+                self._links.add(change.subject)
+                self._links_changed.set()
+
+    def _repair_firewall_soon(self) -> None:
+        if not self.repair_wanted.is_set():
+            self._noticed = self._context.clock.monotonic()
+            self.repair_wanted.set()
 
     async def repair_firewall(self) -> None:
-        """Repair our table as soon as it is touched, beside the queue: a resync of everything must not delay it."""
+        """Repair our rules as soon as they are changed, beside the queue: a full resync must not delay it."""
         while True:
-            await self._firewall.wait()
-            self._firewall.clear()
+            await self.repair_wanted.wait()
+            self.repair_wanted.clear()
             try:
-                await host.repair_firewall(self._context)
+                await host.repair_firewall(self._context, noticed=self._noticed)
             except TemporaryError as error:
                 logger.warning("firewall: %s", error)
                 self._context.enqueue(host.FIREWALL, "its repair failed")
             except Exception:
-                self._firewall.set()  # the supervisor runs this again, and then it is still to be done
+                self.repair_wanted.set()  # the supervisor runs this function again
                 raise
 
-    async def repair_host_stack(self) -> None:
-        """Look at what else was touched, once the burst of changes is over: making a network is dozens of them.
+    async def process_link_changes(self) -> None:
+        """Read the host once a burst of changes is over: creating a network causes dozens of them.
 
-        The more a look costs (there are many interfaces), the rarer it is taken, for a twentieth of one CPU at most; on
-        a machine that is merely busy, a look takes long and is not put off for that.
+        The longer a reading takes (there are many interfaces), the rarer it is made, to use a twentieth of one CPU at
+        most. On a busy machine a reading takes long too, and `LONGEST_PAUSE` bounds the pause.
         """
         pause = BURST
         while True:
-            await self._stack.wait()
+            await self._links_changed.wait()
             await self._context.clock.sleep(pause)
-            self._stack.clear()
+            self._links_changed.clear()
             started = self._context.clock.monotonic()
-            touched, self._touched = self._touched, set()
-            others, self._others = self._others, False
+            links, self._links = self._links, set()
+            foreign, self._foreign_rules_changed = self._foreign_rules_changed, False
             try:
-                await self._look_at(touched, others=others)
+                await self._process(links, foreign_rules=foreign)
             except Exception:
-                self._touched |= touched  # the supervisor runs this again, and then it is still to be done
-                self._others |= others
-                self._stack.set()
+                self._links |= links  # the supervisor runs this function again
+                self._foreign_rules_changed |= foreign
+                self._links_changed.set()
                 raise
             pause = min(max(BURST, 20 * (self._context.clock.monotonic() - started)), LONGEST_PAUSE)
 
-    async def _look_at(self, touched: set[str], *, others: bool) -> None:
-        """Read what was touched, and look at whom it concerns. ``others``: rules that are not ours."""
-        if others:
+    async def _process(self, links: set[str], *, foreign_rules: bool) -> None:
+        """Read what changed, and reconcile what depends on it. ``foreign_rules``: rules that are not ours changed."""
+        if foreign_rules:
             self._context.firewall.invalidate_filter()
-            self._firewall.set()
-        if touched:
+            self._repair_firewall_soon()
+        if links:
             self._context.world.host_changed()
             view = await self._context.world.host_view.get()
-            if self._context.world.version != self._version:  # whoever has seen it first: bridges that rules name
-                self._version = self._context.world.version
-                self._firewall.set()
-            touched |= _bridges_of(touched, view)
-            if (outside := _outside(view)) != self._outside:
-                if self._outside:  # else this is the first look
-                    touched.add("")  # the way out concerns everybody
-                self._outside = outside
-            if view.proxies != self._proxies:  # the kernel drops those of an interface that goes down
+            if self._context.world.version != self._world_version:  # such as another bridge that rules name
+                self._world_version = self._context.world.version
+                self._repair_firewall_soon()
+            links |= _bridges_of(links, view)
+            if (uplinks := _uplink_state(view)) != self._uplinks:
+                if self._uplinks:  # else this is the first reading
+                    links.add("")  # every resource depends on the default route
+                self._uplinks = uplinks
+            if view.proxies != self._proxies:  # the kernel drops the entries of an interface that goes down
                 self._proxies = view.proxies
-                self._answering()
-            self._ports_wait_for(view)
-            # a route to nowhere is told of with no interface, or with loopback's
-            if not touched.isdisjoint({"", "lo", *external_interfaces(view), *tracked_interfaces(self._context)}):
+                self._enqueue_ndp_proxies()
+            self._enqueue_bound_to_changed_addresses(view)
+            # an unreachable route is announced without an interface, or with loopback
+            if not links.isdisjoint({"", "lo", *external_interfaces(view), *tracked_interfaces(self._context)}):
                 self._context.enqueue(PREFIXES, "the host's addresses or routes changed")
-            if sysctl_steps(view):  # such as an uplink that has begun to hear router advertisements
+            if sysctl_steps(view):  # such as for an uplink that now accepts router advertisements
                 self._context.enqueue(host.FORWARDING, "the host's links changed")
-            self._parents(touched)
-        if "" in touched:
-            self._everything("the host's links changed")
+            self._enqueue_children_of(links)
+        if "" in links:
+            self._enqueue_everything("the host's links changed")
         else:
-            on = [n for n in self._context.world.known_networks if n.bridge in touched]
-            self._networks(on, "its bridge changed")
-            self._followers(on, "its bridge changed")
+            on = [n for n in self._context.world.known_networks if n.bridge in links]
+            self._enqueue_owned(on, "its bridge changed")
+            self._enqueue_observers(on, "its bridge changed")
 
-    def _answering(self) -> None:
-        """Look at the resources that have neighbour solicitations answered."""
+    def _enqueue_ndp_proxies(self) -> None:
+        """Reconcile the resources that ask for NDP proxy entries."""
         networks, policies = self._context.inventory.networks(), self._context.inventory.policies()
         keys = [Key(NETWORK, name) for name, each in networks.items() if each.spec.ndp_proxy.enabled]
         keys += [Key(POLICY, name) for name, each in policies.items() if each.spec.ndp_proxy.enabled]
         for key in keys:
-            self._context.enqueue(key, "proxy neighbours changed")
+            self._context.enqueue(key, "NDP proxy entries changed")
 
-    def _parents(self, touched: Collection[str]) -> None:
-        """Look at the resources whose macvlan or ipvlan network stands on one of these interfaces."""
+    def _enqueue_children_of(self, links: Collection[str]) -> None:
+        """Reconcile the resources whose macvlan or ipvlan network has one of these links as its parent."""
         by_name = {n.name: n for n in self._context.world.known_networks}
         for name, resource in self._context.inventory.networks().items():
             network = by_name.get(resource.docker_name) if resource.observed else None
             link = network or resource.spec
-            if not watched_interfaces(link.driver, link.options).isdisjoint(touched):
+            if not watched_interfaces(link.driver, link.options).isdisjoint(links):
                 self._context.enqueue(Key(NETWORK, name), "the network's parent changed")
 
-    def _ports_wait_for(self, view: HostView) -> None:
-        """Look at the resources with ports on an address that came, went, or proved to be unique, or not."""
+    def _enqueue_bound_to_changed_addresses(self, view: HostView) -> None:
+        """Reconcile the resources with ports on an address that came, went, or ended duplicate address detection."""
         before, self._addresses = self._addresses, host_addresses(view)
-        moved = {a for a in before.keys() | self._addresses.keys() if before.get(a) != self._addresses.get(a)}
-        for owner in sorted(self._context.firewall.bound_to(moved)) if moved else ():
+        changed = {a for a in before.keys() | self._addresses.keys() if before.get(a) != self._addresses.get(a)}
+        for owner in sorted(self._context.firewall.bound_to(changed)) if changed else ():
             self._context.enqueue(Key(*resource_of(owner)), "an address of the host changed")
 
     async def poll_firewall(self) -> None:
-        """Look for changes that the kernel announces to nobody: those of iptables-legacy."""
+        """Find changes that the kernel does not announce: those of iptables-legacy."""
         known = await self._context.firewall.fingerprint()
         while True:
-            await self._context.clock.sleep(UNANNOUNCED if known is not None else LOOK_FOR_LEGACY)
+            await self._context.clock.sleep(LEGACY_POLL if known is not None else LEGACY_SEARCH)
             found = await self._context.firewall.fingerprint()
             if found != known:
                 self._context.firewall.invalidate()
                 self._context.firewall.invalidate_filter()
-                self._firewall.set()
+                self._repair_firewall_soon()
                 known = found
 
     async def watch_foreign_rules(self) -> None:
-        """Look now and then whether another program looks after the same networks; statuses and an event tell of it."""
+        """Find out now and then whether another program does our work; statuses and an event report it."""
         firewall = self._context.firewall
         while True:
             try:
-                said = await self._context.detect_foreign_rules()
+                message = await self._context.detect_foreign_rules()
             except FirewallError as error:
-                logger.warning("whether docker-ipv6nat is at work can't be told: %s", error)
-                said = firewall.rival
-            if said != firewall.rival:
-                firewall.rival = said
-                if said:
-                    await self._context.reporter.warning(host.HOST, host.FIREWALL.name, "ForeignRules", said)
-                self._everything("another program's rules came or went")
-            await self._context.clock.sleep(RIVALS)
+                logger.warning("cannot tell whether docker-ipv6nat is running: %s", error)
+                message = firewall.rival
+            if message != firewall.rival:
+                firewall.rival = message
+                if message:
+                    await self._context.events.warning(host.HOST, host.FIREWALL.name, "ForeignRules", message)
+                self._enqueue_everything("another program's rules came or went")
+            await self._context.clock.sleep(FOREIGN_RULES_INTERVAL)
 
     # ---- the clock
 
     async def resync(self) -> None:
-        """Look at everything now and then: the net below, should a notification ever be lost."""
+        """Reconcile everything at an interval, in case a notification was lost."""
         while True:
             await self._context.clock.sleep(self._context.settings.resync)
             self.resync_now("resync")
 
     def resync_now(self, why: str) -> None:
-        """Trust nothing that is cached."""
+        """Mark all caches stale and reconcile everything."""
         self._context.world.engine_changed()
         self._context.world.host_changed()
         self._context.firewall.invalidate()
         self._context.firewall.invalidate_filter()
-        self._firewall.set()
+        self._repair_firewall_soon()
         self._context.enqueue(host.FORWARDING, why)
         self._context.enqueue(PREFIXES, why)
         self._context.enqueue(GARBAGE, why)
-        self._everything(why)
+        self._enqueue_everything(why)
 
-    def _everything(self, why: str) -> None:
-        """Every resource, pools first: the networks draw from them."""
+    def _enqueue_everything(self, why: str) -> None:
+        """Reconcile every resource, pools first: the networks allocate from them."""
         objects = sorted(self._context.inventory.objects, key=lambda o: (o.kind == NETWORK, o.kind, o.name))
         for stored in objects:
             self._context.enqueue(Key(stored.kind, stored.name), why)
 
 
 def _bridges_of(ports: Iterable[str], view: HostView) -> frozenset[str]:
-    """The bridges that these interfaces are ports of: a container's end comes with no word about its bridge."""
+    """The bridges of these ports: the notification of a container's veth does not name its bridge."""
     masters = {view.interfaces[name].master for name in ports if name in view.interfaces}
     return frozenset(i.name for i in view.interfaces.values() if i.index in masters)
 
 
-def _outside(view: HostView) -> tuple[object, ...]:
-    """What conditions of hosts are made from: ways out, and the links and addresses that lead there."""
+def _uplink_state(view: HostView) -> tuple[object, ...]:
+    """What the conditions of hosts depend on: default routes, and the links and addresses of the uplinks."""
     links = (view.interfaces[name] for name in external_interfaces(view))
     return (
         frozenset((r.destination, r.interface) for r in view.routes if is_default_route(r)),

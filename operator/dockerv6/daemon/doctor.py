@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from dockerv6.controller.world import World
 from dockerv6.daemon import checks
-from dockerv6.daemon.checks import Check, Status
+from dockerv6.daemon.checks import CheckStatus, HostCheck
 from dockerv6.daemon.settings import Settings
 from dockerv6.dockerd.client import DockerEngine
 from dockerv6.dockerd.model import EngineInfo
@@ -50,7 +50,7 @@ class _Instruments:
     session: NftSession
 
 
-def examine(settings: Settings) -> tuple[Check, ...]:
+def examine(settings: Settings) -> tuple[HostCheck, ...]:
     """Every check of this host, in the order in which they are worth reading.
 
     Raises:
@@ -75,17 +75,17 @@ async def running_suspects(engine: Engine) -> tuple[str, ...]:
     )
 
 
-async def _examine(settings: Settings) -> tuple[Check, ...]:
+async def _examine(settings: Settings) -> tuple[HostCheck, ...]:
     capabilities = _capabilities()
     may_look = bool(capabilities >> checks.CAP_NET_ADMIN & 1)  # into the packet filter; without, it looks empty
     async with _instruments(settings) as with_:
-        found = [checks.privileges(capabilities), Check("kernel", Status.OK, os.uname().release)]
+        found = [checks.privileges(capabilities), HostCheck("kernel", CheckStatus.OK, os.uname().release)]
         if may_look:
             found += await _nftables(with_)
         info = await _tried("engine", with_.engine.info, found)
         if info is not None:
             found.append(checks.engine(info))
-        unread: list[Check] = []
+        unread: list[HostCheck] = []
         residue = None
         if may_look:
             residue = await _tried("docker-ipv6nat", lambda: ipv6nat.find(with_.session, thorough=True), unread)
@@ -110,18 +110,18 @@ async def _instruments(settings: Settings) -> AsyncIterator[_Instruments]:
         yield _Instruments(settings, engine, World(engine, host, SystemClock()), session)
 
 
-async def _tried(name: str, question: Callable[[], Awaitable[T]], failures: list[Check]) -> T | None:
+async def _tried(name: str, question: Callable[[], Awaitable[T]], failures: list[HostCheck]) -> T | None:
     try:
         return await question()
     except _EXPECTED as error:
-        failures.append(Check(name, Status.FAIL, str(error)))
+        failures.append(HostCheck(name, CheckStatus.FAIL, str(error)))
         return None
 
 
-async def _nftables(with_: _Instruments) -> list[Check]:
-    missing: list[Check] = []
+async def _nftables(with_: _Instruments) -> list[HostCheck]:
+    missing: list[HostCheck] = []
     there = await _tried("nf_tables", with_.session.generation, missing)
-    chosen: list[Check] = []
+    chosen: list[HostCheck] = []
     choice = await _tried(
         "firewall backend", lambda: detect.choose(with_.settings.firewall_backend, with_.session), chosen
     )
@@ -130,21 +130,21 @@ async def _nftables(with_: _Instruments) -> list[Check]:
     return [checks.nf_tables(there, missing, needed=choice is None), await asyncio.to_thread(_library), *chosen]
 
 
-def _library() -> Check:
+def _library() -> HostCheck:
     try:
         LibNft()
     except OSError as error:
         message = f"{error}: a process is run for each change instead"
-        return Check("libnftables", Status.WARN, message, ("apt install libnftables1 (or nftables)",))
-    return Check("libnftables", Status.OK, SONAME)
+        return HostCheck("libnftables", CheckStatus.WARN, message, ("apt install libnftables1 (or nftables)",))
+    return HostCheck("libnftables", CheckStatus.OK, SONAME)
 
 
-async def _filters(with_: _Instruments, residue: Residue | None, info: EngineInfo | None) -> list[Check]:
-    found: list[Check] = []
+async def _filters(with_: _Instruments, residue: Residue | None, info: EngineInfo | None) -> list[HostCheck]:
+    found: list[HostCheck] = []
     variants = await _tried("engine's IPv6 rules", lambda: engine_chains.variants(with_.session), found)
     if variants is not None:
         found += checks.engine_rules(variants, residue, info)
-    unread: list[Check] = []
+    unread: list[HostCheck] = []
     proxy = await _tried("userland proxy", lambda: userland_proxy.in_use(with_.session), unread)
     found += unread or [checks.userland_proxy(in_use=proxy)]
     hostfilter = LinuxHostFilter(with_.session)
@@ -154,8 +154,8 @@ async def _filters(with_: _Instruments, residue: Residue | None, info: EngineInf
     return found
 
 
-async def _host(with_: _Instruments) -> list[Check]:
-    found: list[Check] = []
+async def _host(with_: _Instruments) -> list[HostCheck]:
+    found: list[HostCheck] = []
     view = await _tried("network stack", with_.world.host_view.get, found)
     if view is not None:
         found += [
@@ -172,15 +172,15 @@ async def _host(with_: _Instruments) -> list[Check]:
     return found
 
 
-async def _installation(settings: Settings) -> list[Check]:
-    found: list[Check] = []
+async def _installation(settings: Settings) -> list[HostCheck]:
+    found: list[HostCheck] = []
     ownership = FileOwnership.of_this_process(settings.trusted_uids)
     loader = Loader(settings.config_dirs, clock=SystemClock(), ownership=ownership, settle=0)
     snapshot = await asyncio.to_thread(loader.load)
     flaws = sum(each.severity is Severity.ERROR for each in snapshot.diagnostics)
     found.append(checks.resources(settings.config_dirs, len(snapshot.resources), flaws))
     found.append(await asyncio.to_thread(_state_directory, Path(settings.state_dir)))
-    unread: list[Check] = []
+    unread: list[HostCheck] = []
     at_work = await _tried("daemon", partial(_daemon, settings), unread)
     return [*found, *(unread or [checks.daemon(at_work)])]
 
@@ -189,12 +189,12 @@ async def _daemon(settings: Settings) -> int | None:
     return await asyncio.to_thread(lock_holder, Path(settings.state_dir))
 
 
-def _state_directory(directory: Path) -> Check:
+def _state_directory(directory: Path) -> HostCheck:
     if not directory.exists():
-        return Check("state directory", Status.OK, f"{directory} is not there; the daemon makes it")
+        return HostCheck("state directory", CheckStatus.OK, f"{directory} is not there; the daemon makes it")
     if os.access(directory, os.R_OK | os.W_OK | os.X_OK):
-        return Check("state directory", Status.OK, str(directory))
-    return Check("state directory", Status.FAIL, f"{directory} can't be read and written", ("run as root",))
+        return HostCheck("state directory", CheckStatus.OK, str(directory))
+    return HostCheck("state directory", CheckStatus.FAIL, f"{directory} can't be read and written", ("run as root",))
 
 
 def _capabilities() -> int:

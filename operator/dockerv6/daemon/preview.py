@@ -10,7 +10,7 @@ from dockerv6.controller.preview import plan_everything
 from dockerv6.controller.recreations import RECREATIONS
 from dockerv6.controller.sources import ROOTS
 from dockerv6.daemon.settings import Settings
-from dockerv6.daemon.wiring import Memory, durable, workbench
+from dockerv6.daemon.wiring import State, open_context, open_state
 from dockerv6.ipam.ledger import AllocationState, Ledger
 from dockerv6.ipam.memory import MemoryLedger
 from dockerv6.planning.steps import Plan
@@ -39,12 +39,12 @@ def preview(settings: Settings) -> Preview:
 
 
 async def _preview(settings: Settings) -> Preview:
-    memory = Memory(MemoryStore(), MemoryLedger())
+    memory = State(MemoryStore(), MemoryLedger())
     if settings.database.exists():
-        async with durable(settings) as kept:
+        async with open_state(settings) as kept:
             await _copy_store(kept.store, memory.store)
             await _copy_ledger(kept.ledger, memory.ledger)
-    async with workbench(settings, memory) as context:
+    async with open_context(settings, memory) as context:
         await context.inventory.load()
         await context.recreations.load()
         loader = Loader(

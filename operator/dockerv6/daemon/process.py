@@ -1,4 +1,4 @@
-"""The process: ``run`` until a signal, or ``apply`` once."""
+"""The processes that use the state directory: ``run`` until a signal, ``apply`` once, ``uninstall``."""
 
 import asyncio
 import logging
@@ -22,15 +22,16 @@ from dockerv6.controller.operator import Operator
 from dockerv6.controller.status import conditions_before
 from dockerv6.daemon import heap
 from dockerv6.daemon.http import serve
-from dockerv6.daemon.measuring import MeasuringObserver
+from dockerv6.daemon.observer import MetricsObserver
 from dockerv6.daemon.settings import Settings
-from dockerv6.daemon.wiring import durable, workbench
+from dockerv6.daemon.wiring import open_context, open_state
 from dockerv6.lib.clock import SystemClock
 from dockerv6.source.files import FileOwnership
 from dockerv6.source.load import Loader
 from dockerv6.source.watch import watch
 from dockerv6.store.lock import InstanceLock
-from dockerv6.telemetry.health import Health, Heartbeat, Probe
+from dockerv6.store.model import StoredObject
+from dockerv6.telemetry.health import Health, Heartbeat, Probe, StuckWork
 from dockerv6.telemetry.logging import configure
 from dockerv6.telemetry.metrics import Metrics
 
@@ -40,9 +41,13 @@ HEARTBEAT = 15.0  # seconds between beats of the event loop
 HEARTBEAT_LIMIT = 60.0
 
 
+STUCK_LIMIT = 300.0
+"""Seconds after which a key that is still being handled makes the daemon not ready. Every request has a time limit."""
+
+
 @dataclass(frozen=True, slots=True)
 class ApplyResult:
-    """How a resource is after an apply."""
+    """The state of a resource after an apply."""
 
     kind: str
     name: str
@@ -52,19 +57,21 @@ class ApplyResult:
 
 
 @dataclass(frozen=True, slots=True)
-class Running:
-    """An operator at work."""
+class RunningOperator:
+    """An operator that runs, and what it reports about itself."""
 
     operator: Operator
     context: Context
+    health: Health
+    metrics: Metrics
 
 
 def run(settings: Settings) -> int:
-    """Be the daemon until SIGTERM or SIGINT; gives the exit code.
+    """Run the daemon until SIGTERM or SIGINT; returns the exit code.
 
     Raises:
-        AlreadyRunning: another process has the state directory.
-        StoreError, LedgerError, ListenError, FirewallUnavailable, OSError: it can't even begin; the message says why.
+        AlreadyRunning: another process uses the state directory.
+        StoreError, LedgerError, ListenError, FirewallUnavailable, OSError: it can't start; the message says why.
     """
     configure("json" if settings.log_format == "json" else "text", settings.log_level, sys.stderr)
     heap.use_one_arena()
@@ -79,65 +86,78 @@ async def _run(settings: Settings) -> int:
     async with running(settings):
         trimming = asyncio.create_task(heap.give_back(SystemClock()))
         logger.info("dockerv6 %s watches %s", version("dockerv6"), ", ".join(settings.config_dirs))
-        _notify("READY=1")
+        notify_systemd("READY=1")
         await stop.wait()
         trimming.cancel()
-        _notify("STOPPING=1")
+        notify_systemd("STOPPING=1")
         logger.info("stopping; networks and rules stay as they are")
     return 0
 
 
 def apply(settings: Settings, timeout: float) -> tuple[ApplyResult, ...]:
-    """Converge once, prune what is gone from the sources, and say how every resource is.
+    """Converge once, delete what is gone from the sources, and return the state of every resource.
 
     Args:
         settings: as for `run`.
-        timeout: seconds after which it is left at that; a resource that is not Ready by then is told as such.
+        timeout: seconds to wait at most; a resource that is not Ready by then is returned as such.
 
     Raises:
-        As `run`.
+        The same as `run`.
     """
     configure("json" if settings.log_format == "json" else "text", settings.log_level, sys.stderr)
     return asyncio.run(_apply(settings, timeout))
 
 
 async def _apply(settings: Settings, limit: float) -> tuple[ApplyResult, ...]:
-    async with running(settings) as at_work:
+    async with running(settings) as it:
         try:
             async with asyncio.timeout(limit):
-                await at_work.operator.settle()
+                await it.operator.settle()
         except TimeoutError:
             logger.warning("not everything has converged within %.0f s", limit)
-        return tuple(_results(at_work.context))
+        return tuple(_result(stored) for stored in it.context.inventory.objects)
 
 
-def _results(context: Context) -> list[ApplyResult]:
-    results = []
-    for stored in context.inventory.objects:
-        ready = cond.get(conditions_before(stored), ConditionType.READY)
-        said = ready is not None and stored.status.get("observedGeneration") == stored.generation
-        good = said and ready is not None and ready.status == "True" and not stored.problem
-        reason = ready.reason if ready is not None else "Progressing"
-        message = ready.message if ready is not None else "it has not been looked at yet"
-        results.append(ApplyResult(stored.kind, stored.name, good, str(reason), message))
-    return results
+def _result(stored: StoredObject) -> ApplyResult:
+    ready = cond.get(conditions_before(stored), ConditionType.READY)
+    if ready is None:
+        return ApplyResult(stored.kind, stored.name, False, "Progressing", "it has not been reconciled yet")
+    current = stored.status.get("observedGeneration") == stored.generation and not stored.problem
+    return ApplyResult(stored.kind, stored.name, current and ready.status == "True", str(ready.reason), ready.message)
+
+
+def uninstall(settings: Settings, *, keep_networks: bool) -> tuple[str, ...]:
+    """Remove networks and rules, restore sysctls, delete the state; returns a line for each removal.
+
+    Raises:
+        AlreadyRunning: the daemon runs; it would create everything again.
+        StoreError, EngineError, FirewallError, HostNetError: something could not be removed; earlier removals stay.
+    """
+    return asyncio.run(_uninstall(settings, keep_networks=keep_networks))
+
+
+async def _uninstall(settings: Settings, *, keep_networks: bool) -> tuple[str, ...]:
+    with InstanceLock(Path(settings.state_dir)):
+        async with open_state(settings) as state, open_context(settings, state) as context:
+            await context.inventory.load()
+            removed = await remove_everything(context, keep_networks=keep_networks)
+        for file in (settings.database, *(Path(f"{settings.database}-{part}") for part in ("wal", "shm"))):
+            file.unlink(missing_ok=True)
+    return (*removed, f"deleted the state in {settings.database}")
 
 
 @asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[Running]:
-    """An operator at work for the time of the block, alone with its state directory."""
+async def running(settings: Settings) -> AsyncIterator[RunningOperator]:
+    """Run an operator for the time of the block, alone with its state directory."""
     async with AsyncExitStack() as stack:
         stack.enter_context(InstanceLock(Path(settings.state_dir)))
-        memory = await stack.enter_async_context(durable(settings))
-        context = await stack.enter_async_context(workbench(settings, memory))
+        state = await stack.enter_async_context(open_state(settings))
+        context = await stack.enter_async_context(open_context(settings, state))
         metrics = Metrics(CollectorRegistry(), version("dockerv6"))
-        health = Health()
+        context.drift = metrics
         heart = Heartbeat(context.clock, HEARTBEAT_LIMIT)
-        health.add(Probe.LIVENESS, "event-loop", heart.check)
-        health.add(
-            Probe.READINESS, "sources", lambda: "" if context.sources_listed else "not every source has been listed yet"
-        )
-        health.add(Probe.READINESS, "engine", lambda: context.world.engine_problem)
+        stuck = StuckWork(context.clock, STUCK_LIMIT)
+        health = build_health(context, heart, stuck)
         loader = Loader(
             settings.config_dirs, clock=context.clock, ownership=FileOwnership.of_this_process(settings.trusted_uids)
         )
@@ -146,18 +166,30 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
             loader.load,
             lambda: watch(settings.config_dirs, clock=context.clock),
             Random(),  # noqa: S311 - jitter, no secret
-            MeasuringObserver(metrics, context),
+            MetricsObserver(metrics, stuck, context),
         )
         stack.enter_context(serve(settings.address, health, metrics))
         await operator.start()
         stack.push_async_callback(operator.stop)
         beating = asyncio.create_task(heart.run(HEARTBEAT))
         stack.callback(beating.cancel)
-        yield Running(operator, context)
+        yield RunningOperator(operator, context, health, metrics)
 
 
-def _notify(state: str) -> None:
-    """Tell systemd, where it asked to be told (sd_notify(3), NOTIFY_SOCKET)."""
+def build_health(context: Context, heart: Heartbeat, stuck: StuckWork) -> Health:
+    """The daemon's checks."""
+    health = Health()
+    health.add(Probe.LIVENESS, "event-loop", heart.check)
+    health.add(
+        Probe.READINESS, "sources", lambda: "" if context.sources_listed else "not every source has been listed yet"
+    )
+    health.add(Probe.READINESS, "engine", lambda: context.world.engine_problem)
+    health.add(Probe.READINESS, "reconciles", stuck.check)
+    return health
+
+
+def notify_systemd(state: str) -> None:
+    """Send a state to systemd, if it started the daemon with ``Type=notify`` (sd_notify(3), NOTIFY_SOCKET)."""
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
         return
@@ -166,23 +198,3 @@ def _notify(state: str) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
         channel.connect("\0" + address[1:] if address.startswith("@") else address)
         channel.sendall(state.encode())
-
-
-def uninstall(settings: Settings, *, keep_networks: bool) -> tuple[str, ...]:
-    """Remove networks, rules and the accept rules, restore sysctls, forget the state. Gives a line for each removal.
-
-    Raises:
-        AlreadyRunning: the daemon is still at work; it would make everything again.
-        StoreError, EngineError, FirewallError, HostNetError: something could not be removed; what was, stays removed.
-    """
-    return asyncio.run(_uninstall(settings, keep_networks=keep_networks))
-
-
-async def _uninstall(settings: Settings, *, keep_networks: bool) -> tuple[str, ...]:
-    with InstanceLock(Path(settings.state_dir)):
-        async with durable(settings) as memory, workbench(settings, memory) as context:
-            await context.inventory.load()
-            removed = await remove_everything(context, keep_networks=keep_networks)
-        for file in (settings.database, *(Path(f"{settings.database}-{part}") for part in ("wal", "shm"))):
-            file.unlink(missing_ok=True)
-    return (*removed, f"forgot the state in {settings.database}")

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from dockerv6.controller.context import Context, Reporter
+from dockerv6.controller.context import Context, EventRecorder
 from dockerv6.controller.firewall import FirewallReconciler
 from dockerv6.controller.inventory import Inventory
 from dockerv6.controller.recreations import InFlightRecreations
@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class State:
     """What survives a restart."""
 
     store: Store
@@ -38,13 +38,13 @@ class Memory:
 
 
 @asynccontextmanager
-async def durable(settings: Settings) -> AsyncIterator[Memory]:
+async def open_state(settings: Settings) -> AsyncIterator[State]:
     """The store and the ledger on disk. Raises `StoreError`, `LedgerError`."""
     store = await SqliteStore.open(settings.database)
     try:
         ledger = await SqliteLedger.open(settings.database)
         try:
-            yield Memory(store, ledger)
+            yield State(store, ledger)
         finally:
             await ledger.close()
     finally:
@@ -52,7 +52,7 @@ async def durable(settings: Settings) -> AsyncIterator[Memory]:
 
 
 @asynccontextmanager
-async def workbench(settings: Settings, memory: Memory, clock: Clock | None = None) -> AsyncIterator[Context]:
+async def open_context(settings: Settings, memory: State, clock: Clock | None = None) -> AsyncIterator[Context]:
     """A context on the real engine, kernel and packet filter. Nothing is contacted before it is used.
 
     Raises:
@@ -88,7 +88,7 @@ async def workbench(settings: Settings, memory: Memory, clock: Clock | None = No
             inventory=inventory,
             world=world,
             firewall=firewall,
-            reporter=Reporter(memory.store, clock),
+            events=EventRecorder(memory.store, clock),
             recreations=InFlightRecreations(memory.store),
             detect_foreign_rules=partial(_rival, session),
         )

@@ -1,19 +1,19 @@
-"""Whether the process is alive, and whether it is doing its work.
+"""Whether the process is alive, and whether it does its work.
 
-Liveness (restart me if not): the event loop turns. Readiness (I do what I am for): every source has been listed, the
-engine answers, no key is stuck. What each of these means is for its owner to say: a check is a function that gives the
-problem, or nothing. Pure apart from the clock that it is given.
+Liveness (restart the process if not): the event loop runs. Readiness: every source has been listed, the Docker Engine
+answers, and no key is stuck. A check is a function that returns the problem, or "". Pure, apart from its clock.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from dockerv6.lib.clock import Clock
 
-Check = Callable[[], str]
-"""What is wrong now, as a sentence for an administrator; "" when nothing is."""
+HealthCheck = Callable[[], str]
+"""Returns what is wrong now, as a sentence for an administrator; "" when nothing is."""
+
+_SHOWN = 3  # stuck keys that are named
 
 
 class Probe(StrEnum):
@@ -24,11 +24,11 @@ class Probe(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class HealthReport:
     """The answer to a probe.
 
     Attributes:
-        problems: what is wrong, by the check's name; only those that failed.
+        problems: what is wrong, by the name of the check; only of checks that failed.
         passed: names of the checks that found nothing.
     """
 
@@ -48,11 +48,11 @@ class Health:
     """The checks, by probe and name."""
 
     def __init__(self) -> None:
-        """Nothing to check yet: healthy."""
-        self._checks: dict[Probe, dict[str, Check]] = {probe: {} for probe in Probe}
+        """Start without checks: healthy."""
+        self._checks: dict[Probe, dict[str, HealthCheck]] = {probe: {} for probe in Probe}
 
-    def add(self, probe: Probe, name: str, check: Check) -> None:
-        """Ask this, too.
+    def add(self, probe: Probe, name: str, check: HealthCheck) -> None:
+        """Add a check to a probe.
 
         Raises:
             ValueError: the probe has a check of that name.
@@ -61,8 +61,8 @@ class Health:
             raise ValueError(f"there is a {probe} check named {name} already")
         self._checks[probe][name] = check
 
-    def report(self, probe: Probe) -> Report:
-        """Run the checks, in the order in which they were added; one that crashes has failed."""
+    def report(self, probe: Probe) -> HealthReport:
+        """Run the checks in the order in which they were added; one that raises has failed."""
         problems: dict[str, str] = {}
         passed: list[str] = []
         for name, check in self._checks[probe].items():
@@ -74,79 +74,58 @@ class Health:
                 problems[name] = problem
             else:
                 passed.append(name)
-        return Report(problems, tuple(passed))
+        return HealthReport(problems, tuple(passed))
 
 
 class Heartbeat:
-    """A check that something goes on: it beats, and the beats don't fail to come."""
+    """Checks that the event loop runs: a task on it beats regularly."""
 
     def __init__(self, clock: Clock, limit: float) -> None:
-        """Count as dead after `limit` seconds without a beat; the first one is now."""
+        """Fail after ``limit`` seconds without a beat; the first beat is now."""
         self._clock = clock
         self._limit = limit
         self._last = clock.monotonic()
 
     def beat(self) -> None:
-        """Be alive."""
+        """Record a beat."""
         self._last = self._clock.monotonic()
 
     async def run(self, interval: float) -> None:
-        """Beat every `interval` seconds for ever: as a task, the heartbeat of its event loop."""
+        """Beat every ``interval`` seconds, for ever."""
         while True:
             self.beat()
             await self._clock.sleep(interval)
 
     def check(self) -> str:
-        """A `Check`."""
+        """A `HealthCheck`."""
         silence = self._clock.monotonic() - self._last
         return "" if silence <= self._limit else f"no heartbeat for {silence:.0f} s"
 
 
-class HealthCheck:
-    """A check that its owner sets: down, with a reason, until it is up, and maybe down again."""
-
-    def __init__(self, problem: str) -> None:
-        """Be down for this reason, such as "not all sources have been listed yet"."""
-        self._problem = problem
-
-    def up(self) -> None:
-        """Nothing is wrong (any more)."""
-        self._problem = ""
-
-    def down(self, problem: str) -> None:
-        """This is wrong."""
-        self._problem = problem
-
-    def check(self) -> str:
-        """A `Check`."""
-        return self._problem
-
-
-class Progress:
-    """A check that nothing that was begun takes for ever."""
+class StuckWork:
+    """Checks that everything that began also ends."""
 
     def __init__(self, clock: Clock, limit: float) -> None:
-        """Count as stuck what has not ended `limit` seconds after it began."""
+        """Report what has not ended ``limit`` seconds after it began."""
         self._clock = clock
         self._limit = limit
         self._begun: dict[str, float] = {}
 
-    @contextmanager
-    def working(self, key: str) -> Iterator[None]:
-        """Work on something, one at a time for each key."""
+    def begin(self, key: str) -> None:
+        """Record that work on a key begins."""
         self._begun[key] = self._clock.monotonic()
-        try:
-            yield
-        finally:
-            del self._begun[key]
+
+    def end(self, key: str) -> None:
+        """Record that it ended, whether it succeeded or failed."""
+        self._begun.pop(key, None)
 
     def check(self) -> str:
-        """A `Check`; names the longest three."""
+        """A `HealthCheck`; names the longest three."""
         now = self._clock.monotonic()
         stuck = sorted(
             ((now - begun, key) for key, begun in self._begun.items() if now - begun > self._limit), reverse=True
         )
         if not stuck:
             return ""
-        named = ", ".join(f"{key} for {seconds:.0f} s" for seconds, key in stuck[:3])
-        return f"stuck: {named}" + (f" and {len(stuck) - 3} more" if len(stuck) > 3 else "")  # noqa: PLR2004
+        named = ", ".join(f"{key} for {seconds:.0f} s" for seconds, key in stuck[:_SHOWN])
+        return f"stuck: {named}" + (f" and {len(stuck) - _SHOWN} more" if len(stuck) > _SHOWN else "")

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from dockerv6.controller.triggers import BELATED, Triggers
-from dockerv6.dockerd.model import Attachment, Container
+from dockerv6.controller.triggers import LAG_RETRIES, Triggers
+from dockerv6.dockerd.model import Attachment, Container, EngineEvent, EventKind
 from dockerv6.dockerd.port import EngineUnavailable
 from tests.simulation.resources import network
 from tests.world import Host, Running
@@ -14,7 +14,7 @@ AT_ONCE = 0  # no time passes but what callbacks take
 LATE = 0.3  # seconds; measured lags are far shorter
 EVER = float("inf")
 WEB = {"tcp 8080 ::": "web:80"}
-WAITS = sum(BELATED)
+WAITS = sum(LAG_RETRIES)
 
 
 class Lagging:
@@ -120,7 +120,7 @@ async def test_a_list_that_never_has_it_is_read_a_few_times(lagging: Lagging) ->
         reads = lagging.reads
         await lagging.connect(web, EVER)
         await at_work.let(WAITS + 1)
-        assert len(BELATED) <= lagging.reads - reads <= 2 * len(BELATED)
+        assert len(LAG_RETRIES) <= lagging.reads - reads <= 2 * len(LAG_RETRIES)
         assert await quiet(at_work, lagging)
         assert not at_work.context.world.containers_lag
 
@@ -161,8 +161,7 @@ async def test_nobody_waits_for_the_list_of_an_engine_that_is_away(lagging: Lagg
     there = await lagging.host.docker("blog")
     assert there is not None
     triggers = Triggers(bench.context)
-    bench.context.world.attachment_reported(web, there.id)
-    triggers._attachments_reported.set()
+    triggers.on_engine_event(EngineEvent(EventKind.NETWORK, "connect", there.id, "blog", web))
     lagging.host.engine.fail_next("containers", EngineUnavailable("gone"), times=100)
     following = asyncio.create_task(triggers.refresh_lagging_containers())
     await lagging.host.clock.run_for(WAITS + 1)

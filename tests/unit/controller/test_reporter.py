@@ -2,7 +2,7 @@ import logging
 
 import pytest
 
-from dockerv6.controller.context import Reporter
+from dockerv6.controller.context import EventRecorder
 from dockerv6.store.memory import MemoryStore
 from dockerv6.store.port import StoreError
 from tests.fakes.clock import FakeClock
@@ -10,7 +10,7 @@ from tests.fakes.clock import FakeClock
 
 async def test_events_are_kept_and_logged(caplog: pytest.LogCaptureFixture) -> None:
     store, clock = MemoryStore(), FakeClock()
-    reporter = Reporter(store, clock)
+    reporter = EventRecorder(store, clock)
     with caplog.at_level(logging.INFO, "dockerv6.events"):
         await reporter.normal("IPv6Network", "blog", "Created", "it is there")
         clock.advance(5)
@@ -25,7 +25,7 @@ async def test_events_are_kept_and_logged(caplog: pytest.LogCaptureFixture) -> N
 
 async def test_what_is_said_again_and_again_is_logged_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
     clock = FakeClock()
-    reporter = Reporter(MemoryStore(), clock)
+    reporter = EventRecorder(MemoryStore(), clock)
     with caplog.at_level(logging.INFO, "dockerv6.events"):
         for _ in range(4):
             await reporter.warning("IPv6Network", "blog", "RecreateBlocked", "it waits")
@@ -42,5 +42,5 @@ async def test_telling_does_not_keep_from_doing(caplog: pytest.LogCaptureFixture
         raise StoreError("disk full")
 
     store.record_event = full  # type: ignore[method-assign,assignment]
-    await Reporter(store, FakeClock()).normal("IPv6Network", "blog", "Created", "it is there")
+    await EventRecorder(store, FakeClock()).normal("IPv6Network", "blog", "Created", "it is there")
     assert "disk full" in caplog.text

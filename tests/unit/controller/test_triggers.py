@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dockerv6.controller.prefixes import PREFIXES
-from dockerv6.controller.triggers import BURST, LONGEST_PAUSE, LOOK_FOR_LEGACY, UNANNOUNCED, Triggers
+from dockerv6.controller.triggers import BURST, LEGACY_POLL, LEGACY_SEARCH, LONGEST_PAUSE, Triggers
 from dockerv6.dockerd.model import EngineEvent, EventKind
 from dockerv6.hostnet.model import ChangeKind, HostChange, Interface
 from dockerv6.hostnet.port import HostNetError
@@ -30,19 +30,19 @@ class Bell:
         there = await self.host.docker(name)
         assert there is not None
         self.rung.clear()
-        self.triggers._engine_event(EngineEvent(EventKind.NETWORK, action, there.id, name, "c"))
+        self.triggers.on_engine_event(EngineEvent(EventKind.NETWORK, action, there.id, name, "c"))
         return sorted(set(self.rung))
 
     def container(self, action: str, container_id: str) -> list[str]:
         self.rung.clear()
-        self.triggers._engine_event(EngineEvent(EventKind.CONTAINER, action, container_id=container_id))
+        self.triggers.on_engine_event(EngineEvent(EventKind.CONTAINER, action, container_id=container_id))
         return sorted(set(self.rung))
 
     async def kernel(self, kind: ChangeKind, subject: str = "") -> list[str]:
         """Without the prefixes, which are looked at after any change of the stack."""
         self.rung.clear()
-        self.triggers._kernel_change(HostChange(kind, subject))
-        mending = asyncio.create_task(self.triggers.repair_host_stack())
+        self.triggers.on_kernel_change(HostChange(kind, subject))
+        mending = asyncio.create_task(self.triggers.process_link_changes())
         await self.host.clock.run_for(BURST)
         mending.cancel()
         return sorted(set(self.rung) - {PREFIXES.name})
@@ -90,9 +90,9 @@ class TestContainers:
 
     @pytest.mark.parametrize("action", ["start", "die", "rename", "destroy", "pause"])
     async def test_whatever_happens_to_one_its_ports_are_looked_at(self, bell: Bell, action: str) -> None:
-        bell.triggers._firewall.clear()
+        bell.triggers.repair_wanted.clear()
         bell.container(action, "unknown")
-        assert bell.triggers._firewall.is_set()
+        assert bell.triggers.repair_wanted.is_set()
 
     async def test_policies_look_at_any_of_them(self, bell: Bell) -> None:
         await bell.bench.accept(policy("p"))
@@ -114,7 +114,7 @@ class TestContainers:
 
 
 async def test_an_open_event_stream_concerns_everybody(bell: Bell) -> None:
-    bell.triggers._engine_event(EngineEvent(EventKind.CONNECTED, "connected"))
+    bell.triggers.on_engine_event(EngineEvent(EventKind.CONNECTED, "connected"))
     assert set(bell.rung) >= {"a", "b", "garbage"}
 
 
@@ -154,21 +154,21 @@ class TestPolling:
         bell.host.firewall.revision = fingerprints[0]
         polling = asyncio.create_task(bell.triggers.poll_firewall())
         await bell.host.clock.run_for(0)
-        bell.triggers._firewall.clear()
+        bell.triggers.repair_wanted.clear()
         bell.host.firewall.revision = fingerprints[1]
         await bell.host.clock.run_for(seconds)
         polling.cancel()
-        return bell.triggers._firewall.is_set()
+        return bell.triggers.repair_wanted.is_set()
 
     async def test_what_differs_is_looked_at_within_a_second(self, bell: Bell) -> None:
-        assert await self.polled(bell, (1, 2), UNANNOUNCED)
+        assert await self.polled(bell, (1, 2), LEGACY_POLL)
 
     async def test_what_is_the_same_is_not(self, bell: Bell) -> None:
-        assert not await self.polled(bell, (1, 1), 10 * UNANNOUNCED)
+        assert not await self.polled(bell, (1, 1), 10 * LEGACY_POLL)
 
     async def test_where_there_are_none_it_is_looked_for_them_now_and_then(self, bell: Bell) -> None:
-        assert not await self.polled(bell, (None, 1), LOOK_FOR_LEGACY - 1)
-        assert await self.polled(bell, (None, 1), LOOK_FOR_LEGACY)
+        assert not await self.polled(bell, (None, 1), LEGACY_SEARCH - 1)
+        assert await self.polled(bell, (None, 1), LEGACY_SEARCH)
 
 
 async def test_a_sysctl_concerns_forwarding(bell: Bell) -> None:
@@ -195,10 +195,10 @@ async def test_the_hosts_filter_is_looked_at_again_after_changes_that_can_matter
 ) -> None:
     bell.host.filter.flush()
     await bell.kernel(ChangeKind.FIREWALL, subject)
-    mending = asyncio.create_task(bell.triggers.repair_host_stack())
+    mending = asyncio.create_task(bell.triggers.process_link_changes())
     await bell.host.clock.run_for(1)
     mending.cancel()
-    assert bell.triggers._firewall.is_set() is looked
+    assert bell.triggers.repair_wanted.is_set() is looked
 
 
 async def test_an_address_that_comes_or_goes_concerns_who_has_ports_on_it(bell: Bell) -> None:
@@ -278,12 +278,12 @@ async def test_what_was_touched_is_still_to_be_looked_at_after_a_crash(
 
     with monkeypatch.context() as patch:
         patch.setattr(bell.host.net, "interfaces", broken)
-        bell.triggers._kernel_change(HostChange(ChangeKind.LINK, "v6-a"))
-        crashing = asyncio.create_task(bell.triggers.repair_host_stack())
+        bell.triggers.on_kernel_change(HostChange(ChangeKind.LINK, "v6-a"))
+        crashing = asyncio.create_task(bell.triggers.process_link_changes())
         await bell.host.clock.run_for(BURST)
         with pytest.raises(HostNetError):
             await crashing
-    again = asyncio.create_task(bell.triggers.repair_host_stack())
+    again = asyncio.create_task(bell.triggers.process_link_changes())
     await bell.host.clock.run_for(BURST)
     again.cancel()
     assert "a" in bell.rung
@@ -299,10 +299,10 @@ async def test_a_look_that_takes_long_does_not_put_off_the_next_one_for_long(
         return await interfaces()
 
     monkeypatch.setattr(bell.host.net, "interfaces", slowly)
-    mending = asyncio.create_task(bell.triggers.repair_host_stack())
-    bell.triggers._kernel_change(HostChange(ChangeKind.LINK, "v6-b"))
+    mending = asyncio.create_task(bell.triggers.process_link_changes())
+    bell.triggers.on_kernel_change(HostChange(ChangeKind.LINK, "v6-b"))
     await bell.host.clock.run_for(BURST + 5)
-    bell.triggers._kernel_change(HostChange(ChangeKind.LINK, "v6-a"))
+    bell.triggers.on_kernel_change(HostChange(ChangeKind.LINK, "v6-a"))
     await bell.host.clock.run_for(LONGEST_PAUSE + 5)
     mending.cancel()
     assert bell.rung[-1] == "a"

@@ -6,7 +6,7 @@ from ipaddress import IPv6Address, IPv6Interface, IPv6Network
 import pytest
 
 from dockerv6.daemon import checks
-from dockerv6.daemon.checks import Check, Status
+from dockerv6.daemon.checks import CheckStatus, HostCheck
 from dockerv6.dockerd.model import EngineInfo
 from dockerv6.firewall.detect import BackendChoice
 from dockerv6.firewall.ipv6nat.residue import Residue, Traces
@@ -24,30 +24,30 @@ UPLINK = Interface(2, "eth0", "", up=True, mtu=1500, addresses=(IPv6Interface("2
 
 def test_privileges_need_both_capabilities() -> None:
     both = 1 << checks.CAP_NET_ADMIN | 1 << checks.CAP_NET_RAW
-    assert checks.privileges(both).status is Status.OK
+    assert checks.privileges(both).status is CheckStatus.OK
     missing = checks.privileges(1 << checks.CAP_NET_ADMIN)
-    assert (missing.status, missing.message.partition(" ")[0]) == (Status.FAIL, "CAP_NET_RAW")
+    assert (missing.status, missing.message.partition(" ")[0]) == (CheckStatus.FAIL, "CAP_NET_RAW")
 
 
 def test_missing_nf_tables_matter_only_without_another_backend() -> None:
-    why = [Check("nf_tables", Status.FAIL, "not there: modprobe")]
-    assert checks.nf_tables(7, (), needed=True).status is Status.OK
+    why = [HostCheck("nf_tables", CheckStatus.FAIL, "not there: modprobe")]
+    assert checks.nf_tables(7, (), needed=True).status is CheckStatus.OK
     assert checks.nf_tables(None, why, needed=True) == why[0]
-    assert checks.nf_tables(None, why, needed=False).status is Status.WARN
+    assert checks.nf_tables(None, why, needed=False).status is CheckStatus.WARN
 
 
 def test_the_backend_is_told_with_its_reason_and_its_limits() -> None:
     found = checks.backend(BackendChoice("iptables", "as asked for", ("no [::1]",), ("told elsewhere",)))
-    assert (found.status, found.message) == (Status.OK, "iptables: as asked for; no [::1]")
+    assert (found.status, found.message) == (CheckStatus.OK, "iptables: as asked for; no [::1]")
 
 
 def test_old_engines_fail() -> None:
-    assert checks.engine(ENGINE).status is Status.OK
-    assert checks.engine(replace(ENGINE, release=(19, 3))).status is Status.FAIL
-    assert checks.engine(replace(ENGINE, release=(0, 0))).status is Status.OK
+    assert checks.engine(ENGINE).status is CheckStatus.OK
+    assert checks.engine(replace(ENGINE, release=(19, 3))).status is CheckStatus.FAIL
+    assert checks.engine(replace(ENGINE, release=(0, 0))).status is CheckStatus.OK
 
 
-def engine_rules(*found: FilterVariant, residue: Residue | None = None, info: EngineInfo = ENGINE) -> list[Check]:
+def engine_rules(*found: FilterVariant, residue: Residue | None = None, info: EngineInfo = ENGINE) -> list[HostCheck]:
     return list(checks.engine_rules(found, residue, info))
 
 
@@ -57,49 +57,53 @@ def test_the_engines_own_rules_are_placed() -> None:
 
 
 def test_chains_in_both_variants_are_a_warning() -> None:
-    assert [check.status for check in engine_rules(NFT, LEGACY)] == [Status.WARN]
+    assert [check.status for check in engine_rules(NFT, LEGACY)] == [CheckStatus.WARN]
 
 
 def test_chains_of_docker_ipv6nat_are_not_the_engines() -> None:
     residue = Residue((Traces(LEGACY, LEFT),))
-    assert [check.status for check in engine_rules(NFT, LEGACY, residue=residue)] == [Status.OK]
+    assert [check.status for check in engine_rules(NFT, LEGACY, residue=residue)] == [CheckStatus.OK]
     beside = Residue((Traces(LEGACY, replace(LEFT, engine=True)),))
-    assert [check.status for check in engine_rules(NFT, LEGACY, residue=beside)] == [Status.WARN]
+    assert [check.status for check in engine_rules(NFT, LEGACY, residue=beside)] == [CheckStatus.WARN]
 
 
 def test_an_engine_with_nftables_is_said_to_be_unmet() -> None:
     found = engine_rules(info=replace(ENGINE, firewall_backend="nftables"))
-    assert [check.status for check in found] == [Status.OK, Status.WARN]
+    assert [check.status for check in found] == [CheckStatus.OK, CheckStatus.WARN]
 
 
 @pytest.mark.parametrize("proxy", [True, False, None])
 def test_no_userland_proxy_is_as_good_as_one(proxy: bool | None) -> None:  # noqa: FBT001
-    assert checks.userland_proxy(in_use=proxy).status is Status.OK
+    assert checks.userland_proxy(in_use=proxy).status is CheckStatus.OK
 
 
-@pytest.mark.parametrize(("forwarding", "status"), [("1", Status.OK), ("0", Status.WARN), (None, Status.FAIL)], ids=str)
-def test_forwarding(forwarding: str | None, status: Status) -> None:
+@pytest.mark.parametrize(
+    ("forwarding", "status"), [("1", CheckStatus.OK), ("0", CheckStatus.WARN), (None, CheckStatus.FAIL)], ids=str
+)
+def test_forwarding(forwarding: str | None, status: CheckStatus) -> None:
     assert checks.forwarding(HostView(forwarding=forwarding)).status is status
 
 
-@pytest.mark.parametrize(("loaded", "status"), [(True, Status.OK), (False, Status.OK), (None, Status.WARN)], ids=str)
-def test_bridge_netfilter(loaded: bool | None, status: Status) -> None:  # noqa: FBT001
+@pytest.mark.parametrize(
+    ("loaded", "status"), [(True, CheckStatus.OK), (False, CheckStatus.OK), (None, CheckStatus.WARN)], ids=str
+)
+def test_bridge_netfilter(loaded: bool | None, status: CheckStatus) -> None:  # noqa: FBT001
     assert checks.bridge_netfilter(HostView(bridge_netfilter=loaded)).status is status
 
 
 def test_uplinks_that_go_deaf_are_named_with_the_sysctl() -> None:
-    assert checks.router_advertisements(HostView()).status is Status.OK
+    assert checks.router_advertisements(HostView()).status is CheckStatus.OK
     found = checks.router_advertisements(HostView(accept_ra={"eth0.100": "1"}))
-    assert found.status is Status.WARN
+    assert found.status is CheckStatus.WARN
     assert "net/ipv6/conf/eth0.100/accept_ra=2" in found.remedy[0]
 
 
 def test_an_uplink_needs_a_route_and_an_address() -> None:
-    assert checks.uplink(HostView()).status is Status.WARN
+    assert checks.uplink(HostView()).status is CheckStatus.WARN
     bare = replace(UPLINK, addresses=(IPv6Interface("fe80::1/64"),))
-    assert checks.uplink(HostView(routes=(DEFAULT,), interfaces={"eth0": bare})).status is Status.WARN
+    assert checks.uplink(HostView(routes=(DEFAULT,), interfaces={"eth0": bare})).status is CheckStatus.WARN
     found = checks.uplink(HostView(routes=(DEFAULT,), interfaces={"eth0": UPLINK}))
-    assert (found.status, found.message) == (Status.OK, "default route by eth0 (2001:db8::2)")
+    assert (found.status, found.message) == (CheckStatus.OK, "default route by eth0 (2001:db8::2)")
 
 
 def test_what_drops_our_flows_is_told_with_the_way_through() -> None:
@@ -109,9 +113,9 @@ def test_what_drops_our_flows_is_told_with_the_way_through() -> None:
         FilterVariant.NFTABLES, "inet f", "c", has_accept_rule=False, repairable=False, remedy="nft insert …"
     )
     found = list(checks.host_filter(HostFilterState((admitted, shut, foreign))))
-    assert [check.status for check in found] == [Status.OK, Status.WARN, Status.FAIL]
+    assert [check.status for check in found] == [CheckStatus.OK, CheckStatus.WARN, CheckStatus.FAIL]
     assert found[2].remedy == ("nft insert …",)
-    assert [check.status for check in checks.host_filter(HostFilterState())] == [Status.OK]
+    assert [check.status for check in checks.host_filter(HostFilterState())] == [CheckStatus.OK]
 
 
 @pytest.mark.parametrize(("pid", "said"), [(None, "not running"), (0, "running"), (7, "running (process 7)")], ids=str)
@@ -121,15 +125,15 @@ def test_the_daemon(pid: int | None, said: str) -> None:
 
 def test_resources_with_flaws_fail() -> None:
     assert checks.resources(("/a", "/b"), 3, 0).message == "3 in /a, /b"
-    assert checks.resources(("/a",), 0, 0).status is Status.WARN
+    assert checks.resources(("/a",), 0, 0).status is CheckStatus.WARN
     flawed = checks.resources(("/a", "/b"), 1, 2)
-    assert (flawed.status, flawed.remedy) == (Status.FAIL, ("dockerv6 validate /a /b",))
+    assert (flawed.status, flawed.remedy) == (CheckStatus.FAIL, ("dockerv6 validate /a /b",))
 
 
 def test_docker_ipv6nat_is_told_with_the_way_over() -> None:
-    assert checks.docker_ipv6nat(None, ()).status is Status.OK
+    assert checks.docker_ipv6nat(None, ()).status is CheckStatus.OK
     left = checks.docker_ipv6nat(Residue((Traces(NFT, LEFT),)), ())
-    assert left.status is Status.WARN
+    assert left.status is CheckStatus.WARN
     assert "doctor" not in left.message
     assert [step for step in left.remedy if "cleanup docker-ipv6nat" in step]
     assert not [step for step in left.remedy if step.startswith("restart the engine")]
@@ -143,24 +147,24 @@ def test_beside_an_engines_own_rules_the_engine_is_to_be_restarted() -> None:
 def test_a_containers_name_is_a_hint_only() -> None:
     found = checks.docker_ipv6nat(None, ("ipv6nat",))
     assert (found.status, found.message) == (
-        Status.WARN,
+        CheckStatus.WARN,
         "no trace of it in the rules; container ipv6nat may be it",
     )
 
 
 def test_chains_without_effect_are_no_reason_to_worry() -> None:
     base = replace(LEFT, certainty=Certainty.LIKELY, networks=())
-    assert checks.docker_ipv6nat(Residue((Traces(NFT, base),)), ()).status is Status.OK
+    assert checks.docker_ipv6nat(Residue((Traces(NFT, base),)), ()).status is CheckStatus.OK
 
 
 def test_prefixes_are_told_as_they_would_be_followed() -> None:
     host = HostView(routes=(DEFAULT,), interfaces={"eth0": UPLINK})
-    assert checks.prefixes(host, ()).status is Status.WARN
+    assert checks.prefixes(host, ()).status is CheckStatus.WARN
     link = HostPrefix(IPv6Network("2001:db8::/64"), PrefixOrigin.ADDRESS, "eth0", address=IPv6Address("2001:db8::2"))
     assert checks.prefixes(host, (link,)).message == "eth0 has 2001:db8::/64 (on-link)"
     delegated = HostPrefix(IPv6Network("2001:db8:100::/56"), PrefixOrigin.DELEGATION, "", by_dhcp=True)
     found = checks.prefixes(host, (link, delegated))
-    assert (found.status, found.message) == (Status.OK, "eth0 has 2001:db8:100::/56 (delegated)")
+    assert (found.status, found.message) == (CheckStatus.OK, "eth0 has 2001:db8:100::/56 (delegated)")
 
 
 def test_proxy_neighbours_are_counted_and_deaf_interfaces_named() -> None:
@@ -172,21 +176,21 @@ def test_proxy_neighbours_are_counted_and_deaf_interfaces_named() -> None:
         }
     )
     found = checks.proxy_neighbours(HostView(proxies=two, proxy_ndp={"eth0": "1"}))
-    assert (found.status, found.message) == (Status.OK, "2 on eth0; 1 of them dockerv6's")
+    assert (found.status, found.message) == (CheckStatus.OK, "2 on eth0; 1 of them dockerv6's")
     deaf = checks.proxy_neighbours(HostView(proxies=two, proxy_ndp={"eth0": "0"}))
-    assert deaf.status is Status.WARN
+    assert deaf.status is CheckStatus.WARN
     assert "net/ipv6/conf/eth0/proxy_ndp=1" in deaf.remedy[0]
 
 
 def test_bridges_that_are_wider_than_the_way_out_are_named_with_the_remedy() -> None:
     bridge = Interface(9, "v6-blog", "bridge", up=True, mtu=1500)
-    assert checks.uplink_mtu(HostView()).status is Status.OK
+    assert checks.uplink_mtu(HostView()).status is CheckStatus.OK
     fine = HostView(routes=(DEFAULT,), interfaces={"eth0": UPLINK, "v6-blog": bridge})
-    assert checks.uplink_mtu(fine).status is Status.OK
+    assert checks.uplink_mtu(fine).status is CheckStatus.OK
     narrow = HostView(routes=(DEFAULT,), interfaces={"eth0": replace(UPLINK, mtu=1420), "v6-blog": bridge})
     found = checks.uplink_mtu(narrow)
     assert (found.status, "v6-blog" in found.message, "spec.bridge.mtu: 1420" in found.remedy[0]) == (
-        Status.WARN,
+        CheckStatus.WARN,
         True,
         True,
     )

@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from dockerv6.telemetry.health import Health, HealthCheck, Heartbeat, Probe, Progress
+from dockerv6.telemetry.health import Health, Heartbeat, Probe, StuckWork
 from tests.fakes.clock import FakeClock
 
 
@@ -74,40 +74,31 @@ def test_a_wall_clock_that_jumps_stops_no_heart() -> None:
     assert heart.check() == ""
 
 
-def test_a_condition_is_down_until_it_is_up() -> None:
-    condition = HealthCheck("not listed yet")
-    assert condition.check() == "not listed yet"
-    condition.up()
-    assert condition.check() == ""
-    condition.down("the engine does not answer")
-    assert condition.check() == "the engine does not answer"
-
-
-def test_what_ends_in_time_is_not_stuck() -> None:
+def test_work_that_ends_in_time_is_not_stuck() -> None:
     clock = FakeClock()
-    progress = Progress(clock, limit=60)
-    with progress.working("IPv6Network/blog"):
-        clock.advance(60)
-        assert progress.check() == ""
+    work = StuckWork(clock, limit=60)
+    work.begin("IPv6Network/blog")
     clock.advance(60)
-    assert progress.check() == ""
+    assert work.check() == ""
+    work.end("IPv6Network/blog")
+    clock.advance(60)
+    assert work.check() == ""
 
 
-def test_what_does_not_end_is_named_longest_first() -> None:
+def test_stuck_work_is_named_longest_first() -> None:
     clock = FakeClock()
-    progress = Progress(clock, limit=60)
-    with progress.working("e"), progress.working("b"):
-        clock.advance(5)
-        with progress.working("c"), progress.working("d"):
-            clock.advance(61)
-            with progress.working("fresh"):
-                assert progress.check() == "stuck: e for 66 s, b for 66 s, d for 61 s and 1 more"
+    work = StuckWork(clock, limit=60)
+    for key, pause in (("e", 0), ("b", 5), ("c", 0), ("d", 61), ("fresh", 0)):
+        work.begin(key)
+        clock.advance(pause)
+    assert work.check() == "stuck: e for 66 s, b for 66 s, d for 61 s and 1 more"
 
 
-def test_what_fails_has_ended() -> None:
+def test_work_that_ends_twice_has_ended() -> None:
     clock = FakeClock()
-    progress = Progress(clock, limit=60)
-    with pytest.raises(RuntimeError), progress.working("a"):
-        raise RuntimeError
+    work = StuckWork(clock, limit=60)
+    work.begin("a")
+    work.end("a")
+    work.end("a")
     clock.advance(61)
-    assert progress.check() == ""
+    assert work.check() == ""

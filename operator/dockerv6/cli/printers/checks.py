@@ -10,13 +10,14 @@ from dockerv6.cli.printers.table import plain, width
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from dockerv6.daemon.checks import Check
+    from dockerv6.daemon.checks import HostCheck
+
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 _WORST = ("fail", "warn", "ok")
 
 
-def text(checks: "Sequence[Check]") -> list[str]:
+def text(checks: "Sequence[HostCheck]") -> list[str]:
     """``ok    kernel   6.1.0``; each step of a remedy has a line of its own, behind an arrow or its number."""
     wide = max((width(check.name) for check in checks), default=0)
     lines = []
@@ -29,7 +30,7 @@ def text(checks: "Sequence[Check]") -> list[str]:
     return lines
 
 
-def summary(checks: "Sequence[Check]") -> str:
+def summary(checks: "Sequence[HostCheck]") -> str:
     """``16 checks: 14 ok, 2 warnings, 0 failures``."""
     count = {status: sum(check.status == status for check in checks) for status in _WORST}
     warnings = "1 warning" if count["warn"] == 1 else f"{count['warn']} warnings"
@@ -37,13 +38,13 @@ def summary(checks: "Sequence[Check]") -> str:
     return f"{len(checks)} checks: {count['ok']} ok, {warnings}, {failures}"
 
 
-def worst(checks: "Sequence[Check]") -> str:
+def worst(checks: "Sequence[HostCheck]") -> str:
     """The whole host's status."""
     present = {str(check.status) for check in checks}
     return next((status for status in _WORST if status in present), "ok")
 
 
-def mapping(checks: "Sequence[Check]") -> dict[str, object]:
+def mapping(checks: "Sequence[HostCheck]") -> dict[str, object]:
     """For ``-o json``; stable, see docs/cli.md."""
     return {
         "apiVersion": API_VERSION,

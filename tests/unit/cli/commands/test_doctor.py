@@ -3,16 +3,16 @@ import json
 import pytest
 
 from dockerv6.daemon import cleanup, doctor
-from dockerv6.daemon.checks import Check, Status
+from dockerv6.daemon.checks import CheckStatus, HostCheck
 from dockerv6.daemon.cleanup import Cleanup
 from dockerv6.daemon.settings import Settings
 from dockerv6.firewall.port import FirewallRejected
 from tests.unit.cli.commands.test_acting import Patch, returning
 from tests.unit.cli.harness import run
 
-FINE = Check("kernel", Status.OK, "6.1.0")
-ODD = Check("daemon", Status.WARN, "not running", ("start it",))
-BAD = Check("nf_tables", Status.FAIL, "no", ("load it", "or else"))
+FINE = HostCheck("kernel", CheckStatus.OK, "6.1.0")
+ODD = HostCheck("daemon", CheckStatus.WARN, "not running", ("start it",))
+BAD = HostCheck("nf_tables", CheckStatus.FAIL, "no", ("load it", "or else"))
 
 
 def test_each_finding_is_a_line_and_each_step_another(monkeypatch: Patch) -> None:
@@ -32,7 +32,7 @@ def test_each_finding_is_a_line_and_each_step_another(monkeypatch: Patch) -> Non
 
 
 @pytest.mark.parametrize(("found", "code"), [((FINE,), 0), ((FINE, ODD), 0), ((BAD, FINE), 1), ((), 0)])
-def test_only_a_failure_fails(monkeypatch: Patch, found: tuple[Check, ...], code: int) -> None:
+def test_only_a_failure_fails(monkeypatch: Patch, found: tuple[HostCheck, ...], code: int) -> None:
     returning(monkeypatch, doctor, "examine", found)
     assert run(["doctor"]).exit_code == code
 

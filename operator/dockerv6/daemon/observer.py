@@ -1,4 +1,4 @@
-"""Feeds the manager's news into the metrics."""
+"""Connects the reconciler and the controller to the metrics and to the check for stuck keys."""
 
 from collections import Counter
 
@@ -11,37 +11,42 @@ from dockerv6.reconciler.handler import Key, PermanentError, TemporaryError
 from dockerv6.reconciler.manager import Outcome, Role
 from dockerv6.reconciler.queue import QueueDepth
 from dockerv6.store.model import StoredObject
+from dockerv6.telemetry.health import StuckWork
 from dockerv6.telemetry.metrics import Metrics
 
 
-class MeasuringObserver:
-    """Counts reconciles; the gauges are brought up to date when they are scraped (`refresh`)."""
+class MetricsObserver:
+    """An `Observer` of the manager. Counters grow as keys are handled; gauges are set when the queue is empty."""
 
-    def __init__(self, metrics: Metrics, context: Context) -> None:
+    def __init__(self, metrics: Metrics, stuck: StuckWork, context: Context) -> None:
         self._metrics = metrics
+        self._stuck = stuck
         self._context = context
         self._transactions = 0
         self._readiness: dict[tuple[str, str], tuple[StoredObject, str]] = {}
 
     def queued(self, depth: QueueDepth) -> None:
-        """How many keys wait."""
+        """Set the queue's depth; everything else once nothing is left to do."""
         self._metrics.queued(depth.ready)
         if depth.ready == depth.processing == 0:
             self.refresh()
 
     def started(self, key: Key, waited: float) -> None:
-        """Nothing is counted at the start."""
+        """Watch that the key is not stuck."""
+        del waited
+        self._stuck.begin(str(key))
 
     def finished(self, key: Key, role: Role, outcome: Outcome, seconds: float) -> None:
-        """One run is over."""
+        """Count the run."""
         del role
+        self._stuck.end(str(key))
         self._metrics.reconciled(key.kind, _result(outcome), seconds)
 
     def refresh(self) -> None:
-        """Bring the gauges up to date, when there is nothing left to do."""
+        """Set the gauges."""
         context = self._context
         resources: Counter[tuple[str, str]] = Counter()
-        # conditions are read once for each version of an object, not for all of them whenever the queue runs empty
+        # conditions are decoded once for each version of an object, not for all objects each time
         known, self._readiness = self._readiness, {}
         for stored in context.inventory.objects:
             key = (stored.kind, stored.name)
@@ -63,7 +68,7 @@ class MeasuringObserver:
 
 
 def _ready(stored: StoredObject) -> str:
-    """The status of Ready."""
+    """The status of the condition Ready."""
     ready = cond.get(conditions_before(stored), ConditionType.READY)
     return ready.status if ready is not None else "Unknown"
 
