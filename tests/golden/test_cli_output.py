@@ -13,14 +13,13 @@ from dockerv6.cli.reference import MARKER, reference
 from dockerv6.daemon import preview
 from dockerv6.daemon.preview import Preview
 from dockerv6.dockerd.model import Attachment, NetworkSpec, SubnetConfig
+from dockerv6.planning.plan import Finding, Plan
 from dockerv6.planning.steps import (
     AddProxyNeighbour,
     AttachEndpoint,
     BindSubnet,
     DetachEndpoint,
     EnsureRules,
-    Finding,
-    Plan,
     RememberNetwork,
     RemoveNetwork,
     RemoveProxyNeighbour,

@@ -13,15 +13,14 @@ from dockerv6.firewall.model import HostFilterState, PortIntent
 from dockerv6.hostnet.model import BridgePort, Interface, ProxyNeighbour
 from dockerv6.lib.networking import TransportProtocol
 from dockerv6.planning.deletion import plan_deletion
-from dockerv6.planning.describe import as_mapping
 from dockerv6.planning.docker.endpoints import as_it_was
 from dockerv6.planning.docker.network_spec import fingerprint, network_spec, with_spec_hash
 from dockerv6.planning.docker.rollback import PreviousNetwork, plan_rollback
 from dockerv6.planning.firewall.port_claims import PortProblem
 from dockerv6.planning.host.proxied_subnets import ProxiedSubnet
 from dockerv6.planning.inputs import Holdings, Observed, RulesView
+from dockerv6.planning.plan import Plan
 from dockerv6.planning.policy import plan_policy
-from dockerv6.planning.steps import Plan
 from tests.simulation.resources import policy, pool
 from tests.unit.planning.scene import (
     ENGINE_28,
@@ -187,7 +186,7 @@ def compare(name: str, text: str) -> None:
 
 @pytest.mark.parametrize("name", PLANS)
 def test_the_plan_of_a_scenario(name: str) -> None:
-    compare(name, json.dumps(as_mapping(PLANS[name]), indent=2) + "\n")
+    compare(name, json.dumps(PLANS[name].as_mapping(), indent=2) + "\n")
 
 
 def test_no_golden_file_is_left_over() -> None:

@@ -19,7 +19,7 @@ from dockerv6.planning.addressing.tracked_prefixes import TrackedPrefix
 from dockerv6.planning.docker.rollback import PreviousNetwork, plan_rollback
 from dockerv6.planning.inputs import SPEC_HASH, Desired, Holdings, NetworkIndex, Observed, RulesView
 from dockerv6.planning.network import own_network, plan_network
-from dockerv6.planning.steps import Plan
+from dockerv6.planning.plan import Plan
 from tests.unit.planning.scene import ENGINE_28, IDENTITY, NOW, bridge, created, host
 
 T = TypeVar("T")

@@ -15,10 +15,10 @@ from dockerv6.dockerd.model import Attachment, Network
 from dockerv6.ipam.ledger import Allocation, AllocationState
 from dockerv6.planning.addressing.tracked_prefixes import TrackedPrefix
 from dockerv6.planning.deletion import GarbageInputs, plan_deletion, plan_garbage
-from dockerv6.planning.describe import as_mapping
 from dockerv6.planning.firewall.contributions import network_contribution
 from dockerv6.planning.inputs import Desired, Holdings, HostView, NetworkIndex, Observed, RulesView
 from dockerv6.planning.network import plan_network
+from dockerv6.planning.plan import Plan
 from dockerv6.planning.status import NETWORK_DOMAIN, StatusInputs, conditions_of
 from dockerv6.planning.steps import (
     AddProxyNeighbour,
@@ -30,7 +30,6 @@ from dockerv6.planning.steps import (
     DetachMember,
     EnsureRules,
     ForgetSubnet,
-    Plan,
     RememberEndpoints,
     RememberNetwork,
     RemoveNetwork,
@@ -180,7 +179,7 @@ def names(endpoints: Iterable[Attachment]) -> set[str]:
 @given(scenes())
 def test_the_same_inputs_give_the_same_plan_and_it_can_be_printed(scene: tuple[Desired, Observed, Holdings]) -> None:
     assert plan_network(*scene) == plan_network(*scene)
-    assert as_mapping(plan_network(*scene))["name"] == scene[0].name
+    assert plan_network(*scene).as_mapping()["name"] == scene[0].name
 
 
 @given(scenes())

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dockerv6.controller.preview import plan_everything
 from dockerv6.daemon.preview import _copy_ledger, _copy_store
 from dockerv6.ipam.memory import MemoryLedger
-from dockerv6.planning.steps import Plan
+from dockerv6.planning.plan import Plan
 from dockerv6.store.memory import MemoryStore
 from tests.world import Host
 

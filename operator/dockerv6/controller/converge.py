@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from dockerv6.controller.context import Context
 from dockerv6.controller.execute import StepFailed, execute
 from dockerv6.planning.inputs import Observed
-from dockerv6.planning.steps import Plan
+from dockerv6.planning.plan import Plan
 from dockerv6.reconciler.handler import TemporaryError
 
 ROUNDS = 3

@@ -22,12 +22,12 @@ from dockerv6.firewall.port import FirewallUnavailable
 from dockerv6.hostnet.port import HostNetError, HostNetPermissionError
 from dockerv6.ipam.ledger import LedgerConflict, SubnetTaken
 from dockerv6.planning import steps as s
-from dockerv6.planning.describe import describe
 from dockerv6.planning.docker.rollback import PreviousNetwork
 from dockerv6.planning.findings import ENGINE_RETRY
 from dockerv6.planning.inputs import NAME
+from dockerv6.planning.plan import Plan
 from dockerv6.planning.status import Failure
-from dockerv6.planning.steps import Plan, Step
+from dockerv6.planning.steps import Step
 from dockerv6.reconciler.handler import Key, TemporaryError
 
 logger = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ class StepFailed(TemporaryError):  # noqa: N818 - an event of the plan, as Conta
         self.lost_race = False
         if isinstance(cause, TemporaryError) and isinstance(step, s.BindSubnet | s.KeepPoolPrefix):
             self.lost_race, delay = True, cause.delay
-        super().__init__(f"{describe(step)}: {cause}", delay=delay)
+        super().__init__(f"{step.describe()}: {cause}", delay=delay)
         self.__cause__ = cause
 
     @property
@@ -99,12 +99,12 @@ async def execute(plan: Plan, context: Context) -> None:
     """
     refused: StepFailed | None = None
     for step in plan.steps:
-        logger.debug("%s", describe(step), extra={"kind": plan.kind, "resource": plan.name, "reason": step.reason})
+        logger.debug("%s", step.describe(), extra={"kind": plan.kind, "resource": plan.name, "reason": step.reason})
         try:
             await carry_out(step, context)
         except Exception as error:
             failed = StepFailed(step, error)
-            if not isinstance(step, s.AttachEndpoint | s.AttachMember) or not isinstance(error, EngineApiError):
+            if not step.independent or not isinstance(error, EngineApiError):
                 raise failed from error
             refused = refused or failed
     if refused is not None:
@@ -162,7 +162,7 @@ async def _(step: s.SetSysctl, context: Context) -> None:
         await context.store.put_record(SYSCTLS, step.name, {"prior": step.prior})
     if await context.world.host.sysctl(step.name) != step.value:  # several networks plan it at the same time
         await context.world.host.set_sysctl(step.name, step.value)
-        await context.events.normal("Host", "forwarding", "SysctlSet", f"{describe(step)}: {step.reason}")
+        await context.events.normal("Host", "forwarding", "SysctlSet", f"{step.describe()}: {step.reason}")
     context.world.host_changed()
 
 
@@ -188,12 +188,12 @@ async def _(step: s.EnsureRules, context: Context) -> None:
 
 @carry_out.register
 async def _(step: s.AddAcceptRule, context: Context) -> None:
-    await context.firewall.admit(step.barrier)
+    await context.firewall.admit(step.forward_drop)
 
 
 @carry_out.register
 async def _(step: s.RemoveAcceptRule, context: Context) -> None:
-    await context.firewall.withdraw(step.barrier)
+    await context.firewall.withdraw(step.forward_drop)
 
 
 @carry_out.register

@@ -9,11 +9,11 @@ from dockerv6.dockerd.model import Network
 from dockerv6.dockerd.port import EngineError
 from dockerv6.planning.admission import exceeds_prune_limit
 from dockerv6.planning.deletion import GarbageInputs, plan_garbage, unclaimed_networks
-from dockerv6.planning.describe import describe
 from dockerv6.planning.host.ndp_proxy import proxying_interfaces, unclaimed_proxy_entries
 from dockerv6.planning.host.sysctls import restore_steps, unneeded_sysctls
 from dockerv6.planning.inputs import NAME
-from dockerv6.planning.steps import DetachMember, Finding, Plan, RemoveNetwork, Step
+from dockerv6.planning.plan import Finding, Plan
+from dockerv6.planning.steps import DetachMember, RemoveNetwork, Step
 from dockerv6.reconciler.handler import Key, Requeue, TemporaryError
 
 PRUNE, CONFIRMED = "prune", "confirmed"
@@ -162,16 +162,16 @@ async def remove_everything(context: Context, *, keep_networks: bool) -> tuple[s
         steps.append(RemoveNetwork(network.id, network.name, "uninstall"))
         for step in steps:
             await carry_out(step, context)
-            removed.append(describe(step))
+            removed.append(step.describe())
     await context.firewall.sweep()
     removed.append(f"remove the {context.firewall.backend} rules and our accept rules")
     context.world.host_changed()
     for stray in unclaimed_proxy_entries(await context.world.host_view.get(), ()):
         await carry_out(stray, context)
-        removed.append(describe(stray))
+        removed.append(stray.describe())
     priors = {name: str(r.get("prior", "")) for name, r in (await context.store.records(SYSCTLS)).items()}
     now = {name: await context.world.host.sysctl(name) for name in priors}
     for restore in restore_steps(priors, now):
         await carry_out(restore, context)
-        removed.append(describe(restore))
+        removed.append(restore.describe())
     return tuple(removed)

@@ -8,9 +8,9 @@ from dockerv6.controller.execute import carry_out, execute
 from dockerv6.controller.garbage import GARBAGE, sweep
 from dockerv6.controller.prefixes import PREFIXES, track_prefixes
 from dockerv6.firewall.port import FirewallError, FirewallUnavailable
-from dockerv6.planning.describe import describe, rules_changed
+from dockerv6.planning.findings import repaired_table
 from dockerv6.planning.host.sysctls import filter_steps, sysctl_steps
-from dockerv6.planning.steps import Plan
+from dockerv6.planning.plan import Plan
 from dockerv6.reconciler.handler import Key, Requeue, TemporaryError
 
 logger = logging.getLogger(__name__)
@@ -71,9 +71,9 @@ async def repair_firewall(context: Context, *, noticed: float) -> None:
         shared = found.pop("", ())
         for owner in sorted(context.firewall.owners if shared else found):
             context.drift.drifted(resource_of(owner)[0], "rules")
-            _report_repair(owner, rules_changed((*shared, *found.get(owner, ()))), context)
+            _report_repair(owner, repaired_table((*shared, *found.get(owner, ()))), context)
     for step in steps:
-        await context.events.normal(HOST, FIREWALL.name, "HostFilterChanged", f"{describe(step)}: {step.reason}")
+        await context.events.normal(HOST, FIREWALL.name, "HostFilterChanged", f"{step.describe()}: {step.reason}")
 
 
 async def _enable_forwarding(context: Context) -> None:
@@ -89,7 +89,7 @@ async def _enable_forwarding(context: Context) -> None:
     context.drift.drifted(HOST, "host")
     context.drift.repaired(context.clock.monotonic() - noticed)
     for name in context.inventory.networks():
-        _report_repair(name, "; ".join(describe(s) for s in steps), context)
+        _report_repair(name, "; ".join(s.describe() for s in steps), context)
 
 
 def _report_repair(owner: str, what: str, context: Context) -> None:

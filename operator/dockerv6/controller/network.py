@@ -1,7 +1,5 @@
 """Reconciles one IPv6Network: observe, plan, execute, report."""
 
-from collections.abc import Mapping
-
 from dockerv6.api import conditions as cond
 from dockerv6.api.conditions import Condition, ConditionType, Reason
 from dockerv6.api.kinds import NETWORK
@@ -23,35 +21,13 @@ from dockerv6.controller.status import (
 )
 from dockerv6.planning import network as planning
 from dockerv6.planning.deletion import keeps_network, plan_deletion
-from dockerv6.planning.describe import describe
 from dockerv6.planning.docker.members import matching_members
 from dockerv6.planning.host.ndp_proxy import ProxyEntry, required_entries
 from dockerv6.planning.inputs import Desired, Observed
-from dockerv6.planning.steps import (
-    AttachEndpoint,
-    AttachMember,
-    BindSubnet,
-    CreateNetwork,
-    DetachEndpoint,
-    DetachMember,
-    Finding,
-    RemoveNetwork,
-    RepairBridge,
-)
+from dockerv6.planning.plan import Finding
+from dockerv6.planning.steps import CreateNetwork
 from dockerv6.reconciler.handler import Key, Requeue
 from dockerv6.store.model import StoredObject
-
-_EVENTS: Mapping[type[object], str] = {
-    BindSubnet: "SubnetAllocated",
-    RemoveNetwork: "NetworkRemoved",
-    CreateNetwork: "NetworkCreated",
-    RepairBridge: "BridgeRepaired",
-    DetachEndpoint: "EndpointDetached",
-    AttachEndpoint: "EndpointAttached",
-    AttachMember: "MemberAttached",
-    DetachMember: "MemberDetached",
-}
-"""Event reasons, by the step that becomes an event."""
 
 WAITING = frozenset({Reason.NO_ENDPOINT, Reason.ADDRESS_PENDING, Reason.NO_MEMBER})
 """Findings that appear in the status but are no events: containers come and go."""
@@ -201,8 +177,8 @@ async def _record_events(key: Key, desired: Desired, result: ConvergeResult, con
     for what in done.drift if done.blocked is None else ():
         await context.events.warning(NETWORK, key.name, "Drifted", what)
     for step in done.steps:
-        if (reason := _EVENTS.get(type(step))) is not None:
-            await context.events.normal(NETWORK, key.name, reason, f"{describe(step)}: {step.reason}")
+        if step.event is not None:
+            await context.events.normal(NETWORK, key.name, step.event, f"{step.describe()}: {step.reason}")
     for finding in done.findings:
         if not finding.unknown or finding.reason not in WAITING:
             await context.events.warning(NETWORK, key.name, finding.reason, finding.message)

@@ -26,9 +26,9 @@ from dockerv6.planning.firewall.contributions import POLICY_OWNER, ipv6_subnets
 from dockerv6.planning.host.ndp_proxy import proxying_interfaces, unclaimed_proxy_entries
 from dockerv6.planning.host.sysctls import host_message
 from dockerv6.planning.inputs import Observed
+from dockerv6.planning.plan import Plan
 from dockerv6.planning.policy import plan_policy
 from dockerv6.planning.status import POLICY_DOMAIN
-from dockerv6.planning.steps import Plan
 from dockerv6.reconciler.handler import Key, Requeue, TemporaryError
 
 

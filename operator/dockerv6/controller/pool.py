@@ -13,7 +13,7 @@ from dockerv6.ipam.ledger import AllocationState
 from dockerv6.lib.prefixes import subnet_count
 from dockerv6.lib.timeformat import rfc3339
 from dockerv6.planning.addressing.pools import tracked_pool_prefix, withdrawn_findings
-from dockerv6.planning.steps import Finding, Plan
+from dockerv6.planning.plan import Finding, Plan
 from dockerv6.reconciler.handler import Key, Requeue
 
 

@@ -11,11 +11,9 @@ from dockerv6.controller.renumbering import decide
 from dockerv6.controller.sources import known_identities
 from dockerv6.planning.admission import PruneRules, admit_resources
 from dockerv6.planning.deletion import plan_deletion
+from dockerv6.planning.plan import Plan
 from dockerv6.planning.policy import plan_policy
-from dockerv6.planning.steps import BindSubnet, ForgetSubnet, KeepPoolPrefix, Plan, ReleaseSubnet
 from dockerv6.source.model import Snapshot
-
-LEDGER_STEPS = KeepPoolPrefix | ForgetSubnet | BindSubnet | ReleaseSubnet
 
 
 async def plan_everything(snapshot: Snapshot, context: Context) -> tuple[Plan, ...]:
@@ -41,7 +39,7 @@ async def plan_everything(snapshot: Snapshot, context: Context) -> tuple[Plan, .
         else:
             plan = plan_deletion(wish, observed, context.inventory.holdings)
         for step in plan.steps:
-            if isinstance(step, LEDGER_STEPS):
+            if step.ledger_only:
                 await carry_out(step, context)
         plans.append(plan)
     for name, policy in context.inventory.policies().items():

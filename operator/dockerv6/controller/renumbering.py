@@ -14,7 +14,8 @@ from dockerv6.dockerd.port import EngineApiError
 from dockerv6.planning import network as planning
 from dockerv6.planning.docker.rollback import PreviousNetwork, plan_rollback
 from dockerv6.planning.inputs import SPEC_HASH, Desired, Observed
-from dockerv6.planning.steps import AttachEndpoint, CreateNetwork, Plan, RememberNetwork
+from dockerv6.planning.plan import Plan
+from dockerv6.planning.steps import AttachEndpoint, CreateNetwork, RememberNetwork
 from dockerv6.reconciler.handler import Key
 from dockerv6.store.model import StoredObject
 

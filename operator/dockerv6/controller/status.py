@@ -20,8 +20,8 @@ from dockerv6.planning.host.proxied_subnets import ProxiedSubnet
 from dockerv6.planning.host.sysctls import host_message
 from dockerv6.planning.inputs import Desired, Observed
 from dockerv6.planning.network import own_network
-from dockerv6.planning.status import NETWORK_DOMAIN, StatusInputs, concerns, conditions_of, suspended_conditions
-from dockerv6.planning.steps import Plan
+from dockerv6.planning.plan import Plan
+from dockerv6.planning.status import NETWORK_DOMAIN, StatusInputs, conditions_of, suspended_conditions
 from dockerv6.store.model import StoredObject
 
 _DRIFTED = {
@@ -220,7 +220,7 @@ async def report(
         await context.events.warning(stored.kind, stored.name, "Drifted", what)
     own = result.first.drift if failed is None and result.first.blocked is None else ()
     if own:
-        for what in {_DRIFTED[concerns(step)] for step in result.first.steps}:
+        for what in {_DRIFTED[step.condition] for step in result.first.steps}:
             context.drift.drifted(stored.kind, what)
         context.drift.repaired(context.clock.monotonic() - started)
     inputs = StatusInputs(

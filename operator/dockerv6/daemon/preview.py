@@ -13,7 +13,7 @@ from dockerv6.daemon.settings import Settings
 from dockerv6.daemon.wiring import State, open_context, open_state
 from dockerv6.ipam.ledger import AllocationState, Ledger
 from dockerv6.ipam.memory import MemoryLedger
-from dockerv6.planning.steps import Plan
+from dockerv6.planning.plan import Plan
 from dockerv6.source.files import FileOwnership
 from dockerv6.source.load import Loader
 from dockerv6.source.model import Diagnostic

@@ -14,16 +14,8 @@ from dockerv6.planning.findings import ENGINE_RETRY
 from dockerv6.planning.host.ndp_proxy import release_proxy_entries
 from dockerv6.planning.inputs import NAME, Desired, Holdings, Identity, NetworkIndex, Observed
 from dockerv6.planning.network import observed_network, own_network
-from dockerv6.planning.steps import (
-    EnsureRules,
-    Finding,
-    ForgetSubnet,
-    Plan,
-    ReleaseSubnet,
-    RemoveNetwork,
-    RemoveProxyNeighbour,
-    Step,
-)
+from dockerv6.planning.plan import Finding, Plan
+from dockerv6.planning.steps import EnsureRules, ForgetSubnet, ReleaseSubnet, RemoveNetwork, RemoveProxyNeighbour, Step
 
 
 def plan_deletion(desired: Desired, observed: Observed, holdings: Holdings) -> Plan:

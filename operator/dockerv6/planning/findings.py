@@ -1,6 +1,6 @@
 """What a person should know about rules and engine, said alike for networks and for policies. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from dockerv6.api.conditions import ConditionType, Reason
 from dockerv6.api.options import GATEWAY_MODE_IPV6
@@ -10,7 +10,7 @@ from dockerv6.lib.networking import EgressMode
 from dockerv6.planning.host.addresses import pending_addresses
 from dockerv6.planning.host.sysctls import filter_findings
 from dockerv6.planning.inputs import HostView, Observed, RulesView
-from dockerv6.planning.steps import Finding
+from dockerv6.planning.plan import Finding
 
 RAW_DROP_SINCE = (28, 2)
 PASSING_MODES = frozenset({"routed", "nat-unprotected"})
@@ -47,6 +47,12 @@ def rules_drift(observed: Observed, owner: str) -> tuple[str, ...]:
         f"firewall: {c}"
         for c in (*observed.rules.pending_changes.get("", ()), *observed.rules.pending_changes.get(owner, ()))
     )
+
+
+def repaired_table(changes: Sequence[str]) -> str:
+    """The drift of our table in one line; a flushed table is dozens of changes."""
+    count = f"{len(changes)} changes, first: " if len(changes) > 1 else ""
+    return f"firewall: our table was modified; repaired by {count}{changes[0]}"
 
 
 def _table(rules: RulesView, owner: str) -> tuple[Finding, ...]:

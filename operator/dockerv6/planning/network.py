@@ -20,6 +20,7 @@ from dockerv6.planning.host.sysctls import (
     host_findings,
 )
 from dockerv6.planning.inputs import Desired, Holdings, HostView, Observed
+from dockerv6.planning.plan import Finding, Plan
 from dockerv6.planning.reach import (
     bridge_port_steps,
     bridged,
@@ -32,8 +33,6 @@ from dockerv6.planning.reach import (
 from dockerv6.planning.steps import (
     CreateNetwork,
     DetachEndpoint,
-    Finding,
-    Plan,
     RememberEndpoints,
     RememberNetwork,
     RemoveNetwork,

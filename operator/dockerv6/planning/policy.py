@@ -15,7 +15,8 @@ from dockerv6.planning.host.ndp_proxy import ndp_proxy_findings, ndp_proxy_steps
 from dockerv6.planning.host.sysctls import bridge_steps, filter_steps, host_findings, icc_findings, sysctl_steps
 from dockerv6.planning.host.uplinks import uplink_findings
 from dockerv6.planning.inputs import MANAGED_BY, Holdings, Observed
-from dockerv6.planning.steps import EnsureRules, Finding, Plan, Step
+from dockerv6.planning.plan import Finding, Plan
+from dockerv6.planning.steps import EnsureRules, Step
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,8 @@ from dockerv6.planning.host.proxied_subnets import ProxiedSubnet
 from dockerv6.planning.host.sysctls import bridge_steps, filter_steps, icc_findings, sysctl_steps
 from dockerv6.planning.host.uplinks import uplink_findings
 from dockerv6.planning.inputs import Desired, Holdings, Observed
-from dockerv6.planning.steps import EnsureRules, Finding, Step
+from dockerv6.planning.plan import Finding
+from dockerv6.planning.steps import EnsureRules, Step
 
 
 def bridged(desired: Desired, live: Network | None) -> bool:

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 from dockerv6.api import conditions as cond
 from dockerv6.api.conditions import Condition, Conditions, ConditionType, Reason
-from dockerv6.planning import steps as s
-from dockerv6.planning.steps import Finding, Plan, Step
+from dockerv6.planning.plan import Finding, Plan
+from dockerv6.planning.steps import Step
 
 NETWORK_DOMAIN = (
     ConditionType.SUBNET_ALLOCATED,
@@ -97,7 +97,7 @@ def _accepted(verdict: StatusInputs) -> Condition:
 def _domain(type_: ConditionType, verdict: StatusInputs) -> Condition:
     """One domain condition: a failed step, a finding, something earlier that stands in the way, or all is well."""
     failure = verdict.failure
-    if failure is not None and concerns(failure.step) is type_:
+    if failure is not None and failure.step.condition is type_:
         return _make(verdict, type_, "False", failure.reason, failure.message)
     finding = _finding(type_, verdict.plan)
     if finding is not None:
@@ -107,30 +107,10 @@ def _domain(type_: ConditionType, verdict: StatusInputs) -> Condition:
     if waits_for is not None:
         message = f"waits for {waits_for.condition}: {waits_for.message}"
         return _make(verdict, type_, "Unknown", Reason.DEPENDENCY_NOT_READY, message)
-    if failure is not None and verdict.domain.index(type_) > verdict.domain.index(concerns(failure.step)):
-        message = f"waits for {concerns(failure.step)}: {failure.message}"
+    if failure is not None and verdict.domain.index(type_) > verdict.domain.index(failure.step.condition):
+        message = f"waits for {failure.step.condition}: {failure.message}"
         return _make(verdict, type_, "Unknown", Reason.DEPENDENCY_NOT_READY, message)
     return _make(verdict, type_, "True", _GOOD[type_], verdict.messages.get(type_, "as it should be"))
-
-
-def concerns(step: Step) -> ConditionType:
-    """Which condition a step's failure is told in."""
-    match step:
-        case s.KeepPoolPrefix() | s.BindSubnet() | s.ReleaseSubnet() | s.ForgetSubnet():
-            return ConditionType.SUBNET_ALLOCATED
-        case (
-            s.SetSysctl()
-            | s.RestoreSysctl()
-            | s.SetHairpin()
-            | s.SetBridgeNetfilter()
-            | s.AddProxyNeighbour()
-            | s.RemoveProxyNeighbour()
-        ):
-            return ConditionType.HOST_READY
-        case s.EnsureRules() | s.AddAcceptRule() | s.RemoveAcceptRule():
-            return ConditionType.FIREWALL_READY
-        case _:
-            return ConditionType.NETWORK_READY
 
 
 def _drifted(before: Conditions, verdict: StatusInputs) -> list[Condition]:

@@ -1,298 +1,394 @@
-"""The steps that a plan is made of: typed, ordered, each with its reason, printable and executable as they are."""
+"""The steps of a plan: every change that dockerv6 makes, as a typed value with its reason.
 
+A step class declares everything about its kind in one place: the sentence and the symbol that ``dockerv6 plan`` prints,
+the condition that reports its failure, the event that records it. `controller.execute` has one function for each class.
+"""
+
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from enum import StrEnum
 from ipaddress import IPv6Address, IPv6Interface, IPv6Network
+from typing import ClassVar
 
+from dockerv6.api.conditions import ConditionType
 from dockerv6.dockerd.model import Attachment, NetworkSpec
 from dockerv6.firewall.model import ForwardDrop
 from dockerv6.ipam.ledger import Allocation
 
 
+class Step(ABC):
+    """One change. A subclass is a frozen dataclass whose fields are what its executor needs."""
+
+    __slots__ = ()
+
+    symbol: ClassVar[str] = "~"
+    """As in a Terraform plan: + adds, - removes, ~ changes."""
+
+    condition: ClassVar[ConditionType] = ConditionType.NETWORK_READY
+    """Where a failure of the step is reported."""
+
+    event: ClassVar[str | None] = None
+    """The reason of the event that is recorded for the resource once the step is done; None: no event."""
+
+    ledger_only: ClassVar[bool] = False
+    """Whether it changes only the ledger: a preview executes such steps on a copy, so that later plans see them."""
+
+    independent: ClassVar[bool] = False
+    """Whether the steps after it are executed even if the engine refuses this one."""
+
+    reason: str  # why it is planned, as a sentence fragment; never empty
+
+    @abstractmethod
+    def describe(self) -> str:
+        """What is done to what, in one line."""
+
+    @property
+    def action(self) -> str:
+        """The kind of step in ``dockerv6 plan -o json``; stable, see docs/cli.md."""
+        return type(self).__name__
+
+    @property
+    def disconnects(self) -> bool:
+        """Whether a running container loses the network, if only for a moment."""
+        return False
+
+
 @dataclass(frozen=True, slots=True)
-class KeepPoolPrefix:
-    """Keep the prefix that was generated for a pool, for ever (RFC 4193)."""
+class KeepPoolPrefix(Step):
+    """Record the prefix that was generated for a pool. It is kept for ever (RFC 4193, 3.2.2)."""
+
+    symbol = "+"
+    condition = ConditionType.SUBNET_ALLOCATED
+    ledger_only = True
 
     pool: str
     prefix: IPv6Network
-    reason: str = "first use of the pool; it is random, and chosen when this is applied"
+    reason: str = "first use of the pool; the random prefix is chosen when the plan is applied"
+
+    def describe(self) -> str:
+        return f"generate {self.prefix} for IPv6Pool {self.pool}"
 
 
 @dataclass(frozen=True, slots=True)
-class BindSubnet:
-    """Make the subnet the owner's, durably, before anything uses it.
+class BindSubnet(Step):
+    """Allocate the subnet to the owner, durably, before anything uses it.
 
-    ``seen`` is the revision of the bound allocation that the plan was made with; None: it had none.
+    ``seen`` is the revision of the owner's bound allocation that the plan was computed from; None: it had none.
     """
 
+    symbol = "+"
+    condition = ConditionType.SUBNET_ALLOCATED
+    event = "SubnetAllocated"
+    ledger_only = True
+
     owner: str
-    pool: str
+    pool: str  # "" for a subnet that the resource fixes
     prefix: IPv6Network
     seen: int | None
     reason: str
 
+    def describe(self) -> str:
+        return f"allocate {self.prefix}" + (f" from IPv6Pool {self.pool}" if self.pool else "")
+
 
 @dataclass(frozen=True, slots=True)
-class ReleaseSubnet:
-    """Give the subnet back; its pool's cooldown begins."""
+class ReleaseSubnet(Step):
+    """Release the subnet. Its pool's cooldown begins."""
+
+    symbol = "-"
+    condition = ConditionType.SUBNET_ALLOCATED
+    ledger_only = True
 
     allocation: Allocation
     reason: str
 
+    def describe(self) -> str:
+        return f"release {self.allocation.prefix}"
+
 
 @dataclass(frozen=True, slots=True)
-class ForgetSubnet:
-    """Drop an allocation whose cooldown is over."""
+class ForgetSubnet(Step):
+    """Delete an allocation whose cooldown is over."""
+
+    symbol = "-"
+    condition = ConditionType.SUBNET_ALLOCATED
+    ledger_only = True
 
     allocation: Allocation
     reason: str = "its cooldown is over"
 
+    def describe(self) -> str:
+        return f"forget {self.allocation.prefix}, released by {self.allocation.owner}"
+
 
 @dataclass(frozen=True, slots=True)
-class SetSysctl:
-    """Set a sysctl; ``prior`` is remembered the first time, to be restored by an uninstall."""
+class SetSysctl(Step):
+    """Set a sysctl. The first time, ``prior`` is recorded, so that an uninstall can restore it."""
+
+    condition = ConditionType.HOST_READY
 
     name: str
     value: str
     prior: str
     reason: str
 
+    def describe(self) -> str:
+        return f"set sysctl {self.name}={self.value} (was {self.prior})"
+
 
 @dataclass(frozen=True, slots=True)
-class RestoreSysctl:
-    """Set a sysctl back to what it was before dockerv6 changed it."""
+class RestoreSysctl(Step):
+    """Set a sysctl back to the value that it had before dockerv6 changed it."""
+
+    condition = ConditionType.HOST_READY
 
     name: str
     value: str
     reason: str
 
+    def describe(self) -> str:
+        return f"restore sysctl {self.name}={self.value}"
+
 
 @dataclass(frozen=True, slots=True)
-class RepairBridge:
-    """Give a bridge its gateway address back, and set it up."""
+class RepairBridge(Step):
+    """Set a bridge up and add its gateway address."""
+
+    event = "BridgeRepaired"
 
     bridge: str
     address: IPv6Interface
     reason: str
 
+    def describe(self) -> str:
+        return f"repair bridge {self.bridge}: up, with {self.address}"
+
 
 @dataclass(frozen=True, slots=True)
-class EnsureRules:
+class EnsureRules(Step):
     """Bring our table to the whole host's intent, in one transaction; planned for ``owner``."""
+
+    condition = ConditionType.FIREWALL_READY
 
     owner: str
     changes: tuple[str, ...]  # as `Change.describe` says them; empty when they follow from an earlier step
     reason: str
 
-
-@dataclass(frozen=True, slots=True)
-class AddAcceptRule:
-    """Put the accept rule for our mark into the host's own filter."""
-
-    barrier: ForwardDrop
-    reason: str = "it drops forwarded packets"
+    def describe(self) -> str:
+        return f"firewall: {'; '.join(self.changes) or 'the rules of the subnet'}"
 
 
 @dataclass(frozen=True, slots=True)
-class RemoveAcceptRule:
-    """Remove our accept rule from where it no longer belongs."""
+class AddAcceptRule(Step):
+    """Add the accept rule for our mark to a chain of the host's own filter."""
 
-    barrier: ForwardDrop
-    reason: str = "nothing needs it there"
+    condition = ConditionType.FIREWALL_READY
+
+    forward_drop: ForwardDrop
+    reason: str = "the chain drops forwarded packets"
+
+    def describe(self) -> str:
+        return f"accept marked flows in {_chain(self.forward_drop)}"
 
 
 @dataclass(frozen=True, slots=True)
-class RememberEndpoints:
-    """Write down, durably, which containers are to be attached again, before they are detached."""
+class RemoveAcceptRule(Step):
+    """Remove our accept rule from a chain that does not need it."""
+
+    symbol = "-"
+    condition = ConditionType.FIREWALL_READY
+
+    forward_drop: ForwardDrop
+    reason: str = "the chain does not need it"
+
+    def describe(self) -> str:
+        return f"remove the accept rule from {_chain(self.forward_drop)}"
+
+
+@dataclass(frozen=True, slots=True)
+class RememberEndpoints(Step):
+    """Record, durably, which containers are attached again later, before they are detached."""
 
     owner: str  # the resource
     network: str
     endpoints: tuple[Attachment, ...]
     reason: str = "they are attached again after the recreation"
 
+    def describe(self) -> str:
+        return f"remember {len(self.endpoints)} endpoints of {self.network}"
+
 
 @dataclass(frozen=True, slots=True)
-class RememberNetwork:
-    """Write down, durably, how the network was, before it is removed: if the new one can't be had, it comes back."""
+class RememberNetwork(Step):
+    """Record, durably, the network as it is, before it is removed: a rollback creates it again."""
 
     owner: str  # the resource
     previous: NetworkSpec
-    subnet: IPv6Network  # what the owner held
+    subnet: IPv6Network  # what the owner had allocated
     pool: str
-    reason: str = "it comes back if the new one can't be made"
+    reason: str = "it is restored if the new network cannot be created"
+
+    def describe(self) -> str:
+        return f"remember Docker network {self.previous.name} with {self.subnet}"
 
 
 @dataclass(frozen=True, slots=True)
-class AddProxyNeighbour:
-    """Answer neighbour solicitations for a container's address."""
+class AddProxyNeighbour(Step):
+    """Add an NDP proxy entry: the host answers neighbour solicitations for a container's address."""
+
+    symbol = "+"
+    condition = ConditionType.HOST_READY
 
     interface: str
     address: IPv6Address
-    reason: str = "neighbours ask for it on the link"
+    reason: str = "neighbours on the link ask for it"
+
+    def describe(self) -> str:
+        return f"proxy neighbour solicitations for {self.address} on {self.interface}"
 
 
 @dataclass(frozen=True, slots=True)
-class RemoveProxyNeighbour:
-    """Answer no more."""
+class RemoveProxyNeighbour(Step):
+    """Remove an NDP proxy entry."""
+
+    symbol = "-"
+    condition = ConditionType.HOST_READY
 
     interface: str
     address: IPv6Address
-    reason: str = "nothing has this address any more"
+    reason: str = "no container has this address"
+
+    def describe(self) -> str:
+        return f"stop proxying neighbour solicitations for {self.address} on {self.interface}"
 
 
 @dataclass(frozen=True, slots=True)
-class DetachEndpoint:
+class DetachEndpoint(Step):
     """Detach a container from the network."""
+
+    symbol = "-"
+    event = "EndpointDetached"
 
     network_id: str
     endpoint: Attachment
     reason: str = "the network is recreated"
 
+    def describe(self) -> str:
+        return f"detach container {self.endpoint.container_name}"
+
+    @property
+    def disconnects(self) -> bool:
+        return self.endpoint.running
+
 
 @dataclass(frozen=True, slots=True)
-class RemoveNetwork:
+class RemoveNetwork(Step):
     """Remove a Docker network of ours."""
+
+    symbol = "-"
+    event = "NetworkRemoved"
 
     network_id: str
     name: str
     reason: str
 
+    def describe(self) -> str:
+        return f"remove Docker network {self.name} ({self.network_id[:12]})"
+
 
 @dataclass(frozen=True, slots=True)
-class CreateNetwork:
+class CreateNetwork(Step):
     """Create the Docker network."""
+
+    symbol = "+"
+    event = "NetworkCreated"
 
     spec: NetworkSpec
     reason: str
 
+    def describe(self) -> str:
+        subnets = ", ".join(str(config.subnet) for config in self.spec.ipam)
+        return f"create Docker network {self.spec.name} ({self.spec.driver}, {subnets})"
+
 
 @dataclass(frozen=True, slots=True)
-class AttachEndpoint:
-    """Attach a container that the network had, the way that it was attached."""
+class AttachEndpoint(Step):
+    """Attach a container again, with the aliases, addresses and priority that it had."""
 
-    network: str  # its name: the id is only known once it has been created
+    symbol = "+"
+    event = "EndpointAttached"
+    independent = True
+
+    network: str  # its name: the id is not known before it is created
     endpoint: Attachment
     reason: str = "it was attached before"
 
+    def describe(self) -> str:
+        return f"attach container {self.endpoint.container_name} to {self.network}"
+
 
 @dataclass(frozen=True, slots=True)
-class AttachMember:
-    """Attach a container that has the labels of ``spec.members``; written down first, so that it can be undone."""
+class AttachMember(Step):
+    """Attach a container that has the labels of ``spec.members``. It is recorded first, so that it can be undone."""
+
+    symbol = "+"
+    event = "MemberAttached"
+    independent = True
 
     owner: str  # the resource
     network: str  # its name
     endpoint: Attachment
     reason: str = "it matches spec.members"
 
+    def describe(self) -> str:
+        return f"attach container {self.endpoint.container_name} to {self.network}"
+
 
 @dataclass(frozen=True, slots=True)
-class DetachMember:
+class DetachMember(Step):
     """Undo an `AttachMember`."""
+
+    symbol = "-"
+    event = "MemberDetached"
 
     owner: str
     network_id: str
     endpoint: Attachment
     reason: str
 
+    def describe(self) -> str:
+        return f"detach container {self.endpoint.container_name}"
+
+    @property
+    def disconnects(self) -> bool:
+        return self.endpoint.running
+
 
 @dataclass(frozen=True, slots=True)
-class SetHairpin:
-    """Let a container reach itself through the host's address: its bridge port may send frames back."""
+class SetHairpin(Step):
+    """Set hairpin mode on a bridge port, so that the container reaches itself through the host's address."""
+
+    condition = ConditionType.HOST_READY
 
     port: str
     bridge: str
     reason: str = "containers reach their own published ports"
 
+    def describe(self) -> str:
+        return f"set hairpin mode on port {self.port} of bridge {self.bridge}"
+
 
 @dataclass(frozen=True, slots=True)
-class SetBridgeNetfilter:
-    """Let the packet filter see what containers of one bridge say to one another."""
+class SetBridgeNetfilter(Step):
+    """Pass packets between containers of one bridge to the packet filter."""
+
+    condition = ConditionType.HOST_READY
 
     bridge: str
     reason: str = "bridge.icc is false"
 
-
-Step = (
-    KeepPoolPrefix
-    | BindSubnet
-    | ReleaseSubnet
-    | ForgetSubnet
-    | SetSysctl
-    | RestoreSysctl
-    | RepairBridge
-    | EnsureRules
-    | AddAcceptRule
-    | RemoveAcceptRule
-    | RememberEndpoints
-    | RememberNetwork
-    | AddProxyNeighbour
-    | RemoveProxyNeighbour
-    | DetachEndpoint
-    | RemoveNetwork
-    | CreateNetwork
-    | AttachEndpoint
-    | AttachMember
-    | DetachMember
-    | SetHairpin
-    | SetBridgeNetfilter
-)
+    def describe(self) -> str:
+        return f"pass packets bridged within {self.bridge} to ip6tables"
 
 
-class Disruption(StrEnum):
-    """What carrying out a plan does to running containers."""
-
-    NONE = "None"
-    RECREATE = "Recreate"  # the network goes and comes back; nothing is attached to it
-    DISCONNECTS = "Disconnects"  # running containers lose the network for a moment
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something that a person should know: becomes a condition.
-
-    ``retry`` is when to look again without being told, in seconds; None: only a change can help.
-    """
-
-    condition: str  # a condition type of `api.conditions`
-    reason: str
-    message: str
-    blocks: bool = True  # nothing is done for the resource until it is mended
-    retry: float | None = None
-    unknown: bool = False  # it may well be harmless: the condition is Unknown, not False
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What to do for one resource, and why; the daemon executes exactly what ``dockerv6 plan`` prints."""
-
-    kind: str
-    name: str
-    steps: tuple[Step, ...] = ()
-    findings: tuple[Finding, ...] = ()
-    drift: tuple[str, ...] = ()  # what differs from what was applied before, in words
-
-    @property
-    def empty(self) -> bool:
-        """Nothing to do."""
-        return not self.steps
-
-    @property
-    def blocked(self) -> Finding | None:
-        """The first finding that keeps the resource from being carried out."""
-        return next((f for f in self.findings if f.blocks), None)
-
-    @property
-    def disconnected(self) -> int:
-        """How many running containers are detached on the way."""
-        return sum(1 for s in self.steps if isinstance(s, DetachEndpoint | DetachMember) and s.endpoint.running)
-
-    @property
-    def disruption(self) -> Disruption:
-        """The label that ``dockerv6 plan`` shows."""
-        if self.disconnected:
-            return Disruption.DISCONNECTS
-        if any(isinstance(s, RemoveNetwork) for s in self.steps) and any(
-            isinstance(s, CreateNetwork) for s in self.steps
-        ):
-            return Disruption.RECREATE
-        return Disruption.NONE
+def _chain(drop: ForwardDrop) -> str:
+    return f"{drop.variant} {drop.table} {drop.chain}"

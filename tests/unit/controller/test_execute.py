@@ -8,7 +8,7 @@ from dockerv6.dockerd.port import EngineApiError, EngineUnavailable
 from dockerv6.firewall.model import FilterVariant, ForwardDrop
 from dockerv6.planning import steps as s
 from dockerv6.planning.host.sysctls import FORWARDING
-from dockerv6.planning.steps import Plan
+from dockerv6.planning.plan import Plan
 from dockerv6.reconciler.handler import TemporaryError
 from tests.simulation.resources import network
 from tests.unit.planning.scene import container

@@ -15,7 +15,8 @@ from dockerv6.controller.endpoints import (
 from dockerv6.controller.execute import StepFailed, carry_out, execute
 from dockerv6.dockerd.model import Attachment
 from dockerv6.dockerd.port import ContainerNotFound, EngineApiError, EngineUnavailable
-from dockerv6.planning.steps import AttachMember, DetachMember, Plan
+from dockerv6.planning.plan import Plan
+from dockerv6.planning.steps import AttachMember, DetachMember
 from dockerv6.reconciler.handler import TemporaryError
 from dockerv6.store.memory import MemoryStore
 from tests.fakes.dockerd.versions import ENGINE_20_10

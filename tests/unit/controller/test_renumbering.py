@@ -7,8 +7,7 @@ import pytest
 
 from dockerv6.controller.recreations import RECREATIONS as FORMER
 from dockerv6.dockerd.port import EngineUnavailable
-from dockerv6.planning.describe import describe
-from dockerv6.planning.steps import Disruption
+from dockerv6.planning.plan import Disruption
 from dockerv6.reconciler.handler import Requeue, TemporaryError
 from tests.simulation.previews import preview
 from tests.simulation.resources import pool
@@ -209,7 +208,7 @@ async def test_a_plan_shows_the_renumbering_and_who_is_disconnected() -> None:
     plans = await preview(bench.host)
     assert plans["a"].disruption is Disruption.DISCONNECTS
     assert plans["a"].disconnected == 3
-    said = " ".join(describe(step) for step in plans["a"].steps)
+    said = " ".join(step.describe() for step in plans["a"].steps)
     assert "2001:db8:b00:" in said
     assert [str(f.reason) for f in plans["b"].findings] == ["Renumbering"]
     assert await bench.host.snapshot() == before

@@ -10,7 +10,8 @@ from dockerv6.controller.observe import observe_host
 from dockerv6.dockerd.port import EngineUnavailable
 from dockerv6.planning.host.sysctls import FORWARDING
 from dockerv6.planning.inputs import Observed
-from dockerv6.planning.steps import BindSubnet, Finding, Plan, RemoveNetwork, SetSysctl, Step
+from dockerv6.planning.plan import Finding, Plan
+from dockerv6.planning.steps import BindSubnet, RemoveNetwork, SetSysctl, Step
 from dockerv6.reconciler.handler import TemporaryError
 from tests.world import Bench, Host
 

@@ -22,7 +22,8 @@ from dockerv6.planning.addressing.tracked_prefixes import PreviousPrefix, Tracke
 from dockerv6.planning.docker.network_spec import network_spec, with_spec_hash
 from dockerv6.planning.inputs import Desired, Holdings, HostView, Identity, NetworkIndex, Observed, RulesView
 from dockerv6.planning.network import plan_network
-from dockerv6.planning.steps import Finding, Plan, Step
+from dockerv6.planning.plan import Finding, Plan
+from dockerv6.planning.steps import Step
 from tests.simulation.resources import network, pool
 
 NOW = 1_700_000_000.0

@@ -4,7 +4,7 @@ from ipaddress import IPv6Network
 from dockerv6.planning.addressing.conflicts import foreign_routes, foreign_subnets, network_conflict, prefix_conflict
 from dockerv6.planning.docker.network_spec import network_spec
 from dockerv6.planning.inputs import HostView, Observed
-from dockerv6.planning.steps import Finding
+from dockerv6.planning.plan import Finding
 from tests.simulation.resources import network
 from tests.unit.planning.scene import (
     IDENTITY,

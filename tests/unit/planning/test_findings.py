@@ -4,10 +4,10 @@ import pytest
 
 from dockerv6.api.conditions import Reason
 from dockerv6.api.network import IPv6Network as NetworkResource
-from dockerv6.planning.findings import PORT_RETRY, engine_findings, raw_drop_findings, rules_findings
+from dockerv6.planning.findings import PORT_RETRY, engine_findings, raw_drop_findings, repaired_table, rules_findings
 from dockerv6.planning.firewall.port_claims import PortProblem
 from dockerv6.planning.inputs import HostView, RulesView
-from dockerv6.planning.steps import Finding
+from dockerv6.planning.plan import Finding
 from tests.simulation.resources import network
 from tests.unit.planning.scene import ENGINE_20_10, ENGINE_28, observed, reasons
 
@@ -123,3 +123,8 @@ class TestRawDrop:
     def test_what_is_sent_to_an_outer_prefix_was_not_sent_to_the_container(self) -> None:
         translated = {"mode": "PrefixTranslation", "prefix": "2001:db8::/64"}
         assert self.found(network(egress=translated, firewall={"ingress": [{}]})) == []
+
+
+def test_the_repair_of_a_flushed_table_is_one_line() -> None:
+    assert repaired_table(("add a",)).endswith("repaired by add a")
+    assert repaired_table(("add a", "b", "c")).endswith("repaired by 3 changes, first: add a")

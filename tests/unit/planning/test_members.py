@@ -8,7 +8,8 @@ from dockerv6.dockerd.model import Attachment, Container
 from dockerv6.planning.deletion import plan_deletion
 from dockerv6.planning.docker.members import attach_members, detach_members, member_findings
 from dockerv6.planning.inputs import Observed, RulesView
-from dockerv6.planning.steps import AttachMember, DetachMember, Plan
+from dockerv6.planning.plan import Plan
+from dockerv6.planning.steps import AttachMember, DetachMember
 from tests.unit.planning.scene import (
     ENGINE_20_10,
     allocation,

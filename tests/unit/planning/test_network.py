@@ -6,13 +6,8 @@ import pytest
 from dockerv6.firewall.model import HostFilterState
 from dockerv6.planning.inputs import Holdings, HostView, NetworkIndex, RulesView
 from dockerv6.planning.network import own_network
-from dockerv6.planning.steps import (
-    AttachEndpoint,
-    CreateNetwork,
-    EnsureRules,
-    Plan,
-    RepairBridge,
-)
+from dockerv6.planning.plan import Plan
+from dockerv6.planning.steps import AttachEndpoint, CreateNetwork, EnsureRules, RepairBridge
 from tests.simulation.resources import network
 from tests.unit.planning.scene import (
     ENGINE_20_10,

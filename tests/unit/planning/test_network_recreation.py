@@ -7,13 +7,8 @@ import pytest
 
 from dockerv6.dockerd.model import Attachment
 from dockerv6.planning.inputs import SPEC_HASH, Desired, NetworkIndex, Observed, RulesView
-from dockerv6.planning.steps import (
-    AttachEndpoint,
-    CreateNetwork,
-    DetachEndpoint,
-    Plan,
-    RememberEndpoints,
-)
+from dockerv6.planning.plan import Plan
+from dockerv6.planning.steps import AttachEndpoint, CreateNetwork, DetachEndpoint, RememberEndpoints
 from tests.simulation.resources import pool
 from tests.unit.planning.scene import (
     HELD,

@@ -9,7 +9,7 @@ from dockerv6.dockerd.model import Network, NetworkSpec, SubnetConfig
 from dockerv6.hostnet.model import BridgePort, Interface, RouteProtocol
 from dockerv6.planning.host.parents import parent_findings, parent_of, shared_link, vain_findings, watched_interfaces
 from dockerv6.planning.inputs import HostView, NetworkIndex, Observed
-from dockerv6.planning.steps import Finding
+from dockerv6.planning.plan import Finding
 from tests.simulation.resources import network
 from tests.unit.planning.scene import ENGINE_20_10, ENGINE_28, created, foreign, host, observed, route
 

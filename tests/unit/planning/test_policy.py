@@ -13,8 +13,8 @@ from dockerv6.hostnet.model import BridgePort, Interface, ProxyNeighbour
 from dockerv6.lib.networking import TransportProtocol
 from dockerv6.planning.host.proxied_subnets import ProxiedSubnet
 from dockerv6.planning.inputs import MANAGED_BY, Holdings, Observed, RulesView
+from dockerv6.planning.plan import Plan
 from dockerv6.planning.policy import assign_networks, plan_policy
-from dockerv6.planning.steps import Plan
 from tests.simulation.resources import policy
 from tests.unit.planning.scene import (
     ENGINE_20_10,

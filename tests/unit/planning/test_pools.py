@@ -14,7 +14,7 @@ from dockerv6.planning.addressing.pools import (
 )
 from dockerv6.planning.addressing.tracked_prefixes import TrackedPrefix
 from dockerv6.planning.inputs import Holdings
-from dockerv6.planning.steps import Finding
+from dockerv6.planning.plan import Finding
 from tests.simulation.resources import pool
 from tests.unit.planning.scene import SUBNET, desired, foreign, holding, holdings, live, observed, tracked
 

@@ -10,12 +10,12 @@ from dockerv6.planning.docker.endpoints import as_it_was
 from dockerv6.planning.docker.network_spec import differences
 from dockerv6.planning.docker.rollback import PreviousNetwork, plan_rollback
 from dockerv6.planning.inputs import Holdings, Observed
+from dockerv6.planning.plan import Plan
 from dockerv6.planning.steps import (
     AttachEndpoint,
     BindSubnet,
     CreateNetwork,
     DetachEndpoint,
-    Plan,
     RememberEndpoints,
     RemoveNetwork,
 )

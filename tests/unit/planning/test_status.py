@@ -4,31 +4,19 @@ import pytest
 
 from dockerv6.api import conditions as cond
 from dockerv6.api.conditions import Conditions, ConditionType, Reason
-from dockerv6.dockerd.model import NetworkSpec
 from dockerv6.planning.inputs import SPEC_HASH
+from dockerv6.planning.plan import Finding, Plan
 from dockerv6.planning.status import (
     NETWORK_DOMAIN,
     Failure,
     StatusInputs,
-    concerns,
     conditions_of,
     suspended_conditions,
 )
-from dockerv6.planning.steps import (
-    AddProxyNeighbour,
-    CreateNetwork,
-    EnsureRules,
-    Finding,
-    Plan,
-    RememberNetwork,
-    RemoveNetwork,
-    RemoveProxyNeighbour,
-    SetSysctl,
-)
+from dockerv6.planning.steps import CreateNetwork, EnsureRules, RemoveNetwork
 from tests.simulation.resources import pool
 from tests.unit.planning.scene import (
     NOW,
-    SUBNET,
     allocation,
     decide,
     desired,
@@ -142,15 +130,6 @@ def test_a_failed_step_is_told_where_it_belongs_and_later_ones_wait() -> None:
 
 def test_a_failure_without_another_try_stalls() -> None:
     assert "Stalled" in short(say(failure=Failure(REMOVE, Reason.ENGINE_TOO_OLD, "too old")))
-
-
-def test_steps_are_told_in_their_conditions() -> None:
-    assert concerns(RULES) is ConditionType.FIREWALL_READY
-    assert concerns(REMOVE) is ConditionType.NETWORK_READY
-    assert concerns(SetSysctl("x", "1", "0", "why")) is ConditionType.HOST_READY
-    assert concerns(AddProxyNeighbour("eth0", SUBNET[5])) is ConditionType.HOST_READY
-    assert concerns(RemoveProxyNeighbour("eth0", SUBNET[5])) is ConditionType.HOST_READY
-    assert concerns(RememberNetwork("blog", NetworkSpec("blog"), SUBNET, "default")) is ConditionType.NETWORK_READY
 
 
 class TestRenumbering:

@@ -7,7 +7,8 @@ from dockerv6.dockerd.model import Network
 from dockerv6.hostnet.model import Interface, RouteProtocol
 from dockerv6.planning.addressing.subnets import SubnetDecision, choose_subnet
 from dockerv6.planning.inputs import Desired, Holdings, HostView, Observed
-from dockerv6.planning.steps import BindSubnet, Finding, ForgetSubnet, KeepPoolPrefix
+from dockerv6.planning.plan import Finding
+from dockerv6.planning.steps import BindSubnet, ForgetSubnet, KeepPoolPrefix
 from tests.simulation.resources import pool
 from tests.unit.planning.scene import (
     SUBNET,

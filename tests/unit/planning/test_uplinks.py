@@ -9,7 +9,7 @@ from dockerv6.hostnet.model import Interface, Route, RouteProtocol
 from dockerv6.planning.docker.network_spec import MTU
 from dockerv6.planning.host.uplinks import snat_findings, uplink_findings
 from dockerv6.planning.inputs import HostView
-from dockerv6.planning.steps import Finding
+from dockerv6.planning.plan import Finding
 from tests.simulation.resources import network as resource
 from tests.unit.planning.scene import bridge, foreign, host, reasons, route
 

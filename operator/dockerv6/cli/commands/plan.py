@@ -12,7 +12,7 @@ from dockerv6.cli.verb import Verb
 if TYPE_CHECKING:
     from dockerv6.daemon.preview import Preview
     from dockerv6.daemon.settings import Settings
-    from dockerv6.planning.steps import Plan
+    from dockerv6.planning.plan import Plan
 
 NOTHING_TO_DO = 0
 ERROR = 1

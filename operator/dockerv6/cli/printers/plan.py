@@ -7,8 +7,8 @@ import click
 from dockerv6.api.kinds import API_VERSION
 from dockerv6.cli.printers.table import plain
 from dockerv6.cli.targets import short_name
-from dockerv6.planning.describe import as_mapping, describe, symbol
-from dockerv6.planning.steps import Disruption, Plan, Step
+from dockerv6.planning.plan import Disruption, Plan
+from dockerv6.planning.steps import Step
 from dockerv6.source.model import Diagnostic
 
 _COLOURS = {"+": "green", "-": "red", "~": "yellow"}
@@ -17,7 +17,7 @@ _COLOURS = {"+": "green", "-": "red", "~": "yellow"}
 def changes(plans: Iterable[Plan]) -> dict[str, int]:
     """How many steps add, change and remove, and how many containers lose their network for a moment."""
     everything = list(plans)
-    symbols = [symbol(step) for plan in everything for step in plan.steps]
+    symbols = [step.symbol for plan in everything for step in plan.steps]
     return {
         "add": symbols.count("+"),
         "change": len(symbols) - symbols.count("+") - symbols.count("-"),
@@ -56,7 +56,7 @@ def mapping(plans: Sequence[Plan], diagnostics: Iterable[Diagnostic]) -> dict[st
         "apiVersion": API_VERSION,
         "kind": "PlanList",
         "summary": changes(plans),
-        "plans": [as_mapping(plan) for plan in plans],
+        "plans": [plan.as_mapping() for plan in plans],
         "diagnostics": [diagnostic_mapping(diagnostic) for diagnostic in diagnostics],
     }
 
@@ -73,8 +73,8 @@ def _resource(plan: Plan) -> list[str]:
 
 
 def _step(step: Step) -> str:
-    mark = symbol(step)
-    return f"  {click.style(mark, fg=_COLOURS.get(mark))} {plain(describe(step))}  # {plain(step.reason)}"
+    mark = step.symbol
+    return f"  {click.style(mark, fg=_COLOURS.get(mark))} {plain(step.describe())}  # {plain(step.reason)}"
 
 
 def _disruption(plan: Plan) -> str:

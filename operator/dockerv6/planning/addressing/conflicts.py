@@ -11,7 +11,7 @@ from dockerv6.planning.addressing.pools import cooldown
 from dockerv6.planning.docker.network_spec import bridge_name
 from dockerv6.planning.host.parents import shared_link
 from dockerv6.planning.inputs import NAME, Desired, Holdings, Observed
-from dockerv6.planning.steps import Finding
+from dockerv6.planning.plan import Finding
 
 RETRY = 30.0  # seconds until a conflict that others may have ended is looked at again
 

@@ -12,7 +12,7 @@ from dockerv6.lib.prefixes import is_ula, ula_prefix
 from dockerv6.planning.addressing.tracked_prefixes import pool_part
 from dockerv6.planning.addressing.translation import PREFIX_RETRY
 from dockerv6.planning.inputs import POOL, Desired, Holdings, Observed
-from dockerv6.planning.steps import Finding
+from dockerv6.planning.plan import Finding
 
 DEFAULT_COOLDOWN = 3600.0  # seconds; of a pool that is no longer declared
 

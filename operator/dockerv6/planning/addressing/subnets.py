@@ -18,7 +18,8 @@ from dockerv6.planning.addressing.conflicts import RETRY, foreign_routes, foreig
 from dockerv6.planning.addressing.pools import PoolView, pool_view
 from dockerv6.planning.addressing.tracked_prefixes import renumbered
 from dockerv6.planning.inputs import Desired, Holdings, Observed
-from dockerv6.planning.steps import BindSubnet, Finding, ForgetSubnet, KeepPoolPrefix
+from dockerv6.planning.plan import Finding
+from dockerv6.planning.steps import BindSubnet, ForgetSubnet, KeepPoolPrefix
 
 _POOLS_OWN = frozenset(
     {

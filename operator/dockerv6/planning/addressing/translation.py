@@ -8,7 +8,7 @@ from dockerv6.api.conditions import ConditionType, Reason
 from dockerv6.api.traffic import Egress
 from dockerv6.lib.networking import EgressMode
 from dockerv6.planning.addressing.tracked_prefixes import TrackedPrefix, replace_prefix
-from dockerv6.planning.steps import Finding
+from dockerv6.planning.plan import Finding
 
 PREFIX_RETRY = 30.0  # seconds between looks at who waits for a prefix, which is told of when it comes
 

@@ -9,7 +9,8 @@ from dockerv6.api.conditions import ConditionType, Reason
 from dockerv6.dockerd.model import Attachment, Container, Network, NetworkSpec
 from dockerv6.planning.firewall.port_claims import has_labels
 from dockerv6.planning.inputs import Desired, Observed
-from dockerv6.planning.steps import AttachMember, DetachMember, Finding
+from dockerv6.planning.plan import Finding
+from dockerv6.planning.steps import AttachMember, DetachMember
 
 GATEWAY_PRIORITY_SINCE = (28, 0)
 COMPOSE_SERVICE = "com.docker.compose.service"

@@ -7,12 +7,12 @@ from dockerv6.dockerd.model import NetworkSpec
 from dockerv6.planning.docker.endpoints import attach
 from dockerv6.planning.inputs import Desired, Holdings, Observed
 from dockerv6.planning.network import own_network
+from dockerv6.planning.plan import Plan
 from dockerv6.planning.steps import (
     BindSubnet,
     CreateNetwork,
     DetachEndpoint,
     EnsureRules,
-    Plan,
     RememberEndpoints,
     RemoveNetwork,
     Step,

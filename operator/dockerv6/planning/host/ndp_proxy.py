@@ -19,7 +19,8 @@ from dockerv6.lib.memoize import memoize_by_identity
 from dockerv6.planning.host.proxied_subnets import ProxiedSubnet
 from dockerv6.planning.host.sysctls import default_route_interfaces, guest_bridges, proxy_ndp
 from dockerv6.planning.inputs import HostView
-from dockerv6.planning.steps import AddProxyNeighbour, Finding, RemoveProxyNeighbour, SetSysctl, Step
+from dockerv6.planning.plan import Finding
+from dockerv6.planning.steps import AddProxyNeighbour, RemoveProxyNeighbour, SetSysctl, Step
 
 ProxyEntry = tuple[str, IPv6Address]
 """An interface, and an address that is answered for on it."""

@@ -17,7 +17,7 @@ from dockerv6.api.options import IPVLAN_FLAG, IPVLAN_MODE, LAYER_3_MODES, MACVLA
 from dockerv6.dockerd.model import EngineInfo, Network, NetworkSpec
 from dockerv6.hostnet.model import Interface
 from dockerv6.planning.inputs import HostView, Observed
-from dockerv6.planning.steps import Finding
+from dockerv6.planning.plan import Finding
 
 SHARED_SINCE = (27, 0)  # older engines take one macvlan network a parent; of ipvlan, all take one (moby 528ffa9cae)
 L3S_SINCE = (23, 0)  # older engines refuse mode l3s, and ignore ipvlan_flag in silence (moby f70a9788c5)

@@ -7,9 +7,9 @@ from dockerv6.api.conditions import ConditionType, Reason
 from dockerv6.hostnet.model import Route, RouteProtocol, interface_sysctl
 from dockerv6.lib.memoize import memoize_by_identity
 from dockerv6.planning.inputs import HostView, RulesView
+from dockerv6.planning.plan import Finding
 from dockerv6.planning.steps import (
     AddAcceptRule,
-    Finding,
     RemoveAcceptRule,
     RestoreSysctl,
     SetBridgeNetfilter,

@@ -13,7 +13,8 @@ from dockerv6.daemon.preview import Preview
 from dockerv6.daemon.process import ApplyResult
 from dockerv6.daemon.settings import Settings
 from dockerv6.dockerd.port import EngineUnavailable
-from dockerv6.planning.steps import BindSubnet, Finding, Plan
+from dockerv6.planning.plan import Finding, Plan
+from dockerv6.planning.steps import BindSubnet
 from dockerv6.source.model import Diagnostic, Position, Severity
 from dockerv6.store.lock import AlreadyRunning
 from dockerv6.store.model import StoredObject

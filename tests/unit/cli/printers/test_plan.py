@@ -2,7 +2,8 @@ from ipaddress import IPv6Network
 
 from dockerv6.cli.printers.plan import changes, mapping, summary, text
 from dockerv6.dockerd.model import Attachment
-from dockerv6.planning.steps import BindSubnet, DetachEndpoint, Finding, Plan, RemoveNetwork, SetSysctl
+from dockerv6.planning.plan import Finding, Plan
+from dockerv6.planning.steps import BindSubnet, DetachEndpoint, RemoveNetwork, SetSysctl
 
 ADD = BindSubnet("blog", "default", IPv6Network("fd00::/64"), None, "it has none")
 CHANGE = SetSysctl("net.ipv6.conf.all.forwarding", "1", "0", "it routes")
