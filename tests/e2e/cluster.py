@@ -1,4 +1,4 @@
-"""Words that the end-to-end tests share: resources as YAML, and looks at what the operator says and did."""
+"""Helpers of the end-to-end tests: resources as YAML, and the state of the operator, the engine and the kernel."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def policy_yaml(name: str, spec: Mapping[str, Any]) -> str:
 
 
 def eventually(check: Callable[[], Any], what: str, patience: float = PATIENCE) -> Any:
-    """Ask until the answer is true, and give it; errors of commands count as no."""
+    """Call `check` until its result is true, and return the result. Errors of commands count as false."""
     end = time.monotonic() + patience
     answer: Any = None
     while time.monotonic() < end:
@@ -58,19 +58,19 @@ def eventually(check: Callable[[], Any], what: str, patience: float = PATIENCE) 
 
 
 def resource(operator: Operator, name: str, kind: str = "ipv6network") -> dict[str, Any]:
-    """A resource as `get -o json` shows it."""
+    """A resource as printed by `dockerv6 get -o json`."""
     found: dict[str, Any] = json.loads(operator.cli("get", kind, name, "-o", "json").stdout)
     return found
 
 
 def condition(operator: Operator, name: str, type_: str, kind: str = "ipv6network") -> dict[str, Any] | None:
-    """One of its conditions."""
+    """One of the conditions of a resource."""
     conditions = resource(operator, name, kind).get("status", {}).get("conditions", [])
     return next((c for c in conditions if c["type"] == type_), None)
 
 
 def has_condition(operator: Operator, name: str, type_: str, status: str, reason: str) -> Callable[[], bool]:
-    """A check for `eventually`."""
+    """A check for `eventually`: whether a condition has a status and a reason."""
 
     def check() -> bool:
         found = condition(operator, name, type_)
@@ -80,19 +80,19 @@ def has_condition(operator: Operator, name: str, type_: str, status: str, reason
 
 
 def network_id(engine: Engine, name: str) -> str | None:
-    """The Docker network's id, if it is there."""
+    """The id of a Docker network, if it exists."""
     found = [n["Id"] for n in engine.client().networks() if n["Name"] == name]
     return found[0] if found else None
 
 
 def subnet_of(engine: Engine, name: str) -> str:
-    """The Docker network's IPv6 subnet."""
+    """The IPv6 subnet of a Docker network."""
     configs = engine.client().inspect_network(name)["IPAM"]["Config"]
     return next(str(c["Subnet"]) for c in configs if ":" in c["Subnet"])
 
 
 def our_table(engine: Engine) -> str:
-    """Our table as nft lists it, handles and all; "" when it is not there."""
+    """Our table as listed by nft, with handles; "" if it does not exist."""
     listing = engine.netexec("nft", "-a", "list", "table", *TABLE, check=False)
     return listing.stdout if listing.returncode == 0 else ""
 

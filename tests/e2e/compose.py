@@ -1,6 +1,6 @@
-"""Do what `docker compose up` does with the services of a Compose file, through the engine's API.
+"""A small `docker compose up` through the engine's API.
 
-Only what the project's own files use; anything else in them is an error here, so that nothing in them goes untested.
+It supports only what the project's own Compose files use. Anything else is an error, so that nothing stays untested.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _LABEL = "com.docker.compose.project"
 
 
 class ComposeError(RuntimeError):
-    """The file holds something that these few lines can't do, or Compose would refuse."""
+    """The file uses an unsupported feature, or Compose would refuse it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Project:
 
     @classmethod
     def load(cls, engine: Engine, file: Path) -> Project:
-        """Read a file and copy its directory to where the engine can mount from."""
+        """Read a file, and copy its directory to a place from which the engine can mount."""
         directory = engine.directory / "compose"
         shutil.copytree(file.parent, directory, dirs_exist_ok=True)
         document = yaml.safe_load(file.read_text())
@@ -76,7 +76,7 @@ class Project:
         }
 
     def _networks(self, service: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-        """Return a service's networks by the name that the engine knows them by."""
+        """Return a service's networks by the name that they have in the engine."""
         wanted = service.get("networks", [])
         chosen = wanted if isinstance(wanted, dict) else dict.fromkeys(wanted)
         networks = {}
@@ -103,7 +103,7 @@ class Project:
 
 
 def _security(options: list[str]) -> dict[str, object]:
-    """Split the options as Compose and `docker run` do: `systempaths` is theirs, and the engine knows other fields."""
+    """Convert the options as Compose and `docker run` do: `systempaths` becomes fields of the API."""
     unconfined = "systempaths=unconfined"
     others = {"SecurityOpt": [each for each in options if each != unconfined]}
     return {**others, "MaskedPaths": [], "ReadonlyPaths": []} if unconfined in options else {**others}

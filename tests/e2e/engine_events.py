@@ -1,4 +1,4 @@
-"""What an engine's events tell of networks that were made anew: from when to when one was without its containers."""
+"""How long recreated networks were without their containers, according to the engine's events."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Absence:
-    """From the first container that was taken off a network to the last one that was back. Times in nanoseconds."""
+    """From the first detachment of a container to the last attachment. Times are in nanoseconds."""
 
     network: str
     start: int
@@ -25,9 +25,9 @@ class Absence:
 
 
 def absences(engine: Engine, since: str, homes: Mapping[str, str]) -> dict[str, Absence]:
-    """Of each network whose containers were taken off it since that time (see `now`), its absence.
+    """Return the absence of each network whose containers were detached since a time (see `now`).
 
-    `homes` are containers, by name, and the network that each is on.
+    `homes` maps each container name to its network.
     """
     names = {engine.client().inspect_container(name)["Id"]: name for name in homes}
     found: dict[str, Absence] = {}
@@ -58,7 +58,7 @@ def now(engine: Engine) -> str:
 
 @contextmanager
 def await_detachment(engine: Engine, network: str) -> Iterator[Callable[[], None]]:
-    """Watch a network for the block; what it gives waits until the first container has been taken off it."""
+    """Watch a network for the block; the yielded function waits until the first container has been detached."""
     watched = ("--filter", "type=network", "--filter", "event=disconnect", "--filter", f"network={network}")
     argv = engine.enter(["docker", "events", "--format", "{{.Action}}", "--since", now(engine), *watched])
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as watcher:

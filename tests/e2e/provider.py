@@ -1,8 +1,8 @@
-"""A host whose uplink leads to a provider: where networks are routed, or translated to what the provider gives.
+"""A host with an uplink to a provider, for networks that are routed or translated to the provider's prefix.
 
-The lab's neighbour, who is on every engine's uplink, is away meanwhile. `Premises.delegated` does to the host what a
-DHCPv6 client does with a delegated prefix (RFC 8415, 6.3; RFC 7084, WPD-5): a route to nowhere for all of it, and an
-address of its second /64 on the LAN.
+The lab's neighbour is unplugged meanwhile. `Premises.delegate_prefix` configures the host as a DHCPv6 client does with
+a delegated prefix (RFC 8415, 6.3; RFC 7084, WPD-5): an unreachable route for the whole prefix, and an address of its
+second /64 on the LAN.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _STREAM_PORT = 7001
 
 @dataclass(frozen=True, slots=True)
 class Premises(Site):
-    """A host with an uplink to a provider, an engine, and an operator beside it."""
+    """A host with an uplink to a provider, an engine and an operator."""
 
     provider: Provider
 
@@ -45,7 +45,7 @@ class Premises(Site):
 
     @property
     def internet(self) -> Place:
-        """Somebody on the Internet."""
+        """A server on the Internet."""
         return self.provider.server.path
 
     def ip(self, *arguments: str) -> str:
@@ -61,11 +61,11 @@ class Premises(Site):
         return str(network[2])
 
     def add_default_route(self) -> None:
-        """The default route alone: the uplink has no global address, as with many providers that delegate."""
+        """Add only the default route: the uplink has no global address, as with many providers."""
         self.ip("route", "add", "default", "via", ROUTER, "dev", UPLINK)
 
     def delegate_prefix(self, prefix: str, *, valid: int | None = None) -> None:
-        """Take up a delegated prefix, for `valid` seconds or for ever: the provider routes it to the host."""
+        """Configure a prefix that the provider delegates to the host, for `valid` seconds or without limit."""
         self.provider.delegate(prefix)
         if LAN not in self.ip("-br", "link"):
             self.ip("link", "add", LAN, "type", "veth", "peer", "name", LAN, "netns", self.provider.server.name)
@@ -77,18 +77,18 @@ class Premises(Site):
         self.ip("route", "replace", "unreachable", prefix, "proto", "dhcp", *expires)
 
     def deprecate_prefix(self, prefix: str, valid: int) -> None:
-        """No new connection shall use the delegated prefix: what there is of it ends in `valid` seconds."""
+        """Deprecate the delegated prefix: no new connection uses it, and it expires in `valid` seconds."""
         lifetimes = ("valid_lft", str(valid), "preferred_lft", "0")
         self.ip("address", "change", f"{_lan_address(prefix)}/64", "dev", LAN, *lifetimes)
         self.ip("route", "replace", "unreachable", prefix, "proto", "dhcp", "expires", str(valid))
 
     def remove_prefix(self, prefix: str) -> None:
-        """Drop a delegated prefix at once, as a client does that has another lease; the provider still routes it."""
+        """Remove a delegated prefix at once, as a client with a new lease does; the provider still routes it."""
         self.ip("address", "del", f"{_lan_address(prefix)}/64", "dev", LAN)
         self.ip("route", "del", "unreachable", prefix, "proto", "dhcp")
 
     def proxy_entries(self, uplink: str = UPLINK) -> set[str]:
-        """The addresses for which the kernel answers neighbour solicitations on an interface."""
+        """The kernel's NDP proxy entries of an interface."""
         listed = json.loads(self.engine.netexec("ip", "-json", "-6", "neigh", "show", "proxy").stdout)
         return {entry["dst"] for entry in listed if entry["dev"] == uplink}
 
@@ -115,22 +115,24 @@ class Premises(Site):
         self.ready(name)
 
     def wait_source_address(self, container: str, address: str, provider: Provider | None = None) -> None:
-        """Wait until new connections from a container arrive at the server with that address, and are answered."""
+        """Wait until new connections from a container have that source address at the server."""
         arrived = provider or self.provider
-        eventually(lambda: arrived.seen_as(self.engine, container) == address, f"{container} leaves as {address}")
+        eventually(
+            lambda: arrived.seen_as(self.engine, container) == address, f"{container} has the source address {address}"
+        )
 
     def assert_reachable(
         self, place: Place, address: str, name: str, *, port: int = 80, patience: float = PATIENCE
     ) -> str:
-        """Wait until a container answers at its own address; return the client's address as it saw it."""
+        """Wait until a container answers at an address; return the client's address as the container saw it."""
         return str(reach(place, Port("tcp", address, port), name=name, patience=patience).client)
 
     def assert_refused(self, place: Place, address: str, *ports: int) -> None:
-        """Make sure that none of these TCP ports answers."""
+        """Check that none of these TCP ports answers."""
         assert_closed(place, *(Port("tcp", address, port) for port in ports))
 
     def reaches_server(self, container: str, port: int) -> bool:
-        """Whether a container gets an answer from the server's port; looked at once."""
+        """Whether a container gets an answer from the server's port, without retrying."""
         try:
             return bool(receive(self.engine, container, SERVER, port, timeout=1))
         except CommandFailedError:
@@ -138,7 +140,7 @@ class Premises(Site):
 
     @contextmanager
     def open_connection(self, container: str, provider: Provider | None = None) -> Iterator[Traffic]:
-        """Hold one TCP connection from a container to the server for the block, with bytes both ways all the time."""
+        """Keep one TCP connection from a container to the server open for the block, with constant traffic."""
         with (
             (provider or self.provider).tcp_server(_STREAM_PORT),
             tcp_stream(self.engine, container, SERVER, _STREAM_PORT, interval=0.02) as stream,
@@ -146,26 +148,26 @@ class Premises(Site):
             yield stream
 
     def wait_logged(self, text: str) -> None:
-        """Wait until the operator logs something: cheaper than to ask it all the time while a change has to last."""
+        """Wait until the operator logs a text; cheaper than polling its status during a damping period."""
         eventually(lambda: text in self.operator.log.read_text(), f"it logs {text!r}")
 
     def events(self, name: str, kind: str = "ipv6network") -> str:
-        """What happened to a resource."""
+        """The events of a resource."""
         return self.operator.cli("events", kind, name).stdout
 
     def transitions(self, name: str, kind: str = "ipv6network") -> dict[str, tuple[str, str]]:
-        """The status of each condition, and since when it has it: equal ones have been so all the time between."""
+        """The status and last transition of each condition. Equal results mean that none changed in between."""
         conditions = self.status(name, kind)["conditions"]
         return {each["type"]: (each["status"], each["lastTransitionTime"]) for each in conditions}
 
 
 def unbroken(tally: Tally) -> bool:
-    """Whether a connection lost nothing."""
+    """Whether a connection had no losses and no error."""
     return (tally.lost, tally.error) == (0, "") and tally.received > 0
 
 
 def suffix(address: str, length: int = 64) -> int:
-    """The last bits of an address: what stays when the prefix of that length changes."""
+    """The bits of an address after a prefix of that length."""
     return int(IPv6Address(address)) & ((1 << 128 - length) - 1)
 
 

@@ -1,8 +1,7 @@
-"""What the Dockerfile's build needs of the outside world, on this machine: a base image, Debian packages, wheels.
+"""What the build of the Dockerfile downloads, provided by this machine: a base image, Debian packages, wheels.
 
-The base image carries the base's name, is made of Debian's packages as the real one is, and its own apt and pip are
-configured to a small web server in the neighbour's namespace. So the Dockerfile is built as it is, by an engine that
-reaches nothing else.
+The base image has the name of the real base and is made of Debian packages too. Its apt and pip use a small web server
+in the neighbour's namespace. So the Dockerfile is built unchanged, by an engine without any other connection.
 """
 
 from __future__ import annotations
@@ -40,9 +39,9 @@ _ADDRESS = f"http://{NEIGHBOUR_ADDRESS_V4}:{_PORT}"
 
 # the base: Debian's essential packages, apt, and a Python that makes virtual environments
 _BASE_PACKAGES = ("?essential", "apt", "ca-certificates", "python3", "python3-venv", "usr-is-merged")
-# unpacked into the base, not installed: the real one has Python's headers and not the C library's
+# unpacked and not installed: the real base has Python's headers, but not the C library's
 _HEADERS = ("libpython3.11-dev",)
-# a round number that changes when the making of the base does: the cached one is then made again
+# increase it when the build of the base changes, so that the cached base is built again
 _RECIPE = 1
 
 _DOCKERFILE = """
@@ -57,7 +56,7 @@ ENV PATH=/usr/local/bin:/usr/local/sbin:/usr/bin:/usr/sbin:/bin:/sbin
 
 
 class BuildError(RuntimeError):
-    """An image can't be built; the message is the engine's output."""
+    """An image can't be built. The message is the engine's output."""
 
 
 def build(engine: Engine, context: bytes, tag: str) -> str:
@@ -88,7 +87,7 @@ def context_of(directory: Path) -> bytes:
 
 
 def load_base(engine: Engine) -> None:
-    """Give an engine the base image; it is made on first use (a minute) and kept."""
+    """Load the base image into an engine. It is built on first use (one minute) and kept."""
     archive = lab_directory() / "images" / f"base-{_fingerprint()}.tar"
     with locked(archive.with_suffix(".lock")):
         if not archive.exists():
@@ -120,7 +119,7 @@ def _make_base(engine: Engine, archive: Path) -> None:
 
 
 def _furnish(root: Path) -> None:
-    """Make what apt and pip are told in the base, and Python where the real base has it."""
+    """Write the configuration of apt and pip in the base, and link Python where the real base has it."""
     for name in ("var/lib/dpkg/info", "usr/local/bin", "etc/apt", "proc", "sys", "dev"):
         (root / name).mkdir(parents=True, exist_ok=True)
     for name in ("status", "available"):
@@ -161,7 +160,7 @@ def served(neighbour: Neighbour) -> Iterator[None]:
 
 
 def _served_directory() -> Path:
-    """Return the directory of packages and wheels, filled on first use and when what is asked for changed."""
+    """Return the directory of packages and wheels, filled on first use and after a change of the requirements."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     wheels = (*project["project"]["dependencies"], *project["build-system"]["requires"], "setuptools", "wheel")
     debs = tuple(sorted(_installed_by_dockerfile()))
@@ -187,8 +186,8 @@ def _installed_by_dockerfile() -> set[str]:
 
 
 def download(names: tuple[str, ...], target: Path) -> list[Path]:
-    """Download Debian packages with all that they depend on into a directory; return the files."""
-    # the lock under which a tree is made of the same suite: both use its part of the lab's cache
+    """Download Debian packages with their dependencies into a directory; return the files."""
+    # the lock of tree builds of the same suite, which use the same part of the lab's cache
     with locked(lab_directory() / "cache" / "20.10.lock"):
         return [
             Path(shutil.move(archive, target / archive.name)) for archive in packages.Apt("bookworm").download([*names])
@@ -196,10 +195,10 @@ def download(names: tuple[str, ...], target: Path) -> list[Path]:
 
 
 def unpack(debs: list[Path], root: Path) -> None:
-    """Extract packages into a root directory; nothing of them is run.
+    """Extract packages into a root directory without running their scripts.
 
     Raises:
-        BuildError: one is no package, or does not fit on the disk.
+        BuildError: a file is not a package, or the disk is full.
     """
     for deb in debs:
         with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", deb], stdout=subprocess.PIPE) as reader:
@@ -214,7 +213,7 @@ def _index(debs: list[Path]) -> None:
     stanzas = []
     for deb in debs:
         content = deb.read_bytes()
-        # a percent sign (of an epoch) would be read as an escape by the web server
+        # the web server would decode a percent sign (of an epoch)
         plain = deb.rename(deb.with_name(deb.name.replace("%3a", "-")))
         digest = hashlib.sha256(content).hexdigest()
         control = run(["dpkg-deb", "--field", str(plain)]).stdout
@@ -223,7 +222,7 @@ def _index(debs: list[Path]) -> None:
 
 
 def _download_wheels(requirements: tuple[str, ...], target: Path) -> None:
-    """Download distributions for the base's Python, whatever this machine's is: wheels, but for what has none."""
+    """Download distributions for the base's Python version: wheels where they exist, else source archives."""
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--dest", str(target)]
     compiled = [each for each in requirements if each.startswith("python-iptables")]
     run([*pip, "--no-deps", "--no-binary", ":all:", *compiled], timeout=300)
@@ -232,7 +231,7 @@ def _download_wheels(requirements: tuple[str, ...], target: Path) -> None:
 
 
 def cache() -> Path:
-    """Return the directory for what is made for images, on the lab's disk."""
+    """Return the cache directory of image builds, on the lab's disk."""
     path = lab_directory() / "cache" / "image"
     path.mkdir(parents=True, exist_ok=True)
     return path

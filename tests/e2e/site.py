@@ -1,4 +1,4 @@
-"""A host that several tests of a module share: an engine, an operator beside it, and places to ask from."""
+"""A host that several tests of a module share: an engine, an operator, and the network namespaces of clients."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ RESPONDER = ("responder", "tcp/80-84", "udp/80")
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What a test works with. Places are clients' network namespaces."""
+    """The engine, the operator and the clients of a test. A `Place` is the network namespace of a client."""
 
     lab: Lab
     operator: Operator
@@ -54,7 +54,7 @@ class Site:
         return self.engine.container_addresses(container, network)["6"]
 
     def run(self, name: str, network: str | None, **options: Any) -> str:
-        """Start a container that answers."""
+        """Start a container with the responder."""
         return self.engine.run(name, network, command=RESPONDER, **options)
 
     def remove(self, *containers: str) -> None:
@@ -62,26 +62,26 @@ class Site:
         self.engine.docker("rm", "-f", *containers)
 
     def start(self) -> None:
-        """Start the operator, and wait until it is at work: one that ends at once shall not cost each test's patience.
+        """Start the operator and wait until it answers, so that a failed start fails here and not in each test.
 
         Raises:
-            CommandFailedError, AssertionError: it isn't.
+            AssertionError: it ended or does not answer.
         """
         self.operator.start()
 
-        def at_work() -> bool:
+        def working() -> bool:
             assert self.operator.running, self.operator.log_tail()
             return self.operator.cli("get", "v6net", check=False).returncode == 0
 
-        eventually(at_work, "the operator is at work")
+        eventually(working, "the operator answers")
 
     def create_network(self, name: str, subnet: str = "", *options: str) -> None:
-        """Make a Docker network as people do; with a subnet it has IPv6."""
+        """Create a Docker network with the docker client; with a subnet it has IPv6."""
         ipv6 = ("--ipv6", "--subnet", subnet) if subnet else ()
         self.engine.docker("network", "create", *ipv6, *options, name)
 
     def status(self, name: str, kind: str = "ipv6policy") -> dict[str, Any]:
-        """What the operator says of a resource."""
+        """The status of a resource."""
         said: dict[str, Any] = resource(self.operator, name, kind).get("status", {})
         return said
 
@@ -96,7 +96,7 @@ class Site:
         return found
 
     def wait_while_reason(self, name: str, type_: str, reason: str, kind: str = "ipv6network") -> None:
-        """Wait until a condition does not have a reason any more."""
+        """Wait as long as a condition has a reason."""
         eventually(
             lambda: (condition(self.operator, name, type_, kind) or {}).get("reason") != reason,
             f"{kind}/{name} {type_} is no longer {reason}",
@@ -105,7 +105,7 @@ class Site:
 
 @contextmanager
 def borrowed(farm: Farm, settings: Settings, directory: Path) -> Iterator[Site]:
-    """An engine of these settings, clean and for the borrower alone, with an operator that is not started yet."""
+    """Provide a clean engine with these settings for exclusive use, with an operator that is not started yet."""
     station = farm.lend(settings)
     lab = Lab(station.engine, station.neighbour, directory)
     try:
@@ -122,12 +122,12 @@ def borrowed(farm: Farm, settings: Settings, directory: Path) -> Iterator[Site]:
 
 
 def published(number: int, protocol: str = "tcp", address: str = HOST_ADDRESS) -> Port:
-    """A port of the host, on its uplink's address unless said."""
+    """A port of the host, by default on its uplink's address."""
     return Port(protocol, address, number)
 
 
 def reach_as(place: Place, port: Port, name: str, client: str, *, source: str | None = None) -> None:
-    """Ask until the container sees the client's own address: an engine's proxy may answer first, with its own."""
+    """Wait until the container sees the client's own address. An engine's proxy may answer before that."""
 
     def seen() -> bool:
         answer = ask(place, port, source=source, patience=_ATTEMPT)
@@ -138,7 +138,7 @@ def reach_as(place: Place, port: Port, name: str, client: str, *, source: str | 
 
 @contextmanager
 def timed(what: str) -> Iterator[None]:
-    """Say how long the block took, for the reader of the test's output; no test depends on it."""
+    """Print how long the block took. No test depends on it."""
     started = time.monotonic()
     yield
-    print(f"{what}: {(time.monotonic() - started) * 1000:.0f} ms")  # noqa: T201 - a figure, and no assertion
+    print(f"{what}: {(time.monotonic() - started) * 1000:.0f} ms")  # noqa: T201 - for the reader of the output

@@ -1,4 +1,4 @@
-"""Ports that can't be published are told of and disturb nothing: a second network is asked after each test."""
+"""Ports that can't be published are reported and affect nothing else; a second network is checked after each test."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SUBNET = {"addressing": {"subnet": "fd12:3456:789a:1::/64"}}
 
 @pytest.fixture(scope="module")
 def site(cell: Cell, farm: Farm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A host with one network for bad wishes and one that works."""
+    """A host with one network for invalid ports and one that works."""
     with borrowed(farm, cell.settings, tmp_path_factory.mktemp("site")) as site:
         site.operator.apply_yaml("good.yaml", network_yaml("good"))
         site.operator.apply_yaml("bad.yaml", network_yaml("bad", _SUBNET))
@@ -40,7 +40,7 @@ def site(cell: Cell, farm: Farm, tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 @pytest.fixture(autouse=True)
-def _nothing_else_is_disturbed(site: Site, report_logs_of: Callable[[Lab], None]) -> Iterator[None]:
+def _nothing_else_is_affected(site: Site, report_logs_of: Callable[[Lab], None]) -> Iterator[None]:
     report_logs_of(site.lab)
     yield
     reach_as(site.neighbour, published(8080), "good", NEIGHBOUR_ADDRESS)
@@ -48,8 +48,8 @@ def _nothing_else_is_disturbed(site: Site, report_logs_of: Callable[[Lab], None]
     ready = condition(site.operator, "good", "Ready")
     assert ready is not None
     assert ready["status"] == "True"
-    _ask_for(site)
-    eventually(lambda: _published(site) == [8081], "nothing else is published any more")
+    _publish(site)
+    eventually(lambda: _published(site) == [8081], "no other port is published")
     site.wait_for_reason("bad", "Accepted", "Accepted")
 
 
@@ -57,7 +57,7 @@ def _published(site: Site) -> list[int]:
     return [each["port"] for each in site.status("bad", "ipv6network")["publishedPorts"]]
 
 
-def _ask_for(site: Site, *ports: dict[str, Any]) -> None:
+def _publish(site: Site, *ports: dict[str, Any]) -> None:
     site.operator.apply_yaml("bad.yaml", network_yaml("bad", {**_SUBNET, "publish": {"ports": list(ports)}}))
 
 
@@ -73,14 +73,14 @@ def _process(site: Site, port: int) -> Iterator[None]:
 
 
 def _reaches_process(site: Site, port: int) -> bool:
-    """Whether the host's process answers the neighbour: it tells clients their address, a container its name too."""
+    """Whether the host's process answers the neighbour: it sends only the client's address."""
     program = f"import socket; print(socket.create_connection(('{HOST_ADDRESS}', {port}), 20).makefile().read())"
     return site.lab.neighbour.exec("python3", "-c", program, check=False).stdout.strip() == NEIGHBOUR_ADDRESS
 
 
 def test_port_of_a_process_stays_with_it_until_it_ends(site: Site) -> None:
     with _process(site, 8090):
-        _ask_for(site, _to_web(8090))
+        _publish(site, _to_web(8090))
         told = site.wait_for_reason("bad", "PortsPublished", "PortTaken")
         assert told["status"] == "False"
         assert "8090" in told["message"]
@@ -88,13 +88,13 @@ def test_port_of_a_process_stays_with_it_until_it_ends(site: Site) -> None:
         ready = condition(site.operator, "bad", "Ready")
         assert ready is not None
         assert (ready["status"], ready["reason"]) == ("False", "PortTaken")
-    # nobody tells of a process' end: it is looked for every ten seconds
+    # the end of a process is not announced: the operator checks every ten seconds
     reach_as(site.neighbour, published(8090), "web", NEIGHBOUR_ADDRESS)
     site.wait_for_reason("bad", "PortsPublished", "Published")
 
 
 def test_process_that_starts_later_does_not_get_the_port(site: Site) -> None:
-    _ask_for(site, _to_web(8091))
+    _publish(site, _to_web(8091))
     reach_as(site.neighbour, published(8091), "web", NEIGHBOUR_ADDRESS)
     with _process(site, 8091):
         reach_as(site.neighbour, published(8091), "web", NEIGHBOUR_ADDRESS)
@@ -102,7 +102,7 @@ def test_process_that_starts_later_does_not_get_the_port(site: Site) -> None:
 
 
 def test_selector_that_matches_nothing_waits(site: Site) -> None:
-    _ask_for(site, _to_web(8092), {**_to_web(8093), "containers": {"name": "nobody"}})
+    _publish(site, _to_web(8092), {**_to_web(8093), "containers": {"name": "nobody"}})
     told = site.wait_for_reason("bad", "PortsPublished", "NoEndpoint")
     assert told["status"] == "Unknown"
     assert "nobody" in told["message"]
@@ -118,7 +118,7 @@ def test_selector_that_matches_nothing_waits(site: Site) -> None:
 
 
 def test_container_without_an_ipv6_address_waits_for_one(site: Site) -> None:
-    _ask_for(site, {**_to_web(8094), "containers": {"name": "late"}})
+    _publish(site, {**_to_web(8094), "containers": {"name": "late"}})
     site.run("late", "four")  # runs, but on a network without IPv6
     told = site.wait_for_reason("bad", "PortsPublished", "NoEndpoint")
     assert "late" in told["message"]
@@ -141,7 +141,7 @@ def test_containers_that_stop_at_once_leave_no_rules(site: Site) -> None:
     for process in processes:
         _, errors = process.communicate(timeout=120)
         assert process.returncode == 0, errors
-    eventually(lambda: _lines_with(site, subnet) == before, "nothing of them is left")
+    eventually(lambda: _lines_with(site, subnet) == before, "no rule of them is left")
     assert_closed(site.neighbour, *(published(8100 + n) for n in range(8)))
     assert " ERROR " not in site.operator.log_tail()
 
@@ -152,13 +152,13 @@ def _lines_with(site: Site, text: str) -> list[str]:
 
 
 def test_port_of_a_running_container_is_not_taken_over(site: Site) -> None:
-    _ask_for(site, _to_web(8080))  # the good network's container publishes it
+    _publish(site, _to_web(8080))  # published by the container of the network `good`
     told = site.wait_for_reason("bad", "PortsPublished", "PortConflict")
     assert told["status"] == "False"
     assert "good" in told["message"]
     reach_as(site.neighbour, published(8080), "good", NEIGHBOUR_ADDRESS)
-    # and a container's own `-p` does not take what the resource had first
-    _ask_for(site, _to_web(8095))
+    # `-p` of a container does not take over a port that the resource had first
+    _publish(site, _to_web(8095))
     reach_as(site.neighbour, published(8095), "web", NEIGHBOUR_ADDRESS)
     site.run("rival", "good", ports={"80/tcp": 8095})
     site.wait_for_reason("good", "PortsPublished", "PortConflict")
@@ -167,7 +167,7 @@ def test_port_of_a_running_container_is_not_taken_over(site: Site) -> None:
     site.wait_while_reason("good", "PortsPublished", "PortConflict")
 
 
-_NO_PORTS: tuple[tuple[dict[str, Any], str], ...] = (
+_INVALID_PORTS: tuple[tuple[dict[str, Any], str], ...] = (
     ({"port": 70000}, "65535"),
     ({"port": 0}, "write 1 or more"),
     ({"port": 8096, "protocol": "icmp"}, "tcp"),
@@ -179,20 +179,20 @@ _NO_PORTS: tuple[tuple[dict[str, Any], str], ...] = (
 def test_invalid_ports_are_refused_with_a_remedy(site: Site) -> None:
     directory = site.lab.directory / "refused"
     directory.mkdir()
-    for number, (port, _) in enumerate(_NO_PORTS):
+    for number, (port, _) in enumerate(_INVALID_PORTS):
         spec = {"publish": {"ports": [{**_to_web(8096), **port}]}}
         (directory / f"{number}.yaml").write_text(network_yaml(f"refused-{number}", spec))
     refused = site.operator.cli("validate", str(directory), check=False)
     assert refused.returncode != 0
     said = (refused.stdout + refused.stderr).splitlines()
-    for number, (_, remedy) in enumerate(_NO_PORTS):
+    for number, (_, remedy) in enumerate(_INVALID_PORTS):
         assert [line for line in said if f"{number}.yaml:" in line and remedy in line], said
 
 
 def test_last_valid_ports_stay_when_the_next_version_is_invalid(site: Site) -> None:
-    _ask_for(site, _to_web(8097))
+    _publish(site, _to_web(8097))
     reach_as(site.neighbour, published(8097), "web", NEIGHBOUR_ADDRESS)
-    _ask_for(site, _to_web(70000))
+    _publish(site, _to_web(70000))
     told = site.wait_for_reason("bad", "Accepted", "InvalidSpec")
     assert told["status"] == "False"
     assert "bad.yaml:" in told["message"]
@@ -202,7 +202,7 @@ def test_last_valid_ports_stay_when_the_next_version_is_invalid(site: Site) -> N
 
 def test_address_that_the_host_does_not_have_opens_when_it_has(site: Site) -> None:
     port = published(8098, address=_ABSENT_ADDRESS)
-    _ask_for(site, _to_web(8098, hostAddress=_ABSENT_ADDRESS))
+    _publish(site, _to_web(8098, hostAddress=_ABSENT_ADDRESS))
     told = site.wait_for_reason("bad", "PortsPublished", "AddressPending")
     assert _ABSENT_ADDRESS in told["message"]
     assert_closed(site.neighbour, port, published(8098))
@@ -221,7 +221,7 @@ def test_address_that_is_still_tentative_opens_when_it_is_not(site: Site) -> Non
     port = published(8099, address=_ABSENT_ADDRESS)
     try:
         host("ip", "address", "add", f"{_ABSENT_ADDRESS}/64", "dev", UPLINK)
-        _ask_for(site, _to_web(8099, hostAddress=_ABSENT_ADDRESS))
+        _publish(site, _to_web(8099, hostAddress=_ABSENT_ADDRESS))
         reach_as(site.neighbour, port, "web", NEIGHBOUR_ADDRESS)
         site.wait_for_reason("bad", "PortsPublished", "Published")
     finally:

@@ -1,7 +1,7 @@
-"""Whatever others do to the host's packet filter, published ports, egress and isolation are back by themselves.
+"""Published ports, egress and isolation are restored after other software changed the host's packet filter.
 
-And nothing of theirs is changed by it, but for the one rule that accepts our mark. How long it took is printed; no test
-depends on it, for rules of iptables-legacy are only looked at once a second.
+Rules of others are not changed, except for the one rule that accepts our mark. The time that it took is printed. No
+test depends on it, because rules of iptables-legacy are only checked once a second.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _ALWAYS = {"RestartPolicy": {"Name": "always"}}
 _OURS = "dockerv6: flows"
 _TABLES = ("filter", "nat", "mangle", "raw")
 
-# what `ufw enable` leaves of the forward direction: it drops what nobody began from within
+# the forward rules of `ufw enable`: they drop flows that were not opened from inside
 _UFW = """*filter
 :FORWARD DROP [0:0]
 :ufw6-before-forward - [0:0]
@@ -42,7 +42,7 @@ _UFW = """*filter
 -A ufw6-before-forward -p ipv6-icmp --icmpv6-type packet-too-big -j ACCEPT
 COMMIT
 """
-# as firewalld 1.3 writes it with nftables, its zones left out but for docker's
+# as firewalld 1.3 writes it with nftables, without its zones except docker's
 _FIREWALLD = """
 table inet firewalld {
     chain filter_FORWARD {
@@ -74,7 +74,7 @@ table inet site {
 
 @pytest.fixture(scope="module")
 def site(cell: Cell, farm: Farm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A host with a published web server on a network of ours, and a network of others under a policy."""
+    """A host with a published web server on a managed network, and an existing network with a policy."""
     with borrowed(farm, cell.settings, tmp_path_factory.mktemp("site")) as site:
         site.lab.neighbour.add_route(_PREFIX)
         site.create_network("theirs", "fd12:3456:789a:2::/64")
@@ -92,7 +92,7 @@ def site(cell: Cell, farm: Farm, tmp_path_factory: pytest.TempPathFactory) -> It
 
 @pytest.fixture(autouse=True)
 def _as_before(site: Site, report_logs_of: Callable[[Lab], None]) -> Iterator[None]:
-    """Put the engine's own rules back after each test; it would not by itself before its next start."""
+    """Restore the engine's own rules after each test: the engine does so only at its next start."""
     report_logs_of(site.lab)
     families = ("ip6tables", "iptables")
     saved = {family: site.engine.exec(f"{family}-save").stdout for family in families}
@@ -103,12 +103,12 @@ def _as_before(site: Site, report_logs_of: Callable[[Lab], None]) -> Iterator[No
 
 
 def _works(site: Site) -> None:
-    """Published ports with the client's address, the way out, and nothing else in."""
+    """Check that published ports see the client's address, that egress works, and that nothing else is open."""
     reach_as(site.neighbour, published(8080), "web", NEIGHBOUR_ADDRESS)
     reach_as(site.neighbour, published(8080, "udp"), "web", NEIGHBOUR_ADDRESS)
     reach_as(site.neighbour, published(8081), "app", NEIGHBOUR_ADDRESS)
     for name in ("web", "app"):
-        eventually(partial(_leaves_as_host, site, name), f"{name} has a way out")
+        eventually(partial(_leaves_as_host, site, name), f"{name} reaches the outside")
     web, app = Port("tcp", site.address("web", "ours"), 80), Port("tcp", site.address("app", "theirs"), 80)
     assert_closed(site.neighbour, web, app)
     assert_closed(site.inside("app"), web)
@@ -127,14 +127,14 @@ def _back(site: Site, after: str) -> None:
 
 
 def _foreign(site: Site) -> list[str]:
-    """The rules of xtables that are not ours, in their order, without counters."""
+    """The xtables rules of other software, in their order, without counters."""
     lines = site.engine.exec("ip6tables-save").stdout.splitlines()
     return [line.partition(" [")[0] for line in lines if line[:1] in "*:-" and _OURS not in line]
 
 
 @pytest.mark.parametrize("command", ["-F", "-t nat -F", "-t mangle -F", "-X"])
 def test_flushed_chains_are_restored(site: Site, command: str) -> None:
-    # -X refuses chains that others jump to, and removes the rest
+    # -X refuses chains that are jump targets, and removes the others
     site.engine.exec("ip6tables", *command.split(), check=False)
     left = _foreign(site)
     _back(site, f"ip6tables {command}")
@@ -162,7 +162,7 @@ def test_ufw_that_drops_new_forwarded_flows_gets_an_accept_rule(site: Site) -> N
     left = _foreign(site)
     _back(site, "ufw enable")
     assert _foreign(site) == left
-    # and what is ours to let through is all that passes
+    # ufw's rules are still in force for everything else
     assert "ufw6-user-forward" in site.engine.exec("ip6tables-save", "-t", "filter").stdout
 
 

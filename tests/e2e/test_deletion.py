@@ -1,4 +1,4 @@
-"""Deletions: wait for containers, survive an absence of the operator, and never happen by accident."""
+"""Deletions wait for containers, are resumed after a restart of the operator, and never happen by accident."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ def test_a_network_is_removed_once_its_containers_are_gone(lab: Lab) -> None:
     assert "web" in waits["message"]
     assert ping(engine, container, FAR_ADDRESS)
     engine.client().remove_container(container, force=True)
-    eventually(lambda: network_id(engine, "blog") is None, "the network goes")
+    eventually(lambda: network_id(engine, "blog") is None, "the network is removed")
     operator.cli("wait", "ipv6network/blog", "--for=delete", "--timeout=60s")
-    eventually(lambda: "blog" not in our_table(engine), "its rules go")
+    eventually(lambda: "blog" not in our_table(engine), "its rules are removed")
 
 
 def test_resources_deleted_while_the_operator_was_down_are_cleaned_up(lab: Lab) -> None:
@@ -60,8 +60,8 @@ def test_resources_deleted_while_the_operator_was_down_are_cleaned_up(lab: Lab) 
     operator.stop()
     operator.remove_yaml("blog.yaml")
     operator.start()
-    eventually(lambda: network_id(engine, "blog") is None, "the network goes")
-    eventually(lambda: "blog" not in our_table(engine), "its rules go")
+    eventually(lambda: network_id(engine, "blog") is None, "the network is removed")
+    eventually(lambda: "blog" not in our_table(engine), "its rules are removed")
     assert network_id(engine, "shop")
 
 
@@ -73,8 +73,8 @@ def test_networks_without_a_resource_are_swept_after_the_state_was_lost(lab: Lab
     shutil.rmtree(operator.state_dir)
     operator.start()
     operator.wait_ready("ipv6network/shop")
-    eventually(lambda: network_id(engine, "blog") is None, "the network goes")
-    eventually(lambda: "blog" not in our_table(engine), "its rules go")
+    eventually(lambda: network_id(engine, "blog") is None, "the network is removed")
+    eventually(lambda: "blog" not in our_table(engine), "its rules are removed")
     assert subnet_of(engine, "shop") == subnet
 
 
@@ -97,8 +97,8 @@ def test_an_unreadable_source_prunes_nothing(lab: Lab) -> None:
     engine, operator = lab.engine, _started(lab, "blog")
     kept = operator.config_dir.with_name("elsewhere")
     operator.config_dir.rename(kept)
-    eventually(lambda: "SourceUnavailable" in operator.cli("events").stdout, "it is told")
-    operator.config_dir.mkdir()  # an empty directory in its place, as an unmounted volume leaves it
+    eventually(lambda: "SourceUnavailable" in operator.cli("events").stdout, "the lost source is reported")
+    operator.config_dir.mkdir()  # an empty directory in its place, as after unmounting a volume
     operator.stop()
     operator.start()
     operator.cli("wait", "ipv6network/blog", "--for=condition=Ready", "--timeout=60s")
@@ -106,7 +106,7 @@ def test_an_unreadable_source_prunes_nothing(lab: Lab) -> None:
     operator.config_dir.rmdir()
     kept.rename(operator.config_dir)
     operator.remove_yaml("blog.yaml")
-    eventually(lambda: network_id(engine, "blog") is None, "the last file, removed by hand, does prune")
+    eventually(lambda: network_id(engine, "blog") is None, "removing the last file by hand prunes")
 
 
 def test_a_mass_deletion_waits_for_confirmation(lab: Lab) -> None:
@@ -114,11 +114,11 @@ def test_a_mass_deletion_waits_for_confirmation(lab: Lab) -> None:
     engine, operator = lab.engine, _started(lab, *names)
     for name in names[:4]:
         operator.remove_yaml(f"{name}.yaml")
-    eventually(has_condition(operator, "one", "PruneHeld", "True", "PruneHeld"), "it is held")
+    eventually(has_condition(operator, "one", "PruneHeld", "True", "PruneHeld"), "the deletion is held")
     assert all(network_id(engine, name) for name in names)
     assert "one" in operator.cli("prune").stdout
     operator.cli("prune", "--confirm")
-    eventually(lambda: [n for n in names if network_id(engine, n)] == ["five"], "they go")
+    eventually(lambda: [n for n in names if network_id(engine, n)] == ["five"], "they are removed")
 
 
 def test_sysctls_are_restored_when_nothing_needs_them(lab: Lab) -> None:
@@ -130,7 +130,7 @@ def test_sysctls_are_restored_when_nothing_needs_them(lab: Lab) -> None:
     assert forwarding(engine) == "1"
     operator.remove_yaml("blog.yaml")
     operator.cli("wait", "ipv6network/blog", "--for=delete", "--timeout=60s")
-    eventually(lambda: forwarding(engine) == "0", "forwarding is as it was")
+    eventually(lambda: forwarding(engine) == "0", "forwarding is restored")
 
 
 def test_a_resource_that_moves_to_another_file_is_not_changed(lab: Lab) -> None:

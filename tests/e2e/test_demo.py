@@ -1,4 +1,4 @@
-"""`make demo` as a person sees it, on a private engine and on one that looks like the machine's own."""
+"""`make demo` as a user runs it, on a private engine and on one that looks like the machine's own."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.lab.lab import Lab
 
 _DEMO = str(ROOT / "scripts" / "demo")
-# gives the demonstration a /run of its own, where a lab engine's socket is at the usual place
+# gives the demonstration its own /run, with a lab engine's socket at the usual place
 _AS_MACHINE = """
 mount --make-rprivate /
 mount -t tmpfs tmpfs "$2"
@@ -44,7 +44,7 @@ def _as_machine(lab: Lab) -> list[str]:
 
 @pytest.fixture
 def before(lab: Lab) -> Baseline:
-    """The engine's host, once the engine has made what it makes for its first IPv6 network of all."""
+    """The state of the engine's host, after the engine has prepared it for its first IPv6 network."""
     lab.engine.docker("network", "create", "--ipv6", "--subnet", "fd00:1::/64", "first")
     lab.engine.docker("network", "rm", "first")
     return Baseline.capture(lab.engine)
@@ -52,7 +52,7 @@ def before(lab: Lab) -> Baseline:
 
 @pytest.fixture
 def docker(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Engine:
-    """An engine whose own docker client is in PATH: machines without one must test this too."""
+    """An engine whose docker client is in PATH, so that machines without one can run this test too."""
     lab.engine.exec("busybox", "ln", "-sf", str(lab.engine.socket), "/run/docker.sock")
     program = lab.directory / "bin" / "docker"
     program.parent.mkdir()
@@ -87,7 +87,7 @@ def test_demo_leaves_the_machines_engine_unchanged(lab: Lab, before: Baseline, d
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Programs started now hear SIGINT, also where the tests run in a background job of a shell, which ignores it."""
+    """Start programs that handle SIGINT, even if the tests run in a background job of a shell, where it is ignored."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield

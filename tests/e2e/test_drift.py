@@ -1,4 +1,4 @@
-"""What others break is mended: by hand, by a firewall's reload, by an engine's restart."""
+"""Damage is repaired, whether caused by hand, by the reload of a firewall, or by the restart of an engine."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def _running(lab: Lab, name: str = "blog") -> tuple[Operator, str]:
-    """An operator with one ready network and a container on it that can send."""
+    """Start an operator with one ready network and a container on it that can send."""
     operator = lab.operator()
     operator.start()
     operator.apply_yaml(f"{name}.yaml", network_yaml(name))
@@ -46,15 +46,17 @@ def test_rules_are_restored(lab: Lab, damage: tuple[str, ...]) -> None:
     operator, container = _running(lab)
     before = _without_handles(our_table(lab.engine))
     lab.engine.netexec("nft", *damage)
-    eventually(lambda: _without_handles(our_table(lab.engine)) == before, "the table is as it was")
-    if damage != ("flush", "ruleset"):  # that takes the engine's own tables as well
+    eventually(lambda: _without_handles(our_table(lab.engine)) == before, "the table is restored")
+    if damage != ("flush", "ruleset"):  # this also flushes the engine's own tables
         assert ping(lab.engine, container, FAR_ADDRESS)
-    eventually(lambda: (condition(operator, "blog", "Drifted") or {}).get("reason") == "Restored", "the status tells")
+    eventually(
+        lambda: (condition(operator, "blog", "Drifted") or {}).get("reason") == "Restored", "the status reports it"
+    )
     assert "Drifted" in operator.cli("events", "ipv6network", "blog").stdout
 
 
 def _without_handles(listing: str) -> list[str]:
-    """The listing, its handles and the order of a set's elements apart."""
+    """The listing without handles and without the order of elements."""
     lines = [line.partition(" # handle ")[0].strip() for line in listing.splitlines()]
     return sorted(part.strip(" {},") for line in lines for part in line.split(","))
 
@@ -67,7 +69,7 @@ def test_a_removed_network_is_recreated_with_its_subnet_and_its_containers(lab: 
     engine.docker("stop", "-t", "0", stopped)
     engine.docker("network", "disconnect", "-f", "blog", container)
     engine.docker("network", "rm", "blog")
-    eventually(lambda: network_id(engine, "blog") not in (None, old), "the network is made again")
+    eventually(lambda: network_id(engine, "blog") not in (None, old), "the network is created again")
     operator.wait_ready("ipv6network/blog")
     assert subnet_of(engine, "blog") == subnet
     eventually(lambda: ping(engine, container, FAR_ADDRESS, deadline=2), "the container is attached again")
@@ -82,7 +84,7 @@ def test_a_deleted_bridge_is_recreated_with_its_containers(lab: Lab) -> None:
     operator, container = _running(lab)
     old = network_id(engine, "blog")
     engine.netexec("ip", "link", "del", "v6-blog")
-    eventually(lambda: network_id(engine, "blog") not in (None, old), "the network is made again")
+    eventually(lambda: network_id(engine, "blog") not in (None, old), "the network is created again")
     operator.wait_ready("ipv6network/blog")
     eventually(lambda: ping(engine, container, FAR_ADDRESS, deadline=2), "the container is attached again")
 
@@ -94,7 +96,8 @@ def test_a_removed_bridge_address_is_restored(lab: Lab) -> None:
     gateway = engine.netexec("ip", "-6", "-br", "addr", "show", "dev", "v6-blog", "scope", "global").stdout.split()[2]
     engine.netexec("ip", "-6", "addr", "del", gateway, "dev", "v6-blog")
     eventually(
-        lambda: gateway in engine.netexec("ip", "-6", "addr", "show", "dev", "v6-blog").stdout, "the address is back"
+        lambda: gateway in engine.netexec("ip", "-6", "addr", "show", "dev", "v6-blog").stdout,
+        "the address is restored",
     )
     engine.netexec("ip", "link", "set", "v6-blog", "down")
     eventually(lambda: ping(engine, container, FAR_ADDRESS, deadline=2), "the bridge is up again")
@@ -114,7 +117,8 @@ def test_the_operator_waits_for_an_engine_that_was_killed(lab: Lab) -> None:
     subnet = subnet_of(lab.engine, "blog")
     lab.engine.kill()
     eventually(
-        lambda: (condition(operator, "blog", "Ready") or {}).get("reason") == "EngineUnavailable", "the status tells"
+        lambda: (condition(operator, "blog", "Ready") or {}).get("reason") == "EngineUnavailable",
+        "the status reports it",
     )
     lab.engine.start()
     operator.wait_ready("ipv6network/blog")
@@ -127,4 +131,4 @@ def test_a_host_firewall_that_drops_forwarded_packets_gets_an_accept_rule(lab: L
     _, container = _running(lab)
     lab.engine.exec("ip6tables", "-P", "FORWARD", "DROP")
     lab.engine.exec("ip6tables", "-F", "FORWARD")
-    eventually(lambda: ping(lab.engine, container, FAR_ADDRESS, deadline=1), "our flows pass")
+    eventually(lambda: ping(lab.engine, container, FAR_ADDRESS, deadline=1), "allowed flows pass")

@@ -1,6 +1,6 @@
-"""Each of manifests/examples is applied to real engines, and does what its comments say.
+"""Each example of manifests/examples is applied to real engines, and does what its comments say.
 
-Those that name `wan0` find a provider there, who delegates a prefix to the host.
+Examples that use `wan0` find a provider there that delegates a prefix to the host.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def _observe(cell: Cell, lab: Lab, operator: Operator) -> None:
     operator.remove_yaml("04-observe-existing-network.yaml")
     operator.cli("wait", "v6net/somebodys", "--for=delete", "--timeout=60s")
     assert network_id(lab.engine, "existing") == network
-    # what the engine does by itself is what is left
+    # only the engine's own behaviour remains
     deadline = deadline_for(expected=cell.ipv6_rules)
     assert ping(lab.engine, container, FAR_ADDRESS, deadline=deadline) == cell.ipv6_rules
 
@@ -105,7 +105,9 @@ def _internal(_cell: Cell, lab: Lab, operator: Operator) -> None:
 
 def _ipv6_only(cell: Cell, lab: Lab, operator: Operator) -> None:
     if not cell.settings.version.startswith("28."):
-        eventually(has_condition(operator, "six", "Ready", "False", "EngineTooOld"), "it says what engine it needs")
+        eventually(
+            has_condition(operator, "six", "Ready", "False", "EngineTooOld"), "the status names the required engine"
+        )
         assert network_id(lab.engine, "six") is None
         return
     _subnet(operator, "six")
@@ -134,7 +136,7 @@ def _recreate(_cell: Cell, lab: Lab, operator: Operator) -> None:
     before, address = network_id(engine, "changing"), _address(engine, container, "changing")
     text = _EXAMPLES[name]
     operator.apply_yaml(name, text.replace("icc: true", "icc: false"))
-    eventually(lambda: network_id(engine, "changing") not in (None, before), "the network is made anew")
+    eventually(lambda: network_id(engine, "changing") not in (None, before), "the network is recreated")
     operator.wait_ready("v6net/changing")
     assert _address(engine, container, "changing") == address
     endpoint = engine.client().inspect_container(container)["NetworkSettings"]["Networks"]["changing"]
@@ -222,7 +224,7 @@ def _office(_cell: Cell, lab: Lab, operator: Operator) -> None:
 
 
 def _moved(address: str, prefix: str) -> str:
-    """The address under another /56: its other bits stay."""
+    """The address in another /56, with the same remaining bits."""
     return str(IPv6Network(prefix)[suffix(address, 56)])
 
 
@@ -293,13 +295,16 @@ def _macvlan(_cell: Cell, lab: Lab, operator: Operator) -> None:
 
 
 def _lan1(lab: Lab) -> None:
-    """Give the host an interface that leads to nobody: what is on it is another test's matter."""
+    """Give the host an interface without a peer. Traffic on it is covered by another test."""
     lab.engine.netexec("ip", "link", "add", "lan1", "up", "type", "veth", "peer", "name", "lan1-far")
     lab.engine.netexec("ip", "link", "set", "lan1-far", "up")
 
 
 def _ipvlan(_cell: Cell, lab: Lab, operator: Operator) -> None:
-    eventually(has_condition(operator, "behind-lan1", "NetworkReady", "False", "ParentNotReady"), "it misses lan1")
+    eventually(
+        has_condition(operator, "behind-lan1", "NetworkReady", "False", "ParentNotReady"),
+        "it reports that lan1 is missing",
+    )
     assert network_id(lab.engine, "behind-lan1") is None
     _lan1(lab)
     assert str(_subnet(operator, "behind-lan1")) == "fd12:3456:789a:18::/64"
@@ -330,7 +335,7 @@ _WITH_TWO_UPLINKS: Mapping[str, Callable[[Premises], None]] = {"15-several-uplin
 
 @pytest.fixture
 def two_uplinks(lab: Lab, lab_session: Session) -> Iterator[Premises]:
-    """The lab's host with a second uplink, `wan0`; what its provider delegates is this uplink's by its address."""
+    """The lab's host with a second uplink, `wan0`, which has an address in the prefix that its provider delegates."""
     provider = Provider.join(lab_session, lab.engine.namespace)
     try:
         provider.delegate(_DELEGATED)

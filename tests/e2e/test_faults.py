@@ -1,4 +1,4 @@
-"""Bad input and a broken world: a clear condition with a remedy, and nothing that works is lost."""
+"""Invalid input and broken hosts are reported with a remedy, and what works keeps working."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_pools_unknown_and_exhausted(lab: Lab) -> None:
     operator = lab.operator()
     operator.start()
     operator.apply_yaml("lost.yaml", network_yaml("lost", {"addressing": {"poolRef": {"name": "small"}}}))
-    eventually(has_condition(operator, "lost", "Ready", "False", "PoolNotFound"), "the pool is missed")
+    eventually(has_condition(operator, "lost", "Ready", "False", "PoolNotFound"), "the missing pool is reported")
     operator.apply_yaml("pool.yaml", pool_yaml("small", {"prefix": "fd12:3456:789a::/64"}))
     operator.wait_ready("ipv6network/lost")
     operator.apply_yaml("more.yaml", network_yaml("more", {"addressing": {"poolRef": {"name": "small"}}}))
@@ -148,7 +148,7 @@ def test_a_host_without_nftables_reports_what_to_install(lab: Lab, tmp_path: Pat
 
 
 def _without_nftables(directory: Path) -> dict[str, str]:
-    """An environment in which neither libnftables nor nft can be found: a loader audit would be heavier than this."""
+    """An environment in which neither libnftables nor nft can be found."""
     bare = directory / "bin"
     bare.mkdir()
     (bare / "nsenter").symlink_to(str(shutil.which("nsenter")))
@@ -174,7 +174,7 @@ os.setgroups([]), os.setgid(65534), os.setuid(65534)
 sys.argv = ["dockerv6", "run"]
 main()
 """
-"""Root becomes nobody once everything is imported: the interpreter may lie where nobody may not read."""
+"""Changes from root to nobody after all imports, because nobody may not be able to read the interpreter."""
 
 
 @pytest.mark.cells("28.5")

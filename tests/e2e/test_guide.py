@@ -1,4 +1,4 @@
-"""The story of the guide that dockerv6 began with: network, masquerade and clean-up by hand become one resource."""
+"""The original guide: network, masquerading and clean-up by hand are replaced by one resource."""
 
 from __future__ import annotations
 

@@ -36,13 +36,13 @@ def test_no_packet_is_lost_and_no_rule_rewritten_while_the_operator_restarts(lab
     ):
         assert operator.stop() == 0
         operator.start()
-        _at_work(operator, "first")
+        _wait_working(operator, "first")
         operator.kill()
         operator.start()
-        _at_work(operator, "second")
+        _wait_working(operator, "second")
         assert operator.stop() == 0
         operator.start(environment=_another_version(tmp_path, "99.0.0"))
-        _at_work(operator, "third")
+        _wait_working(operator, "third")
         assert "dockerv6 99.0.0" in operator.log_tail()
         pinged, streamed = pings.stop(), stream.stop()
         assert pinged.sent > 0
@@ -53,14 +53,14 @@ def test_no_packet_is_lost_and_no_rule_rewritten_while_the_operator_restarts(lab
     assert set(_rules(table)) <= set(_rules(our_table(engine)))
 
 
-def _at_work(operator: Operator, name: str) -> None:
-    """Wait until the daemon has made another network: it has taken in the sources and looked at the world."""
+def _wait_working(operator: Operator, name: str) -> None:
+    """Wait until the daemon has created another network: it has then read the sources and observed the host."""
     operator.apply_yaml(f"{name}.yaml", network_yaml(name))
     operator.wait_ready(f"ipv6network/{name}")
 
 
 def _another_version(directory: Path, version: str) -> dict[str, str]:
-    """The same program as an installation of another version would run it: an environment that finds that one first."""
+    """Install the same program as another version; return the environment that runs it."""
     installed = directory / "upgrade"
     shutil.copytree(_SOURCE / "dockerv6", installed / "dockerv6")
     metadata = installed / f"dockerv6-{version}.dist-info" / "METADATA"
@@ -70,5 +70,5 @@ def _another_version(directory: Path, version: str) -> dict[str, str]:
 
 
 def _rules(listing: str) -> list[str]:
-    """Chains and rules with their handles."""
+    """The chains and rules, with their handles."""
     return [line.strip() for line in listing.splitlines() if "# handle" in line and "elements" not in line]

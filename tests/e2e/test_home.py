@@ -1,7 +1,7 @@
-"""A home: a prefix that the provider delegates or advertises, and that is another one tomorrow, with connections open.
+"""A home whose provider delegates or advertises a prefix, and changes it while connections are open.
 
-Translated networks follow it with nobody touched. Networks whose addresses come from it are renumbered as planned: the
-same number, the same suffixes, one at a time, each when its `updateStrategy` allows it.
+Translated networks follow the prefix without touching a container. Networks with addresses of the prefix are
+renumbered: same number, same suffixes, one network at a time, when its `updateStrategy` allows it.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ _FOLLOWING: dict[str, Any] = {"mode": "PrefixTranslation", "prefixFrom": {"inter
 _OPEN = {"ingress": [{"ports": [{"port": 80}]}]}
 
 
-def _outer(address: str, prefix: str) -> str:
-    """What an address of the translated network is with a delegated /56: its last 72 bits stay."""
+def _external(address: str, prefix: str) -> str:
+    """The external address of an address of the translated network: the bits after the prefix are the same."""
     network = IPv6Network(prefix)
     return str(network[suffix(address, network.prefixlen)])
 
@@ -41,8 +41,8 @@ def test_translated_networks_follow_a_delegated_prefix_without_touching_a_contai
     premises.network("home", {"addressing": {"subnet": _INNER}, "egress": _FOLLOWING, "firewall": _OPEN})
     container = premises.run("nas", "home")
     own, network = premises.address("nas", "home"), network_id(engine, "home")
-    premises.wait_source_address("nas", _outer(own, _FIRST))
-    premises.assert_reachable(premises.internet, _outer(own, _FIRST), "nas")
+    premises.wait_source_address("nas", _external(own, _FIRST))
+    premises.assert_reachable(premises.internet, _external(own, _FIRST), "nas")
     before = premises.transitions("home")
     assert before["Ready"][0] == "True"
     started = engine.client().inspect_container(container)["State"]["StartedAt"]
@@ -51,10 +51,10 @@ def test_translated_networks_follow_a_delegated_prefix_without_touching_a_contai
         premises.deprecate_prefix(_FIRST, 100)
         premises.delegate_prefix(_SECOND)
         premises.wait_logged(f"{_SECOND} instead of {_FIRST}")
-        premises.wait_source_address("nas", _outer(own, _SECOND))
-        premises.assert_reachable(premises.internet, _outer(own, _SECOND), "nas")
-        # the old one works for as long as the provider said
-        premises.assert_reachable(premises.internet, _outer(own, _FIRST), "nas")
+        premises.wait_source_address("nas", _external(own, _SECOND))
+        premises.assert_reachable(premises.internet, _external(own, _SECOND), "nas")
+        # the old prefix works until its lifetime ends
+        premises.assert_reachable(premises.internet, _external(own, _FIRST), "nas")
         tally = stream.stop()
     assert unbroken(tally), tally
     assert network_id(engine, "home") == network
@@ -69,13 +69,13 @@ def test_translated_networks_follow_what_radvd_advertises(premises: Premises) ->
     brief = 6
     premises.provider.advertise(Advertised(first, preferred=brief - 1, valid=brief))
     eventually(lambda: "2001:db8:a:1:" in premises.ip("address", "show", "dev", UPLINK), "an address")
-    # a privacy address is nobody's prefix
+    # a temporary address gives no prefix
     premises.engine.netexec("sysctl", "-q", "-w", f"net.ipv6.conf.{UPLINK}.use_tempaddr=2")
     premises.start()
     premises.network("home", {"egress": _FOLLOWING, "ndpProxy": {"enabled": True}, "firewall": _OPEN})
     premises.run("nas", "home")
     own, network = premises.address("nas", "home"), network_id(premises.engine, "home")
-    old, new = _outer(own, first), _outer(own, second)
+    old, new = _external(own, first), _external(own, second)
     premises.wait_source_address("nas", old)
     assert premises.proxy_entries() == {old}
     before = premises.transitions("home")
@@ -84,7 +84,9 @@ def test_translated_networks_follow_what_radvd_advertises(premises: Premises) ->
         premises.provider.advertise(second, Advertised(first, preferred=0, valid=brief))
         premises.wait_logged(f"{second} instead of {first}")
         premises.wait_source_address("nas", new)
-        eventually(lambda: premises.proxy_entries() == {old, new}, "both are answered for while both are valid")
+        eventually(
+            lambda: premises.proxy_entries() == {old, new}, "there are proxy entries for both while both are valid"
+        )
         premises.assert_reachable(premises.router, new, "nas")
         tally = stream.stop()
     assert unbroken(tally), tally
@@ -92,7 +94,7 @@ def test_translated_networks_follow_what_radvd_advertises(premises: Premises) ->
     assert premises.address("nas", "home") == own
     assert premises.transitions("home") == before
     premises.provider.advertise(second)
-    eventually(lambda: premises.proxy_entries() == {new}, "the old one is forgotten with its lifetime")
+    eventually(lambda: premises.proxy_entries() == {new}, "the old entry is removed with its lifetime")
     premises.wait_source_address("nas", new)
 
 
@@ -127,12 +129,12 @@ def test_networks_with_addresses_of_the_prefix_are_renumbered_one_at_a_time(prem
 
     premises.remove_prefix(_FIRST)
     premises.delegate_prefix(_SECOND)
-    moved = {name: _outer(prefix.split("/")[0], _SECOND) + "/64" for name, prefix in before.items()}
+    moved = {name: _external(prefix.split("/")[0], _SECOND) + "/64" for name, prefix in before.items()}
     eventually(lambda: all(subnet_of(engine, name) == moved[name] for name in names), "all are renumbered")
     premises.ready(*names)
     for name, network in homes.items():
-        assert premises.address(name, network) == _outer(addresses[name], _SECOND)
-        premises.assert_reachable(premises.internet, _outer(addresses[name], _SECOND), name)
+        assert premises.address(name, network) == _external(addresses[name], _SECOND)
+        premises.assert_reachable(premises.internet, _external(addresses[name], _SECOND), name)
     aliases = engine.client().inspect_container("shop")["NetworkSettings"]["Networks"]["web"]["Aliases"]
     assert "www" in aliases
     apart = absences(engine, since, homes)
@@ -141,7 +143,7 @@ def test_networks_with_addresses_of_the_prefix_are_renumbered_one_at_a_time(prem
     for name in names:
         assert "Recreated" in premises.events(name)
 
-    # who may not be touched waits, says so, and has what it had
+    # a network that must not be recreated waits, reports this, and keeps its subnet
     premises.wait_for_reason("calm", "NetworkReady", "RecreateBlocked")
     assert premises.status("home", "ipv6pool")["renumbering"] == ["calm"]
     assert subnet_of(engine, "calm") == before["calm"]
@@ -150,6 +152,8 @@ def test_networks_with_addresses_of_the_prefix_are_renumbered_one_at_a_time(prem
     eventually(lambda: subnet_of(engine, "calm") == moved["calm"], "it is renumbered")
     premises.ready("calm")
     engine.docker("start", "lamp")
-    premises.wait_source_address("lamp", _outer(addresses["lamp"], _SECOND))
-    eventually(lambda: "renumbering" not in premises.status("home", "ipv6pool"), "the pool says that all is done")
+    premises.wait_source_address("lamp", _external(addresses["lamp"], _SECOND))
+    eventually(
+        lambda: "renumbering" not in premises.status("home", "ipv6pool"), "the pool reports no network to renumber"
+    )
     assert operator.running

@@ -1,4 +1,4 @@
-"""Moving over from docker-ipv6nat: its rules as a real one wrote them, on the host that they were recorded on."""
+"""Migration from docker-ipv6nat, with rules that were recorded from a real one."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def stack(engine: Engine) -> None:
 
 
 def rules(engine: Engine) -> dict[str, list[str]]:
-    """What the host's administrator sees, by table: rules, chains and policies, without tables that do nothing."""
+    """The xtables rules, chains and policies by table, without empty tables."""
     found: dict[str, list[str]] = {}
     saved = re.sub(r" \[\d+:\d+\]", "", engine.exec("ip6tables-save").stdout)
     for table in saved.split("COMMIT\n"):
@@ -68,7 +68,7 @@ def rules(engine: Engine) -> dict[str, list[str]]:
 
 
 def finding(operator: Operator) -> dict[str, Any]:
-    """What the doctor says of docker-ipv6nat."""
+    """The doctor's check of docker-ipv6nat."""
     report = json.loads(operator.cli("doctor", "-o", "json", check=False).stdout)
     (found,) = (check for check in report["checks"] if check["name"] == NAME)
     return dict(found)
@@ -76,7 +76,7 @@ def finding(operator: Operator) -> dict[str, Any]:
 
 @pytest.fixture
 def running(lab: Lab, tmp_path: Path) -> Iterator[None]:
-    """A process of its name in the host's network namespace, in the place of a real one."""
+    """A process named docker-ipv6nat in the host's network namespace."""
     program = tmp_path / NAME
     program.symlink_to(sys.executable)
     process = lab.engine.namespace.popen([str(program), "-S", "-c", "input()"])
@@ -87,7 +87,7 @@ def running(lab: Lab, tmp_path: Path) -> Iterator[None]:
 
 @pytest.fixture
 def operator(lab: Lab) -> Operator:
-    """An installation with the policy that replaces docker-ipv6nat; not started."""
+    """An installation with the policy that replaces docker-ipv6nat, not started."""
     stack(lab.engine)
     operator = lab.operator()
     operator.apply_yaml("all.yaml", policy_yaml("all", {"selector": {"prefixes": ["fc00::/7"]}}))
@@ -95,7 +95,7 @@ def operator(lab: Lab) -> Operator:
 
 
 def serves(lab: Lab) -> None:
-    """Published ports from outside with the client's address, and the way out."""
+    """Check that published ports see the client's address from outside, and that egress works."""
     neighbour = lab.neighbour.namespace.path
     for port, container in ((WEB, "web"), (BOUND, "web2")):
         assert str(reach(neighbour, port, name=container).client) == NEIGHBOUR_ADDRESS
@@ -121,7 +121,7 @@ def test_a_host_migrates_without_interruption_and_no_rule_is_left(lab: Lab, cell
     assert [line.removeprefix("removed") for line in removed] == [line.removeprefix("would remove") for line in dry]
     assert rules(engine) == before == {}
     serves(lab)
-    with connection:  # it was translated by rules that are gone
+    with connection:  # its translation rules are removed
         connection.sendall(b"who\n")
         assert connection.recv(100).startswith(b"web ")
     assert finding(operator)["status"] == "ok"
@@ -146,7 +146,7 @@ def test_cleanup_spares_the_engines_own_rules_and_an_engine_restart_restores_sha
     assert finding(operator)["status"] == "ok"
     engine.restart()
     engine.docker("start", "web", "web2")
-    # the order of networks is by chance
+    # the engine writes its networks in random order
     assert {table: Counter(lines) for table, lines in rules(engine).items()} == {
         table: Counter(lines) for table, lines in before.items()
     }

@@ -1,4 +1,4 @@
-"""The lab itself, proven with real packets: what the other end-to-end tests conclude rests on it."""
+"""The lab itself, tested with real packets, because the other end-to-end tests depend on it."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _network(engine: Engine, name: str = "guide") -> None:
 
 
 def _container(engine: Engine, name: str = "busy") -> str:
-    """Start a container that can send: its gateway answers, so its addresses have passed detection."""
+    """Start a container and wait until it can send: its addresses have passed duplicate detection."""
     container = engine.run(name, "guide")
     assert ping(engine, container, _GATEWAY)
     return container
@@ -73,7 +73,7 @@ def test_guide_by_hand_from_network_to_cleanup(cell: Cell, lab: Lab) -> None:
     engine = lab.engine
     _network(engine)
     container = _container(engine)
-    # without a rule, whoever makes it, nobody out there knows the way back to a unique local address
+    # without masquerading there is no route back to a unique local address
     assert ping(engine, container, FAR_ADDRESS, deadline=deadline_for(expected=cell.ipv6_rules)) == cell.ipv6_rules
     engine.exec("ip6tables", "-t", "nat", "-A", *_MASQUERADE)
     assert ping(engine, container, NEIGHBOUR_ADDRESS)
@@ -249,7 +249,7 @@ sys.stdin.read()
 
 
 def _runs(pid: str) -> bool:
-    # a zombie that nobody has waited for yet has no arguments left
+    # the arguments of a zombie are empty
     arguments = Path(f"/proc/{pid}/cmdline")
     return arguments.exists() and bool(arguments.read_bytes())
 

@@ -1,4 +1,4 @@
-"""Networks on an interface of the host: containers are its neighbours' neighbours, past its bridges and its filter."""
+"""macvlan and ipvlan networks: containers are on the link of the host's interface, outside its bridges and filter."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ pytestmark = pytest.mark.cells("20.10-off", "28.5")
 LAN = "2001:db8:0:1::/64"  # of the host's uplink and the neighbour
 ON_THE_LAN = {"subnet": LAN, "gateway": NEIGHBOUR_ADDRESS, "reserved": [HOST_ADDRESS]}
 LAN_NETWORK = {"driver": "macvlan", "options": {"parent": UPLINK}, "addressing": ON_THE_LAN}
-BEHIND = "fd12:3456:789a:3::/64"  # not of the LAN: the neighbour has a route to it
+BEHIND = "fd12:3456:789a:3::/64"  # not part of the LAN: the neighbour has a route to it
 POOL = "fd12:3456:789a::/60"
-SECOND = "lan1"  # an interface that isn't there at first
+SECOND = "lan1"  # an interface that does not exist at first
 RESPONDER = ("responder", "tcp/80")
 
 
@@ -46,13 +46,13 @@ def run(lab: Lab, name: str, network: str) -> str:
 
 
 def answers(lab: Lab, address: str, name: str, client: str) -> None:
-    """The neighbour reaches the container, and is seen with its own address."""
+    """Check that the neighbour reaches the container, which sees the neighbour's own address."""
     found = reach(lab.neighbour.namespace.path, Port("tcp", address, 80), name=name)
     assert str(found.client) == client
 
 
 def plug(lab: Lab, name: str) -> None:
-    """Join the host and the neighbour by one more link."""
+    """Connect the host and the neighbour by an additional link."""
     there = lab.neighbour.namespace
     there.exec(*f"ip link add {name} up type veth peer name {name} netns {lab.engine.netns}".split())
     lab.engine.netexec("ip", "link", "set", name, "up")
@@ -76,7 +76,7 @@ def test_a_container_on_macvlan_is_a_host_of_the_lan(lab: Lab) -> None:
     before = network_id(engine, "lan")
     operator.cli("plan")
     operator.apply_yaml("lan.yaml", network_yaml("lan", {**LAN_NETWORK, "publish": {"fromContainers": True}}))
-    eventually(has_condition(operator, "lan", "Accepted", "False", "InvalidSpec"), "what makes no sense is refused")
+    eventually(has_condition(operator, "lan", "Accepted", "False", "InvalidSpec"), "fields without effect are refused")
     answers(lab, address, "web", NEIGHBOUR_ADDRESS)
     operator.remove_yaml("lan.yaml")
     eventually(
@@ -95,7 +95,7 @@ def test_a_parent_may_appear_late_and_disappear_and_return(lab: Lab) -> None:
     operator.apply_yaml("pool.yaml", pool_yaml("lans", {"prefix": POOL}))
     spec = {"driver": "macvlan", "options": {"parent": SECOND}, "addressing": {"poolRef": {"name": "lans"}}}
     operator.apply_yaml("second.yaml", network_yaml("second", spec))
-    eventually(has_condition(operator, "second", "Ready", "False", "ParentNotReady"), "it misses its parent")
+    eventually(has_condition(operator, "second", "Ready", "False", "ParentNotReady"), "the missing parent is reported")
     missed = condition(operator, "second", "NetworkReady")
     assert missed is not None
     assert f"there is no interface {SECOND}" in missed["message"]
@@ -109,13 +109,13 @@ def test_a_parent_may_appear_late_and_disappear_and_return(lab: Lab) -> None:
     before, address = network_id(engine, "second"), run(lab, "web", "second")
     answers(lab, address, "web", router)
     engine.netexec("ip", "link", "delete", SECOND)
-    eventually(has_condition(operator, "second", "Ready", "False", "ParentNotReady"), "its parent is gone")
+    eventually(has_condition(operator, "second", "Ready", "False", "ParentNotReady"), "the removed parent is reported")
     assert network_id(engine, "second") == before
     plug(lab, SECOND)
     live_at(lab, SECOND, f"{router}/64")
     operator.wait_ready("v6net/second")
     assert network_id(engine, "second") == before
-    # engines give a running container its interface back when it is attached again, and no sooner
+    # engines recreate the interface of a running container only when it is attached again
     engine.docker("network", "disconnect", "second", "web")
     engine.docker("network", "connect", "second", "web")
     assert engine.container_addresses("web", "second")["6"] == address
@@ -137,7 +137,7 @@ def test_containers_on_ipvlan_are_reached_where_the_kernel_has_it(
     operator.wait_ready("v6net/lan")
     assert subnet_of(engine, "lan") == addressing["subnet"]
     if not makes_ipvlan(engine):
-        # what kernels of small machines say; the network is there all the same
+        # some kernels have no ipvlan; the network exists nevertheless
         with pytest.raises(APIError, match="failed to create the ipvlan port: operation not supported"):
             run(lab, "web", "lan")
         return
@@ -150,7 +150,7 @@ def test_containers_on_ipvlan_are_reached_where_the_kernel_has_it(
 
 
 def makes_ipvlan(engine: Engine) -> bool:
-    """Whether the kernel has ipvlan, which some are built without."""
+    """Whether the kernel supports ipvlan."""
     made = engine.netexec(*f"ip link add link {UPLINK} name probe type ipvlan mode l2".split(), check=False)
     if made.returncode != 0:
         assert "Unknown device type" in made.stderr
@@ -172,7 +172,10 @@ def test_a_foreign_macvlan_network_is_reported_and_not_changed(lab: Lab) -> None
     assert "2001:db8:0:1" not in our_table(engine)
     vain = {"managementPolicy": "Observe", "egress": {"mode": "Masquerade"}}
     operator.apply_yaml("theirs.yaml", network_yaml("theirs", vain))
-    eventually(has_condition(operator, "theirs", "FirewallReady", "Unknown", "FirewallBlocked"), "it is in vain")
+    eventually(
+        has_condition(operator, "theirs", "FirewallReady", "Unknown", "FirewallBlocked"),
+        "the fields without effect are reported",
+    )
     said = condition(operator, "theirs", "FirewallReady")
     assert said is not None
     assert "spec.egress.mode has no effect on Docker network theirs" in said["message"]

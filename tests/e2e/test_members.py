@@ -1,18 +1,18 @@
-"""An IPv4-only Compose stack gets IPv6 in and out by one resource with `members`, and no edit to its file.
+"""An IPv4-only Compose stack gets IPv6 in both directions by one resource with `members`, without a change to its file.
 
-The stack is manifests/compose/wordpress.yaml, the guide's, with busybox for its images: a web server that is published
-on port 8080 and a database on one bridge network with IPv4 alone. The resource is the one in dockerv6.d beside it.
+The stack is manifests/compose/wordpress.yaml with busybox images: a web server that is published on port 8080 and a
+database, on one bridge network with IPv4 only. The resource is the one in dockerv6.d next to it.
 
-What happens to its IPv4, measured. A network of the default spec has IPv4 and IPv6, and engines prefer such a one for
-both default routes of a container:
+Measured effects on IPv4: a network with the default spec has IPv4 and IPv6, and engines prefer such a network for both
+default routes of a container.
 
-- 20.10 and 28.5: the IPv4 default route moves to our network, the address by which it arrives outside stays the host's.
-  28.5 does so although we ask it for the lowest gateway priority (-1): a network with both goes before one with IPv4
-  alone whenever IPv6 needs it. With the route, the engine moves the published ports: fixed ones answer as before, a
-  random one (`-p 80`) becomes another one, once when the container is attached and once when it is detached.
-- 20.10: a service's name gives its addresses in our network, IPv4 and IPv6; 28.5 with the priority -1: the stack's own
-  IPv4 address alone, as before.
-- 28.5 with `ipv4: {enabled: false}`: the IPv4 default route and the names stay what they are; random ports move, too.
+- 20.10 and 28.5: the IPv4 default route moves to our network; the source address outside is still the host's. 28.5 does
+  so although we request the lowest gateway priority (-1): a network with both families precedes one with IPv4 only
+  whenever IPv6 needs it. The engine moves the published ports with the route: fixed ports answer as before, a random
+  one (`-p 80`) changes when the container is attached and again when it is detached.
+- 20.10: a service's name resolves to its addresses in our network, IPv4 and IPv6. 28.5 with priority -1: it resolves
+  only to the stack's own IPv4 address, as before.
+- 28.5 with `ipv4: {enabled: false}`: the IPv4 default route and the names do not change; random ports change too.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _OVER_IPV6 = published(8080)
 
 
 def _blog(**labels: str) -> str:
-    """The resource, or with other labels than its own."""
+    """The resource, optionally with other labels."""
     if not labels:
         return (_COMPOSE / "dockerv6.d" / _FILE).read_text()
     return network_yaml("wordpress", {"members": {"matchLabels": labels}})
@@ -64,7 +64,7 @@ def _service(site: Site, service: str, **options: Any) -> str:
 
 @pytest.fixture(scope="module")
 def site(cell: Cell, farm: Farm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A host with the stack, as `docker compose up` leaves it, and an operator that was not asked for anything."""
+    """A host with the stack, as after `docker compose up`, and an operator without resources."""
     with borrowed(farm, cell.settings, tmp_path_factory.mktemp("site")) as site:
         site.create_network(_STACK, "", "--label", f"{_PROJECT}=blog")
         for service in _SERVICES:
@@ -81,7 +81,7 @@ def _logs(site: Site, report_logs_of: Callable[[Lab], None]) -> None:
 
 @pytest.fixture
 def blog(site: Site) -> Site:
-    """The site, with the resource in force."""
+    """The site with the resource applied."""
     site.operator.apply_yaml(_FILE, _blog())
     site.operator.wait_ready("ipv6network/wordpress")
     _attached(site, "wordpress-db-1", "wordpress-wordpress-1")
@@ -89,7 +89,7 @@ def blog(site: Site) -> Site:
 
 
 def _members(site: Site, network: str = "wordpress") -> set[str]:
-    """Who is attached to our network, as the engine says."""
+    """The containers that are attached to our network, according to the engine."""
     found = site.engine.client().inspect_network(network)["Containers"].values()
     return {each["Name"] for each in found}
 
@@ -99,7 +99,7 @@ def _attached(site: Site, *names: str) -> None:
 
 
 def _stack_works(site: Site) -> None:
-    """What the stack had before: its port, its names, its way out; all over IPv4."""
+    """Check what the stack had before over IPv4: its port, its names, its egress."""
     assert str(reach(site.neighbour, _OVER_IPV4, name="wordpress-wordpress-1").client) == NEIGHBOUR_ADDRESS_V4
     networks = site.engine.client().inspect_container("wordpress-db-1")["NetworkSettings"]["Networks"].values()
     answers = site.engine.container_exec("wordpress-wordpress-1", "nslookup", "db").stdout
@@ -111,7 +111,7 @@ def _stack_works(site: Site) -> None:
 
 def _has_ipv6(site: Site, *names: str) -> None:
     for name in names:
-        eventually(partial(ping, site.engine, name, FAR_ADDRESS, deadline=1), f"{name} has a way out")
+        eventually(partial(ping, site.engine, name, FAR_ADDRESS, deadline=1), f"{name} reaches the outside")
         assert site.lab.neighbour.seen_as(site.engine, name) == HOST_ADDRESS
 
 
@@ -174,7 +174,7 @@ def test_containers_come_and_go_with_the_stack(blog: Site) -> None:
     _has_ipv6(blog, "wordpress-cache-1")
     blog.remove("wordpress-cache-1")
     _attached(blog, "wordpress-db-1", "wordpress-wordpress-1")
-    # Compose makes a container anew under the same name when its service's definition changed
+    # Compose recreates a container with the same name when its service changed
     blog.remove("wordpress-db-1")
     _service(blog, "db")
     _attached(blog, "wordpress-db-1", "wordpress-wordpress-1")
@@ -203,7 +203,7 @@ def test_a_restart_of_the_operator_changes_nothing(blog: Site) -> None:
     blog.start()
     _attached(blog, "wordpress-db-1", "wordpress-late-1", "wordpress-wordpress-1")
     assert {name: blog.address(name, "wordpress") for name in before} == before
-    # those that were attached before the restart are still known to be ours
+    # attachments from before the restart are still recognised as ours
     blog.operator.apply_yaml(_FILE, _blog(**{_SERVICE: "late"}))
     _attached(blog, "wordpress-late-1")
     blog.remove("wordpress-late-1")

@@ -1,7 +1,7 @@
-"""Two uplinks, a provider at each: every network leaves by its own, with an address that its provider gave.
+"""Two uplinks with a provider each: every network uses its own uplink, with an address of that provider.
 
-Which uplink a network's packets take is the host's affair (`ip rule`, as a person sets it up); dockerv6 sees to it that
-they leave with the right address, and by no other uplink. The server's address is the same at both providers.
+The host's `ip rule`s, set up by the administrator, select the uplink of a network's packets. dockerv6 ensures that they
+have the right source address and leave by no other uplink. The server's address is the same at both providers.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def _address(uplink: str) -> str:
 
 
 def _route(premises: Premises, provider: Provider) -> None:
-    """Give an uplink its address and a table of its own, which its network's packets go by."""
+    """Give an uplink its address and a routing table for its network's packets."""
     uplink = provider.uplink
     provider.put_on_link(_LINKS[uplink])
     premises.ip("address", "add", f"{_address(uplink)}/64", "dev", uplink, "nodad")
@@ -55,7 +55,7 @@ def _route(premises: Premises, provider: Provider) -> None:
 
 
 def _rules(premises: Premises) -> None:
-    """Each network's packets go by its uplink's table, and nowhere else when that has no route."""
+    """Route each network's packets by its uplink's table only."""
     for uplink, subnet in _INNER.items():
         premises.ip("rule", "add", "from", subnet, "table", _TABLES[uplink], "priority", "100")
 
@@ -101,7 +101,7 @@ def test_each_network_follows_the_prefix_of_its_uplink(premises: Premises, other
     first = premises.provider
 
     def delegate(provider: Provider) -> None:
-        """The client has an address of the prefix on the uplink: that is how it is known whose the prefix is."""
+        """Add an address of the prefix to the uplink, which assigns the prefix to this uplink."""
         prefix = _DELEGATED[provider.uplink]
         provider.delegate(prefix)
         premises.ip("address", "add", f"{IPv6Network(prefix)[1]}/128", "dev", provider.uplink)
@@ -129,7 +129,7 @@ def test_each_network_follows_the_prefix_of_its_uplink(premises: Premises, other
     _leaves_only_by(premises, "one", first, other, outer(own[UPLINK], UPLINK))
     _leaves_only_by(premises, "two", other, first, outer(own[_OTHER_UPLINK], _OTHER_UPLINK))
 
-    # an uplink that vanishes for good, as far as anybody can tell, keeps its prefix; and it comes back
+    # an uplink that disappears keeps its prefix until it returns
     other.unplug()
     premises.wait_logged("is gone, and no other came")
     premises.wait_for_reason("cable", "FirewallReady", "PrefixWithdrawn")

@@ -1,7 +1,7 @@
-"""An office: a routed /56, public addresses on every container, and lists of who may reach what, on all engines alike.
+"""An office with a routed /56: public addresses on every container and allow-lists, the same on all engines.
 
-Nothing is translated. What comes in is what `firewall.ingress` names by client, protocol, port and container; published
-ports, answers, and the ICMPv6 that has to pass (RFC 4890).
+Nothing is translated. Accepted are connections that `firewall.ingress` lists by client, protocol, port and container,
+published ports, replies, and essential ICMPv6 (RFC 4890).
 """
 
 from __future__ import annotations
@@ -65,13 +65,13 @@ def test_allow_lists_decide_which_clients_reach_which_port(premises: Premises) -
     assert_closed(outside, *(Port("udp", address, 80) for address in (files, shop)), source=_BRANCH)
     assert_closed(outside, *(Port("tcp", address, 84) for address in (files, names, shop)), source=_BRANCH)
 
-    # a published port: on the host's addresses, and on the container's own
+    # a published port is open at the host's addresses and at the container's own
     premises.assert_reachable(outside, "2001:db8:1::2", "shop", port=8083)
     premises.assert_reachable(outside, shop, "shop", port=83)
     premises.assert_refused(outside, files, 83)
 
     premises.wait_source_address("files", files)
-    # other networks of the host are no way in
+    # containers of other networks have no access
     guest = premises.inside("guest")
     assert_closed(guest, Port("tcp", files, 80), Port("tcp", names, 84))
     reach(premises.inside("names"), Port("tcp", files, 84))
@@ -79,7 +79,7 @@ def test_allow_lists_decide_which_clients_reach_which_port(premises: Premises) -
     with premises.open_connection("files") as stream:
         premises.apply("office", {**_SPEC, "firewall": {"ingress": []}})
         eventually(
-            lambda: ask(outside, Port("tcp", files, 80), source=_BRANCH, patience=0.3) is None, "nobody may come in"
+            lambda: ask(outside, Port("tcp", files, 80), source=_BRANCH, patience=0.3) is None, "no client is accepted"
         )
         tally = stream.stop()
     assert (tally.lost, tally.error) == (0, "")

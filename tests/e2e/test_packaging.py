@@ -1,4 +1,4 @@
-"""The Dockerfile, the Compose files and the systemd unit, each used as its user does."""
+"""The Dockerfile, the Compose files and the systemd unit, each used as a user would."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ _TAG = "dockerv6:built-by-the-tests"
 _BUSYBOX = "busybox:test"
 _MEGABYTE = 1_000_000
 _RESOURCE = "v6net/blog"
-# a container's first look at its own health would be after half a minute
+# by default the first health check is after half a minute
 _SOON = {"Interval": 500_000_000}
 
-# the base is made on the first run of all: a minute, and half of one for the image
+# the first run builds the base in a minute; the image takes half a minute
 pytestmark = pytest.mark.timeout(600)
 
 
@@ -53,7 +53,7 @@ def builder(farm: Farm) -> Engine:
 
 @pytest.fixture(scope="module")
 def archive(builder: Engine, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The image as a file, for engines that have not built it."""
+    """The image as a file, for the other engines."""
     path = tmp_path_factory.mktemp("image") / "image.tar"
     with path.open("wb") as file:
         for chunk in builder.client().get_image(_TAG):
@@ -63,7 +63,7 @@ def archive(builder: Engine, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @contextmanager
 def _prepared(engine: Engine, archive: Path) -> Iterator[Project]:
-    """An engine's host as the Compose file expects one: the image is there, and the socket at the usual place."""
+    """Prepare an engine's host for the Compose file: the image is loaded, and the socket is at the usual place."""
     engine.load_image(archive)
     engine.exec("busybox", "ln", "-sf", str(engine.socket), "/run/docker.sock")
     project = Project.load(engine, _COMPOSE / "docker-compose.yaml")
@@ -134,7 +134,7 @@ def test_operator_in_a_container_gives_a_stack_ipv6(lab: Lab, project: Project) 
     assert ping(engine, client, FAR_ADDRESS)
     assert lab.neighbour.seen_as(engine, client) == HOST_ADDRESS
     assert engine.container_exec(client, "wget", "-q", "-O", "-", "http://www/").stdout == "hello\n"
-    # the operator's container is replaced by a newer one: what it knew is in the volume, and nothing is made anew
+    # a new container replaces the operator's: the state is in the volume, and nothing is recreated
     network = engine.client().inspect_network("blog")["Id"]
     engine.docker("rm", "--force", operator)
     assert ping(engine, client, FAR_ADDRESS)
@@ -172,7 +172,7 @@ def _unit() -> RawConfigParser:
     return parser
 
 
-# what the unit allows, without systemd: two directories to write to, its capabilities, its socket for news
+# the restrictions of the unit without systemd: two writable directories, its capabilities, its notify socket
 _CONFINED = """
 mount --make-rprivate /
 for directory in "$DOCKERV6_STATE_DIR" "$DOCKERV6_RUN_DIR"; do mount --bind "$directory" "$directory"; done
@@ -198,7 +198,7 @@ def test_operator_works_with_what_the_unit_allows(lab: Lab) -> None:
             "DOCKERV6_RUN_DIR": str(operator.run_dir),
             "NOTIFY_SOCKET": f"{directory}/notify",
         }
-        # the lab shows it when the test fails
+        # the lab prints this log if the test fails
         operator.log = operator.state_dir / "operator.log"
         confined = ["sh", "-euc", _CONFINED, "sh", bounding, program, str(operator.log)]
         process = engine.namespace.popen(["unshare", "--mount", *confined], environment)
@@ -214,7 +214,7 @@ def test_operator_works_with_what_the_unit_allows(lab: Lab) -> None:
 
 @pytest.fixture(scope="module")
 def systemd() -> Iterator[Path]:
-    """A root directory with Debian's systemd, unpacked: machines without it must not skip what it says."""
+    """A root directory with Debian's systemd, so that machines without systemd can run these tests."""
     with tempfile.TemporaryDirectory(dir=registry.cache()) as directory:
         root = Path(directory) / "root"
         packages.make_skeleton(root)

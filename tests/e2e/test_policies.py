@@ -1,4 +1,4 @@
-"""One IPv6Policy gives networks that others made what IPv4 has by itself, and takes it away again."""
+"""One IPv6Policy gives existing networks NAT66, published ports and isolation, and removes them again."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _PREFIX = "fd12:3456:789a::/48"
 _SECOND_ADDRESS = "2001:db8:0:1::3"
-# deprecated: the host sends nothing from it by itself
+# deprecated, so that the host does not use it as a source address
 _NOT_A_SOURCE = ("nodad", "preferred_lft", "0", "valid_lft", "forever")
 _DEFAULT_BRIDGE = {"ipv6": True, "fixed-cidr-v6": "fd12:3456:789a:d::/64"}
 _GWBRIDGE = (
@@ -41,7 +41,7 @@ def _subnet(number: int) -> str:
 
 @pytest.fixture(scope="module")
 def site(cell: Cell, farm: Farm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A host with networks of others, before and after its policy for all unique local prefixes."""
+    """A host with networks that were created before and after a policy for all unique local prefixes."""
     settings = replace(cell.settings, config={**cell.settings.config, **_DEFAULT_BRIDGE})
     with borrowed(farm, settings, tmp_path_factory.mktemp("site")) as site:
         site.lab.neighbour.add_route(_PREFIX)
@@ -68,7 +68,7 @@ def _logs(site: Site, report_logs_of: Callable[[Lab], None]) -> None:
 
 @pytest.fixture
 def network(site: Site) -> Iterator[Callable[..., str]]:
-    """Make networks for one test."""
+    """Create networks for one test."""
     made: list[str] = []
 
     def make(name: str, subnet: str, *options: str) -> str:
@@ -87,8 +87,8 @@ def _matched(site: Site, policy: str) -> list[str]:
     return [each["name"] for each in site.status(policy).get("matched", [])]
 
 
-def _is_for(site: Site, policy: str, *networks: str) -> None:
-    eventually(lambda: _matched(site, policy) == sorted(networks), f"{policy} is for {networks}")
+def _wait_matched(site: Site, policy: str, *networks: str) -> None:
+    eventually(lambda: _matched(site, policy) == sorted(networks), f"{policy} matches {networks}")
 
 
 _CONTAINERS = (("shop-web-1", "shop_default", 8001), ("gw", "docker_gwbridge", 8002), ("late", "late", 8003))
@@ -127,7 +127,7 @@ def test_networks_of_every_origin_reach_each_others_published_ports(site: Site) 
 
 
 def test_status_lists_networks_and_ports(site: Site) -> None:
-    _is_for(site, _ALL, "bridge", "docker_gwbridge", "late", "shop_default")
+    _wait_matched(site, _ALL, "bridge", "docker_gwbridge", "late", "shop_default")
     status = site.status(_ALL)
     assert status["networks"] == 4
     assert {each["name"]: (each["bridge"], each["subnets"]) for each in status["matched"]} == {
@@ -174,7 +174,7 @@ def test_a_network_without_icc_isolates_its_containers(site: Site, network: Call
 
 
 def test_a_network_without_masquerade_is_not_translated(site: Site, network: Callable[..., str]) -> None:
-    # from 28.2 on engines drop the answers to packets that were not translated, unless they are told not to
+    # by default, engines from 28.2 on drop replies to packets that were not translated
     trusted = ("-o", f"com.docker.network.bridge.trusted_host_interfaces={UPLINK}")
     network("routed", _subnet(6), "-o", "com.docker.network.bridge.enable_ip_masquerade=false", *trusted)
     site.run("routed", "routed")
@@ -187,12 +187,12 @@ def test_a_network_that_is_removed_leaves_no_rules(site: Site, network: Callable
     network("brief", _subnet(7))
     site.run("brief", "brief", ports={"80/tcp": 8007})
     reach(site.neighbour, published(8007), name="brief")
-    _is_for(site, _ALL, "bridge", "brief", "docker_gwbridge", "late", "shop_default")
+    _wait_matched(site, _ALL, "bridge", "brief", "docker_gwbridge", "late", "shop_default")
     site.remove("brief")
     site.engine.docker("network", "rm", "brief")
-    eventually(lambda: "789a:7:" not in our_table(site.engine), "its rules are gone")
+    eventually(lambda: "789a:7:" not in our_table(site.engine), "its rules are removed")
     wait_closed(site.neighbour, published(8007))
-    _is_for(site, _ALL, "bridge", "docker_gwbridge", "late", "shop_default")
+    _wait_matched(site, _ALL, "bridge", "docker_gwbridge", "late", "shop_default")
     site.create_network("brief", _subnet(7))
 
 
@@ -205,17 +205,17 @@ def test_selectors_choose_by_label_name_prefix_and_driver(site: Site, network: C
     network("red", "2001:db8:1:1::/64", "--label", "colour=red", "--label", "size=big")
     network("blue", "2001:db8:1:2::/64", "--label", "colour=blue")
     network("far", "2001:db8:2:1::/64", "--label", "colour=red")
-    network("four", "", "--label", "colour=red")  # IPv4 alone: nobody's
-    _is_for(site, _ALL, "bridge", "docker_gwbridge", "late", "shop_default")
+    network("four", "", "--label", "colour=red")  # IPv4 only: no policy matches it
+    _wait_matched(site, _ALL, "bridge", "docker_gwbridge", "late", "shop_default")
     _apply(site, "by-label", {"matchLabels": {"colour": "red", "size": "big"}})
     _apply(site, "by-name", {"names": ["blue", "nobody"]})
     _apply(site, "by-prefix", {"prefixes": ["2001:db8:2::/48"]})
     _apply(site, "zz-driver", {"drivers": ["bridge"], "prefixes": ["2001:db8::/32"]})
-    _is_for(site, "by-label", "red")
-    _is_for(site, "by-name", "blue")
-    _is_for(site, "by-prefix", "far")
-    # each network is the first's by name
-    _is_for(site, "zz-driver")
+    _wait_matched(site, "by-label", "red")
+    _wait_matched(site, "by-name", "blue")
+    _wait_matched(site, "by-prefix", "far")
+    # the first policy by name gets a network
+    _wait_matched(site, "zz-driver")
     claimed = {each["name"]: each["by"] for each in site.status("zz-driver")["claimed"]}
     assert claimed == {
         "red": "IPv6Policy/by-label",
@@ -223,7 +223,7 @@ def test_selectors_choose_by_label_name_prefix_and_driver(site: Site, network: C
         "far": "IPv6Policy/by-prefix",
     }
     _apply(site, "by-name", {"names": ["nobody"]})
-    _is_for(site, "zz-driver", "blue")
+    _wait_matched(site, "zz-driver", "blue")
     site.run("red", "red", ports={"80/tcp": 8008})
     eventually(lambda: ping(site.engine, "red", FAR_ADDRESS, deadline=1), "it is translated")
     assert site.lab.neighbour.seen_as(site.engine, "red") == HOST_ADDRESS
@@ -237,12 +237,12 @@ def test_a_policy_does_not_match_an_observed_network(site: Site, network: Callab
     spec = {"managementPolicy": "Observe", "networkName": "claimed", "publish": {"fromContainers": False}}
     site.operator.apply_yaml("mine.yaml", network_yaml("mine", spec))
     site.operator.wait_ready("ipv6network/mine")
-    _is_for(site, _ALL, "bridge", "docker_gwbridge", "late", "shop_default")
+    _wait_matched(site, _ALL, "bridge", "docker_gwbridge", "late", "shop_default")
     assert {"name": "claimed", "by": "IPv6Network/mine"} in site.status(_ALL)["claimed"]
     assert 8009 not in [each["port"] for each in site.status(_ALL)["publishedPorts"]]
     assert site.lab.neighbour.seen_as(site.engine, "claimed") == HOST_ADDRESS
     site.operator.apply_yaml("mine.yaml", network_yaml("mine", {**spec, "networkName": "another"}))
-    _is_for(site, _ALL, "bridge", "claimed", "docker_gwbridge", "late", "shop_default")
+    _wait_matched(site, _ALL, "bridge", "claimed", "docker_gwbridge", "late", "shop_default")
     reach_as(site.neighbour, published(8009), "claimed", NEIGHBOUR_ADDRESS)
 
 
@@ -251,9 +251,9 @@ def test_a_deleted_policy_removes_its_rules_and_keeps_the_networks(site: Site, c
     text = (site.operator.config_dir / "all.yaml").read_text()
     site.operator.remove_yaml("all.yaml")
     site.operator.cli("wait", f"ipv6policy/{_ALL}", "--for=delete", "--timeout=60s")
-    eventually(lambda: "789a:" not in our_table(site.engine), "its rules are gone")
+    eventually(lambda: "789a:" not in our_table(site.engine), "its rules are removed")
     assert {name: network_id(site.engine, name) for name in networks} == networks
-    # what the engine does by itself is what is left
+    # only the engine's own behaviour remains
     seen = HOST_ADDRESS if cell.ipv6_rules else site.address("late", "late")
     assert site.lab.neighbour.seen_as(site.engine, "late") == seen
     site.operator.apply_yaml("all.yaml", text)

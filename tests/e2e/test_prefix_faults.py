@@ -1,4 +1,4 @@
-"""What goes wrong with an uplink, its prefixes and addresses: it is said, and what works is not torn down for it."""
+"""Faults of an uplink, its prefixes and its addresses are reported, and what works is not removed."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _with_a_delegated_prefix(premises: Premises, pool: dict[str, Any] | None = N
 
 
 def _stalled(premises: Premises, name: str, reason: str, kind: str = "ipv6network") -> str:
-    """Wait until a resource is stalled for a reason; what a person is told."""
+    """Wait until a resource is stalled for a reason, and return the message."""
     message = str(premises.wait_for_reason(name, "Stalled", reason, kind)["message"])
     ready = condition(premises.operator, name, "Ready", kind)
     assert ready is not None
@@ -61,7 +61,7 @@ def test_a_prefix_without_successor_is_kept(premises: Premises) -> None:
     premises.wait_source_address("nas", outer)
 
     with premises.open_connection("nas") as stream:
-        # the provider's router goes on for a while
+        # the provider still routes the prefix
         premises.remove_prefix(_FIRST)
         premises.wait_logged(_GONE)
         assert _FIRST in _stalled(premises, "web", "PrefixWithdrawn")
@@ -102,7 +102,9 @@ def test_a_prefix_that_is_too_long_is_reported(premises: Premises) -> None:
     _with_a_delegated_prefix(premises, {"prefixLength": 52})
     premises.apply("web", _ROUTED)
     premises.apply("nat", {**_TRANSLATED, "addressing": {"subnet": "fd12:3456:789a::/52"}})
-    eventually(has_condition(premises.operator, "web", "Ready", "False", "PrefixTooLong"), "no such part")
+    eventually(
+        has_condition(premises.operator, "web", "Ready", "False", "PrefixTooLong"), "the prefix has no such part"
+    )
     assert _FIRST in _stalled(premises, "home", "PrefixTooLong", "ipv6pool")
     assert _FIRST in _stalled(premises, "nat", "PrefixTooLong")
     assert network_id(premises.engine, "web") is None
@@ -128,7 +130,7 @@ def test_a_pool_that_becomes_too_small_removes_no_subnet(premises: Premises) -> 
     def kept() -> list[str]:
         return [name for name in names if subnet_of(premises.engine, name) == subnets[name]]
 
-    # one /64 is the LAN's
+    # one /64 belongs to the LAN
     eventually(lambda: len(kept()) == 2, "one of them has room in the new prefix")
     for name in kept():
         premises.wait_for_reason(name, "SubnetAllocated", "PoolExhausted")
@@ -247,11 +249,11 @@ def test_a_flapping_prefix_renumbers_no_network(premises: Premises) -> None:
     for _ in range(2):
         premises.remove_prefix(_FIRST)
         premises.delegate_prefix(_SECOND)
-        eventually(lambda: candidate() == _SECOND, "the other one is seen, and not believed yet")
+        eventually(lambda: candidate() == _SECOND, "the new prefix is noticed, but not followed yet")
         premises.remove_prefix(_SECOND)
         premises.delegate_prefix(_FIRST)
-        # with the candidate goes all reason to do anything
-        eventually(lambda: candidate() is None, "it is forgotten")
+        # without the candidate nothing has to change
+        eventually(lambda: candidate() is None, "the candidate is dropped")
     assert (network_id(premises.engine, "web"), premises.address("www", "web")) == before
     assert premises.status("home", "ipv6pool")["since"] == since
     assert premises.status("home", "ipv6pool")["interfacePrefix"] == _FIRST

@@ -1,4 +1,4 @@
-"""The lab's providers, proven with real packets and a real radvd: what is said of changing prefixes rests on them."""
+"""The lab's providers, tested with real packets and a real radvd, because the prefix tests depend on them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _FIRST, _SECOND = "2001:db8:a:1::/64", "2001:db8:b:1::/64"
 
 @pytest.fixture
 def host(lab_session: Session) -> Iterator[Namespace]:
-    """A host that forwards, as one with containers does."""
+    """A host that forwards, like a host with containers."""
     namespace = lab_session.namespace("n")
     namespace.exec("sysctl", "-q", "-w", "net.ipv6.conf.all.forwarding=1")
     yield namespace
@@ -42,9 +42,9 @@ def provider(lab_session: Session, host: Namespace) -> Iterator[Provider]:
 
 
 def _addresses(host: Namespace, interface: str = "wan0") -> dict[str, dict[str, Any]]:
-    """The interface's global addresses, by the prefix that they are of."""
+    """The interface's global addresses by prefix."""
     listed = json.loads(host.exec("ip", "-json", "-6", "address", "show", "dev", interface, "scope", "global").stdout)
-    # iproute2 leaves empty objects where its filter left something out
+    # iproute2 prints empty objects for filtered entries
     found = [address for link in listed for address in link.get("addr_info", []) if address]
     return {str(IPv6Network((address["local"], address["prefixlen"]), strict=False)): address for address in found}
 
@@ -75,7 +75,7 @@ def test_a_prefix_that_is_no_longer_advertised_lasts_for_its_lifetime(provider: 
     provider.advertise(Advertised(_FIRST, preferred=1, valid=2))
     eventually(lambda: _FIRST in _addresses(host), "an address")
     provider.fall_silent()
-    eventually(lambda: _FIRST not in _addresses(host), "it is gone")
+    eventually(lambda: _FIRST not in _addresses(host), "it is removed")
     assert _default(host)
 
 
@@ -83,7 +83,7 @@ def test_a_router_that_stops_is_no_default_router(provider: Provider, host: Name
     provider.advertise(_FIRST)
     eventually(lambda: _default(host), "a default route")
     provider.say_goodbye()
-    eventually(lambda: not _default(host), "it is gone")
+    eventually(lambda: not _default(host), "it is removed")
     assert _FIRST in _addresses(host)
 
 

@@ -1,4 +1,4 @@
-"""Renumbering that fails half-way: everything is as it was, or as it was to be, and nobody is left detached."""
+"""Renumbering that fails half-way is completed or rolled back, and no container stays detached."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _STATIC = 0x80
 
 
 def _populated(premises: Premises, pool: str = _OLD) -> dict[str, str]:
-    """A network with running containers, one of them with a static address; their addresses, with a gap in them."""
+    """Create a network with running containers, one with a static address and a gap; return their addresses."""
     premises.configure_static_uplink("2001:db8:1::/64")
     for prefix in (_OLD, _NEW):
         premises.provider.delegate(prefix)
@@ -66,7 +66,7 @@ def _all_answer(premises: Premises, addresses: dict[str, str]) -> None:
 
 @contextmanager
 def _halted_after_the_first_detachment(premises: Premises, pool: str = _NEW) -> Iterator[None]:
-    """Renumber, and run the block in the moment when the network's first container has just been taken off it."""
+    """Renumber, and run the block when the network's first container has just been detached."""
     with await_detachment(premises.engine, "web") as detached:
         premises.apply_pool("office", {"prefix": pool})
         detached()
@@ -81,7 +81,7 @@ def _halted_after_the_first_detachment(premises: Premises, pool: str = _NEW) -> 
 
 def test_a_network_that_the_engine_refuses_is_rolled_back(premises: Premises) -> None:
     engine = premises.engine
-    # pools of one subnet: there is no other one to take instead
+    # pools with one subnet: there is no alternative
     old, new = "2001:db8:a00:40::/64", "2001:db8:b00:40::/64"
     before = _populated(premises, old)
     assert subnet_of(engine, "web") == old
@@ -94,14 +94,14 @@ def test_a_network_that_the_engine_refuses_is_rolled_back(premises: Premises) ->
     assert subnet_of(engine, "usurper") == new
     brought_back = network_id(engine, "web")
 
-    # what was refused is not tried again, also when it might work now
+    # a refused change is not tried again, even if it would work now
     engine.docker("network", "rm", "usurper")
     told = premises.wait_for_reason("web", "NetworkReady", "RolledBack")
     assert old in told["message"]
     assert network_id(engine, "web") == brought_back
     premises.operator.stop()
     premises.start()
-    eventually(lambda: subnet_of(engine, "web") == new, "a new start is another try")
+    eventually(lambda: subnet_of(engine, "web") == new, "a restart tries again")
     premises.ready("web")
     assert _addresses(premises) == _moved(before)
     _all_answer(premises, _moved(before))
@@ -113,7 +113,7 @@ def test_an_operator_that_is_killed_during_a_recreation_finishes_it_after_a_rest
         premises.operator.kill()
     premises.start()
     premises.ready("web")
-    eventually(lambda: _addresses(premises) == _moved(before), "all are attached where they were")
+    eventually(lambda: _addresses(premises) == _moved(before), "all are attached at their previous addresses")
     _all_answer(premises, _moved(before))
 
 
@@ -125,7 +125,7 @@ def test_an_engine_that_is_killed_during_a_recreation_loses_no_container(premise
     eventually(lambda: IPv6Network(subnet_of(premises.engine, "web")).subnet_of(IPv6Network(_NEW)), "it is renumbered")
     premises.ready("web")
     premises.engine.docker("start", *_CONTAINERS)
-    # the containers died with the engine, which gives those that start free addresses, but for static ones
+    # the containers stopped with the engine, which assigns free addresses at their start, except for static ones
     after = _addresses(premises)
     assert after["shop"] == _moved(before)["shop"]
     _all_answer(premises, after)

@@ -1,4 +1,4 @@
-"""Changes of a resource: Docker networks can't be edited, so they are made anew, when and as the resource says."""
+"""Changes of a resource: Docker networks can't be edited, so they are recreated according to `updateStrategy`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_when_idle_waits_for_containers_to_leave(lab: Lab) -> None:
     assert subnet_of(engine, "blog") == "fd12:3456:789a:1::/64"
     assert ping(engine, container, FAR_ADDRESS)
     engine.docker("stop", "-t", "0", container)
-    eventually(lambda: subnet_of(engine, "blog") == "fd12:3456:789a:2::/64", "it is made anew")
+    eventually(lambda: subnet_of(engine, "blog") == "fd12:3456:789a:2::/64", "it is recreated")
     operator.wait_ready("ipv6network/blog")
     engine.docker("start", container)
     assert ping(engine, container, FAR_ADDRESS)
@@ -48,7 +48,7 @@ def test_recreate_attaches_containers_again(lab: Lab) -> None:
     )
     eventually(
         lambda: engine.client().inspect_network("blog")["Options"].get("com.docker.network.driver.mtu") == "1400",
-        "it is made anew",
+        "it is recreated",
     )
     operator.wait_ready("ipv6network/blog")
     assert engine.container_addresses(web, "blog")["6"] == "fd12:3456:789a:1::80"
@@ -84,7 +84,7 @@ def test_suspend_changes_nothing(lab: Lab) -> None:
     operator.wait_ready("ipv6network/other")
     assert network_id(engine, "blog") is None
     operator.apply_yaml("blog.yaml", network_yaml("blog"))
-    eventually(lambda: network_id(engine, "blog"), "it is taken up again")
+    eventually(lambda: network_id(engine, "blog"), "it is reconciled again")
 
 
 def test_an_observed_network_gets_nat_and_is_not_changed(lab: Lab) -> None:

@@ -1,7 +1,7 @@
-"""A VPS: one on-link /64, of which nothing is routed to the host. Its containers have public addresses all the same.
+"""A VPS with one on-link /64, which is not routed to the host. Its containers have public addresses nevertheless.
 
-The provider's router asks on the link for each address and has no route but the link's own; the host answers for its
-containers (NDP proxy), and lets in what `firewall.ingress` names.
+The provider's router sends neighbour solicitations for each address and has only the on-link route. The host answers
+for its containers (NDP proxy) and accepts the connections in `firewall.ingress`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _WEB: dict[str, Any] = {
 
 
 def _with_public_addresses(premises: Premises, *, advertised: bool = False) -> str:
-    """A host with a network of the link's own prefix, and a web server; its address.
+    """Set up a host with a network in the on-link prefix and a web server; return the server's address.
 
     The host's own address is static, or from a router advertisement.
     """
@@ -64,7 +64,7 @@ def test_neighbours_reach_containers_that_they_have_no_route_to(premises: Premis
     second = premises.address("blog", "web")
     premises.assert_reachable(premises.router, second, "blog")
     premises.remove("www")
-    eventually(lambda: premises.proxy_entries() == {second}, "nobody is answered for who is gone")
+    eventually(lambda: premises.proxy_entries() == {second}, "the entry of the removed container is removed")
     premises.assert_reachable(premises.router, second, "blog")
 
 
@@ -74,33 +74,33 @@ def test_stale_entries_are_swept_after_a_crash_and_all_entries_after_the_deletio
     premises.assert_reachable(premises.router, address, "www")
     premises.operator.kill()
     assert premises.proxy_entries() == {address}
-    # who was there is reached without an operator
+    # existing containers are reachable without the operator
     premises.assert_reachable(premises.router, address, "www")
     premises.run("blog", "web")
     second = premises.address("blog", "web")
     premises.remove("www")
     premises.start()
-    eventually(lambda: premises.proxy_entries() == {second}, "only who is there is answered for")
+    eventually(lambda: premises.proxy_entries() == {second}, "only existing containers have an entry")
     premises.assert_reachable(premises.router, second, "blog")
 
     premises.remove("blog")
     premises.operator.remove_yaml("web.yaml")
     eventually(lambda: network_id(premises.engine, "web") is None, "the network is gone")
     eventually(lambda: premises.proxy_entries() == set(), "no entry is left")
-    eventually(lambda: premises.sysctl("proxy_ndp") == "0", "the setting is as it was")
+    eventually(lambda: premises.sysctl("proxy_ndp") == "0", "the setting is restored")
 
 
 @pytest.mark.cells("28.5")
 def test_a_foreign_proxy_entry_is_not_removed(premises: Premises) -> None:
     address = _with_public_addresses(premises)
-    eventually(lambda: premises.proxy_entries() == {address}, "it is answered for")
+    eventually(lambda: premises.proxy_entries() == {address}, "it has an entry")
     theirs = "2001:db8:1:0:1::beef"
     premises.ip("neigh", "add", "proxy", theirs, "dev", UPLINK)
     premises.run("blog", "web")
     second = premises.address("blog", "web")
-    eventually(lambda: premises.proxy_entries() == {address, second, theirs}, "the new one is answered for")
+    eventually(lambda: premises.proxy_entries() == {address, second, theirs}, "the new container has an entry")
     premises.remove("www", "blog")
-    eventually(lambda: premises.proxy_entries() == {theirs}, "theirs stays")
+    eventually(lambda: premises.proxy_entries() == {theirs}, "only the foreign entry remains")
     premises.operator.stop()
     premises.operator.cli("uninstall", "--yes")
     assert premises.proxy_entries() == {theirs}
@@ -113,9 +113,9 @@ def test_entries_that_the_kernel_dropped_with_the_interface_are_restored(premise
     premises.assert_reachable(premises.router, address, "www")
     premises.ip("link", "set", UPLINK, "down")
     premises.ip("link", "set", UPLINK, "up")
-    # the kernel drops global addresses with the interface, too
+    # the kernel also drops global addresses with the interface
     premises.ip("address", "replace", "2001:db8:1::2/64", "dev", UPLINK, "nodad")
-    eventually(lambda: premises.proxy_entries() == {address}, "it is answered for again")
+    eventually(lambda: premises.proxy_entries() == {address}, "the entry is added again")
     premises.assert_reachable(premises.router, address, "www")
 
 
@@ -137,12 +137,12 @@ def test_translated_containers_have_addresses_on_the_link(premises: Premises) ->
     assert premises.assert_reachable(premises.router, outer, "www") == _ROUTER
     assert premises.provider.ping(outer)
     premises.assert_refused(premises.router, outer, 81)
-    # the host itself has an address of the same prefix
+    # the host has an address in the same prefix
     premises.assert_reachable(premises.router, host, "www", port=8083)
     premises.wait_source_address("www", outer)
     assert premises.proxy_entries() == {outer}
     premises.remove("www")
-    eventually(lambda: premises.proxy_entries() == set(), "nobody is answered for who is gone")
+    eventually(lambda: premises.proxy_entries() == set(), "the entry of the removed container is removed")
 
 
 @pytest.mark.cells("28.5")
@@ -156,4 +156,4 @@ def test_networks_of_the_link_follow_another_prefix_of_it(premises: Premises) ->
     eventually(lambda: premises.address("www", "web") == moved, "it is renumbered")
     premises.assert_reachable(premises.router, moved, "www")
     premises.wait_source_address("www", moved)
-    eventually(lambda: premises.proxy_entries() == {moved}, "only the new address is answered for")
+    eventually(lambda: premises.proxy_entries() == {moved}, "only the new address has an entry")

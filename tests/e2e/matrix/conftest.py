@@ -1,4 +1,4 @@
-"""The world that all scenarios of a cell share, and the record of what passed in which cell, for docs/engines.md."""
+"""The host that all scenarios of a cell share, and the record of results by cell, for docs/engines.md."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _RECORDER = pytest.StashKey[Recorder]()
 
 @pytest.fixture(scope="package")
 def world(cell: Cell, farm: Farm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """A host of the cell with every network and container that the scenarios ask."""
+    """A host of the cell with every network and container that the scenarios use."""
     station = farm.lend(cell.settings)
     lab = Lab(station.engine, station.neighbour, tmp_path_factory.mktemp("world"))
     world = World(cell, lab, lab.operator())
@@ -38,7 +38,7 @@ def world(cell: Cell, farm: Farm, tmp_path_factory: pytest.TempPathFactory) -> I
         try:
             lab.close()
         finally:
-            # one KILL is quicker than the removal of everything, and nobody else has an engine of most cells
+            # killing it is faster than removing everything, and most cells have no other tests
             station.engine.kill()
             farm.take_back(station)
 

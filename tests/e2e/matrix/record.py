@@ -1,7 +1,7 @@
-"""What a test run found out about the matrix: one JSON file for each cell, from which docs/engines.md is written.
+"""The results of a test run of the matrix: one JSON file for each cell, from which docs/engines.md is generated.
 
-A run replaces the files of its own cells only. With pytest-xdist a cell's scenarios all run in one process, so its file
-is written by one.
+A run replaces only the files of its own cells. With pytest-xdist, all scenarios of a cell run in one process, which
+writes the file.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ PASSED = "passed"
 class CellRecord:
     """The outcome of every scenario in one cell: `passed`, or else the phase that failed (`setup`, `call`, `teardown`).
 
-    Outcomes are by topic (the docstring of the scenarios' module) and promise, in the order of the run. `run` is the
-    same for all cells of one test run; `full` says that it was meant to run all cells. `date` is in UTC.
+    Outcomes are grouped by topic (the docstring of the scenarios' module) and promise, in the order of the run. `run`
+    is the same for all cells of one test run; `full` is true if the run included all cells. `date` is in UTC.
     """
 
     cell: str
@@ -43,13 +43,13 @@ class CellRecord:
 
     @classmethod
     def read(cls, directory: Path) -> Iterator[CellRecord]:
-        """Give the records of a directory."""
+        """Yield the records of a directory."""
         for path in sorted(directory.glob("*.json")):
             yield cls(**json.loads(path.read_text()))
 
     @property
     def failures(self) -> list[str]:
-        """What was promised and not kept."""
+        """The promises that failed."""
         return [name for promises in self.topics.values() for name, outcome in promises.items() if outcome != PASSED]
 
     @property
@@ -58,7 +58,7 @@ class CellRecord:
         return sum(len(promises) for promises in self.topics.values())
 
     def write(self, directory: Path) -> None:
-        """Write the record, in place of the cell's former one."""
+        """Write the record, replacing the cell's previous one."""
         directory.mkdir(parents=True, exist_ok=True)
         (directory / f"{self.cell}.json").write_text(json.dumps(asdict(self), indent=1) + "\n")
 
@@ -74,14 +74,14 @@ class Recorder:
 
     @classmethod
     def of(cls, config: pytest.Config, directory: Path) -> Recorder:
-        """Make the recorder of a test process."""
+        """Create the recorder of a test process."""
         started = datetime.now(UTC).isoformat(timespec="seconds")
-        # with xdist, all processes of a run have this in common
+        # the same in all processes of a run with xdist
         run = str(getattr(config, "workerinput", {}).get("testrunuid", started))
         return cls(directory, run, full=config.getoption("--cells") == "all")
 
     def take(self, item: pytest.Item, report: pytest.TestReport) -> None:
-        """Note the report of one phase of one scenario."""
+        """Record the report of one phase of one scenario."""
         cell: Cell = item.callspec.params["cell"]  # type: ignore[attr-defined]
         record = self._records.get(cell.name)
         if record is None:
@@ -98,13 +98,13 @@ class Recorder:
             topic.setdefault(name, PASSED)
 
     def write(self) -> None:
-        """Write the records of all cells of which something ran."""
+        """Write the records of all cells with results."""
         for record in self._records.values():
             record.write(self._directory)
 
 
 def promise(function: str, parameters: str, cell: str) -> str:
-    """What a test's name promises, with its parameters but the cell in brackets."""
+    """The promise in a test's name, followed by its parameters without the cell."""
     words = re.sub(r"^test_", "", function).replace("_", " ")
     others = re.sub(rf"^{re.escape(cell)}-|-?{re.escape(cell)}$", "", parameters)
     return f"{words} ({others})" if others else words

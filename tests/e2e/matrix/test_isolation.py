@@ -1,4 +1,4 @@
-"""Who may reach a container directly: its own network, and nobody else."""
+"""Direct access to a container: from its own network only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Path MTU discovery: packet-too-big gets through to a container, whoever began the flow (RFC 4890, 4.3.1)."""
+"""Path MTU discovery: packet-too-big messages reach containers, for flows in both directions (RFC 4890, 4.3.1)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _MTU = 1280
 _SIZE = 300_000
-# a TCP that announced the narrow link's own segment size would never meet packets that are too big for it
+# with the segment size of the narrow link, TCP would never send packets that are too big
 _ADVERTISED = 1440
 _BEYOND, _ROUTER = "2001:db8:0:2::2", "2001:db8:0:2::1"
 
@@ -30,7 +30,7 @@ def _ip(namespace: Namespace, *commands: str) -> None:
 
 @contextmanager
 def _narrow_uplink(world: World) -> Iterator[tuple[Namespace, str]]:
-    """The link between host and neighbour is narrow: the host itself tells the container."""
+    """The link between host and neighbour has a small MTU: the host sends packet-too-big itself."""
     neighbour, host = world.lab.neighbour.namespace, world.engine.namespace
     route = f"route replace {HOST_ADDRESS}/128 dev {UPLINK}"
     for namespace in (neighbour, host):
@@ -46,7 +46,7 @@ def _narrow_uplink(world: World) -> Iterator[tuple[Namespace, str]]:
 
 @contextmanager
 def _narrow_link_beyond(world: World) -> Iterator[tuple[Namespace, str]]:
-    """A link behind the neighbour is narrow: its packet-too-big comes in through the host's firewall."""
+    """A link behind the neighbour has a small MTU: its packet-too-big passes the host's firewall."""
     neighbour = world.lab.neighbour.namespace
     beyond = world.engine.session.namespace("b")
     try:
@@ -58,7 +58,7 @@ def _narrow_link_beyond(world: World) -> Iterator[tuple[Namespace, str]]:
         neighbour.exec("ping", "-n", "-c", "1", "-i", "0.1", "-w", "10", _BEYOND)
         yield beyond, _BEYOND
     finally:
-        # at once; with the namespace it would go some time later
+        # removes it at once; with the namespace it would be removed some time later
         neighbour.exec("ip", "link", "del", "far0", check=False)
         beyond.remove()
         neighbour.exec("sysctl", "-q", "-w", "net.ipv6.conf.all.forwarding=0")
@@ -68,7 +68,7 @@ links = pytest.mark.parametrize("link", [_narrow_uplink, _narrow_link_beyond], i
 
 
 def _learnt(world: World, container: str, address: str) -> int:
-    """The path MTU that a container has learnt."""
+    """The path MTU that a container has learned."""
     shown = world.engine.container_netns_exec(container, "ip", "-json", "-6", "route", "get", address).stdout
     return int(json.loads(shown)[0].get("metrics", [{}])[0].get("mtu", 0))
 
@@ -86,7 +86,7 @@ def test_big_upload_to_the_outside_passes_a_narrow_link(world: World, link: obje
         with connect(world.inside("peer"), Port("tcp", address, 7003), patience=20.0) as connection:
             connection.sendall(bytes(_SIZE))
             connection.shutdown(1)
-            # the server closes when it has all
+            # the server closes after it received everything
             assert connection.recv(1) == b""
         assert traffic.finish()["received"] == _SIZE
         assert _learnt(world, "peer", address) == _MTU

@@ -1,4 +1,4 @@
-"""Published ports, as on IPv4: who asks the host's address reaches the container, and is seen by his own address."""
+"""Published ports, as on IPv4: clients reach the container at the host's address, and keep their own address."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_container_reaches_another_of_its_network_through_the_hosts_address(worl
 
 @each_protocol
 def test_container_of_another_network_reaches_the_port_through_the_hosts_address(world: World, protocol: str) -> None:
-    # by whose address is left open, as on IPv4: an engine from 28.2 on drops answers to containers' own
+    # the source address is not checked, as on IPv4: engines from 28.2 on drop replies to containers' own addresses
     reach(world.inside("other"), Port(protocol, HOST_ADDRESS, 8080), name="web")
 
 

@@ -1,4 +1,4 @@
-"""What happens to containers is followed: ports open, move and close with them, and nothing stays behind."""
+"""Containers are tracked: their ports are opened, moved and closed with them, and no rule stays behind."""
 
 from __future__ import annotations
 
@@ -73,11 +73,11 @@ def test_first_of_two_claims_to_a_port_keeps_it_and_the_other_is_reported(world:
     port = Port("tcp", HOST_ADDRESS, 8072)
     world.run("early", "front", ports={"80/tcp": 8072})
     reach(world.neighbour, port, name="early")
-    # the resource wants the same port for this one
+    # the resource publishes the same port for this container
     world.run("late", "front")
     eventually(
         lambda: (condition(world.operator, "front", "PortsPublished") or {}).get("reason") == "PortConflict",
-        "the conflict is told",
+        "the conflict is reported",
     )
     told = condition(world.operator, "front", "PortsPublished")
     assert told is not None
@@ -88,7 +88,7 @@ def test_first_of_two_claims_to_a_port_keeps_it_and_the_other_is_reported(world:
     reach(world.neighbour, port, name="late")
     eventually(
         lambda: (condition(world.operator, "front", "PortsPublished") or {}).get("reason") != "PortConflict",
-        "it is over",
+        "the conflict is resolved",
     )
 
 
@@ -106,7 +106,7 @@ def test_nothing_stale_is_left_of_what_was_removed_while_the_operator_was_killed
     engine.docker("rm", "-f", "mayfly", "moth")
     engine.docker("network", "rm", "brief")
     operator.remove_yaml("brief.yaml")
-    # what is alive goes on without the operator
+    # existing containers are reachable without the operator
     reach(world.neighbour, Port("tcp", HOST_ADDRESS, 8080), name="web")
     assert_closed(world.neighbour, *ports)
     operator.start("--firewall-backend", "nftables")

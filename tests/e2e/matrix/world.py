@@ -1,7 +1,7 @@
 """One host of the matrix: an engine, an operator with the networks of every scenario, and the containers that answer.
 
-It is built once for each cell. Scenarios that only ask share it as it is; those that change something bring containers
-of their own, on ports of their own.
+It is built once for each cell. Scenarios that change nothing share it. The others use containers and ports of their
+own.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SECOND_ADDRESS = "2001:db8:0:1::3"
 PROTOCOLS = ("tcp", "udp", "sctp")
 LOOPBACK = "::1"
 
-# no engine can be asked to publish SCTP on a kernel without SCTP sockets (it wants to bind one): the resource does
+# engines can't publish SCTP on a kernel without SCTP sockets, because they bind one; the resource can
 _FRONT_PORTS = [
     {"protocol": "sctp", "port": 8080, "targetPort": 80, "containers": {"name": "web"}},
     {"port": 8070, "targetPort": 80, "containers": {"name": "web"}, "from": ["2001:db8:0:1::/64"]},
@@ -49,7 +49,7 @@ _RESPONDER = ("responder", "tcp/80-84", "udp/80-84", "sctp/80")
 
 @dataclass(slots=True)
 class World:
-    """What a scenario works with. Places are clients' network namespaces."""
+    """The engine, the operator and the clients of a scenario. A `Place` is the network namespace of a client."""
 
     cell: Cell
     lab: Lab
@@ -70,13 +70,13 @@ class World:
 
     @property
     def version(self) -> str:
-        """The engine's version, as it says itself."""
+        """The engine's version, from its API."""
         return str(self.engine.client().version()["Version"])
 
     def from_loopback(self, port: Port, name: str) -> None:
-        """The host reaches the container through [::1], but where neither rules nor a proxy can do that.
+        """Check that the host reaches the container through [::1], except where neither rules nor a proxy support it.
 
-        xtables can't rewrite ::1 (docs/adr/0011); an engine's proxy is there for tcp and udp, where it is on.
+        xtables can't rewrite ::1 (docs/adr/0011). An engine's proxy supports tcp and udp, if it is on.
         """
         if self.cell.backend == "nftables" or (self.cell.proxy and port.protocol != "sctp"):
             reach(self.host, port, name=name)
@@ -92,7 +92,7 @@ class World:
         return self.engine.container_addresses(container, network)["6"]
 
     def run(self, name: str, network: str, **options: object) -> str:
-        """Start a container that answers, for one scenario; `forget` removes it."""
+        """Start a container with the responder for one scenario; `forget` removes it."""
         self._own.append(name)
         return self.engine.run(name, network, command=_RESPONDER, **options)  # type: ignore[arg-type]
 
@@ -103,8 +103,8 @@ class World:
         self._own.clear()
 
     def build(self) -> None:
-        """Start the operator and everything that does not change."""
-        # deprecated: whatever the host or its NAT sends goes on having the other one
+        """Start the operator, and create everything that the scenarios share."""
+        # deprecated, so that the host and its NAT keep using the other address
         lifetimes = ("valid_lft", "forever", "preferred_lft", "0")
         self.engine.netexec("ip", "address", "add", f"{SECOND_ADDRESS}/64", "dev", UPLINK, "nodad", *lifetimes)
         self.lab.neighbour.add_route(ALL_SUBNETS)
@@ -118,7 +118,7 @@ class World:
         for name, network, options in _containers():
             self.engine.run(name, network, command=_RESPONDER, **options)  # type: ignore[arg-type]
         for name, network, _ in _containers():
-            # a new container is not there at once: address detection, neighbour discovery
+            # a new container is reachable only after duplicate detection and neighbour discovery
             reach(self.host, Port("tcp", self.address(name, network), 80), name=name)
 
 
