@@ -16,7 +16,7 @@ from urllib.parse import quote
 from benchmarks import resources
 from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.api.scheme import decode
-from dockerv6.dockerd import dialect, encode
+from dockerv6.dockerd import encode
 from dockerv6.planning.docker.network_spec import network_spec
 from dockerv6.planning.inputs import Identity
 
@@ -60,18 +60,18 @@ class BareEngine:
         connection.request("GET", "/_ping")
         answer = connection.getresponse()
         answer.read()
-        spoken = dialect.from_headers(dict(answer.headers))
+        api = encode.api_from_headers(dict(answer.headers))
         connection.close()
-        if spoken is None:
+        if api is None:
             raise RuntimeError(f"{path}: no Docker Engine answers")
-        self._dialect = spoken
+        self._api = api
 
     def body(self, number: int) -> bytes:
         """What the operator sends for the network of that number, but for the subnet's digits."""
         resource = decode(resources.network(number)).resource
         assert isinstance(resource, NetworkResource)  # noqa: S101 - tells the type checker
         prefix = resources.foreign_prefix(number)
-        return json.dumps(encode.network(network_spec(resource, prefix, Identity()), self._dialect)).encode()
+        return json.dumps(encode.network(network_spec(resource, prefix, Identity()), self._api)).encode()
 
     def foreign_body(self, number: int) -> bytes:
         """The same network without labels: somebody else's."""
@@ -108,7 +108,7 @@ class BareEngine:
         """The engine's events that match, such as `type="container", event="start"`, for the block."""
         connection = _Connection(self._path)
         wanted = quote(json.dumps({name: [value] for name, value in filters.items()}))
-        connection.request("GET", f"/v{dialect.format_api(self._dialect.spoken)}/events?filters={wanted}")
+        connection.request("GET", f"/v{encode.format_api_version(self._api.version)}/events?filters={wanted}")
         answer = connection.getresponse()
         found: SimpleQueue[Event] = SimpleQueue()
         reader = threading.Thread(target=_read_events, args=(answer, found), daemon=True)
@@ -122,7 +122,7 @@ class BareEngine:
 
     def _create_all(self, work: Iterable[bytes], lock: threading.Lock) -> None:
         bodies, connection = iter(work), _Connection(self._path)
-        path = f"/v{dialect.format_api(self._dialect.spoken)}/networks/create"
+        path = f"/v{encode.format_api_version(self._api.version)}/networks/create"
         while True:
             with lock:
                 body = next(bodies, None)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from dockerv6.dockerd.client import DockerEngine
 from dockerv6.dockerd.model import Attachment, NetworkSpec, SubnetConfig
+from tests.fakes.dockerd.containers import parse_publish
 from tests.fakes.dockerd.engine import FakeEngine
-from tests.fakes.dockerd.ports import parse
 from tests.lab import image
 from tests.lab.engine import IMAGE
 from tests.lab.engine import Engine as LabEngine
@@ -83,10 +83,10 @@ class Bench(Protocol):
 class FakeBench:
     """The fake as one version of the engine."""
 
-    def __init__(self, profile: EngineVersion) -> None:
-        self.fake = FakeEngine(profile)
+    def __init__(self, version: EngineVersion) -> None:
+        self.fake = FakeEngine(version)
         self.engine: Engine = self.fake
-        self.release = profile.release
+        self.release = version.release
 
     def create_container(
         self,
@@ -178,7 +178,7 @@ class RealBench:
         endpoint: dict[str, object] = {"Aliases": list(aliases)}
         if address is not None:
             endpoint["IPAMConfig"] = {"IPv6Address": address}
-        published = [one for written in ports for one in parse(written)]
+        published = [one for written in ports for one in parse_publish(written)]
         bindings: dict[str, list[dict[str, str]]] = {}
         for one in published:
             target = {"HostIp": str(one.host_address or ""), "HostPort": one.host_port}

@@ -37,7 +37,7 @@ class CoupledEngine(FakeEngine):
         super().__init__(profile, userland_proxy=userland_proxy)
         self._booted = True
 
-    def _tell(self, event: EngineEvent) -> None:
+    def _emit(self, event: EngineEvent) -> None:
         if self._booted and event.kind is EventKind.NETWORK and event.network_id is not None:
             if event.action == "create":
                 made = self._state.inspect_network(event.network_id)
@@ -45,7 +45,7 @@ class CoupledEngine(FakeEngine):
                 self._make_bridge(made)
             elif event.action == "destroy":
                 self._drop_bridge(event.network_id)
-        super()._tell(event)
+        super()._emit(event)
         if self._booted:
             self._plug_ends()
 

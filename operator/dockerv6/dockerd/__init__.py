@@ -1,4 +1,4 @@
-"""The port to the Docker Engine: its model, its client, its events, its fake.
+"""The port to the Docker Engine: its model, its API, its events.
 
-Duty: speak the engine's API exactly, for every version. Never: decide, nor touch the firewall.
+Duty: speak the Engine API correctly with every engine version. Never: decide, or touch the firewall.
 """

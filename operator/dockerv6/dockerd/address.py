@@ -1,4 +1,4 @@
-"""Where an engine listens, and how to reach it safely.
+"""The engine's address: a unix socket, or TCP with or without TLS.
 
 The rules are the docker SDK's: ``DOCKER_HOST`` names the engine, ``DOCKER_TLS_VERIFY`` and ``DOCKER_CERT_PATH`` turn
 TLS on (https://docs.docker.com/engine/security/protect-access/).
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 
     from docker.tls import TLSConfig
 
-DEFAULT = "unix:///var/run/docker.sock"
+DEFAULT_URL = "unix:///var/run/docker.sock"
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class EngineAddress:
     """An engine's address; exactly one of `socket` and `host` is set.
 
     Attributes:
-        url: as given, for messages and for the SDK.
+        url: as configured, for messages and for the SDK.
         socket: path of a unix socket.
-        host: of a TCP address; `port` belongs to it.
-        port: TCP port.
+        host: of a TCP address.
+        port: of a TCP address.
         tls: certificates, where TLS is on.
     """
 
@@ -41,7 +41,7 @@ class Address:
     tls: TLSConfig | None = None
 
     def ssl_context(self) -> ssl.SSLContext | None:
-        """Make what a TLS connection of our own needs; None without TLS.
+        """Create the context for a TLS connection that the SDK does not make; None without TLS.
 
         Raises:
             OSError: a certificate can't be read (`ssl.SSLError` is one).
@@ -50,7 +50,7 @@ class Address:
             return None
         context = ssl.create_default_context(cafile=self.tls.ca_cert if self.tls.verify else None)
         if not self.tls.verify:
-            # what the user asked for by setting DOCKER_CERT_PATH without DOCKER_TLS_VERIFY
+            # what the user requested by setting DOCKER_CERT_PATH without DOCKER_TLS_VERIFY
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         if self.tls.cert is not None:
@@ -58,24 +58,24 @@ class Address:
         return context
 
 
-def resolve(url: str | None, environment: Mapping[str, str]) -> Address:
-    """Work out the address from an explicit URL, else from the environment, else the default socket.
+def resolve(url: str | None, environment: Mapping[str, str]) -> EngineAddress:
+    """Determine the address: from an explicit URL, else from the environment, else the default socket.
 
     Raises:
         ValueError: no usable address, or certificates are missing; the message says what to change.
     """
-    named = (url or environment.get("DOCKER_HOST") or DEFAULT).strip()
-    scheme, _, rest = named.partition("://")
+    address = (url or environment.get("DOCKER_HOST") or DEFAULT_URL).strip()
+    scheme, _, rest = address.partition("://")
     if scheme == "unix":
-        # as docker does, TLS is for TCP only
-        return Address(url=named, socket=f"/{rest.lstrip('/')}") if rest else resolve(DEFAULT, environment)
+        # as in the docker CLI, TLS is for TCP only
+        return EngineAddress(url=address, socket=f"/{rest.lstrip('/')}") if rest else resolve(DEFAULT_URL, environment)
     try:
-        parts = urlsplit(named)
+        parts = urlsplit(address)
         host, port = parts.hostname, parts.port
         # never an empty mapping: the SDK would read this process's own environment instead
-        tls = kwargs_from_env({**environment, "DOCKER_HOST": named}).get("tls")
+        tls = kwargs_from_env({**environment, "DOCKER_HOST": address}).get("tls")
     except (ValueError, DockerException) as error:
-        raise ValueError(f"Docker host {named!r}: {error}; use unix:///path or tcp://host:port") from error
+        raise ValueError(f"Docker host {address!r}: {error}; use unix:///path or tcp://host:port") from error
     if scheme != "tcp" or not host or not port:
-        raise ValueError(f"Docker host {named!r}: can't be used; use unix:///path or tcp://host:port")
-    return Address(url=named, host=host, port=port, tls=tls)
+        raise ValueError(f"Docker host {address!r}: unsupported address; use unix:///path or tcp://host:port")
+    return EngineAddress(url=address, host=host, port=port, tls=tls)

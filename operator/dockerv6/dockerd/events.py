@@ -1,7 +1,8 @@
-"""The engine's event stream, read by the event loop itself: no thread, and cancelled at once.
+"""The engine's event stream, read by the event loop: it needs no thread and can be cancelled at once.
 
-The stream is idle for hours, so its reader can't have a read timeout. A dead engine closes a unix socket at once; a
-dead host on the other side of TCP is found out by the kernel's keepalive probes.
+The docker SDK can't read it well enough (ADR 0029): its stream has either no timeout, not even while connecting, or one
+that ends it when no event comes for a minute. Here connecting and the response headers have a timeout, and the stream
+has none. A dead engine closes a unix socket at once; the kernel's keepalive probes detect a dead host behind TCP.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
-from dockerv6.dockerd import decode, refusal
+from dockerv6.dockerd import api_errors, decode
 from dockerv6.dockerd.model import EngineEvent, EventKind
 from dockerv6.dockerd.port import EngineUnavailable
 from dockerv6.dockerd.transport import CONNECT_TIMEOUT, READ_TIMEOUT, explain
@@ -22,28 +23,29 @@ from dockerv6.dockerd.transport import CONNECT_TIMEOUT, READ_TIMEOUT, explain
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from dockerv6.dockerd.address import Address
+    from dockerv6.dockerd.address import EngineAddress
 
 _ACTIONS = (
     *("create", "connect", "disconnect", "destroy", "remove", "update"),
     *("start", "die", "stop", "rename", "pause", "unpause"),
 )
-"""All that can change what a reconcile sees. Health checks alone would wake us twice a minute for each container.
+"""All actions that can change what a reconcile observes. Health checks, for example, are excluded: they would wake the
+daemon twice a minute for each container.
 
-"die" comes before the networks are left (20.10) or after (26.1, 28.5); "stop" may be the last (20.10) or not, and isn't
-told of every end.
+"die" comes before the container leaves its networks (20.10) or after (26.1, 28.5). "stop" may be the last event (20.10)
+or not, and is not sent for every end of a container.
 """
 
 _OK = 200
-_LONGEST_LINE = 1 << 20
+_LONGEST_LINE = 1 << 20  # bytes
 _KEEPALIVE = ((socket.TCP_KEEPIDLE, 30), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 3))  # dead after a minute
 
 
 class EventStreams:
-    """Opens event streams of one engine, and can end them all."""
+    """Opens event streams of one engine, and can close them all."""
 
-    def __init__(self, address: Address) -> None:
-        """Take where the engine listens."""
+    def __init__(self, address: EngineAddress) -> None:
+        """Take the engine's address."""
         self._address = address
         self._open: set[asyncio.StreamWriter] = set()
 
@@ -52,7 +54,7 @@ class EventStreams:
 
         Raises:
             EngineUnavailable: no connection, or the stream has ended.
-            EngineApiError: the engine gives no events.
+            EngineApiError: an error response.
         """
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
@@ -74,7 +76,7 @@ class EventStreams:
             writer.transport.abort()
 
     def close(self) -> None:
-        """Break all streams that are open."""
+        """Close all open streams; their readers get `EngineUnavailable`."""
         for writer in self._open:
             writer.transport.abort()
 
@@ -93,7 +95,7 @@ class EventStreams:
     def _unavailable(self, error: Exception) -> EngineUnavailable:
         match error:
             case TimeoutError():
-                reason = "no answer in time"
+                reason = "no response in time"
             case OSError():
                 reason = explain(error)
             case EOFError():
@@ -104,11 +106,11 @@ class EventStreams:
 
 
 async def _subscribe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> _Messages:
-    """Ask for events and return when they flow.
+    """Request events; return once the engine sends them.
 
-    The engine sends the headers a moment before it subscribes us (20.10 to 28.5), so what happens in between would be
-    lost. It keeps its last 256 events, however: asking for those since a moment ago, by the engine's own clock, closes
-    the gap. That clock is in the `Date` of every answer.
+    The engine sends the response headers shortly before it subscribes the client (20.10 to 28.5), so an event in
+    between would be lost. It keeps its last 256 events, however: requesting those since the previous response, by the
+    engine's own clock, closes the gap. The header `Date` of every response has that clock.
     """
     await _request(writer, "/_ping")
     headers = await _read_headers(reader)
@@ -116,7 +118,7 @@ async def _subscribe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter)
     query = {"filters": json.dumps({"type": ["network", "container"], "event": list(_ACTIONS)})}
     with suppress(ValueError):
         query["since"] = str(int(parsedate_to_datetime(headers.get("date", "")).timestamp()))
-    # unversioned: what we read of an event has been the same since API 1.22
+    # unversioned: the fields that we read have been the same since API 1.22
     await _request(writer, f"/events?{urlencode(query)}")
     headers = await _read_headers(reader)
     return _Messages(reader, chunked=headers.get("transfer-encoding") == "chunked")
@@ -128,11 +130,11 @@ async def _request(writer: asyncio.StreamWriter, path: str) -> None:
 
 
 async def _read_headers(reader: asyncio.StreamReader) -> dict[str, str]:
-    """Read an answer's status line and headers; names in lower case.
+    """Read a response's status line and headers; names in lower case.
 
     Raises:
         EngineApiError: the status is not 200.
-        ValueError: it is no HTTP answer.
+        ValueError: it is not an HTTP response.
         EOFError: the connection ended.
     """
     head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
@@ -144,12 +146,13 @@ async def _read_headers(reader: asyncio.StreamReader) -> dict[str, str]:
             message = decode.error_message(json.loads(body))
         except ValueError:
             message = ""
-        raise refusal.from_answer(status, message or body.decode(errors="replace"), told_by_engine=bool(message))
+        text = message or body.decode(errors="replace")
+        raise api_errors.from_response(status, text, from_engine=bool(message))
     return headers
 
 
 class _Messages:
-    """JSON values, one a line, out of an answer's body; its chunks are cut anywhere."""
+    """Reads JSON values, one per line, from a response body. Chunks may end anywhere."""
 
     def __init__(self, reader: asyncio.StreamReader, *, chunked: bool) -> None:
         self._reader = reader
@@ -161,7 +164,7 @@ class _Messages:
 
         Raises:
             EOFError: the body has ended.
-            ValueError: a line is no JSON.
+            ValueError: a line is not JSON.
         """
         line = b""
         while not line.strip():
@@ -171,7 +174,7 @@ class _Messages:
         return json.loads(line)
 
     async def _read_chunk(self) -> bytes:
-        """Undo the chunked transfer coding (RFC 9112, section 7.1)."""
+        """Decode the chunked transfer coding (RFC 9112, section 7.1)."""
         size = int((await self._reader.readline()).partition(b";")[0] or b"0", 16)
         if not size:
             raise EOFError

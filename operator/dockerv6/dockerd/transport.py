@@ -1,8 +1,14 @@
-"""Requests to the engine through the docker SDK's client, with the API version negotiated as late as possible.
+"""Requests to the engine through the docker SDK's client.
 
-The SDK's `APIClient` is a `requests.Session` that can also speak HTTP through a unix socket. Its own methods can't
-say all that we need (``EnableIPv4``, ``EnableIPv6: false``), so requests are made with the session's public methods.
-Its own version negotiation happens once, in the constructor, and fails for good when the engine is down.
+The SDK's `APIClient` is a `requests.Session` with the engine's address and TLS. What it leaves to us (ADR 0029):
+
+- Bodies. Its methods can't send ``EnableIPv4`` or ``EnableIPv6: false``, so requests use the session's public methods.
+- The API version. The SDK negotiates it once, in the constructor, which fails while the engine is down. Here it is
+  negotiated on the first request, and again after an upgrade, a downgrade or a lost connection.
+- Connections to a unix socket. The SDK's adapter has one pool for each URL, so nothing is reused between paths, and it
+  leaves the socket of a failed connection attempt to the garbage collector.
+- Threads. A call can hang for minutes. At exit the interpreter waits for the threads of every `concurrent.futures`
+  pool; it does not wait for daemon threads.
 """
 
 from __future__ import annotations
@@ -10,36 +16,46 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
+import threading
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import requests
 from docker.api import APIClient
 from docker.errors import DockerException
 from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection
+from urllib3.connectionpool import HTTPConnectionPool
 
-from dockerv6.dockerd import decode, dialect, refusal
+from dockerv6.dockerd import api_errors, decode
+from dockerv6.dockerd.api_errors import ApiVersionRejected
+from dockerv6.dockerd.encode import HIGHEST_API, api_from_headers, format_api_version
 from dockerv6.dockerd.port import EngineApiError, EngineTooOld, EngineUnavailable
-from dockerv6.dockerd.unix import UnixAdapter
-from dockerv6.dockerd.workers import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from dockerv6.dockerd.address import Address
-    from dockerv6.dockerd.dialect import Dialect
+    from requests import PreparedRequest
+
+    from dockerv6.dockerd.address import EngineAddress
+    from dockerv6.dockerd.encode import EngineApi
+
+T = TypeVar("T")
 
 CONNECT_TIMEOUT = 5.0
 """Seconds to wait for a connection."""
 
 READ_TIMEOUT = 60.0
-"""Seconds to wait for an answer to a question. dockerd accepts connections before it answers."""
+"""Seconds to wait for the response to a GET. dockerd accepts connections before it can respond."""
 
-CHANGE_TIMEOUT = 600.0
-"""Seconds to wait for a change: with hundreds of networks the engine's iptables calls take long, and they queue."""
+WRITE_TIMEOUT = 600.0
+"""Seconds to wait for the response to a change: with hundreds of networks the engine's iptables calls are slow, and
+they queue."""
 
 _ERROR = 400
-_HINTS = {
+_REMEDIES = {
     FileNotFoundError: "is Docker running?",
     ConnectionRefusedError: "is Docker running?",
     PermissionError: "this needs root or membership in the socket's group",
@@ -47,75 +63,75 @@ _HINTS = {
 
 
 @dataclass(frozen=True, slots=True)
-class _Answer:
+class _Response:
     status: int
     headers: Mapping[str, str]
-    text: str  # of an error, as it came
+    text: str  # of an error, as received
     content: object  # decoded JSON; None where there is none
 
 
 class Transport:
-    """Sends requests to one engine; safe for parallel use on one event loop."""
+    """Sends requests to one engine. Requests may run in parallel on one event loop."""
 
-    def __init__(self, address: Address, *, parallel: int) -> None:
+    def __init__(self, address: EngineAddress, *, parallel: int) -> None:
         """Prepare. Nothing is sent before the first request.
 
         Args:
-            address: where the engine listens.
-            parallel: how many requests may be under way at a time, each on its own connection and thread.
+            address: of the engine.
+            parallel: how many requests may be in flight, each on its own connection and thread.
 
         Raises:
             ValueError: the SDK's own configuration (``~/.docker/config.json``) can't be read.
         """
         self._address = address
-        self._workers = Workers(parallel, "dockerd")
-        self._dialect: Dialect | None = None
+        self._threads = DaemonThreads(parallel, "dockerd")
+        self._api: EngineApi | None = None
         self._negotiating = asyncio.Lock()
         try:
             self._client = APIClient(
                 base_url=address.url,
-                # never used: paths carry the version that was negotiated. Given, it keeps the constructor offline
-                version=dialect.format_api(dialect.HIGHEST),
+                # not used, because paths carry the negotiated version; it keeps the constructor offline
+                version=format_api_version(HIGHEST_API),
                 tls=address.tls or False,
             )
         except (DockerException, ValueError) as error:
             raise ValueError(f"Docker host {address.url!r}: the docker SDK's configuration: {error}") from error
-        # proxy variables and .netrc are for the web, not for the engine; reading them costs time in every request
+        # proxy variables and .netrc are for the web, not for the engine; reading them takes time in every request
         self._client.trust_env = False
         self._client.mount(
             self._client.base_url,
-            HTTPAdapter(pool_maxsize=parallel) if address.socket is None else UnixAdapter(address.socket, parallel),
+            HTTPAdapter(pool_maxsize=parallel) if address.socket is None else _UnixAdapter(address.socket, parallel),
         )
 
     async def get(self, path: str, params: Mapping[str, str] | None = None) -> object:
-        """Ask a question.
+        """Send a GET; return the decoded body.
 
         Raises:
-            EngineUnavailable: no answer.
-            EngineApiError: or one of its kinds, as the engine says.
+            EngineUnavailable: no response.
+            EngineApiError: or one of its subclasses: an error response.
         """
         return await self._versioned("GET", path, params=params)
 
-    async def post(self, path: str, encode: Callable[[Dialect], object]) -> object:
-        """Send a change whose body depends on what the engine understands.
+    async def post(self, path: str, encode: Callable[[EngineApi], object]) -> object:
+        """Send a change whose body depends on the negotiated API version.
 
         Raises:
-            EngineTooOld: from `encode`, for an engine that was just asked for its version.
-            EngineUnavailable: no answer; the change may have been made all the same.
-            EngineApiError: or one of its kinds, as the engine says.
+            EngineTooOld: from `encode`, with a version that was negotiated just now.
+            EngineUnavailable: no response; the engine may have made the change all the same.
+            EngineApiError: or one of its subclasses: an error response.
         """
         return await self._versioned("POST", path, encode=encode)
 
     async def delete(self, path: str) -> object:
-        """Send a removal. Errors as in `post`."""
+        """Send a DELETE. Errors as in `post`."""
         return await self._versioned("DELETE", path)
 
     async def get_unversioned(self, path: str) -> object:
-        """Ask a question whose answer is the same in every API version. Errors as in `get`."""
+        """Send a GET whose response is the same in every API version. Errors as in `get`."""
         return (await self._send("GET", path, None, None)).content
 
     async def close(self) -> None:
-        """Close idle connections. Those in use are closed when their answer has come."""
+        """Close idle connections. Those in use are closed after their response."""
         self._client.close()
 
     async def _versioned(
@@ -124,102 +140,187 @@ class Transport:
         path: str,
         *,
         params: Mapping[str, str] | None = None,
-        encode: Callable[[Dialect], object] | None = None,
+        encode: Callable[[EngineApi], object] | None = None,
     ) -> object:
-        known = self._dialect
+        async def send(api: EngineApi) -> object:
+            body = encode(api) if encode is not None else None
+            response = await self._send(method, f"/v{format_api_version(api.version)}{path}", params, body)
+            return response.content
+
+        known = self._api
         if known is not None:
-            try:
-                return await self._in(known, method, path, params, encode)
-            except EngineTooOld:
-                pass  # by what was negotiated; the engine may have been upgraded since
-            except EngineApiError as error:
-                if not refusal.says_wrong_api(error):
-                    raise
-        return await self._in(await self._negotiate(known), method, path, params, encode)
+            # the engine may have been upgraded or downgraded since the version was negotiated
+            with suppress(EngineTooOld, ApiVersionRejected):
+                return await send(known)
+        return await send(await self._negotiate(known))
 
-    async def _in(
-        self,
-        spoken: Dialect,
-        method: str,
-        path: str,
-        params: Mapping[str, str] | None,
-        encode: Callable[[Dialect], object] | None,
-    ) -> object:
-        body = encode(spoken) if encode is not None else None
-        answer = await self._send(method, f"/v{dialect.format_api(spoken.spoken)}{path}", params, body)
-        return answer.content
-
-    async def _negotiate(self, stale: Dialect | None) -> Dialect:
-        """Ask for the engine's version, unless another task has just done so."""
+    async def _negotiate(self, stale: EngineApi | None) -> EngineApi:
+        """Read the engine's version, unless another task has just done so."""
         async with self._negotiating:
-            if self._dialect is not None and self._dialect is not stale:
-                return self._dialect
-            answer = await self._send("GET", "/_ping", None, None)
-            spoken = dialect.from_headers(answer.headers)
-            if spoken is None:
-                raise EngineApiError(f"{self._address.url} is no Docker Engine: it names no API version", answer.status)
-            return spoken
+            if self._api is not None and self._api is not stale:
+                return self._api
+            response = await self._send("GET", "/_ping", None, None)
+            api = api_from_headers(response.headers)
+            if api is None:
+                message = f"{self._address.url} is not a Docker Engine: it reports no API version"
+                raise EngineApiError(message, response.status)
+            return api
 
-    async def _send(self, method: str, path: str, params: Mapping[str, str] | None, body: object) -> _Answer:
+    async def _send(self, method: str, path: str, params: Mapping[str, str] | None, body: object) -> _Response:
         try:
-            answer = await self._workers.run(lambda: self._exchange(method, path, params, body))
+            response = await self._threads.run(lambda: self._exchange(method, path, params, body))
         except EngineUnavailable:
-            # whoever answers next may be another engine
-            self._dialect = None
+            # another engine may answer the next request
+            self._api = None
             raise
-        spoken = dialect.from_headers(answer.headers)
-        if spoken is not None and spoken != self._dialect:
-            self._dialect = spoken
-        if answer.status >= _ERROR:
-            message = decode.error_message(answer.content)
-            raise refusal.from_answer(answer.status, message or answer.text, told_by_engine=bool(message))
-        return answer
+        api = api_from_headers(response.headers)
+        if api is not None and api != self._api:
+            self._api = api
+        if response.status >= _ERROR:
+            message = decode.error_message(response.content)
+            raise api_errors.from_response(response.status, message or response.text, from_engine=bool(message))
+        return response
 
-    def _exchange(self, method: str, path: str, params: Mapping[str, str] | None, body: object) -> _Answer:
-        """Send one request and read its answer whole. Blocks; runs on a thread."""
-        patience = READ_TIMEOUT if method == "GET" else CHANGE_TIMEOUT
+    def _exchange(self, method: str, path: str, params: Mapping[str, str] | None, body: object) -> _Response:
+        """Send one request and read the whole response. Blocks; runs on a thread."""
+        read_timeout = READ_TIMEOUT if method == "GET" else WRITE_TIMEOUT
         try:
             response = self._client.request(
                 method,
                 f"{self._client.base_url}{path}",
                 params=params,
                 json=body,
-                timeout=(CONNECT_TIMEOUT, patience),
+                timeout=(CONNECT_TIMEOUT, read_timeout),
                 allow_redirects=False,
             )
         except requests.exceptions.ConnectTimeout as error:
             raise self._unavailable(f"no connection in {CONNECT_TIMEOUT:.0f} s") from error
         except requests.exceptions.Timeout as error:
-            raise self._unavailable(f"no answer in {patience:.0f} s") from error
+            raise self._unavailable(f"no response in {read_timeout:.0f} s") from error
         except requests.exceptions.RequestException as error:
-            raise self._unavailable(_reason(error)) from error
+            raise self._unavailable(_root_cause(error)) from error
         try:
-            # not response.json(), which guesses at the encoding first; JSON is UTF-8 (RFC 8259)
+            # not response.json(), which first guesses the encoding; JSON is UTF-8 (RFC 8259)
             content = json.loads(response.content)
         except ValueError:
             content = None
         text = response.text if response.status_code >= _ERROR else ""
-        return _Answer(response.status_code, response.headers, text, content)
+        return _Response(response.status_code, response.headers, text, content)
 
     def _unavailable(self, reason: str) -> EngineUnavailable:
         return EngineUnavailable(f"Docker Engine at {self._address.url}: {reason}")
 
 
-def _reason(error: BaseException) -> str:
-    """Find, under the layers of requests and urllib3, what the operating system said."""
-    inner: BaseException | None = error
-    seen: set[int] = set()
-    while inner is not None and id(inner) not in seen:
-        seen.add(id(inner))
-        if isinstance(inner, OSError) and inner.strerror and inner.errno is not None:
-            return explain(inner)
-        inner = inner.__cause__ or inner.__context__
-    return "the connection was closed before the answer was complete"
+def _root_cause(error: BaseException) -> str:
+    """Find the operating system's error below the exceptions of requests and urllib3, and explain it."""
+    cause: BaseException | None = error
+    visited: set[int] = set()
+    while cause is not None and id(cause) not in visited:
+        visited.add(id(cause))
+        if isinstance(cause, OSError) and cause.strerror and cause.errno is not None:
+            return explain(cause)
+        cause = cause.__cause__ or cause.__context__
+    return "the connection was closed before the response was complete"
 
 
 def explain(error: OSError) -> str:
-    """Say what an operating system's error means for a way to an engine, with a remedy where there is one."""
-    for kind, hint in _HINTS.items():
+    """Describe a failed connection to an engine, with a remedy where there is one."""
+    for kind, remedy in _REMEDIES.items():
         if isinstance(error, kind):
-            return f"{os.strerror(error.errno)}: {hint}" if error.errno else hint
+            return f"{os.strerror(error.errno)}: {remedy}" if error.errno else remedy
     return error.strerror or str(error) or type(error).__name__
+
+
+class DaemonThreads:
+    """Runs blocking calls on daemon threads, a limited number at a time."""
+
+    def __init__(self, limit: int, name: str) -> None:
+        """Take the maximum number of threads, and their name."""
+        self._slots = asyncio.Semaphore(limit)
+        self._name = name
+
+    async def run(self, call: Callable[[], T]) -> T:
+        """Run the call on a thread; return its result or raise its exception.
+
+        When the waiting task is cancelled, the call goes on and its outcome is dropped. The call keeps its slot until
+        it ends, so a hanging engine can't make threads pile up.
+        """
+        await self._slots.acquire()
+        loop = asyncio.get_running_loop()
+        outcome: asyncio.Future[T] = loop.create_future()
+
+        def finish(result: T | None, error: BaseException | None) -> None:
+            self._slots.release()
+            if outcome.cancelled():
+                return
+            if error is not None:
+                outcome.set_exception(error)
+            else:
+                outcome.set_result(result)  # type: ignore[arg-type]  # None is a T where the call returns None
+
+        def work() -> None:
+            result, error = None, None
+            try:
+                result = call()
+            except BaseException as raised:  # noqa: BLE001 - re-raised in the waiting task
+                error = raised
+            with suppress(RuntimeError):  # the loop is closed: no task waits
+                loop.call_soon_threadsafe(finish, result, error)
+
+        try:
+            threading.Thread(target=work, name=self._name, daemon=True).start()
+        except RuntimeError:
+            self._slots.release()
+            raise
+        return await outcome
+
+
+class _UnixConnection(HTTPConnection):
+    def __init__(self, *args: object, socket_path: str, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]  # the pool's arguments, passed on unchanged
+        self._socket_path = socket_path
+
+    def connect(self) -> None:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            connection.settimeout(self.timeout)
+            connection.connect(self._socket_path)
+        except BaseException:
+            connection.close()
+            raise
+        self.sock = connection
+
+
+class _UnixPool(HTTPConnectionPool):
+    ConnectionCls = _UnixConnection
+
+
+class _UnixAdapter(HTTPAdapter):
+    """Sends all requests of its session through one pool of connections to a unix socket."""
+
+    def __init__(self, socket_path: str, parallel: int) -> None:
+        super().__init__()
+        self._socket_path = socket_path
+        self._parallel = parallel
+        self._pool = self._new_pool()
+
+    def _new_pool(self) -> _UnixPool:
+        return _UnixPool("localhost", maxsize=self._parallel, socket_path=self._socket_path)
+
+    def get_connection_with_tls_context(
+        self,
+        request: PreparedRequest,  # noqa: ARG002 - the signature of requests (>= 2.32)
+        verify: object,  # noqa: ARG002
+        proxies: object = None,  # noqa: ARG002
+        cert: object = None,  # noqa: ARG002
+    ) -> HTTPConnectionPool:
+        return self._pool
+
+    def request_url(self, request: PreparedRequest, proxies: Mapping[str, str] | None) -> str:  # noqa: ARG002
+        return request.path_url
+
+    def close(self) -> None:
+        """Close idle connections. Later requests open new ones, as with every adapter of requests."""
+        self._pool.close()
+        self._pool = self._new_pool()
+        super().close()

@@ -1,27 +1,179 @@
-"""A container of the fake engine, and what a listing shows of it."""
+"""The fake engine's containers: their configuration, and the ports that ``docker run -p`` publishes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import TYPE_CHECKING, NamedTuple
 
-from dockerv6.dockerd.decode_containers import port_order
-from dockerv6.dockerd.model import Container, ContainerEndpoint
-from tests.fakes.dockerd import ports as fake_ports
-from tests.fakes.dockerd.ports import NOTHING, Families
+from dockerv6.dockerd import api_errors
+from dockerv6.dockerd.decode import port_order
+from dockerv6.dockerd.model import Container, ContainerEndpoint, PortBinding
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
-    from dockerv6.dockerd.model import Attachment, Endpoint, Network, PortBinding
-    from tests.fakes.dockerd.ports import Publish
+    from dockerv6.dockerd.model import Attachment, Endpoint, Network
+
+AnyAddress = IPv4Address | IPv6Address
+
+_ANY = (IPv4Address("0.0.0.0"), IPv6Address("::"))
+
+
+class Families(NamedTuple):
+    """Which kinds of host addresses a container's networks let it bind."""
+
+    ipv4: bool
+    ipv6: bool
+
+
+NOTHING = Families(ipv4=False, ipv6=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """One entry of ``HostConfig.PortBindings``.
+
+    Attributes:
+        container_port: that is published.
+        protocol: "tcp", "udp" or "sctp".
+        host_address: None: IPv4 and IPv6 alike.
+        host_ports: first and last that will do; None: the engine chooses.
+    """
+
+    container_port: int
+    protocol: str = "tcp"
+    host_address: AnyAddress | None = None
+    host_ports: tuple[int, int] | None = None
+
+    @property
+    def key(self) -> str:
+        """As the API names the container's port: "80/tcp"."""
+        return f"{self.container_port}/{self.protocol}"
+
+    @property
+    def host_port(self) -> str:
+        """As the API wants the host's port: "", "8080" or "9100-9110"."""
+        if self.host_ports is None:
+            return ""
+        first, last = self.host_ports
+        return str(first) if first == last else f"{first}-{last}"
+
+
+def parse_publish(written: str) -> tuple[Publish, ...]:
+    """Read the value of one ``-p``: ``[address:][port[-port]:]port[-port][/protocol]``.
+
+    Raises:
+        ValueError: it is none, or its ranges differ in length.
+    """
+    rest, _, protocol = written.partition("/")
+    address, host, container = _parts(rest)
+    ports = _range(container)
+    chosen: list[tuple[int, int] | None]
+    if not host:
+        chosen = [None] * len(ports)
+    elif len(ports) == 1:
+        chosen = [(_range(host)[0], _range(host)[-1])]
+    else:
+        chosen = [(port, port) for port in _range(host)]
+    if len(chosen) != len(ports):
+        raise ValueError(f"{written!r}: the ranges differ in length")
+    host_address = ip_address(address) if address else None
+    return tuple(Publish(port, protocol or "tcp", host_address, host) for port, host in zip(ports, chosen, strict=True))
+
+
+def _parts(written: str) -> tuple[str, str, str]:
+    """Take address, host ports and container ports apart; an IPv6 address is in brackets."""
+    if written.startswith("["):
+        address, _, ports = written[1:].partition("]:")
+        host, _, container = ports.rpartition(":")
+    else:
+        before, _, container = written.rpartition(":")
+        address, _, host = before.rpartition(":")
+    return address, host, container
+
+
+def _range(written: str) -> range:
+    first, _, last = written.partition("-")
+    return range(int(first), int(last or first) + 1)
+
+
+def assign_host_ports(
+    requests: Iterable[Publish],
+    families: Families,
+    taken: Collection[PortBinding],
+    kept: Mapping[Publish, int],
+    ephemeral: Iterator[int],
+) -> dict[Publish, int]:
+    """Give every requested a port of the host.
+
+    Args:
+        requests: of one container.
+        families: what can be bound; a requested for anything else gets nothing.
+        taken: bindings of other containers.
+        kept: what the container has already.
+        ephemeral: where the engine's own choices come from.
+
+    Raises:
+        EngineConflict: a port is taken.
+    """
+    chosen: dict[Publish, int] = {}
+    for requested in requests:
+        if not addresses(requested, families):
+            continue
+        others = [*taken, *bindings(chosen, families)]
+        known = kept.get(requested)
+        chosen[requested] = known if known is not None else _assign_host_port(requested, families, others, ephemeral)
+    return chosen
+
+
+def _assign_host_port(
+    requested: Publish, families: Families, taken: Collection[PortBinding], ephemeral: Iterator[int]
+) -> int:
+    first, last = requested.host_ports or (0, 0)
+    candidates: Iterable[int] = range(first, last + 1) if requested.host_ports else ephemeral
+    for port in candidates:
+        if not any(_clash(one, other) for one in bindings({requested: port}, families) for other in taken):
+            return port
+    address = addresses(requested, families)[0]
+    raise api_errors.from_response(
+        500,
+        "driver failed programming external connectivity on endpoint: "
+        f"Bind for {address}:{last} failed: port is already allocated",
+    )
+
+
+def _clash(one: PortBinding, other: PortBinding) -> bool:
+    if (one.protocol, one.host_port) != (other.protocol, other.host_port):
+        return False
+    mine, theirs = one.host_address, other.host_address
+    if mine is None or theirs is None or mine.version != theirs.version:
+        return False
+    return mine == theirs or mine in _ANY or theirs in _ANY
+
+
+def addresses(requested: Publish, families: Families) -> tuple[AnyAddress, ...]:
+    """Give the host's addresses that a requested binds."""
+    wanted = _ANY if requested.host_address is None else (requested.host_address,)
+    return tuple(
+        address for address in wanted if (families.ipv4 if isinstance(address, IPv4Address) else families.ipv6)
+    )
+
+
+def bindings(chosen: Mapping[Publish, int], families: Families) -> tuple[PortBinding, ...]:
+    """Give what the engine shows of the ports that were chosen; in no order."""
+    return tuple(
+        PortBinding(requested.protocol, requested.container_port, port, address)
+        for requested, port in chosen.items()
+        for address in addresses(requested, families)
+    )
 
 
 @dataclass(slots=True)
 class Entry:
     """A container's configuration for one network, and its endpoint while it runs."""
 
-    wish: Attachment  # what a user asked for; addresses in use are in `endpoint`
+    requested: Attachment  # what a user asked for; addresses in use are in `endpoint`
     network_id: str = ""  # unknown until the container first runs on it
     endpoint: Endpoint | None = None
 
@@ -45,7 +197,7 @@ class FakeContainer:
     @property
     def bindings(self) -> tuple[PortBinding, ...]:
         """The ports of the host that it has."""
-        return tuple(sorted(fake_ports.bindings(self.host_ports, self.families), key=port_order))
+        return tuple(sorted(bindings(self.host_ports, self.families), key=port_order))
 
     def view(self) -> Container:
         """What a listing shows while it runs."""
@@ -57,7 +209,7 @@ class FakeContainer:
             ports=self.bindings,
             endpoints=tuple(
                 ContainerEndpoint(
-                    entry.network_id, name, entry.endpoint.ipv6 if entry.endpoint else None, entry.wish.gw_priority
+                    entry.network_id, name, entry.endpoint.ipv6 if entry.endpoint else None, entry.requested.gw_priority
                 )
                 for name, entry in sorted(self.entries.items())
             ),

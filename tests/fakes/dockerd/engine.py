@@ -40,32 +40,32 @@ class FakeEngine:
         calls: every call of the port's methods, in order, including those that failed.
     """
 
-    def __init__(self, profile: EngineVersion = ENGINE_28_5, *, userland_proxy: bool = True) -> None:
+    def __init__(self, version: EngineVersion = ENGINE_28_5, *, userland_proxy: bool = True) -> None:
         """Start an engine with nothing but its own three networks.
 
         Args:
-            profile: the version to behave like.
+            version: the version to behave like.
             userland_proxy: as in daemon.json. Without it a network that has no IPv6 gets IPv4 port bindings only.
         """
         self.calls: list[Call] = []
         self._up = True
         self._faults: defaultdict[str, deque[_Fault]] = defaultdict(deque)
         self._listeners: set[asyncio.Queue[EngineEvent | None]] = set()
-        self._state = State(profile, self._tell, userland_proxy=userland_proxy)
+        self._state = State(version, self._emit, userland_proxy=userland_proxy)
 
     # What the port asks for
 
     async def info(self) -> EngineInfo:
         """Identity and abilities."""
         async with self._call("info"):
-            profile = self._state.profile
+            version = self._state.version
             return EngineInfo(
                 id="fake",
                 name="host",
-                version=profile.version,
-                release=profile.release,
-                api_version=profile.api_version,
-                firewall_backend=profile.firewall_backend,
+                version=version.number,
+                release=version.release,
+                api_version=version.api_version,
+                firewall_backend=version.firewall_backend,
             )
 
     async def networks(self) -> tuple[Network, ...]:
@@ -162,9 +162,9 @@ class FakeEngine:
         """Answer again."""
         self._up = True
 
-    def upgrade(self, profile: EngineVersion) -> None:
+    def upgrade(self, version: EngineVersion) -> None:
         """Behave like another version from now on."""
-        self._state.profile = profile
+        self._state.version = version
 
     @property
     def links(self) -> frozenset[str]:
@@ -183,7 +183,7 @@ class FakeEngine:
         self,
         name: str,
         networks: str | Sequence[str] | None = None,
-        wish: Attachment | None = None,
+        requested: Attachment | None = None,
         *,
         labels: Mapping[str, str] | None = None,
         ports: Sequence[str] = (),
@@ -194,7 +194,7 @@ class FakeEngine:
         Args:
             name: of the container.
             networks: by their names; None: on none, unless `network_mode` is one.
-            wish: for each network; only what it asks for is taken from it.
+            requested: for each network; only what it asks for is taken from it.
             labels: of the container.
             ports: as ``docker run -p`` takes them: "8080:80", "80", "[::1]:8080:80/udp", "9000-9002:90-92".
             network_mode: "host", "none" or "container:<name or id>"; None: the first network.
@@ -207,7 +207,7 @@ class FakeEngine:
         """
         names = (networks,) if isinstance(networks, str) else tuple(networks or ())
         return self._state.create_container(
-            name, names, wish, labels=labels or {}, ports=ports, network_mode=network_mode
+            name, names, requested, labels=labels or {}, ports=ports, network_mode=network_mode
         )
 
     def start_container(self, container_id: str) -> None:
@@ -223,7 +223,7 @@ class FakeEngine:
         self,
         name: str,
         networks: str | Sequence[str] | None = None,
-        wish: Attachment | None = None,
+        requested: Attachment | None = None,
         *,
         labels: Mapping[str, str] | None = None,
         ports: Sequence[str] = (),
@@ -231,7 +231,7 @@ class FakeEngine:
     ) -> str:
         """Create and start a container; return its id. Arguments and errors as in both."""
         container_id = self.create_container(
-            name, networks, wish, labels=labels, ports=ports, network_mode=network_mode
+            name, networks, requested, labels=labels, ports=ports, network_mode=network_mode
         )
         self._state.start_container(container_id)
         return container_id
@@ -286,7 +286,7 @@ class FakeEngine:
         if fault is not None:
             raise fault.error
 
-    def _tell(self, event: EngineEvent) -> None:
+    def _emit(self, event: EngineEvent) -> None:
         for queue in self._listeners:
             queue.put_nowait(event)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from dockerv6.dockerd import refusal
+from dockerv6.dockerd import api_errors
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -46,21 +46,21 @@ class Links:
         """Lose one, whoever uses it; the engine never notices."""
         self._names.discard(name)
 
-    def claim(self, network: Network, others: Collection[Network], profile: EngineVersion) -> None:
+    def claim(self, network: Network, others: Collection[Network], version: EngineVersion) -> None:
         """Make sure of a new network's parent, and make it where the engine does.
 
         Raises:
             EngineApiError: as the engine does.
         """
-        _check_options(network, profile)
+        _check_options(network, version)
         parent = parent_of(network)
         for other in others:
             if other.driver == network.driver and parent_of(other) == parent:
-                _check_sharing(network, other, profile)
+                _check_sharing(network, other, version)
         if parent in self._names:
             return
         if parent != _dummy(network):
-            self._check_vlan(parent, profile)
+            self._check_vlan(parent, version)
         self._names.add(parent)
         self._made.add(parent)
 
@@ -91,7 +91,7 @@ class Links:
         if beside and network.options.get("macvlan_mode") == _PASSTHRU:
             raise _refused("failed to create the macvlan port: invalid argument")
 
-    def _check_vlan(self, parent: str, profile: EngineVersion) -> None:
+    def _check_vlan(self, parent: str, version: EngineVersion) -> None:
         """Refuse a parent that isn't there and can't be made."""
         if "." not in parent:
             raise _refused(f"invalid subinterface vlan name {parent}, example formatting is eth0.10")
@@ -104,7 +104,7 @@ class Links:
         if not re.fullmatch(r"[-+]?\d+", number, re.ASCII):
             raise _refused(f"unable to parse a valid vlan id from: {number} (ex. eth0.10 for vlan 10)")
         if base not in self._names:
-            raise _refused(profile.missing_base.format(base=base))
+            raise _refused(version.missing_vlan_base.format(base=base))
         if not 1 <= int(number) <= _HIGHEST_VLAN:
             raise _refused(f"vlan id must be between 1-4094, received: {int(number)}")
 
@@ -118,11 +118,11 @@ def _dummy(network: Network) -> str:
     return f"{_DUMMY.get(network.driver, '')}{network.id[:12]}"
 
 
-def _check_options(network: Network, profile: EngineVersion) -> None:
+def _check_options(network: Network, version: EngineVersion) -> None:
     modes = {"bridge", "private", "vepa", _PASSTHRU}
     default = "bridge"
     if network.driver == "ipvlan":
-        modes = {"l2", "l3", "l3s"} if profile.ipvlan_flags else {"l2", "l3"}
+        modes = {"l2", "l3", "l3s"} if version.has_ipvlan_flags else {"l2", "l3"}
         default = "l2"
     mode = network.options.get(f"{network.driver}_mode") or default
     if mode not in modes:
@@ -131,15 +131,15 @@ def _check_options(network: Network, profile: EngineVersion) -> None:
             " default"
         )
     flag = network.options.get("ipvlan_flag") or "bridge"
-    if network.driver == "ipvlan" and profile.ipvlan_flags and flag not in {"bridge", "private", "vepa"}:
+    if network.driver == "ipvlan" and version.has_ipvlan_flags and flag not in {"bridge", "private", "vepa"}:
         raise _refused(f"requested ipvlan flag '{flag}' is not valid, 'bridge' is the ipvlan driver default")
     if network.options.get("parent") == "lo":
         raise _refused(f"loopback interface is not a valid {network.driver} parent link")
 
 
-def _check_sharing(network: Network, other: Network, profile: EngineVersion) -> None:
+def _check_sharing(network: Network, other: Network, version: EngineVersion) -> None:
     parent = parent_of(network)
-    if network.driver == "ipvlan" or not profile.shares_parents:
+    if network.driver == "ipvlan" or not version.parents_can_be_shared:
         raise _refused(f"network {_dummy(other)} is already using parent interface {parent}")
     if network.options.get("macvlan_mode") == _PASSTHRU:
         raise _refused(
@@ -150,4 +150,4 @@ def _check_sharing(network: Network, other: Network, profile: EngineVersion) -> 
 
 
 def _refused(message: str) -> EngineError:
-    return refusal.from_answer(_INTERNAL_ERROR, message)
+    return api_errors.from_response(_INTERNAL_ERROR, message)

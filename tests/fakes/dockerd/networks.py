@@ -1,21 +1,32 @@
-"""The networks of the fake engine: names, address pools, bridges, parents. Synchronous; knows nothing of containers."""
+"""The fake engine's networks: names, subnets, bridges, parents. Synchronous; it has no containers."""
 
 from __future__ import annotations
 
+import hashlib
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
-from dockerv6.dockerd import encode, refusal
-from dockerv6.dockerd.model import BRIDGE_NAME, Network, NetworkSpec
-from tests.fakes.dockerd import addresses as fake_addresses
+from dockerv6.dockerd import api_errors, encode
+from dockerv6.dockerd.model import BRIDGE_NAME, Network, NetworkSpec, SubnetConfig
 from tests.fakes.dockerd import links as fake_links
 from tests.fakes.dockerd.links import Links
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Iterable
 
-    from dockerv6.dockerd.model import SubnetConfig
-    from tests.fakes.dockerd.addresses import AnyNetwork
     from tests.fakes.dockerd.versions import EngineVersion
+
+AnyNetwork = IPv4Network | IPv6Network
+AnyAddress = IPv4Address | IPv6Address
+
+# libnetwork's defaults: 172.17 to 172.31, then 192.168 in sixteen parts; the bridge network has the first
+_POOLS = tuple(
+    chain(
+        (IPv4Network(f"172.{second}.0.0/16") for second in range(17, 32)),
+        IPv4Network("192.168.0.0/16").subnets(new_prefix=20),
+    )
+)
 
 PREDEFINED = ("bridge", "host", "none")
 _DRIVERS = fake_links.DRIVERS | {"bridge"}
@@ -25,22 +36,22 @@ class Networks:
     """An engine's networks; refuses what real engines refuse, in their words.
 
     Attributes:
-        profile: the version that it behaves like.
+        version: the version that it behaves like.
         links: the host's interfaces.
     """
 
-    def __init__(self, profile: EngineVersion, new_id: Callable[[], str], tell: Callable[[str, Network], None]) -> None:
+    def __init__(self, version: EngineVersion, new_id: Callable[[], str], emit: Callable[[str, Network], None]) -> None:
         """Make the engine's own networks.
 
         Args:
-            profile: the version to behave like.
+            version: the version to behave like.
             new_id: gives an id that was never used.
-            tell: is given every action and the network.
+            emit: is given every action and the network.
         """
-        self.profile = profile
+        self.version = version
         self.links = Links()
         self._new_id = new_id
-        self._tell = tell
+        self._emit = emit
         self._networks: dict[str, Network] = {}
         bridge = NetworkSpec("bridge", enable_ipv6=False, options={BRIDGE_NAME: "docker0"})
         host = NetworkSpec("host", driver="host", enable_ipv6=False)
@@ -63,16 +74,16 @@ class Networks:
 
     def create(self, spec: NetworkSpec) -> str:
         """Create; return the id. Raises what `port.Engine.create_network` does."""
-        encode.network(spec, self.profile.dialect)  # raises EngineTooOld as the client does
+        encode.network(spec, self.version.engine_api)  # raises EngineTooOld as the client does
         if spec.name in PREDEFINED:
-            raise refusal.from_answer(403, f"operation is not permitted on predefined {spec.name} network ")
+            raise api_errors.from_response(403, f"operation is not permitted on predefined {spec.name} network ")
         if self.named(spec.name) is not None:
-            raise refusal.from_answer(409, f"network with name {spec.name} already exists")
+            raise api_errors.from_response(409, f"network with name {spec.name} already exists")
         if spec.driver not in _DRIVERS:
-            raise refusal.from_answer(404, f'plugin "{spec.driver}" not found')
+            raise api_errors.from_response(404, f'plugin "{spec.driver}" not found')
         for config in spec.ipam:
             if config.gateway is not None and config.gateway not in config.subnet:
-                raise refusal.from_answer(400, f"invalid gateway {config.gateway}: not in {config.subnet}")
+                raise api_errors.from_response(400, f"invalid gateway {config.gateway}: not in {config.subnet}")
         ipam = self._ipam(spec, spec.name)
         if bridge := spec.options.get(BRIDGE_NAME):
             self._check_bridge(spec, bridge)
@@ -81,15 +92,15 @@ class Networks:
     def remove(self, network: Network) -> None:
         """Remove; whoever asks has seen that it has no endpoints. Raises what `port.Engine.remove_network` does."""
         if network.name in PREDEFINED:
-            raise refusal.from_answer(403, f"{network.name} is a pre-defined network and cannot be removed")
+            raise api_errors.from_response(403, f"{network.name} is a pre-defined network and cannot be removed")
         del self._networks[network.id]
         self.links.release(network, self._on_links())
-        self._tell("destroy", network)
+        self._emit("destroy", network)
 
     def _check_bridge(self, spec: NetworkSpec, bridge: str) -> None:
         for other in self._networks.values():
             if other.bridge == bridge:
-                raise refusal.from_answer(
+                raise api_errors.from_response(
                     403,
                     f"cannot create network {spec.name} ({bridge}): conflicts with network {other.id} ({bridge}): "
                     "networks have same bridge name",
@@ -98,23 +109,23 @@ class Networks:
     def _ipam(self, spec: NetworkSpec, seed: str) -> tuple[SubnetConfig, ...]:
         """Take the subnets that were asked for, and one out of a pool for each family that has none."""
         taken = [config.subnet for network in self._networks.values() for config in network.ipam]
-        if any(fake_addresses.overlaps(config.subnet, taken) for config in spec.ipam):
-            raise refusal.from_answer(403, self.profile.overlap)
+        if any(overlaps(config.subnet, taken) for config in spec.ipam):
+            raise api_errors.from_response(403, self.version.subnet_overlap)
         versions = {config.subnet.version for config in spec.ipam}
         ipam = list(spec.ipam)
         if spec.enable_ipv4 and 4 not in versions:
             ipam.append(self._ipv4_pool([*taken, *(config.subnet for config in spec.ipam)]))
         if spec.enable_ipv6 and 6 not in versions:
-            if not self.profile.ipv6_pool:
-                raise refusal.from_answer(404, "could not find an available, non-overlapping IPv6 address pool")
-            ipam.append(fake_addresses.ipv6_pool(seed))
+            if not self.version.ipv6_pool:
+                raise api_errors.from_response(404, "could not find an available, non-overlapping IPv6 address pool")
+            ipam.append(generated_ipv6_pool(seed))
         return tuple(sorted(ipam, key=lambda config: config.subnet.version))
 
     def _ipv4_pool(self, taken: list[AnyNetwork]) -> SubnetConfig:
-        pool = fake_addresses.ipv4_pool(taken)
+        pool = free_ipv4_pool(taken)
         if pool is None:
-            message, status = self.profile.exhausted
-            raise refusal.from_answer(status, message)
+            message, status = self.version.pools_exhausted
+            raise api_errors.from_response(status, message)
         return pool
 
     def _add(self, spec: NetworkSpec, ipam: tuple[SubnetConfig, ...]) -> Network:
@@ -131,10 +142,56 @@ class Networks:
             labels=dict(spec.labels),
         )
         if network.driver in fake_links.DRIVERS:
-            self.links.claim(network, self._on_links(), self.profile)
+            self.links.claim(network, self._on_links(), self.version)
         self._networks[network.id] = network
-        self._tell("create", network)
+        self._emit("create", network)
         return network
 
     def _on_links(self) -> list[Network]:
         return [network for network in self._networks.values() if network.driver in fake_links.DRIVERS]
+
+
+def overlaps(one: AnyNetwork, taken: Iterable[AnyNetwork]) -> bool:
+    """Whether a subnet shares an address with any of the others."""
+    return any(one.version == other.version and one.overlaps(other) for other in taken)
+
+
+def free_ipv4_pool(taken: Collection[AnyNetwork]) -> SubnetConfig | None:
+    """Give the first default pool that overlaps nothing, with its gateway; None when they are used up."""
+    free = next((pool for pool in _POOLS if not overlaps(pool, taken)), None)
+    return None if free is None else SubnetConfig(free, gateway=free[1])
+
+
+def generated_ipv6_pool(network_id: str) -> SubnetConfig:
+    """Give a ULA /64; a real engine makes a random one, this one follows from the network's id."""
+    digest = hashlib.sha256(network_id.encode()).digest()
+    subnet = IPv6Network((int.from_bytes(b"\xfd" + digest[:5]) << 80, 64))
+    return SubnetConfig(subnet, gateway=subnet[1])
+
+
+def free_address(config: SubnetConfig, used: Collection[AnyAddress]) -> AnyAddress | None:
+    """Give the lowest address for an endpoint; None when there is none.
+
+    Where no gateway was asked for, the engine takes the range's first address for it without showing so in inspect.
+    """
+    pool = config.ip_range or config.subnet
+    first = next(iter(_hosts(pool, config.subnet)), None)
+    kept = {config.gateway or first, *(ip_address(text) for text in config.aux_addresses.values()), *used}
+    return next(
+        (address for address in islice(_hosts(pool, config.subnet), len(kept) + 1) if address not in kept), None
+    )
+
+
+def ipv4(address: AnyAddress | None) -> IPv4Address | None:
+    """Narrow what is known to be an IPv4 address."""
+    return address if isinstance(address, IPv4Address) else None
+
+
+def ipv6(address: AnyAddress | None) -> IPv6Address | None:
+    """Narrow what is known to be an IPv6 address."""
+    return address if isinstance(address, IPv6Address) else None
+
+
+def _hosts(pool: AnyNetwork, subnet: AnyNetwork) -> Iterable[AnyAddress]:
+    last = subnet.broadcast_address if subnet.version == 4 else None
+    return (pool[index] for index in range(min(pool.num_addresses, 1 << 20)) if pool[index] not in {subnet[0], last})

@@ -7,20 +7,25 @@ from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING
 
-from dockerv6.dockerd import dialect, refusal
+from dockerv6.dockerd import api_errors
+from dockerv6.dockerd.encode import GATEWAY_PRIORITY
 from dockerv6.dockerd.model import Attachment, Endpoint, EngineEvent, EventKind
-from tests.fakes.dockerd import addresses as fake_addresses
 from tests.fakes.dockerd import links as fake_links
-from tests.fakes.dockerd import ports as fake_ports
-from tests.fakes.dockerd.containers import Entry, FakeContainer, families
-from tests.fakes.dockerd.networks import PREDEFINED, Networks
+from tests.fakes.dockerd.containers import (
+    Entry,
+    FakeContainer,
+    assign_host_ports,
+    families,
+    parse_publish,
+)
+from tests.fakes.dockerd.networks import PREDEFINED, Networks, free_address, ipv4, ipv6
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from dockerv6.dockerd.model import Container, Network, NetworkSpec
-    from tests.fakes.dockerd.addresses import AnyAddress
     from tests.fakes.dockerd.links import Links
+    from tests.fakes.dockerd.networks import AnyAddress
     from tests.fakes.dockerd.versions import EngineVersion
 
 _FIRST_EPHEMERAL_PORT = 32768
@@ -32,29 +37,29 @@ _PRIVATE = "container cannot be connected to multiple networks with one of the n
 class State:
     """An engine's containers, and its networks; refuses what real engines refuse, in their words."""
 
-    def __init__(self, profile: EngineVersion, tell: Callable[[EngineEvent], None], *, userland_proxy: bool) -> None:
+    def __init__(self, version: EngineVersion, emit: Callable[[EngineEvent], None], *, userland_proxy: bool) -> None:
         """Make the engine's own networks.
 
         Args:
-            profile: the version to behave like.
-            tell: is given every event.
+            version: the version to behave like.
+            emit: is given every event.
             userland_proxy: whether ports can be bound on IPv6 for networks that have none.
         """
-        self._tell = tell
+        self._emit = emit
         self._userland_proxy = userland_proxy
         self._serial = 0
         self._containers: dict[str, FakeContainer] = {}
         self._ephemeral = count(_FIRST_EPHEMERAL_PORT)
-        self._networks = Networks(profile, self._new_id, self._tell_network)
+        self._networks = Networks(version, self._new_id, self._emit_network_event)
 
     @property
-    def profile(self) -> EngineVersion:
+    def version(self) -> EngineVersion:
         """The version that it behaves like."""
-        return self._networks.profile
+        return self._networks.version
 
-    @profile.setter
-    def profile(self, profile: EngineVersion) -> None:
-        self._networks.profile = profile
+    @version.setter
+    def version(self, version: EngineVersion) -> None:
+        self._networks.version = version
 
     @property
     def links(self) -> Links:
@@ -82,9 +87,9 @@ class State:
         if network.name not in PREDEFINED and (endpoints := self._endpoints(network)):
             named = ", ".join(f'name:"{end.container_name}" id:"{end.endpoint_id[:12]}"' for end in endpoints)
             what = f"network {network.name} has active endpoints ({named})"
-            if not self.profile.names_endpoints:
+            if not self.version.names_endpoints:
                 what = f"network {network.name} id {network.id} has active endpoints"
-            raise refusal.from_answer(403, f"error while removing network: {what}")
+            raise api_errors.from_response(403, f"error while removing network: {what}")
         self._networks.remove(network)
 
     def attachments(self, network_id: str) -> tuple[Attachment, ...]:
@@ -110,7 +115,7 @@ class State:
     def _select(self, wanted: Callable[[str, Entry], bool]) -> tuple[Attachment, ...]:
         found = [
             replace(
-                entry.wish,
+                entry.requested,
                 container_id=container.id,
                 container_name=container.name,
                 running=container.running,
@@ -132,17 +137,17 @@ class State:
         running = (container for container in self._containers.values() if container.running)
         return tuple(sorted((container.view() for container in running), key=lambda container: container.id))
 
-    def connect(self, network_id: str, wish: Attachment) -> None:
+    def connect(self, network_id: str, requested: Attachment) -> None:
         """See `port.Engine.connect`."""
         network = self._existing_network(network_id)
-        container = self._existing_container(wish.container_id)
+        container = self._existing_container(requested.container_id)
         known = container.entries.get(network.name)
         if container.running and known is not None and known.network_id == network_id:
             return
         self._check_sharing(container, network)
-        entry = self._entry(wish)
+        entry = self._entry(requested)
         if container.running:
-            self._plug(container, network, entry)
+            self._create_endpoint(container, network, entry)
         container.entries[network.name] = entry
         self._publish(container)
 
@@ -151,11 +156,11 @@ class State:
         mode = container.network_mode
         # a stopped container of "container:<id>" is let through, and fails to start afterwards on engines >= 28
         if mode == "host" or (mode.startswith("container:") and container.running):
-            raise refusal.from_answer(400, _SHARED)
+            raise api_errors.from_response(400, _SHARED)
         if network.driver == "host":
-            raise refusal.from_answer(400, self.profile.host_network)
+            raise api_errors.from_response(400, self.version.connect_to_host_network)
         if container.entries and (network.driver == "null" or "none" in container.entries):
-            raise refusal.from_answer(400, _PRIVATE)
+            raise api_errors.from_response(400, _PRIVATE)
 
     def disconnect(self, network_id: str, container_id: str) -> None:
         """See `port.Engine.disconnect`. An entry of the same name goes even where it holds another network's id."""
@@ -167,16 +172,16 @@ class State:
         if entry is None:
             return
         if entry.endpoint is not None:
-            self._tell_network("disconnect", network, container)
-        if self.profile.tells_lost_configuration:
-            self._tell_network("disconnect", network, container)
+            self._emit_network_event("disconnect", network, container)
+        if self.version.repeats_disconnect:
+            self._emit_network_event("disconnect", network, container)
         self._publish(container)
 
     def create_container(
         self,
         name: str,
         networks: Sequence[str],
-        wish: Attachment | None,
+        requested: Attachment | None,
         *,
         labels: Mapping[str, str],
         ports: Sequence[str],
@@ -191,29 +196,29 @@ class State:
             created=_FIRST_CREATED + self._serial,
             labels=dict(labels),
             network_mode=mode,
-            publish=tuple(publish for written in ports for publish in fake_ports.parse(written)),
+            publish=tuple(publish for written in ports for publish in parse_publish(written)),
         )
         for network in networks or ({mode} & {"host", "none"}):
-            container.entries[network] = self._entry(wish or Attachment(container.id, name, running=False))
+            container.entries[network] = self._entry(requested or Attachment(container.id, name, running=False))
         self._containers[container.id] = container
-        self._tell_container("create", container)
+        self._emit_container_event("create", container)
         return container.id
 
     def _check_name(self, name: str) -> None:
         if any(container.name == name for container in self._containers.values()):
-            raise refusal.from_answer(409, f'Conflict. The container name "/{name}" is already in use')
+            raise api_errors.from_response(409, f'Conflict. The container name "/{name}" is already in use')
 
     def _mode(self, networks: Sequence[str], asked: str | None) -> str:
         """Give the mode as listings have it: the first network, and the other container by its id."""
         mode = asked or next(iter(networks), "default")
         kind, _, other = mode.partition(":")
         if kind in {"host", "none", "container"} and any(network != mode for network in networks):
-            raise refusal.from_answer(400, _PRIVATE if kind == "none" else _SHARED)
+            raise api_errors.from_response(400, _PRIVATE if kind == "none" else _SHARED)
         if kind != "container":
             return mode
         found = next((one.id for one in self._containers.values() if other in {one.id, one.name}), None)
         if found is None:
-            raise refusal.from_answer(404, f"No such container: {other}")
+            raise api_errors.from_response(404, f"No such container: {other}")
         return f"container:{found}"
 
     def start_container(self, container_id: str) -> None:
@@ -226,18 +231,18 @@ class State:
             for name, entry in container.entries.items():
                 # user-defined networks are looked up by their id once it is known, the engine's own by name
                 known = entry.network_id if name not in PREDEFINED else ""
-                self._plug(container, self._existing_network(known or name, by_name=not known), entry)
+                self._create_endpoint(container, self._existing_network(known or name, by_name=not known), entry)
             container.running = True
             self._publish(container)
         except Exception:
             container.running = False
             container.entries = before
             raise
-        self._tell_container("start", container)
+        self._emit_container_event("start", container)
 
     def stop_container(self, container_id: str) -> None:
         """Stop it; it keeps its configuration and gives its addresses and ports back."""
-        self._halt(self._existing_container(container_id), asked=True)
+        self._stop_processes(self._existing_container(container_id), asked=True)
 
     def restart_container(self, container_id: str) -> None:
         """Stop it and start it."""
@@ -247,34 +252,34 @@ class State:
     def remove_container(self, container_id: str) -> None:
         """Kill and remove it."""
         container = self._existing_container(container_id)
-        self._halt(container, asked=False)
+        self._stop_processes(container, asked=False)
         del self._containers[container_id]
-        self._tell_container("destroy", container)
+        self._emit_container_event("destroy", container)
 
-    def _halt(self, container: FakeContainer, *, asked: bool) -> None:
+    def _stop_processes(self, container: FakeContainer, *, asked: bool) -> None:
         """End its processes; it was asked to, or it was killed."""
         if not container.running:
             return
         container.running = container.paused = False
         container.host_ports = {}
-        if self.profile.dies_first:
-            self._tell_container("die", container)
+        if self.version.die_precedes_disconnect:
+            self._emit_container_event("die", container)
         for entry in container.entries.values():
             entry.endpoint = None
-            self._tell_network("disconnect", self._existing_network(entry.network_id), container)
+            self._emit_network_event("disconnect", self._existing_network(entry.network_id), container)
         if asked:
-            self._tell_container("stop", container)
-        if not self.profile.dies_first:
-            self._tell_container("die", container)
+            self._emit_container_event("stop", container)
+        if not self.version.die_precedes_disconnect:
+            self._emit_container_event("die", container)
 
     def pause_container(self, container_id: str, *, paused: bool) -> None:
         """Freeze or thaw it; it keeps its addresses and ports."""
         container = self._existing_container(container_id)
         if not container.running or container.paused is paused:
             what = "already paused" if container.paused else "not paused" if container.running else "not running"
-            raise refusal.from_answer(409, f"Container {container_id} is {what}")
+            raise api_errors.from_response(409, f"Container {container_id} is {what}")
         container.paused = paused
-        self._tell_container("pause" if paused else "unpause", container)
+        self._emit_container_event("pause" if paused else "unpause", container)
 
     def rename_container(self, container_id: str, name: str) -> None:
         """Give it another name; its endpoints have it at once."""
@@ -284,7 +289,7 @@ class State:
         for entry in container.entries.values():
             if entry.endpoint is not None:
                 entry.endpoint = replace(entry.endpoint, container_name=name)
-        self._tell_container("rename", container)
+        self._emit_container_event("rename", container)
 
     def _publish(self, container: FakeContainer) -> None:
         """Bind the ports that a running container's networks allow; what it has already stays as it is."""
@@ -293,32 +298,28 @@ class State:
         plugged = (self._existing_network(entry.network_id) for entry in container.entries.values())
         container.families = families(plugged, userland_proxy=self._userland_proxy)
         others = [one for other in self._containers.values() if other is not container for one in other.bindings]
-        container.host_ports = fake_ports.choose(
+        container.host_ports = assign_host_ports(
             container.publish, container.families, others, container.host_ports, self._ephemeral
         )
 
-    def _entry(self, wish: Attachment) -> Entry:
+    def _entry(self, requested: Attachment) -> Entry:
         """Keep what this version can be told."""
-        if not self.profile.dialect.understands(dialect.GATEWAY_PRIORITY):
-            wish = replace(wish, gw_priority=0)
-        return Entry(replace(wish, mac_address=None))
+        if not self.version.engine_api.supports(GATEWAY_PRIORITY):
+            requested = replace(requested, gw_priority=0)
+        return Entry(replace(requested, mac_address=None))
 
-    def _plug(self, container: FakeContainer, network: Network, entry: Entry) -> None:
+    def _create_endpoint(self, container: FakeContainer, network: Network, entry: Entry) -> None:
         if network.driver in fake_links.DRIVERS:
             self.links.require(network, self._in_use())
         entry.endpoint = Endpoint(
             container_id=container.id,
             container_name=container.name,
             endpoint_id=self._new_id(),
-            ipv4=fake_addresses.ipv4(self._address(network, 4, entry.wish.static_ipv4))
-            if network.enable_ipv4
-            else None,
-            ipv6=fake_addresses.ipv6(self._address(network, 6, entry.wish.static_ipv6))
-            if network.enable_ipv6
-            else None,
+            ipv4=ipv4(self._address(network, 4, entry.requested.static_ipv4)) if network.enable_ipv4 else None,
+            ipv6=ipv6(self._address(network, 6, entry.requested.static_ipv6)) if network.enable_ipv6 else None,
         )
         entry.network_id = network.id
-        self._tell_network("connect", network, container)
+        self._emit_network_event("connect", network, container)
 
     def _address(self, network: Network, version: int, static: AnyAddress | None) -> AnyAddress | None:
         config = next((config for config in network.ipam if config.subnet.version == version), None)
@@ -326,15 +327,15 @@ class State:
             return None
         used = {address for end in self._endpoints(network) for address in (end.ipv4, end.ipv6) if address is not None}
         if static is None:
-            address = fake_addresses.free_address(config, used)
+            address = free_address(config, used)
             if address is None:
-                raise refusal.from_answer(403, "no available IPv4 addresses on this network's address pools")
+                raise api_errors.from_response(403, "no available IPv4 addresses on this network's address pools")
             return address
         if static not in config.subnet:
-            message, status = self.profile.foreign_address
-            raise refusal.from_answer(status, message.format(address=static))
+            message, status = self.version.address_outside_subnet
+            raise api_errors.from_response(status, message.format(address=static))
         if static in used or static == config.gateway:
-            raise refusal.from_answer(403, "Address already in use")
+            raise api_errors.from_response(403, "Address already in use")
         return static
 
     def _in_use(self) -> list[Network]:
@@ -354,21 +355,21 @@ class State:
     def _existing_network(self, ref: str, *, by_name: bool = False) -> Network:
         network = self._networks.named(ref) if by_name else self._networks.get(ref)
         if network is None:
-            raise refusal.from_answer(404, f"network {ref} not found")
+            raise api_errors.from_response(404, f"network {ref} not found")
         return network
 
     def _existing_container(self, container_id: str) -> FakeContainer:
         if container_id not in self._containers:
-            raise refusal.from_answer(404, f"No such container: {container_id}")
+            raise api_errors.from_response(404, f"No such container: {container_id}")
         return self._containers[container_id]
 
     def _new_id(self) -> str:
         self._serial += 1
         return hashlib.sha256(str(self._serial).encode()).hexdigest()
 
-    def _tell_network(self, action: str, network: Network, container: FakeContainer | None = None) -> None:
+    def _emit_network_event(self, action: str, network: Network, container: FakeContainer | None = None) -> None:
         container_id = None if container is None else container.id
-        self._tell(EngineEvent(EventKind.NETWORK, action, network.id, network.name, container_id))
+        self._emit(EngineEvent(EventKind.NETWORK, action, network.id, network.name, container_id))
 
-    def _tell_container(self, action: str, container: FakeContainer) -> None:
-        self._tell(EngineEvent(EventKind.CONTAINER, action, container_id=container.id))
+    def _emit_container_event(self, action: str, container: FakeContainer) -> None:
+        self._emit(EngineEvent(EventKind.CONTAINER, action, container_id=container.id))

@@ -1,4 +1,4 @@
-"""An HTTP server on a unix socket that answers as a test tells it to, in place of an engine."""
+"""An HTTP server on a unix socket that sends the responses that a test defines, in place of an engine."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ Handler = "Callable[[Request], Reply | None]"
 
 
 class Stub:
-    """Keeps what was asked; a handler that gives None leaves the request without an answer."""
+    """Records requests. A handler that returns None leaves the request without a response."""
 
     def __init__(self, socket: Path, handler: Callable[[Request], Reply | None]) -> None:
         self.socket = socket

@@ -36,7 +36,7 @@ def engine(
     return handle
 
 
-async def test_gives_the_oldest_of_several_networks_of_one_name(tmp_path: Path) -> None:
+async def test_returns_the_oldest_of_several_networks_with_one_name(tmp_path: Path) -> None:
     networks = [
         {"Id": NEW_ID, "Name": "twin", "Driver": "bridge", "Created": "2026-11-23T03:00:12Z"},
         {"Id": OLD_ID, "Name": "twin", "Driver": "bridge", "Created": "2026-11-23T03:00:11.5Z"},
@@ -59,7 +59,7 @@ async def test_gives_the_oldest_of_several_networks_of_one_name(tmp_path: Path) 
         await docker.close()
 
 
-async def test_containers_that_vanish_while_they_are_looked_at_are_left_out(tmp_path: Path) -> None:
+async def test_omits_containers_that_vanish_during_the_listing(tmp_path: Path) -> None:
     def answer(_: str, path: str) -> tuple[int, object]:
         match path.split("/"):
             case ["", "networks", _]:
@@ -89,11 +89,11 @@ async def test_lists_running_containers_with_one_request(tmp_path: Path) -> None
         await docker.close()
 
 
-async def test_a_container_of_the_hosts_network_is_refused_another_one(tmp_path: Path) -> None:
-    words = (
+async def test_connecting_a_container_of_the_host_network_fails(tmp_path: Path) -> None:
+    message = (
         "container sharing network namespace with another container or host cannot be connected to any other network"
     )
-    async with serving(tmp_path / "d", engine(lambda _, __: (400, {"message": words}))) as stub:
+    async with serving(tmp_path / "d", engine(lambda _, __: (400, {"message": message}))) as stub:
         docker = DockerEngine(stub.url, environment={})
         with pytest.raises(EngineApiError, match="sharing network namespace") as caught:
             await docker.connect(OLD_ID, WEB)
@@ -101,13 +101,15 @@ async def test_a_container_of_the_hosts_network_is_refused_another_one(tmp_path:
         await docker.close()
 
 
-async def test_the_engines_own_networks_strand_nobody(tmp_path: Path) -> None:
+async def test_predefined_networks_have_no_orphaned_attachments(tmp_path: Path) -> None:
     docker = DockerEngine(f"unix://{tmp_path}/nobody.sock", environment={})
     assert await docker.orphaned_attachments("bridge") == ()
 
 
 @pytest.mark.parametrize("attached", [True, False])
-async def test_an_endpoint_of_that_name_counts_only_if_it_is_the_containers(tmp_path: Path, *, attached: bool) -> None:
+async def test_an_existing_endpoint_is_success_only_if_it_is_the_containers_own(
+    tmp_path: Path, *, attached: bool
+) -> None:
     def answer(method: str, _: str) -> tuple[int, object]:
         if method == "POST":
             return 403, {"message": "endpoint with name web already exists in network n1"}
@@ -124,7 +126,7 @@ async def test_an_endpoint_of_that_name_counts_only_if_it_is_the_containers(tmp_
         await docker.close()
 
 
-async def test_takes_its_address_from_the_environment(tmp_path: Path) -> None:
+async def test_reads_its_address_from_the_environment(tmp_path: Path) -> None:
     async with serving(tmp_path / "d", engine(lambda _, __: (200, []))) as stub:
         docker = DockerEngine(environment={"DOCKER_HOST": stub.url})
         assert await docker.networks() == ()

@@ -5,13 +5,20 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 import pytest
 
 from dockerv6.dockerd import encode
-from dockerv6.dockerd.dialect import Dialect
+from dockerv6.dockerd.encode import (
+    ENABLE_IPV4,
+    HIGHEST_API,
+    EngineApi,
+    api_from_headers,
+    format_api_version,
+    parse_api_version,
+)
 from dockerv6.dockerd.model import Attachment, NetworkSpec, SubnetConfig
 from dockerv6.dockerd.port import EngineTooOld
 
-OLD = Dialect("20.10.24", (1, 41))
-NEW = Dialect("28.5.2", (1, 51))
-NEWEST = Dialect("29.4.0", (1, 56))
+OLD = EngineApi("20.10.24", (1, 41))
+NEW = EngineApi("28.5.2", (1, 51))
+NEWEST = EngineApi("29.4.0", (1, 56))
 
 SPEC = NetworkSpec(
     "blog",
@@ -29,7 +36,7 @@ SPEC = NetworkSpec(
 )
 
 
-def test_encodes_a_whole_network() -> None:
+def test_encodes_every_field_of_a_network() -> None:
     assert encode.network(SPEC, OLD) == {
         "Name": "blog",
         "CheckDuplicate": True,
@@ -54,20 +61,22 @@ def test_encodes_a_whole_network() -> None:
     }
 
 
-def test_says_outright_that_ipv6_is_not_wanted() -> None:
+def test_sends_that_ipv6_is_disabled() -> None:
     body = encode.network(NetworkSpec("plain", enable_ipv6=False), NEW)
     assert body["EnableIPv6"] is False
     assert "IPAM" not in body
 
 
 @pytest.mark.parametrize("wanted", [True, False])
-def test_says_whether_ipv4_is_wanted_to_those_who_understand(wanted: bool) -> None:  # noqa: FBT001 - parametrized
+def test_sends_enable_ipv4_to_engines_that_support_it(wanted: bool) -> None:  # noqa: FBT001 - parametrized
     assert encode.network(NetworkSpec("n", enable_ipv4=wanted), NEW)["EnableIPv4"] is wanted
 
 
-@pytest.mark.parametrize("engine", [OLD, Dialect("27.5.1", (1, 47))])
-def test_refuses_what_the_engine_would_ignore_silently(engine: Dialect) -> None:
-    with pytest.raises(EngineTooOld, match=rf"network n: Docker Engine {engine.version}.* upgrade to Docker Engine 28"):
+@pytest.mark.parametrize("engine", [OLD, EngineApi("27.5.1", (1, 47))])
+def test_rejects_disabled_ipv4_where_the_engine_would_ignore_it(engine: EngineApi) -> None:
+    with pytest.raises(
+        EngineTooOld, match=rf"network n: Docker Engine {engine.engine_version}.* upgrade to Docker Engine 28"
+    ):
         encode.network(NetworkSpec("n", enable_ipv4=False), engine)
 
 
@@ -88,7 +97,7 @@ WISH = Attachment(
 )
 
 
-def test_encodes_a_whole_connection_for_the_newest_engine() -> None:
+def test_encodes_every_field_of_a_connection() -> None:
     assert encode.connection(WISH, NEWEST) == {
         "Container": "c1",
         "EndpointConfig": {
@@ -105,9 +114,9 @@ def test_encodes_a_whole_connection_for_the_newest_engine() -> None:
 @pytest.mark.parametrize(
     ("engine", "left_out"),
     [(NEW, {"MacAddress"}), (OLD, {"MacAddress", "GwPriority"}),
-     (Dialect("17.05", (1, 29)), {"MacAddress", "GwPriority", "DriverOpts"})],
+     (EngineApi("17.05", (1, 29)), {"MacAddress", "GwPriority", "DriverOpts"})],
 )  # fmt: skip
-def test_leaves_out_what_older_engines_do_not_know(engine: Dialect, left_out: set[str]) -> None:
+def test_omits_fields_that_older_engines_do_not_support(engine: EngineApi, left_out: set[str]) -> None:
     everything = encode.connection(WISH, NEWEST)["EndpointConfig"]
     endpoint = encode.connection(WISH, engine)["EndpointConfig"]
     assert isinstance(everything, dict)
@@ -115,10 +124,44 @@ def test_leaves_out_what_older_engines_do_not_know(engine: Dialect, left_out: se
     assert everything.keys() - endpoint.keys() == left_out
 
 
-def test_asks_for_no_address_that_nobody_asked_for() -> None:
+def test_requests_only_static_addresses() -> None:
     used = Attachment("c1", "web", running=True, ipv6=IPv6Address("2001:db8::2"))
     assert encode.connection(used, NEW) == {"Container": "c1", "EndpointConfig": {}}
 
 
 def test_encodes_a_disconnection() -> None:
     assert encode.disconnection("c1", force=True) == {"Container": "c1", "Force": True}
+
+
+@pytest.mark.parametrize(("text", "api"), [("1.41", (1, 41)), ("1.9", (1, 9)), ("", None), ("1", None), ("1.x", None)])
+def test_parses_api_versions(text: str, api: tuple[int, int] | None) -> None:
+    assert parse_api_version(text) == api
+
+
+def test_formats_as_in_a_path() -> None:
+    assert format_api_version((1, 41)) == "1.41"
+
+
+def test_reads_the_headers_of_a_response() -> None:
+    headers = {"Api-Version": "1.41", "Server": "Docker/20.10.24+dfsg1 (linux)"}
+    assert api_from_headers(headers) == EngineApi("20.10.24+dfsg1", (1, 41))
+
+
+def test_accepts_an_unknown_server_header() -> None:
+    assert api_from_headers({"Api-Version": "1.41", "Server": "Libpod/4.9 (linux)"}) == EngineApi(
+        "of unknown version", (1, 41)
+    )
+
+
+def test_a_response_without_an_api_version_is_not_an_engines() -> None:
+    assert api_from_headers({"Server": "nginx"}) is None
+
+
+def test_compares_versions_as_numbers() -> None:
+    assert EngineApi("", (1, 100)).supports(ENABLE_IPV4)
+    assert not EngineApi("", (1, 9)).supports(ENABLE_IPV4)
+
+
+def test_never_requests_more_than_the_highest_known_version() -> None:
+    assert EngineApi("", (1, 41)).version == (1, 41)
+    assert EngineApi("", (1, 99)).version == HIGHEST_API

@@ -58,13 +58,13 @@ async def collect(stub: Stub) -> list[EngineEvent]:
     return seen
 
 
-async def test_first_says_that_it_is_connected_and_then_what_happens(tmp_path: Path) -> None:
+async def test_the_first_event_is_connected(tmp_path: Path) -> None:
     body = chunk(message("create")) + chunk(message("destroy")) + b"0\r\n\r\n"
     async with serving(tmp_path / "d", engine(Reply(body=body, headers=CHUNKED))) as stub:
         assert await collect(stub) == [CONNECTED, told("create"), told("destroy")]
 
 
-async def test_messages_may_be_cut_anywhere(tmp_path: Path) -> None:
+async def test_chunks_may_end_anywhere(tmp_path: Path) -> None:
     text = message("create") + b"\n" + message("connect") + message("destroy")
     body = b"".join(chunk(text[at : at + 7]) for at in range(0, len(text), 7)) + b"0\r\n\r\n"
     async with serving(tmp_path / "d", engine(Reply(body=body, headers=CHUNKED))) as stub:
@@ -77,7 +77,7 @@ async def test_reads_a_stream_without_chunks_too(tmp_path: Path) -> None:
         assert await collect(stub) == [CONNECTED, told("create"), told("destroy")]
 
 
-async def test_asks_for_what_matters_since_the_moment_before(tmp_path: Path) -> None:
+async def test_requests_relevant_events_since_the_previous_response(tmp_path: Path) -> None:
     async with serving(tmp_path / "d", engine(Reply(body=b"0\r\n\r\n", headers=CHUNKED))) as stub:
         await collect(stub)
         url = urlsplit(stub.requests[1].path)
@@ -91,7 +91,7 @@ async def test_asks_for_what_matters_since_the_moment_before(tmp_path: Path) -> 
         assert set(filters["event"]) == networks | containers
 
 
-async def test_does_without_the_engines_clock(tmp_path: Path) -> None:
+async def test_omits_since_without_a_date_header(tmp_path: Path) -> None:
     def handler(request: Request) -> Reply:
         return Reply(body=b"OK") if request.path == "/_ping" else Reply(body=b"0\r\n\r\n", headers=CHUNKED)
 
@@ -105,44 +105,44 @@ async def test_does_without_the_engines_clock(tmp_path: Path) -> None:
     [chunk(b"{nonsense}\n"), b"zz\r\n", b"5\r\nab", chunk(b"x" * 9) + b"-1\r\n"],
     ids=["json", "size", "short", "sign"],
 )
-async def test_a_broken_stream_is_unavailability(tmp_path: Path, garbage: bytes) -> None:
+async def test_a_broken_stream_is_unavailable(tmp_path: Path, garbage: bytes) -> None:
     async with serving(tmp_path / "d", engine(Reply(body=garbage, headers=CHUNKED, then_close=True))) as stub:
         assert await collect(stub) == [CONNECTED]
 
 
-async def test_an_endless_line_is_unavailability(tmp_path: Path) -> None:
+async def test_an_endless_line_is_unavailable(tmp_path: Path) -> None:
     async with serving(tmp_path / "d", engine(Reply(headers={"X": "x" * (2 << 20)}))) as stub:
         assert await collect(stub) == []
 
 
-async def test_what_is_no_http_server_is_unavailability_or_refusal(tmp_path: Path) -> None:
+async def test_a_server_that_is_not_http_is_an_engine_error(tmp_path: Path) -> None:
     async with serving(tmp_path / "d", lambda _: Reply(400, b"nope", then_close=True)) as stub:
         with pytest.raises(EngineApiError, match="nope"):
             await anext(streams(stub).open())
 
 
-async def test_a_refusal_is_told_in_the_engines_words(tmp_path: Path) -> None:
+async def test_an_error_response_keeps_the_engines_message(tmp_path: Path) -> None:
     async with serving(tmp_path / "d", engine(Reply(400, {"message": "invalid filter"}))) as stub:
         with pytest.raises(EngineApiError, match="invalid filter"):
             await anext(streams(stub).open())
 
 
-async def test_a_proxy_without_its_engine_is_unavailability(tmp_path: Path) -> None:
+async def test_a_gateway_error_of_a_proxy_is_unavailable(tmp_path: Path) -> None:
     async with serving(tmp_path / "d", lambda _: Reply(502, b"<html>Bad gateway</html>")) as stub:
         with pytest.raises(EngineUnavailable, match="Bad gateway"):
             await anext(streams(stub).open())
 
 
-async def test_silence_before_the_stream_opens_is_unavailability(
+async def test_a_timeout_before_the_stream_opens_is_unavailable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "READ_TIMEOUT", 0.01)
     async with serving(tmp_path / "d", lambda _: None) as stub:
-        with pytest.raises(EngineUnavailable, match="no answer in time"):
+        with pytest.raises(EngineUnavailable, match="no response in time"):
             await anext(streams(stub).open())
 
 
-async def test_silence_afterwards_is_normal_until_the_engine_crashes(tmp_path: Path) -> None:
+async def test_an_idle_stream_stays_open_until_the_engine_crashes(tmp_path: Path) -> None:
     async with serving(tmp_path / "d", engine(Reply(body=b"", headers=CHUNKED))) as stub:
         stream = streams(stub).open()
         assert await anext(stream) == CONNECTED
@@ -154,7 +154,7 @@ async def test_silence_afterwards_is_normal_until_the_engine_crashes(tmp_path: P
             await waiting
 
 
-async def test_the_connection_goes_with_its_reader(tmp_path: Path) -> None:
+async def test_cancelling_the_reader_closes_the_connection(tmp_path: Path) -> None:
     async with serving(tmp_path / "d", engine(Reply(body=b"", headers=CHUNKED))) as stub:
         stream = streams(stub).open()
         await anext(stream)
@@ -166,7 +166,7 @@ async def test_the_connection_goes_with_its_reader(tmp_path: Path) -> None:
         await stub.idle.wait()
 
 
-async def test_close_breaks_all_streams(tmp_path: Path) -> None:
+async def test_close_ends_all_streams(tmp_path: Path) -> None:
     async with serving(tmp_path / "d", engine(Reply(body=b"", headers=CHUNKED))) as stub:
         opened = streams(stub)
         one, two = opened.open(), opened.open()
@@ -177,13 +177,13 @@ async def test_close_breaks_all_streams(tmp_path: Path) -> None:
                 await anext(stream)
 
 
-async def test_no_socket_is_unavailability_with_a_hint(tmp_path: Path) -> None:
+async def test_a_missing_socket_is_unavailable_with_a_remedy(tmp_path: Path) -> None:
     stream = EventStreams(resolve(f"unix://{tmp_path}/nobody.sock", {})).open()
     with pytest.raises(EngineUnavailable, match=r"No such file or directory: is Docker running\?"):
         await anext(stream)
 
 
-async def test_speaks_tls_with_a_client_certificate(certificates: Path) -> None:
+async def test_uses_tls_with_a_client_certificate(certificates: Path) -> None:
     stub = Stub(certificates, engine(Reply(body=chunk(message("create")), headers=CHUNKED, then_close=True)))
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(certificates / "ca.pem"))
     context.verify_mode = ssl.CERT_REQUIRED

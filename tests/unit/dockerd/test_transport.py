@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,23 +10,23 @@ import pytest
 from dockerv6.dockerd import transport as module
 from dockerv6.dockerd.address import resolve
 from dockerv6.dockerd.port import EngineApiError, EngineTooOld, EngineUnavailable, NetworkNotFound
-from dockerv6.dockerd.transport import Transport, explain
+from dockerv6.dockerd.transport import DaemonThreads, Transport, explain
 from tests.unit.dockerd.stub import Reply, Request, ping, serving, versions
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from dockerv6.dockerd.dialect import Dialect
+    from dockerv6.dockerd.encode import EngineApi
 
 
 def transport(url: str) -> Transport:
     return Transport(resolve(url, {}), parallel=4)
 
 
-def too_old(dialect: Dialect) -> object:
-    if dialect.api < (1, 48):
+def too_old(api: EngineApi) -> object:
+    if api.offered < (1, 48):
         raise EngineTooOld("too old")
-    return {"api": dialect.api[1]}
+    return {"api": api.offered[1]}
 
 
 async def test_nothing_is_sent_before_the_first_request(tmp_path: Path) -> None:
@@ -33,7 +34,7 @@ async def test_nothing_is_sent_before_the_first_request(tmp_path: Path) -> None:
     transport("tcp://192.0.2.1:2375")
 
 
-async def test_negotiates_once_and_then_speaks_what_both_understand(tmp_path: Path) -> None:
+async def test_negotiates_the_api_version_once(tmp_path: Path) -> None:
     def engine(request: Request) -> Reply:
         return ping("1.41") if request.path == "/_ping" else Reply(body=[request.path], headers=versions("1.41"))
 
@@ -45,7 +46,7 @@ async def test_negotiates_once_and_then_speaks_what_both_understand(tmp_path: Pa
         await ours.close()
 
 
-async def test_speaks_no_higher_than_it_knows(tmp_path: Path) -> None:
+async def test_never_requests_more_than_the_highest_known_version(tmp_path: Path) -> None:
     async with serving(
         tmp_path / "d", lambda request: ping("1.99") if request.path == "/_ping" else Reply(headers=versions("1.99"))
     ) as stub:
@@ -55,7 +56,7 @@ async def test_speaks_no_higher_than_it_knows(tmp_path: Path) -> None:
         await ours.close()
 
 
-async def test_negotiates_again_when_the_engine_was_downgraded(tmp_path: Path) -> None:
+async def test_negotiates_again_after_a_downgrade(tmp_path: Path) -> None:
     api = "1.51"
 
     def engine(request: Request) -> Reply:
@@ -69,11 +70,11 @@ async def test_negotiates_again_when_the_engine_was_downgraded(tmp_path: Path) -
         ours = transport(stub.url)
         await ours.get("/networks")
         api = "1.41"
-        assert await ours.post("/networks/create", lambda dialect: {"api": dialect.api[1]}) == {"api": 41}
+        assert await ours.post("/networks/create", lambda found: {"api": found.offered[1]}) == {"api": 41}
         await ours.close()
 
 
-async def test_negotiates_again_before_it_calls_an_engine_too_old(tmp_path: Path) -> None:
+async def test_negotiates_again_before_it_reports_that_the_engine_is_too_old(tmp_path: Path) -> None:
     api = "1.41"
 
     def engine(request: Request) -> Reply:
@@ -89,7 +90,7 @@ async def test_negotiates_again_before_it_calls_an_engine_too_old(tmp_path: Path
         await ours.close()
 
 
-async def test_learns_of_an_upgrade_from_any_answer(tmp_path: Path) -> None:
+async def test_detects_an_upgrade_in_any_response(tmp_path: Path) -> None:
     api = "1.41"
 
     def engine(request: Request) -> Reply:
@@ -125,41 +126,41 @@ async def test_negotiates_again_after_a_crash(tmp_path: Path) -> None:
         await ours.close()
 
 
-async def test_no_socket_is_unavailability_with_a_hint(tmp_path: Path) -> None:
+async def test_a_missing_socket_is_unavailable_with_a_remedy(tmp_path: Path) -> None:
     with pytest.raises(EngineUnavailable, match=r"No such file or directory: is Docker running\?"):
         await transport(f"unix://{tmp_path}/nobody.sock").get("/networks")
 
 
-async def test_a_socket_that_nobody_listens_on_is_unavailability(tmp_path: Path) -> None:
+async def test_a_socket_without_a_listener_is_unavailable(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as left_over:
         left_over.bind(f"{tmp_path}/d")
         with pytest.raises(EngineUnavailable, match=r"Connection refused: is Docker running\?"):
             await transport(f"unix://{tmp_path}/d").get("/networks")
 
 
-async def test_a_closed_port_is_unavailability() -> None:
+async def test_a_closed_port_is_unavailable() -> None:
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))
         with pytest.raises(EngineUnavailable, match=r"Connection refused: is Docker running\?"):
             await transport(f"tcp://127.0.0.1:{reserved.getsockname()[1]}").get("/networks")
 
 
-async def test_silence_is_unavailability(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_timeout_is_unavailable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "READ_TIMEOUT", 0.01)
     async with serving(tmp_path / "d", lambda _: None) as stub:
-        with pytest.raises(EngineUnavailable, match="no answer in"):
+        with pytest.raises(EngineUnavailable, match="no response in"):
             await transport(stub.url).get("/networks")
 
 
-async def test_what_is_no_engine_is_refused(tmp_path: Path) -> None:
+async def test_rejects_a_server_that_is_not_an_engine(tmp_path: Path) -> None:
     async with serving(tmp_path / "d", lambda _: Reply(body=b"hello")) as stub:
         ours = transport(stub.url)
-        with pytest.raises(EngineApiError, match="is no Docker Engine"):
+        with pytest.raises(EngineApiError, match="is not a Docker Engine"):
             await ours.get("/networks")
         await ours.close()
 
 
-async def test_an_error_answer_is_told_in_the_engines_words(tmp_path: Path) -> None:
+async def test_an_error_response_keeps_the_engines_message(tmp_path: Path) -> None:
     refusal = Reply(404, {"message": "network x not found"}, headers=versions())
     async with serving(tmp_path / "d", lambda request: ping() if request.path == "/_ping" else refusal) as stub:
         ours = transport(stub.url)
@@ -198,9 +199,7 @@ async def test_can_be_used_again_after_close(tmp_path: Path) -> None:
         await ours.close()
 
 
-def test_reports_a_configuration_of_the_sdk_that_it_can_not_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_reports_an_unreadable_configuration_of_the_sdk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "config.json").write_text('{"auths": {"registry": {"auth": "not base64 of user:password"}}}')
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     with pytest.raises(ValueError, match="Docker host 'unix:///x'"):
@@ -217,5 +216,78 @@ def test_reports_a_configuration_of_the_sdk_that_it_can_not_read(
         (OSError(), "OSError"),
     ],
 )
-def test_explains_what_the_system_said(error: OSError, text: str) -> None:
+def test_explains_errors_of_the_operating_system(error: OSError, text: str) -> None:
     assert explain(error) == text
+
+
+async def test_returns_the_result_of_the_call() -> None:
+    assert await DaemonThreads(1, "w").run(lambda: 42) == 42
+
+
+async def test_raises_the_exception_of_the_call() -> None:
+    def fail() -> None:
+        raise KeyError("x")
+
+    with pytest.raises(KeyError):
+        await DaemonThreads(1, "w").run(fail)
+
+
+async def test_threads_are_named_daemon_threads() -> None:
+    thread = await DaemonThreads(1, "dockerd").run(threading.current_thread)
+    assert thread.name == "dockerd"
+    assert thread.daemon
+
+
+async def test_limits_parallel_calls() -> None:
+    threads = DaemonThreads(2, "w")
+    running, most = 0, 0
+    lock, two = threading.Lock(), threading.Barrier(2)
+
+    def work() -> None:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        two.wait()
+        with lock:
+            running -= 1
+
+    await asyncio.gather(*(threads.run(work) for _ in range(8)))
+    assert most == 2
+
+
+async def test_a_cancelled_call_keeps_its_slot_until_it_ends() -> None:
+    threads = DaemonThreads(1, "w")
+    started, finish = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        started.set()
+        finish.wait()
+
+    hanging = asyncio.create_task(threads.run(hang))
+    await asyncio.to_thread(started.wait)
+    hanging.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await hanging
+    next_one = asyncio.create_task(threads.run(lambda: "done"))
+    await asyncio.sleep(0)
+    assert not next_one.done()
+    finish.set()
+    assert await next_one == "done"
+
+
+def test_drops_an_outcome_after_the_loop_has_closed() -> None:
+    finish, finished = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        finish.wait()
+        threading.Thread(target=finished.set).start()
+
+    async def leave() -> None:
+        task = asyncio.create_task(DaemonThreads(1, "w").run(hang))
+        await asyncio.sleep(0)
+        task.cancel()
+
+    asyncio.run(leave())
+    finish.set()
+    assert finished.wait(10)
