@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 
 from dockerv6.firewall.nftables.codec import FAMILY, TABLE
 from dockerv6.firewall.nftables.library import LibNft
-from dockerv6.hostnet.netlink import NETLINK_NETFILTER, RECEIVE_SIZE, attributes, messages, subscribe, text
+from dockerv6.lib.netlink import NETLINK_NETFILTER, RECEIVE_SIZE, attributes, messages, subscribe, text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -19,7 +19,7 @@ from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
-from dockerv6.hostnet.netlink import NETLINK_NETFILTER
+from dockerv6.lib.netlink import NETLINK_NETFILTER
 from tests.lab.process import end
 
 if TYPE_CHECKING:

@@ -9,11 +9,11 @@ from ipaddress import IPv6Address, IPv6Network
 import pytest
 
 from dockerv6.firewall.nftables import kernel
-from dockerv6.hostnet import netlink
 from dockerv6.hostnet.changes import ChangeFeed
 from dockerv6.hostnet.linux import LinuxHostNet
 from dockerv6.hostnet.model import ChangeKind, HostChange, RouteProtocol, interface_sysctl
 from dockerv6.hostnet.sysctl import ra_disabled_by_forwarding, ra_interfaces
+from dockerv6.lib import netlink
 from tests.host.advertisements import advertise_on, lay_wire
 from tests.host.network import ip, nft, private_network
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dockerv6.hostnet import conntrack
-from dockerv6.hostnet.netlink import NETLINK_NETFILTER, command_each, stream
+from dockerv6.lib.netlink import NETLINK_NETFILTER, command_each, stream
 from tests.host.network import ip, nft, private_network, set_sysctl
 from tests.host.topology import endpoint, exchange, received
 

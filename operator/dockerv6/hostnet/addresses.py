@@ -6,7 +6,7 @@ Sources: linux/if_addr.h; inet6_fill_ifaddr in the kernel's net/ipv6/addrconf.c.
 import struct
 from typing import NamedTuple
 
-from dockerv6.hostnet.netlink import Buffer, attributes
+from dockerv6.lib.netlink import Buffer, attributes
 
 ADDRESS = struct.Struct("=BBBBi")  # ifaddrmsg: family, prefix length, flags, scope, index
 _LIFETIMES = struct.Struct("=II")  # the first half of an ifa_cacheinfo: preferred, valid

@@ -13,7 +13,7 @@ from socket import AF_INET6, socket
 from dockerv6.hostnet import rtnetlink
 from dockerv6.hostnet.addresses import ADDRESS, SCOPE_UNIVERSE
 from dockerv6.hostnet.model import ChangeKind, HostChange
-from dockerv6.hostnet.netlink import (
+from dockerv6.lib.netlink import (
     NETLINK_NETFILTER,
     NETLINK_ROUTE,
     RECEIVE_SIZE,

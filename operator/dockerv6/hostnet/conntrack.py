@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable
 from ipaddress import IPv6Address, IPv6Network
 from socket import AF_INET6, IPPROTO_UDP
 
-from dockerv6.hostnet.netlink import (
+from dockerv6.lib.netlink import (
     ATTRIBUTE_HEADER_SIZE,
     NESTED,
     NETLINK_NETFILTER,

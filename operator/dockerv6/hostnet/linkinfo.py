@@ -6,7 +6,7 @@ Sources: linux/if_link.h; br_fill_info and br_port_fill_attrs in the kernel's ne
 from typing import NamedTuple
 
 from dockerv6.hostnet.model import BridgePort
-from dockerv6.hostnet.netlink import attribute, attributes, find, text
+from dockerv6.lib.netlink import attribute, attributes, find, text
 
 IFLA_INFO_KIND = 1
 IFLA_INFO_DATA = 2

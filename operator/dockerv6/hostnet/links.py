@@ -8,8 +8,8 @@ from socket import AF_BRIDGE, AF_INET6, AF_UNSPEC, if_nametoindex
 
 from dockerv6.hostnet import linkinfo
 from dockerv6.hostnet.addresses import ADDRESS, IFA_ADDRESS
-from dockerv6.hostnet.netlink import NESTED, NETLINK_ROUTE, attribute, command
 from dockerv6.hostnet.rtnetlink import IFF_UP, IFLA_LINKINFO, LINK, interfaces
+from dockerv6.lib.netlink import NESTED, NETLINK_ROUTE, attribute, command
 
 _RTM_NEWLINK = 16
 _RTM_SETLINK = 19

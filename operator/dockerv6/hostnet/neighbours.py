@@ -16,8 +16,8 @@ from ipaddress import IPv6Address
 from socket import AF_INET6, if_nametoindex
 
 from dockerv6.hostnet.model import ProxyNeighbour
-from dockerv6.hostnet.netlink import NETLINK_ROUTE, attribute, command, dump, get, pick
 from dockerv6.hostnet.rtnetlink import interface_name
+from dockerv6.lib.netlink import NETLINK_ROUTE, attribute, command, dump, get, pick
 
 PROTOCOL = 166
 """Marks our entries (NDA_PROTOCOL). It is not among the kernel's RTPROT_* (linux/rtnetlink.h), nor among those that

@@ -20,7 +20,6 @@ from socket import AF_INET6
 
 from dockerv6.hostnet.addresses import ADDRESS, DADFAILED, MULTICAST, TEMPORARY, TENTATIVE, lifetimes, own_address
 from dockerv6.hostnet.model import HostPrefix, PrefixOrigin
-from dockerv6.hostnet.netlink import NETLINK_ROUTE, Buffer, dump, pick
 from dockerv6.hostnet.rtnetlink import (
     PROTOCOL_DHCP,
     PROTOCOL_KERNEL,
@@ -37,6 +36,7 @@ from dockerv6.hostnet.rtnetlink import (
     is_delegation,
     is_link_local,
 )
+from dockerv6.lib.netlink import NETLINK_ROUTE, Buffer, dump, pick
 
 _RTA_GATEWAY = 5
 _RTA_CACHEINFO = 12

@@ -20,7 +20,7 @@ from dockerv6.hostnet.addresses import (
 )
 from dockerv6.hostnet.linkinfo import NO_LINK_INFO, link_info
 from dockerv6.hostnet.model import Interface, Route, RouteProtocol
-from dockerv6.hostnet.netlink import (
+from dockerv6.lib.netlink import (
     NETLINK_ROUTE,
     Buffer,
     attributes,

@@ -15,8 +15,8 @@ from socket import AF_INET6, IPPROTO_TCP, IPPROTO_UDP
 
 from dockerv6.hostnet import procnet
 from dockerv6.hostnet.model import Listener
-from dockerv6.hostnet.netlink import NETLINK_SOCK_DIAG, dump
 from dockerv6.hostnet.procnet import LocalEnd
+from dockerv6.lib.netlink import NETLINK_SOCK_DIAG, dump
 
 _SOCK_DIAG_BY_FAMILY = 20
 _REQUEST = struct.Struct("=BBxxI48x")  # inet_diag_req_v2: family, protocol, (extensions), states; any addresses

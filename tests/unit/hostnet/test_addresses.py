@@ -4,7 +4,7 @@ from ipaddress import IPv6Address
 import pytest
 
 from dockerv6.hostnet.addresses import OwnAddress, lifetimes, own_address
-from tests.unit.hostnet.test_netlink import attribute
+from tests.unit.lib.test_netlink import attribute
 
 OWN = IPv6Address("2001:db8::1")
 DEPRECATED, PERMANENT = 0x20, 0x80

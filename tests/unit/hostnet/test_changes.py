@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from dockerv6.hostnet.changes import ChangeQueue, FirewallDecoder, StackDecoder
 from dockerv6.hostnet.model import ChangeKind, HostChange
-from tests.unit.hostnet.test_netlink import attribute, message
+from tests.unit.lib.test_netlink import attribute, message
 
 INET, IP6 = 1, 10
 NEWRULE, DELSETELEM, NEWGEN = 6, 14, 15

@@ -6,8 +6,9 @@ from ipaddress import IPv6Address
 
 import pytest
 
-from dockerv6.hostnet import conntrack, netlink
-from tests.unit.hostnet.test_netlink import attribute, message
+from dockerv6.hostnet import conntrack
+from dockerv6.lib import netlink
+from tests.unit.lib.test_netlink import attribute, message
 
 NESTED = 0x8000
 TCP, UDP, ICMPV6 = 6, 17, 58

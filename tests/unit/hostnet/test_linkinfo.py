@@ -3,7 +3,7 @@ from hypothesis import strategies as st
 
 from dockerv6.hostnet.linkinfo import NO_LINK_INFO, LinkInfo, link_info
 from dockerv6.hostnet.model import BridgePort
-from tests.unit.hostnet.test_netlink import attribute
+from tests.unit.lib.test_netlink import attribute
 
 KIND, DATA, SLAVE_KIND, SLAVE_DATA = 1, 2, 4, 5
 STATE, MODE, GUARD = 1, 4, 5

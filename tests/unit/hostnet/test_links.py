@@ -7,7 +7,7 @@ import pytest
 
 from dockerv6.hostnet import links
 from dockerv6.hostnet.model import Interface
-from tests.unit.hostnet.test_netlink import attribute
+from tests.unit.lib.test_netlink import attribute
 
 NEWLINK, SETLINK, NEWADDR, DELADDR = 16, 19, 20, 21
 NESTED = 0x8000

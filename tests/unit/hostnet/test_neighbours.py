@@ -7,9 +7,10 @@ from unittest.mock import Mock
 
 import pytest
 
-from dockerv6.hostnet import neighbours, netlink
+from dockerv6.hostnet import neighbours
 from dockerv6.hostnet.model import ProxyNeighbour
-from tests.unit.hostnet.test_netlink import attribute, message
+from dockerv6.lib import netlink
+from tests.unit.lib.test_netlink import attribute, message
 
 NEWNEIGH, DELNEIGH, GETNEIGH = 28, 29, 30
 AF_INET6, PROXY, PERMANENT, REACHABLE = 10, 0x08, 0x80, 0x02

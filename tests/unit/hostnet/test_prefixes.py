@@ -3,9 +3,10 @@ from ipaddress import IPv6Address, IPv6Network
 
 import pytest
 
-from dockerv6.hostnet import netlink, prefixes
+from dockerv6.hostnet import prefixes
 from dockerv6.hostnet.model import HostPrefix, PrefixOrigin
-from tests.unit.hostnet.test_netlink import attribute, message
+from dockerv6.lib import netlink
+from tests.unit.lib.test_netlink import attribute, message
 
 GETADDR, GETROUTE = 22, 26
 KERNEL, STATIC, RA, DHCP = 2, 4, 9, 16

@@ -3,9 +3,10 @@ from ipaddress import IPv6Interface, IPv6Network
 
 import pytest
 
-from dockerv6.hostnet import netlink, rtnetlink
+from dockerv6.hostnet import rtnetlink
 from dockerv6.hostnet.model import BridgePort, Interface, Route, RouteProtocol
-from tests.unit.hostnet.test_netlink import attribute, message
+from dockerv6.lib import netlink
+from tests.unit.lib.test_netlink import attribute, message
 
 AF_INET6 = 10
 PERMANENT, DADFAILED, TENTATIVE = 0x80, 0x08, 0x40

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from dockerv6.hostnet import netlink, sockdiag
+from dockerv6.hostnet import sockdiag
 from dockerv6.hostnet.model import Listener
-from tests.unit.hostnet.test_netlink import message
+from dockerv6.lib import netlink
 from tests.unit.hostnet.test_procnet import table
+from tests.unit.lib.test_netlink import message
 
 AF_INET6, TCP, UDP = 10, 6, 17
 LISTEN, CLOSE = 1 << 10, 1 << 7
