@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from dockerv6.firewall.hostfilter.chains import COMMENT
+from dockerv6.firewall.hostfilter.drops import COMMENT
 from tests.e2e.cluster import eventually, policy_yaml
 from tests.lab.net import FAR_ADDRESS, HOST_ADDRESS, NEIGHBOUR_ADDRESS, ping
 from tests.lab.probe import Port, connect, reach
@@ -160,7 +160,7 @@ def test_cleanup_spares_the_engines_own_rules_and_an_engine_restart_restores_sha
 def test_a_running_docker_ipv6nat_is_reported_and_its_rules_are_kept(lab: Lab, operator: Operator) -> None:
     lab.engine.exec("ip6tables-restore", stdin=recorded("20.10-off-noproxy-beside"))
     before = rules(lab.engine)
-    assert "is at work" in finding(operator)["message"]
+    assert "is running" in finding(operator)["message"]
     refused = operator.cli("cleanup", NAME, check=False)
     assert (refused.returncode, "stop it first" in refused.stderr) == (1, True)
     assert rules(lab.engine) == before

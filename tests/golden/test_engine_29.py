@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dockerv6.firewall.hostfilter import listing, native
+from dockerv6.firewall.hostfilter.linux import read_native_drops
 from dockerv6.firewall.model import DEFAULT_MARK
 from dockerv6.firewall.nftables.session import NftSession
+from dockerv6.firewall.xtables.nft import chains_in
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,7 +44,7 @@ class Listed(NftSession):
 async def test_the_barrier_and_its_remedy(name: str) -> None:
     items = json.loads((NETWORKS / f"{name}.json").read_text())["nftables"]
     session = Listed(items)
-    found = await native.barriers(session, DEFAULT_MARK, listing.chains(items))
+    found = await read_native_drops(session, DEFAULT_MARK, chains_in(items))
     await session.close()
     text = "".join(
         f"{each.table} {each.chain}: {'admitted' if each.has_accept_rule else 'drops our flows'}\n  {each.remedy}\n"

@@ -71,4 +71,4 @@ def test_a_cleanup_needs_no_engine(settings: Settings, variant: str) -> None:
     assert saved(variant) == before
     assert cleanup.docker_ipv6nat(settings, dry_run=False) == told
     assert saved(variant) == recorded(f"{OFF}-left")
-    assert cleanup.docker_ipv6nat(settings, dry_run=False) == cleanup.Cleanup(())
+    assert cleanup.docker_ipv6nat(settings, dry_run=False) == cleanup.CleanupReport(())

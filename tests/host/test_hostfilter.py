@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dockerv6.firewall.hostfilter.linux import LinuxHostFilter
-from dockerv6.firewall.hostfilter.presence import legacy_in_use
 from dockerv6.firewall.model import DEFAULT_MARK as MARK
 from dockerv6.firewall.model import FilterVariant, ForwardDrop, HostFilterState
 from dockerv6.firewall.nftables.session import NftSession
 from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable
-from dockerv6.firewall.xtables import libiptc as lock_of_xtables
+from dockerv6.firewall.xtables import libiptc
+from dockerv6.firewall.xtables.legacy import used_tables
 from tests.host.network import nft, private_network
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ async def only_barrier(host: LinuxHostFilter) -> ForwardDrop:
 
 async def test_a_host_without_a_filter_has_no_barrier_and_none_is_made_by_looking(host: LinuxHostFilter) -> None:
     assert await host.observe(MARK) == HostFilterState()
-    assert not legacy_in_use()
+    assert "filter" not in used_tables()
 
 
 async def test_a_dropping_policy_is_admitted_at_the_top_of_forward(host: LinuxHostFilter, variant: str) -> None:
@@ -187,16 +187,16 @@ async def test_a_legacy_rule_is_not_lost_between_reading_and_writing(
 ) -> None:
     ip6tables("legacy", "-P", "FORWARD", "DROP")
     barrier = await only_barrier(host)
-    monkeypatch.setattr(lock_of_xtables, "LOCK", tmp_path / "xtables.lock")
-    monkeypatch.setattr(lock_of_xtables, "POLL", 0.001)
+    monkeypatch.setattr(libiptc, "LOCK", tmp_path / "xtables.lock")
+    monkeypatch.setattr(libiptc, "POLL", 0.001)
     with (tmp_path / "xtables.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(FirewallRejected, match="has held"):
             await host.add_accept_rule(barrier, MARK)
     await host.add_accept_rule(barrier, MARK)
-    monkeypatch.setattr(lock_of_xtables, "LOCK", tmp_path / "nowhere" / "xtables.lock")
+    monkeypatch.setattr(libiptc, "LOCK", tmp_path / "nowhere" / "xtables.lock")
     with pytest.raises(FirewallUnavailable, match=r"xtables\.lock"):
-        await host.observe(MARK)
+        await host.add_accept_rule(barrier, MARK)
 
 
 async def test_a_legacy_table_that_is_gone_is_an_error_to_admit_and_none_to_withdraw(host: LinuxHostFilter) -> None:
@@ -204,7 +204,7 @@ async def test_a_legacy_table_that_is_gone_is_an_error_to_admit_and_none_to_with
     await host.remove_accept_rule(gone, MARK)
     with pytest.raises(FirewallRejected, match="gone"):
         await host.add_accept_rule(gone, MARK)
-    assert not legacy_in_use()
+    assert "filter" not in used_tables()
 
 
 async def test_without_the_program_the_remedy_is_a_package(

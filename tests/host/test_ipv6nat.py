@@ -12,12 +12,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dockerv6.firewall.ipv6nat import processes
-from dockerv6.firewall.ipv6nat.residue import Residue, find, remove
-from dockerv6.firewall.ipv6nat.rules import Certainty
+from dockerv6.firewall.ipv6nat.presence import Ipv6NatPresence, detect, remove, running_processes
 from dockerv6.firewall.model import FilterVariant
 from dockerv6.firewall.nftables.session import NftSession
-from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable
+from dockerv6.firewall.port import FirewallForbidden, FirewallRejected, FirewallUnavailable
 from dockerv6.firewall.xtables.legacy import used_tables
 from tests.host.network import private_network
 
@@ -81,10 +79,10 @@ async def metainfo(session: NftSession) -> object:
     return (await session.run([{"list": {"chains": None}}]))[0]
 
 
-async def found(session: NftSession) -> Residue:
-    residue = await find(session, thorough=True)
-    assert residue is not None
-    return residue
+async def found(session: NftSession) -> Ipv6NatPresence:
+    presence = await detect(session)
+    assert presence is not None
+    return presence
 
 
 @pytest.mark.parametrize("host", BESIDE)
@@ -92,41 +90,36 @@ async def test_what_a_real_docker_ipv6nat_left_is_found_and_removed(
     session: NftSession, variant: str, host: str
 ) -> None:
     restore(variant, recorded(f"{host}-beside"))
-    residue = await found(session)
-    assert await find(session) == residue
-    assert residue.certainty is Certainty.CERTAIN
-    assert residue.variants == (VARIANTS[variant],)
-    assert residue.networks == ("br-a", "br-i", "br-n")
-    assert residue.engine is ("-on-" in host or host.startswith("28.5"))
-    assert not residue.at_work
-    await remove(session, residue)
+    presence = await found(session)
+    assert [each.variant for each in presence.rules] == [VARIANTS[variant]]
+    assert presence.rules[0].networks == ("br-a", "br-i", "br-n")
+    assert presence.engine_rules is ("-on-" in host or host.startswith("28.5"))
+    assert not presence.running
+    await remove(session, presence)
     left = RECORDED / f"{host}-left.save"
     if os.environ.get("DOCKERV6_WRITE_GOLDENS"):
         left.write_text(saved(variant))
     assert saved(variant) == left.read_text()
-    assert await find(session) is None
-    assert await find(session, thorough=True) is None
+    assert await detect(session) is None
 
 
 @pytest.mark.parametrize("host", ENGINE)
 async def test_an_engines_own_rules_are_never_taken_for_its(session: NftSession, variant: str, host: str) -> None:
     restore(variant, recorded(f"{host}-engine"))
-    assert await find(session) is None
-    assert await find(session, thorough=True) is None
+    assert await detect(session) is None
 
 
 async def test_both_variants_are_looked_at_and_cleaned(session: NftSession) -> None:
     for each in VARIANTS:
         restore(each, recorded(f"{OFF}-beside"))
-    residue = await found(session)
-    assert residue.variants == tuple(VARIANTS.values())
-    await remove(session, residue)
-    assert await find(session) is None
+    presence = await found(session)
+    assert [each.variant for each in presence.rules] == list(VARIANTS.values())
+    await remove(session, presence)
+    assert await detect(session) is None
 
 
 async def test_a_host_without_it_is_told_so_and_no_table_is_made_by_looking(session: NftSession) -> None:
-    assert await find(session) is None
-    assert await find(session, thorough=True) is None
+    assert await detect(session) is None
     assert used_tables() == frozenset()
     assert await session.run([{"list": {"tables": None}}]) == [await metainfo(session)]
 
@@ -152,13 +145,13 @@ async def test_peoples_own_rules_stay_in_their_places_and_are_still_reached(sess
     ]
     for table, chain, rule in peoples:
         restore(variant, f"*{table}\n-I {chain} {rule}\nCOMMIT\n", "--noflush")
-    residue = await found(session)
-    await remove(session, residue)
+    presence = await found(session)
+    await remove(session, presence)
     rules = {line for line in saved(variant).splitlines() if line.startswith("-A")}
     theirs = {f"-A {chain} {rule}".replace('"ours"', "ours") for _, chain, rule in peoples}
     assert rules == theirs | {"-A FORWARD -j DOCKER-USER", "-A DOCKER-USER -j RETURN"}
-    assert "filter DOCKER" in residue.chains
-    assert await find(session) is None
+    assert ("filter", "DOCKER") in presence.rules[0].kept
+    assert await detect(session) is None
 
 
 async def test_sctp_ports_are_among_its_rules(session: NftSession, variant: str) -> None:
@@ -176,25 +169,21 @@ async def test_sctp_ports_are_among_its_rules(session: NftSession, variant: str)
 
 async def test_rules_that_changed_since_they_were_found_stop_a_removal(session: NftSession, variant: str) -> None:
     restore(variant, recorded(f"{OFF}-beside"))
-    residue = await found(session)
+    presence = await found(session)
     ip6tables(variant, "-D", "FORWARD", "-j", "DOCKER-USER")
     before = saved(variant)
     with pytest.raises(FirewallRejected):
-        await remove(session, residue)
+        await remove(session, presence)
     if variant == "nft":  # one transaction; libiptc has one for each table
         assert saved(variant) == before
     await remove(session, await found(session))
-    assert await find(session) is None
+    assert await detect(session) is None
 
 
-async def test_without_networks_its_chains_are_only_likely_its_and_left(session: NftSession, variant: str) -> None:
+async def test_without_networks_its_chains_have_no_effect_and_are_left(session: NftSession, variant: str) -> None:
     kept = [line for line in recorded(f"{OFF}-beside").splitlines() if "br-" not in line and "fd00" not in line]
     restore(variant, "".join(f"{line}\n" for line in kept))
-    residue = await found(session)
-    assert (residue.certainty, residue.rules) == (Certainty.LIKELY, 0)
-    before = saved(variant)
-    await remove(session, residue)
-    assert saved(variant) == before
+    assert await detect(session) is None
 
 
 @pytest.fixture
@@ -212,34 +201,27 @@ def running(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 async def test_its_process_is_seen_and_forbids_a_removal(session: NftSession, running: subprocess.Popen[bytes]) -> None:
     restore("nft", recorded(f"{OFF}-beside"))
-    residue = await found(session)
-    assert residue.processes == (running.pid,)
-    assert "at work" in residue.message
+    presence = await found(session)
+    assert presence.processes == (running.pid,)
+    assert "is running" in presence.message
     with pytest.raises(FirewallRejected, match="stop it first"):
-        await remove(session, residue)
+        await remove(session, presence)
 
 
 async def test_its_process_alone_is_reported_too(session: NftSession, running: subprocess.Popen[bytes]) -> None:
-    residue = await found(session)
-    assert (residue.processes, residue.traces, residue.certainty) == ((running.pid,), (), Certainty.CERTAIN)
+    presence = await found(session)
+    assert presence == Ipv6NatPresence((), (running.pid,))
 
 
 @pytest.mark.usefixtures("running")
 def test_a_process_in_another_network_namespace_is_not_this_hosts() -> None:
     with private_network():
-        assert processes.at_work() == ()
-
-
-async def test_internal_networks_alone_take_a_thorough_look(session: NftSession, variant: str) -> None:
-    kept = [line for line in recorded(f"{OFF}-beside").splitlines() if "br-a" not in line and "br-n" not in line]
-    restore(variant, "".join(f"{line}\n" for line in kept))
-    assert await find(session) is None
-    assert (await found(session)).networks == ("br-i",)
+        assert running_processes() == ()
 
 
 def test_a_privileged_process_is_seen_without_leave_to_trace_it(running: subprocess.Popen[bytes]) -> None:
     """As the systemd unit has it: docker-ipv6nat's container is privileged, and we are not."""
-    program = "from dockerv6.firewall.ipv6nat.processes import at_work; print(*at_work())"
+    program = "from dockerv6.firewall.ipv6nat.presence import running_processes as r; print(*r())"
     caps = "-all,+net_admin,+net_raw,+setpcap"
     done = subprocess.run(
         ["setpriv", f"--bounding-set={caps}", "--inh-caps=-all", sys.executable, "-c", program],
@@ -253,11 +235,11 @@ def test_a_privileged_process_is_seen_without_leave_to_trace_it(running: subproc
 class _NoNftables(NftSession):
     """On a kernel without nf_tables, or without privileges."""
 
-    problem = "the kernel has no nf_tables here"
+    problem = FirewallUnavailable("the kernel has no nf_tables here")
 
     async def run(self, commands: Sequence[Object], *, check: bool = False) -> list[Object]:
         del commands, check
-        raise FirewallUnavailable(self.problem)
+        raise self.problem
 
 
 @pytest.fixture
@@ -267,15 +249,13 @@ async def no_nftables() -> AsyncIterator[_NoNftables]:
     await session.close()
 
 
-async def test_a_kernel_without_nftables_is_looked_at_all_the_same(no_nftables: _NoNftables) -> None:
+async def test_without_nf_tables_the_legacy_tables_are_read(no_nftables: _NoNftables) -> None:
     restore("legacy", recorded(f"{OFF}-beside"))
-    for thorough in (True, False):
-        residue = await find(no_nftables, thorough=thorough)
-        assert residue is not None
-        assert residue.variants == (FilterVariant.XTABLES_LEGACY,)
+    presence = await found(no_nftables)
+    assert [each.variant for each in presence.rules] == [FilterVariant.XTABLES_LEGACY]
 
 
-async def test_who_may_not_look_is_told_so(no_nftables: _NoNftables) -> None:
-    no_nftables.problem = "not permitted to change the packet filter: run as root"
-    with pytest.raises(FirewallUnavailable, match="not permitted"):
-        await find(no_nftables)
+async def test_without_the_privilege_the_error_says_so(no_nftables: _NoNftables) -> None:
+    no_nftables.problem = FirewallForbidden("not permitted to change the packet filter: run as root")
+    with pytest.raises(FirewallForbidden):
+        await detect(no_nftables)

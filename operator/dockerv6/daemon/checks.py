@@ -7,8 +7,7 @@ from enum import StrEnum
 
 from dockerv6.dockerd.model import EngineInfo
 from dockerv6.firewall.detect import BackendChoice
-from dockerv6.firewall.ipv6nat.residue import Residue
-from dockerv6.firewall.ipv6nat.rules import Certainty
+from dockerv6.firewall.ipv6nat.presence import Ipv6NatPresence
 from dockerv6.firewall.model import FilterVariant, HostFilterState
 from dockerv6.hostnet.model import HostPrefix
 from dockerv6.planning.addressing.prefix_candidates import candidates
@@ -97,11 +96,11 @@ def engine(info: EngineInfo) -> HostCheck:
 
 
 def engine_rules(
-    found: Collection[FilterVariant], residue: Residue | None, info: EngineInfo | None
+    found: Collection[FilterVariant], presence: Ipv6NatPresence | None, info: EngineInfo | None
 ) -> Iterator[HostCheck]:
     """Whether the engine makes IPv6 rules of its own, and where. `found`: what holds chains of its names."""
     name = "engine's IPv6 rules"
-    foreign = {each.variant for each in residue.traces if not each.verdict.engine} if residue is not None else set()
+    foreign = {each.variant for each in presence.rules if not each.engine_rules} if presence is not None else set()
     variants = [variant for variant in FilterVariant if variant in found and variant not in foreign]
     xtables = [variant for variant in variants if variant is not FilterVariant.NFTABLES]
     if len(xtables) > 1:
@@ -304,18 +303,15 @@ def resources(directories: Sequence[str], count: int, flaws: int) -> HostCheck:
     return HostCheck("resources", CheckStatus.OK, f"{count} in {', '.join(directories)}")
 
 
-def docker_ipv6nat(residue: Residue | None, containers: Collection[str]) -> HostCheck:
+def docker_ipv6nat(presence: Ipv6NatPresence | None, containers: Collection[str]) -> HostCheck:
     """docker-ipv6nat. `containers`: names of running ones that may be it, which says nothing certain."""
     name = "docker-ipv6nat"
     suspects = f"; container {', '.join(sorted(containers))} may be it" if containers else ""
-    if residue is None:
+    if presence is None:
         if not containers:
             return HostCheck(name, CheckStatus.OK, "no trace of it")
         return HostCheck(name, CheckStatus.WARN, f"no trace of it in the rules{suspects}", _way_over(restart=False))
-    if residue.certainty is Certainty.LIKELY and not containers:
-        return HostCheck(name, CheckStatus.OK, residue.message)
-    message, _, _ = residue.message.partition("; `dockerv6 doctor`")
-    return HostCheck(name, CheckStatus.WARN, message + suspects, _way_over(restart=residue.engine))
+    return HostCheck(name, CheckStatus.WARN, presence.summary + suspects, _way_over(restart=presence.engine_rules))
 
 
 def _way_over(*, restart: bool) -> tuple[str, ...]:

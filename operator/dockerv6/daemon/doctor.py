@@ -17,10 +17,9 @@ from dockerv6.dockerd.client import DockerEngine
 from dockerv6.dockerd.model import EngineInfo
 from dockerv6.dockerd.port import Engine, EngineError
 from dockerv6.firewall import detect, userland_proxy
-from dockerv6.firewall.hostfilter import engine as engine_chains
-from dockerv6.firewall.hostfilter.linux import LinuxHostFilter
-from dockerv6.firewall.ipv6nat import residue as ipv6nat
-from dockerv6.firewall.ipv6nat.residue import Residue
+from dockerv6.firewall.hostfilter.linux import LinuxHostFilter, engine_variants
+from dockerv6.firewall.ipv6nat import presence as ipv6nat
+from dockerv6.firewall.ipv6nat.presence import Ipv6NatPresence
 from dockerv6.firewall.nftables.library import SONAME, LibNft
 from dockerv6.firewall.nftables.session import NftSession
 from dockerv6.firewall.port import FirewallError
@@ -86,15 +85,15 @@ async def _examine(settings: Settings) -> tuple[HostCheck, ...]:
         if info is not None:
             found.append(checks.engine(info))
         unread: list[HostCheck] = []
-        residue = None
+        presence = None
         if may_look:
-            residue = await _tried("docker-ipv6nat", lambda: ipv6nat.find(with_.session, thorough=True), unread)
-            found += await _filters(with_, residue, info)
+            presence = await _tried("docker-ipv6nat", lambda: ipv6nat.detect(with_.session), unread)
+            found += await _filters(with_, presence, info)
         found += await _host(with_)
         found += await _installation(settings)
         if may_look:
             containers = await _tried("docker-ipv6nat", lambda: running_suspects(with_.engine), []) or ()
-            found += unread or [checks.docker_ipv6nat(residue, containers)]
+            found += unread or [checks.docker_ipv6nat(presence, containers)]
         return tuple(found)
 
 
@@ -139,11 +138,11 @@ def _library() -> HostCheck:
     return HostCheck("libnftables", CheckStatus.OK, SONAME)
 
 
-async def _filters(with_: _Instruments, residue: Residue | None, info: EngineInfo | None) -> list[HostCheck]:
+async def _filters(with_: _Instruments, presence: Ipv6NatPresence | None, info: EngineInfo | None) -> list[HostCheck]:
     found: list[HostCheck] = []
-    variants = await _tried("engine's IPv6 rules", lambda: engine_chains.variants(with_.session), found)
+    variants = await _tried("engine's IPv6 rules", lambda: engine_variants(with_.session), found)
     if variants is not None:
-        found += checks.engine_rules(variants, residue, info)
+        found += checks.engine_rules(variants, presence, info)
     unread: list[HostCheck] = []
     proxy = await _tried("userland proxy", lambda: userland_proxy.in_use(with_.session), unread)
     found += unread or [checks.userland_proxy(in_use=proxy)]

@@ -15,8 +15,7 @@ from dockerv6.daemon.settings import Settings
 from dockerv6.dockerd.client import DockerEngine
 from dockerv6.firewall import detect
 from dockerv6.firewall.hostfilter.linux import LinuxHostFilter
-from dockerv6.firewall.ipv6nat.residue import find
-from dockerv6.firewall.ipv6nat.rules import Certainty
+from dockerv6.firewall.ipv6nat import presence
 from dockerv6.firewall.nftables.session import NftSession
 from dockerv6.firewall.port import FirewallUnavailable
 from dockerv6.hostnet.linux import LinuxHostNet
@@ -109,6 +108,6 @@ async def _choice(settings: Settings, session: NftSession) -> detect.BackendChoi
 
 
 async def _rival(session: NftSession) -> str:
-    """What is to be said of docker-ipv6nat; chains of it that have no effect harm nobody."""
-    residue = await find(session)
-    return residue.message if residue is not None and residue.certainty is Certainty.CERTAIN else ""
+    """What docker-ipv6nat does on this host; empty: it is not here."""
+    found = await presence.detect(session)
+    return found.message if found is not None else ""

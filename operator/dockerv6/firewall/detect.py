@@ -11,7 +11,7 @@ import subprocess
 from dataclasses import dataclass
 from ipaddress import IPv6Network
 
-from dockerv6.firewall.hostfilter import engine
+from dockerv6.firewall.hostfilter.linux import engine_variants
 from dockerv6.firewall.iptables.backend import IptablesFirewall
 from dockerv6.firewall.model import FilterVariant, FirewallIntent, NetworkIntent
 from dockerv6.firewall.nftables import codec
@@ -147,7 +147,7 @@ def _load() -> None:
 
 async def _warnings(session: NftSession) -> tuple[str, ...]:
     """That the engine's chains are in both variants of xtables: one of them is a leftover that still drops packets."""
-    found = await engine.variants(session)
+    found = await engine_variants(session)
     if {FilterVariant.XTABLES_NFT, FilterVariant.XTABLES_LEGACY} <= found:
         return (_BOTH,)
     return ()

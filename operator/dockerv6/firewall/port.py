@@ -3,7 +3,8 @@
 Errors::
 
     FirewallError
-    ├── FirewallUnavailable   no nf_tables, no library, no privilege: the message holds the remedy
+    ├── FirewallUnavailable   no nf_tables, no library: the message holds the remedy
+    │   └── FirewallForbidden no privilege
     ├── FirewallRejected      the kernel or the check refused the ruleset; nothing was changed
     └── RulesetMoved          the table is not the one that the change was computed from; nothing was changed
 """
@@ -20,6 +21,10 @@ class FirewallError(Exception):
 
 class FirewallUnavailable(FirewallError):  # noqa: N818 - named for the condition that users see
     """The backend can't work on this host at all; says what is missing and how to get it."""
+
+
+class FirewallForbidden(FirewallUnavailable):
+    """The process lacks the privilege (CAP_NET_ADMIN, for legacy tables also CAP_NET_RAW)."""
 
 
 class FirewallRejected(FirewallError):  # noqa: N818 - named for what happened

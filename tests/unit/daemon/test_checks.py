@@ -9,15 +9,15 @@ from dockerv6.daemon import checks
 from dockerv6.daemon.checks import CheckStatus, HostCheck
 from dockerv6.dockerd.model import EngineInfo
 from dockerv6.firewall.detect import BackendChoice
-from dockerv6.firewall.ipv6nat.residue import Residue, Traces
-from dockerv6.firewall.ipv6nat.rules import Certainty, Verdict
+from dockerv6.firewall.ipv6nat.presence import Ipv6NatPresence
+from dockerv6.firewall.ipv6nat.rules import Ipv6NatRules
 from dockerv6.firewall.model import FilterVariant, ForwardDrop, HostFilterState
 from dockerv6.hostnet.model import HostPrefix, Interface, PrefixOrigin, ProxyNeighbour, Route, RouteProtocol
 from dockerv6.planning.inputs import HostView
 
 ENGINE = EngineInfo("id", "host", "28.5.0", (28, 5), "1.51")
 NFT, LEGACY = FilterVariant.XTABLES_NFT, FilterVariant.XTABLES_LEGACY
-LEFT = Verdict(Certainty.CERTAIN, (), (), (), ("br-a",), engine=False)
+LEFT = Ipv6NatRules(NFT, (), (), (), ("br-a",), engine_rules=False)
 DEFAULT = Route(IPv6Network("::/0"), "eth0", RouteProtocol.STATIC, 254)
 UPLINK = Interface(2, "eth0", "", up=True, mtu=1500, addresses=(IPv6Interface("2001:db8::2/64"),))
 
@@ -47,8 +47,10 @@ def test_old_engines_fail() -> None:
     assert checks.engine(replace(ENGINE, release=(0, 0))).status is CheckStatus.OK
 
 
-def engine_rules(*found: FilterVariant, residue: Residue | None = None, info: EngineInfo = ENGINE) -> list[HostCheck]:
-    return list(checks.engine_rules(found, residue, info))
+def engine_rules(
+    *found: FilterVariant, presence: Ipv6NatPresence | None = None, info: EngineInfo = ENGINE
+) -> list[HostCheck]:
+    return list(checks.engine_rules(found, presence, info))
 
 
 def test_the_engines_own_rules_are_placed() -> None:
@@ -61,10 +63,10 @@ def test_chains_in_both_variants_are_a_warning() -> None:
 
 
 def test_chains_of_docker_ipv6nat_are_not_the_engines() -> None:
-    residue = Residue((Traces(LEGACY, LEFT),))
-    assert [check.status for check in engine_rules(NFT, LEGACY, residue=residue)] == [CheckStatus.OK]
-    beside = Residue((Traces(LEGACY, replace(LEFT, engine=True)),))
-    assert [check.status for check in engine_rules(NFT, LEGACY, residue=beside)] == [CheckStatus.WARN]
+    presence = Ipv6NatPresence((replace(LEFT, variant=LEGACY),))
+    assert [check.status for check in engine_rules(NFT, LEGACY, presence=presence)] == [CheckStatus.OK]
+    beside = Ipv6NatPresence((replace(LEFT, variant=LEGACY, engine_rules=True),))
+    assert [check.status for check in engine_rules(NFT, LEGACY, presence=beside)] == [CheckStatus.WARN]
 
 
 def test_an_engine_with_nftables_is_said_to_be_unmet() -> None:
@@ -132,7 +134,7 @@ def test_resources_with_flaws_fail() -> None:
 
 def test_docker_ipv6nat_is_told_with_the_way_over() -> None:
     assert checks.docker_ipv6nat(None, ()).status is CheckStatus.OK
-    left = checks.docker_ipv6nat(Residue((Traces(NFT, LEFT),)), ())
+    left = checks.docker_ipv6nat(Ipv6NatPresence((LEFT,)), ())
     assert left.status is CheckStatus.WARN
     assert "doctor" not in left.message
     assert [step for step in left.remedy if "cleanup docker-ipv6nat" in step]
@@ -140,7 +142,7 @@ def test_docker_ipv6nat_is_told_with_the_way_over() -> None:
 
 
 def test_beside_an_engines_own_rules_the_engine_is_to_be_restarted() -> None:
-    left = checks.docker_ipv6nat(Residue((Traces(NFT, replace(LEFT, engine=True)),)), ())
+    left = checks.docker_ipv6nat(Ipv6NatPresence((replace(LEFT, engine_rules=True),)), ())
     assert [step for step in left.remedy if step.startswith("restart the engine")]
 
 
@@ -150,11 +152,6 @@ def test_a_containers_name_is_a_hint_only() -> None:
         CheckStatus.WARN,
         "no trace of it in the rules; container ipv6nat may be it",
     )
-
-
-def test_chains_without_effect_are_no_reason_to_worry() -> None:
-    base = replace(LEFT, certainty=Certainty.LIKELY, networks=())
-    assert checks.docker_ipv6nat(Residue((Traces(NFT, base),)), ()).status is CheckStatus.OK
 
 
 def test_prefixes_are_told_as_they_would_be_followed() -> None:

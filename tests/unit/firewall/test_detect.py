@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dockerv6.firewall import detect
-from dockerv6.firewall.hostfilter import engine
+from dockerv6.firewall.hostfilter.linux import engine_variants
 from dockerv6.firewall.model import FilterVariant
 from dockerv6.firewall.nftables.session import NftSession
 from dockerv6.firewall.port import FirewallError, FirewallRejected, FirewallUnavailable
@@ -126,11 +126,11 @@ async def test_engine_chains_in_both_variants_are_told_of(session: Session, monk
     native: Object = {"chain": {"family": "ip6", "table": "docker-bridges", "name": "filter-FORWARD"}}
     ipv4: Object = {"chain": {"family": "ip", "table": "nat", "name": "DOCKER"}}
     session.listed = [ours, ipv4]
-    assert await engine.variants(session) == frozenset()
+    assert await engine_variants(session) == frozenset()
     session.listed = [chain, native]
-    assert await engine.variants(session) == {FilterVariant.XTABLES_NFT, FilterVariant.NFTABLES}
+    assert await engine_variants(session) == {FilterVariant.XTABLES_NFT, FilterVariant.NFTABLES}
     assert (await detect.choose("auto", session)).warnings == ()
     monkeypatch.setattr(LegacyReader, "read", lambda *_: LegacyTable())
     monkeypatch.setattr(LegacyTable, "entries", lambda _: {"DOCKER-USER": ()})
-    assert FilterVariant.XTABLES_LEGACY in await engine.variants(session)
+    assert FilterVariant.XTABLES_LEGACY in await engine_variants(session)
     assert "both get our accept rule" in (await detect.choose("auto", session)).warnings[0]

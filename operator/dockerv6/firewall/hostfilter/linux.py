@@ -1,30 +1,61 @@
 """`HostFilter` on Linux: both xtables variants, and nftables' own tables.
 
-Both variants of xtables can hold rules at the same time, and a packet passes both, so both are looked at and each that
-drops gets its own accept rule; there is nothing to guess.
+Both variants of xtables can hold rules at the same time, and a packet passes both, so both are read, and each that
+drops gets its own accept rule.
+
+Reading spawns nothing. The accept rule is inserted into iptables-nft's table by `ip6tables-nft-restore`, because the
+table belongs to iptables-nft and has to stay readable for it; deleting goes by the rule's handle. iptables-legacy is
+written through libiptc.
 """
 
 import asyncio
 import logging
+import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TypeVar
 
-from dockerv6.firewall.hostfilter import listing, native
-from dockerv6.firewall.hostfilter.chains import TABLE, Chains, judge
-from dockerv6.firewall.hostfilter.presence import legacy_in_use
-from dockerv6.firewall.hostfilter.xtables_nft import NftTables
+from dockerv6.firewall.hostfilter.drops import (
+    ENGINE_TABLE,
+    FORWARD,
+    USER,
+    FilterChains,
+    accept_rule,
+    find_drops,
+    has_accept_rule,
+    is_accept_rule,
+    native_drop,
+)
 from dockerv6.firewall.model import FilterVariant, ForwardDrop, HostFilterState
-from dockerv6.firewall.nftables.codec import Object
+from dockerv6.firewall.nftables import codec
 from dockerv6.firewall.nftables.session import NftSession
 from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable
-from dockerv6.firewall.xtables.legacy import LegacyWatch
+from dockerv6.firewall.xtables import libiptc, nft
+from dockerv6.firewall.xtables.entries import encode
+from dockerv6.firewall.xtables.legacy import LegacyReader, LegacyWatch, used_tables
+from dockerv6.firewall.xtables.nft import NftChain
+from dockerv6.firewall.xtables.rule import FILTER, NAT, OWN_CHAIN_PREFIX, XtablesChain
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_CHAINS: Object = {"list": {"chains": None}}
+PROGRAM = "ip6tables-nft-restore"
+_TIMEOUT = 30.0
+"""Seconds. The program waits for the kernel only."""
+
+_NATIVE_FAMILIES = frozenset({"inet", "ip6"})
+
+
+@dataclass(frozen=True, slots=True)
+class _NftablesState:
+    """What is written in nftables, of one generation of its rules."""
+
+    generation: int
+    mark: int
+    chains: FilterChains
+    native: tuple[ForwardDrop, ...]
 
 
 class LinuxHostFilter:
@@ -38,52 +69,53 @@ class LinuxHostFilter:
         """Work through a session, which the caller closes."""
         self._session = session
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="xtables")
-        self._tables = NftTables(session, self._call)
-        self._seen: tuple[int, int, Chains, tuple[ForwardDrop, ...]] | None = None
-        self._watch = LegacyWatch((TABLE,))
-        self._without = ""
-        self._writing = asyncio.Lock()  # of two who look and then insert, the second must see the first one's rule
+        self._nftables: _NftablesState | None = None
+        self._watch = LegacyWatch((FILTER,))
+        self._unavailable = ""
+        self._writing = asyncio.Lock()  # of two that read and then insert, the second must see the first one's rule
 
     async def observe(self, mark: int) -> HostFilterState:
-        """Find what drops, and our accept rules. Spawns nothing; loads no table by looking."""
-        nft_chains, native_barriers = await self._read_nftables(mark)
-        legacy_chains = await self._call(lambda: _read_legacy(mark))
-        drops: list[ForwardDrop] = []
-        stray: list[ForwardDrop] = []
-        for variant, chains in (
-            (FilterVariant.XTABLES_NFT, nft_chains),
-            (FilterVariant.XTABLES_LEGACY, legacy_chains),
-        ):
-            found, superfluous = judge(chains, variant)
-            drops.extend(found)
-            stray.extend(superfluous)
-        return HostFilterState((*drops, *native_barriers), tuple(stray))
+        """Find what drops, and our accept rules. Spawns nothing; loads no table by reading."""
+        nft_chains, native = await self._read_nftables(mark)
+        legacy_chains = await self._call(lambda: LegacyReader().read(FILTER).chains(FILTER, FORWARD, USER))
+        nft_drops, nft_orphaned = find_drops(nft_chains, FilterVariant.XTABLES_NFT, mark)
+        legacy_drops, legacy_orphaned = find_drops(legacy_chains, FilterVariant.XTABLES_LEGACY, mark)
+        return HostFilterState((*nft_drops, *legacy_drops, *native), (*nft_orphaned, *legacy_orphaned))
 
-    async def _read_nftables(self, mark: int) -> tuple[Chains, tuple[ForwardDrop, ...]]:
+    async def _read_nftables(self, mark: int) -> tuple[FilterChains, tuple[ForwardDrop, ...]]:
         """What is written in nftables, kept while its generation stands: an engine's FORWARD can have 2,000 rules."""
         try:
             generation = await self._session.generation()
         except FirewallUnavailable as error:
-            self._without_nftables(str(error))
+            if str(error) != self._unavailable:  # logged once; without nf_tables nothing in it can drop
+                logger.info("the host filter is read in iptables-legacy only: %s", error)
+                self._unavailable = str(error)
             return {}, ()
-        if self._seen is None or self._seen[:2] != (generation, mark):
-            listed = listing.chains(await self._session.run([_CHAINS]))
-            chains = await self._tables.read(mark, listed)
-            self._seen = (generation, mark, chains, await native.barriers(self._session, mark, listed))
-        return self._seen[2], self._seen[3]
+        state = self._nftables
+        if state is None or (state.generation, state.mark) != (generation, mark):
+            listed = await nft.list_chains(self._session)
+            chains = await self._read_filter(listed)
+            state = _NftablesState(generation, mark, chains, await read_native_drops(self._session, mark, listed))
+            self._nftables = state
+        return state.chains, state.native
 
-    def _without_nftables(self, why: str) -> None:
-        """A kernel without nf_tables has nothing in it that drops; whoever can't be asked is told of once."""
-        if why != self._without:
-            logger.info("only iptables-legacy is looked at for what drops: %s", why)
-            self._without = why
+    async def _read_filter(self, listed: tuple[NftChain, ...]) -> FilterChains:
+        present = {each.name for each in listed if (each.family, each.table) == (nft.FAMILY, FILTER)}
+        found: dict[str, XtablesChain] = {}
+        for name in (FORWARD, USER):
+            if name in present and (chain := await self._read_nft(name)) is not None:
+                found[name] = chain
+        return found
+
+    async def _read_nft(self, name: str) -> XtablesChain | None:
+        return await nft.read_chain(self._session, nft.FAMILY, FILTER, name)
 
     async def poll_revision(self) -> int | None:
-        """How often the legacy filter table, which announces nothing, has been found changed; None: nobody uses it."""
+        """How often the legacy filter table, which announces nothing, has been found changed; None: it isn't used."""
         return await self._call(self._glance)
 
     def _glance(self) -> int | None:
-        if not legacy_in_use() and not self._watch.number:
+        if FILTER not in used_tables() and not self._watch.number:
             return None
         return self._watch.glance()
 
@@ -91,50 +123,150 @@ class LinuxHostFilter:
         """Insert the accept rule at the top of the drop's chain, unless it is there and reached.
 
         Raises:
-            FirewallRejected: refused, or the drop is not ours to mend; its remedy is the message.
+            FirewallRejected: refused, or only an administrator can insert it; the drop's remedy is the message.
         """
         async with self._writing:
             match drop.variant:
                 case FilterVariant.XTABLES_NFT:
-                    await self._tables.admit(drop.chain, mark)
+                    await self._add_nft(drop.chain, mark)
                 case FilterVariant.XTABLES_LEGACY:
-                    await self._call(lambda: _admit_legacy(drop.chain, mark))
+                    await self._call(lambda: _add_legacy(drop.chain, mark))
                 case FilterVariant.NFTABLES:
                     raise FirewallRejected(drop.remedy)
 
     async def remove_accept_rule(self, drop: ForwardDrop, mark: int) -> None:
-        """Delete our accept rule from the drop's chain; absent is success."""
+        """Delete our accept rule from the drop's chain, every copy of it; absent is success."""
         async with self._writing:
             match drop.variant:
                 case FilterVariant.XTABLES_NFT:
-                    await self._tables.withdraw(drop.chain, mark)
+                    await self._delete_nft(drop.chain, await self._accept_rule_handles(drop.chain, mark))
                 case FilterVariant.XTABLES_LEGACY:
-                    await self._call(lambda: _withdraw_legacy(drop.chain, mark))
+                    await self._call(lambda: _remove_legacy(drop.chain, mark))
                 case FilterVariant.NFTABLES:
                     return
+
+    async def _add_nft(self, name: str, mark: int) -> None:
+        """Insert the accept rule unless it is there and reached; older copies are deleted."""
+        chain = await self._read_nft(name)
+        if chain is not None and has_accept_rule(chain, mark):
+            return
+        older = await self._accept_rule_handles(name, mark)
+        await self._restore(f"-I {name} {accept_rule(mark)}")
+        fresh = await self._read_nft(name)
+        if fresh is None or not has_accept_rule(fresh, mark):
+            await self._restore(f"-D {name} {accept_rule(mark)}")
+            raise FirewallRejected(
+                f"{PROGRAM} wrote the accept rule into {name} in a form that nftables can't show (xt match): "
+                "update iptables to 1.8.8 or newer"
+            )
+        await self._delete_nft(name, older)
+
+    async def _accept_rule_handles(self, name: str, mark: int) -> tuple[int, ...]:
+        chain = await self._read_nft(name) or XtablesChain()
+        return tuple(each.handle for each in chain.rules if is_accept_rule(each.rule, mark))
+
+    async def _delete_nft(self, name: str, handles: tuple[int, ...]) -> None:
+        if handles:
+            where: codec.Object = {"family": nft.FAMILY, "table": FILTER, "chain": name}
+            await self._session.run([{"delete": {"rule": {**where, "handle": each}}} for each in handles])
+
+    async def _restore(self, command: str) -> None:
+        await self._call(lambda: _restore_nft(f"*{FILTER}\n{command}\nCOMMIT\n"))
 
     async def _call(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
 
-def _read_legacy(mark: int) -> Chains:
-    if not legacy_in_use():
-        return {}
-    from dockerv6.firewall.hostfilter import legacy  # noqa: PLC0415 - heavy, and few hosts need it
+async def read_native_drops(session: NftSession, mark: int, listed: tuple[NftChain, ...]) -> tuple[ForwardDrop, ...]:
+    """Every base chain in the forward hook of nftables' own tables that drops; of the host's chains `listed`."""
+    found: list[ForwardDrop] = []
+    for each in listed:
+        if not _is_native_forward(each):
+            continue
+        chains: dict[str, XtablesChain] = {}
+        if each.table == ENGINE_TABLE:  # which has a chain for each network
+            table = await nft.read_table(session, each.family, each.table)
+            chains = {name: chain for (_, name), chain in table.items()}
+        elif (chain := await nft.read_chain(session, each.family, each.table, each.name)) is not None:
+            chains = {each.name: chain}
+        drop = native_drop(each, chains, listed, mark)
+        if drop is not None:
+            found.append(drop)
+    return tuple(found)
 
-    return legacy.read(mark)
+
+def _is_native_forward(chain: NftChain) -> bool:
+    own = (chain.family, chain.table) == (codec.FAMILY, codec.TABLE)
+    xtables = (chain.family, chain.table, chain.name) == (nft.FAMILY, FILTER, FORWARD)
+    hooked = chain.hook == "forward" and chain.type == "filter"
+    return chain.family in _NATIVE_FAMILIES and hooked and not own and not xtables
 
 
-def _admit_legacy(chain: str, mark: int) -> None:
-    if not legacy_in_use():
-        raise FirewallRejected("the legacy IPv6 filter table is gone")
-    from dockerv6.firewall.hostfilter import legacy  # noqa: PLC0415 - heavy, and few hosts need it
+def _add_legacy(name: str, mark: int) -> None:
+    with libiptc.locked():
+        chain = LegacyReader().read(FILTER).chains(FILTER, name).get(name)
+        if chain is None:
+            raise FirewallRejected(f"chain {name} of the legacy IPv6 filter table is gone")
+        if has_accept_rule(chain, mark):
+            return
+        with libiptc.opened(FILTER) as table:
+            for each in chain.rules:
+                if is_accept_rule(each.rule, mark):
+                    libiptc.delete(table, name, each.entry)
+            libiptc.insert(table, name, encode(accept_rule(mark)))
+            libiptc.commit(table)
 
-    legacy.admit(chain, mark)
+
+def _remove_legacy(name: str, mark: int) -> None:
+    with libiptc.locked():
+        chain = LegacyReader().read(FILTER).chains(FILTER, name).get(name, XtablesChain())
+        entries = [each.entry for each in chain.rules if is_accept_rule(each.rule, mark)]
+        if entries:
+            with libiptc.opened(FILTER) as table:
+                for entry in entries:
+                    libiptc.delete(table, name, entry)
+                libiptc.commit(table)
 
 
-def _withdraw_legacy(chain: str, mark: int) -> None:
-    if legacy_in_use():
-        from dockerv6.firewall.hostfilter import legacy  # noqa: PLC0415 - heavy, and few hosts need it
+def _restore_nft(text: str) -> None:
+    try:
+        done = subprocess.run(
+            (PROGRAM, "--noflush", "--wait"), input=text, capture_output=True, text=True, check=False, timeout=_TIMEOUT
+        )
+    except FileNotFoundError:
+        raise FirewallUnavailable(
+            f"{PROGRAM} is not installed, but table ip6 filter is iptables-nft's and drops forwarded packets: "
+            "apt install iptables"
+        ) from None
+    if done.returncode != 0:
+        raise FirewallRejected(f"{PROGRAM}: {done.stderr.strip() or f'exit code {done.returncode}'}")
 
-        legacy.withdraw(chain, mark)
+
+async def engine_variants(session: NftSession) -> frozenset[FilterVariant]:
+    """Where the engine's own IPv6 chains are: `DOCKER…` in filter or nat, or table `ip6 docker-bridges`.
+
+    Several places at once is what a change of `iptables` alternatives leaves. Loads no table by reading.
+    Raises `FirewallUnavailable` when it is not permitted.
+    """
+    found: set[FilterVariant] = set()
+    try:
+        listed = await nft.list_chains(session)
+    except FirewallUnavailable:  # no nf_tables: nothing is in it
+        listed = ()
+    for each in listed:
+        if each.family == nft.FAMILY and each.table == ENGINE_TABLE:
+            found.add(FilterVariant.NFTABLES)
+        elif each.family == nft.FAMILY and each.table in {FILTER, NAT} and _is_engine_chain(each.name):
+            found.add(FilterVariant.XTABLES_NFT)
+    if await session.call(_engine_in_legacy):
+        found.add(FilterVariant.XTABLES_LEGACY)
+    return frozenset(found)
+
+
+def _engine_in_legacy() -> bool:
+    reader = LegacyReader()
+    return any(_is_engine_chain(name) for table in (FILTER, NAT) for name in reader.read(table).entries())
+
+
+def _is_engine_chain(name: str) -> bool:
+    return name.startswith("DOCKER") and not name.startswith(OWN_CHAIN_PREFIX)

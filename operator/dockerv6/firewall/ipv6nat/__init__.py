@@ -1,4 +1,4 @@
-"""docker-ipv6nat's rules and process on this host: found, told from the engine's own, removed on request.
+"""docker-ipv6nat on this host, as far as a migration needs it: found, told from the engine's rules, removed on request.
 
-Duty: say what is docker-ipv6nat's, and take exactly that away. Never: remove what an engine may have written.
+Duty: find what is docker-ipv6nat's, and remove exactly that. Never: remove what an engine may have written.
 """

@@ -1,81 +1,35 @@
 """What docker-ipv6nat writes, and how that differs from what engines write into chains of the same names. Pure.
 
 docker-ipv6nat (0.4.4, github.com/robbertkl/docker-ipv6nat: manager.go, firewall.go) copies what the engine of its time
-did for IPv4, chain names included, and leaves no comment in its rules. Most of them are an engine's to the letter:
-`SHARED` below. What it alone writes (`OWN`) are two rules for each network; what it never writes and an engine on
-the same host always does (`ENGINE`) tells that the engine's own IPv6 rules are on, and then a shared rule is the
-engine's. Compared with the rules of engines 20.10, 26.1 and 28.5, see tests/golden/ipv6nat.
+did for IPv4, chain names included, and leaves no comment in its rules. Most of them are an engine's to the letter
+(SHARED). What it alone writes (OWN) is a signature: one rule for each network but internal ones. What it never writes,
+and an engine on the same host always does (ENGINE), shows that the engine's own IPv6 rules are on; then a shared rule
+is the engine's. Compared with the rules of engines 20.10, 26.1 and 28.5, see tests/golden/ipv6nat.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv6Network
 
-DOCKER = "DOCKER"
-USER = "DOCKER-USER"
-STAGE_1 = "DOCKER-ISOLATION-STAGE-1"
-STAGE_2 = "DOCKER-ISOLATION-STAGE-2"
+from dockerv6.firewall.hostfilter.drops import FORWARD, USER, is_accept_rule
+from dockerv6.firewall.model import DEFAULT_MARK, FilterVariant
+from dockerv6.firewall.xtables.rule import FILTER, NAT, NOT, ListedRule, XtablesChain, XtablesRule
+
 ENGINE_FORWARD = "DOCKER-FORWARD"
-"""Engine >= 28 alone has this; its FORWARD holds no rule for a single bridge."""
+"""Engine >= 28 alone has this chain; its FORWARD holds no rule for a single bridge."""
 
-BUILT_IN = {"filter": ("FORWARD",), "nat": ("PREROUTING", "OUTPUT", "POSTROUTING")}
-MADE = {"filter": (DOCKER, STAGE_1, STAGE_2, USER), "nat": (DOCKER,)}
-"""The chains that it makes. DOCKER-USER is the only one that it doesn't empty first and never removes."""
+DOCKER = "DOCKER"
+STAGE_1 = "DOCKER-ISOLATION-STAGE-1"
+_OWN_CHAINS = {FILTER: (DOCKER, STAGE_1, "DOCKER-ISOLATION-STAGE-2", USER), NAT: (DOCKER,)}
+_UNIQUE_LOCAL = IPv6Network("fc00::/7")
+"""It serves networks in this prefix only (state.go)."""
 
-UNIQUE_LOCAL = IPv6Network("fc00::/7")
-"""It looks after networks in this prefix only (state.go)."""
+Place = tuple[str, str]
+"""A chain, by table and name."""
 
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """A rule as far as docker-ipv6nat's vocabulary goes. Names and addresses begin with "!" where they are negated."""
-
-    table: str
-    chain: str
-    target: str = ""
-    iif: str = ""
-    oif: str = ""
-    source: str = ""
-    destination: str = ""
-    protocol: str = ""
-    port: str = ""  # destination port; "?" where it can't be read
-    states: bool = False  # matches on connection tracking's state
-    local: str = ""  # "src" or "dst" is an address of the host; "?" where it can't be read which
-    strange: bool = False  # says something that docker-ipv6nat never says
-    ours: bool = False  # our accept rule, by the default bit of the mark
-    handle: int = 0  # the kernel's number (nftables), or the place in its chain
-
-    def __str__(self) -> str:
-        """As in ip6tables-save, as far as it is known."""
-        words = ["-A", self.chain]
-        for option, value in (
-            ("-s", self.source),
-            ("-d", self.destination),
-            ("-i", self.iif),
-            ("-o", self.oif),
-            ("-p", self.protocol),
-            ("--dport", self.port),
-        ):
-            if value:
-                words += ["!", option, value[1:]] if value.startswith("!") else [option, value]
-        if self.states:
-            words += ["-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED"]
-        if self.local:
-            words += ["-m", "addrtype", f"--{self.local}-type", "LOCAL"]
-        return " ".join([*words, "-j", self.target])
-
-
-@dataclass(frozen=True, slots=True)
-class Tables:
-    """Chains of the IPv6 tables filter and nat, by table and name, with their rules in order."""
-
-    chains: Mapping[tuple[str, str], tuple[Rule, ...]]
-
-    @property
-    def rules(self) -> Iterable[Rule]:
-        """All rules."""
-        return (rule for rules in self.chains.values() for rule in rules)
+FilterTables = Mapping[Place, XtablesChain]
+"""The chains of the tables filter and nat of one variant."""
 
 
 class Author(StrEnum):
@@ -84,215 +38,193 @@ class Author(StrEnum):
     OWN = "docker-ipv6nat"
     SHARED = "docker-ipv6nat or an engine"
     ENGINE = "an engine"
-    FOREIGN = "somebody else"
+    OTHER = "another program, or a person"
 
 
-class Certainty(StrEnum):
-    """How sure it is that rules are docker-ipv6nat's."""
+_FORMS = {
+    Author.OWN: """
+        nat POSTROUTING MASQUERADE oif destination_type
+        filter DOCKER-ISOLATION-STAGE-1 DROP !iif oif
+        filter DOCKER-ISOLATION-STAGE-1 DROP iif !oif
+    """,
+    Author.SHARED: """
+        filter FORWARD DOCKER-USER
+        filter FORWARD DOCKER-ISOLATION-STAGE-1
+        filter FORWARD DOCKER oif
+        filter FORWARD ACCEPT oif states
+        filter FORWARD ACCEPT iif !oif
+        filter FORWARD ACCEPT iif oif
+        filter FORWARD DROP iif oif
+        filter DOCKER-USER RETURN
+        filter DOCKER ACCEPT destination !iif oif protocol ports
+        filter DOCKER-ISOLATION-STAGE-1 DOCKER-ISOLATION-STAGE-2 iif !oif
+        filter DOCKER-ISOLATION-STAGE-1 RETURN
+        filter DOCKER-ISOLATION-STAGE-2 DROP oif
+        filter DOCKER-ISOLATION-STAGE-2 RETURN
+        nat PREROUTING DOCKER destination_type
+        nat OUTPUT DOCKER destination_type
+        nat OUTPUT DOCKER !destination destination_type
+        nat DOCKER RETURN iif
+        nat DOCKER DNAT protocol ports
+        nat DOCKER DNAT destination protocol ports
+        nat DOCKER DNAT !iif protocol ports
+        nat DOCKER DNAT destination !iif protocol ports
+        nat POSTROUTING MASQUERADE source !oif
+        nat POSTROUTING MASQUERADE source destination protocol ports
+    """,
+    Author.ENGINE: """
+        filter FORWARD DOCKER-FORWARD
+        filter DOCKER DROP !iif oif
+        filter DOCKER-ISOLATION-STAGE-1 DROP !source oif
+        filter DOCKER-ISOLATION-STAGE-1 DROP !destination iif
+        filter DOCKER-ISOLATION-STAGE-1 DROP !source !iif oif
+        filter DOCKER-ISOLATION-STAGE-1 DROP !destination iif !oif
+        nat DOCKER DNAT !source protocol ports
+        nat DOCKER DNAT !source !iif protocol ports
+        nat DOCKER DNAT !source destination protocol ports
+        nat DOCKER DNAT !source destination !iif protocol ports
+        nat POSTROUTING MASQUERADE oif source_type
+    """,
+}
+"""Table, chain, target and conditions.
 
-    CERTAIN = "certain"
-    LIKELY = "likely"
+Engines masquerade for `--src-type LOCAL`, without a userland proxy only; docker-ipv6nat for `--dst-type LOCAL`, always.
+Engines match an internal network by its subnet, docker-ipv6nat by its bridge. Engines >= 28 exclude link-local sources
+from DNAT, and drop at the end of DOCKER."""
+
+_Form = tuple[str, str, str, frozenset[str]]
+_AUTHORS: Mapping[_Form, Author] = {
+    (table, chain, target, frozenset(conditions)): author
+    for author, lines in _FORMS.items()
+    for table, chain, target, *conditions in (line.split() for line in lines.strip().splitlines())
+}
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """What is docker-ipv6nat's in a set of tables.
+class Ipv6NatRules:
+    """What is docker-ipv6nat's in one variant of xtables.
 
     Attributes:
-        certainty: LIKELY where it has no network, so that only rules without effect are there; then nothing is listed
-            for removal.
-        rules: to be removed, in the order in which they are read.
+        rules: to be removed, in the order in which they were read.
         chains: to be removed once the rules are gone.
-        kept: its chains that must stay, since somebody else's rules are in them or lead to them.
-        networks: bridges that it looks after.
-        engine: the engine's own IPv6 rules are on as well.
+        kept: its chains that stay, since rules of others are in them or lead to them.
+        networks: bridges of the networks that it serves.
+        engine_rules: the engine's own IPv6 rules are on as well.
     """
 
-    certainty: Certainty
-    rules: tuple[Rule, ...]
-    chains: tuple[tuple[str, str], ...]
-    kept: tuple[tuple[str, str], ...]
+    variant: FilterVariant
+    rules: tuple[ListedRule, ...]
+    chains: tuple[Place, ...]
+    kept: tuple[Place, ...]
     networks: tuple[str, ...]
-    engine: bool
+    engine_rules: bool
 
 
-_Form = frozenset[str]
-
-
-def _form(*parts: str) -> _Form:
-    return frozenset(parts)
-
-
-_PORT = ("protocol", "port")
-_FORMS: Mapping[tuple[str, str, str, _Form], Author] = {
-    ("filter", "FORWARD", USER, _form()): Author.SHARED,
-    ("filter", "FORWARD", STAGE_1, _form()): Author.SHARED,
-    ("filter", "FORWARD", DOCKER, _form("oif")): Author.SHARED,
-    ("filter", "FORWARD", "ACCEPT", _form("oif", "states")): Author.SHARED,
-    ("filter", "FORWARD", "ACCEPT", _form("iif", "!oif")): Author.SHARED,
-    ("filter", "FORWARD", "ACCEPT", _form("iif", "oif")): Author.SHARED,
-    ("filter", "FORWARD", "DROP", _form("iif", "oif")): Author.SHARED,
-    ("filter", "FORWARD", ENGINE_FORWARD, _form()): Author.ENGINE,
-    ("filter", USER, "RETURN", _form()): Author.SHARED,
-    ("filter", DOCKER, "ACCEPT", _form("destination", "!iif", "oif", *_PORT)): Author.SHARED,
-    ("filter", DOCKER, "DROP", _form("!iif", "oif")): Author.ENGINE,  # >= 28
-    ("filter", STAGE_1, STAGE_2, _form("iif", "!oif")): Author.SHARED,
-    ("filter", STAGE_1, "RETURN", _form()): Author.SHARED,
-    # An internal network. Engines tell it by its subnet, docker-ipv6nat by its bridge, so as not to stop NDP.
-    ("filter", STAGE_1, "DROP", _form("!iif", "oif")): Author.OWN,
-    ("filter", STAGE_1, "DROP", _form("iif", "!oif")): Author.OWN,
-    ("filter", STAGE_1, "DROP", _form("!source", "oif")): Author.ENGINE,  # 20.10
-    ("filter", STAGE_1, "DROP", _form("!destination", "iif")): Author.ENGINE,
-    ("filter", STAGE_1, "DROP", _form("!source", "!iif", "oif")): Author.ENGINE,  # >= 23
-    ("filter", STAGE_1, "DROP", _form("!destination", "iif", "!oif")): Author.ENGINE,
-    ("filter", STAGE_2, "DROP", _form("oif")): Author.SHARED,
-    ("filter", STAGE_2, "RETURN", _form()): Author.SHARED,
-    ("nat", "PREROUTING", DOCKER, _form("local=dst")): Author.SHARED,
-    ("nat", "OUTPUT", DOCKER, _form("local=dst")): Author.SHARED,
-    ("nat", "OUTPUT", DOCKER, _form("!destination", "local=dst")): Author.SHARED,
-    ("nat", DOCKER, "RETURN", _form("iif")): Author.SHARED,
-    ("nat", DOCKER, "DNAT", _form(*_PORT)): Author.SHARED,
-    ("nat", DOCKER, "DNAT", _form("destination", *_PORT)): Author.SHARED,
-    ("nat", DOCKER, "DNAT", _form("!iif", *_PORT)): Author.SHARED,
-    ("nat", DOCKER, "DNAT", _form("destination", "!iif", *_PORT)): Author.SHARED,
-    ("nat", DOCKER, "DNAT", _form("!source", *_PORT)): Author.ENGINE,  # >= 28: not for link-local sources
-    ("nat", DOCKER, "DNAT", _form("!source", "!iif", *_PORT)): Author.ENGINE,
-    ("nat", DOCKER, "DNAT", _form("!source", "destination", *_PORT)): Author.ENGINE,
-    ("nat", DOCKER, "DNAT", _form("!source", "destination", "!iif", *_PORT)): Author.ENGINE,
-    # Engines write this for --src-type, without a userland proxy; only docker-ipv6nat does for --dst-type, always.
-    ("nat", "POSTROUTING", "MASQUERADE", _form("oif", "local=dst")): Author.OWN,
-    ("nat", "POSTROUTING", "MASQUERADE", _form("oif", "local=src")): Author.ENGINE,
-    ("nat", "POSTROUTING", "MASQUERADE", _form("source", "!oif")): Author.SHARED,
-    ("nat", "POSTROUTING", "MASQUERADE", _form("source", "destination", *_PORT)): Author.SHARED,
-}
-_FIELDS = ("iif", "oif", "source", "destination", "protocol", "port")
-_OF_A_BRIDGE = frozenset({_form("oif"), _form("oif", "states"), _form("iif", "!oif"), _form("iif", "oif")})
-
-
-def form(rule: Rule) -> _Form:
-    """Which conditions a rule has, whatever their values are."""
-    said = {f"!{name}" if value.startswith("!") else name for name in _FIELDS if (value := getattr(rule, name))}
-    if rule.states:
-        said.add("states")
-    if rule.local:
-        said.add(f"local={rule.local}")
-    return frozenset(said)
-
-
-def author(rule: Rule) -> Author:
+def author(listed: ListedRule) -> Author:
     """Who writes such a rule, going by this rule alone."""
-    if rule.strange or not _one_bridge(rule):
-        return Author.FOREIGN
-    found = _FORMS.get((rule.table, rule.chain, rule.target, form(rule)), Author.FOREIGN)
-    if found is Author.SHARED and rule.chain == "POSTROUTING" and not _unique_local(rule.source):
-        return Author.FOREIGN
+    rule = listed.rule
+    typical = not rule.comment and rule.states in {(), ("RELATED", "ESTABLISHED")} and _concerns_one_bridge(rule)
+    if not typical or (rule.ports is not None and rule.ports[0] != rule.ports[1]):
+        return Author.OTHER
+    found = _AUTHORS.get((listed.table, listed.chain, rule.target_name, _form(rule)), Author.OTHER)
+    if found is Author.SHARED and listed.chain == "POSTROUTING" and not _is_unique_local(rule.source):
+        return Author.OTHER
     return found
 
 
-def judge(tables: Tables) -> Verdict | None:
-    """What docker-ipv6nat wrote here; None where nothing looks like it.
-
-    Between one network's rules in FORWARD the order tells: docker-ipv6nat jumps to DOCKER before it accepts
-    established flows, engines up to 27 after. It adds none where it finds them, so an engine's stay the engine's.
-    """
-    by = {rule: author(rule) for rule in tables.rules}
-    own_order, engine_order = _orders(tables)
-    modern = ("filter", ENGINE_FORWARD) in tables.chains
-    engine = modern or bool(engine_order) or Author.ENGINE in by.values()
-    counted = own_order if modern or not engine else frozenset()
-    evidence = [rule for rule, who in by.items() if who is Author.OWN]
-    networks = counted | {_bridge(rule) for rule in evidence}
-    if not networks:
-        return _without_networks(tables, by) if not engine else None
-    if engine:
-        further = _beside_modern(tables, networks) if modern else frozenset()
-        rules = tuple(rule for rule in tables.rules if by[rule] is Author.OWN or rule in further)
-        return Verdict(Certainty.CERTAIN, rules, (), (), tuple(sorted(networks)), engine=True)
-    return _alone(tables, by, networks)
+def is_signature(listed: ListedRule) -> bool:
+    """Whether it is the rule that docker-ipv6nat alone writes, for each network but internal ones."""
+    return listed.table == NAT and author(listed) is Author.OWN
 
 
-def _alone(tables: Tables, by: Mapping[Rule, Author], networks: frozenset[str]) -> Verdict:
-    """No engine writes IPv6 rules here: the chains are docker-ipv6nat's, and its rules elsewhere go by its bridges."""
+def find_rules(tables: FilterTables, variant: FilterVariant) -> Ipv6NatRules | None:
+    """What docker-ipv6nat wrote; None where its signature is missing."""
+    rules = [each for chain in tables.values() for each in chain.rules]
+    if not any(map(is_signature, rules)):
+        return None
+    networks = frozenset(_bridge(each.rule) for each in rules if author(each) is Author.OWN)
+    modern = (FILTER, ENGINE_FORWARD) in tables
+    if not (modern or _has_engine_order(tables) or any(author(each) is Author.ENGINE for each in rules)):
+        return _without_engine(tables, rules, networks, variant)
+    further = set(_beside_modern(tables, networks)) if modern else set()
+    theirs = tuple(each for each in rules if author(each) is Author.OWN or each in further)
+    return Ipv6NatRules(variant, theirs, (), (), tuple(sorted(networks)), engine_rules=True)
+
+
+def _without_engine(
+    tables: FilterTables, rules: list[ListedRule], networks: frozenset[str], variant: FilterVariant
+) -> Ipv6NatRules:
+    """No engine writes IPv6 rules: the chains are docker-ipv6nat's, and so are rules elsewhere for its bridges."""
     theirs = {
-        rule
-        for rule, who in by.items()
-        if who is Author.OWN
-        or (who is Author.SHARED and (rule.chain not in BUILT_IN[rule.table] or _concerns(rule, networks)))
+        each
+        for each in rules
+        if author(each) is Author.OWN
+        or (
+            author(each) is Author.SHARED
+            and (each.chain in _OWN_CHAINS[each.table] or _bridge(each.rule) in networks | {""})
+        )
     }
-    for at in [place for place in tables.chains if place[1] == USER]:
-        if any(rule not in theirs and not rule.ours for rule in tables.chains[at]):
-            # people's own rules: the chain stays, and is reached
-            theirs -= {rule for rule in theirs if USER in (rule.chain, rule.target)}
-        else:  # ours goes along, and comes back where it is needed then
-            theirs |= {rule for rule in tables.chains[at] if rule.ours}
-    left = [rule for rule in tables.rules if rule not in theirs]
-    made = [place for place in tables.chains if place[1] in MADE.get(place[0], ())]
-    kept = {
-        place for place in made if any(place in ((rule.table, rule.chain), (rule.table, rule.target)) for rule in left)
-    }
-    return Verdict(
-        Certainty.CERTAIN,
-        tuple(rule for rule in tables.rules if rule in theirs),
-        tuple(place for place in made if place not in kept),
-        tuple(place for place in made if place in kept),
+    user = tables.get((FILTER, USER), XtablesChain()).rules
+    accept_rules = {each for each in user if is_accept_rule(each.rule, DEFAULT_MARK)}
+    if set(user) <= theirs | accept_rules:
+        theirs |= accept_rules  # ours goes along, and comes back where it is needed then
+    else:  # rules of an administrator: the chain stays, and FORWARD still leads there
+        theirs -= {each for each in theirs if USER in (each.chain, each.rule.target_name)}
+    used = {place for each in rules if each not in theirs for place in _places(each)}
+    own = [place for place in tables if place[1] in _OWN_CHAINS.get(place[0], ())]
+    return Ipv6NatRules(
+        variant,
+        tuple(each for each in rules if each in theirs),
+        tuple(place for place in own if place not in used),
+        tuple(place for place in own if place in used),
         tuple(sorted(networks)),
-        engine=False,
+        engine_rules=False,
     )
 
 
-def _without_networks(tables: Tables, by: Mapping[Rule, Author]) -> Verdict | None:
-    """Only what it writes at its start. An engine's isolation chain would at least name docker0."""
-    stage_1 = tables.chains.get(("filter", STAGE_1), ())
-    base = [rule for rule in by if rule.chain in ("FORWARD", STAGE_1) and rule.target in (STAGE_1, USER, "RETURN")]
-    if ("filter", USER) in tables.chains and len(stage_1) == 1 and stage_1[0].target == "RETURN" and len(base) > 1:
-        return Verdict(Certainty.LIKELY, (), (), (), (), engine=False)
-    return None
+def _has_engine_order(tables: FilterTables) -> bool:
+    """Whether FORWARD accepts a bridge's established flows before it jumps to DOCKER, as engines up to 27 do.
 
-
-def _orders(tables: Tables) -> tuple[frozenset[str], frozenset[str]]:
-    """Bridges whose rules in FORWARD are in docker-ipv6nat's order, and those in an engine's."""
+    docker-ipv6nat writes the two rules the other way round, and adds none where it finds them.
+    """
     jumps: dict[str, int] = {}
     accepts: dict[str, int] = {}
-    for number, rule in enumerate(tables.chains.get(("filter", "FORWARD"), ())):
-        if author(rule) is not Author.SHARED:
-            continue
-        if rule.target == DOCKER:
-            jumps.setdefault(rule.oif, number)
-        elif rule.states:
-            accepts.setdefault(rule.oif, number)
-    both = jumps.keys() & accepts.keys()
-    own = frozenset(bridge for bridge in both if jumps[bridge] < accepts[bridge])
-    return own, frozenset(both) - own
+    for number, each in enumerate(tables.get((FILTER, FORWARD), XtablesChain()).rules):
+        if author(each) is Author.SHARED and each.rule.target_name == DOCKER:
+            jumps.setdefault(each.rule.oif, number)
+        elif author(each) is Author.SHARED and each.rule.states:
+            accepts.setdefault(each.rule.oif, number)
+    return any(accepts[bridge] < jumps[bridge] for bridge in jumps.keys() & accepts.keys())
 
 
-def _beside_modern(tables: Tables, bridges: frozenset[str]) -> frozenset[Rule]:
-    """Rules that are its because engines >= 28 write none like them: in FORWARD, and the end of DOCKER-USER."""
-    forward = tables.chains.get(("filter", "FORWARD"), ())
-    user = tables.chains.get(("filter", USER), ())
-    its = {
-        rule
-        for rule in forward
-        if author(rule) is Author.SHARED
-        and (rule.target == STAGE_1 or (form(rule) in _OF_A_BRIDGE and _bridge(rule) in bridges))
-    }
-    return frozenset(its | {rule for rule in user[-1:] if author(rule) is Author.SHARED})
+def _beside_modern(tables: FilterTables, networks: frozenset[str]) -> Iterator[ListedRule]:
+    """Rules that engines >= 28 don't write: those of FORWARD for its bridges, and the end of DOCKER-USER."""
+    for each in tables.get((FILTER, FORWARD), XtablesChain()).rules:
+        if author(each) is Author.SHARED and (each.rule.target_name == STAGE_1 or _bridge(each.rule) in networks):
+            yield each
+    for each in tables.get((FILTER, USER), XtablesChain()).rules[-1:]:
+        if author(each) is Author.SHARED:
+            yield each
 
 
-def _concerns(rule: Rule, bridges: frozenset[str]) -> bool:
-    """Whether a shared rule of a built-in chain names one of the bridges, or none at all."""
-    return not (rule.iif or rule.oif) or _bridge(rule) in bridges
+def _form(rule: XtablesRule) -> frozenset[str]:
+    return frozenset(f"{NOT if str(value).startswith(NOT) else ''}{name}" for name, value in rule.conditions.items())
 
 
-def _bridge(rule: Rule) -> str:
-    return (rule.oif or rule.iif).removeprefix("!")
+def _places(listed: ListedRule) -> tuple[Place, Place]:
+    return (listed.table, listed.chain), (listed.table, listed.rule.target_name)
 
 
-def _one_bridge(rule: Rule) -> bool:
-    return not (rule.iif and rule.oif) or rule.iif.removeprefix("!") == rule.oif.removeprefix("!")
+def _bridge(rule: XtablesRule) -> str:
+    return (rule.oif or rule.iif).removeprefix(NOT)
 
 
-def _unique_local(prefix: str) -> bool:
+def _concerns_one_bridge(rule: XtablesRule) -> bool:
+    return not (rule.iif and rule.oif) or rule.iif.removeprefix(NOT) == rule.oif.removeprefix(NOT)
+
+
+def _is_unique_local(prefix: str) -> bool:
     try:
-        return IPv6Network(prefix).subnet_of(UNIQUE_LOCAL)
+        return IPv6Network(prefix).subnet_of(_UNIQUE_LOCAL)
     except ValueError:  # negated, or none
         return False

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 _NETLINK_NETFILTER = 12
 _NFNL_SUBSYS_NFTABLES = 10
 _NFT_MSG_GETTABLE = 1
+NFT_MSG_GETRULE = 7
 _NFT_MSG_GETGEN = 16
 _NLMSG_ERROR = 2
 _NLMSG_DONE = 3
@@ -25,7 +26,8 @@ _NFTA_TABLE_NAME = 1
 _NFTA_TABLE_FLAGS = 2
 _NFTA_GEN_ID = 1
 _NFT_TABLE_F_DORMANT = 1
-_NFPROTO_INET = 1
+NFPROTO_INET = 1
+NFPROTO_IPV6 = 10
 _HEADER = struct.Struct("=IHHII")  # nlmsghdr: length, type, flags, sequence, port
 _FAMILY = struct.Struct("!BBH")  # nfgenmsg: family, version, resource id
 _ATTRIBUTE = struct.Struct("=HH")
@@ -70,14 +72,14 @@ class Questions:
             OSError: no nf_tables, or no CAP_NET_ADMIN.
         """
         try:
-            attributes = self._ask(_NFT_MSG_GETTABLE, _NFPROTO_INET, _text(_NFTA_TABLE_NAME, name))
+            attributes = self._ask(_NFT_MSG_GETTABLE, NFPROTO_INET, _text(_NFTA_TABLE_NAME, name))
         except FileNotFoundError:
             return None
         flags = int.from_bytes(attributes.get(_NFTA_TABLE_FLAGS, b""), "big")
         return TableState(dormant=bool(flags & _NFT_TABLE_F_DORMANT))
 
-    def dump(self, message: int, *names: str) -> list[bytes]:
-        """The attributes of every object that a GET message of family inet lists; `names`: the table's, a set's.
+    def dump(self, message: int, *names: str, family: int = NFPROTO_INET) -> list[bytes]:
+        """The attributes of every object that a GET message lists; `names`: the table's, then a set's or a chain's.
 
         Raises:
             InterruptedError: something was changed meanwhile; the answer would have been of both times.
@@ -85,13 +87,13 @@ class Questions:
         """
         attributes = b"".join(_text(number, name) for number, name in enumerate(names, start=1))
         try:
-            return self._dumped(message, attributes)
+            return self._dumped(message, family, attributes)
         except OSError:
             self.close()
             raise
 
-    def _dumped(self, message: int, attributes: bytes) -> list[bytes]:
-        channel = self._send(message, _NFPROTO_INET, attributes, _NLM_F_REQUEST | _NLM_F_DUMP)
+    def _dumped(self, message: int, family: int, attributes: bytes) -> list[bytes]:
+        channel = self._send(message, family, attributes, _NLM_F_REQUEST | _NLM_F_DUMP)
         found: list[bytes] = []
         interrupted = False
         while True:

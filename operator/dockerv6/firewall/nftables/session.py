@@ -12,7 +12,7 @@ from typing import TypeVar
 from dockerv6.firewall.nftables import kernel
 from dockerv6.firewall.nftables.codec import Object
 from dockerv6.firewall.nftables.library import SONAME, LibNft, Nft, NftError, NftExecutable
-from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable
+from dockerv6.firewall.port import FirewallForbidden, FirewallRejected, FirewallUnavailable
 
 logger = logging.getLogger(__name__)
 
@@ -89,9 +89,9 @@ class NftSession:
         """As `inet_table`, on the session's thread."""
         return _asked(lambda: self._questions.inet_table(name))
 
-    def dump_now(self, message: int, *names: str) -> list[bytes]:
+    def dump_now(self, message: int, *names: str, family: int = kernel.NFPROTO_INET) -> list[bytes]:
         """As `kernel.Questions.dump`, on the session's thread."""
-        return self._questions.dump(message, *names)
+        return self._questions.dump(message, *names, family=family)
 
     def run_now(self, commands: Sequence[Object], *, check: bool = False, terse: bool = False) -> list[Object]:
         """As `run`, on the session's thread; `terse`: sets are listed without their elements."""
@@ -136,8 +136,8 @@ def _asked(question: Callable[[], T]) -> T:
         ) from error
 
 
-def _denied() -> FirewallUnavailable:
-    return FirewallUnavailable(
+def _denied() -> FirewallForbidden:
+    return FirewallForbidden(
         "not permitted to change the packet filter: run as root, or give CAP_NET_ADMIN (docker run --cap-add NET_ADMIN)"
     )
 

@@ -14,7 +14,7 @@ from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable
+from dockerv6.firewall.port import FirewallForbidden, FirewallRejected, FirewallUnavailable
 from dockerv6.firewall.xtables.entries import (
     COUNTERS,
     COUNTERS_AT,
@@ -264,7 +264,7 @@ class LegacyReader:
 
 def _translated(error: OSError) -> FirewallUnavailable:
     if error.errno in {errno.EPERM, errno.EACCES}:
-        return FirewallUnavailable(
+        return FirewallForbidden(
             "not permitted to read the legacy IPv6 tables: run as root, or give CAP_NET_ADMIN and CAP_NET_RAW"
         )
     return FirewallUnavailable(

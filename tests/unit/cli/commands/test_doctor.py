@@ -4,7 +4,7 @@ import pytest
 
 from dockerv6.daemon import cleanup, doctor
 from dockerv6.daemon.checks import CheckStatus, HostCheck
-from dockerv6.daemon.cleanup import Cleanup
+from dockerv6.daemon.cleanup import CleanupReport
 from dockerv6.daemon.settings import Settings
 from dockerv6.firewall.port import FirewallRejected
 from tests.unit.cli.commands.test_acting import Patch, returning
@@ -54,7 +54,7 @@ def test_programs_get_the_same(monkeypatch: Patch) -> None:
 
 @pytest.mark.parametrize(("options", "verb"), [([], "removed"), (["--dry-run"], "would remove")])
 def test_a_cleanup_tells_of_each_removal(monkeypatch: Patch, options: list[str], verb: str) -> None:
-    done = Cleanup(("iptables-nft: -t nat -N DOCKER",), ("restart the engine",))
+    done = CleanupReport(("iptables-nft: -t nat -N DOCKER",), ("restart the engine",))
     calls = returning(monkeypatch, cleanup, "docker_ipv6nat", done)
     result = run(["cleanup", "docker-ipv6nat", *options])
     assert (result.exit_code, result.stdout) == (0, f"{verb} iptables-nft: -t nat -N DOCKER\n")
@@ -63,7 +63,7 @@ def test_a_cleanup_tells_of_each_removal(monkeypatch: Patch, options: list[str],
 
 
 def test_nothing_to_clean_up_is_success(monkeypatch: Patch) -> None:
-    returning(monkeypatch, cleanup, "docker_ipv6nat", Cleanup(()))
+    returning(monkeypatch, cleanup, "docker_ipv6nat", CleanupReport(()))
     result = run(["cleanup", "docker-ipv6nat"])
     assert (result.exit_code, result.stderr) == (0, "Nothing of docker-ipv6nat is there to be removed.\n")
 

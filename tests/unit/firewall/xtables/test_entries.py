@@ -1,12 +1,15 @@
+import struct
+from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 
 import pytest
 
-from dockerv6.firewall.xtables.entries import COUNTERS_AT, DNAT, HEAD, OFFSETS, OFFSETS_AT, encode
+from dockerv6.firewall.xtables.entries import COUNTERS_AT, DNAT, HEAD, OFFSETS, OFFSETS_AT, decode, encode, with_match
 from dockerv6.firewall.xtables.rule import (
     WILDCARD,
     ChainTarget,
     DnatTarget,
+    ExtensionTarget,
     MarkTarget,
     NetmapTarget,
     PlainTarget,
@@ -15,7 +18,7 @@ from dockerv6.firewall.xtables.rule import (
     XtablesRule,
 )
 
-SPECS = {
+RULES = {
     "": XtablesRule(),
     "-j DROP": XtablesRule(PlainTarget.DROP),
     "-s fd00::/64 -i br-a+ -o br-b -g DOCKERV6-X": XtablesRule(
@@ -53,14 +56,14 @@ SPECS = {
 }
 
 
-@pytest.mark.parametrize("text", SPECS)
+@pytest.mark.parametrize("text", RULES)
 def test_a_rule_reads_as_ip6tables_shows_it(text: str) -> None:
-    assert str(SPECS[text]) == text
+    assert str(RULES[text]) == text
 
 
-@pytest.mark.parametrize("text", SPECS)
+@pytest.mark.parametrize("text", RULES)
 def test_an_entry_says_where_its_parts_are_and_counts_nothing(text: str) -> None:
-    entry = encode(SPECS[text])
+    entry = encode(RULES[text])
     target, size = OFFSETS.unpack_from(entry, OFFSETS_AT)
     assert HEAD <= target < size == len(entry)
     assert len(entry) % 8 == 0
@@ -68,7 +71,7 @@ def test_an_entry_says_where_its_parts_are_and_counts_nothing(text: str) -> None
 
 
 def test_different_rules_are_different_entries() -> None:
-    assert len({encode(spec) for spec in SPECS.values()}) == len(SPECS)
+    assert len({encode(spec) for spec in RULES.values()}) == len(RULES)
     assert encode(XtablesRule(iif="br-a")) != encode(XtablesRule(iif=f"br-a{WILDCARD}"))
     assert encode(XtablesRule(source="fd00::/64")) != encode(XtablesRule(source="!fd00::/64"))
     assert encode(XtablesRule(ChainTarget("DOCKERV6-X"))) != encode(XtablesRule(ChainTarget("DOCKERV6-X", jump=True)))
@@ -95,3 +98,55 @@ def test_a_prefix_is_mapped_to_all_of_its_addresses(prefix: str, last: int) -> N
 def test_what_has_no_room_is_refused(spec: XtablesRule) -> None:
     with pytest.raises(UnsupportedRuleError):
         encode(spec)
+
+
+DECODED = (
+    XtablesRule(),
+    XtablesRule(PlainTarget.ACCEPT, mark_all=0x40, comment="ours"),
+    XtablesRule(PlainTarget.DROP, source="!fd00::/64", destination="!::1/128", iif="!br-a", oif="!br-b"),
+    XtablesRule(PlainTarget.RETURN, protocol="!tcp", source_type="LOCAL"),
+    XtablesRule(PlainTarget.MASQUERADE, source_type="!LOCAL", destination_type="LOCAL"),
+    *(
+        rule
+        for rule in RULES.values()
+        if not isinstance(rule.target, DnatTarget | SnatTarget | NetmapTarget | MarkTarget)
+    ),
+)
+
+
+@pytest.mark.parametrize("rule", DECODED, ids=str)
+def test_what_was_encoded_is_decoded(rule: XtablesRule) -> None:
+    decoded = decode(encode(rule))
+    if rule.target is PlainTarget.KEEP_SOURCE:
+        rule = replace(rule, target=ExtensionTarget("NETMAP"))
+    assert decoded == rule
+
+
+@pytest.mark.parametrize(
+    ("name", "revision", "data"),
+    [
+        ("addrtype", 1, struct.pack("=HHI", 4, 4, 0)),
+        ("addrtype", 1, struct.pack("=HHI", 0, 2, 0)),  # unicast
+        ("addrtype", 1, struct.pack("=HHI", 0, 4, 4)),  # of the incoming interface
+        ("addrtype", 0, struct.pack("=HHII", 0, 4, 0, 0)),
+        ("addrtype", 1, b"short"),
+        ("tcp", 0, struct.pack("=HHHHBBBB", 1, 2, 80, 80, 0, 0, 0, 0)),
+        ("tcp", 0, struct.pack("=HHHHBBBB", 0, 0xFFFF, 80, 80, 0, 2, 2, 0)),  # --syn
+        ("udp", 0, struct.pack("=HHHHB", 0, 0xFFFF, 53, 53, 2)),
+        ("mark", 1, struct.pack("=IIB", 1, 3, 0)),
+        ("limit", 0, bytes(40)),
+    ],
+)
+def test_what_is_not_decoded_is_named(name: str, revision: int, data: bytes) -> None:
+    assert with_match(XtablesRule(), name, revision, data) == XtablesRule(unknown=(name,))
+
+
+def test_a_second_condition_on_the_same_field_is_not_decoded() -> None:
+    rule = XtablesRule(mark_all=1)
+    assert with_match(rule, "mark", 1, struct.pack("=IIB", 2, 2, 0)) == replace(rule, unknown=("mark",))
+
+
+def test_what_was_not_decoded_is_not_encoded() -> None:
+    for rule in (XtablesRule(unknown=("limit",)), XtablesRule(ExtensionTarget("REJECT"))):
+        with pytest.raises(UnsupportedRuleError, match="not decoded"):
+            encode(rule)

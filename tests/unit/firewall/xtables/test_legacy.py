@@ -2,9 +2,9 @@
 
 import struct
 
-from dockerv6.firewall.xtables.entries import COUNTERS, COUNTERS_AT, NAME_AT, OFFSETS, OFFSETS_AT, encode
+from dockerv6.firewall.xtables.entries import COUNTERS, COUNTERS_AT, NAME_AT, OFFSETS, OFFSETS_AT, decode, encode
 from dockerv6.firewall.xtables.legacy import ABSENT, LegacyReader, LegacyTable, LegacyWatch
-from dockerv6.firewall.xtables.rule import ChainTarget, PlainTarget, XtablesRule
+from dockerv6.firewall.xtables.rule import ChainTarget, ExtensionTarget, PlainTarget, XtablesRule
 
 JUMP = XtablesRule(ChainTarget("OURS", jump=True), comment="x")
 RULES = (XtablesRule(PlainTarget.DROP, iif="br-a"), XtablesRule(ChainTarget("OTHER")), XtablesRule())
@@ -56,6 +56,25 @@ def test_a_listing_gives_each_chain_what_was_written_into_it() -> None:
         "OTHER": (),
     }
     assert ABSENT.entries() == {}
+
+
+def test_chains_are_decoded_with_their_policies() -> None:
+    chains = table().chains("filter")
+    assert {name: (chain.policy, [each.rule for each in chain.rules]) for name, chain in chains.items()} == {
+        "FORWARD": ("ACCEPT", [JUMP]),
+        "OURS": ("", list(RULES)),
+        "OTHER": ("", []),
+    }
+    assert table().chains("filter", "OTHER", "MISSING").keys() == {"OTHER"}
+
+
+def test_a_target_of_eight_bytes_is_no_chain() -> None:
+    assert decode(encode(XtablesRule(ChainTarget("REJECT", jump=True)))).target == ChainTarget("REJECT", jump=True)
+    reject = entry(XtablesRule(ChainTarget("REJECT", jump=True)), 0)
+    at = OFFSETS.unpack_from(reject, OFFSETS_AT)[0]
+    reject = reject[: at + NAME_AT] + b"REJECT".ljust(29, b"\0") + reject[at + NAME_AT + 29 :]
+    only = LegacyTable((("FORWARD", 0, len(reject)),), reject + entry(XtablesRule(PlainTarget.DROP), -2))
+    assert [each.rule for each in only.chains("filter")["FORWARD"].rules] == [XtablesRule(ExtensionTarget("REJECT"))]
 
 
 def test_counters_are_no_difference_and_everything_else_is() -> None:

@@ -1,0 +1,46 @@
+"""What is reported of docker-ipv6nat. Its rules are found and removed in tests/host/test_ipv6nat.py."""
+
+from pathlib import Path
+
+from dockerv6.firewall.ipv6nat.presence import Ipv6NatPresence, running_processes
+from dockerv6.firewall.ipv6nat.rules import Ipv6NatRules
+from dockerv6.firewall.model import FilterVariant
+from dockerv6.firewall.xtables.rule import ListedRule, PlainTarget, XtablesRule
+
+RULE = ListedRule("nat", "POSTROUTING", XtablesRule(PlainTarget.MASQUERADE, oif="br-a", destination_type="LOCAL"))
+LEFT = Ipv6NatRules(FilterVariant.XTABLES_NFT, (RULE,), (("nat", "DOCKER"),), (), ("br-a",), engine_rules=False)
+REMEDY = "`dockerv6 doctor` lists the steps of a migration"
+
+
+def test_a_running_one_is_named_by_its_process() -> None:
+    presence = Ipv6NatPresence((), (4711,))
+    assert presence.running
+    assert presence.message == (
+        f"docker-ipv6nat is running (process 4711): it translates the same packets as dockerv6; {REMEDY}"
+    )
+    assert "with 1 rule in iptables-nft for br-a" in Ipv6NatPresence((LEFT,), (4711,)).summary
+
+
+def test_rules_that_it_left_are_counted_and_named() -> None:
+    assert Ipv6NatPresence((LEFT,)).message == (
+        "docker-ipv6nat is not seen running but left 1 rule in iptables-nft for br-a: these still translate packets; "
+        + REMEDY
+    )
+
+
+def process(proc: Path, name: str, command: str, network: str) -> None:
+    (proc / name / "net").mkdir(parents=True)
+    (proc / name / "comm").write_text(f"{command}\n")
+    file = proc / network
+    file.touch()
+    (proc / name / "net" / "dev").hardlink_to(file)
+
+
+def test_only_its_processes_in_our_network_namespace_count(tmp_path: Path) -> None:
+    process(tmp_path, "thread-self", "pytest", "ours")
+    process(tmp_path, "20", "docker-ipv6nat", "ours")
+    process(tmp_path, "7", "docker-ipv6nat", "ours")
+    process(tmp_path, "8", "docker-ipv6nat", "another")
+    process(tmp_path, "9", "dockerd", "ours")
+    (tmp_path / "10").mkdir()  # it ended while we looked
+    assert running_processes(tmp_path) == (7, 20)
