@@ -1,4 +1,4 @@
-"""Observe, plan, apply, report: the loop body for each resource.
+"""Observe, plan, execute, report: one reconcile for each kind of resource.
 
-Duty: carry out plans against the ports. Never: hold rules of its own.
+Duty: execute plans against the ports, and report. Never: decide; the rules are in `planning`.
 """

@@ -1,4 +1,4 @@
-"""The sweep: networks, allocations and sysctls that no resource asks for, also those of a time when nobody watched."""
+"""Removes what no resource asks for: networks, allocations, NDP proxy entries, sysctls; and everything on uninstall."""
 
 from dockerv6.api.conditions import ConditionType, Reason
 from dockerv6.api.kinds import NETWORK
@@ -17,37 +17,44 @@ from dockerv6.planning.steps import DetachMember, RemoveNetwork, Step
 from dockerv6.reconciler.handler import Key, Requeue, TemporaryError
 
 PRUNE, CONFIRMED = "prune", "confirmed"
-"""The store's scope and name of a person's word that a held prune is meant."""
+"""Store scope, and the name of the record in which a person confirms a held prune."""
 
-SOURCES, STRAYS = "resources", "networks"
-"""Names, in the scope PRUNE, of what is held: resources gone from their sources; networks that belong to none."""
+HELD_RESOURCES, HELD_NETWORKS = "resources", "networks"
+"""Records in the scope PRUNE: resources that are gone from their sources, and Docker networks without a resource."""
 
-HELD_RETRY = 2.0  # seconds between looks for a person's confirmation
+ENGINE_DOWN_RETRY = 30.0  # seconds until garbage is collected after the engine did not answer
+HELD_RETRY = 2.0  # seconds between checks for a confirmation
 
 ORPHANS = "orphan"
-"""The store's scope for Docker networks that outlive their resource on purpose, by id."""
+"""Store scope: Docker networks, by id, that stay after their resource because it says so."""
 
 GARBAGE = Key("Host", "garbage")
 
 
 async def keep_orphan(network_id: str, context: Context) -> None:
-    """Let a Docker network be, although its labels still say that it is ours (labels can't be changed)."""
+    """Keep a Docker network although its labels say that it is ours: labels can't be changed."""
     await context.store.put_record(ORPHANS, network_id, {})
 
 
 async def sweep(context: Context) -> Requeue | None:
-    """Remove what nothing asks for. Does nothing before every source has been listed once."""
+    """Observe, plan and remove garbage. Does nothing before every source has been listed once.
+
+    Raises:
+        TemporaryError: the Docker Engine does not answer.
+        StepFailed: something could not be removed.
+    """
     if not context.sources_listed or not context.settings.prune:
         return None
     _, problem = await context.world.engine_state()
     if problem:
-        raise TemporaryError(f"no sweep while the Docker Engine gives no answer ({problem})", delay=30)
+        message = f"no garbage collection while the Docker Engine does not answer ({problem})"
+        raise TemporaryError(message, delay=ENGINE_DOWN_RETRY)
     plan = await plan_sweep(context)
     for finding in plan.findings:
         await context.events.warning("Host", "garbage", finding.reason, finding.message)
     held = plan.blocked is not None
     if not held:
-        await hold(STRAYS, frozenset(), context)
+        await record_held(HELD_NETWORKS, frozenset(), context)
     await execute(plan, context)
     await _restore_sysctls(context)
     if not plan.empty:
@@ -56,24 +63,24 @@ async def sweep(context: Context) -> Requeue | None:
 
 
 async def plan_sweep(context: Context) -> Plan:
-    """What a sweep would remove now; nothing while a guard holds it."""
+    """The plan of a sweep; it is empty while the prune guard holds it."""
     if not context.sources_listed:
         return Plan("Host", "garbage")
     names = frozenset(o.name for o in context.inventory.objects if o.kind == NETWORK)
     known = GarbageInputs(names, await _orphans(context), context.inventory.pools())
     identity, networks = context.settings.identity, context.world.known_networks
-    strays = unclaimed_networks(known, identity, networks)
+    unclaimed = unclaimed_networks(known, identity, networks)
     ours = [n for n in networks if identity.owns(n)]
-    held = exceeds_prune_limit(len(strays), len(ours))
+    held = exceeds_prune_limit(len(unclaimed), len(ours))
     if held:
-        await hold(STRAYS, frozenset(n.name for n in strays), context)
-    if held and not await prune_confirmed(STRAYS, context):
+        await record_held(HELD_NETWORKS, frozenset(n.name for n in unclaimed), context)
+    if held and not await prune_confirmed(HELD_NETWORKS, context):
         message = (
-            f"{len(strays)} of {len(ours)} Docker networks belong to no resource and are kept;"
+            f"{len(unclaimed)} of {len(ours)} Docker networks belong to no resource and are kept;"
             " confirm their removal with `dockerv6 prune --confirm`"
         )
         return Plan("Host", "garbage", findings=(Finding(ConditionType.PRUNE_HELD, Reason.PRUNE_HELD, message),))
-    idle = frozenset([s.id for s in strays if await _idle(s, context)])
+    idle = frozenset([s.id for s in unclaimed if await _idle(s, context)])
     proxied_subnets = await context.firewall.all_proxied_subnets()
     neighbours = (
         unclaimed_proxy_entries(await context.world.host_view.get(), proxied_subnets)
@@ -84,7 +91,7 @@ async def plan_sweep(context: Context) -> Plan:
 
 
 async def _orphans(context: Context) -> frozenset[str]:
-    """The orphans that are still there; the others are forgotten."""
+    """The orphans that exist; records of others are dropped."""
     live = {n.id for n in context.world.known_networks}
     kept = await context.store.records(ORPHANS)
     for gone in kept.keys() - live:
@@ -99,8 +106,8 @@ async def _idle(network: Network, context: Context) -> bool:
         return False
 
 
-async def hold(what: str, names: frozenset[str], context: Context) -> None:
-    """Write down what is held of that sort, and since when it has been all of it."""
+async def record_held(what: str, names: frozenset[str], context: Context) -> None:
+    """Store what the prune guard holds, and since when. More of it restarts the time: a confirmation must be later."""
     record = await context.store.record(PRUNE, what) or {}
     known = record.get("names")
     before = frozenset(map(str, known)) if isinstance(known, list) else frozenset()
@@ -114,15 +121,15 @@ async def hold(what: str, names: frozenset[str], context: Context) -> None:
 
 
 async def prune_confirmed(what: str, context: Context) -> bool:
-    """Whether a person said that what is held is meant; a word given before all of it was held does not count."""
+    """Whether a person confirmed the prune after all of it was held."""
     await context.store.refresh()  # `dockerv6 prune --confirm` writes from another process
-    said = (await context.store.record(PRUNE, CONFIRMED) or {}).get("at")
+    confirmed = (await context.store.record(PRUNE, CONFIRMED) or {}).get("at")
     since = (await context.store.record(PRUNE, what) or {}).get("since")
-    return isinstance(said, int | float) and isinstance(since, int | float) and said >= since
+    return isinstance(confirmed, int | float) and isinstance(since, int | float) and confirmed >= since
 
 
 async def _restore_sysctls(context: Context) -> None:
-    """Put sysctls back that neither a resource nor, of forwarding, any other Docker network with IPv6 needs."""
+    """Restore sysctls that no resource needs; forwarding only if no Docker network with IPv6 is left."""
     priors = {name: str(r.get("prior", "")) for name, r in (await context.store.records(SYSCTLS)).items()}
     if not priors:
         return
@@ -132,17 +139,18 @@ async def _restore_sysctls(context: Context) -> None:
     if proxied_subnets is None:
         return
     needed = proxying_interfaces(proxied_subnets, await context.world.host_view.get())
-    spare = unneeded_sysctls(priors, forwards=forwards, proxying=needed)
-    now = {name: await context.world.host.sysctl(name) for name in spare}
-    await execute(Plan("Host", "garbage", restore_steps(spare, now)), context)
-    for name in spare:
+    unneeded = unneeded_sysctls(priors, forwards=forwards, proxying=needed)
+    now = {name: await context.world.host.sysctl(name) for name in unneeded}
+    await execute(Plan("Host", "garbage", restore_steps(unneeded, now)), context)
+    for name in unneeded:
         await context.store.drop_record(SYSCTLS, name)
 
 
 async def remove_everything(context: Context, *, keep_networks: bool) -> tuple[str, ...]:
-    """Remove networks (unless they are kept, or containers run on them), rules, and put sysctls back.
+    """Remove our networks, rules and NDP proxy entries, and restore sysctls; returns a line for each removal.
 
-    Networks that are kept go on without our rules; they stay labelled, so a later installation takes them up again.
+    A network stays if it is to be kept, or if containers run on it. It works on without our rules, and keeps its
+    labels, so a later installation adopts it.
     """
     removed: list[str] = []
     ours = sorted(
@@ -150,14 +158,14 @@ async def remove_everything(context: Context, *, keep_networks: bool) -> tuple[s
     )
     for network in () if keep_networks else ours:
         owner = network.labels.get(NAME, "")
-        ours_too = await members(context.store, owner)
+        our_members = await members(context.store, owner)
         attached = await context.world.attachments(network.id)
-        running = [a.container_name for a in attached if a.running and a.container_id not in ours_too]
+        running = [a.container_name for a in attached if a.running and a.container_id not in our_members]
         if running:
             removed.append(f"kept Docker network {network.name}: containers run on it ({', '.join(running)})")
             continue
         steps: list[Step] = [
-            DetachMember(owner, network.id, a, "uninstall") for a in attached if a.container_id in ours_too
+            DetachMember(owner, network.id, a, "uninstall") for a in attached if a.container_id in our_members
         ]
         steps.append(RemoveNetwork(network.id, network.name, "uninstall"))
         for step in steps:
@@ -166,9 +174,9 @@ async def remove_everything(context: Context, *, keep_networks: bool) -> tuple[s
     await context.firewall.sweep()
     removed.append(f"remove the {context.firewall.backend} rules and our accept rules")
     context.world.host_changed()
-    for stray in unclaimed_proxy_entries(await context.world.host_view.get(), ()):
-        await carry_out(stray, context)
-        removed.append(stray.describe())
+    for entry in unclaimed_proxy_entries(await context.world.host_view.get(), ()):
+        await carry_out(entry, context)
+        removed.append(entry.describe())
     priors = {name: str(r.get("prior", "")) for name, r in (await context.store.records(SYSCTLS)).items()}
     now = {name: await context.world.host.sysctl(name) for name in priors}
     for restore in restore_steps(priors, now):

@@ -1,7 +1,7 @@
-"""Resources, allocations and pool prefixes in memory, written through to the store and the ledger.
+"""Resources, allocations, pool prefixes and tracked prefixes in memory, written through to the store and the ledger.
 
-The operator is the only writer of both (flock on the state directory), so what was read at the start and what was
-written since is the truth; a reconcile that needs a thousand allocations need not read them from the disk each time.
+The operator is the only writer of both (flock on the state directory), so the memory is always current: a reconcile
+that needs a thousand allocations does not read them from disk.
 """
 
 import asyncio
@@ -31,11 +31,11 @@ _TRACKED_PREFIX = RecordCodec(TrackedPrefix)
 
 
 class Inventory:
-    """What the operator is asked for, and what it has given out."""
+    """The accepted resources, and what is allocated to them."""
 
     def __init__(self, store: Store, ledger: Ledger) -> None:
         self._store = store
-        self._writing = asyncio.Lock()  # a resource that comes back must not fall between a look and its removal
+        self._writing = asyncio.Lock()  # a resource may come back while its tombstone is removed
         self._ledger = ledger
         self._objects: dict[tuple[str, str], StoredObject] = {}
         self._resources: dict[tuple[str, str], Resource] = {}
@@ -47,10 +47,10 @@ class Inventory:
         self._pools: dict[str, IPv6Pool] | None = None
         self._policies: dict[str, IPv6Policy] | None = None
         self.version = 0
-        """Grows whenever something here changes that the firewall's intent may depend on."""
+        """Grows with every change that the desired rules may depend on."""
 
     async def load(self) -> None:
-        """Read everything; also after a conflict, when somebody else wrote."""
+        """Read everything. Raises `StoreError`, `LedgerError`."""
         self._objects = {(o.kind, o.name): o for o in await self._store.objects()}
         self._resources = {k: decode(o.document).resource for k, o in self._objects.items() if o.digest}
         self._allocations = {(a.owner, a.prefix): a for a in await self._ledger.allocations()}
@@ -75,37 +75,37 @@ class Inventory:
         return self._objects.get((kind, name))
 
     def resource(self, kind: str, name: str) -> Resource | None:
-        """The accepted resource; None when there is none, or when it never was valid."""
+        """The accepted resource; None: there is none, or it never was valid."""
         return self._resources.get((kind, name))
 
     def networks(self) -> Mapping[str, NetworkResource]:
-        """Accepted networks by name, those being deleted included."""
+        """Accepted networks by name, including those that are being deleted."""
         if self._networks is None:
             self._networks = {n: r for (_, n), r in self._resources.items() if isinstance(r, NetworkResource)}
         return self._networks
 
     def pools(self) -> Mapping[str, IPv6Pool]:
-        """Accepted pools by name, and the default pool, declared or not."""
+        """Accepted pools by name, and the default pool, whether it is declared or not."""
         if self._pools is None:
             self._pools = {n: r for (_, n), r in self._resources.items() if isinstance(r, IPv6Pool)}
             self._pools.setdefault(DEFAULT_POOL, implied_default_pool())
         return self._pools
 
     def policies(self) -> Mapping[str, IPv6Policy]:
-        """Accepted policies by name, those being deleted included."""
+        """Accepted policies by name, including those that are being deleted."""
         if self._policies is None:
             self._policies = {n: r for (_, n), r in self._resources.items() if isinstance(r, IPv6Policy)}
         return self._policies
 
     @property
     def holdings(self) -> Holdings:
-        """The ledger as planning wants it."""
+        """The allocations, pool prefixes and tracked prefixes, as planning takes them."""
         if self._holdings is None:
             self._holdings = Holdings(tuple(self._allocations.values()), dict(self._pool_prefixes), dict(self._tracked))
         return self._holdings
 
     async def write(self, objects: tuple[StoredObject, ...]) -> tuple[StoredObject, ...]:
-        """Store accepted, missing or deleted objects. Raises `StoreConflict`, `StoreError`."""
+        """Store objects, and return them as written. Raises `StoreConflict`, `StoreError`."""
         if not objects:
             return ()
         async with self._writing:
@@ -120,7 +120,7 @@ class Inventory:
         return written
 
     def deduplicate(self, resources: Iterable[Resource]) -> None:
-        """Hold those that are equal to what is accepted instead: the sources keep theirs, and one of them will do."""
+        """Save memory: use the sources' copies of resources that equal the accepted ones."""
         for resource in resources:
             key = (str(resource.kind), resource.metadata.name)
             known = self._resources.get(key)
@@ -134,12 +134,12 @@ class Inventory:
         if known is None or known.status == status:
             return
         await self._store.put_status(kind, name, status)
-        now = self._objects.get((kind, name))  # it may have been accepted anew meanwhile
+        now = self._objects.get((kind, name))  # a new version may have been accepted meanwhile
         if now is not None:
             self._objects[(kind, name)] = replace(now, status=status)
 
     async def remove_tombstone(self, kind: str, name: str) -> bool:
-        """Drop a tombstone whose finalizers are done; False when there is none: its resource is back in its source."""
+        """Remove a tombstone whose finalizer is done; False: its resource is back in its source."""
         async with self._writing:
             known = self._objects.get((kind, name))
             if known is None or known.deleting_since is None:
@@ -151,10 +151,10 @@ class Inventory:
         return True
 
     async def bind(self, owner: str, pool: str, prefix: IPv6Network, now: float, revision: int | None) -> None:
-        """Make a subnet the owner's. Raises `LedgerConflict`, `SubnetTaken`."""
+        """Allocate a subnet to the owner. Raises `LedgerConflict`, `SubnetTaken`."""
         async with self._rereading():
             bound = await self._ledger.bind(owner, pool, prefix, now, revision=revision)
-        if revision is not None:  # the one before began its cooldown
+        if revision is not None:  # the previous subnet's cooldown began
             await self._reload_allocations()
         self._allocations[(owner, prefix)] = bound
         self._changed()
@@ -173,27 +173,27 @@ class Inventory:
         self._changed()
 
     async def keep_pool_prefix(self, pool: str, prefix: IPv6Network) -> IPv6Network:
-        """Keep a generated prefix; gives the one that is kept."""
+        """Store a pool's generated prefix; returns the one that is stored, which may be an earlier one."""
         kept = await self._ledger.keep_pool_prefix(pool, prefix)
         self._pool_prefixes[pool] = kept.prefix
         self._changed()
         return kept.prefix
 
     async def track_prefix(self, tracked: TrackedPrefix) -> None:
-        """Keep what an interface's prefix is taken to be. Raises `StoreError`."""
+        """Store an interface's tracked prefix. Raises `StoreError`."""
         await self._store.put_record(TRACKED_PREFIXES, tracked.interface, _TRACKED_PREFIX.encode(tracked))
         self._tracked[tracked.interface] = tracked
         self._changed()
 
     async def untrack_prefix(self, interface: str) -> None:
-        """Nobody follows it any more: whoever does so later begins with what it has then. Raises `StoreError`."""
+        """Drop an interface's tracked prefix: no resource follows it. Raises `StoreError`."""
         await self._store.drop_record(TRACKED_PREFIXES, interface)
         self._tracked.pop(interface, None)
         self._changed()
 
     @asynccontextmanager
     async def _rereading(self) -> AsyncIterator[None]:
-        """After a conflict what is known here is wrong: the next plan must see what the ledger says."""
+        """Read the allocations again after a conflict, so that the next plan sees the ledger's."""
         try:
             yield
         except (LedgerConflict, SubnetTaken):
@@ -201,19 +201,19 @@ class Inventory:
             raise
 
     async def _reload_allocations(self) -> None:
-        """Revisions changed in the ledger: read them again."""
+        """Read the allocations, whose revisions have changed."""
         self._allocations = {(a.owner, a.prefix): a for a in await self._ledger.allocations()}
         self._changed()
 
 
 @cache
 def implied_default_pool() -> IPv6Pool:
-    """The pool that is there without being declared: a generated RFC 4193 /48."""
+    """The pool that exists without being declared: a generated RFC 4193 /48."""
     return IPv6Pool.model_validate({"metadata": {"name": DEFAULT_POOL}, "spec": {"generate": "ULA"}})
 
 
 def implied_pool_object(now: float) -> StoredObject:
-    """The default pool as an object of its own, so that it can be looked at; ``file`` is empty: nobody wrote it."""
+    """The default pool as an object, so that the CLI shows it; ``file`` is empty."""
     pool = implied_default_pool()
     return StoredObject(
         kind=POOL,

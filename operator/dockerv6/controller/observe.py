@@ -1,4 +1,4 @@
-"""One moment of the world, gathered for one network resource."""
+"""Observes the world for one resource: engine, host, rules, endpoints."""
 
 import logging
 from dataclasses import replace
@@ -29,36 +29,40 @@ logger = logging.getLogger(__name__)
 
 
 def desired_network(resource: NetworkResource, context: Context) -> Desired:
-    """The wish, with the pools that it may draw from."""
+    """The resource, with the pools that it may draw from."""
     return Desired(resource, context.inventory.pools(), context.settings.identity)
 
 
-async def observe_network(wish: Desired, stored: StoredObject, context: Context) -> Observed:
-    """The world as it is for the resource now.
+async def observe_network(desired: Desired, stored: StoredObject, context: Context) -> Observed:
+    """Observe the world for an IPv6Network.
 
-    An engine that gives no answer, or a firewall that can't be had, are part of the picture, not errors.
+    An engine that does not answer and an unavailable firewall are values of the observation, not errors.
+
+    Raises:
+        HostNetError: the host's network stack can't be read.
+        StoreError: the remembered endpoints can't be read.
     """
     invalidate_listeners(stored, context)
-    picture = await observe_host(context, applied=bool(stored.status.get("networkID")))
-    picture = replace(picture, members=await members(context.store, stored.name))
-    if picture.engine is None:
-        return picture
+    observed = await observe_host(context, applied=bool(stored.status.get("networkID")))
+    observed = replace(observed, members=await members(context.store, stored.name))
+    if observed.engine is None:
+        return observed
     try:
-        return await _without_former_members(await _with_endpoints(picture, wish, context), wish, context)
+        return await _without_detached_members(await _with_endpoints(observed, desired, context), desired, context)
     except EngineError as error:
         context.world.engine_changed()
-        return replace(picture, engine=None, engine_problem=str(error))
+        return replace(observed, engine=None, engine_problem=str(error))
 
 
 def invalidate_listeners(stored: StoredObject, context: Context) -> None:
-    """Nobody tells when a process gives a port back: who waits for one has the sockets read again."""
-    told = cond.get(conditions_before(stored), ConditionType.PORTS_PUBLISHED)
-    if told is not None and told.status == "False":
+    """Read the listening sockets again for a resource that waits for a port: the kernel announces no closed socket."""
+    published = cond.get(conditions_before(stored), ConditionType.PORTS_PUBLISHED)
+    if published is not None and published.status == "False":
         context.world.listeners.invalidate()
 
 
 async def observe_host(context: Context, *, applied: bool) -> Observed:
-    """The world as everybody sees it. ``applied``: what is asked for has been there before."""
+    """Observe what all resources share. ``applied``: the resource has been applied before."""
     engine, problem = await context.world.engine_state()
     rules = await context.firewall.view()
     return Observed(
@@ -75,59 +79,59 @@ async def observe_host(context: Context, *, applied: bool) -> Observed:
     )
 
 
-async def _with_endpoints(picture: Observed, wish: Desired, context: Context) -> Observed:
-    """Who is attached to the resource's own network; or, when it is gone, who was.
+async def _with_endpoints(observed: Observed, desired: Desired, context: Context) -> Observed:
+    """Add the containers that are attached to the resource's network; or, when it is gone, those that were.
 
-    Those that still run, and stopped ones that name the network's old id: on every engine these fail to start until
-    they are put on the new one (measured with 20.10 and 28.5).
+    Those are the ones that still run, and stopped ones that refer to the old network's id: with every engine these
+    fail to start until they are attached to the new network (measured with 20.10 and 28.5).
     """
-    theirs = observed_network(wish, picture)
-    if theirs is not None:  # nothing but members is ever attached to it: nobody is remembered
-        return replace(picture, attachments=await context.world.attachments(theirs.id))
-    live = own_network(wish, picture)
-    if live is not None and bridge_gone(picture.host, live):
-        await context.world.refresh_network(live.id)  # an engine that removes a network takes its bridge first
-        picture = replace(picture, networks=NetworkIndex(context.world.known_networks))
-        live = own_network(wish, picture)
-    before = await remembered(context.store, wish.name)
-    recent = merge(before, (), picture.now, context.settings.reattach_window)
+    theirs = observed_network(desired, observed)
+    if theirs is not None:  # we attach only members to it: there is nothing to remember
+        return replace(observed, attachments=await context.world.attachments(theirs.id))
+    live = own_network(desired, observed)
+    if live is not None and bridge_gone(observed.host, live):
+        await context.world.refresh_network(live.id)  # an engine removes a network's bridge before the network
+        observed = replace(observed, networks=NetworkIndex(context.world.known_networks))
+        live = own_network(desired, observed)
+    before = await remembered(context.store, desired.name)
+    recent = merge(before, (), observed.now, context.settings.reattach_window)
     if live is None:
         back = to_restore(recent, await context.world.engine.running_container_ids()) if recent else ()
-        name = wish.resource.docker_name
-        orphaned = await context.world.engine.orphaned_attachments(name) if picture.applied else ()
+        name = desired.resource.docker_name
+        orphaned = await context.world.engine.orphaned_attachments(name) if observed.applied else ()
         known = {a.container_id for a in back}
-        return replace(picture, remembered=(*back, *(a for a in orphaned if a.container_id not in known)))
+        return replace(observed, remembered=(*back, *(a for a in orphaned if a.container_id not in known)))
     now = await context.world.attachments(live.id)
-    after = merge(before, now, picture.now, context.settings.reattach_window)
+    after = merge(before, now, observed.now, context.settings.reattach_window)
     if after != before:
-        await _keep(wish.name, after, context)
-    if bridge_gone(picture.host, live) and recent:
+        await _keep(desired.name, after, context)
+    if bridge_gone(observed.host, live) and recent:
         present = {a.container_id for a in now}
         left = [r for r in recent if r.attachment.container_id not in present]
         return replace(
-            picture,
+            observed,
             attachments=now,
             remembered=to_restore(tuple(left), await context.world.engine.running_container_ids()),
         )
-    return replace(picture, attachments=now, remembered=pending(after))
+    return replace(observed, attachments=now, remembered=pending(after))
 
 
-async def _without_former_members(picture: Observed, wish: Desired, context: Context) -> Observed:
-    """Forget members that are no longer attached: removed, or detached by a person, who may attach them again."""
-    known = {a.container_id for a in (*picture.attachments, *picture.remembered)}
-    if picture.members <= known or (observed_network(wish, picture) or own_network(wish, picture)) is None:
-        return picture
-    left = picture.members & known
+async def _without_detached_members(observed: Observed, desired: Desired, context: Context) -> Observed:
+    """Forget members that are no longer attached: the container was removed, or a person detached it."""
+    known = {a.container_id for a in (*observed.attachments, *observed.remembered)}
+    if observed.members <= known or (observed_network(desired, observed) or own_network(desired, observed)) is None:
+        return observed
+    left = observed.members & known
     try:
-        await keep_members(context.store, wish.name, left)
+        await keep_members(context.store, desired.name, left)
     except StoreError as error:
-        logger.warning("the members of %s could not be kept: %s", wish.name, error)
-    return replace(picture, members=left)
+        logger.warning("could not store the members of %s: %s", desired.name, error)
+    return replace(observed, members=left)
 
 
 async def _keep(name: str, entries: tuple[Remembered, ...], context: Context) -> None:
-    """A full disk must not keep the network from being looked after: what is attached is seen again next time."""
+    """Store the endpoints. A full disk does not stop the reconcile: the next one sees the same endpoints."""
     try:
         await keep_endpoints(context.store, name, entries)
     except StoreError as error:
-        logger.warning("the endpoints of %s could not be kept: %s", name, error)
+        logger.warning("could not store the endpoints of %s: %s", name, error)

@@ -1,4 +1,4 @@
-"""The prefixes that pools and translations follow: looked at when the kernel tells, believed when they last."""
+"""Reconciles `Host/prefixes`: tracks the prefixes of the interfaces that pools and translations follow."""
 
 import logging
 from collections.abc import Iterator
@@ -18,15 +18,18 @@ PREFIXES = Key("Host", "prefixes")
 
 
 def tracked_interfaces(context: Context) -> frozenset[str]:
-    """The interfaces whose prefix some resource follows."""
+    """The interfaces whose prefix at least one resource follows."""
     return frozenset(_pools(context).values()) | frozenset(_translations(context).values())
 
 
 async def track_prefixes(context: Context) -> Requeue | None:
-    """Look at the prefixes that are followed, write down what is believed, and have those looked at who use them.
+    """Observe the followed prefixes, store what is tracked, and reconcile the resources that use a changed one.
+
+    Returns:
+        When a candidate will have lasted long enough to replace the tracked prefix.
 
     Raises:
-        TemporaryError: the kernel gives no answer.
+        TemporaryError: the host's prefixes can't be read.
     """
     wanted = tracked_interfaces(context)
     for interface in context.inventory.holdings.tracked.keys() - wanted:
@@ -41,7 +44,7 @@ async def track_prefixes(context: Context) -> Requeue | None:
     known = context.inventory.holdings.tracked
     now = context.clock.now()
     again: list[float] = []
-    left: set[IPv6Network] = set()
+    ended: set[IPv6Network] = set()
     for interface in sorted(wanted):
         before = known.get(interface)
         after, wait = track_prefix(before, interface, prefixes, routes, now)
@@ -49,23 +52,23 @@ async def track_prefixes(context: Context) -> Requeue | None:
             again.append(wait)
         if after is not None and after != before:
             await context.inventory.track_prefix(after)
-            await _tell(before, after, context)
-            left |= _in_use(before) - _in_use(after)
-    if left:
-        await _let_go(frozenset(left), context)
-        context.enqueue(GARBAGE, "a prefix leads nowhere any more")  # nobody needs to be answered for under it
+            await _report_change(before, after, context)
+            ended |= _in_use(before) - _in_use(after)
+    if ended:
+        await _end_flows(frozenset(ended), context)
+        context.enqueue(GARBAGE, "a prefix is no longer routed")  # its NDP proxy entries are removed
     return Requeue(min(again)) if again else None
 
 
 def _in_use(tracked: TrackedPrefix | None) -> frozenset[IPv6Network]:
-    """The prefixes that flows may have been translated to and that still work."""
+    """The valid prefixes that flows may have been translated to."""
     return frozenset((tracked.prefix, *(f.prefix for f in tracked.former))) if tracked is not None else frozenset()
 
 
-async def _let_go(prefixes: frozenset[IPv6Network], context: Context) -> None:
-    """End flows of prefixes that lead nowhere any more, once the rules no longer make such ones.
+async def _end_flows(prefixes: frozenset[IPv6Network], context: Context) -> None:
+    """Delete the connection tracking entries of prefixes that are no longer routed, after the rules that made them.
 
-    What goes on (a tunnel over UDP) is translated to the present prefix from its next packet on.
+    A flow that continues (a tunnel over UDP) is translated to the current prefix from its next packet on.
     """
     try:
         await context.firewall.sync()
@@ -76,36 +79,36 @@ async def _let_go(prefixes: frozenset[IPv6Network], context: Context) -> None:
         logger.info("ended %d flows of %s", count, ", ".join(map(str, sorted(prefixes))))
 
 
-async def _tell(before: TrackedPrefix | None, after: TrackedPrefix, context: Context) -> None:
-    """Events for everybody who uses the prefix, and a look at each: a candidate alone concerns nobody."""
-    said = _said(before, after)
+async def _report_change(before: TrackedPrefix | None, after: TrackedPrefix, context: Context) -> None:
+    """Reconcile the resources that use the prefix, and record an event for each."""
+    event = _event(before, after)
     keys = tuple(dict.fromkeys(_users(after.interface, context)))
     for key in keys:
         context.enqueue(key, f"the prefix of {after.interface} changed")
-        if said is not None:
-            reason, message = said
-            tell = context.events.warning if after.withdrawn else context.events.normal
-            await tell(key.kind, key.name, reason, message)
-    if said is not None:
-        logger.info("%s", said[1], extra={"interface": after.interface})
+        if event is not None:
+            reason, message = event
+            record = context.events.warning if after.withdrawn else context.events.normal
+            await record(key.kind, key.name, reason, message)
+    if event is not None:
+        logger.info("%s", event[1], extra={"interface": after.interface})
 
 
-def _said(before: TrackedPrefix | None, after: TrackedPrefix) -> tuple[str, str] | None:
-    """Reason and message of the event; None: nothing that a person must know."""
+def _event(before: TrackedPrefix | None, after: TrackedPrefix) -> tuple[str, str] | None:
+    """Reason and message of the event; None: the change concerns only a candidate or a previous prefix."""
     interface = after.interface
     if before is None:
         return "PrefixFollowed", f"the prefix of interface {interface} is {after.prefix}"
     if before.prefix != after.prefix:
         return "PrefixChanged", f"the prefix of interface {interface} is {after.prefix} instead of {before.prefix}"
     if after.withdrawn and not before.withdrawn:
-        return "PrefixWithdrawn", f"the prefix {after.prefix} of interface {interface} is gone, and no other came"
+        return "PrefixWithdrawn", f"the prefix {after.prefix} of interface {interface} is gone, and there is no other"
     if before.withdrawn and not after.withdrawn:
         return "PrefixReturned", f"the prefix {after.prefix} of interface {interface} is back"
     return None
 
 
 def _users(interface: str, context: Context) -> Iterator[Key]:
-    """Who uses the prefix: pools, then the networks that draw from them, then who is translated to it."""
+    """The resources that use the prefix: pools, networks that draw from them, then those that are translated to it."""
     pools = [name for name, follows in _pools(context).items() if follows == interface]
     yield from (Key(POOL, name) for name in pools)
     for name, resource in context.inventory.networks().items():
@@ -115,15 +118,15 @@ def _users(interface: str, context: Context) -> Iterator[Key]:
 
 
 def _pools(context: Context) -> dict[str, str]:
-    """Pools by name, and the interface that each follows."""
+    """The interface that each pool follows, by the pool's name."""
     sources = ((name, pool.spec.from_interface) for name, pool in context.inventory.pools().items())
     return {name: source.name for name, source in sources if source is not None}
 
 
 def _translations(context: Context) -> dict[Key, str]:
-    """Networks and policies that are translated to an interface's prefix, and that interface."""
-    everybody = (
+    """The interface that each network or policy is translated to the prefix of."""
+    translated = (
         *((Key(NETWORK, name), each.spec.egress) for name, each in context.inventory.networks().items()),
         *((Key(POLICY, name), each.spec.egress) for name, each in context.inventory.policies().items()),
     )
-    return {key: egress.prefix_from.interface for key, egress in everybody if egress.prefix_from is not None}
+    return {key: egress.prefix_from.interface for key, egress in translated if egress.prefix_from is not None}

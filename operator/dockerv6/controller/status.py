@@ -1,4 +1,4 @@
-"""The status of each resource as it is written to the store."""
+"""The status of resources: fields, messages and conditions, and how they are written."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -42,15 +42,15 @@ class StatusFacts:
 
 
 def network_status(resource: NetworkResource, observed: Observed, context: Context) -> StatusFacts:
-    """What is known of the network now."""
+    """The fields and messages of a network's status."""
     live = _live(resource, observed, context)
     before = _last_known(resource, observed, live, context)
     subnets = _subnets(resource, live, context)
     running = [a for a in observed.attachments if a.running]
     shown = ", ".join(map(str, subnets)) or "no subnet"
     driver = live.driver if live is not None else str(resource.spec.driver)
-    hosted = driver == Driver.BRIDGE and not resource.spec.internal  # else the host has no part in what leaves
-    mode = resource.spec.egress.mode if hosted else EgressMode.NONE
+    routed = driver == Driver.BRIDGE and not resource.spec.internal  # the host forwards its packets
+    mode = resource.spec.egress.mode if routed else EgressMode.NONE
     proxied_subnets = [a for a in observed.proxied_subnets if a.owner == resource.metadata.name]
     fields: dict[str, object] = {
         "subnet": str(subnets[0]) if subnets else None,
@@ -88,7 +88,7 @@ def reached_by(
     observed: Observed,
     context: Context,
 ) -> Mapping[str, object]:
-    """Where others find the containers: prefixes that subnets are translated to, and whom the host answers for."""
+    """How others reach the containers: external prefixes of translation, and addresses with an NDP proxy entry."""
     tracked = context.inventory.holdings.tracked
     translated = subnets if egress.mode is EgressMode.PREFIX_TRANSLATION else ()
     outer = [
@@ -125,13 +125,13 @@ def published_ports(observed: Observed, owner: str) -> list[Mapping[str, object]
 
 
 def published_message(observed: Observed, owner: str) -> str:
-    """How many ports are published, in words."""
+    """The number of published ports, as a sentence."""
     count = len(observed.rules.ports.get(owner, ()))
-    return f"{count} port{'' if count == 1 else 's'} published" if count else "no port is to be published"
+    return f"{count} port{'' if count == 1 else 's'} published" if count else "no ports to publish"
 
 
 def _live(resource: NetworkResource, observed: Observed, context: Context) -> Network | None:
-    """The network that the resource is about: with Observe somebody else's, else only its own."""
+    """The resource's Docker network: with `Observe` any network of its name, else only its own."""
     if resource.observed:
         return next(iter(observed.networks.named(resource.docker_name)), None)
     return own_network(Desired(resource, {}, context.settings.identity), observed)
@@ -140,7 +140,7 @@ def _live(resource: NetworkResource, observed: Observed, context: Context) -> Ne
 def _last_known(
     resource: NetworkResource, observed: Observed, live: Network | None, context: Context
 ) -> Mapping[str, object]:
-    """What was last said of a network that can't be seen now, or that is gone and has yet to be made again."""
+    """The previous status of a network that can't be observed, or that is to be created again."""
     if live is not None or (resource.observed and observed.engine is not None):
         return {}
     stored = context.inventory.get(str(resource.kind), resource.metadata.name)
@@ -148,20 +148,20 @@ def _last_known(
 
 
 def _gateway(resource: NetworkResource, live: Network | None, subnets: list[IPv6Network]) -> str | None:
-    """The bridge's own address; that of somebody else's network is only known where its maker said it."""
+    """The bridge's address; that of an observed network is known only if its creator set one."""
     if not subnets:
         return None
     options = live.options if live is not None else resource.spec.options
-    if options.get(IPVLAN_MODE) in LAYER_3_MODES:  # containers send without one, and nobody has the address
+    if options.get(IPVLAN_MODE) in LAYER_3_MODES:  # layer 3 modes have no gateway
         return None
-    said = next((c.gateway for c in (live.ipv6 if live else ()) if c.subnet == subnets[0]), None)
-    if said is None and not resource.observed:
-        said = gateway(resource, subnets[0])
-    return str(said) if said is not None else None
+    address = next((c.gateway for c in (live.ipv6 if live else ()) if c.subnet == subnets[0]), None)
+    if address is None and not resource.observed:
+        address = gateway(resource, subnets[0])
+    return str(address) if address is not None else None
 
 
 def _subnets(resource: NetworkResource, live: Network | None, context: Context) -> list[IPv6Network]:
-    """What the network has; before there is one, the allocation."""
+    """The network's subnets; before it exists, the allocation."""
     there = [c.subnet for c in (live.ipv6 if live else ()) if isinstance(c.subnet, IPv6Network)]
     bound = context.inventory.holdings.bound.get(resource.metadata.name)
     return [bound.prefix] if not there and bound is not None and not resource.observed else there
@@ -173,20 +173,20 @@ def _applied_hash(resource: NetworkResource, context: Context) -> str | None:
 
 
 def conditions_before(stored: StoredObject) -> Conditions:
-    """The conditions that were written last."""
+    """The conditions of the stored status."""
     items = stored.status.get("conditions")
     return cond.from_json(i for i in items if isinstance(i, Mapping)) if isinstance(items, list) else ()
 
 
 def fields_before(stored: StoredObject) -> Mapping[str, object]:
-    """The facts beside the conditions as they were written last."""
+    """The fields of the stored status, without its conditions."""
     return {k: v for k, v in stored.status.items() if k not in ("conditions", "observedGeneration")}
 
 
 async def write_status(
     stored: StoredObject, conditions: Conditions, fields: Mapping[str, object], context: Context
 ) -> None:
-    """Write the status, once, at the end of a reconcile; an equal one writes nothing."""
+    """Store the status. One that equals the stored status writes nothing. Raises `StoreError`."""
     status = {"observedGeneration": stored.generation, "conditions": cond.to_json(conditions), **fields}
     await context.inventory.write_status(stored.kind, stored.name, status)
 
@@ -245,8 +245,8 @@ async def report(
 async def write_simple(
     stored: StoredObject, plan: Plan, fields: Mapping[str, object], message: str, context: Context
 ) -> None:
-    """The status of a resource that is only Accepted and Ready: a pool, a policy."""
-    verdict = StatusInputs(
+    """Write the status of a resource that has only the conditions Accepted and Ready."""
+    inputs = StatusInputs(
         now=context.clock.now(),
         generation=stored.generation,
         plan=plan,
@@ -255,9 +255,9 @@ async def write_simple(
         held=f"{stored.kind}/{stored.name}" in context.prune_held,
         messages={ConditionType.READY: message},
     )
-    await write_status(stored, conditions_of(conditions_before(stored), verdict), fields, context)
+    await write_status(stored, conditions_of(conditions_before(stored), inputs), fields, context)
 
 
 async def never_accepted(stored: StoredObject, context: Context) -> None:
-    """A resource that never was valid: nothing is applied, and the status says what is wrong."""
+    """Write the status of a resource that never was valid: the condition Accepted says what is wrong."""
     await write_simple(stored, Plan(stored.kind, stored.name), {}, "", context)

@@ -1,6 +1,6 @@
-"""One shared, cached look at the engine and the host: read again only what a notification made doubtful.
+"""The engine and the host as last observed: caches that all reconciles share.
 
-Events say where to look, never what is there: each of them only drops a part of the cache.
+A notification marks a part stale, and the next use reads that part again. Notifications carry no values.
 """
 
 import asyncio
@@ -34,15 +34,15 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-LEFT_ALONE = 1.0
-"""Seconds for which an engine that gave no answer is not asked again, unless its event stream opens."""
+ENGINE_BACKOFF = 1.0
+"""Seconds for which an engine that did not answer is not asked again, unless its event stream opens."""
 
 DIRTY_LIMIT = 8
-"""Networks that are read one by one; when more have changed, a list of all is cheaper."""
+"""When more networks than this have changed, a list of all is cheaper than reading each."""
 
 
 class Cached(Generic[T]):
-    """A value that is read when it is asked for and doubtful; one read serves all who ask meanwhile."""
+    """A value that is read on use when it is stale; one read serves all concurrent uses."""
 
     def __init__(self, read: Callable[[], Awaitable[T]]) -> None:
         self._read = read
@@ -52,16 +52,16 @@ class Cached(Generic[T]):
         self._lock = asyncio.Lock()
 
     def invalidate(self) -> None:
-        """Read again before the next use."""
+        """Mark the value stale."""
         self._epoch += 1
 
     @property
     def last(self) -> T | None:
-        """What was read last, doubtful or not."""
+        """The value as last read, stale or not."""
         return self._value
 
     def put(self, value: T) -> None:
-        """Take over what is known from elsewhere. A read that is under way may not know of it: another one follows."""
+        """Set the value without a read. A read that is under way may be older, so the value is read again after it."""
         fresh = self._fresh == self._epoch
         self._epoch += 1
         if fresh:
@@ -69,7 +69,7 @@ class Cached(Generic[T]):
         self._value = value
 
     async def get(self) -> T:
-        """The value. Errors of the read come out of here, and leave the cache doubtful."""
+        """The value, read if it is stale. An error of the read is raised, and the value stays stale."""
         async with self._lock:
             if self._fresh != self._epoch or self._value is None:
                 epoch = self._epoch
@@ -82,26 +82,24 @@ class World:
     """The engine's networks and the host's stack."""
 
     def __init__(self, engine: Engine, host: HostNet, clock: Clock) -> None:
-        """Look at nothing yet.
+        """Read nothing yet.
 
         Args:
             engine: the Docker Engine.
             host: the host's network stack.
-            clock: to leave an engine that gave no answer alone for a moment.
+            clock: times the back-off from an engine that did not answer.
         """
         self.engine = engine
         self.host = host
         self._clock = clock
-        self._left_alone_until = 0.0  # monotonic
-        self._reported_networks: dict[str, set[str]] = {}  # container id -> network ids that events told of
-        self._reported_attached: dict[
-            tuple[str, str], bool
-        ] = {}  # what they told: whether that container is on that network
+        self._backoff_until = 0.0  # monotonic
+        self._reported_networks: dict[str, set[str]] = {}  # by container id: network ids from events
+        self._reported_attached: dict[tuple[str, str], bool] = {}  # by container and network id: attached, by events
         self.version = 0
-        """Grows when what rules are made from is other than before: networks, containers, listeners, bridges."""
+        """Grows when an input of the rules changes: networks, containers, listeners, bridges, external addresses."""
         self._last_in_rules: tuple[object, ...] | None = None
         self.rules_name_bridges = False
-        """Whether the rules name all bridges, so that another bridge makes other rules."""
+        """Whether the rules name every bridge, so that another bridge changes the rules."""
         self.containers: Cached[tuple[Container, ...]] = Cached(self._read_containers)
         self.listeners: Cached[frozenset[Listener]] = Cached(self._read_listeners)
         self.info: Cached[EngineInfo] = Cached(engine.info)
@@ -111,7 +109,7 @@ class World:
         self._occupied: Cached[frozenset[str]] = Cached(engine.networks_in_use)
         self._attachments: dict[str, Cached[tuple[Attachment, ...]]] = {}
         self._networks: Cached[dict[str, Network]] = Cached(self._read_networks)
-        self._edits: dict[str, Network | None] = {}  # by ourselves, since the latest read began
+        self._edits: dict[str, Network | None] = {}  # our own changes since the latest read began
         self._index: tuple[dict[str, Network] | None, NetworkIndex] = (None, NetworkIndex())
         self.host_view: Cached[HostView] = Cached(self._read_host)
 
@@ -122,7 +120,7 @@ class World:
 
     @property
     def known_networks(self) -> NetworkIndex:
-        """The live networks as last seen."""
+        """The live networks as last read."""
         last = self._networks.last
         if self._index[0] is not last:
             self._index = (last, NetworkIndex((last or {}).values()))
@@ -134,8 +132,8 @@ class World:
         return self.known_networks
 
     def engine_changed(self) -> None:
-        """The engine was restarted, or its event stream: everything about it is doubtful."""
-        self._left_alone_until = 0.0
+        """Mark everything of the engine stale: it was restarted, or its event stream was."""
+        self._backoff_until = 0.0
         self._reported_networks.clear()
         self._reported_attached.clear()
         self.info.invalidate()
@@ -143,7 +141,7 @@ class World:
         self.endpoints_changed()
 
     def network_changed(self, network_id: str | None) -> None:
-        """That network was made, removed or changed; None: nobody knows which."""
+        """Mark a network stale that was created, removed or changed; None: all."""
         if network_id is None or len(self._dirty) >= DIRTY_LIMIT:
             self._all_dirty = True
         else:
@@ -151,7 +149,7 @@ class World:
         self._networks.invalidate()
 
     def endpoints_changed(self, network_id: str | None = None) -> None:
-        """Containers were attached, detached, started or stopped; None: on any network."""
+        """Mark the containers of a network stale: attached, detached, started or stopped; None: of all networks."""
         self.containers_changed()
         self._occupied.invalidate()
         for cached in self._attachments.values() if network_id is None else (self._attachments.get(network_id),):
@@ -159,27 +157,27 @@ class World:
                 cached.invalidate()
 
     def containers_changed(self) -> None:
-        """Containers were started, stopped or renamed; those that have no network too."""
+        """Mark the running containers stale: started, stopped or renamed."""
         self.containers.invalidate()
         self.listeners.invalidate()
 
     @property
     def known_containers(self) -> tuple[Container, ...]:
-        """Those that ran when they were last asked for."""
+        """The running containers as last read."""
         return self.containers.last or ()
 
     def attachment_reported(self, container_id: str, network_id: str, *, attached: bool = True) -> None:
-        """A container was attached to the network, or detached."""
+        """Note that an event reported a container as attached to a network, or detached."""
         self._reported_networks.setdefault(container_id, set()).add(network_id)
         self._reported_attached[container_id, network_id] = attached
         self.endpoints_changed(network_id)
 
     @property
     def containers_lag(self) -> bool:
-        """Whether the list of containers, as last seen, lags behind what events told of their networks.
+        """Whether the list of containers, as last read, lags behind the events about their networks.
 
-        Engines send the event before the list has it (moby, daemon/container_operations.go: connectToNetwork, then
-        CheckpointTo), and nothing afterwards.
+        Engines send the event before they update the list (moby, daemon/container_operations.go: connectToNetwork,
+        then CheckpointTo), and send no other event afterwards.
         """
         on = {c.id: {end.network_id for end in c.endpoints} for c in self.known_containers}
         self._reported_attached = {
@@ -190,11 +188,11 @@ class World:
         return bool(self._reported_attached)
 
     def accept_containers(self) -> None:
-        """The list is what it is."""
+        """Stop waiting for the list of containers to catch up."""
         self._reported_attached.clear()
 
     def networks_of(self, container_id: str) -> frozenset[str]:
-        """Ids of the networks that a container is known to be, or to have been, on."""
+        """Ids of the networks that a container is on, or was, as far as is known."""
         seen = {
             network_id
             for network_id, cached in self._attachments.items()
@@ -203,7 +201,7 @@ class World:
         return frozenset(seen | self._reported_networks.get(container_id, set()))
 
     def container_removed(self, container_id: str) -> None:
-        """A container was removed."""
+        """Forget a container that was removed."""
         self._reported_networks.pop(container_id, None)
 
     async def attachments(self, network_id: str) -> tuple[Attachment, ...]:
@@ -216,17 +214,17 @@ class World:
         return await self._attachments[network_id].get()
 
     def host_changed(self) -> None:
-        """Links, addresses, routes or sysctls changed."""
+        """Mark links, addresses, routes and sysctls stale."""
         self.host_view.invalidate()
 
     async def refresh(self) -> None:
-        """Read again all that is doubtful and that rules are made from; an engine that gives no answer is left so."""
+        """Read every stale input of the rules. Tolerates an engine that does not answer. Raises `HostNetError`."""
         await self.engine_state()
         await self.host_view.get()
         await self.listeners.get()
 
     def bridge_created(self, bridge: str, address: IPv6Interface) -> None:
-        """The engine has just made this bridge; a look at the host that was taken meanwhile saw it half-done."""
+        """Add a bridge that the engine has just created: a concurrent read of the host saw it half-configured."""
         view = self.host_view.last
         if view is not None:
             known = view.interfaces.get(bridge)
@@ -234,12 +232,12 @@ class World:
             self.host_view.put(replace(view, interfaces={**view.interfaces, bridge: made}))
 
     def network_removed(self, network_id: str) -> None:
-        """A network was removed by ourselves."""
+        """Forget a network that we removed."""
         self._attachments.pop(network_id, None)
         self._correct({network_id: None})
 
     async def refresh_network(self, ref: str) -> Network | None:
-        """Read one network with its endpoints, and correct the cache by it."""
+        """Read one network with its endpoints, and update the cache. Raises `EngineError`."""
         network = await self.engine.network(ref)
         if network is None:
             self._correct({i: None for i, n in (self._networks.last or {}).items() if ref in (i, n.name)})
@@ -248,7 +246,7 @@ class World:
         return network
 
     def _correct(self, edits: dict[str, Network | None]) -> None:
-        """Put right what is known of these networks, and what a read that is under way will say of them."""
+        """Correct these networks in the cache, and in the result of a read that is under way."""
         self._edits.update(edits)
         known = self._networks.last or {}
         corrected = _edited(known, edits)
@@ -257,11 +255,11 @@ class World:
             self.version += 1
 
     async def engine_state(self) -> tuple[EngineInfo | None, str]:
-        """The engine's identity; None and why while it gives no answer.
+        """The engine's identity; None and the reason while it does not answer.
 
-        An engine that gave none is not asked again for a moment: a thousand resources would each ask.
+        It is not asked again for `ENGINE_BACKOFF`: otherwise each of a thousand resources would ask.
         """
-        if self._clock.monotonic() < self._left_alone_until:
+        if self._clock.monotonic() < self._backoff_until:
             return None, self.engine_problem
         try:
             info = await self.info.get()
@@ -269,14 +267,14 @@ class World:
             await self.containers.get()
         except EngineError as error:
             self.engine_changed()
-            self._left_alone_until = self._clock.monotonic() + LEFT_ALONE
+            self._backoff_until = self._clock.monotonic() + ENGINE_BACKOFF
             self.engine_problem = str(error)
             return None, self.engine_problem
         self.engine_problem = ""
         return info, ""
 
     async def _read_networks(self) -> dict[str, Network]:
-        """All networks anew, or the known ones with those corrected that an event named."""
+        """Read all networks, or only those that an event named."""
         everything, dirty = self._all_dirty, self._dirty
         self._all_dirty, self._dirty = False, set()
         self._edits = {}
@@ -293,7 +291,7 @@ class World:
             raise
         networks = _edited(networks, self._edits)
         if networks == self._networks.last:
-            return self._networks.last  # one copy in memory, and what was computed from it stays good
+            return self._networks.last  # one copy in memory; values computed from it stay valid
         self.version += 1
         return networks
 
@@ -305,11 +303,11 @@ class World:
         return containers
 
     async def _read_listeners(self) -> frozenset[Listener]:
-        """A kernel that doesn't tell has none: a port is then taken over unseen, as by the engine itself."""
+        """Read the listening sockets. If that fails, take it that there are none, as the engine itself does."""
         try:
             listeners = await self.host.listeners()
         except HostNetError as error:
-            logger.warning("the host's listening sockets can't be read: %s", error)
+            logger.warning("cannot read the host's listening sockets: %s", error)
             listeners = frozenset()
         if listeners == self.listeners.last:
             return self.listeners.last
@@ -320,10 +318,10 @@ class World:
         interfaces = await self.host.interfaces()
         routes = await self.host.routes()
         values = {name: await self.host.sysctl(accept_ra(name)) for name in ra_interfaces(interfaces, routes)}
-        deafened = ra_disabled_by_forwarding(interfaces, routes, values)
+        disabled = ra_disabled_by_forwarding(interfaces, routes, values)
         view = HostView(
             forwarding=await self.host.sysctl(FORWARDING),
-            accept_ra={name: values[name] or "" for name in deafened},
+            accept_ra={name: values[name] or "" for name in disabled},
             interfaces={i.name: i for i in interfaces},
             routes=routes,
             proxies=await self.host.proxy_neighbours(),
@@ -341,12 +339,12 @@ class World:
         return view
 
     def _in_rules(self, view: HostView) -> tuple[object, ...]:
-        """What rules depend on: bridges that they name, links' prefixes that subnets may be translated to, and ours."""
+        """Inputs of the rules: bridges that they name, on-link prefixes for translation, the host's addresses."""
         bridges = uplink_bridges(view), guest_bridges(view) if self.rules_name_bridges else ()
         return *bridges, on_link_prefixes(view), external_addresses(view)
 
 
 def _edited(networks: dict[str, Network], edits: Mapping[str, Network | None]) -> dict[str, Network]:
-    """The networks with some of them put right; None: gone."""
+    """The networks with the edits applied; None removes a network."""
     merged = {**networks, **edits}
     return {i: n for i, n in merged.items() if n is not None}

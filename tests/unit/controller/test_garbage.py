@@ -4,7 +4,7 @@ from ipaddress import IPv6Network
 import pytest
 
 from dockerv6.controller import garbage, host
-from dockerv6.controller.garbage import GARBAGE, hold, prune_confirmed, sweep
+from dockerv6.controller.garbage import GARBAGE, prune_confirmed, record_held, sweep
 from dockerv6.dockerd.model import NetworkSpec, SubnetConfig
 from dockerv6.dockerd.port import EngineConflict
 from dockerv6.planning.host.sysctls import FORWARDING
@@ -111,25 +111,25 @@ async def test_too_many_strays_are_held_until_a_person_confirms() -> None:
 async def test_a_confirmation_is_for_what_was_held_when_it_was_given() -> None:
     at = Host()
     bench = await swept(at)
-    await hold("resources", frozenset({"a"}), bench.context)
+    await record_held("resources", frozenset({"a"}), bench.context)
     assert not await prune_confirmed("resources", bench.context)
     at.clock.advance(10)
     await at.store.put_record("prune", "confirmed", {"at": at.clock.now()})
     assert await prune_confirmed("resources", bench.context)
     at.clock.advance(10)
-    await hold("resources", frozenset({"a", "b"}), bench.context)
+    await record_held("resources", frozenset({"a", "b"}), bench.context)
     assert not await prune_confirmed("resources", bench.context)
 
 
 async def test_less_held_than_before_is_still_confirmed() -> None:
     at = Host()
     bench = await swept(at)
-    await hold("resources", frozenset({"a", "b"}), bench.context)
+    await record_held("resources", frozenset({"a", "b"}), bench.context)
     await at.store.put_record("prune", "confirmed", {"at": at.clock.now()})
     at.clock.advance(10)
-    await hold("resources", frozenset({"a"}), bench.context)
+    await record_held("resources", frozenset({"a"}), bench.context)
     assert await prune_confirmed("resources", bench.context)
-    await hold("resources", frozenset(), bench.context)
+    await record_held("resources", frozenset(), bench.context)
     assert not await prune_confirmed("resources", bench.context)
 
 
