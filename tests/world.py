@@ -31,7 +31,8 @@ from dockerv6.daemon.observer import MetricsObserver
 from dockerv6.dockerd.model import Network, NetworkSpec, SubnetConfig
 from dockerv6.ipam.ledger import Allocation, AllocationState
 from dockerv6.ipam.memory import MemoryLedger
-from dockerv6.planning.host.sysctls import BRIDGE_NETFILTER, FORWARDING
+from dockerv6.planning.host.bridges import BRIDGE_NETFILTER
+from dockerv6.planning.host.sysctls import FORWARDING
 from dockerv6.planning.inputs import MANAGED_BY
 from dockerv6.reconciler.handler import Key, Requeue
 from dockerv6.store.memory import MemoryStore

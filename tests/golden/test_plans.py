@@ -13,12 +13,10 @@ from dockerv6.firewall.model import HostFilterState, PortIntent
 from dockerv6.hostnet.model import BridgePort, Interface, ProxyNeighbour
 from dockerv6.lib.networking import TransportProtocol
 from dockerv6.planning.deletion import plan_deletion
-from dockerv6.planning.docker.endpoints import as_it_was
 from dockerv6.planning.docker.network_spec import fingerprint, network_spec, with_spec_hash
-from dockerv6.planning.docker.rollback import PreviousNetwork, plan_rollback
-from dockerv6.planning.firewall.port_claims import PortProblem
-from dockerv6.planning.host.proxied_subnets import ProxiedSubnet
-from dockerv6.planning.inputs import Holdings, Observed, RulesView
+from dockerv6.planning.docker.recreation import PreviousNetwork, as_it_was, plan_rollback
+from dockerv6.planning.firewall.port_claims import port_finding
+from dockerv6.planning.inputs import Holdings, Observed, ProxiedSubnet, RulesView
 from dockerv6.planning.plan import Plan
 from dockerv6.planning.policy import plan_policy
 from tests.simulation.resources import policy, pool
@@ -63,7 +61,7 @@ PLUGGED = host(
     bridge_netfilter=True,
 )
 UNSEEN = host(bridge(live(APART)), bridge_netfilter=False)
-CONFLICT = PortProblem(
+CONFLICT = port_finding(
     Reason.PORT_CONFLICT,
     "tcp port 8080 on [::] for container db already leads to container web (of shop); choose another port",
 )

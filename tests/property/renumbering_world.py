@@ -16,9 +16,10 @@ from dockerv6.dockerd.model import Attachment, Network
 from dockerv6.ipam.memory import MemoryLedger
 from dockerv6.planning import steps as s
 from dockerv6.planning.addressing.tracked_prefixes import TrackedPrefix
-from dockerv6.planning.docker.rollback import PreviousNetwork, plan_rollback
+from dockerv6.planning.docker.network_spec import own_network
+from dockerv6.planning.docker.recreation import PreviousNetwork, plan_rollback
 from dockerv6.planning.inputs import SPEC_HASH, Desired, Holdings, NetworkIndex, Observed, RulesView
-from dockerv6.planning.network import own_network, plan_network
+from dockerv6.planning.network import plan_network
 from dockerv6.planning.plan import Plan
 from tests.unit.planning.scene import ENGINE_28, IDENTITY, NOW, bridge, created, host
 

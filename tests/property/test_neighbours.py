@@ -14,9 +14,8 @@ from dockerv6.planning.host.ndp_proxy import (
     required_entries,
     unclaimed_proxy_entries,
 )
-from dockerv6.planning.host.proxied_subnets import ProxiedSubnet
 from dockerv6.planning.host.sysctls import proxy_ndp
-from dockerv6.planning.inputs import HostView
+from dockerv6.planning.inputs import HostView, ProxiedSubnet
 from dockerv6.planning.steps import AddProxyNeighbour, RemoveProxyNeighbour, SetSysctl, Step
 from tests.unit.planning.scene import route, running
 

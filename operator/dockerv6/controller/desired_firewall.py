@@ -32,8 +32,8 @@ from dockerv6.planning.firewall.contributions import (
     proxied_subnets_of,
 )
 from dockerv6.planning.firewall.port_assignment import Incumbents, PortAssignment, assign_ports
+from dockerv6.planning.host.interfaces import external_addresses, guest_bridges, uplink_bridges
 from dockerv6.planning.host.ndp_proxy import on_link_prefixes
-from dockerv6.planning.host.sysctls import external_addresses, guest_bridges, uplink_bridges
 from dockerv6.planning.inputs import Identity
 from dockerv6.planning.policy import PolicyAssignment, assign_networks
 

@@ -22,8 +22,8 @@ from dockerv6.firewall.port import FirewallUnavailable
 from dockerv6.hostnet.port import HostNetError, HostNetPermissionError
 from dockerv6.ipam.ledger import LedgerConflict, SubnetTaken
 from dockerv6.planning import steps as s
-from dockerv6.planning.docker.rollback import PreviousNetwork
-from dockerv6.planning.findings import ENGINE_RETRY
+from dockerv6.planning.docker.engine import ENGINE_RETRY
+from dockerv6.planning.docker.recreation import PreviousNetwork
 from dockerv6.planning.inputs import NAME
 from dockerv6.planning.plan import Plan
 from dockerv6.planning.status import Failure

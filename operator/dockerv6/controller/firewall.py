@@ -25,8 +25,7 @@ from dockerv6.firewall.ruleset import EMPTY, Ruleset, RulesetChange, diff
 from dockerv6.hostnet.port import HostNetError
 from dockerv6.lib.networking import TransportProtocol
 from dockerv6.planning.firewall.contributions import proxied_subnets_of
-from dockerv6.planning.host.proxied_subnets import ProxiedSubnet
-from dockerv6.planning.inputs import Identity, RulesView
+from dockerv6.planning.inputs import Identity, ProxiedSubnet, RulesView
 from dockerv6.planning.policy import PolicyAssignment
 
 logger = logging.getLogger(__name__)

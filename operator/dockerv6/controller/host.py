@@ -8,8 +8,8 @@ from dockerv6.controller.execute import carry_out, execute
 from dockerv6.controller.garbage import GARBAGE, sweep
 from dockerv6.controller.prefixes import PREFIXES, track_prefixes
 from dockerv6.firewall.port import FirewallError, FirewallUnavailable
-from dockerv6.planning.findings import repaired_table
-from dockerv6.planning.host.sysctls import filter_steps, sysctl_steps
+from dockerv6.planning.firewall.rules import filter_steps, repaired_table
+from dockerv6.planning.host.sysctls import sysctl_steps
 from dockerv6.planning.plan import Plan
 from dockerv6.reconciler.handler import Key, Requeue, TemporaryError
 

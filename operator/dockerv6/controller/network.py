@@ -19,9 +19,9 @@ from dockerv6.controller.status import (
     report,
     write_status,
 )
-from dockerv6.planning import network as planning
 from dockerv6.planning.deletion import keeps_network, plan_deletion
 from dockerv6.planning.docker.members import matching_members
+from dockerv6.planning.docker.network_spec import own_network
 from dockerv6.planning.host.ndp_proxy import ProxyEntry, required_entries
 from dockerv6.planning.inputs import Desired, Observed
 from dockerv6.planning.plan import Finding
@@ -104,7 +104,7 @@ async def finalize(key: Key, context: Context) -> Requeue | None:
     # Observe
     desired = desired_network(resource, context)
     observed = await observe_network(desired, stored, context)
-    live = planning.own_network(desired, observed)
+    live = own_network(desired, observed)
     if live is not None and keeps_network(desired):
         await keep_orphan(live.id, context)
 
@@ -182,7 +182,7 @@ async def _record_events(key: Key, desired: Desired, result: ConvergeResult, con
     for finding in done.findings:
         if not finding.unknown or finding.reason not in WAITING:
             await context.events.warning(NETWORK, key.name, finding.reason, finding.message)
-    there = planning.own_network(desired, result.observed) is not None and not result.plan.blocked
+    there = own_network(desired, result.observed) is not None and not result.plan.blocked
     if there and await completed(key.name, context):
         why = next((f": {step.reason}" for step in done.steps if isinstance(step, CreateNetwork)), "")
         await context.events.normal(NETWORK, key.name, "Recreated", f"the Docker network was created again{why}")

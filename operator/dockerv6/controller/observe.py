@@ -20,8 +20,9 @@ from dockerv6.controller.endpoints import (
 from dockerv6.controller.status import conditions_before
 from dockerv6.dockerd.port import EngineError
 from dockerv6.lib.prefixes import GLOBAL_ID_BYTES
+from dockerv6.planning.docker.network_spec import observed_network, own_network
+from dockerv6.planning.host.bridges import bridge_gone
 from dockerv6.planning.inputs import Desired, NetworkIndex, Observed
-from dockerv6.planning.network import bridge_gone, observed_network, own_network
 from dockerv6.store.model import StoredObject
 from dockerv6.store.port import StoreError
 

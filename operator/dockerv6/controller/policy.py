@@ -23,8 +23,8 @@ from dockerv6.controller.status import (
 from dockerv6.dockerd.model import Network
 from dockerv6.firewall.port import FirewallError
 from dockerv6.planning.firewall.contributions import POLICY_OWNER, ipv6_subnets
+from dockerv6.planning.host.interfaces import host_message
 from dockerv6.planning.host.ndp_proxy import proxying_interfaces, unclaimed_proxy_entries
-from dockerv6.planning.host.sysctls import host_message
 from dockerv6.planning.inputs import Observed
 from dockerv6.planning.plan import Plan
 from dockerv6.planning.policy import plan_policy

@@ -8,7 +8,7 @@ from ipaddress import IPv6Network
 
 from dockerv6.controller.records import RecordCodec
 from dockerv6.dockerd.model import NetworkSpec
-from dockerv6.planning.docker.rollback import PreviousNetwork
+from dockerv6.planning.docker.recreation import PreviousNetwork
 from dockerv6.store.port import Store
 
 RECREATIONS = "former"

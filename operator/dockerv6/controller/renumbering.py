@@ -11,9 +11,10 @@ from dockerv6.controller.execute import StepFailed, execute
 from dockerv6.controller.garbage import GARBAGE
 from dockerv6.controller.observe import observe_network
 from dockerv6.dockerd.port import EngineApiError
-from dockerv6.planning import network as planning
-from dockerv6.planning.docker.rollback import PreviousNetwork, plan_rollback
+from dockerv6.planning.docker.network_spec import own_network
+from dockerv6.planning.docker.recreation import PreviousNetwork, plan_rollback
 from dockerv6.planning.inputs import SPEC_HASH, Desired, Observed
+from dockerv6.planning.network import plan_network
 from dockerv6.planning.plan import Plan
 from dockerv6.planning.steps import AttachEndpoint, CreateNetwork, RememberNetwork
 from dockerv6.reconciler.handler import Key
@@ -28,7 +29,7 @@ def decide(wish: Desired, seen: Observed, context: Context) -> Plan:
     others = context.recreations.others(pool, wish.name) if pool else ()
     refused, why = context.recreations.refused(wish.name)
     seen = replace(seen, in_flight=others, refused=refused, refusal=why)
-    plan = planning.plan_network(wish, seen, context.inventory.holdings)
+    plan = plan_network(wish, seen, context.inventory.holdings)
     if any(isinstance(step, RememberNetwork) for step in plan.steps):
         context.recreations.claim(wish.name, pool)
     return plan
@@ -87,7 +88,7 @@ def _made(wish: Desired, outcome: ConvergeResult, previous: PreviousNetwork | No
     spec = next((step.spec for step in outcome.plan.steps if isinstance(step, CreateNetwork)), None)
     if spec is not None:
         return spec.labels.get(SPEC_HASH)
-    there = planning.own_network(wish, outcome.observed)
+    there = own_network(wish, outcome.observed)
     if there is None or (previous is not None and there.labels == previous.spec.labels):
         return None
     return there.labels.get(SPEC_HASH)

@@ -14,12 +14,10 @@ from dockerv6.controller.converge import ConvergeResult, requeue_after
 from dockerv6.dockerd.model import Network
 from dockerv6.lib.networking import EgressMode
 from dockerv6.planning.addressing.translation import translate_subnet
-from dockerv6.planning.docker.network_spec import gateway
+from dockerv6.planning.docker.network_spec import gateway, own_network
+from dockerv6.planning.host.interfaces import host_message
 from dockerv6.planning.host.ndp_proxy import proxying_interfaces, required_entries
-from dockerv6.planning.host.proxied_subnets import ProxiedSubnet
-from dockerv6.planning.host.sysctls import host_message
-from dockerv6.planning.inputs import Desired, Observed
-from dockerv6.planning.network import own_network
+from dockerv6.planning.inputs import Desired, Observed, ProxiedSubnet
 from dockerv6.planning.plan import Plan
 from dockerv6.planning.status import NETWORK_DOMAIN, StatusInputs, conditions_of, suspended_conditions
 from dockerv6.store.model import StoredObject

@@ -17,9 +17,9 @@ from dockerv6.dockerd.model import EngineEvent, EventKind, Network
 from dockerv6.dockerd.port import EngineUnavailable
 from dockerv6.firewall.port import FirewallError
 from dockerv6.hostnet.model import ChangeKind, HostChange, ProxyNeighbour
-from dockerv6.planning.host.addresses import HostAddresses, host_addresses
+from dockerv6.planning.host.interfaces import HostAddresses, external_interfaces, host_addresses, is_default_route
 from dockerv6.planning.host.parents import watched_interfaces
-from dockerv6.planning.host.sysctls import external_interfaces, is_default_route, sysctl_steps
+from dockerv6.planning.host.sysctls import sysctl_steps
 from dockerv6.planning.inputs import NAME, HostView
 from dockerv6.reconciler.handler import Key, TemporaryError
 

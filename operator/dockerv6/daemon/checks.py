@@ -11,14 +11,8 @@ from dockerv6.firewall.ipv6nat.presence import Ipv6NatPresence
 from dockerv6.firewall.model import FilterVariant, HostFilterState
 from dockerv6.hostnet.model import HostPrefix
 from dockerv6.planning.addressing.prefix_candidates import candidates
-from dockerv6.planning.host.sysctls import (
-    FORWARDING,
-    accept_ra,
-    external_interfaces,
-    guest_bridges,
-    is_default_route,
-    proxy_ndp,
-)
+from dockerv6.planning.host.interfaces import external_interfaces, guest_bridges, is_default_route
+from dockerv6.planning.host.sysctls import FORWARDING, accept_ra, proxy_ndp
 from dockerv6.planning.inputs import HostView
 
 CAP_NET_ADMIN = 12

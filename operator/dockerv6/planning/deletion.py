@@ -9,11 +9,11 @@ from dockerv6.api.pool import IPv6Pool
 from dockerv6.dockerd.model import Attachment, Network
 from dockerv6.ipam.ledger import AllocationState
 from dockerv6.planning.addressing.pools import cooldown
+from dockerv6.planning.docker.engine import ENGINE_RETRY
 from dockerv6.planning.docker.members import release_members
-from dockerv6.planning.findings import ENGINE_RETRY
+from dockerv6.planning.docker.network_spec import observed_network, own_network
 from dockerv6.planning.host.ndp_proxy import release_proxy_entries
 from dockerv6.planning.inputs import NAME, Desired, Holdings, Identity, NetworkIndex, Observed
-from dockerv6.planning.network import observed_network, own_network
 from dockerv6.planning.plan import Finding, Plan
 from dockerv6.planning.steps import EnsureRules, ForgetSubnet, ReleaseSubnet, RemoveNetwork, RemoveProxyNeighbour, Step
 

@@ -11,8 +11,8 @@ from dockerv6.firewall.model import DEFAULT_MARK, HostFilterState, PortIntent
 from dockerv6.hostnet.model import Interface, ProxyNeighbour, Route
 from dockerv6.ipam.ledger import Allocation, AllocationState
 from dockerv6.planning.addressing.tracked_prefixes import TrackedPrefix
-from dockerv6.planning.firewall.port_claims import PortKey, PortProblem
-from dockerv6.planning.host.proxied_subnets import ProxiedSubnet
+from dockerv6.planning.firewall.port_claims import PortKey
+from dockerv6.planning.plan import Finding
 
 MANAGED_BY = "dockerv6.io/managed-by"
 NAME = "dockerv6.io/name"
@@ -77,8 +77,23 @@ class RulesView:
     untranslated: Mapping[str, str] = field(default_factory=dict)  # owner -> why it is not translated to its prefix
     ports: Mapping[str, tuple[PortIntent, ...]] = field(default_factory=dict)  # owner -> what is published for it
     port_names: Mapping[PortKey, str] = field(default_factory=dict)  # the containers that ports lead to
-    port_problems: Mapping[str, tuple[PortProblem, ...]] = field(default_factory=dict)  # owner -> what is not
+    port_problems: Mapping[str, tuple[Finding, ...]] = field(default_factory=dict)  # owner -> what is not
     rival: str = ""  # another program that looks after the same networks, and what to do about it
+
+
+@dataclass(frozen=True, slots=True)
+class ProxiedSubnet:
+    """A subnet of a resource that asks for ``ndpProxy``: its running containers get NDP proxy entries."""
+
+    owner: str
+    subnet: IPv6Network
+    interface: str | None = None  # ndpProxy.interface; None: the one that holds the covering prefix
+    external_prefixes: tuple[IPv6Network, ...] = ()  # what it is translated to, or was; empty: it is not translated
+
+    @property
+    def prefixes(self) -> tuple[IPv6Network, ...]:
+        """The prefixes in which neighbours see the containers; the current one first."""
+        return self.external_prefixes or (self.subnet,)
 
 
 class NetworkIndex:

@@ -1,7 +1,5 @@
 """The plan for one IPv6Network resource: from the wish and the world to ordered steps."""
 
-from ipaddress import IPv6Address, IPv6Interface
-
 from dockerv6.api.conditions import ConditionType, Reason
 from dockerv6.api.errors import format_path
 from dockerv6.api.network import ManagementPolicy, UpdateStrategy
@@ -10,18 +8,33 @@ from dockerv6.dockerd.model import Attachment, Network, NetworkSpec
 from dockerv6.planning.addressing.conflicts import network_conflict
 from dockerv6.planning.addressing.pools import withdrawn_findings
 from dockerv6.planning.addressing.subnets import SubnetDecision, choose_subnet
-from dockerv6.planning.docker.endpoints import Recreation, attach, creation
+from dockerv6.planning.docker.engine import _elsewhere, engine_findings
 from dockerv6.planning.docker.members import attach_members, detach_members, member_findings
-from dockerv6.planning.docker.network_spec import NO_IPV4_SINCE, differences, fingerprint, network_spec
-from dockerv6.planning.findings import ENGINE_RETRY, engine_findings, rules_drift
-from dockerv6.planning.firewall.contributions import network_contribution
-from dockerv6.planning.host.parents import parent_findings, vain_findings
-from dockerv6.planning.host.sysctls import (
-    host_findings,
+from dockerv6.planning.docker.network_spec import (
+    NO_IPV4_SINCE,
+    differences,
+    fingerprint,
+    network_spec,
+    observed_network,
+    own_network,
 )
-from dockerv6.planning.inputs import Desired, Holdings, HostView, Observed
+from dockerv6.planning.docker.recreation import Recreation, attach, creation
+from dockerv6.planning.firewall.contributions import network_contribution
+from dockerv6.planning.firewall.rules import rules_drift
+from dockerv6.planning.host.bridges import _mend, bridge_gone
+from dockerv6.planning.host.parents import parent_findings, vain_findings
+from dockerv6.planning.host.sysctls import host_findings
+from dockerv6.planning.inputs import Desired, Holdings, Observed
 from dockerv6.planning.plan import Finding, Plan
-from dockerv6.planning.reach import (
+from dockerv6.planning.steps import (
+    CreateNetwork,
+    DetachEndpoint,
+    RememberEndpoints,
+    RememberNetwork,
+    RemoveNetwork,
+    Step,
+)
+from dockerv6.planning.traffic import (
     bridge_port_steps,
     bridged,
     forwarding_steps,
@@ -29,15 +42,6 @@ from dockerv6.planning.reach import (
     proxy_steps,
     rules_steps,
     traffic_findings,
-)
-from dockerv6.planning.steps import (
-    CreateNetwork,
-    DetachEndpoint,
-    RememberEndpoints,
-    RememberNetwork,
-    RemoveNetwork,
-    RepairBridge,
-    Step,
 )
 
 UNBRIDGED = frozenset({Driver.MACVLAN, Driver.IPVLAN})
@@ -60,20 +64,6 @@ def plan_network(desired: Desired, observed: Observed, holdings: Holdings) -> Pl
     return _plan_managed(desired, observed, holdings, live, subnet)
 
 
-def own_network(desired: Desired, observed: Observed) -> Network | None:
-    """The resource's own Docker network, by its labels, whatever its name."""
-    mine = observed.networks.owned(desired.identity, desired.name)
-    wanted = [n for n in mine if n.name == desired.resource.docker_name]
-    return next(iter(wanted or mine), None)
-
-
-def observed_network(desired: Desired, observed: Observed) -> Network | None:
-    """With ``managementPolicy: Observe``: the Docker network that somebody else made."""
-    if not desired.resource.observed:
-        return None
-    return next(iter(observed.networks.named(desired.resource.docker_name)), None)
-
-
 def _refusals(desired: Desired, observed: Observed) -> tuple[Finding, ...]:
     """Why nothing at all is done for the resource."""
     spec = desired.resource.spec
@@ -94,20 +84,6 @@ def _refusals(desired: Desired, observed: Observed) -> tuple[Finding, ...]:
             ),
         )
     return (*host_findings(observed.host), *_elsewhere(observed))
-
-
-def _elsewhere(observed: Observed) -> tuple[Finding, ...]:
-    """The engine's bridges are none of this host's: everything would be done in the wrong place."""
-    interfaces = observed.host.interfaces
-    own = observed.networks.named("bridge")  # the engine's own is there, unless "bridge": "none"
-    if not own or not interfaces or any(n.bridge in interfaces for n in observed.networks):
-        return ()
-    bridges = {n.bridge for n in observed.networks if n.bridge}
-    message = (
-        f"none of the Docker Engine's bridges ({', '.join(sorted(bridges)[:3])}) is in this network namespace;"
-        " run dockerv6 where the engine runs: on the host, or in a container with --network host"
-    )
-    return (Finding(ConditionType.HOST_READY, Reason.WRONG_NAMESPACE, message, retry=ENGINE_RETRY),)
 
 
 def _kept(desired: Desired, observed: Observed, holdings: Holdings, live: Network | None) -> tuple[Step, ...]:
@@ -309,37 +285,3 @@ def _refuse_recreation(
         )
         return Finding(ConditionType.NETWORK_READY, Reason.RECREATE_BLOCKED, message, blocks=False)
     return None
-
-
-def bridge_gone(host: HostView, live: Network) -> str:
-    """A bridge that was deleted under its network: the engine does not make it again before its own restart."""
-    bridge = live.bridge
-    if bridge is None or not host.interfaces or bridge in host.interfaces:
-        return ""
-    return f"bridge {bridge} of Docker network {live.name} was deleted"
-
-
-def _mend(observed: Observed, live: Network) -> tuple[RepairBridge, ...]:
-    """A bridge that lost an address or was set down gets what its network has, not what the next one shall have.
-
-    An address that failed duplicate address detection is as good as lost: the gateway is the bridge, whoever else
-    claims to be it. One that is merely tentative will be of use in a second.
-    """
-    interface = observed.host.interfaces.get(live.bridge or "")
-    if interface is None:
-        return ()
-    found: list[RepairBridge] = []
-    for config in live.ipv6:
-        if not isinstance(config.gateway, IPv6Address):
-            continue
-        address = IPv6Interface((config.gateway, config.subnet.prefixlen))
-        faults: list[str] = []
-        if address not in interface.addresses:
-            faults.append(f"bridge {interface.name} lost its address {address}")
-        elif address.ip in interface.dad_failed:
-            faults.append(f"address {address} of bridge {interface.name} failed duplicate address detection")
-        if not interface.up and not found:
-            faults.append(f"bridge {interface.name} is down")
-        if faults:
-            found.append(RepairBridge(interface.name, address, "; ".join(faults)))
-    return tuple(found)

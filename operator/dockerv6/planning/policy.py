@@ -8,11 +8,13 @@ from dockerv6.api.policy import IPv6Policy, NetworkSelector
 from dockerv6.dockerd.model import Network
 from dockerv6.lib.networking import EgressMode
 from dockerv6.planning.addressing.translation import translation_findings
-from dockerv6.planning.findings import engine_findings, raw_drop_findings, rules_drift, rules_findings
+from dockerv6.planning.docker.engine import engine_findings, raw_drop_findings
 from dockerv6.planning.firewall.contributions import POLICY_OWNER, icc_switched_off, ipv6_subnets
 from dockerv6.planning.firewall.port_claims import has_labels
+from dockerv6.planning.firewall.rules import filter_steps, rules_drift, rules_findings
+from dockerv6.planning.host.bridges import bridge_steps, icc_findings
 from dockerv6.planning.host.ndp_proxy import ndp_proxy_findings, ndp_proxy_steps
-from dockerv6.planning.host.sysctls import bridge_steps, filter_steps, host_findings, icc_findings, sysctl_steps
+from dockerv6.planning.host.sysctls import host_findings, sysctl_steps
 from dockerv6.planning.host.uplinks import uplink_findings
 from dockerv6.planning.inputs import MANAGED_BY, Holdings, Observed
 from dockerv6.planning.plan import Finding, Plan

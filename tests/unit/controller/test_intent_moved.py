@@ -11,14 +11,14 @@ from dockerv6.dockerd.model import Network
 from dockerv6.firewall.model import FirewallIntent, PortIntent
 from dockerv6.lib.networking import TransportProtocol
 from dockerv6.planning.firewall.port_assignment import PortAssignment
-from dockerv6.planning.firewall.port_claims import PortProblem
+from dockerv6.planning.firewall.port_claims import port_finding
 from dockerv6.planning.policy import PolicyAssignment
 from tests.simulation.resources import network, policy
 from tests.world import Bench, Host
 
 WEB = IPv6Address("fd00::5")
 PORT = PortIntent("a", TransportProtocol.TCP, 80, WEB, 8080)
-CONFLICT = PortProblem(Reason.PORT_CONFLICT, "somebody has it")
+CONFLICT = port_finding(Reason.PORT_CONFLICT, "somebody has it")
 SHOP = Network("1", "shop", "bridge")
 EMPTY = DesiredFirewall(FirewallIntent(), (), PortAssignment(), {}, PolicyAssignment({}, {}))
 

@@ -9,7 +9,7 @@ from dockerv6.controller.policy import finalize, reconcile
 from dockerv6.firewall.model import FilterVariant, ForwardDrop
 from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable
 from dockerv6.hostnet.model import Listener
-from dockerv6.planning.findings import PORT_RETRY
+from dockerv6.planning.firewall.port_assignment import PORT_RETRY
 from dockerv6.reconciler.handler import Key, Requeue, TemporaryError
 from tests.simulation.resources import invalid, network, policy
 from tests.world import Bench, Host

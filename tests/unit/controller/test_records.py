@@ -12,7 +12,7 @@ from dockerv6.controller.recreations import RECREATIONS, InFlightRecreations
 from dockerv6.dockerd.model import Attachment, NetworkSpec, SubnetConfig
 from dockerv6.ipam.memory import MemoryLedger
 from dockerv6.planning.addressing.tracked_prefixes import PreviousPrefix, TrackedPrefix
-from dockerv6.planning.docker.rollback import PreviousNetwork
+from dockerv6.planning.docker.recreation import PreviousNetwork
 from dockerv6.store.memory import MemoryStore
 
 # Rows as they stand in state files, written before records had a codec.

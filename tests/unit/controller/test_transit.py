@@ -6,7 +6,7 @@ import pytest
 
 from dockerv6.controller.recreations import RECREATIONS, InFlightRecreations
 from dockerv6.dockerd.model import NetworkSpec, SubnetConfig
-from dockerv6.planning.docker.rollback import PreviousNetwork
+from dockerv6.planning.docker.recreation import PreviousNetwork
 from dockerv6.store.memory import MemoryStore
 
 SUBNET = IPv6Network("2001:db8:a00:7::/64")

@@ -7,10 +7,11 @@ from dockerv6.api.conditions import Reason
 from dockerv6.firewall.model import PortIntent
 from dockerv6.hostnet.model import Interface
 from dockerv6.lib.networking import TransportProtocol
-from dockerv6.planning.findings import rules_findings
-from dockerv6.planning.firewall.port_claims import PortProblem
-from dockerv6.planning.host.addresses import host_addresses, pending_addresses
+from dockerv6.planning.firewall.port_claims import port_finding
+from dockerv6.planning.firewall.rules import pending_addresses, rules_findings
+from dockerv6.planning.host.interfaces import host_addresses
 from dockerv6.planning.inputs import HostView, RulesView
+from dockerv6.planning.plan import Finding
 from tests.unit.planning.scene import SUBNET, host
 
 HERE, GONE = IPv6Address("2001:db8::5"), IPv6Address("2001:db8::6")
@@ -26,7 +27,7 @@ def port(at: IPv6Address | str | None, number: int = 443) -> PortIntent:
 
 def said(view: HostView, *ports: PortIntent) -> list[str]:
     found = pending_addresses(ports, view)
-    assert all((p.reason, p.waiting) == ("AddressPending", True) for p in found)
+    assert all((p.reason, p.unknown) == ("AddressPending", True) for p in found)
     return [p.message for p in found]
 
 
@@ -84,7 +85,7 @@ def test_the_hosts_addresses_tell_their_state() -> None:
 
 
 class TestFindings:
-    def found(self, *problems: PortProblem) -> list[tuple[str, str, bool, bool]]:
+    def found(self, *problems: Finding) -> list[tuple[str, str, bool, bool]]:
         rules = RulesView(ports={"blog": (port(GONE),), "other": (port(HERE),)}, port_problems={"blog": problems})
         return [(f.condition, f.reason, f.unknown, f.blocks) for f in rules_findings(rules, "blog", host())]
 
@@ -92,5 +93,5 @@ class TestFindings:
         assert self.found() == [("PortsPublished", "AddressPending", True, False)]
 
     def test_a_fault_goes_first(self) -> None:
-        from_claims = PortProblem(Reason.PORT_CONFLICT, "it is another's")
+        from_claims = port_finding(Reason.PORT_CONFLICT, "it is another's")
         assert self.found(from_claims) == [("PortsPublished", "PortConflict", False, False)]

@@ -9,13 +9,13 @@ from dockerv6.api.traffic import Publish
 from dockerv6.dockerd.model import Container, PortBinding
 from dockerv6.planning.firewall.port_claims import (
     PortClaim,
-    PortProblem,
     PublishingNetwork,
     from_containers,
     has_labels,
     matches_container,
     own_ports,
 )
+from dockerv6.planning.plan import Finding
 from tests.simulation.resources import network
 from tests.unit.planning.scene import SUBNET, binding, end, foreign, live, running
 
@@ -131,11 +131,11 @@ class TestSeveralNetworks:
         assert claim.owner == "else"
 
 
-def own(*containers: Container, **port: object) -> PortClaim | PortProblem:
+def own(*containers: Container, **port: object) -> PortClaim | Finding:
     return own_at(surface(ports=[{"port": 8080, "containers": {"name": "web"}, **port}]), *containers)
 
 
-def own_at(place: PublishingNetwork, *containers: Container) -> PortClaim | PortProblem:
+def own_at(place: PublishingNetwork, *containers: Container) -> PortClaim | Finding:
     (found,) = own_ports((place,), containers)
     return found if isinstance(found, PortClaim) else found[1]
 
@@ -156,7 +156,7 @@ class TestOwnPorts:
     def test_labels_choose_too(self) -> None:
         claim = own(self.WEB, containers={"matchLabels": {"app": "web"}})
         assert isinstance(claim, PortClaim)
-        assert isinstance(own(self.WEB, containers={"matchLabels": {"app": "db"}}), PortProblem)
+        assert isinstance(own(self.WEB, containers={"matchLabels": {"app": "db"}}), Finding)
 
     def test_clients_can_be_named(self) -> None:
         claim = own(self.WEB, **{"from": ["2001:db8:1::/48", "2001:db8:2::7"]})
@@ -192,13 +192,13 @@ class TestOwnPorts:
 
     def test_nobody_there_is_waited_for(self) -> None:
         problem = own(running("web", end(OTHER, "fd99::5")))
-        assert isinstance(problem, PortProblem)
-        assert (problem.reason, problem.waiting) == ("NoEndpoint", True)
+        assert isinstance(problem, Finding)
+        assert (problem.reason, problem.unknown) == ("NoEndpoint", True)
         assert "tcp port 8080: no running container on network blog is named web" in problem.message
 
     def test_a_ports_own_name_is_said(self) -> None:
         problem = own(name="http", containers={"matchLabels": {"b": "2", "a": "1"}})
-        assert isinstance(problem, PortProblem)
+        assert isinstance(problem, Finding)
         assert "publish.ports http:" in problem.message
         assert "is labelled a=1, b=2" in problem.message
 

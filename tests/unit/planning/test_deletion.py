@@ -5,8 +5,7 @@ import pytest
 
 from dockerv6.hostnet.model import Interface, ProxyNeighbour
 from dockerv6.planning.deletion import GarbageInputs, plan_deletion, plan_garbage, unclaimed_networks
-from dockerv6.planning.host.proxied_subnets import ProxiedSubnet
-from dockerv6.planning.inputs import NetworkIndex, Observed, RulesView
+from dockerv6.planning.inputs import NetworkIndex, Observed, ProxiedSubnet, RulesView
 from dockerv6.planning.plan import Plan
 from dockerv6.planning.steps import ForgetSubnet, ReleaseSubnet, RemoveNetwork, RemoveProxyNeighbour
 from tests.simulation.resources import network

@@ -4,8 +4,8 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 import pytest
 
 from dockerv6.dockerd.model import Attachment, NetworkSpec, SubnetConfig
-from dockerv6.planning.docker.endpoints import Recreation, as_it_was, attach, creation
 from dockerv6.planning.docker.network_spec import fingerprint, network_spec
+from dockerv6.planning.docker.recreation import Recreation, as_it_was, attach, creation
 from dockerv6.planning.inputs import SPEC_HASH
 from dockerv6.planning.steps import AttachEndpoint, CreateNetwork, RememberEndpoints, RememberNetwork
 from tests.simulation.resources import network

@@ -4,20 +4,22 @@ import pytest
 
 from dockerv6.api.conditions import Reason
 from dockerv6.api.network import IPv6Network as NetworkResource
-from dockerv6.planning.findings import PORT_RETRY, engine_findings, raw_drop_findings, repaired_table, rules_findings
-from dockerv6.planning.firewall.port_claims import PortProblem
+from dockerv6.planning.docker.engine import engine_findings, raw_drop_findings
+from dockerv6.planning.firewall.port_assignment import PORT_RETRY
+from dockerv6.planning.firewall.port_claims import port_finding
+from dockerv6.planning.firewall.rules import repaired_table, rules_findings
 from dockerv6.planning.inputs import HostView, RulesView
 from dockerv6.planning.plan import Finding
 from tests.simulation.resources import network
 from tests.unit.planning.scene import ENGINE_20_10, ENGINE_28, observed, reasons
 
-PENDING = PortProblem(Reason.ADDRESS_PENDING, "it has no address", waiting=True)
-NOBODY = PortProblem(Reason.NO_ENDPOINT, "nobody is there", waiting=True)
-CONFLICT = PortProblem(Reason.PORT_CONFLICT, "it is another's")
-TAKEN = PortProblem(Reason.PORT_TAKEN, "somebody listens")
+PENDING = port_finding(Reason.ADDRESS_PENDING, "it has no address", waiting=True)
+NOBODY = port_finding(Reason.NO_ENDPOINT, "nobody is there", waiting=True)
+CONFLICT = port_finding(Reason.PORT_CONFLICT, "it is another's")
+TAKEN = port_finding(Reason.PORT_TAKEN, "somebody listens", retry=PORT_RETRY)
 
 
-def ports(*problems: PortProblem) -> Finding:
+def ports(*problems: Finding) -> Finding:
     (found,) = rules_findings(RulesView(port_problems={"blog": problems, "other": (TAKEN,)}), "blog", HostView())
     assert (found.condition, found.blocks) == ("PortsPublished", False)
     return found
@@ -29,7 +31,7 @@ def test_rules_that_are_in_order_say_nothing() -> None:
 
 
 @pytest.mark.parametrize("problem", [PENDING, NOBODY])
-def test_a_port_that_only_waits_is_no_fault(problem: PortProblem) -> None:
+def test_a_port_that_only_waits_is_no_fault(problem: Finding) -> None:
     found = ports(problem)
     assert (found.reason, found.unknown, found.retry) == (problem.reason, True, None)
 

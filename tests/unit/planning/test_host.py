@@ -4,22 +4,17 @@ import pytest
 
 from dockerv6.firewall.model import HostFilterState
 from dockerv6.hostnet.model import BridgePort, Interface, RouteProtocol
+from dockerv6.planning.firewall.rules import filter_findings, filter_steps
+from dockerv6.planning.host.bridges import bridge_steps, icc_findings
+from dockerv6.planning.host.interfaces import external_interfaces, guest_bridges, host_message, uplink_bridges
 from dockerv6.planning.host.sysctls import (
     FORWARDING,
     accept_ra,
-    bridge_steps,
-    external_interfaces,
-    filter_findings,
-    filter_steps,
-    guest_bridges,
     host_findings,
-    host_message,
-    icc_findings,
     proxy_ndp,
     restore_steps,
     sysctl_steps,
     unneeded_sysctls,
-    uplink_bridges,
 )
 from dockerv6.planning.inputs import HostView, RulesView
 from dockerv6.planning.steps import (

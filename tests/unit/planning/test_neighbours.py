@@ -13,8 +13,7 @@ from dockerv6.planning.host.ndp_proxy import (
     required_entries,
     unclaimed_proxy_entries,
 )
-from dockerv6.planning.host.proxied_subnets import ProxiedSubnet
-from dockerv6.planning.inputs import HostView
+from dockerv6.planning.inputs import HostView, ProxiedSubnet
 from dockerv6.planning.steps import AddProxyNeighbour, RemoveProxyNeighbour, SetSysctl
 from tests.unit.planning.scene import reasons, route, running
 

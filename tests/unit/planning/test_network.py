@@ -4,8 +4,8 @@ from ipaddress import IPv6Interface, IPv6Network
 import pytest
 
 from dockerv6.firewall.model import HostFilterState
+from dockerv6.planning.docker.network_spec import own_network
 from dockerv6.planning.inputs import Holdings, HostView, NetworkIndex, RulesView
-from dockerv6.planning.network import own_network
 from dockerv6.planning.plan import Plan
 from dockerv6.planning.steps import AttachEndpoint, CreateNetwork, EnsureRules, RepairBridge
 from tests.simulation.resources import network

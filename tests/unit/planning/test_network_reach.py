@@ -10,8 +10,7 @@ from dockerv6.api.options import GATEWAY_MODE_IPV6
 from dockerv6.dockerd.model import BRIDGE_NAME, EngineInfo, Network
 from dockerv6.hostnet.model import Interface, ProxyNeighbour
 from dockerv6.planning.docker.network_spec import network_spec, with_spec_hash
-from dockerv6.planning.host.proxied_subnets import ProxiedSubnet
-from dockerv6.planning.inputs import NetworkIndex, RulesView
+from dockerv6.planning.inputs import NetworkIndex, ProxiedSubnet, RulesView
 from dockerv6.planning.plan import Plan
 from dockerv6.planning.steps import AddProxyNeighbour, CreateNetwork, RemoveProxyNeighbour
 from tests.unit.planning.scene import (

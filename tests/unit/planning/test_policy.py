@@ -11,8 +11,7 @@ from dockerv6.dockerd.model import Network, SubnetConfig
 from dockerv6.firewall.model import HostFilterState, PortIntent
 from dockerv6.hostnet.model import BridgePort, Interface, ProxyNeighbour
 from dockerv6.lib.networking import TransportProtocol
-from dockerv6.planning.host.proxied_subnets import ProxiedSubnet
-from dockerv6.planning.inputs import MANAGED_BY, Holdings, Observed, RulesView
+from dockerv6.planning.inputs import MANAGED_BY, Holdings, Observed, ProxiedSubnet, RulesView
 from dockerv6.planning.plan import Plan
 from dockerv6.planning.policy import assign_networks, plan_policy
 from tests.simulation.resources import policy

@@ -47,7 +47,7 @@ def served(found: PortAssignment) -> dict[str, str]:
 
 
 def reasons(found: PortAssignment) -> dict[str, list[tuple[str, bool]]]:
-    return {owner: [(str(p.reason), p.waiting) for p in each] for owner, each in found.problems.items()}
+    return {owner: [(str(p.reason), p.unknown) for p in each] for owner, each in found.problems.items()}
 
 
 def test_a_port_leads_to_its_container() -> None:

@@ -9,9 +9,9 @@ import pytest
 from dockerv6.firewall.model import HostFilterState, PortIntent
 from dockerv6.hostnet.model import BridgePort, Interface, ProxyNeighbour
 from dockerv6.lib.networking import TransportProtocol
-from dockerv6.planning.host.proxied_subnets import ProxiedSubnet
-from dockerv6.planning.inputs import Observed, RulesView
-from dockerv6.planning.reach import (
+from dockerv6.planning.inputs import Observed, ProxiedSubnet, RulesView
+from dockerv6.planning.steps import AddProxyNeighbour, EnsureRules
+from dockerv6.planning.traffic import (
     bridge_port_steps,
     bridged,
     forwarding_steps,
@@ -19,7 +19,6 @@ from dockerv6.planning.reach import (
     rules_steps,
     traffic_findings,
 )
-from dockerv6.planning.steps import AddProxyNeighbour, EnsureRules
 from tests.unit.planning.scene import (
     FORWARD,
     SUBNET,

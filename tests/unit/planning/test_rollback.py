@@ -6,9 +6,8 @@ from ipaddress import IPv6Network
 import pytest
 
 from dockerv6.dockerd.model import Attachment, Network
-from dockerv6.planning.docker.endpoints import as_it_was
 from dockerv6.planning.docker.network_spec import differences
-from dockerv6.planning.docker.rollback import PreviousNetwork, plan_rollback
+from dockerv6.planning.docker.recreation import PreviousNetwork, as_it_was, plan_rollback
 from dockerv6.planning.inputs import Holdings, Observed
 from dockerv6.planning.plan import Plan
 from dockerv6.planning.steps import (

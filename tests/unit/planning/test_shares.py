@@ -18,7 +18,7 @@ from dockerv6.planning.firewall.contributions import (
 )
 from dockerv6.planning.firewall.port_assignment import PortAssignment
 from dockerv6.planning.firewall.port_claims import PublishingNetwork
-from dockerv6.planning.host.proxied_subnets import ProxiedSubnet
+from dockerv6.planning.inputs import ProxiedSubnet
 from tests.simulation.resources import network, policy
 from tests.unit.planning.scene import SUBNET, allocation, desired, end, foreign, live, running, tracked
 

@@ -15,7 +15,7 @@ from dockerv6.api.options import GATEWAY_MODE_IPV6
 from dockerv6.dockerd.model import BRIDGE_NAME, EngineInfo, Network, NetworkSpec, SubnetConfig
 from dockerv6.lib.networking import MAX_INTERFACE_NAME, EgressMode
 from dockerv6.lib.prefixes import first_address
-from dockerv6.planning.inputs import MANAGED_BY, NAME, POOL, SPEC_HASH, Identity
+from dockerv6.planning.inputs import MANAGED_BY, NAME, POOL, SPEC_HASH, Desired, Identity, Observed
 
 MTU = "com.docker.network.driver.mtu"
 ICC = "com.docker.network.bridge.enable_icc"
@@ -156,3 +156,17 @@ def _subnet_differences(want: NetworkSpec, live: Network) -> list[str]:
 def _comparable_labels(labels: Mapping[str, str]) -> dict[str, str]:
     """Labels but for the hash."""
     return {k: v for k, v in labels.items() if k != SPEC_HASH}
+
+
+def own_network(desired: Desired, observed: Observed) -> Network | None:
+    """The resource's own Docker network, by its labels, whatever its name."""
+    mine = observed.networks.owned(desired.identity, desired.name)
+    wanted = [n for n in mine if n.name == desired.resource.docker_name]
+    return next(iter(wanted or mine), None)
+
+
+def observed_network(desired: Desired, observed: Observed) -> Network | None:
+    """With ``managementPolicy: Observe``: the Docker network that somebody else made."""
+    if not desired.resource.observed:
+        return None
+    return next(iter(observed.networks.named(desired.resource.docker_name)), None)

@@ -22,7 +22,7 @@ from dockerv6.planning.addressing.translation import translate_subnet
 from dockerv6.planning.docker.network_spec import bridge_name
 from dockerv6.planning.firewall.port_assignment import PortAssignment
 from dockerv6.planning.firewall.port_claims import PublishingNetwork, matches_container
-from dockerv6.planning.host.proxied_subnets import ProxiedSubnet
+from dockerv6.planning.inputs import ProxiedSubnet
 
 POLICY_OWNER = "policy/"
 """Before the name of an IPv6Policy where it owns elements: an IPv6Network may have the same name."""

@@ -16,12 +16,16 @@ from dockerv6.hostnet.model import Listener
 from dockerv6.planning.firewall.port_claims import (
     PortClaim,
     PortKey,
-    PortProblem,
     PublishingNetwork,
     from_containers,
     own_ports,
+    port_finding,
     shown,
 )
+from dockerv6.planning.plan import Finding
+
+PORT_RETRY = 10.0
+"""Seconds until a port that a host process uses is tried again: the kernel does not announce that it is free."""
 
 Incumbents = Mapping[PortKey, tuple[IPv6Address, int]]
 """Where ports lead to now."""
@@ -33,7 +37,7 @@ class PortAssignment:
 
     ports: tuple[PortIntent, ...] = ()
     names: Mapping[PortKey, str] = field(default_factory=dict)  # the containers that they lead to
-    problems: Mapping[str, tuple[PortProblem, ...]] = field(default_factory=dict)  # by owner
+    problems: Mapping[str, tuple[Finding, ...]] = field(default_factory=dict)  # by owner
 
     @property
     def incumbents(self) -> Incumbents:
@@ -65,7 +69,7 @@ def assign_ports(
     """
     by_network = {surface.network_id: surface for surface in publishing_networks}
     running = tuple(containers)
-    problems: dict[str, list[PortProblem]] = {}
+    problems: dict[str, list[Finding]] = {}
     found = [*from_containers(by_network, running)]
     held = _held_by_engine(running, frozenset(claim.container.id for claim in found))
     for surface_port in own_ports(by_network.values(), running):
@@ -115,11 +119,11 @@ def _place(
     incumbents: Incumbents,
     held: Mapping[tuple[str, int], _Holders],
     listeners: Collection[Listener],
-) -> PortProblem | None:
+) -> Finding | None:
     """Put the claim among those that have their port, or say why not."""
     if claim.address is None:
         message = f"{claim}: container {claim.container.name} has no IPv6 address on network {claim.network} yet"
-        return PortProblem(Reason.ADDRESS_PENDING, message, waiting=True)
+        return port_finding(Reason.ADDRESS_PENDING, message, waiting=True)
     there = taken.setdefault((str(claim.protocol), claim.port), {})
     rivals = [
         other
@@ -130,7 +134,7 @@ def _place(
         if rival.container.id != claim.container.id or rival.target_port != claim.target_port:
             whose = f"container {rival.container.name} (of {rival.owner})"
             message = f"{claim} for container {claim.container.name} already leads to {whose}; choose another port"
-            return PortProblem(Reason.PORT_CONFLICT, message)
+            return port_finding(Reason.PORT_CONFLICT, message)
     same = there.get(claim.host_address)
     if same is not None:  # the same target by two ways: said with an allow-list, it is meant
         if claim.sources and not same.sources:
@@ -141,18 +145,18 @@ def _place(
     listener = None if ours else _listener(claim, listeners)
     if listener is not None:
         message = f"{claim} is taken by {_who(listener, holders)}; stop it, or choose another port"
-        return PortProblem(Reason.PORT_TAKEN, message)
+        return port_finding(Reason.PORT_TAKEN, message, retry=PORT_RETRY)
     there[claim.host_address] = claim
     return None
 
 
-def _open_anyway(claim: PortClaim) -> PortProblem:
+def _open_anyway(claim: PortClaim) -> Finding:
     """One address's allow-list says less than what opens the same port of the same container on all of them."""
     message = (
         f"{claim} for container {claim.container.name} can't be for some clients alone: the port is published on all"
         " addresses as well; say `from` there, or publish it on single addresses only"
     )
-    return PortProblem(Reason.PORT_CONFLICT, message)
+    return port_finding(Reason.PORT_CONFLICT, message)
 
 
 def _listener(claim: PortClaim, listeners: Collection[Listener]) -> Listener | None:

@@ -4,10 +4,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
 
-from dockerv6.api.conditions import Reason
+from dockerv6.api.conditions import ConditionType, Reason
 from dockerv6.api.traffic import ANY_ADDRESS, ContainerSelector, Publish, PublishedPort
 from dockerv6.dockerd.model import Container, ContainerEndpoint, PortBinding
 from dockerv6.lib.networking import TransportProtocol
+from dockerv6.planning.plan import Finding
 
 _ANY_V4 = IPv4Address("0.0.0.0")
 
@@ -52,13 +53,9 @@ class PortClaim:
         return f"{self.protocol} port {self.port} on {shown(self.host_address)}"
 
 
-@dataclass(frozen=True, slots=True)
-class PortProblem:
-    """A wish that is not fulfilled, and what to do. ``waiting``: it fulfils itself, there is nothing wrong."""
-
-    reason: Reason
-    message: str
-    waiting: bool = False
+def port_finding(reason: Reason, message: str, *, waiting: bool = False, retry: float | None = None) -> Finding:
+    """A port that is not published. ``waiting``: it will be without a change by a person, so it is no fault."""
+    return Finding(ConditionType.PORTS_PUBLISHED, reason, message, blocks=False, retry=retry, unknown=waiting)
 
 
 def shown(address: IPv6Address | None) -> str:
@@ -144,7 +141,7 @@ def _host_addresses(binding: PortBinding, surface: PublishingNetwork) -> tuple[I
 
 def own_ports(
     publishing_networks: Iterable[PublishingNetwork], containers: tuple[Container, ...]
-) -> Iterator[PortClaim | tuple[str, PortProblem]]:
+) -> Iterator[PortClaim | tuple[str, Finding]]:
     """What resources themselves publish, whatever the containers ask for."""
     by_owner: dict[str, list[PublishingNetwork]] = {}
     for surface in publishing_networks:
@@ -158,14 +155,14 @@ def own_ports(
 
 def _own_port(
     owner: str, port: PublishedPort, places: Mapping[str, PublishingNetwork], containers: tuple[Container, ...]
-) -> PortClaim | tuple[str, PortProblem]:
+) -> PortClaim | tuple[str, Finding]:
     chosen = sorted((c for c in containers if matches_container(port.containers, c)), key=lambda c: (c.created, c.id))
     ends = [(c, *place) for c in chosen for place in _served(c, places)]
     if not ends:
         where = ", ".join(sorted(s.network_name for s in places.values()))
         said = port.name or f"{port.protocol} port {port.port}"
         message = f"publish.ports {said}: no running container on network {where} is {_wanted(port.containers)}"
-        return owner, PortProblem(Reason.NO_ENDPOINT, message, waiting=True)
+        return owner, port_finding(Reason.NO_ENDPOINT, message, waiting=True)
     container, end, surface = next((e for e in ends if e[1].ipv6 is not None), ends[0])
     address = port.host_address if port.host_address is not None else surface.host_address
     return PortClaim(

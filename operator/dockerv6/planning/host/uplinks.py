@@ -13,7 +13,7 @@ from dockerv6.dockerd.model import Network
 from dockerv6.hostnet.model import Interface
 from dockerv6.lib.networking import EgressMode
 from dockerv6.planning.docker.network_spec import MTU
-from dockerv6.planning.host.sysctls import default_route_interfaces
+from dockerv6.planning.host.interfaces import default_route_interfaces
 from dockerv6.planning.inputs import HostView
 from dockerv6.planning.plan import Finding
 

@@ -6,11 +6,15 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 
 from dockerv6.dockerd.model import Attachment, Network, NetworkSpec
 from dockerv6.ipam.ledger import Allocation
-from dockerv6.planning.docker.network_spec import ENGINE_OPTIONS, with_spec_hash
+from dockerv6.planning.docker.network_spec import ENGINE_OPTIONS, own_network, with_spec_hash
+from dockerv6.planning.inputs import Desired, Holdings, Observed
+from dockerv6.planning.plan import Plan
 from dockerv6.planning.steps import (
     AttachEndpoint,
+    BindSubnet,
     CreateNetwork,
     DetachEndpoint,
+    EnsureRules,
     RememberEndpoints,
     RememberNetwork,
     RemoveNetwork,
@@ -145,3 +149,38 @@ def _suffix(endpoint: Attachment, network: NetworkSpec | Network) -> int:
     """The part of the address that it had which a network with another prefix would keep; whoever had none is last."""
     mask = next((int(c.subnet.hostmask) for c in network.ipam if isinstance(c.subnet, IPv6Network)), 0)
     return int(endpoint.ipv6) & mask if endpoint.ipv6 is not None else mask + 1
+
+
+WHY = "the new one could not be had"
+
+
+@dataclass(frozen=True, slots=True)
+class PreviousNetwork:
+    """How the network was before it was made anew, as written down by `RememberNetwork`."""
+
+    spec: NetworkSpec
+    subnet: IPv6Network
+    pool: str
+
+
+def plan_rollback(desired: Desired, observed: Observed, holdings: Holdings, previous: PreviousNetwork) -> Plan:
+    """Back to what was there: the subnet, its rules, the network, and everybody who was on it.
+
+    Those who are on the new network already are taken off it, written down before.
+    """
+    name, live = desired.name, own_network(desired, observed)
+    everybody = (*observed.attachments, *observed.remembered)
+    steps: list[Step] = []
+    if live is not None:
+        if everybody:
+            steps.append(RememberEndpoints(name, live.name, everybody, WHY))
+        steps += [DetachEndpoint(live.id, e, WHY) for e in observed.attachments]
+        steps.append(RemoveNetwork(live.id, live.name, WHY))
+    bound = holdings.bound.get(name)
+    if bound is None or bound.prefix != previous.subnet:
+        seen = bound.revision if bound is not None else None
+        steps.append(BindSubnet(name, previous.pool, previous.subnet, seen, WHY))
+    steps.append(EnsureRules(name, (), WHY))
+    steps.append(CreateNetwork(previous.spec, WHY))
+    steps += attach(everybody, previous.spec)
+    return Plan("IPv6Network", name, tuple(steps))

@@ -9,13 +9,14 @@ from dockerv6.api.options import Driver
 from dockerv6.dockerd.model import Network, NetworkSpec
 from dockerv6.lib.networking import EgressMode
 from dockerv6.planning.addressing.translation import translation_findings
-from dockerv6.planning.findings import raw_drop_findings, rules_findings
+from dockerv6.planning.docker.engine import raw_drop_findings
 from dockerv6.planning.firewall.contributions import icc_switched_off
+from dockerv6.planning.firewall.rules import filter_steps, rules_findings
+from dockerv6.planning.host.bridges import bridge_steps, icc_findings
 from dockerv6.planning.host.ndp_proxy import ndp_proxy_findings, ndp_proxy_steps
-from dockerv6.planning.host.proxied_subnets import ProxiedSubnet
-from dockerv6.planning.host.sysctls import bridge_steps, filter_steps, icc_findings, sysctl_steps
+from dockerv6.planning.host.sysctls import sysctl_steps
 from dockerv6.planning.host.uplinks import uplink_findings
-from dockerv6.planning.inputs import Desired, Holdings, Observed
+from dockerv6.planning.inputs import Desired, Holdings, Observed, ProxiedSubnet
 from dockerv6.planning.plan import Finding
 from dockerv6.planning.steps import EnsureRules, Step
 
