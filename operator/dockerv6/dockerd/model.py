@@ -1,6 +1,6 @@
-"""What the operator knows of a Docker Engine, its networks and their endpoints.
+"""Values for a Docker Engine, its networks, containers and events.
 
-Values only. Field names follow the Engine API (https://docs.docker.com/engine/api/) in snake case.
+Field names follow the Engine API (https://docs.docker.com/engine/api/) in snake case.
 """
 
 from collections.abc import Mapping
@@ -18,9 +18,9 @@ class EngineInfo:
     id: str
     name: str  # the host's name as the engine reports it
     version: str  # as reported, such as "20.10.24+dfsg1"
-    release: tuple[int, int]  # (20, 10); (0, 0) for a development build without a number
-    api_version: str  # the highest that it speaks, such as "1.41"
-    firewall_backend: str | None = None  # engine >= 28.2: "iptables" or "nftables"; None: older, or it never used one
+    release: tuple[int, int]  # (20, 10); (0, 0) for a development build
+    api_version: str  # the highest that it offers, such as "1.41"
+    firewall_backend: str | None = None  # engine >= 28.2: "iptables" or "nftables"; None: older, or not in use
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class SubnetConfig:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A running container's end on a network, from a network's inspect."""
+    """A running container's endpoint on a network, from the network's inspect."""
 
     container_id: str
     container_name: str
@@ -48,7 +48,7 @@ class Endpoint:
 class Network:
     """A Docker network.
 
-    ``endpoints`` is None when it came from the list call, which does not carry them; an inspected network has a tuple.
+    ``endpoints`` is None in a listing, which does not include them; an inspected network has a tuple.
     """
 
     id: str
@@ -58,16 +58,16 @@ class Network:
     internal: bool = False
     attachable: bool = False
     ingress: bool = False
-    enable_ipv4: bool = True  # engines < 28 do not report it: they always have IPv4
+    enable_ipv4: bool = True  # engines < 28 do not report it: they always enable IPv4
     enable_ipv6: bool = False
-    ipam: tuple[SubnetConfig, ...] = ()  # IPv4 first, whatever order the engine gave
+    ipam: tuple[SubnetConfig, ...] = ()  # IPv4 first
     options: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     endpoints: tuple[Endpoint, ...] | None = None
 
     @property
     def bridge(self) -> str | None:
-        """The host's bridge interface, or None for drivers that have none."""
+        """The bridge interface on the host; None for drivers without one."""
         if self.driver != "bridge":
             return None
         return self.options.get(BRIDGE_NAME) or f"br-{self.id[:12]}"
@@ -85,13 +85,13 @@ class Network:
 
 @dataclass(frozen=True, slots=True)
 class NetworkSpec:
-    """What to create, as ``POST /networks/create`` wants it."""
+    """A network to create, with the fields of ``POST /networks/create``."""
 
     name: str
     driver: str = "bridge"
     internal: bool = False
     attachable: bool = False
-    enable_ipv4: bool = True  # False is only understood by engine >= 28 (API 1.48); older ones ignore it silently
+    enable_ipv4: bool = True  # False needs engine >= 28 (API 1.48); older ones ignore it silently
     enable_ipv6: bool = True
     ipam: tuple[SubnetConfig, ...] = ()
     options: Mapping[str, str] = field(default_factory=dict)
@@ -100,73 +100,73 @@ class NetworkSpec:
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """How a container is attached to one network: what a re-attachment must say again.
+    """The settings with which a container, running or stopped, is attached to one network.
 
-    From ``GET /containers/{id}/json``: ``NetworkSettings.Networks``. Includes stopped containers.
+    From ``GET /containers/{id}/json``: ``NetworkSettings.Networks``. A re-attachment sends them again.
 
-    A MAC address survives a re-attachment only where the engine lets it: 20.10 keeps the container's own by itself,
-    API >= 1.54 takes ours, and the versions between drop it (measured with 26.1 and 28.5).
+    A MAC address survives a re-attachment on some engines only: 20.10 keeps the container's own, API >= 1.54 accepts
+    ours, and the versions in between discard it (measured with 26.1 and 28.5).
     """
 
     container_id: str
     container_name: str
     running: bool
-    aliases: tuple[str, ...] = ()  # without the short container id that the engine adds by itself
+    aliases: tuple[str, ...] = ()  # without the short container id that the engine adds
     links: tuple[str, ...] = ()
     ipv4: IPv4Address | None = None  # the address in use
     ipv6: IPv6Address | None = None
-    static_ipv4: IPv4Address | None = None  # asked for by the user (IPAMConfig)
+    static_ipv4: IPv4Address | None = None  # requested by the user (IPAMConfig)
     static_ipv6: IPv6Address | None = None
     driver_opts: Mapping[str, str] = field(default_factory=dict)
     gw_priority: int = 0  # engine >= 28
-    mac_address: str | None = None  # asked for by the user; only known on the container's first network
+    mac_address: str | None = None  # requested by the user; known on the container's first network only
     link_local_ips: tuple[str, ...] = ()  # extra addresses of the endpoint (IPAMConfig.LinkLocalIPs)
 
 
 @dataclass(frozen=True, slots=True)
 class PortBinding:
-    """One port of the host that the engine has given to a container's port (``docker run -p``)."""
+    """A host port that the engine has bound to a container's port (``docker run -p``)."""
 
     protocol: str  # "tcp", "udp" or "sctp"
     container_port: int
-    host_port: int  # the one in force, also where the user left the choice to the engine
-    host_address: IPv4Address | IPv6Address | None = None  # 0.0.0.0, :: and specific ones; None: the engine said none
+    host_port: int  # as bound, also where the engine chose it
+    host_address: IPv4Address | IPv6Address | None = None  # 0.0.0.0, :: or a specific one; None: not reported
 
 
 @dataclass(frozen=True, slots=True)
 class ContainerEndpoint:
-    """A running container's end on one network."""
+    """A running container's endpoint on one network, from a listing."""
 
     network_id: str
     network_name: str
-    ipv6: IPv6Address | None = None  # None: the network has no IPv6, or the address is not given out yet
+    ipv6: IPv6Address | None = None  # None: the network has no IPv6, or no address is assigned yet
     gw_priority: int = 0  # engine >= 28
 
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """A running container, from ``GET /containers/json``: one request tells of all of them."""
+    """A running container, from ``GET /containers/json``."""
 
     id: str
     name: str
     created: int  # Unix seconds
     labels: Mapping[str, str] = field(default_factory=dict)
-    ports: tuple[PortBinding, ...] = ()  # only those that are bound on the host
-    endpoints: tuple[ContainerEndpoint, ...] = ()  # by the network's name
-    network_mode: str = "default"  # HostConfig.NetworkMode: "host", "none" and "container:<id>" take no other network
+    ports: tuple[PortBinding, ...] = ()  # only those bound on the host
+    endpoints: tuple[ContainerEndpoint, ...] = ()  # ordered by the network's name
+    network_mode: str = "default"  # HostConfig.NetworkMode: "host", "none" and "container:<id>" exclude other networks
 
 
 class EventKind(StrEnum):
-    """What an engine event is about. It only says where to look again (level-based)."""
+    """What an engine event concerns. It is a trigger only: the state is read again."""
 
     NETWORK = "network"
     CONTAINER = "container"
-    CONNECTED = "connected"  # the event stream is (again) open: anything may have happened before
+    CONNECTED = "connected"  # the event stream is open (again): earlier events may have been missed
 
 
 @dataclass(frozen=True, slots=True)
 class EngineEvent:
-    """A hint that something changed."""
+    """A notification that something may have changed."""
 
     kind: EventKind
     action: str  # create, destroy, connect, disconnect, start, die, rename, ...

@@ -1,14 +1,14 @@
-"""The engine port: everything that dockerv6 asks of a Docker Engine.
+"""The engine port: everything that dockerv6 requests from a Docker Engine.
 
 Errors::
 
     EngineError
-    ├── EngineUnavailable   no answer: not running, refused, timed out; worth another try
+    ├── EngineUnavailable   no response: not running, connection refused, timeout; worth another attempt
     ├── EngineApiError      an error response (4xx or 5xx); the message is the engine's
     │   ├── NetworkNotFound
     │   ├── ContainerNotFound
     │   └── EngineConflict  name taken, address in use, active endpoints, subnet overlap
-    └── EngineTooOld        this engine's API cannot express what is asked
+    └── EngineTooOld        this engine's API can't express the request
 """
 
 from collections.abc import AsyncGenerator
@@ -18,19 +18,19 @@ from dockerv6.dockerd.model import Attachment, Container, EngineEvent, EngineInf
 
 
 class EngineError(Exception):
-    """Any failure of the engine or of the way to it."""
+    """Any failure of the engine or of the connection to it."""
 
 
 class EngineUnavailable(EngineError):  # noqa: N818 - named for the condition that users see
-    """The engine gave no answer."""
+    """The engine did not respond."""
 
 
 class EngineApiError(EngineError):
-    """The engine answered with an error.
+    """The engine sent an error response.
 
     Attributes:
-        message: the engine's own words, on one line.
-        status: of the HTTP answer; 0 where there was none.
+        message: the engine's message, on one line.
+        status: the HTTP status; 0 where there was none.
     """
 
     def __init__(self, message: str, status: int = 0) -> None:
@@ -51,75 +51,90 @@ class ContainerNotFound(EngineApiError):  # noqa: N818 - same
 
 
 class EngineConflict(EngineApiError):  # noqa: N818 - same
-    """The engine's state forbids it now."""
+    """The engine's present state does not allow the request."""
 
 
 class EngineTooOld(EngineError):  # noqa: N818 - named for the condition that users see
-    """The engine's API cannot express the request."""
+    """The engine's API can't express the request."""
 
 
 class Engine(Protocol):
-    """A Docker Engine. Every method may raise `EngineUnavailable`."""
+    """A Docker Engine. Every method may raise `EngineUnavailable` and `EngineApiError`."""
 
     async def info(self) -> EngineInfo:
-        """Identity and abilities, asked anew each time (the engine may have been upgraded)."""
+        """Read the engine's identity and abilities. Not cached: the engine may have been upgraded."""
 
     async def networks(self) -> tuple[Network, ...]:
-        """All networks, without endpoints."""
+        """List all networks, without endpoints."""
 
     async def network(self, ref: str) -> Network | None:
-        """One network by id or name, with endpoints; None when there is none.
+        """Inspect one network by id or name, with endpoints; None when there is none.
 
-        An id wins over a name. Where several share the name (20.10 allows it) the oldest is given.
+        An id takes precedence over a name. Of several networks with one name (possible before engine 25) the oldest is
+        returned.
         """
 
     async def create_network(self, spec: NetworkSpec) -> str:
-        """Create and return the id. Raises `EngineConflict` (name, overlap), `EngineTooOld`, `EngineApiError`."""
+        """Create a network; return its id.
+
+        Raises:
+            EngineConflict: the name is taken, or a subnet overlaps.
+            EngineTooOld: the engine would silently ignore a part of the spec.
+        """
 
     async def remove_network(self, network_id: str) -> None:
-        """Remove; already gone is success. Raises `EngineConflict` while endpoints are attached."""
+        """Remove a network; one that is gone is success.
+
+        Raises:
+            EngineConflict: containers are attached.
+        """
 
     async def attachments(self, network_id: str) -> tuple[Attachment, ...]:
-        """Every container, running or stopped, configured on that network, ordered by name.
+        """List every container, running or stopped, configured on that network, ordered by name.
 
-        Of a network that is gone: the stopped containers that still name its id.
+        For a network that is gone: the stopped containers whose configuration still has its id.
         """
 
     async def networks_in_use(self) -> frozenset[str]:
-        """Ids and names of all networks that some container, running or stopped, is configured on.
+        """List ids and names of all networks that some container, running or stopped, is configured on.
 
-        One question instead of many: a network that is not among them, by id or by name, has no `attachments`.
+        One request instead of many: a network whose id and name are not in the result has no `attachments`.
         """
 
     async def orphaned_attachments(self, network_name: str) -> tuple[Attachment, ...]:
-        """Every container that is configured on a network of that name under an id that is no more, ordered by name.
+        """List every container configured on a network of that name whose id no longer exists, ordered by name.
 
-        A network can be removed while stopped containers are configured on it. When it is made again, under a new id,
-        those fail to start ("network <old id> not found") on every engine, until `connect` puts them on the new one.
-        None are ever stranded on the engine's own networks (bridge, host, none), which it finds by name.
+        A network can be removed while stopped containers are configured on it. After it is created again, under a new
+        id, they fail to start ("network <old id> not found") on every engine until `connect` attaches them to the new
+        one. The predefined networks (bridge, host, none) have none: the engine resolves those by name.
         """
 
     async def containers(self) -> tuple[Container, ...]:
-        """All running containers (paused ones too) with their ports and endpoints, ordered by id, in one request."""
+        """List all running containers, paused ones too, with ports and endpoints, ordered by id; one request."""
 
     async def running_container_ids(self) -> frozenset[str]:
-        """Ids of all running containers."""
+        """List the ids of all running containers."""
 
     async def connect(self, network_id: str, attachment: Attachment) -> None:
         """Attach a container with the attachment's aliases, static addresses, options and priority.
 
-        Already attached, in whatever way, is success. A stopped container is only configured: its address is tried
-        when it starts. Raises `ContainerNotFound`, `NetworkNotFound`, `EngineConflict`.
+        A container that is attached already, with whatever settings, is success. A stopped container is only
+        configured: the engine checks its address when it starts.
+
+        Raises:
+            ContainerNotFound: there is no such container.
+            NetworkNotFound: there is no such network.
+            EngineConflict: the address is in use, or the endpoint's name is taken.
         """
 
     async def disconnect(self, network_id: str, container_id: str, *, force: bool = False) -> None:
-        """Detach; not attached, or container or network gone, is success."""
+        """Detach a container; not attached, or container or network gone, is success."""
 
     def events(self) -> AsyncGenerator[EngineEvent, None]:
-        """Events from now on; first one of kind CONNECTED. Ends with `EngineUnavailable` when the stream breaks.
+        """Stream events from now on, the first of kind CONNECTED. A broken stream raises `EngineUnavailable`.
 
-        What happens after CONNECTED is never missed. Something that happened shortly before may be told as well.
+        No event after CONNECTED is lost. Events from shortly before may be included.
         """
 
     async def close(self) -> None:
-        """Give back connections and threads."""
+        """Close connections."""
