@@ -21,7 +21,7 @@ _ANY = (IPv4Address("0.0.0.0"), IPv6Address("::"))
 
 
 class Families(NamedTuple):
-    """Which kinds of host addresses a container's networks let it bind."""
+    """The address families in which a container's networks can publish ports."""
 
     ipv4: bool
     ipv6: bool
@@ -35,10 +35,10 @@ class Publish:
     """One entry of ``HostConfig.PortBindings``.
 
     Attributes:
-        container_port: that is published.
+        container_port: the published port.
         protocol: "tcp", "udp" or "sctp".
-        host_address: None: IPv4 and IPv6 alike.
-        host_ports: first and last that will do; None: the engine chooses.
+        host_address: None: any, of both families.
+        host_ports: first and last of the acceptable range; None: the engine chooses.
     """
 
     container_port: int
@@ -48,12 +48,12 @@ class Publish:
 
     @property
     def key(self) -> str:
-        """As the API names the container's port: "80/tcp"."""
+        """The container's port in the API: "80/tcp"."""
         return f"{self.container_port}/{self.protocol}"
 
     @property
     def host_port(self) -> str:
-        """As the API wants the host's port: "", "8080" or "9100-9110"."""
+        """The host's port in the API: "", "8080" or "9100-9110"."""
         if self.host_ports is None:
             return ""
         first, last = self.host_ports
@@ -61,10 +61,10 @@ class Publish:
 
 
 def parse_publish(written: str) -> tuple[Publish, ...]:
-    """Read the value of one ``-p``: ``[address:][port[-port]:]port[-port][/protocol]``.
+    """Parse the value of one ``-p``: ``[address:][port[-port]:]port[-port][/protocol]``.
 
     Raises:
-        ValueError: it is none, or its ranges differ in length.
+        ValueError: it is invalid, or its ranges differ in length.
     """
     rest, _, protocol = written.partition("/")
     address, host, container = _parts(rest)
@@ -83,7 +83,7 @@ def parse_publish(written: str) -> tuple[Publish, ...]:
 
 
 def _parts(written: str) -> tuple[str, str, str]:
-    """Take address, host ports and container ports apart; an IPv6 address is in brackets."""
+    """Split into address, host ports and container ports; an IPv6 address is in brackets."""
     if written.startswith("["):
         address, _, ports = written[1:].partition("]:")
         host, _, container = ports.rpartition(":")
@@ -105,14 +105,14 @@ def assign_host_ports(
     kept: Mapping[Publish, int],
     ephemeral: Iterator[int],
 ) -> dict[Publish, int]:
-    """Give every requested a port of the host.
+    """Assign a host port to every request.
 
     Args:
         requests: of one container.
-        families: what can be bound; a requested for anything else gets nothing.
+        families: that can be published; a request for another family gets no port.
         taken: bindings of other containers.
-        kept: what the container has already.
-        ephemeral: where the engine's own choices come from.
+        kept: ports that the container has already.
+        ephemeral: supplies the ports that the engine chooses.
 
     Raises:
         EngineConflict: a port is taken.
@@ -153,7 +153,7 @@ def _clash(one: PortBinding, other: PortBinding) -> bool:
 
 
 def addresses(requested: Publish, families: Families) -> tuple[AnyAddress, ...]:
-    """Give the host's addresses that a requested binds."""
+    """Return the host addresses that a request binds."""
     wanted = _ANY if requested.host_address is None else (requested.host_address,)
     return tuple(
         address for address in wanted if (families.ipv4 if isinstance(address, IPv4Address) else families.ipv6)
@@ -161,7 +161,7 @@ def addresses(requested: Publish, families: Families) -> tuple[AnyAddress, ...]:
 
 
 def bindings(chosen: Mapping[Publish, int], families: Families) -> tuple[PortBinding, ...]:
-    """Give what the engine shows of the ports that were chosen; in no order."""
+    """Return the bindings that the engine lists for assigned ports; unordered."""
     return tuple(
         PortBinding(requested.protocol, requested.container_port, port, address)
         for requested, port in chosen.items()
@@ -173,7 +173,7 @@ def bindings(chosen: Mapping[Publish, int], families: Families) -> tuple[PortBin
 class Entry:
     """A container's configuration for one network, and its endpoint while it runs."""
 
-    requested: Attachment  # what a user asked for; addresses in use are in `endpoint`
+    requested: Attachment  # by the user; addresses in use are in `endpoint`
     network_id: str = ""  # unknown until the container first runs on it
     endpoint: Endpoint | None = None
 
@@ -190,17 +190,17 @@ class FakeContainer:
     publish: tuple[Publish, ...] = ()
     running: bool = False
     paused: bool = False
-    entries: dict[str, Entry] = field(default_factory=dict)  # by the network's name, as engines keep them
-    host_ports: dict[Publish, int] = field(default_factory=dict)  # what it has been given while it runs
+    entries: dict[str, Entry] = field(default_factory=dict)  # by the network's name
+    host_ports: dict[Publish, int] = field(default_factory=dict)  # assigned while it runs
     families: Families = NOTHING
 
     @property
     def bindings(self) -> tuple[PortBinding, ...]:
-        """The ports of the host that it has."""
+        """The host ports that are bound to it."""
         return tuple(sorted(bindings(self.host_ports, self.families), key=port_order))
 
     def view(self) -> Container:
-        """What a listing shows while it runs."""
+        """Return its entry in a listing."""
         return Container(
             id=self.id,
             name=self.name,
@@ -218,9 +218,9 @@ class FakeContainer:
 
 
 def families(networks: Iterable[Network], *, userland_proxy: bool) -> Families:
-    """Say which addresses of the host the ports of a container on these networks can bind.
+    """Return the families in which a container on these networks can publish ports.
 
-    Only bridges publish, and not internal ones. The userland proxy takes IPv6 clients to an IPv4-only container.
+    Only bridges that are not internal publish ports. The userland proxy forwards from IPv6 to an IPv4-only container.
     """
     publishing = [network for network in networks if network.driver == "bridge" and not network.internal]
     ipv4 = any(network.enable_ipv4 for network in publishing)

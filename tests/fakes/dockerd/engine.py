@@ -1,6 +1,6 @@
-"""An engine in memory that behaves as real ones of three versions do; for tests of everything above the port.
+"""An engine in memory with the behaviour of real ones of three versions.
 
-The contract suite runs the same assertions on this and on real engines.
+The contract suite runs the same tests on this and on real engines.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Call(NamedTuple):
-    """One call of a port's method."""
+    """One call of a method of the port."""
 
     method: str
     arguments: tuple[object, ...]
@@ -41,10 +41,10 @@ class FakeEngine:
     """
 
     def __init__(self, version: EngineVersion = ENGINE_28_5, *, userland_proxy: bool = True) -> None:
-        """Start an engine with nothing but its own three networks.
+        """Start an engine with the predefined networks.
 
         Args:
-            version: the version to behave like.
+            version: whose behaviour it has.
             userland_proxy: as in daemon.json. Without it a network that has no IPv6 gets IPv4 port bindings only.
         """
         self.calls: list[Call] = []
@@ -53,10 +53,10 @@ class FakeEngine:
         self._listeners: set[asyncio.Queue[EngineEvent | None]] = set()
         self._state = State(version, self._emit, userland_proxy=userland_proxy)
 
-    # What the port asks for
+    # The port
 
     async def info(self) -> EngineInfo:
-        """Identity and abilities."""
+        """See `port.Engine.info`."""
         async with self._call("info"):
             version = self._state.version
             return EngineInfo(
@@ -69,47 +69,47 @@ class FakeEngine:
             )
 
     async def networks(self) -> tuple[Network, ...]:
-        """All networks, without endpoints."""
+        """List all networks, without endpoints."""
         async with self._call("networks"):
             return self._state.list_networks()
 
     async def network(self, ref: str) -> Network | None:
-        """One network by id or name, with endpoints; None when there is none."""
+        """Inspect one network by id or name, with endpoints; None when there is none."""
         async with self._call("network", ref):
             return self._state.inspect_network(ref)
 
     async def create_network(self, spec: NetworkSpec) -> str:
-        """Create and return the id."""
+        """Create a network; return its id."""
         async with self._call("create_network", spec):
             return self._state.create_network(spec)
 
     async def remove_network(self, network_id: str) -> None:
-        """Remove; already gone is success."""
+        """Remove a network; one that is gone is success."""
         async with self._call("remove_network", network_id):
             self._state.remove_network(network_id)
 
     async def attachments(self, network_id: str) -> tuple[Attachment, ...]:
-        """Every container, running or stopped, configured on that network, ordered by name."""
+        """List every container, running or stopped, configured on that network, ordered by name."""
         async with self._call("attachments", network_id):
             return self._state.attachments(network_id)
 
     async def networks_in_use(self) -> frozenset[str]:
-        """Ids and names of all networks that some container, running or stopped, is configured on."""
+        """List ids and names of all networks that some container, running or stopped, is configured on."""
         async with self._call("networks_in_use"):
             return self._state.networks_in_use()
 
     async def orphaned_attachments(self, network_name: str) -> tuple[Attachment, ...]:
-        """Every container configured on a network of that name under an id that is no more, ordered by name."""
+        """List every container configured on a network of that name whose id no longer exists, ordered by name."""
         async with self._call("orphaned_attachments", network_name):
             return self._state.orphaned_attachments(network_name)
 
     async def containers(self) -> tuple[Container, ...]:
-        """All running containers (paused ones too) with their ports and endpoints, ordered by id."""
+        """List all running containers, paused ones too, with ports and endpoints, ordered by id."""
         async with self._call("containers"):
             return self._state.containers()
 
     async def running_container_ids(self) -> frozenset[str]:
-        """Ids of all running containers."""
+        """List the ids of all running containers."""
         async with self._call("running_container_ids"):
             return self._state.running_container_ids()
 
@@ -119,12 +119,12 @@ class FakeEngine:
             self._state.connect(network_id, attachment)
 
     async def disconnect(self, network_id: str, container_id: str, *, force: bool = False) -> None:
-        """Detach; not attached, or container or network gone, is success."""
+        """Detach a container; not attached, or container or network gone, is success."""
         async with self._call("disconnect", network_id, container_id, force):
             self._state.disconnect(network_id, container_id)
 
     async def events(self) -> AsyncGenerator[EngineEvent, None]:
-        """Events from now on; first one of kind CONNECTED. Ends with `EngineUnavailable` when the stream breaks."""
+        """Stream events from now on, the first of kind CONNECTED. A broken stream raises `EngineUnavailable`."""
         queue: asyncio.Queue[EngineEvent | None] = asyncio.Queue()
         async with self._call("events"):
             self._listeners.add(queue)
@@ -140,7 +140,7 @@ class FakeEngine:
         """End event streams."""
         self._end_streams()
 
-    # What tests do to it
+    # What tests control
 
     def fail_next(self, method: str, error: Exception, *, times: int = 1, after: bool = False) -> None:
         """Make the next calls of a method raise.
@@ -149,34 +149,34 @@ class FakeEngine:
             method: of the port, such as "create_network".
             error: to raise.
             times: how many calls.
-            after: False: nothing is done. True: it is done first, as when the answer is lost on its way.
+            after: False: nothing is done. True: the call is executed first, as when its response is lost.
         """
         self._faults[method].extend([_Fault(error, after)] * times)
 
     def down(self) -> None:
-        """Stop answering: every call raises `EngineUnavailable`, and event streams end. Containers run on."""
+        """Stop responding: every call raises `EngineUnavailable`, and event streams end. Containers keep running."""
         self._up = False
         self._end_streams()
 
     def up(self) -> None:
-        """Answer again."""
+        """Respond again."""
         self._up = True
 
     def upgrade(self, version: EngineVersion) -> None:
-        """Behave like another version from now on."""
+        """Change the version."""
         self._state.version = version
 
     @property
     def links(self) -> frozenset[str]:
-        """The host's interfaces that macvlan and ipvlan networks can stand on: lo, eth0, and what was added or made."""
+        """The host's interfaces: lo, eth0, and those that a test added or the engine created."""
         return self._state.links.names
 
     def add_link(self, name: str) -> None:
-        """Give the host an interface."""
+        """Add an interface to the host."""
         self._state.links.add(name)
 
     def remove_link(self, name: str) -> None:
-        """Take an interface from the host; networks on it stay, as engines never notice."""
+        """Remove an interface from the host; networks on it stay, as with real engines."""
         self._state.links.remove(name)
 
     def create_container(
@@ -193,17 +193,17 @@ class FakeEngine:
 
         Args:
             name: of the container.
-            networks: by their names; None: on none, unless `network_mode` is one.
-            requested: for each network; only what it asks for is taken from it.
+            networks: names; None: none, unless `network_mode` names one.
+            requested: settings for each network.
             labels: of the container.
             ports: as ``docker run -p`` takes them: "8080:80", "80", "[::1]:8080:80/udp", "9000-9002:90-92".
             network_mode: "host", "none" or "container:<name or id>"; None: the first network.
 
         Raises:
             EngineConflict: the name is taken.
-            EngineApiError: the mode takes no networks.
-            ContainerNotFound: the container of the mode isn't there.
-            ValueError: a port can't be read.
+            EngineApiError: the mode excludes networks.
+            ContainerNotFound: the container of the mode does not exist.
+            ValueError: a port is invalid.
         """
         names = (networks,) if isinstance(networks, str) else tuple(networks or ())
         return self._state.create_container(
@@ -211,10 +211,10 @@ class FakeEngine:
         )
 
     def start_container(self, container_id: str) -> None:
-        """Start it, on all its networks and with all its ports.
+        """Start a container on all its networks and with all its ports.
 
         Raises:
-            NetworkNotFound: it is stranded (see `port.Engine.stranded`).
+            NetworkNotFound: it has an orphaned attachment (see `port.Engine.orphaned_attachments`).
             EngineConflict: a static address or a port is in use.
         """
         self._state.start_container(container_id)
@@ -237,31 +237,31 @@ class FakeEngine:
         return container_id
 
     def stop_container(self, container_id: str) -> None:
-        """Stop it; it keeps its configuration and gives its addresses and ports back."""
+        """Stop a container; it keeps its configuration and releases its addresses and ports."""
         self._state.stop_container(container_id)
 
     def restart_container(self, container_id: str) -> None:
-        """Stop it and start it; ports that the engine chose are chosen anew."""
+        """Stop and start a container; the engine chooses its ports again."""
         self._state.restart_container(container_id)
 
     def pause_container(self, container_id: str) -> None:
-        """Freeze its processes; it keeps its addresses and ports.
+        """Pause a container; it keeps its addresses and ports.
 
         Raises:
-            EngineConflict: it isn't running, or is paused already.
+            EngineConflict: it is not running, or is paused.
         """
         self._state.pause_container(container_id, paused=True)
 
     def unpause_container(self, container_id: str) -> None:
-        """Let a paused container go on.
+        """Unpause a container.
 
         Raises:
-            EngineConflict: it isn't paused.
+            EngineConflict: it is not paused.
         """
         self._state.pause_container(container_id, paused=False)
 
     def rename_container(self, container_id: str, name: str) -> None:
-        """Give it another name.
+        """Rename a container.
 
         Raises:
             EngineConflict: the name is taken.
@@ -269,13 +269,13 @@ class FakeEngine:
         self._state.rename_container(container_id, name)
 
     def remove_container(self, container_id: str) -> None:
-        """Kill and remove it."""
+        """Kill and remove a container."""
         self._state.remove_container(container_id)
 
     @asynccontextmanager
     async def _call(self, method: str, *arguments: object) -> AsyncIterator[None]:
         self.calls.append(Call(method, arguments))
-        # a real call gives other tasks their turn too
+        # other tasks run during a real call, too
         await asyncio.sleep(0)
         if not self._up:
             raise EngineUnavailable("Docker Engine (fake): Connection refused: is Docker running?")

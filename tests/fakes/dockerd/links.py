@@ -1,6 +1,6 @@
-"""The fake engine's macvlan and ipvlan drivers: which interfaces of the host they take, and what they refuse.
+"""The fake engine's macvlan and ipvlan drivers: which parent interfaces they accept.
 
-Words are those of libnetwork's drivers/macvlan and drivers/ipvlan in the real engines of these versions. Nothing here
+Messages are those of libnetwork's drivers/macvlan and drivers/ipvlan in real engines of these versions. Nothing here
 carries packets, so an interface is only a name.
 """
 
@@ -26,28 +26,28 @@ _PASSTHRU = "passthru"
 
 
 class Links:
-    """The interfaces of the host that the drivers see."""
+    """The interfaces of the engine's host."""
 
     def __init__(self) -> None:
-        """Have what every host has."""
+        """Start with lo and eth0."""
         self._names = {"lo", "eth0"}
         self._made: set[str] = set()
 
     @property
     def names(self) -> frozenset[str]:
-        """All of them, those that the engine made too."""
+        """All interfaces, including those that the engine created."""
         return frozenset(self._names)
 
     def add(self, name: str) -> None:
-        """Have one more."""
+        """Add an interface."""
         self._names.add(name)
 
     def remove(self, name: str) -> None:
-        """Lose one, whoever uses it; the engine never notices."""
+        """Remove an interface, even one in use; the engine does not notice."""
         self._names.discard(name)
 
     def claim(self, network: Network, others: Collection[Network], version: EngineVersion) -> None:
-        """Make sure of a new network's parent, and make it where the engine does.
+        """Check the parent of a new network; create it where the engine does.
 
         Raises:
             EngineApiError: as the engine does.
@@ -65,18 +65,18 @@ class Links:
         self._made.add(parent)
 
     def release(self, network: Network, others: Collection[Network]) -> None:
-        """Forget a network that was removed, and what was made for it."""
+        """Remove the parent that was created for a removed network, unless another network uses it."""
         parent = parent_of(network)
         if parent in self._made and all(parent_of(other) != parent for other in others):
             self._made.discard(parent)
             self._names.discard(parent)
 
     def require(self, network: Network, in_use: Collection[Network]) -> None:
-        """See whether a container's end on the network can be made beside those that there are.
+        """Check that an endpoint on the network can be created next to the existing ones.
 
         Args:
-            network: of the container's end.
-            in_use: the network of every other end, once for each.
+            network: of the new endpoint.
+            in_use: the network of each other endpoint.
 
         Raises:
             EngineApiError: as the engine does.
@@ -86,13 +86,13 @@ class Links:
             raise _refused(f"the requested parent interface {parent} was not found on the Docker host")
         beside = [other for other in in_use if other.driver in DRIVERS and parent_of(other) == parent]
         if any(other.driver != network.driver for other in beside):
-            # the kernel has one receive handler an interface
+            # the kernel has one receive handler per interface
             raise _refused(f"failed to create the {network.driver} port: device or resource busy")
         if beside and network.options.get("macvlan_mode") == _PASSTHRU:
             raise _refused("failed to create the macvlan port: invalid argument")
 
     def _check_vlan(self, parent: str, version: EngineVersion) -> None:
-        """Refuse a parent that isn't there and can't be made."""
+        """Reject a parent that does not exist and can't be created."""
         if "." not in parent:
             raise _refused(f"invalid subinterface vlan name {parent}, example formatting is eth0.10")
         parts = parent.split(".")
@@ -110,7 +110,7 @@ class Links:
 
 
 def parent_of(network: Network) -> str:
-    """The parent of a network of these drivers: the one that was asked for, or the dummy that the engine makes."""
+    """Return the requested parent, or the dummy interface that the engine creates."""
     return network.options.get("parent") or _dummy(network)
 
 

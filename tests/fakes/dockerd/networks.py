@@ -33,20 +33,20 @@ _DRIVERS = fake_links.DRIVERS | {"bridge"}
 
 
 class Networks:
-    """An engine's networks; refuses what real engines refuse, in their words.
+    """An engine's networks; errors are those of real engines.
 
     Attributes:
-        version: the version that it behaves like.
+        version: whose behaviour it has.
         links: the host's interfaces.
     """
 
     def __init__(self, version: EngineVersion, new_id: Callable[[], str], emit: Callable[[str, Network], None]) -> None:
-        """Make the engine's own networks.
+        """Create the predefined networks.
 
         Args:
-            version: the version to behave like.
-            new_id: gives an id that was never used.
-            emit: is given every action and the network.
+            version: whose behaviour it has.
+            new_id: returns an unused id.
+            emit: called with every action and its network.
         """
         self.version = version
         self.links = Links()
@@ -61,19 +61,19 @@ class Networks:
         self._add(none, ())
 
     def all(self) -> tuple[Network, ...]:
-        """All networks, oldest first, without endpoints."""
+        """List all networks, oldest first, without endpoints."""
         return tuple(self._networks.values())
 
     def get(self, network_id: str) -> Network | None:
-        """One network by id."""
+        """Get a network by id."""
         return self._networks.get(network_id)
 
     def named(self, name: str) -> Network | None:
-        """One network by name."""
+        """Get a network by name."""
         return next((network for network in self._networks.values() if network.name == name), None)
 
     def create(self, spec: NetworkSpec) -> str:
-        """Create; return the id. Raises what `port.Engine.create_network` does."""
+        """Create a network; return its id. Raises as `port.Engine.create_network` does."""
         encode.network(spec, self.version.engine_api)  # raises EngineTooOld as the client does
         if spec.name in PREDEFINED:
             raise api_errors.from_response(403, f"operation is not permitted on predefined {spec.name} network ")
@@ -90,7 +90,7 @@ class Networks:
         return self._add(spec, ipam).id
 
     def remove(self, network: Network) -> None:
-        """Remove; whoever asks has seen that it has no endpoints. Raises what `port.Engine.remove_network` does."""
+        """Remove a network without endpoints. Raises as `port.Engine.remove_network` does."""
         if network.name in PREDEFINED:
             raise api_errors.from_response(403, f"{network.name} is a pre-defined network and cannot be removed")
         del self._networks[network.id]
@@ -107,7 +107,7 @@ class Networks:
                 )
 
     def _ipam(self, spec: NetworkSpec, seed: str) -> tuple[SubnetConfig, ...]:
-        """Take the subnets that were asked for, and one out of a pool for each family that has none."""
+        """Return the requested subnets, and one from a pool for each address family without one."""
         taken = [config.subnet for network in self._networks.values() for config in network.ipam]
         if any(overlaps(config.subnet, taken) for config in spec.ipam):
             raise api_errors.from_response(403, self.version.subnet_overlap)
@@ -152,27 +152,27 @@ class Networks:
 
 
 def overlaps(one: AnyNetwork, taken: Iterable[AnyNetwork]) -> bool:
-    """Whether a subnet shares an address with any of the others."""
+    """Whether a subnet overlaps any of the others."""
     return any(one.version == other.version and one.overlaps(other) for other in taken)
 
 
 def free_ipv4_pool(taken: Collection[AnyNetwork]) -> SubnetConfig | None:
-    """Give the first default pool that overlaps nothing, with its gateway; None when they are used up."""
+    """Return the first free default pool, with its gateway; None when all are in use."""
     free = next((pool for pool in _POOLS if not overlaps(pool, taken)), None)
     return None if free is None else SubnetConfig(free, gateway=free[1])
 
 
 def generated_ipv6_pool(network_id: str) -> SubnetConfig:
-    """Give a ULA /64; a real engine makes a random one, this one follows from the network's id."""
+    """Return a ULA /64. A real engine's is random; this one is derived from the network's name."""
     digest = hashlib.sha256(network_id.encode()).digest()
     subnet = IPv6Network((int.from_bytes(b"\xfd" + digest[:5]) << 80, 64))
     return SubnetConfig(subnet, gateway=subnet[1])
 
 
 def free_address(config: SubnetConfig, used: Collection[AnyAddress]) -> AnyAddress | None:
-    """Give the lowest address for an endpoint; None when there is none.
+    """Return the lowest free address for an endpoint; None when there is none.
 
-    Where no gateway was asked for, the engine takes the range's first address for it without showing so in inspect.
+    Where no gateway was requested, the engine uses the range's first address without showing it in inspect.
     """
     pool = config.ip_range or config.subnet
     first = next(iter(_hosts(pool, config.subnet)), None)
@@ -183,12 +183,12 @@ def free_address(config: SubnetConfig, used: Collection[AnyAddress]) -> AnyAddre
 
 
 def ipv4(address: AnyAddress | None) -> IPv4Address | None:
-    """Narrow what is known to be an IPv4 address."""
+    """Return the address if it is an IPv4 address."""
     return address if isinstance(address, IPv4Address) else None
 
 
 def ipv6(address: AnyAddress | None) -> IPv6Address | None:
-    """Narrow what is known to be an IPv6 address."""
+    """Return the address if it is an IPv6 address."""
     return address if isinstance(address, IPv6Address) else None
 
 

@@ -1,4 +1,4 @@
-"""What the fake engine holds: networks, containers, and their endpoints. Synchronous; no faults, no tasks."""
+"""The fake engine's state: networks, containers and endpoints. Synchronous; without faults and tasks."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ _PRIVATE = "container cannot be connected to multiple networks with one of the n
 
 
 class State:
-    """An engine's containers, and its networks; refuses what real engines refuse, in their words."""
+    """An engine's containers and networks; errors are those of real engines."""
 
     def __init__(self, version: EngineVersion, emit: Callable[[EngineEvent], None], *, userland_proxy: bool) -> None:
-        """Make the engine's own networks.
+        """Create the predefined networks.
 
         Args:
-            version: the version to behave like.
-            emit: is given every event.
-            userland_proxy: whether ports can be bound on IPv6 for networks that have none.
+            version: whose behaviour it has.
+            emit: called with every event.
+            userland_proxy: whether networks without IPv6 can publish ports on IPv6.
         """
         self._emit = emit
         self._userland_proxy = userland_proxy
@@ -54,7 +54,7 @@ class State:
 
     @property
     def version(self) -> EngineVersion:
-        """The version that it behaves like."""
+        """The version whose behaviour it has."""
         return self._networks.version
 
     @version.setter
@@ -67,20 +67,20 @@ class State:
         return self._networks.links
 
     def list_networks(self) -> tuple[Network, ...]:
-        """All networks, oldest first, without endpoints."""
+        """List all networks, oldest first, without endpoints."""
         return self._networks.all()
 
     def inspect_network(self, ref: str) -> Network | None:
-        """One network by id, else by name, with endpoints."""
+        """Inspect a network by id, else by name, with endpoints."""
         found = self._networks.get(ref) or self._networks.named(ref)
         return None if found is None else replace(found, endpoints=self._endpoints(found))
 
     def create_network(self, spec: NetworkSpec) -> str:
-        """Create; return the id. Raises what `port.Engine.create_network` does."""
+        """Create a network; return its id. Raises as `port.Engine.create_network` does."""
         return self._networks.create(spec)
 
     def remove_network(self, network_id: str) -> None:
-        """Remove; already gone is success. Raises what `port.Engine.remove_network` does."""
+        """Remove a network; one that is gone is success. Raises as `port.Engine.remove_network` does."""
         network = self._networks.get(network_id)
         if network is None:
             return
@@ -129,7 +129,7 @@ class State:
         return tuple(sorted(found, key=lambda attachment: attachment.container_name))
 
     def running_container_ids(self) -> frozenset[str]:
-        """Ids of all running containers."""
+        """List the ids of all running containers."""
         return frozenset(c.id for c in self._containers.values() if c.running)
 
     def containers(self) -> tuple[Container, ...]:
@@ -152,9 +152,9 @@ class State:
         self._publish(container)
 
     def _check_sharing(self, container: FakeContainer, network: Network) -> None:
-        """Refuse a network to a container without a network namespace of its own, as far as engines do."""
+        """Reject a network for a container that shares a network namespace, as engines do."""
         mode = container.network_mode
-        # a stopped container of "container:<id>" is let through, and fails to start afterwards on engines >= 28
+        # a stopped container in mode "container:<id>" is accepted; on engines >= 28 it then fails to start
         if mode == "host" or (mode.startswith("container:") and container.running):
             raise api_errors.from_response(400, _SHARED)
         if network.driver == "host":
@@ -163,7 +163,7 @@ class State:
             raise api_errors.from_response(400, _PRIVATE)
 
     def disconnect(self, network_id: str, container_id: str) -> None:
-        """See `port.Engine.disconnect`. An entry of the same name goes even where it holds another network's id."""
+        """See `port.Engine.disconnect`. An entry of that name is removed even if it has another network's id."""
         network = self._networks.get(network_id)
         container = self._containers.get(container_id)
         if network is None or container is None:
@@ -208,9 +208,9 @@ class State:
         if any(container.name == name for container in self._containers.values()):
             raise api_errors.from_response(409, f'Conflict. The container name "/{name}" is already in use')
 
-    def _mode(self, networks: Sequence[str], asked: str | None) -> str:
-        """Give the mode as listings have it: the first network, and the other container by its id."""
-        mode = asked or next(iter(networks), "default")
+    def _mode(self, networks: Sequence[str], requested: str | None) -> str:
+        """Return the mode as in listings: the first network, or the other container by its id."""
+        mode = requested or next(iter(networks), "default")
         kind, _, other = mode.partition(":")
         if kind in {"host", "none", "container"} and any(network != mode for network in networks):
             raise api_errors.from_response(400, _PRIVATE if kind == "none" else _SHARED)
@@ -222,14 +222,14 @@ class State:
         return f"container:{found}"
 
     def start_container(self, container_id: str) -> None:
-        """Start it on all its networks and with all its ports, or not at all."""
+        """Start a container on all its networks and with all its ports, or fail without a change."""
         container = self._existing_container(container_id)
         if container.running:
             return
         before = {name: replace(entry) for name, entry in container.entries.items()}
         try:
             for name, entry in container.entries.items():
-                # user-defined networks are looked up by their id once it is known, the engine's own by name
+                # user-defined networks are resolved by id once it is known, predefined ones by name
                 known = entry.network_id if name not in PREDEFINED else ""
                 self._create_endpoint(container, self._existing_network(known or name, by_name=not known), entry)
             container.running = True
@@ -241,23 +241,23 @@ class State:
         self._emit_container_event("start", container)
 
     def stop_container(self, container_id: str) -> None:
-        """Stop it; it keeps its configuration and gives its addresses and ports back."""
-        self._stop_processes(self._existing_container(container_id), asked=True)
+        """Stop a container; it keeps its configuration and releases its addresses and ports."""
+        self._stop_processes(self._existing_container(container_id), stopped=True)
 
     def restart_container(self, container_id: str) -> None:
-        """Stop it and start it."""
+        """Stop and start a container."""
         self.stop_container(container_id)
         self.start_container(container_id)
 
     def remove_container(self, container_id: str) -> None:
-        """Kill and remove it."""
+        """Kill and remove a container."""
         container = self._existing_container(container_id)
-        self._stop_processes(container, asked=False)
+        self._stop_processes(container, stopped=False)
         del self._containers[container_id]
         self._emit_container_event("destroy", container)
 
-    def _stop_processes(self, container: FakeContainer, *, asked: bool) -> None:
-        """End its processes; it was asked to, or it was killed."""
+    def _stop_processes(self, container: FakeContainer, *, stopped: bool) -> None:
+        """End its processes, after a stop or by a kill."""
         if not container.running:
             return
         container.running = container.paused = False
@@ -267,13 +267,13 @@ class State:
         for entry in container.entries.values():
             entry.endpoint = None
             self._emit_network_event("disconnect", self._existing_network(entry.network_id), container)
-        if asked:
+        if stopped:
             self._emit_container_event("stop", container)
         if not self.version.die_precedes_disconnect:
             self._emit_container_event("die", container)
 
     def pause_container(self, container_id: str, *, paused: bool) -> None:
-        """Freeze or thaw it; it keeps its addresses and ports."""
+        """Pause or unpause a container; it keeps its addresses and ports."""
         container = self._existing_container(container_id)
         if not container.running or container.paused is paused:
             what = "already paused" if container.paused else "not paused" if container.running else "not running"
@@ -282,7 +282,7 @@ class State:
         self._emit_container_event("pause" if paused else "unpause", container)
 
     def rename_container(self, container_id: str, name: str) -> None:
-        """Give it another name; its endpoints have it at once."""
+        """Rename a container and its endpoints."""
         container = self._existing_container(container_id)
         self._check_name(name)
         container.name = name
@@ -292,18 +292,18 @@ class State:
         self._emit_container_event("rename", container)
 
     def _publish(self, container: FakeContainer) -> None:
-        """Bind the ports that a running container's networks allow; what it has already stays as it is."""
+        """Bind the ports that a running container's networks allow; existing bindings stay."""
         if not container.running:
             return
-        plugged = (self._existing_network(entry.network_id) for entry in container.entries.values())
-        container.families = families(plugged, userland_proxy=self._userland_proxy)
+        connected = (self._existing_network(entry.network_id) for entry in container.entries.values())
+        container.families = families(connected, userland_proxy=self._userland_proxy)
         others = [one for other in self._containers.values() if other is not container for one in other.bindings]
         container.host_ports = assign_host_ports(
             container.publish, container.families, others, container.host_ports, self._ephemeral
         )
 
     def _entry(self, requested: Attachment) -> Entry:
-        """Keep what this version can be told."""
+        """Build an entry without the settings that this version does not support."""
         if not self.version.engine_api.supports(GATEWAY_PRIORITY):
             requested = replace(requested, gw_priority=0)
         return Entry(replace(requested, mac_address=None))
@@ -339,7 +339,7 @@ class State:
         return static
 
     def _in_use(self) -> list[Network]:
-        """The network of every end that there is."""
+        """List the network of each endpoint."""
         ends = (e for c in self._containers.values() for e in c.entries.values() if e.endpoint is not None)
         return [network for end in ends if (network := self._networks.get(end.network_id)) is not None]
 

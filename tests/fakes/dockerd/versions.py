@@ -1,4 +1,4 @@
-"""How engine versions differ, for the fake. Words and statuses are those of the real engines of these versions."""
+"""How engine versions differ. Messages and statuses are those of real engines of these versions."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ class EngineVersion:
     """One engine version's behaviour.
 
     Attributes:
-        version: as ``GET /version`` has it.
-        api: highest API version.
-        subnet_overlap: what is said when a subnet overlaps another network's.
-        pools_exhausted: what is said when the default IPv4 pools are used up, and the HTTP status.
-        ipv6_pool: whether an IPv6 network without a subnet gets a ULA one.
-        names_endpoints: whether a refused removal says which endpoints are in the way.
-        address_outside_subnet: what is said to a static address outside the subnet, and the HTTP status.
-        firewall_backend: as reported; None where it isn't.
-        connect_to_host_network: what is said to a connect to the host network.
-        die_precedes_disconnect: whether a stop is told as die, disconnect, stop; else as disconnect, stop, die.
-        repeats_disconnect: whether a disconnect is told (once more, while running) for the configuration.
+        number: as in ``GET /version``.
+        api: the highest API version that it offers.
+        subnet_overlap: the message when a subnet overlaps another network's.
+        pools_exhausted: the message and the HTTP status when no default IPv4 pool is free.
+        ipv6_pool: whether an IPv6 network without a subnet gets a ULA subnet.
+        names_endpoints: whether the error of a removal lists the active endpoints.
+        address_outside_subnet: the message and the HTTP status for a static address outside the subnet.
+        firewall_backend: as reported; None where it is not reported.
+        connect_to_host_network: the message for a connect to the host network.
+        die_precedes_disconnect: whether a stop sends die, disconnect, stop; otherwise disconnect, stop, die.
+        repeats_disconnect: whether a disconnect event is sent for the configuration, too.
         parents_can_be_shared: whether macvlan networks can have the same parent (since 27.0).
-        has_ipvlan_flags: whether it reads ipvlan_flag, and knows mode l3s (since 23.0).
-        missing_vlan_base: what is said when a VLAN is to be made of an interface that isn't there.
+        has_ipvlan_flags: whether it supports ipvlan_flag and mode l3s (since 23.0).
+        missing_vlan_base: the message when the interface below a VLAN does not exist.
     """
 
     number: str
@@ -49,7 +49,7 @@ class EngineVersion:
 
     @property
     def engine_api(self) -> EngineApi:
-        """What this engine understands."""
+        """The API that it offers."""
         return EngineApi(self.number, self.api)
 
     @property
