@@ -133,8 +133,8 @@ def message(kind: int, flags: int, sequence: int, payload: bytes) -> bytes:
 class NetlinkSocket:
     """Requests over one socket, one at a time; all methods block.
 
-    The first request opens the socket. An error closes it, since the rest of the answer would be read as the answer to
-    the next request; the next request opens another one.
+    The first request opens the socket. If an answer is not read to its end, the socket is closed, since the rest would
+    be read as the answer to the next request, which then opens another socket.
     """
 
     def __init__(self, protocol: int) -> None:
@@ -188,7 +188,11 @@ class NetlinkSocket:
             OSError: the kernel's error.
         """
         self._send(kind, _NLM_F_DUMP, payload)
-        yield from self._answer(multipart=True)
+        try:
+            yield from self._answer(multipart=True)
+        except GeneratorExit:
+            self.close()
+            raise
 
     def command(self, kind: int, flags: int, payload: bytes) -> None:
         """Have one thing done, and wait for the kernel's acknowledgement.
@@ -251,7 +255,8 @@ class NetlinkSocket:
                 if _HEADER.unpack_from(datagram, start - _HEADER.size)[2] & _NLM_F_DUMP_INTR:
                     self._interrupted = True
                 if kind in (_NLMSG_DONE, _NLMSG_ERROR):
-                    self._check(datagram, start, end)
+                    if code := _error_code(datagram, start, end):
+                        raise OSError(code, os.strerror(code))
                     return
                 yield datagram, start, end
             if not multipart:
@@ -274,7 +279,8 @@ class NetlinkSocket:
                 if code == tolerated:
                     done -= 1
                 elif code:
-                    self._check(datagram, start, end)
+                    self.close()
+                    raise OSError(code, os.strerror(code))
                 if _HEADER.unpack_from(datagram, start - _HEADER.size)[3] == last:
                     return done
 
@@ -284,12 +290,6 @@ class NetlinkSocket:
         except OSError:
             self.close()
             raise
-
-    def _check(self, datagram: bytes, start: int, end: int) -> None:
-        """Raise the error that the message reports, if any."""
-        if code := _error_code(datagram, start, end):
-            self.close()
-            raise OSError(code, os.strerror(code))
 
 
 def dump(protocol: int, kind: int, payload: bytes) -> list[Payload]:

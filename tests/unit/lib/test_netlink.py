@@ -147,7 +147,7 @@ class TestSocket:
         assert payloads(connection.dump_with_retries(18, b"")) == [b"torn"]
 
     @pytest.mark.parametrize(("code", "kind"), [(errno.ENOENT, FileNotFoundError), (errno.EPERM, PermissionError)])
-    def test_an_error_of_the_kernel_is_an_oserror_and_the_next_request_opens_another_socket(
+    def test_an_error_of_the_kernel_is_an_oserror_and_the_socket_stays_open(
         self, kernel: FakeSocket, connection: NetlinkSocket, code: int, kind: type[OSError]
     ) -> None:
         kernel.answers += [error(code), message(LINK, b"one.")]
@@ -155,6 +155,16 @@ class TestSocket:
             connection.get(18, b"")
         assert raised.value.errno == code
         assert payloads(connection.get(18, b"")) == [b"one."]
+        assert kernel.opened == 1
+
+    def test_a_list_that_is_not_read_to_its_end_closes_the_socket(
+        self, kernel: FakeSocket, connection: NetlinkSocket
+    ) -> None:
+        kernel.answers += [message(LINK, b"one.") + message(LINK, b"two."), message(LINK, b"six.")]
+        listing = connection.stream(18, b"")
+        next(listing)
+        del listing
+        assert payloads(connection.get(18, b"")) == [b"six."]
         assert kernel.opened == 2
 
     def test_a_timeout_closes_the_socket(self, kernel: FakeSocket, connection: NetlinkSocket) -> None:

@@ -108,7 +108,7 @@ async def test_a_host_that_can_not_do_it_is_told_what_is_missing(
     def refuse(*_: object) -> int:
         raise OSError(number, "no")
 
-    monkeypatch.setattr(kernel.Questions, "_ask", refuse)
+    monkeypatch.setattr(kernel.Questions, "_get", refuse)
     nft = opened(None)
     for question in (nft.generation(), nft.inet_table("dockerv6"), nft.run([])):
         with pytest.raises(FirewallUnavailable, match=remedy):
