@@ -38,7 +38,7 @@ _HOSTS = prefixes().map(lambda prefix: prefix.network_address)
 
 
 @st.composite
-def _outers(draw: st.DrawFn, length: int) -> tuple[IPv6Network, ...]:
+def _external_prefixes(draw: st.DrawFn, length: int) -> tuple[IPv6Network, ...]:
     """Prefixes of that length, which meet one another and subnets."""
     numbers = draw(st.lists(st.integers(0, 15), max_size=2, unique=True))
     return tuple(IPv6Network(((0xFD00 << 112) | (number << (128 - length)), length)) for number in numbers)
@@ -50,7 +50,7 @@ _plain_networks = st.builds(
     subnet=prefixes(),
     bridge=_BRIDGES,
     egress=st.sampled_from(list(EgressMode)),
-    source=st.none() | _HOSTS,
+    snat_address=st.none() | _HOSTS,
     egress_interfaces=st.lists(_INTERFACES, max_size=2, unique=True).map(tuple),
     egress_exclude=st.lists(prefixes(), max_size=3).map(tuple),
     internal=st.booleans(),
@@ -62,8 +62,8 @@ networks = _plain_networks.flatmap(
     lambda network: st.builds(
         replace,
         st.just(network),
-        outer=_outers(network.subnet.prefixlen),
-        outer_addresses=st.none() | st.lists(_HOSTS, max_size=3).map(tuple),
+        external_prefixes=_external_prefixes(network.subnet.prefixlen),
+        external_addresses=st.none() | st.lists(_HOSTS, max_size=3).map(tuple),
     )
 )
 ports = st.builds(
@@ -77,11 +77,11 @@ ports = st.builds(
     host_address=st.none() | st.sampled_from([_HOST, _HOST + 1, IPv6Address("::1")]),
     sources=_few_prefixes,
 )
-holds = st.frozensets(OWNERS, max_size=2)
+keeps = st.frozensets(OWNERS, max_size=2)
 intents = st.builds(
     FirewallIntent,
     networks=st.lists(networks, max_size=5).map(tuple),
-    hold=holds,
+    keep=keeps,
     uplink_bridges=st.lists(st.sampled_from(["br0", "br1"]), unique=True).map(tuple),
     ports=st.lists(ports, max_size=5).map(tuple),
     guest_bridges=st.none() | st.lists(_BRIDGES, unique=True).map(tuple),

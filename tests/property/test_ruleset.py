@@ -17,7 +17,7 @@ from dockerv6.firewall.prefixes import PREFIX_IN, PREFIX_OUT, prefixes_of
 from dockerv6.firewall.render import overlapping_external_prefixes, overlapping_subnets, render
 from dockerv6.firewall.ruleset import Ruleset, diff
 from tests.fakes.firewall.replay import apply
-from tests.property.strategies_firewall import holds, intents, observed
+from tests.property.strategies_firewall import intents, keeps, observed
 
 PREFIXED = {EXTERNAL: PREFIX_IN, TRANSLATED: PREFIX_OUT}
 
@@ -32,7 +32,7 @@ def test_applying_the_difference_gives_the_desired(wish: FirewallIntent, before:
     assert apply(before, diff(desired, before)) == desired
 
 
-@given(intents, observed(), holds)
+@given(intents, observed(), keeps)
 def test_applying_the_difference_under_holds_leaves_no_difference(
     wish: FirewallIntent, before: Ruleset, hold: frozenset[str]
 ) -> None:
@@ -43,7 +43,7 @@ def test_applying_the_difference_under_holds_leaves_no_difference(
     assert diff(desired, after, hold).empty
 
 
-@given(intents, observed(), holds)
+@given(intents, observed(), keeps)
 def test_held_elements_stay_where_their_set_stays(wish: FirewallIntent, before: Ruleset, hold: frozenset[str]) -> None:
     desired = render(wish)
     after = apply(before, diff(desired, before, hold))
@@ -61,7 +61,7 @@ def _definition(ruleset: Ruleset, name: str) -> object:
     return found.definition if found is not None else None
 
 
-@given(intents, observed(), holds)
+@given(intents, observed(), keeps)
 def test_the_owners_of_a_change_are_those_whose_elements_it_changes(
     wish: FirewallIntent, before: Ruleset, hold: frozenset[str]
 ) -> None:
@@ -122,7 +122,7 @@ def test_no_outer_prefix_is_part_of_anybody_elses_subnet(wish: FirewallIntent) -
         assert {each for each in subnets if IPv6Network(each).overlaps(IPv6Network(outer))} <= {subnet}
 
 
-@given(intents, observed(), holds)
+@given(intents, observed(), keeps)
 def test_held_rules_stay_as_they_are(wish: FirewallIntent, before: Ruleset, hold: frozenset[str]) -> None:
     target = diff(render(wish), before, hold).target
     held = {rule for rule in before.owned if rule.owner in hold}
@@ -136,7 +136,7 @@ def test_a_published_port_has_both_its_address_and_its_number(wish: FirewallInte
         assert there.get(addresses) == there.get(numbers)
 
 
-@given(intents, intents, holds)
+@given(intents, intents, keeps)
 def test_under_holds_too_a_published_port_keeps_its_address_and_number(
     wish: FirewallIntent, before: FirewallIntent, hold: frozenset[str]
 ) -> None:
