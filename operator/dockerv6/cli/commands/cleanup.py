@@ -15,20 +15,20 @@ if TYPE_CHECKING:
 @click.command(
     "cleanup",
     cls=Verb,
-    short_help="Remove what docker-ipv6nat left.",
+    short_help="Remove the rules that docker-ipv6nat left.",
     examples=(
         "dockerv6 cleanup docker-ipv6nat --dry-run",
         "dockerv6 cleanup docker-ipv6nat",
     ),
 )
 @click.argument("program", type=click.Choice(["docker-ipv6nat"]))
-@click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
+@click.option("--dry-run", is_flag=True, help="Only print what would be removed.")
 @with_settings
 def command(settings: "Settings", *, program: str, dry_run: bool) -> None:
-    """Remove the rules and chains that docker-ipv6nat left in ip6tables, once it is stopped; a line for each.
+    """Remove the rules and chains that docker-ipv6nat left in ip6tables, and print each.
 
-    Refuses while it is at work. The engine's own chains and other people's rules stay as they are. May be repeated, and
-    while the daemon runs. docs/docker-ipv6nat.md says how to move over.
+    Refuses while docker-ipv6nat is running. The rules of the engine and of other programs stay. The command can be
+    repeated, and run while the daemon runs. docs/docker-ipv6nat.md describes the migration.
     """
     from dockerv6.daemon.cleanup import docker_ipv6nat  # noqa: PLC0415 - the daemon's imports, which --help need not
 
@@ -39,4 +39,4 @@ def command(settings: "Settings", *, program: str, dry_run: bool) -> None:
     for note in done.notes:
         click.echo(note, err=True)
     if not done.removed:
-        click.echo(f"Nothing of {program} is there to be removed.", err=True)
+        click.echo(f"Found nothing of {program} to remove.", err=True)

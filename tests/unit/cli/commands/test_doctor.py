@@ -65,7 +65,7 @@ def test_a_cleanup_tells_of_each_removal(monkeypatch: Patch, options: list[str],
 def test_nothing_to_clean_up_is_success(monkeypatch: Patch) -> None:
     returning(monkeypatch, cleanup, "docker_ipv6nat", CleanupReport(()))
     result = run(["cleanup", "docker-ipv6nat"])
-    assert (result.exit_code, result.stderr) == (0, "Nothing of docker-ipv6nat is there to be removed.\n")
+    assert (result.exit_code, result.stderr) == (0, "Found nothing of docker-ipv6nat to remove.\n")
 
 
 def test_a_refusal_is_one_line(monkeypatch: Patch) -> None:
