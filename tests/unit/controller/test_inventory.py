@@ -6,7 +6,7 @@ import pytest
 
 from dockerv6.controller.inventory import Inventory, implied_default_pool, implied_pool_object
 from dockerv6.ipam.ledger import LedgerConflict, SubnetTaken
-from tests.unit.planning.test_intake import stored
+from tests.unit.planning.test_admission import stored
 from tests.world import Host
 
 A, B = IPv6Network("fd00:a::/64"), IPv6Network("fd00:b::/64")

@@ -5,7 +5,7 @@ from dockerv6.controller.status import conditions_before, fields_before
 from dockerv6.dockerd.port import EngineUnavailable
 from dockerv6.reconciler.handler import TemporaryError
 from tests.simulation.resources import network
-from tests.unit.planning.test_intake import stored
+from tests.unit.planning.test_admission import stored
 from tests.world import Bench, Host
 
 

@@ -3,7 +3,7 @@ from ipaddress import IPv6Network
 from dockerv6.daemon.preview import _copy_ledger, _copy_store
 from dockerv6.ipam.memory import MemoryLedger
 from dockerv6.store.memory import MemoryStore
-from tests.unit.planning.test_intake import stored
+from tests.unit.planning.test_admission import stored
 
 SCOPES = ("endpoints", "followed", "former", "member", "orphan", "prune", "source")
 

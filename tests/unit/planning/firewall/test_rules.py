@@ -1,0 +1,183 @@
+from dataclasses import replace
+from ipaddress import IPv6Address, IPv6Interface
+
+import pytest
+
+from dockerv6.api.conditions import Reason
+from dockerv6.firewall.model import HostFilterState, PortIntent
+from dockerv6.hostnet.model import Interface
+from dockerv6.lib.networking import TransportProtocol
+from dockerv6.planning.firewall.port_assignment import PORT_RETRY
+from dockerv6.planning.firewall.port_claims import port_finding
+from dockerv6.planning.firewall.rules import (
+    filter_findings,
+    filter_steps,
+    pending_addresses,
+    repaired_table,
+    rules_findings,
+)
+from dockerv6.planning.inputs import HostView, RulesView
+from dockerv6.planning.plan import Finding
+from dockerv6.planning.steps import (
+    AddAcceptRule,
+    RemoveAcceptRule,
+)
+from tests.unit.planning.scene import FORWARD, STUBBORN, SUBNET, host
+
+HERE, GONE = IPv6Address("2001:db8::5"), IPv6Address("2001:db8::6")
+ETH1 = Interface(3, "eth1", "", up=True, mtu=1500, addresses=(IPv6Interface((HERE, 64)),))
+TENTATIVE = replace(ETH1, tentative=frozenset({HERE}))
+FAILED = replace(TENTATIVE, dad_failed=frozenset({HERE}))
+PENDING = port_finding(Reason.ADDRESS_PENDING, "it has no address", waiting=True)
+NOBODY = port_finding(Reason.NO_ENDPOINT, "nobody is there", waiting=True)
+CONFLICT = port_finding(Reason.PORT_CONFLICT, "it is another's")
+TAKEN = port_finding(Reason.PORT_TAKEN, "somebody listens", retry=PORT_RETRY)
+
+
+def ports(*problems: Finding) -> Finding:
+    (found,) = rules_findings(RulesView(port_problems={"blog": problems, "other": (TAKEN,)}), "blog", HostView())
+    assert (found.condition, found.blocks) == ("PortsPublished", False)
+    return found
+
+
+def test_rules_that_are_in_order_say_nothing() -> None:
+    others = RulesView(port_problems={"other": (CONFLICT,)}, excluded={"other": "x"})
+    assert rules_findings(others, "blog", HostView()) == ()
+
+
+@pytest.mark.parametrize("problem", [PENDING, NOBODY])
+def test_a_port_that_only_waits_is_no_fault(problem: Finding) -> None:
+    found = ports(problem)
+    assert (found.reason, found.unknown, found.retry) == (problem.reason, True, None)
+
+
+def test_a_port_of_somebody_else_is_a_fault() -> None:
+    found = ports(CONFLICT)
+    assert (found.reason, found.unknown, found.retry, found.message) == (
+        "PortConflict",
+        False,
+        None,
+        "it is another's",
+    )
+
+
+def test_a_port_that_a_process_has_is_looked_at_again() -> None:
+    assert (ports(TAKEN).reason, ports(TAKEN).retry) == ("PortTaken", PORT_RETRY)
+    assert ports(CONFLICT, TAKEN).retry == PORT_RETRY
+
+
+def test_faults_go_before_what_waits_and_are_all_said() -> None:
+    found = ports(PENDING, CONFLICT, TAKEN)
+    assert (found.reason, found.unknown) == ("PortConflict", False)
+    assert found.message == "it is another's; somebody listens"
+    assert ports(NOBODY, PENDING).message == "nobody is there; it has no address"
+
+
+def test_what_keeps_the_table_from_being_right_blocks_or_waits() -> None:
+    (gone,) = rules_findings(RulesView(problem="no nft"), "blog", HostView())
+    assert (gone.reason, gone.blocks) == ("FirewallUnavailable", True)
+    (overlap,) = rules_findings(RulesView(excluded={"blog": "x overlaps"}), "blog", HostView())
+    assert (overlap.reason, overlap.blocks, overlap.unknown) == ("SubnetOverlap", False, False)
+    assert overlap.retry
+
+
+def test_another_program_for_the_same_networks_is_told_of() -> None:
+    (rival,) = rules_findings(RulesView(rival="docker-ipv6nat runs"), "blog", HostView())
+    assert (rival.reason, rival.unknown, rival.blocks) == ("ForeignRules", True, False)
+
+
+def test_the_repair_of_a_flushed_table_is_one_line() -> None:
+    assert repaired_table(("add a",)).endswith("repaired by add a")
+    assert repaired_table(("add a", "b", "c")).endswith("repaired by 3 changes, first: add a")
+
+
+def port(at: IPv6Address | str | None, number: int = 443) -> PortIntent:
+    address = IPv6Address(at) if at is not None else None
+    return PortIntent("blog", TransportProtocol.TCP, number, SUBNET[2], 80, host_address=address)
+
+
+def said(view: HostView, *ports: PortIntent) -> list[str]:
+    found = pending_addresses(ports, view)
+    assert all((p.reason, p.unknown) == ("AddressPending", True) for p in found)
+    return [p.message for p in found]
+
+
+@pytest.mark.parametrize("at", [None, "::1", "fe80::1", HERE])
+def test_what_is_reached_is_not_spoken_of(at: IPv6Address | str | None) -> None:
+    assert said(host(ETH1), port(at)) == []
+
+
+def test_an_address_that_the_host_has_not_is_waited_for() -> None:
+    assert said(host(ETH1), port(GONE)) == [
+        "tcp port 443 on [2001:db8::6]: the host has no such address; it is taken up when it appears"
+    ]
+
+
+def test_one_that_is_being_proven_is_waited_for() -> None:
+    assert said(host(TENTATIVE), port(HERE)) == [
+        "tcp port 443 on [2001:db8::5]: the address is still tentative (duplicate address detection on eth1)"
+    ]
+
+
+def test_one_that_somebody_else_has_is_told_of() -> None:
+    assert said(host(FAILED), port(HERE)) == [
+        "tcp port 443 on [2001:db8::5]: the address failed duplicate address detection: somebody else on eth1 has it"
+    ]
+
+
+@pytest.mark.parametrize("index", [1, 9])
+def test_one_interface_that_has_it_for_good_is_enough(index: int) -> None:
+    proven = replace(ETH1, index=index, name=f"wlan{index}")
+    assert said(host(*sorted((FAILED, proven), key=lambda i: i.index)), port(HERE)) == []
+
+
+def test_another_address_of_the_same_interface_does_not_count() -> None:
+    assert said(host(replace(FAILED, addresses=(*ETH1.addresses, IPv6Interface((GONE, 64))))), port(GONE)) == []
+
+
+def test_each_port_is_named() -> None:
+    assert [m[:11] for m in said(host(), port(GONE, 80), port(None, 81), port(HERE, 82))] == [
+        "tcp port 80",
+        "tcp port 82",
+    ]
+
+
+def test_of_a_host_that_was_not_seen_nothing_is_said() -> None:
+    assert said(HostView(), port(GONE)) == []
+
+
+class TestFindings:
+    def found(self, *problems: Finding) -> list[tuple[str, str, bool, bool]]:
+        rules = RulesView(ports={"blog": (port(GONE),), "other": (port(HERE),)}, port_problems={"blog": problems})
+        return [(f.condition, f.reason, f.unknown, f.blocks) for f in rules_findings(rules, "blog", host())]
+
+    def test_it_is_in_doubt_whether_the_ports_are_published(self) -> None:
+        assert self.found() == [("PortsPublished", "AddressPending", True, False)]
+
+    def test_a_fault_goes_first(self) -> None:
+        from_claims = port_finding(Reason.PORT_CONFLICT, "it is another's")
+        assert self.found(from_claims) == [("PortsPublished", "PortConflict", False, False)]
+
+
+ADMITTED = replace(FORWARD, has_accept_rule=True)
+
+
+def rules(*barriers: object, stray: tuple[object, ...] = ()) -> RulesView:
+    return RulesView(filter=HostFilterState(barriers, stray))  # type: ignore[arg-type]
+
+
+def test_the_mark_is_admitted_where_it_is_dropped_and_can_be() -> None:
+    assert filter_steps(rules(FORWARD, ADMITTED, STUBBORN)) == (AddAcceptRule(FORWARD),)
+
+
+def test_an_accept_rule_that_is_needed_no_more_goes() -> None:
+    assert filter_steps(rules(stray=(ADMITTED,))) == (RemoveAcceptRule(ADMITTED),)
+
+
+def test_every_accept_rule_goes_when_no_network_is_left() -> None:
+    assert filter_steps(rules(FORWARD, ADMITTED, STUBBORN), wanted=False) == (RemoveAcceptRule(ADMITTED),)
+
+
+def test_what_only_a_person_can_open_is_told_of() -> None:
+    (finding,) = filter_findings(rules(FORWARD, STUBBORN, replace(STUBBORN, has_accept_rule=True)))
+    assert (finding.message, finding.blocks, finding.unknown) == ("allow it there", False, True)
