@@ -1,4 +1,4 @@
-"""Settings, wiring and the process: everything is built here and nowhere else.
+"""Settings, wiring and the process: the only place where adapters are built.
 
-Duty: put the pieces together. Never: decide.
+Duty: put the parts together. Never: decide.
 """

@@ -1,4 +1,4 @@
-"""What the facts about a host mean for its owner. Pure: `doctor` finds the facts."""
+"""The doctor's checks: what the facts about a host mean for its owner. Pure: `doctor` gathers the facts."""
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
@@ -20,31 +20,32 @@ CAP_NET_RAW = 13
 """Numbers of capabilities (linux/capability.h)."""
 
 _OLDEST_ENGINE = (20, 10)
+_UNKNOWN_RELEASE = (0, 0)  # a development build
 
-_POLICY = "write an IPv6Policy with `selector: {prefixes: [fc00::/7]}` and have dockerv6 run"
+_POLICY = "write an IPv6Policy with `selector: {prefixes: [fc00::/7]}` and start dockerv6"
 _STOP = "stop docker-ipv6nat for good (docker rm -f ipv6nat, or systemctl disable --now docker-ipv6nat)"
 _CLEAN = "dockerv6 cleanup docker-ipv6nat"
 _RESTART = (
-    "restart the engine, which writes its own IPv6 chains anew: docker-ipv6nat empties them whenever it starts "
+    "restart the engine, which then writes its own IPv6 chains again: docker-ipv6nat empties them when it starts "
     "(live-restore keeps containers running meanwhile)"
 )
-_AGAIN = "dockerv6 doctor; all of it is explained in docs/docker-ipv6nat.md"
+_AGAIN = "dockerv6 doctor; docs/docker-ipv6nat.md explains each step"
 
 
 class CheckStatus(StrEnum):
-    """How a check went."""
+    """The result of a check."""
 
     OK = "ok"
-    WARN = "warn"  # works, or will; worth knowing
+    WARN = "warn"  # it works, or will; worth knowing
     FAIL = "fail"  # dockerv6 can't do its work
 
 
 @dataclass(frozen=True, slots=True)
 class HostCheck:
-    """One finding of the doctor.
+    """One line of the doctor.
 
     Attributes:
-        remedy: what to do, step by step; empty where there is nothing to do.
+        remedy: what to do, step by step; empty if there is nothing to do.
     """
 
     name: str
@@ -53,260 +54,248 @@ class HostCheck:
     remedy: tuple[str, ...] = ()
 
 
+def ok(name: str, message: str) -> HostCheck:
+    """A check without a problem."""
+    return HostCheck(name, CheckStatus.OK, message)
+
+
+def warn(name: str, message: str, *remedy: str) -> HostCheck:
+    """A check with something worth knowing."""
+    return HostCheck(name, CheckStatus.WARN, message, remedy)
+
+
+def fail(name: str, message: str, *remedy: str) -> HostCheck:
+    """A check whose problem keeps dockerv6 from working."""
+    return HostCheck(name, CheckStatus.FAIL, message, remedy)
+
+
 def privileges(capabilities: int) -> HostCheck:
-    """Of this process, as in CapEff of /proc/self/status (proc(5))."""
-    wanted = {"CAP_NET_ADMIN": CAP_NET_ADMIN, "CAP_NET_RAW": CAP_NET_RAW}
-    missing = [name for name, number in wanted.items() if not capabilities >> number & 1]
+    """The capabilities of this process, as in CapEff of /proc/self/status (proc(5))."""
+    name, wanted = "privileges", {"CAP_NET_ADMIN": CAP_NET_ADMIN, "CAP_NET_RAW": CAP_NET_RAW}
+    missing = [capability for capability, number in wanted.items() if not capabilities >> number & 1]
     if not missing:
-        return HostCheck("privileges", CheckStatus.OK, "CAP_NET_ADMIN and CAP_NET_RAW")
-    return HostCheck(
-        "privileges",
-        CheckStatus.FAIL,
-        f"{' and '.join(missing)} missing: neither rules nor sysctls can be changed, and much can't be seen",
-        ("run as root, or give the capabilities (docker run --cap-add NET_ADMIN --cap-add NET_RAW)",),
+        return ok(name, "CAP_NET_ADMIN and CAP_NET_RAW")
+    return fail(
+        name,
+        f"{' and '.join(missing)} missing: rules and sysctls can't be changed, and not all of them can be read",
+        "run as root, or grant the capabilities (docker run --cap-add NET_ADMIN --cap-add NET_RAW)",
     )
 
 
 def nf_tables(generation: int | None, missing: Sequence[HostCheck], *, needed: bool) -> HostCheck:
-    """Whether the kernel has it, or why not (`missing`); it is only `needed` where no other backend works."""
+    """Whether the kernel supports nf_tables.
+
+    Args:
+        generation: of the ruleset; None: it is not supported.
+        missing: why not.
+        needed: no other firewall backend works.
+    """
+    name = "nf_tables"
     if generation is not None:
-        return HostCheck("nf_tables", CheckStatus.OK, f"in the kernel, ruleset generation {generation}")
-    why = missing[0].message if missing else "not in the kernel"
-    return HostCheck("nf_tables", CheckStatus.FAIL if needed else CheckStatus.WARN, why)
+        return ok(name, f"supported by the kernel, ruleset generation {generation}")
+    why = missing[0].message if missing else "not supported by the kernel"
+    return fail(name, why) if needed else warn(name, why)
 
 
 def backend(choice: BackendChoice) -> HostCheck:
-    """Which firewall backend a run takes, why, and what can't be done with it; its warnings are checks of their own."""
-    return HostCheck("firewall backend", CheckStatus.OK, "; ".join((f"{choice.backend}: {choice.why}", *choice.limits)))
+    """The firewall backend that a run chooses, why, and what it can't do."""
+    return ok("firewall backend", "; ".join((f"{choice.backend}: {choice.why}", *choice.limits)))
 
 
 def engine(info: EngineInfo) -> HostCheck:
-    """The engine's age."""
-    known = info.release >= _OLDEST_ENGINE or info.release == (0, 0)
-    said = f"{info.version} on {info.name}, API {info.api_version}"
-    if known:
-        return HostCheck("engine", CheckStatus.OK, said)
-    return HostCheck("engine", CheckStatus.FAIL, said, ("dockerv6 needs Docker Engine 20.10 or newer",))
+    """The engine's version."""
+    name, message = "engine", f"{info.version} on {info.name}, API {info.api_version}"
+    if info.release >= _OLDEST_ENGINE or info.release == _UNKNOWN_RELEASE:
+        return ok(name, message)
+    return fail(name, message, "dockerv6 needs Docker Engine 20.10 or later")
 
 
 def engine_rules(
     found: Collection[FilterVariant], presence: Ipv6NatPresence | None, info: EngineInfo | None
 ) -> Iterator[HostCheck]:
-    """Whether the engine makes IPv6 rules of its own, and where. `found`: what holds chains of its names."""
+    """Where the engine has IPv6 rules of its own. ``found``: the variants that have chains with its names."""
     name = "engine's IPv6 rules"
     foreign = {each.variant for each in presence.rules if not each.engine_rules} if presence is not None else set()
     variants = [variant for variant in FilterVariant if variant in found and variant not in foreign]
     xtables = [variant for variant in variants if variant is not FilterVariant.NFTABLES]
     if len(xtables) > 1:
-        yield HostCheck(
+        yield warn(
             name,
-            CheckStatus.WARN,
-            f"in {' and in '.join(xtables)}: packets pass both, and the engine keeps up one only",
-            (
-                "one of them is left from before iptables' variant was switched (ip6tables-nft-save, -legacy-save)",
-                "restart the host to be rid of it",
-            ),
+            f"in {' and in '.join(xtables)}: packets pass both, and the engine updates only one",
+            "one of them dates from before iptables' variant was switched (ip6tables-nft-save, -legacy-save)",
+            "restart the host to remove it",
         )
     elif variants:
-        yield HostCheck(
-            name, CheckStatus.OK, f"on, in {' and '.join(variants)}; dockerv6's come first and need none of them"
-        )
+        yield ok(name, f"on, in {' and '.join(variants)}; dockerv6's rules come first and need none of them")
     else:
-        yield HostCheck(name, CheckStatus.OK, "off; dockerv6 needs none of them")
+        yield ok(name, "off; dockerv6 needs none of them")
     if info is not None and info.firewall_backend == "nftables":
-        yield HostCheck(
+        yield warn(
             name,
-            CheckStatus.WARN,
-            "the engine's firewall backend is nftables, which dockerv6 has never met alive: see `host filter`",
+            "the engine's firewall backend is nftables, with which dockerv6 has not been tested: see `host filter`",
         )
 
 
 def userland_proxy(*, in_use: bool | None) -> HostCheck:
-    """Nothing of ours depends on it but the host's [::1] with the iptables backend, which says so."""
-    said = {
-        True: "on: it is only reached where dockerv6's rules don't translate, so clients' addresses are kept",
-        False: "off: nothing is missing, the rules of dockerv6 hold for the host's own connections too",
-        None: "not to be told: the engine has made no IPv4 rules here",
+    """Only the host's own [::1] depends on it, and only with the iptables backend, which says so."""
+    messages = {
+        True: "on: it is used only where dockerv6's rules don't translate, so client addresses are kept",
+        False: "off: dockerv6's rules also translate the host's own connections, so nothing is missing",
+        None: "unknown: the engine has no IPv4 rules here",
     }
-    return HostCheck("userland proxy", CheckStatus.OK, said[in_use])
+    return ok("userland proxy", messages[in_use])
 
 
 def bridge_netfilter(host: HostView) -> HostCheck:
-    """Whether ip6tables and nftables see what is bridged."""
+    """Whether ip6tables and nftables see bridged packets."""
+    name = "bridge netfilter"
     if host.bridge_netfilter is None:
-        return HostCheck(
-            "bridge netfilter",
-            CheckStatus.WARN,
-            "br_netfilter is not loaded: `bridge.icc: false` keeps no containers of a network apart",
-            ("modprobe br_netfilter (and a line in /etc/modules-load.d/), where a network needs that",),
+        return warn(
+            name,
+            "br_netfilter is not loaded: `bridge.icc: false` does not separate the containers of a network",
+            "modprobe br_netfilter (and a line in /etc/modules-load.d/), if a network needs that",
         )
     if host.bridge_netfilter:
-        return HostCheck("bridge netfilter", CheckStatus.OK, "bridge-nf-call-ip6tables is 1")
-    return HostCheck(
-        "bridge netfilter", CheckStatus.OK, "bridge-nf-call-ip6tables is 0; bridges that need it have it of their own"
-    )
+        return ok(name, "bridge-nf-call-ip6tables is 1")
+    return ok(name, "bridge-nf-call-ip6tables is 0; it is enabled on each bridge that needs it")
 
 
 def forwarding(host: HostView) -> HostCheck:
     """IPv6 forwarding."""
+    name = "forwarding"
     if host.forwarding is None:
-        return HostCheck("forwarding", CheckStatus.FAIL, "the kernel has no IPv6", ("boot without ipv6.disable=1",))
+        return fail(name, "the kernel has no IPv6", "boot without ipv6.disable=1")
     if host.forwarding == "1":
-        return HostCheck("forwarding", CheckStatus.OK, f"{FORWARDING} is 1")
-    return HostCheck(
-        "forwarding",
-        CheckStatus.WARN,
-        f"{FORWARDING} is {host.forwarding}: containers reach nothing; the daemon turns it on for its first network",
+        return ok(name, f"{FORWARDING} is 1")
+    return warn(
+        name,
+        f"{FORWARDING} is {host.forwarding}: containers reach only the host; the daemon sets it for the first network",
     )
 
 
 def router_advertisements(host: HostView) -> HostCheck:
-    """Uplinks that would be deaf to their router."""
+    """Uplinks that ignore router advertisements while the host forwards."""
+    name = "router advertisements"
     if not host.accept_ra:
-        return HostCheck("router advertisements", CheckStatus.OK, "no uplink loses its routes by forwarding")
+        return ok(name, "no uplink loses its routes by forwarding")
     commands = " ".join(f"{accept_ra(uplink)}=2" for uplink in host.accept_ra)
     lost = "have lost" if host.forwarding == "1" else "would lose"
-    return HostCheck(
-        "router advertisements",
-        CheckStatus.WARN,
-        f"{', '.join(host.accept_ra)} {lost} the routes from the router, since the host forwards: accept_ra is 1",
-        (f"the daemon sets it to 2; to keep it over a restart: sysctl -w {commands}, and the same in /etc/sysctl.d",),
+    return warn(
+        name,
+        f"{', '.join(host.accept_ra)} {lost} the routes from the router while the host forwards: accept_ra is 1",
+        f"the daemon sets it to 2; to keep it over a reboot: sysctl -w {commands}, and the same in /etc/sysctl.d",
     )
 
 
 def uplink(host: HostView) -> HostCheck:
-    """The host's own way out."""
+    """The host's default route, and an address for NAT66."""
+    name = "uplink"
     names = sorted({r.interface for r in host.routes if r.destination.prefixlen == 0 and r.interface})
     if not names:
-        return HostCheck(
-            "uplink",
-            CheckStatus.WARN,
-            "no default route: containers reach no more than the host does",
-            ("ip -6 route",),
-        )
+        return warn(name, "no default route: containers reach only what the host reaches", "ip -6 route")
     addresses = [
         a for n in names if n in host.interfaces for a in host.interfaces[n].addresses if not a.ip.is_link_local
     ]
     if not addresses:
-        return HostCheck(
-            "uplink",
-            CheckStatus.WARN,
-            f"{', '.join(names)} has no global address: NAT66 has none to give to packets",
-            (f"ip -6 address show dev {names[0]}",),
-        )
-    return HostCheck(
-        "uplink", CheckStatus.OK, f"default route by {', '.join(names)} ({', '.join(str(a.ip) for a in addresses)})"
-    )
+        message = f"{', '.join(names)} has no global address: NAT66 has no source address"
+        return warn(name, message, f"ip -6 address show dev {names[0]}")
+    return ok(name, f"default route by {', '.join(names)} ({', '.join(str(a.ip) for a in addresses)})")
 
 
-def prefixes(host: HostView, told: Collection[HostPrefix]) -> HostCheck:
-    """What `fromInterface` and `prefixFrom` would take, by interface."""
+def prefixes(host: HostView, reported: Collection[HostPrefix]) -> HostCheck:
+    """The prefix that `fromInterface` and `prefixFrom` would follow, by interface."""
     name = "prefixes"
-    best = ((interface, candidates(interface, told, host.routes)[:1]) for interface in external_interfaces(host))
+    best = ((interface, candidates(interface, reported, host.routes)[:1]) for interface in external_interfaces(host))
     found = [
         f"{interface} has {each.prefix} ({'on-link' if each.on_link else 'delegated'})"
         for interface, one in best
         for each in one
     ]
     if found:
-        return HostCheck(name, CheckStatus.OK, "; ".join(found))
-    return HostCheck(
+        return ok(name, "; ".join(found))
+    return warn(
         name,
-        CheckStatus.WARN,
         "no interface has a global prefix: containers get unique local addresses, and NAT66",
-        ("see the provider's router advertisements or DHCPv6 client: ip -6 address; ip -6 route",),
+        "see the provider's router advertisements or DHCPv6 client: ip -6 address; ip -6 route",
     )
 
 
 def proxy_neighbours(host: HostView) -> HostCheck:
-    """Whom the kernel answers neighbour solicitations for; entries without `proxy_ndp` do nothing."""
+    """NDP proxy entries by interface; without the sysctl `proxy_ndp` they have no effect."""
     name = "proxy neighbours"
     counts = Counter(p.interface for p in host.proxies)
-    deaf = sorted(i for i in counts if host.proxy_ndp.get(i) == "0")
-    if deaf:
-        commands = " ".join(f"{proxy_ndp(interface)}=1" for interface in deaf)
-        said = f"entries on {', '.join(deaf)} have no effect: proxy_ndp is 0"
-        return HostCheck(
-            name, CheckStatus.WARN, said, (f"the daemon sets it while a resource asks for it: sysctl -w {commands}",)
-        )
+    disabled = sorted(i for i in counts if host.proxy_ndp.get(i) == "0")
+    if disabled:
+        commands = " ".join(f"{proxy_ndp(interface)}=1" for interface in disabled)
+        message = f"entries on {', '.join(disabled)} have no effect: proxy_ndp is 0"
+        return warn(name, message, f"the daemon sets it while a resource asks for it: sysctl -w {commands}")
     ours = sum(p.ours for p in host.proxies)
     shown = ", ".join(f"{count} on {interface}" for interface, count in sorted(counts.items()))
-    return HostCheck(name, CheckStatus.OK, f"{shown}; {ours} of them dockerv6's" if counts else "none")
+    return ok(name, f"{shown}; {ours} of them dockerv6's" if counts else "none")
 
 
 def uplink_mtu(host: HostView) -> HostCheck:
-    """Bridges that take larger packets than the way out."""
+    """Bridges with a larger MTU than the default route's interface."""
     name = "uplink MTU"
-    ways = {r.interface for r in host.routes if is_default_route(r)}
-    known = [i for i in host.interfaces.values() if i.name in ways and i.mtu > 0]
+    uplinks = {r.interface for r in host.routes if is_default_route(r)}
+    known = [i for i in host.interfaces.values() if i.name in uplinks and i.mtu > 0]
     if not known:
-        return HostCheck(name, CheckStatus.OK, "no way out to compare with")
+        return ok(name, "no default route to compare with")
     least = min(known, key=lambda i: (i.mtu, i.name))
     wide = [n for n in guest_bridges(host) if host.interfaces[n].mtu > least.mtu]
     if not wide:
-        return HostCheck(name, CheckStatus.OK, f"{least.name} has {least.mtu}, no bridge has more")
-    return HostCheck(
+        return ok(name, f"{least.name} has {least.mtu}, no bridge has more")
+    return warn(
         name,
-        CheckStatus.WARN,
         f"{least.name} has {least.mtu}, less than {', '.join(wide)}: large packets are sent twice, or lost where ICMPv6"
         " is filtered",
-        (f"set spec.bridge.mtu: {least.mtu} (docker network create --opt com.docker.network.driver.mtu={least.mtu})",),
+        f"set spec.bridge.mtu: {least.mtu} (docker network create --opt com.docker.network.driver.mtu={least.mtu})",
     )
 
 
 def host_filter(state: HostFilterState) -> Iterator[HostCheck]:
-    """The host's own filter: where it drops, and whether we may pass."""
+    """Where the host's own filter drops forwarded packets, and whether it accepts ours."""
     name = "host filter"
-    for barrier in state.forward_drops:
-        where = f"{barrier.table} {barrier.chain} ({barrier.variant})"
-        if barrier.has_accept_rule:
-            yield HostCheck(
-                name, CheckStatus.OK, f"{where}: dockerv6's flows are accepted where everything else is dropped"
-            )
-        elif barrier.repairable:
-            said = f"{where} drops forwarded packets; the daemon adds its accept rule once a network needs it"
-            yield HostCheck(name, CheckStatus.WARN, said)
+    for drop in state.forward_drops:
+        where = f"{drop.table} {drop.chain} ({drop.variant})"
+        if drop.has_accept_rule:
+            yield ok(name, f"{where} drops forwarded packets, except dockerv6's flows")
+        elif drop.repairable:
+            yield warn(name, f"{where} drops forwarded packets; the daemon adds an accept rule when a network needs it")
         else:
-            yield HostCheck(
-                name, CheckStatus.FAIL, f"{where} drops forwarded packets, also those that we allow", (barrier.remedy,)
-            )
+            yield fail(name, f"{where} drops forwarded packets, including those that dockerv6 accepts", drop.remedy)
     if not state.forward_drops:
-        yield HostCheck(name, CheckStatus.OK, "nothing drops forwarded packets")
+        yield ok(name, "nothing drops forwarded packets")
 
 
 def daemon(pid: int | None) -> HostCheck:
-    """The process that holds the state directory's lock."""
+    """The process that holds the state directory's lock; 0: its id can't be seen from here."""
     if pid is None:
-        return HostCheck(
-            "daemon", CheckStatus.WARN, "not running: what changes is not followed", ("systemctl start dockerv6",)
-        )
-    return HostCheck("daemon", CheckStatus.OK, f"running (process {pid})" if pid else "running")
+        return warn("daemon", "not running: changes are not applied", "systemctl start dockerv6")
+    return ok("daemon", f"running (process {pid})" if pid else "running")
 
 
-def resources(directories: Sequence[str], count: int, flaws: int) -> HostCheck:
-    """What people wrote."""
-    if flaws:
-        found = "1 flaw" if flaws == 1 else f"{flaws} flaws"
-        return HostCheck(
-            "resources", CheckStatus.FAIL, f"{count} valid, {found}", (f"dockerv6 validate {' '.join(directories)}",)
-        )
+def resources(directories: Sequence[str], count: int, errors: int) -> HostCheck:
+    """The resources in the source directories."""
+    name = "resources"
+    if errors:
+        message = f"{count} valid, {errors} {'error' if errors == 1 else 'errors'}"
+        return fail(name, message, f"dockerv6 validate {' '.join(directories)}")
     if not count:
-        return HostCheck(
-            "resources", CheckStatus.WARN, f"none in {', '.join(directories)}", ("write one; see docs/reference.md",)
-        )
-    return HostCheck("resources", CheckStatus.OK, f"{count} in {', '.join(directories)}")
+        return warn(name, f"none in {', '.join(directories)}", "write one; see docs/reference.md")
+    return ok(name, f"{count} in {', '.join(directories)}")
 
 
 def docker_ipv6nat(presence: Ipv6NatPresence | None, containers: Collection[str]) -> HostCheck:
-    """docker-ipv6nat. `containers`: names of running ones that may be it, which says nothing certain."""
+    """docker-ipv6nat, and how to migrate. ``containers``: names of running containers that may be it."""
     name = "docker-ipv6nat"
     suspects = f"; container {', '.join(sorted(containers))} may be it" if containers else ""
     if presence is None:
         if not containers:
-            return HostCheck(name, CheckStatus.OK, "no trace of it")
-        return HostCheck(name, CheckStatus.WARN, f"no trace of it in the rules{suspects}", _way_over(restart=False))
-    return HostCheck(name, CheckStatus.WARN, presence.summary + suspects, _way_over(restart=presence.engine_rules))
+            return ok(name, "not found")
+        return warn(name, f"no rules found{suspects}", *_migration(restart=False))
+    return warn(name, presence.summary + suspects, *_migration(restart=presence.engine_rules))
 
 
-def _way_over(*, restart: bool) -> tuple[str, ...]:
+def _migration(*, restart: bool) -> tuple[str, ...]:
     return (_POLICY, _STOP, _CLEAN, *((_RESTART,) if restart else ()), _AGAIN)

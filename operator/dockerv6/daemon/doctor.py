@@ -1,4 +1,4 @@
-"""``dockerv6 doctor``: look at this host, whether a daemon runs or not, and change nothing."""
+"""``dockerv6 doctor``: check this host, whether the daemon runs or not. It changes nothing."""
 
 import asyncio
 import os
@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from dockerv6.controller.world import World
 from dockerv6.daemon import checks
-from dockerv6.daemon.checks import CheckStatus, HostCheck
+from dockerv6.daemon.checks import HostCheck
 from dockerv6.daemon.settings import Settings
 from dockerv6.dockerd.client import DockerEngine
 from dockerv6.dockerd.model import EngineInfo
@@ -34,14 +34,14 @@ from dockerv6.store.lock import lock_holder
 T = TypeVar("T")
 
 _EXPECTED = (EngineError, FirewallError, HostNetError, OSError, ImportError)
-"""What may be wrong with a host: each becomes a check that fails, and the others go on. ImportError: no libiptc."""
+"""Errors that become a failed check, after which the others go on. ImportError: no libiptc."""
 
 _STATUS = Path("/proc/self/status")
 
 
 @dataclass(frozen=True, slots=True)
-class _Instruments:
-    """What is looked with."""
+class _Sources:
+    """What the checks read from."""
 
     settings: Settings
     engine: Engine
@@ -50,7 +50,7 @@ class _Instruments:
 
 
 def examine(settings: Settings) -> tuple[HostCheck, ...]:
-    """Every check of this host, in the order in which they are worth reading.
+    """Run every check of this host, in the order of reading.
 
     Raises:
         ValueError: DOCKER_HOST or its certificates are unusable.
@@ -59,15 +59,18 @@ def examine(settings: Settings) -> tuple[HostCheck, ...]:
 
 
 def suspects(names: Iterable[tuple[str, str, str]]) -> tuple[str, ...]:
-    """Containers that may be docker-ipv6nat, by name, Compose service and network mode: it works on the host's network.
+    """Containers that may be docker-ipv6nat: its name is in theirs, and they use the host's network.
 
-    The list of containers doesn't tell their images, and names are people's choice, so this is a hint and no proof.
+    A hint and no proof: the list of containers has no images.
+
+    Args:
+        names: name, Compose service and network mode of each container.
     """
     return tuple(name for name, service, mode in names if mode == "host" and "ipv6nat" in f"{name} {service}")
 
 
 async def running_suspects(engine: Engine) -> tuple[str, ...]:
-    """The same, of the engine's running containers. Raises `EngineError`."""
+    """Names of the engine's running containers that may be docker-ipv6nat. Raises `EngineError`."""
     return suspects(
         (each.name, each.labels.get("com.docker.compose.service", ""), each.network_mode)
         for each in await engine.containers()
@@ -76,29 +79,29 @@ async def running_suspects(engine: Engine) -> tuple[str, ...]:
 
 async def _examine(settings: Settings) -> tuple[HostCheck, ...]:
     capabilities = _capabilities()
-    may_look = bool(capabilities >> checks.CAP_NET_ADMIN & 1)  # into the packet filter; without, it looks empty
-    async with _instruments(settings) as with_:
-        found = [checks.privileges(capabilities), HostCheck("kernel", CheckStatus.OK, os.uname().release)]
-        if may_look:
-            found += await _nftables(with_)
-        info = await _tried("engine", with_.engine.info, found)
+    may_read = bool(capabilities >> checks.CAP_NET_ADMIN & 1)  # the packet filter, which seems empty without
+    async with _open_sources(settings) as sources:
+        found = [checks.privileges(capabilities), checks.ok("kernel", os.uname().release)]
+        if may_read:
+            found += await _nftables(sources)
+        info = await _try("engine", sources.engine.info, found)
         if info is not None:
             found.append(checks.engine(info))
         unread: list[HostCheck] = []
         presence = None
-        if may_look:
-            presence = await _tried("docker-ipv6nat", lambda: ipv6nat.detect(with_.session), unread)
-            found += await _filters(with_, presence, info)
-        found += await _host(with_)
+        if may_read:
+            presence = await _try("docker-ipv6nat", lambda: ipv6nat.detect(sources.session), unread)
+            found += await _filters(sources, presence, info)
+        found += await _host(sources)
         found += await _installation(settings)
-        if may_look:
-            containers = await _tried("docker-ipv6nat", lambda: running_suspects(with_.engine), []) or ()
+        if may_read:
+            containers = await _try("docker-ipv6nat", lambda: running_suspects(sources.engine), []) or ()
             found += unread or [checks.docker_ipv6nat(presence, containers)]
         return tuple(found)
 
 
 @asynccontextmanager
-async def _instruments(settings: Settings) -> AsyncIterator[_Instruments]:
+async def _open_sources(settings: Settings) -> AsyncIterator[_Sources]:
     async with AsyncExitStack() as stack:
         engine = DockerEngine(settings.docker_host)
         stack.push_async_callback(engine.close)
@@ -106,23 +109,24 @@ async def _instruments(settings: Settings) -> AsyncIterator[_Instruments]:
         stack.push_async_callback(host.close)
         session = NftSession()
         stack.push_async_callback(session.close)
-        yield _Instruments(settings, engine, World(engine, host, SystemClock()), session)
+        yield _Sources(settings, engine, World(engine, host, SystemClock()), session)
 
 
-async def _tried(name: str, question: Callable[[], Awaitable[T]], failures: list[HostCheck]) -> T | None:
+async def _try(name: str, question: Callable[[], Awaitable[T]], failures: list[HostCheck]) -> T | None:
+    """The answer; None, and a failed check, when an expected error was raised."""
     try:
         return await question()
     except _EXPECTED as error:
-        failures.append(HostCheck(name, CheckStatus.FAIL, str(error)))
+        failures.append(checks.fail(name, str(error)))
         return None
 
 
-async def _nftables(with_: _Instruments) -> list[HostCheck]:
+async def _nftables(sources: _Sources) -> list[HostCheck]:
     missing: list[HostCheck] = []
-    there = await _tried("nf_tables", with_.session.generation, missing)
+    there = await _try("nf_tables", sources.session.generation, missing)
     chosen: list[HostCheck] = []
-    choice = await _tried(
-        "firewall backend", lambda: detect.choose(with_.settings.firewall_backend, with_.session), chosen
+    choice = await _try(
+        "firewall backend", lambda: detect.choose(sources.settings.firewall_backend, sources.session), chosen
     )
     if choice is not None:
         chosen.append(checks.backend(choice))
@@ -133,29 +137,29 @@ def _library() -> HostCheck:
     try:
         LibNft()
     except OSError as error:
-        message = f"{error}: a process is run for each change instead"
-        return HostCheck("libnftables", CheckStatus.WARN, message, ("apt install libnftables1 (or nftables)",))
-    return HostCheck("libnftables", CheckStatus.OK, SONAME)
+        message = f"{error}: each change runs a process instead"
+        return checks.warn("libnftables", message, "apt install libnftables1 (or nftables)")
+    return checks.ok("libnftables", SONAME)
 
 
-async def _filters(with_: _Instruments, presence: Ipv6NatPresence | None, info: EngineInfo | None) -> list[HostCheck]:
+async def _filters(sources: _Sources, presence: Ipv6NatPresence | None, info: EngineInfo | None) -> list[HostCheck]:
     found: list[HostCheck] = []
-    variants = await _tried("engine's IPv6 rules", lambda: engine_variants(with_.session), found)
+    variants = await _try("engine's IPv6 rules", lambda: engine_variants(sources.session), found)
     if variants is not None:
         found += checks.engine_rules(variants, presence, info)
     unread: list[HostCheck] = []
-    proxy = await _tried("userland proxy", lambda: userland_proxy.in_use(with_.session), unread)
+    proxy = await _try("userland proxy", lambda: userland_proxy.in_use(sources.session), unread)
     found += unread or [checks.userland_proxy(in_use=proxy)]
-    hostfilter = LinuxHostFilter(with_.session)
-    state = await _tried("host filter", lambda: hostfilter.observe(with_.settings.fwmark), found)
+    hostfilter = LinuxHostFilter(sources.session)
+    state = await _try("host filter", lambda: hostfilter.observe(sources.settings.fwmark), found)
     if state is not None:
         found += checks.host_filter(state)
     return found
 
 
-async def _host(with_: _Instruments) -> list[HostCheck]:
+async def _host(sources: _Sources) -> list[HostCheck]:
     found: list[HostCheck] = []
-    view = await _tried("network stack", with_.world.host_view.get, found)
+    view = await _try("network stack", sources.world.host_view.get, found)
     if view is not None:
         found += [
             checks.forwarding(view),
@@ -165,9 +169,9 @@ async def _host(with_: _Instruments) -> list[HostCheck]:
             checks.proxy_neighbours(view),
             checks.bridge_netfilter(view),
         ]
-        told = await _tried("prefixes", with_.world.host.prefixes, found)
-        if told is not None:
-            found.append(checks.prefixes(view, told))
+        reported = await _try("prefixes", sources.world.host.prefixes, found)
+        if reported is not None:
+            found.append(checks.prefixes(view, reported))
     return found
 
 
@@ -176,12 +180,12 @@ async def _installation(settings: Settings) -> list[HostCheck]:
     ownership = FileOwnership.of_this_process(settings.trusted_uids)
     loader = Loader(settings.config_dirs, clock=SystemClock(), ownership=ownership, settle=0)
     snapshot = await asyncio.to_thread(loader.load)
-    flaws = sum(each.severity is Severity.ERROR for each in snapshot.diagnostics)
-    found.append(checks.resources(settings.config_dirs, len(snapshot.resources), flaws))
+    errors = sum(each.severity is Severity.ERROR for each in snapshot.diagnostics)
+    found.append(checks.resources(settings.config_dirs, len(snapshot.resources), errors))
     found.append(await asyncio.to_thread(_state_directory, Path(settings.state_dir)))
     unread: list[HostCheck] = []
-    at_work = await _tried("daemon", partial(_daemon, settings), unread)
-    return [*found, *(unread or [checks.daemon(at_work)])]
+    pid = await _try("daemon", partial(_daemon, settings), unread)
+    return [*found, *(unread or [checks.daemon(pid)])]
 
 
 async def _daemon(settings: Settings) -> int | None:
@@ -190,10 +194,10 @@ async def _daemon(settings: Settings) -> int | None:
 
 def _state_directory(directory: Path) -> HostCheck:
     if not directory.exists():
-        return HostCheck("state directory", CheckStatus.OK, f"{directory} is not there; the daemon makes it")
+        return checks.ok("state directory", f"{directory} does not exist; the daemon creates it")
     if os.access(directory, os.R_OK | os.W_OK | os.X_OK):
-        return HostCheck("state directory", CheckStatus.OK, str(directory))
-    return HostCheck("state directory", CheckStatus.FAIL, f"{directory} can't be read and written", ("run as root",))
+        return checks.ok("state directory", str(directory))
+    return checks.fail("state directory", f"{directory} can't be read and written", "run as root")
 
 
 def _capabilities() -> int:

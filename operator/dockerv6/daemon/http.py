@@ -1,4 +1,4 @@
-"""Health and metrics over HTTP, on a Unix socket by default: a daemon on the host's network need not open a port."""
+"""Health and metrics over HTTP, by default on a Unix socket: a daemon in the host's network opens no port."""
 
 import json
 import logging
@@ -17,16 +17,16 @@ from dockerv6.telemetry.metrics import Metrics
 logger = logging.getLogger(__name__)
 
 PROBES = {"/healthz": Probe.LIVENESS, "/livez": Probe.LIVENESS, "/readyz": Probe.READINESS}
-"""As Kubernetes names them."""
+"""Paths as in Kubernetes."""
 
 
 class ListenError(Exception):
-    """The address can't be listened on; the message holds the remedy."""
+    """The address can't be listened on; the message has the remedy."""
 
 
 @contextmanager
 def serve(address: str, health: Health, metrics: Metrics) -> Iterator[None]:
-    """Answer ``/healthz``, ``/readyz`` and ``/metrics`` on a thread, until the block ends.
+    """Serve ``/healthz``, ``/livez``, ``/readyz`` and ``/metrics`` on a thread, until the block ends.
 
     Args:
         address: ``unix:/path``, ``host:port`` or ``[v6]:port``; "" serves nothing.
@@ -34,7 +34,7 @@ def serve(address: str, health: Health, metrics: Metrics) -> Iterator[None]:
         metrics: the numbers.
 
     Raises:
-        ListenError: it is in use, not permitted, or no address.
+        ListenError: the address is in use, not permitted, or invalid.
     """
     if not address:
         yield
@@ -79,7 +79,9 @@ def _server(address: str, handler: Handler) -> socketserver.BaseServer:
     if address.startswith("unix:"):
         path = Path(address.removeprefix("unix:"))
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        if path.is_socket():  # left by a process that was killed: the state directory's lock says that it is gone
+        if (
+            path.is_socket()
+        ):  # left by a process that was killed; it is gone, or it would hold the state directory's lock
             path.unlink()
         before = os.umask(0o177)
         try:
@@ -93,7 +95,7 @@ def _server(address: str, handler: Handler) -> socketserver.BaseServer:
 
 
 def _handler(health: Health, metrics: Metrics) -> type[BaseHTTPRequestHandler]:
-    class Answers(BaseHTTPRequestHandler):
+    class RequestHandler(BaseHTTPRequestHandler):
         """GET only."""
 
         server_version = "dockerv6"
@@ -104,14 +106,14 @@ def _handler(health: Health, metrics: Metrics) -> type[BaseHTTPRequestHandler]:
             if path in PROBES:
                 report = health.report(PROBES[path])
                 body = json.dumps({"ok": report.ok, "problems": report.problems, "passed": list(report.passed)})
-                self._answer(200 if report.ok else 503, body.encode() + b"\n", "application/json")
+                self._send(200 if report.ok else 503, body.encode() + b"\n", "application/json")
             elif path == "/metrics":
                 body_, kind = metrics.exposition(self.headers.get("Accept", ""))
-                self._answer(200, body_, kind)
+                self._send(200, body_, kind)
             else:
-                self._answer(404, b"try /healthz, /readyz or /metrics\n", "text/plain")
+                self._send(404, b"try /healthz, /readyz or /metrics\n", "text/plain")
 
-        def _answer(self, status: int, body: bytes, kind: str) -> None:
+        def _send(self, status: int, body: bytes, kind: str) -> None:
             self.send_response(status)
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))
@@ -124,4 +126,4 @@ def _handler(health: Health, metrics: Metrics) -> type[BaseHTTPRequestHandler]:
         def address_string(self) -> str:
             return "client"  # a Unix socket's peer has no address
 
-    return Answers
+    return RequestHandler

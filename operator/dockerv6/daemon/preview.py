@@ -1,4 +1,4 @@
-"""``dockerv6 plan``: what a run would do, without doing any of it."""
+"""``dockerv6 plan``: what a run would do. It changes nothing."""
 
 import asyncio
 from dataclasses import dataclass, replace
@@ -23,28 +23,28 @@ from dockerv6.store.port import Store
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """Every resource's plan, the garbage's last; and what is wrong with the sources."""
+    """The plan of every resource, of garbage last; and the problems of the sources."""
 
     plans: tuple[Plan, ...]
     diagnostics: tuple[Diagnostic, ...]
 
 
 def preview(settings: Settings) -> Preview:
-    """Plan everything. Nothing is written, neither to the state directory nor to the world.
+    """Plan everything. Nothing is changed: not on the host, and not in the state directory.
 
     Raises:
-        StoreError, LedgerError, FirewallUnavailable, ValueError: the plan can't be made; the message says why.
+        StoreError, LedgerError, FirewallUnavailable, ValueError: it can't be planned; the message says why.
     """
     return asyncio.run(_preview(settings))
 
 
 async def _preview(settings: Settings) -> Preview:
-    memory = State(MemoryStore(), MemoryLedger())
+    copy = State(MemoryStore(), MemoryLedger())
     if settings.database.exists():
         async with open_state(settings) as kept:
-            await _copy_store(kept.store, memory.store)
-            await _copy_ledger(kept.ledger, memory.ledger)
-    async with open_context(settings, memory) as context:
+            await _copy_store(kept.store, copy.store)
+            await _copy_ledger(kept.ledger, copy.ledger)
+    async with open_context(settings, copy) as context:
         await context.inventory.load()
         await context.recreations.load()
         loader = Loader(
@@ -68,7 +68,7 @@ async def _copy_store(source: Store, target: Store) -> None:
 
 
 async def _copy_ledger(source: Ledger, target: Ledger) -> None:
-    # an owner has one in use at a time, so what it had before is bound and released first
+    # an owner has one subnet in use at a time, so its earlier ones are bound and released first
     for allocation in sorted(await source.allocations(), key=lambda a: a.state is AllocationState.BOUND):
         copy = await target.bind(allocation.owner, allocation.pool, allocation.prefix, allocation.since, revision=None)
         if allocation.state is AllocationState.COOLING:

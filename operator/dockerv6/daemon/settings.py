@@ -1,4 +1,4 @@
-"""Everything that the process can be told, from options and ``DOCKERV6_*`` variables."""
+"""Settings of the process, from options and ``DOCKERV6_*`` variables."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +15,12 @@ STATE_FILE = "state.db"
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """One operator's settings. Times are seconds."""
+    """One operator's settings. Times are in seconds."""
 
     config_dirs: tuple[str, ...] = (CONFIG_DIR,)
-    trusted_uids: tuple[int, ...] = ()  # users besides root and the operator's own whose files are obeyed
+    trusted_uids: tuple[
+        int, ...
+    ] = ()  # owners of source files that are trusted, besides root and the operator's own user
     state_dir: str = STATE_DIR
     run_dir: str = RUN_DIR
     docker_host: str | None = None  # None: DOCKER_HOST, else the default socket
@@ -33,18 +35,18 @@ class Settings:
 
     @property
     def database(self) -> Path:
-        """Where store and ledger live."""
+        """The file of the store and the ledger."""
         return Path(self.state_dir) / STATE_FILE
 
     @property
     def address(self) -> str:
-        """Where health and metrics are served; "" for nowhere."""
+        """The address of health and metrics; "": they are not served."""
         if self.listen == "none":
             return ""
         return self.listen or f"unix:{self.run_dir}/http.sock"
 
     def controller(self) -> ControllerSettings:
-        """The controller's part."""
+        """The controller's settings."""
         return ControllerSettings(
             roots=self.config_dirs,
             identity=Identity(self.instance, self.fwmark),

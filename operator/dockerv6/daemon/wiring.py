@@ -1,4 +1,4 @@
-"""Builds one operator's workbench out of the real adapters, and takes it apart again."""
+"""Builds an operator's context from the real adapters, and closes them."""
 
 import logging
 from collections.abc import AsyncIterator
@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What survives a restart."""
+    """The state that survives a restart."""
 
     store: Store
     ledger: Ledger
@@ -38,7 +38,7 @@ class State:
 
 @asynccontextmanager
 async def open_state(settings: Settings) -> AsyncIterator[State]:
-    """The store and the ledger on disk. Raises `StoreError`, `LedgerError`."""
+    """Open the store and the ledger on disk. Raises `StoreError`, `LedgerError`."""
     store = await SqliteStore.open(settings.database)
     try:
         ledger = await SqliteLedger.open(settings.database)
@@ -51,11 +51,11 @@ async def open_state(settings: Settings) -> AsyncIterator[State]:
 
 
 @asynccontextmanager
-async def open_context(settings: Settings, memory: State, clock: Clock | None = None) -> AsyncIterator[Context]:
-    """A context on the real engine, kernel and packet filter. Nothing is contacted before it is used.
+async def open_context(settings: Settings, state: State, clock: Clock | None = None) -> AsyncIterator[Context]:
+    """Build a context on the real engine, kernel and packet filter. Only the choice of the backend reads anything.
 
     Raises:
-        FirewallUnavailable: the backend that is asked for does not work here.
+        FirewallUnavailable: the configured firewall backend does not work here.
         ValueError: DOCKER_HOST or its certificates are unusable.
     """
     clock = clock or SystemClock()
@@ -66,7 +66,7 @@ async def open_context(settings: Settings, memory: State, clock: Clock | None = 
         stack.push_async_callback(host.close)
         session = NftSession()
         stack.push_async_callback(session.close)
-        inventory = Inventory(memory.store, memory.ledger)
+        inventory = Inventory(state.store, state.ledger)
         controller = settings.controller()
         world = World(engine, host, clock)
         choice = await _choice(settings, session)
@@ -83,18 +83,18 @@ async def open_context(settings: Settings, memory: State, clock: Clock | None = 
         yield Context(
             settings=controller,
             clock=clock,
-            store=memory.store,
+            store=state.store,
             inventory=inventory,
             world=world,
             firewall=firewall,
-            events=EventRecorder(memory.store, clock),
-            recreations=InFlightRecreations(memory.store),
+            events=EventRecorder(state.store, clock),
+            recreations=InFlightRecreations(state.store),
             detect_foreign_rules=partial(_rival, session),
         )
 
 
 async def _choice(settings: Settings, session: NftSession) -> detect.BackendChoice:
-    """The backend. Where none works, the first choice: it says what is missing, again and again, until it is there."""
+    """Choose the backend. If none works, choose nftables: it reports what is missing until that is there."""
     try:
         choice = await detect.choose(settings.firewall_backend, session)
     except FirewallUnavailable as error:

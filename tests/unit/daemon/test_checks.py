@@ -150,7 +150,7 @@ def test_a_containers_name_is_a_hint_only() -> None:
     found = checks.docker_ipv6nat(None, ("ipv6nat",))
     assert (found.status, found.message) == (
         CheckStatus.WARN,
-        "no trace of it in the rules; container ipv6nat may be it",
+        "no rules found; container ipv6nat may be it",
     )
 
 
