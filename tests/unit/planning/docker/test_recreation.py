@@ -213,7 +213,7 @@ OLD = live(WISH)
 PREVIOUS = PreviousNetwork(as_it_was(OLD), SUBNET, "default")
 MADE = live(WISH, RENUMBERED, number=2)
 REBOUND = holdings(allocation(RENUMBERED, revision=8))
-WEB, DB = replace(container("web"), ipv6=SUBNET[2]), container("db", ipv6=str(SUBNET[9]))
+WEB_WITH_IPV6, DB = replace(container("web"), ipv6=SUBNET[2]), container("db", ipv6=str(SUBNET[9]))
 
 
 def back(moment: Observed, held: Holdings = REBOUND) -> Plan:
@@ -227,7 +227,7 @@ def attached(plan: Plan) -> list[Attachment]:
 class TestWhileTheNetworkIsGone:
     """The engine refused the new one."""
 
-    PLAN = back(observed(applied=True, remembered=(WEB, DB)))
+    PLAN = back(observed(applied=True, remembered=(WEB_WITH_IPV6, DB)))
 
     def test_the_subnet_comes_back_then_its_rules_then_the_network_then_everybody(self) -> None:
         assert kinds(self.PLAN) == ["BindSubnet", "EnsureRules", "CreateNetwork", "AttachEndpoint", "AttachEndpoint"]
@@ -241,7 +241,7 @@ class TestWhileTheNetworkIsGone:
         assert created(create.spec) == OLD
 
     def test_everybody_has_the_address_again_that_they_had(self) -> None:
-        assert attached(self.PLAN) == [DB, WEB]
+        assert attached(self.PLAN) == [DB, WEB_WITH_IPV6]
 
     def test_nobody_who_was_on_it_is_nobody_to_attach(self) -> None:
         assert kinds(back(observed(applied=True))) == ["BindSubnet", "EnsureRules", "CreateNetwork"]
@@ -297,14 +297,18 @@ class TestTheAllocation:
 
 
 def test_it_is_told_why() -> None:
-    plan = back(observed(MADE, attachments=(WEB,), remembered=(DB,)))
+    plan = back(observed(MADE, attachments=(WEB_WITH_IPV6,), remembered=(DB,)))
     ours = [s for s in plan.steps if not isinstance(s, AttachEndpoint)]
     assert {s.reason for s in ours} == {"the new one could not be had"}
 
 
 @pytest.mark.parametrize(
     ("there", "attachments", "remembered"),
-    [((), (), (WEB, DB)), ((MADE,), (replace(WEB, ipv6=RENUMBERED[2]),), (DB,)), ((MADE,), (WEB, DB), ())],
+    [
+        ((), (), (WEB_WITH_IPV6, DB)),
+        ((MADE,), (replace(WEB_WITH_IPV6, ipv6=RENUMBERED[2]),), (DB,)),
+        ((MADE,), (WEB_WITH_IPV6, DB), ()),
+    ],
     ids=["gone", "half of them attached", "all attached"],
 )
 def test_what_is_there_afterwards_is_what_was_there_before(
