@@ -5,12 +5,12 @@ from pathlib import Path
 
 from dockerv6.controller.context import ControllerSettings
 from dockerv6.firewall.model import DEFAULT_MARK
+from dockerv6.lib.statefile import STATE_FILE
 from dockerv6.planning.inputs import Identity
 
 CONFIG_DIR = "/etc/dockerv6.d"
 STATE_DIR = "/var/lib/dockerv6"
 RUN_DIR = "/run/dockerv6"
-STATE_FILE = "state.db"
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,12 +120,12 @@ class SqliteLedger:
         def work(connection: sqlite3.Connection) -> tuple[tuple[Allocation, ...], tuple[PoolPrefix, ...]]:
             return all_allocations(connection), all_pool_prefixes(connection)
 
-        def settled(found: tuple[tuple[Allocation, ...], tuple[PoolPrefix, ...]]) -> None:
+        def on_done(found: tuple[tuple[Allocation, ...], tuple[PoolPrefix, ...]]) -> None:
             self._held.clear()
             self._cache(found[0])
             self._cache_pool_prefixes(found[1])
 
-        await _translated(self._database.read(work, settled))
+        await _translated(self._database.read(work, on_done))
 
     def _cache(self, written: Sequence[Allocation]) -> None:
         self._held.update((allocation.prefix, allocation) for allocation in written)

@@ -1,7 +1,7 @@
-"""The state file for asyncio: one thread of its own, and one fsync for all the writes that wait at the same time.
+"""The state file for asyncio: a thread per connection, and one fsync for all writes that wait at the same time.
 
-Many keys are reconciled at once and each wants its few rows to be durable before it goes on. Writes that arrive while
-a commit is under way are therefore committed together by the next one (group commit); each stands or falls alone.
+Many keys are reconciled at once, and each needs its few rows to be durable before it continues. Writes that arrive
+during a commit are therefore committed together by the next one (group commit). Each succeeds or fails separately.
 """
 
 import asyncio
@@ -19,39 +19,38 @@ from dockerv6.lib.statefile import Schema, StateFileError, describe_error, open_
 
 T = TypeVar("T")
 
-Work = Callable[[sqlite3.Connection], T]
-"""Statements to run; must neither begin nor end a transaction."""
+Statements = Callable[[sqlite3.Connection], T]
+"""Runs statements on a connection; must neither begin nor end a transaction."""
 
 
 class Database:
     """A component's connection to the state file.
 
-    Work runs in the order in which it was asked for. `settled` callbacks run on the event loop, in that same order,
-    before the caller resumes, and also when the caller has been cancelled meanwhile: they keep what is in memory equal
-    to what is in the file.
+    Calls run in the order in which they were made. Their `on_done` callbacks run on the event loop, in the same order,
+    before the caller resumes, and also when the caller was cancelled: they keep a cache equal to the file.
     """
 
     def __init__(self, path: Path, connection: sqlite3.Connection, executor: ThreadPoolExecutor) -> None:
-        """Use `open`."""
+        """Take an open connection and the thread that uses it; `open` makes both."""
         self._path = path
         self._connection = connection
         self._executor = executor
         self._loop = asyncio.get_running_loop()
         self._queue: deque[_Job] = deque()
-        self._unsettled = 0
+        self._pending = 0
         self._closed = False
 
     @property
     def idle(self) -> bool:
-        """Whether all that was asked for is done: what is in memory is what the next statement would find."""
-        return self._unsettled == 0
+        """Whether no call is pending: a cache has what the next statement would find."""
+        return self._pending == 0
 
     @classmethod
     async def open(cls, path: Path, schema: Schema) -> "Database":
-        """Open the file, made and migrated as needed.
+        """Open the file; create and migrate it if needed.
 
         Raises:
-            StateFileError: it can't be used.
+            StateFileError: the file can't be used.
         """
         executor = ThreadPoolExecutor(1, thread_name_prefix=f"sqlite-{schema.component}")
         try:
@@ -61,26 +60,26 @@ class Database:
             raise
         return cls(path, connection, executor)
 
-    async def read(self, work: Work[T], settled: Callable[[T], None] | None = None) -> T:
+    async def read(self, run: Statements[T], on_done: Callable[[T], None] | None = None) -> T:
         """Run a query.
 
         Raises:
-            StateFileError: the file can't be read. Errors of the work's own pass through.
+            StateFileError: the file can't be read. Exceptions of `run` pass through.
         """
-        return await self._submit(_Task(work, settled, writes=False))
+        return await self._submit(_Task(run, on_done, writes=False))
 
-    async def write(self, work: Work[T], settled: Callable[[T], None] | None = None) -> T:
-        """Run statements in a transaction; what they changed is on the disk when this returns.
+    async def write(self, run: Statements[T], on_done: Callable[[T], None] | None = None) -> T:
+        """Run statements in a transaction; their changes are on disk when this returns.
 
-        Work that raises leaves no trace, and no mark on the others of its group.
+        If `run` raises, its changes are undone, and those of the other writes in its group are not affected.
 
         Raises:
-            StateFileError: the file can't be written. Errors of the work's own pass through.
+            StateFileError: the file can't be written. Exceptions of `run` pass through.
         """
-        return await self._submit(_Task(work, settled, writes=True))
+        return await self._submit(_Task(run, on_done, writes=True))
 
     async def close(self) -> None:
-        """Finish what was asked for, then close the file. Again is success."""
+        """Finish pending calls, then close the file. Closing again is success."""
         if self._closed:
             return
         self._closed = True
@@ -90,13 +89,13 @@ class Database:
     async def _submit(self, task: "_Task[T]") -> T:
         if self._closed:
             raise StateFileError(f"{self._path} is closed already")
-        self._unsettled += 1
+        self._pending += 1
         self._queue.append(task)
         self._executor.submit(self._drain)
         return await task.future
 
     def _drain(self) -> None:
-        """In the thread: do all that waits. A later call then finds nothing left, which costs next to nothing."""
+        """Run all pending jobs, on the thread. The next call then finds an empty queue, which costs almost nothing."""
         jobs: list[_Job] = []
         while self._queue:
             jobs.append(self._queue.popleft())
@@ -107,11 +106,11 @@ class Database:
             else:
                 self._query(group)
             for job in group:
-                self._loop.call_soon_threadsafe(self._settle, job)
+                self._loop.call_soon_threadsafe(self._finish, job)
 
-    def _settle(self, job: "_Job") -> None:
-        self._unsettled -= 1
-        job.settle()
+    def _finish(self, job: "_Job") -> None:
+        self._pending -= 1
+        job.finish()
 
     def _query(self, group: Sequence["_Job"]) -> None:
         for job in group:
@@ -123,23 +122,23 @@ class Database:
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             for job in group:
-                self._attempt_apart(job)
+                self._attempt_in_savepoint(job)
             self._connection.execute("COMMIT")
-        except Exception as error:  # noqa: BLE001 - whatever it is, nobody of the group may wait for ever
+        except Exception as error:  # noqa: BLE001 - no job of the group may wait for ever
             for job in group:
                 job.error = StateFileError(describe_error(self._path, error))
         finally:
             if self._connection.in_transaction:
-                with suppress(sqlite3.Error):  # the cause is reported already
+                with suppress(sqlite3.Error):  # the cause has been reported
                     self._connection.execute("ROLLBACK")
 
-    def _attempt_apart(self, job: "_Job") -> None:
-        """Do a job so that its failure undoes only what it did itself."""
+    def _attempt_in_savepoint(self, job: "_Job") -> None:
+        """Run a job so that its failure undoes only its own changes."""
         self._connection.execute("SAVEPOINT job")
         error = job.attempt(self._connection)
         if error is not None:
             if not self._connection.in_transaction:
-                raise error  # SQLite rolled everything back, as it may when the disk is full
+                raise error  # SQLite has rolled back the whole transaction, as it may on a full disk
             self._connection.execute("ROLLBACK TO job")
         if isinstance(error, sqlite3.Error):
             job.error = StateFileError(describe_error(self._path, error))
@@ -147,44 +146,44 @@ class Database:
 
 
 class _Job(ABC):
-    """What the thread sees of a task, whatever its result."""
+    """A task without its result type."""
 
     writes: bool
     error: Exception | None
 
     @abstractmethod
     def attempt(self, connection: sqlite3.Connection) -> Exception | None:
-        """In the thread: do the work and keep its result, or its error."""
+        """Run the statements, on the thread; keep the result or the exception."""
 
     @abstractmethod
-    def settle(self) -> None:
-        """On the event loop: hand the outcome over."""
+    def finish(self) -> None:
+        """Deliver the outcome, on the event loop."""
 
 
 class _Task(_Job, Generic[T]):
-    def __init__(self, work: Work[T], settled: Callable[[T], None] | None, *, writes: bool) -> None:
+    def __init__(self, run: Statements[T], on_done: Callable[[T], None] | None, *, writes: bool) -> None:
         self.writes = writes
         self.error = None
         self.future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._work = work
-        self._settled = settled
+        self._run = run
+        self._on_done = on_done
         self._results: list[T] = []
 
     def attempt(self, connection: sqlite3.Connection) -> Exception | None:
         try:
-            self._results.append(self._work(connection))
-        except Exception as error:  # noqa: BLE001 - it goes to the caller
+            self._results.append(self._run(connection))
+        except Exception as error:  # noqa: BLE001 - re-raised in the caller
             self.error = error
         return self.error
 
-    def settle(self) -> None:
+    def finish(self) -> None:
         if self.error is not None:
             if not self.future.done():
                 self.future.set_exception(self.error)
             return
         (result,) = self._results
-        # The future's callbacks run in a later turn of the event loop: `settled` comes first all the same.
+        # the caller resumes in a later turn of the event loop, after `on_done`
         if not self.future.done():
             self.future.set_result(result)
-        if self._settled is not None:
-            self._settled(result)
+        if self._on_done is not None:
+            self._on_done(result)

@@ -1,11 +1,12 @@
-"""The state file: one SQLite database in the state directory, shared by packages that each keep their own tables in it.
+"""The state file: one SQLite database in the state directory, in which each component has its own tables.
 
 Errors::
 
-    StateFileError    it can't be opened, read or understood; the message names the file and the remedy
-    └── StateFileMissingError   there is none (yet)
+    StateFileError              it can't be opened or read; the message names the file and the remedy
+    └── StateFileMissingError   there is no file
 
-Start-up of the command line passes through here: nothing heavier than sqlite3 is imported.
+`lib.database` gives the daemon asynchronous access; the command line reads with `read_state`. To keep its start-up
+fast, this module imports nothing heavier than sqlite3.
 """
 
 import os
@@ -19,28 +20,28 @@ from typing import TypeVar
 T = TypeVar("T")
 
 STATE_FILE = "state.db"
-"""Its name in the state directory."""
+"""The file's name in the state directory."""
 
 BUSY_SECONDS = 10.0
-"""How long a statement waits for another connection's write; those take milliseconds."""
+"""How long a statement waits for the write of another connection, which takes milliseconds."""
 
-_JOURNAL_BYTES = 16 << 20
+_JOURNAL_BYTES = 16 << 20  # size to which a checkpoint truncates the write-ahead log
 _READ_ATTEMPTS = 5
 
 
 class StateFileError(Exception):
-    """The state file can't be opened, read or understood. The message holds the remedy."""
+    """The state file can't be opened or read. The message holds the remedy."""
 
 
 class StateFileMissingError(StateFileError):
-    """There is no state file: nothing has run with this state directory yet."""
+    """There is no state file: no daemon has run with this state directory yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """A component's tables: ``migrations[n]`` holds the statements that lead from version n to n + 1.
+    """A component's tables: ``migrations[n]`` has the statements that upgrade version n to n + 1.
 
-    Released migrations are never edited, only followed by more.
+    A released migration is never edited; a change appends another one.
     """
 
     component: str
@@ -48,17 +49,17 @@ class Schema:
 
     @property
     def version(self) -> int:
-        """The newest version that this program knows."""
+        """The newest version that this program supports."""
         return len(self.migrations)
 
 
 def open_state(path: Path, schema: Schema) -> sqlite3.Connection:
-    """Open the file for writing, make it if it is missing (mode 0600), check it, and bring the component's tables up.
+    """Open the file for writing: create it if needed (mode 0600), check it, and migrate the component's tables.
 
-    The connection is in autocommit mode: the caller says BEGIN. A commit is on the disk when it returns.
+    The connection is in autocommit mode: the caller sends BEGIN. A commit is on disk when it returns.
 
     Raises:
-        StateFileError: it can't be used. A damaged file is left as it is.
+        StateFileError: the file can't be used. A damaged file is not modified.
     """
     try:
         _create(path)
@@ -82,15 +83,15 @@ def open_state(path: Path, schema: Schema) -> sqlite3.Connection:
 
 
 def read_state(path: Path, schema: Schema, query: Callable[[sqlite3.Connection], T]) -> T | None:
-    """Run a query from another process, leaving no trace in the directory; None: the component has no tables.
+    """Run a query from another process; None if the component has no tables. The directory is not modified.
 
-    Works while the daemon writes, when it doesn't run, after it was killed, and when the directory is read-only.
-    Never to be used by a process that has the file open for writing: POSIX drops all of a process's locks on a file
-    when any descriptor of it is closed. The query may run several times.
+    Works while the daemon writes, when it is not running, after it was killed, and when the directory is read-only. A
+    process that has the file open for writing must not use it: when a process closes any descriptor of a file, POSIX
+    drops all its locks on that file. The query may run several times.
 
     Raises:
         StateFileMissingError: there is no such file.
-        StateFileError: it can't be read or understood.
+        StateFileError: it can't be read.
     """
 
     def checked(connection: sqlite3.Connection) -> T | None:
@@ -108,12 +109,12 @@ def read_state(path: Path, schema: Schema, query: Callable[[sqlite3.Connection],
 
 
 def describe_error(path: Path, error: Exception) -> str:
-    """What went wrong with the file, and what to do about it."""
+    """Describe an error of the file, with a remedy."""
     if isinstance(error, FileNotFoundError):
-        return f"{path} can't be made: its directory is missing; make it, or name another state directory"
+        return f"{path} can't be created: its directory is missing; create it, or configure another state directory"
     if isinstance(error, OSError):
         return f"{path} can't be used: {error.strerror}; check the state directory's owner, permissions and disk"
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF  # the primary one
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF  # the primary result code
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return _damaged(path, str(error))
     remedy = _REMEDIES.get(code)
@@ -121,26 +122,26 @@ def describe_error(path: Path, error: Exception) -> str:
 
 
 _REMEDIES = {
-    sqlite3.SQLITE_FULL: "its disk or quota is full: free some space; nothing that was kept is lost",
+    sqlite3.SQLITE_FULL: "its disk or quota is full: free some space; nothing that was stored is lost",
     sqlite3.SQLITE_READONLY: "mount its file system writable, and check the owner and permissions of the directory",
     sqlite3.SQLITE_CANTOPEN: "check the owner and permissions of the directory, and that its file system is writable",
     sqlite3.SQLITE_PERM: "check the owner and permissions of the directory and of the file",
-    sqlite3.SQLITE_BUSY: "another process keeps it locked: find it with `fuser` and end it",
-    sqlite3.SQLITE_LOCKED: "another process keeps it locked: find it with `fuser` and end it",
+    sqlite3.SQLITE_BUSY: "another process has it locked: find it with `fuser` and stop it",
+    sqlite3.SQLITE_LOCKED: "another process has it locked: find it with `fuser` and stop it",
     sqlite3.SQLITE_IOERR: "the disk reports errors: see `dmesg`, and that there is space left",
-    sqlite3.SQLITE_PROTOCOL: "its file system can't lock: use a local disk, not a network share",
+    sqlite3.SQLITE_PROTOCOL: "its file system does not support locks: use a local disk, not a network share",
 }
 
 
 def _damaged(path: Path, detail: str) -> str:
     return (
-        f"{path} is damaged ({detail}). It is left untouched. Stop dockerv6, then put a backup in its place; or move "
-        f"{path.name}, {path.name}-wal and {path.name}-shm away to start without memory of subnets given out before"
+        f"{path} is damaged ({detail}). It was not modified. Stop dockerv6, then restore a backup; or move "
+        f"{path.name}, {path.name}-wal and {path.name}-shm away to start without a record of earlier allocations"
     )
 
 
 def _create(path: Path) -> None:
-    """Make an empty file that only its owner can read: SQLite gives -wal and -shm the same mode.
+    """Create an empty file that only its owner can read; SQLite gives -wal and -shm the same mode.
 
     An existing file is not opened here: closing it would drop the locks of this process's other connections.
     """
@@ -149,7 +150,7 @@ def _create(path: Path) -> None:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            os.fsync(directory)  # the name must outlive a power failure as its content does
+            os.fsync(directory)  # the name must survive a power failure, as the content does
         finally:
             os.close(directory)
 
@@ -171,7 +172,7 @@ def _migrate(connection: sqlite3.Connection, path: Path, schema: Schema) -> None
         for migration in schema.migrations[version:]:
             for statement in migration:
                 connection.execute(statement)
-        # No write when there is nothing to say: on a full disk the daemon must still be able to start.
+        # Write only if needed: on a full disk the daemon must still be able to start.
         if version < schema.version:
             connection.execute("INSERT OR REPLACE INTO state_schema VALUES (?, ?)", (schema.component, schema.version))
         connection.execute("COMMIT")
@@ -188,13 +189,13 @@ def _version(connection: sqlite3.Connection, schema: Schema) -> int:
 def _refuse_newer(path: Path, schema: Schema, version: int) -> None:
     if version > schema.version:
         raise StateFileError(
-            f"{path} was written by a newer dockerv6 ({schema.component} version {version}; this one knows "
+            f"{path} was written by a newer dockerv6 ({schema.component} version {version}; this one supports "
             f"{schema.version}): install that version again, or restore the backup made before the upgrade"
         )
 
 
 def _check_version(connection: sqlite3.Connection, path: Path, schema: Schema) -> bool:
-    """Whether the component's tables are there, in the version that this program reads."""
+    """Return whether the component's tables exist, in the version that this program reads."""
     if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'state_schema'").fetchone():
         return False
     version = _version(connection, schema)
@@ -206,18 +207,18 @@ def _check_version(connection: sqlite3.Connection, path: Path, schema: Schema) -
 
 @dataclass(frozen=True, slots=True)
 class _Fingerprint:
-    """What tells that nobody wrote: identity, size and change time of the file and of its write-ahead log."""
+    """Inode, size and modification time of the file and of its write-ahead log: they change with every write."""
 
     file: tuple[int, int, int]
     log: tuple[int, int, int] | None
-    live: bool  # the log and its shared index are there: SQLite itself keeps a reader's view consistent
+    live: bool  # the log and its shared index exist: SQLite itself gives a reader a consistent view
 
 
 def _fingerprint(path: Path) -> _Fingerprint:
     file = _stat(path)
     if file is None:
         raise StateFileMissingError(
-            f"there is no {path}: the daemon has not run yet, or it has another state directory"
+            f"there is no {path}: the daemon has not run yet, or it uses another state directory"
         )
     log = _stat(_beside(path, "-wal"))
     return _Fingerprint(file, log, live=log is not None and _beside(path, "-shm").exists())
@@ -236,12 +237,12 @@ def _beside(path: Path, suffix: str) -> Path:
 
 
 def _read_as_it_is(path: Path, before: _Fingerprint, query: Callable[[sqlite3.Connection], T]) -> T:
-    """Read in the way that the files present allow. SQLite would make the missing ones, even in mode=ro."""
+    """Read in the mode that the existing files allow. SQLite would create missing ones, even with mode=ro."""
     if before.live:
         return _query(path, "mode=ro", query)
-    if before.log is None:  # closed cleanly: the file is whole, and nobody has it open
+    if before.log is None:  # closed cleanly: the file is complete, and no process has it open
         return _query(path, "immutable=1", query)
-    # Killed, and then -shm was lost (a restored backup): the log must be replayed, which only a private copy allows.
+    # After a kill and the loss of -shm (a restored backup) the log must be replayed, which needs a private copy.
     import shutil  # noqa: PLC0415 - rare, and start-up is budgeted
     import tempfile  # noqa: PLC0415 - same
 

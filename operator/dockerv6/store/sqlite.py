@@ -71,7 +71,7 @@ class SqliteStore:
         await self._execute(
             "UPDATE store_objects SET status = ?3 WHERE kind = ?1 AND name = ?2 AND status <> ?3",
             (kind, name, text),
-            settled=lambda: self._cache.put_status(kind, name, text),
+            on_done=lambda: self._cache.put_status(kind, name, text),
         )
 
     async def remove(self, kind: str, name: str) -> None:
@@ -79,7 +79,7 @@ class SqliteStore:
         await self._execute(
             "DELETE FROM store_objects WHERE kind = ? AND name = ?",
             (kind, name),
-            settled=lambda: self._cache.remove(kind, name),
+            on_done=lambda: self._cache.remove(kind, name),
         )
 
     async def events(self, kind: str | None = None, name: str | None = None) -> tuple[Event, ...]:
@@ -125,7 +125,7 @@ class SqliteStore:
         await self._execute(
             "INSERT OR REPLACE INTO store_records (scope, name, value) VALUES (?, ?, ?)",
             (scope, name, text),
-            settled=lambda: self._cache.put_record(scope, name, text),
+            on_done=lambda: self._cache.put_record(scope, name, text),
         )
 
     async def drop_record(self, scope: str, name: str) -> None:
@@ -135,7 +135,7 @@ class SqliteStore:
         await self._execute(
             "DELETE FROM store_records WHERE scope = ? AND name = ?",
             (scope, name),
-            settled=lambda: self._cache.drop_record(scope, name),
+            on_done=lambda: self._cache.drop_record(scope, name),
         )
 
     async def refresh(self) -> None:
@@ -147,14 +147,14 @@ class SqliteStore:
         await self._database.close()
 
     async def _execute(
-        self, statement: str, parameters: tuple[str | float, ...], settled: Callable[[], None] | None = None
+        self, statement: str, parameters: tuple[str | float, ...], on_done: Callable[[], None] | None = None
     ) -> None:
         def work(connection: sqlite3.Connection) -> None:
             connection.execute(statement, parameters)
 
         def apply(_: None) -> None:
-            if settled is not None:
-                settled()
+            if on_done is not None:
+                on_done()
 
         await _translated(self._database.write(work, apply))
 

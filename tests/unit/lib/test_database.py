@@ -51,14 +51,14 @@ class Gate:
         await self._held
 
 
-async def test_all_work_runs_on_one_thread_of_its_own(database: Database) -> None:
+async def test_all_statements_run_on_one_thread(database: Database) -> None:
     names = await asyncio.gather(*(database.read(lambda _: threading.current_thread().name) for _ in range(5)))
 
     assert len(set(names)) == 1
     assert names[0].startswith("sqlite-test")
 
 
-async def test_a_write_is_on_the_disk_when_it_returns(database: Database, tmp_path: Path) -> None:
+async def test_a_write_is_on_disk_when_it_returns(database: Database, tmp_path: Path) -> None:
     await keep(database, "a")
 
     other = sqlite3.connect(tmp_path / "state.db")
@@ -66,7 +66,7 @@ async def test_a_write_is_on_the_disk_when_it_returns(database: Database, tmp_pa
     other.close()
 
 
-async def test_writes_that_wait_together_share_one_commit(database: Database) -> None:
+async def test_pending_writes_share_one_commit(database: Database) -> None:
     statements: list[str] = []
     await database.read(lambda connection: connection.set_trace_callback(statements.append))
     gate = Gate(database)
@@ -81,7 +81,7 @@ async def test_writes_that_wait_together_share_one_commit(database: Database) ->
     assert len(await database.read(words)) == 50
 
 
-async def test_work_runs_in_the_order_in_which_it_was_asked_for(database: Database) -> None:
+async def test_calls_run_in_order(database: Database) -> None:
     seen: list[list[str]] = []
     gate = Gate(database)
     await asyncio.sleep(0)
@@ -102,7 +102,7 @@ async def test_work_runs_in_the_order_in_which_it_was_asked_for(database: Databa
     assert seen == [["a"], ["a", "b"]]
 
 
-async def test_a_failure_marks_no_other_write_of_its_group(database: Database) -> None:
+async def test_a_failed_write_does_not_affect_its_group(database: Database) -> None:
     gate = Gate(database)
     await asyncio.sleep(0)
     writes = [
@@ -135,14 +135,14 @@ async def test_a_full_disk_fails_the_write_and_loses_nothing(database: Database)
     assert len(await database.read(words)) == 2
 
 
-async def test_a_file_that_turned_read_only_fails_the_write(database: Database) -> None:
+async def test_a_file_that_becomes_read_only_fails_the_write(database: Database) -> None:
     await database.read(lambda connection: connection.execute("PRAGMA query_only = 1"))
 
     with pytest.raises(StateFileError, match="writable"):
         await keep(database, "a")
 
 
-async def test_a_transaction_that_cannot_begin_fails_all_that_wait(database: Database, tmp_path: Path) -> None:
+async def test_a_transaction_that_cannot_begin_fails_all_pending_writes(database: Database, tmp_path: Path) -> None:
     await database.read(lambda connection: connection.execute("PRAGMA busy_timeout = 0").fetchall())
     other = sqlite3.connect(tmp_path / "state.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
@@ -155,13 +155,13 @@ async def test_a_transaction_that_cannot_begin_fails_all_that_wait(database: Dat
     await keep(database, "a")
 
 
-async def test_a_query_that_fails_says_why(database: Database) -> None:
+async def test_a_failed_query_has_a_reason(database: Database) -> None:
     with pytest.raises(StateFileError, match="no such table: missing"):
         await database.read(lambda connection: connection.execute("SELECT * FROM missing"))
 
 
-async def test_what_is_in_memory_follows_though_the_caller_went_away(database: Database) -> None:
-    settled: list[str] = []
+async def test_on_done_runs_after_the_caller_was_cancelled(database: Database) -> None:
+    applied: list[str] = []
     gate = Gate(database)
     await asyncio.sleep(0)
 
@@ -172,26 +172,26 @@ async def test_what_is_in_memory_follows_though_the_caller_went_away(database: D
     def wrong(_: sqlite3.Connection) -> str:
         raise Refused
 
-    callers = [asyncio.ensure_future(database.write(each, settled.append)) for each in (work, wrong)]
+    callers = [asyncio.ensure_future(database.write(each, applied.append)) for each in (work, wrong)]
     await asyncio.sleep(0)
     for caller in callers:
         caller.cancel()
     await gate.open()
 
     assert await database.read(words) == ["a"]
-    assert settled == ["a"]
+    assert applied == ["a"]
     assert all(caller.cancelled() for caller in callers)
 
 
-async def test_a_caller_resumes_after_memory_was_brought_up_to_date(database: Database) -> None:
-    settled: list[None] = []
+async def test_on_done_runs_before_the_caller_resumes(database: Database) -> None:
+    applied: list[None] = []
 
-    await database.write(lambda _: None, settled.append)
+    await database.write(lambda _: None, applied.append)
 
-    assert settled == [None]
+    assert applied == [None]
 
 
-async def test_it_is_idle_when_nothing_waits(database: Database) -> None:
+async def test_is_idle_when_no_call_is_pending(database: Database) -> None:
     idle = [database.idle]
     write = asyncio.ensure_future(keep(database, "a"))
     await asyncio.sleep(0)
@@ -202,7 +202,7 @@ async def test_it_is_idle_when_nothing_waits(database: Database) -> None:
     assert idle == [True, False, True]
 
 
-async def test_closing_finishes_what_was_asked_for(database: Database, tmp_path: Path) -> None:
+async def test_close_finishes_pending_calls(database: Database, tmp_path: Path) -> None:
     write = asyncio.ensure_future(keep(database, "a"))
     await asyncio.sleep(0)
 
@@ -215,7 +215,7 @@ async def test_closing_finishes_what_was_asked_for(database: Database, tmp_path:
         await keep(database, "b")
 
 
-async def test_a_file_that_cannot_be_opened_leaves_no_thread(tmp_path: Path) -> None:
+async def test_a_failed_open_leaves_no_thread(tmp_path: Path) -> None:
     (tmp_path / "state.db").write_bytes(b"junk" * 1000)
 
     with pytest.raises(StateFileError, match="damaged"):

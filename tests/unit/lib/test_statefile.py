@@ -69,7 +69,7 @@ def unprivileged(path: Path) -> Iterator[None]:
         path.parent.chmod(0o755)
 
 
-def test_the_file_and_its_companions_are_for_their_owner_only(path: Path) -> None:
+def test_only_the_owner_can_read_the_files(path: Path) -> None:
     connection = open_state(path, SCHEMA)
 
     assert {each.name: each.stat().st_mode & 0o777 for each in path.parent.iterdir()} == {
@@ -81,7 +81,7 @@ def test_the_file_and_its_companions_are_for_their_owner_only(path: Path) -> Non
     connection.close()
 
 
-def test_a_commit_is_on_the_disk_when_it_returns(path: Path) -> None:
+def test_a_commit_is_on_disk_when_it_returns(path: Path) -> None:
     connection = open_state(path, SCHEMA)
 
     assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
@@ -89,7 +89,7 @@ def test_a_commit_is_on_the_disk_when_it_returns(path: Path) -> None:
     connection.close()
 
 
-def test_what_was_kept_is_found_again(path: Path) -> None:
+def test_reads_back_what_was_written(path: Path) -> None:
     keep(path, "a")
     keep(path, "b")
 
@@ -107,7 +107,7 @@ def test_two_components_share_the_file(path: Path) -> None:
     assert read_state(path, SCHEMA, words) == ["a"]
 
 
-def test_an_older_file_is_migrated_step_by_step(path: Path) -> None:
+def test_migrates_an_older_file_one_version_at_a_time(path: Path) -> None:
     keep(path, "a")
     newer = Schema("test", (*SCHEMA.migrations, ("ALTER TABLE test_words ADD COLUMN tongue TEXT DEFAULT 'en'",)))
 
@@ -120,7 +120,7 @@ def test_an_older_file_is_migrated_step_by_step(path: Path) -> None:
     open_state(path, newer).close()
 
 
-def test_a_migration_that_fails_changes_nothing(path: Path) -> None:
+def test_a_failed_migration_changes_nothing(path: Path) -> None:
     keep(path, "a")
     wrong = Schema("test", (*SCHEMA.migrations, ("DELETE FROM test_words", "CREATE TABLE test_words (x)")))
 
@@ -130,26 +130,26 @@ def test_a_migration_that_fails_changes_nothing(path: Path) -> None:
     assert read_state(path, SCHEMA, words) == ["a"]
 
 
-def test_a_newer_file_is_refused_with_a_remedy(path: Path) -> None:
+def test_rejects_a_newer_file_with_a_remedy(path: Path) -> None:
     open_state(path, Schema("test", (*SCHEMA.migrations, ("CREATE TABLE test_more (x)",)))).close()
 
     for attempt in (lambda: open_state(path, SCHEMA), lambda: read_state(path, SCHEMA, words)):
-        with pytest.raises(StateFileError, match=r"newer dockerv6 \(test version 2; this one knows 1\): install"):
+        with pytest.raises(StateFileError, match=r"newer dockerv6 \(test version 2; this one supports 1\): install"):
             attempt()
 
 
-def test_a_file_that_is_no_database_is_refused_and_left_alone(path: Path) -> None:
+def test_rejects_and_keeps_a_file_that_is_not_a_database(path: Path) -> None:
     path.parent.mkdir()
     path.write_bytes(b"not a database at all" * 100)
     before = path.read_bytes()
 
     for attempt in (lambda: open_state(path, SCHEMA), lambda: read_state(path, SCHEMA, words)):
-        with pytest.raises(StateFileError, match=r"state\.db is damaged .*put a backup in its place"):
+        with pytest.raises(StateFileError, match=r"state\.db is damaged .*restore a backup"):
             attempt()
     assert path.read_bytes() == before
 
 
-def test_a_file_with_a_torn_page_is_refused_and_left_alone(path: Path) -> None:
+def test_rejects_and_keeps_a_file_with_a_torn_page(path: Path) -> None:
     keep(path, *(f"word {number}" * 20 for number in range(1000)))
     with path.open("r+b") as file:
         file.seek(3 * 4096)
@@ -164,21 +164,21 @@ def test_a_file_with_a_torn_page_is_refused_and_left_alone(path: Path) -> None:
     assert path.read_bytes() == before
 
 
-def test_a_path_that_cannot_be_made_is_refused_with_a_remedy(tmp_path: Path) -> None:
+def test_reports_a_path_that_cannot_be_created_with_a_remedy(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
     with pytest.raises(StateFileError, match="check the state directory"):
         open_state(tmp_path / "file" / "state.db", SCHEMA)
 
 
-def test_a_read_only_file_is_refused_with_a_remedy(path: Path) -> None:
+def test_reports_a_read_only_file_with_a_remedy(path: Path) -> None:
     keep(path, "a")
 
     with unprivileged(path), pytest.raises(StateFileError, match="writable"):
         open_state(path, SCHEMA)
 
 
-def test_opening_a_file_that_is_up_to_date_writes_nothing(path: Path) -> None:
+def test_opening_an_up_to_date_file_writes_nothing(path: Path) -> None:
     open_state(path, SCHEMA).close()
 
     connection = open_state(path, SCHEMA)  # must be possible on a full disk
@@ -188,14 +188,14 @@ def test_opening_a_file_that_is_up_to_date_writes_nothing(path: Path) -> None:
     connection.close()
 
 
-def test_reading_where_nothing_is_says_so(path: Path) -> None:
+def test_reading_a_missing_file_is_an_error(path: Path) -> None:
     with pytest.raises(StateFileMissingError, match="the daemon has not run yet"):
         read_state(path, SCHEMA, words)
 
     assert not path.parent.exists()
 
 
-def test_reading_a_component_without_tables_gives_none(path: Path) -> None:
+def test_reading_a_component_without_tables_returns_none(path: Path) -> None:
     open_state(path, Schema("other", ())).close()
     assert read_state(path, SCHEMA, words) is None
 
@@ -204,7 +204,7 @@ def test_reading_a_component_without_tables_gives_none(path: Path) -> None:
     assert read_state(path, SCHEMA, words) is None
 
 
-def test_reading_after_a_clean_end_leaves_no_trace(path: Path) -> None:
+def test_reading_after_a_clean_end_creates_no_files(path: Path) -> None:
     keep(path, "a")
     assert listing(path) == ["state.db"]
 
@@ -213,7 +213,7 @@ def test_reading_after_a_clean_end_leaves_no_trace(path: Path) -> None:
     assert listing(path) == ["state.db"]
 
 
-def test_reading_beside_a_writer_sees_what_is_committed(path: Path) -> None:
+def test_reading_during_writes_sees_committed_rows(path: Path) -> None:
     connection = open_state(path, SCHEMA)
     connection.execute("INSERT INTO test_words VALUES ('a')")
     connection.execute("BEGIN IMMEDIATE")
@@ -232,7 +232,7 @@ print(read_state(pathlib.Path(sys.argv[1]), schema, lambda c: c.execute("SELECT 
     connection.close()
 
 
-def test_reading_after_a_kill_sees_what_was_committed(path: Path) -> None:
+def test_reading_after_a_kill_sees_committed_rows(path: Path) -> None:
     keep_and_be_killed(path, "a")
     assert listing(path) == ["state.db", "state.db-shm", "state.db-wal"]
 
@@ -241,7 +241,7 @@ def test_reading_after_a_kill_sees_what_was_committed(path: Path) -> None:
     assert listing(path) == ["state.db", "state.db-shm", "state.db-wal"]
 
 
-def test_reading_a_log_without_its_index_makes_none(path: Path) -> None:
+def test_reading_a_log_without_its_index_creates_none(path: Path) -> None:
     keep_and_be_killed(path, "a")
     (path.parent / "state.db-shm").unlink()
 
@@ -263,7 +263,7 @@ def test_a_read_only_directory_can_be_read(path: Path, lost: tuple[str, ...]) ->
     assert seen == (["a"] if "-wal" in lost else ["a", "b"])
 
 
-def test_a_file_that_may_not_be_read_is_refused_with_a_remedy(path: Path) -> None:
+def test_reports_an_unreadable_file_with_a_remedy(path: Path) -> None:
     keep(path, "a")
     path.chmod(0)
 
@@ -277,7 +277,7 @@ def test_a_file_that_may_not_be_read_is_refused_with_a_remedy(path: Path) -> Non
             os.seteuid(0)
 
 
-def test_a_file_that_changes_while_it_is_read_is_read_again(path: Path) -> None:
+def test_reads_again_when_the_file_changes_during_the_read(path: Path) -> None:
     keep(path, "a")
     runs = 0
 
@@ -293,7 +293,7 @@ def test_a_file_that_changes_while_it_is_read_is_read_again(path: Path) -> None:
     assert runs == 2
 
 
-def test_a_file_that_never_rests_is_given_up(path: Path) -> None:
+def test_gives_up_on_a_file_that_keeps_changing(path: Path) -> None:
     keep(path, "a")
 
     def query(_: sqlite3.Connection) -> None:
@@ -311,10 +311,10 @@ def test_a_file_that_never_rests_is_given_up(path: Path) -> None:
         (sqlite3.SQLITE_READONLY_DIRECTORY, "writable"),
         (sqlite3.SQLITE_IOERR_WRITE, "dmesg"),
         (sqlite3.SQLITE_BUSY, "another process"),
-        (sqlite3.SQLITE_CORRUPT_INDEX, "put a backup in its place"),
+        (sqlite3.SQLITE_CORRUPT_INDEX, "restore a backup"),
     ],
 )
-def test_every_fault_has_a_remedy(code: int, remedy: str) -> None:
+def test_errors_have_a_remedy(code: int, remedy: str) -> None:
     error = sqlite3.OperationalError("the cause")
     error.sqlite_errorcode = code
 
@@ -325,7 +325,7 @@ def test_every_fault_has_a_remedy(code: int, remedy: str) -> None:
     assert remedy in told
 
 
-def test_a_fault_without_a_remedy_is_told_as_it_is() -> None:
+def test_an_error_without_a_remedy_is_reported_unchanged() -> None:
     assert (
         describe_error(Path("state.db"), sqlite3.OperationalError("no such table: x")) == "state.db: no such table: x"
     )

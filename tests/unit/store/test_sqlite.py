@@ -156,7 +156,7 @@ async def test_a_full_disk_is_told_with_its_remedy_and_loses_nothing(path: Path)
 
 
 async def test_a_damaged_file_is_refused_with_its_remedy_and_left_alone(damaged: Path) -> None:
-    with pytest.raises(StoreError, match="put a backup in its place"):
+    with pytest.raises(StoreError, match="restore a backup"):
         await SqliteStore.open(damaged)
 
     assert content(damaged) == JUNK

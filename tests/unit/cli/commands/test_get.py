@@ -90,7 +90,7 @@ def test_without_a_state_the_remedy_is_told(daemon: Daemon) -> None:
     result = run(["get", "v6net"])
     assert result.exit_code == 1
     assert result.stderr == (
-        f"Error: there is no {daemon.file}: the daemon has not run yet, or it has another state directory; "
+        f"Error: there is no {daemon.file}: the daemon has not run yet, or it uses another state directory; "
         "start it with `dockerv6 run`, or name its directory with --state-dir\n"
     )
 
