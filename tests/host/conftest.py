@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from dockerv6.firewall.nftables.session import NftSession
+from tests.host.network import private_network
+from tests.host.xtables import VARIANTS
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from tests.lab.namespace import Namespace
     from tests.lab.session import Session
@@ -55,3 +62,39 @@ def inside_netns(netns: Namespace) -> Iterator[Namespace]:
 def backend(request: pytest.FixtureRequest) -> str:
     """The firewall's backend that packets are sent through."""
     return str(request.param)
+
+
+@pytest.fixture
+def private_netns() -> Iterator[None]:
+    """A namespace for the test's thread, and all that it starts; no program of another package is needed."""
+    with private_network():
+        yield
+
+
+@pytest.fixture
+async def session(private_netns: None) -> AsyncIterator[NftSession]:
+    """A session with nftables in the private namespace."""
+    assert private_netns is None
+    made = NftSession()
+    yield made
+    await made.close()
+
+
+@pytest.fixture(params=VARIANTS)
+def variant(request: pytest.FixtureRequest) -> str:
+    """A variant of ip6tables: "nft" or "legacy"."""
+    return str(request.param)
+
+
+@pytest.fixture
+def docker_ipv6nat(private_netns: None, tmp_path: Path) -> Iterator[int]:
+    """A process of that name in the private namespace: its id."""
+    assert private_netns is None
+    program = tmp_path / "docker-ipv6nat"
+    program.symlink_to(sys.executable)
+    process = subprocess.Popen([program, "-S", "-c", "import time; time.sleep(60)"])
+    while (Path(f"/proc/{process.pid}/comm")).read_text().strip() != program.name:
+        time.sleep(0.01)  # it is not executed yet
+    yield process.pid
+    process.kill()
+    process.wait()

@@ -11,32 +11,17 @@ import pytest
 
 from dockerv6.firewall import detect
 from dockerv6.firewall.model import FirewallIntent
-from dockerv6.firewall.nftables.session import NftSession
 from dockerv6.firewall.render import render
 from dockerv6.firewall.ruleset import EMPTY, diff
 from dockerv6.firewall.xtables import legacy as kernel
-from tests.host.network import private_network
 from tests.unit.firewall.intents import BLOG, WEB
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from dockerv6.firewall.nftables.session import NftSession
 
-pytestmark = pytest.mark.host
+pytestmark = pytest.mark.usefixtures("private_netns")
 
 WISH = FirewallIntent((BLOG,), ports=(WEB,), guest_bridges=("br-blog",))
-
-
-@pytest.fixture(autouse=True)
-def _network() -> Iterator[None]:
-    with private_network():
-        yield
-
-
-@pytest.fixture
-async def session() -> AsyncIterator[NftSession]:
-    made = NftSession()
-    yield made
-    await made.close()
 
 
 async def test_this_kernel_gets_nftables_and_no_legacy_table_by_looking(session: NftSession) -> None:

@@ -10,21 +10,14 @@ import pytest
 from dockerv6.daemon import checks, cleanup, doctor
 from dockerv6.daemon.checks import CheckStatus
 from dockerv6.daemon.settings import Settings
+from dockerv6.firewall.port import FirewallRejected
 from dockerv6.firewall.xtables.legacy import used_tables
-from tests.host.network import private_network
-from tests.host.test_ipv6nat import OFF, VARIANTS, recorded, restore, saved
+from tests.host.xtables import OFF, VARIANTS, recorded, restore, saved
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = pytest.mark.host
-
-
-@pytest.fixture(autouse=True)
-def _network() -> Iterator[None]:
-    with private_network():
-        yield
+pytestmark = pytest.mark.usefixtures("private_netns")
 
 
 @pytest.fixture
@@ -71,4 +64,12 @@ def test_a_cleanup_needs_no_engine(settings: Settings, variant: str) -> None:
     assert saved(variant) == before
     assert cleanup.docker_ipv6nat(settings, dry_run=False) == told
     assert saved(variant) == recorded(f"{OFF}-left")
-    assert cleanup.docker_ipv6nat(settings, dry_run=False) == cleanup.CleanupReport(())
+    assert cleanup.docker_ipv6nat(settings, dry_run=False) is None
+
+
+def test_a_cleanup_refuses_while_docker_ipv6nat_runs(settings: Settings, docker_ipv6nat: int) -> None:
+    restore("nft", recorded(f"{OFF}-beside"))
+    before = saved("nft")
+    with pytest.raises(FirewallRejected, match=rf"process {docker_ipv6nat}\b.*stop it first"):
+        cleanup.docker_ipv6nat(settings, dry_run=False)
+    assert saved("nft") == before

@@ -17,22 +17,16 @@ from dockerv6.firewall.nftables.session import NftSession
 from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable
 from dockerv6.firewall.xtables import libiptc
 from dockerv6.firewall.xtables.legacy import used_tables
-from tests.host.network import nft, private_network
+from tests.host.network import nft
+from tests.host.xtables import VARIANTS, ip6tables, saved_chain
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
-pytestmark = pytest.mark.host
+pytestmark = pytest.mark.usefixtures("private_netns")
 
 RULE = f'-m mark --mark {MARK:#x}/{MARK:#x} -m comment --comment "dockerv6: flows that inet dockerv6 allows" -j ACCEPT'
-VARIANTS = {"nft": FilterVariant.XTABLES_NFT, "legacy": FilterVariant.XTABLES_LEGACY}
-
-
-@pytest.fixture(autouse=True)
-def _network() -> Iterator[None]:
-    with private_network():
-        yield
 
 
 @pytest.fixture
@@ -40,22 +34,6 @@ async def host() -> AsyncIterator[LinuxHostFilter]:
     session = NftSession()
     yield LinuxHostFilter(session)
     await session.close()
-
-
-@pytest.fixture(params=VARIANTS)
-def variant(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-def ip6tables(variant: str, *arguments: str) -> None:
-    done = subprocess.run([f"ip6tables-{variant}", "-w", *arguments], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-
-
-def saved(variant: str, chain: str) -> list[str]:
-    """The rules of a chain, as the host's administrator sees them."""
-    done = subprocess.run([f"ip6tables-{variant}-save", "-t", "filter"], capture_output=True, text=True, check=True)
-    return [line.removeprefix(f"-A {chain} ") for line in done.stdout.splitlines() if line.startswith(f"-A {chain} ")]
 
 
 def engine_chains(variant: str) -> None:
@@ -81,26 +59,26 @@ async def test_a_dropping_policy_is_admitted_at_the_top_of_forward(host: LinuxHo
     barrier = await only_barrier(host)
     assert (barrier.variant, barrier.chain, barrier.has_accept_rule) == (VARIANTS[variant], "FORWARD", False)
     await host.add_accept_rule(barrier, MARK)
-    assert saved(variant, "FORWARD")[0] == RULE
+    assert saved_chain(variant, "FORWARD")[0] == RULE
     assert (await only_barrier(host)).has_accept_rule
-    before = saved(variant, "FORWARD")
+    before = saved_chain(variant, "FORWARD")
     await host.add_accept_rule(barrier, MARK)
-    assert saved(variant, "FORWARD") == before
+    assert saved_chain(variant, "FORWARD") == before
 
 
 async def test_two_who_admit_at_once_leave_one_rule(host: LinuxHostFilter, variant: str) -> None:
     ip6tables(variant, "-P", "FORWARD", "DROP")
     barrier = await only_barrier(host)
     await asyncio.gather(*(host.add_accept_rule(barrier, MARK) for _ in range(4)))
-    assert saved(variant, "FORWARD") == [RULE]
+    assert saved_chain(variant, "FORWARD") == [RULE]
 
 
 async def test_docker_user_is_preferred(host: LinuxHostFilter, variant: str) -> None:
     ip6tables(variant, "-P", "FORWARD", "DROP")
     engine_chains(variant)
     await host.add_accept_rule(await only_barrier(host), MARK)
-    assert saved(variant, "DOCKER-USER") == [RULE]
-    assert saved(variant, "FORWARD") == ["-j DOCKER-USER"]
+    assert saved_chain(variant, "DOCKER-USER") == [RULE]
+    assert saved_chain(variant, "FORWARD") == ["-j DOCKER-USER"]
 
 
 async def test_rules_that_come_above_are_not_fought_until_they_end_the_chain(
@@ -116,8 +94,8 @@ async def test_rules_that_come_above_are_not_fought_until_they_end_the_chain(
         barrier = await only_barrier(host)
         assert not barrier.has_accept_rule
         await host.add_accept_rule(barrier, MARK)
-        assert saved(variant, "FORWARD")[0] == RULE
-        assert saved(variant, "FORWARD").count(RULE) == 1
+        assert saved_chain(variant, "FORWARD")[0] == RULE
+        assert saved_chain(variant, "FORWARD").count(RULE) == 1
 
 
 async def test_the_rule_is_withdrawn_where_nothing_drops_any_more(host: LinuxHostFilter, variant: str) -> None:
@@ -130,7 +108,7 @@ async def test_the_rule_is_withdrawn_where_nothing_drops_any_more(host: LinuxHos
     for _ in range(2):
         await host.remove_accept_rule(stray, MARK)
         assert await host.observe(MARK) == HostFilterState()
-    assert saved(variant, "FORWARD") == []
+    assert saved_chain(variant, "FORWARD") == []
 
 
 async def test_every_copy_is_withdrawn_and_nothing_else(host: LinuxHostFilter, variant: str) -> None:
@@ -141,7 +119,7 @@ async def test_every_copy_is_withdrawn_and_nothing_else(host: LinuxHostFilter, v
     ip6tables(variant, "-A", "FORWARD", "-m", "mark", "--mark", "0x1/0x1", "-j", "ACCEPT")
     ip6tables(variant, "-A", "FORWARD", "-m", "mark", "--mark", f"{MARK:#x}/{MARK:#x}", "-j", "ACCEPT")
     await host.remove_accept_rule(barrier, MARK)
-    assert saved(variant, "FORWARD") == ["-i eth0 -j ACCEPT", "-m mark --mark 0x1/0x1 -j ACCEPT"]
+    assert saved_chain(variant, "FORWARD") == ["-i eth0 -j ACCEPT", "-m mark --mark 0x1/0x1 -j ACCEPT"]
 
 
 async def test_both_variants_can_drop_at_once_and_both_are_mended(host: LinuxHostFilter) -> None:

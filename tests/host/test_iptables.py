@@ -22,14 +22,13 @@ from dockerv6.firewall.render import render
 from dockerv6.firewall.ruleset import EMPTY, diff
 from dockerv6.firewall.xtables import legacy, libiptc
 from dockerv6.lib.networking import TransportProtocol
-from tests.host.network import private_network
 from tests.unit.firewall.intents import BLOG, EVERYTHING, HOME, WEB
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
-pytestmark = pytest.mark.host
+pytestmark = pytest.mark.usefixtures("private_netns")
 
 GUESTS = ("br-blog", "br-open", "br-plain", "br-shop", "br-vault", "virbr0")
 DESIRED = render(replace(EVERYTHING, guest_bridges=GUESTS))
@@ -63,12 +62,6 @@ DAMAGES = {
     ],
     "nonsense in the ledger": ["mangle -A DOCKERV6-LEDGER -m comment --comment nonsense"],
 }
-
-
-@pytest.fixture(autouse=True)
-def _network() -> Iterator[None]:
-    with private_network():
-        yield
 
 
 @pytest.fixture

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
-import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,60 +15,17 @@ from dockerv6.firewall.nftables.session import NftSession
 from dockerv6.firewall.port import FirewallForbidden, FirewallRejected, FirewallUnavailable
 from dockerv6.firewall.xtables.legacy import used_tables
 from tests.host.network import private_network
+from tests.host.xtables import OFF, RECORDED, VARIANTS, ip6tables, recorded, restore, saved
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Sequence
+    from collections.abc import AsyncIterator, Sequence
 
     from dockerv6.firewall.nftables.codec import Object
 
-pytestmark = pytest.mark.host
+pytestmark = pytest.mark.usefixtures("private_netns")
 
-RECORDED = Path(__file__).parents[1] / "golden" / "ipv6nat"
-VARIANTS = {"nft": FilterVariant.XTABLES_NFT, "legacy": FilterVariant.XTABLES_LEGACY}
 BESIDE = sorted(path.name.removesuffix("-beside.save") for path in RECORDED.glob("*-beside.save"))
 ENGINE = sorted(path.name.removesuffix("-engine.save") for path in RECORDED.glob("*-engine.save"))
-OFF = "20.10-off-proxy"
-
-
-@pytest.fixture(autouse=True)
-def _network() -> Iterator[None]:
-    with private_network():
-        yield
-
-
-@pytest.fixture
-async def session() -> AsyncIterator[NftSession]:
-    session = NftSession()
-    yield session
-    await session.close()
-
-
-@pytest.fixture(params=VARIANTS)
-def variant(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-def restore(variant: str, text: str, *options: str, family: str = "ip6") -> None:
-    done = subprocess.run(
-        [f"{family}tables-{variant}-restore", "-w", *options], input=text, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-
-
-def ip6tables(variant: str, *arguments: str) -> None:
-    done = subprocess.run([f"ip6tables-{variant}", "-w", *arguments], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-
-
-def saved(variant: str) -> str:
-    """All rules, in an order of the tables that doesn't depend on the variant."""
-    text = subprocess.run([f"ip6tables-{variant}-save"], capture_output=True, text=True, check=True).stdout
-    text = re.sub(r"\[\d+:\d+\]", "[0:0]", "".join(f"{line}\n" for line in text.splitlines() if line[0] != "#"))
-    return "".join(sorted(f"{table}COMMIT\n" for table in text.split("COMMIT\n") if table))
-
-
-def recorded(name: str) -> str:
-    return (RECORDED / f"{name}.save").read_text()
 
 
 async def metainfo(session: NftSession) -> object:
@@ -94,7 +48,7 @@ async def test_what_a_real_docker_ipv6nat_left_is_found_and_removed(
     assert [each.variant for each in presence.rules] == [VARIANTS[variant]]
     assert presence.rules[0].networks == ("br-a", "br-i", "br-n")
     assert presence.engine_rules is ("-on-" in host or host.startswith("28.5"))
-    assert not presence.running
+    assert presence.processes == ()
     await remove(session, presence)
     left = RECORDED / f"{host}-left.save"
     if os.environ.get("DOCKERV6_WRITE_GOLDENS"):
@@ -150,7 +104,7 @@ async def test_peoples_own_rules_stay_in_their_places_and_are_still_reached(sess
     rules = {line for line in saved(variant).splitlines() if line.startswith("-A")}
     theirs = {f"-A {chain} {rule}".replace('"ours"', "ours") for _, chain, rule in peoples}
     assert rules == theirs | {"-A FORWARD -j DOCKER-USER", "-A DOCKER-USER -j RETURN"}
-    assert ("filter", "DOCKER") in presence.rules[0].kept
+    assert ("filter", "DOCKER") not in presence.rules[0].chains
     assert await detect(session) is None
 
 
@@ -186,40 +140,25 @@ async def test_without_networks_its_chains_have_no_effect_and_are_left(session: 
     assert await detect(session) is None
 
 
-@pytest.fixture
-def running(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A program of its name, in this network namespace."""
-    program = tmp_path / "docker-ipv6nat"
-    program.symlink_to(sys.executable)
-    process = subprocess.Popen([program, "-S", "-c", "import time; time.sleep(60)"])
-    while (Path(f"/proc/{process.pid}/comm")).read_text().strip() != program.name:
-        time.sleep(0.01)  # it is not executed yet
-    yield process
-    process.kill()
-    process.wait()
-
-
-async def test_its_process_is_seen_and_forbids_a_removal(session: NftSession, running: subprocess.Popen[bytes]) -> None:
+async def test_its_process_is_seen(session: NftSession, docker_ipv6nat: int) -> None:
     restore("nft", recorded(f"{OFF}-beside"))
     presence = await found(session)
-    assert presence.processes == (running.pid,)
+    assert presence.processes == (docker_ipv6nat,)
     assert "is running" in presence.message
-    with pytest.raises(FirewallRejected, match="stop it first"):
-        await remove(session, presence)
 
 
-async def test_its_process_alone_is_reported_too(session: NftSession, running: subprocess.Popen[bytes]) -> None:
+async def test_its_process_alone_is_reported_too(session: NftSession, docker_ipv6nat: int) -> None:
     presence = await found(session)
-    assert presence == Ipv6NatPresence((), (running.pid,))
+    assert presence == Ipv6NatPresence((), (docker_ipv6nat,))
 
 
-@pytest.mark.usefixtures("running")
+@pytest.mark.usefixtures("docker_ipv6nat")
 def test_a_process_in_another_network_namespace_is_not_this_hosts() -> None:
     with private_network():
         assert running_processes() == ()
 
 
-def test_a_privileged_process_is_seen_without_leave_to_trace_it(running: subprocess.Popen[bytes]) -> None:
+def test_a_privileged_process_is_seen_without_leave_to_trace_it(docker_ipv6nat: int) -> None:
     """As the systemd unit has it: docker-ipv6nat's container is privileged, and we are not."""
     program = "from dockerv6.firewall.ipv6nat.presence import running_processes as r; print(*r())"
     caps = "-all,+net_admin,+net_raw,+setpcap"
@@ -229,7 +168,7 @@ def test_a_privileged_process_is_seen_without_leave_to_trace_it(running: subproc
         text=True,
         check=True,
     )
-    assert done.stdout.split() == [str(running.pid)]
+    assert done.stdout.split() == [str(docker_ipv6nat)]
 
 
 class _NoNftables(NftSession):

@@ -6,30 +6,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dockerv6.firewall.nftables.session import NftSession
 from dockerv6.firewall.userland_proxy import NAMES, in_use
-from tests.host.network import private_network
-from tests.host.test_ipv6nat import VARIANTS, restore
+from tests.host.xtables import VARIANTS, restore
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from dockerv6.firewall.nftables.session import NftSession
 
-pytestmark = pytest.mark.host
+pytestmark = pytest.mark.usefixtures("private_netns")
 
 OUTPUT = "-m addrtype --dst-type LOCAL -j DOCKER"
-
-
-@pytest.fixture(autouse=True)
-def _network() -> Iterator[None]:
-    with private_network():
-        yield
-
-
-@pytest.fixture
-async def session() -> AsyncIterator[NftSession]:
-    session = NftSession()
-    yield session
-    await session.close()
 
 
 async def test_an_untouched_host_stays_so(session: NftSession) -> None:

@@ -17,7 +17,7 @@ from dockerv6.planning.inputs import HostView
 
 ENGINE = EngineInfo("id", "host", "28.5.0", (28, 5), "1.51")
 NFT, LEGACY = FilterVariant.XTABLES_NFT, FilterVariant.XTABLES_LEGACY
-LEFT = Ipv6NatRules(NFT, (), (), (), ("br-a",), engine_rules=False)
+LEFT = Ipv6NatRules(NFT, (), (), ("br-a",), engine_rules=False)
 DEFAULT = Route(IPv6Network("::/0"), "eth0", RouteProtocol.STATIC, 254)
 UPLINK = Interface(2, "eth0", "", up=True, mtu=1500, addresses=(IPv6Interface("2001:db8::2/64"),))
 

@@ -12,6 +12,12 @@ if TYPE_CHECKING:
     from dockerv6.daemon.settings import Settings
 
 
+_RESTART = (
+    "the engine's own IPv6 rules are on: docker-ipv6nat emptied their chains when it started and wrote into them; "
+    "restart the engine, which writes them again (live-restore keeps containers running meanwhile)"
+)
+
+
 @click.command(
     "cleanup",
     cls=Verb,
@@ -33,10 +39,11 @@ def command(settings: "Settings", *, program: str, dry_run: bool) -> None:
     from dockerv6.daemon.cleanup import docker_ipv6nat  # noqa: PLC0415 - the daemon's imports, which --help need not
 
     with unusable_settings():
-        done = docker_ipv6nat(settings, dry_run=dry_run)
-    for line in done.removed:
-        click.echo(f"{'would remove' if dry_run else 'removed'} {line}")
-    for note in done.notes:
-        click.echo(note, err=True)
-    if not done.removed:
+        found = docker_ipv6nat(settings, dry_run=dry_run)
+    if found is None:
         click.echo(f"Found nothing of {program} to remove.", err=True)
+        return
+    for line in found.lines:
+        click.echo(f"{'would remove' if dry_run else 'removed'} {line}")
+    if found.engine_rules:
+        click.echo(_RESTART, err=True)

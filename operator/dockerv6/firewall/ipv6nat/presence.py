@@ -8,7 +8,7 @@ from dockerv6.firewall.ipv6nat.rules import FilterTables, Ipv6NatRules, find_rul
 from dockerv6.firewall.model import FilterVariant
 from dockerv6.firewall.nftables.codec import Object
 from dockerv6.firewall.nftables.session import NftSession
-from dockerv6.firewall.port import FirewallForbidden, FirewallRejected, FirewallUnavailable
+from dockerv6.firewall.port import FirewallForbidden, FirewallUnavailable
 from dockerv6.firewall.xtables import libiptc, nft
 from dockerv6.firewall.xtables.legacy import LegacyReader
 from dockerv6.firewall.xtables.rule import FILTER, NAT
@@ -16,7 +16,6 @@ from dockerv6.firewall.xtables.rule import FILTER, NAT
 NAME = "docker-ipv6nat"
 """Also in /proc/PID/comm (15 bytes at most); the image's start script replaces itself by it."""
 
-_REMEDY = "`dockerv6 doctor` lists the steps of a migration"
 _POSTROUTING = "POSTROUTING"
 _PROC = Path("/proc")
 
@@ -27,16 +26,11 @@ class Ipv6NatPresence:
 
     Attributes:
         rules: by variant of xtables; empty where it runs and has written nothing that could be told from an engine's.
-        processes: ids of its processes, as far as they can be seen from here.
+        processes: ids of its processes; it may run in a container whose processes can't be seen from here.
     """
 
     rules: tuple[Ipv6NatRules, ...]
     processes: tuple[int, ...] = ()
-
-    @property
-    def running(self) -> bool:
-        """Whether it runs. False is no proof: from within a container its process may be invisible."""
-        return bool(self.processes)
 
     @property
     def engine_rules(self) -> bool:
@@ -44,21 +38,28 @@ class Ipv6NatPresence:
         return any(each.engine_rules for each in self.rules)
 
     @property
+    def lines(self) -> tuple[str, ...]:
+        """A line for each rule and chain that `remove` removes."""
+        rules = [f"{found.variant}: -t {rule.table} {rule}" for found in self.rules for rule in found.rules]
+        chains = [f"{found.variant}: -t {table} -N {name}" for found in self.rules for table, name in found.chains]
+        return (*rules, *chains)
+
+    @property
     def summary(self) -> str:
-        """One line: what is there."""
+        """What was found, in one line."""
         count = sum(len(each.rules) for each in self.rules)
         variants = " and ".join(each.variant for each in self.rules)
         networks = ", ".join(sorted({bridge for each in self.rules for bridge in each.networks}))
         left = f"{count} {'rule' if count == 1 else 'rules'} in {variants} for {networks}"
-        if not self.running:
-            return f"{NAME} is not seen running but left {left}: these still translate packets"
+        if not self.processes:
+            return f"{NAME} is not seen running but left {left}, which still translate packets"
         ids, holds = ", ".join(map(str, self.processes)), f" with {left}" if self.rules else ""
         return f"{NAME} is running (process {ids}){holds}: it translates the same packets as dockerv6"
 
     @property
     def message(self) -> str:
-        """The summary and the remedy, for a condition or an event."""
-        return f"{self.summary}; {_REMEDY}"
+        """The summary with the remedy, for a condition or an event."""
+        return f"{self.summary}; `dockerv6 doctor` lists the steps of a migration"
 
 
 async def detect(session: NftSession) -> Ipv6NatPresence | None:
@@ -85,8 +86,7 @@ async def _detect_nft(session: NftSession) -> Ipv6NatRules | None:
         return None
     if (nft.FAMILY, NAT) not in tables or not await nft.has_local_destination(session, NAT, _POSTROUTING):
         return None
-    chains = dict(await nft.read_decoded(session, NAT))
-    chains.update(await nft.read_decoded(session, FILTER))
+    chains = {**await nft.read_decoded(session, NAT), **await nft.read_decoded(session, FILTER)}
     return find_rules(chains, FilterVariant.XTABLES_NFT)
 
 
@@ -105,11 +105,9 @@ async def remove(session: NftSession, presence: Ipv6NatPresence) -> None:
     """Remove its rules and chains: of iptables-nft in one transaction, of iptables-legacy in one for each table.
 
     Raises:
-        FirewallRejected: it is running, or rules changed meanwhile; try again.
+        FirewallRejected: the rules changed since they were found; try again.
         FirewallUnavailable: not permitted.
     """
-    if presence.running:
-        raise FirewallRejected(f"{NAME} is running and would write its rules again: stop it first")
     for each in presence.rules:
         if each.variant is FilterVariant.XTABLES_NFT:
             await session.run(_deletions(each))
@@ -142,19 +140,10 @@ def _remove_legacy(found: Ipv6NatRules) -> None:
 
 
 def running_processes(proc: Path = _PROC) -> tuple[int, ...]:
-    """Process ids of docker-ipv6nat in the network namespace of the calling thread, ascending.
-
-    Only what this PID namespace shows: all of a host's processes, also those in containers, when we run on the host;
-    none of them from within a container that has no `--pid host`. Blocks for as long as it takes to list /proc.
-    """
+    """Ids of docker-ipv6nat's processes in the calling thread's network namespace, as far as /proc shows them."""
     home = _network(proc / "thread-self")
-    return tuple(
-        sorted(
-            int(entry.name)
-            for entry in proc.iterdir()
-            if entry.name.isdecimal() and _command(entry) == NAME and _network(entry) == home
-        )
-    )
+    numbered = (entry for entry in proc.iterdir() if entry.name.isdecimal())
+    return tuple(sorted(int(each.name) for each in numbered if _command(each) == NAME and _network(each) == home))
 
 
 def _command(process: Path) -> str:

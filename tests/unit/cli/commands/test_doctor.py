@@ -4,8 +4,10 @@ import pytest
 
 from dockerv6.daemon import cleanup, doctor
 from dockerv6.daemon.checks import CheckStatus, HostCheck
-from dockerv6.daemon.cleanup import CleanupReport
 from dockerv6.daemon.settings import Settings
+from dockerv6.firewall.ipv6nat.presence import Ipv6NatPresence
+from dockerv6.firewall.ipv6nat.rules import Ipv6NatRules
+from dockerv6.firewall.model import FilterVariant
 from dockerv6.firewall.port import FirewallRejected
 from tests.unit.cli.commands.test_acting import Patch, returning
 from tests.unit.cli.harness import run
@@ -53,25 +55,25 @@ def test_programs_get_the_same(monkeypatch: Patch) -> None:
 
 
 @pytest.mark.parametrize(("options", "verb"), [([], "removed"), (["--dry-run"], "would remove")])
-def test_a_cleanup_tells_of_each_removal(monkeypatch: Patch, options: list[str], verb: str) -> None:
-    done = CleanupReport(("iptables-nft: -t nat -N DOCKER",), ("restart the engine",))
-    calls = returning(monkeypatch, cleanup, "docker_ipv6nat", done)
+def test_a_cleanup_prints_each_removal(monkeypatch: Patch, options: list[str], verb: str) -> None:
+    found = Ipv6NatRules(FilterVariant.XTABLES_NFT, (), (("nat", "DOCKER"),), ("br-a",), engine_rules=True)
+    calls = returning(monkeypatch, cleanup, "docker_ipv6nat", Ipv6NatPresence((found,)))
     result = run(["cleanup", "docker-ipv6nat", *options])
     assert (result.exit_code, result.stdout) == (0, f"{verb} iptables-nft: -t nat -N DOCKER\n")
-    assert result.stderr == "restart the engine\n"
+    assert "restart the engine" in result.stderr
     assert calls == [(Settings(), bool(options))]
 
 
 def test_nothing_to_clean_up_is_success(monkeypatch: Patch) -> None:
-    returning(monkeypatch, cleanup, "docker_ipv6nat", CleanupReport(()))
+    returning(monkeypatch, cleanup, "docker_ipv6nat", None)
     result = run(["cleanup", "docker-ipv6nat"])
     assert (result.exit_code, result.stderr) == (0, "Found nothing of docker-ipv6nat to remove.\n")
 
 
 def test_a_refusal_is_one_line(monkeypatch: Patch) -> None:
-    returning(monkeypatch, cleanup, "docker_ipv6nat", FirewallRejected("it is at work: stop it first"))
+    returning(monkeypatch, cleanup, "docker_ipv6nat", FirewallRejected("it is running: stop it first"))
     result = run(["cleanup", "docker-ipv6nat"])
-    assert (result.exit_code, result.stderr) == (1, "Error: it is at work: stop it first\n")
+    assert (result.exit_code, result.stderr) == (1, "Error: it is running: stop it first\n")
 
 
 def test_other_programs_are_not_known() -> None:

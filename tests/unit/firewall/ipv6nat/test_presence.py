@@ -8,13 +8,12 @@ from dockerv6.firewall.model import FilterVariant
 from dockerv6.firewall.xtables.rule import ListedRule, PlainTarget, XtablesRule
 
 RULE = ListedRule("nat", "POSTROUTING", XtablesRule(PlainTarget.MASQUERADE, oif="br-a", destination_type="LOCAL"))
-LEFT = Ipv6NatRules(FilterVariant.XTABLES_NFT, (RULE,), (("nat", "DOCKER"),), (), ("br-a",), engine_rules=False)
+LEFT = Ipv6NatRules(FilterVariant.XTABLES_NFT, (RULE,), (("nat", "DOCKER"),), ("br-a",), engine_rules=False)
 REMEDY = "`dockerv6 doctor` lists the steps of a migration"
 
 
 def test_a_running_one_is_named_by_its_process() -> None:
     presence = Ipv6NatPresence((), (4711,))
-    assert presence.running
     assert presence.message == (
         f"docker-ipv6nat is running (process 4711): it translates the same packets as dockerv6; {REMEDY}"
     )
@@ -23,8 +22,15 @@ def test_a_running_one_is_named_by_its_process() -> None:
 
 def test_rules_that_it_left_are_counted_and_named() -> None:
     assert Ipv6NatPresence((LEFT,)).message == (
-        "docker-ipv6nat is not seen running but left 1 rule in iptables-nft for br-a: these still translate packets; "
+        "docker-ipv6nat is not seen running but left 1 rule in iptables-nft for br-a, which still translate packets; "
         + REMEDY
+    )
+
+
+def test_each_rule_and_chain_is_a_line() -> None:
+    assert Ipv6NatPresence((LEFT,)).lines == (
+        "iptables-nft: -t nat -A POSTROUTING -o br-a -m addrtype --dst-type LOCAL -j MASQUERADE",
+        "iptables-nft: -t nat -N DOCKER",
     )
 
 

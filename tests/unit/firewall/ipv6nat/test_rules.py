@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from dockerv6.firewall.ipv6nat.rules import DOCKER, STAGE_1, Author, Ipv6NatRules, author, find_rules
+from dockerv6.firewall.ipv6nat.rules import DOCKER, ENGINE, OWN, SHARED, STAGE_1, Ipv6NatRules, find_rules, form
 from dockerv6.firewall.model import FilterVariant
 from dockerv6.firewall.xtables.rule import (
     ChainTarget,
@@ -47,34 +47,31 @@ def found(*rules: ListedRule, empty: tuple[tuple[str, str], ...] = ()) -> Ipv6Na
 @pytest.mark.parametrize(
     ("rule", "writer"),
     [
-        (HAIRPIN, Author.OWN),
-        (changed(HAIRPIN, destination_type="", source_type="LOCAL"), Author.ENGINE),
-        (changed(HAIRPIN, destination_type="", unknown=("addrtype",)), Author.OTHER),
-        (ListedRule("filter", STAGE_1, XtablesRule(DROPPED, iif="!br-a", oif="br-a")), Author.OWN),
-        (ListedRule("filter", STAGE_1, XtablesRule(DROPPED, iif="!br-a", oif="br-b")), Author.OTHER),
+        (HAIRPIN, "OWN"),
+        (changed(HAIRPIN, destination_type="", source_type="LOCAL"), "ENGINE"),
+        (changed(HAIRPIN, destination_type="", unknown=("addrtype",)), ""),
+        (ListedRule("filter", STAGE_1, XtablesRule(DROPPED, iif="!br-a", oif="br-a")), "OWN"),
+        (ListedRule("filter", STAGE_1, XtablesRule(DROPPED, iif="!br-a", oif="br-b")), ""),
         (
             ListedRule("filter", STAGE_1, XtablesRule(DROPPED, source="!fd00:1::/64", iif="!br-a", oif="br-a")),
-            Author.ENGINE,
+            "ENGINE",
         ),
-        (
-            ListedRule("nat", DOCKER, XtablesRule(DNAT, source="!fe80::/10", protocol="tcp", ports=(80, 80))),
-            Author.ENGINE,
-        ),
-        (ListedRule("nat", DOCKER, XtablesRule(DNAT, protocol="tcp", ports=(80, 80))), Author.SHARED),
-        (ListedRule("nat", DOCKER, XtablesRule(DNAT, protocol="tcp", ports=(80, 81))), Author.OTHER),
-        (EGRESS, Author.SHARED),
-        (changed(EGRESS, source="2001:db8::/64"), Author.OTHER),
-        (JUMP, Author.SHARED),
-        (changed(JUMP, unknown=("limit",)), Author.OTHER),
-        (changed(JUMP, comment="mine"), Author.OTHER),
-        (changed(JUMP, protocol="tcp"), Author.OTHER),
-        (ACCEPT, Author.SHARED),
-        (changed(ACCEPT, states=("NEW",)), Author.OTHER),
+        (ListedRule("nat", DOCKER, XtablesRule(DNAT, protocol="tcp", ports=(80, 80))), "SHARED"),
+        (ListedRule("nat", DOCKER, XtablesRule(DNAT, protocol="tcp", ports=(80, 81))), ""),
+        (EGRESS, "SHARED"),
+        (changed(EGRESS, source="2001:db8::/64"), ""),
+        (JUMP, "SHARED"),
+        (changed(JUMP, unknown=("limit",)), ""),
+        (changed(JUMP, comment="mine"), ""),
+        (changed(JUMP, protocol="tcp"), ""),
+        (ACCEPT, "SHARED"),
+        (changed(ACCEPT, states=("NEW",)), ""),
     ],
     ids=str,
 )
-def test_who_writes_such_a_rule(rule: ListedRule, writer: Author) -> None:
-    assert author(rule) is writer
+def test_who_writes_such_a_rule(rule: ListedRule, writer: str) -> None:
+    forms = {"OWN": OWN, "SHARED": SHARED, "ENGINE": ENGINE}
+    assert [name for name, each in forms.items() if form(rule) in each] == ([writer] if writer else [])
 
 
 def test_without_its_signature_nothing_is_its() -> None:
@@ -86,6 +83,13 @@ def test_beside_an_engine_only_what_no_engine_writes_is_its() -> None:
     its = found(ACCEPT, JUMP, OUT, HAIRPIN, EGRESS)
     assert its is not None
     assert (its.rules, its.chains, its.engine_rules) == ((HAIRPIN,), (), True)
+
+
+def test_an_engine_without_internal_networks_shows_by_the_order_of_its_rules() -> None:
+    for order, engine_rules in (((ACCEPT, JUMP), True), ((JUMP, ACCEPT), False)):
+        its = found(*order, HAIRPIN)
+        assert its is not None
+        assert its.engine_rules is engine_rules
 
 
 def test_in_the_forward_of_a_new_engine_rules_for_a_bridge_are_its() -> None:
@@ -112,4 +116,4 @@ def test_a_chain_that_others_use_is_kept() -> None:
     theirs = forward(ChainTarget(DOCKER, jump=True), 9, iif="eth9", unknown=("limit",))
     its = found(HAIRPIN, theirs, empty=(("filter", DOCKER),))
     assert its is not None
-    assert (its.chains, its.kept) == ((), (("filter", DOCKER),))
+    assert its.chains == ()
