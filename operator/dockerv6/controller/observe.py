@@ -21,7 +21,7 @@ from dockerv6.controller.status import conditions_before
 from dockerv6.dockerd.port import EngineError
 from dockerv6.lib.prefixes import GLOBAL_ID_BYTES
 from dockerv6.planning.docker.network_spec import observed_network, own_network
-from dockerv6.planning.host.bridges import bridge_gone
+from dockerv6.planning.host.bridges import missing_bridge
 from dockerv6.planning.inputs import Desired, NetworkIndex, Observed
 from dockerv6.store.model import StoredObject
 from dockerv6.store.port import StoreError
@@ -90,7 +90,7 @@ async def _with_endpoints(observed: Observed, desired: Desired, context: Context
     if theirs is not None:  # we attach only members to it: there is nothing to remember
         return replace(observed, attachments=await context.world.attachments(theirs.id))
     live = own_network(desired, observed)
-    if live is not None and bridge_gone(observed.host, live):
+    if live is not None and missing_bridge(observed.host, live):
         await context.world.refresh_network(live.id)  # an engine removes a network's bridge before the network
         observed = replace(observed, networks=NetworkIndex(context.world.known_networks))
         live = own_network(desired, observed)
@@ -106,7 +106,7 @@ async def _with_endpoints(observed: Observed, desired: Desired, context: Context
     after = merge(before, now, observed.now, context.settings.reattach_window)
     if after != before:
         await _keep(desired.name, after, context)
-    if bridge_gone(observed.host, live) and recent:
+    if missing_bridge(observed.host, live) and recent:
         present = {a.container_id for a in now}
         left = [r for r in recent if r.attachment.container_id not in present]
         return replace(

@@ -8,10 +8,9 @@ from dockerv6.dockerd.model import Attachment, Network, NetworkSpec
 from dockerv6.planning.addressing.conflicts import network_conflict
 from dockerv6.planning.addressing.pools import withdrawn_findings
 from dockerv6.planning.addressing.subnets import SubnetDecision, choose_subnet
-from dockerv6.planning.docker.engine import _elsewhere, engine_findings
+from dockerv6.planning.docker.engine import engine_findings, namespace_findings, version_findings
 from dockerv6.planning.docker.members import attach_members, detach_members, member_findings
 from dockerv6.planning.docker.network_spec import (
-    NO_IPV4_SINCE,
     differences,
     fingerprint,
     network_spec,
@@ -21,7 +20,7 @@ from dockerv6.planning.docker.network_spec import (
 from dockerv6.planning.docker.recreation import Recreation, attach, creation
 from dockerv6.planning.firewall.contributions import network_contribution
 from dockerv6.planning.firewall.rules import rules_drift
-from dockerv6.planning.host.bridges import _mend, bridge_gone
+from dockerv6.planning.host.bridges import missing_bridge, repair_bridge_steps
 from dockerv6.planning.host.parents import parent_findings, vain_findings
 from dockerv6.planning.host.sysctls import host_findings
 from dockerv6.planning.inputs import Desired, Holdings, Observed
@@ -73,17 +72,10 @@ def _refusals(desired: Desired, observed: Observed) -> tuple[Finding, ...]:
     if unsupported:
         message = f"this version does not support {unsupported}; remove it to have the resource applied"
         return (Finding(ConditionType.ACCEPTED, Reason.NOT_YET_IN_EFFECT, message),)
-    engine = observed.engine
-    if engine is not None and not spec.ipv4.enabled and engine.release < NO_IPV4_SINCE:
-        return (
-            Finding(
-                ConditionType.NETWORK_READY,
-                Reason.ENGINE_TOO_OLD,
-                f"spec.ipv4.enabled: false needs Docker Engine 28.0 or later, this is {engine.version};"
-                " leave it true or upgrade the engine",
-            ),
-        )
-    return (*host_findings(observed.host), *_elsewhere(observed))
+    too_old = version_findings(spec, observed.engine)
+    if too_old:
+        return too_old
+    return (*host_findings(observed.host), *namespace_findings(observed))
 
 
 def _kept(desired: Desired, observed: Observed, holdings: Holdings, live: Network | None) -> tuple[Step, ...]:
@@ -183,7 +175,7 @@ def _plan_managed(
     binding = subnet.steps if refusal is None or adopted else ()
     because = "the network's rules are there before it is" if binding else ""
     remade = any(isinstance(s, CreateNetwork) for s in change)
-    mend = () if live is None or remade else _mend(observed, live)
+    mend = () if live is None or remade else repair_bridge_steps(observed, live)
     previous = [s for s in change if isinstance(s, RememberNetwork)]
     removed = [s for s in change if isinstance(s, RememberEndpoints | DetachEndpoint | RemoveNetwork)]
     rest = [s for s in change if s not in removed and s not in previous]
@@ -232,7 +224,7 @@ def _network_change(
         why = gone if observed.applied else "it does not exist yet"
         return creation(desired.name, missing, want, why), ((gone,) if observed.applied else ()), None
     found = differences(want, live, observed.engine)
-    broken = bridge_gone(observed.host, live)
+    broken = missing_bridge(observed.host, live)
     if not found and not broken:
         return _back(observed, live), (), None
     why = "; ".join((*found, *((broken,) if broken else ())))

@@ -1,4 +1,4 @@
-"""Which Docker networks a policy is for, and the plan for them. Pure."""
+"""Which Docker networks a policy is for, and the plan for them."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass

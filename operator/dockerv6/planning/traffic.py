@@ -1,6 +1,6 @@
-"""What a network's packets need of the host: rules, sysctls, its bridge, its neighbours. Pure.
+"""What the traffic of a bridge network needs on the host: rules, sysctls, bridge settings, NDP proxy entries. Pure.
 
-Networks of other drivers than bridge pass none of it: their containers are on the parent's link by themselves.
+The containers of macvlan and ipvlan networks are on the parent's link: their packets pass neither bridge nor firewall.
 """
 
 from ipaddress import IPv6Network
@@ -22,7 +22,7 @@ from dockerv6.planning.steps import EnsureRules, Step
 
 
 def bridged(desired: Desired, live: Network | None) -> bool:
-    """Whether packets pass a bridge of the host, and with it the host's firewall: of what runs, or of what is to be."""
+    """Whether packets of the live network, or of the desired one, pass a bridge and the host's firewall."""
     return desired.resource.spec.driver is Driver.BRIDGE or (live is not None and live.bridge is not None)
 
 
@@ -33,7 +33,7 @@ def traffic_findings(
     live: Network | None,
     network: Network | NetworkSpec | None,
 ) -> tuple[Finding, ...]:
-    """What a person should know of rules, translation and host. ``network`` is what is or will be there."""
+    """Why packets may not pass. ``network`` is the live network, or the one that is to be created."""
     spec = desired.resource.spec
     options = network.options if network is not None else {}
     subnets = {c.subnet for c in (network.ipam if network is not None else ()) if isinstance(c.subnet, IPv6Network)}
@@ -66,7 +66,7 @@ def left_steps(desired: Desired, observed: Observed) -> tuple[Step, ...]:
 
 
 def forwarding_steps(desired: Desired, observed: Observed, because: str = "") -> tuple[Step, ...]:
-    """Before there is a network, or for the one that is there: the host forwards, our rules decide, we are let pass."""
+    """Enable forwarding, write our rules, and accept our flows in the host's filter; before the network exists."""
     return (
         *sysctl_steps(observed.host),
         *rules_steps(desired, observed, because),
@@ -75,7 +75,7 @@ def forwarding_steps(desired: Desired, observed: Observed, because: str = "") ->
 
 
 def bridge_port_steps(desired: Desired, observed: Observed, live: Network) -> tuple[Step, ...]:
-    """What the packet filter needs of the bridge of a network that is there, beside rules."""
+    """Set what bridged packets of a live network need to pass the packet filter."""
     translated = desired.resource.spec.egress.mode is EgressMode.PREFIX_TRANSLATION
     published = translated or bool(observed.rules.ports.get(desired.name))
     icc = desired.resource.spec.bridge.icc and not icc_switched_off(live)
@@ -83,7 +83,7 @@ def bridge_port_steps(desired: Desired, observed: Observed, live: Network) -> tu
 
 
 def proxy_steps(desired: Desired, observed: Observed) -> tuple[Step, ...]:
-    """Neighbour solicitations are answered for those who run; nobody knows who does while the engine is away."""
+    """Keep the NDP proxy entries of running containers; unchanged while the engine does not answer."""
     containers = observed.containers if observed.engine is not None else None
     return ndp_proxy_steps(_proxied_subnets(desired, observed), observed.proxied_subnets, containers, observed.host)
 

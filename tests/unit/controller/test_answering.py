@@ -51,7 +51,7 @@ class TestNetworks:
         assert await bench.host.ready("blog") == ("True", "ReconcileSucceeded")
         ready = await bench.host.condition("blog", "HostReady")
         assert ready is not None
-        assert "it answers neighbours on eth0" in ready.message
+        assert "NDP proxy on eth0" in ready.message
 
     async def test_the_switch_is_on_before_there_is_a_container(self) -> None:
         bench = await plugged()
@@ -189,7 +189,7 @@ class TestPolicies:
         assert await bench.host.net.sysctl(SWITCH) == "1"
         said = await bench.host.condition("all", "HostReady", KIND)
         assert said is not None
-        assert "it answers neighbours on eth0" in said.message
+        assert "NDP proxy on eth0" in said.message
 
     async def test_its_end_is_the_end_of_its_entries(self) -> None:
         bench = await self.applied(egress={"mode": "Routed"}, ndpProxy={"enabled": True})

@@ -82,10 +82,10 @@ async def test_a_port_on_an_address_waits_for_it_and_tells_so() -> None:
         host.net.add_interface(eth1)
         host.engine.run_container("web", "blog", ports=("[2001:db8:3::5]:443:443",))
         for there, reason, word in (
-            (eth1, "AddressPending", "no such address"),
+            (eth1, "AddressPending", "does not have this address"),
             (replace(eth1, addresses=(address,), tentative=frozenset({address.ip})), "AddressPending", "tentative"),
             (replace(eth1, addresses=(address,)), "Published", ""),
-            (eth1, "AddressPending", "no such address"),
+            (eth1, "AddressPending", "does not have this address"),
         ):
             host.net.add_interface(there)
             await at_work.let(1)

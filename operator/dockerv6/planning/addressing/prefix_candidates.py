@@ -1,4 +1,4 @@
-"""Which prefixes an interface could be taken to have, best first. Pure."""
+"""Which prefixes an interface could be taken to have, best first."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass

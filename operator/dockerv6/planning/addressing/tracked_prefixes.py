@@ -1,4 +1,4 @@
-"""Which prefix of an interface is followed. It changes at night, and comes back: not every change is believed. Pure."""
+"""Which prefix of an interface is followed. It changes at night, and comes back: not every change is believed."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace

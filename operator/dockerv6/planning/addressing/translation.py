@@ -1,4 +1,4 @@
-"""What a subnet is translated to, and what a person should know about it. Pure."""
+"""What a subnet is translated to, and what a person should know about it."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

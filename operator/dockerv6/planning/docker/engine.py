@@ -1,71 +1,59 @@
-"""TODO."""
+"""Findings about the Docker Engine: unavailable, too old, in another network namespace, or dropping packets."""
 
 from collections.abc import Mapping
 
 from dockerv6.api.conditions import ConditionType, Reason
+from dockerv6.api.network import IPv6NetworkSpec
 from dockerv6.api.options import GATEWAY_MODE_IPV6
 from dockerv6.api.traffic import Egress, Firewall
 from dockerv6.dockerd.model import EngineInfo
 from dockerv6.lib.networking import EgressMode
+from dockerv6.planning.docker.network_spec import NO_IPV4_SINCE
 from dockerv6.planning.inputs import Observed
 from dockerv6.planning.plan import Finding
 
+ENGINE_RETRY = 5.0
+"""Seconds until an engine that does not answer is asked again."""
+
 RAW_DROP_SINCE = (28, 2)
+"""Engines from this release on drop packets to container addresses in raw PREROUTING (moby 49325)."""
 
-
-PASSING_MODES = frozenset({"routed", "nat-unprotected"})
-
+UNDROPPED_MODES = frozenset({"routed", "nat-unprotected"})
+"""Gateway modes of networks for which the engine adds no such rule."""
 
 TRUSTED_INTERFACES = "com.docker.network.bridge.trusted_host_interfaces"
 
 
-ENGINE_RETRY = 5.0  # seconds until an engine that gives no answer is asked again
-
-
 def engine_findings(observed: Observed) -> tuple[Finding, ...]:
-    """The engine gives no answer."""
+    """The engine does not answer."""
     if observed.engine is not None:
         return ()
     return (
         Finding(
             ConditionType.NETWORK_READY,
             Reason.ENGINE_UNAVAILABLE,
-            f"the Docker Engine gives no answer ({observed.engine_problem}); is it running?",
+            f"the Docker Engine does not answer ({observed.engine_problem}); check that it is running",
             retry=ENGINE_RETRY,
         ),
     )
 
 
-def raw_drop_findings(
-    egress: Egress, firewall: Firewall, engine: EngineInfo | None, options: Mapping[str, str]
-) -> tuple[Finding, ...]:
-    """Engines from 28.2 on drop what is sent to a container's address before any rule of ours sees it (moby 49325).
-
-    So neither replies of untranslated flows arrive, nor what is let in without a published port, unless the network's
-    driver options allow it.
-    """
-    translated = egress.mode is EgressMode.PREFIX_TRANSLATION  # what is let in was not sent to the container's address
-    asked = [
-        *(["egress.mode: Routed"] if egress.mode is EgressMode.ROUTED else []),
-        *(["egress.exclude"] if egress.exclude else []),
-        *(["firewall.ingress"] if firewall.ingress and not translated else []),
-        *(["firewall.isolation: false"] if not firewall.isolation else []),
-    ]
-    answered = options.get(GATEWAY_MODE_IPV6) in PASSING_MODES or TRUSTED_INTERFACES in options
-    if not asked or engine is None or engine.release < RAW_DROP_SINCE or answered:
+def version_findings(spec: IPv6NetworkSpec, engine: EngineInfo | None) -> tuple[Finding, ...]:
+    """The engine is too old for what the resource asks for."""
+    if engine is None or spec.ipv4.enabled or engine.release >= NO_IPV4_SINCE:
         return ()
     message = (
-        f"Docker Engine {engine.version} drops what is sent to containers' own addresses; for spec.{asked[0]} to work"
-        f" set options: {{{TRUSTED_INTERFACES}: <interface>}}, or {GATEWAY_MODE_IPV6}: routed"
+        f"spec.ipv4.enabled: false needs Docker Engine 28.0 or later, this is {engine.version};"
+        " set it to true or upgrade the engine"
     )
-    return (Finding(ConditionType.FIREWALL_READY, Reason.FIREWALL_BLOCKED, message, blocks=False, unknown=True),)
+    return (Finding(ConditionType.NETWORK_READY, Reason.ENGINE_TOO_OLD, message),)
 
 
-def _elsewhere(observed: Observed) -> tuple[Finding, ...]:
-    """The engine's bridges are none of this host's: everything would be done in the wrong place."""
+def namespace_findings(observed: Observed) -> tuple[Finding, ...]:
+    """None of the engine's bridges is on this host: rules and sysctls would be set in the wrong network namespace."""
     interfaces = observed.host.interfaces
-    own = observed.networks.named("bridge")  # the engine's own is there, unless "bridge": "none"
-    if not own or not interfaces or any(n.bridge in interfaces for n in observed.networks):
+    default_bridge = observed.networks.named("bridge")  # absent if daemon.json has "bridge": "none"
+    if not default_bridge or not interfaces or any(n.bridge in interfaces for n in observed.networks):
         return ()
     bridges = {n.bridge for n in observed.networks if n.bridge}
     message = (
@@ -73,3 +61,28 @@ def _elsewhere(observed: Observed) -> tuple[Finding, ...]:
         " run dockerv6 where the engine runs: on the host, or in a container with --network host"
     )
     return (Finding(ConditionType.HOST_READY, Reason.WRONG_NAMESPACE, message, retry=ENGINE_RETRY),)
+
+
+def raw_drop_findings(
+    egress: Egress, firewall: Firewall, engine: EngineInfo | None, options: Mapping[str, str]
+) -> tuple[Finding, ...]:
+    """The engine drops packets to container addresses before our rules see them (see `RAW_DROP_SINCE`).
+
+    This breaks replies of untranslated flows, and incoming flows without a published port, unless a driver option of
+    the network prevents it.
+    """
+    translated = egress.mode is EgressMode.PREFIX_TRANSLATION  # then packets are sent to external addresses
+    affected = [
+        *(["egress.mode: Routed"] if egress.mode is EgressMode.ROUTED else []),
+        *(["egress.exclude"] if egress.exclude else []),
+        *(["firewall.ingress"] if firewall.ingress and not translated else []),
+        *(["firewall.isolation: false"] if not firewall.isolation else []),
+    ]
+    prevented = options.get(GATEWAY_MODE_IPV6) in UNDROPPED_MODES or TRUSTED_INTERFACES in options
+    if not affected or engine is None or engine.release < RAW_DROP_SINCE or prevented:
+        return ()
+    message = (
+        f"Docker Engine {engine.version} drops packets that are sent to container addresses; for spec.{affected[0]} to"
+        f" work, set options: {{{TRUSTED_INTERFACES}: <interface>}} or {GATEWAY_MODE_IPV6}: routed"
+    )
+    return (Finding(ConditionType.FIREWALL_READY, Reason.FIREWALL_BLOCKED, message, blocks=False, unknown=True),)

@@ -17,10 +17,10 @@ from dockerv6.planning.firewall.port_claims import (
     PortClaim,
     PortKey,
     PublishingNetwork,
+    bracketed,
     from_containers,
     own_ports,
     port_finding,
-    shown,
 )
 from dockerv6.planning.plan import Finding
 
@@ -188,7 +188,7 @@ def _held_by_engine(containers: Iterable[Container], served: Collection[str]) ->
 def _who(listener: Listener, holders: _Holders) -> str:
     if holders.strangers:
         return f"container {', '.join(holders.strangers)}, whose ports are published by the engine"
-    return f"a process of the host that listens on {shown(listener.address)}:{listener.port}"
+    return f"a process of the host that listens on {bracketed(listener.address)}:{listener.port}"
 
 
 def _intent(claim: PortClaim) -> PortIntent | None:

@@ -50,7 +50,7 @@ class PortClaim:
         return (str(self.protocol), self.port, self.host_address)
 
     def __str__(self) -> str:
-        return f"{self.protocol} port {self.port} on {shown(self.host_address)}"
+        return f"{self.protocol} port {self.port} on {bracketed(self.host_address)}"
 
 
 def port_finding(reason: Reason, message: str, *, waiting: bool = False, retry: float | None = None) -> Finding:
@@ -58,7 +58,7 @@ def port_finding(reason: Reason, message: str, *, waiting: bool = False, retry: 
     return Finding(ConditionType.PORTS_PUBLISHED, reason, message, blocks=False, retry=retry, unknown=waiting)
 
 
-def shown(address: IPv6Address | None) -> str:
+def bracketed(address: IPv6Address | None) -> str:
     """A host address as messages write it."""
     return f"[{address if address is not None else '::'}]"
 

@@ -1,4 +1,7 @@
-"""What a person should know about rules and engine, said alike for networks and for policies. Pure."""
+"""The state of our rules and of the host's own packet filter: accept rules, drift, findings. Pure.
+
+Networks and policies use it alike.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -7,7 +10,7 @@ from ipaddress import IPv6Address
 from dockerv6.api.conditions import ConditionType, Reason
 from dockerv6.firewall.model import PortIntent
 from dockerv6.planning.docker.engine import ENGINE_RETRY
-from dockerv6.planning.firewall.port_claims import port_finding, shown
+from dockerv6.planning.firewall.port_claims import bracketed, port_finding
 from dockerv6.planning.host.interfaces import HostAddresses, host_addresses
 from dockerv6.planning.inputs import HostView, Observed, RulesView
 from dockerv6.planning.plan import Finding
@@ -16,16 +19,17 @@ from dockerv6.planning.steps import (
     RemoveAcceptRule,
 )
 
-HELD_RETRY = 30.0  # seconds until rules that somebody else's held ones keep out are looked at again
+EXCLUDED_RETRY = 30.0
+"""Seconds until rules that another owner's rules exclude are tried again."""
 
 
 def rules_findings(rules: RulesView, owner: str, host: HostView) -> tuple[Finding, ...]:
-    """What keeps an owner's rules, or what they are to let through, from being in effect."""
+    """Why an owner's rules, accept rules or published ports are not in effect."""
     return (*_table(rules, owner), *filter_findings(rules), *_rival(rules), *_ports(rules, owner, host))
 
 
 def rules_drift(observed: Observed, owner: str) -> tuple[str, ...]:
-    """An owner's rules, and those of all, that were there and are not: somebody else took them away."""
+    """Changes that others made to an owner's rules or to the shared ones, since they were in place."""
     if not observed.applied or observed.rules.intended:
         return ()
     return tuple(
@@ -43,17 +47,17 @@ def repaired_table(changes: Sequence[str]) -> str:
 def _table(rules: RulesView, owner: str) -> tuple[Finding, ...]:
     if rules.problem:
         return (Finding(ConditionType.FIREWALL_READY, Reason.FIREWALL_UNAVAILABLE, rules.problem, retry=ENGINE_RETRY),)
-    left_out = rules.excluded.get(owner)
-    if left_out:
-        return (Finding(ConditionType.FIREWALL_READY, Reason.SUBNET_OVERLAP, left_out, blocks=False, retry=HELD_RETRY),)
-    why = rules.untranslated.get(owner)
-    return (Finding(ConditionType.FIREWALL_READY, Reason.PREFIX_CONFLICT, why, blocks=False),) if why else ()
+    excluded = rules.excluded.get(owner)
+    if excluded:
+        return (_finding(Reason.SUBNET_OVERLAP, excluded, retry=EXCLUDED_RETRY),)
+    untranslated = rules.untranslated.get(owner)
+    return (_finding(Reason.PREFIX_CONFLICT, untranslated),) if untranslated else ()
 
 
 def _rival(rules: RulesView) -> tuple[Finding, ...]:
     if not rules.rival:
         return ()
-    return (Finding(ConditionType.FIREWALL_READY, Reason.FOREIGN_RULES, rules.rival, blocks=False, unknown=True),)
+    return (_finding(Reason.FOREIGN_RULES, rules.rival, unknown=True),)
 
 
 def _ports(rules: RulesView, owner: str, host: HostView) -> tuple[Finding, ...]:
@@ -68,43 +72,54 @@ def _ports(rules: RulesView, owner: str, host: HostView) -> tuple[Finding, ...]:
 
 
 def filter_steps(rules: RulesView, *, wanted: bool = True) -> tuple[AddAcceptRule | RemoveAcceptRule, ...]:
-    """Let our marked flows pass the host's own filter, where it drops; not ``wanted``: there are none any more."""
+    """Accept our marked flows in chains of the host's filter that drop them.
+
+    Args:
+        rules: our table and the host's filter.
+        wanted: whether any network needs it; False: all accept rules are removed.
+    """
+    drops, orphaned = rules.filter.forward_drops, rules.filter.orphaned
     if not wanted:
-        return tuple(
-            RemoveAcceptRule(b)
-            for b in (*rules.filter.forward_drops, *rules.filter.orphaned)
-            if b.repairable and b.has_accept_rule
-        )
-    admit = tuple(AddAcceptRule(b) for b in rules.filter.forward_drops if b.repairable and not b.has_accept_rule)
-    return (*admit, *(RemoveAcceptRule(b) for b in rules.filter.orphaned))
+        return tuple(RemoveAcceptRule(d) for d in (*drops, *orphaned) if d.repairable and d.has_accept_rule)
+    missing = tuple(AddAcceptRule(d) for d in drops if d.repairable and not d.has_accept_rule)
+    return (*missing, *(RemoveAcceptRule(d) for d in orphaned))
 
 
 def filter_findings(rules: RulesView) -> tuple[Finding, ...]:
-    """Drops that only a person can lift: said, but no reason to stop."""
+    """Chains that drop our flows and that only a person can change."""
     return tuple(
-        Finding(ConditionType.FIREWALL_READY, Reason.FIREWALL_BLOCKED, b.remedy, blocks=False, unknown=True)
-        for b in rules.filter.forward_drops
-        if not b.repairable and not b.has_accept_rule
+        _finding(Reason.FIREWALL_BLOCKED, drop.remedy, unknown=True)
+        for drop in rules.filter.forward_drops
+        if not drop.repairable and not drop.has_accept_rule
     )
 
 
 def pending_addresses(ports: Iterable[PortIntent], host: HostView) -> tuple[Finding, ...]:
-    """Why ports that are published on one address can't be reached there yet."""
+    """Ports that are bound to an address which the host does not have, or can't use yet.
+
+    Their rules are in the table all the same: they check when a packet arrives whether the address is the host's.
+    """
     bound = [(port, port.host_address) for port in ports if port.host_address is not None]
-    if not bound or not host.interfaces:  # without a single one, nothing is known of the host
+    if not bound or not host.interfaces:  # without interfaces, the host has not been observed
         return ()
-    there = host_addresses(host)
-    said = (
-        f"{port.protocol} port {port.port} on {shown(address)}: {why}"
+    present = host_addresses(host)
+    return tuple(
+        port_finding(
+            Reason.ADDRESS_PENDING, f"{port.protocol} port {port.port} on {bracketed(address)}: {why}", waiting=True
+        )
         for port, address in bound
-        if (why := _why_not(address, there))
+        if (why := _unusable_address(address, present))
     )
-    return tuple(port_finding(Reason.ADDRESS_PENDING, message, waiting=True) for message in said)
 
 
-def _why_not(address: IPv6Address, there: HostAddresses) -> str:
-    if address.is_loopback or address.is_link_local:  # nobody lists those
+def _unusable_address(address: IPv6Address, present: HostAddresses) -> str:
+    """Why the host does not receive packets for the address; "": it does."""
+    if address.is_loopback or address.is_link_local:  # `host_addresses` has none of these
         return ""
-    if address not in there:
-        return "the host has no such address; it is taken up when it appears"
-    return there[address]
+    if address not in present:
+        return "the host does not have this address; the port opens when it does"
+    return f"the address can't be used: {present[address]}" if present[address] else ""
+
+
+def _finding(reason: Reason, message: str, *, retry: float | None = None, unknown: bool = False) -> Finding:
+    return Finding(ConditionType.FIREWALL_READY, reason, message, blocks=False, retry=retry, unknown=unknown)

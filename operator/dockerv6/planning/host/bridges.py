@@ -1,4 +1,4 @@
-"""TODO."""
+"""The bridges of Docker networks: repair, and the settings that bridged packets need to pass the packet filter."""
 
 from collections.abc import Iterable
 from ipaddress import IPv6Address, IPv6Interface
@@ -7,25 +7,24 @@ from dockerv6.api.conditions import ConditionType, Reason
 from dockerv6.dockerd.model import Network
 from dockerv6.planning.inputs import HostView, Observed
 from dockerv6.planning.plan import Finding
-from dockerv6.planning.steps import (
-    RepairBridge,
-    SetBridgeNetfilter,
-    SetHairpin,
-    Step,
-)
+from dockerv6.planning.steps import RepairBridge, SetBridgeNetfilter, SetHairpin, Step
 
 BRIDGE_NETFILTER = "net.bridge.bridge-nf-call-ip6tables"
 
 
 def bridge_steps(host: HostView, bridges: Iterable[str], *, published: bool, icc: bool) -> tuple[Step, ...]:
-    """What the packet filter needs of a network's own bridges.
+    """Set br_netfilter and hairpin mode where a network needs them.
 
-    ``published``: some are reached at other addresses than their own, by ports or by an outer prefix.
+    If br_netfilter passes bridged packets to the packet filter, a packet that is translated to a container of the same
+    bridge stays in the bridge, and one that returns to its sender leaves by the port that it came in by. Hairpin mode
+    allows that (Linux net/bridge/br_netfilter_ipv6.c; measured with 6.18). Packets within a bridge can only be dropped
+    if br_netfilter passes them to the packet filter.
 
-    Where br_netfilter looks at bridged packets, one that is translated to a container of the same bridge stays in the
-    bridge, and one that goes back to its sender leaves by the port that it came in by, which hairpin mode allows (Linux
-    net/bridge/br_netfilter_ipv6.c; measured with 6.18). And only what br_netfilter looks at can be dropped within a
-    bridge.
+    Args:
+        host: the host's stack.
+        bridges: the network's own bridges.
+        published: containers are reached at other addresses than their own, by ports or by an external prefix.
+        icc: containers of the network reach one another.
     """
     steps: list[Step] = []
     for name in sorted(bridges):
@@ -41,29 +40,29 @@ def bridge_steps(host: HostView, bridges: Iterable[str], *, published: bool, icc
 
 
 def icc_findings(host: HostView, *, icc: bool) -> tuple[Finding, ...]:
-    """Containers of one bridge can only be kept apart where br_netfilter is loaded."""
+    """``bridge.icc: false`` has no effect without br_netfilter."""
     if icc or host.bridge_netfilter is not None:
         return ()
     message = (
         "bridge.icc: false has no effect on IPv6 while the kernel module br_netfilter is not loaded:"
-        " modprobe br_netfilter, and add it to /etc/modules-load.d"
+        " run modprobe br_netfilter, and add it to /etc/modules-load.d"
     )
     return (Finding(ConditionType.HOST_READY, Reason.HOST_NOT_READY, message, blocks=False),)
 
 
-def bridge_gone(host: HostView, live: Network) -> str:
-    """A bridge that was deleted under its network: the engine does not make it again before its own restart."""
+def missing_bridge(host: HostView, live: Network) -> str:
+    """The drift, if the network's bridge was deleted; else "". The engine creates it again only when it restarts."""
     bridge = live.bridge
     if bridge is None or not host.interfaces or bridge in host.interfaces:
         return ""
     return f"bridge {bridge} of Docker network {live.name} was deleted"
 
 
-def _mend(observed: Observed, live: Network) -> tuple[RepairBridge, ...]:
-    """A bridge that lost an address or was set down gets what its network has, not what the next one shall have.
+def repair_bridge_steps(observed: Observed, live: Network) -> tuple[RepairBridge, ...]:
+    """Set the bridge up and add its gateway addresses, as the live network has them.
 
-    An address that failed duplicate address detection is as good as lost: the gateway is the bridge, whoever else
-    claims to be it. One that is merely tentative will be of use in a second.
+    An address that failed duplicate address detection is added again: the gateway is the bridge, even if another host
+    claims the address. A tentative address becomes usable within a second and is left alone.
     """
     interface = observed.host.interfaces.get(live.bridge or "")
     if interface is None:

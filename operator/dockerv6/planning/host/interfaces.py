@@ -1,4 +1,4 @@
-"""TODO."""
+"""The roles of the host's interfaces: default route, uplink, guest bridge; and its own addresses."""
 
 from collections.abc import Iterable, Mapping
 from ipaddress import IPv6Address, IPv6Network
@@ -9,15 +9,18 @@ from dockerv6.planning.inputs import HostView
 
 GLOBAL_UNICAST = IPv6Network("2000::/3")  # RFC 4291, 2.4, as far as IANA has assigned it
 
+LONGEST_DEFAULT = 4
+"""Bits. VPN programs add routes to 2000::/4 and 3000::/4, which are more specific than the default route."""
 
-HALF_OF_IT = 4  # bits: VPN programs write 2000::/4 and 3000::/4, to be more specific than the default route
+HostAddresses = Mapping[IPv6Address, str]
+"""The host's global and unique local addresses, each with the reason why it can't be used; "": it can."""
 
 
 def is_default_route(route: Route) -> bool:
-    """Whether the route goes to the Internet: the default route, or what VPN programs write in its place."""
+    """Whether the route leads to the internet: the default route, or what VPN programs add in its place."""
     to = route.destination
     return (
-        to.prefixlen <= HALF_OF_IT
+        to.prefixlen <= LONGEST_DEFAULT
         and to.overlaps(GLOBAL_UNICAST)
         and route.interface is not None
         and route.interface != "lo"
@@ -26,13 +29,13 @@ def is_default_route(route: Route) -> bool:
 
 @memoize_by_identity
 def default_route_interfaces(host: HostView) -> tuple[str, ...]:
-    """The interfaces that lead to the Internet, by name."""
+    """The interfaces of the default routes, by name."""
     return tuple(sorted({r.interface or "" for r in host.routes if is_default_route(r)}))
 
 
 @memoize_by_identity
 def accepts_ra(host: HostView) -> tuple[str, ...]:
-    """The interfaces on which router advertisements are in effect, and stay so while the host forwards; by name."""
+    """The interfaces on which router advertisements are in use, and stay in use while the host forwards; by name."""
     by_route = {r.interface for r in host.routes if r.protocol is RouteProtocol.RA}
     return tuple(
         sorted(
@@ -44,56 +47,57 @@ def accepts_ra(host: HostView) -> tuple[str, ...]:
 
 
 def uplink_bridges(host: HostView) -> tuple[str, ...]:
-    """Bridges that lead outside: those that a default route goes through (a host whose LAN is on br0)."""
-    leading = {r.interface for r in host.routes if r.destination.prefixlen == 0}
-    return tuple(sorted(i.name for i in host.interfaces.values() if i.kind == "bridge" and i.name in leading))
+    """The bridges that have a default route, such as br0 of a host whose LAN is bridged."""
+    uplinks = {r.interface for r in host.routes if r.destination.prefixlen == 0}
+    return tuple(sorted(i.name for i in host.interfaces.values() if i.kind == "bridge" and i.name in uplinks))
 
 
 @memoize_by_identity
 def guest_bridges(host: HostView) -> tuple[str, ...]:
-    """All other bridges: containers or virtual machines live behind them."""
+    """All other bridges: containers or virtual machines are attached to them."""
     uplinks = frozenset(uplink_bridges(host))
     return tuple(sorted(i.name for i in host.interfaces.values() if i.kind == "bridge" and i.name not in uplinks))
 
 
 @memoize_by_identity
 def external_interfaces(host: HostView) -> tuple[str, ...]:
-    """Interfaces that somebody else may be on the other side of: neither loopback nor of guests."""
-    inside = frozenset(("lo", *guest_bridges(host)))
-    return tuple(sorted(i.name for i in host.interfaces.values() if i.master is None and i.name not in inside))
+    """The interfaces that connect the host to others: neither loopback, guest bridges nor bridge ports."""
+    internal = frozenset(("lo", *guest_bridges(host)))
+    return tuple(sorted(i.name for i in host.interfaces.values() if i.master is None and i.name not in internal))
 
 
 @memoize_by_identity
 def external_addresses(host: HostView) -> frozenset[IPv6Address]:
-    """The host's addresses on its links; those of guests' bridges are in no prefix of others."""
+    """The host's addresses on its external interfaces."""
     return frozenset(a.ip for name in external_interfaces(host) for a in host.interfaces[name].addresses)
 
 
-def host_message(host: HostView, proxying: Iterable[str] = ()) -> str:
-    """What HostReady says when all is well. ``proxying``: see `unneeded_sysctls`."""
-    parts = (
-        ("its way out is", default_route_interfaces(host)),
-        ("it hears routers on", accepts_ra(host)),
-        ("it answers neighbours on", sorted(proxying)),
-    )
-    return "; ".join(("the host forwards IPv6", *(f"{what} {', '.join(names)}" for what, names in parts if names)))
-
-
-HostAddresses = Mapping[IPv6Address, str]
-"""Global and unique-local addresses of the host, and why packets for them are not answered; "": they are."""
-
-
 def host_addresses(host: HostView) -> HostAddresses:
-    """Those that the host has now."""
+    """The addresses that the host has now. One that is usable on any interface is usable."""
     found: dict[IPv6Address, str] = {}
     for interface in host.interfaces.values():
         for address in (each.ip for each in interface.addresses):
             if address not in interface.tentative:
                 found[address] = ""
             elif address in interface.dad_failed:
-                why = f"the address failed duplicate address detection: somebody else on {interface.name} has it"
+                why = f"it failed duplicate address detection: another host on {interface.name} has it"
                 found.setdefault(address, why)
             else:
-                why = f"the address is still tentative (duplicate address detection on {interface.name})"
+                why = f"it is still tentative (duplicate address detection on {interface.name})"
                 found.setdefault(address, why)
     return found
+
+
+def host_message(host: HostView, proxying: Iterable[str] = ()) -> str:
+    """The message of HostReady when it is True.
+
+    Args:
+        host: the host's stack.
+        proxying: the interfaces with NDP proxy entries.
+    """
+    facts = (
+        ("default route through", default_route_interfaces(host)),
+        ("router advertisements accepted on", accepts_ra(host)),
+        ("NDP proxy on", sorted(proxying)),
+    )
+    return "; ".join(("the host forwards IPv6", *(f"{what} {', '.join(names)}" for what, names in facts if names)))

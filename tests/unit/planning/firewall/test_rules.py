@@ -109,19 +109,25 @@ def test_what_is_reached_is_not_spoken_of(at: IPv6Address | str | None) -> None:
 
 def test_an_address_that_the_host_has_not_is_waited_for() -> None:
     assert said(host(ETH1), port(GONE)) == [
-        "tcp port 443 on [2001:db8::6]: the host has no such address; it is taken up when it appears"
+        "tcp port 443 on [2001:db8::6]: the host does not have this address; the port opens when it does"
     ]
 
 
 def test_one_that_is_being_proven_is_waited_for() -> None:
     assert said(host(TENTATIVE), port(HERE)) == [
-        "tcp port 443 on [2001:db8::5]: the address is still tentative (duplicate address detection on eth1)"
+        (
+            "tcp port 443 on [2001:db8::5]: the address can't be used:"
+            " it is still tentative (duplicate address detection on eth1)"
+        )
     ]
 
 
 def test_one_that_somebody_else_has_is_told_of() -> None:
     assert said(host(FAILED), port(HERE)) == [
-        "tcp port 443 on [2001:db8::5]: the address failed duplicate address detection: somebody else on eth1 has it"
+        (
+            "tcp port 443 on [2001:db8::5]: the address can't be used:"
+            " it failed duplicate address detection: another host on eth1 has it"
+        )
     ]
 
 

@@ -38,8 +38,8 @@ def test_a_good_host_is_described_by_what_is_in_place() -> None:
     eth1 = Interface(3, "eth1", "", up=True, mtu=1500, autoconfigured=True)
     view = host(eth1, routes=(route("::/0", "eth0", RouteProtocol.RA), route("fd00::/64", "eth0")))
     assert host_message(view, {"eth1", "eth0"}) == (
-        "the host forwards IPv6; its way out is eth0; it hears routers on eth0, eth1;"
-        " it answers neighbours on eth0, eth1"
+        "the host forwards IPv6; default route through eth0; router advertisements accepted on eth0, eth1;"
+        " NDP proxy on eth0, eth1"
     )
     assert "eth1" not in host_message(replace(view, accept_ra={"eth1": "1"}))
 
