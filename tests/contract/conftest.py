@@ -1,4 +1,4 @@
-"""The engines of the contract suite: three versions of the fake, and real ones."""
+"""Engines for the contract suite: three versions of the fake, and real ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Engines for the contract suite: the fake in three versions, and real ones; all driven in the same way."""
+"""One interface to the fake engine and to real ones, for the contract suite."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DUAL = NetworkSpec("blog", ipam=(SubnetConfig(SUBNET4), SubnetConfig(SUBNET6)))
 
 
 class Bench(Protocol):
-    """An engine under test, and what its users do to it behind the port's back."""
+    """An engine under test, and the user actions that the port does not offer."""
 
     engine: Engine
     release: tuple[int, int]
@@ -48,7 +48,7 @@ class Bench(Protocol):
         """Take `ports` as ``docker run -p`` does; `network` or `network_mode` is None."""
 
     def start_container(self, container: str) -> None:
-        """Raises an exception of any kind when the engine can't."""
+        """Raise any exception if the engine can't start it."""
 
     def stop_container(self, container: str) -> None: ...
 
@@ -66,10 +66,10 @@ class Bench(Protocol):
         """Run a container on the default bridge with a legacy link to another one."""
 
     def add_link(self, name: str) -> None:
-        """Give the engine's host one more interface, which is up."""
+        """Add an interface to the engine's host and set it up."""
 
     def remove_link(self, name: str) -> None:
-        """Take it away, whoever uses it."""
+        """Remove it, even if it is in use."""
 
     def down(self) -> None:
         """Crash the engine."""
@@ -77,11 +77,11 @@ class Bench(Protocol):
     def up(self) -> None: ...
 
     async def clear(self) -> None:
-        """Remove all that a test made."""
+        """Remove everything that a test created."""
 
 
 class FakeBench:
-    """The fake as one version of the engine."""
+    """The fake with the behaviour of one version."""
 
     def __init__(self, version: EngineVersion) -> None:
         self.fake = FakeEngine(version)
@@ -145,7 +145,7 @@ class FakeBench:
 
 
 class RealBench:
-    """A real engine, shared by a module's tests; each test has a client of its own."""
+    """A real engine, shared by the tests of a module; each test has its own client."""
 
     def __init__(self, lab: LabEngine) -> None:
         self.lab = lab
@@ -156,7 +156,7 @@ class RealBench:
 
     @staticmethod
     def start(session: Session, version: str) -> LabEngine:
-        """Start an engine that leaves the firewall alone: creating networks is then much faster."""
+        """Start an engine without firewall rules: creating networks is then much faster."""
         settings = Settings(version=version, config={"iptables": False, "ip6tables": False})
         lab = LabEngine.create(session, settings)
         lab.start()
@@ -227,7 +227,7 @@ class RealBench:
 
     def add_link(self, name: str) -> None:
         self._links.add(name)
-        # a link needs another end, and the host has room for it: what matters is who is on the near one
+        # a veth needs a peer; it stays on the host, since only the near end is used
         self.lab.netexec(*f"ip link add {name} up type veth peer name {name}-far".split())
         self.lab.netexec(*f"ip link set {name}-far up".split())
 

@@ -1,4 +1,4 @@
-"""The engine port's contract on engines and networks: the same assertions on the fake and on real Docker Engines."""
+"""Contract of the engine port: the engine and its networks. Runs on the fake and on real Docker Engines."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 IPV6_ONLY_SINCE = (28, 0)
 
 
-async def test_tells_its_version(bench: Bench) -> None:
+async def test_reports_its_version(bench: Bench) -> None:
     info = await bench.engine.info()
     assert info.release == bench.release
     assert info.version.startswith(f"{bench.release[0]}.{bench.release[1]}.")
     assert info.api_version.startswith("1.")
     assert info.id
     assert info.name
-    # a new engine whose iptables are off doesn't report any
+    # a new engine with iptables disabled does not report one
     assert info.firewall_backend in ({"iptables", None} if bench.release >= (28, 2) else {None})
 
 
-async def test_creates_what_the_spec_says(bench: Bench) -> None:
+async def test_creates_a_network_with_every_field_of_the_spec(bench: Bench) -> None:
     spec = NetworkSpec(
         "blog",
         internal=True,
@@ -57,14 +57,14 @@ async def test_creates_what_the_spec_says(bench: Bench) -> None:
     assert network.bridge == "br-blog"
 
 
-async def test_reports_no_gateway_that_nobody_asked_for(bench: Bench) -> None:
+async def test_omits_a_gateway_that_was_not_requested(bench: Bench) -> None:
     network = await bench.engine.network(await bench.engine.create_network(DUAL))
     assert network is not None
     assert [config.gateway for config in network.ipam] == [None, None]
     assert network.bridge == f"br-{network.id[:12]}"
 
 
-async def test_takes_ipv4_from_a_pool_when_only_ipv6_is_given(bench: Bench) -> None:
+async def test_assigns_ipv4_from_a_pool_when_only_ipv6_is_given(bench: Bench) -> None:
     network_id = await bench.engine.create_network(NetworkSpec("blog", ipam=(SubnetConfig(SUBNET6),)))
     network = await bench.engine.network(network_id)
     assert network is not None
@@ -73,7 +73,7 @@ async def test_takes_ipv4_from_a_pool_when_only_ipv6_is_given(bench: Bench) -> N
     assert ipv4.gateway == ipv4.subnet[1]
 
 
-async def test_makes_an_ipv4_network_when_ipv6_is_off(bench: Bench) -> None:
+async def test_creates_an_ipv4_network_when_ipv6_is_disabled(bench: Bench) -> None:
     spec = NetworkSpec("plain", enable_ipv6=False, ipam=(SubnetConfig(SUBNET4),))
     network = await bench.engine.network(await bench.engine.create_network(spec))
     assert network is not None
@@ -81,7 +81,7 @@ async def test_makes_an_ipv4_network_when_ipv6_is_off(bench: Bench) -> None:
     assert network.ipv6 == ()
 
 
-async def test_makes_a_network_without_ipv4_or_says_that_the_engine_is_too_old(bench: Bench) -> None:
+async def test_creates_a_network_without_ipv4_or_reports_that_the_engine_is_too_old(bench: Bench) -> None:
     spec = NetworkSpec("blog", enable_ipv4=False, ipam=(SubnetConfig(SUBNET6),))
     if bench.release < IPV6_ONLY_SINCE:
         with pytest.raises(EngineTooOld, match=rf"Docker Engine {bench.release[0]}\.{bench.release[1]}\..* upgrade"):
@@ -105,7 +105,7 @@ async def test_lists_networks_without_endpoints(bench: Bench) -> None:
     assert networks["host"].bridge is None
 
 
-async def test_finds_a_network_by_whole_id_or_name_only(bench: Bench) -> None:
+async def test_finds_a_network_by_full_id_or_name_only(bench: Bench) -> None:
     network_id = await bench.engine.create_network(DUAL)
     by_id, by_name = await bench.engine.network(network_id), await bench.engine.network("blog")
     assert by_id == by_name
@@ -115,7 +115,7 @@ async def test_finds_a_network_by_whole_id_or_name_only(bench: Bench) -> None:
     assert await bench.engine.network("a/b c") is None
 
 
-async def test_an_id_wins_over_a_name(bench: Bench) -> None:
+async def test_an_id_takes_precedence_over_a_name(bench: Bench) -> None:
     network_id = await bench.engine.create_network(DUAL)
     other_id = await bench.engine.create_network(NetworkSpec(network_id, enable_ipv6=False))
     network = await bench.engine.network(network_id)
@@ -124,27 +124,27 @@ async def test_an_id_wins_over_a_name(bench: Bench) -> None:
     await bench.engine.remove_network(other_id)
 
 
-async def test_refuses_a_name_that_is_taken(bench: Bench) -> None:
+async def test_rejects_a_duplicate_name(bench: Bench) -> None:
     await bench.engine.create_network(DUAL)
     with pytest.raises(EngineConflict, match=r"blog already exists \(HTTP 409\)"):
         await bench.engine.create_network(NetworkSpec("blog", ipam=(SubnetConfig(IPv6Network("2001:db8:2::/64")),)))
 
 
-async def test_refuses_an_overlapping_subnet(bench: Bench) -> None:
+async def test_rejects_an_overlapping_subnet(bench: Bench) -> None:
     await bench.engine.create_network(DUAL)
     with pytest.raises(EngineConflict, match="Pool overlaps with other one on this address space"):
         await bench.engine.create_network(NetworkSpec("b", ipam=(SubnetConfig(IPv6Network("2001:db8:1::/80")),)))
     assert await bench.engine.network("b") is None
 
 
-async def test_refuses_a_bridge_name_that_is_taken(bench: Bench) -> None:
+async def test_rejects_a_duplicate_bridge_name(bench: Bench) -> None:
     options = {"com.docker.network.bridge.name": "br-same"}
     await bench.engine.create_network(replace(DUAL, options=options))
     with pytest.raises(EngineConflict, match="same bridge name"):
         await bench.engine.create_network(NetworkSpec("b", enable_ipv6=False, options=options))
 
 
-async def test_refuses_a_name_of_the_engines_own(bench: Bench) -> None:
+async def test_rejects_the_name_of_a_predefined_network(bench: Bench) -> None:
     with pytest.raises(EngineApiError, match="predefined host network") as caught:
         await bench.engine.create_network(NetworkSpec("host", enable_ipv6=False))
     assert type(caught.value) is EngineApiError
@@ -167,14 +167,14 @@ async def test_creates_many_in_parallel(bench: Bench) -> None:
     assert [found[network_id] for network_id in ids] == [spec.name for spec in specs]
 
 
-async def test_removes_once_and_again(bench: Bench) -> None:
+async def test_removing_twice_is_success(bench: Bench) -> None:
     network_id = await bench.engine.create_network(DUAL)
     await bench.engine.remove_network(network_id)
     assert await bench.engine.network(network_id) is None
     await bench.engine.remove_network(network_id)
 
 
-async def test_does_not_remove_the_engines_own_networks(bench: Bench) -> None:
+async def test_does_not_remove_predefined_networks(bench: Bench) -> None:
     bridge = await bench.engine.network("bridge")
     assert bridge is not None
     with pytest.raises(EngineApiError, match="pre-defined") as caught:

@@ -1,4 +1,4 @@
-"""The engine port's contract on who is attached to a network, or configured on it."""
+"""Contract of the engine port: containers that are attached to a network or configured on it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def test_shows_the_endpoints_of_running_containers(bench: Bench) -> None:
     assert all(end.endpoint_id for end in network.endpoints)
 
 
-async def test_connects_with_all_that_the_attachment_says(bench: Bench) -> None:
+async def test_connects_with_every_setting_of_the_attachment(bench: Bench) -> None:
     await bench.engine.create_network(NetworkSpec("front", enable_ipv6=False))
     network_id = await bench.engine.create_network(DUAL)
     web = run(bench, "web", "front")
@@ -56,7 +56,7 @@ async def test_connects_with_all_that_the_attachment_says(bench: Bench) -> None:
     )
 
 
-async def test_connecting_again_changes_nothing(bench: Bench) -> None:
+async def test_connecting_twice_changes_nothing(bench: Bench) -> None:
     network_id = await bench.engine.create_network(DUAL)
     web = run(bench, "web", aliases=("www",))
     before = await bench.engine.attachments(network_id)
@@ -64,7 +64,7 @@ async def test_connecting_again_changes_nothing(bench: Bench) -> None:
     assert await bench.engine.attachments(network_id) == before
 
 
-async def test_refuses_a_static_address_in_use(bench: Bench) -> None:
+async def test_rejects_a_static_address_in_use(bench: Bench) -> None:
     await bench.engine.create_network(NetworkSpec("front", enable_ipv6=False))
     network_id = await bench.engine.create_network(DUAL)
     run(bench, "web", address="2001:db8:1::99")
@@ -74,7 +74,7 @@ async def test_refuses_a_static_address_in_use(bench: Bench) -> None:
     assert [attached.container_name for attached in await bench.engine.attachments(network_id)] == ["web"]
 
 
-async def test_refuses_a_static_address_of_another_subnet(bench: Bench) -> None:
+async def test_rejects_a_static_address_outside_the_subnet(bench: Bench) -> None:
     await bench.engine.create_network(NetworkSpec("front", enable_ipv6=False))
     network_id = await bench.engine.create_network(DUAL)
     web = Attachment(run(bench, "web", "front"), "web", running=True, static_ipv6=IPv6Address("2001:db8:9::9"))
@@ -82,7 +82,7 @@ async def test_refuses_a_static_address_of_another_subnet(bench: Bench) -> None:
         await bench.engine.connect(network_id, web)
 
 
-async def test_connecting_names_what_is_missing(bench: Bench) -> None:
+async def test_connecting_reports_a_missing_network_or_container(bench: Bench) -> None:
     network_id = await bench.engine.create_network(DUAL)
     web = Attachment(run(bench, "web"), "web", running=True)
     with pytest.raises(NetworkNotFound):
@@ -91,7 +91,7 @@ async def test_connecting_names_what_is_missing(bench: Bench) -> None:
         await bench.engine.connect(network_id, replace(web, container_id="f" * 64))
 
 
-async def test_disconnects_once_and_again(bench: Bench) -> None:
+async def test_disconnecting_twice_is_success(bench: Bench) -> None:
     network_id = await bench.engine.create_network(DUAL)
     web = run(bench, "web")
     await bench.engine.disconnect(network_id, web)
@@ -100,7 +100,7 @@ async def test_disconnects_once_and_again(bench: Bench) -> None:
     await bench.engine.disconnect(network_id, web, force=True)
 
 
-async def test_disconnecting_what_is_gone_is_success(bench: Bench) -> None:
+async def test_disconnecting_a_removed_container_or_network_is_success(bench: Bench) -> None:
     network_id = await bench.engine.create_network(DUAL)
     web = run(bench, "web")
     await bench.engine.disconnect(network_id, "f" * 64)
@@ -109,7 +109,7 @@ async def test_disconnecting_what_is_gone_is_success(bench: Bench) -> None:
     assert [attached.container_id for attached in await bench.engine.attachments(network_id)] == [web]
 
 
-async def test_attachments_hold_running_stopped_and_unstarted_containers_in_order(bench: Bench) -> None:
+async def test_attachments_include_running_stopped_and_unstarted_containers_in_order(bench: Bench) -> None:
     await bench.engine.create_network(NetworkSpec("front", enable_ipv6=False))
     network_id = await bench.engine.create_network(DUAL)
     run(bench, "web", aliases=("www",), address="2001:db8:1::99")
@@ -131,7 +131,7 @@ async def test_attachments_hold_running_stopped_and_unstarted_containers_in_orde
     assert [one.ipv6 for one in found] == [None, None, None, IPv6Address("2001:db8:1::99")]
 
 
-async def test_occupied_names_every_network_that_has_attachments_and_none_that_has_none(bench: Bench) -> None:
+async def test_networks_in_use_are_exactly_those_with_attachments(bench: Bench) -> None:
     network_id = await bench.engine.create_network(DUAL)
     front_id = await bench.engine.create_network(NetworkSpec("front", enable_ipv6=False))
     before = await bench.engine.networks_in_use()
@@ -146,7 +146,7 @@ async def test_occupied_names_every_network_that_has_attachments_and_none_that_h
     assert await bench.engine.networks_in_use() & {front_id, "front"}
 
 
-async def test_attachments_of_a_removed_network_are_the_stopped_containers_that_name_it(bench: Bench) -> None:
+async def test_attachments_of_a_removed_network_are_its_stopped_containers(bench: Bench) -> None:
     network_id = await bench.engine.create_network(DUAL)
     bench.stop_container(run(bench, "old"))
     await bench.engine.remove_network(network_id)
@@ -167,7 +167,7 @@ async def test_a_running_container_can_be_moved_to_the_recreated_network(bench: 
     assert await bench.engine.orphaned_attachments("blog") == ()
 
 
-async def test_a_container_stranded_by_a_recreated_network_starts_again_once_connected(bench: Bench) -> None:
+async def test_a_container_with_an_orphaned_attachment_starts_once_connected(bench: Bench) -> None:
     old_id = await bench.engine.create_network(DUAL)
     web = run(bench, "web", aliases=("www",), address="2001:db8:1::99")
     bench.stop_container(web)
@@ -191,7 +191,7 @@ async def test_a_container_stranded_by_a_recreated_network_starts_again_once_con
     assert (after.running, after.aliases, after.ipv6) == (True, ("www",), IPv6Address("2001:db8:1::99"))
 
 
-async def test_nobody_is_stranded_on_a_network_that_lives(bench: Bench) -> None:
+async def test_an_existing_network_has_no_orphaned_attachments(bench: Bench) -> None:
     await bench.engine.create_network(DUAL)
     run(bench, "web")
     bench.stop_container(run(bench, "old"))

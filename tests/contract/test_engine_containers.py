@@ -1,4 +1,4 @@
-"""The engine port's contract on the list of running containers, with their ports and endpoints."""
+"""Contract of the engine port: the list of running containers, with ports and endpoints."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def both(protocol: str, container_port: int, host_port: int) -> tuple[PortBindin
     return tuple(PortBinding(protocol, container_port, host_port, address) for address in (ANY4, ANY6))
 
 
-async def test_tells_all_about_a_running_container(bench: Bench) -> None:
+async def test_lists_every_field_of_a_running_container(bench: Bench) -> None:
     network_id = await bench.engine.create_network(DUAL)
     web = run(bench, "web", labels={"app": "blog"}, ports=("8080:80",), address="2001:db8:1::99")
     container = await only(bench)
@@ -81,19 +81,19 @@ async def test_a_paused_container_keeps_its_ports_and_addresses(bench: Bench) ->
         ("9100-9110:80", both("tcp", 80, 9100)),
     ],
 )
-async def test_a_published_port_is_bound_where_the_user_said(
+async def test_binds_a_published_port_to_the_requested_address(
     bench: Bench, written: str, shown: tuple[PortBinding, ...]
 ) -> None:
     await bench.engine.create_network(DUAL)
     assert await published(bench, written) == shown
 
 
-async def test_a_port_can_be_bound_on_one_address_of_the_host(bench: Bench) -> None:
+async def test_binds_a_port_to_one_address_of_the_host(bench: Bench) -> None:
     await bench.engine.create_network(DUAL)
     assert await published(bench, f"[{HOST6}]:8080:80") == (PortBinding("tcp", 80, 8080, HOST6),)
 
 
-async def test_the_engine_chooses_a_port_and_shows_it_and_chooses_anew_at_a_start(bench: Bench) -> None:
+async def test_chooses_an_ephemeral_port_again_at_each_start(bench: Bench) -> None:
     await bench.engine.create_network(DUAL)
     web = run(bench, "web", ports=("80", "81/udp"))
     first = {binding.container_port: binding for binding in (await only(bench)).ports}
@@ -111,7 +111,7 @@ async def test_a_network_without_ipv6_gets_ipv6_bindings_through_the_userland_pr
     assert (await only(bench)).endpoints[0].ipv6 is None
 
 
-async def test_nothing_is_bound_on_an_internal_network_until_another_comes(bench: Bench) -> None:
+async def test_binds_no_port_on_an_internal_network_until_another_is_connected(bench: Bench) -> None:
     await bench.engine.create_network(NetworkSpec("inner", internal=True, ipam=(SubnetConfig(OTHER6),)))
     network_id = await bench.engine.create_network(DUAL)
     assert await published(bench, "8080:80", network="inner") == ()
@@ -120,7 +120,7 @@ async def test_nothing_is_bound_on_an_internal_network_until_another_comes(bench
     assert (await only(bench)).ports == both("tcp", 80, 8080)
 
 
-async def test_a_port_that_is_taken_stops_the_second_container(bench: Bench) -> None:
+async def test_a_port_in_use_prevents_the_start_of_a_second_container(bench: Bench) -> None:
     await bench.engine.create_network(DUAL)
     web = run(bench, "web", ports=("8080:80",))
     with pytest.raises(Exception, match=r"already allocated|address already in use"):
@@ -132,7 +132,7 @@ async def test_a_port_that_is_taken_stops_the_second_container(bench: Bench) -> 
     assert (container.id, container.ports) == (rival, both("tcp", 80, 8080))
 
 
-async def test_endpoints_are_ordered_by_the_networks_names(bench: Bench) -> None:
+async def test_sorts_endpoints_by_network_name(bench: Bench) -> None:
     other_id = await bench.engine.create_network(OTHER)
     blog_id = await bench.engine.create_network(DUAL)
     await bench.engine.create_network(NetworkSpec("api", enable_ipv6=False))
@@ -155,7 +155,7 @@ async def test_endpoints_are_ordered_by_the_networks_names(bench: Bench) -> None
     assert container.network_mode == "other"
 
 
-async def test_follows_connect_and_disconnect(bench: Bench) -> None:
+async def test_listings_follow_connect_and_disconnect(bench: Bench) -> None:
     await bench.engine.create_network(DUAL)
     other_id = await bench.engine.create_network(OTHER)
     web = run(bench, "web", ports=("8080:80",))
@@ -171,7 +171,7 @@ async def test_follows_connect_and_disconnect(bench: Bench) -> None:
     assert (alone.endpoints, alone.ports) == ((), ())
 
 
-async def test_follows_stop_start_rename_and_removal(bench: Bench) -> None:
+async def test_listings_follow_stop_start_rename_and_removal(bench: Bench) -> None:
     await bench.engine.create_network(DUAL)
     web = run(bench, "web", ports=("8080:80",), address="2001:db8:1::99")
     before = await only(bench)
@@ -190,7 +190,7 @@ async def test_follows_stop_start_rename_and_removal(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("mode", ["host", "none"])
-async def test_host_and_none_containers_publish_nothing_and_take_no_network(bench: Bench, mode: str) -> None:
+async def test_host_and_none_containers_publish_no_ports_and_reject_networks(bench: Bench, mode: str) -> None:
     network_id = await bench.engine.create_network(DUAL)
     web = run(bench, "web", None, network_mode=mode, ports=("8080:80",))
     container = await only(bench)
@@ -204,7 +204,7 @@ async def test_host_and_none_containers_publish_nothing_and_take_no_network(benc
         bench.stop_container(web)
 
 
-async def test_a_container_in_anothers_network_namespace_has_none_of_its_own(bench: Bench) -> None:
+async def test_a_container_in_another_network_namespace_has_no_endpoints(bench: Bench) -> None:
     network_id = await bench.engine.create_network(DUAL)
     web = run(bench, "web", ports=("8080:80",))
     side = run(bench, "side", None, network_mode="container:web")
@@ -218,7 +218,7 @@ async def test_a_container_in_anothers_network_namespace_has_none_of_its_own(ben
 
 
 @pytest.mark.parametrize(("network", "words"), [("host", "host network"), ("none", r"private \(none\) mode")])
-async def test_a_container_on_a_bridge_takes_neither_the_host_nor_the_none_network(
+async def test_a_container_on_a_bridge_rejects_the_host_and_none_networks(
     bench: Bench, network: str, words: str
 ) -> None:
     await bench.engine.create_network(DUAL)
@@ -230,7 +230,7 @@ async def test_a_container_on_a_bridge_takes_neither_the_host_nor_the_none_netwo
     assert [end.network_name for end in (await only(bench)).endpoints] == ["blog"]
 
 
-async def test_links_do_not_change_a_containers_name(bench: Bench) -> None:
+async def test_legacy_links_do_not_change_the_name_of_a_container(bench: Bench) -> None:
     run(bench, "old", "bridge")
     bench.run_linked("linker", "old", "alias")
     assert sorted(container.name for container in await bench.engine.containers()) == ["linker", "old"]

@@ -1,4 +1,4 @@
-"""The engine port's contract on events, and on an engine that goes away."""
+"""Contract of the engine port: events, and a crash of the engine."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ async def until(events: AsyncIterator[EngineEvent], kind: EventKind, action: str
     raise AssertionError(f"no {kind} {action}")
 
 
-async def test_events_tell_of_everything_after_connected(bench: Bench) -> None:
+async def test_streams_every_event_after_connected(bench: Bench) -> None:
     async with aclosing(bench.engine.events()) as events:
         assert (await anext(events)).kind is EventKind.CONNECTED
         network_id = await bench.engine.create_network(DUAL)
         created = await until(events, EventKind.NETWORK, "create")
-        while created.network_id != network_id:  # a real engine may tell of the moment before, too
+        while created.network_id != network_id:  # a real engine may include earlier events
             created = await until(events, EventKind.NETWORK, "create")
         assert created.network_name == "blog"
         web = run(bench, "web")
@@ -48,7 +48,7 @@ async def test_events_tell_of_everything_after_connected(bench: Bench) -> None:
         assert (await until(events, EventKind.NETWORK, "destroy")).network_id == network_id
 
 
-async def test_every_listener_hears_every_event(bench: Bench) -> None:
+async def test_every_listener_receives_every_event(bench: Bench) -> None:
     async with aclosing(bench.engine.events()) as one, aclosing(bench.engine.events()) as two:
         assert [(await anext(events)).kind for events in (one, two)] == [EventKind.CONNECTED] * 2
         network_id = await bench.engine.create_network(NetworkSpec("heard", enable_ipv6=False))
@@ -58,7 +58,7 @@ async def test_every_listener_hears_every_event(bench: Bench) -> None:
                 event = await until(events, EventKind.NETWORK, "create")
 
 
-async def test_a_listener_can_be_cancelled_while_it_waits(bench: Bench) -> None:
+async def test_a_waiting_listener_can_be_cancelled(bench: Bench) -> None:
     listening = asyncio.Event()
 
     async def listen() -> None:
@@ -82,7 +82,7 @@ async def test_closing_ends_the_event_streams(bench: Bench) -> None:
             pass
 
 
-async def test_a_crash_is_unavailability_and_the_same_client_goes_on_afterwards(bench: Bench) -> None:
+async def test_the_client_works_again_after_a_crash_of_the_engine(bench: Bench) -> None:
     events = bench.engine.events()
     await anext(events)
     specs = [
@@ -112,11 +112,11 @@ async def test_a_crash_is_unavailability_and_the_same_client_goes_on_afterwards(
 async def heard(
     events: AsyncIterator[EngineEvent], container: str, last: tuple[EventKind, str]
 ) -> list[tuple[str, str | None]]:
-    """What was done to a container, and on which network, in order up to the last; repetitions are told once."""
+    """Collect a container's events and their networks, up to the last one; repetitions are counted once."""
     seen: list[tuple[str, str | None]] = []
     async for event in events:
         told = (event.action, event.network_name)
-        # a real engine may tell of the moment before, too, and that is another test's
+        # a real engine may include earlier events, of other tests
         if event.container_id != container or told in seen[-1:]:
             continue
         seen.append(told)
@@ -125,7 +125,7 @@ async def heard(
     raise AssertionError(f"no {last}")
 
 
-async def test_every_change_of_a_container_is_told_with_its_id(bench: Bench) -> None:
+async def test_container_events_have_the_container_id(bench: Bench) -> None:
     await bench.engine.create_network(DUAL)
     web = run(bench, "web")
     async with aclosing(bench.engine.events()) as events:
@@ -143,7 +143,7 @@ async def test_every_change_of_a_container_is_told_with_its_id(bench: Bench) -> 
         assert ("die", None) in await heard(events, web, (EventKind.CONTAINER, "die"))
 
 
-async def test_a_stopped_container_leaves_its_networks_and_a_started_one_joins_them_first(bench: Bench) -> None:
+async def test_stop_sends_disconnect_and_start_sends_connect_events(bench: Bench) -> None:
     dies_first = bench.release < (23, 0)
     await bench.engine.create_network(DUAL)
     web = bench.create_container("web", "blog")
@@ -154,12 +154,12 @@ async def test_a_stopped_container_leaves_its_networks_and_a_started_one_joins_t
         assert started[-2:] == [("connect", "blog"), ("start", None)]
         bench.stop_container(web)
         stopped = await heard(events, web, (EventKind.CONTAINER, "stop" if dies_first else "die"))
-        # newer engines tell of "stop" before or after "die", as it happens
+        # newer engines send "stop" before or after "die"
         ended = [told for told in stopped if told != ("stop", None)]
         assert ended[:: -1 if dies_first else 1] == [("disconnect", "blog"), ("die", None)]
 
 
-async def test_a_killed_container_leaves_its_networks_and_is_destroyed(bench: Bench) -> None:
+async def test_kill_sends_disconnect_and_destroy_events(bench: Bench) -> None:
     await bench.engine.create_network(DUAL)
     web = run(bench, "web")
     async with aclosing(bench.engine.events()) as events:
@@ -169,7 +169,7 @@ async def test_a_killed_container_leaves_its_networks_and_is_destroyed(bench: Be
         assert sorted(told[-3:-1]) == ["die", "disconnect"]
 
 
-async def test_a_configured_attachment_joins_when_the_container_starts(bench: Bench) -> None:
+async def test_a_configured_attachment_connects_when_the_container_starts(bench: Bench) -> None:
     network_id = await bench.engine.create_network(DUAL)
     web = bench.create_container("web", "bridge")
     async with aclosing(bench.engine.events()) as events:

@@ -1,4 +1,4 @@
-"""The engine port's contract on macvlan and ipvlan networks, which stand on an interface of the host.
+"""Contract of the engine port: macvlan and ipvlan networks, which have a parent interface on the host.
 
 A kernel without ipvlan makes such networks all the same, and only refuses containers: none is started on one here.
 """
@@ -39,7 +39,7 @@ async def refusal(bench: Bench, spec: NetworkSpec) -> str:
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
-async def test_creates_a_network_on_an_interface_of_the_host(bench: Bench, driver: str) -> None:
+async def test_creates_a_network_on_a_parent_interface(bench: Bench, driver: str) -> None:
     bench.add_link("lan0")
     gateway, router = IPv6Address("2001:db8:1::ff"), {"router": "2001:db8:1::2"}
     spec = replace(on(driver), ipam=(SubnetConfig(SUBNET6, gateway, aux_addresses=router),), labels={"a": "b"})
@@ -52,7 +52,7 @@ async def test_creates_a_network_on_an_interface_of_the_host(bench: Bench, drive
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
-async def test_refuses_a_parent_that_is_not_there(bench: Bench, driver: str) -> None:
+async def test_rejects_a_missing_parent(bench: Bench, driver: str) -> None:
     assert await refusal(bench, on(driver, "nope0")) == (
         "invalid subinterface vlan name nope0, example formatting is eth0.10"
     )
@@ -60,7 +60,7 @@ async def test_refuses_a_parent_that_is_not_there(bench: Bench, driver: str) -> 
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
-async def test_refuses_the_loopback_and_names_that_are_no_vlans(bench: Bench, driver: str) -> None:
+async def test_rejects_the_loopback_interface_and_invalid_vlan_names(bench: Bench, driver: str) -> None:
     bench.add_link("lan0")
     assert await refusal(bench, on(driver, "lo")) == f"loopback interface is not a valid {driver} parent link"
     assert await refusal(bench, on(driver, "lan0.5000")) == "vlan id must be between 1-4094, received: 5000"
@@ -69,13 +69,13 @@ async def test_refuses_the_loopback_and_names_that_are_no_vlans(bench: Bench, dr
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
-async def test_refuses_modes_that_it_does_not_know(bench: Bench, driver: str) -> None:
+async def test_rejects_unknown_modes(bench: Bench, driver: str) -> None:
     bench.add_link("lan0")
     said = await refusal(bench, on(driver, macvlan_mode="l4", ipvlan_mode="l4"))
     assert said.startswith(f"requested {driver} mode 'l4' is not valid")
 
 
-async def test_reads_ipvlans_newer_options_or_ignores_the_flag_and_refuses_the_mode(bench: Bench) -> None:
+async def test_supports_newer_ipvlan_options_or_ignores_the_flag_and_rejects_the_mode(bench: Bench) -> None:
     bench.add_link("lan0")
     if bench.release < FLAGS_SINCE:
         assert "requested ipvlan mode 'l3s' is not valid" in await refusal(bench, on("ipvlan", ipvlan_mode="l3s"))
@@ -86,7 +86,7 @@ async def test_reads_ipvlans_newer_options_or_ignores_the_flag_and_refuses_the_m
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
-async def test_takes_one_network_a_parent_or_from_27_on_several_of_macvlan(bench: Bench, driver: str) -> None:
+async def test_accepts_one_network_per_parent_and_from_27_several_macvlan_networks(bench: Bench, driver: str) -> None:
     bench.add_link("lan0")
     bench.add_link("lan1")
     first = await bench.engine.create_network(on(driver))
@@ -100,7 +100,7 @@ async def test_takes_one_network_a_parent_or_from_27_on_several_of_macvlan(bench
     await bench.engine.create_network(on(driver, "lan1", "third", 3))
 
 
-async def test_mode_passthru_shares_its_parent_with_nobody(bench: Bench) -> None:
+async def test_mode_passthru_does_not_share_its_parent(bench: Bench) -> None:
     bench.add_link("lan0")
     first = await bench.engine.create_network(on("macvlan", macvlan_mode="passthru"))
     assert "is already using parent interface lan0" in await refusal(bench, on("macvlan", name="b", subnet=2))
@@ -109,20 +109,20 @@ async def test_mode_passthru_shares_its_parent_with_nobody(bench: Bench) -> None
     assert "is already using parent interface lan0" in await refusal(bench, on("macvlan", macvlan_mode="passthru"))
 
 
-async def test_takes_networks_of_both_drivers_on_one_parent(bench: Bench) -> None:
+async def test_accepts_networks_of_both_drivers_on_one_parent(bench: Bench) -> None:
     bench.add_link("lan0")
     await bench.engine.create_network(on("macvlan"))
     await bench.engine.create_network(on("ipvlan", name="other", subnet=2))
 
 
-async def test_runs_containers_with_addresses_of_the_subnet_and_detaches_and_attaches_them(bench: Bench) -> None:
+async def test_runs_detaches_and_attaches_containers(bench: Bench) -> None:
     bench.add_link("lan0")
     network_id = await bench.engine.create_network(on("macvlan"))
     web = run(bench, "web", address="2001:db8:1::99")
     run(bench, "api")
     (api, seen) = await bench.engine.attachments(network_id)
     assert (seen.container_id, seen.static_ipv6) == (web, IPv6Address("2001:db8:1::99"))
-    # the first address is the gateway's, also where nobody asked for one
+    # the first address is the gateway's, also where none was requested
     assert api.ipv6 == IPv6Address("2001:db8:1::2")
     await bench.engine.disconnect(network_id, web)
     assert [a.container_name for a in await bench.engine.attachments(network_id)] == ["api"]
@@ -146,7 +146,7 @@ async def test_publishes_ports_on_its_bridges_only(bench: Bench) -> None:
     assert ports == {"web": set(), "both": {(81, 8081)}}
 
 
-async def test_starts_nothing_while_the_parent_is_gone_and_all_once_it_is_back(bench: Bench) -> None:
+async def test_containers_start_only_while_the_parent_exists(bench: Bench) -> None:
     bench.add_link("lan0")
     network_id = await bench.engine.create_network(on("macvlan"))
     await bench.engine.create_network(NetworkSpec("front", enable_ipv6=False))
@@ -179,7 +179,7 @@ async def test_removes_a_network_whose_parent_is_gone(bench: Bench) -> None:
     assert await bench.engine.network(network_id) is None
 
 
-async def test_only_one_container_has_a_parent_that_is_passed_through(bench: Bench) -> None:
+async def test_mode_passthru_allows_one_container(bench: Bench) -> None:
     bench.add_link("lan0")
     await bench.engine.create_network(on("macvlan", macvlan_mode="passthru"))
     run(bench, "web")

@@ -1,4 +1,4 @@
-"""One suite for every ledger."""
+"""Contract of the ledger. Runs on every implementation."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -24,19 +24,19 @@ async def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
     await made.close()
 
 
-async def test_an_empty_ledger_has_nothing(ledger: Ledger) -> None:
+async def test_a_new_ledger_is_empty(ledger: Ledger) -> None:
     assert await ledger.allocations() == ()
     assert await ledger.pool_prefixes() == ()
 
 
-async def test_a_bound_subnet_is_kept(ledger: Ledger) -> None:
+async def test_lists_a_bound_subnet(ledger: Ledger) -> None:
     bound = await ledger.bind("blog", "default", A, 100.0, revision=None)
 
     assert bound == Allocation("blog", "default", A, AllocationState.BOUND, 100.0, bound.revision)
     assert await ledger.allocations() == (bound,)
 
 
-async def test_allocations_are_ordered_by_prefix(ledger: Ledger) -> None:
+async def test_sorts_allocations_by_prefix(ledger: Ledger) -> None:
     prefixes = [B, A, IPv6Network("fd00::/64"), IPv6Network("2001:db8::/64")]
     for number, prefix in enumerate(prefixes):
         await ledger.bind(f"owner-{number}", "default", prefix, 1.0, revision=None)
@@ -44,14 +44,14 @@ async def test_allocations_are_ordered_by_prefix(ledger: Ledger) -> None:
     assert [allocation.prefix for allocation in await ledger.allocations()] == sorted(prefixes)
 
 
-async def test_a_prefix_comes_before_what_lies_inside_it(ledger: Ledger) -> None:
+async def test_sorts_a_prefix_before_prefixes_inside_it(ledger: Ledger) -> None:
     wide = await ledger.bind("blog", "default", AROUND_A, 1.0, revision=None)
     await ledger.bind("blog", "default", IPv6Network("fd00:1:2::/64"), 2.0, revision=wide.revision)
 
     assert [allocation.prefix.prefixlen for allocation in await ledger.allocations()] == [48, 64]
 
 
-async def test_binding_the_same_again_changes_nothing(ledger: Ledger) -> None:
+async def test_repeated_binding_changes_nothing(ledger: Ledger) -> None:
     bound = await ledger.bind("blog", "default", A, 100.0, revision=None)
 
     assert await ledger.bind("blog", "default", A, 200.0, revision=None) == bound
@@ -59,7 +59,7 @@ async def test_binding_the_same_again_changes_nothing(ledger: Ledger) -> None:
     assert await ledger.allocations() == (bound,)
 
 
-async def test_the_same_subnet_under_another_pool_goes_on_without_cooling(ledger: Ledger) -> None:
+async def test_moving_a_subnet_to_another_pool_starts_no_cooldown(ledger: Ledger) -> None:
     bound = await ledger.bind("blog", "", A, 100.0, revision=None)
 
     moved = await ledger.bind("blog", "default", A, 200.0, revision=bound.revision)
@@ -69,7 +69,7 @@ async def test_the_same_subnet_under_another_pool_goes_on_without_cooling(ledger
     assert await ledger.allocations() == (moved,)
 
 
-async def test_another_subnet_starts_the_cooldown_of_the_former(ledger: Ledger) -> None:
+async def test_binding_another_subnet_starts_the_cooldown_of_the_previous_one(ledger: Ledger) -> None:
     first = await ledger.bind("blog", "default", A, 100.0, revision=None)
 
     second = await ledger.bind("blog", "default", B, 200.0, revision=first.revision)
@@ -80,7 +80,7 @@ async def test_another_subnet_starts_the_cooldown_of_the_former(ledger: Ledger) 
     assert cooling.revision > first.revision
 
 
-async def test_an_owner_gets_its_cooling_subnet_again(ledger: Ledger) -> None:
+async def test_an_owner_can_bind_its_cooling_subnet(ledger: Ledger) -> None:
     first = await ledger.bind("blog", "default", A, 100.0, revision=None)
     await ledger.release(first, 200.0)
 
@@ -90,7 +90,7 @@ async def test_an_owner_gets_its_cooling_subnet_again(ledger: Ledger) -> None:
     assert await ledger.allocations() == (again,)
 
 
-async def test_an_owner_may_go_back_and_forth(ledger: Ledger) -> None:
+async def test_an_owner_can_alternate_between_subnets(ledger: Ledger) -> None:
     bound = await ledger.bind("blog", "default", A, 1.0, revision=None)
     for now, prefix in enumerate((B, A, B, A), 2):
         bound = await ledger.bind("blog", "default", prefix, float(now), revision=bound.revision)
@@ -100,7 +100,7 @@ async def test_an_owner_may_go_back_and_forth(ledger: Ledger) -> None:
 
 @pytest.mark.parametrize("prefix", [A, INSIDE_A, AROUND_A], ids=["same", "inside", "around"])
 @pytest.mark.parametrize("released", [False, True], ids=["bound", "cooling"])
-async def test_an_overlap_with_another_owner_is_refused(ledger: Ledger, prefix: IPv6Network, *, released: bool) -> None:
+async def test_rejects_an_overlap_with_another_owner(ledger: Ledger, prefix: IPv6Network, *, released: bool) -> None:
     held = await ledger.bind("blog", "default", A, 100.0, revision=None)
     if released:
         await ledger.release(held, 150.0)
@@ -113,14 +113,14 @@ async def test_an_overlap_with_another_owner_is_refused(ledger: Ledger, prefix: 
     assert await ledger.allocations() == (held,)
 
 
-async def test_neighbouring_subnets_do_not_overlap(ledger: Ledger) -> None:
+async def test_adjacent_subnets_do_not_overlap(ledger: Ledger) -> None:
     await ledger.bind("blog", "default", A, 1.0, revision=None)
     await ledger.bind("shop", "default", B, 1.0, revision=None)
 
     assert [allocation.owner for allocation in await ledger.allocations()] == ["blog", "shop"]
 
 
-async def test_an_owner_may_overlap_itself(ledger: Ledger) -> None:
+async def test_an_owner_can_overlap_its_own_subnets(ledger: Ledger) -> None:
     bound = await ledger.bind("blog", "default", A, 1.0, revision=None)
 
     await ledger.bind("blog", "default", INSIDE_A, 2.0, revision=bound.revision)
@@ -128,7 +128,7 @@ async def test_an_owner_may_overlap_itself(ledger: Ledger) -> None:
     assert [each.state.value for each in await ledger.allocations()] == ["cooling", "bound"]
 
 
-async def test_a_refused_subnet_leaves_the_owner_its_former_one(ledger: Ledger) -> None:
+async def test_a_rejected_bind_keeps_the_previous_subnet(ledger: Ledger) -> None:
     await ledger.bind("shop", "default", B, 1.0, revision=None)
     bound = await ledger.bind("blog", "default", A, 1.0, revision=None)
 
@@ -139,7 +139,7 @@ async def test_a_refused_subnet_leaves_the_owner_its_former_one(ledger: Ledger) 
 
 
 @pytest.mark.parametrize("offset", [None, -1, 1])
-async def test_binding_with_a_stale_revision_is_refused(ledger: Ledger, offset: int | None) -> None:
+async def test_rejects_a_bind_with_a_stale_revision(ledger: Ledger, offset: int | None) -> None:
     bound = await ledger.bind("blog", "default", A, 1.0, revision=None)
 
     with pytest.raises(LedgerConflict):
@@ -148,7 +148,7 @@ async def test_binding_with_a_stale_revision_is_refused(ledger: Ledger, offset: 
     assert await ledger.allocations() == (bound,)
 
 
-async def test_binding_with_a_revision_that_is_gone_is_refused(ledger: Ledger) -> None:
+async def test_rejects_a_bind_with_a_released_revision(ledger: Ledger) -> None:
     bound = await ledger.bind("blog", "default", A, 1.0, revision=None)
     await ledger.release(bound, 2.0)
 
@@ -156,7 +156,7 @@ async def test_binding_with_a_revision_that_is_gone_is_refused(ledger: Ledger) -
         await ledger.bind("blog", "default", B, 3.0, revision=bound.revision)
 
 
-async def test_a_release_starts_the_cooldown(ledger: Ledger) -> None:
+async def test_release_starts_the_cooldown(ledger: Ledger) -> None:
     bound = await ledger.bind("blog", "default", A, 100.0, revision=None)
 
     await ledger.release(bound, 200.0)
@@ -165,7 +165,7 @@ async def test_a_release_starts_the_cooldown(ledger: Ledger) -> None:
     assert (cooling.owner, cooling.state, cooling.since) == ("blog", AllocationState.COOLING, 200.0)
 
 
-async def test_releasing_twice_is_success_and_does_not_prolong_the_cooldown(ledger: Ledger) -> None:
+async def test_a_second_release_does_not_extend_the_cooldown(ledger: Ledger) -> None:
     bound = await ledger.bind("blog", "default", A, 100.0, revision=None)
     await ledger.release(bound, 200.0)
     (cooling,) = await ledger.allocations()
@@ -176,7 +176,7 @@ async def test_releasing_twice_is_success_and_does_not_prolong_the_cooldown(ledg
     assert await ledger.allocations() == (cooling,)
 
 
-async def test_a_stale_release_is_refused(ledger: Ledger) -> None:
+async def test_rejects_a_stale_release(ledger: Ledger) -> None:
     stale = await ledger.bind("blog", "default", A, 100.0, revision=None)
     await ledger.release(stale, 200.0)
     bound = await ledger.bind("blog", "default", A, 300.0, revision=None)
@@ -187,7 +187,7 @@ async def test_a_stale_release_is_refused(ledger: Ledger) -> None:
     assert await ledger.allocations() == (bound,)
 
 
-async def test_releasing_what_somebody_else_has_by_now_is_success(ledger: Ledger) -> None:
+async def test_releasing_a_subnet_of_another_owner_is_success(ledger: Ledger) -> None:
     stale = await ledger.bind("blog", "default", A, 100.0, revision=None)
     await ledger.release(stale, 200.0)
     await ledger.forget((await ledger.allocations())[0])
@@ -199,7 +199,7 @@ async def test_releasing_what_somebody_else_has_by_now_is_success(ledger: Ledger
     assert await ledger.allocations() == (bound,)
 
 
-async def test_a_forgotten_subnet_is_free_for_others(ledger: Ledger) -> None:
+async def test_others_can_bind_a_forgotten_subnet(ledger: Ledger) -> None:
     await ledger.release(await ledger.bind("blog", "default", A, 1.0, revision=None), 2.0)
     (cooling,) = await ledger.allocations()
 
@@ -211,7 +211,7 @@ async def test_a_forgotten_subnet_is_free_for_others(ledger: Ledger) -> None:
     assert bound.revision > cooling.revision
 
 
-async def test_a_bound_subnet_is_not_forgotten(ledger: Ledger) -> None:
+async def test_rejects_forgetting_a_bound_subnet(ledger: Ledger) -> None:
     bound = await ledger.bind("blog", "default", A, 1.0, revision=None)
 
     with pytest.raises(LedgerConflict):
@@ -220,7 +220,7 @@ async def test_a_bound_subnet_is_not_forgotten(ledger: Ledger) -> None:
     assert await ledger.allocations() == (bound,)
 
 
-async def test_a_stale_forget_is_refused(ledger: Ledger) -> None:
+async def test_rejects_a_stale_forget(ledger: Ledger) -> None:
     await ledger.release(await ledger.bind("blog", "default", A, 1.0, revision=None), 2.0)
     (stale,) = await ledger.allocations()
     await ledger.release(await ledger.bind("blog", "default", A, 3.0, revision=None), 4.0)
@@ -229,7 +229,7 @@ async def test_a_stale_forget_is_refused(ledger: Ledger) -> None:
         await ledger.forget(stale)
 
 
-async def test_a_pool_prefix_is_kept_once(ledger: Ledger) -> None:
+async def test_keeps_the_first_prefix_of_a_pool(ledger: Ledger) -> None:
     first = await ledger.keep_pool_prefix("default", AROUND_A)
     second = await ledger.keep_pool_prefix("default", IPv6Network("fd00:9:9::/48"))
 
@@ -238,7 +238,7 @@ async def test_a_pool_prefix_is_kept_once(ledger: Ledger) -> None:
     assert [kept.pool for kept in await ledger.pool_prefixes()] == ["another", "default"]
 
 
-async def test_of_many_who_want_one_subnet_one_gets_it(ledger: Ledger) -> None:
+async def test_one_of_many_owners_gets_a_contested_subnet(ledger: Ledger) -> None:
     outcomes = await asyncio.gather(
         *(ledger.bind(f"owner-{number}", "default", A, 1.0, revision=None) for number in range(20)),
         return_exceptions=True,
@@ -249,7 +249,7 @@ async def test_of_many_who_want_one_subnet_one_gets_it(ledger: Ledger) -> None:
     assert len(await ledger.allocations()) == 1
 
 
-async def test_many_at_once_all_get_theirs(ledger: Ledger) -> None:
+async def test_many_owners_can_bind_concurrently(ledger: Ledger) -> None:
     prefixes = list(AROUND_A.subnets(new_prefix=58))
 
     await asyncio.gather(

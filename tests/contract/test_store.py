@@ -1,4 +1,4 @@
-"""One suite for every store."""
+"""Contract of the store. Runs on every implementation."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -39,7 +39,7 @@ def resource(name: str, kind: str = "IPv6Network", **spec: object) -> StoredObje
     )
 
 
-async def test_an_empty_store_has_nothing(store: Store) -> None:
+async def test_a_new_store_is_empty(store: Store) -> None:
     assert await store.objects() == ()
     assert await store.object("IPv6Network", "blog") is None
     assert await store.events() == ()
@@ -47,7 +47,7 @@ async def test_an_empty_store_has_nothing(store: Store) -> None:
     assert await store.records("sysctl") == {}
 
 
-async def test_an_object_is_kept_as_it_was_given(store: Store) -> None:
+async def test_reads_back_an_object(store: Store) -> None:
     wanted = replace(
         resource("blog", internal=True, subnet=None, reserved=["fd00::1", 2, 1.5], text="ÿ✓"),
         missing_since=1.0,
@@ -63,14 +63,14 @@ async def test_an_object_is_kept_as_it_was_given(store: Store) -> None:
     assert await store.object("IPv6Network", "blog") == written
 
 
-async def test_what_json_turns_into_lists_comes_back_as_lists(store: Store) -> None:
+async def test_tuples_come_back_as_lists(store: Store) -> None:
     (written,) = await store.put(resource("blog", reserved=("fd00::1",)))
 
     assert written == await store.object("IPv6Network", "blog")
     assert written.document["spec"] == {"reserved": ["fd00::1"]}
 
 
-async def test_objects_are_ordered_by_kind_and_name(store: Store) -> None:
+async def test_sorts_objects_by_kind_and_name(store: Store) -> None:
     await store.put(resource("b"), resource("default", "IPv6Pool"), resource("a"))
     await store.put(resource("0"))
 
@@ -88,7 +88,7 @@ async def test_putting_nothing_is_success(store: Store) -> None:
     assert await store.put() == ()
 
 
-async def test_a_change_needs_the_revision_last_read(store: Store) -> None:
+async def test_a_write_needs_the_current_revision(store: Store) -> None:
     (first,) = await store.put(resource("blog"))
     (second,) = await store.put(replace(first, generation=2))
 
@@ -99,7 +99,7 @@ async def test_a_change_needs_the_revision_last_read(store: Store) -> None:
     assert await store.object("IPv6Network", "blog") == second
 
 
-async def test_a_removed_object_is_not_written_again_by_mistake(store: Store) -> None:
+async def test_rejects_a_write_to_a_removed_object(store: Store) -> None:
     (old,) = await store.put(resource("blog"))
     await store.remove("IPv6Network", "blog")
 
@@ -110,7 +110,7 @@ async def test_a_removed_object_is_not_written_again_by_mistake(store: Store) ->
     assert new.revision > old.revision
 
 
-async def test_all_or_none_of_a_group_are_written(store: Store) -> None:
+async def test_writes_all_objects_or_none(store: Store) -> None:
     (blog,) = await store.put(resource("blog"))
 
     with pytest.raises(StoreConflict):
@@ -126,7 +126,7 @@ async def test_one_object_twice_in_a_group_is_a_conflict(store: Store) -> None:
     assert await store.objects() == ()
 
 
-async def test_what_json_cannot_say_is_refused_whole(store: Store) -> None:
+async def test_rejects_a_group_that_json_cannot_represent(store: Store) -> None:
     with pytest.raises(TypeError):
         await store.put(resource("shop"), resource("blog", wrong={1, 2}))
     with pytest.raises(ValueError, match="JSON"):
@@ -135,7 +135,7 @@ async def test_what_json_cannot_say_is_refused_whole(store: Store) -> None:
     assert await store.objects() == ()
 
 
-async def test_a_status_is_replaced_and_does_not_touch_the_revision(store: Store) -> None:
+async def test_a_status_does_not_change_the_revision(store: Store) -> None:
     (blog,) = await store.put(resource("blog"))
     await store.put_status("IPv6Network", "blog", {"subnet": "fd00::/64", "conditions": [{"type": "Ready"}]})
     await store.put_status("IPv6Network", "blog", {"subnet": "fd00:1::/64"})
@@ -154,7 +154,7 @@ async def test_a_changed_object_keeps_its_status(store: Store) -> None:
     assert await store.object("IPv6Network", "blog") == changed
 
 
-async def test_the_status_of_an_absent_object_is_dropped(store: Store) -> None:
+async def test_ignores_the_status_of_an_absent_object(store: Store) -> None:
     await store.put_status("IPv6Network", "blog", {"phase": "ready"})
 
     assert await store.objects() == ()
@@ -171,7 +171,7 @@ async def test_the_last_of_many_statuses_wins(store: Store) -> None:
     assert await store.object("IPv6Network", "blog") == replace(blog, status={"n": 0})
 
 
-async def test_statuses_that_python_calls_equal_but_json_does_not_are_told_apart(store: Store) -> None:
+async def test_distinguishes_statuses_that_are_equal_in_python_only(store: Store) -> None:
     await store.put(resource("blog"))
     await store.put_status("IPv6Network", "blog", {"ready": 1})
     await store.put_status("IPv6Network", "blog", {"ready": True})
@@ -181,7 +181,7 @@ async def test_statuses_that_python_calls_equal_but_json_does_not_are_told_apart
     assert found.status["ready"] is True
 
 
-async def test_a_removed_object_is_gone_with_its_status(store: Store) -> None:
+async def test_remove_deletes_the_status(store: Store) -> None:
     await store.put(replace(resource("blog"), status={"phase": "ready"}), resource("shop"))
 
     await store.remove("IPv6Network", "blog")
@@ -192,7 +192,7 @@ async def test_a_removed_object_is_gone_with_its_status(store: Store) -> None:
     assert again.status == {}
 
 
-async def test_of_many_who_change_one_version_one_wins(store: Store) -> None:
+async def test_one_of_many_concurrent_writers_succeeds(store: Store) -> None:
     (blog,) = await store.put(resource("blog"))
 
     outcomes = await asyncio.gather(
@@ -206,15 +206,15 @@ async def note(store: Store, message: str, now: float, *, name: str = "blog", ki
     await store.record_event(kind, name, EventType.NORMAL, "Created", message, now)
 
 
-async def test_equal_events_are_counted(store: Store) -> None:
+async def test_counts_equal_events(store: Store) -> None:
     await note(store, "made", 100.0)
     await note(store, "made", 300.0)
-    await note(store, "made", 200.0)  # the clock went back
+    await note(store, "made", 200.0)  # the clock was set back
 
     assert await store.events() == (Event("IPv6Network", "blog", EventType.NORMAL, "Created", "made", 3, 100.0, 300.0),)
 
 
-async def test_events_that_differ_in_anything_are_kept_apart(store: Store) -> None:
+async def test_keeps_different_events_separate(store: Store) -> None:
     await note(store, "made", 1.0)
     await note(store, "made", 2.0, name="shop")
     await note(store, "made", 3.0, kind="IPv6Pool")
@@ -224,7 +224,7 @@ async def test_events_that_differ_in_anything_are_kept_apart(store: Store) -> No
     assert [event.count for event in await store.events()] == [1] * 5
 
 
-async def test_events_come_in_the_order_in_which_they_were_last_seen(store: Store) -> None:
+async def test_sorts_events_by_last_seen(store: Store) -> None:
     for now, message in enumerate(("a", "b", "c", "a")):
         await note(store, message, float(now))
     await note(store, "d", 3.0)
@@ -232,7 +232,7 @@ async def test_events_come_in_the_order_in_which_they_were_last_seen(store: Stor
     assert [event.message for event in await store.events()] == ["b", "c", "a", "d"]
 
 
-async def test_events_are_found_by_kind_and_name(store: Store) -> None:
+async def test_filters_events_by_kind_and_name(store: Store) -> None:
     await note(store, "1", 1.0)
     await note(store, "2", 2.0, name="shop")
     await note(store, "3", 3.0, kind="IPv6Pool")
@@ -262,7 +262,7 @@ async def test_old_events_expire(store: Store) -> None:
     assert [event.message for event in await store.events()] == ["new", "again"]
 
 
-async def test_of_too_many_events_the_newest_are_kept(store: Store) -> None:
+async def test_keeps_the_newest_events(store: Store) -> None:
     await note(store, "seen again", 0.0)
     for number in range(1, KEPT):
         await note(store, str(number), float(number))
@@ -273,7 +273,7 @@ async def test_of_too_many_events_the_newest_are_kept(store: Store) -> None:
     assert [event.message for event in await store.events()] == ["3", "4", "seen again", "one more", "and more"]
 
 
-async def test_records_are_kept_by_scope_and_name(store: Store) -> None:
+async def test_stores_records_by_scope_and_name(store: Store) -> None:
     await store.put_record("sysctl", "net.ipv6.conf.all.forwarding", {"prior": "0"})
     await store.put_record("sysctl", "a", {"prior": "1"})
     await store.put_record("endpoints", "a", {"containers": ["x"]})
@@ -285,7 +285,7 @@ async def test_records_are_kept_by_scope_and_name(store: Store) -> None:
     assert list(await store.records("sysctl")) == ["a", "net.ipv6.conf.all.forwarding"]
 
 
-async def test_a_dropped_record_is_gone(store: Store) -> None:
+async def test_drops_a_record(store: Store) -> None:
     await store.put_record("sysctl", "a", {"prior": "1"})
 
     await store.drop_record("sysctl", "a")
@@ -295,7 +295,7 @@ async def test_a_dropped_record_is_gone(store: Store) -> None:
     assert await store.records("sysctl") == {}
 
 
-async def test_a_record_that_is_written_and_dropped_at_once_is_gone(store: Store) -> None:
+async def test_drops_a_record_that_is_being_written(store: Store) -> None:
     await store.put_record("sysctl", "a", {"prior": "1"})
 
     await asyncio.gather(

@@ -1,4 +1,4 @@
-"""What holds for every choice of a subnet, and for every history of a ledger."""
+"""Properties of every choice of a subnet and of every history of a ledger."""
 
 import asyncio
 import tempfile
@@ -54,7 +54,7 @@ allocations = st.builds(
 
 
 def as_in_a_ledger(wanted: list[Allocation]) -> tuple[Allocation, ...]:
-    """Without those that overlap another owner's before them: a ledger refuses them."""
+    """Drop allocations that overlap an earlier one of another owner, as a ledger does."""
     held: list[Allocation] = []
     for each in wanted:
         if not any(each.prefix.overlaps(other.prefix) for other in held if other.owner != each.owner):
@@ -76,7 +76,7 @@ requests = st.builds(
 
 
 def blocking(request: BlockRequest) -> list[IPv6Network]:
-    """What the owner may not have, told the slow way."""
+    """List the prefixes that the owner may not get, by a slow and simple rule."""
     return [
         *request.avoid,
         *(
@@ -99,7 +99,7 @@ def free_by_brute_force(request: BlockRequest) -> set[IPv6Network]:
 
 
 @given(requests)
-def test_a_choice_is_free_and_there_is_one_exactly_when_something_is_free(request: BlockRequest) -> None:
+def test_chooses_a_free_subnet_exactly_when_one_exists(request: BlockRequest) -> None:
     found = choose(request)
 
     free = free_by_brute_force(request)
@@ -114,7 +114,7 @@ def test_a_choice_is_free_and_there_is_one_exactly_when_something_is_free(reques
 
 
 @given(requests)
-def test_a_choice_that_is_bound_is_made_again(request: BlockRequest) -> None:
+def test_a_bound_choice_is_chosen_again(request: BlockRequest) -> None:
     found = choose(request)
     assume(isinstance(found, SubnetChoice))
     assert isinstance(found, SubnetChoice)
@@ -130,7 +130,7 @@ def test_a_choice_that_is_bound_is_made_again(request: BlockRequest) -> None:
 
 
 @given(requests, st.randoms(use_true_random=False))
-def test_the_order_of_what_is_known_does_not_matter(request: BlockRequest, random: Random) -> None:
+def test_the_order_of_inputs_does_not_matter(request: BlockRequest, random: Random) -> None:
     def shuffled(items: tuple[T, ...]) -> tuple[T, ...]:
         return tuple(random.sample(items, len(items)))
 
@@ -148,7 +148,7 @@ def test_the_order_of_what_is_known_does_not_matter(request: BlockRequest, rando
 
 
 @given(requests)
-def test_own_subnets_are_overlapped_only_when_nothing_else_is_left(request: BlockRequest) -> None:
+def test_overlaps_own_subnets_only_as_a_last_resort(request: BlockRequest) -> None:
     found = choose(request)
     own = [each.prefix for each in request.held if each.owner == request.owner]
     if isinstance(found, SubnetChoice) and any(found.prefix.overlaps(prefix) for prefix in own):
@@ -159,7 +159,7 @@ def test_own_subnets_are_overlapped_only_when_nothing_else_is_left(request: Bloc
 
 
 @given(requests)
-def test_the_cooled_down_allocations_in_the_way_are_named(request: BlockRequest) -> None:
+def test_lists_the_expired_allocations_that_overlap(request: BlockRequest) -> None:
     found = choose(request)
     if isinstance(found, SubnetChoice):
         in_the_way = [
@@ -173,7 +173,7 @@ def test_the_cooled_down_allocations_in_the_way_are_named(request: BlockRequest)
     st.lists(st.tuples(st.sampled_from(AllocationState), st.floats(NOW - 20, NOW)), min_size=4, max_size=4),
     st.sampled_from([0.0, 10.0, 1000.0]),
 )
-def test_a_full_pool_says_when_something_gets_free(
+def test_an_exhausted_pool_reports_when_a_subnet_becomes_free(
     states: list[tuple[AllocationState, float]], cooldown: float
 ) -> None:
     pool = IPv6Network("fd00:1:2::/62")
@@ -201,7 +201,7 @@ def test_a_full_pool_says_when_something_gets_free(
     st.lists(st.tuples(owners, st.integers(0, 2**128 - 1), st.integers(17, 128)), max_size=20),
     st.integers(80, 128),
 )
-def test_a_huge_pool_is_no_different(pool_length: int, others: list[tuple[str, int, int]], length: int) -> None:
+def test_huge_pools_follow_the_same_rules(pool_length: int, others: list[tuple[str, int, int]], length: int) -> None:
     pool = IPv6Network((int(BASE.network_address), pool_length), strict=False)
     held = as_in_a_ledger(
         [
@@ -221,7 +221,7 @@ def test_a_huge_pool_is_no_different(pool_length: int, others: list[tuple[str, i
 
 
 class LedgerHistory(RuleBasedStateMachine):
-    """The fake and the durable ledger, side by side, with the durable one reopened now and then."""
+    """Compare the in-memory ledger with the durable one, which is reopened now and then."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
-"""The instance lock: one process at a time works with a state directory.
+"""The instance lock: one process at a time uses a state directory.
 
-flock(2), not a pid file: the kernel lets go of it however the process ends. The file itself stays, because removing it
-would let a third process lock a new one while the second still waits for the old.
+The lock is flock(2), not a pid file: the kernel releases it however the process ends. The file stays, because removing
+it would let a third process lock a new file while the second one waits for the old.
 """
 
 import fcntl
@@ -11,29 +11,29 @@ from pathlib import Path
 from typing import Self
 
 LOCK_FILE = "lock"
-"""Its name in the state directory."""
+"""The file's name in the state directory."""
 
 _PID_BYTES = 32
 _ATTEMPTS = 1000
 _PAUSE = 0.0005  # seconds
 
 
-class AlreadyRunning(Exception):  # noqa: N818 - named for what happened
-    """Another instance works with this state directory; ``pid`` is its process, 0 when it has not said so yet."""
+class AlreadyRunning(Exception):  # noqa: N818 - named for the condition
+    """Another instance uses this state directory; ``pid`` is its process id, 0 while it has not written it yet."""
 
     def __init__(self, path: Path, pid: int) -> None:
         super().__init__(
-            f"another dockerv6 (process {pid or 'unknown'}) works with {path.parent}: "
-            "stop it, or give this one another state directory"
+            f"another dockerv6 (process {pid or 'unknown'}) uses {path.parent}: "
+            "stop it, or configure another state directory for this one"
         )
         self.pid = pid
 
 
 class InstanceLock:
-    """Holds the lock of a state directory from `acquire` to `release`, or for the time of a with block."""
+    """The lock of a state directory, from `acquire` to `release` or for a with block."""
 
     def __init__(self, state_dir: Path) -> None:
-        """For this directory; made by `acquire` when missing."""
+        """Take the directory; `acquire` creates it if needed."""
         self._path = state_dir / LOCK_FILE
         self._descriptor: int | None = None
 
@@ -41,11 +41,11 @@ class InstanceLock:
         """Take the lock, and write this process's id into the file.
 
         Raises:
-            AlreadyRunning: another process, or another lock object of this one, has it.
-            OSError: the directory can't be made or written.
+            AlreadyRunning: another process, or another lock object of this one, has the lock.
+            OSError: the directory can't be created or written.
         """
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # Not inherited by programs started later (PEP 446): one that outlives the daemon would keep the lock.
+        # Not inherited by child processes (PEP 446): one that outlives the daemon would keep the lock.
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         try:
             self._take(descriptor)
@@ -57,9 +57,9 @@ class InstanceLock:
         self._descriptor = descriptor
 
     def release(self) -> None:
-        """Let go; again is success."""
+        """Release the lock; releasing again is success."""
         if self._descriptor is not None:
-            # Said outright: a program being started at this moment has a copy of the descriptor until it runs.
+            # Explicitly: a child process that is being started has a copy of the descriptor until it calls exec.
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
             os.close(self._descriptor)
             self._descriptor = None
@@ -77,7 +77,7 @@ class InstanceLock:
 
 
 def lock_holder(state_dir: Path) -> int | None:
-    """The process that works with the state directory: None when there is none, 0 when it has not said its id yet.
+    """Return the id of the process that uses the state directory; None without one, 0 while the id is not written yet.
 
     Raises:
         OSError: the lock can't be read.
@@ -93,14 +93,14 @@ def lock_holder(state_dir: Path) -> int | None:
 
 
 def _lock(descriptor: int) -> bool:
-    """Take the lock unless a process has it for itself; `lock_holder` shares it for a moment, which must not matter."""
+    """Take the lock unless another process has it. `lock_holder` shares it briefly, which must not count."""
     for _ in range(_ATTEMPTS):
         if _try(descriptor, fcntl.LOCK_EX):
             return True
         if not _try(descriptor, fcntl.LOCK_SH):
             return False
         fcntl.flock(descriptor, fcntl.LOCK_UN)
-        time.sleep(_PAUSE)  # a look takes microseconds, but on a busy machine its process may wait in the midst of it
+        time.sleep(_PAUSE)  # sharing takes microseconds, but on a busy machine that process may be preempted
     return False
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def certificates(tmp_path: Path) -> Path:
-    """A directory as DOCKER_CERT_PATH wants it; its one self-signed certificate is authority, server and client."""
+    """A directory for DOCKER_CERT_PATH; one self-signed certificate is the authority, the server's and the client's."""
     command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     command += ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-days", "2"]
     command += ["-keyout", str(tmp_path / "key.pem"), "-out", str(tmp_path / "cert.pem")]

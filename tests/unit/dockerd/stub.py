@@ -24,7 +24,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """`body` is sent as JSON unless it is bytes; with `then_close` the connection ends after it, as in a crash."""
+    """`body` is sent as JSON unless it is bytes; with `then_close` the connection is closed after it, as in a crash."""
 
     status: int = 200
     body: object = None
@@ -110,6 +110,6 @@ async def serving(socket: Path, handler: Callable[[Request], Reply | None]) -> A
     finally:
         server.close()
         stub.crash()
-        # serve() ends with its connection; without this its task would outlive the test's loop
+        # wait for serve(), whose task would otherwise outlive the test's loop
         await stub.idle.wait()
         await server.wait_closed()

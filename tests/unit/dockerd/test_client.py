@@ -22,7 +22,7 @@ WEB = Attachment(CONTAINER, "web", running=True)
 def engine(
     answer: Callable[[str, str], tuple[int, object]], asked: list[str] | None = None
 ) -> Callable[[Request], Reply]:
-    """Answer what comes after the API version in a path."""
+    """Respond to the part of a path after the API version."""
 
     def handle(request: Request) -> Reply:
         if request.path == "/_ping":

@@ -22,7 +22,7 @@ ANY4, ANY6 = IPv4Address("0.0.0.0"), IPv6Address("::")
 
 
 def inspected_network(**changes: object) -> dict[str, object]:
-    """As engine 28.5 shows it."""
+    """As inspected on engine 28.5."""
     return {
         "Name": "n1",
         "Id": NETWORK_ID,
@@ -176,7 +176,7 @@ def test_decodes_the_id_of_a_created_network_and_error_messages() -> None:
 
 
 def entry(**changes: object) -> dict[str, object]:
-    """As engine 20.10 shows a running container's configuration for one network."""
+    """A running container's endpoint settings on engine 20.10."""
     return {
         "IPAMConfig": {"IPv6Address": "2001:db8:1::99"},
         "Links": ["db:database"],
@@ -263,7 +263,7 @@ def test_a_mac_address_is_requested_on_the_first_network_only(mode: str, asked: 
 
 
 def listed(**changes: object) -> dict[str, object]:
-    """As engine 28.5 lists a running container."""
+    """A running container in a listing of engine 28.5."""
     return {
         "Id": CONTAINER_ID,
         "Names": ["/cc"],
@@ -356,7 +356,7 @@ def test_decodes_the_host_address_of_a_binding(address: str | None, seen: object
 
 
 def test_omits_ports_that_are_not_bound() -> None:
-    # exposed only; and what 28.5 shows for IPv6 where gateway_mode_ipv6 is "routed"
+    # exposed only, or IPv6 on 28.5 where gateway_mode_ipv6 is "routed"
     assert decoded(Ports=[port(None, 81, None), port("::", 80, None), port("0.0.0.0", 80, 0)]).ports == ()
 
 

@@ -46,7 +46,7 @@ def streams(stub: Stub) -> EventStreams:
 
 
 async def collect(stub: Stub) -> list[EngineEvent]:
-    """All events until the stream ends, which must be unavailability."""
+    """Collect all events until the stream ends with `EngineUnavailable`."""
     seen: list[EngineEvent] = []
 
     async def listen() -> None:

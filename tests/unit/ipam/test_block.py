@@ -41,13 +41,13 @@ def chosen(asked: BlockRequest) -> IPv6Network:
     return found.prefix
 
 
-def test_the_same_question_has_the_same_answer_in_every_version() -> None:
+def test_choices_are_the_same_in_every_version() -> None:
     # A change of these would move networks whose ledger was lost.
     assert chosen(request("blog")) == IPv6Network("fd00:1:2:b81c::/64")
     assert chosen(request("shop")) == IPv6Network("fd00:1:2:bbd1::/64")
 
 
-def test_who_asks_first_does_not_matter() -> None:
+def test_choices_do_not_depend_on_the_order_of_requests() -> None:
     names = [f"network-{number}" for number in range(50)]
 
     def share_out(order: list[str]) -> dict[str, IPv6Network]:
@@ -59,20 +59,20 @@ def test_who_asks_first_does_not_matter() -> None:
     assert share_out(names) == share_out(names[::-1])
 
 
-def test_the_pool_name_and_the_owner_name_do_not_run_together() -> None:
+def test_pool_and_owner_names_are_hashed_separately() -> None:
     first = replace(request("lane"), pool="default-p")
     second = replace(request("plane"), pool="default-")
 
     assert chosen(first) != chosen(second)
 
 
-def test_the_bound_subnet_stays() -> None:
+def test_keeps_the_bound_subnet() -> None:
     subnet = IPv6Network("fd00:1:2:7::/64")
 
     assert chosen(request(held=(holds("blog", subnet),))) == subnet
 
 
-def test_a_subnet_that_the_user_fixed_stays_when_the_pool_covers_it() -> None:
+def test_keeps_a_fixed_subnet_inside_the_pool() -> None:
     subnet = IPv6Network("fd00:1:2:7::/64")
 
     assert chosen(request(held=(replace(holds("blog", subnet), pool=""),))) == subnet
@@ -81,18 +81,18 @@ def test_a_subnet_that_the_user_fixed_stays_when_the_pool_covers_it() -> None:
 @pytest.mark.parametrize(
     "elsewhere", ["fd00:1:2:7::/64", "fd00:1:2:7:8::/80", "fd00:1:2::/61"], ids=["same", "inside", "around"]
 )
-def test_a_bound_subnet_that_is_in_use_elsewhere_is_left(elsewhere: str) -> None:
+def test_leaves_a_bound_subnet_that_is_in_use_elsewhere(elsewhere: str) -> None:
     subnet = IPv6Network("fd00:1:2:7::/64")
     asked = replace(request(held=(holds("blog", subnet),)), avoid=(IPv6Network(elsewhere),))
 
     assert not chosen(asked).overlaps(IPv6Network(elsewhere))
 
 
-def test_a_bound_subnet_outside_the_pool_is_left() -> None:
+def test_leaves_a_bound_subnet_outside_the_pool() -> None:
     assert chosen(request(held=(holds("blog", IPv6Network("fd00:9::/64")),))).subnet_of(POOL)
 
 
-def test_a_bound_subnet_of_another_length_is_left() -> None:
+def test_leaves_a_bound_subnet_of_another_length() -> None:
     held = (holds("blog", IPv6Network("fd00:1:2:7::/80")),)
 
     found = chosen(request(held=held))
@@ -101,27 +101,27 @@ def test_a_bound_subnet_of_another_length_is_left() -> None:
     assert not found.overlaps(held[0].prefix)
 
 
-def test_the_subnet_given_up_last_comes_back() -> None:
+def test_prefers_the_subnet_released_last() -> None:
     older = holds("blog", IPv6Network("fd00:1:2:7::/64"), cooling=True, since=NOW - 90)
     newer = holds("blog", IPv6Network("fd00:1:2:5::/64"), cooling=True, since=NOW - 30)
 
     assert chosen(request(held=(older, newer))) == newer.prefix
 
 
-def test_an_own_subnet_comes_back_even_when_its_cooldown_is_over() -> None:
+def test_prefers_an_own_subnet_after_its_cooldown() -> None:
     old = holds("blog", IPv6Network("fd00:1:2:7::/64"), cooling=True, since=0.0)
 
     assert choose(request(held=(old,))) == SubnetChoice(old.prefix)
 
 
-def test_the_bound_subnet_comes_before_a_cooling_one() -> None:
+def test_prefers_the_bound_subnet_to_a_cooling_one() -> None:
     bound = holds("blog", IPv6Network("fd00:1:2:7::/64"), since=0.0)
     cooling = holds("blog", IPv6Network("fd00:1:2:5::/64"), cooling=True, since=NOW)
 
     assert chosen(request(held=(cooling, bound))) == bound.prefix
 
 
-def test_the_next_free_subnet_follows_a_taken_one() -> None:
+def test_takes_the_next_free_subnet() -> None:
     first = chosen(request())
 
     second = chosen(request(held=(holds("shop", first),)))
@@ -148,7 +148,7 @@ def test_the_first_subnet_of_a_prefix_is_taken_last() -> None:
     assert held[-1].prefix == IPv6Network("fd00:1:2::/64")
 
 
-def test_every_prefix_of_a_pool_is_used_up() -> None:
+def test_uses_every_prefix_of_a_pool() -> None:
     pools = (IPv6Network("fd00:1:2::/63"), IPv6Network("fd00:9::/64"), IPv6Network("fd00:5::/62"))
     held: tuple[Allocation, ...] = ()
     for number in range(7):
@@ -168,14 +168,14 @@ def test_overlapping_prefixes_of_a_pool_count_once() -> None:
     assert choose(taken) == PoolExhausted("default", 64, 2, 0, 0, None)
 
 
-def test_a_cooling_subnet_is_kept_from_others() -> None:
+def test_a_cooling_subnet_is_not_assigned_to_others() -> None:
     pool = IPv6Network("fd00:1:2:7::/64")
     cooling = holds("shop", pool, cooling=True, since=NOW - 60)
 
     assert choose(request(prefixes=(pool,), held=(cooling,))) == PoolExhausted("default", 64, 1, 0, 1, NOW - 60 + HOUR)
 
 
-def test_the_end_of_the_cooldown_frees_a_subnet_and_names_what_to_forget() -> None:
+def test_after_the_cooldown_the_choice_lists_expired_allocations() -> None:
     pool = IPv6Network("fd00:1:2:7::/64")
     cooled = holds("shop", pool, cooling=True, since=NOW - HOUR)
 
@@ -183,7 +183,7 @@ def test_the_end_of_the_cooldown_frees_a_subnet_and_names_what_to_forget() -> No
     assert cooled_down((cooled, holds("blog", POOL)), NOW, HOUR) == (cooled,)
 
 
-def test_the_soonest_end_of_a_cooldown_is_told() -> None:
+def test_reports_when_the_first_cooldown_ends() -> None:
     pool = IPv6Network("fd00:1:2:6::/63")
     later, sooner = pool.subnets(new_prefix=64)
     held = (holds("shop", later, cooling=True, since=NOW - 1), holds("mail", sooner, cooling=True, since=NOW - 2))
@@ -191,13 +191,13 @@ def test_the_soonest_end_of_a_cooldown_is_told() -> None:
     assert choose(request(prefixes=(pool,), held=held)) == PoolExhausted("default", 64, 2, 0, 2, NOW - 2 + HOUR)
 
 
-def test_a_small_pool_may_be_divided_anew_by_its_only_owner() -> None:
+def test_the_only_owner_may_divide_a_small_pool_again() -> None:
     pool = IPv6Network("fd00:1:2:7::/64")
 
     assert chosen(request(prefixes=(pool,), length=80, held=(holds("blog", pool),))).subnet_of(pool)
 
 
-def test_prefixes_longer_than_asked_are_passed_over() -> None:
+def test_skips_prefixes_longer_than_requested() -> None:
     long = IPv6Network("fd00:9::/80")
 
     assert choose(request(prefixes=(long,))) == PrefixTooShort("default", 64, 80)
@@ -205,7 +205,7 @@ def test_prefixes_longer_than_asked_are_passed_over() -> None:
     assert chosen(request(prefixes=(long, POOL))).subnet_of(POOL)
 
 
-def test_a_huge_pool_that_is_half_taken_is_searched_by_arithmetic() -> None:
+def test_searches_a_huge_half_taken_pool_without_enumerating() -> None:
     pool = IPv6Network("fd00::/16")
     half = IPv6Network("fd00::/17")
 

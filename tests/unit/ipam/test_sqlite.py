@@ -35,7 +35,7 @@ async def statements(ledger: SqliteLedger) -> list[str]:
     return seen
 
 
-async def test_everything_is_found_again_after_a_restart(path: Path) -> None:
+async def test_reads_back_everything_after_a_restart(path: Path) -> None:
     ledger = await SqliteLedger.open(path)
     first = await ledger.bind("blog", "default", A, 1.5, revision=None)
     await ledger.bind("blog", "default", B, 2.5, revision=first.revision)
@@ -50,7 +50,7 @@ async def test_everything_is_found_again_after_a_restart(path: Path) -> None:
     await again.close()
 
 
-async def test_a_revision_never_comes_twice_even_after_a_restart(path: Path) -> None:
+async def test_revisions_are_unique_across_restarts(path: Path) -> None:
     ledger = await SqliteLedger.open(path)
     bound = await ledger.bind("blog", "default", A, 1.0, revision=None)
     await ledger.release(bound, 2.0)
@@ -66,7 +66,7 @@ async def test_a_revision_never_comes_twice_even_after_a_restart(path: Path) -> 
 
 
 @pytest.mark.parametrize("prefix", ["::/0", "fd00::/8", "fd00::1/128", "ffff:ffff:ffff:ffff::/64"])
-async def test_prefixes_of_every_length_are_kept_exactly(path: Path, prefix: str) -> None:
+async def test_stores_prefixes_of_every_length(path: Path, prefix: str) -> None:
     ledger = await SqliteLedger.open(path)
     await ledger.bind("blog", "", IPv6Network(prefix), 1.0, revision=None)
     await ledger.close()
@@ -74,7 +74,7 @@ async def test_prefixes_of_every_length_are_kept_exactly(path: Path, prefix: str
     assert [each.prefix for each in read_allocations(path)] == [IPv6Network(prefix)]
 
 
-async def test_reading_and_binding_the_same_again_touch_no_file(path: Path) -> None:
+async def test_reading_and_repeated_binding_write_nothing(path: Path) -> None:
     ledger = await SqliteLedger.open(path)
     await ledger.bind("blog", "default", A, 1.0, revision=None)
     seen = await statements(ledger)
@@ -88,7 +88,7 @@ async def test_reading_and_binding_the_same_again_touch_no_file(path: Path) -> N
     await ledger.close()
 
 
-async def test_binding_again_behind_a_release_under_way_is_decided_after_it(path: Path) -> None:
+async def test_a_bind_during_a_release_runs_after_it(path: Path) -> None:
     ledger = await SqliteLedger.open(path)
     bound = await ledger.bind("blog", "default", A, 1.0, revision=None)
 
@@ -103,7 +103,7 @@ async def test_binding_again_behind_a_release_under_way_is_decided_after_it(path
     await ledger.close()
 
 
-async def test_somebody_elses_writes_are_noticed_and_then_known(path: Path) -> None:
+async def test_a_write_of_another_process_is_a_conflict_and_refreshes_the_cache(path: Path) -> None:
     ours, theirs = await SqliteLedger.open(path), await SqliteLedger.open(path)
     taken = await theirs.bind("shop", "default", A, 1.0, revision=None)
     moved = await theirs.bind("mail", "default", B, 1.0, revision=None)
@@ -121,7 +121,7 @@ async def test_somebody_elses_writes_are_noticed_and_then_known(path: Path) -> N
     await theirs.close()
 
 
-async def test_a_full_disk_is_told_with_its_remedy_and_loses_nothing(path: Path) -> None:
+async def test_a_full_disk_has_a_remedy_and_loses_nothing(path: Path) -> None:
     ledger = await SqliteLedger.open(path)
     bound = await ledger.bind("blog", "default", A, 1.0, revision=None)
     await ledger._database.read(lambda connection: connection.execute("PRAGMA max_page_count = 1").fetchall())
@@ -135,12 +135,12 @@ async def test_a_full_disk_is_told_with_its_remedy_and_loses_nothing(path: Path)
     await ledger.close()
 
 
-async def test_a_damaged_file_is_refused_with_its_remedy(damaged: Path) -> None:
+async def test_a_damaged_file_has_a_remedy(damaged: Path) -> None:
     with pytest.raises(LedgerError, match="is damaged"):
         await SqliteLedger.open(damaged)
 
 
-async def test_a_file_whose_rows_cannot_be_read_is_refused_and_closed(path: Path) -> None:
+async def test_a_file_with_unreadable_rows_is_closed(path: Path) -> None:
     await (await SqliteLedger.open(path)).close()
     connection = sqlite3.connect(path)
     connection.execute("DROP TABLE ipam_pools")
@@ -175,7 +175,7 @@ asyncio.run(main())
 
 
 def write_and_be_killed(path: Path) -> int:
-    """How many writes were acknowledged before the kill."""
+    """Return the number of writes acknowledged before the kill."""
     with subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True) as writer:
         assert writer.stdout is not None
         for _ in range(20):
@@ -186,7 +186,7 @@ def write_and_be_killed(path: Path) -> int:
     return acknowledged
 
 
-async def test_a_kill_loses_nothing_that_was_acknowledged(path: Path) -> None:
+async def test_a_kill_loses_no_acknowledged_write(path: Path) -> None:
     acknowledged = write_and_be_killed(path)
 
     ledger = await SqliteLedger.open(path)

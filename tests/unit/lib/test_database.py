@@ -40,7 +40,7 @@ async def refuse(database: Database, word: str) -> None:
 
 
 class Gate:
-    """Keeps the database's thread busy until it is opened."""
+    """Blocks the database's thread until the gate is opened."""
 
     def __init__(self, database: Database) -> None:
         self._open = threading.Event()

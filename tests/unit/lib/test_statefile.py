@@ -32,7 +32,7 @@ def keep(path: Path, *new: str) -> None:
 
 
 def keep_and_be_killed(path: Path, word: str) -> None:
-    """Leave the write-ahead log behind, as a killed daemon does."""
+    """Leave a write-ahead log, as a killed daemon does."""
     program = """
 import os, sys, pathlib, signal
 from dockerv6.lib.statefile import Schema, open_state
@@ -49,7 +49,7 @@ def listing(path: Path) -> list[str]:
 
 @contextmanager
 def unprivileged(path: Path) -> Iterator[None]:
-    """As a user who may read the file, and write neither it nor its directory."""
+    """Become a user who may read the file but write neither it nor its directory."""
     for each in (path.parent, *path.parent.iterdir()):
         each.chmod(0o555 if each.is_dir() else 0o444)
     reachable = [parent for parent in path.parents if parent.stat().st_uid == os.geteuid() and parent != path.parent]

@@ -18,7 +18,7 @@ with InstanceLock(pathlib.Path(sys.argv[1])):
 """
 
 
-def test_the_holder_is_this_process_while_it_has_the_lock(tmp_path: Path) -> None:
+def test_lock_holder_is_the_process_that_has_the_lock(tmp_path: Path) -> None:
     state_dir = tmp_path / "state"
     assert lock_holder(state_dir) is None
 
@@ -29,7 +29,7 @@ def test_the_holder_is_this_process_while_it_has_the_lock(tmp_path: Path) -> Non
     assert lock_holder(state_dir) is None
 
 
-def test_a_second_instance_is_refused_and_told_who_has_it(tmp_path: Path) -> None:
+def test_a_second_instance_fails_and_reports_the_process(tmp_path: Path) -> None:
     with InstanceLock(tmp_path), pytest.raises(AlreadyRunning, match=f"process {os.getpid()}") as refused:
         InstanceLock(tmp_path).acquire()
 
@@ -38,7 +38,7 @@ def test_a_second_instance_is_refused_and_told_who_has_it(tmp_path: Path) -> Non
         pass
 
 
-def test_the_kernel_lets_go_of_a_killed_instance(tmp_path: Path) -> None:
+def test_the_kernel_releases_the_lock_of_a_killed_process(tmp_path: Path) -> None:
     command = [sys.executable, "-c", DAEMON, str(tmp_path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as daemon:
         assert daemon.stdout is not None
@@ -54,7 +54,7 @@ def test_the_kernel_lets_go_of_a_killed_instance(tmp_path: Path) -> None:
         assert lock_holder(tmp_path) == os.getpid()
 
 
-def test_a_program_started_later_does_not_inherit_the_lock(tmp_path: Path) -> None:
+def test_a_child_process_does_not_inherit_the_lock(tmp_path: Path) -> None:
     program = "import os; print(*(os.path.realpath(f'/proc/self/fd/{fd}') for fd in os.listdir('/proc/self/fd')))"
     with InstanceLock(tmp_path):
         opened = subprocess.run(
@@ -65,7 +65,7 @@ def test_a_program_started_later_does_not_inherit_the_lock(tmp_path: Path) -> No
     assert str(tmp_path) not in opened
 
 
-def test_letting_go_counts_even_while_somebody_has_a_copy_of_the_descriptor(tmp_path: Path) -> None:
+def test_release_works_despite_a_copy_of_the_descriptor(tmp_path: Path) -> None:
     lock = InstanceLock(tmp_path)
     lock.acquire()
     assert lock._descriptor is not None
@@ -78,7 +78,7 @@ def test_letting_go_counts_even_while_somebody_has_a_copy_of_the_descriptor(tmp_
     os.close(copy)
 
 
-def test_a_holder_that_has_not_said_its_id_is_process_0(tmp_path: Path) -> None:
+def test_lock_holder_is_0_before_the_id_is_written(tmp_path: Path) -> None:
     with InstanceLock(tmp_path):
         (tmp_path / LOCK_FILE).write_text("")
 
@@ -87,7 +87,7 @@ def test_a_holder_that_has_not_said_its_id_is_process_0(tmp_path: Path) -> None:
             InstanceLock(tmp_path).acquire()
 
 
-def test_a_look_at_the_holder_keeps_nobody_from_starting(tmp_path: Path) -> None:
+def test_reading_the_holder_does_not_prevent_a_start(tmp_path: Path) -> None:
     done = False
 
     def look() -> None:
@@ -107,7 +107,7 @@ def test_a_look_at_the_holder_keeps_nobody_from_starting(tmp_path: Path) -> None
             each.result()
 
 
-def test_a_lock_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
+def test_a_symbolic_link_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / LOCK_FILE).symlink_to(tmp_path / "elsewhere")
 
     with pytest.raises(OSError, match="symbolic links"):

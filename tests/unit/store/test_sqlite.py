@@ -40,7 +40,7 @@ async def statements(store: SqliteStore) -> list[str]:
     return seen
 
 
-async def test_everything_is_found_again_after_a_restart(path: Path) -> None:
+async def test_reads_back_everything_after_a_restart(path: Path) -> None:
     store = await SqliteStore.open(path)
     await store.put(resource("blog"), replace(resource("shop"), deleting_since=5.0, status={"a": [1, None, "ü"]}))
     await store.put_status("IPv6Network", "blog", {"ready": True})
@@ -57,7 +57,7 @@ async def test_everything_is_found_again_after_a_restart(path: Path) -> None:
     await again.close()
 
 
-async def test_a_revision_never_comes_twice_even_after_a_restart(path: Path) -> None:
+async def test_revisions_are_unique_across_restarts(path: Path) -> None:
     store = await SqliteStore.open(path)
     (blog,) = await store.put(resource("blog"))
     await store.remove("IPv6Network", "blog")
@@ -70,7 +70,7 @@ async def test_a_revision_never_comes_twice_even_after_a_restart(path: Path) -> 
     await store.close()
 
 
-async def test_a_thousand_objects_are_one_transaction(path: Path) -> None:
+async def test_writes_a_thousand_objects_in_one_transaction(path: Path) -> None:
     store = await SqliteStore.open(path)
     seen = await statements(store)
 
@@ -80,7 +80,7 @@ async def test_a_thousand_objects_are_one_transaction(path: Path) -> None:
     await store.close()
 
 
-async def test_statuses_written_at_once_share_transactions(path: Path) -> None:
+async def test_concurrent_statuses_share_transactions(path: Path) -> None:
     store = await SqliteStore.open(path)
     await store.put(*(resource(f"network-{number}") for number in range(200)))
     seen = await statements(store)
@@ -92,7 +92,7 @@ async def test_statuses_written_at_once_share_transactions(path: Path) -> None:
     await store.close()
 
 
-async def test_equal_statuses_and_records_touch_no_file(path: Path) -> None:
+async def test_equal_statuses_and_records_write_nothing(path: Path) -> None:
     store = await SqliteStore.open(path)
     await store.put(resource("blog"))
     await store.put_status("IPv6Network", "blog", {"a": 1, "b": 2})
@@ -111,7 +111,7 @@ async def test_equal_statuses_and_records_touch_no_file(path: Path) -> None:
     await store.close()
 
 
-async def test_a_cancelled_write_leaves_memory_and_file_alike(path: Path) -> None:
+async def test_cache_and_file_agree_after_a_cancelled_write(path: Path) -> None:
     store = await SqliteStore.open(path)
     await store.put(resource("blog"))
 
@@ -127,7 +127,7 @@ async def test_a_cancelled_write_leaves_memory_and_file_alike(path: Path) -> Non
     await again.close()
 
 
-async def test_somebody_elses_writes_are_noticed_and_then_known(path: Path) -> None:
+async def test_a_write_of_another_process_is_a_conflict_and_refreshes_the_cache(path: Path) -> None:
     ours, theirs = await SqliteStore.open(path), await SqliteStore.open(path)
     (blog,) = await theirs.put(resource("blog"))
 
@@ -139,7 +139,7 @@ async def test_somebody_elses_writes_are_noticed_and_then_known(path: Path) -> N
     await theirs.close()
 
 
-async def test_a_full_disk_is_told_with_its_remedy_and_loses_nothing(path: Path) -> None:
+async def test_a_full_disk_has_a_remedy_and_loses_nothing(path: Path) -> None:
     store = await SqliteStore.open(path)
     (blog,) = await store.put(resource("blog"))
     await store._database.read(lambda connection: connection.execute("PRAGMA max_page_count = 1").fetchall())
@@ -155,14 +155,14 @@ async def test_a_full_disk_is_told_with_its_remedy_and_loses_nothing(path: Path)
     await store.close()
 
 
-async def test_a_damaged_file_is_refused_with_its_remedy_and_left_alone(damaged: Path) -> None:
+async def test_a_damaged_file_has_a_remedy_and_is_not_modified(damaged: Path) -> None:
     with pytest.raises(StoreError, match="restore a backup"):
         await SqliteStore.open(damaged)
 
     assert content(damaged) == JUNK
 
 
-async def test_a_newer_file_is_refused_with_its_remedy(path: Path) -> None:
+async def test_a_newer_file_has_a_remedy(path: Path) -> None:
     await (await SqliteStore.open(path)).close()
     connection = sqlite3.connect(path)
     connection.execute("UPDATE state_schema SET version = 99 WHERE component = 'store'")
@@ -173,7 +173,7 @@ async def test_a_newer_file_is_refused_with_its_remedy(path: Path) -> None:
         await SqliteStore.open(path)
 
 
-async def test_a_file_whose_rows_cannot_be_read_is_refused_and_closed(path: Path) -> None:
+async def test_a_file_with_unreadable_rows_is_closed(path: Path) -> None:
     await (await SqliteStore.open(path)).close()
     connection = sqlite3.connect(path)
     connection.execute("DROP TABLE store_records")
@@ -206,7 +206,7 @@ asyncio.run(main())
 
 
 def write_and_be_killed(path: Path) -> int:
-    """How many writes were acknowledged before the kill."""
+    """Return the number of writes acknowledged before the kill."""
     with subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True) as writer:
         assert writer.stdout is not None
         for _ in range(20):
@@ -217,7 +217,7 @@ def write_and_be_killed(path: Path) -> int:
     return acknowledged
 
 
-async def test_a_kill_loses_nothing_acknowledged_and_leaves_no_half_group(path: Path) -> None:
+async def test_a_kill_loses_no_acknowledged_write_and_leaves_no_partial_group(path: Path) -> None:
     acknowledged = write_and_be_killed(path)
 
     store = await SqliteStore.open(path)
