@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from dockerv6.controller.preview import plan_everything
-from dockerv6.daemon.preview import _copy_ledger, _copy_store
+from dockerv6.daemon.preview import copy_ledger, copy_store
 from dockerv6.ipam.memory import MemoryLedger
 from dockerv6.planning.plan import Plan
 from dockerv6.store.memory import MemoryStore
@@ -14,8 +14,8 @@ from tests.world import Host
 async def preview(host: Host) -> dict[str, Plan]:
     """Plans by name."""
     store, ledger = MemoryStore(), MemoryLedger()
-    await _copy_store(host.store, store)
-    await _copy_ledger(host.ledger, ledger)
+    await copy_store(host.store, store)
+    await copy_ledger(host.ledger, ledger)
     with _memory(host, store, ledger):
         context = host.context()
     await context.inventory.load()

@@ -50,11 +50,21 @@ def serve(address: str, health: Health, metrics: Metrics) -> Iterator[None]:
     try:
         yield
     finally:
-        threading.Thread(target=server.shutdown, daemon=True).start()
-        server.server_close()
+        _stop(server, thread)
         if address.startswith("unix:"):
             with suppress(OSError):
                 Path(address.removeprefix("unix:")).unlink()
+
+
+def _stop(server: socketserver.TCPServer, thread: threading.Thread) -> None:
+    """End the server's loop, which sleeps in poll(2): a closed socket goes on listening until poll returns."""
+    stopping = threading.Thread(target=server.shutdown)
+    stopping.start()
+    with suppress(OSError):
+        server.socket.shutdown(socket.SHUT_RDWR)  # wakes it
+    stopping.join()
+    thread.join()
+    server.server_close()
 
 
 class _UnixServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
@@ -75,13 +85,11 @@ class _Tcp6Server(_TcpServer):
 Handler = Callable[..., BaseHTTPRequestHandler]
 
 
-def _server(address: str, handler: Handler) -> socketserver.BaseServer:
+def _server(address: str, handler: Handler) -> socketserver.TCPServer:
     if address.startswith("unix:"):
         path = Path(address.removeprefix("unix:"))
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        if (
-            path.is_socket()
-        ):  # left by a process that was killed; it is gone, or it would hold the state directory's lock
+        if path.is_socket():  # of a process that was killed: we hold the lock of the state directory
             path.unlink()
         before = os.umask(0o177)
         try:

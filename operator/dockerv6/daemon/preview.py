@@ -42,8 +42,8 @@ async def _preview(settings: Settings) -> Preview:
     copy = State(MemoryStore(), MemoryLedger())
     if settings.database.exists():
         async with open_state(settings) as kept:
-            await _copy_store(kept.store, copy.store)
-            await _copy_ledger(kept.ledger, copy.ledger)
+            await copy_store(kept.store, copy.store)
+            await copy_ledger(kept.ledger, copy.ledger)
     async with open_context(settings, copy) as context:
         await context.inventory.load()
         await context.recreations.load()
@@ -57,7 +57,8 @@ async def _preview(settings: Settings) -> Preview:
         return Preview(await plan_everything(snapshot, context), snapshot.diagnostics)
 
 
-async def _copy_store(source: Store, target: Store) -> None:
+async def copy_store(source: Store, target: Store) -> None:
+    """Copy objects, statuses and the records that plans depend on."""
     objects = await source.objects()
     await target.put(*(replace(o, revision=0) for o in objects))
     for stored in objects:
@@ -67,7 +68,8 @@ async def _copy_store(source: Store, target: Store) -> None:
             await target.put_record(scope, name, value)
 
 
-async def _copy_ledger(source: Ledger, target: Ledger) -> None:
+async def copy_ledger(source: Ledger, target: Ledger) -> None:
+    """Copy allocations and pool prefixes."""
     # an owner has one subnet in use at a time, so its earlier ones are bound and released first
     for allocation in sorted(await source.allocations(), key=lambda a: a.state is AllocationState.BOUND):
         copy = await target.bind(allocation.owner, allocation.pool, allocation.prefix, allocation.since, revision=None)

@@ -89,7 +89,7 @@ async def open_context(settings: Settings, state: State, clock: Clock | None = N
             firewall=firewall,
             events=EventRecorder(state.store, clock),
             recreations=InFlightRecreations(state.store),
-            detect_foreign_rules=partial(_rival, session),
+            detect_foreign_rules=partial(_foreign_rules, session),
         )
 
 
@@ -107,7 +107,7 @@ async def _choice(settings: Settings, session: NftSession) -> detect.BackendChoi
     return choice
 
 
-async def _rival(session: NftSession) -> str:
-    """What docker-ipv6nat does on this host; empty: it is not here."""
+async def _foreign_rules(session: NftSession) -> str:
+    """A message about docker-ipv6nat; "": it is not on this host."""
     found = await presence.detect(session)
     return found.message if found is not None else ""
