@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from dockerv6.cli.reference import MARKER, reference
 from dockerv6.daemon import preview
 from dockerv6.daemon.preview import Preview
 from dockerv6.dockerd.model import Attachment, NetworkSpec, SubnetConfig
@@ -26,10 +25,10 @@ from dockerv6.planning.steps import (
     SetSysctl,
 )
 from dockerv6.store.model import EventType
+from scripts.cli_page import PAGE, page
 from tests.unit.cli.harness import NOW, Daemon, condition, run, stored
 
 GOLDENS = Path(__file__).parent / "cli"
-DOCS = Path(__file__).parents[2] / "docs" / "cli.md"
 BLOG = ("IPv6Network", "blog")
 SUBNET = IPv6Network("fd12:3456:789a:1::/64")
 
@@ -221,9 +220,8 @@ def test_no_golden_is_left_over() -> None:
     assert {path.stem for path in GOLDENS.iterdir()} == set(SCREENS)
 
 
-def test_the_reference_of_the_command_line_is_fresh() -> None:
-    written, _, _ = DOCS.read_text().partition(MARKER)
-    compare(DOCS, written + MARKER + "\n" + reference())
+def test_the_page_of_the_command_line_is_generated_from_the_code() -> None:
+    assert PAGE.read_text() == page(), f"{PAGE} is stale: run python -m scripts.cli_page"
 
 
 def compare(path: Path, shown: str) -> None:

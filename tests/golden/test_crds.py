@@ -5,13 +5,10 @@ from pathlib import Path
 import pytest
 
 from dockerv6.api.crd import COMMAND, export
-from dockerv6.api.reference import reference
+from scripts.resources_page import PAGE, page
 
 ROOT = Path(__file__).parents[2]
 FILES = export()
-WRITE_REFERENCE = (
-    "python -c 'from dockerv6.api.reference import reference; print(reference(), end=\"\")' > docs/reference.md"
-)
 
 
 @pytest.mark.parametrize("name", sorted(FILES))
@@ -26,4 +23,4 @@ def test_crds_holds_nothing_else() -> None:
 
 
 def test_the_reference_is_what_the_models_give() -> None:
-    assert (ROOT / "docs" / "reference.md").read_text() == reference(), f"stale: run {WRITE_REFERENCE}"
+    assert PAGE.read_text() == page(), f"{PAGE} is stale: run python -m scripts.resources_page"

@@ -13,7 +13,7 @@ import yaml
 from click.testing import CliRunner
 
 from dockerv6.cli.main import main
-from dockerv6.daemon import settings
+from dockerv6.daemon.settings import Settings
 
 _ROOT = Path(__file__).parents[2]
 _MANIFESTS = _ROOT / "manifests"
@@ -63,7 +63,7 @@ def test_compose_file_gives_the_operator_what_it_needs_and_no_more() -> None:
     assert service["cap_add"] == ["NET_ADMIN", "NET_RAW"]
     assert service["read_only"]
     targets = {volume.split(":", 1)[1] for volume in service["volumes"]}
-    assert targets == {"/var/run/docker.sock", f"{settings.CONFIG_DIR}:ro", settings.STATE_DIR}
+    assert targets == {"/var/run/docker.sock", f"{Settings().config_dirs[0]}:ro", Settings().state_dir}
 
 
 def test_image_is_labelled_with_the_version_and_has_a_python_that_the_package_takes() -> None:
@@ -93,9 +93,9 @@ def test_unit_starts_the_daemon_with_the_directories_that_are_its_defaults() -> 
     assert service["Type"] == "notify"
     assert service["Restart"] == "always"
     assert service["ExecStart"].endswith("/dockerv6 run")
-    assert f"/etc/{service['ConfigurationDirectory']}" == settings.CONFIG_DIR
-    assert f"/var/lib/{service['StateDirectory']}" == settings.STATE_DIR
-    assert f"/run/{service['RuntimeDirectory']}" == settings.RUN_DIR
+    assert f"/etc/{service['ConfigurationDirectory']}" == Settings().config_dirs[0]
+    assert f"/var/lib/{service['StateDirectory']}" == Settings().state_dir
+    assert f"/run/{service['RuntimeDirectory']}" == Settings().run_dir
 
 
 def test_unit_leaves_sysctls_writable_and_netlink_reachable() -> None:

@@ -1,4 +1,4 @@
-"""The command line: kubectl-like verbs, one file a verb, and their printers.
+"""The command line: one module per verb, in the style of kubectl, and printers.
 
-Duty: parse arguments, call the floors below, print. Never: hold logic.
+Duty: parse arguments, call the packages below, print. Never: contain logic.
 """

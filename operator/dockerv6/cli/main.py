@@ -1,4 +1,4 @@
-"""The entry point: a group that loads only the verb that was asked for."""
+"""The entry point: a group that loads only the command that was asked for, and prints expected errors as one line."""
 
 import errno
 import os
@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from importlib import import_module
 
 import click
-
-from dockerv6.cli.errors import INTERRUPTED, explained
 
 VERBS: Mapping[str, str] = {
     "run": "run",
@@ -28,16 +26,36 @@ VERBS: Mapping[str, str] = {
 }
 """Every verb and its module in ``cli.commands``, in the order of ``--help``."""
 
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as of shells: 128 + SIGINT."""
 
-class Verbs(click.Group):
-    """Imports a verb's module when the verb is used, and turns expected errors into one line."""
+EXPECTED = frozenset(
+    {
+        "dockerv6.daemon.http:ListenError",
+        "dockerv6.dockerd.address:DockerHostError",
+        "dockerv6.dockerd.port:EngineError",
+        "dockerv6.firewall.port:FirewallError",
+        "dockerv6.hostnet.port:HostNetError",
+        "dockerv6.ipam.ledger:LedgerError",
+        "dockerv6.lib.statefile:StateFileError",
+        "dockerv6.store.lock:AlreadyRunning",
+        "dockerv6.store.port:StoreError",
+    }
+)
+"""Base classes of the errors whose message is for users. By name: importing them would load the whole daemon."""
+
+_NO_STATE = "dockerv6.lib.statefile:StateFileMissingError"
+
+
+class CommandGroup(click.Group):
+    """Imports the module of a command when the command is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        """All verbs, as a person meets them."""
+        """All verbs in the order of the help."""
         return list(VERBS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
-        """The verb's command, or None."""
+        """The command of a verb, or None."""
         module = VERBS.get(cmd_name)
         if module is None:
             return None
@@ -47,15 +65,15 @@ class Verbs(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """The verb; an unknown one with a suggestion."""
+        """The command; for an unknown verb an error with a suggestion."""
         if args[0] not in VERBS and not args[0].startswith("-"):
-            from dockerv6.api.errors import did_you_mean  # noqa: PLC0415 - only people who mistype pay for it
+            from dockerv6.api.errors import did_you_mean  # noqa: PLC0415 - only for misspelled verbs
 
-            ctx.fail(f"there is no command {args[0]!r}; {did_you_mean(args[0], VERBS)}")
+            ctx.fail(f"unknown command {args[0]!r}; {did_you_mean(args[0], VERBS)}")
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run the verb. No expected error leaves a traceback."""
+        """Run the command. An expected error leaves no traceback."""
         try:
             result: object = super().invoke(ctx)
         except KeyboardInterrupt:
@@ -64,23 +82,49 @@ class Verbs(click.Group):
             raise
         except Exception as error:
             if isinstance(error, OSError) and error.errno == errno.EPIPE:
-                raise  # click ends quietly when the reader of our output has gone
-            told = explained(error)
-            if told is None:
+                raise  # click ends quietly when the reader of the output has gone
+            expected = as_click_error(error)
+            if expected is None:
                 raise
-            raise told from error
+            raise expected from error
         return result
 
 
+def as_click_error(error: Exception) -> click.ClickException | None:
+    """The error as click prints it (``Error: …``, exit code 1); None for an unexpected one."""
+    if isinstance(error, OSError):
+        return click.ClickException(_os_error(error))
+    bases = {f"{base.__module__}:{base.__qualname__}" for base in type(error).__mro__}
+    if _NO_STATE in bases:
+        return click.ClickException(
+            f"{error}; start the daemon with `dockerv6 run`, or select its directory with --state-dir"
+        )
+    if bases & EXPECTED:
+        return click.ClickException(f"{error}{_permission_hint(error.__cause__)}")
+    return None
+
+
+def _os_error(error: OSError) -> str:
+    message = error.strerror or str(error)
+    file = f"{error.filename}: " if error.filename else ""
+    return f"{file}{message}{_permission_hint(error)}"
+
+
+def _permission_hint(error: BaseException | None) -> str:
+    if isinstance(error, PermissionError) and os.geteuid() != 0:
+        return "; you are not root: try again with sudo"
+    return ""
+
+
 @click.command(
-    cls=Verbs,
+    cls=CommandGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Every command has its own --help, with examples. Exit codes: 0 success, 1 error, 2 wrong usage "
+    epilog="Run a command with --help for its options and examples. Exit codes: 0 success, 1 error, 2 wrong usage "
     "(`plan`: 2 changes to make).",
 )
 @click.version_option(package_name="dockerv6", message="dockerv6 %(version)s")
 @click.pass_context
 def main(ctx: click.Context) -> None:
-    """Keep a Docker host's IPv6 networks as YAML resources say."""
+    """Manage IPv6 networks of a Docker host with YAML resources."""
     if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         ctx.color = False

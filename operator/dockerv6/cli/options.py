@@ -1,212 +1,99 @@
-"""Options that several verbs share, each with its environment variable, and the settings made from them."""
+"""What commands are declared with: their class, the options of the settings, and durations."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import click
 
-from dockerv6.cli.times import SystemTime, Time, parse_duration
+from dockerv6.cli.state import BlockingClock, SystemBlockingClock
+from dockerv6.daemon.settings import OPTIONS, SettingOption, Settings, parse_duration
 
 if TYPE_CHECKING:
-    from dockerv6.daemon.settings import Settings
+    from click.decorators import FC
 
 P = ParamSpec("P")
 R = TypeVar("R")
-Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
-"""As click's own option decorators: the callback's type goes through unchanged in practice, untyped here."""
-
-_MARK_LIMIT = 1 << 32
+T = TypeVar("T")
 
 
-def duration(text: str) -> float:
-    """Seconds of a span such as ``10m``, for click's ``type``."""
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
+class ExampleCommand(click.Command):
+    """A command with examples at the end of its help."""
+
+    def __init__(self, *args: Any, examples: Sequence[str] = (), **kwargs: Any) -> None:  # noqa: ANN401 - click's own
+        super().__init__(*args, **kwargs)
+        self.examples = tuple(examples)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the examples, one per line without wrapping."""
+        super().format_epilog(ctx, formatter)
+        if self.examples:
+            with formatter.section("Examples"):
+                for example in self.examples:
+                    formatter.write(f"{'':{formatter.current_indent}}{example}\n")
 
 
-def mark(text: str) -> int:
-    """One bit of the packets' fwmark, decimal or hexadecimal, for click's ``type``."""
-    try:
-        number = int(text, 0)
-    except ValueError:
-        raise click.BadParameter(f"{text!r} is no number; write one such as 0x10000000") from None
-    if not 0 < number < _MARK_LIMIT or number & (number - 1):
-        raise click.BadParameter(f"{text!r} is not one bit of a 32-bit mark; write one such as 0x10000000")
-    return number
+def click_type(parse: Callable[[str], T]) -> Callable[[str], T]:
+    """The parser as click's ``type``: its ValueError is reported as wrong usage."""
+
+    @wraps(parse)
+    def convert(text: str) -> T:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise click.BadParameter(str(error)) from None
+
+    return convert
 
 
-config_dir = click.option(
-    "--config-dir",
-    "config_dirs",
-    multiple=True,
-    type=click.Path(),
-    default=("/etc/dockerv6.d",),
-    show_default=True,
-    envvar="DOCKERV6_CONFIG_DIR",
-    show_envvar=True,
-    help="A directory of resources; may be repeated (in the variable: separated by ':').",
-)
-trust_uid = click.option(
-    "--trust-uid",
-    "trusted_uids",
-    multiple=True,
-    type=click.IntRange(min=1),
-    metavar="UID",
-    envvar="DOCKERV6_TRUST_UID",
-    show_envvar=True,
-    help="A user besides root whose resource files are obeyed, such as git-sync's; may be repeated (in the variable: "
-    "separated by spaces).",
-)
-state_dir = click.option(
-    "--state-dir",
-    type=click.Path(file_okay=False),
-    default="/var/lib/dockerv6",
-    show_default=True,
-    envvar="DOCKERV6_STATE_DIR",
-    show_envvar=True,
-    help="Where the daemon keeps its state.",
-)
-run_dir = click.option(
-    "--run-dir",
-    type=click.Path(file_okay=False),
-    default="/run/dockerv6",
-    show_default=True,
-    envvar="DOCKERV6_RUN_DIR",
-    show_envvar=True,
-    help="Where the daemon keeps its sockets.",
-)
-docker_host = click.option(
-    "--docker-host",
-    envvar=["DOCKERV6_DOCKER_HOST", "DOCKER_HOST"],
-    show_envvar=True,
-    metavar="URL",
-    help="The Docker Engine, such as unix:///var/run/docker.sock. Default: as the docker command finds it.",
-)
-firewall_backend = click.option(
-    "--firewall-backend",
-    type=click.Choice(["auto", "nftables", "iptables"]),
-    default="auto",
-    show_default=True,
-    envvar="DOCKERV6_FIREWALL_BACKEND",
-    show_envvar=True,
-    help="How rules are written.",
-)
-resync = click.option(
-    "--resync",
-    type=duration,
-    metavar="DURATION",
-    default="10m",
-    show_default=True,
-    envvar="DOCKERV6_RESYNC",
-    show_envvar=True,
-    help="How often everything is looked at although nothing was heard.",
-)
-prune = click.option(
-    "--prune/--no-prune",
-    default=True,
-    show_default=True,
-    envvar="DOCKERV6_PRUNE",
-    show_envvar=True,
-    help="Whether what no resource asks for any more is removed.",
-)
-fwmark = click.option(
-    "--fwmark",
-    type=mark,
-    metavar="MARK",
-    default="0x10000000",
-    show_default=True,
-    envvar="DOCKERV6_FWMARK",
-    show_envvar=True,
-    help="The mark bit of flows that dockerv6 allows.",
-)
-log_format = click.option(
-    "--log-format",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    envvar="DOCKERV6_LOG_FORMAT",
-    show_envvar=True,
-    help="How log lines are written.",
-)
-log_level = click.option(
-    "--log-level",
-    type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False),
-    default="info",
-    show_default=True,
-    envvar="DOCKERV6_LOG_LEVEL",
-    show_envvar=True,
-    help="The least severity that is logged.",
-)
-listen = click.option(
-    "--listen",
-    default="",
-    envvar="DOCKERV6_LISTEN",
-    show_envvar=True,
-    metavar="ADDRESS",
-    help="Where the daemon answers over HTTP: unix:PATH, HOST:PORT or none. Default: unix:RUN_DIR/http.sock.",
-)
-instance = click.option(
-    "--instance",
-    default="dockerv6",
-    show_default=True,
-    envvar="DOCKERV6_INSTANCE",
-    show_envvar=True,
-    help="What this operator's Docker networks are labelled with.",
-)
-
-_DECORATORS: tuple[Decorator, ...] = (
-    config_dir,
-    trust_uid,
-    state_dir,
-    run_dir,
-    docker_host,
-    firewall_backend,
-    resync,
-    prune,
-    fwmark,
-    log_format,
-    log_level,
-    listen,
-    instance,
-)
-SETTINGS = (
-    "config_dirs",
-    "trusted_uids",
-    "state_dir",
-    "run_dir",
-    "docker_host",
-    "firewall_backend",
-    "resync",
-    "prune",
-    "fwmark",
-    "log_format",
-    "log_level",
-    "listen",
-    "instance",
-)
-"""The fields of `Settings`, which are also the names of the options' parameters."""
+DURATION = click_type(parse_duration)
+"""click's ``type`` of a duration in seconds."""
 
 
-def with_settings(function: Callable[Concatenate["Settings", P], R]) -> Callable[..., R]:
-    """Give a command all the daemon's options; it gets them as `Settings`, its first argument."""
+def setting_option(name: str) -> "Callable[[FC], FC]":
+    """The click option of a field of `Settings`. The parameter has the name of the field."""
+    option = OPTIONS[name]
+    many = isinstance(getattr(Settings(), name), tuple)
+    default: object = option.default if many else next(iter(option.default), None)
+    if option.is_flag:
+        default = default == "true"
+    return click.option(
+        option.flag,
+        name,
+        type=_type(name, option),
+        multiple=many,
+        default=default if default is not None or name == "docker_host" else "",
+        show_default=bool(option.default),
+        envvar=option.variables if option.aliases else option.variables[0],
+        show_envvar=True,
+        metavar=option.metavar,
+        help=option.help,
+    )
+
+
+def _type(name: str, option: SettingOption) -> Any:  # noqa: ANN401 - whatever click takes as a type
+    if option.is_flag:
+        return None
+    if option.choices:
+        return click.Choice(option.choices, case_sensitive=False)
+    if name == "config_dirs":
+        return click.Path()  # the variable separates paths with ':'
+    return option.parse if option.parse is str else click_type(option.parse)
+
+
+def with_settings(function: Callable[Concatenate[Settings, P], R]) -> Callable[..., R]:
+    """Give a command the options of all settings. It receives them as `Settings`, its first argument."""
 
     @wraps(function)
-    def called(*args: Any, **given: Any) -> R:  # noqa: ANN401 - click calls it; what it gives is declared by the options
-        from dockerv6.daemon.settings import Settings  # noqa: PLC0415 - only verbs that act on the world need it
-
-        chosen = {name: given.pop(name) for name in SETTINGS}
-        chosen |= {name: tuple(chosen[name]) for name in ("config_dirs", "trusted_uids")}
-        return function(Settings(**chosen), *args, **given)
+    def called(*args: Any, **given: Any) -> R:  # noqa: ANN401 - the options declare what click passes
+        return function(Settings(**{name: given.pop(name) for name in OPTIONS}), *args, **given)
 
     decorated: Callable[..., R] = called
-    for option in reversed(_DECORATORS):
-        decorated = option(decorated)
+    for name in reversed(tuple(OPTIONS)):
+        decorated = setting_option(name)(decorated)
     return decorated
 
 
-def time_of(context: click.Context) -> Time:
-    """The clock that the caller of the command line put into its context, else the machine's."""
-    return context.obj if context.obj is not None else SystemTime()
+def clock_of(context: click.Context) -> BlockingClock:
+    """The clock that the caller of the command line put into its context; by default the system's."""
+    return context.obj if context.obj is not None else SystemBlockingClock()

@@ -1,11 +1,11 @@
-"""The state directory as commands read it: beside a running daemon or without one, writing nothing."""
+"""The daemon's state directory, read without writing, and the clock of commands that wait."""
 
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from dockerv6.cli.times import Time
 from dockerv6.lib.statefile import STATE_FILE
 from dockerv6.store.model import Event, StoredObject
 from dockerv6.store.tables import read_events, read_objects
@@ -15,77 +15,118 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-POLL = 0.25
-"""Seconds between two looks at the files' change times, while something is watched."""
+POLL_INTERVAL = 0.25
+"""Seconds between two checks of the files' change times during a watch."""
 
-ANYWAY = 1.0
-"""Seconds after which the file is read whatever its change times say."""
+READ_INTERVAL = 1.0
+"""Seconds after which the file is read whatever its change times are."""
 
-Stamp = tuple[int, int, int] | None
+FileStamp = tuple[int, int, int] | None
+
+
+class BlockingClock(Protocol):
+    """The clock of a command. Not `lib.clock`: importing asyncio takes a large part of the start time of ``get``."""
+
+    def now(self) -> float:
+        """Unix time in seconds."""
+
+    def monotonic(self) -> float:
+        """Seconds since an arbitrary start; never goes back."""
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+
+
+class SystemBlockingClock:
+    """The system's clock."""
+
+    def now(self) -> float:
+        """Unix time in seconds."""
+        return time.time()
+
+    def monotonic(self) -> float:
+        """Seconds of CLOCK_MONOTONIC."""
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        """Block the process."""
+        time.sleep(seconds)
 
 
 @dataclass(frozen=True, slots=True)
-class State:
-    """A daemon's state directory. Methods raise `StateFileMissingError`, or `StateFileError` if it cannot be read."""
+class StateDirectory:
+    """A daemon's state directory. Methods raise `StateFileError`, or `StateFileMissingError` when there is no state."""
 
-    directory: Path
+    path: Path
 
     @property
     def file(self) -> Path:
         """The state file."""
-        return self.directory / STATE_FILE
+        return self.path / STATE_FILE
 
     def objects(self, kind: str | None = None, name: str | None = None) -> tuple[StoredObject, ...]:
         """Resources, ordered by kind and name."""
         return read_objects(self.file, kind, name)
 
     def events(self, kind: str | None = None, name: str | None = None) -> tuple[Event, ...]:
-        """Events, the one seen longest ago first."""
+        """Events, the one that was last seen longest ago first."""
         return read_events(self.file, kind, name)
 
     def allocations(self) -> "tuple[Allocation, ...]":
-        """Subnets given out, ordered by prefix."""
+        """Allocated subnets, ordered by prefix."""
         from dockerv6.ipam.tables import read_allocations  # noqa: PLC0415 - only `describe` shows them
 
         return read_allocations(self.file)
 
     def daemon(self) -> int | None:
-        """The process id of the daemon at work here, 0 when it is unknown, None when there is none.
+        """The process id of the running daemon, 0 when it is unknown, None when no daemon runs.
 
         Raises:
             OSError: its lock can't be read.
         """
-        from dockerv6.store.lock import lock_holder  # noqa: PLC0415 - not every verb asks
+        from dockerv6.store.lock import lock_holder  # noqa: PLC0415 - only some commands ask
 
-        return lock_holder(self.directory)
+        return lock_holder(self.path)
 
-    def watch(self, read: Callable[[], T], time: Time, *, until: float | None = None) -> Iterator[T]:
-        """What `read` gives now, and again whenever the state file may have changed.
+    def watch(self, read: Callable[[], T], clock: BlockingClock, *, until: float | None = None) -> Iterator[T]:
+        """Yield the result of `read` now and after every change of the state file.
 
-        Endless, or as long as the monotonic clock is before ``until``. While nothing changes this costs two stat(2)
-        calls per `POLL`, and a read per `ANYWAY`: SQLite writes a commit's frames, which a stamp tells, and lets others
-        see them only once the disk has them, which none does (wal.c, sqlite3WalFrames).
+        Ends when the monotonic clock reaches ``until``; without it, never. While nothing changes, this costs two
+        stat(2) calls each `POLL_INTERVAL` and one read each `READ_INTERVAL`. The read is necessary: SQLite writes the
+        frames of a commit, which changes the stamps, and makes them visible to others only after the fsync, which does
+        not change them (wal.c, sqlite3WalFrames).
         """
         before = self._stamps()
         yield read()
-        seen = time.monotonic()
+        last_read = clock.monotonic()
         again = False
-        while until is None or time.monotonic() < until:
-            time.sleep(POLL if until is None else min(POLL, until - time.monotonic()))
-            now = self._stamps()
+        while until is None or clock.monotonic() < until:
+            clock.sleep(POLL_INTERVAL if until is None else min(POLL_INTERVAL, until - clock.monotonic()))
+            stamps = self._stamps()
             # Once more after a change: two writes within one tick of the file system's clock leave equal stamps.
-            if now != before or again or time.monotonic() - seen >= ANYWAY:
+            if stamps != before or again or clock.monotonic() - last_read >= READ_INTERVAL:
                 yield read()
-                seen = time.monotonic()
-            again, before = now != before, now
+                last_read = clock.monotonic()
+            again, before = stamps != before, stamps
 
-    def _stamps(self) -> tuple[Stamp, Stamp]:
+    def _stamps(self) -> tuple[FileStamp, FileStamp]:
         return _stamp(self.file), _stamp(self.file.with_name(f"{STATE_FILE}-wal"))
 
 
-def _stamp(path: Path) -> Stamp:
+def condition_of(stored: StoredObject, type_: str) -> Mapping[str, object]:
+    """The condition of that type, in any letter case; empty when there is none."""
+    return next((c for c in conditions_of(stored) if str(c.get("type", "")).casefold() == type_.casefold()), {})
+
+
+def conditions_of(stored: StoredObject) -> list[Mapping[str, object]]:
+    """The conditions in the status of a resource."""
+    conditions = stored.status.get("conditions")
+    return [c for c in conditions if isinstance(c, Mapping)] if isinstance(conditions, list) else []
+
+
+def _stamp(path: Path) -> FileStamp:
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return None
-    return found.st_ino, found.st_size, found.st_mtime_ns
+    return status.st_ino, status.st_size, status.st_mtime_ns

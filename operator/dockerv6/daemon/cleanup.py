@@ -19,7 +19,7 @@ def docker_ipv6nat(settings: Settings, *, dry_run: bool) -> Ipv6NatPresence | No
     Raises:
         FirewallRejected: it is running, or the rules changed meanwhile; at most one variant was cleaned.
         FirewallUnavailable: not permitted.
-        ValueError: DOCKER_HOST or its certificates are unusable.
+        DockerHostError: DOCKER_HOST or its certificates are unusable.
     """
     return asyncio.run(_docker_ipv6nat(settings, dry_run=dry_run))
 

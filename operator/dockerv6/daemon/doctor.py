@@ -53,7 +53,7 @@ def examine(settings: Settings) -> tuple[HostCheck, ...]:
     """Run every check of this host, in the order of reading.
 
     Raises:
-        ValueError: DOCKER_HOST or its certificates are unusable.
+        DockerHostError: DOCKER_HOST or its certificates are unusable.
     """
     return asyncio.run(_examine(settings))
 

@@ -33,7 +33,7 @@ def preview(settings: Settings) -> Preview:
     """Plan everything. Nothing is changed: not on the host, and not in the state directory.
 
     Raises:
-        StoreError, LedgerError, FirewallUnavailable, ValueError: it can't be planned; the message says why.
+        StoreError, LedgerError, FirewallUnavailable, DockerHostError: it can't be planned; the message says why.
     """
     return asyncio.run(_preview(settings))
 

@@ -1,55 +1,230 @@
-"""Settings of the process, from options and ``DOCKERV6_*`` variables."""
+"""The settings of the daemon, one table: each field's type, default, command-line option, variable and help.
 
-from dataclasses import dataclass
+The command line's options, the ``DOCKERV6_*`` variables and the tables of docs/cli.md are generated from it. Commands
+that only read the state import this module too, so it must stay light.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
-from dockerv6.controller.context import ControllerSettings
-from dockerv6.firewall.model import DEFAULT_MARK
+from dockerv6.lib import timeformat
 from dockerv6.lib.statefile import STATE_FILE
-from dockerv6.planning.inputs import Identity
 
-CONFIG_DIR = "/etc/dockerv6.d"
-STATE_DIR = "/var/lib/dockerv6"
-RUN_DIR = "/run/dockerv6"
+if TYPE_CHECKING:
+    from dockerv6.controller.context import ControllerSettings
+
+T = TypeVar("T")
+
+_MARK_LIMIT = 1 << 32
+_OPTION = "option"
+
+
+@dataclass(frozen=True, slots=True)
+class SettingOption:
+    """The command-line option of a setting.
+
+    Attributes:
+        flag: ``--resync``; for a boolean ``--prune/--no-prune``.
+        parse: converts the text of one value; raises ValueError with a message for the user.
+        default: the default as a user writes it, one text per value; empty when the help describes it.
+        choices: the allowed values, if they are limited.
+        metavar: the placeholder of the value in the help.
+        aliases: other variables that are read after the setting's own.
+    """
+
+    flag: str
+    help: str
+    parse: Callable[[str], object]
+    default: tuple[str, ...]
+    choices: tuple[str, ...] = ()
+    metavar: str | None = None
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def is_flag(self) -> bool:
+        """Whether the option is a pair such as ``--prune/--no-prune``."""
+        return "/" in self.flag
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """The environment variables, in the order of precedence."""
+        name = self.flag.partition("/")[0].removeprefix("--").replace("-", "_")
+        return (f"DOCKERV6_{name.upper()}", *self.aliases)
+
+
+def setting(
+    flag: str,
+    default: T,
+    help_text: str,
+    *,
+    parse: Callable[[str], object] = str,
+    default_text: str | None = None,
+    choices: tuple[str, ...] = (),
+    metavar: str | None = None,
+    aliases: tuple[str, ...] = (),
+) -> T:
+    """Declare a field of `Settings`. ``default_text`` is shown where it differs from the value's own text."""
+    values = default if isinstance(default, tuple) else (default,)
+    shown = tuple(map(str, values)) if default_text is None else (default_text,)
+    option = SettingOption(flag, help_text, parse, tuple(text for text in shown if text), choices, metavar, aliases)
+    return field(default=default, metadata={_OPTION: option})
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of ``90s``, ``1h30m``, ``500ms`` or ``2d``. A number without a unit is seconds.
+
+    Raises:
+        ValueError: it is not a duration.
+    """
+    if re.fullmatch(r"\d+(\.\d+)?", text, re.ASCII):
+        return float(text)
+    try:
+        return timeformat.parse_duration(text)
+    except ValueError as error:
+        raise ValueError(
+            f"{text!r} is not a duration; write a number with a unit, such as 90s, 10m or 1h30m"
+        ) from error
+
+
+def parse_mark(text: str) -> int:
+    """One bit of a packet mark, decimal or hexadecimal.
+
+    Raises:
+        ValueError: it is not exactly one bit of 32.
+    """
+    try:
+        mark = int(text, 0)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a number; write one such as 0x10000000") from None
+    if not 0 < mark < _MARK_LIMIT or mark & (mark - 1):
+        raise ValueError(f"{text!r} is not a single bit of a 32-bit mark; write one such as 0x10000000")
+    return mark
+
+
+def parse_directory(text: str) -> str:
+    """The path of a directory, which need not exist.
+
+    Raises:
+        ValueError: it is a file.
+    """
+    if Path(text).is_file():
+        raise ValueError(f"{text!r} is a file; write a directory")
+    return text
+
+
+def parse_uid(text: str) -> int:
+    """A user id other than root's.
+
+    Raises:
+        ValueError: it is not one.
+    """
+    if not (text.isascii() and text.isdigit()) or not int(text):
+        raise ValueError(f"{text!r} is not the id of a user other than root; write a number such as 65533")
+    return int(text)
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """One operator's settings. Times are in seconds."""
+    """The settings of one operator. Times are seconds."""
 
-    config_dirs: tuple[str, ...] = (CONFIG_DIR,)
-    trusted_uids: tuple[
-        int, ...
-    ] = ()  # owners of source files that are trusted, besides root and the operator's own user
-    state_dir: str = STATE_DIR
-    run_dir: str = RUN_DIR
-    docker_host: str | None = None  # None: DOCKER_HOST, else the default socket
-    firewall_backend: str = "auto"  # auto | nftables | iptables
-    resync: float = 600.0
-    prune: bool = True
-    fwmark: int = DEFAULT_MARK
-    log_format: str = "text"  # text | json
-    log_level: str = "info"
-    listen: str = ""  # "": unix:<run_dir>/http.sock; "none": nothing; tcp as host:port
-    instance: str = "dockerv6"
+    config_dirs: tuple[str, ...] = setting(
+        "--config-dir",
+        ("/etc/dockerv6.d",),
+        "Directory of resource files. Repeatable; in the variable, separate directories with ':'.",
+        metavar="PATH",
+    )
+    trusted_uids: tuple[int, ...] = setting(
+        "--trust-uid",
+        (),
+        "Also accept resource files owned by this user, such as git-sync's. Repeatable; in the variable, separate ids "
+        "with spaces.",
+        parse=parse_uid,
+        metavar="UID",
+    )
+    state_dir: str = setting(
+        "--state-dir", "/var/lib/dockerv6", "Directory of the daemon's state.", parse=parse_directory, metavar="PATH"
+    )
+    run_dir: str = setting(
+        "--run-dir", "/run/dockerv6", "Directory of the daemon's sockets.", parse=parse_directory, metavar="PATH"
+    )
+    docker_host: str | None = setting(
+        "--docker-host",
+        None,
+        "Docker Engine to connect to, such as unix:///var/run/docker.sock. Default: the same as the docker command.",
+        default_text="",
+        metavar="URL",
+        aliases=("DOCKER_HOST",),
+    )
+    firewall_backend: str = setting(
+        "--firewall-backend", "auto", "Backend of the firewall rules.", choices=("auto", "nftables", "iptables")
+    )
+    resync: float = setting(
+        "--resync",
+        600.0,
+        "Interval of full reconciliation, in addition to notifications.",
+        parse=parse_duration,
+        default_text="10m",
+        metavar="DURATION",
+    )
+    prune: bool = setting(
+        "--prune/--no-prune",
+        default=True,
+        help_text="Remove objects whose resource was deleted.",
+        default_text="true",
+    )
+    fwmark: int = setting(
+        "--fwmark",
+        0x10000000,
+        "Bit of the packet mark for flows that dockerv6 accepts.",
+        parse=parse_mark,
+        default_text="0x10000000",
+        metavar="MARK",
+    )
+    log_format: str = setting("--log-format", "text", "Format of log lines.", choices=("text", "json"))
+    log_level: str = setting(
+        "--log-level", "info", "Lowest severity that is logged.", choices=("debug", "info", "warning", "error")
+    )
+    listen: str = setting(
+        "--listen",
+        "",
+        "HTTP address of the daemon: unix:PATH, HOST:PORT or none. Default: unix:RUN_DIR/http.sock.",
+        metavar="ADDRESS",
+    )
+    instance: str = setting("--instance", "dockerv6", "Name of this operator in the labels of its Docker networks.")
 
     @property
     def database(self) -> Path:
-        """The file of the store and the ledger."""
+        """The state file, which holds the store and the ledger."""
         return Path(self.state_dir) / STATE_FILE
 
     @property
     def address(self) -> str:
-        """The address of health and metrics; "": they are not served."""
+        """The address of health and metrics; empty when there is none."""
         if self.listen == "none":
             return ""
         return self.listen or f"unix:{self.run_dir}/http.sock"
 
-    def controller(self) -> ControllerSettings:
-        """The controller's settings."""
+    def controller(self) -> "ControllerSettings":
+        """The settings of the controller."""
+        from dockerv6.controller.context import ControllerSettings  # noqa: PLC0415 - see the module's docstring
+        from dockerv6.planning.inputs import Identity  # noqa: PLC0415 - as above
+
         return ControllerSettings(
             roots=self.config_dirs,
             identity=Identity(self.instance, self.fwmark),
             prune=self.prune,
             resync=self.resync,
         )
+
+
+def _options() -> Iterator[tuple[str, SettingOption]]:
+    for each in fields(Settings):
+        option: SettingOption = each.metadata[_OPTION]
+        yield each.name, option
+
+
+OPTIONS: Mapping[str, SettingOption] = dict(_options())
+"""The option of each setting, by the name of the field."""

@@ -56,7 +56,7 @@ async def open_context(settings: Settings, state: State, clock: Clock | None = N
 
     Raises:
         FirewallUnavailable: the configured firewall backend does not work here.
-        ValueError: DOCKER_HOST or its certificates are unusable.
+        DockerHostError: DOCKER_HOST or its certificates are unusable.
     """
     clock = clock or SystemClock()
     async with AsyncExitStack() as stack:

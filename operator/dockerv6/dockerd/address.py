@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 DEFAULT_URL = "unix:///var/run/docker.sock"
 
 
+class DockerHostError(ValueError):
+    """The Docker host or its TLS configuration can't be used; the message says what to change."""
+
+
 @dataclass(frozen=True, slots=True)
 class EngineAddress:
     """An engine's address; exactly one of `socket` and `host` is set.
@@ -62,7 +66,7 @@ def resolve(url: str | None, environment: Mapping[str, str]) -> EngineAddress:
     """Determine the address: from an explicit URL, else from the environment, else the default socket.
 
     Raises:
-        ValueError: no usable address, or certificates are missing; the message says what to change.
+        DockerHostError: no usable address, or certificates are missing; the message says what to change.
     """
     address = (url or environment.get("DOCKER_HOST") or DEFAULT_URL).strip()
     scheme, _, rest = address.partition("://")
@@ -75,7 +79,7 @@ def resolve(url: str | None, environment: Mapping[str, str]) -> EngineAddress:
         # never an empty mapping: the SDK would read this process's own environment instead
         tls = kwargs_from_env({**environment, "DOCKER_HOST": address}).get("tls")
     except (ValueError, DockerException) as error:
-        raise ValueError(f"Docker host {address!r}: {error}; use unix:///path or tcp://host:port") from error
+        raise DockerHostError(f"Docker host {address!r}: {error}; use unix:///path or tcp://host:port") from error
     if scheme != "tcp" or not host or not port:
-        raise ValueError(f"Docker host {address!r}: unsupported address; use unix:///path or tcp://host:port")
+        raise DockerHostError(f"Docker host {address!r}: unsupported address; use unix:///path or tcp://host:port")
     return EngineAddress(url=address, host=host, port=port, tls=tls)

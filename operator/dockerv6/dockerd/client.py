@@ -43,7 +43,7 @@ class DockerEngine:
             parallel: how many requests may be in flight.
 
         Raises:
-            ValueError: the address or its certificates can't be used.
+            DockerHostError: the address or its certificates can't be used.
         """
         self._address = address.resolve(base_url, environment)
         self._transport = Transport(self._address, parallel=parallel)

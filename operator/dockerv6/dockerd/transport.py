@@ -30,6 +30,7 @@ from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import HTTPConnectionPool
 
 from dockerv6.dockerd import api_errors, decode
+from dockerv6.dockerd.address import DockerHostError
 from dockerv6.dockerd.api_errors import ApiVersionRejected
 from dockerv6.dockerd.encode import HIGHEST_API, api_from_headers, format_api_version
 from dockerv6.dockerd.port import EngineApiError, EngineTooOld, EngineUnavailable
@@ -81,7 +82,7 @@ class Transport:
             parallel: how many requests may be in flight, each on its own connection and thread.
 
         Raises:
-            ValueError: the SDK's own configuration (``~/.docker/config.json``) can't be read.
+            DockerHostError: the SDK's own configuration (``~/.docker/config.json``) can't be read.
         """
         self._address = address
         self._threads = DaemonThreads(parallel, "dockerd")
@@ -95,7 +96,7 @@ class Transport:
                 tls=address.tls or False,
             )
         except (DockerException, ValueError) as error:
-            raise ValueError(f"Docker host {address.url!r}: the docker SDK's configuration: {error}") from error
+            raise DockerHostError(f"Docker host {address.url!r}: the docker SDK's configuration: {error}") from error
         # proxy variables and .netrc are for the web, not for the engine; reading them takes time in every request
         self._client.trust_env = False
         self._client.mount(

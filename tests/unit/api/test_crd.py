@@ -10,8 +10,8 @@ import yaml
 
 from dockerv6.api.crd import EDITOR_SCHEMA, export
 from dockerv6.api.kinds import GROUP, KINDS, KindInfo
-from dockerv6.api.reference import reference
 from dockerv6.api.scheme import MODELS
+from scripts.resources_page import page
 
 ALLOWED = {
     "type",
@@ -116,7 +116,7 @@ def test_the_editors_schema_covers_every_kind_and_resolves() -> None:
 
 
 def test_the_reference_names_every_field_once_and_every_required_one() -> None:
-    text = reference()
+    text = page()
     for info in KINDS:
         assert f"## {info.kind}\n" in text
     assert "| `snatAddress` | IPv6 address |" in text

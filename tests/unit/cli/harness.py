@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner, Result
 
 from dockerv6.api.kinds import API_VERSION, NETWORK
@@ -19,8 +20,25 @@ NOW = 1_700_000_000.0
 """2023-11-14T22:13:20Z."""
 
 
+Patch = pytest.MonkeyPatch
+
+
+def returning(monkeypatch: Patch, where: object, name: str, result: object) -> list[tuple[object, ...]]:
+    """Replace a function by one that returns or raises the result. Returns the arguments of its calls."""
+    calls: list[tuple[object, ...]] = []
+
+    def called(*positional: object, **named: object) -> object:
+        calls.append((*positional, *named.values()))
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    monkeypatch.setattr(where, name, called)
+    return calls
+
+
 class FakeTime:
-    """Stands still; each sleep moves it, and runs the next thing that is to happen meanwhile."""
+    """Stands still. Each sleep moves it and runs the next action."""
 
     def __init__(self, *happenings: Callable[[], None]) -> None:
         """These happen, one with each sleep; when they are used up and ``interrupt`` is set, Ctrl-C does."""

@@ -6,9 +6,8 @@ import click
 import pytest
 
 from dockerv6.cli.commands import get
-from dockerv6.cli.errors import EXPECTED
-from dockerv6.cli.main import VERBS, main
-from dockerv6.cli.verb import Verb
+from dockerv6.cli.main import EXPECTED, VERBS, main
+from dockerv6.cli.options import ExampleCommand
 from dockerv6.store.port import StoreError
 from tests.unit.cli.harness import Daemon, FakeTime, run, stored
 
@@ -25,7 +24,7 @@ def test_every_verb_has_help_with_examples(name: str) -> None:
 def test_every_verb_is_called_what_it_is_listed_as(name: str) -> None:
     with click.Context(main) as context:
         command = main.get_command(context, name)
-    assert isinstance(command, Verb)
+    assert isinstance(command, ExampleCommand)
     assert command.name == name
     assert command.short_help
 
@@ -37,7 +36,7 @@ def test_the_version_is_told() -> None:
 def test_an_unknown_verb_is_wrong_usage_with_a_suggestion() -> None:
     result = run(["descibe", "v6net"])
     assert result.exit_code == 2
-    assert "there is no command 'descibe'; did you mean describe?" in result.stderr
+    assert "unknown command 'descibe'; did you mean describe?" in result.stderr
 
 
 def test_no_verb_shows_the_help() -> None:

@@ -2,8 +2,9 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from dockerv6.cli.options import duration, mark, with_settings
-from dockerv6.daemon.settings import Settings
+from dockerv6.cli.options import DURATION, with_settings
+from dockerv6.daemon.settings import OPTIONS, Settings
+from dockerv6.firewall.model import DEFAULT_MARK
 
 
 def given(*arguments: str, env: dict[str, str] | None = None) -> Settings:
@@ -21,6 +22,10 @@ def given(*arguments: str, env: dict[str, str] | None = None) -> Settings:
 
 def test_the_defaults_are_those_of_the_settings() -> None:
     assert given() == Settings()
+
+
+def test_the_default_mark_is_that_of_the_firewall() -> None:
+    assert Settings().fwmark == DEFAULT_MARK
 
 
 def test_every_option_reaches_the_settings() -> None:
@@ -65,16 +70,11 @@ def test_every_option_has_a_variable() -> None:
     assert given(env=env) == Settings(
         ("a", "b"), (65533, 7), "s", "r", "tcp://h:1", "iptables", 3600.0, False, 128, "json", "warning", "none", "x"
     )
+    assert {name for option in OPTIONS.values() for name in option.variables} == {*env, "DOCKERV6_DOCKER_HOST"}
     assert given("--prune", "--resync=1m", env=env).prune
     assert given(env={**env, "DOCKERV6_DOCKER_HOST": "unix:///x"}).docker_host == "unix:///x"
 
 
-@pytest.mark.parametrize("text", ["0", "3", "0x3", "4294967296", "-1", "x"])
-def test_a_mark_is_one_bit(text: str) -> None:
-    with pytest.raises(click.BadParameter, match="write one such as 0x10000000"):
-        mark(text)
-
-
 def test_a_bad_duration_says_how_to_write_one() -> None:
     with pytest.raises(click.BadParameter, match="such as 90s, 10m or 1h30m"):
-        duration("soon")
+        DURATION("soon")

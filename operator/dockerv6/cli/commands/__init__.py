@@ -1,4 +1,4 @@
-"""The verbs, one module each; every module has its click command as ``command``.
+"""The commands, one module per verb. Each module has its click command as ``command``.
 
-Duty: read arguments, call the floors below, print. Never: decide anything about networks.
+Duty: parse arguments, call the packages below, print. Never: decide anything about networks.
 """

@@ -1,28 +1,29 @@
-"""``dockerv6 apply``: converge once."""
+"""``dockerv6 apply``: converge once, or wait for the running daemon to do it."""
 
 import sys
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import click
 
-from dockerv6.cli import options
-from dockerv6.cli.errors import unusable_settings
+from dockerv6.cli.options import DURATION, ExampleCommand, clock_of, with_settings
 from dockerv6.cli.printers.table import plain
-from dockerv6.cli.state import State
-from dockerv6.cli.targets import full_name
-from dockerv6.cli.times import Time
-from dockerv6.cli.verb import Verb
+from dockerv6.cli.selection import full_name
+from dockerv6.cli.state import BlockingClock, StateDirectory, condition_of
+from dockerv6.daemon.settings import Settings
 from dockerv6.store.lock import AlreadyRunning
 from dockerv6.store.model import StoredObject
 
 if TYPE_CHECKING:
-    from dockerv6.daemon.settings import Settings
+    from dockerv6.source.model import Snapshot
+
+Key = tuple[str, str]
 
 
-class Result(Protocol):
-    """How a resource is after an apply, whoever did it."""
+class ResourceResult(Protocol):
+    """The condition Ready of a resource after an apply."""
 
     @property
     def kind(self) -> str:
@@ -34,21 +35,21 @@ class Result(Protocol):
 
     @property
     def ready(self) -> bool:
-        """Whether it is as it was asked for."""
+        """Whether it is True."""
 
     @property
     def reason(self) -> str:
-        """Of the condition Ready."""
+        """Its reason."""
 
     @property
     def message(self) -> str:
-        """Of the condition Ready."""
+        """Its message."""
 
 
 @click.command(
     "apply",
-    cls=Verb,
-    short_help="Converge once; fail when something is not Ready.",
+    cls=ExampleCommand,
+    short_help="Reconcile once; fail if a resource is not Ready.",
     examples=(
         "dockerv6 apply",
         "dockerv6 apply --config-dir ./networks --timeout 30s",
@@ -56,55 +57,31 @@ class Result(Protocol):
 )
 @click.option(
     "--timeout",
-    type=options.duration,
+    type=DURATION,
     metavar="DURATION",
     default="2m",
     show_default=True,
-    help="How long it may take.",
+    help="Maximum time to wait.",
 )
-@options.with_settings
+@with_settings
 @click.pass_context
-def command(ctx: click.Context, settings: "Settings", *, timeout: float) -> None:
-    """Converge the host on the resources once, and tell of each whether it is Ready: exit code 1 when one is not.
+def command(ctx: click.Context, settings: Settings, *, timeout: float) -> None:
+    """Reconcile all resources once and print whether each one is Ready. The exit code is 1 if one is not.
 
-    While a daemon runs with the same state directory it does the work, and this waits for it.
+    If a daemon is running with the same state directory, the daemon reconciles and this command waits for it.
     """
-    from dockerv6.daemon.process import apply  # noqa: PLC0415 - the daemon's imports, which --help need not
+    from dockerv6.daemon.process import apply  # noqa: PLC0415 - loads the daemon
 
-    results: Iterable[Result]
+    results: Iterable[ResourceResult]
     try:
-        with unusable_settings():
-            results = apply(settings, timeout)
+        results = apply(settings, timeout)
     except AlreadyRunning as running:
         click.echo(f"dockerv6 (process {running.pid or 'unknown'}) is running: waiting for it", err=True)
-        results = _wait(settings, timeout, options.time_of(ctx))
-    ctx.exit(_tell(list(results)))
+        results = _wait(settings, timeout, clock_of(ctx))
+    ctx.exit(_print(list(results)))
 
 
-def _wait(settings: "Settings", timeout: float, time: Time) -> Iterable[Result]:
-    """Until the daemon has come to an end with what the files say, or the time is over."""
-    from dockerv6.cli.convergence import ApplyStatus, standings  # noqa: PLC0415 - loads the models
-    from dockerv6.lib.statefile import StateFileMissingError  # noqa: PLC0415 - as above
-    from dockerv6.source.load import load_paths  # noqa: PLC0415 - as above
-
-    snapshot = load_paths(settings.config_dirs, sys.stdin.buffer)
-    state = State(Path(settings.state_dir))
-
-    def read() -> tuple[StoredObject, ...]:
-        try:
-            return state.objects()
-        except StateFileMissingError:  # the daemon has only just started
-            return ()
-
-    found: tuple[ApplyStatus, ...] = ()
-    for present in state.watch(read, time, until=time.monotonic() + timeout):
-        found = standings(snapshot, present)
-        if all(standing.final for standing in found):
-            break
-    return found
-
-
-def _tell(results: list[Result]) -> int:
+def _print(results: list[ResourceResult]) -> int:
     for result in results:
         name = full_name(result.kind, result.name)
         if result.ready:
@@ -114,3 +91,86 @@ def _tell(results: list[Result]) -> int:
     if not results:
         click.echo("No resources found", err=True)
     return 0 if all(result.ready for result in results) else 1
+
+
+def _wait(settings: Settings, timeout: float, clock: BlockingClock) -> "Iterable[ResourceResult]":
+    """Wait until the daemon has reconciled the files, or the time is over."""
+    from dockerv6.lib.statefile import StateFileMissingError  # noqa: PLC0415 - only beside a daemon
+    from dockerv6.source.load import load_paths  # noqa: PLC0415 - loads the models
+
+    snapshot = load_paths(settings.config_dirs, sys.stdin.buffer)
+    state = StateDirectory(Path(settings.state_dir))
+
+    def read() -> tuple[StoredObject, ...]:
+        try:
+            return state.objects()
+        except StateFileMissingError:  # the daemon has just started
+            return ()
+
+    statuses: tuple[ApplyStatus, ...] = ()
+    for stored in state.watch(read, clock, until=clock.monotonic() + timeout):
+        statuses = apply_statuses(snapshot, stored)
+        if all(status.final for status in statuses):
+            break
+    return statuses
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyStatus:
+    """A resource that a running daemon reconciles."""
+
+    kind: str
+    name: str
+    ready: bool
+    reason: str
+    message: str
+    final: bool  # it does not change without a change of a file
+
+
+def apply_statuses(snapshot: "Snapshot", stored: Iterable[StoredObject]) -> tuple[ApplyStatus, ...]:
+    """The status of each resource in the files, and of each stored resource without a file; by kind and name."""
+    from dockerv6.api.scheme import digest  # noqa: PLC0415 - loads the models
+
+    by_key = {(each.kind, each.name): each for each in stored}
+    digests = {
+        (str(sourced.resource.kind), sourced.resource.metadata.name): digest(sourced.resource)
+        for sourced in snapshot.resources
+    }
+    invalid = {
+        (each.kind, each.name): "; ".join(map(str, each.diagnostics))
+        for each in snapshot.invalid
+        if each.kind and each.name
+    }
+    found = []
+    for key in sorted({*digests, *invalid, *(key for key, each in by_key.items() if each.file)}):
+        if key in invalid:
+            found.append(ApplyStatus(*key, ready=False, reason="InvalidSpec", message=invalid[key], final=True))
+        elif key in digests:
+            found.append(_status_of_file(key, digests[key], by_key.get(key)))
+        else:
+            found.append(_status_of_deleted(by_key[key]))
+    return tuple(found)
+
+
+def _status_of_file(key: Key, digest: str, stored: StoredObject | None) -> ApplyStatus:
+    if stored is None or stored.digest != digest or stored.problem or stored.deleting_since is not None:
+        return _in_progress(key, "the daemon has not read its file yet")
+    if stored.status.get("observedGeneration") != stored.generation:
+        return _in_progress(key, "the daemon has not reconciled its newest version yet")
+    condition = condition_of(stored, "Ready")
+    ready = condition.get("status") == "True"
+    stalled = bool(condition_of(stored, "Stalled"))
+    reason, message = str(condition.get("reason", "Progressing")), str(condition.get("message", ""))
+    return ApplyStatus(*key, ready=ready, reason=reason, message=message, final=ready or stalled)
+
+
+def _status_of_deleted(stored: StoredObject) -> ApplyStatus:
+    held = condition_of(stored, "PruneHeld")
+    condition = held or (condition_of(stored, "Ready") if stored.deleting_since is not None else {})
+    message = str(condition.get("message") or "its file was deleted; the daemon will delete it")
+    reason = str(condition.get("reason") or "Deleting")
+    return ApplyStatus(stored.kind, stored.name, ready=False, reason=reason, message=message, final=bool(held))
+
+
+def _in_progress(key: Key, message: str) -> ApplyStatus:
+    return ApplyStatus(*key, ready=False, reason="Progressing", message=message, final=False)

@@ -1,18 +1,18 @@
-"""``dockerv6 completion``: what a shell needs to complete commands, kinds and names."""
+"""``dockerv6 completion``: shell completion of commands, kinds and names."""
 
 import os
 
 import click
 
-from dockerv6.cli.verb import Verb
+from dockerv6.cli.options import ExampleCommand
 
 SHELLS = ("bash", "zsh", "fish")
 
 
 @click.command(
     "completion",
-    cls=Verb,
-    short_help="Print a shell's completion script.",
+    cls=ExampleCommand,
+    short_help="Print the completion script of a shell.",
     examples=(
         "source <(dockerv6 completion bash)",
         'dockerv6 completion zsh > "${fpath[1]}/_dockerv6"',
@@ -22,13 +22,13 @@ SHELLS = ("bash", "zsh", "fish")
 @click.argument("shell", type=click.Choice(SHELLS), required=False)
 @click.pass_context
 def command(ctx: click.Context, *, shell: str | None) -> None:
-    """Print the completion script of a shell; without SHELL, of the one that is in use."""
-    from click.shell_completion import get_completion_class  # noqa: PLC0415 - click itself loads it only when asked
+    """Print the completion script of SHELL. Default: the shell of the environment variable SHELL."""
+    from click.shell_completion import get_completion_class  # noqa: PLC0415 - click loads it lazily too
 
-    name = shell or os.path.basename(os.environ.get("SHELL", ""))  # noqa: PTH119 - a name, not a file to be used
+    name = shell or os.path.basename(os.environ.get("SHELL", ""))  # noqa: PTH119 - only the name matters
     if name not in SHELLS:
-        raise click.UsageError(f"which shell? Write one of {', '.join(SHELLS)}")
+        raise click.UsageError(f"unknown shell; write one of {', '.join(SHELLS)}")
     maker = get_completion_class(name)
     if maker is None:
-        raise click.ClickException(f"this version of click has no completion for {name}")
+        raise click.ClickException(f"this version of click does not support {name}")
     click.echo(maker(ctx.find_root().command, {}, "dockerv6", "_DOCKERV6_COMPLETE").source())

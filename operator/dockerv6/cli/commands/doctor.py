@@ -1,48 +1,90 @@
-"""``dockerv6 doctor``: what is right and wrong with this host."""
+"""``dockerv6 doctor``: check the host."""
 
 from typing import TYPE_CHECKING
 
 import click
 
-from dockerv6.cli.errors import unusable_settings
-from dockerv6.cli.options import with_settings
-from dockerv6.cli.verb import Verb
+from dockerv6.api.kinds import API_VERSION
+from dockerv6.cli.options import ExampleCommand, with_settings
+from dockerv6.cli.printers.objects import encode
+from dockerv6.cli.printers.table import plain, width
+from dockerv6.daemon.settings import Settings
 
 if TYPE_CHECKING:
-    from dockerv6.daemon.settings import Settings
+    from collections.abc import Sequence
+
+    from dockerv6.daemon.checks import HostCheck
+
+_COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
+_WORST_FIRST = ("fail", "warn", "ok")
 
 
 @click.command(
     "doctor",
-    cls=Verb,
-    short_help="Look for what is wrong with this host.",
+    cls=ExampleCommand,
+    short_help="HostCheck the host for problems.",
     examples=(
         "dockerv6 doctor",
         "dockerv6 doctor -o json",
     ),
 )
 @click.option(
-    "-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True, help="How it is told."
+    "-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True, help="Output format."
 )
 @with_settings
 @click.pass_context
-def command(ctx: click.Context, settings: "Settings", *, output: str) -> None:
-    """Look at this host - privileges, kernel, engine, filters, other programs - and say what each finding means.
+def command(ctx: click.Context, settings: Settings, *, output: str) -> None:
+    """HostCheck this host (privileges, kernel, engine, filters, other programs) and print a remedy for each problem.
 
-    Changes nothing, and needs no daemon. Exit codes: 0 all is well, or there are only warnings; 1 something keeps
-    dockerv6 from doing its work.
+    Changes nothing and needs no daemon. Exit codes: 0 no problems, or only warnings; 1 something keeps dockerv6 from
+    working.
     """
-    from dockerv6.cli.printers import checks as printer  # noqa: PLC0415 - as below
-    from dockerv6.daemon.doctor import examine  # noqa: PLC0415 - the daemon's imports, which --help need not
+    from dockerv6.daemon.doctor import examine  # noqa: PLC0415 - loads the daemon
 
-    with unusable_settings():
-        found = examine(settings)
+    checks = examine(settings)
     if output == "json":
-        from dockerv6.cli.printers.machine import text  # noqa: PLC0415 - only for -o json
-
-        click.echo(text(printer.mapping(found), "json"))
+        click.echo(encode(_mapping(checks), "json"))
     else:
-        for line in printer.text(found):
+        for line in _lines(checks):
             click.echo(line)
-        click.echo(printer.summary(found), err=True)
-    ctx.exit(1 if printer.worst(found) == "fail" else 0)
+        click.echo(_summary(checks), err=True)
+    ctx.exit(1 if _worst(checks) == "fail" else 0)
+
+
+def _lines(checks: "Sequence[HostCheck]") -> list[str]:
+    """``ok    kernel   6.1.0``, and each step of a remedy on its own line."""
+    columns = max((width(check.name) for check in checks), default=0)
+    lines = []
+    for check in checks:
+        name = check.name + " " * (columns - width(check.name))
+        lines.append(f"{click.style(f'{check.status:<4}', fg=_COLOURS[check.status])}  {name}  {plain(check.message)}")
+        for number, step in enumerate(check.remedy, 1):
+            marker = f"{number}." if len(check.remedy) > 1 else "->"
+            lines.append(f"{'':{columns + 8}}{marker} {plain(step)}")
+    return lines
+
+
+def _summary(checks: "Sequence[HostCheck]") -> str:
+    """``16 checks: 14 ok, 2 warnings, 0 failures``."""
+    count = {status: sum(check.status == status for check in checks) for status in _WORST_FIRST}
+    warnings = "1 warning" if count["warn"] == 1 else f"{count['warn']} warnings"
+    failures = "1 failure" if count["fail"] == 1 else f"{count['fail']} failures"
+    return f"{len(checks)} checks: {count['ok']} ok, {warnings}, {failures}"
+
+
+def _worst(checks: "Sequence[HostCheck]") -> str:
+    present = {str(check.status) for check in checks}
+    return next((status for status in _WORST_FIRST if status in present), "ok")
+
+
+def _mapping(checks: "Sequence[HostCheck]") -> dict[str, object]:
+    """For ``-o json``. The format is stable, see docs/cli.md."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "DoctorReport",
+        "status": _worst(checks),
+        "checks": [
+            {"name": check.name, "status": str(check.status), "message": check.message, "remedy": list(check.remedy)}
+            for check in checks
+        ],
+    }

@@ -1,4 +1,4 @@
-"""``dockerv6 events``: what happened."""
+"""``dockerv6 events``: the recorded events."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -6,22 +6,20 @@ from pathlib import Path
 import click
 
 from dockerv6.api.kinds import UnknownKind, resolve_kind
-from dockerv6.cli import options
-from dockerv6.cli.printers.events import FORMATS, EventPrinter, whole
-from dockerv6.cli.state import State
-from dockerv6.cli.targets import complete
-from dockerv6.cli.times import Time
-from dockerv6.cli.verb import Verb
+from dockerv6.cli.options import DURATION, ExampleCommand, clock_of, setting_option
+from dockerv6.cli.printers.objects import EVENT_FORMATS, EventPrinter, events_text
+from dockerv6.cli.selection import complete
+from dockerv6.cli.state import BlockingClock, StateDirectory
 from dockerv6.store.model import Event, EventType
 
-INTERNAL = {"host": "Host", "source": "Source"}
-"""What events are about beside resources: the host as a whole, and the files."""
+OTHER_OBJECTS = {"host": "Host", "source": "Source"}
+"""Objects of events that are not resources: the host, and the resource files."""
 
 
 @click.command(
     "events",
-    cls=Verb,
-    short_help="Show what happened, newest last.",
+    cls=ExampleCommand,
+    short_help="Show events, newest last.",
     examples=(
         "dockerv6 events",
         "dockerv6 events v6net blog --since 1h",
@@ -29,18 +27,18 @@ INTERNAL = {"host": "Host", "source": "Source"}
     ),
 )
 @click.argument("wanted", metavar="[KIND [NAME]]", nargs=-1, shell_complete=complete)
-@click.option("-w", "--watch", is_flag=True, help="Go on to show what happens, until Ctrl-C.")
+@click.option("-w", "--watch", is_flag=True, help="After the existing events, print new ones until Ctrl-C.")
 @click.option(
-    "-o", "--output", type=click.Choice(FORMATS), default="table", show_default=True, help="How events are shown."
+    "-o", "--output", type=click.Choice(EVENT_FORMATS), default="table", show_default=True, help="Output format."
 )
-@click.option("--since", type=options.duration, metavar="DURATION", help="Only what was seen within this time: 1h.")
+@click.option("--since", type=DURATION, metavar="DURATION", help="Only events seen within this time, such as 1h.")
 @click.option(
     "--types",
     type=click.Choice([*EventType], case_sensitive=False),
     multiple=True,
-    help="Only events of this type; may be repeated.",
+    help="Only events of this type. Repeatable.",
 )
-@options.state_dir
+@setting_option("state_dir")
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -52,14 +50,14 @@ def command(
     types: tuple[str, ...],
     state_dir: str,
 ) -> None:
-    """Show what happened, newest last; kept for 7 days. Works whether the daemon runs or not.
+    """Show events, newest last. Events are kept for 7 days, and can be read without a running daemon.
 
-    Beside the resource kinds, "host" and "source" tell what concerns the host as a whole and the files.
+    Besides the resource kinds, KIND can be "host" (the whole host) or "source" (resource files).
     """
-    kind, name = _about(wanted)
-    state = State(Path(state_dir))
-    time = options.time_of(ctx)
-    oldest = None if since is None else time.now() - since
+    kind, name = _kind_and_name(wanted)
+    state = StateDirectory(Path(state_dir))
+    clock = clock_of(ctx)
+    oldest = None if since is None else clock.now() - since
 
     def read() -> tuple[Event, ...]:
         return tuple(
@@ -69,40 +67,42 @@ def command(
         )
 
     if watch:
-        _follow(state, read, EventPrinter(output), time)
+        _follow(state, read, EventPrinter(output), clock)
         return
     found = read()
     if output != "table":
-        click.echo(whole(found, output))
+        click.echo(events_text(found, output))
     elif found:
-        _print(EventPrinter(output).lines(found, time.now()))
+        _print(EventPrinter(output).lines(found, clock.now()))
     else:
         click.echo("No events found", err=True)
 
 
-def _about(wanted: tuple[str, ...]) -> tuple[str | None, str | None]:
-    """The kind and the name that events are asked of."""
+def _kind_and_name(wanted: tuple[str, ...]) -> tuple[str | None, str | None]:
+    """The kind and name to select events by."""
     words = tuple(part for word in wanted for part in word.split("/", 1))
     if len(words) > 2:  # noqa: PLR2004 - a kind and a name
-        raise click.UsageError("name one kind and at most one resource: KIND [NAME]")
+        raise click.UsageError("select one kind and at most one resource: KIND [NAME]")
     kind, name = (*words, None, None)[:2]
     if kind is None:
         return None, None
-    if kind.casefold() in INTERNAL:
-        return INTERNAL[kind.casefold()], name
+    if kind.casefold() in OTHER_OBJECTS:
+        return OTHER_OBJECTS[kind.casefold()], name
     try:
         return resolve_kind(kind).kind, name
     except UnknownKind as error:
         raise click.BadParameter(str(error)) from None
 
 
-def _follow(state: State, read: Callable[[], tuple[Event, ...]], printer: EventPrinter, time: Time) -> None:
-    """Print what there is, and then what is new or was counted again. Ends with Ctrl-C."""
+def _follow(
+    state: StateDirectory, read: Callable[[], tuple[Event, ...]], printer: EventPrinter, clock: BlockingClock
+) -> None:
+    """Print all events, then new and repeated ones, until Ctrl-C."""
     before: frozenset[Event] = frozenset()
-    for present in state.watch(read, time):
+    for present in state.watch(read, clock):
         new = [event for event in present if event not in before]
         if new:
-            _print(printer.lines(new, time.now()))
+            _print(printer.lines(new, clock.now()))
         before = frozenset(present)
 
 

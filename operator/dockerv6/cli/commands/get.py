@@ -1,4 +1,4 @@
-"""``dockerv6 get``: resources and how they are."""
+"""``dockerv6 get``: resources and their status."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -6,12 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dockerv6.cli import options
-from dockerv6.cli.printers.resources import FORMATS, Printed, ResourcePrinter, whole
-from dockerv6.cli.state import State
-from dockerv6.cli.targets import Target, complete, labels_of, not_found, selector, targets
-from dockerv6.cli.times import Time
-from dockerv6.cli.verb import Verb
+from dockerv6.cli.options import ExampleCommand, clock_of, setting_option
+from dockerv6.cli.printers.objects import RESOURCE_FORMATS, ObjectsByKind, ResourcePrinter, resources_text
+from dockerv6.cli.selection import ResourceRef, complete, labels_of, not_found, parse_references, parse_selector
+from dockerv6.cli.state import BlockingClock, StateDirectory
 from dockerv6.store.model import StoredObject
 
 if TYPE_CHECKING:
@@ -22,8 +20,8 @@ Matches = Callable[[Mapping[str, str]], bool]
 
 @click.command(
     "get",
-    cls=Verb,
-    short_help="Show resources and how they are.",
+    cls=ExampleCommand,
+    short_help="Show resources and their status.",
     examples=(
         "dockerv6 get v6net",
         "dockerv6 get v6net blog -o yaml",
@@ -33,63 +31,68 @@ Matches = Callable[[Mapping[str, str]], bool]
 )
 @click.argument("wanted", metavar="KIND [NAME]...", nargs=-1, required=True, shell_complete=complete)
 @click.option(
-    "-o", "--output", type=click.Choice(FORMATS), default="table", show_default=True, help="How resources are shown."
+    "-o", "--output", type=click.Choice(RESOURCE_FORMATS), default="table", show_default=True, help="Output format."
 )
-@click.option("-w", "--watch", is_flag=True, help="Go on to show what changes, until Ctrl-C.")
+@click.option("-w", "--watch", is_flag=True, help="After the existing resources, print changes until Ctrl-C.")
 @click.option(
-    "-l", "--selector", "labels", metavar="SELECTOR", default="", help="Only these labels: app=blog,tier!=test"
+    "-l",
+    "--selector",
+    "labels",
+    metavar="SELECTOR",
+    default="",
+    help="Only resources whose labels match, such as app=blog,tier!=test.",
 )
-@options.state_dir
+@setting_option("state_dir")
 @click.pass_context
 def command(
     ctx: click.Context, *, wanted: tuple[str, ...], output: str, watch: bool, labels: str, state_dir: str
 ) -> None:
-    """Show resources and how they are, whether the daemon runs or not.
+    """Show resources and their status. Works without a running daemon.
 
-    KIND is a plural, singular or short name (ipv6networks, ipv6network, v6net), or "all". KIND/NAME works as well.
+    KIND is a plural, singular or short name (ipv6networks, ipv6network, v6net), or "all". KIND/NAME is accepted too.
     """
-    asked = targets(wanted)
-    matches = selector(labels)
-    state = State(Path(state_dir))
-    time = options.time_of(ctx)
+    references = parse_references(wanted)
+    matches = parse_selector(labels)
+    state = StateDirectory(Path(state_dir))
+    clock = clock_of(ctx)
     if watch:
-        _follow(state, asked, matches, ResourcePrinter(output, many_kinds=_many(asked)), time)
+        _follow(state, references, matches, ResourcePrinter(output, many_kinds=_many(references)), clock)
         return
-    _show(_grouped(_read(state, asked, matches), asked), asked, output, time.now())
+    _show(_grouped(_read(state, references, matches), references), references, output, clock.now())
 
 
-def _read(state: State, asked: tuple[Target, ...], matches: Matches) -> tuple[StoredObject, ...]:
-    """What is asked for; a name that is not there is an error, unless labels are asked for as well."""
-    only = asked[0] if len(asked) == 1 else None
+def _read(state: StateDirectory, references: tuple[ResourceRef, ...], matches: Matches) -> tuple[StoredObject, ...]:
+    """The referenced resources. A name that does not exist is an error, even when labels would exclude it."""
+    only = references[0] if len(references) == 1 else None
     stored = state.objects(only.info.kind, only.name) if only else state.objects()
     by_key = {(each.kind, each.name): each for each in stored}
     found: dict[tuple[str, str], StoredObject] = {}
-    for target in asked:
-        kind, name = target.info.kind, target.name
+    for ref in references:
+        kind, name = ref.info.kind, ref.name
         if name is not None and (kind, name) not in by_key:
-            raise not_found(target.info, name)
+            raise not_found(ref.info, name)
         found |= {key: each for key, each in by_key.items() if key[0] == kind and name in (None, key[1])}
     return tuple(each for each in found.values() if matches(labels_of(each)))
 
 
-def _grouped(found: tuple[StoredObject, ...], asked: tuple[Target, ...]) -> Printed:
-    kinds = dict.fromkeys(target.info for target in asked)
+def _grouped(found: tuple[StoredObject, ...], references: tuple[ResourceRef, ...]) -> ObjectsByKind:
+    kinds = dict.fromkeys(ref.info for ref in references)
     groups = [(info, [stored for stored in found if stored.kind == info.kind]) for info in kinds]
     return [(info, objects) for info, objects in groups if objects]
 
 
-def _many(asked: tuple[Target, ...]) -> bool:
-    return len({target.info.kind for target in asked}) > 1
+def _many(references: tuple[ResourceRef, ...]) -> bool:
+    return len({ref.info.kind for ref in references}) > 1
 
 
-def _show(found: Printed, asked: tuple[Target, ...], output: str, now: float) -> None:
+def _show(found: ObjectsByKind, references: tuple[ResourceRef, ...], output: str, now: float) -> None:
     if output in ("json", "yaml"):
-        single = len(asked) == 1 and asked[0].name is not None and bool(found)
-        click.echo(whole(found, output, single=single))
+        single = len(references) == 1 and references[0].name is not None and bool(found)
+        click.echo(resources_text(found, output, single=single))
         return
     if not found:
         click.echo("No resources found", err=True)
-    printer = ResourcePrinter(output, many_kinds=_many(asked))
+    printer = ResourcePrinter(output, many_kinds=_many(references))
     for index, (info, objects) in enumerate(found):
         if index and output != "name":
             click.echo()
@@ -97,13 +100,19 @@ def _show(found: Printed, asked: tuple[Target, ...], output: str, now: float) ->
             click.echo(line)
 
 
-def _follow(state: State, asked: tuple[Target, ...], matches: Matches, printer: ResourcePrinter, time: Time) -> None:
-    """Print everything once, and then what differs from what was printed. Ends with Ctrl-C."""
-    kinds: dict[str, KindInfo] = {target.info.kind: target.info for target in asked}
-    _read(state, asked, matches)  # a name that is not there is an error now, and none once it is deleted
+def _follow(
+    state: StateDirectory,
+    references: tuple[ResourceRef, ...],
+    matches: Matches,
+    printer: ResourcePrinter,
+    clock: BlockingClock,
+) -> None:
+    """Print all resources, then every change, until Ctrl-C."""
+    kinds: dict[str, KindInfo] = {ref.info.kind: ref.info for ref in references}
+    _read(state, references, matches)  # an error for a name that does not exist at the start
 
     def read() -> dict[tuple[str, str], StoredObject]:
-        names = {(target.info.kind, target.name) for target in asked}
+        names = {(ref.info.kind, ref.name) for ref in references}
         return {
             (each.kind, each.name): each
             for each in state.objects()
@@ -111,13 +120,13 @@ def _follow(state: State, asked: tuple[Target, ...], matches: Matches, printer: 
         }
 
     before: dict[tuple[str, str], StoredObject] = {}
-    for present in state.watch(read, time):
+    for present in state.watch(read, clock):
         for kind, info in kinds.items():
             changed = [each for key, each in present.items() if key[0] == kind and before.get(key) != each]
-            gone = [each for key, each in before.items() if key[0] == kind and key not in present]
-            lines = printer.lines(info, changed, time.now()) if changed else []
-            for each in gone:
-                lines += printer.gone(info, each, time.now())
+            deleted = [each for key, each in before.items() if key[0] == kind and key not in present]
+            lines = printer.lines(info, changed, clock.now()) if changed else []
+            for each in deleted:
+                lines += printer.deleted(info, each, clock.now())
             for line in lines:
                 click.echo(line)
         before = present

@@ -1,18 +1,18 @@
-"""``dockerv6 healthcheck``: for a container's HEALTHCHECK and for monitoring."""
+"""``dockerv6 healthcheck``: query the daemon's health, for HEALTHCHECK in a container and for monitoring."""
 
 import socket
 from typing import NamedTuple
 
 import click
 
-from dockerv6.cli import options
-from dockerv6.cli.verb import Verb
+from dockerv6.cli.options import DURATION, ExampleCommand, setting_option
+from dockerv6.daemon.settings import Settings
 
 OK = 200
 
 
-class Answer(NamedTuple):
-    """What the daemon said."""
+class HealthResponse(NamedTuple):
+    """The daemon's HTTP response."""
 
     status: int
     body: str
@@ -20,48 +20,48 @@ class Answer(NamedTuple):
 
 @click.command(
     "healthcheck",
-    cls=Verb,
-    short_help="Ask the running daemon whether it is well.",
+    cls=ExampleCommand,
+    short_help="Query the health of the running daemon.",
     examples=(
         "dockerv6 healthcheck",
         "dockerv6 healthcheck --ready --listen 127.0.0.1:9153",
     ),
 )
-@click.option("--ready", is_flag=True, help="Ask whether it does its work (/readyz), not only whether it lives.")
+@click.option("--ready", is_flag=True, help="Query readiness (/readyz) instead of liveness (/healthz).")
 @click.option(
     "--timeout",
-    type=options.duration,
+    type=DURATION,
     metavar="DURATION",
     default="5s",
     show_default=True,
-    help="How long an answer may take.",
+    help="Maximum time to wait for the response.",
 )
-@options.run_dir
-@options.listen
+@setting_option("run_dir")
+@setting_option("listen")
 def command(*, ready: bool, timeout: float, run_dir: str, listen: str) -> None:
-    """Ask the running daemon whether it is well: exit code 0 when it is, 1 when not or when it gives no answer."""
-    if listen == "none":
-        raise click.UsageError("the daemon listens nowhere (--listen none), so it can't be asked")
-    address = listen or f"unix:{run_dir}/http.sock"
+    """Query the health of the running daemon. Exit codes: 0 healthy, 1 unhealthy or no response."""
+    address = Settings(run_dir=run_dir, listen=listen).address
+    if not address:
+        raise click.UsageError("with --listen none the daemon has no HTTP address to query")
     try:
-        answer = ask(address, "/readyz" if ready else "/healthz", timeout)
+        response = query(address, "/readyz" if ready else "/healthz", timeout)
     except (OSError, ValueError) as error:
         raise click.ClickException(
-            f"no answer from {address}: {error}; is `dockerv6 run` running with this --run-dir or --listen?"
+            f"no response from {address}: {error}; is `dockerv6 run` running with the same --run-dir and --listen?"
         ) from error
-    if answer.status != OK:
-        raise click.ClickException(f"{address} says {answer.status}: {answer.body}")
+    if response.status != OK:
+        raise click.ClickException(f"{address} returned {response.status}: {response.body}")
     click.echo("ok")
 
 
-def ask(address: str, path: str, timeout: float) -> Answer:
-    """Get a path from ``unix:PATH``, ``HOST:PORT`` or ``[V6]:PORT``; of a wildcard address, from this machine.
+def query(address: str, path: str, timeout: float) -> HealthResponse:
+    """GET a path from ``unix:PATH``, ``HOST:PORT`` or ``[V6]:PORT``. A wildcard address means the local host.
 
     Raises:
-        OSError: no answer.
-        ValueError: no such address, or the answer is no HTTP.
+        OSError: no response.
+        ValueError: the address is invalid, or the response is not HTTP.
     """
-    from http.client import HTTPConnection, HTTPException  # noqa: PLC0415 - twice the import time of all else here
+    from http.client import HTTPConnection, HTTPException  # noqa: PLC0415 - doubles the import time of this module
 
     with _connect(address, timeout) as channel:
         connection = HTTPConnection("localhost", timeout=timeout)
@@ -69,9 +69,9 @@ def ask(address: str, path: str, timeout: float) -> Answer:
         try:
             connection.request("GET", path)
             response = connection.getresponse()
-            return Answer(response.status, response.read().decode(errors="replace").strip())
+            return HealthResponse(response.status, response.read().decode(errors="replace").strip())
         except HTTPException as error:
-            raise ValueError(f"the answer is no HTTP ({error!r})") from error
+            raise ValueError(f"the response is not HTTP ({error!r})") from error
 
 
 def _connect(address: str, timeout: float) -> socket.socket:

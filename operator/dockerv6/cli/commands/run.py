@@ -1,21 +1,15 @@
-"""``dockerv6 run``: the daemon."""
-
-from typing import TYPE_CHECKING
+"""``dockerv6 run``: run the daemon."""
 
 import click
 
-from dockerv6.cli.errors import unusable_settings
-from dockerv6.cli.options import with_settings
-from dockerv6.cli.verb import Verb
-
-if TYPE_CHECKING:
-    from dockerv6.daemon.settings import Settings
+from dockerv6.cli.options import ExampleCommand, with_settings
+from dockerv6.daemon.settings import Settings
 
 
 @click.command(
     "run",
-    cls=Verb,
-    short_help="Be the daemon: converge, watch, repair.",
+    cls=ExampleCommand,
+    short_help="Run the daemon.",
     examples=(
         "dockerv6 run",
         "DOCKERV6_LOG_FORMAT=json dockerv6 run --config-dir /etc/dockerv6.d --config-dir /srv/gitops",
@@ -23,16 +17,15 @@ if TYPE_CHECKING:
 )
 @with_settings
 @click.pass_context
-def command(ctx: click.Context, settings: "Settings") -> None:
-    """Be the daemon: keep the host converged on the resources until SIGTERM or Ctrl-C.
+def command(ctx: click.Context, settings: Settings) -> None:
+    """Run the daemon in the foreground: apply the resources and repair drift until SIGTERM or Ctrl-C.
 
-    Stopping it changes nothing on the host: networks and rules stay as they are.
+    Stopping the daemon changes nothing on the host: networks and rules stay in place.
     """
-    from dockerv6.daemon.heap import no_encoding_guesses  # noqa: PLC0415 - the daemon's imports, which --help need not
+    from dockerv6.daemon.heap import no_encoding_guesses  # noqa: PLC0415 - loads the daemon
 
     with no_encoding_guesses():
         from dockerv6.daemon.process import run  # noqa: PLC0415 - as above
 
-    with unusable_settings():
-        code = run(settings)
+    code = run(settings)
     ctx.exit(code)

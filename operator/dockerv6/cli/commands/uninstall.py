@@ -1,54 +1,50 @@
-"""``dockerv6 uninstall``: leave the host as if dockerv6 had never been there."""
+"""``dockerv6 uninstall``: remove everything that dockerv6 created."""
 
 import sys
-from typing import TYPE_CHECKING
 
 import click
 
-from dockerv6.cli.errors import unusable_settings
-from dockerv6.cli.options import with_settings
-from dockerv6.cli.verb import Verb
-
-if TYPE_CHECKING:
-    from dockerv6.daemon.settings import Settings
+from dockerv6.cli.options import ExampleCommand, with_settings
+from dockerv6.daemon.settings import Settings
 
 
 @click.command(
     "uninstall",
-    cls=Verb,
-    short_help="Remove all that is dockerv6's from the host.",
+    cls=ExampleCommand,
+    short_help="Remove everything that dockerv6 created.",
     examples=(
         "dockerv6 uninstall",
         "dockerv6 uninstall --keep-networks --yes",
     ),
 )
-@click.option("--yes", is_flag=True, help="Don't ask.")
-@click.option("--keep-networks", is_flag=True, help="Keep the Docker networks; remove only rules, sysctls and state.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@click.option(
+    "--keep-networks", is_flag=True, help="Keep the Docker networks; remove rules and state and restore sysctls."
+)
 @with_settings
-def command(settings: "Settings", *, yes: bool, keep_networks: bool) -> None:
-    """Remove what dockerv6 made: Docker networks, rules, NDP proxies, state; put sysctls back. Files stay.
+def command(settings: Settings, *, yes: bool, keep_networks: bool) -> None:
+    """Remove the Docker networks, rules, NDP proxy entries and state of dockerv6, and restore sysctls.
 
-    The daemon must have been stopped. Networks with running containers are the reason to look twice.
+    Resource files are kept. The daemon must be stopped. Running containers are disconnected from the networks.
     """
     if not yes:
-        _ask(settings, keep_networks=keep_networks)
-    from dockerv6.daemon.process import uninstall  # noqa: PLC0415 - the daemon's imports, which --help need not
+        _confirm(settings, keep_networks=keep_networks)
+    from dockerv6.daemon.process import uninstall  # noqa: PLC0415 - loads the daemon
 
-    with unusable_settings():
-        removed = uninstall(settings, keep_networks=keep_networks)
+    removed = uninstall(settings, keep_networks=keep_networks)
     for line in removed:
         click.echo(line)
 
 
-def _ask(settings: "Settings", *, keep_networks: bool) -> None:
+def _confirm(settings: Settings, *, keep_networks: bool) -> None:
     if not interactive():
-        raise click.UsageError("there is no terminal to ask on: say --yes")
-    networks = "its rules" if keep_networks else "its Docker networks and rules"
-    question = f"Remove {networks} from this host, and forget the state in {settings.state_dir}?"
+        raise click.UsageError("no terminal to ask for confirmation; use --yes")
+    what = "rules" if keep_networks else "Docker networks and rules"
+    question = f"Remove the {what} of dockerv6 from this host, and the state in {settings.state_dir}?"
     if not click.confirm(question, err=True):
         raise click.ClickException("nothing was removed")
 
 
 def interactive() -> bool:
-    """Whether there is a person to ask."""
+    """Whether standard input is a terminal."""
     return sys.stdin.isatty()

@@ -1,4 +1,4 @@
-"""``dockerv6 wait``: until resources are as one wants them."""
+"""``dockerv6 wait``: wait for a condition of resources, or for their deletion."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -7,11 +7,10 @@ from pathlib import Path
 import click
 
 from dockerv6.api.kinds import KINDS
-from dockerv6.cli import options
+from dockerv6.cli.options import DURATION, ExampleCommand, click_type, clock_of, setting_option
 from dockerv6.cli.printers.table import plain
-from dockerv6.cli.state import State
-from dockerv6.cli.targets import Target, complete, full_name, kind, short_name, targets
-from dockerv6.cli.verb import Verb
+from dockerv6.cli.selection import ResourceRef, complete, full_name, parse_kind, parse_references, short_name
+from dockerv6.cli.state import StateDirectory, condition_of
 from dockerv6.lib.statefile import StateFileMissingError
 from dockerv6.store.model import StoredObject
 
@@ -20,87 +19,79 @@ Objects = Mapping[Key, StoredObject]
 
 
 @dataclass(frozen=True, slots=True)
-class Goal:
-    """What is waited for: a condition's status, or, without a type, that the resource is gone."""
+class AwaitedState:
+    """The awaited status of a condition. Without a type, the deletion of the resource is awaited."""
 
     type: str = ""
     status: str = "True"
 
     @property
     def deletion(self) -> bool:
-        """Whether it is the end of the resource."""
+        """Whether the deletion is awaited."""
         return not self.type
 
     def met(self, stored: StoredObject | None) -> bool:
-        """Whether it is so now. A status that belongs to an earlier version of the resource does not count."""
+        """Whether the state is reached. A status of an earlier version of the resource does not count."""
         if self.deletion:
             return stored is None
         if stored is None or stored.status.get("observedGeneration") != stored.generation:
             return False
-        return self._says_so(stored) and not (self.readiness and _outdated(stored))
+        status = str(condition_of(stored, self.type).get("status", ""))
+        return status.casefold() == self.status.casefold() and not (self.readiness and _outdated(stored))
 
     @property
     def readiness(self) -> bool:
-        """Whether it is that the resource is Ready."""
+        """Whether Ready=True is awaited."""
         return (self.type.casefold(), self.status.casefold()) == ("ready", "true")
 
-    def _says_so(self, stored: StoredObject) -> bool:
-        return str(_condition(stored, self.type).get("status", "")).casefold() == self.status.casefold()
-
-    def shortfall(self, stored: StoredObject | None) -> str:
-        """What there is instead, for the error."""
+    def describe_actual(self, stored: StoredObject | None) -> str:
+        """The actual state, for the error message."""
         if stored is None:
             return "it does not exist"
         if self.deletion:
-            gone = "it is being deleted" if stored.deleting_since is not None else "it is not being deleted"
-            return f"{gone}; {_said(stored, 'Ready')}"
+            deletion = "it is being deleted" if stored.deleting_since is not None else "it is not being deleted"
+            return f"{deletion}; {_condition_text(stored, 'Ready')}"
         if self.readiness and _outdated(stored):
             return _outdated(stored)
         if stored.status.get("observedGeneration") != stored.generation:
-            return f"its newest version (generation {stored.generation}) has not been worked on yet"
-        return _said(stored, self.type)
+            return f"its newest version (generation {stored.generation}) is not reconciled yet"
+        return _condition_text(stored, self.type)
 
     def __str__(self) -> str:
         return "deletion" if self.deletion else f"condition {self.type}={self.status}"
 
 
 def _outdated(stored: StoredObject) -> str:
-    """Why a resource can't be called Ready, whatever its last status says: it is not what its file says any more."""
+    """Why a resource does not count as Ready whatever its status: its file was changed or deleted."""
     if stored.deleting_since is not None:
-        return f"it is being deleted; {_said(stored, 'Ready')}"
+        return f"it is being deleted; {_condition_text(stored, 'Ready')}"
     if stored.problem:
-        return f"its newest version can't be accepted: {plain(stored.problem)}"
+        return f"its newest version is invalid: {plain(stored.problem)}"
     return ""
 
 
-def _condition(stored: StoredObject, type_: str) -> Mapping[str, object]:
-    conditions = stored.status.get("conditions")
-    items = [c for c in conditions if isinstance(c, Mapping)] if isinstance(conditions, list) else []
-    return next((c for c in items if str(c.get("type", "")).casefold() == type_.casefold()), {})
-
-
-def _said(stored: StoredObject, type_: str) -> str:
-    found = _condition(stored, type_)
+def _condition_text(stored: StoredObject, type_: str) -> str:
+    found = condition_of(stored, type_)
     if not found:
         return f"it has no condition {type_}"
     return plain(f"{found.get('type')}={found.get('status')} ({found.get('reason')}): {found.get('message')}")
 
 
-def goal(text: str) -> Goal:
-    """``condition=TYPE``, ``condition=TYPE=STATUS`` or ``delete``, for click's ``type``."""
+def parse_awaited(text: str) -> AwaitedState:
+    """Parse ``condition=TYPE``, ``condition=TYPE=STATUS`` or ``delete``."""
     if text == "delete":
-        return Goal()
+        return AwaitedState()
     what, _, rest = text.partition("=")
     type_, _, status = rest.partition("=")
     if what != "condition" or not type_:
-        raise click.BadParameter(f"{text!r} is neither condition=TYPE, condition=TYPE=STATUS nor delete")
-    return Goal(type_, status or "True")
+        raise ValueError(f"{text!r} is neither condition=TYPE, condition=TYPE=STATUS nor delete")
+    return AwaitedState(type_, status or "True")
 
 
 @click.command(
     "wait",
-    cls=Verb,
-    short_help="Wait until resources are as wanted.",
+    cls=ExampleCommand,
+    short_help="Wait for a condition of resources.",
     examples=(
         "dockerv6 wait ipv6network/blog",
         "dockerv6 wait v6net/blog v6net/shop --for=condition=Ready --timeout=2m",
@@ -112,82 +103,82 @@ def goal(text: str) -> Goal:
 @click.option(
     "--for",
     "awaiting",
-    type=goal,
+    type=click_type(parse_awaited),
     metavar="CONDITION",
     default="condition=Ready",
     show_default=True,
-    help="condition=TYPE[=True|False|Unknown], or delete.",
+    help="What to wait for: condition=TYPE[=True|False|Unknown], or delete.",
 )
 @click.option(
     "--timeout",
-    type=options.duration,
+    type=DURATION,
     metavar="DURATION",
     default="30s",
     show_default=True,
-    help="How long to wait; 0 looks once.",
+    help="Maximum time to wait. 0 checks once.",
 )
-@click.option("--all", "every", is_flag=True, help="Every resource of the kinds given, or of all kinds.")
-@options.state_dir
+@click.option("--all", "every", is_flag=True, help="Wait for all resources of the kinds given, or of all kinds.")
+@setting_option("state_dir")
 @click.pass_context
 def command(
-    ctx: click.Context, *, wanted: tuple[str, ...], awaiting: Goal, timeout: float, every: bool, state_dir: str
+    ctx: click.Context, *, wanted: tuple[str, ...], awaiting: AwaitedState, timeout: float, every: bool, state_dir: str
 ) -> None:
-    """Wait until resources are as wanted; exit code 1 when the time is over.
+    """Wait for a condition of resources, or for their deletion. The exit code is 1 on timeout.
 
-    A condition only counts once it was found for the newest accepted version of the resource. A resource that is not
-    there yet is waited for as well, since files are picked up a moment after they were written.
+    A condition counts only if it belongs to the newest accepted version of the resource. A resource that does not exist
+    yet is waited for as well, because the daemon reads a file a moment after it was written.
     """
-    asked = _asked(wanted, every=every)
-    state = State(Path(state_dir))
-    time = options.time_of(ctx)
+    references = _references(wanted, every=every)
+    state = StateDirectory(Path(state_dir))
+    clock = clock_of(ctx)
     awaited: list[Key] = []
     present: Objects = {}
-    for present in state.watch(_reader(state, awaiting), time, until=time.monotonic() + timeout):
-        awaited = _awaited(asked, present, awaited if awaiting.deletion else [])
+    for present in state.watch(_reader(state, awaiting), clock, until=clock.monotonic() + timeout):
+        awaited = _keys(references, present, awaited if awaiting.deletion else [])
         if (awaited or awaiting.deletion) and all(awaiting.met(present.get(key)) for key in awaited):
             for key in awaited:
                 click.echo(f"{full_name(*key)} {'deleted' if awaiting.deletion else 'condition met'}")
             return
     left = [key for key in awaited if not awaiting.met(present.get(key))]
-    reasons = [f"{short_name(*key)}: {awaiting.shortfall(present.get(key))}" for key in left] or [
-        "there is no resource yet"
+    reasons = [f"{short_name(*key)}: {awaiting.describe_actual(present.get(key))}" for key in left] or [
+        "no resource exists yet"
     ]
     daemon = "" if state.daemon() is not None else f" (no dockerv6 is running with {state_dir})"
     raise click.ClickException(f"timed out waiting for {awaiting}{daemon}: {'; '.join(reasons)}")
 
 
-def _asked(wanted: tuple[str, ...], *, every: bool) -> tuple[Target, ...]:
+def _references(wanted: tuple[str, ...], *, every: bool) -> tuple[ResourceRef, ...]:
     if every:
-        return tuple(Target(kind(word)) for word in wanted) or tuple(Target(info) for info in KINDS)
+        return tuple(ResourceRef(parse_kind(word)) for word in wanted) or tuple(ResourceRef(info) for info in KINDS)
     if not wanted:
-        raise click.UsageError("name what to wait for: KIND/NAME, or --all")
-    asked = targets(wanted)
-    if any(target.name is None for target in asked):
-        raise click.UsageError("name the resources: KIND/NAME; or wait for every one with --all")
-    return asked
+        raise click.UsageError("select resources with KIND/NAME or --all")
+    references = parse_references(wanted)
+    if any(ref.name is None for ref in references):
+        raise click.UsageError("select resources with KIND/NAME, or all of a kind with --all")
+    return references
 
 
-def _reader(state: State, goal: Goal) -> Callable[[], Objects]:
-    """Reads what there is. Without any state yet that is nothing, unless a deletion is waited for.
+def _reader(state: StateDirectory, awaiting: AwaitedState) -> Callable[[], Objects]:
+    """A function that reads all resources. A missing state file means none, except when a deletion is awaited.
 
-    A mistyped state directory must not look like a success.
+    A misspelled state directory must not look like a completed deletion.
     """
 
     def read() -> Objects:
         try:
             return {(stored.kind, stored.name): stored for stored in state.objects()}
         except StateFileMissingError:
-            if goal.deletion:
+            if awaiting.deletion:
                 raise
             return {}
 
     return read
 
 
-def _awaited(asked: tuple[Target, ...], present: Objects, before: list[Key]) -> list[Key]:
-    """The resources that are waited for; of whole kinds those that are there, and those that were before."""
+def _keys(references: tuple[ResourceRef, ...], present: Objects, before: list[Key]) -> list[Key]:
+    """The resources to wait for: named ones, of whole kinds the present ones, and those from before."""
     keys = dict.fromkeys(before)
-    for target in asked:
-        names = [target.name] if target.name is not None else [n for k, n in present if k == target.info.kind]
-        keys |= dict.fromkeys((target.info.kind, name) for name in names)
+    for ref in references:
+        names = [ref.name] if ref.name is not None else [n for k, n in present if k == ref.info.kind]
+        keys |= dict.fromkeys((ref.info.kind, name) for name in names)
     return list(keys)

@@ -1,4 +1,4 @@
-"""Values as text: tables, JSON, YAML, descriptions, plans.
+"""Output formats of commands: tables, JSON and YAML.
 
-Duty: turn what was read into what is shown. Never: read the state, or load what a format does not need.
+Duty: turn values into lines. Never: read state, or decide anything.
 """

@@ -1,12 +1,13 @@
-"""Plans as text, terraform-like, and as a JSON document."""
+"""Plans as text, in the style of Terraform, and as JSON."""
 
 from collections.abc import Iterable, Sequence
 
 import click
 
 from dockerv6.api.kinds import API_VERSION
+from dockerv6.cli.printers.diagnostics import diagnostic_mapping
 from dockerv6.cli.printers.table import plain
-from dockerv6.cli.targets import short_name
+from dockerv6.cli.selection import short_name
 from dockerv6.planning.plan import Disruption, Plan
 from dockerv6.planning.steps import Step
 from dockerv6.source.model import Diagnostic
@@ -15,7 +16,7 @@ _COLOURS = {"+": "green", "-": "red", "~": "yellow"}
 
 
 def changes(plans: Iterable[Plan]) -> dict[str, int]:
-    """How many steps add, change and remove, and how many containers lose their network for a moment."""
+    """Number of steps that add, change and remove, and of containers that are disconnected for a moment."""
     everything = list(plans)
     symbols = [step.symbol for plan in everything for step in plan.steps]
     return {
@@ -26,32 +27,30 @@ def changes(plans: Iterable[Plan]) -> dict[str, int]:
     }
 
 
-def text(plans: Sequence[Plan], *, flawed: bool = False) -> list[str]:
-    """A paragraph for each resource with something to be told, and the summary; ``flawed``: the files have errors."""
+def plan_lines(plans: Sequence[Plan], *, invalid_files: bool = False) -> list[str]:
+    """A paragraph per resource that has steps or findings, and the summary."""
     lines: list[str] = []
     for plan in plans:
         if plan.steps or plan.findings:
             lines += [*_resource(plan), ""]
-    return [*lines, summary(plans, flawed=flawed)]
+    return [*lines, summary(plans, invalid_files=invalid_files)]
 
 
-def summary(plans: Sequence[Plan], *, flawed: bool = False) -> str:
+def summary(plans: Sequence[Plan], *, invalid_files: bool = False) -> str:
     """``Plan: 3 to add, 1 to change, 0 to remove; disconnects 2 containers``."""
     count = changes(plans)
     blocked = [short_name(plan.kind, plan.name) for plan in plans if plan.blocked is not None]
     if all(plan.empty for plan in plans):
-        said = "No changes." + ("" if blocked or flawed else " Everything is as the resources say.")
+        text = "No changes." + ("" if blocked or invalid_files else " The host matches the resources.")
     else:
-        said = f"Plan: {count['add']} to add, {count['change']} to change, {count['remove']} to remove"
-        said += f"; disconnects {_containers(count['disconnects'])}" if count["disconnects"] else ""
-        said += "."
-    return said + (f" Blocked: {', '.join(blocked)}." if blocked else "")
+        text = f"Plan: {count['add']} to add, {count['change']} to change, {count['remove']} to remove"
+        text += f"; disconnects {_containers(count['disconnects'])}" if count["disconnects"] else ""
+        text += "."
+    return text + (f" Blocked: {', '.join(blocked)}." if blocked else "")
 
 
-def mapping(plans: Sequence[Plan], diagnostics: Iterable[Diagnostic]) -> dict[str, object]:
-    """For ``-o json``; stable, see docs/cli.md."""
-    from dockerv6.cli.printers.diagnostics import as_mapping as diagnostic_mapping  # noqa: PLC0415 - only for JSON
-
+def plan_mapping(plans: Sequence[Plan], diagnostics: Iterable[Diagnostic]) -> dict[str, object]:
+    """For ``-o json``. The format is stable, see docs/cli.md."""
     return {
         "apiVersion": API_VERSION,
         "kind": "PlanList",

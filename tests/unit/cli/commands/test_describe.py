@@ -41,7 +41,7 @@ def test_it_warns_when_no_daemon_runs(daemon: Daemon) -> None:
 def test_the_problem_of_the_newest_version_is_told(daemon: Daemon) -> None:
     daemon.accept(stored("blog", problem="a.yaml:3:5: error: spec.x: bad; mend it\na.yaml:4:5: error: worse"))
     assert sections(run(["describe", "v6net", "blog"]).stdout)["Problem"] == (
-        "\n  The newest version in the source can't be accepted; the last accepted one stays in force."
+        "\n  The newest version in the source is invalid; the last valid version stays applied."
         "\n  a.yaml:3:5: error: spec.x: bad; mend it"
         "\n  a.yaml:4:5: error: worse"
     )
@@ -50,9 +50,9 @@ def test_the_problem_of_the_newest_version_is_told(daemon: Daemon) -> None:
 def test_one_that_was_never_valid_has_nothing_applied(daemon: Daemon) -> None:
     daemon.accept(stored("blog", problem="bad", generation=0, digest="", status={}))
     shown = sections(run(["describe", "v6net", "blog"]).stdout)
-    assert "nothing has been applied" in shown["Problem"]
+    assert "nothing was applied" in shown["Problem"]
     assert shown["Spec"] == shown["Status"] == "<none>"
-    assert "not been looked at yet" in shown["Conditions"]
+    assert "not reconciled yet" in shown["Conditions"]
 
 
 def test_it_tells_conditions_endpoints_subnets_and_events(daemon: Daemon) -> None:
@@ -74,7 +74,7 @@ def test_a_pool_tells_what_it_has_given_out(daemon: Daemon) -> None:
     daemon.accept(stored("default", "IPv6Pool", file=""))
     daemon.ledger(lambda ledger: ledger.bind("blog", "default", SUBNET, NOW - 60, revision=None))
     shown = sections(run(["describe", "v6pool", "default"]).stdout)
-    assert shown["Source"] == "made by dockerv6 itself"
+    assert shown["Source"] == "created by dockerv6"
     assert "fd00::/64   blog" in shown["Subnets"]
     assert "Endpoints" not in shown
 

@@ -91,7 +91,7 @@ def test_without_a_state_the_remedy_is_told(daemon: Daemon) -> None:
     assert result.exit_code == 1
     assert result.stderr == (
         f"Error: there is no {daemon.file}: the daemon has not run yet, or it uses another state directory; "
-        "start it with `dockerv6 run`, or name its directory with --state-dir\n"
+        "start the daemon with `dockerv6 run`, or select its directory with --state-dir\n"
     )
 
 

@@ -52,7 +52,7 @@ def test_a_daemon_that_is_well_gives_zero(directory: Path) -> None:
 def test_one_that_is_not_gives_one_and_says_why(directory: Path) -> None:
     result = run(["healthcheck", "--ready", "--run-dir", str(directory)])
     assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr == f"Error: unix:{directory}/http.sock says 503: /readyz said\n"
+    assert result.stderr == f"Error: unix:{directory}/http.sock returned 503: /readyz said\n"
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "localhost"])
@@ -65,8 +65,8 @@ def test_tcp_is_asked_too(host: str) -> None:
 def test_no_answer_gives_one_and_the_remedy(tmp_path: Path) -> None:
     result = run(["healthcheck", "--run-dir", str(tmp_path)])
     assert result.exit_code == 1
-    assert result.stderr.startswith(f"Error: no answer from unix:{tmp_path}/http.sock: ")
-    assert "is `dockerv6 run` running with this --run-dir or --listen?" in result.stderr
+    assert result.stderr.startswith(f"Error: no response from unix:{tmp_path}/http.sock: ")
+    assert "is `dockerv6 run` running with the same --run-dir and --listen?" in result.stderr
 
 
 @pytest.mark.parametrize("address", ["9153", "host:", "host:http"])

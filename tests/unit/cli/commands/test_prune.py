@@ -12,7 +12,7 @@ def held(name: str) -> StoredObject:
 def test_nothing_held_is_said_and_nothing_is_written(daemon: Daemon) -> None:
     daemon.accept(stored("blog"))
     result = run(["prune", "--confirm"])
-    assert (result.exit_code, result.stdout) == (0, "Nothing is held back.\n")
+    assert (result.exit_code, result.stdout) == (0, "No deletions are held back.\n")
     assert daemon.record("prune", "confirmed") is None
 
 
@@ -33,13 +33,13 @@ def test_a_confirmation_is_written_down(daemon: Daemon) -> None:
     daemon.accept(held("a"))
     result = run(["prune", "--confirm"])
     assert result.exit_code == 0
-    assert "when it next runs: it is not running now" in result.stderr
+    assert "when it is started: it is not running" in result.stderr
     assert daemon.record("prune", "confirmed") == {"at": NOW, "held": ["IPv6Network/a"]}
 
 
 def test_a_running_daemon_acts_on_it(running: Daemon) -> None:
     running.accept(held("a"))
-    assert run(["prune", "--confirm"]).stderr == "Confirmed; the daemon removes this.\n"
+    assert run(["prune", "--confirm"]).stderr == "Confirmed. The daemon deletes these now.\n"
 
 
 def test_networks_without_a_resource_are_held_too(daemon: Daemon) -> None:
@@ -54,4 +54,4 @@ def test_networks_without_a_resource_are_held_too(daemon: Daemon) -> None:
 
 def test_what_was_held_long_ago_is_not_shown(daemon: Daemon) -> None:
     daemon.event(EventType.WARNING, "PruneHeld", "long gone", 7200, about=("Host", "garbage"))
-    assert run(["prune"]).stdout == "Nothing is held back.\n"
+    assert run(["prune"]).stdout == "No deletions are held back.\n"

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from dockerv6.cli.state import POLL
+from dockerv6.cli.state import POLL_INTERVAL
 from tests.unit.cli.harness import NOW, Daemon, FakeTime, ready, run, stored
 
 
@@ -24,20 +24,20 @@ def test_it_ends_as_soon_as_the_resource_is_ready(daemon: Daemon) -> None:
     daemon.accept(stored("blog", status=ready("Unknown")))
     time = FakeTime(lambda: None, lambda: daemon.accept(stored("blog")))
     assert run(["wait", "v6net/blog"], time).exit_code == 0
-    assert time.elapsed == 2 * POLL
+    assert time.elapsed == 2 * POLL_INTERVAL
 
 
 def test_a_status_of_an_earlier_version_does_not_count(daemon: Daemon) -> None:
     daemon.accept(stored("blog", generation=2, status=ready(observed=1)))
     result = run(["wait", "v6net/blog", "--timeout=1s"])
     assert result.exit_code == 1
-    assert "its newest version (generation 2) has not been worked on yet" in result.stderr
+    assert "its newest version (generation 2) is not reconciled yet" in result.stderr
 
 
 @pytest.mark.parametrize(
     ("fields", "told"),
     [
-        ({"problem": "a.yaml:1:1: error: bad"}, "its newest version can't be accepted: a.yaml:1:1: error: bad"),
+        ({"problem": "a.yaml:1:1: error: bad"}, "its newest version is invalid: a.yaml:1:1: error: bad"),
         ({"deleting_since": NOW}, "it is being deleted; Ready=True (ReconcileSucceeded): so it is"),
     ],
 )
@@ -113,12 +113,12 @@ def test_all_waits_for_every_one(daemon: Daemon) -> None:
     time = FakeTime(lambda: daemon.accept(stored("b")))
     result = run(["wait", "--all"], time)
     assert [line.split()[0].partition("/")[2] for line in result.stdout.splitlines()] == ["a", "b", "p"]
-    assert time.elapsed == POLL
+    assert time.elapsed == POLL_INTERVAL
 
 
 def test_all_of_nothing_waits_for_something(daemon: Daemon) -> None:
     daemon.accept()
-    assert "there is no resource yet" in run(["wait", "--all", "--timeout=1s"]).stderr
+    assert "no resource exists yet" in run(["wait", "--all", "--timeout=1s"]).stderr
     assert run(["wait", "v6net", "--all"], FakeTime(lambda: daemon.accept(stored("a")))).exit_code == 0
 
 

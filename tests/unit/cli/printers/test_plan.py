@@ -1,6 +1,6 @@
 from ipaddress import IPv6Network
 
-from dockerv6.cli.printers.plan import changes, mapping, summary, text
+from dockerv6.cli.printers.plan import changes, plan_lines, plan_mapping, summary
 from dockerv6.dockerd.model import Attachment
 from dockerv6.planning.plan import Finding, Plan
 from dockerv6.planning.steps import BindSubnet, DetachEndpoint, RemoveNetwork, SetSysctl
@@ -26,13 +26,13 @@ def test_steps_are_counted_by_what_they_do() -> None:
 
 
 def test_nothing_to_do_is_said_in_one_line() -> None:
-    assert text([plan()]) == ["No changes. Everything is as the resources say."]
-    assert text([plan()], flawed=True) == ["No changes."]
-    assert text([]) == ["No changes. Everything is as the resources say."]
+    assert plan_lines([plan()]) == ["No changes. The host matches the resources."]
+    assert plan_lines([plan()], invalid_files=True) == ["No changes."]
+    assert plan_lines([]) == ["No changes. The host matches the resources."]
 
 
 def test_each_resource_shows_its_steps_with_their_reasons() -> None:
-    assert "\n".join(text([plan(ADD, REMOVE, findings=(NOTE,))])).replace("\x1b[0m", "") == (
+    assert "\n".join(plan_lines([plan(ADD, REMOVE, findings=(NOTE,))])).replace("\x1b[0m", "") == (
         "ipv6network/blog\n"
         "  \x1b[32m+ allocate fd00::/64 from IPv6Pool default  # it has none\n"
         "  \x1b[31m- remove Docker network shop (0123456789ab)  # the resource is deleted\n"
@@ -43,7 +43,7 @@ def test_each_resource_shows_its_steps_with_their_reasons() -> None:
 
 
 def test_what_is_blocked_is_named() -> None:
-    lines = text([plan(findings=(BLOCKED,))])
+    lines = plan_lines([plan(findings=(BLOCKED,))])
     assert lines[1].endswith("SubnetAllocated SubnetOverlap: fd00::/64 overlaps lab")
     assert lines[-1] == "No changes. Blocked: ipv6network/blog."
 
@@ -52,10 +52,10 @@ def test_disconnected_containers_are_counted() -> None:
     endpoints = [Attachment(name * 4, name, running=True) for name in ("web", "db")]
     one = plan(DetachEndpoint("n", endpoints[0]))
     assert summary([one]) == "Plan: 0 to add, 0 to change, 1 to remove; disconnects 1 container."
-    assert text([plan(*(DetachEndpoint("n", e) for e in endpoints))])[0].endswith("[Disconnects 2 containers]")
+    assert plan_lines([plan(*(DetachEndpoint("n", e) for e in endpoints))])[0].endswith("[Disconnects 2 containers]")
 
 
 def test_json_has_the_plans_their_sum_and_the_findings_of_the_files() -> None:
-    shown = mapping([plan(ADD)], [])
+    shown = plan_mapping([plan(ADD)], [])
     assert list(shown) == ["apiVersion", "kind", "summary", "plans", "diagnostics"]
     assert shown["summary"] == {"add": 1, "change": 0, "remove": 0, "disconnects": 0}

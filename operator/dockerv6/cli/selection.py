@@ -1,35 +1,34 @@
-"""Which resources a command line means: kinds, names, labels, and their completion in a shell."""
+"""The resources that a command line selects: kinds, names, labels, and their shell completion."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from dockerv6.api.kinds import GROUP, KINDS, KindInfo, UnknownKind, kind_info, resolve_kind
-
-if TYPE_CHECKING:
-    from dockerv6.store.model import StoredObject
+from dockerv6.cli.state import StateDirectory
+from dockerv6.daemon.settings import Settings
+from dockerv6.store.model import StoredObject
 
 ALL = "all"
-"""In a kind's place: every kind."""
+"""Selects every kind."""
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """A resource, or, without a name, all of a kind."""
+class ResourceRef:
+    """A resource, or without a name all resources of a kind."""
 
     info: KindInfo
     name: str | None = None
 
 
-def kind(text: str) -> KindInfo:
-    """The kind that is meant.
+def parse_kind(text: str) -> KindInfo:
+    """The kind of that name.
 
     Raises:
-        click.BadParameter: there is none; says which was probably meant.
+        click.BadParameter: there is none; the message has a suggestion.
     """
     try:
         return resolve_kind(text)
@@ -37,35 +36,35 @@ def kind(text: str) -> KindInfo:
         raise click.BadParameter(str(error)) from None
 
 
-def targets(words: Iterable[str]) -> tuple[Target, ...]:
-    """What ``KIND [NAME…]``, ``KIND/NAME …`` or ``all`` means.
+def parse_references(words: Iterable[str]) -> tuple[ResourceRef, ...]:
+    """The references of ``KIND [NAME…]``, ``KIND/NAME …`` or ``all``.
 
     Raises:
-        click.UsageError: it is none of these.
+        click.UsageError: the words have another form.
     """
     first, *rest = words
     if first.casefold() == ALL:
         if rest:
-            raise click.UsageError(f"names don't go with {ALL!r}: write a kind, or leave the names out")
-        return tuple(Target(info) for info in KINDS)
+            raise click.UsageError(f"{ALL!r} takes no names: write a kind, or remove the names")
+        return tuple(ResourceRef(info) for info in KINDS)
     if "/" in first:
         return tuple(_slashed(word) for word in (first, *rest))
-    info = kind(first)
-    stray = next((name for name in rest if "/" in name), None)
-    if stray is not None:
-        raise click.UsageError(f"write either `{first} NAME …` or KIND/NAME everywhere, not both: {stray!r}")
-    return tuple(Target(info, name) for name in rest) or (Target(info),)
+    info = parse_kind(first)
+    mixed = next((name for name in rest if "/" in name), None)
+    if mixed is not None:
+        raise click.UsageError(f"use either `{first} NAME …` or KIND/NAME, not both: {mixed!r}")
+    return tuple(ResourceRef(info, name) for name in rest) or (ResourceRef(info),)
 
 
-def _slashed(word: str) -> Target:
-    named, slash, name = word.partition("/")
+def _slashed(word: str) -> ResourceRef:
+    kind, slash, name = word.partition("/")
     if not slash or not name or "/" in name:
         raise click.UsageError(f"{word!r} is not KIND/NAME, such as ipv6network/blog")
-    return Target(kind(named), name)
+    return ResourceRef(parse_kind(kind), name)
 
 
 def singular(kind_name: str) -> str:
-    """The kind as it stands before a name: ``ipv6network``; what is no resource (``Host``) in lower case."""
+    """The singular of a kind, ``ipv6network``; of what is not a resource (``Host``) its name in lower case."""
     try:
         return kind_info(kind_name).singular
     except KeyError:
@@ -83,7 +82,7 @@ def full_name(kind_name: str, name: str) -> str:
 
 
 def not_found(info: KindInfo, name: str) -> click.ClickException:
-    """The error for a resource that is not there."""
+    """The error for a resource that does not exist."""
     return click.ClickException(f'{info.plural} "{name}" not found')
 
 
@@ -96,18 +95,20 @@ _REQUIREMENT = re.compile(
 )
 
 
-def selector(text: str) -> Callable[[Mapping[str, str]], bool]:
-    """A label selector as kubectl has it: ``a=b,c!=d,e,!f,g in (h,i),j notin (k)``; all parts must hold.
+def parse_selector(text: str) -> Callable[[Mapping[str, str]], bool]:
+    """A label selector with kubectl's syntax: ``a=b,c!=d,e,!f,g in (h,i),j notin (k)``. All requirements must hold.
 
     Raises:
-        click.BadParameter: it is none.
+        click.BadParameter: the syntax is wrong.
     """
     requirements = []
     position = 0
     while position < len(text):
         match = _REQUIREMENT.match(text, position)
         if match is None:
-            raise click.BadParameter(f"{text[position:]!r} is no label selector; write one such as app=blog,tier!=test")
+            raise click.BadParameter(
+                f"{text[position:]!r} is not a label selector; write one such as app=blog,tier!=test"
+            )
         requirements.append(_requirement(match))
         position = match.end()
     return lambda labels: all(holds(labels) for holds in requirements)
@@ -129,7 +130,7 @@ def _requirement(match: re.Match[str]) -> Callable[[Mapping[str, str]], bool]:
     return lambda labels: (present in labels) is wanted
 
 
-def labels_of(stored: "StoredObject") -> Mapping[str, str]:
+def labels_of(stored: StoredObject) -> Mapping[str, str]:
     """The resource's labels."""
     metadata = stored.document.get("metadata")
     labels = metadata.get("labels") if isinstance(metadata, Mapping) else None
@@ -137,7 +138,7 @@ def labels_of(stored: "StoredObject") -> Mapping[str, str]:
 
 
 def complete(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    """Kinds, and then the names that the state directory knows; also ``KIND/NAME``."""
+    """Complete kinds, then the names in the state directory, and ``KIND/NAME``."""
     given = context.params.get(parameter.name or "") or ()
     words = [given] if isinstance(given, str) else list(given)
     try:
@@ -147,13 +148,11 @@ def complete(context: click.Context, parameter: click.Parameter, incomplete: str
             before, _, start = incomplete.partition("/")
             known = _names(context, resolve_kind(before))
             return [f"{before}/{name}" for name in known if name.startswith(start)]
-    except Exception:  # noqa: BLE001 - a shell's completion has nowhere to tell an error
+    except Exception:  # noqa: BLE001 - completion can't report an error
         return []
     return [info.plural for info in KINDS if info.plural.startswith(incomplete)]
 
 
 def _names(context: click.Context, info: KindInfo) -> list[str]:
-    from dockerv6.cli.state import State  # noqa: PLC0415 - only for completion
-
-    directory = context.params.get("state_dir") or "/var/lib/dockerv6"
-    return [stored.name for stored in State(Path(directory)).objects(info.kind)]
+    directory = context.params.get("state_dir") or Settings().state_dir
+    return [stored.name for stored in StateDirectory(Path(directory)).objects(info.kind)]

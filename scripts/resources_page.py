@@ -1,17 +1,24 @@
-"""The reference of all resources as Markdown, generated from the models."""
+"""Write docs/reference.md: the fields of all resources, from the models.
+
+`python -m scripts.resources_page` writes it; a test fails when it is stale.
+"""  # noqa: INP001
+
+from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from enum import EnumMeta, StrEnum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from pathlib import Path
 from types import NoneType
-from typing import cast, get_args, get_origin
-
-from pydantic.fields import FieldInfo
+from typing import TYPE_CHECKING, cast, get_args, get_origin
 
 from dockerv6.api.kinds import API_VERSION, KINDS, KindInfo
 from dockerv6.api.meta import Model
 from dockerv6.api.options import DRIVER_OPTIONS
 from dockerv6.api.scheme import MODELS
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
 
 _WORDS = {
     str: "string",
@@ -24,19 +31,20 @@ _WORDS = {
     IPv4Network: "IPv4 prefix",
 }
 
+PAGE = Path(__file__).parents[1] / "docs" / "reference.md"
+
 _INTRODUCTION = f"""\
-<!-- Generated from the models by dockerv6.api.reference; do not edit. -->
+<!-- Generated from the models by `python -m scripts.resources_page`; do not edit. -->
 
-# Reference of the resources
+# Resource reference
 
-Every resource has `apiVersion: {API_VERSION}`, a `kind`, a `metadata.name` and a `spec`. Nothing in a spec is
-required unless it says so below, and a null is the same as not writing the field. `status` is dockerv6's own and is
-ignored in a file.
+Every resource has `apiVersion: {API_VERSION}`, a `kind`, a `metadata.name` and a `spec`. Fields are optional unless
+marked as required; a null is the same as leaving out the field. dockerv6 writes `status` and ignores it in a file.
 """
 
 
-def reference() -> str:
-    """The text of ``docs/reference.md``."""
+def page() -> str:
+    """The text of the page."""
     written: dict[type[Model], str] = {}
     parts = [_INTRODUCTION]
     for info in KINDS:
@@ -51,7 +59,7 @@ def _kind(info: KindInfo, written: dict[type[Model], str]) -> Iterator[str]:
     yield f"{_docstring(model)}\n"
     yield f"Names on the command line: {', '.join(f'`{name}`' for name in info.names)}.\n"
     for name, field in model.model_fields.items():
-        yield from _block(name, _inner(field.annotation), info.kind, written)
+        yield from _block(name, _nested(field.annotation), info.kind, written)
 
 
 def _block(path: str, model: type[Model] | None, kind: str, written: dict[type[Model], str]) -> Iterator[str]:
@@ -70,7 +78,7 @@ def _block(path: str, model: type[Model] | None, kind: str, written: dict[type[M
     yield ""
     for name, field in model.model_fields.items():
         suffix = "[]" if get_origin(field.annotation) is tuple else ""
-        yield from _block(f"{path}.{field.alias or name}{suffix}", _inner(field.annotation), kind, written)
+        yield from _block(f"{path}.{field.alias or name}{suffix}", _nested(field.annotation), kind, written)
 
 
 def _row(name: str, field: FieldInfo) -> str:
@@ -95,14 +103,14 @@ def _plain(annotation: object) -> str:
     if isinstance(annotation, EnumMeta):
         return "one of " + ", ".join(f"`{word}`" for word in cast("type[StrEnum]", annotation))
     if isinstance(annotation, type) and issubclass(annotation, Model):
-        return "mapping, below"
+        return "mapping, see below"
     return next(word for type_, word in _WORDS.items() if annotation is type_)
 
 
-def _inner(annotation: object) -> type[Model] | None:
+def _nested(annotation: object) -> type[Model] | None:
     if isinstance(annotation, type) and issubclass(annotation, Model):
         return annotation
-    return next((model for argument in get_args(annotation) if (model := _inner(argument)) is not None), None)
+    return next((model for argument in get_args(annotation) if (model := _nested(argument)) is not None), None)
 
 
 def _docstring(model: type[Model]) -> str:
@@ -112,8 +120,8 @@ def _docstring(model: type[Model]) -> str:
 def _options() -> Iterator[str]:
     yield "## Raw driver options\n"
     yield (
-        "What `spec.options` of an IPv6Network takes. Options of other prefixes (`org.example.x`) are passed on as "
-        "they are.\n"
+        "Options that `spec.options` of an IPv6Network accepts. Options with other prefixes (`org.example.x`) are "
+        "passed to the driver unchecked.\n"
     )
     yield "| driver | option |"
     yield "|---|---|"
@@ -121,3 +129,7 @@ def _options() -> Iterator[str]:
         for name in sorted(options):
             yield f"| {driver} | `{name}` |"
     yield ""
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")

@@ -1,7 +1,7 @@
 import pytest
 
 from dockerv6.api.kinds import KINDS, Column
-from dockerv6.cli.printers.columns import cell, find
+from dockerv6.cli.printers.objects import cell, find
 
 DOCUMENT = {
     "metadata": {"creationTimestamp": "2023-11-14T22:13:20Z"},
@@ -35,7 +35,7 @@ def test_paths_lead_to_values_or_to_nothing(path: str, value: object) -> None:
 
 @pytest.mark.parametrize("path", ["status", ".a[*]", ".a..b", '.a[?(@.b>"c")]', ".a["])
 def test_more_of_jsonpath_is_refused(path: str) -> None:
-    with pytest.raises(ValueError, match="more than the JSONPath"):
+    with pytest.raises(ValueError, match="JSONPath that printer columns"):
         find(DOCUMENT, path)
 
 

@@ -4,12 +4,12 @@ import click
 import pytest
 
 from dockerv6.cli.main import main
-from dockerv6.cli.targets import full_name, selector, short_name, targets
+from dockerv6.cli.selection import full_name, parse_references, parse_selector, short_name
 from tests.unit.cli.harness import Daemon, stored
 
 
 def asked(*words: str) -> list[tuple[str, str | None]]:
-    return [(target.info.kind, target.name) for target in targets(words)]
+    return [(ref.info.kind, ref.name) for ref in parse_references(words)]
 
 
 def test_a_kind_alone_means_all_of_it() -> None:
@@ -31,12 +31,12 @@ def test_all_means_every_kind() -> None:
 @pytest.mark.parametrize("words", [("all", "x"), ("v6net", "v6net/x"), ("v6net/a", "b"), ("v6net/",), ("v6net/a/b",)])
 def test_other_mixtures_are_wrong_usage(words: tuple[str, ...]) -> None:
     with pytest.raises(click.UsageError):
-        targets(words)
+        parse_references(words)
 
 
 def test_an_unknown_kind_is_told_with_a_suggestion() -> None:
     with pytest.raises(click.BadParameter, match="no kind 'ipv6netwroks'; did you mean ipv6networks"):
-        targets(["ipv6netwroks"])
+        parse_references(["ipv6netwroks"])
 
 
 def test_names_in_print_carry_their_kind() -> None:
@@ -68,13 +68,13 @@ LABELS = {"app": "blog", "tier": "web", "example.com/team": "x"}
     ],
 )
 def test_selectors_are_kubectls(text: str, labels: Mapping[str, str], matches: bool) -> None:  # noqa: FBT001
-    assert selector(text)(labels) is matches
+    assert parse_selector(text)(labels) is matches
 
 
 @pytest.mark.parametrize("text", ["a=b=c", "=x", "a in b", "a b", "in (x)"])
 def test_what_is_no_selector_is_wrong_usage(text: str) -> None:
-    with pytest.raises(click.BadParameter, match="no label selector"):
-        selector(text)
+    with pytest.raises(click.BadParameter, match="not a label selector"):
+        parse_selector(text)
 
 
 def complete(words: list[str], incomplete: str) -> list[str]:

@@ -1,0 +1,142 @@
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from dockerv6.api.kinds import API_VERSION, NETWORK
+from dockerv6.api.scheme import decode, digest
+from dockerv6.cli.commands.apply import ApplyStatus, apply_statuses
+from dockerv6.daemon import process
+from dockerv6.daemon.process import ApplyResult
+from dockerv6.daemon.settings import Settings
+from dockerv6.source.model import Diagnostic, InvalidResource, Position, Severity, Snapshot, SourcedResource
+from dockerv6.store.lock import AlreadyRunning
+from dockerv6.store.model import StoredObject
+from tests.unit.cli.harness import NOW, Daemon, FakeTime, Patch, condition, ready, returning, run, stored
+
+
+def test_apply_tells_of_each_resource(monkeypatch: Patch) -> None:
+    good = ApplyResult("IPv6Network", "blog", True, "ReconcileSucceeded", "fine")
+    calls = returning(monkeypatch, process, "apply", (good,))
+    result = run(["apply", "--timeout", "1m"])
+    assert (result.exit_code, result.stdout) == (0, "ipv6network.dockerv6.io/blog ready\n")
+    assert calls == [(Settings(), 60.0)]
+
+
+def test_apply_fails_when_one_is_not_ready(monkeypatch: Patch) -> None:
+    bad = ApplyResult("IPv6Network", "blog", False, "SubnetOverlap", "it overlaps\nlab")
+    returning(monkeypatch, process, "apply", (bad,))
+    result = run(["apply"])
+    assert result.exit_code == 1
+    assert result.stdout == "ipv6network.dockerv6.io/blog not ready (SubnetOverlap): it overlaps lab\n"
+
+
+def test_apply_of_nothing_is_no_error(monkeypatch: Patch) -> None:
+    returning(monkeypatch, process, "apply", ())
+    result = run(["apply"])
+    assert (result.exit_code, result.stderr) == (0, "No resources found\n")
+
+
+@pytest.fixture
+def beside(monkeypatch: Patch, daemon: Daemon, tmp_path: Path) -> Callable[[FakeTime], tuple[int, str, str]]:
+    """An apply beside a running daemon, with one file."""
+    returning(monkeypatch, process, "apply", AlreadyRunning(daemon.directory / "lock", 4711))
+    file = tmp_path / "config" / "blog.yaml"
+    file.parent.mkdir()
+    file.write_text("apiVersion: dockerv6.io/v1alpha1\nkind: IPv6Network\nmetadata: {name: blog}\n")
+
+    def apply(time: FakeTime) -> tuple[int, str, str]:
+        result = run(["apply", "--config-dir", str(file.parent), "--timeout", "10s"], time)
+        return result.exit_code, result.stdout, result.stderr
+
+    return apply
+
+
+def accepted(status: str) -> StoredObject:
+    blog = decode({"apiVersion": "dockerv6.io/v1alpha1", "kind": "IPv6Network", "metadata": {"name": "blog"}}).resource
+    return stored("blog", digest=digest(blog), status=ready(status, reason="X"))
+
+
+def test_beside_a_daemon_apply_waits_for_it(beside: Callable[[FakeTime], tuple[int, str, str]], daemon: Daemon) -> None:
+    time = FakeTime(
+        lambda: daemon.accept(accepted("Unknown")),
+        lambda: daemon.accept(accepted("True")),
+    )
+    assert beside(time) == (
+        0,
+        "ipv6network.dockerv6.io/blog ready\n",
+        "dockerv6 (process 4711) is running: waiting for it\n",
+    )
+
+
+def test_beside_a_daemon_that_takes_too_long_apply_fails(
+    beside: Callable[[FakeTime], tuple[int, str, str]],
+) -> None:
+    time = FakeTime()
+    code, told, _ = beside(time)
+    assert (code, time.elapsed) == (1, 10)
+    assert told == "ipv6network.dockerv6.io/blog not ready (Progressing): the daemon has not read its file yet\n"
+
+
+WHERE = Position("a.yaml", 3, 5)
+BLOG = decode({"apiVersion": API_VERSION, "kind": NETWORK, "metadata": {"name": "blog"}}).resource
+WANTED = Snapshot(resources=(SourcedResource(BLOG, WHERE),))
+
+
+def status_of(snapshot: Snapshot, **fields: object) -> ApplyStatus:
+    [found] = apply_statuses(snapshot, [stored("blog", **fields)] if fields else [])  # type: ignore[arg-type]
+    return found
+
+
+def accepted_status(status: Mapping[str, object], **fields: object) -> ApplyStatus:
+    return status_of(WANTED, digest=digest(BLOG), status=status, **fields)
+
+
+def test_ready_for_the_newest_version_is_an_end() -> None:
+    found = accepted_status(ready())
+    assert (found.ready, found.final, found.reason) == (True, True, "ReconcileSucceeded")
+
+
+def test_what_the_daemon_has_not_seen_yet_is_not_ready() -> None:
+    assert status_of(WANTED) == ApplyStatus(
+        NETWORK, "blog", False, "Progressing", "the daemon has not read its file yet", False
+    )
+    assert not status_of(WANTED, digest="older", status=ready()).final
+    assert not accepted_status(ready(), deleting_since=NOW).ready
+    assert not accepted_status(ready(), problem="of the version before").ready
+
+
+def test_a_status_of_an_earlier_version_is_no_end() -> None:
+    found = accepted_status(ready(observed=1), generation=2)
+    assert (found.ready, found.final) == (False, False)
+
+
+def test_false_may_still_become_true_unless_it_is_stalled() -> None:
+    assert not accepted_status(ready("False", reason="EngineUnavailable")).final
+    conditions = [condition("Ready", "False", "SubnetOverlap"), condition("Stalled", "True", "SubnetOverlap")]
+    found = accepted_status({"observedGeneration": 1, "conditions": conditions})
+    assert (found.ready, found.final, found.reason) == (False, True, "SubnetOverlap")
+
+
+def test_an_invalid_file_is_an_end_that_tells_why() -> None:
+    wrong = Diagnostic(WHERE, Severity.ERROR, ("spec", "x"), "bad", "mend it")
+    snapshot = Snapshot(invalid=(InvalidResource(NETWORK, "blog", WHERE, (wrong,)), InvalidResource("", "", WHERE, ())))
+    found = status_of(snapshot, status=ready())
+    assert (found.ready, found.final, found.reason) == (False, True, "InvalidSpec")
+    assert found.message == "a.yaml:3:5: error: spec.x: bad; mend it"
+
+
+def test_what_has_lost_its_file_is_waited_for_to_go() -> None:
+    assert status_of(Snapshot(), status=ready()).message == "its file was deleted; the daemon will delete it"
+    waiting = status_of(Snapshot(), deleting_since=NOW, status=ready("False", reason="EndpointsAttached"))
+    assert (waiting.ready, waiting.final, waiting.reason) == (False, False, "EndpointsAttached")
+
+
+def test_a_held_prune_is_an_end() -> None:
+    held = {"conditions": [condition("Ready", "True", "InSync"), condition("PruneHeld", "True", "PruneHeld")]}
+    found = status_of(Snapshot(), status=held)
+    assert (found.ready, found.final, found.reason) == (False, True, "PruneHeld")
+
+
+def test_what_the_operator_made_itself_has_no_file_to_lose() -> None:
+    assert apply_statuses(Snapshot(), [stored("default", "IPv6Pool", file="")]) == ()

@@ -1,0 +1,51 @@
+import json
+from ipaddress import IPv6Network
+
+import pytest
+
+from dockerv6.daemon import preview
+from dockerv6.daemon.preview import Preview
+from dockerv6.planning.plan import Finding, Plan
+from dockerv6.planning.steps import BindSubnet
+from dockerv6.source.model import Diagnostic, Position, Severity
+from tests.unit.cli.harness import Patch, returning, run
+
+STEP = BindSubnet("blog", "default", IPv6Network("fd00::/64"), None, "it has none")
+OPEN = Plan("IPv6Network", "blog", (STEP,))
+DONE = Plan("IPv6Network", "shop")
+BLOCKED = Plan("IPv6Network", "bad", findings=(Finding("SubnetAllocated", "SubnetOverlap", "overlap"),))
+WARNING = Diagnostic(Position("a.yaml", 1, 1), Severity.WARNING, (), "odd")
+ERROR = Diagnostic(Position("a.yaml", 1, 1), Severity.ERROR, ("spec",), "wrong", "mend it")
+
+
+@pytest.mark.parametrize(
+    ("found", "code"),
+    [
+        (Preview((DONE,), ()), 0),
+        (Preview((DONE,), (WARNING,)), 0),
+        (Preview((OPEN, DONE), ()), 2),
+        (Preview((OPEN, BLOCKED), ()), 1),
+        (Preview((OPEN,), (ERROR,)), 1),
+    ],
+)
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_the_exit_code_of_a_plan_tells_what_it_holds(monkeypatch: Patch, found: Preview, code: int, form: str) -> None:
+    returning(monkeypatch, preview, "preview", found)
+    assert run(["plan", "-o", form]).exit_code == code
+
+
+def test_a_plan_can_be_narrowed(monkeypatch: Patch) -> None:
+    returning(monkeypatch, preview, "preview", Preview((OPEN, DONE), ()))
+    assert run(["plan", "v6net/shop"]).exit_code == 0
+    assert [plan["name"] for plan in json.loads(run(["plan", "v6net", "-o", "json"]).stdout)["plans"]] == [
+        "blog",
+        "shop",
+    ]
+    assert run(["plan", "v6net/x"]).stderr == 'Error: ipv6networks "x" not found\n'
+
+
+def test_findings_of_the_files_go_to_standard_error(monkeypatch: Patch) -> None:
+    returning(monkeypatch, preview, "preview", Preview((), (ERROR,)))
+    result = run(["plan"])
+    assert result.stderr == "a.yaml:1:1: error: spec: wrong; mend it\n"
+    assert result.stdout == "No changes.\n"
