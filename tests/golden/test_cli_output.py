@@ -64,7 +64,7 @@ def _host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     daemon = Daemon(tmp_path)
     domain = [
         condition("Ready", "True", "ReconcileSucceeded", f"{SUBNET} on d6-blog, egress Masquerade"),
-        condition("Accepted", "True", "Accepted", "the newest version is valid and in force", 7200),
+        condition("Accepted", "True", "Accepted", "the newest version is valid and in effect", 7200),
         condition("SubnetAllocated", "True", "Allocated", str(SUBNET), 7200),
         condition("Drifted", "False", "Restored", "repaired: a rule was missing", 65),
     ]
@@ -79,7 +79,7 @@ def _host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     }
     held = [
         condition("Ready", "False", "EndpointsAttached", "shop goes when its containers are gone: web; stop them"),
-        condition("PruneHeld", "True", "PruneHeld", "its file is gone, but so are too many others at once"),
+        condition("PruneHeld", "True", "PruneHeld", "its file was removed together with too many others"),
     ]
     pool = {"prefixes": ["fd12:3456:789a::/48"], "allocationLength": 64, "allocated": 1, "cooling": 1, "total": 65536}
     following = {

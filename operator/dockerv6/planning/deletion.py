@@ -1,4 +1,4 @@
-"""The end of a resource, and the sweep of what no resource asks for."""
+"""The deletion of a resource, and the garbage collection of what no resource claims."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -19,16 +19,20 @@ from dockerv6.planning.steps import EnsureRules, ForgetSubnet, ReleaseSubnet, Re
 
 
 def plan_deletion(desired: Desired, observed: Observed, holdings: Holdings) -> Plan:
-    """What is left to do before the resource is gone: network, allocation, rules, in this order.
+    """Remove the resource's network, then release its allocation, then remove its rules.
 
-    The rules go last, so that containers keep their connectivity for as long as the network is there.
+    The rules are last, so that containers keep their connectivity while the network exists.
     """
     name = desired.name
     live = own_network(desired, observed)
     steps: list[Step] = []
-    if observed.engine is None:  # what has to go, or to be let be, can't be known
-        what = f"Docker network {live.name} stays" if live is not None else "whether a network is left is not known"
-        message = f"the Docker Engine gives no answer ({observed.engine_problem}); {what}"
+    if observed.engine is None:  # whether there is a network to remove is unknown
+        what = (
+            f"Docker network {live.name} stays" if live is not None else "whether its Docker network exists is unknown"
+        )
+        message = (
+            f"the Docker Engine does not answer ({observed.engine_problem}); {what}; check that the engine is running"
+        )
         return _waiting(name, Finding(ConditionType.READY, Reason.ENGINE_UNAVAILABLE, message, retry=ENGINE_RETRY))
     if live is not None and not keeps_network(desired):
         running = [a for a in observed.attachments if a.running and a.container_id not in observed.members]
@@ -36,31 +40,28 @@ def plan_deletion(desired: Desired, observed: Observed, holdings: Holdings) -> P
             return _waiting(name, _attached(live.name, running))
         steps += release_members(desired, observed, live)
         steps.append(RemoveNetwork(live.id, live.name, "the resource is deleted"))
-    theirs = observed_network(desired, observed)
-    if theirs is not None and not _left_as_it_is(desired):
-        steps += release_members(desired, observed, theirs)
-    others = tuple(a for a in observed.proxied_subnets if a.owner != name)
-    mine = tuple(a for a in observed.proxied_subnets if a.owner == name)
-    steps += release_proxy_entries(mine, others, observed.containers, observed.host)
-    held = holdings.bound.get(name)
-    if held is not None:
-        steps.append(ReleaseSubnet(held, "the resource is deleted"))
+    foreign = observed_network(desired, observed)
+    if foreign is not None and not _untouched(desired):
+        steps += release_members(desired, observed, foreign)
+    others = tuple(p for p in observed.proxied_subnets if p.owner != name)
+    own = tuple(p for p in observed.proxied_subnets if p.owner == name)
+    steps += release_proxy_entries(own, others, observed.containers, observed.host)
+    bound = holdings.bound.get(name)
+    if bound is not None:
+        steps.append(ReleaseSubnet(bound, "the resource is deleted"))
     changes = observed.rules.pending_changes.get(name, ())
-    if (held or changes) and not observed.rules.problem:
+    if (bound or changes) and not observed.rules.problem:
         steps.append(EnsureRules(name, changes, "the resource is deleted"))
     return Plan("IPv6Network", name, tuple(steps))
 
 
 def keeps_network(desired: Desired) -> bool:
-    """Whether the Docker network outlives the resource.
-
-    A suspended resource's does too: suspended means that everything is left as it is.
-    """
-    return desired.resource.spec.management_policy is ManagementPolicy.OBSERVE or _left_as_it_is(desired)
+    """Whether the Docker network stays when the resource is deleted. It does if the resource is suspended."""
+    return desired.resource.spec.management_policy is ManagementPolicy.OBSERVE or _untouched(desired)
 
 
-def _left_as_it_is(desired: Desired) -> bool:
-    """Whether nothing at all is done to the network because of the deletion."""
+def _untouched(desired: Desired) -> bool:
+    """Whether the deletion does not change the network or its members at all."""
     return desired.resource.spec.deletion_policy is DeletionPolicy.ORPHAN or desired.resource.spec.suspend
 
 
@@ -73,17 +74,17 @@ def _attached(network: str, running: list[Attachment]) -> Finding:
     return Finding(
         ConditionType.READY,
         Reason.ENDPOINTS_ATTACHED,
-        f"Docker network {network} is removed when its containers are gone: {names};"
-        " stop them or `docker network disconnect` them",
+        f"Docker network {network} is removed when no running container is attached; attached are: {names};"
+        " stop them, or run `docker network disconnect`",
     )
 
 
 @dataclass(frozen=True, slots=True)
 class GarbageInputs:
-    """What resources there are, for the sweep."""
+    """The resources that claim networks and allocations."""
 
-    names: Collection[str]  # of every IPv6Network resource, those being deleted included
-    orphans: Collection[str]  # ids of Docker networks that were kept on purpose
+    names: Collection[str]  # of all IPv6Network resources, including those that are being deleted
+    orphans: Collection[str]  # ids of Docker networks whose resource had deletionPolicy Orphan
     pools: Mapping[str, IPv6Pool]  # by name
 
 
@@ -96,25 +97,34 @@ def plan_garbage(
     now: float,
     neighbours: Iterable[RemoveProxyNeighbour] = (),
 ) -> Plan:
-    """Remove networks, allocations and proxy neighbours that no resource asks for any more.
+    """Remove networks, allocations and NDP proxy entries that no resource claims.
 
-    ``idle`` holds the ids of those candidates that no running container is attached to: the others wait.
-    ``neighbours`` are those that nobody wants (`stray_neighbours`).
+    Args:
+        known: the resources.
+        identity: this instance.
+        networks: all live Docker networks.
+        idle: ids of unclaimed networks without a running container; the others wait.
+        holdings: the ledger.
+        now: Unix seconds.
+        neighbours: the entries to remove (`unclaimed_proxy_entries`).
     """
     steps: list[Step] = []
     findings: list[Finding] = []
-    strays = unclaimed_networks(known, identity, networks)
-    for stray in strays:
-        if stray.id in idle:
-            steps.append(RemoveNetwork(stray.id, stray.name, f"no IPv6Network {stray.labels.get(NAME)} asks for it"))
+    unclaimed = unclaimed_networks(known, identity, networks)
+    for network in unclaimed:
+        if network.id in idle:
+            steps.append(RemoveNetwork(network.id, network.name, f"there is no IPv6Network {network.labels.get(NAME)}"))
         else:
-            message = f"Docker network {stray.name} belongs to no resource and waits for its containers to leave"
+            message = (
+                f"Docker network {network.name} belongs to no resource and is removed when no running container is"
+                " attached; stop them, or run `docker network disconnect`"
+            )
             findings.append(Finding(ConditionType.READY, Reason.ENDPOINTS_ATTACHED, message))
-    still_there = {n.labels.get(NAME) for n in strays if n.id not in idle}
+    waiting = {n.labels.get(NAME) for n in unclaimed if n.id not in idle}
     for allocation in holdings.allocations:
         if allocation.state is AllocationState.BOUND:
-            if allocation.owner not in known.names and allocation.owner not in still_there:
-                steps.append(ReleaseSubnet(allocation, "no resource asks for it"))
+            if allocation.owner not in known.names and allocation.owner not in waiting:
+                steps.append(ReleaseSubnet(allocation, "no resource claims it"))
         elif now >= allocation.since + cooldown(allocation.pool, known.pools):
             steps.append(ForgetSubnet(allocation))
     steps += neighbours
@@ -122,14 +132,14 @@ def plan_garbage(
 
 
 def unclaimed_networks(known: GarbageInputs, identity: Identity, networks: NetworkIndex) -> tuple[Network, ...]:
-    """Docker networks of ours that belong to no resource, or twice to one (a crash between create and read-back)."""
-    strays = []
+    """Docker networks of ours without a resource, and duplicates (a crash after the creation leaves one)."""
+    unclaimed = []
     seen: set[tuple[str, str]] = set()
-    for network in networks:  # ordered by id, as `own_network` picks
+    for network in networks:  # ordered by id, as `own_network` chooses
         if not identity.owns(network) or network.id in known.orphans:
             continue
         name = network.labels.get(NAME, "")
         if name not in known.names or (network.name, name) in seen:
-            strays.append(network)
+            unclaimed.append(network)
         seen.add((network.name, name))
-    return tuple(strays)
+    return tuple(unclaimed)

@@ -1,4 +1,4 @@
-"""What a plan is made from: the wish, one moment of the world, and the ledger. Values only."""
+"""The inputs of a plan: the desired state, what was observed of engine and host, and the ledger. Values only."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -22,13 +22,13 @@ SPEC_HASH = "dockerv6.io/spec-hash"
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What makes host state recognisably this operator's after a restart."""
+    """How this operator recognises its own host state after a restart."""
 
     instance: str = "dockerv6"  # value of the label MANAGED_BY
-    mark: int = DEFAULT_MARK  # the fwmark bit
+    mark: int = DEFAULT_MARK  # the bit of the packet mark
 
     def owns(self, network: Network, name: str | None = None) -> bool:
-        """Whether the network was made by this instance, and for the resource ``name`` if one is given."""
+        """Whether this instance created the network; and, if ``name`` is given, for the resource of that name."""
         if network.labels.get(MANAGED_BY) != self.instance:
             return False
         return name is None or network.labels.get(NAME) == name
@@ -36,7 +36,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Desired:
-    """One network resource as accepted, with the pools that it may draw from."""
+    """One accepted network resource, with the pools that it may allocate from."""
 
     resource: NetworkResource
     pools: Mapping[str, IPv6Pool]
@@ -51,34 +51,38 @@ class Desired:
 
 @dataclass(frozen=True, slots=True)
 class HostView:
-    """The host's stack as far as plans need it."""
+    """The host's network stack, as far as plans need it."""
 
     forwarding: str | None = "1"  # net.ipv6.conf.all.forwarding; None: the kernel has no IPv6
-    accept_ra: Mapping[str, str] = field(default_factory=dict)  # RA uplinks that must go to 2 first: name -> value now
+    accept_ra: Mapping[str, str] = field(
+        default_factory=dict
+    )  # by name, the values of uplinks that need 2 before forwarding
     interfaces: Mapping[str, Interface] = field(default_factory=dict)
     routes: tuple[Route, ...] = ()
-    proxies: frozenset[ProxyNeighbour] = frozenset()  # whom the kernel answers neighbour solicitations for
-    proxy_ndp: Mapping[str, str] = field(default_factory=dict)  # the sysctl's value by interface that is no guest's
+    proxies: frozenset[ProxyNeighbour] = frozenset()  # the kernel's NDP proxy entries
+    proxy_ndp: Mapping[str, str] = field(default_factory=dict)  # by name, the values of external interfaces
     bridge_netfilter: bool | None = None  # net.bridge.bridge-nf-call-ip6tables; None: br_netfilter is not loaded
 
 
 @dataclass(frozen=True, slots=True)
 class RulesView:
-    """Our table and the host's filter, compared with the whole host's intent."""
+    """Our table and the host's filter, compared with the intent of the whole host."""
 
     pending_changes: Mapping[str, tuple[str, ...]] = field(
         default_factory=dict
-    )  # owner -> changes that it needs; "": shared parts
-    intended: bool = False  # the rules are to be others than they were: what differs is no drift
-    problem: str = ""  # the backend can't work: why, and the remedy
+    )  # by owner; "" for parts that all share
+    intended: bool = False  # the intent has changed: what differs is not drift
+    problem: str = ""  # why the backend does not work, with the remedy; "": it does
     filter: HostFilterState = field(default_factory=HostFilterState)
     backend: str = ""
-    excluded: Mapping[str, str] = field(default_factory=dict)  # owner -> why its elements can't be in the table
-    untranslated: Mapping[str, str] = field(default_factory=dict)  # owner -> why it is not translated to its prefix
-    ports: Mapping[str, tuple[PortIntent, ...]] = field(default_factory=dict)  # owner -> what is published for it
-    port_names: Mapping[PortKey, str] = field(default_factory=dict)  # the containers that ports lead to
-    port_problems: Mapping[str, tuple[Finding, ...]] = field(default_factory=dict)  # owner -> what is not
-    rival: str = ""  # another program that looks after the same networks, and what to do about it
+    excluded: Mapping[str, str] = field(default_factory=dict)  # by owner: why its elements are not in the table
+    untranslated: Mapping[str, str] = field(default_factory=dict)  # by owner: why it is not translated to its prefix
+    ports: Mapping[str, tuple[PortIntent, ...]] = field(default_factory=dict)  # by owner
+    port_names: Mapping[PortKey, str] = field(default_factory=dict)  # the containers that ports are forwarded to
+    port_problems: Mapping[str, tuple[Finding, ...]] = field(
+        default_factory=dict
+    )  # by owner: ports that are not published
+    rival: str = ""  # another program that manages the same networks, with the remedy; "": there is none
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +101,12 @@ class ProxiedSubnet:
 
 
 class NetworkIndex:
-    """Live Docker networks, found by name or by the resource that they were made for without a look at all of them."""
+    """Live Docker networks, indexed by name and by the resource that they were created for."""
 
     __slots__ = ("_all", "_made_for", "_named")
 
     def __init__(self, networks: Iterable[Network] = ()) -> None:
-        """Index them. Engines list them in any order, and another one each time: here they are ordered by id."""
+        """Index the networks, ordered by id: engines list them in a different order each time."""
         self._all = tuple(sorted(networks, key=lambda n: n.id))
         self._named: dict[str, list[Network]] = {}
         self._made_for: dict[str, list[Network]] = {}
@@ -118,22 +122,22 @@ class NetworkIndex:
         return len(self._all)
 
     def named(self, name: str) -> tuple[Network, ...]:
-        """Those with that name; more than one only on engines that allow it (20.10)."""
+        """The networks of that name; engine 20.10 allows more than one."""
         return tuple(self._named.get(name, ()))
 
     def owned(self, identity: Identity, name: str) -> tuple[Network, ...]:
-        """Those that this instance made for that resource."""
+        """The networks that this instance created for that resource."""
         return tuple(n for n in self._made_for.get(name, ()) if identity.owns(n, name))
 
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """One moment of the world, as seen for one resource.
+    """The engine and the host, as observed for one resource.
 
-    ``engine`` is None while the engine gives no answer; ``networks`` are then the last that were seen.
-    ``attachments`` are those of the resource's own live network, stopped containers included.
-    ``remembered`` are the containers that are to be attached to it: those that a network had which is gone, and those
-    that were detached for a recreation and have not been attached again.
+    ``engine`` is None while the engine does not answer; ``networks`` are then those of the last answer.
+    ``attachments`` are those of the resource's own live network, including stopped containers.
+    ``remembered`` are the containers that have to be attached again: their network was removed, or they were detached
+    for a recreation.
     """
 
     now: float
@@ -142,21 +146,21 @@ class Observed:
     networks: NetworkIndex = field(default_factory=NetworkIndex)
     attachments: tuple[Attachment, ...] = ()
     remembered: tuple[Attachment, ...] = ()
-    applied: bool = False  # this resource's network has existed before: its absence is drift
+    applied: bool = False  # the resource's network has existed: its absence is drift
     host: HostView = field(default_factory=HostView)
     rules: RulesView = field(default_factory=RulesView)
-    containers: tuple[Container, ...] = ()  # all that run
-    members: frozenset[str] = frozenset()  # ids of containers that we attached to the resource's network
-    proxied_subnets: tuple[ProxiedSubnet, ...] = ()  # of all resources: whom neighbour solicitations are answered for
-    in_flight: tuple[str, ...] = ()  # other networks of the same pool that are being renumbered now
-    refused: str = ""  # fingerprint of a wish that could not be carried out and was rolled back
-    refusal: str = ""  # why
-    entropy: bytes = bytes(5)  # 40 bits for a pool that is generated now
+    containers: tuple[Container, ...] = ()  # all running ones
+    members: frozenset[str] = frozenset()  # ids of containers that `AttachMember` attached to the network
+    proxied_subnets: tuple[ProxiedSubnet, ...] = ()  # of all resources
+    in_flight: tuple[str, ...] = ()  # other networks of the same pool that are being renumbered
+    refused: str = ""  # fingerprint of a specification that was rolled back
+    refusal: str = ""  # why it was rolled back
+    entropy: bytes = bytes(5)  # 40 bits, for a pool that is generated by this plan
 
 
 @dataclass(frozen=True, slots=True)
 class Holdings:
-    """The ledger at that moment."""
+    """The contents of the ledger."""
 
     allocations: tuple[Allocation, ...] = ()
     pool_prefixes: Mapping[str, IPv6Network] = field(default_factory=dict)

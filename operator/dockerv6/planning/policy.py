@@ -1,4 +1,4 @@
-"""Which Docker networks a policy is for, and the plan for them."""
+"""Which Docker networks a policy applies to, and the plan for them."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -23,23 +23,23 @@ from dockerv6.planning.steps import EnsureRules, Step
 
 @dataclass(frozen=True, slots=True)
 class PolicyAssignment:
-    """Every network that some policy matches, by the policy that it belongs to; and what else a policy matches."""
+    """Which policy applies to which network."""
 
-    networks: Mapping[str, tuple[Network, ...]]
-    claimed_by: Mapping[str, Mapping[str, str]]  # policy -> Docker network -> who has it
+    networks: Mapping[str, tuple[Network, ...]]  # by policy
+    claimed_by: Mapping[str, Mapping[str, str]]  # policy -> other network that it matches -> the resource that has it
 
 
 def assign_networks(
     policies: Mapping[str, IPv6Policy], networks: Iterable[Network], observed_names: Mapping[str, str]
 ) -> PolicyAssignment:
-    """Give each network to the first policy, by name, that matches it.
+    """Assign each network to the first policy, by name, that matches it.
 
     Args:
         policies: by name.
         networks: all live Docker networks.
         observed_names: names of Docker networks that IPv6Networks observe, and the names of those resources.
     """
-    mine: dict[str, list[Network]] = {name: [] for name in policies}
+    assigned: dict[str, list[Network]] = {name: [] for name in policies}
     claimed_by: dict[str, dict[str, str]] = {name: {} for name in policies}
     ordered = sorted(policies)
     for network in networks:
@@ -54,19 +54,19 @@ def assign_networks(
                 claimed_by[name][network.name] = f"IPv6Network/{claimed}"
             continue
         first, *others = matching
-        mine[first].append(network)
+        assigned[first].append(network)
         for name in others:
             claimed_by[name][network.name] = f"IPv6Policy/{first}"
-    return PolicyAssignment({name: tuple(each) for name, each in mine.items()}, claimed_by)
+    return PolicyAssignment({name: tuple(each) for name, each in assigned.items()}, claimed_by)
 
 
 def eligible(network: Network) -> bool:
-    """Whether a policy can be for it: a bridge of this host with IPv6, and not one that dockerv6 made."""
+    """Whether a policy can apply to it: it is a bridge of this host with IPv6 that dockerv6 did not create."""
     return bool(network.bridge and any(ipv6_subnets(network)) and MANAGED_BY not in network.labels)
 
 
 def matches(selector: NetworkSelector, network: Network) -> bool:
-    """Whether the network satisfies every criterion that is written."""
+    """Whether the network satisfies every criterion of the selector."""
     subnets = [subnet for subnet, _ in ipv6_subnets(network)]
     return (
         (not selector.match_labels or has_labels(network.labels, selector.match_labels))
@@ -77,21 +77,21 @@ def matches(selector: NetworkSelector, network: Network) -> bool:
 
 
 def plan_policy(policy: IPv6Policy, observed: Observed, networks: Collection[Network], holdings: Holdings) -> Plan:
-    """What to do for a policy's networks now: rules and host settings only, the networks are somebody else's."""
+    """Keep the rules and host settings for a policy's networks. The networks themselves are not managed."""
     name, spec = policy.metadata.name, policy.spec
     owner = f"{POLICY_OWNER}{name}"
-    refused = host_findings(observed.host)
-    if refused:
-        return Plan("IPv6Policy", name, findings=refused)
-    mine = tuple(a for a in observed.proxied_subnets if a.owner == owner)
+    blocking = host_findings(observed.host)
+    if blocking:
+        return Plan("IPv6Policy", name, findings=blocking)
+    proxied = tuple(p for p in observed.proxied_subnets if p.owner == owner)
     separate = any(icc_switched_off(n) for n in networks)
     findings = (
-        *(_concerning_firewall(f) for f in engine_findings(observed)),
+        *(_firewall_finding(f) for f in engine_findings(observed)),
         *rules_findings(observed.rules, owner, observed.host),
         *(f for n in networks for f in raw_drop_findings(spec.egress, spec.firewall, observed.engine, n.options)),
         *translation_findings(spec.egress, (s for n in networks for s, _ in ipv6_subnets(n)), holdings.tracked),
         *icc_findings(observed.host, icc=not separate),
-        *ndp_proxy_findings(mine, observed.containers, observed.host),
+        *ndp_proxy_findings(proxied, observed.containers, observed.host),
         *uplink_findings(observed.host, spec.egress, networks, managed=False),
     )
     if observed.rules.problem:
@@ -99,7 +99,7 @@ def plan_policy(policy: IPv6Policy, observed: Observed, networks: Collection[Net
     changes = (*observed.rules.pending_changes.get("", ()), *observed.rules.pending_changes.get(owner, ()))
     steps: list[Step] = []
     if changes:
-        steps.append(EnsureRules(owner, changes, "the table differs from what it should hold"))
+        steps.append(EnsureRules(owner, changes, "the table differs from the intended rules"))
     if networks:
         steps = [*sysctl_steps(observed.host), *steps, *filter_steps(observed.rules)]
         published = spec.egress.mode is EgressMode.PREFIX_TRANSLATION or bool(observed.rules.ports.get(owner))
@@ -107,12 +107,12 @@ def plan_policy(policy: IPv6Policy, observed: Observed, networks: Collection[Net
             bridges = (network.bridge,) if network.bridge else ()
             steps += bridge_steps(observed.host, bridges, published=published, icc=not icc_switched_off(network))
     containers = observed.containers if observed.engine is not None else None
-    steps += ndp_proxy_steps(mine, observed.proxied_subnets, containers, observed.host)
+    steps += ndp_proxy_steps(proxied, observed.proxied_subnets, containers, observed.host)
     return Plan("IPv6Policy", name, tuple(steps), findings, rules_drift(observed, owner))
 
 
-def _concerning_firewall(finding: Finding) -> Finding:
-    """A policy has no network of its own to speak of: its rules stay as they are until the engine is back."""
+def _firewall_finding(finding: Finding) -> Finding:
+    """The finding for a policy, which has no NetworkReady: its rules stay as they are until the engine answers."""
     return Finding(
         ConditionType.FIREWALL_READY, finding.reason, finding.message, blocks=False, retry=finding.retry, unknown=True
     )

@@ -54,7 +54,7 @@ def rules_steps(desired: Desired, observed: Observed, because: str = "") -> tupl
     changes = (*pending.get("", ()), *pending.get(desired.name, ()))
     if not changes and not because:
         return ()
-    return (EnsureRules(desired.name, changes, because or "the table differs from what it should hold"),)
+    return (EnsureRules(desired.name, changes, because or "the table differs from the intended rules"),)
 
 
 def left_steps(desired: Desired, observed: Observed) -> tuple[Step, ...]:

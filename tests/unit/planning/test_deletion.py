@@ -156,8 +156,8 @@ class TestGarbage:
     def test_a_network_of_nobody_goes_with_its_allocation(self) -> None:
         plan = self.plan(live(), held=HELD)
         assert plan.steps == (
-            RemoveNetwork(live().id, "blog", "no IPv6Network blog asks for it"),
-            ReleaseSubnet(allocation(), "no resource asks for it"),
+            RemoveNetwork(live().id, "blog", "there is no IPv6Network blog"),
+            ReleaseSubnet(allocation(), "no resource claims it"),
         )
 
     def test_a_busy_network_of_nobody_waits_and_keeps_its_allocation(self) -> None:
@@ -204,6 +204,6 @@ class TestGarbage:
     def test_names_of_resources_not_of_networks_count(self) -> None:
         other = live(desired(network("shop", networkName="blog")), IPv6Network("fd00::/64"))
         assert self.plan(other, names=("blog",)).steps[0] == RemoveNetwork(
-            other.id, "blog", "no IPv6Network shop asks for it"
+            other.id, "blog", "there is no IPv6Network shop"
         )
         assert SUBNET not in {c.subnet for c in other.ipv6}

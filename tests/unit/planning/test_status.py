@@ -191,7 +191,7 @@ class TestDrift:
 
     def test_drift_that_went_by_itself_is_over(self) -> None:
         before = say(plan(drift=("a",)))
-        assert self.drifted(say(before=before)) == ("False", "NoDrift", "nothing differs any more")
+        assert self.drifted(say(before=before)) == ("False", "NoDrift", "the drift has ended")
 
 
 def test_a_held_deletion_is_told_only_then() -> None:
