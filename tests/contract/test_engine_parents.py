@@ -45,7 +45,7 @@ async def test_creates_a_network_on_a_parent_interface(bench: Bench, driver: str
     spec = replace(on(driver), ipam=(SubnetConfig(SUBNET6, gateway, aux_addresses=router),), labels={"a": "b"})
     network = await bench.engine.network(await bench.engine.create_network(spec))
     assert network is not None
-    assert (network.driver, network.bridge, network.internal, network.scope) == (driver, None, False, "local")
+    assert (network.driver, network.bridge, network.internal) == (driver, None, False)
     assert network.ipv6 == spec.ipam
     assert network.options == {"parent": "lan0"}
     assert network.labels == {"a": "b"}

@@ -69,7 +69,6 @@ def engine_info(version: object, info: object) -> EngineInfo:
     # "iptables", "iptables+firewalld", "nftables", "nftables+firewalld"
     backend = _text(_member(info, "FirewallBackend"), "Driver").partition("+")[0]
     return EngineInfo(
-        id=_text(info, "ID"),
         name=_text(info, "Name"),
         version=number,
         release=(int(release[1]), int(release[2])) if release else (0, 0),
@@ -136,10 +135,8 @@ def _network(entry: object, endpoints: tuple[Endpoint, ...] | None) -> Network:
         id=_text(entry, "Id"),
         name=_text(entry, "Name"),
         driver=_text(entry, "Driver"),
-        scope=_text(entry, "Scope") or "local",
         internal=_bool(entry, "Internal"),
         attachable=_bool(entry, "Attachable"),
-        ingress=_bool(entry, "Ingress"),
         enable_ipv4=_bool(entry, "EnableIPv4", default=True),
         enable_ipv6=_bool(entry, "EnableIPv6"),
         ipam=_ipam(_member(entry, "IPAM")),
@@ -170,7 +167,6 @@ def _endpoint(container_id: str, entry: object) -> Endpoint:
     return Endpoint(
         container_id=container_id,
         container_name=_text(entry, "Name"),
-        endpoint_id=_text(entry, "EndpointID"),
         ipv4=_ipv4(entry, "IPv4Address"),
         ipv6=_ipv6(entry, "IPv6Address"),
     )

@@ -15,7 +15,6 @@ BRIDGE_NAME = "com.docker.network.bridge.name"
 class EngineInfo:
     """An engine's identity and abilities, from ``GET /version`` and ``GET /info``."""
 
-    id: str
     name: str  # the host's name as the engine reports it
     version: str  # as reported, such as "20.10.24+dfsg1"
     release: tuple[int, int]  # (20, 10); (0, 0) for a development build
@@ -39,7 +38,6 @@ class Endpoint:
 
     container_id: str
     container_name: str
-    endpoint_id: str
     ipv4: IPv4Address | None = None
     ipv6: IPv6Address | None = None
 
@@ -54,10 +52,8 @@ class Network:
     id: str
     name: str
     driver: str
-    scope: str = "local"
     internal: bool = False
     attachable: bool = False
-    ingress: bool = False
     enable_ipv4: bool = True  # engines < 28 do not report it: they always enable IPv4
     enable_ipv6: bool = False
     ipam: tuple[SubnetConfig, ...] = ()  # IPv4 first

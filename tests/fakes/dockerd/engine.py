@@ -60,7 +60,6 @@ class FakeEngine:
         async with self._call("info"):
             version = self._state.version
             return EngineInfo(
-                id="fake",
                 name="host",
                 version=version.number,
                 release=version.release,
@@ -161,10 +160,6 @@ class FakeEngine:
     def up(self) -> None:
         """Respond again."""
         self._up = True
-
-    def upgrade(self, version: EngineVersion) -> None:
-        """Change the version."""
-        self._state.version = version
 
     @property
     def links(self) -> frozenset[str]:

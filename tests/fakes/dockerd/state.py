@@ -57,10 +57,6 @@ class State:
         """The version whose behaviour it has."""
         return self._networks.version
 
-    @version.setter
-    def version(self, version: EngineVersion) -> None:
-        self._networks.version = version
-
     @property
     def links(self) -> Links:
         """The host's interfaces."""
@@ -85,7 +81,7 @@ class State:
         if network is None:
             return
         if network.name not in PREDEFINED and (endpoints := self._endpoints(network)):
-            named = ", ".join(f'name:"{end.container_name}" id:"{end.endpoint_id[:12]}"' for end in endpoints)
+            named = ", ".join(f'name:"{end.container_name}" id:"{_id(end.container_id)[:12]}"' for end in endpoints)
             what = f"network {network.name} has active endpoints ({named})"
             if not self.version.names_endpoints:
                 what = f"network {network.name} id {network.id} has active endpoints"
@@ -314,7 +310,6 @@ class State:
         entry.endpoint = Endpoint(
             container_id=container.id,
             container_name=container.name,
-            endpoint_id=self._new_id(),
             ipv4=ipv4(self._address(network, 4, entry.requested.static_ipv4)) if network.enable_ipv4 else None,
             ipv6=ipv6(self._address(network, 6, entry.requested.static_ipv6)) if network.enable_ipv6 else None,
         )
@@ -365,7 +360,7 @@ class State:
 
     def _new_id(self) -> str:
         self._serial += 1
-        return hashlib.sha256(str(self._serial).encode()).hexdigest()
+        return _id(str(self._serial))
 
     def _emit_network_event(self, action: str, network: Network, container: FakeContainer | None = None) -> None:
         container_id = None if container is None else container.id
@@ -373,3 +368,7 @@ class State:
 
     def _emit_container_event(self, action: str, container: FakeContainer) -> None:
         self._emit(EngineEvent(EventKind.CONTAINER, action, container_id=container.id))
+
+
+def _id(seed: str) -> str:
+    return hashlib.sha256(seed.encode()).hexdigest()

@@ -15,7 +15,7 @@ from dockerv6.firewall.model import FilterVariant, ForwardDrop, HostFilterState
 from dockerv6.hostnet.model import HostPrefix, Interface, PrefixOrigin, ProxyNeighbour, Route, RouteProtocol
 from dockerv6.planning.inputs import HostView
 
-ENGINE = EngineInfo("id", "host", "28.5.0", (28, 5), "1.51")
+ENGINE = EngineInfo("host", "28.5.0", (28, 5), "1.51")
 NFT, LEGACY = FilterVariant.XTABLES_NFT, FilterVariant.XTABLES_LEGACY
 LEFT = Ipv6NatRules(NFT, (), (), ("br-a",), engine_rules=False)
 DEFAULT = Route(IPv6Network("::/0"), "eth0", RouteProtocol.STATIC, 254)

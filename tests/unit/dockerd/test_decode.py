@@ -57,14 +57,14 @@ def inspected_network(**changes: object) -> dict[str, object]:
 
 def test_decodes_every_field_of_a_network() -> None:
     network = decode.network(inspected_network())
-    assert (network.id, network.name, network.driver, network.scope) == (NETWORK_ID, "n1", "bridge", "local")
+    assert (network.id, network.name, network.driver) == (NETWORK_ID, "n1", "bridge")
     assert (network.enable_ipv4, network.enable_ipv6) == (True, True)
-    assert (network.internal, network.attachable, network.ingress) == (False, True, False)
+    assert (network.internal, network.attachable) == (False, True)
     assert network.options == {"com.docker.network.bridge.name": "br-n1"}
     assert network.labels == {"a": "b"}
     assert network.endpoints == (
-        Endpoint("a" * 64, "api", "e2"),
-        Endpoint("c" * 64, "web", "e1", IPv4Address("192.0.2.10"), IPv6Address("2001:db8:1::99")),
+        Endpoint("a" * 64, "api"),
+        Endpoint("c" * 64, "web", IPv4Address("192.0.2.10"), IPv6Address("2001:db8:1::99")),
     )
 
 
@@ -139,7 +139,7 @@ def test_decodes_the_creation_time(text: str, moment: datetime) -> None:
 def test_decodes_the_engines_identity(backend: object, seen: str | None) -> None:
     version = {"Version": "28.5.2+dfsg4", "ApiVersion": "1.51"}
     info = decode.engine_info(version, {"ID": "QHDM:KQZW", "Name": "host", "FirewallBackend": backend})
-    assert (info.id, info.name, info.version) == ("QHDM:KQZW", "host", "28.5.2+dfsg4")
+    assert (info.name, info.version) == ("host", "28.5.2+dfsg4")
     assert (info.release, info.api_version, info.firewall_backend) == ((28, 5), "1.51", seen)
 
 

@@ -27,8 +27,8 @@ from dockerv6.planning.steps import Step
 from tests.simulation.resources import network, pool
 
 NOW = 1_700_000_000.0
-ENGINE_20_10 = EngineInfo("id", "host", "20.10.24", (20, 10), "1.41")
-ENGINE_28 = EngineInfo("id", "host", "28.5.2", (28, 5), "1.51", "iptables")
+ENGINE_20_10 = EngineInfo("host", "20.10.24", (20, 10), "1.41")
+ENGINE_28 = EngineInfo("host", "28.5.2", (28, 5), "1.51", "iptables")
 SUBNET = IPv6Network("fd12:3456:789a:1::/64")
 POOL = pool(prefix="fd12:3456:789a::/48")
 IDENTITY = Identity()
