@@ -6,11 +6,10 @@ the file, the write fails and the cache is read again.
 """
 
 import sqlite3
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from ipaddress import IPv6Network
 from pathlib import Path
-from typing import TypeVar
 
 from dockerv6.ipam.ledger import Allocation, AllocationState, LedgerConflict, LedgerError, PoolPrefix, SubnetTaken
 from dockerv6.ipam.tables import (
@@ -22,9 +21,6 @@ from dockerv6.ipam.tables import (
     first_and_last,
 )
 from dockerv6.lib.database import Database
-from dockerv6.lib.statefile import StateFileError
-
-T = TypeVar("T")
 
 
 class SqliteLedger:
@@ -44,7 +40,7 @@ class SqliteLedger:
         Raises:
             LedgerError: the file can't be used; the message holds the remedy.
         """
-        ledger = cls(await _translated(Database.open(path, SCHEMA)))
+        ledger = cls(await Database.open(path, SCHEMA, LedgerError))
         try:
             await ledger._refresh()
         except BaseException:
@@ -68,7 +64,7 @@ class SqliteLedger:
             return _bind(connection, Allocation(owner, pool, prefix, AllocationState.BOUND, now, 0), revision)
 
         try:
-            return (await _translated(self._database.write(work, self._cache)))[-1]
+            return (await self._database.write(work, self._cache))[-1]
         except (LedgerConflict, SubnetTaken):
             await self._refresh()
             raise
@@ -80,7 +76,7 @@ class SqliteLedger:
             return _release(connection, allocation, now)
 
         try:
-            await _translated(self._database.write(work, self._cache))
+            await self._database.write(work, self._cache)
         except LedgerConflict:
             await self._refresh()
             raise
@@ -92,7 +88,7 @@ class SqliteLedger:
             return _forget(connection, allocation)
 
         try:
-            await _translated(self._database.write(work, self._uncache))
+            await self._database.write(work, self._uncache)
         except LedgerConflict:
             await self._refresh()
             raise
@@ -109,7 +105,7 @@ class SqliteLedger:
                 connection.execute("INSERT OR IGNORE INTO ipam_pools VALUES (?, ?, ?)", (pool, *first_and_last(prefix)))
                 return all_pool_prefixes(connection)
 
-            await _translated(self._database.write(work, self._cache_pool_prefixes))
+            await self._database.write(work, self._cache_pool_prefixes)
         return self._pools[pool]
 
     async def close(self) -> None:
@@ -125,7 +121,7 @@ class SqliteLedger:
             self._cache(found[0])
             self._cache_pool_prefixes(found[1])
 
-        await _translated(self._database.read(work, on_done))
+        await self._database.read(work, on_done)
 
     def _cache(self, written: Sequence[Allocation]) -> None:
         self._held.update((allocation.prefix, allocation) for allocation in written)
@@ -138,13 +134,6 @@ class SqliteLedger:
 
     def _cache_pool_prefixes(self, pools: Sequence[PoolPrefix]) -> None:
         self._pools = {kept.pool: kept for kept in pools}
-
-
-async def _translated(outcome: Awaitable[T]) -> T:
-    try:
-        return await outcome
-    except StateFileError as error:
-        raise LedgerError(str(error)) from error
 
 
 def _is_bound(allocation: Allocation, owner: str, pool: str) -> bool:

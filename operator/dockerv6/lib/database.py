@@ -30,9 +30,12 @@ class Database:
     before the caller resumes, and also when the caller was cancelled: they keep a cache equal to the file.
     """
 
-    def __init__(self, path: Path, connection: sqlite3.Connection, executor: ThreadPoolExecutor) -> None:
+    def __init__(
+        self, path: Path, connection: sqlite3.Connection, executor: ThreadPoolExecutor, error: type[Exception]
+    ) -> None:
         """Take an open connection and the thread that uses it; `open` makes both."""
         self._path = path
+        self._error = error
         self._connection = connection
         self._executor = executor
         self._loop = asyncio.get_running_loop()
@@ -46,35 +49,34 @@ class Database:
         return self._pending == 0
 
     @classmethod
-    async def open(cls, path: Path, schema: Schema) -> "Database":
+    async def open(cls, path: Path, schema: Schema, error: type[Exception] = StateFileError) -> "Database":
         """Open the file; create and migrate it if needed.
 
-        Raises:
-            StateFileError: the file can't be used.
+        Args:
+            path: of the file.
+            schema: the component's tables.
+            error: the component's exception, which this and all other methods raise when the file can't be used. It
+                takes the message as its argument.
         """
         executor = ThreadPoolExecutor(1, thread_name_prefix=f"sqlite-{schema.component}")
         try:
             connection = await asyncio.get_running_loop().run_in_executor(executor, open_state, path, schema)
-        except BaseException:
+        except BaseException as failure:
             executor.shutdown(wait=False)
+            if isinstance(failure, StateFileError):
+                raise error(str(failure)) from failure
             raise
-        return cls(path, connection, executor)
+        return cls(path, connection, executor, error)
 
     async def read(self, run: Statements[T], on_done: Callable[[T], None] | None = None) -> T:
-        """Run a query.
-
-        Raises:
-            StateFileError: the file can't be read. Exceptions of `run` pass through.
-        """
+        """Run a query. Exceptions of `run` pass through."""
         return await self._submit(_Task(run, on_done, writes=False))
 
     async def write(self, run: Statements[T], on_done: Callable[[T], None] | None = None) -> T:
         """Run statements in a transaction; their changes are on disk when this returns.
 
-        If `run` raises, its changes are undone, and those of the other writes in its group are not affected.
-
-        Raises:
-            StateFileError: the file can't be written. Exceptions of `run` pass through.
+        If `run` raises, its exception passes through and its changes are undone; the other writes of its group are not
+        affected.
         """
         return await self._submit(_Task(run, on_done, writes=True))
 
@@ -88,7 +90,7 @@ class Database:
 
     async def _submit(self, task: "_Task[T]") -> T:
         if self._closed:
-            raise StateFileError(f"{self._path} is closed already")
+            raise self._error(f"{self._path} is closed already")
         self._pending += 1
         self._queue.append(task)
         self._executor.submit(self._drain)
@@ -116,7 +118,7 @@ class Database:
         for job in group:
             error = job.attempt(self._connection)
             if isinstance(error, sqlite3.Error):
-                job.error = StateFileError(describe_error(self._path, error))
+                job.error = self._error(describe_error(self._path, error))
 
     def _commit(self, group: Sequence["_Job"]) -> None:
         try:
@@ -126,7 +128,7 @@ class Database:
             self._connection.execute("COMMIT")
         except Exception as error:  # noqa: BLE001 - no job of the group may wait for ever
             for job in group:
-                job.error = StateFileError(describe_error(self._path, error))
+                job.error = self._error(describe_error(self._path, error))
         finally:
             if self._connection.in_transaction:
                 with suppress(sqlite3.Error):  # the cause has been reported
@@ -141,7 +143,7 @@ class Database:
                 raise error  # SQLite has rolled back the whole transaction, as it may on a full disk
             self._connection.execute("ROLLBACK TO job")
         if isinstance(error, sqlite3.Error):
-            job.error = StateFileError(describe_error(self._path, error))
+            job.error = self._error(describe_error(self._path, error))
         self._connection.execute("RELEASE job")
 
 

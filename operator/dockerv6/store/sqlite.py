@@ -6,20 +6,16 @@ process wrote to the file, the write fails and the cache is read again. Events a
 """
 
 import sqlite3
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 from dockerv6.lib.database import Database
-from dockerv6.lib.statefile import StateFileError
 from dockerv6.store.memory import StoreCache
 from dockerv6.store.model import Document, Event, EventType, StoredObject
 from dockerv6.store.port import EVENTS_KEPT, StoreConflict, StoreError
 from dockerv6.store.tables import SCHEMA, decode, encode, select_events, select_objects, write_object
-
-T = TypeVar("T")
 
 
 class SqliteStore:
@@ -38,9 +34,9 @@ class SqliteStore:
         Raises:
             StoreError: the file can't be used; the message holds the remedy.
         """
-        store = cls(await _translated(Database.open(path, SCHEMA)), events_kept=events_kept)
+        store = cls(await Database.open(path, SCHEMA, StoreError), events_kept=events_kept)
         try:
-            await store._refresh()
+            await store.refresh()
         except BaseException:
             await store.close()
             raise
@@ -57,9 +53,9 @@ class SqliteStore:
     async def put(self, *objects: StoredObject) -> tuple[StoredObject, ...]:
         """Write all or none, in one transaction."""
         try:
-            written = await _translated(self._database.write(partial(_put, objects), self._cache.put))
+            written = await self._database.write(partial(_put, objects), self._cache.put)
         except StoreConflict:
-            await self._refresh()
+            await self.refresh()
             raise
         return tuple(written)
 
@@ -84,7 +80,7 @@ class SqliteStore:
 
     async def events(self, kind: str | None = None, name: str | None = None) -> tuple[Event, ...]:
         """List events, oldest ``last_seen`` first."""
-        return await _translated(self._database.read(partial(select_events, kind=kind, name=name)))
+        return await self._database.read(partial(select_events, kind=kind, name=name))
 
     async def record_event(self, kind: str, name: str, type_: EventType, reason: str, message: str, now: float) -> None:
         """Add an event, or raise the count of an equal one."""
@@ -102,7 +98,7 @@ class SqliteStore:
                 (self._events_kept,),
             )
 
-        await _translated(self._database.write(work))
+        await self._database.write(work)
 
     async def expire_events(self, before: float) -> None:
         """Delete events last seen before (Unix seconds)."""
@@ -140,7 +136,12 @@ class SqliteStore:
 
     async def refresh(self) -> None:
         """Read the cache again."""
-        await self._refresh()
+
+        def work(connection: sqlite3.Connection) -> tuple[Sequence[StoredObject], list[tuple[str, str, str]]]:
+            records = connection.execute("SELECT scope, name, value FROM store_records")
+            return select_objects(connection), records.fetchall()
+
+        await self._database.read(work, lambda found: self._cache.load(*found))
 
     async def close(self) -> None:
         """Finish pending writes, then close the file."""
@@ -156,21 +157,7 @@ class SqliteStore:
             if on_done is not None:
                 on_done()
 
-        await _translated(self._database.write(work, apply))
-
-    async def _refresh(self) -> None:
-        def work(connection: sqlite3.Connection) -> tuple[Sequence[StoredObject], list[tuple[str, str, str]]]:
-            records = connection.execute("SELECT scope, name, value FROM store_records")
-            return select_objects(connection), records.fetchall()
-
-        await _translated(self._database.read(work, lambda found: self._cache.load(*found)))
-
-
-async def _translated(outcome: Awaitable[T]) -> T:
-    try:
-        return await outcome
-    except StateFileError as error:
-        raise StoreError(str(error)) from error
+        await self._database.write(work, apply)
 
 
 def _put(objects: Sequence[StoredObject], connection: sqlite3.Connection) -> list[StoredObject]:
