@@ -66,11 +66,11 @@ class Life:
 
     @property
     def containers(self) -> dict[str, Container]:
-        return {c.id: c for c in self.host.engine._state.containers()}
+        return {c.id: c for c in self.host.engine.state.containers()}
 
     def named(self, name: str) -> str | None:
         """A container's id, running or not."""
-        return next((c.id for c in self.host.engine._state._containers.values() if c.name.rstrip("'") == name), None)
+        return next((i for n, i in self.host.engine.container_ids().items() if n.rstrip("'") == name), None)
 
     async def do(self, action: tuple[object, ...]) -> None:
         """One thing that a person does; what the engine refuses is not done."""
@@ -111,7 +111,7 @@ class Life:
                 engine.remove_container(container)
                 self.by_hand = {(c, n) for c, n in self.by_hand if c != container}
             case "rename":
-                name = engine._state._containers[container].name
+                name = next(n for n, i in engine.container_ids().items() if i == container)
                 engine.rename_container(container, name.rstrip("'") if name.endswith("'") else f"{name}'")
             case "connect":
                 there = await self.host.docker(network)

@@ -85,7 +85,7 @@ class Tale:
                 self.wrong.append((theirs, *self.power.log[-6:]))
 
     def _attached(self, name: str) -> dict[str, Attachment]:
-        state = self.host.engine._state
+        state = self.host.engine.state
         there = state.inspect_network(name)
         return {a.container_name: a for a in state.attachments(there.id)} if there is not None else {}
 
@@ -156,7 +156,7 @@ class Tale:
 
     def run(self, name: str) -> None:
         """Two containers more, the second one with an address of its own."""
-        there = self.host.engine._state.inspect_network(name)
+        there = self.host.engine.state.inspect_network(name)
         for static in (False, True) if there is not None else ():
             self._serial += 1
             here = f"{name}{self._serial}"
@@ -187,7 +187,7 @@ class Tale:
 
     def _oldest(self, name: str, act: Callable[[str], None]) -> None:
         """Do that to the oldest container of those that belong on the network; the engine may say no."""
-        ids = {c.name: c.id for c in self.host.engine._state._containers.values()}
+        ids = self.host.engine.container_ids()
         self._disturb(name)
         for here in list(self.wished[name])[:1]:
             self.restless.add(here)
@@ -221,7 +221,7 @@ class Tale:
             return await create(spec)
 
         async def connecting(network_id: str, attachment: Attachment) -> None:
-            there = engine._state.inspect_network(network_id)
+            there = engine.state.inspect_network(network_id)
             who = attachment.container_name
             if self.forbidden is not None and self.forbidden[1] == who and there and self._forbidden(there.ipam):
                 raise EngineConflict("never")

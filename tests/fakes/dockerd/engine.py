@@ -51,14 +51,14 @@ class FakeEngine:
         self._up = True
         self._faults: defaultdict[str, deque[_Fault]] = defaultdict(deque)
         self._listeners: set[asyncio.Queue[EngineEvent | None]] = set()
-        self._state = State(version, self._emit, userland_proxy=userland_proxy)
+        self.state = State(version, self._emit, userland_proxy=userland_proxy)
 
     # The port
 
     async def info(self) -> EngineInfo:
         """See `port.Engine.info`."""
         async with self._call("info"):
-            version = self._state.version
+            version = self.state.version
             return EngineInfo(
                 name="host",
                 version=version.number,
@@ -70,57 +70,57 @@ class FakeEngine:
     async def networks(self) -> tuple[Network, ...]:
         """List all networks, without endpoints."""
         async with self._call("networks"):
-            return self._state.list_networks()
+            return self.state.list_networks()
 
     async def network(self, ref: str) -> Network | None:
         """Inspect one network by id or name, with endpoints; None when there is none."""
         async with self._call("network", ref):
-            return self._state.inspect_network(ref)
+            return self.state.inspect_network(ref)
 
     async def create_network(self, spec: NetworkSpec) -> str:
         """Create a network; return its id."""
         async with self._call("create_network", spec):
-            return self._state.create_network(spec)
+            return self.state.create_network(spec)
 
     async def remove_network(self, network_id: str) -> None:
         """Remove a network; one that is gone is success."""
         async with self._call("remove_network", network_id):
-            self._state.remove_network(network_id)
+            self.state.remove_network(network_id)
 
     async def attachments(self, network_id: str) -> tuple[Attachment, ...]:
         """List every container, running or stopped, configured on that network, ordered by name."""
         async with self._call("attachments", network_id):
-            return self._state.attachments(network_id)
+            return self.state.attachments(network_id)
 
     async def networks_in_use(self) -> frozenset[str]:
         """List ids and names of all networks that some container, running or stopped, is configured on."""
         async with self._call("networks_in_use"):
-            return self._state.networks_in_use()
+            return self.state.networks_in_use()
 
     async def orphaned_attachments(self, network_name: str) -> tuple[Attachment, ...]:
         """List every container configured on a network of that name whose id no longer exists, ordered by name."""
         async with self._call("orphaned_attachments", network_name):
-            return self._state.orphaned_attachments(network_name)
+            return self.state.orphaned_attachments(network_name)
 
     async def containers(self) -> tuple[Container, ...]:
         """List all running containers, paused ones too, with ports and endpoints, ordered by id."""
         async with self._call("containers"):
-            return self._state.containers()
+            return self.state.containers()
 
     async def running_container_ids(self) -> frozenset[str]:
         """List the ids of all running containers."""
         async with self._call("running_container_ids"):
-            return self._state.running_container_ids()
+            return self.state.running_container_ids()
 
     async def connect(self, network_id: str, attachment: Attachment) -> None:
         """Attach a container with the attachment's aliases, static addresses, options and priority."""
         async with self._call("connect", network_id, attachment):
-            self._state.connect(network_id, attachment)
+            self.state.connect(network_id, attachment)
 
     async def disconnect(self, network_id: str, container_id: str, *, force: bool = False) -> None:
         """Detach a container; not attached, or container or network gone, is success."""
         async with self._call("disconnect", network_id, container_id, force):
-            self._state.disconnect(network_id, container_id)
+            self.state.disconnect(network_id, container_id)
 
     async def events(self) -> AsyncGenerator[EngineEvent, None]:
         """Stream events from now on, the first of kind CONNECTED. A broken stream raises `EngineUnavailable`."""
@@ -164,15 +164,15 @@ class FakeEngine:
     @property
     def links(self) -> frozenset[str]:
         """The host's interfaces: lo, eth0, and those that a test added or the engine created."""
-        return self._state.links.names
+        return self.state.links.names
 
     def add_link(self, name: str) -> None:
         """Add an interface to the host."""
-        self._state.links.add(name)
+        self.state.links.add(name)
 
     def remove_link(self, name: str) -> None:
         """Remove an interface from the host; networks on it stay, as with real engines."""
-        self._state.links.remove(name)
+        self.state.links.remove(name)
 
     def create_container(
         self,
@@ -201,7 +201,7 @@ class FakeEngine:
             ValueError: a port is invalid.
         """
         names = (networks,) if isinstance(networks, str) else tuple(networks or ())
-        return self._state.create_container(
+        return self.state.create_container(
             name, names, requested, labels=labels or {}, ports=ports, network_mode=network_mode
         )
 
@@ -212,7 +212,15 @@ class FakeEngine:
             NetworkNotFound: it has an orphaned attachment (see `port.Engine.orphaned_attachments`).
             EngineConflict: a static address or a port is in use.
         """
-        self._state.start_container(container_id)
+        self.state.start_container(container_id)
+
+    def container_ids(self) -> dict[str, str]:
+        """Return the id of each container, running or not, by name."""
+        return {container.name: container.id for container in self.state.all_containers()}
+
+    def clear_faults(self) -> None:
+        """Drop the errors of `fail_next` that were not raised yet."""
+        self._faults.clear()
 
     def run_container(
         self,
@@ -228,16 +236,16 @@ class FakeEngine:
         container_id = self.create_container(
             name, networks, requested, labels=labels, ports=ports, network_mode=network_mode
         )
-        self._state.start_container(container_id)
+        self.state.start_container(container_id)
         return container_id
 
     def stop_container(self, container_id: str) -> None:
         """Stop a container; it keeps its configuration and releases its addresses and ports."""
-        self._state.stop_container(container_id)
+        self.state.stop_container(container_id)
 
     def restart_container(self, container_id: str) -> None:
         """Stop and start a container; the engine chooses its ports again."""
-        self._state.restart_container(container_id)
+        self.state.restart_container(container_id)
 
     def pause_container(self, container_id: str) -> None:
         """Pause a container; it keeps its addresses and ports.
@@ -245,7 +253,7 @@ class FakeEngine:
         Raises:
             EngineConflict: it is not running, or is paused.
         """
-        self._state.pause_container(container_id, paused=True)
+        self.state.pause_container(container_id, paused=True)
 
     def unpause_container(self, container_id: str) -> None:
         """Unpause a container.
@@ -253,7 +261,7 @@ class FakeEngine:
         Raises:
             EngineConflict: it is not paused.
         """
-        self._state.pause_container(container_id, paused=False)
+        self.state.pause_container(container_id, paused=False)
 
     def rename_container(self, container_id: str, name: str) -> None:
         """Rename a container.
@@ -261,11 +269,11 @@ class FakeEngine:
         Raises:
             EngineConflict: the name is taken.
         """
-        self._state.rename_container(container_id, name)
+        self.state.rename_container(container_id, name)
 
     def remove_container(self, container_id: str) -> None:
         """Kill and remove a container."""
-        self._state.remove_container(container_id)
+        self.state.remove_container(container_id)
 
     @asynccontextmanager
     async def _call(self, method: str, *arguments: object) -> AsyncIterator[None]:

@@ -128,6 +128,10 @@ class State:
         """List the ids of all running containers."""
         return frozenset(c.id for c in self._containers.values() if c.running)
 
+    def all_containers(self) -> tuple[FakeContainer, ...]:
+        """Return every container, running or not."""
+        return tuple(self._containers.values())
+
     def containers(self) -> tuple[Container, ...]:
         """See `port.Engine.containers`."""
         running = (container for container in self._containers.values() if container.running)

@@ -74,7 +74,7 @@ class TestWhoHasAPort:
         await self.rival(bench.host)
         await bench.accept()
         await bench.reconcile("b")
-        old = next(c.id for c in bench.host.engine._state._containers.values() if c.name == "old")
+        old = bench.host.engine.container_ids()["old"]
         bench.host.engine.start_container(old)
         there = await bench.host.docker("b")
         assert there is not None
@@ -108,7 +108,7 @@ class TestWhoHasAPort:
         host.engine.create_container("old")
         bench = await made(host)
         await self.with_old(bench)
-        host.engine.stop_container(next(c.id for c in host.engine._state.containers() if c.name == "young"))
+        host.engine.stop_container(host.engine.container_ids()["young"])
         bench.invalidate_all()
         await bench.context.firewall.sync()
         assert host.ports() == {"tcp 8080 ::": "old:8080"}

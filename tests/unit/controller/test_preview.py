@@ -119,7 +119,7 @@ async def test_who_is_on_its_way_is_seen_by_a_preview() -> None:
         host.engine.fail_next("create_network", EngineUnavailable("gone"), times=50)
         await at_work.let(2 * SETTLE)
         assert len(await host.ours()) == 1
-    host.engine._faults.clear()
+    host.engine.clear_faults()
     plans = await preview(host)
     waiting = [name for name in ("a", "b") if [str(f.reason) for f in plans[name].findings] == ["Renumbering"]]
     assert waiting == [n.name for n in await host.ours()]

@@ -12,7 +12,7 @@ from dockerv6.reconciler.handler import TemporaryError
 from dockerv6.store.port import StoreError
 from tests.fakes.dockerd.versions import ENGINE_20_10
 from tests.simulation.resources import network, pool
-from tests.unit.controller.stages import again, applied, restart
+from tests.unit.controller.scenes import again, applied, restart
 from tests.world import Host
 
 FORWARD = ForwardDrop(FilterVariant.XTABLES_NFT, "filter", "FORWARD", has_accept_rule=False, repairable=True)

@@ -9,7 +9,7 @@ from dockerv6.firewall.model import FilterVariant, ForwardDrop
 from dockerv6.planning.host.sysctls import FORWARDING
 from dockerv6.reconciler.handler import Key, TemporaryError
 from tests.simulation.resources import invalid, network
-from tests.unit.controller.stages import again, applied, restart
+from tests.unit.controller.scenes import again, applied, restart
 from tests.world import Host
 
 FORWARD = ForwardDrop(FilterVariant.XTABLES_NFT, "filter", "FORWARD", has_accept_rule=False, repairable=True)

@@ -6,7 +6,7 @@ from dockerv6.dockerd.port import EngineConflict
 from dockerv6.firewall.model import FilterVariant, ForwardDrop
 from dockerv6.reconciler.handler import TemporaryError
 from tests.simulation.resources import invalid, network
-from tests.unit.controller.stages import applied
+from tests.unit.controller.scenes import applied
 from tests.world import Host
 
 FORWARD = ForwardDrop(FilterVariant.XTABLES_NFT, "filter", "FORWARD", has_accept_rule=False, repairable=True)
