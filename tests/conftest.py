@@ -1,4 +1,4 @@
-"""What every kind of test shares: the choice of cells, and the lab session that host and end-to-end tests use."""
+"""Fixtures of all tests: the choice of cells, and the lab session of host and end-to-end tests."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--matrix-results",
         default="",
         metavar="DIRECTORY",
-        help="where the scenarios of the matrix leave their results, a file for each cell; default: nowhere",
+        help="directory for the results of the matrix, one file for each cell; default: results are not written",
     )
 
 
@@ -54,7 +54,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
 
 @pytest.fixture(scope="session")
 def lab_session() -> Iterator[Session]:
-    """The test run's share of the machine. What earlier runs left goes first; what this one leaves goes at its end."""
+    """The lab session of this test run. It first removes what dead runs left, and finally what this run leaves."""
     if os.geteuid() != 0:
         pytest.fail("host and end-to-end tests make network namespaces: run them as root", pytrace=False)
     if missing := [tool for tool in _TOOLS if shutil.which(tool) is None]:

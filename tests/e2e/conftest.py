@@ -1,11 +1,11 @@
-"""Fixtures of the end-to-end tests: real engines, one for each cell and kept warm, with a neighbour and operators.
+"""Fixtures of the end-to-end tests: real engines, one for each cell and kept running, with a neighbour and operators.
 
-A test that asks for `lab` (or `cell`, or `make_lab`) runs once on each chosen cell; `@pytest.mark.cells("28.5", …)`
-names others for it. Engines are shared by the tests of a run, and cleaned between them; `make_lab` gives an engine
-that is the test's alone. A cell that can't be had is an error and never a skip.
+A test that uses `lab` (or `cell`, or `make_lab`) runs once on each chosen cell; `@pytest.mark.cells("28.5", …)` selects
+other cells for it. The tests of a run share engines, which are cleaned between tests; `make_lab` creates an engine for
+one test. An unavailable cell is an error, never a skip.
 
-With pytest-xdist each process has engines of its own, and a module's tests on one cell stay together (see
-`tests.lab.schedule`): what a module makes once for its tests is made once for each cell.
+With pytest-xdist, each process has its own engines, and a module's tests on one cell run in one process (see
+`tests.lab.schedule`): a fixture of module scope is set up once for each cell.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _MATRIX = Path(__file__).parent / "matrix"
 _LABS = pytest.StashKey[list[Lab]]()
 
 
-# as early as this: `-m` looks at the marks as soon as all is collected
+# during collection, because `-m` evaluates the marks right after it
 def pytest_itemcollected(item: pytest.Item) -> None:
     item.add_marker(pytest.mark.e2e)
 
@@ -71,7 +71,7 @@ def cell(request: pytest.FixtureRequest) -> Cell:
 
 @pytest.fixture
 def lab(cell: Cell, farm: Farm, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Lab]:
-    """A clean engine of the cell with the test image, its neighbour, and a factory of operators."""
+    """A clean engine of the cell with the test image, its neighbour, and a factory for operators."""
     station = farm.lend(cell.settings)
     lab = Lab(station.engine, station.neighbour, tmp_path)
     _report_logs_of(request, lab)
@@ -84,14 +84,14 @@ def lab(cell: Cell, farm: Farm, tmp_path: Path, request: pytest.FixtureRequest) 
 
 @pytest.fixture
 def premises(lab: Lab, lab_session: Session) -> Iterator[Premises]:
-    """The lab's host with a provider on its uplink `wan0` in place of the neighbour; nothing has an address yet."""
+    """The lab's host with a provider on its uplink `wan0` instead of the neighbour, without addresses."""
     lab.neighbour.unplug()
     try:
         provider = Provider.join(lab_session, lab.engine.namespace)
         try:
             yield Premises(lab, lab.operator(), provider)
         finally:
-            # first the operator: it need not see its host taken apart
+            # stop the operator first, so that it does not react to the teardown
             lab.close()
             provider.remove()
             lab.engine.netexec("ip", "-6", "route", "flush", "proto", "dhcp")
@@ -109,7 +109,7 @@ def engine(lab: Lab) -> Engine:
 def make_lab(
     cell: Cell, lab_session: Session, tmp_path: Path, request: pytest.FixtureRequest
 ) -> Iterator[Callable[..., Lab]]:
-    """Make labs with engines of the test's own, of the cell's settings with those given by name changed."""
+    """Create labs with engines for one test, with the settings of the cell and the given changes."""
     made: list[tuple[Station, Lab]] = []
 
     def make(**changes: Any) -> Lab:
@@ -127,7 +127,7 @@ def make_lab(
 
 @pytest.fixture
 def report_logs_of(request: pytest.FixtureRequest) -> Callable[[Lab], None]:
-    """Have a lab's logs shown if the test fails; for labs that several tests share."""
+    """Show a lab's logs if the test fails; for labs that several tests share."""
 
     def report(lab: Lab) -> None:
         _report_logs_of(request, lab)

@@ -1,7 +1,7 @@
-"""Remember what an engine's host looks like, and bring it back to that: so that tests can share an engine.
+"""Capture the state of an engine's host and restore it, so that tests can share an engine.
 
-It knows nothing of what is under test: nftables tables, xtables rules, sysctls, proxied neighbours, interfaces and
-docker objects that were not there before go, whoever made them.
+It is independent of what is tested: it removes all nftables tables, xtables rules, NDP proxy entries, interfaces and
+Docker objects that are not in the captured state, and restores sysctls.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _COUNTERS = re.compile(r" \[\d+:\d+\]$", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """The state of an engine's network namespace at one moment."""
+    """A snapshot of an engine's network namespace."""
 
     nft_tables: frozenset[tuple[str, str]]
     xtables: dict[str, str]
@@ -33,7 +33,7 @@ class Baseline:
 
     @classmethod
     def capture(cls, engine: Engine) -> Baseline:
-        """Read the state; the engine has none but its own networks."""
+        """Read the state of an engine that has only its own networks."""
         return cls(
             _nft_tables(engine),
             {family: _xtables(engine, family) for family in _FAMILIES},
@@ -42,7 +42,7 @@ class Baseline:
         )
 
     def restore(self, engine: Engine) -> None:
-        """Remove containers and networks from a running engine, then all else that differs from the baseline."""
+        """Remove containers and networks from a running engine, then everything else that differs from the baseline."""
         remove_docker_objects(engine)
         for link in _links(engine) - self.links:
             engine.netexec("ip", "link", "del", link, check=False)
@@ -54,16 +54,16 @@ class Baseline:
         current = _sysctls(engine)
         changed = {name: value for name, value in self.sysctls.items() if current.get(name, value) != value}
         if changed:
-            # `all` writes every interface's value: it comes first
+            # first, because `all` sets the value of every interface
             ordered = sorted(changed.items(), key=lambda item: ".all." not in item[0])
             engine.netexec("sysctl", "-q", "-w", *(f"{name}={value}" for name, value in ordered))
 
 
 def remove_docker_objects(engine: Engine) -> None:
-    """Remove every container and every network that is not the engine's own."""
+    """Remove every container, and every network except the engine's own."""
     client = engine.client()
     containers = [container["Id"] for container in client.containers(all=True)]
-    # an engine waits for the kernel, most of the time: several at once take half as long
+    # engines mostly wait for the kernel: removing several at once halves the time
     with ThreadPoolExecutor(_AT_ONCE) as workers:
         list(workers.map(lambda container: client.remove_container(container, force=True, v=True), containers))
         networks = [network["Id"] for network in client.networks() if network["Name"] not in _OWN_NETWORKS]
@@ -93,7 +93,7 @@ def _restore_xtables(engine: Engine, family: str, wanted: str) -> None:
 
 
 def _emptied(current: str, wanted: str) -> str:
-    """Return the restore input that empties those tables that only `current` has; they can't be removed."""
+    """Return the restore input that empties the tables that only `current` has, because tables can't be removed."""
     lines = []
     for table in current.split("COMMIT\n"):
         header = table.partition("\n")[0]

@@ -1,9 +1,9 @@
-"""The matrix: which engines, in which configuration, the end-to-end tests run on.
+"""The matrix: the engines and configurations that the end-to-end tests run on.
 
-A cell is an engine's version with its IPv6 rules off or on, the xtables variant that it finds, and its userland proxy:
-`20.10-off-legacy-noproxy`. Engine 28 has its rules on, so its cells don't say it. In those that end in `-iptables` the
-operator of the matrix uses its iptables backend, elsewhere its nftables backend. A name without the last two parts
-means the variant and the proxy that an engine has today if nobody chose: `20.10-off` is `20.10-off-nft-proxy`.
+A cell is an engine's version with its IPv6 rules off or on, its xtables variant, and its userland proxy, such as
+`20.10-off-legacy-noproxy`. Engine 28 always has its rules on, so its cells do not mention them. In cells that end in
+`-iptables`, the operator uses its iptables backend, otherwise its nftables backend. A name without variant and proxy
+means the defaults: `20.10-off` is `20.10-off-nft-proxy`.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from tests.lab.settings import XTABLES_VARIANTS, Settings
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-# before version 27 the engine's IPv6 rules are an experiment, and it refuses to start with only one of the two keys
+# before version 27 the engine's IPv6 rules are experimental, and it refuses to start with only one of the two keys
 _IPV6_RULES_ON = {"experimental": True, "ip6tables": True}
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One engine in one configuration. `ipv6_rules` says whether the engine makes IPv6 rules of its own."""
+    """One engine in one configuration. `ipv6_rules`: the engine creates IPv6 rules of its own."""
 
     name: str
     line: str
@@ -71,10 +71,10 @@ CELLS |= {short: CELLS[name] for short, name in _SHORT.items()}
 """Every cell by its name, and by its short name where it has one."""
 
 CORE = tuple(_SHORT[line] for line in ("20.10-off", "20.10-on", "28.5"))
-"""Where most end-to-end tests run, in every test run."""
+"""The cells of most end-to-end tests, in every test run."""
 
 MATRIX = tuple(cell.name for cell in _ALL)
-"""Where the scenarios of the matrix run, in a full run."""
+"""The cells of the scenarios of the matrix, in a full run."""
 
 COVER = (
     "20.10-off-legacy-noproxy",
@@ -83,21 +83,21 @@ COVER = (
     "28.5-nft-proxy",
     "28.5-legacy-proxy-iptables",
 )
-"""Where they run in every test run: each version, each variant with and without the proxy, IPv6 rules off and on, and
-each backend."""
+"""The cells of the scenarios in every test run: each version, each variant with and without the proxy, IPv6 rules off
+and on, and each backend."""
 
 
 def choose(expression: str) -> list[str]:
-    """Return the names of the cells that `core`, `all` or a comma-separated list means to a test of one feature.
+    """Return the cells that `core`, `all` or a comma-separated list selects for tests of one feature.
 
     Raises:
-        ValueError: the list has a name that is no cell's.
+        ValueError: the list contains an unknown name.
     """
     return _chosen(expression, CORE, _SHORT.values())
 
 
 def choose_matrix(expression: str) -> list[str]:
-    """Return the names of the cells that the same means to a scenario of the matrix; errors as `choose`."""
+    """Return the cells that the same expression selects for scenarios of the matrix; errors as in `choose`."""
     return _chosen(expression, COVER, MATRIX)
 
 

@@ -1,4 +1,4 @@
-"""The lab by hand: `python -m tests.lab start box --cell 20.10-on`, `… docker box ps`, `… stop box`."""
+"""The lab's command line: `python -m tests.lab start box --cell 20.10-on`, `… docker box ps`, `… stop box`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.lab.settings import XTABLES_VARIANTS, Settings
 
 
 def main() -> None:
-    """Do what the arguments say."""
+    """Run one command."""
     parser = argparse.ArgumentParser(prog="python -m tests.lab", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True)
     build = verbs.add_parser("build", help="download and extract engines' trees, and radvd")

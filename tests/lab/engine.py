@@ -1,7 +1,7 @@
-"""A real Docker Engine in network, mount and PID namespaces of its own, run from a tree of Debian packages.
+"""A real Docker Engine in its own network, mount and PID namespaces, run from a tree of Debian packages.
 
-An engine's first process is the init of its PID namespace, so that one KILL takes dockerd, containerd, the shims and
-every container. All that is known of a running engine is in its directory, so a later process can load it again.
+An engine's first process is the init of its PID namespace, so that killing it ends dockerd, containerd, the shims and
+every container. The state of a running engine is in its directory, so that a later process can load it.
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ Binding: TypeAlias = int | str | tuple[str, int | str]
 """A port of the host, or an address and a port; 0 is a port that the engine chooses, "8000-8009" one of those."""
 _ENTRY = Path(__file__).with_name("root.sh")
 _SOCKET_PATH_LIMIT = 107
-# where every iptables looks (libxtables' XT_LOCK_NAME)
+# the lock file of every iptables (libxtables' XT_LOCK_NAME)
 _XTABLES_LOCK = Path("/run/xtables.lock")
-# by their paths: a program beside the engine may be given a PATH in which they are not
+# absolute paths, because a program beside the engine may have a PATH without them
 _MOUNT, _UNSHARE = shutil.which("mount") or "mount", shutil.which("unshare") or "unshare"
-# a busy engine answers after minutes when it restores hundreds of networks
+# an engine that restores hundreds of networks answers after minutes
 _CLIENT_TIMEOUT = 300
 
 
 class EngineError(RuntimeError):
-    """An engine didn't start, or isn't there; the message ends with its log."""
+    """An engine did not start or is not running. The message ends with its log."""
 
 
 class Engine:
@@ -66,7 +66,7 @@ class Engine:
 
     @classmethod
     def create(cls, session: Session, settings: Settings, namespace: Namespace | None = None) -> Engine:
-        """Describe an engine, in a namespace made for it or in one that exists. It is not started yet."""
+        """Create an engine in a new or an existing namespace. It is not started yet."""
         if settings.xtables not in XTABLES_VARIANTS:
             raise EngineError(f"xtables variant {settings.xtables!r}: one of {', '.join(XTABLES_VARIANTS)}")
         name = session.unique("e")
@@ -75,14 +75,14 @@ class Engine:
             (engine.directory / part).mkdir(parents=True)
         description = {"namespace": engine.namespace.name, **asdict(settings)}
         engine._description.write_text(json.dumps(description))
-        # a file can only be mounted on one that is there; any use of iptables on this machine makes it as well
+        # the target of a file mount must exist; any use of iptables on this machine creates it too
         _XTABLES_LOCK.touch(mode=0o600)
         engine.xtables_lock.touch(mode=0o600)
         return engine
 
     @classmethod
     def load(cls, session: Session, name: str) -> Engine:
-        """Take up an engine that another process created."""
+        """Load an engine that another process created."""
         description = json.loads((session.directory / name / "engine.json").read_text())
         namespace = Namespace(session.id, description.pop("namespace"))
         description["arguments"] = tuple(description["arguments"])
@@ -110,7 +110,7 @@ class Engine:
 
     @property
     def xtables_lock(self) -> Path:
-        """The lock file that the engine's iptables takes; it is /run/xtables.lock inside."""
+        """The lock file of the engine's iptables; inside it is /run/xtables.lock."""
         return self.directory / "xtables.lock"
 
     @property
@@ -126,11 +126,11 @@ class Engine:
         """The engine's first process as seen from outside its PID namespace.
 
         Raises:
-            EngineError: the engine isn't running.
+            EngineError: the engine is not running.
         """
         with suppress(FileNotFoundError, ProcessLookupError):
             pid = int(self._pid_file.read_text())
-            # the identifier may belong to somebody else by now; the init's arguments hold the engine's directory
+            # the identifier may have been reused; the arguments of the init contain the engine's directory
             if str(self.directory).encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
                 return pid
         raise EngineError(f"engine {self.name} is not running\n{self.log_tail()}")
@@ -146,7 +146,7 @@ class Engine:
         """Start dockerd and wait until its API answers.
 
         Raises:
-            EngineError: it ended, or doesn't answer after `timeout` seconds.
+            EngineError: it ended, or does not answer after `timeout` seconds.
         """
         if self.alive:
             raise EngineError(f"engine {self.name} is running")
@@ -157,7 +157,7 @@ class Engine:
         dockerd = [
             *("--config-file", str(config), "--data-root", str(self.directory / "data")),
             *("--exec-root", "/run/docker", "--pidfile", "/run/docker.pid", "--host", self.docker_host),
-            # a parent of its own, so that what a killed engine leaves can be told from others' and removed
+            # its own parent, so that control groups of a killed engine can be identified and removed
             *("--cgroup-parent", f"/{self.name}", "--exec-opt", "native.cgroupdriver=cgroupfs"),
             *self.settings.arguments,
         ]
@@ -169,7 +169,7 @@ class Engine:
                 stdout=log,
                 stderr=log,
                 text=True,
-                # the terminal's interrupt is for the tests; they then stop the engine
+                # the terminal's interrupt is for the tests, which then stop the engine
                 start_new_session=True,
                 env=marked_environment(self.session.id),
             )
@@ -196,19 +196,19 @@ class Engine:
                 connection.request("GET", "/_ping")
                 return connection.getresponse().status == http.client.OK
         except (OSError, http.client.HTTPException):
-            # dockerd opens its socket well before it answers
+            # dockerd opens its socket before it answers
             return False
 
     def kill(self) -> None:
-        """Kill the engine and its containers, as a power cut would; `start` is then a recovery."""
+        """Kill the engine and its containers, to simulate a power failure; the next `start` is a recovery."""
         self._end(signal.SIGKILL, 0.0)
 
     def stop(self, patience: float = 15.0) -> None:
-        """Stop the engine properly; after `patience` seconds it is killed. Its files stay."""
+        """Stop the engine; after `patience` seconds it is killed. Its files stay."""
         self._end(signal.SIGTERM, patience)
 
     def restart(self) -> None:
-        """Stop the engine properly and start it again; containers without a restart policy stay stopped."""
+        """Stop the engine and start it again. Containers without a restart policy stay stopped."""
         self.stop()
         self.start()
 
@@ -244,7 +244,7 @@ class Engine:
             return "(no log)"
 
     def client(self) -> APIClient:
-        """Return a client of the engine's API at the version that the engine speaks; closed when the engine ends."""
+        """Return a client of the engine's API in the engine's version. It is closed when the engine ends."""
         if self._client is None:
             self._client = APIClient(base_url=self.docker_host, version="auto", timeout=_CLIENT_TIMEOUT)
         return self._client
@@ -268,10 +268,10 @@ class Engine:
         return run(self.enter(argv), check=check, timeout=timeout, stdin=stdin, env=marked_environment(self.session.id))
 
     def beside(self, argv: Sequence[str]) -> list[str]:
-        """Return the argument vector that runs a program of this machine as one that shares the engine's host.
+        """Return the argument vector that runs a program of this machine on the engine's host.
 
-        It is in the engine's network namespace and, as on a real host, has the engine's xtables lock at
-        /run/xtables.lock. The process that is started becomes the program: its identifier is the program's.
+        It runs in the engine's network namespace and, as on a real host, with the engine's xtables lock at
+        /run/xtables.lock. The started process is replaced by the program and keeps its identifier.
         """
         script = f"{_MOUNT} --bind '{self.xtables_lock}' {_XTABLES_LOCK} && exec \"$@\""
         return self.namespace.enter([_UNSHARE, "--mount", "/bin/sh", "-c", script, "sh", *argv])
@@ -308,12 +308,12 @@ class Engine:
         more_networks: Sequence[str] = (),
         host_config: Mapping[str, object] | None = None,
     ) -> str:
-        """Create and start a container whose host name is its name; return its identifier.
+        """Create and start a container with its name as host name; return its identifier.
 
-        `network` is a network's name, or None for the engine's default; those of `more_networks` are attached before
-        the start. `ports` maps `80/tcp` to what it is bound to (see `Binding`), once or several times, as `-p` does.
-        What is in `expose` is published with `host_config={"PublishAllPorts": True}`, as `-P` does. `address` is a
-        fixed IPv6 address. `host_config` goes into the API's HostConfig as it is. Errors are the docker SDK's.
+        `network` is a network's name, or None for the engine's default; `more_networks` are attached before the start.
+        `ports` maps `80/tcp` to one or several bindings (see `Binding`), as `-p` does. Ports in `expose` are published
+        with `host_config={"PublishAllPorts": True}`, as `-P` does. `address` is a fixed IPv6 address. `host_config` is
+        added to the API's HostConfig. Errors are those of the docker SDK.
         """
         bindings = {port: _bindings(target) for port, target in (ports or {}).items()}
         host: dict[str, Any] = {"PortBindings": bindings, **(host_config or {})}
@@ -347,9 +347,9 @@ class Engine:
         return self.docker("exec", container, *argv, check=check, timeout=timeout)
 
     def container_netns(self, container: str) -> str:
-        """Return a path, valid outside, to the container's network namespace.
+        """Return the path of the container's network namespace, valid outside the engine.
 
-        A container's process identifier is of no use here: it counts inside the engine's PID namespace.
+        A container's process identifier is valid only in the engine's PID namespace.
         """
         key = self.client().inspect_container(container)["NetworkSettings"]["SandboxKey"]
         return f"/proc/{self.pid}/root{key}"
@@ -366,12 +366,12 @@ class Engine:
         return start(self.session.id, ["nsenter", f"--net={self.container_netns(container)}", *argv])
 
     def host_port(self, container: str, port: str) -> int:
-        """Return the port of the host that a container's `80/tcp` is published on; the first, if there are several."""
+        """Return the first port of the host that a container's `80/tcp` is published on."""
         bound = self.client().inspect_container(container)["NetworkSettings"]["Ports"][port]
         return int(bound[0]["HostPort"])
 
     def container_addresses(self, container: str, network: str) -> dict[str, str]:
-        """Return a container's addresses on a network: `4`, `6` and `mac`; empty when it has none."""
+        """Return a container's addresses on a network: `4`, `6` and `mac`; empty if it has none."""
         endpoint = self.client().inspect_container(container)["NetworkSettings"]["Networks"][network]
         return {"4": endpoint["IPAddress"], "6": endpoint["GlobalIPv6Address"], "mac": endpoint["MacAddress"]}
 

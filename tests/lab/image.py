@@ -1,4 +1,4 @@
-"""Make container images without a registry: archives that every engine's `docker load` takes."""
+"""Container images without a registry: archives for `docker load`."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _RESPONDER = Path(__file__).with_name("responder.c")
-# bookworm's busybox 1.35 crashes in `wget -T`; every engine gets the newer one
+# bookworm's busybox 1.35 crashes in `wget -T`; all engines get the newer one
 _BUSYBOX_FROM = "28.5"
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 def busybox() -> Path:
-    """Return the archive of `busybox:test`, made on first use: busybox as a root, a page in /www, and the responder.
+    """Return the archive of `busybox:test`, built on first use: busybox, a page in /www, and the responder.
 
-    Its stop signal is KILL: as a container's first process busybox ignores TERM, and each stop would take 10 s.
+    Its stop signal is KILL: busybox as the first process ignores TERM, so that each stop would take 10 s.
     """
     source = hashlib.sha256(_RESPONDER.read_bytes()).hexdigest()[:12]
     path = lab_directory() / "images" / f"busybox-{_BUSYBOX_FROM}-{source}.tar"

@@ -1,10 +1,10 @@
-"""Build an engine's tree: a root directory made of Debian's packages, downloaded by apt and extracted, not installed.
+"""Build the tree of an engine: a root directory of Debian packages, downloaded by apt and extracted, not installed.
 
-So is a single program that a test's network needs, such as radvd.
+Single programs for a test's network, such as radvd, are provided in the same way.
 
-Apt resolves the engine's dependencies against an empty package status, with lists and caches of the lab's own, so that
-nothing of the system's is read or changed but its configured mirror. No maintainer script runs: what dockerd needs of
-users, links and files is made here.
+Apt resolves the engine's dependencies with an empty package status, and with its own lists and caches. It uses only the
+configured mirror of the system, and changes nothing on it. No maintainer script runs: this module creates the users,
+links and files that dockerd needs.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 _PROGRAMS = frozenset({"docker.io", "docker-cli", "containerd", "runc", "tini", "tini-static", "iptables"})
 _FILES = frozenset({"busybox-static", "base-files", "netbase"})
 _XTABLES_NAMES = ("iptables", "iptables-save", "iptables-restore", "ip6tables", "ip6tables-save", "ip6tables-restore")
-# dockerd and its shims never open these; with them a tree takes half as much again
+# dockerd and its shims never open these; they would increase a tree's size by half
 _EXCLUDED = (
     "./usr/share/*",
     "*/gconv/*",
@@ -47,12 +47,12 @@ _SHELL_APPLETS = ("sh", "ls", "cat", "mount", "umount", "ps", "ip", "sysctl", "g
 
 
 class PackagesError(RuntimeError):
-    """A tree can't be built; the message says what would mend it."""
+    """A tree can't be built. The message contains the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """Where an engine's version is found: suites in order of preference, and the packages that make it."""
+    """The source of an engine's version: suites in order of preference, and its packages."""
 
     suites: tuple[str, ...]
     packages: tuple[str, ...]
@@ -64,7 +64,7 @@ _SOURCES = {
     "28.5": _Source(("sid", "forky"), ("docker.io", "docker-cli")),
 }
 VERSIONS = tuple(_SOURCES)
-# the oldest: what it links to is on every machine that runs the tests
+# the oldest suite: every machine that runs the tests has the libraries that it links to
 _PACKAGES_SUITE = "bookworm"
 
 
@@ -72,7 +72,7 @@ def tree(version: str) -> Path:
     """Return the root directory of an engine's version, built on first use (5 to 10 s) and kept for later runs.
 
     Raises:
-        PackagesError: no mirror, no such version there any more, or the tree's programs don't start.
+        PackagesError: there is no mirror, it no longer has this version, or the tree's programs do not start.
     """
     if version not in _SOURCES:
         raise PackagesError(f"engine {version}: the lab can build {', '.join(VERSIONS)}")
@@ -85,12 +85,12 @@ def tree(version: str) -> Path:
 
 
 def package(name: str, program: str) -> Path:
-    """Return a program of one of Debian's packages, such as `usr/sbin/radvd`, kept like a tree and run where it lies.
+    """Return a program of a Debian package, such as `usr/sbin/radvd`, which is extracted and kept like a tree.
 
-    It is extracted without what it depends on: it may need this machine's C library, and nothing else.
+    It is extracted without its dependencies: it may need only the C library of this machine.
 
     Raises:
-        PackagesError: no mirror, or the program doesn't start.
+        PackagesError: there is no mirror, or the program does not start.
     """
     path = lab_directory() / "trees" / name
     if not path.exists():
@@ -102,7 +102,7 @@ def package(name: str, program: str) -> Path:
 
 @contextmanager
 def _builders_locked() -> Iterator[None]:
-    """One builder at a time: those of one suite share its cache."""
+    """One builder at a time, because builders of one suite share its cache."""
     with locked(lab_directory() / "cache" / "builders.lock"):
         yield
 
@@ -159,10 +159,10 @@ def _download(version: str, source: _Source) -> list[Path]:
 
 
 class Apt:
-    """Apt with lists, cache and status of the lab's own, for one suite.
+    """Apt with separate lists, cache and status, for one suite.
 
     Raises:
-        PackagesError: from every method, when the suite or a package can't be had.
+        PackagesError: from every method, if the suite or a package is not available.
     """
 
     def __init__(self, suite: str) -> None:
@@ -179,23 +179,23 @@ class Apt:
             *("-o", f"Dir::State::Lists={self._directory / 'lists'}", "-o", "Dir::State::status=/dev/null"),
             *("-o", "Dir::State::extended_states=/dev/null", "-o", f"Dir::Cache={self._directory}"),
             *("-o", f"Dir::Cache::archives={self._directory / 'archives'}"),
-            # a mirror that was frozen serves Release files past their date
+            # a frozen mirror serves expired Release files
             *("-o", "Acquire::Check-Valid-Until=false", "-o", "Acquire::Languages=none", "-o", "Acquire::Retries=3"),
-            # without this, a mirror that doesn't answer is only a warning
+            # otherwise, a mirror that does not answer is only a warning
             *("-o", "APT::Update::Error-Mode=any"),
-            # else this waits for, or fails on, the lock of an apt that is at work on the system
+            # otherwise this waits for, or fails on, the lock of a running apt of the system
             *("-o", "Debug::NoLocking=1", "-o", "APT::Sandbox::User=root"),
         ]
         self._run("apt-get", "-qq", "update")
 
     def candidate(self, package: str) -> str:
-        """Return the version that the suite has, or `none`."""
+        """Return the version in the suite, or `none`."""
         shown = self._run("apt-cache", "policy", package)
         match = re.search(r"Candidate: (?:\d+:)?(\S+)", shown)
         return match[1] if match else "none"
 
     def download(self, packages: list[str]) -> list[Path]:
-        """Download the packages with all that they depend on; return the archives."""
+        """Download the packages with their dependencies; return the archives."""
         directory = self._directory / "archives"
         for stale in directory.glob("*.deb"):
             stale.unlink()
@@ -214,7 +214,7 @@ class Apt:
 
 
 def _mirror() -> str:
-    """Return the address of the Debian archive that this machine's own apt is configured with."""
+    """Return the address of the Debian archive in this machine's apt configuration."""
     if chosen := os.environ.get("DOCKERV6_LAB_MIRROR"):
         return chosen
     listed = run(["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"]).stdout
@@ -228,7 +228,7 @@ def _mirror() -> str:
 
 
 def make_skeleton(root: Path) -> None:
-    """Make a root directory for packages: with merged /usr, whether or not the suite's base-files has the links."""
+    """Create a root directory for packages, with merged /usr even if the suite's base-files lacks the links."""
     for name in ("bin", "sbin", "lib", "lib64"):
         (root / "usr" / name).mkdir(parents=True)
         (root / name).symlink_to(f"usr/{name}")
@@ -252,7 +252,7 @@ def _extract(archive: Path, root: Path) -> None:
 
 
 def _furnish(root: Path) -> None:
-    """Make what maintainer scripts would have made."""
+    """Create what maintainer scripts would create."""
     for variant in XTABLES_VARIANTS:
         directory = root / "xtables" / variant
         directory.mkdir(parents=True)
@@ -263,7 +263,7 @@ def _furnish(root: Path) -> None:
     run_link = root / "var" / "run"
     if run_link.is_symlink():
         run_link.unlink()
-    # relative: a path through /proc/<pid>/root would follow an absolute link to the reader's own /run
+    # relative, because an absolute link in /proc/<pid>/root would lead to the reader's own /run
     run_link.symlink_to("../run")
     for applet in _SHELL_APPLETS:
         link = root / "bin" / applet
@@ -271,13 +271,13 @@ def _furnish(root: Path) -> None:
             link.symlink_to("busybox")
     (root / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")
     (root / "etc/group").write_text("root:x:0:\ndocker:x:999:\n")
-    # a documentation address: no container of a test asks a real name server
+    # a documentation address, so that no container of a test queries a real name server
     (root / "etc/resolv.conf").write_text("nameserver 2001:db8::53\n")
     (root / "etc/hosts").write_text("127.0.0.1 localhost\n::1 localhost\n")
 
 
 def _prove(version: str, root: Path) -> None:
-    """Start each program once: a library that is missing shows here, and not as a dockerd that hangs."""
+    """Start each program once, so that a missing library is reported here and not as a dockerd that hangs."""
     programs = ("dockerd", "containerd", "runc", "docker", "docker-init", "iptables", "busybox")
     for program in programs:
         argv = [f"/xtables/{variant}/iptables" for variant in XTABLES_VARIANTS] if program == "iptables" else [program]

@@ -1,8 +1,8 @@
-"""An Internet provider: a router at the far end of an uplink, a server on the Internet behind it, and its delegations.
+"""An Internet provider: a router at the far end of an uplink, a server on the Internet, and delegated prefixes.
 
-The router knows the way to what is on the uplink's link and to what it delegated, and to nothing else: a packet that
-leaves with an address that the provider did not give is never answered. The server's address is the same at every
-provider, and no network of the uplink's: a host with two uplinks chooses by its routes.
+The router has routes only to the uplink's link and to delegated prefixes: a packet with a source address that the
+provider did not assign gets no reply. The server has the same address at every provider, outside the uplink's prefixes:
+the routes of a host with two uplinks decide which one it uses.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ class Provider:
 
     @classmethod
     def join(cls, session: Session, host: Namespace, uplink: str = "wan0") -> Provider:
-        """Make a provider and plug its link into a host's namespace. The host has no address and no route yet."""
+        """Create a provider and connect its link to a host's namespace. The host has no address and no route yet."""
         router, server = session.namespace("r"), session.namespace("s")
-        # radvd insists on forwarding; nodad and this: no second of duplicate address detection
+        # radvd requires forwarding; without duplicate address detection, addresses are usable at once
         quick = ("net.ipv6.conf.default.accept_dad=0", "net.ipv6.conf.all.forwarding=1")
         router.exec("sysctl", "-q", "-w", *quick)
         server.exec("sysctl", "-q", "-w", quick[0])
@@ -59,7 +59,7 @@ class Provider:
             f"link set {_INTERNET} up\n"
             f"route add default via {ROUTER} dev {_INTERNET}",
         )
-        # radvd advertises the first link-local address: it shall be the known one
+        # radvd advertises the first link-local address, which must be the known one
         router.exec("sysctl", "-q", "-w", "net.ipv6.conf.default.addr_gen_mode=1")
         _ip(router, f"route add {SERVER}/128 dev {_INTERNET}")
         provider = cls(session, host, router, server, uplink)
@@ -67,7 +67,7 @@ class Provider:
         return provider
 
     def plug(self) -> None:
-        """Connect the router and the host; the host listens to advertisements, and forwards all the same."""
+        """Connect the router and the host, which accepts router advertisements although it forwards."""
         self.router.exec(*f"ip link add {self.uplink} type veth peer name {self.uplink} netns {self.host.name}".split())
         settings = (f"net.ipv6.conf.{self.uplink}.accept_dad=0", f"net.ipv6.conf.{self.uplink}.accept_ra=2")
         self.host.exec("sysctl", "-q", "-w", *settings)
@@ -75,42 +75,42 @@ class Provider:
             _ip(where, f"address add {address}/64 dev {self.uplink} nodad\nlink set {self.uplink} up")
 
     def unplug(self) -> None:
-        """Pull the link out: the interface is gone at both ends, with its addresses and routes."""
+        """Remove the link at both ends, with its addresses and routes."""
         self._radvd.kill()
         self.router.exec("ip", "link", "del", self.uplink)
 
     def advertise(self, *prefixes: Advertised | str, router_lifetime: int = ROUTER_LIFETIME) -> None:
-        """Advertise exactly these prefixes from now on, and deliver to their hosts on the link."""
+        """Advertise exactly these prefixes from now on, and add on-link routes for them."""
         told = [Advertised(each) if isinstance(each, str) else each for each in prefixes]
         for each in told:
             self.put_on_link(each.prefix)
         self._radvd.advertise(*told, router_lifetime=router_lifetime)
 
     def say_goodbye(self) -> None:
-        """Stop advertising properly: the router says that it is none any more."""
+        """Stop advertising with a final advertisement that this is no default router."""
         self._radvd.stop()
 
     def fall_silent(self) -> None:
-        """Advertise nothing more, and don't say so: what was told lasts for its lifetime."""
+        """Stop advertising without a final advertisement: advertised prefixes last for their lifetime."""
         self._radvd.kill()
 
     def put_on_link(self, prefix: str) -> str:
-        """Give the link a prefix, and return the router's address in it: it asks on the link for all others."""
+        """Add an on-link prefix, and return the router's address in it. It solicits all others."""
         network = IPv6Network(prefix)
         address = str(network[1])
         _ip(self.router, f"address replace {address}/{network.prefixlen} dev {self.uplink} nodad")
         return address
 
     def delegate(self, prefix: str) -> None:
-        """Route a prefix to the host, as a provider does with one that it delegated (RFC 8415)."""
+        """Route a prefix to the host, as a provider does with a delegated prefix (RFC 8415)."""
         self.router.exec("ip", "-6", "route", "replace", prefix, "via", HOST, "dev", self.uplink)
 
     def withdraw(self, prefix: str) -> None:
-        """Have no way to a prefix any more."""
+        """Remove the route to a prefix."""
         self.router.exec("ip", "-6", "route", "del", prefix)
 
     def add_client(self, address: str) -> None:
-        """Give the server another address: another client on the Internet, for who binds its source to it."""
+        """Give the server another address: another client on the Internet, for requests with this source address."""
         _ip(self.server, f"address add {address}/128 dev {_INTERNET} nodad")
         _ip(self.router, f"route add {address}/128 dev {_INTERNET}")
 
@@ -119,24 +119,24 @@ class Provider:
         return self.router.exec(*argv, check=check)
 
     def ping(self, address: str, *, deadline: int = 20) -> bool:
-        """Say whether an address answers the router, on the link, within `deadline` seconds."""
+        """Return whether an address answers the router, on the link, within `deadline` seconds."""
         return _ping(self.router, address, deadline)
 
     def ping_from_internet(self, address: str, *, deadline: int = 20) -> bool:
-        """Say whether an address answers the server within `deadline` seconds; at once when there is no way to it."""
+        """Return whether an address answers the server within `deadline` seconds; at once without a route."""
         return _ping(self.server, address, deadline)
 
     @contextmanager
     def tcp_server(self, port: int, *, mode: str = "echo") -> Iterator[Traffic]:
-        """Serve a TCP port on the Internet for the block; `mode` as `Neighbour.tcp_server` has it."""
+        """Serve a TCP port on the Internet for the block; `mode` as in `Neighbour.tcp_server`."""
         with tcp_server(self.server, port, mode=mode) as traffic:
             yield traffic
 
     def seen_as(self, engine: Engine, container: str, *, port: int = 7000) -> str:
-        """Return the address that a new TCP connection from a container has when it arrives at the server.
+        """Return the source address that a new TCP connection from a container has at the server.
 
         Raises:
-            CommandFailedError: it doesn't arrive, or no answer finds its way back.
+            CommandFailedError: there is no connection or no answer.
         """
         with self.tcp_server(port, mode="peer"):
             return receive(engine, container, SERVER, port, timeout=2)

@@ -1,7 +1,7 @@
-"""Router advertisements by a real daemon: Debian's radvd on one interface of a router's namespace.
+"""Router advertisements from a real daemon: Debian's radvd on one interface of a router's namespace.
 
-Its intervals are those of Mobile IPv6 (RFC 6275, 7.5), which it allows when it also tells them: a host that is asked to
-wait for an advertisement waits for half a second at most.
+It uses the intervals of Mobile IPv6 (RFC 6275, 7.5), which it allows if it also advertises them. So a host waits for an
+advertisement for half a second at most.
 """
 
 from __future__ import annotations
@@ -27,15 +27,16 @@ _READY = "syntax ok"
 
 
 class RadvdError(RuntimeError):
-    """radvd is not in the state that a call needs; the message ends with its log."""
+    """radvd is not in the state that a call needs. The message ends with its log."""
 
 
 @dataclass(frozen=True, slots=True)
 class Advertised:
     """A prefix for addresses (RFC 4861, 4.6.2), on-link and autonomous. Lifetimes are in seconds.
 
-    A host takes no valid lifetime under two hours that is shorter than what is left of the one it has (RFC 4862,
-    5.5.3e): what shall end soon is advertised so from the beginning. `preferred` 0 deprecates it at once.
+    A host ignores a valid lifetime that is under two hours and shorter than the remaining one (RFC 4862, 5.5.3e):
+    advertise a prefix that must expire soon with a short lifetime from the beginning. `preferred` 0 deprecates it at
+    once.
     """
 
     prefix: str
@@ -49,7 +50,7 @@ def program() -> Path:
 
 
 class Radvd:
-    """One daemon. `advertise` starts it or gives it other prefixes; `stop` and `kill` end it."""
+    """One daemon. `advertise` starts it or changes its prefixes; `stop` and `kill` end it."""
 
     def __init__(self, session: Session, namespace: Namespace, interface: str) -> None:
         self._session = session
@@ -68,7 +69,7 @@ class Radvd:
 
         Raises:
             RadvdError: radvd ended.
-            CommandFailedError: it takes no such configuration.
+            CommandFailedError: it refuses the configuration.
         """
         self._configure(prefixes, router_lifetime)
         if self.running:
@@ -78,15 +79,15 @@ class Radvd:
             self._start()
 
     def stop(self) -> None:
-        """Stop it properly: its last advertisement says that it is no default router any more."""
+        """Stop it; its last advertisement says that it is no default router."""
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """Have it fall silent, as a provider's router that lost its power: what it told lasts for its lifetime."""
+        """Kill it, to simulate a power failure: advertised prefixes last for their lifetime."""
         self._end(signal.SIGKILL)
 
     def log_tail(self, lines: int = 20) -> str:
-        """Return the last lines that it logged."""
+        """Return the last lines of its log."""
         try:
             return "\n".join(self._log.read_text(errors="replace").splitlines()[-lines:])
         except FileNotFoundError:
@@ -113,7 +114,7 @@ class Radvd:
             f"  AdvDefaultLifetime {router_lifetime};\n"
             f"{told}\n}};\n"
         )
-        # radvd refuses what others may write
+        # radvd refuses files that others may write
         unfinished.chmod(0o644)
         self._run("--configtest", str(unfinished))
         unfinished.rename(self._config)

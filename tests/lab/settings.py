@@ -1,4 +1,4 @@
-"""What an engine is started with; apart from the engine, because choosing cells must not load a Docker client."""
+"""The settings of an engine; a separate module, because choosing cells must not load a Docker client."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ XTABLES_VARIANTS = ("nft", "legacy")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """An engine's version, the xtables variant that it finds, its daemon.json, and more arguments for dockerd."""
+    """An engine's version, its xtables variant, its daemon.json, and additional arguments for dockerd."""
 
     version: str
     xtables: str = "nft"
