@@ -8,11 +8,12 @@ SHELL := /bin/bash
 VENV ?= .venv
 CELLS ?= core
 SOAK_ROUNDS ?= 20
-# test processes: engines wait more than they work, so two, each with engines of its own, fill the time of any machine
+# test processes: the tests with kernel and engines wait more than they work
 WORKERS ?= 2
+LAB_WORKERS ?= 3
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
-E2E := $(PYTEST) -m e2e --numprocesses $(WORKERS)
+E2E := $(PYTEST) -m e2e --numprocesses $(LAB_WORKERS)
 RECORDED := --matrix-results=docs/engines
 
 .PHONY: root help setup test lint unit host e2e test-matrix engines soak bench demo crds clean
@@ -38,7 +39,7 @@ unit: setup ## tests without root and engines: unit, property, golden, and contr
 	$(PYTEST) -m 'not host and not e2e' --numprocesses $(WORKERS)
 
 host: root setup ## tests and contracts against the kernel, in network namespaces of their own (root)
-	$(PYTEST) -m host --numprocesses $(WORKERS)
+	$(PYTEST) -m host --numprocesses $(LAB_WORKERS)
 
 e2e: root setup ## tests and contracts with real engines and real packets (root); CELLS=core, all, or names of tests/lab/cells.py
 	$(BIN)/python -m tests.lab build '$(CELLS)'

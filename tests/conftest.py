@@ -38,7 +38,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "cells(name, ...): run an end-to-end test on these cells instead of the chosen")
+    config.addinivalue_line("markers", "cells(name, ...): run an end-to-end test on these cells in every run")
+    config.addinivalue_line("markers", "core_cells(name, ...): run it on these cells with --cells=core")
     try:
         choose(config.getoption("--cells"))
     except ValueError as error:

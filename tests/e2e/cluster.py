@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 TABLE = ("inet", "dockerv6")
 PATIENCE = 60.0
+_PAUSE = 0.05
 
 
 def network_yaml(name: str, spec: Mapping[str, Any] | None = None) -> str:
@@ -42,10 +43,13 @@ def policy_yaml(name: str, spec: Mapping[str, Any]) -> str:
 
 
 def eventually(check: Callable[[], Any], what: str, patience: float = PATIENCE) -> Any:
-    """Call `check` until its result is true, and return the result. Errors of commands count as false."""
+    """Call `check` until its result is true, and return the result. Errors of commands count as false.
+
+    Half of the time is spent waiting, because a check often starts a program and other tests need the processor too.
+    """
     end = time.monotonic() + patience
     answer: Any = None
-    while time.monotonic() < end:
+    while (started := time.monotonic()) < end:
         try:
             answer = check()
         except (CommandFailedError, LookupError, NotFound) as error:
@@ -53,7 +57,7 @@ def eventually(check: Callable[[], Any], what: str, patience: float = PATIENCE) 
         else:
             if answer:
                 return answer
-        time.sleep(0.05)
+        time.sleep(max(_PAUSE, time.monotonic() - started))
     raise AssertionError(f"not within {patience:g} s: {what}; last answer: {answer}")
 
 

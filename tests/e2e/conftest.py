@@ -1,8 +1,9 @@
 """Fixtures of the end-to-end tests: real engines, one for each cell and kept running, with a neighbour and operators.
 
-A test that uses `lab` (or `cell`, or `make_lab`) runs once on each chosen cell; `@pytest.mark.cells("28.5", …)` selects
-other cells for it. The tests of a run share engines, which are cleaned between tests; `make_lab` creates an engine for
-one test. An unavailable cell is an error, never a skip.
+A test that uses `lab` (or `cell`, or `make_lab`) runs once on each chosen cell. `@pytest.mark.cells("28.5", …)` selects
+its cells in every run, `@pytest.mark.core_cells("28.5", …)` those of a run with `--cells=core`. The tests of a run
+share engines, which are cleaned between tests; `make_lab` creates an engine for one test. An unavailable cell is an
+error, never a skip.
 
 With pytest-xdist, each process has its own engines, and a module's tests on one cell run in one process (see
 `tests.lab.schedule`): a fixture of module scope is set up once for each cell.
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.e2e.provider import Premises
-from tests.lab.cells import CELLS, Cell, choose, choose_matrix
+from tests.lab.cells import CELLS, CORE, Cell, choose, choose_matrix
 from tests.lab.lab import Farm, Lab, Station
 from tests.lab.provider import Provider
 
@@ -38,11 +39,17 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "cell" in metafunc.fixturenames:
-        marker = metafunc.definition.get_closest_marker("cells")
-        chooser = choose_matrix if metafunc.definition.path.is_relative_to(_MATRIX) else choose
-        names = list(marker.args) if marker else chooser(metafunc.config.getoption("--cells"))
-        cells = [CELLS[name] for name in names]
+        cells = [CELLS[name] for name in _cells_of(metafunc.definition, metafunc.config.getoption("--cells"))]
         metafunc.parametrize("cell", cells, ids=[cell.name for cell in cells], indirect=True)
+
+
+def _cells_of(test: pytest.Item, expression: str) -> list[str]:
+    if marker := test.get_closest_marker("cells"):
+        return list(marker.args)
+    if test.path.is_relative_to(_MATRIX):
+        return choose_matrix(expression)
+    core = test.get_closest_marker("core_cells")
+    return choose(expression, core.args if core else CORE)
 
 
 @pytest.hookimpl(wrapper=True)

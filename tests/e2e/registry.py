@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from docker.utils.build import exclude_paths
 
 from tests.lab import packages
+from tests.lab.lab import Station
 from tests.lab.net import NEIGHBOUR_ADDRESS_V4
 from tests.lab.process import end, run
 from tests.lab.session import lab_directory, locked
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
     from tests.lab.engine import Engine
     from tests.lab.net import Neighbour
+    from tests.lab.session import Session
+    from tests.lab.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 BASE = "python:3.11-slim-bookworm"
@@ -77,13 +80,58 @@ def build(engine: Engine, context: bytes, tag: str) -> str:
 
 def context_of(directory: Path) -> bytes:
     """Return the tar of a directory's build context, leaving out what its .dockerignore names."""
-    ignored = (directory / ".dockerignore").read_text().splitlines()
-    patterns = [line.strip() for line in ignored if line.strip() and not line.startswith("#")]
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
-        for name in sorted(exclude_paths(str(directory), patterns)):
+        for name in sorted(_context_files(directory)):
             archive.add(directory / name, name, recursive=False)
     return buffer.getvalue()
+
+
+def _context_files(directory: Path) -> set[str]:
+    ignored = (directory / ".dockerignore").read_text().splitlines()
+    patterns = [line.strip() for line in ignored if line.strip() and not line.startswith("#")]
+    return set(exclude_paths(str(directory), patterns))
+
+
+def image_archive(session: Session, settings: Settings, tag: str) -> Path:
+    """Return the archive of the image that the committed Dockerfile builds.
+
+    An engine of these settings builds it once for each content of the build context, in whichever process needs it
+    first; the archive is kept in the lab's directory.
+    """
+    directory = lab_directory() / "images"
+    archive = directory / f"image-{_context_fingerprint()}.tar"
+    with locked(archive.with_suffix(".lock")):
+        if archive.exists():
+            return archive
+        for previous in directory.glob("image-*.tar"):
+            previous.unlink(missing_ok=True)
+        station = Station.build(session, settings)
+        try:
+            load_base(station.engine)
+            with served(station.neighbour):
+                build(station.engine, context_of(ROOT), tag)
+            _save(station.engine, tag, archive)
+        finally:
+            station.remove()
+    return archive
+
+
+def _context_fingerprint() -> str:
+    """Return a hash of all that the image is made of."""
+    digest = hashlib.sha256(f"{_fingerprint()} {_served_directory().name}".encode())
+    for name in sorted(_context_files(ROOT)):
+        content = (ROOT / name).read_bytes() if (ROOT / name).is_file() else b""
+        digest.update(f"{name} {len(content)} ".encode() + content)
+    return digest.hexdigest()[:12]
+
+
+def _save(engine: Engine, tag: str, archive: Path) -> None:
+    unfinished = archive.with_suffix(".unfinished")
+    with unfinished.open("wb") as file:
+        for chunk in engine.client().get_image(tag):
+            file.write(chunk)
+    unfinished.rename(archive)
 
 
 def load_base(engine: Engine) -> None:
@@ -111,11 +159,7 @@ def _make_base(engine: Engine, archive: Path) -> None:
             unpack([deb for deb in download(_HEADERS, Path(more)) if deb.name.startswith(_HEADERS)], root)
         _furnish(root)
         build(engine, _base_context(root), BASE)
-    unfinished = archive.with_suffix(".unfinished")
-    with unfinished.open("wb") as file:
-        for chunk in engine.client().get_image(BASE):
-            file.write(chunk)
-    unfinished.rename(archive)
+    _save(engine, BASE, archive)
 
 
 def _furnish(root: Path) -> None:
@@ -206,6 +250,22 @@ def unpack(debs: list[Path], root: Path) -> None:
             writer = subprocess.run(extract, stdin=reader.stdout, check=False, capture_output=True, text=True)
         if reader.returncode != 0 or writer.returncode != 0:
             raise BuildError(f"{deb} can't be unpacked: {writer.stderr}")
+
+
+@contextmanager
+def debian_root(name: str, *names: str) -> Iterator[Path]:
+    """Provide a root directory of Debian packages for exclusive use; it is made on first use and kept."""
+    root = cache() / name
+    with locked(root.with_suffix(".lock")):
+        if not root.exists():
+            unfinished = root.with_suffix(".unfinished")
+            shutil.rmtree(unfinished, ignore_errors=True)
+            unfinished.mkdir()
+            packages.make_skeleton(unfinished)
+            with tempfile.TemporaryDirectory(dir=cache()) as debs:
+                unpack(download(names, Path(debs)), unfinished)
+            unfinished.rename(root)
+        yield root
 
 
 def _index(debs: list[Path]) -> None:

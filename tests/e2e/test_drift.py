@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from tests.lab.lab import Lab
     from tests.lab.operator import Operator
 
+# 20.10-on differs from 20.10-off in its IPv6 rules only, and these tests do not depend on them
+pytestmark = pytest.mark.core_cells("20.10-off", "28.5")
+
 
 def _running(lab: Lab, name: str = "blog") -> tuple[Operator, str]:
     """Start an operator with one ready network and a container on it that can send."""
@@ -127,6 +130,7 @@ def test_the_operator_waits_for_an_engine_that_was_killed(lab: Lab) -> None:
     assert ping(lab.engine, container, FAR_ADDRESS)
 
 
+@pytest.mark.core_cells("20.10-off", "20.10-on", "28.5")
 def test_a_host_firewall_that_drops_forwarded_packets_gets_an_accept_rule(lab: Lab) -> None:
     _, container = _running(lab)
     lab.engine.exec("ip6tables", "-P", "FORWARD", "DROP")

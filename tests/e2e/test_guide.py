@@ -5,6 +5,8 @@ from __future__ import annotations
 import ipaddress
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.e2e.cluster import eventually, network_id, network_yaml, our_table, resource, subnet_of
 from tests.lab.net import FAR_ADDRESS, HOST_ADDRESS, NEIGHBOUR_ADDRESS, ping
 
@@ -53,6 +55,7 @@ def test_an_empty_spec_gives_a_network_from_a_generated_pool(lab: Lab) -> None:
     assert subnet.subnet_of(ipaddress.ip_network(pool["status"]["prefixes"][0]))  # type: ignore[arg-type]
 
 
+@pytest.mark.core_cells("20.10-off", "28.5")
 def test_apply_converges_once_and_prints_what_it_did(lab: Lab) -> None:
     engine, operator = lab.engine, lab.operator()
     operator.apply_yaml("once.yaml", network_yaml("once"))

@@ -7,6 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.e2e.cluster import network_id, network_yaml, our_table
 from tests.lab.net import FAR_ADDRESS, ping, ping_stream, tcp_stream
 from tests.lab.packets import count_packets
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
 
 _SOURCE = Path(__file__).parents[2] / "operator"
 _PORT = 7002
+
+# an engine without IPv6 rules, where all translation is ours, and one with them
+pytestmark = pytest.mark.core_cells("20.10-off", "28.5")
 
 
 def test_no_packet_is_lost_and_no_rule_rewritten_while_the_operator_restarts(lab: Lab, tmp_path: Path) -> None:

@@ -17,7 +17,6 @@ import pytest
 from tests.e2e import registry
 from tests.e2e.cluster import eventually
 from tests.e2e.compose import ComposeError, Project
-from tests.lab import packages
 from tests.lab.cells import CELLS
 from tests.lab.net import FAR_ADDRESS, HOST_ADDRESS, ping
 from tests.lab.process import end, run
@@ -26,7 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tests.lab.engine import Engine
-    from tests.lab.lab import Farm, Lab
+    from tests.lab.lab import Lab
+    from tests.lab.session import Session
 
 _COMPOSE = registry.ROOT / "manifests" / "compose"
 _UNIT = registry.ROOT / "manifests" / "systemd" / "dockerv6.service"
@@ -42,23 +42,9 @@ pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module")
-def builder(farm: Farm) -> Engine:
-    """An engine that has built the image from the committed Dockerfile."""
-    station = farm.lend(CELLS["28.5"].settings)
-    registry.load_base(station.engine)
-    with registry.served(station.neighbour):
-        registry.build(station.engine, registry.context_of(registry.ROOT), _TAG)
-    return station.engine
-
-
-@pytest.fixture(scope="module")
-def archive(builder: Engine, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The image as a file, for the other engines."""
-    path = tmp_path_factory.mktemp("image") / "image.tar"
-    with path.open("wb") as file:
-        for chunk in builder.client().get_image(_TAG):
-            file.write(chunk)
-    return path
+def archive(lab_session: Session) -> Path:
+    """The image of the committed Dockerfile, as a file for `docker load`."""
+    return registry.image_archive(lab_session, CELLS["28.5"].settings, _TAG)
 
 
 @contextmanager
@@ -99,8 +85,11 @@ def _wait_healthy(engine: Engine, container: str) -> None:
     eventually(lambda: health() == "healthy", f"{container} is healthy")
 
 
-def test_image_contains_the_operator_and_little_else(builder: Engine) -> None:
-    client = builder.client()
+@pytest.mark.cells("28.5")
+def test_image_contains_the_operator_and_little_else(lab: Lab, archive: Path) -> None:
+    registry.load_base(lab.engine)
+    lab.engine.load_image(archive)
+    client = lab.engine.client()
     image, base = (client.inspect_image(tag) for tag in (_TAG, registry.BASE))  # type: ignore[no-untyped-call]
     version = tomllib.loads((registry.ROOT / "pyproject.toml").read_text())["project"]["version"]
     assert image["RootFS"]["Layers"][: len(base["RootFS"]["Layers"])] == base["RootFS"]["Layers"]
@@ -108,7 +97,7 @@ def test_image_contains_the_operator_and_little_else(builder: Engine) -> None:
     assert image["Size"] - base["Size"] < 40 * _MEGABYTE
 
     def inside(*argv: str) -> str:
-        return builder.docker("run", "--rm", "--network", "none", "--entrypoint", argv[0], _TAG, *argv[1:]).stdout
+        return lab.engine.docker("run", "--rm", "--network", "none", "--entrypoint", argv[0], _TAG, *argv[1:]).stdout
 
     assert inside("dockerv6", "--version") == f"dockerv6 {version}\n"
     # the library for the table, the programs and the libraries for the host's filter
@@ -215,10 +204,7 @@ def test_operator_works_with_what_the_unit_allows(lab: Lab) -> None:
 @pytest.fixture(scope="module")
 def systemd() -> Iterator[Path]:
     """A root directory with Debian's systemd, so that machines without systemd can run these tests."""
-    with tempfile.TemporaryDirectory(dir=registry.cache()) as directory:
-        root = Path(directory) / "root"
-        packages.make_skeleton(root)
-        registry.unpack(registry.download(("?essential", "systemd"), Path(directory)), root)
+    with registry.debian_root("systemd", "?essential", "systemd") as root:
         yield root
 
 

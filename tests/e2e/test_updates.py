@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 _FIRST = {"addressing": {"subnet": "fd12:3456:789a:1::/64"}}
 _SECOND = {"addressing": {"subnet": "fd12:3456:789a:2::/64"}}
 
+# 20.10-on differs from 20.10-off in its IPv6 rules only, and these tests do not depend on them
+pytestmark = pytest.mark.core_cells("20.10-off", "28.5")
+
 
 def test_when_idle_waits_for_containers_to_leave(lab: Lab) -> None:
     engine, operator = lab.engine, lab.operator()
@@ -58,6 +61,7 @@ def test_recreate_attaches_containers_again(lab: Lab) -> None:
     assert ping(engine, db, FAR_ADDRESS)
 
 
+@pytest.mark.core_cells("28.5")
 def test_update_strategy_never_only_reports(lab: Lab) -> None:
     engine, operator = lab.engine, lab.operator()
     operator.start()
@@ -69,6 +73,7 @@ def test_update_strategy_never_only_reports(lab: Lab) -> None:
     assert network_id(engine, "blog") == before
 
 
+@pytest.mark.core_cells("28.5")
 def test_suspend_changes_nothing(lab: Lab) -> None:
     engine, operator = lab.engine, lab.operator()
     operator.start()
@@ -122,6 +127,7 @@ def test_a_field_that_needs_a_newer_engine_sets_a_condition(lab: Lab) -> None:
     assert network_id(lab.engine, "six") is None
 
 
+@pytest.mark.core_cells("20.10-off", "20.10-on", "28.5")
 def test_an_internal_network_has_no_route_to_the_outside(lab: Lab) -> None:
     engine, operator = lab.engine, lab.operator()
     operator.start()

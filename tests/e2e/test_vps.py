@@ -48,6 +48,7 @@ def _with_public_addresses(premises: Premises, *, advertised: bool = False) -> s
     return premises.address("www", "web")
 
 
+@pytest.mark.core_cells("20.10-off", "28.5")
 def test_neighbours_reach_containers_that_they_have_no_route_to(premises: Premises) -> None:
     address = _with_public_addresses(premises)
     assert IPv6Address(address) in IPv6Network(_PART)

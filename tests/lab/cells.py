@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from tests.lab.settings import XTABLES_VARIANTS, Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 # before version 27 the engine's IPv6 rules are experimental, and it refuses to start with only one of the two keys
 _IPV6_RULES_ON = {"experimental": True, "ip6tables": True}
@@ -87,13 +87,15 @@ COVER = (
 and on, and each backend."""
 
 
-def choose(expression: str) -> list[str]:
+def choose(expression: str, core: Sequence[str] = CORE) -> list[str]:
     """Return the cells that `core`, `all` or a comma-separated list selects for tests of one feature.
+
+    `core` are the cells of the test in every run.
 
     Raises:
         ValueError: the list contains an unknown name.
     """
-    return _chosen(expression, CORE, _SHORT.values())
+    return _chosen(expression, [CELLS[name].name for name in core], _SHORT.values())
 
 
 def choose_matrix(expression: str) -> list[str]:

@@ -6,7 +6,7 @@ pytest-xdist has marks for this (`--dist loadgroup`), but 3.8 ignores them with 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from xdist.scheduler.loadscope import LoadScopeScheduling  # type: ignore[import-untyped]
 
@@ -19,6 +19,16 @@ _ENGINE = re.compile(r"\[.*?(\d\d\.\d+(?:-off|-on)?(?:-(?:nft|legacy)-(?:no)?pro
 # directories whose modules share fixtures on an engine
 _SHARING = ("tests/e2e/matrix/", "tests/contract/")
 
+# seconds on a quiet machine: for the setup of a group, and for each of its tests
+_COSTS = (
+    ("tests/e2e/test_packaging.py", (20.0, 6.0)),
+    ("tests/e2e/test_demo.py", (2.0, 12.0)),
+    ("tests/e2e/matrix/", (8.0, 0.8)),
+    ("tests/e2e/", (2.0, 4.0)),
+    ("tests/contract/", (2.0, 0.5)),
+    ("", (0.0, 0.3)),
+)
+
 
 def group(test: str) -> str:
     """The group of a test: its module and engine, or its directory and engine if modules share fixtures."""
@@ -28,11 +38,22 @@ def group(test: str) -> str:
     return f"{where} {engine[1]}" if engine else module
 
 
+def estimate(scope: str, tests: int) -> float:
+    """Estimate how many seconds the tests of a group take, with its setup."""
+    setup, each = next(cost for prefix, cost in _COSTS if scope.startswith(prefix))
+    return setup + each * tests
+
+
 class ByEngine(LoadScopeScheduling):  # type: ignore[misc]
-    """Assigns groups to processes, the largest first."""
+    """Assigns groups to processes, the longest first, so that all processes end at about the same time."""
 
     def __init__(self, config: pytest.Config, log: Producer | None = None) -> None:
         super().__init__(config, log)
+
+    def _assign_work_unit(self, node: Any) -> None:
+        longest = max(self.workqueue, key=lambda scope: estimate(scope, len(self.workqueue[scope])))
+        self.workqueue.move_to_end(longest, last=False)
+        super()._assign_work_unit(node)
 
     def _split_scope(self, nodeid: str) -> str:
         return group(nodeid)
