@@ -100,29 +100,19 @@ def choose(request: BlockRequest) -> SubnetChoice | PoolExhausted | PrefixTooSho
         return SubnetChoice(kept)
 
     others = [allocation for allocation in request.held if allocation.owner != request.owner]
-    active = [allocation for allocation in others if not _expired(allocation, request.now, request.cooldown)]
+    active = [allocation for allocation in others if not _expired(allocation, request)]
     taken = [*(allocation.prefix for allocation in active), *request.avoid]
     found = _free(request, prefixes, [*taken, *(allocation.prefix for allocation in own)])
     if found is None and own:
         found = _free(request, prefixes, taken)
     if found is None:
         return _exhausted(request, prefixes, active)
-    return SubnetChoice(found, _to_forget(found, others, request.now, request.cooldown))
+    expired = (allocation for allocation in others if _expired(allocation, request))
+    return SubnetChoice(found, tuple(old for old in expired if old.prefix.overlaps(found)))
 
 
-def cooled_down(held: Iterable[Allocation], now: float, cooldown: float) -> tuple[Allocation, ...]:
-    """Filter the allocations whose cooldown is over: the ledger may forget them."""
-    return tuple(allocation for allocation in held if _expired(allocation, now, cooldown))
-
-
-def _expired(allocation: Allocation, now: float, cooldown: float) -> bool:
-    return allocation.state is AllocationState.COOLING and allocation.since + cooldown <= now
-
-
-def _to_forget(
-    prefix: IPv6Network, others: Iterable[Allocation], now: float, cooldown: float
-) -> tuple[Allocation, ...]:
-    return tuple(old for old in cooled_down(others, now, cooldown) if old.prefix.overlaps(prefix))
+def _expired(allocation: Allocation, request: BlockRequest) -> bool:
+    return allocation.state is AllocationState.COOLING and allocation.since + request.cooldown <= request.now
 
 
 def _distinct(prefixes: Iterable[IPv6Network]) -> list[IPv6Network]:

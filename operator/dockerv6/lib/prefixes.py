@@ -21,14 +21,9 @@ def is_ula(prefix: IPv6Network) -> bool:
     return prefix.subnet_of(ULA)
 
 
-def first_overlap(prefix: IPv6Network, others: Iterable[IPv6Network]) -> IPv6Network | None:
-    """The first of `others` that shares an address with `prefix`."""
-    return next((other for other in others if prefix.overlaps(other)), None)
-
-
 def overlaps_any(prefix: IPv6Network, others: Iterable[IPv6Network]) -> bool:
     """Whether any of `others` shares an address with `prefix`."""
-    return first_overlap(prefix, others) is not None
+    return any(prefix.overlaps(other) for other in others)
 
 
 def first_address(prefix: IPv6Network) -> IPv6Address:

@@ -9,7 +9,6 @@ from dockerv6.ipam.block import (
     PrefixTooShort,
     SubnetChoice,
     choose,
-    cooled_down,
 )
 from dockerv6.ipam.ledger import Allocation, AllocationState
 
@@ -180,7 +179,6 @@ def test_after_the_cooldown_the_choice_lists_expired_allocations() -> None:
     cooled = holds("shop", pool, cooling=True, since=NOW - HOUR)
 
     assert choose(request(prefixes=(pool,), held=(cooled,))) == SubnetChoice(pool, expired=(cooled,))
-    assert cooled_down((cooled, holds("blog", POOL)), NOW, HOUR) == (cooled,)
 
 
 def test_reports_when_the_first_cooldown_ends() -> None:
