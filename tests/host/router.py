@@ -31,7 +31,7 @@ _TIMEOUT = 30.0
 """Seconds to wait for what must come; nothing is ever waited for that must not come."""
 
 nftables_only = pytest.mark.parametrize("backend", ["nftables"], indirect=True)
-"""For what iptables-legacy can't do: see `LEFT_OUT` there."""
+"""For what iptables-legacy can't do: see `UNSUPPORTED_CHAINS` there."""
 
 iptables_only = pytest.mark.parametrize("backend", ["iptables"], indirect=True)
 

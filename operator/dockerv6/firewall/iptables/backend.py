@@ -1,4 +1,4 @@
-"""`Firewall` on iptables-legacy: own chains in mangle and nat, committed table by table and read back."""
+"""`FirewallBackend` on iptables-legacy: our chains in mangle and nat, committed table by table and read back."""
 
 import asyncio
 import logging
@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 from dockerv6.firewall.elements import EXTERNAL, PUBLISHED_AT_PORT, PUBLISHED_AT_TO, PUBLISHED_PORT, PUBLISHED_TO
 from dockerv6.firewall.expr import Element
-from dockerv6.firewall.iptables import compile as compiling
 from dockerv6.firewall.iptables.readback import (
     EMPTY_CONTENTS,
     Chains,
@@ -38,9 +37,6 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-LEFT_OUT = compiling.LEFT_OUT
-"""Chains that aren't written: [::1] of the host reaches a published port only through the engine's userland proxy."""
-
 _ATTEMPTS = 8
 _MOVED = "the tables don't hold what the change was computed from"
 _TRANSLATIONS = frozenset({EXTERNAL, PUBLISHED_TO, PUBLISHED_PORT, PUBLISHED_AT_TO, PUBLISHED_AT_PORT})
@@ -54,20 +50,21 @@ class _ChangedMeanwhileError(Exception):
 
 
 class IptablesFirewall:
-    """Chains `DOCKERV6-…` and one commented jump to each from the top of a built-in chain.
+    """Chains `DOCKERV6-…`, and one commented jump to each base chain's at the top of a built-in chain.
 
-    Chains are ours by their name: whatever else is found in them is drift and is removed, whoever made it.
+    Chains are ours by their name: anything else in them is drift and is removed.
 
-    The kernel announces no change of a legacy table, so it has to be asked (`fingerprint`). Both tables are then read
-    and compared as bytes; nothing is understood anew while they are the same. Reading is done by this process itself;
-    libiptc (13 MB) is loaded when there is something to write, and only then.
+    The kernel announces no change of a legacy table, so it has to be polled (`poll_revision`). Both tables are read and
+    compared as bytes, and decoded only if they differ. Reading needs no library; libiptc (13 MB) is loaded only when
+    there is something to write.
 
-    A table is replaced as a whole, but the two of them one after the other: mangle, which drops, before nat, which
-    lets in; what is no longer let in leaves nat before that. In between, no packet gets further than before or after.
+    A table is replaced as a whole, but the two tables one after the other: mangle, which drops, before nat, which leads
+    packets in; translations that are no longer wanted leave nat before that. In between, no packet gets further than
+    before or after.
     """
 
     def __init__(self) -> None:
-        """Work in the network namespace of whoever first uses it."""
+        """Work in the network namespace of the thread that first uses it."""
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="iptables")
         self._watch = LegacyWatch((MANGLE, NAT))
         self._parted: dict[str, tuple[LegacyTable, Chains]] = {}
@@ -82,12 +79,12 @@ class IptablesFirewall:
 
     @property
     def matches_link_kinds(self) -> bool:
-        """A rule can't ask for a link's kind: the intent has to name the bridges."""
+        """False: xtables can't match on a link's kind, so the intent has to name the bridges."""
         return False
 
     @property
     def generation(self) -> int | None:
-        """The legacy tables have no generation."""
+        """None: the legacy tables have no generation."""
         return None
 
     async def close(self) -> None:
@@ -95,24 +92,24 @@ class IptablesFirewall:
         await asyncio.to_thread(self._thread.shutdown)
 
     async def observe(self) -> Ruleset:
-        """What our chains hold now."""
+        """The ruleset that our chains hold now."""
         return await self._call(self._observe)
 
     async def check(self, change: RulesetChange) -> None:
-        """Let libiptc put the tables together without handing them to the kernel."""
+        """Let libiptc build the tables without committing them."""
         if not change.empty:
             await self._call(lambda: self._write(change.target, dry=True))
 
     async def apply(self, change: RulesetChange) -> Ruleset:
-        """Make our chains what the target says, and read back. What is right already isn't touched."""
+        """Write the chains that differ from the target's, and read back."""
         return await self._call(lambda: self._apply(change))
 
     async def sweep(self) -> None:
-        """Remove chains and jumps; loads nothing where there are none."""
+        """Remove our chains and jumps; loads no library where there are none."""
         await self._call(self._sweep)
 
     async def poll_revision(self) -> int:
-        """How often both tables, whoever's rules, have been found changed (see `LegacyWatch.glance`)."""
+        """How often the tables, with the rules of others, have been found changed (see `LegacyWatch.glance`)."""
         return await self._call(self._watch.glance)
 
     async def _call(self, work: Callable[[], T]) -> T:
@@ -165,7 +162,7 @@ class IptablesFirewall:
 
         Raises:
             RulesetMoved: the tables don't hold `base`, where one is given.
-            FirewallRejected: xtables can't express the target, or it was refused.
+            FirewallRejected: xtables can't express the target, or the kernel refused it.
             FirewallUnavailable: there is no such table, or no privilege.
         """
         for _ in range(_ATTEMPTS):
@@ -183,7 +180,7 @@ class IptablesFirewall:
                 logger.info("a table changed while it was being written; trying again with what it holds now")
             else:
                 return
-        raise FirewallRejected("another process changes the legacy IPv6 tables all the time without taking their lock")
+        raise FirewallRejected("another process keeps changing the legacy IPv6 tables without taking their lock")
 
     def _phases(self, target: Ruleset, observed: Ruleset) -> Iterator[tuple[str, TableContents]]:
         """The commits that lead to the target, in an order in which no packet gets further than before or after."""
@@ -253,7 +250,7 @@ def _prepare_jumps(table: "iptc.Table6", present: Chains, jumps: Chains) -> bool
 
 
 def _kept(target: Ruleset, observed: Ruleset) -> Ruleset | None:
-    """The target with those translations only that are there already; None: none is to go."""
+    """The target with only those translations that the tables hold already; None: none of them is to be removed."""
     there = {each.name: each.elements for each in observed.sets if each.name in _TRANSLATIONS}
     if all(elements <= _elements(target, name) for name, elements in there.items()):
         return None

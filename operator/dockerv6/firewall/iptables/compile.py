@@ -1,16 +1,16 @@
-"""From a ruleset to our chains in xtables. Pure; it knows the terms only: what is let in or dropped is said in `rules`.
+"""Compiles a ruleset to chains of xtables. Pure. It translates terms; `firewall.render` decides what is accepted.
 
-Each base chain becomes a chain that is entered by one commented jump at the top of the built-in chain whose place in
-the stack fits (see `_PLACES`). What "accept" means in a table of one's own, that other tables are still asked, is here
-a return to the built-in chain: an ACCEPT would keep the packet from other people's rules behind our jump. So chains go
-on by `goto`, which leaves nothing to come back to, wherever something further down may return; only chains and lookups
-that never do are jumped to.
+Each base chain becomes a chain that one commented jump enters, at the top of the built-in chain with the nearest
+priority (see `_PLACES`). "Accept" in a table of our own means that other tables still decide. In xtables that is a
+return to the built-in chain: an ACCEPT would keep the packet from the rules below our jump. So a chain from which a
+packet may be accepted is entered by `goto`, which has no way back; only chains and lookups that never accept are jumped
+to.
 
-"Not translated" has to be a decision here too (see `PlainTarget.KEEP_SOURCE`): after an ACCEPT in the table nat, an
-engine whose rules are in iptables-nft would still be asked and would masquerade; after NETMAP to itself nobody is.
+"Not translated" has to be a decision too (see `PlainTarget.KEEP_SOURCE`): after an ACCEPT in the table nat, an engine
+whose rules are in iptables-nft would still masquerade the packet; after NETMAP to itself no other rule is asked.
 
-Comments are on the jumps and on the few rules that start a lookup only: one costs 288 bytes, and a call for every
-packet. Whose an element is stands in the ownership records (see `ownership`).
+Only the jumps, and the few rules that start a lookup, have comments: one costs 288 bytes, and a call for every packet.
+The owners of elements are in the ownership records (see `ownership`).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -53,12 +53,12 @@ from dockerv6.firewall.xtables.rule import (
     XtablesTarget,
 )
 
-LEFT_OUT = frozenset({"loopback", "loopback_back"})
-"""Chains that xtables can't say: it writes no address into a packet without connection tracking, so [::1] of the host
-reaches a published port only through the engine's userland proxy."""
+UNSUPPORTED_CHAINS = frozenset({"loopback", "loopback_back"})
+"""Chains that xtables can't express: it rewrites no address without connection tracking, so [::1] of the host reaches a
+published port only through the engine's userland proxy."""
 
 _TO_PROXY = XtablesRule(PlainTarget.RETURN, source="::1/128")
-"""Without those chains, a translated packet of that source would be dropped; the userland proxy, if any, answers it."""
+"""Without those chains, a translated packet from ::1 would be dropped; the userland proxy, if there is one, answers."""
 
 _PLACES = {
     ("filter", "prerouting", -150): (MANGLE, "PREROUTING"),
@@ -69,17 +69,19 @@ _PLACES = {
     ("nat", "output", -101): (NAT, "OUTPUT"),
     ("nat", "postrouting", 99): (NAT, "POSTROUTING"),
 }
-"""Where a base chain belongs. The mark is cleared in POSTROUTING: mangle has no place behind filter in FORWARD."""
+"""Table and built-in chain by a base chain's type, hook and priority.
 
-_WORDS: dict[Verdict, PlainTarget] = {
+The mark is cleared in POSTROUTING, because mangle has no hook behind filter in FORWARD."""
+
+_VERDICT_TARGETS: dict[Verdict, PlainTarget] = {
     Verdict.ACCEPT: PlainTarget.RETURN,
     Verdict.DROP: PlainTarget.DROP,
     Verdict.MASQUERADE: PlainTarget.MASQUERADE,
     Verdict.KEEP_SOURCE: PlainTarget.KEEP_SOURCE,
 }
 _PASS = f"{OWN_CHAIN_PREFIX}PASS"
-_MOST_NAME = 28
-"""XT_EXTENSION_MAXNAMELEN less its NUL."""
+_LONGEST_NAME = 28
+"""XT_EXTENSION_MAXNAMELEN without its NUL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,7 @@ class CompiledTable:
     jumps: tuple[tuple[str, XtablesRule, str], ...] = ()  # built-in chain, the rule, the ruleset's chain that it enters
 
     def lines(self) -> Iterator[str]:
-        """As `ip6tables-save` shows it."""
+        """The lines of `ip6tables-save`."""
         yield f"*{self.name}"
         for chain in self.chains:
             yield f":{chain.name} - [0:0]"
@@ -122,16 +124,16 @@ def compile_ruleset(ruleset: Ruleset) -> tuple[CompiledTable, CompiledTable]:
     for each in ruleset.sets:
         if each.interval and (clash := overlapping(element.key for element in each.elements)) is not None:
             raise UnsupportedRuleError(f"{' . '.join(clash[0])} overlaps {' . '.join(clash[1])} in set {each.name}")
-    return _Table(MANGLE, ruleset).compiled(), compile_nat(ruleset)
+    return _TableCompiler(MANGLE, ruleset).compiled(), compile_nat(ruleset)
 
 
 def compile_nat(ruleset: Ruleset) -> CompiledTable:
     """The part in the table nat alone."""
-    return _Table(NAT, ruleset).compiled()
+    return _TableCompiler(NAT, ruleset).compiled()
 
 
 def origin(name: str, chains: Iterable[Chain]) -> str:
-    """The ruleset's chain whose part a chain of ours is, by its name; empty: none's."""
+    """The ruleset's chain that a compiled chain comes from, by its name; empty: none."""
     for each in sorted(chains, key=lambda chain: -len(chain.name)):
         if name == own_name(each.name) or name.startswith(f"{_short(each.name)}-"):
             return each.name
@@ -139,15 +141,17 @@ def origin(name: str, chains: Iterable[Chain]) -> str:
 
 
 def is_supported(chain: Chain) -> bool:
-    """Whether the chain is one of those that are written at all."""
-    return chain.name not in LEFT_OUT
+    """Whether xtables can express the chain; the others are left out."""
+    return chain.name not in UNSUPPORTED_CHAINS
 
 
 @dataclass(frozen=True, slots=True)
 class _Lookup:
+    """A lookup in a set or a map."""
+
     fields: tuple[Field, ...]
     kinds: ElementSet
-    entries: tuple[tuple[tuple[str, ...], XtablesTarget | None], ...]  # the target is the rule's own where None
+    entries: tuple[tuple[tuple[str, ...], XtablesTarget | None], ...]  # key, and a map's target; None: the rule's
     negate: bool
 
     @property
@@ -163,11 +167,11 @@ class _Parts:
     conditions: tuple[XtablesRule, ...]  # alternatives; none: never true
     lookups: tuple[_Lookup, ...]
     target: XtablesTarget | None  # None: each element of the one lookup has its own
-    leaves: bool  # the target may leave our chains for good, so it must be gone to
+    leaves: bool  # the target may accept, so it must be entered by goto
 
 
-class _Table:
-    """One table under construction."""
+class _TableCompiler:
+    """Compiles our part of one table."""
 
     def __init__(self, name: str, ruleset: Ruleset) -> None:
         self._name = name
@@ -184,7 +188,7 @@ class _Table:
                 continue
             place = _PLACES.get((chain.type, chain.hook, chain.priority))
             if place is None:
-                raise UnsupportedRuleError(f"no table has a place for chain {chain.name}")
+                raise UnsupportedRuleError(f"no built-in chain has the hook and priority of chain {chain.name}")
             if place[0] == self._name:
                 comment = f"dockerv6: {chain.name.replace('_', ' ')}"
                 jumps.append(
@@ -193,24 +197,24 @@ class _Table:
         return CompiledTable(self._name, tuple(self._chains.values()), tuple(sorted(jumps, key=lambda each: each[0])))
 
     def _chain(self, chain: Chain) -> str:
-        """The name of the chain, which is made if it is not there."""
+        """The name of the compiled chain; compiles it if it is not there."""
         name = own_name(chain.name)
         if name not in self._chains:
-            outer, self._origin = self._origin, chain.name
-            self._chains[name] = CompiledChain(name, (), chain.name)  # its place; chains don't go round in circles
+            caller, self._origin = self._origin, chain.name
+            self._chains[name] = CompiledChain(name, (), chain.name)  # keeps its place before the chains that it enters
             self._fill(name, chain, chain.rules)
-            self._origin = outer
+            self._origin = caller
         return name
 
     def _emit(self, name: str, rules: list[XtablesRule]) -> None:
-        if len(name) > _MOST_NAME:
+        if len(name) > _LONGEST_NAME:
             raise UnsupportedRuleError(f"{name} is too long for a chain")
         if name in self._chains and self._chains[name].rules:
             raise UnsupportedRuleError(f"two chains would be called {name}")
         self._chains[name] = CompiledChain(name, tuple(rules), self._origin)
 
     def _fill(self, name: str, chain: Chain, rules: tuple[Rule, ...]) -> None:
-        """Write the rules, the last of the chain's, into the chain of that name."""
+        """Compile the last rules of a chain into the compiled chain of that name."""
         written = [_TO_PROXY] if (chain.type, chain.hook) == ("nat", "output") else []
         for number, rule in enumerate(rules, start=1):
             parts = self._parts(rule)
@@ -236,21 +240,22 @@ class _Table:
         self._emit(name, written)
 
     def _rest(self, name: str, chain: Chain, rules: tuple[Rule, ...]) -> XtablesTarget | None:
+        """A chain with the rules behind a lookup; None: none of them ever matches."""
         if not any(self._parts(rule).conditions for rule in rules):
             return None
         self._fill(name, chain, rules)
         return ChainTarget(name)
 
     def _tree(self, name: str, parts: _Parts, miss: XtablesTarget | None) -> str:
-        """The root of the rule's lookups. `miss`: where a packet goes that isn't found; None: back."""
+        """The root of the rule's lookup trees. `miss`: the target of a packet that isn't found; None: it returns."""
         lookup, *more = parts.lookups
         known = (parts.lookups, parts.target, miss)
         if known in self._known:
             return self._known[known]
         hit = parts.target
         if more:
-            inner = replace(parts, lookups=tuple(more))
-            hit = ChainTarget(self._tree(f"{name}{chr(ord('a') + len(more) - 1)}", inner, miss), jump=not parts.leaves)
+            others = replace(parts, lookups=tuple(more))
+            hit = ChainTarget(self._tree(f"{name}{chr(ord('a') + len(more) - 1)}", others, miss), jump=not parts.leaves)
         if lookup.negate:
             hit, miss = miss or PlainTarget.RETURN, hit
         entries = [LookupElement(key, own or hit or PlainTarget.RETURN) for key, own in lookup.entries]
@@ -277,7 +282,7 @@ class _Table:
         if any(not each.entries and not each.negate for each in lookups):
             conditions = []
         asked = [each for each in lookups if each.entries]
-        # what each element does of its own comes last of all, or what else is asked would be left out
+        # a map's elements have final targets, so that lookup comes last, after all other conditions
         asked.sort(key=lambda each: (each.decides, each.negate, len(each.entries)))
         target, leaves = self._target(actions)
         return _Parts(tuple(conditions), tuple(asked), target, leaves)
@@ -288,7 +293,7 @@ class _Table:
         return _Lookup(term.fields, replace(found, elements=frozenset()), keys, term.negate)
 
     def _translation(self, term: Dnat) -> _Lookup:
-        """The two maps as one lookup whose elements have targets of their own."""
+        """The maps of a DNAT, of addresses and of ports, as one lookup with a target for each element."""
         addresses = self._set(term.addresses)
         ports = {each.key: each.value for each in self._set(term.ports).elements}
         entries = tuple(
@@ -299,7 +304,7 @@ class _Table:
         return _Lookup(term.fields, replace(addresses, elements=frozenset()), entries, negate=False)
 
     def _source(self, term: Snat) -> _Lookup:
-        """The map as a lookup whose elements have targets of their own."""
+        """The map of an SNAT as a lookup with a target for each element."""
         found = self._set(term.addresses)
         entries = tuple(
             (each.key, SnatTarget(each.value.partition("/")[0])) for each in sorted(found.elements, key=_key)
@@ -312,7 +317,7 @@ class _Table:
         return self._sets[name]
 
     def _target(self, actions: Sequence[Term]) -> tuple[XtablesTarget | None, bool]:
-        """What happens, and whether a packet may leave our chains by it for others to decide."""
+        """The target, and whether a packet may leave our chains by it (accept)."""
         match tuple(actions):
             case ():
                 return None, False
@@ -323,26 +328,26 @@ class _Table:
             case (Netmap(_, to),):
                 return NetmapTarget(with_length(to)), False
             case (Verdict() as verdict,):
-                return _WORDS[verdict], verdict is Verdict.ACCEPT
+                return _VERDICT_TARGETS[verdict], verdict is Verdict.ACCEPT
             case (Jump(name),):
                 chain = self._ruleset.chain(name)
                 if chain is None:
                     raise UnsupportedRuleError(f"there is no chain {name}")
                 leaves = self._leaves(chain)
                 return ChainTarget(self._chain(chain), jump=not leaves), leaves
-        raise UnsupportedRuleError(f"xtables can't do: {' '.join(str(each) for each in actions)}")
+        raise UnsupportedRuleError(f"xtables has no target for: {' '.join(str(each) for each in actions)}")
 
     def _pass(self, bits: int) -> str:
-        """The chain that marks and leaves."""
+        """The chain that marks a packet and accepts it."""
         name = _PASS
         if name not in self._chains:
-            outer, self._origin = self._origin, "forward"
+            caller, self._origin = self._origin, "forward"
             self._emit(name, [XtablesRule(MarkTarget(bits, bits))])
-            self._origin = outer
+            self._origin = caller
         return name
 
     def _leaves(self, chain: Chain) -> bool:
-        """Whether packets may leave our chains from it; if so all must, since nobody comes back from a `goto`."""
+        """Whether packets may leave our chains from it; if so, all must, since a chain entered by goto can't return."""
         leaves = any(self._may_leave(rule) for rule in chain.rules)
         if leaves and not (chain.rules and self._ends(chain.rules[-1])):
             raise UnsupportedRuleError(f"chain {chain.name} accepts some packets and returns with others")
@@ -364,7 +369,7 @@ def _key(element: Element) -> tuple[str, ...]:
 
 
 def _listed(parts: _Parts) -> list[XtablesRule] | None:
-    """A rule with a single lookup of few elements as that many rules; None: it needs chains."""
+    """The rules of a single lookup with few elements, one for each; None: it needs a tree of chains."""
     lookup = parts.lookups[0]
     if len(parts.lookups) > 1 or lookup.negate or len(lookup.entries) > LEAF:
         return None
@@ -373,7 +378,7 @@ def _listed(parts: _Parts) -> list[XtablesRule] | None:
             matching(replace(condition, target=own or parts.target), lookup.fields, key)
             for condition, (key, own) in product(parts.conditions, lookup.entries)
         ]
-    except UnsupportedRuleError:  # two conditions of one kind: one rule each
+    except UnsupportedRuleError:  # two conditions on one field need two rules
         return None
 
 
@@ -382,11 +387,11 @@ def _with(condition: XtablesRule, target: XtablesTarget | None, comment: str) ->
 
 
 def own_name(chain: str) -> str:
-    """What the ruleset's chain is called in xtables."""
+    """The name of a ruleset's chain in xtables."""
     return f"{OWN_CHAIN_PREFIX}{chain.upper()}"
 
 
 def _short(chain: str) -> str:
-    """The chain's name, short enough for numbers behind it."""
+    """The name, short enough for the numbers of its lookup trees behind it."""
     words = chain.upper().split("_")
     return OWN_CHAIN_PREFIX + (words[0][:7] if len(words) == 1 else f"{words[0][:3]}_{words[1][:3]}")

@@ -1,9 +1,9 @@
-"""What a rule asks of a packet: conditions, and lookups in sets, which xtables doesn't have. Pure.
+"""Conditions of a rule, and lookups in sets as trees of chains, since xtables has no sets. Pure.
 
-A lookup becomes a tree of chains, so that a packet passes dozens of rules and not thousands. A node with few elements
-is a plain list. A larger one sends the packet on to the one child that can hold its element: by the next bits of an
-address, the next character of an interface name, a protocol, a range of ports. It is sent by `goto`, so the other
-children are never looked at, and every node ends with what happens to a packet that isn't found.
+In a tree a packet passes dozens of rules, not thousands. A node with few elements is a plain list. A larger node sends
+the packet by `goto` to the one child that can hold its element, chosen by the next bits of an address, the next
+character of an interface name, a protocol, or a range of ports. The other children are skipped. Every node ends with the
+target of a packet that isn't found.
 """
 
 import dataclasses
@@ -25,13 +25,13 @@ from dockerv6.firewall.xtables.rule import (
 )
 
 LEAF = 8
-"""As many elements are simply listed."""
+"""A node with at most so many elements is a list."""
 
 FEW = 2
-"""As many are listed in their parent's node."""
+"""A group of at most so many elements is listed in its parent's node."""
 
 _BITS = 3
-"""Of an address or a port, a level: up to eight children."""
+"""Bits of an address or a port that a level decides: up to eight children."""
 
 _ANY = "::/0"
 
@@ -43,13 +43,17 @@ _STATES = ("INVALID", "NEW", "RELATED", "ESTABLISHED")
 """In the order in which ip6tables shows them."""
 
 _NARROWING = ("source", "destination", "original", "iif", "oif", "protocol", "ports")
-"""The conditions by which a tree parts its elements."""
+"""The conditions by which a tree divides its elements."""
 
 Emit = Callable[[str, list[XtablesRule]], None]
 
 
 def alternatives(rule: XtablesRule, term: Is | HasMark) -> Iterator[XtablesRule]:
-    """The rules that the rule becomes with this term as a further condition: one for each value; none: never true."""
+    """The rule with a further condition: one rule for each value of the term; none where it is never true.
+
+    Raises:
+        UnsupportedRuleError: xtables has no such condition.
+    """
     if isinstance(term, HasMark):
         yield replace(rule, mark=term.bits)
         return
@@ -67,7 +71,7 @@ def alternatives(rule: XtablesRule, term: Is | HasMark) -> Iterator[XtablesRule]
             return
     write = _CONDITIONS_BY_FIELD.get(term.field)
     if write is None or term.negate:
-        raise UnsupportedRuleError(f"no rule can match on: {term}; for links' kinds, the bridges have to be named")
+        raise UnsupportedRuleError(f"xtables can't match on {term}; for link kinds, the intent has to name the bridges")
     yield from write(rule, sorted(term.values))
 
 
@@ -87,13 +91,13 @@ def _direction(rule: XtablesRule, values: list[str]) -> Iterator[XtablesRule]:
 
 def _status(rule: XtablesRule, values: list[str]) -> Iterator[XtablesRule]:
     if values != ["dnat"]:
-        raise UnsupportedRuleError(f"no rule can match on: ct status {','.join(values)}")
+        raise UnsupportedRuleError(f"xtables can't match on ct status {','.join(values)}")
     yield replace(rule, translated=True)
 
 
 def _local(rule: XtablesRule, values: list[str]) -> Iterator[XtablesRule]:
     if values != ["local"]:
-        raise UnsupportedRuleError(f"no rule can match on: fib daddr type {','.join(values)}")
+        raise UnsupportedRuleError(f"xtables can't match on fib daddr type {','.join(values)}")
     yield replace(rule, destination_type="LOCAL")
 
 
@@ -125,7 +129,7 @@ _CONDITIONS_BY_FIELD: dict[Field, Callable[[XtablesRule, list[str]], Iterator[Xt
 
 @dataclass(frozen=True, slots=True)
 class LookupElement:
-    """An element: its key, and what happens to a packet that has it."""
+    """An element's key, and the target of a packet with these values."""
 
     key: tuple[str, ...]
     target: XtablesTarget
@@ -135,7 +139,7 @@ def matching(rule: XtablesRule, fields: Sequence[Field], key: tuple[str, ...]) -
     """The rule with the further condition that the fields have these values.
 
     Raises:
-        UnsupportedRuleError: there is a condition on such a field already, or none of this kind.
+        UnsupportedRuleError: the rule has a condition on such a field already, or xtables has none for it.
     """
     found: dict[str, str | tuple[int, int]] = {}
     for field, part in zip(fields, key, strict=True):
@@ -149,11 +153,15 @@ def matching(rule: XtablesRule, fields: Sequence[Field], key: tuple[str, ...]) -
         elif field is Field.DPORT:
             found["ports"] = (int(part), int(part))
         else:
-            raise UnsupportedRuleError(f"no rule can look up {field} in a list")
+            raise UnsupportedRuleError(f"xtables can't look up {field} in a list")
     for name in found:
         if getattr(rule, name):
-            raise UnsupportedRuleError(f"one rule can't have two conditions on {name}")
+            raise UnsupportedRuleError(f"a rule can't have two conditions on {name}")
     return replace(rule, **found)  # type: ignore[arg-type] # the names and their types go together
+
+
+_Groups = list[tuple[XtablesRule | None, list[LookupElement]]]
+"""Elements by the condition that they share; None: none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +169,7 @@ class LookupTree:
     """One lookup, written into chains by `emit`.
 
     Attributes:
-        miss: what happens to a packet that no element fits; None: back to whoever sent it here.
+        miss: the target of a packet that no element matches; None: it returns.
     """
 
     fields: tuple[Field, ...]
@@ -171,11 +179,11 @@ class LookupTree:
     _taken: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def write(self, name: str, entries: Sequence[LookupElement]) -> None:
-        """Make the chain `name` and those below it."""
+        """Emit the chain `name` and those below it."""
         self._node(name, name, sorted(entries, key=lambda each: each.key), XtablesRule())
 
     def _node(self, root: str, name: str, entries: list[LookupElement], known: XtablesRule) -> None:
-        """`known`: what is known of a packet that gets here. It names the chain, so a level above changes no name."""
+        """Emit a node. `known`: conditions that a packet here fulfils; chains are named by them, not by their level."""
         rules: list[XtablesRule] = []
         groups = self._split(entries) if len(entries) > LEAF else None
         if groups is None:
@@ -194,7 +202,7 @@ class LookupTree:
         self.emit(name, rules)
 
     def _child(self, root: str, known: str) -> str:
-        """A name that is the same for the same packets, whatever else the tree holds."""
+        """A name that depends on the conditions only, so that other elements don't change it."""
         salt = known
         while True:
             name = f"{root}-{hashlib.blake2b(salt.encode(), digest_size=3).hexdigest()}"
@@ -205,9 +213,9 @@ class LookupTree:
     def _leaf(self, entry: LookupElement) -> XtablesRule:
         return _leaf(entry.target, self.fields, entry.key)
 
-    def _split(self, entries: list[LookupElement]) -> list[tuple[XtablesRule | None, list[LookupElement]]] | None:
-        """The best partition: the one with the smallest largest part. None: no field tells the elements apart."""
-        best: list[tuple[XtablesRule | None, list[LookupElement]]] | None = None
+    def _split(self, entries: list[LookupElement]) -> _Groups | None:
+        """The partition whose largest part is smallest; None: no field divides the elements."""
+        best: _Groups | None = None
         for field in _ORDER:
             if field not in self.fields:
                 continue
@@ -216,9 +224,7 @@ class LookupTree:
                 best = found
         return best
 
-    def _split_by(
-        self, field: Field, index: int, entries: list[LookupElement]
-    ) -> list[tuple[XtablesRule | None, list[LookupElement]]] | None:
+    def _split_by(self, field: Field, index: int, entries: list[LookupElement]) -> _Groups | None:
         if field is Field.PROTOCOL:
             found = _grouped(entries, lambda each: each.key[index])
             return [(XtablesRule(protocol=name), members) for name, members in found] if len(found) > 1 else None
@@ -228,9 +234,7 @@ class LookupTree:
             return _by_name(_LINKS[field], index, entries)
         return _by_address(_PREFIXES[field], index, entries)
 
-    def _by_port(
-        self, index: int, entries: list[LookupElement]
-    ) -> list[tuple[XtablesRule | None, list[LookupElement]]] | None:
+    def _by_port(self, index: int, entries: list[LookupElement]) -> _Groups | None:
         protocols = {each.key[self.fields.index(Field.PROTOCOL)] for each in entries}
         ports = sorted({int(each.key[index]) for each in entries})
         if len(protocols) != 1 or len(ports) == 1:
@@ -253,13 +257,11 @@ def _narrowed(known: XtablesRule, condition: XtablesRule) -> XtablesRule:
 
 @lru_cache(maxsize=32768)
 def _leaf(target: XtablesTarget, fields: tuple[Field, ...], key: tuple[str, ...]) -> XtablesRule:
-    """Kept, since whenever one element changes all are compiled."""
+    """Cached, since a change of one element compiles all."""
     return matching(XtablesRule(target), fields, key)
 
 
-def _by_name(
-    option: str, index: int, entries: list[LookupElement]
-) -> list[tuple[XtablesRule | None, list[LookupElement]]] | None:
+def _by_name(option: str, index: int, entries: list[LookupElement]) -> _Groups | None:
     names = sorted({each.key[index] for each in entries})
     if len(names) == 1:
         return None
@@ -277,9 +279,7 @@ def _named(option: str, prefix: str, members: list[LookupElement], index: int) -
     return XtablesRule(**{option: next(iter(alone)) if len(alone) == 1 else prefix + WILDCARD})  # type: ignore[arg-type]
 
 
-def _by_address(
-    option: str, index: int, entries: list[LookupElement]
-) -> list[tuple[XtablesRule | None, list[LookupElement]]] | None:
+def _by_address(option: str, index: int, entries: list[LookupElement]) -> _Groups | None:
     ranges = [_number(each.key[index]) for each in entries]
     length = min(length for _, length in ranges)
     low, high = min(number for number, _ in ranges), max(number for number, _ in ranges)
@@ -292,7 +292,7 @@ def _by_address(
             deeper.setdefault(number >> (128 - below), []).append(each)
     if not deeper or len(deeper) + bool(here) == 1:
         return None
-    found: list[tuple[XtablesRule | None, list[LookupElement]]] = [(None, here)] if here else []
+    found: _Groups = [(None, here)] if here else []
     for start in sorted(deeper):
         prefix = f"{IPv6Address(start << (128 - below))}/{below}"
         found.append((XtablesRule(**{option: prefix}), deeper[start]))  # type: ignore[arg-type]
@@ -305,11 +305,11 @@ def _number(prefix: str) -> tuple[int, int]:
     try:
         return int(IPv6Address(address)), int(length)
     except ValueError as error:
-        raise UnsupportedRuleError(f"{prefix} is no prefix") from error
+        raise UnsupportedRuleError(f"{prefix} is not a prefix") from error
 
 
 def _common(first: str, last: str) -> str:
-    """What two names begin with, and so all that are sorted between them."""
+    """The common beginning of two names, and so of all that are sorted between them."""
     for at, (one, other) in enumerate(zip(first, last, strict=False)):
         if one != other:
             return first[:at]
@@ -325,5 +325,5 @@ def _grouped(
     return sorted(found.items())
 
 
-def _largest(groups: list[tuple[XtablesRule | None, list[LookupElement]]]) -> int:
+def _largest(groups: _Groups) -> int:
     return max(len(members) for _, members in groups)
