@@ -1,4 +1,4 @@
-"""What is reported where engine 29 filters by nftables itself (`--firewall-backend=nftables`).
+"""What is reported where engine 29 filters with nftables (`--firewall-backend=nftables`).
 
 The listings have the shape of that engine's table `ip6 docker-bridges`, by its source. No live engine of that kind
 has been seen: what it does with a mark is taken from there.
@@ -28,7 +28,7 @@ NETWORKS = Path(__file__).parents[1] / "unit" / "firewall" / "hostfilter" / "lis
 
 
 class Listed(NftSession):
-    """A session that lists what was written down."""
+    """A session that returns a recorded listing."""
 
     def __init__(self, items: list[Object]) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class Listed(NftSession):
 
 
 @pytest.mark.parametrize("name", ["engine-29", "engine-29-accepting"])
-async def test_the_barrier_and_its_remedy(name: str) -> None:
+async def test_the_forward_drop_and_its_remedy(name: str) -> None:
     items = json.loads((NETWORKS / f"{name}.json").read_text())["nftables"]
     session = Listed(items)
     found = await read_native_drops(session, DEFAULT_MARK, chains_in(items))

@@ -1,4 +1,4 @@
-"""The same scenarios in iptables-legacy's words. `DOCKERV6_UPDATE_GOLDEN=1` writes them anew; read the difference."""
+"""The scenarios compiled for iptables-legacy. `DOCKERV6_UPDATE_GOLDEN=1` rewrites the files; review the difference."""
 
 import os
 from collections.abc import Iterator
@@ -17,20 +17,20 @@ FOLDER = Path(__file__).parent / "iptables"
 
 
 def named(wish: FirewallIntent) -> FirewallIntent:
-    """With the bridges that it knows of named, since xtables can't tell a bridge from another link."""
+    """The intent with its own bridges named, since xtables can't match on a link's kind."""
     if wish.guest_bridges is not None:
         return wish
     return replace(wish, guest_bridges=tuple(sorted({network.bridge for network in wish.networks})))
 
 
 def lines(wish: FirewallIntent) -> Iterator[str]:
-    """Chains and rules, and the ledger behind them."""
+    """Chains and rules, then the ownership records."""
     ruleset = render(named(wish))
     if not ruleset.exists:
         return
     for table in compile_ruleset(ruleset):
         yield from table.lines()
-    yield from (f"-A {ownership.CHAIN} {spec}" for spec in ownership.compile_records(ruleset, wish.mark).rules)
+    yield from (f"-A {ownership.CHAIN} {rule}" for rule in ownership.compile_records(ruleset, wish.mark).rules)
 
 
 @pytest.mark.parametrize("name", SCENARIOS)

@@ -36,7 +36,7 @@ DROP = "table ip6 filter { chain f { type filter hook forward priority 0; udp sp
 
 @pytest.fixture
 async def host(inside_netns: Namespace) -> AsyncIterator[LinuxHostNet]:
-    """The host that the test runs on: br0, and an address that is not the bridge's."""
+    """The host that the test runs on: br0, and an address that br0 does not have."""
     assert inside_netns
     set_sysctl("net/ipv6/conf/all/forwarding", "1")
     set_sysctl("net/bridge/bridge-nf-call-ip6tables", "0")
@@ -51,7 +51,7 @@ async def host(inside_netns: Namespace) -> AsyncIterator[LinuxHostNet]:
 
 @pytest.fixture
 def join(host: LinuxHostNet, make_netns: Callable[[], Namespace]) -> Callable[[str, str], Namespace]:
-    """Make a container with an address behind a port of br0; gives it when packets pass."""
+    """Make a container with an address behind a port of br0; returned once packets pass."""
     assert host
 
     def made(port: str, address: str) -> Namespace:
@@ -85,14 +85,14 @@ async def test_with_hairpin_a_container_reaches_itself_through_the_hosts_address
 
 
 def _pass_after(client: socket.socket) -> None:
-    """Be sure that what the client has sent is dealt with: something that it sends later came through."""
+    """Wait until the client's earlier packets have been handled: a later one came through."""
     with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as of_host:
         of_host.bind((HOST, 0))
         of_host.settimeout(30)
         exchange(client, of_host)
 
 
-async def test_a_filter_sees_what_is_bridged_once_the_bridge_shows_it(
+async def test_a_filter_sees_bridged_packets_with_nf_call_ip6tables(
     host: LinuxHostNet, join: Callable[[str, str], Namespace]
 ) -> None:
     blog, shop = join("veth0", BLOG), join("veth1", SHOP)
@@ -106,7 +106,7 @@ async def test_a_filter_sees_what_is_bridged_once_the_bridge_shows_it(
         assert exchange(unwanted, server, "bridged again") == BLOG
 
 
-async def test_what_is_set_is_what_ip_shows(host: LinuxHostNet, join: Callable[[str, str], Namespace]) -> None:
+async def test_settings_are_shown_by_ip(host: LinuxHostNet, join: Callable[[str, str], Namespace]) -> None:
     join("veth0", BLOG)
     for on, word, digit in ((True, "on", "1"), (False, "off", "0")):
         await host.set_hairpin("veth0", on=on)
@@ -115,7 +115,7 @@ async def test_what_is_set_is_what_ip_shows(host: LinuxHostNet, join: Callable[[
         assert f"nf_call_ip6tables {digit}" in ip("-d", "link", "show", "br0")
 
 
-async def test_what_others_set_is_told(host: LinuxHostNet, join: Callable[[str, str], Namespace]) -> None:
+async def test_changes_by_others_are_announced(host: LinuxHostNet, join: Callable[[str, str], Namespace]) -> None:
     join("veth0", BLOG)
     for word, digit, expected in (("on", "1", True), ("off", "0", False)):
         ip("link", "set", "veth0", "type", "bridge_slave", "hairpin", word)
@@ -142,7 +142,7 @@ async def test_settings_of_another_bridge_or_port_stay(
     assert "state UP" in bridge
 
 
-async def test_an_address_that_somebody_else_has_stays_tentative_and_that_is_reported(host: LinuxHostNet) -> None:
+async def test_a_duplicate_address_stays_tentative_and_is_reported(host: LinuxHostNet) -> None:
     address = IPv6Interface("2001:db8:7::1/64")
     ip("link", "add", "veth0", "type", "veth", "peer", "name", "other0")
     ip("address", "add", str(address), "dev", "other0", "nodad")
@@ -160,7 +160,7 @@ async def test_an_address_that_somebody_else_has_stays_tentative_and_that_is_rep
     assert found["other0"].tentative == found["other0"].dad_failed == frozenset()
 
 
-async def test_a_gateway_address_that_a_container_claims_is_taken_back(
+async def test_a_gateway_address_that_a_container_claims_is_restored(
     host: LinuxHostNet, make_netns: Callable[[], Namespace]
 ) -> None:
     rogue, gateway = make_netns(), IPv6Interface("fd12:3456:789a:7::1/64")

@@ -1,4 +1,4 @@
-"""The backend that fits this kernel, and what is left when another takes over."""
+"""The choice of the backend on this kernel, and a change of backend."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("private_netns")
 WISH = FirewallIntent((BLOG,), ports=(WEB,), guest_bridges=("br-blog",))
 
 
-async def test_this_kernel_gets_nftables_and_no_legacy_table_by_looking(session: NftSession) -> None:
+async def test_this_kernel_gets_nftables_and_no_legacy_table(session: NftSession) -> None:
     choice = await detect.choose("auto", session)
     assert choice.backend == "nftables"
     for other in detect.others(choice, session):
@@ -33,7 +33,7 @@ async def test_this_kernel_gets_nftables_and_no_legacy_table_by_looking(session:
     assert await session.inet_table("dockerv6") is None
 
 
-async def test_our_table_that_is_there_already_is_in_nobodys_way(session: NftSession) -> None:
+async def test_an_existing_table_of_ours_does_not_change_the_choice(session: NftSession) -> None:
     choice = await detect.choose("auto", session)
     firewall = detect.build(choice, session)
     desired = render(replace(WISH, guest_bridges=None))
@@ -43,9 +43,7 @@ async def test_our_table_that_is_there_already_is_in_nobodys_way(session: NftSes
 
 
 @pytest.mark.parametrize(("before", "after"), [("nftables", "iptables"), ("iptables", "nftables")])
-async def test_who_changes_the_backend_is_left_with_nothing_of_the_other(
-    session: NftSession, before: str, after: str
-) -> None:
+async def test_a_change_of_backend_removes_the_rules_of_the_other(session: NftSession, before: str, after: str) -> None:
     old = detect.build(await detect.choose(before, session), session)
     await old.apply(diff(render(WISH), EMPTY))
     choice = await detect.choose(after, session)

@@ -37,147 +37,147 @@ async def host() -> AsyncIterator[LinuxHostFilter]:
 
 
 def engine_chains(variant: str) -> None:
-    """As engines >= 23 have them."""
+    """The jump to DOCKER-USER of engines >= 23."""
     ip6tables(variant, "-N", "DOCKER-USER")
     ip6tables(variant, "-I", "FORWARD", "-j", "DOCKER-USER")
 
 
-async def only_barrier(host: LinuxHostFilter) -> ForwardDrop:
+async def only_drop(host: LinuxHostFilter) -> ForwardDrop:
     state = await host.observe(MARK)
     assert len(state.forward_drops) == 1, state
     return state.forward_drops[0]
 
 
-async def test_a_host_without_a_filter_has_no_barrier_and_none_is_made_by_looking(host: LinuxHostFilter) -> None:
+async def test_a_host_without_a_filter_has_no_drop_and_gets_no_table(host: LinuxHostFilter) -> None:
     assert await host.observe(MARK) == HostFilterState()
     assert "filter" not in used_tables()
 
 
-async def test_a_dropping_policy_is_admitted_at_the_top_of_forward(host: LinuxHostFilter, variant: str) -> None:
+async def test_a_dropping_policy_gets_the_accept_rule_at_the_top_of_forward(
+    host: LinuxHostFilter, variant: str
+) -> None:
     ip6tables(variant, "-P", "FORWARD", "DROP")
     ip6tables(variant, "-A", "FORWARD", "-i", "eth0", "-j", "REJECT")
-    barrier = await only_barrier(host)
-    assert (barrier.variant, barrier.chain, barrier.has_accept_rule) == (VARIANTS[variant], "FORWARD", False)
-    await host.add_accept_rule(barrier, MARK)
+    drop = await only_drop(host)
+    assert (drop.variant, drop.chain, drop.has_accept_rule) == (VARIANTS[variant], "FORWARD", False)
+    await host.add_accept_rule(drop, MARK)
     assert saved_chain(variant, "FORWARD")[0] == RULE
-    assert (await only_barrier(host)).has_accept_rule
+    assert (await only_drop(host)).has_accept_rule
     before = saved_chain(variant, "FORWARD")
-    await host.add_accept_rule(barrier, MARK)
+    await host.add_accept_rule(drop, MARK)
     assert saved_chain(variant, "FORWARD") == before
 
 
-async def test_two_who_admit_at_once_leave_one_rule(host: LinuxHostFilter, variant: str) -> None:
+async def test_concurrent_additions_leave_one_rule(host: LinuxHostFilter, variant: str) -> None:
     ip6tables(variant, "-P", "FORWARD", "DROP")
-    barrier = await only_barrier(host)
-    await asyncio.gather(*(host.add_accept_rule(barrier, MARK) for _ in range(4)))
+    drop = await only_drop(host)
+    await asyncio.gather(*(host.add_accept_rule(drop, MARK) for _ in range(4)))
     assert saved_chain(variant, "FORWARD") == [RULE]
 
 
 async def test_docker_user_is_preferred(host: LinuxHostFilter, variant: str) -> None:
     ip6tables(variant, "-P", "FORWARD", "DROP")
     engine_chains(variant)
-    await host.add_accept_rule(await only_barrier(host), MARK)
+    await host.add_accept_rule(await only_drop(host), MARK)
     assert saved_chain(variant, "DOCKER-USER") == [RULE]
     assert saved_chain(variant, "FORWARD") == ["-j DOCKER-USER"]
 
 
-async def test_rules_that_come_above_are_not_fought_until_they_end_the_chain(
-    host: LinuxHostFilter, variant: str
-) -> None:
+async def test_a_rule_above_ours_is_accepted_unless_it_ends_the_chain(host: LinuxHostFilter, variant: str) -> None:
     ip6tables(variant, "-P", "FORWARD", "DROP")
-    await host.add_accept_rule(await only_barrier(host), MARK)
+    await host.add_accept_rule(await only_drop(host), MARK)
     ip6tables(variant, "-I", "FORWARD", "-d", "2001:db8:bad::/48", "-j", "DROP")
-    assert (await only_barrier(host)).has_accept_rule
+    assert (await only_drop(host)).has_accept_rule
     ip6tables(variant, "-N", "DOCKER-ISOLATION-STAGE-1")  # as engine 20.10 does for each network that it makes
     for above in (("-j", "DOCKER-ISOLATION-STAGE-1"), ("-j", "REJECT")):
         ip6tables(variant, "-I", "FORWARD", *above)
-        barrier = await only_barrier(host)
-        assert not barrier.has_accept_rule
-        await host.add_accept_rule(barrier, MARK)
+        drop = await only_drop(host)
+        assert not drop.has_accept_rule
+        await host.add_accept_rule(drop, MARK)
         assert saved_chain(variant, "FORWARD")[0] == RULE
         assert saved_chain(variant, "FORWARD").count(RULE) == 1
 
 
-async def test_the_rule_is_withdrawn_where_nothing_drops_any_more(host: LinuxHostFilter, variant: str) -> None:
+async def test_the_rule_is_removed_when_nothing_drops(host: LinuxHostFilter, variant: str) -> None:
     ip6tables(variant, "-P", "FORWARD", "DROP")
-    await host.add_accept_rule(await only_barrier(host), MARK)
+    await host.add_accept_rule(await only_drop(host), MARK)
     ip6tables(variant, "-P", "FORWARD", "ACCEPT")
     state = await host.observe(MARK)
     assert state.forward_drops == ()
-    (stray,) = state.orphaned
+    (orphaned,) = state.orphaned
     for _ in range(2):
-        await host.remove_accept_rule(stray, MARK)
+        await host.remove_accept_rule(orphaned, MARK)
         assert await host.observe(MARK) == HostFilterState()
     assert saved_chain(variant, "FORWARD") == []
 
 
-async def test_every_copy_is_withdrawn_and_nothing_else(host: LinuxHostFilter, variant: str) -> None:
+async def test_every_copy_of_the_rule_is_removed_and_no_other_rule(host: LinuxHostFilter, variant: str) -> None:
     ip6tables(variant, "-P", "FORWARD", "DROP")
-    barrier = await only_barrier(host)
-    await host.add_accept_rule(barrier, MARK)
+    drop = await only_drop(host)
+    await host.add_accept_rule(drop, MARK)
     ip6tables(variant, "-A", "FORWARD", "-i", "eth0", "-j", "ACCEPT")
     ip6tables(variant, "-A", "FORWARD", "-m", "mark", "--mark", "0x1/0x1", "-j", "ACCEPT")
     ip6tables(variant, "-A", "FORWARD", "-m", "mark", "--mark", f"{MARK:#x}/{MARK:#x}", "-j", "ACCEPT")
-    await host.remove_accept_rule(barrier, MARK)
+    await host.remove_accept_rule(drop, MARK)
     assert saved_chain(variant, "FORWARD") == ["-i eth0 -j ACCEPT", "-m mark --mark 0x1/0x1 -j ACCEPT"]
 
 
-async def test_both_variants_can_drop_at_once_and_both_are_mended(host: LinuxHostFilter) -> None:
+async def test_drops_in_both_variants_are_repaired(host: LinuxHostFilter) -> None:
     for variant in VARIANTS:
         ip6tables(variant, "-P", "FORWARD", "DROP")
     state = await host.observe(MARK)
-    assert [barrier.variant for barrier in state.forward_drops] == list(VARIANTS.values())
-    for barrier in state.forward_drops:
-        await host.add_accept_rule(barrier, MARK)
-    assert all(barrier.has_accept_rule for barrier in (await host.observe(MARK)).forward_drops)
+    assert [drop.variant for drop in state.forward_drops] == list(VARIANTS.values())
+    for drop in state.forward_drops:
+        await host.add_accept_rule(drop, MARK)
+    assert all(drop.has_accept_rule for drop in (await host.observe(MARK)).forward_drops)
 
 
-async def test_a_native_base_chain_is_reported_with_what_to_do(host: LinuxHostFilter) -> None:
+async def test_a_native_base_chain_is_reported_with_its_remedy(host: LinuxHostFilter) -> None:
     nft("table inet filter { chain forward { type filter hook forward priority 0; policy drop; }; }")
     nft("table inet dockerv6 { chain forward { type filter hook forward priority -1; policy drop; }; }")
     nft("table ip filter { chain forward { type filter hook forward priority 0; policy drop; }; }")
-    barrier = await only_barrier(host)
-    assert (barrier.variant, barrier.table, barrier.repairable) == (FilterVariant.NFTABLES, "inet filter", False)
+    drop = await only_drop(host)
+    assert (drop.variant, drop.table, drop.repairable) == (FilterVariant.NFTABLES, "inet filter", False)
     with pytest.raises(FirewallRejected, match="nft insert rule inet filter forward"):
-        await host.add_accept_rule(barrier, MARK)
-    await host.remove_accept_rule(barrier, MARK)
-    nft(barrier.remedy.removeprefix("nft ").partition(",")[0])
-    assert (await only_barrier(host)).has_accept_rule
+        await host.add_accept_rule(drop, MARK)
+    await host.remove_accept_rule(drop, MARK)
+    nft(drop.remedy.removeprefix("nft ").partition(",")[0])
+    assert (await only_drop(host)).has_accept_rule
 
 
-async def test_firewalld_is_trusted_with_zones_that_forward(host: LinuxHostFilter) -> None:
+async def test_firewalld_with_a_forwarding_zone_needs_no_rule(host: LinuxHostFilter) -> None:
     last_word = "reject with icmpx admin-prohibited"
     nft(f"table inet firewalld {{ chain filter_FORWARD {{ type filter hook forward priority 10; {last_word}; }}; }}")
-    barrier = await only_barrier(host)
-    assert not barrier.has_accept_rule
-    assert "firewall-cmd" in barrier.remedy
+    drop = await only_drop(host)
+    assert not drop.has_accept_rule
+    assert "firewall-cmd" in drop.remedy
     nft("add chain inet firewalld filter_FWD_docker")
-    assert (await only_barrier(host)).has_accept_rule
+    assert (await only_drop(host)).has_accept_rule
 
 
-async def test_the_engines_own_nftables_backend_names_its_option(host: LinuxHostFilter) -> None:
+async def test_the_remedy_for_the_engines_nftables_backend_is_its_option(host: LinuxHostFilter) -> None:
     nft("table ip6 docker-bridges { chain filter-FORWARD { type filter hook forward priority 0; policy drop; }; }")
-    assert "bridge-accept-fwmark" in (await only_barrier(host)).remedy
+    assert "bridge-accept-fwmark" in (await only_drop(host)).remedy
 
 
 async def test_a_legacy_rule_is_not_lost_between_reading_and_writing(
     host: LinuxHostFilter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ip6tables("legacy", "-P", "FORWARD", "DROP")
-    barrier = await only_barrier(host)
+    drop = await only_drop(host)
     monkeypatch.setattr(libiptc, "LOCK", tmp_path / "xtables.lock")
     monkeypatch.setattr(libiptc, "POLL", 0.001)
     with (tmp_path / "xtables.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(FirewallRejected, match="has held"):
-            await host.add_accept_rule(barrier, MARK)
-    await host.add_accept_rule(barrier, MARK)
+            await host.add_accept_rule(drop, MARK)
+    await host.add_accept_rule(drop, MARK)
     monkeypatch.setattr(libiptc, "LOCK", tmp_path / "nowhere" / "xtables.lock")
     with pytest.raises(FirewallUnavailable, match=r"xtables\.lock"):
-        await host.add_accept_rule(barrier, MARK)
+        await host.add_accept_rule(drop, MARK)
 
 
-async def test_a_legacy_table_that_is_gone_is_an_error_to_admit_and_none_to_withdraw(host: LinuxHostFilter) -> None:
+async def test_in_a_missing_legacy_table_adding_fails_and_removing_succeeds(host: LinuxHostFilter) -> None:
     gone = ForwardDrop(FilterVariant.XTABLES_LEGACY, "filter", "FORWARD", has_accept_rule=False, repairable=True)
     await host.remove_accept_rule(gone, MARK)
     with pytest.raises(FirewallRejected, match="gone"):
@@ -185,17 +185,17 @@ async def test_a_legacy_table_that_is_gone_is_an_error_to_admit_and_none_to_with
     assert "filter" not in used_tables()
 
 
-async def test_without_the_program_the_remedy_is_a_package(
+async def test_without_ip6tables_the_remedy_is_a_package(
     host: LinuxHostFilter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ip6tables("nft", "-P", "FORWARD", "DROP")
-    barrier = await only_barrier(host)
+    drop = await only_drop(host)
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(FirewallUnavailable, match="apt install iptables"):
-        await host.add_accept_rule(barrier, MARK)
+        await host.add_accept_rule(drop, MARK)
 
 
-def test_looking_at_a_host_without_legacy_tables_costs_no_import_and_no_process() -> None:
+def test_observing_a_host_without_legacy_tables_loads_no_library_and_spawns_nothing() -> None:
     script = """
 import asyncio, subprocess, sys
 from dockerv6.firewall.hostfilter.linux import LinuxHostFilter
@@ -215,7 +215,7 @@ asyncio.run(main())
     assert done.stdout == "False\n"
 
 
-async def test_changes_of_the_legacy_table_which_nobody_announces_show_in_its_fingerprint(
+async def test_changes_of_the_legacy_table_show_in_the_polled_revision(
     host: LinuxHostFilter,
 ) -> None:
     assert await host.poll_revision() is None
@@ -240,14 +240,14 @@ class Missing(NftSession):
         raise FirewallUnavailable("the kernel has no nf_tables here")
 
 
-async def test_a_kernel_without_nf_tables_is_read_all_the_same() -> None:
+async def test_without_nf_tables_the_legacy_filter_is_observed() -> None:
     session = Missing()
     host = LinuxHostFilter(session)
     assert await host.observe(MARK) == HostFilterState()
     ip6tables("legacy", "-P", "FORWARD", "DROP")
-    barrier = await only_barrier(host)
-    await host.add_accept_rule(barrier, MARK)
-    assert (await only_barrier(host)).has_accept_rule
+    drop = await only_drop(host)
+    await host.add_accept_rule(drop, MARK)
+    assert (await only_drop(host)).has_accept_rule
     await session.close()
 
 
@@ -270,11 +270,11 @@ table ip6 docker-bridges {{
 """
 
 
-async def test_engine_29_drops_behind_its_base_chain_until_it_accepts_our_mark(host: LinuxHostFilter) -> None:
+async def test_engine_29_drops_in_the_chains_of_its_networks_until_it_accepts_our_mark(host: LinuxHostFilter) -> None:
     nft(ENGINE_29.format(accept=""))
-    barrier = await only_barrier(host)
-    assert (barrier.table, barrier.chain, barrier.has_accept_rule) == ("ip6 docker-bridges", "filter-FORWARD", False)
-    assert f"--bridge-accept-fwmark={MARK:#x}/{MARK:#x}" in barrier.remedy
+    drop = await only_drop(host)
+    assert (drop.table, drop.chain, drop.has_accept_rule) == ("ip6 docker-bridges", "filter-FORWARD", False)
+    assert f"--bridge-accept-fwmark={MARK:#x}/{MARK:#x}" in drop.remedy
     nft("delete table ip6 docker-bridges")
     nft(ENGINE_29.format(accept=f'meta mark and {MARK} == {MARK} counter accept comment "ALLOW FW MARK"'))
-    assert (await only_barrier(host)).has_accept_rule
+    assert (await only_drop(host)).has_accept_rule

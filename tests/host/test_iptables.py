@@ -1,4 +1,4 @@
-"""The iptables backend on a real kernel: damage is seen and repaired, and nothing of anybody else's is touched."""
+"""The iptables backend on a real kernel: damage is detected and repaired, and rules of others stay."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def ping() -> None:
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-async def test_every_damage_is_seen_and_repaired(firewall: IptablesFirewall, damage: str) -> None:
+async def test_damage_is_detected_and_repaired(firewall: IptablesFirewall, damage: str) -> None:
     await firewall.apply(diff(DESIRED, EMPTY))
     before = await firewall.poll_revision()
     for command in DAMAGES[damage]:
@@ -115,14 +115,14 @@ async def test_every_damage_is_seen_and_repaired(firewall: IptablesFirewall, dam
     assert diff(DESIRED, await firewall.observe()).empty
 
 
-async def test_whoever_lists_the_rules_sees_what_the_golden_files_show(firewall: IptablesFirewall) -> None:
+async def test_ip6tables_save_shows_the_compiled_rules(firewall: IptablesFirewall) -> None:
     await firewall.apply(diff(DESIRED, EMPTY))
     for table in compile_ruleset(DESIRED):
         shown = [line for line in saved(table.name) if line.startswith("-A ") and "DOCKERV6-LEDGER" not in line]
         assert sorted(shown) == sorted(line for line in table.lines() if line.startswith("-A "))
         for chain in table.chains:
             assert [line for line in shown if line.startswith(f"-A {chain.name} ")] == [
-                f"-A {chain.name} {spec}" for spec in chain.rules
+                f"-A {chain.name} {rule}" for rule in chain.rules
             ]
 
 
@@ -141,7 +141,7 @@ async def test_rules_of_others_stay_and_ours_come_first(firewall: IptablesFirewa
     assert [saved("nat"), saved("mangle")] == before
 
 
-async def test_an_engine_that_puts_its_rules_on_top_is_put_below(firewall: IptablesFirewall) -> None:
+async def test_jumps_return_above_rules_that_an_engine_inserts(firewall: IptablesFirewall) -> None:
     await firewall.apply(diff(DESIRED, EMPTY))
     ip6tables("-I", "POSTROUTING", "-s", "fd12:3456:789a:2::/64", "!", "-o", "br-shop", "-j", "MASQUERADE", table="nat")
     change = diff(DESIRED, await firewall.observe())
@@ -162,7 +162,7 @@ async def test_nothing_is_written_when_nothing_differs(firewall: IptablesFirewal
     assert await firewall.poll_revision() == number
 
 
-async def test_packets_that_are_counted_are_no_change(firewall: IptablesFirewall) -> None:
+async def test_counted_packets_are_no_change(firewall: IptablesFirewall) -> None:
     await firewall.apply(diff(DESIRED, EMPTY))
     number = await firewall.poll_revision()
     ping()
@@ -170,7 +170,7 @@ async def test_packets_that_are_counted_are_no_change(firewall: IptablesFirewall
     assert await firewall.poll_revision() == number
 
 
-async def test_in_a_large_table_mere_order_is_noticed_within_eight_looks(
+async def test_a_change_of_order_in_a_large_table_is_detected_within_eight_polls(
     firewall: IptablesFirewall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(legacy, "_LARGE", 0)
@@ -187,7 +187,7 @@ async def test_in_a_large_table_mere_order_is_noticed_within_eight_looks(
     assert number + 4 in [await firewall.poll_revision() for _ in range(8)]
 
 
-async def test_a_repaired_chain_leaves_the_others_alone(firewall: IptablesFirewall) -> None:
+async def test_a_repair_rewrites_the_damaged_chain_only(firewall: IptablesFirewall) -> None:
     await firewall.apply(diff(DESIRED, EMPTY))
     ip6tables("-Z", table="mangle")
     ping()
@@ -198,7 +198,7 @@ async def test_a_repaired_chain_leaves_the_others_alone(firewall: IptablesFirewa
     assert counted("PREROUTING") == before
 
 
-async def test_other_writers_are_neither_disturbed_nor_in_the_way(firewall: IptablesFirewall, tmp_path: Path) -> None:
+async def test_other_writers_lose_no_rule_and_block_no_change(firewall: IptablesFirewall, tmp_path: Path) -> None:
     done = threading.Event()
 
     def write(**environment: str) -> int:
@@ -234,7 +234,7 @@ async def test_other_writers_are_neither_disturbed_nor_in_the_way(firewall: Ipta
     assert await firewall.apply(diff(DESIRED, await firewall.observe())) == DESIRED
 
 
-async def test_what_drops_is_there_before_and_goes_after_what_lets_in(
+async def test_drops_are_added_before_and_removed_after_translations(
     firewall: IptablesFirewall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commits: list[tuple[bool, bool]] = []
@@ -258,7 +258,7 @@ async def test_what_drops_is_there_before_and_goes_after_what_lets_in(
     assert commits == [(True, False), (False, False)]
 
 
-async def test_an_outer_prefix_is_closed_before_and_until_after_it_leads_in(
+async def test_an_external_prefix_is_closed_before_and_until_after_it_is_translated(
     firewall: IptablesFirewall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commits: list[tuple[frozenset[str], frozenset[str]]] = []
@@ -287,7 +287,7 @@ def _prefixes(rules: list[str]) -> frozenset[str]:
     return frozenset(word for line in rules for word in line.split() if word.startswith("2001:db8:"))
 
 
-async def test_who_holds_the_lock_for_too_long_is_told_of(
+async def test_a_lock_that_is_held_too_long_is_an_error(
     firewall: IptablesFirewall, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(libiptc, "LOCK", tmp_path / "xtables.lock")
@@ -302,7 +302,7 @@ async def test_who_holds_the_lock_for_too_long_is_told_of(
         await firewall.sweep()
 
 
-async def test_a_ruleset_that_asks_for_links_kinds_is_refused_with_nothing_done(firewall: IptablesFirewall) -> None:
+async def test_a_ruleset_with_link_kinds_is_refused_and_nothing_is_written(firewall: IptablesFirewall) -> None:
     assert not firewall.matches_link_kinds
     for act in (firewall.check, firewall.apply):
         with pytest.raises(FirewallRejected, match="guest_bridges"):
@@ -356,7 +356,7 @@ def looked(*argv: str, arguments: tuple[str, ...] = ()) -> list[str]:
     return done.stdout.splitlines()
 
 
-async def test_a_host_without_our_chains_pays_for_no_library_and_gets_no_table(firewall: IptablesFirewall) -> None:
+async def test_a_host_without_our_chains_loads_no_library_and_gets_no_table(firewall: IptablesFirewall) -> None:
     assert looked() == ["0", "False"]
     assert legacy.used_tables() == frozenset()
     ip6tables("-A", "INPUT", "-j", "ACCEPT", table="nat")
@@ -367,7 +367,7 @@ async def test_a_host_without_our_chains_pays_for_no_library_and_gets_no_table(f
     assert await firewall.observe() == EMPTY
 
 
-async def test_without_the_privilege_the_remedy_is_told(firewall: IptablesFirewall) -> None:
+async def test_without_the_privilege_the_error_has_the_remedy(firewall: IptablesFirewall) -> None:
     await firewall.apply(diff(SMALL, EMPTY))
     said = looked("setpriv", "--bounding-set=-net_admin,-net_raw", "--inh-caps=-net_admin,-net_raw")
     assert "CAP_NET_ADMIN" in said[0]

@@ -1,4 +1,4 @@
-"""docker-ipv6nat's rules as real hosts had them, found and removed on a real kernel, in both variants of xtables."""
+"""Recorded rules of docker-ipv6nat are found and removed on a real kernel, in both variants of xtables."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ENGINE = sorted(path.name.removesuffix("-engine.save") for path in RECORDED.glob
 
 
 async def metainfo(session: NftSession) -> object:
-    """What every listing begins with."""
+    """The object that every listing begins with."""
     return (await session.run([{"list": {"chains": None}}]))[0]
 
 
@@ -40,7 +40,7 @@ async def found(session: NftSession) -> Ipv6NatPresence:
 
 
 @pytest.mark.parametrize("host", BESIDE)
-async def test_what_a_real_docker_ipv6nat_left_is_found_and_removed(
+async def test_recorded_rules_of_docker_ipv6nat_are_found_and_removed(
     session: NftSession, variant: str, host: str
 ) -> None:
     restore(variant, recorded(f"{host}-beside"))
@@ -58,12 +58,14 @@ async def test_what_a_real_docker_ipv6nat_left_is_found_and_removed(
 
 
 @pytest.mark.parametrize("host", ENGINE)
-async def test_an_engines_own_rules_are_never_taken_for_its(session: NftSession, variant: str, host: str) -> None:
+async def test_rules_of_an_engine_are_not_taken_for_docker_ipv6nats(
+    session: NftSession, variant: str, host: str
+) -> None:
     restore(variant, recorded(f"{host}-engine"))
     assert await detect(session) is None
 
 
-async def test_both_variants_are_looked_at_and_cleaned(session: NftSession) -> None:
+async def test_both_variants_are_read_and_cleaned(session: NftSession) -> None:
     for each in VARIANTS:
         restore(each, recorded(f"{OFF}-beside"))
     presence = await found(session)
@@ -72,13 +74,13 @@ async def test_both_variants_are_looked_at_and_cleaned(session: NftSession) -> N
     assert await detect(session) is None
 
 
-async def test_a_host_without_it_is_told_so_and_no_table_is_made_by_looking(session: NftSession) -> None:
+async def test_on_a_host_without_docker_ipv6nat_no_table_is_made(session: NftSession) -> None:
     assert await detect(session) is None
     assert used_tables() == frozenset()
     assert await session.run([{"list": {"tables": None}}]) == [await metainfo(session)]
 
 
-async def test_an_engine_that_wrote_through_the_other_variant_is_not_touched(session: NftSession) -> None:
+async def test_rules_of_an_engine_in_the_other_variant_stay(session: NftSession) -> None:
     restore("legacy", recorded("20.10-on-proxy-engine"))
     before = saved("legacy")
     restore("nft", recorded(f"{OFF}-beside"))
@@ -86,7 +88,7 @@ async def test_an_engine_that_wrote_through_the_other_variant_is_not_touched(ses
     assert saved("legacy") == before
 
 
-async def test_peoples_own_rules_stay_in_their_places_and_are_still_reached(session: NftSession, variant: str) -> None:
+async def test_rules_of_an_administrator_stay_and_are_still_reached(session: NftSession, variant: str) -> None:
     restore(variant, recorded(f"{OFF}-beside"))
     peoples = [
         ("filter", "DOCKER-USER", "-s 2001:db8::/32 -j DROP"),
@@ -108,7 +110,7 @@ async def test_peoples_own_rules_stay_in_their_places_and_are_still_reached(sess
     assert await detect(session) is None
 
 
-async def test_sctp_ports_are_among_its_rules(session: NftSession, variant: str) -> None:
+async def test_rules_for_sctp_ports_are_removed(session: NftSession, variant: str) -> None:
     restore(variant, recorded(f"{OFF}-beside"))
     port = "-p sctp -m sctp --dport 80"
     for table, rule in (
@@ -121,7 +123,7 @@ async def test_sctp_ports_are_among_its_rules(session: NftSession, variant: str)
     assert "-A" not in saved(variant)
 
 
-async def test_rules_that_changed_since_they_were_found_stop_a_removal(session: NftSession, variant: str) -> None:
+async def test_rules_that_changed_since_they_were_found_are_not_removed(session: NftSession, variant: str) -> None:
     restore(variant, recorded(f"{OFF}-beside"))
     presence = await found(session)
     ip6tables(variant, "-D", "FORWARD", "-j", "DOCKER-USER")
@@ -134,32 +136,32 @@ async def test_rules_that_changed_since_they_were_found_stop_a_removal(session: 
     assert await detect(session) is None
 
 
-async def test_without_networks_its_chains_have_no_effect_and_are_left(session: NftSession, variant: str) -> None:
+async def test_chains_without_networks_are_left(session: NftSession, variant: str) -> None:
     kept = [line for line in recorded(f"{OFF}-beside").splitlines() if "br-" not in line and "fd00" not in line]
     restore(variant, "".join(f"{line}\n" for line in kept))
     assert await detect(session) is None
 
 
-async def test_its_process_is_seen(session: NftSession, docker_ipv6nat: int) -> None:
+async def test_its_process_is_found(session: NftSession, docker_ipv6nat: int) -> None:
     restore("nft", recorded(f"{OFF}-beside"))
     presence = await found(session)
     assert presence.processes == (docker_ipv6nat,)
     assert "is running" in presence.message
 
 
-async def test_its_process_alone_is_reported_too(session: NftSession, docker_ipv6nat: int) -> None:
+async def test_its_process_is_found_without_rules(session: NftSession, docker_ipv6nat: int) -> None:
     presence = await found(session)
     assert presence == Ipv6NatPresence((), (docker_ipv6nat,))
 
 
 @pytest.mark.usefixtures("docker_ipv6nat")
-def test_a_process_in_another_network_namespace_is_not_this_hosts() -> None:
+def test_a_process_in_another_network_namespace_does_not_count() -> None:
     with private_network():
         assert running_processes() == ()
 
 
-def test_a_privileged_process_is_seen_without_leave_to_trace_it(docker_ipv6nat: int) -> None:
-    """As the systemd unit has it: docker-ipv6nat's container is privileged, and we are not."""
+def test_a_privileged_process_is_found_without_the_privilege_to_trace_it(docker_ipv6nat: int) -> None:
+    """As with the systemd unit: docker-ipv6nat's container is privileged, and we are not."""
     program = "from dockerv6.firewall.ipv6nat.presence import running_processes as r; print(*r())"
     caps = "-all,+net_admin,+net_raw,+setpcap"
     done = subprocess.run(
@@ -172,7 +174,7 @@ def test_a_privileged_process_is_seen_without_leave_to_trace_it(docker_ipv6nat: 
 
 
 class _NoNftables(NftSession):
-    """On a kernel without nf_tables, or without privileges."""
+    """A session that fails: no nf_tables, or no privilege."""
 
     problem = FirewallUnavailable("the kernel has no nf_tables here")
 

@@ -1,4 +1,4 @@
-"""The userland proxy, told by rules as engines write them."""
+"""The userland proxy is detected by rules as engines write them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("private_netns")
 OUTPUT = "-m addrtype --dst-type LOCAL -j DOCKER"
 
 
-async def test_an_untouched_host_stays_so(session: NftSession) -> None:
+async def test_an_unused_host_gets_no_table(session: NftSession) -> None:
     assert await in_use(session) is None
     assert NAMES.read_text() == ""
 
@@ -26,7 +26,7 @@ async def test_an_untouched_host_stays_so(session: NftSession) -> None:
 @pytest.mark.parametrize(
     ("rule", "proxy"), [(f"! -d 127.0.0.0/8 {OUTPUT}", True), (OUTPUT, False), ("-j ACCEPT", None)], ids=str
 )
-async def test_the_proxy_shows_in_the_rules(
+async def test_the_proxy_is_known_by_the_engines_rules(
     session: NftSession,
     variant: str,
     rule: str,

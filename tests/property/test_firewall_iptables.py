@@ -1,4 +1,4 @@
-"""What iptables-legacy makes of a packet is what nftables makes of it, for any ruleset that both can say."""
+"""iptables-legacy and nftables decide alike about a packet, for any ruleset that both can express."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ BUILTIN = ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")
 _BRIDGES = ("br-a", "br-b", "br-c", "br0")
 
 
-def _sayable(wish: FirewallIntent) -> FirewallIntent:
-    """With the bridges named, and at most one intent about a port, as planning gives them."""
+def _supported(wish: FirewallIntent) -> FirewallIntent:
+    """An intent with its bridges named, and at most one port intent for each port, as planning gives them."""
     ports = {(port.protocol, port.port): port for port in wish.ports}
     bridges = wish.guest_bridges if wish.guest_bridges is not None else _BRIDGES
     return replace(wish, guest_bridges=bridges, ports=tuple(ports.values()))
 
 
-named_intents = intents.map(_sayable)
+named_intents = intents.map(_supported)
 
 
 @st.composite
@@ -69,7 +69,7 @@ def packets(draw: st.DrawFn) -> Packet:
 
 @pytest.fixture(params=[(0, 0), (1, 0), (8, 2)], ids=["trees", "small trees", "as it is"], autouse=True, scope="module")
 def _size(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Trees grow with hundreds of elements; here a few must do."""
+    """Sizes of trees, so that a few elements grow one."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(matches, "LEAF", request.param[0])
         patch.setattr(compiling, "LEAF", request.param[0])
@@ -78,7 +78,7 @@ def _size(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @given(named_intents, st.lists(packets(), min_size=1, max_size=8))
-def test_a_packet_fares_alike_in_both_backends(wish: FirewallIntent, sent: list[Packet]) -> None:
+def test_both_backends_decide_alike_about_a_packet(wish: FirewallIntent, sent: list[Packet]) -> None:
     ruleset = render(wish)
     if not ruleset.exists:
         return
@@ -90,7 +90,7 @@ def test_a_packet_fares_alike_in_both_backends(wish: FirewallIntent, sent: list[
 
 
 @given(named_intents)
-def test_what_is_written_reads_as_what_was_meant(wish: FirewallIntent) -> None:
+def test_a_compiled_ruleset_is_read_back(wish: FirewallIntent) -> None:
     ruleset = render(wish)
     written = contents_of(ruleset, 2)
     there = {

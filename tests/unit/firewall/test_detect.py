@@ -1,4 +1,4 @@
-"""Choosing a backend, with a kernel that has what a test says it has."""
+"""The choice of a backend, on a fake kernel."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ OLD = FirewallRejected("Operation not supported")
 
 
 class Session(NftSession):
-    """nf_tables that is there, too old, or missing."""
+    """nf_tables that works, is too old, or is missing."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ async def session() -> AsyncIterator[Session]:
 
 @pytest.fixture
 def legacy(monkeypatch: pytest.MonkeyPatch) -> dict[str, bool]:
-    """Which legacy tables the kernel has; modprobe finds nothing."""
+    """The legacy tables that the kernel has; modprobe loads none."""
     tables = {"mangle": True, "nat": True}
     monkeypatch.setattr(LegacyReader, "works", lambda _, name: tables[name])
     monkeypatch.setattr(kernel, "used_tables", frozenset)
@@ -66,7 +66,7 @@ def legacy(monkeypatch: pytest.MonkeyPatch) -> dict[str, bool]:
 
 
 @pytest.mark.usefixtures("legacy")
-async def test_nftables_is_used_wherever_it_takes_our_ruleset(session: Session) -> None:
+async def test_nftables_is_used_where_it_takes_our_ruleset(session: Session) -> None:
     choice = await detect.choose("auto", session)
     assert (choice.backend, choice.others, choice.limits, choice.warnings) == ("nftables", ("iptables",), (), ())
     assert session.checked == 1
@@ -90,7 +90,7 @@ async def test_iptables_is_used_where_nftables_does_not_work(
         await detect.choose("nftables", session)
 
 
-async def test_who_asks_for_iptables_gets_it(session: Session, legacy: dict[str, bool]) -> None:
+async def test_iptables_is_used_when_asked_for(session: Session, legacy: dict[str, bool]) -> None:
     choice = await detect.choose("iptables", session)
     assert (choice.backend, choice.why, choice.others) == ("iptables", "as asked for", ("nftables",))
     legacy["nat"] = False
@@ -98,13 +98,13 @@ async def test_who_asks_for_iptables_gets_it(session: Session, legacy: dict[str,
         await detect.choose("iptables", session)
 
 
-async def test_without_any_both_remedies_are_told(session: Session, legacy: dict[str, bool]) -> None:
+async def test_without_a_working_backend_the_error_has_both_remedies(session: Session, legacy: dict[str, bool]) -> None:
     session.failure, legacy["mangle"] = NO_NFT, False
     with pytest.raises(FirewallUnavailable, match=r"modprobe nf_tables.*modprobe ip6table_mangle"):
         await detect.choose("auto", session)
 
 
-async def test_without_the_privilege_that_is_said(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_the_privilege_the_error_says_so(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     def denied(_: LegacyReader, name: str) -> bool:
         raise FirewallUnavailable(f"not permitted: {name}")
 
@@ -114,13 +114,13 @@ async def test_without_the_privilege_that_is_said(session: Session, monkeypatch:
         await detect.choose("auto", session)
 
 
-async def test_a_backend_that_nobody_knows_is_refused(session: Session) -> None:
+async def test_an_unknown_backend_is_refused(session: Session) -> None:
     with pytest.raises(ValueError, match="pf"):
         await detect.choose("pf", session)
 
 
 @pytest.mark.usefixtures("legacy")
-async def test_engine_chains_in_both_variants_are_told_of(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_engine_chains_in_both_variants_are_a_warning(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     chain: Object = {"chain": {"family": "ip6", "table": "nat", "name": "DOCKER"}}
     ours: Object = {"chain": {"family": "ip6", "table": "nat", "name": "DOCKERV6-OUTPUT"}}
     native: Object = {"chain": {"family": "ip6", "table": "docker-bridges", "name": "filter-FORWARD"}}

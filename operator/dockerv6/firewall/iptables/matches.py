@@ -2,8 +2,8 @@
 
 In a tree a packet passes dozens of rules, not thousands. A node with few elements is a plain list. A larger node sends
 the packet by `goto` to the one child that can hold its element, chosen by the next bits of an address, the next
-character of an interface name, a protocol, or a range of ports. The other children are skipped. Every node ends with the
-target of a packet that isn't found.
+character of an interface name, a protocol, or a range of ports. The other children are skipped. Every node ends with
+the target of a packet that isn't found.
 """
 
 import dataclasses

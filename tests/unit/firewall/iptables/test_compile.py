@@ -36,7 +36,7 @@ def large(networks: int, ports: int) -> Ruleset:
     return render(FirewallIntent(made, ports=published, guest_bridges=tuple(each.bridge for each in made)))
 
 
-def test_nothing_is_nothing() -> None:
+def test_an_empty_ruleset_compiles_to_empty_tables() -> None:
     assert all(not table.chains and not table.jumps for table in compile_ruleset(EMPTY))
 
 
@@ -51,10 +51,10 @@ def test_each_base_chain_is_entered_by_one_commented_jump() -> None:
         ("nat", "POSTROUTING", "postrouting"),
         ("nat", "PREROUTING", "prerouting"),
     ]
-    assert all(spec.comment for table in compile_ruleset(RULESET) for _, spec, _ in table.jumps)
+    assert all(rule.comment for table in compile_ruleset(RULESET) for _, rule, _ in table.jumps)
 
 
-def test_only_the_loopback_address_is_left_out() -> None:
+def test_only_the_chains_of_the_loopback_address_are_left_out() -> None:
     assert (
         {chain.name for chain in RULESET.chains if not is_supported(chain)}
         == UNSUPPORTED_CHAINS
@@ -64,14 +64,14 @@ def test_only_the_loopback_address_is_left_out() -> None:
     assert written == {chain.name for chain in RULESET.chains} - UNSUPPORTED_CHAINS
 
 
-def test_no_packet_is_kept_from_the_rules_behind_our_jump() -> None:
-    targets = {spec.target for table in compile_ruleset(RULESET) for chain in table.chains for spec in chain.rules}
+def test_no_compiled_rule_accepts() -> None:
+    targets = {rule.target for table in compile_ruleset(RULESET) for chain in table.chains for rule in chain.rules}
     assert "ACCEPT" not in {str(target) for target in targets}
     assert PlainTarget.RETURN in targets
 
 
 def most_rules_passed(ruleset: Ruleset, networks: int, ports: int) -> dict[str, int]:
-    """By base chain, the most that any of many packets has to pass: out, back, in by a port, from one to another."""
+    """The most rules that one of many packets passes, by base chain: out, back, to a port, between networks."""
     tables = compile_ruleset(ruleset)
     most: dict[str, int] = {}
     for n in range(0, ports, max(1, ports // 40)):
@@ -90,12 +90,12 @@ def most_rules_passed(ruleset: Ruleset, networks: int, ports: int) -> dict[str, 
     return most
 
 
-def test_a_packets_way_stays_short_with_hundreds_of_networks_and_a_thousand_ports() -> None:
+def test_a_packet_passes_few_rules_with_hundreds_of_networks_and_a_thousand_ports() -> None:
     few, many = most_rules_passed(large(1, 1), 1, 1), most_rules_passed(large(400, 1000), 400, 1000)
     assert all(many[chain] <= few[chain] + 160 for chain in few), (few, many)
 
 
-def test_names_fit_and_tell_where_a_chain_comes_from() -> None:
+def test_chain_names_fit_and_give_their_origin() -> None:
     for table in compile_ruleset(large(100, 200)):
         for chain in table.chains:
             assert len(chain.name) <= 28
@@ -104,12 +104,12 @@ def test_names_fit_and_tell_where_a_chain_comes_from() -> None:
     assert own_name("inbound_outside") == "DOCKERV6-INBOUND_OUTSIDE"
 
 
-def test_one_network_more_touches_few_chains() -> None:
+def test_another_network_changes_few_chains() -> None:
     before, after = (
         {(table.name, chain.name): chain.rules for table in compile_ruleset(large(size, 0)) for chain in table.chains}
         for size in (200, 201)
     )
-    touched = [name for name, specs in after.items() if before.get(name) != specs]
+    touched = [name for name, rules in after.items() if before.get(name) != rules]
     assert len(touched) <= len(after) / 4
 
 
@@ -124,11 +124,13 @@ OVERLAP = replace(
 )
 ODD = {
     "elements that overlap": OVERLAP,
-    "links' kinds": render(EVERYTHING),
-    "a hook without a place": replace(
+    "link kinds": render(EVERYTHING),
+    "a hook without a built-in chain": replace(
         RULESET, chains=(*RULESET.chains, Chain("x", type="filter", hook="input", priority=0))
     ),
-    "a jump to nowhere": replace(RULESET, chains=(Chain("forward", (Rule((Jump("x"),)),), "filter", "forward", -1),)),
+    "a jump to a missing chain": replace(
+        RULESET, chains=(Chain("forward", (Rule((Jump("x"),)),), "filter", "forward", -1),)
+    ),
     "a chain that accepts and returns": replace(
         RULESET,
         chains=(
@@ -136,10 +138,10 @@ ODD = {
             Chain("x", (Rule((Is(Field.CT_STATE, frozenset({"new"})), Verdict.ACCEPT)),)),
         ),
     ),
-    "what nobody can say": replace(
+    "an unknown expression": replace(
         RULESET, chains=(Chain("forward", (Rule((UnknownExpr("x"),)),), "filter", "forward", -1),)
     ),
-    "a header's rewrite": replace(
+    "a rewritten header field": replace(
         RULESET, chains=(Chain("forward", (Rule((SetField(Field.DADDR, "::1"),)),), "filter", "forward", -1),)
     ),
     "a missing set": replace(RULESET, sets=()),
@@ -147,11 +149,11 @@ ODD = {
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_what_has_no_words_is_refused(name: str) -> None:
+def test_a_ruleset_that_xtables_cannot_express_is_refused(name: str) -> None:
     with pytest.raises(UnsupportedRuleError):
         compile_ruleset(ODD[name])
 
 
-def test_a_network_without_ports_publishes_none() -> None:
+def test_a_network_without_ports_has_no_dnat_rule() -> None:
     nat = compile_ruleset(render(FirewallIntent((BLOG,), guest_bridges=("br-blog",))))[1]
     assert "DNAT" not in "\n".join(nat.lines()).replace("--ctstate DNAT", "")

@@ -30,10 +30,10 @@ def written(fields: tuple[Field, ...], keys: Sequence[tuple[str, ...]]) -> dict[
 
 
 def leaves(chains: dict[str, list[XtablesRule]]) -> set[XtablesRule]:
-    return {spec for specs in chains.values() for spec in specs if spec.target is PlainTarget.DROP}
+    return {rule for rules in chains.values() for rule in rules if rule.target is PlainTarget.DROP}
 
 
-def test_few_elements_are_a_list_with_the_miss_behind_it() -> None:
+def test_few_elements_are_a_list_that_ends_with_the_miss() -> None:
     assert written((Field.IIF,), [("br-b",), ("br-a",)]) == {
         "X": [
             XtablesRule(PlainTarget.DROP, iif="br-a"),
@@ -56,34 +56,34 @@ MANY: dict[str, tuple[tuple[Field, ...], list[tuple[str, ...]]]] = {
 
 
 @pytest.mark.parametrize("name", MANY)
-def test_every_element_is_somewhere_and_no_node_is_long(name: str) -> None:
+def test_every_element_has_a_rule_and_no_node_is_long(name: str) -> None:
     fields, keys = MANY[name]
     chains = written(fields, keys)
     assert leaves(chains) == {matching(XtablesRule(PlainTarget.DROP), fields, key) for key in keys}
-    assert all(specs[-1] == XtablesRule(PlainTarget.RETURN) for specs in chains.values())
-    assert max(len(specs) for specs in chains.values()) <= 16 * FEW + 1
-    reached = {spec.target.chain for specs in chains.values() for spec in specs if isinstance(spec.target, ChainTarget)}
+    assert all(rules[-1] == XtablesRule(PlainTarget.RETURN) for rules in chains.values())
+    assert max(len(rules) for rules in chains.values()) <= 16 * FEW + 1
+    reached = {rule.target.chain for rules in chains.values() for rule in rules if isinstance(rule.target, ChainTarget)}
     assert reached == chains.keys() - {"X"}
 
 
 @pytest.mark.parametrize("name", MANY)
-def test_one_element_less_changes_few_chains(name: str) -> None:
+def test_a_removed_element_changes_few_chains(name: str) -> None:
     fields, keys = MANY[name]
     before, after = written(fields, keys), written(fields, keys[:-1])
-    assert sum(after.get(each) != specs for each, specs in before.items()) <= 4
+    assert sum(after.get(each) != rules for each, rules in before.items()) <= 4
 
 
-def test_elements_that_no_field_tells_apart_are_listed() -> None:
+def test_elements_that_no_field_divides_are_listed() -> None:
     keys = [(f"fd00::/{length}",) for length in range(16, 16 + 2 * LEAF)]
     assert leaves(written((Field.SADDR,), keys)) == {XtablesRule(PlainTarget.DROP, source=key) for (key,) in keys}
 
 
-def test_chains_whose_names_would_meet_get_others(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chains_with_colliding_names_get_other_names(monkeypatch: pytest.MonkeyPatch) -> None:
     fields, keys = MANY["subnets"]
     usual = written(fields, keys)
 
-    class Poor:
-        """Two digests in all, but for what is salted."""
+    class FewDigests:
+        """Only a salt changes the digest."""
 
         def __init__(self, data: bytes, **_: int) -> None:
             self.digest = f"{data.count(10):06x}"
@@ -91,16 +91,16 @@ def test_chains_whose_names_would_meet_get_others(monkeypatch: pytest.MonkeyPatc
         def hexdigest(self) -> str:
             return self.digest
 
-    monkeypatch.setattr(hashlib, "blake2b", Poor)
+    monkeypatch.setattr(hashlib, "blake2b", FewDigests)
     chains = written(fields, keys)
     assert len(chains) == len(usual)
     assert leaves(chains) == leaves(usual)
 
 
-def test_what_no_list_can_hold_is_refused() -> None:
+def test_a_lookup_that_xtables_cannot_express_is_refused() -> None:
     with pytest.raises(UnsupportedRuleError, match="in a list"):
         matching(XtablesRule(), (Field.CT_STATE,), ("new",))
     with pytest.raises(UnsupportedRuleError, match="two conditions"):
         matching(XtablesRule(source="fd00::/8"), (Field.SADDR,), ("fd00::/64",))
-    with pytest.raises(UnsupportedRuleError, match="no prefix"):
+    with pytest.raises(UnsupportedRuleError, match="not a prefix"):
         matches._number("nonsense/64")

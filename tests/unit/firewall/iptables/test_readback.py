@@ -31,7 +31,7 @@ def altered(ruleset: Ruleset) -> set[str]:
     return {chain.name for chain in ruleset.chains for rule in chain.rules if isinstance(rule.terms[0], UnknownExpr)}
 
 
-def test_tables_without_anything_of_ours_hold_nothing() -> None:
+def test_tables_without_our_chains_hold_an_empty_ruleset() -> None:
     there: dict[str, Chains] = {"mangle": {"FORWARD": (), "OTHERS": ()}, "nat": {}}
     assert not has_own(there["mangle"])
     assert ruleset_of(there, lambda ruleset: contents_of(ruleset, DNAT)) == EMPTY
@@ -54,7 +54,7 @@ def test_another_mark_is_read_back() -> None:
         ("nat", "POSTROUTING", "postrouting"),
     ],
 )
-def test_an_altered_chain_shows_as_the_rulesets_chain_that_it_is_of(table: str, chain: str, whose: str) -> None:
+def test_an_altered_chain_is_reported_as_its_origin(table: str, chain: str, whose: str) -> None:
     there = written(DESIRED)
     there[table][chain] = there[table][chain][1:]
     found = read(there)
@@ -63,36 +63,36 @@ def test_an_altered_chain_shows_as_the_rulesets_chain_that_it_is_of(table: str, 
     assert diff(DESIRED, found).describe()[0] == f"flush chain {whose}: its rules differ"
 
 
-def test_an_element_that_is_not_in_the_ledger_is_missing_though_its_rules_are_there() -> None:
+def test_an_element_without_a_record_is_missing_even_with_its_rules() -> None:
     there = written(DESIRED)
-    ledger = there["mangle"]["DOCKERV6-LEDGER"]
-    there["mangle"]["DOCKERV6-LEDGER"] = tuple(each for each in ledger if b" vault " not in each)
+    records = there["mangle"]["DOCKERV6-LEDGER"]
+    there["mangle"]["DOCKERV6-LEDGER"] = tuple(each for each in records if b" vault " not in each)
     change = diff(DESIRED, read(there))
     assert "vault" in change.owners
     assert "forward" in altered(read(there))
 
 
-def test_chains_and_rules_that_nobody_should_have_are_foreign() -> None:
+def test_unexpected_chains_and_jumps_are_foreign() -> None:
     there = written(DESIRED)
     there["nat"]["DOCKERV6-MINE"] = ()
     there["nat"]["OTHERS"] = there["nat"]["PREROUTING"]
     assert read(there).foreign == ("DOCKERV6-MINE in table nat", "a rule in chain OTHERS in table nat")
 
 
-def test_elements_that_no_set_has_room_for_are_foreign() -> None:
+def test_elements_of_an_unknown_set_are_foreign() -> None:
     sets = (
         *DESIRED.sets[:-1],
-        replace(DESIRED.sets[-1], name="unheard_of", elements=frozenset(DESIRED.sets[3].elements)),
+        replace(DESIRED.sets[-1], name="unknown_set", elements=frozenset(DESIRED.sets[3].elements)),
     )
     there = written(DESIRED)
     there["mangle"]["DOCKERV6-LEDGER"] = contents_of(replace(DESIRED, sets=(*DESIRED.sets, sets[-1])), DNAT)[
         "mangle"
     ].chains["DOCKERV6-LEDGER"]
-    assert any("unheard_of" in each for each in read(there).foreign)
+    assert any("unknown_set" in each for each in read(there).foreign)
 
 
 @pytest.mark.parametrize(
-    "said",
+    "record",
     [
         "networks=fd00::1/64,br-x",
         "networks=fd00::/64,a-name-of-sixteen",
@@ -105,21 +105,21 @@ def test_elements_that_no_set_has_room_for_are_foreign() -> None:
         "published_to=tcp,80",
         "published_port=tcp,80>http",
         "open=br-x>1",
-        "unheard_of=br-x",
+        "unknown_set=br-x",
         "prefix_in=2001:db8::/64",
         "prefix_out=fd00::/64>nowhere",
         "forward=2001:db8::/64>fd00::/64",
     ],
 )
-def test_nonsense_in_the_ledger_is_foreign_and_ends_nothing(said: str) -> None:
+def test_invalid_records_are_foreign_and_no_error(record: str) -> None:
     there = written(DESIRED)
-    there["mangle"]["DOCKERV6-LEDGER"] += (encode(XtablesRule(comment=f"dockerv6 ledger blog {said}")),)
+    there["mangle"]["DOCKERV6-LEDGER"] += (encode(XtablesRule(comment=f"dockerv6 ledger blog {record}")),)
     found = read(there)
-    assert any(said.partition("=")[0] in each for each in found.foreign)
+    assert any(record.partition("=")[0] in each for each in found.foreign)
     assert not diff(DESIRED, found).empty
 
 
-def test_a_ledger_that_no_kernel_would_take_is_foreign() -> None:
+def test_records_that_no_kernel_takes_are_foreign() -> None:
     def one(network: NetworkIntent) -> Ruleset:
         return render(FirewallIntent((network,), guest_bridges=("br-x",)))
 
@@ -131,7 +131,7 @@ def test_a_ledger_that_no_kernel_would_take_is_foreign() -> None:
     assert "overlaps" in read(there).foreign[0]
 
 
-def test_a_target_whose_chains_were_read_as_altered_means_the_right_ones() -> None:
+def test_altered_chains_of_a_target_are_written_as_rendered() -> None:
     there = written(DESIRED)
     there["mangle"]["DOCKERV6-FORWARD"] = ()
     held = diff(EMPTY, read(there), frozenset({"home"})).target
@@ -139,16 +139,16 @@ def test_a_target_whose_chains_were_read_as_altered_means_the_right_ones() -> No
     assert with_rendered_chains(held).chains == DESIRED.chains
 
 
-def test_a_rule_of_a_resource_is_told_to_it_when_the_ledger_lacks_it() -> None:
+def test_a_rule_without_a_record_is_a_change_for_its_owner() -> None:
     there = written(DESIRED)
-    ledger = there["mangle"]["DOCKERV6-LEDGER"]
-    there["mangle"]["DOCKERV6-LEDGER"] = tuple(each for each in ledger if b" home " not in each)
+    records = there["mangle"]["DOCKERV6-LEDGER"]
+    there["mangle"]["DOCKERV6-LEDGER"] = tuple(each for each in records if b" home " not in each)
     found = read(there)
     assert altered(found) >= {"prefix_in", "prefix_out"}
     assert any("dnat prefix to fd12:3456:789a:8::/64" in line for line in diff(DESIRED, found).by_owner()["home"])
 
 
-def test_rules_of_held_resources_outlive_damage_to_their_chain() -> None:
+def test_rules_of_kept_resources_survive_damage_to_their_chain() -> None:
     there = written(DESIRED)
     there["nat"]["DOCKERV6-PREFIX_IN"] = ()
     found = read(there)
@@ -157,7 +157,7 @@ def test_rules_of_held_resources_outlive_damage_to_their_chain() -> None:
     assert target.owned == DESIRED.owned
 
 
-def test_other_chains_than_those_of_the_rules_are_refused() -> None:
+def test_chains_that_render_does_not_write_are_refused() -> None:
     assert with_rendered_chains(EMPTY) == EMPTY
     assert with_rendered_chains(DESIRED) == DESIRED
     with pytest.raises(UnsupportedRuleError, match="guest_bridges"):

@@ -1,4 +1,4 @@
-"""A packet's way through chains of xtables, as the kernel walks them; for proofs that need no kernel."""
+"""Passes a packet through compiled chains, as the kernel does; for tests that need no kernel."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _VERDICTS = {
 
 
 def through(tables: tuple[CompiledTable, ...], chain: str, packet: Packet) -> Fate:
-    """The fate of a packet in what a ruleset's base chain has become; to come back to the built-in chain is to pass."""
+    """The fate of a packet in the compiled base chain; a return to the built-in chain accepts it."""
     packet = replace(packet, fields=dict(packet.fields))
     for table in tables:
         for _, jump, origin in table.jumps:
@@ -43,30 +43,30 @@ def through(tables: tuple[CompiledTable, ...], chain: str, packet: Packet) -> Fa
 
 
 def rules_passed(tables: tuple[CompiledTable, ...], chain: str, packet: Packet) -> int:
-    """How many rules look at the packet on its way."""
-    before = _looked[0]
+    """The number of rules that are matched against the packet."""
+    before = _matched[0]
     through(tables, chain, packet)
-    return _looked[0] - before
+    return _matched[0] - before
 
 
-_looked = [0]
+_matched = [0]
 
 
 def _walk(chains: dict[str, tuple[XtablesRule, ...]], name: str, packet: Packet) -> Fate | None:
-    """None: back to whoever jumped here."""
-    for spec in chains[name]:
-        if not matches(spec, packet):
+    """The packet's fate in a chain; None: it returns."""
+    for rule in chains[name]:
+        if not matches(rule, packet):
             continue
-        if spec.target is PlainTarget.RETURN or (isinstance(spec.target, ChainTarget) and not spec.target.jump):
-            return _step(chains, spec, packet)
-        fate = _step(chains, spec, packet)
+        if rule.target is PlainTarget.RETURN or (isinstance(rule.target, ChainTarget) and not rule.target.jump):
+            return _step(chains, rule, packet)
+        fate = _step(chains, rule, packet)
         if fate is not None:
             return fate
     return None
 
 
-def _step(chains: dict[str, tuple[XtablesRule, ...]], spec: XtablesRule, packet: Packet) -> Fate | None:
-    target: XtablesTarget | None = spec.target
+def _step(chains: dict[str, tuple[XtablesRule, ...]], rule: XtablesRule, packet: Packet) -> Fate | None:
+    target: XtablesTarget | None = rule.target
     match target:
         case ChainTarget(chain):
             return _walk(chains, chain, packet)
@@ -78,34 +78,34 @@ def _step(chains: dict[str, tuple[XtablesRule, ...]], spec: XtablesRule, packet:
             return Fate(Verdict.ACCEPT, packet, source=f"{address}/128")
         case NetmapTarget(prefix):
             # the kernel goes by the hook: only a chain for what leaves looks at sources
-            return mapped(packet, Field.SADDR if spec.source else Field.DADDR, prefix)
+            return mapped(packet, Field.SADDR if rule.source else Field.DADDR, prefix)
         case PlainTarget() if target is not PlainTarget.RETURN:
             return Fate(_VERDICTS[target], packet)
     return None
 
 
-def matches(spec: XtablesRule, packet: Packet) -> bool:
-    """Whether the packet fulfils every condition."""
-    _looked[0] += 1
+def matches(rule: XtablesRule, packet: Packet) -> bool:
+    """Whether the packet fulfils every condition of the rule."""
+    _matched[0] += 1
     fields = packet.fields
     states = set(fields.get(Field.CT_STATE, "").upper().split(","))
     protocol = fields.get(Field.PROTOCOL, "")
     checks = (
-        not spec.source
-        or _inside(fields.get(Field.SADDR, ""), spec.source.removeprefix("!")) is not spec.source.startswith("!"),
-        not spec.destination or _inside(fields.get(Field.DADDR, ""), spec.destination),
-        _named(spec.iif, fields.get(Field.IIF, "")),
-        _named(spec.oif, fields.get(Field.OIF, "")),
-        not spec.protocol or spec.protocol == protocol,
-        spec.ports is None or spec.ports[0] <= int(fields.get(Field.DPORT, "-1")) <= spec.ports[1],
-        spec.icmp_type is None or ICMP_TYPES.get(fields.get(Field.ICMP_TYPE, "")) == spec.icmp_type,
-        not spec.mark or bool(packet.mark & spec.mark),
-        not spec.states or bool(states & set(spec.states)),
-        not spec.direction or fields.get(Field.CT_DIRECTION, "").upper() == spec.direction,
-        not spec.translated or "dnat" in fields.get(Field.CT_STATUS, "").split(","),
-        not spec.original or _inside(fields.get(Field.CT_ORIGINAL_DADDR, ""), spec.original),
-        not spec.destination_type
-        or (fields.get(Field.DADDR_TYPE) == "local") is not spec.destination_type.startswith("!"),
+        not rule.source
+        or _inside(fields.get(Field.SADDR, ""), rule.source.removeprefix("!")) is not rule.source.startswith("!"),
+        not rule.destination or _inside(fields.get(Field.DADDR, ""), rule.destination),
+        _named(rule.iif, fields.get(Field.IIF, "")),
+        _named(rule.oif, fields.get(Field.OIF, "")),
+        not rule.protocol or rule.protocol == protocol,
+        rule.ports is None or rule.ports[0] <= int(fields.get(Field.DPORT, "-1")) <= rule.ports[1],
+        rule.icmp_type is None or ICMP_TYPES.get(fields.get(Field.ICMP_TYPE, "")) == rule.icmp_type,
+        not rule.mark or bool(packet.mark & rule.mark),
+        not rule.states or bool(states & set(rule.states)),
+        not rule.direction or fields.get(Field.CT_DIRECTION, "").upper() == rule.direction,
+        not rule.translated or "dnat" in fields.get(Field.CT_STATUS, "").split(","),
+        not rule.original or _inside(fields.get(Field.CT_ORIGINAL_DADDR, ""), rule.original),
+        not rule.destination_type
+        or (fields.get(Field.DADDR_TYPE) == "local") is not rule.destination_type.startswith("!"),
     )
     return all(checks)
 

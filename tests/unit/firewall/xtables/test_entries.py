@@ -57,12 +57,12 @@ RULES = {
 
 
 @pytest.mark.parametrize("text", RULES)
-def test_a_rule_reads_as_ip6tables_shows_it(text: str) -> None:
+def test_a_rule_is_written_as_by_ip6tables_save(text: str) -> None:
     assert str(RULES[text]) == text
 
 
 @pytest.mark.parametrize("text", RULES)
-def test_an_entry_says_where_its_parts_are_and_counts_nothing(text: str) -> None:
+def test_an_entry_has_its_offsets_and_no_counters(text: str) -> None:
     entry = encode(RULES[text])
     target, size = OFFSETS.unpack_from(entry, OFFSETS_AT)
     assert HEAD <= target < size == len(entry)
@@ -71,13 +71,13 @@ def test_an_entry_says_where_its_parts_are_and_counts_nothing(text: str) -> None
 
 
 def test_different_rules_are_different_entries() -> None:
-    assert len({encode(spec) for spec in RULES.values()}) == len(RULES)
+    assert len({encode(rule) for rule in RULES.values()}) == len(RULES)
     assert encode(XtablesRule(iif="br-a")) != encode(XtablesRule(iif=f"br-a{WILDCARD}"))
     assert encode(XtablesRule(source="fd00::/64")) != encode(XtablesRule(source="!fd00::/64"))
     assert encode(XtablesRule(ChainTarget("DOCKERV6-X"))) != encode(XtablesRule(ChainTarget("DOCKERV6-X", jump=True)))
 
 
-def test_an_older_kernels_dnat_is_the_revision_before() -> None:
+def test_dnat_for_older_kernels_has_the_revision_before() -> None:
     new, old = (encode(XtablesRule(DnatTarget("fd00::2", 80)), revision) for revision in (DNAT, DNAT - 1))
     assert len(new) - len(old) == 8
     assert b"DNAT" in old
@@ -86,7 +86,7 @@ def test_an_older_kernels_dnat_is_the_revision_before() -> None:
 
 @pytest.mark.parametrize(("prefix", "last"), [("fd00::/64", 8), ("fd00::/60", 7), ("fd00::5/128", 16)])
 def test_a_prefix_is_mapped_to_all_of_its_addresses(prefix: str, last: int) -> None:
-    """From its first to its last: the kernel takes the mask to be where both are alike."""
+    """From the first to the last address: the kernel derives the mask from the bits that both share."""
     entry = encode(XtablesRule(NetmapTarget(prefix)))
     first, end = (entry[at : at + 16] for at in (len(entry) - 36, len(entry) - 20))
     network = IPv6Network(prefix)
@@ -94,10 +94,10 @@ def test_a_prefix_is_mapped_to_all_of_its_addresses(prefix: str, last: int) -> N
     assert first[:last] == end[:last]
 
 
-@pytest.mark.parametrize("spec", [XtablesRule(iif="sixteen-letters-"), XtablesRule(comment="x" * 256)])
-def test_what_has_no_room_is_refused(spec: XtablesRule) -> None:
+@pytest.mark.parametrize("rule", [XtablesRule(iif="sixteen-letters-"), XtablesRule(comment="x" * 256)])
+def test_a_name_or_comment_that_is_too_long_is_refused(rule: XtablesRule) -> None:
     with pytest.raises(UnsupportedRuleError):
-        encode(spec)
+        encode(rule)
 
 
 DECODED = (
@@ -115,7 +115,7 @@ DECODED = (
 
 
 @pytest.mark.parametrize("rule", DECODED, ids=str)
-def test_what_was_encoded_is_decoded(rule: XtablesRule) -> None:
+def test_an_encoded_rule_is_decoded(rule: XtablesRule) -> None:
     decoded = decode(encode(rule))
     if rule.target is PlainTarget.KEEP_SOURCE:
         rule = replace(rule, target=ExtensionTarget("NETMAP"))
@@ -137,7 +137,7 @@ def test_what_was_encoded_is_decoded(rule: XtablesRule) -> None:
         ("limit", 0, bytes(40)),
     ],
 )
-def test_what_is_not_decoded_is_named(name: str, revision: int, data: bytes) -> None:
+def test_a_match_that_is_not_decoded_is_named(name: str, revision: int, data: bytes) -> None:
     assert with_match(XtablesRule(), name, revision, data) == XtablesRule(unknown=(name,))
 
 
@@ -146,7 +146,7 @@ def test_a_second_condition_on_the_same_field_is_not_decoded() -> None:
     assert with_match(rule, "mark", 1, struct.pack("=IIB", 2, 2, 0)) == replace(rule, unknown=("mark",))
 
 
-def test_what_was_not_decoded_is_not_encoded() -> None:
+def test_a_rule_that_was_not_decoded_is_not_encoded() -> None:
     for rule in (XtablesRule(unknown=("limit",)), XtablesRule(ExtensionTarget("REJECT"))):
         with pytest.raises(UnsupportedRuleError, match="not decoded"):
             encode(rule)

@@ -1,4 +1,4 @@
-"""Tables as the kernel gives them, made by hand: entries one behind the other, chains between heads and returns."""
+"""Tables as the kernel returns them, built by hand: entries in a row, each chain between its head and a RETURN."""
 
 import struct
 
@@ -10,9 +10,9 @@ JUMP = XtablesRule(ChainTarget("OURS", jump=True), comment="x")
 RULES = (XtablesRule(PlainTarget.DROP, iif="br-a"), XtablesRule(ChainTarget("OTHER")), XtablesRule())
 
 
-def entry(spec: XtablesRule, verdict: int, packets: int = 0) -> bytes:
-    """As the kernel has it: verdicts are numbers, jumps are offsets, packets are counted."""
-    raw = bytearray(encode(spec))
+def entry(rule: XtablesRule, verdict: int, packets: int = 0) -> bytes:
+    """An entry as the kernel has it: verdicts are numbers, jumps are offsets, packets are counted."""
+    raw = bytearray(encode(rule))
     target, size = OFFSETS.unpack_from(raw, OFFSETS_AT)
     raw[target + NAME_AT : target + 32] = bytes(32 - NAME_AT)
     struct.pack_into("=i", raw, target + 32, verdict)
@@ -49,10 +49,10 @@ def table(packets: int = 0) -> LegacyTable:
     return LegacyTable((("FORWARD", 0, len(jump)),), b"".join(parts), tuple(counters))
 
 
-def test_a_listing_gives_each_chain_what_was_written_into_it() -> None:
+def test_a_table_gives_the_entries_that_were_written_into_each_chain() -> None:
     assert table(packets=7).entries() == {
         "FORWARD": (encode(JUMP),),
-        "OURS": tuple(encode(spec) for spec in RULES),
+        "OURS": tuple(encode(rule) for rule in RULES),
         "OTHER": (),
     }
     assert ABSENT.entries() == {}
@@ -68,7 +68,7 @@ def test_chains_are_decoded_with_their_policies() -> None:
     assert table().chains("filter", "OTHER", "MISSING").keys() == {"OTHER"}
 
 
-def test_a_target_of_eight_bytes_is_no_chain() -> None:
+def test_a_target_of_eight_bytes_is_not_taken_for_a_chain() -> None:
     assert decode(encode(XtablesRule(ChainTarget("REJECT", jump=True)))).target == ChainTarget("REJECT", jump=True)
     reject = entry(XtablesRule(ChainTarget("REJECT", jump=True)), 0)
     at = OFFSETS.unpack_from(reject, OFFSETS_AT)[0]
@@ -77,7 +77,7 @@ def test_a_target_of_eight_bytes_is_no_chain() -> None:
     assert [each.rule for each in only.chains("filter")["FORWARD"].rules] == [XtablesRule(ExtensionTarget("REJECT"))]
 
 
-def test_counters_are_no_difference_and_everything_else_is() -> None:
+def test_tables_are_compared_without_their_counters() -> None:
     known = table()
     assert known.same(table(packets=7).data)
     assert not known.same(known.data[:-8])
@@ -87,7 +87,7 @@ def test_counters_are_no_difference_and_everything_else_is() -> None:
         assert known.same(flipped) is counter
 
 
-def test_what_was_compared_is_left_as_it_was() -> None:
+def test_a_comparison_changes_neither_table() -> None:
     known, other = table(), table(packets=7)
     before = bytes(other.data)
     known.same(other.data)
@@ -95,7 +95,7 @@ def test_what_was_compared_is_left_as_it_was() -> None:
 
 
 class Scripted(LegacyReader):
-    """Tables that are what a test says, at each look the next."""
+    """Returns the given tables, one for each read."""
 
     def __init__(self, *found: LegacyTable) -> None:
         super().__init__()
@@ -112,13 +112,13 @@ class Scripted(LegacyReader):
         return self.sizes
 
 
-def test_a_watch_counts_how_often_something_was_found_changed() -> None:
+def test_a_watch_counts_changes() -> None:
     one, other = table(), table(packets=7)
     watch = LegacyWatch(("nat",), Scripted(ABSENT, one, one, other, ABSENT))
     assert [watch.glance() for _ in range(5)] == [0, 1, 1, 2, 3]
 
 
-def test_a_large_table_is_read_whole_at_every_eighth_glance_and_when_its_size_says_so() -> None:
+def test_a_large_table_is_read_at_every_eighth_glance_and_when_its_size_changes() -> None:
     large = LegacyTable((), bytes(1 << 20), ())
     tables = Scripted(large, large)
     watch = LegacyWatch(("nat",), tables)
