@@ -99,10 +99,12 @@ class FakeBench:
         ports: Sequence[str] = (),
         network_mode: str | None = None,
     ) -> str:
-        wish = Attachment("", name, running=False, aliases=tuple(aliases))
+        requested = Attachment("", name, running=False, aliases=tuple(aliases))
         if address is not None:
-            wish = replace(wish, static_ipv6=IPv6Address(address))
-        return self.fake.create_container(name, network, wish, labels=labels, ports=ports, network_mode=network_mode)
+            requested = replace(requested, static_ipv6=IPv6Address(address))
+        return self.fake.create_container(
+            name, network, requested, labels=labels, ports=ports, network_mode=network_mode
+        )
 
     def start_container(self, container: str) -> None:
         self.fake.start_container(container)
@@ -252,8 +254,8 @@ class RealBench:
         await self.engine.close()
 
 
-def run(bench: Bench, name: str, network: str | None = "blog", **wishes: Any) -> str:
-    """Create and start a container; return its id. `wishes` are those of `Bench.create_container`."""
-    container = bench.create_container(name, network, **wishes)
+def run(bench: Bench, name: str, network: str | None = "blog", **settings: Any) -> str:
+    """Create and start a container; return its id. `settings` are those of `Bench.create_container`."""
+    container = bench.create_container(name, network, **settings)
     bench.start_container(container)
     return container

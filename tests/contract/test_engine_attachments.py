@@ -35,7 +35,7 @@ async def test_connects_with_every_setting_of_the_attachment(bench: Bench) -> No
     await bench.engine.create_network(NetworkSpec("front", enable_ipv6=False))
     network_id = await bench.engine.create_network(DUAL)
     web = run(bench, "web", "front")
-    wish = Attachment(
+    requested = Attachment(
         web,
         "web",
         running=True,
@@ -45,12 +45,12 @@ async def test_connects_with_every_setting_of_the_attachment(bench: Bench) -> No
         driver_opts={"example.org/x": "y"},
         gw_priority=5,
     )
-    await bench.engine.connect(network_id, wish)
+    await bench.engine.connect(network_id, requested)
     (seen,) = await bench.engine.attachments(network_id)
     assert seen == replace(
-        wish,
-        ipv4=wish.static_ipv4,
-        ipv6=wish.static_ipv6,
+        requested,
+        ipv4=requested.static_ipv4,
+        ipv6=requested.static_ipv6,
         gw_priority=5 if bench.release >= GATEWAY_PRIORITIES_SINCE else 0,
     )
 

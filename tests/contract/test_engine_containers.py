@@ -217,15 +217,15 @@ async def test_a_container_in_another_network_namespace_has_no_endpoints(bench: 
     assert type(caught.value) is EngineApiError
 
 
-@pytest.mark.parametrize(("network", "words"), [("host", "host network"), ("none", r"private \(none\) mode")])
+@pytest.mark.parametrize(("network", "message"), [("host", "host network"), ("none", r"private \(none\) mode")])
 async def test_a_container_on_a_bridge_rejects_the_host_and_none_networks(
-    bench: Bench, network: str, words: str
+    bench: Bench, network: str, message: str
 ) -> None:
     await bench.engine.create_network(DUAL)
     web = run(bench, "web")
     taken = await bench.engine.network(network)
     assert taken is not None
-    with pytest.raises(EngineApiError, match=words):
+    with pytest.raises(EngineApiError, match=message):
         await bench.engine.connect(taken.id, Attachment(web, "web", running=True))
     assert [end.network_name for end in (await only(bench)).endpoints] == ["blog"]
 

@@ -51,7 +51,7 @@ async def test_streams_every_event_after_connected(bench: Bench) -> None:
 async def test_every_listener_receives_every_event(bench: Bench) -> None:
     async with aclosing(bench.engine.events()) as one, aclosing(bench.engine.events()) as two:
         assert [(await anext(events)).kind for events in (one, two)] == [EventKind.CONNECTED] * 2
-        network_id = await bench.engine.create_network(NetworkSpec("heard", enable_ipv6=False))
+        network_id = await bench.engine.create_network(NetworkSpec("other", enable_ipv6=False))
         for events in (one, two):
             event = await until(events, EventKind.NETWORK, "create")
             while event.network_id != network_id:
@@ -109,17 +109,17 @@ async def test_the_client_works_again_after_a_crash_of_the_engine(bench: Bench) 
         assert (await anext(again)).kind is EventKind.CONNECTED
 
 
-async def heard(
+async def collect(
     events: AsyncIterator[EngineEvent], container: str, last: tuple[EventKind, str]
 ) -> list[tuple[str, str | None]]:
     """Collect a container's events and their networks, up to the last one; repetitions are counted once."""
     seen: list[tuple[str, str | None]] = []
     async for event in events:
-        told = (event.action, event.network_name)
+        found = (event.action, event.network_name)
         # a real engine may include earlier events, of other tests
-        if event.container_id != container or told in seen[-1:]:
+        if event.container_id != container or found in seen[-1:]:
             continue
-        seen.append(told)
+        seen.append(found)
         if (event.kind, event.action) == last:
             return seen
     raise AssertionError(f"no {last}")
@@ -138,9 +138,9 @@ async def test_container_events_have_the_container_id(bench: Bench) -> None:
             ("start", bench.start_container),
         ):
             change(web)
-            assert (action, None) in await heard(events, web, (EventKind.CONTAINER, action))
+            assert (action, None) in await collect(events, web, (EventKind.CONTAINER, action))
         bench.stop_container(web)
-        assert ("die", None) in await heard(events, web, (EventKind.CONTAINER, "die"))
+        assert ("die", None) in await collect(events, web, (EventKind.CONTAINER, "die"))
 
 
 async def test_stop_sends_disconnect_and_start_sends_connect_events(bench: Bench) -> None:
@@ -150,12 +150,12 @@ async def test_stop_sends_disconnect_and_start_sends_connect_events(bench: Bench
     async with aclosing(bench.engine.events()) as events:
         await anext(events)
         bench.start_container(web)
-        started = await heard(events, web, (EventKind.CONTAINER, "start"))
+        started = await collect(events, web, (EventKind.CONTAINER, "start"))
         assert started[-2:] == [("connect", "blog"), ("start", None)]
         bench.stop_container(web)
-        stopped = await heard(events, web, (EventKind.CONTAINER, "stop" if dies_first else "die"))
+        stopped = await collect(events, web, (EventKind.CONTAINER, "stop" if dies_first else "die"))
         # newer engines send "stop" before or after "die"
-        ended = [told for told in stopped if told != ("stop", None)]
+        ended = [found for found in stopped if found != ("stop", None)]
         assert ended[:: -1 if dies_first else 1] == [("disconnect", "blog"), ("die", None)]
 
 
@@ -165,8 +165,8 @@ async def test_kill_sends_disconnect_and_destroy_events(bench: Bench) -> None:
     async with aclosing(bench.engine.events()) as events:
         await anext(events)
         bench.remove_container(web)
-        told = [action for action, _ in await heard(events, web, (EventKind.CONTAINER, "destroy"))]
-        assert sorted(told[-3:-1]) == ["die", "disconnect"]
+        found = [action for action, _ in await collect(events, web, (EventKind.CONTAINER, "destroy"))]
+        assert sorted(found[-3:-1]) == ["die", "disconnect"]
 
 
 async def test_a_configured_attachment_connects_when_the_container_starts(bench: Bench) -> None:
@@ -176,5 +176,5 @@ async def test_a_configured_attachment_connects_when_the_container_starts(bench:
         await anext(events)
         await bench.engine.connect(network_id, Attachment(web, "web", running=False))
         bench.start_container(web)
-        told = await heard(events, web, (EventKind.CONTAINER, "start"))
-        assert {("connect", "bridge"), ("connect", "blog")} <= set(told)
+        found = await collect(events, web, (EventKind.CONTAINER, "start"))
+        assert {("connect", "bridge"), ("connect", "blog")} <= set(found)

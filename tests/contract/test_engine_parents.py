@@ -1,6 +1,6 @@
 """Contract of the engine port: macvlan and ipvlan networks, which have a parent interface on the host.
 
-A kernel without ipvlan makes such networks all the same, and only refuses containers: none is started on one here.
+A kernel without ipvlan accepts such networks and only rejects containers: none is started on one here.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def on(driver: str, parent: str | None = "lan0", name: str = "blog", subnet: int
     return NetworkSpec(name, driver, ipam=ipam, options=chosen)
 
 
-async def refusal(bench: Bench, spec: NetworkSpec) -> str:
+async def error_message(bench: Bench, spec: NetworkSpec) -> str:
     with pytest.raises(EngineApiError) as caught:
         await bench.engine.create_network(spec)
     assert not isinstance(caught.value, EngineConflict)
@@ -53,35 +53,35 @@ async def test_creates_a_network_on_a_parent_interface(bench: Bench, driver: str
 
 @pytest.mark.parametrize("driver", DRIVERS)
 async def test_rejects_a_missing_parent(bench: Bench, driver: str) -> None:
-    assert await refusal(bench, on(driver, "nope0")) == (
+    assert await error_message(bench, on(driver, "nope0")) == (
         "invalid subinterface vlan name nope0, example formatting is eth0.10"
     )
-    assert "was not found on the host: nope0" in await refusal(bench, on(driver, "nope0.100"))
+    assert "was not found on the host: nope0" in await error_message(bench, on(driver, "nope0.100"))
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
 async def test_rejects_the_loopback_interface_and_invalid_vlan_names(bench: Bench, driver: str) -> None:
     bench.add_link("lan0")
-    assert await refusal(bench, on(driver, "lo")) == f"loopback interface is not a valid {driver} parent link"
-    assert await refusal(bench, on(driver, "lan0.5000")) == "vlan id must be between 1-4094, received: 5000"
-    assert "unable to parse a valid vlan id from: x" in await refusal(bench, on(driver, "lan0.x"))
-    assert "required interface name format is" in await refusal(bench, on(driver, "lan0.1.2"))
+    assert await error_message(bench, on(driver, "lo")) == f"loopback interface is not a valid {driver} parent link"
+    assert await error_message(bench, on(driver, "lan0.5000")) == "vlan id must be between 1-4094, received: 5000"
+    assert "unable to parse a valid vlan id from: x" in await error_message(bench, on(driver, "lan0.x"))
+    assert "required interface name format is" in await error_message(bench, on(driver, "lan0.1.2"))
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
 async def test_rejects_unknown_modes(bench: Bench, driver: str) -> None:
     bench.add_link("lan0")
-    said = await refusal(bench, on(driver, macvlan_mode="l4", ipvlan_mode="l4"))
-    assert said.startswith(f"requested {driver} mode 'l4' is not valid")
+    message = await error_message(bench, on(driver, macvlan_mode="l4", ipvlan_mode="l4"))
+    assert message.startswith(f"requested {driver} mode 'l4' is not valid")
 
 
 async def test_supports_newer_ipvlan_options_or_ignores_the_flag_and_rejects_the_mode(bench: Bench) -> None:
     bench.add_link("lan0")
     if bench.release < FLAGS_SINCE:
-        assert "requested ipvlan mode 'l3s' is not valid" in await refusal(bench, on("ipvlan", ipvlan_mode="l3s"))
+        assert "requested ipvlan mode 'l3s' is not valid" in await error_message(bench, on("ipvlan", ipvlan_mode="l3s"))
         await bench.engine.create_network(on("ipvlan", ipvlan_flag="none-such"))
     else:
-        assert "requested ipvlan flag 'none-such'" in await refusal(bench, on("ipvlan", ipvlan_flag="none-such"))
+        assert "requested ipvlan flag 'none-such'" in await error_message(bench, on("ipvlan", ipvlan_flag="none-such"))
         await bench.engine.create_network(on("ipvlan", ipvlan_mode="l3s", ipvlan_flag="private"))
 
 
@@ -95,18 +95,20 @@ async def test_accepts_one_network_per_parent_and_from_27_several_macvlan_networ
         await bench.engine.create_network(second)
     else:
         prefix = {"macvlan": "dm", "ipvlan": "di"}[driver]
-        said = await refusal(bench, second)
-        assert said == f"network {prefix}-{first[:12]} is already using parent interface lan0"
+        message = await error_message(bench, second)
+        assert message == f"network {prefix}-{first[:12]} is already using parent interface lan0"
     await bench.engine.create_network(on(driver, "lan1", "third", 3))
 
 
 async def test_mode_passthru_does_not_share_its_parent(bench: Bench) -> None:
     bench.add_link("lan0")
     first = await bench.engine.create_network(on("macvlan", macvlan_mode="passthru"))
-    assert "is already using parent interface lan0" in await refusal(bench, on("macvlan", name="b", subnet=2))
+    assert "is already using parent interface lan0" in await error_message(bench, on("macvlan", name="b", subnet=2))
     await bench.engine.remove_network(first)
     await bench.engine.create_network(on("macvlan", name="b", subnet=2))
-    assert "is already using parent interface lan0" in await refusal(bench, on("macvlan", macvlan_mode="passthru"))
+    assert "is already using parent interface lan0" in await error_message(
+        bench, on("macvlan", macvlan_mode="passthru")
+    )
 
 
 async def test_accepts_networks_of_both_drivers_on_one_parent(bench: Bench) -> None:

@@ -19,9 +19,9 @@ AROUND_A = IPv6Network("fd00:1:2::/48")
 
 @pytest.fixture(params=["memory", "sqlite"])
 async def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Ledger]:
-    made: Ledger = MemoryLedger() if request.param == "memory" else await SqliteLedger.open(tmp_path / "state.db")
-    yield made
-    await made.close()
+    ledger: Ledger = MemoryLedger() if request.param == "memory" else await SqliteLedger.open(tmp_path / "state.db")
+    yield ledger
+    await ledger.close()
 
 
 async def test_a_new_ledger_is_empty(ledger: Ledger) -> None:

@@ -17,13 +17,13 @@ KEPT = 5
 
 @pytest.fixture(params=["memory", "sqlite"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
-    made: Store = (
+    store: Store = (
         MemoryStore(events_kept=KEPT)
         if request.param == "memory"
         else await SqliteStore.open(tmp_path / "state.db", events_kept=KEPT)
     )
-    yield made
-    await made.close()
+    yield store
+    await store.close()
 
 
 def resource(name: str, kind: str = "IPv6Network", **spec: object) -> StoredObject:

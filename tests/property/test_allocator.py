@@ -320,9 +320,9 @@ class LedgerHistory(RuleBasedStateMachine):
         return self.seen[pick % len(self.seen)].revision if self.seen else None
 
 
-async def _outcome(asked: Awaitable[T]) -> T | LedgerError:
+async def _outcome(call: Awaitable[T]) -> T | LedgerError:
     try:
-        return await asked
+        return await call
     except LedgerError as error:
         return error
 

@@ -97,14 +97,14 @@ class State:
         )
 
     def orphaned_attachments(self, network_name: str) -> tuple[Attachment, ...]:
-        """See `port.Engine.stranded`."""
+        """See `port.Engine.orphaned_attachments`."""
         if network_name in PREDEFINED:
             return ()
         gone = {"", *(network.id for network in self._networks.all())}
         return self._select(lambda name, entry: name == network_name and entry.network_id not in gone)
 
     def networks_in_use(self) -> frozenset[str]:
-        """See `port.Engine.occupied`."""
+        """See `port.Engine.networks_in_use`."""
         entries = ((n, e.network_id) for c in self._containers.values() for n, e in c.entries.items())
         return frozenset(ref for entry in entries for ref in entry if ref)
 

@@ -20,7 +20,7 @@ WEB = Attachment(CONTAINER, "web", running=True)
 
 
 def engine(
-    answer: Callable[[str, str], tuple[int, object]], asked: list[str] | None = None
+    answer: Callable[[str, str], tuple[int, object]], paths: list[str] | None = None
 ) -> Callable[[Request], Reply]:
     """Respond to the part of a path after the API version."""
 
@@ -28,8 +28,8 @@ def engine(
         if request.path == "/_ping":
             return ping("1.41", "20.10.24")
         path = unquote(request.path.removeprefix("/v1.41"))
-        if asked is not None:
-            asked.append(path)
+        if paths is not None:
+            paths.append(path)
         status, body = answer(request.method, path)
         return Reply(status, body, headers=versions("1.41", "20.10.24"))
 
@@ -71,21 +71,21 @@ async def test_omits_containers_that_vanish_during_the_listing(tmp_path: Path) -
                 return 200, {"Id": "kept", "Name": "/kept", "NetworkSettings": {"Networks": {"n1": entry}}}
         return 200, [{"Id": "gone"}, {"Id": "kept"}]
 
-    asked: list[str] = []
-    async with serving(tmp_path / "d", engine(answer, asked)) as stub:
+    paths: list[str] = []
+    async with serving(tmp_path / "d", engine(answer, paths)) as stub:
         docker = DockerEngine(stub.url, environment={})
         assert [one.container_name for one in await docker.attachments(OLD_ID)] == ["kept"]
-        assert f"/containers/json?all=1&filters={json.dumps({'network': [OLD_ID, 'n1']}).replace(' ', '+')}" in asked
+        assert f"/containers/json?all=1&filters={json.dumps({'network': [OLD_ID, 'n1']}).replace(' ', '+')}" in paths
         await docker.close()
 
 
 async def test_lists_running_containers_with_one_request(tmp_path: Path) -> None:
-    asked: list[str] = []
+    paths: list[str] = []
     listing = [{"Id": "b", "Names": ["/web"]}, {"Id": "a", "Names": ["/api"]}]
-    async with serving(tmp_path / "d", engine(lambda _, __: (200, listing), asked)) as stub:
+    async with serving(tmp_path / "d", engine(lambda _, __: (200, listing), paths)) as stub:
         docker = DockerEngine(stub.url, environment={})
         assert [container.name for container in await docker.containers()] == ["api", "web"]
-        assert asked == ["/containers/json"]
+        assert paths == ["/containers/json"]
         await docker.close()
 
 
@@ -102,7 +102,7 @@ async def test_connecting_a_container_of_the_host_network_fails(tmp_path: Path) 
 
 
 async def test_predefined_networks_have_no_orphaned_attachments(tmp_path: Path) -> None:
-    docker = DockerEngine(f"unix://{tmp_path}/nobody.sock", environment={})
+    docker = DockerEngine(f"unix://{tmp_path}/missing.sock", environment={})
     assert await docker.orphaned_attachments("bridge") == ()
 
 

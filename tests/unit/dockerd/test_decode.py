@@ -116,15 +116,15 @@ def test_a_listing_has_no_endpoints() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "moment"),
+    ("text", "time"),
     [
         ("2026-11-23T03:00:11.651799516Z", datetime(2026, 11, 23, 3, 0, 11, 651799, UTC)),
         ("2026-11-23T04:00:11+01:00", datetime(2026, 11, 23, 3, 0, 11, 0, UTC)),
         ("", datetime(1970, 1, 1, tzinfo=UTC)),
     ],
 )
-def test_decodes_the_creation_time(text: str, moment: datetime) -> None:
-    assert decode.created({"Created": text}) == moment
+def test_decodes_the_creation_time(text: str, time: datetime) -> None:
+    assert decode.created({"Created": text}) == time
 
 
 @pytest.mark.parametrize(
@@ -251,15 +251,15 @@ def test_an_attachment_is_orphaned_when_its_network_id_no_longer_exists() -> Non
 
 
 @pytest.mark.parametrize(
-    ("mode", "asked"), [("n1", "02:42:aa:bb:cc:dd"), (NETWORK_ID, "02:42:aa:bb:cc:dd"), ("n2", None), ("", None)]
+    ("mode", "requested"), [("n1", "02:42:aa:bb:cc:dd"), (NETWORK_ID, "02:42:aa:bb:cc:dd"), ("n2", None), ("", None)]
 )
-def test_a_mac_address_is_requested_on_the_first_network_only(mode: str, asked: str | None) -> None:
+def test_a_mac_address_is_requested_on_the_first_network_only(mode: str, requested: str | None) -> None:
     container = inspected_container(
         {"n1": entry()}, Config={"MacAddress": "02:42:aa:bb:cc:dd"}, HostConfig={"NetworkMode": mode}
     )
     found = decode.attachment(container, NETWORK_ID, "n1")
     assert found is not None
-    assert found.mac_address == asked
+    assert found.mac_address == requested
 
 
 def listed(**changes: object) -> dict[str, object]:

@@ -29,7 +29,7 @@ def message(action: str, kind: str = "network") -> bytes:
     )
 
 
-def told(action: str) -> EngineEvent:
+def network_event(action: str) -> EngineEvent:
     return EngineEvent(EventKind.NETWORK, action, network_id="n", network_name="x")
 
 
@@ -61,20 +61,25 @@ async def collect(stub: Stub) -> list[EngineEvent]:
 async def test_the_first_event_is_connected(tmp_path: Path) -> None:
     body = chunk(message("create")) + chunk(message("destroy")) + b"0\r\n\r\n"
     async with serving(tmp_path / "d", engine(Reply(body=body, headers=CHUNKED))) as stub:
-        assert await collect(stub) == [CONNECTED, told("create"), told("destroy")]
+        assert await collect(stub) == [CONNECTED, network_event("create"), network_event("destroy")]
 
 
 async def test_chunks_may_end_anywhere(tmp_path: Path) -> None:
     text = message("create") + b"\n" + message("connect") + message("destroy")
     body = b"".join(chunk(text[at : at + 7]) for at in range(0, len(text), 7)) + b"0\r\n\r\n"
     async with serving(tmp_path / "d", engine(Reply(body=body, headers=CHUNKED))) as stub:
-        assert await collect(stub) == [CONNECTED, told("create"), told("connect"), told("destroy")]
+        assert await collect(stub) == [
+            CONNECTED,
+            network_event("create"),
+            network_event("connect"),
+            network_event("destroy"),
+        ]
 
 
 async def test_reads_a_stream_without_chunks_too(tmp_path: Path) -> None:
     body = message("create") + message("pull", kind="image") + message("destroy")
     async with serving(tmp_path / "d", engine(Reply(body=body, then_close=True))) as stub:
-        assert await collect(stub) == [CONNECTED, told("create"), told("destroy")]
+        assert await collect(stub) == [CONNECTED, network_event("create"), network_event("destroy")]
 
 
 async def test_requests_relevant_events_since_the_previous_response(tmp_path: Path) -> None:
@@ -178,7 +183,7 @@ async def test_close_ends_all_streams(tmp_path: Path) -> None:
 
 
 async def test_a_missing_socket_is_unavailable_with_a_remedy(tmp_path: Path) -> None:
-    stream = EventStreams(resolve(f"unix://{tmp_path}/nobody.sock", {})).open()
+    stream = EventStreams(resolve(f"unix://{tmp_path}/missing.sock", {})).open()
     with pytest.raises(EngineUnavailable, match=r"No such file or directory: is Docker running\?"):
         await anext(stream)
 
@@ -192,7 +197,7 @@ async def test_uses_tls_with_a_client_certificate(certificates: Path) -> None:
     port = server.sockets[0].getsockname()[1]
     environment = {"DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": str(certificates)}
     stream = EventStreams(resolve(f"tcp://localhost:{port}", environment)).open()
-    assert [await anext(stream), await anext(stream)] == [CONNECTED, told("create")]
+    assert [await anext(stream), await anext(stream)] == [CONNECTED, network_event("create")]
     await stream.aclose()
     server.close()
     await stub.idle.wait()

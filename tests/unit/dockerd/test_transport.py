@@ -30,7 +30,7 @@ def too_old(api: EngineApi) -> object:
 
 
 async def test_nothing_is_sent_before_the_first_request(tmp_path: Path) -> None:
-    transport(f"unix://{tmp_path}/nobody.sock")
+    transport(f"unix://{tmp_path}/missing.sock")
     transport("tcp://192.0.2.1:2375")
 
 
@@ -39,21 +39,21 @@ async def test_negotiates_the_api_version_once(tmp_path: Path) -> None:
         return ping("1.41") if request.path == "/_ping" else Reply(body=[request.path], headers=versions("1.41"))
 
     async with serving(tmp_path / "d", engine) as stub:
-        ours = transport(stub.url)
-        answers = await asyncio.gather(*(ours.get("/networks") for _ in range(6)))
+        client = transport(stub.url)
+        answers = await asyncio.gather(*(client.get("/networks") for _ in range(6)))
         assert answers == [["/v1.41/networks"]] * 6
         assert stub.paths().count("/_ping") == 1
-        await ours.close()
+        await client.close()
 
 
 async def test_never_requests_more_than_the_highest_known_version(tmp_path: Path) -> None:
     async with serving(
         tmp_path / "d", lambda request: ping("1.99") if request.path == "/_ping" else Reply(headers=versions("1.99"))
     ) as stub:
-        ours = transport(stub.url)
-        await ours.get("/networks")
+        client = transport(stub.url)
+        await client.get("/networks")
         assert stub.paths() == ["/_ping", "/v1.54/networks"]
-        await ours.close()
+        await client.close()
 
 
 async def test_negotiates_again_after_a_downgrade(tmp_path: Path) -> None:
@@ -67,11 +67,11 @@ async def test_negotiates_again_after_a_downgrade(tmp_path: Path) -> None:
         return Reply(body=request.body, headers=versions(api))
 
     async with serving(tmp_path / "d", engine) as stub:
-        ours = transport(stub.url)
-        await ours.get("/networks")
+        client = transport(stub.url)
+        await client.get("/networks")
         api = "1.41"
-        assert await ours.post("/networks/create", lambda found: {"api": found.offered[1]}) == {"api": 41}
-        await ours.close()
+        assert await client.post("/networks/create", lambda found: {"api": found.offered[1]}) == {"api": 41}
+        await client.close()
 
 
 async def test_negotiates_again_before_it_reports_that_the_engine_is_too_old(tmp_path: Path) -> None:
@@ -81,13 +81,13 @@ async def test_negotiates_again_before_it_reports_that_the_engine_is_too_old(tmp
         return ping(api) if request.path == "/_ping" else Reply(body=request.body, headers=versions(api))
 
     async with serving(tmp_path / "d", engine) as stub:
-        ours = transport(stub.url)
+        client = transport(stub.url)
         with pytest.raises(EngineTooOld):
-            await ours.post("/networks/create", too_old)
+            await client.post("/networks/create", too_old)
         assert stub.paths() == ["/_ping"]
         api = "1.51"
-        assert await ours.post("/networks/create", too_old) == {"api": 51}
-        await ours.close()
+        assert await client.post("/networks/create", too_old) == {"api": 51}
+        await client.close()
 
 
 async def test_detects_an_upgrade_in_any_response(tmp_path: Path) -> None:
@@ -97,13 +97,13 @@ async def test_detects_an_upgrade_in_any_response(tmp_path: Path) -> None:
         return ping(api) if request.path == "/_ping" else Reply(headers=versions(api))
 
     async with serving(tmp_path / "d", engine) as stub:
-        ours = transport(stub.url)
-        await ours.get("/a")
+        client = transport(stub.url)
+        await client.get("/a")
         api = "1.51"
-        await ours.get("/b")
-        await ours.get("/c")
+        await client.get("/b")
+        await client.get("/c")
         assert stub.paths() == ["/_ping", "/v1.41/a", "/v1.41/b", "/v1.51/c"]
-        await ours.close()
+        await client.close()
 
 
 async def test_negotiates_again_after_a_crash(tmp_path: Path) -> None:
@@ -115,20 +115,20 @@ async def test_negotiates_again_after_a_crash(tmp_path: Path) -> None:
         return ping() if request.path == "/_ping" else Reply(headers=versions())
 
     async with serving(tmp_path / "d", engine) as stub:
-        ours = transport(stub.url)
-        await ours.get("/a")
+        client = transport(stub.url)
+        await client.get("/a")
         crashing = True
         with pytest.raises(EngineUnavailable, match=rf"Docker Engine at {stub.url}: the connection was closed"):
-            await ours.get("/b")
+            await client.get("/b")
         crashing = False
-        await ours.get("/c")
+        await client.get("/c")
         assert stub.paths() == ["/_ping", "/v1.51/a", "/v1.51/b", "/_ping", "/v1.51/c"]
-        await ours.close()
+        await client.close()
 
 
 async def test_a_missing_socket_is_unavailable_with_a_remedy(tmp_path: Path) -> None:
     with pytest.raises(EngineUnavailable, match=r"No such file or directory: is Docker running\?"):
-        await transport(f"unix://{tmp_path}/nobody.sock").get("/networks")
+        await transport(f"unix://{tmp_path}/missing.sock").get("/networks")
 
 
 async def test_a_socket_without_a_listener_is_unavailable(tmp_path: Path) -> None:
@@ -154,19 +154,19 @@ async def test_a_timeout_is_unavailable(tmp_path: Path, monkeypatch: pytest.Monk
 
 async def test_rejects_a_server_that_is_not_an_engine(tmp_path: Path) -> None:
     async with serving(tmp_path / "d", lambda _: Reply(body=b"hello")) as stub:
-        ours = transport(stub.url)
+        client = transport(stub.url)
         with pytest.raises(EngineApiError, match="is not a Docker Engine"):
-            await ours.get("/networks")
-        await ours.close()
+            await client.get("/networks")
+        await client.close()
 
 
 async def test_an_error_response_keeps_the_engines_message(tmp_path: Path) -> None:
     refusal = Reply(404, {"message": "network x not found"}, headers=versions())
     async with serving(tmp_path / "d", lambda request: ping() if request.path == "/_ping" else refusal) as stub:
-        ours = transport(stub.url)
+        client = transport(stub.url)
         with pytest.raises(NetworkNotFound, match=r"^network x not found \(HTTP 404\)$"):
-            await ours.get("/networks/x")
-        await ours.close()
+            await client.get("/networks/x")
+        await client.close()
 
 
 async def test_sends_parameters_and_json(tmp_path: Path) -> None:
@@ -174,29 +174,29 @@ async def test_sends_parameters_and_json(tmp_path: Path) -> None:
         return ping() if request.path == "/_ping" else Reply(204, b"", headers=versions())
 
     async with serving(tmp_path / "d", engine) as stub:
-        ours = transport(stub.url)
-        assert await ours.get("/containers/json", {"all": "1", "filters": '{"network":["a"]}'}) is None
-        await ours.post("/networks/create", lambda _: {"Name": "n"})
-        await ours.delete("/networks/n")
-        await ours.get_unversioned("/version")
+        client = transport(stub.url)
+        assert await client.get("/containers/json", {"all": "1", "filters": '{"network":["a"]}'}) is None
+        await client.post("/networks/create", lambda _: {"Name": "n"})
+        await client.delete("/networks/n")
+        await client.get_unversioned("/version")
         assert stub.requests[1:] == [
             Request("GET", "/v1.51/containers/json?all=1&filters=%7B%22network%22%3A%5B%22a%22%5D%7D"),
             Request("POST", "/v1.51/networks/create", {"Name": "n"}),
             Request("DELETE", "/v1.51/networks/n"),
             Request("GET", "/version"),
         ]
-        await ours.close()
+        await client.close()
 
 
 async def test_can_be_used_again_after_close(tmp_path: Path) -> None:
     async with serving(
         tmp_path / "d", lambda request: ping() if request.path == "/_ping" else Reply(headers=versions())
     ) as stub:
-        ours = transport(stub.url)
-        await ours.get("/a")
-        await ours.close()
-        await ours.get("/b")
-        await ours.close()
+        client = transport(stub.url)
+        await client.get("/a")
+        await client.close()
+        await client.get("/b")
+        await client.close()
 
 
 def test_reports_an_unreadable_configuration_of_the_sdk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,8 +34,8 @@ def holds(
     return Allocation(owner, "default", prefix, state, since, revision)
 
 
-def chosen(asked: BlockRequest) -> IPv6Network:
-    found = choose(asked)
+def chosen(wanted: BlockRequest) -> IPv6Network:
+    found = choose(wanted)
     assert isinstance(found, SubnetChoice)
     return found.prefix
 
@@ -82,9 +82,9 @@ def test_keeps_a_fixed_subnet_inside_the_pool() -> None:
 )
 def test_leaves_a_bound_subnet_that_is_in_use_elsewhere(elsewhere: str) -> None:
     subnet = IPv6Network("fd00:1:2:7::/64")
-    asked = replace(request(held=(holds("blog", subnet),)), avoid=(IPv6Network(elsewhere),))
+    wanted = replace(request(held=(holds("blog", subnet),)), avoid=(IPv6Network(elsewhere),))
 
-    assert not chosen(asked).overlaps(IPv6Network(elsewhere))
+    assert not chosen(wanted).overlaps(IPv6Network(elsewhere))
 
 
 def test_leaves_a_bound_subnet_outside_the_pool() -> None:

@@ -87,8 +87,8 @@ async def test_calls_run_in_order(database: Database) -> None:
     await asyncio.sleep(0)
 
     work = [
-        asyncio.ensure_future(asked)
-        for asked in (
+        asyncio.ensure_future(call)
+        for call in (
             keep(database, "a"),
             database.read(words, seen.append),
             keep(database, "b"),
@@ -106,8 +106,8 @@ async def test_a_failed_write_does_not_affect_its_group(database: Database) -> N
     gate = Gate(database)
     await asyncio.sleep(0)
     writes = [
-        asyncio.ensure_future(asked)
-        for asked in (keep(database, "a"), refuse(database, "b"), keep(database, "a"), keep(database, "c"))
+        asyncio.ensure_future(call)
+        for call in (keep(database, "a"), refuse(database, "b"), keep(database, "a"), keep(database, "c"))
     ]
     await asyncio.sleep(0)
     await gate.open()

@@ -31,7 +31,7 @@ def keep(path: Path, *new: str) -> None:
     connection.close()
 
 
-def keep_and_be_killed(path: Path, word: str) -> None:
+def write_and_be_killed(path: Path, word: str) -> None:
     """Leave a write-ahead log, as a killed daemon does."""
     program = """
 import os, sys, pathlib, signal
@@ -233,7 +233,7 @@ print(read_state(pathlib.Path(sys.argv[1]), schema, lambda c: c.execute("SELECT 
 
 
 def test_reading_after_a_kill_sees_committed_rows(path: Path) -> None:
-    keep_and_be_killed(path, "a")
+    write_and_be_killed(path, "a")
     assert listing(path) == ["state.db", "state.db-shm", "state.db-wal"]
 
     assert read_state(path, SCHEMA, words) == ["a"]
@@ -242,7 +242,7 @@ def test_reading_after_a_kill_sees_committed_rows(path: Path) -> None:
 
 
 def test_reading_a_log_without_its_index_creates_none(path: Path) -> None:
-    keep_and_be_killed(path, "a")
+    write_and_be_killed(path, "a")
     (path.parent / "state.db-shm").unlink()
 
     assert read_state(path, SCHEMA, words) == ["a"]
@@ -253,7 +253,7 @@ def test_reading_a_log_without_its_index_creates_none(path: Path) -> None:
 @pytest.mark.parametrize("lost", [(), ("-shm",), ("-shm", "-wal")], ids=["killed", "no index", "no log"])
 def test_a_read_only_directory_can_be_read(path: Path, lost: tuple[str, ...]) -> None:
     keep(path, "a")
-    keep_and_be_killed(path, "b")
+    write_and_be_killed(path, "b")
     for suffix in lost:
         (path.parent / f"state.db{suffix}").unlink()
 
@@ -318,11 +318,11 @@ def test_errors_have_a_remedy(code: int, remedy: str) -> None:
     error = sqlite3.OperationalError("the cause")
     error.sqlite_errorcode = code
 
-    told = describe_error(Path("/var/lib/dockerv6/state.db"), error)
+    message = describe_error(Path("/var/lib/dockerv6/state.db"), error)
 
-    assert told.startswith("/var/lib/dockerv6/state.db")
-    assert "the cause" in told
-    assert remedy in told
+    assert message.startswith("/var/lib/dockerv6/state.db")
+    assert "the cause" in message
+    assert remedy in message
 
 
 def test_an_error_without_a_remedy_is_reported_unchanged() -> None:

@@ -90,20 +90,20 @@ def test_lock_holder_is_0_before_the_id_is_written(tmp_path: Path) -> None:
 def test_reading_the_holder_does_not_prevent_a_start(tmp_path: Path) -> None:
     done = False
 
-    def look() -> None:
+    def read_holder() -> None:
         while not done:
             lock_holder(tmp_path)
 
     lock = InstanceLock(tmp_path)
     with ThreadPoolExecutor(2) as watchers:
-        looking = [watchers.submit(look) for _ in range(2)]
+        readers = [watchers.submit(read_holder) for _ in range(2)]
         try:
             for _ in range(200):
                 with lock:
                     pass
         finally:
             done = True
-        for each in looking:
+        for each in readers:
             each.result()
 
 
