@@ -10,7 +10,8 @@ import pytest
 
 from dockerv6.ipam.ledger import LedgerConflict, LedgerError, PoolPrefix, SubnetTaken
 from dockerv6.ipam.sqlite import SqliteLedger
-from dockerv6.ipam.tables import read_allocations
+from dockerv6.ipam.tables import SCHEMA, read_allocations
+from dockerv6.lib.database import Database
 
 A = IPv6Network("fd00:1:2:3::/64")
 B = IPv6Network("fd00:1:2:4::/64")
@@ -29,10 +30,14 @@ def damaged(path: Path) -> Path:
     return path
 
 
-async def statements(ledger: SqliteLedger) -> list[str]:
+async def statements(database: Database) -> list[str]:
     seen: list[str] = []
-    await ledger._database.read(lambda connection: connection.set_trace_callback(seen.append))
+    await database.read(lambda connection: connection.set_trace_callback(seen.append))
     return seen
+
+
+async def limit_pages(database: Database, pages: int) -> None:
+    await database.read(lambda connection: connection.execute(f"PRAGMA max_page_count = {pages}").fetchall())
 
 
 async def test_reads_back_everything_after_a_restart(path: Path) -> None:
@@ -75,9 +80,10 @@ async def test_stores_prefixes_of_every_length(path: Path, prefix: str) -> None:
 
 
 async def test_reading_and_repeated_binding_write_nothing(path: Path) -> None:
-    ledger = await SqliteLedger.open(path)
+    database = await Database.open(path, SCHEMA, LedgerError)
+    ledger = SqliteLedger(database)
     await ledger.bind("blog", "default", A, 1.0, revision=None)
-    seen = await statements(ledger)
+    seen = await statements(database)
 
     assert await ledger.allocations() is await ledger.allocations()
     await ledger.bind("blog", "default", A, 2.0, revision=None)
@@ -122,15 +128,16 @@ async def test_a_write_of_another_process_is_a_conflict_and_refreshes_the_cache(
 
 
 async def test_a_full_disk_has_a_remedy_and_loses_nothing(path: Path) -> None:
-    ledger = await SqliteLedger.open(path)
+    database = await Database.open(path, SCHEMA, LedgerError)
+    ledger = SqliteLedger(database)
     bound = await ledger.bind("blog", "default", A, 1.0, revision=None)
-    await ledger._database.read(lambda connection: connection.execute("PRAGMA max_page_count = 1").fetchall())
+    await limit_pages(database, 1)
 
     with pytest.raises(LedgerError, match="free some space"):
         await ledger.bind("x" * 100_000, "default", B, 1.0, revision=None)
 
     assert await ledger.allocations() == (bound,)
-    await ledger._database.read(lambda connection: connection.execute("PRAGMA max_page_count = 100000").fetchall())
+    await limit_pages(database, 100000)
     await ledger.bind("shop", "default", B, 1.0, revision=None)
     await ledger.close()
 

@@ -68,8 +68,9 @@ def test_a_child_process_does_not_inherit_the_lock(tmp_path: Path) -> None:
 def test_release_works_despite_a_copy_of_the_descriptor(tmp_path: Path) -> None:
     lock = InstanceLock(tmp_path)
     lock.acquire()
-    assert lock._descriptor is not None
-    copy = os.dup(lock._descriptor)
+    path = str(tmp_path / LOCK_FILE)
+    (descriptor,) = (int(link.name) for link in Path("/proc/self/fd").iterdir() if os.path.realpath(link) == path)
+    copy = os.dup(descriptor)
 
     lock.release()
     lock.release()

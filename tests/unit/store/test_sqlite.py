@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from dockerv6.lib.database import Database
 from dockerv6.store.model import EventType, StoredObject
-from dockerv6.store.port import StoreConflict, StoreError
+from dockerv6.store.port import EVENTS_KEPT, StoreConflict, StoreError
 from dockerv6.store.sqlite import SqliteStore
+from dockerv6.store.tables import SCHEMA
 
 JUNK = b"junk" * 1000
 
@@ -34,10 +36,14 @@ def resource(name: str) -> StoredObject:
     return StoredObject("IPv6Network", name, {"spec": {}}, "abc", 1, "blog.yaml", 1, 100.0)
 
 
-async def statements(store: SqliteStore) -> list[str]:
+async def statements(database: Database) -> list[str]:
     seen: list[str] = []
-    await store._database.read(lambda connection: connection.set_trace_callback(seen.append))
+    await database.read(lambda connection: connection.set_trace_callback(seen.append))
     return seen
+
+
+async def limit_pages(database: Database, pages: int) -> None:
+    await database.read(lambda connection: connection.execute(f"PRAGMA max_page_count = {pages}").fetchall())
 
 
 async def test_reads_back_everything_after_a_restart(path: Path) -> None:
@@ -71,8 +77,9 @@ async def test_revisions_are_unique_across_restarts(path: Path) -> None:
 
 
 async def test_writes_a_thousand_objects_in_one_transaction(path: Path) -> None:
-    store = await SqliteStore.open(path)
-    seen = await statements(store)
+    database = await Database.open(path, SCHEMA, StoreError)
+    store = SqliteStore(database, events_kept=EVENTS_KEPT)
+    seen = await statements(database)
 
     await store.put(*(resource(f"network-{number}") for number in range(1000)))
 
@@ -81,9 +88,10 @@ async def test_writes_a_thousand_objects_in_one_transaction(path: Path) -> None:
 
 
 async def test_concurrent_statuses_share_transactions(path: Path) -> None:
-    store = await SqliteStore.open(path)
+    database = await Database.open(path, SCHEMA, StoreError)
+    store = SqliteStore(database, events_kept=EVENTS_KEPT)
     await store.put(*(resource(f"network-{number}") for number in range(200)))
-    seen = await statements(store)
+    seen = await statements(database)
 
     await asyncio.gather(*(store.put_status("IPv6Network", f"network-{n}", {"n": n}) for n in range(200)))
 
@@ -93,11 +101,12 @@ async def test_concurrent_statuses_share_transactions(path: Path) -> None:
 
 
 async def test_equal_statuses_and_records_write_nothing(path: Path) -> None:
-    store = await SqliteStore.open(path)
+    database = await Database.open(path, SCHEMA, StoreError)
+    store = SqliteStore(database, events_kept=EVENTS_KEPT)
     await store.put(resource("blog"))
     await store.put_status("IPv6Network", "blog", {"a": 1, "b": 2})
     await store.put_record("sysctl", "forwarding", {"prior": "0"})
-    seen = await statements(store)
+    seen = await statements(database)
 
     await store.put_status("IPv6Network", "blog", {"b": 2, "a": 1})
     await store.put_status("IPv6Network", "absent", {"a": 1})
@@ -140,9 +149,10 @@ async def test_a_write_of_another_process_is_a_conflict_and_refreshes_the_cache(
 
 
 async def test_a_full_disk_has_a_remedy_and_loses_nothing(path: Path) -> None:
-    store = await SqliteStore.open(path)
+    database = await Database.open(path, SCHEMA, StoreError)
+    store = SqliteStore(database, events_kept=EVENTS_KEPT)
     (blog,) = await store.put(resource("blog"))
-    await store._database.read(lambda connection: connection.execute("PRAGMA max_page_count = 1").fetchall())
+    await limit_pages(database, 1)
 
     with pytest.raises(StoreError, match="free some space"):
         await store.put_status("IPv6Network", "blog", {"text": "x" * 100_000})
@@ -150,7 +160,7 @@ async def test_a_full_disk_has_a_remedy_and_loses_nothing(path: Path) -> None:
         await store.put(*(resource(f"network-{number}") for number in range(1000)))
 
     assert await store.objects() == (blog,)
-    await store._database.read(lambda connection: connection.execute("PRAGMA max_page_count = 100000").fetchall())
+    await limit_pages(database, 100000)
     await store.put_status("IPv6Network", "blog", {"text": "x" * 100_000})
     await store.close()
 
@@ -188,8 +198,10 @@ async def test_a_file_with_unreadable_rows_is_closed(path: Path) -> None:
 WRITER = """
 import asyncio, sys
 from pathlib import Path
+from dockerv6.lib.database import Database
 from dockerv6.store.model import StoredObject
 from dockerv6.store.sqlite import SqliteStore
+from dockerv6.store.tables import SCHEMA
 
 async def main():
     store = await SqliteStore.open(Path(sys.argv[1]))
