@@ -147,7 +147,7 @@ class Host:
         """As by `nft flush ruleset`."""
         self.firewall.flush_all()
         self.filter.flush()
-        self.net.change_firewall(OUR_TABLE, "ip6 filter")
+        self.net.commit_firewall(OUR_TABLE, "ip6 filter")
 
     # What is there
 

@@ -46,8 +46,8 @@ class World(Protocol):
     def withdraw(self, name: str, address: IPv6Interface) -> None: ...
     def delegate(self, prefix: IPv6Network) -> None: ...
     def undelegate(self, prefix: IPv6Network) -> None: ...
-    def answer_for(self, name: str, address: IPv6Address) -> None: ...
-    def stop_answering_for(self, name: str, address: IPv6Address) -> None: ...
+    def add_other_proxy_neighbour(self, name: str, address: IPv6Address) -> None: ...
+    def drop_proxy_neighbour(self, name: str, address: IPv6Address) -> None: ...
     def set_down(self, name: str) -> None: ...
 
 
@@ -78,10 +78,10 @@ class FakeWorld:
         self.net.add_route(Route(destination, name, protocol, table=254, metric=77))
 
     def flip(self, name: str, value: str) -> None:
-        self.net.flip_sysctl(name, value)
+        self.net.change_sysctl(name, value)
 
     def commit(self, table: str) -> None:
-        self.net.change_firewall(table)
+        self.net.commit_firewall(table)
 
     def enslave(self, port: str, bridge: str) -> None:
         self.net.enslave(port, bridge)
@@ -122,11 +122,11 @@ class FakeWorld:
     def undelegate(self, prefix: IPv6Network) -> None:
         self.net.undelegate(prefix)
 
-    def answer_for(self, name: str, address: IPv6Address) -> None:
-        self.net.answer_for(name, address)
+    def add_other_proxy_neighbour(self, name: str, address: IPv6Address) -> None:
+        self.net.add_other_proxy_neighbour(name, address)
 
-    def stop_answering_for(self, name: str, address: IPv6Address) -> None:
-        self.net.stop_answering_for(name, address)
+    def drop_proxy_neighbour(self, name: str, address: IPv6Address) -> None:
+        self.net.drop_proxy_neighbour(name, address)
 
     def set_down(self, name: str) -> None:
         self._change(name, up=False)
@@ -227,10 +227,10 @@ class LinuxWorld:
     def undelegate(self, prefix: IPv6Network) -> None:
         ip("route", "delete", "unreachable", str(prefix), "proto", "dhcp")
 
-    def answer_for(self, name: str, address: IPv6Address) -> None:
+    def add_other_proxy_neighbour(self, name: str, address: IPv6Address) -> None:
         ip("neigh", "add", "proxy", str(address), "dev", name)
 
-    def stop_answering_for(self, name: str, address: IPv6Address) -> None:
+    def drop_proxy_neighbour(self, name: str, address: IPv6Address) -> None:
         ip("neigh", "delete", "proxy", str(address), "dev", name)
 
     def set_down(self, name: str) -> None:

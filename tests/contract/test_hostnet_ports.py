@@ -53,13 +53,13 @@ async def test_hairpin_that_is_there_already_is_success(world: World) -> None:
 
 @pytest.mark.parametrize("name", ["veth1", "br0"])
 async def test_what_is_no_port_can_have_no_hairpin(world: World, name: str) -> None:
-    with pytest.raises(HostNetError, match=f"can't set hairpin mode of {name}: Operation not supported"):
+    with pytest.raises(HostNetError, match=f"cannot set the hairpin mode of {name}: Operation not supported"):
         await world.net.set_hairpin(name, on=True)
 
 
 @pytest.mark.parametrize("name", ["veth0", "veth1"])
 async def test_only_a_bridge_can_show_its_packets(world: World, name: str) -> None:
-    with pytest.raises(HostNetError, match=f"can't set nf_call_ip6tables of {name}: Operation not supported"):
+    with pytest.raises(HostNetError, match=f"cannot set nf_call_ip6tables of {name}: Operation not supported"):
         await world.net.set_bridge_netfilter(name, on=True)
 
 

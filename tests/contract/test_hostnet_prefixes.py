@@ -187,22 +187,22 @@ async def test_a_removed_proxy_neighbour_is_gone_and_gone_already_is_success(wor
 
 
 async def test_somebody_elses_stays_theirs_when_we_ask_for_the_same(world: World) -> None:
-    world.answer_for("br0", CONTAINER)
+    world.add_other_proxy_neighbour("br0", CONTAINER)
     await world.net.add_proxy_neighbour("br0", CONTAINER)
     assert await world.net.proxy_neighbours() == {ProxyNeighbour("br0", CONTAINER, ours=False)}
 
 
 async def test_ours_stays_ours_when_somebody_asks_for_the_same(world: World) -> None:
     await world.net.add_proxy_neighbour("br0", CONTAINER)
-    world.answer_for("br0", CONTAINER)
+    world.add_other_proxy_neighbour("br0", CONTAINER)
     assert await world.net.proxy_neighbours() == {ProxyNeighbour("br0", CONTAINER, ours=True)}
 
 
 async def test_anybody_may_remove_anybodys(world: World) -> None:
-    world.answer_for("br0", CONTAINER)
+    world.add_other_proxy_neighbour("br0", CONTAINER)
     await world.net.add_proxy_neighbour("br0", OTHER)
     await world.net.remove_proxy_neighbour("br0", CONTAINER)
-    world.stop_answering_for("br0", OTHER)
+    world.drop_proxy_neighbour("br0", OTHER)
     assert await world.net.proxy_neighbours() == frozenset()
 
 

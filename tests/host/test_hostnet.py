@@ -206,7 +206,7 @@ async def test_a_reader_that_is_cancelled_gives_its_sockets_back(host: LinuxHost
     with pytest.raises(asyncio.CancelledError):
         await reader
     assert host._feeds == set()
-    assert feed._stack_socket.fileno() == feed._firewall_socket.fileno() == -1
+    assert feed._routing_socket.fileno() == feed._firewall_socket.fileno() == -1
 
 
 async def test_a_vlan_like_name_and_a_master_are_told(host: LinuxHostNet) -> None:
@@ -267,9 +267,12 @@ def test_for_root_without_the_capability_the_refusals_name_it() -> None:
         "setpriv", "--bounding-set", "-net_admin", "--inh-caps", "-net_admin"
     )
     assert written == "permitted"  # root owns the file
-    assert "can't subscribe to changes: Operation not permitted; CAP_NET_ADMIN is missing" in subscribed
-    assert "can't drop conntrack entries: Operation not permitted; CAP_NET_ADMIN is missing" in dropped
-    assert "can't answer for 2001:db8::1 on lo: Operation not permitted; CAP_NET_ADMIN is missing" in answered
+    assert "cannot subscribe to changes: Operation not permitted; CAP_NET_ADMIN is missing" in subscribed
+    assert "cannot delete conntrack entries: Operation not permitted; CAP_NET_ADMIN is missing" in dropped
+    assert (
+        "cannot add an NDP proxy entry for 2001:db8::1 to lo: Operation not permitted; CAP_NET_ADMIN is missing"
+        in answered
+    )
 
 
 def test_for_anybody_else_the_refusals_say_run_as_root() -> None:
@@ -281,6 +284,6 @@ def test_for_anybody_else_the_refusals_say_run_as_root() -> None:
 def test_on_a_read_only_proc_sys_the_refusal_names_the_mount() -> None:
     script = 'mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys && exec "$@"'
     written, *others = refusals("unshare", "--mount", "sh", "-c", script, "sh")
-    assert "can't set sysctl net/ipv6/conf/all/forwarding to '1': Read-only file system" in written
+    assert "cannot set sysctl net/ipv6/conf/all/forwarding to '1': Read-only file system" in written
     assert "/proc/sys is mounted read-only" in written
     assert others == ["permitted"] * 3

@@ -1,4 +1,4 @@
-"""Which of the host's sockets wait for IPv6, as the kernel's diagnostics and its tables in procfs tell."""
+"""Listing of sockets that wait for IPv6, from sock_diag and from procfs."""
 
 import errno
 import socket
@@ -8,7 +8,7 @@ from ipaddress import IPv6Address
 
 import pytest
 
-from dockerv6.hostnet import sockdiag
+from dockerv6.hostnet import sockets
 from dockerv6.hostnet.model import Listener
 from tests.host.network import ip, private_network
 
@@ -20,7 +20,7 @@ Opener = Callable[..., socket.socket]
 
 @pytest.fixture
 def open_socket() -> Iterator[Opener]:
-    """Open a socket in a namespace of its own; TCP's listen."""
+    """Opens a socket in a private namespace; TCP sockets listen."""
     with private_network(), ExitStack() as stack:
         ip("link", "set", "lo", "up")
 
@@ -40,61 +40,59 @@ def open_socket() -> Iterator[Opener]:
         yield opened
 
 
-@pytest.fixture(params=["diagnosed", "procfs"], autouse=True)
+@pytest.fixture(params=["sock_diag", "procfs"], autouse=True)
 def _source(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(*_: object) -> list[tuple[bytes, int, int]]:
         raise OSError(errno.ENOENT, "No such file or directory")
 
     if request.param == "procfs":
-        monkeypatch.setattr(sockdiag, "dump", missing)
+        monkeypatch.setattr(sockets, "dump", missing)
 
 
 @pytest.mark.parametrize("protocol", TYPES)
 @pytest.mark.parametrize("v6only", [True, False])
-def test_sockets_of_ipv6_count_whether_they_take_ipv4_too_or_not(
-    open_socket: Opener, protocol: str, *, v6only: bool
-) -> None:
+def test_ipv6_and_dual_stack_sockets_are_listed(open_socket: Opener, protocol: str, *, v6only: bool) -> None:
     open_socket(protocol, "::", 8080, v6only=v6only)
     open_socket(protocol, "::1", 8081, v6only=v6only)
-    assert sockdiag.listeners() == {Listener(protocol, ANY, 8080), Listener(protocol, IPv6Address("::1"), 8081)}
+    assert sockets.listeners() == {Listener(protocol, ANY, 8080), Listener(protocol, IPv6Address("::1"), 8081)}
 
 
 @pytest.mark.parametrize("protocol", TYPES)
 @pytest.mark.parametrize("address", ["0.0.0.0", "127.0.0.1", "::ffff:127.0.0.1"])
-def test_sockets_of_ipv4_do_not_count(open_socket: Opener, protocol: str, address: str) -> None:
+def test_ipv4_sockets_are_left_out(open_socket: Opener, protocol: str, address: str) -> None:
     open_socket(protocol, address, 8080)
-    assert sockdiag.listeners() == frozenset()
+    assert sockets.listeners() == frozenset()
 
 
-def test_of_a_connection_only_the_listener_counts(open_socket: Opener) -> None:
+def test_connections_are_left_out(open_socket: Opener) -> None:
     listener = open_socket("tcp", "::1", 8080)
     with socket.create_connection(("::1", 8080)), listener.accept()[0]:
-        assert sockdiag.listeners() == {Listener("tcp", IPv6Address("::1"), 8080)}
+        assert sockets.listeners() == {Listener("tcp", IPv6Address("::1"), 8080)}
 
 
-def test_a_connected_udp_socket_waits_for_its_peer_only(open_socket: Opener) -> None:
+def test_connected_udp_sockets_are_left_out(open_socket: Opener) -> None:
     open_socket("udp", "::1", 53)
     open_socket("udp", "::1", 40000).connect(("::1", 53))
-    assert sockdiag.listeners() == {Listener("udp", IPv6Address("::1"), 53)}
+    assert sockets.listeners() == {Listener("udp", IPv6Address("::1"), 53)}
 
 
 @pytest.mark.usefixtures("open_socket")
-def test_a_bound_socket_that_does_not_listen_is_none() -> None:
+def test_a_bound_socket_that_does_not_listen_is_left_out() -> None:
     with socket.socket(socket.AF_INET6) as bound:
         bound.bind(("::1", 8080))
-        assert sockdiag.listeners() == frozenset()
+        assert sockets.listeners() == frozenset()
 
 
-def test_many_sockets_are_all_told_and_sharers_of_a_port_once(open_socket: Opener) -> None:
+def test_many_sockets_are_listed_and_sockets_of_one_port_once(open_socket: Opener) -> None:
     ports = range(20000, 20300)
     for port in ports:
         open_socket("udp", "::", port)
     for _ in range(3):
         open_socket("tcp", "::", 443, reuse=True)
-    assert sockdiag.listeners() == {Listener("udp", ANY, port) for port in ports} | {Listener("tcp", ANY, 443)}
+    assert sockets.listeners() == {Listener("udp", ANY, port) for port in ports} | {Listener("tcp", ANY, 443)}
 
 
-def test_sockets_of_other_namespaces_do_not_count(open_socket: Opener) -> None:
+def test_sockets_of_other_namespaces_are_left_out(open_socket: Opener) -> None:
     open_socket("tcp", "::", 8080)
     with private_network():
-        assert sockdiag.listeners() == frozenset()
+        assert sockets.listeners() == frozenset()

@@ -158,7 +158,7 @@ def test_all_of_many_flows_are_found(sender: socket.socket, count: int) -> None:
 def test_what_ended_meanwhile_is_not_counted_and_no_error(sender: socket.socket) -> None:
     for port in (5000, 5001):
         sender.sendto(b"hello", ("::1", port))
-    identities = [conntrack._identity(*entry) for entry in stream(NETLINK_NETFILTER, 0x101, conntrack._search())]
+    identities = [conntrack._identity(*entry) for entry in stream(NETLINK_NETFILTER, 0x101, conntrack._udp_request())]
     assert len(identities) == 2
     assert command_each(NETLINK_NETFILTER, 0x102, identities * 100, tolerated=errno.ENOENT) == 2
     assert tracked() == []
@@ -166,7 +166,7 @@ def test_what_ended_meanwhile_is_not_counted_and_no_error(sender: socket.socket)
 
 def test_another_refusal_is_raised(sender: socket.socket) -> None:
     sender.sendto(b"hello", ("::1", 5000))
-    (identity,) = (conntrack._identity(*entry) for entry in stream(NETLINK_NETFILTER, 0x101, conntrack._search()))
+    (identity,) = (conntrack._identity(*entry) for entry in stream(NETLINK_NETFILTER, 0x101, conntrack._udp_request()))
     with pytest.raises(FileNotFoundError):
         command_each(NETLINK_NETFILTER, 0x102, [identity] * 3, tolerated=errno.EBUSY)
     assert tracked() == []

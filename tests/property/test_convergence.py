@@ -311,7 +311,7 @@ async def _addresses(host: Host) -> None:
 
 async def _forwarding(host: Host) -> None:
     if await host.ours():
-        host.net.flip_sysctl(FORWARDING, "0")
+        host.net.change_sysctl(FORWARDING, "0")
 
 
 async def _stop(host: Host) -> None:

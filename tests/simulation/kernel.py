@@ -94,7 +94,7 @@ class CoupledEngine(FakeEngine):
         for address in addresses:
             self._host.add_route(Route(address.network, made.bridge, RouteProtocol.KERNEL, 254))
         if made.enable_ipv6:
-            self._host.flip_sysctl(FORWARDING, "1")
+            self._host.change_sysctl(FORWARDING, "1")
 
     def _drop_bridge(self, network_id: str) -> None:
         bridge = self._bridges.pop(network_id, None)
@@ -113,9 +113,9 @@ class AnnouncedFirewall(FakeFirewall):
         before = self.commits
         ruleset = await super().apply(change)
         if self.commits != before:
-            self._host.change_firewall(OUR_TABLE)
+            self._host.commit_firewall(OUR_TABLE)
         return ruleset
 
     async def sweep(self) -> None:
         await super().sweep()
-        self._host.change_firewall(OUR_TABLE)
+        self._host.commit_firewall(OUR_TABLE)

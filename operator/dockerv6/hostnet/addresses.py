@@ -1,78 +1,166 @@
-"""What one rtnetlink message tells of an address, decoded. Pure.
+"""IPv6 addresses of interfaces over rtnetlink: decoding, listing, adding. All functions but the decoders block.
 
-Sources: linux/if_addr.h; inet6_fill_ifaddr in the kernel's net/ipv6/addrconf.c.
+Sources: rtnetlink(7), linux/if_addr.h; inet6_fill_ifaddr in the kernel's net/ipv6/addrconf.c.
 """
 
 import struct
+from collections import defaultdict
+from collections.abc import Iterable
+from ipaddress import IPv6Address, IPv6Interface
+from socket import AF_INET6, if_nametoindex
 from typing import NamedTuple
 
-from dockerv6.lib.netlink import Buffer, attributes
+from dockerv6.lib.netlink import (
+    NETLINK_ROUTE,
+    NLM_F_CREATE,
+    NLM_F_REPLACE,
+    Buffer,
+    Payload,
+    attribute,
+    attributes,
+    command,
+    dump,
+)
+
+_RTM_NEWADDR = 20
+_RTM_DELADDR = 21
+_RTM_GETADDR = 22
 
 ADDRESS = struct.Struct("=BBBBi")  # ifaddrmsg: family, prefix length, flags, scope, index
 _LIFETIMES = struct.Struct("=II")  # the first half of an ifa_cacheinfo: preferred, valid
 _U32 = struct.Struct("=I")
 
-IFA_ADDRESS = 1
-IFA_LOCAL = 2
+_IFA_ADDRESS = 1
+_IFA_LOCAL = 2
 _IFA_CACHEINFO = 6
-IFA_FLAGS = 8
-IFA_PROTO = 11
-BY_ADVERTISEMENT = 2  # IFAPROT_KERNEL_RA
+_IFA_FLAGS = 8
+_IFA_PROTO = 11
+_IFAPROT_KERNEL_RA = 2
 
-TEMPORARY = 0x01  # IFA_F_SECONDARY is IFA_F_TEMPORARY for IPv6; only the kernel sets it (RFC 8981)
-DADFAILED = 0x08
-DEPRECATED = 0x20
-TENTATIVE = 0x40
-PERMANENT = 0x80  # its valid lifetime is for ever; the preferred one need not be
+IFA_F_TEMPORARY = 0x01  # the same bit as IFA_F_SECONDARY; for IPv6 only the kernel sets it (RFC 8981)
+_IFA_F_NODAD = 0x02
+IFA_F_DADFAILED = 0x08
+_IFA_F_DEPRECATED = 0x20
+IFA_F_TENTATIVE = 0x40
+_IFA_F_PERMANENT = 0x80  # the valid lifetime is infinite; the preferred lifetime need not be
 
 SCOPE_UNIVERSE = 0
-MULTICAST = 0xFF  # first byte; "autojoin" gives an interface such an "address", of a scope of its own choice
-_FOR_EVER = 0xFFFFFFFF
+MULTICAST = 0xFF  # first byte; `autojoin` adds such an "address" to an interface, in any scope
+_INFINITE = 0xFFFFFFFF
 
 
-class OwnAddress(NamedTuple):
-    """An address of an interface."""
+class DecodedAddress(NamedTuple):
+    """An address of an interface, from one RTM_NEWADDR message."""
 
-    interface: int  # its index
+    interface: int  # index
     packed: bytes
-    length: int  # of its prefix
+    length: int  # of the prefix
     flags: int
-    lifetimes: int  # where its message has them; 0: nowhere
-    proto: int = 0  # who made it; 0: a program that didn't say, or a kernel before 5.18, which never does
+    lifetimes: int  # position of the ifa_cacheinfo in the message; 0 if there is none
+    proto: int = 0  # who added it (IFAPROT_*); 0 if unknown, as always before Linux 5.18
 
 
-def own_address(buffer: Buffer, start: int, end: int) -> OwnAddress | None:
-    """Decode the payload of an RTM_NEWADDR; None for one of a scope that doesn't matter here, such as link-local."""
+def decode_address(buffer: Buffer, start: int, end: int) -> DecodedAddress | None:
+    """Decode the payload of an RTM_NEWADDR; None for an address that is not global or unique local."""
     _, length, flags, scope, interface = ADDRESS.unpack_from(buffer, start)
     if scope != SCOPE_UNIVERSE:
         return None
-    own: bytes | None = None
+    packed: bytes | None = None
     lifetimes = proto = 0
     for kind, value, stop in attributes(buffer, start + ADDRESS.size, end):
-        # On a point-to-point link IFA_ADDRESS is the peer's, and IFA_LOCAL ours (linux/if_addr.h).
-        if kind == IFA_LOCAL or (kind == IFA_ADDRESS and own is None):
-            own = bytes(buffer[value:stop])
-        elif kind == IFA_FLAGS:
+        # On a point-to-point link IFA_ADDRESS is the peer's address and IFA_LOCAL our own (linux/if_addr.h).
+        if kind == _IFA_LOCAL or (kind == _IFA_ADDRESS and packed is None):
+            packed = bytes(buffer[value:stop])
+        elif kind == _IFA_FLAGS:
             (flags,) = _U32.unpack_from(buffer, value)
         elif kind == _IFA_CACHEINFO:
             lifetimes = value
-        elif kind == IFA_PROTO:
+        elif kind == _IFA_PROTO:
             proto = buffer[value]
-    if own is None or own[0] == MULTICAST:
+    if packed is None or packed[0] == MULTICAST:
         return None
-    return OwnAddress(interface, own, length, flags, lifetimes, proto)
+    return DecodedAddress(interface, packed, length, flags, lifetimes, proto)
 
 
-def tells_proto(buffer: Buffer, start: int, end: int) -> bool:
-    """Whether an RTM_NEWADDR says who made the address: of loopback's and link-local ones, kernels from 5.18 on do."""
-    return any(kind == IFA_PROTO for kind, _, _ in attributes(buffer, start + ADDRESS.size, end))
+def decode_lifetimes(buffer: Buffer, address: DecodedAddress) -> tuple[float | None, float | None]:
+    """The preferred and the valid lifetime of an address in this message, in seconds; None if infinite."""
+    preferred = valid = _INFINITE
+    if address.lifetimes:
+        preferred, valid = _LIFETIMES.unpack_from(buffer, address.lifetimes)
+    return 0.0 if address.flags & _IFA_F_DEPRECATED else _seconds(preferred), _seconds(valid)
 
 
-def lifetimes(buffer: Buffer, own: OwnAddress) -> tuple[float | None, float | None]:
-    """The preferred and the valid lifetime of an address of this message, seconds left; None for ever."""
-    preferred, valid = _LIFETIMES.unpack_from(buffer, own.lifetimes) if own.lifetimes else (_FOR_EVER, _FOR_EVER)
-    return 0.0 if own.flags & DEPRECATED else _seconds(preferred), _seconds(valid)
+def _seconds(lifetime: int) -> float | None:
+    return None if lifetime == _INFINITE else float(lifetime)
 
 
-def _seconds(left: int) -> float | None:
-    return None if left == _FOR_EVER else float(left)
+def dump_addresses() -> list[Payload]:
+    """The RTM_NEWADDR messages of all IPv6 addresses.
+
+    Raises:
+        OSError: the kernel's error.
+    """
+    return dump(NETLINK_ROUTE, _RTM_GETADDR, ADDRESS.pack(AF_INET6, 0, 0, 0, 0))
+
+
+class AddressTable:
+    """The addresses of all interfaces, by index."""
+
+    def __init__(self, messages: Iterable[Payload]) -> None:
+        """Decode RTM_NEWADDR messages."""
+        self.addresses: defaultdict[int, list[IPv6Interface]] = defaultdict(list)
+        self.tentative: defaultdict[int, set[IPv6Address]] = defaultdict(set)
+        self.dad_failed: defaultdict[int, set[IPv6Address]] = defaultdict(set)
+        self._with_lifetime: set[int] = set()
+        self._advertised: set[int] = set()
+        self._kernel_reports_proto = False
+        for buffer, start, end in messages:
+            self._read(buffer, start, end)
+
+    @property
+    def autoconfigured(self) -> set[int]:
+        """Interfaces with an address from a router advertisement.
+
+        A finite lifetime does not prove it: DHCPv6 clients set lifetimes too, also on addresses in the delegated
+        prefix of the LAN. It counts only on kernels that do not report who added an address.
+        """
+        return self._advertised if self._kernel_reports_proto else self._with_lifetime
+
+    def _read(self, buffer: Buffer, start: int, end: int) -> None:
+        self._kernel_reports_proto = self._kernel_reports_proto or _has_proto(buffer, start, end)
+        decoded = decode_address(buffer, start, end)
+        if decoded is None:
+            return
+        index = decoded.interface
+        address = IPv6Interface((decoded.packed, decoded.length))
+        self.addresses[index].append(address)
+        if decoded.flags & (IFA_F_TENTATIVE | IFA_F_DADFAILED):
+            self.tentative[index].add(address.ip)
+        if decoded.flags & IFA_F_DADFAILED:
+            self.dad_failed[index].add(address.ip)
+        if not decoded.flags & _IFA_F_PERMANENT:
+            self._with_lifetime.add(index)
+            if decoded.proto == _IFAPROT_KERNEL_RA:
+                self._advertised.add(index)
+
+
+def _has_proto(buffer: Buffer, start: int, end: int) -> bool:
+    """Whether the message has IFA_PROTO. Since Linux 5.18, those of loopback and link-local addresses always have."""
+    return any(kind == _IFA_PROTO for kind, _, _ in attributes(buffer, start + ADDRESS.size, end))
+
+
+def add_address(interface: str, address: IPv6Interface) -> None:
+    """Add an address without duplicate address detection, or make an existing one usable.
+
+    Replacing an address that is tentative or has failed the detection does not change that (Linux 6.18), so it is
+    removed first. Nothing uses such an address as a source yet.
+
+    Raises:
+        OSError: the interface does not exist, or the kernel refuses.
+    """
+    length, index = address.network.prefixlen, if_nametoindex(interface)
+    payload = ADDRESS.pack(AF_INET6, length, _IFA_F_NODAD, 0, index) + attribute(_IFA_ADDRESS, address.ip.packed)
+    existing = AddressTable(dump_addresses())
+    if address in existing.addresses[index] and address.ip in existing.tentative[index]:
+        command(NETLINK_ROUTE, _RTM_DELADDR, 0, payload)
+    command(NETLINK_ROUTE, _RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, payload)

@@ -1,7 +1,9 @@
-"""The kernel's notifications as one stream of changes.
+"""Notifications of the kernel as one stream of changes.
 
-Two netlink sockets, read on the event loop as soon as they are readable: no thread, no polling. What is not decoded is
-not needed: a change only says where to look, and its reader looks at everything there.
+Two netlink sockets are read on the event loop when they are readable, without threads or polling. Only as much of a
+message is decoded as is needed to say what changed: whoever consumes a change reads the current state.
+
+Sources: rtnetlink(7), linux/rtnetlink.h, linux/netconf.h, linux/netfilter/nf_tables.h.
 """
 
 import asyncio
@@ -10,15 +12,25 @@ import struct
 from collections.abc import Callable
 from socket import AF_INET6, socket
 
-from dockerv6.hostnet import rtnetlink
 from dockerv6.hostnet.addresses import ADDRESS, SCOPE_UNIVERSE
+from dockerv6.hostnet.links import IFLA_IFNAME, LINK, interface_name
 from dockerv6.hostnet.model import ChangeKind, HostChange
+from dockerv6.hostnet.routes import (
+    ROUTE,
+    RT_TABLE_LOCAL,
+    RTA_MULTIPATH,
+    RTA_OIF,
+    RTN_UNICAST,
+    is_delegation,
+    next_hops,
+)
 from dockerv6.lib.netlink import (
     NETLINK_NETFILTER,
     NETLINK_ROUTE,
     RECEIVE_SIZE,
     Buffer,
     attributes,
+    find,
     messages,
     subscribe,
     text,
@@ -38,32 +50,39 @@ _RTM_NEWROUTE = 24
 _RTM_DELROUTE = 25
 _RTM_NEWNETCONF = 80
 
-_NETCONF_BODY = 4  # netconfmsg: the family, padded
+_NETCONF_SIZE = 4  # netconfmsg: the family, padded
 _NETCONFA_IFINDEX = 1
-_NETCONF_ALL = -1
-_NETCONF_DEFAULT = -2
-_SENSELESS = (struct.error, IndexError)
+_NETCONFA_IFINDEX_ALL = -1
+_NETCONFA_IFINDEX_DEFAULT = -2
+
+_NFNL_SUBSYS_NFTABLES = 10
+_NFT_MSG_NEWGEN = (_NFNL_SUBSYS_NFTABLES << 8) | 15
+_NFGENMSG_SIZE = 4
+_NFTA_GEN_ID = 1
+_NFTA_TABLE = 1  # in messages of every kind of object attribute 1 is the name of the table
+_FAMILIES = {1: "inet", 2: "ip", 3: "arp", 5: "netdev", 7: "bridge", 10: "ip6"}
+
 _I32 = struct.Struct("=i")
 _U32 = struct.Struct("=I")
-
-_FAMILIES = {1: "inet", 2: "ip", 3: "arp", 5: "netdev", 7: "bridge", 10: "ip6"}
-_NFTA_TABLE = 1  # every kind of object tells its table in its attribute 1 (the table itself: its name)
+_BE32 = struct.Struct(">I")
+_DECODING_ERRORS = (struct.error, IndexError)
 
 _RECEIVE_BUFFER = 8 << 20
-"""Bytes that may wait in the kernel, per socket; only what waits takes memory. A flush of a big ruleset takes some."""
+"""Bytes that may wait in the kernel for each socket; only waiting messages use memory. Flushing a large ruleset makes
+thousands of them."""
 
 _READS_PER_TURN = 256
-"""Datagrams that one turn of the event loop reads (in 2 to 3 ms) before other work gets its turn."""
+"""Datagrams that are read (in 2 to 3 ms) before other work on the event loop gets its turn."""
 
-_MOST_PENDING = 4096
-"""Different changes that wait for a slow reader. Past that it is told to look at everything, which is cheaper."""
+_MAX_QUEUED = 4096
+"""Different changes that may wait for a slow consumer. Beyond, reading everything is cheaper: LOST replaces them."""
 
-_COMMIT_TAIL = 0.002
+_COMMIT_TIMEOUT = 0.002
 """Seconds to wait for the end of a commit's notifications, which the kernel sends without a pause."""
 
 
 class ChangeQueue:
-    """Changes that nobody has taken yet, each once, oldest first."""
+    """Changes that were not consumed yet, oldest first. Equal changes are merged."""
 
     def __init__(self) -> None:
         self._changes: dict[tuple[ChangeKind, str], int | None] = {}
@@ -72,52 +91,52 @@ class ChangeQueue:
         return bool(self._changes)
 
     def add(self, kind: ChangeKind, subject: str, generation: int | None = None) -> None:
-        """Note a change; one that waits already only learns the newer generation."""
+        """Add a change. If an equal one waits already, it keeps its place and gets the newer generation."""
         key = (kind, subject)
         if key in self._changes:
-            # One of unknown generation can't be waited for: the merged one has to be looked at in any case.
-            if self._changes[key] is not None:
-                self._changes[key] = generation
-        elif len(self._changes) < _MOST_PENDING:
+            # A change of unknown generation must be consumed in any case, so the merged one has none either.
+            waiting = self._changes[key]
+            self._changes[key] = None if waiting is None else generation
+        elif len(self._changes) < _MAX_QUEUED:
             self._changes[key] = generation
         else:
-            self.lose()
+            self.add_lost()
 
-    def lose(self) -> None:
-        """Anything may have happened: that says it all."""
+    def add_lost(self) -> None:
+        """Notifications were lost: anything may have changed. Replaces all other changes."""
         self._changes.clear()
         self._changes[ChangeKind.LOST, ""] = None
 
     def take(self) -> HostChange:
-        """The oldest one.
+        """Remove and return the oldest change.
 
         Raises:
-            KeyError: there is none.
+            KeyError: the queue is empty.
         """
         if not self._changes:
-            raise KeyError("no change is pending")
+            raise KeyError("the queue of changes is empty")
         (kind, subject), generation = next(iter(self._changes.items()))
         del self._changes[kind, subject]
         return HostChange(kind, subject, generation)
 
 
-class StackDecoder:
-    """Notes what rtnetlink's datagrams tell: links, IPv6 addresses, routes and forwarding."""
+class RouteDecoder:
+    """Turns rtnetlink notifications into changes: links, IPv6 addresses, routes, and netconf."""
 
-    def __init__(self, pending: ChangeQueue) -> None:
-        self._pending = pending
+    def __init__(self, queue: ChangeQueue) -> None:
+        self._queue = queue
         self._names: dict[int, str] = {}
 
     def feed(self, datagram: Buffer) -> None:
-        """Read one datagram. One that makes no sense may stand for anything."""
+        """Decode one datagram. A damaged one counts as a loss."""
         try:
             for kind, start, end in messages(datagram):
                 self._message(kind, datagram, start, end)
-        except _SENSELESS:
-            self._pending.lose()
+        except _DECODING_ERRORS:
+            self._queue.add_lost()
 
-    def forget(self) -> None:
-        """After a loss: renames may have been missed."""
+    def reset(self) -> None:
+        """Forget the names of interfaces: after a loss, renames may have been missed."""
         self._names.clear()
 
     def _message(self, kind: int, datagram: Buffer, start: int, end: int) -> None:
@@ -131,181 +150,179 @@ class StackDecoder:
             self._netconf(datagram, start, end)
 
     def _name(self, index: int) -> str:
-        return rtnetlink.interface_name(index, self._names) or ""
+        return interface_name(index, self._names) or ""
 
     def _link(self, kind: int, datagram: Buffer, start: int, end: int) -> None:
-        _, _, index, _, _ = rtnetlink.LINK.unpack_from(datagram, start)
-        for attribute, value, stop in attributes(datagram, start + rtnetlink.LINK.size, end):
-            if attribute == rtnetlink.IFLA_IFNAME:
-                name = text(datagram, value, stop)
-                self._names[index] = name
-                self._pending.add(ChangeKind.LINK, name)
-                break
-        # A bridge's port that leaves it is told as a deletion too, of the family "bridge": the interface stays, and
-        # then costs one look-up of its name. Indices of the dead would pile up.
+        _, _, index, _, _ = LINK.unpack_from(datagram, start)
+        if found := find(datagram, start + LINK.size, end, IFLA_IFNAME):
+            self._names[index] = text(datagram, *found)
+            self._queue.add(ChangeKind.LINK, self._names[index])
+        # A port that leaves its bridge is also notified as a deletion, of the family "bridge". The interface still
+        # exists, and its name is then looked up once more. Without this, indices of deleted interfaces would pile up.
         if kind == _RTM_DELLINK:
             self._names.pop(index, None)
 
     def _address(self, datagram: Buffer, start: int) -> None:
         _, _, _, scope, index = ADDRESS.unpack_from(datagram, start)
         if scope == SCOPE_UNIVERSE:
-            self._pending.add(ChangeKind.ADDRESS, self._name(index))
+            self._queue.add(ChangeKind.ADDRESS, self._name(index))
 
     def _route(self, datagram: Buffer, start: int, end: int) -> None:
-        _, length, _, _, table, protocol, _, route_type, _ = rtnetlink.ROUTE.unpack_from(datagram, start)
-        if rtnetlink.is_delegation(length, table, protocol, route_type):
-            self._pending.add(ChangeKind.ROUTE, "")  # it is the host's; the kernel says loopback
-        if table == rtnetlink.TABLE_LOCAL or route_type != rtnetlink.UNICAST:
+        _, length, _, _, table, protocol, _, route_type, _ = ROUTE.unpack_from(datagram, start)
+        if is_delegation(length, table, protocol, route_type):
+            self._queue.add(ChangeKind.ROUTE, "")  # it belongs to no interface; the kernel reports loopback
+        if table == RT_TABLE_LOCAL or route_type != RTN_UNICAST:
             return
-        named = False
-        for attribute, value, stop in attributes(datagram, start + rtnetlink.ROUTE.size, end):
-            if attribute == rtnetlink.RTA_OIF:
-                self._pending.add(ChangeKind.ROUTE, self._name(_U32.unpack_from(datagram, value)[0]))
-                named = True
-            elif attribute == rtnetlink.RTA_MULTIPATH:
-                for index in rtnetlink.next_hops(datagram, value, stop):
-                    self._pending.add(ChangeKind.ROUTE, self._name(index))
-                    named = True
-        if not named:
-            self._pending.add(ChangeKind.ROUTE, "")
+        indices: list[int] = []
+        for attribute, value, stop in attributes(datagram, start + ROUTE.size, end):
+            if attribute == RTA_OIF:
+                indices.append(_U32.unpack_from(datagram, value)[0])
+            elif attribute == RTA_MULTIPATH:
+                indices.extend(next_hops(datagram, value, stop))
+        for name in [self._name(index) for index in indices] or [""]:
+            self._queue.add(ChangeKind.ROUTE, name)
 
     def _netconf(self, datagram: Buffer, start: int, end: int) -> None:
         if datagram[start] != AF_INET6:
             return
-        for attribute, value, _ in attributes(datagram, start + _NETCONF_BODY, end):
-            if attribute == _NETCONFA_IFINDEX:
-                (index,) = _I32.unpack_from(datagram, value)
-                self._pending.add(ChangeKind.SYSCTL, self._subject(index))
+        if found := find(datagram, start + _NETCONF_SIZE, end, _NETCONFA_IFINDEX):
+            (index,) = _I32.unpack_from(datagram, found[0])
+            self._queue.add(ChangeKind.SYSCTL, self._netconf_name(index))
 
-    def _subject(self, index: int) -> str:
-        if index == _NETCONF_ALL:
+    def _netconf_name(self, index: int) -> str:
+        if index == _NETCONFA_IFINDEX_ALL:
             return "all"
-        return "default" if index == _NETCONF_DEFAULT else self._name(index)
+        return "default" if index == _NETCONFA_IFINDEX_DEFAULT else self._name(index)
 
 
 class FirewallDecoder:
-    """Notes which tables nf_tables' commits touched.
+    """Turns nf_tables notifications into changes: the tables that a commit modified.
 
-    The kernel sends a message for each object, after the commit, and NFT_MSG_NEWGEN last. Tables are noted at that
-    end: once per commit, and with its generation.
+    The kernel sends one message for each object, after the commit, and NFT_MSG_NEWGEN as the last one. Then each table
+    is added once, with the generation of the commit.
 
-    (NEWGEN also tells the writer's process, but as a thread's id in the initial PID namespace: useless in a container.)
+    NFT_MSG_NEWGEN also contains the writer's process, but as a thread id in the initial PID namespace, which is useless
+    in a container.
     """
 
-    def __init__(self, pending: ChangeQueue) -> None:
-        self._pending = pending
-        self._touched: dict[bytes, None] = {}  # family's byte and table's name, in order
+    def __init__(self, queue: ChangeQueue) -> None:
+        self._queue = queue
+        self._modified: dict[bytes, None] = {}  # the family's byte and the table's name, in order
 
     @property
-    def unfinished(self) -> bool:
-        """Objects were told, but not yet the end of their commit."""
-        return bool(self._touched)
+    def is_commit_open(self) -> bool:
+        """Whether objects were received, but not the end of their commit."""
+        return bool(self._modified)
 
     def feed(self, datagram: Buffer) -> None:
-        """Read one datagram. One that makes no sense may stand for anything."""
+        """Decode one datagram. A damaged one counts as a loss."""
         try:
             for kind, start, end in messages(datagram):
-                if kind == rtnetlink.NFT_NEWGEN:
-                    self.finish(rtnetlink.generation(datagram, start, end))
-                elif kind >> 8 == rtnetlink.NFT_SUBSYSTEM:
-                    self._touch(datagram, start, end)
-        except _SENSELESS:
-            self._pending.lose()
+                if kind == _NFT_MSG_NEWGEN:
+                    self.end_commit(_generation(datagram, start, end))
+                elif kind >> 8 == _NFNL_SUBSYS_NFTABLES and (
+                    name := find(datagram, start + _NFGENMSG_SIZE, end, _NFTA_TABLE)
+                ):
+                    self._modified[bytes(datagram[start : start + 1]) + bytes(datagram[slice(*name)])] = None
+        except _DECODING_ERRORS:
+            self._queue.add_lost()
 
-    def finish(self, generation: int | None = None) -> None:
-        """The commit is complete, or what was told is not part of one (such as a device's chain that went with it)."""
-        for key in self._touched:
-            self._pending.add(ChangeKind.FIREWALL, _subject(key), generation)
-        self._touched.clear()
+    def end_commit(self, generation: int | None = None) -> None:
+        """Add the modified tables. Without a generation for messages that are not part of a commit.
 
-    def forget(self) -> None:
-        """After a loss."""
-        self._touched.clear()
+        The kernel sends such messages, for instance, for a chain that is deleted together with its device.
+        """
+        for key in self._modified:
+            self._queue.add(ChangeKind.FIREWALL, _table_name(key), generation)
+        self._modified.clear()
 
-    def _touch(self, datagram: Buffer, start: int, end: int) -> None:
-        for attribute, value, stop in attributes(datagram, start + rtnetlink.NFGENMSG_SIZE, end):
-            if attribute == _NFTA_TABLE:
-                self._touched[bytes(datagram[start : start + 1]) + bytes(datagram[value:stop])] = None
-                return
+    def reset(self) -> None:
+        """Forget an open commit, after a loss."""
+        self._modified.clear()
 
 
-def _subject(key: bytes) -> str:
+def _generation(datagram: Buffer, start: int, end: int) -> int | None:
+    found = find(datagram, start + _NFGENMSG_SIZE, end, _NFTA_GEN_ID)
+    return None if found is None else int(_BE32.unpack_from(datagram, found[0])[0])
+
+
+def _table_name(key: bytes) -> str:
     return f"{_FAMILIES.get(key[0], key[0])} {text(key, 1, len(key))}"
 
 
 class ChangeFeed:
-    """Both sockets on the running event loop; one reader takes the changes."""
+    """Both sockets on the running event loop, for one consumer."""
 
     def __init__(self, receive_buffer: int = _RECEIVE_BUFFER) -> None:
-        """Subscribe now.
+        """Subscribe.
 
         Raises:
-            OSError: a socket can't be had.
+            OSError: a socket cannot be opened.
         """
         self._loop = asyncio.get_running_loop()
-        self._pending = ChangeQueue()
-        self._pending.lose()
-        self._stack = StackDecoder(self._pending)
-        self._firewall = FirewallDecoder(self._pending)
+        self._queue = ChangeQueue()
+        self._queue.add_lost()
+        self._routing = RouteDecoder(self._queue)
+        self._firewall = FirewallDecoder(self._queue)
         self._buffer = memoryview(bytearray(RECEIVE_SIZE))
         self._wake = asyncio.Event()
-        self._tail: asyncio.TimerHandle | None = None
+        self._commit_timer: asyncio.TimerHandle | None = None
         self._failure: OSError | None = None
         self._closed = False
         groups = (_RTNLGRP_LINK, _RTNLGRP_IPV6_IFADDR, _RTNLGRP_IPV6_ROUTE, _RTNLGRP_IPV6_NETCONF)
-        self._stack_socket = subscribe(NETLINK_ROUTE, groups, receive_buffer)
+        self._routing_socket = subscribe(NETLINK_ROUTE, groups, receive_buffer)
         try:
             self._firewall_socket = subscribe(NETLINK_NETFILTER, (_NFNLGRP_NFTABLES,), receive_buffer)
         except OSError:
-            self._stack_socket.close()
+            self._routing_socket.close()
             raise
-        self._loop.add_reader(self._stack_socket, self._read_stack)
+        self._loop.add_reader(self._routing_socket, self._read_routing)
         self._loop.add_reader(self._firewall_socket, self._read_firewall)
 
     async def take(self) -> HostChange | None:
-        """The next change; waits for one. None once closed.
+        """Wait for the next change; None once the feed is closed.
 
         Raises:
             OSError: a socket failed.
         """
-        while not self._pending:
+        while not self._queue:
             if self._failure is not None:
                 raise self._failure
             if self._closed:
                 return None
             self._wake.clear()
             await self._wake.wait()
-        return None if self._closed else self._pending.take()
+        return None if self._closed else self._queue.take()
 
     def close(self) -> None:
-        """Give the sockets back, and end whoever waits."""
+        """Close the sockets and end a waiting `take`."""
         if self._closed:
             return
         self._closed = True
-        if self._tail is not None:
-            self._tail.cancel()
-        for subscription in (self._stack_socket, self._firewall_socket):
+        if self._commit_timer is not None:
+            self._commit_timer.cancel()
+        for subscription in (self._routing_socket, self._firewall_socket):
             self._loop.remove_reader(subscription)
             subscription.close()
         self._wake.set()
 
-    def _read_stack(self) -> None:
-        self._read(self._stack_socket, self._stack.feed, self._stack.forget)
+    def _read_routing(self) -> None:
+        self._read(self._routing_socket, self._routing.feed, self._routing.reset)
 
     def _read_firewall(self) -> None:
-        self._read(self._firewall_socket, self._firewall.feed, self._firewall.forget)
-        if self._tail is not None:
-            self._tail.cancel()
-            self._tail = None
-        if self._firewall.unfinished:
-            self._tail = self._loop.call_later(_COMMIT_TAIL, self._end_tail)
+        self._read(self._firewall_socket, self._firewall.feed, self._firewall.reset)
+        if self._commit_timer is not None:
+            self._commit_timer.cancel()
+            self._commit_timer = None
+        if self._firewall.is_commit_open:
+            self._commit_timer = self._loop.call_later(_COMMIT_TIMEOUT, self._end_commit)
 
-    def _end_tail(self) -> None:
-        self._tail = None
-        self._firewall.finish()
+    def _end_commit(self) -> None:
+        self._commit_timer = None
+        self._firewall.end_commit()
         self._wake.set()
 
-    def _read(self, source: socket, feed: Callable[[Buffer], None], forget: Callable[[], None]) -> None:
+    def _read(self, source: socket, feed: Callable[[Buffer], None], reset: Callable[[], None]) -> None:
         for _ in range(_READS_PER_TURN):
             try:
                 size = source.recv_into(self._buffer)
@@ -313,16 +330,13 @@ class ChangeFeed:
                 break
             except OSError as error:
                 if error.errno != errno.ENOBUFS:
-                    self._fail(source, error)
+                    self._failure = error
+                    self._loop.remove_reader(source)
                     break
-                # The kernel dropped notifications (netlink(7)); what it has queued before is still readable.
-                forget()
-                self._pending.lose()
+                # The kernel dropped notifications (netlink(7)). Those that it queued before can still be read.
+                reset()
+                self._queue.add_lost()
             else:
                 feed(self._buffer[:size])
-        if self._pending or self._failure:
+        if self._queue or self._failure:
             self._wake.set()
-
-    def _fail(self, source: socket, error: OSError) -> None:
-        self._failure = error
-        self._loop.remove_reader(source)

@@ -1,4 +1,4 @@
-"""The kernel's table of flows, of which some are dropped when their translation is out of date. All of it blocks.
+"""Deletion of conntrack entries whose translation is out of date. All functions block.
 
 Sources: linux/netfilter/nfnetlink_conntrack.h; net/netfilter/nf_conntrack_netlink.c.
 """
@@ -22,9 +22,9 @@ from dockerv6.lib.netlink import (
 )
 
 _CTNETLINK = 1
-_GET = (_CTNETLINK << 8) | 1
-_DELETE = (_CTNETLINK << 8) | 2
-_NFGENMSG = bytes((AF_INET6, 0, 0, 0))  # family, version, resource
+_IPCTNL_MSG_CT_GET = (_CTNETLINK << 8) | 1
+_IPCTNL_MSG_CT_DELETE = (_CTNETLINK << 8) | 2
+_NFGENMSG = bytes((AF_INET6, 0, 0, 0))  # family, version, resource id
 
 _CTA_TUPLE_ORIG = 1
 _CTA_TUPLE_REPLY = 2
@@ -43,70 +43,77 @@ _FILTER_DST_PORT = 1 << 5
 _UDP = bytes((IPPROTO_UDP,))
 _IDENTITY = frozenset({_CTA_TUPLE_ORIG, _CTA_ZONE})
 
-_MOST_SEARCHES = 4
-"""Ports that the kernel looks for, one after the other. For more it is quicker to have it list all of UDP once."""
+_MAX_FILTERED_PORTS = 4
+"""Each filtered port takes one request. For more ports, one request for all UDP flows is faster."""
 
 
 def delete_udp_flows(ports: Collection[int], destinations: Collection[IPv6Address]) -> int:
-    """Drop the entries of IPv6 UDP flows that were begun towards one of the ports at one of the addresses.
+    """Delete the entries of IPv6 UDP flows that started towards one of the ports at one of the addresses.
 
-    Gives how many they were.
+    Returns:
+        The number of deleted entries.
 
     Raises:
-        OSError: what the kernel answered instead (EPERM without CAP_NET_ADMIN).
+        OSError: the kernel's error (EPERM without CAP_NET_ADMIN).
     """
-    wanted = frozenset(port.to_bytes(2, "big") for port in ports)
-    own = frozenset(address.packed for address in destinations)
-    if not wanted or not own:
+    packed_ports = frozenset(port.to_bytes(2, "big") for port in ports)
+    addresses = frozenset(address.packed for address in destinations)
+    if not packed_ports or not addresses:
         return 0
-    searches = [_search()] if len(wanted) > _MOST_SEARCHES else [_search(port) for port in wanted]
-    return _forget(searches, lambda datagram, start, end: _begun_towards(datagram, start, end, wanted, own))
+    filtered = len(packed_ports) <= _MAX_FILTERED_PORTS
+    requests = [_udp_request(port) for port in packed_ports] if filtered else [_udp_request()]
+    return _delete(requests, lambda datagram, start, end: _is_towards(datagram, start, end, packed_ports, addresses))
 
 
 def delete_translated_flows(prefixes: Collection[IPv6Network]) -> int:
-    """Drop the entries of IPv6 flows that were translated to a source, or from a destination, in one of the prefixes.
+    """Delete the entries of IPv6 flows whose translated address is in one of the prefixes.
 
-    Gives how many they were.
+    Returns:
+        The number of deleted entries.
 
     Raises:
-        OSError: what the kernel answered instead (EPERM without CAP_NET_ADMIN).
+        OSError: the kernel's error (EPERM without CAP_NET_ADMIN).
     """
     ranges = tuple((prefix.network_address.packed, prefix.broadcast_address.packed) for prefix in prefixes)
     if not ranges:
         return 0
-    return _forget([_NFGENMSG], lambda datagram, start, end: _translated(datagram, start, end, ranges))
+    return _delete([_NFGENMSG], lambda datagram, start, end: _is_translated(datagram, start, end, ranges))
 
 
-def _forget(searches: Iterable[bytes], is_doomed: Callable[[bytes, int, int], bool]) -> int:
+def _delete(requests: Iterable[bytes], matches: Callable[[bytes, int, int], bool]) -> int:
     try:
-        doomed = {
+        identities = {
             _identity(datagram, start, end)
-            for search in searches
-            for datagram, start, end in stream(NETLINK_NETFILTER, _GET, search)
-            if is_doomed(datagram, start, end)
+            for request in requests
+            for datagram, start, end in stream(NETLINK_NETFILTER, _IPCTNL_MSG_CT_GET, request)
+            if matches(datagram, start, end)
         }
     except OSError as error:
         if error.errno in NO_SUBSYSTEM:
             return 0
         raise
-    # One that ended by itself meanwhile is not there any more.
-    return command_each(NETLINK_NETFILTER, _DELETE, tuple(doomed), tolerated=errno.ENOENT)
+    # ENOENT: the flow ended in the meantime.
+    return command_each(NETLINK_NETFILTER, _IPCTNL_MSG_CT_DELETE, tuple(identities), tolerated=errno.ENOENT)
 
 
-def _translated(datagram: bytes, start: int, end: int, ranges: Iterable[tuple[bytes, bytes]]) -> bool:
-    """Whether answers come from, or go to, others than the flow was begun with, and the outer one is in a range."""
-    sent = _ends(datagram, start, end, _CTA_TUPLE_ORIG)
-    answered = _ends(datagram, start, end, _CTA_TUPLE_REPLY)
-    if sent is None or answered is None:
+def _is_translated(datagram: bytes, start: int, end: int, ranges: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether the flow has SNAT to, or DNAT from, an address in one of the ranges."""
+    original = _addresses(datagram, start, end, _CTA_TUPLE_ORIG)
+    reply = _addresses(datagram, start, end, _CTA_TUPLE_REPLY)
+    if original is None or reply is None:
         return False
-    outer = [*([answered[1]] if answered[1] != sent[0] else []), *([sent[1]] if sent[1] != answered[0] else [])]
-    return any(first <= address <= last for address in outer for first, last in ranges)
+    translated = []
+    if reply[1] != original[0]:  # SNAT: replies go to another address than the one that sent
+        translated.append(reply[1])
+    if reply[0] != original[1]:  # DNAT: replies come from another address than the one that was addressed
+        translated.append(original[1])
+    return any(first <= address <= last for address in translated for first, last in ranges)
 
 
-def _ends(datagram: bytes, start: int, end: int, direction: int) -> tuple[bytes, bytes] | None:
-    """Source and destination in one direction of a flow; None: it is not of IPv6."""
-    ends = find(datagram, start + len(_NFGENMSG), end, direction)
-    addresses = ends and find(datagram, *ends, _CTA_TUPLE_IP)
+def _addresses(datagram: bytes, start: int, end: int, direction: int) -> tuple[bytes, bytes] | None:
+    """Source and destination in one direction of a flow; None if they are not IPv6."""
+    endpoints = find(datagram, start + len(_NFGENMSG), end, direction)
+    addresses = endpoints and find(datagram, *endpoints, _CTA_TUPLE_IP)
     source = addresses and find(datagram, *addresses, _CTA_IP_V6_SRC)
     destination = addresses and find(datagram, *addresses, _CTA_IP_V6_DST)
     if not source or not destination:
@@ -114,8 +121,8 @@ def _ends(datagram: bytes, start: int, end: int, direction: int) -> tuple[bytes,
     return datagram[slice(*source)], datagram[slice(*destination)]
 
 
-def _search(port: bytes | None = None) -> bytes:
-    """Ask for the flows of UDP, those begun towards the port. Kernels before 5.8 list all, of any protocol."""
+def _udp_request(port: bytes | None = None) -> bytes:
+    """Request UDP flows, those to one port if given. Kernels before 5.8 list all flows of any protocol."""
     like, significant = attribute(_CTA_PROTO_NUM, _UDP), _FILTER_PROTO_NUM
     if port is not None:
         like += attribute(_CTA_PROTO_DST_PORT, port)
@@ -125,8 +132,8 @@ def _search(port: bytes | None = None) -> bytes:
     return _NFGENMSG + original + attribute(_CTA_FILTER | NESTED, flags)
 
 
-def _begun_towards(datagram: bytes, start: int, end: int, ports: frozenset[bytes], own: frozenset[bytes]) -> bool:
-    """Whether it is a UDP flow whose first packet was for one of the ports at one of the addresses, as sent."""
+def _is_towards(datagram: bytes, start: int, end: int, ports: frozenset[bytes], addresses: frozenset[bytes]) -> bool:
+    """Whether it is a UDP flow whose original direction leads to one of the ports at one of the addresses."""
     original = find(datagram, start + len(_NFGENMSG), end, _CTA_TUPLE_ORIG)
     protocol = original and find(datagram, *original, _CTA_TUPLE_PROTO)
     number = protocol and find(datagram, *protocol, _CTA_PROTO_NUM)
@@ -135,13 +142,13 @@ def _begun_towards(datagram: bytes, start: int, end: int, ports: frozenset[bytes
     port = find(datagram, *protocol, _CTA_PROTO_DST_PORT)
     if not port or datagram[slice(*port)] not in ports:
         return False
-    addresses = find(datagram, *original, _CTA_TUPLE_IP)
-    address = addresses and find(datagram, *addresses, _CTA_IP_V6_DST)
-    return address is not None and datagram[slice(*address)] in own
+    endpoints = find(datagram, *original, _CTA_TUPLE_IP)
+    destination = endpoints and find(datagram, *endpoints, _CTA_IP_V6_DST)
+    return destination is not None and datagram[slice(*destination)] in addresses
 
 
 def _identity(datagram: bytes, start: int, end: int) -> bytes:
-    """What names a flow: its tuple, and its zone if any. CTA_ID would add little: a later flow may have the same."""
+    """The payload that identifies a flow: its tuple and its zone, if any. A later flow may have the same CTA_ID."""
     found = pick(datagram, start + len(_NFGENMSG), end, _IDENTITY)
     parts = (datagram[value - ATTRIBUTE_HEADER_SIZE : stop] for value, stop in found.values())
     return _NFGENMSG + b"".join(part + bytes(-len(part) % 4) for part in parts)

@@ -1,73 +1,165 @@
-"""What is ever changed about links: up, an address, and settings of bridges and their ports. All of it blocks.
+"""Network interfaces over rtnetlink: listing and changing them. All functions but `decode_link_info` block.
 
-Sources: rtnetlink(7), linux/if_addr.h, if_link.h.
+Sources: rtnetlink(7), linux/if_link.h; br_fill_info and br_port_fill_attrs in the kernel's net/bridge/br_netlink.c.
 """
 
-from ipaddress import IPv6Interface
-from socket import AF_BRIDGE, AF_INET6, AF_UNSPEC, if_nametoindex
+import struct
+from socket import AF_BRIDGE, AF_UNSPEC, if_indextoname, if_nametoindex
+from typing import NamedTuple
 
-from dockerv6.hostnet import linkinfo
-from dockerv6.hostnet.addresses import ADDRESS, IFA_ADDRESS
-from dockerv6.hostnet.rtnetlink import IFF_UP, IFLA_LINKINFO, LINK, interfaces
-from dockerv6.lib.netlink import NESTED, NETLINK_ROUTE, attribute, command
+from dockerv6.hostnet.addresses import AddressTable, dump_addresses
+from dockerv6.hostnet.model import BridgePort, Interface
+from dockerv6.lib.netlink import NESTED, NETLINK_ROUTE, Buffer, attribute, attributes, command, dump, find, pick, text
 
 _RTM_NEWLINK = 16
+_RTM_GETLINK = 18
 _RTM_SETLINK = 19
-_RTM_NEWADDR = 20
-_RTM_DELADDR = 21
-_NLM_F_REPLACE = 0x100
-_NLM_F_CREATE = 0x400
+
+LINK = struct.Struct("=BxHiII")  # ifinfomsg: family, type, index, flags, change
+_U32 = struct.Struct("=I")
+
+_IFF_UP = 0x1
+IFLA_IFNAME = 3
+_IFLA_MTU = 4
+_IFLA_MASTER = 10
 _IFLA_PROTINFO = 12
-_IFA_F_NODAD = 0x02
+_IFLA_LINKINFO = 18
+_IFLA_EXT_MASK = 29
+_RTEXT_FILTER_SKIP_STATS = 1 << 3
+_LISTED = frozenset({IFLA_IFNAME, _IFLA_MTU, _IFLA_MASTER, _IFLA_LINKINFO})
+
+_IFLA_INFO_KIND = 1
+_IFLA_INFO_DATA = 2
+_IFLA_INFO_SLAVE_KIND = 4
+_IFLA_INFO_SLAVE_DATA = 5
+_IFLA_BRPORT_MODE = 4
+_IFLA_BR_NF_CALL_IP6TABLES = 37
+
+BRIDGE = "bridge"
+_SLAVE_OF_BRIDGE = b"bridge\0"
+_ON = b"\1"
+_OFF = b"\0"
+_NF_CALL_IP6TABLES_ON = attribute(_IFLA_BR_NF_CALL_IP6TABLES, _ON)
+
+# Hosts have hundreds of bridge ports in these two states.
+_PORT = BridgePort()
+_HAIRPIN_PORT = BridgePort(hairpin=True)
+
+
+class LinkInfo(NamedTuple):
+    """The fields of `model.Interface` that IFLA_LINKINFO contains."""
+
+    kind: str = ""
+    bridge_port: BridgePort | None = None
+    bridge_netfilter: bool = False
+
+
+_NO_LINK_INFO = LinkInfo()
+
+
+def interfaces() -> tuple[Interface, ...]:
+    """All interfaces with their IPv6 addresses, by index.
+
+    Raises:
+        OSError: the kernel's error.
+    """
+    # Links before addresses: an address of an interface that was created in between is then left out.
+    request = LINK.pack(AF_UNSPEC, 0, 0, 0, 0) + attribute(_IFLA_EXT_MASK, _U32.pack(_RTEXT_FILTER_SKIP_STATS))
+    links = dump(NETLINK_ROUTE, _RTM_GETLINK, request)
+    addresses = AddressTable(dump_addresses())
+    found = (_interface(buffer, start, end, addresses) for buffer, start, end in links)
+    return tuple(sorted(found, key=lambda interface: interface.index))
+
+
+def _interface(buffer: bytes, start: int, end: int, addresses: AddressTable) -> Interface:
+    _, _, index, flags, _ = LINK.unpack_from(buffer, start)
+    found = pick(buffer, start + LINK.size, end, _LISTED)
+    info = decode_link_info(buffer, *found[_IFLA_LINKINFO]) if _IFLA_LINKINFO in found else _NO_LINK_INFO
+    return Interface(
+        index=index,
+        name=text(buffer, *found[IFLA_IFNAME]) if IFLA_IFNAME in found else "",
+        kind=info.kind,
+        up=bool(flags & _IFF_UP),
+        mtu=_u32(buffer, found[_IFLA_MTU]) if _IFLA_MTU in found else 0,
+        master=_u32(buffer, found[_IFLA_MASTER]) if _IFLA_MASTER in found else None,
+        addresses=tuple(sorted(addresses.addresses.get(index, ()))),
+        tentative=frozenset(addresses.tentative.get(index, ())),
+        dad_failed=frozenset(addresses.dad_failed.get(index, ())),
+        bridge_port=info.bridge_port,
+        bridge_netfilter=info.bridge_netfilter,
+        autoconfigured=index in addresses.autoconfigured,
+    )
+
+
+def _u32(buffer: Buffer, span: tuple[int, int]) -> int:
+    return int(_U32.unpack_from(buffer, span[0])[0])
+
+
+def decode_link_info(buffer: bytes, start: int, end: int) -> LinkInfo:
+    """Decode the value of an IFLA_LINKINFO. In it each kind precedes the data of that kind."""
+    kind, slave_of_bridge, netfilter = "", False, False
+    port: BridgePort | None = None
+    for nested, value, stop in attributes(buffer, start, end):
+        if nested == _IFLA_INFO_KIND:
+            kind = text(buffer, value, stop)
+        elif nested == _IFLA_INFO_DATA and kind == BRIDGE:
+            netfilter = _calls_ip6tables(buffer, value, stop)
+        elif nested == _IFLA_INFO_SLAVE_KIND:
+            slave_of_bridge = buffer[value:stop] == _SLAVE_OF_BRIDGE
+        elif nested == _IFLA_INFO_SLAVE_DATA and slave_of_bridge:
+            port = _HAIRPIN_PORT if _is_on(buffer, value, stop, _IFLA_BRPORT_MODE) else _PORT
+    return LinkInfo(kind, port, netfilter)
+
+
+def _calls_ip6tables(buffer: bytes, start: int, end: int) -> bool:
+    # The attribute is the 38th of a bridge and nearly always off: the search avoids decoding the others.
+    return buffer.find(_NF_CALL_IP6TABLES_ON, start, end) >= 0 and _is_on(
+        buffer, start, end, _IFLA_BR_NF_CALL_IP6TABLES
+    )
+
+
+def _is_on(buffer: bytes, start: int, end: int, wanted: int) -> bool:
+    found = find(buffer, start, end, wanted)
+    return found is not None and any(buffer[slice(*found)])
+
+
+def interface_name(index: int, cache: dict[int, str]) -> str | None:
+    """The name of an interface; None if it does not exist any more. Names are stored in the cache."""
+    if index not in cache:
+        try:
+            cache[index] = if_indextoname(index)
+        except (OSError, OverflowError):
+            return None
+    return cache[index]
 
 
 def set_link_up(interface: str) -> None:
     """Set the interface administratively up.
 
     Raises:
-        OSError: there is none of that name, or the kernel refuses.
+        OSError: the interface does not exist, or the kernel refuses.
     """
-    body = LINK.pack(AF_UNSPEC, 0, if_nametoindex(interface), IFF_UP, IFF_UP)
-    command(NETLINK_ROUTE, _RTM_NEWLINK, 0, body)
-
-
-def add_address(interface: str, address: IPv6Interface) -> None:
-    """Give the interface an address, or make the one that it has as wished.
-
-    Replacing one that is tentative, or failed duplicate address detection, leaves it so (Linux 6.18): it is removed
-    first. Nothing uses it as a source yet.
-
-    Raises:
-        OSError: there is no such interface, or the kernel refuses.
-    """
-    length, index = address.network.prefixlen, if_nametoindex(interface)
-    head = ADDRESS.pack(AF_INET6, length, _IFA_F_NODAD, 0, index)
-    body = head + attribute(IFA_ADDRESS, address.ip.packed)
-    there = next((each for each in interfaces() if each.index == index), None)
-    if there is not None and address in there.addresses and address.ip in there.tentative:
-        command(NETLINK_ROUTE, _RTM_DELADDR, 0, body)
-    command(NETLINK_ROUTE, _RTM_NEWADDR, _NLM_F_CREATE | _NLM_F_REPLACE, body)
+    command(NETLINK_ROUTE, _RTM_NEWLINK, 0, LINK.pack(AF_UNSPEC, 0, if_nametoindex(interface), _IFF_UP, _IFF_UP))
 
 
 def set_hairpin(port: str, *, on: bool) -> None:
-    """Let a bridge's port send frames back where they came from, or not.
+    """Let a bridge port send frames back out of the port that they came from, or not.
 
     Raises:
-        OSError: there is no such interface, it is no bridge's port (EOPNOTSUPP), or the kernel refuses.
+        OSError: the interface does not exist or is not a bridge port (EOPNOTSUPP), or the kernel refuses.
     """
-    mode = attribute(linkinfo.IFLA_BRPORT_MODE, linkinfo.ON if on else linkinfo.OFF)
-    body = LINK.pack(AF_BRIDGE, 0, if_nametoindex(port), 0, 0) + attribute(_IFLA_PROTINFO | NESTED, mode)
-    command(NETLINK_ROUTE, _RTM_SETLINK, 0, body)
+    mode = attribute(_IFLA_BRPORT_MODE, _ON if on else _OFF)
+    payload = LINK.pack(AF_BRIDGE, 0, if_nametoindex(port), 0, 0) + attribute(_IFLA_PROTINFO | NESTED, mode)
+    command(NETLINK_ROUTE, _RTM_SETLINK, 0, payload)
 
 
 def set_bridge_netfilter(bridge: str, *, on: bool) -> None:
-    """Let ip6tables and nftables see what is bridged within this bridge, or not.
+    """Pass frames that are bridged within this bridge to ip6tables and nftables, or not.
 
     Raises:
-        OSError: there is no such interface, it is no bridge (EOPNOTSUPP), or the kernel refuses.
+        OSError: the interface does not exist or is not a bridge (EOPNOTSUPP), or the kernel refuses.
     """
-    flag = attribute(linkinfo.IFLA_BR_NF_CALL_IP6TABLES, linkinfo.ON if on else linkinfo.OFF)
-    kind = attribute(linkinfo.IFLA_INFO_KIND, linkinfo.BRIDGE.encode())
-    info = kind + attribute(linkinfo.IFLA_INFO_DATA | NESTED, flag)
-    body = LINK.pack(AF_UNSPEC, 0, if_nametoindex(bridge), 0, 0) + attribute(IFLA_LINKINFO | NESTED, info)
-    command(NETLINK_ROUTE, _RTM_NEWLINK, 0, body)
+    flag = attribute(_IFLA_BR_NF_CALL_IP6TABLES, _ON if on else _OFF)
+    info = attribute(_IFLA_INFO_KIND, BRIDGE.encode()) + attribute(_IFLA_INFO_DATA | NESTED, flag)
+    payload = LINK.pack(AF_UNSPEC, 0, if_nametoindex(bridge), 0, 0) + attribute(_IFLA_LINKINFO | NESTED, info)
+    command(NETLINK_ROUTE, _RTM_NEWLINK, 0, payload)

@@ -6,82 +6,87 @@ from ipaddress import IPv6Address, IPv6Interface, IPv6Network
 
 
 def interface_sysctl(interface: str, key: str) -> str:
-    """The name of a sysctl of one interface (or of "all", "default"): slashes, as names of VLANs hold dots."""
+    """The name of an IPv6 sysctl of an interface, or of "all" or "default".
+
+    The separator is a slash, since names of VLAN interfaces contain dots.
+    """
     return f"net/ipv6/conf/{interface}/{key}"
 
 
 @dataclass(frozen=True, slots=True)
 class BridgePort:
-    """The settings of a bridge's port (rtnetlink ``IFLA_BRPORT_*``)."""
+    """The settings of a bridge port (rtnetlink ``IFLA_BRPORT_*``)."""
 
-    hairpin: bool = False  # IFLA_BRPORT_MODE: frames may leave by the port that they came in by
+    hairpin: bool = False  # IFLA_BRPORT_MODE: frames may leave by the port that they came from
 
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """A socket of the host that waits for IPv6 on a port. `address` is :: for any."""
+    """A socket of the host that waits for IPv6 packets on a port."""
 
     protocol: str  # "tcp", "udp" or "sctp"
-    address: IPv6Address
+    address: IPv6Address  # :: for any address
     port: int
 
 
 @dataclass(frozen=True, slots=True)
 class Interface:
-    """A network interface with its global and unique-local IPv6 addresses."""
+    """A network interface with its global and unique local IPv6 addresses."""
 
     index: int
     name: str
-    kind: str  # "bridge", "veth", "vlan"...; "" for loopback and physical ones (IFLA_INFO_KIND)
-    up: bool  # IFF_UP: switched on, with or without a carrier
+    kind: str  # IFLA_INFO_KIND: "bridge", "veth", "vlan"...; "" for loopback and physical interfaces
+    up: bool  # IFF_UP: administratively up, with or without a carrier
     mtu: int
-    master: int | None = None  # index of the bridge or bond that it is enslaved to
-    addresses: tuple[IPv6Interface, ...] = ()  # ascending
+    master: int | None = None  # index of the bridge or bond that the interface belongs to
+    addresses: tuple[IPv6Interface, ...] = ()  # sorted
     tentative: frozenset[IPv6Address] = frozenset()  # of `addresses`: duplicate address detection runs or has failed
-    dad_failed: frozenset[IPv6Address] = frozenset()  # of `tentative`: it has failed, somebody else has the address
-    bridge_port: BridgePort | None = None  # how it is enslaved to a bridge; None: it is no bridge's port
-    bridge_netfilter: bool = False  # a bridge whose own nf_call_ip6tables is on (the sysctl may be on for all of them)
-    autoconfigured: bool = False  # one of the addresses is from a router advertisement (RFC 4862)
+    dad_failed: frozenset[IPv6Address] = frozenset()  # of `tentative`: another host has the address
+    bridge_port: BridgePort | None = None  # None if the interface is not a bridge port
+    bridge_netfilter: bool = False  # nf_call_ip6tables of this bridge; the sysctl for all bridges may be on without it
+    autoconfigured: bool = False  # at least one address is from a router advertisement (RFC 4862)
 
 
 class PrefixOrigin(StrEnum):
-    """What tells of a prefix that the host has."""
+    """Where a prefix of the host was found."""
 
-    ADDRESS = "address"  # an address of the interface, with its length
-    ROUTE = "route"  # an on-link route of the interface: advertised (RFC 4861, 4.6.2: L=1), or its address's own
-    DELEGATION = "delegation"  # a route to nowhere (unreachable, blackhole, prohibit, throw): RFC 7084, WPD-5
+    ADDRESS = "address"  # an address of the interface, with its prefix length
+    ROUTE = "route"  # an on-link route: from a router advertisement (RFC 4861, 4.6.2: L=1), or that of an address
+    DELEGATION = "delegation"  # a rejecting route (unreachable, blackhole, prohibit, throw): RFC 7084, WPD-5
 
 
 @dataclass(frozen=True, slots=True)
 class HostPrefix:
-    """A prefix as an interface, or the host, has it now. Lifetimes are seconds left, None for ever (RFC 4861, 4.6.2).
+    """A prefix that an interface or the host has now. Lifetimes are seconds left; None is infinite (RFC 4861, 4.6.2).
 
-    They are no part of `Interface`, since they differ with every look.
+    Prefixes are not part of `Interface`, since their lifetimes differ with every read.
     """
 
     prefix: IPv6Network
     origin: PrefixOrigin
-    interface: str  # "" of a delegation, which is the host's
-    preferred: float | None = None  # 0: deprecated, no new flows should begin from it (RFC 4862, 5.5.4)
+    interface: str  # "" for a delegation, which belongs to the host
+    preferred: float | None = None  # 0: deprecated, new flows should not use it (RFC 4862, 5.5.4)
     valid: float | None = None
-    address: IPv6Address | None = None  # of ADDRESS only
-    temporary: bool = False  # RFC 8981: made for privacy, and gone tomorrow
-    tentative: bool = False  # duplicate address detection runs, or has failed
-    dad_failed: bool = False  # it has failed: somebody else has the address
-    by_dhcp: bool = False  # of DELEGATION: a DHCPv6 client made the route; others may only keep somebody out
+    address: IPv6Address | None = None  # only for ADDRESS
+    temporary: bool = False  # a privacy address with a short lifetime (RFC 8981)
+    tentative: bool = False  # duplicate address detection runs or has failed
+    dad_failed: bool = False  # another host has the address
+    by_dhcp: bool = (
+        False  # only for DELEGATION: added by a DHCPv6 client; other rejecting routes may only block traffic
+    )
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class ProxyNeighbour:
-    """An address for which the kernel answers neighbour solicitations on an interface (``ip -6 neigh show proxy``)."""
+    """An NDP proxy entry: the kernel answers neighbour solicitations for the address (``ip -6 neigh show proxy``)."""
 
     interface: str
     address: IPv6Address
-    ours: bool = False  # it carries our protocol id (NDA_PROTOCOL; kernel >= 5.0 keeps it)
+    ours: bool = False  # it has our protocol id (NDA_PROTOCOL, which kernels keep since 5.0)
 
 
 class RouteProtocol(StrEnum):
-    """Who put a route there (rtnetlink ``rtm_protocol``)."""
+    """Who added a route (rtnetlink ``rtm_protocol``)."""
 
     KERNEL = "kernel"
     RA = "ra"
@@ -93,7 +98,7 @@ class RouteProtocol(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A unicast IPv6 route of any table but `local`; one for each next hop of a multipath route."""
+    """A unicast IPv6 route of any table but `local`. A multipath route is one value for each next hop."""
 
     destination: IPv6Network  # ::/0 for a default route
     interface: str | None
@@ -103,14 +108,14 @@ class Route:
 
 
 class ChangeKind(StrEnum):
-    """Which part of the stack changed. It only says where to look again (level-based)."""
+    """Which part of the network stack changed, and so which state has to be read again."""
 
     LINK = "link"
     ADDRESS = "address"
     ROUTE = "route"
-    SYSCTL = "sysctl"  # RTM_NEWNETCONF: forwarding and proxy_ndp; no other sysctl is announced (accept_ra is not)
+    SYSCTL = "sysctl"  # RTM_NEWNETCONF: forwarding and proxy_ndp; the kernel announces no others, not even accept_ra
     FIREWALL = "firewall"  # an nf_tables transaction
-    LOST = "lost"  # the socket overflowed or was opened anew: anything may have happened
+    LOST = "lost"  # notifications were lost (socket overflow, new subscription): anything may have changed
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,12 +123,12 @@ class HostChange:
     """A hint that something changed.
 
     Attributes:
-        kind: where to look.
-        subject: the interface's name ("all" and "default" too for SYSCTL); for FIREWALL the family and table, such as
-            "inet dockerv6"; "" when unknown.
-        generation: FIREWALL only: nf_tables' generation after the latest commit that this change stands for. Who has
-            read the table at that generation or a later one knows all of it already, such as after a commit of its
-            own. None when unknown.
+        kind: what changed.
+        subject: the name of the interface, and for SYSCTL also "all" or "default"; for FIREWALL the family and the
+            table, such as "inet dockerv6"; "" if unknown.
+        generation: only for FIREWALL: nf_tables' generation after the latest commit that this change stands for. A
+            reader that has read the table at this generation or a later one, such as after its own commit, has seen
+            the change. None if unknown.
     """
 
     kind: ChangeKind

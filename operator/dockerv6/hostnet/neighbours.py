@@ -1,11 +1,13 @@
-"""Proxy neighbours: the addresses that the kernel answers neighbour solicitations for. All of it blocks.
+"""NDP proxy entries: the addresses for which the kernel answers neighbour solicitations. All functions block.
 
 What the kernel does (Linux 6.18, IPv6):
 
-- It sorts them by interface; there are none of all interfaces.
-- Adding one that is there overwrites its protocol, whatever the request's flags (NLM_F_EXCL too). So we look first.
-- It drops an interface's when the interface goes down, or has IPv6 turned off, and also when only its carrier is lost,
-  unless they were added as permanent, which older kernels ignore. It announces none of this, but the link.
+- Every entry belongs to one interface.
+- Adding an existing entry overwrites its protocol, whatever the flags of the request (also with NLM_F_EXCL). So the
+  entry is read before it is added.
+- It deletes the entries of an interface that goes down or has IPv6 disabled. It also deletes those of an interface that
+  only loses its carrier, unless they were added as permanent, which older kernels ignore. It announces the change of
+  the link, but not that of the entries.
 
 Sources: linux/neighbour.h; neigh_add, neigh_get, neigh_dump_info in the kernel's net/core/neighbour.c.
 """
@@ -15,19 +17,17 @@ import struct
 from ipaddress import IPv6Address
 from socket import AF_INET6, if_nametoindex
 
+from dockerv6.hostnet.links import interface_name
 from dockerv6.hostnet.model import ProxyNeighbour
-from dockerv6.hostnet.rtnetlink import interface_name
-from dockerv6.lib.netlink import NETLINK_ROUTE, attribute, command, dump, get, pick
+from dockerv6.lib.netlink import NETLINK_ROUTE, NLM_F_CREATE, NLM_F_EXCL, attribute, command, dump, get, pick
 
 PROTOCOL = 166
-"""Marks our entries (NDA_PROTOCOL). It is not among the kernel's RTPROT_* (linux/rtnetlink.h), nor among those that
-iproute2's rt_protos and FRR's files beside it name; the ids of routes and of neighbours are one space."""
+"""The protocol id of our entries (NDA_PROTOCOL). Neither the kernel (RTPROT_* in linux/rtnetlink.h) nor iproute2's
+rt_protos nor FRR uses it; routes and neighbours share the ids."""
 
 _RTM_NEWNEIGH = 28
 _RTM_DELNEIGH = 29
 _RTM_GETNEIGH = 30
-_NLM_F_EXCL = 0x200
-_NLM_F_CREATE = 0x400
 
 _NEIGHBOUR = struct.Struct("=BxxxiHBB")  # ndmsg: family, index, state, flags, type
 _NTF_PROXY = 0x08
@@ -35,55 +35,54 @@ _NUD_NONE = 0x00
 _NUD_PERMANENT = 0x80
 _NDA_DST = 1
 _NDA_PROTOCOL = 12
-_TOLD = frozenset({_NDA_DST, _NDA_PROTOCOL})
+_USED = frozenset({_NDA_DST, _NDA_PROTOCOL})
 
 _GONE = frozenset({errno.ENOENT, errno.ENODEV})
 
 
 def proxy_neighbours() -> frozenset[ProxyNeighbour]:
-    """The proxy neighbours of all interfaces.
+    """The NDP proxy entries of all interfaces.
 
     Raises:
-        OSError: what the kernel answered instead.
+        OSError: the kernel's error.
     """
     names: dict[int, str] = {}
     found: set[ProxyNeighbour] = set()
-    for buffer, start, end in dump(
-        NETLINK_ROUTE, _RTM_GETNEIGH, _NEIGHBOUR.pack(AF_INET6, 0, _NUD_NONE, _NTF_PROXY, 0)
-    ):
+    request = _NEIGHBOUR.pack(AF_INET6, 0, _NUD_NONE, _NTF_PROXY, 0)
+    for buffer, start, end in dump(NETLINK_ROUTE, _RTM_GETNEIGH, request):
         _, index, _, flags, _ = _NEIGHBOUR.unpack_from(buffer, start)
-        told = pick(buffer, start + _NEIGHBOUR.size, end, _TOLD)
+        values = pick(buffer, start + _NEIGHBOUR.size, end, _USED)
         name = interface_name(index, names)
-        if name is not None and flags & _NTF_PROXY and _NDA_DST in told:
-            ours = _NDA_PROTOCOL in told and buffer[told[_NDA_PROTOCOL][0]] == PROTOCOL
-            found.add(ProxyNeighbour(name, IPv6Address(buffer[slice(*told[_NDA_DST])]), ours))
+        if name is not None and flags & _NTF_PROXY and _NDA_DST in values:
+            ours = _NDA_PROTOCOL in values and buffer[values[_NDA_PROTOCOL][0]] == PROTOCOL
+            found.add(ProxyNeighbour(name, IPv6Address(buffer[slice(*values[_NDA_DST])]), ours))
     return frozenset(found)
 
 
 def add_proxy_neighbour(interface: str, address: IPv6Address) -> None:
-    """Add one of ours, unless there is anybody's.
+    """Add an entry of ours, unless there is one already.
 
-    One that somebody else adds between our look and our request becomes ours: the kernel has no way to prevent it.
+    An entry that another program adds between our read and our request becomes ours: the kernel cannot prevent it.
 
     Raises:
-        OSError: there is no such interface, or the kernel refuses.
+        OSError: the interface does not exist, or the kernel refuses.
     """
     index = if_nametoindex(interface)
-    if _is_there(index, address):
+    if _exists(index, address):
         return
-    body = _entry(index, address, _NUD_PERMANENT) + attribute(_NDA_PROTOCOL, bytes([PROTOCOL]))
-    command(NETLINK_ROUTE, _RTM_NEWNEIGH, _NLM_F_CREATE | _NLM_F_EXCL, body)
+    payload = _entry(index, address, _NUD_PERMANENT) + attribute(_NDA_PROTOCOL, bytes([PROTOCOL]))
+    command(NETLINK_ROUTE, _RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_EXCL, payload)
 
 
 def remove_proxy_neighbour(interface: str, address: IPv6Address) -> None:
-    """Remove one, anybody's; none is fine, and so is an interface that is gone.
+    """Remove an entry, whoever added it. A missing entry or interface is not an error.
 
     Raises:
         OSError: the kernel refuses.
     """
     try:
         index = if_nametoindex(interface)
-    except OSError:  # there is none of that name; it has no other reason
+    except OSError:  # its only cause: the interface does not exist
         return
     try:
         command(NETLINK_ROUTE, _RTM_DELNEIGH, 0, _entry(index, address))
@@ -92,13 +91,11 @@ def remove_proxy_neighbour(interface: str, address: IPv6Address) -> None:
             raise
 
 
-def _is_there(index: int, address: IPv6Address) -> bool:
+def _exists(index: int, address: IPv6Address) -> bool:
     try:
         return bool(get(NETLINK_ROUTE, _RTM_GETNEIGH, _entry(index, address)))
-    except OSError as error:
-        if error.errno == errno.ENOENT:
-            return False
-        raise
+    except FileNotFoundError:
+        return False
 
 
 def _entry(index: int, address: IPv6Address, state: int = _NUD_NONE) -> bytes:

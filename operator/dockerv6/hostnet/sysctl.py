@@ -24,8 +24,8 @@ ROOT = Path("/proc/sys")
 
 _DENIED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 _ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG})
-_SWAP = str.maketrans("./", "/.")
-_LARGEST = 65536
+_SWAP_SEPARATORS = str.maketrans("./", "/.")
+_MAX_SIZE = 65536
 
 
 ACCEPT_UNLESS_FORWARDING = "1"
@@ -33,13 +33,13 @@ ACCEPT_ALWAYS = "2"
 
 
 def canonical(name: str) -> str:
-    """The name with slashes between its parts, whichever of sysctl(8)'s two notations it came in.
+    """The name with slashes as separators. Both forms of sysctl(8) are accepted, see `port.HostNet.sysctl`.
 
     Raises:
-        ValueError: empty, absolute, with an empty part, or one that would lead elsewhere.
+        ValueError: the name is empty or absolute, or has a part that is empty or a dot or two.
     """
     first = next((character for character in name if character in "./"), "/")
-    path = name if first == "/" else name.translate(_SWAP)
+    path = name if first == "/" else name.translate(_SWAP_SEPARATORS)
     parts = path.split("/")
     if any(part in ("", ".", "..") or "\0" in part for part in parts):
         raise ValueError(f"{name!r} is not the name of a sysctl such as net.ipv6.conf.all.forwarding")
@@ -47,47 +47,47 @@ def canonical(name: str) -> str:
 
 
 def read(name: str, root: Path = ROOT) -> str | None:
-    """The value without its line's end; None where the kernel has no such key. Blocks (briefly).
+    """The value without its final newline; None if the kernel has no such key. Blocks (briefly).
 
     Raises:
-        ValueError: not a name of a sysctl.
-        HostNetPermissionError: it can't be read.
+        ValueError: not the name of a sysctl.
+        HostNetPermissionError: not readable.
         HostNetError: any other refusal.
     """
     path = canonical(name)
     try:
         descriptor = os.open(root / path, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            return os.read(descriptor, _LARGEST).decode(errors="replace").removesuffix("\n")
+            return os.read(descriptor, _MAX_SIZE).decode(errors="replace").removesuffix("\n")
         finally:
             os.close(descriptor)
     except OSError as error:
         if error.errno in _ABSENT:
             return None
-        raise _translated(error, f"can't read sysctl {path}") from error
+        raise _host_net_error(error, f"cannot read sysctl {path}") from error
 
 
 def write(name: str, value: str, root: Path = ROOT) -> None:
     """Set the value. Blocks: the forwarding keys wait for the kernel's routing lock.
 
     Raises:
-        ValueError: not a name of a sysctl.
-        HostNetPermissionError: not permitted; says what to do.
+        ValueError: not the name of a sysctl.
+        HostNetPermissionError: not permitted; the message contains the remedy.
         HostNetError: no such key, or a value that the kernel refuses.
     """
     path = canonical(name)
     try:
-        # Neither O_CREAT nor O_TRUNC, as open("w") has: a missing key would be reported as "permission denied".
+        # Not open("w"): its O_CREAT would report a missing key as "permission denied".
         descriptor = os.open(root / path, os.O_WRONLY | os.O_CLOEXEC)
         try:
             os.write(descriptor, value.encode())
         finally:
             os.close(descriptor)
     except OSError as error:
-        raise _translated(error, f"can't set sysctl {path} to {value!r}") from error
+        raise _host_net_error(error, f"cannot set sysctl {path} to {value!r}") from error
 
 
-def _translated(error: OSError, what: str) -> HostNetError:
+def _host_net_error(error: OSError, what: str) -> HostNetError:
     if error.errno in _DENIED:
         return HostNetPermissionError(f"{what}: {error.strerror}; {remedy(error.errno or 0, os.geteuid())}")
     if error.errno in _ABSENT:
@@ -96,7 +96,7 @@ def _translated(error: OSError, what: str) -> HostNetError:
 
 
 def remedy(code: int, user: int) -> str:
-    """What an administrator has to change after this errno, for a process with this effective user id."""
+    """The remedy for an errno, for a process with this effective user id."""
     if code == errno.EROFS:
         return (
             "/proc/sys is mounted read-only: run the container with --network host --cap-add NET_ADMIN "
@@ -105,7 +105,7 @@ def remedy(code: int, user: int) -> str:
     if user != 0:
         return "run as root"
     return (
-        "CAP_NET_ADMIN is missing, or AppArmor forbids it: run the container with --network host --cap-add NET_ADMIN "
+        "CAP_NET_ADMIN is missing, or AppArmor denies it: run the container with --network host --cap-add NET_ADMIN "
         "--security-opt apparmor=unconfined"
     )
 

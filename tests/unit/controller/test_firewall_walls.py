@@ -84,7 +84,7 @@ async def test_statuses_tell_of_one_when_it_comes_and_no_longer_when_it_goes() -
             (host.filter.clear_forward_drops, False),
         ):
             change()
-            host.net.change_firewall(WALL.table)
+            host.net.commit_firewall(WALL.table)
             await at_work.let(3)
             for name, kind in (("a", "IPv6Network"), ("p", "IPv6Policy")):
                 said = {c.message for c in await host.conditions(name, kind)}

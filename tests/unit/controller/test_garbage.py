@@ -176,7 +176,7 @@ async def installed() -> Bench:
     host = Host()
     host.filter.add_forward_drop(FORWARD)
     await host.create_foreign("theirs", "fd00:f::/64")
-    host.net.flip_sysctl(FORWARDING, "0")
+    host.net.change_sysctl(FORWARDING, "0")
     bench = await host.bench(network("a"), network("b"))
     for name in ("a", "b"):
         await bench.reconcile(name)

@@ -79,7 +79,7 @@ async def test_a_firewall_that_fails_is_tried_again(error: Exception, delay: flo
 
 async def test_forwarding_is_turned_on_again_after_its_guards() -> None:
     bench = await made("a")
-    bench.host.net.flip_sysctl(SYSCTL, "0")
+    bench.host.net.change_sysctl(SYSCTL, "0")
     eth0 = (await bench.host.net.interfaces())[0]
     bench.host.net.add_interface(replace(eth0, autoconfigured=True))
     await reconcile(FORWARDING, bench.context)
@@ -89,14 +89,14 @@ async def test_forwarding_is_turned_on_again_after_its_guards() -> None:
 
 async def test_a_host_without_networks_is_not_made_to_forward() -> None:
     bench = await made()
-    bench.host.net.flip_sysctl(SYSCTL, "0")
+    bench.host.net.change_sysctl(SYSCTL, "0")
     await reconcile(FORWARDING, bench.context)
     assert bench.host.net.writes == []
 
 
 async def test_a_host_that_denies_is_tried_again() -> None:
     bench = await made("a")
-    bench.host.net.flip_sysctl(SYSCTL, "0")
+    bench.host.net.change_sysctl(SYSCTL, "0")
     bench.host.net.deny()
     with pytest.raises(TemporaryError) as failed:
         await reconcile(FORWARDING, bench.context)

@@ -75,8 +75,8 @@ class TestNetworks:
     async def test_entries_that_were_lost_come_back(self) -> None:
         bench = await plugged("web")
         before = await answered(bench.host)
-        bench.host.net.stop_answering_for("eth0", IPv6Address("2001:db8:1:0:8000::2"))
-        bench.host.net.flip_sysctl(SWITCH, "0")
+        bench.host.net.drop_proxy_neighbour("eth0", IPv6Address("2001:db8:1:0:8000::2"))
+        bench.host.net.change_sysctl(SWITCH, "0")
         await again(bench)
         assert await answered(bench.host) == before
         assert await bench.host.net.sysctl(SWITCH) == "1"
@@ -96,7 +96,7 @@ class TestSweep:
         host = bench.host
         before = await answered(host)
         await host.net.add_proxy_neighbour("eth0", IPv6Address("2001:db8:1::77"))
-        host.net.answer_for("eth0", IPv6Address("2001:db8:1::88"))
+        host.net.add_other_proxy_neighbour("eth0", IPv6Address("2001:db8:1::88"))
         bench.invalidate_all()
         await sweep(bench.context)
         assert await answered(host) == before
@@ -135,7 +135,7 @@ class TestSweep:
 
     async def test_a_switch_that_somebody_else_had_on_stays_on(self) -> None:
         host = Host()
-        host.net.flip_sysctl(SWITCH, "1")
+        host.net.change_sysctl(SWITCH, "1")
         bench = await host.bench(network("blog", **ROUTED))
         await bench.reconcile()
         assert await host.store.record(SYSCTLS, SWITCH) is None
@@ -159,7 +159,7 @@ class TestSweep:
 
 async def test_uninstalling_answers_for_nobody_and_restores_the_switch() -> None:
     bench = await plugged("web")
-    bench.host.net.answer_for("eth0", IPv6Address("2001:db8:1::88"))
+    bench.host.net.add_other_proxy_neighbour("eth0", IPv6Address("2001:db8:1::88"))
     bench.host.engine.stop_container(*await bench.host.engine.running_container_ids())
     bench.invalidate_all()
     said = await remove_everything(bench.context, keep_networks=False)

@@ -148,7 +148,7 @@ class TestDrift:
     async def test_sysctls_that_were_flipped_are_set_again(self) -> None:
         host = Host()
         bench = await applied(host)
-        host.net.flip_sysctl(FORWARDING, "0")
+        host.net.change_sysctl(FORWARDING, "0")
         await again(bench)
         assert await host.net.sysctl(FORWARDING) == "1"
         assert (await host.store.records("sysctl"))[FORWARDING] == {"prior": "0"}

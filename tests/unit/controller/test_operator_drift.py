@@ -50,7 +50,7 @@ class TestDrift:
         host.files.write(network())
         async with host.running() as at_work:
             await at_work.let(1)
-            host.net.flip_sysctl(FORWARDING, "0")
+            host.net.change_sysctl(FORWARDING, "0")
             await at_work.let(1)
             assert await host.net.sysctl(FORWARDING) == "1"
 
@@ -81,7 +81,7 @@ class TestDrift:
         async with host.running() as at_work:
             await at_work.let(1)
             host.filter.add_forward_drop(FORWARD)
-            host.net.change_firewall("ip6 filter")
+            host.net.commit_firewall("ip6 filter")
             await at_work.let(1)
             assert host.filter.accept_rules
 
@@ -102,7 +102,7 @@ class TestDrift:
             await at_work.let(1)
             before = await host.snapshot()
             host.firewall.flush_all()  # and nobody is told
-            host.net.lose_changes()
+            host.net.overflow_notifications()
             await at_work.let(1)
             assert await host.snapshot() == before
 

@@ -252,7 +252,7 @@ async def test_proxy_neighbours_that_the_kernel_dropped_concern_those_who_answer
     await bell.bench.accept(network("c", **{**spec, **answering}), policy("p", **answering))
     await bell.host.net.add_proxy_neighbour("eth0", IPv6Address("2001:db8:1:0:8000::7"))
     await bell.kernel(ChangeKind.LINK, "eth0")
-    bell.host.net.stop_answering_for("eth0", IPv6Address("2001:db8:1:0:8000::7"))
+    bell.host.net.drop_proxy_neighbour("eth0", IPv6Address("2001:db8:1:0:8000::7"))
     assert await bell.kernel(ChangeKind.LINK, "eth0") == ["c", "p"]
     assert await bell.kernel(ChangeKind.LINK, "eth0") == []
 

@@ -238,7 +238,7 @@ class TestHost:
         world = await seen(host)
         view = await world.host_view.get()
         assert (view.forwarding, dict(view.accept_ra)) == ("0", {"eth0": "1"})
-        host.net.flip_sysctl(FORWARDING, "1")
+        host.net.change_sysctl(FORWARDING, "1")
         world.host_changed()
         assert (await world.host_view.get()).forwarding == "1"
 

@@ -7,15 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dockerv6.lib.netlink import NETLINK_ROUTE, NetlinkSocket, attributes, find, messages, pick, text
-
-
-def message(kind: int, payload: bytes, *, flags: int = 0, sequence: int = 0) -> bytes:
-    padding = bytes(-len(payload) % 4)
-    return struct.pack("=IHHII", 16 + len(payload), kind, flags, sequence, 0) + payload + padding
-
-
-def attribute(kind: int, value: bytes) -> bytes:
-    return struct.pack("=HH", 4 + len(value), kind) + value + bytes(-len(value) % 4)
+from tests.unit.lib.encoding import attribute, message
 
 
 @given(st.lists(st.tuples(st.integers(0, 65535), st.binary(max_size=20)), max_size=5))

@@ -1,0 +1,118 @@
+"""IPv6 routes over rtnetlink. `routes` blocks; everything else decodes.
+
+Sources: rtnetlink(7), linux/rtnetlink.h.
+"""
+
+import struct
+from collections.abc import Iterator
+from ipaddress import IPv6Network
+from socket import AF_INET6
+
+from dockerv6.hostnet.links import interface_name
+from dockerv6.hostnet.model import Route, RouteProtocol
+from dockerv6.lib.netlink import NETLINK_ROUTE, Buffer, Payload, attributes, dump
+
+_RTM_GETROUTE = 26
+
+ROUTE = struct.Struct("=BBBBBBBBI")  # rtmsg: family, dst len, src len, tos, table, protocol, scope, type, flags
+_NEXT_HOP = struct.Struct("=HBBi")  # rtnexthop: length, flags, hops, index
+_U32 = struct.Struct("=I")
+
+RTA_DST = 1
+RTA_OIF = 4
+_RTA_PRIORITY = 6
+RTA_MULTIPATH = 9
+_RTA_TABLE = 15
+RT_TABLE_LOCAL = 255
+RTN_UNICAST = 1
+_REJECTING_TYPES = frozenset({6, 7, 8, 9})  # RTN_BLACKHOLE, RTN_UNREACHABLE, RTN_PROHIBIT, RTN_THROW
+_LONGEST_DELEGATION = 64  # longer prefixes are subnets of a pool, or destinations that somebody blocks
+
+RTPROT_KERNEL = 2
+RTPROT_RA = 9
+RTPROT_DHCP = 16
+_PROTOCOLS = {
+    RTPROT_KERNEL: RouteProtocol.KERNEL,
+    3: RouteProtocol.BOOT,
+    4: RouteProtocol.STATIC,
+    RTPROT_RA: RouteProtocol.RA,
+    RTPROT_DHCP: RouteProtocol.DHCP,
+}
+_LINK_LOCAL = b"\xfe\x80"
+_LINK_LOCAL_LENGTH = 10
+
+
+def routes() -> tuple[Route, ...]:
+    """All unicast IPv6 routes, except those in table local and those to link-local destinations.
+
+    Raises:
+        OSError: the kernel's error.
+    """
+    names: dict[int, str] = {}
+    return tuple(route for buffer, start, end in dump_routes() for route in _decode_route(buffer, start, end, names))
+
+
+def dump_routes() -> list[Payload]:
+    """The RTM_NEWROUTE messages of all IPv6 routes.
+
+    Raises:
+        OSError: the kernel's error.
+    """
+    return dump(NETLINK_ROUTE, _RTM_GETROUTE, ROUTE.pack(AF_INET6, 0, 0, 0, 0, 0, 0, 0, 0))
+
+
+def _decode_route(buffer: Buffer, start: int, end: int, names: dict[int, str]) -> Iterator[Route]:
+    """One route for each next hop."""
+    _, length, _, _, table, protocol, _, route_type, _ = ROUTE.unpack_from(buffer, start)
+    destination, metric = bytes(16), 0
+    hops: list[int | None] = []
+    for kind, value, stop in attributes(buffer, start + ROUTE.size, end):
+        if kind == RTA_DST:
+            destination = bytes(buffer[value:stop])
+        elif kind == RTA_OIF:
+            hops.append(_U32.unpack_from(buffer, value)[0])
+        elif kind == RTA_MULTIPATH:
+            hops.extend(next_hops(buffer, value, stop))
+        elif kind == _RTA_PRIORITY:
+            (metric,) = _U32.unpack_from(buffer, value)
+        elif kind == _RTA_TABLE:
+            (table,) = _U32.unpack_from(buffer, value)
+    if route_type != RTN_UNICAST or table == RT_TABLE_LOCAL or is_link_local(destination, length):
+        return
+    network = IPv6Network((destination, length))
+    for hop in hops or [None]:
+        yield Route(
+            destination=network,
+            interface=None if hop is None else interface_name(hop, names),
+            protocol=_PROTOCOLS.get(protocol, RouteProtocol.OTHER),
+            table=table,
+            metric=metric,
+        )
+
+
+def is_link_local(destination: bytes, length: int) -> bool:
+    """Whether the prefix is within fe80::/10."""
+    return length >= _LINK_LOCAL_LENGTH and destination[0] == _LINK_LOCAL[0] and destination[1] & 0xC0 == _LINK_LOCAL[1]
+
+
+def is_delegation(length: int, table: int, protocol: int, route_type: int) -> bool:
+    """Whether a route, by the fields of its rtmsg, rejects packets to a delegated prefix (RFC 7084, WPD-5).
+
+    Rejecting routes that the kernel makes itself, such as the one that stands for a missing default route, are not.
+    """
+    return (
+        0 < length <= _LONGEST_DELEGATION
+        and protocol != RTPROT_KERNEL
+        and route_type in _REJECTING_TYPES
+        and table != RT_TABLE_LOCAL
+    )
+
+
+def next_hops(buffer: Buffer, start: int, end: int) -> Iterator[int]:
+    """The interface index of every next hop in an RTA_MULTIPATH."""
+    while start + _NEXT_HOP.size <= end:
+        length, _, _, index = _NEXT_HOP.unpack_from(buffer, start)
+        if length < _NEXT_HOP.size:
+            return
+        yield index
+        start += (length + 3) & ~3

@@ -1,0 +1,126 @@
+"""Sockets that wait for IPv6 packets. All functions block.
+
+The kernel's sock_diag filters by state, so the thousands of connections of a host are not listed. Procfs replaces it
+where its modules are missing, and for SCTP, whose diagnostics need a module that few hosts have.
+
+Sources: sock_diag(7), linux/inet_diag.h; net/ipv4/inet_diag.c and udp_diag.c; proc_pid_net(5); tcp6_seq_show,
+udp6_seq_show and sctp_eps_seq_show in the kernel.
+"""
+
+import errno
+import struct
+import sys
+from collections.abc import Iterator
+from ipaddress import IPv6Address
+from pathlib import Path
+from socket import AF_INET6, IPPROTO_TCP, IPPROTO_UDP
+
+from dockerv6.hostnet.model import Listener
+from dockerv6.lib.netlink import NETLINK_SOCK_DIAG, dump
+
+LocalEndpoint = tuple[bytes, int]
+"""An IPv6 address, packed, and a port."""
+
+PROC_NET = Path("/proc/thread-self/net")
+"""The network namespace of the calling thread; /proc/net is that of the process's first thread."""
+
+_SOCK_DIAG_BY_FAMILY = 20
+_REQUEST = struct.Struct("=BBxxI48x")  # inet_diag_req_v2: family, protocol, extensions, states; any addresses
+_ENDPOINT = struct.Struct(">4xH2x16s")  # inet_diag_msg: (family...), source port, (destination port), source address
+
+TCP_CLOSE = 7  # net/tcp_states.h; also the state of an unconnected UDP socket
+TCP_LISTEN = 10
+_WAITING = (("tcp", IPPROTO_TCP, TCP_LISTEN), ("udp", IPPROTO_UDP, TCP_CLOSE))
+
+_NO_SOCK_DIAG = frozenset({errno.ENOENT, errno.EPROTONOSUPPORT, errno.EOPNOTSUPP, errno.EINVAL})
+_IPV4_MAPPED = bytes(10) + b"\xff\xff"  # first bytes of IPv4-mapped addresses (RFC 4291 section 2.5.5.2)
+
+_WORD = 8  # hex digits
+_SCTP_PORT = 5  # column in sctp/eps
+_SCTP_ADDRESSES = 8  # column of the first address; one more column for each further address
+
+
+def listeners(proc_net: Path = PROC_NET) -> frozenset[Listener]:
+    """Listening TCP sockets, unconnected UDP sockets and SCTP endpoints of IPv6, dual-stack sockets included.
+
+    Args:
+        proc_net: the namespace's procfs directory.
+
+    Raises:
+        OSError: the kernel's error.
+    """
+    found = {(protocol, *end) for protocol, end in _endpoints(proc_net) if not end[0].startswith(_IPV4_MAPPED)}
+    return frozenset(Listener(protocol, IPv6Address(address), port) for protocol, address, port in found)
+
+
+def _endpoints(proc_net: Path) -> Iterator[tuple[str, LocalEndpoint]]:
+    for protocol, number, state in _WAITING:
+        try:
+            endpoints = _from_sock_diag(number, state)
+        except OSError as error:
+            if error.errno not in _NO_SOCK_DIAG:
+                raise
+            endpoints = endpoints_in_state(proc_net / f"{protocol}6", state)
+        yield from ((protocol, endpoint) for endpoint in endpoints)
+    yield from (("sctp", endpoint) for endpoint in sctp_endpoints(proc_net / "sctp" / "eps"))
+
+
+def _from_sock_diag(protocol: int, state: int) -> list[LocalEndpoint]:
+    """The local endpoints of the IPv6 sockets of one protocol in one state.
+
+    Raises:
+        OSError: the kernel's error (ENOENT if the protocol's diagnostics module is missing).
+    """
+    answer = dump(NETLINK_SOCK_DIAG, _SOCK_DIAG_BY_FAMILY, _REQUEST.pack(AF_INET6, protocol, 1 << state))
+    found = (_ENDPOINT.unpack_from(datagram, start) for datagram, start, _ in answer)
+    return [(address, port) for port, address in found]
+
+
+def endpoints_in_state(table: Path, state: int) -> list[LocalEndpoint]:
+    """The local endpoints in a procfs table of sockets; none if the table does not exist (no IPv6).
+
+    Args:
+        table: tcp6 or udp6 of a /proc/*/net.
+        state: as in net/tcp_states.h.
+
+    Raises:
+        OSError: the table cannot be read.
+    """
+    wanted = f"{state:02X}"
+    # number of the line, local endpoint, remote endpoint, state
+    entries = (line.split(maxsplit=4) for line in _lines(table))
+    return [_parse_endpoint(entry[1]) for entry in entries if entry[3] == wanted]
+
+
+def sctp_endpoints(table: Path) -> list[LocalEndpoint]:
+    """The endpoints of waiting SCTP sockets, one for each IPv6 address; none on a kernel without SCTP.
+
+    Args:
+        table: sctp/eps of a /proc/*/net, which contains listening sockets only (sctp_hash_endpoint, net/sctp/input.c).
+
+    Raises:
+        OSError: the table cannot be read.
+    """
+    return [
+        (IPv6Address(address).packed, int(columns[_SCTP_PORT]))
+        for columns in map(str.split, _lines(table))
+        for address in columns[_SCTP_ADDRESSES:]
+        if ":" in address
+    ]
+
+
+def _lines(table: Path) -> Iterator[str]:
+    """All lines but the heading."""
+    try:
+        with table.open(encoding="ascii") as opened:
+            next(opened, None)
+            yield from opened
+    except FileNotFoundError:
+        return
+
+
+def _parse_endpoint(text: str) -> LocalEndpoint:
+    """Parse address:port. The address is four words in host byte order, each of which is in network byte order."""
+    address, port = text.split(":")
+    words = (int(address[at : at + _WORD], 16) for at in range(0, len(address), _WORD))
+    return b"".join(word.to_bytes(4, sys.byteorder) for word in words), int(port, 16)
