@@ -14,7 +14,7 @@ from dockerv6.hostnet.model import BridgePort, Interface, ProxyNeighbour
 from dockerv6.lib.networking import TransportProtocol
 from dockerv6.planning.deletion import plan_deletion
 from dockerv6.planning.docker.network_spec import fingerprint, network_spec, with_spec_hash
-from dockerv6.planning.docker.recreation import PreviousNetwork, as_it_was, plan_rollback
+from dockerv6.planning.docker.recreation import PreviousNetwork, plan_rollback, spec_of
 from dockerv6.planning.firewall.port_claims import port_finding
 from dockerv6.planning.inputs import Holdings, Observed, ProxiedSubnet, RulesView
 from dockerv6.planning.plan import Plan
@@ -135,7 +135,7 @@ PLANS = {
         RENUMBERED,
         observed(live(RENUMBERED, MOVED), applied=True, attachments=(WEB,), remembered=(DB,)),
         holdings(allocation(MOVED)),
-        PreviousNetwork(as_it_was(live()), SUBNET, "default"),
+        PreviousNetwork(spec_of(live()), SUBNET, "default"),
     ),
     "prefix-withdrawn": decide(
         desired(None, pool(fromInterface={"name": "eth0"})),

@@ -124,7 +124,7 @@ class TestTurns:
         assert await bench.host.ready("a") == ("False", "Renumbering")
         found = await bench.host.condition("a", "NetworkReady")
         assert found is not None
-        assert "waits for its turn: b of the same pool" in found.message
+        assert "waits for its turn, while b of the same pool" in found.message
         assert (await subnet(bench.host, "a")).subnet_of(IPv6Network(OLD))
 
     async def test_so_they_do_after_a_restart(self) -> None:

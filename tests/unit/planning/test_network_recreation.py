@@ -165,7 +165,7 @@ class TestRenumbering:
         plan = decide(wish, self.moment(*attached, in_flight=("shop",)), HELD)
         assert (plan.empty, reasons(plan)) == (True, [("NetworkReady", "Renumbering")])
         (waits,) = plan.findings
-        assert f"becomes {self.MOVED} instead of {SUBNET}" in waits.message
+        assert f"changes from {SUBNET} to {self.MOVED}" in waits.message
         assert "shop of the same pool" in waits.message
         assert (waits.blocks, waits.unknown) == (False, False)
         assert waits.retry

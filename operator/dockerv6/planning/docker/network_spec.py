@@ -1,7 +1,7 @@
-"""The Docker network that a resource asks for, and how a live one differs from it.
+"""The Docker network of a resource: its specification, the live network, and how they differ.
 
-Docker networks can't be edited, and their options come back as they were given. So a live network is compared field by
-field, never by a hash that another version of dockerv6 might compute differently: an upgrade recreates nothing.
+A live network is compared field by field. A hash alone would recreate networks after an upgrade of dockerv6, because
+another version may compute another hash.
 """
 
 import hashlib
@@ -19,14 +19,14 @@ from dockerv6.planning.inputs import MANAGED_BY, NAME, POOL, SPEC_HASH, Desired,
 
 MTU = "com.docker.network.driver.mtu"
 ICC = "com.docker.network.bridge.enable_icc"
-NO_IPV4_SINCE = (28, 0)  # older engines ignore EnableIPv4: false in silence
-GATEWAY_MODE_SINCE = (27, 0)  # older engines ignore the option, whatever it says
+NO_IPV4_SINCE = (28, 0)  # older engines ignore EnableIPv4: false
+GATEWAY_MODE_SINCE = (27, 0)  # older engines ignore the option
 ENGINE_OPTIONS = frozenset({"com.docker.network.enable_ipv4", "com.docker.network.enable_ipv6"})
-"""Options that engines add by themselves."""
+"""Options that engines add to every network."""
 
 
 def bridge_name(resource: NetworkResource) -> str:
-    """The bridge's interface name: chosen by us, so that the rules are there before the network is."""
+    """The name of the bridge interface. We choose it, so that the rules can exist before the network."""
     if resource.spec.bridge.name:
         return resource.spec.bridge.name
     plain = f"v6-{resource.metadata.name}"
@@ -37,14 +37,14 @@ def bridge_name(resource: NetworkResource) -> str:
 
 
 def gateway(resource: NetworkResource, prefix: IPv6Network) -> IPv6Address:
-    """The bridge's own address in the network."""
+    """The bridge's address in the network."""
     return resource.spec.addressing.gateway or first_address(prefix)
 
 
 def network_spec(
     resource: NetworkResource, prefix: IPv6Network, identity: Identity, engine: EngineInfo | None = None
 ) -> NetworkSpec:
-    """What to ask the engine for; None: an engine that is not there to ask."""
+    """The specification that the engine gets, without the spec hash. ``engine``: None while it does not answer."""
     spec = resource.spec
     options = dict(spec.options)
     if spec.driver == "bridge":
@@ -59,7 +59,7 @@ def network_spec(
     ipam = [SubnetConfig(prefix, gateway(resource, prefix), aux_addresses=reserved)]
     if spec.ipv4.enabled and spec.ipv4.subnet is not None:
         ipam.insert(0, SubnetConfig(spec.ipv4.subnet, spec.ipv4.gateway))
-    wish = NetworkSpec(
+    network = NetworkSpec(
         name=resource.docker_name,
         driver=str(spec.driver),
         internal=spec.internal,
@@ -73,23 +73,23 @@ def network_spec(
     ours = {MANAGED_BY: identity.instance, NAME: resource.metadata.name}
     if spec.addressing.pool is not None:
         ours[POOL] = spec.addressing.pool
-    return replace(wish, labels={**wish.labels, **ours})
+    return replace(network, labels={**network.labels, **ours})
 
 
 def with_spec_hash(spec: NetworkSpec) -> NetworkSpec:
-    """The wish with its own hash among the labels: what is given to the engine."""
+    """The specification with its own hash as a label: what the engine gets."""
     return replace(spec, labels={**spec.labels, SPEC_HASH: fingerprint(spec)})
 
 
 def fingerprint(spec: NetworkSpec) -> str:
-    """A short hash of what is asked for; that one differs never decides anything, since versions may compute others."""
+    """A short hash of the specification. It never causes a recreation by itself: versions may compute others."""
     asked = {f: getattr(spec, f) for f in spec.__slots__ if f != "labels"}
     text = json.dumps([asked, _comparable_labels(spec.labels)], default=str, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def differences(want: NetworkSpec, live: Network, engine: EngineInfo) -> tuple[str, ...]:
-    """How the live network differs from the wish, in words; empty: not at all."""
+    """How the live network differs from the specification, one sentence each."""
     found: list[str] = []
 
     def compare(what: str, asked: object, is_: object) -> None:
@@ -124,11 +124,11 @@ def _mapping_differences(what: str, asked: Mapping[str, str], there: Mapping[str
 
 
 def _asked_options(want: NetworkSpec, live: Network) -> dict[str, str]:
-    """The live network's options but for those that the engine added.
+    """The live network's options, without those that the engine added.
 
-    Besides its usual ones these may be any, from ``default-network-opts`` in daemon.json (dockerd's reference). What a
-    network has that was made for this very wish, and that is not in the wish, came from the engine: made anew it would
-    be there again.
+    Besides `ENGINE_OPTIONS`, these come from ``default-network-opts`` in daemon.json (dockerd's reference). If the spec
+    hash shows that the network was created from this specification, every other option came from the engine, and a
+    recreation would add it again.
     """
     options = {k: v for k, v in live.options.items() if k not in ENGINE_OPTIONS}
     if options.keys() <= want.options.keys() or live.labels.get(SPEC_HASH) != fingerprint(want):
@@ -137,7 +137,7 @@ def _asked_options(want: NetworkSpec, live: Network) -> dict[str, str]:
 
 
 def _subnet_differences(want: NetworkSpec, live: Network) -> list[str]:
-    """Differences of the address plans. IPv4 counts only where the user fixed it: else the engine chose."""
+    """Differences of the subnets. IPv4 counts only if the resource fixes it; otherwise the engine chose it."""
     found = []
     for asked in want.ipam:
         same_family = live.ipv4 if isinstance(asked.subnet, IPv4Network) else live.ipv6
@@ -154,19 +154,19 @@ def _subnet_differences(want: NetworkSpec, live: Network) -> list[str]:
 
 
 def _comparable_labels(labels: Mapping[str, str]) -> dict[str, str]:
-    """Labels but for the hash."""
+    """The labels without the spec hash."""
     return {k: v for k, v in labels.items() if k != SPEC_HASH}
 
 
 def own_network(desired: Desired, observed: Observed) -> Network | None:
-    """The resource's own Docker network, by its labels, whatever its name."""
-    mine = observed.networks.owned(desired.identity, desired.name)
-    wanted = [n for n in mine if n.name == desired.resource.docker_name]
-    return next(iter(wanted or mine), None)
+    """The Docker network that was created for the resource, recognised by its labels."""
+    owned = observed.networks.owned(desired.identity, desired.name)
+    named = [n for n in owned if n.name == desired.resource.docker_name]
+    return next(iter(named or owned), None)
 
 
 def observed_network(desired: Desired, observed: Observed) -> Network | None:
-    """With ``managementPolicy: Observe``: the Docker network that somebody else made."""
+    """With ``managementPolicy: Observe``: the Docker network that others manage."""
     if not desired.resource.observed:
         return None
     return next(iter(observed.networks.named(desired.resource.docker_name)), None)

@@ -103,7 +103,7 @@ def parent_findings(wanted: NetworkSpec | Network, live: Network | None, observe
     )
 
 
-def vain_findings(spec: IPv6NetworkSpec, live: Network) -> tuple[Finding, ...]:
+def ineffective_findings(spec: IPv6NetworkSpec, live: Network) -> tuple[Finding, ...]:
     """What a resource asks in vain of somebody else's network, whose driver was not known when it was written."""
     if live.driver not in (Driver.MACVLAN, Driver.IPVLAN):
         return ()

@@ -5,7 +5,7 @@ import pytest
 
 from dockerv6.dockerd.model import Attachment, Network, NetworkSpec, SubnetConfig
 from dockerv6.planning.docker.network_spec import differences, fingerprint, network_spec
-from dockerv6.planning.docker.recreation import PreviousNetwork, Recreation, as_it_was, attach, creation, plan_rollback
+from dockerv6.planning.docker.recreation import PreviousNetwork, Recreation, attach, creation, plan_rollback, spec_of
 from dockerv6.planning.inputs import SPEC_HASH, Holdings, Observed
 from dockerv6.planning.plan import Plan
 from dockerv6.planning.steps import (
@@ -156,10 +156,10 @@ class TestRecreation:
 
     def test_the_network_is_written_down_with_the_subnet_that_its_owner_holds(self) -> None:
         remember = recreation(MOVED).steps("blog")[0]
-        assert remember == RememberNetwork("blog", as_it_was(live()), SUBNET, "default")
+        assert remember == RememberNetwork("blog", spec_of(live()), SUBNET, "default")
 
     def test_without_an_allocation_there_is_no_way_back_to_write_down(self) -> None:
-        steps = replace(recreation(), held=None).steps("blog")
+        steps = replace(recreation(), bound=None).steps("blog")
         assert kinds(steps) == ["RemoveNetwork", "CreateNetwork"]
 
     def test_what_is_made_says_what_it_was_made_for(self) -> None:
@@ -201,7 +201,7 @@ class TestIPv4OfARecreation:
 def test_a_network_can_be_asked_for_as_it_was() -> None:
     there = live()
     added = {"com.docker.network.enable_ipv4": "true", "com.docker.network.enable_ipv6": "true"}
-    spec = as_it_was(replace(there, options={**there.options, **added}))
+    spec = spec_of(replace(there, options={**there.options, **added}))
     assert created(spec) == there
     assert spec.labels[SPEC_HASH] == there.labels[SPEC_HASH]
 
@@ -210,7 +210,7 @@ NEW = IPv6Network("2001:db8:7::/48")
 WISH = desired(None, pool(prefix=str(NEW)), updateStrategy="Recreate")
 RENUMBERED = IPv6Network("2001:db8:7:1::/64")
 OLD = live(WISH)
-PREVIOUS = PreviousNetwork(as_it_was(OLD), SUBNET, "default")
+PREVIOUS = PreviousNetwork(spec_of(OLD), SUBNET, "default")
 MADE = live(WISH, RENUMBERED, number=2)
 REBOUND = holdings(allocation(RENUMBERED, revision=8))
 WEB_WITH_IPV6, DB = replace(container("web"), ipv6=SUBNET[2]), container("db", ipv6=str(SUBNET[9]))
@@ -299,7 +299,7 @@ class TestTheAllocation:
 def test_it_is_told_why() -> None:
     plan = back(observed(MADE, attachments=(WEB_WITH_IPV6,), remembered=(DB,)))
     ours = [s for s in plan.steps if not isinstance(s, AttachEndpoint)]
-    assert {s.reason for s in ours} == {"the new one could not be had"}
+    assert {s.reason for s in ours} == {"the new network could not be created"}
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,13 @@ import pytest
 
 from dockerv6.dockerd.model import Network, NetworkSpec, SubnetConfig
 from dockerv6.hostnet.model import BridgePort, Interface, RouteProtocol
-from dockerv6.planning.host.parents import parent_findings, parent_of, shared_link, vain_findings, watched_interfaces
+from dockerv6.planning.host.parents import (
+    ineffective_findings,
+    parent_findings,
+    parent_of,
+    shared_link,
+    watched_interfaces,
+)
 from dockerv6.planning.inputs import HostView, NetworkIndex, Observed
 from dockerv6.planning.plan import Finding
 from tests.simulation.resources import network
@@ -260,12 +266,12 @@ def test_a_vlan_is_watched_with_what_it_is_made_of() -> None:
 
 def test_what_is_asked_in_vain_of_somebody_elses_network_is_said_and_a_default_is_not() -> None:
     quiet = network("old", managementPolicy="Observe").spec
-    assert vain_findings(quiet, other()) == ()
+    assert ineffective_findings(quiet, other()) == ()
     loud = network("old", managementPolicy="Observe", egress={"mode": "Masquerade"}, publish={"fromContainers": True})
-    found = vain_findings(loud.spec, other())
+    found = ineffective_findings(loud.spec, other())
     assert [f.message.partition(" has no effect")[0] for f in found] == [
         "spec.egress.mode",
         "spec.publish.fromContainers",
     ]
     assert all((f.condition, f.blocks, f.unknown) == ("FirewallReady", False, True) for f in found)
-    assert vain_findings(loud.spec, foreign("old")) == ()
+    assert ineffective_findings(loud.spec, foreign("old")) == ()
