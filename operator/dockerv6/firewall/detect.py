@@ -126,10 +126,10 @@ def _missing_iptables() -> str:
     """Why the legacy tables don't work; empty: they do. On a thread of the namespace that it is about."""
     tables = LegacyReader()
     try:
-        if tables.works("mangle") and tables.works("nat"):
+        if tables.has_table("mangle") and tables.has_table("nat"):
             return ""
         _load()
-        missing = [name for name in ("mangle", "nat") if not tables.works(name)]
+        missing = [name for name in ("mangle", "nat") if not tables.has_table(name)]
     except FirewallError as error:
         return str(error)
     if missing:

@@ -59,7 +59,7 @@ async def session() -> AsyncIterator[Session]:
 def legacy(monkeypatch: pytest.MonkeyPatch) -> dict[str, bool]:
     """The legacy tables that the kernel has; modprobe loads none."""
     tables = {"mangle": True, "nat": True}
-    monkeypatch.setattr(LegacyReader, "works", lambda _, name: tables[name])
+    monkeypatch.setattr(LegacyReader, "has_table", lambda _, name: tables[name])
     monkeypatch.setattr(kernel, "used_tables", frozenset)
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: None)
     return tables
@@ -108,7 +108,7 @@ async def test_without_the_privilege_the_error_says_so(session: Session, monkeyp
     def denied(_: LegacyReader, name: str) -> bool:
         raise FirewallUnavailable(f"not permitted: {name}")
 
-    monkeypatch.setattr(LegacyReader, "works", denied)
+    monkeypatch.setattr(LegacyReader, "has_table", denied)
     session.failure = NO_NFT
     with pytest.raises(FirewallUnavailable, match="not permitted: mangle"):
         await detect.choose("auto", session)

@@ -115,9 +115,9 @@ class LinuxHostFilter:
         return await self._call(self._glance)
 
     def _glance(self) -> int | None:
-        if FILTER not in used_tables() and not self._watch.number:
+        if FILTER not in used_tables() and not self._watch.revision:
             return None
-        return self._watch.glance()
+        return self._watch.poll()
 
     async def add_accept_rule(self, drop: ForwardDrop, mark: int) -> None:
         """Insert the accept rule at the top of the drop's chain, unless it is there and reached.

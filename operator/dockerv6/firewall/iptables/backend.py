@@ -109,8 +109,8 @@ class IptablesFirewall:
         await self._call(self._sweep)
 
     async def poll_revision(self) -> int:
-        """How often the tables, with the rules of others, have been found changed (see `LegacyWatch.glance`)."""
-        return await self._call(self._watch.glance)
+        """How often the tables, with the rules of others, have been found changed (see `LegacyWatch.poll`)."""
+        return await self._call(self._watch.poll)
 
     async def _call(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: self._forgetting(work))
@@ -122,7 +122,7 @@ class IptablesFirewall:
             self._parted.clear()
 
     def _observe(self) -> Ruleset:
-        found = self._watch.look()
+        found = self._watch.read()
         if self._seen is None or any(found[name] is not table for name, table in self._seen[0].items()):
             present = {name: self._chains(name, table) for name, table in found.items()}
             self._seen = found, ruleset_of(present, self._contents)
@@ -154,7 +154,7 @@ class IptablesFirewall:
         return self._observe()
 
     def _sweep(self) -> None:
-        if any(has_own(table.entries()) for table in self._watch.look().values()):
+        if any(has_own(table.entries()) for table in self._watch.read().values()):
             self._write(EMPTY)
 
     def _write(self, target: Ruleset, base: Ruleset | None = None, *, dry: bool = False) -> None:

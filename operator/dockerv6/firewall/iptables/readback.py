@@ -17,7 +17,7 @@ from dockerv6.firewall.xtables.rule import MANGLE, NAT, OWN_CHAIN_PREFIX, Unsupp
 from dockerv6.lib.networking import MAX_INTERFACE_NAME, TransportProtocol
 
 Chains = Mapping[str, tuple[bytes, ...]]
-"""Entries by chain; jumps by their chain's name."""
+"""Entries by chain, as `entries.encode` gives them."""
 
 _PREFIX_MAP = ElementSet("", (KeyType.PREFIX,), data=KeyType.PREFIX)
 """The map that the rules which translate prefixes are recorded as elements of."""
@@ -51,7 +51,7 @@ def with_rendered_chains(target: Ruleset) -> Ruleset:
     A target may keep chains that were read as damaged, when it is made for the elements of some resources only.
 
     Raises:
-        UnsupportedRuleError: it has other chains than those that `render` writes without link kinds.
+        UnsupportedRuleError: the target has other chains than `render` writes for an intent with `guest_bridges`.
     """
     if not target.exists:
         return EMPTY
@@ -158,15 +158,15 @@ def _owning(chains: Iterable[Chain], rules: Mapping[str, Sequence[Rule]]) -> tup
 
 
 def _fits(element: Element, kind: ElementSet) -> bool:
-    """Whether the element can be one of the set's."""
+    """Whether the set can hold the element."""
     if len(element.key) != len(kind.key) or bool(element.value) != (kind.data is not None):
         return False
     pairs = [*zip(element.key, kind.key, strict=True), *([(element.value, kind.data)] if kind.data else [])]
-    return all(_is(part, of) for part, of in pairs)
+    return all(_is_of_kind(part, of) for part, of in pairs)
 
 
 @lru_cache(maxsize=32768)
-def _is(part: str, kind: KeyType) -> bool:
+def _is_of_kind(part: str, kind: KeyType) -> bool:
     match kind:
         case KeyType.PREFIX:
             try:

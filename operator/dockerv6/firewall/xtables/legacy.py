@@ -1,7 +1,7 @@
-"""The legacy IPv6 tables as the kernel shows them, asked by getsockopt(2): needs no library, spawns and loads nothing.
+"""Reads the legacy IPv6 tables from the kernel by getsockopt(2): needs no library, spawns and loads nothing.
 
-The options are those of linux/netfilter_ipv6/ip6_tables.h, which libiptc uses as well. Reading is atomic, table by
-table; changing is left to libiptc (see `commit`).
+The options are those of linux/netfilter_ipv6/ip6_tables.h, which libiptc uses as well. A table is read atomically.
+Tables are written by `libiptc`.
 """
 
 import ctypes
@@ -32,7 +32,7 @@ from dockerv6.firewall.xtables.entries import (
 from dockerv6.firewall.xtables.rule import ChainTarget, ExtensionTarget, ListedRule, XtablesChain
 
 NAMES = Path("/proc/thread-self/net/ip6_tables_names")
-"""The legacy tables of this thread's network namespace that somebody has used; looking at a table would make it."""
+"""The legacy tables of this thread's network namespace that a program has used; reading another would make it."""
 
 _GET_INFO = 64
 _GET_ENTRIES = 65
@@ -41,22 +41,24 @@ _REVISION = struct.Struct("=29sB")
 _INFO = struct.Struct("=32sI5I5III")
 _HEADER = struct.Struct("=32sI4x")
 _LARGE = 1 << 19
-"""Bytes; the kernel copies that in 0.4 ms."""
+"""Bytes of a large table; the kernel copies them in 0.4 ms."""
 
-_SELDOM = 8
+_FULL_READ_EVERY = 8
+"""Polls of large tables."""
+
 _HOOKS = ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")
 _ATTEMPTS = 20
-_BARE = bytes(HEAD - OFFSETS_AT - OFFSETS.size)
-"""What stands between the offsets and the matches: comefrom and the counters."""
+_NO_COUNTERS = bytes(HEAD - OFFSETS_AT - OFFSETS.size)
+"""Instead of what is between the offsets and the matches: comefrom and the counters."""
 
 _BLOCK = 1 << 15
-"""Bytes that are compared at once."""
+"""Bytes that are compared at a time."""
 
-_JUMP_NAME = 32
+_CHAIN_NAME_AT = 32
 
 
 def used_tables() -> frozenset[str]:
-    """The legacy IPv6 tables of this thread's network namespace."""
+    """The names of the legacy IPv6 tables of this thread's network namespace."""
     try:
         return frozenset(NAMES.read_text(encoding="ascii").split())
     except OSError:  # a kernel without ip6_tables
@@ -77,17 +79,17 @@ class LegacyTable:
     data: bytes = b""
     counters: tuple[int, ...] = ()
 
-    def same(self, data: bytes) -> bool:
-        """Whether the data is the same but for the counters.
+    def equals(self, data: bytes) -> bool:
+        """Whether the data is equal except for the counters.
 
         Entries at other offsets show as well: up to the first that is of another length, counters are where they were,
         and that one's length stands before its own.
         """
         if len(data) != len(self.data):
             return False
-        return all(self._same_block(data, at) for at in range(0, len(data), _BLOCK))
+        return all(self._equal_block(data, at) for at in range(0, len(data), _BLOCK))
 
-    def _same_block(self, data: bytes, start: int) -> bool:
+    def _equal_block(self, data: bytes, start: int) -> bool:
         there, here = data[start : start + _BLOCK], self.data[start : start + _BLOCK]
         if there == here:  # most counters stand still
             return True
@@ -129,7 +131,7 @@ class LegacyTable:
                 current = found.setdefault(builtin[at], [])
             target = OFFSETS.unpack_from(entry, OFFSETS_AT)[0]
             if entry[target + NAME_AT : target + NAME_AT + 6] == b"ERROR\0":
-                name = entry[target + _JUMP_NAME :].partition(b"\0")[0].decode()
+                name = entry[target + _CHAIN_NAME_AT :].partition(b"\0")[0].decode()
                 starts[at + len(entry)] = name
                 current = found.setdefault(name, [])
                 continue
@@ -154,7 +156,7 @@ ABSENT = LegacyTable()
 """A table that no program has used yet."""
 
 
-def _listing(hooks: tuple[tuple[str, int, int], ...], data: bytes) -> LegacyTable:
+def _table(hooks: tuple[tuple[str, int, int], ...], data: bytes) -> LegacyTable:
     counters: list[int] = []
     at = 0
     while at < len(data):
@@ -174,11 +176,11 @@ def _entries(data: bytes) -> Iterator[tuple[int, bytes]]:
 def _plain(entry: bytes, starts: Mapping[int, str]) -> bytes:
     """As `encode` writes it: without counters and the kernel's own fields, jumps by name."""
     target, size = OFFSETS.unpack_from(entry, OFFSETS_AT)
-    plain = entry[: OFFSETS_AT - 4] + bytes(4) + entry[OFFSETS_AT : OFFSETS_AT + 4] + _BARE + entry[HEAD:]
+    plain = entry[: OFFSETS_AT - 4] + bytes(4) + entry[OFFSETS_AT : OFFSETS_AT + 4] + _NO_COUNTERS + entry[HEAD:]
     if size - target != STANDARD or entry[target + NAME_AT]:
         return plain
     verdict = VERDICT.unpack_from(entry, target + TARGET_HEAD.size)[0]
-    # a jump to what isn't a chain is one to the next rule, which is no target at all
+    # a jump that leads to no chain leads to the next rule: the entry has no target
     return plain[:target] + standard(VERDICTS.get(verdict, "") if verdict < 0 else starts.get(verdict, ""))
 
 
@@ -192,8 +194,8 @@ class LegacyReader:
         """The table; `ABSENT` when no program has used it, `known` itself when it is unchanged.
 
         Raises:
-            FirewallUnavailable: not permitted.
-            FirewallRejected: it changed all the time.
+            FirewallUnavailable: no such table, or (`FirewallForbidden`) no privilege.
+            FirewallRejected: the table keeps changing.
         """
         if name not in used_tables():
             return ABSENT
@@ -201,12 +203,12 @@ class LegacyReader:
             try:
                 return self._read(name, known)
             except OSError as error:
-                if error.errno != errno.EAGAIN:  # it was changed between both questions
+                if error.errno != errno.EAGAIN:  # it was changed between the two requests
                     raise _translated(error) from error
-        raise FirewallRejected(f"the legacy IPv6 table {name} changes all the time")
+        raise FirewallRejected(f"the legacy IPv6 table {name} keeps changing while it is read")
 
-    def works(self, name: str) -> bool:
-        """Whether the kernel has such a table; makes it if nobody has used it yet."""
+    def has_table(self, name: str) -> bool:
+        """Whether the kernel has such a table; makes it if no program has used it yet. Raises `FirewallForbidden`."""
         try:
             self._info(name)
         except OSError as error:
@@ -219,7 +221,7 @@ class LegacyReader:
         """Whether the kernel has the target in that revision; loads its module."""
         buffer = ctypes.create_string_buffer(_REVISION.pack(target.encode(), revision), _REVISION.size)
         try:
-            self._ask(_GET_REVISION_TARGET, buffer)
+            self._getsockopt(_GET_REVISION_TARGET, buffer)
         except OSError:
             return False
         return True
@@ -227,24 +229,24 @@ class LegacyReader:
     def _info(self, name: str) -> tuple[tuple[tuple[str, int, int], ...], int]:
         buffer = ctypes.create_string_buffer(_INFO.size)
         buffer.value = name.encode()
-        said = _INFO.unpack(self._ask(_GET_INFO, buffer))
-        valid, starts, policies = said[1], said[2:7], said[7:12]
+        info = _INFO.unpack(self._getsockopt(_GET_INFO, buffer))
+        valid, starts, policies = info[1], info[2:7], info[7:12]
         hooks = tuple(
             (hook, starts[number], policies[number]) for number, hook in enumerate(_HOOKS) if valid >> number & 1
         )
-        return hooks, said[13]
+        return hooks, info[13]
 
     def _read(self, name: str, known: LegacyTable) -> LegacyTable:
         hooks, size = self._info(name)
         buffer = ctypes.create_string_buffer(_HEADER.size + size)
         _HEADER.pack_into(buffer, 0, name.encode(), size)
-        data = bytes(self._ask(_GET_ENTRIES, buffer)[_HEADER.size :])
-        if hooks == known.hooks and known.same(data):
+        data = bytes(self._getsockopt(_GET_ENTRIES, buffer)[_HEADER.size :])
+        if hooks == known.hooks and known.equals(data):
             return known
-        return _listing(hooks, data)
+        return _table(hooks, data)
 
     def same_size(self, name: str, known: LegacyTable) -> bool:
-        """Whether the table is as large as that, chain by built-in chain: costs microseconds."""
+        """Whether the table and its built-in chains have the same sizes as before: costs microseconds."""
         if (name in used_tables()) is (known is ABSENT):
             return False
         try:
@@ -252,11 +254,11 @@ class LegacyReader:
         except OSError as error:
             raise _translated(error) from error
 
-    def _ask(self, option: int, buffer: "ctypes.Array[ctypes.c_char]") -> memoryview:
+    def _getsockopt(self, option: int, buffer: "ctypes.Array[ctypes.c_char]") -> memoryview:
         length = ctypes.c_uint32(len(buffer))
         with socket.socket(socket.AF_INET6, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.IPPROTO_RAW) as channel:
-            asked = self._libc.getsockopt(channel.fileno(), socket.IPPROTO_IPV6, option, buffer, ctypes.byref(length))
-        if asked != 0:
+            failed = self._libc.getsockopt(channel.fileno(), socket.IPPROTO_IPV6, option, buffer, ctypes.byref(length))
+        if failed:
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number))
         return memoryview(buffer).cast("B")[: length.value]
@@ -274,38 +276,38 @@ def _translated(error: OSError) -> FirewallUnavailable:
 
 @dataclass(slots=True)
 class LegacyWatch:
-    """Notices that tables have changed, which the kernel announces to nobody.
+    """Detects changes of tables, since the kernel announces none.
 
     Attributes:
-        number: how often they have been found changed.
+        revision: how often the tables have been found changed.
         tables: as they were read last, by name.
     """
 
     names: tuple[str, ...]
     reader: LegacyReader = field(default_factory=LegacyReader)
-    number: int = 0
+    revision: int = 0
     tables: dict[str, LegacyTable] = field(default_factory=dict)
-    _looks: int = 0
+    _polls: int = 0
 
-    def look(self) -> dict[str, LegacyTable]:
+    def read(self) -> dict[str, LegacyTable]:
         """The tables now; an unchanged table is the same object as before. Raises as `LegacyReader.read` does."""
         found = {name: self.reader.read(name, self.tables.get(name, ABSENT)) for name in self.names}
         if any(table is not self.tables.get(name, ABSENT) for name, table in found.items()):
-            self.number += 1
+            self.revision += 1
         self.tables = found
         return found
 
-    def glance(self) -> int:
-        """The number, now.
+    def poll(self) -> int:
+        """The current revision.
 
-        Large tables are read whole at every eighth glance only. Before that, a rule more or less shows by the tables'
-        sizes, as does everything that moves between built-in chains; a mere change of order waits until then.
+        Large tables are only read at every eighth poll. In between, their sizes show an added or removed rule, and a
+        rule that moved to another built-in chain; a change of order is detected at the next read.
         """
-        self._looks += 1
+        self._polls += 1
         large = sum(len(table.data) for table in self.tables.values()) > _LARGE
-        if not large or self._looks % _SELDOM == 0 or not self._same_sizes():
-            self.look()
-        return self.number
+        if not large or self._polls % _FULL_READ_EVERY == 0 or not self._same_sizes():
+            self.read()
+        return self.revision
 
     def _same_sizes(self) -> bool:
         return all(self.reader.same_size(name, table) for name, table in self.tables.items())

@@ -76,7 +76,7 @@ def opened(name: str) -> Iterator["iptc.Table6"]:
         FirewallRejected: libiptc or the kernel refused something.
     """
     iptc = library()
-    LegacyReader().works(name)  # raises where there is no privilege, with the kernel's own errno
+    LegacyReader().has_table(name)  # raises FirewallForbidden by the kernel's errno, which libiptc would not give
     table = None
     try:
         table = iptc.Table6(name, autocommit=False)

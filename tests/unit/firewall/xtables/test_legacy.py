@@ -79,18 +79,18 @@ def test_a_target_of_eight_bytes_is_not_taken_for_a_chain() -> None:
 
 def test_tables_are_compared_without_their_counters() -> None:
     known = table()
-    assert known.same(table(packets=7).data)
-    assert not known.same(known.data[:-8])
+    assert known.equals(table(packets=7).data)
+    assert not known.equals(known.data[:-8])
     for at in range(0, len(known.data), 8):
         counter = any(first <= at < first + COUNTERS for first in known.counters)
         flipped = known.data[:at] + bytes([known.data[at] ^ 1]) + known.data[at + 1 :]
-        assert known.same(flipped) is counter
+        assert known.equals(flipped) is counter
 
 
 def test_a_comparison_changes_neither_table() -> None:
     known, other = table(), table(packets=7)
     before = bytes(other.data)
-    known.same(other.data)
+    known.equals(other.data)
     assert other.data == before
 
 
@@ -115,17 +115,17 @@ class Scripted(LegacyReader):
 def test_a_watch_counts_changes() -> None:
     one, other = table(), table(packets=7)
     watch = LegacyWatch(("nat",), Scripted(ABSENT, one, one, other, ABSENT))
-    assert [watch.glance() for _ in range(5)] == [0, 1, 1, 2, 3]
+    assert [watch.poll() for _ in range(5)] == [0, 1, 1, 2, 3]
 
 
 def test_a_large_table_is_read_at_every_eighth_glance_and_when_its_size_changes() -> None:
     large = LegacyTable((), bytes(1 << 20), ())
     tables = Scripted(large, large)
     watch = LegacyWatch(("nat",), tables)
-    watch.look()
-    assert [watch.glance() for _ in range(7)] == [1] * 7
+    watch.read()
+    assert [watch.poll() for _ in range(7)] == [1] * 7
     assert tables.found == [large]
-    assert watch.glance() == 1
+    assert watch.poll() == 1
     assert tables.found == []
     tables.found, tables.sizes = [ABSENT], False
-    assert watch.glance() == 2
+    assert watch.poll() == 2
