@@ -16,21 +16,21 @@ from tests.golden.scenarios import SCENARIOS
 FOLDER = Path(__file__).parent / "iptables"
 
 
-def named(wish: FirewallIntent) -> FirewallIntent:
+def named(intent: FirewallIntent) -> FirewallIntent:
     """The intent with its own bridges named, since xtables can't match on a link's kind."""
-    if wish.guest_bridges is not None:
-        return wish
-    return replace(wish, guest_bridges=tuple(sorted({network.bridge for network in wish.networks})))
+    if intent.guest_bridges is not None:
+        return intent
+    return replace(intent, guest_bridges=tuple(sorted({network.bridge for network in intent.networks})))
 
 
-def lines(wish: FirewallIntent) -> Iterator[str]:
+def lines(intent: FirewallIntent) -> Iterator[str]:
     """Chains and rules, then the ownership records."""
-    ruleset = render(named(wish))
+    ruleset = render(named(intent))
     if not ruleset.exists:
         return
     for table in compile_ruleset(ruleset):
         yield from table.lines()
-    yield from (f"-A {ownership.CHAIN} {rule}" for rule in ownership.compile_records(ruleset, wish.mark).rules)
+    yield from (f"-A {ownership.CHAIN} {rule}" for rule in ownership.compile_records(ruleset, intent.mark).rules)
 
 
 @pytest.mark.parametrize("name", SCENARIOS)

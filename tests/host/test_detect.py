@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.usefixtures("private_netns")
 
-WISH = FirewallIntent((BLOG,), ports=(WEB,), guest_bridges=("br-blog",))
+INTENT = FirewallIntent((BLOG,), ports=(WEB,), guest_bridges=("br-blog",))
 
 
 async def test_this_kernel_gets_nftables_and_no_legacy_table(session: NftSession) -> None:
@@ -36,7 +36,7 @@ async def test_this_kernel_gets_nftables_and_no_legacy_table(session: NftSession
 async def test_an_existing_table_of_ours_does_not_change_the_choice(session: NftSession) -> None:
     choice = await detect.choose("auto", session)
     firewall = detect.build(choice, session)
-    desired = render(replace(WISH, guest_bridges=None))
+    desired = render(replace(INTENT, guest_bridges=None))
     await firewall.apply(diff(desired, EMPTY))
     assert await detect.choose("auto", session) == choice
     assert await firewall.observe() == desired
@@ -45,14 +45,14 @@ async def test_an_existing_table_of_ours_does_not_change_the_choice(session: Nft
 @pytest.mark.parametrize(("before", "after"), [("nftables", "iptables"), ("iptables", "nftables")])
 async def test_a_change_of_backend_removes_the_rules_of_the_other(session: NftSession, before: str, after: str) -> None:
     old = detect.build(await detect.choose(before, session), session)
-    await old.apply(diff(render(WISH), EMPTY))
+    await old.apply(diff(render(INTENT), EMPTY))
     choice = await detect.choose(after, session)
     new = detect.build(choice, session)
-    await new.apply(diff(render(WISH), EMPTY))
+    await new.apply(diff(render(INTENT), EMPTY))
     for other in detect.others(choice, session):
         await other.sweep()
     assert await old.observe() == EMPTY
-    assert await new.observe() == render(WISH)
+    assert await new.observe() == render(INTENT)
 
 
 LOOK = """

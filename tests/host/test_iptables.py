@@ -223,7 +223,7 @@ async def test_other_writers_lose_no_rule_and_block_no_change(firewall: Iptables
         rounds = polite.result()
     assert len([line for line in saved("nat") if line.startswith("-A INPUT")]) == rounds
     done.clear()
-    with ThreadPoolExecutor() as writers:  # somebody who locks nothing that we know
+    with ThreadPoolExecutor() as writers:  # a program that takes another lock
         rude = writers.submit(write, XTABLES_LOCKFILE=str(tmp_path / "other.lock"))
         try:
             for desired in [DESIRED, SMALL, EMPTY] * 3:
@@ -246,11 +246,11 @@ async def test_drops_are_added_before_and_removed_after_translations(
 
     monkeypatch.setattr(libiptc, "commit", recorded)
     guarded = replace(WEB, sources=(IPv6Network("2001:db8:7::/48"),))
-    wish = FirewallIntent((BLOG,), ports=(guarded,), guest_bridges=("br-blog",))
-    await firewall.apply(diff(render(wish), EMPTY))
+    intent = FirewallIntent((BLOG,), ports=(guarded,), guest_bridges=("br-blog",))
+    await firewall.apply(diff(render(intent), EMPTY))
     assert commits == [(True, False), (True, True)]
     commits.clear()
-    moved = replace(wish, ports=(replace(guarded, port=81),))
+    moved = replace(intent, ports=(replace(guarded, port=81),))
     await firewall.apply(diff(render(moved), await firewall.observe()))
     assert commits == [(True, False), (True, False), (True, True)]  # none leads anywhere while the lists change
     commits.clear()
@@ -278,8 +278,8 @@ async def test_an_external_prefix_is_closed_before_and_until_after_it_is_transla
         (HOME.external_prefixes[1:], [(one | other, other), (other, other)]),
     ):
         commits.clear()
-        wish = FirewallIntent((replace(HOME, external_prefixes=outer),), guest_bridges=("br-home",))
-        await firewall.apply(diff(render(wish), await firewall.observe()))
+        intent = FirewallIntent((replace(HOME, external_prefixes=outer),), guest_bridges=("br-home",))
+        await firewall.apply(diff(render(intent), await firewall.observe()))
         assert commits == expected
 
 
@@ -318,9 +318,9 @@ async def test_four_hundred_networks_with_a_thousand_ports_read_back_equal(firew
         PortIntent(f"net{n % 400}", TransportProtocol.TCP, 8000 + n, IPv6Address(f"fd00:0:0:{n % 400:x}::{n:x}"), 80)
         for n in range(1000)
     )
-    wish = FirewallIntent(networks, ports=ports, guest_bridges=tuple(each.bridge for each in networks))
-    assert await firewall.apply(diff(render(wish), EMPTY)) == render(wish)
-    fewer = render(replace(wish, networks=networks[1:], ports=ports[:-1]))
+    intent = FirewallIntent(networks, ports=ports, guest_bridges=tuple(each.bridge for each in networks))
+    assert await firewall.apply(diff(render(intent), EMPTY)) == render(intent)
+    fewer = render(replace(intent, networks=networks[1:], ports=ports[:-1]))
     assert await firewall.apply(diff(fewer, await firewall.observe())) == fewer
 
 
@@ -349,7 +349,7 @@ asyncio.run(main())
 """
 
 
-def looked(*argv: str, arguments: tuple[str, ...] = ()) -> list[str]:
+def observed(*argv: str, arguments: tuple[str, ...] = ()) -> list[str]:
     command = [*argv, sys.executable, "-c", SWEEP, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -357,17 +357,17 @@ def looked(*argv: str, arguments: tuple[str, ...] = ()) -> list[str]:
 
 
 async def test_a_host_without_our_chains_loads_no_library_and_gets_no_table(firewall: IptablesFirewall) -> None:
-    assert looked() == ["0", "False"]
+    assert observed() == ["0", "False"]
     assert legacy.used_tables() == frozenset()
     ip6tables("-A", "INPUT", "-j", "ACCEPT", table="nat")
-    assert looked() == ["0", "False"]
+    assert observed() == ["0", "False"]
     await firewall.apply(diff(SMALL, EMPTY))
-    assert looked(arguments=("look",)) == ["1", "False"]  # reading alone needs none either
-    assert looked() == ["1", "True"]
+    assert observed(arguments=("look",)) == ["1", "False"]  # reading alone needs none either
+    assert observed() == ["1", "True"]
     assert await firewall.observe() == EMPTY
 
 
 async def test_without_the_privilege_the_error_has_the_remedy(firewall: IptablesFirewall) -> None:
     await firewall.apply(diff(SMALL, EMPTY))
-    said = looked("setpriv", "--bounding-set=-net_admin,-net_raw", "--inh-caps=-net_admin,-net_raw")
-    assert "CAP_NET_ADMIN" in said[0]
+    lines = observed("setpriv", "--bounding-set=-net_admin,-net_raw", "--inh-caps=-net_admin,-net_raw")
+    assert "CAP_NET_ADMIN" in lines[0]

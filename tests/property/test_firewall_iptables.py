@@ -33,11 +33,11 @@ BUILTIN = ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")
 _BRIDGES = ("br-a", "br-b", "br-c", "br0")
 
 
-def _supported(wish: FirewallIntent) -> FirewallIntent:
+def _supported(intent: FirewallIntent) -> FirewallIntent:
     """An intent with its bridges named, and at most one port intent for each port, as planning gives them."""
-    ports = {(port.protocol, port.port): port for port in wish.ports}
-    bridges = wish.guest_bridges if wish.guest_bridges is not None else _BRIDGES
-    return replace(wish, guest_bridges=bridges, ports=tuple(ports.values()))
+    ports = {(port.protocol, port.port): port for port in intent.ports}
+    bridges = intent.guest_bridges if intent.guest_bridges is not None else _BRIDGES
+    return replace(intent, guest_bridges=bridges, ports=tuple(ports.values()))
 
 
 named_intents = intents.map(_supported)
@@ -78,8 +78,8 @@ def _size(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @given(named_intents, st.lists(packets(), min_size=1, max_size=8))
-def test_both_backends_decide_alike_about_a_packet(wish: FirewallIntent, sent: list[Packet]) -> None:
-    ruleset = render(wish)
+def test_both_backends_decide_alike_about_a_packet(intent: FirewallIntent, sent: list[Packet]) -> None:
+    ruleset = render(intent)
     if not ruleset.exists:
         return
     tables = compile_ruleset(ruleset)
@@ -90,8 +90,8 @@ def test_both_backends_decide_alike_about_a_packet(wish: FirewallIntent, sent: l
 
 
 @given(named_intents)
-def test_a_compiled_ruleset_is_read_back(wish: FirewallIntent) -> None:
-    ruleset = render(wish)
+def test_a_compiled_ruleset_is_read_back(intent: FirewallIntent) -> None:
+    ruleset = render(intent)
     written = contents_of(ruleset, 2)
     there = {
         name: {
@@ -100,4 +100,4 @@ def test_a_compiled_ruleset_is_read_back(wish: FirewallIntent) -> None:
         }
         for name, part in written.items()
     }
-    assert ruleset_of(there, lambda said: contents_of(said, 2)) == ruleset
+    assert ruleset_of(there, lambda recorded: contents_of(recorded, 2)) == ruleset

@@ -75,14 +75,14 @@ async def test_nftables_is_used_where_it_takes_our_ruleset(session: Session) -> 
 
 
 @pytest.mark.usefixtures("legacy")
-@pytest.mark.parametrize(("failure", "said"), [(NO_NFT, "modprobe nf_tables"), (OLD, "kernel 5.8 or newer")])
+@pytest.mark.parametrize(("failure", "remedy"), [(NO_NFT, "modprobe nf_tables"), (OLD, "kernel 5.8 or newer")])
 async def test_iptables_is_used_where_nftables_does_not_work(
-    session: Session, failure: FirewallError, said: str
+    session: Session, failure: FirewallError, remedy: str
 ) -> None:
     session.failure = failure
     choice = await detect.choose("auto", session)
     assert (choice.backend, choice.others) == ("iptables", ())
-    assert said in choice.why
+    assert remedy in choice.why
     assert "[::1]" in choice.limits[0]
     assert detect.build(choice, session).backend == "iptables"
     assert detect.others(choice, session) == ()

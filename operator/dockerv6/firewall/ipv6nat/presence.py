@@ -25,7 +25,7 @@ class Ipv6NatPresence:
     """docker-ipv6nat on a host: its rules, its process, or both.
 
     Attributes:
-        rules: by variant of xtables; empty where it runs and has written nothing that could be told from an engine's.
+        rules: by variant of xtables; empty where it runs and all its rules could be an engine's.
         processes: ids of its processes; it may run in a container whose processes can't be seen from here.
     """
 

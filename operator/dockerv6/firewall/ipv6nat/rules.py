@@ -39,7 +39,7 @@ def _forms(text: str) -> frozenset[Form]:
     return frozenset((table, chain, target, frozenset(conditions)) for table, chain, target, *conditions in lines)
 
 
-# engines tell an internal network by its subnet, docker-ipv6nat by its bridge
+# engines match an internal network by its subnet, docker-ipv6nat by its bridge
 OWN = _forms("""
     nat POSTROUTING MASQUERADE oif destination_type
     filter DOCKER-ISOLATION-STAGE-1 DROP !iif oif
@@ -137,7 +137,7 @@ def find_rules(tables: FilterTables, variant: FilterVariant) -> Ipv6NatRules | N
 
 
 def _without_engine(tables: FilterTables, networks: set[str]) -> set[ListedRule]:
-    """Shared rules where no engine writes any: all in docker-ipv6nat's chains, and those elsewhere for its bridges."""
+    """Shared rules where no engine writes any: all in docker-ipv6nat's chains, and in other chains those for its bridges."""
     theirs = {
         each
         for place, chain in tables.items()

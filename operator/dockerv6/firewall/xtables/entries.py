@@ -223,7 +223,7 @@ _ALL_BITS = (1 << 128) - 1
 
 
 def _link_text(name: bytes, mask: bytes) -> str:
-    """The mask covers the NUL of a name that is meant whole."""
+    """The mask covers the NUL, unless the name is a prefix of names."""
     if not any(mask):
         return ""
     text = _name(name)
@@ -322,7 +322,7 @@ def _prefix(prefix: str) -> tuple[bytes, bytes]:
 
 @lru_cache(maxsize=4096)
 def _link(name: str) -> tuple[bytes, bytes]:
-    """Name and mask; the mask covers the NUL of a name that is meant whole."""
+    """Name and mask; the mask covers the NUL, unless the name is a prefix of names."""
     if not name:
         return _NO_LINK
     whole = not name.endswith(WILDCARD)
