@@ -137,7 +137,7 @@ def find_rules(tables: FilterTables, variant: FilterVariant) -> Ipv6NatRules | N
 
 
 def _without_engine(tables: FilterTables, networks: set[str]) -> set[ListedRule]:
-    """Shared rules where no engine writes any: all in docker-ipv6nat's chains, and in other chains those for its bridges."""
+    """Shared rules where no engine writes any: all in docker-ipv6nat's chains, elsewhere those for its bridges."""
     theirs = {
         each
         for place, chain in tables.items()
