@@ -1,6 +1,6 @@
 """The YAML composer: from parser events to documents, mappings, lists and scalars with positions.
 
-It works on the events of PyYAML's parser in one pass. PyYAML's own loaders implement YAML 1.1, and their results have no
+It works in one pass on the events of PyYAML's parser. PyYAML's loaders implement YAML 1.1, and their results have no
 positions (docs/adr/0023-own-yaml-composer.md).
 
 * Merge keys (``<<``) are supported, because all Kubernetes tools read them through go-yaml. A key of the mapping wins
