@@ -1,4 +1,4 @@
-"""Where the demonstration plays: on this machine's engine, or on a private one in a network namespace of its own."""  # noqa: INP001
+"""Where the demonstration runs: on this machine's engine, or on a private one in its own network namespace."""  # noqa: INP001
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ if TYPE_CHECKING:
 PRIVATE_CELL = "28.5"
 _MACHINE_SOCKET = "unix:///var/run/docker.sock"
 _LINK_PREFIX = "2001:db8:d6::"
-# the machine's own operator would fight over this table with the demonstration's
+# the operator of the machine and that of the demonstration would overwrite each other's table
 _TABLE = ("inet", "dockerv6")
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """An engine, the network namespace that it works in, and a neighbour that containers can talk to.
+    """An engine, its network namespace, and a neighbour that containers can reach.
 
     Attributes:
         title: for the narration.
         docker_host: the engine's address.
-        host: the engine's network namespace; None: the machine's own.
-        neighbour: the namespace that plays the Internet.
+        host: the engine's network namespace; None is the machine's own.
+        neighbour: the namespace that represents the Internet.
         far_address: the neighbour's address, which has no route back to any container network.
-        host_address: the address that the neighbour knows the host by.
+        host_address: the host's address as seen by the neighbour.
         uplink: the host's interface towards the neighbour.
         docker: argument vector that starts the engine's docker client.
-        private: whether everything here goes when the demonstration ends, whoever made it.
+        private: whether the whole engine is removed when the demonstration ends.
     """
 
     title: str
@@ -60,12 +60,12 @@ class Place:
     private: bool
 
     def enter(self, argv: Sequence[str]) -> list[str]:
-        """Return the argument vector that runs one of this machine's programs beside the engine."""
+        """Return the argument vector that runs one of this machine's programs in the engine's network namespace."""
         return self.host.enter(argv) if self.host is not None else list(argv)
 
 
 def machine_engine() -> str:
-    """Return the address of an engine that runs on this machine and may be used; "" and why not on standard error."""
+    """Return the address of a usable engine on this machine; "" with the reason on standard error if there is none."""
     reasons = list(_against_the_machines())
     return "" if reasons else _MACHINE_SOCKET
 
@@ -83,7 +83,7 @@ def _against_the_machines() -> Iterator[str]:
     except DockerException:
         yield "no engine answers"
         return
-    # Docker Desktop's engine is in a virtual machine, a rootless one in a namespace: their bridges are not here
+    # the bridges of Docker Desktop are in a virtual machine, those of a rootless engine in another namespace
     if told["KernelVersion"] != platform.release() or told["Name"] != socket.gethostname():
         yield "the engine is not on this host"
     if any("rootless" in option for option in told.get("SecurityOptions") or ()):
@@ -97,7 +97,7 @@ def _has_table() -> bool:
 
 
 def private(session: Session) -> Place:
-    """Start an engine of our own, with a neighbour; everything goes with the session."""
+    """Start a private engine with a neighbour; both are removed with the session."""
     station = Station.build(session, CELLS[PRIVATE_CELL].settings)
     engine = station.engine
     version = engine.client().version()["Version"]
@@ -115,7 +115,7 @@ def private(session: Session) -> Place:
 
 
 def machine(session: Session, docker_host: str, cleanup: ExitStack) -> Place:
-    """Use the machine's engine: a neighbour is joined to the machine's own namespace by a link of ours."""
+    """Use the machine's engine, and connect a neighbour to the machine's network namespace by a temporary link."""
     client = DockerClient(base_url=docker_host)
     cleanup.callback(client.close)
     _lend_image(client, cleanup)
@@ -147,7 +147,7 @@ def _addresses(address: str, link: str) -> str:
 
 
 def _lend_image(client: DockerClient, cleanup: ExitStack) -> None:
-    """Load the little image, and take it away again unless it was there."""
+    """Load the test image, and remove it afterwards unless it existed before."""
     try:
         client.images.get(IMAGE)
     except ImageNotFound:

@@ -1,4 +1,4 @@
-"""The demonstration: every step does something for real, shows it, and fails loudly when it isn't so."""  # noqa: INP001
+"""The demonstration: every step runs real commands, shows their output, and fails if the result is wrong."""  # noqa: INP001
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ _ROOT = Path(__file__).parents[1]
 _PROGRAM = str(Path(sys.executable).with_name("dockerv6"))
 _INSTANCE = "demo"
 _BOX = "demo-box"
-# with somebody's own networks around: those that take nothing but a random subnet
-_CAREFUL = ("01-minimal.yaml", "03-pool.yaml")
-_ELSEWHERE = ("13-home.yaml", "15-several-uplinks.yaml", "16-renumbered.yaml", "17-macvlan.yaml", "18-ipvlan.yaml")
-"""Examples that need more of a host than one uplink with an on-link prefix: tests/e2e/test_examples.py has it."""
+# on a machine with other networks: the examples that use only a random subnet
+_HARMLESS = ("01-minimal.yaml", "03-pool.yaml")
+_EXCLUDED = ("13-home.yaml", "15-several-uplinks.yaml", "16-renumbered.yaml", "17-macvlan.yaml", "18-ipvlan.yaml")
+"""Examples that need more than one uplink with an on-link prefix; tests/e2e/test_examples.py covers them."""
 
-_PATIENCE = 20.0
+_TIMEOUT = 60.0
 _BOLD, _DIM, _GREEN, _RED, _PLAIN = ("\033[1m", "\033[2m", "\033[32m", "\033[31m", "\033[0m")
 
 
 class DemoError(RuntimeError):
-    """A step did not go as told."""
+    """A step did not have the expected result."""
 
 
 class Story:
-    """A place, an operator in it, and words about what happens."""
+    """The demonstration at one place, with its operator and its narration."""
 
     def __init__(self, place: Place, directory: Path, session: str) -> None:
         self._place = place
@@ -57,7 +57,7 @@ class Story:
         self._process: subprocess.Popen[str] | None = None
 
     def tell(self, heading: str, *lines: str) -> None:
-        """Begin a step."""
+        """Begin a step and print its heading."""
         self._step += 1
         _say(f"\n{_paint(_BOLD, f'{self._step}. {heading}')}")
         for line in lines:
@@ -77,10 +77,10 @@ class Story:
         }
 
     def show(self, *argv: str, status: tuple[int, ...] = (0,), tail: int = 0) -> str:
-        """Run a command as a person would type it, with its output; `tail` keeps the last lines only.
+        """Run a command as a user would type it, and print its output; `tail` prints only the last lines.
 
         Raises:
-            DemoError: it ended with none of the statuses.
+            DemoError: its exit status is not one of `status`.
         """
         _say(_paint(_DIM, f"   $ {' '.join(argv)}"))
         done = self._do(*argv)
@@ -92,7 +92,7 @@ class Story:
         return done.stdout
 
     def works(self, *argv: str) -> bool:
-        """Say whether a command succeeds, quietly."""
+        """Return whether a command succeeds; print nothing."""
         return self._do(*argv).returncode == 0
 
     def _do(self, *argv: str) -> subprocess.CompletedProcess[str]:
@@ -114,56 +114,56 @@ class Story:
                 stderr=log,
                 text=True,
                 env=self._environment,
-                # the terminal's Ctrl-C is for the story, which then stops the daemon
+                # Ctrl-C interrupts only the demonstration, which then stops the daemon
                 start_new_session=True,
             )
 
     def stop(self) -> None:
-        """Stop the daemon, if it runs."""
+        """Stop the daemon if it is running."""
         if self._process is not None:
             end(self._process)
             self._process = None
 
     def log(self) -> str:
-        """Return the last lines that the daemon logged."""
+        """Return the last lines of the daemon's log."""
         return "\n".join(self._log.read_text().splitlines()[-20:]) if self._log.exists() else ""
 
     def remove_all(self) -> None:
-        """Leave nothing: containers, networks, rules, sysctls."""
+        """Remove containers, networks and rules, and restore sysctls."""
         self.stop()
         self._do("docker", "rm", "--force", _BOX)
         if (self._state / "state.db").exists() and not self.works("dockerv6", "uninstall", "--yes"):
             raise DemoError(f"uninstall failed:\n{self._do('dockerv6', 'uninstall', '--yes').stderr}")
 
     def until(self, check: Callable[[], bool], what: str) -> float:
-        """Wait until something is so; return the seconds that it took.
+        """Wait until a check is true; return the seconds that it took.
 
         Raises:
-            DemoError: it never was.
+            DemoError: it was never true.
         """
         began = time.monotonic()
         while not check():
-            if time.monotonic() - began > _PATIENCE:
-                raise DemoError(f"not within {_PATIENCE:g} s: {what}")
+            if time.monotonic() - began > _TIMEOUT:
+                raise DemoError(f"not within {_TIMEOUT:g} s: {what}")
             time.sleep(0.002)
         return time.monotonic() - began
 
     def good(self, line: str) -> None:
-        """Say what was seen to be so."""
+        """Print a verified result."""
         _say(f"   {_paint(_GREEN, '✓')} {line}")
 
     # ---- the steps
 
     def apply_examples(self) -> None:
-        """Put the examples where the operator looks."""
+        """Copy the examples to the operator's configuration directory."""
         for path in sorted((_ROOT / "manifests" / "examples").glob("*.yaml")):
-            if self._place.private and path.name not in _ELSEWHERE:
+            if self._place.private and path.name not in _EXCLUDED:
                 (self.config / path.name).write_text(path.read_text().replace("[eth0]", f"[{self._place.uplink}]"))
-            elif path.name in _CAREFUL:
+            elif path.name in _HARMLESS:
                 (self.config / path.name).write_text(self._renamed(path.read_text()))
 
     def _renamed(self, text: str) -> str:
-        """Give resources, and what they refer to, names that nobody else has."""
+        """Give resources and their references unique names."""
         documents = list(yaml.safe_load_all(text))
         for document in documents:
             document["metadata"]["name"] = self.prefix + document["metadata"]["name"]
@@ -173,26 +173,26 @@ class Story:
         return yaml.safe_dump_all(documents, sort_keys=False)
 
     def ping(self) -> bool:
-        """Say whether the neighbour answers the container."""
+        """Return whether the neighbour answers the container."""
         return self.works("docker", "exec", _BOX, "ping6", "-c", "1", "-W", "1", self._place.far_address)
 
     def has_table(self) -> bool:
-        """Say whether our table is in the kernel with something in it."""
+        """Return whether our table is in the kernel and not empty."""
         return "masquerade" in self._do("nft", "list", "table", "inet", "dockerv6").stdout
 
     def network_of_box(self) -> str:
-        """Return the IPv6 address of the container, "" while it has none."""
+        """Return the IPv6 address of the container, or "" while it has none."""
         wanted = f'{{{{with index .NetworkSettings.Networks "{self.network}"}}}}{{{{.GlobalIPv6Address}}}}{{{{end}}}}'
         return self._do("docker", "inspect", "--format", wanted, _BOX).stdout.strip()
 
     def play(self) -> None:
-        """Tell it from beginning to end."""
+        """Run all steps."""
         place = self._place
         self.tell(
-            "Where this happens",
+            "Where this runs",
             f"On {place.title}.",
-            f"A neighbour namespace plays the Internet: {place.far_address} is there. It knows the host as",
-            f"{place.host_address}, and no way back to any container network.",
+            f"A neighbour namespace represents the Internet with the address {place.far_address}.",
+            f"It reaches the host at {place.host_address}, and has no route to any container network.",
         )
         self._from_files_to_networks()
         self._out_through_nat66()
@@ -202,23 +202,23 @@ class Story:
         self._a_file_removed()
 
     def _from_files_to_networks(self) -> None:
-        self.tell("YAML files become networks")
+        self.tell("Networks are created from YAML files")
         if self._place.private:
             self.show("docker", "network", "create", "--ipv6", "--subnet", "fd12:3456:789a:4::/64", "existing")
         self.apply_examples()
-        _say("   The least of them:")
+        _say("   The smallest resource:")
         for line in (self.config / "01-minimal.yaml").read_text().splitlines():
             if not line.startswith("#"):
                 _say(f"     {line}")
         self.show("dockerv6", "validate", str(self.config))
         self.show("dockerv6", "plan", status=(2,), tail=4)
         self.start()
-        self.show("dockerv6", "wait", "v6net", "--all", "--timeout=30s")
+        self.show("dockerv6", "wait", "v6net", "--all", "--timeout=60s")
         self.show("dockerv6", "get", "all")
 
     def _out_through_nat66(self) -> None:
         place = self._place
-        self.tell("A container gets out, through NAT66")
+        self.tell("A container reaches the Internet through NAT66")
         self.show("docker", "run", "--detach", "--pull", "never", "--name", _BOX, "--network", self.network, IMAGE,
                   "sleep", "3600")  # fmt: skip
         self.until(self.ping, "the neighbour answers")
@@ -227,56 +227,61 @@ class Story:
             seen = self.show("docker", "exec", _BOX, "nc", place.far_address, "7000").strip()
         if seen != place.host_address:
             raise DemoError(f"the neighbour saw {seen}")
-        self.good(f"The container is {self.network_of_box()}; the neighbour saw {seen}, the host.")
+        self.good(f"The container is {self.network_of_box()}; the neighbour saw {seen}, the host's address.")
 
     def _a_network_deleted_by_hand(self) -> None:
-        self.tell("Somebody deletes the network")
+        self.tell("The network is deleted by hand")
         before = self.network_of_box()
         self.show("docker", "network", "disconnect", "--force", self.network, _BOX)
         self.show("docker", "network", "rm", self.network)
         took = self.until(lambda: bool(self.network_of_box()) and self.ping(), "the container is back on its network")
         self.show("docker", "network", "ls", "--filter", f"name=^{self.network}$")
         self.show("docker", "exec", _BOX, "ping6", "-c", "1", self._place.far_address, tail=3)
-        self.good(f"Made again, same subnet, container attached again and through to the neighbour after {took:.1f} s.")
+        self.good(
+            f"Created again with the same subnet; the container is attached and has connectivity after {took:.1f} s."
+        )
         if before.rpartition("::")[0] != self.network_of_box().rpartition("::")[0]:
             raise DemoError(f"another subnet: {before} became {self.network_of_box()}")
 
     def _rules_deleted_by_hand(self) -> None:
-        self.tell("Somebody flushes our rules")
+        self.tell("The rules are deleted by hand")
         self.show("nft", "delete", "table", "inet", "dockerv6")
         took = self.until(self.has_table, "the table is back")
         self.show("nft", "list", "chain", "inet", "dockerv6", "postrouting")
         if not self.ping():
-            raise DemoError("the neighbour does not answer any more")
-        self.good(f"Back when we first looked, after {took * 1000:.0f} ms.")
+            raise DemoError("the neighbour no longer answers")
+        self.good(f"Restored after {took * 1000:.0f} ms.")
 
     def _what_is_known_about_it(self) -> None:
-        self.tell("What the operator says about it")
+        self.tell("The operator reports what it did")
         self.show("dockerv6", "describe", "v6net", self.network)
         self.show("dockerv6", "plan")
         self.show("dockerv6", "events", tail=6)
 
     def _a_file_removed(self) -> None:
-        self.tell("A file is removed, and its network goes", "...once no container is on it and five seconds are over.")
+        self.tell(
+            "A file is deleted, and its network is removed",
+            "This happens once no container is attached and after five seconds.",
+        )
         (self.config / "01-minimal.yaml").unlink()
         self.show("docker", "rm", "--force", _BOX)
-        self.show("dockerv6", "wait", f"v6net/{self.network}", "--for=delete", "--timeout=30s")
+        self.show("dockerv6", "wait", f"v6net/{self.network}", "--for=delete", "--timeout=60s")
         if self.works("docker", "network", "inspect", self.network):
             raise DemoError(f"Docker network {self.network} is still there")
 
     def leave(self) -> None:
-        """Clean up in the open, and prove that nothing of ours is left."""
-        self.tell("Leaving the machine as it was")
+        """Clean up, and verify that nothing is left."""
+        self.tell("Everything is removed")
         self.stop()
         self.show("dockerv6", "uninstall", "--yes")
         owned = f"label=dockerv6.io/managed-by={_INSTANCE}"
         if self._do("docker", "network", "ls", "--quiet", "--filter", owned).stdout or self.has_table():
             raise DemoError("something was left behind")
-        self.good("No network, no rule, no state of ours is left.")
+        self.good("No network, rule or state of dockerv6 is left.")
 
 
 def main() -> int:
-    """Play it; the exit code is 0 when every step went as told."""
+    """Run the demonstration; the exit code is 0 if every step had the expected result."""
     parser = argparse.ArgumentParser(prog="scripts/demo", description=__doc__)
     parser.add_argument("--engine", choices=("auto", "machine", "private"), default="auto")
     wanted = parser.parse_args().engine
@@ -286,7 +291,7 @@ def main() -> int:
     signal.signal(signal.SIGHUP, _interrupt)
     docker_host = machine_engine() if wanted != "private" else ""
     if wanted == "machine" and not docker_host:
-        parser.error("no engine on this machine that could be used")
+        parser.error("no usable engine on this machine")
     try:
         with ExitStack() as cleanup:
             _perform(docker_host, cleanup)

@@ -1,7 +1,7 @@
-"""Write docs/engines.md: what engines do by themselves, and what the last runs of the matrix found, cell by cell.
+"""Write docs/engines.md: the behaviour of engines, and the results of the last runs of the matrix, by cell.
 
-`make test-matrix` and `make engines` run it. It reads the records in docs/engines, of which a run replaces only those
-of the cells that it ran.
+`make test-matrix` and `make engines` run it. It reads the records in docs/engines. A run replaces only the records of
+its own cells.
 """  # noqa: INP001
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ _PREFACE = Path(__file__).with_name("engines_preface.md")
 
 
 def page(records: Mapping[str, CellRecord]) -> str:
-    """The page, from the records by their cells' names."""
+    """The page, from the records by cell name."""
     return "\n".join([_PREFACE.read_text(), *_cells(records), "", *_promises(records)])
 
 
 def _last_full_run(records: Mapping[str, CellRecord]) -> str | None:
-    """The newest run that was meant to run all cells."""
+    """The newest run that included all cells."""
     full = [record for record in records.values() if record.full]
     return max(full, key=lambda record: (record.date, record.run)).run if full else None
 
@@ -66,7 +66,7 @@ def _promises(records: Mapping[str, CellRecord]) -> Iterator[str]:
 
 
 def _of_line(records: Mapping[str, CellRecord], line: str, topic: str, name: str) -> str:
-    """How one scenario went in the cells of one engine: how many passed, and which did not."""
+    """The results of one scenario in the cells of one engine: how many passed, and which failed."""
     outcomes = {
         cell: records[cell].topics.get(topic, {}).get(name)
         for cell in MATRIX
@@ -82,7 +82,7 @@ def _of_line(records: Mapping[str, CellRecord], line: str, topic: str, name: str
 
 
 def main() -> None:
-    """Write the page, or with an argument, write it there."""
+    """Write the page, to the path in the first argument if there is one."""
     target = Path(sys.argv[1]) if len(sys.argv) > 1 else _DOCS / "engines.md"
     target.write_text(page({record.cell: record for record in CellRecord.read(_DOCS / "engines")}).rstrip() + "\n")
 

@@ -100,7 +100,7 @@ def test_interrupted_demo_leaves_the_machines_engine_unchanged(lab: Lab, before:
     with _interruptible(), subprocess.Popen(_as_machine(lab), stdout=subprocess.PIPE, text=True) as demo:
         assert demo.stdout is not None
         for line in demo.stdout:
-            if "Somebody deletes the network" in line:
+            if "The network is deleted by hand" in line:
                 demo.send_signal(signal.SIGINT)
         assert demo.wait() == 130
     assert _docker_objects(docker) == objects
