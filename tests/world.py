@@ -20,7 +20,6 @@ from dockerv6.api.kinds import NETWORK, POLICY
 from dockerv6.api.scheme import Resource
 from dockerv6.controller import network, policy
 from dockerv6.controller.context import Context, ControllerSettings, EventRecorder
-from dockerv6.controller.desired_firewall import published
 from dockerv6.controller.firewall import FirewallReconciler
 from dockerv6.controller.inventory import Inventory
 from dockerv6.controller.operator import InventoryTombstones, Operator
@@ -31,6 +30,7 @@ from dockerv6.daemon.observer import MetricsObserver
 from dockerv6.dockerd.model import Network, NetworkSpec, SubnetConfig
 from dockerv6.ipam.ledger import Allocation, AllocationState
 from dockerv6.ipam.memory import MemoryLedger
+from dockerv6.planning.firewall.desired import published_ports
 from dockerv6.planning.host.bridges import BRIDGE_NETFILTER
 from dockerv6.planning.host.sysctls import FORWARDING
 from dockerv6.planning.inputs import MANAGED_BY
@@ -201,7 +201,9 @@ class Host:
         names = {end.ipv6: c.name for c in self.engine.state.containers() for end in c.endpoints}
         return {
             f"{protocol} {port} {at or '::'}": f"{names.get(target, target)}:{number}"
-            for (protocol, port, at), (target, number) in sorted(published(self.firewall.ruleset).items(), key=str)
+            for (protocol, port, at), (target, number) in sorted(
+                published_ports(self.firewall.ruleset).items(), key=str
+            )
         }
 
     async def snapshot(self) -> tuple[object, ...]:

@@ -18,15 +18,16 @@ from dockerv6.planning.steps import (
     AttachEndpoint,
     BindSubnet,
     DetachEndpoint,
-    EnsureRules,
     RememberNetwork,
     RemoveNetwork,
     RemoveProxyNeighbour,
     SetSysctl,
+    UpdateFirewall,
 )
 from dockerv6.store.model import EventType
 from scripts.cli_page import PAGE, page
 from tests.unit.cli.harness import NOW, Daemon, condition, run, stored
+from tests.unit.planning.scene import lacking
 
 GOLDENS = Path(__file__).parent / "cli"
 BLOG = ("IPv6Network", "blog")
@@ -182,7 +183,7 @@ PLANS = (
             DetachEndpoint("0123456789abcdef", WEB),
             RemoveNetwork("0123456789abcdef", "blog", "its subnet changed"),
             AttachEndpoint("blog", WEB),
-            EnsureRules("blog", ("add fd12:3456:789a:1::/64 to set nat66",), "the network needs them"),
+            UpdateFirewall("blog", lacking("blog").change, "the network needs them"),
         ),
         drift=("a rule was missing",),
     ),

@@ -15,8 +15,9 @@ from dockerv6.lib.networking import TransportProtocol
 from dockerv6.planning.deletion import plan_deletion
 from dockerv6.planning.docker.network_spec import fingerprint, network_spec, with_spec_hash
 from dockerv6.planning.docker.recreation import PreviousNetwork, plan_rollback, spec_of
+from dockerv6.planning.firewall.contributions import ProxiedSubnet
 from dockerv6.planning.firewall.port_claims import port_finding
-from dockerv6.planning.inputs import Holdings, Observed, ProxiedSubnet, RulesView
+from dockerv6.planning.inputs import Holdings, Observed, RulesView
 from dockerv6.planning.plan import Plan
 from dockerv6.planning.policy import plan_policy
 from tests.simulation.resources import policy, pool
@@ -35,6 +36,7 @@ from tests.unit.planning.scene import (
     holding,
     holdings,
     host,
+    lacking,
     live,
     observed,
     running,
@@ -46,9 +48,7 @@ HELD = holdings(allocation())
 FIXED = {"subnet": "fd00:5::/64"}
 WEB, CRON = container("web"), container("cron", running=False)
 DB = container("db", ipv6=str(SUBNET[5]))
-FLUSHED = RulesView(
-    pending_changes={"": ("add table inet dockerv6",), "blog": ("add fd12:3456:789a:1::/64 to set egress_any",)}
-)
+FLUSHED = lacking("", "blog")
 
 
 STACK = desired(members={"matchLabels": {"stack": "blog"}})
@@ -68,17 +68,14 @@ CONFLICT = port_finding(
 PUBLISHED = RulesView(
     ports={"blog": (PortIntent("blog", TransportProtocol.TCP, 80, SUBNET[5], 80),)}, port_problems={"blog": (CONFLICT,)}
 )
-NEW = RulesView(
-    pending_changes={"": ("add table inet dockerv6",), "policy/all": ("add fd99::/64 to set egress_any (policy/all)",)},
-    filter=HostFilterState((FORWARD,)),
-)
+NEW = lacking("", "policy/all", filter=HostFilterState((FORWARD,)))
 
 
 RENUMBERED = desired(None, pool(prefix="2001:db8:7::/48"), updateStrategy="Recreate")
 MOVED = IPv6Network("2001:db8:7:1::/64")
 REFUSED = fingerprint(network_spec(RENUMBERED.resource, MOVED, RENUMBERED.identity))
 TRANSLATED = desired(egress={"mode": "PrefixTranslation", "prefixFrom": {"interface": "eth0"}})
-EXCHANGED = RulesView(pending_changes={"blog": ("insert rule prefix_in: 2001:db8:200:1::/64",)}, intended=True)
+EXCHANGED = lacking("blog", intended=True)
 PART = IPv6Network("2001:db8:1:0:5::/80")
 
 

@@ -140,7 +140,7 @@ class World:
                 self._write_ledger(step)
             case s.RememberNetwork() | s.RememberEndpoints():
                 self._write_down(step)
-            case s.EnsureRules():
+            case s.UpdateFirewall():
                 pass
             case _:
                 self._tell_engine(name, step)

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from dockerv6.api.kinds import NETWORK, POLICY
 from dockerv6.api.traffic import ANY_ADDRESS
 from dockerv6.controller.context import Context
-from dockerv6.controller.desired_firewall import published
 from dockerv6.controller.observe import desired_network, observe_host, observe_network
 from dockerv6.dockerd.model import Attachment, Container
 from dockerv6.dockerd.port import EngineApiError
 from dockerv6.hostnet.model import Listener
+from dockerv6.planning.firewall.desired import published_ports
 from dockerv6.planning.firewall.port_claims import PortKey
 from dockerv6.planning.network import plan_network
 from dockerv6.planning.policy import plan_policy
@@ -43,8 +43,8 @@ SOCKETS = [Listener("tcp", IPv6Address("::"), port) for port in (7000, 8080)]
 
 names = st.sampled_from(NAMES)
 places = st.sampled_from([(OURS,), (SHOP,), (OURS, SHOP), (LEGACY,), ("bridge",)])
-published_ports = st.lists(st.sampled_from(BINDINGS), max_size=2, unique=True)
-runs = st.tuples(st.just("run"), names, places, published_ports, st.sampled_from([{}, STACK]))
+bound_ports = st.lists(st.sampled_from(BINDINGS), max_size=2, unique=True)
+runs = st.tuples(st.just("run"), names, places, bound_ports, st.sampled_from([{}, STACK]))
 actions = st.one_of(
     runs,
     st.tuples(st.sampled_from(["stop", "start", "restart", "remove", "rename"]), names),
@@ -133,7 +133,7 @@ class Life:
             if end.ipv6 is not None
         }
         found: Served = {}
-        for key, (address, port) in published(self.host.firewall.ruleset).items():
+        for key, (address, port) in published_ports(self.host.firewall.ruleset).items():
             assert address in on, f"{key} leads to {address}, where nobody is"
             container, where = on[address]
             assert where in (OURS, SHOP), f"{key} leads into {where}"
@@ -163,7 +163,7 @@ class Life:
         assert stored is not None
         wish = desired_network(resource, context)
         assert plan_network(wish, await observe_network(wish, stored, context), context.inventory.holdings).empty
-        theirs = context.firewall.assignment().networks["all"]
+        theirs = context.firewall.assignment.networks["all"]
         policy, seen = context.inventory.policies()["all"], await observe_host(context, applied=True)
         assert plan_policy(policy, seen, theirs, context.inventory.holdings).empty
         for kind, name in ((NETWORK, OURS), (POLICY, "all")):

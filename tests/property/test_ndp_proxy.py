@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from dockerv6.dockerd.model import Container, ContainerEndpoint
 from dockerv6.hostnet.model import Interface, ProxyNeighbour
+from dockerv6.planning.firewall.contributions import ProxiedSubnet
 from dockerv6.planning.host.ndp_proxy import (
     ndp_proxy_steps,
     proxying_interfaces,
@@ -15,7 +16,7 @@ from dockerv6.planning.host.ndp_proxy import (
     unclaimed_proxy_entries,
 )
 from dockerv6.planning.host.sysctls import proxy_ndp
-from dockerv6.planning.inputs import HostView, ProxiedSubnet
+from dockerv6.planning.inputs import HostView
 from dockerv6.planning.steps import AddProxyNeighbour, RemoveProxyNeighbour, SetSysctl, Step
 from tests.unit.planning.scene import route, running
 

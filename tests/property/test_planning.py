@@ -12,6 +12,7 @@ from dockerv6.api import conditions as cond
 from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.api.network import ManagementPolicy
 from dockerv6.dockerd.model import Attachment, Network
+from dockerv6.firewall.ruleset import RulesetChange
 from dockerv6.ipam.ledger import Allocation, AllocationState
 from dockerv6.planning.addressing.tracked_prefixes import TrackedPrefix
 from dockerv6.planning.deletion import GarbageInputs, plan_deletion, plan_garbage
@@ -28,13 +29,13 @@ from dockerv6.planning.steps import (
     CreateNetwork,
     DetachEndpoint,
     DetachMember,
-    EnsureRules,
     ForgetSubnet,
     RememberEndpoints,
     RememberNetwork,
     RemoveNetwork,
     RemoveProxyNeighbour,
     SetSysctl,
+    UpdateFirewall,
 )
 from tests.property.strategies_api import networks, pools, subnets
 from tests.simulation.resources import pool
@@ -48,6 +49,7 @@ from tests.unit.planning.scene import (
     container,
     foreign,
     host,
+    lacking,
     live,
     route,
     running,
@@ -116,7 +118,7 @@ def scenes(draw: st.DrawFn) -> tuple[Desired, Observed, Holdings]:
     bridges = draw(st.sampled_from([HostView(), host()]))
     name = resource.metadata.name
     rules = RulesView(
-        pending_changes=draw(st.sampled_from([{}, {"": ("add table",)}, {name: ("add x",)}])),
+        change=draw(st.sampled_from([RulesetChange(), lacking("").change, lacking(name).change])),
         problem=draw(st.sampled_from(["", "", "", "install nft"])),
         filter=replace(RulesView().filter, forward_drops=draw(st.sampled_from([(), (FORWARD,), (STUBBORN,)]))),
         excluded=draw(st.sampled_from([{}, {name: "overlaps"}])),
@@ -143,8 +145,9 @@ def scenes(draw: st.DrawFn) -> tuple[Desired, Observed, Holdings]:
         in_flight=draw(st.sampled_from([(), (), ("shop",)])),
     )
     held = replace(draw(ledgers(name)), tracked=draw(tracked(resource)))
+    bound = held.bound.get(name)
     shares = network_contribution(
-        resource, held.bound.get(name), moment.networks.owned(IDENTITY, name), (), held.tracked
+        resource, bound.prefix if bound is not None else None, moment.networks.owned(IDENTITY, name), (), held.tracked
     )
     return wish, replace(moment, proxied_subnets=shares.proxied_subnets or ()), held
 
@@ -194,7 +197,7 @@ def test_steps_are_in_an_order_that_is_safe_to_interrupt(scene: tuple[Desired, O
     assert before(found, ForgetSubnet, BindSubnet)
     assert before(found, DetachEndpoint, RemoveNetwork)
     assert before(found, RemoveNetwork, CreateNetwork)
-    assert before(found, EnsureRules, CreateNetwork)
+    assert before(found, UpdateFirewall, CreateNetwork)
     assert before(found, SetSysctl, CreateNetwork)
     assert before(found, CreateNetwork, AttachEndpoint)
     assert before(found, CreateNetwork, AddProxyNeighbour)
@@ -241,7 +244,7 @@ def test_a_blocked_plan_changes_no_network(scene: tuple[Desired, Observed, Holdi
     found = plan_network(*scene)
     if found.blocked is not None:
         answering = {SetSysctl, AddProxyNeighbour, RemoveProxyNeighbour}
-        assert {type(s) for s in found.steps} <= {EnsureRules, AttachEndpoint, *answering}
+        assert {type(s) for s in found.steps} <= {UpdateFirewall, AttachEndpoint, *answering}
 
 
 @given(scenes())

@@ -69,7 +69,7 @@ def test_the_owners_of_a_change_are_those_whose_elements_it_changes(
     changed = {element.owner for _, element in elements(before) ^ elements(change.target)}
     changed |= {rule.owner for rule in {*before.owned} ^ {*change.target.owned}}
     assert changed - {""} <= change.owners
-    assert set(change.by_owner()) == change.owners
+    assert set(change.by_owner) == change.owners
     assert bool(change.describe()) is not change.empty
 
 

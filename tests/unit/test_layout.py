@@ -18,7 +18,11 @@ _PACKAGES = sorted(_PACKAGE.rglob("__init__.py"))
 _PLANNING_SEES = {
     *("api", "lib", "planning"),
     *("dockerd.model", "firewall.model", "hostnet.model", "source.model", "store.model"),
-    *("firewall.render", "firewall.ruleset", "firewall.expr"),
+    *(
+        f"firewall.{name}"
+        for name in ("elements", "expr", "filtering", "operations", "overlaps", "prefixes", "priorities")
+    ),
+    *(f"firewall.{name}" for name in ("rectangles", "render", "ruleset", "translating")),
     *("ipam.block", "ipam.ledger"),
 }
 # what makes a start slow: loaded by the verbs that need it and by nobody else

@@ -1,5 +1,6 @@
 """The IPv6Network: a Docker network with working IPv6."""
 
+import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
@@ -14,7 +15,7 @@ from dockerv6.api.meta import DockerKey, Model, ObjectMeta, camel, invalid_value
 from dockerv6.api.options import IPVLAN_MODE, LAYER_3_MODES, Driver, option_errors, parent_errors
 from dockerv6.api.traffic import Egress, Firewall, NdpProxy, Publish, ndp_proxy_errors
 from dockerv6.api.values import Flag
-from dockerv6.lib.networking import EgressMode
+from dockerv6.lib.networking import MAX_INTERFACE_NAME, EgressMode
 
 _HOST = re.compile(
     r"(?=.{1,253}$)[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?(\.[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)*", re.ASCII
@@ -297,6 +298,17 @@ class IPv6Network(Model):
     def docker_name(self) -> str:
         """The Docker network's name."""
         return self.spec.network_name if self.spec.network_name is not None else self.metadata.name
+
+    @property
+    def bridge_name(self) -> str:
+        """The name of the bridge interface: chosen here, so that its rules are in place before the network exists."""
+        if self.spec.bridge.name:
+            return self.spec.bridge.name
+        plain = f"v6-{self.metadata.name}"
+        if len(plain.encode()) <= MAX_INTERFACE_NAME:
+            return plain
+        digest = hashlib.sha256(self.metadata.name.encode()).hexdigest()
+        return f"v6-{self.metadata.name[:6].rstrip('-.')}-{digest[:5]}"
 
     @property
     def observed(self) -> bool:

@@ -18,7 +18,7 @@ from dockerv6.controller.endpoints import (
 )
 from dockerv6.controller.inventory import implied_pool_object
 from dockerv6.dockerd.port import ContainerNotFound, EngineApiError, EngineConflict, EngineTooOld, EngineUnavailable
-from dockerv6.firewall.port import FirewallUnavailable
+from dockerv6.firewall.port import FirewallUnavailable, RulesetMoved
 from dockerv6.hostnet.port import HostNetError, HostNetPermissionError
 from dockerv6.ipam.ledger import LedgerConflict, SubnetTaken
 from dockerv6.planning import steps as s
@@ -49,15 +49,20 @@ class StepFailed(TemporaryError):  # noqa: N818 - an event of the plan, as Conta
     Attributes:
         step: the step.
         reason: the stable reason for the condition and the event.
-        lost_race: another owner took the subnet first. The plan is made again at once, and nothing is reported.
+        lost_race: another owner took the subnet first, or our table changed after the plan was made. The plan is made
+            again at once, and nothing is reported.
+        executed: the steps of the plan that were executed before it.
     """
 
-    def __init__(self, step: Step, cause: Exception) -> None:
+    def __init__(self, step: Step, cause: Exception, executed: tuple[Step, ...] = ()) -> None:
         self.step = step
+        self.executed = executed
         self.reason, delay = _reason(step, cause)
         self.lost_race = False
         if isinstance(cause, TemporaryError) and isinstance(step, s.BindSubnet | s.KeepPoolPrefix):
             self.lost_race, delay = True, cause.delay
+        elif isinstance(cause, RulesetMoved):
+            self.lost_race, delay = True, RACE_RETRY
         super().__init__(f"{step.describe()}: {cause}", delay=delay)
         self.__cause__ = cause
 
@@ -98,15 +103,18 @@ async def execute(plan: Plan, context: Context) -> None:
         StepFailed: with the error of the engine, the kernel, the ledger or the store as its cause.
     """
     refused: StepFailed | None = None
+    executed: list[Step] = []
     for step in plan.steps:
         logger.debug("%s", step.describe(), extra={"kind": plan.kind, "resource": plan.name, "reason": step.reason})
         try:
             await carry_out(step, context)
         except Exception as error:
-            failed = StepFailed(step, error)
+            failed = StepFailed(step, error, tuple(executed))
             if not step.independent or not isinstance(error, EngineApiError):
                 raise failed from error
             refused = refused or failed
+        else:
+            executed.append(step)
     if refused is not None:
         raise refused
 
@@ -181,19 +189,18 @@ async def _(step: s.RepairBridge, context: Context) -> None:
 
 
 @carry_out.register
-async def _(step: s.EnsureRules, context: Context) -> None:
-    del step  # the table is brought to the whole host's intent, which the step's owner is a part of
-    await context.firewall.sync()
+async def _(step: s.UpdateFirewall, context: Context) -> None:
+    await context.firewall.commit(step.change)
 
 
 @carry_out.register
 async def _(step: s.AddAcceptRule, context: Context) -> None:
-    await context.firewall.admit(step.forward_drop)
+    await context.firewall.add_accept_rule(step.forward_drop)
 
 
 @carry_out.register
 async def _(step: s.RemoveAcceptRule, context: Context) -> None:
-    await context.firewall.withdraw(step.forward_drop)
+    await context.firewall.remove_accept_rule(step.forward_drop)
 
 
 @carry_out.register

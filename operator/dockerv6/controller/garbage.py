@@ -58,7 +58,7 @@ async def sweep(context: Context) -> Requeue | None:
     await execute(plan, context)
     await _restore_sysctls(context)
     if not plan.empty:
-        await context.firewall.sync()
+        await context.firewall.repair()
     return Requeue(HELD_RETRY) if held else None
 
 

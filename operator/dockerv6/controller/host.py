@@ -3,11 +3,12 @@
 import logging
 
 from dockerv6.controller.context import Context
-from dockerv6.controller.desired_firewall import resource_of
 from dockerv6.controller.execute import carry_out, execute
 from dockerv6.controller.garbage import GARBAGE, sweep
 from dockerv6.controller.prefixes import PREFIXES, track_prefixes
+from dockerv6.firewall.expr import SHARED
 from dockerv6.firewall.port import FirewallError, FirewallUnavailable
+from dockerv6.planning.firewall.contributions import resource_of
 from dockerv6.planning.firewall.rules import filter_steps, repaired_table
 from dockerv6.planning.host.sysctls import sysctl_steps
 from dockerv6.planning.plan import Plan
@@ -52,7 +53,7 @@ async def repair_firewall(context: Context, *, noticed: float) -> None:
         TemporaryError: the firewall refused, or is not available.
     """
     try:
-        repair = await context.firewall.sync()
+        repair = await context.firewall.repair()
         view = await context.firewall.view()
         needed = context.firewall.wanted
         steps = filter_steps(view, wanted=needed) if needed or context.firewall.idle else ()
@@ -67,11 +68,10 @@ async def repair_firewall(context: Context, *, noticed: float) -> None:
         took = context.clock.monotonic() - noticed
         context.drift.repaired(took)
         logger.warning("firewall: repaired in %.1f ms", took * 1000, extra={"changes": len(repair.change.describe())})
-        found = repair.change.by_owner()
-        shared = found.pop("", ())
-        for owner in sorted(context.firewall.owners if shared else found):
+        owners = repair.change.owners
+        for owner in sorted(context.firewall.owners if SHARED in owners else owners):
             context.drift.drifted(resource_of(owner)[0], "rules")
-            _report_repair(owner, repaired_table((*shared, *found.get(owner, ()))), context)
+            _report_repair(owner, repaired_table(repair.change.lines_for(owner)), context)
     for step in steps:
         await context.events.normal(HOST, FIREWALL.name, "HostFilterChanged", f"{step.describe()}: {step.reason}")
 

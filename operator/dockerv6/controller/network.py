@@ -7,7 +7,6 @@ from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.controller.context import Context
 from dockerv6.controller.converge import ConvergeResult, converge, requeue_after
 from dockerv6.controller.endpoints import forget_endpoints, forget_members
-from dockerv6.controller.execute import StepFailed, execute
 from dockerv6.controller.garbage import keep_orphan
 from dockerv6.controller.observe import desired_network, observe_network
 from dockerv6.controller.renumbering import completed, decide, roll_back
@@ -109,17 +108,20 @@ async def finalize(key: Key, context: Context) -> Requeue | None:
         await keep_orphan(live.id, context)
 
     # Plan and execute
-    plan = plan_deletion(desired, observed, context.inventory.holdings)
-    if plan.findings:
-        finding = plan.findings[0]
+    result = await converge(
+        observed,
+        lambda: observe_network(desired, stored, context),
+        lambda seen: plan_deletion(desired, seen, context.inventory.holdings),
+        context,
+    )
+    if result.failed is not None:
+        finding = Finding(ConditionType.READY, result.failed.reason, str(result.failed))
+        await _report_deleting(stored, finding, context)
+        raise result.failed
+    if result.plan.findings:
+        finding = result.plan.findings[0]
         await _report_deleting(stored, finding, context)
         return Requeue(finding.retry if finding.retry is not None else context.settings.resync)
-    try:
-        await execute(plan, context)
-    except StepFailed as failed:
-        if failed.failure is not None:
-            await _report_deleting(stored, Finding(ConditionType.READY, failed.reason, str(failed)), context)
-        raise
 
     # Forget
     await forget_endpoints(context.store, key.name)
@@ -151,11 +153,7 @@ def _inputs(desired: Desired, stored: StoredObject, observed: Observed, context:
         _proxy_entries(stored.name, observed),
         observed.applied,
         observed.host,
-        (
-            rules.pending_changes.get("", ()),
-            rules.pending_changes.get(stored.name, ()),
-            rules.excluded.get(stored.name),
-        ),
+        (rules.pending_changes(stored.name), rules.excluded.get(stored.name)),
         rules.untranslated.get(stored.name),
         (rules.problem, rules.filter, rules.backend, rules.rival),
         (rules.ports.get(stored.name, ()), rules.port_problems.get(stored.name, ())),
@@ -170,21 +168,20 @@ def _proxy_entries(name: str, observed: Observed) -> frozenset[ProxyEntry]:
 
 async def _record_events(key: Key, desired: Desired, result: ConvergeResult, context: Context) -> None:
     """Record what was found and done, or the step that failed."""
+    for step in result.executed:
+        if step.event is not None:
+            await context.events.normal(NETWORK, key.name, step.event, f"{step.describe()}: {step.reason}")
     if result.failed is not None:
         await context.events.warning(NETWORK, key.name, result.failed.reason, str(result.failed))
         return
-    done = result.first
-    for what in done.drift if done.blocked is None else ():
+    for what in result.drift:
         await context.events.warning(NETWORK, key.name, "Drifted", what)
-    for step in done.steps:
-        if step.event is not None:
-            await context.events.normal(NETWORK, key.name, step.event, f"{step.describe()}: {step.reason}")
-    for finding in done.findings:
+    for finding in result.plan.findings:
         if not finding.unknown or finding.reason not in WAITING:
             await context.events.warning(NETWORK, key.name, finding.reason, finding.message)
     there = own_network(desired, result.observed) is not None and not result.plan.blocked
     if there and await completed(key.name, context):
-        why = next((f": {step.reason}" for step in done.steps if isinstance(step, CreateNetwork)), "")
+        why = next((f": {step.reason}" for step in result.executed if isinstance(step, CreateNetwork)), "")
         await context.events.normal(NETWORK, key.name, "Recreated", f"the Docker network was created again{why}")
 
 

@@ -8,11 +8,11 @@ from random import Random
 from dockerv6.api.kinds import NETWORK, POLICY, POOL
 from dockerv6.controller import host, network, policy, pool
 from dockerv6.controller.context import Context
-from dockerv6.controller.desired_firewall import resource_of
 from dockerv6.controller.garbage import GARBAGE
 from dockerv6.controller.sources import Read, SourceKeeper
 from dockerv6.controller.triggers import Triggers
 from dockerv6.lib.tasks import Supervisor
+from dockerv6.planning.firewall.contributions import resource_of
 from dockerv6.reconciler.handler import Key, Registry, TemporaryError
 from dockerv6.reconciler.manager import Manager, Observer
 

@@ -80,7 +80,7 @@ async def finalize(key: Key, context: Context) -> Requeue | None:
         StepFailed: an NDP proxy entry could not be removed.
     """
     try:
-        await context.firewall.sync()
+        await context.firewall.repair()
         proxied_subnets = await context.firewall.all_proxied_subnets()
     except FirewallError as error:
         raise TemporaryError(str(error)) from error
@@ -94,7 +94,7 @@ async def finalize(key: Key, context: Context) -> Requeue | None:
 
 def _networks(name: str, context: Context) -> tuple[Network, ...]:
     """The Docker networks that the policy applies to now."""
-    return context.firewall.assignment().networks.get(name, ())
+    return context.firewall.assignment.networks.get(name, ())
 
 
 def _facts(name: str, egress: Egress, observed: Observed, context: Context) -> StatusFacts:
@@ -102,7 +102,7 @@ def _facts(name: str, egress: Egress, observed: Observed, context: Context) -> S
     owner = f"{POLICY_OWNER}{name}"
     networks = _networks(name, context)
     proxied_subnets = [a for a in observed.proxied_subnets if a.owner == owner]
-    claimed = context.firewall.assignment().claimed_by.get(name, {})
+    claimed = context.firewall.assignment.claimed_by.get(name, {})
     fields = {
         "networks": len(networks),
         "matched": [_shown(n) for n in sorted(networks, key=lambda n: n.name)],

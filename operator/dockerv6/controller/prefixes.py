@@ -71,7 +71,7 @@ async def _end_flows(prefixes: frozenset[IPv6Network], context: Context) -> None
     A flow that continues (a tunnel over UDP) is translated to the current prefix from its next packet on.
     """
     try:
-        await context.firewall.sync()
+        await context.firewall.repair()
         count = await context.world.host.delete_translated_flows(prefixes)
     except (FirewallError, HostNetError) as error:
         logger.warning("flows may still be translated to %s: %s", ", ".join(map(str, sorted(prefixes))), error)

@@ -44,6 +44,6 @@ async def plan_everything(snapshot: Snapshot, context: Context) -> tuple[Plan, .
         plans.append(plan)
     for name, policy in context.inventory.policies().items():
         observed, holdings = await observe_host(context, applied=False), context.inventory.holdings
-        plans.append(plan_policy(policy, observed, context.firewall.assignment().networks.get(name, ()), holdings))
+        plans.append(plan_policy(policy, observed, context.firewall.assignment.networks.get(name, ()), holdings))
     plans.append(await plan_sweep(context))
     return tuple(plans)

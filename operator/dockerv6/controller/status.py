@@ -15,9 +15,10 @@ from dockerv6.dockerd.model import Network
 from dockerv6.lib.networking import EgressMode
 from dockerv6.planning.addressing.translation import translate_subnet
 from dockerv6.planning.docker.network_spec import gateway, own_network
+from dockerv6.planning.firewall.contributions import ProxiedSubnet
 from dockerv6.planning.host.interfaces import host_message
 from dockerv6.planning.host.ndp_proxy import proxying_interfaces, required_entries
-from dockerv6.planning.inputs import Desired, Observed, ProxiedSubnet
+from dockerv6.planning.inputs import Desired, Observed
 from dockerv6.planning.plan import Plan
 from dockerv6.planning.status import NETWORK_DOMAIN, StatusInputs, conditions_of, suspended_conditions
 from dockerv6.store.model import StoredObject
@@ -216,9 +217,9 @@ async def report(
     repairs = tuple(context.unreported_repairs.pop(owner, ()))
     for what in repairs:
         await context.events.warning(stored.kind, stored.name, "Drifted", what)
-    own = result.first.drift if failed is None and result.first.blocked is None else ()
+    own = result.drift if failed is None else ()
     if own:
-        for what in {_DRIFTED[step.condition] for step in result.first.steps}:
+        for what in {_DRIFTED[step.condition] for step in result.executed}:
             context.drift.drifted(stored.kind, what)
         context.drift.repaired(context.clock.monotonic() - started)
     inputs = StatusInputs(

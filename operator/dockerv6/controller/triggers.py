@@ -10,13 +10,13 @@ from collections.abc import Collection, Iterable, Iterator
 from dockerv6.api.kinds import NETWORK, POLICY
 from dockerv6.controller import host
 from dockerv6.controller.context import Context
-from dockerv6.controller.desired_firewall import resource_of
 from dockerv6.controller.garbage import GARBAGE
 from dockerv6.controller.prefixes import PREFIXES, tracked_interfaces
 from dockerv6.dockerd.model import EngineEvent, EventKind, Network
 from dockerv6.dockerd.port import EngineUnavailable
 from dockerv6.firewall.port import FirewallError
 from dockerv6.hostnet.model import ChangeKind, HostChange, ProxyNeighbour
+from dockerv6.planning.firewall.contributions import resource_of
 from dockerv6.planning.host.interfaces import HostAddresses, external_interfaces, host_addresses, is_default_route
 from dockerv6.planning.host.parents import watched_interfaces
 from dockerv6.planning.host.sysctls import sysctl_steps
@@ -298,10 +298,10 @@ class Triggers:
 
     async def poll_firewall(self) -> None:
         """Find changes that the kernel does not announce: those of iptables-legacy."""
-        known = await self._context.firewall.fingerprint()
+        known = await self._context.firewall.poll_revision()
         while True:
             await self._context.clock.sleep(LEGACY_POLL if known is not None else LEGACY_SEARCH)
-            found = await self._context.firewall.fingerprint()
+            found = await self._context.firewall.poll_revision()
             if found != known:
                 self._context.firewall.invalidate()
                 self._context.firewall.invalidate_filter()

@@ -9,6 +9,7 @@ deterministic.
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from dockerv6.firewall.expr import SHARED, Chain, Element, ElementSet, Jump, KeyType, Rule, overlapping, span
 from dockerv6.firewall.operations import (
@@ -88,7 +89,7 @@ class BlockedOwner:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RulesetChange:
     """What has to happen, in an order in which it can.
 
@@ -112,13 +113,20 @@ class RulesetChange:
     @property
     def owners(self) -> frozenset[str]:
         """Whose elements or rules are added or removed; `SHARED` when anything else changes."""
-        return frozenset(self.by_owner())
+        return frozenset(self.by_owner)
 
     def describe(self) -> tuple[str, ...]:
         """One line a step, element or rule of somebody's, for people."""
         return tuple(f"{line} ({owner})" if owner else line for owner, line in self._lines())
 
-    def by_owner(self) -> dict[str, tuple[str, ...]]:
+    def lines_for(self, owner: str) -> tuple[str, ...]:
+        """What changes for this owner, first what all owners share; a table that is added or deleted is one line."""
+        table = tuple(str(each) for each in self.operations if isinstance(each, AddTable | DeleteTable))
+        own = self.by_owner.get(owner, ()) if owner != SHARED else ()
+        return (*(table or self.by_owner.get(SHARED, ())), *(line for line in own if line not in table))
+
+    @cached_property
+    def by_owner(self) -> Mapping[str, tuple[str, ...]]:
         """The same lines by the owner of the elements and rules; those of all else under `SHARED`.
 
         Whoever has any in a table that is deleted finds that line among theirs too.

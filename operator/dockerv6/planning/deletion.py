@@ -15,7 +15,14 @@ from dockerv6.planning.docker.network_spec import observed_network, own_network
 from dockerv6.planning.host.ndp_proxy import release_proxy_entries
 from dockerv6.planning.inputs import NAME, Desired, Holdings, Identity, NetworkIndex, Observed
 from dockerv6.planning.plan import Finding, Plan
-from dockerv6.planning.steps import EnsureRules, ForgetSubnet, ReleaseSubnet, RemoveNetwork, RemoveProxyNeighbour, Step
+from dockerv6.planning.steps import (
+    ForgetSubnet,
+    ReleaseSubnet,
+    RemoveNetwork,
+    RemoveProxyNeighbour,
+    Step,
+    UpdateFirewall,
+)
 
 
 def plan_deletion(desired: Desired, observed: Observed, holdings: Holdings) -> Plan:
@@ -49,9 +56,10 @@ def plan_deletion(desired: Desired, observed: Observed, holdings: Holdings) -> P
     bound = holdings.bound.get(name)
     if bound is not None:
         steps.append(ReleaseSubnet(bound, "the resource is deleted"))
-    changes = observed.rules.pending_changes.get(name, ())
-    if (bound or changes) and not observed.rules.problem:
-        steps.append(EnsureRules(name, changes, "the resource is deleted"))
+    if not observed.rules.problem:
+        change = observed.rules.snapshot.change_with(name, None)
+        if name in change.owners:
+            steps.append(UpdateFirewall(name, change, "the resource is deleted"))
     return Plan("IPv6Network", name, tuple(steps))
 
 

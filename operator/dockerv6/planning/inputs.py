@@ -8,9 +8,12 @@ from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.api.pool import IPv6Pool
 from dockerv6.dockerd.model import Attachment, Container, EngineInfo, Network
 from dockerv6.firewall.model import DEFAULT_MARK, HostFilterState, PortIntent
+from dockerv6.firewall.ruleset import RulesetChange
 from dockerv6.hostnet.model import Interface, ProxyNeighbour, Route
 from dockerv6.ipam.ledger import Allocation, AllocationState
 from dockerv6.planning.addressing.tracked_prefixes import TrackedPrefix
+from dockerv6.planning.firewall.contributions import ProxiedSubnet
+from dockerv6.planning.firewall.desired import FirewallSnapshot
 from dockerv6.planning.firewall.port_claims import PortKey
 from dockerv6.planning.plan import Finding
 
@@ -66,12 +69,16 @@ class HostView:
 
 @dataclass(frozen=True, slots=True)
 class RulesView:
-    """Our table and the host's filter, compared with the intent of the whole host."""
+    """Our table and the host's filter, compared with the desired firewall.
 
-    pending_changes: Mapping[str, tuple[str, ...]] = field(
-        default_factory=dict
-    )  # by owner; "" for parts that all share
-    intended: bool = False  # the intent has changed: what differs is not drift
+    Attributes:
+        change: what brings the table to the desired ruleset.
+        snapshot: what `change` was computed from, for a plan after which a resource contributes something else.
+    """
+
+    change: RulesetChange = field(default_factory=RulesetChange)
+    snapshot: FirewallSnapshot = field(default_factory=FirewallSnapshot)
+    intended: bool = False  # the desired rules have changed: what differs is not drift
     problem: str = ""  # why the backend does not work, with the remedy; "": it does
     filter: HostFilterState = field(default_factory=HostFilterState)
     backend: str = ""
@@ -84,20 +91,13 @@ class RulesView:
     )  # by owner: ports that are not published
     rival: str = ""  # another program that manages the same networks, with the remedy; "": there is none
 
+    def pending_changes(self, owner: str) -> tuple[str, ...]:
+        """What has to change for the owner's rules, in words; what all owners share comes first."""
+        return self.change.lines_for(owner)
 
-@dataclass(frozen=True, slots=True)
-class ProxiedSubnet:
-    """A subnet of a resource that asks for ``ndpProxy``: its running containers get NDP proxy entries."""
-
-    owner: str
-    subnet: IPv6Network
-    interface: str | None = None  # ndpProxy.interface; None: the one that holds the covering prefix
-    external_prefixes: tuple[IPv6Network, ...] = ()  # what it is translated to, or was; empty: it is not translated
-
-    @property
-    def prefixes(self) -> tuple[IPv6Network, ...]:
-        """The prefixes in which neighbours see the containers; the current one first."""
-        return self.external_prefixes or (self.subnet,)
+    def pending_own_changes(self, owner: str) -> tuple[str, ...]:
+        """What has to change of the owner's own rules, in words."""
+        return self.change.by_owner.get(owner, ())
 
 
 class NetworkIndex:

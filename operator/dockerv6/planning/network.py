@@ -39,6 +39,7 @@ from dockerv6.planning.traffic import (
     bridge_port_steps,
     bridged,
     forwarding_steps,
+    future_rules_steps,
     left_steps,
     proxy_steps,
     rules_steps,
@@ -115,7 +116,7 @@ def _plan_observed(desired: Desired, observed: Observed, holdings: Holdings) -> 
     if not observed.rules.problem:
         steps = rules_steps(desired, observed)
         if intents:  # otherwise the host need not forward anything for it
-            steps = (*forwarding_steps(desired, observed), *proxy_steps(desired, observed))
+            steps = (*forwarding_steps(observed, steps), *proxy_steps(desired, observed))
     if live is not None and not any(f.blocks for f in findings):
         steps = (*steps, *bridge_port_steps(desired, observed, live), *_member_steps(desired, observed, live))
     return Plan("IPv6Network", desired.name, steps, tuple(findings), rules_drift(observed, desired.name))
@@ -160,17 +161,23 @@ def _plan_managed(
         return Plan("IPv6Network", desired.name, steps, findings, (*change.drift, *rules_drifted))
     adopted = live is not None and any(c.subnet == subnet.prefix for c in live.ipv6)
     binding = subnet.steps if change.refusal is None or adopted else ()
-    because = "the rules are in place before the network exists" if binding else ""
     kept = live if not any(isinstance(s, CreateNetwork) for s in change.steps) else None  # not recreated
     repair = repair_bridge_steps(observed, kept) if kept is not None else ()
     remember = [s for s in change.steps if isinstance(s, RememberNetwork)]
     removal = [s for s in change.steps if isinstance(s, RememberEndpoints | DetachEndpoint | RemoveNetwork)]
     rest = [s for s in change.steps if s not in removal and s not in remember]
+    if binding or removal:
+        owned = observed.networks.owned(desired.identity, desired.name)
+        remaining = tuple(n for n in owned if live is None or n.id != live.id or kept is not None)
+        reason = "the rules are in place before the network exists"
+        rules = future_rules_steps(desired, observed, holdings, subnet.prefix, remaining, reason)
+    else:
+        rules = rules_steps(desired, observed)
     steps = (
         *remember,
         *binding,  # before the network is removed, so that no other owner takes the subnet
         *removal,
-        *(forwarding_steps(desired, observed, because) if bridged(desired, live) else left_steps(desired, observed)),
+        *(forwarding_steps(observed, rules) if bridged(desired, live) else left_steps(desired, observed)),
         *rest,
         *repair,
         *(bridge_port_steps(desired, observed, kept) if kept is not None else ()),

@@ -18,7 +18,7 @@ from dockerv6.planning.host.sysctls import host_findings, sysctl_steps
 from dockerv6.planning.host.uplinks import uplink_findings
 from dockerv6.planning.inputs import MANAGED_BY, Holdings, Observed
 from dockerv6.planning.plan import Finding, Plan
-from dockerv6.planning.steps import EnsureRules, Step
+from dockerv6.planning.steps import Step, UpdateFirewall
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +96,9 @@ def plan_policy(policy: IPv6Policy, observed: Observed, networks: Collection[Net
     )
     if observed.rules.problem:
         return Plan("IPv6Policy", name, findings=findings)
-    changes = (*observed.rules.pending_changes.get("", ()), *observed.rules.pending_changes.get(owner, ()))
     steps: list[Step] = []
-    if changes:
-        steps.append(EnsureRules(owner, changes, "the table differs from the intended rules"))
+    if observed.rules.pending_changes(owner):
+        steps.append(UpdateFirewall(owner, observed.rules.change, "the table differs from the desired rules"))
     if networks:
         steps = [*sysctl_steps(observed.host), *steps, *filter_steps(observed.rules)]
         published = spec.egress.mode is EgressMode.PREFIX_TRANSLATION or bool(observed.rules.ports.get(owner))

@@ -12,6 +12,7 @@ from typing import ClassVar
 from dockerv6.api.conditions import ConditionType
 from dockerv6.dockerd.model import Attachment, NetworkSpec
 from dockerv6.firewall.model import ForwardDrop
+from dockerv6.firewall.ruleset import RulesetChange
 from dockerv6.ipam.ledger import Allocation
 
 
@@ -164,17 +165,26 @@ class RepairBridge(Step):
 
 
 @dataclass(frozen=True, slots=True)
-class EnsureRules(Step):
-    """Bring our table to the whole host's intent, in one transaction; planned for ``owner``."""
+class UpdateFirewall(Step):
+    """Commit this change of our table, in one transaction.
+
+    The change is bound to the table that it was computed from. It brings the whole table to what is desired; the plan
+    of ``owner`` shows the parts that concern the owner.
+    """
 
     condition = ConditionType.FIREWALL_READY
 
     owner: str
-    changes: tuple[str, ...]  # as `Change.describe` says them; empty when they follow from an earlier step
+    change: RulesetChange
     reason: str
 
+    @property
+    def changes(self) -> tuple[str, ...]:
+        """What changes for the owner, in words; what all owners share comes first."""
+        return self.change.lines_for(self.owner)
+
     def describe(self) -> str:
-        return f"firewall: {'; '.join(self.changes) or 'the rules of the subnet'}"
+        return f"firewall: {'; '.join(self.changes)}"
 
 
 @dataclass(frozen=True, slots=True)

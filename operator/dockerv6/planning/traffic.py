@@ -3,6 +3,7 @@
 The containers of macvlan and ipvlan networks are on the parent's link: their packets pass neither bridge nor firewall.
 """
 
+from collections.abc import Iterable
 from ipaddress import IPv6Network
 
 from dockerv6.api.options import Driver
@@ -10,15 +11,20 @@ from dockerv6.dockerd.model import Network, NetworkSpec
 from dockerv6.lib.networking import EgressMode
 from dockerv6.planning.addressing.translation import translation_findings
 from dockerv6.planning.docker.engine import raw_drop_findings
-from dockerv6.planning.firewall.contributions import icc_switched_off
+from dockerv6.planning.firewall.contributions import (
+    ProxiedSubnet,
+    depends_on_containers,
+    icc_switched_off,
+    network_contribution,
+)
 from dockerv6.planning.firewall.rules import filter_steps, rules_findings
 from dockerv6.planning.host.bridges import bridge_steps, icc_findings
-from dockerv6.planning.host.ndp_proxy import ndp_proxy_findings, ndp_proxy_steps
+from dockerv6.planning.host.ndp_proxy import ndp_proxy_findings, ndp_proxy_steps, on_link_prefixes
 from dockerv6.planning.host.sysctls import sysctl_steps
 from dockerv6.planning.host.uplinks import uplink_findings
-from dockerv6.planning.inputs import Desired, Holdings, Observed, ProxiedSubnet
+from dockerv6.planning.inputs import Desired, Holdings, Observed
 from dockerv6.planning.plan import Finding
-from dockerv6.planning.steps import EnsureRules, Step
+from dockerv6.planning.steps import Step, UpdateFirewall
 
 
 def bridged(desired: Desired, live: Network | None) -> bool:
@@ -48,30 +54,49 @@ def traffic_findings(
     )
 
 
-def rules_steps(desired: Desired, observed: Observed, because: str = "") -> tuple[Step, ...]:
-    """Our table's step, when it lacks something for this resource or is about to."""
-    pending = observed.rules.pending_changes
-    changes = (*pending.get("", ()), *pending.get(desired.name, ()))
-    if not changes and not because:
+def rules_steps(desired: Desired, observed: Observed) -> tuple[Step, ...]:
+    """The firewall step for rules that differ from the desired ones."""
+    if not observed.rules.pending_changes(desired.name):
         return ()
-    return (EnsureRules(desired.name, changes, because or "the table differs from the intended rules"),)
+    return (UpdateFirewall(desired.name, observed.rules.change, "the table differs from the desired rules"),)
+
+
+def future_rules_steps(
+    desired: Desired,
+    observed: Observed,
+    holdings: Holdings,
+    subnet: IPv6Network,
+    networks: Iterable[Network],
+    reason: str,
+) -> tuple[Step, ...]:
+    """The firewall step for what the resource contributes once it holds ``subnet`` and has these Docker networks.
+
+    The rules are in place before the network is, so that no container is reachable before it is filtered.
+    """
+    spec = desired.resource.spec
+    contribution = network_contribution(
+        desired.resource,
+        subnet,
+        networks,
+        observed.containers if depends_on_containers(spec.egress, spec.firewall) else (),
+        holdings.tracked,
+        on_link_prefixes(observed.host) if spec.egress.mode is EgressMode.PREFIX_TRANSLATION else (),
+    )
+    step = UpdateFirewall(desired.name, observed.rules.snapshot.change_with(desired.name, contribution), reason)
+    return (step,) if step.changes else ()
 
 
 def left_steps(desired: Desired, observed: Observed) -> tuple[Step, ...]:
-    """What is left in our table of a network that was on a bridge, and is on one no more."""
-    changes = observed.rules.pending_changes.get(desired.name, ())
-    if not changes or observed.rules.problem:
+    """The firewall step that removes rules of a network that used to have a bridge."""
+    if not observed.rules.pending_own_changes(desired.name) or observed.rules.problem:
         return ()
-    return (EnsureRules(desired.name, changes, "its packets no longer pass the host's firewall"),)
+    reason = "its packets no longer pass the host's firewall"
+    return (UpdateFirewall(desired.name, observed.rules.change, reason),)
 
 
-def forwarding_steps(desired: Desired, observed: Observed, because: str = "") -> tuple[Step, ...]:
+def forwarding_steps(observed: Observed, rules: tuple[Step, ...]) -> tuple[Step, ...]:
     """Enable forwarding, write our rules, and accept our flows in the host's filter; before the network exists."""
-    return (
-        *sysctl_steps(observed.host),
-        *rules_steps(desired, observed, because),
-        *filter_steps(observed.rules),
-    )
+    return (*sysctl_steps(observed.host), *rules, *filter_steps(observed.rules))
 
 
 def bridge_port_steps(desired: Desired, observed: Observed, live: Network) -> tuple[Step, ...]:

@@ -1,17 +1,19 @@
-"""Plan, carry out, look again."""
+"""Plan, execute, observe again."""
 
 from dataclasses import replace
 from ipaddress import IPv6Network
 
 import pytest
 
-from dockerv6.controller.converge import ROUNDS, ConvergeResult, converge, requeue_after
+from dockerv6.controller.converge import RACES, ROUNDS, ConvergeResult, converge, requeue_after
 from dockerv6.controller.observe import observe_host
 from dockerv6.dockerd.port import EngineUnavailable
+from dockerv6.firewall.operations import AddTable
+from dockerv6.firewall.ruleset import Ruleset, RulesetChange
 from dockerv6.planning.host.sysctls import FORWARDING
 from dockerv6.planning.inputs import Observed
 from dockerv6.planning.plan import Finding, Plan
-from dockerv6.planning.steps import BindSubnet, RemoveNetwork, SetSysctl, Step
+from dockerv6.planning.steps import BindSubnet, RemoveNetwork, SetSysctl, Step, UpdateFirewall
 from dockerv6.reconciler.handler import TemporaryError
 from tests.world import Bench, Host
 
@@ -59,20 +61,20 @@ async def rounds(*plans: Plan) -> Rounds:
 
 async def test_where_there_is_nothing_to_do_nothing_is_done() -> None:
     it = await rounds(NOTHING)
-    assert await it.run() == ConvergeResult(NOTHING, NOTHING, it.pictures[0])
+    assert await it.run() == ConvergeResult(NOTHING, it.pictures[0])
     assert len(it.pictures) == 1
 
 
 async def test_what_was_done_is_looked_at_again() -> None:
     it = await rounds(plan(FORWARD), NOTHING)
-    assert await it.run() == ConvergeResult(plan(FORWARD), NOTHING, it.pictures[1])
+    assert await it.run() == ConvergeResult(NOTHING, it.pictures[1], (FORWARD,))
     assert await it.bench.host.net.sysctl(FORWARDING) == "1"
     assert it.decided == it.pictures
 
 
-async def test_what_is_left_to_do_is_done_and_the_first_plan_is_told() -> None:
-    it = await rounds(plan(FORWARD), plan(BACK), NOTHING)
-    assert await it.run() == ConvergeResult(plan(FORWARD), NOTHING, it.pictures[2])
+async def test_the_steps_of_all_plans_are_reported_and_the_drift_of_the_first() -> None:
+    it = await rounds(replace(plan(FORWARD), drift=("gone",)), replace(plan(BACK), drift=("again",)), NOTHING)
+    assert await it.run() == ConvergeResult(NOTHING, it.pictures[2], (FORWARD, BACK), ("gone",))
     assert await it.bench.host.net.sysctl(FORWARDING) == "0"
 
 
@@ -80,23 +82,31 @@ async def test_a_step_that_fails_ends_it() -> None:
     it = await rounds(plan(FORWARD, REMOVE, BACK))
     it.bench.host.engine.fail_next("remove_network", EngineUnavailable("gone"))
     outcome = await it.run()
-    assert (outcome.first, outcome.plan, outcome.observed) == (*[plan(FORWARD, REMOVE, BACK)] * 2, it.pictures[0])
+    assert (outcome.plan, outcome.observed) == (plan(FORWARD, REMOVE, BACK), it.pictures[0])
+    assert outcome.executed == (FORWARD,)
     assert outcome.failed is not None
     assert outcome.failed.step == REMOVE
     assert await it.bench.host.net.sysctl(FORWARDING) == "1"
 
 
-async def test_after_a_lost_race_there_is_another_plan_and_that_one_is_told() -> None:
-    it = await rounds(plan(RACE), plan(FORWARD), NOTHING)
-    assert await it.run() == ConvergeResult(plan(FORWARD), NOTHING, it.pictures[2])
+async def test_after_a_lost_race_there_is_another_plan() -> None:
+    it = await rounds(plan(BACK, RACE), plan(FORWARD), NOTHING)
+    assert await it.run() == ConvergeResult(NOTHING, it.pictures[2], (BACK, FORWARD))
 
 
-@pytest.mark.parametrize("step", [FORWARD, RACE], ids=["changes", "races"])
-async def test_a_world_that_never_settles_is_left_for_later(step: Step) -> None:
-    it = await rounds(*[plan(step)] * (ROUNDS + 1))
+async def test_a_firewall_change_for_a_table_that_changed_is_planned_again() -> None:
+    stale = RulesetChange((AddTable(),), Ruleset(exists=True), base=Ruleset(foreign=("a counter",), exists=True))
+    it = await rounds(plan(UpdateFirewall("blog", stale, "x")), plan(FORWARD), NOTHING)
+    assert (await it.run()).executed == (FORWARD,)
+    assert it.bench.host.firewall.commits == 0
+
+
+@pytest.mark.parametrize(("step", "limit"), [(FORWARD, ROUNDS), (RACE, RACES)], ids=["changes", "races"])
+async def test_a_host_that_never_comes_to_rest_is_left_for_later(step: Step, limit: int) -> None:
+    it = await rounds(*[plan(step)] * (limit + 1))
     with pytest.raises(TemporaryError, match="changes faster"):
         await it.run()
-    assert len(it.decided) == ROUNDS
+    assert len(it.decided) == limit
 
 
 def test_the_next_look_is_the_soonest_that_a_finding_asks_for() -> None:

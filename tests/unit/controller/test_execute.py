@@ -8,12 +8,13 @@ from dockerv6.dockerd.model import NetworkSpec
 from dockerv6.dockerd.port import EngineApiError, EngineConflict, EngineTooOld, EngineUnavailable
 from dockerv6.firewall.model import FilterVariant, ForwardDrop
 from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable
+from dockerv6.firewall.ruleset import RulesetChange
 from dockerv6.hostnet.port import HostNetPermissionError
 from dockerv6.ipam.ledger import LedgerError
 from dockerv6.planning import steps as s
 from dockerv6.planning.host.sysctls import FORWARDING
 from dockerv6.planning.plan import Plan
-from dockerv6.planning.steps import BindSubnet, CreateNetwork, EnsureRules, RemoveNetwork, SetSysctl, Step
+from dockerv6.planning.steps import BindSubnet, CreateNetwork, RemoveNetwork, SetSysctl, Step, UpdateFirewall
 from dockerv6.reconciler.handler import TemporaryError
 from tests.simulation.resources import network
 from tests.unit.planning.scene import container
@@ -41,7 +42,7 @@ async def test_every_step_can_be_done_twice() -> None:
         s.KeepPoolPrefix("other", PREFIX),
         s.SetSysctl(FORWARDING, "1", "0", "x"),
         s.RepairBridge("v6-blog", IPv6Interface("fd00::1/64"), "x"),
-        s.EnsureRules("blog", (), "x"),
+        s.UpdateFirewall("blog", RulesetChange(), "x"),
         s.AddAcceptRule(FORWARD),
         s.RememberEndpoints("blog", "blog", (endpoint,)),
         s.AttachEndpoint("blog", endpoint),
@@ -112,7 +113,7 @@ async def test_a_refused_container_does_not_keep_the_next_one_away(error: Except
 CREATE = CreateNetwork(NetworkSpec("blog"), "x")
 REMOVE = RemoveNetwork("1", "blog", "x")
 BIND = BindSubnet("blog", "default", IPv6Network("fd00::/64"), None, "x")
-RULES = EnsureRules("blog", (), "x")
+RULES = UpdateFirewall("blog", RulesetChange(), "x")
 SYSCTL = SetSysctl("net.x", "1", "0", "x")
 
 

@@ -26,25 +26,25 @@ async def test_a_burst_of_syncs_is_one_transaction() -> None:
     bench.host.firewall.flush_all()
     bench.context.firewall.invalidate()
     commits = bench.host.firewall.commits
-    repairs = await asyncio.gather(*(bench.context.firewall.sync() for _ in range(10)))
+    repairs = await asyncio.gather(*(bench.context.firewall.repair() for _ in range(10)))
     assert bench.host.firewall.commits == commits + 1
     assert all(r.drift for r in repairs[:1])
 
 
 async def test_what_was_in_place_and_is_not_is_drift() -> None:
     bench = await bound("a")
-    assert not (await bench.context.firewall.sync()).drift
+    assert not (await bench.context.firewall.repair()).drift
     bench.host.firewall.flush_all()
     bench.context.firewall.invalidate()
-    repair = await bench.context.firewall.sync()
+    repair = await bench.context.firewall.repair()
     assert repair.drift
-    assert "a" in repair.change.by_owner()
+    assert "a" in repair.change.by_owner
 
 
 async def test_what_is_newly_wanted_is_no_drift() -> None:
     bench = await bound("a")
     await bench.accept(network("a", egress={"interfaces": ["eth0"]}))
-    repair = await bench.context.firewall.sync()
+    repair = await bench.context.firewall.repair()
     assert not repair.change.empty
     assert not repair.drift
 
@@ -53,7 +53,7 @@ async def test_an_equal_table_is_not_written() -> None:
     bench = await bound("a")
     commits = bench.host.firewall.commits
     bench.context.firewall.invalidate()
-    assert (await bench.context.firewall.sync()).change.empty
+    assert (await bench.context.firewall.repair()).change.empty
     assert bench.host.firewall.commits == commits
 
 
@@ -74,14 +74,15 @@ async def test_the_announcement_of_its_own_commit_is_no_reason_to_read_again(
     monkeypatch.setattr(type(firewall), "generation", property(lambda self: (start + self.commits) % 2**32))
     keeper.invalidate()
     firewall.flush_all()
-    await keeper.sync()
+    await keeper.repair()
     assert reads == 1
     keeper.invalidate(firewall.generation)
-    assert (await keeper.sync()).change.empty
+    assert (await keeper.repair()).change.empty
     assert reads == 1
     firewall.flush_all()
-    keeper.invalidate((start + firewall.commits + 1) % 2**32)
-    assert (await keeper.sync()).drift
+    firewall.commits += 1  # somebody else's
+    keeper.invalidate(firewall.generation)
+    assert (await keeper.repair()).drift
     assert reads == 2
 
 
@@ -90,7 +91,7 @@ async def test_the_view_says_who_lacks_what() -> None:
     bench.host.firewall.flush_all()
     bench.context.firewall.invalidate()
     view = await bench.context.firewall.view()
-    assert view.pending_changes.keys() == {"", "a", "b"}
+    assert view.change.owners == {"", "a", "b"}
     assert view.backend == "fake"
 
 
@@ -116,8 +117,8 @@ async def test_a_refused_transaction_comes_out_and_is_tried_again() -> None:
     await bench.context.firewall.view()
     bench.host.firewall.fail_next(FirewallRejected("no"))
     with pytest.raises(FirewallRejected):
-        await bench.context.firewall.sync()
-    await bench.context.firewall.sync()
+        await bench.context.firewall.repair()
+    await bench.context.firewall.repair()
     assert bench.host.rules_of("a")
 
 
@@ -128,10 +129,10 @@ async def test_nobodys_elements_are_removed_before_the_sources_were_listed() -> 
     bench.host.store, bench.host.ledger = fresh.store, fresh.ledger
     bench.host.files.contents.clear()
     again = await bench.host.bench()
-    await again.context.firewall.sync()
+    await again.context.firewall.repair()
     assert bench.host.rules_of("a") == rules
     again.context.firewall.may_sweep = True
-    await again.context.firewall.sync()
+    await again.context.firewall.repair()
     assert bench.host.firewall.ruleset == EMPTY
 
 
@@ -144,13 +145,13 @@ async def test_rules_of_a_resource_whose_file_is_invalid_stay_although_the_state
     again = await bench.host.bench()
     await again.accept()
     again.context.firewall.may_sweep = True
-    await again.context.firewall.sync()
+    await again.context.firewall.repair()
     assert bench.host.rules_of("a") == rules
 
 
 async def test_a_resource_without_a_subnet_makes_no_table() -> None:
     bench = await Host().bench(network("a", suspend=True), network("b", addressing={"poolRef": {"name": "x"}}))
-    await bench.context.firewall.sync()
+    await bench.context.firewall.repair()
     assert bench.host.firewall.ruleset == EMPTY
     assert not bench.context.firewall.wanted
     assert not bench.context.firewall.idle
@@ -168,7 +169,7 @@ async def test_it_is_idle_when_no_resource_is_left() -> None:
 async def test_a_sweep_leaves_nothing_behind() -> None:
     bench = await bound("a")
     bench.host.filter.add_forward_drop(FORWARD)
-    await bench.context.firewall.admit(FORWARD)
+    await bench.context.firewall.add_accept_rule(FORWARD)
     await bench.context.firewall.sweep()
     assert bench.host.firewall.ruleset == EMPTY
     assert not bench.host.filter.accept_rules
@@ -202,7 +203,7 @@ class TestUdpFlows:
         bench.host.engine.run_container("web", "a", ports=ports)
         self.begin(bench, 53, 54, 8080)
         bench.invalidate_all()
-        await bench.context.firewall.sync()
+        await bench.context.firewall.repair()
         return bench
 
     def begin(self, bench: Bench, *ports: int) -> None:
@@ -218,7 +219,7 @@ class TestUdpFlows:
         self.begin(bench, 53, 54)
         bench.host.engine.stop_container(next(iter(await bench.host.engine.running_container_ids())))
         bench.invalidate_all()
-        await bench.context.firewall.sync()
+        await bench.context.firewall.repair()
         assert self.left(bench) == [54]
 
     async def test_those_through_the_host_to_elsewhere_are_not(self) -> None:
@@ -230,7 +231,7 @@ class TestUdpFlows:
         bench.host.engine.run_container("web", "a", ports=("53:53/udp",))
         bench.host.net.udp_flows = [(IPv6Address("::1"), 53)]
         bench.invalidate_all()
-        await bench.context.firewall.sync()
+        await bench.context.firewall.repair()
         assert bench.host.net.udp_flows == []
 
     async def test_those_of_one_address_too(self) -> None:
@@ -243,7 +244,7 @@ class TestUdpFlows:
         bench = await self.with_flows("53:53/udp")
         self.begin(bench, 53)
         bench.invalidate_all()
-        await bench.context.firewall.sync()
+        await bench.context.firewall.repair()
         assert self.left(bench) == [53]
 
     async def test_a_host_that_denies_it_has_the_rules_all_the_same(self) -> None:
@@ -251,18 +252,18 @@ class TestUdpFlows:
         bench.host.engine.run_container("web", "a", ports=("53:53/udp",))
         bench.host.net.deny()
         bench.invalidate_all()
-        await bench.context.firewall.sync()
+        await bench.context.firewall.repair()
         assert bench.host.ports() == {"udp 53 ::": "web:53"}
 
 
 async def test_a_fingerprint_is_that_of_our_table_and_of_the_hosts_filter() -> None:
     bench = await bound("a")
     keeper = bench.context.firewall
-    assert await keeper.fingerprint() is None
+    assert await keeper.poll_revision() is None
     bench.host.firewall.revision = 1
-    one = await keeper.fingerprint()
+    one = await keeper.poll_revision()
     bench.host.filter.revision = 1
-    assert None is not one != await keeper.fingerprint()
+    assert None is not one != await keeper.poll_revision()
 
 
 async def test_the_view_says_where_ports_lead_and_which_do_not() -> None:

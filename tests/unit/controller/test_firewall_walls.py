@@ -69,7 +69,7 @@ async def test_a_place_that_can_be_mended_concerns_nobody() -> None:
     await it.since()
     it.filter.add_forward_drop(FORWARD)
     assert await it.since() == []
-    await it.bench.context.firewall.admit(FORWARD)
+    await it.bench.context.firewall.add_accept_rule(FORWARD)
     assert await it.since() == []
 
 

@@ -4,13 +4,14 @@ from ipaddress import IPv6Address, IPv6Network
 
 import pytest
 
-from dockerv6.controller.desired_firewall import published, resource_of
-from dockerv6.dockerd.model import Attachment
+from dockerv6.dockerd.model import Attachment, Network
 from dockerv6.firewall.model import FirewallIntent, NetworkIntent, PortIntent
 from dockerv6.firewall.port import FirewallUnavailable
 from dockerv6.firewall.render import render
 from dockerv6.firewall.ruleset import EMPTY
 from dockerv6.lib.networking import TransportProtocol
+from dockerv6.planning.firewall.contributions import resource_of
+from dockerv6.planning.firewall.desired import published_ports
 from tests.simulation.resources import network, policy
 from tests.world import Bench, Host
 
@@ -25,7 +26,7 @@ async def made(host: Host | None = None) -> Bench:
     await bench.reconcile("a")
     bench.host.engine.run_container("young", "a", ports=("8080:80",))
     bench.invalidate_all()
-    await bench.context.firewall.sync()
+    await bench.context.firewall.repair()
     return bench
 
 
@@ -43,12 +44,14 @@ def test_where_ports_lead_is_read_from_the_table() -> None:
         PortIntent("a", TransportProtocol.UDP, 53, WEB, 53, host_address=HOST),
         PortIntent("policy/a", TransportProtocol.SCTP, 9, WEB, 9),
     )
-    assert published(render(FirewallIntent((NetworkIntent("a", IPv6Network("fd00::/64"), "br-a"),), ports=ports))) == {
+    assert published_ports(
+        render(FirewallIntent((NetworkIntent("a", IPv6Network("fd00::/64"), "br-a"),), ports=ports))
+    ) == {
         ("tcp", 80, None): (WEB, 8080),
         ("udp", 53, HOST): (WEB, 53),
         ("sctp", 9, None): (WEB, 9),
     }
-    assert published(EMPTY) == {}
+    assert published_ports(EMPTY) == {}
 
 
 def test_owners_stand_for_resources_of_two_kinds() -> None:
@@ -87,7 +90,7 @@ class TestWhoHasAPort:
         host.engine.create_container("old")
         await self.with_old(await made(host))
         bench = await again(host)
-        await bench.context.firewall.sync()
+        await bench.context.firewall.repair()
         assert host.ports() == {"tcp 8080 ::": "young:80"}
 
     @pytest.mark.parametrize("early", [True, False])
@@ -99,8 +102,8 @@ class TestWhoHasAPort:
         if early:  # the table can't be read at first
             host.firewall.fail_next(FirewallUnavailable("busy"))
             await bench.context.firewall.view()
-            bench.context.firewall.assignment()
-        await bench.context.firewall.sync()
+            assert bench.context.firewall.assignment.networks == {}
+        await bench.context.firewall.repair()
         assert host.ports() == {"tcp 8080 ::": "young:80"}
 
     async def test_the_other_has_it_when_it_is_free(self) -> None:
@@ -110,7 +113,7 @@ class TestWhoHasAPort:
         await self.with_old(bench)
         host.engine.stop_container(host.engine.container_ids()["young"])
         bench.invalidate_all()
-        await bench.context.firewall.sync()
+        await bench.context.firewall.repair()
         assert host.ports() == {"tcp 8080 ::": "old:8080"}
 
 
@@ -151,16 +154,17 @@ class TestPolicies:
         bench = await host.bench(policy("a"), policy("b"))
         await bench.context.world.networks()
         keeper = bench.context.firewall
-        assert [n.name for n in keeper.assignment().networks["a"]] == ["shop"]
+        assert [n.name for n in keeper.assignment.networks["a"]] == ["shop"]
         await bench.delete("a", "IPv6Policy")
-        assert [n.name for n in keeper.assignment().networks["b"]] == ["shop"]
-        assert "a" not in keeper.assignment().networks
+        assert [n.name for n in keeper.assignment.networks["b"]] == ["shop"]
+        assert "a" not in keeper.assignment.networks
 
     async def test_an_observed_network_comes_back_to_the_policy_with_its_resources_end(self) -> None:
         host = Host()
         await host.create_foreign("shop", "fd99::/64")
         bench = await host.bench(policy("a"), network("shop", managementPolicy="Observe"))
         await bench.context.world.networks()
-        assert bench.context.firewall.assignment().networks["a"] == ()
+        assert bench.context.firewall.assignment.networks["a"] == ()
         await bench.delete("shop")
-        assert [n.name for n in bench.context.firewall.assignment().networks["a"]] == ["shop"]
+        claimed: tuple[Network, ...] = bench.context.firewall.assignment.networks["a"]
+        assert [n.name for n in claimed] == ["shop"]

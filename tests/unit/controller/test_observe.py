@@ -28,7 +28,7 @@ async def test_everything_is_seen() -> None:
     assert [a.container_id for a in picture.attachments] == [web]
     assert picture.remembered == ()
     assert "v6-blog" in picture.host.interfaces
-    assert picture.rules.pending_changes == {}
+    assert picture.rules.change.empty
     assert len(picture.entropy) == 5
 
 

@@ -205,7 +205,7 @@ async def test_an_address_that_comes_or_goes_concerns_who_has_ports_on_it(bell: 
     bell.host.engine.run_container("web", "a", ports=("[2001:db8:3::5]:8080:80",))
     bell.host.engine.run_container("db", "b", ports=("8081:81",))
     bell.bench.invalidate_all()
-    await bell.bench.context.firewall.sync()
+    await bell.bench.context.firewall.repair()
     guests = Interface(90, "virbr0", "bridge", up=True, mtu=1500)
     bell.host.net.add_interface(guests)
     await bell.kernel(ChangeKind.LINK, "virbr0")

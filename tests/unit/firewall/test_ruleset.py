@@ -50,7 +50,7 @@ def chain(name: str, of: Ruleset = BOTH) -> Chain:
 def test_what_is_as_it_should_be_needs_no_change() -> None:
     change = diff(BOTH, BOTH)
     assert change.empty
-    assert (change.owners, change.describe(), change.by_owner()) == (frozenset(), (), {})
+    assert (change.owners, change.describe(), change.by_owner) == (frozenset(), (), {})
 
 
 def test_everything_is_made_where_nothing_is() -> None:
@@ -70,7 +70,7 @@ def test_an_added_network_touches_nothing_but_its_own_elements() -> None:
     assert {type(step) for step in change.operations} == {AddElements}
     assert change.owners == {"shop"}
     assert "add fd12:3456:789a:2::/64 . br-shop to set networks (shop)" in change.describe()
-    assert change.by_owner()["shop"][0] == "add fd12:3456:789a:2::/64 to set egress_pinned"
+    assert change.by_owner["shop"][0] == "add fd12:3456:789a:2::/64 to set egress_pinned"
 
 
 def test_a_removed_network_touches_nothing_but_its_own_elements() -> None:
@@ -256,7 +256,7 @@ def test_what_somebody_did_to_a_chain_of_owned_rules_is_told_to_nobody_in_partic
 def test_a_deleted_rule_is_told_to_its_owner() -> None:
     there = chain("prefix_in", AT_HOME)
     change = diff(AT_HOME, with_chain(AT_HOME, replace(there, rules=there.rules[1:])))
-    assert change.by_owner() == {
+    assert change.by_owner == {
         "home": ("add ip6 daddr 2001:db8:8:7::/64 dnat prefix to fd12:3456:789a:8::/64 to chain prefix_in",)
     }
 
@@ -321,7 +321,7 @@ def test_a_map_that_became_a_set_has_the_table_made_anew() -> None:
 def test_a_table_that_goes_takes_everybodys_elements() -> None:
     change = diff(EMPTY, BOTH)
     assert change.owners == {SHARED, "blog", "shop"}
-    assert change.by_owner()["blog"] == ("delete the table: nothing asks for it any more",)
+    assert change.by_owner["blog"] == ("delete the table: nothing asks for it any more",)
 
 
 def test_a_ruleset_reads_well() -> None:

@@ -15,11 +15,16 @@ from dockerv6.dockerd.model import (
     PortBinding,
     SubnetConfig,
 )
+from dockerv6.firewall.expr import Element, ElementSet, KeyType
 from dockerv6.firewall.model import FilterVariant, ForwardDrop
+from dockerv6.firewall.operations import AddElements, AddTable
+from dockerv6.firewall.ruleset import RulesetChange
 from dockerv6.hostnet.model import Interface, Route, RouteProtocol
 from dockerv6.ipam.ledger import Allocation, AllocationState
 from dockerv6.planning.addressing.tracked_prefixes import PreviousPrefix, TrackedPrefix
 from dockerv6.planning.docker.network_spec import network_spec, with_spec_hash
+from dockerv6.planning.firewall.contributions import network_contribution
+from dockerv6.planning.firewall.desired import DesiredFirewall, FirewallSnapshot
 from dockerv6.planning.inputs import Desired, Holdings, HostView, Identity, NetworkIndex, Observed, RulesView
 from dockerv6.planning.network import plan_network
 from dockerv6.planning.plan import Finding, Plan
@@ -131,12 +136,29 @@ def host(*interfaces: Interface, routes: tuple[Route, ...] = (DEFAULT_ROUTE,), *
     return replace(view, **changes)  # type: ignore[arg-type]
 
 
+def rules_in_place(subnet: IPv6Network = SUBNET) -> FirewallSnapshot:
+    """Our table with the rules of network blog."""
+    desired_ = DesiredFirewall((network_contribution(network("blog"), subnet, ()),))
+    return FirewallSnapshot(desired_, desired_.ruleset)
+
+
+IN_PLACE = rules_in_place()
+
+
+def lacking(*owners: str, **changes: object) -> RulesView:
+    """A table that lacks an element of each owner; "" stands for the table itself."""
+    elements = tuple(Element(("x",), owner) for owner in owners if owner)
+    networks = ElementSet("networks", (KeyType.PREFIX,))
+    added = (AddElements(networks, elements),) if elements else ()
+    change = RulesetChange((*((AddTable(),) if "" in owners else ()), *added))
+    return replace(RulesView(change=change, snapshot=IN_PLACE, backend="fake"), **changes)  # type: ignore[arg-type]
+
+
 def observed(*networks: Network, **changes: object) -> Observed:
     """A moment of the world in which these networks are there, their bridges in order, the rules in place."""
     view = host(*(bridge(n) for n in networks if n.bridge))
-    moment = Observed(
-        now=NOW, engine=ENGINE_28, networks=NetworkIndex(networks), host=view, rules=RulesView(backend="fake")
-    )
+    rules = RulesView(snapshot=IN_PLACE, backend="fake")
+    moment = Observed(now=NOW, engine=ENGINE_28, networks=NetworkIndex(networks), host=view, rules=rules)
     return replace(moment, **changes)  # type: ignore[arg-type]
 
 
@@ -189,7 +211,7 @@ def binding(port: int, to: int = 80, at: str | None = "::", protocol: str = "tcp
 
 
 HELD = holdings(allocation())
-OFF = {"blog": ("add x to set networks",)}
+LACKING = lacking("blog")
 
 
 def settled(**changes: object) -> tuple[Network, Observed]:

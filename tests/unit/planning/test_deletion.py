@@ -5,7 +5,8 @@ import pytest
 
 from dockerv6.hostnet.model import Interface, ProxyNeighbour
 from dockerv6.planning.deletion import GarbageInputs, plan_deletion, plan_garbage, unclaimed_networks
-from dockerv6.planning.inputs import NetworkIndex, Observed, ProxiedSubnet, RulesView
+from dockerv6.planning.firewall.contributions import ProxiedSubnet
+from dockerv6.planning.inputs import NetworkIndex, Observed, RulesView
 from dockerv6.planning.plan import Plan
 from dockerv6.planning.steps import ForgetSubnet, ReleaseSubnet, RemoveNetwork, RemoveProxyNeighbour
 from tests.simulation.resources import network
@@ -23,6 +24,7 @@ from tests.unit.planning.scene import (
     holdings,
     host,
     kinds,
+    lacking,
     live,
     observed,
     reasons,
@@ -30,7 +32,7 @@ from tests.unit.planning.scene import (
 )
 
 HELD = holdings(allocation())
-OFF = RulesView(pending_changes={"blog": ("remove x",)})
+OFF = lacking("blog")
 
 
 def delete(moment: Observed, **spec: object) -> Plan:
@@ -38,11 +40,11 @@ def delete(moment: Observed, **spec: object) -> Plan:
 
 
 def test_network_then_allocation_then_rules_go() -> None:
-    assert kinds(delete(observed(live()))) == ["RemoveNetwork", "ReleaseSubnet", "EnsureRules"]
+    assert kinds(delete(observed(live()))) == ["RemoveNetwork", "ReleaseSubnet", "UpdateFirewall"]
 
 
 def test_nothing_left_is_nothing_to_do() -> None:
-    assert plan_deletion(desired(), observed(), holdings()) == Plan("IPv6Network", "blog")
+    assert plan_deletion(desired(), observed(rules=RulesView()), holdings()) == Plan("IPv6Network", "blog")
 
 
 def test_running_containers_are_waited_for_by_name() -> None:
@@ -68,12 +70,12 @@ def test_stopped_containers_are_not_waited_for() -> None:
 )
 def test_a_network_that_is_to_stay_stays_but_its_rules_go(spec: dict[str, object]) -> None:
     plan = delete(observed(live(), attachments=(container("web"),)), **spec)
-    assert kinds(plan) == ["ReleaseSubnet", "EnsureRules"]
+    assert kinds(plan) == ["ReleaseSubnet", "UpdateFirewall"]
 
 
 def test_rules_of_an_observed_network_go_without_an_allocation() -> None:
     wish = desired(managementPolicy="Observe", networkName="x")
-    assert kinds(plan_deletion(wish, observed(foreign("x"), rules=OFF), holdings())) == ["EnsureRules"]
+    assert kinds(plan_deletion(wish, observed(foreign("x"), rules=OFF), holdings())) == ["UpdateFirewall"]
 
 
 @pytest.mark.parametrize("spec", [{}, {"deletionPolicy": "Orphan"}])
@@ -124,7 +126,7 @@ class TestNeighbours:
         there = live(subnet=self.SUBNET)
         moment = observed(there, host=self.HOST, proxied_subnets=(self.MINE, self.OTHERS))
         plan = plan_deletion(desired(), moment, holdings(allocation(self.SUBNET)))
-        assert kinds(plan) == ["RemoveNetwork", "RemoveProxyNeighbour", "ReleaseSubnet", "EnsureRules"]
+        assert kinds(plan) == ["RemoveNetwork", "RemoveProxyNeighbour", "ReleaseSubnet", "UpdateFirewall"]
 
     def test_what_somebody_else_asks_for_too_stays(self) -> None:
         there = foreign("x", str(self.SUBNET))

@@ -7,13 +7,13 @@ from dockerv6.firewall.model import HostFilterState
 from dockerv6.planning.docker.network_spec import own_network
 from dockerv6.planning.inputs import Holdings, HostView, NetworkIndex, RulesView
 from dockerv6.planning.plan import Plan
-from dockerv6.planning.steps import AttachEndpoint, CreateNetwork, EnsureRules, RepairBridge
+from dockerv6.planning.steps import AttachEndpoint, CreateNetwork, RepairBridge, UpdateFirewall
 from tests.simulation.resources import network
 from tests.unit.planning.scene import (
     ENGINE_20_10,
     FORWARD,
     HELD,
-    OFF,
+    LACKING,
     STUBBORN,
     SUBNET,
     allocation,
@@ -24,6 +24,7 @@ from tests.unit.planning.scene import (
     foreign,
     host,
     kinds,
+    lacking,
     live,
     observed,
     reasons,
@@ -34,7 +35,7 @@ from tests.unit.planning.scene import (
 class TestCreation:
     def test_allocates_then_makes_the_rules_then_the_network(self) -> None:
         plan = decide(desired(), observed(host=host(forwarding="0")))
-        assert kinds(plan) == ["BindSubnet", "SetSysctl", "EnsureRules", "CreateNetwork"]
+        assert kinds(plan) == ["BindSubnet", "SetSysctl", "UpdateFirewall", "CreateNetwork"]
         assert plan.findings == ()
 
     def test_a_network_that_is_as_it_should_be_needs_nothing(self) -> None:
@@ -64,7 +65,7 @@ class TestCreation:
 
 class TestRefusals:
     def test_a_suspended_resource_is_left_alone(self) -> None:
-        plan = decide(desired(suspend=True), observed(rules=RulesView(pending_changes=OFF)), HELD)
+        plan = decide(desired(suspend=True), observed(rules=LACKING), HELD)
         assert (plan.empty, reasons(plan)) == (True, [("Ready", "Suspended")])
 
     def test_an_unsupported_field_keeps_the_resource_from_being_applied(self) -> None:
@@ -98,9 +99,9 @@ class TestRefusals:
 
     def test_a_subnet_that_can_not_be_had_stops_the_network_but_keeps_the_rules(self) -> None:
         wish = desired(addressing={"subnet": "fd99::/64"})
-        moment = observed(live(), foreign("x"), rules=RulesView(pending_changes=OFF))
+        moment = observed(live(), foreign("x"), rules=LACKING)
         plan = decide(wish, moment, HELD)
-        assert kinds(plan) == ["EnsureRules"]
+        assert kinds(plan) == ["UpdateFirewall"]
         assert reasons(plan) == [("SubnetAllocated", "SubnetOverlap")]
 
     def test_a_foreign_network_of_the_name_is_not_taken_over(self) -> None:
@@ -138,9 +139,9 @@ class TestRefusals:
 
 class TestFaults:
     def test_an_engine_that_gives_no_answer_does_not_keep_the_rules_from_being_mended(self) -> None:
-        there, moment = settled(engine=None, engine_problem="refused", rules=RulesView(pending_changes=OFF))
+        there, moment = settled(engine=None, engine_problem="refused", rules=LACKING)
         plan = decide(desired(), moment, HELD)
-        assert kinds(plan) == ["EnsureRules"]
+        assert kinds(plan) == ["UpdateFirewall"]
         assert reasons(plan) == [("NetworkReady", "EngineUnavailable")]
         assert plan.findings[0].retry
         assert there.id
@@ -168,17 +169,15 @@ class TestFaults:
 
 class TestDrift:
     def test_flushed_rules_come_back_and_are_drift(self) -> None:
-        _, moment = settled(
-            rules=RulesView(pending_changes={"": ("add table",), "blog": ("add x",), "shop": ("add y",)})
-        )
+        _, moment = settled(rules=lacking("", "blog", "shop"))
         plan = decide(desired(), moment, HELD)
         (ensure,) = plan.steps
-        assert isinstance(ensure, EnsureRules)
-        assert ensure.changes == ("add table", "add x")
-        assert plan.drift == ("firewall: add table", "firewall: add x")
+        assert isinstance(ensure, UpdateFirewall)
+        assert ensure.changes == ("add the table", "add x to set networks")
+        assert plan.drift == ("firewall: add the table", "firewall: add x to set networks")
 
     def test_rules_that_never_were_are_no_drift(self) -> None:
-        assert decide(desired(), observed(rules=RulesView(pending_changes=OFF)), HELD).drift == ()
+        assert decide(desired(), observed(rules=LACKING), HELD).drift == ()
 
     def test_a_removed_network_comes_back_with_its_subnet_and_its_containers(self) -> None:
         web, db = container("web"), container("db", ipv6=str(SUBNET[5]))
@@ -282,8 +281,8 @@ class TestObserve:
 
     def test_a_foreign_network_gets_rules_and_nothing_else(self) -> None:
         there = foreign("compose_default")
-        plan = decide(self.WISH, observed(there, rules=RulesView(pending_changes=OFF), host=host(forwarding="0")))
-        assert kinds(plan) == ["SetSysctl", "EnsureRules"]
+        plan = decide(self.WISH, observed(there, rules=LACKING, host=host(forwarding="0")))
+        assert kinds(plan) == ["SetSysctl", "UpdateFirewall"]
         assert plan.findings == ()
 
     def test_a_network_that_is_not_there_is_waited_for(self) -> None:

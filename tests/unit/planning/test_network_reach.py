@@ -10,7 +10,8 @@ from dockerv6.api.options import GATEWAY_MODE_IPV6
 from dockerv6.dockerd.model import BRIDGE_NAME, EngineInfo, Network
 from dockerv6.hostnet.model import Interface, ProxyNeighbour
 from dockerv6.planning.docker.network_spec import network_spec, with_spec_hash
-from dockerv6.planning.inputs import NetworkIndex, ProxiedSubnet, RulesView
+from dockerv6.planning.firewall.contributions import ProxiedSubnet
+from dockerv6.planning.inputs import NetworkIndex
 from dockerv6.planning.plan import Plan
 from dockerv6.planning.steps import AddProxyNeighbour, CreateNetwork, RemoveProxyNeighbour
 from tests.unit.planning.scene import (
@@ -18,7 +19,7 @@ from tests.unit.planning.scene import (
     ENGINE_28,
     HELD,
     IDENTITY,
-    OFF,
+    LACKING,
     SUBNET,
     allocation,
     bridge,
@@ -32,6 +33,7 @@ from tests.unit.planning.scene import (
     holdings,
     host,
     kinds,
+    lacking,
     live,
     observed,
     reasons,
@@ -157,9 +159,9 @@ class TestTranslated:
         wish = desired(egress={"mode": "PrefixTranslation", "prefixFrom": {"interface": "eth0"}})
         there = live(wish)
         held = holding(allocation(), following=tracked("2001:db8:200::/48", "2001:db8:100::/48"))
-        moment = observed(there, applied=True, attachments=(container("web"),), rules=RulesView(pending_changes=OFF))
+        moment = observed(there, applied=True, attachments=(container("web"),), rules=LACKING)
         plan = decide(wish, moment, held)
-        assert (kinds(plan), plan.disconnected, plan.findings) == (["EnsureRules"], 0, ())
+        assert (kinds(plan), plan.disconnected, plan.findings) == (["UpdateFirewall"], 0, ())
 
     def test_a_prefix_that_is_too_long_is_told_of_for_the_subnet_that_is_asked_for(self) -> None:
         wish = desired(egress={"mode": "PrefixTranslation", "prefixFrom": {"interface": "eth0"}})
@@ -175,7 +177,7 @@ class TestOtherDrivers:
     @pytest.mark.parametrize("driver", ["macvlan", "ipvlan"])
     def test_a_network_is_made_without_rules_and_without_forwarding(self, driver: str) -> None:
         wish = desired(driver=driver, options={"parent": "eth0"})
-        rules = RulesView(problem="install nft", pending_changes=OFF)
+        rules = lacking("blog", problem="install nft")
         plan = decide(wish, observed(host=host(forwarding="0"), rules=rules))
         assert (kinds(plan), plan.findings) == (["BindSubnet", "CreateNetwork"], ())
 
@@ -191,26 +193,27 @@ class TestOtherDrivers:
             "RememberEndpoints",
             "DetachEndpoint",
             "RemoveNetwork",
+            "UpdateFirewall",
             "CreateNetwork",
             "AttachEndpoint",
         ]
 
     def test_rules_of_a_bridge_that_it_took_over_from_go(self) -> None:
         wish = desired(driver="macvlan", options={"parent": "eth0"})
-        moment = observed(live(wish), applied=True, rules=RulesView(pending_changes=OFF))
-        assert kinds(decide(wish, moment, HELD)) == ["EnsureRules"]
-        assert decide(wish, replace(moment, rules=RulesView(pending_changes=OFF, problem="install nft")), HELD).empty
+        moment = observed(live(wish), applied=True, rules=LACKING)
+        assert kinds(decide(wish, moment, HELD)) == ["UpdateFirewall"]
+        assert decide(wish, replace(moment, rules=lacking("blog", problem="install nft")), HELD).empty
 
     def test_a_bridge_that_still_runs_is_looked_after(self) -> None:
         wish = desired(driver="macvlan", options={"parent": "eth0"})
-        _, moment = settled(attachments=(container("web"),), rules=RulesView(pending_changes=OFF))
+        _, moment = settled(attachments=(container("web"),), rules=LACKING)
         plan = decide(wish, moment, HELD)
-        assert (kinds(plan), reasons(plan)) == (["EnsureRules"], [("NetworkReady", "RecreateBlocked")])
+        assert (kinds(plan), reasons(plan)) == (["UpdateFirewall"], [("NetworkReady", "RecreateBlocked")])
 
     def test_an_observed_one_needs_nothing_of_the_host(self) -> None:
         there = replace(foreign("x"), driver="macvlan", options={"parent": "eth0"})
         wish = desired(managementPolicy="Observe", networkName="x")
-        moment = observed(there, host=host(forwarding="0"), rules=RulesView(pending_changes={"": ("add table",)}))
+        moment = observed(there, host=host(forwarding="0"), rules=lacking(""))
         assert decide(wish, moment) == Plan("IPv6Network", "blog")
         assert reasons(decide(wish, replace(moment, networks=NetworkIndex((replace(there, ipam=()),))))) == [
             ("NetworkReady", "NoIPv6")

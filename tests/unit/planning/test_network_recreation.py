@@ -6,13 +6,13 @@ from ipaddress import IPv6Address, IPv6Network
 import pytest
 
 from dockerv6.dockerd.model import Attachment
-from dockerv6.planning.inputs import SPEC_HASH, Desired, NetworkIndex, Observed, RulesView
+from dockerv6.planning.inputs import SPEC_HASH, Desired, NetworkIndex, Observed
 from dockerv6.planning.plan import Plan
 from dockerv6.planning.steps import AttachEndpoint, CreateNetwork, DetachEndpoint, RememberEndpoints
 from tests.simulation.resources import pool
 from tests.unit.planning.scene import (
     HELD,
-    OFF,
+    LACKING,
     SUBNET,
     allocation,
     container,
@@ -34,7 +34,7 @@ from tests.unit.planning.scene import (
 class TestUpdate:
     def test_an_idle_network_is_made_anew(self) -> None:
         plan = recreate("WhenIdle")
-        assert kinds(plan) == ["RememberNetwork", "RemoveNetwork", "CreateNetwork"]
+        assert kinds(plan) == ["RememberNetwork", "RemoveNetwork", "UpdateFirewall", "CreateNetwork"]
         assert str(plan.disruption) == "Recreate"
 
     def test_stopped_containers_are_idle_and_are_attached_again(self) -> None:
@@ -44,6 +44,7 @@ class TestUpdate:
             "RememberEndpoints",
             "DetachEndpoint",
             "RemoveNetwork",
+            "UpdateFirewall",
             "CreateNetwork",
             "AttachEndpoint",
         ]
@@ -56,8 +57,8 @@ class TestUpdate:
         assert "cron" not in plan.findings[0].message
 
     def test_a_busy_network_keeps_its_rules_while_it_waits(self) -> None:
-        plan = recreate("WhenIdle", container("web"), rules=RulesView(pending_changes=OFF))
-        assert kinds(plan) == ["EnsureRules"]
+        plan = recreate("WhenIdle", container("web"), rules=LACKING)
+        assert kinds(plan) == ["UpdateFirewall"]
 
     def test_a_recreation_detaches_everybody_and_attaches_them_again(self) -> None:
         web, cron = container("web"), container("cron", running=False)
@@ -74,7 +75,7 @@ class TestUpdate:
     def test_a_new_subnet_is_surely_ours_before_the_old_network_goes(self) -> None:
         _, moment = settled()
         plan = decide(desired(addressing={"subnet": "fd00:5::/64"}), moment, HELD)
-        assert kinds(plan) == ["RememberNetwork", "BindSubnet", "RemoveNetwork", "EnsureRules", "CreateNetwork"]
+        assert kinds(plan) == ["RememberNetwork", "BindSubnet", "RemoveNetwork", "UpdateFirewall", "CreateNetwork"]
 
     def test_who_was_detached_comes_back_although_the_recreation_was_stopped(self) -> None:
         moment = observed(live(), foreign("x"), remembered=(container("web"),))
@@ -100,7 +101,7 @@ class TestUpdate:
     def test_a_lost_ledger_is_rebuilt_even_while_a_recreation_waits(self) -> None:
         _, moment = settled(attachments=(container("web"),))
         plan = decide(desired(labels={"team": "web"}), moment)
-        assert kinds(plan) == ["BindSubnet", "EnsureRules"]
+        assert kinds(plan) == ["BindSubnet"]
 
     def test_a_renamed_network_is_made_anew_under_its_new_name(self) -> None:
         _, moment = settled()
@@ -127,7 +128,7 @@ class TestRenumbering:
             "RememberEndpoints",
             "DetachEndpoint",
             "RemoveNetwork",
-            "EnsureRules",
+            "UpdateFirewall",
             "CreateNetwork",
             "AttachEndpoint",
         ]
@@ -183,9 +184,9 @@ class TestRenumbering:
         assert ("CreateNetwork" in kinds(plan)) is goes
 
     def test_while_it_waits_its_rules_and_containers_are_looked_after(self) -> None:
-        moment = self.moment(in_flight=("shop",), remembered=(container("web"),), rules=RulesView(pending_changes=OFF))
+        moment = self.moment(in_flight=("shop",), remembered=(container("web"),), rules=LACKING)
         plan = decide(self.WISH, moment, HELD)
-        assert kinds(plan) == ["EnsureRules", "AttachEndpoint"]
+        assert kinds(plan) == ["UpdateFirewall", "AttachEndpoint"]
 
     def test_what_was_begun_is_ended_whoever_else_is_on_the_way(self) -> None:
         moment = self.moment(container("web"), in_flight=("shop",))
@@ -261,8 +262,8 @@ class TestRolledBack:
 
     def test_rules_and_containers_are_looked_after_all_the_same(self) -> None:
         wish = desired(internal=True)
-        moment = replace(self.refused(wish), remembered=(container("web"),), rules=RulesView(pending_changes=OFF))
-        assert kinds(decide(wish, moment, HELD)) == ["EnsureRules", "AttachEndpoint"]
+        moment = replace(self.refused(wish), remembered=(container("web"),), rules=LACKING)
+        assert kinds(decide(wish, moment, HELD)) == ["UpdateFirewall", "AttachEndpoint"]
 
     def test_a_network_that_is_gone_is_made_as_it_is_wanted(self) -> None:
         wish = desired(internal=True)

@@ -11,7 +11,8 @@ from dockerv6.dockerd.model import Network, SubnetConfig
 from dockerv6.firewall.model import HostFilterState, PortIntent
 from dockerv6.hostnet.model import BridgePort, Interface, ProxyNeighbour
 from dockerv6.lib.networking import TransportProtocol
-from dockerv6.planning.inputs import MANAGED_BY, Holdings, Observed, ProxiedSubnet, RulesView
+from dockerv6.planning.firewall.contributions import ProxiedSubnet
+from dockerv6.planning.inputs import MANAGED_BY, Holdings, Observed, RulesView
 from dockerv6.planning.plan import Plan
 from dockerv6.planning.policy import assign_networks, plan_policy
 from tests.simulation.resources import policy
@@ -25,6 +26,7 @@ from tests.unit.planning.scene import (
     holdings,
     host,
     kinds,
+    lacking,
     live,
     observed,
     reasons,
@@ -111,33 +113,29 @@ class TestPlan:
         assert plan(observed(SHOP), SHOP) == Plan("IPv6Policy", "all")
 
     def test_the_host_goes_before_the_rules_and_the_filter_after_them(self) -> None:
-        rules = RulesView(pending_changes={OWNER: ("add x",)}, filter=HostFilterState((FORWARD,)))
+        rules = lacking(OWNER, filter=HostFilterState((FORWARD,)))
         found = plan(observed(SHOP, host=host(bridge(SHOP), forwarding="0"), rules=rules), SHOP)
-        assert kinds(found) == ["SetSysctl", "EnsureRules", "AddAcceptRule"]
+        assert kinds(found) == ["SetSysctl", "UpdateFirewall", "AddAcceptRule"]
         assert found.drift == ()
 
     def test_rules_that_were_there_before_are_drift(self) -> None:
-        found = plan(
-            observed(SHOP, applied=True, rules=RulesView(pending_changes={OWNER: ("add x",), "": ("add y",)})), SHOP
-        )
-        assert found.drift == ("firewall: add y", "firewall: add x")
+        found = plan(observed(SHOP, applied=True, rules=lacking("", OWNER)), SHOP)
+        assert found.drift == ("firewall: add the table", "firewall: add x to set networks")
 
     def test_other_owners_rules_are_theirs(self) -> None:
-        assert plan(
-            observed(SHOP, rules=RulesView(pending_changes={"all": ("add x",), "policy/b": ("add y",)})), SHOP
-        ).empty
+        assert plan(observed(SHOP, rules=lacking("all", "policy/b")), SHOP).empty
 
     def test_one_without_networks_leaves_the_host_alone(self) -> None:
         moment = observed(host=host(forwarding="0"), rules=RulesView(filter=HostFilterState((FORWARD,))))
         assert plan(moment).empty
 
     def test_one_whose_networks_are_gone_takes_their_rules_away(self) -> None:
-        assert kinds(plan(observed(rules=RulesView(pending_changes={OWNER: ("remove x",)})))) == ["EnsureRules"]
+        assert kinds(plan(observed(rules=lacking(OWNER)))) == ["UpdateFirewall"]
 
     def test_networks_are_never_made_changed_or_removed(self) -> None:
-        off = RulesView(pending_changes={OWNER: ("add x",)}, ports=PUBLISHED)
+        off = lacking(OWNER, ports=PUBLISHED)
         for moment in (observed(SHOP, rules=off), observed(host=host(), rules=off)):
-            assert set(kinds(plan(moment, SHOP))) <= {"EnsureRules"}
+            assert set(kinds(plan(moment, SHOP))) <= {"UpdateFirewall"}
 
     def test_containers_reach_themselves_through_published_ports(self) -> None:
         port = Interface(20, "veth1", "veth", up=True, mtu=1500, master=9, bridge_port=BridgePort())
@@ -164,7 +162,7 @@ class TestFindings:
         assert found.findings[0].retry
 
     def test_a_firewall_that_can_not_be_had_stops_everything(self) -> None:
-        found = plan(observed(SHOP, rules=RulesView(problem="no nft", pending_changes={OWNER: ("add x",)})), SHOP)
+        found = plan(observed(SHOP, rules=lacking(OWNER, problem="no nft")), SHOP)
         assert (found.empty, reasons(found)) == (True, [("FirewallReady", "FirewallUnavailable")])
 
     def test_engines_that_drop_what_is_asked_for_are_told_of(self) -> None:

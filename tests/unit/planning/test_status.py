@@ -4,6 +4,7 @@ import pytest
 
 from dockerv6.api import conditions as cond
 from dockerv6.api.conditions import Conditions, ConditionType, Reason
+from dockerv6.firewall.ruleset import RulesetChange
 from dockerv6.planning.inputs import SPEC_HASH
 from dockerv6.planning.plan import Finding, Plan
 from dockerv6.planning.status import (
@@ -13,7 +14,7 @@ from dockerv6.planning.status import (
     conditions_of,
     suspended_conditions,
 )
-from dockerv6.planning.steps import CreateNetwork, EnsureRules, RemoveNetwork
+from dockerv6.planning.steps import CreateNetwork, RemoveNetwork, UpdateFirewall
 from tests.simulation.resources import pool
 from tests.unit.planning.scene import (
     NOW,
@@ -27,7 +28,7 @@ from tests.unit.planning.scene import (
     tracked,
 )
 
-RULES = EnsureRules("blog", (), "why")
+RULES = UpdateFirewall("blog", RulesetChange(), "why")
 REMOVE = RemoveNetwork("1", "blog", "why")
 NOTHING = Plan("IPv6Network", "blog")
 

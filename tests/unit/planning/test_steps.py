@@ -5,7 +5,7 @@ import pytest
 from dockerv6.planning import steps as s
 from dockerv6.planning.docker.network_spec import network_spec
 from dockerv6.planning.steps import Step
-from tests.unit.planning.scene import FORWARD, IDENTITY, SUBNET, allocation, container, desired, live
+from tests.unit.planning.scene import FORWARD, IDENTITY, SUBNET, allocation, container, desired, lacking, live
 
 POOL = IPv6Network("fd12:3456:789a::/48")
 SPEC = network_spec(desired().resource, SUBNET, IDENTITY)
@@ -23,7 +23,11 @@ EXAMPLES: dict[str, tuple[Step, str, str]] = {
             "~",
             "repair bridge v6-blog: up, with fd00::1/64",
         ),
-        (s.EnsureRules("blog", ("add a", "add b"), "x"), "~", "firewall: add a; add b"),
+        (
+            s.UpdateFirewall("blog", lacking("", "blog").change, "x"),
+            "~",
+            "firewall: add the table; add x to set networks",
+        ),
         (s.AddAcceptRule(FORWARD), "~", "accept marked flows in iptables-nft filter FORWARD"),
         (s.RemoveAcceptRule(FORWARD), "-", "remove the accept rule from iptables-nft filter FORWARD"),
         (s.RememberEndpoints("blog", "blog", (container("web"),)), "~", "remember 1 endpoints of blog"),
@@ -88,7 +92,7 @@ def test_a_failure_is_reported_in_the_condition_of_the_step() -> None:
             "AttachMember",
             "DetachMember",
         },
-        "FirewallReady": {"EnsureRules", "AddAcceptRule", "RemoveAcceptRule"},
+        "FirewallReady": {"UpdateFirewall", "AddAcceptRule", "RemoveAcceptRule"},
         "HostReady": {
             "SetSysctl",
             "RestoreSysctl",

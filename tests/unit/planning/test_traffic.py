@@ -9,18 +9,22 @@ import pytest
 from dockerv6.firewall.model import HostFilterState, PortIntent
 from dockerv6.hostnet.model import BridgePort, Interface, ProxyNeighbour
 from dockerv6.lib.networking import TransportProtocol
-from dockerv6.planning.inputs import Observed, ProxiedSubnet, RulesView
-from dockerv6.planning.steps import AddProxyNeighbour, EnsureRules
+from dockerv6.planning.firewall.contributions import ProxiedSubnet
+from dockerv6.planning.firewall.desired import FirewallSnapshot
+from dockerv6.planning.inputs import Observed, RulesView
+from dockerv6.planning.steps import AddProxyNeighbour, UpdateFirewall
 from dockerv6.planning.traffic import (
     bridge_port_steps,
     bridged,
     forwarding_steps,
+    future_rules_steps,
     proxy_steps,
     rules_steps,
     traffic_findings,
 )
 from tests.unit.planning.scene import (
     FORWARD,
+    LACKING,
     SUBNET,
     bridge,
     desired,
@@ -29,6 +33,7 @@ from tests.unit.planning.scene import (
     holdings,
     host,
     kinds,
+    lacking,
     live,
     observed,
     reasons,
@@ -36,7 +41,7 @@ from tests.unit.planning.scene import (
     tracked,
 )
 
-OFF = RulesView(pending_changes={"": ("add table",), "blog": ("add x",), "shop": ("add y",)})
+OFF = lacking("", "blog", "shop")
 
 
 @pytest.mark.parametrize(("driver", "passes"), [("bridge", True), ("macvlan", False), ("ipvlan", False)])
@@ -57,17 +62,28 @@ class TestRules:
 
     def test_what_all_share_and_what_is_the_resources_own_is_put_right(self) -> None:
         (step,) = rules_steps(desired(), observed(rules=OFF))
-        assert isinstance(step, EnsureRules)
-        assert step.changes == ("add table", "add x")
+        assert isinstance(step, UpdateFirewall)
+        assert step.changes == ("add the table", "add x to set networks")
 
-    def test_what_follows_from_an_earlier_step_is_said_with_its_reason(self) -> None:
-        assert rules_steps(desired(), observed(), "why") == (EnsureRules("blog", (), "why"),)
+    def test_rules_for_a_subnet_that_is_about_to_be_allocated_are_planned_with_it(self) -> None:
+        (step,) = future_rules_steps(desired(), observed(rules=RulesView()), holdings(), SUBNET, (), "why")
+        assert isinstance(step, UpdateFirewall)
+        assert step.changes[0] == "add the table"
+        assert any(str(SUBNET) in line for line in step.changes[1:])
+        table = step.change.target
+        there = observed(rules=replace(LACKING, snapshot=FirewallSnapshot(table=table)))
+        assert future_rules_steps(desired(), there, holdings(), SUBNET, (), "why") == ()
 
     def test_the_host_forwards_then_the_rules_decide_then_we_are_let_pass(self) -> None:
         rules = replace(OFF, filter=HostFilterState((FORWARD,)))
         moment = observed(host=host(forwarding="0", accept_ra={"eth0": "1"}), rules=rules)
-        assert kinds(forwarding_steps(desired(), moment)) == ["SetSysctl", "SetSysctl", "EnsureRules", "AddAcceptRule"]
-        assert forwarding_steps(desired(), observed()) == ()
+        assert kinds(forwarding_steps(moment, rules_steps(desired(), moment))) == [
+            "SetSysctl",
+            "SetSysctl",
+            "UpdateFirewall",
+            "AddAcceptRule",
+        ]
+        assert forwarding_steps(observed(), ()) == ()
 
 
 class TestBridge:

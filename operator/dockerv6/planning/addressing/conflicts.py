@@ -8,7 +8,6 @@ from dockerv6.dockerd.model import BRIDGE_NAME, Network, NetworkSpec
 from dockerv6.hostnet.model import Route, RouteProtocol
 from dockerv6.ipam.ledger import AllocationState
 from dockerv6.planning.addressing.pools import cooldown
-from dockerv6.planning.docker.network_spec import bridge_name
 from dockerv6.planning.host.parents import shared_link
 from dockerv6.planning.inputs import NAME, Desired, Holdings, Observed
 from dockerv6.planning.plan import Finding
@@ -131,4 +130,4 @@ def foreign_routes(desired: Desired, observed: Observed) -> Iterator[Route]:
 def own_bridges(desired: Desired, observed: Observed) -> frozenset[str]:
     """The bridges of the resource's network: the one that it has, and the one that it is to have."""
     live = observed.networks.owned(desired.identity, desired.name)
-    return frozenset({bridge_name(desired.resource), *(n.bridge for n in live if n.bridge)})
+    return frozenset({desired.resource.bridge_name, *(n.bridge for n in live if n.bridge)})

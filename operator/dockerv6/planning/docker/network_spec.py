@@ -13,7 +13,7 @@ from ipaddress import IPv4Network, IPv6Address, IPv6Network
 from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.api.options import GATEWAY_MODE_IPV6
 from dockerv6.dockerd.model import BRIDGE_NAME, EngineInfo, Network, NetworkSpec, SubnetConfig
-from dockerv6.lib.networking import MAX_INTERFACE_NAME, EgressMode
+from dockerv6.lib.networking import EgressMode
 from dockerv6.lib.prefixes import first_address
 from dockerv6.planning.inputs import MANAGED_BY, NAME, POOL, SPEC_HASH, Desired, Identity, Observed
 
@@ -23,17 +23,6 @@ NO_IPV4_SINCE = (28, 0)  # older engines ignore EnableIPv4: false
 GATEWAY_MODE_SINCE = (27, 0)  # older engines ignore the option
 ENGINE_OPTIONS = frozenset({"com.docker.network.enable_ipv4", "com.docker.network.enable_ipv6"})
 """Options that engines add to every network."""
-
-
-def bridge_name(resource: NetworkResource) -> str:
-    """The name of the bridge interface. We choose it, so that the rules can exist before the network."""
-    if resource.spec.bridge.name:
-        return resource.spec.bridge.name
-    plain = f"v6-{resource.metadata.name}"
-    if len(plain.encode()) <= MAX_INTERFACE_NAME:
-        return plain
-    digest = hashlib.sha256(resource.metadata.name.encode()).hexdigest()
-    return f"v6-{resource.metadata.name[:6].rstrip('-.')}-{digest[:5]}"
 
 
 def gateway(resource: NetworkResource, prefix: IPv6Network) -> IPv6Address:
@@ -48,7 +37,7 @@ def network_spec(
     spec = resource.spec
     options = dict(spec.options)
     if spec.driver == "bridge":
-        options[BRIDGE_NAME] = bridge_name(resource)
+        options[BRIDGE_NAME] = resource.bridge_name
         if spec.egress.mode is EgressMode.ROUTED and engine is not None and engine.release >= GATEWAY_MODE_SINCE:
             options.setdefault(GATEWAY_MODE_IPV6, "routed")
     if spec.bridge.mtu is not None:

@@ -14,12 +14,12 @@ from dockerv6.planning.steps import (
     BindSubnet,
     CreateNetwork,
     DetachEndpoint,
-    EnsureRules,
     RememberEndpoints,
     RememberNetwork,
     RemoveNetwork,
     Step,
 )
+from dockerv6.planning.traffic import future_rules_steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +180,7 @@ def plan_rollback(desired: Desired, observed: Observed, holdings: Holdings, prev
     if bound is None or bound.prefix != previous.subnet:
         seen = bound.revision if bound is not None else None
         steps.append(BindSubnet(name, previous.pool, previous.subnet, seen, ROLLBACK_REASON))
-    steps.append(EnsureRules(name, (), ROLLBACK_REASON))
+    steps += future_rules_steps(desired, observed, holdings, previous.subnet, (), ROLLBACK_REASON)
     steps.append(CreateNetwork(previous.spec, ROLLBACK_REASON))
     steps += attach(endpoints, previous.spec)
     return Plan("IPv6Network", name, tuple(steps))

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import IPv6Address, IPv6Network
 
+from dockerv6.api.kinds import NETWORK, POLICY
 from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.api.network import ManagementPolicy
 from dockerv6.api.options import Driver
@@ -15,14 +16,11 @@ from dockerv6.api.policy import IPv6Policy
 from dockerv6.api.traffic import ANY_ADDRESS, TRANSLATING_MODES, Egress, Firewall, IngressRule, NdpProxy, Publish
 from dockerv6.dockerd.model import Container, Network
 from dockerv6.firewall.model import DEFAULT_MARK, FirewallIntent, Ingress, NetworkIntent, PortIntent
-from dockerv6.ipam.ledger import Allocation
 from dockerv6.lib.networking import EgressMode
 from dockerv6.planning.addressing.tracked_prefixes import TrackedPrefix
 from dockerv6.planning.addressing.translation import translate_subnet
-from dockerv6.planning.docker.network_spec import bridge_name
 from dockerv6.planning.firewall.port_assignment import PortAssignment
 from dockerv6.planning.firewall.port_claims import PublishingNetwork, matches_container
-from dockerv6.planning.inputs import ProxiedSubnet
 
 POLICY_OWNER = "policy/"
 """Before the name of an IPv6Policy where it owns elements: an IPv6Network may have the same name."""
@@ -34,6 +32,21 @@ ENABLE_ICC = "com.docker.network.bridge.enable_icc"
 ENABLE_MASQUERADE = "com.docker.network.bridge.enable_ip_masquerade"
 NOBODY: Mapping[str, TrackedPrefix] = {}
 _FALSE = frozenset({"0", "f", "false"})  # as Go's strconv.ParseBool reads them, in lower case
+
+
+@dataclass(frozen=True, slots=True)
+class ProxiedSubnet:
+    """A subnet of a resource that asks for ``ndpProxy``: its running containers get NDP proxy entries."""
+
+    owner: str
+    subnet: IPv6Network
+    interface: str | None = None  # ndpProxy.interface; None: the one that holds the covering prefix
+    external_prefixes: tuple[IPv6Network, ...] = ()  # what it is translated to, or was; empty: it is not translated
+
+    @property
+    def prefixes(self) -> tuple[IPv6Network, ...]:
+        """The prefixes in which neighbours see the containers; the current one first."""
+        return self.external_prefixes or (self.subnet,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +77,24 @@ class _Wish:
 
 def network_contribution(
     resource: NetworkResource,
-    bound: Allocation | None,
+    subnet: IPv6Network | None,
     networks: Iterable[Network] | None,
     containers: tuple[Container, ...] = (),
     tracked: Mapping[str, TrackedPrefix] = NOBODY,
     links: tuple[IPv6Network, ...] = (),
 ) -> FirewallContribution:
-    """The resource's share.
+    """What the resource contributes.
 
-    ``networks`` are the live Docker networks that it is about: its own, or with Observe those of the name; None: they
-    have never been seen. ``tracked`` are the prefixes of interfaces, ``links`` those that are on-link. Networks of
-    other drivers than bridge have none: their packets pass neither bridge nor firewall of the host.
+    Networks of other drivers than bridge contribute nothing: their packets pass neither a bridge nor the firewall of
+    the host.
+
+    Args:
+        resource: the resource.
+        subnet: the subnet that it holds; None: it holds none yet.
+        networks: the live Docker networks that belong to it, or, with Observe, have its name; None: they are unknown.
+        containers: all running containers.
+        tracked: the tracked prefixes of interfaces.
+        links: on-link prefixes.
     """
     owner, spec = resource.metadata.name, resource.spec
     wish = _Wish(owner, spec.egress, spec.publish, spec.firewall, spec.ndp_proxy, tracked, links)
@@ -87,24 +107,24 @@ def network_contribution(
         return _live(wish, [n for n in networks if n.bridge][:1], containers)
     if spec.driver is not Driver.BRIDGE:
         return _live(wish, networks or (), containers)  # a bridge that still runs
-    return _managed(wish, resource, bound, networks or (), containers)
+    return _managed(wish, resource, subnet, networks or (), containers)
 
 
 def _managed(
     wish: _Wish,
     resource: NetworkResource,
-    bound: Allocation | None,
+    subnet: IPv6Network | None,
     networks: Iterable[Network],
     containers: tuple[Container, ...],
 ) -> FirewallContribution:
     """A network of our own: what runs, and what is to be."""
     owner, spec = wish.owner, resource.spec
-    if bound is None:  # what it wants can't be told yet: rules of a time before the ledger was lost stay
+    if subnet is None:  # what it wants can't be told yet: rules of a time before the ledger was lost stay
         return FirewallContribution(owner, proxied_subnets=None, hold=True)
     running = _live(wish, networks, containers, icc=spec.bridge.icc)
-    if any(i.subnet.overlaps(bound.prefix) for i in running.networks):
+    if any(i.subnet.overlaps(subnet) for i in running.networks):
         return running
-    coming = _intent(wish, bound.prefix, bridge_name(resource), (), internal=spec.internal, icc=spec.bridge.icc)
+    coming = _intent(wish, subnet, resource.bridge_name, (), internal=spec.internal, icc=spec.bridge.icc)
     return FirewallContribution(
         owner,
         (*running.networks, coming),
@@ -137,6 +157,13 @@ def proxied_subnets_of(shares: Iterable[FirewallContribution]) -> tuple[ProxiedS
         if None in every
         else tuple(a for proxied_subnets in every if proxied_subnets is not None for a in proxied_subnets)
     )
+
+
+def resource_of(owner: str) -> tuple[str, str]:
+    """Kind and name of the resource that owns elements under this name."""
+    if owner.startswith(POLICY_OWNER):
+        return POLICY, owner.removeprefix(POLICY_OWNER)
+    return NETWORK, owner
 
 
 def depends_on_containers(egress: Egress, firewall: Firewall) -> bool:

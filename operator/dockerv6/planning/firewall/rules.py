@@ -32,10 +32,7 @@ def rules_drift(observed: Observed, owner: str) -> tuple[str, ...]:
     """Changes that others made to an owner's rules or to the shared ones, since they were in place."""
     if not observed.applied or observed.rules.intended:
         return ()
-    return tuple(
-        f"firewall: {c}"
-        for c in (*observed.rules.pending_changes.get("", ()), *observed.rules.pending_changes.get(owner, ()))
-    )
+    return tuple(f"firewall: {change}" for change in observed.rules.pending_changes(owner))
 
 
 def repaired_table(changes: Sequence[str]) -> str:

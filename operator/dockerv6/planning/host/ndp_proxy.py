@@ -16,9 +16,10 @@ from dockerv6.api.conditions import ConditionType, Reason
 from dockerv6.dockerd.model import Container
 from dockerv6.hostnet.model import Interface, RouteProtocol
 from dockerv6.lib.memoize import memoize_by_identity
+from dockerv6.planning.firewall.contributions import ProxiedSubnet
 from dockerv6.planning.host.interfaces import default_route_interfaces, guest_bridges
 from dockerv6.planning.host.sysctls import proxy_ndp
-from dockerv6.planning.inputs import HostView, ProxiedSubnet
+from dockerv6.planning.inputs import HostView
 from dockerv6.planning.plan import Finding
 from dockerv6.planning.steps import AddProxyNeighbour, RemoveProxyNeighbour, SetSysctl, Step
 

@@ -145,7 +145,7 @@ def test_a_rule_without_a_record_is_a_change_for_its_owner() -> None:
     there["mangle"]["DOCKERV6-LEDGER"] = tuple(each for each in records if b" home " not in each)
     found = read(there)
     assert altered(found) >= {"prefix_in", "prefix_out"}
-    assert any("dnat prefix to fd12:3456:789a:8::/64" in line for line in diff(DESIRED, found).by_owner()["home"])
+    assert any("dnat prefix to fd12:3456:789a:8::/64" in line for line in diff(DESIRED, found).by_owner["home"])
 
 
 def test_rules_of_kept_resources_survive_damage_to_their_chain() -> None:

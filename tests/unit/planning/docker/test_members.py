@@ -191,4 +191,5 @@ class TestDeletion:
         found = observed(
             foreign("x"), host=host(bridge(foreign("x"))), attachments=there, members=self.OURS, containers=(WEB,)
         )
+        found = replace(found, rules=RulesView())
         assert kinds(plan_deletion(wish, found, holdings())) == steps

@@ -6,7 +6,6 @@ import pytest
 
 from dockerv6.dockerd.model import Network, SubnetConfig
 from dockerv6.planning.docker.network_spec import (
-    bridge_name,
     differences,
     fingerprint,
     gateway,
@@ -30,16 +29,16 @@ def differ(live: Network, engine: str = "28", /, **spec: object) -> tuple[str, .
 
 
 def test_the_bridge_is_named_after_the_resource() -> None:
-    assert bridge_name(network("blog")) == "v6-blog"
-    assert bridge_name(network("blog", bridge={"name": "br-mine"})) == "br-mine"
+    assert network("blog").bridge_name == "v6-blog"
+    assert network("blog", bridge={"name": "br-mine"}).bridge_name == "br-mine"
 
 
 @pytest.mark.parametrize("name", ["a-resource-with-a-long-name", "a" * 63, "abcdef-ghijklm-x"])
 def test_a_long_name_gives_a_bridge_of_15_bytes_that_is_its_own(name: str) -> None:
-    found = bridge_name(network(name))
+    found = network(name).bridge_name
     assert len(found) <= 15
     assert found.startswith("v6-a")
-    assert found != bridge_name(network(name[:-1] + "y"))
+    assert found != network(name[:-1] + "y").bridge_name
 
 
 def test_the_gateway_is_the_first_address_unless_it_is_given() -> None:

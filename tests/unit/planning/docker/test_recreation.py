@@ -6,7 +6,7 @@ import pytest
 from dockerv6.dockerd.model import Attachment, Network, NetworkSpec, SubnetConfig
 from dockerv6.planning.docker.network_spec import differences, fingerprint, network_spec
 from dockerv6.planning.docker.recreation import PreviousNetwork, Recreation, attach, creation, plan_rollback, spec_of
-from dockerv6.planning.inputs import SPEC_HASH, Holdings, Observed
+from dockerv6.planning.inputs import SPEC_HASH, Holdings, Observed, RulesView
 from dockerv6.planning.plan import Plan
 from dockerv6.planning.steps import (
     AttachEndpoint,
@@ -217,7 +217,8 @@ WEB_WITH_IPV6, DB = replace(container("web"), ipv6=SUBNET[2]), container("db", i
 
 
 def back(moment: Observed, held: Holdings = REBOUND) -> Plan:
-    return plan_rollback(WISH, moment, held, PREVIOUS)
+    without_rules = replace(moment, rules=RulesView())  # the table has those of the new subnet
+    return plan_rollback(WISH, without_rules, held, PREVIOUS)
 
 
 def attached(plan: Plan) -> list[Attachment]:
@@ -230,7 +231,7 @@ class TestWhileTheNetworkIsGone:
     PLAN = back(observed(applied=True, remembered=(WEB_WITH_IPV6, DB)))
 
     def test_the_subnet_comes_back_then_its_rules_then_the_network_then_everybody(self) -> None:
-        assert kinds(self.PLAN) == ["BindSubnet", "EnsureRules", "CreateNetwork", "AttachEndpoint", "AttachEndpoint"]
+        assert kinds(self.PLAN) == ["BindSubnet", "UpdateFirewall", "CreateNetwork", "AttachEndpoint", "AttachEndpoint"]
 
     def test_the_allocation_shows_the_revision_that_it_replaces(self) -> None:
         (bind,) = (s for s in self.PLAN.steps if isinstance(s, BindSubnet))
@@ -244,7 +245,7 @@ class TestWhileTheNetworkIsGone:
         assert attached(self.PLAN) == [DB, WEB_WITH_IPV6]
 
     def test_nobody_who_was_on_it_is_nobody_to_attach(self) -> None:
-        assert kinds(back(observed(applied=True))) == ["BindSubnet", "EnsureRules", "CreateNetwork"]
+        assert kinds(back(observed(applied=True))) == ["BindSubnet", "UpdateFirewall", "CreateNetwork"]
 
 
 class TestWhileTheNewOneIsThere:
@@ -260,7 +261,7 @@ class TestWhileTheNewOneIsThere:
             "DetachEndpoint",
             "RemoveNetwork",
             "BindSubnet",
-            "EnsureRules",
+            "UpdateFirewall",
             "CreateNetwork",
             "AttachEndpoint",
             "AttachEndpoint",
@@ -279,7 +280,7 @@ class TestWhileTheNewOneIsThere:
 
     def test_nobody_on_it_is_nothing_to_write_down(self) -> None:
         plan = back(observed(MADE))
-        assert kinds(plan) == ["RemoveNetwork", "BindSubnet", "EnsureRules", "CreateNetwork"]
+        assert kinds(plan) == ["RemoveNetwork", "BindSubnet", "UpdateFirewall", "CreateNetwork"]
 
     def test_one_under_another_name_is_removed_too(self) -> None:
         renamed = replace(MADE, name="other")
@@ -289,7 +290,7 @@ class TestWhileTheNewOneIsThere:
 class TestTheAllocation:
     def test_what_never_changed_is_not_bound_again(self) -> None:
         plan = back(observed(), holdings(allocation()))
-        assert kinds(plan) == ["EnsureRules", "CreateNetwork"]
+        assert kinds(plan) == ["UpdateFirewall", "CreateNetwork"]
 
     def test_one_that_is_lost_is_made_anew(self) -> None:
         (bind,) = (s for s in back(observed(), holdings()).steps if isinstance(s, BindSubnet))

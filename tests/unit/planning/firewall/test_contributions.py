@@ -10,6 +10,7 @@ from dockerv6.lib.networking import EgressMode, TransportProtocol
 from dockerv6.planning.addressing.tracked_prefixes import TrackedPrefix
 from dockerv6.planning.firewall.contributions import (
     FirewallContribution,
+    ProxiedSubnet,
     depends_on_containers,
     firewall_intent,
     network_contribution,
@@ -18,32 +19,31 @@ from dockerv6.planning.firewall.contributions import (
 )
 from dockerv6.planning.firewall.port_assignment import PortAssignment
 from dockerv6.planning.firewall.port_claims import PublishingNetwork
-from dockerv6.planning.inputs import ProxiedSubnet
 from tests.simulation.resources import network, policy
-from tests.unit.planning.scene import SUBNET, allocation, desired, end, foreign, live, running, tracked
+from tests.unit.planning.scene import SUBNET, desired, end, foreign, live, running, tracked
 
 
 def test_a_managed_networks_share_follows_its_allocation() -> None:
-    assert network_contribution(network(), allocation(), ()) == FirewallContribution(
+    assert network_contribution(network(), SUBNET, ()) == FirewallContribution(
         "blog", (NetworkIntent("blog", SUBNET, "v6-blog"),)
     )
 
 
 def test_every_egress_field_reaches_the_firewall() -> None:
     wish = network(egress={"interfaces": ["eth0"], "exclude": ["fc00::/7"]})
-    (intent,) = network_contribution(wish, allocation(), ()).networks
+    (intent,) = network_contribution(wish, SUBNET, ()).networks
     assert intent.egress is EgressMode.MASQUERADE
     assert intent.egress_interfaces == ("eth0",)
     assert intent.egress_exclude == (IPv6Network("fc00::/7"),)
 
 
 def test_an_internal_network_is_told_to_be_so() -> None:
-    assert network_contribution(network(internal=True), allocation(), ()).networks[0].internal
+    assert network_contribution(network(internal=True), SUBNET, ()).networks[0].internal
 
 
 @pytest.mark.parametrize("spec", [{"suspend": True}, {"hosts": {"matchNames": ["a"]}}])
 def test_what_is_suspended_or_not_yet_in_effect_stays_as_it_is(spec: dict[str, object]) -> None:
-    assert network_contribution(network("blog", **spec), allocation(), ()) == FirewallContribution("blog", hold=True)
+    assert network_contribution(network("blog", **spec), SUBNET, ()) == FirewallContribution("blog", hold=True)
 
 
 def test_what_has_no_allocation_yet_keeps_what_it_may_have_had() -> None:
@@ -57,15 +57,15 @@ class TestRecreation:
 
     def test_both_subnets_have_rules_while_one_takes_over_from_the_other(self) -> None:
         coming = NetworkIntent("blog", IPv6Network("fd00:5::/64"), "v6-blog")
-        assert network_contribution(network(), allocation("fd00:5::/64"), (live(),)).networks == (self.RUNNING, coming)
+        assert network_contribution(network(), IPv6Network("fd00:5::/64"), (live(),)).networks == (self.RUNNING, coming)
 
     def test_the_bridge_that_runs_counts_while_another_is_asked_for(self) -> None:
         wish = network(bridge={"name": "br-new"})
-        assert network_contribution(wish, allocation(), (live(),)).networks == (self.RUNNING,)
-        assert network_contribution(wish, allocation(), ()).networks == (NetworkIntent("blog", SUBNET, "br-new"),)
+        assert network_contribution(wish, SUBNET, (live(),)).networks == (self.RUNNING,)
+        assert network_contribution(wish, SUBNET, ()).networks == (NetworkIntent("blog", SUBNET, "br-new"),)
 
     def test_what_overlaps_the_running_subnet_has_its_rules_when_that_is_gone(self) -> None:
-        inside = allocation(f"{SUBNET[0]}/80")
+        inside = IPv6Network(f"{SUBNET[0]}/80")
         assert network_contribution(network(), inside, (live(),)).networks == (self.RUNNING,)
 
 
@@ -92,7 +92,7 @@ class TestObserved:
 
 
 def test_the_whole_intent_is_in_the_order_of_owners() -> None:
-    shares = [network_contribution(network(n), allocation(f"fd00:{n}::/64", n), ()) for n in ("b", "a")]
+    shares = [network_contribution(network(n), IPv6Network(f"fd00:{n}::/64"), ()) for n in ("b", "a")]
     whole = firewall_intent([*shares, FirewallContribution("c", hold=True)], 0x40, ("br0",))
     assert [n.owner for n in whole.networks] == ["a", "b"]
     assert (whole.keep, whole.mark, whole.uplink_bridges) == (frozenset({"c"}), 0x40, ("br0",))
@@ -107,7 +107,7 @@ def test_the_whole_intent_has_the_ports_and_the_bridges_that_a_backend_must_be_t
 
 class TestFirewall:
     def intent(self, *there: Network, containers: tuple[Container, ...] = (), **spec: object) -> NetworkIntent:
-        (found,) = network_contribution(network("blog", **spec), allocation(), there, containers).networks
+        (found,) = network_contribution(network("blog", **spec), SUBNET, there, containers).networks
         return found
 
     def test_isolation_and_icc_reach_the_firewall(self) -> None:
@@ -146,7 +146,7 @@ class TestFirewall:
 
 class TestSurfaces:
     def surface(self, there: Network, **publish: object) -> PublishingNetwork:
-        (found,) = network_contribution(network("blog", publish=publish), allocation(), (there,)).publishing_networks
+        (found,) = network_contribution(network("blog", publish=publish), SUBNET, (there,)).publishing_networks
         return found
 
     def test_a_network_that_runs_is_where_ports_lead(self) -> None:
@@ -155,11 +155,9 @@ class TestSurfaces:
         assert found.host_address is None
 
     def test_one_that_is_not_there_yet_or_is_internal_has_none(self) -> None:
-        assert network_contribution(network(), allocation(), ()).publishing_networks == ()
+        assert network_contribution(network(), SUBNET, ()).publishing_networks == ()
         assert (
-            network_contribution(
-                network(internal=True), allocation(), (replace(live(), internal=True),)
-            ).publishing_networks
+            network_contribution(network(internal=True), SUBNET, (replace(live(), internal=True),)).publishing_networks
             == ()
         )
 
@@ -233,9 +231,7 @@ OUTER = IPv6Network("2001:db8:100:1::/64")
 class TestWaysOut:
     def intent(self, egress: dict[str, object], source: TrackedPrefix | None = None, **spec: object) -> NetworkIntent:
         known = {source.interface: source} if source is not None else {}
-        (found,) = network_contribution(
-            network("blog", egress=egress, **spec), allocation(), (live(),), (), known
-        ).networks
+        (found,) = network_contribution(network("blog", egress=egress, **spec), SUBNET, (live(),), (), known).networks
         return found
 
     def test_a_routed_network_keeps_its_addresses(self) -> None:
@@ -278,7 +274,7 @@ class TestWaysOut:
     def test_what_is_to_come_has_them_before_it_is_there(self) -> None:
         wish = network("blog", egress=TRANSLATED)
         known = {"eth0": tracked("2001:db8:100::/48")}
-        running_, coming = network_contribution(wish, allocation("fd00:0:0:7::/64"), (live(),), (), known).networks
+        running_, coming = network_contribution(wish, IPv6Network("fd00:0:0:7::/64"), (live(),), (), known).networks
         assert (running_.external_prefixes, coming.external_prefixes) == (
             (OUTER,),
             (IPv6Network("2001:db8:100:7::/64"),),
@@ -299,7 +295,7 @@ class TestOuterPrefixesOnALink:
             running("db", end(foreign("x"), "fd99::5"), end(there, SUBNET[6])),
             running("new", end(there, None)),
         )
-        (found,) = network_contribution(wish, allocation(), (there,), everybody, known, links).networks
+        (found,) = network_contribution(wish, SUBNET, (there,), everybody, known, links).networks
         return found.external_addresses
 
     def test_a_prefix_that_is_routed_here_leads_in_as_a_whole(self) -> None:
@@ -317,7 +313,7 @@ class TestOuterPrefixesOnALink:
 
     def test_what_is_to_come_has_nobody_on_it_yet(self) -> None:
         wish = network("blog", egress={"mode": "PrefixTranslation", "prefix": "2001:db8:100::/48"})
-        (coming,) = network_contribution(wish, allocation(), (), (), {}, (self.LINK,)).networks
+        (coming,) = network_contribution(wish, SUBNET, (), (), {}, (self.LINK,)).networks
         assert coming.external_addresses == ()
 
     def test_such_a_share_is_another_one_when_other_containers_run(self) -> None:
@@ -336,9 +332,7 @@ class TestPortsOfRoutedNetworks:
     def ingress(self, *ports: PortIntent, **spec: object) -> tuple[Ingress, ...]:
         wish = network("blog", **{"egress": {"mode": "Routed"}, **spec})
         there = replace(live(), internal=wish.spec.internal)
-        whole = firewall_intent(
-            [network_contribution(wish, allocation(), (there,))], port_assignment=PortAssignment(ports)
-        )
+        whole = firewall_intent([network_contribution(wish, SUBNET, (there,))], port_assignment=PortAssignment(ports))
         assert whole.ports == ports
         return whole.networks[0].ingress
 
@@ -393,7 +387,7 @@ class TestAnswers:
         self, spec: dict[str, object], source: TrackedPrefix | None = None
     ) -> tuple[ProxiedSubnet, ...] | None:
         known = {source.interface: source} if source is not None else {}
-        return network_contribution(network("blog", **spec), allocation(), (live(),), (), known).proxied_subnets
+        return network_contribution(network("blog", **spec), SUBNET, (live(),), (), known).proxied_subnets
 
     def test_they_are_for_the_subnet_that_runs(self) -> None:
         assert self.proxied_subnets(self.ROUTED) == (ProxiedSubnet("blog", SUBNET),)
@@ -406,12 +400,12 @@ class TestAnswers:
         assert self.proxied_subnets({**self.ROUTED, "ndpProxy": proxy}) == (ProxiedSubnet("blog", SUBNET, "eth1"),)
 
     def test_they_are_there_before_the_network_is(self) -> None:
-        assert network_contribution(network("blog", **self.ROUTED), allocation(), ()).proxied_subnets == (
+        assert network_contribution(network("blog", **self.ROUTED), SUBNET, ()).proxied_subnets == (
             ProxiedSubnet("blog", SUBNET),
         )
 
     def test_while_one_subnet_takes_over_from_another_both_are_answered_for(self) -> None:
-        found = network_contribution(network("blog", **self.ROUTED), allocation(PUBLIC), (live(),)).proxied_subnets
+        found = network_contribution(network("blog", **self.ROUTED), PUBLIC, (live(),)).proxied_subnets
         assert found == (ProxiedSubnet("blog", SUBNET), ProxiedSubnet("blog", PUBLIC))
 
     def test_neighbours_of_a_translated_network_ask_for_what_they_see(self) -> None:
@@ -425,14 +419,12 @@ class TestAnswers:
 
     @pytest.mark.parametrize("spec", [{"suspend": True}, {"hosts": {"matchNames": ["a"]}}], ids=str)
     def test_what_is_left_as_it_is_is_answered_for_as_it_is(self, spec: dict[str, object]) -> None:
-        found = network_contribution(network("blog", **self.ROUTED, **spec), allocation(PUBLIC), (live(),))
+        found = network_contribution(network("blog", **self.ROUTED, **spec), PUBLIC, (live(),))
         assert found == FirewallContribution("blog", proxied_subnets=(ProxiedSubnet("blog", SUBNET),), hold=True)
 
     def test_of_what_was_never_seen_it_can_not_be_told(self) -> None:
         wish = network("blog", suspend=True, **self.ROUTED)
-        assert network_contribution(wish, allocation(), None) == FirewallContribution(
-            "blog", proxied_subnets=None, hold=True
-        )
+        assert network_contribution(wish, SUBNET, None) == FirewallContribution("blog", proxied_subnets=None, hold=True)
 
     def test_nor_of_what_has_lost_its_allocation(self) -> None:
         assert network_contribution(network("blog", **self.ROUTED), None, (live(),)).proxied_subnets is None
@@ -470,7 +462,7 @@ class TestOtherDrivers:
     @pytest.mark.parametrize("driver", ["macvlan", "ipvlan"])
     def test_they_have_no_share(self, driver: str) -> None:
         wish = network("blog", driver=driver, options={"parent": "eth0"})
-        assert network_contribution(wish, allocation(), (live(desired(wish)),)) == FirewallContribution("blog")
+        assert network_contribution(wish, SUBNET, (live(desired(wish)),)) == FirewallContribution("blog")
         assert network_contribution(wish, None, None) == FirewallContribution("blog")
 
     @pytest.mark.parametrize("driver", ["macvlan", "ipvlan"])
@@ -480,15 +472,11 @@ class TestOtherDrivers:
 
     def test_a_bridge_that_still_runs_keeps_its_rules(self) -> None:
         wish = network("blog", driver="macvlan", options={"parent": "eth0"})
-        assert network_contribution(wish, allocation(), (live(),)) == network_contribution(
-            network("blog"), allocation(), (live(),)
-        )
+        assert network_contribution(wish, SUBNET, (live(),)) == network_contribution(network("blog"), SUBNET, (live(),))
 
     def test_a_suspended_one_is_left_as_it_is(self) -> None:
         wish = network("blog", driver="macvlan", options={"parent": "eth0"}, suspend=True)
-        assert network_contribution(wish, allocation(), (live(desired(wish)),)) == FirewallContribution(
-            "blog", hold=True
-        )
+        assert network_contribution(wish, SUBNET, (live(desired(wish)),)) == FirewallContribution("blog", hold=True)
 
 
 class TestPolicysWaysOut:

@@ -5,6 +5,7 @@ import pytest
 
 from dockerv6.dockerd.model import Container, ContainerEndpoint
 from dockerv6.hostnet.model import Interface, ProxyNeighbour, RouteProtocol
+from dockerv6.planning.firewall.contributions import ProxiedSubnet
 from dockerv6.planning.host.ndp_proxy import (
     ndp_proxy_findings,
     ndp_proxy_steps,
@@ -13,7 +14,7 @@ from dockerv6.planning.host.ndp_proxy import (
     required_entries,
     unclaimed_proxy_entries,
 )
-from dockerv6.planning.inputs import HostView, ProxiedSubnet
+from dockerv6.planning.inputs import HostView
 from dockerv6.planning.steps import AddProxyNeighbour, RemoveProxyNeighbour, SetSysctl
 from tests.unit.planning.scene import reasons, route, running
 

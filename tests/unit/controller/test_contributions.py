@@ -1,4 +1,4 @@
-"""Each network's part of a policy's share is kept: nothing but time may tell the difference."""
+"""What a policy contributes is kept by network: the result is the same as if it were computed as a whole."""
 
 from dataclasses import replace
 from ipaddress import IPv6Network
@@ -6,7 +6,7 @@ from ipaddress import IPv6Network
 import pytest
 
 from dockerv6.api.policy import IPv6Policy
-from dockerv6.controller.desired_firewall import DesiredFirewalls
+from dockerv6.controller.contributions import Contributions
 from dockerv6.dockerd.model import Network, NetworkSpec, SubnetConfig
 from dockerv6.firewall.model import NetworkIntent
 from dockerv6.lib.networking import EgressMode
@@ -25,11 +25,11 @@ TO_WEB = {"ingress": [{"from": ["2001:db8::/32"], "containers": {"name": "web"},
 
 
 class Scene:
-    """Two networks that somebody made, a container on the first, and the wishes of policies for them."""
+    """Two foreign networks, a container on the first, and what policies contribute for them."""
 
     def __init__(self, bench: Bench) -> None:
         self.bench, self.host, self.world = bench, bench.host, bench.context.world
-        self.wishes = DesiredFirewalls(bench.context.inventory, self.world, bench.context.settings.identity)
+        self.contributions = Contributions(bench.context.inventory, self.world, bench.context.settings.identity)
         self.looks = 0
 
     async def ipv6_only(self, name: str, subnet: str) -> str:
@@ -42,18 +42,19 @@ class Scene:
     def networks(self) -> tuple[Network, ...]:
         return tuple(n for n in self.world.known_networks if n.name in {"shop", "wiki"})
 
-    def share(self, name: str) -> FirewallContribution:
-        """That policy's, as the whole host's wish has it now."""
-        wish = self.wishes.current((self.bench.context.inventory.version, self.world.version, True))
-        return next(s for s in wish.shares if s.owner == f"policy/{name}")
+    def contribution(self, name: str) -> FirewallContribution:
+        """What that policy contributes now."""
+        return next(each for each in self.contributions.desired.contributions if each.owner == f"policy/{name}")
 
     def part(self, name: str, subnet: str) -> NetworkIntent:
-        return next(i for i in self.share(name).networks if i.subnet == IPv6Network(subnet))
+        return next(i for i in self.contribution(name).networks if i.subnet == IPv6Network(subnet))
 
     def kept(self) -> set[tuple[str, str]]:
         """Policies and networks of which a part is kept."""
         names = {n.id: n.name for n in self.world.known_networks}
-        return {(policy_name, names.get(network_id, "?")) for policy_name, network_id in self.wishes._parts}
+        return {
+            (policy_name, names.get(network_id, "?")) for policy_name, network_id in self.contributions._of_policies
+        }
 
 
 async def scene(*policies: IPv6Policy) -> Scene:
@@ -82,7 +83,7 @@ async def test_the_share_is_the_one_that_is_computed_as_a_whole() -> None:
         None,
     ):
         containers = it.world.known_containers
-        assert it.wishes._of_policy(asked, networks) == policy_contribution(asked, networks, containers)
+        assert it.contributions._of_policy(asked, networks) == policy_contribution(asked, networks, containers)
 
 
 async def test_another_network_leaves_the_parts_of_the_others_as_they_were() -> None:
@@ -91,15 +92,15 @@ async def test_another_network_leaves_the_parts_of_the_others_as_they_were() -> 
     it.world.network_changed(await it.host.create_foreign("third", "fd99:3::/64"))
     await it.world.refresh()
     assert it.part("all", SHOP) is before
-    assert len(it.share("all").networks) == 3
+    assert len(it.contribution("all").networks) == 3
 
 
 async def test_a_network_that_is_another_one_has_a_new_part() -> None:
     asked = policy("all")
     it = await scene(asked)
     shop, wiki = it.networks
-    before = it.wishes._of_policy(asked, (shop, wiki))
-    after = it.wishes._of_policy(asked, (replace(shop, internal=True), wiki))
+    before = it.contributions._of_policy(asked, (shop, wiki))
+    after = it.contributions._of_policy(asked, (replace(shop, internal=True), wiki))
     assert [i.internal for i in before.networks] == [False, False]
     assert [i.internal for i in after.networks] == [True, False]
     assert after.networks[1] is before.networks[1]
@@ -109,7 +110,7 @@ async def test_a_policy_that_says_something_else_has_new_parts() -> None:
     it = await scene(policy("all"))
     assert it.part("all", SHOP).egress is EgressMode.MASQUERADE
     await it.bench.accept(policy("all", egress={"mode": "None"}))
-    assert {i.egress for i in it.share("all").networks} == {EgressMode.NONE}
+    assert {i.egress for i in it.contribution("all").networks} == {EgressMode.NONE}
 
 
 async def test_policies_do_not_share_the_part_of_a_network() -> None:
@@ -133,19 +134,19 @@ async def test_containers_make_new_parts_where_rules_name_them(*, by_container: 
 class TestWhatIsGone:
     async def test_a_networks_part_goes_with_it(self) -> None:
         it = await scene(policy("all"))
-        it.share("all")
+        it.contribution("all")
         assert it.kept() == {("all", "shop"), ("all", "wiki")}
         await it.host.remove_by_hand("wiki")
         it.bench.invalidate_all()
         await it.world.refresh()
-        it.share("all")
+        it.contribution("all")
         assert it.kept() == {("all", "shop")}
 
     async def test_a_policys_parts_go_with_it(self) -> None:
         it = await scene(policy("all"), policy("next", selector={"names": ["shop"]}))
-        it.share("all")
+        it.contribution("all")
         await it.bench.delete("all", KIND)
-        it.share("next")
+        it.contribution("next")
         assert it.kept() == {("next", "shop")}
 
     async def test_a_policy_without_networks_leaves_those_of_others(self) -> None:

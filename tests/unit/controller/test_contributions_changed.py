@@ -1,50 +1,7 @@
-"""Whose networks or ports are others than before, whatever resource or container made them so."""
+"""Which owners are reported when their networks or ports change, whatever resource or container is the cause."""
 
-from dataclasses import replace
-from ipaddress import IPv6Address
-
-import pytest
-
-from dockerv6.api.conditions import Reason
-from dockerv6.controller.desired_firewall import DesiredFirewall, moved
-from dockerv6.dockerd.model import Network
-from dockerv6.firewall.model import FirewallIntent, PortIntent
-from dockerv6.lib.networking import TransportProtocol
-from dockerv6.planning.firewall.port_assignment import PortAssignment
-from dockerv6.planning.firewall.port_claims import port_finding
-from dockerv6.planning.policy import PolicyAssignment
 from tests.simulation.resources import network, policy
 from tests.world import Bench, Host
-
-WEB = IPv6Address("fd00::5")
-PORT = PortIntent("a", TransportProtocol.TCP, 80, WEB, 8080)
-CONFLICT = port_finding(Reason.PORT_CONFLICT, "somebody has it")
-SHOP = Network("1", "shop", "bridge")
-EMPTY = DesiredFirewall(FirewallIntent(), (), PortAssignment(), {}, PolicyAssignment({}, {}))
-
-
-@pytest.mark.parametrize(
-    ("other", "owner"),
-    [
-        (replace(EMPTY, ports={"a": (PORT,)}), "a"),
-        (replace(EMPTY, port_assignment=PortAssignment(problems={"a": (CONFLICT,)})), "a"),
-        (replace(EMPTY, rivals={"a": "b"}), "a"),
-        (replace(EMPTY, assignment=PolicyAssignment({"a": (SHOP,)}, {})), "policy/a"),
-        (replace(EMPTY, assignment=PolicyAssignment({}, {"a": {"shop": "IPv6Policy/b"}})), "policy/a"),
-    ],
-    ids=["ports", "problems", "rivals", "networks", "networks that others have"],
-)
-def test_what_comes_goes_or_stays(other: DesiredFirewall, owner: str) -> None:
-    assert moved(EMPTY, other) == {owner}
-    assert moved(other, EMPTY) == {owner}
-    assert moved(other, other) == frozenset()
-
-
-def test_what_an_owner_has_instead_counts_and_what_others_keep_does_not() -> None:
-    kept = replace(PORT, owner="b", port=81)
-    before = replace(EMPTY, ports={"a": (PORT,), "b": (kept,)}, rivals={"a": "x"})
-    after = replace(EMPTY, ports={"a": (replace(PORT, target_port=1),), "b": (kept,)}, rivals={"a": "y"})
-    assert moved(before, after) == {"a"}
 
 
 class Heard:
@@ -59,7 +16,7 @@ class Heard:
         """Look at everything, and give who was told of meanwhile."""
         self.owners.clear()
         self.bench.invalidate_all()
-        await self.bench.context.firewall.sync()
+        await self.bench.context.firewall.repair()
         return list(self.owners)
 
 
@@ -77,7 +34,7 @@ async def test_the_first_wish_moves_nobody() -> None:
     await host.create_foreign("shop", "fd99::/64")
     it = Heard(await host.bench(policy("a")))
     assert await it.since() == []
-    assert it.bench.context.firewall.assignment().networks["a"]
+    assert it.bench.context.firewall.assignment.networks["a"]
 
 
 async def test_a_change_that_concerns_nobody_moves_nobody() -> None:

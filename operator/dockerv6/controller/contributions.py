@@ -1,0 +1,243 @@
+"""The desired firewall of the whole host, collected from the inventory and the world; computed again when one changes.
+
+The only memory in it is where published ports lead to: of two containers that claim one port, the present one keeps it.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from ipaddress import IPv6Network
+from typing import TYPE_CHECKING, NamedTuple
+
+from dockerv6.api.kinds import NETWORK, POLICY
+from dockerv6.api.network import IPv6Network as NetworkResource
+from dockerv6.api.policy import IPv6Policy
+from dockerv6.api.traffic import Egress
+from dockerv6.controller.inventory import Inventory
+from dockerv6.controller.world import World
+from dockerv6.dockerd.model import Container, Network
+from dockerv6.firewall.ruleset import Ruleset
+from dockerv6.lib.networking import EgressMode
+from dockerv6.planning.addressing.tracked_prefixes import TrackedPrefix
+from dockerv6.planning.firewall.contributions import (
+    POLICY_OWNER,
+    FirewallContribution,
+    depends_on_containers,
+    network_contribution,
+    policy_contribution,
+    proxied_subnets_of,
+    resource_of,
+)
+from dockerv6.planning.firewall.desired import DesiredFirewall, FirewallInputs, affected_owners, published_ports
+from dockerv6.planning.host.interfaces import external_addresses, guest_bridges, uplink_bridges
+from dockerv6.planning.host.ndp_proxy import on_link_prefixes
+from dockerv6.planning.inputs import Identity
+from dockerv6.planning.policy import PolicyAssignment, assign_networks
+
+if TYPE_CHECKING:
+    from dockerv6.planning.firewall.port_assignment import Incumbents
+
+_Versions = tuple[int, int]
+
+
+class _NetworkInputs(NamedTuple):
+    """The arguments of `network_contribution`."""
+
+    resource: NetworkResource
+    subnet: IPv6Network | None
+    networks: tuple[Network, ...]
+    containers: tuple[Container, ...]
+    tracked: Mapping[str, TrackedPrefix]  # only the prefix that the network is translated to
+    links: tuple[IPv6Network, ...]  # only for networks with prefix translation
+
+
+class Contributions:
+    """Collects what every resource contributes to the firewall."""
+
+    def __init__(self, inventory: Inventory, world: World, identity: Identity) -> None:
+        self._inventory = inventory
+        self._world = world
+        self._identity = identity
+        self._of_networks: dict[str, tuple[_NetworkInputs, FirewallContribution]] = {}
+        self._of_policies: dict[tuple[str, str], tuple[tuple[object, ...], FirewallContribution]] = {}
+        self._incumbents: Incumbents | None = None
+        self._versions: _Versions | None = None
+        self._desired = DesiredFirewall()
+        self._assignment = PolicyAssignment({}, {})
+        self.on_change: Callable[[str], None] = _ignore
+        """Called with each owner whose networks or ports changed, whatever resource or container was the cause."""
+
+    def adopt(self, table: Ruleset) -> None:
+        """Learn from the first table that was read which container has which port."""
+        if self._incumbents is None:
+            self._incumbents, self._versions = published_ports(table), None
+
+    def exists(self, owner: str) -> bool:
+        """Whether there is a resource of this owner, valid or not."""
+        return self._inventory.get(*resource_of(owner)) is not None
+
+    def accepted(self, owner: str) -> bool:
+        """Whether there is a valid resource of this owner."""
+        kind, name = resource_of(owner)
+        return name in (self._inventory.policies() if kind == POLICY else self._inventory.networks())
+
+    @property
+    def assignment(self) -> PolicyAssignment:
+        """Which Docker networks each policy applies to."""
+        self._refresh()
+        return self._assignment
+
+    @property
+    def desired(self) -> DesiredFirewall:
+        """The desired firewall; the same object for as long as nothing changed that it is made from."""
+        self._refresh()
+        return self._desired
+
+    def _refresh(self) -> None:
+        versions = self._inventory.version, self._world.version
+        if self._versions == versions:
+            return
+        first = self._versions is None
+        before, assigned_before = self._desired, self._assignment
+        self._assignment = self._assign()
+        desired = DesiredFirewall(tuple(self._collect(self._assignment)), self._inputs())
+        if desired != before:
+            self._desired = desired
+        self._versions = versions
+        if self._incumbents is not None and self._world.containers.last is not None:
+            self._incumbents = self._desired.port_assignment.incumbents
+        if not first:
+            for owner in sorted(
+                affected_owners(before, self._desired) | _reassigned(assigned_before, self._assignment)
+            ):
+                self.on_change(owner)
+
+    def _inputs(self) -> FirewallInputs:
+        host = self._world.host_view.last
+        guests: tuple[str, ...] | None = None
+        if self._world.rules_name_bridges:
+            guests = guest_bridges(host) if host is not None else ()
+        return FirewallInputs(
+            mark=self._identity.mark,
+            containers=self._world.known_containers,
+            incumbents=self._incumbents or {},
+            listeners=self._world.listeners.last or frozenset(),
+            uplink_bridges=uplink_bridges(host) if host is not None else (),
+            guest_bridges=guests,
+            host_addresses=external_addresses(host) if host is not None else frozenset(),
+        )
+
+    def _assign(self) -> PolicyAssignment:
+        """Which networks each policy applies to, of the networks that are known."""
+        policies = {n: p for n, p in self._inventory.policies().items() if not self._deleting(POLICY, n)}
+        observed = {
+            r.docker_name: n
+            for n, r in self._inventory.networks().items()
+            if r.observed and not self._deleting(NETWORK, n)
+        }
+        return assign_networks(policies, self._world.known_networks if policies else (), observed)
+
+    def _deleting(self, kind: str, name: str) -> bool:
+        stored = self._inventory.get(kind, name)
+        return stored is not None and stored.deleting_since is not None
+
+    def _collect(self, assignment: PolicyAssignment) -> Iterator[FirewallContribution]:
+        """Every resource's contribution; a deleted network's for as long as it holds its subnet."""
+        networks = self._world.known_networks if self._world.networks_read else None
+        resources = self._inventory.networks()
+        if len(self._of_networks) > len(resources):  # some resources are gone
+            self._of_networks.clear()
+        for name, resource in resources.items():
+            if name in self._inventory.holdings.bound or not self._deleting(NETWORK, name):
+                yield self._of_network(name, resource)
+        for name, policy in self._inventory.policies().items():
+            if not self._deleting(POLICY, name):
+                yield self._of_policy(policy, assignment.networks[name] if networks is not None else None)
+        self._forget_policies(assignment.networks)
+
+    def _of_network(self, name: str, resource: NetworkResource) -> FirewallContribution:
+        networks = self._world.known_networks if self._world.networks_read else None
+        holdings, egress = self._inventory.holdings, resource.spec.egress
+        containers = self._world.known_containers if depends_on_containers(egress, resource.spec.firewall) else ()
+        if resource.observed:
+            named = networks.named(resource.docker_name) if networks is not None else None
+            return network_contribution(resource, None, named, containers, holdings.tracked, self._links(egress))
+        bound = holdings.bound.get(name)
+        inputs = _NetworkInputs(
+            resource,
+            bound.prefix if bound is not None else None,
+            networks.owned(self._identity, name) if networks is not None else (),
+            containers,
+            _relevant(egress, holdings.tracked),
+            self._links(egress),
+        )
+        known = self._of_networks.get(name)
+        if known is None or not _same(known[0], inputs):
+            known = self._of_networks[name] = (inputs, network_contribution(*inputs))
+        return known[1]
+
+    def _of_policy(self, policy: IPv6Policy, networks: tuple[Network, ...] | None) -> FirewallContribution:
+        """A policy's contribution, kept by network: a new network leaves the others' parts as they are."""
+        if networks is None:
+            return policy_contribution(policy, None)
+        egress = policy.spec.egress
+        containers = self._world.known_containers if depends_on_containers(egress, policy.spec.firewall) else ()
+        tracked = _relevant(egress, self._inventory.holdings.tracked)
+        prefix, links = next(iter(tracked.values()), None), self._links(egress)
+        parts = []
+        for network in networks:
+            inputs = (policy, network, containers, prefix, links)
+            known = self._of_policies.get((policy.metadata.name, network.id))
+            if known is None or any(one is not other for one, other in zip(known[0], inputs, strict=True)):
+                known = (inputs, policy_contribution(policy, (network,), containers, tracked, links))
+                self._of_policies[policy.metadata.name, network.id] = known
+            parts.append(known[1])
+        return replace(
+            policy_contribution(policy, ()),
+            proxied_subnets=proxied_subnets_of(parts),
+            networks=tuple(intent for part in parts for intent in part.networks),
+            publishing_networks=tuple(each for part in parts for each in part.publishing_networks),
+        )
+
+    def _links(self, egress: Egress) -> tuple[IPv6Network, ...]:
+        """On-link prefixes, which prefix translation may lead to."""
+        host = self._world.host_view.last
+        return on_link_prefixes(host) if host is not None and egress.mode is EgressMode.PREFIX_TRANSLATION else ()
+
+    def _forget_policies(self, networks: Mapping[str, tuple[Network, ...]]) -> None:
+        """Drop the parts of networks and policies that are gone."""
+        if len(self._of_policies) > sum(len(each) for each in networks.values()):
+            living = {(name, network.id) for name, each in networks.items() for network in each}
+            self._of_policies = {key: part for key, part in self._of_policies.items() if key in living}
+
+
+def _same(one: _NetworkInputs, other: _NetworkInputs) -> bool:
+    """Compare by identity what is kept, and by value what is made anew each time."""
+    return (
+        one.resource is other.resource
+        and one.subnet == other.subnet
+        and one.networks == other.networks
+        and one.containers is other.containers
+        and one.tracked == other.tracked
+        and one.links == other.links
+    )
+
+
+def _relevant(egress: Egress, tracked: Mapping[str, TrackedPrefix]) -> Mapping[str, TrackedPrefix]:
+    """The prefix of the interface that the egress is translated to."""
+    source = egress.prefix_from.interface if egress.prefix_from is not None else ""
+    return {source: tracked[source]} if source in tracked else {}
+
+
+def _reassigned(before: PolicyAssignment, after: PolicyAssignment) -> frozenset[str]:
+    """Owners of policies that apply to other networks than before."""
+    pairs: tuple[tuple[Mapping[str, object], Mapping[str, object]], ...] = (
+        (before.networks, after.networks),
+        (before.claimed_by, after.claimed_by),
+    )
+    names = {name for one, other in pairs for name in one.keys() | other.keys() if one.get(name) != other.get(name)}
+    return frozenset(f"{POLICY_OWNER}{name}" for name in names)
+
+
+def _ignore(owner: str) -> None:
+    """Nothing listens before the operator runs; everything is reconciled at its start anyway."""
+    del owner

@@ -1,0 +1,156 @@
+"""The firewall of the whole host: every resource's contribution, the ruleset they make, and the change to it. Pure."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from ipaddress import IPv6Address
+
+from dockerv6.dockerd.model import Container
+from dockerv6.firewall.elements import PUBLISHED, PUBLISHED_AT_PORT, PUBLISHED_AT_TO, PUBLISHED_PORT, PUBLISHED_TO
+from dockerv6.firewall.model import DEFAULT_MARK, FirewallIntent, PortIntent
+from dockerv6.firewall.render import overlapping_external_prefixes, overlapping_subnets, render
+from dockerv6.firewall.ruleset import EMPTY, Ruleset, RulesetChange, diff
+from dockerv6.hostnet.model import Listener
+from dockerv6.planning.firewall.contributions import FirewallContribution, firewall_intent
+from dockerv6.planning.firewall.port_assignment import Incumbents, PortAssignment, assign_ports
+
+
+@dataclass(frozen=True, slots=True)
+class FirewallInputs:
+    """What the ruleset is made from besides the contributions.
+
+    Attributes:
+        mark: the fwmark bit of flows that we allow.
+        containers: all running containers.
+        incumbents: where published ports lead to now. Of two claims to one port, the incumbent keeps it.
+        listeners: the host's listening sockets.
+        uplink_bridges: bridges that lead outside.
+        guest_bridges: all other bridges, for a backend that must be given their names; else None.
+        host_addresses: the host's own addresses.
+    """
+
+    mark: int = DEFAULT_MARK
+    containers: tuple[Container, ...] = ()
+    incumbents: Incumbents = field(default_factory=dict)
+    listeners: frozenset[Listener] = frozenset()
+    uplink_bridges: tuple[str, ...] = ()
+    guest_bridges: tuple[str, ...] | None = None
+    host_addresses: frozenset[IPv6Address] = frozenset()
+
+
+@dataclass(frozen=True)
+class DesiredFirewall:
+    """What our table should hold, and why; everything follows from the contributions and the inputs."""
+
+    contributions: tuple[FirewallContribution, ...] = ()
+    inputs: FirewallInputs = FirewallInputs()
+
+    @cached_property
+    def port_assignment(self) -> PortAssignment:
+        """Which container gets which published port."""
+        networks = [network for each in self.contributions for network in each.publishing_networks]
+        return assign_ports(networks, self.inputs.containers, self.inputs.incumbents, self.inputs.listeners)
+
+    @cached_property
+    def intent(self) -> FirewallIntent:
+        """The same in the firewall's terms."""
+        inputs = self.inputs
+        return firewall_intent(
+            self.contributions,
+            inputs.mark,
+            inputs.uplink_bridges,
+            self.port_assignment,
+            inputs.guest_bridges,
+            inputs.host_addresses,
+        )
+
+    @cached_property
+    def ports(self) -> Mapping[str, tuple[PortIntent, ...]]:
+        """Published ports by owner."""
+        found: dict[str, list[PortIntent]] = {}
+        for port in self.port_assignment.ports:
+            found.setdefault(port.owner, []).append(port)
+        return {owner: tuple(ports) for owner, ports in found.items()}
+
+    @cached_property
+    def subnet_rivals(self) -> Mapping[str, str]:
+        """Owners without rules because their subnet overlaps another owner's, and that other owner."""
+        return overlapping_subnets(self.intent)
+
+    @cached_property
+    def external_rivals(self) -> Mapping[str, str]:
+        """Owners without translation because their external prefix overlaps another owner's, and that other owner."""
+        return overlapping_external_prefixes(self.intent)
+
+    @cached_property
+    def ruleset(self) -> Ruleset:
+        """What our table should hold of the contributions; without any network, no table."""
+        return render(replace(self.intent, keep=frozenset()))
+
+    def with_contribution(self, owner: str, contribution: FirewallContribution | None) -> "DesiredFirewall":
+        """The same firewall with another contribution of this owner; None: without any."""
+        others = tuple(each for each in self.contributions if each.owner != owner)
+        return replace(self, contributions=(*others, contribution) if contribution is not None else others)
+
+
+@dataclass(frozen=True)
+class FirewallSnapshot:
+    """The desired firewall and the table, at one time: what a firewall step is planned from.
+
+    Attributes:
+        desired: what the table should hold.
+        table: what the kernel holds.
+        undecided: owners whose desired rules are unknown now: what the table holds of them stays.
+    """
+
+    desired: DesiredFirewall = DesiredFirewall()
+    table: Ruleset = EMPTY
+    undecided: frozenset[str] = frozenset()
+
+    @cached_property
+    def change(self) -> RulesetChange:
+        """The change that brings the table to what is desired, in one transaction."""
+        intent = self.desired.intent
+        keep = (intent.keep | self.undecided) & self.table.owners  # nothing to keep needs no table
+        if keep and not intent.networks:  # what is kept needs the chains that look it up
+            return diff(render(replace(intent, keep=keep)), self.table, keep)
+        return diff(self.desired.ruleset, self.table, keep)
+
+    def change_with(self, owner: str, contribution: FirewallContribution | None) -> RulesetChange:
+        """The change if this owner contributed that instead; None: nothing."""
+        return replace(self, desired=self.desired.with_contribution(owner, contribution)).change
+
+
+def published_ports(table: Ruleset) -> Incumbents:
+    """Where the published ports in a table lead to."""
+    found: dict[tuple[str, int, IPv6Address | None], tuple[IPv6Address, int]] = {}
+    for addresses, numbers in ((PUBLISHED_TO, PUBLISHED_PORT), (PUBLISHED_AT_TO, PUBLISHED_AT_PORT)):
+        to, ports = table.set(addresses), table.set(numbers)
+        if to is None or ports is None or to.data is None:
+            continue
+        number_of = {element.key: element.value for element in ports.elements}
+        for element in to.elements:
+            protocol, port, *address = element.key
+            if element.key not in number_of or not port.isdecimal():
+                continue
+            at = IPv6Address(address[0].partition("/")[0]) if address else None
+            target = IPv6Address(element.value.partition("/")[0])
+            found[protocol, int(port), at] = (target, int(number_of[element.key]))
+    return found
+
+
+def port_owners(table: Ruleset) -> frozenset[str]:
+    """Owners of published ports in a table."""
+    ports = table.set(PUBLISHED)
+    return frozenset(element.owner for element in ports.elements) if ports is not None else frozenset()
+
+
+def affected_owners(before: DesiredFirewall, after: DesiredFirewall) -> frozenset[str]:
+    """Owners whose ports, or problems with ports or overlaps, differ: their statuses have to be written again."""
+    pairs: Iterable[tuple[Mapping[str, object], Mapping[str, object]]] = (
+        (before.ports, after.ports),
+        (before.port_assignment.problems, after.port_assignment.problems),
+        (before.subnet_rivals, after.subnet_rivals),
+        (before.external_rivals, after.external_rivals),
+    )
+    return frozenset(key for one, other in pairs for key in one.keys() | other.keys() if one.get(key) != other.get(key))
