@@ -115,12 +115,13 @@ class FirewallReconciler:
         table = await self._table.get()
         self._contributions.adopt(table)
         desired, undecided = self._contributions.desired, self._undecided(table)
-        known = self._snapshot
-        if known is None or (known.desired, known.table) != (desired, table) or known.undecided != undecided:
-            known = self._snapshot = FirewallSnapshot(desired, table, undecided)
-        if known.change.empty:
-            self._in_place = known.change.target
-        return known
+        snapshot = self._snapshot
+        same = snapshot is not None and snapshot.desired is desired and snapshot.table is table
+        if snapshot is None or not same or snapshot.undecided != undecided:
+            snapshot = self._snapshot = FirewallSnapshot(desired, table, undecided)
+        if snapshot.change.empty:
+            self._in_place = snapshot.change.target
+        return snapshot
 
     async def view(self) -> RulesView:
         """What plans are made from: our table and the host's filter beside the desired firewall."""
@@ -131,16 +132,16 @@ class FirewallReconciler:
         except FirewallError as error:
             return RulesView(problem=str(error), backend=self._backend.backend)
         desired = snapshot.desired
-        left_out = {each.owner: each.message for each in snapshot.change.blocked}
+        excluded = {each.owner: each.message for each in snapshot.change.blocked}
         for owner, rival in desired.subnet_rivals.items():
-            left_out[owner] = f"its subnet overlaps that of {rival}, which has the rules; give it another subnet"
+            excluded[owner] = f"its subnet overlaps that of {rival}, which has the rules; give it another subnet"
         return RulesView(
             change=snapshot.change,
             snapshot=snapshot,
             intended=intended,
             filter=host_filter,
             backend=self._backend.backend,
-            excluded=left_out,
+            excluded=excluded,
             untranslated={
                 owner: f"the external prefix of its subnet overlaps addresses of {rival}, so nothing is translated;"
                 " give it a fixed addressing.subnet with another number, or a prefix of its own"
