@@ -10,11 +10,11 @@ T = TypeVar("T")
 
 
 class FakeClock:
-    """A clock that stands still until it is told to move; for tests and simulations.
+    """Implements `lib.clock.Clock`. Time passes only when a test advances it.
 
-    Sleepers wake in the order of their deadlines, those with the same deadline in the order in which they went to
-    sleep. `advance` is synchronous and moves the hands at once; `run_for` moves them from deadline to deadline and
-    lets the woken tasks work (and sleep again) in between, as they would in real time.
+    Sleeping tasks wake in the order of their deadlines, and those with the same deadline in the order of their calls.
+    `advance` is synchronous and jumps; `run_for` goes from deadline to deadline and lets the woken tasks run, and sleep
+    again, as in real time.
     """
 
     _NANOSECONDS = 1_000_000_000
@@ -28,19 +28,19 @@ class FakeClock:
         self._order = itertools.count()
 
     def now(self) -> float:
-        """Unix time in seconds, as far as the clock was moved."""
+        """Unix time in seconds."""
         return (self._wall + self._elapsed) / self._NANOSECONDS
 
     def monotonic(self) -> float:
-        """Seconds by which the clock was moved since it was made."""
+        """Seconds by which the clock was advanced."""
         return self._elapsed / self._NANOSECONDS
 
     async def sleep(self, seconds: float) -> None:
-        """Wait until somebody moves the clock that far."""
+        """Sleep until the clock has been advanced that far."""
         if seconds <= 0:
             await asyncio.sleep(0)
             return
-        # At least one unit, or a loop that sleeps out a rounding error would spin.
+        # At least 1 ns, or a loop that sleeps for a rounding error would never end.
         deadline = self._elapsed + max(1, round(seconds * self._NANOSECONDS))
         woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._sleepers, (deadline, next(self._order), woken))
@@ -48,36 +48,36 @@ class FakeClock:
 
     @property
     def sleepers(self) -> int:
-        """How many tasks are asleep."""
+        """The number of sleeping tasks."""
         return sum(1 for _, _, woken in self._sleepers if not woken.done())
 
     def advance(self, seconds: float) -> None:
-        """Move both clocks on and wake whoever is due. The woken run when the caller next yields to the event loop.
+        """Advance both clocks and wake the tasks that are due; they run when the caller next yields to the event loop.
 
         Raises:
-            ValueError: the clock can't go back.
+            ValueError: the number is negative.
         """
         if seconds < 0:
-            raise ValueError(f"a clock can't be advanced by {seconds} s")
+            raise ValueError(f"a clock cannot be advanced by {seconds} s")
         self._move_to(self._elapsed + round(seconds * self._NANOSECONDS))
 
     def step_wall(self, seconds: float) -> None:
-        """Set the wall clock forth or back, as NTP or an administrator does; sleepers don't notice."""
+        """Set the wall clock forward or back, as NTP or an administrator does. It does not affect sleeping tasks."""
         self._wall += round(seconds * self._NANOSECONDS)
 
     async def settle(self, rounds: int = 100) -> None:
-        """Let the other tasks run until they all wait for something (`rounds` turns of the event loop)."""
+        """Let the other tasks run until they all wait for something: `rounds` turns of the event loop."""
         for _ in range(rounds):
             await asyncio.sleep(0)
 
     async def run_for(self, seconds: float) -> None:
-        """Let `seconds` pass as in real time: stop at every deadline on the way and let the woken tasks work.
+        """Let `seconds` pass as in real time: stop at every deadline and let the woken tasks run.
 
         Raises:
-            ValueError: the clock can't go back.
+            ValueError: the number is negative.
         """
         if seconds < 0:
-            raise ValueError(f"a clock can't be advanced by {seconds} s")
+            raise ValueError(f"a clock cannot be advanced by {seconds} s")
         end = self._elapsed + round(seconds * self._NANOSECONDS)
         await self.settle()
         while (deadline := self._next_deadline()) is not None and deadline <= end:
@@ -87,10 +87,10 @@ class FakeClock:
         await self.settle()
 
     async def run_until(self, awaitable: Awaitable[T], *, limit: float = 86_400.0) -> T:
-        """Let time pass, deadline by deadline, until `awaitable` is done; give its result.
+        """Let time pass, deadline by deadline, until `awaitable` is done. Returns its result.
 
         Raises:
-            TimeoutError: nobody sleeps any more, or `limit` seconds passed, and it is still not done (it is cancelled).
+            TimeoutError: no task sleeps any more, or `limit` seconds have passed. The awaitable is cancelled.
         """
         task = asyncio.ensure_future(awaitable)
         end = self._elapsed + round(limit * self._NANOSECONDS)
@@ -99,7 +99,7 @@ class FakeClock:
             while not task.done():
                 deadline = self._next_deadline()
                 if deadline is None or deadline > end:
-                    raise TimeoutError(f"not done at {self.monotonic()} s, and no sleeper is due before the limit")
+                    raise TimeoutError(f"not done at {self.monotonic()} s, and no task wakes before the limit")
                 self._move_to(deadline)
                 await self.settle()
             return await task

@@ -69,7 +69,7 @@ class Operator:
             random=random,
             observer=observer,
         )
-        self._supervisor = Supervisor(clock=context.clock, random=random, bound=0.3)
+        self._supervisor = Supervisor(clock=context.clock, random=random, timeout=0.3)
         self._sync_again: float | None = None  # seconds until the sources are read again without a trigger
         self._sources_settled = asyncio.Event()
 

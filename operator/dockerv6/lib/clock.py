@@ -1,7 +1,7 @@
 """Time as an injected dependency: the port, the system's clock, and waiting with a timeout.
 
-Code receives a `Clock` and neither reads the time nor sleeps by itself. Wall time (`now`) is for what people
-and files see; durations and deadlines use `monotonic`, which NTP does not step.
+Code receives a `Clock` and neither reads the time nor sleeps by itself. Wall time (`now`) is for output and files;
+durations and deadlines use `monotonic`, which NTP does not step. Tests use `tests.fakes.clock`.
 """
 
 import asyncio
@@ -12,14 +12,14 @@ from typing import Protocol, TypeVar
 T = TypeVar("T")
 
 RESOLUTION = 1e-6
-"""Seconds. Two instants closer than this are the same one: sums of floats differ in their last digits."""
+"""Seconds. Times that are closer than this are equal: sums of floats differ in their last digits."""
 
 
 class Clock(Protocol):
-    """Reads the time and waits for it to pass."""
+    """Reads the time and sleeps."""
 
     def now(self) -> float:
-        """Unix time in seconds (wall clock; may jump when the system's time is set)."""
+        """Unix time in seconds. It jumps when the system time is set."""
         ...
 
     def monotonic(self) -> float:
@@ -27,31 +27,31 @@ class Clock(Protocol):
         ...
 
     async def sleep(self, seconds: float) -> None:
-        """Wait. Zero or less only lets other tasks run."""
+        """Sleep. With zero or less, only let other tasks run."""
         ...
 
 
 class SystemClock:
-    """The machine's own clocks."""
+    """The system's clocks."""
 
     def now(self) -> float:
         """Unix time in seconds."""
         return time.time()
 
     def monotonic(self) -> float:
-        """Seconds of CLOCK_MONOTONIC, which stands still while the machine is suspended."""
+        """Seconds of CLOCK_MONOTONIC, which stops while the machine is suspended."""
         return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
-        """Wait on the event loop."""
+        """Sleep on the event loop."""
         await asyncio.sleep(seconds)
 
 
 async def wait_for(clock: Clock, awaitable: Awaitable[T], seconds: float) -> T:
-    """Await something for at most `seconds` of the given clock (`asyncio.wait_for` knows only the real one).
+    """Like `asyncio.wait_for`, with a timeout of the given clock.
 
     Raises:
-        TimeoutError: it took longer; it has been cancelled, and that cancellation has been awaited.
+        TimeoutError: the time is over. The awaitable was cancelled, and its cancellation was awaited.
     """
     task = asyncio.ensure_future(awaitable)
     timer = asyncio.ensure_future(clock.sleep(seconds))
@@ -70,7 +70,7 @@ async def wait_for(clock: Clock, awaitable: Awaitable[T], seconds: float) -> T:
 
 
 async def wait_event(clock: Clock, event: asyncio.Event, seconds: float) -> bool:
-    """Wait until the event is set, for at most `seconds`; tell whether it is set."""
+    """Wait for the event for at most `seconds`. Returns whether it is set."""
     if not event.is_set():
         try:
             await wait_for(clock, event.wait(), seconds)

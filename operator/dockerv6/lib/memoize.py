@@ -1,23 +1,24 @@
-"""What follows from one moment of the world alone, computed once: hundreds of plans are made from the same one."""
+"""Memoization of functions whose argument is a large value that many callers share."""
 
 from collections.abc import Callable
 from typing import TypeVar
 
-Moment = TypeVar("Moment")
+Argument = TypeVar("Argument")
 Result = TypeVar("Result")
 
 
-def memoize_by_identity(function: Callable[[Moment], Result]) -> Callable[[Moment], Result]:
-    """Keep the last result for as long as the argument is the very same object, which nobody may change.
+def memoize_by_identity(function: Callable[[Argument], Result]) -> Callable[[Argument], Result]:
+    """Keep the latest result for as long as the function is called with the same object, which nobody may modify.
 
-    By identity: an equal moment is rare, and comparing two costs more than most of what is computed from one.
+    The argument is compared by identity: hundreds of plans are computed from one value, equal values are rare, and
+    comparing two of them takes longer than most of the functions.
     """
-    last: tuple[Moment, Result] | None = None
+    latest: tuple[Argument, Result] | None = None
 
-    def once(moment: Moment) -> Result:
-        nonlocal last
-        if last is None or last[0] is not moment:
-            last = (moment, function(moment))
-        return last[1]
+    def memoized(argument: Argument) -> Result:
+        nonlocal latest
+        if latest is None or latest[0] is not argument:
+            latest = (argument, function(argument))
+        return latest[1]
 
-    return once
+    return memoized

@@ -1,7 +1,7 @@
 """Arithmetic on IPv6 prefixes.
 
-Nothing here enumerates subnets: a /32 holds 2⁴⁸ of length 80. Subnets are numbered from 0 at the low end of their
-prefix, and runs of them are `range` objects of those numbers.
+No function enumerates subnets, since a /32 has 2⁴⁸ subnets of length 80. The subnets of a prefix are numbered from 0,
+in ascending order, and consecutive subnets are `range` objects of their numbers.
 """
 
 from collections.abc import Iterable, Iterator
@@ -11,13 +11,13 @@ ULA = IPv6Network("fc00::/7")
 """Unique local addresses, RFC 4193 §3.1."""
 
 GLOBAL_ID_BYTES = 5
-"""The random part of a ULA prefix, RFC 4193 §3.1: 40 bits."""
+"""Size of the random part of a ULA prefix, RFC 4193 §3.1."""
 
 _BITS = 128
 
 
 def is_ula(prefix: IPv6Network) -> bool:
-    """Whether every address of it is unique local (fc00::/7)."""
+    """Whether the whole prefix is unique local (fc00::/7)."""
     return prefix.subnet_of(ULA)
 
 
@@ -27,10 +27,10 @@ def overlaps_any(prefix: IPv6Network, others: Iterable[IPv6Network]) -> bool:
 
 
 def first_address(prefix: IPv6Network) -> IPv6Address:
-    """The one after the prefix itself, which is the subnet-router anycast address (RFC 4291 §2.6.1).
+    """The first address after the subnet-router anycast address, which is all zeros (RFC 4291 §2.6.1).
 
     Raises:
-        ValueError: a /128 has no other address than itself.
+        ValueError: the prefix is a /128.
     """
     if prefix.prefixlen == _BITS:
         raise ValueError(f"{prefix} is a single address; a network needs a prefix of 127 bits or fewer")
@@ -38,13 +38,14 @@ def first_address(prefix: IPv6Network) -> IPv6Address:
 
 
 def ula_prefix(randomness: bytes) -> IPv6Network:
-    """A /48 of unique local addresses, RFC 4193 §3.1: fd, then the Global ID.
+    """A /48 of unique local addresses, RFC 4193 §3.1: fd and the Global ID.
 
     Args:
-        randomness: the 40 bits of the Global ID. RFC 4193 §3.2: they must be random, or prefixes clash when sites meet.
+        randomness: the five bytes of the Global ID. They must be random, or the prefixes of two sites may be equal (RFC
+            4193 §3.2).
 
     Raises:
-        ValueError: not exactly five bytes.
+        ValueError: not five bytes.
     """
     if len(randomness) != GLOBAL_ID_BYTES:
         raise ValueError(f"a Global ID has {GLOBAL_ID_BYTES} bytes, not {len(randomness)}")
@@ -52,10 +53,10 @@ def ula_prefix(randomness: bytes) -> IPv6Network:
 
 
 def subnet_count(prefix: IPv6Network, length: int) -> int:
-    """How many subnets of that length the prefix holds.
+    """The number of subnets of that length in the prefix.
 
     Raises:
-        ValueError: the length is shorter than the prefix's own, or above 128.
+        ValueError: the length is below that of the prefix, or above 128.
     """
     if not prefix.prefixlen <= length <= _BITS:
         raise ValueError(f"{prefix} has no subnets of length {length}: it must be {prefix.prefixlen} to {_BITS}")
@@ -63,11 +64,11 @@ def subnet_count(prefix: IPv6Network, length: int) -> int:
 
 
 def nth_subnet(prefix: IPv6Network, length: int, index: int) -> IPv6Network:
-    """Subnet number `index`, counted from 0.
+    """The subnet with the number `index`, from 0.
 
     Raises:
         ValueError: the prefix has no subnets of that length.
-        IndexError: it has fewer.
+        IndexError: the prefix has fewer subnets.
     """
     count = subnet_count(prefix, length)
     if not 0 <= index < count:
@@ -76,20 +77,24 @@ def nth_subnet(prefix: IPv6Network, length: int, index: int) -> IPv6Network:
 
 
 def free_gaps(prefix: IPv6Network, length: int, taken: Iterable[IPv6Network]) -> Iterator[range]:
-    """The runs of subnets of that length that overlap nothing taken, as ascending, never adjoining, ranges of numbers.
+    """The numbers of the subnets of that length that overlap with no taken prefix, as separate, ascending ranges.
 
-    `taken` may be in any order, overlap, be of any length and lie outside the prefix. Costs n·log n in its size.
+    Args:
+        prefix: contains the subnets.
+        length: of the subnets.
+        taken: prefixes in any order and of any length. They may overlap, and lie outside the prefix. The time is
+            O(n log n) in their number.
 
     Raises:
-        ValueError: the prefix has no subnets of that length (raised when iteration starts).
+        ValueError: the prefix has no subnets of that length (raised when the iteration starts).
     """
     count = subnet_count(prefix, length)
     host_bits = _BITS - length
     base = int(prefix.network_address)
     start = 0
     for first, last in sorted((int(block.network_address), int(block.broadcast_address)) for block in taken):
-        # Shifting right rounds down, also below zero: a block that only touches a subnet takes all of it, and one
-        # below the prefix takes none.
+        # Shifting right rounds down, also below zero: a block takes every subnet that it overlaps, and a block below
+        # the prefix takes none.
         low, high = (first - base) >> host_bits, (last - base) >> host_bits
         if low >= count:
             break

@@ -1,4 +1,4 @@
-"""Times and durations as people and Kubernetes write them. Without asyncio, for whoever only prints them."""
+"""Formats of times and durations: RFC 3339 and those of Kubernetes and Go. Imports no asyncio, for fast commands."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -6,16 +6,16 @@ from math import floor
 
 
 def rfc3339(seconds: float) -> str:
-    """Unix time as Kubernetes writes it: UTC, whole seconds, `2026-11-23T02:43:12Z` (fractions are cut off).
+    """Format a Unix time like Kubernetes: UTC, whole seconds (rounded down), `2026-11-23T02:43:12Z`.
 
     Raises:
-        ValueError: outside the years 1 to 9999.
+        ValueError: the time is not in the years 1 to 9999.
     """
     try:
-        moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=floor(seconds))
+        time = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=floor(seconds))
     except OverflowError as error:
         raise ValueError(f"{seconds} s is not a time between the years 1 and 9999") from error
-    return moment.replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
+    return time.replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
 
 
 _RFC3339 = re.compile(
@@ -26,10 +26,10 @@ _LEAP_SECOND = 60
 
 
 def parse_rfc3339(text: str) -> float:
-    """Unix time in seconds of an RFC 3339 timestamp: any offset, with or without a fraction, leap second allowed.
+    """Parse an RFC 3339 timestamp to Unix time in seconds. Any offset, a fraction and a leap second are allowed.
 
     Raises:
-        ValueError: it is not one (RFC 3339 §5.6 is narrower than ISO 8601: the offset is compulsory).
+        ValueError: not such a timestamp (RFC 3339 §5.6 is narrower than ISO 8601: the offset is required).
     """
     match = _RFC3339.fullmatch(text)
     if match is None:
@@ -37,8 +37,8 @@ def parse_rfc3339(text: str) -> float:
     day, minute, second, fraction, offset = match.groups()
     leap = int(second) == _LEAP_SECOND
     try:
-        moment = datetime.fromisoformat(f"{day}T{minute}:{'59' if leap else second}{offset.upper()}")
-        return moment.timestamp() + leap + float(fraction or 0)
+        parsed = datetime.fromisoformat(f"{day}T{minute}:{'59' if leap else second}{offset.upper()}")
+        return parsed.timestamp() + leap + float(fraction or 0)
     except (ValueError, OverflowError) as error:
         raise ValueError(f"{text!r} is not an RFC 3339 time: {error}") from error
 
@@ -49,10 +49,10 @@ _DURATION = re.compile(rf"(?:{_PART.pattern})+", re.ASCII)
 
 
 def parse_duration(text: str) -> float:
-    """Seconds of a duration such as ``1h``, ``90s``, ``1h30m`` or ``500ms``; days (``7d``) too, and a bare ``0``.
+    """Parse a duration such as ``1h``, ``90s``, ``1h30m``, ``500ms``, ``7d`` or ``0`` to seconds.
 
     Raises:
-        ValueError: it is none.
+        ValueError: not a duration.
     """
     if text == "0":
         return 0.0
@@ -62,7 +62,7 @@ def parse_duration(text: str) -> float:
 
 
 def format_duration(seconds: float) -> str:
-    """The shortest duration that `parse_duration` reads back as these seconds (to the millisecond)."""
+    """Format seconds, rounded to milliseconds, as the shortest duration that `parse_duration` reads."""
     rest = round(seconds * 1000)
     text = ""
     for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)):

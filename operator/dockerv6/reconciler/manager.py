@@ -154,7 +154,7 @@ class Manager(Generic[ContextT]):
         self._workers = workers
         self._grace = grace
         self._queue = KeyedQueue(clock)
-        self._supervisor = Supervisor(clock=clock, random=random, bound=_CANCEL_TIMEOUT)
+        self._supervisor = Supervisor(clock=clock, random=random, timeout=_CANCEL_TIMEOUT)
         self._failures: dict[Key, int] = {}  # in a row
         self._progress = asyncio.Event()
         self._started = False

@@ -7,7 +7,7 @@ from dockerv6.lib.clock import Clock, SystemClock, wait_event, wait_for
 from tests.fakes.clock import FakeClock
 
 
-async def test_system_clock_reads_the_machine() -> None:
+async def test_system_clock_reads_the_systems_clocks() -> None:
     clock: Clock = SystemClock()
     before = time.time()
     await clock.sleep(0)
@@ -15,7 +15,7 @@ async def test_system_clock_reads_the_machine() -> None:
     assert clock.monotonic() <= time.monotonic()
 
 
-async def test_wait_for_gives_the_result_in_time() -> None:
+async def test_wait_for_returns_the_result() -> None:
     clock = FakeClock()
 
     async def work() -> int:
@@ -28,7 +28,7 @@ async def test_wait_for_gives_the_result_in_time() -> None:
     assert clock.sleepers == 0
 
 
-async def test_wait_for_passes_errors_on() -> None:
+async def test_wait_for_raises_the_error() -> None:
     clock = FakeClock()
 
     async def work() -> None:
@@ -38,7 +38,7 @@ async def test_wait_for_passes_errors_on() -> None:
         await wait_for(clock, work(), 2)
 
 
-async def test_wait_for_cancels_what_takes_too_long_and_waits_for_its_cleaning_up() -> None:
+async def test_wait_for_awaits_the_cancellation_after_a_timeout() -> None:
     clock = FakeClock()
     cleaned = asyncio.Event()
 
@@ -55,7 +55,7 @@ async def test_wait_for_cancels_what_takes_too_long_and_waits_for_its_cleaning_u
     assert clock.monotonic() == 3
 
 
-async def test_wait_for_keeps_a_result_that_comes_in_spite_of_the_cancellation() -> None:
+async def test_wait_for_returns_a_result_in_spite_of_the_cancellation() -> None:
     clock = FakeClock()
 
     async def stubborn() -> str:
@@ -68,7 +68,7 @@ async def test_wait_for_keeps_a_result_that_comes_in_spite_of_the_cancellation()
     assert await clock.run_until(wait_for(clock, stubborn(), 2)) == "late"
 
 
-async def test_cancelling_wait_for_cancels_what_it_waits_for() -> None:
+async def test_cancelling_wait_for_cancels_the_awaitable() -> None:
     clock = FakeClock()
     inner = asyncio.ensure_future(clock.sleep(60))
     outer = asyncio.ensure_future(wait_for(clock, inner, 30))
@@ -80,7 +80,7 @@ async def test_cancelling_wait_for_cancels_what_it_waits_for() -> None:
     assert clock.sleepers == 0
 
 
-async def test_wait_event_tells_an_event_from_a_timeout() -> None:
+async def test_wait_event_returns_whether_the_event_was_set() -> None:
     clock = FakeClock()
     event = asyncio.Event()
     assert await clock.run_until(wait_event(clock, event, 5)) is False

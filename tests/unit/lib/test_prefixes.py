@@ -45,7 +45,7 @@ def test_first_address_is_one_past_the_prefix() -> None:
     assert first_address(IPv6Network("fd00::6/127")) == IPv6Address("fd00::7")
 
 
-def test_single_address_has_no_room_for_a_first_one() -> None:
+def test_a_single_address_has_no_first_address() -> None:
     with pytest.raises(ValueError, match="single address"):
         first_address(IPv6Network("fd00::1/128"))
 
@@ -87,21 +87,21 @@ def test_subnet_number_must_exist(index: int) -> None:
         nth_subnet(SITE, 64, index)
 
 
-def test_gaps_of_an_empty_prefix_are_all_of_it() -> None:
+def test_an_empty_prefix_is_one_gap() -> None:
     assert list(free_gaps(SITE, 64, [])) == [range(65_536)]
 
 
-def test_gaps_lie_between_what_is_taken() -> None:
+def test_gaps_are_between_taken_blocks() -> None:
     taken = [nth_subnet(SITE, 64, index) for index in (7, 0, 3, 4)]
     assert list(free_gaps(SITE, 64, taken)) == [range(1, 3), range(5, 7), range(8, 65_536)]
 
 
-def test_longer_and_shorter_blocks_take_every_subnet_that_they_touch() -> None:
+def test_blocks_of_any_length_take_every_subnet_that_they_overlap() -> None:
     taken = [IPv6Network("fd00:1:2:5::1/128"), IPv6Network("fd00:1:2:100::/56")]
     assert list(free_gaps(SITE, 64, taken)) == [range(5), range(6, 0x100), range(0x200, 65_536)]
 
 
-def test_blocks_outside_take_nothing() -> None:
+def test_blocks_outside_the_prefix_take_no_subnet() -> None:
     taken = [IPv6Network("fd00:1:1:ffff::/64"), IPv6Network("fd00:1:3::/64"), IPv6Network("::/128")]
     assert list(free_gaps(SITE, 64, taken)) == [range(65_536)]
 
@@ -111,7 +111,7 @@ def test_covered_prefix_has_no_gap(block: str) -> None:
     assert list(free_gaps(SITE, 64, [IPv6Network(block)])) == []
 
 
-def test_gaps_of_a_vast_prefix() -> None:
+def test_gaps_of_a_short_prefix() -> None:
     vast = IPv6Network("2001:db8::/32")
     taken = [nth_subnet(vast, 80, index) for index in (0, 2**47)]
     assert list(free_gaps(vast, 80, taken)) == [range(1, 2**47), range(2**47 + 1, 2**48)]

@@ -1,5 +1,5 @@
 import asyncio
-import logging
+from functools import partial
 from random import Random
 
 import pytest
@@ -21,7 +21,7 @@ def supervisor(clock: FakeClock) -> Supervisor:
 
 
 class Flaky:
-    """Fails after each of the given lengths of time, then goes on for ever."""
+    """Crashes after each of the given times, then runs forever."""
 
     def __init__(self, clock: FakeClock, lifetimes: list[float]) -> None:
         self.clock = clock
@@ -34,35 +34,19 @@ class Flaky:
         raise ConnectionResetError("the stream broke")
 
 
-async def test_task_runs_once_under_its_name(supervisor: Supervisor, clock: FakeClock) -> None:
-    supervisor.start("listing", lambda: clock.sleep(1))
-    assert "listing" in supervisor.running
-    await clock.run_for(1)
-    assert "listing" not in supervisor.running
-
-
-async def test_crash_is_logged_and_ends_a_task_that_runs_once(
+async def test_a_crashed_task_restarts_with_backoff(
     supervisor: Supervisor, clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    supervisor.start("listing", Flaky(clock, [0.0]))
-    await clock.run_for(60)
-    assert supervisor.running == ()
-    assert supervisor.crashes == {"listing": 1}
-    assert "task listing crashed" in caplog.text
-    assert "the stream broke" in caplog.text
-
-
-async def test_kept_task_restarts_later_and_later(supervisor: Supervisor, clock: FakeClock) -> None:
     watcher = Flaky(clock, [0.0] * 6 + [1e9])
     supervisor.keep("watch", watcher)
     await clock.run_for(100)
     assert watcher.started == [0, 1, 3, 7, 15, 23, 31]
-    assert supervisor.running == ("watch",)
-    assert supervisor.crashes == {"watch": 6}
+    assert "task watch crashed" in caplog.text
+    assert "the stream broke" in caplog.text
     await supervisor.stop()
 
 
-async def test_long_run_makes_the_backoff_begin_anew(supervisor: Supervisor, clock: FakeClock) -> None:
+async def test_the_backoff_starts_again_after_a_long_run(supervisor: Supervisor, clock: FakeClock) -> None:
     watcher = Flaky(clock, [0.0, 0.0, 0.0, 100.0, 1e9])
     supervisor.keep("watch", watcher)
     await clock.run_for(200)
@@ -70,22 +54,40 @@ async def test_long_run_makes_the_backoff_begin_anew(supervisor: Supervisor, clo
     await supervisor.stop()
 
 
-async def test_kept_task_that_returns_is_done(supervisor: Supervisor, clock: FakeClock) -> None:
-    supervisor.keep("watch", lambda: clock.sleep(1))
+async def test_a_task_that_returns_is_not_restarted_and_its_name_is_free(
+    supervisor: Supervisor, clock: FakeClock
+) -> None:
+    runs: list[float] = []
+
+    async def work() -> None:
+        await clock.sleep(1)
+        runs.append(clock.monotonic())
+
+    supervisor.keep("watch", work)
+    with pytest.raises(ValueError, match="watch"):
+        supervisor.keep("watch", work)
     await clock.run_for(60)
-    assert supervisor.running == ()
-    assert supervisor.crashes == {}
+    supervisor.keep("watch", work)
+    await clock.run_for(60)
+    assert runs == [1, 61]
 
 
-async def test_crash_of_one_task_leaves_the_others_alone(supervisor: Supervisor, clock: FakeClock) -> None:
-    supervisor.start("good", lambda: clock.sleep(60))
-    supervisor.start("bad", Flaky(clock, [0.0]))
-    await clock.run_for(1)
-    assert supervisor.running == ("good",)
+async def test_a_crash_does_not_affect_other_tasks(supervisor: Supervisor, clock: FakeClock) -> None:
+    ticks: list[float] = []
+
+    async def tick() -> None:
+        while True:
+            await clock.sleep(10)
+            ticks.append(clock.monotonic())
+
+    supervisor.keep("good", tick)
+    supervisor.keep("bad", Flaky(clock, [0.0, 1e9]))
+    await clock.run_for(30)
+    assert ticks == [10, 20, 30]
     await supervisor.stop()
 
 
-async def test_cancellation_of_what_a_task_waits_for_is_a_crash_not_an_end(
+async def test_the_cancellation_of_an_awaited_task_is_a_crash(
     supervisor: Supervisor, clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     connection: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -100,23 +102,13 @@ async def test_cancellation_of_what_a_task_waits_for_is_a_crash_not_an_end(
     connection.cancel()
     await clock.run_for(1)
     assert len(attempts) == 2
-    assert supervisor.crashes == {"watch": 1}
-    assert "broken off" in caplog.text
+    assert "task watch was interrupted" in caplog.text
     await supervisor.stop()
 
 
-async def test_name_is_taken_only_while_its_task_runs(supervisor: Supervisor, clock: FakeClock) -> None:
-    supervisor.start("watch", lambda: clock.sleep(60))
-    with pytest.raises(ValueError, match="watch"):
-        supervisor.start("watch", lambda: clock.sleep(60))
-    await supervisor.cancel("watch")
-    supervisor.keep("watch", lambda: clock.sleep(60))
-    await supervisor.cancel("watch")
-    await supervisor.cancel("never started")
-    assert supervisor.running == ()
-
-
-async def test_leaving_the_block_ends_every_task(clock: FakeClock) -> None:
+async def test_stopping_ends_every_task_and_no_task_can_start_afterwards(
+    supervisor: Supervisor, clock: FakeClock
+) -> None:
     ended: list[str] = []
 
     async def work(name: str) -> None:
@@ -125,30 +117,27 @@ async def test_leaving_the_block_ends_every_task(clock: FakeClock) -> None:
         finally:
             ended.append(name)
 
-    async with Supervisor(clock=clock, random=Random(0)) as supervisor:
-        supervisor.start("a", lambda: work("a"))
-        supervisor.keep("b", lambda: work("b"))
-        await clock.settle()
+    for name in ("a", "b"):
+        supervisor.keep(name, partial(work, name))
+    await clock.settle()
+    await supervisor.stop()
     assert sorted(ended) == ["a", "b"]
     with pytest.raises(RuntimeError, match="stopped"):
-        supervisor.start("c", lambda: work("c"))
+        supervisor.keep("c", partial(work, "c"))
 
 
-async def test_kept_task_can_be_stopped_while_it_waits_for_its_restart(
-    supervisor: Supervisor, clock: FakeClock
-) -> None:
+async def test_a_task_that_waits_for_its_restart_can_be_stopped(supervisor: Supervisor, clock: FakeClock) -> None:
     watcher = Flaky(clock, [0.0, 0.0])
     supervisor.keep("watch", watcher)
     await clock.run_for(0.5)
-    assert await supervisor.stop() == ()
+    await supervisor.stop()
     await clock.run_for(60)
     assert watcher.started == [0]
 
 
-async def test_stopping_gives_up_a_task_that_ignores_it(
+async def test_a_task_that_ignores_its_cancellation_is_abandoned(
     supervisor: Supervisor, clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.WARNING)
     release = asyncio.Event()
 
     async def stubborn() -> None:
@@ -158,18 +147,19 @@ async def test_stopping_gives_up_a_task_that_ignores_it(
             except asyncio.CancelledError:
                 continue
 
-    supervisor.start("stubborn", stubborn)
-    supervisor.start("obedient", lambda: clock.sleep(60))
+    supervisor.keep("stubborn", stubborn)
+    supervisor.keep("obedient", lambda: clock.sleep(60))
     await clock.settle()
-    assert await clock.run_until(supervisor.stop()) == ("stubborn",)
+    await clock.run_until(supervisor.stop())
     assert clock.monotonic() < 1
-    assert "ignored their cancellation" in caplog.text
+    assert "ignored their cancellation for 0.8 s: stubborn" in caplog.text
     release.set()
     await clock.settle()
 
 
-async def test_stopping_nothing_is_instant(supervisor: Supervisor) -> None:
-    assert await supervisor.stop() == ()
+async def test_stopping_without_tasks_is_instant(supervisor: Supervisor, clock: FakeClock) -> None:
+    await supervisor.stop()
+    assert clock.monotonic() == 0
 
 
 def test_delays_grow_up_to_the_maximum() -> None:
@@ -177,20 +167,20 @@ def test_delays_grow_up_to_the_maximum() -> None:
     assert [backoff.delay(attempt, Random(0)) for attempt in range(6)] == [1, 2, 4, 8, 10, 10]
 
 
-def test_same_randomness_gives_the_same_delays() -> None:
+def test_equal_seeds_give_equal_delays() -> None:
     backoff = Backoff()
     first, second = Random(7), Random(7)
     assert [backoff.delay(n, first) for n in range(9)] == [backoff.delay(n, second) for n in range(9)]
 
 
 @given(st.integers(0, 1_000_000), st.integers(), st.floats(0, 1))
-def test_delay_is_within_the_jitter_below_the_undisturbed_delay(attempt: int, seed: int, jitter: float) -> None:
+def test_jitter_only_reduces_the_delay(attempt: int, seed: int, jitter: float) -> None:
     delay = Backoff(jitter=jitter).delay(attempt, Random(seed))
-    undisturbed = Backoff(jitter=0).delay(attempt, Random(seed))
-    assert undisturbed * (1 - jitter) <= delay <= undisturbed <= 60
+    exact = Backoff(jitter=0).delay(attempt, Random(seed))
+    assert exact * (1 - jitter) <= delay <= exact <= 60
 
 
-def test_those_at_the_maximum_do_not_retry_in_step() -> None:
+def test_delays_at_the_maximum_differ() -> None:
     random = Random(1)
     assert len({Backoff().delay(100, random) for _ in range(50)}) == 50
 
@@ -204,6 +194,6 @@ def test_negative_attempt_is_refused() -> None:
     "arguments",
     [{"initial": -1}, {"initial": 5, "maximum": 4}, {"factor": 0.5}, {"jitter": 1.5}, {"jitter": -0.1}],
 )
-def test_senseless_settings_are_refused(arguments: dict[str, float]) -> None:
+def test_invalid_settings_are_refused(arguments: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="a backoff needs"):
         Backoff(**arguments)
