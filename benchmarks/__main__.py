@@ -1,4 +1,4 @@
-"""`python -m benchmarks [FIGURE…] [--quick] [--json FILE]`: measure, and print the figures beside their budgets."""
+"""`python -m benchmarks [FIGURE…] [--quick] [--json FILE]`: measure, and print the figures with their budgets."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.lab.session import Session, sweep
 
 
 def main() -> int:
-    """Run the figures; 1 when one of them could not be measured. A missed budget is no error."""
+    """Run the figures; return 1 if one could not be measured. A missed budget is not an error."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     listed = "; ".join(f"{f.name}: {f.title}, about {f.seconds} s" for f in FIGURES.values())
     parser.add_argument("figures", nargs="*", metavar="FIGURE", help=f"default all. {listed}")
@@ -50,20 +50,20 @@ def main() -> int:
 
 
 def _keep_compiled(directory: Path) -> None:
-    """Let every program of the run have its modules compiled, as an installed package has them."""
+    """Compile the modules of all programs of the run, as in an installed package."""
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     os.environ["PYTHONPYCACHEPREFIX"] = str(directory)
     subprocess.run([sys.executable, "-c", "import dockerv6.cli.main, dockerv6.daemon.process"], check=True)
 
 
 def _run(name: str, bench: Bench) -> list[Row] | None:
-    """Measure one figure and print it; None when it broke, which does not keep the others from running."""
+    """Measure one figure and print it; None after a failure, so that the other figures still run."""
     figure = FIGURES[name]
     started = time.monotonic()
     print(f"… {figure.title}", file=sys.stderr, flush=True)
     try:
         rows = list(figure.measure(bench))
-    except Exception:  # noqa: BLE001 - told, and the run goes on
+    except Exception:  # noqa: BLE001 - reported, and the run continues
         traceback.print_exc()
         return None
     print(table(f"{figure.title} ({name}, {time.monotonic() - started:.0f} s)", rows), flush=True)

@@ -1,4 +1,4 @@
-"""The bare engine: the creates that the operator makes, sent by as little program as possible."""
+"""The bare engine: the operator's create requests, sent by a minimal program."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _TIMEOUT = 300.0
 
 
 class _Connection(http.client.HTTPConnection):
-    """HTTP through an engine's socket; kept open from request to request."""
+    """HTTP through an engine's socket, kept open between requests."""
 
     def __init__(self, path: str) -> None:
         super().__init__("localhost", timeout=_TIMEOUT)
@@ -42,19 +42,19 @@ class _Connection(http.client.HTTPConnection):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event, and when it arrived here (`time.monotonic`)."""
+    """One event, and the time of its arrival (`time.monotonic`)."""
 
     at: float
     action: str
     subject: str  # the container's or network's identifier
-    about: Mapping[str, str]  # the rest, such as a network's name and the container that was attached to it
+    about: Mapping[str, str]  # further attributes, such as a network's name and the attached container
 
 
 class BareEngine:
     """An engine's API without a client library."""
 
     def __init__(self, path: str) -> None:
-        """Ask the engine behind the socket which API it speaks."""
+        """Query the API version of the engine behind the socket."""
         self._path = path
         connection = _Connection(path)
         connection.request("GET", "/_ping")
@@ -67,18 +67,18 @@ class BareEngine:
         self._api = api
 
     def body(self, number: int) -> bytes:
-        """What the operator sends for the network of that number, but for the subnet's digits."""
+        """The operator's request for the network of that number, except for the digits of the subnet."""
         resource = decode(resources.network(number)).resource
-        assert isinstance(resource, NetworkResource)  # noqa: S101 - tells the type checker
+        assert isinstance(resource, NetworkResource)  # noqa: S101 - for the type checker
         prefix = resources.foreign_prefix(number)
         return json.dumps(encode.network(network_spec(resource, prefix, Identity()), self._api)).encode()
 
     def foreign_body(self, number: int) -> bytes:
-        """The same network without labels: somebody else's."""
+        """The same network without labels, as a foreign network."""
         return json.dumps({**json.loads(self.body(number)), "Labels": {}}).encode()
 
     def create(self, bodies: Sequence[bytes], *, clients: int) -> float:
-        """Send all creates by so many clients at a time; gives the seconds until the last one is answered."""
+        """Send all creates with that many clients in parallel; return the seconds until the last answer."""
         work, lock = iter(bodies), threading.Lock()
         failures: list[Exception] = []
 
@@ -105,7 +105,7 @@ class BareEngine:
 
     @contextmanager
     def events(self, **filters: str) -> Iterator[SimpleQueue[Event]]:
-        """The engine's events that match, such as `type="container", event="start"`, for the block."""
+        """Yield the engine's matching events, such as `type="container", event="start"`, for the block."""
         connection = _Connection(self._path)
         wanted = quote(json.dumps({name: [value] for name, value in filters.items()}))
         connection.request("GET", f"/v{encode.format_api_version(self._api.version)}/events?filters={wanted}")
@@ -137,7 +137,7 @@ class BareEngine:
 
 
 def _read_events(answer: http.client.HTTPResponse, found: SimpleQueue[Event]) -> None:
-    with suppress(http.client.HTTPException, OSError, ValueError):  # shut down by the end of the block
+    with suppress(http.client.HTTPException, OSError, ValueError):  # closed at the end of the block
         while line := answer.readline():
             now = time.monotonic()
             told = json.loads(line)

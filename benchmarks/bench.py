@@ -1,4 +1,4 @@
-"""What a figure works with: engines, operators with N networks, and a directory; all gone at the end of the run."""
+"""The resources of a figure: engines, operators with N networks, and a directory, all removed at the end of the run."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ _READY = (
 
 
 class NotConvergedError(RuntimeError):
-    """The operator did not get there in time; the message holds its log."""
+    """The operator did not converge in time. The message contains its log."""
 
 
 @dataclass(slots=True)
 class Fleet:
-    """An engine, and an operator that looks after so many networks on it."""
+    """An engine, and an operator that manages that many networks on it."""
 
     engine: Engine
     operator: Operator
@@ -58,7 +58,7 @@ class Bench:
     """The run's resources."""
 
     def __init__(self, session: Session, directory: Path, *, quick: bool) -> None:
-        """Take the lab's session, and an empty directory. `quick`: fewer samples, smaller sizes."""
+        """Use the lab's session and an empty directory. `quick`: fewer samples and smaller sizes."""
         self.quick = quick
         self.directory = directory
         self._session = session
@@ -68,19 +68,19 @@ class Bench:
         self._serial = 0
 
     def new_directory(self) -> Path:
-        """Make a directory of the run."""
+        """Create a directory for the run."""
         self._serial += 1
         path = self.directory / str(self._serial)
         path.mkdir()
         return path
 
     def namespace(self, purpose: str) -> Namespace:
-        """Make a network namespace; removed by whoever asked, at the latest at the end of the run."""
+        """Create a network namespace; it is removed by the caller, or at the end of the run."""
         return self._session.namespace(purpose)
 
     @contextmanager
     def station(self, settings: Settings) -> Iterator[Station]:
-        """An engine of one's own with its neighbour, for the block."""
+        """Provide a new engine with its neighbour for the block."""
         station = Station.build(self._session, settings)
         try:
             yield station
@@ -89,13 +89,13 @@ class Bench:
 
     @contextmanager
     def engine(self, settings: Settings) -> Iterator[Engine]:
-        """An engine of one's own, for the block."""
+        """Provide a new engine for the block."""
         with self.station(settings) as station:
             yield station.engine
 
     @contextmanager
     def installation(self, engine: Engine) -> Iterator[Operator]:
-        """An operator with empty directories on an engine, not started, for the block."""
+        """Provide an operator with empty directories on an engine, not started, for the block."""
         lab = Lab(engine, None, self.new_directory())  # type: ignore[arg-type] # no operator needs the neighbour
         try:
             yield lab.operator()
@@ -104,7 +104,7 @@ class Bench:
 
     @contextmanager
     def operator(self, engine: Engine, *arguments: str) -> Iterator[Operator]:
-        """A running operator with empty directories on an engine, idle, for the block."""
+        """Provide a running and idle operator with empty directories on an engine, for the block."""
         with self.installation(engine) as operator:
             operator.start(*arguments)
             wait_started(operator)
@@ -112,7 +112,7 @@ class Bench:
 
     @contextmanager
     def fleet(self, size: int, *arguments: str) -> Iterator[Fleet]:
-        """A running operator that has adopted `size` networks, and is idle. The engine is kept for the next figure."""
+        """Provide a running and idle operator that has adopted `size` networks. The engine is kept."""
         fleet = self._fleets.get(size) or self._build(size)
         fleet.operator.start(*arguments)
         try:
@@ -132,9 +132,9 @@ class Bench:
         return fleet
 
     def crowd(self, size: int) -> Station:
-        """An engine with `size` networks that somebody else made, numbered from 0, and its neighbour.
+        """Provide an engine with `size` foreign networks, numbered from 0, and its neighbour.
 
-        Kept for the next figure, which leaves it as it was: nothing of ours in the packet filter, no other network.
+        It is kept for the next figure. A figure must leave no rules of ours and no other network.
         """
         if size not in self._crowds:
             station = Station.build(self._session, PROXYLESS_ENGINE)
@@ -151,13 +151,13 @@ class Bench:
 
 
 def write_networks(operator: Operator, count: int) -> None:
-    """Put the files of the networks 0 to count - 1 into the operator's directory."""
+    """Write the files of the networks 0 to count - 1 into the operator's directory."""
     for number in range(count):
         operator.apply_yaml(f"{resources.name(number)}.yaml", resources.text(resources.network(number)))
 
 
 def ready_count(operator: Operator) -> int:
-    """How many networks are Ready, by the state file: asking costs the daemon nothing and this process little."""
+    """How many networks are Ready according to the state file, which does not load the daemon."""
 
     def count(connection: sqlite3.Connection) -> int:
         (found,) = connection.execute(_READY).fetchone()
@@ -170,10 +170,10 @@ def ready_count(operator: Operator) -> int:
 
 
 def wait_ready(operator: Operator, count: int, *, patience: float = 300.0) -> None:
-    """Wait until so many networks are Ready.
+    """Wait until that many networks are Ready.
 
     Raises:
-        NotConvergedError: they are not after `patience` seconds.
+        NotConvergedError: they are not Ready after `patience` seconds.
     """
     _until(partial(_enough, operator, count), f"{count} networks are Ready", operator, patience)
 
@@ -183,18 +183,18 @@ def _enough(operator: Operator, count: int) -> bool:
 
 
 def wait_started(operator: Operator) -> None:
-    """Wait until the operator has taken over what there is, and is idle."""
+    """Wait until the operator has adopted everything and is idle."""
     wait_serving(operator)
     wait_idle(operator.pid)
 
 
 def wait_serving(operator: Operator) -> None:
-    """Wait until the operator says that it does its work."""
+    """Wait until the operator reports that it is ready."""
     _until(partial(_is_serving, operator), "the operator is ready", operator, 60.0)
 
 
 def metrics(operator: Operator) -> dict[str, float]:
-    """The operator's numbers: series by name and labels."""
+    """The operator's metrics: series by name and labels."""
     lines = _ask(operator, "/metrics").body.splitlines()
     return {series: float(value) for series, _, value in (line.rpartition(" ") for line in lines) if series[:1] != "#"}
 

@@ -1,4 +1,4 @@
-"""An independent witness: every commit to the packet filter of a network namespace, as the kernel tells of it."""
+"""An independent witness: every commit to the packet filter of a network namespace, from the kernel's notifications."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _BUFFER = 8 << 20
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """One commit that touched our table, and when its last notification arrived (`time.monotonic`)."""
+    """One commit that changed our table, and the time of its last notification (`time.monotonic`)."""
 
     at: float
     makes: bool
@@ -40,7 +40,7 @@ class Commit:
 
 
 class Witness:
-    """Reads notifications on a thread of its own, whatever the operator does."""
+    """Reads notifications on its own thread, independently of the operator."""
 
     def __init__(self, namespace: Namespace) -> None:
         """Subscribe in the namespace."""
@@ -70,7 +70,7 @@ class Witness:
             return None
 
     def drain(self) -> int:
-        """Forget the commits that nobody took, and tell how many they were."""
+        """Drop the commits that were not read, and return their number."""
         count = 0
         while self.next(0) is not None:
             count += 1
@@ -102,7 +102,7 @@ class Witness:
 
 
 class Vandal:
-    """Damages the packet filter of a namespace as people do; in this process, so that it costs next to no CPU time."""
+    """Damages the packet filter of a namespace; in this process, so that it takes little CPU time."""
 
     def __init__(self, namespace: Namespace) -> None:
         """Load the library."""
@@ -113,31 +113,31 @@ class Vandal:
         """Run commands as one transaction."""
         with self._namespace.entered():
             output = self._nft.run(json.dumps({"nftables": commands}))
-            self._nft.tidy()  # as the program does at its exit, which keeps the kernel busy for a while
+            self._nft.tidy()  # as the program does at its exit, which takes the kernel a while
         return list(json.loads(output)["nftables"]) if output.strip() else []
 
     def listing(self) -> list[str]:
-        """Our table, comparable: no handles, elements in order."""
+        """Our table in a comparable form: without handles, elements sorted."""
         found = self.run({"list": {"table": {"family": FAMILY, "name": TABLE}}})
         return sorted(json.dumps(_comparable(item), sort_keys=True) for item in found)
 
     def delete_rule(self, chain: str) -> None:
-        """As by `nft delete rule`: the chain's last one."""
+        """Like `nft delete rule`: delete the chain's last rule."""
         here = {"family": FAMILY, "table": TABLE}
         found = self.run({"list": {"chain": {"family": FAMILY, "table": TABLE, "name": chain}}})
         handles = [item["rule"]["handle"] for item in found if isinstance(item.get("rule"), dict)]  # type: ignore[index]
         self.run({"delete": {"rule": {**here, "chain": chain, "handle": handles[-1]}}})
 
     def flush_table(self) -> None:
-        """As by `nft flush table`: the rules go, chains and sets stay."""
+        """Like `nft flush table`: delete rules, keep chains and sets."""
         self.run({"flush": {"table": {"family": FAMILY, "name": TABLE}}})
 
     def delete_table(self) -> None:
-        """As by `nft delete table`."""
+        """Like `nft delete table`."""
         self.run({"delete": {"table": {"family": FAMILY, "name": TABLE}}})
 
     def flush_ruleset(self) -> None:
-        """As by `nft flush ruleset`, and by everything that loads a ruleset that begins so."""
+        """Like `nft flush ruleset`, or loading a ruleset that begins with it."""
         self.run({"flush": {"ruleset": None}})
 
 

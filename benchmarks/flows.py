@@ -1,12 +1,12 @@
-"""Traffic that is made of beginnings: a program of its own, run inside a network namespace by `stage`.
+"""Traffic of new flows: a program that `stage` runs inside a network namespace.
 
 `serve PORT` answers every TCP connection and every datagram on a port with one byte, until its standard input ends.
 
-`generate` reads commands, one a line, `PROTOCOL SECONDS SOURCE TARGET PORT`, begins as many flows as it can in that
-time, each with another source port, and answers with one JSON object. A flow counts once its answer is here. Flows are
-begun in small batches, so that neither side waits for the other's wake-up at each of them.
+`generate` reads commands, one per line, `PROTOCOL SECONDS SOURCE TARGET PORT`. It opens as many flows as it can in that
+time, each with a different source port, and prints one JSON object. A flow counts when its answer has arrived. Flows
+are opened in small batches, so that neither side waits for the wake-up of the other for each flow.
 
-Only the standard library, only what costs little: what the generator spends itself hides what is to be measured.
+It uses only the standard library and cheap operations, because its own time would hide what is measured.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ def main() -> None:
 
 
 def _go_first(cpu: int) -> None:
-    """Stay on one CPU, where whatever else the machine does comes later."""
+    """Stay on one CPU with a higher priority than other programs."""
     os.sched_setaffinity(0, {cpu})
-    os.setsid()  # where the scheduler groups processes by session, niceness counts within the group only
+    os.setsid()  # if the scheduler groups processes by session, niceness applies only within the group
     os.nice(_FIRST)
     with suppress(FileNotFoundError):
         Path("/proc/self/autogroup").write_text(str(_FIRST))
@@ -81,7 +81,7 @@ def _accept(listener: socket.socket) -> None:
         connection, _ = listener.accept()
         try:
             connection.send(_ANSWER)
-        except OSError:  # reset by somebody who has given up
+        except OSError:  # reset by a client that has given up
             continue
         finally:
             connection.close()
@@ -98,7 +98,7 @@ def _generate() -> None:
     _say("ready")
     for line in sys.stdin:
         protocol, seconds, source, target, port = line.split()
-        # a flow that never begins would hang: what the parent then sees is the end of this program
+        # a flow that never starts would block forever: then this program ends, which the parent notices
         signal.alarm(int(float(seconds)) + 20)
         begin = {"tcp": _connect, "udp": _ask}[protocol]
         _say(json.dumps(_flood(begin, float(seconds), source, (target, int(port)), ports)))
@@ -111,7 +111,7 @@ def _ports() -> Iterator[int]:
 
 
 def _connect(source: tuple[str, int], target: tuple[str, int]) -> socket.socket:
-    """Begin a connection. It never sleeps: both ends are on this machine, the answer is here before it could."""
+    """Open a connection. This never sleeps: both ends are on this machine, so the answer is there at once."""
     begun = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
     begun.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_AT_CLOSE)
     begun.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _WAIT_AT_MOST)
@@ -138,7 +138,7 @@ def _flood(
     answered = lost = 0
     started = time.monotonic()
     end = started + seconds
-    # no source port twice in a slice: it would not be a new flow to the packet filter
+    # no source port twice in a slice, because the packet filter would not see a new flow
     batches = (_LAST_PORT - _FIRST_PORT) // _BATCH
     while time.monotonic() < end and batches:
         batches -= 1

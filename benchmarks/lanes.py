@@ -1,4 +1,4 @@
-"""Ways from one side of a stage to the other that take turns: their rates, and the ratios of turns side by side."""
+"""Paths through a stage that are measured in turns: their rates, and the ratios of adjacent turns."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SLICE = 0.2  # seconds
 
 @dataclass(slots=True)
 class Lane:
-    """One way, and the rates that were measured on it, turn by turn."""
+    """One path, and its measured rates, turn by turn."""
 
     host: Host
     target: IPv6Address
@@ -34,28 +34,28 @@ class Lane:
     lost: int = 0
 
     def measure(self, stage: Stage, protocol: Protocol) -> None:
-        """Take a turn: a slice of new flows through a host that knows of none."""
+        """Measure one slice of new flows through a host without tracked flows."""
         flood = stage.flood(self.host, protocol, _SLICE, self.target, self.port)
         self.rates.setdefault(protocol, []).append(flood.rate)
         self.lost += flood.lost
 
 
 def rate_row(what: str, lane: Lane, protocol: Protocol) -> Row:
-    """The median of a lane's turns."""
+    """The median of a lane's rates."""
     rates = lane.rates[protocol]
     lost = f", {lane.lost} unanswered" if lane.lost else ""
     return Row(what, statistics.median(rates), "/s", note=f"{min(rates):.0f} to {max(rates):.0f}{lost}")
 
 
 def ratio_row(what: str, above: list[float], below: list[float], floor: float | None = None) -> Row:
-    """The median of the ratios of turns that were neighbours."""
+    """The median of the ratios of adjacent turns."""
     ratios = [a / b for a, b in zip(above, below, strict=True)]
     note = f"{len(ratios)} pairs, {min(ratios):.2f} to {max(ratios):.2f}"
     return Row(what, statistics.median(ratios), "x", floor=floor, note=note)
 
 
 def write_nftables(host: Host, intent: FirewallIntent) -> None:
-    """Give a host the ruleset, by the real backend."""
+    """Write the ruleset to a host, with the real backend."""
 
     async def write() -> None:
         session = NftSession()
@@ -69,6 +69,6 @@ def write_nftables(host: Host, intent: FirewallIntent) -> None:
 
 
 async def apply(firewall: FirewallBackend, intent: FirewallIntent) -> None:
-    """Have a backend write what an intent asks for."""
+    """Write the rules of an intent with a backend."""
     known = intent if not firewall.matches_link_kinds else replace(intent, guest_bridges=None)
     await firewall.apply(diff(render(known), await firewall.observe()))

@@ -1,8 +1,8 @@
 """The reference for the data plane: the same networks and ports as linear ip6tables chains.
 
-The rules are those that docker-ipv6nat 0.4 makes beside an engine without userland proxy (as Docker does for IPv4):
-eight for each network, three for each published port, in the order in which it adds them. What is probed was made last,
-so its rules come last where rules are appended.
+The rules are those of docker-ipv6nat 0.4 next to an engine without userland proxy (as Docker creates them for IPv4):
+eight for each network and three for each published port, in the order in which it adds them. The probed network was
+added last, so its rules are last where rules are appended.
 """
 
 from __future__ import annotations

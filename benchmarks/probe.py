@@ -1,11 +1,11 @@
-"""A connection that begins again and again: a program of its own, run inside a network namespace.
+"""Repeated connections: a program that is run inside a network namespace.
 
-Every `--interval` seconds it connects, waits for one byte of the other side, and resets the connection. A bare connect
-would prove nothing: engines keep listening sockets that they never accept on. A connection that has no byte after
-`--patience` seconds counts as unanswered; the kernel repeats a lost SYN after one second, so a shorter patience lets no
-lost packet pass as a late one. It begins the next one at its time, whatever becomes of the ones before.
+Every `--interval` seconds it connects, waits for one byte from the server, and resets the connection. A connection
+alone would prove nothing, because engines have listening sockets on which they never accept. A connection without a
+byte after `--patience` seconds counts as unanswered. The kernel repeats a lost SYN after one second, so with a shorter
+time a lost packet does not count as a late one. Each connection starts at its time, independently of the previous ones.
 
-It says `ready` when it begins, and, when its standard input ends, one JSON object with its counts.
+It prints `ready` when it starts, and one JSON object with its counts when its standard input ends.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class _Counts:
 
 
 class _Prober:
-    """Connections that are under way, each until its time."""
+    """Open connections, each with its deadline."""
 
     def __init__(self, target: tuple[str, int], patience: float) -> None:
         self.counts = _Counts()
@@ -41,7 +41,7 @@ class _Prober:
         self._patience = patience
         self._selector = selectors.DefaultSelector()
         self._selector.register(sys.stdin, _EVENTS)
-        self._begun: dict[socket.socket, float] = {}  # in the order of their beginnings
+        self._begun: dict[socket.socket, float] = {}  # in the order of their start
 
     @property
     def pending(self) -> int:
@@ -63,7 +63,7 @@ class _Prober:
         self._selector.register(connection, _EVENTS)
 
     def wait(self, until: float) -> bool:
-        """Take what comes; says whether standard input has ended."""
+        """Read answers; return whether standard input has ended."""
         ended = False
         for key, _ in self._selector.select(max(0.0, until - time.monotonic())):
             if isinstance(key.fileobj, socket.socket):
@@ -74,7 +74,7 @@ class _Prober:
         return ended
 
     def give_up(self) -> None:
-        """Forget those whose time is over."""
+        """Drop connections after their deadline."""
         oldest = time.monotonic() - self._patience
         for connection in [each for each, began in self._begun.items() if began < oldest]:
             self._selector.unregister(connection)
@@ -115,7 +115,7 @@ def main() -> None:
         now = time.monotonic()
         if not ended and now >= due:
             prober.begin()
-            due = max(due + options.interval, now)  # what was missed is not made up for in a burst
+            due = max(due + options.interval, now)  # missed starts are not made up in a burst
         ended = prober.wait(due if not ended else now + 0.01) or ended
         if ended and not prober.counts.seconds:
             prober.counts.seconds = time.monotonic() - started

@@ -1,4 +1,4 @@
-"""What a process costs, by /proc: memory, and CPU time of all its threads, those that have ended included."""
+"""The cost of a process according to /proc: memory, and CPU time of all its threads, including ended ones."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import time
 from pathlib import Path
 
 _TICKS = os.sysconf("SC_CLK_TCK")
-_QUIET = 2  # ticks in a look that still count as idle
+_QUIET = 2  # ticks in a sample that still count as idle
 
 
 def cpu_seconds(pid: int) -> float:
-    """User and system time so far; the kernel counts in ticks of 10 ms."""
+    """User and system time so far, in the kernel's ticks of 10 ms."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS
 
@@ -22,7 +22,7 @@ def rss_mib(pid: int) -> float:
 
 
 def threads(pid: int) -> int:
-    """How many threads it has."""
+    """The number of its threads."""
     return _status(pid, "Threads")
 
 
@@ -34,10 +34,10 @@ def _status(pid: int, field: str) -> int:
 
 
 def wait_idle(pid: int, *, patience: float = 30.0, look: float = 0.25) -> None:
-    """Wait until a process has done next to nothing during two looks in a row, for at most `patience` seconds."""
+    """Wait until a process was idle in two consecutive samples, for at most `patience` seconds."""
     quiet, end = 0, time.monotonic() + patience
     before = cpu_seconds(pid)
-    while quiet < 2 and time.monotonic() < end:  # noqa: PLR2004 - one look may fall into a pause
+    while quiet < 2 and time.monotonic() < end:  # noqa: PLR2004 - one sample may fall into a pause
         time.sleep(look)
         now = cpu_seconds(pid)
         quiet = quiet + 1 if (now - before) * _TICKS < _QUIET else 0

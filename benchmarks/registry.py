@@ -1,4 +1,4 @@
-"""All figures, by name, in the order in which they run."""
+"""All figures by name, in the order in which they run."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 class _Module(Protocol):
     def measure(self, bench: Bench) -> Iterator[Row]:
-        """Measure; gives rows as soon as they are known."""
+        """Measure, and yield rows as soon as they are known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One module of `benchmarks.figures`, and about how long it takes."""
+    """One module of `benchmarks.figures`, and its approximate duration."""
 
     name: str
     title: str

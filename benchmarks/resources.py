@@ -1,4 +1,4 @@
-"""The resources that the benchmarks write: N networks that differ in nothing but their name and IPv4 subnet."""
+"""The resources of the benchmarks: N networks that differ only in their name and IPv4 subnet."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# Engines have address pools for 31 networks. These addresses are for benchmarks (RFC 2544).
+# engines have address pools for 31 networks; these addresses are reserved for benchmarks (RFC 2544)
 _IPV4 = IPv4Network("198.18.0.0/15")
 _IPV4_LENGTH = 28
 
 
 def ipv4_subnet(number: int) -> str:
-    """A small subnet for the network of that number."""
+    """A small IPv4 subnet for the network of that number."""
     first = int(_IPV4.network_address) + (number << (32 - _IPV4_LENGTH))
     return str(IPv4Network((first, _IPV4_LENGTH)))
 
 
 def foreign_prefix(number: int) -> IPv6Network:
-    """The IPv6 subnet of the network of that number, where it is somebody else's."""
+    """The IPv6 subnet of the foreign network of that number."""
     return IPv6Network(((0xFD00_0000_00BE << 80) + (number << 64), 64))
 
 
@@ -31,7 +31,7 @@ def name(number: int) -> str:
 
 
 def network(number: int) -> dict[str, object]:
-    """A resource as most people write it, but for the IPv4 subnet."""
+    """A typical resource, with an IPv4 subnet."""
     return resource(name(number), {"ipv4": {"subnet": ipv4_subnet(number)}})
 
 
@@ -46,7 +46,7 @@ def resource(name: str, spec: Mapping[str, object]) -> dict[str, object]:
 
 
 def policy(name: str) -> dict[str, object]:
-    """An IPv6Policy for every network that has IPv6."""
+    """An IPv6Policy for every network with IPv6."""
     return {**resource(name, {}), "kind": "IPv6Policy"}
 
 
@@ -56,7 +56,7 @@ def pool(name: str, spec: Mapping[str, object]) -> dict[str, object]:
 
 
 def text(document: Mapping[str, object]) -> str:
-    """The resource as a person writes it: YAML in block style."""
+    """The resource in block-style YAML."""
     return "\n".join(_block(document, 0)) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""What a benchmark says: rows with a value and, where the design has one, a budget; and their table."""
+"""The results of a benchmark: rows with a value and, if the design has one, a budget; and their table."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class Row:
     """One figure.
 
     Attributes:
-        what: what was measured, and on what.
+        what: the measured quantity and the conditions.
         value: in `unit`.
-        budget: the most that it may be; None: the design has none, the figure explains another one.
-        note: what else is worth knowing, such as spread or sample size.
-        floor: the least that it may be, where more is better; instead of a budget.
+        budget: the upper limit; None if the design has none and the row explains another one.
+        note: further information, such as spread or sample size.
+        floor: the lower limit, if more is better; instead of a budget.
     """
 
     what: str
@@ -31,14 +31,14 @@ class Row:
 
     @property
     def bound(self) -> str:
-        """The budget as it is shown; empty where there is none."""
+        """The budget as text; empty if there is none."""
         if self.floor is not None:
             return f"≥ {self.floor:g}"
         return "" if self.budget is None else f"≤ {self.budget:g}"
 
     @property
     def verdict(self) -> str:
-        """`pass`, `MISS`, or nothing where there is no budget."""
+        """`pass`, `MISS`, or empty if there is no budget."""
         if not self.bound:
             return ""
         kept = self.value >= self.floor if self.floor is not None else self.value <= (self.budget or 0)
@@ -46,7 +46,7 @@ class Row:
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """The smallest value that is not exceeded by `percent` of them (nearest rank)."""
+    """The smallest value that `percent` of the values do not exceed (nearest rank)."""
     ordered = sorted(values)
     rank = max(1, -(-len(ordered) * percent // 100))
     return ordered[int(rank) - 1]
@@ -84,11 +84,11 @@ def table(title: str, rows: Iterable[Row]) -> str:
 
 
 def as_json(figure: str, row: Row) -> dict[str, object]:
-    """A row for machines."""
+    """A row as JSON."""
     return {"figure": figure, **asdict(row), "verdict": row.verdict}
 
 
 def _number(value: float) -> str:
     if value == int(value):
         return str(int(value))
-    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"  # noqa: PLR2004 - three significant digits or so
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"  # noqa: PLR2004 - about three significant digits

@@ -1,4 +1,4 @@
-"""When a program began, and every process that it started: the kernel tells of each one, however short."""
+"""The start of a program and every process that it started, from the kernel's process connector."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _BUFFER = 4 << 20
 
 
 class Spawned:
-    """Watches for a block, which has to be entered before what is asked for begins."""
+    """Watches processes for a block, which must be entered before the program starts."""
 
     def __init__(self) -> None:
-        """Open the connector; it speaks in the first network namespace only."""
+        """Open the connector, which works only in the initial network namespace."""
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, _NETLINK_CONNECTOR)
         self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
         self._socket.bind((0, _CN_IDX_PROC))
@@ -53,11 +53,11 @@ class Spawned:
         self._socket.close()
 
     def began(self, pid: int) -> float:
-        """When the process last became another program (`time.monotonic`): wrappers that ended so don't count."""
+        """When the process last executed a program (`time.monotonic`), so that wrappers do not count."""
         return self._execs[pid]
 
     def below(self, pid: int) -> int:
-        """How many processes (not threads) that program has started, and those it has started."""
+        """The number of processes (not threads) that the program and its descendants started."""
         family = {pid}
         for when, parent, child in self._forks:
             if parent in family and when > self._execs[pid]:

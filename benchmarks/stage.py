@@ -1,10 +1,10 @@
-"""A neighbour and a container, and between them as many hosts as there are rulesets to compare.
+"""A neighbour and a container, and between them one host for each ruleset to compare.
 
     neighbour ---- eth<n>  host n  br-probe ---- container
 
-One program in the neighbour begins all flows and one in the container answers them, or the other way round, each on a
-CPU of its own: what differs between two measurements is the host that they went through. Addresses are from
-2001:db8::/32 (RFC 3849) and a unique local prefix.
+One program in the neighbour opens all flows and one in the container answers them, or the reverse, each on its own CPU:
+two measurements differ only in the host on the path. Addresses are from 2001:db8::/32 (RFC 3849) and a unique local
+prefix.
 """
 
 from __future__ import annotations
@@ -36,7 +36,11 @@ SERVED = 8000
 """The port of who answers."""
 
 _FLOWS = str(Path(__file__).with_name("flows.py"))
-_AT_ONCE = "default.accept_dad=0", "all.accept_dad=0", "default.accept_ra=0"  # links are usable as soon as they are up
+_AT_ONCE = (
+    "default.accept_dad=0",
+    "all.accept_dad=0",
+    "default.accept_ra=0",
+)  # links are usable without duplicate address detection
 _CTNETLINK_DELETE = 1 << 8 | 2  # NFNL_SUBSYS_CTNETLINK, IPCTNL_MSG_CT_DELETE; with no tuple: all
 _REQUEST_ACK = 1 | 4
 _ERROR = struct.Struct("=IHHIIi")
@@ -44,7 +48,7 @@ _ERROR = struct.Struct("=IHHIIi")
 
 @dataclass(frozen=True, slots=True)
 class Flood:
-    """What one slice brought about."""
+    """The results of one slice."""
 
     flows: int
     lost: int
@@ -52,15 +56,15 @@ class Flood:
 
     @property
     def rate(self) -> float:
-        """Flows a second."""
+        """Flows per second."""
         return self.flows / self.seconds
 
 
 class Host:
-    """One host namespace, with the probed network's bridge in it."""
+    """One host namespace with the bridge of the probed network."""
 
     def __init__(self, number: int, namespace: Namespace) -> None:
-        """Describe the host of that number; the stage joins it."""
+        """Describe the host of that number; the stage connects it."""
         self.namespace = namespace
         self.link = f"eth{number}"
         self.subnet = IPv6Network(((0xFD00_0000_0D00 << 80) + (number << 64), 64))
@@ -74,7 +78,7 @@ class Host:
             self._conntrack = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER)
 
     def forget_flows(self) -> None:
-        """Empty the connection tracking table: the next slice finds it as the one before did."""
+        """Flush connection tracking, so that each slice starts with an empty table."""
         message = struct.pack("=IHHIIBBH", 20, _CTNETLINK_DELETE, _REQUEST_ACK, 0, 0, socket.AF_UNSPEC, 0, 0)
         self._conntrack.send(message)
         *_, error = _ERROR.unpack_from(self._conntrack.recv(4096))
@@ -87,10 +91,10 @@ class Host:
 
 
 class Stage:
-    """The namespaces and both programs, for a block."""
+    """The namespaces and both programs for a block."""
 
     def __init__(self, bench: Bench, *, outbound: bool = False) -> None:
-        """Make the neighbour and the container, without a host between them. `outbound`: the container begins."""
+        """Create the neighbour and the container, without a host between them. `outbound`: from the container."""
         self._bench = bench
         self._neighbour, self._container = bench.namespace("w"), bench.namespace("c")
         self._hosts: list[Host] = []
@@ -119,7 +123,7 @@ class Stage:
         self._container.remove()
 
     def host(self) -> Host:
-        """Put one more host between the two, without any rule."""
+        """Add a host without rules between the two."""
         host = Host(len(self._hosts) + 1, self._bench.namespace("h"))
         self._hosts.append(host)
         _settle(host.namespace)
@@ -155,24 +159,24 @@ class Stage:
             route add {host.neighbour}/128 via {host.bridge_address} dev {host.link}
             """,
         )
-        # a bridge learns of a port's carrier up to a second later, and both ends have to learn each other's addresses
+        # a bridge notices a port's carrier up to a second later, and both ends must resolve each other's addresses
         self._neighbour.exec("ping", "-6", "-q", "-c", "1", "-w", "10", str(host.container))
         return host
 
     def hide(self, host: Host) -> None:
-        """Take the neighbour's route to the container's own subnet away: only what the host translates is answered."""
+        """Remove the neighbour's route to the container's subnet, so that only translated packets are answered."""
         _ip(self._neighbour, f"route del {host.subnet} via {host.address} dev {host.link}")
 
     def flood(self, host: Host, protocol: Protocol, seconds: float, target: IPv6Address, port: int) -> Flood:
-        """Begin as many flows as the programs can through a host, as if it had never seen one.
+        """Open as many flows as the programs can through a host with empty connection tracking.
 
         Raises:
-            RuntimeError: not one was answered, or none can be begun at all.
+            RuntimeError: no flow was answered or could be opened.
         """
         host.forget_flows()
         generator = self._programs[1]
-        assert generator.stdin is not None  # noqa: S101 - tells the type checker
-        assert generator.stdout is not None  # noqa: S101 - tells the type checker
+        assert generator.stdin is not None  # noqa: S101 - for the type checker
+        assert generator.stdout is not None  # noqa: S101 - for the type checker
         source = host.container if self._outbound else host.neighbour
         generator.stdin.write(f"{protocol} {seconds} {source} {target} {port}\n")
         generator.stdin.flush()
@@ -188,7 +192,7 @@ class Stage:
 
 def _program(namespace: Namespace, cpu: int, *arguments: str) -> subprocess.Popen[str]:
     program = namespace.popen([sys.executable, "-I", "-S", _FLOWS, *arguments, "--cpu", str(cpu)])
-    assert program.stdout is not None  # noqa: S101 - tells the type checker
+    assert program.stdout is not None  # noqa: S101 - for the type checker
     if program.stdout.readline().strip() != "ready":
         raise RuntimeError(f"{' '.join(arguments)} did not start, status {end(program)}")
     return program

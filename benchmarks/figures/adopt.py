@@ -1,7 +1,7 @@
-"""The rules for networks that are there already: one IPv6Policy, and an operator that has never run on this host.
+"""The rules of existing networks: one IPv6Policy, and an operator that never ran on this host.
 
-From the exec of the daemon until the kernel's word of the last commit that our table needed. Every sample begins with
-empty directories but for the policy's file, and without our table.
+Measured from the exec of the daemon to the kernel's notification of the last commit to our table. Every sample starts
+with empty directories except for the policy's file, and without our table.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def measure(bench: Bench) -> Iterator[Row]:
 
 @dataclass(frozen=True, slots=True)
 class _Start:
-    """What one start took."""
+    """The durations of one start."""
 
     rules: float  # seconds from exec
     loaded: float
@@ -73,7 +73,7 @@ def _adopt(bench: Bench, station: Station, size: int) -> _Start:
         with Witness(station.engine.namespace) as witness, Spawned() as spawned:
             operator.start()
             commits: list[Commit] = []
-            while (commit := witness.next(0.5 if commits else _PATIENCE)) is not None:  # asks the daemon nothing
+            while (commit := witness.next(0.5 if commits else _PATIENCE)) is not None:  # does not query the daemon
                 commits.append(commit)
             wait_idle(operator.pid)
             started, processes = spawned.began(operator.pid), spawned.below(operator.pid)
@@ -88,6 +88,6 @@ def _adopt(bench: Bench, station: Station, size: int) -> _Start:
 
 
 def _bound_at(operator: Operator) -> float:
-    """When the daemon bound its socket, the first thing that it does (`time.monotonic`; to a tick of the kernel's)."""
+    """When the daemon bound its socket, its first action (`time.monotonic`, to a tick of the kernel)."""
     bound = (operator.run_dir / "http.sock").stat().st_mtime
     return bound - time.time() + time.monotonic()

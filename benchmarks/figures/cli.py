@@ -19,7 +19,7 @@ _BUDGET_MS = 150.0
 
 
 def measure(bench: Bench) -> Iterator[Row]:
-    """Wall time of a `get` of a hundred networks, beside a running daemon and without one."""
+    """Wall time of a `get` of a hundred networks, with and without a running daemon."""
     runs = 5 if bench.quick else 20
     with bench.fleet(100) as fleet:
         state = str(fleet.operator.state_dir)
@@ -34,5 +34,5 @@ def _row(what: str, state: str, runs: int) -> Row:
         started = time.monotonic()
         subprocess.run([program, "get", "ipv6networks", "--state-dir", state], check=True, capture_output=True)
         taken.append(1000 * (time.monotonic() - started))
-    del taken[0]  # it may have compiled modules
+    del taken[0]  # the first call may have compiled modules
     return Row(what, percentile(taken, 50), "ms", _BUDGET_MS, f"median of {runs}, max {max(taken):.0f} ms")

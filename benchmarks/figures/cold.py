@@ -1,7 +1,7 @@
 """Cold convergence: N networks from YAML files to Ready, against the bare engine API doing the same creates.
 
-Every measurement has an engine of its own that has just been started, and the three ways take turns. The operator is
-running and idle when the files appear, all at once, in its directory.
+Every measurement uses a newly started engine, and the three ways take turns. The operator is running and idle when all
+files appear in its directory at once.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from benchmarks.bench import Bench
     from tests.lab.settings import Settings
 
-_PARALLEL = 8  # keys that the operator works on at a time
+_PARALLEL = 8  # keys that the operator reconciles in parallel
 _BUDGET = 1.05
 
 
 def measure(bench: Bench) -> Iterator[Row]:
-    """The ratios on the engines' default configurations."""
+    """The ratios with the engines' default configurations."""
     for cell in ("28.5", "20.10-off"):
         for count in (30,) if bench.quick else (30, 100):
             yield from _compare(bench, cell, count, rounds=1 if bench.quick else 3)

@@ -1,9 +1,8 @@
-"""What a new flow costs: connections and datagram flows a second through hosts that differ in nothing but their rules.
+"""The cost of a new flow: connections and datagram flows per second through hosts that differ only in their rules.
 
-Every ruleset has a host namespace of its own, all between the same two programs (see `stage`), and all take turns in
-slices of a fifth of a second: the rulesets in a random order, and the two sizes of one right after the other, to and
-fro. A ratio is the median of those of all such neighbours, so that a machine that is busy for a while does not decide
-it.
+Every ruleset has its own host namespace between the same two programs (see `stage`). They take turns in slices of a
+fifth of a second: the rulesets in random order, and the two sizes of a ruleset right after each other in alternating
+order. A ratio is the median of the ratios of adjacent slices, so that temporary load of the machine does not affect it.
 """
 
 from __future__ import annotations
@@ -75,7 +74,7 @@ def _lane(stage: Stage, write: Callable[[Host, FirewallIntent], None], networks:
 
 
 def _intent(host: Host, networks: int, ports: int) -> FirewallIntent:
-    """The probed network and port last. The other networks are in the rules only; ports are of both protocols."""
+    """The probed network and port are last. The other networks exist only in the rules; ports are of both protocols."""
     made = [
         NetworkIntent(f"net-{number:05d}", IPv6Network(((0xFD00_0000_0E00 << 80) + (number << 64), 64)), f"br-{number}")
         for number in range(networks - 1)

@@ -1,8 +1,8 @@
-"""What a new flow out of a container costs, by `egress.mode`: TCP connections a second to a neighbour of the host.
+"""The cost of a new flow out of a container, by `egress.mode`: TCP connections per second to a neighbour of the host.
 
-Every mode has two host namespaces of its own, with the rules of one network and of 400, all of them of that mode; what
-is probed is the last. Masquerade with one network is the reference of all: the others take their turns right beside it
-(see `dataplane`). Where the source is translated, the neighbour has no route to the container's own address.
+Every mode has two host namespaces, with the rules of one network and of 400 networks of that mode; the last network is
+probed. Masquerade with one network is the reference, and the others are measured in turns with it (see `dataplane`). If
+the source is translated, the neighbour has no route to the container's own address.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A network that somebody else creates at 400 networks: under an IPv6Policy, as the others, or awaited by a resource.
+"""A foreign network that is created next to 400 others: matched by an IPv6Policy, or awaited by a resource.
 
-From the engine's answer to the create until the kernel's word that our table knows the network. Negative: the rules
-were there before whoever asked for the network knew that it exists. A resource waits by `managementPolicy: Observe`.
+Measured from the engine's answer to the kernel's notification that our table has the network. Negative: the rules were
+in place before the client knew that the network exists. A resource waits with `managementPolicy: Observe`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tests.lab.engine import Engine
     from tests.lab.operator import Operator
 
-_FIRST = 7000  # number of the first foreign network; its subnets are nobody else's
+_FIRST = 7000  # number of the first foreign network; its subnets are unused
 _BUDGET_MS = 20.0
 
 
@@ -69,7 +69,7 @@ def _awaited(bench: Bench, size: int, samples: int) -> Iterator[Row]:
 
 
 def _create(engine: Engine, operator: Operator, samples: int) -> list[float]:
-    """Create networks one after the other; seconds from the engine's answer to the rules, for each."""
+    """Create networks one after the other; for each, the seconds from the engine's answer to the rules."""
     bare = BareEngine(str(engine.socket))
     taken = []
     with Witness(engine.namespace) as witness:

@@ -1,4 +1,4 @@
-"""What the daemon costs while nothing happens: after it has made its networks, and after a restart."""
+"""The cost of the idle daemon: after it created its networks, and after a restart."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def measure(bench: Bench) -> Iterator[Row]:
 
 
 def _rest(operator: Operator) -> None:
-    """Let the work of before end, and the daemon give back what it took."""
+    """Wait until earlier work has ended and the daemon has returned memory."""
     wait_idle(operator.pid)
     time.sleep(_REST)
 

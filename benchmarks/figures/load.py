@@ -21,7 +21,7 @@ _BUDGET = 3.0
 
 
 def measure(bench: Bench) -> Iterator[Row]:
-    """Seconds by how the resources lie in files."""
+    """Seconds by the distribution of resources to files."""
     total = 1_000 if bench.quick else 10_000
     for per_file in (1, 10, total):
         directory = bench.new_directory()
@@ -40,7 +40,7 @@ def _write(directory: Path, total: int, per_file: int) -> None:
 
 
 def _document(number: int) -> str:
-    """An ordinary resource: half of them say more than the least."""
+    """A typical resource; half of them set optional fields."""
     if number % 2:
         return resources.text(resources.network(number))
     spec = {

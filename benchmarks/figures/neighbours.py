@@ -1,8 +1,8 @@
-"""Proxy neighbours of containers on an on-link prefix: from a container's start to the kernel's answer for its address.
+"""NDP proxy entries of containers in an on-link prefix: from a container's start to the kernel's entry for its address.
 
-From the engine's word that a container has started, as it reaches this process, until its address is among the kernel's
-proxy neighbours, which the kernel announces to nobody: they are listed all the time. Negative: it was there before
-anybody was told that the container runs. One at a time, and a hundred that are started by eight clients.
+Measured from the arrival of the engine's start event in this process to the entry in the kernel's proxy table. The
+kernel does not announce entries, so the table is listed continuously. Negative: the entry was there before the event
+arrived. One container at a time, and a hundred that are started by eight clients.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def _together(engine: Engine, operator: Operator, listing: _Listing, count: int)
 
 
 def _started(engine: Engine, starts: Sequence[Callable[[], object]], *, clients: int) -> dict[str, float]:
-    """Start containers; gives when the engine's word of each was here, by its identifier."""
+    """Start containers; return when the start event of each arrived, by its identifier."""
     with (
         BareEngine(str(engine.socket)).events(type="container", event="start") as events,
         ThreadPoolExecutor(clients) as pool,
@@ -114,11 +114,11 @@ def _started(engine: Engine, starts: Sequence[Callable[[], object]], *, clients:
 
 
 class _Listing:
-    """What the kernel answers solicitations for, listed again and again by a thread in the namespace."""
+    """The kernel's NDP proxy entries, listed continuously by a thread in the namespace."""
 
     def __init__(self, namespace: Namespace) -> None:
         self._namespace = namespace
-        self._appeared: dict[str, float] = {}  # by address: when it was first in the list
+        self._appeared: dict[str, float] = {}  # by address: when it was first listed
         self._changed = time.monotonic()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
@@ -134,12 +134,12 @@ class _Listing:
         self._thread.join()
 
     def wait(self, addresses: list[str], operator: Operator) -> list[float]:
-        """Wait until all are there; gives since when (`time.monotonic`)."""
+        """Wait until all entries exist; return since when (`time.monotonic`)."""
         self._until(lambda: all(address in self._appeared for address in addresses), "neighbours are missing", operator)
         return [self._appeared[address] for address in addresses]
 
     def wait_gone(self, addresses: list[str], operator: Operator) -> float:
-        """Wait until none is there; gives since when."""
+        """Wait until no entry exists; return since when."""
         self._until(lambda: not any(address in self._appeared for address in addresses), "neighbours stay", operator)
         return self._changed
 

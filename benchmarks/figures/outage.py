@@ -1,9 +1,9 @@
-"""What a restart of the operator interrupts, and what it opens: nothing, while it is stopped, started, killed, started.
+"""What a restart of the operator interrupts or opens, while it is stopped, started, killed and started.
 
-New connections are begun all the time: by a neighbour to a published port, where each has to be answered; and to the
-container's own address, by the neighbour, which has a route there, and by a container of another network, where none
-may be. The engine makes no rules of its own, so what is closed is closed by us: before the operator is started for the
-first time both are seen to be answered.
+New connections are opened continuously: by a neighbour to a published port, where each must be answered; and to the
+container's own address, by the neighbour, which has a route, and by a container of another network, where none may be
+answered. The engine creates no rules, so that isolation is ours only: before the first start of the operator, both
+connections are checked to be answered.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _PATIENCE = 15.0
 
 @dataclass(frozen=True, slots=True)
 class _Counts:
-    """What one probe saw; see `benchmarks.probe`."""
+    """The counts of one probe; see `benchmarks.probe`."""
 
     sent: int
     answered: int
@@ -52,7 +52,7 @@ class _Counts:
 
 
 def measure(bench: Bench) -> Iterator[Row]:
-    """Connections that were lost, and that came through."""
+    """Lost connections, and connections that passed the isolation."""
     rounds = 1 if bench.quick else 5
     with bench.station(PROXYLESS_ENGINE) as station, _target(station) as address:
         probes: dict[str, Callable[[], _Probe]] = {
@@ -94,7 +94,7 @@ class _Probe:
         _ready(self._process)
 
     def stop(self) -> _Counts:
-        """End it, once what it has begun is answered or lost."""
+        """End it after its open connections are answered or lost."""
         process = self._process
         output, errors = process.communicate(timeout=_PATIENCE)  # closes its input
         if process.returncode:
@@ -126,7 +126,7 @@ def _restart(operator: Operator, how: Callable[[], object]) -> None:
 
 @contextmanager
 def _target(station: Station) -> Iterator[str]:
-    """Two foreign networks with a container each; one of them answers, at the address that is given."""
+    """Create two foreign networks with a container each; return the address of the one that answers."""
     engine = station.engine
     bare = BareEngine(str(engine.socket))
     for number in (0, 1):
@@ -148,7 +148,7 @@ def _program(name: str, *arguments: str) -> list[str]:
 
 
 def _ready(process: subprocess.Popen[str]) -> None:
-    assert process.stdout is not None  # noqa: S101 - tells the type checker
+    assert process.stdout is not None  # noqa: S101 - for the type checker
     if process.stdout.readline().strip() != "ready":
         status = end(process)
         raise RuntimeError(f"{process.args!r} did not start, status {status}")

@@ -1,7 +1,7 @@
 """A hundred ports of one container, published at once: `docker run -p 20000-20099:8000-8099`.
 
-From the engine's word that the container has started, as it reaches this process, until the kernel's word of the commit
-that holds the last port. Negative: the ports were open before anybody was told that the container runs.
+Measured from the arrival of the engine's start event in this process to the kernel's notification of the commit with
+the last port. Negative: the ports were open before the event arrived.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _PATIENCE = 10.0
 
 
 def measure(bench: Bench) -> Iterator[Row]:
-    """Latencies by the number of networks under the policy."""
+    """Latencies by the number of networks of the policy."""
     samples = 3 if bench.quick else 15
     for size in (1, 400):
         yield from _publish(bench, bench.crowd(size), size, samples)
@@ -67,7 +67,7 @@ def _publish(bench: Bench, station: Station, size: int, samples: int) -> Iterato
 
 
 def _one(station: Station, operator: Operator, witness: Witness, vandal: Vandal, name: str) -> tuple[float, int]:
-    """Seconds from the event to the last port, and how many commits it took."""
+    """Seconds from the event to the last port, and the number of commits."""
     ports: dict[str, int | tuple[str, int]] = {f"{_FIRST_IN_CONTAINER + n}/tcp": _FIRST + n for n in range(_PORTS)}
     bare = BareEngine(str(station.engine.socket))
     with bare.events(type="container", event="start") as events:
@@ -84,7 +84,7 @@ def _one(station: Station, operator: Operator, witness: Witness, vandal: Vandal,
 
 
 def _last_commit(operator: Operator, witness: Witness) -> tuple[float, int]:
-    """When the last commit came, and how many there were, once the operator has nothing left to do."""
+    """The time of the last commit and the number of commits, once the operator is idle."""
     wait_idle(operator.pid, look=0.1)
     count, last = 0, None
     while (commit := witness.next(0.2 if count else _PATIENCE)) is not None:
@@ -95,7 +95,7 @@ def _last_commit(operator: Operator, witness: Witness) -> tuple[float, int]:
 
 
 def _published(vandal: Vandal) -> int:
-    """How many of the ports lead to a target."""
+    """The number of ports that lead to a target."""
     listed = [json.loads(item) for item in vandal.listing()]
     maps = [item["map"]["elem"] for item in listed if item.get("map", {}).get("name") == _MAP and "elem" in item["map"]]
     written = json.dumps(maps)

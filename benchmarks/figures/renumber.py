@@ -1,11 +1,10 @@
-"""A delegated prefix that changes: ten networks that are translated to it, and ten that have their addresses from it.
+"""A delegated prefix that changes: ten networks that are translated to it, and ten with addresses in it.
 
-Two containers on each. The first ones follow in one transaction, with no request to the engine, as its own log tells.
-The others are made anew one after the other, or as many at a time as `maxUnavailable` says. A network is away from its
-first detachment to its last attachment, a container between its own two, by the engine's events as they reach this
-process.
+Each has two containers. The translated ones change in one transaction, without a request to the engine according to its
+log. The others are recreated, `maxUnavailable` at a time. A network is unavailable from its first detachment to its
+last attachment, a container between its own two, according to the arrival of the engine's events.
 
-A change is believed after it has lasted for `SETTLE` seconds, twice as many for each change in the last ten minutes.
+A change is followed after it has lasted for `SETTLE` seconds, doubled for each change in the last ten minutes.
 """
 
 from __future__ import annotations
@@ -165,13 +164,13 @@ def _populate(engine: Engine, operator: Operator) -> None:
 
 
 def _plug(engine: Engine) -> None:
-    """Give the host a LAN, and delegate the first prefix to it, as a DHCPv6 client writes it down (RFC 8415, 6.3)."""
+    """Give the host a LAN, and delegate the first prefix to it, as a DHCPv6 client configures it (RFC 8415, 6.3)."""
     engine.netexec("ip", "link", "add", _LAN, "type", "veth", "peer", "name", f"{_LAN}p")
     engine.netexec("ip", "-6", "-batch", "-", stdin=f"link set {_LAN} up\nlink set {_LAN}p up\n{_taken(_PREFIXES[0])}")
 
 
 def _exchange(engine: Engine, old: IPv6Network, new: IPv6Network) -> float:
-    """Another prefix is delegated instead; gives when the old one went (`time.monotonic`)."""
+    """Delegate another prefix instead; return when the old one was removed (`time.monotonic`)."""
     gone = f"address del {_address(old)} dev {_LAN}\nroute del unreachable {old} proto dhcp\n"
     engine.netexec("ip", "-6", "-batch", "-", stdin=_taken(new) + gone)
     return time.monotonic()
@@ -182,26 +181,26 @@ def _taken(prefix: IPv6Network) -> str:
 
 
 def _address(prefix: IPv6Network) -> str:
-    """The router's own on the LAN, in a subnet that no network of the benchmark has."""
+    """The router's address on the LAN, in a subnet that no network of the benchmark has."""
     return f"{prefix[(0xFF << 64) + 1]}/64"
 
 
 def _outer_prefixes(vandal: Vandal, prefix: IPv6Network) -> int:
-    """How many networks' rules exchange their source for a part of the prefix."""
+    """The number of networks that are translated to a part of the prefix."""
     parts = (prefix[number << 64] for number in range(_NETWORKS))
     rules = [rule for rule in vandal.listing() if '"snat"' in rule]
     return sum(any(f'"{part}"' in rule for rule in rules) for part in parts)
 
 
 def _subnets(engine: Engine) -> Iterator[IPv6Network]:
-    """What the engine says of the benchmark's networks."""
+    """The benchmark's networks according to the engine."""
     for network in engine.client().networks():
         if network["Name"].startswith("net-"):
             yield from (IPv6Network(each["Subnet"]) for each in network["IPAM"]["Config"] if ":" in each["Subnet"])
 
 
 def _requests(engine: Engine, position: int) -> Counter[str]:
-    """Requests by method, by the engine's log from a position on."""
+    """Requests by method, from the engine's log after a position."""
     with engine.log.open() as log:
         log.seek(position)
         return Counter(found[1] for line in log if "request" in line and (found := _REQUEST.search(line)))

@@ -1,7 +1,7 @@
-"""Drift repair: from the kernel's word that our table was damaged to its word that it is whole again.
+"""Drift repair: from the kernel's notification of damage to our table to its notification of the repair.
 
-Both words reach a witness in this process, which does not know the operator. Each repair is checked against the listing
-from before. The operator is idle at the time of each damage.
+Both notifications are received by a witness in this process, which is independent of the operator. Each repair is
+compared with the listing from before. The operator is idle when each damage happens.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _PATIENCE = 10.0
 
 
 class NotRepairedError(RuntimeError):
-    """The table did not come back, or not as it was."""
+    """The table was not restored completely."""
 
 
 def measure(bench: Bench) -> Iterator[Row]:
@@ -53,7 +53,7 @@ def _repairs(fleet: Fleet, rounds: int) -> Iterator[Row]:
                 if vandal.listing() != whole:
                     raise NotRepairedError(f"{name}: the table is not as it was before")
                 wait_idle(fleet.operator.pid, look=0.1)
-                time.sleep(random.uniform(0, 0.05))  # noqa: S311 - off the beat of the operator's own timers
+                time.sleep(random.uniform(0, 0.05))  # noqa: S311 - not in phase with the operator's timers
     where = f"{fleet.size} network{'s' if fleet.size > 1 else ''}"
     yield from latencies(f"{where}, any damage", [each for some in taken.values() for each in some], p50=_P50, p99=_P99)
     for name, each in taken.items():

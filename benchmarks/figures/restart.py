@@ -1,4 +1,4 @@
-"""A restart of the operator with a hundred networks: how long until it has taken over, and that it touches nothing."""
+"""A restart of the operator with a hundred networks: how long until all are adopted, without any change."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _KIND = 'dockerv6_reconcile_total{kind="IPv6Network",result="success"}'
 
 
 def measure(bench: Bench) -> Iterator[Row]:
-    """Times and commits of a proper stop and of a kill."""
+    """Times and commits after a stop and after a kill."""
     with bench.fleet(100) as fleet:
         for how in ("stopped", "killed"):
             yield from _restart(fleet, how)

@@ -1,7 +1,7 @@
-"""A resync that finds nothing to do: everything is doubted, read again, planned and found as it should be.
+"""A resync without changes: everything is read again, planned and found converged.
 
-Once in a simulated world, where the figure is what the decisions cost with no engine to ask; and on a real engine,
-where it is the daemon's CPU time, with all its questions to engine and kernel.
+Once in a simulation, where the figure is the cost of the decisions without an engine; and on a real engine, where it is
+the daemon's CPU time, including all requests to engine and kernel.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ async def _simulate(count: int) -> list[float]:
 
 
 async def _settle(running: Running) -> None:
-    """Let time pass until no key waits, nor is worked on."""
+    """Advance time until no key is queued or being reconciled."""
     while True:
         await running.let(2)
         depth = running.operator.manager.depth

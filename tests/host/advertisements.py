@@ -1,4 +1,4 @@
-"""Router advertisements by hand, for a router and its listener in one network namespace."""
+"""Router advertisements from a raw socket, for a router and a host in one network namespace."""
 
 import asyncio
 import contextlib
@@ -14,10 +14,10 @@ _ON_LINK_AND_AUTONOMOUS = 0xC0
 
 
 def lay_wire() -> None:
-    """Join wan0, which listens to routers, to router0; addresses are usable at once."""
+    """Connect wan0, which accepts router advertisements, to router0; addresses are usable at once."""
     set_sysctl("net/ipv6/conf/default/accept_dad", "0")
     ip("link", "add", "wan0", "type", "veth", "peer", "name", "router0")
-    # Both ends are of one host, and by default a host does not listen to itself.
+    # both ends are on one host, which by default ignores its own advertisements
     set_sysctl("net/ipv6/conf/wan0/accept_ra_from_local", "1")
     set_sysctl("net/ipv6/conf/router0/accept_ra", "0")
     ip("link", "set", "wan0", "up")
@@ -28,7 +28,7 @@ def advertise(interface: str, prefix: IPv6Network, *, preferred: int = 1800, val
     """Send one router advertisement (RFC 4861, 4.2 and 4.6.2); lifetimes are seconds.
 
     Raises:
-        OSError: the interface is not ready, such as without a link-local address yet.
+        OSError: the interface is not ready, for example without a link-local address.
     """
     head = struct.pack("!BBHBBHII", _ROUTER_ADVERTISEMENT, 0, 0, 64, 0, 1800, 0, 0)
     lifetimes = struct.pack("!III", valid, preferred, 0)
@@ -40,7 +40,7 @@ def advertise(interface: str, prefix: IPv6Network, *, preferred: int = 1800, val
 
 
 async def advertise_on(interface: str, prefix: IPv6Network, *, preferred: int = 1800, valid: int = 3600) -> None:
-    """Be a router, which says again and again what may be heard when the wire is ready."""
+    """Send router advertisements repeatedly, as soon as the link is ready."""
     while True:
         with contextlib.suppress(OSError):
             advertise(interface, prefix, preferred=preferred, valid=valid)

@@ -1,4 +1,4 @@
-"""Fixtures of the host tests: network namespaces of their own, so that this machine's network is never touched."""
+"""Fixtures of the host tests: separate network namespaces, so that this machine's network is never changed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _HERE = Path(__file__).parent
 
 
-# first: `-m` chooses among the marks that are there when its turn comes
+# first, because `-m` selects by the marks that exist when its hook runs
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
@@ -33,7 +33,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def make_netns(lab_session: Session) -> Iterator[Callable[[], Namespace]]:
-    """Make further namespaces for one test; loopback is up, all else is as the kernel makes it."""
+    """Create additional namespaces for one test, in which only loopback is up."""
     made: list[Namespace] = []
 
     def make() -> Namespace:
@@ -53,20 +53,20 @@ def netns(make_netns: Callable[[], Namespace]) -> Namespace:
 
 @pytest.fixture
 def inside_netns(netns: Namespace) -> Iterator[Namespace]:
-    """A namespace that the test itself runs in, with all threads and processes that it starts."""
+    """A namespace in which the test itself runs, with all threads and processes that it starts."""
     with netns.entered():
         yield netns
 
 
 @pytest.fixture(params=["nftables", "iptables"])
 def backend(request: pytest.FixtureRequest) -> str:
-    """The firewall's backend that packets are sent through."""
+    """The firewall backend under test."""
     return str(request.param)
 
 
 @pytest.fixture
 def private_netns() -> Iterator[None]:
-    """A namespace for the test's thread, and all that it starts; no program of another package is needed."""
+    """A namespace for the test's thread and everything that it starts; needs no external program."""
     with private_network():
         yield
 
@@ -88,13 +88,13 @@ def variant(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def docker_ipv6nat(private_netns: None, tmp_path: Path) -> Iterator[int]:
-    """A process of that name in the private namespace: its id."""
+    """A process of that name in the private namespace; its identifier."""
     assert private_netns is None
     program = tmp_path / "docker-ipv6nat"
     program.symlink_to(sys.executable)
     process = subprocess.Popen([program, "-S", "-c", "import time; time.sleep(60)"])
     while (Path(f"/proc/{process.pid}/comm")).read_text().strip() != program.name:
-        time.sleep(0.01)  # it is not executed yet
+        time.sleep(0.01)  # the program is not executed yet
     yield process.pid
     process.kill()
     process.wait()

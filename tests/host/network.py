@@ -1,4 +1,4 @@
-"""A network namespace of one's own for a test: the calling thread's, so nothing has to be entered or named."""
+"""A network namespace for the calling thread of a test, without a name."""
 
 import ctypes
 import os
@@ -12,9 +12,9 @@ _CLONE_NEWNET = 0x40000000
 
 @contextmanager
 def private_network() -> Iterator[None]:
-    """Move this thread - and the programs and threads that it starts - to a new namespace, and back in the end.
+    """Move this thread, and the programs and threads that it starts, to a new namespace for the block.
 
-    The namespace goes with the last of its processes and sockets.
+    The kernel removes the namespace with the last of its processes and sockets.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
@@ -31,7 +31,7 @@ def private_network() -> Iterator[None]:
 
 
 def ip(*arguments: str, batch: str | None = None) -> str:
-    """Run ip(8) on IPv6; its output."""
+    """Run `ip -6`; return its output."""
     done = subprocess.run(
         ["ip", "-6", *arguments, *(["-batch", "-"] if batch is not None else [])],
         input=batch,
@@ -44,7 +44,7 @@ def ip(*arguments: str, batch: str | None = None) -> str:
 
 
 def nft(script: str, *, refused: bool = False) -> None:
-    """Commit one nftables transaction, or (`refused`) see it fail."""
+    """Commit one nftables transaction, or check that it fails (`refused`)."""
     done = subprocess.run(["nft", "-f", "-"], input=script, capture_output=True, text=True, check=False)
     assert (done.returncode != 0) is refused, done.stderr
 

@@ -1,4 +1,4 @@
-"""The router's firewall and host filter, worked by the real thing, and sockets to see with what passes."""
+"""The router with the real firewall and host filter, and sockets to check which packets pass."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Router:
         return tuple(sorted({line.split(": ")[1] for line in listed} - set(uplink_bridges)))
 
     def stop_translating(self) -> None:
-        """Take our translations out of the kernel, whatever the reason may be."""
+        """Remove our translations from the kernel."""
         if self.firewall.backend == "iptables":
             self.ip6tables("legacy", "-t", "nat", "-F", "PREROUTING")
         else:
@@ -80,7 +80,7 @@ class Router:
         await self.filter.add_accept_rule(barrier, DEFAULT_MARK)
 
     async def drop_all_but_ours(self, variant: str = "nft") -> None:
-        """As a host filter that drops what is forwarded, but for what carries our mark."""
+        """Add a host filter that drops forwarded packets without our mark."""
         self.drop_by_default(variant)
         await self.admit()
 
@@ -103,14 +103,14 @@ async def opened(topology: Topology, backend: str) -> AsyncIterator[Router]:
         session = NftSession()
         router = Router(topology, session, backend)
         await router.firewall.observe()
-        await router.filter.observe(DEFAULT_MARK)  # starts their threads, in here
+        await router.filter.observe(DEFAULT_MARK)  # starts their threads in this namespace
     yield router
     await session.close()
 
 
 @contextmanager
 def listener(namespace: Namespace, address: str, port: int) -> Iterator[socket.socket]:
-    """A TCP socket that listens in a namespace; also on another's address, should routing bring that there."""
+    """A listening TCP socket in a namespace."""
     with namespace.entered():
         made = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
     with made:
@@ -127,9 +127,9 @@ def call(
     server: socket.socket,
     text: str = "hello",
 ) -> str:
-    """Connect from a namespace to an address, and exchange data with the server that is expected behind it.
+    """Connect from a namespace to an address, and exchange data with the expected server.
 
-    Gives the client's address as the server saw it. The kernel accepts for the server, so nothing runs beside.
+    Return the client's address as the server saw it. The kernel completes the handshake, so no other thread is needed.
     """
     with ExitStack() as stack:
         with namespace.entered():
@@ -147,9 +147,9 @@ def call(
 
 
 def ask(sender: socket.socket, address: tuple[str, int], receiver: socket.socket, text: str = "hello") -> str:
-    """Send a datagram to an address and have it answered by who is expected behind it; the source that it saw.
+    """Exchange one datagram with the expected receiver through an address; return the source that the receiver saw.
 
-    The sender must see the answer come from where it asked.
+    The answer must arrive from the address to which the request was sent.
     """
     sender.sendto(text.encode(), address)
     got, source = receiver.recvfrom(100)
@@ -161,9 +161,9 @@ def ask(sender: socket.socket, address: tuple[str, int], receiver: socket.socket
 
 
 def reaches(sender: socket.socket, receiver: socket.socket, through: socket.socket, address: str | None = None) -> bool:
-    """Whether a datagram, to the receiver's own address or that one, arrives.
+    """Whether a datagram to the receiver's own address, or to `address`, arrives.
 
-    Before one that is sent after it and is known to come through.
+    A second datagram that is known to arrive is sent after it, so that no timeout is needed.
     """
     host, port = receiver.getsockname()[:2]
     sender.sendto(b"attempt", (address or host, port))

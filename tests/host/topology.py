@@ -1,9 +1,9 @@
-"""A Docker host without Docker: bridges with one container each, and the world behind two uplinks.
+"""A Docker host without Docker: bridges with one container each, and an outside world behind two uplinks.
 
     blog, shop (managed), db (not) --- br-*  router  eth0, wg0 --- world
 
-The world knows the way back to every container, so an untranslated packet is answered too; what tells them apart is
-the source address that the world sees. Addresses are from 2001:db8::/32 (RFC 3849) and from fd12::/16.
+The world has routes to all containers, so that untranslated packets are answered too. The source address that the world
+sees distinguishes them. Addresses are from 2001:db8::/32 (RFC 3849) and from fd12::/16.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _TIMEOUT = 30.0
 
 @dataclass
 class Topology:
-    """The namespaces, joined."""
+    """The connected namespaces."""
 
     router: Namespace
     world: Namespace
@@ -63,7 +63,7 @@ class Topology:
         return made
 
     def _await_links(self) -> None:
-        """Wait until every link passes packets: the kernel tells a bridge of a port's carrier up to a second later."""
+        """Wait until every link passes packets: a bridge notices a port's carrier up to a second later."""
         neighbours = [(self.containers[name], f"{prefix}::1") for name, prefix in SUBNETS.items()]
         neighbours += [(self.world, f"{prefix}::1") for prefix in UPLINKS.values()]
         for namespace, router in neighbours:
@@ -91,7 +91,7 @@ class Topology:
         self.attach(namespace, name, name, 2)
 
     def attach(self, namespace: Namespace, network: str, port: str, host: int) -> None:
-        """Join a container to a network's bridge by a port of that name."""
+        """Connect a container to a network's bridge by a port of that name."""
         prefix = SUBNETS[network]
         self.router.exec(*f"ip link add v-{port} type veth peer name eth0 netns {namespace.name}".split())
         self.router.exec("ip", "link", "set", f"v-{port}", "master", f"br-{network}", "up")
@@ -100,7 +100,7 @@ class Topology:
         namespace.exec("ip", "-6", "route", "add", "default", "via", f"{prefix}::1")
 
     def add_neighbour(self, namespace: Namespace) -> None:
-        """One more container on blog's bridge, NEIGHBOUR."""
+        """Add NEIGHBOUR, another container on blog's bridge."""
         _settle(namespace)
         self.containers["neighbour"] = namespace
         self.attach(namespace, "blog", "neighbour", 3)
@@ -108,14 +108,14 @@ class Topology:
 
 
 def _settle(namespace: Namespace) -> None:
-    # links are usable at once: no duplicate address detection, no listening for routers
+    # links are usable at once: no duplicate address detection, no router advertisements
     for name in ("default.accept_dad=0", "all.accept_dad=0", "default.accept_ra=0"):
         namespace.exec("sysctl", "-q", "-w", f"net.ipv6.conf.{name}")
 
 
 @contextmanager
 def endpoint(namespace: Namespace, address: str, port: int = _PORT) -> Iterator[socket.socket]:
-    """A UDP socket of a namespace."""
+    """A UDP socket in a namespace."""
     with namespace.entered():
         made = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
     with made:
@@ -125,13 +125,13 @@ def endpoint(namespace: Namespace, address: str, port: int = _PORT) -> Iterator[
 
 
 def received(at: socket.socket) -> tuple[str, str]:
-    """The next datagram: its text, and the address that it came from."""
+    """The next datagram: its text and its source address."""
     text, source = at.recvfrom(100)
     return text.decode(), str(source[0])
 
 
 def exchange(sender: socket.socket, receiver: socket.socket, text: str = "hello") -> str:
-    """Send one datagram and have it answered; gives the source address that the receiver saw."""
+    """Exchange one datagram in each direction; return the source address that the receiver saw."""
     sender.sendto(text.encode(), receiver.getsockname())
     got, source = receiver.recvfrom(100)
     assert got.decode() == text, "something came through before"
