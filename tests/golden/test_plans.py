@@ -63,7 +63,7 @@ PLUGGED = host(
 UNSEEN = host(bridge(live(APART)), bridge_netfilter=False)
 CONFLICT = port_finding(
     Reason.PORT_CONFLICT,
-    "tcp port 8080 on [::] for container db already leads to container web (of shop); choose another port",
+    "tcp port 8080 on [::] for container db is already forwarded to container web (of shop); choose another port",
 )
 PUBLISHED = RulesView(
     ports={"blog": (PortIntent("blog", TransportProtocol.TCP, 80, SUBNET[5], 80),)}, port_problems={"blog": (CONFLICT,)}

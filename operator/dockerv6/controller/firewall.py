@@ -275,7 +275,7 @@ class FirewallReconciler:
     @property
     def idle(self) -> bool:
         """Whether no resource has rules, or may have some: our accept rule is no longer needed."""
-        return self.may_sweep and not any(each.networks or each.hold for each in self.contributions)
+        return self.may_sweep and not any(each.networks or each.keep for each in self.contributions)
 
     async def poll_revision(self) -> object:
         """A value that differs after a change that the kernel does not announce; None: it announces all changes."""

@@ -9,7 +9,7 @@ from dockerv6.dockerd.model import Network
 from dockerv6.lib.networking import EgressMode
 from dockerv6.planning.addressing.translation import translation_findings
 from dockerv6.planning.docker.engine import engine_findings, raw_drop_findings
-from dockerv6.planning.firewall.contributions import POLICY_OWNER, icc_switched_off, ipv6_subnets
+from dockerv6.planning.firewall.contributions import POLICY_OWNER, icc_disabled, ipv6_subnets
 from dockerv6.planning.firewall.port_claims import has_labels
 from dockerv6.planning.firewall.rules import filter_steps, rules_drift, rules_findings
 from dockerv6.planning.host.bridges import bridge_steps, icc_findings
@@ -84,7 +84,7 @@ def plan_policy(policy: IPv6Policy, observed: Observed, networks: Collection[Net
     if blocking:
         return Plan("IPv6Policy", name, findings=blocking)
     proxied = tuple(p for p in observed.proxied_subnets if p.owner == owner)
-    separate = any(icc_switched_off(n) for n in networks)
+    separate = any(icc_disabled(n) for n in networks)
     findings = (
         *(_firewall_finding(f) for f in engine_findings(observed)),
         *rules_findings(observed.rules, owner, observed.host),
@@ -104,7 +104,7 @@ def plan_policy(policy: IPv6Policy, observed: Observed, networks: Collection[Net
         published = spec.egress.mode is EgressMode.PREFIX_TRANSLATION or bool(observed.rules.ports.get(owner))
         for network in networks:
             bridges = (network.bridge,) if network.bridge else ()
-            steps += bridge_steps(observed.host, bridges, published=published, icc=not icc_switched_off(network))
+            steps += bridge_steps(observed.host, bridges, published=published, icc=not icc_disabled(network))
     containers = observed.containers if observed.engine is not None else None
     steps += ndp_proxy_steps(proxied, observed.proxied_subnets, containers, observed.host)
     return Plan("IPv6Policy", name, tuple(steps), findings, rules_drift(observed, owner))

@@ -1,4 +1,4 @@
-"""What the traffic of a bridge network needs on the host: rules, sysctls, bridge settings, NDP proxy entries. Pure.
+"""What the traffic of a bridge network needs on the host: rules, sysctls, bridge settings, NDP proxy entries.
 
 The containers of macvlan and ipvlan networks are on the parent's link: their packets pass neither bridge nor firewall.
 """
@@ -14,7 +14,7 @@ from dockerv6.planning.docker.engine import raw_drop_findings
 from dockerv6.planning.firewall.contributions import (
     ProxiedSubnet,
     depends_on_containers,
-    icc_switched_off,
+    icc_disabled,
     network_contribution,
 )
 from dockerv6.planning.firewall.rules import filter_steps, rules_findings
@@ -103,7 +103,7 @@ def bridge_port_steps(desired: Desired, observed: Observed, live: Network) -> tu
     """Set what bridged packets of a live network need to pass the packet filter."""
     translated = desired.resource.spec.egress.mode is EgressMode.PREFIX_TRANSLATION
     published = translated or bool(observed.rules.ports.get(desired.name))
-    icc = desired.resource.spec.bridge.icc and not icc_switched_off(live)
+    icc = desired.resource.spec.bridge.icc and not icc_disabled(live)
     return bridge_steps(observed.host, (live.bridge,) if live.bridge else (), published=published, icc=icc)
 
 

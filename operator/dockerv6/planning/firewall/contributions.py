@@ -1,7 +1,7 @@
-"""Every resource's share of the firewall, from what the ledger and the live networks say. Pure.
+"""What each resource contributes to the firewall: intents for networks, publishing networks, proxied subnets.
 
-The share follows the network that runs, not the file: while a recreation is blocked or under way it keeps its rules.
-The allocation has its rules before there is a network.
+A contribution follows the live network, not the file: the rules stay while a recreation is blocked or in progress. An
+allocated subnet has its rules before the network exists.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -23,15 +23,15 @@ from dockerv6.planning.firewall.port_assignment import PortAssignment
 from dockerv6.planning.firewall.port_claims import PublishingNetwork, matches_container
 
 POLICY_OWNER = "policy/"
-"""Before the name of an IPv6Policy where it owns elements: an IPv6Network may have the same name."""
+"""Prefix of owners that are an IPv6Policy: an IPv6Network may have the same name."""
 
-HOST_BINDING = "com.docker.network.bridge.host_binding_ipv6"
-"""An option of docker-ipv6nat: where the network's ports bind. The engine knows nothing of it."""
+IPV6NAT_HOST_BINDING = "com.docker.network.bridge.host_binding_ipv6"
+"""A network option of docker-ipv6nat: the host address of published ports. Engines ignore it."""
 
 ENABLE_ICC = "com.docker.network.bridge.enable_icc"
 ENABLE_MASQUERADE = "com.docker.network.bridge.enable_ip_masquerade"
-NOBODY: Mapping[str, TrackedPrefix] = {}
-_FALSE = frozenset({"0", "f", "false"})  # as Go's strconv.ParseBool reads them, in lower case
+NO_PREFIXES: Mapping[str, TrackedPrefix] = {}
+_FALSE = frozenset({"0", "f", "false"})  # as Go's strconv.ParseBool accepts them, in lower case
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,20 +51,18 @@ class ProxiedSubnet:
 
 @dataclass(frozen=True, slots=True)
 class FirewallContribution:
-    """What one resource wants of the firewall: its elements, or that they are left as they are."""
+    """What one resource contributes."""
 
     owner: str
     networks: tuple[NetworkIntent, ...] = ()
     publishing_networks: tuple[PublishingNetwork, ...] = ()
-    proxied_subnets: (
-        tuple[ProxiedSubnet, ...] | None
-    ) = ()  # whom neighbour solicitations are answered for; None: it can't be told
-    hold: bool = False
+    proxied_subnets: tuple[ProxiedSubnet, ...] | None = ()  # None: unknown, so that no entry may be removed
+    keep: bool = False  # the owner's rules stay as they are
 
 
 @dataclass(frozen=True, slots=True)
-class _Wish:
-    """The blocks that an IPv6Network and an IPv6Policy have in common."""
+class _TrafficSpec:
+    """The blocks that an IPv6Network and an IPv6Policy have in common, and what they refer to."""
 
     owner: str
     egress: Egress
@@ -80,56 +78,53 @@ def network_contribution(
     subnet: IPv6Network | None,
     networks: Iterable[Network] | None,
     containers: tuple[Container, ...] = (),
-    tracked: Mapping[str, TrackedPrefix] = NOBODY,
+    tracked: Mapping[str, TrackedPrefix] = NO_PREFIXES,
     links: tuple[IPv6Network, ...] = (),
 ) -> FirewallContribution:
-    """What the resource contributes.
-
-    Networks of other drivers than bridge contribute nothing: their packets pass neither a bridge nor the firewall of
-    the host.
+    """The contribution of an IPv6Network. Empty for other drivers than bridge: their packets do not pass our rules.
 
     Args:
         resource: the resource.
-        subnet: the subnet that it holds; None: it holds none yet.
+        subnet: the subnet that is allocated to it, or will be by the plan; None: it has none yet.
         networks: the live Docker networks that belong to it, or, with Observe, have its name; None: they are unknown.
         containers: all running containers.
         tracked: the tracked prefixes of interfaces.
         links: on-link prefixes.
     """
     owner, spec = resource.metadata.name, resource.spec
-    wish = _Wish(owner, spec.egress, spec.publish, spec.firewall, spec.ndp_proxy, tracked, links)
+    traffic = _TrafficSpec(owner, spec.egress, spec.publish, spec.firewall, spec.ndp_proxy, tracked, links)
     if spec.suspend or resource.unsupported_fields():
-        held = _live(wish, networks, ()).proxied_subnets if networks is not None else None
-        return FirewallContribution(owner, proxied_subnets=held, hold=True)
+        proxied = _live_contribution(traffic, networks, ()).proxied_subnets if networks is not None else None
+        return FirewallContribution(owner, proxied_subnets=proxied, keep=True)
     if spec.management_policy is ManagementPolicy.OBSERVE:
         if networks is None:
-            return FirewallContribution(owner, proxied_subnets=None, hold=True)
-        return _live(wish, [n for n in networks if n.bridge][:1], containers)
+            return FirewallContribution(owner, proxied_subnets=None, keep=True)
+        return _live_contribution(traffic, [n for n in networks if n.bridge][:1], containers)
     if spec.driver is not Driver.BRIDGE:
-        return _live(wish, networks or (), containers)  # a bridge that still runs
-    return _managed(wish, resource, subnet, networks or (), containers)
+        return _live_contribution(traffic, networks or (), containers)  # a bridge from before a change of the driver
+    return _managed_contribution(traffic, resource, subnet, networks or (), containers)
 
 
-def _managed(
-    wish: _Wish,
+def _managed_contribution(
+    traffic: _TrafficSpec,
     resource: NetworkResource,
     subnet: IPv6Network | None,
     networks: Iterable[Network],
     containers: tuple[Container, ...],
 ) -> FirewallContribution:
-    """A network of our own: what runs, and what is to be."""
-    owner, spec = wish.owner, resource.spec
-    if subnet is None:  # what it wants can't be told yet: rules of a time before the ledger was lost stay
-        return FirewallContribution(owner, proxied_subnets=None, hold=True)
-    running = _live(wish, networks, containers, icc=spec.bridge.icc)
+    """The contribution of a network of our own: the live network, and the one that is to be created."""
+    owner, spec = traffic.owner, resource.spec
+    if subnet is None:  # unknown yet; rules from before a loss of the ledger stay
+        return FirewallContribution(owner, proxied_subnets=None, keep=True)
+    running = _live_contribution(traffic, networks, containers, icc=spec.bridge.icc)
     if any(i.subnet.overlaps(subnet) for i in running.networks):
         return running
-    coming = _intent(wish, subnet, resource.bridge_name, (), internal=spec.internal, icc=spec.bridge.icc)
+    desired = _intent(traffic, subnet, resource.bridge_name, (), internal=spec.internal, icc=spec.bridge.icc)
     return FirewallContribution(
         owner,
-        (*running.networks, coming),
+        (*running.networks, desired),
         running.publishing_networks,
-        _proxied_subnets(wish, (*running.networks, coming)),
+        _proxied_subnets(traffic, (*running.networks, desired)),
     )
 
 
@@ -137,26 +132,26 @@ def policy_contribution(
     policy: IPv6Policy,
     networks: Iterable[Network] | None,
     containers: tuple[Container, ...] = (),
-    tracked: Mapping[str, TrackedPrefix] = NOBODY,
+    tracked: Mapping[str, TrackedPrefix] = NO_PREFIXES,
     links: tuple[IPv6Network, ...] = (),
 ) -> FirewallContribution:
-    """The share of a policy; ``networks`` are those that it is for, None: they have never been seen."""
+    """The contribution of an IPv6Policy. ``networks`` are those that it applies to; None: not observed yet."""
     owner = f"{POLICY_OWNER}{policy.metadata.name}"
     spec = policy.spec
     if networks is None:
-        return FirewallContribution(owner, proxied_subnets=None, hold=True)
-    wish = _Wish(owner, spec.egress, spec.publish, spec.firewall, spec.ndp_proxy, tracked, links)
-    return _live(wish, networks, containers, policy=True)
+        return FirewallContribution(owner, proxied_subnets=None, keep=True)
+    traffic = _TrafficSpec(owner, spec.egress, spec.publish, spec.firewall, spec.ndp_proxy, tracked, links)
+    return _live_contribution(traffic, networks, containers, policy=True)
 
 
-def proxied_subnets_of(shares: Iterable[FirewallContribution]) -> tuple[ProxiedSubnet, ...] | None:
-    """Whom neighbour solicitations are answered for, of all; None while it can't be told of somebody."""
-    every = [network_contribution.proxied_subnets for network_contribution in shares]
-    return (
-        None
-        if None in every
-        else tuple(a for proxied_subnets in every if proxied_subnets is not None for a in proxied_subnets)
-    )
+def proxied_subnets_of(contributions: Iterable[FirewallContribution]) -> tuple[ProxiedSubnet, ...] | None:
+    """All NDP proxy entries that resources ask for. None while those of one resource are unknown."""
+    found: list[ProxiedSubnet] = []
+    for each in contributions:
+        if each.proxied_subnets is None:
+            return None
+        found += each.proxied_subnets
+    return tuple(found)
 
 
 def resource_of(owner: str) -> tuple[str, str]:
@@ -167,13 +162,13 @@ def resource_of(owner: str) -> tuple[str, str]:
 
 
 def depends_on_containers(egress: Egress, firewall: Firewall) -> bool:
-    """Whether a share is another one when other containers run."""
-    named = egress.mode is EgressMode.PREFIX_TRANSLATION  # where the prefix is a link's
-    return named or any(rule.containers is not None for rule in firewall.ingress)
+    """Whether a contribution depends on which containers run."""
+    translated = egress.mode is EgressMode.PREFIX_TRANSLATION  # external addresses, if the prefix is on-link
+    return translated or any(rule.containers is not None for rule in firewall.ingress)
 
 
-def _live(
-    wish: _Wish,
+def _live_contribution(
+    traffic: _TrafficSpec,
     networks: Iterable[Network],
     containers: tuple[Container, ...],
     *,
@@ -189,68 +184,72 @@ def _live(
         for subnet, _ in subnets:
             intents.append(
                 _intent(
-                    wish,
+                    traffic,
                     subnet,
                     network.bridge,
                     containers,
                     internal=network.internal,
-                    icc=icc and not icc_switched_off(network),
-                    masquerade=not (policy and _switched_off(network, ENABLE_MASQUERADE)),
+                    icc=icc and not icc_disabled(network),
+                    masquerade=not (policy and _disabled(network, ENABLE_MASQUERADE)),
                 )
             )
         if not network.internal:
-            publishing_networks.append(_surface(wish, network, subnets[0][1]))
-    return FirewallContribution(wish.owner, tuple(intents), tuple(publishing_networks), _proxied_subnets(wish, intents))
+            publishing_networks.append(_publishing_network(traffic, network, subnets[0][1]))
+    return FirewallContribution(
+        traffic.owner, tuple(intents), tuple(publishing_networks), _proxied_subnets(traffic, intents)
+    )
 
 
-def _proxied_subnets(wish: _Wish, intents: Iterable[NetworkIntent]) -> tuple[ProxiedSubnet, ...] | None:
-    """``ndpProxy``: on a link, neighbours ask for the addresses that they see."""
-    if not wish.ndp_proxy.enabled:
+def _proxied_subnets(traffic: _TrafficSpec, intents: Iterable[NetworkIntent]) -> tuple[ProxiedSubnet, ...] | None:
+    """The subnets with ``ndpProxy``, under the addresses that neighbours see; None: the prefix is not known yet."""
+    if not traffic.ndp_proxy.enabled:
         return ()
     asked = [i for i in intents if not i.internal]
-    if wish.egress.mode is EgressMode.PREFIX_TRANSLATION:
-        if any(translate_subnet(wish.egress, i.subnet, wish.tracked).pending for i in asked):
+    if traffic.egress.mode is EgressMode.PREFIX_TRANSLATION:
+        if any(translate_subnet(traffic.egress, i.subnet, traffic.tracked).pending for i in asked):
             return None
-        asked = [i for i in asked if i.external_prefixes]  # the others' own options switch translation off
-    return tuple(ProxiedSubnet(wish.owner, i.subnet, wish.ndp_proxy.interface, i.external_prefixes) for i in asked)
+        asked = [i for i in asked if i.external_prefixes]  # a driver option of the others disables translation
+    return tuple(
+        ProxiedSubnet(traffic.owner, i.subnet, traffic.ndp_proxy.interface, i.external_prefixes) for i in asked
+    )
 
 
 def ipv6_subnets(network: Network) -> Iterator[tuple[IPv6Network, IPv6Address]]:
-    """The network's IPv6 subnets that packets are forwarded for, each with its gateway."""
+    """The network's routable IPv6 subnets, each with its gateway."""
     for config in network.ipv6:
         subnet, gateway = config.subnet, config.gateway
         if isinstance(subnet, IPv6Network) and not subnet.is_link_local:
-            # where nobody said one, the engine took the first address
+            # without a gateway in the configuration, the engine uses the first address
             yield subnet, gateway if isinstance(gateway, IPv6Address) else subnet[1]
 
 
-def icc_switched_off(network: Network) -> bool:
-    """Whether the network's own option keeps its containers apart."""
-    return _switched_off(network, ENABLE_ICC)
+def icc_disabled(network: Network) -> bool:
+    """Whether the network's driver option isolates its containers from one another."""
+    return _disabled(network, ENABLE_ICC)
 
 
-def _switched_off(network: Network, option: str) -> bool:
+def _disabled(network: Network, option: str) -> bool:
     return network.options.get(option, "").lower() in _FALSE
 
 
-def _surface(wish: _Wish, network: Network, gateway: IPv6Address) -> PublishingNetwork:
-    address: IPv6Address | None = wish.publish.host_address
+def _publishing_network(traffic: _TrafficSpec, network: Network, gateway: IPv6Address) -> PublishingNetwork:
+    address: IPv6Address | None = traffic.publish.host_address
     if address == ANY_ADDRESS:
-        address = _host_binding(network)
-    return PublishingNetwork(wish.owner, network.id, network.name, wish.publish, gateway, address)
+        address = _ipv6nat_host_address(network)
+    return PublishingNetwork(traffic.owner, network.id, network.name, traffic.publish, gateway, address)
 
 
-def _host_binding(network: Network) -> IPv6Address | None:
-    """The option of docker-ipv6nat; one that is no address says nothing, as it did there."""
+def _ipv6nat_host_address(network: Network) -> IPv6Address | None:
+    """The value of `IPV6NAT_HOST_BINDING`. An invalid address is ignored, as docker-ipv6nat does."""
     try:
-        address = IPv6Address(network.options.get(HOST_BINDING, ""))
+        address = IPv6Address(network.options.get(IPV6NAT_HOST_BINDING, ""))
     except ValueError:
         return None
     return None if address == ANY_ADDRESS else address
 
 
 def _intent(
-    wish: _Wish,
+    traffic: _TrafficSpec,
     subnet: IPv6Network,
     bridge: str,
     containers: tuple[Container, ...],
@@ -259,36 +258,36 @@ def _intent(
     icc: bool,
     masquerade: bool = True,
 ) -> NetworkIntent:
-    egress = wish.egress
-    outer = translate_subnet(egress, subnet, wish.tracked).external_prefixes
-    lost = egress.mode is EgressMode.PREFIX_TRANSLATION and not outer  # there is nothing to translate to yet
-    off = egress.mode in TRANSLATING_MODES and not masquerade
+    egress = traffic.egress
+    external = translate_subnet(egress, subnet, traffic.tracked).external_prefixes
+    pending = egress.mode is EgressMode.PREFIX_TRANSLATION and not external  # no prefix is known yet
+    disabled = egress.mode in TRANSLATING_MODES and not masquerade
     return NetworkIntent(
-        owner=wish.owner,
+        owner=traffic.owner,
         subnet=subnet,
         bridge=bridge,
-        egress=EgressMode.NONE if off or lost else egress.mode,
+        egress=EgressMode.NONE if disabled or pending else egress.mode,
         snat_address=egress.snat_address,
-        external_prefixes=() if off else outer,
-        external_addresses=_named(wish, subnet, outer, containers),
+        external_prefixes=() if disabled else external,
+        external_addresses=_external_addresses(traffic, subnet, external, containers),
         egress_interfaces=tuple(egress.interfaces),
         egress_exclude=tuple(egress.exclude),
         internal=internal,
-        isolated=wish.firewall.isolation,
+        isolated=traffic.firewall.isolation,
         icc=icc,
-        ingress=tuple(_ingress(wish.firewall.ingress, subnet, containers)),
+        ingress=tuple(_ingress(traffic.firewall.ingress, subnet, containers)),
     )
 
 
-def _named(
-    wish: _Wish, subnet: IPv6Network, outer: tuple[IPv6Network, ...], containers: tuple[Container, ...]
+def _external_addresses(
+    traffic: _TrafficSpec, subnet: IPv6Network, external: tuple[IPv6Network, ...], containers: tuple[Container, ...]
 ) -> tuple[IPv6Address, ...] | None:
-    """The containers' outer addresses, where others on a link have theirs in the same prefix."""
-    shared = wish.ndp_proxy.enabled or any(prefix.overlaps(link) for prefix in outer for link in wish.links)
-    if not outer or not shared:
+    """The containers' external addresses, if other hosts on a link have addresses in the same prefix; else None."""
+    shared = traffic.ndp_proxy.enabled or any(prefix.overlaps(link) for prefix in external for link in traffic.links)
+    if not external or not shared:
         return None
     own = (end.ipv6 for container in containers for end in container.endpoints if end.ipv6 is not None)
-    return tuple(sorted(prefix[int(a) & int(prefix.hostmask)] for a in own if a in subnet for prefix in outer))
+    return tuple(sorted(prefix[int(a) & int(prefix.hostmask)] for a in own if a in subnet for prefix in external))
 
 
 def _ingress(rules: Iterable[IngressRule], subnet: IPv6Network, containers: tuple[Container, ...]) -> Iterator[Ingress]:
@@ -308,41 +307,39 @@ def _ingress(rules: Iterable[IngressRule], subnet: IPv6Network, containers: tupl
 
 
 def firewall_intent(
-    shares: Iterable[FirewallContribution],
+    contributions: Iterable[FirewallContribution],
     mark: int = DEFAULT_MARK,
     uplinks: tuple[str, ...] = (),
     port_assignment: PortAssignment | None = None,
     guests: tuple[str, ...] | None = None,
     own: Iterable[IPv6Address] = (),
 ) -> FirewallIntent:
-    """The host's whole wish, in the order of the owners.
+    """The intent for the whole host, in the order of the owners.
 
     Args:
-        shares: every resource's.
-        mark: the bit of flows that we allow.
-        uplinks: the bridges that lead outside.
-        port_assignment: what the host's ports lead to.
-        guests: all other bridges, for a backend that must be told; else None.
-        own: the host's addresses.
+        contributions: those of all resources.
+        mark: the bit of the packet mark of flows that we accept.
+        uplinks: the bridges with a default route.
+        port_assignment: the targets of the host's ports.
+        guests: all other bridges, for a backend that needs their names; else None.
+        own: the host's addresses on external interfaces.
     """
-    ordered = sorted(shares, key=lambda s: s.owner)
-    outers = {
-        outer for s in ordered for n in s.networks for outer in n.external_prefixes if n.external_addresses is None
-    }
-    opened = _opened(port_assignment.ports if port_assignment is not None else ())
+    ordered = sorted(contributions, key=lambda s: s.owner)
+    external = {p for s in ordered for n in s.networks for p in n.external_prefixes if n.external_addresses is None}
+    open_ports = _ports_on_all_addresses(port_assignment.ports if port_assignment is not None else ())
     return FirewallIntent(
-        networks=tuple(_with_ports(n, opened.get(n.owner, ())) for s in ordered for n in s.networks),
-        keep=frozenset(s.owner for s in ordered if s.hold),
+        networks=tuple(_with_ports(n, open_ports.get(n.owner, ())) for s in ordered for n in s.networks),
+        keep=frozenset(s.owner for s in ordered if s.keep),
         mark=mark,
         uplink_bridges=uplinks,
         ports=port_assignment.ports if port_assignment is not None else (),
         guest_bridges=guests,
-        host_addresses=tuple(sorted(a for a in own if any(a in outer for outer in outers))),
+        host_addresses=tuple(sorted(a for a in own if any(a in prefix for prefix in external))),
     )
 
 
-def _opened(ports: Iterable[PortIntent]) -> Mapping[str, list[PortIntent]]:
-    """The ports of all the host's addresses, by owner."""
+def _ports_on_all_addresses(ports: Iterable[PortIntent]) -> Mapping[str, list[PortIntent]]:
+    """The ports that are published on all addresses, by owner."""
     found: dict[str, list[PortIntent]] = {}
     for port in ports:
         if port.host_address is None:
@@ -351,9 +348,9 @@ def _opened(ports: Iterable[PortIntent]) -> Mapping[str, list[PortIntent]]:
 
 
 def _with_ports(network: NetworkIntent, ports: Iterable[PortIntent]) -> NetworkIntent:
-    """With Routed, a published port is open on the container's own address too.
+    """With ``Routed``, a published port is also open on the container's own address.
 
-    So do engines from 27 on with gateway mode routed (moby, daemon/libnetwork/drivers/bridge/port_mapping_linux.go).
+    Engines from 27 on do the same with gateway mode routed (moby, libnetwork/drivers/bridge/port_mapping_linux.go).
     """
     if network.egress is not EgressMode.ROUTED or network.internal:
         return network

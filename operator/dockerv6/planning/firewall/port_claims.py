@@ -1,4 +1,4 @@
-"""What resources and containers ask of the host's ports. Pure; `publish` settles who gets what."""
+"""The claims of resources and containers to ports of the host. `port_assignment` decides between them."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,23 +15,23 @@ _ANY_V4 = IPv4Address("0.0.0.0")
 
 @dataclass(frozen=True, slots=True)
 class PublishingNetwork:
-    """One live network with the publish block that is in force for it."""
+    """One live network with the publish block that applies to it."""
 
-    owner: str  # of the elements: the resource
+    owner: str  # the resource
     network_id: str
     network_name: str
     publish: Publish
     gateway: IPv6Address | None = None
-    host_address: IPv6Address | None = None  # where ports bind that name no IPv6 address; None: everywhere
+    host_address: IPv6Address | None = None  # the address of ports that specify no IPv6 address; None: all addresses
 
 
 PortKey = tuple[str, int, IPv6Address | None]
-"""Protocol, port, and the host's address; None: any of them."""
+"""Protocol, port, and the host's address; None: all addresses."""
 
 
 @dataclass(frozen=True, slots=True)
 class PortClaim:
-    """A wish for one port of the host. ``address`` is None while the container has no IPv6 address yet."""
+    """A claim to one port of the host. ``address`` is None while the container has no IPv6 address."""
 
     owner: str
     protocol: TransportProtocol
@@ -46,7 +46,7 @@ class PortClaim:
 
     @property
     def key(self) -> PortKey:
-        """What it is a claim to."""
+        """The port that is claimed."""
         return (str(self.protocol), self.port, self.host_address)
 
     def __str__(self) -> str:
@@ -54,66 +54,66 @@ class PortClaim:
 
 
 def port_finding(reason: Reason, message: str, *, waiting: bool = False, retry: float | None = None) -> Finding:
-    """A port that is not published. ``waiting``: it will be without a change by a person, so it is no fault."""
+    """A port that is not published. ``waiting``: it will be, without a change by a person, so it is not an error."""
     return Finding(ConditionType.PORTS_PUBLISHED, reason, message, blocks=False, retry=retry, unknown=waiting)
 
 
 def bracketed(address: IPv6Address | None) -> str:
-    """A host address as messages write it."""
+    """A host address as messages print it."""
     return f"[{address if address is not None else '::'}]"
 
 
 def _served(
     container: Container, by_network: Mapping[str, PublishingNetwork]
 ) -> Iterator[tuple[ContainerEndpoint, PublishingNetwork]]:
-    """The container's ends on our networks, the one first that its default route goes through.
+    """The container's endpoints on our networks, that of its default route first.
 
-    Engines take the network of the highest gateway priority (>= 28), then the first by name (moby, libnetwork,
-    epHeap.Less); an answer that left by another network would carry an address that is not this network's.
+    Engines use the network with the highest gateway priority (>= 28), then the first by name (moby, libnetwork,
+    epHeap.Less). A reply through another network would have an address that is not this network's.
     """
     ends = sorted(container.endpoints, key=lambda e: (e.ipv6 is None, -e.gw_priority, e.network_name))
     for end in ends:
-        surface = by_network.get(end.network_id)
-        if surface is not None:
-            yield end, surface
+        network = by_network.get(end.network_id)
+        if network is not None:
+            yield end, network
 
 
 def from_containers(
     by_network: Mapping[str, PublishingNetwork], containers: Iterable[Container]
 ) -> Iterator[PortClaim]:
-    """What ``docker run -p`` and Compose's ``ports:`` ask for."""
+    """The claims of ``docker run -p`` and Compose's ``ports:``."""
     for container in containers:
         if not container.ports:
             continue
-        place = next((p for p in _served(container, by_network) if p[1].publish.from_containers), None)
-        if place is None:
+        served = next((p for p in _served(container, by_network) if p[1].publish.from_containers), None)
+        if served is None:
             continue
-        end, surface = place
-        asked = {
+        end, network = served
+        claimed = {
             (binding.protocol, binding.host_port, address): binding.container_port
-            for binding in sorted(_over_ipv6(container.ports), key=_in_order)
-            for address in _host_addresses(binding, surface)
+            for binding in sorted(_over_ipv6(container.ports), key=_binding_order)
+            for address in _host_addresses(binding, network)
         }
-        for (protocol, port, address), target_port in asked.items():
-            if address is not None and asked.get((protocol, port, None)) == target_port:
-                continue  # everywhere is there too
+        for (protocol, port, address), target_port in claimed.items():
+            if address is not None and claimed.get((protocol, port, None)) == target_port:
+                continue  # the port is published on all addresses anyway
             yield PortClaim(
-                surface.owner,
+                network.owner,
                 TransportProtocol(protocol),
                 port,
                 address,
                 container,
-                surface.network_name,
+                network.network_name,
                 end.ipv6,
                 target_port,
-                surface.gateway,
+                network.gateway,
             )
 
 
 def _over_ipv6(bindings: Iterable[PortBinding]) -> Iterator[PortBinding]:
-    """The bindings that IPv6 follows: of a container's port that has its own on IPv6, only those.
+    """The bindings that apply to IPv6: those on ``::`` if a container port has one for each on 0.0.0.0.
 
-    Engine 20.10 with the userland proxy off may choose one random port for 0.0.0.0 and another one for :: (measured).
+    Engine 20.10 without the userland proxy may choose one random port for 0.0.0.0 and another for ``::`` (measured).
     """
     everywhere: dict[tuple[str, int], tuple[list[PortBinding], list[PortBinding]]] = {}
     for binding in bindings:
@@ -126,68 +126,68 @@ def _over_ipv6(bindings: Iterable[PortBinding]) -> Iterator[PortBinding]:
         yield from ipv6 if len(ipv6) >= len(ipv4) else (*ipv4, *ipv6)
 
 
-def _in_order(binding: PortBinding) -> tuple[int, bool]:
-    """By port, and what is said for IPv6 itself last: it counts."""
+def _binding_order(binding: PortBinding) -> tuple[int, bool]:
+    """By port; a binding on ``::`` comes last, so that it overrides the others."""
     return (binding.host_port, binding.host_address == ANY_ADDRESS)
 
 
-def _host_addresses(binding: PortBinding, surface: PublishingNetwork) -> tuple[IPv6Address | None, ...]:
-    """Where a binding is open over IPv6: an IPv4 address that is not 0.0.0.0 is meant for IPv4 alone."""
-    said = binding.host_address
-    if said is None or said in (_ANY_V4, ANY_ADDRESS):
-        return (surface.host_address,)
-    return (said,) if isinstance(said, IPv6Address) else ()
+def _host_addresses(binding: PortBinding, network: PublishingNetwork) -> tuple[IPv6Address | None, ...]:
+    """The host addresses of a binding. An IPv4 address other than 0.0.0.0 applies to IPv4 only."""
+    address = binding.host_address
+    if address is None or address in (_ANY_V4, ANY_ADDRESS):
+        return (network.host_address,)
+    return (address,) if isinstance(address, IPv6Address) else ()
 
 
 def own_ports(
     publishing_networks: Iterable[PublishingNetwork], containers: tuple[Container, ...]
 ) -> Iterator[PortClaim | tuple[str, Finding]]:
-    """What resources themselves publish, whatever the containers ask for."""
+    """The claims of ``publish.ports``; or with its owner, the finding that no container matches."""
     by_owner: dict[str, list[PublishingNetwork]] = {}
-    for surface in publishing_networks:
-        if surface.publish.ports:
-            by_owner.setdefault(surface.owner, []).append(surface)
+    for network in publishing_networks:
+        if network.publish.ports:
+            by_owner.setdefault(network.owner, []).append(network)
     for owner, mine in by_owner.items():
-        places = {surface.network_id: surface for surface in mine}
+        networks_by_id = {network.network_id: network for network in mine}
         for port in mine[0].publish.ports:
-            yield _own_port(owner, port, places, containers)
+            yield _own_port(owner, port, networks_by_id, containers)
 
 
 def _own_port(
-    owner: str, port: PublishedPort, places: Mapping[str, PublishingNetwork], containers: tuple[Container, ...]
+    owner: str, port: PublishedPort, networks_by_id: Mapping[str, PublishingNetwork], containers: tuple[Container, ...]
 ) -> PortClaim | tuple[str, Finding]:
     chosen = sorted((c for c in containers if matches_container(port.containers, c)), key=lambda c: (c.created, c.id))
-    ends = [(c, *place) for c in chosen for place in _served(c, places)]
+    ends = [(c, *served) for c in chosen for served in _served(c, networks_by_id)]
     if not ends:
-        where = ", ".join(sorted(s.network_name for s in places.values()))
-        said = port.name or f"{port.protocol} port {port.port}"
-        message = f"publish.ports {said}: no running container on network {where} is {_wanted(port.containers)}"
+        where = ", ".join(sorted(s.network_name for s in networks_by_id.values()))
+        name = port.name or f"{port.protocol} port {port.port}"
+        message = f"publish.ports {name}: no running container on network {where} is {_wanted(port.containers)}"
         return owner, port_finding(Reason.NO_ENDPOINT, message, waiting=True)
-    container, end, surface = next((e for e in ends if e[1].ipv6 is not None), ends[0])
-    address = port.host_address if port.host_address is not None else surface.host_address
+    container, end, network = next((e for e in ends if e[1].ipv6 is not None), ends[0])
+    address = port.host_address if port.host_address is not None else network.host_address
     return PortClaim(
         owner,
         port.protocol,
         port.port,
         None if address == ANY_ADDRESS else address,
         container,
-        surface.network_name,
+        network.network_name,
         end.ipv6,
         port.container_port,
-        surface.gateway,
+        network.gateway,
         port.from_prefixes,
     )
 
 
 def matches_container(selector: ContainerSelector, container: Container) -> bool:
-    """Whether the selector means the container."""
+    """Whether the selector matches the container."""
     if selector.name is not None:
         return container.name == selector.name
     return has_labels(container.labels, selector.match_labels)
 
 
 def has_labels(labels: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
-    """Whether all the wanted labels are there with their values; nothing wanted is nothing meant."""
+    """Whether all wanted labels are present with their values. Without wanted labels, nothing matches."""
     return bool(wanted) and all(labels.get(key) == value for key, value in wanted.items())
 
 

@@ -1,4 +1,4 @@
-"""The state of our rules and of the host's own packet filter: accept rules, drift, findings. Pure.
+"""The state of our rules and of the host's own packet filter: accept rules, drift, findings.
 
 Networks and policies use it alike.
 """

@@ -1,4 +1,4 @@
-"""Whom the host answers neighbour solicitations for, in place of containers that no neighbour can see. Pure.
+"""Whom the host answers neighbour solicitations for, in place of containers that no neighbour can see.
 
 A container's address in a prefix that is on-link reaches it only if somebody on the link says "here" (RFC 4861, 7.2.8;
 Linux net/ipv6/ndisc.c, ndisc_recv_ns: an entry of the proxy table, ``proxy_ndp`` and forwarding). What is taken away is

@@ -1,4 +1,4 @@
-"""Whether the host has what a macvlan or ipvlan network stands on: the parent, an interface of the host's own. Pure.
+"""Whether the host has what a macvlan or ipvlan network stands on: the parent, an interface of the host's own.
 
 Measured with engines 20.10, 26.1 and 28.5; docs/macvlan.md tells all of it. What keeps the engine from making the
 network, or every container from being started on it, blocks; what merely may not work is doubtful. A network that

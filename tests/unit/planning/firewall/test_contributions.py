@@ -43,11 +43,11 @@ def test_an_internal_network_is_told_to_be_so() -> None:
 
 @pytest.mark.parametrize("spec", [{"suspend": True}, {"hosts": {"matchNames": ["a"]}}])
 def test_what_is_suspended_or_not_yet_in_effect_stays_as_it_is(spec: dict[str, object]) -> None:
-    assert network_contribution(network("blog", **spec), SUBNET, ()) == FirewallContribution("blog", hold=True)
+    assert network_contribution(network("blog", **spec), SUBNET, ()) == FirewallContribution("blog", keep=True)
 
 
 def test_what_has_no_allocation_yet_keeps_what_it_may_have_had() -> None:
-    assert network_contribution(network(), None, ()) == FirewallContribution("blog", proxied_subnets=None, hold=True)
+    assert network_contribution(network(), None, ()) == FirewallContribution("blog", proxied_subnets=None, keep=True)
 
 
 class TestRecreation:
@@ -84,7 +84,7 @@ class TestObserved:
 
     def test_an_engine_that_was_never_seen_leaves_it_as_it_is(self) -> None:
         assert network_contribution(self.WISH, None, None) == FirewallContribution(
-            "blog", proxied_subnets=None, hold=True
+            "blog", proxied_subnets=None, keep=True
         )
 
     def test_link_local_subnets_are_none_of_ours(self) -> None:
@@ -93,7 +93,7 @@ class TestObserved:
 
 def test_the_whole_intent_is_in_the_order_of_owners() -> None:
     shares = [network_contribution(network(n), IPv6Network(f"fd00:{n}::/64"), ()) for n in ("b", "a")]
-    whole = firewall_intent([*shares, FirewallContribution("c", hold=True)], 0x40, ("br0",))
+    whole = firewall_intent([*shares, FirewallContribution("c", keep=True)], 0x40, ("br0",))
     assert [n.owner for n in whole.networks] == ["a", "b"]
     assert (whole.keep, whole.mark, whole.uplink_bridges) == (frozenset({"c"}), 0x40, ("br0",))
     assert (whole.ports, whole.guest_bridges) == ((), None)
@@ -212,7 +212,7 @@ class TestPolicies:
 
     def test_an_engine_that_was_never_seen_leaves_everything_as_it_is(self) -> None:
         assert policy_contribution(policy("all"), None) == FirewallContribution(
-            "policy/all", proxied_subnets=None, hold=True
+            "policy/all", proxied_subnets=None, keep=True
         )
 
     def test_every_ipv6_subnet_of_a_network_has_its_rules(self) -> None:
@@ -420,11 +420,11 @@ class TestAnswers:
     @pytest.mark.parametrize("spec", [{"suspend": True}, {"hosts": {"matchNames": ["a"]}}], ids=str)
     def test_what_is_left_as_it_is_is_answered_for_as_it_is(self, spec: dict[str, object]) -> None:
         found = network_contribution(network("blog", **self.ROUTED, **spec), PUBLIC, (live(),))
-        assert found == FirewallContribution("blog", proxied_subnets=(ProxiedSubnet("blog", SUBNET),), hold=True)
+        assert found == FirewallContribution("blog", proxied_subnets=(ProxiedSubnet("blog", SUBNET),), keep=True)
 
     def test_of_what_was_never_seen_it_can_not_be_told(self) -> None:
         wish = network("blog", suspend=True, **self.ROUTED)
-        assert network_contribution(wish, SUBNET, None) == FirewallContribution("blog", proxied_subnets=None, hold=True)
+        assert network_contribution(wish, SUBNET, None) == FirewallContribution("blog", proxied_subnets=None, keep=True)
 
     def test_nor_of_what_has_lost_its_allocation(self) -> None:
         assert network_contribution(network("blog", **self.ROUTED), None, (live(),)).proxied_subnets is None
@@ -432,7 +432,7 @@ class TestAnswers:
     def test_while_somebodys_can_not_be_told_nobody_knows_all_of_them(self) -> None:
         known, unknown = (
             FirewallContribution("a", proxied_subnets=(ProxiedSubnet("a", SUBNET),)),
-            FirewallContribution("c", proxied_subnets=None, hold=True),
+            FirewallContribution("c", proxied_subnets=None, keep=True),
         )
         assert proxied_subnets_of((known, FirewallContribution("b"))) == (ProxiedSubnet("a", SUBNET),)
         assert proxied_subnets_of((known, unknown)) is None
@@ -476,7 +476,7 @@ class TestOtherDrivers:
 
     def test_a_suspended_one_is_left_as_it_is(self) -> None:
         wish = network("blog", driver="macvlan", options={"parent": "eth0"}, suspend=True)
-        assert network_contribution(wish, SUBNET, (live(desired(wish)),)) == FirewallContribution("blog", hold=True)
+        assert network_contribution(wish, SUBNET, (live(desired(wish)),)) == FirewallContribution("blog", keep=True)
 
 
 class TestPolicysWaysOut:

@@ -72,7 +72,7 @@ class TestConflicts:
             found = given(*order)
             assert served(found) == {"tcp 8080 ::": "old"}
             assert reasons(found) == {"blog": [("PortConflict", False)]}
-            assert "container young already leads to container old" in found.problems["blog"][0].message
+            assert "container young is already forwarded to container old" in found.problems["blog"][0].message
 
     def test_who_has_it_keeps_it(self) -> None:
         found = given(OLD, YOUNG, before=given(YOUNG))
@@ -168,7 +168,7 @@ class TestListeners:
     def test_a_process_of_the_host_keeps_its_port(self) -> None:
         found = given(self.WEB, publish=self.PUBLISH, listeners=(TAKER,))
         assert (found.ports, reasons(found)) == ((), {"blog": [("PortTaken", False)]})
-        assert "a process of the host that listens on [::]:8080" in found.problems["blog"][0].message
+        assert "a host process that listens on [::]:8080" in found.problems["blog"][0].message
 
     def test_a_port_that_we_have_already_is_kept(self) -> None:
         before = given(self.WEB, publish=self.PUBLISH)
@@ -184,7 +184,7 @@ class TestListeners:
         theirs = running("theirs", end(OTHER, None), created=0, ports=(binding(8080, at="0.0.0.0"), binding(8080)))
         found = given(self.WEB, theirs, publish=self.PUBLISH, listeners=(TAKER,))
         assert (found.ports, reasons(found)) == ((), {"blog": [("PortTaken", False)]})
-        assert "is taken by container theirs" in found.problems["blog"][0].message
+        assert "is in use by container theirs" in found.problems["blog"][0].message
 
     def test_a_process_keeps_what_the_engine_has_given_out_for_ipv4_alone(self) -> None:
         web = replace(OLD, ports=(binding(8080, at="0.0.0.0"),))
