@@ -50,12 +50,11 @@ _NATIVE_FAMILIES = frozenset({"inet", "ip6"})
 
 @dataclass(frozen=True, slots=True)
 class _NftablesState:
-    """What is written in nftables, of one generation of its rules."""
+    """What one generation of nftables' rules holds, those of iptables-nft included."""
 
     generation: int
     mark: int
-    chains: FilterChains
-    native: tuple[ForwardDrop, ...]
+    state: HostFilterState
 
 
 class LinuxHostFilter:
@@ -76,13 +75,12 @@ class LinuxHostFilter:
 
     async def observe(self, mark: int) -> HostFilterState:
         """Find what drops, and our accept rules. Spawns nothing; loads no table by reading."""
-        nft_chains, native = await self._read_nftables(mark)
+        in_nftables = await self._read_nftables(mark)
         legacy_chains = await self._call(lambda: LegacyReader().read(FILTER).chains(FILTER, FORWARD, USER))
-        nft_drops, nft_orphaned = find_drops(nft_chains, FilterVariant.XTABLES_NFT, mark)
-        legacy_drops, legacy_orphaned = find_drops(legacy_chains, FilterVariant.XTABLES_LEGACY, mark)
-        return HostFilterState((*nft_drops, *legacy_drops, *native), (*nft_orphaned, *legacy_orphaned))
+        drops, orphaned = find_drops(legacy_chains, FilterVariant.XTABLES_LEGACY, mark)
+        return HostFilterState((*in_nftables.forward_drops, *drops), (*in_nftables.orphaned, *orphaned))
 
-    async def _read_nftables(self, mark: int) -> tuple[FilterChains, tuple[ForwardDrop, ...]]:
+    async def _read_nftables(self, mark: int) -> HostFilterState:
         """What is written in nftables, kept while its generation stands: an engine's FORWARD can have 2,000 rules."""
         try:
             generation = await self._session.generation()
@@ -90,14 +88,15 @@ class LinuxHostFilter:
             if str(error) != self._unavailable:  # logged once; without nf_tables nothing in it can drop
                 logger.info("the host filter is read in iptables-legacy only: %s", error)
                 self._unavailable = str(error)
-            return {}, ()
-        state = self._nftables
-        if state is None or (state.generation, state.mark) != (generation, mark):
+            return HostFilterState()
+        known = self._nftables
+        if known is None or (known.generation, known.mark) != (generation, mark):
             listed = await nft.list_chains(self._session)
-            chains = await self._read_filter(listed)
-            state = _NftablesState(generation, mark, chains, await read_native_drops(self._session, mark, listed))
-            self._nftables = state
-        return state.chains, state.native
+            drops, orphaned = find_drops(await self._read_filter(listed), FilterVariant.XTABLES_NFT, mark)
+            native = await read_native_drops(self._session, mark, listed)
+            known = _NftablesState(generation, mark, HostFilterState((*drops, *native), orphaned))
+            self._nftables = known
+        return known.state
 
     async def _read_filter(self, listed: tuple[NftChain, ...]) -> FilterChains:
         present = {each.name for each in listed if (each.family, each.table) == (nft.FAMILY, FILTER)}

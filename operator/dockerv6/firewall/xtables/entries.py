@@ -56,13 +56,13 @@ VERDICTS = {-1: "DROP", -2: "ACCEPT", -4: "QUEUE", -5: "RETURN"}
 """-NF_DROP - 1 and so on; XT_RETURN"""
 
 DNAT = 2
-"""The target's revision from kernel 4.18 on, without which ip6tables shows it as of an unsupported one; 1 before."""
+"""The target's revision from kernel 4.18 on, 1 before. ip6tables shows other ones as unsupported."""
 
 UNREAD_COMMENT = "?"
 """A comment that is there and can't be read."""
 
 _SNAT = 1
-"""That one's; ip6tables (1.8.9) shows the kernel's other, 2, as of an unsupported one."""
+"""The target's revision; ip6tables (1.8.9) shows the kernel's other one, 2, as unsupported."""
 
 _IFNAMSIZ = MAX_INTERFACE_NAME + 1
 _PROTOCOLS = {"tcp": 6, "udp": 17, "ipv6-icmp": 58, "sctp": 132}
@@ -83,7 +83,7 @@ _STATES = {"INVALID": 1, "NEW": 1 << 3, "RELATED": 1 << 2, "ESTABLISHED": 1 << 1
 
 _ANY_PORT = (0, 0xFFFF)
 _NO_FLAGS = b"\xff\0\0" * 4
-"""No chunk's flags, as ip6tables writes it"""
+"""Flags of no chunk, as ip6tables writes them"""
 
 _NO_PREFIX = bytes(16), bytes(16)
 _NO_LINK = bytes(_IFNAMSIZ), bytes(_IFNAMSIZ)
@@ -93,18 +93,23 @@ _TCP = struct.Struct("=HHHHBBBB")
 _UDP = struct.Struct("=HHHHB")
 _SCTP = struct.Struct("=HHHH256sI12siII")
 """Destination and source ports, a bit for each chunk type (in 64 words), their kind, four chunks' flags, the number of
-the latter, what of it all is asked for (2: destination ports), and inversion"""
+the latter, which of these conditions apply (2: destination ports), and which are inverted"""
 
 _ICMP = struct.Struct("=BBBB")
 _MARK = struct.Struct("=IIB")
 _ADDRTYPE = struct.Struct("=HHI")
 _CONNTRACK = struct.Struct("=128s8s8sHHHHH")
-"""xt_conntrack_mtinfo3 and 2: eight addresses, expiry, four ports, protocol, asked, inverted, states, status"""
+"""xt_conntrack_mtinfo3 and 2: eight addresses, expiry, four ports, protocol; which conditions apply, and which are
+inverted; states, status"""
 
 
 @lru_cache(maxsize=65536)
 def encode(rule: XtablesRule, dnat: int = DNAT) -> bytes:
-    """The entry, without counters; verdicts and jumps by name, as libiptc takes them. `dnat`: that target's revision.
+    """The entry, without counters; verdicts and jumps by name, as libiptc takes them.
+
+    Args:
+        rule: what to encode.
+        dnat: the revision of the target DNAT that the kernel has.
 
     Raises:
         UnsupportedRuleError: a name or a comment is too long, or the rule has parts that were not decoded.
@@ -152,7 +157,7 @@ def decode(entry: bytes) -> XtablesRule:
 
 
 def with_match(rule: XtablesRule, name: str, revision: int, data: bytes) -> XtablesRule:
-    """The rule with the further condition that a match's data state; a name in `unknown` where they aren't decoded."""
+    """The rule with the further condition of a match, given by its data; its name in `unknown` if it isn't decoded."""
     if name == "comment":
         return replace(rule, comment=data.partition(b"\0")[0].decode(errors="replace") or UNREAD_COMMENT)
     try:
@@ -226,8 +231,9 @@ def _link_text(name: bytes, mask: bytes) -> str:
     """The mask covers the NUL, unless the name is a prefix of names."""
     if not any(mask):
         return ""
-    text = _name(name)
-    return text if mask[len(text.encode())] else f"{text}{WILDCARD}"
+    raw = name.partition(b"\0")[0]
+    whole = any(mask[len(raw) :])
+    return _name(raw) if whole else f"{_name(raw)}{WILDCARD}"
 
 
 def _decode_tcp(data: bytes) -> _Fields | None:

@@ -141,6 +141,19 @@ def test_a_match_that_is_not_decoded_is_named(name: str, revision: int, data: by
     assert with_match(XtablesRule(), name, revision, data) == XtablesRule(unknown=(name,))
 
 
+@pytest.mark.parametrize(("name", "text"), [(b"br-\xff", "br-\ufffd"), (b"x" * 16, "x" * 16 + WILDCARD)])
+def test_unusual_interface_names_are_decoded(name: bytes, text: str) -> None:
+    entry = encode(XtablesRule())
+    raw = (
+        entry[:64]
+        + name.ljust(16, b"\0")
+        + entry[80:96]
+        + (b"\xff" * (len(name) + 1))[:16].ljust(16, b"\0")
+        + entry[112:]
+    )
+    assert decode(raw).iif == text
+
+
 def test_a_second_condition_on_the_same_field_is_not_decoded() -> None:
     rule = XtablesRule(mark_all=1)
     assert with_match(rule, "mark", 1, struct.pack("=IIB", 2, 2, 0)) == replace(rule, unknown=("mark",))
