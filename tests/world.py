@@ -198,7 +198,7 @@ class Host:
 
     def ports(self) -> dict[str, str]:
         """Where the ports in our table lead to: "tcp 8080 ::" to "web:80", or to an address that nobody has."""
-        names = {end.ipv6: c.name for c in self.engine.state.containers() for end in c.endpoints}
+        names = {end.ipv6: c.name for c in self.engine.list_containers() for end in c.endpoints}
         return {
             f"{protocol} {port} {at or '::'}": f"{names.get(target, target)}:{number}"
             for (protocol, port, at), (target, number) in sorted(

@@ -66,7 +66,7 @@ class Life:
 
     @property
     def containers(self) -> dict[str, Container]:
-        return {c.id: c for c in self.host.engine.state.containers()}
+        return {c.id: c for c in self.host.engine.list_containers()}
 
     def named(self, name: str) -> str | None:
         """A container's id, running or not."""

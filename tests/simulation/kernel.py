@@ -40,7 +40,7 @@ class CoupledEngine(FakeEngine):
     def _emit(self, event: EngineEvent) -> None:
         if self._booted and event.kind is EventKind.NETWORK and event.network_id is not None:
             if event.action == "create":
-                made = self.state.inspect_network(event.network_id)
+                made = self.inspect_network(event.network_id)
                 assert made is not None
                 self._make_bridge(made)
             elif event.action == "destroy":
@@ -57,7 +57,7 @@ class CoupledEngine(FakeEngine):
 
     def _plug_ends(self) -> None:
         """Give each running container a port of each of its bridges, and each published port its proxy."""
-        running = self.state.containers()
+        running = self.list_containers()
         there = {(c.id, e.network_id): self._bridges.get(e.network_id) for c in running for e in c.endpoints}
         for gone in self._veths.keys() - there.keys():
             name = self._veths.pop(gone)

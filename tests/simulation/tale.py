@@ -85,9 +85,9 @@ class Tale:
                 self.wrong.append((theirs, *self.power.log[-6:]))
 
     def _attached(self, name: str) -> dict[str, Attachment]:
-        state = self.host.engine.state
-        there = state.inspect_network(name)
-        return {a.container_name: a for a in state.attachments(there.id)} if there is not None else {}
+        engine = self.host.engine
+        there = engine.inspect_network(name)
+        return {a.container_name: a for a in engine.list_attachments(there.id)} if there is not None else {}
 
     async def check_everybody_is_where_they_were(self) -> None:
         for name, wished in self.wished.items():
@@ -156,7 +156,7 @@ class Tale:
 
     def run(self, name: str) -> None:
         """Two containers more, the second one with an address of its own."""
-        there = self.host.engine.state.inspect_network(name)
+        there = self.host.engine.inspect_network(name)
         for static in (False, True) if there is not None else ():
             self._serial += 1
             here = f"{name}{self._serial}"
@@ -221,7 +221,7 @@ class Tale:
             return await create(spec)
 
         async def connecting(network_id: str, attachment: Attachment) -> None:
-            there = engine.state.inspect_network(network_id)
+            there = engine.inspect_network(network_id)
             who = attachment.container_name
             if self.forbidden is not None and self.forbidden[1] == who and there and self._forbidden(there.ipam):
                 raise EngineConflict("never")

@@ -14,9 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from dockerv6.dockerd.model import Attachment, Endpoint, Network
+    from tests.fakes.dockerd.versions import EngineVersion
 
 AnyAddress = IPv4Address | IPv6Address
 
+_SHARED = "container sharing network namespace with another container or host cannot be connected to any other network"
+_PRIVATE = "container cannot be connected to multiple networks with one of the networks in private (none) mode"
 _ANY = (IPv4Address("0.0.0.0"), IPv6Address("::"))
 
 
@@ -226,3 +229,38 @@ def families(networks: Iterable[Network], *, userland_proxy: bool) -> Families:
     ipv4 = any(network.enable_ipv4 for network in publishing)
     ipv6 = any(network.enable_ipv6 for network in publishing)
     return Families(ipv4=ipv4, ipv6=ipv6 or (ipv4 and userland_proxy))
+
+
+def listed_network_mode(networks: Collection[str], requested: str | None, containers: Collection[FakeContainer]) -> str:
+    """Return a new container's network mode as in listings: the first network, or another container by its id.
+
+    Raises:
+        EngineApiError: the mode excludes networks.
+        ContainerNotFound: the container of the mode does not exist.
+    """
+    mode = requested or next(iter(networks), "default")
+    kind, _, other = mode.partition(":")
+    if kind in {"host", "none", "container"} and any(network != mode for network in networks):
+        raise api_errors.from_response(400, _PRIVATE if kind == "none" else _SHARED)
+    if kind != "container":
+        return mode
+    found = next((one.id for one in containers if other in {one.id, one.name}), None)
+    if found is None:
+        raise api_errors.from_response(404, f"No such container: {other}")
+    return f"container:{found}"
+
+
+def check_network(container: FakeContainer, network: Network, version: EngineVersion) -> None:
+    """Reject a network for a container that shares a network namespace, as engines do.
+
+    Raises:
+        EngineApiError: the network mode excludes it.
+    """
+    mode = container.network_mode
+    # a stopped container in mode "container:<id>" is accepted; on engines >= 28 it then fails to start
+    if mode == "host" or (mode.startswith("container:") and container.running):
+        raise api_errors.from_response(400, _SHARED)
+    if network.driver == "host":
+        raise api_errors.from_response(400, version.connect_to_host_network)
+    if container.entries and (network.driver == "null" or "none" in container.entries):
+        raise api_errors.from_response(400, _PRIVATE)

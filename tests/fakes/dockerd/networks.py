@@ -195,3 +195,28 @@ def ipv6(address: AnyAddress | None) -> IPv6Address | None:
 def _hosts(pool: AnyNetwork, subnet: AnyNetwork) -> Iterable[AnyAddress]:
     last = subnet.broadcast_address if subnet.version == 4 else None
     return (pool[index] for index in range(min(pool.num_addresses, 1 << 20)) if pool[index] not in {subnet[0], last})
+
+
+def assign_address(
+    network: Network, family: int, static: AnyAddress | None, used: Collection[AnyAddress], version: EngineVersion
+) -> AnyAddress | None:
+    """Return the static address if it is valid, else a free one; None where the network has no subnet of that family.
+
+    Raises:
+        EngineConflict: the address is in use, or none is free.
+        EngineApiError: the static address is outside the subnet.
+    """
+    config = next((config for config in network.ipam if config.subnet.version == family), None)
+    if config is None:
+        return None
+    if static is None:
+        address = free_address(config, used)
+        if address is None:
+            raise api_errors.from_response(403, "no available IPv4 addresses on this network's address pools")
+        return address
+    if static not in config.subnet:
+        message, status = version.address_outside_subnet
+        raise api_errors.from_response(status, message.format(address=static))
+    if static in used or static == config.gateway:
+        raise api_errors.from_response(403, "Address already in use")
+    return static

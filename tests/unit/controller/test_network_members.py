@@ -155,7 +155,7 @@ class TestReconcile:
         await bench.accept(network("blog"))
         await again(bench)
         assert await bench.host.attached("blog") == frozenset()
-        assert web in {c.id for c in bench.host.engine.state.containers()}
+        assert web in {c.id for c in bench.host.engine.list_containers()}
 
     async def test_an_older_engine_is_told_no_priority(self) -> None:
         bench = await made(Host(ENGINE_20_10))

@@ -38,7 +38,7 @@ class Lagging:
 
     def hold(self, container_id: str, seconds: float) -> None:
         """Show it for so long as it is now."""
-        shown = next(c for c in self.host.engine.state.containers() if c.id == container_id)
+        shown = next(c for c in self.host.engine.list_containers() if c.id == container_id)
         self._then[container_id] = (shown, self.host.clock.monotonic() + seconds)
 
     async def connect(self, container_id: str, seconds: float, name: str = "blog") -> None:

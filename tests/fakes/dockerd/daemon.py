@@ -1,8 +1,9 @@
-"""The fake engine's state: networks, containers and endpoints. Synchronous; without faults and tasks."""
+"""The fake engine's daemon: its networks, containers and endpoints, and what users do to them. Synchronous."""
 
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING
@@ -15,42 +16,43 @@ from tests.fakes.dockerd.containers import (
     Entry,
     FakeContainer,
     assign_host_ports,
+    check_network,
     families,
+    listed_network_mode,
     parse_publish,
 )
-from tests.fakes.dockerd.networks import PREDEFINED, Networks, free_address, ipv4, ipv6
+from tests.fakes.dockerd.networks import PREDEFINED, Networks, assign_address, ipv4, ipv6
+from tests.fakes.dockerd.versions import ENGINE_28_5, EngineVersion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from dockerv6.dockerd.model import Container, Network, NetworkSpec
-    from tests.fakes.dockerd.links import Links
     from tests.fakes.dockerd.networks import AnyAddress
-    from tests.fakes.dockerd.versions import EngineVersion
 
 _FIRST_EPHEMERAL_PORT = 32768
 _FIRST_CREATED = 1_700_000_000
-_SHARED = "container sharing network namespace with another container or host cannot be connected to any other network"
-_PRIVATE = "container cannot be connected to multiple networks with one of the networks in private (none) mode"
 
 
-class State:
-    """An engine's containers and networks; errors are those of real engines."""
+class FakeDaemon(ABC):
+    """Containers and networks of an engine, without its API. Errors are those of real engines."""
 
-    def __init__(self, version: EngineVersion, emit: Callable[[EngineEvent], None], *, userland_proxy: bool) -> None:
+    def __init__(self, version: EngineVersion = ENGINE_28_5, *, userland_proxy: bool = True) -> None:
         """Create the predefined networks.
 
         Args:
             version: whose behaviour it has.
-            emit: called with every event.
-            userland_proxy: whether networks without IPv6 can publish ports on IPv6.
+            userland_proxy: as in daemon.json. Without it a network that has no IPv6 gets IPv4 port bindings only.
         """
-        self._emit = emit
         self._userland_proxy = userland_proxy
         self._serial = 0
         self._containers: dict[str, FakeContainer] = {}
         self._ephemeral = count(_FIRST_EPHEMERAL_PORT)
         self._networks = Networks(version, self._new_id, self._emit_network_event)
+
+    @abstractmethod
+    def _emit(self, event: EngineEvent) -> None:
+        """Send an event to all listeners."""
 
     @property
     def version(self) -> EngineVersion:
@@ -58,9 +60,17 @@ class State:
         return self._networks.version
 
     @property
-    def links(self) -> Links:
-        """The host's interfaces."""
-        return self._networks.links
+    def links(self) -> frozenset[str]:
+        """The host's interfaces: lo, eth0, and those that a test added or the engine created."""
+        return self._networks.links.names
+
+    def add_link(self, name: str) -> None:
+        """Add an interface to the host."""
+        self._networks.links.add(name)
+
+    def remove_link(self, name: str) -> None:
+        """Remove an interface from the host; networks on it stay, as with real engines."""
+        self._networks.links.remove(name)
 
     def list_networks(self) -> tuple[Network, ...]:
         """List all networks, oldest first, without endpoints."""
@@ -71,11 +81,11 @@ class State:
         found = self._networks.get(ref) or self._networks.named(ref)
         return None if found is None else replace(found, endpoints=self._endpoints(found))
 
-    def create_network(self, spec: NetworkSpec) -> str:
+    def add_network(self, spec: NetworkSpec) -> str:
         """Create a network; return its id. Raises as `port.Engine.create_network` does."""
         return self._networks.create(spec)
 
-    def remove_network(self, network_id: str) -> None:
+    def delete_network(self, network_id: str) -> None:
         """Remove a network; one that is gone is success. Raises as `port.Engine.remove_network` does."""
         network = self._networks.get(network_id)
         if network is None:
@@ -88,7 +98,7 @@ class State:
             raise api_errors.from_response(403, f"error while removing network: {what}")
         self._networks.remove(network)
 
-    def attachments(self, network_id: str) -> tuple[Attachment, ...]:
+    def list_attachments(self, network_id: str) -> tuple[Attachment, ...]:
         """See `port.Engine.attachments`."""
         network = self._networks.get(network_id)
         unstarted = None if network is None else network.name
@@ -96,14 +106,14 @@ class State:
             lambda name, entry: entry.network_id == network_id or (not entry.network_id and name == unstarted)
         )
 
-    def orphaned_attachments(self, network_name: str) -> tuple[Attachment, ...]:
+    def list_orphaned_attachments(self, network_name: str) -> tuple[Attachment, ...]:
         """See `port.Engine.orphaned_attachments`."""
         if network_name in PREDEFINED:
             return ()
         gone = {"", *(network.id for network in self._networks.all())}
         return self._select(lambda name, entry: name == network_name and entry.network_id not in gone)
 
-    def networks_in_use(self) -> frozenset[str]:
+    def list_networks_in_use(self) -> frozenset[str]:
         """See `port.Engine.networks_in_use`."""
         entries = ((n, e.network_id) for c in self._containers.values() for n, e in c.entries.items())
         return frozenset(ref for entry in entries for ref in entry if ref)
@@ -124,45 +134,34 @@ class State:
         ]
         return tuple(sorted(found, key=lambda attachment: attachment.container_name))
 
-    def running_container_ids(self) -> frozenset[str]:
-        """List the ids of all running containers."""
+    def list_running_ids(self) -> frozenset[str]:
+        """See `port.Engine.running_container_ids`."""
         return frozenset(c.id for c in self._containers.values() if c.running)
 
-    def all_containers(self) -> tuple[FakeContainer, ...]:
-        """Return every container, running or not."""
-        return tuple(self._containers.values())
+    def container_ids(self) -> dict[str, str]:
+        """Return the id of each container, running or not, by name."""
+        return {container.name: container.id for container in self._containers.values()}
 
-    def containers(self) -> tuple[Container, ...]:
+    def list_containers(self) -> tuple[Container, ...]:
         """See `port.Engine.containers`."""
         running = (container for container in self._containers.values() if container.running)
         return tuple(sorted((container.view() for container in running), key=lambda container: container.id))
 
-    def connect(self, network_id: str, requested: Attachment) -> None:
+    def attach(self, network_id: str, requested: Attachment) -> None:
         """See `port.Engine.connect`."""
         network = self._existing_network(network_id)
         container = self._existing_container(requested.container_id)
         known = container.entries.get(network.name)
         if container.running and known is not None and known.network_id == network_id:
             return
-        self._check_sharing(container, network)
+        check_network(container, network, self.version)
         entry = self._entry(requested)
         if container.running:
             self._create_endpoint(container, network, entry)
         container.entries[network.name] = entry
         self._publish(container)
 
-    def _check_sharing(self, container: FakeContainer, network: Network) -> None:
-        """Reject a network for a container that shares a network namespace, as engines do."""
-        mode = container.network_mode
-        # a stopped container in mode "container:<id>" is accepted; on engines >= 28 it then fails to start
-        if mode == "host" or (mode.startswith("container:") and container.running):
-            raise api_errors.from_response(400, _SHARED)
-        if network.driver == "host":
-            raise api_errors.from_response(400, self.version.connect_to_host_network)
-        if container.entries and (network.driver == "null" or "none" in container.entries):
-            raise api_errors.from_response(400, _PRIVATE)
-
-    def disconnect(self, network_id: str, container_id: str) -> None:
+    def detach(self, network_id: str, container_id: str) -> None:
         """See `port.Engine.disconnect`. An entry of that name is removed even if it has another network's id."""
         network = self._networks.get(network_id)
         container = self._containers.get(container_id)
@@ -180,25 +179,41 @@ class State:
     def create_container(
         self,
         name: str,
-        networks: Sequence[str],
-        requested: Attachment | None,
+        networks: str | Sequence[str] | None = None,
+        requested: Attachment | None = None,
         *,
-        labels: Mapping[str, str],
-        ports: Sequence[str],
-        network_mode: str | None,
+        labels: Mapping[str, str] | None = None,
+        ports: Sequence[str] = (),
+        network_mode: str | None = None,
     ) -> str:
-        """Create a container, on networks by their names; return its id."""
+        """Create a container; return its id.
+
+        Args:
+            name: of the container.
+            networks: names; None: none, unless `network_mode` names one.
+            requested: settings for each network.
+            labels: of the container.
+            ports: as ``docker run -p`` takes them: "8080:80", "80", "[::1]:8080:80/udp", "9000-9002:90-92".
+            network_mode: "host", "none" or "container:<name or id>"; None: the first network.
+
+        Raises:
+            EngineConflict: the name is taken.
+            EngineApiError: the mode excludes networks.
+            ContainerNotFound: the container of the mode does not exist.
+            ValueError: a port is invalid.
+        """
+        names = (networks,) if isinstance(networks, str) else tuple(networks or ())
         self._check_name(name)
-        mode = self._mode(networks, network_mode)
+        mode = listed_network_mode(names, network_mode, self._containers.values())
         container = FakeContainer(
             self._new_id(),
             name,
             created=_FIRST_CREATED + self._serial,
-            labels=dict(labels),
+            labels=dict(labels or {}),
             network_mode=mode,
             publish=tuple(publish for written in ports for publish in parse_publish(written)),
         )
-        for network in networks or ({mode} & {"host", "none"}):
+        for network in names or ({mode} & {"host", "none"}):
             container.entries[network] = self._entry(requested or Attachment(container.id, name, running=False))
         self._containers[container.id] = container
         self._emit_container_event("create", container)
@@ -208,21 +223,30 @@ class State:
         if any(container.name == name for container in self._containers.values()):
             raise api_errors.from_response(409, f'Conflict. The container name "/{name}" is already in use')
 
-    def _mode(self, networks: Sequence[str], requested: str | None) -> str:
-        """Return the mode as in listings: the first network, or the other container by its id."""
-        mode = requested or next(iter(networks), "default")
-        kind, _, other = mode.partition(":")
-        if kind in {"host", "none", "container"} and any(network != mode for network in networks):
-            raise api_errors.from_response(400, _PRIVATE if kind == "none" else _SHARED)
-        if kind != "container":
-            return mode
-        found = next((one.id for one in self._containers.values() if other in {one.id, one.name}), None)
-        if found is None:
-            raise api_errors.from_response(404, f"No such container: {other}")
-        return f"container:{found}"
+    def run_container(
+        self,
+        name: str,
+        networks: str | Sequence[str] | None = None,
+        requested: Attachment | None = None,
+        *,
+        labels: Mapping[str, str] | None = None,
+        ports: Sequence[str] = (),
+        network_mode: str | None = None,
+    ) -> str:
+        """Create and start a container; return its id. Arguments and errors as in both."""
+        container_id = self.create_container(
+            name, networks, requested, labels=labels, ports=ports, network_mode=network_mode
+        )
+        self.start_container(container_id)
+        return container_id
 
     def start_container(self, container_id: str) -> None:
-        """Start a container on all its networks and with all its ports, or fail without a change."""
+        """Start a container on all its networks and with all its ports, or fail without a change.
+
+        Raises:
+            NetworkNotFound: it has an orphaned attachment (see `port.Engine.orphaned_attachments`).
+            EngineConflict: a static address or a port is in use.
+        """
         container = self._existing_container(container_id)
         if container.running:
             return
@@ -245,7 +269,7 @@ class State:
         self._stop_processes(self._existing_container(container_id), stopped=True)
 
     def restart_container(self, container_id: str) -> None:
-        """Stop and start a container."""
+        """Stop and start a container; the engine chooses its ports again."""
         self.stop_container(container_id)
         self.start_container(container_id)
 
@@ -272,17 +296,35 @@ class State:
         if not self.version.die_precedes_disconnect:
             self._emit_container_event("die", container)
 
-    def pause_container(self, container_id: str, *, paused: bool) -> None:
-        """Pause or unpause a container; it keeps its addresses and ports."""
-        container = self._existing_container(container_id)
+    def pause_container(self, container_id: str) -> None:
+        """Pause a container; it keeps its addresses and ports.
+
+        Raises:
+            EngineConflict: it is not running, or is paused.
+        """
+        self._set_paused(self._existing_container(container_id), paused=True)
+
+    def unpause_container(self, container_id: str) -> None:
+        """Unpause a container.
+
+        Raises:
+            EngineConflict: it is not paused.
+        """
+        self._set_paused(self._existing_container(container_id), paused=False)
+
+    def _set_paused(self, container: FakeContainer, *, paused: bool) -> None:
         if not container.running or container.paused is paused:
             what = "already paused" if container.paused else "not paused" if container.running else "not running"
-            raise api_errors.from_response(409, f"Container {container_id} is {what}")
+            raise api_errors.from_response(409, f"Container {container.id} is {what}")
         container.paused = paused
         self._emit_container_event("pause" if paused else "unpause", container)
 
     def rename_container(self, container_id: str, name: str) -> None:
-        """Rename a container and its endpoints."""
+        """Rename a container and its endpoints.
+
+        Raises:
+            EngineConflict: the name is taken.
+        """
         container = self._existing_container(container_id)
         self._check_name(name)
         container.name = name
@@ -310,7 +352,7 @@ class State:
 
     def _create_endpoint(self, container: FakeContainer, network: Network, entry: Entry) -> None:
         if network.driver in fake_links.DRIVERS:
-            self.links.require(network, self._in_use())
+            self._networks.links.require(network, self._in_use())
         entry.endpoint = Endpoint(
             container_id=container.id,
             container_name=container.name,
@@ -320,22 +362,10 @@ class State:
         entry.network_id = network.id
         self._emit_network_event("connect", network, container)
 
-    def _address(self, network: Network, version: int, static: AnyAddress | None) -> AnyAddress | None:
-        config = next((config for config in network.ipam if config.subnet.version == version), None)
-        if config is None:
-            return None
-        used = {address for end in self._endpoints(network) for address in (end.ipv4, end.ipv6) if address is not None}
-        if static is None:
-            address = free_address(config, used)
-            if address is None:
-                raise api_errors.from_response(403, "no available IPv4 addresses on this network's address pools")
-            return address
-        if static not in config.subnet:
-            message, status = self.version.address_outside_subnet
-            raise api_errors.from_response(status, message.format(address=static))
-        if static in used or static == config.gateway:
-            raise api_errors.from_response(403, "Address already in use")
-        return static
+    def _address(self, network: Network, family: int, static: AnyAddress | None) -> AnyAddress | None:
+        ends = self._endpoints(network)
+        used = {address for end in ends for address in (end.ipv4, end.ipv6) if address is not None}
+        return assign_address(network, family, static, used, self.version)
 
     def _in_use(self) -> list[Network]:
         """List the network of each endpoint."""
