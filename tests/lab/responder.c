@@ -1,15 +1,15 @@
-/* Answers whoever sends it something with its host's name and the client's address and port as seen here.
+/* Answers every request with its host name, and the client's address and port as seen here.
  *
  * usage: responder PROTOCOL/PORT[-PORT]...    such as tcp/80 udp/53 tcp/8000-8009 sctp/9
  *
- * tcp:  a line is answered by a line "NAME ADDRESS PORT"; after the line "send N", N bytes more follow it, and after
- *       "take N" it comes only when N bytes have been received.
- * udp:  a datagram is answered by a datagram of the same words.
- * sctp: the kernels of the lab may have no SCTP, so this is as much of RFC 9260 as shows that packets pass both ways:
- *       an INIT is answered by an INIT ACK whose state cookie holds the words.
+ * tcp:  a line is answered by a line "NAME ADDRESS PORT". After the line "send N", N more bytes follow; after "take N",
+ *       the answer is sent when N bytes have been received.
+ * udp:  a datagram is answered by a datagram with the same text.
+ * sctp: kernels may have no SCTP, so this implements only the part of RFC 9260 that proves that packets pass in both
+ *       directions: an INIT is answered by an INIT ACK with the text in its state cookie.
  *
- * IPv4 clients are seen by their IPv4-mapped address. It is the first process of a container, statically linked, so
- * that every engine's container has it without any library.
+ * IPv4 clients have their IPv4-mapped address. It is the first process of a container, and statically linked, so that it
+ * runs in every engine's container without libraries.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -54,7 +54,7 @@ static void add(int protocol, int port)
     if (s < 0)
         err(1, "socket");
     setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    /* an answer comes from the address that was asked, also in a container on several networks */
+    /* an answer has the address of the request as its source, also in a container on several networks */
     setsockopt(s, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof on);
     if (bind(s, (struct sockaddr *)&any, sizeof any) || (type == SOCK_STREAM && listen(s, 128)))
         err(1, "port %d", port);
@@ -113,7 +113,7 @@ static void put16(uint8_t *at, unsigned value)
     at[1] = value;
 }
 
-/* Turns an INIT in `packet` into its INIT ACK; returns the length, or 0 for what is no INIT to that port. */
+/* Turns an INIT in `packet` into its INIT ACK; returns the length, or 0 if it is no INIT to that port. */
 static size_t acknowledge(uint8_t *packet, size_t received, size_t size, int port, const struct sockaddr_in6 *client)
 {
     uint8_t header[COMMON_HEADER], *chunk = packet + COMMON_HEADER;
@@ -159,7 +159,7 @@ static void serve_packet(int s, const struct service *service)
     part.iov_len = length;
     for (struct cmsghdr *item = CMSG_FIRSTHDR(&message); item; item = CMSG_NXTHDR(&message, item))
         if (item->cmsg_level == IPPROTO_IPV6 && item->cmsg_type == IPV6_PKTINFO)
-            ((struct in6_pktinfo *)CMSG_DATA(item))->ipi6_ifindex = 0; /* the way back is the routes' business */
+            ((struct in6_pktinfo *)CMSG_DATA(item))->ipi6_ifindex = 0; /* routes decide the interface of the answer */
     if (length)
         sendmsg(s, &message, 0);
 }
