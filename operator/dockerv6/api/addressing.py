@@ -1,4 +1,4 @@
-"""The addresses of a network, and its bridge."""
+"""The blocks addressing, ipv4 and bridge of an IPv6Network."""
 
 from collections.abc import Iterator
 from ipaddress import IPv6Address, IPv6Network
@@ -21,15 +21,15 @@ from dockerv6.api.values import (
 )
 
 DEFAULT_POOL = "default"
-"""The pool that is made on first use."""
+"""The pool that is created on first use."""
 
 LONGEST_SUBNET = 126
 LONGEST_SUBNET_IPV4 = 30
-MOST_RESERVED = 1024
-"""The engine knows single auxiliary addresses only, so a range costs one entry for each of its addresses."""
+MAX_RESERVED = 1024
+"""The engine takes auxiliary addresses one by one, so each address of a range is an entry."""
 
 MINIMUM_MTU = 1280
-"""RFC 8200 §5: what every link that carries IPv6 must pass."""
+"""RFC 8200 §5: the minimum of every link with IPv6."""
 
 MAXIMUM_MTU = 65535
 
@@ -39,9 +39,11 @@ Mtu = Annotated[
 
 
 class PoolRef(Model):
-    """Which pool to allocate from."""
+    """A reference to the pool of the allocation."""
 
-    name: Name = Field(DEFAULT_POOL, description="Name of an IPv6Pool. Default: `default`, which is made on first use.")
+    name: Name = Field(
+        DEFAULT_POOL, description="Name of an IPv6Pool. Default: `default`, which is created on first use."
+    )
 
 
 class Addressing(Model):
@@ -49,23 +51,25 @@ class Addressing(Model):
 
     subnet: Subnet6 | None = Field(
         None,
-        description="A fixed subnet, such as `fd12:3456:789a:1::/64`. Default: one is allocated from the pool, and "
-        "kept.",
+        description="A fixed subnet, such as `fd12:3456:789a:1::/64`. Default: a subnet is allocated from the pool and "
+        "kept for the resource.",
     )
-    pool_ref: PoolRef | None = Field(None, description="The pool to allocate from. Default: the pool named `default`.")
+    pool_ref: PoolRef | None = Field(
+        None, description="The pool to allocate the subnet from. Default: the pool `default`."
+    )
     prefix_length: PrefixLength | None = Field(
         None,
         description="Prefix length of the allocated subnet, in bits, 1 to 126. Default: the pool's `allocationLength`.",
     )
     gateway: Unicast6 | None = Field(
         None,
-        description="The host's address in the subnet, only with a fixed `subnet`. Default: the subnet's first "
-        "address.",
+        description="The host's address in the subnet. Requires a fixed `subnet`. Default: the first address of the "
+        "subnet.",
     )
     reserved: tuple[AddressOrPrefix6, ...] = Field(
         (),
-        description="Addresses and prefixes in a fixed `subnet` that containers never get, at most 1024 addresses in "
-        "all. Default: none.",
+        description="Addresses and prefixes in the subnet that no container gets, at most 1024 addresses in total. "
+        "Requires a fixed `subnet`. Default: none.",
     )
 
     @property
@@ -76,95 +80,96 @@ class Addressing(Model):
         return self.pool_ref.name if self.pool_ref is not None else DEFAULT_POOL
 
     def reserved_addresses(self) -> Iterator[IPv6Address]:
-        """Every reserved address, one by one."""
+        """All reserved addresses."""
         for prefix in self.reserved:
             yield from prefix
 
     def field_errors(self) -> Iterator[FieldError]:
-        """A fixed subnet or an allocated one; and what lies inside of it."""
+        """Check that the subnet is either fixed or allocated, and that gateway and reserved addresses are in it."""
         if self.subnet is None:
             for name in ("gateway", "reserved"):
                 if getattr(self, name):
                     yield FieldError(
                         (name,),
-                        "it needs a fixed subnet: an allocated one is not known beforehand",
+                        "requires a fixed subnet: an allocated subnet is not known in advance",
                         f"write addressing.subnet, or remove {name}",
                     )
             return
         if self.pool_ref is not None:
-            yield FieldError(("poolRef",), "a fixed subnet is not allocated from a pool", "remove subnet or poolRef")
+            yield FieldError(("poolRef",), "has no effect with a fixed subnet", "remove subnet or poolRef")
         if self.prefix_length is not None:
             yield FieldError(
                 ("prefixLength",),
                 f"the fixed subnet already has length {self.subnet.prefixlen}",
                 "remove subnet or prefixLength",
             )
-        yield from self._inside(self.subnet)
+        yield from self._errors_in_subnet(self.subnet)
 
-    def _inside(self, subnet: IPv6Network) -> Iterator[FieldError]:
+    def _errors_in_subnet(self, subnet: IPv6Network) -> Iterator[FieldError]:
         if subnet.prefixlen > LONGEST_SUBNET:
             yield FieldError(
                 ("subnet",),
                 f"{subnet} has no room for a gateway and a container",
-                f"write a prefix of length {LONGEST_SUBNET} or shorter, best 64",
+                f"write a prefix of length {LONGEST_SUBNET} or shorter, preferably 64",
             )
             return
         gateway = self.gateway if self.gateway is not None else subnet.network_address + 1
         if gateway not in subnet:
             yield FieldError(
                 ("gateway",),
-                f"{gateway} is not inside the subnet {subnet}",
+                f"{gateway} is not in the subnet {subnet}",
                 f"write an address such as {subnet.network_address + 1}, or remove it",
             )
         elif gateway == subnet.network_address:
             yield FieldError(
                 ("gateway",),
                 f"{gateway} is the subnet-router anycast address (RFC 4291 §2.6.1)",
-                f"write another, such as {gateway + 1}",
+                f"write another address, such as {gateway + 1}",
             )
         total = 0
         for index, prefix in enumerate(self.reserved):
             total += prefix.num_addresses
             if not prefix.subnet_of(subnet):
                 yield FieldError(
-                    ("reserved", index), f"{prefix} is not inside the subnet {subnet}", "correct it, or remove it"
+                    ("reserved", index), f"{prefix} is not in the subnet {subnet}", "correct it, or remove it"
                 )
             elif gateway in prefix:
-                whose = "gateway" if self.gateway is not None else "gateway by default"
+                role = "gateway" if self.gateway is not None else "default gateway"
                 yield FieldError(
                     ("reserved", index),
-                    f"{prefix} holds {gateway}, which is the {whose}",
-                    "reserve other addresses, or move the gateway",
+                    f"{prefix} contains {gateway}, which is the {role}",
+                    "reserve other addresses, or change the gateway",
                 )
-        if total > MOST_RESERVED:
+        if total > MAX_RESERVED:
             yield FieldError(
                 ("reserved",),
-                f"{total} addresses are reserved; the engine takes them one by one",
-                f"reserve at most {MOST_RESERVED}",
+                f"{total} addresses are reserved, which are too many for the engine",
+                f"reserve at most {MAX_RESERVED}",
             )
 
 
 class IPv4(Model):
-    """The network's IPv4 side, which is the engine's own business."""
+    """IPv4 of the network, which the engine manages."""
 
     enabled: Flag = Field(
-        True, description="Whether the network has IPv4 too. `false` needs Docker Engine 28 or newer. Default: `true`."
+        True,
+        description="Whether the network also has IPv4. `false` requires Docker Engine 28 or later. Default: `true`.",
     )
     subnet: Prefix4 | None = Field(
-        None, description="A fixed IPv4 subnet, such as `192.0.2.0/24`. Default: the engine chooses one."
+        None, description="A fixed IPv4 subnet, such as `192.0.2.0/24`. Default: the engine chooses a subnet."
     )
     gateway: Address4 | None = Field(
         None,
-        description="The host's IPv4 address in the subnet, only with a fixed `subnet`. Default: the engine's "
-        "choice, the first address.",
+        description="The host's IPv4 address in the subnet. Requires a fixed `subnet`. Default: the engine chooses the "
+        "first address.",
     )
 
     def field_errors(self) -> Iterator[FieldError]:
-        """A gateway inside the subnet, and neither without IPv4."""
+        """Check that the gateway is in the subnet, and that neither is set without IPv4."""
         for name in ("subnet", "gateway"):
             if not self.enabled and getattr(self, name) is not None:
                 yield FieldError(
-                    (name,), "it has no effect while enabled is false", f"write enabled: true, or remove {name}"
+                    (name,), "has no effect while enabled is false", f"write enabled: true, or remove {name}"
                 )
         if self.subnet is not None and self.subnet.prefixlen > LONGEST_SUBNET_IPV4:
             yield FieldError(
@@ -175,14 +180,14 @@ class IPv4(Model):
         if self.gateway is None:
             return
         if self.subnet is None:
-            yield FieldError(("gateway",), "it needs a fixed subnet", "write ipv4.subnet, or remove gateway")
+            yield FieldError(("gateway",), "requires a fixed subnet", "write ipv4.subnet, or remove gateway")
         elif self.gateway not in self.subnet or self.gateway in {
             self.subnet.network_address,
             self.subnet.broadcast_address,
         }:
             yield FieldError(
                 ("gateway",),
-                f"{self.gateway} is no host address of {self.subnet}",
+                f"{self.gateway} is not a host address in {self.subnet}",
                 f"write an address such as {self.subnet.network_address + 1}",
             )
 
@@ -192,10 +197,10 @@ class Bridge(Model):
 
     name: Interface | None = Field(
         None,
-        description="Name of the bridge interface, at most 15 bytes. Default: one that is derived from the "
-        "resource's name.",
+        description="Name of the bridge interface, at most 15 bytes. Default: a name derived from the name of the "
+        "resource.",
     )
     mtu: Mtu | None = Field(
-        None, description="Largest packet in bytes, 1280 (RFC 8200 §5) to 65535. Default: the engine's, usually 1500."
+        None, description="MTU in bytes, 1280 (RFC 8200 §5) to 65535. Default: that of the engine, usually 1500."
     )
-    icc: Flag = Field(True, description="Whether containers of the network can reach one another. Default: `true`.")
+    icc: Flag = Field(True, description="Whether containers of the network can reach each other. Default: `true`.")

@@ -1,4 +1,4 @@
-"""Conditions: what is true of a resource now, by the rules of Flux and kstatus.
+"""Conditions of a resource, by the rules of Flux and kstatus.
 
 Rules (https://fluxcd.io/flux/components/kustomize/kustomizations/#conditions, sigs.k8s.io/cli-utils/pkg/kstatus):
 ``Ready`` is always present. ``Reconciling`` and ``Stalled`` are abnormal-true: present only while True, and never both.
@@ -16,27 +16,27 @@ from dockerv6.lib.timeformat import parse_rfc3339, rfc3339
 Status = Literal["True", "False", "Unknown"]
 
 _REASON = re.compile(r"[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?", re.ASCII)
-"""As metav1.Condition has it."""
+"""The pattern of metav1.Condition."""
 
 
 class ConditionType(StrEnum):
-    """What a condition is about."""
+    """The type of a condition."""
 
     READY = "Ready"
-    RECONCILING = "Reconciling"  # abnormal-true: work is under way, or will be tried again
-    STALLED = "Stalled"  # abnormal-true: nothing more happens until a person changes something
-    ACCEPTED = "Accepted"  # the newest version in the sources is valid and is what is applied
+    RECONCILING = "Reconciling"  # abnormal-true: a change is in progress or will be retried
+    STALLED = "Stalled"  # abnormal-true: no progress without a change by the user
+    ACCEPTED = "Accepted"  # the newest version in the sources is valid and is applied
     SUBNET_ALLOCATED = "SubnetAllocated"
     NETWORK_READY = "NetworkReady"
     FIREWALL_READY = "FirewallReady"
-    PORTS_PUBLISHED = "PortsPublished"  # every port that is to lead to a container does
-    HOST_READY = "HostReady"  # forwarding, router advertisements, NDP
-    DRIFTED = "Drifted"  # what was found changed by others and repaired last
-    PRUNE_HELD = "PruneHeld"  # abnormal-true: a deletion waits for a person's word
+    PORTS_PUBLISHED = "PortsPublished"  # every published port leads to a container
+    HOST_READY = "HostReady"  # forwarding, router advertisements, NDP proxy
+    DRIFTED = "Drifted"  # changes by other programs that were found and repaired last
+    PRUNE_HELD = "PruneHeld"  # abnormal-true: a deletion waits for a confirmation
 
 
 class Reason(StrEnum):
-    """Why a condition has its status. Stable: people's alerts match on them."""
+    """Why a condition has its status. Stable: alerts match on them."""
 
     ACCEPTED = "Accepted"
     ADDRESS_MISSING = "AddressMissing"
@@ -101,14 +101,14 @@ ABNORMAL_TRUE = frozenset(
         ConditionType.PRUNE_HELD,
     }
 )
-"""Present only while they are True."""
+"""Condition types that are present only while they are True."""
 
 _ORDER = {name: index for index, name in enumerate(ConditionType)}
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One statement about a resource. Times are Unix seconds."""
+    """One condition. Times are Unix seconds."""
 
     type: str
     status: Status
@@ -119,7 +119,7 @@ class Condition:
 
 
 Conditions = tuple[Condition, ...]
-"""In the order of `ConditionType`, unknown types after them by name; one of a type."""
+"""One condition per type, in the order of `ConditionType`; unknown types follow, ordered by name."""
 
 
 def get(conditions: Iterable[Condition], type_: str) -> Condition | None:
@@ -128,15 +128,15 @@ def get(conditions: Iterable[Condition], type_: str) -> Condition | None:
 
 
 def is_true(conditions: Iterable[Condition], type_: str) -> bool:
-    """Whether the condition is there and True."""
+    """Whether the condition is present and True."""
     condition = get(conditions, type_)
     return condition is not None and condition.status == "True"
 
 
 def set_condition(conditions: Iterable[Condition], new: Condition) -> Conditions:
-    """Put a condition in place of the one of its type.
+    """Replace the condition of the same type.
 
-    The time of the old one stays while the status stays. An abnormal-true condition that is not True is removed.
+    The transition time stays while the status does not change. An abnormal-true condition that is not True is removed.
     """
     others = [condition for condition in conditions if condition.type != new.type]
     old = get(conditions, new.type)
@@ -148,12 +148,12 @@ def set_condition(conditions: Iterable[Condition], new: Condition) -> Conditions
 
 
 def remove(conditions: Iterable[Condition], type_: str) -> Conditions:
-    """The others."""
+    """The conditions without that type."""
     return _sorted(condition for condition in conditions if condition.type != type_)
 
 
 def merge(old: Iterable[Condition], new: Iterable[Condition]) -> Conditions:
-    """Exactly the new conditions, with the times of those old ones whose status stayed."""
+    """The new conditions, with the transition times of the old ones where the status did not change."""
     kept = tuple(old)
     result: Conditions = ()
     for condition in new:
@@ -163,19 +163,19 @@ def merge(old: Iterable[Condition], new: Iterable[Condition]) -> Conditions:
 
 
 def violations(conditions: Iterable[Condition]) -> tuple[str, ...]:
-    """Which of the rules are broken; empty when all hold."""
+    """The violated rules of this module; empty when all hold."""
     present = tuple(conditions)
     types = [condition.type for condition in present]
-    found = [f"{name} is there more than once" for name in sorted(set(types)) if types.count(name) > 1]
+    found = [f"{name} is present more than once" for name in sorted(set(types)) if types.count(name) > 1]
     if ConditionType.READY not in types:
         found.append("Ready is missing")
     found += [
-        f"{c.type} is abnormal-true, but it is {c.status}"
+        f"{c.type} is abnormal-true, but has status {c.status}"
         for c in present
         if c.type in ABNORMAL_TRUE and c.status != "True"
     ]
     if {ConditionType.RECONCILING, ConditionType.STALLED} <= set(types):
-        found.append("Reconciling and Stalled are both there")
+        found.append("Reconciling and Stalled are both present")
     if is_true(present, ConditionType.READY):
         found += [
             f"Ready is True beside {name}"
@@ -196,7 +196,7 @@ def check(conditions: Iterable[Condition]) -> None:
     """Assert the rules of this module.
 
     Raises:
-        AssertionError: they are broken; names how.
+        AssertionError: a rule is violated.
     """
     found = violations(conditions)
     if found:
@@ -204,7 +204,7 @@ def check(conditions: Iterable[Condition]) -> None:
 
 
 def to_json(conditions: Iterable[Condition]) -> list[dict[str, object]]:
-    """As in a Kubernetes status: camelCase, times in RFC 3339 with whole seconds."""
+    """The conditions of a Kubernetes status: camelCase, times in RFC 3339 with whole seconds."""
     return [
         {
             "type": str(condition.type),
@@ -222,25 +222,23 @@ def from_json(items: Iterable[Mapping[str, object]]) -> Conditions:
     """The inverse of `to_json`.
 
     Raises:
-        ValueError: an item is no condition.
+        ValueError: an item is not a condition.
     """
     return _sorted(_from_json(item) for item in items)
 
 
 def _from_json(item: Mapping[str, object]) -> Condition:
-    type_, reason, message, moment = (item.get(key) for key in ("type", "reason", "message", "lastTransitionTime"))
-    if not (
-        isinstance(type_, str) and isinstance(reason, str) and isinstance(message, str) and isinstance(moment, str)
-    ):
-        raise ValueError(  # noqa: TRY004 - what was read is wrong, not a caller's argument
-            f"{dict(item)} is no condition: type, reason, message and lastTransitionTime must be strings"
+    type_, reason, message, time = (item.get(key) for key in ("type", "reason", "message", "lastTransitionTime"))
+    if not (isinstance(type_, str) and isinstance(reason, str) and isinstance(message, str) and isinstance(time, str)):
+        raise ValueError(  # noqa: TRY004 - the data is wrong, not the type of an argument
+            f"{dict(item)} is not a condition: type, reason, message and lastTransitionTime must be strings"
         )
     generation = item.get("observedGeneration", 0)
     if not isinstance(generation, int):
         raise ValueError(  # noqa: TRY004 - as above
-            f"observedGeneration {generation!r} of condition {type_} is no number"
+            f"observedGeneration {generation!r} of condition {type_} is not a number"
         )
-    return Condition(type_, _status(item.get("status")), reason, message, parse_rfc3339(moment), generation)
+    return Condition(type_, _status(item.get("status")), reason, message, parse_rfc3339(time), generation)
 
 
 def _status(text: object) -> Status:
@@ -248,7 +246,7 @@ def _status(text: object) -> Status:
         case "True" | "False" | "Unknown":
             return text
         case _:
-            raise ValueError(f"{text!r} is no status of a condition; True, False and Unknown are")
+            raise ValueError(f"{text!r} is not a status of a condition; use True, False or Unknown")
 
 
 def _sorted(conditions: Iterable[Condition]) -> Conditions:

@@ -1,6 +1,6 @@
-"""CustomResourceDefinitions and the editors' JSON Schema, generated from the models.
+"""CustomResourceDefinitions and a JSON Schema for editors, generated from the models.
 
-``crds/`` holds what `export` gives; a test compares. Only the ``crds`` command imports this module.
+``crds/`` contains the result of `export`; a test compares them. Only the command ``crds`` imports this module.
 """
 
 import json
@@ -18,7 +18,7 @@ Schema = dict[str, object]
 
 EDITOR_SCHEMA = "dockerv6.schema.json"
 COMMAND = "dockerv6 crds --dir crds"
-"""What writes the files anew."""
+"""Writes the files."""
 
 _LIST = {"type": "array", "items": {"type": "string"}}
 _TEXT = {"type": "string"}
@@ -69,7 +69,7 @@ _STATUS: Mapping[str, Schema] = {
     },
     POLICY: {"networks": _COUNT, "translatedTo": _LIST, "answeredFor": _LIST},
 }
-"""What is known of each kind's status beside its conditions; more may follow, and is kept."""
+"""The status fields of each kind besides conditions. The schema preserves unknown fields."""
 
 _ONE_SOURCE = (
     "[has(self.prefix), has(self.prefixes), has(self.generate), has(self.fromInterface)]"
@@ -79,28 +79,28 @@ _ONE_SOURCE = (
 _RULES: Mapping[str, Mapping[tuple[str, ...], tuple[tuple[str, str], ...]]] = {
     NETWORK: {
         ("addressing",): (
-            ("!has(self.subnet) || !has(self.poolRef)", "subnet and poolRef exclude one another"),
-            ("!has(self.subnet) || !has(self.prefixLength)", "subnet and prefixLength exclude one another"),
+            ("!has(self.subnet) || !has(self.poolRef)", "subnet and poolRef are mutually exclusive"),
+            ("!has(self.subnet) || !has(self.prefixLength)", "subnet and prefixLength are mutually exclusive"),
         ),
         ("egress",): (
-            ("!has(self.mode) || self.mode != 'SNAT' || has(self.snatAddress)", "mode SNAT needs snatAddress"),
+            ("!has(self.mode) || self.mode != 'SNAT' || has(self.snatAddress)", "mode SNAT requires snatAddress"),
         ),
     },
     POOL: {
         (): (
             (
                 _ONE_SOURCE,
-                "prefix, prefixes, generate and fromInterface exclude one another",
+                "prefix, prefixes, generate and fromInterface are mutually exclusive",
             ),
         ),
     },
     POLICY: {
         ("egress",): (
-            ("!has(self.mode) || self.mode != 'SNAT' || has(self.snatAddress)", "mode SNAT needs snatAddress"),
+            ("!has(self.mode) || self.mode != 'SNAT' || has(self.snatAddress)", "mode SNAT requires snatAddress"),
         ),
     },
 }
-"""CEL rules by kind and place in the spec: the simple ones. The whole of the validation is dockerv6's own."""
+"""CEL rules by kind and path in the spec. Only simple rules: dockerv6 itself does the full validation."""
 
 
 def definition(info: KindInfo) -> dict[str, object]:
@@ -159,7 +159,7 @@ def _schema(kind: str) -> Schema:
         "properties": {
             "apiVersion": _TEXT,
             "kind": _TEXT,
-            # An API server checks the rest of the metadata itself, and allows no more than this to be said of it.
+            # an API server validates the other metadata itself and allows a schema only for the name
             "metadata": {"type": "object", "properties": {"name": metadata["name"]}},
             "spec": spec,
             "status": {
@@ -194,7 +194,7 @@ def _column(column: Column) -> dict[str, object]:
 
 
 class _Dumper(yaml.SafeDumper):
-    """No anchors: the same small schema in several places is written out each time."""
+    """Writes no anchors: schemas that are used several times are repeated."""
 
     def ignore_aliases(self, _data: object) -> bool:
         return True
@@ -206,14 +206,14 @@ def _yaml(document: Mapping[str, object]) -> str:
 
 
 _NOT_STRUCTURAL = frozenset({"title", "default", "propertyNames", "additionalProperties"})
-"""What a structural schema may not have, or what is better not there.
+"""Keywords that a structural schema must not have, and defaults.
 
-Defaults: an API server would write them into the object, and what a person set could no longer be told from what not.
+An API server would write defaults into the object, so that fields set by the user could not be recognised.
 """
 
 
 def structural(model: type[Model]) -> Schema:
-    """The schema without references, as apiextensions.k8s.io/v1 wants it."""
+    """The structural schema of apiextensions.k8s.io/v1, without references."""
     whole = model.model_json_schema(by_alias=True)
     return _structural(whole, cast("Mapping[str, Schema]", whole.get("$defs", {})))
 
@@ -224,7 +224,7 @@ def _structural(schema: Schema, definitions: Mapping[str, Schema]) -> Schema:
         beside = {key: value for key, value in schema.items() if key != "$ref"}
         return _structural({**definitions[name], **beside}, definitions)
     if "anyOf" in schema:
-        # The models have no other unions than "this or null".
+        # the models have no unions other than with null
         branches = [branch for branch in cast("list[Schema]", schema["anyOf"]) if branch.get("type") != "null"]
         beside = {key: value for key, value in schema.items() if key != "anyOf"}
         return {**_structural({**branches[0], **beside}, definitions), "nullable": True}
@@ -247,18 +247,20 @@ def _ordered(schema: Schema) -> Schema:
     return {key: schema[key] for key in (*first, *between, *last)}
 
 
-class _Editor(GenerateJsonSchema):
-    """Draft 7, which every editor's YAML plug-in understands."""
+class _EditorSchema(GenerateJsonSchema):
+    """Draft 7, which the YAML plug-ins of all editors support."""
 
     schema_dialect = "http://json-schema.org/draft-07/schema#"
 
 
 def for_editors(models: Mapping[str, type[Model]]) -> Schema:
-    """One schema for a file of any kind, or a ``kind: List`` of them."""
+    """One schema for files of all kinds, and for ``kind: List``."""
     definitions: Schema = {}
     choices: list[Schema] = []
     for kind, model in models.items():
-        own = model.model_json_schema(by_alias=True, ref_template="#/definitions/{model}", schema_generator=_Editor)
+        own = model.model_json_schema(
+            by_alias=True, ref_template="#/definitions/{model}", schema_generator=_EditorSchema
+        )
         definitions.update(cast("Schema", own.pop("$defs", {})))
         own["properties"] = {
             "apiVersion": {"enum": [API_VERSION]},
@@ -276,7 +278,7 @@ def for_editors(models: Mapping[str, type[Model]]) -> Schema:
     }
     choices.append(_when("List", {"$ref": "#/definitions/List"}))
     return {
-        "$schema": _Editor.schema_dialect,
+        "$schema": _EditorSchema.schema_dialect,
         "title": "dockerv6 resources",
         "type": "object",
         "required": ["apiVersion", "kind"],
@@ -293,7 +295,7 @@ def _when(kind: str, then: Schema) -> Schema:
 
 
 def _untitled(schema: Schema) -> Schema:
-    """Without the titles that pydantic derives from field names: editors would show them above the descriptions."""
+    """The schema without pydantic's titles, which editors would show above the descriptions."""
     result = {key: value for key, value in schema.items() if key != "title"}
     if isinstance(result.get("properties"), dict):
         properties = cast("dict[str, Schema]", result["properties"])

@@ -1,6 +1,6 @@
-"""The kinds of resources and the names that people call them.
+"""The kinds of resources, their names and their printer columns.
 
-No pydantic here: the command line resolves ``get v6net`` without loading the models.
+Without pydantic: the command line resolves ``get v6net`` without loading the models.
 """
 
 from dataclasses import dataclass
@@ -18,18 +18,18 @@ POLICY = "IPv6Policy"
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of ``get``: of the CRD's ``additionalPrinterColumns`` and of our own table alike."""
+    """A column of ``get``, and of ``additionalPrinterColumns`` in the CRD."""
 
     name: str
-    path: str  # JSONPath from the resource's root, as in a CRD: ".status.subnet"
-    type: str = "string"  # string, integer, boolean or date (shown as an age)
+    path: str  # JSONPath as in a CRD: ".status.subnet"
+    type: str = "string"  # string, integer, boolean or date (printed as an age)
     wide: bool = False  # only with -o wide
     description: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class KindInfo:
-    """A kind's names and how it is listed."""
+    """The names and columns of a kind."""
 
     kind: str
     plural: str
@@ -39,12 +39,12 @@ class KindInfo:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Everything that people may call it, the plural first."""
+        """All names, the plural first."""
         return (self.plural, self.singular, *self.short_names)
 
 
 class UnknownKind(ValueError):  # noqa: N818 - named for what it is about
-    """No kind has that name. ``remedy`` says which was probably meant."""
+    """No kind has that name. ``remedy`` has a suggestion."""
 
     def __init__(self, text: str, remedy: str) -> None:
         super().__init__(f"there is no kind {text!r}; {remedy}")
@@ -52,12 +52,19 @@ class UnknownKind(ValueError):  # noqa: N818 - named for what it is about
 
 
 _READY = Column(
-    "Ready", '.status.conditions[?(@.type=="Ready")].status', description="Whether it is as it was asked for."
+    "Ready", '.status.conditions[?(@.type=="Ready")].status', description="Whether the resource is applied."
 )
-_REASON = Column("Reason", '.status.conditions[?(@.type=="Ready")].reason', description="Why it is ready or not.")
-_AGE = Column("Age", ".metadata.creationTimestamp", type="date", description="Time since it was first accepted.")
+_REASON = Column(
+    "Reason", '.status.conditions[?(@.type=="Ready")].reason', description="The reason of the condition Ready."
+)
+_AGE = Column(
+    "Age", ".metadata.creationTimestamp", type="date", description="Time since the resource was first accepted."
+)
 _MESSAGE = Column(
-    "Message", '.status.conditions[?(@.type=="Ready")].message', wide=True, description="What to know or to do."
+    "Message",
+    '.status.conditions[?(@.type=="Ready")].message',
+    wide=True,
+    description="The message of the condition Ready.",
 )
 
 KINDS: tuple[KindInfo, ...] = (
@@ -70,10 +77,10 @@ KINDS: tuple[KindInfo, ...] = (
             _READY,
             _REASON,
             Column("Subnet", ".status.subnet", description="The IPv6 subnet in use."),
-            Column("Containers", ".status.containers", type="integer", description="Containers attached now."),
-            Column("Network", ".status.networkName", wide=True, description="The Docker network's name."),
-            Column("Bridge", ".status.bridge", wide=True, description="The host's bridge interface."),
-            Column("Egress", ".status.egress", wide=True, description="How packets leave the network."),
+            Column("Containers", ".status.containers", type="integer", description="Number of attached containers."),
+            Column("Network", ".status.networkName", wide=True, description="Name of the Docker network."),
+            Column("Bridge", ".status.bridge", wide=True, description="Bridge interface of the host."),
+            Column("Egress", ".status.egress", wide=True, description="Egress mode."),
             Column(
                 "To", ".status.translatedTo[0]", wide=True, description="The prefix that the subnet is translated to."
             ),
@@ -89,13 +96,20 @@ KINDS: tuple[KindInfo, ...] = (
         (
             _READY,
             _REASON,
-            Column("Prefix", ".status.prefixes[0]", description="The (first) prefix that subnets are cut from."),
-            Column("Length", ".status.allocationLength", type="integer", description="Prefix length of a subnet."),
-            Column("Allocated", ".status.allocated", type="integer", description="Subnets in use."),
-            Column("Cooling", ".status.cooling", type="integer", wide=True, description="Released, not free yet."),
-            Column("Interface", ".status.interface", wide=True, description="The interface whose prefix it follows."),
+            Column("Prefix", ".status.prefixes[0]", description="The first prefix of the pool."),
             Column(
-                "Renumbering", ".status.renumbering", wide=True, description="Networks that still have another prefix."
+                "Length", ".status.allocationLength", type="integer", description="Prefix length of allocated subnets."
+            ),
+            Column("Allocated", ".status.allocated", type="integer", description="Number of allocated subnets."),
+            Column(
+                "Cooling", ".status.cooling", type="integer", wide=True, description="Released subnets in the cooldown."
+            ),
+            Column("Interface", ".status.interface", wide=True, description="Interface whose prefix the pool uses."),
+            Column(
+                "Renumbering",
+                ".status.renumbering",
+                wide=True,
+                description="Networks that still have a previous prefix.",
             ),
             _MESSAGE,
             _AGE,
@@ -109,21 +123,22 @@ KINDS: tuple[KindInfo, ...] = (
         (
             _READY,
             _REASON,
-            Column("Networks", ".status.networks", type="integer", description="Docker networks that it applies to."),
+            Column("Networks", ".status.networks", type="integer", description="Number of Docker networks that match."),
             _MESSAGE,
             _AGE,
         ),
     ),
 )
 
+_BY_KIND = {info.kind: info for info in KINDS}
 _BY_NAME = {name: info for info in KINDS for name in (*info.names, info.kind.casefold())}
 
 
 def resolve_kind(text: str) -> KindInfo:
-    """The kind that plural, singular, short name or the kind itself means, in any letter case, with or without group.
+    """The kind with that plural, singular, short or kind name, in any letter case, with or without the group.
 
     Raises:
-        UnknownKind: none of them.
+        UnknownKind: there is none.
     """
     name, _, group = text.casefold().partition(".")
     info = _BY_NAME.get(name)
@@ -133,9 +148,9 @@ def resolve_kind(text: str) -> KindInfo:
 
 
 def kind_info(kind: str) -> KindInfo:
-    """The entry of exactly this kind.
+    """The names and columns of a kind, by its exact name.
 
     Raises:
-        KeyError: there is none.
+        KeyError: there is no such kind.
     """
-    return next((info for info in KINDS if info.kind == kind), None) or _BY_NAME[kind]
+    return _BY_KIND[kind]

@@ -22,27 +22,27 @@ _HOST = re.compile(
 )
 _DOCKER_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*", re.ASCII)
 
-_NEVER: Final = frozenset({"host", "none", "default"})
-_PREDEFINED: Final = _NEVER | {"bridge"}
-"""Names that the engine keeps for itself: moby, daemon/network, isPreDefined()."""
+_RESERVED: Final = frozenset({"host", "none", "default"})
+_PREDEFINED: Final = _RESERVED | {"bridge"}
+"""Names that the engine reserves: moby, daemon/network, isPreDefined()."""
 
 
 class ManagementPolicy(StrEnum):
-    """Whose the Docker network is."""
+    """Whether dockerv6 manages the Docker network."""
 
     MANAGE = "Manage"
     OBSERVE = "Observe"
 
 
 class DeletionPolicy(StrEnum):
-    """What becomes of the Docker network when its resource goes."""
+    """What happens to the Docker network when its resource is deleted."""
 
     DELETE = "Delete"
     ORPHAN = "Orphan"
 
 
 class UpdateStrategy(StrEnum):
-    """When a Docker network, which can't be edited, is made anew."""
+    """When a Docker network is recreated to apply a change: Docker networks can't be edited."""
 
     WHEN_IDLE = "WhenIdle"
     RECREATE = "Recreate"
@@ -51,113 +51,112 @@ class UpdateStrategy(StrEnum):
 
 def _host(name: str) -> str:
     if not _HOST.fullmatch(name):
-        raise invalid_value(f"{name!r} can't be a host's name (RFC 1123)", "write it as `hostname` prints it")
+        raise invalid_value(f"{name!r} is not a valid host name (RFC 1123)", "write it as `hostname` prints it")
     return name
 
 
 class Members(Model):
-    """Running containers that are attached to the network because of their labels."""
+    """Containers that are attached to the network because of their labels."""
 
     match_labels: Mapping[DockerKey, str] = Field(
         default_factory=dict,
-        description="Running containers that carry all of these Docker labels are attached to the network, and "
-        "detached when they no "
-        "longer match, so that an IPv4-only Compose stack gets IPv6 with no edit to it. Default: none is attached.",
+        description="Running containers that have all of these Docker labels are attached to the network, and are "
+        "detached when they no longer match. This adds IPv6 to an IPv4-only Compose stack without a change to it. "
+        "Default: none.",
     )
 
 
 class Hosts(Model):
-    """Which hosts of a fleet a resource is for. A host must satisfy both lists; empty lists mean every host."""
+    """Selects hosts of a fleet. A host must match both fields; empty fields match every host."""
 
     match_names: tuple[Annotated[str, AfterValidator(_host)], ...] = Field(
-        (), description="Names of hosts, as `hostname` prints them. Default: any."
+        (), description="Names of hosts as printed by `hostname`. Default: any."
     )
     match_labels: Mapping[DockerKey, str] = Field(
         default_factory=dict,
-        description="Labels that a host's operator must have been started with. Default: none is needed.",
+        description="Labels that the operator of a host must have. Default: none.",
     )
 
 
 class IPv6NetworkSpec(Model):
-    """What the network shall be. Every field has a default; an empty spec gives a ULA /64 with NAT66."""
+    """The desired state of the network. Every field has a default: an empty spec gives a ULA /64 with NAT66."""
 
-    suspend: Flag = Field(False, description="`true`: leave everything as it is and only report. Default: `false`.")
+    suspend: Flag = Field(False, description="`true`: change nothing, only report the status. Default: `false`.")
     management_policy: ManagementPolicy = Field(
         ManagementPolicy.MANAGE,
-        description="`Manage`: dockerv6 creates, changes and deletes the Docker network. `Observe`: it is somebody "
-        "else's (Compose's, "
-        "`docker network create`'s, the default `bridge`): dockerv6 gives it NAT, ports, firewall and NDP, and never "
-        "creates, changes or "
-        "deletes it. Default: `Manage`.",
+        description="`Manage`: dockerv6 creates, changes and deletes the Docker network. `Observe`: another program "
+        "manages it (Compose, `docker network create`, the engine's default `bridge`); dockerv6 adds NAT, published "
+        "ports, filtering and NDP proxy, and never creates, changes or deletes it. Default: `Manage`.",
     )
     deletion_policy: DeletionPolicy = Field(
         DeletionPolicy.DELETE,
-        description="What happens when the resource goes. `Delete`: the Docker network goes too, once no container "
-        "is attached. `Orphan`: "
-        "rules and ownership go, the Docker network stays. Default: `Delete`.",
+        description="What happens when the resource is deleted. `Delete`: the Docker network is deleted as soon as no "
+        "container is attached. `Orphan`: the rules are removed and the Docker network stays. Default: `Delete`.",
     )
     update_strategy: UpdateStrategy = Field(
         UpdateStrategy.WHEN_IDLE,
-        description="Docker networks can't be edited. `WhenIdle`: made anew when no running container is attached. "
-        "`Recreate`: made anew at "
-        "once; containers are detached and attached again with their aliases and addresses, of which the suffix stays "
-        "when the prefix changes. `Never`: only reported. Default: `WhenIdle`.",
+        description="How a change is applied that requires a new Docker network. `WhenIdle`: the network is recreated "
+        "when no running container is attached. `Recreate`: it is recreated at once; containers are detached and "
+        "attached again with their aliases and addresses, which keep their suffix when the prefix changes. `Never`: "
+        "the difference is only reported. Default: `WhenIdle`.",
     )
     network_name: str | None = Field(
         None,
-        description="Name of the Docker network. Default: the resource's name.",
+        description="Name of the Docker network. Default: the name of the resource.",
         json_schema_extra={"minLength": 1},
     )
     driver: Driver = Field(
-        Driver.BRIDGE, description="The engine's network driver: `bridge`, `macvlan` or `ipvlan`. Default: `bridge`."
+        Driver.BRIDGE, description="Network driver of the engine: `bridge`, `macvlan` or `ipvlan`. Default: `bridge`."
     )
     options: Mapping[str, str] = Field(
         default_factory=dict,
-        description="Raw driver options, as `docker network create --opt` takes them, for what has no field here. "
-        "One that the driver would "
-        "silently ignore is refused. Default: none.",
+        description="Driver options as for `docker network create --opt`, where no field exists for them. Options that "
+        "the driver would silently ignore are rejected. Default: none.",
     )
     labels: Mapping[DockerKey, str] = Field(
         default_factory=dict,
-        description=f"More labels of the Docker network. Keys under `{GROUP}/` are dockerv6's own. Default: none.",
+        description=f"Additional Docker labels of the network. The prefix `{GROUP}/` is reserved. Default: none.",
     )
-    internal: Flag = Field(False, description="`true`: no way out of the network and none in. Default: `false`.")
+    internal: Flag = Field(False, description="`true`: the network has no external connectivity. Default: `false`.")
     attachable: Flag = Field(
         False,
-        description="Whether containers may be attached by hand to a Swarm-scoped network; without meaning for local "
-        "ones. Default: `false`.",
+        description="Whether containers may be attached manually to a network of Swarm scope. Has no effect on local "
+        "networks. Default: `false`.",
     )
     addressing: Addressing = Field(
         default_factory=shared_default(Addressing),
         description="The IPv6 subnet. Default: allocated from the pool `default`.",
     )
     ipv4: IPv4 = Field(
-        default_factory=shared_default(IPv4), description="The IPv4 side. Default: on, the engine chooses the subnet."
+        default_factory=shared_default(IPv4),
+        description="IPv4. Default: enabled, with a subnet that the engine chooses.",
     )
     bridge: Bridge = Field(
-        default_factory=shared_default(Bridge), description="The host's bridge interface; only with driver `bridge`."
+        default_factory=shared_default(Bridge),
+        description="The bridge interface of the host. Only with driver `bridge`.",
     )
     egress: Egress = Field(
-        default_factory=shared_default(Egress), description="How packets leave the network. Default: NAT66."
+        default_factory=shared_default(Egress), description="Translation of outgoing packets. Default: NAT66."
     )
-    publish: Publish = Field(
-        default_factory=shared_default(Publish), description="Ports that can be reached through the host's addresses."
+    publish: Publish = Field(default_factory=shared_default(Publish), description="Published ports.")
+    firewall: Firewall = Field(
+        default_factory=shared_default(Firewall), description="Filtering of incoming connections."
     )
-    firewall: Firewall = Field(default_factory=shared_default(Firewall), description="Who may reach the containers.")
     ndp_proxy: NdpProxy = Field(
         default_factory=shared_default(NdpProxy),
-        description="Answers to neighbour solicitations for an on-link prefix. Default: off.",
+        description="NDP proxy for an on-link prefix. Default: off.",
     )
     members: Members = Field(
         default_factory=shared_default(Members),
-        description="Containers to attach because of their labels. Default: none.",
+        description="Containers to attach by their labels. Default: none.",
     )
     hosts: Hosts = Field(
-        default_factory=shared_default(Hosts), description="Hosts of a fleet that the resource is for. Default: all."
+        default_factory=shared_default(Hosts),
+        description="Hosts of a fleet that the resource applies to. Not supported yet. Default: all.",
     )
 
     def field_errors(self) -> Iterator[FieldError]:
-        """What is wrong between the blocks."""
+        """Errors that concern several blocks."""
         observed = self.management_policy is ManagementPolicy.OBSERVE
         if observed:
             yield from self._observe_errors()
@@ -171,7 +170,7 @@ class IPv6NetworkSpec(Model):
         if self.internal and "mode" in self.egress.model_fields_set and self.egress.mode is not EgressMode.NONE:
             yield FieldError(
                 ("egress", "mode"),
-                f"nothing leaves an internal network, so {self.egress.mode} has no effect",
+                f"{self.egress.mode} has no effect on an internal network",
                 "write mode: None, or remove internal",
             )
         for error in self.egress.subnet_errors(self.addressing.subnet):
@@ -180,30 +179,36 @@ class IPv6NetworkSpec(Model):
             yield from ndp_proxy_errors(self.egress, self.ndp_proxy)
 
     def _observe_errors(self) -> Iterator[FieldError]:
-        why = "it only matters when a network is created, and with managementPolicy: Observe dockerv6 never creates it"
+        message = "has no effect with managementPolicy: Observe: dockerv6 does not create the network"
         for name in ("driver", "options", "labels", "internal", "attachable", "addressing", "ipv4", "bridge"):
             if name not in self.model_fields_set:
                 continue
             value = getattr(self, name)
-            inner = sorted(value.model_fields_set) if isinstance(value, Model) else []
-            for path in (
-                [(camel(name), camel(field)) for field in inner] if isinstance(value, Model) else [(camel(name),)]
-            ):
-                yield FieldError(path, why, "remove it, or write managementPolicy: Manage")
+            paths: list[FieldPath] = [(camel(name),)]
+            if isinstance(value, Model):
+                paths = [(camel(name), camel(field)) for field in sorted(value.model_fields_set)]
+            for path in paths:
+                yield FieldError(path, message, "remove it, or write managementPolicy: Manage")
         if "update_strategy" in self.model_fields_set and self.update_strategy is not UpdateStrategy.NEVER:
             yield FieldError(
-                ("updateStrategy",), "with managementPolicy: Observe dockerv6 never changes the network", "remove it"
+                ("updateStrategy",),
+                "has no effect with managementPolicy: Observe: dockerv6 does not change the network",
+                "remove it",
             )
         if "deletion_policy" in self.model_fields_set and self.deletion_policy is not DeletionPolicy.ORPHAN:
             yield FieldError(
-                ("deletionPolicy",), "with managementPolicy: Observe dockerv6 never deletes the network", "remove it"
+                ("deletionPolicy",),
+                "has no effect with managementPolicy: Observe: dockerv6 does not delete the network",
+                "remove it",
             )
 
     def _driver_errors(self) -> Iterator[FieldError]:
-        """What makes no sense on a network that is no bridge's."""
+        """Errors with the drivers macvlan and ipvlan."""
         for field in sorted(self.bridge.model_fields_set):
             yield FieldError(
-                ("bridge", camel(field)), f"driver {self.driver} has no bridge", "remove it, or write driver: bridge"
+                ("bridge", camel(field)),
+                f"has no effect with driver {self.driver}, which has no bridge",
+                "remove it, or write driver: bridge",
             )
         layer3 = self.driver is Driver.IPVLAN and self.options.get(IPVLAN_MODE) in LAYER_3_MODES
         if self.management_policy is not ManagementPolicy.OBSERVE:
@@ -214,42 +219,42 @@ class IPv6NetworkSpec(Model):
 
     def _gateway_errors(self, *, layer3: bool) -> Iterator[FieldError]:
         if self.internal:
-            why = f"nothing leaves an internal network, so the engine gives containers on {self.driver} no gateway"
+            message = f"has no effect: the engine gives containers of an internal {self.driver} network no gateway"
         elif layer3:
-            why = f"in ipvlan_mode {self.options[IPVLAN_MODE]} containers send everything to the host, which routes it"
+            message = f"has no effect with ipvlan_mode {self.options[IPVLAN_MODE]}: the host routes for the containers"
         else:
             return
         for block, gateway in (("addressing", self.addressing.gateway), ("ipv4", self.ipv4.gateway)):
             if gateway is not None:
-                yield FieldError((block, "gateway"), why, "remove it")
+                yield FieldError((block, "gateway"), message, "remove it")
 
     def errors_on_driver(self, driver: Driver, *, layer3: bool) -> Iterator[FieldError]:
-        """What is asked of the host, and can't be had on a driver whose packets pass it by; paths start here.
+        """Fields that have no effect with a driver whose packets bypass the host's rules. Paths start at the spec.
 
-        Only what was written counts, never a default: ``egress.mode`` is then as good as None.
+        Only fields that are set count; the default of ``egress.mode`` means None here.
 
         Args:
-            driver: macvlan or ipvlan. Not the spec's own where the network is somebody else's.
-            layer3: ipvlan's modes l3 and l3s.
+            driver: macvlan or ipvlan; of an observed network, that of the Docker network.
+            layer3: whether the mode of ipvlan is l3 or l3s.
         """
-        past = f"packets of {driver} networks do not pass the host's bridge and dockerv6's rules"
-        own = "the containers can be reached at their own addresses"
-        yield from self._egress_errors(past)
-        written = self.publish.model_fields_set
+        bypass = f"packets of {driver} networks bypass the rules of dockerv6"
+        reachable = "the containers are reachable at their own addresses"
+        yield from self._egress_errors(bypass)
+        is_set = self.publish.model_fields_set
         if self.publish.ports:
-            yield FieldError(("publish", "ports"), past, f"remove them: {own}")
-        if self.publish.from_containers and "from_containers" in written:
-            yield FieldError(("publish", "fromContainers"), past, f"remove it: {own}")
-        if "host_address" in written:
-            yield FieldError(("publish", "hostAddress"), past, f"remove it: {own}")
+            yield FieldError(("publish", "ports"), bypass, f"remove it: {reachable}")
+        if self.publish.from_containers and "from_containers" in is_set:
+            yield FieldError(("publish", "fromContainers"), bypass, f"remove it: {reachable}")
+        if "host_address" in is_set:
+            yield FieldError(("publish", "hostAddress"), bypass, f"remove it: {reachable}")
         if self.firewall.ingress:
-            yield FieldError(("firewall", "ingress"), past, "remove it, or write driver: bridge")
+            yield FieldError(("firewall", "ingress"), bypass, "remove it, or write driver: bridge")
         if self.firewall.isolation and "isolation" in self.firewall.model_fields_set:
-            yield FieldError(("firewall", "isolation"), past, "remove it, or write driver: bridge")
+            yield FieldError(("firewall", "isolation"), bypass, "remove it, or write driver: bridge")
         if self.ndp_proxy.enabled and layer3:
             yield FieldError(
                 ("ndpProxy", "enabled"),
-                "in ipvlan's modes l3 and l3s nobody is asked for addresses: the subnet is routed to this host",
+                "in the ipvlan modes l3 and l3s the subnet must be routed to this host, without NDP",
                 "remove it, or write driver: bridge with egress.mode: Routed",
             )
         elif self.ndp_proxy.enabled:
@@ -259,27 +264,26 @@ class IPv6NetworkSpec(Model):
                 "remove it",
             )
 
-    def _egress_errors(self, past: str) -> Iterator[FieldError]:
-        written = self.egress.model_fields_set
-        if "mode" not in written:
+    def _egress_errors(self, bypass: str) -> Iterator[FieldError]:
+        if "mode" not in self.egress.model_fields_set:
             for field in ("interfaces", "exclude"):
                 if getattr(self.egress, field):
-                    yield FieldError(("egress", field), past, "remove it, or write driver: bridge")
+                    yield FieldError(("egress", field), bypass, "remove it, or write driver: bridge")
         elif self.egress.mode is EgressMode.ROUTED:
             yield FieldError(
                 ("egress", "mode"),
-                f"{past}, so there is nothing to let through: containers use their own addresses as it is",
+                f"{bypass}, and containers always use their own addresses",
                 "remove it, or write mode: None",
             )
         elif self.egress.mode is not EgressMode.NONE:
-            yield FieldError(("egress", "mode"), past, "write mode: None, or driver: bridge")
+            yield FieldError(("egress", "mode"), bypass, "write mode: None, or driver: bridge")
 
     def _label_errors(self) -> Iterator[FieldError]:
         for key in self.labels:
             if key == GROUP or key.startswith(f"{GROUP}/"):
                 yield FieldError(
                     ("labels", key),
-                    f"labels under {GROUP}/ are how dockerv6 knows its own networks",
+                    f"labels with the prefix {GROUP}/ are reserved for dockerv6",
                     "choose another key",
                 )
 
@@ -289,14 +293,12 @@ class IPv6Network(Model):
 
     kind: ClassVar[str] = NETWORK
 
-    metadata: ObjectMeta = Field(description="What identifies the resource.")
-    spec: IPv6NetworkSpec = Field(
-        default_factory=shared_default(IPv6NetworkSpec), description="What the network shall be."
-    )
+    metadata: ObjectMeta = Field(description="Name, labels and annotations.")
+    spec: IPv6NetworkSpec = Field(default_factory=shared_default(IPv6NetworkSpec), description="The desired state.")
 
     @property
     def docker_name(self) -> str:
-        """The Docker network's name."""
+        """The name of the Docker network."""
         return self.spec.network_name if self.spec.network_name is not None else self.metadata.name
 
     @property
@@ -312,7 +314,7 @@ class IPv6Network(Model):
 
     @property
     def observed(self) -> bool:
-        """Whether the Docker network is somebody else's."""
+        """Whether another program manages the Docker network."""
         return self.spec.management_policy is ManagementPolicy.OBSERVE
 
     def unsupported_fields(self) -> tuple[FieldPath, ...]:
@@ -322,24 +324,24 @@ class IPv6Network(Model):
         )
 
     def field_errors(self) -> Iterator[FieldError]:
-        """The Docker network's name, which may come from either part."""
+        """Check the name of the Docker network, from spec.networkName or metadata.name."""
         name = self.docker_name
         path = ("spec", "networkName") if self.spec.network_name is not None else ("metadata", "name")
-        if name in _NEVER:
-            yield FieldError(path, f"{name!r} is the engine's own, and no network of containers", "choose another name")
+        if name in _RESERVED:
+            yield FieldError(path, f"{name!r} is reserved by the engine", "choose another name")
         elif name in _PREDEFINED and not self.observed:
             yield FieldError(
                 path,
-                f"{name!r} is the engine's own",
-                "write managementPolicy: Observe to look after it, or choose another networkName",
+                f"{name!r} is the engine's default network",
+                "write managementPolicy: Observe to use it, or choose another networkName",
             )
         elif not name.strip():
-            yield FieldError(path, "a Docker network's name can't be empty", "write a name, or remove networkName")
+            yield FieldError(path, "the name of a Docker network can't be empty", "write a name, or remove networkName")
         elif not self.observed and not _DOCKER_NAME.fullmatch(name):
-            mended = re.sub(r"[^a-zA-Z0-9_.-]+", "-", name).lstrip("_.-")
+            suggestion = re.sub(r"[^a-zA-Z0-9_.-]+", "-", name).lstrip("_.-")
             yield FieldError(
                 path,
-                f"{name!r} can't be a Docker network's name: letters, digits, '_', '.' and '-', beginning with a "
-                f"letter or digit",
-                f"did you mean {mended}?" if mended else "choose another name",
+                f"{name!r} is not a valid name of a Docker network: use letters, digits, '_', '.' and '-', and start "
+                f"with a letter or digit",
+                f"did you mean {suggestion}?" if suggestion else "choose another name",
             )

@@ -1,7 +1,7 @@
-"""Raw driver options: which ones an engine's driver understands, and which ones have a field of their own.
+"""Driver options: those that the engine's drivers support, and those that have a field of their own.
 
 Sources: moby, daemon/libnetwork/netlabel/labels.go; drivers/bridge/labels.go and fromLabels() in bridge_linux.go;
-drivers/macvlan and drivers/ipvlan, fromOptions(); network_unix.go. Drivers disregard unknown keys without a word.
+drivers/macvlan and drivers/ipvlan, fromOptions(); network_unix.go. Drivers silently ignore unknown options.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -13,7 +13,7 @@ from dockerv6.lib.networking import MAX_INTERFACE_NAME
 
 
 class Driver(StrEnum):
-    """The engine's network drivers that dockerv6 knows."""
+    """The network drivers that dockerv6 supports."""
 
     BRIDGE = "bridge"
     MACVLAN = "macvlan"
@@ -30,7 +30,7 @@ MACVLAN_MODE = "macvlan_mode"
 IPVLAN_MODE = "ipvlan_mode"
 IPVLAN_FLAG = "ipvlan_flag"
 LAYER_3_MODES = frozenset({"l3", "l3s"})
-"""The modes of ipvlan in which the host routes for the containers, and nobody speaks neighbour discovery for them."""
+"""The modes of ipvlan in which the host routes for the containers, without neighbour discovery."""
 
 _FIELDS: Mapping[str, str] = {
     f"{_BRIDGE}name": "spec.bridge.name",
@@ -40,26 +40,26 @@ _FIELDS: Mapping[str, str] = {
     f"{PREFIX}enable_ipv4": "spec.ipv4.enabled",
     f"{PREFIX}internal": "spec.internal",
     f"{PREFIX}gateway": "spec.addressing.gateway",
-    # docker-ipv6nat's, not the engine's.
+    # an option of docker-ipv6nat, not of the engine
     f"{_BRIDGE}host_binding_ipv6": "spec.publish.hostAddress",
 }
-"""Options that say what a field says."""
+"""Options with a field of their own, and the field."""
 
 _BOOLEANS = {"1", "t", "T", "TRUE", "true", "True", "0", "f", "F", "FALSE", "false", "False"}
-"""What Go's strconv.ParseBool takes."""
+"""Accepted by strconv.ParseBool of Go."""
 
-Check = Callable[[str], str | None]
+_ValueCheck = Callable[[str], str | None]
 
 
 def _boolean(value: str) -> str | None:
     return None if value in _BOOLEANS else 'write "true" or "false"'
 
 
-def _one_of(*words: str) -> Check:
+def _one_of(*words: str) -> _ValueCheck:
     return lambda value: None if value in words else f"write {either_of(words)}"
 
 
-def _number(low: int, high: int) -> Check:
+def _number(low: int, high: int) -> _ValueCheck:
     def check(value: str) -> str | None:
         fits = value.isascii() and value.isdigit() and low <= int(value) <= high
         return None if fits else f"write a number from {low} to {high}"
@@ -67,7 +67,7 @@ def _number(low: int, high: int) -> Check:
     return check
 
 
-def _address(family: type[IPv4Address] | type[IPv6Address], example: str) -> Check:
+def _address(family: type[IPv4Address] | type[IPv6Address], example: str) -> _ValueCheck:
     def check(value: str) -> str | None:
         try:
             family(value)
@@ -78,27 +78,27 @@ def _address(family: type[IPv4Address] | type[IPv6Address], example: str) -> Che
     return check
 
 
-def _something(value: str) -> str | None:
+def _not_empty(value: str) -> str | None:
     return None if value.strip() else "write a value, or remove it"
 
 
 def _parent(value: str) -> str | None:
     if value == "lo":
-        return "write an interface that leads to the LAN, such as eth0: engines refuse the loopback"
+        return "write an interface of the LAN, such as eth0: engines reject the loopback interface"
     if not value or len(value.encode()) > MAX_INTERFACE_NAME or "/" in value or any(c.isspace() for c in value):
-        return "write the name of one of the host's interfaces, such as eth0, or eth0.100 for its VLAN 100"
+        return "write the name of an interface of the host, such as eth0, or eth0.100 for VLAN 100"
     return None
 
 
 _GATEWAY_MODE = _one_of("nat", "nat-unprotected", "routed", "isolated")
 
-_COMMON: Mapping[str, Check] = {
-    # Engine >= 28.1: how often, and how many milliseconds apart, a container announces its address.
+_COMMON: Mapping[str, _ValueCheck] = {
+    # engine >= 28.1: number and interval in milliseconds of the announcements of a container's address
     f"{PREFIX}advertise_addr_nmsgs": _number(0, 3),
     f"{PREFIX}advertise_addr_ms": _number(100, 2000),
 }
 
-DRIVER_OPTIONS: Mapping[Driver, Mapping[str, Check]] = {
+DRIVER_OPTIONS: Mapping[Driver, Mapping[str, _ValueCheck]] = {
     Driver.BRIDGE: {
         f"{_BRIDGE}default_bridge": _boolean,
         f"{_BRIDGE}enable_ip_masquerade": _boolean,
@@ -106,8 +106,8 @@ DRIVER_OPTIONS: Mapping[Driver, Mapping[str, Check]] = {
         GATEWAY_MODE_IPV4: _GATEWAY_MODE,
         GATEWAY_MODE_IPV6: _GATEWAY_MODE,
         f"{_BRIDGE}inhibit_ipv4": _boolean,
-        f"{_BRIDGE}trusted_host_interfaces": _something,
-        f"{PREFIX}container_iface_prefix": _something,
+        f"{_BRIDGE}trusted_host_interfaces": _not_empty,
+        f"{PREFIX}container_iface_prefix": _not_empty,
         f"{PREFIX}host_ipv4": _address(IPv4Address, "192.0.2.1"),
         f"{PREFIX}host_ipv6": _address(IPv6Address, "2001:db8::1"),
         **_COMMON,
@@ -124,65 +124,65 @@ DRIVER_OPTIONS: Mapping[Driver, Mapping[str, Check]] = {
         **_COMMON,
     },
 }
-"""What each driver acts on, and how its values are checked."""
+"""The options of each driver, and the check of their values, which returns a remedy for an invalid value."""
 
 
 def option_errors(options: Mapping[str, str], driver: Driver, *, internal: bool) -> Iterator[FieldError]:
-    """What is wrong with raw options; paths start at the options."""
+    """Errors in driver options. Paths start at the options."""
     known = DRIVER_OPTIONS[driver]
     fields = _fields(driver)
     for key, value in options.items():
         check = known.get(key)
         if key in fields:
-            yield FieldError((key,), "this option has a field of its own", f"remove it and write {fields[key]}")
+            yield FieldError((key,), "this option has its own field", f"remove it and write {fields[key]}")
         elif key == f"{PREFIX}enable_ipv6":
-            yield FieldError((key,), "an IPv6Network always has IPv6", "remove it")
+            yield FieldError((key,), "IPv6 is always enabled for an IPv6Network", "remove it")
         elif check is not None:
             yield from _value_errors(key, value, check, internal=internal)
         elif key.startswith(PREFIX) or "." not in key:
             yield FieldError(
-                (key,), f"the {driver} driver has no option {key!r} and would silently ignore it", _remedy(key, driver)
+                (key,), f"the driver {driver} has no option {key!r} and would silently ignore it", _remedy(key, driver)
             )
 
 
 def parent_errors(options: Mapping[str, str], driver: Driver, *, internal: bool) -> Iterator[FieldError]:
-    """What is wrong with the parent of a network without a bridge; paths start at the options.
+    """Errors in the parent of a macvlan or ipvlan network. Paths start at the options.
 
-    Measured with engines 20.10 to 28.5: without a parent they make a dummy interface (``dm-…``, ``di-…``) and a network
-    that nobody outside can reach, whether or not it is called internal. With one, `internal` only spares the default
-    route: who is on the parent's link reaches the containers, and they reach him.
+    Measured with engines 20.10 to 28.5: without a parent they create a dummy interface (``dm-…``, ``di-…``), and the
+    network has no external connectivity, internal or not. With a parent, `internal` only leaves out the default route:
+    hosts on the link of the parent and the containers still reach each other.
     """
     parent = options.get(PARENT)
     if parent is None and not internal:
         yield FieldError(
             (PARENT,),
-            f"without it the engine makes a {driver} network that leads nowhere",
-            f"write options: {{{PARENT}: eth0}}, with the host's interface that leads to the LAN; or internal: true, if"
-            " nowhere is meant",
+            f"is required: without it the {driver} network has no external connectivity",
+            f"write options: {{{PARENT}: eth0}} with the interface of the LAN, or internal: true for a network without"
+            " external connectivity",
         )
     elif parent is not None and internal:
         yield FieldError(
             (PARENT,),
-            f"engines only spare an internal {driver} network its default route: everybody on {parent}'s link reaches"
-            " the containers all the same",
-            f"remove it, and the network gets an interface that leads nowhere; or remove internal to be on {parent}",
+            f"makes the containers reachable from the link of {parent} although the network is internal: engines only"
+            f" leave out the default route of an internal {driver} network",
+            f"remove it for a network without external connectivity, or remove internal to connect it to {parent}",
         )
 
 
-def _value_errors(key: str, value: str, check: Check, *, internal: bool) -> Iterator[FieldError]:
+def _value_errors(key: str, value: str, check: _ValueCheck, *, internal: bool) -> Iterator[FieldError]:
     remedy = check(value)
     if remedy is not None:
-        yield FieldError((key,), f"{value!r} is no value for this option", remedy)
+        yield FieldError((key,), f"{value!r} is not a valid value of this option", remedy)
     elif value == "isolated" and not internal:
         yield FieldError(
             (key,),
-            "the engine allows gateway mode isolated only in internal networks",
+            "the engine supports gateway mode isolated only for internal networks",
             "write spec.internal: true, or another mode",
         )
 
 
 def _fields(driver: Driver) -> Mapping[str, str]:
-    """The options that say what a field says which this driver has."""
+    """The options that have a field of their own with this driver."""
     if driver is Driver.BRIDGE:
         return _FIELDS
     return {key: field for key, field in _FIELDS.items() if not field.startswith(("spec.bridge.", "spec.publish."))}
@@ -190,7 +190,7 @@ def _fields(driver: Driver) -> Mapping[str, str]:
 
 def _remedy(key: str, driver: Driver) -> str:
     fields = _fields(driver)
-    # Without the long common beginning, which would make everything look alike.
+    # without the common prefix, which would make all names similar
     names = {name.removeprefix(PREFIX): name for name in (*DRIVER_OPTIONS[driver], *fields)}
     last = {name.rpartition(".")[2]: name for name in reversed(names.values())}
     guess = closest_match(key.removeprefix(PREFIX), names)
@@ -198,4 +198,4 @@ def _remedy(key: str, driver: Driver) -> str:
     if name is not None:
         return f"remove it and write {fields[name]}" if name in fields else f"did you mean {name}?"
     other = next((name for name, options in DRIVER_OPTIONS.items() if key in options), None)
-    return f"it belongs to driver {other}; remove it" if other else "remove it"
+    return f"it is an option of driver {other}; remove it" if other else "remove it"

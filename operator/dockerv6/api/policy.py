@@ -1,4 +1,4 @@
-"""The IPv6Policy: IPv6 for Docker networks that somebody else made."""
+"""The IPv6Policy: IPv6 for Docker networks that dockerv6 did not create."""
 
 from collections.abc import Iterator, Mapping
 from typing import ClassVar
@@ -14,58 +14,55 @@ from dockerv6.api.values import Prefix6
 
 
 class NetworkSelector(Model):
-    """Which Docker networks a policy is for. A network must satisfy every criterion that is written."""
+    """Selects Docker networks. A network must match every field that is set."""
 
     match_labels: Mapping[DockerKey, str] = Field(
         default_factory=dict,
-        description="Docker networks that carry all of these labels with these values. Default: any.",
+        description="Docker networks that have all of these labels with these values. Default: any.",
     )
     names: tuple[str, ...] = Field((), description="Docker networks with one of these names. Default: any.")
     prefixes: tuple[Prefix6, ...] = Field(
         (),
-        description="Docker networks with an IPv6 subnet inside one of these prefixes, such as `fc00::/7` (all "
-        "unique local addresses). "
-        "Default: any.",
+        description="Docker networks with an IPv6 subnet in one of these prefixes, such as `fc00::/7` (all unique "
+        "local addresses). Default: any.",
     )
-    drivers: tuple[Driver, ...] = Field((), description="Docker networks of one of these drivers. Default: any.")
+    drivers: tuple[Driver, ...] = Field((), description="Docker networks with one of these drivers. Default: any.")
 
     def field_errors(self) -> Iterator[FieldError]:
-        """Names that nothing can have."""
+        """Check that no name is empty."""
         for index, name in enumerate(self.names):
             if not name.strip():
-                yield FieldError(("names", index), "a Docker network's name can't be empty", "remove it")
+                yield FieldError(("names", index), "the name of a Docker network can't be empty", "remove it")
 
 
 class IPv6PolicySpec(Model):
-    """What every Docker network gets that matches and that no IPv6Network claims."""
+    """Settings for each matching Docker network that no IPv6Network manages or observes."""
 
     selector: NetworkSelector = Field(
         default_factory=shared_default(NetworkSelector),
-        description="Which Docker networks. Default: all that have IPv6.",
+        description="The Docker networks that the policy applies to. Default: all with IPv6.",
     )
     egress: Egress = Field(
-        default_factory=shared_default(Egress), description="How packets leave the networks. Default: NAT66."
+        default_factory=shared_default(Egress), description="Translation of outgoing packets. Default: NAT66."
     )
-    publish: Publish = Field(
-        default_factory=shared_default(Publish), description="Ports that can be reached through the host's addresses."
+    publish: Publish = Field(default_factory=shared_default(Publish), description="Published ports.")
+    firewall: Firewall = Field(
+        default_factory=shared_default(Firewall), description="Filtering of incoming connections."
     )
-    firewall: Firewall = Field(default_factory=shared_default(Firewall), description="Who may reach the containers.")
     ndp_proxy: NdpProxy = Field(
         default_factory=shared_default(NdpProxy),
-        description="Answers to neighbour solicitations for an on-link prefix. Default: off.",
+        description="NDP proxy for an on-link prefix. Default: off.",
     )
 
     def field_errors(self) -> Iterator[FieldError]:
-        """What is wrong between the blocks."""
+        """Errors that concern several blocks."""
         return ndp_proxy_errors(self.egress, self.ndp_proxy)
 
 
 class IPv6Policy(Model):
-    """IPv6 for Docker networks that somebody else made."""
+    """IPv6 for Docker networks that dockerv6 did not create."""
 
     kind: ClassVar[str] = POLICY
 
-    metadata: ObjectMeta = Field(description="What identifies the resource.")
-    spec: IPv6PolicySpec = Field(
-        default_factory=shared_default(IPv6PolicySpec), description="What matching networks get."
-    )
+    metadata: ObjectMeta = Field(description="Name, labels and annotations.")
+    spec: IPv6PolicySpec = Field(default_factory=shared_default(IPv6PolicySpec), description="The desired state.")

@@ -1,4 +1,4 @@
-"""The IPv6Pool: where subnets come from."""
+"""The IPv6Pool: a pool of subnets for networks."""
 
 from collections.abc import Iterator
 from enum import StrEnum
@@ -17,99 +17,104 @@ GENERATED_LENGTH = 48
 
 HOUR = 3600.0
 
-_SOURCES = ("prefix", "prefixes", "generate", "from_interface")
+_PREFIX_SOURCES = ("prefix", "prefixes", "generate", "from_interface")
 
 
 class Generate(StrEnum):
-    """How a pool makes its own prefix."""
+    """How a pool generates its prefix."""
 
     ULA = "ULA"
 
 
 class FromInterface(Model):
-    """A prefix that follows an interface."""
+    """The prefix of an interface as the source of a pool."""
 
     name: Interface = Field(
-        description="The interface whose global prefix is used, delegated, advertised or static, such as `eth0`."
+        description="The interface whose global prefix (delegated, advertised or static) is used, such as `eth0`."
     )
     prefix_length: PrefixLength | None = Field(
         None,
-        description="Length in bits of the part that is the pool's, 1 to 126. Default: the whole prefix of the "
+        description="Prefix length in bits of the part that the pool uses, 1 to 126. Default: the whole prefix of the "
         "interface.",
     )
     offset: Annotated[int, Strict(), Field(ge=0), BeforeValidator(unquoted_number("a number such as 0"))] = Field(
-        0, description="Which part of that length is the pool's, counted from 0. Default: `0`, the first."
+        0, description="Index of the part that the pool uses, from 0. Default: `0`."
     )
 
     def field_errors(self) -> Iterator[FieldError]:
-        """A whole has no second part."""
+        """Check that offset is set only with prefixLength."""
         if self.offset and self.prefix_length is None:
             yield FieldError(
-                ("offset",), "the whole prefix has only one part", "write prefixLength too, or remove offset"
+                ("offset",),
+                "requires prefixLength: the whole prefix has only one part",
+                "write prefixLength too, or remove offset",
             )
 
 
 class IPv6PoolSpec(Model):
-    """Where subnets come from: one of `prefix`, `prefixes`, `generate`, `fromInterface`. Empty: a generated ULA /48."""
+    """The source of subnets: one of `prefix`, `prefixes`, `generate`, `fromInterface`. Default: a generated ULA /48."""
 
     prefix: Subnet6 | None = Field(
-        None, description="The prefix that subnets are cut from, such as `2001:db8:1234::/48`."
+        None, description="The prefix to allocate subnets from, such as `2001:db8:1234::/48`."
     )
-    prefixes: tuple[Subnet6, ...] = Field((), description="Several prefixes; the first one with room is used.")
+    prefixes: tuple[Subnet6, ...] = Field(
+        (), description="Several prefixes. Subnets are allocated from the first one with free space."
+    )
     generate: Generate | None = Field(
         None,
-        description="`ULA`: a random unique local /48 (RFC 4193), kept for ever once made. Default, when no other "
-        "source is written.",
+        description="`ULA`: a random unique local /48 (RFC 4193), generated once and kept. This is the default when no "
+        "other source is set.",
     )
     from_interface: FromInterface | None = Field(
         None,
-        description="A prefix that follows an interface; when the provider changes it, networks are renumbered by "
+        description="The prefix of an interface. When it changes, the networks of the pool are renumbered according to "
         "their `updateStrategy`.",
     )
     allocation_length: PrefixLength = Field(
         64, description="Prefix length of a subnet, in bits, 1 to 126. Default: `64`."
     )
     exclude: tuple[AddressOrPrefix6, ...] = Field(
-        (), description="Addresses and prefixes that are never handed out. Default: none."
+        (), description="Addresses and prefixes that are never allocated. Default: none."
     )
     cooldown: Duration = Field(
         HOUR,
-        description="How long a released subnet is kept from others: a number with a unit (`d`, `h`, `m`, `s`, "
-        "`ms`), such as `90s` or "
-        "`1h30m`. Default: `1h`.",
+        description="Time after which a released subnet can be allocated to another network: a number with a unit "
+        "(`d`, `h`, `m`, `s`, `ms`), such as `90s` or `1h30m`. Default: `1h`.",
     )
     max_unavailable: Annotated[int, Strict(), Field(ge=1), BeforeValidator(unquoted_number("a number such as 1"))] = (
         Field(
             1,
-            description="How many networks are renumbered at the same time when the pool's prefix changes; the others "
-            "wait for their turn. Default: `1`.",
+            description="Maximum number of networks that are renumbered at the same time when the prefix of the pool "
+            "changes. Default: `1`.",
         )
     )
-    disabled: Flag = Field(False, description="`true`: hand out no more subnets; those in use stay. Default: `false`.")
+    disabled: Flag = Field(
+        False, description="`true`: allocate no more subnets; existing allocations stay. Default: `false`."
+    )
 
     @property
     def generates(self) -> bool:
-        """Whether the pool makes its own prefix (it names no other source)."""
+        """Whether the pool generates its prefix, because no other source is set."""
         return not (self.prefix or self.prefixes or self.from_interface)
 
     @property
     def all_prefixes(self) -> tuple[IPv6Network, ...]:
-        """The fixed prefixes in the order of their use; empty when they are generated or follow an interface."""
+        """The fixed prefixes in the order of their use; empty for a generated prefix or that of an interface."""
         return (self.prefix,) if self.prefix is not None else self.prefixes
 
     def field_errors(self) -> Iterator[FieldError]:
-        """One source, subnets that fit into it, exclusions that touch it."""
-        given = [name for name in _SOURCES if getattr(self, name)]
-        for name in given[1:]:
-            alias, first = (type(self).model_fields[field].alias or field for field in (name, given[0]))
+        """Check that there is one source, that subnets fit into it, and that exclusions overlap it."""
+        sources = [name for name in _PREFIX_SOURCES if getattr(self, name)]
+        for name in sources[1:]:
+            alias, first = (type(self).model_fields[field].alias or field for field in (name, sources[0]))
             yield FieldError(
                 (alias,),
-                f"{first} is there already, and a pool has one source",
+                f"conflicts with {first}: a pool has one source",
                 "keep one of prefix, prefixes, generate and fromInterface",
             )
         if "prefixes" in self.model_fields_set and not self.prefixes:
             yield FieldError(
-                ("prefixes",), "the list is empty", "write a prefix, or remove it to have a ULA prefix generated"
+                ("prefixes",), "the list is empty", "write a prefix, or remove it to generate a ULA prefix"
             )
         yield from self._length_errors()
         yield from self._overlap_errors()
@@ -125,7 +130,7 @@ class IPv6PoolSpec(Model):
                 yield FieldError(
                     ("allocationLength",),
                     f"a /{length} does not fit into {what}",
-                    f"write {max(own, 64)} or another number from {own} to 126",
+                    f"write {max(own, 64)}, or another number from {own} to 126",
                 )
         source = self.from_interface
         if source is not None and source.prefix_length is not None and source.prefix_length > length:
@@ -145,15 +150,15 @@ class IPv6PoolSpec(Model):
             if fixed and not any(excluded.overlaps(prefix) for prefix in fixed):
                 yield FieldError(
                     ("exclude", index),
-                    f"{excluded} is outside the pool, so excluding it has no effect",
+                    f"{excluded} has no effect: it is outside the pool",
                     "correct it, or remove it",
                 )
 
 
 class IPv6Pool(Model):
-    """A range of addresses that networks get their subnets from."""
+    """A pool of subnets for networks."""
 
     kind: ClassVar[str] = POOL
 
-    metadata: ObjectMeta = Field(description="What identifies the resource.")
-    spec: IPv6PoolSpec = Field(default_factory=shared_default(IPv6PoolSpec), description="Where subnets come from.")
+    metadata: ObjectMeta = Field(description="Name, labels and annotations.")
+    spec: IPv6PoolSpec = Field(default_factory=shared_default(IPv6PoolSpec), description="The desired state.")

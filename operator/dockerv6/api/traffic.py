@@ -25,14 +25,14 @@ _CONTAINER = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+", re.ASCII)
 
 
 TRANSLATING_MODES = frozenset({EgressMode.MASQUERADE, EgressMode.SNAT, EgressMode.PREFIX_TRANSLATION})
-"""The modes that change addresses."""
+"""The modes that translate addresses."""
 
 
 class PrefixFrom(Model):
-    """A prefix that follows an interface."""
+    """The source of a prefix that changes with the prefix of an interface."""
 
     interface: Interface = Field(
-        description="The interface whose global prefix is used, delegated, advertised or static, such as `eth0`."
+        description="The interface whose global prefix (delegated, advertised or static) is used, such as `eth0`."
     )
 
 
@@ -41,82 +41,77 @@ class Egress(Model):
 
     mode: EgressMode = Field(
         EgressMode.MASQUERADE,
-        description="`Masquerade`: the source becomes the address of the outgoing interface (NAT66). `SNAT`: it "
-        "becomes `snatAddress`. "
-        "`PrefixTranslation`: the network's prefix is exchanged for another one, the rest of the address stays, both "
-        "ways (NPTv6, RFC 6296, with connection tracking). "
-        "`Routed`: untranslated and allowed through the host's filter; the subnet must be routed to this host, or be "
-        "on-link with `ndpProxy`. "
-        "`None`: dockerv6 does nothing about packets that leave. Default: `Masquerade`.",
+        description="`Masquerade`: the source address becomes that of the outgoing interface (NAT66). `SNAT`: the "
+        "source address becomes `snatAddress`. `PrefixTranslation`: the prefix of the network is translated to another "
+        "prefix in both directions, and the rest of the address stays (like NPTv6, RFC 6296, with connection "
+        "tracking). `Routed`: packets are not translated and are accepted by the host's filter; the subnet must be "
+        "routed to this host, or be on-link with `ndpProxy`. `None`: dockerv6 does not handle outgoing packets. "
+        "Default: `Masquerade`.",
     )
     snat_address: Unicast6 | None = Field(
-        None, description="The source address that `SNAT` gives. Replies need it to be one of the host's."
+        None, description="The source address for `SNAT`. It must be an address of the host to receive replies."
     )
     prefix: Subnet6 | None = Field(
         None,
-        description="The fixed prefix that `PrefixTranslation` exchanges the network's for. Where it is shorter than "
-        "the subnet, the subnet's bits behind it stay.",
+        description="The fixed prefix that `PrefixTranslation` translates to. If it is shorter than the subnet, the "
+        "bits between the two lengths are those of the subnet.",
     )
     prefix_from: PrefixFrom | None = Field(
         None,
-        description="Where `PrefixTranslation` takes its prefix from, instead of a fixed one; it follows when the "
-        "provider changes it, and the former one leads in until its lifetime ends.",
+        description="The source of the prefix for `PrefixTranslation`, instead of `prefix`. When the provider changes "
+        "the prefix, the translation changes too; the previous prefix is accepted until its lifetime ends.",
     )
     interfaces: tuple[Interface, ...] = Field(
         (),
-        description="Interfaces out of which packets are translated (or routed). Default: any but the network's own "
-        "bridge.",
+        description="Outgoing interfaces for which packets are translated (or routed). Default: all except the bridge "
+        "of the network.",
     )
     exclude: tuple[AddressOrPrefix6, ...] = Field(
         (),
-        description="Destination addresses and prefixes to which packets go untranslated, such as a VPN's. Default: "
-        "none.",
+        description="Destination addresses and prefixes for which packets are not translated, such as those of a VPN. "
+        "Default: none.",
     )
 
     def field_errors(self) -> Iterator[FieldError]:
-        """Every mode needs its own fields and no other's."""
+        """Check that the fields of the mode are set, and no fields of other modes."""
         if self.mode is EgressMode.SNAT and self.snat_address is None:
             yield FieldError(
                 ("snatAddress",),
-                "mode SNAT needs it",
-                "write the host's address that packets shall come from, or mode: Masquerade",
+                "is required with mode SNAT",
+                "write the address of the host that packets get as source, or mode: Masquerade",
             )
         if self.mode is not EgressMode.SNAT and self.snat_address is not None:
-            yield FieldError(
-                ("snatAddress",), f"it has no effect with mode {self.mode}", "write mode: SNAT, or remove it"
-            )
+            yield FieldError(("snatAddress",), f"has no effect with mode {self.mode}", "write mode: SNAT, or remove it")
         yield from self._prefix_errors()
         if self.mode is EgressMode.NONE and self.interfaces:
-            yield FieldError(
-                ("interfaces",), "they have no effect with mode None", "choose another mode, or remove them"
-            )
+            yield FieldError(("interfaces",), "has no effect with mode None", "choose another mode, or remove it")
         if self.mode not in TRANSLATING_MODES and self.exclude:
             yield FieldError(
                 ("exclude",),
-                f"mode {self.mode} translates nothing, so nothing can be excluded",
+                f"has no effect with mode {self.mode}, which does not translate addresses",
                 "remove it, or choose another mode",
             )
 
     def _prefix_errors(self) -> Iterator[FieldError]:
-        given = [
+        sources = [
             name for name, value in (("prefix", self.prefix), ("prefixFrom", self.prefix_from)) if value is not None
         ]
         if self.mode is not EgressMode.PREFIX_TRANSLATION:
-            for name in given:
+            for name in sources:
                 yield FieldError(
-                    (name,), f"it has no effect with mode {self.mode}", "write mode: PrefixTranslation, or remove it"
+                    (name,), f"has no effect with mode {self.mode}", "write mode: PrefixTranslation, or remove it"
                 )
-        elif not given:
+        elif not sources:
             yield FieldError(
                 ("prefix",),
-                "mode PrefixTranslation needs prefix or prefixFrom",
+                "mode PrefixTranslation requires prefix or prefixFrom",
                 "write prefixFrom: {interface: eth0}, or a prefix",
             )
-        elif len(given) > 1:
-            yield FieldError(("prefix",), "prefix and prefixFrom exclude one another", "keep one of them")
+        elif len(sources) > 1:
+            yield FieldError(("prefix",), "prefix and prefixFrom are mutually exclusive", "keep one of them")
 
     def subnet_errors(self, subnet: IPv6Network | None) -> Iterator[FieldError]:
-        """What is wrong given the network's fixed subnet; paths start at this model."""
+        """Errors with the fixed subnet of the network. Paths start at this model."""
         if subnet is not None and self.prefix is not None and self.prefix.prefixlen > subnet.prefixlen:
             yield FieldError(
                 ("prefix",),
@@ -128,9 +123,9 @@ class Egress(Model):
 def _container(name: str) -> str:
     if not _CONTAINER.fullmatch(name):
         raise invalid_value(
-            f"{name!r} can't be a container's name: two or more of letters, digits, '_', '.' and '-', beginning with "
-            f"a letter or digit",
-            "`docker ps` shows the names",
+            f"{name!r} is not a valid container name: use at least two letters, digits, '_', '.' or '-', and start "
+            f"with a letter or digit",
+            "`docker ps` lists the names",
         )
     return name
 
@@ -139,25 +134,24 @@ ContainerName = Annotated[str, AfterValidator(_container)]
 
 
 class ContainerSelector(Model):
-    """Which containers of a network: one by its name, or all that carry the labels."""
+    """Selects containers of a network: one by name, or all with the labels."""
 
-    name: ContainerName | None = Field(None, description="The container with exactly this name.")
+    name: ContainerName | None = Field(None, description="The container with this name.")
     match_labels: Mapping[DockerKey, str] = Field(
         default_factory=dict,
-        description="Containers that carry all of these Docker labels with these values, such as "
+        description="Containers that have all of these Docker labels with these values, such as "
         "`com.docker.compose.service: web`.",
     )
 
     def field_errors(self) -> Iterator[FieldError]:
-        """One way to choose, not both and not neither."""
+        """Check that exactly one of the fields is set."""
         if self.name is not None and self.match_labels:
-            yield FieldError(("name",), "name and matchLabels exclude one another", "keep one of them")
+            yield FieldError(("name",), "name and matchLabels are mutually exclusive", "keep one of them")
         if self.name is None and not self.match_labels:
-            yield FieldError((), "selects no container", "give name or matchLabels")
+            yield FieldError((), "selects no container", "write name or matchLabels")
 
 
 ANY_ADDRESS = IPv6Address("::")
-_MULTICAST = IPv6Network("ff00::/8")
 
 
 def _host_address_errors(address: IPv6Address | None) -> Iterator[FieldError]:
@@ -167,58 +161,58 @@ def _host_address_errors(address: IPv6Address | None) -> Iterator[FieldError]:
     if special:
         yield FieldError(
             ("hostAddress",),
-            f"{address} is one of {special[0]} ({special[1]})",
-            'write an address of the host, or "::" for all',
+            f"{address} is in {special[0]} ({special[1]})",
+            'write an address of the host, or "::" for all addresses',
         )
 
 
 class PublishedPort(Model):
-    """A port that is published whatever the containers themselves ask for."""
+    """A port that is published in addition to those of the containers."""
 
     name: Name | None = Field(
-        None, description="A name for messages, unique in the resource. Default: the protocol and port."
+        None, description="Name of the port in messages, unique in the resource. Default: protocol and port."
     )
     protocol: TransportProtocol = Field(TransportProtocol.TCP, description="`tcp`, `udp` or `sctp`. Default: `tcp`.")
     port: Port = Field(description="The port on the host, 1 to 65535.")
     containers: ContainerSelector = Field(
-        description="The containers that answer. With several, the one that started first; the others take over when "
-        "it stops."
+        description="The containers behind the port. If several match, the one that was started first gets the "
+        "connections; another one takes over when it stops."
     )
-    target_port: Port | None = Field(None, description="The port in the container. Default: the same as `port`.")
+    target_port: Port | None = Field(None, description="The port of the container. Default: the same as `port`.")
     from_prefixes: tuple[AddressOrPrefix6, ...] = Field(
-        (), alias="from", description="Addresses and prefixes of clients that may connect. Default: everybody."
+        (), alias="from", description="Addresses and prefixes of clients that may connect. Default: any."
     )
     host_address: Address6 | None = Field(
-        None, description="The host's address on which the port is open. Default: that of `publish.hostAddress`."
+        None, description="The address of the host to publish the port on. Default: `publish.hostAddress`."
     )
 
     @property
     def container_port(self) -> int:
-        """The port in the container."""
+        """The port of the container."""
         return self.target_port if self.target_port is not None else self.port
 
     def field_errors(self) -> Iterator[FieldError]:
-        """The host's address must be one that a host can have."""
+        """Check that the address can be an address of the host."""
         return _host_address_errors(self.host_address)
 
 
 class Publish(Model):
-    """Which ports of containers can be reached through the host's addresses."""
+    """Published ports: ports of containers that are reachable at addresses of the host."""
 
     from_containers: Flag = Field(
         True,
-        description="Publish over IPv6 what `docker run -p` and Compose's `ports:` of attached containers publish. "
-        "Default: `true`.",
+        description="Also publish over IPv6 the ports that attached containers publish with `docker run -p` or Compose "
+        "`ports:`. Default: `true`.",
     )
     host_address: Address6 = Field(
         ANY_ADDRESS,
-        description="The host's address on which a port is open when the container names no IPv6 address. "
-        'Default: `"::"`, all of them.',
+        description="The address of the host to publish a port on when the container specifies no IPv6 address. "
+        'Default: `"::"`, all addresses.',
     )
-    ports: tuple[PublishedPort, ...] = Field((), description="More ports to publish. Default: none.")
+    ports: tuple[PublishedPort, ...] = Field((), description="Additional ports to publish. Default: none.")
 
     def field_errors(self) -> Iterator[FieldError]:
-        """A port of the host leads to one place, and a name is one port's."""
+        """Check that ports of the host, and names, are unique."""
         yield from _host_address_errors(self.host_address)
         taken: dict[tuple[TransportProtocol, int, IPv6Address], int] = {}
         names: dict[str, int] = {}
@@ -230,7 +224,7 @@ class Publish(Model):
                 yield FieldError(
                     ("ports", index, "port"),
                     f"{where} is already published by ports[{first}]",
-                    "choose another port, or remove one",
+                    "choose another port, or remove one of them",
                 )
             if port.name is not None and names.setdefault(port.name, index) != index:
                 yield FieldError(
@@ -239,67 +233,67 @@ class Publish(Model):
 
 
 class IngressPort(Model):
-    """A port that an ingress rule opens."""
+    """A port that an ingress rule accepts."""
 
     protocol: TransportProtocol = Field(TransportProtocol.TCP, description="`tcp`, `udp` or `sctp`. Default: `tcp`.")
     port: Port = Field(description="The container's port, 1 to 65535.")
 
 
 class IngressRule(Model):
-    """Connections that may come in from outside, to a container's own address or, translated, to its outer one."""
+    """Connections from outside that are accepted to the address of a container, or to its translated address."""
 
     from_prefixes: tuple[AddressOrPrefix6, ...] = Field(
-        (), alias="from", description="Addresses and prefixes of clients. Default: everybody."
+        (), alias="from", description="Addresses and prefixes of clients. Default: any."
     )
-    ports: tuple[IngressPort, ...] = Field((), description="Ports that may be reached. Default: all.")
+    ports: tuple[IngressPort, ...] = Field((), description="Ports of the containers. Default: all.")
     containers: ContainerSelector | None = Field(
-        None, description="Containers that may be reached. Default: all of the network."
+        None, description="Containers that are reachable. Default: all containers of the network."
     )
 
 
 class Firewall(Model):
-    """Who may reach the network's containers."""
+    """Filtering of connections to the containers of the network."""
 
     isolation: Flag = Field(
         True,
-        description="Containers of other networks can't reach this network's, except through published ports. "
+        description="Whether containers of other networks are blocked, except through published ports. "
         "Default: `true`.",
     )
     ingress: tuple[IngressRule, ...] = Field(
         (),
-        description="What else may come in. Default: nothing but published ports, established flows and the ICMPv6 "
-        "that must pass "
-        "(RFC 4890 §4.3).",
+        description="Additional incoming connections to accept. Published ports, established flows and required ICMPv6 "
+        "(RFC 4890 §4.3) are always accepted. Default: none.",
     )
 
 
 class NdpProxy(Model):
-    """Answers to neighbour solicitations on behalf of containers, for a prefix that is on-link, not routed."""
+    """NDP proxy: the host answers neighbour solicitations for containers, for a prefix that is on-link, not routed."""
 
     enabled: Flag = Field(
         False,
-        description="Answer for every running container of the network, as a VPS with one on-link /64 needs it; with "
-        "`PrefixTranslation` for its outer address. Default: `false`.",
+        description="Whether the host answers neighbour solicitations for the running containers of the network (with "
+        "`PrefixTranslation`, for their translated addresses). A VPS with one on-link /64 needs this. Default: "
+        "`false`.",
     )
     interface: Interface | None = Field(
         None,
-        description="Where to answer. Default: the interface that holds the prefix which covers the network's subnet, "
-        "or the one that it is translated to.",
+        description="The interface to answer on. Default: the interface with the prefix that contains the subnet of "
+        "the network, or the prefix that it is translated to.",
     )
 
     def field_errors(self) -> Iterator[FieldError]:
-        """An interface alone does nothing."""
+        """Check that the interface is set only with enabled."""
         if self.interface is not None and not self.enabled:
             yield FieldError(
-                ("interface",), "it has no effect while enabled is false", "write enabled: true, or remove it"
+                ("interface",), "has no effect while enabled is false", "write enabled: true, or remove it"
             )
 
 
 def ndp_proxy_errors(egress: Egress, proxy: NdpProxy) -> Iterator[FieldError]:
-    """What is wrong between two blocks of a spec; paths start at the spec."""
+    """Errors that concern egress and ndpProxy. Paths start at the spec."""
     if proxy.enabled and egress.mode in {EgressMode.MASQUERADE, EgressMode.SNAT}:
         yield FieldError(
             ("ndpProxy", "enabled"),
-            f"egress.mode {egress.mode} hides the containers' addresses, so nobody asks for them",
+            f"has no effect with egress.mode {egress.mode}, which hides the addresses of containers",
             "write egress.mode: Routed, or remove ndpProxy",
         )

@@ -1,7 +1,7 @@
 """The YAML composer: from parser events to documents, mappings, lists and scalars with positions.
 
-It works in one pass on the events of PyYAML's parser. PyYAML's loaders implement YAML 1.1, and their results have no
-positions (docs/adr/0023-own-yaml-composer.md).
+It works on the events of PyYAML's parser in one pass. PyYAML's own loaders implement YAML 1.1, and their results have
+no positions (docs/adr/0023-own-yaml-composer.md).
 
 * Merge keys (``<<``) are supported, because all Kubernetes tools read them through go-yaml. A key of the mapping wins
   over a merged one, and an earlier merged mapping wins over a later one.

@@ -17,15 +17,15 @@ def test_without_a_word_the_default_pool_is_meant() -> None:
 @pytest.mark.parametrize(
     ("addressing", "where", "message"),
     [
-        ({"subnet": "fd00:1::/64", "poolRef": {"name": "lan"}}, "poolRef", "not allocated from a pool"),
+        ({"subnet": "fd00:1::/64", "poolRef": {"name": "lan"}}, "poolRef", "has no effect with a fixed subnet"),
         ({"subnet": "fd00:1::/64", "prefixLength": 64}, "prefixLength", "already has length 64"),
         ({"subnet": "fd00:1::/127"}, "subnet", "no room"),
-        ({"subnet": "fd00:1::/64", "gateway": "fd00:2::1"}, "gateway", "not inside the subnet"),
+        ({"subnet": "fd00:1::/64", "gateway": "fd00:2::1"}, "gateway", "not in the subnet"),
         ({"subnet": "fd00:1::/64", "gateway": "fd00:1::"}, "gateway", "subnet-router anycast"),
-        ({"gateway": "fd00:1::1"}, "gateway", "needs a fixed subnet"),
-        ({"reserved": ["fd00:1::1"]}, "reserved", "needs a fixed subnet"),
-        ({"subnet": "fd00:1::/64", "reserved": ["fd00:2::5"]}, "reserved[0]", "not inside the subnet"),
-        ({"subnet": "fd00:1::/64", "reserved": ["fd00:1::9", "fd00:1::/124"]}, "reserved[1]", "the gateway by default"),
+        ({"gateway": "fd00:1::1"}, "gateway", "requires a fixed subnet"),
+        ({"reserved": ["fd00:1::1"]}, "reserved", "requires a fixed subnet"),
+        ({"subnet": "fd00:1::/64", "reserved": ["fd00:2::5"]}, "reserved[0]", "not in the subnet"),
+        ({"subnet": "fd00:1::/64", "reserved": ["fd00:1::9", "fd00:1::/124"]}, "reserved[1]", "the default gateway"),
         (
             {"subnet": "fd00:1::/64", "gateway": "fd00:1::5", "reserved": ["fd00:1::5"]},
             "reserved[0]",

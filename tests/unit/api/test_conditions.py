@@ -64,7 +64,7 @@ def test_a_merge_keeps_times_and_drops_what_is_gone() -> None:
         ((condition("Ready"), condition("Ready")), "more than once"),
         ((condition("Ready"), condition("Stalled")), "Ready is True beside Stalled"),
         ((condition("Ready", "False"), condition("Stalled", "False")), "abnormal-true"),
-        ((condition("Ready", "False"), condition("Stalled"), condition("Reconciling")), "both there"),
+        ((condition("Ready", "False"), condition("Stalled"), condition("Reconciling")), "both present"),
         ((condition("Ready", reason="not camel"),), "reason"),
         ((Condition("Ready", "True", "Because", "", 1.0, 1),), "no message"),
         ((condition("Ready", generation=-1),), "negative"),
@@ -95,10 +95,10 @@ def test_json_is_as_in_kubernetes() -> None:
 @pytest.mark.parametrize(
     ("broken", "words"),
     [
-        ({"status": "yes"}, "no status"),
+        ({"status": "yes"}, "not a status"),
         ({"lastTransitionTime": "now"}, "RFC 3339"),
         ({"reason": None}, "must be strings"),
-        ({"observedGeneration": "1"}, "is no number"),
+        ({"observedGeneration": "1"}, "is not a number"),
     ],
     ids=str,
 )
