@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from dockerv6.firewall.nftables.codec import FAMILY, TABLE
+from dockerv6.firewall.nftables.commands import FAMILY, TABLE
 from dockerv6.firewall.nftables.library import LibNft
 from dockerv6.lib.netlink import NETLINK_NETFILTER, RECEIVE_SIZE, attributes, messages, subscribe, text
 

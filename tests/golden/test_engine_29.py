@@ -21,7 +21,7 @@ from dockerv6.firewall.xtables.nft import chains_in
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from dockerv6.firewall.nftables.codec import Object
+    from dockerv6.firewall.nftables.library import JsonObject
 
 FOLDER = Path(__file__).parent / "hostfilter"
 NETWORKS = Path(__file__).parents[1] / "unit" / "firewall" / "hostfilter" / "listings"
@@ -30,11 +30,11 @@ NETWORKS = Path(__file__).parents[1] / "unit" / "firewall" / "hostfilter" / "lis
 class Listed(NftSession):
     """A session that returns a recorded listing."""
 
-    def __init__(self, items: list[Object]) -> None:
+    def __init__(self, items: list[JsonObject]) -> None:
         super().__init__()
         self._items = items
 
-    async def run(self, commands: Sequence[Object], *, check: bool = False) -> list[Object]:
+    async def run(self, commands: Sequence[JsonObject], *, check: bool = False) -> list[JsonObject]:
         assert not check
         assert list(commands) == [{"list": {"table": {"family": "ip6", "name": "docker-bridges"}}}]
         return self._items

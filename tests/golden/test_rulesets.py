@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dockerv6.firewall.nftables.codec import commands
+from dockerv6.firewall.nftables.commands import commands
 from dockerv6.firewall.render import render
 from dockerv6.firewall.ruleset import EMPTY, diff
 from dockerv6.lib.networking import EgressMode

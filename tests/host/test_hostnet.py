@@ -44,7 +44,7 @@ async def started(host: LinuxHostNet) -> AsyncIterator[HostChange]:
 
 def generation() -> int:
     """The generation of the ruleset, as the firewall reads it."""
-    questions = kernel.Questions()
+    questions = kernel.NfTables()
     try:
         return questions.generation()
     finally:

@@ -20,7 +20,7 @@ from tests.host.xtables import OFF, RECORDED, VARIANTS, ip6tables, recorded, res
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from dockerv6.firewall.nftables.codec import Object
+    from dockerv6.firewall.nftables.library import JsonObject
 
 pytestmark = pytest.mark.usefixtures("private_netns")
 
@@ -178,7 +178,7 @@ class _NoNftables(NftSession):
 
     problem = FirewallUnavailable("the kernel has no nf_tables here")
 
-    async def run(self, commands: Sequence[Object], *, check: bool = False) -> list[Object]:
+    async def run(self, commands: Sequence[JsonObject], *, check: bool = False) -> list[JsonObject]:
         del commands, check
         raise self.problem
 

@@ -14,7 +14,7 @@ from ipaddress import IPv6Network
 from dockerv6.firewall.hostfilter.linux import engine_variants
 from dockerv6.firewall.iptables.backend import IptablesFirewall
 from dockerv6.firewall.model import FilterVariant, FirewallIntent, NetworkIntent
-from dockerv6.firewall.nftables import codec
+from dockerv6.firewall.nftables import commands
 from dockerv6.firewall.nftables.backend import NftablesFirewall
 from dockerv6.firewall.nftables.session import NftSession
 from dockerv6.firewall.port import FirewallBackend, FirewallError, FirewallRejected, FirewallUnavailable, Sweepable
@@ -113,8 +113,8 @@ async def _missing_nftables(session: NftSession) -> str:
     """Why our ruleset doesn't work in nf_tables; empty: it does."""
     sample = render(FirewallIntent((_SAMPLE,)))
     try:
-        if await session.inet_table(codec.TABLE) is None:
-            await session.run(codec.commands(diff(sample, EMPTY).operations), check=True)
+        if await session.inet_table(commands.TABLE) is None:
+            await session.run(commands.commands(diff(sample, EMPTY).operations), check=True)
     except FirewallUnavailable as error:
         return str(error)
     except FirewallRejected as error:

@@ -4,10 +4,15 @@ Only what the rules of `rules` need is here; what else a table may hold is `Unkn
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import lru_cache
+from hashlib import blake2b
 from ipaddress import IPv6Address, IPv6Network
+
+RULE_FORMAT = 1
+"""Part of every rule's digest. Raise it when the nftables backend renders a term differently than before: rules of a
+running table are then written again. A test compares what is rendered with what earlier versions rendered."""
 
 SHARED = ""
 """The owner of what belongs to no single resource: chains, sets, the table."""
@@ -193,15 +198,24 @@ Term = (
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Terms from left to right, and a comment for whoever reads the table at night.
+    """Terms from left to right, and a comment for people who read the table.
 
-    A rule that exists for a single resource has that `owner`, who is written beside it in the comment's place. Only
-    rules that translate prefixes have one: no map can hold prefixes for values.
+    A rule that exists for a single resource has that `owner`, which is written in the comment's place. Only rules that
+    translate prefixes have one: no map can hold prefixes as values.
+
+    Two rules are equal if their digests are. A backend writes the digest beside the rule; a rule that is read back has
+    that digest, and its terms need not be decoded.
     """
 
-    terms: tuple[Term, ...]
-    comment: str = ""
+    terms: tuple[Term, ...] = field(compare=False)
+    comment: str = field(default="", compare=False)
     owner: str = SHARED
+    digest: str = ""  # computed where it is not given
+
+    def __post_init__(self) -> None:
+        if not self.digest:
+            content = f"{RULE_FORMAT}\0{self}\0{self.owner}"
+            object.__setattr__(self, "digest", blake2b(content.encode(), digest_size=6).hexdigest())
 
     def __str__(self) -> str:
         said = " ".join(str(term) for term in self.terms)

@@ -167,7 +167,13 @@ def _rule_lines(step: FlushChain | AddRules) -> Iterator[tuple[str, str]]:
 
 
 def diff(desired: Ruleset, observed: Ruleset, keep: frozenset[str] = frozenset()) -> RulesetChange:
-    """What makes `observed` become `desired`, but for what the owners in `keep` have, which stays as observed."""
+    """The change that makes `observed` become `desired`.
+
+    Args:
+        desired: rendered from an intent that keeps the same owners; without its chains their elements have no effect.
+        observed: what the table holds.
+        keep: owners whose elements and rules stay as observed.
+    """
     target, blocked = _target(desired, observed, keep)
     return RulesetChange(_steps(target, observed), target, blocked, observed)
 
@@ -175,16 +181,6 @@ def diff(desired: Ruleset, observed: Ruleset, keep: frozenset[str] = frozenset()
 def _target(desired: Ruleset, observed: Ruleset, keep: frozenset[str]) -> tuple[Ruleset, tuple[BlockedOwner, ...]]:
     if not keep:
         return desired, ()
-    if not desired.exists:
-        # Nobody asks for anything, but a held owner's elements are of no use without the chains that look at them.
-        kept = replace(
-            observed,
-            chains=tuple(chain.owning(_held_rules(chain, keep)) for chain in observed.chains),
-            sets=tuple(
-                replace(each, elements=frozenset(e for e in each.elements if e.owner in keep)) for each in observed.sets
-            ),
-        )
-        return (kept, ()) if kept.owners else (EMPTY, ())
     held = {
         each.name: frozenset(e for e in each.elements if e.owner in keep)
         for each in observed.sets
@@ -210,7 +206,9 @@ def _target(desired: Ruleset, observed: Ruleset, keep: frozenset[str]) -> tuple[
 
 
 def _held_rules(chain: Chain | None, keep: frozenset[str]) -> tuple[Rule, ...]:
-    return tuple(rule for rule in chain.owned if rule.owner in keep) if chain is not None else ()
+    """The chain's rules of these owners, as they are rendered: an owned rule has no comment."""
+    owned = chain.owned if chain is not None else ()
+    return tuple(Rule(rule.terms, owner=rule.owner) for rule in owned if rule.owner in keep)
 
 
 def _beside(held: frozenset[Element], wanted: frozenset[Element], out: frozenset[str]) -> frozenset[Element]:
@@ -342,7 +340,7 @@ def _chain_steps(target: Ruleset, observed: Ruleset) -> tuple[Operation, ...]:
     anew = {chain.name for chain in gone} & {chain.name for chain in fresh}
     for wanted in target.chains:
         there = observed.chain(wanted.name)
-        if there is not None and there.rules == wanted.rules and wanted not in fresh and jumps_into(there, anew):
+        if there is not None and there.rules == wanted.rules and wanted not in fresh and jumps_into(wanted, anew):
             refill.append((there, wanted))
     # Flushed though it may look empty: somebody else may be about to fill it, and its rules would be there twice.
     flushed = [FlushChain(chain.name, chain.owned) for chain in gone if chain.rules]

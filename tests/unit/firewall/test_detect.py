@@ -18,8 +18,8 @@ from dockerv6.firewall.xtables.legacy import LegacyReader, LegacyTable
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from dockerv6.firewall.nftables.codec import Object
     from dockerv6.firewall.nftables.kernel import TableState
+    from dockerv6.firewall.nftables.library import JsonObject
 
 NO_NFT = FirewallUnavailable("the kernel has no nf_tables here: modprobe nf_tables")
 OLD = FirewallRejected("Operation not supported")
@@ -31,7 +31,7 @@ class Session(NftSession):
     def __init__(self) -> None:
         super().__init__()
         self.failure: FirewallError | None = None
-        self.listed: list[Object] = []
+        self.listed: list[JsonObject] = []
         self.checked = 0
 
     async def inet_table(self, name: str) -> TableState | None:
@@ -40,7 +40,7 @@ class Session(NftSession):
             raise self.failure
         return None
 
-    async def run(self, commands: Sequence[Object], *, check: bool = False) -> list[Object]:
+    async def run(self, commands: Sequence[JsonObject], *, check: bool = False) -> list[JsonObject]:
         assert commands
         if self.failure is not None and (check or self.failure is NO_NFT):
             raise self.failure
@@ -121,10 +121,10 @@ async def test_an_unknown_backend_is_refused(session: Session) -> None:
 
 @pytest.mark.usefixtures("legacy")
 async def test_engine_chains_in_both_variants_are_a_warning(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    chain: Object = {"chain": {"family": "ip6", "table": "nat", "name": "DOCKER"}}
-    ours: Object = {"chain": {"family": "ip6", "table": "nat", "name": "DOCKERV6-OUTPUT"}}
-    native: Object = {"chain": {"family": "ip6", "table": "docker-bridges", "name": "filter-FORWARD"}}
-    ipv4: Object = {"chain": {"family": "ip", "table": "nat", "name": "DOCKER"}}
+    chain: JsonObject = {"chain": {"family": "ip6", "table": "nat", "name": "DOCKER"}}
+    ours: JsonObject = {"chain": {"family": "ip6", "table": "nat", "name": "DOCKERV6-OUTPUT"}}
+    native: JsonObject = {"chain": {"family": "ip6", "table": "docker-bridges", "name": "filter-FORWARD"}}
+    ipv4: JsonObject = {"chain": {"family": "ip", "table": "nat", "name": "DOCKER"}}
     session.listed = [ours, ipv4]
     assert await engine_variants(session) == frozenset()
     session.listed = [chain, native]

@@ -173,15 +173,26 @@ def test_held_elements_survive_a_table_made_anew() -> None:
     assert apply(observed, change).owners == {"blog", "shop"}
 
 
+def test_rules_that_an_earlier_version_wrote_without_a_digest_are_kept_and_written_again() -> None:
+    def old(chain: Chain) -> Chain:
+        return chain.owning(replace(rule, comment="without a digest", digest="") for rule in chain.owned)
+
+    observed = replace(AT_HOME, chains=tuple(old(chain) for chain in AT_HOME.chains))
+    for hold in (frozenset({"home"}), frozenset[str]()):
+        change = diff(AT_HOME if not hold else render(intent(hold=hold)), observed, hold)
+        assert change.owners == {"home"}
+        assert apply(observed, change).owned == AT_HOME.owned
+
+
 def test_what_is_held_can_not_be_restored_after_a_flush() -> None:
     assert apply(EMPTY, diff(BOTH, EMPTY, HOLD_BLOG)).owners == {"shop"}
 
 
 def test_held_elements_keep_the_table_when_nobody_else_asks_for_it() -> None:
-    change = diff(EMPTY, BOTH, HOLD_BLOG)
+    change = diff(render(intent(hold=HOLD_BLOG)), BOTH, HOLD_BLOG)
     assert change.owners == {"shop"}
     assert apply(BOTH, change).owners == {"blog"}
-    assert diff(EMPTY, BOTH, frozenset({"nobody"})).describe() == ("delete the table: nothing asks for it any more",)
+    assert diff(EMPTY, BOTH).describe() == ("delete the table: nothing asks for it any more",)
 
 
 def test_a_wish_that_a_held_element_stands_against_is_left_out_and_named() -> None:
@@ -281,7 +292,8 @@ def test_a_held_resources_rules_stay_as_they_are_beside_others() -> None:
 
 
 def test_held_rules_keep_the_table_when_nobody_else_asks_for_it() -> None:
-    change = diff(EMPTY, render(intent(HOME, AWAY)), frozenset({"home"}))
+    hold = frozenset({"home"})
+    change = diff(render(intent(hold=hold)), render(intent(HOME, AWAY)), hold)
     assert change.owners == {"away"}
     assert apply(render(intent(HOME, AWAY)), change) == AT_HOME
 

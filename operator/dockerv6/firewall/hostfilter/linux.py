@@ -14,7 +14,7 @@ import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from dockerv6.firewall.hostfilter.drops import (
     ENGINE_TABLE,
@@ -28,7 +28,7 @@ from dockerv6.firewall.hostfilter.drops import (
     native_drop,
 )
 from dockerv6.firewall.model import FilterVariant, ForwardDrop, HostFilterState
-from dockerv6.firewall.nftables import codec
+from dockerv6.firewall.nftables.commands import FAMILY, TABLE
 from dockerv6.firewall.nftables.session import NftSession
 from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable
 from dockerv6.firewall.xtables import libiptc, nft
@@ -36,6 +36,9 @@ from dockerv6.firewall.xtables.entries import encode
 from dockerv6.firewall.xtables.legacy import LegacyReader, LegacyWatch, used_tables
 from dockerv6.firewall.xtables.nft import NftChain
 from dockerv6.firewall.xtables.rule import FILTER, NAT, OWN_CHAIN_PREFIX, XtablesChain
+
+if TYPE_CHECKING:
+    from dockerv6.firewall.nftables.library import JsonObject
 
 logger = logging.getLogger(__name__)
 
@@ -166,7 +169,7 @@ class LinuxHostFilter:
 
     async def _delete_nft(self, name: str, handles: tuple[int, ...]) -> None:
         if handles:
-            where: codec.Object = {"family": nft.FAMILY, "table": FILTER, "chain": name}
+            where: JsonObject = {"family": nft.FAMILY, "table": FILTER, "chain": name}
             await self._session.run([{"delete": {"rule": {**where, "handle": each}}} for each in handles])
 
     async def _restore(self, command: str) -> None:
@@ -195,7 +198,7 @@ async def read_native_drops(session: NftSession, mark: int, listed: tuple[NftCha
 
 
 def _is_native_forward(chain: NftChain) -> bool:
-    own = (chain.family, chain.table) == (codec.FAMILY, codec.TABLE)
+    own = (chain.family, chain.table) == (FAMILY, TABLE)
     xtables = (chain.family, chain.table, chain.name) == (nft.FAMILY, FILTER, FORWARD)
     hooked = chain.hook == "forward" and chain.type == "filter"
     return chain.family in _NATIVE_FAMILIES and hooked and not own and not xtables

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dockerv6.firewall.ipv6nat.rules import FilterTables, Ipv6NatRules, find_rules, is_signature
 from dockerv6.firewall.model import FilterVariant
-from dockerv6.firewall.nftables.codec import Object
+from dockerv6.firewall.nftables.library import JsonObject
 from dockerv6.firewall.nftables.session import NftSession
 from dockerv6.firewall.port import FirewallForbidden, FirewallUnavailable
 from dockerv6.firewall.xtables import libiptc, nft
@@ -115,12 +115,12 @@ async def remove(session: NftSession, presence: Ipv6NatPresence) -> None:
             await asyncio.to_thread(_remove_legacy, each)
 
 
-def _deletions(found: Ipv6NatRules) -> list[Object]:
-    rules: list[Object] = [
+def _deletions(found: Ipv6NatRules) -> list[JsonObject]:
+    rules: list[JsonObject] = [
         {"delete": {"rule": {"family": nft.FAMILY, "table": r.table, "chain": r.chain, "handle": r.handle}}}
         for r in found.rules
     ]
-    chains: list[Object] = [
+    chains: list[JsonObject] = [
         {"delete": {"chain": {"family": nft.FAMILY, "table": table, "name": name}}} for table, name in found.chains
     ]
     return [*rules, *chains]

@@ -2,12 +2,15 @@
 
 import ctypes
 import subprocess
+from collections.abc import Mapping, Sequence
 from typing import Protocol
+
+Json = None | bool | int | str | Sequence["Json"] | Mapping[str, "Json"]
+JsonObject = Mapping[str, Json]
 
 SONAME = "libnftables.so.1"
 
 _OUTPUT_JSON = 1 << 4  # NFT_CTX_OUTPUT_JSON, nftables/libnftables.h
-_OUTPUT_TERSE = 1 << 11
 _TIMEOUT = 60.0
 """Seconds for the executable; a thousand networks take it well under one."""
 
@@ -26,10 +29,10 @@ class Nft(Protocol):
     def tidy(self) -> None:
         """Free what batches left behind; there is time now."""
 
-    def run(self, batch: str, *, check: bool = False, terse: bool = False) -> str:
+    def run(self, batch: str, *, check: bool = False) -> str:
         """Commands in JSON, one transaction; gives the output, empty where there is none.
 
-        `check`: change nothing. `terse`: list sets without their elements.
+        `check`: change nothing.
 
         Raises:
             NftError: refused as a whole.
@@ -42,7 +45,7 @@ class LibNft:
     Every batch gets a context of its own, bound to the network namespace of the calling thread. A context keeps a cache
     of sets that a dry run or a refused batch leaves wrong: the next batch through it fails with "interval overlaps with
     an existing one" (1.0.6). A fresh one costs about 0.1 ms. Freeing one closes its socket, which takes 5 to 12 ms when
-    there was a commit just before (see `kernel.Questions`), so it is left for later.
+    there was a commit just before (see `kernel.NfTables`), so it is left for later.
     """
 
     def __init__(self) -> None:
@@ -70,7 +73,7 @@ class LibNft:
         while self._used:
             self._library.nft_ctx_free(self._used.pop())
 
-    def run(self, batch: str, *, check: bool = False, terse: bool = False) -> str:
+    def run(self, batch: str, *, check: bool = False) -> str:
         """See `Nft.run`."""
         library = self._library
         context = ctypes.c_void_p(library.nft_ctx_new(0))
@@ -82,7 +85,7 @@ class LibNft:
         # Otherwise it would print to our stdout and stderr.
         library.nft_ctx_buffer_output(context)
         library.nft_ctx_buffer_error(context)
-        library.nft_ctx_output_set_flags(context, _OUTPUT_JSON | (_OUTPUT_TERSE if terse else 0))
+        library.nft_ctx_output_set_flags(context, _OUTPUT_JSON)
         library.nft_ctx_set_dry_run(context, check)
         status = library.nft_run_cmd_from_buffer(context, batch.encode())
         output: bytes = library.nft_ctx_get_output_buffer(context) or b""
@@ -102,9 +105,9 @@ class NftExecutable:
     def tidy(self) -> None:
         """A process leaves nothing behind."""
 
-    def run(self, batch: str, *, check: bool = False, terse: bool = False) -> str:
+    def run(self, batch: str, *, check: bool = False) -> str:
         """See `Nft.run`."""
-        options = (*(("-c",) if check else ()), *(("-t",) if terse else ()), "-j", "-f", "-")
+        options = (*(("-c",) if check else ()), "-j", "-f", "-")
         done = subprocess.run(
             (*self._argv, *options), input=batch, capture_output=True, text=True, check=False, timeout=_TIMEOUT
         )

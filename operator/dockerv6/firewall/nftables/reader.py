@@ -1,136 +1,294 @@
-"""Our table as the kernel holds it, read with no more effort than what changed takes.
+"""Our table as the kernel holds it: over nfnetlink, in dumps of chains, rules, sets and elements.
 
-Chains, rules and what sets are like come from libnftables, and only where their bytes are none that it showed before.
-Elements are read as bytes, each understood once (see `dumps`).
+Elements are decoded. Rules are recognised: `commands` writes each rule's digest into its comment, and a rule with the
+digest of a rendered rule is that rule (ADR 0020). A rule that was edited in place may keep its comment. So the reader
+also remembers the expressions that the kernel showed for each digest after our own commit; other expressions under the
+same digest make the rule an unknown one. A new process has no such memory and takes the first reading for it.
+
+The only rules that are decoded are those that translate a resource's prefix, since a ruleset can keep them for a
+resource that is suspended. Their digest proves the decoding.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from ipaddress import IPv6Address
 
-from dockerv6.firewall.expr import Element, ElementSet, Rule
-from dockerv6.firewall.nftables import codec, dumps
+from dockerv6.firewall import prefixes
+from dockerv6.firewall.expr import Chain, ElementSet, Rule, UnknownExpr
+from dockerv6.firewall.nftables import kernel, sets
+from dockerv6.firewall.nftables.commands import DIGEST_MARK, TABLE
 from dockerv6.firewall.nftables.kernel import attributes_of
 from dockerv6.firewall.nftables.session import NftSession
-from dockerv6.firewall.ruleset import Ruleset
+from dockerv6.firewall.nftables.sets import DecodedSet
+from dockerv6.firewall.port import FirewallRejected
+from dockerv6.firewall.ruleset import EMPTY, Ruleset
 
-_GETCHAIN, _GETRULE, _GETSET, _GETSETELEM, _GETOBJ, _GETFLOWTABLE = 4, 7, 10, 13, 19, 23  # NFT_MSG_*
-_TABLE_NAME = 1  # the same attribute of all of these
-_CHANGING = {_GETCHAIN: 6, _GETSET: 20}  # NFTA_CHAIN_USE, NFTA_SET_COUNT: how many rules or elements there are
-_SET_FLAGS, _ANONYMOUS = 3, 0x1  # of a rule, with which it comes and goes
-_RULE_CHAIN, _RULE_HANDLE, _RULE_EXPRESSIONS, _RULE_USERDATA = 2, 3, 4, 7  # NFTA_RULE_*
-_NAMELESS = (b"__set", b"__map")
-_LIST: codec.Object = {"list": {"table": {"family": codec.FAMILY, "name": codec.TABLE}}}
-_OUR_NAME = codec.TABLE.encode() + b"\0"
-_ATTEMPTS = 3
-_MOST_RULES = 1000
+_CHAIN_NAME, _CHAIN_HOOK, _CHAIN_POLICY, _CHAIN_TYPE, _CHAIN_FLAGS = 3, 4, 5, 7, 10  # NFTA_CHAIN_*
+_CHAIN_BINDING = 0x4  # NFT_CHAIN_BINDING: part of a rule, without a name of its own
+_HOOK_NUMBER, _HOOK_PRIORITY = 1, 2  # NFTA_HOOK_*
+_HOOKS = ("prerouting", "input", "forward", "output", "postrouting", "ingress")  # NF_INET_*
+_POLICIES = ("drop", "accept")  # NF_DROP, NF_ACCEPT
+_RULE_CHAIN, _RULE_EXPRESSIONS, _RULE_USERDATA = 2, 4, 7  # NFTA_RULE_*
+_EXPRESSION_NAME, _EXPRESSION_DATA = 1, 2  # NFTA_EXPR_*
+_LOOKUP_SET = 1  # NFTA_LOOKUP_SET
+_CMP_DATA, _IMMEDIATE_DATA, _DATA_VALUE = 3, 2, 1  # NFTA_CMP_DATA, NFTA_IMMEDIATE_DATA, NFTA_DATA_VALUE
+_SET_FLAGS, _SET_HANDLE, _ANONYMOUS = 3, 16, 0x1  # NFTA_SET_*, NFT_SET_ANONYMOUS: part of a rule
+_OBJECT_NAME = 2  # NFTA_OBJ_NAME, NFTA_FLOWTABLE_NAME
+_ANONYMOUS_NAME = re.compile(rb"__(set|map)\d")
+_DIGEST = re.compile(r"[0-9a-f]{12}")
+_MATCH = ("meta", "cmp", "payload", "cmp")
+_TRANSLATIONS = ((*_MATCH, "immediate", "nat"), (*_MATCH, "immediate", "immediate", "nat"))
+"""The expressions of a rule that translates a prefix: family, address, first and last address of the other prefix.
+The last one is left out where the prefix is a single address."""
 
-_Attributes = dict[int, bytes]
-_RuleKey = tuple[bytes, bytes, bytes]
+_ADDRESS_SIZE = 16
+_READ_ATTEMPTS = 64
+_TABLE_NAME = 1  # NFTA_CHAIN_TABLE, NFTA_RULE_TABLE and so on
+_OUR_NAME = TABLE.encode() + b"\0"
+
+_Attributes = Mapping[int, bytes]
+_Expressions = tuple[tuple[str, object], ...]
+"""Name and data of each expression; of a lookup in an anonymous set its elements, instead of its number."""
+
+_RawRule = tuple[bytes, bytes, bytes]
 
 
 @dataclass(frozen=True, slots=True)
-class _Shown:
-    """What libnftables showed when chains and sets were as in `structure`; the rules are of any time."""
+class _Dump:
+    """Everything that the table holds, at one generation."""
 
-    structure: list[tuple[int, _Attributes]]
-    ruleset: Ruleset
-    rules: dict[_RuleKey, Rule]
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """A set, and what each of its raw elements was understood as."""
-
-    set: ElementSet
-    understood: dict[bytes, Element | dumps.Boundary]
+    generation: int
+    exists: bool
+    dormant: bool = False
+    chains: Sequence[_Attributes] = ()
+    rules: Sequence[_Attributes] = ()
+    sets: Sequence[tuple[_Attributes, Sequence[bytes]]] = ()  # with the messages of their elements
+    anonymous: Mapping[bytes, frozenset[bytes]] = field(default_factory=dict)  # elements by the set's name
+    foreign: Sequence[str] = ()
 
 
-class Reader:
-    """Reads the table again and again; all on the session's thread."""
+class TableReader:
+    """Reads the table again and again, and decodes only what differs from the previous reading."""
 
     def __init__(self, session: NftSession) -> None:
-        """Know nothing yet."""
+        """All methods run on the session's thread."""
         self._session = session
-        self._shown: _Shown | None = None
-        self._sets: dict[str, _Known] = {}
+        self._latest: Ruleset = EMPTY
+        self._sets: dict[str, DecodedSet] = {}
+        self._anonymous: dict[bytes, frozenset[bytes]] = {}  # elements by handle; an anonymous set never changes
+        self._rules: dict[_RawRule, tuple[_Expressions, Rule]] = {}
+        self._written: dict[tuple[str, str], _Expressions] = {}  # by chain and digest
 
-    def read(self) -> Ruleset:
-        """What the table holds; all of it of one moment.
+    def read(self, own_commit: int | None = None) -> tuple[int, Ruleset]:
+        """The kernel's generation, and the table's content then; the previous value if it is equal.
+
+        Args:
+            own_commit: the generation that our own commit has just made. If it is still current, what is read is
+                what was written.
 
         Raises:
-            FirewallRejected: the table is not there.
+            FirewallRejected: other processes never stopped committing.
+            FirewallUnavailable: no nf_tables, or no privilege.
         """
-        for _ in range(_ATTEMPTS):
-            generation = self._session.generation_now()
+        for _ in range(_READ_ATTEMPTS):
             try:
-                found = self._read()
-            except OSError:  # changed meanwhile
+                dump = self._dump()
+            except OSError:  # changed during the dump
                 continue
-            except dumps.StrangeError:
-                break
-            if self._session.generation_now() == generation:
-                return found
-        self._shown = None
-        return codec.ruleset(self._session.run_now([_LIST]))
+            if self._session.generation_now() == dump.generation:
+                if dump.generation == own_commit:
+                    self._written = {}
+                ruleset = self._ruleset(dump)
+                if ruleset != self._latest:
+                    self._latest = ruleset
+                return dump.generation, self._latest
+        raise FirewallRejected("other programs change the packet filter all the time: our table could not be read")
 
-    def _read(self) -> Ruleset:
-        structure = [each for message in (_GETCHAIN, _GETSET, _GETOBJ, _GETFLOWTABLE) for each in self._dumped(message)]
-        rules = [attributes for _, attributes in self._dumped(_GETRULE)]
-        shown = self._shown
-        if shown is None or shown.structure != structure or any(_key(rule) not in shown.rules for rule in rules):
-            shown = self._shown = self._listed(structure, rules)
-        by_chain: dict[str, list[Rule]] = {}
-        for rule in rules:
-            by_chain.setdefault(rule[_RULE_CHAIN][:-1].decode(), []).append(shown.rules[_key(rule)])
-        known = {each.name: self._filled(each) for each in shown.ruleset.sets}
-        self._sets = known
-        return replace(
-            shown.ruleset,
-            chains=tuple(replace(each, rules=tuple(by_chain.get(each.name, ()))) for each in shown.ruleset.chains),
-            sets=tuple(known[each.name].set for each in shown.ruleset.sets),
+    # ---- dumping ----
+
+    def _dump(self) -> _Dump:
+        generation = self._session.generation_now()
+        table = self._session.inet_table_now(TABLE)
+        if table is None or table.dormant:
+            return _Dump(generation, exists=table is not None, dormant=table is not None)
+        found: list[tuple[_Attributes, Sequence[bytes]]] = []
+        anonymous: dict[bytes, frozenset[bytes]] = {}
+        kept: dict[bytes, frozenset[bytes]] = {}
+        for each in self._objects(kernel.NFT_MSG_GETSET):
+            name = sets.name_of(each)
+            if int.from_bytes(each.get(_SET_FLAGS, b""), "big") & _ANONYMOUS:
+                handle = each[_SET_HANDLE]
+                elements = self._anonymous.get(handle)
+                if elements is None:
+                    elements = frozenset(sets.raw_elements(self._elements(name)))
+                anonymous[name.encode()] = kept[handle] = elements
+            else:
+                found.append((each, self._elements(name)))
+        self._anonymous = kept
+        return _Dump(
+            generation,
+            exists=True,
+            chains=list(self._objects(kernel.NFT_MSG_GETCHAIN)),
+            rules=list(self._objects(kernel.NFT_MSG_GETRULE)),
+            sets=found,
+            anonymous=anonymous,
+            foreign=[
+                f"{kind} {_text(each[_OBJECT_NAME])}"
+                for kind, message in (("object", kernel.NFT_MSG_GETOBJ), ("flowtable", kernel.NFT_MSG_GETFLOWTABLE))
+                for each in self._objects(message)
+            ],
         )
 
-    def _listed(self, structure: list[tuple[int, _Attributes]], rules: list[_Attributes]) -> _Shown:
-        """Have everything but elements shown; what rules meant earlier is kept, they may come back."""
-        listed = self._session.run_now([_LIST], terse=True)
-        handles = codec.rules_by_handle(listed)
-        earlier = self._shown.rules if self._shown is not None and len(self._shown.rules) < _MOST_RULES else {}
-        try:
-            now = {_key(rule): handles[int.from_bytes(rule[_RULE_HANDLE], "big")] for rule in rules}
-        except KeyError as error:
-            raise InterruptedError("the rules changed before they were shown") from error
-        return _Shown(structure, codec.ruleset(listed), {**earlier, **now})
-
-    def _dumped(self, message: int) -> Iterator[tuple[int, _Attributes]]:
-        """The kind and the bytes of each of our objects."""
-        for each in self._session.dump_now(message, codec.TABLE):
+    def _objects(self, message: int) -> Iterator[_Attributes]:
+        for each in self._session.dump_now(message, TABLE):
             attributes = dict(attributes_of(each))
-            attributes.pop(_CHANGING.get(message, 0), None)
-            flags = int.from_bytes(attributes.get(_SET_FLAGS, b""), "big") if message == _GETSET else 0
-            if attributes.get(_TABLE_NAME) == _OUR_NAME and not flags & _ANONYMOUS:
-                yield message, attributes
+            if attributes.get(_TABLE_NAME) == _OUR_NAME:
+                yield attributes
 
-    def _filled(self, each: ElementSet) -> _Known:
-        """The set with its elements; the same object as before if they are the same."""
-        before = self._sets.get(each.name)
-        if before is not None and before.set.definition != each.definition:
-            before = None
-        earlier = before.understood if before is not None else {}
-        raw = list(dumps.raw_elements(self._session.dump_now(_GETSETELEM, codec.TABLE, each.name)))
-        if before is not None and len(raw) == len(earlier) and all(one in earlier for one in raw):
-            return before
-        understood = {one: earlier.get(one) or _understood(one, each) for one in raw}
-        boundaries = [value for value in understood.values() if isinstance(value, dumps.Boundary)]
-        whole = [value for value in understood.values() if isinstance(value, Element)]
-        return _Known(replace(each, elements=frozenset([*whole, *dumps.ranges(boundaries)])), understood)
+    def _elements(self, name: str) -> Sequence[bytes]:
+        return self._session.dump_now(kernel.NFT_MSG_GETSETELEM, TABLE, name)
+
+    # ---- decoding ----
+
+    def _ruleset(self, dump: _Dump) -> Ruleset:
+        if not dump.exists:
+            return EMPTY
+        if dump.dormant:
+            return Ruleset(foreign=("the dormant flag",), exists=True)
+        rules = self._rules_by_chain(dump)
+        chains = [
+            _chain(each, tuple(rules.get(_text(each[_CHAIN_NAME]), ())))
+            for each in dump.chains
+            if not int.from_bytes(each.get(_CHAIN_FLAGS, b""), "big") & _CHAIN_BINDING
+        ]
+        decoded, foreign = self._decoded_sets(dump)
+        return Ruleset(
+            tuple(sorted(chains, key=lambda chain: chain.name)),
+            tuple(sorted(decoded, key=lambda each: each.name)),
+            tuple(sorted((*foreign, *dump.foreign))),
+            exists=True,
+        )
+
+    def _decoded_sets(self, dump: _Dump) -> tuple[list[ElementSet], list[str]]:
+        foreign: list[str] = []
+        decoded: dict[str, DecodedSet] = {}
+        for attributes, messages in dump.sets:
+            name = sets.name_of(attributes)
+            definition = sets.decode_definition(attributes)
+            if definition is None:
+                foreign.append(f"set {name}, which has another form")
+                continue
+            previous = self._sets.get(name)
+            if previous is None or previous.set.definition != definition.definition:
+                previous = DecodedSet(definition)
+            try:
+                decoded[name] = previous.updated(messages)
+            except sets.UnknownElementError as error:
+                foreign.append(f"in set {name} {error}")
+        self._sets = decoded
+        return [each.set for each in decoded.values()], foreign
+
+    def _rules_by_chain(self, dump: _Dump) -> dict[str, list[Rule]]:
+        found: dict[str, list[Rule]] = {}
+        known: dict[_RawRule, tuple[_Expressions, Rule]] = {}
+        written: dict[tuple[str, str], _Expressions] = {}
+        for each in dump.rules:
+            raw = each[_RULE_CHAIN], each.get(_RULE_EXPRESSIONS, b""), each.get(_RULE_USERDATA, b"")
+            chain = _text(raw[0])
+            expressions, rule = self._rules.get(raw) or _decoded(chain, raw, dump.anonymous)
+            if not _ANONYMOUS_NAME.search(raw[1]):  # else the same bytes may mean something else another time
+                known[raw] = expressions, rule
+            key = chain, rule.digest
+            written[key] = self._written.get(key, expressions)
+            if written[key] != expressions:
+                rule = _unknown(f"an edited rule: {rule.comment}")
+            found.setdefault(chain, []).append(rule)
+        self._rules, self._written = known, written
+        return found
 
 
-def _understood(raw: bytes, of: ElementSet) -> Element | dumps.Boundary:
-    return dumps.boundary(raw, of) if of.interval and len(of.key) == 1 else dumps.element(raw, of)
+def _decoded(chain: str, raw: _RawRule, anonymous: Mapping[bytes, frozenset[bytes]]) -> tuple[_Expressions, Rule]:
+    expressions = tuple(_expressions(raw[1], anonymous))
+    return expressions, _rule(chain, expressions, sets.comment_in(raw[2]))
 
 
-def _key(rule: _Attributes) -> _RuleKey:
-    """What a rule is known by: what it says, and where a nameless set says part of it, also its number."""
-    said = rule.get(_RULE_EXPRESSIONS, b"")
-    number = rule[_RULE_HANDLE] if any(name in said for name in _NAMELESS) else b""
-    return said, rule.get(_RULE_USERDATA, b""), number
+def _expressions(nested: bytes, anonymous: Mapping[bytes, frozenset[bytes]]) -> Iterator[tuple[str, object]]:
+    for _, item in attributes_of(nested):
+        expression = dict(attributes_of(item))
+        name, data = _text(expression[_EXPRESSION_NAME]), expression.get(_EXPRESSION_DATA, b"")
+        if name == "lookup" and _ANONYMOUS_NAME.search(data):
+            lookup = dict(attributes_of(data))
+            elements = anonymous.get(lookup.pop(_LOOKUP_SET).rstrip(b"\0"))
+            yield name, (tuple(lookup.items()), elements)
+        else:
+            yield name, data
+
+
+def _rule(chain: str, expressions: _Expressions, comment: str) -> Rule:
+    """The rule that the digest in its comment stands for."""
+    text, _, digest = comment.rpartition(DIGEST_MARK)
+    if not _DIGEST.fullmatch(digest):
+        text, digest = comment, ""
+    if chain in prefixes.CHAINS:
+        return _translation_rule(chain, expressions, text, digest)
+    return Rule((), text, digest=digest) if digest else _unknown(comment or "a rule without a comment")
+
+
+def _translation_rule(chain: str, expressions: _Expressions, owner: str, digest: str) -> Rule:
+    pair = _translated(expressions)
+    if pair is None:
+        return _unknown(f"a rule that translates no prefix: {owner}")
+    rule = prefixes.rule(chain, *pair, owner)
+    if digest == rule.digest:
+        return rule
+    # Before digests were written, the owner was the whole comment. The rule is read, so that it can be kept for its
+    # owner, but it differs from a rendered one and is written again.
+    return _unknown(f"an edited rule: {owner}") if digest else replace(rule, comment="without a digest", digest="")
+
+
+def _translated(expressions: _Expressions) -> tuple[str, str] | None:
+    """The prefix that a rule matches and the one that it is exchanged for; None: the rule has another form."""
+    data = [(name, dict(attributes_of(value))) for name, value in expressions if isinstance(value, bytes)]
+    if tuple(name for name, _ in data if name != "bitwise") not in _TRANSLATIONS:
+        return None
+    matched = _value([value for name, value in data if name == "cmp"][-1].get(_CMP_DATA, b""))
+    immediates = [_value(value.get(_IMMEDIATE_DATA, b"")) for name, value in data if name == "immediate"]
+    first, last = immediates[0], immediates[-1]
+    if not len(matched) <= _ADDRESS_SIZE == len(first) == len(last):
+        return None
+    hosts = int.from_bytes(first, "big") ^ int.from_bytes(last, "big")
+    length = 8 * _ADDRESS_SIZE - hosts.bit_length()
+    # nft compares only the bytes that the prefix has
+    return _prefix(matched.ljust(_ADDRESS_SIZE, b"\0"), length), _prefix(first, length)
+
+
+def _prefix(address: bytes, length: int) -> str:
+    return f"{IPv6Address(address)}/{length}"
+
+
+def _value(nested: bytes) -> bytes:
+    return dict(attributes_of(nested)).get(_DATA_VALUE, b"")
+
+
+def _unknown(text: str) -> Rule:
+    return Rule((UnknownExpr(text),))
+
+
+def _chain(attributes: _Attributes, rules: tuple[Rule, ...]) -> Chain:
+    name = _text(attributes[_CHAIN_NAME])
+    if _CHAIN_HOOK not in attributes:
+        return Chain(name, rules)
+    hook = dict(attributes_of(attributes[_CHAIN_HOOK]))
+    return Chain(
+        name,
+        rules,
+        type=_text(attributes[_CHAIN_TYPE]),
+        hook=_HOOKS[int.from_bytes(hook[_HOOK_NUMBER], "big")],
+        priority=int.from_bytes(hook[_HOOK_PRIORITY], "big", signed=True),
+        policy=_POLICIES[int.from_bytes(attributes[_CHAIN_POLICY], "big")],
+    )
+
+
+def _text(value: bytes) -> str:
+    return value.rstrip(b"\0").decode(errors="replace")

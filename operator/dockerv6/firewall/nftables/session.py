@@ -10,8 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from dockerv6.firewall.nftables import kernel
-from dockerv6.firewall.nftables.codec import Object
-from dockerv6.firewall.nftables.library import SONAME, LibNft, Nft, NftError, NftExecutable
+from dockerv6.firewall.nftables.library import SONAME, JsonObject, LibNft, Nft, NftError, NftExecutable
 from dockerv6.firewall.port import FirewallForbidden, FirewallRejected, FirewallUnavailable
 
 logger = logging.getLogger(__name__)
@@ -34,7 +33,7 @@ class NftSession:
     def __init__(self, nft: Nft | None = None) -> None:
         """Use `nft` if given, else what the host has: libnftables, or the nft executable."""
         self._nft = nft
-        self._questions = kernel.Questions()
+        self._kernel = kernel.NfTables()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="nftables")
         self._tidying: asyncio.TimerHandle | None = None
 
@@ -43,7 +42,7 @@ class NftSession:
         if self._tidying is not None:
             self._tidying.cancel()
         self._thread.submit(self._tidy)
-        self._thread.submit(self._questions.close)
+        self._thread.submit(self._kernel.close)
         await asyncio.to_thread(self._thread.shutdown)
 
     async def generation(self) -> int:
@@ -54,7 +53,7 @@ class NftSession:
         """Whether a table of family inet is there. Raises `FirewallUnavailable`."""
         return await self.call(lambda: self.inet_table_now(name))
 
-    async def run(self, commands: Sequence[Object], *, check: bool = False) -> list[Object]:
+    async def run(self, commands: Sequence[JsonObject], *, check: bool = False) -> list[JsonObject]:
         """Run commands as one transaction, or only ask the kernel whether it would take them; give what they list.
 
         Raises:
@@ -83,25 +82,25 @@ class NftSession:
 
     def generation_now(self) -> int:
         """As `generation`, on the session's thread."""
-        return _asked(self._questions.generation)
+        return _asked(self._kernel.generation)
 
     def inet_table_now(self, name: str) -> kernel.TableState | None:
         """As `inet_table`, on the session's thread."""
-        return _asked(lambda: self._questions.inet_table(name))
+        return _asked(lambda: self._kernel.inet_table(name))
 
     def dump_now(self, message: int, *names: str, family: int = kernel.NFPROTO_INET) -> list[bytes]:
-        """As `kernel.Questions.dump`, on the session's thread."""
-        return self._questions.dump(message, *names, family=family)
+        """As `kernel.NfTables.dump`, on the session's thread."""
+        return self._kernel.dump(message, *names, family=family)
 
-    def run_now(self, commands: Sequence[Object], *, check: bool = False, terse: bool = False) -> list[Object]:
-        """As `run`, on the session's thread; `terse`: sets are listed without their elements."""
+    def run_now(self, commands: Sequence[JsonObject], *, check: bool = False) -> list[JsonObject]:
+        """As `run`, on the session's thread."""
         if self._nft is None:
             self.generation_now()  # libnftables ends the whole process where the kernel has no nfnetlink
             self._nft = _find()
         batch = json.dumps({"nftables": commands})
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                output = self._nft.run(batch, check=check, terse=terse)
+                output = self._nft.run(batch, check=check)
             except NftError as error:
                 if attempt == _ATTEMPTS or not any(text in str(error) for text in _PASSING):
                     raise _translated(str(error)) from error

@@ -7,8 +7,8 @@ the same as in a legacy table, is dumped over nfnetlink where a reader needs it.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from dockerv6.firewall.nftables.codec import Json, Object
 from dockerv6.firewall.nftables.kernel import NFPROTO_IPV6, NFT_MSG_GETRULE, attributes_of
+from dockerv6.firewall.nftables.library import Json, JsonObject
 from dockerv6.firewall.nftables.session import NftSession
 from dockerv6.firewall.port import FirewallRejected
 from dockerv6.firewall.xtables.entries import UNREAD_COMMENT, with_match
@@ -38,7 +38,7 @@ _TARGETS: Mapping[str, XtablesTarget | None] = {
 _SILENT = frozenset({"counter", "comment", "log"})
 """Statements that neither choose packets nor decide about them."""
 
-_CHAINS: Object = {"list": {"chains": None}}
+_CHAINS: JsonObject = {"list": {"chains": None}}
 _RULE_HANDLE, _RULE_EXPRESSIONS = 3, 4  # NFTA_RULE_*
 _EXPRESSION_NAME, _EXPRESSION_DATA = 1, 2  # NFTA_EXPR_*
 _MATCH_NAME, _MATCH_REVISION, _MATCH_DATA = 1, 2, 3  # NFTA_MATCH_*
@@ -87,7 +87,7 @@ async def read_decoded(session: NftSession, table: str, *names: str) -> Mapping[
     Raises:
         FirewallRejected: the rules changed meanwhile.
     """
-    listed: list[Object] = []
+    listed: list[JsonObject] = []
     for name in names:
         listed += await _list_chain(session, FAMILY, table, name)
     if not names:
@@ -109,7 +109,7 @@ async def has_local_destination(session: NftSession, table: str, chain: str) -> 
     return any(each.destination_type == "LOCAL" for each in decoded)
 
 
-async def _list_chain(session: NftSession, family: str, table: str, name: str) -> Sequence[Object]:
+async def _list_chain(session: NftSession, family: str, table: str, name: str) -> Sequence[JsonObject]:
     """The listing; empty where the chain doesn't exist."""
     try:
         return await session.run([{"list": {"chain": {"family": family, "table": table, "name": name}}}])
@@ -119,7 +119,7 @@ async def _list_chain(session: NftSession, family: str, table: str, name: str) -
         return ()
 
 
-async def _list_table(session: NftSession, family: str, table: str) -> Sequence[Object]:
+async def _list_table(session: NftSession, family: str, table: str) -> Sequence[JsonObject]:
     """The listing; empty where the table doesn't exist, or has no chain."""
     try:
         return await session.run([{"list": {"table": {"family": family, "name": table}}}])
@@ -129,7 +129,7 @@ async def _list_table(session: NftSession, family: str, table: str) -> Sequence[
         return ()
 
 
-def chains_in(items: Iterable[Object]) -> tuple[NftChain, ...]:
+def chains_in(items: Iterable[JsonObject]) -> tuple[NftChain, ...]:
     """The chains of a listing."""
     return tuple(
         NftChain(*(str(body.get(key, "")) for key in ("family", "table", "name", "hook", "type", "policy")))
@@ -138,7 +138,7 @@ def chains_in(items: Iterable[Object]) -> tuple[NftChain, ...]:
 
 
 def rules_in(
-    items: Iterable[Object], matches: Mapping[int, Sequence[MatchData]] | None = None
+    items: Iterable[JsonObject], matches: Mapping[int, Sequence[MatchData]] | None = None
 ) -> Mapping[tuple[str, str], XtablesChain]:
     """The chains of a listing with their rules, by table and name.
 
@@ -158,7 +158,7 @@ def rules_in(
     return {place: XtablesChain(policies.get(place, ""), tuple(found)) for place, found in rules.items()}
 
 
-def rule(body: Object, matches: Sequence[MatchData] = ()) -> XtablesRule:
+def rule(body: JsonObject, matches: Sequence[MatchData] = ()) -> XtablesRule:
     """One rule. A match without data, and any statement that is not decoded, is in `unknown` by its name."""
     found = XtablesRule(comment=str(body.get("comment") or ""))
     data = iter(matches)
@@ -216,21 +216,21 @@ def _dump(session: NftSession, table: str, chains: Iterable[str]) -> Mapping[int
     return found
 
 
-def _bodies(items: Iterable[Object], kind: str) -> Iterator[Object]:
+def _bodies(items: Iterable[JsonObject], kind: str) -> Iterator[JsonObject]:
     for item in items:
         body = item.get(kind)
         if isinstance(body, Mapping):
             yield body
 
 
-def _statements(body: Object) -> Iterator[Object]:
+def _statements(body: JsonObject) -> Iterator[JsonObject]:
     expressions = body.get("expr")
     for each in expressions if isinstance(expressions, Sequence) else ():
         if isinstance(each, Mapping):
             yield each
 
 
-def _has_match(body: Object) -> bool:
+def _has_match(body: JsonObject) -> bool:
     return any(_text(each.get("xt"), "type") == "match" for each in _statements(body))
 
 
@@ -248,7 +248,7 @@ def _extension(name: str) -> XtablesTarget:
     return PlainTarget.MASQUERADE if name == PlainTarget.MASQUERADE else ExtensionTarget(name)
 
 
-def _with_condition(found: XtablesRule, match: Object) -> XtablesRule:
+def _with_condition(found: XtablesRule, match: JsonObject) -> XtablesRule:
     operator, left, right = match.get("op"), match.get("left"), match.get("right")
     condition = _condition(left, right, NOT if operator == "!=" else "") if operator in ("==", "!=") else None
     if condition is None:

@@ -16,7 +16,6 @@ def test_the_program_gets_the_batch_on_its_input(tmp_path: Path) -> None:
     nft = program(tmp_path, 'cat; echo " $*"')
     assert nft.run("{}") == "{} -j -f -\n"
     assert nft.run("{}", check=True) == "{} -c -j -f -\n"
-    assert nft.run("{}", terse=True) == "{} -t -j -f -\n"
 
 
 @pytest.mark.parametrize(

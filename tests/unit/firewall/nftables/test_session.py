@@ -23,8 +23,7 @@ class Answers:
     def tidy(self) -> None:
         self._loop.call_soon_threadsafe(self.tidied.set)
 
-    def run(self, batch: str, *, check: bool = False, terse: bool = False) -> str:
-        assert not terse
+    def run(self, batch: str, *, check: bool = False) -> str:
         self.batches.append((batch, check))
         answer = self.answers.pop(0)
         if isinstance(answer, NftError):
@@ -108,7 +107,7 @@ async def test_a_host_that_can_not_do_it_is_told_what_is_missing(
     def refuse(*_: object) -> int:
         raise OSError(number, "no")
 
-    monkeypatch.setattr(kernel.Questions, "_get", refuse)
+    monkeypatch.setattr(kernel.NfTables, "_get", refuse)
     nft = opened(None)
     for question in (nft.generation(), nft.inet_table("dockerv6"), nft.run([])):
         with pytest.raises(FirewallUnavailable, match=remedy):
@@ -118,7 +117,7 @@ async def test_a_host_that_can_not_do_it_is_told_what_is_missing(
 async def test_without_library_and_program_the_remedy_is_a_package(
     opened: Callable[[Answers | None], NftSession], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kernel.Questions, "generation", lambda _: 1)
+    monkeypatch.setattr(kernel.NfTables, "generation", lambda _: 1)
     monkeypatch.setattr(session, "LibNft", _not_installed)
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(FirewallUnavailable, match="apt install nftables"):

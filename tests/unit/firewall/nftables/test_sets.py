@@ -1,0 +1,187 @@
+import struct
+from ipaddress import IPv6Address
+
+import pytest
+
+from dockerv6.firewall.expr import Element, ElementSet, KeyType
+from dockerv6.firewall.nftables import sets
+
+PREFIX, LINK, PROTOCOL, PORT = KeyType.PREFIX, KeyType.INTERFACE, KeyType.PROTOCOL, KeyType.PORT
+END = (1 << 128) - 1
+
+
+def attribute(kind: int, value: bytes) -> bytes:
+    return struct.pack("=HH", 4 + len(value), kind) + value + bytes(-len(value) % 4)
+
+
+def nested(kind: int, value: bytes) -> bytes:
+    return attribute(kind | 0x8000, attribute(1, value))
+
+
+def raw(key: bytes, *, last: bytes = b"", data: bytes = b"", owner: str = "", flags: int = 0) -> bytes:
+    made = nested(1, key)
+    if last:
+        made += nested(10, last)
+    if data:
+        made += nested(2, data)
+    if flags:
+        made += attribute(3, flags.to_bytes(4, "big"))
+    if owner:
+        text = owner.encode() + b"\0"
+        made += attribute(6, b"\x07\x02xx" + bytes((0, len(text))) + text)
+    return made
+
+
+def address(text: str) -> bytes:
+    return IPv6Address(text).packed
+
+
+def name(text: str) -> bytes:
+    return text.encode().ljust(16, b"\0")
+
+
+def a_set(*key: KeyType, data: KeyType | None = None, interval: bool = True) -> ElementSet:
+    return ElementSet("s", key, interval=interval, data=data)
+
+
+TCP, HTTP = b"\x06\0\0\0", b"\0\x50\0\0"
+
+
+@pytest.mark.parametrize(
+    ("element", "of", "expected"),
+    [
+        (raw(name("br0"), owner="blog"), a_set(LINK, interval=False), Element(("br0",), "blog")),
+        (
+            raw(TCP + HTTP, data=address("fd00::5"), owner="policy/all"),
+            a_set(PROTOCOL, PORT, data=PREFIX, interval=False),
+            Element(("tcp", "80"), "policy/all", "fd00::5/128"),
+        ),
+        (
+            raw(b"\x84\0\0\0" + HTTP, data=b"\x01\xbb"),
+            a_set(PROTOCOL, PORT, data=PORT, interval=False),
+            Element(("sctp", "80"), "", "443"),
+        ),
+        (
+            raw(address("fd00::") + name("br0"), last=address("fd00::ffff:ffff:ffff:ffff") + name("br0")),
+            a_set(PREFIX, LINK),
+            Element(("fd00::/64", "br0")),
+        ),
+        (
+            raw(address("fd00::1") + address("::"), last=address("fd00::5") + END.to_bytes(16, "big")),
+            a_set(PREFIX, PREFIX),
+            Element(("fd00::1-fd00::5", "::/0")),
+        ),
+    ],
+)
+def test_an_element_is_read_from_its_bytes(element: bytes, of: ElementSet, expected: Element) -> None:
+    assert sets.decode_element(element, of) == expected
+
+
+@pytest.mark.parametrize(
+    ("element", "of"),
+    [
+        (raw(name("br0"), flags=2), a_set(LINK)),
+        (raw(b"\x8f\0\0\0"), a_set(PROTOCOL)),
+        (raw(name("br0"), last=name("br9")), a_set(LINK)),
+        (raw(b"\0\x50", last=b"\0\x5a"), a_set(PORT)),
+        (raw(b"x" * 16), a_set(LINK)),
+        (raw(name("br0")) + attribute(4, bytes(8)), a_set(LINK)),
+        (attribute(3, bytes(4)), a_set(LINK)),
+        (attribute(1, attribute(2, b"verdict")), a_set(LINK)),
+    ],
+)
+def test_an_element_of_another_form_is_refused(element: bytes, of: ElementSet) -> None:
+    with pytest.raises(sets.UnknownElementError):
+        sets.decode_element(element, of)
+
+
+def test_the_boundaries_of_ranges_become_elements() -> None:
+    boundaries = [
+        sets.RangeBoundary(0, False, "", ""),  # nft writes this first, unless the set starts at ::
+        sets.RangeBoundary(int(IPv6Address("fd00::")), True, "blog", "::5/128"),
+        sets.RangeBoundary(int(IPv6Address("fd00:0:0:1::")), False, "", ""),
+        sets.RangeBoundary(int(IPv6Address("fd00:0:0:1::")), True, "shop", ""),
+        sets.RangeBoundary(int(IPv6Address("fd00:0:0:2::")), False, "", ""),
+        sets.RangeBoundary(int(IPv6Address("ff00::")), True, "", ""),
+    ]
+    assert list(sets.ranges(boundaries[::-1])) == [
+        Element(("fd00::/64",), "blog", "::5/128"),
+        Element(("fd00:0:0:1::/64",), "shop"),
+        Element(("ff00::/8",)),
+    ]
+
+
+def test_a_boundary_starts_or_ends_a_range() -> None:
+    of = a_set(PREFIX)
+    assert sets.decode_boundary(raw(address("::5"), owner="blog"), of) == (5, True, "blog", "")
+    assert sets.decode_boundary(raw(address("::6"), flags=1), of) == (6, False, "", "")
+    for unknown in (raw(address("::6"), flags=2), raw(address("::6"), last=address("::7"))):
+        with pytest.raises(sets.UnknownElementError):
+            sets.decode_boundary(unknown, of)
+
+
+def test_the_start_of_a_range_in_a_map_has_the_value() -> None:
+    of = a_set(PREFIX, data=PREFIX)
+    assert sets.decode_boundary(raw(address("::5"), data=address("::9")), of) == (5, True, "", "::9/128")
+    assert sets.decode_boundary(raw(address("::6"), flags=1), of) == (6, False, "", "")
+    with pytest.raises(sets.UnknownElementError):
+        sets.decode_boundary(raw(address("::6")), of)
+
+
+def test_a_dump_is_split_into_elements() -> None:
+    listed = b"".join(attribute(1 | 0x8000, raw(name(each))) for each in ("br0", "br1"))
+    message = attribute(1, b"dockerv6\0") + attribute(2, b"s\0") + attribute(3 | 0x8000, listed)
+    found = [sets.decode_element(each, a_set(LINK)) for each in sets.raw_elements([message, message])]
+    assert [element.key for element in found] == [("br0",), ("br1",)] * 2
+
+
+def definition(*, flags: int = 0, key: int = 8, **more: bytes) -> dict[int, bytes]:
+    numbers = {"data": 6, "policy": 8, "description": 9, "timeout": 11}
+    made = {2: b"s\0", 3: flags.to_bytes(4, "big"), 4: key.to_bytes(4, "big")}
+    return made | {numbers[name]: value for name, value in more.items()}
+
+
+@pytest.mark.parametrize(
+    ("attributes", "expected"),
+    [
+        (definition(key=41), a_set(LINK, interval=False)),
+        (definition(flags=0x4), a_set(PREFIX)),
+        (definition(flags=0x84, key=8 << 6 | 41), a_set(PREFIX, LINK)),
+        (
+            definition(flags=0x8, key=12 << 6 | 13, data=b"\0\0\0\x08"),
+            a_set(PROTOCOL, PORT, data=PREFIX, interval=False),
+        ),
+        (definition(flags=0xC, data=b"\0\0\0\x0d"), a_set(PREFIX, data=PORT)),
+    ],
+)
+def test_a_definition_is_decoded(attributes: dict[int, bytes], expected: ElementSet) -> None:
+    assert sets.decode_definition(attributes) == expected
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        definition(key=7),
+        definition(key=0),
+        definition(flags=0x10),
+        definition(flags=0x8, data=b"\xff\xff\xff\0"),
+        definition(flags=0x8),
+        definition(timeout=bytes(8)),
+        definition(policy=b"\0\0\0\1"),
+        definition(description=attribute(1, b"\0\0\0\5")),
+    ],
+)
+def test_a_set_of_another_form_is_none(attributes: dict[int, bytes]) -> None:
+    assert sets.decode_definition(attributes) is None
+
+
+def test_only_new_elements_of_a_dump_are_decoded() -> None:
+    def dump(*names: str) -> list[bytes]:
+        listed = b"".join(attribute(1 | 0x8000, raw(name(each))) for each in names)
+        return [attribute(3 | 0x8000, listed)]
+
+    first = sets.DecodedSet(a_set(LINK, interval=False)).updated(dump("br0", "br1"))
+    assert {each.key for each in first.set.elements} == {("br0",), ("br1",)}
+    assert first.updated(dump("br0", "br1")) is first
+    assert first.updated(dump("br1", "br0")).set is first.set
+    assert {each.key for each in first.updated(dump("br1", "br2")).set.elements} == {("br1",), ("br2",)}
