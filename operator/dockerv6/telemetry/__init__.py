@@ -1,4 +1,4 @@
 """Logging, metrics and health.
 
-Duty: tell people what happens. Never: decide anything.
+Duty: report what happens. Never: decide.
 """

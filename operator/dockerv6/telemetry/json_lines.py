@@ -1,4 +1,4 @@
-"""Log lines for programs: one JSON object a line, with the fields at its top level."""
+"""Log lines for programs: one JSON object per line, with the fields at the top level."""
 
 import logging
 

@@ -1,10 +1,10 @@
-"""How log lines look and where they go. The standard library's logging everywhere; this only configures it.
+"""Configures the standard library's logging: formats for people and for systemd's journal, secrets hidden.
 
-Loggers say what happened in the message and to what in ``extra``::
+A message says what happened, and ``extra`` to what::
 
-    logger.warning("rules were gone", extra={"kind": "IPv6Network", "resource": "blog", "reason": "Drifted"})
+    logger.warning("rules were deleted", extra={"kind": "IPv6Network", "resource": "blog", "reason": "Drifted"})
 
-("name" would be the obvious key for a resource, but the standard library reserves it for the logger's.)
+(The standard library reserves the key "name" for the logger's.)
 """
 
 import json
@@ -34,7 +34,7 @@ def redacted(text: str) -> str:
 
 
 def is_secret(key: str) -> bool:
-    """Whether a field's name says that its value is nobody's business."""
+    """Whether a field's name says that its value is secret."""
     return _SECRET_KEY.search(key) is not None
 
 
@@ -53,7 +53,7 @@ _PRIORITY_DEBUG = 7
 
 
 def fields(record: logging.LogRecord) -> dict[str, object]:
-    """What the caller gave in `extra`, in its order, with secrets hidden."""
+    """The caller's `extra`, in its order, with secrets hidden."""
     return {
         key: HIDDEN if is_secret(key) else redacted(value) if isinstance(value, str) else value
         for key, value in vars(record).items()
@@ -62,16 +62,16 @@ def fields(record: logging.LogRecord) -> dict[str, object]:
 
 
 class TextLines(logging.Formatter):
-    """``2026-11-23T02:43:12.345Z WARNING rules were gone kind=IPv6Network resource=blog``, in UTC."""
+    """``2026-11-23T02:43:12.345Z WARNING rules were deleted kind=IPv6Network resource=blog``, in UTC."""
 
     def __init__(self, *, timestamps: bool) -> None:
-        """Format lines with or without their time and level, which systemd's journal keeps itself."""
+        """Format lines with or without time and level, which systemd's journal stores itself."""
         super().__init__()
         self._timestamps = timestamps
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line; a traceback follows on lines of its own."""
-        parts = [_harmless(redacted(record.getMessage()))]
+        """Format a record as one line, and its traceback as further lines."""
+        parts = [_escaped(redacted(record.getMessage()))]
         if self._timestamps:
             parts[:0] = [rfc3339_milliseconds(record.created), f"{record.levelname:<7}"]
         parts += [f"{key}={_value(value)}" for key, value in fields(record).items()]
@@ -84,27 +84,24 @@ class TextLines(logging.Formatter):
 
 
 class JournalLines(logging.Formatter):
-    """Puts the priority before every line, as systemd's journal reads it (sd-daemon(3)).
+    """Puts the priority before every line, for systemd's journal (sd-daemon(3)): each line is an entry of its own."""
 
-    Each line is an entry there, so one without it would have the default priority.
-    """
-
-    def __init__(self, inner: logging.Formatter) -> None:
-        """Format as `inner` does."""
+    def __init__(self, formatter: logging.Formatter) -> None:
+        """Add priorities to the lines of another formatter."""
         super().__init__()
-        self._inner = inner
+        self._formatter = formatter
 
     def format(self, record: logging.LogRecord) -> str:
-        """The inner lines with priorities."""
+        """Format a record as lines with priorities."""
         prefix = f"<{_priority(record.levelno)}>"
-        return "\n".join(prefix + line for line in self._inner.format(record).split("\n"))
+        return "\n".join(prefix + line for line in self._formatter.format(record).split("\n"))
 
 
 def rfc3339_milliseconds(seconds: float) -> str:
-    """Unix time in UTC with the three decimals that tell log lines apart."""
+    """Unix time as RFC 3339 in UTC, with milliseconds."""
     milliseconds = round(seconds * 1000)
-    moment = time.gmtime(milliseconds // 1000)
-    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', moment)}.{milliseconds % 1000:03d}Z"
+    whole = time.gmtime(milliseconds // 1000)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', whole)}.{milliseconds % 1000:03d}Z"
 
 
 def _priority(level: int) -> int:
@@ -113,18 +110,18 @@ def _priority(level: int) -> int:
 
 def _value(value: object) -> str:
     written = str(value)
-    return written if _PLAIN.fullmatch(written) else _harmless(json.dumps(written, ensure_ascii=False))
+    return written if _PLAIN.fullmatch(written) else _escaped(json.dumps(written, ensure_ascii=False))
 
 
-def _harmless(text: str) -> str:
-    """Escaped, so that a name out of a file or from the engine can't forge a line (CWE-117)."""
+def _escaped(text: str) -> str:
+    """Escape control characters: a name from a file or the engine must not forge a line (CWE-117)."""
     return _CONTROL.sub(lambda found: repr(found.group())[1:-1], text)
 
 
 Format = Literal["text", "json"]
 
 NOISY = ("asyncio", "docker", "pyroute2", "requests", "urllib3", "watchfiles")
-"""Libraries that tell their own life at info and debug: only their warnings are of use to an administrator."""
+"""Libraries whose info and debug messages are of no use to an administrator; only their warnings are logged."""
 
 LEVELS = {
     "debug": logging.DEBUG,
@@ -135,7 +132,7 @@ LEVELS = {
 
 
 def configure(line_format: Format, level: str, stream: TextIO, environment: Mapping[str, str] = os.environ) -> None:
-    """Send all logging, and warnings of Python, to the stream; what was configured before is dropped.
+    """Send all logging, and Python's warnings, to the stream. It replaces an earlier configuration.
 
     A stream that leads to systemd's journal gets no timestamps (the journal has its own) and priorities instead of
     level names.
@@ -169,7 +166,7 @@ def configure(line_format: Format, level: str, stream: TextIO, environment: Mapp
 
 
 def leads_to_journal(stream: TextIO, environment: Mapping[str, str]) -> bool:
-    """Whether systemd connected this very stream to its journal (the variable alone is inherited by every child)."""
+    """Whether systemd connected this stream to its journal. JOURNAL_STREAM alone is inherited by every child."""
     try:
         status = os.fstat(stream.fileno())
     except (OSError, ValueError, AttributeError):  # not a file: a buffer of a test, a closed stream
