@@ -54,7 +54,7 @@ def test_an_invalid_version_keeps_the_last_valid_one_applied(lab: Lab) -> None:
     assert network_id(engine, "blog") == before
     invalid = operator.cli("validate", str(operator.config_dir), check=False)
     assert invalid.returncode == 1
-    assert "blog.yaml:1:18: error: not YAML" in invalid.stdout
+    assert "blog.yaml:1:18: error: invalid YAML" in invalid.stdout
     operator.apply_yaml("blog.yaml", network_yaml("blog"))
     operator.wait_ready("ipv6network/blog")
 

@@ -25,7 +25,7 @@ def world(cell: Cell, farm: Farm, tmp_path_factory: pytest.TempPathFactory) -> I
     """A host of the cell with every network and container that the scenarios use."""
     station = farm.lend(cell.settings)
     lab = Lab(station.engine, station.neighbour, tmp_path_factory.mktemp("world"))
-    world = World(cell, lab, lab.operator())
+    world = World(lab, lab.operator(), cell)
     try:
         try:
             world.build()

@@ -7,10 +7,10 @@ own.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.e2e.cluster import network_yaml
+from tests.e2e.site import Site
 from tests.lab.net import HOST_ADDRESS, HOST_ADDRESS_V4, UPLINK
 from tests.lab.probe import Port, assert_closed, reach
 
@@ -18,10 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.lab.cells import Cell
-    from tests.lab.engine import Engine
-    from tests.lab.lab import Lab
-    from tests.lab.operator import Operator
-    from tests.lab.probe import Place
 
 ALL_SUBNETS = "fd12:3456:789a::/48"
 SECOND_ADDRESS = "2001:db8:0:1::3"
@@ -47,26 +43,12 @@ SUBNETS = {name: f"fd12:3456:789a:{number}::/64" for number, name in enumerate(_
 _RESPONDER = ("responder", "tcp/80-84", "udp/80-84", "sctp/80")
 
 
-@dataclass(slots=True)
-class World:
-    """The engine, the operator and the clients of a scenario. A `Place` is the network namespace of a client."""
+@dataclass(frozen=True, slots=True)
+class World(Site):
+    """The host of a cell with everything that the scenarios share."""
 
     cell: Cell
-    lab: Lab
-    operator: Operator
     _own: list[str] = field(default_factory=list)
-
-    @property
-    def engine(self) -> Engine:
-        return self.lab.engine
-
-    @property
-    def neighbour(self) -> Place:
-        return self.lab.neighbour.namespace.path
-
-    @property
-    def host(self) -> Place:
-        return self.engine.namespace.path
 
     @property
     def version(self) -> str:
@@ -83,18 +65,10 @@ class World:
         else:
             assert_closed(self.host, port)
 
-    def inside(self, container: str) -> Place:
-        """A container as a client."""
-        return Path(self.engine.container_netns(container))
-
-    def address(self, container: str, network: str) -> str:
-        """A container's IPv6 address."""
-        return self.engine.container_addresses(container, network)["6"]
-
-    def run(self, name: str, network: str, **options: object) -> str:
+    def run(self, name: str, network: str | None, **options: Any) -> str:
         """Start a container with the responder for one scenario; `forget` removes it."""
         self._own.append(name)
-        return self.engine.run(name, network, command=_RESPONDER, **options)  # type: ignore[arg-type]
+        return self.engine.run(name, network, command=_RESPONDER, **options)
 
     def forget(self) -> None:
         """Remove the containers of a scenario."""
