@@ -1,8 +1,8 @@
-"""Whether the host has what a macvlan or ipvlan network stands on: the parent, an interface of the host's own.
+"""Findings about the parent interface of a macvlan or ipvlan network.
 
-Measured with engines 20.10, 26.1 and 28.5; docs/macvlan.md tells all of it. What keeps the engine from making the
-network, or every container from being started on it, blocks; what merely may not work is doubtful. A network that
-exists is never taken down because of its parent: findings leave alone what is there.
+Measured with engines 20.10, 26.1 and 28.5; see docs/macvlan.md. A finding blocks if the engine can't create the network
+or can't start any container on it. Otherwise the condition is Unknown. An existing network is never removed because of
+its parent.
 """
 
 import re
@@ -19,31 +19,35 @@ from dockerv6.hostnet.model import Interface
 from dockerv6.planning.inputs import HostView, Observed
 from dockerv6.planning.plan import Finding
 
-SHARED_SINCE = (27, 0)  # older engines take one macvlan network a parent; of ipvlan, all take one (moby 528ffa9cae)
-L3S_SINCE = (23, 0)  # older engines refuse mode l3s, and ignore ipvlan_flag in silence (moby f70a9788c5)
+SHARED_SINCE = (
+    27,
+    0,
+)  # older engines allow one macvlan network per parent; all allow one ipvlan network (moby 528ffa9cae)
+L3S_SINCE = (23, 0)  # older engines refuse mode l3s and ignore ipvlan_flag (moby f70a9788c5)
 PASSTHRU = "passthru"
-RETRY = 30.0  # seconds until a parent is looked at again that others may have mended: the kernel tells of links only
+RETRY = 30.0
+"""Seconds until a parent is checked again. The kernel announces links, but not all that the findings depend on."""
 
 _VLAN = re.compile(r"(?P<base>[^.]+)\.0*(?P<vid>[1-9]\d{0,3})", re.ASCII)
-"""What engines make VLAN interfaces from: libnetwork, parseVlan()."""
+"""The names from which engines create VLAN interfaces: libnetwork, parseVlan()."""
 
 _HIGHEST_VID = 4094
 _SHARABLE = frozenset({"vrf"})
-"""Kinds of masters that leave their interfaces' packets to others: they don't use the kernel's one receive handler."""
+"""Kinds of masters that do not take the receive handler, of which an interface has one."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Case:
-    """One network, wished for or live, on one host."""
+    """One network, desired or live, on one host."""
 
     driver: str
-    mode: str  # "" for the engine's default
+    mode: str  # "": the engine's default
     parent: str
     subnets: tuple[IPv6Network, ...]
     host: HostView
     engine: EngineInfo | None
-    others: tuple[Network, ...]  # all but the network itself
-    live: Network | None  # the network, if it exists on this very parent
+    others: tuple[Network, ...]  # all except this one
+    live: Network | None  # this network, if it exists on this parent
 
     @property
     def layer3(self) -> bool:
@@ -51,21 +55,21 @@ class _Case:
 
 
 def parent_of(driver: str, options: Mapping[str, str]) -> str | None:
-    """The interface that the network stands on; None for other drivers, or where the engine makes one of its own."""
+    """The parent interface; None for other drivers, or if the engine creates a dummy interface."""
     return (options.get(PARENT) or None) if driver in (Driver.MACVLAN, Driver.IPVLAN) else None
 
 
 def shared_link(driver: str, options: Mapping[str, str]) -> str | None:
-    """The interface whose link containers are on beside the host's neighbours: its on-link prefix may well be theirs.
+    """The interface whose link the containers share with the host's neighbours, so that they may use its prefix.
 
-    None where the network needs a prefix that nobody else has: on a bridge, and in ipvlan's modes l3 and l3s.
+    None if the network needs a prefix of its own: on a bridge, and in ipvlan modes l3 and l3s.
     """
     routed = driver == Driver.IPVLAN and options.get(IPVLAN_MODE) in LAYER_3_MODES
     return None if routed else parent_of(driver, options)
 
 
 def watched_interfaces(driver: str, options: Mapping[str, str]) -> frozenset[str]:
-    """The interfaces whose coming, going and being set up or down concerns the network."""
+    """The interfaces whose creation, deletion or state change affects the network."""
     parent = parent_of(driver, options)
     if parent is None:
         return frozenset()
@@ -74,11 +78,11 @@ def watched_interfaces(driver: str, options: Mapping[str, str]) -> frozenset[str
 
 
 def parent_findings(wanted: NetworkSpec | Network, live: Network | None, observed: Observed) -> tuple[Finding, ...]:
-    """What a person should know about the parent. Nothing for other drivers, or without a parent.
+    """Why the network does not work on its parent. Empty for other drivers, or without a parent.
 
     Args:
-        wanted: what is asked for, or somebody else's network as it is.
-        live: the resource's own network, or that of somebody else, if there is one.
+        wanted: the desired network, or an observed one as it is.
+        live: the live network, own or observed.
         observed: the host, the engine and its networks.
     """
     parent = parent_of(wanted.driver, wanted.options)
@@ -104,7 +108,7 @@ def parent_findings(wanted: NetworkSpec | Network, live: Network | None, observe
 
 
 def ineffective_findings(spec: IPv6NetworkSpec, live: Network) -> tuple[Finding, ...]:
-    """What a resource asks in vain of somebody else's network, whose driver was not known when it was written."""
+    """Fields without effect on an observed network, because of its driver."""
     if live.driver not in (Driver.MACVLAN, Driver.IPVLAN):
         return ()
     routed = live.driver == Driver.IPVLAN and live.options.get(IPVLAN_MODE) in LAYER_3_MODES
@@ -136,45 +140,45 @@ def _too_old(case: _Case, options: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def _interface(case: _Case) -> Iterator[Finding]:
-    """The parent itself."""
-    if not case.host.interfaces:  # not known
+    """The parent interface itself."""
+    if not case.host.interfaces:  # the host has not been observed
         return
     interface = case.host.interfaces.get(case.parent)
     if interface is None:
-        yield from _gone(case, case.live) if case.live is not None else _missing(case)
+        yield from _deleted(case, case.live) if case.live is not None else _missing(case)
         return
     yield from _enslaved(case, interface)
     if not interface.up:
-        yield _doubt(
-            f"interface {case.parent} is down, and the engine leaves it so: nobody reaches the network's containers,"
-            f" nor they anybody outside; ip link set {case.parent} up"
+        yield _unknown(
+            f"interface {case.parent} is down, and the engine does not set it up, so the network's containers reach"
+            f" only one another; run ip link set {case.parent} up"
         )
     elif case.layer3:
         yield from _routing(case)
 
 
-def _gone(case: _Case, live: Network) -> Iterator[Finding]:
-    """It vanished under the network. That of a VLAN may have been made by the engine, which does so as it starts."""
+def _deleted(case: _Case, live: Network) -> Iterator[Finding]:
+    """The parent of a live network was deleted. The engine creates VLAN interfaces, but only when it starts."""
     vlan = _vlan(case.parent)
     if vlan is not None and vlan[0] in case.host.interfaces:
         base, vid = vlan
         remedy = (
-            f"restart the engine, or make it again (ip link add link {base} name {case.parent} type vlan id {vid};"
+            f"restart the engine, or create it again (ip link add link {base} name {case.parent} type vlan id {vid};"
             f" ip link set {case.parent} up), and then restart the containers"
         )
     else:
         remedy = (
-            "bring it back under this name, and then restart the containers (and the engine first, if it was started"
-            " while the interface was gone)"
+            "create it again with this name, then restart the containers (and before them the engine, if it was started"
+            " while the interface did not exist)"
         )
-    yield _fault(
-        f"interface {case.parent} of Docker network {live.name} is gone: its running containers lost the network, and"
-        f" none can be started; {remedy}"
+    yield _blocking(
+        f"interface {case.parent} of Docker network {live.name} was deleted: its running containers lost the network,"
+        f" and none can be started; {remedy}"
     )
 
 
 def _missing(case: _Case) -> Iterator[Finding]:
-    """There is none yet; the engine makes the interface of a VLAN, if what it is to be made of is there and up."""
+    """The parent does not exist. The engine creates a VLAN interface if its base interface exists and is up."""
     vlan = _vlan(case.parent)
     if vlan is None:
         bridges = {n.bridge for n in case.others}
@@ -182,107 +186,110 @@ def _missing(case: _Case) -> Iterator[Finding]:
             i.name for i in case.host.interfaces.values() if i.name not in bridges | {"lo"} and i.master is None
         )
         there = ", ".join(sorted(eligible)) or "none"
-        hint = "; engines make interfaces of VLANs only, named like eth0.100" if "." in case.parent else ""
-        yield _fault(
+        hint = "; the engine creates only VLAN interfaces, with names like eth0.100" if "." in case.parent else ""
+        yield _blocking(
             f"there is no interface {case.parent} on this host; correct spec.options.{PARENT} (there are: {there}), or"
-            f" bring it up: the network is made when it appears{hint}"
+            f" create the interface{hint}"
         )
         return
     base = case.host.interfaces.get(vlan[0])
     if base is None:
-        yield _fault(
-            f"there is no interface {vlan[0]} on this host to make VLAN interface {case.parent} of; correct"
-            f" spec.options.{PARENT}, or bring it up: the network is made when it appears"
+        yield _blocking(
+            f"there is no interface {vlan[0]} on this host, which VLAN interface {case.parent} needs; correct"
+            f" spec.options.{PARENT}, or create the interface"
         )
     elif not base.up:
-        yield _fault(
-            f"interface {base.name} is down, and the engine makes VLAN interface {case.parent} only of one that is up;"
-            f" ip link set {base.name} up"
+        yield _blocking(
+            f"interface {base.name} is down, so the engine can't create VLAN interface {case.parent};"
+            f" run ip link set {base.name} up"
         )
 
 
 def _enslaved(case: _Case, interface: Interface) -> Iterator[Finding]:
-    """The kernel gives an interface's packets to one taker only: to a bridge or bond, or to macvlan, or to ipvlan."""
+    """The kernel passes an interface's packets to one receiver: a bridge or bond, or macvlan, or ipvlan."""
     if interface.master is None:
         return
     master = next((i for i in case.host.interfaces.values() if i.index == interface.master), None)
     if master is None or master.kind in _SHARABLE:
         return
-    yield _fault(
-        f"interface {case.parent} belongs to {master.kind} {master.name}, which takes all its packets, so that no"
-        f" container can be started on it; write spec.options.{PARENT}: {master.name}, or"
+    yield _blocking(
+        f"interface {case.parent} is a port of {master.kind} {master.name}, which receives all its packets, so no"
+        f" container can be started on it; set spec.options.{PARENT}: {master.name}, or run"
         f" ip link set {case.parent} nomaster"
     )
 
 
 def _routing(case: _Case) -> Iterator[Finding]:
-    """Modes l3 and l3s: the host routes for the containers, and nobody speaks neighbour discovery for them."""
+    """Modes l3 and l3s: the host routes for the containers, without neighbour discovery."""
     routes = case.host.routes
     if routes and not any(r.interface == case.parent for r in routes):
-        yield _doubt(
-            f"interface {case.parent} has no IPv6, and mode {case.mode} sends by the host's own routes; give it an"
-            f" address (and see that net.ipv6.conf.{case.parent}.disable_ipv6 is 0)"
+        yield _unknown(
+            f"interface {case.parent} has no IPv6, and mode {case.mode} uses the host's routes; give it an address, and"
+            f" check that net.ipv6.conf.{case.parent}.disable_ipv6 is 0"
         )
     held = case.host.interfaces[case.parent].addresses
     address = next((a for a in held if any(s.subnet_of(a.network) for s in case.subnets)), None)
     if address is not None:
-        yield _doubt(
-            f"{case.parent} is on {address.network}, and in mode {case.mode} nobody answers its neighbours when they"
-            f" ask for a container there; choose a subnet that the router sends to {address.ip}, or mode l2"
+        yield _unknown(
+            f"{case.parent} is on {address.network}, and in mode {case.mode} nothing answers neighbour solicitations"
+            f" for containers there; choose a subnet that the router routes to {address.ip}, or use mode l2"
         )
 
 
 def _users(case: _Case, *, passthru: bool) -> Iterator[Finding]:
-    """Other networks that have to do with the same interface."""
-    # whom the engine gave the parent already, in the same way, it gave it beside whoever is there
+    """Other networks on the same interface."""
+    # a live network with the same mode: the engine has accepted it next to the others
     held = case.live is not None and (case.live.options.get(MACVLAN_MODE) == PASSTHRU) == passthru
     bridge = next((n for n in case.others if n.bridge == case.parent), None)
     if bridge is not None:
-        yield _doubt(
-            f"{case.parent} is the bridge of Docker network {bridge.name}: containers there and here reach one another"
-            f" past its isolation; write another spec.options.{PARENT}, or attach the containers to {bridge.name}"
+        yield _unknown(
+            f"{case.parent} is the bridge of Docker network {bridge.name}, so containers of the two networks reach one"
+            f" another despite isolation; set another spec.options.{PARENT}, or attach the containers to {bridge.name}"
         )
     for other in case.others:
         if parent_of(other.driver, other.options) != case.parent:
             continue
         if other.driver != case.driver:
-            yield _doubt(
-                f"interface {case.parent} is {other.driver} network {other.name}'s too, and the kernel serves one of"
-                f" the drivers at a time: while a container of one network runs, none of the other can be started;"
-                f" write another spec.options.{PARENT}, such as a VLAN of it"
+            yield _unknown(
+                f"{other.driver} network {other.name} uses interface {case.parent} too, and the kernel allows one"
+                f" driver at a time: while a container of one network runs, none of the other can be started;"
+                f" set another spec.options.{PARENT}, such as a VLAN of it"
             )
         elif not held and not _share(case, other, passthru=passthru):
-            yield _fault(_taken(case, other, passthru=passthru))
+            yield _blocking(_taken(case, other, passthru=passthru))
 
 
 def _share(case: _Case, other: Network, *, passthru: bool) -> bool:
-    """Whether the engine takes two networks of a driver on one parent."""
+    """Whether the engine allows two networks of a driver on one parent."""
     if case.driver != Driver.MACVLAN or (case.engine is not None and case.engine.release < SHARED_SINCE):
         return False
     return not passthru and other.options.get(MACVLAN_MODE) != PASSTHRU
 
 
 def _taken(case: _Case, other: Network, *, passthru: bool) -> str:
-    remedy = f"write another spec.options.{PARENT}, such as a VLAN of it"
+    remedy = f"set another spec.options.{PARENT}, such as a VLAN of it"
     if case.driver == Driver.MACVLAN and case.engine is not None and case.engine.release < SHARED_SINCE:
-        remedy += ", or upgrade the engine to 27.0 or later, which let macvlan networks share one"
-    alone = " alone (mode passthru)" if passthru or other.options.get(MACVLAN_MODE) == PASSTHRU else ""
-    return f"interface {case.parent} is Docker network {other.name}'s, and the engine gives it to one{alone}; {remedy}"
+        remedy += ", or upgrade the engine to 27.0 or later, where macvlan networks can share a parent"
+    exclusive = " (mode passthru)" if passthru or other.options.get(MACVLAN_MODE) == PASSTHRU else ""
+    return (
+        f"Docker network {other.name} uses interface {case.parent}, and the engine allows only one network on"
+        f" it{exclusive}; {remedy}"
+    )
 
 
 def _vlan(parent: str) -> tuple[str, int] | None:
-    """The base and the number of a VLAN's interface, if the engine can make it from its name."""
+    """The base interface and the VLAN id, if the engine can create the interface from its name."""
     match = _VLAN.fullmatch(parent)
     if match is None or int(match["vid"]) > _HIGHEST_VID:
         return None
     return match["base"], int(match["vid"])
 
 
-def _fault(message: str) -> Finding:
+def _blocking(message: str) -> Finding:
     return Finding(ConditionType.NETWORK_READY, Reason.PARENT_NOT_READY, message, retry=RETRY)
 
 
-def _doubt(message: str) -> Finding:
+def _unknown(message: str) -> Finding:
     return Finding(
         ConditionType.NETWORK_READY, Reason.PARENT_NOT_READY, message, blocks=False, retry=RETRY, unknown=True
     )

@@ -186,7 +186,7 @@ class TestSteps:
         alone = replace(both, external_prefixes=(new,))
         assert ndp_proxy_steps([alone], [alone], [at(inner[5])], view) == ()
         assert unclaimed_proxy_entries(view, [alone]) == (
-            RemoveProxyNeighbour("eth0", old[5], "nothing asks to answer for it any more"),
+            RemoveProxyNeighbour("eth0", old[5], "no resource asks for it"),
         )
 
     def test_a_resource_without_answers_needs_nothing(self) -> None:
@@ -246,8 +246,8 @@ class TestFindings:
             (host(ETH0), "there is no interface eth1 (there are: eth0, v6-blog)"),
             (host(ETH0, replace(ETH1, up=False)), "ip link set eth1 up"),
             (host(proxy_ndp={}), "interface eth1 has no IPv6"),
-            (host(ETH0, replace(ETH1, master=2)), "interface eth1 is a port of eth0: name that one"),
-            (host(ETH0, replace(ETH1, kind="bridge")), "eth1 is a bridge with guests behind it"),
+            (host(ETH0, replace(ETH1, master=2)), "interface eth1 is a port of eth0; name that one"),
+            (host(ETH0, replace(ETH1, kind="bridge")), "eth1 is a bridge without a default route"),
         ],
     )
     def test_the_interface_that_was_asked_for_is_of_no_use(self, view: HostView, said: str) -> None:
@@ -266,7 +266,7 @@ class TestFindings:
         failing = nic("eth0", "2001:db8:1::2/64", f"{A}/64", tentative=frozenset({A}), dad_failed=frozenset({A}))
         (found,) = ndp_proxy_findings([BLOG], [at(A)], host(failing))
         assert found.reason == "DuplicateAddress"
-        assert f"{A} is somebody else's on eth0" in found.message
+        assert f"{A} is used by another host on eth0" in found.message
         assert ndp_proxy_steps([BLOG], [BLOG], [at(A)], host(failing)) == ()
 
     def test_many_duplicates_are_counted_rather_than_listed(self) -> None:
