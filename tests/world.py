@@ -39,6 +39,7 @@ from dockerv6.store.memory import MemoryStore
 from dockerv6.store.model import Event, StoredObject
 from dockerv6.telemetry.health import StuckWork
 from dockerv6.telemetry.metrics import Metrics
+from tests.condition_rules import check_conditions
 from tests.fakes.clock import FakeClock
 from tests.fakes.dockerd.versions import ENGINE_28_5, EngineVersion
 from tests.fakes.firewall.backend import FakeHostFilter
@@ -175,7 +176,7 @@ class Host:
     async def conditions(self, name: str, kind: str = NETWORK) -> Conditions:
         """The conditions of its status, which must keep the rules."""
         found = conditions_before(await self.stored(name, kind))
-        cond.check(found)
+        check_conditions(found)
         return found
 
     async def condition(self, name: str, type_: str, kind: str = NETWORK) -> Condition | None:

@@ -15,8 +15,8 @@ from dockerv6.api.conditions import (
     remove,
     set_condition,
     to_json,
-    violations,
 )
+from tests.condition_rules import violations
 from tests.property.strategies_api import condition_lists, conditions
 
 

@@ -9,7 +9,6 @@ from ipaddress import IPv6Address, IPv6Network
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from dockerv6.api import conditions as cond
 from dockerv6.api.kinds import NETWORK
 from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.controller import garbage
@@ -20,6 +19,7 @@ from dockerv6.dockerd.port import EngineConflict, EngineError, EngineUnavailable
 from dockerv6.planning import network as planning
 from dockerv6.planning.host.sysctls import FORWARDING
 from dockerv6.reconciler.handler import TemporaryError
+from tests.condition_rules import check_conditions
 from tests.fakes.dockerd.versions import ENGINE_20_10, ENGINE_28_5
 from tests.simulation.effects import EFFECTS
 from tests.simulation.resources import network
@@ -147,7 +147,7 @@ async def check_settled(bench: Bench, *, stuck_is_fine: bool = True) -> None:
             wish, await observe_network(wish, stored, bench.context), bench.context.inventory.holdings
         )
         assert plan.empty or (stuck_is_fine and any(type(s).__name__ == "CreateNetwork" for s in plan.steps)), plan
-        cond.check(conditions_before(await bench.host.stored(stored.name)))
+        check_conditions(conditions_before(await bench.host.stored(stored.name)))
     held = await bench.host.ledger.allocations()
     for i, one in enumerate(held):
         for other in held[i + 1 :]:

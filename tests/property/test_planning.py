@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dockerv6.api import conditions as cond
 from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.api.network import ManagementPolicy
 from dockerv6.dockerd.model import Attachment, Network
@@ -37,6 +36,7 @@ from dockerv6.planning.steps import (
     SetSysctl,
     UpdateFirewall,
 )
+from tests.condition_rules import check_conditions
 from tests.property.strategies_api import networks, pools, subnets
 from tests.simulation.resources import pool
 from tests.unit.planning.scene import (
@@ -285,7 +285,7 @@ def test_the_rules_of_conditions_hold(
     problem: str,
 ) -> None:
     found = conditions_of((), StatusInputs(NOW, 1, plan_network(*scene), retry=retry, held=held, problem=problem))
-    cond.check(found)
+    check_conditions(found)
     assert {c.type for c in found} >= {"Ready", "Accepted", *NETWORK_DOMAIN}
 
 

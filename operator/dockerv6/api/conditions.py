@@ -5,7 +5,6 @@ Rules (https://fluxcd.io/flux/components/kustomize/kustomizations/#conditions, s
 ``last_transition_time`` moves only when the status changes. Reasons are CamelCase and stable.
 """
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -14,9 +13,6 @@ from typing import Literal
 from dockerv6.lib.timeformat import parse_rfc3339, rfc3339
 
 Status = Literal["True", "False", "Unknown"]
-
-_REASON = re.compile(r"[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?", re.ASCII)
-"""The pattern of metav1.Condition."""
 
 
 class ConditionType(StrEnum):
@@ -127,12 +123,6 @@ def get(conditions: Iterable[Condition], type_: str) -> Condition | None:
     return next((condition for condition in conditions if condition.type == type_), None)
 
 
-def is_true(conditions: Iterable[Condition], type_: str) -> bool:
-    """Whether the condition is present and True."""
-    condition = get(conditions, type_)
-    return condition is not None and condition.status == "True"
-
-
 def set_condition(conditions: Iterable[Condition], new: Condition) -> Conditions:
     """Replace the condition of the same type.
 
@@ -160,47 +150,6 @@ def merge(old: Iterable[Condition], new: Iterable[Condition]) -> Conditions:
         before = get(kept, condition.type)
         result = set_condition(result if before is None else (*remove(result, condition.type), before), condition)
     return result
-
-
-def violations(conditions: Iterable[Condition]) -> tuple[str, ...]:
-    """The violated rules of this module; empty when all hold."""
-    present = tuple(conditions)
-    types = [condition.type for condition in present]
-    found = [f"{name} is present more than once" for name in sorted(set(types)) if types.count(name) > 1]
-    if ConditionType.READY not in types:
-        found.append("Ready is missing")
-    found += [
-        f"{c.type} is abnormal-true, but has status {c.status}"
-        for c in present
-        if c.type in ABNORMAL_TRUE and c.status != "True"
-    ]
-    if {ConditionType.RECONCILING, ConditionType.STALLED} <= set(types):
-        found.append("Reconciling and Stalled are both present")
-    if is_true(present, ConditionType.READY):
-        found += [
-            f"Ready is True beside {name}"
-            for name in (ConditionType.RECONCILING, ConditionType.STALLED)
-            if name in types
-        ]
-    for condition in present:
-        if not _REASON.fullmatch(condition.reason):
-            found.append(f"{condition.type} has the reason {condition.reason!r}")
-        if not condition.message:
-            found.append(f"{condition.type} has no message")
-        if condition.observed_generation < 0 or condition.last_transition_time < 0:
-            found.append(f"{condition.type} has a negative generation or time")
-    return tuple(found)
-
-
-def check(conditions: Iterable[Condition]) -> None:
-    """Assert the rules of this module.
-
-    Raises:
-        AssertionError: a rule is violated.
-    """
-    found = violations(conditions)
-    if found:
-        raise AssertionError("; ".join(found))
 
 
 def to_json(conditions: Iterable[Condition]) -> list[dict[str, object]]:

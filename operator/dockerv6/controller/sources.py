@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 
+from dockerv6.api.conditions import Reason
 from dockerv6.controller.context import Context
 from dockerv6.controller.garbage import GARBAGE, HELD_RESOURCES, HELD_RETRY, prune_confirmed, record_held
 from dockerv6.controller.prefixes import PREFIXES, track_prefixes
@@ -93,7 +94,7 @@ class SourceKeeper:
         owners = {d: i for i in snapshot.invalid for d in i.diagnostics}
         for problem in problems:
             if problem not in self._reported:
-                await self._context.events.warning("Source", "files", "SourceUnavailable", problem)
+                await self._context.events.warning("Source", "files", Reason.SOURCE_UNAVAILABLE, problem)
         for diagnostic in snapshot.diagnostics:
             if str(diagnostic) not in self._reported:
                 owner = owners.get(diagnostic)

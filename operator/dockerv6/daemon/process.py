@@ -15,7 +15,7 @@ from random import Random
 from prometheus_client import CollectorRegistry
 
 from dockerv6.api import conditions as cond
-from dockerv6.api.conditions import ConditionType
+from dockerv6.api.conditions import ConditionType, Reason
 from dockerv6.controller.context import Context
 from dockerv6.controller.garbage import remove_everything
 from dockerv6.controller.operator import Operator
@@ -121,7 +121,7 @@ async def _apply(settings: Settings, limit: float) -> tuple[ApplyResult, ...]:
 def _result(stored: StoredObject) -> ApplyResult:
     ready = cond.get(conditions_before(stored), ConditionType.READY)
     if ready is None:
-        return ApplyResult(stored.kind, stored.name, False, "Progressing", "it has not been reconciled yet")
+        return ApplyResult(stored.kind, stored.name, False, Reason.PROGRESSING, "it has not been reconciled yet")
     current = stored.status.get("observedGeneration") == stored.generation and not stored.problem
     return ApplyResult(stored.kind, stored.name, current and ready.status == "True", str(ready.reason), ready.message)
 

@@ -6,16 +6,14 @@ from dockerv6.api.conditions import (
     Condition,
     Reason,
     Status,
-    check,
     from_json,
     get,
-    is_true,
     merge,
     remove,
     set_condition,
     to_json,
-    violations,
 )
+from tests.condition_rules import check_conditions, is_true, violations
 
 
 def condition(
@@ -74,7 +72,7 @@ def test_a_merge_keeps_times_and_drops_what_is_gone() -> None:
 def test_broken_rules_are_named(present: tuple[Condition, ...], words: str) -> None:
     assert any(words in found for found in violations(present))
     with pytest.raises(AssertionError, match=words):
-        check(present)
+        check_conditions(present)
 
 
 def test_json_is_as_in_kubernetes() -> None:

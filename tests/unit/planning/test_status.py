@@ -15,6 +15,7 @@ from dockerv6.planning.status import (
     suspended_conditions,
 )
 from dockerv6.planning.steps import CreateNetwork, RemoveNetwork, UpdateFirewall
+from tests.condition_rules import check_conditions
 from tests.simulation.resources import pool
 from tests.unit.planning.scene import (
     NOW,
@@ -44,7 +45,7 @@ def plan(*findings: Finding, drift: tuple[str, ...] = ()) -> Plan:
 def say(plan: Plan = NOTHING, before: Conditions = (), **more: object) -> Conditions:
     verdict = replace(StatusInputs(NOW, 2, plan), **more)  # type: ignore[arg-type]
     found = conditions_of(before, verdict)
-    cond.check(found)
+    check_conditions(found)
     return found
 
 
@@ -212,7 +213,7 @@ class TestSuspended:
     def said(self, before: Conditions = (), **more: object) -> dict[str, tuple[str, str]]:
         verdict = replace(StatusInputs(NOW, 2, NOTHING), **more)  # type: ignore[arg-type]
         found = suspended_conditions(before, verdict, "it is suspended")
-        cond.check(found)
+        check_conditions(found)
         return short(found)
 
     def test_what_was_never_looked_at_is_unknown(self) -> None:

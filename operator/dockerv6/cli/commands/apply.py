@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import click
 
+from dockerv6.api.conditions import ConditionType, Reason
 from dockerv6.cli.options import DURATION, ExampleCommand, clock_of, with_settings
 from dockerv6.cli.printers.table import plain
 from dockerv6.cli.selection import full_name
@@ -144,7 +145,7 @@ def apply_statuses(snapshot: "Snapshot", stored: Iterable[StoredObject]) -> tupl
     found = []
     for key in sorted({*digests, *invalid, *(key for key, each in by_key.items() if each.file)}):
         if key in invalid:
-            found.append(ApplyStatus(*key, ready=False, reason="InvalidSpec", message=invalid[key], final=True))
+            found.append(ApplyStatus(*key, ready=False, reason=Reason.INVALID_SPEC, message=invalid[key], final=True))
         elif key in digests:
             found.append(_status_of_file(key, digests[key], by_key.get(key)))
         else:
@@ -157,20 +158,20 @@ def _status_of_file(key: Key, digest: str, stored: StoredObject | None) -> Apply
         return _in_progress(key, "the daemon has not read its file yet")
     if stored.status.get("observedGeneration") != stored.generation:
         return _in_progress(key, "the daemon has not reconciled its newest version yet")
-    condition = condition_of(stored, "Ready")
+    condition = condition_of(stored, ConditionType.READY)
     ready = condition.get("status") == "True"
-    stalled = bool(condition_of(stored, "Stalled"))
-    reason, message = str(condition.get("reason", "Progressing")), str(condition.get("message", ""))
+    stalled = bool(condition_of(stored, ConditionType.STALLED))
+    reason, message = str(condition.get("reason", Reason.PROGRESSING)), str(condition.get("message", ""))
     return ApplyStatus(*key, ready=ready, reason=reason, message=message, final=ready or stalled)
 
 
 def _status_of_deleted(stored: StoredObject) -> ApplyStatus:
-    held = condition_of(stored, "PruneHeld")
-    condition = held or (condition_of(stored, "Ready") if stored.deleting_since is not None else {})
+    held = condition_of(stored, ConditionType.PRUNE_HELD)
+    condition = held or (condition_of(stored, ConditionType.READY) if stored.deleting_since is not None else {})
     message = str(condition.get("message") or "its file was deleted; the daemon will delete it")
-    reason = str(condition.get("reason") or "Deleting")
+    reason = str(condition.get("reason") or Reason.DELETING)
     return ApplyStatus(stored.kind, stored.name, ready=False, reason=reason, message=message, final=bool(held))
 
 
 def _in_progress(key: Key, message: str) -> ApplyStatus:
-    return ApplyStatus(*key, ready=False, reason="Progressing", message=message, final=False)
+    return ApplyStatus(*key, ready=False, reason=Reason.PROGRESSING, message=message, final=False)

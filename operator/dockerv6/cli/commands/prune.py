@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from dockerv6.api.conditions import ConditionType, Reason
 from dockerv6.cli.options import ExampleCommand, clock_of, setting_option
 from dockerv6.cli.printers.objects import NONE
 from dockerv6.cli.printers.table import TextTable, age
@@ -14,11 +15,8 @@ from dockerv6.cli.state import StateDirectory, condition_of
 if TYPE_CHECKING:
     from dockerv6.store.model import Document, Event, StoredObject
 
-_PRUNE_HELD = "PruneHeld"
-"""The condition of held resources, and the reason of the event about Docker networks without a resource."""
-
 _RECENT = 3600.0
-"""Seconds for which that event counts as current: the daemon repeats it while networks are held."""
+"""Seconds for which an event about Docker networks without a resource is current: the daemon repeats it."""
 
 
 @click.command(
@@ -41,8 +39,10 @@ def command(ctx: click.Context, *, confirm: bool, state_dir: str) -> None:
     """
     state = StateDirectory(Path(state_dir))
     now = clock_of(ctx).now()
-    held = [stored for stored in state.objects() if condition_of(stored, _PRUNE_HELD).get("status") == "True"]
-    orphaned = [e for e in state.events("Host") if e.reason == _PRUNE_HELD and now - e.last_seen <= _RECENT]
+    held = [
+        stored for stored in state.objects() if condition_of(stored, ConditionType.PRUNE_HELD).get("status") == "True"
+    ]
+    orphaned = [e for e in state.events("Host") if e.reason == Reason.PRUNE_HELD and now - e.last_seen <= _RECENT]
     if not held and not orphaned:
         click.echo("No deletions are held back.")
         return

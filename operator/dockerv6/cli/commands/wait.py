@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from dockerv6.api.conditions import ConditionType
 from dockerv6.api.kinds import KINDS
 from dockerv6.cli.options import DURATION, ExampleCommand, click_type, clock_of, setting_option
 from dockerv6.cli.printers.table import plain
@@ -50,7 +51,7 @@ class AwaitedState:
             return "it does not exist"
         if self.deletion:
             deletion = "it is being deleted" if stored.deleting_since is not None else "it is not being deleted"
-            return f"{deletion}; {_condition_text(stored, 'Ready')}"
+            return f"{deletion}; {_condition_text(stored, ConditionType.READY)}"
         if self.readiness and _outdated(stored):
             return _outdated(stored)
         if stored.status.get("observedGeneration") != stored.generation:
@@ -64,7 +65,7 @@ class AwaitedState:
 def _outdated(stored: StoredObject) -> str:
     """Why a resource does not count as Ready whatever its status: its file was changed or deleted."""
     if stored.deleting_since is not None:
-        return f"it is being deleted; {_condition_text(stored, 'Ready')}"
+        return f"it is being deleted; {_condition_text(stored, ConditionType.READY)}"
     if stored.problem:
         return f"its newest version is invalid: {plain(stored.problem)}"
     return ""
