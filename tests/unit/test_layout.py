@@ -1,4 +1,4 @@
-"""The layout's laws that import-linter has no contract for; the others are in .importlinter."""
+"""Rules of the layout that import-linter can't express; the others are in .importlinter."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ROOT = Path(__file__).parents[2]
 _PACKAGE = _ROOT / "operator" / "dockerv6"
 _PACKAGES = sorted(_PACKAGE.rglob("__init__.py"))
 
-# below and beside planning: values, pure rules, and nothing that could do anything
+# the modules outside planning that it may import: values and pure rules
 _PLANNING_SEES = {
     *("api", "lib", "planning"),
     *("dockerd.model", "firewall.model", "hostnet.model", "source.model", "store.model"),
@@ -25,7 +25,7 @@ _PLANNING_SEES = {
     *(f"firewall.{name}" for name in ("rectangles", "render", "ruleset", "translating")),
     *("ipam.block", "ipam.ledger"),
 }
-# what makes a start slow: loaded by the verbs that need it and by nobody else
+# slow imports, which only the commands that need them may load
 _HEAVY = ("pydantic", "docker", "requests", "iptc", "watchfiles", "prometheus_client", "asyncio", "yaml")
 
 
