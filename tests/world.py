@@ -1,8 +1,8 @@
-"""A simulated host with an operator on it: the shipped fakes, coupled where the real ones are.
+"""A simulated host with an operator on it: the fakes, coupled like the real adapters.
 
 `Host` is what survives a restart of the operator: the engine, the kernel, the packet filter, the state directory, the
-files. `Host.bench` gives a fresh operator's workbench on it, to call handlers one by one; `Host.running` a whole
-operator on the fake clock.
+files. `Host.bench` gives a new operator's context, to call handlers one by one; `Host.running` runs a whole operator on
+the fake clock.
 """
 
 import asyncio
@@ -88,24 +88,24 @@ class Host:
         self.files = Files()
 
     def context(self) -> Context:
-        """A fresh operator's workbench, as after a start of its process."""
+        """A new operator's context, as after a start of its process."""
         inventory = Inventory(self.store, self.ledger)
         world = World(self.engine, self.net, self.clock)
-        keeper = FirewallReconciler(self.firewall, self.filter, inventory, world, self.settings.identity)
+        firewall = FirewallReconciler(self.firewall, self.filter, inventory, world, self.settings.identity)
         return Context(
             settings=self.settings,
             clock=self.clock,
             store=self.store,
             inventory=inventory,
             world=world,
-            firewall=keeper,
+            firewall=firewall,
             events=EventRecorder(self.store, self.clock),
             recreations=InFlightRecreations(self.store),
             entropy=lambda count: bytes(range(1, count + 1)),
         )
 
     async def bench(self, *resources: Resource) -> "Bench":
-        """A fresh operator that has loaded its state, with these resources accepted."""
+        """A new operator that has loaded its state, with these resources accepted."""
         bench = Bench(self, self.context())
         await bench.context.inventory.load()
         await bench.accept(*resources)
@@ -137,7 +137,7 @@ class Host:
         )
 
     async def remove_by_hand(self, name: str) -> None:
-        """As by `docker network disconnect -f` for everybody and `docker network rm`."""
+        """As by `docker network disconnect -f` for each container and `docker network rm`."""
         there = await self.engine.network(name)
         assert there is not None
         for endpoint in there.endpoints or ():
@@ -198,7 +198,7 @@ class Host:
         )
 
     def ports(self) -> dict[str, str]:
-        """Where the ports in our table lead to: "tcp 8080 ::" to "web:80", or to an address that nobody has."""
+        """Where the ports in our table lead to: "tcp 8080 ::" to "web:80", or to an address without a container."""
         names = {end.ipv6: c.name for c in self.engine.list_containers() for end in c.endpoints}
         return {
             f"{protocol} {port} {at or '::'}": f"{names.get(target, target)}:{number}"
@@ -230,7 +230,7 @@ class Host:
 
 @dataclass
 class Bench:
-    """An operator's workbench, to be used by hand."""
+    """An operator's context, whose handlers are called by hand."""
 
     host: Host
     context: Context
@@ -279,7 +279,7 @@ class Bench:
 
 @dataclass
 class Running:
-    """An operator at work."""
+    """A running operator."""
 
     host: Host
     context: Context

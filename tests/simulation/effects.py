@@ -1,4 +1,4 @@
-"""Everything that an operator does to the world, and the moment at which its process ends."""
+"""Every change that an operator makes, and the end of its process at one of them."""
 
 import asyncio
 import inspect
@@ -19,7 +19,7 @@ EFFECTS = {
 
 
 async def _nothing() -> None:
-    """Nobody looks."""
+    """Observe nothing."""
 
 
 @dataclass

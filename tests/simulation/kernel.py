@@ -33,7 +33,7 @@ class CoupledEngine(FakeEngine):
         self._veths: dict[tuple[str, str], str] = {}  # by container and network
         self._sockets: frozenset[Listener] = frozenset()  # of the userland proxy
         self._proxy = userland_proxy
-        self._booted = False  # its own networks are told of while it is made
+        self._booted = False  # no notifications for its own networks while it is built
         super().__init__(profile, userland_proxy=userland_proxy)
         self._booted = True
 
@@ -52,7 +52,7 @@ class CoupledEngine(FakeEngine):
     def start_container(self, container_id: str) -> None:
         try:
             super().start_container(container_id)
-        finally:  # one that failed to start has no ends, and nobody tells
+        finally:  # one that failed to start has no endpoints, and there is no event
             self._plug_ends()
 
     def _plug_ends(self) -> None:

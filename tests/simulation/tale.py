@@ -1,4 +1,4 @@
-"""A host, its provider and its people, told as a story: what happens, and what must be so at every moment."""
+"""A host, its provider and its users: what happens to them, and what must hold at every moment."""
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, suppress
@@ -51,14 +51,14 @@ class Tale:
     def __init__(self, strategies: tuple[str, ...], budget: int, profile: EngineVersion = ENGINE_28_5) -> None:
         self.host = Host(profile)
         self.provider = Provider(self.host)
-        self.forbidden: tuple[IPv6Network, str] | None = None  # a prefix, and whom it is refused; "": to anybody
+        self.forbidden: tuple[IPv6Network, str] | None = None  # a prefix, and the container that is refused it; "": all
         self._guard()
         self.power = Power(self.host, self.look)
         self.budget = budget
         # by network and container
         self.wished: dict[str, dict[str, Attachment]] = {name: {} for name in (*NETWORKS, INSIDE)}
         self.restless: set[str] = set()  # containers whose addresses the engine may have chosen anew
-        self.inside = ""  # id of the Docker network that nobody has a reason to touch
+        self.inside = ""  # id of the Docker network that must not be touched
         self.wrong: list[object] = []
         self._serial = 0
         self._running: AbstractAsyncContextManager[Running] | None = None
@@ -74,7 +74,7 @@ class Tale:
     # What must be so
 
     def away(self) -> list[str]:
-        """Networks that are not there, or not with everybody."""
+        """Networks that are missing, or miss a container."""
         return sorted(name for name in NETWORKS if not self.wished[name].keys() <= self._attached(name).keys())
 
     async def look(self) -> None:
@@ -197,11 +197,11 @@ class Tale:
     # What goes wrong
 
     def refuse(self, method: str) -> None:
-        """The engine says no, the next time."""
+        """The engine refuses the next call."""
         self.host.engine.fail_next(method, EngineConflict("no"))
 
     def lose(self, method: str, *, after: bool) -> None:
-        """The engine's answer, or what it was asked, is lost, the next time."""
+        """The next request, or its response, is lost."""
         self.host.engine.fail_next(method, EngineUnavailable("no answer"), after=after)
 
     def down(self) -> None:

@@ -59,5 +59,5 @@ async def ends(host: Host, name: str) -> dict[str, tuple[int, tuple[str, ...]]]:
 
 
 def done(host: Host) -> list[str]:
-    """What the engine was told to change."""
+    """The requests that change something, in order."""
     return [call.method for call in host.engine.calls if call.method in CHANGING]

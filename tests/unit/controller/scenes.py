@@ -1,11 +1,11 @@
-"""Steps that tests of the network handlers begin with."""
+"""Scenes that tests of the network reconcile begin with."""
 
 from tests.simulation.resources import network
 from tests.world import Bench, Host
 
 
 async def applied(host: Host, **spec: object) -> Bench:
-    """A network that is as it should be, and that everybody has seen so."""
+    """A network that has converged."""
     bench = await host.bench(network("blog", **spec))
     await bench.reconcile()
     bench.invalidate_all()
@@ -14,11 +14,11 @@ async def applied(host: Host, **spec: object) -> Bench:
 
 
 async def again(bench: Bench, name: str = "blog") -> None:
-    """Look again after something has happened."""
+    """Reconcile after a change, with all caches stale."""
     bench.invalidate_all()
     await bench.reconcile(name)
 
 
 async def restart(host: Host) -> Bench:
-    """Another process on the same state."""
+    """A new process with the same state."""
     return await host.bench()

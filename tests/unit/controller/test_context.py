@@ -23,7 +23,7 @@ async def test_events_are_kept_and_logged(caplog: pytest.LogCaptureFixture) -> N
     assert [r.levelname for r in caplog.records] == ["INFO", "WARNING"]
 
 
-async def test_what_is_said_again_and_again_is_logged_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_repeated_event_is_logged_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
     clock = FakeClock()
     reporter = EventRecorder(MemoryStore(), clock)
     with caplog.at_level(logging.INFO, "dockerv6.events"):
@@ -35,7 +35,7 @@ async def test_what_is_said_again_and_again_is_logged_once_a_minute(caplog: pyte
     assert [r.message for r in caplog.records] == ["it waits"] * 2 + ["it waits for others"] * 2
 
 
-async def test_telling_does_not_keep_from_doing(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_store_that_refuses_events_stops_nothing(caplog: pytest.LogCaptureFixture) -> None:
     store = MemoryStore()
 
     async def full(*_: object) -> None:

@@ -53,7 +53,7 @@ class Rounds:
 
 
 async def rounds(*plans: Plan) -> Rounds:
-    """On a host where somebody else has the subnet already."""
+    """On a host where another owner has the subnet already."""
     bench = await Host().bench()
     await bench.context.inventory.bind("other", "default", TAKEN, 0, None)
     return Rounds(bench, await observe_host(bench.context, applied=False), plans)
@@ -65,7 +65,7 @@ async def test_where_there_is_nothing_to_do_nothing_is_done() -> None:
     assert len(it.pictures) == 1
 
 
-async def test_what_was_done_is_looked_at_again() -> None:
+async def test_after_a_plan_the_world_is_observed_again() -> None:
     it = await rounds(plan(FORWARD), NOTHING)
     assert await it.run() == ConvergeResult(NOTHING, it.pictures[1], (FORWARD,))
     assert await it.bench.host.net.sysctl(FORWARDING) == "1"
@@ -109,7 +109,7 @@ async def test_a_host_that_never_comes_to_rest_is_left_for_later(step: Step, lim
     assert len(it.decided) == limit
 
 
-def test_the_next_look_is_the_soonest_that_a_finding_asks_for() -> None:
+def test_the_next_run_is_the_soonest_that_a_finding_asks_for() -> None:
     def finding(retry: float | None) -> Finding:
         return Finding("Ready", "X", "x", retry=retry)
 

@@ -52,27 +52,27 @@ async def test_a_damaged_entry_is_left_out() -> None:
     assert await remembered(store, "blog") == (Remembered(WEB),)
 
 
-def test_who_is_attached_is_remembered_as_now_seen() -> None:
+def test_attached_containers_are_remembered_as_observed() -> None:
     assert merge((Remembered(WEB, 5.0),), (WEB, DB), 10, WINDOW) == (Remembered(WEB), Remembered(DB))
 
 
-def test_who_left_is_remembered_since_when() -> None:
+def test_a_detached_container_is_remembered_with_its_time() -> None:
     left = merge((Remembered(WEB),), (), 10, WINDOW)
     assert left == (Remembered(WEB, 10),)
     assert merge(left, (), 20, WINDOW) == left
 
 
-def test_who_left_long_ago_is_forgotten() -> None:
+def test_a_container_that_was_detached_long_ago_is_forgotten() -> None:
     assert merge((Remembered(WEB, 10),), (), 10 + WINDOW, WINDOW) == ()
 
 
-def test_who_we_took_off_is_remembered_until_it_is_back() -> None:
+def test_a_container_that_we_detached_is_remembered_until_it_is_attached() -> None:
     due = (Remembered(WEB, pending=True),)
     assert merge(due, (), 1e9, WINDOW) == due
     assert merge(due, (WEB,), 1e9, WINDOW) == (Remembered(WEB),)
 
 
-def test_who_runs_and_who_we_took_off_is_restored() -> None:
+def test_running_containers_and_those_that_we_detached_are_restored() -> None:
     entries = (Remembered(WEB), Remembered(DB), Remembered(EVERYTHING, pending=True))
     assert to_restore(entries, frozenset({WEB.container_id})) == (WEB, EVERYTHING)
     assert pending(entries) == (EVERYTHING,)

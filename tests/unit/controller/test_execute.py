@@ -69,7 +69,7 @@ async def test_only_the_first_prior_value_is_kept() -> None:
     assert await it.host.store.record(SYSCTLS, FORWARDING) == {"prior": "0"}
 
 
-async def test_a_pool_that_another_was_faster_to_make_is_looked_at_again() -> None:
+async def test_a_pool_prefix_that_another_reconcile_generated_first_is_retried() -> None:
     it = await bench()
     with pytest.raises(TemporaryError, match="meanwhile"):
         await carry_out(s.KeepPoolPrefix("default", PREFIX), it.context)
@@ -130,7 +130,7 @@ SYSCTL = SetSysctl("net.x", "1", "0", "x")
         (BIND, LedgerError("disk full"), "ApplyFailed"),
     ],
 )
-def test_the_reason_says_what_is_wrong(step: Step, cause: Exception, reason: str) -> None:
+def test_the_reason_follows_from_the_type_of_the_cause(step: Step, cause: Exception, reason: str) -> None:
     failed = StepFailed(step, cause)
     assert failed.failure is not None
     assert failed.failure.reason == reason

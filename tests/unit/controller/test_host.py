@@ -24,7 +24,7 @@ async def made(*names: str) -> Bench:
     return bench
 
 
-async def test_the_table_is_mended_and_every_owner_is_told() -> None:
+async def test_the_table_is_repaired_and_each_owner_reports_it() -> None:
     bench = await made("a", "b")
     enqueued: list[str] = []
     bench.context.enqueue = lambda key, _: enqueued.append(key.name)

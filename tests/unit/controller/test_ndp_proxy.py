@@ -44,7 +44,7 @@ async def again(bench: Bench) -> None:
 
 
 class TestNetworks:
-    async def test_each_running_container_is_answered_for_on_the_uplink(self) -> None:
+    async def test_each_running_container_has_a_proxy_entry_on_the_uplink(self) -> None:
         bench = await plugged("web", "db")
         assert await answered(bench.host) == {("eth0", "2001:db8:1:0:8000::2"), ("eth0", "2001:db8:1:0:8000::3")}
         assert await bench.host.net.sysctl(SWITCH) == "1"
@@ -58,14 +58,14 @@ class TestNetworks:
         assert await bench.host.net.sysctl(SWITCH) == "1"
         assert await answered(bench.host) == set()
 
-    async def test_who_stops_is_answered_for_no_longer(self) -> None:
+    async def test_a_stopped_container_loses_its_proxy_entry(self) -> None:
         bench = await plugged("web", "db")
         web = next(c.id for c in await bench.host.engine.containers() if c.name == "web")
         bench.host.engine.stop_container(web)
         await again(bench)
         assert await answered(bench.host) == {("eth0", "2001:db8:1:0:8000::3")}
 
-    async def test_who_is_answered_for_can_not_be_told_while_the_engine_is_away(self) -> None:
+    async def test_proxy_entries_stay_while_the_engine_does_not_answer(self) -> None:
         bench = await plugged("web")
         before = await answered(bench.host)
         bench.host.engine.down()
@@ -91,7 +91,7 @@ class TestNetworks:
 
 
 class TestSweep:
-    async def test_entries_in_nobodys_prefix_go_and_others_stay(self) -> None:
+    async def test_unclaimed_entries_are_removed_and_others_stay(self) -> None:
         bench = await plugged("web")
         host = bench.host
         before = await answered(host)
@@ -133,7 +133,7 @@ class TestSweep:
         assert await host.net.sysctl(FORWARDING) == "1"
         assert await host.attached("blog") == {"web"}
 
-    async def test_a_switch_that_somebody_else_had_on_stays_on(self) -> None:
+    async def test_a_proxy_ndp_sysctl_that_was_on_before_stays_on(self) -> None:
         host = Host()
         host.net.change_sysctl(SWITCH, "1")
         bench = await host.bench(network("blog", **ROUTED))
@@ -157,7 +157,7 @@ class TestSweep:
         assert await bench.host.net.sysctl(SWITCH) == "1"
 
 
-async def test_uninstalling_answers_for_nobody_and_restores_the_switch() -> None:
+async def test_an_uninstall_removes_entries_and_restores_proxy_ndp() -> None:
     bench = await plugged("web")
     bench.host.net.add_other_proxy_neighbour("eth0", IPv6Address("2001:db8:1::88"))
     bench.host.engine.stop_container(*await bench.host.engine.running_container_ids())
@@ -181,7 +181,7 @@ class TestPolicies:
         await bench.reconcile("all", KIND)
         return bench
 
-    async def test_containers_of_others_networks_are_answered_for(self) -> None:
+    async def test_containers_of_foreign_networks_have_proxy_entries(self) -> None:
         bench = await self.applied(egress={"mode": "Routed"}, ndpProxy={"enabled": True})
         (entry,) = await answered(bench.host)
         assert entry[0] == "eth0"
@@ -201,7 +201,7 @@ class TestPolicies:
         await sweep(bench.context)
         assert await bench.host.net.sysctl(SWITCH) == "0"
 
-    async def test_without_it_nothing_is_answered(self) -> None:
+    async def test_without_ndp_proxy_there_are_no_entries(self) -> None:
         bench = await self.applied(egress={"mode": "Routed"})
         assert await answered(bench.host) == set()
         assert await bench.host.net.sysctl(SWITCH) == "0"

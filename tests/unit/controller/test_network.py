@@ -43,7 +43,7 @@ class TestCreation:
         assert host.rules_of("blog")
         assert await host.docker("blog") is None
 
-    async def test_the_status_says_what_is_there(self) -> None:
+    async def test_the_status_has_the_observed_fields(self) -> None:
         host = Host()
         bench = await applied(host)
         host.engine.run_container("web", "blog")
@@ -62,7 +62,7 @@ class TestCreation:
         assert status["observedGeneration"] == 1
         assert await host.ready("blog") == ("True", "ReconcileSucceeded")
 
-    async def test_what_was_done_is_told_in_events(self) -> None:
+    async def test_steps_become_events(self) -> None:
         host = Host()
         await applied(host)
         assert {"SubnetAllocated", "NetworkCreated"} <= {e.reason for e in await host.events("blog")}
@@ -217,14 +217,14 @@ class TestRestart:
 class TestObserve:
     SPEC = {"managementPolicy": "Observe", "networkName": "compose_default"}  # noqa: RUF012 - never changed
 
-    async def test_a_foreign_network_has_rules_and_is_told_of(self) -> None:
+    async def test_an_observed_network_has_rules_and_a_status(self) -> None:
         host = Host()
         there = await host.create_foreign("compose_default", "fd00:77::/64")
         await applied(host, **self.SPEC)
         assert host.rules_of("blog")
         status = (await host.stored("blog")).status
         assert (status["networkID"], status["subnet"]) == (there, "fd00:77::/64")
-        assert "gateway" not in status  # its maker did not say
+        assert "gateway" not in status  # its creator set none
 
     async def test_one_that_appears_later_is_taken_up_and_one_that_goes_is_let_go(self) -> None:
         host = Host()

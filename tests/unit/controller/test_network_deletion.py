@@ -70,7 +70,7 @@ class TestDeletion:
         assert again_in is not None
         assert await host.bound("blog")
 
-    async def test_a_refused_removal_is_told_and_tried_again(self) -> None:
+    async def test_a_refused_removal_is_reported_and_retried(self) -> None:
         host = Host()
         bench = await applied(host)
         await bench.delete("blog")

@@ -32,7 +32,7 @@ class TestFaults:
         await again(bench)
         assert await host.ready("blog") == ("True", "ReconcileSucceeded")
 
-    async def test_rules_are_mended_while_the_engine_is_down(self) -> None:
+    async def test_rules_are_repaired_while_the_engine_is_down(self) -> None:
         host = Host()
         bench = await applied(host)
         before = host.rules_of("blog")
@@ -41,7 +41,7 @@ class TestFaults:
         await again(bench)
         assert host.rules_of("blog") == before
 
-    async def test_what_is_known_of_the_network_stays_told_while_the_engine_is_down(self) -> None:
+    async def test_the_status_keeps_its_fields_while_the_engine_is_down(self) -> None:
         host = Host()
         await applied(host)
         known = (await host.stored("blog")).status
@@ -63,7 +63,7 @@ class TestFaults:
         await again(bench)
         assert await host.ready("blog") == ("True", "ReconcileSucceeded")
 
-    async def test_a_refused_ruleset_is_told_and_nothing_is_made(self) -> None:
+    async def test_a_refused_ruleset_is_reported_and_no_network_is_created(self) -> None:
         host = Host()
         bench = await host.bench(network())
         original = host.firewall.apply
@@ -81,7 +81,7 @@ class TestFaults:
         await again(bench)
         assert await host.ready("blog") == ("True", "ReconcileSucceeded")
 
-    async def test_what_the_engine_refuses_is_told_in_its_words(self) -> None:
+    async def test_a_refusal_is_reported_with_the_engines_message(self) -> None:
         host = Host()
         bench = await host.bench(network())
         host.engine.fail_next("create_network", EngineConflict("Pool overlaps with other one"))
@@ -92,7 +92,7 @@ class TestFaults:
         assert (condition.status, condition.reason) == ("False", "SubnetOverlap")
         assert "Pool overlaps" in condition.message
 
-    async def test_an_answer_that_is_lost_does_not_make_a_second_network(self) -> None:
+    async def test_a_lost_response_creates_no_second_network(self) -> None:
         host = Host(ENGINE_20_10)
         bench = await host.bench(network())
         host.engine.fail_next("create_network", EngineUnavailable("timeout"), after=True)
@@ -107,7 +107,7 @@ class TestFaults:
         for name in ("db", "web"):
             host.engine.run_container(name, "blog")
         await again(bench)
-        await host.remove_by_hand("blog")  # there is no way back to what somebody else removed
+        await host.remove_by_hand("blog")  # what others removed is not rolled back to
         host.engine.fail_next("connect", EngineApiError("address in use"))
         with pytest.raises(TemporaryError):
             await again(bench)
@@ -136,7 +136,7 @@ class TestFaults:
         await host.ledger.bind("thief", "default", IPv6Network("fd00:1::/64"), 0.0, revision=None)
         await again(bench)
         assert await host.ready("blog") == ("False", "PoolExhausted")
-        assert {e.reason for e in await host.events("blog")} == {"PoolExhausted"}  # a lost race is nobody's concern
+        assert {e.reason for e in await host.events("blog")} == {"PoolExhausted"}  # a lost race is not reported
 
     async def test_a_full_disk_makes_nothing_and_loses_nothing(self) -> None:
         host = Host()
@@ -151,7 +151,7 @@ class TestFaults:
         assert await host.ready("blog") == ("False", "ApplyFailed")
         assert await host.ours() == ()
 
-    async def test_a_full_disk_does_not_keep_a_network_from_being_looked_after(self) -> None:
+    async def test_a_full_disk_does_not_stop_a_reconcile(self) -> None:
         host = Host()
         bench = await applied(host)
         before = host.rules_of("blog")

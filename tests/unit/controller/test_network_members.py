@@ -84,9 +84,9 @@ class TestReconcile:
         assert await bench.host.attached("blog") == {"db"}
         assert await kept(bench) == {db}
 
-    async def test_it_is_told_in_events_and_the_status_is_ready(self) -> None:
+    async def test_events_record_it_and_the_status_is_ready(self) -> None:
         bench = await made()
-        assert (await bench.host.ready("blog"))[0] == "True"  # that nobody is there yet is no fault
+        assert (await bench.host.ready("blog"))[0] == "True"  # no member yet is no fault
         run(bench)
         await again(bench)
         assert "MemberAttached" in [e.reason for e in await bench.host.events("blog")]
@@ -111,7 +111,7 @@ class TestReconcile:
         await again(bench)
         assert [c.method for c in bench.host.engine.calls].count("connect") == 1
 
-    async def test_who_is_no_longer_meant_is_detached_unless_a_person_attached_it(self) -> None:
+    async def test_a_member_that_no_longer_matches_is_detached_unless_a_person_attached_it(self) -> None:
         bench = await made()
         run(bench)
         run(bench, "hand", "blog")
@@ -127,7 +127,7 @@ class TestReconcile:
         await again(bench)
         there = await bench.host.docker("blog")
         assert there is not None
-        await bench.accept(network("blog"))  # nobody is meant, so the hand wins
+        await bench.accept(network("blog"))  # nothing matches, so the manual attachment stays
         await bench.host.engine.disconnect(there.id, web)
         await again(bench)
         await bench.host.engine.connect(there.id, Attachment(web, "web", running=True))
@@ -157,7 +157,7 @@ class TestReconcile:
         assert await bench.host.attached("blog") == frozenset()
         assert web in {c.id for c in bench.host.engine.list_containers()}
 
-    async def test_an_older_engine_is_told_no_priority(self) -> None:
+    async def test_an_older_engine_gets_no_gateway_priority(self) -> None:
         bench = await made(Host(ENGINE_20_10))
         run(bench)
         await again(bench)
@@ -165,7 +165,7 @@ class TestReconcile:
         assert isinstance(call.arguments[1], Attachment)
         assert call.arguments[1].gw_priority == 0
 
-    async def test_a_container_in_the_hosts_stack_is_told_of(self) -> None:
+    async def test_a_container_with_host_networking_is_reported(self) -> None:
         bench = await made()
         bench.host.engine.run_container("agent", labels=STACK, network_mode="host")
         await again(bench)

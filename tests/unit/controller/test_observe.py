@@ -32,7 +32,7 @@ async def test_everything_is_seen() -> None:
     assert len(picture.entropy) == 5
 
 
-async def test_an_engine_that_gives_no_answer_is_part_of_the_picture() -> None:
+async def test_an_engine_that_does_not_answer_is_part_of_the_observation() -> None:
     bench = await made()
     bench.host.engine.down()
     picture = await look(bench)
@@ -50,7 +50,7 @@ async def test_so_is_one_that_falls_silent_half_way() -> None:
     assert (picture.engine, picture.engine_problem) == (None, "gone")
 
 
-async def test_of_a_network_that_is_gone_those_are_seen_who_shall_be_on_it() -> None:
+async def test_containers_of_a_removed_network_are_observed() -> None:
     bench = await made()
     web = bench.host.engine.run_container("web", "blog")
     cron = bench.host.engine.run_container("cron", "blog")

@@ -79,7 +79,7 @@ async def test_the_last_file_takes_its_network_along_and_the_host_is_as_it_was()
         assert await host.store.objects("IPv6Network") == ()
 
 
-async def test_an_invalid_version_leaves_the_last_good_one_and_says_so() -> None:
+async def test_an_invalid_version_leaves_the_last_good_one_and_is_reported() -> None:
     host = Host()
     host.files.write(network())
     async with host.running() as at_work:
@@ -114,7 +114,7 @@ async def test_a_source_that_can_not_be_trusted_prunes_nothing(damage: str) -> N
         assert await host.snapshot() == before
 
 
-async def test_a_mass_deletion_waits_for_a_persons_word() -> None:
+async def test_a_mass_deletion_waits_for_a_confirmation() -> None:
     host = Host()
     names = [f"n{i}" for i in range(5)]
     host.files.write(*(network(n) for n in names))
@@ -130,7 +130,7 @@ async def test_a_mass_deletion_waits_for_a_persons_word() -> None:
         assert [n.name for n in await host.ours()] == ["n4"]
 
 
-async def test_a_word_that_was_given_before_does_not_count() -> None:
+async def test_an_earlier_confirmation_does_not_count() -> None:
     host = Host()
     names = [f"n{i}" for i in range(5)]
     host.files.write(*(network(n) for n in names))
@@ -167,7 +167,7 @@ async def test_without_prune_nothing_is_deleted() -> None:
         assert await host.docker("blog")
 
 
-async def test_what_was_deleted_while_nobody_watched_goes_at_the_next_start() -> None:
+async def test_a_resource_that_was_deleted_while_stopped_is_removed_at_the_next_start() -> None:
     host = Host()
     host.files.write(network("a"), network("b"))
     async with host.running() as at_work:

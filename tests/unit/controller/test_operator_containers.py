@@ -53,7 +53,7 @@ async def test_the_status_shows_them_under_the_containers_new_name() -> None:
         assert await host.ready("blog") == READY
 
 
-async def test_a_backend_that_must_be_told_learns_of_a_new_bridge() -> None:
+async def test_a_backend_that_names_bridges_gets_a_new_bridge() -> None:
     host = Host()
     host.firewall.matches_link_kinds = False
     host.files.write(network())
@@ -72,7 +72,7 @@ async def published(host: Host) -> list[dict[str, object]]:
     return found
 
 
-async def test_a_port_on_an_address_waits_for_it_and_tells_so() -> None:
+async def test_a_port_on_an_address_waits_for_the_address_and_reports_it() -> None:
     host = Host()
     host.files.write(network())
     eth1 = Interface(90, "eth1", "", up=True, mtu=1500)
@@ -114,7 +114,7 @@ async def test_connecting_and_disconnecting_is_followed() -> None:
         assert host.ports() == {}
 
 
-async def test_a_conflict_is_told_and_ends_with_the_container_that_had_the_port() -> None:
+async def test_a_conflict_is_reported_and_ends_with_the_container_that_had_the_port() -> None:
     host = Host()
     ports = {"ports": [{"port": 8080, "containers": {"name": "second"}}]}
     host.files.write(network("a"), network("b", publish=ports))
@@ -132,7 +132,7 @@ async def test_a_conflict_is_told_and_ends_with_the_container_that_had_the_port(
         assert await host.ready("b") == READY
 
 
-async def test_a_process_that_has_the_port_is_told_of_and_its_end_is_seen() -> None:
+async def test_a_process_that_has_the_port_is_reported_until_it_ends() -> None:
     host = Host()
     taker = Listener("tcp", ANY_ADDRESS, 8080)
     host.net.listen(taker)
@@ -150,7 +150,7 @@ async def test_a_process_that_has_the_port_is_told_of_and_its_end_is_seen() -> N
         assert await host.ready("blog") == READY
 
 
-async def test_a_network_that_somebody_makes_has_its_rules_at_once() -> None:
+async def test_a_new_foreign_network_has_its_rules_at_once() -> None:
     host = Host()
     host.files.write(policy(selector={"prefixes": ["fc00::/7"]}))
     async with host.running() as at_work:
@@ -276,7 +276,7 @@ def publishing(container: str) -> dict[str, object]:
     return {"ports": [{"port": 8080, "containers": {"name": container}}]}
 
 
-async def test_a_policy_tells_of_the_networks_that_a_deleted_one_leaves_to_it() -> None:
+async def test_a_policy_reports_networks_that_a_deleted_policy_leaves_to_it() -> None:
     host = Host()
     await host.create_foreign("shop", "fd99::/64")
     host.files.write(policy("a"), policy("b"))
@@ -291,7 +291,7 @@ async def test_a_policy_tells_of_the_networks_that_a_deleted_one_leaves_to_it() 
         assert host.rules_of("policy/b")
 
 
-async def test_a_policy_tells_who_claimed_its_network_away() -> None:
+async def test_a_policy_reports_which_resource_claims_its_network() -> None:
     host = Host()
     await host.create_foreign("shop", "fd99::/64")
     host.files.write(policy("a"))
@@ -303,7 +303,7 @@ async def test_a_policy_tells_who_claimed_its_network_away() -> None:
         assert (status["networks"], status["claimed"]) == (0, [{"name": "shop", "by": "IPv6Network/shop"}])
 
 
-async def test_a_conflict_ends_with_the_wish_of_the_resource_that_had_the_port() -> None:
+async def test_a_conflict_ends_when_the_resource_no_longer_asks_for_the_port() -> None:
     host = Host()
     host.files.write(network("a", publish=publishing("web-a")), network("b"))
     async with host.running() as at_work:

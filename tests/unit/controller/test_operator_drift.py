@@ -101,12 +101,12 @@ class TestDrift:
         async with host.running() as at_work:
             await at_work.let(1)
             before = await host.snapshot()
-            host.firewall.flush_all()  # and nobody is told
+            host.firewall.flush_all()  # without a notification
             host.net.overflow_notifications()
             await at_work.let(1)
             assert await host.snapshot() == before
 
-    async def test_the_resync_finds_what_nobody_told(self) -> None:
+    async def test_the_resync_finds_changes_without_notifications(self) -> None:
         host = Host()
         host.files.write(network())
         async with host.running() as at_work:

@@ -53,7 +53,7 @@ class TestFaults:
             assert host.firewall.commits == commits
             assert await host.ready("blog") == READY
 
-    async def test_a_silent_engine_is_not_asked_by_everybody_all_the_time(self) -> None:
+    async def test_an_engine_that_does_not_answer_is_asked_rarely(self) -> None:
         host = Host()
         host.files.write(*(network(f"n{i}") for i in range(10)))
         async with host.running() as at_work:

@@ -153,7 +153,7 @@ async def test_one_that_was_started_and_attached_before_the_list_was_read_is_wai
         assert lagging.host.ports() == WEB
 
 
-async def test_nobody_waits_for_the_list_of_an_engine_that_is_away(lagging: Lagging) -> None:
+async def test_the_list_of_an_unavailable_engine_is_not_waited_for(lagging: Lagging) -> None:
     bench = await lagging.host.bench(network())
     await bench.reconcile()
     web = run(lagging)

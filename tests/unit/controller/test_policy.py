@@ -22,7 +22,7 @@ FORWARD = ForwardDrop(FilterVariant.XTABLES_NFT, "filter", "FORWARD", has_accept
 
 
 async def applied(host: Host | None = None, **spec: object) -> Bench:
-    """A policy for a network that somebody made, carried out."""
+    """A policy that is applied to a foreign network."""
     there = host or Host()
     await there.create_foreign("shop", "fd99::/64")
     bench = await there.bench(policy("all", **spec))
@@ -46,7 +46,7 @@ class TestReconcile:
         changing = {"create_network", "remove_network", "connect", "disconnect"}
         assert [c.method for c in bench.host.engine.calls if c.method in changing] == ["create_network"]
 
-    async def test_the_status_says_what_is_there(self) -> None:
+    async def test_the_status_has_the_observed_fields(self) -> None:
         bench = await applied()
         there = await bench.host.docker("shop")
         assert there is not None
@@ -59,7 +59,7 @@ class TestReconcile:
         assert ready is not None
         assert ready.message == "1 Docker network"
 
-    async def test_published_ports_are_told(self) -> None:
+    async def test_the_status_has_the_published_ports(self) -> None:
         bench = await applied()
         bench.host.engine.run_container("web", "shop", ports=("8080:80",))
         await again(bench)
@@ -79,7 +79,7 @@ class TestReconcile:
         assert told is not None
         assert (told.status, told.message) == ("True", "1 port published")
 
-    async def test_what_matches_and_is_claimed_is_told(self) -> None:
+    async def test_the_status_has_matching_networks_that_are_claimed(self) -> None:
         host = Host()
         await host.create_foreign("shop", "fd99::/64")
         await host.create_foreign("mine", "fd98::/64")
@@ -110,7 +110,7 @@ class TestReconcile:
         await again(bench)
         assert "egress_any fd99::/64" not in bench.host.rules_of("policy/all")
 
-    async def test_flushed_rules_come_back_and_that_is_told(self) -> None:
+    async def test_flushed_rules_are_repaired_and_reported(self) -> None:
         bench = await applied()
         rules = bench.host.rules_of("policy/all")
         bench.host.flush_rules()
@@ -135,7 +135,7 @@ class TestReconcile:
         await applied(host)
         assert host.filter.accept_rules
 
-    async def test_hairpin_is_set_where_bridged_packets_are_looked_at(self) -> None:
+    async def test_hairpin_is_set_where_bridged_packets_are_filtered(self) -> None:
         bench = await applied(Host(bridge_netfilter=True))
         bench.host.engine.run_container("web", "shop", ports=("8080:80",))
         await again(bench)
@@ -167,14 +167,14 @@ class TestFaults:
         await restarted.reconcile("all", KIND)
         assert bench.host.rules_of("policy/all") == rules
 
-    async def test_a_firewall_that_can_not_be_had_is_told_and_tried_again(self) -> None:
+    async def test_an_unavailable_firewall_is_reported_and_retried(self) -> None:
         bench = await applied()
         bench.context.firewall.invalidate()
         bench.host.firewall.fail_next(FirewallUnavailable("install nftables"))
         assert isinstance(await bench.reconcile("all", KIND), Requeue)
         assert await bench.host.ready("all", KIND) == ("False", "FirewallUnavailable")
 
-    async def test_a_refused_ruleset_is_told_and_tried_again(self) -> None:
+    async def test_a_refused_ruleset_is_reported_and_retried(self) -> None:
         host = Host()
         await host.create_foreign("shop", "fd99::/64")
         bench = await host.bench(policy("all"))
@@ -187,7 +187,7 @@ class TestFaults:
             await bench.reconcile("all", KIND)
         assert (await host.ready("all", KIND))[0] == "False"
 
-    async def test_a_port_that_a_process_has_is_looked_at_again(self) -> None:
+    async def test_a_port_that_a_process_has_is_checked_again(self) -> None:
         host = Host(userland_proxy=False)
         bench = await applied(host, publish={"ports": [{"port": 8080, "containers": {"name": "web"}}]})
         host.net.listen(LISTENER)

@@ -12,7 +12,7 @@ DRAWS = {"addressing": {"poolRef": {"name": "office"}}}
 
 
 async def bench(*names: str, **spec: object) -> tuple[Bench, list[str]]:
-    """A pool and networks that draw from it, and who is enqueued."""
+    """A pool, networks that draw from it, and the names that are enqueued."""
     made = await Host().bench(pool("office", **spec), *(network(n, **DRAWS) for n in names))
     enqueued: list[str] = []
     made.context.enqueue = lambda key, _: enqueued.append(key.name)
@@ -33,14 +33,14 @@ async def test_it_counts_what_it_has_given_out() -> None:
     assert await it.host.ready("office", "IPv6Pool") == ("True", "ReconcileSucceeded")
 
 
-async def test_a_generated_one_says_that_it_is_made_on_first_use() -> None:
+async def test_a_generated_pool_reports_that_its_prefix_is_generated_on_first_use() -> None:
     it, _ = await bench("a")
     assert (await status(it))["prefixes"] == []
     await it.reconcile("a")
     assert (await status(it))["prefixes"] != []
 
 
-async def test_those_that_wait_for_it_are_looked_at() -> None:
+async def test_networks_that_wait_for_it_are_enqueued() -> None:
     it, enqueued = await bench("a", "b", prefix="fd00:1::/62")
     await it.reconcile("a")
     enqueued.clear()
@@ -48,7 +48,7 @@ async def test_those_that_wait_for_it_are_looked_at() -> None:
     assert enqueued == ["b"]
 
 
-async def test_those_are_looked_at_whose_subnet_it_would_not_give_any_more() -> None:
+async def test_networks_whose_subnet_it_no_longer_allocates_are_enqueued() -> None:
     for changed in ({"prefix": "fd00:2::/62"}, {"prefix": "fd00:1::/62", "allocationLength": 80},
                     {"prefix": "fd00:1::/62", "exclude": ["fd00:1::/63", "fd00:1:0:2::/63"]}):  # fmt: skip
         it, enqueued = await bench("a", prefix="fd00:1::/62")
@@ -124,7 +124,7 @@ async def scene(*names: str, delegated: str = OLD, strategy: str = "Never", **sp
     return it
 
 
-async def test_it_says_what_it_has_and_where_from() -> None:
+async def test_the_status_has_the_prefix_and_its_interface() -> None:
     it = await scene("a")
     found = await it.status()
     assert found["prefixes"] == [OLD]
@@ -135,7 +135,7 @@ async def test_it_says_what_it_has_and_where_from() -> None:
     assert await it.host.ready("isp", KIND) == ("True", "ReconcileSucceeded")
 
 
-async def test_its_part_of_the_prefix_is_told() -> None:
+async def test_the_status_has_the_pools_part_of_the_prefix() -> None:
     it = await scene(fromInterface={"name": "eth0", "prefixLength": 60, "offset": 2})
     found = await it.status()
     assert (found["prefixes"], found["interfacePrefix"]) == (["2001:db8:a00:20::/60"], OLD)
@@ -148,14 +148,14 @@ async def test_one_without_a_prefix_waits_for_it() -> None:
     assert "eth7" in await it.message()
 
 
-async def test_a_prefix_that_is_too_long_is_told_with_the_remedy() -> None:
+async def test_a_prefix_that_is_too_long_is_reported_with_the_remedy() -> None:
     it = await scene(fromInterface={"name": "eth0", "prefixLength": 52})
     await it.status()
     assert await it.host.ready("isp", KIND) == ("False", "PrefixTooLong")
     assert "prefixLength of 56 or more" in await it.message()
 
 
-async def test_one_that_is_about_to_be_replaced_says_by_what() -> None:
+async def test_the_status_has_the_candidate() -> None:
     it = await scene("a")
     it.provider.instead(NEW)
     await it.look()
@@ -180,7 +180,7 @@ async def test_those_that_are_still_to_be_renumbered_are_named() -> None:
     assert (found["allocated"], found["cooling"]) == (2, 2)
 
 
-async def test_they_are_looked_at() -> None:
+async def test_networks_that_draw_from_it_are_enqueued() -> None:
     it = await scene("a", "b")
     await it.last(NEW)
     enqueued: list[str] = []
@@ -225,7 +225,7 @@ async def test_networks_of_a_withdrawn_prefix_say_so_and_go_on() -> None:
     assert it.host.rules_of("a")
 
 
-async def test_former_prefixes_are_told_while_they_work() -> None:
+async def test_the_status_has_previous_prefixes_while_they_are_valid() -> None:
     it = await scene("a", delegated="")
     assert (await it.status())["interfacePrefix"] == "2001:db8:1::/64"
     it.provider.advertise("2001:db8:1::/64", preferred=0.0, valid=300.0)

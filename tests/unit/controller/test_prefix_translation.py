@@ -113,7 +113,7 @@ class TestPrefixTranslation:
         await change(bench, provider, NEW)
         assert ended == [frozenset({IPv6Network(OLD)})]
 
-    async def test_while_there_is_no_prefix_nothing_is_translated_and_that_is_told(self) -> None:
+    async def test_without_a_prefix_nothing_is_translated_and_it_is_reported(self) -> None:
         host = Host()
         bench = await host.bench(network("a", egress={**OUTER, "prefixFrom": {"interface": "eth7"}}))
         await track_prefixes(bench.context)
@@ -142,7 +142,7 @@ class TestRouted:
     @pytest.mark.parametrize(
         ("profile", "asked"), [(ENGINE_28_5, "routed"), (ENGINE_20_10, None)], ids=["28.5", "20.10"]
     )
-    async def test_engines_that_know_it_are_told(self, profile: EngineVersion, asked: str | None) -> None:
+    async def test_engines_with_gateway_modes_get_the_mode(self, profile: EngineVersion, asked: str | None) -> None:
         host = Host(profile)
         bench = await host.bench(network("a", egress={"mode": "Routed"}))
         await bench.reconcile("a")
@@ -161,7 +161,7 @@ class TestRouted:
 
 
 class TestSnat:
-    async def test_an_address_that_the_host_loses_and_gets_is_told(self) -> None:
+    async def test_an_address_that_the_host_loses_and_gets_is_reported(self) -> None:
         host = Host()
         host.files.write(network("a", egress={"mode": "SNAT", "snatAddress": "2001:db8:1::99"}))
         async with host.running() as at_work:
@@ -203,9 +203,9 @@ class TestPolicies:
 
 
 class TestUplink:
-    """What the host loses and gets back is mended without anybody's word."""
+    """What the host loses and gets back is repaired without a change of a file."""
 
-    async def test_neighbours_are_answered_again_when_the_uplink_is_back(self) -> None:
+    async def test_proxy_entries_return_with_the_uplink(self) -> None:
         host = Host()
         provider = Provider(host)
         spec = {
@@ -229,7 +229,7 @@ class TestUplink:
             assert await host.net.sysctl("net.ipv6.conf.eth0.proxy_ndp") == "1"
             assert await host.ready("a") == READY
 
-    async def test_a_file_that_asks_for_no_answers_any_more_is_obeyed_at_once(self) -> None:
+    async def test_entries_are_removed_when_the_file_no_longer_asks_for_them(self) -> None:
         host = Host()
         spec = {"addressing": {"subnet": "2001:db8:1:0:8000::/80"}, "egress": {"mode": "Routed"}}
         host.files.write(network("a", **spec, ndpProxy={"enabled": True}))

@@ -1,4 +1,4 @@
-"""When the prefix of an interface is believed, and who is told of it."""
+"""When the prefix of an interface is followed, and which resources are enqueued."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -68,7 +68,7 @@ async def changed(it: Follower) -> None:
     await it.look()
 
 
-async def test_nobody_looks_while_nobody_follows() -> None:
+async def test_prefixes_are_not_read_while_no_resource_follows_one() -> None:
     it = await follower(network(), pool("lan", prefix="fd00:1::/48"))
     assert tracked_interfaces(it.context) == frozenset()
     assert await it.look() is None
@@ -129,7 +129,7 @@ async def test_a_change_is_believed_after_a_restart_without_waiting_anew() -> No
     assert again.prefix() == NEW
 
 
-async def test_one_that_goes_without_a_successor_is_kept_and_that_is_told() -> None:
+async def test_a_prefix_without_a_successor_is_kept_and_reported() -> None:
     it = await follower()
     it.provider.withdraw("2001:db8:1::/64")
     await it.look()
@@ -146,7 +146,7 @@ async def test_one_that_goes_without_a_successor_is_kept_and_that_is_told() -> N
     assert await it.told("draws") == [("PrefixFollowed", 1), ("PrefixWithdrawn", 1), ("PrefixReturned", 1)]
 
 
-async def test_everybody_who_uses_it_is_looked_at_pools_first() -> None:
+async def test_all_resources_that_use_it_are_enqueued_pools_first() -> None:
     it = await follower(
         ISP, DRAWS, TRANSLATED, network("neither"), policy("outer", egress=OUTER), policy("others"),
         pool("lan", fromInterface={"name": "eth1"}),
@@ -160,7 +160,7 @@ async def test_everybody_who_uses_it_is_looked_at_pools_first() -> None:
     assert [key for key in it.enqueued if key in users] == users
 
 
-async def test_what_happened_is_told_once_to_each_who_uses_it() -> None:
+async def test_each_resource_that_uses_it_gets_one_event() -> None:
     both = network("both", addressing={"poolRef": {"name": "isp"}}, egress=OUTER)
     it = await follower(ISP, both)
     await it.look()
@@ -172,7 +172,7 @@ async def test_what_happened_is_told_once_to_each_who_uses_it() -> None:
     assert await it.told("both") == told
 
 
-async def test_a_kernel_that_gives_no_answer_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_prefixes_that_can_not_be_read_are_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
     it = await follower()
 
     async def broken() -> Sequence[HostPrefix]:
@@ -212,7 +212,7 @@ async def test_each_interface_has_a_prefix_of_its_own() -> None:
     assert [reason for reason, _ in await it.told("lan", POOL)] == ["PrefixFollowed"]
 
 
-async def test_an_interface_that_nobody_follows_any_more_is_forgotten() -> None:
+async def test_an_interface_that_is_no_longer_followed_is_forgotten() -> None:
     it = await follower()
     await it.look()
     await it.bench.accept(pool("isp", prefix="fd00:1::/48"))

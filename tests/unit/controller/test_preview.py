@@ -108,7 +108,7 @@ async def test_a_prefix_that_is_gone_stays_in_a_preview_too() -> None:
     assert [str(f.reason) for f in plan.findings] == ["PrefixWithdrawn"]
 
 
-async def test_who_is_on_its_way_is_seen_by_a_preview() -> None:
+async def test_a_preview_counts_recreations_in_flight() -> None:
     host = Host()
     provider = Provider(host)
     provider.delegate("2001:db8:a00::/56")

@@ -1,4 +1,4 @@
-"""What is written down of networks on their way, and who is away."""
+"""The records of recreations in flight."""
 
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
@@ -93,7 +93,7 @@ async def test_others_are_those_of_the_same_pool() -> None:
     assert transit.others("isp", "blog") == ("c",)
 
 
-async def test_who_was_on_the_way_at_a_crash_still_is() -> None:
+async def test_a_recreation_in_flight_survives_a_crash() -> None:
     store = MemoryStore()
     before = InFlightRecreations(store)
     await before.remember("blog", PLAIN)
@@ -103,7 +103,7 @@ async def test_who_was_on_the_way_at_a_crash_still_is() -> None:
     assert transit.others("isp", "mail") == ("blog",)
 
 
-async def test_who_has_arrived_is_forgotten_durably() -> None:
+async def test_a_completed_recreation_is_forgotten_durably() -> None:
     store = MemoryStore()
     transit = InFlightRecreations(store)
     await transit.remember("blog", PLAIN)

@@ -1,4 +1,4 @@
-"""Networks whose pool has another prefix: one after the other, with everybody, and with a way back."""
+"""Networks whose pool has another prefix: one after the other, with all their containers, with a rollback."""
 
 from ipaddress import IPv6Network
 from typing import Any
@@ -60,7 +60,7 @@ class TestForward:
         assert seen == [True]
         assert not any("2001:db8:a00" in rule for rule in bench.host.rules_of("a"))
 
-    async def test_it_is_told_what_was_done(self) -> None:
+    async def test_events_record_what_was_done(self) -> None:
         bench = await populated()
         await moved(bench)
         await bench.reconcile("a")
@@ -115,7 +115,7 @@ class TestTurns:
         with pytest.raises(TemporaryError):
             await bench.reconcile(name)
 
-    async def test_the_others_wait_and_say_for_whom(self) -> None:
+    async def test_the_others_wait_and_name_the_one_in_flight(self) -> None:
         bench = await populated()
         await moved(bench)
         await self.cut_off(bench, "b")
@@ -140,7 +140,7 @@ class TestTurns:
         assert await bench.host.ready("a") == READY
         assert await bench.host.store.records(FORMER) == {}
 
-    async def test_who_is_done_lets_the_others_and_the_pool_know(self) -> None:
+    async def test_a_completed_recreation_enqueues_the_others_and_the_pool(self) -> None:
         bench = await populated()
         await moved(bench)
         rung: list[tuple[str, str]] = []
@@ -201,7 +201,7 @@ class TestTurns:
         assert (await subnet(bench.host, "a")).subnet_of(IPv6Network(NEW))
 
 
-async def test_a_plan_shows_the_renumbering_and_who_is_disconnected() -> None:
+async def test_a_plan_shows_the_renumbering_and_the_disconnected_containers() -> None:
     bench = await populated()
     bench.host.files.write(pool("isp", prefix=NEW))
     before, records = await bench.host.snapshot(), await bench.host.store.records(FORMER)

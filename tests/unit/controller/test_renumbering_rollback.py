@@ -1,4 +1,4 @@
-"""The way back from a network that the engine refuses, or somebody's way onto it."""
+"""The rollback of a network that the engine refuses, or to which it refuses to attach a container."""
 
 from ipaddress import IPv6Network
 from typing import Any
@@ -42,7 +42,7 @@ class TestBack:
         assert not any("2001:db8:b00" in rule for rule in host.rules_of("a"))
         assert await host.store.records(FORMER) == {}
 
-    async def test_it_is_told_and_not_tried_again(self, refusal: tuple[str, Exception]) -> None:
+    async def test_a_rollback_is_reported_and_not_tried_again(self, refusal: tuple[str, Exception]) -> None:
         bench, _, old = await self.refused(refusal)
         bench.host.engine.calls.clear()
         for _ in range(3):
@@ -185,7 +185,7 @@ class TestRefusedAfterARestart:
         refuse_on(bench.host, NEW)
         await self.check(bench, was)
 
-    async def test_a_network_that_somebody_can_never_be_attached_to_comes_back_as_it_was(self) -> None:
+    async def test_a_network_that_refuses_a_container_is_rolled_back(self) -> None:
         bench, was = await self.cut_off("connect")
         refuse_on(bench.host, NEW, "y-a")
         await self.check(bench, was)

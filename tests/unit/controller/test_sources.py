@@ -29,7 +29,7 @@ async def keeper() -> Keeper:
     return Keeper(bench)
 
 
-async def test_what_is_new_or_changed_is_looked_at_and_nothing_else() -> None:
+async def test_only_new_and_changed_resources_are_enqueued() -> None:
     it = await keeper()
     it.host.files.write(network("a"), network("b"))
     await it.sync()
@@ -62,7 +62,7 @@ async def test_it_is_read_again_when_a_grace_ends() -> None:
     assert await it.sync() == 3
 
 
-async def test_a_source_that_can_not_be_listed_is_read_again_soon_and_told_of_once() -> None:
+async def test_a_source_that_can_not_be_listed_is_read_again_soon_and_reported_once() -> None:
     it = await keeper()
     it.host.files.root = type(it.host.files.root)(ROOT, listed=False, problem="no such directory")
     assert await it.sync() == UNLISTED_RETRY
@@ -78,7 +78,7 @@ async def test_what_a_directory_was_is_kept_durably() -> None:
     assert await it.host.store.records(ROOTS) == {ROOT: {"identity": "1:1"}}
 
 
-async def test_a_finding_is_told_once_and_again_when_it_comes_back() -> None:
+async def test_a_problem_is_reported_once_and_again_when_it_comes_back() -> None:
     it = await keeper()
 
     async def count() -> int:
@@ -112,7 +112,7 @@ async def test_a_store_that_fails_accepts_nothing() -> None:
     assert len(it.context.inventory.objects) == 1
 
 
-async def test_what_is_held_is_told_in_each_status() -> None:
+async def test_held_deletions_are_reported_in_each_status() -> None:
     it = await keeper()
     it.host.files.write(*(network(n) for n in "abcd"))
     await it.sync()

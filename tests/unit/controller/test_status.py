@@ -35,7 +35,7 @@ async def test_running_containers_are_counted_and_shown_with_their_addresses() -
     assert found["endpoints"] == [{"container": "web", "ipv6": str(attached.ipv6)}]
 
 
-async def test_what_a_subnet_is_translated_to_and_whom_the_host_answers_for_is_shown() -> None:
+async def test_the_status_shows_external_prefixes_and_ndp_proxy_entries() -> None:
     prefix = {"mode": "PrefixTranslation", "prefix": "2001:db8:9::/64"}
     bench = await made(
         addressing={"subnet": "fd00:1:2:3::/64"}, egress=prefix, ndpProxy={"enabled": True, "interface": "eth0"}

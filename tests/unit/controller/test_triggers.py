@@ -1,4 +1,4 @@
-"""Which keys each notification makes the operator look at. That looking is enough is test_operator's matter."""
+"""Which keys each notification enqueues. `test_operator` shows that reconciling them is enough."""
 
 import asyncio
 from dataclasses import replace
@@ -39,7 +39,7 @@ class Bell:
         return sorted(set(self.rung))
 
     async def kernel(self, kind: ChangeKind, subject: str = "") -> list[str]:
-        """Without the prefixes, which are looked at after any change of the stack."""
+        """Without the prefixes, which any change of a link enqueues."""
         self.rung.clear()
         self.triggers.on_kernel_change(HostChange(kind, subject))
         mending = asyncio.create_task(self.triggers.process_link_changes())
@@ -63,7 +63,7 @@ async def test_an_event_of_a_network_concerns_its_resource(bell: Bell, action: s
     assert await bell.network(action) == ["a"]
 
 
-async def test_an_event_of_a_foreign_network_concerns_nobody(bell: Bell) -> None:
+async def test_an_event_of_a_foreign_network_enqueues_nothing(bell: Bell) -> None:
     await bell.host.create_foreign("theirs", "fd00:f::/64")
     assert await bell.network("connect", "theirs") == []
 
@@ -80,7 +80,7 @@ async def test_an_event_of_a_container_concerns_the_networks_that_it_was_seen_on
 class TestContainers:
     """Ports lead to them: rules follow at once, statuses afterwards."""
 
-    async def test_rules_follow_before_anything_else_is_looked_at(self, bell: Bell) -> None:
+    async def test_rules_are_repaired_before_the_queue(self, bell: Bell) -> None:
         bell.host.engine.run_container("web", "a", ports=("8080:80",))
         mending = asyncio.create_task(bell.triggers.repair_firewall())
         bell.container("start", "web")
@@ -89,12 +89,12 @@ class TestContainers:
         assert bell.host.ports() == {"tcp 8080 ::": "web:80"}
 
     @pytest.mark.parametrize("action", ["start", "die", "rename", "destroy", "pause"])
-    async def test_whatever_happens_to_one_its_ports_are_looked_at(self, bell: Bell, action: str) -> None:
+    async def test_each_container_event_wants_a_repair_of_the_rules(self, bell: Bell, action: str) -> None:
         bell.triggers.repair_wanted.clear()
         bell.container(action, "unknown")
         assert bell.triggers.repair_wanted.is_set()
 
-    async def test_policies_look_at_any_of_them(self, bell: Bell) -> None:
+    async def test_each_event_enqueues_policies(self, bell: Bell) -> None:
         await bell.bench.accept(policy("p"))
         assert bell.container("start", "unknown") == ["p"]
         assert await bell.network("connect") == ["a", "p"]
@@ -113,7 +113,7 @@ class TestContainers:
         assert bell.container("start", "unknown") == ["b"]
 
 
-async def test_an_open_event_stream_concerns_everybody(bell: Bell) -> None:
+async def test_an_open_event_stream_enqueues_everything(bell: Bell) -> None:
     bell.triggers.on_engine_event(EngineEvent(EventKind.CONNECTED, "connected"))
     assert set(bell.rung) >= {"a", "b", "garbage"}
 
@@ -142,13 +142,13 @@ async def test_others_bridges_concern_policies_and_observers(bell: Bell) -> None
 
 
 @pytest.mark.parametrize("kind", [ChangeKind.LINK, ChangeKind.ADDRESS, ChangeKind.ROUTE, ChangeKind.LOST])
-async def test_what_may_be_about_a_prefix_has_the_prefixes_looked_at(bell: Bell, kind: ChangeKind) -> None:
+async def test_changes_that_may_concern_a_prefix_enqueue_the_prefixes(bell: Bell, kind: ChangeKind) -> None:
     await bell.kernel(kind, "" if kind is ChangeKind.LOST else "eth0")
     assert PREFIXES.name in bell.rung
 
 
 class TestPolling:
-    """Changes of iptables-legacy are announced to nobody."""
+    """The kernel does not announce changes of iptables-legacy."""
 
     async def polled(self, bell: Bell, fingerprints: tuple[object, ...], seconds: float) -> bool:
         bell.host.firewall.revision = fingerprints[0]
@@ -160,13 +160,13 @@ class TestPolling:
         polling.cancel()
         return bell.triggers.repair_wanted.is_set()
 
-    async def test_what_differs_is_looked_at_within_a_second(self, bell: Bell) -> None:
+    async def test_a_difference_is_found_within_a_second(self, bell: Bell) -> None:
         assert await self.polled(bell, (1, 2), LEGACY_POLL)
 
     async def test_what_is_the_same_is_not(self, bell: Bell) -> None:
         assert not await self.polled(bell, (1, 1), 10 * LEGACY_POLL)
 
-    async def test_where_there_are_none_it_is_looked_for_them_now_and_then(self, bell: Bell) -> None:
+    async def test_without_legacy_rules_they_are_searched_now_and_then(self, bell: Bell) -> None:
         assert not await self.polled(bell, (None, 1), LEGACY_SEARCH - 1)
         assert await self.polled(bell, (None, 1), LEGACY_SEARCH)
 
@@ -175,12 +175,12 @@ async def test_a_sysctl_concerns_forwarding(bell: Bell) -> None:
     assert await bell.kernel(ChangeKind.SYSCTL, "all") == ["forwarding"]
 
 
-async def test_lost_notifications_concern_everybody(bell: Bell) -> None:
+async def test_lost_notifications_enqueue_everything(bell: Bell) -> None:
     assert set(await bell.kernel(ChangeKind.LOST)) >= {"a", "b", "forwarding"}
 
 
 @pytest.mark.parametrize("subject", ["inet dockerv6", ""])
-async def test_our_table_is_mended_without_the_queue(bell: Bell, subject: str) -> None:
+async def test_our_table_is_repaired_beside_the_queue(bell: Bell, subject: str) -> None:
     bell.host.firewall.flush_all()
     await bell.kernel(ChangeKind.FIREWALL, subject)
     mending = asyncio.create_task(bell.triggers.repair_firewall())
@@ -190,7 +190,7 @@ async def test_our_table_is_mended_without_the_queue(bell: Bell, subject: str) -
 
 
 @pytest.mark.parametrize(("subject", "looked"), [("ip6 filter", True), ("inet firewalld", True), ("ip filter", False)])
-async def test_the_hosts_filter_is_looked_at_again_after_changes_that_can_matter(
+async def test_the_hosts_filter_is_read_again_after_changes_that_can_matter(
     bell: Bell, subject: str, *, looked: bool
 ) -> None:
     bell.host.filter.flush()
@@ -201,7 +201,7 @@ async def test_the_hosts_filter_is_looked_at_again_after_changes_that_can_matter
     assert bell.triggers.repair_wanted.is_set() is looked
 
 
-async def test_an_address_that_comes_or_goes_concerns_who_has_ports_on_it(bell: Bell) -> None:
+async def test_an_address_that_comes_or_goes_enqueues_resources_with_ports_on_it(bell: Bell) -> None:
     bell.host.engine.run_container("web", "a", ports=("[2001:db8:3::5]:8080:80",))
     bell.host.engine.run_container("db", "b", ports=("8081:81",))
     bell.bench.invalidate_all()
@@ -221,7 +221,7 @@ async def test_an_address_that_comes_or_goes_concerns_who_has_ports_on_it(bell: 
     [{"addresses": (IPv6Interface("2001:db8:3::5/64"),)}, {"up": False}, {"mtu": 1280}],
     ids=["address", "down", "mtu"],
 )
-async def test_a_change_of_an_uplink_concerns_everybody(bell: Bell, changed: dict[str, Any]) -> None:
+async def test_a_change_of_an_uplink_enqueues_everything(bell: Bell, changed: dict[str, Any]) -> None:
     await bell.kernel(ChangeKind.LINK, "eth0")
     assert await bell.kernel(ChangeKind.LINK, "eth0") == []
     bell.host.net.add_interface(replace(ETH0, **changed))
@@ -229,7 +229,7 @@ async def test_a_change_of_an_uplink_concerns_everybody(bell: Bell, changed: dic
     assert await bell.kernel(ChangeKind.LINK, "eth0") == []
 
 
-async def test_a_way_out_that_comes_or_goes_concerns_everybody(bell: Bell) -> None:
+async def test_a_default_route_that_comes_or_goes_enqueues_everything(bell: Bell) -> None:
     await bell.kernel(ChangeKind.ROUTE, "eth0")
     bell.host.net.remove_route(DEFAULT_ROUTE)
     assert set(await bell.kernel(ChangeKind.ROUTE, "eth0")) >= {"a", "b"}
@@ -246,7 +246,7 @@ async def test_an_interface_concerns_the_networks_that_stand_on_it(bell: Bell) -
     assert await bell.kernel(ChangeKind.LINK, "eth8") == []
 
 
-async def test_proxy_neighbours_that_the_kernel_dropped_concern_those_who_answer(bell: Bell) -> None:
+async def test_dropped_proxy_entries_enqueue_resources_with_ndp_proxy(bell: Bell) -> None:
     spec = {"addressing": {"subnet": "2001:db8:1:0:8000::/80"}, "egress": {"mode": "Routed"}}
     answering = {"egress": spec["egress"], "ndpProxy": {"enabled": True}}
     await bell.bench.accept(network("c", **{**spec, **answering}), policy("p", **answering))
@@ -262,7 +262,7 @@ async def test_a_resync_concerns_everything(bell: Bell) -> None:
     assert set(bell.rung) >= {"a", "b", "forwarding", "prefixes", "garbage"}
 
 
-async def test_a_silent_engine_makes_everybody_look_once(bell: Bell) -> None:
+async def test_a_silent_engine_enqueues_everything_once(bell: Bell) -> None:
     bell.host.engine.down()
     following = asyncio.create_task(bell.triggers.follow_engine())
     await bell.host.clock.run_for(30)
@@ -270,9 +270,7 @@ async def test_a_silent_engine_makes_everybody_look_once(bell: Bell) -> None:
     assert bell.rung.count("a") == 1
 
 
-async def test_what_was_touched_is_still_to_be_looked_at_after_a_crash(
-    bell: Bell, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_changes_are_processed_after_a_crash(bell: Bell, monkeypatch: pytest.MonkeyPatch) -> None:
     async def broken() -> tuple[Interface, ...]:
         raise HostNetError("no buffer space")
 
@@ -289,9 +287,7 @@ async def test_what_was_touched_is_still_to_be_looked_at_after_a_crash(
     assert "a" in bell.rung
 
 
-async def test_a_look_that_takes_long_does_not_put_off_the_next_one_for_long(
-    bell: Bell, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_slow_reading_does_not_delay_the_next_one_for_long(bell: Bell, monkeypatch: pytest.MonkeyPatch) -> None:
     interfaces = bell.host.net.interfaces
 
     async def slowly() -> tuple[Interface, ...]:

@@ -40,7 +40,7 @@ class TestCached:
         cached.invalidate()
         assert (await cached.get(), source.reads) == (2, 2)
 
-    async def test_one_read_serves_all_who_ask_meanwhile(self) -> None:
+    async def test_one_read_serves_concurrent_uses(self) -> None:
         source = Source()
         cached = Cached(source.read)
         assert await asyncio.gather(*(cached.get() for _ in range(5))) == [1] * 5
@@ -99,7 +99,7 @@ async def seen(host: Host) -> World:
 
 
 class TestNetworks:
-    async def test_nothing_is_known_before_the_first_look(self) -> None:
+    async def test_nothing_is_known_before_the_first_read(self) -> None:
         host = Host()
         world = World(host.engine, host.net, host.clock)
         assert (world.networks_read, len(world.known_networks)) == (False, 0)
@@ -189,7 +189,7 @@ class TestNetworks:
 
 
 class TestEngine:
-    async def test_an_engine_that_gives_no_answer_is_left_alone_for_a_moment(self) -> None:
+    async def test_an_engine_that_does_not_answer_is_not_asked_again_at_once(self) -> None:
         host = Host()
         world = await seen(host)
         host.engine.down()
@@ -212,7 +212,7 @@ class TestEngine:
         await world.engine_state()
         assert names(world) == {"x"}
 
-    async def test_who_is_attached_is_read_again_where_it_changed(self) -> None:
+    async def test_attachments_are_read_again_only_for_networks_that_changed(self) -> None:
         host = Host()
         one, two = [await host.create_foreign(n, f"fd00:{n}::/64") for n in ("a", "b")]
         world = await seen(host)
@@ -291,7 +291,7 @@ class TestContainersAndListeners:
         await world.refresh()
         assert world.version == version + 2
 
-    async def test_a_kernel_that_does_not_tell_its_sockets_has_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_a_kernel_whose_sockets_can_not_be_read_has_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
         host, world = await self.looked()
 
         async def broken() -> frozenset[Listener]:

@@ -1,4 +1,4 @@
-"""Engines tell that a container was attached, or detached, before their list of containers has it."""
+"""Engines send the event of an attachment before their list of containers has it."""
 
 from dockerv6.controller.world import World
 from dockerv6.dockerd.model import Attachment
@@ -31,7 +31,7 @@ async def scene() -> Scene:
     return made
 
 
-async def test_nobody_waits_where_nothing_was_told() -> None:
+async def test_without_events_the_list_does_not_lag() -> None:
     assert not (await scene()).world.containers_lag
 
 
@@ -58,7 +58,7 @@ async def test_a_list_that_has_it_already_is_not_waited_for() -> None:
     assert not await it.look()
 
 
-async def test_the_last_word_counts() -> None:
+async def test_the_last_event_counts() -> None:
     it = await scene()
     it.world.attachment_reported(it.web, it.two)
     it.world.attachment_reported(it.web, it.two, attached=False)

@@ -36,7 +36,7 @@ def test_missing_nf_tables_matter_only_without_another_backend() -> None:
     assert checks.nf_tables(None, why, needed=False).status is CheckStatus.WARN
 
 
-def test_the_backend_is_told_with_its_reason_and_its_limits() -> None:
+def test_the_backend_is_shown_with_its_reason_and_its_limits() -> None:
     found = checks.backend(BackendChoice("iptables", "as asked for", ("no [::1]",), ("told elsewhere",)))
     assert (found.status, found.message) == (CheckStatus.OK, "iptables: as asked for; no [::1]")
 
@@ -69,7 +69,7 @@ def test_chains_of_docker_ipv6nat_are_not_the_engines() -> None:
     assert [check.status for check in engine_rules(NFT, LEGACY, presence=beside)] == [CheckStatus.WARN]
 
 
-def test_an_engine_with_nftables_is_said_to_be_unmet() -> None:
+def test_an_engine_with_nftables_is_a_warning() -> None:
     found = engine_rules(info=replace(ENGINE, firewall_backend="nftables"))
     assert [check.status for check in found] == [CheckStatus.OK, CheckStatus.WARN]
 
@@ -108,7 +108,7 @@ def test_an_uplink_needs_a_route_and_an_address() -> None:
     assert (found.status, found.message) == (CheckStatus.OK, "default route by eth0 (2001:db8::2)")
 
 
-def test_what_drops_our_flows_is_told_with_the_way_through() -> None:
+def test_forward_drops_are_shown_with_their_remedy() -> None:
     admitted = ForwardDrop(NFT, "filter", "DOCKER-USER", has_accept_rule=True, repairable=True)
     shut = replace(admitted, has_accept_rule=False)
     foreign = ForwardDrop(
@@ -132,7 +132,7 @@ def test_resources_with_flaws_fail() -> None:
     assert (flawed.status, flawed.remedy) == (CheckStatus.FAIL, ("dockerv6 validate /a /b",))
 
 
-def test_docker_ipv6nat_is_told_with_the_way_over() -> None:
+def test_docker_ipv6nat_is_shown_with_the_migration() -> None:
     assert checks.docker_ipv6nat(None, ()).status is CheckStatus.OK
     left = checks.docker_ipv6nat(Ipv6NatPresence((LEFT,)), ())
     assert left.status is CheckStatus.WARN
@@ -154,7 +154,7 @@ def test_a_containers_name_is_a_hint_only() -> None:
     )
 
 
-def test_prefixes_are_told_as_they_would_be_followed() -> None:
+def test_prefixes_are_shown_as_they_would_be_followed() -> None:
     host = HostView(routes=(DEFAULT,), interfaces={"eth0": UPLINK})
     assert checks.prefixes(host, ()).status is CheckStatus.WARN
     link = HostPrefix(IPv6Network("2001:db8::/64"), PrefixOrigin.ADDRESS, "eth0", address=IPv6Address("2001:db8::2"))

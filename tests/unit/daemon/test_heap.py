@@ -70,7 +70,7 @@ async def test_a_c_library_without_these_functions_is_left_alone(monkeypatch: py
     await heap.give_back(FakeClock())
 
 
-def test_the_daemon_reads_answers_without_guessing_at_their_encoding() -> None:
+def test_the_daemon_reads_responses_without_guessing_their_encoding() -> None:
     program = (
         "import sys; from dockerv6.daemon.heap import no_encoding_guesses\n"
         "with no_encoding_guesses(): import dockerv6.daemon.process\n"

@@ -212,7 +212,7 @@ def test_no_credentials_in_a_url_survive(credentials: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["password", "registry_token", "clientSecret", "Authorization", "api_key", "passwd"])
-def test_a_key_that_says_secret_is_one(key: str) -> None:
+def test_a_key_with_a_secret_name_is_secret(key: str) -> None:
     assert is_secret(key)
 
 

@@ -25,7 +25,7 @@ def test_a_reconcile_is_counted_by_its_result_and_timed(metrics: Metrics, regist
     assert registry.get_sample_value("dockerv6_reconcile_duration_seconds_sum", labels) == pytest.approx(2.02)
 
 
-def test_gauges_tell_the_last_value(metrics: Metrics, registry: CollectorRegistry) -> None:
+def test_gauges_have_the_last_value(metrics: Metrics, registry: CollectorRegistry) -> None:
     metrics.queued(7)
     metrics.engine(up=True)
     metrics.synced(1_700_000_000.0)
