@@ -5,6 +5,7 @@ map from prefixes to prefixes in JSON ("Value must be a singleton"), and text is
 """
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 from dockerv6.firewall.expr import Field, Is, Netmap, Rule
 from dockerv6.firewall.model import NetworkIntent
@@ -32,6 +33,7 @@ def rules_of(network: NetworkIntent) -> Iterator[tuple[str, Rule]]:
         yield PREFIX_IN, rule(PREFIX_IN, str(external), subnet, network.owner)
 
 
+@lru_cache(maxsize=4096)
 def rule(chain: str, prefix: str, to: str, owner: str) -> Rule:
     """The rule of that chain that makes the one prefix the other."""
     field = CHAINS[chain]
