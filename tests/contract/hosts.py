@@ -1,4 +1,4 @@
-"""What the contract of the host port runs on: the fake and a real network namespace, as others act on them."""
+"""The hosts that the contract suite of the host port runs on: the fake and a network namespace."""
 
 import socket
 from collections.abc import AsyncIterator, Iterator
@@ -21,7 +21,7 @@ TYPES = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
 
 
 class World(Protocol):
-    """The host, as everybody else on it acts."""
+    """What other programs do on the host."""
 
     @property
     def net(self) -> HostNet: ...
@@ -30,18 +30,17 @@ class World(Protocol):
     def add_address(self, name: str, address: IPv6Interface) -> None: ...
     def remove_bridge(self, name: str) -> None: ...
     def add_route(self, name: str, destination: IPv6Network, protocol: RouteProtocol) -> None: ...
-    def flip(self, name: str, value: str) -> None: ...
+    def set_sysctl(self, name: str, value: str) -> None: ...
     def commit(self, table: str) -> None: ...
     def enslave(self, port: str, bridge: str) -> None: ...
     def release(self, port: str) -> None: ...
     def unset_hairpin(self, port: str) -> None: ...
-    def claim_address(self, veth: str, address: IPv6Interface) -> None: ...
-    def prove_addresses(self, veth: str) -> None: ...
+    def add_tentative_address(self, veth: str, address: IPv6Interface) -> None: ...
+    def finish_address_detection(self, veth: str) -> None: ...
     def listen(self, listener: Listener) -> None: ...
-    def hang_up(self) -> None: ...
-    def begin_udp_flow(self, to: IPv6Address, port: int) -> None: ...
-
-    def begin_translated_flow(self, outer: IPv6Address) -> None: ...
+    def close_sockets(self) -> None: ...
+    def start_udp_flow(self, to: IPv6Address, port: int) -> None: ...
+    def start_translated_flow(self, translated: IPv6Address) -> None: ...
     def advertise(self, name: str, address: IPv6Interface, preferred: int, valid: int) -> None: ...
     def withdraw(self, name: str, address: IPv6Interface) -> None: ...
     def delegate(self, prefix: IPv6Network) -> None: ...
@@ -54,6 +53,8 @@ class World(Protocol):
 @dataclass
 class FakeWorld:
     net: FakeHostNet = field(default_factory=FakeHostNet)
+    created: int = 0  # interfaces
+    listeners: list[Listener] = field(default_factory=list)
 
     def add_bridge(self, name: str) -> None:
         self._add(name, "bridge")
@@ -62,11 +63,11 @@ class FakeWorld:
         self._add(name, "veth")
 
     def _add(self, name: str, kind: str) -> None:
-        index = 1 + len(self.net._interfaces)
-        self.net.add_interface(Interface(index=index, name=name, kind=kind, up=True, mtu=1500))
+        self.created += 1
+        self.net.add_interface(Interface(index=self.created, name=name, kind=kind, up=True, mtu=1500))
 
     def _change(self, name: str, **changes: object) -> None:
-        self.net.add_interface(replace(self.net._interfaces[name], **changes))  # type: ignore[arg-type]
+        self.net.add_interface(replace(self.net.interface(name), **changes))  # type: ignore[arg-type]
 
     def add_address(self, name: str, address: IPv6Interface) -> None:
         self._change(name, addresses=(address,))
@@ -77,7 +78,7 @@ class FakeWorld:
     def add_route(self, name: str, destination: IPv6Network, protocol: RouteProtocol) -> None:
         self.net.add_route(Route(destination, name, protocol, table=254, metric=77))
 
-    def flip(self, name: str, value: str) -> None:
+    def set_sysctl(self, name: str, value: str) -> None:
         self.net.change_sysctl(name, value)
 
     def commit(self, table: str) -> None:
@@ -92,23 +93,24 @@ class FakeWorld:
     def unset_hairpin(self, port: str) -> None:
         self._change(port, bridge_port=BridgePort())
 
-    def claim_address(self, veth: str, address: IPv6Interface) -> None:
+    def add_tentative_address(self, veth: str, address: IPv6Interface) -> None:
         self._change(veth, addresses=(address,), tentative=frozenset({address.ip}))
 
-    def prove_addresses(self, veth: str) -> None:
+    def finish_address_detection(self, veth: str) -> None:
         self._change(veth, tentative=frozenset())
 
     def listen(self, listener: Listener) -> None:
+        self.listeners.append(listener)
         self.net.listen(listener)
 
-    def hang_up(self) -> None:
-        self.net.stop_listening(*self.net._listeners)
+    def close_sockets(self) -> None:
+        self.net.stop_listening(*self.listeners)
 
-    def begin_udp_flow(self, to: IPv6Address, port: int) -> None:
+    def start_udp_flow(self, to: IPv6Address, port: int) -> None:
         self.net.udp_flows.append((to, port))
 
-    def begin_translated_flow(self, outer: IPv6Address) -> None:
-        self.net.translated_flows.append(outer)
+    def start_translated_flow(self, translated: IPv6Address) -> None:
+        self.net.translated_flows.append(translated)
 
     def advertise(self, name: str, address: IPv6Interface, preferred: int, valid: int) -> None:
         self.net.advertise(name, address, preferred=preferred, valid=valid)
@@ -142,7 +144,7 @@ class LinuxWorld:
         ip("link", "set", name, "up")
 
     def add_veth(self, name: str) -> None:
-        # its other end is down, so it has no carrier
+        # its peer is down, so it has no carrier
         ip("link", "add", name, "type", "veth", "peer", "name", f"{name}-peer")
         ip("link", "set", name, "up")
 
@@ -155,7 +157,7 @@ class LinuxWorld:
     def add_route(self, name: str, destination: IPv6Network, protocol: RouteProtocol) -> None:
         ip("route", "add", str(destination), "dev", name, "metric", "77", "proto", protocol)
 
-    def flip(self, name: str, value: str) -> None:
+    def set_sysctl(self, name: str, value: str) -> None:
         set_sysctl(name, value)
 
     def commit(self, table: str) -> None:
@@ -170,11 +172,11 @@ class LinuxWorld:
     def unset_hairpin(self, port: str) -> None:
         ip("link", "set", port, "type", "bridge_slave", "hairpin", "off")
 
-    def claim_address(self, veth: str, address: IPv6Interface) -> None:
-        # without a carrier, duplicate address detection waits
+    def add_tentative_address(self, veth: str, address: IPv6Interface) -> None:
+        # without a carrier, duplicate address detection does not start
         ip("address", "add", str(address), "dev", veth)
 
-    def prove_addresses(self, veth: str) -> None:
+    def finish_address_detection(self, veth: str) -> None:
         set_sysctl(f"net/ipv6/neigh/{veth}/retrans_time_ms", "1")
         ip("link", "set", f"{veth}-peer", "up")
 
@@ -185,10 +187,10 @@ class LinuxWorld:
         if listener.protocol == "tcp":
             opened.listen()
 
-    def hang_up(self) -> None:
+    def close_sockets(self) -> None:
         self.sockets.close()
 
-    def begin_udp_flow(self, to: IPv6Address, port: int) -> None:
+    def start_udp_flow(self, to: IPv6Address, port: int) -> None:
         ip("link", "set", "lo", "up")
         ip("address", "replace", f"{to}/128", "dev", "lo", "nodad")
         # conntrack is off in a namespace until a rule needs it
@@ -199,12 +201,12 @@ class LinuxWorld:
         )
         self._send(to, port)
 
-    def begin_translated_flow(self, outer: IPv6Address) -> None:
+    def start_translated_flow(self, translated: IPv6Address) -> None:
         ip("link", "set", "lo", "up")
         nft(
             "add table inet translating;"
             "add chain inet translating out { type nat hook postrouting priority 100; };"
-            f"flush chain inet translating out; add rule inet translating out udp dport 9 snat ip6 to {outer};"
+            f"flush chain inet translating out; add rule inet translating out udp dport 9 snat ip6 to {translated};"
         )
         self._send(IPv6Address("::1"), 9)
 
@@ -218,7 +220,7 @@ class LinuxWorld:
 
     def withdraw(self, name: str, address: IPv6Interface) -> None:
         ip("address", "delete", str(address), "dev", name)
-        # without a valid lifetime it has gone with the address
+        # the route of an address without a valid lifetime is gone already
         ip("route", "flush", "exact", str(address.network), "dev", name)
 
     def delegate(self, prefix: IPv6Network) -> None:
@@ -239,7 +241,7 @@ class LinuxWorld:
 
 @contextmanager
 def new_host(kind: str) -> Iterator[FakeWorld | LinuxWorld]:
-    """A host with a switched-on bridge br0; the calling thread is on it."""
+    """A host with the bridge br0, which is up. The calling thread is in its namespace."""
     with ExitStack() as stack:
         made: FakeWorld | LinuxWorld
         if kind == "fake":
@@ -252,8 +254,8 @@ def new_host(kind: str) -> Iterator[FakeWorld | LinuxWorld]:
         yield made
 
 
-async def started(world: World) -> AsyncIterator[HostChange]:
-    """The changes from now on."""
+async def subscribed(world: World) -> AsyncIterator[HostChange]:
+    """The changes from now on, after the first one, which is LOST."""
     changes = world.net.changes()
     assert await anext(changes) == HostChange(ChangeKind.LOST)
     return changes

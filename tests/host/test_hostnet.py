@@ -1,4 +1,4 @@
-"""The host port on real network namespaces: what needs the kernel's own behaviour to be believed."""
+"""The host port on network namespaces: what depends on the behaviour of the kernel."""
 
 import asyncio
 import subprocess
@@ -36,7 +36,7 @@ async def host() -> AsyncIterator[LinuxHostNet]:
     await made.close()
 
 
-async def started(host: LinuxHostNet) -> AsyncIterator[HostChange]:
+async def subscribe(host: LinuxHostNet) -> AsyncIterator[HostChange]:
     changes = host.changes()
     assert await anext(changes) == HostChange(ChangeKind.LOST)
     return changes
@@ -51,11 +51,11 @@ def generation() -> int:
         questions.close()
 
 
-async def until(changes: AsyncIterator[HostChange], kind: ChangeKind, subject: str) -> HostChange:
+async def next_change(changes: AsyncIterator[HostChange], kind: ChangeKind, subject: str) -> HostChange:
     return await anext(aiter(change async for change in changes if (change.kind, change.subject) == (kind, subject)))
 
 
-async def heard(host: LinuxHostNet, changes: AsyncIterator[HostChange]) -> None:
+async def receive_advertisement(host: LinuxHostNet, changes: AsyncIterator[HostChange]) -> None:
     """Wait until wan0 has a default route and an address from the router at the other end of its wire."""
     async with asyncio.TaskGroup() as tasks:
         router = tasks.create_task(advertise_on("router0", PREFIX))
@@ -83,8 +83,8 @@ def _wire(_network: None) -> None:
 
 
 @pytest.mark.usefixtures("_wire")
-async def test_an_interface_that_hears_a_router_is_an_uplink(host: LinuxHostNet) -> None:
-    await heard(host, await started(host))
+async def test_an_interface_that_receives_advertisements_is_an_ra_interface(host: LinuxHostNet) -> None:
+    await receive_advertisement(host, await subscribe(host))
     interfaces, routes = await host.interfaces(), await host.routes()
     assert ra_interfaces(interfaces, routes) == ("wan0",)
     assert await addresses_of_wan0(host) == [PREFIX]
@@ -94,7 +94,7 @@ async def test_an_interface_that_hears_a_router_is_an_uplink(host: LinuxHostNet)
 
 
 @pytest.mark.usefixtures("_wire")
-async def test_an_address_that_a_dhcp_client_gave_a_lifetime_tells_of_no_router(host: LinuxHostNet) -> None:
+async def test_a_lifetime_from_a_dhcp_client_does_not_mean_autoconfigured(host: LinuxHostNet) -> None:
     ip("address", "add", "2001:db8:77::1/64", "dev", "wan0", "nodad", "valid_lft", "600", "preferred_lft", "600")
     (wan0,) = (i for i in await host.interfaces() if i.name == "wan0")
     assert wan0.addresses
@@ -102,37 +102,37 @@ async def test_an_address_that_a_dhcp_client_gave_a_lifetime_tells_of_no_router(
 
 
 @pytest.mark.usefixtures("_wire")
-async def test_forwarding_takes_an_uplinks_route_and_leaves_the_address_that_still_tells_it(host: LinuxHostNet) -> None:
-    changes = await started(host)
-    await heard(host, changes)
+async def test_forwarding_deletes_the_advertised_routes_and_keeps_the_address(host: LinuxHostNet) -> None:
+    changes = await subscribe(host)
+    await receive_advertisement(host, changes)
     await host.set_sysctl(interface_sysctl("all", "forwarding"), "1")
     assert RouteProtocol.RA not in {route.protocol for route in await host.routes()}
     assert ra_interfaces(await host.interfaces(), await host.routes()) == ("wan0",)
-    await until(changes, ChangeKind.ROUTE, "wan0")
+    await next_change(changes, ChangeKind.ROUTE, "wan0")
 
 
 @pytest.mark.usefixtures("_wire")
-async def test_an_uplink_that_always_listens_keeps_its_route_and_goes_on_listening(host: LinuxHostNet) -> None:
-    changes = await started(host)
-    await heard(host, changes)
+async def test_with_accept_ra_2_routes_are_kept_and_advertisements_accepted(host: LinuxHostNet) -> None:
+    changes = await subscribe(host)
+    await receive_advertisement(host, changes)
     await host.set_sysctl(interface_sysctl("wan0", "accept_ra"), "2")
     before = await host.routes()
     await host.set_sysctl(interface_sysctl("all", "forwarding"), "1")
     assert await host.routes() == before
     ip("route", "delete", "default", "dev", "wan0")
-    await heard(host, changes)
+    await receive_advertisement(host, changes)
     assert await default_routes(host) == [("wan0", RouteProtocol.RA)]
 
 
-async def test_a_deleted_rule_is_seen(host: LinuxHostNet) -> None:
+async def test_a_deleted_rule_is_reported(host: LinuxHostNet) -> None:
     nft(RULESET)
-    changes = await started(host)
+    changes = await subscribe(host)
     before = generation()
     nft("delete rule inet dockerv6 c handle 2")
     assert await anext(changes) == HostChange(ChangeKind.FIREWALL, "inet dockerv6", before + 1)
 
 
-async def test_a_flushed_ruleset_is_one_change_per_table(host: LinuxHostNet) -> None:
+async def test_a_flushed_ruleset_is_one_change_for_each_table(host: LinuxHostNet) -> None:
     elements = ", ".join(f"2001:db8:{number:x}::/48" for number in range(1000))
     chains = "".join(
         f"add chain inet dockerv6 c{number}; add rule inet dockerv6 c{number} counter;" for number in range(500)
@@ -142,7 +142,7 @@ async def test_a_flushed_ruleset_is_one_change_per_table(host: LinuxHostNet) -> 
         "add set inet dockerv6 s { type ipv6_addr; flags interval; };"
         f"add element inet dockerv6 s {{ {elements} }}; {chains}"
     )
-    changes = await started(host)
+    changes = await subscribe(host)
     nft("flush ruleset")
     latest = generation()
     seen = {await anext(changes), await anext(changes)}
@@ -154,9 +154,9 @@ async def test_a_flushed_ruleset_is_one_change_per_table(host: LinuxHostNet) -> 
     assert (await anext(changes)).subject == "inet marker"
 
 
-async def test_a_refused_transaction_is_no_change(host: LinuxHostNet) -> None:
+async def test_a_refused_transaction_is_not_reported(host: LinuxHostNet) -> None:
     nft(RULESET)
-    changes = await started(host)
+    changes = await subscribe(host)
     before = generation()
     nft("delete rule inet dockerv6 c handle 2; delete rule inet dockerv6 c handle 99", refused=True)
     assert generation() == before
@@ -166,7 +166,7 @@ async def test_a_refused_transaction_is_no_change(host: LinuxHostNet) -> None:
 
 async def test_a_burst_is_one_change_for_each_interface_and_kind(host: LinuxHostNet) -> None:
     ip("link", "add", "br0", "type", "bridge")
-    changes = await started(host)
+    changes = await subscribe(host)
     ip(batch="link set br0 up\nlink set br0 down\n" * 15 + "link add marker0 type bridge\n")
     seen = [await anext(changes)]
     while seen[-1] != HostChange(ChangeKind.LINK, "marker0"):
@@ -175,13 +175,13 @@ async def test_a_burst_is_one_change_for_each_interface_and_kind(host: LinuxHost
     assert len(seen) == len(set(seen))
 
 
-async def test_an_overflow_is_a_loss_and_later_changes_are_seen() -> None:
+async def test_an_overflow_is_reported_as_lost_and_later_changes_are_reported() -> None:
     feed = ChangeFeed(receive_buffer=2048)
     try:
         assert await feed.take() == HostChange(ChangeKind.LOST)
         for number in range(50):
             nft(f"add table inet t{number}; add chain inet t{number} c; add chain inet t{number} d")
-        # What had fitted in before the loss is swallowed by it.
+        # LOST replaces what was received before the overflow.
         assert await feed.take() == HostChange(ChangeKind.LOST)
         nft("add table inet afterwards")
         change = await feed.take()
@@ -192,7 +192,7 @@ async def test_an_overflow_is_a_loss_and_later_changes_are_seen() -> None:
         feed.close()
 
 
-async def test_a_reader_that_is_cancelled_gives_its_sockets_back(host: LinuxHostNet) -> None:
+async def test_cancelling_a_subscriber_closes_its_sockets(host: LinuxHostNet) -> None:
     subscribed = asyncio.Event()
 
     async def read_on() -> None:
@@ -209,7 +209,7 @@ async def test_a_reader_that_is_cancelled_gives_its_sockets_back(host: LinuxHost
     assert feed._routing_socket.fileno() == feed._firewall_socket.fileno() == -1
 
 
-async def test_a_vlan_like_name_and_a_master_are_told(host: LinuxHostNet) -> None:
+async def test_a_name_with_a_dot_and_the_master_are_listed(host: LinuxHostNet) -> None:
     ip("link", "add", "br0", "type", "bridge")
     ip("link", "add", "eth0.100", "type", "veth", "peer", "name", "far0")
     ip("link", "set", "eth0.100", "master", "br0")
@@ -219,13 +219,13 @@ async def test_a_vlan_like_name_and_a_master_are_told(host: LinuxHostNet) -> Non
     assert await host.sysctl(interface_sysctl("eth0.100", "accept_ra")) == "1"
 
 
-async def test_many_interfaces_take_several_datagrams_and_none_is_missed(host: LinuxHostNet) -> None:
+async def test_a_dump_of_several_datagrams_is_complete(host: LinuxHostNet) -> None:
     names = [f"b{number}" for number in range(300)]
     ip(batch="".join(f"link add {name} type bridge\n" for name in names))
     assert {interface.name for interface in await host.interfaces()} >= set(names)
 
 
-def test_an_error_of_the_kernel_is_raised_as_itself() -> None:
+def test_an_error_of_the_kernel_is_raised_with_its_errno() -> None:
     with pytest.raises(OSError, match="Operation not supported"):
         netlink.dump(netlink.NETLINK_ROUTE, 9998, IPv6Address("::").packed)
 
@@ -239,9 +239,9 @@ from dockerv6.hostnet.port import HostNetPermissionError
 async def main():
     host = LinuxHostNet()
     write = host.set_sysctl("net.ipv6.conf.all.forwarding", "1")
-    forget = host.delete_udp_flows([53], [IPv6Address("::1")])
-    answer = host.add_proxy_neighbour("lo", IPv6Address("2001:db8::1"))
-    for attempt in (write, anext(host.changes()), forget, answer):
+    delete = host.delete_udp_flows([53], [IPv6Address("::1")])
+    add = host.add_proxy_neighbour("lo", IPv6Address("2001:db8::1"))
+    for attempt in (write, anext(host.changes()), delete, add):
         try:
             await attempt
         except HostNetPermissionError as error:
@@ -255,35 +255,35 @@ asyncio.run(main())
 """
 
 
-def refusals(*wrapper: str, user: int = 0) -> list[str]:
+def errors_of(*wrapper: str, user: int = 0) -> list[str]:
     command = [*wrapper, sys.executable, "-c", REFUSED, str(user)]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 
 
-def test_for_root_without_the_capability_the_refusals_name_it() -> None:
-    written, subscribed, dropped, answered = refusals(
+def test_errors_for_root_without_the_capability_name_it() -> None:
+    written, subscribed, deleted, added = errors_of(
         "setpriv", "--bounding-set", "-net_admin", "--inh-caps", "-net_admin"
     )
     assert written == "permitted"  # root owns the file
     assert "cannot subscribe to changes: Operation not permitted; CAP_NET_ADMIN is missing" in subscribed
-    assert "cannot delete conntrack entries: Operation not permitted; CAP_NET_ADMIN is missing" in dropped
+    assert "cannot delete conntrack entries: Operation not permitted; CAP_NET_ADMIN is missing" in deleted
     assert (
         "cannot add an NDP proxy entry for 2001:db8::1 to lo: Operation not permitted; CAP_NET_ADMIN is missing"
-        in answered
+        in added
     )
 
 
-def test_for_anybody_else_the_refusals_say_run_as_root() -> None:
-    lines = refusals(user=65534)
+def test_errors_for_other_users_say_run_as_root() -> None:
+    lines = errors_of(user=65534)
     assert len(lines) == 4
     assert all(line.endswith("; run as root") for line in lines)
 
 
-def test_on_a_read_only_proc_sys_the_refusal_names_the_mount() -> None:
+def test_errors_of_a_read_only_proc_sys_name_the_mount() -> None:
     script = 'mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys && exec "$@"'
-    written, *others = refusals("unshare", "--mount", "sh", "-c", script, "sh")
+    written, *others = errors_of("unshare", "--mount", "sh", "-c", script, "sh")
     assert "cannot set sysctl net/ipv6/conf/all/forwarding to '1': Read-only file system" in written
     assert "/proc/sys is mounted read-only" in written
     assert others == ["permitted"] * 3

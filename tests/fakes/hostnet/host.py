@@ -101,7 +101,7 @@ class FakeHostNet:
     async def add_proxy_neighbour(self, interface: str, address: IPv6Address) -> None:
         """See `port.HostNet.add_proxy_neighbour`."""
         self._check_permission(f"add an NDP proxy entry for {address} to {interface}")
-        self._proxy_neighbours.setdefault((self._existing(interface).name, address), True)
+        self._proxy_neighbours.setdefault((self.interface(interface).name, address), True)
 
     async def remove_proxy_neighbour(self, interface: str, address: IPv6Address) -> None:
         """See `port.HostNet.remove_proxy_neighbour`."""
@@ -111,31 +111,33 @@ class FakeHostNet:
     async def set_link_up(self, interface: str) -> None:
         """See `port.HostNet.set_link_up`."""
         self._check_permission(f"set {interface} up")
-        self.add_interface(replace(self._existing(interface), up=True))
+        self.add_interface(replace(self.interface(interface), up=True))
 
     async def add_address(self, interface: str, address: IPv6Interface) -> None:
         """See `port.HostNet.add_address`."""
         self._check_permission(f"add address {address} to {interface}")
-        there = self._existing(interface)
+        current = self.interface(interface)
         self._prefixes.set_lifetimes(interface, address.ip, None, None, temporary=False)
-        proven = replace(there, tentative=there.tentative - {address.ip}, dad_failed=there.dad_failed - {address.ip})
-        self.add_interface(replace(proven, addresses=tuple(sorted({*there.addresses, address}))))
+        proven = replace(
+            current, tentative=current.tentative - {address.ip}, dad_failed=current.dad_failed - {address.ip}
+        )
+        self.add_interface(replace(proven, addresses=tuple(sorted({*current.addresses, address}))))
 
     async def set_hairpin(self, port: str, *, on: bool) -> None:
         """See `port.HostNet.set_hairpin`."""
         self._check_permission(f"set the hairpin mode of {port}")
-        there = self._existing(port)
-        if there.bridge_port is None:
+        current = self.interface(port)
+        if current.bridge_port is None:
             raise HostNetError(f"cannot set the hairpin mode of {port}: Operation not supported")
-        self.add_interface(replace(there, bridge_port=replace(there.bridge_port, hairpin=on)))
+        self.add_interface(replace(current, bridge_port=replace(current.bridge_port, hairpin=on)))
 
     async def set_bridge_netfilter(self, bridge: str, *, on: bool) -> None:
         """See `port.HostNet.set_bridge_netfilter`."""
         self._check_permission(f"set nf_call_ip6tables of {bridge}")
-        there = self._existing(bridge)
-        if there.kind != BRIDGE:
+        current = self.interface(bridge)
+        if current.kind != BRIDGE:
             raise HostNetError(f"cannot set nf_call_ip6tables of {bridge}: Operation not supported")
-        self.add_interface(replace(there, bridge_netfilter=on))
+        self.add_interface(replace(current, bridge_netfilter=on))
 
     async def listeners(self) -> frozenset[Listener]:
         """See `port.HostNet.listeners`."""
@@ -166,6 +168,16 @@ class FakeHostNet:
 
     # What other programs do
 
+    def interface(self, name: str) -> Interface:
+        """An interface.
+
+        Raises:
+            HostNetError: the interface does not exist.
+        """
+        if name not in self._interfaces:
+            raise HostNetError(f"No such device: {name}")
+        return self._interfaces[name]
+
     def add_interface(self, interface: Interface) -> None:
         """Add an interface with its sysctls, or replace the one with its name."""
         if interface.name not in self._interfaces:
@@ -186,11 +198,11 @@ class FakeHostNet:
         Raises:
             HostNetError: an interface does not exist.
         """
-        there = self._existing(port)
+        current = self.interface(port)
         if bridge is None:
-            self.add_interface(replace(there, master=None, bridge_port=None))
+            self.add_interface(replace(current, master=None, bridge_port=None))
         else:
-            self.add_interface(replace(there, master=self._existing(bridge).index, bridge_port=BridgePort()))
+            self.add_interface(replace(current, master=self.interface(bridge).index, bridge_port=BridgePort()))
 
     def remove_interface(self, name: str) -> None:
         """Remove an interface with its sysctls, addresses and routes; release the ports of a bridge.
@@ -237,9 +249,9 @@ class FakeHostNet:
         Raises:
             HostNetError: the interface does not exist.
         """
-        there = self._existing(interface)
+        current = self.interface(interface)
         self._prefixes.set_lifetimes(interface, address.ip, preferred, valid, temporary=temporary)
-        self._set_addresses(there, {*there.addresses, address})
+        self._set_addresses(current, {*current.addresses, address})
         self._notifications.notify(ChangeKind.ADDRESS, interface)
 
     def withdraw(self, interface: str, prefix: IPv6Network) -> None:
@@ -248,15 +260,15 @@ class FakeHostNet:
         Raises:
             HostNetError: the interface does not exist.
         """
-        there = self._existing(interface)
-        self._set_addresses(there, {address for address in there.addresses if address.network != prefix})
+        current = self.interface(interface)
+        self._set_addresses(current, {address for address in current.addresses if address.network != prefix})
         self._drop_routes(lambda route: route.interface == interface and route.destination == prefix)
 
     def expire(self) -> None:
         """Remove the addresses whose valid lifetime has ended, as the kernel does."""
         for name, expired in self._prefixes.expired():
-            there = self._existing(name)
-            self._set_addresses(there, {address for address in there.addresses if address.ip != expired})
+            current = self.interface(name)
+            self._set_addresses(current, {address for address in current.addresses if address.ip != expired})
 
     def delegate(self, prefix: IPv6Network, valid: float | None = None, *, by_dhcp: bool = True) -> None:
         """Delegate a prefix to a DHCPv6 client (RFC 8415, 18.2.10.1), or renew its lifetime (in seconds).
@@ -282,7 +294,7 @@ class FakeHostNet:
         Raises:
             HostNetError: the interface does not exist.
         """
-        self._proxy_neighbours.setdefault((self._existing(interface).name, address), False)
+        self._proxy_neighbours.setdefault((self.interface(interface).name, address), False)
 
     def drop_proxy_neighbour(self, interface: str, address: IPv6Address) -> None:
         """Another program removes an NDP proxy entry, whoever added it. The kernel does not notify it.
@@ -333,11 +345,6 @@ class FakeHostNet:
     def _check_permission(self, what: str) -> None:
         if self._denied:
             raise HostNetPermissionError(f"cannot {what}: {self._denied}")
-
-    def _existing(self, interface: str) -> Interface:
-        if interface not in self._interfaces:
-            raise HostNetError(f"No such device: {interface}")
-        return self._interfaces[interface]
 
     def _set_addresses(self, interface: Interface, addresses: Iterable[IPv6Interface]) -> None:
         had = self._prefixes.is_autoconfigured(interface.name)
