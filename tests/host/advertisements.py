@@ -13,7 +13,7 @@ _PREFIX_INFORMATION = 3
 _ON_LINK_AND_AUTONOMOUS = 0xC0
 
 
-def lay_wire() -> None:
+def add_wan_link() -> None:
     """Connect wan0, which accepts router advertisements, to router0; addresses are usable at once."""
     set_sysctl("net/ipv6/conf/default/accept_dad", "0")
     ip("link", "add", "wan0", "type", "veth", "peer", "name", "router0")

@@ -14,7 +14,7 @@ from dockerv6.hostnet.linux import LinuxHostNet
 from dockerv6.hostnet.model import ChangeKind, HostChange, RouteProtocol, interface_sysctl
 from dockerv6.hostnet.sysctl import ra_disabled_by_forwarding, ra_interfaces
 from dockerv6.lib import netlink
-from tests.host.advertisements import advertise_on, lay_wire
+from tests.host.advertisements import add_wan_link, advertise_on
 from tests.host.network import ip, nft, private_network
 
 pytestmark = pytest.mark.host
@@ -79,7 +79,7 @@ async def default_routes(host: LinuxHostNet) -> list[tuple[str | None, RouteProt
 
 @pytest.fixture
 def _wire(_network: None) -> None:
-    lay_wire()
+    add_wan_link()
 
 
 @pytest.mark.usefixtures("_wire")

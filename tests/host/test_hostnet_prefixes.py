@@ -8,7 +8,7 @@ import pytest
 
 from dockerv6.hostnet.linux import LinuxHostNet
 from dockerv6.hostnet.model import ChangeKind, HostChange, HostPrefix, PrefixOrigin
-from tests.host.advertisements import advertise_on, lay_wire
+from tests.host.advertisements import add_wan_link, advertise_on
 from tests.host.network import ip, private_network, set_sysctl
 
 pytestmark = pytest.mark.host
@@ -37,7 +37,7 @@ async def host() -> AsyncIterator[LinuxHostNet]:
 
 @pytest.fixture
 def _wire(_network: None) -> None:
-    lay_wire()
+    add_wan_link()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Prefix translation: outer addresses from everywhere, prefixes that change under open flows, and on-link prefixes."""
+"""Prefix translation: external addresses, prefixes that change during connections, and on-link prefixes."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ NEAR = WORLD["eth0"]
 _TIMEOUT = 30.0
 
 
-def outer(prefix: IPv6Network, host: int = 2) -> str:
+def external(prefix: IPv6Network, host: int = 2) -> str:
     return str(prefix[host])
 
 
@@ -67,7 +67,7 @@ async def either_router(router: Router, request: pytest.FixtureRequest) -> Route
 def connected(
     caller: Namespace, address: tuple[str, int], server: socket.socket
 ) -> Iterator[tuple[socket.socket, socket.socket, str]]:
-    """An open TCP connection: both of its ends, and whom the server takes the caller for."""
+    """A TCP connection: both ends, and the source address that the server sees."""
     with caller.entered():
         client = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
     with client:
@@ -79,19 +79,22 @@ def connected(
             yield client, accepted, str(source[0])
 
 
-def talk(one: socket.socket, other: socket.socket) -> None:
+def exchange_data(one: socket.socket, other: socket.socket) -> None:
     for sender, receiver in ((one, other), (other, one)):
         sender.sendall(b"still here")
         assert receiver.recv(100) == b"still here"
 
 
-# ---- who reaches an outer address ----
+# ---- who reaches an external address ----
 
 
-async def test_each_container_has_an_outer_address_of_its_own(router: Router) -> None:
+async def test_each_container_has_its_own_external_address(router: Router) -> None:
     await router.want(HOME)
     topology = router.topology
-    for name, address, seen in (("blog", CONTAINERS["blog"], outer(OLD)), ("neighbour", NEIGHBOUR, outer(OLD, 3))):
+    for name, address, seen in (
+        ("blog", CONTAINERS["blog"], external(OLD)),
+        ("neighbour", NEIGHBOUR, external(OLD, 3)),
+    ):
         with (
             endpoint(topology.containers[name], address) as container,
             endpoint(topology.world, NEAR) as world,
@@ -100,19 +103,19 @@ async def test_each_container_has_an_outer_address_of_its_own(router: Router) ->
             assert ask(world, (seen, 5300), container) == NEAR
 
 
-async def test_the_host_itself_reaches_a_container_by_its_outer_address(router: Router) -> None:
+async def test_the_host_reaches_a_container_by_its_external_address(router: Router) -> None:
     await router.want(HOME)
     topology = router.topology
     with (
         endpoint(topology.router, ROUTER["eth0"], 0) as host,
         endpoint(topology.containers["blog"], CONTAINERS["blog"]) as blog,
     ):
-        assert ask(host, (outer(OLD), 5300), blog) == ROUTER["eth0"]
-    topology.router.exec("ping", "-6", "-q", "-c", "1", "-w", "10", outer(OLD))
+        assert ask(host, (external(OLD), 5300), blog) == ROUTER["eth0"]
+    topology.router.exec("ping", "-6", "-q", "-c", "1", "-w", "10", external(OLD))
 
 
-async def test_containers_reach_their_own_and_one_anothers_outer_addresses(either_router: Router) -> None:
-    """Their own through br_netfilter only where the bridge sends frames back by the port that they came in by."""
+async def test_containers_reach_their_own_and_each_others_external_addresses(either_router: Router) -> None:
+    """With br_netfilter, their own address needs hairpin mode on the bridge port."""
     router = either_router
     await router.want(HOME)
     router.topology.router.exec("bridge", "link", "set", "dev", "v-blog", "hairpin", "on")
@@ -121,13 +124,13 @@ async def test_containers_reach_their_own_and_one_anothers_outer_addresses(eithe
     blog = topology.containers["blog"]
     for caller in (blog, topology.containers["neighbour"]):
         with endpoint(caller, "::", 0) as client, endpoint(blog, CONTAINERS["blog"]) as receiver:
-            assert ask(client, (outer(OLD), 5300), receiver) == BRIDGE
+            assert ask(client, (external(OLD), 5300), receiver) == BRIDGE
         with listener(blog, "::", 80) as server:
-            assert call(caller, (outer(OLD), 80), server) == BRIDGE
-        caller.exec("ping", "-6", "-q", "-c", "1", "-w", "10", outer(OLD))
+            assert call(caller, (external(OLD), 80), server) == BRIDGE
+        caller.exec("ping", "-6", "-q", "-c", "1", "-w", "10", external(OLD))
 
 
-async def test_without_icc_an_outer_address_is_no_way_around(either_router: Router) -> None:
+async def test_without_icc_external_addresses_of_containers_are_blocked_too(either_router: Router) -> None:
     router = either_router
     port = PortIntent("blog", TransportProtocol.UDP, 5353, IPv6Address(CONTAINERS["blog"]), 5300, IPv6Address(BRIDGE))
     await router.want(replace(HOME, icc=False), ports=(port,))
@@ -138,13 +141,13 @@ async def test_without_icc_an_outer_address_is_no_way_around(either_router: Rout
         endpoint(topology.router, BRIDGE, 0) as host,
         endpoint(topology.containers["blog"], CONTAINERS["blog"]) as blog,
     ):
-        assert not reaches(neighbour, blog, host, outer(OLD))
+        assert not reaches(neighbour, blog, host, external(OLD))
         assert ask(neighbour, (ROUTER["eth0"], 5353), blog) == BRIDGE
         with endpoint(topology.world, NEAR, 0) as world:
-            assert ask(world, (outer(OLD), 5300), blog) == NEAR
+            assert ask(world, (external(OLD), 5300), blog) == NEAR
 
 
-async def test_another_networks_container_gets_in_only_without_isolation(router: Router) -> None:
+async def test_containers_of_other_networks_are_accepted_only_without_isolation(router: Router) -> None:
     topology = router.topology
     with (
         endpoint(topology.containers["shop"], CONTAINERS["shop"], 0) as shop,
@@ -153,12 +156,12 @@ async def test_another_networks_container_gets_in_only_without_isolation(router:
     ):
         await router.want(HOME, SHOP)
         await router.drop_all_but_ours()
-        assert not reaches(shop, blog, host, outer(OLD))
+        assert not reaches(shop, blog, host, external(OLD))
         await router.want(replace(HOME, isolated=False), SHOP)
-        assert ask(shop, (outer(OLD), 5300), blog) == outer(SHOP.external_prefixes[0])
+        assert ask(shop, (external(OLD), 5300), blog) == external(SHOP.external_prefixes[0])
 
 
-async def test_a_container_of_an_unmanaged_network_is_kept_out(router: Router) -> None:
+async def test_containers_of_unmanaged_networks_are_blocked(router: Router) -> None:
     topology = router.topology
     with (
         endpoint(topology.containers["db"], CONTAINERS["db"], 0) as db,
@@ -166,10 +169,10 @@ async def test_a_container_of_an_unmanaged_network_is_kept_out(router: Router) -
         endpoint(topology.containers["blog"], CONTAINERS["blog"]) as blog,
     ):
         await router.want(HOME)
-        assert not reaches(db, blog, host, outer(OLD))
+        assert not reaches(db, blog, host, external(OLD))
 
 
-async def test_a_published_port_is_not_open_at_the_outer_address(router: Router) -> None:
+async def test_a_published_port_is_closed_at_the_external_address(router: Router) -> None:
     port = PortIntent("blog", TransportProtocol.UDP, 5353, IPv6Address(CONTAINERS["blog"]), 5300, IPv6Address(BRIDGE))
     only_here = replace(port, port=5354, host_address=IPv6Address("::1"))
     await router.want(replace(HOME, ingress=()), ports=(port, only_here))
@@ -179,11 +182,11 @@ async def test_a_published_port_is_not_open_at_the_outer_address(router: Router)
         endpoint(topology.router, BRIDGE, 0) as host,
         endpoint(topology.containers["blog"], CONTAINERS["blog"]) as blog,
     ):
-        assert not reaches(world, blog, host, outer(OLD))
+        assert not reaches(world, blog, host, external(OLD))
         assert ask(world, (ROUTER["eth0"], 5353), blog) == NEAR
 
 
-async def test_what_listens_on_the_bridges_own_address_is_not_reached_by_an_outer_one(router: Router) -> None:
+async def test_listeners_on_the_address_of_the_bridge_are_not_reached_by_an_external_address(router: Router) -> None:
     await router.want(HOME)
     topology = router.topology
     with (
@@ -191,14 +194,14 @@ async def test_what_listens_on_the_bridges_own_address_is_not_reached_by_an_oute
         endpoint(topology.router, BRIDGE) as host,
         endpoint(topology.containers["blog"], CONTAINERS["blog"], 0) as blog,
     ):
-        assert not reaches(world, host, blog, outer(OLD, 1))
-        assert reaches(world, host, blog), "while routing alone would lead there"
+        assert not reaches(world, host, blog, external(OLD, 1))
+        assert reaches(world, host, blog), "routing alone would reach it"
 
 
 # ---- a prefix that changes ----
 
 
-async def test_open_connections_go_on_when_the_prefix_changes(router: Router) -> None:
+async def test_connections_continue_when_the_prefix_changes(router: Router) -> None:
     await router.want(HOME)
     await router.drop_all_but_ours()
     topology = router.topology
@@ -207,21 +210,21 @@ async def test_open_connections_go_on_when_the_prefix_changes(router: Router) ->
         listener(world, NEAR, 80) as outside,
         listener(blog, "::", 80) as inside,
         connected(blog, (NEAR, 80), outside) as (out, out_there, out_source),
-        connected(world, (outer(OLD), 80), inside) as (into, into_there, _),
+        connected(world, (external(OLD), 80), inside) as (into, into_there, _),
     ):
-        assert out_source == outer(OLD)
+        assert out_source == external(OLD)
         for prefixes in ((OLD,), (NEW, OLD), (NEW, OLD), (OLD, NEW), (NEW, OLD)):
             await router.want(replace(HOME, external_prefixes=prefixes))
-            talk(out, out_there)
-            talk(into, into_there)
+            exchange_data(out, out_there)
+            exchange_data(into, into_there)
             with connected(blog, (NEAR, 80), outside) as (_, _, source):
-                assert source == outer(prefixes[0])
+                assert source == external(prefixes[0])
             for prefix in prefixes:
-                assert call(world, (outer(prefix), 80), inside) == "2001:db8:0:1::2"
+                assert call(world, (external(prefix), 80), inside) == "2001:db8:0:1::2"
 
 
-async def test_the_change_is_one_transaction(router: Router) -> None:
-    """Nobody is ever translated to neither: each datagram of a stream of new flows has one of both sources."""
+async def test_a_change_of_the_prefix_is_one_transaction(router: Router) -> None:
+    """Every new flow has the old or the new prefix, and none its internal address."""
     topology = router.topology
     await router.want(HOME)
     seen: set[str] = set()
@@ -229,12 +232,12 @@ async def test_the_change_is_one_transaction(router: Router) -> None:
         for prefixes in ((NEW, OLD), (OLD, NEW)) * 5:
             await router.want(replace(HOME, external_prefixes=prefixes))
             with endpoint(topology.containers["blog"], CONTAINERS["blog"], 0) as blog:
-                assert exchange(blog, world) == outer(prefixes[0])
-                seen.add(outer(prefixes[0]))
-    assert seen == {outer(OLD), outer(NEW)}
+                assert exchange(blog, world) == external(prefixes[0])
+                seen.add(external(prefixes[0]))
+    assert seen == {external(OLD), external(NEW)}
 
 
-async def test_a_prefix_that_is_gone_leads_nowhere_though_what_it_let_in_goes_on_where_others_let_it(
+async def test_a_removed_prefix_accepts_no_new_flows_and_open_connections_continue(
     router: Router,
 ) -> None:
     await router.want(HOME)
@@ -247,14 +250,14 @@ async def test_a_prefix_that_is_gone_leads_nowhere_though_what_it_let_in_goes_on
         endpoint(topology.containers["blog"], CONTAINERS["blog"]) as blog,
     ):
         await router.want(replace(HOME, external_prefixes=(NEW,)))
-        talk(client, accepted)
-        assert not reaches(world, blog, host, outer(OLD))
-        assert ask(world, (outer(NEW), 5300), blog) == NEAR
+        exchange_data(client, accepted)
+        assert not reaches(world, blog, host, external(OLD))
+        assert ask(world, (external(NEW), 5300), blog) == NEAR
 
 
 @pytest.mark.parametrize("length", [48, 60, 77])
-async def test_what_is_behind_a_prefix_of_any_length_stays(router: Router, length: int) -> None:
-    """Bits of the subnet's own behind the prefix too, byte boundaries or not."""
+async def test_the_bits_after_a_prefix_of_any_length_are_kept(router: Router, length: int) -> None:
+    """Including subnet bits, on byte boundaries or not."""
     topology = router.topology
     own = IPv6Network(f"fd12:aaaa:bbbb{':10' if length > 48 else ''}::/{length}")
     given = IPv6Network(f"2001:db8:a::/{length}")
@@ -272,10 +275,10 @@ async def test_what_is_behind_a_prefix_of_any_length_stays(router: Router, lengt
 # ---- an on-link prefix ----
 
 
-async def test_an_on_link_prefix_is_shared_with_the_host_and_others_on_the_link(router: Router) -> None:
-    """The VPS's one /64: the host keeps its address and the ports there, containers have those that are named."""
+async def test_an_on_link_prefix_is_shared_with_the_host_and_other_hosts(router: Router) -> None:
+    """A VPS with one /64: the host keeps its address and ports, containers get the listed addresses."""
     port = PortIntent("blog", TransportProtocol.UDP, 5353, IPv6Address(CONTAINERS["blog"]), 5300, IPv6Address(BRIDGE))
-    mine, theirs = outer(ON_LINK, 3), outer(ON_LINK)
+    mine, theirs = external(ON_LINK, 3), external(ON_LINK)
     topology = router.topology
     router.sysctl("net.ipv6.conf.eth0.proxy_ndp", 1)
     topology.router.exec("ip", "-6", "neigh", "add", "proxy", mine, "dev", "eth0")
@@ -291,8 +294,8 @@ async def test_an_on_link_prefix_is_shared_with_the_host_and_others_on_the_link(
     ):
         assert ask(world, (mine, 5300), neighbour) == theirs
         assert exchange(neighbour, world) == mine
-        assert exchange(host, world) == ROUTER["eth0"], "which is no container's"
-        assert exchange(shop, world) == outer(SHOP.external_prefixes[0])
+        assert exchange(host, world) == ROUTER["eth0"], "the address of no container"
+        assert exchange(shop, world) == external(SHOP.external_prefixes[0])
         assert ask(world, (ROUTER["eth0"], 5353), blog) == theirs
         assert ask(world, (ROUTER["eth0"], 7777), host) == theirs
         await router.want(replace(home, ingress=()), SHOP, ports=(port,))
@@ -301,7 +304,7 @@ async def test_an_on_link_prefix_is_shared_with_the_host_and_others_on_the_link(
             assert not reaches(world, neighbour, through, mine)
 
 
-async def test_ports_at_an_address_of_the_hosts_in_an_outer_prefix_are_open_once_it_is_named(router: Router) -> None:
+async def test_ports_at_a_host_address_in_an_external_prefix_are_open(router: Router) -> None:
     port = PortIntent("blog", TransportProtocol.UDP, 5353, IPv6Address(CONTAINERS["blog"]), 5300, IPv6Address(BRIDGE))
     own = OLD[0x77]
     topology = router.topology
@@ -317,11 +320,11 @@ async def test_ports_at_an_address_of_the_hosts_in_an_outer_prefix_are_open_once
         assert ask(world, (str(own), 5353), blog) == NEAR
         assert ask(world, (str(own), 7777), host) == NEAR
         with endpoint(topology.router, BRIDGE, 0) as through:
-            assert not reaches(world, blog, through, outer(OLD))
+            assert not reaches(world, blog, through, external(OLD))
 
 
-async def test_a_redirection_of_the_hosts_own_in_an_on_link_prefix_is_left_alone(router: Router) -> None:
-    """Even where all of it leads in."""
+async def test_a_redirection_by_the_host_in_an_on_link_prefix_still_works(router: Router) -> None:
+    """Even if the whole prefix is translated."""
     topology = router.topology
     await router.want(replace(HOME, external_prefixes=(ON_LINK,)))
     redirection = "-t nat -A PREROUTING -p udp --dport 7000 -j REDIRECT --to-ports 7777"
@@ -330,7 +333,7 @@ async def test_a_redirection_of_the_hosts_own_in_an_on_link_prefix_is_left_alone
         assert ask(world, (ROUTER["eth0"], 7000), host) == NEAR
 
 
-async def test_of_two_networks_with_one_outer_prefix_the_second_stays_closed(router: Router) -> None:
+async def test_the_second_of_two_networks_with_one_external_prefix_is_not_translated(router: Router) -> None:
     rival = replace(SHOP, owner="zzz", external_prefixes=HOME.external_prefixes)
     await router.want(HOME, rival)
     await router.drop_all_but_ours()
@@ -341,4 +344,4 @@ async def test_of_two_networks_with_one_outer_prefix_the_second_stays_closed(rou
         endpoint(topology.containers["shop"], CONTAINERS["shop"], 0) as shop,
     ):
         shop.sendto(b"nowhere to go", world.getsockname())
-        assert exchange(blog, world) == outer(OLD)
+        assert exchange(blog, world) == external(OLD)

@@ -1,7 +1,7 @@
 """Notifications of the kernel as one stream of changes.
 
 Two netlink sockets are read on the event loop when they are readable, without threads or polling. Only as much of a
-message is decoded as is needed to say what changed: whoever consumes a change reads the current state.
+message is decoded as is needed to name what changed: the consumer of a change reads the current state.
 
 Sources: rtnetlink(7), linux/rtnetlink.h, linux/netconf.h, linux/netfilter/nf_tables.h.
 """

@@ -26,7 +26,7 @@ _RTA_TABLE = 15
 RT_TABLE_LOCAL = 255
 RTN_UNICAST = 1
 _REJECTING_TYPES = frozenset({6, 7, 8, 9})  # RTN_BLACKHOLE, RTN_UNREACHABLE, RTN_PROHIBIT, RTN_THROW
-_LONGEST_DELEGATION = 64  # longer prefixes are subnets of a pool, or destinations that somebody blocks
+_LONGEST_DELEGATION = 64  # longer prefixes are subnets of a pool, or blocked destinations
 
 RTPROT_KERNEL = 2
 RTPROT_RA = 9

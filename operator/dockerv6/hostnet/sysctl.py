@@ -6,7 +6,7 @@
 the interface, 2 accepts them always. Turning forwarding on deletes at once what advertisements have installed - default
 routes and on-link prefixes - on every interface whose accept_ra is not 2 (rt6_purge_dflt_routers in
 net/ipv6/route.c), and nothing renews it. So accept_ra must be 2 before forwarding becomes 1. Addresses stay until their
-lifetimes end; they still identify an uplink if somebody else turned forwarding on earlier.
+lifetimes end; they still identify an uplink after another program has turned forwarding on.
 
 A program in user space that processes advertisements (systemd-networkd, NetworkManager) sets accept_ra to 0; forwarding
 deletes nothing of what it installed.

@@ -126,7 +126,7 @@ class Database:
             for job in group:
                 self._attempt_in_savepoint(job)
             self._connection.execute("COMMIT")
-        except Exception as error:  # noqa: BLE001 - no job of the group may wait for ever
+        except Exception as error:  # noqa: BLE001 - no job of the group may wait forever
             for job in group:
                 job.error = self._error(describe_error(self._path, error))
         finally:

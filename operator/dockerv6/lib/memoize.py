@@ -8,7 +8,7 @@ Result = TypeVar("Result")
 
 
 def memoize_by_identity(function: Callable[[Argument], Result]) -> Callable[[Argument], Result]:
-    """Keep the latest result for as long as the function is called with the same object, which nobody may modify.
+    """Keep the latest result for as long as the function is called with the same object, which must not be modified.
 
     The argument is compared by identity: hundreds of plans are computed from one value, equal values are rare, and
     comparing two of them takes longer than most of the functions.

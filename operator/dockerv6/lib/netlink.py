@@ -1,7 +1,7 @@
 """Netlink: messages, attributes, requests and subscriptions, with nothing but sockets and `struct`.
 
-ADR 0022 tells why pyroute2 is not used. What a message means belongs to its reader; here are the framing and the socket
-protocol that all families share.
+ADR 0022 gives the reasons for not using pyroute2. This module has the framing and the request protocol that all families
+share; the modules that use it know what the messages mean.
 
 The decoding functions return spans: a buffer with the start and the end of the part that is meant. They copy nothing,
 and a damaged or truncated part ends the iteration.
@@ -172,8 +172,8 @@ class NetlinkSocket:
     def dump_with_retries(self, kind: int, payload: bytes) -> list[Payload]:
         """As `dump`, but repeat an interrupted dump. After eight attempts the last answer is returned as it is.
 
-        Every entry of such an answer was true at some time during the dump. Whoever keeps changing the list causes
-        notifications as well, and it is read again.
+        Every entry of such an answer was true at some time during the dump. Its changes cause notifications as well, so
+        the list is read again.
         """
         for _ in range(_DUMP_ATTEMPTS):
             found = list(self.stream(kind, payload))

@@ -273,7 +273,7 @@ class FakeHostNet:
     def delegate(self, prefix: IPv6Network, valid: float | None = None, *, by_dhcp: bool = True) -> None:
         """Delegate a prefix to a DHCPv6 client (RFC 8415, 18.2.10.1), or renew its lifetime (in seconds).
 
-        With ``by_dhcp`` false, somebody adds the rejecting route by hand. The kernel, at least up to 6.18, reports no
+        With ``by_dhcp`` false, the rejecting route is a manual one. The kernel, at least up to 6.18, reports no
         lifetime of such routes; the fake can.
         """
         self._prefixes.delegate(prefix, valid, by_dhcp=by_dhcp)

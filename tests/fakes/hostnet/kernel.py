@@ -1,4 +1,4 @@
-"""What the kernel of the fake host does by itself: notifications, sysctls, and lifetimes of prefixes."""
+"""The kernel of the fake host: notifications, sysctls, and lifetimes of prefixes."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping

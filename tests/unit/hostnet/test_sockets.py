@@ -17,7 +17,7 @@ ONE = "2001:db8::1"
 
 HEADING = "  sl  local_address                         remote_address                        st tx_queue rx_queue\n"
 REST = "00000000:00000000 00:00000000 00000000     0        0 16678232 2 000000002b3ffd55 0\n"
-ANY, NOBODY = "::", "00000000000000000000000000000000:0000"
+ANY, UNCONNECTED = "::", "00000000000000000000000000000000:0000"
 EPS = """\
  ENDPT     SOCK   STY SST HBKT LPORT   UID INODE LADDRS
 ffff8881 ffff8882 2   10  35   8080      0 19111 2001:0db8:0000:0000:0000:0000:0000:0001 192.0.2.1 \n\
@@ -32,7 +32,9 @@ def written(address: str) -> str:
 
 
 def table(path: Path, *entries: tuple[str, int, str]) -> Path:
-    lines = (f"{n:5}: {written(a)}:{port:04X} {NOBODY} {state} {REST}" for n, (a, port, state) in enumerate(entries))
+    lines = (
+        f"{n:5}: {written(a)}:{port:04X} {UNCONNECTED} {state} {REST}" for n, (a, port, state) in enumerate(entries)
+    )
     path.write_text(HEADING + "".join(lines))
     return path
 
