@@ -1,7 +1,7 @@
 """Netlink: messages, attributes, requests and subscriptions, with nothing but sockets and `struct`.
 
-ADR 0022 gives the reasons for not using pyroute2. This module has the framing and the request protocol that all families
-share; the modules that use it know what the messages mean.
+ADR 0022 gives the reasons for not using pyroute2. This module has the framing and the request protocol that all
+families share; the modules that use it know what the messages mean.
 
 The decoding functions return spans: a buffer with the start and the end of the part that is meant. They copy nothing,
 and a damaged or truncated part ends the iteration.
