@@ -145,8 +145,8 @@ def load_base(engine: Engine) -> None:
 
 
 def _fingerprint() -> str:
-    told = repr((_RECIPE, BASE, _BASE_PACKAGES, _HEADERS, _DOCKERFILE, _ADDRESS))
-    return hashlib.sha256(told.encode()).hexdigest()[:12]
+    inputs = repr((_RECIPE, BASE, _BASE_PACKAGES, _HEADERS, _DOCKERFILE, _ADDRESS))
+    return hashlib.sha256(inputs.encode()).hexdigest()[:12]
 
 
 def _make_base(engine: Engine, archive: Path) -> None:
@@ -177,15 +177,15 @@ def _furnish(root: Path) -> None:
 
 
 def _base_context(root: Path) -> bytes:
-    inner, outer = io.BytesIO(), io.BytesIO()
-    with tarfile.open(fileobj=inner, mode="w") as archive:
+    root_tar, context = io.BytesIO(), io.BytesIO()
+    with tarfile.open(fileobj=root_tar, mode="w") as archive:
         archive.add(root, ".")
-    with tarfile.open(fileobj=outer, mode="w") as archive:
-        for name, content in (("Dockerfile", _DOCKERFILE.encode()), ("root.tar", inner.getvalue())):
+    with tarfile.open(fileobj=context, mode="w") as archive:
+        for name, content in (("Dockerfile", _DOCKERFILE.encode()), ("root.tar", root_tar.getvalue())):
             entry = tarfile.TarInfo(name)
             entry.size = len(content)
             archive.addfile(entry, io.BytesIO(content))
-    return outer.getvalue()
+    return context.getvalue()
 
 
 @contextmanager
@@ -208,8 +208,8 @@ def _served_directory() -> Path:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     wheels = (*project["project"]["dependencies"], *project["build-system"]["requires"], "setuptools", "wheel")
     debs = tuple(sorted(_installed_by_dockerfile()))
-    told = hashlib.sha256(repr((_RECIPE, debs, wheels)).encode()).hexdigest()[:12]
-    directory = cache() / f"served-{told}"
+    version = hashlib.sha256(repr((_RECIPE, debs, wheels)).encode()).hexdigest()[:12]
+    directory = cache() / f"served-{version}"
     with locked(directory.with_suffix(".lock")):
         if not directory.exists():
             unfinished = directory.with_suffix(".unfinished")

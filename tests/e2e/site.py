@@ -82,8 +82,8 @@ class Site:
 
     def status(self, name: str, kind: str = "ipv6policy") -> dict[str, Any]:
         """The status of a resource."""
-        said: dict[str, Any] = resource(self.operator, name, kind).get("status", {})
-        return said
+        reported: dict[str, Any] = resource(self.operator, name, kind).get("status", {})
+        return reported
 
     def wait_for_reason(self, name: str, type_: str, reason: str, kind: str = "ipv6network") -> dict[str, Any]:
         """Wait until a condition has a reason, and return it."""

@@ -81,9 +81,9 @@ def _reaches_process(site: Site, port: int) -> bool:
 def test_port_of_a_process_stays_with_it_until_it_ends(site: Site) -> None:
     with _process(site, 8090):
         _publish(site, _to_web(8090))
-        told = site.wait_for_reason("bad", "PortsPublished", "PortTaken")
-        assert told["status"] == "False"
-        assert "8090" in told["message"]
+        reported = site.wait_for_reason("bad", "PortsPublished", "PortTaken")
+        assert reported["status"] == "False"
+        assert "8090" in reported["message"]
         assert _reaches_process(site, 8090)
         ready = condition(site.operator, "bad", "Ready")
         assert ready is not None
@@ -102,26 +102,26 @@ def test_process_that_starts_later_does_not_get_the_port(site: Site) -> None:
 
 
 def test_selector_that_matches_nothing_waits(site: Site) -> None:
-    _publish(site, _to_web(8092), {**_to_web(8093), "containers": {"name": "nobody"}})
-    told = site.wait_for_reason("bad", "PortsPublished", "NoEndpoint")
-    assert told["status"] == "Unknown"
-    assert "nobody" in told["message"]
+    _publish(site, _to_web(8092), {**_to_web(8093), "containers": {"name": "absent"}})
+    reported = site.wait_for_reason("bad", "PortsPublished", "NoEndpoint")
+    assert reported["status"] == "Unknown"
+    assert "absent" in reported["message"]
     reach_as(site.neighbour, published(8092), "web", NEIGHBOUR_ADDRESS)
     assert ask(site.neighbour, published(8093)) is None
     ready = condition(site.operator, "bad", "Ready")
     assert ready is not None
     assert ready["status"] == "True"
-    site.run("nobody", "bad")
-    reach_as(site.neighbour, published(8093), "nobody", NEIGHBOUR_ADDRESS)
-    site.remove("nobody")
+    site.run("absent", "bad")
+    reach_as(site.neighbour, published(8093), "absent", NEIGHBOUR_ADDRESS)
+    site.remove("absent")
     wait_closed(site.neighbour, published(8093))
 
 
 def test_container_without_an_ipv6_address_waits_for_one(site: Site) -> None:
     _publish(site, {**_to_web(8094), "containers": {"name": "late"}})
     site.run("late", "four")  # runs, but on a network without IPv6
-    told = site.wait_for_reason("bad", "PortsPublished", "NoEndpoint")
-    assert "late" in told["message"]
+    reported = site.wait_for_reason("bad", "PortsPublished", "NoEndpoint")
+    assert "late" in reported["message"]
     assert_closed(site.neighbour, published(8094))
     site.engine.docker("network", "connect", "bad", "late")
     reach_as(site.neighbour, published(8094), "late", NEIGHBOUR_ADDRESS)
@@ -153,9 +153,9 @@ def _lines_with(site: Site, text: str) -> list[str]:
 
 def test_port_of_a_running_container_is_not_taken_over(site: Site) -> None:
     _publish(site, _to_web(8080))  # published by the container of the network `good`
-    told = site.wait_for_reason("bad", "PortsPublished", "PortConflict")
-    assert told["status"] == "False"
-    assert "good" in told["message"]
+    reported = site.wait_for_reason("bad", "PortsPublished", "PortConflict")
+    assert reported["status"] == "False"
+    assert "good" in reported["message"]
     reach_as(site.neighbour, published(8080), "good", NEIGHBOUR_ADDRESS)
     # `-p` of a container does not take over a port that the resource had first
     _publish(site, _to_web(8095))
@@ -184,27 +184,27 @@ def test_invalid_ports_are_refused_with_a_remedy(site: Site) -> None:
         (directory / f"{number}.yaml").write_text(network_yaml(f"refused-{number}", spec))
     refused = site.operator.cli("validate", str(directory), check=False)
     assert refused.returncode != 0
-    said = (refused.stdout + refused.stderr).splitlines()
+    reported = (refused.stdout + refused.stderr).splitlines()
     for number, (_, remedy) in enumerate(_INVALID_PORTS):
-        assert [line for line in said if f"{number}.yaml:" in line and remedy in line], said
+        assert [line for line in reported if f"{number}.yaml:" in line and remedy in line], reported
 
 
 def test_last_valid_ports_stay_when_the_next_version_is_invalid(site: Site) -> None:
     _publish(site, _to_web(8097))
     reach_as(site.neighbour, published(8097), "web", NEIGHBOUR_ADDRESS)
     _publish(site, _to_web(70000))
-    told = site.wait_for_reason("bad", "Accepted", "InvalidSpec")
-    assert told["status"] == "False"
-    assert "bad.yaml:" in told["message"]
-    assert "65535" in told["message"]
+    reported = site.wait_for_reason("bad", "Accepted", "InvalidSpec")
+    assert reported["status"] == "False"
+    assert "bad.yaml:" in reported["message"]
+    assert "65535" in reported["message"]
     reach_as(site.neighbour, published(8097), "web", NEIGHBOUR_ADDRESS)
 
 
 def test_address_that_the_host_does_not_have_opens_when_it_has(site: Site) -> None:
     port = published(8098, address=_ABSENT_ADDRESS)
     _publish(site, _to_web(8098, hostAddress=_ABSENT_ADDRESS))
-    told = site.wait_for_reason("bad", "PortsPublished", "AddressPending")
-    assert _ABSENT_ADDRESS in told["message"]
+    reported = site.wait_for_reason("bad", "PortsPublished", "AddressPending")
+    assert _ABSENT_ADDRESS in reported["message"]
     assert_closed(site.neighbour, port, published(8098))
     site.engine.netexec("ip", "address", "add", f"{_ABSENT_ADDRESS}/64", "dev", UPLINK, "nodad")
     try:

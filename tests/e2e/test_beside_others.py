@@ -182,13 +182,12 @@ def test_traffic_continues_after_reloads_of_firewalld(site: Site) -> None:
 def test_a_host_table_that_drops_is_reported_and_the_remedy_works(site: Site) -> None:
     try:
         site.engine.netexec("nft", "-f", "-", stdin=_OWN_FIREWALL)
-        told = site.wait_for_reason("ours", "FirewallReady", "FirewallBlocked")
-        assert told["status"] == "Unknown"
-        assert (
-            site.wait_for_reason("all", "FirewallReady", "FirewallBlocked", "ipv6policy")["message"] == told["message"]
-        )
+        reported = site.wait_for_reason("ours", "FirewallReady", "FirewallBlocked")
+        assert reported["status"] == "Unknown"
+        of_policy = site.wait_for_reason("all", "FirewallReady", "FirewallBlocked", "ipv6policy")
+        assert of_policy["message"] == reported["message"]
         assert_closed(site.neighbour, published(8080, "udp"))
-        command = told["message"].partition(",")[0]
+        command = reported["message"].partition(",")[0]
         assert command.startswith("nft insert rule inet site forward ")
         site.engine.netexec(*command.split())
         _back(site, "the remedy")

@@ -73,14 +73,14 @@ def _docker_objects(engine: Engine) -> tuple[object, ...]:
 
 
 def test_demo_needs_nothing_but_a_machine() -> None:
-    told = run([_DEMO, "--engine", "private"], timeout=290).stdout
-    assert "Done." in told
+    output = run([_DEMO, "--engine", "private"], timeout=290).stdout
+    assert "Done." in output
 
 
 def test_demo_leaves_the_machines_engine_unchanged(lab: Lab, before: Baseline, docker: Engine) -> None:
     objects = _docker_objects(docker)
-    told = run(_as_machine(lab), timeout=290).stdout
-    assert "this machine's Docker Engine 20.10" in told
+    output = run(_as_machine(lab), timeout=290).stdout
+    assert "this machine's Docker Engine 20.10" in output
     assert _docker_objects(docker) == objects
     assert Baseline.capture(docker) == before
 

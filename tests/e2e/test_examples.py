@@ -81,15 +81,15 @@ def _pool(_cell: Cell, _lab: Lab, operator: Operator) -> None:
 
 
 def _observe(cell: Cell, lab: Lab, operator: Operator) -> None:
-    eventually(has_condition(operator, "somebodys", "Ready", "False", "NetworkNotFound"), "it waits for the network")
+    eventually(has_condition(operator, "observed", "Ready", "False", "NetworkNotFound"), "it waits for the network")
     subnet = "fd12:3456:789a:4::/64"
     lab.engine.docker("network", "create", "--ipv6", "--subnet", subnet, "existing")
     network = network_id(lab.engine, "existing")
-    assert str(_subnet(operator, "somebodys")) == subnet
+    assert str(_subnet(operator, "observed")) == subnet
     container = lab.engine.run("one", "existing")
     _assert_translated(lab, container)
     operator.remove_yaml("04-observe-existing-network.yaml")
-    operator.cli("wait", "v6net/somebodys", "--for=delete", "--timeout=60s")
+    operator.cli("wait", "v6net/observed", "--for=delete", "--timeout=60s")
     assert network_id(lab.engine, "existing") == network
     # only the engine's own behaviour remains
     deadline = deadline_for(expected=cell.ipv6_rules)
@@ -166,8 +166,8 @@ def _published(_cell: Cell, lab: Lab, operator: Operator) -> None:
 def _policy(_cell: Cell, lab: Lab, operator: Operator) -> None:
     operator.wait_ready("v6pol/unique-local")
     subnet = "fd12:3456:789a:10::/64"
-    lab.engine.docker("network", "create", "--ipv6", "--subnet", subnet, "somebodys-own")
-    container = lab.engine.run("web", "somebodys-own", command=("responder", "tcp/80"), ports={"80/tcp": 8080})
+    lab.engine.docker("network", "create", "--ipv6", "--subnet", subnet, "foreign")
+    container = lab.engine.run("web", "foreign", command=("responder", "tcp/80"), ports={"80/tcp": 8080})
     _reached(lab, 8080, "web")
     _assert_translated(lab, container)
 
@@ -266,17 +266,17 @@ def _renumbered(premises: Premises) -> None:
 
 def _several_uplinks(premises: Premises) -> None:
     premises.ready("anywhere", "mail", "backup")
-    lab, inner = premises.lab, "fd12:3456:789a:15::/64"
+    lab, internal = premises.lab, "fd12:3456:789a:15::/64"
     for name in ("anywhere", "mail", "backup"):
         lab.engine.run(name, name)
     for name in ("anywhere", "mail"):
         assert lab.neighbour.seen_as(lab.engine, name) == HOST_ADDRESS
     premises.ip("route", "add", "default", "via", ROUTER, "dev", UPLINK, "table", "100")
-    premises.ip("rule", "add", "from", inner, "lookup", "100")
+    premises.ip("rule", "add", "from", internal, "lookup", "100")
     try:
         premises.wait_source_address("backup", _moved(premises.address("backup", "backup"), _DELEGATED))
     finally:
-        premises.ip("rule", "del", "from", inner, "lookup", "100")
+        premises.ip("rule", "del", "from", internal, "lookup", "100")
 
 
 def _macvlan(_cell: Cell, lab: Lab, operator: Operator) -> None:

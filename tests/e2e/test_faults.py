@@ -43,11 +43,11 @@ def test_an_invalid_version_keeps_the_last_valid_one_applied(lab: Lab) -> None:
     operator.wait_ready("ipv6network/blog")
     before = network_id(engine, "blog")
     operator.apply_yaml("blog.yaml", network_yaml("blog", {"egres": {"mode": "None"}}))
-    eventually(has_condition(operator, "blog", "Accepted", "False", "InvalidSpec"), "it is told")
-    told = condition(operator, "blog", "Accepted")
-    assert told is not None
-    assert "egress" in told["message"]
-    assert "blog.yaml:" in told["message"]
+    eventually(has_condition(operator, "blog", "Accepted", "False", "InvalidSpec"), "it is reported")
+    reported = condition(operator, "blog", "Accepted")
+    assert reported is not None
+    assert "egress" in reported["message"]
+    assert "blog.yaml:" in reported["message"]
     operator.apply_yaml("blog.yaml", "kind: [unfinished")
     container = engine.run("web", "blog")
     assert ping(engine, container, FAR_ADDRESS)
@@ -65,7 +65,7 @@ def test_a_foreign_network_of_the_same_name_is_not_adopted(lab: Lab) -> None:
     before = network_id(engine, "blog")
     operator.start()
     operator.apply_yaml("blog.yaml", network_yaml("blog"))
-    eventually(has_condition(operator, "blog", "Ready", "False", "ForeignNetwork"), "it is told")
+    eventually(has_condition(operator, "blog", "Ready", "False", "ForeignNetwork"), "it is reported")
     assert network_id(engine, "blog") == before
     engine.docker("network", "rm", "blog")
     operator.wait_ready("ipv6network/blog")
@@ -109,9 +109,9 @@ def test_unsupported_fields_are_reported(lab: Lab) -> None:
     operator.start()
     operator.apply_yaml("fleet.yaml", network_yaml("fleet", {"hosts": {"matchNames": ["web1"]}}))
     eventually(has_condition(operator, "fleet", "Ready", "False", "NotYetInEffect"), "it is refused")
-    told = condition(operator, "fleet", "Ready")
-    assert told is not None
-    assert "spec.hosts.matchNames" in told["message"]
+    reported = condition(operator, "fleet", "Ready")
+    assert reported is not None
+    assert "spec.hosts.matchNames" in reported["message"]
     assert network_id(lab.engine, "fleet") is None
 
 
@@ -144,10 +144,10 @@ def test_a_host_without_nftables_reports_what_to_install(lab: Lab, tmp_path: Pat
     operator.apply_yaml("blog.yaml", network_yaml("blog"))
     hidden = _without_nftables(tmp_path)
     operator.start(environment=hidden)
-    eventually(has_condition(operator, "blog", "Ready", "False", "FirewallUnavailable"), "it is told")
-    told = condition(operator, "blog", "FirewallReady")
-    assert told is not None
-    assert "nftables" in told["message"]
+    eventually(has_condition(operator, "blog", "Ready", "False", "FirewallUnavailable"), "it is reported")
+    reported = condition(operator, "blog", "FirewallReady")
+    assert reported is not None
+    assert "nftables" in reported["message"]
     assert network_id(lab.engine, "blog") is None
     operator.stop()
     operator.start()

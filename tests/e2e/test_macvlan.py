@@ -176,7 +176,7 @@ def test_a_foreign_macvlan_network_is_reported_and_not_changed(lab: Lab) -> None
         has_condition(operator, "theirs", "FirewallReady", "Unknown", "FirewallBlocked"),
         "the fields without effect are reported",
     )
-    said = condition(operator, "theirs", "FirewallReady")
-    assert said is not None
-    assert "spec.egress.mode has no effect on Docker network theirs" in said["message"]
+    reported = condition(operator, "theirs", "FirewallReady")
+    assert reported is not None
+    assert "spec.egress.mode has no effect on Docker network theirs" in reported["message"]
     assert network_id(engine, "theirs") == before

@@ -57,8 +57,8 @@ def _blog(**labels: str) -> str:
 def _service(site: Site, service: str, **options: Any) -> str:
     """Start a service's container as Compose does."""
     labels = {_PROJECT: "wordpress", _SERVICE: service}
-    asked = (each.split(":") for each in _SERVICES.get(service, {}).get("ports", []))
-    options.setdefault("ports", {f"{inner}/tcp": int(outer) for outer, inner in asked})
+    pairs = (each.split(":") for each in _SERVICES.get(service, {}).get("ports", []))
+    options.setdefault("ports", {f"{container_port}/tcp": int(host_port) for host_port, container_port in pairs})
     return site.run(f"wordpress-{service}-1", _STACK, labels=labels, aliases=[service], **options)
 
 

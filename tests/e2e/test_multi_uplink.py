@@ -85,8 +85,8 @@ def test_each_network_has_the_source_address_of_its_uplink(premises: Premises, o
     networks = [network_id(premises.engine, name) for name in _NAMES.values()]
     with premises.open_connection("one") as stream:
         other.unplug()
-        told = premises.wait_for_reason("cable", "HostReady", "AddressMissing")
-        assert _address(_OTHER_UPLINK) in told["message"]
+        reported = premises.wait_for_reason("cable", "HostReady", "AddressMissing")
+        assert _address(_OTHER_UPLINK) in reported["message"]
         premises.ready("fibre")
         other.plug()
         _route(premises, other)
@@ -107,7 +107,7 @@ def test_each_network_follows_the_prefix_of_its_uplink(premises: Premises, other
         premises.ip("address", "add", f"{IPv6Network(prefix)[1]}/128", "dev", provider.uplink)
         premises.ip("route", "replace", "unreachable", prefix, "proto", "dhcp")
 
-    def outer(address: str, uplink: str) -> str:
+    def external(address: str, uplink: str) -> str:
         return str(IPv6Network(_DELEGATED[uplink])[suffix(address, 56)])
 
     for provider in (first, other):
@@ -126,18 +126,18 @@ def test_each_network_follows_the_prefix_of_its_uplink(premises: Premises, other
     premises.run("one", "fibre")
     premises.run("two", "cable")
     own = {UPLINK: premises.address("one", "fibre"), _OTHER_UPLINK: premises.address("two", "cable")}
-    _leaves_only_by(premises, "one", first, other, outer(own[UPLINK], UPLINK))
-    _leaves_only_by(premises, "two", other, first, outer(own[_OTHER_UPLINK], _OTHER_UPLINK))
+    _leaves_only_by(premises, "one", first, other, external(own[UPLINK], UPLINK))
+    _leaves_only_by(premises, "two", other, first, external(own[_OTHER_UPLINK], _OTHER_UPLINK))
 
     # an uplink that disappears keeps its prefix until it returns
     other.unplug()
     premises.wait_logged("is gone, and no other came")
     premises.wait_for_reason("cable", "FirewallReady", "PrefixWithdrawn")
     premises.ready("fibre")
-    premises.wait_source_address("one", outer(own[UPLINK], UPLINK))
+    premises.wait_source_address("one", external(own[UPLINK], UPLINK))
     other.plug()
     _route(premises, other)
     delegate(other)
     premises.ready("cable")
-    premises.wait_source_address("two", outer(own[_OTHER_UPLINK], _OTHER_UPLINK), other)
-    eventually(lambda: "PrefixReturned" in premises.events("cable"), "it is told")
+    premises.wait_source_address("two", external(own[_OTHER_UPLINK], _OTHER_UPLINK), other)
+    eventually(lambda: "PrefixReturned" in premises.events("cable"), "it is reported")

@@ -116,9 +116,9 @@ def test_networks_of_every_origin_reach_the_internet_as_the_host(site: Site) -> 
 def test_networks_of_every_origin_are_closed_to_others(site: Site) -> None:
     for name, network, number in _EVERYWHERE:
         reach(site.neighbour, published(number), name=name)
-        inner = [Port("tcp", site.address(name, network), port) for port in (80, 81)]
-        assert_closed(site.neighbour, *inner)
-        assert_closed(site.inside(_another(name)), *inner)
+        internal = [Port("tcp", site.address(name, network), port) for port in (80, 81)]
+        assert_closed(site.neighbour, *internal)
+        assert_closed(site.inside(_another(name)), *internal)
 
 
 def test_networks_of_every_origin_reach_each_others_published_ports(site: Site) -> None:
@@ -146,10 +146,10 @@ def test_status_lists_networks_and_ports(site: Site) -> None:
         "address": site.address("shop-web-1", "shop_default"),
         "targetPort": 80,
     }
-    said = {each["type"]: each for each in status["conditions"]}
-    assert said["Ready"]["status"] == "True"
-    assert said["Ready"]["message"] == "4 Docker networks"
-    assert said["PortsPublished"]["message"] == "5 ports published"
+    reported = {each["type"]: each for each in status["conditions"]}
+    assert reported["Ready"]["status"] == "True"
+    assert reported["Ready"]["message"] == "4 Docker networks"
+    assert reported["PortsPublished"]["message"] == "5 ports published"
     table = site.operator.cli("get", "v6pol").stdout
     assert _ALL in table
     assert "shop_default" in site.operator.cli("describe", "ipv6policy", _ALL).stdout
@@ -160,8 +160,8 @@ def test_ports_are_bound_to_the_binding_address_of_the_network(site: Site, netwo
     network("bound", _subnet(4), "-o", option)
     site.run("bound", "bound", ports={"80/tcp": 8005})
     reach_as(site.neighbour, published(8005, address=_SECOND_ADDRESS), "bound", NEIGHBOUR_ADDRESS)
-    told = [e["hostAddress"] for e in site.status(_ALL)["publishedPorts"] if e["port"] == 8005]
-    assert told == [_SECOND_ADDRESS]
+    reported = [e["hostAddress"] for e in site.status(_ALL)["publishedPorts"] if e["port"] == 8005]
+    assert reported == [_SECOND_ADDRESS]
 
 
 def test_a_network_without_icc_isolates_its_containers(site: Site, network: Callable[..., str]) -> None:
@@ -208,7 +208,7 @@ def test_selectors_choose_by_label_name_prefix_and_driver(site: Site, network: C
     network("four", "", "--label", "colour=red")  # IPv4 only: no policy matches it
     _wait_matched(site, _ALL, "bridge", "docker_gwbridge", "late", "shop_default")
     _apply(site, "by-label", {"matchLabels": {"colour": "red", "size": "big"}})
-    _apply(site, "by-name", {"names": ["blue", "nobody"]})
+    _apply(site, "by-name", {"names": ["blue", "absent"]})
     _apply(site, "by-prefix", {"prefixes": ["2001:db8:2::/48"]})
     _apply(site, "zz-driver", {"drivers": ["bridge"], "prefixes": ["2001:db8::/32"]})
     _wait_matched(site, "by-label", "red")
@@ -222,7 +222,7 @@ def test_selectors_choose_by_label_name_prefix_and_driver(site: Site, network: C
         "blue": "IPv6Policy/by-name",
         "far": "IPv6Policy/by-prefix",
     }
-    _apply(site, "by-name", {"names": ["nobody"]})
+    _apply(site, "by-name", {"names": ["absent"]})
     _wait_matched(site, "zz-driver", "blue")
     site.run("red", "red", ports={"80/tcp": 8008})
     eventually(lambda: ping(site.engine, "red", FAR_ADDRESS, deadline=1), "it is translated")

@@ -56,9 +56,9 @@ def test_a_prefix_without_successor_is_kept(premises: Premises) -> None:
     premises.run("www", "web")
     premises.run("nas", "nat")
     address, network = premises.address("www", "web"), network_id(premises.engine, "web")
-    outer = str(IPv6Network(_FIRST)[suffix(premises.address("nas", "nat"), 56)])
+    external = str(IPv6Network(_FIRST)[suffix(premises.address("nas", "nat"), 56)])
     premises.assert_reachable(premises.internet, address, "www")
-    premises.wait_source_address("nas", outer)
+    premises.wait_source_address("nas", external)
 
     with premises.open_connection("nas") as stream:
         # the provider still routes the prefix
@@ -67,7 +67,7 @@ def test_a_prefix_without_successor_is_kept(premises: Premises) -> None:
         assert _FIRST in _stalled(premises, "web", "PrefixWithdrawn")
         assert UPLINK in _stalled(premises, "nat", "PrefixWithdrawn")
         _stalled(premises, "home", "PrefixWithdrawn", "ipv6pool")
-        premises.wait_source_address("nas", outer)
+        premises.wait_source_address("nas", external)
         premises.wait_source_address("www", address)
         premises.assert_reachable(premises.internet, address, "www")
         premises.run("late", "web")
@@ -88,14 +88,14 @@ def test_advertisements_that_end_withdraw_the_prefix(premises: Premises) -> None
     premises.start()
     premises.network("nat", {**_TRANSLATED, "ndpProxy": {"enabled": True}})
     premises.run("nas", "nat")
-    outer = str(IPv6Network(link)[suffix(premises.address("nas", "nat"))])
-    premises.wait_source_address("nas", outer)
+    external = str(IPv6Network(link)[suffix(premises.address("nas", "nat"))])
+    premises.wait_source_address("nas", external)
     premises.provider.fall_silent()
     premises.wait_logged(_GONE)
     assert link in _stalled(premises, "nat", "PrefixWithdrawn")
     premises.provider.advertise(link)
     premises.ready("nat")
-    premises.wait_source_address("nas", outer)
+    premises.wait_source_address("nas", external)
 
 
 def test_a_prefix_that_is_too_long_is_reported(premises: Premises) -> None:
@@ -134,9 +134,9 @@ def test_a_pool_that_becomes_too_small_removes_no_subnet(premises: Premises) -> 
     eventually(lambda: len(kept()) == 2, "one of them has room in the new prefix")
     for name in kept():
         premises.wait_for_reason(name, "SubnetAllocated", "PoolExhausted")
-        said = condition(premises.operator, name, "Ready")
-        assert said is not None
-        assert subnets[name] in said["message"]
+        reported = condition(premises.operator, name, "Ready")
+        assert reported is not None
+        assert subnets[name] in reported["message"]
         assert premises.address(f"in-{name}", name) == addresses[name]
         premises.wait_source_address(f"in-{name}", addresses[name])
     (moved,) = set(names) - set(kept())
@@ -156,9 +156,9 @@ def test_delegated_prefixes_that_overlap_give_no_address_twice(premises: Premise
     premises.operator.wait_ready("ipv6pool/fixed")
     one, two = (IPv6Network(subnet_of(premises.engine, name)) for name in ("one", "two"))
     assert not one.overlaps(two)
-    said = condition(premises.operator, "home", "Ready", "ipv6pool")
-    assert said is not None
-    assert "fixed" in said["message"]
+    reported = condition(premises.operator, "home", "Ready", "ipv6pool")
+    assert reported is not None
+    assert "fixed" in reported["message"]
     assert premises.status("home", "ipv6pool")["prefixes"] == [_FIRST]
     for name in ("one", "two"):
         premises.run(f"in-{name}", name)

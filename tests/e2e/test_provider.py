@@ -97,15 +97,15 @@ def test_a_delegated_prefix_is_reached_from_the_internet_until_it_is_withdrawn(
 ) -> None:
     provider.advertise(_FIRST)
     eventually(lambda: _default(host), "a default route")
-    inner = "2001:db8:d::1"
-    host.exec("ip", "address", "add", f"{inner}/128", "dev", "lo")
-    assert not provider.ping_from_internet(inner)
+    internal = "2001:db8:d::1"
+    host.exec("ip", "address", "add", f"{internal}/128", "dev", "lo")
+    assert not provider.ping_from_internet(internal)
     provider.delegate("2001:db8:d::/56")
-    with tcp_server(host, 7000), connect(provider.server.path, Port("tcp", inner, 7000)) as connection:
+    with tcp_server(host, 7000), connect(provider.server.path, Port("tcp", internal, 7000)) as connection:
         connection.sendall(b"hello")
         assert connection.recv(5) == b"hello"
     provider.withdraw("2001:db8:d::/56")
-    assert not provider.ping_from_internet(inner)
+    assert not provider.ping_from_internet(internal)
 
 
 def test_an_uplink_is_recognised_by_its_name_when_it_returns(provider: Provider, host: Namespace) -> None:

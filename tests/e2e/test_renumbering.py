@@ -87,7 +87,7 @@ def test_a_network_that_the_engine_refuses_is_rolled_back(premises: Premises) ->
     assert subnet_of(engine, "web") == old
     with _halted_after_the_first_detachment(premises, new):
         engine.docker("network", "create", "--ipv6", "--subnet", new, "usurper")
-    eventually(lambda: "RolledBack" in premises.events("web"), "it is told")
+    eventually(lambda: "RolledBack" in premises.events("web"), "it is reported")
     assert subnet_of(engine, "web") == old
     assert _addresses(premises) == before
     _all_answer(premises, before)
@@ -96,8 +96,8 @@ def test_a_network_that_the_engine_refuses_is_rolled_back(premises: Premises) ->
 
     # a refused change is not tried again, even if it would work now
     engine.docker("network", "rm", "usurper")
-    told = premises.wait_for_reason("web", "NetworkReady", "RolledBack")
-    assert old in told["message"]
+    reported = premises.wait_for_reason("web", "NetworkReady", "RolledBack")
+    assert old in reported["message"]
     assert network_id(engine, "web") == brought_back
     premises.operator.stop()
     premises.start()

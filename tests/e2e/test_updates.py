@@ -123,7 +123,7 @@ def test_a_field_that_needs_a_newer_engine_sets_a_condition(lab: Lab) -> None:
     operator = lab.operator()
     operator.start()
     operator.apply_yaml("six.yaml", network_yaml("six", {"ipv4": {"enabled": False}}))
-    eventually(has_condition(operator, "six", "Ready", "False", "EngineTooOld"), "it is told")
+    eventually(has_condition(operator, "six", "Ready", "False", "EngineTooOld"), "it is reported")
     assert network_id(lab.engine, "six") is None
 
 

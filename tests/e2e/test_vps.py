@@ -134,14 +134,14 @@ def test_translated_containers_have_addresses_on_the_link(premises: Premises) ->
         },
     )
     premises.run("www", "web", address="fd12:3456:789a:7::77", ports={"83/tcp": 8083})
-    outer = str(IPv6Network(_LINK)[0x77])
-    assert premises.assert_reachable(premises.router, outer, "www") == _ROUTER
-    assert premises.provider.ping(outer)
-    premises.assert_refused(premises.router, outer, 81)
+    external = str(IPv6Network(_LINK)[0x77])
+    assert premises.assert_reachable(premises.router, external, "www") == _ROUTER
+    assert premises.provider.ping(external)
+    premises.assert_refused(premises.router, external, 81)
     # the host has an address in the same prefix
     premises.assert_reachable(premises.router, host, "www", port=8083)
-    premises.wait_source_address("www", outer)
-    assert premises.proxy_entries() == {outer}
+    premises.wait_source_address("www", external)
+    assert premises.proxy_entries() == {external}
     premises.remove("www")
     eventually(lambda: premises.proxy_entries() == set(), "the entry of the removed container is removed")
 

@@ -43,12 +43,12 @@ def test_container_on_two_networks_does_not_connect_them(world: World) -> None:
 
 def test_networks_without_isolation_reach_each_other_where_the_engine_allows_it(world: World) -> None:
     port = Port("tcp", world.address("righty", "openb"), 80)
-    told = condition(world.operator, "openb", "FirewallReady")
-    assert told is not None
-    if told["status"] == "True":
+    reported = condition(world.operator, "openb", "FirewallReady")
+    assert reported is not None
+    if reported["status"] == "True":
         reach(world.inside("lefty"), port, name="righty")
     else:
-        assert told["reason"] == "FirewallBlocked"
+        assert reported["reason"] == "FirewallBlocked"
         assert_closed(world.inside("lefty"), port)
 
 

@@ -79,10 +79,10 @@ def test_first_of_two_claims_to_a_port_keeps_it_and_the_other_is_reported(world:
         lambda: (condition(world.operator, "front", "PortsPublished") or {}).get("reason") == "PortConflict",
         "the conflict is reported",
     )
-    told = condition(world.operator, "front", "PortsPublished")
-    assert told is not None
-    assert told["status"] == "False"
-    assert "8072" in told["message"]
+    reported = condition(world.operator, "front", "PortsPublished")
+    assert reported is not None
+    assert reported["status"] == "False"
+    assert "8072" in reported["message"]
     reach(world.neighbour, port, name="early")
     world.engine.docker("rm", "-f", "early")
     reach(world.neighbour, port, name="late")
