@@ -44,8 +44,16 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.dockerd.versions import ENGINE_28_5, EngineVersion
 from tests.fakes.firewall.backend import FakeHostFilter
 from tests.fakes.hostnet.host import FakeHostNet
+from tests.simulation.coupled import (
+    DEFAULT_ROUTE,
+    DOCKER0,
+    ETH0,
+    ETH0_LINK,
+    OUR_TABLE,
+    CoupledEngine,
+    NotifyingFirewall,
+)
 from tests.simulation.files import Files
-from tests.simulation.kernel import DEFAULT_ROUTE, DOCKER0, ETH0, ETH0_LINK, OUR_TABLE, AnnouncedFirewall, CoupledEngine
 from tests.simulation.resources import ROOT
 
 P = ParamSpec("P")
@@ -81,7 +89,7 @@ class Host:
         sysctls = {BRIDGE_NETFILTER: "1"} if bridge_netfilter else {}
         self.net = FakeHostNet((ETH0, DOCKER0), (ETH0_LINK, DEFAULT_ROUTE), sysctls, self.clock.now)
         self.engine = CoupledEngine(self.net, profile, userland_proxy=userland_proxy)
-        self.firewall = AnnouncedFirewall(self.net)
+        self.firewall = NotifyingFirewall(self.net)
         self.filter = FakeHostFilter()
         self.store = MemoryStore()
         self.ledger = MemoryLedger()
@@ -112,7 +120,7 @@ class Host:
         return bench
 
     @asynccontextmanager
-    async def running(self, metrics: Metrics | None = None) -> AsyncIterator["Running"]:
+    async def running(self, metrics: Metrics | None = None) -> AsyncIterator["RunningOperator"]:
         """An operator that runs on the fake clock for the time of the block."""
         executor = Inline(max_workers=1)
         asyncio.get_running_loop().set_default_executor(executor)
@@ -124,7 +132,7 @@ class Host:
         operator = Operator(context, self.files.read, self.files.watch, Random(1), observer)
         await operator.start()
         try:
-            yield Running(self, context, operator)
+            yield RunningOperator(self, context, operator)
         finally:
             await self.clock.run_until(operator.stop())
 
@@ -278,7 +286,7 @@ class Bench:
 
 
 @dataclass
-class Running:
+class RunningOperator:
     """A running operator."""
 
     host: Host

@@ -14,7 +14,7 @@ from benchmarks import resources
 from benchmarks.process import cpu_seconds
 from benchmarks.rows import Row
 from tests.simulation.resources import network
-from tests.world import Host, Running
+from tests.world import Host, RunningOperator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,7 +59,7 @@ async def _simulate(count: int) -> list[float]:
         return spent
 
 
-async def _settle(running: Running) -> None:
+async def _settle(running: RunningOperator) -> None:
     """Advance time until no key is queued or being reconciled."""
     while True:
         await running.let(2)

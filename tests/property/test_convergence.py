@@ -21,7 +21,7 @@ from dockerv6.planning.host.sysctls import FORWARDING
 from dockerv6.reconciler.handler import TemporaryError
 from tests.condition_rules import check_conditions
 from tests.fakes.dockerd.versions import ENGINE_20_10, ENGINE_28_5
-from tests.simulation.effects import EFFECTS
+from tests.simulation.crashes import SIDE_EFFECTS
 from tests.simulation.resources import network
 from tests.world import Bench, Host
 
@@ -45,7 +45,7 @@ class Killer:
     log: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        for port, methods in EFFECTS.items():
+        for port, methods in SIDE_EFFECTS.items():
             for method in methods:
                 self._wrap(getattr(self.host, port), method)
 
@@ -260,7 +260,9 @@ ERRORS: dict[str, type[EngineError]] = {"refused": EngineConflict, "gone": Engin
 @given(
     resources(),
     resources(),
-    st.lists(st.tuples(st.sampled_from(EFFECTS["engine"]), st.sampled_from(sorted(ERRORS)), st.booleans()), max_size=4),
+    st.lists(
+        st.tuples(st.sampled_from(SIDE_EFFECTS["engine"]), st.sampled_from(sorted(ERRORS)), st.booleans()), max_size=4
+    ),
 )
 def test_errors_of_the_engine_cost_nobody_a_network(
     first: tuple[NetworkResource, ...], then: tuple[NetworkResource, ...], faults: list[tuple[str, str, bool]]

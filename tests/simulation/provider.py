@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv6Interface, IPv6Network
 
-from tests.simulation.kernel import DEFAULT_ROUTE, ETH0
+from tests.simulation.coupled import DEFAULT_ROUTE, ETH0
 from tests.world import Host
 
 OWN = "eth0"

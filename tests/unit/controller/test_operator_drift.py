@@ -6,7 +6,7 @@ from ipaddress import IPv6Interface, IPv6Network
 from dockerv6.firewall.model import FilterVariant, ForwardDrop
 from dockerv6.hostnet.model import Interface, Route, RouteProtocol
 from dockerv6.planning.host.sysctls import FORWARDING
-from tests.simulation.kernel import ETH0
+from tests.simulation.coupled import ETH0
 from tests.simulation.resources import network
 from tests.world import Host
 

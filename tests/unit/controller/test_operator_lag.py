@@ -8,7 +8,7 @@ from dockerv6.controller.triggers import LAG_RETRIES, Triggers
 from dockerv6.dockerd.model import Attachment, Container, EngineEvent, EventKind
 from dockerv6.dockerd.port import EngineUnavailable
 from tests.simulation.resources import network
-from tests.world import Host, Running
+from tests.world import Host, RunningOperator
 
 AT_ONCE = 0  # no time passes but what callbacks take
 LATE = 0.3  # seconds; measured lags are far shorter
@@ -65,7 +65,7 @@ def run(lagging: Lagging, name: str = "web", on: str = "bridge", port: int = 808
     return lagging.host.engine.run_container(name, on, ports=(f"{port}:80",))
 
 
-async def quiet(at_work: Running, lagging: Lagging) -> bool:
+async def quiet(at_work: RunningOperator, lagging: Lagging) -> bool:
     """Whether the list is not read again."""
     reads = lagging.reads
     await at_work.let(10)

@@ -15,7 +15,7 @@ from dockerv6.hostnet.port import HostNetError
 from dockerv6.planning.addressing.tracked_prefixes import SETTLE, TrackedPrefix
 from dockerv6.reconciler.handler import Key, TemporaryError
 from dockerv6.store.port import StoreError
-from tests.simulation.kernel import ETH0
+from tests.simulation.coupled import ETH0
 from tests.simulation.provider import Provider
 from tests.simulation.resources import network, policy, pool
 from tests.world import Bench, Host

@@ -3,7 +3,7 @@ from dataclasses import replace
 from dockerv6.api.network import IPv6Network
 from dockerv6.dockerd.port import EngineUnavailable
 from dockerv6.planning.addressing.tracked_prefixes import SETTLE
-from tests.simulation.previews import preview
+from tests.simulation.preview import preview
 from tests.simulation.provider import Provider
 from tests.simulation.resources import network, pool
 from tests.world import Host

@@ -9,7 +9,7 @@ from dockerv6.controller.recreations import RECREATIONS as FORMER
 from dockerv6.dockerd.port import EngineUnavailable
 from dockerv6.planning.plan import Disruption
 from dockerv6.reconciler.handler import Requeue, TemporaryError
-from tests.simulation.previews import preview
+from tests.simulation.preview import preview
 from tests.simulation.resources import pool
 from tests.unit.controller.renumbered import (
     NAMES,

@@ -12,7 +12,7 @@ from dockerv6.controller.triggers import BURST, LEGACY_POLL, LEGACY_SEARCH, LONG
 from dockerv6.dockerd.model import EngineEvent, EventKind
 from dockerv6.hostnet.model import ChangeKind, HostChange, Interface
 from dockerv6.hostnet.port import HostNetError
-from tests.simulation.kernel import DEFAULT_ROUTE, ETH0
+from tests.simulation.coupled import DEFAULT_ROUTE, ETH0
 from tests.simulation.resources import network, policy
 from tests.world import Bench, Host
 

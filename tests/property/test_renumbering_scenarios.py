@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from dockerv6.controller.recreations import RECREATIONS as FORMER
 from dockerv6.planning.addressing.tracked_prefixes import SETTLE_MOST
 from tests.fakes.dockerd.versions import ENGINE_20_10, ENGINE_28_5, EngineVersion
-from tests.simulation.tale import FOLLOWING, INSIDE, NETWORKS, Happening, Tale, subnet_of
+from tests.simulation.scenario import FOLLOWING, INSIDE, NETWORKS, Incident, Scenario, subnet_of
 
 FIRST = "2001:db8:a00::/56"
 ROOMY = ("2001:db8:b00::/56", "2001:db8:a00::/48")
@@ -34,7 +34,7 @@ names = st.sampled_from(sorted(NETWORKS))
 methods = st.sampled_from(["create_network", "connect", "connect", "disconnect", "remove_network"])
 
 
-def happening(what: str, *how: st.SearchStrategy[Any], **named: st.SearchStrategy[Any]) -> st.SearchStrategy[Happening]:
+def happening(what: str, *how: st.SearchStrategy[Any], **named: st.SearchStrategy[Any]) -> st.SearchStrategy[Incident]:
     return st.tuples(st.just(what), st.tuples(*how), st.fixed_dictionaries(named))
 
 
@@ -62,7 +62,7 @@ happenings = st.one_of(
 histories = st.lists(st.tuples(happenings, st.sampled_from([0.0, 0.3, 3.0, 6.0, 11.0, 400.0])), max_size=12)
 
 
-async def told(tale: Tale) -> None:
+async def told(tale: Scenario) -> None:
     """Everybody is there, and the story may begin."""
     tale.provider.delegate(FIRST)
     await tale.begin()
@@ -76,7 +76,7 @@ async def told(tale: Tale) -> None:
     tale.inside = inside.id
 
 
-async def ended(tale: Tale, last: str, chosen: tuple[str, ...]) -> None:
+async def ended(tale: Scenario, last: str, chosen: tuple[str, ...]) -> None:
     """Nothing happens any more, and so much time has passed that everything must be as it should be."""
     tale.host.engine._faults.clear()
     tale.forbidden = None
@@ -110,10 +110,10 @@ async def ended(tale: Tale, last: str, chosen: tuple[str, ...]) -> None:
     st.sampled_from([ENGINE_20_10, ENGINE_28_5]),
 )
 def test_everybody_ends_attached_exactly_where_they_were(
-    chosen: tuple[str, ...], budget: int, history: list[tuple[Happening, float]], last: str, profile: EngineVersion
+    chosen: tuple[str, ...], budget: int, history: list[tuple[Incident, float]], last: str, profile: EngineVersion
 ) -> None:
     async def tell() -> None:
-        tale = Tale(chosen, budget, profile)
+        tale = Scenario(chosen, budget, profile)
         await told(tale)
         for each, pause in history:
             dead = tale.power.gone
@@ -139,15 +139,15 @@ def test_everybody_ends_attached_exactly_where_they_were(
 def test_a_renumbering_that_ends_anywhere_is_taken_up_again_or_back(
     budget: int,
     prefix: str,
-    end: Happening,
-    before: list[Happening],
-    meanwhile: list[Happening],
+    end: Incident,
+    before: list[Incident],
+    meanwhile: list[Incident],
     last: str,
 ) -> None:
     chosen = ("Recreate",) * len(NETWORKS)
 
     async def tell() -> None:
-        tale = Tale(chosen, budget)
+        tale = Scenario(chosen, budget)
         await told(tale)
         for each in (*before, end):
             tale.happen(each)
@@ -173,12 +173,12 @@ def test_a_renumbering_that_ends_anywhere_is_taken_up_again_or_back(
     st.sampled_from(["", ROOMY[1]]),
 )
 def test_what_the_engine_never_allows_costs_nobody_a_network(
-    budget: int, prefix: str, who: str, end: Happening, before: list[Happening], last: str
+    budget: int, prefix: str, who: str, end: Incident, before: list[Incident], last: str
 ) -> None:
     chosen = ("Recreate",) * len(NETWORKS)
 
     async def tell() -> None:
-        tale = Tale(chosen, budget)
+        tale = Scenario(chosen, budget)
         await told(tale)
         tale.forbidden = IPv6Network(prefix), who
         for each in (*before, end):

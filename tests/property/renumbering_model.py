@@ -37,7 +37,7 @@ class Refused(Exception):  # noqa: N818 - the engine's answer
 
 
 @dataclass
-class World:
+class RenumberingModel:
     """All that survives the operator, and what it knows in memory."""
 
     resources: Mapping[str, NetworkResource]

@@ -12,11 +12,11 @@ from dockerv6.dockerd.model import Attachment, Network, NetworkSpec, SubnetConfi
 from dockerv6.dockerd.port import EngineConflict, EngineError, EngineUnavailable
 from dockerv6.planning.addressing.tracked_prefixes import replace_prefix
 from tests.fakes.dockerd.versions import ENGINE_28_5, EngineVersion
-from tests.simulation.effects import Power
-from tests.simulation.previews import preview
+from tests.simulation.crashes import CrashInjector
+from tests.simulation.preview import preview
 from tests.simulation.provider import Provider
 from tests.simulation.resources import network, pool
-from tests.world import Host, Running
+from tests.world import Host, RunningOperator
 
 NETWORKS = {"a": "isp", "b": "isp", "c": "isp", "d": "part"}
 """Networks, and the pools that they draw from: these give out the same addresses."""
@@ -41,11 +41,11 @@ ALLOWED = frozenset(
 )
 """What may be left to say when nothing is left to do."""
 
-Happening = tuple[str, tuple[Any, ...], Mapping[str, Any]]
-"""The name of a method of `Tale` or of `Provider`, and its arguments."""
+Incident = tuple[str, tuple[Any, ...], Mapping[str, Any]]
+"""The name of a method of `Scenario` or of `Provider`, and its arguments."""
 
 
-class Tale:
+class Scenario:
     """A host, its provider and its people, and what must be so at every moment."""
 
     def __init__(self, strategies: tuple[str, ...], budget: int, profile: EngineVersion = ENGINE_28_5) -> None:
@@ -53,7 +53,7 @@ class Tale:
         self.provider = Provider(self.host)
         self.forbidden: tuple[IPv6Network, str] | None = None  # a prefix, and the container that is refused it; "": all
         self._guard()
-        self.power = Power(self.host, self.look)
+        self.power = CrashInjector(self.host, self.look)
         self.budget = budget
         # by network and container
         self.wished: dict[str, dict[str, Attachment]] = {name: {} for name in (*NETWORKS, INSIDE)}
@@ -61,7 +61,7 @@ class Tale:
         self.inside = ""  # id of the Docker network that must not be touched
         self.wrong: list[object] = []
         self._serial = 0
-        self._running: AbstractAsyncContextManager[Running] | None = None
+        self._running: AbstractAsyncContextManager[RunningOperator] | None = None
         self.host.files.write(
             *(pool(name, **FOLLOWING, maxUnavailable=budget) for name in ("isp", "part")),
             network(INSIDE, egress=TRANSLATED, ndpProxy={"enabled": True}),
@@ -238,7 +238,7 @@ class Tale:
         """The operator ends at its effect of that number from now on."""
         self.power.cut(effects, after=after)
 
-    def happen(self, happening: Happening) -> None:
+    def happen(self, happening: Incident) -> None:
         what, how, named = happening
         getattr(self if hasattr(self, what) else self.provider, what)(*how, **named)
 

@@ -102,7 +102,7 @@ class CoupledEngine(FakeEngine):
             self._host.remove_interface(bridge)
 
 
-class AnnouncedFirewall(FakeFirewall):
+class NotifyingFirewall(FakeFirewall):
     """A packet filter whose commits the kernel announces."""
 
     def __init__(self, host: FakeHostNet) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from tests.world import Host
 
-EFFECTS = {
+SIDE_EFFECTS = {
     "engine": ("create_network", "remove_network", "connect", "disconnect"),
     "net": ("set_sysctl", "set_link_up", "add_address", "add_proxy_neighbour", "remove_proxy_neighbour"),
     "firewall": ("apply",),
@@ -23,7 +23,7 @@ async def _nothing() -> None:
 
 
 @dataclass
-class Power:
+class CrashInjector:
     """Lets an operator's process end at one of its effects on the world, before or after it comes about.
 
     To the process that is as if no call ever returned: it can neither catch it nor clean up. `restore` is for the next
@@ -38,7 +38,7 @@ class Power:
     gone: bool = False
 
     def __post_init__(self) -> None:
-        for part, methods in EFFECTS.items():
+        for part, methods in SIDE_EFFECTS.items():
             for method in methods:
                 self._wrap(getattr(self.host, part), method)
 

@@ -13,7 +13,7 @@ from dockerv6.api.pool import IPv6Pool
 from dockerv6.dockerd.model import Attachment, Network
 from dockerv6.planning.addressing.tracked_prefixes import TrackedPrefix
 from dockerv6.planning.steps import CreateNetwork
-from tests.property.renumbering_world import Crash, World
+from tests.property.renumbering_model import Crash, RenumberingModel
 from tests.simulation.resources import network, pool
 from tests.unit.planning.scene import NOW, container, foreign
 
@@ -65,7 +65,7 @@ def draws(data: st.DataObject, often: int) -> Iterator[bool]:
         yield False
 
 
-def containers(data: st.DataObject, world: World, name: str) -> dict[str, Attachment]:
+def containers(data: st.DataObject, world: RenumberingModel, name: str) -> dict[str, Attachment]:
     """Some who are on the network, with addresses of their own or not, and with gaps where others left."""
     live = world.live(name)
     if live is None:
@@ -83,7 +83,7 @@ def containers(data: st.DataObject, world: World, name: str) -> dict[str, Attach
     return dict(there)
 
 
-def settle(world: World) -> None:
+def settle(world: RenumberingModel) -> None:
     """Look at everybody until nothing is done any more; after a crash the operator begins again."""
     for _ in range(ROUNDS):
         before = (dict(world.networks), dict(world.previous), world.holdings.allocations, dict(world.transit))
@@ -104,7 +104,7 @@ def suffixes(of: dict[str, Attachment], live: Network) -> dict[str, int]:
     return {who: int(each.ipv6 or 0) & mask for who, each in of.items()}
 
 
-def check(world: World, before: dict[str, dict[str, Attachment]]) -> None:
+def check(world: RenumberingModel, before: dict[str, dict[str, Attachment]]) -> None:
     """What holds whenever the world is at rest."""
     subnets = [c.subnet for n in (*world.networks.values(), *world.foreign) for c in n.ipv6]
     assert not any(one.overlaps(other) for i, one in enumerate(subnets) for other in subnets[:i])
@@ -127,7 +127,7 @@ def check(world: World, before: dict[str, dict[str, Attachment]]) -> None:
 @settings(max_examples=80, deadline=None)
 @given(st.data())
 def test_everything_comes_to_rest_with_everybody_attached_where_they_were(data: st.DataObject) -> None:
-    world = World(
+    world = RenumberingModel(
         {name: data.draw(resources(name), label=name) for name in NAMES[: data.draw(st.integers(1, 4))]},
         {"p": pool("p", prefix="fd00:1::/56"), "q": pool("q", prefix="fd00:2::/48")},
         tuple({n.id: n for n in data.draw(st.lists(others, max_size=3))}.values()),
@@ -171,7 +171,7 @@ def _apart(networks: tuple[Network, ...]) -> tuple[Network, ...]:
 @settings(max_examples=30, deadline=None)
 @given(st.data())
 def test_subnets_keep_their_numbers_and_containers_their_suffixes_through_any_prefix(data: st.DataObject) -> None:
-    world = World(
+    world = RenumberingModel(
         {name: network(name, addressing={"poolRef": {"name": "p"}}, updateStrategy="Recreate") for name in NAMES},
         {"p": pool("p", fromInterface={"name": "eth0"}, maxUnavailable=data.draw(st.sampled_from([1, 2])))},
         tracked={"eth0": TrackedPrefix("eth0", DELEGATED[0], NOW)},
@@ -193,7 +193,7 @@ def test_subnets_keep_their_numbers_and_containers_their_suffixes_through_any_pr
         assert all(c.subnet.subnet_of(prefix) for n in world.networks.values() for c in n.ipv6)  # type: ignore[arg-type]
 
 
-def _numbers(world: World) -> dict[str, int]:
+def _numbers(world: RenumberingModel) -> dict[str, int]:
     """The subnets' numbers within the delegated prefix."""
     bound = world.holdings.bound
     return {name: (int(each.prefix.network_address) >> 64) & 0xF for name, each in bound.items()}
@@ -203,7 +203,7 @@ def _numbers(world: World) -> dict[str, int]:
 @settings(max_examples=30, deadline=None)
 @given(data=st.data())
 def test_never_are_more_networks_away_than_the_pool_allows(most: int, data: st.DataObject) -> None:
-    world = World(
+    world = RenumberingModel(
         {name: network(name, addressing={"poolRef": {"name": "p"}}, updateStrategy="Recreate") for name in NAMES},
         {"p": pool("p", fromInterface={"name": "eth0"}, maxUnavailable=most)},
         tracked={"eth0": TrackedPrefix("eth0", DELEGATED[0], NOW)},
@@ -225,7 +225,7 @@ def test_never_are_more_networks_away_than_the_pool_allows(most: int, data: st.D
 
 
 def test_what_was_refused_is_not_tried_again_until_something_changes() -> None:
-    world = World(
+    world = RenumberingModel(
         {"a": network("a", addressing={"poolRef": {"name": "p"}}, updateStrategy="Recreate")},
         {"p": pool("p", prefix=str(DELEGATED[0]))},
     )
@@ -251,7 +251,7 @@ def test_what_was_refused_is_not_tried_again_until_something_changes() -> None:
 
 
 def test_networks_of_the_same_pool_go_one_after_the_other() -> None:
-    world = World(
+    world = RenumberingModel(
         {name: network(name, addressing={"poolRef": {"name": "p"}}, updateStrategy="Recreate") for name in NAMES},
         {"p": pool("p", prefix=str(DELEGATED[0]))},
     )
