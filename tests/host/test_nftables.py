@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dockerv6.firewall.filtering import ERRORS
+from dockerv6.firewall.filter_chains import ERRORS
 from dockerv6.firewall.nftables.backend import NftablesFirewall
 from dockerv6.firewall.nftables.commands import commands
 from dockerv6.firewall.nftables.library import NftExecutable

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dockerv6.firewall.expr import Field
-from dockerv6.firewall.filtering import ERRORS, NEIGHBOUR_DISCOVERY
+from dockerv6.firewall.filter_chains import ERRORS, NEIGHBOUR_DISCOVERY
 from dockerv6.firewall.iptables import compile as compiling
 from dockerv6.firewall.iptables import matches
 from dockerv6.firewall.iptables.compile import UNSUPPORTED_CHAINS, compile_ruleset

@@ -18,11 +18,8 @@ _PACKAGES = sorted(_PACKAGE.rglob("__init__.py"))
 _PLANNING_SEES = {
     *("api", "lib", "planning"),
     *("dockerd.model", "firewall.model", "hostnet.model", "source.model", "store.model"),
-    *(
-        f"firewall.{name}"
-        for name in ("elements", "expr", "filtering", "operations", "overlaps", "prefixes", "priorities")
-    ),
-    *(f"firewall.{name}" for name in ("rectangles", "render", "ruleset", "translating")),
+    *(f"firewall.{name}" for name in ("elements", "expr", "filter_chains", "nat_chains", "operations", "prefixes")),
+    *(f"firewall.{name}" for name in ("render", "ruleset")),
     *("ipam.block", "ipam.ledger"),
 }
 # slow imports, which only the commands that need them may load

@@ -5,7 +5,7 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dockerv6.firewall.rectangles import Box, disjoint
+from dockerv6.firewall.elements import Box, disjoint
 
 BITS = 4
 WHOLE = IPv6Network("fd00::/124")

@@ -5,7 +5,7 @@ import pytest
 
 from dockerv6.firewall.elements import ALLOWED, PUBLISHED_TO, RESTRICTED
 from dockerv6.firewall.expr import Field, HasMark, SetMark, Verdict
-from dockerv6.firewall.filtering import ERRORS, NEIGHBOUR_DISCOVERY
+from dockerv6.firewall.filter_chains import ERRORS, NEIGHBOUR_DISCOVERY
 from dockerv6.firewall.model import DEFAULT_MARK, FirewallIntent, Ingress, NetworkIntent, PortIntent
 from dockerv6.firewall.render import overlapping_external_prefixes, overlapping_subnets, render
 from dockerv6.firewall.ruleset import EMPTY, Ruleset

@@ -22,7 +22,18 @@ from dockerv6.firewall.elements import (
 from dockerv6.firewall.expr import Chain, Dnat, Field, In, Is, Jump, MapField, Rule, SetField, Snat, Verdict
 from dockerv6.firewall.model import NetworkIntent
 from dockerv6.firewall.prefixes import CHAINS, PREFIX_IN, PREFIX_OUT, rules_of
-from dockerv6.firewall.priorities import BEFORE_TRACKING, DSTNAT_JUST_BEFORE, SRCNAT_JUST_AFTER, SRCNAT_JUST_BEFORE
+
+_BEFORE_TRACKING = -300
+"""NF_IP6_PRI_RAW of linux/netfilter_ipv6.h; connection tracking is at -200."""
+
+_DSTNAT_JUST_BEFORE = -101
+"""`dstnat - 1`; netfilter's NF_IP6_PRI_NAT_DST is -100."""
+
+_SRCNAT_JUST_BEFORE = 99
+"""`srcnat - 1`; netfilter's NF_IP6_PRI_NAT_SRC is 100."""
+
+_SRCNAT_JUST_AFTER = 101
+"""In the input hook the answers' sources have been translated back by then."""
 
 _OUT = (Field.SADDR, Field.OIF)
 _PORT = (Field.PROTOCOL, Field.DPORT)
@@ -62,7 +73,7 @@ def _published() -> tuple[Chain, ...]:
         Rule((In((Field.DADDR,), EXTERNAL), _ELSEWHERE, Jump(PREFIX_IN)), "dockerv6: to an external prefix"),
     )
     return tuple(
-        Chain(hook, rules, type="nat", hook=hook, priority=DSTNAT_JUST_BEFORE, policy="accept")
+        Chain(hook, rules, type="nat", hook=hook, priority=_DSTNAT_JUST_BEFORE, policy="accept")
         for hook in ("output", "prerouting")
     )
 
@@ -85,7 +96,7 @@ def _loopback() -> tuple[Chain, ...]:
             ),
             type="filter",
             hook="output",
-            priority=BEFORE_TRACKING,
+            priority=_BEFORE_TRACKING,
             policy="accept",
         ),
         Chain(
@@ -103,7 +114,7 @@ def _loopback() -> tuple[Chain, ...]:
             ),
             type="filter",
             hook="input",
-            priority=SRCNAT_JUST_AFTER,
+            priority=_SRCNAT_JUST_AFTER,
             policy="accept",
         ),
     )
@@ -138,7 +149,7 @@ def _postrouting() -> Chain:
         ),
         type="nat",
         hook="postrouting",
-        priority=SRCNAT_JUST_BEFORE,
+        priority=_SRCNAT_JUST_BEFORE,
         policy="accept",
     )
 

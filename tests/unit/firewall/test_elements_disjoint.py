@@ -2,7 +2,7 @@ from ipaddress import IPv6Network
 
 import pytest
 
-from dockerv6.firewall.rectangles import Box, disjoint
+from dockerv6.firewall.elements import Box, disjoint
 
 
 def box(first: str, second: str) -> Box:

@@ -23,7 +23,15 @@ from dockerv6.firewall.elements import (
 )
 from dockerv6.firewall.expr import Chain, ClearMark, Field, HasMark, In, Is, Jump, Rule, SetMark, Term, Verdict
 from dockerv6.firewall.model import FirewallIntent
-from dockerv6.firewall.priorities import AFTER_FILTERS, FILTER_JUST_BEFORE, GUARD
+
+_GUARD = -150
+"""NF_IP6_PRI_MANGLE of linux/netfilter_ipv6.h: flows are tracked, nothing is translated yet."""
+
+_FILTER_JUST_BEFORE = -1
+"""`filter - 1`; NF_IP6_PRI_FILTER is 0."""
+
+_AFTER_FILTERS = 100
+"""In the forward hook: firewalld filters at 10, security tables at 50."""
 
 ERRORS = frozenset({"destination-unreachable", "packet-too-big", "time-exceeded", "parameter-problem"})
 """ICMPv6 that must not be dropped: without packet-too-big, path MTU discovery fails (RFC 4890, 4.3.1)."""
@@ -87,7 +95,7 @@ def _forward(mark: SetMark) -> Chain:
         ),
         type="filter",
         hook="forward",
-        priority=FILTER_JUST_BEFORE,
+        priority=_FILTER_JUST_BEFORE,
         policy="accept",
     )
 
@@ -98,7 +106,7 @@ def _forward_done(bit: int) -> Chain:
         (Rule((HasMark(bit), ClearMark(bit)), "dockerv6: the filters have seen the mark, nobody else needs it"),),
         type="filter",
         hook="forward",
-        priority=AFTER_FILTERS,
+        priority=_AFTER_FILTERS,
         policy="accept",
     )
 
@@ -120,7 +128,7 @@ def _guard() -> Chain:
         ),
         type="filter",
         hook="prerouting",
-        priority=GUARD,
+        priority=_GUARD,
         policy="accept",
     )
 
@@ -216,6 +224,6 @@ def _to_host() -> Chain:
         ),
         type="filter",
         hook="input",
-        priority=FILTER_JUST_BEFORE,
+        priority=_FILTER_JUST_BEFORE,
         policy="accept",
     )

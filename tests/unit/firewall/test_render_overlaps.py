@@ -3,7 +3,7 @@ from ipaddress import IPv6Network
 
 import pytest
 
-from dockerv6.firewall.overlaps import resolve
+from dockerv6.firewall.render import resolve_overlaps
 from tests.unit.firewall.intents import BLOG, HOME, ROAD, SHOP
 
 EXTERNAL = HOME.external_prefixes
@@ -13,13 +13,13 @@ AWAY = replace(HOME, owner="away", subnet=IPv6Network("fd12:3456:789a:a::/64"), 
 @pytest.mark.parametrize("subnet", ["fd12:3456:789a::/48", "fd12:3456:789a:1:8000::/65", str(BLOG.subnet)])
 def test_of_overlapping_networks_the_first_by_name_is_kept(subnet: str) -> None:
     other = replace(SHOP, subnet=IPv6Network(subnet))
-    assert resolve((other, BLOG)) == ((BLOG,), {"shop": "blog"}, {})
-    assert resolve((SHOP, BLOG)) == ((BLOG, SHOP), {}, {})
+    assert resolve_overlaps((other, BLOG)) == ((BLOG,), {"shop": "blog"}, {})
+    assert resolve_overlaps((SHOP, BLOG)) == ((BLOG, SHOP), {}, {})
 
 
 def test_networks_with_outer_prefixes_apart_are_left_as_they_are() -> None:
     away = replace(AWAY, external_prefixes=(IPv6Network("2001:db8:8:9::/64"),))
-    assert resolve((HOME, away, ROAD)) == ((away, HOME, ROAD), {}, {})
+    assert resolve_overlaps((HOME, away, ROAD)) == ((away, HOME, ROAD), {}, {})
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_of_overlapping_outer_prefixes_the_first_owner_by_name_gets_them(
     external: tuple[IPv6Network, ...], kept: tuple[IPv6Network, ...]
 ) -> None:
     later = replace(AWAY, owner="later", external_prefixes=external)
-    assert resolve((later, HOME)) == ((HOME, replace(later, external_prefixes=kept)), {}, {"later": "home"})
+    assert resolve_overlaps((later, HOME)) == ((HOME, replace(later, external_prefixes=kept)), {}, {"later": "home"})
 
 
 def test_a_prefix_that_was_not_had_is_left_to_others() -> None:
@@ -45,25 +45,29 @@ def test_a_prefix_that_was_not_had_is_left_to_others() -> None:
         replace(AWAY, owner="b", external_prefixes=EXTERNAL, subnet=BLOG.subnet),
     )
     third = replace(HOME, owner="c", external_prefixes=EXTERNAL[1:])
-    assert resolve((third, second, first)) == ((first, replace(second, external_prefixes=()), third), {}, {"b": "a"})
+    assert resolve_overlaps((third, second, first)) == (
+        (first, replace(second, external_prefixes=()), third),
+        {},
+        {"b": "a"},
+    )
 
 
 @pytest.mark.parametrize("subnet", ["2001:db8:8:8::/64", "2001:db8:8::/48", "2001:db8:8:8:1::/80"])
 def test_an_outer_prefix_gives_way_to_anybodys_subnet(subnet: str) -> None:
     other = replace(ROAD, subnet=IPv6Network(subnet))
-    assert resolve((HOME, other)).external_lost == {"home": "road"}
-    assert resolve((HOME, replace(other, internal=True))).external_lost == {"home": "road"}
+    assert resolve_overlaps((HOME, other)).external_lost == {"home": "road"}
+    assert resolve_overlaps((HOME, replace(other, internal=True))).external_lost == {"home": "road"}
 
 
 def test_an_outer_prefix_may_be_its_own_subnet() -> None:
     same = replace(HOME, external_prefixes=(HOME.subnet,))
-    assert resolve((same,)) == ((same,), {}, {})
+    assert resolve_overlaps((same,)) == ((same,), {}, {})
 
 
 def test_outer_prefixes_of_another_length_or_given_twice_are_left_out() -> None:
     other = IPv6Network("2001:db8:9::/48")
-    assert resolve((replace(HOME, external_prefixes=(*EXTERNAL, other, EXTERNAL[0])),)) == ((HOME,), {}, {})
-    assert resolve((replace(HOME, external_prefixes=(other, *EXTERNAL)),)) == (
+    assert resolve_overlaps((replace(HOME, external_prefixes=(*EXTERNAL, other, EXTERNAL[0])),)) == ((HOME,), {}, {})
+    assert resolve_overlaps((replace(HOME, external_prefixes=(other, *EXTERNAL)),)) == (
         (replace(HOME, external_prefixes=()),),
         {},
         {},
@@ -73,4 +77,4 @@ def test_outer_prefixes_of_another_length_or_given_twice_are_left_out() -> None:
 def test_outer_prefixes_of_networks_that_do_not_translate_them_are_in_nobodys_way() -> None:
     internal = replace(AWAY, internal=True)
     routed = replace(ROAD, owner="away", external_prefixes=EXTERNAL)
-    assert resolve((internal, HOME)).external_lost == resolve((routed, HOME)).external_lost == {}
+    assert resolve_overlaps((internal, HOME)).external_lost == resolve_overlaps((routed, HOME)).external_lost == {}
