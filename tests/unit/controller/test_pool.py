@@ -152,7 +152,7 @@ async def test_a_prefix_that_is_too_long_is_reported_with_the_remedy() -> None:
     it = await scene(fromInterface={"name": "eth0", "prefixLength": 52})
     await it.status()
     assert await it.host.ready("isp", KIND) == ("False", "PrefixTooLong")
-    assert "prefixLength of 56 or more" in await it.message()
+    assert "prefixLength to 56 or more" in await it.message()
 
 
 async def test_the_status_has_the_candidate() -> None:

@@ -1,4 +1,4 @@
-"""Who else has a share in a prefix: other resources, pools, live Docker networks, the host's routes."""
+"""Conflicts of a prefix or a Docker network with other resources, pools, live networks and the host's routes."""
 
 from collections.abc import Iterator
 from ipaddress import IPv4Network, IPv6Network
@@ -12,23 +12,24 @@ from dockerv6.planning.host.parents import shared_link
 from dockerv6.planning.inputs import NAME, Desired, Holdings, Observed
 from dockerv6.planning.plan import Finding
 
-RETRY = 30.0  # seconds until a conflict that others may have ended is looked at again
+RETRY = 30.0
+"""Seconds until a conflict that others may have ended is checked again."""
 
 
 def prefix_conflict(
     desired: Desired, observed: Observed, holdings: Holdings, prefix: IPv6Network, *, pooled: bool = False
 ) -> str:
-    """The first who has a share in the prefix besides the resource itself, in words; "" for nobody.
+    """The first other user of the prefix, as a noun phrase for messages; "": there is none.
 
-    ``pooled``: it came from a pool; who puts an on-link prefix into a pool wants it shared out.
+    ``pooled``: the prefix comes from a pool. An on-link prefix in a pool is meant to be divided.
     """
-    everybody = (
+    others = (
         _other_resources(desired, observed, holdings, prefix),
         _whole_pools(holdings, prefix),
         _docker_networks(desired, observed, prefix),
         _routes(desired, observed, prefix, on_link_ok=pooled or desired.resource.spec.ndp_proxy.enabled),
     )
-    return next((who for group in everybody for who in group), "")
+    return next((other for group in others for other in group), "")
 
 
 def _other_resources(desired: Desired, observed: Observed, holdings: Holdings, prefix: IPv6Network) -> Iterator[str]:
@@ -38,7 +39,7 @@ def _other_resources(desired: Desired, observed: Observed, holdings: Holdings, p
         if allocation.state is AllocationState.BOUND:
             yield f"{allocation.prefix} of IPv6Network {allocation.owner}"
         elif observed.now < allocation.since + cooldown(allocation.pool, desired.pools):
-            yield f"{allocation.prefix}, which IPv6Network {allocation.owner} released and which cools down"
+            yield f"{allocation.prefix}, which IPv6Network {allocation.owner} released and which is in cooldown"
 
 
 def _whole_pools(holdings: Holdings, prefix: IPv6Network) -> Iterator[str]:
@@ -60,10 +61,10 @@ def _routes(desired: Desired, observed: Observed, prefix: IPv6Network, *, on_lin
 
 
 def _captures(route: Route, prefix: IPv6Network, *, on_link_ok: bool) -> bool:
-    """Whether the route would take the prefix's packets, or the prefix the route's.
+    """Whether the route would take packets of the prefix, or the prefix those of the route.
 
-    A shorter route through a gateway (an aggregate, a VPN's fc00::/7, `unreachable` on a delegated prefix) is simply
-    more specific by our subnet; an on-link one (protocol kernel) means that neighbours answer for these addresses.
+    A shorter route through a gateway (an aggregate, a VPN's fc00::/7, `unreachable` on a delegated prefix) does not
+    conflict: our subnet is more specific. An on-link route (protocol kernel) means that neighbours have the addresses.
     """
     if route.destination.subnet_of(prefix):
         return True
@@ -71,7 +72,7 @@ def _captures(route: Route, prefix: IPv6Network, *, on_link_ok: bool) -> bool:
 
 
 def network_conflict(desired: Desired, observed: Observed, live: Network | None, want: NetworkSpec) -> Finding | None:
-    """What the engine would refuse to have twice: known before a network is removed for one that can't be made."""
+    """What the engine would refuse as a duplicate. It is checked before the live network is removed."""
     for other in observed.networks.named(want.name):
         if (live is None or live.name != want.name) and not desired.identity.owns(other, desired.name):
             return _name_taken(desired, other)
@@ -81,17 +82,20 @@ def network_conflict(desired: Desired, observed: Observed, live: Network | None,
         if desired.identity.owns(other, desired.name):
             continue
         if other.bridge is not None and other.bridge == want.options.get(BRIDGE_NAME):
-            message = f"bridge {other.bridge} is Docker network {other.name}'s; choose another spec.bridge.name"
+            message = f"Docker network {other.name} uses bridge {other.bridge}; choose another spec.bridge.name"
             return Finding(ConditionType.NETWORK_READY, Reason.NAME_CONFLICT, message, retry=RETRY)
-        for asked in (c.subnet for c in want.ipam if isinstance(c.subnet, IPv4Network)):
-            if any(isinstance(c.subnet, IPv4Network) and c.subnet.overlaps(asked) for c in other.ipv4):
-                message = f"IPv4 subnet {asked} overlaps that of Docker network {other.name}; choose another"
+        for subnet in (c.subnet for c in want.ipam if isinstance(c.subnet, IPv4Network)):
+            if any(isinstance(c.subnet, IPv4Network) and c.subnet.overlaps(subnet) for c in other.ipv4):
+                message = (
+                    f"IPv4 subnet {subnet} overlaps that of Docker network {other.name};"
+                    " choose another spec.ipv4.subnet"
+                )
                 return Finding(ConditionType.NETWORK_READY, Reason.SUBNET_OVERLAP, message, retry=RETRY)
     return None
 
 
 def _moves(live: Network, want: NetworkSpec) -> bool:
-    """Whether the wish takes a bridge or IPv4 subnet that the live network does not hold already."""
+    """Whether the network needs a bridge or IPv4 subnet that the live one does not have."""
     asked = {c.subnet for c in want.ipam if isinstance(c.subnet, IPv4Network)}
     return live.bridge != want.options.get(BRIDGE_NAME) or not asked <= {c.subnet for c in live.ipv4}
 
@@ -99,18 +103,20 @@ def _moves(live: Network, want: NetworkSpec) -> bool:
 def _name_taken(desired: Desired, other: Network) -> Finding:
     if desired.identity.owns(other):
         owner = other.labels.get(NAME)
-        message = f"Docker network {other.name} is IPv6Network {owner}'s; choose another networkName for one of them"
+        message = (
+            f"Docker network {other.name} belongs to IPv6Network {owner}; choose another networkName for one of them"
+        )
         return Finding(ConditionType.NETWORK_READY, Reason.NAME_CONFLICT, message, retry=RETRY)
     return Finding(
         ConditionType.NETWORK_READY,
         Reason.FOREIGN_NETWORK,
-        f"Docker network {other.name} exists and is not dockerv6's; remove it, choose another networkName,"
-        " or set managementPolicy: Observe to leave it to its owner",
+        f"Docker network {other.name} exists, and dockerv6 did not create it; remove it, choose another networkName,"
+        " or set managementPolicy: Observe",
     )
 
 
 def foreign_subnets(desired: Desired, observed: Observed) -> Iterator[tuple[IPv6Network, str]]:
-    """IPv6 subnets of every Docker network but the resource's own."""
+    """The IPv6 subnets of all Docker networks except the resource's own."""
     for network in observed.networks:
         if not desired.identity.owns(network, desired.name):
             for config in network.ipv6:
@@ -119,7 +125,7 @@ def foreign_subnets(desired: Desired, observed: Observed) -> Iterator[tuple[IPv6
 
 
 def foreign_routes(desired: Desired, observed: Observed) -> Iterator[Route]:
-    """Routes that are neither the default nor the resource's own: of its bridge, or of the link that it shares."""
+    """All routes except default routes, link-local ones, and those of the resource's bridge or shared link."""
     spec = desired.resource.spec
     own = own_bridges(desired, observed) | {shared_link(spec.driver, spec.options)}
     for route in observed.host.routes:
@@ -128,6 +134,6 @@ def foreign_routes(desired: Desired, observed: Observed) -> Iterator[Route]:
 
 
 def own_bridges(desired: Desired, observed: Observed) -> frozenset[str]:
-    """The bridges of the resource's network: the one that it has, and the one that it is to have."""
+    """The bridges of the resource's network, live and desired."""
     live = observed.networks.owned(desired.identity, desired.name)
     return frozenset({desired.resource.bridge_name, *(n.bridge for n in live if n.bridge)})

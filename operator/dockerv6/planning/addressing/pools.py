@@ -1,4 +1,4 @@
-"""The pool that a resource draws from, resolved to prefixes."""
+"""The pool that a resource allocates from, with its prefixes."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -14,11 +14,12 @@ from dockerv6.planning.addressing.translation import PREFIX_RETRY
 from dockerv6.planning.inputs import POOL, Desired, Holdings, Observed
 from dockerv6.planning.plan import Finding
 
-DEFAULT_COOLDOWN = 3600.0  # seconds; of a pool that is no longer declared
+DEFAULT_COOLDOWN = 3600.0
+"""Seconds, for a pool whose resource was deleted."""
 
 
 def cooldown(pool: str, pools: Mapping[str, IPv6Pool]) -> float:
-    """Seconds for which a released subnet of the pool is kept from others; "" is a fixed subnet, which has no pool."""
+    """Seconds until others can get a released subnet of the pool; ``pool`` is "" for fixed subnets."""
     if pool == "":
         return 0.0
     return pools[pool].spec.cooldown if pool in pools else DEFAULT_COOLDOWN
@@ -26,18 +27,18 @@ def cooldown(pool: str, pools: Mapping[str, IPv6Pool]) -> float:
 
 @dataclass(frozen=True, slots=True)
 class PoolView:
-    """A pool as an allocation sees it."""
+    """A pool, as an allocation needs it."""
 
     name: str
     prefixes: tuple[IPv6Network, ...]
-    length: int  # of an allocation, unless the resource says another
+    length: int  # of an allocation, unless the resource sets another
     exclude: tuple[IPv6Network, ...] = ()
     cooldown: float = 3600.0  # seconds
     disabled: bool = False
-    generated_now: bool = False  # the prefix is new and has to be kept first
+    generated_now: bool = False  # the prefix is new and has to be recorded first
 
     def could_give(self, prefix: IPv6Network, length: int) -> bool:
-        """Whether the prefix is one that the pool may hand out to somebody who asks for that length."""
+        """Whether the pool can allocate the prefix to a resource that asks for that length."""
         return (
             prefix.prefixlen == length
             and any(prefix.subnet_of(p) for p in self.prefixes)
@@ -46,7 +47,7 @@ class PoolView:
 
 
 def pool_view(desired: Desired, observed: Observed, holdings: Holdings) -> PoolView | Finding:
-    """The pool that the resource names, or the default one, which is generated on its first use."""
+    """The pool of ``poolRef``, or the default pool, whose prefix is generated on its first use."""
     ref = desired.resource.spec.addressing.pool_ref
     name = ref.name if ref is not None else DEFAULT_POOL
     pool = desired.pools.get(name)
@@ -55,7 +56,7 @@ def pool_view(desired: Desired, observed: Observed, holdings: Holdings) -> PoolV
         return Finding(
             ConditionType.SUBNET_ALLOCATED,
             Reason.POOL_NOT_FOUND,
-            f"there is no IPv6Pool {name} (pools: {known}); declare it, or leave poolRef out for the default pool",
+            f"there is no IPv6Pool {name} (pools: {known}); create it, or omit poolRef to use the default pool",
         )
     spec = pool.spec
     generated_now = False
@@ -81,7 +82,7 @@ def pool_view(desired: Desired, observed: Observed, holdings: Holdings) -> PoolV
 
 
 def tracked_pool_prefix(pool: IPv6Pool, holdings: Holdings) -> IPv6Network | Finding:
-    """The part of an interface's prefix that the pool has, or why it has none. The pool must follow one."""
+    """The part of an interface's prefix that the pool has, or why it has none. It must have ``fromInterface``."""
     source = pool.spec.from_interface
     if source is None:
         raise ValueError(f"IPv6Pool {pool.metadata.name} follows no interface")
@@ -89,7 +90,7 @@ def tracked_pool_prefix(pool: IPv6Pool, holdings: Holdings) -> IPv6Network | Fin
     if tracked is None:
         message = (
             f"IPv6Pool {pool.metadata.name} follows interface {source.name}, which has no global IPv6 prefix yet;"
-            " it is taken up as soon as there is one"
+            " check the uplink and the provider's router advertisements or delegation"
         )
         return Finding(ConditionType.SUBNET_ALLOCATED, Reason.PREFIX_PENDING, message, retry=PREFIX_RETRY)
     mine = pool_part(tracked.prefix, source.prefix_length, source.offset)
@@ -100,21 +101,21 @@ def tracked_pool_prefix(pool: IPv6Pool, holdings: Holdings) -> IPv6Network | Fin
 
 
 def withdrawn_findings(pool: IPv6Pool | None, holdings: Holdings) -> tuple[Finding, ...]:
-    """The pool's prefix is gone, and no other came: what has a subnet keeps it."""
+    """The pool's prefix was withdrawn without a successor. Its subnets stay."""
     source = pool.spec.from_interface if pool is not None else None
     tracked = holdings.tracked.get(source.name) if source is not None else None
     if pool is None or tracked is None or not tracked.withdrawn:
         return ()
     message = (
         f"the prefix {tracked.prefix} of interface {tracked.interface}, which IPv6Pool {pool.metadata.name} follows,"
-        " is gone and no other came; its subnets stay as they are: check the uplink and the provider's router"
+        " was withdrawn without a successor; its subnets stay in use; check the uplink and the provider's router"
         " advertisements or delegation"
     )
     return (Finding(ConditionType.SUBNET_ALLOCATED, Reason.PREFIX_WITHDRAWN, message, blocks=False),)
 
 
 def _seen_before(desired: Desired, observed: Observed, pool: str) -> IPv6Network | None:
-    """The prefix that live networks say the pool had: the ledger was lost, and their subnets shall stay."""
+    """The prefix of the pool according to live networks, if the ledger was lost: their subnets stay."""
     seen = Counter(
         config.subnet.supernet(new_prefix=GENERATED_LENGTH)
         for network in observed.networks

@@ -1,4 +1,4 @@
-"""Which prefixes an interface could be taken to have, best first."""
+"""The candidates for the prefix of an interface, best first."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -8,10 +8,10 @@ from math import inf
 from dockerv6.hostnet.model import HostPrefix, PrefixOrigin, Route
 
 GLOBAL = IPv6Network("2000::/3")
-"""All global unicast addresses that IANA assigns from (RFC 4291, 2.4); 2001:db8::/32 is among them (RFC 3849)."""
+"""The global unicast addresses that IANA assigns (RFC 4291, 2.4), including 2001:db8::/32 (RFC 3849)."""
 
 SHORTEST = 13
-"""Prefix length in bits. Registries are assigned /12s: what is no longer than that leads to the internet."""
+"""Prefix length in bits. IANA assigns /12s to registries, so a shorter prefix is a default route."""
 
 ANYWHERE = IPv6Network("::/0")
 
@@ -20,40 +20,40 @@ _BITS = 128
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A global prefix that an interface has now, neither deprecated nor expired."""
+    """A global prefix of an interface, neither deprecated nor expired."""
 
     prefix: IPv6Network
-    on_link: bool  # False: delegated, that is routed to this host
-    preferred: float | None = None  # seconds left, None for ever
+    on_link: bool  # False: delegated, and therefore routed to this host
+    preferred: float | None = None  # seconds left; None: for ever
     valid: float | None = None
 
     @property
     def rank(self) -> tuple[bool, int]:
-        """The lower, the better: delegated before on-link, shorter before longer.
+        """Lower is better: delegated before on-link, shorter before longer.
 
-        Lifetimes are no part of it: those of two routers' prefixes overtake each other with every advertisement.
+        Lifetimes do not count: with two routers, each advertisement would change the order.
         """
         return self.on_link, self.prefix.prefixlen
 
 
 def candidates(interface: str, prefixes: Iterable[HostPrefix], routes: Iterable[Route]) -> tuple[Candidate, ...]:
-    """The prefixes that the interface could be taken to have, best first, each once.
+    """The candidates of the interface, best first, each once.
 
-    Delegations come first: those that contain an address of the interface, and those that a DHCPv6 client wrote down
-    when no other interface leads to the internet. Then what is on-link. Among equals a shorter one precedes a longer
-    one, one that stays preferred for longer the others, and a numerically lower one the rest.
+    Delegated prefixes come first: those that contain an address of the interface, and those of a DHCPv6 client if no
+    other interface has a default route. On-link prefixes follow. Among equals, a shorter prefix comes first, then one
+    with a longer preferred lifetime, then a numerically lower one.
     """
-    told = tuple(prefixes)
-    seen = [each for each in told if _is_telling(each)]
+    every = tuple(prefixes)
+    seen = [each for each in every if _is_lasting(each)]
     found: dict[IPv6Network, Candidate] = {}
-    for each in (*_delegations(interface, seen, routes), *_on_link(interface, seen, _preference(interface, told))):
+    for each in (*_delegations(interface, seen, routes), *_on_link(interface, seen, _preference(interface, every))):
         if _is_usable(each):
             found.setdefault(each.prefix, each)
     return tuple(sorted(found.values(), key=_order))
 
 
 def longest(lifetimes: Iterable[float | None]) -> float | None:
-    """The longest of them (at least one); None is for ever."""
+    """The longest of at least one lifetime; None: for ever."""
     most = max(_seconds(each) for each in lifetimes)
     return None if most == inf else most
 
@@ -63,7 +63,7 @@ def _order(candidate: Candidate) -> tuple[bool, int, float, int]:
 
 
 def _delegations(interface: str, seen: list[HostPrefix], routes: Iterable[Route]) -> Iterator[Candidate]:
-    """A route to nowhere tells no more than its prefix: whether it is still preferred, addresses inside it know."""
+    """Delegated prefixes. They are unreachable routes without a preferred lifetime; their addresses have one."""
     addresses = [each for each in seen if each.origin is PrefixOrigin.ADDRESS and each.valid != 0]
     uplinks = {route.interface for route in routes if route.destination == ANYWHERE and route.interface is not None}
     for prefix, sources in _by_prefix(each for each in seen if each.origin is PrefixOrigin.DELEGATION):
@@ -83,15 +83,15 @@ def _on_link(
         yield Candidate(prefix, True, preferred, longest(each.valid for each in sources))
 
 
-def _preference(interface: str, told: Iterable[HostPrefix]) -> dict[IPv6Network, float | None]:
-    """For how long a prefix is preferred, as its addresses say; a route has one lifetime only, that of validity.
+def _preference(interface: str, prefixes: Iterable[HostPrefix]) -> dict[IPv6Network, float | None]:
+    """The preferred lifetimes of prefixes, from their addresses: a route has only a valid lifetime.
 
-    Tentative addresses say it too: a prefix that is advertised as deprecated is not to be taken up, on the word of its
-    route, for the second until its address is there.
+    Tentative addresses count: otherwise a prefix that is advertised as deprecated would be a candidate, because of its
+    route, until its address is assigned.
     """
     addresses = (
         each
-        for each in told
+        for each in prefixes
         if each.interface == interface and each.origin is PrefixOrigin.ADDRESS and not each.temporary
     )
     return {prefix: longest(each.preferred for each in of) for prefix, of in _by_prefix(addresses)}
@@ -104,8 +104,8 @@ def _by_prefix(seen: Iterable[HostPrefix]) -> Iterable[tuple[IPv6Network, list[H
     return grouped.items()
 
 
-def _is_telling(each: HostPrefix) -> bool:
-    """Temporary addresses are gone tomorrow, and others may turn out to be somebody else's."""
+def _is_lasting(each: HostPrefix) -> bool:
+    """Whether it is neither temporary nor possibly a duplicate."""
     return not (each.temporary or each.tentative or each.dad_failed)
 
 
@@ -119,7 +119,7 @@ def _is_usable(candidate: Candidate) -> bool:
 
 
 def _for_how_long(each: HostPrefix) -> float | None:
-    """Seconds for which it is preferred and there at all."""
+    """The seconds for which it is both preferred and valid."""
     left = min(_seconds(each.preferred), _seconds(each.valid))
     return None if left == inf else left
 

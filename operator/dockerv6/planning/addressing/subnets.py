@@ -1,7 +1,7 @@
-"""Which subnet a resource gets, and what stands in its way.
+"""Which subnet a resource gets, or why it gets none.
 
-An allocation is sticky: what the ledger says stays, whatever else happens. Without one, the subnet of our own live
-network is taken up again (the ledger was lost), else a free block of the pool is chosen.
+An allocation in the ledger stays. Without one, the resource gets the subnet of its own live network (the ledger was
+lost), or else a free subnet of the pool.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ from dockerv6.planning.inputs import Desired, Holdings, Observed
 from dockerv6.planning.plan import Finding
 from dockerv6.planning.steps import BindSubnet, ForgetSubnet, KeepPoolPrefix
 
-_POOLS_OWN = frozenset(
+_POOL_REASONS = frozenset(
     {
         Reason.POOL_DISABLED,
         Reason.POOL_EXHAUSTED,
@@ -30,31 +30,31 @@ _POOLS_OWN = frozenset(
         Reason.PREFIX_TOO_LONG,
     }
 )
-"""Why a pool gives nothing: that takes nothing away from who has a subnet."""
+"""Reasons why a pool allocates nothing. A resource with a subnet keeps it nevertheless."""
 
 
 @dataclass(frozen=True, slots=True)
 class SubnetDecision:
-    """The decision: the prefix, and the ledger's steps that make it the resource's own."""
+    """The subnet, and the steps that allocate it."""
 
     prefix: IPv6Network
     steps: tuple[KeepPoolPrefix | ForgetSubnet | BindSubnet, ...] = ()
-    finding: Finding | None = None  # why it is no other, although the pool no longer has it; blocks nothing
-    replaces: IPv6Network | None = None  # the pool's prefix is another one: what the resource has had until now
+    finding: Finding | None = None  # why it stays, although the pool no longer has it; does not block
+    replaces: IPv6Network | None = None  # the present subnet, if the pool's prefix changed
 
 
 def choose_subnet(
     desired: Desired, observed: Observed, holdings: Holdings, live: Network | None
 ) -> SubnetDecision | Finding:
-    """The resource's subnet, or why there is none. ``live`` is its own Docker network, where there is one."""
+    """The resource's subnet, or why there is none. ``live`` is its own Docker network, if it exists."""
     bound = holdings.bound.get(desired.name)
     fixed = desired.resource.spec.addressing.subnet
     if fixed is not None:
         return _fixed(desired, observed, holdings, live, bound, fixed)
     decided = _from_pool(desired, observed, holdings, live, bound)
-    if isinstance(decided, Finding) and bound is not None and decided.reason in _POOLS_OWN:
-        said = f"{decided.message}; until then {bound.prefix} stays in use"
-        return SubnetDecision(bound.prefix, finding=replace(decided, message=said, blocks=False))
+    if isinstance(decided, Finding) and bound is not None and decided.reason in _POOL_REASONS:
+        message = f"{decided.message}; until then {bound.prefix} stays in use"
+        return SubnetDecision(bound.prefix, finding=replace(decided, message=message, blocks=False))
     return decided
 
 
@@ -68,14 +68,14 @@ def _fixed(
 ) -> SubnetDecision | Finding:
     if bound is not None and bound.prefix == fixed and bound.pool == "" and live is not None:
         return SubnetDecision(fixed)
-    rival = prefix_conflict(desired, observed, holdings, fixed)
-    if rival:
-        return _overlap(fixed, rival, "choose another subnet or leave it out, and a pool gives a free one")
+    conflict = prefix_conflict(desired, observed, holdings, fixed)
+    if conflict:
+        return _overlap(fixed, conflict, "choose another subnet, or omit it to get a free one from a pool")
     if bound is not None and bound.prefix == fixed and bound.pool == "":
         return SubnetDecision(fixed)
     seen = bound.revision if bound else None
     expired = _expired(desired, holdings, fixed)
-    return SubnetDecision(fixed, (*expired, BindSubnet(desired.name, "", fixed, seen, "the resource fixes it")))
+    return SubnetDecision(fixed, (*expired, BindSubnet(desired.name, "", fixed, seen, "spec.addressing.subnet")))
 
 
 def _from_pool(
@@ -86,47 +86,47 @@ def _from_pool(
         return pool
     length = desired.resource.spec.addressing.prefix_length or pool.length
     if bound is not None and bound.pool == pool.name and pool.could_give(bound.prefix, length):
-        return _kept(desired, observed, holdings, live, bound)
+        return _keep_bound(desired, observed, holdings, live, bound)
     if pool.disabled:
         return Finding(
             ConditionType.SUBNET_ALLOCATED,
             Reason.POOL_DISABLED,
-            f"IPv6Pool {pool.name} is disabled and gives out nothing new; enable it or name another poolRef",
+            f"IPv6Pool {pool.name} is disabled and allocates nothing; enable it, or set another poolRef",
         )
     adoptable = _own_live_subnet(live, pool, length, holdings, desired.name)
     if bound is not None and bound.pool == pool.name and adoptable is None:
         return _replaced(desired, observed, holdings, pool, bound, length)
-    return _anew(desired, observed, holdings, adoptable, pool, length)
+    return _first(desired, observed, holdings, adoptable, pool, length)
 
 
-def _anew(
+def _first(
     desired: Desired, observed: Observed, holdings: Holdings, adopted: IPv6Network | None, pool: PoolView, length: int
 ) -> SubnetDecision | Finding:
-    """The first subnet of this pool: that of the resource's live network, when the ledger was lost, or a free one."""
+    """Allocate the subnet of the resource's live network, if the ledger was lost, or a free one."""
     bound = holdings.bound.get(desired.name)
     seen = bound.revision if bound else None
     keep = (KeepPoolPrefix(pool.name, pool.prefixes[0]),) if pool.generated_now else ()
     if adopted is not None:
         return SubnetDecision(
-            adopted, (*keep, BindSubnet(desired.name, pool.name, adopted, seen, "its live network has it"))
+            adopted, (*keep, BindSubnet(desired.name, pool.name, adopted, seen, "the live network has it"))
         )
     chosen = _choose(desired, observed, holdings, pool, length)
     if isinstance(chosen, Finding):
         return chosen
     forget = tuple(ForgetSubnet(a) for a in chosen.expired)
-    bind = BindSubnet(desired.name, pool.name, chosen.prefix, seen, "it is free, and kept from now on")
+    bind = BindSubnet(desired.name, pool.name, chosen.prefix, seen, "it is free; the resource keeps it from now on")
     return SubnetDecision(chosen.prefix, (*keep, *forget, bind))
 
 
 def _replaced(
     desired: Desired, observed: Observed, holdings: Holdings, pool: PoolView, bound: Allocation, length: int
 ) -> SubnetDecision | Finding:
-    """The pool no longer has what it gave: the subnet of the same number under its new prefix, else a free one."""
+    """The pool no longer has the subnet: allocate the one with the same number in its new prefix, or a free one."""
     keep = (KeepPoolPrefix(pool.name, pool.prefixes[0]),) if pool.generated_now else ()
     moved = _renumbered(desired, observed, holdings, pool, length)
     if moved is not None:
         forget = _expired(desired, holdings, moved)
-        why = f"IPv6Pool {pool.name} has another prefix; the subnet keeps its number"
+        why = f"the prefix of IPv6Pool {pool.name} changed; the subnet keeps its number"
     else:
         chosen = _choose(desired, observed, holdings, pool, length)
         if isinstance(chosen, Finding):
@@ -138,7 +138,7 @@ def _replaced(
 
 
 def _expired(desired: Desired, holdings: Holdings, prefix: IPv6Network) -> tuple[ForgetSubnet, ...]:
-    """What others released and has cooled down, in the way of a prefix that is free otherwise."""
+    """Forget allocations of others that overlap a free prefix, and whose cooldown is over."""
     return tuple(
         ForgetSubnet(a)
         for a in holdings.allocations
@@ -149,7 +149,7 @@ def _expired(desired: Desired, holdings: Holdings, prefix: IPv6Network) -> tuple
 def _renumbered(
     desired: Desired, observed: Observed, holdings: Holdings, pool: PoolView, length: int
 ) -> IPv6Network | None:
-    """The subnet of the same number under the pool's new prefix, if it is free."""
+    """The subnet with the same number in the pool's new prefix, if it is free."""
     bound = holdings.bound[desired.name]
     for prefix in pool.prefixes:
         if bound.prefix.prefixlen != length or prefix.prefixlen > length:
@@ -165,20 +165,20 @@ def _renumbered(
     return None
 
 
-def _kept(
+def _keep_bound(
     desired: Desired, observed: Observed, holdings: Holdings, live: Network | None, bound: Allocation
 ) -> SubnetDecision | Finding:
-    """The allocation stays; but if somebody took its prefix while the network was gone, a person has to know."""
-    rival = "" if live is not None else prefix_conflict(desired, observed, holdings, bound.prefix, pooled=True)
-    if rival:
-        return _overlap(bound.prefix, rival, "it is this resource's own: remove what took it")
+    """The allocation stays. It is a conflict if others use its prefix while the network does not exist."""
+    conflict = "" if live is not None else prefix_conflict(desired, observed, holdings, bound.prefix, pooled=True)
+    if conflict:
+        return _overlap(bound.prefix, conflict, "it is allocated to this resource; remove what uses it")
     return SubnetDecision(bound.prefix)
 
 
 def _choose(
     desired: Desired, observed: Observed, holdings: Holdings, pool: PoolView, length: int
 ) -> SubnetChoice | Finding:
-    """A free block of the pool."""
+    """A free subnet of the pool."""
     chosen = choose(
         BlockRequest(
             owner=desired.name,
@@ -196,14 +196,14 @@ def _choose(
     if isinstance(chosen, PoolExhausted):
         when = f"; the next one is free at {rfc3339(chosen.soonest)}" if chosen.soonest else ""
         message = (
-            f"IPv6Pool {pool.name} has no free /{length}: {chosen.held} of {chosen.total} are held and {chosen.cooling}"
-            f" cool down{when}; add a prefix to the pool or remove a network"
+            f"IPv6Pool {pool.name} has no free /{length}: {chosen.held} of {chosen.total} are allocated and"
+            f" {chosen.cooling} in cooldown{when}; add a prefix to the pool or remove a network"
         )
         retry = max(1.0, chosen.soonest - observed.now) if chosen.soonest else None
     else:
         message = (
-            f"IPv6Pool {pool.name} ({', '.join(map(str, pool.prefixes))}) is too small to hold a /{length};"
-            " ask for a longer prefixLength or give the pool a shorter prefix"
+            f"IPv6Pool {pool.name} ({', '.join(map(str, pool.prefixes))}) is too small for a /{length};"
+            " set a longer prefixLength, or give the pool a shorter prefix"
         )
         retry = None
     return Finding(ConditionType.SUBNET_ALLOCATED, Reason.POOL_EXHAUSTED, message, retry=retry)
@@ -212,7 +212,7 @@ def _choose(
 def _own_live_subnet(
     live: Network | None, pool: PoolView, length: int, holdings: Holdings, owner: str
 ) -> IPv6Network | None:
-    """The subnet of our own live network, when the pool could have given it and nobody else holds it."""
+    """The subnet of our own live network, if the pool can allocate it and no other owner has it."""
     for config in live.ipv6 if live else ():
         subnet = config.subnet
         if (
@@ -224,17 +224,17 @@ def _own_live_subnet(
     return None
 
 
-def _overlap(prefix: IPv6Network, rival: str, remedy: str) -> Finding:
+def _overlap(prefix: IPv6Network, conflict: str, remedy: str) -> Finding:
     return Finding(
         ConditionType.SUBNET_ALLOCATED,
         Reason.SUBNET_OVERLAP,
-        f"{prefix} overlaps {rival}; {remedy}",
+        f"{prefix} overlaps {conflict}; {remedy}",
         retry=RETRY,
     )
 
 
 def _occupied(desired: Desired, observed: Observed, pool: PoolView) -> Iterator[IPv6Network]:
-    """What a choice from the pool must keep clear of: live networks, and the host's routes and addresses inside it."""
+    """The parts of the pool that are in use: by live networks, and by the host's routes and addresses."""
     yield from (subnet for subnet, _ in foreign_subnets(desired, observed))
     yield from _own_addresses(desired, observed)
     for route in foreign_routes(desired, observed):
@@ -243,7 +243,7 @@ def _occupied(desired: Desired, observed: Observed, pool: PoolView) -> Iterator[
 
 
 def _own_addresses(desired: Desired, observed: Observed) -> Iterator[IPv6Network]:
-    """The host's own, but for those of the resource's bridge: in an on-link prefix they lie among the subnets."""
+    """The host's addresses, except those of the resource's bridge. In an on-link prefix, they are in the pool."""
     own = own_bridges(desired, observed)
     for interface in observed.host.interfaces.values():
         if interface.name not in own:

@@ -1,4 +1,4 @@
-"""Which prefix of an interface is followed. It changes at night, and comes back: not every change is believed."""
+"""The tracked prefix of an interface. Changes must last before they are adopted, because prefixes flap."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -10,60 +10,60 @@ from dockerv6.lib.prefixes import nth_subnet, subnet_count
 from dockerv6.planning.addressing.prefix_candidates import Candidate, candidates, longest
 
 SETTLE = 5.0
-"""Seconds that a change must last to be believed, when there was none lately."""
+"""Seconds that a change must last to be adopted, if there was no other change within `MEMORY`."""
 
 SETTLE_MOST = 300.0
-"""Seconds that it must last at most, however often there were others."""
+"""The longest time in seconds that a change must last."""
 
 MEMORY = 600.0
-"""Seconds for which a change makes the next ones wait for longer."""
+"""Seconds during which a change doubles the time that the next one must last."""
 
 STEADY = 60.0
-"""Seconds by which the end of a lifetime may differ between two looks before the record of it is renewed."""
+"""Seconds by which the end of a lifetime may move before the record is updated."""
 
-_DOUBLINGS = 6  # of SETTLE, that reach SETTLE_MOST
+_DOUBLINGS = 6  # of SETTLE, until SETTLE_MOST is reached
 
 
 @dataclass(frozen=True, slots=True)
 class PreviousPrefix:
-    """A prefix that was followed before, and that still works for as long as its lifetime says."""
+    """A prefix that was tracked before and still works, until its valid lifetime ends."""
 
     prefix: IPv6Network
-    until: float | None  # Unix seconds when its valid lifetime ends, give or take STEADY; None: it has none
+    until: float | None  # Unix seconds when its valid lifetime ends, within STEADY; None: never
 
 
 @dataclass(frozen=True, slots=True)
 class TrackedPrefix:
-    """The prefix that an interface is taken to have. Durable: without a successor the last one stays.
+    """The prefix that an interface has. It is durable: without a successor, it stays.
 
-    It is the whole one: delegated to the host, or on-link; pools and translations take their part of it.
-    Two are equal when nothing happened between them: no field counts down.
+    It is the whole delegated or on-link prefix; pools and translations use a part of it. Two values are equal if
+    nothing happened between them: no field counts down.
     """
 
     interface: str
     prefix: IPv6Network
     since: float  # Unix seconds
-    on_link: bool = True  # neighbours ask for each of its addresses; False: it is routed to this host
-    withdrawn: bool = False  # it is gone, and nothing came in its place
-    gone_since: float | None = None  # when it ceased to be usable: deprecated, or not there at all
-    candidate: IPv6Network | None = None  # what is about to take its place, if it lasts
-    candidate_since: float = 0.0  # of `candidate` only
-    changes: tuple[float, ...] = ()  # when it changed lately, oldest first: who changes often is believed later
+    on_link: bool = True  # False: it is delegated, and therefore routed to this host
+    withdrawn: bool = False  # it is no longer usable and has no successor
+    gone_since: float | None = None  # Unix seconds since when it is deprecated or absent
+    candidate: IPv6Network | None = None  # the prefix that replaces it, if it lasts
+    candidate_since: float = 0.0  # Unix seconds; only with a candidate
+    changes: tuple[float, ...] = ()  # Unix seconds of recent changes, oldest first
     former: tuple[PreviousPrefix, ...] = ()  # newest first
 
 
 def track_prefix(
     before: TrackedPrefix | None, interface: str, prefixes: Iterable[HostPrefix], routes: Iterable[Route], now: float
 ) -> tuple[TrackedPrefix | None, float | None]:
-    """What the interface is taken to have from now on, and in how many seconds to look again without being told.
+    """The interface's prefix from now on, and the seconds until it must be computed again without a trigger.
 
-    The first prefix is believed at once. From then on the present one stays while it is usable at all, but that a
-    delegated one replaces the link's own; and what is to replace it must have lasted: `SETTLE`, doubled for each change
-    within `MEMORY`, `SETTLE_MOST` at most, which is also how long the link's own must last to replace a delegated one.
+    The first prefix is adopted at once. After that, the prefix stays while it is usable, except that a delegated prefix
+    replaces an on-link one. A replacement must last for `SETTLE`, doubled for each change within `MEMORY`, and for
+    `SETTLE_MOST` at most. An on-link prefix must last for `SETTLE_MOST` to replace a delegated one.
 
     Args:
-        before: what the last look gave; None: the interface never had a prefix.
-        interface: its name; an interface that comes back under the same name is the same.
+        before: the result of the previous call; None: the interface never had a prefix.
+        interface: its name; an interface that is created again with this name is the same.
         prefixes: all of the host's.
         routes: all of the host's.
         now: Unix seconds.
@@ -76,14 +76,14 @@ def track_prefix(
         after = TrackedPrefix(interface, found[0].prefix, now, found[0].on_link)
     else:
         after = _next(before, found, _ends(interface, seen, now), now)
-    return after, _look_again(after, found, seen, now)
+    return after, _seconds_until_change(after, found, seen, now)
 
 
 def pool_part(prefix: IPv6Network, length: int | None, offset: int) -> IPv6Network | str:
-    """A pool's part of a followed prefix, or in words why there is none.
+    """A pool's part of a tracked prefix, or a message why there is none.
 
     Args:
-        prefix: the whole one.
+        prefix: the tracked prefix.
         length: of the part, in bits; None: the whole prefix.
         offset: its number among the parts of that length, from 0.
     """
@@ -91,18 +91,18 @@ def pool_part(prefix: IPv6Network, length: int | None, offset: int) -> IPv6Netwo
     wanted = own if length is None else length
     if wanted < own:
         return (
-            f"{prefix} is too small to hold a /{wanted}; write a prefixLength of {own} or more, or ask the provider for"
-            f" a /{wanted}"
+            f"{prefix} is too small for a /{wanted}; set prefixLength to {own} or more, or ask the provider for a"
+            f" /{wanted}"
         )
     count = subnet_count(prefix, wanted)
     if offset >= count:
         parts, last = ("one part", "") if count == 1 else (f"{count} parts", f" to {count - 1}")
-        return f"{prefix} has {parts} of length /{wanted}, and none at offset {offset}; write an offset of 0{last}"
+        return f"{prefix} has {parts} of length /{wanted}, and none at offset {offset}; use an offset of 0{last}"
     return nth_subnet(prefix, wanted, offset)
 
 
 def replace_prefix(subnet: IPv6Network, prefix: IPv6Network) -> IPv6Network | None:
-    """The subnet with its first bits exchanged for the prefix; the others and its length stay (RFC 6296, 3.1).
+    """The subnet with its first bits replaced by the prefix. The other bits and the length stay (RFC 6296, 3.1).
 
     None: the prefix is longer than the subnet.
     """
@@ -113,74 +113,74 @@ def replace_prefix(subnet: IPv6Network, prefix: IPv6Network) -> IPv6Network | No
 
 
 def renumbered(old: IPv6Network, pool: IPv6Network) -> IPv6Network:
-    """The subnet of the same length and the same index under another prefix of its pool.
+    """The subnet of the same length and number in another prefix of its pool.
 
     Raises:
-        ValueError: the pool's prefix is longer than the subnet: it holds none of that length.
+        ValueError: the pool's prefix is longer than the subnet.
     """
     new = replace_prefix(old, pool)
     if new is None:
-        raise ValueError(f"{pool} holds no subnet of length {old.prefixlen}")
+        raise ValueError(f"{pool} has no subnet of length {old.prefixlen}")
     return new
 
 
 def _next(
     before: TrackedPrefix, found: tuple[Candidate, ...], ends: Mapping[IPv6Network, float], now: float
 ) -> TrackedPrefix:
-    """`ends`: see `_ends`."""
+    """The next value. ``ends``: see `_ends`."""
     state = replace(before, former=_still_working(before.former, ends, now))
     present = next((each for each in found if each.prefix == state.prefix), None)
     if present is None:
-        # A clock that was set back must not make anybody wait for the difference.
+        # A clock that was set back must not prolong the wait.
         state = replace(state, gone_since=now if state.gone_since is None else min(state.gone_since, now))
-    elif present.on_link and not found[0].on_link:  # a DHCPv6 client is slower than router advertisements
+    elif present.on_link and not found[0].on_link:  # the delegation arrived after the router advertisement
         state = replace(state, on_link=True, withdrawn=False, gone_since=None)
     else:
         return _usable(state, on_link=present.on_link)
     if not found:
         return replace(_missed(state, now), candidate=None, candidate_since=0.0)
-    best = _best(found, state.candidate)
+    best = _best_candidate(found, state.candidate)
     if _is_worse(best, state):
         state = _missed(state, now)
     if best.prefix != state.candidate or state.candidate_since > now:
         return replace(state, candidate=best.prefix, candidate_since=now)
     if now < _due(state, best):
         return state
-    return _exchange(state, best, ends, now)
+    return _replace_by(state, best, ends, now)
 
 
 def _missed(state: TrackedPrefix, now: float) -> TrackedPrefix:
-    """Nothing that is as good came in the place of a prefix that is gone."""
+    """The prefix is absent without an equal successor."""
     gone_since = now if state.gone_since is None else state.gone_since
     return replace(state, withdrawn=state.withdrawn or now >= gone_since + SETTLE)
 
 
 def _is_worse(best: Candidate, state: TrackedPrefix) -> bool:
-    """Only the link's own prefix is left of a host that had one delegated, and the two are of different use."""
+    """Whether a delegated prefix would be replaced by an on-link one, which serves other purposes."""
     return best.on_link and not state.on_link
 
 
 def _usable(state: TrackedPrefix, *, on_link: bool) -> TrackedPrefix:
-    """The present prefix is there: whatever was about to replace it is forgotten."""
+    """The prefix is usable: the candidate is dropped."""
     return replace(state, on_link=on_link, withdrawn=False, gone_since=None, candidate=None, candidate_since=0.0)
 
 
-def _best(found: tuple[Candidate, ...], noted: IPv6Network | None) -> Candidate:
-    """The best one; the one that waits already, while nothing but lifetimes speaks for another."""
+def _best_candidate(found: tuple[Candidate, ...], noted: IPv6Network | None) -> Candidate:
+    """The best candidate; the previous candidate if only lifetimes make another one better."""
     waiting = next((each for each in found if each.prefix == noted), None)
     return waiting if waiting is not None and waiting.rank == found[0].rank else found[0]
 
 
 def _due(state: TrackedPrefix, best: Candidate) -> float:
-    """When the candidate is adopted, if it lasts. A change counts by its distance: the clock may have been set back."""
+    """When the candidate is adopted, in Unix seconds. Changes count by distance: the clock may have been set back."""
     if _is_worse(best, state):
         return state.candidate_since + SETTLE_MOST
-    lately = sum(abs(state.candidate_since - each) < MEMORY for each in state.changes)
-    return state.candidate_since + min(SETTLE * 2.0 ** min(lately, _DOUBLINGS), SETTLE_MOST)
+    recent = sum(abs(state.candidate_since - each) < MEMORY for each in state.changes)
+    return state.candidate_since + min(SETTLE * 2.0 ** min(recent, _DOUBLINGS), SETTLE_MOST)
 
 
-def _exchange(state: TrackedPrefix, best: Candidate, ends: Mapping[IPv6Network, float], now: float) -> TrackedPrefix:
-    """The candidate takes the present one's place, which goes on working where the host still has it."""
+def _replace_by(state: TrackedPrefix, best: Candidate, ends: Mapping[IPv6Network, float], now: float) -> TrackedPrefix:
+    """The candidate becomes the prefix. The present one keeps working while the host has it."""
     former = tuple(each for each in state.former if each.prefix != best.prefix)
     if state.prefix in ends:
         former = (PreviousPrefix(state.prefix, _or_never(ends[state.prefix])), *former)
@@ -194,9 +194,9 @@ def _exchange(state: TrackedPrefix, best: Candidate, ends: Mapping[IPv6Network, 
 
 
 def _ends(interface: str, seen: Iterable[HostPrefix], now: float) -> dict[IPv6Network, float]:
-    """When the validity of each prefix ends that the interface or the host still has in any way, deprecated too.
+    """When the valid lifetime of each prefix of the interface or the host ends, in Unix seconds; with deprecated ones.
 
-    A tentative address counts, and so does a temporary one: what began with it goes on.
+    Tentative and temporary addresses count: flows that began with them continue.
     """
     left: dict[IPv6Network, list[float | None]] = {}
     for each in seen:
@@ -209,7 +209,7 @@ def _ends(interface: str, seen: Iterable[HostPrefix], now: float) -> dict[IPv6Ne
 def _still_working(
     former: tuple[PreviousPrefix, ...], ends: Mapping[IPv6Network, float], now: float
 ) -> tuple[PreviousPrefix, ...]:
-    """Those that are there, with the ends of their lifetimes; ends that only jitter stay as they were written."""
+    """The former prefixes that the host still has. Their end is updated if it moved by more than `STEADY`."""
     return tuple(_renewed(each, ends[each.prefix], now) for each in former if each.prefix in ends)
 
 
@@ -223,10 +223,10 @@ def _or_never(end: float) -> float | None:
     return None if end == inf else end
 
 
-def _look_again(
+def _seconds_until_change(
     state: TrackedPrefix, found: tuple[Candidate, ...], seen: Iterable[HostPrefix], now: float
 ) -> float | None:
-    """Seconds to the next moment at which time alone changes something: of that nobody tells."""
+    """Seconds until the passage of time alone changes the value."""
     waits = [each.until - now for each in state.former if each.until is not None]
     waiting = next((each for each in found if each.prefix == state.candidate), None)
     if waiting is not None:
@@ -234,8 +234,8 @@ def _look_again(
     missed = waiting is None or _is_worse(waiting, state)
     if missed and state.gone_since is not None and not state.withdrawn:
         waits.append(state.gone_since + SETTLE - now)
-    at_stake = {state.prefix, state.candidate}
-    lifetimes = [left for each in found if each.prefix in at_stake for left in (each.preferred, each.valid)]
+    relevant = {state.prefix, state.candidate}
+    lifetimes = [left for each in found if each.prefix in relevant for left in (each.preferred, each.valid)]
     formers = {each.prefix for each in state.former}
     lifetimes += [each.valid for each in seen if each.prefix in formers]
     return min((*waits, *(left for left in lifetimes if left)), default=None)

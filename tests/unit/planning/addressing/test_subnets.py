@@ -98,7 +98,7 @@ def test_a_full_pool_says_when_the_next_subnet_is_free() -> None:
     found = refused(desired(None, small), held=held)
     assert found.reason == "PoolExhausted"
     assert found.retry == 3000
-    assert "1 of 2 are held and 1 cool down" in found.message
+    assert "1 of 2 are allocated and 1 in cooldown" in found.message
 
 
 def test_a_full_pool_that_nothing_will_free_is_not_asked_again() -> None:
@@ -108,7 +108,7 @@ def test_a_full_pool_that_nothing_will_free_is_not_asked_again() -> None:
 
 def test_a_pool_that_is_smaller_than_the_subnet_asked_for_says_so() -> None:
     wish = desired(addressing={"prefixLength": 40})
-    assert "too small to hold a /40" in refused(wish).message
+    assert "too small for a /40" in refused(wish).message
 
 
 def test_a_subnet_of_another_length_can_be_asked_for() -> None:
@@ -153,7 +153,7 @@ def test_a_lost_ledger_is_rebuilt_from_the_live_network() -> None:
     wish = desired()
     found = given(wish, observed(live(wish)))
     assert found.prefix == SUBNET
-    assert binding(found).reason == "its live network has it"
+    assert binding(found).reason == "the live network has it"
 
 
 def test_a_live_subnet_that_somebody_else_holds_is_not_taken_up() -> None:
@@ -196,7 +196,7 @@ def test_a_generated_pool_that_was_lost_is_what_its_networks_say() -> None:
 
 def test_a_fixed_subnet_is_bound_as_it_is() -> None:
     found = given(desired(addressing=FIXED))
-    assert found.steps == (BindSubnet("blog", "", SUBNET, None, "the resource fixes it"),)
+    assert found.steps == (BindSubnet("blog", "", SUBNET, None, "spec.addressing.subnet"),)
 
 
 def test_a_fixed_subnet_that_is_bound_stays() -> None:
@@ -226,7 +226,7 @@ def test_a_fixed_subnet_that_overlaps_another_resources_is_refused() -> None:
 
 def test_a_fixed_subnet_that_cools_down_for_somebody_else_is_refused() -> None:
     found = refused(desired(addressing=FIXED), held=holdings(cooling(SUBNET, "shop", ago=10)))
-    assert "cools down" in found.message
+    assert "in cooldown" in found.message
 
 
 def test_a_fixed_subnet_that_was_fixed_before_has_no_cooldown() -> None:
@@ -396,7 +396,7 @@ class TestRenumbering:
         small = pool(prefix="2001:db8:7::/72", allocationLength=80)
         found = stays(desired(None, small, addressing={"prefixLength": 64}), holdings(allocation()))
         assert found.reason == "PoolExhausted"
-        assert "too small to hold a /64" in found.message
+        assert "too small for a /64" in found.message
 
     def test_a_pool_that_became_full_does_the_same(self) -> None:
         wish = desired(None, pool(prefix="2001:db8:7::/64"))
@@ -424,4 +424,4 @@ class TestRenumbering:
         there = live(self.WISH, IPv6Network("2001:db8:7:9::/64"))
         found = given(self.WISH, observed(there), holdings(allocation()))
         assert str(found.prefix) == "2001:db8:7:9::/64"
-        assert binding(found).reason == "its live network has it"
+        assert binding(found).reason == "the live network has it"

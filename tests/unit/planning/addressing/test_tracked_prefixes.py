@@ -306,16 +306,15 @@ class TestPart:
 
     def test_a_prefix_that_is_longer_than_what_is_asked_has_none(self) -> None:
         assert pool_part(IPv6Network("2001:db8:1::/64"), 60, 0) == (
-            "2001:db8:1::/64 is too small to hold a /60; write a prefixLength of 64 or more, or ask the provider for"
-            " a /60"
+            "2001:db8:1::/64 is too small for a /60; set prefixLength to 64 or more, or ask the provider for a /60"
         )
 
     @pytest.mark.parametrize(
         ("length", "offset", "words"),
         [
-            (60, 16, "has 16 parts of length /60, and none at offset 16; write an offset of 0 to 15"),
-            (56, 1, "has one part of length /56, and none at offset 1; write an offset of 0"),
-            (None, 1, "has one part of length /56, and none at offset 1; write an offset of 0"),
+            (60, 16, "has 16 parts of length /60, and none at offset 16; use an offset of 0 to 15"),
+            (56, 1, "has one part of length /56, and none at offset 1; use an offset of 0"),
+            (None, 1, "has one part of length /56, and none at offset 1; use an offset of 0"),
         ],
     )
     def test_an_offset_beyond_the_last_has_none(self, length: int | None, offset: int, words: str) -> None:
@@ -351,5 +350,5 @@ def test_a_renumbered_subnet_keeps_its_index(old: str, pool: str, expected: str)
 
 
 def test_a_pool_that_is_longer_than_the_subnet_can_not_renumber_it() -> None:
-    with pytest.raises(ValueError, match="holds no subnet of length 64"):
+    with pytest.raises(ValueError, match="has no subnet of length 64"):
         renumbered(IPv6Network("2001:db8:1:2::/64"), IPv6Network("2001:db8:3:4:5::/80"))

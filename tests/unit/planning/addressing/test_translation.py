@@ -47,7 +47,7 @@ class TestFixed:
         assert found.external_prefixes == ()
         assert found.finding is not None
         assert found.finding.reason == "PrefixTooLong"
-        assert found.finding.message.startswith(f"{PREFIX} has fewer addresses than the subnet fd12:3456::/32")
+        assert found.finding.message.startswith(f"{PREFIX} is longer than the subnet fd12:3456::/32")
 
     def test_what_interfaces_have_is_no_concern_of_it(self) -> None:
         source = tracked("2001:db8:200::/48")
