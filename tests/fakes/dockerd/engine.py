@@ -33,6 +33,9 @@ class _Fault(NamedTuple):
     after: bool
 
 
+_CHANGING = frozenset({"create_network", "remove_network", "connect", "disconnect"})
+
+
 class FakeEngine(FakeDaemon):
     """A Docker Engine in memory; implements `dockerv6.dockerd.port.Engine`.
 
@@ -155,6 +158,11 @@ class FakeEngine(FakeDaemon):
     def up(self) -> None:
         """Respond again."""
         self._up = True
+
+    @property
+    def changes(self) -> list[str]:
+        """Return the calls that change something, by method."""
+        return [call.method for call in self.calls if call.method in _CHANGING]
 
     def clear_faults(self) -> None:
         """Drop the errors of `fail_next` that were not raised yet."""

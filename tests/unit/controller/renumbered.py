@@ -10,7 +10,6 @@ from tests.world import Bench, Host
 OLD, NEW, NEXT = "2001:db8:a00::/56", "2001:db8:b00::/56", "2001:db8:c00::/56"
 READY = ("True", "ReconcileSucceeded")
 NAMES = ("a", "b", "c")
-CHANGING = frozenset({"create_network", "remove_network", "connect", "disconnect"})
 
 
 def drawing(name: str, **spec: Any) -> Any:
@@ -56,8 +55,3 @@ async def ends(host: Host, name: str) -> dict[str, tuple[int, tuple[str, ...]]]:
         a.container_name: (int(a.ipv6 or 0) & mask, a.aliases)
         for a in await host.engine.attachments((await there(host, name)).id)
     }
-
-
-def done(host: Host) -> list[str]:
-    """The requests that change something, in order."""
-    return [call.method for call in host.engine.calls if call.method in CHANGING]

@@ -19,7 +19,7 @@ LABELS = {"dockerv6.io/managed-by": "dockerv6"}
 
 async def stray(at: Host, name: str) -> str:
     """A network of ours that no resource asks for."""
-    number = len(at.engine.calls)
+    number = len(await at.engine.networks())
     ipam = (SubnetConfig(IPv6Network(f"fd00:{number:x}::/64")),)
     return await at.engine.create_network(NetworkSpec(name, ipam=ipam, labels={**LABELS, "dockerv6.io/name": name}))
 

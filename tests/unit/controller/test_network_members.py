@@ -97,7 +97,7 @@ class TestReconcile:
         run(bench)
         for _ in range(3):
             await again(bench)
-        assert [c.method for c in bench.host.engine.calls].count("connect") == 1
+        assert bench.host.engine.changes.count("connect") == 1
 
     async def test_a_stopped_one_stays_attached(self) -> None:
         bench = await made()
@@ -109,7 +109,7 @@ class TestReconcile:
         assert await kept(bench) == {web}
         bench.host.engine.start_container(web)
         await again(bench)
-        assert [c.method for c in bench.host.engine.calls].count("connect") == 1
+        assert bench.host.engine.changes.count("connect") == 1
 
     async def test_a_member_that_no_longer_matches_is_detached_unless_a_person_attached_it(self) -> None:
         bench = await made()
@@ -190,7 +190,7 @@ class TestObserved:
         for _ in range(3):
             await again(bench)
         assert await bench.host.attached("theirs") == {"hand", "web"}
-        assert [c.method for c in bench.host.engine.calls].count("connect") == 1
+        assert bench.host.engine.changes.count("connect") == 1
         assert (await bench.host.stored("blog")).status["containers"] == 2
 
     async def test_they_leave_with_the_resource_and_others_do_not(self) -> None:

@@ -47,7 +47,7 @@ async def test_many_files_become_many_networks_that_do_not_overlap() -> None:
         assert not any(a.overlaps(b) for i, a in enumerate(held) for b in held[i + 1 :])
         assert {await host.ready(f"n{i}") for i in range(20)} == {READY}
         assert len(await host.ours()) == 20
-        assert len([c for c in host.engine.calls if c.method == "create_network"]) == 20
+        assert host.engine.changes.count("create_network") == 20
 
 
 async def test_a_file_that_is_gone_for_the_grace_takes_its_network_along() -> None:

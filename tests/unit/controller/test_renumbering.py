@@ -16,7 +16,6 @@ from tests.unit.controller.renumbered import (
     NEW,
     OLD,
     READY,
-    done,
     drawing,
     ends,
     moved,
@@ -78,7 +77,7 @@ class TestForward:
         found = await bench.host.condition("a", "NetworkReady")
         assert found is not None
         assert said in found.message
-        assert done(bench.host) == []
+        assert bench.host.engine.changes == []
         assert (await subnet(bench.host, "a")).subnet_of(IPv6Network(OLD))
         held = await bench.host.bound("a")
         assert held is not None
@@ -213,4 +212,4 @@ async def test_a_plan_shows_the_renumbering_and_the_disconnected_containers() ->
     assert [str(f.reason) for f in plans["b"].findings] == ["Renumbering"]
     assert await bench.host.snapshot() == before
     assert await bench.host.store.records(FORMER) == records == {}
-    assert done(bench.host) == []
+    assert bench.host.engine.changes == []

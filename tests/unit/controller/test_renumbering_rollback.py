@@ -9,7 +9,7 @@ from dockerv6.controller.recreations import RECREATIONS as FORMER
 from dockerv6.dockerd.model import Attachment
 from dockerv6.dockerd.port import EngineApiError, EngineConflict, EngineUnavailable
 from dockerv6.reconciler.handler import Requeue, TemporaryError
-from tests.unit.controller.renumbered import NAMES, NEW, NEXT, OLD, READY, done, ends, moved, populated, subnet
+from tests.unit.controller.renumbered import NAMES, NEW, NEXT, OLD, READY, ends, moved, populated, subnet
 from tests.world import Bench, Host
 
 REFUSALS = {
@@ -53,7 +53,7 @@ class TestBack:
         assert found is not None
         assert str(refusal[1]) in found.message
         assert str(old) in found.message
-        assert done(bench.host) == []
+        assert bench.host.engine.changes == []
         (event,) = [e for e in await bench.host.events("a") if e.reason == "RolledBack"]
         assert event.type == "Warning"
 
@@ -78,7 +78,7 @@ class TestBack:
         await moved(bench, OLD)
         await bench.reconcile("a")
         assert await bench.host.ready("a") == READY
-        assert done(bench.host) == []
+        assert bench.host.engine.changes == []
         assert (await subnet(bench.host, "a"), await ends(bench.host, "a")) == (old, was["a"])
 
     async def test_it_is_tried_again_after_a_restart(self, refusal: tuple[str, Exception]) -> None:
