@@ -1,6 +1,6 @@
-"""What people and scripts see, character for character.
+"""The output of commands, character for character.
 
-After a change that is meant: ``DOCKERV6_WRITE_GOLDENS=1 pytest tests/golden/test_cli_output.py``, and look at the diff.
+After an intended change: ``DOCKERV6_WRITE_GOLDENS=1 pytest tests/golden/test_cli_output.py``, and check the diff.
 """
 
 import os
@@ -57,7 +57,7 @@ SCREENS = {
 
 @pytest.fixture
 def _host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A host with a bit of everything."""
+    """A state directory with resources in various states."""
     for name in list(os.environ):
         if name.startswith("DOCKERV6_") and name != "DOCKERV6_WRITE_GOLDENS":
             monkeypatch.delenv(name)
@@ -209,7 +209,7 @@ PLANS = (
 
 @pytest.mark.usefixtures("_host")
 @pytest.mark.parametrize("name", SCREENS)
-def test_the_output_is_as_it_was(name: str, tmp_path: Path) -> None:
+def test_the_output_matches_the_golden_file(name: str, tmp_path: Path) -> None:
     result = run(SCREENS[name].split(), prog_name="dockerv6")
     shown = f"$ dockerv6 {SCREENS[name]}\n{result.stdout}"
     shown += f"--- standard error\n{result.stderr}" if result.stderr else ""
@@ -217,7 +217,7 @@ def test_the_output_is_as_it_was(name: str, tmp_path: Path) -> None:
     compare(GOLDENS / f"{name}.txt", shown.replace(str(tmp_path), "/var/lib/dockerv6"))
 
 
-def test_no_golden_is_left_over() -> None:
+def test_every_golden_file_is_used() -> None:
     assert {path.stem for path in GOLDENS.iterdir()} == set(SCREENS)
 
 

@@ -1,4 +1,4 @@
-"""What is generated from the models is what is committed."""
+"""The generated files in the repository match the models."""
 
 from pathlib import Path
 
@@ -12,15 +12,15 @@ FILES = export()
 
 
 @pytest.mark.parametrize("name", sorted(FILES))
-def test_the_committed_file_is_what_the_models_give(name: str) -> None:
+def test_the_committed_file_is_generated_from_the_models(name: str) -> None:
     path = ROOT / "crds" / name
     committed = path.read_text() if path.exists() else ""
     assert committed == FILES[name], f"crds/{name} is stale: run `{COMMAND}`"
 
 
-def test_crds_holds_nothing_else() -> None:
+def test_crds_has_no_other_files() -> None:
     assert {path.name for path in (ROOT / "crds").iterdir()} == set(FILES), f"remove what `{COMMAND}` does not write"
 
 
-def test_the_reference_is_what_the_models_give() -> None:
+def test_the_reference_is_generated_from_the_models() -> None:
     assert PAGE.read_text() == page(), f"{PAGE} is stale: run python -m scripts.resources_page"

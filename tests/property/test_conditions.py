@@ -1,4 +1,4 @@
-"""The rules of conditions hold whatever order things happen in."""
+"""The rules of conditions hold in any order of operations."""
 
 from dataclasses import replace
 
@@ -21,7 +21,7 @@ from tests.property.strategies_api import condition_lists, conditions
 
 
 @given(condition_lists(), conditions())
-def test_the_time_moves_exactly_when_the_status_does(present: Conditions, new: Condition) -> None:
+def test_the_transition_time_changes_exactly_with_the_status(present: Conditions, new: Condition) -> None:
     before = get(present, new.type)
     after = get(set_condition(present, new), new.type)
     if new.type in ABNORMAL_TRUE and new.status != "True":
@@ -36,12 +36,12 @@ def test_the_time_moves_exactly_when_the_status_does(present: Conditions, new: C
 
 
 @given(condition_lists(), conditions())
-def test_setting_one_leaves_the_others(present: Conditions, new: Condition) -> None:
+def test_setting_a_condition_keeps_the_others(present: Conditions, new: Condition) -> None:
     assert remove(set_condition(present, new), new.type) == remove(present, new.type)
 
 
 @given(st.lists(conditions(), max_size=8))
-def test_setting_never_leaves_two_of_a_type(items: list[Condition]) -> None:
+def test_there_is_one_condition_per_type(items: list[Condition]) -> None:
     present: Conditions = ()
     for item in items:
         present = set_condition(present, item)
@@ -49,7 +49,7 @@ def test_setting_never_leaves_two_of_a_type(items: list[Condition]) -> None:
 
 
 @given(condition_lists(), condition_lists())
-def test_a_merge_has_the_new_ones_with_the_old_times(old: Conditions, new: Conditions) -> None:
+def test_a_merge_has_the_new_conditions_with_the_old_times(old: Conditions, new: Conditions) -> None:
     merged = merge(old, new)
     assert [c.type for c in merged] == [c.type for c in new]
     for condition in merged:

@@ -1,4 +1,4 @@
-"""Documents and resources: round trips, and no surprise whatever is thrown at the decoder."""
+"""Round trips of documents and resources, and decoding of arbitrary documents."""
 
 import copy
 
@@ -26,7 +26,7 @@ def test_a_document_reads_back_as_the_same_resource(resource: Resource) -> None:
 
 
 @given(documents())
-def test_a_document_says_what_its_writer_set_and_no_more(document: Document) -> None:
+def test_a_document_has_only_the_fields_that_were_set(document: Document) -> None:
     written = to_document(decode(document).resource)
     spec, asked = written["spec"], document.get("spec", {})
     assert isinstance(spec, dict)
@@ -35,14 +35,14 @@ def test_a_document_says_what_its_writer_set_and_no_more(document: Document) -> 
 
 
 @given(documents())
-def test_decoding_leaves_the_document_alone(document: Document) -> None:
+def test_decoding_does_not_modify_the_document(document: Document) -> None:
     before = copy.deepcopy(document)
     decode(document)
     assert document == before
 
 
 @given(documents(), st.data())
-def test_junk_anywhere_is_an_error_with_a_message_and_a_remedy(document: Document, data: st.DataObject) -> None:
+def test_an_invalid_value_anywhere_is_an_error_with_message_and_remedy(document: Document, data: st.DataObject) -> None:
     place: dict[str, object] = document
     while True:
         key = data.draw(st.sampled_from([*place, "novel"]))

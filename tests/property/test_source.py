@@ -1,4 +1,4 @@
-"""The YAML reader against PyYAML's and the standard library's writers, and against arbitrary text."""
+"""The YAML reader against the writers of PyYAML and of the standard library, and with arbitrary text."""
 
 import json
 import math
@@ -43,7 +43,7 @@ def types(value: object) -> object:
 
 
 @given(documents(TEXT), st.booleans(), st.sampled_from([None, 2, "\t"]))
-def test_json_is_read_as_it_was_written(value: object, ascii_only: bool, indent: int | str | None) -> None:  # noqa: FBT001
+def test_json_is_read_as_written(value: object, ascii_only: bool, indent: int | str | None) -> None:  # noqa: FBT001
     text = json.dumps({"top": value}, ensure_ascii=ascii_only, indent=indent)
     if "Infinity" not in text:
         assert types(only(json_to_yaml(text)).value) == types({"top": value})
@@ -56,7 +56,7 @@ def test_quoted_yaml_is_read_as_it_was_written(value: object, flow: bool) -> Non
 
 
 def is_plain(value: object) -> bool:
-    """Whether PyYAML, which knows YAML 1.1, quotes what YAML 1.2 would not read as text, and no more is needed."""
+    """Whether YAML 1.2 reads every string as a string: PyYAML quotes only what YAML 1.1 reads as another type."""
     if isinstance(value, dict):
         return all(is_plain(key) and is_plain(inner) for key, inner in value.items())
     if isinstance(value, list):
@@ -71,7 +71,7 @@ def test_plain_yaml_is_read_as_it_was_written(value: object, flow: bool) -> None
 
 
 @given(documents(PRINTABLE))
-def test_aliases_are_read_as_what_they_stand_for(value: object) -> None:
+def test_aliases_are_read_as_their_anchor(value: object) -> None:
     text = yaml.safe_dump({"one": value, "two": value, "three": [value]}, default_style='"')
     assert types(only(text).value) == types({"one": value, "two": value, "three": [value]})
 
@@ -124,7 +124,7 @@ def within(text: str, line: int, column: int) -> bool:
 
 
 @given(ARBITRARY)
-def test_arbitrary_text_gives_diagnostics_with_places_in_it_and_nothing_else(text: str) -> None:
+def test_arbitrary_text_only_causes_diagnostics_with_positions_in_it(text: str) -> None:
     contents = load_text("f.yaml", text)
     for found in contents.diagnostics:
         assert within(text, found.position.line, found.position.column)
@@ -138,7 +138,7 @@ def test_arbitrary_text_gives_diagnostics_with_places_in_it_and_nothing_else(tex
 @given(
     st.binary() | ARBITRARY.map(lambda text: text.encode(errors="surrogatepass")), st.sampled_from(["f.yaml", "f.json"])
 )
-def test_arbitrary_bytes_give_diagnostics_and_nothing_else(content: bytes, file: str) -> None:
+def test_arbitrary_bytes_only_cause_diagnostics(content: bytes, file: str) -> None:
     assert load_text(file, content) == load_text(file, content)
 
 
@@ -163,7 +163,7 @@ def read(text: str, opened: object) -> list[object]:
 
 
 @given(TEXT)
-def test_every_scalar_has_a_meaning(text: str) -> None:
+def test_every_scalar_has_a_value(text: str) -> None:
     value = plain_value(text)
     assert value is None or isinstance(value, str | int | float)
     if isinstance(value, str):

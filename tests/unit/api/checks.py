@@ -1,4 +1,4 @@
-"""Shared by the tests of the resources: documents in one line, findings in one string."""
+"""Shared by the tests of resources: building documents and getting their errors."""
 
 from dockerv6.api.errors import FieldError, InvalidObject, format_path
 from dockerv6.api.kinds import API_VERSION, NETWORK, POLICY, POOL
@@ -11,7 +11,7 @@ Spec = dict[str, object]
 
 
 def document(kind: str, spec: object = None, **metadata: object) -> dict[str, object]:
-    """A document of that kind, called `blog` unless told otherwise."""
+    """A document of that kind, with the name `blog` by default."""
     return {"apiVersion": API_VERSION, "kind": kind, "metadata": {"name": "blog", **metadata}, "spec": spec}
 
 
@@ -37,31 +37,31 @@ def policy(spec: Spec | None = None) -> IPv6Policy:
 
 
 def errors(whole: object) -> tuple[FieldError, ...]:
-    """What is wrong with a document; nothing when it is valid."""
+    """The errors of a document; empty when it is valid."""
     try:
-        decode(whole)  # type: ignore[arg-type]  # what a parser gives may be anything
+        decode(whole)  # type: ignore[arg-type]  # a parser can return anything
     except InvalidObject as invalid:
         return invalid.errors
     return ()
 
 
 def network_errors(spec: object, **metadata: object) -> tuple[FieldError, ...]:
-    """What is wrong with an IPv6Network's spec."""
+    """The errors of the spec of an IPv6Network."""
     return errors(document(NETWORK, spec, **metadata))
 
 
 def pool_errors(spec: object) -> tuple[FieldError, ...]:
-    """What is wrong with an IPv6Pool's spec."""
+    """The errors of the spec of an IPv6Pool."""
     return errors(document(POOL, spec))
 
 
 def fields(found: tuple[FieldError, ...]) -> list[str]:
-    """Where the findings are."""
+    """The paths of the errors."""
     return [format_path(error.path) for error in found]
 
 
 def only(found: tuple[FieldError, ...]) -> FieldError:
-    """The single finding; it has words for both halves."""
+    """The single error, which has a message and a remedy."""
     assert len(found) == 1, found
     assert found[0].message
     assert found[0].remedy

@@ -7,7 +7,7 @@ import pytest
 from tests.unit.api.checks import Spec, fields, network, network_errors, only
 
 
-def test_without_a_word_the_default_pool_is_meant() -> None:
+def test_the_default_is_the_pool_default() -> None:
     assert network().spec.addressing.pool == "default"
     assert network({"addressing": {"poolRef": {}}}).spec.addressing.pool == "default"
     assert network({"addressing": {"poolRef": {"name": "lan"}, "prefixLength": 80}}).spec.addressing.pool == "lan"
@@ -34,13 +34,13 @@ def test_without_a_word_the_default_pool_is_meant() -> None:
         ({"subnet": "fd00:1::/64", "reserved": ["fd00:1::1000/116"]}, "reserved", "4096 addresses"),
     ],
 )
-def test_contradictions_are_named(addressing: Spec, where: str, message: str) -> None:
+def test_conflicting_fields_are_invalid(addressing: Spec, where: str, message: str) -> None:
     error = only(network_errors({"addressing": addressing}))
     assert fields((error,)) == [f"spec.addressing.{where}"]
     assert message in error.message
 
 
-def test_reserved_prefixes_are_spelled_out_for_the_engine() -> None:
+def test_reserved_prefixes_are_expanded_to_addresses() -> None:
     block = network(
         {"addressing": {"subnet": "fd00:1::/64", "reserved": ["fd00:1::53", "fd00:1::100/127"]}}
     ).spec.addressing
@@ -59,14 +59,14 @@ def test_reserved_prefixes_are_spelled_out_for_the_engine() -> None:
         ({"subnet": "192.0.2.0/31"}, ["subnet"]),
     ],
 )
-def test_ipv4_contradictions_are_named(ipv4: Spec, where: list[str]) -> None:
+def test_conflicting_ipv4_fields_are_invalid(ipv4: Spec, where: list[str]) -> None:
     assert fields(network_errors({"ipv4": ipv4})) == [f"spec.ipv4.{name}" for name in where]
 
 
-def test_the_mtu_is_never_below_what_ipv6_needs() -> None:
+def test_the_mtu_is_at_least_the_minimum_of_ipv6() -> None:
     assert network({"bridge": {"mtu": 1280}}).spec.bridge.mtu == 1280
     assert fields(network_errors({"bridge": {"mtu": 1279}})) == ["spec.bridge.mtu"]
 
 
-def test_a_bridge_name_fits_into_the_kernel() -> None:
+def test_a_bridge_name_has_at_most_15_bytes() -> None:
     assert "16 bytes" in only(network_errors({"bridge": {"name": "a-very-long-name"}})).message

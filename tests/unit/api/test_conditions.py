@@ -1,4 +1,4 @@
-"""Conditions by Flux's rules, one by one."""
+"""The rules of conditions."""
 
 import pytest
 
@@ -22,7 +22,7 @@ def condition(
     return Condition(kind, status, reason, "a message", at, generation)
 
 
-def test_the_time_stays_while_the_status_does() -> None:
+def test_the_transition_time_stays_while_the_status_does() -> None:
     present = set_condition((), condition("Ready", "False", at=1.0))
     present = set_condition(present, condition("Ready", "False", reason="Other", at=2.0))
     assert present == (condition("Ready", "False", reason="Other", at=1.0),)
@@ -30,7 +30,7 @@ def test_the_time_stays_while_the_status_does() -> None:
 
 
 @pytest.mark.parametrize("kind", ["Reconciling", "Stalled", "PruneHeld"])
-def test_abnormal_conditions_are_there_only_while_true(kind: str) -> None:
+def test_abnormal_conditions_are_present_only_while_true(kind: str) -> None:
     present = set_condition((), condition(kind))
     assert is_true(present, kind)
     assert set_condition(present, condition(kind, "False")) == ()
@@ -41,7 +41,7 @@ def test_ready_comes_first_and_unknown_types_last() -> None:
     assert [c.type for c in set_condition(present, condition("Ready"))] == ["Ready", "HostReady", "Acme"]
 
 
-def test_removing_what_is_not_there_is_no_error() -> None:
+def test_removing_a_missing_condition_is_no_error() -> None:
     present = (condition("Ready"),)
     assert remove(present, "Stalled") == present
     assert remove(present, "Ready") == ()
@@ -49,7 +49,7 @@ def test_removing_what_is_not_there_is_no_error() -> None:
     assert not is_true(present, "Stalled")
 
 
-def test_a_merge_keeps_times_and_drops_what_is_gone() -> None:
+def test_a_merge_keeps_times_and_drops_old_conditions() -> None:
     old = (condition("Ready", "False", at=1.0), condition("Stalled", at=1.0))
     new = (condition("Ready", "False", at=9.0), condition("HostReady", at=9.0))
     assert merge(old, new) == (condition("Ready", "False", at=1.0), condition("HostReady", at=9.0))
@@ -69,7 +69,7 @@ def test_a_merge_keeps_times_and_drops_what_is_gone() -> None:
     ],
     ids=str,
 )
-def test_broken_rules_are_named(present: tuple[Condition, ...], words: str) -> None:
+def test_violated_rules_are_named(present: tuple[Condition, ...], words: str) -> None:
     assert any(words in found for found in violations(present))
     with pytest.raises(AssertionError, match=words):
         check_conditions(present)
@@ -100,7 +100,7 @@ def test_json_is_as_in_kubernetes() -> None:
     ],
     ids=str,
 )
-def test_what_is_no_condition_is_refused(broken: dict[str, object], words: str) -> None:
+def test_an_invalid_condition_is_an_error(broken: dict[str, object], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         from_json([{**to_json((condition("Ready"),))[0], **broken}])
 

@@ -1,4 +1,4 @@
-"""What an API server would say of the CustomResourceDefinitions."""
+"""The CustomResourceDefinitions follow the rules of an API server."""
 
 import json
 import re
@@ -83,7 +83,7 @@ def test_the_definition_has_names_status_and_columns(info: KindInfo) -> None:
 
 
 @pytest.mark.parametrize("info", KINDS, ids=lambda info: info.kind)
-def test_every_column_shows_something_that_the_status_has(info: KindInfo) -> None:
+def test_every_column_is_in_the_schema_of_the_status(info: KindInfo) -> None:
     (version,) = crd(info)["spec"]["versions"]
     status = version["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"]
     for column in info.columns:

@@ -1,4 +1,4 @@
-"""What people call the kinds."""
+"""The names of kinds."""
 
 import subprocess
 import sys
@@ -17,7 +17,7 @@ from dockerv6.api.kinds import KINDS, UnknownKind, kind_info, resolve_kind
         ("ipv6policy.v1alpha1.dockerv6.io", "IPv6Policy"),
     ],
 )
-def test_every_name_of_a_kind_is_understood(text: str, kind: str) -> None:
+def test_every_name_of_a_kind_is_resolved(text: str, kind: str) -> None:
     assert resolve_kind(text).kind == kind
 
 
@@ -25,13 +25,13 @@ def test_every_name_of_a_kind_is_understood(text: str, kind: str) -> None:
     ("text", "guess"),
     [("v6nets", "v6net"), ("ipv6-network", "ipv6network"), ("ipv6polices", "ipv6policies"), ("v6poll", "v6pol")],
 )
-def test_a_typing_error_gets_a_guess(text: str, guess: str) -> None:
+def test_a_misspelled_kind_has_a_suggestion(text: str, guess: str) -> None:
     with pytest.raises(UnknownKind, match="did you mean") as caught:
         resolve_kind(text)
     assert caught.value.remedy == f"did you mean {guess}?"
 
 
-def test_what_is_nothing_like_it_gets_the_whole_choice() -> None:
+def test_the_remedy_for_an_unknown_kind_lists_all_names() -> None:
     with pytest.raises(UnknownKind, match="use ipv6networks, ipv6network, v6net"):
         resolve_kind("deployments")
     with pytest.raises(UnknownKind):
@@ -50,6 +50,6 @@ def test_a_kind_has_one_entry() -> None:
 
 
 @pytest.mark.parametrize("module", ["kinds", "conditions"])
-def test_the_command_line_does_not_pay_for_pydantic(module: str) -> None:
+def test_kinds_load_no_pydantic(module: str) -> None:
     code = f"import sys, dockerv6.api.{module}; sys.exit('pydantic' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

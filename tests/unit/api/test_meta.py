@@ -22,7 +22,7 @@ def test_an_rfc_1123_label_is_a_name(name: str) -> None:
         ("---", "write lower-case letters, digits and hyphens"),
     ],
 )
-def test_another_name_is_refused_with_a_mended_one(name: str, remedy: str) -> None:
+def test_an_invalid_name_has_a_suggestion(name: str, remedy: str) -> None:
     error = only(network_errors({}, name=name))
     assert (error.path, error.remedy) == (("metadata", "name"), remedy)
 
@@ -40,12 +40,12 @@ def test_labels_follow_the_rules_of_kubernetes() -> None:
     assert len(network_errors({}, labels=bad)) == len(bad)
 
 
-def test_annotations_hold_any_text() -> None:
+def test_annotations_may_have_any_text() -> None:
     assert network({}, annotations={"note": "a b\nc: ü"}).metadata.annotations["note"] == "a b\nc: ü"
     assert fields(network_errors({}, annotations={"a b": "x"})) == ["metadata.annotations['a b']"]
 
 
-def test_field_names_are_camel_case_outside() -> None:
+def test_field_names_are_camel_case_in_documents() -> None:
     assert [camel(name) for name in ("snat_address", "ipv4", "ndp_proxy", "from")] == [
         "snatAddress",
         "ipv4",

@@ -1,4 +1,4 @@
-"""What is wrong between the blocks of an IPv6Network."""
+"""Errors that concern several blocks of an IPv6Network."""
 
 import pytest
 
@@ -6,13 +6,13 @@ from dockerv6.api.options import Driver
 from tests.unit.api.checks import Spec, fields, network, network_errors, only
 
 
-def test_the_docker_network_has_the_name_of_the_resource_unless_told_otherwise() -> None:
+def test_the_docker_network_has_the_name_of_the_resource_by_default() -> None:
     assert network().docker_name == "blog"
     assert network({"networkName": "Blog_1.x"}).docker_name == "Blog_1.x"
 
 
 @pytest.mark.parametrize("name", ["host", "none", "default", "bridge"])
-def test_the_engines_own_names_are_refused(name: str) -> None:
+def test_names_that_the_engine_reserves_are_invalid(name: str) -> None:
     assert fields(network_errors({"networkName": name})) == ["spec.networkName"]
     assert fields(network_errors({}, name=name)) == ["metadata.name"]
 
@@ -20,15 +20,15 @@ def test_the_engines_own_names_are_refused(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "remedy"), [("my net", "did you mean my-net?"), ("_x", "did you mean x?"), ("é", "choose another name")]
 )
-def test_a_name_that_docker_would_refuse_is_mended(name: str, remedy: str) -> None:
+def test_a_name_that_docker_rejects_has_a_suggestion(name: str, remedy: str) -> None:
     assert only(network_errors({"networkName": name})).remedy == remedy
 
 
-def test_an_empty_name_is_refused() -> None:
+def test_an_empty_name_is_invalid() -> None:
     assert fields(network_errors({"networkName": ""})) == ["spec.networkName"]
 
 
-def test_the_default_bridge_may_be_observed_and_so_may_odd_names() -> None:
+def test_an_observed_network_may_be_the_default_bridge_or_have_any_name() -> None:
     assert network({"networkName": "bridge", "managementPolicy": "Observe"}).observed
     assert network({"networkName": "somebody's net", "managementPolicy": "Observe"}).docker_name == "somebody's net"
     assert fields(network_errors({"networkName": "host", "managementPolicy": "Observe"})) == ["spec.networkName"]
@@ -51,13 +51,13 @@ def test_the_default_bridge_may_be_observed_and_so_may_odd_names() -> None:
     ],
     ids=str,
 )
-def test_what_only_matters_at_creation_is_refused_for_an_observed_network(spec: Spec, where: list[str]) -> None:
+def test_fields_of_the_creation_are_invalid_for_an_observed_network(spec: Spec, where: list[str]) -> None:
     found = network_errors({"managementPolicy": "Observe", **spec})
     assert fields(found) == [f"spec.{name}" for name in where]
     assert all("managementPolicy: Observe" in error.message for error in found)
 
 
-def test_what_happens_anyway_may_be_said_of_an_observed_network() -> None:
+def test_policies_that_observe_implies_are_valid_for_an_observed_network() -> None:
     spec = {
         "managementPolicy": "Observe",
         "updateStrategy": "Never",
@@ -89,7 +89,7 @@ ETH0: Spec = {"options": {"parent": "eth0"}}
     ],
     ids=str,
 )
-def test_drivers_without_a_bridge_refuse_what_needs_one(driver: str, spec: Spec, where: list[str]) -> None:
+def test_fields_that_need_a_bridge_are_invalid_with_other_drivers(driver: str, spec: Spec, where: list[str]) -> None:
     found = network_errors({"driver": driver, **ETH0, **spec})
     assert fields(found) == [f"spec.{name}" for name in where]
     assert all(error.remedy for error in found)
@@ -114,18 +114,18 @@ def test_drivers_without_a_bridge_refuse_what_needs_one(driver: str, spec: Spec,
     ids=str,
 )
 @pytest.mark.parametrize("driver", [Driver.MACVLAN, Driver.IPVLAN])
-def test_drivers_without_a_bridge_take_the_rest(driver: str, spec: Spec) -> None:
+def test_other_fields_are_valid_with_all_drivers(driver: str, spec: Spec) -> None:
     assert network_errors({"driver": driver, **ETH0, **spec}) == ()
 
 
-def test_routed_is_refused_where_it_would_look_like_a_filter_that_is_not_there() -> None:
+def test_routed_is_invalid_with_drivers_that_bypass_the_rules() -> None:
     error = only(network_errors({"driver": "macvlan", **ETH0, "egress": {"mode": "Routed"}}))
     assert "bypass the rules" in error.message
     assert error.remedy == "remove it, or write mode: None"
 
 
 @pytest.mark.parametrize("mode", ["l3", "l3s"])
-def test_in_layer_3_there_is_no_gateway_and_nobody_answers_for_addresses(mode: str) -> None:
+def test_layer_3_modes_have_no_gateway_and_no_ndp_proxy(mode: str) -> None:
     l3 = {"driver": "ipvlan", "options": {"parent": "eth0", "ipvlan_mode": mode}}
     assert network_errors(l3) == ()
     gateways: Spec = {
@@ -149,23 +149,23 @@ def test_an_internal_network_without_a_bridge_has_no_gateway(driver: str) -> Non
     assert network_errors(bridged) == ()
 
 
-def test_an_observed_network_is_not_asked_for_a_parent() -> None:
+def test_an_observed_network_needs_no_parent() -> None:
     found = network_errors({"managementPolicy": "Observe", "driver": "macvlan"})
     assert fields(found) == ["spec.driver"]
 
 
 @pytest.mark.parametrize("key", ["dockerv6.io/managed-by", "dockerv6.io/x", "dockerv6.io"])
-def test_our_own_labels_are_refused(key: str) -> None:
+def test_labels_with_the_reserved_prefix_are_invalid(key: str) -> None:
     assert only(network_errors({"labels": {key: "x", "other": "y"}})).path == ("spec", "labels", key)
 
 
-def test_nothing_leaves_an_internal_network() -> None:
+def test_an_internal_network_has_no_egress_mode() -> None:
     assert network_errors({"internal": True}) == ()
     assert network_errors({"internal": True, "egress": {"mode": "None"}}) == ()
     assert fields(network_errors({"internal": True, "egress": {"mode": "Masquerade"}})) == ["spec.egress.mode"]
 
 
-def test_hosts_are_named_as_hosts_are() -> None:
+def test_host_names_are_checked() -> None:
     assert network({"hosts": {"matchNames": ["web-1", "web2.example.com"]}}).spec.hosts.match_names == (
         "web-1",
         "web2.example.com",

@@ -1,4 +1,4 @@
-"""Raw driver options: what the engine would silently ignore is refused."""
+"""Driver options: those that the engine would silently ignore are errors."""
 
 import pytest
 
@@ -25,7 +25,7 @@ BRIDGE = "com.docker.network.bridge."
     ],
     ids=str,
 )
-def test_options_that_the_driver_reads_are_accepted(options: dict[str, str], spec: Spec) -> None:
+def test_options_of_the_driver_are_valid(options: dict[str, str], spec: Spec) -> None:
     assert network({**spec, "options": options}).spec.options == options
 
 
@@ -44,7 +44,7 @@ def test_options_that_the_driver_reads_are_accepted(options: dict[str, str], spe
         ("com.docker.network.bridge.colour", "remove it"),
     ],
 )
-def test_options_that_the_driver_would_ignore_are_refused(key: str, remedy: str) -> None:
+def test_options_that_the_driver_would_ignore_are_invalid(key: str, remedy: str) -> None:
     error = only(network_errors({"options": {key: "x"}}))
     assert error.path == ("spec", "options", key)
     assert "silently ignore" in error.message
@@ -62,11 +62,11 @@ def test_options_that_the_driver_would_ignore_are_refused(key: str, remedy: str)
         (f"{BRIDGE}host_binding_ipv6", "spec.publish.hostAddress"),
     ],
 )
-def test_options_with_a_field_of_their_own_point_there(key: str, field: str) -> None:
+def test_the_remedy_for_an_option_with_a_field_is_the_field(key: str, field: str) -> None:
     assert only(network_errors({"options": {key: "1"}})).remedy == f"remove it and write {field}"
 
 
-def test_ipv6_can_not_be_turned_off() -> None:
+def test_ipv6_can_not_be_disabled() -> None:
     assert only(network_errors({"options": {"com.docker.network.enable_ipv6": "false"}})).remedy == "remove it"
 
 
@@ -82,7 +82,7 @@ def test_ipv6_can_not_be_turned_off() -> None:
         ("com.docker.network.container_iface_prefix", ""),
     ],
 )
-def test_values_that_the_engine_would_refuse_are_refused_before(key: str, value: str) -> None:
+def test_values_that_the_engine_rejects_are_invalid(key: str, value: str) -> None:
     assert only(network_errors({"options": {key: value}})).path == ("spec", "options", key)
 
 
@@ -90,21 +90,21 @@ def test_every_driver_has_its_options() -> None:
     assert set(DRIVER_OPTIONS) == set(Driver)
 
 
-def test_a_driver_without_a_bridge_is_not_sent_to_the_bridges_fields() -> None:
+def test_fields_of_the_bridge_are_not_suggested_to_other_drivers() -> None:
     error = only(network_errors({"driver": "macvlan", "options": {"parent": "eth0", f"{BRIDGE}name": "br0"}}))
     assert "silently ignore" in error.message
     assert "spec.bridge" not in error.remedy
 
 
 @pytest.mark.parametrize("parent", ["", " ", "lo", "eth 0", "a/b", "sixteen-bytes-up"])
-def test_a_parent_is_the_name_of_an_interface_that_leads_out(parent: str) -> None:
+def test_a_parent_is_the_name_of_an_interface(parent: str) -> None:
     error = only(network_errors({"driver": "ipvlan", "options": {"parent": parent}}))
     assert error.path == ("spec", "options", "parent")
     assert "such as eth0" in error.remedy
 
 
 @pytest.mark.parametrize("driver", [Driver.MACVLAN, Driver.IPVLAN])
-def test_a_forgotten_parent_is_said_before_anything_is_made_since_the_engine_would_make_a_network_that_leads_nowhere(
+def test_a_parent_is_required(
     driver: str,
 ) -> None:
     error = only(network_errors({"driver": driver}))
@@ -115,7 +115,7 @@ def test_a_forgotten_parent_is_said_before_anything_is_made_since_the_engine_wou
 
 
 @pytest.mark.parametrize("driver", [Driver.MACVLAN, Driver.IPVLAN])
-def test_an_internal_network_has_no_parent_since_everybody_on_its_link_would_reach_the_containers(driver: str) -> None:
+def test_an_internal_network_has_no_parent(driver: str) -> None:
     assert network_errors({"driver": driver, "internal": True}) == ()
     error = only(network_errors({"driver": driver, "internal": True, "options": {"parent": "eth0"}}))
     assert error.path == ("spec", "options", "parent")
@@ -126,7 +126,7 @@ def test_an_internal_network_has_no_parent_since_everybody_on_its_link_would_rea
     ("driver", "option"),
     [("macvlan", "macvlan_mode"), ("ipvlan", "ipvlan_mode"), ("ipvlan", "ipvlan_flag")],
 )
-def test_modes_that_the_engine_would_refuse_are_refused_before(driver: str, option: str) -> None:
+def test_modes_that_the_engine_rejects_are_invalid(driver: str, option: str) -> None:
     error = only(network_errors({"driver": driver, "options": {"parent": "eth0", option: "l4"}}))
     assert error.path == ("spec", "options", option)
     assert error.remedy.startswith("write ")

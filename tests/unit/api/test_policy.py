@@ -1,4 +1,4 @@
-"""Policies for networks that somebody else made."""
+"""Policies for Docker networks that dockerv6 did not create."""
 
 from ipaddress import IPv6Network
 
@@ -22,13 +22,13 @@ def test_a_selector_takes_names_labels_prefixes_and_drivers() -> None:
     assert selector.match_labels == {"a": "b"}
 
 
-def test_a_selector_refuses_what_nothing_can_match() -> None:
+def test_a_selector_that_can_not_match_is_invalid() -> None:
     spec = {"selector": {"names": [" "], "prefixes": ["fc00::1/7"], "drivers": ["overlay"]}}
     assert fields(errors(document("IPv6Policy", spec))) == ["spec.selector.prefixes[0]", "spec.selector.drivers[0]"]
     assert fields(errors(document("IPv6Policy", {"selector": {"names": [" "]}}))) == ["spec.selector.names[0]"]
 
 
-def test_the_blocks_are_those_of_a_network() -> None:
+def test_a_policy_has_the_same_blocks_as_a_network() -> None:
     spec = policy(
         {"egress": {"mode": "None"}, "publish": {"fromContainers": False}, "firewall": {"isolation": False}}
     ).spec

@@ -1,4 +1,4 @@
-"""Where a pool gets its subnets from."""
+"""The sources of a pool."""
 
 from ipaddress import IPv6Network
 
@@ -20,7 +20,7 @@ def test_fixed_prefixes_keep_their_order() -> None:
     assert not several.generates
 
 
-def test_a_pool_may_follow_an_interface() -> None:
+def test_a_pool_may_use_the_prefix_of_an_interface() -> None:
     source = pool({"fromInterface": {"name": "eth0", "prefixLength": 60, "offset": 1}}).spec.from_interface
     assert source is not None
     assert (source.name, source.prefix_length, source.offset) == ("eth0", 60, 1)
@@ -52,7 +52,7 @@ def test_a_pool_may_follow_an_interface() -> None:
     ],
     ids=str,
 )
-def test_contradictions_are_named(spec: Spec, where: list[str]) -> None:
+def test_conflicting_fields_are_invalid(spec: Spec, where: list[str]) -> None:
     assert fields(pool_errors(spec)) == [f"spec.{name}" for name in where]
 
 

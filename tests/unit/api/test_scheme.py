@@ -1,4 +1,4 @@
-"""Documents in, resources out."""
+"""Decoding documents and encoding resources."""
 
 import pytest
 
@@ -38,7 +38,7 @@ def test_an_empty_spec_is_valid(kind: str, model: type[object], spec: dict[str, 
         ({"api_version": API_VERSION}, "api_version", "did you mean apiVersion?"),
     ],
 )
-def test_a_wrong_api_version_says_the_right_one(whole: dict[str, object], path: str, remedy: str) -> None:
+def test_the_remedy_for_a_wrong_api_version_is_the_right_one(whole: dict[str, object], path: str, remedy: str) -> None:
     found = errors({"kind": "IPv6Pool", "metadata": {"name": "blog"}, **whole})
     assert (format_path(found[0].path), found[0].remedy) == (path, remedy)
 
@@ -55,17 +55,17 @@ def test_a_wrong_api_version_says_the_right_one(whole: dict[str, object], path: 
         (7, "write one of IPv6Network, IPv6Pool, IPv6Policy"),
     ],
 )
-def test_a_wrong_kind_says_the_likely_one(kind: object, remedy: str) -> None:
+def test_the_remedy_for_a_wrong_kind_is_a_suggestion(kind: object, remedy: str) -> None:
     error = only(errors({"apiVersion": API_VERSION, "kind": kind, "metadata": {"name": "blog"}}))
     assert (error.path, error.remedy) == (("kind",), remedy)
 
 
-def test_a_missing_kind_is_one_of_three() -> None:
+def test_the_remedy_for_a_missing_kind_lists_all_kinds() -> None:
     assert only(errors({"apiVersion": API_VERSION, "metadata": {"name": "blog"}})).message == "kind is missing"
 
 
 @pytest.mark.parametrize("whole", [None, [], "text", 3])
-def test_a_document_that_is_no_mapping_is_refused(whole: object) -> None:
+def test_a_document_that_is_not_a_mapping_is_invalid(whole: object) -> None:
     assert "must be a mapping" in only(errors(whole)).message
 
 
@@ -93,24 +93,24 @@ def test_metadata_and_spec_must_be_mappings() -> None:
         ({"firewall": {"ingress": [{"frm": []}]}}, "spec.firewall.ingress[0].frm", "did you mean from?"),
     ],
 )
-def test_an_unknown_field_says_the_likely_sibling(spec: dict[str, object], path: str, remedy: str) -> None:
+def test_the_remedy_for_an_unknown_field_is_a_suggestion(spec: dict[str, object], path: str, remedy: str) -> None:
     error = only(errors(document("IPv6Network", spec)))
     assert (format_path(error.path), error.remedy) == (path, remedy)
 
 
-def test_unknown_fields_beside_the_spec() -> None:
+def test_unknown_fields_outside_the_spec() -> None:
     assert only(errors({**document("IPv6Network"), "sepc": {}})).remedy == "did you mean spec?"
     assert "no namespace" in only(errors(document("IPv6Network", namespace="default"))).remedy
 
 
-def test_a_key_that_is_no_string_is_refused() -> None:
+def test_a_key_that_is_not_a_string_is_invalid() -> None:
     numbered: dict[object, object] = {1: 2}
     assert only(errors(document("IPv6Network", numbered))).remedy == "put it in quotes"
     whole: dict[object, object] = {1: 2, **document("IPv6Network")}  # type: ignore[dict-item]
     assert only(errors(whole)).remedy == "put it in quotes"
 
 
-def test_everything_wrong_is_said_at_once() -> None:
+def test_all_errors_are_reported_at_once() -> None:
     whole = document("IPv6Network", {"suspend": "yes", "addressing": {"subnet": "x"}, "hosts": []}, name="Blog")
     whole["apiVersion"] = "dockerv6.io/v2"
     assert fields(errors(whole)) == [
@@ -146,14 +146,14 @@ def test_what_a_server_writes_is_ignored_with_a_warning() -> None:
     assert decoded.resource.metadata.annotations == {"team": "web"}
 
 
-def test_null_is_the_same_as_not_written() -> None:
+def test_null_is_the_same_as_leaving_out_the_field() -> None:
     spec: dict[str, object] = {"addressing": {"subnet": None, "poolRef": None}, "egress": None, "networkName": None}
     resource = network(spec)
     assert to_document(resource)["spec"] == {"addressing": {}}
     assert digest(resource) == digest(network())
 
 
-def test_a_document_says_what_was_set() -> None:
+def test_a_document_has_only_the_fields_that_are_set() -> None:
     spec: dict[str, object] = {
         "internal": False,
         "addressing": {"subnet": "fd00:1::/64", "reserved": ["fd00:1::53", "fd00:1::100/120"]},
@@ -167,7 +167,7 @@ def test_a_document_says_what_was_set() -> None:
     }
 
 
-def test_the_digest_sees_what_is_asked_for_and_nothing_else() -> None:
+def test_the_digest_covers_spec_labels_and_annotations_only() -> None:
     plain = network({"addressing": {"subnet": "fd00:1::/64"}, "internal": True})
     same = network({"internal": True, "driver": "bridge", "addressing": {"subnet": "FD00:0001::/64"}})
     assert digest(plain) == digest(same)
@@ -185,7 +185,7 @@ def test_resources_are_frozen() -> None:
         network().spec.suspend = True  # type: ignore[misc]
 
 
-def test_the_exception_reads_like_its_findings() -> None:
+def test_the_message_of_the_exception_lists_its_errors() -> None:
     error = FieldError(("spec", "ports", 0, "a.b"), "is wrong", "mend it")
     assert str(InvalidObject((error,))) == "spec.ports[0]['a.b']: is wrong; mend it"
     assert str(FieldError((), "is wrong", "")) == "is wrong"

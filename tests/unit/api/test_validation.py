@@ -1,4 +1,4 @@
-"""Wrong types in plain words."""
+"""Errors for values of the wrong type."""
 
 import pytest
 
@@ -38,13 +38,13 @@ from tests.unit.api.checks import network_errors, only
         ({"addressing": {"prefixLength": 127}}, "127 is too large", "write 126 or less"),
     ],
 )
-def test_a_wrong_type_says_what_to_write(spec: object, message: str | None, remedy: str | None) -> None:
+def test_the_remedy_for_a_wrong_type_says_what_to_write(spec: object, message: str | None, remedy: str | None) -> None:
     error = only(network_errors(spec))
     assert message in {None, error.message}
     assert remedy in {None, error.remedy}
 
 
-def test_a_missing_field_says_what_it_is_for() -> None:
+def test_the_remedy_for_a_missing_field_describes_it() -> None:
     error = only(network_errors({"egress": {"mode": "PrefixTranslation", "prefixFrom": {}}}))
     assert error.path == ("spec", "egress", "prefixFrom", "interface")
     assert error.remedy.startswith("write interface: the interface whose")

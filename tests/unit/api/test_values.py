@@ -53,12 +53,12 @@ def refused(kind: Any, value: object) -> FieldError:
         (Interface, "eth0.100", "eth0.100"),
     ],
 )
-def test_text_becomes_the_value_and_the_value_stays_itself(kind: Any, text: str, value: object) -> None:
+def test_text_is_parsed_and_a_parsed_value_is_kept(kind: Any, text: str, value: object) -> None:
     assert parse(kind)(text) == value
     assert parse(kind)(value) == value
 
 
-def test_an_address_alone_counts_as_its_full_length_prefix() -> None:
+def test_an_address_is_read_as_its_full_length_prefix() -> None:
     assert parse(AddressOrPrefix6)(IPv6Address("2001:db8::1")) == IPv6Network("2001:db8::1/128")
 
 
@@ -111,7 +111,7 @@ def test_an_address_alone_counts_as_its_full_length_prefix() -> None:
         (Duration, True, "not true", "put it in quotes"),
     ],
 )
-def test_what_can_not_be_meant_is_refused_with_a_remedy(kind: Any, value: object, message: str, remedy: str) -> None:
+def test_an_invalid_value_has_a_remedy(kind: Any, value: object, message: str, remedy: str) -> None:
     finding = refused(kind, value)
     assert message in finding.message
     assert finding.remedy
@@ -132,7 +132,7 @@ def test_zero_needs_no_unit() -> None:
 
 
 @given(st.integers(0, 10**12))
-def test_a_duration_is_written_as_it_reads(milliseconds: int) -> None:
+def test_a_formatted_duration_parses_to_the_same_value(milliseconds: int) -> None:
     assert round(parse_duration(format_duration(milliseconds / 1000)) * 1000) == milliseconds
 
 

@@ -10,7 +10,7 @@ from tests.unit.cli.harness import Daemon
 
 
 @pytest.fixture(autouse=True)
-def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith(("DOCKERV6_", "DOCKER_")) or name in {"NO_COLOR", "FORCE_COLOR"}:
             monkeypatch.delenv(name)
@@ -18,7 +18,7 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Daemon:
-    """A state directory, which the command line finds; no daemon holds its lock."""
+    """A state directory that the command line uses. No daemon holds its lock."""
     directory = tmp_path / "state"
     directory.mkdir()
     monkeypatch.setenv("DOCKERV6_STATE_DIR", str(directory))
@@ -27,7 +27,7 @@ def daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Daemon:
 
 @pytest.fixture
 def running(daemon: Daemon) -> Iterator[Daemon]:
-    """The same while somebody holds the lock."""
+    """The same while a daemon holds the lock."""
     with (daemon.directory / LOCK_FILE).open("w+") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         file.write("4711\n")

@@ -1,4 +1,4 @@
-"""A state directory as a daemon leaves it, a clock that a test moves, and the command line run on both."""
+"""A state directory as a daemon leaves it, a fake clock, and the command line run on both."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -40,11 +40,11 @@ def returning(monkeypatch: Patch, where: object, name: str, result: object) -> l
 class FakeTime:
     """Stands still. Each sleep moves it and runs the next action."""
 
-    def __init__(self, *happenings: Callable[[], None]) -> None:
-        """These happen, one with each sleep; when they are used up and ``interrupt`` is set, Ctrl-C does."""
+    def __init__(self, *actions: Callable[[], None]) -> None:
+        """Run one action with each sleep. After the last one, Ctrl-C is simulated if ``interrupt`` is set."""
         self.elapsed = 0.0
         self.interrupt = False
-        self._happenings = list(happenings)
+        self._actions = list(actions)
 
     def now(self) -> float:
         return NOW + self.elapsed
@@ -54,14 +54,14 @@ class FakeTime:
 
     def sleep(self, seconds: float) -> None:
         self.elapsed += seconds
-        if self._happenings:
-            self._happenings.pop(0)()
+        if self._actions:
+            self._actions.pop(0)()
         elif self.interrupt:
             raise KeyboardInterrupt
 
 
 class Daemon:
-    """Writes what a daemon would write."""
+    """Writes the state file like a daemon."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -71,7 +71,7 @@ class Daemon:
         return self.directory / STATE_FILE
 
     def accept(self, *objects: StoredObject) -> None:
-        """Put objects and their statuses, whatever was there."""
+        """Store objects and their statuses."""
 
         async def write(store: SqliteStore) -> None:
             for wanted in objects:
@@ -126,7 +126,7 @@ class Daemon:
 def stored(
     name: str = "blog", kind: str = NETWORK, *, status: Document | None = None, **fields: object
 ) -> StoredObject:
-    """A resource as accepted two hours ago."""
+    """A resource that was accepted two hours ago."""
     metadata: dict[str, object] = {"name": name}
     labels = fields.pop("labels", None)
     if labels:
@@ -147,7 +147,7 @@ def stored(
 
 
 def condition(type_: str, status: str, reason: str, message: str = "so it is", age: float = 300) -> dict[str, object]:
-    """One condition, which became so ``age`` seconds before `NOW`."""
+    """A condition with a transition ``age`` seconds before `NOW`."""
     return {
         "type": type_,
         "status": status,
@@ -164,7 +164,7 @@ def ready(status: str = "True", *, observed: int = 1, reason: str = "ReconcileSu
 
 
 def run(arguments: Sequence[str], time: FakeTime | None = None, **more: object) -> Result:
-    """Run the command line; exceptions that nobody expected fail the test."""
+    """Run the command line. An unexpected exception fails the test."""
     result = CliRunner().invoke(main, list(arguments), obj=time or FakeTime(), **more)  # type: ignore[arg-type]
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception

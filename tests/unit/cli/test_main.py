@@ -21,7 +21,7 @@ def test_every_verb_has_help_with_examples(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", VERBS)
-def test_every_verb_is_called_what_it_is_listed_as(name: str) -> None:
+def test_every_command_has_the_name_of_its_verb(name: str) -> None:
     with click.Context(main) as context:
         command = main.get_command(context, name)
     assert isinstance(command, ExampleCommand)
@@ -29,7 +29,7 @@ def test_every_verb_is_called_what_it_is_listed_as(name: str) -> None:
     assert command.short_help
 
 
-def test_the_version_is_told() -> None:
+def test_the_version_is_printed() -> None:
     assert run(["--version"]).stdout.startswith("dockerv6 ")
 
 
@@ -39,7 +39,7 @@ def test_an_unknown_verb_is_wrong_usage_with_a_suggestion() -> None:
     assert "unknown command 'descibe'; did you mean describe?" in result.stderr
 
 
-def test_no_verb_shows_the_help() -> None:
+def test_without_a_verb_the_help_is_printed() -> None:
     assert "Commands:" in run([]).output
 
 
@@ -67,7 +67,7 @@ def test_an_expected_error_is_one_line(monkeypatch: pytest.MonkeyPatch, error: E
     assert (result.exit_code, result.stdout, result.stderr) == (1, "", told)
 
 
-def test_who_is_not_root_is_told_to_become_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_permission_error_suggests_sudo_to_other_users_than_root(monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*_: object) -> None:
         raise PermissionError(13, "Permission denied", "/x")
 
@@ -76,7 +76,7 @@ def test_who_is_not_root_is_told_to_become_it(monkeypatch: pytest.MonkeyPatch) -
     assert run(["get", "v6net"]).stderr == "Error: /x: Permission denied; you are not root: try again with sudo\n"
 
 
-def test_a_bug_is_not_dressed_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unexpected_error_is_not_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*_: object) -> None:
         raise KeyError("bug")
 
@@ -92,7 +92,7 @@ def test_ctrl_c_ends_with_130(daemon: Daemon) -> None:
     assert run(["get", "v6net", "-w"], time).exit_code == 130
 
 
-def test_a_reader_that_goes_away_is_no_error(daemon: Daemon) -> None:
+def test_a_closed_pipe_is_no_error(daemon: Daemon) -> None:
     daemon.accept(*(stored(f"n{number}") for number in range(2000)))
     with subprocess.Popen(
         [sys.executable, "-c", "from dockerv6.cli.main import main; main()", "get", "v6net", "-o", "wide"],
@@ -113,7 +113,7 @@ HEAVY = {"asyncio", "docker", "pydantic", "pyroute2", "prometheus_client", "watc
 @pytest.mark.parametrize(
     "arguments", ["get v6net", "get all -o wide", "get v6net -o json", "events", "wait v6net/blog", "describe v6net"]
 )
-def test_what_only_reads_the_state_imports_nothing_heavy(daemon: Daemon, arguments: str) -> None:
+def test_commands_that_read_the_state_import_nothing_heavy(daemon: Daemon, arguments: str) -> None:
     daemon.accept(stored(spec={}))
     program = (
         "import sys\nfrom dockerv6.cli.main import main\n"
@@ -125,7 +125,7 @@ def test_what_only_reads_the_state_imports_nothing_heavy(daemon: Daemon, argumen
     assert set(done.stderr.splitlines()[-1].split()) & HEAVY <= allowed
 
 
-def test_colour_is_for_terminals_only(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_colour_is_used_on_terminals_only(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
     daemon.accept(stored(status={"conditions": [{"type": "Ready", "status": "False"}]}))
     coloured = run(["get", "v6net"], color=True).stdout
     assert "\x1b[31mFalse\x1b[0m" in coloured

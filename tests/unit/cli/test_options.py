@@ -75,6 +75,6 @@ def test_every_option_has_a_variable() -> None:
     assert given(env={**env, "DOCKERV6_DOCKER_HOST": "unix:///x"}).docker_host == "unix:///x"
 
 
-def test_a_bad_duration_says_how_to_write_one() -> None:
+def test_the_error_for_a_duration_has_examples() -> None:
     with pytest.raises(click.BadParameter, match="such as 90s, 10m or 1h30m"):
         DURATION("soon")

@@ -12,7 +12,7 @@ def asked(*words: str) -> list[tuple[str, str | None]]:
     return [(ref.info.kind, ref.name) for ref in parse_references(words)]
 
 
-def test_a_kind_alone_means_all_of_it() -> None:
+def test_a_kind_alone_selects_all_of_the_kind() -> None:
     assert asked("v6net") == [("IPv6Network", None)]
 
 
@@ -24,7 +24,7 @@ def test_kinds_may_be_mixed_with_slashes_and_carry_their_group() -> None:
     assert asked("ipv6network.dockerv6.io/a", "v6pool/b") == [("IPv6Network", "a"), ("IPv6Pool", "b")]
 
 
-def test_all_means_every_kind() -> None:
+def test_all_selects_every_kind() -> None:
     assert asked("ALL") == [("IPv6Network", None), ("IPv6Pool", None), ("IPv6Policy", None)]
 
 
@@ -34,12 +34,12 @@ def test_other_mixtures_are_wrong_usage(words: tuple[str, ...]) -> None:
         parse_references(words)
 
 
-def test_an_unknown_kind_is_told_with_a_suggestion() -> None:
+def test_an_unknown_kind_has_a_suggestion() -> None:
     with pytest.raises(click.BadParameter, match="no kind 'ipv6netwroks'; did you mean ipv6networks"):
         parse_references(["ipv6netwroks"])
 
 
-def test_names_in_print_carry_their_kind() -> None:
+def test_printed_names_include_the_kind() -> None:
     assert short_name("IPv6Pool", "p") == "ipv6pool/p"
     assert full_name("IPv6Pool", "p") == "ipv6pool.dockerv6.io/p"
     assert short_name("Host", "garbage") == "host/garbage"
@@ -67,12 +67,12 @@ LABELS = {"app": "blog", "tier": "web", "example.com/team": "x"}
         ("app=", {"app": ""}, True),
     ],
 )
-def test_selectors_are_kubectls(text: str, labels: Mapping[str, str], matches: bool) -> None:  # noqa: FBT001
+def test_selectors_have_the_syntax_of_kubectl(text: str, labels: Mapping[str, str], matches: bool) -> None:  # noqa: FBT001
     assert parse_selector(text)(labels) is matches
 
 
 @pytest.mark.parametrize("text", ["a=b=c", "=x", "a in b", "a b", "in (x)"])
-def test_what_is_no_selector_is_wrong_usage(text: str) -> None:
+def test_an_invalid_selector_is_wrong_usage(text: str) -> None:
     with pytest.raises(click.BadParameter, match="not a label selector"):
         parse_selector(text)
 

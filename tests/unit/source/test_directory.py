@@ -42,7 +42,7 @@ def test_resource_files(name: str) -> None:
         *("README.md", "a.yaml.dpkg-new", "a.yaml.orig", "a.yaml,v", "yaml", ""),
     ],
 )
-def test_what_editors_and_packagers_leave_is_ignored(name: str) -> None:
+def test_temporary_files_of_editors_and_packagers_are_ignored(name: str) -> None:
     assert not is_resource_file(name)
 
 
@@ -92,7 +92,7 @@ def test_config_map_layout(root: Path) -> None:
     assert listing.directories == {str(root), str(root / "..2026_11_23")}
 
 
-def test_git_sync_layout_seen_from_its_link(root: Path) -> None:
+def test_git_sync_layout_with_the_link_as_root(root: Path) -> None:
     tree = root / ".worktrees" / "abc"
     (tree / "sub").mkdir(parents=True)
     (tree / "sub" / "x.yaml").touch()
@@ -104,7 +104,7 @@ def test_git_sync_layout_seen_from_its_link(root: Path) -> None:
     assert listing.identity == f"{status.st_dev}:{status.st_ino}"
 
 
-def test_git_sync_layout_seen_from_above(root: Path) -> None:
+def test_git_sync_layout_with_the_parent_directory_as_root(root: Path) -> None:
     (root / "rev-abc").mkdir()
     (root / "rev-abc" / "x.yaml").touch()
     (root / "current").symlink_to("rev-abc")
@@ -118,7 +118,7 @@ def test_one_inode_under_two_names_is_one_file(root: Path) -> None:
     assert found(root, list_root(str(root), None)) == ["a.yaml"]
 
 
-def test_loops_end(root: Path) -> None:
+def test_link_loops_are_ignored(root: Path) -> None:
     (root / "a").mkdir()
     (root / "a" / "up").symlink_to("..")
     (root / "a" / "self").symlink_to(".")
@@ -130,14 +130,14 @@ def test_loops_end(root: Path) -> None:
     assert [os.path.basename(path) for path in listing.refused] == ["loop.yaml"]  # noqa: PTH119
 
 
-def test_dangling_link_is_refused_rather_than_overlooked(root: Path) -> None:
+def test_broken_link_is_refused(root: Path) -> None:
     (root / "x.yaml").symlink_to("nowhere")
     (root / "dir").symlink_to("nowhere")
     listing = list_root(str(root), None)
     assert list(listing.refused) == [str(root / "x.yaml")]
 
 
-def test_link_out_of_the_root_is_followed_when_the_way_is_trusted(root: Path, tmp_path: Path) -> None:
+def test_link_out_of_the_root_is_followed_when_all_directories_are_trusted(root: Path, tmp_path: Path) -> None:
     outside = tmp_path.resolve() / "outside"
     outside.mkdir(mode=0o755)
     (outside / "y.yaml").touch(mode=0o644)
@@ -161,7 +161,7 @@ def test_link_to_a_file_in_an_untrusted_directory_is_refused(root: Path, tmp_pat
     assert str(outside) in listing.refused[str(root / "y.yaml")].message
 
 
-def test_untrusted_file_is_refused_and_only_that(root: Path) -> None:
+def test_only_the_untrusted_file_is_refused(root: Path) -> None:
     (root / "good.yaml").touch(mode=0o644)
     (root / "bad.yaml").touch()
     (root / "bad.yaml").chmod(0o666)
@@ -195,7 +195,7 @@ def test_another_users_file_is_refused(root: Path) -> None:
     assert list_root(str(root), FileOwnership(frozenset({os.geteuid() + 1}))).problems
 
 
-def test_directories_too_deep_are_reported(root: Path) -> None:
+def test_too_deep_directories_are_reported(root: Path) -> None:
     deep = root.joinpath(*["d"] * 40)
     deep.mkdir(parents=True)
     (deep / "x.yaml").touch()

@@ -34,7 +34,7 @@ def test_every_document_has_its_position() -> None:
     assert [str(item.position) for item in contents.resources] == ["f.yaml:3:1", "f.yaml:8:1"]
 
 
-def test_unknown_field_is_shown_at_its_key_with_a_guess() -> None:
+def test_unknown_field_has_the_position_of_its_key_and_a_suggestion() -> None:
     contents = load_text("f.yaml", NETWORK.format("blog") + "spec:\n  adressing: {}\n")
     assert str(only(contents)) == (
         "f.yaml:6:3: error: spec.adressing: unknown field 'adressing'; did you mean addressing?"
@@ -43,14 +43,14 @@ def test_unknown_field_is_shown_at_its_key_with_a_guess() -> None:
     assert not contents.broken
 
 
-def test_bad_value_is_shown_at_the_value() -> None:
+def test_invalid_value_has_the_position_of_the_value() -> None:
     contents = load_text("f.yaml", NETWORK.format("blog") + "spec:\n  addressing:\n    subnet: banana\n")
     assert only(contents).position == Position("f.yaml", 7, 13)
     assert only(contents).field == "spec.addressing.subnet"
     assert only(contents).remedy
 
 
-def test_missing_thing_is_shown_at_its_parent() -> None:
+def test_missing_field_has_the_position_of_its_parent() -> None:
     contents = load("""\
         apiVersion: dockerv6.io/v1alpha1
         kind: IPv6Network
@@ -61,12 +61,12 @@ def test_missing_thing_is_shown_at_its_parent() -> None:
     assert contents.broken
 
 
-def test_no_becomes_no_boolean() -> None:
+def test_no_is_not_a_boolean() -> None:
     contents = load_text("f.yaml", NETWORK.format("blog") + "spec: {suspend: no}\n")
     assert only(contents).field == "spec.suspend"
 
 
-def test_what_a_server_wrote_is_a_warning_at_its_key() -> None:
+def test_fields_that_a_server_writes_are_warnings_at_their_key() -> None:
     contents = load_text("f.yaml", NETWORK.format("blog") + "  uid: x\nstatus:\n  subnet: fd00::/64\n")
     assert names(contents) == ["blog"]
     assert [(found.severity, found.position.line, found.position.column) for found in contents.diagnostics] == [
@@ -75,7 +75,7 @@ def test_what_a_server_wrote_is_a_warning_at_its_key() -> None:
     ]
 
 
-def test_duplicate_key_spoils_only_its_own_document() -> None:
+def test_duplicate_key_invalidates_only_its_own_document() -> None:
     contents = load_text("f.yaml", NETWORK.format("a") + "spec: {}\nspec: {}\n---\n" + NETWORK.format("b"))
     assert names(contents) == ["b"]
     assert [(item.kind, item.name) for item in contents.invalid] == [("IPv6Network", "a")]
@@ -83,7 +83,7 @@ def test_duplicate_key_spoils_only_its_own_document() -> None:
     assert not contents.broken
 
 
-def test_text_that_is_not_yaml_to_its_end_gives_nothing() -> None:
+def test_text_that_is_not_yaml_to_its_end_has_no_resources() -> None:
     contents = load_text("f.yaml", NETWORK.format("a") + "---\na: [")
     assert contents.resources == ()
     assert contents.invalid == ()
@@ -92,13 +92,13 @@ def test_text_that_is_not_yaml_to_its_end_gives_nothing() -> None:
 
 
 @pytest.mark.parametrize("text", ["just text", "- a\n- b", "1", "kind: IPv6Netwrok", "a: &x {b: *x}"])
-def test_what_has_no_name_leaves_the_file_broken(text: str) -> None:
+def test_document_without_a_name_makes_the_file_broken(text: str) -> None:
     contents = load_text("f.yaml", text)
     assert contents.broken
     assert contents.diagnostics
 
 
-def test_mistyped_group_and_kind_are_errors_with_a_guess() -> None:
+def test_misspelled_group_and_kind_are_errors_with_a_suggestion() -> None:
     contents = load_text("f.yaml", "apiVersion: docker6.io/v1alpha1\nkind: IPv6Netwrok\nmetadata: {name: x}\n")
     assert [found.severity for found in contents.diagnostics] == [Severity.ERROR, Severity.ERROR]
     assert [found.position for found in contents.diagnostics] == [Position("f.yaml", 1, 13), Position("f.yaml", 2, 7)]
@@ -166,7 +166,7 @@ def test_lists_of_the_own_group(kind: str) -> None:
     assert names(load_text("f.json", text)) == ["a"]
 
 
-def test_flaw_outside_of_a_lists_items() -> None:
+def test_problem_outside_of_the_items_of_a_list() -> None:
     contents = load_text("f.yaml", f"apiVersion: v1\nkind: List\nx: 1\nx: 1\nitems: [{{{_flow('a')}}}]\n")
     assert names(contents) == ["a"]
     assert contents.broken
@@ -188,13 +188,13 @@ def test_json_with_tabs_and_surrogates() -> None:
     assert dict(contents.resources[0].resource.metadata.annotations) == {"note": "😀"}
 
 
-def test_a_file_of_no_bytes_is_a_failed_write() -> None:
+def test_an_empty_file_is_broken() -> None:
     contents = load_text("f.yaml", b"")
     assert contents.broken
     assert only(contents).severity is Severity.WARNING
 
 
-def test_a_file_of_comments_is_an_empty_file() -> None:
+def test_a_file_of_comments_has_no_resources() -> None:
     assert load_text("f.yaml", b"# nothing yet\n---\n") == FileContents()
 
 
@@ -206,7 +206,7 @@ def files(**texts: str) -> dict[str, FileContents]:
     return {name: load_text(name, text) for name, text in texts.items()}
 
 
-def test_first_of_two_stays_and_the_second_says_where_it_is() -> None:
+def test_of_two_resources_with_one_name_the_first_counts() -> None:
     snapshot = assemble([], files(a=network("x"), b=network("y") + "---\n" + network("x")), problems={})
     assert [(item.resource.metadata.name, str(item.position)) for item in snapshot.resources] == [
         ("x", "a:1:1"),
@@ -218,18 +218,18 @@ def test_first_of_two_stays_and_the_second_says_where_it_is() -> None:
     assert snapshot.diagnostics == invalid.diagnostics
 
 
-def test_one_name_may_be_used_once_for_each_kind() -> None:
+def test_names_are_unique_within_a_kind() -> None:
     pool = "apiVersion: dockerv6.io/v1alpha1\nkind: IPv6Pool\nmetadata: {name: x}\nspec: {generate: ULA}\n"
     assert len(assemble([], files(a=network("x"), b=pool), problems={}).resources) == 2
 
 
-def test_an_invalid_resource_holds_its_name() -> None:
+def test_an_invalid_resource_occupies_its_name() -> None:
     snapshot = assemble([], files(a=network("x", "{foo: 1}"), b=network("x")), problems={})
     assert snapshot.resources == ()
     assert [str(item.position) for item in snapshot.invalid] == ["a:1:1", "b:1:1"]
 
 
-def test_nameless_ones_do_not_clash() -> None:
+def test_documents_without_a_name_are_no_duplicates() -> None:
     text = "kind: Nonsense\n---\nkind: Nonsense\n"
     snapshot = assemble([], files(a=text), problems={})
     assert all("already" not in found.message for found in snapshot.diagnostics)
@@ -246,7 +246,7 @@ def test_diagnostics_are_in_order_of_position() -> None:
     assert str(snapshot.diagnostics[-1]) == "c:1:1: error: is missing"
 
 
-def test_complete_only_when_everything_could_be_read() -> None:
+def test_snapshot_is_complete_when_everything_was_read() -> None:
     good, bad = SourceRoot("r", listed=True), SourceRoot("r", listed=False)
     assert assemble([good], files(a=network("x")), problems={}).complete
     assert not assemble([good, bad], {}, problems={}).complete

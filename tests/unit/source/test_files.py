@@ -25,40 +25,40 @@ def status(mode: int, uid: int = 0) -> os.stat_result:
 
 
 @pytest.mark.parametrize("mode", [S_IFREG | 0o644, S_IFREG | 0o600, S_IFDIR | 0o755, S_IFLNK | 0o777])
-def test_what_only_its_owner_can_write_is_trusted(mode: int) -> None:
+def test_file_that_only_its_owner_can_write_is_accepted(mode: int) -> None:
     assert ROOT_ONLY.violation("/p", status(mode)) is None
 
 
 @pytest.mark.parametrize("mode", [S_IFREG | 0o664, S_IFREG | 0o646, S_IFDIR | 0o775, S_IFREG | 0o1666])
-def test_what_others_can_write_is_not(mode: int) -> None:
+def test_file_that_others_can_write_is_refused(mode: int) -> None:
     violation = ROOT_ONLY.violation("/p", status(mode))
     assert violation is not None
     assert violation.remedy == "run chmod go-w /p"
 
 
-def test_another_users_file_is_not_trusted() -> None:
+def test_file_of_another_user_is_refused() -> None:
     violation = ROOT_ONLY.violation("/p", status(S_IFREG | 0o600, uid=1000))
     assert violation is not None
     assert "1000" in str(violation)
     assert FileOwnership(frozenset({1000})).violation("/p", status(S_IFREG | 0o600, uid=1000)) is None
 
 
-def test_another_users_link_is_not_trusted() -> None:
+def test_link_of_another_user_is_refused() -> None:
     assert ROOT_ONLY.violation("/p", status(S_IFLNK | 0o777, uid=1000)) is not None
 
 
-def test_sticky_directory_is_trusted_only_when_it_is_roots() -> None:
+def test_sticky_directory_is_accepted_only_from_root() -> None:
     assert ROOT_ONLY.violation("/p", status(S_IFDIR | 0o1777)) is None
     assert FileOwnership(frozenset({0, 5})).violation("/p", status(S_IFDIR | 0o1777, uid=5)) is not None
 
 
-def test_root_and_this_user_are_trusted_by_default(tmp_path: Path) -> None:
+def test_files_of_root_and_this_user_are_accepted_by_default(tmp_path: Path) -> None:
     tmp_path.chmod(0o700)
     assert FileOwnership.of_this_process().violation(str(tmp_path), tmp_path.stat()) is None
     assert 0 in FileOwnership.of_this_process().uids
 
 
-def test_resolving_names_every_link_and_where_it_lies(tmp_path: Path) -> None:
+def test_resolving_lists_links_and_their_directories(tmp_path: Path) -> None:
     real = tmp_path.resolve()
     (real / "store" / "v1").mkdir(parents=True)
     (real / "a").mkdir()
@@ -79,7 +79,7 @@ def test_parent_of_a_link_is_the_parent_of_its_target(tmp_path: Path) -> None:
     assert resolve_path(f"{real}/link/..").target == str(real / "x")
 
 
-def test_loop_and_dead_end(tmp_path: Path) -> None:
+def test_loop_and_missing_target(tmp_path: Path) -> None:
     (tmp_path / "a").symlink_to("b")
     (tmp_path / "b").symlink_to("a")
     (tmp_path / "dead").symlink_to("nowhere")
@@ -109,20 +109,20 @@ def test_nearest_existing(tmp_path: Path) -> None:
     assert nearest_existing(str(tmp_path / "file")) == str(tmp_path)
 
 
-def test_reads_what_was_listed(tmp_path: Path) -> None:
+def test_reads_the_listed_file(tmp_path: Path) -> None:
     file = tmp_path / "x.yaml"
     file.write_bytes(b"abc" * 200_000)
     assert read_file(str(file), Signature.of(file.stat())) == file.read_bytes()
 
 
-def test_never_reads_much_more_than_is_allowed(tmp_path: Path) -> None:
+def test_reads_at_most_one_byte_more_than_the_limit(tmp_path: Path) -> None:
     file = tmp_path / "x.yaml"
     with file.open("wb") as stream:
         stream.truncate(10 * MAX_BYTES)
     assert len(read_file(str(file), Signature.of(file.stat()))) == MAX_BYTES + 1
 
 
-def test_another_file_in_its_place_is_noticed(tmp_path: Path) -> None:
+def test_replaced_file_is_noticed(tmp_path: Path) -> None:
     file = tmp_path / "x.yaml"
     file.write_text("a")
     listed = Signature.of(file.stat())
@@ -158,7 +158,7 @@ def test_change_while_reading_is_noticed(tmp_path: Path, monkeypatch: pytest.Mon
         read_file(str(file), listed)
 
 
-def test_pipe_in_its_place_does_not_block(tmp_path: Path) -> None:
+def test_pipe_in_place_of_the_file_does_not_block(tmp_path: Path) -> None:
     file = tmp_path / "x.yaml"
     file.touch()
     listed = Signature.of(file.stat())

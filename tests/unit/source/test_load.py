@@ -22,7 +22,7 @@ def network(name: str, spec: str = "{}") -> str:
 
 
 def write(file: Path, text: str, at: float = NOW - 60) -> None:
-    """Write in place, as an editor did at a time."""
+    """Write a file in place, with a modification time."""
     file.write_text(text)
     os.utime(file, (at, at))
 
@@ -50,7 +50,7 @@ def loader(root: Path, clock: FakeClock) -> Loader:
 
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The paths of the files that were really read."""
+    """The paths of the files that were read."""
     paths: list[str] = []
 
     def recording(path: str, listed: Signature) -> bytes:
@@ -68,7 +68,7 @@ def test_empty_directory_is_complete(loader: Loader, root: Path) -> None:
     assert snapshot.roots[0].identity
 
 
-def test_everything_below_a_root(loader: Loader, root: Path) -> None:
+def test_files_in_subdirectories_are_read(loader: Loader, root: Path) -> None:
     write(root / "b.yaml", network("b") + "---\n" + network("c"))
     (root / "sub").mkdir()
     write(
@@ -100,7 +100,7 @@ def test_change_that_keeps_size_and_modification_time_is_seen(loader: Loader, ro
     assert names(loader.load()) == ["b"]
 
 
-def test_broken_file_is_not_a_deleted_one(loader: Loader, root: Path) -> None:
+def test_broken_file_is_not_a_deleted_file(loader: Loader, root: Path) -> None:
     write(root / "x.yaml", "kind: [")
     write(root / "y.yaml", network("y"))
     snapshot = loader.load()
@@ -110,7 +110,7 @@ def test_broken_file_is_not_a_deleted_one(loader: Loader, root: Path) -> None:
     assert names(snapshot) == ["y"]
 
 
-def test_missing_root_is_not_an_empty_one(loader: Loader, root: Path) -> None:
+def test_missing_root_is_not_an_empty_root(loader: Loader, root: Path) -> None:
     root.rmdir()
     snapshot = loader.load()
     assert not snapshot.roots[0].listed
@@ -118,7 +118,7 @@ def test_missing_root_is_not_an_empty_one(loader: Loader, root: Path) -> None:
     assert str(snapshot.diagnostics[0].position) == f"{root}:1:1"
 
 
-def test_directory_that_was_replaced_by_an_empty_one_has_another_identity(loader: Loader, root: Path) -> None:
+def test_replaced_directory_has_another_identity(loader: Loader, root: Path) -> None:
     write(root / "x.yaml", network("x"))
     before = loader.load().roots[0].identity
     root.rename(root.with_name("unmounted"))
@@ -139,7 +139,7 @@ def test_root_that_comes_back_is_read(loader: Loader, root: Path) -> None:
     assert names(loader.load()) == ["x"]
 
 
-def test_new_file_counts_when_it_is_at_rest(loader: Loader, root: Path, clock: FakeClock) -> None:
+def test_new_file_is_read_when_it_is_complete(loader: Loader, root: Path, clock: FakeClock) -> None:
     write(root / "x.yaml", network("x"), at=NOW - 0.05)
     snapshot = loader.load()
     assert names(snapshot) == []
@@ -155,7 +155,7 @@ def test_new_file_counts_when_it_is_at_rest(loader: Loader, root: Path, clock: F
     assert snapshot.retry_after is None
 
 
-def test_file_that_is_being_rewritten_stands_as_it_was(loader: Loader, root: Path, clock: FakeClock) -> None:
+def test_file_that_is_being_rewritten_keeps_its_previous_content(loader: Loader, root: Path, clock: FakeClock) -> None:
     write(root / "x.yaml", network("x") + "---\n" + network("y"))
     loader.load()
     for half in ("", network("x"), "kind: ["):
@@ -167,7 +167,7 @@ def test_file_that_is_being_rewritten_stands_as_it_was(loader: Loader, root: Pat
     assert names(loader.load()) == ["z"]
 
 
-def test_file_that_never_rests_is_read_in_the_end(loader: Loader, root: Path, clock: FakeClock) -> None:
+def test_file_that_keeps_changing_is_read_after_a_while(loader: Loader, root: Path, clock: FakeClock) -> None:
     for tenth in range(60):
         write(root / "x.yaml", network(f"n{tenth}"), at=clock.now())
         snapshot = loader.load()
@@ -237,7 +237,7 @@ def test_git_sync_swap(root: Path, clock: FakeClock) -> None:
 
 
 def disturb(monkeypatch: pytest.MonkeyPatch, disturbance: Callable[[], None], times: int) -> None:
-    """Do something right before a file is read, as often as told."""
+    """Call a function right before a file is read, a number of times."""
     left = [times]
 
     def disturbed(path: str, listed: Signature) -> bytes:
@@ -272,7 +272,7 @@ def test_resource_that_moves_while_it_is_read_is_never_missed(
     assert snapshot.complete
 
 
-def test_directory_that_changes_all_the_time_is_not_trusted(
+def test_directory_that_keeps_changing_is_incomplete(
     loader: Loader, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     numbers = itertools.count()
@@ -299,7 +299,7 @@ def test_file_that_cannot_be_read_is_broken(loader: Loader, root: Path, monkeypa
     assert "Input/output error" in snapshot.diagnostics[0].message
 
 
-def test_refused_file_is_broken_with_a_remedy_and_read_once_mended(loader: Loader, root: Path) -> None:
+def test_refused_file_is_broken_and_is_read_after_the_remedy(loader: Loader, root: Path) -> None:
     write(root / "x.yaml", network("x"))
     (root / "x.yaml").chmod(0o666)
     snapshot = loader.load()
@@ -335,7 +335,7 @@ def test_thousands_of_files(loader: Loader, root: Path, reads: list[str]) -> Non
     assert len(reads) == 3000
 
 
-def test_paths_given_by_hand(root: Path) -> None:
+def test_paths_of_validate(root: Path) -> None:
     write(root / "x.conf", network("x"), at=2e9)
     (root / "dir").mkdir(mode=0o777)
     write(root / "dir" / "y.yaml", network("y"))
@@ -350,7 +350,7 @@ def test_paths_given_by_hand(root: Path) -> None:
     assert snapshot.complete
 
 
-def test_named_pipe_given_by_hand() -> None:
+def test_named_pipe_of_validate() -> None:
     reading, writing = os.pipe()
     os.write(writing, network("x").encode())
     os.close(writing)
@@ -360,7 +360,7 @@ def test_named_pipe_given_by_hand() -> None:
         os.close(reading)
 
 
-def test_path_given_by_hand_that_does_not_exist(root: Path) -> None:
+def test_missing_path_of_validate(root: Path) -> None:
     snapshot = load_paths([str(root / "nowhere")], io.BytesIO())
     assert "does not exist" in snapshot.diagnostics[0].message
 
@@ -369,28 +369,28 @@ def at(modified: float, size: int = 1) -> Signature:
     return Signature(1, 1, size, round(modified * 1e9), 0)
 
 
-def test_old_file_is_at_rest() -> None:
+def test_old_file_is_complete() -> None:
     assert Quiescence(0.2, 5).wait("f", at(100), now=100.2, monotonic=0) == 0
 
 
-def test_young_file_is_not_for_the_rest_of_the_time() -> None:
+def test_new_file_is_complete_after_the_settle_time() -> None:
     assert Quiescence(0.2, 5).wait("f", at(100), now=100.05, monotonic=0) == pytest.approx(0.15)
 
 
-def test_file_from_the_future_is_at_rest_when_it_was_seen_unchanged() -> None:
+def test_file_from_the_future_is_complete_when_it_was_seen_unchanged() -> None:
     settling = Quiescence(0.2, 5)
     assert settling.wait("f", at(10_000), now=100, monotonic=0) == pytest.approx(0.2)
     assert settling.wait("f", at(10_000), now=100.1, monotonic=0.1) == pytest.approx(0.1)
     assert settling.wait("f", at(10_000), now=100.3, monotonic=0.3) == 0
 
 
-def test_every_change_begins_the_wait_anew() -> None:
+def test_every_change_restarts_the_wait() -> None:
     settling = Quiescence(0.2, 5)
     assert settling.wait("f", at(10_000), now=100, monotonic=0) > 0
     assert settling.wait("f", at(10_000, size=2), now=100.3, monotonic=0.3) == pytest.approx(0.2)
 
 
-def test_patience_counts_from_the_first_unrest() -> None:
+def test_patience_counts_from_the_first_change() -> None:
     settling = Quiescence(0.2, 5)
     for tenth in range(51):
         assert not settling.out_of_patience("f", tenth / 10 - 0.05)
@@ -398,7 +398,7 @@ def test_patience_counts_from_the_first_unrest() -> None:
     assert settling.out_of_patience("f", 5.0)
 
 
-def test_rest_restores_patience() -> None:
+def test_a_complete_file_resets_patience() -> None:
     settling = Quiescence(0.2, 5)
     settling.wait("f", at(100), now=100, monotonic=0)
     settling.wait("f", at(100), now=104, monotonic=4)
@@ -406,12 +406,12 @@ def test_rest_restores_patience() -> None:
     assert not settling.out_of_patience("f", 6)
 
 
-def test_zero_means_always_at_rest() -> None:
+def test_zero_settle_time_means_always_complete() -> None:
     assert Quiescence(0, 5).wait("f", at(100), now=100, monotonic=0) == 0
     assert Quiescence(0, 5).wait("f", at(200), now=100, monotonic=0) == 0
 
 
-def test_what_is_gone_is_forgotten() -> None:
+def test_deleted_files_are_forgotten() -> None:
     settling = Quiescence(0.2, 5)
     settling.wait("f", at(100), now=100, monotonic=0)
     settling.forget_all_but(set())

@@ -16,7 +16,7 @@ from dockerv6.source.files import Signature
 from dockerv6.source.watch import Trigger, _interval, watch
 
 HOUR = 3600.0
-"""A poll that never comes: what triggers then was notified."""
+"""A poll interval that never elapses: every trigger is a notification."""
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def root(tmp_path: Path) -> Path:
 
 @asynccontextmanager
 async def watching(*roots: Path, poll: float = HOUR) -> AsyncIterator[Callable[[], "asyncio.Future[Trigger]"]]:
-    """A watch that has given its first trigger; gives a function that waits for the next one."""
+    """A watch after its first trigger. Yields a function that waits for the next one."""
     async with aclosing(watch([str(root) for root in roots], clock=SystemClock(), poll=poll, step=0.01)) as triggers:
         assert await asyncio.wait_for(anext(triggers), 30) is Trigger.STARTED
         yield lambda: asyncio.ensure_future(asyncio.wait_for(anext(triggers), 30))
@@ -71,7 +71,7 @@ async def test_changes_while_the_receiver_is_busy_are_not_lost(root: Path) -> No
         await following()
 
 
-async def test_what_editors_do_on_the_side_does_not_trigger(root: Path) -> None:
+async def test_temporary_files_do_not_trigger(root: Path) -> None:
     async with watching(root) as following:
         pending = following()
         (root / ".x.yaml.swp").write_text("swap")
@@ -93,7 +93,7 @@ async def test_root_that_does_not_exist_yet(root: Path) -> None:
         await following()
 
 
-async def test_root_that_is_deleted_and_made_again(root: Path) -> None:
+async def test_root_that_is_deleted_and_created_again(root: Path) -> None:
     (root / "x.yaml").write_text("x")
     async with watching(root) as following:
         shutil.rmtree(root)
@@ -159,7 +159,7 @@ async def test_polls_when_inotify_is_exhausted(
     assert "max_user_watches" in record.getMessage()
 
 
-async def test_poll_is_the_net_beneath(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_poll_catches_lost_notifications(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def deaf(*_: object, stop_event: asyncio.Event, **__: object) -> AsyncIterator[object]:
         await stop_event.wait()
         for nothing in list[object]():
@@ -208,7 +208,7 @@ async def test_no_descriptor_is_left_behind(root: Path) -> None:
 
 
 def wait_for_descriptors(limit: int) -> None:
-    """The watcher's own threads close theirs when they have ended, which nothing tells."""
+    """The watcher's threads close their descriptors when they end, which can't be awaited."""
     deadline = time.monotonic() + 30
     while open_descriptors() > limit:
         assert time.monotonic() < deadline

@@ -68,26 +68,26 @@ def test_duplicate_keys_in_a_list_have_the_index_in_their_path() -> None:
 
 
 @pytest.mark.parametrize("key", ["1", "true", "null", "~", "1.5", "0x1"])
-def test_keys_that_are_no_strings(key: str) -> None:
+def test_keys_that_are_not_strings(key: str) -> None:
     found = problem(f"a:\n  {key}: x\n")
     assert (*place(found), found.path) == (2, 3, ("a", key))
     assert "quotes" in found.remedy
 
 
-def test_words_that_yaml_1_1_took_for_booleans_are_fine_keys() -> None:
+def test_booleans_of_yaml_1_1_are_valid_keys() -> None:
     assert value("on: 1\nyes: 2\nn: 3") == {"on": 1, "yes": 2, "n": 3}
 
 
-def test_templates_are_no_keys() -> None:
+def test_templates_are_not_keys() -> None:
     assert "quotes" in problem("a: {{ name }}").remedy
 
 
-def test_several_flaws_each_have_their_own_path() -> None:
+def test_each_problem_has_its_own_path() -> None:
     found = only("a:\n  b: !x 1\n  c: [{1: 2}, *nowhere]\nd: 1\nd: 2\n").problems
     assert {each.path for each in found} == {("a", "b"), ("a", "c", 0, "1"), ("a", "c", 1), ("d",)}
 
 
-def test_flaw_in_a_container_tag() -> None:
+def test_problem_with_the_tag_of_a_container() -> None:
     found = problem("a:\n  b: !!set {x, y}\n")
     assert (found.path, *place(found)) == (("a", "b"), 2, 6)
 
@@ -97,11 +97,11 @@ def test_tags_outside_the_core_schema(tag: str) -> None:
     assert "not allowed" in problem(f"a: {tag} x").message
 
 
-def test_value_that_belies_its_tag() -> None:
+def test_value_that_does_not_match_its_tag() -> None:
     assert "type int" in problem("a: !!int x").message
 
 
-def test_aliases_share_what_they_stand_for() -> None:
+def test_aliases_share_the_value_of_their_anchor() -> None:
     assert value("a: &x [1]\nb: *x\n? &k key\n: 1\n? *k\n: 2\n".replace("? *k\n: 2\n", "")) == {
         "a": [1], "b": [1], "key": 1,
     }  # fmt: skip
@@ -126,7 +126,7 @@ def test_merge_keys() -> None:
     assert result["many"] == {"a": 1, "b": 2, "c": 4, "d": 5}
 
 
-def test_merged_values_are_shown_where_they_are_written() -> None:
+def test_merged_values_have_the_position_in_their_source() -> None:
     document = only("x: &x\n  a: 1\none:\n  <<: *x\n")
     assert at(document, ("one", "a")) == (2, 6)
 
@@ -152,7 +152,7 @@ def test_alias_bomb() -> None:
     assert found.position.line > 1
 
 
-def test_aliases_below_the_bound_are_fine() -> None:
+def test_aliases_below_the_bound_are_valid() -> None:
     assert value(f"a: &a x\nb: [{', '.join(['*a'] * (MAX_REPEATED_NODES // 2))}]")
 
 
@@ -173,18 +173,18 @@ def test_depth_is_bounded_through_aliases_of_aliases() -> None:
     assert fatal("\n".join(lines)).position.line == 3
 
 
-def test_number_of_flaws_is_bounded() -> None:
+def test_number_of_problems_is_bounded() -> None:
     assert "the rest of the file is not read" in fatal("\n".join(f"{i}: x" for i in range(MAX_PROBLEMS + 1))).message
 
 
 @pytest.mark.parametrize("unit", ["[", "{", "- ", "? ", "[a,", "{a: {", "&a [", "!!map {"])
-def test_endless_nesting_ends_early(unit: str) -> None:
+def test_deep_nesting_is_rejected_early(unit: str) -> None:
     before = time.process_time()
     fatal(unit * 200_000)
     assert time.process_time() - before < 5  # the parser alone takes minutes for some of these
 
 
-def test_places() -> None:
+def test_positions() -> None:
     document = only("# comment\nkind: X\nspec:\n  a: 1\n  list:\n  - x: 1\n  - y: 2\n  flow: {z: 3}\n")
     assert at(document) == (2, 1)
     assert at(document, ("kind",)) == (2, 7)
@@ -196,18 +196,18 @@ def test_places() -> None:
     assert at(document, ("spec", "flow", "z"), at_key=True) == (8, 10)
 
 
-def test_place_of_a_block_is_its_key() -> None:
+def test_position_of_a_block_is_its_key() -> None:
     assert at(only("spec:\n  a: 1\n"), ("spec",)) == (1, 1)
 
 
-def test_place_of_what_is_missing_is_the_nearest_key_above() -> None:
+def test_position_of_a_missing_field_is_the_nearest_key_above() -> None:
     document = only("\nspec:\n  a: {}\n  b: 1\n")
     assert at(document, ("metadata", "name")) == (2, 1)
     assert at(document, ("spec", "a", "missing")) == (3, 3)
     assert at(document, ("spec", "b", "missing")) == (4, 3)
 
 
-def test_place_through_an_alias() -> None:
+def test_position_through_an_alias() -> None:
     document = only("a: &x\n  b: 1\nc: *x\n")
     assert at(document, ("c",)) == (3, 4)
     assert at(document, ("c", "b")) == (2, 6)

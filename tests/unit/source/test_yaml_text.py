@@ -22,7 +22,7 @@ def test_other_unicode_encodings_are_named(encoding: str) -> None:
     assert caught.value.diagnostic.remedy == "save the file as UTF-8"
 
 
-def test_latin_1_is_shown_where_it_begins() -> None:
+def test_latin_1_has_the_position_of_the_first_byte() -> None:
     with pytest.raises(UnreadableText, match="0xe4") as caught:
         decode_text("f", "a: ö\nb: ".encode() + b"\xe4\n")
     assert caught.value.diagnostic.position == Position("f", 2, 4)
@@ -40,7 +40,7 @@ def test_too_large_a_file_is_refused() -> None:
         decode_text("f", b" " * (MAX_BYTES + 1))
 
 
-def test_place_of_an_offset() -> None:
+def test_line_and_column_of_an_offset() -> None:
     assert line_and_column("ab\ncd", 0) == (1, 1)
     assert line_and_column("ab\ncd", 3) == (2, 1)
     assert line_and_column("ab\ncd", 4) == (2, 2)
@@ -95,7 +95,9 @@ def test_both_parsers_read_the_same() -> None:
     ],
 )
 @pytest.mark.usefixtures("parser")
-def test_errors_in_plain_words(text: str, place: tuple[int, int], message: str, remedy: str) -> None:
+def test_syntax_errors_have_position_message_and_remedy(
+    text: str, place: tuple[int, int], message: str, remedy: str
+) -> None:
     if message:
         found = failure(text).diagnostic
         assert found.position == Position("f", *place)
@@ -108,5 +110,5 @@ def test_errors_in_plain_words(text: str, place: tuple[int, int], message: str, 
 
 
 @pytest.mark.usefixtures("parser")
-def test_half_a_surrogate_pair_is_no_text() -> None:
+def test_half_a_surrogate_pair_is_an_error() -> None:
     assert failure("a: \ud800").diagnostic.position.line == 1

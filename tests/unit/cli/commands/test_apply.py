@@ -15,7 +15,7 @@ from dockerv6.store.model import StoredObject
 from tests.unit.cli.harness import NOW, Daemon, FakeTime, Patch, condition, ready, returning, run, stored
 
 
-def test_apply_tells_of_each_resource(monkeypatch: Patch) -> None:
+def test_apply_prints_each_resource(monkeypatch: Patch) -> None:
     good = ApplyResult("IPv6Network", "blog", True, "ReconcileSucceeded", "fine")
     calls = returning(monkeypatch, process, "apply", (good,))
     result = run(["apply", "--timeout", "1m"])
@@ -39,7 +39,7 @@ def test_apply_of_nothing_is_no_error(monkeypatch: Patch) -> None:
 
 @pytest.fixture
 def beside(monkeypatch: Patch, daemon: Daemon, tmp_path: Path) -> Callable[[FakeTime], tuple[int, str, str]]:
-    """An apply beside a running daemon, with one file."""
+    """Runs apply while a daemon is running, with one file."""
     returning(monkeypatch, process, "apply", AlreadyRunning(daemon.directory / "lock", 4711))
     file = tmp_path / "config" / "blog.yaml"
     file.parent.mkdir()
@@ -57,7 +57,7 @@ def accepted(status: str) -> StoredObject:
     return stored("blog", digest=digest(blog), status=ready(status, reason="X"))
 
 
-def test_beside_a_daemon_apply_waits_for_it(beside: Callable[[FakeTime], tuple[int, str, str]], daemon: Daemon) -> None:
+def test_apply_waits_for_a_running_daemon(beside: Callable[[FakeTime], tuple[int, str, str]], daemon: Daemon) -> None:
     time = FakeTime(
         lambda: daemon.accept(accepted("Unknown")),
         lambda: daemon.accept(accepted("True")),
@@ -69,7 +69,7 @@ def test_beside_a_daemon_apply_waits_for_it(beside: Callable[[FakeTime], tuple[i
     )
 
 
-def test_beside_a_daemon_that_takes_too_long_apply_fails(
+def test_apply_times_out_waiting_for_a_running_daemon(
     beside: Callable[[FakeTime], tuple[int, str, str]],
 ) -> None:
     time = FakeTime()
@@ -92,12 +92,12 @@ def accepted_status(status: Mapping[str, object], **fields: object) -> ApplyStat
     return status_of(WANTED, digest=digest(BLOG), status=status, **fields)
 
 
-def test_ready_for_the_newest_version_is_an_end() -> None:
+def test_ready_for_the_newest_version_is_final() -> None:
     found = accepted_status(ready())
     assert (found.ready, found.final, found.reason) == (True, True, "ReconcileSucceeded")
 
 
-def test_what_the_daemon_has_not_seen_yet_is_not_ready() -> None:
+def test_a_file_that_the_daemon_has_not_read_is_not_ready() -> None:
     assert status_of(WANTED) == ApplyStatus(
         NETWORK, "blog", False, "Progressing", "the daemon has not read its file yet", False
     )
@@ -106,19 +106,19 @@ def test_what_the_daemon_has_not_seen_yet_is_not_ready() -> None:
     assert not accepted_status(ready(), problem="of the version before").ready
 
 
-def test_a_status_of_an_earlier_version_is_no_end() -> None:
+def test_a_status_of_an_earlier_version_is_not_final() -> None:
     found = accepted_status(ready(observed=1), generation=2)
     assert (found.ready, found.final) == (False, False)
 
 
-def test_false_may_still_become_true_unless_it_is_stalled() -> None:
+def test_not_ready_is_final_only_when_stalled() -> None:
     assert not accepted_status(ready("False", reason="EngineUnavailable")).final
     conditions = [condition("Ready", "False", "SubnetOverlap"), condition("Stalled", "True", "SubnetOverlap")]
     found = accepted_status({"observedGeneration": 1, "conditions": conditions})
     assert (found.ready, found.final, found.reason) == (False, True, "SubnetOverlap")
 
 
-def test_an_invalid_file_is_an_end_that_tells_why() -> None:
+def test_an_invalid_file_is_final() -> None:
     wrong = Diagnostic(WHERE, Severity.ERROR, ("spec", "x"), "bad", "mend it")
     snapshot = Snapshot(invalid=(InvalidResource(NETWORK, "blog", WHERE, (wrong,)), InvalidResource("", "", WHERE, ())))
     found = status_of(snapshot, status=ready())
@@ -126,17 +126,17 @@ def test_an_invalid_file_is_an_end_that_tells_why() -> None:
     assert found.message == "a.yaml:3:5: error: spec.x: bad; mend it"
 
 
-def test_what_has_lost_its_file_is_waited_for_to_go() -> None:
+def test_a_deletion_is_not_final() -> None:
     assert status_of(Snapshot(), status=ready()).message == "its file was deleted; the daemon will delete it"
     waiting = status_of(Snapshot(), deleting_since=NOW, status=ready("False", reason="EndpointsAttached"))
     assert (waiting.ready, waiting.final, waiting.reason) == (False, False, "EndpointsAttached")
 
 
-def test_a_held_prune_is_an_end() -> None:
+def test_a_held_deletion_is_final() -> None:
     held = {"conditions": [condition("Ready", "True", "InSync"), condition("PruneHeld", "True", "PruneHeld")]}
     found = status_of(Snapshot(), status=held)
     assert (found.ready, found.final, found.reason) == (False, True, "PruneHeld")
 
 
-def test_what_the_operator_made_itself_has_no_file_to_lose() -> None:
+def test_resources_without_a_file_are_ignored() -> None:
     assert apply_statuses(Snapshot(), [stored("default", "IPv6Pool", file="")]) == ()

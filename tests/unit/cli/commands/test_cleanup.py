@@ -31,5 +31,5 @@ def test_a_refusal_is_one_line(monkeypatch: Patch) -> None:
     assert (result.exit_code, result.stderr) == (1, "Error: it is running: stop it first\n")
 
 
-def test_other_programs_are_not_known() -> None:
+def test_other_programs_are_wrong_usage() -> None:
     assert run(["cleanup", "firewalld"]).exit_code == 2

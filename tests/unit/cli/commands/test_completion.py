@@ -10,6 +10,6 @@ def test_every_shell_has_a_script(shell: str) -> None:
     assert f"_DOCKERV6_COMPLETE={shell}_complete" in result.stdout
 
 
-def test_the_shell_in_use_is_the_default() -> None:
+def test_the_default_shell_is_that_of_the_user() -> None:
     assert "_DOCKERV6_COMPLETE=zsh_complete" in run(["completion"], env={"SHELL": "/usr/bin/zsh"}).stdout
     assert run(["completion"], env={"SHELL": "/bin/dash"}).exit_code == 2

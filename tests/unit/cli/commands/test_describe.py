@@ -9,7 +9,7 @@ SUBNET = IPv6Network("fd00::/64")
 
 
 def sections(text: str) -> dict[str, str]:
-    """The description, by the words that begin a line at the margin."""
+    """The sections of the description, by the label at the start of a line."""
     found: dict[str, str] = {}
     title = ""
     for line in text.splitlines():
@@ -21,7 +21,7 @@ def sections(text: str) -> dict[str, str]:
     return found
 
 
-def test_it_tells_where_the_resource_comes_from(running: Daemon) -> None:
+def test_the_source_of_the_resource_is_shown(running: Daemon) -> None:
     running.accept(stored("blog", labels={"app": "x"}, spec={"egress": {"mode": "SNAT"}}, line=7, generation=3))
     result = run(["describe", "v6net", "blog"])
     shown = sections(result.stdout)
@@ -33,12 +33,12 @@ def test_it_tells_where_the_resource_comes_from(running: Daemon) -> None:
     assert result.stderr == ""
 
 
-def test_it_warns_when_no_daemon_runs(daemon: Daemon) -> None:
+def test_a_warning_is_printed_when_no_daemon_is_running(daemon: Daemon) -> None:
     daemon.accept(stored("blog"))
     assert run(["describe", "v6net", "blog"]).stderr.startswith("Warning: no dockerv6 is running with")
 
 
-def test_the_problem_of_the_newest_version_is_told(daemon: Daemon) -> None:
+def test_the_problem_of_the_newest_version_is_shown(daemon: Daemon) -> None:
     daemon.accept(stored("blog", problem="a.yaml:3:5: error: spec.x: bad; mend it\na.yaml:4:5: error: worse"))
     assert sections(run(["describe", "v6net", "blog"]).stdout)["Problem"] == (
         "\n  The newest version in the source is invalid; the last valid version stays applied."
@@ -47,7 +47,7 @@ def test_the_problem_of_the_newest_version_is_told(daemon: Daemon) -> None:
     )
 
 
-def test_one_that_was_never_valid_has_nothing_applied(daemon: Daemon) -> None:
+def test_a_resource_that_was_never_valid_is_not_applied(daemon: Daemon) -> None:
     daemon.accept(stored("blog", problem="bad", generation=0, digest="", status={}))
     shown = sections(run(["describe", "v6net", "blog"]).stdout)
     assert "nothing was applied" in shown["Problem"]
@@ -55,7 +55,7 @@ def test_one_that_was_never_valid_has_nothing_applied(daemon: Daemon) -> None:
     assert "not reconciled yet" in shown["Conditions"]
 
 
-def test_it_tells_conditions_endpoints_subnets_and_events(daemon: Daemon) -> None:
+def test_conditions_endpoints_subnets_and_events_are_shown(daemon: Daemon) -> None:
     daemon.accept(
         stored("blog", status=ready("False", reason="X", endpoints=[{"container": "web", "ipv6": "fd00::2"}]))
     )
@@ -70,7 +70,7 @@ def test_it_tells_conditions_endpoints_subnets_and_events(daemon: Daemon) -> Non
     assert len(shown["Events"].split("\n")) == 3
 
 
-def test_a_pool_tells_what_it_has_given_out(daemon: Daemon) -> None:
+def test_the_allocations_of_a_pool_are_shown(daemon: Daemon) -> None:
     daemon.accept(stored("default", "IPv6Pool", file=""))
     daemon.ledger(lambda ledger: ledger.bind("blog", "default", SUBNET, NOW - 60, revision=None))
     shown = sections(run(["describe", "v6pool", "default"]).stdout)
@@ -79,7 +79,7 @@ def test_a_pool_tells_what_it_has_given_out(daemon: Daemon) -> None:
     assert "Endpoints" not in shown
 
 
-def test_a_deletion_under_way_is_told(daemon: Daemon) -> None:
+def test_a_deletion_in_progress_is_shown(daemon: Daemon) -> None:
     daemon.accept(stored("blog", missing_since=NOW - 20, deleting_since=NOW - 10))
     shown = sections(run(["describe", "v6net", "blog"]).stdout)
     assert shown["Missing"] == "from its source since 2023-11-14T22:13:00Z (20s ago)"
@@ -91,7 +91,7 @@ def test_without_a_name_all_are_described(daemon: Daemon) -> None:
     assert run(["describe", "v6net"]).stdout.count("Name: ") == 2
 
 
-def test_a_name_that_is_not_there_is_an_error(daemon: Daemon) -> None:
+def test_a_missing_name_is_an_error(daemon: Daemon) -> None:
     daemon.accept()
     assert run(["describe", "v6net", "x"]).exit_code == 1
     result = run(["describe", "v6net"])
@@ -99,7 +99,7 @@ def test_a_name_that_is_not_there_is_an_error(daemon: Daemon) -> None:
 
 
 @pytest.mark.parametrize("moment", [None, "yesterday"])
-def test_a_condition_without_a_time_is_shown_all_the_same(daemon: Daemon, moment: object) -> None:
+def test_a_condition_without_a_time_is_shown(daemon: Daemon, moment: object) -> None:
     status = {"conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": moment}]}
     daemon.accept(stored("blog", status=status))
     assert "Ready   True     <none>" in run(["describe", "v6net", "blog"]).stdout

@@ -12,7 +12,7 @@ ODD = HostCheck("daemon", CheckStatus.WARN, "not running", ("start it",))
 BAD = HostCheck("nf_tables", CheckStatus.FAIL, "no", ("load it", "or else"))
 
 
-def test_each_finding_is_a_line_and_each_step_another(monkeypatch: Patch) -> None:
+def test_each_check_and_each_step_is_a_line(monkeypatch: Patch) -> None:
     calls = returning(monkeypatch, doctor, "examine", (FINE, ODD, BAD))
     result = run(["doctor"])
     assert result.exit_code == 1
@@ -29,12 +29,12 @@ def test_each_finding_is_a_line_and_each_step_another(monkeypatch: Patch) -> Non
 
 
 @pytest.mark.parametrize(("found", "code"), [((FINE,), 0), ((FINE, ODD), 0), ((BAD, FINE), 1), ((), 0)])
-def test_only_a_failure_fails(monkeypatch: Patch, found: tuple[HostCheck, ...], code: int) -> None:
+def test_only_a_failed_check_fails(monkeypatch: Patch, found: tuple[HostCheck, ...], code: int) -> None:
     returning(monkeypatch, doctor, "examine", found)
     assert run(["doctor"]).exit_code == code
 
 
-def test_programs_get_the_same(monkeypatch: Patch) -> None:
+def test_json_has_the_same_content(monkeypatch: Patch) -> None:
     returning(monkeypatch, doctor, "examine", (FINE, ODD))
     result = run(["doctor", "-o", "json"])
     assert json.loads(result.stdout) == {

@@ -21,7 +21,7 @@ def objects(*arguments: str) -> list[str]:
     return [f"{item['involvedObject']['kind']}/{item['involvedObject']['name']}" for item in items]
 
 
-def test_they_come_newest_last_with_ages_and_counts(told: Daemon) -> None:
+def test_events_are_newest_last_with_ages_and_counts(told: Daemon) -> None:
     assert told.file.exists()
     assert run(["events"]).stdout.splitlines() == [
         "LAST SEEN           TYPE      REASON              OBJECT             MESSAGE",
@@ -32,7 +32,7 @@ def test_they_come_newest_last_with_ages_and_counts(told: Daemon) -> None:
 
 
 @pytest.mark.usefixtures("told")
-def test_they_can_be_narrowed() -> None:
+def test_events_are_filtered() -> None:
     assert objects("v6net") == ["IPv6Network/blog", "IPv6Network/shop"]
     assert objects("v6net", "shop") == objects("v6net/shop") == ["IPv6Network/shop"]
     assert objects("host") == ["Host/garbage"]
@@ -41,7 +41,7 @@ def test_they_can_be_narrowed() -> None:
 
 
 @pytest.mark.usefixtures("told")
-def test_an_event_is_shaped_like_kubernetes_has_it() -> None:
+def test_an_event_has_the_fields_of_kubernetes() -> None:
     assert json.loads(run(["events", "v6net", "shop", "-o", "json"]).stdout)["items"] == [
         {
             "apiVersion": "dockerv6.io/v1alpha1",
@@ -59,18 +59,18 @@ def test_an_event_is_shaped_like_kubernetes_has_it() -> None:
 
 @pytest.mark.usefixtures("told")
 @pytest.mark.parametrize("words", [["nonsense"], ["v6net", "a", "b"]])
-def test_other_words_are_wrong_usage(words: list[str]) -> None:
+def test_other_arguments_are_wrong_usage(words: list[str]) -> None:
     assert run(["events", *words]).exit_code == 2
 
 
-def test_none_is_no_error(daemon: Daemon) -> None:
+def test_no_events_is_no_error(daemon: Daemon) -> None:
     daemon.accept()
     result = run(["events"])
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", "No events found\n")
 
 
 @pytest.mark.parametrize("form", ["table", "json", "yaml"])
-def test_a_watch_shows_what_is_new_and_what_is_counted_again(told: Daemon, form: str) -> None:
+def test_a_watch_prints_new_and_repeated_events(told: Daemon, form: str) -> None:
     time = FakeTime(
         lambda: told.event(EventType.NORMAL, "Created", "network made", -1, about=BLOG),
         lambda: told.event(EventType.NORMAL, "Deleted", "network gone", -2, about=BLOG),

@@ -15,7 +15,7 @@ def test_resources_of_a_kind_are_a_table(daemon: Daemon) -> None:
     ]
 
 
-def test_what_was_never_looked_at_shows_none(daemon: Daemon) -> None:
+def test_a_resource_without_a_status_shows_none(daemon: Daemon) -> None:
     daemon.accept(stored("blog", status={}))
     assert run(["get", "v6net"]).stdout.splitlines()[1].split() == [
         "blog",
@@ -27,14 +27,14 @@ def test_what_was_never_looked_at_shows_none(daemon: Daemon) -> None:
     ]
 
 
-def test_all_kinds_are_a_table_each_and_names_carry_their_kind(daemon: Daemon) -> None:
+def test_each_kind_has_a_table_and_names_include_the_kind(daemon: Daemon) -> None:
     daemon.accept(stored("blog"), stored("p", "IPv6Pool"))
     first, second = run(["get", "all"]).stdout.split("\n\n")
     assert first.splitlines()[1].startswith("ipv6network/blog ")
     assert second.splitlines()[1].startswith("ipv6pool/p ")
 
 
-def test_names_are_what_other_verbs_take(daemon: Daemon) -> None:
+def test_names_are_accepted_by_other_verbs(daemon: Daemon) -> None:
     daemon.accept(stored("a"), stored("b"))
     names = run(["get", "v6net", "-o", "name"]).stdout.split()
     assert names == ["ipv6network.dockerv6.io/a", "ipv6network.dockerv6.io/b"]
@@ -57,7 +57,7 @@ def test_one_by_name_is_an_object_and_several_are_a_list(daemon: Daemon) -> None
     assert json.loads(run(["get", "v6net", "a", "b", "a", "-o", "json"]).stdout) == many
 
 
-def test_yaml_holds_what_json_holds(daemon: Daemon) -> None:
+def test_yaml_has_the_content_of_json(daemon: Daemon) -> None:
     import yaml  # noqa: PLC0415 - only here
 
     daemon.accept(stored("a", spec={"egress": {"mode": "None"}}))
@@ -65,28 +65,28 @@ def test_yaml_holds_what_json_holds(daemon: Daemon) -> None:
     assert shown == json.loads(run(["get", "v6net", "a", "-o", "json"]).stdout)
 
 
-def test_labels_select(daemon: Daemon) -> None:
+def test_a_selector_filters_by_labels(daemon: Daemon) -> None:
     daemon.accept(stored("a", labels={"app": "x"}), stored("b"))
     assert run(["get", "v6net", "-l", "app=x", "-o", "name"]).stdout == "ipv6network.dockerv6.io/a\n"
     assert run(["get", "v6net", "-l", "app!=x", "-o", "name"]).stdout == "ipv6network.dockerv6.io/b\n"
     assert run(["get", "v6net", "-l", "a b"]).exit_code == 2
 
 
-def test_a_name_that_is_not_there_is_an_error(daemon: Daemon) -> None:
+def test_a_missing_name_is_an_error(daemon: Daemon) -> None:
     daemon.accept(stored("a"))
     result = run(["get", "v6net", "x"])
     assert (result.exit_code, result.stderr) == (1, 'Error: ipv6networks "x" not found\n')
     assert run(["get", "v6net", "a", "x"]).exit_code == 1
 
 
-def test_nothing_there_is_no_error(daemon: Daemon) -> None:
+def test_no_resources_is_no_error(daemon: Daemon) -> None:
     daemon.accept()
     result = run(["get", "v6pol"])
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", "No resources found\n")
     assert json.loads(run(["get", "v6pol", "-o", "json"]).stdout)["items"] == []
 
 
-def test_without_a_state_the_remedy_is_told(daemon: Daemon) -> None:
+def test_without_a_state_file_the_error_has_a_remedy(daemon: Daemon) -> None:
     result = run(["get", "v6net"])
     assert result.exit_code == 1
     assert result.stderr == (
@@ -95,13 +95,13 @@ def test_without_a_state_the_remedy_is_told(daemon: Daemon) -> None:
     )
 
 
-def test_what_a_file_says_does_not_steer_the_terminal(daemon: Daemon) -> None:
+def test_control_characters_of_files_are_not_printed(daemon: Daemon) -> None:
     daemon.accept(stored("a", status=ready(subnet="x\x1b[31m\ny")))
     assert "x[31m y" in run(["get", "v6net"]).stdout
 
 
 def watched(daemon: Daemon, *arguments: str) -> list[str]:
-    """The lines printed while one resource changes, one comes and one goes."""
+    """The lines that are printed while one resource changes, one is created and one is deleted."""
     daemon.accept(stored("a"), stored("b"))
     time = FakeTime(
         lambda: daemon.accept(stored("a", status=ready("False", reason="SubnetOverlap"))),
@@ -115,7 +115,7 @@ def watched(daemon: Daemon, *arguments: str) -> list[str]:
     return result.stdout.splitlines()
 
 
-def test_a_watch_shows_everything_and_then_each_change(daemon: Daemon) -> None:
+def test_a_watch_prints_everything_and_then_each_change(daemon: Daemon) -> None:
     lines = watched(daemon)
     assert [line.split()[:3] for line in lines] == [
         ["NAME", "READY", "REASON"],
@@ -129,7 +129,7 @@ def test_a_watch_shows_everything_and_then_each_change(daemon: Daemon) -> None:
 
 
 @pytest.mark.parametrize("form", ["json", "yaml"])
-def test_a_watch_in_a_machines_format_is_one_object_after_the_other(daemon: Daemon, form: str) -> None:
+def test_a_watch_in_json_prints_one_object_after_another(daemon: Daemon, form: str) -> None:
     import yaml  # noqa: PLC0415 - only here
 
     text = "\n".join(watched(daemon, "-o", form))
@@ -148,9 +148,7 @@ def test_a_watch_for_names_prints_names(daemon: Daemon) -> None:
     assert watched(daemon, "-o", "name")[-1] == "ipv6network.dockerv6.io/b"
 
 
-def test_a_watch_reads_once_a_second_at_most_while_the_files_change_times_stay(
-    daemon: Daemon, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_watch_reads_at_most_once_a_second_without_changes(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
     daemon.accept(stored("a"))
     time = FakeTime(*([lambda: None] * 50))
     time.interrupt = True

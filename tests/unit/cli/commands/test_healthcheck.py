@@ -43,26 +43,26 @@ def directory(tmp_path: Path) -> Iterator[Path]:
         yield tmp_path
 
 
-def test_a_daemon_that_is_well_gives_zero(directory: Path) -> None:
+def test_a_healthy_daemon_returns_0(directory: Path) -> None:
     result = run(["healthcheck", "--run-dir", str(directory)])
     assert (result.exit_code, result.stdout) == (0, "ok\n")
     assert run(["healthcheck"], env={"DOCKERV6_LISTEN": f"unix:{directory}/http.sock"}).exit_code == 0
 
 
-def test_one_that_is_not_gives_one_and_says_why(directory: Path) -> None:
+def test_an_unhealthy_daemon_returns_1_and_the_reason(directory: Path) -> None:
     result = run(["healthcheck", "--ready", "--run-dir", str(directory)])
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr == f"Error: unix:{directory}/http.sock returned 503: /readyz said\n"
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "localhost"])
-def test_tcp_is_asked_too(host: str) -> None:
+def test_tcp_addresses_are_queried(host: str) -> None:
     server = TCPServer(("127.0.0.1", 0), Answers)
     with serving(server):
         assert run(["healthcheck", "--listen", f"{host}:{server.server_address[1]}"]).exit_code == 0
 
 
-def test_no_answer_gives_one_and_the_remedy(tmp_path: Path) -> None:
+def test_no_response_returns_1_and_a_remedy(tmp_path: Path) -> None:
     result = run(["healthcheck", "--run-dir", str(tmp_path)])
     assert result.exit_code == 1
     assert result.stderr.startswith(f"Error: no response from unix:{tmp_path}/http.sock: ")
@@ -70,9 +70,9 @@ def test_no_answer_gives_one_and_the_remedy(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("address", ["9153", "host:", "host:http"])
-def test_what_is_no_address_is_told(address: str) -> None:
+def test_an_invalid_address_is_an_error(address: str) -> None:
     assert "neither unix:PATH nor HOST:PORT" in run(["healthcheck", "--listen", address]).stderr
 
 
-def test_a_daemon_that_listens_nowhere_can_t_be_asked() -> None:
+def test_a_daemon_without_an_address_is_wrong_usage() -> None:
     assert run(["healthcheck", "--listen", "none"]).exit_code == 2

@@ -29,12 +29,12 @@ ERROR = Diagnostic(Position("a.yaml", 1, 1), Severity.ERROR, ("spec",), "wrong",
     ],
 )
 @pytest.mark.parametrize("form", ["text", "json"])
-def test_the_exit_code_of_a_plan_tells_what_it_holds(monkeypatch: Patch, found: Preview, code: int, form: str) -> None:
+def test_the_exit_code_depends_on_the_plan(monkeypatch: Patch, found: Preview, code: int, form: str) -> None:
     returning(monkeypatch, preview, "preview", found)
     assert run(["plan", "-o", form]).exit_code == code
 
 
-def test_a_plan_can_be_narrowed(monkeypatch: Patch) -> None:
+def test_a_plan_can_be_limited_to_resources(monkeypatch: Patch) -> None:
     returning(monkeypatch, preview, "preview", Preview((OPEN, DONE), ()))
     assert run(["plan", "v6net/shop"]).exit_code == 0
     assert [plan["name"] for plan in json.loads(run(["plan", "v6net", "-o", "json"]).stdout)["plans"]] == [
@@ -44,7 +44,7 @@ def test_a_plan_can_be_narrowed(monkeypatch: Patch) -> None:
     assert run(["plan", "v6net/x"]).stderr == 'Error: ipv6networks "x" not found\n'
 
 
-def test_findings_of_the_files_go_to_standard_error(monkeypatch: Patch) -> None:
+def test_diagnostics_go_to_standard_error(monkeypatch: Patch) -> None:
     returning(monkeypatch, preview, "preview", Preview((), (ERROR,)))
     result = run(["plan"])
     assert result.stderr == "a.yaml:1:1: error: spec: wrong; mend it\n"

@@ -9,14 +9,14 @@ def held(name: str) -> StoredObject:
     )
 
 
-def test_nothing_held_is_said_and_nothing_is_written(daemon: Daemon) -> None:
+def test_without_held_deletions_nothing_is_written(daemon: Daemon) -> None:
     daemon.accept(stored("blog"))
     result = run(["prune", "--confirm"])
     assert (result.exit_code, result.stdout) == (0, "No deletions are held back.\n")
     assert daemon.record("prune", "confirmed") is None
 
 
-def test_what_is_held_is_shown(daemon: Daemon) -> None:
+def test_held_deletions_are_shown(daemon: Daemon) -> None:
     daemon.accept(held("a"), held("b"), stored("kept"))
     result = run(["prune"])
     assert result.exit_code == 0
@@ -29,7 +29,7 @@ def test_what_is_held_is_shown(daemon: Daemon) -> None:
     assert daemon.record("prune", "confirmed") is None
 
 
-def test_a_confirmation_is_written_down(daemon: Daemon) -> None:
+def test_a_confirmation_is_stored(daemon: Daemon) -> None:
     daemon.accept(held("a"))
     result = run(["prune", "--confirm"])
     assert result.exit_code == 0
@@ -52,6 +52,6 @@ def test_networks_without_a_resource_are_held_too(daemon: Daemon) -> None:
     assert daemon.record("prune", "confirmed") == {"at": NOW, "held": []}
 
 
-def test_what_was_held_long_ago_is_not_shown(daemon: Daemon) -> None:
+def test_old_events_are_not_shown(daemon: Daemon) -> None:
     daemon.event(EventType.WARNING, "PruneHeld", "long gone", 7200, about=("Host", "garbage"))
     assert run(["prune"]).stdout == "No deletions are held back.\n"

@@ -7,7 +7,7 @@ from dockerv6.dockerd.port import EngineUnavailable
 from tests.unit.cli.harness import Patch, returning, run
 
 
-def test_run_exits_as_the_daemon_does(monkeypatch: Patch) -> None:
+def test_run_returns_the_exit_code_of_the_daemon(monkeypatch: Patch) -> None:
     calls = returning(monkeypatch, process, "run", 3)
     assert run(["run", "--log-level", "debug"]).exit_code == 3
     assert calls == [(Settings(log_level="debug"),)]

@@ -18,13 +18,13 @@ def files(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_good_file_passes(files: Path) -> None:
+def test_a_valid_file_passes(files: Path) -> None:
     result = run(["validate", str(files / "good.yaml")])
     assert (result.exit_code, result.stdout) == (0, "")
     assert result.stderr == "1 valid resource in 1 file; 0 errors, 0 warnings\n"
 
 
-def test_findings_have_their_place_and_the_exit_code_tells(files: Path) -> None:
+def test_diagnostics_have_positions_and_errors_fail(files: Path) -> None:
     result = run(["validate", str(files)])
     assert result.exit_code == 1
     assert result.stdout.splitlines() == [
@@ -39,7 +39,7 @@ def test_warnings_fail_only_when_strict(files: Path) -> None:
     assert run(["validate", "--strict", str(files / "warned.yaml")]).exit_code == 1
 
 
-def test_standard_input_is_a_file_too(files: Path) -> None:
+def test_standard_input_is_validated(files: Path) -> None:
     result = run(["validate", "-", str(files / "good.yaml")], input=BAD)
     assert result.exit_code == 1
     assert result.stdout.startswith("<stdin>:5:3: error: spec.egres: ")
@@ -51,13 +51,13 @@ def test_without_a_path_the_config_directories_are_checked(files: Path) -> None:
     assert run(["validate"], env={"DOCKERV6_CONFIG_DIR": f"{files}/good.yaml:{files}/warned.yaml"}).exit_code == 0
 
 
-def test_a_path_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+def test_a_missing_path_is_an_error(tmp_path: Path) -> None:
     result = run(["validate", str(tmp_path / "nope")])
     assert result.exit_code == 1
     assert "nope" in result.stdout
 
 
-def test_json_tells_the_same(files: Path) -> None:
+def test_json_has_the_same_content(files: Path) -> None:
     result = run(["validate", "-o", "json", str(files)])
     shown = json.loads(result.stdout)
     assert result.exit_code == 1
@@ -74,8 +74,8 @@ def test_json_tells_the_same(files: Path) -> None:
     }
 
 
-def test_what_get_prints_can_be_validated(tmp_path: Path) -> None:
-    """Pasting the operator's own output back must work."""
+def test_the_output_of_get_is_valid(tmp_path: Path) -> None:
+    """The output of ``get -o yaml`` is a valid file."""
     daemon = Daemon(tmp_path)
     daemon.accept(stored("a"), stored("b"))
     for words in (["v6net"], ["v6net", "a"]):

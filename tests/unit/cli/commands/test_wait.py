@@ -15,7 +15,7 @@ def test_a_ready_resource_is_not_waited_for(daemon: Daemon) -> None:
     assert time.elapsed == 0
 
 
-def test_kind_and_name_may_be_two_words(daemon: Daemon) -> None:
+def test_kind_and_name_may_be_two_arguments(daemon: Daemon) -> None:
     daemon.accept(stored("blog"), stored("shop"))
     assert run(["wait", "v6net", "blog", "shop"]).stdout.count("condition met") == 2
 
@@ -41,22 +41,22 @@ def test_a_status_of_an_earlier_version_does_not_count(daemon: Daemon) -> None:
         ({"deleting_since": NOW}, "it is being deleted; Ready=True (ReconcileSucceeded): so it is"),
     ],
 )
-def test_what_is_no_longer_what_its_file_says_is_not_ready(daemon: Daemon, fields: dict[str, Any], told: str) -> None:
+def test_a_changed_file_makes_the_resource_not_ready(daemon: Daemon, fields: dict[str, Any], told: str) -> None:
     daemon.accept(stored("blog", **fields))
     assert f"ipv6network/blog: {told}\n" in run(["wait", "v6net/blog", "--timeout=0"]).stderr
 
 
-def test_a_resource_that_is_not_there_yet_is_waited_for(daemon: Daemon) -> None:
+def test_waits_for_a_resource_that_does_not_exist_yet(daemon: Daemon) -> None:
     daemon.accept()
     assert run(["wait", "v6net/blog"], FakeTime(lambda: daemon.accept(stored("blog")))).exit_code == 0
     assert "ipv6network/shop: it does not exist" in run(["wait", "v6net/shop", "--timeout", "0"]).stderr
 
 
-def test_a_daemon_that_has_not_run_yet_is_waited_for(daemon: Daemon) -> None:
+def test_waits_for_a_daemon_that_has_not_run_yet(daemon: Daemon) -> None:
     assert run(["wait", "v6net/blog"], FakeTime(lambda: daemon.accept(stored("blog")))).exit_code == 0
 
 
-def test_the_error_names_the_condition_as_it_is(running: Daemon) -> None:
+def test_the_error_has_the_actual_condition(running: Daemon) -> None:
     running.accept(stored("blog", status=ready("False", reason="SubnetOverlap")), stored("shop"))
     time = FakeTime()
     result = run(["wait", "v6net/blog", "v6net/shop", "--timeout=30s"], time)
@@ -67,48 +67,48 @@ def test_the_error_names_the_condition_as_it_is(running: Daemon) -> None:
     assert time.elapsed == 30
 
 
-def test_the_error_tells_when_no_daemon_runs(daemon: Daemon) -> None:
+def test_the_error_says_when_no_daemon_is_running(daemon: Daemon) -> None:
     daemon.accept(stored("blog", status=ready("False")))
     assert f"(no dockerv6 is running with {daemon.directory})" in run(["wait", "v6net/blog", "--timeout=0"]).stderr
 
 
 @pytest.mark.parametrize("goal", ["condition=Ready=False", "condition=ready=false"])
-def test_another_status_can_be_waited_for(daemon: Daemon, goal: str) -> None:
+def test_waits_for_another_status(daemon: Daemon, goal: str) -> None:
     daemon.accept(stored("blog", status=ready("False")))
     assert run(["wait", "v6net/blog", "--for", goal]).exit_code == 0
 
 
-def test_a_condition_that_is_not_there_is_not_met(daemon: Daemon) -> None:
+def test_a_missing_condition_is_not_met(daemon: Daemon) -> None:
     daemon.accept(stored("blog"))
     result = run(["wait", "v6net/blog", "--for=condition=Stalled", "--timeout=0"])
     assert "ipv6network/blog: it has no condition Stalled" in result.stderr
 
 
 @pytest.mark.parametrize("goal", ["", "condition", "condition=", "jsonpath=.x", "deleted"])
-def test_what_is_no_goal_is_wrong_usage(goal: str) -> None:
+def test_an_invalid_condition_is_wrong_usage(goal: str) -> None:
     assert run(["wait", "v6net/blog", "--for", goal]).exit_code == 2
 
 
-def test_a_deletion_is_waited_for(daemon: Daemon) -> None:
+def test_waits_for_a_deletion(daemon: Daemon) -> None:
     daemon.accept(stored("blog"))
     result = run(["wait", "v6net/blog", "--for=delete"], FakeTime(lambda: daemon.remove("IPv6Network", "blog")))
     assert (result.exit_code, result.stdout) == (0, "ipv6network.dockerv6.io/blog deleted\n")
 
 
 @pytest.mark.parametrize(("since", "told"), [(NOW, "it is being deleted"), (None, "it is not being deleted")])
-def test_a_deletion_that_takes_too_long_says_why(daemon: Daemon, since: float | None, told: str) -> None:
+def test_the_error_of_a_deletion_has_the_actual_state(daemon: Daemon, since: float | None, told: str) -> None:
     daemon.accept(stored("blog", deleting_since=since, status=ready("False", reason="EndpointsAttached")))
     result = run(["wait", "v6net/blog", "--for=delete", "--timeout=1s"])
     assert f"{told}; Ready=False (EndpointsAttached): so it is" in result.stderr
 
 
-def test_a_wrong_state_directory_is_no_deletion(tmp_path: Path) -> None:
+def test_a_wrong_state_directory_is_not_a_deletion(tmp_path: Path) -> None:
     result = run(["wait", "v6net/blog", "--for=delete", "--state-dir", str(tmp_path)])
     assert result.exit_code == 1
     assert "there is no" in result.stderr
 
 
-def test_all_waits_for_every_one(daemon: Daemon) -> None:
+def test_all_waits_for_every_resource(daemon: Daemon) -> None:
     daemon.accept(stored("a"), stored("b", status=ready("False")), stored("p", "IPv6Pool"))
     time = FakeTime(lambda: daemon.accept(stored("b")))
     result = run(["wait", "--all"], time)
@@ -116,13 +116,13 @@ def test_all_waits_for_every_one(daemon: Daemon) -> None:
     assert time.elapsed == POLL_INTERVAL
 
 
-def test_all_of_nothing_waits_for_something(daemon: Daemon) -> None:
+def test_all_waits_for_at_least_one_resource(daemon: Daemon) -> None:
     daemon.accept()
     assert "no resource exists yet" in run(["wait", "--all", "--timeout=1s"]).stderr
     assert run(["wait", "v6net", "--all"], FakeTime(lambda: daemon.accept(stored("a")))).exit_code == 0
 
 
-def test_all_can_be_waited_for_to_be_gone(daemon: Daemon) -> None:
+def test_all_waits_for_deletions(daemon: Daemon) -> None:
     daemon.accept(stored("a"), stored("b"))
     gone = (lambda: daemon.remove("IPv6Network", "a"), lambda: daemon.remove("IPv6Network", "b"))
     assert run(["wait", "v6net", "--all", "--for=delete"], FakeTime(*gone)).stdout.count("deleted") == 2

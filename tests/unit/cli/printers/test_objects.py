@@ -39,7 +39,7 @@ def test_more_of_jsonpath_is_refused(path: str) -> None:
         find(DOCUMENT, path)
 
 
-def test_every_column_there_is_can_be_read() -> None:
+def test_every_printer_column_has_a_supported_path() -> None:
     for info in KINDS:
         for column in info.columns:
             assert cell({}, column, 0) == "<none>"
@@ -55,5 +55,5 @@ def test_every_column_there_is_can_be_read() -> None:
         (Column("A", ".metadata.creationTimestamp", "date"), "3m"),
     ],
 )
-def test_cells_are_kubectls(column: Column, shown: str) -> None:
+def test_cells_are_formatted_like_kubectl(column: Column, shown: str) -> None:
     assert cell(DOCUMENT, column, 1_700_000_180) == shown

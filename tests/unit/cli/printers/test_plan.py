@@ -16,7 +16,7 @@ def plan(*steps: object, name: str = "blog", findings: tuple[Finding, ...] = ())
     return Plan("IPv6Network", name, steps, findings)  # type: ignore[arg-type]
 
 
-def test_steps_are_counted_by_what_they_do() -> None:
+def test_steps_are_counted_by_their_symbol() -> None:
     assert changes([plan(ADD, CHANGE), plan(REMOVE, name="shop")]) == {
         "add": 1,
         "change": 1,
@@ -25,7 +25,7 @@ def test_steps_are_counted_by_what_they_do() -> None:
     }
 
 
-def test_nothing_to_do_is_said_in_one_line() -> None:
+def test_a_plan_without_changes_is_one_line() -> None:
     assert plan_lines([plan()]) == ["No changes. The host matches the resources."]
     assert plan_lines([plan()], invalid_files=True) == ["No changes."]
     assert plan_lines([]) == ["No changes. The host matches the resources."]
@@ -42,7 +42,7 @@ def test_each_resource_shows_its_steps_with_their_reasons() -> None:
     )
 
 
-def test_what_is_blocked_is_named() -> None:
+def test_blocked_resources_are_named() -> None:
     lines = plan_lines([plan(findings=(BLOCKED,))])
     assert lines[1].endswith("SubnetAllocated SubnetOverlap: fd00::/64 overlaps lab")
     assert lines[-1] == "No changes. Blocked: ipv6network/blog."
@@ -55,7 +55,7 @@ def test_disconnected_containers_are_counted() -> None:
     assert plan_lines([plan(*(DetachEndpoint("n", e) for e in endpoints))])[0].endswith("[Disconnects 2 containers]")
 
 
-def test_json_has_the_plans_their_sum_and_the_findings_of_the_files() -> None:
+def test_json_has_plans_summary_and_diagnostics() -> None:
     shown = plan_mapping([plan(ADD)], [])
     assert list(shown) == ["apiVersion", "kind", "summary", "plans", "diagnostics"]
     assert shown["summary"] == {"add": 1, "change": 0, "remove": 0, "disconnects": 0}
