@@ -1,4 +1,4 @@
-"""Plans for everything at once, without carrying any of it out but the allocations, which go to a ledger in memory."""
+"""Plans everything at once. Only steps that change the ledger are executed, on a copy in memory."""
 
 from dockerv6.api.kinds import NETWORK
 from dockerv6.api.network import IPv6Network as NetworkResource
@@ -17,27 +17,27 @@ from dockerv6.source.model import Snapshot
 
 
 async def plan_everything(snapshot: Snapshot, context: Context) -> tuple[Plan, ...]:
-    """What a run would do for every resource and for the garbage, in order; without the grace of deletions.
+    """The plan of every resource and of garbage, in the order of a run, without the grace period of deletions.
 
-    The context's store and ledger must be copies: what the sources say and what would be allocated is written there.
+    The context's store and ledger must be copies: resources and allocations are written to them.
     """
     rules = PruneRules(context.settings.prune, grace=0.0)
     identities = await known_identities(context)
-    intake = admit_resources(snapshot, context.inventory.objects, identities, context.clock.now(), rules)
-    await context.inventory.write(intake.writes)
+    admission = admit_resources(snapshot, context.inventory.objects, identities, context.clock.now(), rules)
+    await context.inventory.write(admission.writes)
     await track_prefixes(context)
-    context.sources_listed = context.firewall.may_sweep = intake.complete
+    context.sources_listed = context.firewall.may_sweep = admission.complete
     plans = []
     for stored in context.inventory.objects:
         resource = context.inventory.resource(stored.kind, stored.name)
         if stored.kind != NETWORK or not isinstance(resource, NetworkResource):
             continue
-        wish = desired_network(resource, context)
-        observed = await observe_network(wish, stored, context)
+        desired = desired_network(resource, context)
+        observed = await observe_network(desired, stored, context)
         if stored.deleting_since is None:
-            plan = decide(wish, observed, context)
+            plan = decide(desired, observed, context)
         else:
-            plan = plan_deletion(wish, observed, context.inventory.holdings)
+            plan = plan_deletion(desired, observed, context.inventory.holdings)
         for step in plan.steps:
             if step.ledger_only:
                 await carry_out(step, context)

@@ -1,4 +1,4 @@
-"""Networks that are made anew: how many at a time, and the way back when the new one can't be had."""
+"""Recreates Docker networks: a limited number of a pool at a time, and rolled back if the engine refuses."""
 
 import logging
 from dataclasses import replace
@@ -23,72 +23,77 @@ from dockerv6.store.model import StoredObject
 logger = logging.getLogger(__name__)
 
 
-def decide(wish: Desired, seen: Observed, context: Context) -> Plan:
-    """The plan for what is seen; a plan that makes the network anew takes its place among those in transit at once."""
-    pool = wish.resource.spec.addressing.pool or ""
-    others = context.recreations.others(pool, wish.name) if pool else ()
-    refused, why = context.recreations.refused(wish.name)
-    seen = replace(seen, in_flight=others, refused=refused, refusal=why)
-    plan = plan_network(wish, seen, context.inventory.holdings)
+def decide(desired: Desired, observed: Observed, context: Context) -> Plan:
+    """Plan the network. A plan that recreates it counts as in flight from now on."""
+    pool = desired.resource.spec.addressing.pool or ""
+    others = context.recreations.others(pool, desired.name) if pool else ()
+    refused, why = context.recreations.refused(desired.name)
+    observed = replace(observed, in_flight=others, refused=refused, refusal=why)
+    plan = plan_network(desired, observed, context.inventory.holdings)
     if any(isinstance(step, RememberNetwork) for step in plan.steps):
-        context.recreations.claim(wish.name, pool)
+        context.recreations.claim(desired.name, pool)
     return plan
 
 
 async def completed(name: str, context: Context) -> bool:
-    """The network is as it should be, or as it was: the others of its pool may go on. Gives whether it was away."""
+    """End the recreation of a network that is as it should be, or as it was, and enqueue the others of its pool.
+
+    Returns whether it was being recreated.
+    """
     pool = await context.recreations.complete(name)
     if pool is None:
         return False
-    context.enqueue(GARBAGE, f"IPv6Network {name} is done")  # nobody needs to be answered for at the old addresses
+    context.enqueue(
+        GARBAGE, f"IPv6Network {name} was recreated"
+    )  # the NDP proxy entries of the old addresses are removed
     for other, resource in context.inventory.networks().items():
         if pool and other != name and resource.spec.addressing.pool == pool:
-            context.enqueue(Key(NETWORK, other), f"IPv6Network {name} is done")
+            context.enqueue(Key(NETWORK, other), f"IPv6Network {name} was recreated")
     if pool and context.inventory.get(POOL, pool) is not None:
-        context.enqueue(Key(POOL, pool), f"IPv6Network {name} is done")
+        context.enqueue(Key(POOL, pool), f"IPv6Network {name} was recreated")
     return True
 
 
-async def roll_back(wish: Desired, stored: StoredObject, outcome: ConvergeResult, context: Context) -> bool:
-    """Bring back the network that was there before, if the engine refused the new one, or somebody's way onto it.
+async def roll_back(desired: Desired, stored: StoredObject, result: ConvergeResult, context: Context) -> bool:
+    """Restore the previous network if the engine refused the new one, or refused to attach a container to it.
 
-    What the engine refuses it would refuse again, so that wish is not tried again until it is another one. Everything
-    else - an engine that is gone, a full disk - may mend itself: the way forward is tried again then.
+    The engine would refuse the same network again, so it is not tried again until the resource asks for another one.
+    Other failures, such as an unavailable engine or a full disk, may pass: the recreation is retried.
 
-    Gives whether the world is as it was before.
+    Returns whether the previous network is back.
     """
-    failed = outcome.failed
+    failed = result.failed
     if failed is None or not _refused(failed):
         return False
-    previous = await context.recreations.previous(wish.name)
-    made = _made(wish, outcome, previous)
+    previous = await context.recreations.previous(desired.name)
+    made = _made(desired, result, previous)
     if previous is None or made is None:
         return False
     why = (
-        f"it was brought back as it was, with {previous.subnet}, since it could not be made anew ({failed});"
-        " this is tried again when the resource or its pool changes, or dockerv6 is started again"
+        f"rolled back to {previous.subnet}, because the network could not be recreated ({failed});"
+        " it is tried again when the resource or its pool changes, or when dockerv6 is restarted"
     )
-    context.recreations.refuse(wish.name, made, why)
-    observed = await observe_network(wish, stored, context)
+    context.recreations.refuse(desired.name, made, why)
+    observed = await observe_network(desired, stored, context)
     try:
-        await execute(plan_rollback(wish, observed, context.inventory.holdings, previous), context)
+        await execute(plan_rollback(desired, observed, context.inventory.holdings, previous), context)
     except StepFailed as also:
-        logger.warning("%s could not be brought back yet: %s", wish.name, also)
+        logger.warning("%s could not be rolled back yet: %s", desired.name, also)
         return False
-    await context.events.warning(NETWORK, wish.name, Reason.ROLLED_BACK, why)
-    await completed(wish.name, context)
+    await context.events.warning(NETWORK, desired.name, Reason.ROLLED_BACK, why)
+    await completed(desired.name, context)
     return True
 
 
-def _made(wish: Desired, outcome: ConvergeResult, previous: PreviousNetwork | None) -> str | None:
-    """The fingerprint of the new network's wish: of what was to be made, or has been made by an earlier plan.
+def _made(desired: Desired, result: ConvergeResult, previous: PreviousNetwork | None) -> str | None:
+    """The spec hash of the new network, which this plan or an earlier one was to create.
 
-    None: what is there is the former one, which somebody can't be attached to either.
+    None: the previous network is there, and the engine refuses to attach a container to it too.
     """
-    spec = next((step.spec for step in outcome.plan.steps if isinstance(step, CreateNetwork)), None)
+    spec = next((step.spec for step in result.plan.steps if isinstance(step, CreateNetwork)), None)
     if spec is not None:
         return spec.labels.get(SPEC_HASH)
-    there = own_network(wish, outcome.observed)
+    there = own_network(desired, result.observed)
     if there is None or (previous is not None and there.labels == previous.spec.labels):
         return None
     return there.labels.get(SPEC_HASH)
