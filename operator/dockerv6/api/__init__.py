@@ -1,4 +1,4 @@
-"""The resources as users write them: models, validation of shape, conditions, CRDs.
+"""The resources: models, validation of their documents, conditions, CRDs.
 
-Duty: say what a resource means. Never: do I/O, or know how it is carried out.
+Duty: define what a resource means. Never: do I/O, or know how a resource is applied.
 """

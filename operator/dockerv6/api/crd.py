@@ -221,13 +221,13 @@ def structural(model: type[Model]) -> Schema:
 def _structural(schema: Schema, definitions: Mapping[str, Schema]) -> Schema:
     if "$ref" in schema:
         name = str(schema["$ref"]).rpartition("/")[2]
-        beside = {key: value for key, value in schema.items() if key != "$ref"}
-        return _structural({**definitions[name], **beside}, definitions)
+        siblings = {key: value for key, value in schema.items() if key != "$ref"}
+        return _structural({**definitions[name], **siblings}, definitions)
     if "anyOf" in schema:
         # the models have no unions other than with null
         branches = [branch for branch in cast("list[Schema]", schema["anyOf"]) if branch.get("type") != "null"]
-        beside = {key: value for key, value in schema.items() if key != "anyOf"}
-        return {**_structural({**branches[0], **beside}, definitions), "nullable": True}
+        siblings = {key: value for key, value in schema.items() if key != "anyOf"}
+        return {**_structural({**branches[0], **siblings}, definitions), "nullable": True}
     result = {key: value for key, value in schema.items() if key not in _NOT_STRUCTURAL and key != "$defs"}
     if isinstance(result.get("properties"), dict):
         properties = cast("dict[str, Schema]", result["properties"])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from dockerv6.api.errors import FieldError, InvalidObject, closest_match, did_you_mean
-from dockerv6.api.kinds import API_VERSION, GROUP, KINDS, VERSION
+from dockerv6.api.kinds import API_VERSION, GROUP, KINDS
 from dockerv6.api.network import IPv6Network
 from dockerv6.api.policy import IPv6Policy
 from dockerv6.api.pool import IPv6Pool
@@ -115,9 +115,7 @@ def _version_errors(document: Mapping[str, object]) -> Iterator[FieldError]:
     elif not isinstance(version, str):
         yield FieldError(path, f"must be a string, not {quote(version)}", f"write {API_VERSION}")
     elif version.partition("/")[0] == GROUP:
-        yield FieldError(
-            path, f"{version!r} is not supported; this version of dockerv6 supports {VERSION}", f"write {API_VERSION}"
-        )
+        yield FieldError(path, f"{version!r} is not supported by this version of dockerv6", f"write {API_VERSION}")
     elif closest_match(version.partition("/")[0], [GROUP]) or closest_match(version, [API_VERSION]):
         yield FieldError(path, f"{version!r} is not an API version of dockerv6", f"did you mean {API_VERSION}?")
     else:

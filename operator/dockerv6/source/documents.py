@@ -184,8 +184,8 @@ def assemble(
     """Combine the contents of all files.
 
     When several resources have the same kind and name, the first one counts, in the order of `files` and of lines. The
-    others become invalid and refer to the first. An invalid resource occupies its name as well, because nothing tells
-    which one is meant.
+    others become invalid and refer to the first. An invalid resource occupies its name as well: which
+    of the two is intended is unknown.
 
     Args:
         roots: as listed.

@@ -50,7 +50,7 @@ class PermissionViolation:
 
 @dataclass(frozen=True, slots=True)
 class FileOwnership:
-    """The users whose files are accepted. As with sudoers, nobody else may be able to write them."""
+    """The users whose files are accepted. As for sudoers, the files must not be writable by other users."""
 
     uids: frozenset[int]
 

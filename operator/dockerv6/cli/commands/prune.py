@@ -32,7 +32,7 @@ _RECENT = 3600.0
 @setting_option("state_dir")
 @click.pass_context
 def command(ctx: click.Context, *, confirm: bool, state_dir: str) -> None:
-    """Show deletions that are held back because they are many at once. --confirm lets the daemon make them.
+    """Show deletions that are held back because there are many at once. --confirm lets the daemon make them.
 
     A change is held back if it deletes more than half of the resources and more than three: an unmounted directory or
     a failed sync looks the same.
@@ -77,7 +77,7 @@ def _row(stored: "StoredObject", now: float) -> list[str]:
 
 
 def _store_confirmation(file: Path, value: "Document") -> None:
-    """Store the confirmation, beside a running daemon or without one."""
+    """Store the confirmation. The daemon may be running."""
     import asyncio  # noqa: PLC0415 - only a confirmation writes
 
     from dockerv6.store.sqlite import SqliteStore  # noqa: PLC0415 - as above

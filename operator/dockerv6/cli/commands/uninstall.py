@@ -25,7 +25,7 @@ from dockerv6.daemon.settings import Settings
 def command(settings: Settings, *, yes: bool, keep_networks: bool) -> None:
     """Remove the Docker networks, rules, NDP proxy entries and state of dockerv6, and restore sysctls.
 
-    Resource files are kept. The daemon must be stopped. Running containers are disconnected from the networks.
+    The daemon must be stopped. Resource files are kept, and so are Docker networks with running containers.
     """
     if not yes:
         _confirm(settings, keep_networks=keep_networks)
