@@ -142,11 +142,11 @@ class TestTurns:
     async def test_a_completed_recreation_enqueues_the_others_and_the_pool(self) -> None:
         bench = await populated()
         await moved(bench)
-        rung: list[tuple[str, str]] = []
-        bench.context.enqueue = lambda key, why: rung.append((str(key), why))
+        enqueued: list[tuple[str, str]] = []
+        bench.context.enqueue = lambda key, why: enqueued.append((str(key), why))
         await bench.reconcile("b")
-        done = "IPv6Network b is done"
-        assert {key for key, why in rung if why == done} == {
+        done = "IPv6Network b was recreated"
+        assert {key for key, why in enqueued if why == done} == {
             "IPv6Network/a",
             "IPv6Network/c",
             "IPv6Pool/isp",
