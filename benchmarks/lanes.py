@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from benchmarks.rows import Row
+from dockerv6.firewall.diff import diff
 from dockerv6.firewall.nftables.backend import NftablesFirewall
 from dockerv6.firewall.nftables.session import NftSession
 from dockerv6.firewall.render import render
-from dockerv6.firewall.ruleset import diff
 
 if TYPE_CHECKING:
     from ipaddress import IPv6Address

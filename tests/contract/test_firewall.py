@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from dockerv6.firewall.diff import diff
 from dockerv6.firewall.model import FirewallIntent
 from dockerv6.firewall.port import FirewallRejected, RulesetMoved
 from dockerv6.firewall.render import render
-from dockerv6.firewall.ruleset import EMPTY, Ruleset, diff
+from dockerv6.firewall.ruleset import EMPTY, Ruleset
 from dockerv6.lib.networking import EgressMode
 from tests.contract.firewalls import opened
 from tests.golden.scenarios import SCENARIOS

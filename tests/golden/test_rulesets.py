@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from dockerv6.firewall.diff import diff
 from dockerv6.firewall.nftables.commands import commands
 from dockerv6.firewall.render import render
-from dockerv6.firewall.ruleset import EMPTY, diff
+from dockerv6.firewall.ruleset import EMPTY
 from dockerv6.lib.networking import EgressMode
 from tests.golden.scenarios import SCENARIOS
 from tests.unit.firewall.intents import BLOG, HOME, WEB, intent

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from dockerv6.firewall.diff import diff
 from dockerv6.firewall.hostfilter.linux import LinuxHostFilter
 from dockerv6.firewall.iptables.backend import IptablesFirewall
 from dockerv6.firewall.model import DEFAULT_MARK, FirewallIntent
 from dockerv6.firewall.nftables.backend import NftablesFirewall
 from dockerv6.firewall.nftables.session import NftSession
 from dockerv6.firewall.render import render
-from dockerv6.firewall.ruleset import diff
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dockerv6.firewall import detect
+from dockerv6.firewall.diff import diff
 from dockerv6.firewall.model import FirewallIntent
 from dockerv6.firewall.render import render
-from dockerv6.firewall.ruleset import EMPTY, diff
+from dockerv6.firewall.ruleset import EMPTY
 from dockerv6.firewall.xtables import legacy as kernel
 from tests.unit.firewall.intents import BLOG, WEB
 

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from dockerv6.firewall.diff import diff
 from dockerv6.firewall.iptables.backend import IptablesFirewall
 from dockerv6.firewall.iptables.compile import compile_ruleset
 from dockerv6.firewall.model import FirewallIntent, NetworkIntent, PortIntent
 from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable
 from dockerv6.firewall.render import render
-from dockerv6.firewall.ruleset import EMPTY, diff
+from dockerv6.firewall.ruleset import EMPTY
 from dockerv6.firewall.xtables import legacy, libiptc
 from dockerv6.lib.networking import TransportProtocol
 from tests.unit.firewall.intents import BLOG, EVERYTHING, HOME, WEB

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from dockerv6.firewall.diff import diff
 from dockerv6.firewall.filter_chains import ERRORS
 from dockerv6.firewall.nftables.backend import NftablesFirewall
 from dockerv6.firewall.nftables.commands import commands
 from dockerv6.firewall.nftables.library import NftExecutable
 from dockerv6.firewall.nftables.session import NftSession
 from dockerv6.firewall.render import render
-from dockerv6.firewall.ruleset import EMPTY, diff
+from dockerv6.firewall.ruleset import EMPTY
 from tests.host.network import nft, private_network
 from tests.unit.firewall.intents import BLOG, EVERYTHING, SHOP, WEB, intent
 

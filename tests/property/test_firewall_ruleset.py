@@ -2,6 +2,7 @@ from ipaddress import IPv6Network
 
 from hypothesis import given
 
+from dockerv6.firewall.diff import diff
 from dockerv6.firewall.elements import (
     EXTERNAL,
     NETWORKS,
@@ -15,7 +16,7 @@ from dockerv6.firewall.expr import Element, overlapping
 from dockerv6.firewall.model import FirewallIntent
 from dockerv6.firewall.prefixes import PREFIX_IN, PREFIX_OUT, prefixes_of
 from dockerv6.firewall.render import overlapping_external_prefixes, overlapping_subnets, render
-from dockerv6.firewall.ruleset import Ruleset, diff
+from dockerv6.firewall.ruleset import Ruleset
 from tests.fakes.firewall.replay import apply
 from tests.property.strategies_firewall import intents, keeps, observed
 

@@ -11,6 +11,7 @@ import subprocess
 from dataclasses import dataclass
 from ipaddress import IPv6Network
 
+from dockerv6.firewall.diff import diff
 from dockerv6.firewall.hostfilter.linux import engine_variants
 from dockerv6.firewall.iptables.backend import IptablesFirewall
 from dockerv6.firewall.model import FilterVariant, FirewallIntent, NetworkIntent
@@ -19,7 +20,7 @@ from dockerv6.firewall.nftables.backend import NftablesFirewall
 from dockerv6.firewall.nftables.session import NftSession
 from dockerv6.firewall.port import FirewallBackend, FirewallError, FirewallRejected, FirewallUnavailable, Sweepable
 from dockerv6.firewall.render import render
-from dockerv6.firewall.ruleset import EMPTY, diff
+from dockerv6.firewall.ruleset import EMPTY
 from dockerv6.firewall.xtables.legacy import LegacyReader
 from dockerv6.lib.networking import EgressMode
 

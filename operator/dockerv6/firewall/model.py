@@ -1,4 +1,4 @@
-"""What the firewall is for, in terms that no backend knows: intent in, ruleset out (see `rules`)."""
+"""What the packet filter should do, without the terms of any backend. `render` makes a ruleset of it."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -7,72 +7,88 @@ from ipaddress import IPv6Address, IPv6Network
 from dockerv6.lib.networking import EgressMode, TransportProtocol
 
 DEFAULT_MARK = 0x10000000
-"""The fwmark bit of flows that we allow; clear of kube-proxy (0xc000), Tailscale (0xff0000), Cilium (0xf00)."""
+"""The fwmark bit of flows that are allowed; not used by kube-proxy (0xc000), Tailscale (0xff0000) or Cilium (0xf00)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ingress:
-    """What may come from outside the host straight to containers' own addresses."""
+    """Connections from outside the host that may reach containers at their own addresses."""
 
-    sources: tuple[IPv6Network, ...] = ()  # empty: everybody
+    sources: tuple[IPv6Network, ...] = ()  # empty: all
     targets: tuple[IPv6Network, ...] = ()  # the network's subnet, or single containers
     ports: tuple[tuple[TransportProtocol, int], ...] = ()  # empty: every protocol and port
 
 
 @dataclass(frozen=True, slots=True)
 class PortIntent:
-    """One port of the host that leads to a container. ``owner`` (the resource's name) is written beside it.
+    """One published port: a port of the host that leads to a container.
 
-    At most one intent may be about a port: those of two containers are a conflict that planning has settled.
+    A port has one intent at most; `planning.firewall.port_assignment` decides between containers that claim the same.
     """
 
-    owner: str
+    owner: str  # the resource's name, written beside each element
     protocol: TransportProtocol
     port: int
     target: IPv6Address  # the container's
     target_port: int
-    gateway: IPv6Address | None = None  # the target's bridge's own address: the source for who calls [::1]
+    gateway: IPv6Address | None = None  # the address of the target's bridge: the source of connections to [::1]
     host_address: IPv6Address | None = None  # None: any address of the host
-    sources: tuple[IPv6Network, ...] = ()  # clients that may connect; empty: everybody
+    sources: tuple[IPv6Network, ...] = ()  # clients that may connect; empty: all
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkIntent:
-    """One network's share of the ruleset. ``owner`` (the resource's name) is written beside each element."""
+    """What the rules should do for one network.
+
+    Attributes:
+        owner: the resource's name, written beside each element and rule.
+        subnet: of the containers.
+        bridge: the host's bridge interface.
+        egress: what happens to packets that leave the network.
+        snat_address: for mode SNAT, an address of the host.
+        external_prefixes: for mode PrefixTranslation, prefixes as long as `subnet`. Packets that leave get the first
+            one. All of them lead in, so that flows to a previous prefix go on.
+        external_addresses: the addresses in `external_prefixes` that lead in; None: all. Needed where the prefix is
+            on-link, because other hosts of the link have addresses in it too.
+        egress_interfaces: translate packets that leave through these only; empty: through any but the own bridge.
+        egress_exclude: destinations that are not translated.
+        internal: packets neither leave nor enter the network.
+        isolated: containers of other networks reach published ports only.
+        icc: containers of the network may reach one another.
+        ingress: what may come in from outside the host.
+    """
 
     owner: str
     subnet: IPv6Network
-    bridge: str  # the host's bridge interface
+    bridge: str
     egress: EgressMode = EgressMode.MASQUERADE
-    snat_address: IPv6Address | None = None  # SNAT: an address of the host
-    external_prefixes: tuple[
-        IPv6Network, ...
-    ] = ()  # PrefixTranslation: as long as `subnet`; the first is given to what leaves,
-    # all of them lead in (flows to a prefix that was replaced go on)
-    external_addresses: tuple[IPv6Address, ...] | None = (
-        None  # those in `external_prefixes` that lead in; None: all. To be named
-    )
-    # where the prefix is on-link: others on that link have addresses in it too, and get what is sent there
-    egress_interfaces: tuple[str, ...] = ()  # translate only out of these; empty: any but the network's own bridge
-    egress_exclude: tuple[IPv6Network, ...] = ()  # destinations that are not translated
-    internal: bool = False  # nothing goes out of it, nothing comes in
-    isolated: bool = True  # containers of other networks don't get in, but through published ports
-    icc: bool = True  # its containers may talk to one another
+    snat_address: IPv6Address | None = None
+    external_prefixes: tuple[IPv6Network, ...] = ()
+    external_addresses: tuple[IPv6Address, ...] | None = None
+    egress_interfaces: tuple[str, ...] = ()
+    egress_exclude: tuple[IPv6Network, ...] = ()
+    internal: bool = False
+    isolated: bool = True
+    icc: bool = True
     ingress: tuple[Ingress, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class FirewallIntent:
-    """The whole host's wish.
+    """What the rules should do for the whole host.
 
-    ``hold`` names owners whose elements stay exactly as the kernel has them (suspended resources, resources whose
-    wish can't be computed now): neither added, changed nor removed.
-    ``uplink_bridges`` names the bridges that lead outside (they carry a default route, or the host's LAN): flows out of
-    any other bridge are never marked, because containers or virtual machines live behind it.
-    ``guest_bridges`` names all those other bridges, for a backend that can't ask the kernel whether a link is one
-    (see `FirewallBackend.matches_link_kinds`); None: the kernel is asked, packet by packet.
-    ``host_addresses`` are the host's own as far as they lie in an external prefix, whoever's, held or not (others do no
-    harm): ports published at them are open, while all else in that prefix is containers' own and closed.
+    Attributes:
+        networks: of all resources.
+        keep: owners whose elements and rules stay as the kernel has them: suspended resources, and resources whose
+            intent is unknown at present.
+        mark: the fwmark bit of flows that are allowed.
+        uplink_bridges: bridges that lead outside the host: they carry a default route, or the host's LAN. Flows out of
+            other bridges are never marked, because containers or virtual machines are behind them.
+        ports: published ports of all resources.
+        guest_bridges: all bridges that are not uplinks, for a backend whose rules can't match on a link's kind (see
+            `FirewallBackend.matches_link_kinds`); None: rules match on the link's kind.
+        host_addresses: addresses of the host in external prefixes, also of resources in `keep`. Ports published at them
+            are open; the rest of such a prefix belongs to containers and is closed. Other addresses have no effect.
     """
 
     networks: tuple[NetworkIntent, ...] = ()
@@ -85,7 +101,7 @@ class FirewallIntent:
 
 
 class FilterVariant(StrEnum):
-    """Which machinery a host's own packet filter is written in."""
+    """The kind of rules that a host's own packet filter consists of."""
 
     XTABLES_NFT = "iptables-nft"
     XTABLES_LEGACY = "iptables-legacy"
@@ -94,19 +110,33 @@ class FilterVariant(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ForwardDrop:
-    """A place in the host's own filter that drops forwarded IPv6 which our table can't overrule."""
+    """A chain in the host's own filter that drops forwarded IPv6. Our table can't overrule a drop.
+
+    Attributes:
+        variant: the kind of rules.
+        table: "filter" for xtables; "inet firewalld" and the like for nftables.
+        chain: where the accept rule belongs (DOCKER-USER or FORWARD), or the base chain that drops.
+        has_accept_rule: the accept rule for our mark is there, and reached.
+        repairable: we can insert the accept rule; False: only the administrator can, as `remedy` says.
+        remedy: what to do.
+    """
 
     variant: FilterVariant
-    table: str  # "filter" for xtables; "inet firewalld" and the like for nftables
-    chain: str  # where the accept rule belongs (DOCKER-USER or FORWARD), or the base chain that drops
-    has_accept_rule: bool  # the accept rule for our mark is there, in its right place
-    repairable: bool  # we can put it there; False: only the user can, `remedy` says how
+    table: str
+    chain: str
+    has_accept_rule: bool
+    repairable: bool
     remedy: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class HostFilterState:
-    """The host's own filter as far as it concerns our flows."""
+    """What the host's own filter does to our flows.
+
+    Attributes:
+        forward_drops: chains that drop forwarded packets.
+        orphaned: places that hold our accept rule and no longer need it.
+    """
 
     forward_drops: tuple[ForwardDrop, ...] = ()
-    orphaned: tuple[ForwardDrop, ...] = field(default_factory=tuple)  # our accept rule where it no longer belongs
+    orphaned: tuple[ForwardDrop, ...] = field(default_factory=tuple)

@@ -1,4 +1,4 @@
-"""What one transaction consists of. A backend says each of these in its own language."""
+"""The operations of a transaction. A backend translates each of them into its own commands."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from dockerv6.firewall.expr import Chain, Element, ElementSet, Rule
 
 @dataclass(frozen=True, slots=True)
 class AddTable:
-    """Make the table."""
+    """Create the table."""
 
     def __str__(self) -> str:
         return "add the table"
@@ -15,7 +15,7 @@ class AddTable:
 
 @dataclass(frozen=True, slots=True)
 class DeleteTable:
-    """Remove the table with all that it holds, the elements of `owners` too."""
+    """Remove the table with everything in it, including elements and rules of the `owners`."""
 
     reason: str
     owners: frozenset[str] = frozenset()
@@ -26,7 +26,7 @@ class DeleteTable:
 
 @dataclass(frozen=True, slots=True)
 class AddSet:
-    """Make a set, without elements."""
+    """Create a set without elements."""
 
     set: ElementSet
 
@@ -36,7 +36,7 @@ class AddSet:
 
 @dataclass(frozen=True, slots=True)
 class AddChain:
-    """Make a chain, without rules."""
+    """Create a chain without rules."""
 
     chain: Chain
 
@@ -46,11 +46,11 @@ class AddChain:
 
 @dataclass(frozen=True, slots=True)
 class FlushChain:
-    """Take all rules out of a chain.
+    """Remove all rules of a chain.
 
     Attributes:
-        gone: those of single resources that don't come back.
-        shared: whether anything else is the reason.
+        gone: rules of single resources that are not added again.
+        shared: whether rules that belong to no single resource differ.
     """
 
     chain: str
@@ -73,11 +73,11 @@ class DeleteChain:
 
 @dataclass(frozen=True, slots=True)
 class AddRules:
-    """Put the chain's rules into it, in their order.
+    """Add the chain's rules to it, in their order.
 
     Attributes:
-        back: those of single resources that were there before.
-        shared: whether any of the shared ones is new.
+        back: rules of single resources that were there before.
+        shared: whether rules that belong to no single resource differ.
     """
 
     chain: Chain
@@ -91,7 +91,7 @@ class AddRules:
 
 @dataclass(frozen=True, slots=True)
 class RemoveElements:
-    """Take elements out of a set; in order."""
+    """Remove elements from a set."""
 
     set: ElementSet
     elements: tuple[Element, ...]
@@ -99,7 +99,7 @@ class RemoveElements:
 
 @dataclass(frozen=True, slots=True)
 class AddElements:
-    """Put elements into a set; in order."""
+    """Add elements to a set."""
 
     set: ElementSet
     elements: tuple[Element, ...]

@@ -1,4 +1,4 @@
-"""The firewall ports: our own table, and the one accept rule in the host's filter.
+"""The firewall ports: our own rules, and the accept rule in the host's filter.
 
 Errors::
 
@@ -20,7 +20,7 @@ class FirewallError(Exception):
 
 
 class FirewallUnavailable(FirewallError):  # noqa: N818 - named for the condition that users see
-    """The backend can't work on this host at all; says what is missing and how to get it."""
+    """The backend can't work on this host. The message says what is missing and how to get it."""
 
 
 class FirewallForbidden(FirewallUnavailable):
@@ -28,37 +28,37 @@ class FirewallForbidden(FirewallUnavailable):
 
 
 class FirewallRejected(FirewallError):  # noqa: N818 - named for what happened
-    """The transaction was refused as a whole."""
+    """The transaction was refused; nothing was changed."""
 
 
 class RulesetMoved(FirewallError):  # noqa: N818 - named for what happened
-    """The table differs from the change's `base`: somebody else has written to it. Observe, and compute anew."""
+    """The table differs from the change's `base`, because another program has written to it. Observe and diff again."""
 
 
 class Sweepable(Protocol):
-    """As much of a `FirewallBackend` as is needed of a backend that isn't used."""
+    """The part of a `FirewallBackend` that is needed of a backend which is not in use."""
 
     @property
     def backend(self) -> str:
         """The backend's name: "nftables" or "iptables"."""
 
     async def sweep(self) -> None:
-        """Remove everything of ours; nothing there is success."""
+        """Remove all rules of ours. It is no error if there are none."""
 
 
 class FirewallBackend(Sweepable, Protocol):
-    """Our own rules through one backend. Read-back, never write-only."""
+    """Our own rules in the kernel, through one backend."""
 
     @property
     def matches_link_kinds(self) -> bool:
-        """Whether its rules can tell bridges from other links; else the intent must name the bridges."""
+        """Whether rules can match on a link's kind; otherwise the intent has to name the bridges."""
 
     @property
     def generation(self) -> int | None:
-        """The kernel's generation that the latest observation, or read-back, is at least as new as; None: not known."""
+        """The kernel's generation at the latest observation, or before it; None: the kernel counts no generations."""
 
     async def observe(self) -> Ruleset:
-        """What the kernel holds of ours now; an empty ruleset when nothing is there."""
+        """What the kernel holds of ours now; `EMPTY` if there is nothing."""
 
     async def check(self, change: RulesetChange) -> None:
         """Dry run. Raises `FirewallRejected`."""
@@ -74,26 +74,26 @@ class FirewallBackend(Sweepable, Protocol):
         """
 
     async def close(self) -> None:
-        """Give back what is its own: threads, sockets."""
+        """Release threads and sockets."""
 
     async def poll_revision(self) -> object:
-        """Something that differs once the rules have been changed in a way that the kernel announces to nobody.
+        """A value that changes when the rules change without a notification. Cheap enough for a call each second.
 
-        Cheap enough to be asked every second. None: every change is announced, there is no need to ask.
+        None: the kernel announces every change.
         """
 
 
 class HostFilter(Protocol):
-    """The host's own IPv6 filter: where it drops, and the accept rule for our mark."""
+    """The host's own IPv6 filter: the chains that drop, and the accept rule for our mark."""
 
     async def observe(self, mark: int) -> HostFilterState:
         """Find FORWARD policies and base chains that drop, and our accept rules."""
 
     async def add_accept_rule(self, drop: ForwardDrop, mark: int) -> None:
-        """Put the accept rule for the mark at the top of the barrier's chain; there and reached already is success."""
+        """Insert the accept rule for the mark at the top of the chain, unless it is there and reached."""
 
     async def remove_accept_rule(self, drop: ForwardDrop, mark: int) -> None:
-        """Remove our accept rule there; absent is success."""
+        """Remove our accept rule from the chain, if it is there."""
 
     async def poll_revision(self) -> object:
-        """As `FirewallBackend.fingerprint`, of the host's own filter: iptables-legacy announces nothing."""
+        """As `FirewallBackend.poll_revision`, for the host's own filter: iptables-legacy announces no change."""

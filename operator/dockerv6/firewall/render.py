@@ -1,81 +1,84 @@
-"""From intent to ruleset. Pure; the only place that says what our table holds.
+"""From intent to ruleset. Pure; this docstring says what the chains of our table are for.
 
 Sets and maps are looked up, never walked through: a packet costs the same with one network and one port as with
-hundreds of networks and thousands of ports. What belongs to a network is keyed by its subnet or its bridge first, so a
-network is only ever touched by its own elements. The one exception are prefix translations, which no map can hold: they
-are rules, one a network and way, and only the first packet of a flow of such a network walks through them.
+hundreds of networks and thousands of ports. Elements of a network have its subnet or its bridge as the first part of
+their key, so a change of one network touches its own elements only. Prefix translations are the exception. No map can
+hold prefixes as values, so they are rules, one for each network and direction; only the first packet of a flow of such
+a network passes through them.
 
-**prerouting, output** (nat, `dstnat - 1`: just before the engine's). A published port is two map elements, (protocol,
-port) to address and to port; one that is bound to a single address has that in the key too. Only what is sent to one
-of the host's own addresses is looked up. The container sees who calls from outside: nothing is done to the source. A
-link-local one can't be routed any further: it is left to whoever listens on the host (RFC 4291, 2.5.6). Behind the
-ports, what is sent to an external prefix, but not to an address of the host's own in it, goes to **prefix_in**. Of an
-on-link prefix that is what is sent to containers' addresses alone, which have to be named: others on the link have
-addresses in it too, and neither the host nor its containers would reach them.
+**prerouting, output** (nat, `dstnat - 1`: just before the engine's). A published port is two map elements: (protocol,
+port) to address, and to port. If it is bound to one address, the key has that address too. Only packets to the host's
+own addresses are looked up. The source stays, so the container sees the client's address. A link-local source can't be
+routed any further, so its packets stay on the host (RFC 4291, 2.5.6). Behind the ports, packets to an external prefix
+go to **prefix_in**, except to addresses in it that the host itself has. Of an on-link prefix, only the named addresses
+of containers lead in: other hosts of the link have addresses in that prefix, and neither the host nor its containers
+could reach them otherwise.
 
-**guard** (filter, prerouting, `mangle`: before any translation). A port with an allow-list is closed to everybody else,
-whoever listens there: our translation, the engine's, its userland proxy, or a process of the host. Only packets in a
-flow's original direction are judged, since the host itself may call out from that very port.
+**guard** (filter, prerouting, `mangle`: before any translation). A port with an allow-list is closed for all other
+clients, whatever listens there: our translation, the engine's, its userland proxy, or a process of the host. Only
+packets in a flow's original direction are checked, since the host may itself connect from that port.
 
-**loopback, loopback_back**. Who calls [::1] has ::1 as its source, which must not leave the host, and an answer that
-were translated back to ::1 would be taken for a martian before any socket saw it (ip6_rcv; a route to ::1 is only
-found on lo). So the source is exchanged, before connection tracking looks, for the address of the target's bridge, and
-an answer's destination is exchanged back behind it, in the input hook, when routing is done.
+**loopback, loopback_back**. A connection to [::1] has the source ::1, which must not leave the host. A reply that is
+translated back to ::1 is dropped as a martian before it reaches the socket (ip6_rcv; a route to ::1 is only found on
+lo). So the source is replaced by the address of the target's bridge before connection tracking, and the destination of
+replies is replaced in the input hook, after routing.
 
 **postrouting** (nat, `srcnat - 1`). The first NAT decision wins, and *accept is none*: the engine's MASQUERADE in the
-next chain would still translate what we merely accepted. So "not translated" is said as a decision, `snat to ip6
-saddr`: the packet keeps its source and no later NAT chain is asked. Within a network's own bridge only what came
-through a published port is translated (hairpin: the target would answer the caller directly, which it never called).
-Between networks it is translated too, as on IPv4: engines from 28.2 on drop answers to containers' own addresses.
-`masquerade` is plain, without `random` or `fully-random`: a source port that is free is kept, which peers behind
-strict firewalls and UDP applications rely on, and which is what the engine itself does.
+next chain would still translate what our chain has accepted. So "not translated" is a decision as well, `snat to ip6
+saddr`: the packet keeps its source, and later NAT chains are not asked. Within a network's own bridge, only connections
+through a published port are translated (hairpin: otherwise the target replies to the client directly, from another
+address). Connections between networks through a published port are translated too, as on IPv4: engines from 28.2 on
+drop replies to containers' own addresses. `masquerade` has neither `random` nor `fully-random`. It keeps a source port
+that is free, as the engine does; peers behind strict firewalls and UDP applications rely on that.
 
-What leaves where it is let goes through **translate**, by its network's egress mode. *Routed* is such a decision to
-keep the source, which holds against the engine's MASQUERADE. *SNAT* takes the address that a map has for the subnet.
-*PrefixTranslation* goes on to **prefix_out**, what is left is *Masquerade*. Where the mode lacks what it takes (an
-address, a prefix), nothing is let out by us and nothing translated, as with *None*.
+Packets that may leave go through **translate**, by the egress mode of their network. *Routed* keeps the source, also
+against the engine's MASQUERADE. *SNAT* takes the address that a map has for the subnet. *PrefixTranslation* goes on to
+**prefix_out**. The rest is *Masquerade*. A mode that lacks its address or prefix lets nothing out and translates
+nothing, as *None* does.
 
-**Prefix translation is stateful here.** RFC 6296 (NPTv6) asks for a stateless one: every packet is rewritten by itself,
-either way, with no memory, and one group of the address is adjusted so that checksums need not be (checksum-neutral,
-3.1); behind a /64 that is in the host part. Flows survive a router's restart, and two routers can share the work.
-netfilter has no such thing. `snat ip6 prefix to` and NETMAP exchange the prefix and keep all bits behind it: fd00::2 is
-2001:db8::2 outside, to be told at sight; checksums are mended packet by packet, and errors' inner headers too. What is
-alike: one to one, ports kept (but where two flows would be one), open both ways, no application-layer gateways. What
-differs is that the decision is made at a flow's first packet and remembered by connection tracking, so that
+**Prefix translation is stateful here.** RFC 6296 (NPTv6) describes a stateless one: each packet is rewritten by itself
+in both directions, and one group of the address is adjusted so that checksums stay valid (checksum-neutral, 3.1); with
+a /64 that group is in the host part. Flows survive a router's restart, and two routers can share the work. netfilter
+has no such translation. `snat ip6 prefix to` and NETMAP replace the prefix and keep all bits behind it, so that fd00::2
+is visibly 2001:db8::2 outside; checksums are corrected in each packet, and in the inner headers of errors. Both are one
+to one, keep ports (unless two flows would become one), are open in both directions, and need no application-layer
+gateways. The difference: here the first packet of a flow decides, and connection tracking remembers the decision.
 
-* a changed external prefix applies to new flows. Established flows keep the previous prefix as long as it is routed
+* A changed external prefix applies to new flows. Established flows keep the previous prefix as long as it is routed
   here. It stays among the external prefixes, and leads in, for as long as it is valid (RFC 4862, 5.5.4).
-* a flow that the host doesn't know (a reboot, a full table, a way out by one router and back by another) is a new one.
-* what was let in is known, so closed is the default: an external address is no more open than the container's own.
+* A flow that the host doesn't know (after a reboot, with a full table, or if another router handled the other
+  direction) is a new one.
+* Connections that were let in are known, so the default is closed: an external address is no more open than the
+  container's own.
 
-**forward** (filter, `filter - 1`: just before everybody's filter) drops what must not pass, and a drop is final. An
-accept could not overrule a drop in another base chain, so flows that we allow get one bit of the mark (the other bits
-are other people's), and one rule in the host's filter accepts that bit.
+**forward** (filter, `filter - 1`: just before other filters) drops what must not pass. A drop is final, but an accept
+can't overrule a drop in another base chain. So flows that are allowed get one bit of the mark (the other bits are not
+ours), and one rule in the host's filter accepts that bit.
 
-* within (a bridge to itself: hairpin, and what br_netfilter shows of bridged traffic): allowed; where containers must
-  not talk to one another (icc false), only published ports and neighbour discovery are.
-* internal networks: nothing out, nothing in.
-* out: from a managed subnet, arriving on that network's own bridge (so a spoofed source gains nothing), leaving where
-  it is let: through the network's egress interfaces if it names any, else through anything that is not a bridge, or
-  is a bridge known to lead outside. Every other bridge has containers or virtual machines behind it, whether we manage
-  it or not, whether it was there when the ruleset was written or came later: a mark would open what the engine's
-  isolation or libvirt closes. Going by the link's kind is what makes that hold while the operator is stopped.
-* replies: packets in the reply direction of an established flow, and ICMPv6 errors about it. The reply direction
-  exists only where the flow's first packet was let through.
-* inbound, to a managed subnet through its own bridge: published ports (translated, and to a published target); what
-  others translated or established, unmarked; none of this is for who called an external address, whom our own prefix
-  translation brought: the flow's first destination tells, which no later rule can change. That one comes in by what
-  follows alone, as if it had called the container's own address; the ICMPv6 that must not be dropped (RFC 4890, 4.3.1:
-  errors, and echo from outside); `firewall.ingress` from outside; other networks' containers where the network is not
-  isolated. All else is dropped.
+* within (from a bridge to itself: hairpin, and bridged packets that br_netfilter shows): allowed. If containers must
+  not reach one another (icc false), only published ports and neighbour discovery are.
+* internal networks: nothing leaves, nothing enters.
+* out: from the subnet of a network and its own bridge (a spoofed source gains nothing), through the egress interfaces
+  of the network if it names any. Otherwise through anything that is not a bridge, and through bridges that are known to
+  lead outside. Any other bridge has containers or virtual machines behind it, whether we manage it or not, and whether
+  it existed when the rules were written or not. A mark there would open what the engine or libvirt closes. Since rules
+  match on the link's kind, this holds while the operator is stopped.
+* replies: packets in the reply direction of an established flow, and ICMPv6 errors about it. A flow has a reply
+  direction only if its first packet was let through.
+* inbound, to a subnet of ours through its own bridge: connections through published ports; and, without a mark, flows
+  that other programs translated or established. Neither applies to a flow whose first destination was an external
+  address: our own prefix translation let it in, and no later rule can change its first destination. Such a flow is
+  checked like one to the container's own address, by the rest of the chain: ICMPv6 that must not be dropped (RFC 4890,
+  4.3.1: errors, and echo from outside); `firewall.ingress` from outside; containers of other networks if the network is
+  not isolated. The rest is dropped.
 
-**to_host** (filter, input, `filter - 1`). The subnet's addresses are not all containers': one is the bridge's own, and
-what listens on it is meant for containers. Nobody reaches it by its external address. The flow's original destination
-(`ct original`) tells; behind the translation nothing else does.
+**to_host** (filter, input, `filter - 1`). One address of the subnet is the bridge's own, and services that listen there
+are meant for containers. It can't be reached by its external address. Only the flow's original destination tells (`ct
+original`), since the translation comes first.
 
-**forward_done** (filter, priority 100, behind every named one) clears the bit again: it is of no use to anybody after
-the filters, and IPsec policies and traffic control look at marks too. Routing has been done by then, and the bit was
-set after the routing decision, so no `ip rule` ever sees it.
+**forward_done** (filter, priority 100, after all named priorities) clears the bit. Nothing needs it after the filters,
+and IPsec policies and traffic control look at marks as well. The bit is set after the routing decision, so `ip rule`
+never sees it.
 """
 
 from collections.abc import Mapping
@@ -93,15 +96,15 @@ from dockerv6.lib.networking import EgressMode
 
 
 def render(intent: FirewallIntent) -> Ruleset:
-    """The ruleset that fulfils the intent; `EMPTY` when nothing in it concerns us and nobody's elements are held.
+    """The ruleset for the intent; `EMPTY` if there are no networks and no elements to keep.
 
-    Of networks whose subnets overlap, only the first by owner's name gets elements (see `overlapping_subnets`), and of
-    external prefixes likewise (see `overlapping_external_prefixes`).
+    If subnets overlap, only the first network by owner's name gets elements (see `overlapping_subnets`). The same holds
+    for external prefixes (see `overlapping_external_prefixes`).
     """
     networks, lost, _ = resolve_overlaps(intent.networks)
     if not networks and not intent.keep:
         return EMPTY
-    # An owner may have several networks, of which only some are left out.
+    # an owner may have several networks, of which only some are left out
     ports = tuple(port for port in intent.ports if port.owner not in lost or _is_in(port, networks))
     chains = sorted((*filtering.chains(intent), *translating.chains(networks)), key=lambda chain: chain.name)
     return Ruleset(tuple(chains), element_sets(networks, ports, intent), exists=True)
@@ -112,14 +115,15 @@ def _is_in(port: PortIntent, networks: tuple[NetworkIntent, ...]) -> bool:
 
 
 def overlapping_subnets(intent: FirewallIntent) -> Mapping[str, str]:
-    """Owners whose network is left out because its subnet overlaps another's, and that other owner."""
+    """Owners whose network is left out because its subnet overlaps another one, by the owner of that one."""
     return resolve_overlaps(intent.networks).lost
 
 
 def overlapping_external_prefixes(intent: FirewallIntent) -> Mapping[str, str]:
-    """Owners of whom an external prefix is left out because it overlaps another's, or a subnet, and that other owner.
+    """Owners with an external prefix that is left out because it overlaps a subnet or another external prefix.
 
-    One whose first external prefix is left out is neither translated nor let out.
+    The value is the owner of the other one. A network whose first external prefix is left out is neither translated nor
+    let out.
     """
     return resolve_overlaps(intent.networks).external_lost
 
@@ -128,11 +132,12 @@ def overlapping_external_prefixes(intent: FirewallIntent) -> Mapping[str, str]:
 
 
 class SeparatedNetworks(NamedTuple):
-    """Networks that overlap no other, with external prefixes that overlap nobody's, by owner's name.
+    """Networks whose subnets and external prefixes don't overlap.
 
     Attributes:
-        lost: owners who have a network that is left out, and who was before them.
-        external_lost: owners with an external prefix that is left out, and the owner of what it overlaps.
+        networks: by owner's name.
+        lost: owners with a network that is left out, by the owner of the one that it overlaps.
+        external_lost: owners with an external prefix that is left out, by the owner of what it overlaps.
     """
 
     networks: tuple[NetworkIntent, ...]
@@ -146,10 +151,10 @@ _Taken = dict[int, dict[int, str]]
 
 @lru_cache(maxsize=2)
 def resolve_overlaps(networks: tuple[NetworkIntent, ...]) -> SeparatedNetworks:
-    """The networks, without those and without external prefixes that overlap an earlier one by owner's name.
+    """Leave out networks and external prefixes that overlap an earlier one by owner's name.
 
-    Subnets come before external prefixes: containers have their addresses already. The result is cached, because a
-    caller that renders an intent also asks what was left out of it.
+    The kernel would refuse the whole transaction. Subnets come before external prefixes, because containers have their
+    addresses already. The result is cached, because a caller that renders an intent also asks what was left out.
     """
     subnets: _Taken = {}
     kept: list[NetworkIntent] = []
@@ -169,10 +174,9 @@ def resolve_overlaps(networks: tuple[NetworkIntent, ...]) -> SeparatedNetworks:
 
 
 def _with_external(network: NetworkIntent, subnets: _Taken, externals: _Taken, lost: dict[str, str]) -> NetworkIntent:
-    """The network with the external prefixes that it may have.
+    """The network without external prefixes that overlap others.
 
-    A former one that it may not have is left out alone. Without the first nothing could be given to what leaves, and
-    a former one in its place would be none of its own any more: then it has none.
+    Without its first prefix it gets none: a previous prefix in its place may belong to another host by now.
     """
     if network.egress is not EgressMode.PREFIX_TRANSLATION or network.internal:
         return network
@@ -192,7 +196,7 @@ def _with_external(network: NetworkIntent, subnets: _Taken, externals: _Taken, l
 
 
 def _order(network: NetworkIntent) -> tuple[str, int, int, str]:
-    """By owner, then as subnets are ordered, without comparing them: that is slow."""
+    """By owner, then by subnet; comparing numbers is faster than comparing networks."""
     return (network.owner, int(network.subnet.network_address), network.subnet.prefixlen, network.bridge)
 
 
@@ -205,7 +209,7 @@ def _number(prefix: IPv6Network) -> int:
 
 
 def _rival(prefix: IPv6Network, taken: _Taken) -> str | None:
-    """The owner of a prefix that holds this one or lies in it."""
+    """The owner of a prefix that contains this one, or that this one contains."""
     number = _number(prefix)
     for length, owners in taken.items():
         if length <= prefix.prefixlen:

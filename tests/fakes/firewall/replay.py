@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from dockerv6.firewall.diff import jumps_into
 from dockerv6.firewall.expr import Chain, Element, ElementSet, KeyType, overlapping
 from dockerv6.firewall.operations import (
     AddChain,
@@ -16,7 +17,7 @@ from dockerv6.firewall.operations import (
     Operation,
     RemoveElements,
 )
-from dockerv6.firewall.ruleset import EMPTY, Ruleset, RulesetChange, jumps_into
+from dockerv6.firewall.ruleset import EMPTY, Ruleset, RulesetChange
 from dockerv6.lib.networking import MAX_INTERFACE_NAME
 
 

@@ -2,12 +2,13 @@ from collections.abc import Callable
 
 import pytest
 
+from dockerv6.firewall.diff import diff
 from dockerv6.firewall.elements import EGRESS_ANY
 from dockerv6.firewall.expr import Element
 from dockerv6.firewall.model import DEFAULT_MARK, FilterVariant, ForwardDrop
 from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable
 from dockerv6.firewall.render import render
-from dockerv6.firewall.ruleset import EMPTY, diff
+from dockerv6.firewall.ruleset import EMPTY
 from tests.fakes.firewall.backend import FakeFirewall, FakeHostFilter
 from tests.unit.firewall.intents import BLOG, intent
 

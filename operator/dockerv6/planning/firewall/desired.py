@@ -6,10 +6,11 @@ from functools import cached_property
 from ipaddress import IPv6Address
 
 from dockerv6.dockerd.model import Container
+from dockerv6.firewall.diff import diff
 from dockerv6.firewall.elements import PUBLISHED, PUBLISHED_AT_PORT, PUBLISHED_AT_TO, PUBLISHED_PORT, PUBLISHED_TO
 from dockerv6.firewall.model import DEFAULT_MARK, FirewallIntent, PortIntent
 from dockerv6.firewall.render import overlapping_external_prefixes, overlapping_subnets, render
-from dockerv6.firewall.ruleset import EMPTY, Ruleset, RulesetChange, diff
+from dockerv6.firewall.ruleset import EMPTY, Ruleset, RulesetChange
 from dockerv6.hostnet.model import Listener
 from dockerv6.planning.firewall.contributions import FirewallContribution, firewall_intent
 from dockerv6.planning.firewall.port_assignment import Incumbents, PortAssignment, assign_ports

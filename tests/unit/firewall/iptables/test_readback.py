@@ -2,11 +2,12 @@ from dataclasses import replace
 
 import pytest
 
+from dockerv6.firewall.diff import diff
 from dockerv6.firewall.expr import UnknownExpr
 from dockerv6.firewall.iptables.readback import Chains, contents_of, has_own, ruleset_of, with_rendered_chains
 from dockerv6.firewall.model import FirewallIntent, NetworkIntent
 from dockerv6.firewall.render import render
-from dockerv6.firewall.ruleset import EMPTY, Ruleset, diff
+from dockerv6.firewall.ruleset import EMPTY, Ruleset
 from dockerv6.firewall.xtables.entries import DNAT, encode
 from dockerv6.firewall.xtables.rule import UnsupportedRuleError, XtablesRule
 from tests.unit.firewall.intents import BLOG, EVERYTHING

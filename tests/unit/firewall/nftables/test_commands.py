@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from dockerv6.firewall.diff import diff
 from dockerv6.firewall.expr import (
     Chain,
     ClearMark,
@@ -30,7 +31,7 @@ from dockerv6.firewall.nftables.commands import commands
 from dockerv6.firewall.nftables.library import JsonObject
 from dockerv6.firewall.operations import AddElements, AddRules, AddSet, RemoveElements
 from dockerv6.firewall.render import render
-from dockerv6.firewall.ruleset import EMPTY, diff
+from dockerv6.firewall.ruleset import EMPTY
 from tests.golden.scenarios import SCENARIOS
 from tests.unit.firewall.intents import EVERYTHING
 

@@ -3,6 +3,7 @@ from ipaddress import IPv6Network
 
 import pytest
 
+from dockerv6.firewall.diff import diff
 from dockerv6.firewall.elements import EGRESS_ANY, NETWORKS, PUBLISHED, PUBLISHED_PORT, PUBLISHED_TO
 from dockerv6.firewall.expr import SHARED, Chain, Element, ElementSet, KeyType, Rule, UnknownExpr
 from dockerv6.firewall.model import NetworkIntent
@@ -16,7 +17,7 @@ from dockerv6.firewall.operations import (
     RemoveElements,
 )
 from dockerv6.firewall.render import render
-from dockerv6.firewall.ruleset import EMPTY, Ruleset, diff
+from dockerv6.firewall.ruleset import EMPTY, Ruleset
 from tests.fakes.firewall.replay import apply
 from tests.unit.firewall.intents import BLOG, DNS, GUARDED, HOME, SHOP, WEB, intent
 
@@ -61,7 +62,7 @@ def test_everything_is_made_where_nothing_is() -> None:
 
 
 def test_the_table_goes_when_nothing_asks_for_it() -> None:
-    assert diff(EMPTY, BOTH).describe() == ("delete the table: nothing asks for it any more",)
+    assert diff(EMPTY, BOTH).describe() == ("delete the table: no resource needs it",)
     assert diff(EMPTY, EMPTY).empty
 
 
@@ -192,7 +193,7 @@ def test_held_elements_keep_the_table_when_nobody_else_asks_for_it() -> None:
     change = diff(render(intent(hold=HOLD_BLOG)), BOTH, HOLD_BLOG)
     assert change.owners == {"shop"}
     assert apply(BOTH, change).owners == {"blog"}
-    assert diff(EMPTY, BOTH).describe() == ("delete the table: nothing asks for it any more",)
+    assert diff(EMPTY, BOTH).describe() == ("delete the table: no resource needs it",)
 
 
 def test_a_wish_that_a_held_element_stands_against_is_left_out_and_named() -> None:
@@ -333,7 +334,7 @@ def test_a_map_that_became_a_set_has_the_table_made_anew() -> None:
 def test_a_table_that_goes_takes_everybodys_elements() -> None:
     change = diff(EMPTY, BOTH)
     assert change.owners == {SHARED, "blog", "shop"}
-    assert change.by_owner["blog"] == ("delete the table: nothing asks for it any more",)
+    assert change.by_owner["blog"] == ("delete the table: no resource needs it",)
 
 
 def test_a_ruleset_reads_well() -> None:
