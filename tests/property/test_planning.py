@@ -284,7 +284,7 @@ def test_the_rules_of_conditions_hold(
     held: bool,  # noqa: FBT001 - drawn
     problem: str,
 ) -> None:
-    found = conditions_of((), StatusInputs(NOW, 1, plan_network(*scene), retry=retry, held=held, problem=problem))
+    found = conditions_of((), StatusInputs(NOW, 1, plan_network(*scene), retry=retry, prune_held=held, problem=problem))
     check_conditions(found)
     assert {c.type for c in found} >= {"Ready", "Accepted", *NETWORK_DOMAIN}
 

@@ -69,7 +69,7 @@ class SourceKeeper:
         waits = (
             admission.retry_after,
             snapshot.retry_after,
-            HELD_RETRY if admission.held else None,
+            HELD_RETRY if admission.prune_held else None,
             None if all(r.listed for r in snapshot.roots) else UNLISTED_RETRY,
         )
         return min((w for w in waits if w is not None), default=None)
@@ -108,7 +108,7 @@ class SourceKeeper:
 
     async def _record_held(self, admission: Admission) -> None:
         """Store what the prune guard holds, and reconcile the resources whose status changes by it."""
-        held = frozenset(admission.held)
+        held = frozenset(admission.prune_held)
         changed = held ^ self._context.prune_held
         await record_held(HELD_RESOURCES, held, self._context)
         if held - self._context.prune_held:

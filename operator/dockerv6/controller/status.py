@@ -231,7 +231,7 @@ async def report(
         failure=failed.failure if failed is not None else None,
         retry=failed.retry if failed is not None else requeue_after(plan),
         restored=(*own, *repairs),
-        held=f"{stored.kind}/{stored.name}" in context.prune_held,
+        prune_held=f"{stored.kind}/{stored.name}" in context.prune_held,
         messages=facts.messages,
     )
     before = conditions_before(stored)
@@ -251,7 +251,7 @@ async def write_simple(
         plan=plan,
         domain=(),
         problem=stored.problem,
-        held=f"{stored.kind}/{stored.name}" in context.prune_held,
+        prune_held=f"{stored.kind}/{stored.name}" in context.prune_held,
         messages={ConditionType.READY: message},
     )
     await write_status(stored, conditions_of(conditions_before(stored), inputs), fields, context)

@@ -1,7 +1,7 @@
-"""From a reading of the sources to what is accepted, kept, or on its way out.
+"""Which resources of a snapshot are accepted, rejected, or deleted because their file is gone.
 
-Fail closed, fail last-good: a version that can't be accepted changes nothing that is applied, and only a source that
-was surely read whole can say that a resource is gone.
+A version that can't be accepted changes nothing that is applied. Only a source that was read completely can delete a
+resource. A deletion must last for a grace period, and a prune of too many resources must be confirmed.
 """
 
 from collections.abc import Mapping
@@ -12,27 +12,28 @@ from dockerv6.api.scheme import Resource, digest, to_document
 from dockerv6.source.model import InvalidResource, Snapshot, SourcedResource, SourceRoot
 from dockerv6.store.model import StoredObject
 
-GUARD_ABOVE = 3
+PRUNE_LIMIT = 3
+"""A prune of more resources than this, and of more than half, must be confirmed."""
 
 
 @dataclass(frozen=True, slots=True)
 class PruneRules:
-    """When an absence counts as a deletion."""
+    """When the absence of a resource is a deletion."""
 
     enabled: bool = True
     grace: float = 5.0  # seconds that an absence must last
-    confirmed: bool = False  # a person said that the held prune is meant
+    confirmed: bool = False  # `dockerv6 prune --confirm` was run
 
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """What to write to the store, and when to look again."""
+    """What to write to the store."""
 
     writes: tuple[StoredObject, ...] = ()
-    held: tuple[str, ...] = ()  # "Kind/name" of what would be pruned but is held
-    identities: Mapping[str, str] = field(default_factory=dict)  # root -> identity to remember
-    retry_after: float | None = None  # seconds until a grace period ends; None: nothing is waiting
-    complete: bool = True  # every source could be listed
+    prune_held: tuple[str, ...] = ()  # "Kind/name" of resources whose prune must be confirmed
+    identities: Mapping[str, str] = field(default_factory=dict)  # the identity of each root, to record
+    retry_after: float | None = None  # seconds until a grace period ends; None: there is none
+    complete: bool = True  # every source was read completely
 
 
 def admit_resources(
@@ -42,7 +43,15 @@ def admit_resources(
     now: float,
     rules: PruneRules,
 ) -> Admission:
-    """Decide what the reading means. Pure: ``now`` is Unix seconds, ``identities`` the roots as last trusted."""
+    """Compare a snapshot of the sources with the store.
+
+    Args:
+        snapshot: the resources in the sources.
+        stored: the resources in the store.
+        identities: the identity of each root when it was last trusted.
+        now: Unix seconds.
+        rules: when an absence is a deletion.
+    """
     old = {(o.kind, o.name): o for o in stored}
     writes: dict[tuple[str, str], StoredObject] = {}
     invalid = {(i.kind, i.name): i for i in reversed(snapshot.invalid) if i.kind and i.name}
@@ -55,34 +64,34 @@ def admit_resources(
     for key, item in invalid.items():
         writes[key] = _rejected(item, old.get(key), now)
     missing = [o for k, o in old.items() if k not in seen and o.file]
-    gone, waiting = _absent(missing, snapshot, identities, now, rules)
-    for absent in (*gone, *waiting):
+    lasting, waiting = _classify_absent(missing, snapshot, identities, now, rules)
+    for absent in (*lasting, *waiting):
         writes[(absent.kind, absent.name)] = absent
     held: tuple[str, ...] = ()
-    doomed = [o for o in gone if o.deleting_since is None]
-    alive = [o for o in stored if o.deleting_since is None and o.file]
-    if rules.enabled and exceeds_prune_limit(len(doomed), len(alive)) and not rules.confirmed:
-        held = tuple(f"{o.kind}/{o.name}" for o in doomed)
+    deletions = [o for o in lasting if o.deleting_since is None]
+    live = [o for o in stored if o.deleting_since is None and o.file]
+    if rules.enabled and exceeds_prune_limit(len(deletions), len(live)) and not rules.confirmed:
+        held = tuple(f"{o.kind}/{o.name}" for o in deletions)
     elif rules.enabled:
-        for o in doomed:
+        for o in deletions:
             writes[(o.kind, o.name)] = replace(o, deleting_since=now)
     graces = [rules.grace - (now - o.missing_since) for o in waiting if o.missing_since is not None]
     return Admission(
         writes=tuple(w for k, w in sorted(writes.items()) if w != old.get(k)),
-        held=held,
+        prune_held=held,
         identities=_identities(snapshot, identities),
         retry_after=max(0.0, min(graces)) if graces and rules.enabled else None,
         complete=snapshot.complete and not snapshot.changing_files,
     )
 
 
-def exceeds_prune_limit(doomed: int, alive: int) -> bool:
-    """Whether a prune takes so much that it may well be a mistake: more than three, and more than half."""
-    return doomed > GUARD_ABOVE and 2 * doomed > alive
+def exceeds_prune_limit(deletions: int, live: int) -> bool:
+    """Whether a prune must be confirmed, because it may be a mistake. See `PRUNE_LIMIT`."""
+    return deletions > PRUNE_LIMIT and 2 * deletions > live
 
 
 def _accepted(sourced: SourcedResource, old: StoredObject | None, now: float) -> StoredObject:
-    """The resource as the store has it from now on; back in its source, it is no longer being deleted."""
+    """The stored form of an accepted resource. If it is in its source again, its deletion is cancelled."""
     resource: Resource = sourced.resource
     new_digest = digest(resource)
     where = sourced.position
@@ -105,7 +114,7 @@ def _accepted(sourced: SourcedResource, old: StoredObject | None, now: float) ->
 
 
 def _rejected(item: InvalidResource, old: StoredObject | None, now: float) -> StoredObject:
-    """Last-good stays; a resource that never was accepted is stored only to be shown."""
+    """The last accepted version stays. A resource that was never accepted is stored only to be listed."""
     problem = "\n".join(str(d) for d in item.diagnostics)
     if old is not None:
         return replace(old, problem=problem, missing_since=None)
@@ -122,15 +131,15 @@ def _rejected(item: InvalidResource, old: StoredObject | None, now: float) -> St
     )
 
 
-def _absent(
+def _classify_absent(
     missing: list[StoredObject],
     snapshot: Snapshot,
     identities: Mapping[str, str],
     now: float,
     rules: PruneRules,
 ) -> tuple[list[StoredObject], list[StoredObject]]:
-    """Of the absent ones: those whose absence counts, and those for which it does not (yet)."""
-    gone: list[StoredObject] = []
+    """Split absent resources into those that have been absent for the grace period, and the others."""
+    lasting: list[StoredObject] = []
     waiting: list[StoredObject] = []
     for absent in missing:
         if absent.deleting_since is not None:
@@ -140,16 +149,16 @@ def _absent(
             continue
         since = absent.missing_since if absent.missing_since is not None else now
         marked = replace(absent, missing_since=since)
-        (gone if now - since >= rules.grace else waiting).append(marked)
-    return gone, waiting
+        (lasting if now - since >= rules.grace else waiting).append(marked)
+    return lasting, waiting
 
 
 def _trusted(file: str, snapshot: Snapshot, identities: Mapping[str, str]) -> bool:
-    """Whether the reading can say that something is no longer in this file."""
+    """Whether the snapshot proves that a resource is no longer in this file."""
     if file in snapshot.broken_files or file in snapshot.changing_files:
         return False
     root = _root_of(file, snapshot.roots)
-    if root is None:  # its directory is no longer configured: the person who did that meant it
+    if root is None:  # its directory was removed from the configuration on purpose
         return all(r.listed for r in snapshot.roots)
     if not root.listed:
         return False
@@ -163,7 +172,7 @@ def _root_of(file: str, roots: tuple[SourceRoot, ...]) -> SourceRoot | None:
 
 
 def _identities(snapshot: Snapshot, identities: Mapping[str, str]) -> dict[str, str]:
-    """A root is known by what it was when it last could be trusted."""
+    """The identity of each root when it was last trusted."""
     known = dict(identities)
     for root in snapshot.roots:
         if root.listed and (root.files or root.path not in known):

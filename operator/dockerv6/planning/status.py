@@ -50,7 +50,7 @@ class StatusInputs:
     failure: Failure | None = None
     retry: float | None = None  # seconds until the next try; None: only a change leads to one
     restored: tuple[str, ...] = ()  # drift that this reconcile repaired
-    held: bool = False  # its deletion waits for `dockerv6 prune --confirm`
+    prune_held: bool = False  # its deletion waits for `dockerv6 prune --confirm`
     messages: Mapping[ConditionType, str] = field(default_factory=dict)  # the messages of conditions that are True
 
 
@@ -67,19 +67,19 @@ def suspended_conditions(before: Conditions, inputs: StatusInputs, message: str)
     """The previous conditions of a resource that is suspended, and therefore not observed; Ready says so."""
     ready = cond.get(before, ConditionType.READY)
     status = ready.status if ready is not None else "Unknown"
-    said = [
+    current = [
         _accepted(inputs),
         *_abnormal(inputs),
         _make(inputs, ConditionType.READY, status, Reason.SUSPENDED, message),
     ]
-    stale = {c.type for c in said} | cond.ABNORMAL_TRUE
-    return cond.merge(before, [*(c for c in before if c.type not in stale), *said])
+    stale = {c.type for c in current} | cond.ABNORMAL_TRUE
+    return cond.merge(before, [*(c for c in before if c.type not in stale), *current])
 
 
 def _abnormal(inputs: StatusInputs) -> list[Condition]:
     """Conditions that are present only while they are True."""
     found = []
-    if inputs.held:
+    if inputs.prune_held:
         message = "its file was removed together with too many others; to delete it, run `dockerv6 prune --confirm`"
         found.append(_make(inputs, ConditionType.PRUNE_HELD, "True", Reason.PRUNE_HELD, message))
     return found

@@ -148,7 +148,7 @@ class TestDeletion:
 
     def test_without_prune_nothing_is_deleted_nor_held(self) -> None:
         intake = take(reading(), *(gone(n) for n in "abcdef"), enabled=False)
-        assert (pruned(intake), intake.held, intake.retry_after) == ([], (), None)
+        assert (pruned(intake), intake.prune_held, intake.retry_after) == ([], (), None)
 
 
 class TestTrust:
@@ -209,11 +209,11 @@ class TestGuard:
     def test_too_many_at_once_are_held(self) -> None:
         intake = take(reading(), *(gone(n) for n in "abcd"))
         assert pruned(intake) == []
-        assert intake.held == tuple(f"IPv6Network/{n}" for n in "abcd")
+        assert intake.prune_held == tuple(f"IPv6Network/{n}" for n in "abcd")
 
     def test_until_a_person_confirms(self) -> None:
         intake = take(reading(), *(gone(n) for n in "abcd"), confirmed=True)
-        assert (pruned(intake), intake.held) == (list("abcd"), ())
+        assert (pruned(intake), intake.prune_held) == (list("abcd"), ())
 
     def test_tombstones_do_not_count(self) -> None:
         dead = [gone(n, deleting_since=NOW - 1) for n in "wxyz"]

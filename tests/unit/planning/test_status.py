@@ -197,7 +197,7 @@ class TestDrift:
 
 
 def test_a_held_deletion_is_told_only_then() -> None:
-    found = say(held=True)
+    found = say(prune_held=True)
     assert short(found)["PruneHeld"] == ("True", "PruneHeld")
     assert "PruneHeld" not in short(say(before=found))
 
@@ -227,8 +227,8 @@ class TestSuspended:
         assert "Stalled" not in after
 
     def test_what_is_only_said_while_it_is_so_is_said_anew(self) -> None:
-        assert "PruneHeld" not in self.said(say(held=True))
-        assert "PruneHeld" in self.said(held=True)
+        assert "PruneHeld" not in self.said(say(prune_held=True))
+        assert "PruneHeld" in self.said(prune_held=True)
 
     def test_an_invalid_version_is_told(self) -> None:
         assert self.said(say(), problem="wrong")["Accepted"] == ("False", "InvalidSpec")

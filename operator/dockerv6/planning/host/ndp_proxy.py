@@ -234,8 +234,8 @@ def _on_link(host: HostView) -> Iterator[_Link]:
         for r in host.routes
         if r.protocol is RouteProtocol.KERNEL and r.destination.prefixlen
     }
-    held = {(a.network, i.name) for i in usable.values() for a in i.addresses}
-    for prefix, name in advertised | held:
+    assigned = {(a.network, i.name) for i in usable.values() for a in i.addresses}
+    for prefix, name in advertised | assigned:
         if name in usable and not prefix.is_link_local and not prefix.is_multicast:
             yield _Link(prefix, usable[name], name in uplinks)
 

@@ -88,7 +88,7 @@ def parent_findings(wanted: NetworkSpec | Network, live: Network | None, observe
     parent = parent_of(wanted.driver, wanted.options)
     if parent is None:
         return ()
-    holds = live is not None and parent_of(live.driver, live.options) == parent and live.driver == wanted.driver
+    unchanged = live is not None and parent_of(live.driver, live.options) == parent and live.driver == wanted.driver
     case = _Case(
         wanted.driver,
         wanted.options.get(IPVLAN_MODE, "") if wanted.driver == Driver.IPVLAN else "",
@@ -97,7 +97,7 @@ def parent_findings(wanted: NetworkSpec | Network, live: Network | None, observe
         observed.host,
         observed.engine,
         tuple(n for n in observed.networks if live is None or n.id != live.id),
-        live if holds else None,
+        live if unchanged else None,
     )
     passthru = wanted.options.get(MACVLAN_MODE) == PASSTHRU
     return (
@@ -227,8 +227,8 @@ def _routing(case: _Case) -> Iterator[Finding]:
             f"interface {case.parent} has no IPv6, and mode {case.mode} uses the host's routes; give it an address, and"
             f" check that net.ipv6.conf.{case.parent}.disable_ipv6 is 0"
         )
-    held = case.host.interfaces[case.parent].addresses
-    address = next((a for a in held if any(s.subnet_of(a.network) for s in case.subnets)), None)
+    addresses = case.host.interfaces[case.parent].addresses
+    address = next((a for a in addresses if any(s.subnet_of(a.network) for s in case.subnets)), None)
     if address is not None:
         yield _unknown(
             f"{case.parent} is on {address.network}, and in mode {case.mode} nothing answers neighbour solicitations"
@@ -239,7 +239,7 @@ def _routing(case: _Case) -> Iterator[Finding]:
 def _users(case: _Case, *, passthru: bool) -> Iterator[Finding]:
     """Other networks on the same interface."""
     # a live network with the same mode: the engine has accepted it next to the others
-    held = case.live is not None and (case.live.options.get(MACVLAN_MODE) == PASSTHRU) == passthru
+    accepted = case.live is not None and (case.live.options.get(MACVLAN_MODE) == PASSTHRU) == passthru
     bridge = next((n for n in case.others if n.bridge == case.parent), None)
     if bridge is not None:
         yield _unknown(
@@ -255,11 +255,11 @@ def _users(case: _Case, *, passthru: bool) -> Iterator[Finding]:
                 f" driver at a time: while a container of one network runs, none of the other can be started;"
                 f" set another spec.options.{PARENT}, such as a VLAN of it"
             )
-        elif not held and not _share(case, other, passthru=passthru):
+        elif not accepted and not _can_share(case, other, passthru=passthru):
             yield _blocking(_taken(case, other, passthru=passthru))
 
 
-def _share(case: _Case, other: Network, *, passthru: bool) -> bool:
+def _can_share(case: _Case, other: Network, *, passthru: bool) -> bool:
     """Whether the engine allows two networks of a driver on one parent."""
     if case.driver != Driver.MACVLAN or (case.engine is not None and case.engine.release < SHARED_SINCE):
         return False
