@@ -138,7 +138,7 @@ def encode(rule: XtablesRule, dnat: int = DNAT) -> bytes:
     return head + _ENTRY.pack(0, at, at + len(target), 0) + matches + target
 
 
-@lru_cache(maxsize=16384)
+@lru_cache(maxsize=4096)
 def decode(entry: bytes) -> XtablesRule:
     """The rule of an entry as `encode` gives it; what is not decoded is in `unknown`, or is an `ExtensionTarget`.
 
