@@ -81,17 +81,13 @@ async def read_table(session: NftSession, family: str, table: str) -> Mapping[tu
     return rules_in(await _list_table(session, family, table))
 
 
-async def read_decoded(session: NftSession, table: str, *names: str) -> Mapping[tuple[str, str], XtablesChain]:
-    """As `read_table` of family ip6, of these chains only if any are named, with the matches decoded.
+async def read_decoded(session: NftSession, table: str) -> Mapping[tuple[str, str], XtablesChain]:
+    """As `read_table` of family ip6, with the matches decoded.
 
     Raises:
         FirewallRejected: the rules changed meanwhile.
     """
-    listed: list[JsonObject] = []
-    for name in names:
-        listed += await _list_chain(session, FAMILY, table, name)
-    if not names:
-        listed += await _list_table(session, FAMILY, table)
+    listed = await _list_table(session, FAMILY, table)
     concerned = {str(body.get("chain")) for body in _bodies(listed, "rule") if _has_match(body)}
     return rules_in(listed, await session.call(lambda: _dump(session, table, concerned)))
 
