@@ -26,7 +26,7 @@ T = TypeVar("T")
 names = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,12}[a-z0-9])?", fullmatch=True).filter(
     lambda name: name not in {"host", "none", "default", "bridge"}
 )
-"""RFC 1123 labels that a Docker network may be called."""
+"""RFC 1123 labels that are valid names of Docker networks."""
 
 interfaces = st.from_regex(r"[a-z][a-z0-9.\-_]{0,13}[a-z0-9]", fullmatch=True)
 ports = st.integers(1, 65535)
@@ -47,7 +47,7 @@ meta_labels = st.dictionaries(
 
 @st.composite
 def subnets(draw: st.DrawFn, *, shortest: int = 8, longest: int = 126) -> IPv6Network:
-    """Unicast prefixes of containers: unique local, or of the documentation range where that is long enough."""
+    """Unicast prefixes: unique local, or in the documentation range where the length allows it."""
     length = draw(st.integers(shortest, longest))
     base, own = draw(st.sampled_from([(0xFD << 120, 8), *([(0x20010DB8 << 96, 32)] if length >= 32 else [])]))
     bits = draw(st.integers(0, (1 << (length - own)) - 1))
@@ -55,7 +55,7 @@ def subnets(draw: st.DrawFn, *, shortest: int = 8, longest: int = 126) -> IPv6Ne
 
 
 addresses = subnets(shortest=126, longest=126).map(lambda subnet: subnet.network_address + 1)
-"""Unicast addresses that a host could have."""
+"""Unicast addresses."""
 
 
 def _mapping(**optional: st.SearchStrategy[object]) -> st.SearchStrategy[Document]:
@@ -78,7 +78,7 @@ _selectors = st.fixed_dictionaries({"name": _container_names}) | st.fixed_dictio
 
 @st.composite
 def fixed_addressing(draw: st.DrawFn) -> Document:
-    """A fixed subnet, perhaps with its gateway and reserved addresses."""
+    """A fixed subnet, with or without a gateway and reserved addresses."""
     subnet = draw(subnets())
     document: Document = {"subnet": str(subnet)}
 
@@ -102,7 +102,7 @@ def _addressing() -> st.SearchStrategy[Document]:
 
 @st.composite
 def egress(draw: st.DrawFn, *, modes: tuple[EgressMode, ...] = tuple(EgressMode)) -> Document:
-    """An egress block of one of these modes, with what the mode needs."""
+    """An egress block of one of these modes, with the fields that the mode requires."""
     mode = draw(st.sampled_from(modes))
     document: Document = {"mode": str(mode)}
     if mode is EgressMode.SNAT:
@@ -305,7 +305,7 @@ _STATUSES: tuple[Status, ...] = ("True", "False", "Unknown")
 
 
 def conditions(types: st.SearchStrategy[str] | None = None) -> st.SearchStrategy[Condition]:
-    """Single conditions, each plausible by itself."""
+    """Single valid conditions."""
     return st.builds(
         Condition,
         type=types if types is not None else st.sampled_from(list(ConditionType)),
@@ -318,7 +318,7 @@ def conditions(types: st.SearchStrategy[str] | None = None) -> st.SearchStrategy
 
 
 def condition_lists() -> st.SearchStrategy[Conditions]:
-    """What a reconcile could have written one by one: not yet summarized."""
+    """Conditions that were set one after another, without Stalled."""
 
     def collect(items: list[Condition]) -> Conditions:
         result: Conditions = ()

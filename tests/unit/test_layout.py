@@ -52,7 +52,7 @@ def test_planning_sees_values_and_pure_rules_only() -> None:
     assert outside == set()
 
 
-@pytest.mark.parametrize("module", ["dockerv6.api.kinds", "dockerv6.cli.main"])
+@pytest.mark.parametrize("module", ["dockerv6.api.kinds", "dockerv6.cli.main", "dockerv6.daemon.settings"])
 def test_light_module_loads_no_heavy_library(module: str) -> None:
     program = f"import sys, {module}; print(*sorted(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout.split()

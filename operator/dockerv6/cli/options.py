@@ -52,17 +52,15 @@ DURATION = click_type(parse_duration)
 
 def setting_option(name: str) -> "Callable[[FC], FC]":
     """The click option of a field of `Settings`. The parameter has the name of the field."""
-    option = OPTIONS[name]
-    many = isinstance(getattr(Settings(), name), tuple)
-    default: object = option.default if many else next(iter(option.default), None)
-    if option.is_flag:
-        default = default == "true"
+    option, value = OPTIONS[name], getattr(Settings(), name)
+    many = isinstance(value, tuple)
+    as_text = option.default if many else "".join(option.default)
     return click.option(
         option.flag,
         name,
-        type=_type(name, option),
+        type=_type(option),
         multiple=many,
-        default=default if default is not None or name == "docker_host" else "",
+        default=as_text if as_text and not option.is_flag else value,
         show_default=bool(option.default),
         envvar=option.variables if option.aliases else option.variables[0],
         show_envvar=True,
@@ -71,13 +69,13 @@ def setting_option(name: str) -> "Callable[[FC], FC]":
     )
 
 
-def _type(name: str, option: SettingOption) -> Any:  # noqa: ANN401 - whatever click takes as a type
+def _type(option: SettingOption) -> Any:  # noqa: ANN401 - whatever click takes as a type
     if option.is_flag:
         return None
     if option.choices:
         return click.Choice(option.choices, case_sensitive=False)
-    if name == "config_dirs":
-        return click.Path()  # the variable separates paths with ':'
+    if option.path_list:
+        return click.Path()  # splits its variable at ':'
     return option.parse if option.parse is str else click_type(option.parse)
 
 

@@ -33,6 +33,7 @@ class SettingOption:
         choices: the allowed values, if they are limited.
         metavar: the placeholder of the value in the help.
         aliases: other variables that are read after the setting's own.
+        path_list: whether the variable separates its values with ':'; otherwise with spaces.
     """
 
     flag: str
@@ -42,6 +43,7 @@ class SettingOption:
     choices: tuple[str, ...] = ()
     metavar: str | None = None
     aliases: tuple[str, ...] = ()
+    path_list: bool = False
 
     @property
     def is_flag(self) -> bool:
@@ -65,11 +67,14 @@ def setting(
     choices: tuple[str, ...] = (),
     metavar: str | None = None,
     aliases: tuple[str, ...] = (),
+    path_list: bool = False,
 ) -> T:
     """Declare a field of `Settings`. ``default_text`` is shown where it differs from the value's own text."""
     values = default if isinstance(default, tuple) else (default,)
     shown = tuple(map(str, values)) if default_text is None else (default_text,)
-    option = SettingOption(flag, help_text, parse, tuple(text for text in shown if text), choices, metavar, aliases)
+    option = SettingOption(
+        flag, help_text, parse, tuple(text for text in shown if text), choices, metavar, aliases, path_list
+    )
     return field(default=default, metadata={_OPTION: option})
 
 
@@ -135,6 +140,7 @@ class Settings:
         ("/etc/dockerv6.d",),
         "Directory of resource files. Repeatable; in the variable, separate directories with ':'.",
         metavar="PATH",
+        path_list=True,
     )
     trusted_uids: tuple[int, ...] = setting(
         "--trust-uid",
