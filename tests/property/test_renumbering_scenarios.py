@@ -67,7 +67,7 @@ async def told(tale: Scenario) -> None:
     tale.provider.delegate(FIRST)
     await tale.begin()
     await tale.let(2.0)
-    for name in tale.wished:
+    for name in tale.expected:
         tale.run(name)
     await tale.let(2.0)
     tale.wrong.clear()  # of the time before there were any

@@ -56,8 +56,8 @@ class Scenario:
         self.power = CrashInjector(self.host, self.look)
         self.budget = budget
         # by network and container
-        self.wished: dict[str, dict[str, Attachment]] = {name: {} for name in (*NETWORKS, INSIDE)}
-        self.restless: set[str] = set()  # containers whose addresses the engine may have chosen anew
+        self.expected: dict[str, dict[str, Attachment]] = {name: {} for name in (*NETWORKS, INSIDE)}
+        self.unstable: set[str] = set()  # containers whose addresses the engine may have chosen anew
         self.inside = ""  # id of the Docker network that must not be touched
         self.wrong: list[object] = []
         self._serial = 0
@@ -75,7 +75,7 @@ class Scenario:
 
     def away(self) -> list[str]:
         """Networks that are missing, or miss a container."""
-        return sorted(name for name in NETWORKS if not self.wished[name].keys() <= self._attached(name).keys())
+        return sorted(name for name in NETWORKS if not self.expected[name].keys() <= self._attached(name).keys())
 
     async def look(self) -> None:
         """At most so many networks of a pool are away, whoever makes them anew."""
@@ -90,21 +90,21 @@ class Scenario:
         return {a.container_name: a for a in engine.list_attachments(there.id)} if there is not None else {}
 
     async def check_everybody_is_where_they_were(self) -> None:
-        for name, wished in self.wished.items():
+        for name, expected in self.expected.items():
             there = await self.host.docker(name)
             assert there is not None, name
             subnet = subnet_of(there)
             attached = self._attached(name)
-            assert attached.keys() == wished.keys(), (name, attached.keys(), wished.keys())
-            for each, wish in wished.items():
+            assert attached.keys() == expected.keys(), (name, attached.keys(), expected.keys())
+            for each, attachment in expected.items():
                 now = attached[each]
-                assert now.aliases == wish.aliases
+                assert now.aliases == attachment.aliases
                 assert now.static_ipv6 is None or now.static_ipv6 in subnet
-                if wish.static_ipv6 is not None:
-                    assert _suffix(now.static_ipv6) == _suffix(wish.static_ipv6)
+                if attachment.static_ipv6 is not None:
+                    assert _suffix(now.static_ipv6) == _suffix(attachment.static_ipv6)
                 assert now.ipv6 is None or now.ipv6 in subnet
-                if each not in self.restless:
-                    assert _suffix(now.ipv6) == _suffix(wish.ipv6)
+                if each not in self.unstable:
+                    assert _suffix(now.ipv6) == _suffix(attachment.ipv6)
 
     async def check_nobody_touched_what_is_only_translated(self) -> None:
         there = await self.host.docker(INSIDE)
@@ -161,10 +161,10 @@ class Scenario:
             self._serial += 1
             here = f"{name}{self._serial}"
             address = subnet_of(there)[0x100 + self._serial] if static else None
-            wish = Attachment("", here, running=True, aliases=(f"also-{here}",), static_ipv6=address)
+            attachment = Attachment("", here, running=True, aliases=(f"also-{here}",), static_ipv6=address)
             self._disturb(name)
-            self.host.engine.run_container(here, name, wish)
-            self.wished[name][here] = replace(wish, ipv6=self._attached(name)[here].ipv6)
+            self.host.engine.run_container(here, name, attachment)
+            self.expected[name][here] = replace(attachment, ipv6=self._attached(name)[here].ipv6)
 
     def edit(self, spec: Mapping[str, object]) -> None:
         """Somebody has the pool give out other addresses."""
@@ -178,19 +178,19 @@ class Scenario:
 
     def remove(self, name: str) -> None:
         self._oldest(name, self.host.engine.remove_container)
-        self.wished[name] = dict(list(self.wished[name].items())[1:])
+        self.expected[name] = dict(list(self.expected[name].items())[1:])
 
     def _disturb(self, name: str) -> None:
         """Whoever comes while others are away may get their addresses from the engine."""
-        if not self.wished[name].keys() <= self._attached(name).keys():
-            self.restless |= self.wished[name].keys()
+        if not self.expected[name].keys() <= self._attached(name).keys():
+            self.unstable |= self.expected[name].keys()
 
     def _oldest(self, name: str, act: Callable[[str], None]) -> None:
         """Do that to the oldest container of those that belong on the network; the engine may say no."""
         ids = self.host.engine.container_ids()
         self._disturb(name)
-        for here in list(self.wished[name])[:1]:
-            self.restless.add(here)
+        for here in list(self.expected[name])[:1]:
+            self.unstable.add(here)
             with suppress(EngineError):
                 act(ids[here])
 

@@ -211,7 +211,7 @@ class Contributions:
 
 
 def _same(one: _NetworkInputs, other: _NetworkInputs) -> bool:
-    """Compare by identity what is kept, and by value what is made anew each time."""
+    """Compare by identity what is kept, and by value what is computed again each time."""
     return (
         one.resource is other.resource
         and one.subnet == other.subnet

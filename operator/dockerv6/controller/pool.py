@@ -19,7 +19,7 @@ from dockerv6.reconciler.handler import Key, Requeue
 
 @dataclass(frozen=True, slots=True)
 class _Usage:
-    """What a pool has, and who uses it."""
+    """The prefixes and subnets of a pool, and the networks that draw from it."""
 
     prefixes: tuple[IPv6Network, ...]
     findings: tuple[Finding, ...]

@@ -90,20 +90,20 @@ def reached_by(
     """How others reach the containers: external prefixes of translation, and addresses with an NDP proxy entry."""
     tracked = context.inventory.holdings.tracked
     translated = subnets if egress.mode is EgressMode.PREFIX_TRANSLATION else ()
-    outer = [
+    external = [
         str(prefix) for subnet in translated for prefix in translate_subnet(egress, subnet, tracked).external_prefixes
     ]
     present = {(p.interface, p.address) for p in observed.host.proxies}
     answered = sorted(required_entries(proxied_subnets, observed.containers, observed.host) & present)
     return {
-        **({"translatedTo": outer} if outer else {}),
+        **({"translatedTo": external} if external else {}),
         **({"answeredFor": [f"{address} on {interface}" for interface, address in answered]} if answered else {}),
     }
 
 
 def _to(fields: Mapping[str, object]) -> str:
-    outer = fields.get("translatedTo")
-    return f" to {outer[0]}" if isinstance(outer, list) else ""
+    external = fields.get("translatedTo")
+    return f" to {external[0]}" if isinstance(external, list) else ""
 
 
 def published_ports(observed: Observed, owner: str) -> list[Mapping[str, object]]:

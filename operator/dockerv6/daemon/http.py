@@ -6,7 +6,7 @@ import os
 import socket
 import socketserver
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -82,10 +82,7 @@ class _Tcp6Server(_TcpServer):
     address_family = socket.AF_INET6
 
 
-Handler = Callable[..., BaseHTTPRequestHandler]
-
-
-def _server(address: str, handler: Handler) -> socketserver.TCPServer:
+def _server(address: str, handler: type[BaseHTTPRequestHandler]) -> socketserver.TCPServer:
     if address.startswith("unix:"):
         path = Path(address.removeprefix("unix:"))
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)

@@ -62,7 +62,7 @@ class Metrics:
             "When the queue last was empty: everything was reconciled.",
             registry=registry,
         )
-        Gauge("dockerv6_build_info", "Always 1; the label tells the version.", ("version",), registry=registry).labels(
+        Gauge("dockerv6_build_info", "Always 1; the label is the version.", ("version",), registry=registry).labels(
             version
         ).set(1)
 

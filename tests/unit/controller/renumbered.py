@@ -24,8 +24,8 @@ async def populated(**spec: Any) -> Bench:
         await bench.reconcile(name)
         for container in ("x", "y", "z"):
             static = IPv6Address(int((await subnet(host, name)).network_address) + 0x53) if container == "z" else None
-            wish = Attachment("", "", running=True, aliases=(f"alias-{container}",), static_ipv6=static)
-            host.engine.run_container(f"{container}-{name}", name, wish)
+            attachment = Attachment("", "", running=True, aliases=(f"alias-{container}",), static_ipv6=static)
+            host.engine.run_container(f"{container}-{name}", name, attachment)
     bench.invalidate_all()
     for name in NAMES:
         assert await bench.reconcile(name) is None

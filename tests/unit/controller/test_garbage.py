@@ -186,24 +186,24 @@ async def installed() -> Bench:
 
 async def test_everything_of_ours_goes_and_nothing_else() -> None:
     bench = await installed()
-    said = await remove_everything(bench.context, keep_networks=False)
+    removed = await remove_everything(bench.context, keep_networks=False)
     host = bench.host
     assert await host.ours() == ()
     assert await host.docker("theirs")
     assert host.firewall.ruleset == EMPTY
     assert not host.filter.accept_rules
     assert await host.net.sysctl(FORWARDING) == "0"
-    assert len(said) == 4
-    assert said[0].startswith("remove Docker network a")
+    assert len(removed) == 4
+    assert removed[0].startswith("remove Docker network a")
 
 
 async def test_networks_with_containers_stay_and_are_named() -> None:
     bench = await installed()
     bench.host.engine.run_container("web", "a")
     bench.invalidate_all()
-    said = await remove_everything(bench.context, keep_networks=False)
+    removed = await remove_everything(bench.context, keep_networks=False)
     assert [n.name for n in await bench.host.ours()] == ["a"]
-    assert "kept Docker network a: containers run on it (web)" in said
+    assert "kept Docker network a: containers run on it (web)" in removed
 
 
 @pytest.mark.parametrize("again", [False, True])

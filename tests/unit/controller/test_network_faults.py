@@ -1,4 +1,4 @@
-"""What network handlers make of errors: said, tried again, and nothing lost."""
+"""What the network reconcile does with errors: reported, retried, and nothing is lost."""
 
 from ipaddress import IPv6Network
 

@@ -169,9 +169,9 @@ class TestReconcile:
         bench = await made()
         bench.host.engine.run_container("agent", labels=STACK, network_mode="host")
         await again(bench)
-        told = await bench.host.condition("blog", "NetworkReady")
-        assert told is not None
-        assert (told.status, told.reason) == ("Unknown", "MemberRefused")
+        condition = await bench.host.condition("blog", "NetworkReady")
+        assert condition is not None
+        assert (condition.status, condition.reason) == ("Unknown", "MemberRefused")
         assert await bench.host.attached("blog") == frozenset()
 
 

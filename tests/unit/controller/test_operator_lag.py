@@ -83,9 +83,9 @@ async def test_the_ports_of_a_container_that_was_attached_come_with_the_list(lag
         await at_work.let(LATE)
         assert lagging.host.ports() == WEB
         assert await quiet(at_work, lagging)
-        told = await lagging.host.condition("blog", "PortsPublished")
-        assert told is not None
-        assert told.reason == "Published"
+        condition = await lagging.host.condition("blog", "PortsPublished")
+        assert condition is not None
+        assert condition.reason == "Published"
 
 
 async def test_the_ports_of_a_container_that_was_detached_go_with_the_list(lagging: Lagging) -> None:

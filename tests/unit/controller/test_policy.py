@@ -74,9 +74,9 @@ class TestReconcile:
                 "targetPort": 80,
             }
         ]
-        told = await bench.host.condition("all", "PortsPublished", KIND)
-        assert told is not None
-        assert (told.status, told.message) == ("True", "1 port published")
+        condition = await bench.host.condition("all", "PortsPublished", KIND)
+        assert condition is not None
+        assert (condition.status, condition.message) == ("True", "1 port published")
 
     async def test_the_status_has_matching_networks_that_are_claimed(self) -> None:
         host = Host()

@@ -20,8 +20,8 @@ OUTER: dict[str, Any] = {"mode": "PrefixTranslation", "prefixFrom": {"interface"
 
 def translated_to(host: Host) -> list[str]:
     """What inner prefixes are translated to, as the rules say it."""
-    said = str(host.firewall.ruleset)
-    return sorted({p for p in ("2001:db8:a00:", "2001:db8:b00:") if p in said})
+    ruleset = str(host.firewall.ruleset)
+    return sorted({p for p in ("2001:db8:a00:", "2001:db8:b00:") if p in ruleset})
 
 
 async def behind(*names: str, prefix: str = OLD) -> tuple[Bench, Provider]:

@@ -50,7 +50,7 @@ class Follower:
     def tracked(self, interface: str = "eth0") -> TrackedPrefix:
         return self.context.inventory.holdings.tracked[interface]
 
-    async def told(self, name: str, kind: str = NETWORK) -> list[tuple[str, int]]:
+    async def events(self, name: str, kind: str = NETWORK) -> list[tuple[str, int]]:
         return [(e.reason, e.count) for e in await self.host.events(name, kind) if e.reason.startswith("Prefix")]
 
 
@@ -87,7 +87,7 @@ async def test_an_interface_without_a_prefix_is_waited_for() -> None:
     it = await follower(pool("other", fromInterface={"name": "eth7"}))
     await it.look()
     assert it.context.inventory.holdings.tracked == {}
-    assert await it.told("other", POOL) == []
+    assert await it.events("other", POOL) == []
 
 
 async def test_a_change_is_believed_when_it_has_lasted() -> None:
@@ -115,7 +115,7 @@ async def test_one_that_comes_back_meanwhile_has_never_been_away() -> None:
     it.host.clock.advance(10 * SETTLE)
     await it.look()
     assert it.prefix() == OLD
-    assert await it.told("draws") == [("PrefixFollowed", 1)]
+    assert await it.events("draws") == [("PrefixFollowed", 1)]
 
 
 async def test_a_change_is_believed_after_a_restart_without_waiting_anew() -> None:
@@ -139,11 +139,11 @@ async def test_a_prefix_without_a_successor_is_kept_and_reported() -> None:
     await it.look()
     assert it.prefix() == OLD
     assert it.tracked().withdrawn
-    assert await it.told("draws") == [("PrefixFollowed", 1), ("PrefixWithdrawn", 1)]
+    assert await it.events("draws") == [("PrefixFollowed", 1), ("PrefixWithdrawn", 1)]
     it.provider.delegate(OLD)
     await it.look()
     assert not it.tracked().withdrawn
-    assert await it.told("draws") == [("PrefixFollowed", 1), ("PrefixWithdrawn", 1), ("PrefixReturned", 1)]
+    assert await it.events("draws") == [("PrefixFollowed", 1), ("PrefixWithdrawn", 1), ("PrefixReturned", 1)]
 
 
 async def test_all_resources_that_use_it_are_enqueued_pools_first() -> None:
@@ -167,9 +167,9 @@ async def test_each_resource_that_uses_it_gets_one_event() -> None:
     await it.look()
     await changed(it)
     await it.look()
-    told = [("PrefixFollowed", 1), ("PrefixChanged", 1)]
-    assert await it.told("isp", POOL) == told
-    assert await it.told("both") == told
+    expected = [("PrefixFollowed", 1), ("PrefixChanged", 1)]
+    assert await it.events("isp", POOL) == expected
+    assert await it.events("both") == expected
 
 
 async def test_prefixes_that_can_not_be_read_are_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,7 +209,7 @@ async def test_each_interface_has_a_prefix_of_its_own() -> None:
     assert (it.prefix("eth0"), it.prefix("eth1")) == (OLD, "2001:db8:2::/64")
     await changed(it)
     assert (it.prefix("eth0"), it.prefix("eth1")) == (NEW, "2001:db8:2::/64")
-    assert [reason for reason, _ in await it.told("lan", POOL)] == ["PrefixFollowed"]
+    assert [reason for reason, _ in await it.events("lan", POOL)] == ["PrefixFollowed"]
 
 
 async def test_an_interface_that_is_no_longer_followed_is_forgotten() -> None:

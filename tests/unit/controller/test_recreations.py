@@ -46,19 +46,19 @@ async def test_what_is_written_is_read_back_by_the_next_process(previous: Previo
 
 
 async def test_nothing_is_known_of_those_that_never_went() -> None:
-    transit = InFlightRecreations(MemoryStore())
-    assert await transit.previous("blog") is None
-    assert await transit.complete("blog") is None
-    assert transit.others("isp", "blog") == ()
-    assert transit.refused("blog") == ("", "")
+    recreations = InFlightRecreations(MemoryStore())
+    assert await recreations.previous("blog") is None
+    assert await recreations.complete("blog") is None
+    assert recreations.others("isp", "blog") == ()
+    assert recreations.refused("blog") == ("", "")
 
 
 async def test_how_it_was_first_is_what_it_goes_back_to() -> None:
-    transit = InFlightRecreations(MemoryStore())
-    await transit.remember("blog", PLAIN)
+    recreations = InFlightRecreations(MemoryStore())
+    await recreations.remember("blog", PLAIN)
     later = IPv6Network("2001:db8:b00:7::/64")
-    await transit.remember("blog", PreviousNetwork(NetworkSpec("blog", ipam=(SubnetConfig(later),)), later, "isp"))
-    assert await transit.previous("blog") == PLAIN
+    await recreations.remember("blog", PreviousNetwork(NetworkSpec("blog", ipam=(SubnetConfig(later),)), later, "isp"))
+    assert await recreations.previous("blog") == PLAIN
 
 
 DAMAGES: dict[str, dict[str, object]] = {
@@ -76,21 +76,21 @@ async def test_a_damaged_record_is_none(damage: dict[str, object]) -> None:
     await InFlightRecreations(store).remember("blog", PLAIN)
     whole = await store.record(RECREATIONS, "blog") or {}
     await store.put_record(RECREATIONS, "blog", {**whole, **damage} if damage else {})
-    transit = InFlightRecreations(store)
-    await transit.load()
-    assert await transit.previous("blog") is None
-    assert await transit.complete("blog") is not None
+    recreations = InFlightRecreations(store)
+    await recreations.load()
+    assert await recreations.previous("blog") is None
+    assert await recreations.complete("blog") is not None
     assert await store.records(RECREATIONS) == {}
 
 
 async def test_others_are_those_of_the_same_pool() -> None:
-    transit = InFlightRecreations(MemoryStore())
+    recreations = InFlightRecreations(MemoryStore())
     for name, pool in (("c", "isp"), ("a", "isp"), ("b", "lan"), ("blog", "isp")):
-        transit.claim(name, pool)
-    assert transit.others("isp", "blog") == ("a", "c")
-    assert transit.others("lan", "blog") == ("b",)
-    assert await transit.complete("a") == "isp"
-    assert transit.others("isp", "blog") == ("c",)
+        recreations.claim(name, pool)
+    assert recreations.others("isp", "blog") == ("a", "c")
+    assert recreations.others("lan", "blog") == ("b",)
+    assert await recreations.complete("a") == "isp"
+    assert recreations.others("isp", "blog") == ("c",)
 
 
 async def test_a_recreation_in_flight_survives_a_crash() -> None:
@@ -98,25 +98,25 @@ async def test_a_recreation_in_flight_survives_a_crash() -> None:
     before = InFlightRecreations(store)
     await before.remember("blog", PLAIN)
     before.claim("shop", "isp")  # whose first step was never taken
-    transit = InFlightRecreations(store)
-    await transit.load()
-    assert transit.others("isp", "mail") == ("blog",)
+    recreations = InFlightRecreations(store)
+    await recreations.load()
+    assert recreations.others("isp", "mail") == ("blog",)
 
 
 async def test_a_completed_recreation_is_forgotten_durably() -> None:
     store = MemoryStore()
-    transit = InFlightRecreations(store)
-    await transit.remember("blog", PLAIN)
-    assert await transit.complete("blog") == "isp"
-    assert await transit.complete("blog") is None
-    assert await transit.previous("blog") is None
+    recreations = InFlightRecreations(store)
+    await recreations.remember("blog", PLAIN)
+    assert await recreations.complete("blog") == "isp"
+    assert await recreations.complete("blog") is None
+    assert await recreations.previous("blog") is None
     assert await store.records(RECREATIONS) == {}
 
 
 async def test_a_refusal_counts_until_the_resource_goes() -> None:
-    transit = InFlightRecreations(MemoryStore())
-    transit.refuse("blog", "1234", "the engine said no")
-    assert transit.refused("blog") == ("1234", "the engine said no")
-    assert transit.refused("shop") == ("", "")
-    transit.forget("blog")
-    assert transit.refused("blog") == ("", "")
+    recreations = InFlightRecreations(MemoryStore())
+    recreations.refuse("blog", "1234", "the engine refused")
+    assert recreations.refused("blog") == ("1234", "the engine refused")
+    assert recreations.refused("shop") == ("", "")
+    recreations.forget("blog")
+    assert recreations.refused("blog") == ("", "")

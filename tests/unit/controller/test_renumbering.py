@@ -63,20 +63,20 @@ class TestForward:
         bench = await populated()
         await moved(bench)
         await bench.reconcile("a")
-        told = {e.reason: e.message for e in await bench.host.events("a")}
-        assert told["Recreated"].startswith("the Docker network was created again: subnet is ")
-        assert "the subnet keeps its number" in told["SubnetAllocated"]
-        assert told["EndpointAttached"]
+        messages = {e.reason: e.message for e in await bench.host.events("a")}
+        assert messages["Recreated"].startswith("the Docker network was created again: subnet is ")
+        assert "the subnet keeps its number" in messages["SubnetAllocated"]
+        assert messages["EndpointAttached"]
 
-    @pytest.mark.parametrize(("strategy", "said"), [("WhenIdle", "x-a, y-a, z-a"), ("Never", "Strategy is Never")])
-    async def test_the_strategy_decides_whether_it_may(self, strategy: str, said: str) -> None:
+    @pytest.mark.parametrize(("strategy", "expected"), [("WhenIdle", "x-a, y-a, z-a"), ("Never", "Strategy is Never")])
+    async def test_the_strategy_decides_whether_it_may(self, strategy: str, expected: str) -> None:
         bench = await populated(updateStrategy=strategy)
         await moved(bench)
         await bench.reconcile("a")
         assert await bench.host.ready("a") == ("False", "RecreateBlocked")
         found = await bench.host.condition("a", "NetworkReady")
         assert found is not None
-        assert said in found.message
+        assert expected in found.message
         assert bench.host.engine.changes == []
         assert (await subnet(bench.host, "a")).subnet_of(IPv6Network(OLD))
         held = await bench.host.bound("a")
@@ -207,8 +207,8 @@ async def test_a_plan_shows_the_renumbering_and_the_disconnected_containers() ->
     plans = await preview(bench.host)
     assert plans["a"].disruption is Disruption.DISCONNECTS
     assert plans["a"].disconnected == 3
-    said = " ".join(step.describe() for step in plans["a"].steps)
-    assert "2001:db8:b00:" in said
+    text = " ".join(step.describe() for step in plans["a"].steps)
+    assert "2001:db8:b00:" in text
     assert [str(f.reason) for f in plans["b"].findings] == ["Renumbering"]
     assert await bench.host.snapshot() == before
     assert await bench.host.store.records(FORMER) == records == {}

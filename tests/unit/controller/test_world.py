@@ -263,13 +263,13 @@ class TestContainersAndListeners:
         host, world = await self.looked()
         there = await host.docker("shop")
         assert there is not None
-        for number, told in enumerate((world.containers_changed, world.endpoints_changed, world.engine_changed)):
-            await self.one_more(host, world, number, told)
+        for number, notify in enumerate((world.containers_changed, world.endpoints_changed, world.engine_changed)):
+            await self.one_more(host, world, number, notify)
         await self.one_more(host, world, 3, partial(world.attachment_reported, "x", there.id))
 
-    async def one_more(self, host: Host, world: World, number: int, told: Callable[[], None]) -> None:
+    async def one_more(self, host: Host, world: World, number: int, notify: Callable[[], None]) -> None:
         host.engine.run_container(f"c{number}", "shop", ports=(f"{9000 + number}:80",))
-        told()
+        notify()
         await world.refresh()
         assert len(world.known_containers) == number + 2
         assert len(world.listeners.last or ()) == number + 2

@@ -37,7 +37,7 @@ def test_missing_nf_tables_matter_only_without_another_backend() -> None:
 
 
 def test_the_backend_is_shown_with_its_reason_and_its_limits() -> None:
-    found = checks.backend(BackendChoice("iptables", "as asked for", ("no [::1]",), ("told elsewhere",)))
+    found = checks.backend(BackendChoice("iptables", "as asked for", ("no [::1]",), ("shown elsewhere",)))
     assert (found.status, found.message) == (CheckStatus.OK, "iptables: as asked for; no [::1]")
 
 
@@ -120,9 +120,11 @@ def test_forward_drops_are_shown_with_their_remedy() -> None:
     assert [check.status for check in checks.host_filter(HostFilterState())] == [CheckStatus.OK]
 
 
-@pytest.mark.parametrize(("pid", "said"), [(None, "not running"), (0, "running"), (7, "running (process 7)")], ids=str)
-def test_the_daemon(pid: int | None, said: str) -> None:
-    assert checks.daemon(pid).message.startswith(said)
+@pytest.mark.parametrize(
+    ("pid", "start"), [(None, "not running"), (0, "running"), (7, "running (process 7)")], ids=str
+)
+def test_the_daemon(pid: int | None, start: str) -> None:
+    assert checks.daemon(pid).message.startswith(start)
 
 
 def test_resources_with_flaws_fail() -> None:

@@ -80,5 +80,5 @@ def test_the_daemon_reads_responses_without_guessing_their_encoding() -> None:
         "print(answer.json() == {'é': 1}, answer.text)\n"
         "import charset_normalizer\n"
     )
-    said = subprocess.run([sys.executable, "-W", "error", "-c", program], check=True, capture_output=True, text=True)
-    assert said.stdout.split("\n")[:2] == ["False", 'True {"é": 1}']
+    result = subprocess.run([sys.executable, "-W", "error", "-c", program], check=True, capture_output=True, text=True)
+    assert result.stdout.split("\n")[:2] == ["False", 'True {"é": 1}']

@@ -16,11 +16,11 @@ async def test_a_ledger_with_subnets_that_an_owner_had_before_is_copied() -> Non
     await ledger.keep_pool_prefix("default", IPv6Network("fd00::/48"))
     await copy_ledger(ledger, copy)
 
-    async def said(of: MemoryLedger) -> object:
+    async def content(of: MemoryLedger) -> object:
         rows = [(a.owner, a.pool, a.prefix, a.state) for a in await of.allocations()]
         return rows, await of.pool_prefixes()
 
-    assert await said(copy) == await said(ledger)
+    assert await content(copy) == await content(ledger)
 
 
 async def test_a_store_is_copied_with_what_plans_depend_on() -> None:
