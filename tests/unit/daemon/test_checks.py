@@ -120,9 +120,7 @@ def test_forward_drops_are_shown_with_their_remedy() -> None:
     assert [check.status for check in checks.host_filter(HostFilterState())] == [CheckStatus.OK]
 
 
-@pytest.mark.parametrize(
-    ("pid", "start"), [(None, "not running"), (0, "running"), (7, "running (process 7)")], ids=str
-)
+@pytest.mark.parametrize(("pid", "start"), [(None, "not running"), (0, "running"), (7, "running (process 7)")], ids=str)
 def test_the_daemon(pid: int | None, start: str) -> None:
     assert checks.daemon(pid).message.startswith(start)
 
