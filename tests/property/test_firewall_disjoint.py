@@ -5,7 +5,7 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dockerv6.firewall.elements import Box, disjoint
+from dockerv6.firewall.elements import Rectangle, disjoint
 
 BITS = 4
 WHOLE = IPv6Network("fd00::/124")
@@ -19,25 +19,25 @@ def small_prefixes(draw: st.DrawFn) -> IPv6Network:
     return IPv6Network((int(WHOLE.network_address) + number, WHOLE.prefixlen + length))
 
 
-boxes = st.lists(st.tuples(small_prefixes(), small_prefixes()), max_size=6)
+rectangles = st.lists(st.tuples(small_prefixes(), small_prefixes()), max_size=6)
 
 
-def covered(found: tuple[Box, ...] | list[Box]) -> set[tuple[int, int]]:
+def covered(found: tuple[Rectangle, ...] | list[Rectangle]) -> set[tuple[int, int]]:
     return {(int(x), int(y)) for first, second in found for x in first for y in second}
 
 
-@given(boxes)
-def test_disjoint_boxes_cover_exactly_what_the_given_ones_cover(given_boxes: list[Box]) -> None:
+@given(rectangles)
+def test_disjoint_boxes_cover_exactly_what_the_given_ones_cover(given_boxes: list[Rectangle]) -> None:
     assert covered(disjoint(given_boxes)) == covered(given_boxes)
 
 
-@given(boxes)
-def test_disjoint_boxes_never_overlap(given_boxes: list[Box]) -> None:
+@given(rectangles)
+def test_disjoint_boxes_never_overlap(given_boxes: list[Rectangle]) -> None:
     for one, other in combinations(disjoint(given_boxes), 2):
         assert not (one[0].overlaps(other[0]) and one[1].overlaps(other[1]))
 
 
-@given(boxes, st.randoms())
-def test_the_order_of_boxes_does_not_matter(given_boxes: list[Box], random: Random) -> None:
+@given(rectangles, st.randoms())
+def test_the_order_of_boxes_does_not_matter(given_boxes: list[Rectangle], random: Random) -> None:
     shuffled = sorted(given_boxes, key=lambda _: random.random())
     assert disjoint(shuffled) == disjoint(given_boxes)

@@ -1,10 +1,10 @@
 """Which backend this host gets, and why.
 
-nftables wherever our ruleset works in it, whatever the engine's own rules are written in: both are hooks of the same
-kernel, and a packet passes both (see docs/adr/0010-nftables-beside-any-engine.md). iptables-legacy where it doesn't:
-kernels before 5.8 lack the translation of prefixes (before 5.6 ranges in concatenated keys, before 5.2 NAT in family
-inet, before 4.18 NAT beside xtables').
-The kernel is asked rather than its version: distributions carry features back, and leave modules out.
+nftables if the kernel accepts our ruleset, whatever kind of rules the engine writes: both are hooks of the same kernel,
+and a packet passes both (see docs/adr/0010-nftables-beside-any-engine.md). Otherwise iptables-legacy: kernels before
+5.8 can't translate prefixes (before 5.6 no ranges in concatenated keys, before 5.2 no NAT in family inet, before 4.18
+no NAT beside that of xtables). A dry run decides, not the kernel's version: distributions backport features, and leave
+modules out.
 """
 
 import subprocess
@@ -32,7 +32,7 @@ LIMITS = {
     NFTABLES: (),
     IPTABLES: ("[::1] of the host reaches published ports only through the engine's userland proxy",),
 }
-"""What a backend can't do."""
+"""What a backend can't do, for `doctor`."""
 
 _BOTH = (
     "the engine's IPv6 chains are in iptables-nft and in iptables-legacy: packets pass both, and those of the variant "
@@ -46,7 +46,7 @@ _SAMPLE = NetworkIntent(
     egress=EgressMode.PREFIX_TRANSLATION,
     external_prefixes=(IPv6Network("2001:db8:0:1::/64"),),
 )
-"""With the rules that the newest kernel is needed for."""
+"""A network whose rules need the newest kernel."""
 
 _MODULES = ("ip6table_mangle", "ip6table_nat")
 _TIMEOUT = 30.0
@@ -54,14 +54,14 @@ _TIMEOUT = 30.0
 
 @dataclass(frozen=True, slots=True)
 class BackendChoice:
-    """A decision.
+    """The backend for this host.
 
     Attributes:
         backend: "nftables" or "iptables".
-        why: a sentence for the log and for `doctor`.
-        limits: what can't be done with it.
-        warnings: what a person should know about the host.
-        others: backends that work here too, and may hold what an earlier run left.
+        why: the reason, for the log and for `doctor`.
+        limits: what the backend can't do.
+        warnings: findings about the host that the administrator should know.
+        others: other backends that work here, and may hold rules of an earlier run.
     """
 
     backend: str
@@ -72,10 +72,10 @@ class BackendChoice:
 
 
 async def choose(wanted: str, session: NftSession) -> BackendChoice:
-    """The backend to use: the `wanted` one, or with "auto" the better one of those that work here.
+    """The backend to use: the `wanted` one or, with "auto", the better one of those that work on this host.
 
     Raises:
-        FirewallUnavailable: it doesn't work here, or none does; says what to do.
+        FirewallUnavailable: the backend doesn't work on this host, or none does; the message says what to do.
         ValueError: there is no such backend.
     """
     if wanted not in {AUTO, NFTABLES, IPTABLES}:
@@ -97,21 +97,21 @@ async def choose(wanted: str, session: NftSession) -> BackendChoice:
 
 
 def build(choice: BackendChoice, session: NftSession) -> FirewallBackend:
-    """The backend that was chosen; works in the network namespace of whoever first uses it."""
+    """The chosen backend. It works in the network namespace of its first caller."""
     return NftablesFirewall(session) if choice.backend == NFTABLES else IptablesFirewall()
 
 
 def others(choice: BackendChoice, session: NftSession) -> tuple[Sweepable, ...]:
-    """The backends that were not, for `sweep` to remove what is left of them.
+    """The other backends, to `sweep` what an earlier run left in them.
 
-    Where there is nothing left, that costs two questions to the kernel, and loads no library.
+    If nothing is left, a sweep costs two requests to the kernel, and loads no library.
     """
     made: dict[str, Sweepable] = {NFTABLES: NftablesFirewall(session), IPTABLES: IptablesFirewall()}
     return tuple(made[name] for name in choice.others)
 
 
 async def _missing_nftables(session: NftSession) -> str:
-    """Why our ruleset doesn't work in nf_tables; empty: it does."""
+    """Why nf_tables doesn't accept our ruleset; empty if it does."""
     sample = render(FirewallIntent((_SAMPLE,)))
     try:
         if await session.inet_table(commands.TABLE) is None:
@@ -124,7 +124,7 @@ async def _missing_nftables(session: NftSession) -> str:
 
 
 def _missing_iptables() -> str:
-    """Why the legacy tables don't work; empty: they do. On a thread of the namespace that it is about."""
+    """Why the legacy tables don't work; empty if they do. Runs on a thread in the namespace in question."""
     tables = LegacyReader()
     try:
         if tables.has_table("mangle") and tables.has_table("nat"):
@@ -139,7 +139,7 @@ def _missing_iptables() -> str:
 
 
 def _load() -> None:
-    """What ip6tables does first of all; whether it helped, asking again tells."""
+    """Load the modules, as ip6tables does first. The caller checks again whether that helped."""
     try:
         subprocess.run(("modprobe", "-q", "-a", *_MODULES), check=False, capture_output=True, timeout=_TIMEOUT)
     except (OSError, subprocess.TimeoutExpired):
@@ -147,7 +147,7 @@ def _load() -> None:
 
 
 async def _warnings(session: NftSession) -> tuple[str, ...]:
-    """That the engine's chains are in both variants of xtables: one of them is a leftover that still drops packets."""
+    """A warning if the engine's chains are in both variants of xtables: those that are left over still drop packets."""
     found = await engine_variants(session)
     if {FilterVariant.XTABLES_NFT, FilterVariant.XTABLES_LEGACY} <= found:
         return (_BOTH,)

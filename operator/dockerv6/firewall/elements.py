@@ -1,6 +1,6 @@
-"""From intent to the elements of our sets and maps: what belongs to single networks and ports. Pure.
+"""The elements of our sets and maps, for the networks and ports of an intent. Pure.
 
-A key that two owners want goes to the first of them by name; planning settles such conflicts before they come here.
+If two owners claim the same key, the first one by name gets it. Planning resolves such conflicts earlier.
 """
 
 from collections.abc import Iterable, Iterator
@@ -86,13 +86,13 @@ Keys for ports of the host begin with the protocol. `ruleset` relies on this to 
 def element_sets(
     networks: Iterable[NetworkIntent], ports: Iterable[PortIntent], intent: FirewallIntent
 ) -> tuple[ElementSet, ...]:
-    """All our sets and maps, by name, with the elements of these networks and ports, and of the intent's bridges."""
+    """All our sets and maps, by name, with the elements of these networks and ports and of the intent's bridges."""
     found: dict[str, dict[tuple[str, ...], Element]] = {name: {} for name in _KINDS}
     for network in networks:
-        for name, element in _of_network(network):
+        for name, element in _elements_of_network(network):
             found[name].setdefault(element.key, element)
-    for port in _first_of_each(ports):
-        for name, element in _of_port(port):
+    for port in _without_duplicates(ports):
+        for name, element in _elements_of_port(port):
             found[name].setdefault(element.key, element)
     for name, bridges in ((UPLINK_BRIDGES, intent.uplink_bridges), (GUEST_BRIDGES, intent.guest_bridges or ())):
         found[name].update(((bridge,), Element((bridge,))) for bridge in bridges)
@@ -105,8 +105,8 @@ def element_sets(
 
 
 @lru_cache(maxsize=4096)
-def _of_network(network: NetworkIntent) -> tuple[tuple[str, Element], ...]:
-    """A network's elements, each with its set's name. Kept, since whenever one network changes all are rendered."""
+def _elements_of_network(network: NetworkIntent) -> tuple[tuple[str, Element], ...]:
+    """A network's elements, each with its set's name. Cached: if one network changes, all are rendered again."""
     return tuple(_network_elements(network))
 
 
@@ -129,19 +129,19 @@ def _network_elements(network: NetworkIntent) -> Iterator[tuple[str, Element]]:
 
 
 def _egress(network: NetworkIntent) -> Iterator[tuple[str, Element]]:
-    """Where it is let out, translated or not."""
+    """Where its packets may leave, translated or not."""
     subnet, owner = str(network.subnet), network.owner
     yield (EGRESS_PINNED if network.egress_interfaces else EGRESS_ANY), Element((subnet,), owner)
     for interface in network.egress_interfaces:
         if interface != network.bridge:
             yield EGRESS_VIA, Element((subnet, interface), owner)
-    # Overlapping destinations would be refused; merged, they mean the same.
+    # the kernel refuses destinations that overlap
     for destination in collapse_addresses(network.egress_exclude):
         yield EXCLUDED, Element((subnet, str(destination)), owner)
 
 
 def _translation(network: NetworkIntent) -> Iterator[tuple[str, Element]]:
-    """How its source is translated, if not by masquerading. None: what it takes isn't there, nothing is let out."""
+    """How its source is translated, other than by masquerading. Nothing if the mode lacks its address or prefix."""
     subnet, owner = str(network.subnet), network.owner
     match network.egress:
         case EgressMode.ROUTED:
@@ -150,11 +150,11 @@ def _translation(network: NetworkIntent) -> Iterator[tuple[str, Element]]:
             yield SNAT_TO, Element((subnet,), owner, f"{network.snat_address}/128")
         case EgressMode.PREFIX_TRANSLATION if network.external_prefixes:
             yield TRANSLATED, Element((subnet,), owner)
-            for prefix in _leading_in(network):
+            for prefix in _external(network):
                 yield EXTERNAL, Element((str(prefix),), owner)
 
 
-def _leading_in(network: NetworkIntent) -> Iterable[IPv6Network]:
+def _external(network: NetworkIntent) -> Iterable[IPv6Network]:
     if network.external_addresses is None:
         return network.external_prefixes
     named = dict.fromkeys(network.external_addresses)
@@ -164,25 +164,25 @@ def _leading_in(network: NetworkIntent) -> Iterable[IPv6Network]:
 
 
 def _ingress(network: NetworkIntent) -> Iterator[tuple[str, Element]]:
-    """What is let in, in boxes of target and source that don't overlap, for each port its own."""
-    boxes: dict[tuple[str, ...], list[tuple[IPv6Network, IPv6Network]]] = {}
+    """What may come in: for each port, pairs of target and source that don't overlap."""
+    rectangles: dict[tuple[str, ...], list[tuple[IPv6Network, IPv6Network]]] = {}
     for rule in network.ingress:
-        # A target elsewhere is nobody's to open, and might overlap its owner's.
+        # a target outside the subnet may belong to another network
         targets = [each for each in rule.targets or (network.subnet,) if each.subnet_of(network.subnet)]
         pairs = [(target, source) for target in targets for source in rule.sources or (ANYWHERE,)]
         numbers: list[tuple[str, ...]] = [(str(protocol), str(number)) for protocol, number in rule.ports]
         for port in numbers or [()]:
-            boxes.setdefault(port, []).extend(pairs)
-    for port, pairs in boxes.items():
+            rectangles.setdefault(port, []).extend(pairs)
+    for port, pairs in rectangles.items():
         for target, source in disjoint(pairs):
             name = INGRESS_PORT if port else INGRESS_ANY
             yield name, Element((str(target), str(source), *port), network.owner)
 
 
-def _first_of_each(ports: Iterable[PortIntent]) -> Iterator[PortIntent]:
-    """Of those about the same port only the first, of all addresses as much as of one of them.
+def _without_duplicates(ports: Iterable[PortIntent]) -> Iterator[PortIntent]:
+    """Of intents for the same port only the first. A port of all addresses excludes a port of one of them.
 
-    Their elements in `RESTRICTED` and `ALLOWED` would overlap, and the kernel would refuse everybody's.
+    Their elements in `RESTRICTED` and `ALLOWED` would overlap, and the kernel would refuse the whole transaction.
     """
     taken: dict[tuple[str, int], set[IPv6Address | None]] = {}
     for port in sorted(ports, key=lambda each: each.owner):
@@ -193,7 +193,7 @@ def _first_of_each(ports: Iterable[PortIntent]) -> Iterator[PortIntent]:
 
 
 @lru_cache(maxsize=16384)
-def _of_port(port: PortIntent) -> tuple[tuple[str, Element], ...]:
+def _elements_of_port(port: PortIntent) -> tuple[tuple[str, Element], ...]:
     return tuple(_port_elements(port))
 
 
@@ -217,46 +217,47 @@ def _port_elements(port: PortIntent) -> Iterator[tuple[str, Element]]:
             yield ALLOWED, Element((*guarded, str(source)), owner)
 
 
-# ---- pairs of prefixes as rectangles ----
+# ---- pairs of prefixes ----
 
-Box = tuple[IPv6Network, IPv6Network]
+Rectangle = tuple[IPv6Network, IPv6Network]
+"""A pair of prefixes, as a rectangle in the plane of two addresses."""
 
 
-def disjoint(boxes: Iterable[Box]) -> tuple[Box, ...]:
-    """Boxes that cover exactly what the given ones cover, no two of which overlap; in order.
+def disjoint(rectangles: Iterable[Rectangle]) -> tuple[Rectangle, ...]:
+    """Rectangles that cover exactly what the given ones cover, and don't overlap; in order.
 
-    Two prefixes are nested or apart, so boxes that overlap are nested too, or they cross: one is wider, the other
-    taller. The later of two crossing ones is cut to what the other leaves of it.
+    Two prefixes are nested or disjoint. So rectangles that overlap are nested too, or they cross: one is wider, the
+    other taller. Of two that cross, the later one is cut to the part outside the other.
     """
-    found: list[Box] = []
-    waiting = sorted(set(boxes), reverse=True, key=_size)
+    found: list[Rectangle] = []
+    waiting = sorted(set(rectangles), reverse=True, key=_size)
     while waiting:
-        box = waiting.pop(0)
-        rival = next((other for other in found if _overlap(box, other)), None)
+        rectangle = waiting.pop(0)
+        rival = next((other for other in found if _overlap(rectangle, other)), None)
         if rival is None:
-            found.append(box)
-        elif not _inside(box, rival):
-            waiting = [*_remainder(box, rival), *waiting]
+            found.append(rectangle)
+        elif not _inside(rectangle, rival):
+            waiting = [*_remainder(rectangle, rival), *waiting]
     return tuple(sorted(found))
 
 
-def _size(box: Box) -> tuple[int, Box]:
-    return (-(box[0].prefixlen + box[1].prefixlen), box)
+def _size(rectangle: Rectangle) -> tuple[int, Rectangle]:
+    return (-(rectangle[0].prefixlen + rectangle[1].prefixlen), rectangle)
 
 
-def _overlap(one: Box, other: Box) -> bool:
+def _overlap(one: Rectangle, other: Rectangle) -> bool:
     return one[0].overlaps(other[0]) and one[1].overlaps(other[1])
 
 
-def _inside(box: Box, other: Box) -> bool:
-    return box[0].subnet_of(other[0]) and box[1].subnet_of(other[1])
+def _inside(rectangle: Rectangle, other: Rectangle) -> bool:
+    return rectangle[0].subnet_of(other[0]) and rectangle[1].subnet_of(other[1])
 
 
-def _remainder(box: Box, rival: Box) -> list[Box]:
-    """What the rival leaves of the box: in one direction the rival lies inside it, and that part goes."""
-    first, second = box
+def _remainder(rectangle: Rectangle, rival: Rectangle) -> list[Rectangle]:
+    """The part of a rectangle outside another one, which is inside it in one direction."""
+    first, second = rectangle
     if rival[0].subnet_of(first) and rival[0] != first:
         rest = [(part, second) for part in first.address_exclude(rival[0])]
-        # what is left beside the rival in the other direction, where the box is the wider one there too
+        # the part beside the other one in the second direction, if this one is the wider there too
         return rest + ([] if second.subnet_of(rival[1]) else _remainder((rival[0], second), rival))
     return [(first, part) for part in second.address_exclude(rival[1])]

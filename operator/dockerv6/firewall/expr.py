@@ -1,6 +1,6 @@
-"""The vocabulary of rulesets: terms, rules, chains, sets and their elements, in words that no backend owns.
+"""Rules, chains, sets and elements as values that are independent of a backend.
 
-Only what the rules of `rules` need is here; what else a table may hold is `UnknownExpr`.
+There are terms for what `render` writes. Anything else in a table is an `UnknownExpr`.
 """
 
 from collections.abc import Iterable
@@ -15,11 +15,11 @@ RULE_FORMAT = 1
 running table are then written again. A test compares what is rendered with what earlier versions rendered."""
 
 SHARED = ""
-"""The owner of what belongs to no single resource: chains, sets, the table."""
+"""The owner of everything that belongs to no single resource: chains, sets, the table."""
 
 
 class KeyType(StrEnum):
-    """What one part of an element's key is."""
+    """The type of one part of an element's key."""
 
     PREFIX = "ipv6_addr"  # written as a prefix, an address as /128
     INTERFACE = "ifname"
@@ -28,7 +28,7 @@ class KeyType(StrEnum):
 
 
 class Field(StrEnum):
-    """A property of a packet that rules look at."""
+    """A property of a packet that rules match on."""
 
     FAMILY = "meta nfproto"  # "ipv4" or "ipv6"
     SADDR = "ip6 saddr"
@@ -38,7 +38,7 @@ class Field(StrEnum):
     OIF_KIND = "meta oifkind"  # the link's kind as `ip -details link` shows it; kernel >= 5.1
     CT_STATE = "ct state"
     CT_DIRECTION = "ct direction"
-    CT_STATUS = "ct status"  # "dnat": the destination of the flow's first packet was translated, by whomever
+    CT_STATUS = "ct status"  # "dnat": the destination of the flow's first packet was translated, by any rule
     CT_ORIGINAL_DADDR = "ct original ip6 daddr"  # where the flow's first packet was sent, before any translation
     IIF_KIND = "meta iifkind"  # kernel >= 5.1
     DADDR_TYPE = "fib daddr type"  # "local": one of the host's own addresses
@@ -103,7 +103,7 @@ class ClearMark:
 
 @dataclass(frozen=True, slots=True)
 class Dnat:
-    """Translate the destination to the address and the port that two maps have for the fields; no element: no match."""
+    """Translate the destination to the address and port that two maps have for the fields; no element, no match."""
 
     fields: tuple[Field, ...]
     addresses: str
@@ -116,7 +116,7 @@ class Dnat:
 
 @dataclass(frozen=True, slots=True)
 class Snat:
-    """Translate the source to the address that a map has for the fields; no element: no match."""
+    """Translate the source to the address that a map has for the fields; no element, no match."""
 
     fields: tuple[Field, ...]
     addresses: str
@@ -127,13 +127,13 @@ class Snat:
 
 @dataclass(frozen=True, slots=True)
 class Netmap:
-    """Exchange the address's prefix for another as long as what the rule has matched; the bits behind it stay.
+    """Replace the address's prefix by another one, as long as the one that the rule matched; the other bits stay.
 
     It is a NAT decision like any other: made for a flow's first packet, tracked, and undone for its replies.
     """
 
     field: Field  # SADDR or DADDR
-    to: str  # a prefix; a single address without its length, as a rule shows it
+    to: str  # a prefix; a single address without its length
 
     def __str__(self) -> str:
         return f"{'snat' if self.field is Field.SADDR else 'dnat'} prefix to {self.to}"
@@ -141,7 +141,7 @@ class Netmap:
 
 @dataclass(frozen=True, slots=True)
 class SetField:
-    """Write an address into the packet's header, without connection tracking; its checksum follows."""
+    """Write an address into the packet's header, without connection tracking; the checksum is corrected."""
 
     field: Field
     value: str
@@ -152,7 +152,7 @@ class SetField:
 
 @dataclass(frozen=True, slots=True)
 class MapField:
-    """As `SetField`, with the value that the map has for the fields; no element: no match."""
+    """As `SetField`, with the value that the map has for the fields; no element, no match."""
 
     field: Field
     fields: tuple[Field, ...]
@@ -163,17 +163,17 @@ class MapField:
 
 
 class Verdict(StrEnum):
-    """What happens to a packet that got so far in its rule."""
+    """What happens to a packet that matches the rule's other terms."""
 
     ACCEPT = "accept"
     DROP = "drop"
     MASQUERADE = "masquerade"
-    KEEP_SOURCE = "snat to ip6 saddr"  # decided: not translated; no later NAT chain is asked
+    KEEP_SOURCE = "snat to ip6 saddr"  # a NAT decision: not translated; later NAT chains are not asked
 
 
 @dataclass(frozen=True, slots=True)
 class Jump:
-    """Go through another chain and come back."""
+    """Continue in another chain, and return if it has no verdict."""
 
     chain: str
 
@@ -183,7 +183,7 @@ class Jump:
 
 @dataclass(frozen=True, slots=True)
 class UnknownExpr:
-    """Something that these terms can't say, as the backend showed it: never equal to anything that we want."""
+    """Content of a rule that we didn't write. It never equals a rendered rule."""
 
     text: str
 
@@ -218,8 +218,8 @@ class Rule:
             object.__setattr__(self, "digest", blake2b(content.encode(), digest_size=6).hexdigest())
 
     def __str__(self) -> str:
-        said = " ".join(str(term) for term in self.terms)
-        return f'{said} comment "{self.comment}"' if self.comment else said
+        terms = " ".join(str(term) for term in self.terms)
+        return f'{terms} comment "{self.comment}"' if self.comment else terms
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +240,7 @@ class Chain:
 
     @property
     def base(self) -> tuple[str, str, int, str]:
-        """What only making the chain anew can change."""
+        """What only a new chain can change."""
         return (self.type, self.hook, self.priority, self.policy)
 
     @property
@@ -254,14 +254,14 @@ class Chain:
         return tuple(rule for rule in self.rules if rule.owner != SHARED)
 
     def owning(self, rules: Iterable[Rule]) -> "Chain":
-        """The same with those as its owned rules: behind the shared ones, in one order whoever puts them there."""
+        """The chain with these owned rules, in a fixed order behind the shared ones."""
         owned = tuple(sorted(rules, key=lambda rule: (str(rule), rule.owner)))
         return replace(self, rules=self.shared + owned) if owned != self.owned else self
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Element:
-    """A key, one text for each of the set's key types, the owner that is written beside it, and a map's value."""
+    """A key (one text for each of the set's key types), the owner in its comment, and a map's value."""
 
     key: tuple[str, ...]
     owner: str = SHARED
@@ -274,7 +274,7 @@ class Element:
 
 @dataclass(frozen=True, slots=True)
 class ElementSet:
-    """A set. With `interval` its prefixes are ranges and must not overlap (the kernel refuses that).
+    """A set. With `interval`, its prefixes are ranges; the kernel refuses ranges that overlap.
 
     With `data` it is a map: each element has a value of that type.
     """
@@ -287,12 +287,12 @@ class ElementSet:
 
     @property
     def definition(self) -> tuple[tuple[KeyType, ...], bool, KeyType | None]:
-        """What only making the set anew can change."""
+        """What only a new set can change."""
         return (self.key, self.interval, self.data)
 
 
 def overlapping(keys: Iterable[tuple[str, ...]]) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
-    """Two keys that one packet could both match, which the kernel refuses in an interval set; None: all are apart."""
+    """Two keys that one packet could match, which the kernel refuses in an interval set; None if there are none."""
     active: list[tuple[tuple[tuple[int, int], ...], tuple[str, ...]]] = []
     for ranges, key in sorted((_ranges(key), key) for key in keys):
         active = [each for each in active if each[0][0][1] >= ranges[0][0]]
@@ -309,7 +309,7 @@ def _ranges(key: tuple[str, ...]) -> tuple[tuple[int, int], ...]:
 
 @lru_cache(maxsize=8192)
 def span(part: str) -> tuple[int, int]:
-    """First and last value of a part of a key, as numbers; names become numbers that no address has."""
+    """First and last value of a part of a key, as numbers. Names become negative numbers, which no address has."""
     if ":" in part:
         try:
             first, _, last = part.partition("-")

@@ -1,7 +1,8 @@
-"""The rules that translate one network's prefix each, from single intents and back. Pure.
+"""Rules that translate the prefix of one network, from its intent and back. Pure.
 
-Everything else that belongs to a network is an element of a set or a map. A prefix can't be: nftables 1.0.6 takes no
-map from prefixes to prefixes in JSON ("Value must be a singleton"), and text is no language for names that users chose.
+Everything else that belongs to a network is an element of a set or a map. Prefixes can't be: nftables 1.0.6 refuses a
+map from prefixes to prefixes in JSON ("Value must be a singleton"), and its text syntax is unsafe for names that users
+choose.
 """
 
 from collections.abc import Iterator
@@ -18,13 +19,13 @@ PREFIX_OUT = "prefix_out"
 """The chain of rules from subnets to external prefixes."""
 
 CHAINS = {PREFIX_IN: Field.DADDR, PREFIX_OUT: Field.SADDR}
-"""What the rules of each chain look at, and exchange."""
+"""The field that the rules of each chain match on, and replace."""
 
 _HOST = "/128"
 
 
 def rules_of(network: NetworkIntent) -> Iterator[tuple[str, Rule]]:
-    """A network's rules, each with its chain: out by its first external prefix, in by all of them."""
+    """A network's rules, each with its chain: to its first external prefix, and from all of them."""
     if network.egress is not EgressMode.PREFIX_TRANSLATION or network.internal or not network.external_prefixes:
         return
     subnet = str(network.subnet)
@@ -35,7 +36,7 @@ def rules_of(network: NetworkIntent) -> Iterator[tuple[str, Rule]]:
 
 @lru_cache(maxsize=4096)
 def rule(chain: str, prefix: str, to: str, owner: str) -> Rule:
-    """The rule of that chain that makes the one prefix the other."""
+    """The rule of that chain that replaces `prefix` by `to`."""
     field = CHAINS[chain]
     return Rule(
         (Is(field, frozenset({prefix.removesuffix(_HOST)})), Netmap(field, to.removesuffix(_HOST))), owner=owner
@@ -43,15 +44,15 @@ def rule(chain: str, prefix: str, to: str, owner: str) -> Rule:
 
 
 def prefixes_of(made: Rule) -> tuple[str, str]:
-    """What such a rule was made of: the prefix, and what it becomes.
+    """The prefix that a rule matches, and the one that replaces it.
 
     Raises:
-        ValueError: it is no such rule.
+        ValueError: the rule translates no prefix.
     """
     match made.terms:
         case (Is(field, values, False), Netmap(other, to)) if field is other and len(values) == 1:
             return _whole(next(iter(values))), _whole(to)
-    raise ValueError(f"not a rule that translates a prefix: {made}")
+    raise ValueError(f"this rule translates no prefix: {made}")
 
 
 def _whole(prefix: str) -> str:

@@ -2,14 +2,14 @@ from ipaddress import IPv6Network
 
 import pytest
 
-from dockerv6.firewall.elements import Box, disjoint
+from dockerv6.firewall.elements import Rectangle, disjoint
 
 
-def box(first: str, second: str) -> Box:
+def rectangle(first: str, second: str) -> Rectangle:
     return IPv6Network(first), IPv6Network(second)
 
 
-APART = (box("fd00::/64", "::/0"), box("fd00:0:0:1::/64", "::/0"))
+APART = (rectangle("fd00::/64", "::/0"), rectangle("fd00:0:0:1::/64", "::/0"))
 
 
 def test_boxes_that_are_apart_stay_as_they_are() -> None:
@@ -18,12 +18,12 @@ def test_boxes_that_are_apart_stay_as_they_are() -> None:
 
 @pytest.mark.parametrize("second", ["fd00::/64", "fd00:0:0:0:8000::/65", "fd00::5/128"])
 def test_a_box_within_another_is_nothing_of_its_own(second: str) -> None:
-    wide = box("fd00::/64", "::/0")
-    assert disjoint([box(second, "2001:db8::/32"), wide]) == (wide,)
+    wide = rectangle("fd00::/64", "::/0")
+    assert disjoint([rectangle(second, "2001:db8::/32"), wide]) == (wide,)
 
 
 def test_of_boxes_that_cross_the_later_is_cut() -> None:
-    tall, wide = box("fd00::5/128", "::/0"), box("fd00::/64", "2001:db8::/32")
+    tall, wide = rectangle("fd00::5/128", "::/0"), rectangle("fd00::/64", "2001:db8::/32")
     cut = disjoint([tall, wide])
     assert wide in cut
     assert len(cut) == 33

@@ -41,7 +41,7 @@ def test_a_rule_tells_what_it_was_made_of(chain: str, pair: tuple[str, str]) -> 
     ],
 )
 def test_another_rule_is_refused(terms: tuple[Is | Netmap | Verdict, ...]) -> None:
-    with pytest.raises(ValueError, match="not a rule that translates a prefix"):
+    with pytest.raises(ValueError, match="translates no prefix"):
         prefixes_of(Rule(terms, owner="blog"))
 
 

@@ -14,38 +14,37 @@ _OUTPUT_JSON = 1 << 4  # NFT_CTX_OUTPUT_JSON, nftables/libnftables.h
 _TIMEOUT = 60.0
 """Seconds for the executable; a thousand networks take it well under one."""
 
-
-_MOST_USED = 6
-"""Contexts that are kept until there is time to free them; each holds a copy of the table."""
+_MAX_UNFREED = 6
+"""Contexts that wait to be freed; each holds a copy of the table."""
 
 
 class NftError(Exception):
-    """nftables refused or failed; its own text, nothing changed."""
+    """nftables refused the batch, or failed. The message is its own; nothing was changed."""
 
 
 class Nft(Protocol):
     """Runs one batch of commands."""
 
     def tidy(self) -> None:
-        """Free what batches left behind; there is time now."""
+        """Free what earlier batches left. Called when no request is waiting."""
 
     def run(self, batch: str, *, check: bool = False) -> str:
-        """Commands in JSON, one transaction; gives the output, empty where there is none.
+        """Run commands in JSON as one transaction, and return the output; empty if there is none.
 
-        `check`: change nothing.
+        With `check`, change nothing.
 
         Raises:
-            NftError: refused as a whole.
+            NftError: the batch was refused.
         """
 
 
 class LibNft:
     """libnftables through ctypes: no process is spawned.
 
-    Every batch gets a context of its own, bound to the network namespace of the calling thread. A context keeps a cache
-    of sets that a dry run or a refused batch leaves wrong: the next batch through it fails with "interval overlaps with
-    an existing one" (1.0.6). A fresh one costs about 0.1 ms. Freeing one closes its socket, which takes 5 to 12 ms when
-    there was a commit just before (see `kernel.NfTables`), so it is left for later.
+    Each batch has its own context, bound to the network namespace of the calling thread. A context caches sets, and a
+    dry run or a refused batch leaves that cache wrong: the next batch fails with "interval overlaps with an existing
+    one" (1.0.6). A new context costs about 0.1 ms. Freeing one closes its socket, which takes 5 to 12 ms right after a
+    commit (see `kernel.NfTables`), so it is done later.
     """
 
     def __init__(self) -> None:
@@ -79,7 +78,7 @@ class LibNft:
         context = ctypes.c_void_p(library.nft_ctx_new(0))
         if not context:
             raise NftError("libnftables gave no context: out of memory or file descriptors")
-        if len(self._used) >= _MOST_USED:
+        if len(self._used) >= _MAX_UNFREED:
             self.tidy()
         self._used.append(context)
         # Otherwise it would print to our stdout and stderr.
@@ -96,14 +95,14 @@ class LibNft:
 
 
 class NftExecutable:
-    """The nft program, one process a batch; for hosts without the library."""
+    """The nft program, one process for each batch; for hosts without the library."""
 
     def __init__(self, argv: tuple[str, ...] = ("nft",)) -> None:
-        """Run `argv` with nft's own options behind it."""
+        """Run `argv`, followed by nft's own options."""
         self._argv = argv
 
     def tidy(self) -> None:
-        """A process leaves nothing behind."""
+        """Nothing to free."""
 
     def run(self, batch: str, *, check: bool = False) -> str:
         """See `Nft.run`."""
@@ -117,6 +116,6 @@ class NftExecutable:
 
 
 def _message(text: str) -> str:
-    """The first complaint; nft repeats it for every command that follows from it."""
+    """The first error; nft reports it again for each command that depends on it."""
     lines = [line.strip() for line in text.splitlines() if line.strip() and not set(line.strip()) <= {"^", "~", " "}]
     return lines[0] if lines else "nft failed without a message"

@@ -1,4 +1,4 @@
-"""One thread that talks to nftables, shared by everybody who has to."""
+"""One thread for all requests to nftables."""
 
 import asyncio
 import errno
@@ -18,27 +18,27 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _ATTEMPTS = 5
-_REST = 0.2
-"""Seconds without work until what it left behind is freed."""
-_PASSING = ("Device or resource busy", "Interrupted system call", "Resource temporarily unavailable")
-"""What the kernel says while somebody else's commit is under way (EBUSY, EINTR, EAGAIN)."""
+_IDLE = 0.2
+"""Seconds without a request before unused memory and sockets of the library are freed."""
+_TRANSIENT = ("Device or resource busy", "Interrupted system call", "Resource temporarily unavailable")
+"""libnftables reports errors as text only. These three (EBUSY, EINTR, EAGAIN) are those of a concurrent commit."""
 
 
 class NftSession:
-    """Runs nftables commands on a thread of its own, in the network namespace of whoever first uses it.
+    """Runs nftables commands on its own thread, in the network namespace of the first caller.
 
-    The library or program is looked for at the first use, so that a host without it still starts and can say so.
+    The library or the program is loaded at the first use, so that the daemon starts without it and can report that.
     """
 
     def __init__(self, nft: Nft | None = None) -> None:
-        """Use `nft` if given, else what the host has: libnftables, or the nft executable."""
+        """Use `nft` if given, otherwise libnftables or the nft program, whichever the host has."""
         self._nft = nft
         self._kernel = kernel.NfTables()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="nftables")
         self._tidying: asyncio.TimerHandle | None = None
 
     async def close(self) -> None:
-        """End the thread."""
+        """Stop the thread."""
         if self._tidying is not None:
             self._tidying.cancel()
         self._thread.submit(self._tidy)
@@ -46,26 +46,26 @@ class NftSession:
         await asyncio.to_thread(self._thread.shutdown)
 
     async def generation(self) -> int:
-        """The number of the kernel's current ruleset, whoever made it. Raises `FirewallUnavailable`."""
+        """The number of the kernel's current ruleset. Raises `FirewallUnavailable`."""
         return await self.call(self.generation_now)
 
     async def inet_table(self, name: str) -> kernel.TableState | None:
-        """Whether a table of family inet is there. Raises `FirewallUnavailable`."""
+        """The table of family inet; None if it doesn't exist. Raises `FirewallUnavailable`."""
         return await self.call(lambda: self.inet_table_now(name))
 
     async def run(self, commands: Sequence[JsonObject], *, check: bool = False) -> list[JsonObject]:
-        """Run commands as one transaction, or only ask the kernel whether it would take them; give what they list.
+        """Run commands as one transaction and return what they list. With `check`, only check them.
 
         Raises:
             FirewallRejected: refused; nothing was changed.
-            FirewallUnavailable: nothing here can do it.
+            FirewallUnavailable: no library, no nf_tables, or no privilege.
         """
         return await self.call(lambda: self.run_now(commands, check=check))
 
     async def call(self, work: Callable[[], T]) -> T:
-        """Run something on the session's thread, where the methods that end in `_now` may be used.
+        """Run a function on the session's thread, where methods that end in `_now` may be called.
 
-        Several questions in one call are answered sooner: every change of threads waits for the interpreter's lock.
+        Several requests in one call are faster, because each switch of threads waits for the interpreter's lock.
         """
         loop = asyncio.get_running_loop()
         if self._tidying is not None:
@@ -73,20 +73,20 @@ class NftSession:
         try:
             return await loop.run_in_executor(self._thread, work)
         finally:
-            self._tidying = loop.call_later(_REST, self._thread.submit, self._tidy)
+            self._tidying = loop.call_later(_IDLE, self._thread.submit, self._tidy)
 
     def _tidy(self) -> None:
-        """On the session's thread, once nobody waits for it."""
+        """On the session's thread, when no request is waiting."""
         if self._nft is not None:
             self._nft.tidy()
 
     def generation_now(self) -> int:
         """As `generation`, on the session's thread."""
-        return _asked(self._kernel.generation)
+        return _request(self._kernel.generation)
 
     def inet_table_now(self, name: str) -> kernel.TableState | None:
         """As `inet_table`, on the session's thread."""
-        return _asked(lambda: self._kernel.inet_table(name))
+        return _request(lambda: self._kernel.inet_table(name))
 
     def dump_now(self, message: int, *names: str, family: int = kernel.NFPROTO_INET) -> list[bytes]:
         """As `kernel.NfTables.dump`, on the session's thread."""
@@ -96,13 +96,13 @@ class NftSession:
         """As `run`, on the session's thread."""
         if self._nft is None:
             self.generation_now()  # libnftables ends the whole process where the kernel has no nfnetlink
-            self._nft = _find()
+            self._nft = _load_library()
         batch = json.dumps({"nftables": commands})
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 output = self._nft.run(batch, check=check)
             except NftError as error:
-                if attempt == _ATTEMPTS or not any(text in str(error) for text in _PASSING):
+                if attempt == _ATTEMPTS or not any(text in str(error) for text in _TRANSIENT):
                     raise _translated(str(error)) from error
             else:
                 break
@@ -110,7 +110,7 @@ class NftSession:
         return list(listed)
 
 
-def _find() -> Nft:
+def _load_library() -> Nft:
     try:
         return LibNft()
     except OSError as error:
@@ -123,9 +123,9 @@ def _find() -> Nft:
     return NftExecutable()
 
 
-def _asked(question: Callable[[], T]) -> T:
+def _request(request: Callable[[], T]) -> T:
     try:
-        return question()
+        return request()
     except OSError as error:
         if error.errno in {errno.EPERM, errno.EACCES}:
             raise _denied() from error
