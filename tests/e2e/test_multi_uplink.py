@@ -131,7 +131,7 @@ def test_each_network_follows_the_prefix_of_its_uplink(premises: Premises, other
 
     # an uplink that disappears keeps its prefix until it returns
     other.unplug()
-    premises.wait_logged("is gone, and no other came")
+    premises.wait_logged("is gone, and there is no other")
     premises.wait_for_reason("cable", "FirewallReady", "PrefixWithdrawn")
     premises.ready("fibre")
     premises.wait_source_address("one", external(own[UPLINK], UPLINK))

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.cells("28.5")
 _FIRST, _SECOND = "2001:db8:a00::/56", "2001:db8:b00::/56"
 _LINK, _HOST_ADDRESS = "2001:db8:1::/64", "2001:db8:1::2"
 _SNAT_ADDRESS = "2001:db8:1::5:0"
-_GONE = "is gone, and no other came"
+_GONE = "is gone, and there is no other"
 _ROUTED: dict[str, Any] = {
     "addressing": {"poolRef": {"name": "home"}},
     "egress": {"mode": "Routed"},
