@@ -121,7 +121,7 @@ def test_the_order_of_what_is_looked_at_changes_nothing(
 
 
 @given(st.lists(answers(), max_size=3), containers, hosts())
-def test_what_runs_and_is_answered_for_is_never_left_without(
+def test_running_containers_keep_their_entries(
     everybody: list[ProxiedSubnet], there: list[Container], host: HostView
 ) -> None:
     """Not while an interface is away either; but for addresses that two would answer for."""

@@ -220,7 +220,7 @@ def test_what_is_removed_can_come_back_as_it_was(scene: tuple[Desired, Observed,
 
 
 @given(scenes())
-def test_nobody_who_is_detached_is_left_behind(scene: tuple[Desired, Observed, Holdings]) -> None:
+def test_every_detached_container_is_attached_again(scene: tuple[Desired, Observed, Holdings]) -> None:
     found = plan_network(*scene)
     detached = names(s.endpoint for s in found.steps if isinstance(s, DetachEndpoint))
     attached = names(s.endpoint for s in found.steps if isinstance(s, AttachEndpoint))
@@ -248,7 +248,9 @@ def test_a_blocked_plan_changes_no_network(scene: tuple[Desired, Observed, Holdi
 
 
 @given(scenes())
-def test_what_is_bound_is_what_is_made_and_is_nobody_elses(scene: tuple[Desired, Observed, Holdings]) -> None:
+def test_the_created_subnet_is_the_allocated_one_and_does_not_overlap(
+    scene: tuple[Desired, Observed, Holdings],
+) -> None:
     wish, moment, held = scene
     found = plan_network(*scene)
     forgotten = {s.allocation for s in found.steps if isinstance(s, ForgetSubnet)}
@@ -322,7 +324,7 @@ def test_only_what_we_attached_is_ever_detached_as_a_member(
 
 
 @given(scenes())
-def test_nobody_is_attached_twice_or_without_being_meant(scene: tuple[Desired, Observed, Holdings]) -> None:
+def test_no_container_is_attached_twice_or_without_the_labels(scene: tuple[Desired, Observed, Holdings]) -> None:
     wish, moment, _ = scene
     steps = plan_network(*scene).steps
     joining = [s.endpoint.container_id for s in steps if isinstance(s, AttachMember)]

@@ -117,7 +117,7 @@ def less(lifetime: float | None, seconds: float) -> float | None:
 
 
 @given(st.lists(host_prefixes(), max_size=8), st.randoms(use_true_random=False))
-def test_the_candidates_do_not_depend_on_the_order_of_the_answer(told: list[HostPrefix], random: object) -> None:
+def test_the_candidates_do_not_depend_on_the_order_of_the_input(told: list[HostPrefix], random: object) -> None:
     assert hasattr(random, "shuffle")
     shuffled = list(told)
     random.shuffle(shuffled)
@@ -138,7 +138,7 @@ def test_looking_twice_changes_nothing(history: list[Moment]) -> None:
 
 
 @given(histories, st.floats(0, 0.999))
-def test_the_state_is_the_same_until_the_moment_that_was_told(history: list[Moment], share: float) -> None:
+def test_the_state_does_not_change_before_the_announced_time(history: list[Moment], share: float) -> None:
     for each in looks(history):
         pause = share * (600.0 if each.again is None else each.again)
         after, _ = track_prefix(each.after, "eth0", later(each.world, pause), UPLINKS, each.now + pause)
@@ -171,12 +171,12 @@ def test_the_present_one_is_left_only_when_it_is_no_candidate_or_for_a_delegated
 
 
 @given(histories)
-def test_nothing_that_was_followed_is_ever_forgotten_without_a_successor(history: list[Moment]) -> None:
+def test_no_tracked_prefix_is_dropped_without_a_successor(history: list[Moment]) -> None:
     assert all(each.after is not None for each in looks(history) if each.before is not None)
 
 
 @given(histories)
-def test_withdrawn_is_what_has_been_gone_for_a_while(history: list[Moment]) -> None:
+def test_a_prefix_that_is_absent_for_a_while_is_withdrawn(history: list[Moment]) -> None:
     for each in looks(history):
         if each.after is not None:
             present = each.after.prefix in {one.prefix for one in candidates("eth0", each.world, UPLINKS)}
@@ -243,7 +243,7 @@ def test_a_clock_that_jumps_breaks_nothing(history: list[Moment], jumps: list[fl
 
 
 @given(histories)
-def test_what_is_followed_survives_the_store(history: list[Moment]) -> None:
+def test_a_tracked_prefix_survives_the_store(history: list[Moment]) -> None:
     for each in looks(history):
         if each.after is not None:
             assert RECORD.decode(json.loads(json.dumps(RECORD.encode(each.after)))) == each.after

@@ -101,7 +101,7 @@ class TestInvalid:
         (kept,) = take(reading(network("a", internal=True), bad=[invalid("a", "already written")]), stored("a")).writes
         assert (kept.document, "already written" in kept.problem) == (stored("a").document, True)
 
-    def test_one_without_a_name_concerns_nobody(self) -> None:
+    def test_one_without_a_name_affects_no_resource(self) -> None:
         assert take(reading(bad=[replace(invalid("a"), name="")])).writes == ()
 
     @pytest.mark.parametrize("how", ["broken_files", "changing_files"])

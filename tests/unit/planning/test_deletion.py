@@ -80,7 +80,7 @@ def test_rules_of_an_observed_network_go_without_an_allocation() -> None:
 
 @pytest.mark.parametrize("spec", [{}, {"deletionPolicy": "Orphan"}])
 @pytest.mark.parametrize("networks", [(), (live(),)])
-def test_nothing_is_done_while_the_engine_gives_no_answer(networks: tuple[()], spec: dict[str, object]) -> None:
+def test_nothing_is_done_while_the_engine_does_not_answer(networks: tuple[()], spec: dict[str, object]) -> None:
     plan = delete(observed(*networks, engine=None), **spec)
     assert (plan.empty, reasons(plan)) == (True, [("Ready", "EngineUnavailable")])
     assert plan.findings[0].retry
@@ -128,7 +128,7 @@ class TestNeighbours:
         plan = plan_deletion(desired(), moment, holdings(allocation(self.SUBNET)))
         assert kinds(plan) == ["RemoveNetwork", "RemoveProxyNeighbour", "ReleaseSubnet", "UpdateFirewall"]
 
-    def test_what_somebody_else_asks_for_too_stays(self) -> None:
+    def test_entries_of_other_resources_stay(self) -> None:
         there = foreign("x", str(self.SUBNET))
         also = ProxiedSubnet("policy/all", self.SUBNET)
         web = running("web", end(there, self.SUBNET[5]))
@@ -138,7 +138,7 @@ class TestNeighbours:
         assert self.removed(moment) == []
         assert self.removed(replace(moment, containers=())) == [("eth0", self.SUBNET[5])]
 
-    def test_while_containers_are_waited_for_they_are_answered_for(self) -> None:
+    def test_containers_are_proxied_while_the_deletion_waits_for_them(self) -> None:
         there = live(subnet=self.SUBNET)
         moment = observed(there, host=self.HOST, proxied_subnets=(self.MINE,), attachments=(container("web"),))
         assert self.removed(moment) == []
@@ -155,14 +155,14 @@ class TestGarbage:
         ids = {n.id for n in there} if idle else set()
         return plan_garbage(known, IDENTITY, there, ids, held or holdings(), NOW)  # type: ignore[arg-type]
 
-    def test_a_network_of_nobody_goes_with_its_allocation(self) -> None:
+    def test_an_unclaimed_network_is_removed_with_its_allocation(self) -> None:
         plan = self.plan(live(), held=HELD)
         assert plan.steps == (
             RemoveNetwork(live().id, "blog", "there is no IPv6Network blog"),
             ReleaseSubnet(allocation(), "no resource claims it"),
         )
 
-    def test_a_busy_network_of_nobody_waits_and_keeps_its_allocation(self) -> None:
+    def test_a_busy_unclaimed_network_waits_and_keeps_its_allocation(self) -> None:
         plan = self.plan(live(), idle=False, held=HELD)
         assert (plan.empty, reasons(plan)) == (True, [("Ready", "EndpointsAttached")])
 
@@ -183,17 +183,17 @@ class TestGarbage:
         over = cooling(pool="")
         assert self.plan(held=holdings(over)).steps == (ForgetSubnet(over),)
 
-    def test_a_pool_that_is_gone_cools_down_for_an_hour(self) -> None:
+    def test_a_deleted_pool_has_a_cooldown_of_an_hour(self) -> None:
         over, yet = cooling(pool="x", ago=3600), cooling("fd00::/64", pool="x", ago=3000)
         assert self.plan(held=holdings(over, yet)).steps == (ForgetSubnet(over),)
 
-    def test_neighbours_that_nobody_wants_go_with_the_rest(self) -> None:
+    def test_unclaimed_proxy_entries_are_removed_with_the_rest(self) -> None:
         stray = RemoveProxyNeighbour("eth0", SUBNET[5])
         known = GarbageInputs((), (), {})
         found = plan_garbage(known, IDENTITY, NetworkIndex((live(),)), {live().id}, HELD, NOW, iter((stray,)))
         assert kinds(found) == ["RemoveNetwork", "ReleaseSubnet", "RemoveProxyNeighbour"]
 
-    def test_of_twins_the_one_that_is_not_used_is_a_stray(self) -> None:
+    def test_of_duplicates_the_unused_one_is_unclaimed(self) -> None:
         known = GarbageInputs(("blog",), (), {})
         twins = NetworkIndex((live(number=1), live(number=2)))
         assert unclaimed_networks(known, IDENTITY, twins) == (live(number=2),)

@@ -80,16 +80,16 @@ class TestRefusals:
     def test_a_new_engine_can_do_without_ipv4(self) -> None:
         assert "CreateNetwork" in kinds(decide(desired(ipv4={"enabled": False}), observed()))
 
-    def test_a_kernel_without_ipv6_is_told_of(self) -> None:
+    def test_a_kernel_without_ipv6_is_reported(self) -> None:
         assert reasons(decide(desired(), observed(host=host(forwarding=None)))) == [("HostReady", "HostNotReady")]
 
-    def test_an_engine_in_another_network_namespace_is_told_of(self) -> None:
+    def test_an_engine_in_another_network_namespace_is_reported(self) -> None:
         there = (live(), replace(foreign("bridge"), ipam=()))
         plan = decide(desired(), observed(*there, host=host()), HELD)
         assert (plan.empty, reasons(plan)) == (True, [("HostReady", "WrongNamespace")])
         assert reasons(decide(desired(), observed(*there), HELD)) == []
 
-    def test_replies_that_the_engine_drops_are_told_of(self) -> None:
+    def test_replies_that_the_engine_drops_are_reported(self) -> None:
         exclude = {"exclude": ["fc00::/7"]}
         plan = decide(desired(egress=exclude), observed(), HELD)
         assert (kinds(plan), reasons(plan)) == (["CreateNetwork"], [("FirewallReady", "FirewallBlocked")])
@@ -112,7 +112,7 @@ class TestRefusals:
         theirs = foreign("blog", **{"dockerv6.io/managed-by": "other", "dockerv6.io/name": "blog"})
         assert reasons(decide(desired(), observed(theirs), HELD)) == [("NetworkReady", "ForeignNetwork")]
 
-    def test_another_resources_network_of_the_name_is_told_by_its_resource(self) -> None:
+    def test_a_network_of_the_same_name_is_reported_with_its_resource(self) -> None:
         theirs = replace(live(desired(network("shop", networkName="blog")), IPv6Network("fd00::/64")), id="2")
         plan = decide(desired(), observed(theirs), HELD)
         assert reasons(plan) == [("NetworkReady", "NameConflict")]
@@ -138,7 +138,7 @@ class TestRefusals:
 
 
 class TestFaults:
-    def test_an_engine_that_gives_no_answer_does_not_keep_the_rules_from_being_mended(self) -> None:
+    def test_rules_are_repaired_while_the_engine_does_not_answer(self) -> None:
         there, moment = settled(engine=None, engine_problem="refused", rules=LACKING)
         plan = decide(desired(), moment, HELD)
         assert kinds(plan) == ["UpdateFirewall"]
@@ -154,13 +154,13 @@ class TestFaults:
         plan = decide(desired(), observed(rules=RulesView(problem="install nft")), HELD)
         assert (plan.empty, reasons(plan)) == (True, [("FirewallReady", "FirewallUnavailable")])
 
-    def test_a_filter_that_only_a_person_can_open_is_told_of_and_no_obstacle(self) -> None:
+    def test_a_filter_that_only_a_person_can_change_is_reported_and_does_not_block(self) -> None:
         plan = decide(desired(), observed(rules=RulesView(filter=HostFilterState((STUBBORN,)))), HELD)
         assert kinds(plan) == ["CreateNetwork"]
         assert reasons(plan) == [("FirewallReady", "FirewallBlocked")]
         assert plan.findings[0].unknown
 
-    def test_elements_that_are_kept_out_are_told_of(self) -> None:
+    def test_excluded_rules_are_reported(self) -> None:
         _, moment = settled(rules=RulesView(excluded={"blog": "overlaps shop's"}))
         plan = decide(desired(), moment, HELD)
         assert reasons(plan) == [("FirewallReady", "SubnetOverlap")]
@@ -197,7 +197,7 @@ class TestDrift:
         )
         assert plan.drift
 
-    def test_an_address_that_somebody_else_on_the_bridge_has_is_taken_back(self) -> None:
+    def test_a_duplicate_gateway_address_is_added_again(self) -> None:
         there, _ = settled()
         disputed = replace(bridge(there), tentative=frozenset({SUBNET[1]}), dad_failed=frozenset({SUBNET[1]}))
         plan = decide(desired(), observed(there, host=host(disputed)), HELD)
@@ -228,19 +228,19 @@ class TestDrift:
         assert (plan.empty, reasons(plan)) == (True, [("NetworkReady", "RecreateBlocked")])
         assert there.ipv6[0].subnet == SUBNET
 
-    def test_a_deleted_bridge_has_its_network_made_anew_whoever_is_attached(self) -> None:
+    def test_a_deleted_bridge_has_its_network_recreated_even_with_containers(self) -> None:
         _, moment = settled(attachments=(container("web"),), host=host())
         plan = decide(desired(), moment, HELD)
         assert kinds(plan)[-4:] == ["DetachEndpoint", "RemoveNetwork", "CreateNetwork", "AttachEndpoint"]
         assert plan.drift == ("bridge v6-blog of Docker network blog was deleted",)
 
-    def test_a_deleted_bridge_stays_so_where_nothing_may_be_made_anew(self) -> None:
+    def test_a_deleted_bridge_stays_deleted_if_recreation_is_forbidden(self) -> None:
         _, moment = settled(host=host())
         plan = decide(desired(updateStrategy="Never"), moment, HELD)
         assert plan.empty
         assert plan.drift
 
-    def test_a_host_that_was_not_looked_at_says_nothing_of_bridges(self) -> None:
+    def test_bridges_of_an_unobserved_host_are_not_reported(self) -> None:
         _, moment = settled(host=HostView())
         assert decide(desired(), moment, HELD).empty
 
@@ -288,14 +288,14 @@ class TestObserve:
     def test_a_network_that_is_not_there_is_waited_for(self) -> None:
         assert reasons(decide(self.WISH, observed())) == [("NetworkReady", "NetworkNotFound")]
 
-    def test_a_network_that_can_not_be_seen_is_not_said_to_be_missing(self) -> None:
+    def test_a_network_is_not_reported_missing_while_the_engine_is_away(self) -> None:
         assert reasons(decide(self.WISH, observed(engine=None))) == [("NetworkReady", "EngineUnavailable")]
 
-    def test_a_network_without_ipv6_is_told_of(self) -> None:
+    def test_a_network_without_ipv6_is_reported(self) -> None:
         there = replace(foreign("compose_default"), ipam=())
         assert reasons(decide(self.WISH, observed(there))) == [("NetworkReady", "NoIPv6")]
 
-    def test_no_firewall_is_told_of(self) -> None:
+    def test_a_missing_firewall_backend_is_reported(self) -> None:
         plan = decide(self.WISH, observed(foreign("compose_default"), rules=RulesView(problem="install nft")))
         assert (plan.empty, reasons(plan)) == (True, [("FirewallReady", "FirewallUnavailable")])
 

@@ -53,7 +53,7 @@ class TestRouted:
         return created(with_spec_hash(network_spec(resource, SUBNET, self.WISH.identity, engine)))
 
     @pytest.mark.parametrize(("release", "told"), [((26, 1), False), ((27, 0), True), ((29, 0), True)], ids=str)
-    def test_engines_that_know_how_are_told_not_to_drop(self, release: tuple[int, int], *, told: bool) -> None:
+    def test_engines_with_gateway_modes_get_routed(self, release: tuple[int, int], *, told: bool) -> None:
         engine = replace(ENGINE_28, release=release)
         plan = decide(self.WISH, observed(engine=engine), HELD)
         (create,) = (s for s in plan.steps if isinstance(s, CreateNetwork))
@@ -75,18 +75,18 @@ class TestRouted:
         assert f"option {GATEWAY_MODE_IPV6} is unset, should be routed" in plan.steps[-1].reason
         assert str(plan.disruption) == "Recreate"
 
-    def test_while_that_waits_it_is_told_what_for(self) -> None:
+    def test_a_waiting_deletion_is_reported(self) -> None:
         there = self.there(ENGINE_20_10)
         plan = decide(self.WISH, observed(there, applied=True, attachments=(container("web"),)), HELD)
         assert (plan.empty, reasons(plan)) == (True, [("NetworkReady", "RecreateBlocked")])
         assert f"option {GATEWAY_MODE_IPV6} is unset, should be routed" in plan.findings[0].message
 
-    def test_what_the_resource_says_itself_goes_before(self) -> None:
+    def test_the_resources_own_ports_come_first(self) -> None:
         own = desired(egress={"mode": "Routed"}, options={GATEWAY_MODE_IPV6: "nat-unprotected"})
         (create,) = (s for s in decide(own, observed(), HELD).steps if isinstance(s, CreateNetwork))
         assert create.spec.options[GATEWAY_MODE_IPV6] == "nat-unprotected"
 
-    def test_a_network_that_is_no_longer_routed_is_made_anew(self) -> None:
+    def test_a_network_that_is_no_longer_routed_is_recreated(self) -> None:
         plan = decide(desired(), observed(self.there(ENGINE_28), applied=True), HELD)
         assert f"option {GATEWAY_MODE_IPV6} is routed, should be unset" in plan.steps[-1].reason
 
@@ -108,7 +108,7 @@ class TestNeighbours:
         web = running("web", end(there, self.SUBNET[5]))
         return decide(self.WISH, replace(moment, containers=changes.get("containers", (web,))), self.HELD)  # type: ignore[arg-type]
 
-    def test_the_uplink_answers_for_who_runs(self) -> None:
+    def test_the_uplink_proxies_running_containers(self) -> None:
         assert self.plan().steps == (AddProxyNeighbour("eth0", self.SUBNET[5]),)
 
     def test_it_is_switched_on_before(self) -> None:
@@ -119,10 +119,10 @@ class TestNeighbours:
         plan = self.plan(self.ENTRY)
         assert (plan.empty, plan.findings) == (True, ())
 
-    def test_who_is_gone_is_answered_for_no_more(self) -> None:
+    def test_entries_of_removed_containers_are_removed(self) -> None:
         assert self.plan(self.ENTRY, containers=()).steps == (RemoveProxyNeighbour("eth0", self.SUBNET[5]),)
 
-    def test_while_the_engine_is_away_nobody_knows_who_runs(self) -> None:
+    def test_without_an_engine_the_containers_are_unknown(self) -> None:
         assert self.plan(self.ENTRY, engine=None, containers=()).empty
 
     def test_they_are_kept_up_while_something_else_is_wrong(self) -> None:
@@ -150,7 +150,7 @@ class TestNeighbours:
 
 
 class TestTranslated:
-    def test_without_a_prefix_the_network_works_and_that_is_said(self) -> None:
+    def test_without_a_prefix_the_network_works_and_a_finding_is_reported(self) -> None:
         wish = desired(egress={"mode": "PrefixTranslation", "prefixFrom": {"interface": "eth0"}})
         plan = decide(wish, observed(), HELD)
         assert (kinds(plan), reasons(plan)) == (["CreateNetwork"], [("FirewallReady", "PrefixPending")])
@@ -163,7 +163,7 @@ class TestTranslated:
         plan = decide(wish, moment, held)
         assert (kinds(plan), plan.disconnected, plan.findings) == (["UpdateFirewall"], 0, ())
 
-    def test_a_prefix_that_is_too_long_is_told_of_for_the_subnet_that_is_asked_for(self) -> None:
+    def test_a_prefix_that_is_too_long_is_reported_for_the_subnet(self) -> None:
         wish = desired(egress={"mode": "PrefixTranslation", "prefixFrom": {"interface": "eth0"}})
         held = holding(allocation(), following=tracked("2001:db8:100:1:2::/80"))
         plan = decide(wish, observed(), held)

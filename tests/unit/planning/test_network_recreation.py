@@ -32,7 +32,7 @@ from tests.unit.planning.scene import (
 
 
 class TestUpdate:
-    def test_an_idle_network_is_made_anew(self) -> None:
+    def test_an_idle_network_is_recreated(self) -> None:
         plan = recreate("WhenIdle")
         assert kinds(plan) == ["RememberNetwork", "RemoveNetwork", "UpdateFirewall", "CreateNetwork"]
         assert str(plan.disruption) == "Recreate"
@@ -50,7 +50,7 @@ class TestUpdate:
         ]
         assert plan.disconnected == 0
 
-    def test_a_busy_network_waits_and_names_who_is_in_the_way(self) -> None:
+    def test_a_busy_network_waits_and_names_its_containers(self) -> None:
         plan = recreate("WhenIdle", container("web"), container("cron", running=False))
         assert (plan.empty, reasons(plan)) == (True, [("NetworkReady", "RecreateBlocked")])
         assert "web" in plan.findings[0].message
@@ -60,7 +60,7 @@ class TestUpdate:
         plan = recreate("WhenIdle", container("web"), rules=LACKING)
         assert kinds(plan) == ["UpdateFirewall"]
 
-    def test_a_recreation_detaches_everybody_and_attaches_them_again(self) -> None:
+    def test_a_recreation_detaches_all_containers_and_attaches_them_again(self) -> None:
         web, cron = container("web"), container("cron", running=False)
         plan = recreate("Recreate", web, cron)
         assert next(s for s in plan.steps if isinstance(s, RememberEndpoints)).endpoints == (web, cron)
@@ -103,7 +103,7 @@ class TestUpdate:
         plan = decide(desired(labels={"team": "web"}), moment)
         assert kinds(plan) == ["BindSubnet"]
 
-    def test_a_renamed_network_is_made_anew_under_its_new_name(self) -> None:
+    def test_a_renamed_network_is_recreated_with_its_new_name(self) -> None:
         _, moment = settled()
         plan = decide(desired(networkName="other"), moment, HELD)
         assert kinds(plan) == ["RememberNetwork", "RemoveNetwork", "CreateNetwork"]
@@ -161,7 +161,7 @@ class TestRenumbering:
     @pytest.mark.parametrize(
         ("strategy", "attached"), [("Recreate", (container("web"),)), ("WhenIdle", ())], ids=["busy", "idle"]
     )
-    def test_it_waits_for_its_turn_and_says_for_whom(self, strategy: str, attached: tuple[Attachment, ...]) -> None:
+    def test_it_waits_for_its_turn_and_names_the_others(self, strategy: str, attached: tuple[Attachment, ...]) -> None:
         wish = desired(None, pool(prefix="2001:db8:7::/48"), updateStrategy=strategy)
         plan = decide(wish, self.moment(*attached, in_flight=("shop",)), HELD)
         assert (plan.empty, reasons(plan)) == (True, [("NetworkReady", "Renumbering")])
@@ -171,7 +171,7 @@ class TestRenumbering:
         assert (waits.blocks, waits.unknown) == (False, False)
         assert waits.retry
 
-    def test_what_is_asked_of_a_person_is_said_rather_than_whose_turn_it_is(self) -> None:
+    def test_a_required_action_is_reported_rather_than_the_turn(self) -> None:
         patient = desired(None, pool(prefix="2001:db8:7::/48"))
         plan = decide(patient, self.moment(container("web"), in_flight=("shop",)), HELD)
         assert reasons(plan) == [("NetworkReady", "RecreateBlocked")]
@@ -197,7 +197,7 @@ class TestRenumbering:
         _, moment = settled(in_flight=("shop",))
         assert "CreateNetwork" in kinds(decide(desired(internal=True), moment, HELD))
 
-    def test_a_network_that_is_gone_anyway_is_made_with_the_new_one(self) -> None:
+    def test_a_removed_network_is_created_with_the_new_subnet(self) -> None:
         plan = decide(self.WISH, observed(applied=True, in_flight=("shop",)), HELD)
         (create,) = (s for s in plan.steps if isinstance(s, CreateNetwork))
         assert create.spec.ipam[-1].subnet == self.MOVED
@@ -219,7 +219,7 @@ class TestRenumbering:
         (create,) = (s for s in plan.steps if isinstance(s, CreateNetwork))
         assert create.spec.ipam[-1].subnet == SUBNET
 
-    def test_a_prefix_that_is_gone_is_told_of_and_nothing_is_torn_down(self) -> None:
+    def test_a_withdrawn_prefix_is_reported_and_removes_nothing(self) -> None:
         wish = desired(None, pool(fromInterface={"name": "eth0"}))
         gone = replace(tracked("fd12:3456:789a::/48"), withdrawn=True)
         plan = decide(wish, self.moment(container("web")), holding(allocation(), following=gone))
@@ -248,7 +248,7 @@ class TestRolledBack:
         [desired(internal=True), desired(None, pool(prefix="2001:db8:7::/48"))],
         ids=["the resource's", "the pool's"],
     )
-    def test_the_same_wish_is_only_told_of(self, wish: Desired) -> None:
+    def test_a_rolled_back_specification_is_only_reported(self, wish: Desired) -> None:
         plan = decide(wish, self.refused(wish), HELD)
         assert (plan.empty, plan.blocked, reasons(plan)) == (True, None, [("NetworkReady", "RolledBack")])
         assert (plan.findings[0].message, plan.findings[0].retry) == ("the engine said no", None)
@@ -257,7 +257,7 @@ class TestRolledBack:
         moment = self.refused(desired(internal=True))
         assert "CreateNetwork" in kinds(decide(desired(internal=True, attachable=True), moment, HELD))
 
-    def test_what_is_there_again_is_as_it_should_be_once_the_wish_is_the_old_one(self) -> None:
+    def test_a_rolled_back_network_is_in_sync_with_the_previous_specification(self) -> None:
         assert decide(desired(), self.refused(desired(internal=True)), HELD) == Plan("IPv6Network", "blog")
 
     def test_rules_and_containers_are_looked_after_all_the_same(self) -> None:
@@ -265,7 +265,7 @@ class TestRolledBack:
         moment = replace(self.refused(wish), remembered=(container("web"),), rules=LACKING)
         assert kinds(decide(wish, moment, HELD)) == ["UpdateFirewall", "AttachEndpoint"]
 
-    def test_a_network_that_is_gone_is_made_as_it_is_wanted(self) -> None:
+    def test_a_removed_network_is_created_as_desired(self) -> None:
         wish = desired(internal=True)
         moment = replace(self.refused(wish), networks=NetworkIndex())
         assert "CreateNetwork" in kinds(decide(wish, moment, HELD))

@@ -79,7 +79,7 @@ class TestSelection:
         ],
         ids=["macvlan", "no ipv6", "link-local", "ours", "another operator's"],
     )
-    def test_only_bridges_with_ipv6_that_nobody_manages_are_for_policies(self, network: Network) -> None:
+    def test_policies_apply_only_to_unmanaged_bridges_with_ipv6(self, network: Network) -> None:
         assert mine(network, p={}) == {"p": []}
 
     def test_the_default_bridge_is_one_like_others(self) -> None:
@@ -91,7 +91,7 @@ class TestSeveralPolicies:
     def test_the_first_by_name_has_what_several_match(self) -> None:
         assert mine(SHOP, OFFICE, b={}, a={"names": ["shop"]}) == {"a": ["shop"], "b": ["office"]}
 
-    def test_the_others_are_told_who_has_it(self) -> None:
+    def test_the_others_get_a_finding_with_the_owner(self) -> None:
         found = assign_networks({"a": policy("a"), "b": policy("b")}, (SHOP,), {})
         assert found.claimed_by == {"a": {}, "b": {"shop": "IPv6Policy/a"}}
 
@@ -129,7 +129,7 @@ class TestPlan:
         moment = observed(host=host(forwarding="0"), rules=RulesView(filter=HostFilterState((FORWARD,))))
         assert plan(moment).empty
 
-    def test_one_whose_networks_are_gone_takes_their_rules_away(self) -> None:
+    def test_a_policy_without_networks_has_its_rules_removed(self) -> None:
         assert kinds(plan(observed(rules=lacking(OWNER)))) == ["UpdateFirewall"]
 
     def test_networks_are_never_made_changed_or_removed(self) -> None:
@@ -151,7 +151,7 @@ class TestPlan:
 
 
 class TestFindings:
-    def test_a_kernel_without_ipv6_is_told_of(self) -> None:
+    def test_a_kernel_without_ipv6_is_reported(self) -> None:
         found = plan(observed(SHOP, host=host(forwarding=None)), SHOP)
         assert (found.empty, reasons(found)) == (True, [("HostReady", "HostNotReady")])
 
@@ -165,7 +165,7 @@ class TestFindings:
         found = plan(observed(SHOP, rules=lacking(OWNER, problem="no nft")), SHOP)
         assert (found.empty, reasons(found)) == (True, [("FirewallReady", "FirewallUnavailable")])
 
-    def test_engines_that_drop_what_is_asked_for_are_told_of(self) -> None:
+    def test_engines_that_drop_the_requested_traffic_are_reported(self) -> None:
         of = policy("all", firewall={"ingress": [{}]})
         assert reasons(plan(observed(SHOP), SHOP, of=of)) == [("FirewallReady", "FirewallBlocked")]
         answered = replace(SHOP, options={"com.docker.network.bridge.gateway_mode_ipv6": "routed"})
@@ -181,7 +181,7 @@ class TestRealIPv6:
     ANSWERS = ProxiedSubnet(OWNER, IPv6Network("2001:db8:1:0:5::/80"))
     UPLINK = Interface(2, "eth0", "", up=True, mtu=1500, addresses=(IPv6Interface("2001:db8:1::2/64"),))
 
-    def test_a_prefix_that_is_not_there_yet_is_told_of_once_for_all_networks(self) -> None:
+    def test_a_pending_prefix_is_reported_once_for_all_networks(self) -> None:
         found = plan(observed(SHOP, OFFICE), SHOP, OFFICE, of=self.TRANSLATED)
         assert (found.empty, reasons(found)) == (True, [("FirewallReady", "PrefixPending")])
 
@@ -189,14 +189,14 @@ class TestRealIPv6:
         held = holding(following=tracked("2001:db8:100::/48"))
         assert plan(observed(SHOP), SHOP, of=self.TRANSLATED, held=held) == Plan("IPv6Policy", "all")
 
-    def test_without_networks_nothing_is_said_of_prefixes(self) -> None:
+    def test_without_networks_prefixes_give_no_findings(self) -> None:
         assert plan(observed(), of=self.TRANSLATED).findings == ()
 
-    def test_networks_that_an_engine_would_cut_off_are_told_of_and_never_made_anew(self) -> None:
+    def test_networks_that_an_engine_would_drop_are_reported_and_not_recreated(self) -> None:
         found = plan(observed(OFFICE), OFFICE, of=policy("all", egress={"mode": "Routed"}))
         assert (found.empty, reasons(found)) == (True, [("FirewallReady", "FirewallBlocked")])
 
-    def test_a_host_without_a_way_out_is_told_of(self) -> None:
+    def test_a_host_without_a_default_route_is_reported(self) -> None:
         moment = observed(SHOP, host=host(bridge(SHOP), routes=()))
         assert reasons(plan(moment, SHOP)) == [("HostReady", "NoDefaultRoute")]
 
@@ -208,20 +208,20 @@ class TestRealIPv6:
             **changes,  # type: ignore[arg-type]
         )
 
-    def test_the_uplink_answers_for_containers_of_its_networks(self) -> None:
+    def test_the_uplink_proxies_containers_of_its_networks(self) -> None:
         found = plan(self.moment(), self.PART, of=self.ON_LINK)
         assert kinds(found) == ["SetSysctl", "AddProxyNeighbour"]
         assert found.findings == ()
 
-    def test_who_is_gone_is_answered_for_no_more(self) -> None:
+    def test_entries_of_removed_containers_are_removed(self) -> None:
         entry = ProxyNeighbour("eth0", self.ANSWERS.subnet[5], ours=True)
         found = plan(self.moment(entry, containers=()), self.PART, of=self.ON_LINK)
         assert kinds(found) == ["SetSysctl", "RemoveProxyNeighbour"]
 
-    def test_while_the_engine_is_away_nobody_knows_who_runs(self) -> None:
+    def test_without_an_engine_the_containers_are_unknown(self) -> None:
         assert plan(self.moment(engine=None), self.PART, of=self.ON_LINK).empty
 
-    def test_without_a_firewall_nobody_is_answered_for(self) -> None:
+    def test_without_bridges_no_subnet_is_proxied(self) -> None:
         found = plan(self.moment(rules=RulesView(problem="no nft")), self.PART, of=self.ON_LINK)
         assert (found.empty, reasons(found)) == (True, [("FirewallReady", "FirewallUnavailable")])
 

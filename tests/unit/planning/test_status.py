@@ -65,12 +65,12 @@ def test_all_is_well() -> None:
     }
 
 
-def test_what_is_good_says_what_it_is() -> None:
+def test_conditions_that_are_true_have_their_message() -> None:
     found = say(messages={ConditionType.READY: "fd00::/64 on v6-blog"})
     assert cond.get(found, "Ready").message == "fd00::/64 on v6-blog"  # type: ignore[union-attr]
 
 
-def test_every_condition_says_which_generation_it_is_about() -> None:
+def test_every_condition_has_the_generation() -> None:
     assert {c.observed_generation for c in say()} == {2}
 
 
@@ -96,13 +96,13 @@ def test_a_finding_that_does_not_block_leaves_the_others_good() -> None:
     assert found["Ready"] == ("False", "RecreateBlocked")
 
 
-def test_a_doubt_is_no_fault() -> None:
+def test_an_unknown_finding_is_not_an_error() -> None:
     found = short(say(plan(finding(ConditionType.FIREWALL_READY, Reason.FIREWALL_BLOCKED, blocks=False, unknown=True))))
     assert found["FirewallReady"] == ("Unknown", "FirewallBlocked")
     assert found["Ready"][0] == "True"
 
 
-def test_of_two_findings_the_one_that_blocks_is_told() -> None:
+def test_of_two_findings_the_blocking_one_is_reported() -> None:
     doubt = finding(ConditionType.FIREWALL_READY, Reason.FIREWALL_BLOCKED, blocks=False, unknown=True)
     block = finding(ConditionType.FIREWALL_READY, Reason.FIREWALL_UNAVAILABLE)
     assert short(say(plan(doubt, block)))["FirewallReady"] == ("False", "FirewallUnavailable")
@@ -114,7 +114,7 @@ def test_an_unaccepted_field_is_not_accepted() -> None:
     assert found["Ready"] == ("False", "NotYetInEffect")
 
 
-def test_an_invalid_newer_version_is_told_while_the_last_good_one_is_applied() -> None:
+def test_an_invalid_newer_version_is_reported_while_the_last_good_one_is_applied() -> None:
     found = short(say(problem="spec.x: unknown field"))
     assert found["Accepted"] == ("False", "InvalidSpec")
     assert found["NetworkReady"][0] == "True"
@@ -122,7 +122,7 @@ def test_an_invalid_newer_version_is_told_while_the_last_good_one_is_applied() -
     assert found["Stalled"] == ("True", "InvalidSpec")
 
 
-def test_a_failed_step_is_told_where_it_belongs_and_later_ones_wait() -> None:
+def test_a_failed_step_is_reported_in_its_condition_and_later_ones_wait() -> None:
     found = short(say(failure=Failure(RULES, Reason.APPLY_FAILED, "refused"), retry=30.0))
     assert found["FirewallReady"] == ("False", "ApplyFailed")
     assert found["HostReady"] == ("Unknown", "DependencyNotReady")
@@ -178,16 +178,16 @@ class TestDrift:
         condition = cond.get(found, "Drifted")
         return (condition.status, str(condition.reason), condition.message) if condition else None
 
-    def test_without_drift_nothing_is_said(self) -> None:
+    def test_without_drift_there_is_no_condition(self) -> None:
         assert self.drifted(say()) is None
 
     def test_what_is_not_repaired_is_drifted(self) -> None:
         assert self.drifted(say(plan(drift=("bridge gone",)))) == ("True", "Retrying", "bridge gone")
 
-    def test_what_was_repaired_is_told(self) -> None:
+    def test_repairs_are_reported(self) -> None:
         assert self.drifted(say(restored=("a", "b"))) == ("False", "Restored", "repaired: a; b")
 
-    def test_the_last_repair_stays_told(self) -> None:
+    def test_the_last_repair_stays_reported(self) -> None:
         before = say(restored=("a",))
         assert self.drifted(say(before=before)) == ("False", "Restored", "repaired: a")
 
@@ -196,7 +196,7 @@ class TestDrift:
         assert self.drifted(say(before=before)) == ("False", "NoDrift", "the drift has ended")
 
 
-def test_a_held_deletion_is_told_only_then() -> None:
+def test_a_held_prune_is_reported_while_it_is_held() -> None:
     found = say(prune_held=True)
     assert short(found)["PruneHeld"] == ("True", "PruneHeld")
     assert "PruneHeld" not in short(say(before=found))
@@ -226,9 +226,9 @@ class TestSuspended:
         assert after["NetworkReady"] == known["NetworkReady"]
         assert "Stalled" not in after
 
-    def test_what_is_only_said_while_it_is_so_is_said_anew(self) -> None:
+    def test_temporary_conditions_are_computed_again(self) -> None:
         assert "PruneHeld" not in self.said(say(prune_held=True))
         assert "PruneHeld" in self.said(prune_held=True)
 
-    def test_an_invalid_version_is_told(self) -> None:
+    def test_an_invalid_version_is_reported(self) -> None:
         assert self.said(say(), problem="wrong")["Accepted"] == ("False", "InvalidSpec")

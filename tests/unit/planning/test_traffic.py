@@ -57,7 +57,7 @@ def test_those_of_a_bridge_that_still_runs_do() -> None:
 
 
 class TestRules:
-    def test_a_table_that_is_in_order_needs_nothing(self) -> None:
+    def test_a_table_in_sync_needs_nothing(self) -> None:
         assert rules_steps(desired(), observed()) == ()
 
     def test_what_all_share_and_what_is_the_resources_own_is_put_right(self) -> None:
@@ -124,7 +124,7 @@ class TestAnswers:
         assert found == (AddProxyNeighbour("eth0", self.PART[5]),)
         assert proxy_steps(desired(), self.moment(ProxiedSubnet("shop", self.PART))) == ()
 
-    def test_an_entry_that_another_resource_needs_is_left_to_it(self) -> None:
+    def test_an_entry_that_another_resource_needs_stays(self) -> None:
         mine, shops = ProxiedSubnet("blog", self.PART), ProxiedSubnet("shop", IPv6Network("2001:db8:1:0:5::/81"))
         stale = ProxyNeighbour("eth0", self.PART[7], ours=True)
         moment = self.moment(mine, shops)
@@ -133,14 +133,14 @@ class TestAnswers:
         kept = (*moment.containers, running("db", end(live(), self.PART[7])))
         assert kinds(proxy_steps(desired(), replace(moment, containers=kept))) == ["AddProxyNeighbour"]
 
-    def test_nobody_knows_who_runs_while_the_engine_is_away(self) -> None:
+    def test_nothing_changes_while_the_engine_is_away(self) -> None:
         assert proxy_steps(desired(), self.moment(ProxiedSubnet("blog", self.PART), engine=None)) == ()
 
 
 class TestFindings:
     TRANSLATED: ClassVar[dict[str, object]] = {"mode": "PrefixTranslation", "prefixFrom": {"interface": "eth0"}}
 
-    def test_a_network_in_order_has_none(self) -> None:
+    def test_a_network_in_sync_has_no_findings(self) -> None:
         assert traffic_findings(desired(), observed(live()), holdings(), live(), live()) == ()
 
     def test_what_is_to_be_counts_for_translation_and_what_is_there_for_the_way_out(self) -> None:
@@ -151,6 +151,6 @@ class TestFindings:
         found = traffic_findings(wish, moment, held, there, wanted)
         assert reasons(found) == [("FirewallReady", "PrefixTooLong"), ("HostReady", "NoDefaultRoute")]
 
-    def test_where_there_is_no_network_its_way_out_is_nobodys_concern(self) -> None:
+    def test_without_a_network_its_uplinks_give_no_findings(self) -> None:
         moment = observed(host=host(routes=()))
         assert traffic_findings(desired(), moment, holdings(), None, None) == ()

@@ -28,7 +28,7 @@ def collide(moment: Observed, there: bool = True, **spec: object) -> Finding | N
     return network_conflict(wish, moment, own, network_spec(wish.resource, SUBNET, IDENTITY))
 
 
-def test_the_first_who_has_a_share_is_named() -> None:
+def test_the_first_conflict_is_named() -> None:
     moment = observed(foreign("x", str(SUBNET)), host=HostView(routes=(route(str(SUBNET)),)))
     held = holdings(allocation(owner="shop"))
     assert prefix_conflict(OWN, moment, held, SUBNET) == f"{SUBNET} of IPv6Network shop"
@@ -36,18 +36,18 @@ def test_the_first_who_has_a_share_is_named() -> None:
     assert prefix_conflict(OWN, observed(), holdings(), SUBNET) == ""
 
 
-def test_nobody_is_in_his_own_way() -> None:
+def test_a_resource_does_not_conflict_with_itself() -> None:
     moment = observed(live(), host=HostView(routes=(route(str(SUBNET), "v6-blog"),)))
     assert prefix_conflict(OWN, moment, holdings(allocation(), cooling("fd12:3456:789a:1::/80", "blog")), SUBNET) == ""
 
 
-def test_what_belongs_to_others_is_told_apart() -> None:
+def test_bindings_of_other_networks_are_ignored() -> None:
     moment = observed(live(), foreign("x"), host=HostView(routes=(route("fd99::/64"), route(str(SUBNET), "v6-blog"))))
     assert list(foreign_subnets(OWN, moment)) == [(IPv6Network("fd99::/64"), "x")]
     assert [r.destination for r in foreign_routes(OWN, moment)] == [IPv6Network("fd99::/64")]
 
 
-def test_default_and_link_local_routes_are_in_nobodys_way() -> None:
+def test_default_and_link_local_routes_do_not_conflict() -> None:
     assert list(foreign_routes(OWN, observed(host=HostView(routes=(route("::/0"), route("fe80::/64")))))) == []
 
 

@@ -118,12 +118,12 @@ class TestFollowingAnInterface:
     def test_a_prefix_shorter_than_asked_for_is_no_trouble_but_a_longer_one_is(self) -> None:
         assert self.refused(tracked("2001:db8:100:ff00::/64"), prefixLength=60).reason == "PrefixTooLong"
 
-    def test_a_part_that_the_prefix_does_not_have_is_said_with_those_that_it_has(self) -> None:
+    def test_a_missing_part_is_reported_with_the_existing_ones(self) -> None:
         found = self.refused(tracked(self.DELEGATED), prefixLength=60, offset=16)
         assert found.reason == "PrefixTooLong"
         assert "an offset of 0 to 15" in found.message
 
-    def test_what_was_there_before_gives_no_more_subnets(self) -> None:
+    def test_a_former_prefix_gives_no_subnets(self) -> None:
         assert self.prefix(tracked(self.DELEGATED, "2001:db8:200::/56")) == self.DELEGATED
 
     def test_a_pool_that_follows_nothing_is_no_question(self) -> None:
@@ -135,7 +135,7 @@ class TestWithdrawn:
     POOL = pool(fromInterface={"name": "eth0"})
     GONE = replace(tracked("2001:db8:100::/56"), withdrawn=True)
 
-    def test_a_prefix_that_is_gone_is_told_of_and_keeps_giving_subnets(self) -> None:
+    def test_a_withdrawn_prefix_is_reported_and_still_gives_subnets(self) -> None:
         held = holding(following=self.GONE)
         (found,) = withdrawn_findings(self.POOL, held)
         assert (found.condition, found.reason, found.blocks) == ("SubnetAllocated", "PrefixWithdrawn", False)
@@ -154,5 +154,5 @@ class TestWithdrawn:
         ],
         ids=["there", "another interface's", "never there", "generated", "fixed", "no pool"],
     )
-    def test_of_anything_else_nothing_is_said(self, of: IPv6Pool | None, held: Holdings) -> None:
+    def test_other_networks_give_no_findings(self, of: IPv6Pool | None, held: Holdings) -> None:
         assert withdrawn_findings(of, held) == ()

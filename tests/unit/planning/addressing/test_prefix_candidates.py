@@ -24,11 +24,11 @@ def best(*prefixes: HostPrefix, routes: tuple[Route, ...] = UPLINKS) -> list[str
 
 
 class TestOnLink:
-    def test_an_address_tells_the_prefix_that_it_is_in(self) -> None:
+    def test_an_address_gives_its_prefix(self) -> None:
         found = candidates("eth0", [address("2001:db8:1::5/64")], UPLINKS)
         assert found == (Candidate(IPv6Network("2001:db8:1::/64"), True, 1800, 3600),)
 
-    def test_a_route_tells_one_without_any_address(self) -> None:
+    def test_a_route_gives_a_prefix_without_an_address(self) -> None:
         found = candidates("eth0", [on_link("2001:db8:1::/64", preferred=60, valid=90)], UPLINKS)
         assert found == (Candidate(IPv6Network("2001:db8:1::/64"), True, 60, 90),)
 
@@ -58,7 +58,7 @@ class TestOnLink:
         tentative = replace(address("2001:db8:1::5/64", preferred=0), tentative=True)
         assert best(tentative, on_link("2001:db8:1::/64", preferred=None)) == []
 
-    def test_a_route_whose_address_is_still_tentative_tells_one(self) -> None:
+    def test_a_route_whose_address_is_still_tentative_gives_a_prefix(self) -> None:
         tentative = replace(address("2001:db8:1::5/64", preferred=60), tentative=True)
         found = candidates("eth0", [tentative, on_link("2001:db8:1::/64", preferred=None)], UPLINKS)
         assert found == (Candidate(IPv6Network("2001:db8:1::/64"), True, 60, 3600),)
@@ -66,7 +66,7 @@ class TestOnLink:
     def test_one_preferred_address_is_enough(self) -> None:
         assert best(address("2001:db8:1::5/64", preferred=0), address("2001:db8:1::6/64")) == ["2001:db8:1::/64"]
 
-    def test_a_temporary_address_that_is_deprecated_says_nothing_of_the_prefix(self) -> None:
+    def test_a_deprecated_temporary_address_does_not_deprecate_the_prefix(self) -> None:
         temporary = replace(address("2001:db8:1::5/64", preferred=0), temporary=True)
         assert best(temporary, on_link("2001:db8:1::/64")) == ["2001:db8:1::/64"]
 
@@ -113,10 +113,10 @@ class TestDelegated:
         found = candidates("eth0", [delegation(preferred=60, valid=90)], UPLINKS)
         assert found == (Candidate(IPv6Network(DELEGATED), False, 60, 90),)
 
-    def test_with_two_uplinks_nobody_knows_whose_it_is(self) -> None:
+    def test_with_two_uplinks_a_delegation_has_no_interface(self) -> None:
         assert best(delegation(), routes=TWO_UPLINKS) == []
 
-    def test_without_an_uplink_it_is_nobodys(self) -> None:
+    def test_without_an_uplink_a_delegation_has_no_interface(self) -> None:
         assert best(delegation(), routes=NO_UPLINK) == []
 
     def test_several_default_routes_of_one_interface_are_one_uplink(self) -> None:
@@ -125,7 +125,7 @@ class TestDelegated:
         assert best(delegation(), routes=(*UPLINKS, second, nowhere)) == [DELEGATED]
 
     @pytest.mark.parametrize("length", [64, 128])
-    def test_an_address_within_it_says_whose_it_is(self, length: int) -> None:
+    def test_an_address_within_it_assigns_it_to_its_interface(self, length: int) -> None:
         inside = address(f"2001:db8:100:7::1/{length}")
         assert best(delegation(), inside, routes=TWO_UPLINKS)[0] == DELEGATED
 
@@ -166,7 +166,7 @@ class TestOrder:
         assert best(*in_order) == expected
         assert best(*reversed(in_order)) == expected
 
-    def test_the_order_of_the_kernels_answer_does_not_matter(self) -> None:
+    def test_the_order_of_the_kernels_list_does_not_matter(self) -> None:
         told = [
             delegation(),
             address("2001:db8:100::1/64"),

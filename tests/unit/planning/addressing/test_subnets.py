@@ -67,7 +67,7 @@ def test_a_new_network_is_given_a_free_subnet_of_its_pool() -> None:
     assert binding(found) == BindSubnet("blog", "default", found.prefix, None, binding(found).reason)
 
 
-def test_the_same_question_has_the_same_answer() -> None:
+def test_equal_inputs_give_equal_plans() -> None:
     assert given(desired()) == given(desired())
 
 
@@ -92,7 +92,7 @@ def test_an_unknown_pool_is_named_with_the_known_ones() -> None:
     assert "default" in found.message
 
 
-def test_a_full_pool_says_when_the_next_subnet_is_free() -> None:
+def test_a_full_pool_reports_when_the_next_subnet_is_free() -> None:
     small = pool(prefix="fd00:1::/63")
     held = holdings(allocation("fd00:1::/64", "a"), cooling("fd00:1:0:1::/64", "b", ago=600))
     found = refused(desired(None, small), held=held)
@@ -106,7 +106,7 @@ def test_a_full_pool_that_nothing_will_free_is_not_asked_again() -> None:
     assert refused(desired(None, pool(prefix="fd00:1::/64")), held=held).retry is None
 
 
-def test_a_pool_that_is_smaller_than_the_subnet_asked_for_says_so() -> None:
+def test_a_pool_that_is_smaller_than_the_requested_subnet_is_reported() -> None:
     wish = desired(addressing={"prefixLength": 40})
     assert "too small for a /40" in refused(wish).message
 
@@ -126,7 +126,7 @@ def test_what_a_pool_excludes_is_moved_although_it_is_live() -> None:
     assert found.prefix != SUBNET
 
 
-def test_a_cooling_subnet_is_given_to_nobody_else() -> None:
+def test_a_cooling_subnet_is_not_given_to_another_owner() -> None:
     free = given(desired()).prefix
     assert given(desired(), held=holdings(cooling(free))).prefix != free
 
@@ -156,12 +156,12 @@ def test_a_lost_ledger_is_rebuilt_from_the_live_network() -> None:
     assert binding(found).reason == "the live network has it"
 
 
-def test_a_live_subnet_that_somebody_else_holds_is_not_taken_up() -> None:
+def test_a_live_subnet_of_another_owner_is_not_adopted() -> None:
     wish = desired()
     assert given(wish, observed(live(wish)), holdings(allocation(owner="other"))).prefix != SUBNET
 
 
-def test_an_allocation_that_was_taken_while_the_network_was_gone_is_told_of() -> None:
+def test_an_allocation_that_others_use_while_the_network_is_absent_is_reported() -> None:
     found = refused(desired(), observed(foreign("thief", str(SUBNET))), holdings(allocation()))
     assert found.reason == "SubnetOverlap"
     assert "thief" in found.message
@@ -224,7 +224,7 @@ def test_a_fixed_subnet_that_overlaps_another_resources_is_refused() -> None:
     assert "IPv6Network shop" in found.message
 
 
-def test_a_fixed_subnet_that_cools_down_for_somebody_else_is_refused() -> None:
+def test_a_fixed_subnet_in_the_cooldown_of_another_owner_is_refused() -> None:
     found = refused(desired(addressing=FIXED), held=holdings(cooling(SUBNET, "shop", ago=10)))
     assert "in cooldown" in found.message
 
@@ -269,7 +269,7 @@ class TestAddressesOfTheHost:
 
     POOL = pool(prefix="2001:db8:1::/64", allocationLength=66)
 
-    def test_a_subnet_with_one_of_them_in_it_is_given_to_nobody(self) -> None:
+    def test_a_subnet_that_contains_one_of_them_is_not_allocated(self) -> None:
         first = given(desired(None, self.POOL)).prefix
         eth0 = Interface(2, "eth0", "", up=True, mtu=1500, addresses=(IPv6Interface(f"{first[7]}/64"),))
         assert not given(desired(None, self.POOL), observed(host=host(eth0))).prefix.overlaps(first)
@@ -279,7 +279,7 @@ class TestAddressesOfTheHost:
         bridge = Interface(9, "v6-blog", "bridge", up=True, mtu=1500, addresses=(IPv6Interface(f"{first[1]}/66"),))
         assert given(desired(None, self.POOL), observed(host=host(bridge))).prefix == first
 
-    def test_a_pool_that_is_full_of_them_says_that_nothing_is_free(self) -> None:
+    def test_a_pool_that_is_full_of_them_reports_that_nothing_is_free(self) -> None:
         addresses = tuple(IPv6Interface(f"2001:db8:1:0:{part}::1/64") for part in ("0", "4000", "8000", "c000"))
         eth0 = Interface(2, "eth0", "", up=True, mtu=1500, addresses=addresses)
         assert refused(desired(None, self.POOL), observed(host=host(eth0))).reason == "PoolExhausted"
@@ -305,13 +305,13 @@ class TestRenumbering:
         moment = observed(live(self.WISH))
         assert given(self.WISH, moment, holdings(allocation(self.MOVED))) == SubnetDecision(self.MOVED)
 
-    def test_a_followed_prefix_that_changed_does_the_same(self) -> None:
+    def test_a_tracked_prefix_that_changed_does_the_same(self) -> None:
         wish = desired(None, pool(fromInterface={"name": "eth0", "prefixLength": 60, "offset": 2}))
         held = holding(allocation("2001:db8:1:2f::/64"), following=tracked("2001:db8:9:100::/56", "2001:db8:1::/56"))
         found = given(wish, held=held)
         assert (str(found.prefix), str(found.replaces)) == ("2001:db8:9:12f::/64", "2001:db8:1:2f::/64")
 
-    def test_a_prefix_that_is_gone_without_another_one_changes_nothing(self) -> None:
+    def test_a_withdrawn_prefix_without_a_successor_changes_nothing(self) -> None:
         wish = desired(None, pool(fromInterface={"name": "eth0"}))
         gone = replace(tracked("2001:db8:1::/56"), withdrawn=True)
         held = holding(allocation("2001:db8:1:2f::/64"), following=gone)
@@ -392,7 +392,7 @@ class TestRenumbering:
         found = given(wish, held=holdings(allocation("fd12:3456:789a:1234::/64")))
         assert str(found.prefix) == "2001:db8:7:ab34::/64"
 
-    def test_a_pool_that_became_too_small_takes_nothing_away_and_says_what_stays(self) -> None:
+    def test_a_pool_that_became_too_small_reports_which_subnet_stays(self) -> None:
         small = pool(prefix="2001:db8:7::/72", allocationLength=80)
         found = stays(desired(None, small, addressing={"prefixLength": 64}), holdings(allocation()))
         assert found.reason == "PoolExhausted"
@@ -403,7 +403,7 @@ class TestRenumbering:
         found = stays(wish, holdings(allocation(), allocation("2001:db8:7::/64", "shop")))
         assert found.reason == "PoolExhausted"
 
-    def test_a_disabled_pool_moves_nobody(self) -> None:
+    def test_a_disabled_pool_renumbers_no_network(self) -> None:
         wish = desired(None, pool(prefix=str(self.NEW), disabled=True))
         assert stays(wish, holdings(allocation())).reason == "PoolDisabled"
 

@@ -65,7 +65,7 @@ class TestFirst:
     def test_without_a_prefix_there_is_nothing_to_follow(self) -> None:
         assert track_prefix(None, "eth0", [ULA], UPLINKS, NOW) == (None, None)
 
-    def test_the_first_one_is_believed_at_once(self) -> None:
+    def test_the_first_prefix_is_adopted_at_once(self) -> None:
         assert look(None, [OLD]) == TrackedPrefix("eth0", IPv6Network("2001:db8:1::/64"), NOW)
 
     def test_the_best_of_several_is_taken(self) -> None:
@@ -98,7 +98,7 @@ class TestPresent:
         waiting = look(state(), [OLD, delegation()])
         assert look(waiting, [OLD], NOW + 4) == state()
 
-    def test_the_links_own_replaces_a_delegated_one_only_when_that_is_gone_for_long(self) -> None:
+    def test_an_on_link_prefix_replaces_a_delegated_one_only_after_a_long_absence(self) -> None:
         delegated = state(str(delegation().prefix), on_link=False)
         waiting = look(delegated, [OLD])
         assert not waiting.withdrawn
@@ -114,7 +114,7 @@ class TestPresent:
         other = delegation("2001:db8:200::/56")
         assert changed_to(other, [OLD, other], delegated).on_link is False
 
-    def test_whether_it_is_on_link_is_learned_anew(self) -> None:
+    def test_whether_it_is_on_link_is_determined_again(self) -> None:
         assert look(state(), [delegation("2001:db8:1::/64")]) == state(on_link=False)
 
     def test_a_change_shorter_than_five_seconds_changes_nothing(self) -> None:
@@ -164,7 +164,7 @@ class TestChange:
         assert wait(state(changes=(NOW - 600,)), [NEW]) == 5
         assert changed_to(NEW, [NEW], state(changes=(NOW - 600,))).changes == (NOW + 5,)
 
-    def test_one_that_is_exchanged_for_another_starts_anew(self) -> None:
+    def test_a_new_candidate_restarts_the_wait(self) -> None:
         waiting = look(look(state(), [NEW]), [THIRD], NOW + 4)
         assert (waiting.candidate, waiting.candidate_since) == (THIRD.prefix, NOW + 4)
         assert look(waiting, [THIRD], NOW + 8.9).prefix == OLD.prefix
@@ -174,13 +174,13 @@ class TestChange:
         waiting = look(look(state(), [NEW]), [NEW, delegation()], NOW + 4)
         assert (str(waiting.candidate), waiting.candidate_since) == ("2001:db8:100::/56", NOW + 4)
 
-    def test_lifetimes_that_overtake_each_other_keep_nobody_waiting(self) -> None:
+    def test_lifetimes_that_overtake_each_other_do_not_prolong_the_wait(self) -> None:
         waiting = look(state(), [NEW, on_link("2001:db8:3::/64", preferred=1790)])
         overtaken = [NEW, on_link("2001:db8:3::/64", preferred=1810)]
         assert look(waiting, overtaken, NOW + 4) == waiting
         assert look(waiting, overtaken, NOW + 5).prefix == NEW.prefix
 
-    def test_a_clock_that_was_set_back_keeps_nobody_waiting(self) -> None:
+    def test_a_clock_that_was_set_back_does_not_prolong_the_wait(self) -> None:
         waiting = look(state(), [NEW])
         restarted = look(waiting, [NEW], NOW - 3600)
         assert wait(waiting, [NEW], NOW - 3600) == 5
@@ -232,7 +232,7 @@ class TestFormer:
         for_ever = on_link("2001:db8:1::/64", preferred=0, valid=None)
         assert changed_to(NEW, [for_ever, NEW]).former == (PreviousPrefix(OLD.prefix, None),)
 
-    def test_one_that_is_gone_altogether_is_not(self) -> None:
+    def test_an_absent_prefix_is_not_former(self) -> None:
         assert changed_to(NEW, [NEW]).former == ()
 
     def test_one_that_another_interface_has_is_not(self) -> None:

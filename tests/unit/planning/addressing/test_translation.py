@@ -42,7 +42,7 @@ class TestFixed:
     def test_it_is_as_long_as_the_subnet(self, subnet: str, expected: str) -> None:
         assert outer(translate_subnet(FIXED, IPv6Network(subnet), NOBODY)) == [expected]
 
-    def test_a_prefix_that_is_longer_than_the_subnet_translates_nothing_and_says_why(self) -> None:
+    def test_a_prefix_that_is_longer_than_the_subnet_is_reported(self) -> None:
         found = translate_subnet(FIXED, IPv6Network("fd12:3456::/32"), NOBODY)
         assert found.external_prefixes == ()
         assert found.finding is not None
@@ -72,7 +72,7 @@ class TestFollowed:
         assert found.finding.reason == "PrefixTooLong"
         assert "the prefix of eth0, 2001:db8:100:1:2::/80," in found.finding.message
 
-    def test_one_that_is_gone_stays_in_use_and_that_is_said(self) -> None:
+    def test_a_withdrawn_prefix_stays_in_use_and_is_reported(self) -> None:
         found = following(replace(tracked(PREFIX), withdrawn=True))
         assert found.external_prefixes == (OUTER,)
         assert found.finding is not None
@@ -96,14 +96,14 @@ class TestFormerPrefixes:
         found = following(tracked(PREFIX, "2001:db8:200:1:2::/80", "2001:db8:300::/48"))
         assert outer(found) == [str(OUTER), "2001:db8:300:1::/64"]
 
-    def test_one_that_gives_what_the_present_one_gives_is_not_said_twice(self) -> None:
+    def test_an_equal_prefix_is_listed_once(self) -> None:
         assert outer(following(tracked(PREFIX, "2001:db8:100::/56"))) == [str(OUTER)]
 
     def test_two_that_give_the_same_are_one(self) -> None:
         found = following(tracked(PREFIX, "2001:db8:200::/56", "2001:db8:200::/48"))
         assert outer(found) == [str(OUTER), "2001:db8:200:1::/64"]
 
-    def test_they_stay_when_the_present_one_is_gone(self) -> None:
+    def test_former_prefixes_stay_when_the_present_one_is_withdrawn(self) -> None:
         found = following(replace(tracked(PREFIX, "2001:db8:200::/48"), withdrawn=True))
         assert len(found.external_prefixes) == 2
 
@@ -123,11 +123,11 @@ class TestFindings:
     def test_all_well_is_nothing_to_say(self) -> None:
         assert translation_findings(FIXED, self.SUBNETS, NOBODY) == ()
 
-    def test_what_is_the_same_for_all_subnets_is_said_once(self) -> None:
+    def test_a_finding_for_all_subnets_is_reported_once(self) -> None:
         (found,) = translation_findings(FOLLOWING, self.SUBNETS, NOBODY)
         assert (found.condition, found.reason) == ("FirewallReady", "PrefixPending")
 
-    def test_what_differs_is_said_of_each(self) -> None:
+    def test_every_difference_is_described(self) -> None:
         short = (IPv6Network("fd12::/32"), IPv6Network("fd13::/32"), SUBNET)
         assert [f.reason for f in translation_findings(FIXED, short, NOBODY)] == ["PrefixTooLong", "PrefixTooLong"]
 

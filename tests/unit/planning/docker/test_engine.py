@@ -8,7 +8,7 @@ from tests.simulation.resources import network
 from tests.unit.planning.scene import ENGINE_20_10, ENGINE_28, observed, reasons
 
 
-def test_a_silent_engine_is_told_of() -> None:
+def test_an_engine_that_does_not_answer_is_reported() -> None:
     assert engine_findings(observed()) == ()
     assert reasons(engine_findings(observed(engine=None))) == [("NetworkReady", "EngineUnavailable")]
 
@@ -50,15 +50,15 @@ class TestRawDrop:
             ("trusted_host_interfaces", "eth0"),
         ],
     )
-    def test_an_option_of_the_network_answers_it(self, option: str, value: str) -> None:
+    def test_a_driver_option_of_the_network_prevents_the_drop(self, option: str, value: str) -> None:
         wish = network(firewall={"ingress": [{}]})
         assert self.found(wish, **{f"com.docker.network.bridge.{option}": value}) == []
 
     @pytest.mark.parametrize("value", ["nat", "isolated", ""])
-    def test_a_gateway_mode_that_drops_is_no_answer(self, value: str) -> None:
+    def test_a_gateway_mode_that_drops_does_not_help(self, value: str) -> None:
         wish = network(firewall={"ingress": [{}]})
         assert self.found(wish, **{"com.docker.network.bridge.gateway_mode_ipv6": value}) == ["firewall.ingress"]
 
-    def test_what_is_sent_to_an_outer_prefix_was_not_sent_to_the_container(self) -> None:
+    def test_packets_to_an_external_prefix_are_not_dropped(self) -> None:
         translated = {"mode": "PrefixTranslation", "prefix": "2001:db8::/64"}
         assert self.found(network(egress=translated, firewall={"ingress": [{}]})) == []

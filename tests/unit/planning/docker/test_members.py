@@ -49,7 +49,7 @@ def detached(found: Observed) -> list[str]:
 
 
 class TestAttach:
-    def test_those_with_the_labels_are_in_order_of_their_names(self) -> None:
+    def test_matching_containers_are_sorted_by_name(self) -> None:
         assert attached(moment(WEB, OTHER, DB)) == ["db", "web"]
 
     def test_all_the_labels_must_be_there(self) -> None:
@@ -58,14 +58,14 @@ class TestAttach:
         found = attach_members(both, observed(HERE, containers=(WEB, full)), HERE)
         assert [s.endpoint.container_name for s in found] == ["full"]
 
-    def test_nobody_is_meant_without_labels(self) -> None:
+    def test_without_labels_no_container_matches(self) -> None:
         assert attach_members(desired(), moment(WEB), HERE) == ()
 
     @pytest.mark.parametrize("field", ["attachments", "remembered"])
     def test_one_that_is_attached_in_whatever_way_is_not_again(self, field: str) -> None:
         assert attached(moment(WEB, DB, **{field: (container("web"),)})) == ["db"]
 
-    def test_it_answers_to_its_compose_service(self) -> None:
+    def test_it_gets_its_compose_service_as_an_alias(self) -> None:
         service = replace(WEB, labels={**WEB.labels, "com.docker.compose.service": "front"})
         (step,) = attach_members(WISH, moment(service), HERE)
         assert step.endpoint.aliases == ("front",)
@@ -79,7 +79,7 @@ class TestAttach:
         assert step.endpoint.gw_priority == 0
 
     @pytest.mark.parametrize("mode", ["host", "none", "container:abc"])
-    def test_one_without_networks_of_its_own_is_told_of(self, mode: str) -> None:
+    def test_a_container_without_networks_of_its_own_is_reported(self, mode: str) -> None:
         alone = replace(WEB, network_mode=mode)
         assert attached(moment(alone, DB)) == ["db"]
         (finding,) = member_findings(WISH, moment(alone, DB))
@@ -88,7 +88,7 @@ class TestAttach:
 
 
 class TestDetach:
-    def test_ours_that_has_the_labels_no_more_goes(self) -> None:
+    def test_our_member_without_the_labels_is_detached(self) -> None:
         found = moment(OTHER, attachments=(container("other"),), members=frozenset({"other-id"}))
         assert detached(found) == ["other"]
 
@@ -99,7 +99,7 @@ class TestDetach:
     def test_one_that_has_them_stays(self) -> None:
         assert detached(moment(WEB, attachments=(container("web"),), members=frozenset({"web-id"}))) == []
 
-    def test_one_that_does_not_run_stays_for_nobody_knows_its_labels(self) -> None:
+    def test_a_stopped_container_stays_since_its_labels_are_unknown(self) -> None:
         stopped = container("web", running=False)
         assert detached(moment(attachments=(stopped,), members=frozenset({"web-id"}))) == []
 
@@ -110,7 +110,7 @@ class TestDetach:
 
 
 class TestFindings:
-    def test_nobody_there_is_said(self) -> None:
+    def test_a_selector_without_containers_is_reported(self) -> None:
         assert reasons(member_findings(WISH, moment(OTHER))) == [("NetworkReady", "NoMember")]
         assert "stack=blog" in member_findings(WISH, moment(OTHER))[0].message
 
@@ -146,7 +146,7 @@ class TestInThePlan:
         plan = decide(wish, found, HELD)
         assert [k for k in kinds(plan) if k.startswith("Attach")] == ["AttachEndpoint"]
 
-    def test_somebody_elses_network_has_members_too(self) -> None:
+    def test_an_observed_network_has_members_too(self) -> None:
         wish = desired(managementPolicy="Observe", networkName="x", members=MEMBERS)
         there = foreign("x")
         (step,) = decide(wish, observed(there, containers=(WEB,)), holdings()).steps
@@ -154,7 +154,7 @@ class TestInThePlan:
         assert step.network == "x"
         assert decide(wish, observed(there, containers=(WEB,), attachments=(container("web"),)), holdings()).empty
 
-    def test_nobody_joins_or_leaves_somebody_elses_network_without_rules(self) -> None:
+    def test_members_of_a_foreign_network_wait_for_its_rules(self) -> None:
         wish = desired(managementPolicy="Observe", networkName="x", members=MEMBERS)
         found = observed(foreign("x"), containers=(WEB,), rules=RulesView(problem="install nft"))
         assert decide(wish, found, holdings()).empty
@@ -184,7 +184,7 @@ class TestDeletion:
         assert "DetachMember" not in kinds(self.delete(container("web"), deletionPolicy="Orphan"))
 
     @pytest.mark.parametrize(("orphan", "steps"), [(False, ["DetachMember"]), (True, [])])
-    def test_somebody_elses_network_loses_what_we_attached(self, orphan: bool, steps: list[str]) -> None:  # noqa: FBT001
+    def test_members_are_detached_from_an_observed_network(self, orphan: bool, steps: list[str]) -> None:  # noqa: FBT001
         spec = {"deletionPolicy": "Orphan"} if orphan else {}
         wish = desired(managementPolicy="Observe", networkName="x", members=MEMBERS, **spec)
         there = (container("web"), container("hand"))

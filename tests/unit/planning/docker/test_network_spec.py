@@ -86,7 +86,7 @@ def test_every_field_reaches_the_engine() -> None:
     )
 
 
-def test_what_was_made_of_a_wish_does_not_differ_from_it() -> None:
+def test_a_created_network_does_not_differ_from_its_specification() -> None:
     assert differ(made()) == ()
 
 
@@ -95,7 +95,7 @@ def test_a_hash_of_another_version_is_no_difference() -> None:
     assert differ(replace(live, labels={**live.labels, "dockerv6.io/spec-hash": "0000"})) == ()
 
 
-def test_the_hash_says_what_was_asked_for() -> None:
+def test_the_hash_depends_on_the_specification() -> None:
     one, other = (network_spec(network(internal=i), SUBNET, IDENTITY) for i in (False, True))
     assert fingerprint(one) == fingerprint(with_spec_hash(one))
     assert fingerprint(one) != fingerprint(other)
@@ -117,7 +117,7 @@ def test_the_hash_says_what_was_asked_for() -> None:
         ({"ipv4": {"subnet": "192.0.2.0/24"}}, "subnet is 172.18.0.0/16, should be 192.0.2.0/24"),
     ],
 )
-def test_a_changed_wish_is_a_difference_in_words(spec: dict[str, object], said: str) -> None:
+def test_a_changed_specification_is_described(spec: dict[str, object], said: str) -> None:
     assert said in differ(made(), **spec)
 
 

@@ -134,11 +134,11 @@ class TestAttachment:
 
 
 class TestRecreation:
-    def test_nobody_to_attach_is_nobody_to_remember(self) -> None:
+    def test_without_missing_containers_no_endpoints_are_remembered(self) -> None:
         assert kinds(creation("blog", (), WANT, "x")) == ["CreateNetwork"]
         assert kinds(recreation().steps("blog")) == ["RememberNetwork", "RemoveNetwork", "CreateNetwork"]
 
-    def test_who_is_missing_already_is_remembered_with_who_is_detached_now(self) -> None:
+    def test_missing_containers_are_remembered_with_the_detached_ones(self) -> None:
         steps = recreation(attached=(WEB,), missing=(CRON,)).steps("blog")
         assert RememberEndpoints("blog", "blog", (WEB, CRON)) in steps
         assert kinds(steps).count("DetachEndpoint") == 1
@@ -162,7 +162,7 @@ class TestRecreation:
         steps = replace(recreation(), bound=None).steps("blog")
         assert kinds(steps) == ["RemoveNetwork", "CreateNetwork"]
 
-    def test_what_is_made_says_what_it_was_made_for(self) -> None:
+    def test_a_created_network_has_the_labels_of_its_resource(self) -> None:
         for steps in (creation("blog", (), WANT, "x"), recreation().steps("blog")):
             (create,) = (s for s in steps if isinstance(s, CreateNetwork))
             assert create.spec.labels[SPEC_HASH] == fingerprint(WANT)
@@ -230,7 +230,7 @@ class TestWhileTheNetworkIsGone:
 
     PLAN = back(observed(applied=True, remembered=(WEB_WITH_IPV6, DB)))
 
-    def test_the_subnet_comes_back_then_its_rules_then_the_network_then_everybody(self) -> None:
+    def test_subnet_rules_network_and_endpoints_are_restored_in_this_order(self) -> None:
         assert kinds(self.PLAN) == ["BindSubnet", "UpdateFirewall", "CreateNetwork", "AttachEndpoint", "AttachEndpoint"]
 
     def test_the_allocation_shows_the_revision_that_it_replaces(self) -> None:
@@ -241,10 +241,10 @@ class TestWhileTheNetworkIsGone:
         (create,) = (s for s in self.PLAN.steps if isinstance(s, CreateNetwork))
         assert created(create.spec) == OLD
 
-    def test_everybody_has_the_address_again_that_they_had(self) -> None:
+    def test_every_container_gets_its_previous_address(self) -> None:
         assert attached(self.PLAN) == [DB, WEB_WITH_IPV6]
 
-    def test_nobody_who_was_on_it_is_nobody_to_attach(self) -> None:
+    def test_without_previous_endpoints_none_are_attached(self) -> None:
         assert kinds(back(observed(applied=True))) == ["BindSubnet", "UpdateFirewall", "CreateNetwork"]
 
 
@@ -278,7 +278,7 @@ class TestWhileTheNewOneIsThere:
         plan = back(observed(MADE, attachments=(self.STATIC, self.NEWLY)))
         assert [(e.container_name, e.static_ipv6) for e in attached(plan)] == [("db", SUBNET[9]), ("web", None)]
 
-    def test_nobody_on_it_is_nothing_to_write_down(self) -> None:
+    def test_without_containers_no_endpoints_are_remembered(self) -> None:
         plan = back(observed(MADE))
         assert kinds(plan) == ["RemoveNetwork", "BindSubnet", "UpdateFirewall", "CreateNetwork"]
 
@@ -292,12 +292,12 @@ class TestTheAllocation:
         plan = back(observed(), holdings(allocation()))
         assert kinds(plan) == ["UpdateFirewall", "CreateNetwork"]
 
-    def test_one_that_is_lost_is_made_anew(self) -> None:
+    def test_a_lost_prefix_is_generated_again(self) -> None:
         (bind,) = (s for s in back(observed(), holdings()).steps if isinstance(s, BindSubnet))
         assert (bind.prefix, bind.seen) == (SUBNET, None)
 
 
-def test_it_is_told_why() -> None:
+def test_every_step_has_the_reason_of_the_rollback() -> None:
     plan = back(observed(MADE, attachments=(WEB_WITH_IPV6,), remembered=(DB,)))
     ours = [s for s in plan.steps if not isinstance(s, AttachEndpoint)]
     assert {s.reason for s in ours} == {"the new network could not be created"}

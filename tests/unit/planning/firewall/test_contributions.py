@@ -37,7 +37,7 @@ def test_every_egress_field_reaches_the_firewall() -> None:
     assert intent.egress_exclude == (IPv6Network("fc00::/7"),)
 
 
-def test_an_internal_network_is_told_to_be_so() -> None:
+def test_an_internal_network_is_marked_internal() -> None:
     assert network_contribution(network(internal=True), SUBNET, ()).networks[0].internal
 
 
@@ -64,7 +64,7 @@ class TestRecreation:
         assert network_contribution(wish, SUBNET, (live(),)).networks == (self.RUNNING,)
         assert network_contribution(wish, SUBNET, ()).networks == (NetworkIntent("blog", SUBNET, "br-new"),)
 
-    def test_what_overlaps_the_running_subnet_has_its_rules_when_that_is_gone(self) -> None:
+    def test_an_allocation_that_overlaps_the_live_subnet_gets_its_rules_later(self) -> None:
         inside = IPv6Network(f"{SUBNET[0]}/80")
         assert network_contribution(network(), inside, (live(),)).networks == (self.RUNNING,)
 
@@ -79,7 +79,7 @@ class TestObserved:
         assert [s.network_id for s in found.publishing_networks] == [there.id]
         assert (intent.subnet, intent.bridge) == (IPv6Network("fd99::/64"), there.bridge)
 
-    def test_a_network_that_is_gone_has_none(self) -> None:
+    def test_a_removed_network_has_none(self) -> None:
         assert network_contribution(self.WISH, None, ()) == FirewallContribution("blog")
 
     def test_an_engine_that_was_never_seen_leaves_it_as_it_is(self) -> None:
@@ -99,7 +99,7 @@ def test_the_whole_intent_is_in_the_order_of_owners() -> None:
     assert (whole.ports, whole.guest_bridges) == ((), None)
 
 
-def test_the_whole_intent_has_the_ports_and_the_bridges_that_a_backend_must_be_told() -> None:
+def test_the_intent_has_the_ports_and_the_bridges_that_a_backend_needs() -> None:
     port = PortIntent("a", TransportProtocol.TCP, 80, SUBNET[5], 80)
     whole = firewall_intent((), port_assignment=PortAssignment((port,)), guests=("docker0",))
     assert (whole.ports, whole.guest_bridges) == ((port,), ("docker0",))
@@ -139,7 +139,7 @@ class TestFirewall:
         (found,) = self.intent(there, containers=containers, firewall={"ingress": rules}).ingress
         assert found.targets == (IPv6Network(SUBNET[5]), IPv6Network(SUBNET[6]))
 
-    def test_ingress_for_nobody_lets_nothing_in(self) -> None:
+    def test_ingress_without_a_matching_container_accepts_nothing(self) -> None:
         rules = [{"containers": {"name": "gone"}}]
         assert self.intent(live(), firewall={"ingress": rules}).ingress == ()
 
@@ -161,7 +161,7 @@ class TestSurfaces:
             == ()
         )
 
-    def test_ports_bind_where_the_resource_says(self) -> None:
+    def test_ports_bind_to_the_address_of_the_resource(self) -> None:
         assert self.surface(live(), hostAddress="2001:db8::1").host_address == IPv6Address("2001:db8::1")
 
 
@@ -187,7 +187,7 @@ class TestPolicies:
         assert self.given(None, **{MASQUERADE: value}).networks[0].egress is EgressMode.NONE
         assert self.given(None, **{MASQUERADE: "true"}).networks[0].egress is EgressMode.MASQUERADE
 
-    def test_an_observer_masquerades_whatever_the_networks_option_says(self) -> None:
+    def test_an_observed_network_is_masqueraded_despite_its_driver_option(self) -> None:
         wish = network("shop", managementPolicy="Observe")
         there = replace(foreign("shop"), options={MASQUERADE: "false"})
         assert network_contribution(wish, None, (there,)).networks[0].egress is EgressMode.MASQUERADE
@@ -199,7 +199,7 @@ class TestPolicies:
     @pytest.mark.parametrize(
         ("value", "address"), [("2001:db8::1", "2001:db8::1"), ("::", None), ("", None), ("192.0.2.1", None)]
     )
-    def test_ports_bind_where_the_network_says(self, value: str, address: str | None) -> None:
+    def test_ports_bind_to_the_address_of_the_network_option(self, value: str, address: str | None) -> None:
         found = self.given(None, **{HOST_BINDING: value}).publishing_networks[0].host_address
         assert found == (IPv6Address(address) if address else None)
 
@@ -254,7 +254,7 @@ class TestWaysOut:
             (OUTER,),
         )
 
-    def test_a_followed_one_is_with_the_former_ones_behind_it(self) -> None:
+    def test_a_tracked_prefix_comes_before_the_former_ones(self) -> None:
         found = self.intent(TRANSLATED, tracked("2001:db8:100::/48", "2001:db8:200::/48"))
         assert found.external_prefixes == (OUTER, IPv6Network("2001:db8:200:1::/64"))
 
@@ -267,7 +267,7 @@ class TestWaysOut:
         found = self.intent(TRANSLATED, source)
         assert (found.egress, found.external_prefixes) == (EgressMode.NONE, ())
 
-    def test_the_last_one_stays_in_use_when_it_is_gone(self) -> None:
+    def test_the_last_prefix_stays_in_use_when_it_is_withdrawn(self) -> None:
         gone = replace(tracked("2001:db8:100::/48"), withdrawn=True)
         assert self.intent(TRANSLATED, gone).external_prefixes == (OUTER,)
 
@@ -311,7 +311,7 @@ class TestOuterPrefixesOnALink:
     def test_untranslated_networks_have_none(self) -> None:
         assert self.addresses(self.LINK, egress={"mode": "Routed"}, ndpProxy={"enabled": True}) is None
 
-    def test_what_is_to_come_has_nobody_on_it_yet(self) -> None:
+    def test_a_network_that_does_not_exist_yet_has_no_containers(self) -> None:
         wish = network("blog", egress={"mode": "PrefixTranslation", "prefix": "2001:db8:100::/48"})
         (coming,) = network_contribution(wish, SUBNET, (), (), {}, (self.LINK,)).networks
         assert coming.external_addresses == ()
@@ -339,7 +339,7 @@ class TestPortsOfRoutedNetworks:
     def test_the_containers_own_port_is_open(self) -> None:
         assert self.ingress(self.HTTP) == (Ingress((), (IPv6Network(SUBNET[5]),), ((TransportProtocol.TCP, 80),)),)
 
-    def test_only_to_those_to_whom_the_hosts_port_is(self) -> None:
+    def test_only_clients_that_may_use_the_port_are_accepted(self) -> None:
         office = (IPv6Network("2001:db8:9::/48"),)
         (found,) = self.ingress(replace(self.HTTP, sources=office))
         assert found.sources == office
@@ -392,10 +392,10 @@ class TestAnswers:
     def test_they_are_for_the_subnet_that_runs(self) -> None:
         assert self.proxied_subnets(self.ROUTED) == (ProxiedSubnet("blog", SUBNET),)
 
-    def test_nobody_is_answered_for_unasked(self) -> None:
+    def test_without_ndp_proxy_no_subnet_is_proxied(self) -> None:
         assert self.proxied_subnets({"egress": {"mode": "Routed"}}) == ()
 
-    def test_the_interface_is_the_one_that_is_said(self) -> None:
+    def test_the_configured_interface_is_used(self) -> None:
         proxy = {"enabled": True, "interface": "eth1"}
         assert self.proxied_subnets({**self.ROUTED, "ndpProxy": proxy}) == (ProxiedSubnet("blog", SUBNET, "eth1"),)
 
@@ -404,7 +404,7 @@ class TestAnswers:
             ProxiedSubnet("blog", SUBNET),
         )
 
-    def test_while_one_subnet_takes_over_from_another_both_are_answered_for(self) -> None:
+    def test_both_subnets_are_proxied_during_a_renumbering(self) -> None:
         found = network_contribution(network("blog", **self.ROUTED), PUBLIC, (live(),)).proxied_subnets
         assert found == (ProxiedSubnet("blog", SUBNET), ProxiedSubnet("blog", PUBLIC))
 
@@ -413,23 +413,23 @@ class TestAnswers:
         found = self.proxied_subnets(spec, tracked("2001:db8:100::/48", "2001:db8:200::/48"))
         assert found == (ProxiedSubnet("blog", SUBNET, None, (OUTER, IPv6Network("2001:db8:200:1::/64"))),)
 
-    def test_without_a_prefix_it_can_not_be_told_what_they_see(self) -> None:
+    def test_without_a_prefix_the_proxied_subnets_are_unknown(self) -> None:
         assert self.proxied_subnets({"egress": TRANSLATED, "ndpProxy": {"enabled": True}}) is None
         assert self.proxied_subnets({"egress": TRANSLATED}) == ()
 
     @pytest.mark.parametrize("spec", [{"suspend": True}, {"hosts": {"matchNames": ["a"]}}], ids=str)
-    def test_what_is_left_as_it_is_is_answered_for_as_it_is(self, spec: dict[str, object]) -> None:
+    def test_a_suspended_network_keeps_its_proxied_subnets(self, spec: dict[str, object]) -> None:
         found = network_contribution(network("blog", **self.ROUTED, **spec), PUBLIC, (live(),))
         assert found == FirewallContribution("blog", proxied_subnets=(ProxiedSubnet("blog", SUBNET),), keep=True)
 
-    def test_of_what_was_never_seen_it_can_not_be_told(self) -> None:
+    def test_without_observed_networks_the_proxied_subnets_are_unknown(self) -> None:
         wish = network("blog", suspend=True, **self.ROUTED)
         assert network_contribution(wish, SUBNET, None) == FirewallContribution("blog", proxied_subnets=None, keep=True)
 
     def test_nor_of_what_has_lost_its_allocation(self) -> None:
         assert network_contribution(network("blog", **self.ROUTED), None, (live(),)).proxied_subnets is None
 
-    def test_while_somebodys_can_not_be_told_nobody_knows_all_of_them(self) -> None:
+    def test_one_unknown_contribution_makes_all_proxied_subnets_unknown(self) -> None:
         known, unknown = (
             FirewallContribution("a", proxied_subnets=(ProxiedSubnet("a", SUBNET),)),
             FirewallContribution("c", proxied_subnets=None, keep=True),
@@ -438,20 +438,20 @@ class TestAnswers:
         assert proxied_subnets_of((known, unknown)) is None
         assert proxied_subnets_of(()) == ()
 
-    def test_an_observed_network_is_answered_for_while_it_is_there(self) -> None:
+    def test_an_observed_network_is_proxied_while_it_exists(self) -> None:
         wish = network("blog", managementPolicy="Observe", networkName="x", **self.ROUTED)
         assert network_contribution(wish, None, (foreign("x"),)).proxied_subnets == (
             ProxiedSubnet("blog", IPv6Network("fd99::/64")),
         )
         assert network_contribution(wish, None, ()).proxied_subnets == ()
 
-    def test_a_policy_has_all_of_its_networks_answered_for(self) -> None:
+    def test_a_policy_proxies_all_of_its_networks(self) -> None:
         there = (foreign("a"), foreign("b", "fd98::/64", 98))
         found = policy_contribution(policy("all", **self.ROUTED), there).proxied_subnets
         subnets = (IPv6Network("fd99::/64"), IPv6Network("fd98::/64"))
         assert found == tuple(ProxiedSubnet("policy/all", each) for each in subnets)
 
-    def test_of_an_internal_network_nobody_outside_sees_anything(self) -> None:
+    def test_internal_networks_are_not_proxied(self) -> None:
         there = replace(foreign("a"), internal=True)
         assert policy_contribution(policy("all", **self.ROUTED), (there,)).proxied_subnets == ()
 
@@ -466,7 +466,7 @@ class TestOtherDrivers:
         assert network_contribution(wish, None, None) == FirewallContribution("blog")
 
     @pytest.mark.parametrize("driver", ["macvlan", "ipvlan"])
-    def test_nor_has_who_observes_them(self, driver: str) -> None:
+    def test_nor_does_the_resource_that_observes_them(self, driver: str) -> None:
         wish = network("blog", managementPolicy="Observe", networkName="x")
         assert network_contribution(wish, None, (replace(foreign("x"), driver=driver),)) == FirewallContribution("blog")
 

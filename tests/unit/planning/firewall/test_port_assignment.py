@@ -61,7 +61,7 @@ def test_an_address_that_is_not_given_out_yet_is_waited_for() -> None:
     assert (found.ports, reasons(found)) == ((), {"blog": [("AddressPending", True)]})
 
 
-def test_nobody_to_answer_is_waited_for() -> None:
+def test_a_port_without_a_container_waits() -> None:
     found = given(publish=block(ports=[{"port": 1, "containers": {"name": "web"}}]))
     assert (found.ports, reasons(found)) == ((), {"blog": [("NoEndpoint", True)]})
 
@@ -114,18 +114,18 @@ class TestConflicts:
         found = given(OLD, web, publish=publish)
         assert (served(found), reasons(found)) == ({"tcp 8080 ::": "web"}, {"blog": [("PortConflict", False)]})
 
-    def test_of_two_resources_the_one_that_lost_is_told(self) -> None:
+    def test_of_two_resources_the_one_without_the_port_gets_a_finding(self) -> None:
         there = PublishingNetwork("else", OTHER.id, OTHER.name, block(fromContainers=True))
         theirs = running("theirs", end(OTHER, "fd99::5"), created=5, ports=(binding(8080),))
         found = assign_ports((surface(), there), (OLD, theirs), {})
         assert (served(found), reasons(found)) == ({"tcp 8080 ::": "old"}, {"else": [("PortConflict", False)]})
 
-    def test_one_container_can_not_answer_at_two_of_its_ports(self) -> None:
+    def test_one_port_is_not_forwarded_to_two_ports_of_a_container(self) -> None:
         twice = replace(OLD, ports=(binding(8080, 80), binding(8080, 81, "::1")))
         found = given(twice)
         assert (len(found.ports), reasons(found)) == (1, {"blog": [("PortConflict", False)]})
 
-    def test_what_waits_for_an_address_is_in_nobodys_way(self) -> None:
+    def test_a_claim_without_an_address_does_not_conflict(self) -> None:
         found = given(replace(OLD, endpoints=(end(HERE, None),)), YOUNG)
         assert served(found) == {"tcp 8080 ::": "young"}
 
@@ -153,7 +153,7 @@ class TestTheSameTargetByTwoWays:
         found = given(one, publish=self.own(), before=before)
         assert (served(found), found.problems) == ({"tcp 8080 ::": "old"}, {})
 
-    def test_an_allow_list_for_one_address_of_a_port_that_is_open_everywhere_is_told_of(self) -> None:
+    def test_an_allow_list_for_one_address_of_a_port_on_all_addresses_is_reported(self) -> None:
         found = given(OLD, publish=self.own(**{"from": [str(self.CLIENTS)], "hostAddress": "2001:db8::1"}))
         assert served(found) == {"tcp 8080 ::": "old"}
         assert reasons(found) == {"blog": [("PortConflict", False)]}
@@ -174,7 +174,7 @@ class TestListeners:
         before = given(self.WEB, publish=self.PUBLISH)
         assert given(self.WEB, publish=self.PUBLISH, listeners=(TAKER,), before=before).ports == before.ports
 
-    def test_the_engines_own_socket_for_the_container_is_in_nobodys_way(self) -> None:
+    def test_the_engines_socket_for_the_container_does_not_conflict(self) -> None:
         assert given(OLD, listeners=(TAKER,)).problems == {}
         assert given(OLD, listeners=(TAKER,), publish=block(ports=[])).ports
         same = block(fromContainers=False, ports=[{"port": 8080, "containers": {"name": "old"}}])

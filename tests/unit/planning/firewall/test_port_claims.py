@@ -68,7 +68,7 @@ class TestFromContainers:
     def test_a_port_that_the_engine_chose_is_claimed_as_it_is(self) -> None:
         assert asked(binding(32768, at="0.0.0.0"), binding(32768)) == [("tcp", 32768, None, 80)]
 
-    def test_protocols_are_told_apart(self) -> None:
+    def test_protocols_are_distinguished(self) -> None:
         found = asked(*(binding(53, 53, protocol=p) for p in ("tcp", "udp", "sctp")))
         assert [p for p, *_ in found] == ["tcp", "udp", "sctp"]
 
@@ -148,7 +148,7 @@ class TestOwnPorts:
         assert isinstance(claim, PortClaim)
         assert (claim.container.name, claim.target_port, claim.host_address) == ("web", 8080, None)
 
-    def test_the_container_can_have_it_elsewhere(self) -> None:
+    def test_the_container_can_be_reached_on_another_network(self) -> None:
         claim = own(self.WEB, targetPort=80, protocol="udp")
         assert isinstance(claim, PortClaim)
         assert (claim.protocol, claim.target_port) == ("udp", 80)
@@ -173,7 +173,7 @@ class TestOwnPorts:
         assert isinstance(claim, PortClaim)
         assert claim.host_address == HOST
 
-    def test_the_oldest_answers_and_the_next_takes_over(self) -> None:
+    def test_the_oldest_container_gets_the_port_and_the_next_takes_over(self) -> None:
         old = running("b", end(HERE, SUBNET[7]), created=1, app="web")
         young = running("a", end(HERE, SUBNET[6]), created=2, app="web")
         for there, name in (((young, old), "b"), ((young,), "a")):
@@ -181,7 +181,7 @@ class TestOwnPorts:
             assert isinstance(claim, PortClaim)
             assert claim.container.name == name
 
-    def test_one_without_an_address_lets_the_next_answer(self) -> None:
+    def test_a_container_without_an_address_is_skipped(self) -> None:
         pending = running("b", end(HERE, None), created=1, app="web")
         claim = own(pending, self.WEB, containers={"matchLabels": {"app": "web"}})
         assert isinstance(claim, PortClaim)
@@ -190,13 +190,13 @@ class TestOwnPorts:
         assert isinstance(alone, PortClaim)
         assert alone.address is None
 
-    def test_nobody_there_is_waited_for(self) -> None:
+    def test_a_port_waits_for_its_container(self) -> None:
         problem = own(running("web", end(OTHER, "fd99::5")))
         assert isinstance(problem, Finding)
         assert (problem.reason, problem.unknown) == ("NoEndpoint", True)
         assert "tcp port 8080: no running container on network blog is named web" in problem.message
 
-    def test_a_ports_own_name_is_said(self) -> None:
+    def test_a_port_is_reported_by_its_name(self) -> None:
         problem = own(name="http", containers={"matchLabels": {"b": "2", "a": "1"}})
         assert isinstance(problem, Finding)
         assert "publish.ports http:" in problem.message
@@ -210,7 +210,7 @@ class TestOwnPorts:
         assert claim.network == HERE.name
 
 
-def test_wanting_no_labels_means_nobody() -> None:
+def test_no_wanted_labels_match_no_container() -> None:
     assert not has_labels({"a": "b"}, {})
     assert has_labels({"a": "b", "c": "d"}, {"a": "b"})
     assert not has_labels({"a": "x"}, {"a": "b"})

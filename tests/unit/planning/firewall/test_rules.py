@@ -40,7 +40,7 @@ def ports(*problems: Finding) -> Finding:
     return found
 
 
-def test_rules_that_are_in_order_say_nothing() -> None:
+def test_rules_in_sync_give_no_findings() -> None:
     others = RulesView(port_problems={"other": (CONFLICT,)}, excluded={"other": "x"})
     assert rules_findings(others, "blog", HostView()) == ()
 
@@ -51,7 +51,7 @@ def test_a_port_that_only_waits_is_no_fault(problem: Finding) -> None:
     assert (found.reason, found.unknown, found.retry) == (problem.reason, True, None)
 
 
-def test_a_port_of_somebody_else_is_a_fault() -> None:
+def test_a_port_of_another_container_is_an_error() -> None:
     found = ports(CONFLICT)
     assert (found.reason, found.unknown, found.retry, found.message) == (
         "PortConflict",
@@ -66,7 +66,7 @@ def test_a_port_that_a_process_has_is_looked_at_again() -> None:
     assert ports(CONFLICT, TAKEN).retry == PORT_RETRY
 
 
-def test_faults_go_before_what_waits_and_are_all_said() -> None:
+def test_errors_come_before_waiting_ports_and_are_all_reported() -> None:
     found = ports(PENDING, CONFLICT, TAKEN)
     assert (found.reason, found.unknown) == ("PortConflict", False)
     assert found.message == "it is another's; somebody listens"
@@ -81,7 +81,7 @@ def test_what_keeps_the_table_from_being_right_blocks_or_waits() -> None:
     assert overlap.retry
 
 
-def test_another_program_for_the_same_networks_is_told_of() -> None:
+def test_another_program_for_the_same_networks_is_reported() -> None:
     (rival,) = rules_findings(RulesView(rival="docker-ipv6nat runs"), "blog", HostView())
     assert (rival.reason, rival.unknown, rival.blocks) == ("ForeignRules", True, False)
 
@@ -122,7 +122,7 @@ def test_one_that_is_being_proven_is_waited_for() -> None:
     ]
 
 
-def test_one_that_somebody_else_has_is_told_of() -> None:
+def test_an_address_of_another_host_is_reported() -> None:
     assert said(host(FAILED), port(HERE)) == [
         (
             "tcp port 443 on [2001:db8::5]: the address can't be used:"
@@ -148,7 +148,7 @@ def test_each_port_is_named() -> None:
     ]
 
 
-def test_of_a_host_that_was_not_seen_nothing_is_said() -> None:
+def test_ports_of_an_unobserved_host_give_no_findings() -> None:
     assert said(HostView(), port(GONE)) == []
 
 
@@ -157,7 +157,7 @@ class TestFindings:
         rules = RulesView(ports={"blog": (port(GONE),), "other": (port(HERE),)}, port_problems={"blog": problems})
         return [(f.condition, f.reason, f.unknown, f.blocks) for f in rules_findings(rules, "blog", host())]
 
-    def test_it_is_in_doubt_whether_the_ports_are_published(self) -> None:
+    def test_ports_published_is_unknown(self) -> None:
         assert self.found() == [("PortsPublished", "AddressPending", True, False)]
 
     def test_a_fault_goes_first(self) -> None:
@@ -176,7 +176,7 @@ def test_the_mark_is_admitted_where_it_is_dropped_and_can_be() -> None:
     assert filter_steps(rules(FORWARD, ADMITTED, STUBBORN)) == (AddAcceptRule(FORWARD),)
 
 
-def test_an_accept_rule_that_is_needed_no_more_goes() -> None:
+def test_an_orphaned_accept_rule_is_removed() -> None:
     assert filter_steps(rules(stray=(ADMITTED,))) == (RemoveAcceptRule(ADMITTED),)
 
 
@@ -184,6 +184,6 @@ def test_every_accept_rule_goes_when_no_network_is_left() -> None:
     assert filter_steps(rules(FORWARD, ADMITTED, STUBBORN), wanted=False) == (RemoveAcceptRule(ADMITTED),)
 
 
-def test_what_only_a_person_can_open_is_told_of() -> None:
+def test_a_chain_that_only_a_person_can_change_is_reported() -> None:
     (finding,) = filter_findings(rules(FORWARD, STUBBORN, replace(STUBBORN, has_accept_rule=True)))
     assert (finding.message, finding.blocks, finding.unknown) == ("allow it there", False, True)

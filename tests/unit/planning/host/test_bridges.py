@@ -53,7 +53,7 @@ class TestBridges:
     def test_a_bridge_that_is_not_there_needs_nothing(self) -> None:
         assert bridge_steps(self.bridge(netfilter=True), ("br-b",), published=True, icc=False) == ()
 
-    def test_without_the_module_nothing_keeps_them_apart_and_that_is_said(self) -> None:
+    def test_without_the_module_icc_false_is_reported(self) -> None:
         assert icc_findings(self.bridge(), icc=True) == ()
         assert icc_findings(self.bridge(netfilter=False), icc=False) == ()
         (finding,) = icc_findings(self.bridge(), icc=False)

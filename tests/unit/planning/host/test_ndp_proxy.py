@@ -76,12 +76,12 @@ class TestWhere:
         assert spots(BLOG, A, on=host(ETH0, second, routes=(route("::/0", "eth1"),))) == [("eth1", str(A))]
         assert spots(BLOG, A, on=host(second, ETH0, routes=())) == [("eth0", str(A))]
 
-    def test_a_prefix_that_a_router_advertised_without_an_address_of_it_counts(self) -> None:
+    def test_an_advertised_prefix_without_an_address_counts(self) -> None:
         single = nic("eth0", "2001:db8:1::2/128")
         assert spots(BLOG, A, on=host(single)) == []
         assert spots(BLOG, A, on=host(single, routes=(route(LINK),))) == [("eth0", str(A))]
 
-    def test_a_route_through_a_router_puts_nothing_on_the_link(self) -> None:
+    def test_a_route_through_a_router_is_not_on_link(self) -> None:
         via = host(nic("eth0"), routes=(route("2001:db8::/32", protocol=RouteProtocol.STATIC), route("::/0")))
         assert spots(BLOG, A, on=via) == []
 
@@ -97,7 +97,7 @@ class TestWhere:
         ],
         ids=lambda i: f"{i.name}-{i.kind}",
     )
-    def test_where_no_neighbour_asks_nobody_is_answered(self, other: Interface) -> None:
+    def test_interfaces_without_neighbour_discovery_have_no_entries(self, other: Interface) -> None:
         assert spots(BLOG, A, on=host(other)) == []
 
     def test_a_bridge_that_leads_outside_is_an_uplink_like_any_other(self) -> None:
@@ -128,14 +128,14 @@ class TestWho:
         answers = ProxiedSubnet("blog", inner, external_prefixes=outer)
         assert spots(answers, inner[0x10], on=host()) == [("eth0", "2001:db8:1::10"), ("eth1", "2001:db8:2::10")]
 
-    def test_the_hosts_own_addresses_are_answered_for_by_itself(self) -> None:
+    def test_the_hosts_own_addresses_need_no_entries(self) -> None:
         inner = IPv6Network("fd00:1::/64")
         answers = ProxiedSubnet("blog", inner, external_prefixes=(IPv6Network(LINK),))
         assert spots(answers, inner[2], on=host()) == []
 
 
 class TestSteps:
-    def test_the_sysctl_comes_first_then_what_is_missing_in_order(self) -> None:
+    def test_the_sysctl_comes_first_then_the_missing_entries_sorted(self) -> None:
         found = ndp_proxy_steps([BLOG], [BLOG], [at(B), at(A)], host(proxy_ndp={"eth0": "0", "eth1": "0"}))
         (switch, *adds) = found
         assert isinstance(switch, SetSysctl)
@@ -146,10 +146,10 @@ class TestSteps:
         (switch,) = ndp_proxy_steps([BLOG], [BLOG], [], host(proxy_ndp={"eth0": "0"}))
         assert isinstance(switch, SetSysctl)
 
-    def test_nothing_to_do_when_in_order(self) -> None:
+    def test_nothing_to_do_in_sync(self) -> None:
         assert ndp_proxy_steps([BLOG], [BLOG], [at(A)], host(proxies=(ours(A),))) == ()
 
-    def test_somebody_elses_entry_serves_as_well_and_stays(self) -> None:
+    def test_an_entry_of_another_program_serves_and_stays(self) -> None:
         assert ndp_proxy_steps([BLOG], [BLOG], [at(A)], host(proxies=(theirs(A), theirs(B)))) == ()
 
     def test_an_entry_goes_with_its_container(self) -> None:
@@ -169,11 +169,11 @@ class TestSteps:
         found = ndp_proxy_steps([whole], [whole, BLOG], [at(A)], view)
         assert found == (RemoveProxyNeighbour("eth0", B),)
 
-    def test_nothing_is_taken_away_while_nobody_knows_what_runs(self) -> None:
+    def test_nothing_is_removed_while_the_containers_are_unknown(self) -> None:
         assert ndp_proxy_steps([BLOG], [BLOG], None, host(proxies=(ours(A),))) == ()
 
     @pytest.mark.parametrize("view", [host(nic("eth0")), host(replace(ETH0, up=False)), host(ETH1)])
-    def test_what_is_answered_stays_while_its_interface_is_away(self, view: HostView) -> None:
+    def test_entries_stay_while_their_interface_is_away(self, view: HostView) -> None:
         view = replace(view, proxies=frozenset({ours(A), ours(B)}))
         assert ndp_proxy_steps([BLOG], [BLOG], [at(A)], view) == (RemoveProxyNeighbour("eth0", B),)
 
@@ -189,16 +189,16 @@ class TestSteps:
             RemoveProxyNeighbour("eth0", old[5], "no resource asks for it"),
         )
 
-    def test_a_resource_without_answers_needs_nothing(self) -> None:
+    def test_a_resource_without_proxied_subnets_needs_nothing(self) -> None:
         assert ndp_proxy_steps([], [BLOG], [at(A)], host(proxies=(ours(A), ours(B)))) == ()
 
 
 class TestTheEnd:
-    def test_strays_are_ours_that_lie_in_nobodys_prefix(self) -> None:
+    def test_unclaimed_entries_are_ours_outside_all_prefixes(self) -> None:
         view = host(proxies=(ours(A), ours("2001:db8:1::77"), theirs(IPv6Address("2001:db8:1::78"))))
         assert [str(s.address) for s in unclaimed_proxy_entries(view, [BLOG])] == ["2001:db8:1::77"]
 
-    def test_without_anybody_all_of_ours_are_strays(self) -> None:
+    def test_without_resources_all_our_entries_are_unclaimed(self) -> None:
         view = host(proxies=(ours(B), ours(A, "eth1"), ours(A), theirs(PART[0x12])))
         assert [(s.interface, s.address) for s in unclaimed_proxy_entries(view, [])] == [
             ("eth0", A),
@@ -227,7 +227,7 @@ class TestFindings:
         assert not any(f.blocks for f in found)
         return reasons(found)
 
-    def test_nothing_is_said_when_in_order_nor_of_a_host_of_which_nothing_is_known(self) -> None:
+    def test_a_host_in_sync_or_unobserved_gives_no_findings(self) -> None:
         assert self.told(BLOG, A, on=host()) == []
         assert self.told(BLOG, A, on=HostView()) == []
 
@@ -262,7 +262,7 @@ class TestFindings:
         assert found.reason == "DuplicateAddress"
         assert "2001:db8:1::2, which fd00:1::2 is translated to, is the host's own on eth0" in found.message
 
-    def test_somebody_on_the_link_has_a_containers_address(self) -> None:
+    def test_a_container_address_of_another_host_is_reported(self) -> None:
         failing = nic("eth0", "2001:db8:1::2/64", f"{A}/64", tentative=frozenset({A}), dad_failed=frozenset({A}))
         (found,) = ndp_proxy_findings([BLOG], [at(A)], host(failing))
         assert found.reason == "DuplicateAddress"
@@ -286,12 +286,12 @@ class TestFindings:
             == []
         )
 
-    def test_of_a_former_prefix_nothing_is_said(self) -> None:
+    def test_former_prefixes_give_no_findings(self) -> None:
         inner = IPv6Network("fd00:1::/64")
         outer = (IPv6Network(LINK), IPv6Network("2001:db8:9::/64"))
         assert self.told(ProxiedSubnet("blog", inner, external_prefixes=outer), inner[5], on=host()) == []
 
-    def test_the_same_is_said_once(self) -> None:
+    def test_equal_findings_are_reported_once(self) -> None:
         asked = replace(BLOG, interface="eth7")
         again = replace(asked, subnet=IPv6Network("2001:db8:1:0:6::/80"))
         assert len(ndp_proxy_findings([asked, again], [], host())) == 1

@@ -59,13 +59,13 @@ def only(found: tuple[Finding, ...]) -> Finding:
 
 
 @pytest.mark.parametrize("driver", ["macvlan", "ipvlan"])
-def test_nothing_is_said_of_a_parent_that_is_there_and_up(driver: str) -> None:
+def test_a_parent_that_is_up_gives_no_finding(driver: str) -> None:
     assert findings(asked(driver)) == ()
     made = created(asked(driver))
     assert findings(asked(driver), live=made) == ()
 
 
-def test_nothing_is_said_of_bridges_nor_of_networks_whose_interface_the_engine_makes() -> None:
+def test_bridges_and_networks_without_a_parent_give_no_finding() -> None:
     assert findings(NetworkSpec("blog", options={"parent": "nope0"})) == ()
     assert findings(NetworkSpec("blog", "macvlan", internal=True)) == ()
 
@@ -82,7 +82,7 @@ def test_a_parent_that_is_missing_blocks_and_is_waited_for() -> None:
     assert "create the interface" in found.message
 
 
-def test_nothing_is_said_while_the_hosts_interfaces_are_not_known() -> None:
+def test_unknown_interfaces_give_no_findings() -> None:
     assert findings(asked(parent="nope0"), view=HostView()) == ()
 
 
@@ -106,7 +106,7 @@ def test_engines_make_no_other_interfaces(parent: str) -> None:
     assert findings(asked(parent=parent), view=there) == ()
 
 
-def test_a_parent_that_is_down_is_only_doubtful_since_containers_start_and_work_once_it_is_up() -> None:
+def test_a_parent_that_is_down_is_unknown_since_containers_start_and_work_once_it_is_up() -> None:
     view = host(link("lan1", 7, up=False))
     found = only(findings(asked(parent="lan1"), view=view))
     assert (found.blocks, found.unknown) == (False, True)
@@ -132,7 +132,7 @@ def test_a_vlan_of_a_bridges_port_can() -> None:
     assert findings(asked(parent="lan1.5"), view=view) == ()
 
 
-def test_the_bridge_of_a_docker_network_is_a_doubtful_parent() -> None:
+def test_the_bridge_of_a_docker_network_as_parent_is_unknown() -> None:
     web = replace(foreign("web"), options={"com.docker.network.bridge.name": "br-web"})
     view = host(link("br-web", 7, kind="bridge"))
     found = only(findings(asked(parent="br-web"), web, view=view))
@@ -164,7 +164,7 @@ def test_two_networks_on_one_parent_are_what_the_engine_makes_of_them(
         assert findings(asked(driver), other(driver), live=live, engine=engine) == ()  # it has it already
 
 
-def test_mode_passthru_shares_its_parent_with_nobody() -> None:
+def test_mode_passthru_does_not_share_its_parent() -> None:
     assert "mode passthru" in only(findings(asked(macvlan_mode="passthru"), other())).message
     assert "mode passthru" in only(findings(asked(), other(macvlan_mode="passthru"))).message
     assert findings(asked(macvlan_mode="passthru")) == ()
@@ -173,14 +173,14 @@ def test_mode_passthru_shares_its_parent_with_nobody() -> None:
 
 
 @pytest.mark.parametrize(("driver", "rival"), [("macvlan", "ipvlan"), ("ipvlan", "macvlan")])
-def test_the_other_driver_on_the_same_parent_is_doubtful(driver: str, rival: str) -> None:
+def test_the_other_driver_on_the_same_parent_is_unknown(driver: str, rival: str) -> None:
     found = only(findings(asked(driver), other(rival)))
     assert (found.blocks, found.unknown) == (False, True)
     assert f"{rival} network old uses interface eth0 too" in found.message
 
 
 @pytest.mark.parametrize("driver", ["macvlan", "ipvlan"])
-def test_a_parent_that_vanished_under_a_network_says_what_to_do_when_it_is_back(driver: str) -> None:
+def test_the_finding_about_a_deleted_parent_has_a_remedy(driver: str) -> None:
     live = created(asked(driver, "lan1"))
     found = only(findings(asked(driver, "lan1"), live=live))
     assert found.blocks
@@ -214,12 +214,12 @@ def test_engines_that_refuse_or_ignore_an_option_are_too_old(option: str, value:
     assert findings(asked("ipvlan", ipvlan_mode="l3", ipvlan_flag="bridge"), engine=ENGINE_20_10) == ()
 
 
-def test_an_engine_that_gives_no_answer_is_not_judged() -> None:
+def test_the_version_of_an_absent_engine_is_not_judged() -> None:
     assert findings(asked("ipvlan", ipvlan_mode="l3s"), engine=None) == ()
     assert findings(asked(), other(), engine=None) == ()
 
 
-def test_somebody_elses_network_is_what_its_engine_took() -> None:
+def test_an_observed_network_is_not_validated() -> None:
     live = other("ipvlan", ipvlan_flag="private")
     moment = observed(networks=NetworkIndex((live,)), engine=ENGINE_20_10)
     assert parent_findings(live, live, replace(moment, host=host())) == ()
@@ -239,7 +239,7 @@ def test_layer_3_needs_ipv6_on_the_parent_and_layer_2_none() -> None:
 
 
 @pytest.mark.parametrize("subnet", [UPLINK, "2001:db8:0:1:8::/112"])
-def test_layer_3_in_the_links_own_prefix_is_doubtful_since_nobody_answers_there(subnet: str) -> None:
+def test_layer_3_in_an_on_link_prefix_is_unknown(subnet: str) -> None:
     eth0 = replace(link("eth0", 2), addresses=(IPv6Interface("2001:db8:0:1::2/64"),))
     view = replace(host(), interfaces={"eth0": eth0})
     found = only(findings(asked("ipvlan", subnet=subnet, ipvlan_mode="l3"), view=view))
@@ -249,7 +249,7 @@ def test_layer_3_in_the_links_own_prefix_is_doubtful_since_nobody_answers_there(
     assert findings(asked("ipvlan", ipvlan_mode="l3"), view=view) == ()
 
 
-def test_who_is_on_the_parents_link_shares_its_prefix_and_who_is_behind_the_host_does_not() -> None:
+def test_networks_on_the_parents_link_share_its_prefix_and_routed_ones_do_not() -> None:
     assert shared_link("macvlan", {"parent": "eth0"}) == "eth0"
     assert shared_link("ipvlan", {"parent": "eth0"}) == "eth0"
     assert shared_link("ipvlan", {"parent": "eth0", "ipvlan_mode": "l3s"}) is None
@@ -264,7 +264,7 @@ def test_a_vlan_is_watched_with_what_it_is_made_of() -> None:
     assert watched_interfaces("bridge", {"parent": "eth0"}) == frozenset()
 
 
-def test_what_is_asked_in_vain_of_somebody_elses_network_is_said_and_a_default_is_not() -> None:
+def test_ineffective_fields_of_an_observed_network_are_reported_and_defaults_are_not() -> None:
     quiet = network("old", managementPolicy="Observe").spec
     assert ineffective_findings(quiet, other()) == ()
     loud = network("old", managementPolicy="Observe", egress={"mode": "Masquerade"}, publish={"fromContainers": True})

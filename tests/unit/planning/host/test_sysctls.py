@@ -36,7 +36,7 @@ def test_uplinks_are_guarded_late_where_forwarding_is_on_already() -> None:
     assert isinstance(step, SetSysctl)
 
 
-def test_a_kernel_without_ipv6_is_told_of_and_not_written_to() -> None:
+def test_a_kernel_without_ipv6_is_reported_and_not_changed() -> None:
     assert sysctl_steps(host(forwarding=None)) == ()
     (finding,) = host_findings(host(forwarding=None))
     assert (finding.reason, finding.blocks) == ("HostNotReady", True)
@@ -58,7 +58,7 @@ def test_what_was_so_before_is_left_alone() -> None:
     assert restore_steps({FORWARDING: "1"}, {FORWARDING: "1"}) == ()
 
 
-def test_answers_to_neighbours_are_switched_off_again() -> None:
+def test_proxy_ndp_is_restored() -> None:
     (step,) = restore_steps({proxy_ndp("eth0.100"): "0"}, {proxy_ndp("eth0.100"): "1"})
     assert (step.name, step.value) == ("net/ipv6/conf/eth0.100/proxy_ndp", "0")
     assert restore_steps({proxy_ndp("eth0"): "1"}, {proxy_ndp("eth0"): "1"}) == ()
@@ -67,11 +67,11 @@ def test_answers_to_neighbours_are_switched_off_again() -> None:
 PRIORS = {FORWARDING: "0", RA: "1", proxy_ndp("eth0"): "0", proxy_ndp("eth1"): "0"}
 
 
-def test_where_nobody_is_answered_any_more_the_switch_is_spare_although_networks_are_left() -> None:
+def test_proxy_ndp_without_entries_is_unneeded_although_networks_exist() -> None:
     assert unneeded_sysctls(PRIORS, forwards=True, proxying={"eth0"}) == {proxy_ndp("eth1"): "0"}
     assert unneeded_sysctls(PRIORS, forwards=True, proxying=()) == {proxy_ndp("eth0"): "0", proxy_ndp("eth1"): "0"}
 
 
-def test_without_networks_all_is_spare_but_where_neighbours_are_answered() -> None:
+def test_without_networks_only_proxy_ndp_is_needed() -> None:
     assert unneeded_sysctls(PRIORS, forwards=False, proxying=()) == PRIORS
     assert proxy_ndp("eth0") not in unneeded_sysctls(PRIORS, forwards=False, proxying={"eth0"})

@@ -44,12 +44,12 @@ def why(found: tuple[Finding, ...]) -> list[str]:
     return [reason for _, reason in reasons(found)]
 
 
-def test_a_host_with_a_default_route_is_in_order() -> None:
+def test_a_host_with_a_default_route_has_no_finding() -> None:
     assert told(view()) == ()
 
 
 class TestNoWayOut:
-    def test_it_is_doubtful_and_there_is_a_remedy(self) -> None:
+    def test_it_is_unknown_with_a_remedy(self) -> None:
         (found,) = told(view(routes=NOWHERE))
         assert (found.reason, found.unknown) == ("NoDefaultRoute", True)
         assert "ip -6 route add default" in found.message
@@ -74,7 +74,7 @@ class TestNoWayOut:
     def test_who_names_interfaces_needs_no_default_route(self) -> None:
         assert told(view(routes=NOWHERE), egress(interfaces=["eth0"])) == ()
 
-    def test_nothing_is_said_where_nothing_leaves(self) -> None:
+    def test_networks_without_egress_give_no_findings(self) -> None:
         bad = view(routes=NOWHERE)
         assert told(bad, egress("None")) == ()
         assert told(bad, networks=()) == ()
@@ -84,17 +84,17 @@ class TestNoWayOut:
 
 
 class TestNarrowUplink:
-    def test_a_bridge_that_is_wider_than_its_uplink_is_told_of(self) -> None:
+    def test_a_bridge_with_a_larger_mtu_than_its_uplink_is_reported(self) -> None:
         (found,) = told(view(nic(mtu=1492)))
         assert (found.reason, found.unknown) == ("MTUMismatch", True)
         assert "eth0 has an MTU of 1492" in found.message
         assert "spec.bridge.mtu: 1492" in found.message
 
-    def test_a_network_of_somebody_else_has_to_be_recreated(self) -> None:
+    def test_a_foreign_network_has_to_be_recreated_by_its_owner(self) -> None:
         (found,) = told(view(nic(mtu=1492)), managed=False)
         assert f"recreate legacy with --opt {MTU}=1492" in found.message
 
-    def test_the_option_counts_rather_than_what_an_empty_bridge_says(self) -> None:
+    def test_the_option_counts_rather_than_the_mtu_of_an_empty_bridge(self) -> None:
         small = replace(NET, options={MTU: "1280"})
         assert told(view(nic(mtu=1492)), networks=(small,)) == ()
         large = replace(NET, options={MTU: "9000"})
@@ -103,10 +103,10 @@ class TestNarrowUplink:
         assert told(view(), networks=(senseless,)) == ()
 
     @pytest.mark.parametrize("mtu", [0, 1500, 9000])
-    def test_an_uplink_that_is_as_wide_or_unknown_says_nothing(self, mtu: int) -> None:
+    def test_an_uplink_with_an_equal_or_unknown_mtu_gives_no_finding(self, mtu: int) -> None:
         assert told(view(nic(mtu=mtu))) == ()
 
-    def test_a_bridge_that_is_not_there_says_nothing(self) -> None:
+    def test_a_missing_bridge_gives_no_finding(self) -> None:
         assert told(host(nic(mtu=1492), routes=(route("::/0"),))) == ()
 
     def test_the_narrowest_of_the_uplinks_counts_and_only_those_that_are_used(self) -> None:
@@ -134,18 +134,18 @@ class TestInterfaces:
         assert "there is no interface wg0" in found.message
         assert "eth0" in found.message
 
-    def test_an_interface_that_is_down_is_told_of(self) -> None:
+    def test_an_interface_that_is_down_is_reported(self) -> None:
         (found,) = told(view(nic("wg0", up=False)), egress(interfaces=["wg0"]))
         assert "ip link set wg0 up" in found.message
 
-    def test_an_interface_whose_prefix_is_to_be_followed_must_be_there(self) -> None:
+    def test_an_interface_whose_prefix_is_tracked_must_exist(self) -> None:
         wish = egress("PrefixTranslation", prefixFrom={"interface": "ppp0"})
         (found,) = told(view(), wish)
         assert (found.reason, found.unknown) == ("HostNotReady", False)
         assert "there is no interface ppp0" in found.message
         assert told(view(nic("ppp0")), wish) == ()
 
-    def test_what_surely_breaks_the_wish_comes_first(self) -> None:
+    def test_findings_that_are_false_come_first(self) -> None:
         wish = egress("PrefixTranslation", prefixFrom={"interface": "ppp0"}, interfaces=["ppp0"])
         assert [f.unknown for f in told(view(), wish)] == [False, True]
 
@@ -164,7 +164,7 @@ class TestSource:
         (found,) = snat_findings(ADDRESS, host(nic(addresses=HELD, tentative=frozenset({ADDRESS}))))
         assert (found.reason, found.unknown) == ("AddressPending", True)
 
-    def test_somebody_else_has_the_address(self) -> None:
+    def test_a_duplicate_address_is_reported(self) -> None:
         one = frozenset({ADDRESS})
         (found,) = snat_findings(ADDRESS, host(nic(addresses=HELD, tentative=one, dad_failed=one)))
         assert (found.reason, found.unknown) == ("DuplicateAddress", False)
@@ -174,10 +174,10 @@ class TestSource:
         failing = nic(addresses=HELD, tentative=frozenset({ADDRESS}), dad_failed=frozenset({ADDRESS}))
         assert snat_findings(ADDRESS, host(failing, nic("eth1", addresses=HELD))) == ()
 
-    def test_nothing_is_said_of_a_host_of_which_nothing_is_known(self) -> None:
+    def test_an_unobserved_host_gives_no_findings(self) -> None:
         assert snat_findings(ADDRESS, HostView()) == ()
 
-    def test_a_network_with_snat_is_told_of_its_address_only(self) -> None:
+    def test_with_snat_only_its_address_is_reported(self) -> None:
         wish = egress("SNAT", snatAddress=str(ADDRESS))
         assert why(told(view(), wish)) == ["AddressMissing"]
         other = IPv6Address("2001:db8:1::3")
@@ -187,7 +187,7 @@ class TestSource:
         assert told(view(failing), wish) == ()
 
     @pytest.mark.parametrize("mode", ["Masquerade", "Routed"])
-    def test_an_uplinks_address_that_somebody_else_has_is_told_of(self, mode: str) -> None:
+    def test_a_duplicate_address_of_an_uplink_is_reported(self, mode: str) -> None:
         one = frozenset({ADDRESS})
         failing = nic(addresses=HELD, tentative=one, dad_failed=one)
         (found,) = told(view(failing), egress(mode))
