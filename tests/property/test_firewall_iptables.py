@@ -17,7 +17,7 @@ from dockerv6.firewall.iptables.compile import UNSUPPORTED_CHAINS, compile_rules
 from dockerv6.firewall.iptables.readback import contents_of, ruleset_of
 from dockerv6.firewall.render import render
 from tests.property.strategies_firewall import intents, prefixes
-from tests.unit.firewall.iptables import xtables
+from tests.unit.firewall.iptables import traversal
 from tests.unit.firewall.packets import Packet, through
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def test_both_backends_decide_alike_about_a_packet(intent: FirewallIntent, sent:
     for chain in ruleset.chains:
         if chain.hook and chain.name not in UNSUPPORTED_CHAINS:
             for packet in sent:
-                assert xtables.through(tables, chain.name, packet) == through(ruleset, chain.name, packet)
+                assert traversal.through(tables, chain.name, packet) == through(ruleset, chain.name, packet)
 
 
 @given(named_intents)

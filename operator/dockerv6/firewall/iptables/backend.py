@@ -27,7 +27,6 @@ from dockerv6.firewall.ruleset import EMPTY, Ruleset, RulesetChange
 from dockerv6.firewall.xtables import libiptc
 from dockerv6.firewall.xtables.entries import DNAT
 from dockerv6.firewall.xtables.legacy import LegacyTable, LegacyWatch
-from dockerv6.firewall.xtables.libiptc import locked
 from dockerv6.firewall.xtables.rule import MANGLE, NAT, OWN_CHAIN_PREFIX, UnsupportedRuleError
 
 if TYPE_CHECKING:
@@ -67,10 +66,10 @@ class IptablesFirewall:
         """Work in the network namespace of the thread that first uses it."""
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="iptables")
         self._watch = LegacyWatch((MANGLE, NAT))
-        self._parted: dict[str, tuple[LegacyTable, Chains]] = {}
+        self._entries: dict[str, tuple[LegacyTable, Chains]] = {}
         self._dnat: int | None = None
         self._expected: tuple[Ruleset, Contents] = EMPTY, EMPTY_CONTENTS
-        self._seen: tuple[Mapping[str, LegacyTable], Ruleset] | None = None
+        self._observed: tuple[Mapping[str, LegacyTable], Ruleset] | None = None
 
     @property
     def backend(self) -> str:
@@ -113,26 +112,26 @@ class IptablesFirewall:
         return await self._call(self._watch.poll)
 
     async def _call(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: self._forgetting(work))
+        return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: self._run_and_clear_cache(work))
 
-    def _forgetting(self, work: Callable[[], T]) -> T:
+    def _run_and_clear_cache(self, work: Callable[[], T]) -> T:
         try:
             return work()
         finally:
-            self._parted.clear()
+            self._entries.clear()
 
     def _observe(self) -> Ruleset:
         found = self._watch.read()
-        if self._seen is None or any(found[name] is not table for name, table in self._seen[0].items()):
+        if self._observed is None or any(found[name] is not table for name, table in self._observed[0].items()):
             present = {name: self._chains(name, table) for name, table in found.items()}
-            self._seen = found, ruleset_of(present, self._contents)
-        return self._seen[1]
+            self._observed = found, ruleset_of(present, self._contents)
+        return self._observed[1]
 
     def _chains(self, name: str, table: LegacyTable) -> Chains:
         """The table's chains; kept until the call is done, which may need them more than once."""
-        known = self._parted.get(name)
+        known = self._entries.get(name)
         if known is None or known[0] is not table:
-            known = self._parted[name] = table, table.entries()
+            known = self._entries[name] = table, table.entries()
         return known[1]
 
     def _contents(self, ruleset: Ruleset) -> Contents:
@@ -167,7 +166,7 @@ class IptablesFirewall:
         """
         for _ in range(_ATTEMPTS):
             try:
-                with locked():
+                with libiptc.locked():
                     observed = self._observe()
                     if base is not None and observed != base:
                         raise RulesetMoved(_MOVED)

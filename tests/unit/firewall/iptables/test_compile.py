@@ -11,7 +11,7 @@ from dockerv6.firewall.ruleset import EMPTY, Ruleset
 from dockerv6.firewall.xtables.rule import PlainTarget, UnsupportedRuleError
 from dockerv6.lib.networking import TransportProtocol
 from tests.unit.firewall.intents import BLOG, EVERYTHING
-from tests.unit.firewall.iptables import xtables
+from tests.unit.firewall.iptables import traversal
 from tests.unit.firewall.packets import Packet
 
 GUESTS = ("br-blog", "br-open", "br-plain", "br-shop", "br-vault")
@@ -86,7 +86,7 @@ def most_rules_passed(ruleset: Ruleset, networks: int, ports: int) -> dict[str, 
         called = inwards.having(daddr="2001:db8::2", dport=str(8000 + n), ct_status="")
         for packet in (outwards, inwards, across, called, inwards.having(ct_state="established", ct_direction="reply")):
             for chain in ("forward", "guard", "prerouting", "output", "postrouting"):
-                most[chain] = max(most.get(chain, 0), xtables.rules_passed(tables, chain, packet))
+                most[chain] = max(most.get(chain, 0), traversal.rules_passed(tables, chain, packet))
     return most
 
 
