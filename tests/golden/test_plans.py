@@ -81,36 +81,36 @@ PART = IPv6Network("2001:db8:1:0:5::/80")
 
 def first_use() -> Plan:
     fresh = host(forwarding="0", accept_ra={"eth0": "1"})
-    moment = observed(host=fresh, rules=RulesView(filter=HostFilterState((FORWARD,))), entropy=bytes(range(1, 6)))
-    return decide(desired(None, pool()), moment)
+    state = observed(host=fresh, rules=RulesView(filter=HostFilterState((FORWARD,))), entropy=bytes(range(1, 6)))
+    return decide(desired(None, pool()), state)
 
 
 def update(strategy: str, held: Holdings = HELD, **spec: object) -> Plan:
-    moment = observed(live(), applied=True, attachments=(WEB, DB, CRON))
-    return decide(desired(updateStrategy=strategy, **spec), moment, held)
+    state = observed(live(), applied=True, attachments=(WEB, DB, CRON))
+    return decide(desired(updateStrategy=strategy, **spec), state, held)
 
 
-def renumber(**moment: object) -> Plan:
-    return decide(RENUMBERED, observed(live(RENUMBERED), applied=True, **moment), HELD)
+def renumber(**state: object) -> Plan:
+    return decide(RENUMBERED, observed(live(RENUMBERED), applied=True, **state), HELD)
 
 
 def on_link(*proxies: ProxyNeighbour) -> Plan:
     """A part of the uplink's own prefix, in which one container came and another one went."""
-    wish = desired(addressing={"subnet": str(PART)}, egress={"mode": "Routed"}, ndpProxy={"enabled": True})
-    there = created(with_spec_hash(network_spec(wish.resource, PART, wish.identity, ENGINE_28)))
+    want = desired(addressing={"subnet": str(PART)}, egress={"mode": "Routed"}, ndpProxy={"enabled": True})
+    there = created(with_spec_hash(network_spec(want.resource, PART, want.identity, ENGINE_28)))
     eth0 = Interface(2, "eth0", "", up=True, mtu=1500, addresses=(IPv6Interface("2001:db8:1::2/64"),))
-    moment = observed(
+    state = observed(
         there,
         applied=True,
         host=host(bridge(there), eth0, proxies=frozenset(proxies), proxy_ndp={"eth0": "0"}),
         proxied_subnets=(ProxiedSubnet("blog", PART),),
         containers=(running("web", end(there, PART[5])),),
     )
-    return decide(wish, moment, holdings(allocation(PART, pool="")))
+    return decide(want, state, holdings(allocation(PART, pool="")))
 
 
-def delete(**moment: object) -> Plan:
-    there: Observed = observed(live(), applied=True, **moment)
+def delete(**state: object) -> Plan:
+    there: Observed = observed(live(), applied=True, **state)
     return plan_deletion(desired(), there, HELD)
 
 

@@ -161,8 +161,8 @@ class Life:
         """Nothing is left to do, and what is said keeps the rules of conditions."""
         stored, resource = context.inventory.get(NETWORK, OURS), context.inventory.networks()[OURS]
         assert stored is not None
-        wish = desired_network(resource, context)
-        assert plan_network(wish, await observe_network(wish, stored, context), context.inventory.holdings).empty
+        want = desired_network(resource, context)
+        assert plan_network(want, await observe_network(want, stored, context), context.inventory.holdings).empty
         theirs = context.firewall.assignment.networks["all"]
         policy, seen = context.inventory.policies()["all"], await observe_host(context, applied=True)
         assert plan_policy(policy, seen, theirs, context.inventory.holdings).empty

@@ -142,9 +142,9 @@ async def check_settled(bench: Bench, *, stuck_is_fine: bool = True) -> None:
             continue
         resource = bench.context.inventory.resource(NETWORK, stored.name)
         assert isinstance(resource, NetworkResource)
-        wish = desired_network(resource, bench.context)
+        want = desired_network(resource, bench.context)
         plan = planning.plan_network(
-            wish, await observe_network(wish, stored, bench.context), bench.context.inventory.holdings
+            want, await observe_network(want, stored, bench.context), bench.context.inventory.holdings
         )
         assert plan.empty or (stuck_is_fine and any(type(s).__name__ == "CreateNetwork" for s in plan.steps)), plan
         check_conditions(conditions_before(await bench.host.stored(stored.name)))

@@ -100,7 +100,7 @@ def scenes(draw: st.DrawFn) -> tuple[Desired, Observed, Holdings]:
     resource: NetworkResource = draw(networks(supported_only=True))
     declared: list[IPv6Pool] = draw(st.lists(pools(), max_size=1))
     known = {"default": draw(st.sampled_from([pool(), pool(prefix="fd00::/40"), FOLLOWING]))}
-    wish = Desired(resource, {**known, **{p.metadata.name: p for p in declared}})
+    want = Desired(resource, {**known, **{p.metadata.name: p for p in declared}})
     there: list[Network] = [
         foreign(draw(st.sampled_from(["x", resource.docker_name])), str(prefix), 50 + number)
         for number, prefix in enumerate(draw(st.lists(prefixes, max_size=2)))
@@ -109,7 +109,7 @@ def scenes(draw: st.DrawFn) -> tuple[Desired, Observed, Holdings]:
         apart = (prefixes | subnets(longest=64)).filter(
             lambda p: not any(p.overlaps(c.subnet) for n in there for c in n.ipv6)  # engines refuse it
         )
-        mine = live(wish, draw(apart))
+        mine = live(want, draw(apart))
         there.append(replace(mine, internal=draw(st.booleans())))
     own = [n for n in there if IDENTITY.owns(n)]
     everybody = [
@@ -123,7 +123,7 @@ def scenes(draw: st.DrawFn) -> tuple[Desired, Observed, Holdings]:
         filter=replace(RulesView().filter, forward_drops=draw(st.sampled_from([(), (FORWARD,), (STUBBORN,)]))),
         excluded=draw(st.sampled_from([{}, {name: "overlaps"}])),
     )
-    moment = Observed(
+    state = Observed(
         now=NOW,
         engine=draw(st.sampled_from([ENGINE_28, ENGINE_28, ENGINE_20_10, None])),
         networks=NetworkIndex(there),
@@ -147,9 +147,9 @@ def scenes(draw: st.DrawFn) -> tuple[Desired, Observed, Holdings]:
     held = replace(draw(ledgers(name)), tracked=draw(tracked(resource)))
     bound = held.bound.get(name)
     shares = network_contribution(
-        resource, bound.prefix if bound is not None else None, moment.networks.owned(IDENTITY, name), (), held.tracked
+        resource, bound.prefix if bound is not None else None, state.networks.owned(IDENTITY, name), (), held.tracked
     )
-    return wish, replace(moment, proxied_subnets=shares.proxied_subnets or ()), held
+    return want, replace(state, proxied_subnets=shares.proxied_subnets or ()), held
 
 
 @st.composite
@@ -205,13 +205,13 @@ def test_steps_are_in_an_order_that_is_safe_to_interrupt(scene: tuple[Desired, O
 
 @given(scenes())
 def test_what_is_removed_can_come_back_as_it_was(scene: tuple[Desired, Observed, Holdings]) -> None:
-    wish, moment, held = scene
+    want, state, held = scene
     found = plan_network(*scene)
-    if wish.name in held.bound and (at := first(found, RemoveNetwork)) is not None:
+    if want.name in held.bound and (at := first(found, RemoveNetwork)) is not None:
         removed = found.steps[at]
         (remember,) = (s for s in found.steps if isinstance(s, RememberNetwork))
-        (before_,) = (n for n in moment.networks if isinstance(removed, RemoveNetwork) and n.id == removed.network_id)
-        assert remember.subnet == held.bound[wish.name].prefix
+        (before_,) = (n for n in state.networks if isinstance(removed, RemoveNetwork) and n.id == removed.network_id)
+        assert remember.subnet == held.bound[want.name].prefix
         assert (remember.previous.name, remember.previous.ipam, remember.previous.labels) == (
             before_.name,
             before_.ipam,
@@ -230,10 +230,10 @@ def test_every_detached_container_is_attached_again(scene: tuple[Desired, Observ
 
 @given(scenes())
 def test_only_own_networks_are_removed_and_only_for_new_ones(scene: tuple[Desired, Observed, Holdings]) -> None:
-    wish, moment, _ = scene
+    want, state, _ = scene
     found = plan_network(*scene)
     removed = {s.network_id for s in found.steps if isinstance(s, RemoveNetwork)}
-    assert removed <= {n.id for n in moment.networks.owned(wish.identity, wish.name)}
+    assert removed <= {n.id for n in state.networks.owned(want.identity, want.name)}
     assert not removed or first(found, CreateNetwork) is not None
     touched = {s.network_id for s in found.steps if isinstance(s, DetachEndpoint)}
     assert touched <= removed
@@ -251,14 +251,14 @@ def test_a_blocked_plan_changes_no_network(scene: tuple[Desired, Observed, Holdi
 def test_the_created_subnet_is_the_allocated_one_and_does_not_overlap(
     scene: tuple[Desired, Observed, Holdings],
 ) -> None:
-    wish, moment, held = scene
+    want, state, held = scene
     found = plan_network(*scene)
     forgotten = {s.allocation for s in found.steps if isinstance(s, ForgetSubnet)}
     for bind in (s for s in found.steps if isinstance(s, BindSubnet)):
-        rivals = [a for a in held.allocations if a.owner != wish.name and a.prefix.overlaps(bind.prefix)]
+        rivals = [a for a in held.allocations if a.owner != want.name and a.prefix.overlaps(bind.prefix)]
         assert set(rivals) <= forgotten
-        for other in moment.networks:
-            if not wish.identity.owns(other, wish.name):
+        for other in state.networks:
+            if not want.identity.owns(other, want.name):
                 assert not any(isinstance(c.subnet, IPv6Network) and c.subnet.overlaps(bind.prefix) for c in other.ipv6)
         for create in (s for s in found.steps if isinstance(s, CreateNetwork)):
             assert bind.prefix in {c.subnet for c in create.spec.ipam}
@@ -268,15 +268,15 @@ def test_the_created_subnet_is_the_allocated_one_and_does_not_overlap(
 def test_a_network_is_only_made_with_rules_an_engine_and_an_allocation(
     scene: tuple[Desired, Observed, Holdings],
 ) -> None:
-    wish, moment, held = scene
+    want, state, held = scene
     found = plan_network(*scene)
     if first(found, CreateNetwork) is not None:
-        assert moment.engine is not None
-        assert not moment.rules.problem
-        assert moment.host.forwarding is not None
-        assert wish.name in held.bound or first(found, BindSubnet) is not None
-        assert wish.resource.spec.management_policy is ManagementPolicy.MANAGE
-        assert not wish.resource.spec.suspend
+        assert state.engine is not None
+        assert not state.rules.problem
+        assert state.host.forwarding is not None
+        assert want.name in held.bound or first(found, BindSubnet) is not None
+        assert want.resource.spec.management_policy is ManagementPolicy.MANAGE
+        assert not want.resource.spec.suspend
 
 
 @given(scenes(), st.sampled_from([None, 5.0]), st.booleans(), st.sampled_from(["", "wrong"]))
@@ -293,23 +293,23 @@ def test_the_rules_of_conditions_hold(
 
 @given(scenes())
 def test_a_deletion_removes_only_what_is_the_resources_own(scene: tuple[Desired, Observed, Holdings]) -> None:
-    wish, moment, _ = scene
+    want, state, _ = scene
     found = plan_deletion(*scene)
     removed = {s.network_id for s in found.steps if isinstance(s, RemoveNetwork)}
-    assert removed <= {n.id for n in moment.networks.owned(wish.identity, wish.name)}
+    assert removed <= {n.id for n in state.networks.owned(want.identity, want.name)}
     released = [s.endpoint for s in found.steps if isinstance(s, DetachMember)]
-    assert not removed or not any(a.running for a in moment.attachments if a not in released)
+    assert not removed or not any(a.running for a in state.attachments if a not in released)
     assert found.empty or not found.findings
 
 
 @given(scenes(), st.booleans())
 def test_garbage_is_never_anybodys(scene: tuple[Desired, Observed, Holdings], exists: bool) -> None:  # noqa: FBT001
-    wish, moment, held = scene
-    known = GarbageInputs({wish.name} if exists else (), (), wish.pools)
-    idle = {n.id for n in moment.networks}
-    found = plan_garbage(known, wish.identity, moment.networks, idle, held, NOW)
+    want, state, held = scene
+    known = GarbageInputs({want.name} if exists else (), (), want.pools)
+    idle = {n.id for n in state.networks}
+    found = plan_garbage(known, want.identity, state.networks, idle, held, NOW)
     removed = {s.network_id for s in found.steps if isinstance(s, RemoveNetwork)}
-    assert removed <= {n.id for n in moment.networks if wish.identity.owns(n)}
+    assert removed <= {n.id for n in state.networks if want.identity.owns(n)}
     if exists:
         assert not removed
 
@@ -325,11 +325,11 @@ def test_only_what_we_attached_is_ever_detached_as_a_member(
 
 @given(scenes())
 def test_no_container_is_attached_twice_or_without_the_labels(scene: tuple[Desired, Observed, Holdings]) -> None:
-    wish, moment, _ = scene
+    want, state, _ = scene
     steps = plan_network(*scene).steps
     joining = [s.endpoint.container_id for s in steps if isinstance(s, AttachMember)]
     back = [s.endpoint.container_id for s in steps if isinstance(s, AttachEndpoint)]
     assert len({*joining, *back}) == len(joining) + len(back)
-    assert not joining or wish.resource.spec.members.match_labels
-    assert {*joining} <= {c.id for c in moment.containers if c.network_mode == "bridge"}
-    assert not {*joining} & {a.container_id for a in moment.attachments}
+    assert not joining or want.resource.spec.members.match_labels
+    assert {*joining} <= {c.id for c in state.containers if c.network_mode == "bridge"}
+    assert not {*joining} & {a.container_id for a in state.attachments}

@@ -1,4 +1,4 @@
-"""Values that plans are made from, each plausible, for the tests of planning."""
+"""Plausible inputs of plans, for the tests of planning."""
 
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Interface, IPv6Network, ip_address
@@ -50,7 +50,7 @@ STUBBORN = ForwardDrop(
 
 
 def desired(resource: NetworkResource | None = None, /, *pools: IPv6Pool, **spec: object) -> Desired:
-    """What is wished for, with a default pool."""
+    """A desired network, with a default pool."""
     known = {POOL.metadata.name: POOL, **{p.metadata.name: p for p in pools}}
     return Desired(resource if resource is not None else network("blog", **spec), known)
 
@@ -70,7 +70,7 @@ def allocation(
 def cooling(
     prefix: IPv6Network | str = SUBNET, owner: str = "old", pool: str = "default", ago: float = 0
 ) -> Allocation:
-    """A row whose owner gave it up so many seconds ago."""
+    """An allocation that was released so many seconds ago."""
     return allocation(prefix, owner, pool, AllocationState.COOLING, NOW - ago)
 
 
@@ -86,12 +86,12 @@ def tracked(prefix: str, *previous: str, interface: str = "eth0") -> TrackedPref
 
 
 def holding(*allocations: Allocation, following: TrackedPrefix) -> Holdings:
-    """The ledger, and the prefix of an interface that is followed."""
+    """The ledger, and the tracked prefix of an interface."""
     return Holdings(allocations, tracked={following.interface: following})
 
 
 def created(spec: NetworkSpec, number: int = 1) -> Network:
-    """The network that an engine makes of the wish."""
+    """The network that an engine creates from the specification."""
     ipam = spec.ipam
     if spec.enable_ipv4 and not any(isinstance(c.subnet, IPv4Network) for c in ipam):
         ipam = (SubnetConfig(IPv4Network(f"172.{17 + number}.0.0/16")), *ipam)
@@ -109,20 +109,20 @@ def created(spec: NetworkSpec, number: int = 1) -> Network:
     )
 
 
-def live(wish: Desired | None = None, subnet: IPv6Network = SUBNET, number: int = 1) -> Network:
-    """The wish come true."""
-    wish = wish or desired()
-    return created(with_spec_hash(network_spec(wish.resource, subnet, wish.identity)), number)
+def live(want: Desired | None = None, subnet: IPv6Network = SUBNET, number: int = 1) -> Network:
+    """The live network of a desired one."""
+    want = want or desired()
+    return created(with_spec_hash(network_spec(want.resource, subnet, want.identity)), number)
 
 
 def foreign(name: str, subnet: str = "fd99::/64", number: int = 99, /, **labels: str) -> Network:
-    """Somebody else's network."""
+    """A network that dockerv6 did not create."""
     config = SubnetConfig(IPv6Network(subnet), IPv6Network(subnet)[1])
     return Network(f"{number:064x}", name, "bridge", enable_ipv6=True, ipam=(config,), labels=labels)
 
 
 def bridge(of: Network, *, up: bool = True, index: int = 9) -> Interface:
-    """The interface of a network, as it should be."""
+    """The bridge interface of a network, in sync."""
     addresses = tuple(
         IPv6Interface((c.gateway, c.subnet.prefixlen)) for c in of.ipv6 if isinstance(c.gateway, IPv6Address)
     )
@@ -130,7 +130,7 @@ def bridge(of: Network, *, up: bool = True, index: int = 9) -> Interface:
 
 
 def host(*interfaces: Interface, routes: tuple[Route, ...] = (DEFAULT_ROUTE,), **changes: object) -> HostView:
-    """A host that forwards, with eth0, which leads to the Internet, and these."""
+    """A host that forwards, with eth0, with the default route, and these interfaces."""
     eth0 = Interface(2, "eth0", "", up=True, mtu=1500)
     view = HostView(interfaces={i.name: i for i in (eth0, *interfaces)}, routes=routes)
     return replace(view, **changes)  # type: ignore[arg-type]
@@ -155,11 +155,11 @@ def lacking(*owners: str, **changes: object) -> RulesView:
 
 
 def observed(*networks: Network, **changes: object) -> Observed:
-    """A moment of the world in which these networks are there, their bridges in order, the rules in place."""
+    """The observed state: these networks exist, with their bridges and rules in place."""
     view = host(*(bridge(n) for n in networks if n.bridge))
     rules = RulesView(snapshot=IN_PLACE, backend="fake")
-    moment = Observed(now=NOW, engine=ENGINE_28, networks=NetworkIndex(networks), host=view, rules=rules)
-    return replace(moment, **changes)  # type: ignore[arg-type]
+    state = Observed(now=NOW, engine=ENGINE_28, networks=NetworkIndex(networks), host=view, rules=rules)
+    return replace(state, **changes)  # type: ignore[arg-type]
 
 
 def route(
@@ -170,7 +170,7 @@ def route(
 
 
 def container(name: str, *, running: bool = True, ipv6: str | None = None, ipv4: str | None = None) -> Attachment:
-    """How a container is attached, with a static address perhaps."""
+    """The attachment of a container, with or without fixed addresses."""
     return replace(
         Attachment(f"{name}-id", name, running, aliases=(name,)),
         static_ipv6=IPv6Address(ipv6) if ipv6 else None,
@@ -188,9 +188,9 @@ def reasons(found: Plan | tuple[Finding, ...]) -> list[tuple[str, str]]:
     return [(str(f.condition), str(f.reason)) for f in (found.findings if isinstance(found, Plan) else found)]
 
 
-def decide(wish: Desired, moment: Observed, held: Holdings | None = None) -> Plan:
+def decide(want: Desired, state: Observed, held: Holdings | None = None) -> Plan:
     """The plan."""
-    return plan_network(wish, moment, held if held is not None else holdings())
+    return plan_network(want, state, held if held is not None else holdings())
 
 
 def running(
@@ -201,7 +201,7 @@ def running(
 
 
 def end(of: Network, ipv6: IPv6Address | str | None, priority: int = 0) -> ContainerEndpoint:
-    """A container's end on a network."""
+    """The endpoint of a container on a network."""
     return ContainerEndpoint(of.id, of.name, IPv6Address(ipv6) if ipv6 is not None else None, priority)
 
 
@@ -222,5 +222,5 @@ def settled(**changes: object) -> tuple[Network, Observed]:
 
 def recreate(strategy: str, *endpoints: object, **changes: object) -> Plan:
     """The plan for a network that has to be made anew, with these attached."""
-    _, moment = settled(attachments=endpoints, **changes)
-    return decide(desired(updateStrategy=strategy, internal=True), moment, HELD)
+    _, state = settled(attachments=endpoints, **changes)
+    return decide(desired(updateStrategy=strategy, internal=True), state, HELD)

@@ -35,8 +35,8 @@ HELD = holdings(allocation())
 OFF = lacking("blog")
 
 
-def delete(moment: Observed, **spec: object) -> Plan:
-    return plan_deletion(desired(**spec), moment, HELD)
+def delete(state: Observed, **spec: object) -> Plan:
+    return plan_deletion(desired(**spec), state, HELD)
 
 
 def test_network_then_allocation_then_rules_go() -> None:
@@ -74,8 +74,8 @@ def test_a_network_that_is_to_stay_stays_but_its_rules_go(spec: dict[str, object
 
 
 def test_rules_of_an_observed_network_go_without_an_allocation() -> None:
-    wish = desired(managementPolicy="Observe", networkName="x")
-    assert kinds(plan_deletion(wish, observed(foreign("x"), rules=OFF), holdings())) == ["UpdateFirewall"]
+    want = desired(managementPolicy="Observe", networkName="x")
+    assert kinds(plan_deletion(want, observed(foreign("x"), rules=OFF), holdings())) == ["UpdateFirewall"]
 
 
 @pytest.mark.parametrize("spec", [{}, {"deletionPolicy": "Orphan"}])
@@ -108,24 +108,24 @@ class TestNeighbours:
         proxy_ndp={"eth0": "1"},
     )
 
-    def removed(self, moment: Observed, **spec: object) -> list[object]:
-        steps = plan_deletion(desired(**spec), moment, holdings(allocation(self.SUBNET))).steps
+    def removed(self, state: Observed, **spec: object) -> list[object]:
+        steps = plan_deletion(desired(**spec), state, holdings(allocation(self.SUBNET))).steps
         return [(s.interface, s.address) for s in steps if isinstance(s, RemoveProxyNeighbour)]
 
     def test_our_entries_for_its_containers_go(self) -> None:
-        moment = observed(host=self.HOST, proxied_subnets=(self.MINE, self.OTHERS))
-        assert self.removed(moment) == [("eth0", self.SUBNET[5])]
+        state = observed(host=self.HOST, proxied_subnets=(self.MINE, self.OTHERS))
+        assert self.removed(state) == [("eth0", self.SUBNET[5])]
 
     @pytest.mark.parametrize("spec", [{"deletionPolicy": "Orphan"}, {"suspend": True}], ids=str)
     def test_so_they_do_when_the_network_stays(self, spec: dict[str, object]) -> None:
         there = live(subnet=self.SUBNET)
-        moment = observed(there, host=self.HOST, proxied_subnets=(self.MINE, self.OTHERS))
-        assert self.removed(moment, **spec) == [("eth0", self.SUBNET[5])]
+        state = observed(there, host=self.HOST, proxied_subnets=(self.MINE, self.OTHERS))
+        assert self.removed(state, **spec) == [("eth0", self.SUBNET[5])]
 
     def test_they_go_after_the_network_and_before_its_subnet_is_given_back(self) -> None:
         there = live(subnet=self.SUBNET)
-        moment = observed(there, host=self.HOST, proxied_subnets=(self.MINE, self.OTHERS))
-        plan = plan_deletion(desired(), moment, holdings(allocation(self.SUBNET)))
+        state = observed(there, host=self.HOST, proxied_subnets=(self.MINE, self.OTHERS))
+        plan = plan_deletion(desired(), state, holdings(allocation(self.SUBNET)))
         assert kinds(plan) == ["RemoveNetwork", "RemoveProxyNeighbour", "ReleaseSubnet", "UpdateFirewall"]
 
     def test_entries_of_other_resources_stay(self) -> None:
@@ -134,14 +134,14 @@ class TestNeighbours:
         web = running("web", end(there, self.SUBNET[5]))
         eth0 = Interface(2, "eth0", "", up=True, mtu=1500, addresses=(IPv6Interface("2001:db8:1::2/64"),))
         view = replace(self.HOST, interfaces={"eth0": eth0})
-        moment = observed(there, host=view, proxied_subnets=(self.MINE, also), containers=(web,))
-        assert self.removed(moment) == []
-        assert self.removed(replace(moment, containers=())) == [("eth0", self.SUBNET[5])]
+        state = observed(there, host=view, proxied_subnets=(self.MINE, also), containers=(web,))
+        assert self.removed(state) == []
+        assert self.removed(replace(state, containers=())) == [("eth0", self.SUBNET[5])]
 
     def test_containers_are_proxied_while_the_deletion_waits_for_them(self) -> None:
         there = live(subnet=self.SUBNET)
-        moment = observed(there, host=self.HOST, proxied_subnets=(self.MINE,), attachments=(container("web"),))
-        assert self.removed(moment) == []
+        state = observed(there, host=self.HOST, proxied_subnets=(self.MINE,), attachments=(container("web"),))
+        assert self.removed(state) == []
 
     def test_while_the_engine_is_away_too(self) -> None:
         assert self.removed(observed(engine=None, host=self.HOST, proxied_subnets=(self.MINE,))) == []

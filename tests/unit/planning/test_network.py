@@ -39,8 +39,8 @@ class TestCreation:
         assert plan.findings == ()
 
     def test_a_network_that_is_as_it_should_be_needs_nothing(self) -> None:
-        _, moment = settled()
-        assert decide(desired(), moment, HELD) == Plan("IPv6Network", "blog")
+        _, state = settled()
+        assert decide(desired(), state, HELD) == Plan("IPv6Network", "blog")
 
     def test_what_was_allocated_before_a_crash_is_used(self) -> None:
         plan = decide(desired(), observed(), HELD)
@@ -98,9 +98,9 @@ class TestRefusals:
         assert reasons(decide(desired(egress=exclude), observed(engine=ENGINE_20_10), HELD)) == []
 
     def test_a_subnet_that_can_not_be_had_stops_the_network_but_keeps_the_rules(self) -> None:
-        wish = desired(addressing={"subnet": "fd99::/64"})
-        moment = observed(live(), foreign("x"), rules=LACKING)
-        plan = decide(wish, moment, HELD)
+        want = desired(addressing={"subnet": "fd99::/64"})
+        state = observed(live(), foreign("x"), rules=LACKING)
+        plan = decide(want, state, HELD)
         assert kinds(plan) == ["UpdateFirewall"]
         assert reasons(plan) == [("SubnetAllocated", "SubnetOverlap")]
 
@@ -127,8 +127,8 @@ class TestRefusals:
     )
     def test_nothing_is_removed_for_what_could_not_be_made(self, spec: dict[str, object], reason: str) -> None:
         there, _ = settled()
-        moment = observed(there, replace(foreign("taken"), id="000000000063" + "0" * 52))
-        plan = decide(desired(updateStrategy="Recreate", **spec), moment, HELD)
+        state = observed(there, replace(foreign("taken"), id="000000000063" + "0" * 52))
+        plan = decide(desired(updateStrategy="Recreate", **spec), state, HELD)
         assert (plan.empty, reasons(plan)) == (True, [("NetworkReady", reason)])
 
     def test_an_ipv4_subnet_that_overlaps_anothers_is_found_beforehand(self) -> None:
@@ -139,8 +139,8 @@ class TestRefusals:
 
 class TestFaults:
     def test_rules_are_repaired_while_the_engine_does_not_answer(self) -> None:
-        there, moment = settled(engine=None, engine_problem="refused", rules=LACKING)
-        plan = decide(desired(), moment, HELD)
+        there, state = settled(engine=None, engine_problem="refused", rules=LACKING)
+        plan = decide(desired(), state, HELD)
         assert kinds(plan) == ["UpdateFirewall"]
         assert reasons(plan) == [("NetworkReady", "EngineUnavailable")]
         assert plan.findings[0].retry
@@ -161,16 +161,16 @@ class TestFaults:
         assert plan.findings[0].unknown
 
     def test_excluded_rules_are_reported(self) -> None:
-        _, moment = settled(rules=RulesView(excluded={"blog": "overlaps shop's"}))
-        plan = decide(desired(), moment, HELD)
+        _, state = settled(rules=RulesView(excluded={"blog": "overlaps shop's"}))
+        plan = decide(desired(), state, HELD)
         assert reasons(plan) == [("FirewallReady", "SubnetOverlap")]
         assert plan.blocked is None
 
 
 class TestDrift:
     def test_flushed_rules_come_back_and_are_drift(self) -> None:
-        _, moment = settled(rules=lacking("", "blog", "shop"))
-        plan = decide(desired(), moment, HELD)
+        _, state = settled(rules=lacking("", "blog", "shop"))
+        plan = decide(desired(), state, HELD)
         (ensure,) = plan.steps
         assert isinstance(ensure, UpdateFirewall)
         assert ensure.changes == ("add the table", "add x to set networks")
@@ -188,8 +188,8 @@ class TestDrift:
 
     def test_a_bridge_that_lost_its_address_gets_it_back(self) -> None:
         there, _ = settled()
-        moment = observed(there, host=host(replace(bridge(there), addresses=())))
-        plan = decide(desired(), moment, HELD)
+        state = observed(there, host=host(replace(bridge(there), addresses=())))
+        plan = decide(desired(), state, HELD)
         assert plan.steps == (
             RepairBridge(
                 "v6-blog", IPv6Interface(f"{SUBNET[1]}/64"), f"bridge v6-blog lost its address {SUBNET[1]}/64"
@@ -207,8 +207,8 @@ class TestDrift:
 
     def test_an_address_that_is_only_being_proven_is_left_alone(self) -> None:
         there, _ = settled()
-        moment = observed(there, host=host(replace(bridge(there), tentative=frozenset({SUBNET[1]}))))
-        assert decide(desired(), moment, HELD).empty
+        state = observed(there, host=host(replace(bridge(there), tentative=frozenset({SUBNET[1]}))))
+        assert decide(desired(), state, HELD).empty
 
     def test_another_address_that_failed_is_no_affair_of_the_network(self) -> None:
         there, _ = settled()
@@ -223,42 +223,42 @@ class TestDrift:
         assert plan.drift == ("bridge v6-blog is down",)
 
     def test_a_live_bridge_is_not_given_the_address_of_a_recreation_that_waits(self) -> None:
-        there, moment = settled(attachments=(container("web"),))
-        plan = decide(desired(addressing={"subnet": "fd00:5::/64"}), moment, HELD)
+        there, state = settled(attachments=(container("web"),))
+        plan = decide(desired(addressing={"subnet": "fd00:5::/64"}), state, HELD)
         assert (plan.empty, reasons(plan)) == (True, [("NetworkReady", "RecreateBlocked")])
         assert there.ipv6[0].subnet == SUBNET
 
     def test_a_deleted_bridge_has_its_network_recreated_even_with_containers(self) -> None:
-        _, moment = settled(attachments=(container("web"),), host=host())
-        plan = decide(desired(), moment, HELD)
+        _, state = settled(attachments=(container("web"),), host=host())
+        plan = decide(desired(), state, HELD)
         assert kinds(plan)[-4:] == ["DetachEndpoint", "RemoveNetwork", "CreateNetwork", "AttachEndpoint"]
         assert plan.drift == ("bridge v6-blog of Docker network blog was deleted",)
 
     def test_a_deleted_bridge_stays_deleted_if_recreation_is_forbidden(self) -> None:
-        _, moment = settled(host=host())
-        plan = decide(desired(updateStrategy="Never"), moment, HELD)
+        _, state = settled(host=host())
+        plan = decide(desired(updateStrategy="Never"), state, HELD)
         assert plan.empty
         assert plan.drift
 
     def test_bridges_of_an_unobserved_host_are_not_reported(self) -> None:
-        _, moment = settled(host=HostView())
-        assert decide(desired(), moment, HELD).empty
+        _, state = settled(host=HostView())
+        assert decide(desired(), state, HELD).empty
 
 
 class TestOrderOfFindings:
     """The first of a condition is what its status says: what stops the whole precedes what only a part lacks."""
 
     def test_the_firewall_goes_before_translation_and_that_before_the_host(self) -> None:
-        wish = desired(
+        want = desired(
             egress={"mode": "PrefixTranslation", "prefixFrom": {"interface": "eth9"}},
             bridge={"icc": False},
             members={"matchLabels": {"a": "b"}},
         )
-        there = live(wish)
-        moment = observed(
+        there = live(want)
+        state = observed(
             there, applied=True, host=host(bridge(there), routes=()), rules=RulesView(excluded={"blog": "overlaps"})
         )
-        plan = decide(wish, moment, HELD)
+        plan = decide(want, state, HELD)
         assert reasons(plan) == [
             ("FirewallReady", "SubnetOverlap"),
             ("FirewallReady", "PrefixPending"),
@@ -269,8 +269,8 @@ class TestOrderOfFindings:
         ]
 
     def test_the_engine_goes_before_everything(self) -> None:
-        moment = observed(live(), applied=True, engine=None, host=host(bridge(live()), routes=()))
-        assert reasons(decide(desired(), moment, HELD)) == [
+        state = observed(live(), applied=True, engine=None, host=host(bridge(live()), routes=()))
+        assert reasons(decide(desired(), state, HELD)) == [
             ("NetworkReady", "EngineUnavailable"),
             ("HostReady", "NoDefaultRoute"),
         ]

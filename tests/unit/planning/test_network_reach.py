@@ -104,9 +104,9 @@ class TestNeighbours:
         there = created(with_spec_hash(network_spec(self.WISH.resource, self.SUBNET, self.WISH.identity, ENGINE_28)))
         eth0 = Interface(2, "eth0", "", up=True, mtu=1500, addresses=(IPv6Interface("2001:db8:1::2/64"),))
         view = host(bridge(there), eth0, proxies=frozenset(proxies), proxy_ndp={"eth0": proxy_ndp})
-        moment = observed(there, applied=True, host=view, proxied_subnets=(self.ANSWERS,), **changes)
+        state = observed(there, applied=True, host=view, proxied_subnets=(self.ANSWERS,), **changes)
         web = running("web", end(there, self.SUBNET[5]))
-        return decide(self.WISH, replace(moment, containers=changes.get("containers", (web,))), self.HELD)  # type: ignore[arg-type]
+        return decide(self.WISH, replace(state, containers=changes.get("containers", (web,))), self.HELD)  # type: ignore[arg-type]
 
     def test_the_uplink_proxies_running_containers(self) -> None:
         assert self.plan().steps == (AddProxyNeighbour("eth0", self.SUBNET[5]),)
@@ -127,11 +127,11 @@ class TestNeighbours:
 
     def test_they_are_kept_up_while_something_else_is_wrong(self) -> None:
         taken = replace(foreign("x"), options={BRIDGE_NAME: "br-blog"})
-        wish = desired(addressing={"subnet": str(self.SUBNET)}, ndpProxy={"enabled": True},
+        want = desired(addressing={"subnet": str(self.SUBNET)}, ndpProxy={"enabled": True},
                        egress={"mode": "Routed"}, bridge={"name": "br-blog"})  # fmt: skip
         there = created(with_spec_hash(network_spec(self.WISH.resource, self.SUBNET, IDENTITY, ENGINE_28)))
         eth0 = Interface(2, "eth0", "", up=True, mtu=1500, addresses=(IPv6Interface("2001:db8:1::2/64"),))
-        moment = observed(
+        state = observed(
             there,
             taken,
             applied=True,
@@ -139,7 +139,7 @@ class TestNeighbours:
             proxied_subnets=(self.ANSWERS,),
             containers=(running("web", end(there, self.SUBNET[5])),),
         )
-        plan = decide(wish, moment, self.HELD)
+        plan = decide(want, state, self.HELD)
         assert (kinds(plan), reasons(plan)) == (["AddProxyNeighbour"], [("NetworkReady", "NameConflict")])
 
     def test_they_come_after_the_network(self) -> None:
@@ -151,22 +151,22 @@ class TestNeighbours:
 
 class TestTranslated:
     def test_without_a_prefix_the_network_works_and_a_finding_is_reported(self) -> None:
-        wish = desired(egress={"mode": "PrefixTranslation", "prefixFrom": {"interface": "eth0"}})
-        plan = decide(wish, observed(), HELD)
+        want = desired(egress={"mode": "PrefixTranslation", "prefixFrom": {"interface": "eth0"}})
+        plan = decide(want, observed(), HELD)
         assert (kinds(plan), reasons(plan)) == (["CreateNetwork"], [("FirewallReady", "PrefixPending")])
 
     def test_a_prefix_that_changes_touches_no_container(self) -> None:
-        wish = desired(egress={"mode": "PrefixTranslation", "prefixFrom": {"interface": "eth0"}})
-        there = live(wish)
+        want = desired(egress={"mode": "PrefixTranslation", "prefixFrom": {"interface": "eth0"}})
+        there = live(want)
         held = holding(allocation(), following=tracked("2001:db8:200::/48", "2001:db8:100::/48"))
-        moment = observed(there, applied=True, attachments=(container("web"),), rules=LACKING)
-        plan = decide(wish, moment, held)
+        state = observed(there, applied=True, attachments=(container("web"),), rules=LACKING)
+        plan = decide(want, state, held)
         assert (kinds(plan), plan.disconnected, plan.findings) == (["UpdateFirewall"], 0, ())
 
     def test_a_prefix_that_is_too_long_is_reported_for_the_subnet(self) -> None:
-        wish = desired(egress={"mode": "PrefixTranslation", "prefixFrom": {"interface": "eth0"}})
+        want = desired(egress={"mode": "PrefixTranslation", "prefixFrom": {"interface": "eth0"}})
         held = holding(allocation(), following=tracked("2001:db8:100:1:2::/80"))
-        plan = decide(wish, observed(), held)
+        plan = decide(want, observed(), held)
         assert reasons(plan) == [("FirewallReady", "PrefixTooLong")]
         assert str(SUBNET) in plan.findings[0].message
 
@@ -176,19 +176,19 @@ class TestOtherDrivers:
 
     @pytest.mark.parametrize("driver", ["macvlan", "ipvlan"])
     def test_a_network_is_made_without_rules_and_without_forwarding(self, driver: str) -> None:
-        wish = desired(driver=driver, options={"parent": "eth0"})
+        want = desired(driver=driver, options={"parent": "eth0"})
         rules = lacking("blog", problem="install nft")
-        plan = decide(wish, observed(host=host(forwarding="0"), rules=rules))
+        plan = decide(want, observed(host=host(forwarding="0"), rules=rules))
         assert (kinds(plan), plan.findings) == (["BindSubnet", "CreateNetwork"], ())
 
     def test_what_was_made_is_as_it_should_be(self) -> None:
-        wish = desired(driver="macvlan", options={"parent": "eth0"})
-        assert decide(wish, observed(live(wish), applied=True), HELD) == Plan("IPv6Network", "blog")
+        want = desired(driver="macvlan", options={"parent": "eth0"})
+        assert decide(want, observed(live(want), applied=True), HELD) == Plan("IPv6Network", "blog")
 
     def test_one_takes_over_from_a_bridge_in_the_same_way(self) -> None:
-        wish = desired(driver="macvlan", options={"parent": "eth0"}, updateStrategy="Recreate")
-        _, moment = settled(attachments=(container("web"),))
-        assert kinds(decide(wish, moment, HELD)) == [
+        want = desired(driver="macvlan", options={"parent": "eth0"}, updateStrategy="Recreate")
+        _, state = settled(attachments=(container("web"),))
+        assert kinds(decide(want, state, HELD)) == [
             "RememberNetwork",
             "RememberEndpoints",
             "DetachEndpoint",
@@ -199,22 +199,22 @@ class TestOtherDrivers:
         ]
 
     def test_rules_of_a_bridge_that_it_took_over_from_go(self) -> None:
-        wish = desired(driver="macvlan", options={"parent": "eth0"})
-        moment = observed(live(wish), applied=True, rules=LACKING)
-        assert kinds(decide(wish, moment, HELD)) == ["UpdateFirewall"]
-        assert decide(wish, replace(moment, rules=lacking("blog", problem="install nft")), HELD).empty
+        want = desired(driver="macvlan", options={"parent": "eth0"})
+        state = observed(live(want), applied=True, rules=LACKING)
+        assert kinds(decide(want, state, HELD)) == ["UpdateFirewall"]
+        assert decide(want, replace(state, rules=lacking("blog", problem="install nft")), HELD).empty
 
     def test_a_bridge_that_still_runs_is_looked_after(self) -> None:
-        wish = desired(driver="macvlan", options={"parent": "eth0"})
-        _, moment = settled(attachments=(container("web"),), rules=LACKING)
-        plan = decide(wish, moment, HELD)
+        want = desired(driver="macvlan", options={"parent": "eth0"})
+        _, state = settled(attachments=(container("web"),), rules=LACKING)
+        plan = decide(want, state, HELD)
         assert (kinds(plan), reasons(plan)) == (["UpdateFirewall"], [("NetworkReady", "RecreateBlocked")])
 
     def test_an_observed_one_needs_nothing_of_the_host(self) -> None:
         there = replace(foreign("x"), driver="macvlan", options={"parent": "eth0"})
-        wish = desired(managementPolicy="Observe", networkName="x")
-        moment = observed(there, host=host(forwarding="0"), rules=lacking(""))
-        assert decide(wish, moment) == Plan("IPv6Network", "blog")
-        assert reasons(decide(wish, replace(moment, networks=NetworkIndex((replace(there, ipam=()),))))) == [
+        want = desired(managementPolicy="Observe", networkName="x")
+        state = observed(there, host=host(forwarding="0"), rules=lacking(""))
+        assert decide(want, state) == Plan("IPv6Network", "blog")
+        assert reasons(decide(want, replace(state, networks=NetworkIndex((replace(there, ipam=()),))))) == [
             ("NetworkReady", "NoIPv6")
         ]

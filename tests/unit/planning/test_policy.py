@@ -104,8 +104,8 @@ class TestSeveralPolicies:
         assert assign_networks({}, (SHOP,), {}).networks == {}
 
 
-def plan(moment: Observed, *networks: Network, of: IPv6Policy | None = None, held: Holdings | None = None) -> Plan:
-    return plan_policy(of or policy("all"), moment, networks, held or holdings())
+def plan(state: Observed, *networks: Network, of: IPv6Policy | None = None, held: Holdings | None = None) -> Plan:
+    return plan_policy(of or policy("all"), state, networks, held or holdings())
 
 
 class TestPlan:
@@ -126,16 +126,16 @@ class TestPlan:
         assert plan(observed(SHOP, rules=lacking("all", "policy/b")), SHOP).empty
 
     def test_one_without_networks_leaves_the_host_alone(self) -> None:
-        moment = observed(host=host(forwarding="0"), rules=RulesView(filter=HostFilterState((FORWARD,))))
-        assert plan(moment).empty
+        state = observed(host=host(forwarding="0"), rules=RulesView(filter=HostFilterState((FORWARD,))))
+        assert plan(state).empty
 
     def test_a_policy_without_networks_has_its_rules_removed(self) -> None:
         assert kinds(plan(observed(rules=lacking(OWNER)))) == ["UpdateFirewall"]
 
     def test_networks_are_never_made_changed_or_removed(self) -> None:
         off = lacking(OWNER, ports=PUBLISHED)
-        for moment in (observed(SHOP, rules=off), observed(host=host(), rules=off)):
-            assert set(kinds(plan(moment, SHOP))) <= {"UpdateFirewall"}
+        for state in (observed(SHOP, rules=off), observed(host=host(), rules=off)):
+            assert set(kinds(plan(state, SHOP))) <= {"UpdateFirewall"}
 
     def test_containers_reach_themselves_through_published_ports(self) -> None:
         port = Interface(20, "veth1", "veth", up=True, mtu=1500, master=9, bridge_port=BridgePort())
@@ -197,10 +197,10 @@ class TestRealIPv6:
         assert (found.empty, reasons(found)) == (True, [("FirewallReady", "FirewallBlocked")])
 
     def test_a_host_without_a_default_route_is_reported(self) -> None:
-        moment = observed(SHOP, host=host(bridge(SHOP), routes=()))
-        assert reasons(plan(moment, SHOP)) == [("HostReady", "NoDefaultRoute")]
+        state = observed(SHOP, host=host(bridge(SHOP), routes=()))
+        assert reasons(plan(state, SHOP)) == [("HostReady", "NoDefaultRoute")]
 
-    def moment(self, *proxies: ProxyNeighbour, **changes: object) -> Observed:
+    def state(self, *proxies: ProxyNeighbour, **changes: object) -> Observed:
         view = host(bridge(self.PART), self.UPLINK, proxies=frozenset(proxies), proxy_ndp={"eth0": "0"})
         web = running("web", end(self.PART, self.ANSWERS.subnet[5]))
         return replace(
@@ -209,20 +209,20 @@ class TestRealIPv6:
         )
 
     def test_the_uplink_proxies_containers_of_its_networks(self) -> None:
-        found = plan(self.moment(), self.PART, of=self.ON_LINK)
+        found = plan(self.state(), self.PART, of=self.ON_LINK)
         assert kinds(found) == ["SetSysctl", "AddProxyNeighbour"]
         assert found.findings == ()
 
     def test_entries_of_removed_containers_are_removed(self) -> None:
         entry = ProxyNeighbour("eth0", self.ANSWERS.subnet[5], ours=True)
-        found = plan(self.moment(entry, containers=()), self.PART, of=self.ON_LINK)
+        found = plan(self.state(entry, containers=()), self.PART, of=self.ON_LINK)
         assert kinds(found) == ["SetSysctl", "RemoveProxyNeighbour"]
 
     def test_without_an_engine_the_containers_are_unknown(self) -> None:
-        assert plan(self.moment(engine=None), self.PART, of=self.ON_LINK).empty
+        assert plan(self.state(engine=None), self.PART, of=self.ON_LINK).empty
 
     def test_without_bridges_no_subnet_is_proxied(self) -> None:
-        found = plan(self.moment(rules=RulesView(problem="no nft")), self.PART, of=self.ON_LINK)
+        found = plan(self.state(rules=RulesView(problem="no nft")), self.PART, of=self.ON_LINK)
         assert (found.empty, reasons(found)) == (True, [("FirewallReady", "FirewallUnavailable")])
 
 

@@ -153,22 +153,22 @@ class TestRenumbering:
             s for s in decide(self.MOVING, observed(live(), applied=True), self.HELD).steps
             if isinstance(s, CreateNetwork)
         )  # fmt: skip
-        moment = observed(live(), applied=True, refused=create.spec.labels[SPEC_HASH], refusal="the engine said no")
-        found = self.said(decide(self.MOVING, moment, self.HELD))
+        state = observed(live(), applied=True, refused=create.spec.labels[SPEC_HASH], refusal="the engine said no")
+        found = self.said(decide(self.MOVING, state, self.HELD))
         assert (found["NetworkReady"], found["Stalled"]) == (("False", "RolledBack"), ("True", "RolledBack"))
 
     def test_a_prefix_without_a_successor_stalls_and_leaves_the_rest_good(self) -> None:
-        wish = desired(None, pool(fromInterface={"name": "eth0"}))
+        want = desired(None, pool(fromInterface={"name": "eth0"}))
         gone = replace(tracked("fd12:3456:789a::/48"), withdrawn=True)
-        found = self.said(decide(wish, observed(live(), applied=True), holding(allocation(), following=gone)))
+        found = self.said(decide(want, observed(live(), applied=True), holding(allocation(), following=gone)))
         assert found["Stalled"] == ("True", "PrefixWithdrawn")
         assert found["SubnetAllocated"] == ("False", "PrefixWithdrawn")
         assert {found[each][0] for each in ("NetworkReady", "FirewallReady", "HostReady")} == {"True"}
 
     def test_so_does_a_pool_that_became_too_small(self) -> None:
         small = pool(prefix="2001:db8:7::/72", allocationLength=80)
-        wish = desired(None, small, addressing={"prefixLength": 64})
-        found = self.said(decide(wish, observed(live(), applied=True), self.HELD))
+        want = desired(None, small, addressing={"prefixLength": 64})
+        found = self.said(decide(want, observed(live(), applied=True), self.HELD))
         assert found["Stalled"] == ("True", "PoolExhausted")
         assert found["NetworkReady"][0] == "True"
 

@@ -47,9 +47,9 @@ OFF = lacking("", "blog", "shop")
 @pytest.mark.parametrize(("driver", "passes"), [("bridge", True), ("macvlan", False), ("ipvlan", False)])
 def test_only_packets_of_bridges_pass_the_hosts_firewall(driver: str, *, passes: bool) -> None:
     options = {} if passes else {"parent": "eth0"}
-    wish = desired(driver=driver, options=options)
-    assert bridged(wish, None) is passes
-    assert bridged(wish, live(wish)) is passes
+    want = desired(driver=driver, options=options)
+    assert bridged(want, None) is passes
+    assert bridged(want, live(want)) is passes
 
 
 def test_those_of_a_bridge_that_still_runs_do() -> None:
@@ -76,8 +76,8 @@ class TestRules:
 
     def test_the_host_forwards_then_the_rules_decide_then_we_are_let_pass(self) -> None:
         rules = replace(OFF, filter=HostFilterState((FORWARD,)))
-        moment = observed(host=host(forwarding="0", accept_ra={"eth0": "1"}), rules=rules)
-        assert kinds(forwarding_steps(moment, rules_steps(desired(), moment))) == [
+        state = observed(host=host(forwarding="0", accept_ra={"eth0": "1"}), rules=rules)
+        assert kinds(forwarding_steps(state, rules_steps(desired(), state))) == [
             "SetSysctl",
             "SetSysctl",
             "UpdateFirewall",
@@ -92,18 +92,18 @@ class TestBridge:
 
     def test_containers_reach_themselves_through_their_published_ports(self) -> None:
         there = live()
-        moment = observed(there, host=host(bridge(there), self.PORT, bridge_netfilter=True), rules=self.PORTS)
-        assert kinds(bridge_port_steps(desired(), moment, there)) == ["SetHairpin"]
-        assert bridge_port_steps(desired(), replace(moment, rules=RulesView()), there) == ()
+        state = observed(there, host=host(bridge(there), self.PORT, bridge_netfilter=True), rules=self.PORTS)
+        assert kinds(bridge_port_steps(desired(), state, there)) == ["SetHairpin"]
+        assert bridge_port_steps(desired(), replace(state, rules=RulesView()), there) == ()
 
     @pytest.mark.parametrize("by", ["resource", "option"])
     def test_what_is_dropped_within_a_bridge_is_seen_by_the_filter(self, by: str) -> None:
-        wish = desired(bridge={"icc": by != "resource"})
+        want = desired(bridge={"icc": by != "resource"})
         there = live()
         if by == "option":
             there = replace(there, options={**there.options, "com.docker.network.bridge.enable_icc": "false"})
-        moment = observed(there, host=host(bridge(there), bridge_netfilter=False))
-        assert kinds(bridge_port_steps(wish, moment, there)) == ["SetBridgeNetfilter"]
+        state = observed(there, host=host(bridge(there), bridge_netfilter=False))
+        assert kinds(bridge_port_steps(want, state, there)) == ["SetBridgeNetfilter"]
 
     def test_a_network_without_one_needs_nothing(self) -> None:
         there = replace(live(), driver="macvlan")
@@ -114,27 +114,27 @@ class TestAnswers:
     PART = IPv6Network("2001:db8:1:0:5::/80")
     UPLINK = Interface(2, "eth0", "", up=True, mtu=1500, addresses=(IPv6Interface("2001:db8:1::2/64"),))
 
-    def moment(self, *answers: ProxiedSubnet, **changes: object) -> Observed:
+    def state(self, *answers: ProxiedSubnet, **changes: object) -> Observed:
         web = running("web", end(live(), self.PART[5]))
         view = host(self.UPLINK, proxy_ndp={"eth0": "1"})
         return observed(host=view, containers=(web,), proxied_subnets=answers, **changes)
 
     def test_only_the_resources_own_are_its_affair(self) -> None:
-        found = proxy_steps(desired(), self.moment(ProxiedSubnet("blog", self.PART)))
+        found = proxy_steps(desired(), self.state(ProxiedSubnet("blog", self.PART)))
         assert found == (AddProxyNeighbour("eth0", self.PART[5]),)
-        assert proxy_steps(desired(), self.moment(ProxiedSubnet("shop", self.PART))) == ()
+        assert proxy_steps(desired(), self.state(ProxiedSubnet("shop", self.PART))) == ()
 
     def test_an_entry_that_another_resource_needs_stays(self) -> None:
         mine, shops = ProxiedSubnet("blog", self.PART), ProxiedSubnet("shop", IPv6Network("2001:db8:1:0:5::/81"))
         stale = ProxyNeighbour("eth0", self.PART[7], ours=True)
-        moment = self.moment(mine, shops)
-        moment = replace(moment, host=replace(moment.host, proxies=frozenset({stale})))
-        assert kinds(proxy_steps(desired(), moment)) == ["AddProxyNeighbour", "RemoveProxyNeighbour"]
-        kept = (*moment.containers, running("db", end(live(), self.PART[7])))
-        assert kinds(proxy_steps(desired(), replace(moment, containers=kept))) == ["AddProxyNeighbour"]
+        state = self.state(mine, shops)
+        state = replace(state, host=replace(state.host, proxies=frozenset({stale})))
+        assert kinds(proxy_steps(desired(), state)) == ["AddProxyNeighbour", "RemoveProxyNeighbour"]
+        kept = (*state.containers, running("db", end(live(), self.PART[7])))
+        assert kinds(proxy_steps(desired(), replace(state, containers=kept))) == ["AddProxyNeighbour"]
 
     def test_nothing_changes_while_the_engine_is_away(self) -> None:
-        assert proxy_steps(desired(), self.moment(ProxiedSubnet("blog", self.PART), engine=None)) == ()
+        assert proxy_steps(desired(), self.state(ProxiedSubnet("blog", self.PART), engine=None)) == ()
 
 
 class TestFindings:
@@ -144,13 +144,13 @@ class TestFindings:
         assert traffic_findings(desired(), observed(live()), holdings(), live(), live()) == ()
 
     def test_what_is_to_be_counts_for_translation_and_what_is_there_for_the_way_out(self) -> None:
-        wish = desired(egress=self.TRANSLATED)
+        want = desired(egress=self.TRANSLATED)
         held = holding(following=tracked("2001:db8:100:1::/64"))
         there, wanted = live(), live(subnet=IPv6Network("fd12:3456:789a::/56"))
-        moment = observed(there, host=host(bridge(there), routes=()))
-        found = traffic_findings(wish, moment, held, there, wanted)
+        state = observed(there, host=host(bridge(there), routes=()))
+        found = traffic_findings(want, state, held, there, wanted)
         assert reasons(found) == [("FirewallReady", "PrefixTooLong"), ("HostReady", "NoDefaultRoute")]
 
     def test_without_a_network_its_uplinks_give_no_findings(self) -> None:
-        moment = observed(host=host(routes=()))
-        assert traffic_findings(desired(), moment, holdings(), None, None) == ()
+        state = observed(host=host(routes=()))
+        assert traffic_findings(desired(), state, holdings(), None, None) == ()

@@ -22,29 +22,29 @@ from tests.unit.planning.scene import (
 OWN = desired()
 
 
-def collide(moment: Observed, there: bool = True, **spec: object) -> Finding | None:  # noqa: FBT001, FBT002 - reads well
-    wish = desired(network("blog", **spec))
+def collide(state: Observed, there: bool = True, **spec: object) -> Finding | None:  # noqa: FBT001, FBT002 - reads well
+    want = desired(network("blog", **spec))
     own = live() if there else None
-    return network_conflict(wish, moment, own, network_spec(wish.resource, SUBNET, IDENTITY))
+    return network_conflict(want, state, own, network_spec(want.resource, SUBNET, IDENTITY))
 
 
 def test_the_first_conflict_is_named() -> None:
-    moment = observed(foreign("x", str(SUBNET)), host=HostView(routes=(route(str(SUBNET)),)))
+    state = observed(foreign("x", str(SUBNET)), host=HostView(routes=(route(str(SUBNET)),)))
     held = holdings(allocation(owner="shop"))
-    assert prefix_conflict(OWN, moment, held, SUBNET) == f"{SUBNET} of IPv6Network shop"
-    assert prefix_conflict(OWN, moment, holdings(), SUBNET) == f"{SUBNET} of Docker network x"
+    assert prefix_conflict(OWN, state, held, SUBNET) == f"{SUBNET} of IPv6Network shop"
+    assert prefix_conflict(OWN, state, holdings(), SUBNET) == f"{SUBNET} of Docker network x"
     assert prefix_conflict(OWN, observed(), holdings(), SUBNET) == ""
 
 
 def test_a_resource_does_not_conflict_with_itself() -> None:
-    moment = observed(live(), host=HostView(routes=(route(str(SUBNET), "v6-blog"),)))
-    assert prefix_conflict(OWN, moment, holdings(allocation(), cooling("fd12:3456:789a:1::/80", "blog")), SUBNET) == ""
+    state = observed(live(), host=HostView(routes=(route(str(SUBNET), "v6-blog"),)))
+    assert prefix_conflict(OWN, state, holdings(allocation(), cooling("fd12:3456:789a:1::/80", "blog")), SUBNET) == ""
 
 
 def test_bindings_of_other_networks_are_ignored() -> None:
-    moment = observed(live(), foreign("x"), host=HostView(routes=(route("fd99::/64"), route(str(SUBNET), "v6-blog"))))
-    assert list(foreign_subnets(OWN, moment)) == [(IPv6Network("fd99::/64"), "x")]
-    assert [r.destination for r in foreign_routes(OWN, moment)] == [IPv6Network("fd99::/64")]
+    state = observed(live(), foreign("x"), host=HostView(routes=(route("fd99::/64"), route(str(SUBNET), "v6-blog"))))
+    assert list(foreign_subnets(OWN, state)) == [(IPv6Network("fd99::/64"), "x")]
+    assert [r.destination for r in foreign_routes(OWN, state)] == [IPv6Network("fd99::/64")]
 
 
 def test_default_and_link_local_routes_do_not_conflict() -> None:

@@ -60,10 +60,10 @@ def test_a_pool_without_a_prefix_is_generated_once() -> None:
 
 
 def test_a_lost_prefix_is_what_most_of_the_pools_networks_have() -> None:
-    wish = desired(None, pool())
-    others = [live(wish, IPv6Network(f"fd77:0:0:{i}::/64"), i) for i in (2, 3)]
-    moment = observed(live(wish, SUBNET), *others, foreign("x", "fd66::/64"))
-    found = pool_view(wish, moment, holdings())
+    want = desired(None, pool())
+    others = [live(want, IPv6Network(f"fd77:0:0:{i}::/64"), i) for i in (2, 3)]
+    state = observed(live(want, SUBNET), *others, foreign("x", "fd66::/64"))
+    found = pool_view(want, state, holdings())
     assert isinstance(found, PoolView)
     assert found.prefixes == (IPv6Network("fd77::/48"),)
 
@@ -77,8 +77,8 @@ class TestFollowingAnInterface:
     DELEGATED = "2001:db8:100:ff00::/56"
 
     def seen(self, source: TrackedPrefix | None, **part: object) -> PoolView | Finding:
-        wish = desired(None, pool(fromInterface={"name": "eth0", **part}, allocationLength=80))
-        return pool_view(wish, observed(), holding(following=source) if source is not None else holdings())
+        want = desired(None, pool(fromInterface={"name": "eth0", **part}, allocationLength=80))
+        return pool_view(want, observed(), holding(following=source) if source is not None else holdings())
 
     def prefix(self, source: TrackedPrefix, **part: object) -> str:
         found = self.seen(source, **part)

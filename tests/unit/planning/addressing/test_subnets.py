@@ -28,22 +28,22 @@ from tests.unit.planning.scene import (
 FIXED = {"subnet": str(SUBNET)}
 
 
-def given(wish: Desired, moment: Observed | None = None, held: Holdings | None = None) -> SubnetDecision:
-    found = choose_subnet(wish, moment or observed(), held or holdings(), own(wish, moment))
+def given(want: Desired, state: Observed | None = None, held: Holdings | None = None) -> SubnetDecision:
+    found = choose_subnet(want, state or observed(), held or holdings(), own(want, state))
     assert isinstance(found, SubnetDecision), found
     return found
 
 
-def refused(wish: Desired, moment: Observed | None = None, held: Holdings | None = None) -> Finding:
-    found = choose_subnet(wish, moment or observed(), held or holdings(), own(wish, moment))
+def refused(want: Desired, state: Observed | None = None, held: Holdings | None = None) -> Finding:
+    found = choose_subnet(want, state or observed(), held or holdings(), own(want, state))
     assert isinstance(found, Finding), found
     return found
 
 
-def stays(wish: Desired, held: Holdings) -> Finding:
+def stays(want: Desired, held: Holdings) -> Finding:
     """Why the resource keeps what it has, although the pool no longer gives that."""
-    found = given(wish, held=held)
-    (bound,) = (a.prefix for a in held.allocations if a.owner == wish.name)
+    found = given(want, held=held)
+    (bound,) = (a.prefix for a in held.allocations if a.owner == want.name)
     assert (found.prefix, found.steps, found.replaces) == (bound, (), None)
     assert found.finding is not None
     assert not found.finding.blocks
@@ -51,8 +51,8 @@ def stays(wish: Desired, held: Holdings) -> Finding:
     return found.finding
 
 
-def own(wish: Desired, moment: Observed | None) -> Network | None:
-    return next(iter(moment.networks.owned(wish.identity, wish.name)), None) if moment else None
+def own(want: Desired, state: Observed | None) -> Network | None:
+    return next(iter(state.networks.owned(want.identity, want.name)), None) if state else None
 
 
 def binding(found: SubnetDecision) -> BindSubnet:
@@ -107,8 +107,8 @@ def test_a_full_pool_that_nothing_will_free_is_not_asked_again() -> None:
 
 
 def test_a_pool_that_is_smaller_than_the_requested_subnet_is_reported() -> None:
-    wish = desired(addressing={"prefixLength": 40})
-    assert "too small for a /40" in refused(wish).message
+    want = desired(addressing={"prefixLength": 40})
+    assert "too small for a /40" in refused(want).message
 
 
 def test_a_subnet_of_another_length_can_be_asked_for() -> None:
@@ -121,8 +121,8 @@ def test_another_length_moves_an_allocation_and_shows_its_revision() -> None:
 
 
 def test_what_a_pool_excludes_is_moved_although_it_is_live() -> None:
-    wish = desired(None, pool(prefix="fd12:3456:789a::/48", exclude=[str(SUBNET)]))
-    found = given(wish, observed(live(wish)), holdings(allocation()))
+    want = desired(None, pool(prefix="fd12:3456:789a::/48", exclude=[str(SUBNET)]))
+    found = given(want, observed(live(want)), holdings(allocation()))
     assert found.prefix != SUBNET
 
 
@@ -150,15 +150,15 @@ def test_live_networks_and_routes_inside_the_pool_are_kept_clear_of() -> None:
 
 
 def test_a_lost_ledger_is_rebuilt_from_the_live_network() -> None:
-    wish = desired()
-    found = given(wish, observed(live(wish)))
+    want = desired()
+    found = given(want, observed(live(want)))
     assert found.prefix == SUBNET
     assert binding(found).reason == "the live network has it"
 
 
 def test_a_live_subnet_of_another_owner_is_not_adopted() -> None:
-    wish = desired()
-    assert given(wish, observed(live(wish)), holdings(allocation(owner="other"))).prefix != SUBNET
+    want = desired()
+    assert given(want, observed(live(want)), holdings(allocation(owner="other"))).prefix != SUBNET
 
 
 def test_an_allocation_that_others_use_while_the_network_is_absent_is_reported() -> None:
@@ -170,9 +170,9 @@ def test_an_allocation_that_others_use_while_the_network_is_absent_is_reported()
 
 def test_an_allocation_out_of_an_on_link_pool_comes_back() -> None:
     on_link = pool(prefix="2001:db8:1::/64", allocationLength=80)
-    moment = observed(host=HostView(routes=(route("2001:db8:1::/64"),)))
-    first = given(desired(None, on_link), moment).prefix
-    assert given(desired(None, on_link), moment, holdings(allocation(first))) == SubnetDecision(first)
+    state = observed(host=HostView(routes=(route("2001:db8:1::/64"),)))
+    first = given(desired(None, on_link), state).prefix
+    assert given(desired(None, on_link), state, holdings(allocation(first))) == SubnetDecision(first)
 
 
 def test_a_generated_pool_is_made_at_its_first_use() -> None:
@@ -188,8 +188,8 @@ def test_a_generated_pool_keeps_its_prefix() -> None:
 
 
 def test_a_generated_pool_that_was_lost_is_what_its_networks_say() -> None:
-    wish = desired(None, pool())
-    found = given(wish, observed(live(wish)))
+    want = desired(None, pool())
+    found = given(want, observed(live(want)))
     assert found.prefix == SUBNET
     assert found.steps[0] == KeepPoolPrefix("default", IPv6Network("fd12:3456:789a::/48"))
 
@@ -204,8 +204,8 @@ def test_a_fixed_subnet_that_is_bound_stays() -> None:
 
 
 def test_a_fixed_subnet_is_the_resources_own_network_too() -> None:
-    wish = desired(addressing=FIXED)
-    assert given(wish, observed(live(wish), applied=True), holdings(allocation(pool=""))) == SubnetDecision(SUBNET)
+    want = desired(addressing=FIXED)
+    assert given(want, observed(live(want), applied=True), holdings(allocation(pool=""))) == SubnetDecision(SUBNET)
 
 
 def test_a_pools_subnet_that_becomes_fixed_changes_its_pool() -> None:
@@ -242,10 +242,10 @@ def test_a_fixed_subnet_that_swallows_a_whole_pool_is_refused() -> None:
 
 
 def test_a_fixed_subnet_on_an_on_link_prefix_is_refused_without_an_ndp_proxy() -> None:
-    wish = {"subnet": "2001:db8:1:0:1::/80"}
+    want = {"subnet": "2001:db8:1:0:1::/80"}
     view = HostView(routes=(route("2001:db8:1::/64"),))
-    assert "on eth0 (kernel)" in refused(desired(addressing=wish), observed(host=view)).message
-    proxied = desired(addressing=wish, egress={"mode": "Routed"}, ndpProxy={"enabled": True})
+    assert "on eth0 (kernel)" in refused(desired(addressing=want), observed(host=view)).message
+    proxied = desired(addressing=want, egress={"mode": "Routed"}, ndpProxy={"enabled": True})
     assert given(proxied, observed(host=view)).prefix == IPv6Network("2001:db8:1:0:1::/80")
 
 
@@ -302,33 +302,33 @@ class TestRenumbering:
         assert (found.prefix, found.replaces) == (self.MOVED, SUBNET)
 
     def test_once_bound_it_is_like_any_other(self) -> None:
-        moment = observed(live(self.WISH))
-        assert given(self.WISH, moment, holdings(allocation(self.MOVED))) == SubnetDecision(self.MOVED)
+        state = observed(live(self.WISH))
+        assert given(self.WISH, state, holdings(allocation(self.MOVED))) == SubnetDecision(self.MOVED)
 
     def test_a_tracked_prefix_that_changed_does_the_same(self) -> None:
-        wish = desired(None, pool(fromInterface={"name": "eth0", "prefixLength": 60, "offset": 2}))
+        want = desired(None, pool(fromInterface={"name": "eth0", "prefixLength": 60, "offset": 2}))
         held = holding(allocation("2001:db8:1:2f::/64"), following=tracked("2001:db8:9:100::/56", "2001:db8:1::/56"))
-        found = given(wish, held=held)
+        found = given(want, held=held)
         assert (str(found.prefix), str(found.replaces)) == ("2001:db8:9:12f::/64", "2001:db8:1:2f::/64")
 
     def test_a_withdrawn_prefix_without_a_successor_changes_nothing(self) -> None:
-        wish = desired(None, pool(fromInterface={"name": "eth0"}))
+        want = desired(None, pool(fromInterface={"name": "eth0"}))
         gone = replace(tracked("2001:db8:1::/56"), withdrawn=True)
         held = holding(allocation("2001:db8:1:2f::/64"), following=gone)
-        assert given(wish, held=held) == SubnetDecision(IPv6Network("2001:db8:1:2f::/64"))
+        assert given(want, held=held) == SubnetDecision(IPv6Network("2001:db8:1:2f::/64"))
 
     def test_a_prefix_that_is_forgotten_takes_nothing_away(self) -> None:
-        wish = desired(None, pool(fromInterface={"name": "eth0"}))
-        assert stays(wish, holdings(allocation("2001:db8:1:2f::/64"))).reason == "PrefixPending"
+        want = desired(None, pool(fromInterface={"name": "eth0"}))
+        assert stays(want, holdings(allocation("2001:db8:1:2f::/64"))).reason == "PrefixPending"
 
     def test_a_part_that_the_new_prefix_does_not_have_takes_nothing_away(self) -> None:
-        wish = desired(None, pool(fromInterface={"name": "eth0", "prefixLength": 56}))
+        want = desired(None, pool(fromInterface={"name": "eth0", "prefixLength": 56}))
         held = holding(allocation("2001:db8:1:2f::/64"), following=tracked("2001:db8:9::/64"))
-        assert stays(wish, held).reason == "PrefixTooLong"
+        assert stays(want, held).reason == "PrefixTooLong"
 
     def test_a_pool_that_is_no_longer_declared_takes_nothing_away(self) -> None:
-        wish = desired(addressing={"poolRef": {"name": "office"}})
-        assert stays(wish, holdings(allocation(pool="office"))).reason == "PoolNotFound"
+        want = desired(addressing={"poolRef": {"name": "office"}})
+        assert stays(want, holdings(allocation(pool="office"))).reason == "PoolNotFound"
 
     @pytest.mark.parametrize(
         "rival",
@@ -346,15 +346,15 @@ class TestRenumbering:
         assert binding(found).seen == 7
 
     @pytest.mark.parametrize(
-        "moment",
+        "state",
         [
             observed(foreign("x", "2001:db8:7:0::/62")),
             observed(host=HostView(routes=(route("2001:db8:7:1:8000::/65", "wg0"),))),
         ],
         ids=["a Docker network's", "a route's"],
     )
-    def test_so_is_one_that_the_host_uses_otherwise(self, moment: Observed) -> None:
-        found = given(self.WISH, moment, holdings(allocation()))
+    def test_so_is_one_that_the_host_uses_otherwise(self, state: Observed) -> None:
+        found = given(self.WISH, state, holdings(allocation()))
         assert found.prefix.subnet_of(self.NEW)
         assert not found.prefix.overlaps(self.MOVED)
 
@@ -365,8 +365,8 @@ class TestRenumbering:
         assert not found.prefix.overlaps(self.MOVED)
 
     def test_so_is_one_that_the_pool_excludes(self) -> None:
-        wish = desired(None, pool(prefix=str(self.NEW), exclude=[str(self.MOVED)]))
-        assert not given(wish, held=holdings(allocation())).prefix.overlaps(self.MOVED)
+        want = desired(None, pool(prefix=str(self.NEW), exclude=[str(self.MOVED)]))
+        assert not given(want, held=holdings(allocation())).prefix.overlaps(self.MOVED)
 
     def test_what_cooled_down_in_its_place_is_forgotten_first(self) -> None:
         old = cooling(self.MOVED, "shop", ago=3600)
@@ -379,17 +379,17 @@ class TestRenumbering:
         assert given(self.WISH, held=held).prefix == self.MOVED
 
     def test_the_first_prefix_that_has_the_number_free_is_taken(self) -> None:
-        wish = desired(None, pool(prefixes=["2001:db8:7::/48", "2001:db8:8::/48"]))
+        want = desired(None, pool(prefixes=["2001:db8:7::/48", "2001:db8:8::/48"]))
         held = holdings(allocation(), allocation(self.MOVED, "shop"))
-        assert given(wish, held=held).prefix == IPv6Network("2001:db8:8:1::/64")
+        assert given(want, held=held).prefix == IPv6Network("2001:db8:8:1::/64")
 
     def test_what_another_prefix_of_the_pool_still_has_stays(self) -> None:
-        wish = desired(None, pool(prefixes=["2001:db8:7::/48", "fd12:3456:789a::/48"]))
-        assert given(wish, held=holdings(allocation())) == SubnetDecision(SUBNET)
+        want = desired(None, pool(prefixes=["2001:db8:7::/48", "fd12:3456:789a::/48"]))
+        assert given(want, held=holdings(allocation())) == SubnetDecision(SUBNET)
 
     def test_a_smaller_prefix_keeps_as_much_of_the_number_as_fits(self) -> None:
-        wish = desired(None, pool(prefix="2001:db8:7:ab00::/56"))
-        found = given(wish, held=holdings(allocation("fd12:3456:789a:1234::/64")))
+        want = desired(None, pool(prefix="2001:db8:7:ab00::/56"))
+        found = given(want, held=holdings(allocation("fd12:3456:789a:1234::/64")))
         assert str(found.prefix) == "2001:db8:7:ab34::/64"
 
     def test_a_pool_that_became_too_small_reports_which_subnet_stays(self) -> None:
@@ -399,18 +399,18 @@ class TestRenumbering:
         assert "too small for a /64" in found.message
 
     def test_a_pool_that_became_full_does_the_same(self) -> None:
-        wish = desired(None, pool(prefix="2001:db8:7::/64"))
-        found = stays(wish, holdings(allocation(), allocation("2001:db8:7::/64", "shop")))
+        want = desired(None, pool(prefix="2001:db8:7::/64"))
+        found = stays(want, holdings(allocation(), allocation("2001:db8:7::/64", "shop")))
         assert found.reason == "PoolExhausted"
 
     def test_a_disabled_pool_renumbers_no_network(self) -> None:
-        wish = desired(None, pool(prefix=str(self.NEW), disabled=True))
-        assert stays(wish, holdings(allocation())).reason == "PoolDisabled"
+        want = desired(None, pool(prefix=str(self.NEW), disabled=True))
+        assert stays(want, holdings(allocation())).reason == "PoolDisabled"
 
     def test_another_pool_is_no_renumbering(self) -> None:
         office = pool("office", prefix=str(self.NEW))
-        wish = desired(None, office, addressing={"poolRef": {"name": "office"}})
-        found = given(wish, held=holdings(allocation()))
+        want = desired(None, office, addressing={"poolRef": {"name": "office"}})
+        found = given(want, held=holdings(allocation()))
         assert found.prefix.subnet_of(self.NEW)
         assert found.replaces is None
 

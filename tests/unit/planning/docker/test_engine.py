@@ -51,13 +51,13 @@ class TestRawDrop:
         ],
     )
     def test_a_driver_option_of_the_network_prevents_the_drop(self, option: str, value: str) -> None:
-        wish = network(firewall={"ingress": [{}]})
-        assert self.found(wish, **{f"com.docker.network.bridge.{option}": value}) == []
+        want = network(firewall={"ingress": [{}]})
+        assert self.found(want, **{f"com.docker.network.bridge.{option}": value}) == []
 
     @pytest.mark.parametrize("value", ["nat", "isolated", ""])
     def test_a_gateway_mode_that_drops_does_not_help(self, value: str) -> None:
-        wish = network(firewall={"ingress": [{}]})
-        assert self.found(wish, **{"com.docker.network.bridge.gateway_mode_ipv6": value}) == ["firewall.ingress"]
+        want = network(firewall={"ingress": [{}]})
+        assert self.found(want, **{"com.docker.network.bridge.gateway_mode_ipv6": value}) == ["firewall.ingress"]
 
     def test_packets_to_an_external_prefix_are_not_dropped(self) -> None:
         translated = {"mode": "PrefixTranslation", "prefix": "2001:db8::/64"}

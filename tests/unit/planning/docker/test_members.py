@@ -36,7 +36,7 @@ DB = running("db", stack="blog")
 OTHER = running("other", stack="shop")
 
 
-def moment(*containers: Container, **changes: object) -> Observed:
+def state(*containers: Container, **changes: object) -> Observed:
     return observed(HERE, containers=containers, **changes)
 
 
@@ -50,7 +50,7 @@ def detached(found: Observed) -> list[str]:
 
 class TestAttach:
     def test_matching_containers_are_sorted_by_name(self) -> None:
-        assert attached(moment(WEB, OTHER, DB)) == ["db", "web"]
+        assert attached(state(WEB, OTHER, DB)) == ["db", "web"]
 
     def test_all_the_labels_must_be_there(self) -> None:
         both = desired(members={"matchLabels": {"stack": "blog", "tier": "web"}})
@@ -59,67 +59,67 @@ class TestAttach:
         assert [s.endpoint.container_name for s in found] == ["full"]
 
     def test_without_labels_no_container_matches(self) -> None:
-        assert attach_members(desired(), moment(WEB), HERE) == ()
+        assert attach_members(desired(), state(WEB), HERE) == ()
 
     @pytest.mark.parametrize("field", ["attachments", "remembered"])
     def test_one_that_is_attached_in_whatever_way_is_not_again(self, field: str) -> None:
-        assert attached(moment(WEB, DB, **{field: (container("web"),)})) == ["db"]
+        assert attached(state(WEB, DB, **{field: (container("web"),)})) == ["db"]
 
     def test_it_gets_its_compose_service_as_an_alias(self) -> None:
         service = replace(WEB, labels={**WEB.labels, "com.docker.compose.service": "front"})
-        (step,) = attach_members(WISH, moment(service), HERE)
+        (step,) = attach_members(WISH, state(service), HERE)
         assert step.endpoint.aliases == ("front",)
-        (step,) = attach_members(WISH, moment(WEB), HERE)
+        (step,) = attach_members(WISH, state(WEB), HERE)
         assert step.endpoint.aliases == ()
 
     def test_its_default_route_stays_where_it_is_on_engines_that_can(self) -> None:
-        (step,) = attach_members(WISH, moment(WEB), HERE)
+        (step,) = attach_members(WISH, state(WEB), HERE)
         assert step.endpoint.gw_priority == -1
-        (step,) = attach_members(WISH, moment(WEB, engine=ENGINE_20_10), HERE)
+        (step,) = attach_members(WISH, state(WEB, engine=ENGINE_20_10), HERE)
         assert step.endpoint.gw_priority == 0
 
     @pytest.mark.parametrize("mode", ["host", "none", "container:abc"])
     def test_a_container_without_networks_of_its_own_is_reported(self, mode: str) -> None:
         alone = replace(WEB, network_mode=mode)
-        assert attached(moment(alone, DB)) == ["db"]
-        (finding,) = member_findings(WISH, moment(alone, DB))
+        assert attached(state(alone, DB)) == ["db"]
+        (finding,) = member_findings(WISH, state(alone, DB))
         assert (finding.reason, finding.blocks, finding.unknown) == ("MemberRefused", False, True)
         assert f"web (network_mode {mode})" in finding.message
 
 
 class TestDetach:
     def test_our_member_without_the_labels_is_detached(self) -> None:
-        found = moment(OTHER, attachments=(container("other"),), members=frozenset({"other-id"}))
+        found = state(OTHER, attachments=(container("other"),), members=frozenset({"other-id"}))
         assert detached(found) == ["other"]
 
     def test_one_that_was_attached_by_hand_stays(self) -> None:
-        assert detached(moment(OTHER, attachments=(container("other"),))) == []
-        assert detached(moment(OTHER, attachments=(container("other"),), members=frozenset({"web-id"}))) == []
+        assert detached(state(OTHER, attachments=(container("other"),))) == []
+        assert detached(state(OTHER, attachments=(container("other"),), members=frozenset({"web-id"}))) == []
 
     def test_one_that_has_them_stays(self) -> None:
-        assert detached(moment(WEB, attachments=(container("web"),), members=frozenset({"web-id"}))) == []
+        assert detached(state(WEB, attachments=(container("web"),), members=frozenset({"web-id"}))) == []
 
     def test_a_stopped_container_stays_since_its_labels_are_unknown(self) -> None:
         stopped = container("web", running=False)
-        assert detached(moment(attachments=(stopped,), members=frozenset({"web-id"}))) == []
+        assert detached(state(attachments=(stopped,), members=frozenset({"web-id"}))) == []
 
     def test_those_of_a_block_that_was_removed_go(self) -> None:
-        found = moment(WEB, attachments=(container("web"),), members=frozenset({"web-id"}))
+        found = state(WEB, attachments=(container("web"),), members=frozenset({"web-id"}))
         (step,) = detach_members(desired(), found, HERE)
         assert isinstance(step, DetachMember)
 
 
 class TestFindings:
     def test_a_selector_without_containers_is_reported(self) -> None:
-        assert reasons(member_findings(WISH, moment(OTHER))) == [("NetworkReady", "NoMember")]
-        assert "stack=blog" in member_findings(WISH, moment(OTHER))[0].message
+        assert reasons(member_findings(WISH, state(OTHER))) == [("NetworkReady", "NoMember")]
+        assert "stack=blog" in member_findings(WISH, state(OTHER))[0].message
 
     def test_all_is_well_otherwise(self) -> None:
-        assert member_findings(WISH, moment(WEB)) == ()
-        assert member_findings(desired(), moment()) == ()
+        assert member_findings(WISH, state(WEB)) == ()
+        assert member_findings(desired(), state()) == ()
 
     def test_a_silent_engine_leaves_it_open(self) -> None:
-        assert member_findings(WISH, moment(engine=None)) == ()
+        assert member_findings(WISH, state(engine=None)) == ()
 
 
 class TestInThePlan:
@@ -128,44 +128,44 @@ class TestInThePlan:
         assert kinds(found)[-2:] == ["CreateNetwork", "AttachMember"]
 
     def test_detaching_goes_before_attaching(self) -> None:
-        found = moment(WEB, OTHER, attachments=(container("other"),), members=frozenset({"other-id"}))
+        found = state(WEB, OTHER, attachments=(container("other"),), members=frozenset({"other-id"}))
         plan = decide(WISH, found, HELD)
         assert kinds(plan) == ["DetachMember", "AttachMember"]
         assert plan.disconnected == 1
 
     def test_the_engines_silence_leaves_them_where_they_are(self) -> None:
-        assert decide(WISH, moment(WEB, engine=None, engine_problem="x"), HELD).empty
+        assert decide(WISH, state(WEB, engine=None, engine_problem="x"), HELD).empty
 
     def test_when_all_are_attached_nothing_is_left_to_do(self) -> None:
-        found = moment(WEB, attachments=(container("web"),), members=frozenset({"web-id"}))
+        found = state(WEB, attachments=(container("web"),), members=frozenset({"web-id"}))
         assert decide(WISH, found, HELD) == Plan("IPv6Network", "blog")
 
     def test_a_recreation_takes_them_along_once(self) -> None:
-        wish = desired(members=MEMBERS, updateStrategy="Recreate", labels={"a": "b"})
-        found = moment(WEB, attachments=(container("web"),), members=frozenset({"web-id"}))
-        plan = decide(wish, found, HELD)
+        want = desired(members=MEMBERS, updateStrategy="Recreate", labels={"a": "b"})
+        found = state(WEB, attachments=(container("web"),), members=frozenset({"web-id"}))
+        plan = decide(want, found, HELD)
         assert [k for k in kinds(plan) if k.startswith("Attach")] == ["AttachEndpoint"]
 
     def test_an_observed_network_has_members_too(self) -> None:
-        wish = desired(managementPolicy="Observe", networkName="x", members=MEMBERS)
+        want = desired(managementPolicy="Observe", networkName="x", members=MEMBERS)
         there = foreign("x")
-        (step,) = decide(wish, observed(there, containers=(WEB,)), holdings()).steps
+        (step,) = decide(want, observed(there, containers=(WEB,)), holdings()).steps
         assert isinstance(step, AttachMember)
         assert step.network == "x"
-        assert decide(wish, observed(there, containers=(WEB,), attachments=(container("web"),)), holdings()).empty
+        assert decide(want, observed(there, containers=(WEB,), attachments=(container("web"),)), holdings()).empty
 
     def test_members_of_a_foreign_network_wait_for_its_rules(self) -> None:
-        wish = desired(managementPolicy="Observe", networkName="x", members=MEMBERS)
+        want = desired(managementPolicy="Observe", networkName="x", members=MEMBERS)
         found = observed(foreign("x"), containers=(WEB,), rules=RulesView(problem="install nft"))
-        assert decide(wish, found, holdings()).empty
+        assert decide(want, found, holdings()).empty
 
 
 class TestDeletion:
     OURS = frozenset({"web-id", "cron-id"})
 
     def delete(self, *there: Attachment, members: frozenset[str] = OURS, **spec: object) -> Plan:
-        wish = desired(members=MEMBERS, **spec)
-        return plan_deletion(wish, moment(WEB, attachments=there, members=members), HELD)
+        want = desired(members=MEMBERS, **spec)
+        return plan_deletion(want, state(WEB, attachments=there, members=members), HELD)
 
     def test_ours_are_released_and_not_waited_for(self) -> None:
         assert kinds(self.delete(container("web")))[:2] == ["DetachMember", "RemoveNetwork"]
@@ -186,10 +186,10 @@ class TestDeletion:
     @pytest.mark.parametrize(("orphan", "steps"), [(False, ["DetachMember"]), (True, [])])
     def test_members_are_detached_from_an_observed_network(self, orphan: bool, steps: list[str]) -> None:  # noqa: FBT001
         spec = {"deletionPolicy": "Orphan"} if orphan else {}
-        wish = desired(managementPolicy="Observe", networkName="x", members=MEMBERS, **spec)
+        want = desired(managementPolicy="Observe", networkName="x", members=MEMBERS, **spec)
         there = (container("web"), container("hand"))
         found = observed(
             foreign("x"), host=host(bridge(foreign("x"))), attachments=there, members=self.OURS, containers=(WEB,)
         )
         found = replace(found, rules=RulesView())
-        assert kinds(plan_deletion(wish, found, holdings())) == steps
+        assert kinds(plan_deletion(want, found, holdings())) == steps

@@ -216,8 +216,8 @@ REBOUND = holdings(allocation(RENUMBERED, revision=8))
 WEB_WITH_IPV6, DB = replace(container("web"), ipv6=SUBNET[2]), container("db", ipv6=str(SUBNET[9]))
 
 
-def back(moment: Observed, held: Holdings = REBOUND) -> Plan:
-    without_rules = replace(moment, rules=RulesView())  # the table has those of the new subnet
+def back(state: Observed, held: Holdings = REBOUND) -> Plan:
+    without_rules = replace(state, rules=RulesView())  # the table has those of the new subnet
     return plan_rollback(WISH, without_rules, held, PREVIOUS)
 
 
@@ -321,5 +321,5 @@ def test_what_is_there_afterwards_is_what_was_there_before(
     assert not differences(create.spec, again, ENGINE_28)
     assert {e.container_name for e in attached(plan)} == {"web", "db"}
     same_as_ever = desired()
-    moment = observed(again, applied=True, attachments=tuple(attached(plan)))
-    assert decide(same_as_ever, moment, holdings(allocation(since=NOW, revision=9))).empty
+    state = observed(again, applied=True, attachments=tuple(attached(plan)))
+    assert decide(same_as_ever, state, holdings(allocation(since=NOW, revision=9))).empty

@@ -30,8 +30,8 @@ def test_a_managed_networks_share_follows_its_allocation() -> None:
 
 
 def test_every_egress_field_reaches_the_firewall() -> None:
-    wish = network(egress={"interfaces": ["eth0"], "exclude": ["fc00::/7"]})
-    (intent,) = network_contribution(wish, SUBNET, ()).networks
+    want = network(egress={"interfaces": ["eth0"], "exclude": ["fc00::/7"]})
+    (intent,) = network_contribution(want, SUBNET, ()).networks
     assert intent.egress is EgressMode.MASQUERADE
     assert intent.egress_interfaces == ("eth0",)
     assert intent.egress_exclude == (IPv6Network("fc00::/7"),)
@@ -60,9 +60,9 @@ class TestRecreation:
         assert network_contribution(network(), IPv6Network("fd00:5::/64"), (live(),)).networks == (self.RUNNING, coming)
 
     def test_the_bridge_that_runs_counts_while_another_is_asked_for(self) -> None:
-        wish = network(bridge={"name": "br-new"})
-        assert network_contribution(wish, SUBNET, (live(),)).networks == (self.RUNNING,)
-        assert network_contribution(wish, SUBNET, ()).networks == (NetworkIntent("blog", SUBNET, "br-new"),)
+        want = network(bridge={"name": "br-new"})
+        assert network_contribution(want, SUBNET, (live(),)).networks == (self.RUNNING,)
+        assert network_contribution(want, SUBNET, ()).networks == (NetworkIntent("blog", SUBNET, "br-new"),)
 
     def test_an_allocation_that_overlaps_the_live_subnet_gets_its_rules_later(self) -> None:
         inside = IPv6Network(f"{SUBNET[0]}/80")
@@ -188,9 +188,9 @@ class TestPolicies:
         assert self.given(None, **{MASQUERADE: "true"}).networks[0].egress is EgressMode.MASQUERADE
 
     def test_an_observed_network_is_masqueraded_despite_its_driver_option(self) -> None:
-        wish = network("shop", managementPolicy="Observe")
+        want = network("shop", managementPolicy="Observe")
         there = replace(foreign("shop"), options={MASQUERADE: "false"})
-        assert network_contribution(wish, None, (there,)).networks[0].egress is EgressMode.MASQUERADE
+        assert network_contribution(want, None, (there,)).networks[0].egress is EgressMode.MASQUERADE
 
     def test_a_network_that_keeps_its_containers_apart_does(self) -> None:
         assert not self.given(None, **{ICC: "false"}).networks[0].icc
@@ -272,9 +272,9 @@ class TestWaysOut:
         assert self.intent(TRANSLATED, gone).external_prefixes == (OUTER,)
 
     def test_what_is_to_come_has_them_before_it_is_there(self) -> None:
-        wish = network("blog", egress=TRANSLATED)
+        want = network("blog", egress=TRANSLATED)
         known = {"eth0": tracked("2001:db8:100::/48")}
-        running_, coming = network_contribution(wish, IPv6Network("fd00:0:0:7::/64"), (live(),), (), known).networks
+        running_, coming = network_contribution(want, IPv6Network("fd00:0:0:7::/64"), (live(),), (), known).networks
         assert (running_.external_prefixes, coming.external_prefixes) == (
             (OUTER,),
             (IPv6Network("2001:db8:100:7::/64"),),
@@ -287,7 +287,7 @@ class TestOuterPrefixesOnALink:
     LINK = IPv6Network("2001:db8:100::/56")
 
     def addresses(self, *links: IPv6Network, **spec: object) -> tuple[IPv6Address, ...] | None:
-        wish = network("blog", **{"egress": TRANSLATED, **spec})
+        want = network("blog", **{"egress": TRANSLATED, **spec})
         there = live()
         known = {"eth0": tracked("2001:db8:100::/48", "2001:db8:200::/48")}
         everybody = (
@@ -295,7 +295,7 @@ class TestOuterPrefixesOnALink:
             running("db", end(foreign("x"), "fd99::5"), end(there, SUBNET[6])),
             running("new", end(there, None)),
         )
-        (found,) = network_contribution(wish, SUBNET, (there,), everybody, known, links).networks
+        (found,) = network_contribution(want, SUBNET, (there,), everybody, known, links).networks
         return found.external_addresses
 
     def test_a_prefix_that_is_routed_here_leads_in_as_a_whole(self) -> None:
@@ -312,8 +312,8 @@ class TestOuterPrefixesOnALink:
         assert self.addresses(self.LINK, egress={"mode": "Routed"}, ndpProxy={"enabled": True}) is None
 
     def test_a_network_that_does_not_exist_yet_has_no_containers(self) -> None:
-        wish = network("blog", egress={"mode": "PrefixTranslation", "prefix": "2001:db8:100::/48"})
-        (coming,) = network_contribution(wish, SUBNET, (), (), {}, (self.LINK,)).networks
+        want = network("blog", egress={"mode": "PrefixTranslation", "prefix": "2001:db8:100::/48"})
+        (coming,) = network_contribution(want, SUBNET, (), (), {}, (self.LINK,)).networks
         assert coming.external_addresses == ()
 
     def test_such_a_share_is_another_one_when_other_containers_run(self) -> None:
@@ -330,9 +330,9 @@ class TestPortsOfRoutedNetworks:
     HTTP = PortIntent("blog", TransportProtocol.TCP, 8080, SUBNET[5], 80)
 
     def ingress(self, *ports: PortIntent, **spec: object) -> tuple[Ingress, ...]:
-        wish = network("blog", **{"egress": {"mode": "Routed"}, **spec})
-        there = replace(live(), internal=wish.spec.internal)
-        whole = firewall_intent([network_contribution(wish, SUBNET, (there,))], port_assignment=PortAssignment(ports))
+        want = network("blog", **{"egress": {"mode": "Routed"}, **spec})
+        there = replace(live(), internal=want.spec.internal)
+        whole = firewall_intent([network_contribution(want, SUBNET, (there,))], port_assignment=PortAssignment(ports))
         assert whole.ports == ports
         return whole.networks[0].ingress
 
@@ -423,8 +423,8 @@ class TestAnswers:
         assert found == FirewallContribution("blog", proxied_subnets=(ProxiedSubnet("blog", SUBNET),), keep=True)
 
     def test_without_observed_networks_the_proxied_subnets_are_unknown(self) -> None:
-        wish = network("blog", suspend=True, **self.ROUTED)
-        assert network_contribution(wish, SUBNET, None) == FirewallContribution("blog", proxied_subnets=None, keep=True)
+        want = network("blog", suspend=True, **self.ROUTED)
+        assert network_contribution(want, SUBNET, None) == FirewallContribution("blog", proxied_subnets=None, keep=True)
 
     def test_nor_of_what_has_lost_its_allocation(self) -> None:
         assert network_contribution(network("blog", **self.ROUTED), None, (live(),)).proxied_subnets is None
@@ -439,11 +439,11 @@ class TestAnswers:
         assert proxied_subnets_of(()) == ()
 
     def test_an_observed_network_is_proxied_while_it_exists(self) -> None:
-        wish = network("blog", managementPolicy="Observe", networkName="x", **self.ROUTED)
-        assert network_contribution(wish, None, (foreign("x"),)).proxied_subnets == (
+        want = network("blog", managementPolicy="Observe", networkName="x", **self.ROUTED)
+        assert network_contribution(want, None, (foreign("x"),)).proxied_subnets == (
             ProxiedSubnet("blog", IPv6Network("fd99::/64")),
         )
-        assert network_contribution(wish, None, ()).proxied_subnets == ()
+        assert network_contribution(want, None, ()).proxied_subnets == ()
 
     def test_a_policy_proxies_all_of_its_networks(self) -> None:
         there = (foreign("a"), foreign("b", "fd98::/64", 98))
@@ -461,22 +461,22 @@ class TestOtherDrivers:
 
     @pytest.mark.parametrize("driver", ["macvlan", "ipvlan"])
     def test_they_have_no_share(self, driver: str) -> None:
-        wish = network("blog", driver=driver, options={"parent": "eth0"})
-        assert network_contribution(wish, SUBNET, (live(desired(wish)),)) == FirewallContribution("blog")
-        assert network_contribution(wish, None, None) == FirewallContribution("blog")
+        want = network("blog", driver=driver, options={"parent": "eth0"})
+        assert network_contribution(want, SUBNET, (live(desired(want)),)) == FirewallContribution("blog")
+        assert network_contribution(want, None, None) == FirewallContribution("blog")
 
     @pytest.mark.parametrize("driver", ["macvlan", "ipvlan"])
     def test_nor_does_the_resource_that_observes_them(self, driver: str) -> None:
-        wish = network("blog", managementPolicy="Observe", networkName="x")
-        assert network_contribution(wish, None, (replace(foreign("x"), driver=driver),)) == FirewallContribution("blog")
+        want = network("blog", managementPolicy="Observe", networkName="x")
+        assert network_contribution(want, None, (replace(foreign("x"), driver=driver),)) == FirewallContribution("blog")
 
     def test_a_bridge_that_still_runs_keeps_its_rules(self) -> None:
-        wish = network("blog", driver="macvlan", options={"parent": "eth0"})
-        assert network_contribution(wish, SUBNET, (live(),)) == network_contribution(network("blog"), SUBNET, (live(),))
+        want = network("blog", driver="macvlan", options={"parent": "eth0"})
+        assert network_contribution(want, SUBNET, (live(),)) == network_contribution(network("blog"), SUBNET, (live(),))
 
     def test_a_suspended_one_is_left_as_it_is(self) -> None:
-        wish = network("blog", driver="macvlan", options={"parent": "eth0"}, suspend=True)
-        assert network_contribution(wish, SUBNET, (live(desired(wish)),)) == FirewallContribution("blog", keep=True)
+        want = network("blog", driver="macvlan", options={"parent": "eth0"}, suspend=True)
+        assert network_contribution(want, SUBNET, (live(desired(want)),)) == FirewallContribution("blog", keep=True)
 
 
 class TestPolicysWaysOut:

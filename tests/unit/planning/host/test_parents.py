@@ -47,8 +47,8 @@ def findings(
     **changes: object,
 ) -> tuple[Finding, ...]:
     there = others if live is None else (*others, live)
-    moment: Observed = observed(networks=NetworkIndex(there), **changes)
-    return parent_findings(wanted, live, replace(moment, host=view if view is not None else host()))
+    state: Observed = observed(networks=NetworkIndex(there), **changes)
+    return parent_findings(wanted, live, replace(state, host=view if view is not None else host()))
 
 
 def only(found: tuple[Finding, ...]) -> Finding:
@@ -221,10 +221,10 @@ def test_the_version_of_an_absent_engine_is_not_judged() -> None:
 
 def test_an_observed_network_is_not_validated() -> None:
     live = other("ipvlan", ipvlan_flag="private")
-    moment = observed(networks=NetworkIndex((live,)), engine=ENGINE_20_10)
-    assert parent_findings(live, live, replace(moment, host=host())) == ()
+    state = observed(networks=NetworkIndex((live,)), engine=ENGINE_20_10)
+    assert parent_findings(live, live, replace(state, host=host())) == ()
     gone = replace(live, options={"parent": "lan1"})
-    assert only(parent_findings(gone, gone, replace(moment, host=host()))).blocks
+    assert only(parent_findings(gone, gone, replace(state, host=host()))).blocks
 
 
 def test_layer_3_needs_ipv6_on_the_parent_and_layer_2_none() -> None:

@@ -32,9 +32,9 @@ def view(*interfaces: Interface, routes: tuple[Route, ...] = (route("::/0"),), *
 
 
 def told(
-    on: HostView, wish: Egress | None = None, networks: tuple[Network, ...] = (NET,), *, managed: bool = True
+    on: HostView, want: Egress | None = None, networks: tuple[Network, ...] = (NET,), *, managed: bool = True
 ) -> tuple[Finding, ...]:
-    found = uplink_findings(on, wish or egress(), networks, managed=managed)
+    found = uplink_findings(on, want or egress(), networks, managed=managed)
     assert {str(f.condition) for f in found} <= {"HostReady"}
     assert not any(f.blocks for f in found)
     return found
@@ -139,15 +139,15 @@ class TestInterfaces:
         assert "ip link set wg0 up" in found.message
 
     def test_an_interface_whose_prefix_is_tracked_must_exist(self) -> None:
-        wish = egress("PrefixTranslation", prefixFrom={"interface": "ppp0"})
-        (found,) = told(view(), wish)
+        want = egress("PrefixTranslation", prefixFrom={"interface": "ppp0"})
+        (found,) = told(view(), want)
         assert (found.reason, found.unknown) == ("HostNotReady", False)
         assert "there is no interface ppp0" in found.message
-        assert told(view(nic("ppp0")), wish) == ()
+        assert told(view(nic("ppp0")), want) == ()
 
     def test_findings_that_are_false_come_first(self) -> None:
-        wish = egress("PrefixTranslation", prefixFrom={"interface": "ppp0"}, interfaces=["ppp0"])
-        assert [f.unknown for f in told(view(), wish)] == [False, True]
+        want = egress("PrefixTranslation", prefixFrom={"interface": "ppp0"}, interfaces=["ppp0"])
+        assert [f.unknown for f in told(view(), want)] == [False, True]
 
 
 class TestSource:
@@ -178,13 +178,13 @@ class TestSource:
         assert snat_findings(ADDRESS, HostView()) == ()
 
     def test_with_snat_only_its_address_is_reported(self) -> None:
-        wish = egress("SNAT", snatAddress=str(ADDRESS))
-        assert why(told(view(), wish)) == ["AddressMissing"]
+        want = egress("SNAT", snatAddress=str(ADDRESS))
+        assert why(told(view(), want)) == ["AddressMissing"]
         other = IPv6Address("2001:db8:1::3")
         failing = nic(
             addresses=(*HELD, IPv6Interface(f"{other}/64")), tentative=frozenset({other}), dad_failed=frozenset({other})
         )
-        assert told(view(failing), wish) == ()
+        assert told(view(failing), want) == ()
 
     @pytest.mark.parametrize("mode", ["Masquerade", "Routed"])
     def test_a_duplicate_address_of_an_uplink_is_reported(self, mode: str) -> None:
