@@ -1,4 +1,4 @@
-"""Write docs/rules.md: what both backends make of the same intents, as the goldens show it.
+"""Write docs/rules.md: the rules that both backends write for the intents of the golden tests.
 
 `python -m scripts.rules_page` writes it; a test fails when it is stale.
 """  # noqa: INP001
@@ -24,53 +24,51 @@ PAGE = Path(__file__).parents[1] / "docs" / "rules.md"
 _PREFACE = Path(__file__).with_name("rules_preface.md")
 
 _WORDS = {
-    "empty": "Nothing is wanted: there is no table and no chain.",
+    "empty": "No resource needs rules: there is no table and no chain.",
     "one-network": (
-        "A network whose containers go out with the host's address (NAT66), by any interface. What they "
-        "began is answered; nothing else comes in."
+        "A network whose packets leave with the host's address (NAT66), through any interface. Replies come in; "
+        "everything else is dropped."
     ),
-    "egress-interfaces": "Translated out of `eth0` and `wg0` only, and not towards what `egress.exclude` names.",
-    "egress-exclude": "Translated, but not towards unique local addresses, not by the engine either.",
-    "egress-none": "Nothing is translated and nothing is let out by us; isolation holds all the same.",
+    "egress-interfaces": "Translated through `eth0` and `wg0` only, and not to the destinations in `egress.exclude`.",
+    "egress-exclude": "Translated, except to unique local addresses; the engine doesn't translate those packets.",
+    "egress-none": "`egress.mode: None`: nothing is translated, and we let nothing out. The network is still isolated.",
     "egress-routed": (
-        "`egress.mode: Routed`: the source stays what it is, against the engine's MASQUERADE too; inbound closed "
-        "but for `firewall.ingress`, here port 443."
+        "`egress.mode: Routed`: the source stays, also against the engine's MASQUERADE. Inbound is closed except for "
+        "`firewall.ingress`, here port 443."
     ),
     "egress-snat": "`egress.mode: SNAT`: the source becomes one address of the host.",
     "egress-prefix": (
-        "`egress.mode: PrefixTranslation`: the subnet is exchanged for an external prefix as long, one to one. What "
-        "leaves gets the first; the second is a former one, which still leads in. `firewall.ingress` opens port 443."
+        "`egress.mode: PrefixTranslation`: an external prefix of the same length replaces the subnet, one to one. "
+        "Packets that leave get the first one; the second is a previous prefix, which still leads in. "
+        "`firewall.ingress` opens port 443."
     ),
-    "egress-prefix-pinned": "The same out of `eth0` only, and not towards unique local addresses.",
+    "egress-prefix-pinned": "The same through `eth0` only, and not to unique local addresses.",
     "egress-prefix-on-link": (
-        "The same behind a prefix that others on the link have addresses in: only containers' addresses lead in."
+        "The same with an on-link prefix, in which other hosts have addresses: only containers' addresses lead in."
     ),
     "egress-prefix-of-the-host": (
-        "The same behind a prefix that the host has an address in: that address is the host's, and port 8080 is "
+        "The same with a prefix in which the host has an address: that address stays the host's, and port 8080 is "
         "published at it."
     ),
-    "egress-modes": "Every mode beside the others.",
+    "egress-modes": "All modes together.",
     "internal": "An internal network: nothing leaves it, nothing enters it, its containers talk to one another.",
-    "isolation-false": "`firewall.isolation: false`: containers of other bridges get in as well.",
+    "isolation-false": "`firewall.isolation: false`: containers on other bridges have access too.",
     "icc-false": (
-        "`bridge.icc: false`: its containers reach one another through published ports only, and find their neighbours."
+        "`bridge.icc: false`: its containers reach one another through published ports only; neighbour discovery works."
     ),
-    "ingress": "`firewall.ingress`: one /48 may reach every container, everybody port 443 of one of them.",
-    "published": "Port 8080 of every address of the host leads to port 80 of a container, which sees who calls.",
-    "published-protocols": "The same port by TCP, UDP and SCTP.",
-    "published-address": "Ports that are bound to one address of the host each.",
-    "published-loopback": "A port that is bound to `[::1]`, for the host alone.",
-    "published-allow-list": "Ports with `from`: whoever isn't listed may not connect, whatever listens there.",
+    "ingress": "`firewall.ingress`: one /48 may reach all containers; all clients may reach port 443 of one container.",
+    "published": "Port 8080 of all addresses of the host leads to port 80 of a container. The source stays.",
+    "published-protocols": "The same port for TCP, UDP and SCTP.",
+    "published-address": "Ports that are each bound to one address of the host.",
+    "published-loopback": "A port that is bound to `[::1]`, for the host only.",
+    "published-allow-list": "Ports with `from`: only listed clients may connect, whatever listens there.",
     "several": "Three networks, one of them internal, on a host whose uplink is the bridge `br0`.",
-    "several-with-ports": "Everything together.",
-    "guest-bridges": (
-        "The bridges that lead to guests are named, for kernels whose rules can't tell a bridge from another link."
-    ),
+    "several-with-ports": "All of the above together.",
+    "guest-bridges": ("The bridges that lead to guests are named, for rules that can't match on a link's kind."),
     "single-address": "A network of a single address.",
     "mark": "Another bit of the mark (`--fwmark 0x40`).",
     "only-held": (
-        "No network is wanted now, but the elements of one that is suspended have to stay: the chains "
-        "that look at them are there."
+        "There is no network now, but the elements of a suspended one are kept. So the chains that use them exist."
     ),
 }
 
@@ -97,7 +95,7 @@ def _lines() -> Iterator[str]:
 
 
 def _particular(ruleset: Ruleset, common: Ruleset) -> Iterator[str]:
-    """Sets that have elements, and chains that differ from everybody's."""
+    """Sets with elements, and chains that are not the same in all examples."""
     sets = tuple(each for each in ruleset.sets if each.elements)
     chains = tuple(chain for chain in ruleset.chains if chain not in common.chains)
     return Ruleset(chains, sets, exists=True).lines()

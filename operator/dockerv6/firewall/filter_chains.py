@@ -1,4 +1,4 @@
-"""The chains that let through or drop; `rules` says what each is for. Pure."""
+"""The chains that accept or drop packets; `render` describes them. Pure."""
 
 from collections.abc import Iterator
 
@@ -34,12 +34,12 @@ _AFTER_FILTERS = 100
 """In the forward hook: firewalld filters at 10, security tables at 50."""
 
 ERRORS = frozenset({"destination-unreachable", "packet-too-big", "time-exceeded", "parameter-problem"})
-"""ICMPv6 that must not be dropped: without packet-too-big, path MTU discovery fails (RFC 4890, 4.3.1)."""
+"""ICMPv6 errors that must not be dropped: path MTU discovery needs packet-too-big (RFC 4890, 4.3.1)."""
 
 NEIGHBOUR_DISCOVERY = frozenset(
     {"nd-router-solicit", "nd-router-advert", "nd-neighbor-solicit", "nd-neighbor-advert", "nd-redirect"}
 )
-"""RFC 4861: without it a container finds neither its gateway nor a duplicate of its address."""
+"""RFC 4861: without it, a container finds neither its gateway nor a duplicate of its address."""
 
 _FROM, _TO = (Field.SADDR, Field.IIF), (Field.DADDR, Field.OIF)
 _OUT = (Field.SADDR, Field.OIF)
@@ -49,15 +49,15 @@ _TARGET = (Field.DADDR, *_PORT)
 _LOCAL = Is(Field.DADDR_TYPE, frozenset({"local"}))
 _TRANSLATED = Is(Field.CT_STATUS, frozenset({"dnat"}))
 _REPLY = Is(Field.CT_DIRECTION, frozenset({"reply"}))
-_ORIGINAL = Is(Field.CT_DIRECTION, frozenset({"original"}))
-_KNOWN = Is(Field.CT_STATE, frozenset({"established", "related"}))
-_ADDRESSED = (Field.CT_ORIGINAL_DADDR,)
-_NOT_TO_OUTER = (In(_ADDRESSED, EXTERNAL, negate=True), In(_ADDRESSED, EXTERNAL_HOST))
-"""Either: the flow was not sent to an external prefix, or to an address in it that is the host's."""
+_ORIGINAL_DIRECTION = Is(Field.CT_DIRECTION, frozenset({"original"}))
+_ESTABLISHED = Is(Field.CT_STATE, frozenset({"established", "related"}))
+_ORIGINAL_DESTINATION = (Field.CT_ORIGINAL_DADDR,)
+_NOT_TO_EXTERNAL = (In(_ORIGINAL_DESTINATION, EXTERNAL, negate=True), In(_ORIGINAL_DESTINATION, EXTERNAL_HOST))
+"""Alternatives: the flow was not sent to an external prefix, or it was sent to an address in it that the host has."""
 
 
-def chains(intent: FirewallIntent) -> Iterator[Chain]:
-    """All of them; what they hold depends on the mark, and on whether the kernel can tell a bridge."""
+def filter_chains(intent: FirewallIntent) -> Iterator[Chain]:
+    """All filter chains. Their rules depend on the mark, and on whether rules can match on a link's kind."""
     mark = SetMark(intent.mark)
     if intent.guest_bridges is None:
         from_outside: Term = Is(Field.IIF_KIND, frozenset({"bridge"}), negate=True)
@@ -80,18 +80,22 @@ def _forward(mark: SetMark) -> Chain:
         "forward",
         (
             Rule(
-                (Is(Field.FAMILY, frozenset({"ipv6"}), negate=True), Verdict.ACCEPT), "dockerv6: IPv4 is the engine's"
+                (Is(Field.FAMILY, frozenset({"ipv6"}), negate=True), Verdict.ACCEPT),
+                "dockerv6: IPv4 is left to the engine",
             ),
             Rule((In((Field.IIF, Field.OIF), OWN_BRIDGE), Jump("within")), "dockerv6: a bridge to itself"),
             Rule((In((Field.IIF,), INTERNAL), Verdict.DROP), "dockerv6: nothing leaves an internal network"),
             Rule((In((Field.OIF,), INTERNAL), Verdict.DROP), "dockerv6: nothing enters an internal network"),
             Rule((In(_FROM, NETWORKS), Jump("outbound")), "dockerv6: out of a managed network, from its own bridge"),
             Rule(
-                (_REPLY, _KNOWN, In(_TO, NETWORKS), mark),
-                "dockerv6: replies to what containers began; the host's filter accepts this mark",
+                (_REPLY, _ESTABLISHED, In(_TO, NETWORKS), mark),
+                "dockerv6: replies to connections of containers; the host's filter accepts the mark",
             ),
-            Rule((_REPLY, _KNOWN, In(_FROM, NETWORKS), mark), "dockerv6: containers' replies to what was let in"),
-            Rule((In(_TO, NETWORKS), Jump("inbound")), "dockerv6: into a managed network, by its own bridge"),
+            Rule(
+                (_REPLY, _ESTABLISHED, In(_FROM, NETWORKS), mark),
+                "dockerv6: replies of containers to accepted connections",
+            ),
+            Rule((In(_TO, NETWORKS), Jump("inbound")), "dockerv6: into a managed network, through its own bridge"),
         ),
         type="filter",
         hook="forward",
@@ -103,7 +107,7 @@ def _forward(mark: SetMark) -> Chain:
 def _forward_done(bit: int) -> Chain:
     return Chain(
         "forward_done",
-        (Rule((HasMark(bit), ClearMark(bit)), "dockerv6: the filters have seen the mark, nobody else needs it"),),
+        (Rule((HasMark(bit), ClearMark(bit)), "dockerv6: clear the mark behind all filters"),),
         type="filter",
         hook="forward",
         priority=_AFTER_FILTERS,
@@ -118,12 +122,12 @@ def _guard() -> Chain:
             Rule(
                 (
                     _LOCAL,
-                    _ORIGINAL,
+                    _ORIGINAL_DIRECTION,
                     In(_PORT_AT, RESTRICTED),
                     In((*_PORT_AT, Field.SADDR), ALLOWED, negate=True),
                     Verdict.DROP,
                 ),
-                "dockerv6: publish.ports from: others may not connect",
+                "dockerv6: publish.ports from: other clients may not connect",
             ),
         ),
         type="filter",
@@ -139,19 +143,22 @@ def _inbound(mark: SetMark, from_outside: Term) -> Chain:
         (
             *(
                 Rule((_TRANSLATED, here, In(_TARGET, PUBLISHED), mark, Verdict.ACCEPT), "dockerv6: published ports")
-                for here in _NOT_TO_OUTER
+                for here in _NOT_TO_EXTERNAL
             ),
             Rule((Is(Field.ICMP_TYPE, ERRORS), mark, Verdict.ACCEPT), "dockerv6: ICMPv6 errors, RFC 4890 4.3.1"),
             *(
-                Rule((_TRANSLATED, here, Verdict.ACCEPT), "dockerv6: translated by others, who decide")
-                for here in _NOT_TO_OUTER
+                Rule((_TRANSLATED, here, Verdict.ACCEPT), "dockerv6: translated by other rules, which decide")
+                for here in _NOT_TO_EXTERNAL
             ),
             Rule((from_outside, Jump("inbound_outside")), "dockerv6: from outside"),
-            Rule((In((Field.IIF,), UPLINK_BRIDGES), Jump("inbound_outside")), "dockerv6: from outside, by a bridge"),
+            Rule(
+                (In((Field.IIF,), UPLINK_BRIDGES), Jump("inbound_outside")),
+                "dockerv6: from outside, through an uplink bridge",
+            ),
             Rule(
                 (In((Field.OIF,), OPEN), mark, Verdict.ACCEPT), "dockerv6: firewall.isolation false, from other bridges"
             ),
-            *_closed("dockerv6: nothing else comes in"),
+            *_end_of_inbound("dockerv6: everything else"),
         ),
     )
 
@@ -160,21 +167,24 @@ def _inbound_outside(mark: SetMark) -> Chain:
     return Chain(
         "inbound_outside",
         (
-            Rule((Is(Field.ICMP_TYPE, frozenset({"echo-request"})), mark, Verdict.ACCEPT), "dockerv6: RFC 4890 4.3.1"),
+            Rule(
+                (Is(Field.ICMP_TYPE, frozenset({"echo-request"})), mark, Verdict.ACCEPT),
+                "dockerv6: echo requests, RFC 4890 4.3.1",
+            ),
             Rule((In((Field.DADDR, Field.SADDR), INGRESS_ANY), mark, Verdict.ACCEPT), "dockerv6: firewall.ingress"),
             Rule(
                 (In((Field.DADDR, Field.SADDR, *_PORT), INGRESS_PORT), mark, Verdict.ACCEPT),
                 "dockerv6: firewall.ingress, single ports",
             ),
-            *_closed("dockerv6: nothing else comes in from outside"),
+            *_end_of_inbound("dockerv6: everything else from outside"),
         ),
     )
 
 
-def _closed(comment: str) -> tuple[Rule, ...]:
-    """Behind all that is let in: every packet of a flow needs the mark, not only its first."""
+def _end_of_inbound(comment: str) -> tuple[Rule, ...]:
+    """The end of a chain: each packet of an accepted flow needs the mark, so established flows come last."""
     return (
-        Rule((_KNOWN, Verdict.ACCEPT), "dockerv6: established, others decide"),
+        Rule((_ESTABLISHED, Verdict.ACCEPT), "dockerv6: established flows: other rules decide"),
         Rule((Verdict.DROP,), comment),
     )
 
@@ -185,10 +195,10 @@ def _outbound(mark: SetMark, to_outside: Term) -> Chain:
         "outbound",
         (
             Rule((In(_OUT, EGRESS_VIA), mark), "dockerv6: through an egress interface of the network"),
-            Rule((anywhere, to_outside, mark), "dockerv6: outside; bridges have containers or guests behind them"),
+            Rule((anywhere, to_outside, mark), "dockerv6: to outside, not through a bridge"),
             Rule(
                 (anywhere, In((Field.OIF,), UPLINK_BRIDGES), mark),
-                "dockerv6: outside, by a bridge that leads there",
+                "dockerv6: to outside, through an uplink bridge",
             ),
         ),
     )
@@ -201,7 +211,7 @@ def _within(mark: SetMark) -> Chain:
         (
             *(
                 Rule((_TRANSLATED, here, mark, Verdict.ACCEPT), "dockerv6: through a published port")
-                for here in _NOT_TO_OUTER
+                for here in _NOT_TO_EXTERNAL
             ),
             Rule(
                 (here, Is(Field.ICMP_TYPE, NEIGHBOUR_DISCOVERY), mark, Verdict.ACCEPT),
@@ -218,8 +228,14 @@ def _to_host() -> Chain:
         "to_host",
         (
             Rule(
-                (_ORIGINAL, _TRANSLATED, In((Field.DADDR,), TRANSLATED), In(_ADDRESSED, EXTERNAL), Verdict.DROP),
-                "dockerv6: no external address leads to the address of the bridge itself",
+                (
+                    _ORIGINAL_DIRECTION,
+                    _TRANSLATED,
+                    In((Field.DADDR,), TRANSLATED),
+                    In(_ORIGINAL_DESTINATION, EXTERNAL),
+                    Verdict.DROP,
+                ),
+                "dockerv6: the bridge's own address is not reachable from outside",
             ),
         ),
         type="filter",

@@ -1,4 +1,4 @@
-"""The chains that translate addresses, and those around them; `rules` says what each is for. Pure."""
+"""The chains that translate addresses; `render` describes them. Pure."""
 
 from collections.abc import Iterable, Iterator
 
@@ -33,22 +33,22 @@ _SRCNAT_JUST_BEFORE = 99
 """`srcnat - 1`; netfilter's NF_IP6_PRI_NAT_SRC is 100."""
 
 _SRCNAT_JUST_AFTER = 101
-"""In the input hook the answers' sources have been translated back by then."""
+"""In the input hook, the source of replies is translated back before."""
 
 _OUT = (Field.SADDR, Field.OIF)
 _PORT = (Field.PROTOCOL, Field.DPORT)
 _PORT_AT = (*_PORT, Field.DADDR)
 _TARGET = (Field.DADDR, *_PORT)
 _LOCAL = Is(Field.DADDR_TYPE, frozenset({"local"}))
-_ELSEWHERE = Is(Field.DADDR_TYPE, frozenset({"local"}), negate=True)
+_NOT_LOCAL = Is(Field.DADDR_TYPE, frozenset({"local"}), negate=True)
 _TRANSLATED = Is(Field.CT_STATUS, frozenset({"dnat"}))
-_ROUTABLE = Is(Field.SADDR, frozenset({"fe80::/10"}), negate=True)
-_ME = frozenset({"::1"})
+_NOT_LINK_LOCAL = Is(Field.SADDR, frozenset({"fe80::/10"}), negate=True)
+_LOOPBACK_ADDRESS = frozenset({"::1"})
 _TRANSLATE = "translate"
 
 
-def chains(networks: Iterable[NetworkIntent]) -> Iterator[Chain]:
-    """All of them. Only those of prefixes depend on the networks: what else there is of a network is in sets."""
+def nat_chains(networks: Iterable[NetworkIntent]) -> Iterator[Chain]:
+    """All chains that translate. Only `prefix_in` and `prefix_out` depend on the networks; sets hold the rest."""
     found: dict[str, list[Rule]] = {name: [] for name in CHAINS}
     for network in networks:
         for name, rule in rules_of(network):
@@ -63,14 +63,14 @@ def chains(networks: Iterable[NetworkIntent]) -> Iterator[Chain]:
 def _published() -> tuple[Chain, ...]:
     rules = (
         Rule(
-            (_LOCAL, _ROUTABLE, Dnat(_PORT_AT, PUBLISHED_AT_TO, PUBLISHED_AT_PORT)),
+            (_LOCAL, _NOT_LINK_LOCAL, Dnat(_PORT_AT, PUBLISHED_AT_TO, PUBLISHED_AT_PORT)),
             "dockerv6: ports bound to one address",
         ),
         Rule(
-            (_LOCAL, _ROUTABLE, Dnat(_PORT, PUBLISHED_TO, PUBLISHED_PORT)),
-            "dockerv6: ports of all the host's addresses",
+            (_LOCAL, _NOT_LINK_LOCAL, Dnat(_PORT, PUBLISHED_TO, PUBLISHED_PORT)),
+            "dockerv6: ports on all addresses of the host",
         ),
-        Rule((In((Field.DADDR,), EXTERNAL), _ELSEWHERE, Jump(PREFIX_IN)), "dockerv6: to an external prefix"),
+        Rule((In((Field.DADDR,), EXTERNAL), _NOT_LOCAL, Jump(PREFIX_IN)), "dockerv6: to an external prefix"),
     )
     return tuple(
         Chain(hook, rules, type="nat", hook=hook, priority=_DSTNAT_JUST_BEFORE, policy="accept")
@@ -87,8 +87,8 @@ def _loopback() -> tuple[Chain, ...]:
                 Rule(
                     (
                         Is(Field.OIF, lo),
-                        Is(Field.SADDR, _ME),
-                        Is(Field.DADDR, _ME),
+                        Is(Field.SADDR, _LOOPBACK_ADDRESS),
+                        Is(Field.DADDR, _LOOPBACK_ADDRESS),
                         MapField(Field.SADDR, _PORT, LOOPBACK),
                     ),
                     "dockerv6: [::1] to a published port: ::1 can't leave the host",
@@ -105,11 +105,11 @@ def _loopback() -> tuple[Chain, ...]:
                 Rule(
                     (
                         Is(Field.IIF, lo, negate=True),
-                        Is(Field.SADDR, _ME),
+                        Is(Field.SADDR, _LOOPBACK_ADDRESS),
                         _TRANSLATED,
                         SetField(Field.DADDR, "::1"),
                     ),
-                    "dockerv6: its answers, back to ::1",
+                    "dockerv6: replies to [::1]",
                 ),
             ),
             type="filter",
@@ -126,7 +126,7 @@ def _postrouting() -> Chain:
         (
             Rule(
                 (In(_OUT, NETWORKS), _TRANSLATED, Verdict.MASQUERADE),
-                "dockerv6: hairpin: to a published port of the caller's own network",
+                "dockerv6: hairpin: to a published port of the client's own network",
             ),
             Rule((In(_OUT, NETWORKS), Verdict.ACCEPT), "dockerv6: within its own bridge"),
             *(
@@ -138,13 +138,13 @@ def _postrouting() -> Chain:
             ),
             Rule(
                 (In((Field.SADDR, Field.DADDR), EXCLUDED), Verdict.KEEP_SOURCE),
-                "dockerv6: egress.exclude, untranslated, by the engine too",
+                "dockerv6: egress.exclude: not translated, not by the engine either",
             ),
             Rule((In(_OUT, EGRESS_VIA), Jump(_TRANSLATE)), "dockerv6: out of egress.interfaces"),
             Rule((In((Field.SADDR,), EGRESS_ANY), Jump(_TRANSLATE)), "dockerv6: out of any interface"),
             Rule(
                 (In((Field.SADDR,), EGRESS_PINNED), Verdict.KEEP_SOURCE),
-                "dockerv6: elsewhere than egress.interfaces, untranslated",
+                "dockerv6: not through egress.interfaces: not translated",
             ),
         ),
         type="nat",
@@ -159,7 +159,9 @@ def _translate() -> Chain:
     return Chain(
         _TRANSLATE,
         (
-            Rule((In(source, ROUTED), Verdict.KEEP_SOURCE), "dockerv6: Routed: untranslated, by the engine too"),
+            Rule(
+                (In(source, ROUTED), Verdict.KEEP_SOURCE), "dockerv6: Routed: not translated, not by the engine either"
+            ),
             Rule((Snat(source, SNAT_TO),), "dockerv6: SNAT"),
             Rule((In(source, TRANSLATED), Jump(PREFIX_OUT)), "dockerv6: PrefixTranslation"),
             Rule((Verdict.MASQUERADE,), "dockerv6: Masquerade (NAT66)"),

@@ -87,10 +87,10 @@ from functools import lru_cache
 from ipaddress import IPv6Network
 from typing import NamedTuple
 
-from dockerv6.firewall import filter_chains as filtering
-from dockerv6.firewall import nat_chains as translating
 from dockerv6.firewall.elements import element_sets
+from dockerv6.firewall.filter_chains import filter_chains
 from dockerv6.firewall.model import FirewallIntent, NetworkIntent, PortIntent
+from dockerv6.firewall.nat_chains import nat_chains
 from dockerv6.firewall.ruleset import EMPTY, Ruleset
 from dockerv6.lib.networking import EgressMode
 
@@ -106,7 +106,7 @@ def render(intent: FirewallIntent) -> Ruleset:
         return EMPTY
     # an owner may have several networks, of which only some are left out
     ports = tuple(port for port in intent.ports if port.owner not in lost or _is_in(port, networks))
-    chains = sorted((*filtering.chains(intent), *translating.chains(networks)), key=lambda chain: chain.name)
+    chains = sorted((*filter_chains(intent), *nat_chains(networks)), key=lambda chain: chain.name)
     return Ruleset(tuple(chains), element_sets(networks, ports, intent), exists=True)
 
 
