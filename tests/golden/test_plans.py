@@ -1,4 +1,4 @@
-"""Plans as `dockerv6 plan -o json` prints them. `DOCKERV6_UPDATE_GOLDEN=1` writes them anew; read the difference."""
+"""Plans as `dockerv6 plan -o json` prints them. `DOCKERV6_UPDATE_GOLDEN=1` writes them again; read the difference."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Whatever runs and whatever is answered for, one round of steps brings it in order and harms nobody."""
+"""For all containers and proxied subnets, one round of steps converges and removes no entry that is needed."""
 
 from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Interface, IPv6Network
@@ -124,7 +124,7 @@ def test_the_order_of_what_is_looked_at_changes_nothing(
 def test_running_containers_keep_their_entries(
     everybody: list[ProxiedSubnet], there: list[Container], host: HostView
 ) -> None:
-    """Not while an interface is away either; but for addresses that two would answer for."""
+    """Not even while an interface is away, except for duplicate addresses."""
     taken = {a.ip for i in host.interfaces.values() for a in i.addresses}
     running_now = {e.ipv6 for c in there for e in c.endpoints} - taken
     answered: set[IPv6Address] = {p.address for p in host.proxies} & {

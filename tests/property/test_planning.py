@@ -1,4 +1,4 @@
-"""Whatever the wish and the world, a plan keeps the rules that its module promises."""
+"""For all inputs, a plan has the properties that its module promises."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -69,7 +69,7 @@ owners = st.sampled_from(["a", "b", "c", "blog"])
 
 @st.composite
 def ledgers(draw: st.DrawFn, owner: str) -> Holdings:
-    """A ledger as one can be: one bound a owner, nobody's overlapping another's."""
+    """A possible ledger: one bound allocation per owner, none of which overlap."""
     rows: list[Allocation] = []
     for revision in range(draw(st.integers(0, 5))):
         row = Allocation(
@@ -96,7 +96,7 @@ modes = st.sampled_from(["bridge", "bridge", "host", "container:x"])
 
 @st.composite
 def scenes(draw: st.DrawFn) -> tuple[Desired, Observed, Holdings]:
-    """A wish, a moment of the world, and the ledger."""
+    """A desired network, an observed state and a ledger."""
     resource: NetworkResource = draw(networks(supported_only=True))
     declared: list[IPv6Pool] = draw(st.lists(pools(), max_size=1))
     known = {"default": draw(st.sampled_from([pool(), pool(prefix="fd00::/40"), FOLLOWING]))}

@@ -91,7 +91,7 @@ class Look:
 
 
 def looks(history: Sequence[Moment], before: TrackedPrefix | None = None, begin: float = BEGIN) -> Iterator[Look]:
-    """As the daemon does it: it looks when something changes, and when it was told to look again."""
+    """As in the daemon: it computes the prefix after each change, and at the announced time."""
     now = begin
     state = before
     for index, (pause, world) in enumerate(history):

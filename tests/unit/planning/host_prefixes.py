@@ -1,4 +1,4 @@
-"""Prefixes as a host has them, on eth0 where nothing else is said."""
+"""Prefixes of a host, on eth0 by default."""
 
 from ipaddress import IPv6Interface, IPv6Network
 

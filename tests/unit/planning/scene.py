@@ -179,7 +179,7 @@ def container(name: str, *, running: bool = True, ipv6: str | None = None, ipv4:
 
 
 def kinds(steps: Plan | tuple[Step, ...]) -> list[str]:
-    """The steps by name, in order."""
+    """The names of the steps."""
     return [type(s).__name__ for s in (steps.steps if isinstance(steps, Plan) else steps)]
 
 
@@ -214,13 +214,13 @@ HELD = holdings(allocation())
 LACKING = lacking("blog")
 
 
-def settled(**changes: object) -> tuple[Network, Observed]:
-    """A network as it should be."""
+def in_sync(**changes: object) -> tuple[Network, Observed]:
+    """A network in sync."""
     there = live()
     return there, observed(there, applied=True, **changes)
 
 
 def recreate(strategy: str, *endpoints: object, **changes: object) -> Plan:
-    """The plan for a network that has to be made anew, with these attached."""
-    _, state = settled(attachments=endpoints, **changes)
+    """The plan for a network that must be recreated, with these containers attached."""
+    _, state = in_sync(attachments=endpoints, **changes)
     return decide(desired(updateStrategy=strategy, internal=True), state, HELD)

@@ -151,7 +151,7 @@ class TestDeletion:
         assert (pruned(intake), intake.prune_held, intake.retry_after) == ([], (), None)
 
 
-class TestTrust:
+class TestTrustedSources:
     @pytest.mark.parametrize(
         "root",
         [
@@ -198,7 +198,7 @@ class TestTrust:
         assert pruned(take(replace(reading(), roots=(root,)), gone("a"))) == []
 
 
-class TestGuard:
+class TestPruneLimit:
     @pytest.mark.parametrize(
         ("doomed", "alive", "held"),
         [(3, 3, False), (4, 4, True), (4, 7, True), (4, 8, False), (5, 8, True), (0, 0, False)],

@@ -92,7 +92,7 @@ def test_a_broken_firewall_does_not_keep_a_resource_for_ever() -> None:
 
 
 class TestNeighbours:
-    """Neighbour solicitations are answered for nobody on behalf of a resource that is gone."""
+    """A deleted resource leaves no NDP proxy entries."""
 
     SUBNET = IPv6Network("2001:db8:1:0:5::/80")
     MINE = ProxiedSubnet("blog", SUBNET)

@@ -23,12 +23,12 @@ from tests.unit.planning.scene import (
     desired,
     foreign,
     host,
+    in_sync,
     kinds,
     lacking,
     live,
     observed,
     reasons,
-    settled,
 )
 
 
@@ -39,7 +39,7 @@ class TestCreation:
         assert plan.findings == ()
 
     def test_a_network_that_is_as_it_should_be_needs_nothing(self) -> None:
-        _, state = settled()
+        _, state = in_sync()
         assert decide(desired(), state, HELD) == Plan("IPv6Network", "blog")
 
     def test_what_was_allocated_before_a_crash_is_used(self) -> None:
@@ -126,7 +126,7 @@ class TestRefusals:
         ],
     )
     def test_nothing_is_removed_for_what_could_not_be_made(self, spec: dict[str, object], reason: str) -> None:
-        there, _ = settled()
+        there, _ = in_sync()
         state = observed(there, replace(foreign("taken"), id="000000000063" + "0" * 52))
         plan = decide(desired(updateStrategy="Recreate", **spec), state, HELD)
         assert (plan.empty, reasons(plan)) == (True, [("NetworkReady", reason)])
@@ -139,7 +139,7 @@ class TestRefusals:
 
 class TestFaults:
     def test_rules_are_repaired_while_the_engine_does_not_answer(self) -> None:
-        there, state = settled(engine=None, engine_problem="refused", rules=LACKING)
+        there, state = in_sync(engine=None, engine_problem="refused", rules=LACKING)
         plan = decide(desired(), state, HELD)
         assert kinds(plan) == ["UpdateFirewall"]
         assert reasons(plan) == [("NetworkReady", "EngineUnavailable")]
@@ -161,7 +161,7 @@ class TestFaults:
         assert plan.findings[0].unknown
 
     def test_excluded_rules_are_reported(self) -> None:
-        _, state = settled(rules=RulesView(excluded={"blog": "overlaps shop's"}))
+        _, state = in_sync(rules=RulesView(excluded={"blog": "overlaps shop's"}))
         plan = decide(desired(), state, HELD)
         assert reasons(plan) == [("FirewallReady", "SubnetOverlap")]
         assert plan.blocked is None
@@ -169,7 +169,7 @@ class TestFaults:
 
 class TestDrift:
     def test_flushed_rules_come_back_and_are_drift(self) -> None:
-        _, state = settled(rules=lacking("", "blog", "shop"))
+        _, state = in_sync(rules=lacking("", "blog", "shop"))
         plan = decide(desired(), state, HELD)
         (ensure,) = plan.steps
         assert isinstance(ensure, UpdateFirewall)
@@ -187,7 +187,7 @@ class TestDrift:
         assert plan.drift == ("Docker network blog was removed",)
 
     def test_a_bridge_that_lost_its_address_gets_it_back(self) -> None:
-        there, _ = settled()
+        there, _ = in_sync()
         state = observed(there, host=host(replace(bridge(there), addresses=())))
         plan = decide(desired(), state, HELD)
         assert plan.steps == (
@@ -198,7 +198,7 @@ class TestDrift:
         assert plan.drift
 
     def test_a_duplicate_gateway_address_is_added_again(self) -> None:
-        there, _ = settled()
+        there, _ = in_sync()
         disputed = replace(bridge(there), tentative=frozenset({SUBNET[1]}), dad_failed=frozenset({SUBNET[1]}))
         plan = decide(desired(), observed(there, host=host(disputed)), HELD)
         why = f"address {SUBNET[1]}/64 of bridge v6-blog failed duplicate address detection"
@@ -206,47 +206,47 @@ class TestDrift:
         assert plan.drift == (why,)
 
     def test_an_address_that_is_only_being_proven_is_left_alone(self) -> None:
-        there, _ = settled()
+        there, _ = in_sync()
         state = observed(there, host=host(replace(bridge(there), tentative=frozenset({SUBNET[1]}))))
         assert decide(desired(), state, HELD).empty
 
     def test_another_address_that_failed_is_no_affair_of_the_network(self) -> None:
-        there, _ = settled()
+        there, _ = in_sync()
         another = IPv6Interface("2001:db8::1/64")
         fine = bridge(there)
         moved = replace(fine, addresses=(another, *fine.addresses), dad_failed=frozenset({another.ip}))
         assert decide(desired(), observed(there, host=host(moved)), HELD).empty
 
     def test_a_bridge_that_is_down_is_set_up(self) -> None:
-        there, _ = settled()
+        there, _ = in_sync()
         plan = decide(desired(), observed(there, host=host(bridge(there, up=False))), HELD)
         assert plan.drift == ("bridge v6-blog is down",)
 
     def test_a_live_bridge_is_not_given_the_address_of_a_recreation_that_waits(self) -> None:
-        there, state = settled(attachments=(container("web"),))
+        there, state = in_sync(attachments=(container("web"),))
         plan = decide(desired(addressing={"subnet": "fd00:5::/64"}), state, HELD)
         assert (plan.empty, reasons(plan)) == (True, [("NetworkReady", "RecreateBlocked")])
         assert there.ipv6[0].subnet == SUBNET
 
     def test_a_deleted_bridge_has_its_network_recreated_even_with_containers(self) -> None:
-        _, state = settled(attachments=(container("web"),), host=host())
+        _, state = in_sync(attachments=(container("web"),), host=host())
         plan = decide(desired(), state, HELD)
         assert kinds(plan)[-4:] == ["DetachEndpoint", "RemoveNetwork", "CreateNetwork", "AttachEndpoint"]
         assert plan.drift == ("bridge v6-blog of Docker network blog was deleted",)
 
     def test_a_deleted_bridge_stays_deleted_if_recreation_is_forbidden(self) -> None:
-        _, state = settled(host=host())
+        _, state = in_sync(host=host())
         plan = decide(desired(updateStrategy="Never"), state, HELD)
         assert plan.empty
         assert plan.drift
 
     def test_bridges_of_an_unobserved_host_are_not_reported(self) -> None:
-        _, state = settled(host=HostView())
+        _, state = in_sync(host=HostView())
         assert decide(desired(), state, HELD).empty
 
 
 class TestOrderOfFindings:
-    """The first of a condition is what its status says: what stops the whole precedes what only a part lacks."""
+    """The status reports the first finding of a condition, so blocking ones come first."""
 
     def test_the_firewall_goes_before_translation_and_that_before_the_host(self) -> None:
         want = desired(

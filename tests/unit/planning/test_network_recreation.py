@@ -1,4 +1,4 @@
-"""A network that is made anew: when, in whose turn, and when not again."""
+"""The recreation of a network: when it happens, in which order, and when it is not repeated."""
 
 from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
@@ -21,12 +21,12 @@ from tests.unit.planning.scene import (
     foreign,
     holding,
     holdings,
+    in_sync,
     kinds,
     live,
     observed,
     reasons,
     recreate,
-    settled,
     tracked,
 )
 
@@ -73,7 +73,7 @@ class TestUpdate:
         assert (plan.empty, reasons(plan)) == (True, [("NetworkReady", "RecreateBlocked")])
 
     def test_a_new_subnet_is_surely_ours_before_the_old_network_goes(self) -> None:
-        _, state = settled()
+        _, state = in_sync()
         plan = decide(desired(addressing={"subnet": "fd00:5::/64"}), state, HELD)
         assert kinds(plan) == ["RememberNetwork", "BindSubnet", "RemoveNetwork", "UpdateFirewall", "CreateNetwork"]
 
@@ -85,7 +85,7 @@ class TestUpdate:
     def test_addresses_follow_to_the_new_prefix_but_for_what_is_taken_there(self) -> None:
         inside, outside = container("a", ipv6="fd00:5::7"), container("b", ipv6=str(SUBNET[5]))
         gateway = container("c", ipv6="fd00:5::1")
-        _, state = settled(attachments=(inside, outside, gateway))
+        _, state = in_sync(attachments=(inside, outside, gateway))
         plan = decide(desired(addressing={"subnet": "fd00:5::/64"}, updateStrategy="Recreate"), state, HELD)
         again = {s.endpoint.container_name: s.endpoint for s in plan.steps if isinstance(s, AttachEndpoint)}
         assert again["a"].static_ipv6 == IPv6Address("fd00:5::7")
@@ -93,24 +93,24 @@ class TestUpdate:
         assert again["c"].static_ipv6 is None
 
     def test_who_is_missing_from_an_interrupted_recreation_is_attached(self) -> None:
-        there, state = settled(remembered=(container("web"),))
+        there, state = in_sync(remembered=(container("web"),))
         plan = decide(desired(), state, HELD)
         assert kinds(plan) == ["AttachEndpoint"]
         assert there.name == "blog"
 
     def test_a_lost_ledger_is_rebuilt_even_while_a_recreation_waits(self) -> None:
-        _, state = settled(attachments=(container("web"),))
+        _, state = in_sync(attachments=(container("web"),))
         plan = decide(desired(labels={"team": "web"}), state)
         assert kinds(plan) == ["BindSubnet"]
 
     def test_a_renamed_network_is_recreated_with_its_new_name(self) -> None:
-        _, state = settled()
+        _, state = in_sync()
         plan = decide(desired(networkName="other"), state, HELD)
         assert kinds(plan) == ["RememberNetwork", "RemoveNetwork", "CreateNetwork"]
 
 
 class TestRenumbering:
-    """The pool's prefix is another one: one network after the other is made anew."""
+    """The pool's prefix changed: its networks are recreated one after another."""
 
     WISH = desired(None, pool(prefix="2001:db8:7::/48"), updateStrategy="Recreate")
     MOVED = IPv6Network("2001:db8:7:1::/64")
@@ -194,7 +194,7 @@ class TestRenumbering:
         assert "CreateNetwork" in kinds(plan)
 
     def test_an_edit_of_the_resource_itself_takes_no_turns(self) -> None:
-        _, state = settled(in_flight=("shop",))
+        _, state = in_sync(in_flight=("shop",))
         assert "CreateNetwork" in kinds(decide(desired(internal=True), state, HELD))
 
     def test_a_removed_network_is_created_with_the_new_subnet(self) -> None:
@@ -231,16 +231,16 @@ class TestRenumbering:
 
 
 class TestRolledBack:
-    """What could not be had is not tried again and again."""
+    """A specification that failed is not tried again."""
 
     def refused(self, want: Desired) -> Observed:
-        """The moment after that very wish was rolled back."""
+        """The state after that specification was rolled back."""
         plan = decide(want, self.state(), HELD)
         (create,) = (s for s in plan.steps if isinstance(s, CreateNetwork))
         return self.state(refused=create.spec.labels[SPEC_HASH], refusal="the engine said no")
 
     def state(self, **changes: object) -> Observed:
-        _, state = settled(**changes)
+        _, state = in_sync(**changes)
         return state
 
     @pytest.mark.parametrize(

@@ -173,7 +173,7 @@ class TestFindings:
 
 
 class TestRealIPv6:
-    """Routed networks, prefixes that are followed, neighbours that ask."""
+    """Routed networks, tracked prefixes, NDP proxy entries."""
 
     TRANSLATED = policy("all", egress={"mode": "PrefixTranslation", "prefixFrom": {"interface": "eth0"}})
     ON_LINK = policy("all", egress={"mode": "Routed"}, ndpProxy={"enabled": True})

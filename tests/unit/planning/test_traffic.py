@@ -110,7 +110,7 @@ class TestBridge:
         assert bridge_port_steps(desired(bridge={"icc": False}), observed(live()), there) == ()
 
 
-class TestAnswers:
+class TestProxiedSubnets:
     PART = IPv6Network("2001:db8:1:0:5::/80")
     UPLINK = Interface(2, "eth0", "", up=True, mtu=1500, addresses=(IPv6Interface("2001:db8:1::2/64"),))
 

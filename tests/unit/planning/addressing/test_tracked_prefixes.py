@@ -223,7 +223,7 @@ class TestWithdrawn:
         assert look(withdrawn, [], NOW - 7200).withdrawn
 
 
-class TestFormer:
+class TestFormerPrefix:
     def test_the_old_one_is_kept_for_its_lifetime(self) -> None:
         after = changed_to(NEW, [DEPRECATED, NEW])
         assert after.former == (PreviousPrefix(OLD.prefix, NOW + 5 + 7200),)
@@ -290,7 +290,7 @@ class TestFormer:
         assert [str(each.prefix) for each in after.former] == ["2001:db8:2::/64", "2001:db8:3::/64"]
 
 
-class TestPart:
+class TestPoolPart:
     @pytest.mark.parametrize(
         ("prefix", "length", "offset", "expected"),
         [

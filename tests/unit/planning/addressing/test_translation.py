@@ -54,7 +54,7 @@ class TestFixed:
         assert translate_subnet(FIXED, SUBNET, {"eth0": source}) == translate_subnet(FIXED, SUBNET, NOBODY)
 
 
-class TestFollowed:
+class TestTrackedPrefix:
     def test_the_interfaces_prefix_is_taken(self) -> None:
         assert following(tracked(PREFIX)) == Translation((OUTER,))
 

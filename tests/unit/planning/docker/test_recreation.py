@@ -52,7 +52,7 @@ def having(name: str, ipv6: IPv6Address | None) -> Attachment:
 
 
 def again(steps: tuple[AttachEndpoint, ...]) -> list[tuple[str, IPv6Address | None]]:
-    """Who is attached, in order, and the address that is asked for."""
+    """The attached containers in order, with their fixed addresses."""
     return [(s.endpoint.container_name, s.endpoint.static_ipv6) for s in steps]
 
 
@@ -170,7 +170,7 @@ class TestRecreation:
 
 
 class TestIPv4OfARecreation:
-    """Nobody asked for it: containers' IPv4 addresses shall not change with the IPv6 prefix."""
+    """IPv4 addresses of containers do not change with the IPv6 prefix."""
 
     CHOSEN = SubnetConfig(IPv4Network("172.18.0.0/16"), IPv4Address("172.18.0.1"))
 
@@ -249,7 +249,7 @@ class TestWhileTheNetworkIsGone:
 
 
 class TestWhileTheNewOneIsThere:
-    """Somebody could not be attached to it."""
+    """A container could not be attached to it."""
 
     NEWLY = replace(container("web"), ipv6=RENUMBERED[2])
     STATIC = container("db", ipv6=str(RENUMBERED[9]))

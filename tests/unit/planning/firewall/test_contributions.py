@@ -144,7 +144,7 @@ class TestFirewall:
         assert self.intent(live(), firewall={"ingress": rules}).ingress == ()
 
 
-class TestSurfaces:
+class TestPublishingNetworks:
     def surface(self, there: Network, **publish: object) -> PublishingNetwork:
         (found,) = network_contribution(network("blog", publish=publish), SUBNET, (there,)).publishing_networks
         return found
@@ -228,7 +228,7 @@ TRANSLATED: dict[str, object] = {"mode": "PrefixTranslation", "prefixFrom": {"in
 OUTER = IPv6Network("2001:db8:100:1::/64")
 
 
-class TestWaysOut:
+class TestEgress:
     def intent(self, egress: dict[str, object], source: TrackedPrefix | None = None, **spec: object) -> NetworkIntent:
         known = {source.interface: source} if source is not None else {}
         (found,) = network_contribution(network("blog", egress=egress, **spec), SUBNET, (live(),), (), known).networks
@@ -281,7 +281,7 @@ class TestWaysOut:
         )
 
 
-class TestOuterPrefixesOnALink:
+class TestExternalPrefixesOnALink:
     """Others on the link have addresses in the same prefix: only the containers' own lead in."""
 
     LINK = IPv6Network("2001:db8:100::/56")
@@ -378,8 +378,8 @@ class TestPortsOfRoutedNetworks:
         assert [i.targets for i in found.ingress] == [(IPv6Network(PUBLIC[5]),)]
 
 
-class TestAnswers:
-    """Whom neighbour solicitations are answered for."""
+class TestProxiedSubnets:
+    """The subnets that need NDP proxy entries."""
 
     ROUTED: ClassVar[dict[str, object]] = {"egress": {"mode": "Routed"}, "ndpProxy": {"enabled": True}}
 
@@ -479,7 +479,7 @@ class TestOtherDrivers:
         assert network_contribution(want, SUBNET, (live(desired(want)),)) == FirewallContribution("blog", keep=True)
 
 
-class TestPolicysWaysOut:
+class TestEgressOfPolicies:
     def given(self, egress: dict[str, object], **options: str) -> NetworkIntent:
         there = replace(foreign("shop", "fd99:0:0:1::/64"), options=options)
         known = {"eth0": tracked("2001:db8:100::/48")}

@@ -1,4 +1,4 @@
-"""Who gets a port of the host that is asked for, perhaps more than once."""
+"""Which container gets a port of the host, if one or more claim it."""
 
 from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
@@ -130,7 +130,7 @@ class TestConflicts:
         assert served(found) == {"tcp 8080 ::": "young"}
 
 
-class TestTheSameTargetByTwoWays:
+class TestTheSameTargetTwice:
     CLIENTS = IPv6Network("2001:db8:1::/48")
 
     def own(self, **port: object) -> Publish:
@@ -160,7 +160,7 @@ class TestTheSameTargetByTwoWays:
 
 
 class TestListeners:
-    """Somebody on the host who would no longer be reached."""
+    """A host process that the port would make unreachable."""
 
     PUBLISH = block(fromContainers=False, ports=[{"port": 8080, "containers": {"name": "web"}}])
     WEB = running("web", end(HERE, SUBNET[7]))

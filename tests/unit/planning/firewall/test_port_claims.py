@@ -104,7 +104,7 @@ class TestFromContainers:
 
 
 class TestSeveralNetworks:
-    """A container's answers leave by the network of its default route."""
+    """The replies of a container leave through the network of its default route."""
 
     BOTH: ClassVar = {HERE.id: surface(), OTHER.id: surface(OTHER, "else")}
 

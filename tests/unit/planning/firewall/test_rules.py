@@ -168,8 +168,8 @@ class TestFindings:
 ADMITTED = replace(FORWARD, has_accept_rule=True)
 
 
-def rules(*barriers: object, stray: tuple[object, ...] = ()) -> RulesView:
-    return RulesView(filter=HostFilterState(barriers, stray))  # type: ignore[arg-type]
+def rules(*drops: object, orphaned: tuple[object, ...] = ()) -> RulesView:
+    return RulesView(filter=HostFilterState(drops, orphaned))  # type: ignore[arg-type]
 
 
 def test_the_mark_is_admitted_where_it_is_dropped_and_can_be() -> None:
@@ -177,7 +177,7 @@ def test_the_mark_is_admitted_where_it_is_dropped_and_can_be() -> None:
 
 
 def test_an_orphaned_accept_rule_is_removed() -> None:
-    assert filter_steps(rules(stray=(ADMITTED,))) == (RemoveAcceptRule(ADMITTED),)
+    assert filter_steps(rules(orphaned=(ADMITTED,))) == (RemoveAcceptRule(ADMITTED),)
 
 
 def test_every_accept_rule_goes_when_no_network_is_left() -> None:

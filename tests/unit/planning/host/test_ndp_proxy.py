@@ -63,7 +63,7 @@ def spots(answers: ProxiedSubnet, *addresses: IPv6Address, on: HostView) -> list
     return sorted((where, str(a)) for where, a in required_entries([answers], [at(a) for a in addresses], on))
 
 
-class TestWhere:
+class TestInterface:
     def test_on_the_interface_that_holds_the_prefix_which_covers_the_subnet(self) -> None:
         assert spots(BLOG, B, A, on=host()) == [("eth0", str(A)), ("eth0", str(B))]
 
@@ -114,7 +114,7 @@ class TestWhere:
         assert spots(asked, A, on=host(proxy_ndp={"eth0": "1"})) == []
 
 
-class TestWho:
+class TestAddresses:
     def test_only_containers_of_the_subnet(self) -> None:
         assert spots(BLOG, A, IPv6Address("2001:db8:1::77"), on=host()) == [("eth0", str(A))]
         assert (
@@ -193,7 +193,7 @@ class TestSteps:
         assert ndp_proxy_steps([], [BLOG], [at(A)], host(proxies=(ours(A), ours(B)))) == ()
 
 
-class TestTheEnd:
+class TestLifetimeEnd:
     def test_unclaimed_entries_are_ours_outside_all_prefixes(self) -> None:
         view = host(proxies=(ours(A), ours("2001:db8:1::77"), theirs(IPv6Address("2001:db8:1::78"))))
         assert [str(s.address) for s in unclaimed_proxy_entries(view, [BLOG])] == ["2001:db8:1::77"]

@@ -1,4 +1,4 @@
-"""What a macvlan or ipvlan network stands on, and what is said when it isn't there."""
+"""The parents of macvlan and ipvlan networks, and the findings about them."""
 
 from dataclasses import replace
 from ipaddress import IPv6Interface, IPv6Network
@@ -168,7 +168,7 @@ def test_mode_passthru_does_not_share_its_parent() -> None:
     assert "mode passthru" in only(findings(asked(macvlan_mode="passthru"), other())).message
     assert "mode passthru" in only(findings(asked(), other(macvlan_mode="passthru"))).message
     assert findings(asked(macvlan_mode="passthru")) == ()
-    live = created(asked())  # made beside another, which it could not be made anew beside
+    live = created(asked())  # the engine accepted it next to the other; it would refuse a recreation
     assert "mode passthru" in only(findings(asked(macvlan_mode="passthru"), other(), live=live)).message
 
 

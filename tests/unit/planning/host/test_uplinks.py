@@ -48,7 +48,7 @@ def test_a_host_with_a_default_route_has_no_finding() -> None:
     assert told(view()) == ()
 
 
-class TestNoWayOut:
+class TestDefaultRoute:
     def test_it_is_unknown_with_a_remedy(self) -> None:
         (found,) = told(view(routes=NOWHERE))
         assert (found.reason, found.unknown) == ("NoDefaultRoute", True)
@@ -83,7 +83,7 @@ class TestNoWayOut:
         assert told(HostView()) == ()
 
 
-class TestNarrowUplink:
+class TestMtu:
     def test_a_bridge_with_a_larger_mtu_than_its_uplink_is_reported(self) -> None:
         (found,) = told(view(nic(mtu=1492)))
         assert (found.reason, found.unknown) == ("MTUMismatch", True)

@@ -32,13 +32,13 @@ from tests.unit.planning.scene import (
     holding,
     holdings,
     host,
+    in_sync,
     kinds,
     lacking,
     live,
     observed,
     reasons,
     running,
-    settled,
     tracked,
 )
 
@@ -187,7 +187,7 @@ class TestOtherDrivers:
 
     def test_one_takes_over_from_a_bridge_in_the_same_way(self) -> None:
         want = desired(driver="macvlan", options={"parent": "eth0"}, updateStrategy="Recreate")
-        _, state = settled(attachments=(container("web"),))
+        _, state = in_sync(attachments=(container("web"),))
         assert kinds(decide(want, state, HELD)) == [
             "RememberNetwork",
             "RememberEndpoints",
@@ -206,7 +206,7 @@ class TestOtherDrivers:
 
     def test_a_bridge_that_still_runs_is_looked_after(self) -> None:
         want = desired(driver="macvlan", options={"parent": "eth0"})
-        _, state = settled(attachments=(container("web"),), rules=LACKING)
+        _, state = in_sync(attachments=(container("web"),), rules=LACKING)
         plan = decide(want, state, HELD)
         assert (kinds(plan), reasons(plan)) == (["UpdateFirewall"], [("NetworkReady", "RecreateBlocked")])
 
