@@ -32,3 +32,15 @@ def test_every_behaviour_of_docker_ipv6nat_has_a_proof() -> None:
     rows = [line for line in section.splitlines() if line.startswith("| ")][1:]
     assert len(rows) > 30
     assert [row for row in rows if row.count(" | ") != 2 or not PROOF.search(row)] == []
+
+
+def test_the_index_of_decisions_lists_every_record_with_its_title_and_status() -> None:
+    rows = []
+    for path in sorted((ROOT / "docs" / "adr").glob("0*.md")):
+        heading, _, rest = path.read_text().partition("\n\n")
+        number, _, title = heading.removeprefix("# ").partition(": ")
+        status = " ".join(rest.partition("\n\n")[0].removeprefix("Status: ").split()).rstrip(".")
+        rows.append(f"| [{number}]({path.name}) | {title} | {status} |")
+    assert [
+        row for row in (ROOT / "docs" / "adr" / "README.md").read_text().splitlines() if row.startswith("| [")
+    ] == rows

@@ -25,6 +25,11 @@ _PLANNING_SEES = {
 # slow imports, which only the commands that need them may load
 _HEAVY = ("pydantic", "docker", "requests", "iptc", "watchfiles", "prometheus_client", "asyncio", "yaml")
 
+# docs/adr/0028: a module is one subject that a reader opens once
+_LONGEST_MODULE = 400
+# one table of one kind each: all steps of a plan, and all extensions of xtables
+_LONG_MODULES = {"planning/steps.py", "firewall/xtables/entries.py"}
+
 
 @pytest.mark.parametrize("path", _PACKAGES, ids=lambda path: str(path.parent.relative_to(_PACKAGE.parent)))
 def test_package_states_its_duty_and_its_prohibition_and_imports_nothing(path: Path) -> None:
@@ -50,6 +55,24 @@ def test_planning_sees_values_and_pure_rules_only() -> None:
         name for name in seen - packages if not any(name == each or name.startswith(f"{each}.") for each in allowed)
     }
     assert outside == set()
+
+
+def test_a_class_name_exists_once_in_the_package() -> None:
+    modules: dict[str, list[str]] = {}
+    for path in sorted(_PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                modules.setdefault(node.name, []).append(str(path.relative_to(_PACKAGE)))
+    assert {name: found for name, found in modules.items() if len(found) > 1} == {}
+
+
+def test_a_module_has_less_than_400_lines() -> None:
+    long = {
+        str(path.relative_to(_PACKAGE)): lines
+        for path in _PACKAGE.rglob("*.py")
+        if (lines := len(path.read_text().splitlines())) >= _LONGEST_MODULE
+    }
+    assert long.keys() <= _LONG_MODULES, long
 
 
 @pytest.mark.parametrize("module", ["dockerv6.api.kinds", "dockerv6.cli.main", "dockerv6.daemon.settings"])
