@@ -67,7 +67,7 @@ _WORDS = {
     "guest-bridges": ("The bridges that lead to guests are named, for rules that can't match on a link's kind."),
     "single-address": "A network of a single address.",
     "mark": "Another bit of the mark (`--fwmark 0x40`).",
-    "only-held": (
+    "only-kept": (
         "There is no network now, but the elements of a suspended one are kept. So the chains that use them exist."
     ),
 }

@@ -1,4 +1,4 @@
-"""Every `FirewallBackend` with the means to damage what it wrote: what people and other programs do to it."""
+"""Every `FirewallBackend`, with the damage that people and other programs do to its rules."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ class Bench(Protocol):
 
     @property
     def firewall(self) -> FirewallBackend:
-        """The one under test."""
+        """The firewall under test."""
 
     def flush_everything(self) -> None:
-        """As others' tools do, ours included."""
+        """Remove all rules of all programs."""
 
     def flush_forward(self) -> None:
-        """Take all rules out of our forward chain."""
+        """Remove all rules from our forward chain."""
 
     def flush_prefixes(self) -> None:
-        """Take all rules out of the chain of what comes in by external prefixes."""
+        """Remove all rules from the chain for packets to external prefixes."""
 
     def insert_foreign_rule(self) -> None:
-        """Put a rule that drops at the top of our forward chain."""
+        """Insert a rule that drops at the top of our forward chain."""
 
     def damage_a_port(self) -> None:
-        """Change where `tcp 8080`, which leads to port 80, leads to."""
+        """Let `tcp 8080`, which leads to port 80, lead to another port."""
 
 
 class FakeBench:
@@ -69,7 +69,7 @@ class FakeBench:
 
 
 class NftablesBench:
-    """nftables, in the namespace of whoever first uses it."""
+    """nftables, in the network namespace of its first caller."""
 
     def __init__(self, session: NftSession) -> None:
         self.firewall = NftablesFirewall(session)
@@ -92,7 +92,7 @@ class NftablesBench:
 
 
 class IptablesBench:
-    """iptables-legacy, in the namespace of whoever first uses it."""
+    """iptables-legacy, in the network namespace of its first caller."""
 
     def __init__(self, firewall: IptablesFirewall) -> None:
         self.firewall = firewall

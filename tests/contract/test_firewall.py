@@ -1,4 +1,4 @@
-"""What every `FirewallBackend` does, the fake as much as the backends."""
+"""The contract of `FirewallBackend`, for the fake and for the real backends."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ def firewall(bench: Bench) -> FirewallBackend:
     return bench.firewall
 
 
-def wanted(firewall: FirewallBackend, wish: FirewallIntent) -> Ruleset:
-    """The ruleset for an intent, which names the bridges where the rules can't tell them from other links."""
-    if wish.guest_bridges is None and not firewall.matches_link_kinds:
-        wish = replace(wish, guest_bridges=tuple(sorted({network.bridge for network in wish.networks})))
-    return render(wish)
+def wanted(firewall: FirewallBackend, asked: FirewallIntent) -> Ruleset:
+    """The ruleset for an intent. It names the bridges if rules can't match on a link's kind."""
+    if asked.guest_bridges is None and not firewall.matches_link_kinds:
+        asked = replace(asked, guest_bridges=tuple(sorted({network.bridge for network in asked.networks})))
+    return render(asked)
 
 
 @pytest.fixture
@@ -56,11 +56,11 @@ def one(firewall: FirewallBackend) -> Ruleset:
 
 @pytest.fixture
 def both(firewall: FirewallBackend) -> Ruleset:
-    wish = FirewallIntent((BLOG, SHOP), uplink_bridges=("br0",), ports=(WEB, DNS, GUARDED))
-    return wanted(firewall, wish)
+    asked = FirewallIntent((BLOG, SHOP), uplink_bridges=("br0",), ports=(WEB, DNS, GUARDED))
+    return wanted(firewall, asked)
 
 
-async def test_nothing_is_there_at_first(firewall: FirewallBackend) -> None:
+async def test_the_table_is_empty_at_first(firewall: FirewallBackend) -> None:
     assert firewall.backend
     assert await firewall.observe() == EMPTY
 
@@ -73,7 +73,7 @@ async def test_what_was_applied_is_read_back(firewall: FirewallBackend, name: st
     assert diff(desired, await firewall.observe()).empty
 
 
-async def test_what_is_seen_grows_with_what_is_applied(firewall: FirewallBackend, one: Ruleset) -> None:
+async def test_a_commit_raises_the_generation_by_one(firewall: FirewallBackend, one: Ruleset) -> None:
     await firewall.observe()
     before = firewall.generation
     await firewall.apply(diff(one, EMPTY))
@@ -88,57 +88,57 @@ async def test_an_empty_change_changes_nothing(firewall: FirewallBackend, one: R
     assert await firewall.apply(diff(one, one)) == one
 
 
-async def test_networks_come_and_go(firewall: FirewallBackend, one: Ruleset, both: Ruleset) -> None:
+async def test_networks_are_added_and_removed(firewall: FirewallBackend, one: Ruleset, both: Ruleset) -> None:
     for desired in (one, both, one, EMPTY, both):
         assert await firewall.apply(diff(desired, await firewall.observe())) == desired
 
 
-async def test_ports_come_go_and_lead_elsewhere(firewall: FirewallBackend) -> None:
+async def test_ports_are_added_removed_and_moved(firewall: FirewallBackend) -> None:
     moved = replace(WEB, target=BLOG.subnet[9], target_port=443)
     for ports in ((WEB,), (WEB, DNS), (moved, DNS), (moved,), (replace(moved, owner="policy/all"),), ()):
         desired = wanted(firewall, intent(BLOG, ports=ports))
         assert await firewall.apply(diff(desired, await firewall.observe())) == desired
 
 
-async def test_allow_lists_come_go_and_grow_into_each_other(firewall: FirewallBackend) -> None:
+async def test_allow_lists_are_added_removed_and_widened(firewall: FirewallBackend) -> None:
     for sources in ("2001:db8::/32", "2001:db8:7::/48", "2001:db8:7::9/128", "::/0", None):
         guarded = replace(WEB, sources=(IPv6Network(sources),) if sources else ())
         desired = wanted(firewall, intent(BLOG, ports=(guarded,)))
         assert await firewall.apply(diff(desired, await firewall.observe())) == desired
 
 
-async def test_destinations_can_shrink_and_grow_into_each_other(firewall: FirewallBackend) -> None:
+async def test_destinations_are_narrowed_and_widened(firewall: FirewallBackend) -> None:
     for exclude in ("fc00::/7", "fd00::/8", "fd12::/16", "fc00::/7", "::/0"):
         desired = wanted(firewall, intent(replace(BLOG, egress_exclude=(IPv6Network(exclude),))))
         assert await firewall.apply(diff(desired, await firewall.observe())) == desired
 
 
-async def test_a_subnet_can_shrink_grow_and_change_its_owner(firewall: FirewallBackend) -> None:
+async def test_a_subnet_changes_its_size_and_owner(firewall: FirewallBackend) -> None:
     for subnet, owner in (("fd00::/64", "a"), ("fd00::/48", "a"), ("fd00::/80", "b"), ("fd00::5/128", "b")):
         desired = wanted(firewall, intent(replace(BLOG, owner=owner, subnet=IPv6Network(subnet))))
         assert await firewall.apply(diff(desired, await firewall.observe())) == desired
 
 
-async def test_held_elements_stay(firewall: FirewallBackend, both: Ruleset) -> None:
+async def test_kept_elements_stay(firewall: FirewallBackend, both: Ruleset) -> None:
     await firewall.apply(diff(both, EMPTY))
-    hold = frozenset({"shop"})
-    kept = wanted(firewall, replace(intent(hold=hold), guest_bridges=() if not firewall.matches_link_kinds else None))
-    after = await firewall.apply(diff(kept, await firewall.observe(), hold))
-    assert after.owners == hold
-    assert diff(kept, await firewall.observe(), hold).empty
+    keep = frozenset({"shop"})
+    kept = wanted(firewall, replace(intent(keep=keep), guest_bridges=() if not firewall.matches_link_kinds else None))
+    after = await firewall.apply(diff(kept, await firewall.observe(), keep))
+    assert after.owners == keep
+    assert diff(kept, await firewall.observe(), keep).empty
 
 
-async def test_held_ports_stay_while_others_change(firewall: FirewallBackend, one: Ruleset) -> None:
+async def test_kept_ports_stay_while_others_change(firewall: FirewallBackend, one: Ruleset) -> None:
     await firewall.apply(diff(one, EMPTY))
-    hold = frozenset({"blog"})
+    keep = frozenset({"blog"})
     other = replace(WEB, owner="shop", port=8081, target=SHOP.subnet[2])
-    desired = wanted(firewall, replace(intent(SHOP, ports=(other,), hold=hold), guest_bridges=("br-blog", "br-shop")))
-    change = diff(desired, await firewall.observe(), hold)
+    desired = wanted(firewall, replace(intent(SHOP, ports=(other,), keep=keep), guest_bridges=("br-blog", "br-shop")))
+    change = diff(desired, await firewall.observe(), keep)
     assert change.blocked == ()
     after = await firewall.apply(change)
     assert after == change.target
-    held = {(each.name, e) for each in one.sets for e in each.elements if e.owner == "blog"}
-    assert held <= {(each.name, e) for each in after.sets for e in each.elements}
+    kept = {(each.name, e) for each in one.sets for e in each.elements if e.owner == "blog"}
+    assert kept <= {(each.name, e) for each in after.sets for e in each.elements}
 
 
 async def test_networks_change_their_egress_mode(firewall: FirewallBackend) -> None:
@@ -155,7 +155,7 @@ async def test_prefixes_of_any_length_are_translated(firewall: FirewallBackend, 
     assert await firewall.apply(diff(desired, EMPTY)) == desired
 
 
-async def test_outer_prefixes_come_and_go_and_only_their_owner_is_told(firewall: FirewallBackend) -> None:
+async def test_a_change_of_external_prefixes_has_one_owner(firewall: FirewallBackend) -> None:
     prefixes = tuple(IPv6Network(f"2001:db8:{number}::/64") for number in range(4))
     await firewall.apply(diff(wanted(firewall, intent(HOME, BLOG)), EMPTY))
     for external in (prefixes[:1], prefixes[1::-1], prefixes[2:0:-1], prefixes[3:], prefixes[:1]):
@@ -165,23 +165,23 @@ async def test_outer_prefixes_come_and_go_and_only_their_owner_is_told(firewall:
         assert await firewall.apply(change) == desired
 
 
-async def test_held_rules_stay_beside_those_that_change(firewall: FirewallBackend) -> None:
+async def test_kept_rules_stay_beside_those_that_change(firewall: FirewallBackend) -> None:
     away = replace(HOME, owner="away", subnet=IPv6Network("fd00:9::/64"), bridge="br-away", ingress=())
     first, second = (replace(away, external_prefixes=(IPv6Network(f"2001:db8:{number}::/64"),)) for number in (1, 2))
     guests = ("br-away", "br-home")
     await firewall.apply(diff(render(replace(intent(HOME, first), guest_bridges=guests)), EMPTY))
-    hold = frozenset({"home"})
-    wish = replace(intent(second, hold=hold), guest_bridges=guests)
-    change = diff(wanted(firewall, wish), await firewall.observe(), hold)
+    keep = frozenset({"home"})
+    asked = replace(intent(second, keep=keep), guest_bridges=guests)
+    change = diff(wanted(firewall, asked), await firewall.observe(), keep)
     assert change.owners == {"away"}
     assert await firewall.apply(change) == change.target
-    assert await firewall.apply(diff(wanted(firewall, wish), await firewall.observe(), hold)) == change.target
-    kept = render(replace(intent(hold=hold), guest_bridges=guests))
-    assert await firewall.apply(diff(kept, change.target, hold)) == diff(kept, change.target, hold).target
-    assert (await firewall.observe()).owners == hold
+    assert await firewall.apply(diff(wanted(firewall, asked), await firewall.observe(), keep)) == change.target
+    kept = render(replace(intent(keep=keep), guest_bridges=guests))
+    assert await firewall.apply(diff(kept, change.target, keep)) == diff(kept, change.target, keep).target
+    assert (await firewall.observe()).owners == keep
 
 
-async def test_lost_rules_of_a_resource_are_seen_and_repaired(bench: Bench) -> None:
+async def test_lost_rules_of_a_resource_are_noticed_and_repaired(bench: Bench) -> None:
     desired = wanted(bench.firewall, intent(HOME))
     await bench.firewall.apply(diff(desired, EMPTY))
     bench.flush_prefixes()
@@ -198,7 +198,7 @@ async def test_a_dry_run_changes_nothing(firewall: FirewallBackend, both: Rulese
     assert await firewall.apply(change) == both
 
 
-async def test_a_change_that_can_not_be_done_does_nothing_at_all(firewall: FirewallBackend, one: Ruleset) -> None:
+async def test_a_refused_change_changes_nothing(firewall: FirewallBackend, one: Ruleset) -> None:
     await firewall.apply(diff(one, EMPTY))
     impossible = replace(SHOP, bridge="br-longer-than-any-links-name-can-be")
     change = diff(wanted(firewall, intent(impossible, replace(BLOG, egress_exclude=(SHOP.subnet,)))), one)
@@ -232,7 +232,7 @@ async def test_a_change_is_refused_after_damage(bench: Bench, one: Ruleset, both
 
 
 @pytest.mark.parametrize("damage", ["flush_everything", "flush_forward", "insert_foreign_rule", "damage_a_port"])
-async def test_damage_is_seen_and_repaired(bench: Bench, one: Ruleset, damage: str) -> None:
+async def test_damage_is_noticed_and_repaired(bench: Bench, one: Ruleset, damage: str) -> None:
     await bench.firewall.apply(diff(one, EMPTY))
     getattr(bench, damage)()
     change = diff(one, await bench.firewall.observe())
@@ -240,7 +240,7 @@ async def test_damage_is_seen_and_repaired(bench: Bench, one: Ruleset, damage: s
     assert await bench.firewall.apply(change) == one
 
 
-async def test_what_is_not_announced_can_be_asked_for(bench: Bench, one: Ruleset) -> None:
+async def test_the_revision_changes_with_unannounced_changes(bench: Bench, one: Ruleset) -> None:
     await bench.firewall.apply(diff(one, EMPTY))
     await bench.firewall.observe()
     before = await bench.firewall.poll_revision()
@@ -250,7 +250,7 @@ async def test_what_is_not_announced_can_be_asked_for(bench: Bench, one: Ruleset
         assert await bench.firewall.poll_revision() != before
 
 
-async def test_sweeping_removes_everything_and_twice_is_no_error(firewall: FirewallBackend, both: Ruleset) -> None:
+async def test_a_sweep_removes_everything_and_may_be_repeated(firewall: FirewallBackend, both: Ruleset) -> None:
     await firewall.apply(diff(both, EMPTY))
     await firewall.sweep()
     await firewall.sweep()

@@ -67,5 +67,5 @@ SCENARIOS = {
     ),
     "single-address": intent(NetworkIntent("tiny", IPv6Network("2001:db8::5/128"), "br-tiny")),
     "mark": replace(intent(BLOG), mark=0x40),
-    "only-held": intent(hold=frozenset({"blog"})),
+    "only-kept": intent(keep=frozenset({"blog"})),
 }

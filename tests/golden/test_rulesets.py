@@ -21,7 +21,7 @@ CHANGES = {
     "first-network": diff(render(SCENARIOS["one-network"]), EMPTY),
     "second-network": diff(render(SCENARIOS["several"]), render(SCENARIOS["one-network"])),
     "network-removed": diff(render(SCENARIOS["one-network"]), render(SCENARIOS["several"])),
-    "network-held": diff(render(intent(BLOG)), render(SCENARIOS["several"]), frozenset({"shop"})),
+    "network-kept": diff(render(intent(BLOG)), render(SCENARIOS["several"]), frozenset({"shop"})),
     "port-published": diff(render(SCENARIOS["published"]), render(SCENARIOS["one-network"])),
     "port-moved": diff(render(intent(BLOG, ports=(replace(WEB, target_port=81),))), render(SCENARIOS["published"])),
     "port-guarded": diff(

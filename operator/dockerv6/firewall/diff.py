@@ -101,7 +101,7 @@ def _blocked(
                 clashes.append((element.owner, what, rival))
     found: dict[str, BlockedOwner] = {}
     for owner, what, rival in sorted(clashes):
-        message = f"{what} overlaps what is held for {rival}, which is suspended or unclear"
+        message = f"{what} overlaps rules that are kept for {rival}, which is suspended or can't be evaluated now"
         found.setdefault(owner, BlockedOwner(owner, message))
     return tuple(found.values())
 

@@ -1,4 +1,4 @@
-"""The firewall and the host's filter in memory, with the damage that people and other programs do to them."""
+"""The firewall and the host's filter in memory, with the damage that people and other programs do."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -11,13 +11,13 @@ from tests.fakes.firewall.replay import apply
 
 
 class FakeFirewall:
-    """A `Firewall` whose kernel is a value.
+    """A `FirewallBackend` whose kernel is a value.
 
     Attributes:
         ruleset: what "the kernel" holds; may be set.
         commits: how many transactions changed it.
         matches_link_kinds: as the nftables backend does; may be set.
-        revision: what the kernel changes without telling anybody, as xtables does; None: it tells.
+        revision: what `poll_revision` returns; may be set.
     """
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class FakeFirewall:
         return None
 
     async def close(self) -> None:
-        """There is nothing to give back."""
+        """There is nothing to release."""
 
     async def observe(self) -> Ruleset:
         """What it holds now."""
@@ -134,10 +134,10 @@ def _attempt(ruleset: Ruleset, change: RulesetChange) -> Ruleset:
 
 
 class FakeHostFilter:
-    """A `HostFilter` whose chains are a value: which places drop, and where the accept rule is.
+    """A `HostFilter` whose chains are a value.
 
     Attributes:
-        accept_rules: places that hold the accept rule, with its mark.
+        accept_rules: chains with the accept rule, and its mark.
         revision: what changes without being announced; None: everything is announced.
     """
 

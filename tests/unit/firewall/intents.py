@@ -82,6 +82,6 @@ EVERYTHING = FirewallIntent(
 
 
 def intent(
-    *networks: NetworkIntent, hold: frozenset[str] = frozenset(), ports: tuple[PortIntent, ...] = ()
+    *networks: NetworkIntent, keep: frozenset[str] = frozenset(), ports: tuple[PortIntent, ...] = ()
 ) -> FirewallIntent:
-    return FirewallIntent(networks, hold, ports=ports)
+    return FirewallIntent(networks, keep, ports=ports)

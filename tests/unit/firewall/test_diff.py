@@ -23,7 +23,7 @@ from tests.unit.firewall.intents import BLOG, DNS, GUARDED, HOME, SHOP, WEB, int
 
 BOTH = render(intent(BLOG, SHOP))
 ONE = render(intent(BLOG))
-HOLD_BLOG = frozenset({"blog"})
+KEEP_BLOG = frozenset({"blog"})
 
 
 def with_chain(ruleset: Ruleset, chain: Chain) -> Ruleset:
@@ -159,18 +159,18 @@ def test_a_foreign_set_or_object_has_the_table_made_anew_at_once() -> None:
         assert apply(damaged, change) == BOTH
 
 
-def test_held_elements_are_neither_removed_nor_added() -> None:
+def test_kept_elements_are_neither_removed_nor_added() -> None:
     there = Element(("fd00:1::/64",), "blog")
     observed = with_elements(BOTH, EGRESS_ANY, there)
-    target = apply(observed, diff(BOTH, observed, HOLD_BLOG))
+    target = apply(observed, diff(BOTH, observed, KEEP_BLOG))
     found = target.set(EGRESS_ANY)
     assert found is not None
     assert found.elements == {there}
 
 
-def test_held_elements_survive_a_table_made_anew() -> None:
+def test_kept_elements_survive_a_table_made_anew() -> None:
     observed = replace(BOTH, foreign=("map m",))
-    change = diff(render(intent(SHOP, hold=HOLD_BLOG)), observed, HOLD_BLOG)
+    change = diff(render(intent(SHOP, keep=KEEP_BLOG)), observed, KEEP_BLOG)
     assert apply(observed, change).owners == {"blog", "shop"}
 
 
@@ -179,37 +179,37 @@ def test_rules_that_an_earlier_version_wrote_without_a_digest_are_kept_and_writt
         return chain.owning(replace(rule, comment="without a digest", digest="") for rule in chain.owned)
 
     observed = replace(AT_HOME, chains=tuple(old(chain) for chain in AT_HOME.chains))
-    for hold in (frozenset({"home"}), frozenset[str]()):
-        change = diff(AT_HOME if not hold else render(intent(hold=hold)), observed, hold)
+    for keep in (frozenset({"home"}), frozenset[str]()):
+        change = diff(AT_HOME if not keep else render(intent(keep=keep)), observed, keep)
         assert change.owners == {"home"}
         assert apply(observed, change).owned == AT_HOME.owned
 
 
-def test_what_is_held_can_not_be_restored_after_a_flush() -> None:
-    assert apply(EMPTY, diff(BOTH, EMPTY, HOLD_BLOG)).owners == {"shop"}
+def test_what_is_kept_can_not_be_restored_after_a_flush() -> None:
+    assert apply(EMPTY, diff(BOTH, EMPTY, KEEP_BLOG)).owners == {"shop"}
 
 
-def test_held_elements_keep_the_table_when_nobody_else_asks_for_it() -> None:
-    change = diff(render(intent(hold=HOLD_BLOG)), BOTH, HOLD_BLOG)
+def test_kept_elements_keep_the_table_when_nobody_else_asks_for_it() -> None:
+    change = diff(render(intent(keep=KEEP_BLOG)), BOTH, KEEP_BLOG)
     assert change.owners == {"shop"}
     assert apply(BOTH, change).owners == {"blog"}
     assert diff(EMPTY, BOTH).describe() == ("delete the table: no resource needs it",)
 
 
-def test_a_wish_that_a_held_element_stands_against_is_left_out_and_named() -> None:
+def test_a_wish_that_a_kept_element_stands_against_is_left_out_and_named() -> None:
     rival = replace(SHOP, subnet=IPv6Network("fd12:3456:789a:1::/80"))
-    change = diff(render(intent(rival, hold=HOLD_BLOG)), ONE, HOLD_BLOG)
+    change = diff(render(intent(rival, keep=KEEP_BLOG)), ONE, KEEP_BLOG)
     assert [blocked.owner for blocked in change.blocked] == ["shop"]
-    assert "fd12:3456:789a:1::/80 overlaps what is held for blog" in change.blocked[0].message
+    assert "fd12:3456:789a:1::/80 overlaps rules that are kept for blog" in change.blocked[0].message
     assert change.empty
 
 
-def test_a_port_that_is_held_can_not_be_had_and_is_named() -> None:
+def test_a_port_that_is_kept_can_not_be_had_and_is_named() -> None:
     observed = render(intent(BLOG, ports=(WEB,)))
     rival = replace(WEB, owner="shop", target=SHOP.subnet[2])
-    change = diff(render(intent(SHOP, ports=(rival,), hold=HOLD_BLOG)), observed, HOLD_BLOG)
+    change = diff(render(intent(SHOP, ports=(rival,), keep=KEEP_BLOG)), observed, KEEP_BLOG)
     assert [blocked.owner for blocked in change.blocked] == ["shop"]
-    assert "tcp . 8080 overlaps what is held for blog" in change.blocked[0].message
+    assert "tcp . 8080 overlaps rules that are kept for blog" in change.blocked[0].message
     assert change.empty
 
 
@@ -217,17 +217,17 @@ def test_other_ports_stand_against_nobody() -> None:
     """A port's key begins with the protocol, which is no subnet of anybody's."""
     observed = render(intent(BLOG, ports=(WEB, DNS, GUARDED)))
     other = replace(WEB, owner="shop", port=8081, target=SHOP.subnet[2])
-    desired = render(intent(SHOP, ports=(other, replace(other, port=23, sources=GUARDED.sources)), hold=HOLD_BLOG))
-    change = diff(desired, observed, HOLD_BLOG)
+    desired = render(intent(SHOP, ports=(other, replace(other, port=23, sources=GUARDED.sources)), keep=KEEP_BLOG))
+    change = diff(desired, observed, KEEP_BLOG)
     assert change.blocked == ()
     assert apply(observed, change).owners == {"blog", "shop"}
 
 
-def test_a_container_in_a_held_subnet_can_not_be_published_by_another() -> None:
+def test_a_container_in_a_kept_subnet_can_not_be_published_by_another() -> None:
     rival = replace(WEB, owner="shop", port=8081, target=BLOG.subnet[9])
-    change = diff(render(intent(SHOP, ports=(rival,), hold=HOLD_BLOG)), ONE, HOLD_BLOG)
+    change = diff(render(intent(SHOP, ports=(rival,), keep=KEEP_BLOG)), ONE, KEEP_BLOG)
     assert [blocked.message for blocked in change.blocked] == [
-        "fd12:3456:789a:1::9/128 overlaps what is held for blog, which is suspended or unclear"
+        "fd12:3456:789a:1::9/128 overlaps rules that are kept for blog, which is suspended or can't be evaluated now"
     ]
 
 
@@ -279,22 +279,22 @@ def test_a_lost_chain_is_told_to_those_who_had_rules_in_it() -> None:
     assert "add 0 rules" not in " ".join(change.describe())
 
 
-def test_a_held_resources_rules_stay_as_they_are_beside_others() -> None:
+def test_a_kept_resources_rules_stay_as_they_are_beside_others() -> None:
     there = chain("prefix_in", AT_HOME)
     observed = with_chain(AT_HOME, replace(there, rules=there.rules[:1]))
-    hold = frozenset({"home"})
-    for wish in (intent(AWAY, hold=hold), intent(AWAY, MOVED, hold=hold)):
-        change = diff(render(wish), observed, hold)
+    keep = frozenset({"home"})
+    for asked in (intent(AWAY, keep=keep), intent(AWAY, MOVED, keep=keep)):
+        change = diff(render(asked), observed, keep)
         assert change.owners == {"away"}
         after = apply(observed, change)
         assert [rule for rule in after.owned if rule.owner == "home"] == list(observed.owned)
         assert len([rule for rule in after.owned if rule.owner == "away"]) == 2
-        assert diff(render(wish), after, hold).empty
+        assert diff(render(asked), after, keep).empty
 
 
-def test_held_rules_keep_the_table_when_nobody_else_asks_for_it() -> None:
-    hold = frozenset({"home"})
-    change = diff(render(intent(hold=hold)), render(intent(HOME, AWAY)), hold)
+def test_kept_rules_keep_the_table_when_nobody_else_asks_for_it() -> None:
+    keep = frozenset({"home"})
+    change = diff(render(intent(keep=keep)), render(intent(HOME, AWAY)), keep)
     assert change.owners == {"away"}
     assert apply(render(intent(HOME, AWAY)), change) == AT_HOME
 
@@ -307,20 +307,20 @@ def test_held_rules_keep_the_table_when_nobody_else_asks_for_it() -> None:
         replace(AWAY, external_prefixes=(HOME.subnet,)),
     ],
 )
-def test_outer_prefixes_and_subnets_that_are_held_can_not_be_had(rival: NetworkIntent) -> None:
-    hold = frozenset({"home"})
-    change = diff(render(intent(rival, hold=hold)), AT_HOME, hold)
+def test_outer_prefixes_and_subnets_that_are_kept_can_not_be_had(rival: NetworkIntent) -> None:
+    keep = frozenset({"home"})
+    change = diff(render(intent(rival, keep=keep)), AT_HOME, keep)
     assert [blocked.owner for blocked in change.blocked] == ["away"]
     assert change.empty
 
 
-def test_a_prefix_is_held_as_a_whole_though_few_addresses_lead_in() -> None:
+def test_a_prefix_is_kept_as_a_whole_though_few_addresses_lead_in() -> None:
     shared = replace(HOME, external_addresses=(HOME.external_prefixes[0][2],))
     rival = replace(AWAY, external_prefixes=HOME.external_prefixes, external_addresses=(HOME.external_prefixes[0][9],))
-    hold = frozenset({"home"})
-    change = diff(render(intent(rival, hold=hold)), render(intent(shared)), hold)
+    keep = frozenset({"home"})
+    change = diff(render(intent(rival, keep=keep)), render(intent(shared)), keep)
     assert [blocked.message for blocked in change.blocked] == [
-        "2001:db8:8:7::/64 overlaps what is held for home, which is suspended or unclear"
+        "2001:db8:8:7::/64 overlaps rules that are kept for home, which is suspended or can't be evaluated now"
     ]
 
 

@@ -29,9 +29,9 @@ from tests.unit.firewall.intents import (
 TARGET = "fd12:3456:789a:1::2/128"
 
 
-def found(wish: FirewallIntent) -> dict[str, set[str]]:
+def found(asked: FirewallIntent) -> dict[str, set[str]]:
     """The elements of the sets and maps that have any."""
-    sets = element_sets(wish.networks, wish.ports, wish)
+    sets = element_sets(asked.networks, asked.ports, asked)
     return {each.name: {str(element) for element in each.elements} for each in sets if each.elements}
 
 
@@ -202,14 +202,14 @@ def test_two_addresses_may_have_the_same_port() -> None:
 
 
 def test_bridges_that_lead_outside_or_to_guests_belong_to_nobody() -> None:
-    wish = FirewallIntent((BLOG,), uplink_bridges=("br0",), guest_bridges=("br-blog", "virbr0"))
-    sets = {each.name: each.elements for each in element_sets((), (), wish)}
+    asked = FirewallIntent((BLOG,), uplink_bridges=("br0",), guest_bridges=("br-blog", "virbr0"))
+    sets = {each.name: each.elements for each in element_sets((), (), asked)}
     assert sets[elements.UPLINK_BRIDGES] == {Element(("br0",))}
     assert sets[elements.GUEST_BRIDGES] == {Element(("br-blog",)), Element(("virbr0",))}
 
 
 def test_only_prefixes_of_a_networks_own_or_a_container_in_it_are_ever_first_in_a_key() -> None:
-    """What tells whose elements stand against a held owner's."""
+    """What tells whose elements stand against a kept owner's."""
     for each in element_sets(EVERYTHING.networks, EVERYTHING.ports, EVERYTHING):
         if each.key[0] is KeyType.PREFIX:
             firsts = {IPv6Network(element.key[0]) for element in each.elements}

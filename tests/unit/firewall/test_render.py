@@ -60,26 +60,26 @@ def test_nothing_to_do_needs_no_table() -> None:
     assert render(intent(ports=PORTS)) == EMPTY
 
 
-def test_held_elements_keep_their_chains_though_nobody_else_wants_them() -> None:
-    assert render(intent(hold=frozenset({"blog"}))).chains == render(intent(BLOG)).chains
+def test_kept_elements_keep_their_chains_though_nobody_else_wants_them() -> None:
+    assert render(intent(keep=frozenset({"blog"}))).chains == render(intent(BLOG)).chains
 
 
 def test_of_overlapping_networks_only_the_first_gets_elements_and_ports() -> None:
     wide = replace(SHOP, subnet=IPv6Network("fd12:3456:789a::/48"))
-    wish = intent(wide, BLOG, ports=(WEB, replace(DNS, owner="shop")))
-    assert render(wish).owners == {"blog"}
-    assert overlapping_subnets(wish) == {"shop": "blog"}
+    asked = intent(wide, BLOG, ports=(WEB, replace(DNS, owner="shop")))
+    assert render(asked).owners == {"blog"}
+    assert overlapping_subnets(asked) == {"shop": "blog"}
     assert overlapping_subnets(intent(BLOG, SHOP)) == {}
 
 
 def test_of_overlapping_outer_prefixes_only_the_first_gets_rules_and_the_other_is_told() -> None:
     later = replace(HOME, owner="later", subnet=IPv6Network("fd12:3456:789a:a::/64"), bridge="br-later")
-    wish = intent(later, HOME)
-    assert {rule.owner for rule in render(wish).owned} == {"home"}
-    assert (overlapping_external_prefixes(wish), overlapping_subnets(wish)) == ({"later": "home"}, {})
+    asked = intent(later, HOME)
+    assert {rule.owner for rule in render(asked).owned} == {"home"}
+    assert (overlapping_external_prefixes(asked), overlapping_subnets(asked)) == ({"later": "home"}, {})
     left_out = OUT.having(saddr="fd12:3456:789a:a::2", iif="br-later")
-    assert forwarded(left_out, render(wish)) == "left"
-    assert through(render(wish), "postrouting", left_out) == Fate(Verdict.ACCEPT, left_out)
+    assert forwarded(left_out, render(asked)) == "left"
+    assert through(render(asked), "postrouting", left_out) == Fate(Verdict.ACCEPT, left_out)
 
 
 def test_an_owner_of_several_networks_keeps_the_ports_of_those_that_are_kept() -> None:
@@ -236,11 +236,11 @@ def test_a_published_port_is_not_open_at_the_outer_address() -> None:
 
 
 def test_a_port_at_an_address_of_the_host_in_an_outer_prefix_is_open_once_it_is_named() -> None:
-    wish = intent(HOME, ports=(replace(WEB, owner="home", target=HOME.subnet[2]),))
+    asked = intent(HOME, ports=(replace(WEB, owner="home", target=HOME.subnet[2]),))
     own = HOME.external_prefixes[0][0x53]
     sent = {**BY_OUTER, "ct_original_daddr": str(own)}
-    named = render(replace(wish, host_addresses=(own,)))
-    assert forwarded(IN.having(**sent), render(wish)) == "drop"
+    named = render(replace(asked, host_addresses=(own,)))
+    assert forwarded(IN.having(**sent), render(asked)) == "drop"
     assert forwarded(IN.having(**sent), named) == "marked"
     assert forwarded(IN.having(**{**sent, "dport": "81"}), named) == "left", "others' ports"
     assert forwarded(IN.having(**BY_OUTER), named) == "drop"

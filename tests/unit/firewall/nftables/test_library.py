@@ -19,14 +19,14 @@ def test_the_program_gets_the_batch_on_its_input(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "told"),
+    ("printed", "expected"),
     [
         ("internal:0:0-0: Error: File exists\\n\\ninternal:0:0-0: Error: second", "Error: File exists"),
         ("   ^^^^~~~\\nError: here", "Error: here"),
         ("", "without a message"),
     ],
 )
-def test_only_its_first_complaint_is_told(tmp_path: Path, said: str, told: str) -> None:
-    with pytest.raises(NftError, match=told) as error:
-        program(tmp_path, f'printf "{said}" >&2; exit 1').run("")
+def test_only_the_first_error_is_reported(tmp_path: Path, printed: str, expected: str) -> None:
+    with pytest.raises(NftError, match=expected) as error:
+        program(tmp_path, f'printf "{printed}" >&2; exit 1').run("")
     assert "second" not in str(error.value)
