@@ -58,7 +58,7 @@ def _promises(records: Mapping[str, CellRecord]) -> Iterator[str]:
     for topic, names in found.items():
         yield f"### {topic}"
         yield ""
-        yield f"| what is promised | {' | '.join(LINES)} |"
+        yield f"| behaviour | {' | '.join(LINES)} |"
         yield f"|---|{'---|' * len(LINES)}"
         for name in names:
             yield f"| {name} | {' | '.join(_of_line(records, line, topic, name) for line in LINES)} |"
