@@ -19,7 +19,7 @@ import pytest
 
 from tests.e2e.provider import Premises
 from tests.lab.cells import CELLS, CORE, Cell, choose, choose_matrix
-from tests.lab.lab import Farm, Lab, Station
+from tests.lab.lab import EnginePool, Lab, Station
 from tests.lab.provider import Provider
 
 if TYPE_CHECKING:
@@ -62,11 +62,11 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 
 @pytest.fixture(scope="session")
-def farm(lab_session: Session) -> Iterator[Farm]:
+def engine_pool(lab_session: Session) -> Iterator[EnginePool]:
     """The engines that tests share."""
-    farm = Farm(lab_session)
-    yield farm
-    farm.close()
+    engine_pool = EnginePool(lab_session)
+    yield engine_pool
+    engine_pool.close()
 
 
 @pytest.fixture(scope="session")
@@ -77,16 +77,16 @@ def cell(request: pytest.FixtureRequest) -> Cell:
 
 
 @pytest.fixture
-def lab(cell: Cell, farm: Farm, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Lab]:
+def lab(cell: Cell, engine_pool: EnginePool, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Lab]:
     """A clean engine of the cell with the test image, its neighbour, and a factory for operators."""
-    station = farm.lend(cell.settings)
+    station = engine_pool.acquire(cell.settings)
     lab = Lab(station.engine, station.neighbour, tmp_path)
     _report_logs_of(request, lab)
     yield lab
     try:
         lab.close()
     finally:
-        farm.take_back(station)
+        engine_pool.release(station)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.lab.engine import Engine
-    from tests.lab.lab import Farm
+    from tests.lab.lab import EnginePool
     from tests.lab.operator import Operator
     from tests.lab.probe import Place
     from tests.lab.settings import Settings
@@ -104,9 +104,9 @@ class Site:
 
 
 @contextmanager
-def borrowed(farm: Farm, settings: Settings, directory: Path) -> Iterator[Site]:
+def exclusive_site(engine_pool: EnginePool, settings: Settings, directory: Path) -> Iterator[Site]:
     """Provide a clean engine with these settings for exclusive use, with an operator that is not started yet."""
-    station = farm.lend(settings)
+    station = engine_pool.acquire(settings)
     lab = Lab(station.engine, station.neighbour, directory)
     try:
         yield Site(lab, lab.operator())
@@ -118,7 +118,7 @@ def borrowed(farm: Farm, settings: Settings, directory: Path) -> Iterator[Site]:
         try:
             lab.close()
         finally:
-            farm.take_back(station)
+            engine_pool.release(station)
 
 
 def published(number: int, protocol: str = "tcp", address: str = HOST_ADDRESS) -> Port:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.e2e.cluster import condition, eventually, network_yaml, our_table
-from tests.e2e.site import Site, borrowed, published, reach_as
+from tests.e2e.site import Site, exclusive_site, published, reach_as
 from tests.lab.net import HOST_ADDRESS, NEIGHBOUR_ADDRESS, UPLINK, tcp_server
 from tests.lab.probe import ask, assert_closed, reach, wait_closed
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tests.lab.cells import Cell
-    from tests.lab.lab import Farm, Lab
+    from tests.lab.lab import EnginePool, Lab
 
 pytestmark = pytest.mark.cells("28.5")
 
@@ -25,9 +25,9 @@ _SUBNET = {"addressing": {"subnet": "fd12:3456:789a:1::/64"}}
 
 
 @pytest.fixture(scope="module")
-def site(cell: Cell, farm: Farm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(cell: Cell, engine_pool: EnginePool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A host with one network for invalid ports and one that works."""
-    with borrowed(farm, cell.settings, tmp_path_factory.mktemp("site")) as site:
+    with exclusive_site(engine_pool, cell.settings, tmp_path_factory.mktemp("site")) as site:
         site.operator.apply_yaml("good.yaml", network_yaml("good"))
         site.operator.apply_yaml("bad.yaml", network_yaml("bad", _SUBNET))
         site.create_network("four")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.e2e.cluster import condition, eventually, network_yaml, our_table, policy_yaml
-from tests.e2e.site import Site, borrowed, published, reach_as, timed
+from tests.e2e.site import Site, exclusive_site, published, reach_as, timed
 from tests.lab.net import FAR_ADDRESS, HOST_ADDRESS, HOST_ADDRESS_V4, NEIGHBOUR_ADDRESS, ping
 from tests.lab.probe import Port, assert_closed, reach
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tests.lab.cells import Cell
-    from tests.lab.lab import Farm, Lab
+    from tests.lab.lab import EnginePool, Lab
 
 pytestmark = pytest.mark.cells("28.5", "20.10-on-legacy-proxy")
 
@@ -73,9 +73,9 @@ table inet site {
 
 
 @pytest.fixture(scope="module")
-def site(cell: Cell, farm: Farm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(cell: Cell, engine_pool: EnginePool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A host with a published web server on a managed network, and an existing network with a policy."""
-    with borrowed(farm, cell.settings, tmp_path_factory.mktemp("site")) as site:
+    with exclusive_site(engine_pool, cell.settings, tmp_path_factory.mktemp("site")) as site:
         site.lab.neighbour.add_route(_PREFIX)
         site.create_network("theirs", "fd12:3456:789a:2::/64")
         site.operator.apply_yaml("ours.yaml", network_yaml("ours", {"addressing": {"subnet": "fd12:3456:789a:1::/64"}}))

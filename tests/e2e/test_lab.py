@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from tests.lab.cells import Cell
     from tests.lab.engine import Engine
-    from tests.lab.lab import Farm, Lab
+    from tests.lab.lab import EnginePool, Lab
     from tests.lab.session import Session
 
 _SUBNET = "fd12:3456:789a:1::/64"
@@ -254,8 +254,8 @@ def _runs(pid: str) -> bool:
     return arguments.exists() and bool(arguments.read_bytes())
 
 
-def test_only_a_killed_test_run_is_swept(lab_session: Session, farm: Farm) -> None:
-    assert farm
+def test_only_a_killed_test_run_is_swept(lab_session: Session, engine_pool: EnginePool) -> None:
+    assert engine_pool
     with subprocess.Popen(
         [sys.executable, "-c", _VICTIM], cwd=_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as victim:

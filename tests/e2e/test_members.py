@@ -26,7 +26,7 @@ import yaml
 
 from tests.e2e.cluster import eventually, network_id, network_yaml, resource
 from tests.e2e.registry import ROOT
-from tests.e2e.site import Site, borrowed, published, reach_as, timed
+from tests.e2e.site import Site, exclusive_site, published, reach_as, timed
 from tests.lab.net import FAR_ADDRESS, HOST_ADDRESS, HOST_ADDRESS_V4, NEIGHBOUR_ADDRESS, NEIGHBOUR_ADDRESS_V4, ping
 from tests.lab.probe import Port, reach
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tests.lab.cells import Cell
-    from tests.lab.lab import Farm, Lab
+    from tests.lab.lab import EnginePool, Lab
 
 pytestmark = pytest.mark.cells("20.10-off", "28.5")
 
@@ -63,9 +63,9 @@ def _service(site: Site, service: str, **options: Any) -> str:
 
 
 @pytest.fixture(scope="module")
-def site(cell: Cell, farm: Farm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(cell: Cell, engine_pool: EnginePool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A host with the stack, as after `docker compose up`, and an operator without resources."""
-    with borrowed(farm, cell.settings, tmp_path_factory.mktemp("site")) as site:
+    with exclusive_site(engine_pool, cell.settings, tmp_path_factory.mktemp("site")) as site:
         site.create_network(_STACK, "", "--label", f"{_PROJECT}=blog")
         for service in _SERVICES:
             _service(site, service)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.e2e.cluster import eventually, network_id, network_yaml, our_table, policy_yaml
-from tests.e2e.site import Site, borrowed, published, reach_as
+from tests.e2e.site import Site, exclusive_site, published, reach_as
 from tests.lab.net import FAR_ADDRESS, HOST_ADDRESS, NEIGHBOUR_ADDRESS, UPLINK, ping
 from tests.lab.probe import Port, assert_closed, reach, wait_closed
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tests.lab.cells import Cell
-    from tests.lab.lab import Farm, Lab
+    from tests.lab.lab import EnginePool, Lab
 
 _PREFIX = "fd12:3456:789a::/48"
 _SECOND_ADDRESS = "2001:db8:0:1::3"
@@ -40,10 +40,10 @@ def _subnet(number: int) -> str:
 
 
 @pytest.fixture(scope="module")
-def site(cell: Cell, farm: Farm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(cell: Cell, engine_pool: EnginePool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A host with networks that were created before and after a policy for all unique local prefixes."""
     settings = replace(cell.settings, config={**cell.settings.config, **_DEFAULT_BRIDGE})
-    with borrowed(farm, settings, tmp_path_factory.mktemp("site")) as site:
+    with exclusive_site(engine_pool, settings, tmp_path_factory.mktemp("site")) as site:
         site.lab.neighbour.add_route(_PREFIX)
         site.engine.netexec("ip", "address", "add", f"{_SECOND_ADDRESS}/64", "dev", UPLINK, *_NOT_A_SOURCE)
         site.create_network("shop_default", _subnet(1), *_COMPOSE)

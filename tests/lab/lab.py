@@ -46,27 +46,27 @@ class Station:
         self.neighbour.remove()
 
 
-class Farm:
+class EnginePool:
     """Running engines by their settings, started on first use and lent to one test at a time."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self._stations: list[Station] = []
-        self._lent: list[Station] = []
+        self._in_use: list[Station] = []
 
-    def lend(self, settings: Settings) -> Station:
+    def acquire(self, settings: Settings) -> Station:
         """Return a clean station with these settings, for exclusive use."""
         free = (station for station in self._stations if station.engine.settings == settings)
-        station = next((station for station in free if station not in self._lent), None)
+        station = next((station for station in free if station not in self._in_use), None)
         if station is None:
             station = Station.build(self._session, settings)
             self._stations.append(station)
-        self._lent.append(station)
+        self._in_use.append(station)
         return station
 
-    def take_back(self, station: Station) -> None:
+    def release(self, station: Station) -> None:
         """Clean a station for the next test. A station that does not run, or that can't be cleaned, is removed."""
-        self._lent.remove(station)
+        self._in_use.remove(station)
         try:
             if station.engine.alive:
                 station.baseline.restore(station.engine)

@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
     from tests.lab.cells import Cell
-    from tests.lab.lab import Farm
+    from tests.lab.lab import EnginePool
 
 _RECORDER = pytest.StashKey[Recorder]()
 
 
 @pytest.fixture(scope="package")
-def world(cell: Cell, farm: Farm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def world(cell: Cell, engine_pool: EnginePool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A host of the cell with every network and container that the scenarios use."""
-    station = farm.lend(cell.settings)
+    station = engine_pool.acquire(cell.settings)
     lab = Lab(station.engine, station.neighbour, tmp_path_factory.mktemp("world"))
     world = World(lab, lab.operator(), cell)
     try:
@@ -40,7 +40,7 @@ def world(cell: Cell, farm: Farm, tmp_path_factory: pytest.TempPathFactory) -> I
         finally:
             # killing it is faster than removing everything, and most cells have no other tests
             station.engine.kill()
-            farm.take_back(station)
+            engine_pool.release(station)
 
 
 @pytest.fixture(autouse=True)
