@@ -4,7 +4,6 @@ libnftables takes 20 ms to list a thousand elements; decoding these bytes takes 
 `commands` writes are decoded.
 """
 
-import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv6Address
@@ -30,7 +29,6 @@ _INTERVAL_END = 1
 _USERDATA_COMMENT = 0  # NFTNL_UDATA_RULE_COMMENT and NFTNL_UDATA_SET_ELEM_COMMENT of libnftnl
 _SIZES = {KeyType.PREFIX: 16, KeyType.INTERFACE: 16, KeyType.PROTOCOL: 1, KeyType.PORT: 2}
 _PROTOCOLS = {b"\x06": "tcp", b"\x11": "udp", b"\x84": "sctp"}
-_ATTRIBUTE = struct.Struct("=HH")
 _LAST_ADDRESS = (1 << 128) - 1
 
 
@@ -115,11 +113,7 @@ def raw_elements(messages: Iterable[bytes]) -> Iterator[bytes]:
     for message in messages:
         for kind, listed in attributes_of(message):
             if kind == _LIST_ELEMENTS:
-                position = 0
-                while position < len(listed):
-                    (length, _) = _ATTRIBUTE.unpack_from(listed, position)
-                    yield listed[position + _ATTRIBUTE.size : position + length]
-                    position += length + (-length % 4)
+                yield from (element for _, element in attributes_of(listed))
 
 
 def decode_element(raw: bytes, of: ElementSet) -> Element:

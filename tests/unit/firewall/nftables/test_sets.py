@@ -1,17 +1,13 @@
-import struct
 from ipaddress import IPv6Address
 
 import pytest
 
 from dockerv6.firewall.expr import Element, ElementSet, KeyType
 from dockerv6.firewall.nftables import sets
+from tests.unit.lib.encoding import attribute
 
 PREFIX, LINK, PROTOCOL, PORT = KeyType.PREFIX, KeyType.INTERFACE, KeyType.PROTOCOL, KeyType.PORT
 END = (1 << 128) - 1
-
-
-def attribute(kind: int, value: bytes) -> bytes:
-    return struct.pack("=HH", 4 + len(value), kind) + value + bytes(-len(value) % 4)
 
 
 def nested(kind: int, value: bytes) -> bytes:

@@ -7,6 +7,7 @@ import pytest
 
 from dockerv6.firewall.xtables.nft import MatchData, match_data, rule, rules_in
 from dockerv6.firewall.xtables.rule import ChainTarget, ExtensionTarget, PlainTarget, XtablesRule
+from tests.unit.lib.encoding import attribute
 
 COUNTER = {"counter": {"packets": 0, "bytes": 0}}
 MARK = 0x10000000
@@ -86,10 +87,6 @@ def test_chains_without_rules_are_listed_and_rules_keep_their_order() -> None:
         ("nat", "DOCKER"): [],
         ("nat", "C"): [9, 8],
     }
-
-
-def attribute(kind: int, data: bytes) -> bytes:
-    return struct.pack("=HH", 4 + len(data), kind) + data + bytes(-len(data) % 4)
 
 
 def test_a_dump_of_rules_gives_the_data_of_their_matches_by_handle() -> None:
