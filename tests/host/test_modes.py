@@ -194,7 +194,7 @@ async def test_ingress_lets_in_what_it_says_by_every_address_of_the_container(
         endpoint(topology.router, BRIDGE, 0) as host,
         endpoint(topology.containers["blog"], CONTAINERS["blog"]) as blog,
     ):
-        for called in [CONTAINERS["blog"], *(str(outer[2]) for outer in network.external_prefixes)]:
+        for called in [CONTAINERS["blog"], *(str(external[2]) for external in network.external_prefixes)]:
             for source in (NEAR, FAR):
                 with endpoint(topology.world, source, 0) as world:
                     assert reaches(world, blog, host, called) is (source in allowed)
@@ -207,7 +207,7 @@ async def test_echo_comes_in_from_outside_alone(router: Router, network: Network
     await router.want(network, SHOP)
     await router.drop_all_but_ours()
     topology = router.topology
-    for called in [CONTAINERS["blog"], *(str(outer[2]) for outer in network.external_prefixes)]:
+    for called in [CONTAINERS["blog"], *(str(external[2]) for external in network.external_prefixes)]:
         echo = ("ping", "-6", "-q", "-c", "3", "-i", "0.01", "-w", "10", called)
         assert "3 received" in topology.world.exec(*echo).stdout
         quick = ("ping", "-6", "-q", "-c", "1", "-W", "0.2", called)

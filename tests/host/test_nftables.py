@@ -141,7 +141,7 @@ def chain_of(name: str) -> Chain:
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-async def test_every_damage_is_seen_and_repaired(firewall: NftablesFirewall, damage: str) -> None:
+async def test_every_damage_is_noticed_and_repaired(firewall: NftablesFirewall, damage: str) -> None:
     await firewall.apply(diff(DESIRED, EMPTY))
     nft(DAMAGES[damage].replace(";", ";\n") if "{" not in DAMAGES[damage] else DAMAGES[damage])
     change = diff(DESIRED, await firewall.observe())
@@ -302,7 +302,7 @@ async def test_the_table_is_never_listed_by_the_library(
     assert "list" not in batches
 
 
-async def test_the_table_reads_well_at_night(firewall: NftablesFirewall) -> None:
+async def test_a_saved_and_restored_table_is_the_same(firewall: NftablesFirewall) -> None:
     await firewall.apply(diff(DESIRED, EMPTY))
     shown = listed("nft", "list", "table", "inet", "dockerv6")
     assert 'fd12:3456:789a:1::/64 . "br-blog" comment "blog"' in shown
@@ -359,7 +359,7 @@ asyncio.run(main())
 """
 
 
-def test_without_the_privilege_the_remedy_is_told() -> None:
+def test_without_the_privilege_the_error_names_it() -> None:
     unprivileged = ("setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin")
     assert "CAP_NET_ADMIN" in listed(*unprivileged, sys.executable, "-c", OBSERVE)
 
@@ -379,13 +379,13 @@ async def test_a_thousand_networks_and_ports_are_one_transaction_and_read_back_e
     assert await firewall.apply(diff(desired, EMPTY)) == desired
 
 
-async def test_a_batch_that_was_refused_leaves_no_trace_in_the_next(nftables: NftSession) -> None:
+async def test_a_dry_run_does_not_affect_the_next_batch(nftables: NftSession) -> None:
     batch = commands(diff(DESIRED, EMPTY).operations)
     await nftables.run(batch, check=True)
     await nftables.run(batch)
 
 
-async def test_other_writers_are_neither_disturbed_nor_in_the_way(firewall: NftablesFirewall) -> None:
+async def test_concurrent_writers_do_not_disturb_one_another(firewall: NftablesFirewall) -> None:
     done = threading.Event()
 
     def write() -> None:

@@ -86,7 +86,7 @@ def test_every_element_is_of_a_network_or_a_port_of_its_owner(wish: FirewallInte
     targets = {(port.owner, IPv6Network(port.target)) for port in wish.ports}
     names = {(network.owner, network.bridge) for network in wish.networks}
     names |= {(port.owner, str(port.protocol)) for port in wish.ports}
-    subnets |= {(network.owner, outer) for network in wish.networks for outer in network.external_prefixes}
+    subnets |= {(network.owner, external) for network in wish.networks for external in network.external_prefixes}
     subnets |= {("", IPv6Network(address)) for address in wish.host_addresses}
     for _, element in elements(render(wish)):
         first, owner = element.key[0], element.owner
@@ -119,8 +119,8 @@ def test_no_outer_prefix_is_part_of_anybody_elses_subnet(wish: FirewallIntent) -
     subnets = {element.key[0]: element.owner for name, element in elements(render(wish)) if name == NETWORKS}
     inwards = render(wish).chain(PREFIX_IN)
     for rule in inwards.owned if inwards is not None else ():
-        outer, subnet = prefixes_of(rule)
-        assert {each for each in subnets if IPv6Network(each).overlaps(IPv6Network(outer))} <= {subnet}
+        external, subnet = prefixes_of(rule)
+        assert {each for each in subnets if IPv6Network(each).overlaps(IPv6Network(external))} <= {subnet}
 
 
 @given(intents, observed(), keeps)

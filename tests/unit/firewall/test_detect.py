@@ -66,7 +66,7 @@ def legacy(monkeypatch: pytest.MonkeyPatch) -> dict[str, bool]:
 
 
 @pytest.mark.usefixtures("legacy")
-async def test_nftables_is_used_where_it_takes_our_ruleset(session: Session) -> None:
+async def test_nftables_is_used_if_it_accepts_our_ruleset(session: Session) -> None:
     choice = await detect.choose("auto", session)
     assert (choice.backend, choice.others, choice.limits, choice.warnings) == ("nftables", ("iptables",), (), ())
     assert session.checked == 1

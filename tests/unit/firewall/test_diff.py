@@ -48,20 +48,20 @@ def chain(name: str, of: Ruleset = BOTH) -> Chain:
     return found
 
 
-def test_what_is_as_it_should_be_needs_no_change() -> None:
+def test_equal_rulesets_need_no_change() -> None:
     change = diff(BOTH, BOTH)
     assert change.empty
     assert (change.owners, change.describe(), change.by_owner) == (frozenset(), (), {})
 
 
-def test_everything_is_made_where_nothing_is() -> None:
+def test_an_empty_table_is_filled() -> None:
     change = diff(BOTH, EMPTY)
     assert change.owners == {SHARED, "blog", "shop"}
     assert change.describe()[0] == "add the table"
     assert apply(EMPTY, change) == BOTH
 
 
-def test_the_table_goes_when_nothing_asks_for_it() -> None:
+def test_the_table_is_deleted_when_no_resource_needs_it() -> None:
     assert diff(EMPTY, BOTH).describe() == ("delete the table: no resource needs it",)
     assert diff(EMPTY, EMPTY).empty
 
@@ -109,22 +109,22 @@ def test_an_edited_rule_has_its_chain_refilled_in_place() -> None:
     assert change.owners == {SHARED}
 
 
-def test_a_chain_that_looks_empty_is_flushed_all_the_same() -> None:
+def test_a_chain_that_looks_empty_is_still_flushed() -> None:
     change = diff(BOTH, with_chain(BOTH, replace(chain("forward"), rules=())))
     assert change.operations == (FlushChain("forward"), AddRules(chain("forward")))
 
 
-def test_a_chain_of_another_priority_is_made_anew() -> None:
+def test_a_chain_with_another_priority_is_recreated() -> None:
     change = diff(BOTH, with_chain(BOTH, replace(chain("postrouting"), priority=300)))
     assert [type(step) for step in change.operations] == [FlushChain, DeleteChain, AddChain, AddRules]
 
 
-def test_a_chain_that_others_jump_to_can_be_made_anew() -> None:
+def test_a_chain_that_others_jump_to_can_be_recreated() -> None:
     damaged = with_chain(BOTH, replace(chain("outbound"), type="filter", hook="forward", policy="accept"))
     assert apply(damaged, diff(BOTH, damaged)) == BOTH
 
 
-def test_a_missing_chain_comes_back_with_the_jump_to_it() -> None:
+def test_a_missing_chain_is_added_with_the_jump_to_it() -> None:
     damaged = with_chain(without_chain(BOTH, "outbound"), replace(chain("forward"), rules=chain("forward").rules[1:]))
     assert apply(damaged, diff(BOTH, damaged)) == BOTH
 
@@ -142,7 +142,7 @@ def test_a_foreign_element_is_removed_and_a_missing_one_added() -> None:
     assert apply(damaged, change) == BOTH
 
 
-def test_a_set_of_another_type_has_the_table_made_anew_at_once() -> None:
+def test_a_set_of_another_type_recreates_the_table() -> None:
     damaged = replace(
         BOTH, sets=(*BOTH.sets[1:], replace(BOTH.sets[0], key=(KeyType.INTERFACE,), elements=frozenset()))
     )
@@ -151,7 +151,7 @@ def test_a_set_of_another_type_has_the_table_made_anew_at_once() -> None:
     assert apply(damaged, change) == BOTH
 
 
-def test_a_foreign_set_or_object_has_the_table_made_anew_at_once() -> None:
+def test_a_foreign_set_or_object_recreates_the_table() -> None:
     extra = ElementSet("extra", (KeyType.INTERFACE,))
     for damaged in (replace(BOTH, sets=(*BOTH.sets, extra)), replace(BOTH, foreign=("map m",))):
         change = diff(BOTH, damaged)
@@ -168,7 +168,7 @@ def test_kept_elements_are_neither_removed_nor_added() -> None:
     assert found.elements == {there}
 
 
-def test_kept_elements_survive_a_table_made_anew() -> None:
+def test_kept_elements_survive_a_recreated_table() -> None:
     observed = replace(BOTH, foreign=("map m",))
     change = diff(render(intent(SHOP, keep=KEEP_BLOG)), observed, KEEP_BLOG)
     assert apply(observed, change).owners == {"blog", "shop"}
@@ -185,18 +185,18 @@ def test_rules_that_an_earlier_version_wrote_without_a_digest_are_kept_and_writt
         assert apply(observed, change).owned == AT_HOME.owned
 
 
-def test_what_is_kept_can_not_be_restored_after_a_flush() -> None:
+def test_kept_elements_can_not_be_restored_after_a_flush() -> None:
     assert apply(EMPTY, diff(BOTH, EMPTY, KEEP_BLOG)).owners == {"shop"}
 
 
-def test_kept_elements_keep_the_table_when_nobody_else_asks_for_it() -> None:
+def test_the_table_stays_for_kept_elements_alone() -> None:
     change = diff(render(intent(keep=KEEP_BLOG)), BOTH, KEEP_BLOG)
     assert change.owners == {"shop"}
     assert apply(BOTH, change).owners == {"blog"}
     assert diff(EMPTY, BOTH).describe() == ("delete the table: no resource needs it",)
 
 
-def test_a_wish_that_a_kept_element_stands_against_is_left_out_and_named() -> None:
+def test_a_network_that_overlaps_a_kept_one_is_left_out_and_reported() -> None:
     rival = replace(SHOP, subnet=IPv6Network("fd12:3456:789a:1::/80"))
     change = diff(render(intent(rival, keep=KEEP_BLOG)), ONE, KEEP_BLOG)
     assert [blocked.owner for blocked in change.blocked] == ["shop"]
@@ -204,7 +204,7 @@ def test_a_wish_that_a_kept_element_stands_against_is_left_out_and_named() -> No
     assert change.empty
 
 
-def test_a_port_that_is_kept_can_not_be_had_and_is_named() -> None:
+def test_a_port_that_is_kept_for_another_owner_is_left_out_and_reported() -> None:
     observed = render(intent(BLOG, ports=(WEB,)))
     rival = replace(WEB, owner="shop", target=SHOP.subnet[2])
     change = diff(render(intent(SHOP, ports=(rival,), keep=KEEP_BLOG)), observed, KEEP_BLOG)
@@ -213,7 +213,7 @@ def test_a_port_that_is_kept_can_not_be_had_and_is_named() -> None:
     assert change.empty
 
 
-def test_other_ports_stand_against_nobody() -> None:
+def test_other_ports_do_not_conflict() -> None:
     """A port's key begins with the protocol, which is no subnet of anybody's."""
     observed = render(intent(BLOG, ports=(WEB, DNS, GUARDED)))
     other = replace(WEB, owner="shop", port=8081, target=SHOP.subnet[2])
@@ -223,7 +223,7 @@ def test_other_ports_stand_against_nobody() -> None:
     assert apply(observed, change).owners == {"blog", "shop"}
 
 
-def test_a_container_in_a_kept_subnet_can_not_be_published_by_another() -> None:
+def test_another_owner_can_not_publish_a_container_in_a_kept_subnet() -> None:
     rival = replace(WEB, owner="shop", port=8081, target=BLOG.subnet[9])
     change = diff(render(intent(SHOP, ports=(rival,), keep=KEEP_BLOG)), ONE, KEEP_BLOG)
     assert [blocked.message for blocked in change.blocked] == [
@@ -241,7 +241,7 @@ AWAY = replace(
 AT_HOME = render(intent(HOME))
 
 
-def test_another_outer_prefix_is_one_transaction_that_touches_nobody_else() -> None:
+def test_a_changed_external_prefix_is_one_transaction_of_its_owner() -> None:
     before, after = render(intent(HOME, AWAY)), render(intent(MOVED, AWAY))
     change = diff(after, before)
     assert change.owners == {"home"}
@@ -255,7 +255,7 @@ def test_another_outer_prefix_is_one_transaction_that_touches_nobody_else() -> N
     assert apply(before, change) == after
 
 
-def test_what_somebody_did_to_a_chain_of_owned_rules_is_told_to_nobody_in_particular() -> None:
+def test_foreign_rules_in_a_chain_of_owned_rules_concern_no_single_owner() -> None:
     there = chain("prefix_in", AT_HOME)
     foreign = with_chain(AT_HOME, replace(there, rules=(Rule((UnknownExpr("accept"),)), *there.rules)))
     assert diff(AT_HOME, foreign).describe() == ("flush chain prefix_in: its rules differ",)
@@ -265,7 +265,7 @@ def test_what_somebody_did_to_a_chain_of_owned_rules_is_told_to_nobody_in_partic
         assert apply(damaged, diff(AT_HOME, damaged)) == AT_HOME
 
 
-def test_a_deleted_rule_is_told_to_its_owner() -> None:
+def test_a_deleted_rule_is_a_change_for_its_owner() -> None:
     there = chain("prefix_in", AT_HOME)
     change = diff(AT_HOME, with_chain(AT_HOME, replace(there, rules=there.rules[1:])))
     assert change.by_owner == {
@@ -273,13 +273,13 @@ def test_a_deleted_rule_is_told_to_its_owner() -> None:
     }
 
 
-def test_a_lost_chain_is_told_to_those_who_had_rules_in_it() -> None:
+def test_a_lost_chain_is_a_change_for_all_owners_of_its_rules() -> None:
     change = diff(AT_HOME, without_chain(AT_HOME, "prefix_out"))
     assert change.owners == {SHARED, "home"}
     assert "add 0 rules" not in " ".join(change.describe())
 
 
-def test_a_kept_resources_rules_stay_as_they_are_beside_others() -> None:
+def test_kept_rules_stay_while_others_change() -> None:
     there = chain("prefix_in", AT_HOME)
     observed = with_chain(AT_HOME, replace(there, rules=there.rules[:1]))
     keep = frozenset({"home"})
@@ -292,7 +292,7 @@ def test_a_kept_resources_rules_stay_as_they_are_beside_others() -> None:
         assert diff(render(asked), after, keep).empty
 
 
-def test_kept_rules_keep_the_table_when_nobody_else_asks_for_it() -> None:
+def test_the_table_stays_for_kept_rules_alone() -> None:
     keep = frozenset({"home"})
     change = diff(render(intent(keep=keep)), render(intent(HOME, AWAY)), keep)
     assert change.owners == {"away"}
@@ -307,14 +307,14 @@ def test_kept_rules_keep_the_table_when_nobody_else_asks_for_it() -> None:
         replace(AWAY, external_prefixes=(HOME.subnet,)),
     ],
 )
-def test_outer_prefixes_and_subnets_that_are_kept_can_not_be_had(rival: NetworkIntent) -> None:
+def test_external_prefixes_and_subnets_that_are_kept_can_not_be_used_by_others(rival: NetworkIntent) -> None:
     keep = frozenset({"home"})
     change = diff(render(intent(rival, keep=keep)), AT_HOME, keep)
     assert [blocked.owner for blocked in change.blocked] == ["away"]
     assert change.empty
 
 
-def test_a_prefix_is_kept_as_a_whole_though_few_addresses_lead_in() -> None:
+def test_a_prefix_is_kept_as_a_whole_even_if_few_addresses_lead_in() -> None:
     shared = replace(HOME, external_addresses=(HOME.external_prefixes[0][2],))
     rival = replace(AWAY, external_prefixes=HOME.external_prefixes, external_addresses=(HOME.external_prefixes[0][9],))
     keep = frozenset({"home"})
@@ -324,20 +324,20 @@ def test_a_prefix_is_kept_as_a_whole_though_few_addresses_lead_in() -> None:
     ]
 
 
-def test_a_map_that_became_a_set_has_the_table_made_anew() -> None:
+def test_a_map_that_became_a_set_recreates_the_table() -> None:
     found = BOTH.set(PUBLISHED_TO)
     assert found is not None
     sets = tuple(replace(each, data=None) if each.name == PUBLISHED_TO else each for each in BOTH.sets)
     assert diff(BOTH, replace(BOTH, sets=sets)).describe()[0] == "delete the table: set published_to is of another type"
 
 
-def test_a_table_that_goes_takes_everybodys_elements() -> None:
+def test_deleting_the_table_concerns_all_owners_in_it() -> None:
     change = diff(EMPTY, BOTH)
     assert change.owners == {SHARED, "blog", "shop"}
     assert change.by_owner["blog"] == ("delete the table: no resource needs it",)
 
 
-def test_a_ruleset_reads_well() -> None:
+def test_a_ruleset_as_text() -> None:
     lines = list(replace(ONE, foreign=("map m",)).lines())
     assert "interval set networks: ipv6_addr . ifname" in lines
     assert "  fd12:3456:789a:1::/64 . br-blog  (blog)" in lines

@@ -54,7 +54,7 @@ def test_a_network_with_interfaces_leaves_through_those_alone() -> None:
     assert elements.EGRESS_ANY not in there
 
 
-def test_every_mode_but_none_lets_out_and_says_how_in_a_set_of_its_own() -> None:
+def test_every_mode_but_none_has_a_set_and_lets_packets_out() -> None:
     for network, how in (
         (ROAD, {elements.ROUTED: {str(ROAD.subnet)}}),
         (FIXED, {elements.SNAT_TO: {f"{FIXED.subnet} : 2001:db8::7/128"}}),
@@ -72,11 +72,11 @@ def test_every_mode_but_none_lets_out_and_says_how_in_a_set_of_its_own() -> None
 
 
 @pytest.mark.parametrize("lacking", [replace(FIXED, snat_address=None), replace(HOME, external_prefixes=()), PLAIN])
-def test_what_its_mode_lacks_the_means_for_is_not_let_out(lacking: NetworkIntent) -> None:
+def test_a_mode_without_its_address_or_prefix_lets_nothing_out(lacking: NetworkIntent) -> None:
     assert set(of(lacking)) - {elements.INGRESS_PORT} == {elements.OWN_BRIDGE, elements.NETWORKS}
 
 
-def test_of_a_prefix_that_is_shared_with_others_only_what_is_named_leads_in() -> None:
+def test_of_an_on_link_prefix_only_named_addresses_lead_in() -> None:
     addresses = (
         HOME.external_prefixes[0][2],
         HOME.external_prefixes[1][2],
@@ -89,11 +89,11 @@ def test_of_a_prefix_that_is_shared_with_others_only_what_is_named_leads_in() ->
     assert elements.TRANSLATED in of(replace(HOME, external_addresses=()))
 
 
-def test_an_internal_network_has_no_outer_prefix() -> None:
+def test_an_internal_network_has_no_external_prefix() -> None:
     assert set(of(replace(HOME, internal=True))) == {elements.OWN_BRIDGE, elements.INTERNAL}
 
 
-def test_addresses_of_the_host_belong_to_nobody() -> None:
+def test_addresses_of_the_host_have_no_owner() -> None:
     sets = {each.name: each.elements for each in element_sets((), (), EVERYTHING)}
     assert sets[elements.EXTERNAL_HOST] == {Element(("2001:db8:8:8::53/128",))}
 
@@ -112,12 +112,12 @@ def test_an_untranslated_network_is_still_filtered() -> None:
     assert set(of(PLAIN)) == {elements.OWN_BRIDGE, elements.NETWORKS}
 
 
-def test_an_internal_network_is_known_by_its_bridge_alone() -> None:
+def test_an_internal_network_has_elements_for_its_bridge_only() -> None:
     assert set(of(VAULT)) == {elements.OWN_BRIDGE, elements.INTERNAL}
     assert set(of(replace(VAULT, icc=False))) == {elements.OWN_BRIDGE, elements.INTERNAL, elements.NO_ICC}
 
 
-def test_what_is_open_and_what_is_closed_is_keyed_by_bridge() -> None:
+def test_isolation_and_icc_are_keyed_by_bridge() -> None:
     there = of(OPEN)
     assert there[elements.OPEN] == {"br-open"}
     assert there[elements.NO_ICC] == {"br-open . br-open"}
@@ -132,12 +132,12 @@ def test_ingress_is_keyed_by_target_first() -> None:
     }
 
 
-def test_ingress_that_is_said_twice_is_there_once() -> None:
+def test_duplicate_ingress_is_one_element() -> None:
     wide, narrow = Ingress(), Ingress(sources=(IPv6Network("2001:db8::/32"),))
     assert of(replace(BLOG, ingress=(narrow, wide, narrow)))[elements.INGRESS_ANY] == {f"{BLOG.subnet} . ::/0"}
 
 
-def test_ingress_to_what_is_not_the_networks_is_left_out() -> None:
+def test_ingress_to_another_subnet_is_left_out() -> None:
     elsewhere = Ingress(targets=(SHOP.subnet,))
     assert elements.INGRESS_ANY not in of(replace(BLOG, ingress=(elsewhere,)))
 
@@ -160,7 +160,7 @@ def test_a_port_of_one_address_is_keyed_by_it() -> None:
     assert of(ports=(LOCAL,))[elements.LOOPBACK] == {"tcp . 9000 : fd12:3456:789a:1::1/128"}
 
 
-def test_without_a_gateway_nobody_calls_from_the_loopback_address() -> None:
+def test_without_a_gateway_the_loopback_address_has_no_port() -> None:
     assert elements.LOOPBACK not in of(ports=(FOREIGN,))
 
 
@@ -175,20 +175,20 @@ def test_an_allow_list_names_the_port_and_each_source() -> None:
     }
 
 
-def test_of_two_who_want_a_port_the_first_by_name_has_it() -> None:
+def test_of_two_claims_for_a_port_the_first_owner_by_name_gets_it() -> None:
     other = replace(WEB, owner="abc", target=IPv6Address("fd12:3456:789a:2::9"), target_port=81)
     there = of(ports=(WEB, other))
     assert there[elements.PUBLISHED_TO] == {"tcp . 8080 : fd12:3456:789a:2::9/128"}
     assert there[elements.PUBLISHED_PORT] == {"tcp . 8080 : 81"}
 
 
-def test_allow_lists_of_two_who_want_a_port_never_meet() -> None:
+def test_allow_lists_of_two_claims_for_a_port_never_overlap() -> None:
     for port in (GUARDED, GUARDED_AT):
         wider = replace(port, sources=(IPv6Network("2001:db8::/32"),))
         assert of(ports=(port, wider)) == of(ports=(port,))
 
 
-def test_a_port_of_one_address_and_of_all_are_never_both_there() -> None:
+def test_a_port_of_one_address_and_of_all_exclude_one_another() -> None:
     single = replace(GUARDED, host_address=IPv6Address("2001:db8::53"))
     for first, second in ((GUARDED, single), (single, GUARDED)):
         there = of(ports=(second, replace(first, owner="abc")))
@@ -201,14 +201,14 @@ def test_two_addresses_may_have_the_same_port() -> None:
     assert len(of(ports=(DNS, other))[elements.PUBLISHED_AT_TO]) == 2
 
 
-def test_bridges_that_lead_outside_or_to_guests_belong_to_nobody() -> None:
+def test_uplink_and_guest_bridges_have_no_owner() -> None:
     asked = FirewallIntent((BLOG,), uplink_bridges=("br0",), guest_bridges=("br-blog", "virbr0"))
     sets = {each.name: each.elements for each in element_sets((), (), asked)}
     assert sets[elements.UPLINK_BRIDGES] == {Element(("br0",))}
     assert sets[elements.GUEST_BRIDGES] == {Element(("br-blog",)), Element(("virbr0",))}
 
 
-def test_only_prefixes_of_a_networks_own_or_a_container_in_it_are_ever_first_in_a_key() -> None:
+def test_a_prefix_that_starts_a_key_belongs_to_one_network() -> None:
     """What tells whose elements stand against a kept owner's."""
     for each in element_sets(EVERYTHING.networks, EVERYTHING.ports, EVERYTHING):
         if each.key[0] is KeyType.PREFIX:

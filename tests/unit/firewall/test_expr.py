@@ -31,7 +31,7 @@ def test_keys_that_one_packet_can_match_both_overlap(one: tuple[str, ...], other
         (("fd00::/64", "fc00::/7"), ("fd00:0:0:1::/64", "fd12::/16")),
     ],
 )
-def test_keys_that_are_apart_in_any_part_do_not(one: tuple[str, ...], other: tuple[str, ...]) -> None:
+def test_keys_that_differ_in_a_part_do_not(one: tuple[str, ...], other: tuple[str, ...]) -> None:
     assert overlapping([one, other]) is None
     assert overlapping([other, one]) is None
 
@@ -40,7 +40,7 @@ def test_a_long_element_is_still_compared_when_a_short_one_came_between() -> Non
     assert overlapping([("fd00::/16",), ("fd00:1::/32",), ("fd00:2::/32",)]) is not None
 
 
-def test_a_rule_reads_like_nftables() -> None:
+def test_a_rule_as_text_is_like_nftables() -> None:
     rule = Rule((In((Field.SADDR, Field.OIF), "via"), Is(Field.CT_STATE, frozenset({"new"})), Verdict.ACCEPT), "why")
     assert str(rule) == 'ip6 saddr . oifname @via ct state new accept comment "why"'
     assert (

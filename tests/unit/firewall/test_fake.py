@@ -37,28 +37,28 @@ DAMAGES: dict[str, Callable[[FakeFirewall], None]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-async def test_every_damage_is_seen_and_can_be_repaired(firewall: FakeFirewall, damage: str) -> None:
+async def test_every_damage_is_noticed_and_can_be_repaired(firewall: FakeFirewall, damage: str) -> None:
     DAMAGES[damage](firewall)
     change = diff(ONE, await firewall.observe())
     assert not change.empty
     assert await firewall.apply(change) == ONE
 
 
-async def test_failures_come_when_they_were_ordered(firewall: FakeFirewall) -> None:
+async def test_failures_are_raised_in_their_order(firewall: FakeFirewall) -> None:
     firewall.fail_next(FirewallUnavailable("gone"))
     with pytest.raises(FirewallUnavailable):
         await firewall.observe()
     assert await firewall.observe() == ONE
 
 
-async def test_damage_to_what_is_not_there_is_the_tests_mistake(firewall: FakeFirewall) -> None:
+async def test_damage_to_a_missing_object_is_an_error_of_the_test(firewall: FakeFirewall) -> None:
     with pytest.raises(KeyError):
         firewall.flush_chain("ghost")
     with pytest.raises(KeyError):
         firewall.add_element("ghost", Element(("a",)))
 
 
-async def test_an_accept_rule_admits_until_it_is_flushed() -> None:
+async def test_an_accept_rule_stays_until_it_is_flushed() -> None:
     host = FakeHostFilter(FORWARD)
     await host.add_accept_rule(FORWARD, DEFAULT_MARK)
     assert (await host.observe(DEFAULT_MARK)).forward_drops[0].has_accept_rule
@@ -66,7 +66,7 @@ async def test_an_accept_rule_admits_until_it_is_flushed() -> None:
     assert not (await host.observe(DEFAULT_MARK)).forward_drops[0].has_accept_rule
 
 
-async def test_an_accept_rule_without_a_barrier_is_stray() -> None:
+async def test_an_accept_rule_without_a_forward_drop_is_orphaned() -> None:
     host = FakeHostFilter()
     host.add_forward_drop(FORWARD)
     await host.add_accept_rule(FORWARD, DEFAULT_MARK)
@@ -76,7 +76,7 @@ async def test_an_accept_rule_without_a_barrier_is_stray() -> None:
     assert (await host.observe(DEFAULT_MARK)).orphaned == ()
 
 
-async def test_what_only_the_user_can_mend_is_refused_with_the_remedy() -> None:
+async def test_a_drop_that_only_the_user_can_repair_is_refused_with_the_remedy() -> None:
     host = FakeHostFilter(NATIVE)
     with pytest.raises(FirewallRejected, match="do this"):
         await host.add_accept_rule(NATIVE, DEFAULT_MARK)

@@ -9,7 +9,7 @@ from dockerv6.firewall.prefixes import PREFIX_IN, PREFIX_OUT, prefixes_of, rule,
 from tests.unit.firewall.intents import BLOG, HOME
 
 
-def test_the_first_outer_prefix_is_given_to_what_leaves_and_all_lead_in() -> None:
+def test_packets_that_leave_get_the_first_external_prefix_and_all_lead_in() -> None:
     assert [(chain, str(made), made.owner) for chain, made in rules_of(HOME)] == [
         (PREFIX_OUT, "ip6 saddr fd12:3456:789a:8::/64 snat prefix to 2001:db8:8:8::/64", "home"),
         (PREFIX_IN, "ip6 daddr 2001:db8:8:8::/64 dnat prefix to fd12:3456:789a:8::/64", "home"),
@@ -24,7 +24,7 @@ def test_other_networks_have_no_rules(other: NetworkIntent) -> None:
 
 @pytest.mark.parametrize("chain", [PREFIX_IN, PREFIX_OUT])
 @pytest.mark.parametrize("pair", [("fd00::/64", "2001:db8::/64"), ("fd00::5/128", "2001:db8::5/128")])
-def test_a_rule_tells_what_it_was_made_of(chain: str, pair: tuple[str, str]) -> None:
+def test_the_prefixes_of_a_rule(chain: str, pair: tuple[str, str]) -> None:
     made = rule(chain, *pair, "blog")
     assert prefixes_of(made) == pair
     assert "/128" not in str(made), "as nft shows it"

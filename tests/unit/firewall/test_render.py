@@ -55,12 +55,12 @@ def of(*networks: NetworkIntent, ports: tuple[PortIntent, ...] = (), guests: tup
 # ---- the whole ----
 
 
-def test_nothing_to_do_needs_no_table() -> None:
+def test_an_empty_intent_needs_no_table() -> None:
     assert render(intent()) == EMPTY
     assert render(intent(ports=PORTS)) == EMPTY
 
 
-def test_kept_elements_keep_their_chains_though_nobody_else_wants_them() -> None:
+def test_kept_elements_keep_their_chains() -> None:
     assert render(intent(keep=frozenset({"blog"}))).chains == render(intent(BLOG)).chains
 
 
@@ -72,7 +72,7 @@ def test_of_overlapping_networks_only_the_first_gets_elements_and_ports() -> Non
     assert overlapping_subnets(intent(BLOG, SHOP)) == {}
 
 
-def test_of_overlapping_outer_prefixes_only_the_first_gets_rules_and_the_other_is_told() -> None:
+def test_of_overlapping_external_prefixes_only_the_first_gets_rules() -> None:
     later = replace(HOME, owner="later", subnet=IPv6Network("fd12:3456:789a:a::/64"), bridge="br-later")
     asked = intent(later, HOME)
     assert {rule.owner for rule in render(asked).owned} == {"home"}
@@ -104,13 +104,13 @@ def test_the_order_of_networks_and_ports_does_not_matter() -> None:
     assert render(backwards) == ALL
 
 
-def test_the_mark_is_the_one_that_was_asked_for() -> None:
+def test_the_mark_is_that_of_the_intent() -> None:
     rendered = render(replace(intent(BLOG), mark=0x40))
     terms = [term for chain in rendered.chains for rule in chain.rules for term in rule.terms]
     assert {term.bits for term in terms if isinstance(term, SetMark | HasMark)} == {0x40}
 
 
-def test_everything_says_whose_it_is_and_no_policy_drops() -> None:
+def test_every_rule_has_a_comment_or_an_owner_and_no_policy_drops() -> None:
     for chain in ALL.chains:
         assert chain.policy in {"", "accept"}
         assert all(rule.comment.startswith("dockerv6: ") and len(rule.comment) <= 128 for rule in chain.shared)
@@ -138,7 +138,7 @@ def test_everything_says_whose_it_is_and_no_policy_drops() -> None:
         ({"dport": "80"}, None),
     ],
 )
-def test_what_is_sent_to_the_host_is_translated_by_port_and_address(
+def test_packets_to_the_host_are_translated_by_port_and_address(
     chain: str, fields: dict[str, str], target: tuple[str, str] | None
 ) -> None:
     packet = IN.having(daddr=HOST, daddr_type="local").having(**fields)
@@ -159,12 +159,12 @@ def test_what_is_sent_to_the_host_is_translated_by_port_and_address(
         ({"dport": "2222"}, Verdict.ACCEPT),
     ],
 )
-def test_a_port_with_an_allow_list_is_closed_to_everybody_else(fields: dict[str, str], verdict: Verdict) -> None:
+def test_a_port_with_an_allow_list_is_closed_to_other_clients(fields: dict[str, str], verdict: Verdict) -> None:
     packet = IN.having(daddr=HOST, daddr_type="local", dport="22").having(**fields)
     assert through(ALL, "guard", packet).verdict is verdict
 
 
-def test_a_port_without_an_allow_list_is_open_to_everybody() -> None:
+def test_a_port_without_an_allow_list_is_open_to_all_clients() -> None:
     rendered = render(intent(BLOG, ports=(WEB, DNS, LOCAL)))
     assert [each.elements for each in rendered.sets if each.name in {RESTRICTED, ALLOWED}] == [frozenset()] * 2
 
@@ -180,7 +180,7 @@ def test_a_port_without_an_allow_list_is_open_to_everybody() -> None:
         ({"dport": "5000", "protocol": "sctp"}, "::1"),
     ],
 )
-def test_who_calls_the_loopback_address_calls_from_the_bridges(fields: dict[str, str], source: str) -> None:
+def test_connections_to_the_loopback_address_come_from_the_bridge(fields: dict[str, str], source: str) -> None:
     packet = OUT.having(saddr="::1", daddr="::1", oif="lo").having(**fields)
     assert through(ALL, "loopback", packet).packet.fields[Field.SADDR] == source
 
@@ -189,7 +189,7 @@ def test_who_calls_the_loopback_address_calls_from_the_bridges(fields: dict[str,
     ("fields", "target"),
     [({}, "::1"), ({"iif": "lo"}, "fd::1"), ({"saddr": HOST}, "fd::1"), ({"ct_status": "seen-reply"}, "fd::1")],
 )
-def test_the_answers_go_back_to_the_loopback_address(fields: dict[str, str], target: str) -> None:
+def test_replies_go_back_to_the_loopback_address(fields: dict[str, str], target: str) -> None:
     packet = IN.having(saddr="::1", daddr="fd::1", iif="br-blog", **TRANSLATED).having(**fields)
     assert through(ALL, "loopback_back", packet).packet.fields[Field.DADDR] == target
 
@@ -209,7 +209,7 @@ def test_the_answers_go_back_to_the_loopback_address(fields: dict[str, str], tar
         ({"daddr": "2001:db8:8:8::53", "daddr_type": "local", "dport": "8080"}, ("fd12:3456:789a:1::2/128", "80")),
     ],
 )
-def test_what_is_sent_to_an_outer_prefix_gets_the_subnet(
+def test_the_subnet_replaces_an_external_prefix(
     chain: str, fields: dict[str, str], target: tuple[str, str] | None
 ) -> None:
     assert through(ALL, chain, IN.having(daddr_type="unicast").having(**fields)).target == target
@@ -222,20 +222,20 @@ BY_OUTER = {**AT_HOME, "ct_original_daddr": "2001:db8:8:8::2", **TRANSLATED}
 @pytest.mark.parametrize("state", ["new", "established"])
 @pytest.mark.parametrize("called", [AT_HOME, BY_OUTER, {**BY_OUTER, "ct_original_daddr": "2001:db8:8:7::2"}])
 @pytest.mark.parametrize("dport", ["443", "80"])
-def test_an_outer_address_is_as_open_as_the_containers_own(called: dict[str, str], state: str, dport: str) -> None:
+def test_an_external_address_is_as_open_as_the_containers_own(called: dict[str, str], state: str, dport: str) -> None:
     closed = "drop" if state == "new" else "left"
     fields = {**called, "ct_state": state, "dport": dport}
     assert forwarded(IN.having(**fields)) == ("marked" if dport == "443" else closed)
     assert forwarded(ACROSS.having(**fields)) == closed
 
 
-def test_a_published_port_is_not_open_at_the_outer_address() -> None:
+def test_a_published_port_is_not_open_at_the_external_address() -> None:
     ruleset = of(HOME, ports=(replace(WEB, owner="home", target=HOME.subnet[2]),))
     assert forwarded(IN.having(**BY_OUTER), ruleset) == "drop"
     assert forwarded(IN.having(**{**BY_OUTER, "ct_original_daddr": HOST}), ruleset) == "marked"
 
 
-def test_a_port_at_an_address_of_the_host_in_an_outer_prefix_is_open_once_it_is_named() -> None:
+def test_a_port_at_an_address_of_the_host_in_an_external_prefix_is_open() -> None:
     asked = intent(HOME, ports=(replace(WEB, owner="home", target=HOME.subnet[2]),))
     own = HOME.external_prefixes[0][0x53]
     sent = {**BY_OUTER, "ct_original_daddr": str(own)}
@@ -247,14 +247,14 @@ def test_a_port_at_an_address_of_the_host_in_an_outer_prefix_is_open_once_it_is_
 
 
 @pytest.mark.parametrize("by", [{}, TRANSLATED])
-def test_without_icc_an_outer_address_leads_no_further(by: dict[str, str]) -> None:
+def test_without_icc_an_external_address_leads_no_further(by: dict[str, str]) -> None:
     within = {"iif": "br-home", "iif_kind": "bridge", "saddr": "fd12:3456:789a:8::3", **AT_HOME, **by}
     sent = IN.having(**within, ct_original_daddr="2001:db8:8:8::2")
     assert forwarded(sent, of(replace(HOME, icc=False))) == "drop"
     assert forwarded(sent, of(HOME)) == "marked"
 
 
-def test_a_container_that_calls_an_outer_address_of_its_network_calls_from_the_bridge() -> None:
+def test_connections_to_an_external_address_of_the_own_network_come_from_the_bridge() -> None:
     sent = OUT.having(saddr="fd12:3456:789a:8::3", daddr="fd12:3456:789a:8::2", oif="br-home", **TRANSLATED)
     assert through(ALL, "postrouting", sent).verdict is Verdict.MASQUERADE
 
@@ -270,12 +270,12 @@ def test_a_container_that_calls_an_outer_address_of_its_network_calls_from_the_b
         ({"daddr": HOST}, Verdict.ACCEPT),  # redirected by others from the host's address in an on-link prefix
     ],
 )
-def test_the_bridges_own_address_is_not_reached_by_an_outer_one(fields: dict[str, str], verdict: Verdict) -> None:
+def test_the_bridges_own_address_is_not_reachable_by_an_external_one(fields: dict[str, str], verdict: Verdict) -> None:
     packet = IN.having(**{**BY_OUTER, "daddr": "fd12:3456:789a:8::1", "ct_original_daddr": "2001:db8:8:8::1"})
     assert through(ALL, "to_host", packet.having(**fields)).verdict is verdict
 
 
-def test_others_on_the_link_of_an_outer_prefix_are_left_alone() -> None:
+def test_other_hosts_in_an_on_link_external_prefix_are_not_affected() -> None:
     ruleset = of(replace(HOME, external_addresses=(HOME.external_prefixes[0][2],)))
     sent = OUT.having(iif="br-home", saddr="fd12:3456:789a:8::3", daddr_type="unicast")
     named, other = sent.having(daddr="2001:db8:8:8::2"), sent.having(daddr="2001:db8:8:8::9")
@@ -298,7 +298,7 @@ def test_others_on_the_link_of_an_outer_prefix_are_left_alone() -> None:
         (PLAIN, Verdict.ACCEPT, None),
     ],
 )
-def test_the_mode_of_a_network_says_its_source(
+def test_the_egress_mode_decides_about_the_source(
     network: NetworkIntent, verdict: Verdict, source: str | None, *, pinned: bool
 ) -> None:
     excluding = replace(network, egress_exclude=(IPv6Network("2001:db8:e::/48"),))
@@ -328,7 +328,7 @@ def test_the_mode_of_a_network_says_its_source(
         (IN.having(dport="81", **TRANSLATED), Verdict.ACCEPT),
     ],
 )
-def test_whose_source_is_translated(packet: Packet, verdict: Verdict) -> None:
+def test_sources_that_are_translated(packet: Packet, verdict: Verdict) -> None:
     assert through(ALL, "postrouting", packet).verdict is verdict
 
 
@@ -353,12 +353,12 @@ def test_whose_source_is_translated(packet: Packet, verdict: Verdict) -> None:
         (OUT.having(family="ipv4", saddr="", daddr="", iif="br-vault"), "left"),
     ],
 )
-def test_what_leaves_is_marked_where_it_is_let(packet: Packet, fate: str) -> None:
+def test_packets_that_may_leave_are_marked(packet: Packet, fate: str) -> None:
     assert forwarded(packet) == fate
 
 
 @pytest.mark.parametrize("oif", ["br-shop", "virbr0"])
-def test_bridges_can_be_told_by_name_where_the_kernel_does_not_know_them(oif: str) -> None:
+def test_bridges_can_be_named_instead_of_matched_by_kind(oif: str) -> None:
     ruleset = of(BLOG, SHOP, guests=("br-blog", "br-shop", "virbr0"))
     assert forwarded(OUT.having(oif_kind=""), ruleset) == "marked"
     assert forwarded(OUT.having(oif=oif, oif_kind=""), ruleset) in {"left", "drop"}
@@ -386,7 +386,7 @@ def test_nothing_enters_or_leaves_an_internal_network(iif: str) -> None:
         ({"daddr": "fd12:3456:789a:1::9", **TRANSLATED}, "left"),
     ],
 )
-def test_what_was_published_or_asked_for_comes_in(source: Packet, fields: dict[str, str], fate: str) -> None:
+def test_published_ports_and_replies_come_in(source: Packet, fields: dict[str, str], fate: str) -> None:
     assert forwarded(source.having(**fields)) == fate
 
 
@@ -424,9 +424,7 @@ def test_without_isolation_other_networks_come_in_and_outsiders_do_not(state: st
         ({"daddr": "fd12:3456:789a:5::8", "iif": "br0", "iif_kind": "bridge"}, True),
     ],
 )
-def test_ingress_lets_in_from_outside_every_packet_of_what_it_says(
-    state: str, fields: dict[str, str], *, let_in: bool
-) -> None:
+def test_ingress_accepts_every_packet_from_outside(state: str, fields: dict[str, str], *, let_in: bool) -> None:
     packet = IN.having(oif="br-open", daddr="fd12:3456:789a:5::2", ct_state=state).having(**fields)
     assert (forwarded(packet) == "marked") is let_in
 
@@ -461,5 +459,5 @@ def test_only_our_bit_is_cleared_after_the_filters() -> None:
     assert fate == Fate(Verdict.ACCEPT, Packet(mark=5))
 
 
-def test_ports_of_untouched_networks_change_nothing_for_them() -> None:
+def test_ports_of_other_networks_change_nothing() -> None:
     assert forwarded(ACROSS, of(OPEN, PLAIN, VAULT, ports=(GUARDED,))) == "left"

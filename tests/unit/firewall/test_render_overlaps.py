@@ -17,7 +17,7 @@ def test_of_overlapping_networks_the_first_by_name_is_kept(subnet: str) -> None:
     assert resolve_overlaps((SHOP, BLOG)) == ((BLOG, SHOP), {}, {})
 
 
-def test_networks_with_outer_prefixes_apart_are_left_as_they_are() -> None:
+def test_networks_without_overlaps_stay_as_they_are() -> None:
     away = replace(AWAY, external_prefixes=(IPv6Network("2001:db8:8:9::/64"),))
     assert resolve_overlaps((HOME, away, ROAD)) == ((away, HOME, ROAD), {}, {})
 
@@ -31,14 +31,14 @@ def test_networks_with_outer_prefixes_apart_are_left_as_they_are() -> None:
         ((IPv6Network("2001:db8:8:9::/64"), EXTERNAL[0]), (IPv6Network("2001:db8:8:9::/64"),)),
     ],
 )
-def test_of_overlapping_outer_prefixes_the_first_owner_by_name_gets_them(
+def test_of_overlapping_external_prefixes_the_first_owner_by_name_gets_them(
     external: tuple[IPv6Network, ...], kept: tuple[IPv6Network, ...]
 ) -> None:
     later = replace(AWAY, owner="later", external_prefixes=external)
     assert resolve_overlaps((later, HOME)) == ((HOME, replace(later, external_prefixes=kept)), {}, {"later": "home"})
 
 
-def test_a_prefix_that_was_not_had_is_left_to_others() -> None:
+def test_a_prefix_that_is_left_out_is_free_for_others() -> None:
     """Without its first external prefix, a network has none: its former one may be another's now."""
     first, second = (
         replace(AWAY, owner="a", external_prefixes=EXTERNAL[:1]),
@@ -53,18 +53,18 @@ def test_a_prefix_that_was_not_had_is_left_to_others() -> None:
 
 
 @pytest.mark.parametrize("subnet", ["2001:db8:8:8::/64", "2001:db8:8::/48", "2001:db8:8:8:1::/80"])
-def test_an_outer_prefix_gives_way_to_anybodys_subnet(subnet: str) -> None:
+def test_an_external_prefix_that_overlaps_a_subnet_is_left_out(subnet: str) -> None:
     other = replace(ROAD, subnet=IPv6Network(subnet))
     assert resolve_overlaps((HOME, other)).external_lost == {"home": "road"}
     assert resolve_overlaps((HOME, replace(other, internal=True))).external_lost == {"home": "road"}
 
 
-def test_an_outer_prefix_may_be_its_own_subnet() -> None:
+def test_an_external_prefix_may_be_the_own_subnet() -> None:
     same = replace(HOME, external_prefixes=(HOME.subnet,))
     assert resolve_overlaps((same,)) == ((same,), {}, {})
 
 
-def test_outer_prefixes_of_another_length_or_given_twice_are_left_out() -> None:
+def test_external_prefixes_of_another_length_and_duplicates_are_left_out() -> None:
     other = IPv6Network("2001:db8:9::/48")
     assert resolve_overlaps((replace(HOME, external_prefixes=(*EXTERNAL, other, EXTERNAL[0])),)) == ((HOME,), {}, {})
     assert resolve_overlaps((replace(HOME, external_prefixes=(other, *EXTERNAL)),)) == (
@@ -74,7 +74,7 @@ def test_outer_prefixes_of_another_length_or_given_twice_are_left_out() -> None:
     )
 
 
-def test_outer_prefixes_of_networks_that_do_not_translate_them_are_in_nobodys_way() -> None:
+def test_external_prefixes_in_other_modes_do_not_conflict() -> None:
     internal = replace(AWAY, internal=True)
     routed = replace(ROAD, owner="away", external_prefixes=EXTERNAL)
     assert resolve_overlaps((internal, HOME)).external_lost == resolve_overlaps((routed, HOME)).external_lost == {}

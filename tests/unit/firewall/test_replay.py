@@ -38,7 +38,7 @@ GHOST = Chain("ghost")
         (AddElements(ANY, (Element((f"{BLOG.subnet}",), "other"),)), "overlaps"),
     ],
 )
-def test_a_step_that_the_kernel_refuses_is_refused(step: Operation, complaint: str) -> None:
+def test_an_operation_that_the_kernel_refuses_is_refused(step: Operation, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         apply(ONE, RulesetChange((step,)))
 
@@ -48,7 +48,7 @@ def test_a_chain_that_is_jumped_to_can_not_be_deleted() -> None:
         apply(ONE, RulesetChange((FlushChain("outbound"), DeleteChain("outbound"))))
 
 
-def test_a_table_or_set_that_is_not_there_can_not_be_changed() -> None:
+def test_a_missing_table_or_set_can_not_be_changed() -> None:
     with pytest.raises(ValueError, match="there is no table"):
         apply(EMPTY, RulesetChange((DeleteTable("why"),)))
     with pytest.raises(ValueError, match="there is no set egress_any"):

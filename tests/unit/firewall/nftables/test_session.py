@@ -44,7 +44,7 @@ async def opened() -> AsyncIterator[Callable[[Answers | None], NftSession]]:
         await each.close()
 
 
-async def test_commands_go_as_one_batch_and_what_is_listed_comes_back(
+async def test_commands_are_one_batch_and_listings_are_returned(
     opened: Callable[[Answers | None], NftSession],
 ) -> None:
     answers = Answers('{"nftables": [{"metainfo": {}}]}', "")
@@ -55,7 +55,7 @@ async def test_commands_go_as_one_batch_and_what_is_listed_comes_back(
     assert [check for _, check in answers.batches] == [False, True]
 
 
-async def test_what_batches_leave_behind_is_freed_when_nobody_waits(
+async def test_the_library_is_tidied_when_idle(
     opened: Callable[[Answers | None], NftSession],
 ) -> None:
     answers = Answers("")
@@ -64,7 +64,7 @@ async def test_what_batches_leave_behind_is_freed_when_nobody_waits(
     await asyncio.wait_for(answers.tidied.wait(), 30)
 
 
-async def test_what_batches_leave_behind_is_freed_at_the_end() -> None:
+async def test_the_library_is_tidied_at_the_end() -> None:
     answers = Answers("")
     nft = NftSession(answers)
     await nft.run([])
@@ -79,14 +79,14 @@ async def test_what_batches_leave_behind_is_freed_at_the_end() -> None:
         ("Error: Could not process rule: Operation not permitted", FirewallUnavailable, "CAP_NET_ADMIN"),
     ],
 )
-async def test_a_refusal_is_told_with_its_cause(
+async def test_a_refusal_names_its_cause(
     opened: Callable[[Answers | None], NftSession], message: str, error: type[FirewallError], text: str
 ) -> None:
     with pytest.raises(error, match=text):
         await opened(Answers(NftError(message))).run([])
 
 
-async def test_a_kernel_that_is_busy_is_asked_again(opened: Callable[[Answers | None], NftSession]) -> None:
+async def test_a_batch_is_repeated_while_the_kernel_is_busy(opened: Callable[[Answers | None], NftSession]) -> None:
     busy = NftError("Error: Could not process rule: Device or resource busy")
     assert await opened(Answers(busy, busy, "")).run([]) == []
     with pytest.raises(FirewallRejected, match="busy"):
@@ -101,7 +101,7 @@ async def test_a_kernel_that_is_busy_is_asked_again(opened: Callable[[Answers | 
         (errno.EOPNOTSUPP, "modprobe nf_tables"),
     ],
 )
-async def test_a_host_that_can_not_do_it_is_told_what_is_missing(
+async def test_the_error_names_what_the_host_lacks(
     opened: Callable[[Answers | None], NftSession], monkeypatch: pytest.MonkeyPatch, number: int, remedy: str
 ) -> None:
     def refuse(*_: object) -> int:
