@@ -193,7 +193,7 @@ class TestSteps:
         assert ndp_proxy_steps([], [BLOG], [at(A)], host(proxies=(ours(A), ours(B)))) == ()
 
 
-class TestLifetimeEnd:
+class TestRemoval:
     def test_unclaimed_entries_are_ours_outside_all_prefixes(self) -> None:
         view = host(proxies=(ours(A), ours("2001:db8:1::77"), theirs(IPv6Address("2001:db8:1::78"))))
         assert [str(s.address) for s in unclaimed_proxy_entries(view, [BLOG])] == ["2001:db8:1::77"]
