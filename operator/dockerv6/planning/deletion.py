@@ -34,11 +34,9 @@ def plan_deletion(desired: Desired, observed: Observed, holdings: Holdings) -> P
     live = own_network(desired, observed)
     steps: list[Step] = []
     if observed.engine is None:  # whether there is a network to remove is unknown
-        what = (
-            f"Docker network {live.name} stays" if live is not None else "whether its Docker network exists is unknown"
-        )
         message = (
-            f"the Docker Engine does not answer ({observed.engine_problem}); {what}; check that the engine is running"
+            f"the Docker Engine does not answer ({observed.engine_problem}), so the deletion can't continue;"
+            " check that the engine is running"
         )
         return _waiting(name, Finding(ConditionType.READY, Reason.ENGINE_UNAVAILABLE, message, retry=ENGINE_RETRY))
     if live is not None and not keeps_network(desired):

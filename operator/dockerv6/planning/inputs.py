@@ -54,17 +54,25 @@ class Desired:
 
 @dataclass(frozen=True, slots=True)
 class HostView:
-    """The host's network stack, as far as plans need it."""
+    """The host's network stack, as far as plans need it.
 
-    forwarding: str | None = "1"  # net.ipv6.conf.all.forwarding; None: the kernel has no IPv6
-    accept_ra: Mapping[str, str] = field(
-        default_factory=dict
-    )  # by name, the values of uplinks that need 2 before forwarding
+    Attributes:
+        forwarding: net.ipv6.conf.all.forwarding; None: the kernel has no IPv6.
+        accept_ra: the present values on uplinks that need 2 before forwarding is enabled, by interface.
+        interfaces: all interfaces, by name; empty: the host has not been observed.
+        routes: all IPv6 routes.
+        proxies: the kernel's NDP proxy entries.
+        proxy_ndp: the present values on external interfaces, by interface.
+        bridge_netfilter: net.bridge.bridge-nf-call-ip6tables; None: br_netfilter is not loaded.
+    """
+
+    forwarding: str | None = "1"
+    accept_ra: Mapping[str, str] = field(default_factory=dict)
     interfaces: Mapping[str, Interface] = field(default_factory=dict)
     routes: tuple[Route, ...] = ()
-    proxies: frozenset[ProxyNeighbour] = frozenset()  # the kernel's NDP proxy entries
-    proxy_ndp: Mapping[str, str] = field(default_factory=dict)  # by name, the values of external interfaces
-    bridge_netfilter: bool | None = None  # net.bridge.bridge-nf-call-ip6tables; None: br_netfilter is not loaded
+    proxies: frozenset[ProxyNeighbour] = frozenset()
+    proxy_ndp: Mapping[str, str] = field(default_factory=dict)
+    bridge_netfilter: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,22 +82,30 @@ class RulesView:
     Attributes:
         change: what brings the table to the desired ruleset.
         snapshot: what `change` was computed from, for a plan after which a resource contributes something else.
+        intended: the desired rules have changed, so that what differs is not drift.
+        problem: why the backend does not work, with the remedy; "": it does.
+        filter: the host's own filter.
+        backend: the name of the backend.
+        excluded: why an owner's elements are not in the table, by owner.
+        untranslated: why an owner is not translated to its prefix, by owner.
+        ports: the published ports, by owner.
+        port_names: the containers that published ports are forwarded to.
+        port_problems: the ports that are not published, by owner.
+        rival: another program that manages the same networks, with the remedy; "": there is none.
     """
 
     change: RulesetChange = field(default_factory=RulesetChange)
     snapshot: FirewallSnapshot = field(default_factory=FirewallSnapshot)
-    intended: bool = False  # the desired rules have changed: what differs is not drift
-    problem: str = ""  # why the backend does not work, with the remedy; "": it does
+    intended: bool = False
+    problem: str = ""
     filter: HostFilterState = field(default_factory=HostFilterState)
     backend: str = ""
-    excluded: Mapping[str, str] = field(default_factory=dict)  # by owner: why its elements are not in the table
-    untranslated: Mapping[str, str] = field(default_factory=dict)  # by owner: why it is not translated to its prefix
-    ports: Mapping[str, tuple[PortIntent, ...]] = field(default_factory=dict)  # by owner
-    port_names: Mapping[PortKey, str] = field(default_factory=dict)  # the containers that ports are forwarded to
-    port_problems: Mapping[str, tuple[Finding, ...]] = field(
-        default_factory=dict
-    )  # by owner: ports that are not published
-    rival: str = ""  # another program that manages the same networks, with the remedy; "": there is none
+    excluded: Mapping[str, str] = field(default_factory=dict)
+    untranslated: Mapping[str, str] = field(default_factory=dict)
+    ports: Mapping[str, tuple[PortIntent, ...]] = field(default_factory=dict)
+    port_names: Mapping[PortKey, str] = field(default_factory=dict)
+    port_problems: Mapping[str, tuple[Finding, ...]] = field(default_factory=dict)
+    rival: str = ""
 
     def pending_changes(self, owner: str) -> tuple[str, ...]:
         """What has to change for the owner's rules, in words; what all owners share comes first."""

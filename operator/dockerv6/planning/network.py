@@ -40,7 +40,7 @@ from dockerv6.planning.traffic import (
     bridged,
     forwarding_steps,
     future_rules_steps,
-    left_steps,
+    obsolete_rules_steps,
     proxy_steps,
     rules_steps,
     traffic_findings,
@@ -134,7 +134,7 @@ def _plan_unbridged(desired: Desired, observed: Observed, live: Network) -> Plan
         message = f"Docker network {live.name} has no IPv6 subnet; recreate it with --ipv6"
         findings.append(Finding(ConditionType.NETWORK_READY, Reason.NO_IPV6, message))
     members = () if any(f.blocks for f in findings) else _member_steps(desired, observed, live)
-    return Plan("IPv6Network", desired.name, (*left_steps(desired, observed), *members), tuple(findings))
+    return Plan("IPv6Network", desired.name, (*obsolete_rules_steps(desired, observed), *members), tuple(findings))
 
 
 def _plan_managed(
@@ -177,7 +177,7 @@ def _plan_managed(
         *remember,
         *binding,  # before the network is removed, so that no other owner takes the subnet
         *removal,
-        *(forwarding_steps(observed, rules) if bridged(desired, live) else left_steps(desired, observed)),
+        *(forwarding_steps(observed, rules) if bridged(desired, live) else obsolete_rules_steps(desired, observed)),
         *rest,
         *repair,
         *(bridge_port_steps(desired, observed, kept) if kept is not None else ()),

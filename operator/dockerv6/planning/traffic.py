@@ -86,7 +86,7 @@ def future_rules_steps(
     return (step,) if step.changes else ()
 
 
-def left_steps(desired: Desired, observed: Observed) -> tuple[Step, ...]:
+def obsolete_rules_steps(desired: Desired, observed: Observed) -> tuple[Step, ...]:
     """The firewall step that removes rules of a network that used to have a bridge."""
     if not observed.rules.pending_own_changes(desired.name) or observed.rules.problem:
         return ()
