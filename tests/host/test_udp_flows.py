@@ -1,4 +1,4 @@
-"""Forgetting UDP flows with the kernel's own conntrack: what goes, what stays, and where the packets go after."""
+"""Deletion of UDP flows in the kernel's conntrack: which flows are deleted, and where later packets go."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ZONES = {
 
 
 def publish(target: str) -> str:
-    """A transaction that makes the port lead there."""
+    """A transaction that publishes the port to this address."""
     return (
         "add table ip6 nat; delete table ip6 nat;"
         "table ip6 nat { chain in { type nat hook prerouting priority -101;"
@@ -43,7 +43,7 @@ def publish(target: str) -> str:
 
 @pytest.fixture
 def client_and_containers(inside_netns: Namespace, make_netns: Callable[[], Namespace]) -> tuple[Namespace, Namespace]:
-    """The test's own namespace is the router between them; both containers' addresses are of one namespace."""
+    """Two namespaces, with the test's as the router between them. The second one has the addresses of two containers."""
     assert inside_netns
     client, containers = make_netns(), make_netns()
     set_sysctl("net/ipv6/conf/all/forwarding", "1")
@@ -63,7 +63,7 @@ def client_and_containers(inside_netns: Namespace, make_netns: Callable[[], Name
 
 
 @pytest.mark.parametrize("zone", ZONES)
-def test_a_flow_follows_its_port_only_after_it_is_forgotten(
+def test_a_flow_goes_to_the_new_container_only_after_it_was_deleted(
     client_and_containers: tuple[Namespace, Namespace], zone: str
 ) -> None:
     outside, containers = client_and_containers
@@ -85,7 +85,7 @@ def test_a_flow_follows_its_port_only_after_it_is_forgotten(
         assert conntrack.delete_udp_flows([PUBLISHED], OWN) == 1
 
 
-def test_what_containers_ask_of_the_world_goes_on_when_their_hosts_port_53_is_given_away(
+def test_dns_queries_of_containers_continue_when_port_53_of_the_host_is_published(
     client_and_containers: tuple[Namespace, Namespace],
 ) -> None:
     outside, containers = client_and_containers
@@ -108,7 +108,7 @@ def test_what_containers_ask_of_the_world_goes_on_when_their_hosts_port_53_is_gi
 
 @pytest.fixture
 def sender() -> Iterator[socket.socket]:
-    """A UDP socket in a namespace that tracks what is sent to ::1."""
+    """A UDP socket in a namespace with connection tracking of packets to ::1."""
     with private_network():
         ip("link", "set", "lo", "up")
         nft(TRACK)
@@ -124,7 +124,7 @@ def tracked() -> list[tuple[str, str, int]]:
     return sorted((row[0], row[2], next(int(word[6:]) for word in row if word.startswith("dport="))) for row in rows)
 
 
-def test_flows_of_other_protocols_and_of_ipv4_stay(sender: socket.socket) -> None:
+def test_flows_of_other_protocols_and_of_ipv4_are_kept(sender: socket.socket) -> None:
     sender.sendto(b"hello", ("::1", 5000))
     with ExitStack() as stack:
         listener = stack.enter_context(socket.create_server(("::1", 5000), family=socket.AF_INET6))
@@ -137,7 +137,7 @@ def test_flows_of_other_protocols_and_of_ipv4_stay(sender: socket.socket) -> Non
         assert tracked() == others
 
 
-def test_answers_do_not_make_a_flow_one_towards_their_port(sender: socket.socket) -> None:
+def test_a_reply_does_not_count_as_a_flow_to_its_port(sender: socket.socket) -> None:
     with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as server:
         server.bind(("::1", 5000))
         sender.sendto(b"hello", ("::1", 5000))
@@ -148,14 +148,14 @@ def test_answers_do_not_make_a_flow_one_towards_their_port(sender: socket.socket
 
 
 @pytest.mark.parametrize("count", [3, 300])
-def test_all_of_many_flows_are_found(sender: socket.socket, count: int) -> None:
+def test_many_flows_are_deleted_completely(sender: socket.socket, count: int) -> None:
     for port in range(5000, 5400):
         sender.sendto(b"hello", ("::1", port))
     assert conntrack.delete_udp_flows(range(5050, 5050 + count), LOOPBACK) == count
     assert len(tracked()) == 400 - count
 
 
-def test_what_ended_meanwhile_is_not_counted_and_no_error(sender: socket.socket) -> None:
+def test_flows_that_ended_in_the_meantime_are_not_counted(sender: socket.socket) -> None:
     for port in (5000, 5001):
         sender.sendto(b"hello", ("::1", port))
     identities = [conntrack._identity(*entry) for entry in stream(NETLINK_NETFILTER, 0x101, conntrack._udp_request())]
@@ -164,7 +164,7 @@ def test_what_ended_meanwhile_is_not_counted_and_no_error(sender: socket.socket)
     assert tracked() == []
 
 
-def test_another_refusal_is_raised(sender: socket.socket) -> None:
+def test_other_errors_are_raised(sender: socket.socket) -> None:
     sender.sendto(b"hello", ("::1", 5000))
     (identity,) = (conntrack._identity(*entry) for entry in stream(NETLINK_NETFILTER, 0x101, conntrack._udp_request()))
     with pytest.raises(FileNotFoundError):
