@@ -146,8 +146,8 @@ def _readiness(found: list[Condition], inputs: StatusInputs) -> list[Condition]:
 
 def _finding(type_: ConditionType, plan: Plan) -> Finding | None:
     """The most severe finding for a condition: blocking before False before Unknown."""
-    mine = [f for f in plan.findings if f.condition == type_]
-    return min(mine, key=lambda f: (not f.blocks, f.unknown), default=None)
+    found = [f for f in plan.findings if f.condition == type_]
+    return min(found, key=lambda f: (not f.blocks, f.unknown), default=None)
 
 
 def _make(inputs: StatusInputs, type_: str, status: cond.Status, reason: str, message: str) -> Condition:

@@ -96,8 +96,8 @@ def network_conflict(desired: Desired, observed: Observed, live: Network | None,
 
 def _moves(live: Network, want: NetworkSpec) -> bool:
     """Whether the network needs a bridge or IPv4 subnet that the live one does not have."""
-    asked = {c.subnet for c in want.ipam if isinstance(c.subnet, IPv4Network)}
-    return live.bridge != want.options.get(BRIDGE_NAME) or not asked <= {c.subnet for c in live.ipv4}
+    subnets = {c.subnet for c in want.ipam if isinstance(c.subnet, IPv4Network)}
+    return live.bridge != want.options.get(BRIDGE_NAME) or not subnets <= {c.subnet for c in live.ipv4}
 
 
 def _name_taken(desired: Desired, other: Network) -> Finding:

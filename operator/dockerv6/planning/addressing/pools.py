@@ -67,9 +67,9 @@ def pool_view(desired: Desired, observed: Observed, holdings: Holdings) -> PoolV
             return tracked
         prefixes = (tracked,)
     if not prefixes:
-        kept = holdings.pool_prefixes.get(name)
-        generated_now = kept is None
-        prefixes = (kept or _seen_before(desired, observed, name) or ula_prefix(observed.entropy),)
+        recorded = holdings.pool_prefixes.get(name)
+        generated_now = recorded is None
+        prefixes = (recorded or _seen_before(desired, observed, name) or ula_prefix(observed.entropy),)
     return PoolView(
         name=name,
         prefixes=tuple(prefixes),
@@ -93,11 +93,11 @@ def tracked_pool_prefix(pool: IPv6Pool, holdings: Holdings) -> IPv6Network | Fin
             " check the uplink and the provider's router advertisements or delegation"
         )
         return Finding(ConditionType.SUBNET_ALLOCATED, Reason.PREFIX_PENDING, message, retry=PREFIX_RETRY)
-    mine = pool_part(tracked.prefix, source.prefix_length, source.offset)
-    if isinstance(mine, str):
-        message = f"IPv6Pool {pool.metadata.name} follows interface {source.name}: {mine}"
+    part = pool_part(tracked.prefix, source.prefix_length, source.offset)
+    if isinstance(part, str):
+        message = f"IPv6Pool {pool.metadata.name} follows interface {source.name}: {part}"
         return Finding(ConditionType.SUBNET_ALLOCATED, Reason.PREFIX_TOO_LONG, message)
-    return mine
+    return part
 
 
 def withdrawn_findings(pool: IPv6Pool | None, holdings: Holdings) -> tuple[Finding, ...]:

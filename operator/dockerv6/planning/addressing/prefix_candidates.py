@@ -68,8 +68,8 @@ def _delegations(interface: str, seen: list[HostPrefix], routes: Iterable[Route]
     uplinks = {route.interface for route in routes if route.destination == ANYWHERE and route.interface is not None}
     for prefix, sources in _by_prefix(each for each in seen if each.origin is PrefixOrigin.DELEGATION):
         inside = [each for each in addresses if each.address is not None and each.address in prefix]
-        mine = any(each.interface == interface for each in inside)
-        if mine or (uplinks == {interface} and any(each.by_dhcp for each in sources)):
+        has_address = any(each.interface == interface for each in inside)
+        if has_address or (uplinks == {interface} and any(each.by_dhcp for each in sources)):
             preferred = longest(_for_how_long(each) for each in inside or sources)
             yield Candidate(prefix, False, preferred, longest(each.valid for each in sources))
 

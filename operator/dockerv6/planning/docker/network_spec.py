@@ -72,8 +72,8 @@ def with_spec_hash(spec: NetworkSpec) -> NetworkSpec:
 
 def fingerprint(spec: NetworkSpec) -> str:
     """A short hash of the specification. It never causes a recreation by itself: versions may compute others."""
-    asked = {f: getattr(spec, f) for f in spec.__slots__ if f != "labels"}
-    text = json.dumps([asked, _comparable_labels(spec.labels)], default=str, sort_keys=True)
+    expected = {f: getattr(spec, f) for f in spec.__slots__ if f != "labels"}
+    text = json.dumps([expected, _comparable_labels(spec.labels)], default=str, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -81,9 +81,9 @@ def differences(want: NetworkSpec, live: Network, engine: EngineInfo) -> tuple[s
     """How the live network differs from the specification, one sentence each."""
     found: list[str] = []
 
-    def compare(what: str, asked: object, is_: object) -> None:
-        if asked != is_:
-            found.append(f"{what} is {is_}, should be {asked}")
+    def compare(what: str, expected: object, actual: object) -> None:
+        if expected != actual:
+            found.append(f"{what} is {actual}, should be {expected}")
 
     compare("name", want.name, live.name)
     compare("driver", want.driver, live.driver)
@@ -93,26 +93,26 @@ def differences(want: NetworkSpec, live: Network, engine: EngineInfo) -> tuple[s
     if engine.release >= NO_IPV4_SINCE:
         compare("IPv4", want.enable_ipv4, live.enable_ipv4)
     found += _subnet_differences(want, live)
-    asked, there = dict(want.options), _asked_options(want, live)
+    expected, actual = dict(want.options), _actual_options(want, live)
     if engine.release < GATEWAY_MODE_SINCE:
-        asked.pop(GATEWAY_MODE_IPV6, None)
-        there.pop(GATEWAY_MODE_IPV6, None)
-    found += _mapping_differences("option", asked, there)
+        expected.pop(GATEWAY_MODE_IPV6, None)
+        actual.pop(GATEWAY_MODE_IPV6, None)
+    found += _mapping_differences("option", expected, actual)
     found += _mapping_differences("label", _comparable_labels(want.labels), _comparable_labels(live.labels))
     return tuple(found)
 
 
-def _mapping_differences(what: str, asked: Mapping[str, str], there: Mapping[str, str]) -> list[str]:
-    if asked == there:
+def _mapping_differences(what: str, expected: Mapping[str, str], actual: Mapping[str, str]) -> list[str]:
+    if expected == actual:
         return []
     return [
-        f"{what} {key} is {there.get(key, 'unset')}, should be {asked.get(key, 'unset')}"
-        for key in sorted(asked.keys() | there.keys())
-        if asked.get(key, "unset") != there.get(key, "unset")
+        f"{what} {key} is {actual.get(key, 'unset')}, should be {expected.get(key, 'unset')}"
+        for key in sorted(expected.keys() | actual.keys())
+        if expected.get(key, "unset") != actual.get(key, "unset")
     ]
 
 
-def _asked_options(want: NetworkSpec, live: Network) -> dict[str, str]:
+def _actual_options(want: NetworkSpec, live: Network) -> dict[str, str]:
     """The live network's options, without those that the engine added.
 
     Besides `ENGINE_OPTIONS`, these come from ``default-network-opts`` in daemon.json (dockerd's reference). If the spec
@@ -128,16 +128,16 @@ def _asked_options(want: NetworkSpec, live: Network) -> dict[str, str]:
 def _subnet_differences(want: NetworkSpec, live: Network) -> list[str]:
     """Differences of the subnets. IPv4 counts only if the resource fixes it; otherwise the engine chose it."""
     found = []
-    for asked in want.ipam:
-        same_family = live.ipv4 if isinstance(asked.subnet, IPv4Network) else live.ipv6
-        match = next((c for c in same_family if c.subnet == asked.subnet), None)
+    for expected in want.ipam:
+        same_family = live.ipv4 if isinstance(expected.subnet, IPv4Network) else live.ipv6
+        match = next((c for c in same_family if c.subnet == expected.subnet), None)
         if match is None:
-            is_ = ", ".join(str(c.subnet) for c in same_family) or "none"
-            found.append(f"subnet is {is_}, should be {asked.subnet}")
+            actual = ", ".join(str(c.subnet) for c in same_family) or "none"
+            found.append(f"subnet is {actual}, should be {expected.subnet}")
             continue
-        if asked.gateway is not None and match.gateway is not None and match.gateway != asked.gateway:
-            found.append(f"gateway is {match.gateway}, should be {asked.gateway}")
-        if set(asked.aux_addresses.values()) != set(match.aux_addresses.values()):
+        if expected.gateway is not None and match.gateway is not None and match.gateway != expected.gateway:
+            found.append(f"gateway is {match.gateway}, should be {expected.gateway}")
+        if set(expected.aux_addresses.values()) != set(match.aux_addresses.values()):
             found.append("reserved addresses differ")
     return found
 

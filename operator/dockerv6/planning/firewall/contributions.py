@@ -204,13 +204,13 @@ def _proxied_subnets(traffic: _TrafficSpec, intents: Iterable[NetworkIntent]) ->
     """The subnets with ``ndpProxy``, under the addresses that neighbours see; None: the prefix is not known yet."""
     if not traffic.ndp_proxy.enabled:
         return ()
-    asked = [i for i in intents if not i.internal]
+    proxied = [i for i in intents if not i.internal]
     if traffic.egress.mode is EgressMode.PREFIX_TRANSLATION:
-        if any(translate_subnet(traffic.egress, i.subnet, traffic.tracked).pending for i in asked):
+        if any(translate_subnet(traffic.egress, i.subnet, traffic.tracked).pending for i in proxied):
             return None
-        asked = [i for i in asked if i.external_prefixes]  # a driver option of the others disables translation
+        proxied = [i for i in proxied if i.external_prefixes]  # a driver option of the others disables translation
     return tuple(
-        ProxiedSubnet(traffic.owner, i.subnet, traffic.ndp_proxy.interface, i.external_prefixes) for i in asked
+        ProxiedSubnet(traffic.owner, i.subnet, traffic.ndp_proxy.interface, i.external_prefixes) for i in proxied
     )
 
 

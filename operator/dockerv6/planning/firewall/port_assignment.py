@@ -84,10 +84,10 @@ def assign_ports(
         if refusal is not None and refusal not in problems.get(claim.owner, ()):
             problems.setdefault(claim.owner, []).append(refusal)
     granted: list[PortClaim] = []
-    for there in occupied.values():
-        on_all = there.get(None)
-        granted += there.values() if on_all is None else (on_all,)
-        for claim in there.values():
+    for claims in occupied.values():
+        on_all = claims.get(None)
+        granted += claims.values() if on_all is None else (on_all,)
+        for claim in claims.values():
             if on_all is not None and claim.sources and claim.sources != on_all.sources:
                 problems.setdefault(claim.owner, []).append(_open_anyway(claim))
     granted.sort(key=lambda each: (each.owner, *each.key[:2], str(each.host_address)))
@@ -124,10 +124,10 @@ def _grant(
     if claim.address is None:
         message = f"{claim}: container {claim.container.name} has no IPv6 address on network {claim.network} yet"
         return port_finding(Reason.ADDRESS_PENDING, message, waiting=True)
-    there = occupied.setdefault((str(claim.protocol), claim.port), {})
+    claims = occupied.setdefault((str(claim.protocol), claim.port), {})
     rivals = [
         other
-        for address, other in there.items()
+        for address, other in claims.items()
         if address == claim.host_address or address is None or claim.host_address is None
     ]
     for rival in rivals:
@@ -137,10 +137,10 @@ def _grant(
                 f"{claim} for container {claim.container.name} is already forwarded to {target}; choose another port"
             )
             return port_finding(Reason.PORT_CONFLICT, message)
-    same = there.get(claim.host_address)
+    same = claims.get(claim.host_address)
     if same is not None:  # the same target twice: the allow-list applies
         if claim.sources and not same.sources:
-            there[claim.host_address] = replace(same, sources=claim.sources)
+            claims[claim.host_address] = replace(same, sources=claim.sources)
         return None
     holders = engine_ports.get(claim.key[:2], _Holders())
     ours = claim.key in incumbents or holders.served or claim.container.name in holders.others
@@ -148,7 +148,7 @@ def _grant(
     if listener is not None:
         message = f"{claim} is in use by {_listener_name(listener, holders)}; stop it, or choose another port"
         return port_finding(Reason.PORT_TAKEN, message, retry=PORT_RETRY)
-    there[claim.host_address] = claim
+    claims[claim.host_address] = claim
     return None
 
 

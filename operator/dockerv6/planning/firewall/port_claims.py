@@ -115,14 +115,14 @@ def _over_ipv6(bindings: Iterable[PortBinding]) -> Iterator[PortBinding]:
 
     Engine 20.10 without the userland proxy may choose one random port for 0.0.0.0 and another for ``::`` (measured).
     """
-    everywhere: dict[tuple[str, int], tuple[list[PortBinding], list[PortBinding]]] = {}
+    wildcards: dict[tuple[str, int], tuple[list[PortBinding], list[PortBinding]]] = {}
     for binding in bindings:
         if binding.host_address in (_ANY_V4, ANY_ADDRESS):
-            there = everywhere.setdefault((binding.protocol, binding.container_port), ([], []))
-            there[binding.host_address == ANY_ADDRESS].append(binding)
+            by_family = wildcards.setdefault((binding.protocol, binding.container_port), ([], []))
+            by_family[binding.host_address == ANY_ADDRESS].append(binding)
         else:
             yield binding
-    for ipv4, ipv6 in everywhere.values():
+    for ipv4, ipv6 in wildcards.values():
         yield from ipv6 if len(ipv6) >= len(ipv4) else (*ipv4, *ipv6)
 
 
@@ -147,9 +147,9 @@ def own_ports(
     for network in publishing_networks:
         if network.publish.ports:
             by_owner.setdefault(network.owner, []).append(network)
-    for owner, mine in by_owner.items():
-        networks_by_id = {network.network_id: network for network in mine}
-        for port in mine[0].publish.ports:
+    for owner, networks in by_owner.items():
+        networks_by_id = {network.network_id: network for network in networks}
+        for port in networks[0].publish.ports:
             yield _own_port(owner, port, networks_by_id, containers)
 
 

@@ -128,13 +128,13 @@ def ineffective_findings(spec: IPv6NetworkSpec, live: Network) -> tuple[Finding,
 def _too_old(case: _Case, options: Mapping[str, str]) -> Iterator[Finding]:
     if case.engine is None or case.engine.release >= L3S_SINCE or case.driver != Driver.IPVLAN:
         return
-    asked = [f"{IPVLAN_MODE}: {case.mode}"] if case.mode == "l3s" else []
-    asked += [f"{IPVLAN_FLAG}: {options[IPVLAN_FLAG]}"] if options.get(IPVLAN_FLAG, "bridge") != "bridge" else []
-    if asked:
+    unsupported = [f"{IPVLAN_MODE}: {case.mode}"] if case.mode == "l3s" else []
+    unsupported += [f"{IPVLAN_FLAG}: {options[IPVLAN_FLAG]}"] if options.get(IPVLAN_FLAG, "bridge") != "bridge" else []
+    if unsupported:
         yield Finding(
             ConditionType.NETWORK_READY,
             Reason.ENGINE_TOO_OLD,
-            f"spec.options.{asked[0]} needs Docker Engine 23.0 or later, this is {case.engine.version};"
+            f"spec.options.{unsupported[0]} needs Docker Engine 23.0 or later, this is {case.engine.version};"
             " remove it or upgrade the engine",
         )
 
