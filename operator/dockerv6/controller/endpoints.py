@@ -17,7 +17,7 @@ _ATTACHMENT = RecordCodec(Attachment)
 
 
 @dataclass(frozen=True, slots=True)
-class Remembered:
+class RememberedEndpoint:
     """An endpoint of a network.
 
     Attributes:
@@ -31,7 +31,7 @@ class Remembered:
     pending: bool = False
 
 
-async def remembered(store: Store, name: str) -> tuple[Remembered, ...]:
+async def remembered_endpoints(store: Store, name: str) -> tuple[RememberedEndpoint, ...]:
     """The endpoints of the resource's network; damaged entries are left out."""
     record = await store.record(ENDPOINTS, name) or {}
     entries = record.get("endpoints")
@@ -39,7 +39,7 @@ async def remembered(store: Store, name: str) -> tuple[Remembered, ...]:
     return tuple(each for each in decoded if each is not None)
 
 
-async def keep_endpoints(store: Store, name: str, entries: tuple[Remembered, ...]) -> None:
+async def keep_endpoints(store: Store, name: str, entries: tuple[RememberedEndpoint, ...]) -> None:
     """Replace the endpoints of the resource's network."""
     await store.put_record(ENDPOINTS, name, {"endpoints": [_encode(e) for e in entries]})
 
@@ -51,13 +51,13 @@ async def forget_endpoints(store: Store, name: str) -> None:
 
 async def forget_endpoint(store: Store, name: str, container_id: str) -> None:
     """Forget the endpoint of a container that was removed."""
-    entries = await remembered(store, name)
+    entries = await remembered_endpoints(store, name)
     await keep_endpoints(store, name, tuple(r for r in entries if r.attachment.container_id != container_id))
 
 
-def merge(
-    before: tuple[Remembered, ...], now: tuple[Attachment, ...], at: float, window: float
-) -> tuple[Remembered, ...]:
+def merge_endpoints(
+    before: tuple[RememberedEndpoint, ...], now: tuple[Attachment, ...], at: float, window: float
+) -> tuple[RememberedEndpoint, ...]:
     """The endpoints to remember, given those that are attached now.
 
     To remove a network by hand, its containers must be detached first. An endpoint that was detached is therefore
@@ -65,25 +65,25 @@ def merge(
     """
     present = {a.container_id for a in now}
     left = tuple(
-        r if r.pending else Remembered(r.attachment, r.gone_since if r.gone_since is not None else at)
+        r if r.pending else RememberedEndpoint(r.attachment, r.gone_since if r.gone_since is not None else at)
         for r in before
         if r.attachment.container_id not in present
         and (r.pending or r.gone_since is None or at - r.gone_since < window)
     )
-    return (*(Remembered(a) for a in now), *left)
+    return (*(RememberedEndpoint(a) for a in now), *left)
 
 
-def to_restore(entries: tuple[Remembered, ...], running: frozenset[str]) -> tuple[Attachment, ...]:
+def attachments_to_restore(entries: tuple[RememberedEndpoint, ...], running: frozenset[str]) -> tuple[Attachment, ...]:
     """The attachments of containers that still run, and of those that we detached."""
     return tuple(r.attachment for r in entries if r.pending or r.attachment.container_id in running)
 
 
-def pending(entries: tuple[Remembered, ...]) -> tuple[Attachment, ...]:
+def pending_attachments(entries: tuple[RememberedEndpoint, ...]) -> tuple[Attachment, ...]:
     """The attachments that are still to be made."""
     return tuple(r.attachment for r in entries if r.pending)
 
 
-async def members(store: Store, owner: str) -> frozenset[str]:
+async def recorded_members(store: Store, owner: str) -> frozenset[str]:
     """Ids of the containers that were attached for the resource."""
     record = await store.record(MEMBERS, owner) or {}
     listed = record.get("containers")
@@ -92,12 +92,12 @@ async def members(store: Store, owner: str) -> frozenset[str]:
 
 async def remember_member(store: Store, owner: str, container_id: str) -> None:
     """Record a container that is about to be attached."""
-    await keep_members(store, owner, await members(store, owner) | {container_id})
+    await keep_members(store, owner, await recorded_members(store, owner) | {container_id})
 
 
 async def forget_member(store: Store, owner: str, container_id: str) -> None:
     """Drop a container that is not attached, or that a person attached."""
-    await keep_members(store, owner, await members(store, owner) - {container_id})
+    await keep_members(store, owner, await recorded_members(store, owner) - {container_id})
 
 
 async def keep_members(store: Store, owner: str, container_ids: frozenset[str]) -> None:
@@ -113,13 +113,13 @@ async def forget_members(store: Store, owner: str) -> None:
     await store.drop_record(MEMBERS, owner)
 
 
-def _encode(entry: Remembered) -> dict[str, object]:
+def _encode(entry: RememberedEndpoint) -> dict[str, object]:
     return {**_ATTACHMENT.encode(entry.attachment), "goneSince": entry.gone_since, "pending": entry.pending}
 
 
-def _decode(record: Mapping[str, object]) -> Remembered | None:
+def _decode(record: Mapping[str, object]) -> RememberedEndpoint | None:
     attachment, gone = _ATTACHMENT.decode(record), record.get("goneSince")
     if attachment is None:
         return None
     since = float(gone) if isinstance(gone, int | float) else None
-    return Remembered(attachment, since, pending=record.get("pending") is True)
+    return RememberedEndpoint(attachment, since, pending=record.get("pending") is True)

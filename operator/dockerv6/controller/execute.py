@@ -9,12 +9,12 @@ from dockerv6.api.conditions import Reason
 from dockerv6.api.kinds import POOL
 from dockerv6.controller.context import Context
 from dockerv6.controller.endpoints import (
-    Remembered,
+    RememberedEndpoint,
     forget_endpoint,
     forget_member,
     keep_endpoints,
     remember_member,
-    remembered,
+    remembered_endpoints,
 )
 from dockerv6.controller.inventory import implied_pool_object
 from dockerv6.dockerd.port import ContainerNotFound, EngineApiError, EngineConflict, EngineTooOld, EngineUnavailable
@@ -107,7 +107,7 @@ async def execute(plan: Plan, context: Context) -> None:
     for step in plan.steps:
         logger.debug("%s", step.describe(), extra={"kind": plan.kind, "resource": plan.name, "reason": step.reason})
         try:
-            await carry_out(step, context)
+            await execute_step(step, context)
         except Exception as error:
             failed = StepFailed(step, error, tuple(executed))
             if not step.independent or not isinstance(error, EngineApiError):
@@ -120,13 +120,13 @@ async def execute(plan: Plan, context: Context) -> None:
 
 
 @singledispatch
-async def carry_out(step: Step, context: Context) -> None:
+async def execute_step(step: Step, context: Context) -> None:
     """Execute one step. Each is idempotent, so a plan may be interrupted anywhere."""
     del context
     raise TypeError(f"no executor for {step!r}")
 
 
-@carry_out.register
+@execute_step.register
 async def _(step: s.KeepPoolPrefix, context: Context) -> None:
     kept = await context.inventory.keep_pool_prefix(step.pool, step.prefix)
     if kept != step.prefix:
@@ -136,7 +136,7 @@ async def _(step: s.KeepPoolPrefix, context: Context) -> None:
     context.enqueue(Key(POOL, step.pool), "its prefix was made")
 
 
-@carry_out.register
+@execute_step.register
 async def _(step: s.BindSubnet, context: Context) -> None:
     try:
         await context.inventory.bind(step.owner, step.pool, step.prefix, context.clock.now(), step.seen)
@@ -145,14 +145,14 @@ async def _(step: s.BindSubnet, context: Context) -> None:
     _enqueue_pool(step.pool, context)
 
 
-@carry_out.register
+@execute_step.register
 async def _(step: s.ReleaseSubnet, context: Context) -> None:
     await context.inventory.release(step.allocation, context.clock.now())
     context.enqueue_unallocated("a subnet was released")
     _enqueue_pool(step.allocation.pool, context)
 
 
-@carry_out.register
+@execute_step.register
 async def _(step: s.ForgetSubnet, context: Context) -> None:
     await context.inventory.forget(step.allocation)
     _enqueue_pool(step.allocation.pool, context)
@@ -164,7 +164,7 @@ def _enqueue_pool(pool: str, context: Context) -> None:
         context.enqueue(Key(POOL, pool), "its allocations changed")
 
 
-@carry_out.register
+@execute_step.register
 async def _(step: s.SetSysctl, context: Context) -> None:
     if await context.store.record(SYSCTLS, step.name) is None:
         await context.store.put_record(SYSCTLS, step.name, {"prior": step.prior})
@@ -174,72 +174,72 @@ async def _(step: s.SetSysctl, context: Context) -> None:
     context.world.host_changed()
 
 
-@carry_out.register
+@execute_step.register
 async def _(step: s.RestoreSysctl, context: Context) -> None:
     await context.world.host.set_sysctl(step.name, step.value)
     await context.store.drop_record(SYSCTLS, step.name)
     context.world.host_changed()
 
 
-@carry_out.register
+@execute_step.register
 async def _(step: s.RepairBridge, context: Context) -> None:
     await context.world.host.set_link_up(step.bridge)
     await context.world.host.add_address(step.bridge, step.address)
     context.world.host_changed()
 
 
-@carry_out.register
+@execute_step.register
 async def _(step: s.UpdateFirewall, context: Context) -> None:
     await context.firewall.commit(step.change)
 
 
-@carry_out.register
+@execute_step.register
 async def _(step: s.AddAcceptRule, context: Context) -> None:
     await context.firewall.add_accept_rule(step.forward_drop)
 
 
-@carry_out.register
+@execute_step.register
 async def _(step: s.RemoveAcceptRule, context: Context) -> None:
     await context.firewall.remove_accept_rule(step.forward_drop)
 
 
-@carry_out.register
+@execute_step.register
 async def _(step: s.RememberEndpoints, context: Context) -> None:
-    due = {e.container_id: Remembered(e, pending=True) for e in step.endpoints}
-    others = [r for r in await remembered(context.store, step.owner) if r.attachment.container_id not in due]
+    due = {e.container_id: RememberedEndpoint(e, pending=True) for e in step.endpoints}
+    others = [r for r in await remembered_endpoints(context.store, step.owner) if r.attachment.container_id not in due]
     await keep_endpoints(context.store, step.owner, (*due.values(), *others))
 
 
-@carry_out.register
+@execute_step.register
 async def _(step: s.RememberNetwork, context: Context) -> None:
     await context.recreations.remember(step.owner, PreviousNetwork(step.previous, step.subnet, step.pool))
 
 
-@carry_out.register
+@execute_step.register
 async def _(step: s.AddProxyNeighbour, context: Context) -> None:
     await context.world.host.add_proxy_neighbour(step.interface, step.address)
     context.world.host_changed()
 
 
-@carry_out.register
+@execute_step.register
 async def _(step: s.RemoveProxyNeighbour, context: Context) -> None:
     await context.world.host.remove_proxy_neighbour(step.interface, step.address)
     context.world.host_changed()
 
 
-@carry_out.register
+@execute_step.register
 async def _(step: s.DetachEndpoint, context: Context) -> None:
     await context.world.engine.disconnect(step.network_id, step.endpoint.container_id, force=True)
     context.world.endpoints_changed(step.network_id)
 
 
-@carry_out.register
+@execute_step.register
 async def _(step: s.RemoveNetwork, context: Context) -> None:
     await context.world.engine.remove_network(step.network_id)
     context.world.network_removed(step.network_id)
 
 
-@carry_out.register
+@execute_step.register
 async def _(step: s.CreateNetwork, context: Context) -> None:
     network_id = await context.world.engine.create_network(step.spec)
     made = await context.world.refresh_network(network_id)
@@ -249,7 +249,7 @@ async def _(step: s.CreateNetwork, context: Context) -> None:
             context.world.bridge_created(made.bridge, address)
 
 
-@carry_out.register
+@execute_step.register
 async def _(step: s.AttachEndpoint, context: Context) -> None:
     network = next(iter(context.world.known_networks.named(step.network)), None)
     if network is None:
@@ -262,7 +262,7 @@ async def _(step: s.AttachEndpoint, context: Context) -> None:
     context.world.endpoints_changed(network.id)
 
 
-@carry_out.register
+@execute_step.register
 async def _(step: s.AttachMember, context: Context) -> None:
     network = next(iter(context.world.known_networks.named(step.network)), None)
     if network is None:
@@ -279,7 +279,7 @@ async def _(step: s.AttachMember, context: Context) -> None:
     context.world.endpoints_changed(network.id)
 
 
-@carry_out.register
+@execute_step.register
 async def _(step: s.DetachMember, context: Context) -> None:
     await context.world.engine.disconnect(step.network_id, step.endpoint.container_id, force=True)
     await forget_endpoint(context.store, step.owner, step.endpoint.container_id)
@@ -287,7 +287,7 @@ async def _(step: s.DetachMember, context: Context) -> None:
     context.world.endpoints_changed(step.network_id)
 
 
-@carry_out.register
+@execute_step.register
 async def _(step: s.SetHairpin, context: Context) -> None:
     try:
         await context.world.host.set_hairpin(step.port, on=True)
@@ -298,7 +298,7 @@ async def _(step: s.SetHairpin, context: Context) -> None:
     context.world.host_changed()
 
 
-@carry_out.register
+@execute_step.register
 async def _(step: s.SetBridgeNetfilter, context: Context) -> None:
     await context.world.host.set_bridge_netfilter(step.bridge, on=True)
     context.world.host_changed()

@@ -3,8 +3,8 @@
 from dockerv6.api.conditions import ConditionType, Reason
 from dockerv6.api.kinds import NETWORK
 from dockerv6.controller.context import Context
-from dockerv6.controller.endpoints import members
-from dockerv6.controller.execute import SYSCTLS, carry_out, execute
+from dockerv6.controller.endpoints import recorded_members
+from dockerv6.controller.execute import SYSCTLS, execute, execute_step
 from dockerv6.dockerd.model import Network
 from dockerv6.dockerd.port import EngineError
 from dockerv6.planning.admission import exceeds_prune_limit
@@ -158,7 +158,7 @@ async def remove_everything(context: Context, *, keep_networks: bool) -> tuple[s
     )
     for network in () if keep_networks else ours:
         owner = network.labels.get(NAME, "")
-        our_members = await members(context.store, owner)
+        our_members = await recorded_members(context.store, owner)
         attached = await context.world.attachments(network.id)
         running = [a.container_name for a in attached if a.running and a.container_id not in our_members]
         if running:
@@ -169,17 +169,17 @@ async def remove_everything(context: Context, *, keep_networks: bool) -> tuple[s
         ]
         steps.append(RemoveNetwork(network.id, network.name, "uninstall"))
         for step in steps:
-            await carry_out(step, context)
+            await execute_step(step, context)
             removed.append(step.describe())
     await context.firewall.sweep()
     removed.append(f"remove the {context.firewall.backend} rules and our accept rules")
     context.world.host_changed()
     for entry in unclaimed_proxy_entries(await context.world.host_view.get(), ()):
-        await carry_out(entry, context)
+        await execute_step(entry, context)
         removed.append(entry.describe())
     priors = {name: str(r.get("prior", "")) for name, r in (await context.store.records(SYSCTLS)).items()}
     now = {name: await context.world.host.sysctl(name) for name in priors}
     for restore in restore_steps(priors, now):
-        await carry_out(restore, context)
+        await execute_step(restore, context)
         removed.append(restore.describe())
     return tuple(removed)

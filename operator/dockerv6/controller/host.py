@@ -3,7 +3,7 @@
 import logging
 
 from dockerv6.controller.context import Context
-from dockerv6.controller.execute import carry_out, execute
+from dockerv6.controller.execute import execute, execute_step
 from dockerv6.controller.garbage import GARBAGE, sweep
 from dockerv6.controller.prefixes import PREFIXES, track_prefixes
 from dockerv6.firewall.expr import SHARED
@@ -58,7 +58,7 @@ async def repair_firewall(context: Context, *, noticed: float) -> None:
         needed = context.firewall.wanted
         steps = filter_steps(view, wanted=needed) if needed or context.firewall.idle else ()
         for step in steps:
-            await carry_out(step, context)
+            await execute_step(step, context)
         await context.firewall.sweep_residues()
     except FirewallUnavailable as error:
         raise TemporaryError(str(error), delay=UNAVAILABLE_RETRY) from error

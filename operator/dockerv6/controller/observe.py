@@ -8,14 +8,14 @@ from dockerv6.api.conditions import ConditionType
 from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.controller.context import Context
 from dockerv6.controller.endpoints import (
-    Remembered,
+    RememberedEndpoint,
+    attachments_to_restore,
     keep_endpoints,
     keep_members,
-    members,
-    merge,
-    pending,
-    remembered,
-    to_restore,
+    merge_endpoints,
+    pending_attachments,
+    recorded_members,
+    remembered_endpoints,
 )
 from dockerv6.controller.status import conditions_before
 from dockerv6.dockerd.port import EngineError
@@ -45,7 +45,7 @@ async def observe_network(desired: Desired, stored: StoredObject, context: Conte
     """
     invalidate_listeners(stored, context)
     observed = await observe_host(context, applied=bool(stored.status.get("networkID")))
-    observed = replace(observed, members=await members(context.store, stored.name))
+    observed = replace(observed, members=await recorded_members(context.store, stored.name))
     if observed.engine is None:
         return observed
     try:
@@ -94,16 +94,16 @@ async def _with_endpoints(observed: Observed, desired: Desired, context: Context
         await context.world.refresh_network(live.id)  # an engine removes a network's bridge before the network
         observed = replace(observed, networks=NetworkIndex(context.world.known_networks))
         live = own_network(desired, observed)
-    before = await remembered(context.store, desired.name)
-    recent = merge(before, (), observed.now, context.settings.reattach_window)
+    before = await remembered_endpoints(context.store, desired.name)
+    recent = merge_endpoints(before, (), observed.now, context.settings.reattach_window)
     if live is None:
-        back = to_restore(recent, await context.world.engine.running_container_ids()) if recent else ()
+        back = attachments_to_restore(recent, await context.world.engine.running_container_ids()) if recent else ()
         name = desired.resource.docker_name
         orphaned = await context.world.engine.orphaned_attachments(name) if observed.applied else ()
         known = {a.container_id for a in back}
         return replace(observed, remembered=(*back, *(a for a in orphaned if a.container_id not in known)))
     now = await context.world.attachments(live.id)
-    after = merge(before, now, observed.now, context.settings.reattach_window)
+    after = merge_endpoints(before, now, observed.now, context.settings.reattach_window)
     if after != before:
         await _keep(desired.name, after, context)
     if missing_bridge(observed.host, live) and recent:
@@ -112,9 +112,9 @@ async def _with_endpoints(observed: Observed, desired: Desired, context: Context
         return replace(
             observed,
             attachments=now,
-            remembered=to_restore(tuple(left), await context.world.engine.running_container_ids()),
+            remembered=attachments_to_restore(tuple(left), await context.world.engine.running_container_ids()),
         )
-    return replace(observed, attachments=now, remembered=pending(after))
+    return replace(observed, attachments=now, remembered=pending_attachments(after))
 
 
 async def _without_detached_members(observed: Observed, desired: Desired, context: Context) -> Observed:
@@ -130,7 +130,7 @@ async def _without_detached_members(observed: Observed, desired: Desired, contex
     return replace(observed, members=left)
 
 
-async def _keep(name: str, entries: tuple[Remembered, ...], context: Context) -> None:
+async def _keep(name: str, entries: tuple[RememberedEndpoint, ...], context: Context) -> None:
     """Store the endpoints. A full disk does not stop the reconcile: the next one sees the same endpoints."""
     try:
         await keep_endpoints(context.store, name, entries)

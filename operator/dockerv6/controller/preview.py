@@ -3,7 +3,7 @@
 from dockerv6.api.kinds import NETWORK
 from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.controller.context import Context
-from dockerv6.controller.execute import carry_out
+from dockerv6.controller.execute import execute_step
 from dockerv6.controller.garbage import plan_sweep
 from dockerv6.controller.observe import desired_network, observe_host, observe_network
 from dockerv6.controller.prefixes import track_prefixes
@@ -40,7 +40,7 @@ async def plan_everything(snapshot: Snapshot, context: Context) -> tuple[Plan, .
             plan = plan_deletion(desired, observed, context.inventory.holdings)
         for step in plan.steps:
             if step.ledger_only:
-                await carry_out(step, context)
+                await execute_step(step, context)
         plans.append(plan)
     for name, policy in context.inventory.policies().items():
         observed, holdings = await observe_host(context, applied=False), context.inventory.holdings

@@ -2,8 +2,8 @@ from ipaddress import IPv6Interface, IPv6Network
 
 import pytest
 
-from dockerv6.controller.endpoints import remembered
-from dockerv6.controller.execute import LATER, SYSCTLS, StepFailed, carry_out, execute
+from dockerv6.controller.endpoints import remembered_endpoints
+from dockerv6.controller.execute import LATER, SYSCTLS, StepFailed, execute, execute_step
 from dockerv6.dockerd.model import NetworkSpec
 from dockerv6.dockerd.port import EngineApiError, EngineConflict, EngineTooOld, EngineUnavailable
 from dockerv6.firewall.model import FilterVariant, ForwardDrop
@@ -51,41 +51,41 @@ async def test_every_step_can_be_done_twice() -> None:
         s.RemoveNetwork(there.id, "blog", "x"),
         s.RestoreSysctl(FORWARDING, "0", "x"),
     ):
-        await carry_out(step, it.context)
+        await execute_step(step, it.context)
         once = await it.host.snapshot()
-        await carry_out(step, it.context)
+        await execute_step(step, it.context)
         assert await it.host.snapshot() == once
 
 
 async def test_an_unknown_step_is_a_type_error() -> None:
     it = await bench()
     with pytest.raises(TypeError, match="no executor"):
-        await carry_out("nonsense", it.context)  # type: ignore[arg-type]
+        await execute_step("nonsense", it.context)  # type: ignore[arg-type]
 
 
 async def test_only_the_first_prior_value_is_kept() -> None:
     it = await bench()
-    await carry_out(s.SetSysctl(FORWARDING, "1", "7", "x"), it.context)
+    await execute_step(s.SetSysctl(FORWARDING, "1", "7", "x"), it.context)
     assert await it.host.store.record(SYSCTLS, FORWARDING) == {"prior": "0"}
 
 
 async def test_a_pool_prefix_that_another_reconcile_generated_first_is_retried() -> None:
     it = await bench()
     with pytest.raises(TemporaryError, match="meanwhile"):
-        await carry_out(s.KeepPoolPrefix("default", PREFIX), it.context)
+        await execute_step(s.KeepPoolPrefix("default", PREFIX), it.context)
 
 
 async def test_a_network_that_was_removed_meanwhile_is_tried_again() -> None:
     it = await bench()
     with pytest.raises(TemporaryError, match="removed again"):
-        await carry_out(s.AttachEndpoint("nowhere", container("web")), it.context)
+        await execute_step(s.AttachEndpoint("nowhere", container("web")), it.context)
 
 
 async def test_a_container_that_is_gone_is_no_failure_and_is_forgotten() -> None:
     it = await bench()
-    await carry_out(s.RememberEndpoints("blog", "blog", (container("web"),)), it.context)
-    await carry_out(s.AttachEndpoint("blog", container("web")), it.context)
-    assert await remembered(it.host.store, "blog") == ()
+    await execute_step(s.RememberEndpoints("blog", "blog", (container("web"),)), it.context)
+    await execute_step(s.AttachEndpoint("blog", container("web")), it.context)
+    assert await remembered_endpoints(it.host.store, "blog") == ()
 
 
 async def test_a_plan_stops_where_a_step_fails() -> None:

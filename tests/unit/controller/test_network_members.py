@@ -9,10 +9,10 @@ from dockerv6.controller.endpoints import (
     forget_member,
     forget_members,
     keep_members,
-    members,
+    recorded_members,
     remember_member,
 )
-from dockerv6.controller.execute import StepFailed, carry_out, execute
+from dockerv6.controller.execute import StepFailed, execute, execute_step
 from dockerv6.dockerd.model import Attachment
 from dockerv6.dockerd.port import ContainerNotFound, EngineApiError, EngineUnavailable
 from dockerv6.planning.plan import Plan
@@ -32,8 +32,8 @@ class TestStore:
         store = MemoryStore()
         for container in ("b", "a", "a"):
             await remember_member(store, "blog", container)
-        assert await members(store, "blog") == {"a", "b"}
-        assert await members(store, "shop") == frozenset()
+        assert await recorded_members(store, "blog") == {"a", "b"}
+        assert await recorded_members(store, "shop") == frozenset()
 
     async def test_the_last_one_takes_the_record_along(self) -> None:
         store = MemoryStore()
@@ -47,7 +47,7 @@ class TestStore:
         for container in ("a", "b"):
             await remember_member(store, "blog", container)
         await keep_members(store, "blog", frozenset("b"))
-        assert await members(store, "blog") == {"b"}
+        assert await recorded_members(store, "blog") == {"b"}
         await forget_members(store, "blog")
         assert await store.records(MEMBERS) == {}
 
@@ -69,7 +69,7 @@ def run(bench: Bench, name: str = "web", *networks: str) -> str:
 
 
 async def kept(bench: Bench) -> frozenset[str]:
-    return await members(bench.host.store, "blog")
+    return await recorded_members(bench.host.store, "blog")
 
 
 class TestReconcile:
@@ -261,7 +261,7 @@ class TestExecution:
         bench = await made()
         todo = await step(bench)
         bench.host.engine.fail_next("connect", ContainerNotFound("no such container"))
-        await carry_out(todo, bench.context)
+        await execute_step(todo, bench.context)
         assert await kept(bench) == frozenset()
 
     async def test_one_that_is_refused_does_not_keep_the_next_one_away(self) -> None:
@@ -277,7 +277,7 @@ class TestExecution:
         bench = await made()
         todo = replace(await step(bench), network="gone")
         with pytest.raises(TemporaryError):
-            await carry_out(todo, bench.context)
+            await execute_step(todo, bench.context)
         assert await kept(bench) == frozenset()
 
     async def test_both_can_be_done_twice(self) -> None:
@@ -286,8 +286,8 @@ class TestExecution:
         there = await bench.host.docker("blog")
         assert there is not None
         for each in (todo, DetachMember("blog", there.id, todo.endpoint, "x")):
-            await carry_out(each, bench.context)
+            await execute_step(each, bench.context)
             once = await bench.host.snapshot(), await kept(bench)
-            await carry_out(each, bench.context)
+            await execute_step(each, bench.context)
             assert (await bench.host.snapshot(), await kept(bench)) == once
         assert await kept(bench) == frozenset()

@@ -5,7 +5,14 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 import pytest
 
-from dockerv6.controller.endpoints import ENDPOINTS, MEMBERS, Remembered, keep_endpoints, members, remembered
+from dockerv6.controller.endpoints import (
+    ENDPOINTS,
+    MEMBERS,
+    RememberedEndpoint,
+    keep_endpoints,
+    recorded_members,
+    remembered_endpoints,
+)
 from dockerv6.controller.inventory import TRACKED_PREFIXES, Inventory
 from dockerv6.controller.records import RecordCodec
 from dockerv6.controller.recreations import RECREATIONS, InFlightRecreations
@@ -26,7 +33,7 @@ ENDPOINTS_ROW = """{"endpoints": [
    "linkLocalIps": [], "goneSince": null, "pending": true}
 ]}"""
 ENDPOINTS_VALUE = (
-    Remembered(
+    RememberedEndpoint(
         Attachment(
             container_id="c1",
             container_name="db",
@@ -43,7 +50,7 @@ ENDPOINTS_VALUE = (
         ),
         gone_since=7.5,
     ),
-    Remembered(Attachment("c2", "web", running=False), pending=True),
+    RememberedEndpoint(Attachment("c2", "web", running=False), pending=True),
 )
 
 RECREATION_ROW = """{"pool": "isp", "subnet": "2001:db8:a00:7::/64", "name": "blog", "driver": "macvlan",
@@ -103,12 +110,12 @@ class TestEarlierVersions:
     async def test_endpoints(self) -> None:
         store = MemoryStore()
         await store.put_record(ENDPOINTS, "blog", json.loads(ENDPOINTS_ROW))
-        assert await remembered(store, "blog") == ENDPOINTS_VALUE
+        assert await remembered_endpoints(store, "blog") == ENDPOINTS_VALUE
 
     async def test_members(self) -> None:
         store = MemoryStore()
         await store.put_record(MEMBERS, "blog", {"containers": ["c1", "c2"]})
-        assert await members(store, "blog") == {"c1", "c2"}
+        assert await recorded_members(store, "blog") == {"c1", "c2"}
 
     async def test_a_recreation(self) -> None:
         store = MemoryStore()
