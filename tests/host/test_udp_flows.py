@@ -43,7 +43,7 @@ def publish(target: str) -> str:
 
 @pytest.fixture
 def client_and_containers(inside_netns: Namespace, make_netns: Callable[[], Namespace]) -> tuple[Namespace, Namespace]:
-    """Two namespaces, with the test's as the router between them. The second one has the addresses of two containers."""
+    """Two namespaces with the test as the router between them. The second one has the addresses of two containers."""
     assert inside_netns
     client, containers = make_netns(), make_netns()
     set_sysctl("net/ipv6/conf/all/forwarding", "1")
