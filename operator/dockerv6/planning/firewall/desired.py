@@ -1,4 +1,4 @@
-"""The firewall of the whole host: every resource's contribution, the ruleset they make, and the change to it. Pure."""
+"""The firewall of the whole host: the contributions of all resources, the ruleset, and the change of our table."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -18,16 +18,16 @@ from dockerv6.planning.firewall.port_assignment import Incumbents, PortAssignmen
 
 @dataclass(frozen=True, slots=True)
 class FirewallInputs:
-    """What the ruleset is made from besides the contributions.
+    """The inputs of the ruleset besides the contributions.
 
     Attributes:
-        mark: the fwmark bit of flows that we allow.
+        mark: the bit of the packet mark of flows that we accept.
         containers: all running containers.
-        incumbents: where published ports lead to now. Of two claims to one port, the incumbent keeps it.
+        incumbents: the present targets of published ports. Of two claims to one port, the incumbent keeps it.
         listeners: the host's listening sockets.
-        uplink_bridges: bridges that lead outside.
-        guest_bridges: all other bridges, for a backend that must be given their names; else None.
-        host_addresses: the host's own addresses.
+        uplink_bridges: the bridges with a default route.
+        guest_bridges: all other bridges, for a backend that needs their names; else None.
+        host_addresses: the host's addresses on external interfaces.
     """
 
     mark: int = DEFAULT_MARK
@@ -41,7 +41,7 @@ class FirewallInputs:
 
 @dataclass(frozen=True)
 class DesiredFirewall:
-    """What our table should hold, and why; everything follows from the contributions and the inputs."""
+    """The desired state of our table. Everything is computed from the contributions and the inputs."""
 
     contributions: tuple[FirewallContribution, ...] = ()
     inputs: FirewallInputs = FirewallInputs()
@@ -54,7 +54,7 @@ class DesiredFirewall:
 
     @cached_property
     def intent(self) -> FirewallIntent:
-        """The same in the firewall's terms."""
+        """The intent for the whole host."""
         inputs = self.inputs
         return firewall_intent(
             self.contributions,
@@ -85,7 +85,7 @@ class DesiredFirewall:
 
     @cached_property
     def ruleset(self) -> Ruleset:
-        """What our table should hold of the contributions; without any network, no table."""
+        """The desired ruleset; without any network, it has no table."""
         return render(replace(self.intent, keep=frozenset()))
 
     def with_contribution(self, owner: str, contribution: FirewallContribution | None) -> "DesiredFirewall":
@@ -99,9 +99,9 @@ class FirewallSnapshot:
     """The desired firewall and the table, at one time: what a firewall step is planned from.
 
     Attributes:
-        desired: what the table should hold.
-        table: what the kernel holds.
-        undecided: owners whose desired rules are unknown now: what the table holds of them stays.
+        desired: the desired firewall.
+        table: the ruleset in the kernel.
+        undecided: owners whose desired rules are unknown now; their elements in the table stay.
     """
 
     desired: DesiredFirewall = DesiredFirewall()
@@ -112,8 +112,10 @@ class FirewallSnapshot:
     def change(self) -> RulesetChange:
         """The change that brings the table to what is desired, in one transaction."""
         intent = self.desired.intent
-        keep = (intent.keep | self.undecided) & self.table.owners  # nothing to keep needs no table
-        if keep and not intent.networks:  # what is kept needs the chains that look it up
+        keep = (
+            intent.keep | self.undecided
+        ) & self.table.owners  # without elements in the table, there is nothing to keep
+        if keep and not intent.networks:  # the kept elements need the chains that use them
             return diff(render(replace(intent, keep=keep)), self.table, keep)
         return diff(self.desired.ruleset, self.table, keep)
 
@@ -123,7 +125,7 @@ class FirewallSnapshot:
 
 
 def published_ports(table: Ruleset) -> Incumbents:
-    """Where the published ports in a table lead to."""
+    """The targets of the published ports in a table."""
     found: dict[tuple[str, int, IPv6Address | None], tuple[IPv6Address, int]] = {}
     for addresses, numbers in ((PUBLISHED_TO, PUBLISHED_PORT), (PUBLISHED_AT_TO, PUBLISHED_AT_PORT)):
         to, ports = table.set(addresses), table.set(numbers)
@@ -147,7 +149,7 @@ def port_owners(table: Ruleset) -> frozenset[str]:
 
 
 def affected_owners(before: DesiredFirewall, after: DesiredFirewall) -> frozenset[str]:
-    """Owners whose ports, or problems with ports or overlaps, differ: their statuses have to be written again."""
+    """Owners whose ports, port findings or overlaps differ: their statuses must be written again."""
     pairs: Iterable[tuple[Mapping[str, object], Mapping[str, object]]] = (
         (before.ports, after.ports),
         (before.port_assignment.problems, after.port_assignment.problems),
