@@ -11,7 +11,7 @@ from dockerv6.hostnet.addresses import (
     decode_lifetimes,
     dump_addresses,
 )
-from tests.unit.hostnet.conftest import Kernel
+from tests.unit.hostnet.kernel import Kernel
 from tests.unit.lib.encoding import attribute, u32
 
 NEWADDR, DELADDR, GETADDR = 20, 21, 22

@@ -5,7 +5,7 @@ from ipaddress import IPv6Address
 import pytest
 
 from dockerv6.hostnet import conntrack
-from tests.unit.hostnet.conftest import Kernel
+from tests.unit.hostnet.kernel import Kernel
 from tests.unit.lib.encoding import attribute
 
 NESTED = 0x8000

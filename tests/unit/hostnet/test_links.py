@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from dockerv6.hostnet import links
 from dockerv6.hostnet.links import LinkInfo, decode_link_info
 from dockerv6.hostnet.model import BridgePort, Interface
-from tests.unit.hostnet.conftest import Kernel
+from tests.unit.hostnet.kernel import Kernel
 from tests.unit.lib.encoding import attribute, u32
 
 NEWLINK, GETLINK, SETLINK, GETADDR = 16, 18, 19, 22

@@ -6,7 +6,7 @@ import pytest
 
 from dockerv6.hostnet.model import ProxyNeighbour
 from dockerv6.hostnet.neighbours import add_proxy_neighbour, proxy_neighbours, remove_proxy_neighbour
-from tests.unit.hostnet.conftest import Kernel
+from tests.unit.hostnet.kernel import Kernel
 from tests.unit.lib.encoding import attribute
 
 NEWNEIGH, DELNEIGH, GETNEIGH = 28, 29, 30

@@ -5,7 +5,7 @@ import pytest
 
 from dockerv6.hostnet.model import HostPrefix, PrefixOrigin
 from dockerv6.hostnet.prefixes import prefixes
-from tests.unit.hostnet.conftest import Kernel
+from tests.unit.hostnet.kernel import Kernel
 from tests.unit.lib.encoding import attribute
 
 GETADDR, GETROUTE = 22, 26

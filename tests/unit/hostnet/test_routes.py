@@ -5,7 +5,7 @@ import pytest
 
 from dockerv6.hostnet.model import Route, RouteProtocol
 from dockerv6.hostnet.routes import routes
-from tests.unit.hostnet.conftest import Kernel
+from tests.unit.hostnet.kernel import Kernel
 from tests.unit.lib.encoding import attribute, u32
 
 GETROUTE = 26
