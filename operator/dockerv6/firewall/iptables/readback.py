@@ -48,16 +48,12 @@ def blank(mark: int) -> Ruleset:
 def with_rendered_chains(target: Ruleset) -> Ruleset:
     """The target with the chains as `render` writes them.
 
-    A target may keep chains that were read as damaged, when it is made for the elements of some resources only.
-
     Raises:
         UnsupportedRuleError: the target has other chains than `render` writes for an intent with `guest_bridges`.
     """
     if not target.exists:
         return EMPTY
     rendered = replace(target, chains=_owning(blank(mark_of(target)).chains, {c.name: c.owned for c in target.chains}))
-    if any(isinstance(term, UnknownExpr) for chain in target.chains for rule in chain.rules for term in rule.terms):
-        return rendered
     for chain in target.chains:
         if is_supported(chain) and chain != rendered.chain(chain.name):
             raise UnsupportedRuleError(
