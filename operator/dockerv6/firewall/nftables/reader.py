@@ -33,7 +33,7 @@ _RULE_CHAIN, _RULE_EXPRESSIONS, _RULE_USERDATA = 2, 4, 7  # NFTA_RULE_*
 _EXPRESSION_NAME, _EXPRESSION_DATA = 1, 2  # NFTA_EXPR_*
 _LOOKUP_SET = 1  # NFTA_LOOKUP_SET
 _CMP_DATA, _IMMEDIATE_DATA, _DATA_VALUE = 3, 2, 1  # NFTA_CMP_DATA, NFTA_IMMEDIATE_DATA, NFTA_DATA_VALUE
-_SET_FLAGS, _SET_HANDLE, _ANONYMOUS = 3, 16, 0x1  # NFTA_SET_*, NFT_SET_ANONYMOUS: part of a rule
+_SET_FLAGS, _ANONYMOUS = 3, 0x1  # NFTA_SET_*, NFT_SET_ANONYMOUS: part of a rule
 _OBJECT_NAME = 2  # NFTA_OBJ_NAME, NFTA_FLOWTABLE_NAME
 _ANONYMOUS_NAME = re.compile(rb"__(set|map)\d")
 _DIGEST = re.compile(r"[0-9a-f]{12}")
@@ -76,7 +76,6 @@ class TableReader:
         self._session = session
         self._latest: Ruleset = EMPTY
         self._sets: dict[str, DecodedSet] = {}
-        self._anonymous: dict[bytes, frozenset[bytes]] = {}  # elements by handle; an anonymous set never changes
         self._rules: dict[_RawRule, tuple[_Expressions, Rule]] = {}
         self._written: dict[tuple[str, str], _Expressions] = {}  # by chain and digest
 
@@ -114,18 +113,12 @@ class TableReader:
             return _Dump(generation, exists=table is not None, dormant=table is not None)
         found: list[tuple[_Attributes, Sequence[bytes]]] = []
         anonymous: dict[bytes, frozenset[bytes]] = {}
-        kept: dict[bytes, frozenset[bytes]] = {}
         for each in self._objects(kernel.NFT_MSG_GETSET):
             name = sets.name_of(each)
             if int.from_bytes(each.get(_SET_FLAGS, b""), "big") & _ANONYMOUS:
-                handle = each[_SET_HANDLE]
-                elements = self._anonymous.get(handle)
-                if elements is None:
-                    elements = frozenset(sets.raw_elements(self._elements(name)))
-                anonymous[name.encode()] = kept[handle] = elements
+                anonymous[name.encode()] = frozenset(sets.raw_elements(self._elements(name)))
             else:
                 found.append((each, self._elements(name)))
-        self._anonymous = kept
         return _Dump(
             generation,
             exists=True,
