@@ -69,7 +69,7 @@ async def reconcile(key: Key, context: Context) -> Requeue | None:
         lambda seen: decide(desired, seen, context),
         context,
     )
-    if result.failed is not None and await roll_back(desired, stored, result, context):
+    if await roll_back(desired, stored, result, context):
         return Requeue(0.0)  # the previous network is back: the next run reports that
     plan = result.plan
     if any(f.condition == ConditionType.SUBNET_ALLOCATED for f in plan.findings):

@@ -11,7 +11,7 @@ from dockerv6.controller.execute import StepFailed, execute
 from dockerv6.controller.garbage import GARBAGE
 from dockerv6.controller.observe import observe_network
 from dockerv6.dockerd.port import EngineApiError
-from dockerv6.planning.docker.network_spec import own_network
+from dockerv6.planning.docker.network_spec import fingerprint, network_spec, own_network
 from dockerv6.planning.docker.recreation import PreviousNetwork, plan_rollback
 from dockerv6.planning.inputs import SPEC_HASH, Desired, Observed
 from dockerv6.planning.network import plan_network
@@ -57,20 +57,21 @@ async def completed(name: str, context: Context) -> bool:
 async def roll_back(desired: Desired, stored: StoredObject, result: ConvergeResult, context: Context) -> bool:
     """Restore the previous network if the engine refused the new one, or refused to attach a container to it.
 
-    The engine would refuse the same network again, so it is not tried again until the resource asks for another one.
-    Other failures, such as an unavailable engine or a full disk, may pass: the recreation is retried.
+    Another network may also have taken the new subnet after the previous network was removed: then no plan creates the
+    new one. What was refused is not tried again until the resource asks for another network. Other failures, such as an
+    unavailable engine or a full disk, may pass: the recreation is retried.
 
     Returns whether the previous network is back.
     """
-    failed = result.failed
-    if failed is None or not _refused(failed):
+    cause, lost = _cause(result), _lost_subnet(desired, result)
+    if cause is None and lost is None:
         return False
     previous = await context.recreations.previous(desired.name)
-    made = _made(desired, result, previous)
+    made = _made(desired, result, previous) if lost is None else _intended(desired, result, context)
     if previous is None or made is None:
         return False
     why = (
-        f"rolled back to {previous.subnet}, because the network could not be recreated ({failed});"
+        f"rolled back to {previous.subnet}, because the network could not be recreated ({cause or lost});"
         " it is tried again when the resource or its pool changes, or when dockerv6 is restarted"
     )
     context.recreations.refuse(desired.name, made, why)
@@ -101,3 +102,24 @@ def _made(desired: Desired, result: ConvergeResult, previous: PreviousNetwork | 
 
 def _refused(failed: StepFailed) -> bool:
     return isinstance(failed.step, CreateNetwork | AttachEndpoint) and isinstance(failed.__cause__, EngineApiError)
+
+
+def _cause(result: ConvergeResult) -> StepFailed | None:
+    """The refusal of the engine that ended the recreation."""
+    return result.failed if result.failed is not None and _refused(result.failed) else None
+
+
+def _lost_subnet(desired: Desired, result: ConvergeResult) -> str | None:
+    """Why the network, which was removed, can't be created any longer: its new subnet is in use."""
+    blocked = result.plan.blocked
+    if result.failed is not None or blocked is None or blocked.reason != Reason.SUBNET_OVERLAP:
+        return None
+    return None if own_network(desired, result.observed) is not None else blocked.message
+
+
+def _intended(desired: Desired, result: ConvergeResult, context: Context) -> str | None:
+    """The fingerprint of the network that the blocked plan would create with the subnet that is allocated to it."""
+    allocation = context.inventory.holdings.bound.get(desired.name)
+    if allocation is None:
+        return None
+    return fingerprint(network_spec(desired.resource, allocation.prefix, desired.identity, result.observed.engine))

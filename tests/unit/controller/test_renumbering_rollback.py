@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from dockerv6.controller.recreations import RECREATIONS as FORMER
-from dockerv6.dockerd.model import Attachment
+from dockerv6.dockerd.model import Attachment, NetworkSpec, SubnetConfig
 from dockerv6.dockerd.port import EngineApiError, EngineConflict, EngineUnavailable
 from dockerv6.reconciler.handler import Requeue, TemporaryError
 from tests.unit.controller.renumbered import NAMES, NEW, NEXT, OLD, READY, ends, moved, populated, subnet
@@ -189,3 +189,19 @@ class TestRefusedAfterARestart:
         bench, was = await self.cut_off("connect")
         refuse_on(bench.host, NEW, "y-a")
         await self.check(bench, was)
+
+    async def test_a_network_whose_new_subnet_was_taken_meanwhile_is_rolled_back_and_gets_a_free_one(self) -> None:
+        bench, was = await self.cut_off("create_network")
+        host, allocation = bench.host, await bench.host.bound("a")
+        assert allocation is not None
+        usurper = NetworkSpec("usurper", enable_ipv4=False, ipam=(SubnetConfig(allocation.prefix),))
+        await host.engine.create_network(usurper)
+        bench.invalidate_all()
+        assert await bench.reconcile("a") == Requeue(0.0)
+        assert await ends(host, "a") == was
+        assert (await subnet(host, "a")).subnet_of(IPv6Network(OLD))
+        bench.invalidate_all()
+        await bench.reconcile("a")
+        assert (await subnet(host, "a")).subnet_of(IPv6Network(NEW))
+        assert not (await subnet(host, "a")).overlaps(allocation.prefix)
+        assert await ends(host, "a") == was
