@@ -1,4 +1,4 @@
-"""Asserts the rules of `dockerv6.api.conditions`, for all tests that produce conditions."""
+"""Checks of the rules of `dockerv6.api.conditions`, for every test that produces conditions."""
 
 import re
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ def is_true(conditions: Iterable[Condition], type_: str) -> bool:
 
 
 def violations(conditions: Iterable[Condition]) -> tuple[str, ...]:
-    """The violated rules; empty when all hold."""
+    """The violated rules, as messages."""
     present = tuple(conditions)
     types = [condition.type for condition in present]
     found = [f"{name} is present more than once" for name in sorted(set(types)) if types.count(name) > 1]

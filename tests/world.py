@@ -30,6 +30,7 @@ from dockerv6.daemon.observer import MetricsObserver
 from dockerv6.dockerd.model import Network, NetworkSpec, SubnetConfig
 from dockerv6.ipam.ledger import Allocation, AllocationState
 from dockerv6.ipam.memory import MemoryLedger
+from dockerv6.planning.admission import PruneRules, admit_resources
 from dockerv6.planning.firewall.desired import published_ports
 from dockerv6.planning.host.bridges import BRIDGE_NETFILTER
 from dockerv6.planning.host.sysctls import FORWARDING
@@ -61,13 +62,13 @@ T = TypeVar("T")
 
 
 class Inline(ThreadPoolExecutor):
-    """Runs what is given to threads at once: the fake clock can't wait for a thread."""
+    """Runs submitted calls immediately, because the fake clock can't wait for threads."""
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         future: Future[T] = Future()
         try:
             future.set_result(fn(*args, **kwargs))
-        except BaseException as error:  # noqa: BLE001 - handed over
+        except BaseException as error:  # noqa: BLE001 - set as the result
             future.set_exception(error)
         return future
 
@@ -83,7 +84,7 @@ class Host:
         userland_proxy: bool = True,
         bridge_netfilter: bool = False,
     ) -> None:
-        """A host that runs nothing. ``bridge_netfilter``: br_netfilter is loaded, and looks at bridged packets."""
+        """A host without containers. ``bridge_netfilter``: the module br_netfilter filters bridged packets."""
         self.settings = settings or ControllerSettings(roots=(ROOT,))
         self.clock = FakeClock()
         sysctls = {BRIDGE_NETFILTER: "1"} if bridge_netfilter else {}
@@ -121,7 +122,7 @@ class Host:
 
     @asynccontextmanager
     async def running(self, metrics: Metrics | None = None) -> AsyncIterator["RunningOperator"]:
-        """An operator that runs on the fake clock for the time of the block."""
+        """An operator that runs on the fake clock inside the block."""
         executor = Inline(max_workers=1)
         asyncio.get_running_loop().set_default_executor(executor)
         context = self.context()
@@ -136,53 +137,53 @@ class Host:
         finally:
             await self.clock.run_until(operator.stop())
 
-    # What people and programs do to the host
+    # Changes by users and other programs
 
     async def create_foreign(self, name: str, subnet: str, **labels: str) -> str:
-        """As by `docker network create`."""
+        """Create a network as `docker network create` does."""
         return await self.engine.create_network(
             NetworkSpec(name, ipam=(SubnetConfig(IPv6Network(subnet)),), labels=labels)
         )
 
     async def remove_by_hand(self, name: str) -> None:
         """As by `docker network disconnect -f` for each container and `docker network rm`."""
-        there = await self.engine.network(name)
-        assert there is not None
-        for endpoint in there.endpoints or ():
-            await self.engine.disconnect(there.id, endpoint.container_id, force=True)
-        await self.engine.remove_network(there.id)
+        live = await self.engine.network(name)
+        assert live is not None
+        for endpoint in live.endpoints or ():
+            await self.engine.disconnect(live.id, endpoint.container_id, force=True)
+        await self.engine.remove_network(live.id)
 
     def flush_rules(self) -> None:
-        """As by `nft flush ruleset`."""
+        """Remove all rules as `nft flush ruleset` does."""
         self.firewall.flush_all()
         self.filter.flush()
         self.net.commit_firewall(OUR_TABLE, "ip6 filter")
 
-    # What is there
+    # State
 
     async def docker(self, name: str) -> Network | None:
         """The Docker network of that name, with its endpoints."""
         return await self.engine.network(name)
 
     async def attached(self, name: str) -> frozenset[str]:
-        """Names of all containers that are configured on it, running or not."""
-        there = await self.engine.network(name)
-        return frozenset(a.container_name for a in await self.engine.attachments(there.id)) if there else frozenset()
+        """The names of all containers that are attached to the network, running or not."""
+        live = await self.engine.network(name)
+        return frozenset(a.container_name for a in await self.engine.attachments(live.id)) if live else frozenset()
 
     async def bound(self, owner: str) -> Allocation | None:
-        """The owner's allocation in use."""
+        """The bound allocation of the owner."""
         return next(
             (a for a in await self.ledger.allocations() if a.owner == owner and a.state is AllocationState.BOUND), None
         )
 
     async def stored(self, name: str, kind: str = NETWORK) -> StoredObject:
-        """The object as the store has it."""
+        """The stored object."""
         found = await self.store.object(kind, name)
         assert found is not None
         return found
 
     async def conditions(self, name: str, kind: str = NETWORK) -> Conditions:
-        """The conditions of its status, which must keep the rules."""
+        """The conditions of a resource, checked against the rules of conditions."""
         found = conditions_before(await self.stored(name, kind))
         check_conditions(found)
         return found
@@ -200,7 +201,7 @@ class Host:
         return await self.store.events(kind, name)
 
     def rules_of(self, owner: str) -> frozenset[str]:
-        """Everything in our table that is there for the owner, in words."""
+        """The elements of the owner in our table, as text."""
         return frozenset(
             f"{each.name} {e}" for each in self.firewall.ruleset.sets for e in each.elements if e.owner == owner
         )
@@ -216,7 +217,7 @@ class Host:
         }
 
     async def snapshot(self) -> tuple[object, ...]:
-        """Everything that a person could see of the world, but for ids that the engine draws anew."""
+        """Networks, bound allocations, rules, interfaces and forwarding, without ids that the engine generates."""
         networks = [
             (
                 n.name,
@@ -232,7 +233,7 @@ class Host:
         return tuple(sorted(networks)), bound, self.firewall.ruleset, interfaces, await self.net.sysctl(FORWARDING)
 
     async def ours(self) -> tuple[Network, ...]:
-        """Docker networks with our label."""
+        """Docker networks that dockerv6 manages."""
         return tuple(n for n in await self.engine.networks() if MANAGED_BY in n.labels)
 
 
@@ -244,33 +245,31 @@ class Bench:
     context: Context
 
     async def accept(self, *resources: Resource) -> None:
-        """As if the sources had been read with these in them, and nothing gone."""
+        """Write the resources to files, and admit them. Nothing is pruned."""
         self.host.files.write(*resources)
-        from dockerv6.planning.admission import PruneRules, admit_resources  # noqa: PLC0415 - here only
-
-        intake = admit_resources(
+        admission = admit_resources(
             self.host.files.read(),
             self.context.inventory.objects,
             {},
             self.host.clock.now(),
             PruneRules(enabled=False),
         )
-        await self.context.inventory.write(intake.writes)
+        await self.context.inventory.write(admission.writes)
         self.context.sources_listed = True
 
     async def delete(self, name: str, kind: str = NETWORK) -> None:
-        """Make its object a tombstone."""
+        """Turn the object into a tombstone."""
         stored = self.context.inventory.get(kind, name)
         assert stored is not None
         await self.context.inventory.write((replace(stored, deleting_since=self.host.clock.now()),))
 
     async def reconcile(self, name: str = "blog", kind: str = NETWORK) -> Requeue | None:
-        """One run of the handler."""
+        """Run the handler once."""
         handler = policy.reconcile if kind == POLICY else network.reconcile
         return await handler(Key(kind, name), self.context)
 
     async def finalize(self, name: str = "blog", kind: str = NETWORK) -> Requeue | None:
-        """One run of the finalizer, and the end of the tombstone if it is done."""
+        """Run the finalizer once, and remove the tombstone if it is complete."""
         handler = policy.finalize if kind == POLICY else network.finalize
         again = await handler(Key(kind, name), self.context)
         if again is None:
@@ -278,7 +277,7 @@ class Bench:
         return again
 
     def invalidate_all(self) -> None:
-        """As after notifications about everything."""
+        """Invalidate everything that was read, as notifications about all of it would."""
         self.context.world.engine_changed()
         self.context.world.host_changed()
         self.context.firewall.invalidate()

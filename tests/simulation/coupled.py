@@ -1,4 +1,4 @@
-"""The shipped fakes of host and engine, coupled where the real ones are."""
+"""Fakes of engine, kernel and firewall that affect one another as the real ones do."""
 
 from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Interface, IPv6Network
@@ -21,10 +21,7 @@ DEFAULT_ROUTE = Route(IPv6Network("::/0"), "eth0", RouteProtocol.STATIC, 254)
 
 
 class CoupledEngine(FakeEngine):
-    """An engine whose bridges, containers' ends and proxies are in the host's stack.
-
-    It turns forwarding on as engines do.
-    """
+    """An engine that creates bridges, veths and userland proxies on the fake host, and turns forwarding on."""
 
     def __init__(self, host: FakeHostNet, profile: EngineVersion = ENGINE_28_5, *, userland_proxy: bool = True) -> None:
         self._host = host
@@ -33,7 +30,7 @@ class CoupledEngine(FakeEngine):
         self._veths: dict[tuple[str, str], str] = {}  # by container and network
         self._sockets: frozenset[Listener] = frozenset()  # of the userland proxy
         self._proxy = userland_proxy
-        self._booted = False  # no notifications for its own networks while it is built
+        self._booted = False  # `FakeEngine` emits events for its default networks
         super().__init__(profile, userland_proxy=userland_proxy)
         self._booted = True
 
@@ -47,29 +44,29 @@ class CoupledEngine(FakeEngine):
                 self._drop_bridge(event.network_id)
         super()._emit(event)
         if self._booted:
-            self._plug_ends()
+            self._sync_host()
 
     def start_container(self, container_id: str) -> None:
         try:
             super().start_container(container_id)
-        finally:  # one that failed to start has no endpoints, and there is no event
-            self._plug_ends()
+        finally:  # the engine emits no event if the container failed to start
+            self._sync_host()
 
-    def _plug_ends(self) -> None:
-        """Give each running container a port of each of its bridges, and each published port its proxy."""
+    def _sync_host(self) -> None:
+        """Add veths and sockets of the userland proxy for running containers, and remove the others."""
         running = self.list_containers()
-        there = {(c.id, e.network_id): self._bridges.get(e.network_id) for c in running for e in c.endpoints}
-        for gone in self._veths.keys() - there.keys():
-            name = self._veths.pop(gone)
+        endpoints = {(c.id, e.network_id): self._bridges.get(e.network_id) for c in running for e in c.endpoints}
+        for removed in self._veths.keys() - endpoints.keys():
+            name = self._veths.pop(removed)
             if name in self._host._interfaces:
                 self._host.remove_interface(name)
-        for new in there.keys() - self._veths.keys():
-            bridge = self._host._interfaces.get(there[new] or "")
+        for new in endpoints.keys() - self._veths.keys():
+            bridge = self._host._interfaces.get(endpoints[new] or "")
             if bridge is not None:
                 self._index += 1
                 name = self._veths[new] = f"veth{self._index}"
-                end = Interface(self._index, name, "veth", up=True, mtu=1500, master=bridge.index)
-                self._host.add_interface(replace(end, bridge_port=BridgePort()))
+                veth = Interface(self._index, name, "veth", up=True, mtu=1500, master=bridge.index)
+                self._host.add_interface(replace(veth, bridge_port=BridgePort()))
         sockets = frozenset(
             Listener(binding.protocol, binding.host_address, binding.host_port)
             for container in running
@@ -103,7 +100,7 @@ class CoupledEngine(FakeEngine):
 
 
 class NotifyingFirewall(FakeFirewall):
-    """A packet filter whose commits the kernel announces."""
+    """A firewall whose commits cause nfnetlink notifications."""
 
     def __init__(self, host: FakeHostNet) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Every change that an operator makes, and the end of its process at one of them."""
+"""The operator's side effects, and crashes of its process at any of them."""
 
 import asyncio
 import inspect
@@ -15,65 +15,65 @@ SIDE_EFFECTS = {
     "ledger": ("bind", "release", "forget", "keep_pool_prefix"),
     "store": ("put", "put_status", "put_record", "drop_record", "remove"),
 }
-"""The methods that change the world, by the part of the host that has them."""
+"""The methods with side effects, by the attribute of `Host` that has them."""
 
 
-async def _nothing() -> None:
-    """Observe nothing."""
+async def _no_check() -> None:
+    """The default of ``check``."""
 
 
 @dataclass
 class CrashInjector:
-    """Lets an operator's process end at one of its effects on the world, before or after it comes about.
+    """Crashes a running operator at its n-th side effect, before or after it happens.
 
-    To the process that is as if no call ever returned: it can neither catch it nor clean up. `restore` is for the next
-    process, when what was left of the first one has been stopped.
+    From then on no call returns: the process can neither catch the crash nor clean up. Call `reset` after the operator
+    was stopped, before the next one starts.
     """
 
     host: Host
-    witness: Callable[[], Awaitable[None]] = _nothing  # sees the world after each effect
+    check: Callable[[], Awaitable[None]] = _no_check  # called after each side effect
     log: list[str] = field(default_factory=list)
-    left: int | None = None  # effects until the end; None: there is none
-    after: bool = False  # the last one comes about
-    gone: bool = False
+    remaining: int | None = None  # side effects until the crash; None: no crash is scheduled
+    after: bool = False  # the last side effect happens
+    crashed: bool = False
 
     def __post_init__(self) -> None:
         for part, methods in SIDE_EFFECTS.items():
             for method in methods:
                 self._wrap(getattr(self.host, part), method)
 
-    def cut(self, left: int, *, after: bool) -> None:
-        """The process ends at its effect of that number, counted from 1."""
-        self.left, self.after = left, after
+    def schedule(self, effects: int, *, after: bool) -> None:
+        """Crash at the n-th side effect from now on, counted from 1."""
+        self.remaining, self.after = effects, after
 
-    def restore(self) -> None:
-        """Another process may begin."""
-        self.left, self.gone = None, False
+    def reset(self) -> None:
+        """Let the next operator run."""
+        self.remaining, self.crashed = None, False
 
     def _wrap(self, part: object, method: str) -> None:
         original: Callable[..., Awaitable[object]] = getattr(part, method)
         assert inspect.iscoroutinefunction(original)
 
-        async def mortal(*args: object, **kwargs: object) -> object:
+        async def wrapper(*args: object, **kwargs: object) -> object:
             last = self._count(method)
-            if self.gone or (last and not self.after):
-                await self._end()
+            if self.crashed or (last and not self.after):
+                await self._crash()
             result = await original(*args, **kwargs)
-            await self.witness()
+            await self.check()
             if last:
-                await self._end()
+                await self._crash()
             return result
 
-        setattr(part, method, mortal)
+        setattr(part, method, wrapper)
 
     def _count(self, method: str) -> bool:
-        """Whether this is the process' last effect."""
-        if self.gone or self.left is None:
+        """Count a side effect; True if the crash is scheduled at it."""
+        if self.crashed or self.remaining is None:
             return False
         self.log.append(method)
-        self.left -= 1
-        return self.left == 0
+        self.remaining -= 1
+        return self.remaining == 0
 
-    async def _end(self) -> None:
-        self.gone = True
+    async def _crash(self) -> None:
+        self.crashed = True
         await asyncio.Event().wait()

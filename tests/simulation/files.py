@@ -1,4 +1,4 @@
-"""Sources in memory."""
+"""Resource files in memory."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,7 +11,7 @@ from tests.simulation.resources import ROOT
 
 @dataclass
 class Files:
-    """The sources, in memory."""
+    """The files of one source root, in memory."""
 
     contents: dict[str, list[Resource | InvalidResource]] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
@@ -19,7 +19,7 @@ class Files:
     readers: list[asyncio.Event] = field(default_factory=list)
 
     def write(self, *resources: Resource | InvalidResource, file: str = "") -> None:
-        """One file for each, named after it; or one for all."""
+        """Write each resource to a file of its name, or all of them to ``file``."""
         for each in resources:
             name = each.name if isinstance(each, InvalidResource) else each.metadata.name
             self.contents[file or f"{ROOT}/{name}.yaml"] = []

@@ -1,4 +1,4 @@
-"""What ``dockerv6 plan`` would say of a simulated host: on copies of its state, as the command does."""
+"""The plans that ``dockerv6 plan`` would print for a simulated host, computed on copies of its state."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,11 +12,11 @@ from tests.world import Host
 
 
 async def preview(host: Host) -> dict[str, Plan]:
-    """Plans by name."""
+    """The plan of each resource, by its name."""
     store, ledger = MemoryStore(), MemoryLedger()
     await copy_store(host.store, store)
     await copy_ledger(host.ledger, ledger)
-    with _memory(host, store, ledger):
+    with _state(host, store, ledger):
         context = host.context()
     await context.inventory.load()
     await context.recreations.load()
@@ -24,10 +24,10 @@ async def preview(host: Host) -> dict[str, Plan]:
 
 
 @contextmanager
-def _memory(host: Host, store: MemoryStore, ledger: MemoryLedger) -> Iterator[None]:
-    real = host.store, host.ledger
+def _state(host: Host, store: MemoryStore, ledger: MemoryLedger) -> Iterator[None]:
+    original = host.store, host.ledger
     host.store, host.ledger = store, ledger
     try:
         yield
     finally:
-        host.store, host.ledger = real
+        host.store, host.ledger = original

@@ -1,4 +1,4 @@
-"""Resources as their files would say them."""
+"""Resources as they are decoded from files."""
 
 from dockerv6.api.kinds import API_VERSION, NETWORK, POLICY, POOL
 from dockerv6.api.network import IPv6Network as NetworkResource
@@ -37,6 +37,7 @@ def pool(name: str = "default", **spec: object) -> IPv6Pool:
 
 
 def invalid(name: str, message: str = "wrong") -> InvalidResource:
-    """A network that is there but can't be accepted."""
-    where = Position(f"{ROOT}/{name}.yaml")
-    return InvalidResource(NETWORK, name, where, (Diagnostic(where, Severity.ERROR, ("spec",), message, "mend it"),))
+    """An IPv6Network whose document is invalid."""
+    position = Position(f"{ROOT}/{name}.yaml")
+    diagnostic = Diagnostic(position, Severity.ERROR, ("spec",), message, "correct it")
+    return InvalidResource(NETWORK, name, position, (diagnostic,))

@@ -186,6 +186,6 @@ def test_resources_are_frozen() -> None:
 
 
 def test_the_message_of_the_exception_lists_its_errors() -> None:
-    error = FieldError(("spec", "ports", 0, "a.b"), "is wrong", "mend it")
-    assert str(InvalidObject((error,))) == "spec.ports[0]['a.b']: is wrong; mend it"
+    error = FieldError(("spec", "ports", 0, "a.b"), "is wrong", "correct it")
+    assert str(InvalidObject((error,))) == "spec.ports[0]['a.b']: is wrong; correct it"
     assert str(FieldError((), "is wrong", "")) == "is wrong"

@@ -94,7 +94,7 @@ class Scene:
 
     async def last(self, *prefixes: str) -> None:
         """These are delegated, and nothing else, for long enough."""
-        self.provider.instead(*prefixes)
+        self.provider.replace_delegations(*prefixes)
         await self.look()
         self.host.clock.advance(SETTLE)
         await self.look()
@@ -157,7 +157,7 @@ async def test_a_prefix_that_is_too_long_is_reported_with_the_remedy() -> None:
 
 async def test_the_status_has_the_candidate() -> None:
     it = await scene("a")
-    it.provider.instead(NEW)
+    it.provider.replace_delegations(NEW)
     await it.look()
     found = await it.status()
     assert (found["prefixes"], found["candidate"]) == ([OLD], NEW)

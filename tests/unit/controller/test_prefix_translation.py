@@ -43,7 +43,7 @@ async def behind(*names: str, prefix: str = OLD) -> tuple[Bench, Provider]:
 
 async def change(bench: Bench, provider: Provider, *prefixes: str) -> None:
     """The provider's prefixes are these, for long enough; the controller has seen it."""
-    provider.instead(*prefixes)
+    provider.replace_delegations(*prefixes)
     for _ in range(2):
         bench.invalidate_all()
         await track_prefixes(bench.context)
@@ -79,7 +79,7 @@ class TestPrefixTranslation:
             assert translated_to(host) == ["2001:db8:a00:"]
             commits = host.firewall.commits
             changes = host.engine.changes
-            provider.instead(NEW)
+            provider.replace_delegations(NEW)
             await at_work.let(2 * SETTLE)
             assert translated_to(host) == ["2001:db8:b00:"]
             assert host.firewall.commits == commits + 1

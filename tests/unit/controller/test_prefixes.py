@@ -62,7 +62,7 @@ async def follower(*resources: Resource) -> Follower:
 
 async def changed(it: Follower) -> None:
     """Another prefix was there for long enough."""
-    it.provider.instead(NEW)
+    it.provider.replace_delegations(NEW)
     await it.look()
     it.host.clock.advance(SETTLE)
     await it.look()
@@ -93,7 +93,7 @@ async def test_an_interface_without_a_prefix_is_waited_for() -> None:
 async def test_a_change_is_believed_when_it_has_lasted() -> None:
     it = await follower()
     await it.look()
-    it.provider.instead(NEW)
+    it.provider.replace_delegations(NEW)
     assert await it.look() == SETTLE
     assert it.prefix() == OLD
     it.host.clock.advance(SETTLE - 0.5)
@@ -107,10 +107,10 @@ async def test_a_change_is_believed_when_it_has_lasted() -> None:
 async def test_one_that_comes_back_meanwhile_has_never_been_away() -> None:
     it = await follower()
     await it.look()
-    it.provider.instead(NEW)
+    it.provider.replace_delegations(NEW)
     await it.look()
     it.host.clock.advance(SETTLE / 2)
-    it.provider.instead(OLD)
+    it.provider.replace_delegations(OLD)
     await it.look()
     it.host.clock.advance(10 * SETTLE)
     await it.look()
@@ -121,7 +121,7 @@ async def test_one_that_comes_back_meanwhile_has_never_been_away() -> None:
 async def test_a_change_is_believed_after_a_restart_without_waiting_anew() -> None:
     it = await follower()
     await it.look()
-    it.provider.instead(NEW)
+    it.provider.replace_delegations(NEW)
     await it.look()
     it.host.clock.advance(SETTLE)
     again = Follower(await it.host.bench())

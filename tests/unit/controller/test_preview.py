@@ -75,7 +75,7 @@ async def test_a_change_of_the_prefix_is_shown_when_it_is_believed_and_not_befor
         await at_work.let(2)
         host.engine.run_container("web", "a")
         await at_work.let(2)
-    provider.instead("2001:db8:b00::/56")
+    provider.replace_delegations("2001:db8:b00::/56")
     assert all(plan.empty for plan in (await preview(host)).values())
     async with host.running() as at_work:
         await at_work.let(1)  # it has seen it, and waits
@@ -111,7 +111,7 @@ async def test_a_preview_counts_recreations_in_flight() -> None:
     host.files.write(ISP, drawing("a"), drawing("b"))
     async with host.running() as at_work:
         await at_work.let(2)
-        provider.instead("2001:db8:b00::/56")
+        provider.replace_delegations("2001:db8:b00::/56")
         host.engine.fail_next("create_network", EngineUnavailable("gone"), times=50)
         await at_work.let(2 * SETTLE)
         assert len(await host.ours()) == 1

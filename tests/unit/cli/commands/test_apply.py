@@ -119,11 +119,11 @@ def test_not_ready_is_final_only_when_stalled() -> None:
 
 
 def test_an_invalid_file_is_final() -> None:
-    wrong = Diagnostic(WHERE, Severity.ERROR, ("spec", "x"), "bad", "mend it")
+    wrong = Diagnostic(WHERE, Severity.ERROR, ("spec", "x"), "bad", "correct it")
     snapshot = Snapshot(invalid=(InvalidResource(NETWORK, "blog", WHERE, (wrong,)), InvalidResource("", "", WHERE, ())))
     found = status_of(snapshot, status=ready())
     assert (found.ready, found.final, found.reason) == (False, True, "InvalidSpec")
-    assert found.message == "a.yaml:3:5: error: spec.x: bad; mend it"
+    assert found.message == "a.yaml:3:5: error: spec.x: bad; correct it"
 
 
 def test_a_deletion_is_not_final() -> None:

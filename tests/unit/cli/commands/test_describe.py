@@ -39,10 +39,10 @@ def test_a_warning_is_printed_when_no_daemon_is_running(daemon: Daemon) -> None:
 
 
 def test_the_problem_of_the_newest_version_is_shown(daemon: Daemon) -> None:
-    daemon.accept(stored("blog", problem="a.yaml:3:5: error: spec.x: bad; mend it\na.yaml:4:5: error: worse"))
+    daemon.accept(stored("blog", problem="a.yaml:3:5: error: spec.x: bad; correct it\na.yaml:4:5: error: worse"))
     assert sections(run(["describe", "v6net", "blog"]).stdout)["Problem"] == (
         "\n  The newest version in the source is invalid; the last valid version stays applied."
-        "\n  a.yaml:3:5: error: spec.x: bad; mend it"
+        "\n  a.yaml:3:5: error: spec.x: bad; correct it"
         "\n  a.yaml:4:5: error: worse"
     )
 

@@ -15,7 +15,7 @@ OPEN = Plan("IPv6Network", "blog", (STEP,))
 DONE = Plan("IPv6Network", "shop")
 BLOCKED = Plan("IPv6Network", "bad", findings=(Finding("SubnetAllocated", "SubnetOverlap", "overlap"),))
 WARNING = Diagnostic(Position("a.yaml", 1, 1), Severity.WARNING, (), "odd")
-ERROR = Diagnostic(Position("a.yaml", 1, 1), Severity.ERROR, ("spec",), "wrong", "mend it")
+ERROR = Diagnostic(Position("a.yaml", 1, 1), Severity.ERROR, ("spec",), "wrong", "correct it")
 
 
 @pytest.mark.parametrize(
@@ -47,5 +47,5 @@ def test_a_plan_can_be_limited_to_resources(monkeypatch: Patch) -> None:
 def test_diagnostics_go_to_standard_error(monkeypatch: Patch) -> None:
     returning(monkeypatch, preview, "preview", Preview((), (ERROR,)))
     result = run(["plan"])
-    assert result.stderr == "a.yaml:1:1: error: spec: wrong; mend it\n"
+    assert result.stderr == "a.yaml:1:1: error: spec: wrong; correct it\n"
     assert result.stdout == "No changes.\n"
