@@ -1,3 +1,4 @@
+from dataclasses import replace
 from ipaddress import IPv6Network
 
 from hypothesis import given
@@ -28,33 +29,33 @@ def elements(ruleset: Ruleset) -> set[tuple[str, Element]]:
 
 
 @given(intents, observed())
-def test_applying_the_difference_gives_the_desired(wish: FirewallIntent, before: Ruleset) -> None:
-    desired = render(wish)
+def test_applying_the_difference_gives_the_desired(asked: FirewallIntent, before: Ruleset) -> None:
+    desired = render(asked)
     assert apply(before, diff(desired, before)) == desired
 
 
 @given(intents, observed(), keeps)
-def test_applying_the_difference_under_holds_leaves_no_difference(
-    wish: FirewallIntent, before: Ruleset, hold: frozenset[str]
+def test_applying_the_difference_with_kept_owners_leaves_no_difference(
+    asked: FirewallIntent, before: Ruleset, keep: frozenset[str]
 ) -> None:
-    desired = render(wish)
-    change = diff(desired, before, hold)
+    desired = render(replace(asked, keep=keep))
+    change = diff(desired, before, keep)
     after = apply(before, change)
     assert after == change.target
-    assert diff(desired, after, hold).empty
+    assert diff(desired, after, keep).empty
 
 
 @given(intents, observed(), keeps)
-def test_held_elements_stay_where_their_set_stays(wish: FirewallIntent, before: Ruleset, hold: frozenset[str]) -> None:
-    desired = render(wish)
-    after = apply(before, diff(desired, before, hold))
-    held = {
+def test_kept_elements_stay_where_their_set_stays(asked: FirewallIntent, before: Ruleset, keep: frozenset[str]) -> None:
+    desired = render(replace(asked, keep=keep))
+    after = apply(before, diff(desired, before, keep))
+    kept = {
         (name, element)
         for name, element in elements(before)
-        if element.owner in hold
-        and ((wanted := desired.set(name)) is None or wanted.definition == _definition(before, name))
+        if element.owner in keep
+        and ((wanted := desired.set(name)) is not None and wanted.definition == _definition(before, name))
     }
-    assert {(name, element) for name, element in elements(after) if element.owner in hold} == held
+    assert {(name, element) for name, element in elements(after) if element.owner in keep} == kept
 
 
 def _definition(ruleset: Ruleset, name: str) -> object:
@@ -64,9 +65,9 @@ def _definition(ruleset: Ruleset, name: str) -> object:
 
 @given(intents, observed(), keeps)
 def test_the_owners_of_a_change_are_those_whose_elements_it_changes(
-    wish: FirewallIntent, before: Ruleset, hold: frozenset[str]
+    asked: FirewallIntent, before: Ruleset, keep: frozenset[str]
 ) -> None:
-    change = diff(render(wish), before, hold)
+    change = diff(render(asked), before, keep)
     changed = {element.owner for _, element in elements(before) ^ elements(change.target)}
     changed |= {rule.owner for rule in {*before.owned} ^ {*change.target.owned}}
     assert changed - {""} <= change.owners
@@ -75,33 +76,33 @@ def test_the_owners_of_a_change_are_those_whose_elements_it_changes(
 
 
 @given(intents)
-def test_what_is_rendered_never_overlaps(wish: FirewallIntent) -> None:
-    for each in render(wish).sets:
+def test_what_is_rendered_never_overlaps(asked: FirewallIntent) -> None:
+    for each in render(asked).sets:
         assert overlapping(element.key for element in each.elements) is None
 
 
 @given(intents)
-def test_every_element_is_of_a_network_or_a_port_of_its_owner(wish: FirewallIntent) -> None:
-    subnets = {(network.owner, network.subnet) for network in wish.networks}
-    targets = {(port.owner, IPv6Network(port.target)) for port in wish.ports}
-    names = {(network.owner, network.bridge) for network in wish.networks}
-    names |= {(port.owner, str(port.protocol)) for port in wish.ports}
-    subnets |= {(network.owner, external) for network in wish.networks for external in network.external_prefixes}
-    subnets |= {("", IPv6Network(address)) for address in wish.host_addresses}
-    for _, element in elements(render(wish)):
+def test_every_element_is_of_a_network_or_a_port_of_its_owner(asked: FirewallIntent) -> None:
+    subnets = {(network.owner, network.subnet) for network in asked.networks}
+    targets = {(port.owner, IPv6Network(port.target)) for port in asked.ports}
+    names = {(network.owner, network.bridge) for network in asked.networks}
+    names |= {(port.owner, str(port.protocol)) for port in asked.ports}
+    subnets |= {(network.owner, external) for network in asked.networks for external in network.external_prefixes}
+    subnets |= {("", IPv6Network(address)) for address in asked.host_addresses}
+    for _, element in elements(render(asked)):
         first, owner = element.key[0], element.owner
         if "/" in first:
             prefix = IPv6Network(first)
             assert (owner, prefix) in targets or any(o == owner and prefix.subnet_of(s) for o, s in subnets)
         else:
             assert not owner or (owner, first) in names
-    for lost in (overlapping_subnets(wish), overlapping_external_prefixes(wish)):
-        assert set(lost) | set(lost.values()) <= {network.owner for network in wish.networks}
+    for lost in (overlapping_subnets(asked), overlapping_external_prefixes(asked)):
+        assert set(lost) | set(lost.values()) <= {network.owner for network in asked.networks}
 
 
 @given(intents)
-def test_every_rule_of_somebodys_has_its_elements_and_they_have_rules(wish: FirewallIntent) -> None:
-    ruleset = render(wish)
+def test_every_owned_rule_has_its_elements_and_they_have_rules(asked: FirewallIntent) -> None:
+    ruleset = render(asked)
     there = {
         name: {(element.key[0], element.owner) for at, element in elements(ruleset) if at == name} for name in PREFIXED
     }
@@ -115,32 +116,32 @@ def test_every_rule_of_somebodys_has_its_elements_and_they_have_rules(wish: Fire
 
 
 @given(intents)
-def test_no_outer_prefix_is_part_of_anybody_elses_subnet(wish: FirewallIntent) -> None:
-    subnets = {element.key[0]: element.owner for name, element in elements(render(wish)) if name == NETWORKS}
-    inwards = render(wish).chain(PREFIX_IN)
+def test_no_external_prefix_overlaps_the_subnet_of_another_owner(asked: FirewallIntent) -> None:
+    subnets = {element.key[0]: element.owner for name, element in elements(render(asked)) if name == NETWORKS}
+    inwards = render(asked).chain(PREFIX_IN)
     for rule in inwards.owned if inwards is not None else ():
         external, subnet = prefixes_of(rule)
         assert {each for each in subnets if IPv6Network(each).overlaps(IPv6Network(external))} <= {subnet}
 
 
 @given(intents, observed(), keeps)
-def test_held_rules_stay_as_they_are(wish: FirewallIntent, before: Ruleset, hold: frozenset[str]) -> None:
-    target = diff(render(wish), before, hold).target
-    held = {rule for rule in before.owned if rule.owner in hold}
-    assert {rule for rule in target.owned if rule.owner in hold} == (held if target.exists else set())
+def test_kept_rules_stay_as_they_are(asked: FirewallIntent, before: Ruleset, keep: frozenset[str]) -> None:
+    target = diff(render(replace(asked, keep=keep)), before, keep).target
+    kept = {rule for rule in before.owned if rule.owner in keep}
+    assert {rule for rule in target.owned if rule.owner in keep} == (kept if target.exists else set())
 
 
 @given(intents)
-def test_a_published_port_has_both_its_address_and_its_number(wish: FirewallIntent) -> None:
-    there = {each.name: {(e.key, e.owner) for e in each.elements} for each in render(wish).sets}
+def test_a_published_port_has_both_its_address_and_its_number(asked: FirewallIntent) -> None:
+    there = {each.name: {(e.key, e.owner) for e in each.elements} for each in render(asked).sets}
     for addresses, numbers in ((PUBLISHED_TO, PUBLISHED_PORT), (PUBLISHED_AT_TO, PUBLISHED_AT_PORT)):
         assert there.get(addresses) == there.get(numbers)
 
 
 @given(intents, intents, keeps)
-def test_under_holds_too_a_published_port_keeps_its_address_and_number(
-    wish: FirewallIntent, before: FirewallIntent, hold: frozenset[str]
+def test_with_kept_owners_a_published_port_keeps_its_address_and_number(
+    asked: FirewallIntent, before: FirewallIntent, keep: frozenset[str]
 ) -> None:
-    target = diff(render(wish), render(before), hold).target
+    target = diff(render(replace(asked, keep=keep)), render(before), keep).target
     there = {each.name: {(e.key, e.owner) for e in each.elements} for each in target.sets}
     assert there.get(PUBLISHED_TO) == there.get(PUBLISHED_PORT)
