@@ -21,41 +21,41 @@ from dockerv6.planning.steps import AddProxyNeighbour, RemoveProxyNeighbour, Set
 from tests.unit.planning.scene import route, running
 
 LINKS = [IPv6Network("2001:db8:1::/64"), IPv6Network("2001:db8:2::/64")]
-INNER = [IPv6Network("fd00:1::/64"), *(n for link in LINKS for n in (link, *list(link.subnets(16))[5:7]))]
+SUBNETS = [IPv6Network("fd00:1::/64"), *(n for link in LINKS for n in (link, *list(link.subnets(16))[5:7]))]
 names = st.sampled_from(["eth0", "eth1", "eth2"])
 suffixes = st.integers(1, 6)
-addresses = st.builds(lambda prefix, suffix: prefix[suffix], st.sampled_from(INNER), suffixes)
+addresses = st.builds(lambda prefix, suffix: prefix[suffix], st.sampled_from(SUBNETS), suffixes)
 
 
 @st.composite
-def answers(draw: st.DrawFn) -> ProxiedSubnet:
-    subnet = draw(st.sampled_from(INNER))
-    outer = draw(st.lists(st.sampled_from(LINKS), unique=True, max_size=2)) if subnet.prefixlen == 64 else []
-    return ProxiedSubnet(draw(st.sampled_from("abc")), subnet, draw(st.none() | names), tuple(outer))
+def proxied_subnets(draw: st.DrawFn) -> ProxiedSubnet:
+    subnet = draw(st.sampled_from(SUBNETS))
+    external = draw(st.lists(st.sampled_from(LINKS), unique=True, max_size=2)) if subnet.prefixlen == 64 else []
+    return ProxiedSubnet(draw(st.sampled_from("abc")), subnet, draw(st.none() | names), tuple(external))
 
 
 @st.composite
 def hosts(draw: st.DrawFn) -> HostView:
     interfaces = {}
     for index, name in enumerate(sorted(draw(st.sets(names))), 2):
-        held = draw(st.lists(st.builds(lambda n, i: IPv6Interface((n[i], 64)), st.sampled_from(LINKS), suffixes)))
-        failed = frozenset(a.ip for a in held if draw(st.booleans()))
+        addresses_ = draw(st.lists(st.builds(lambda n, i: IPv6Interface((n[i], 64)), st.sampled_from(LINKS), suffixes)))
+        failed = frozenset(a.ip for a in addresses_ if draw(st.booleans()))
         interfaces[name] = Interface(
             index,
             name,
             "",
             up=draw(st.booleans()),
             mtu=1500,
-            addresses=tuple(held),
+            addresses=tuple(addresses_),
             tentative=failed,
             dad_failed=failed,
         )
     proxies = draw(st.frozensets(st.builds(ProxyNeighbour, names, addresses, st.booleans()), max_size=8))
-    once = {(p.interface, p.address): p for p in proxies}  # the kernel has one entry of an address
+    unique = {(p.interface, p.address): p for p in proxies}  # the kernel has one entry of an address
     return HostView(
         interfaces=interfaces,
         routes=(route("::/0", draw(names)),),
-        proxies=frozenset(once.values()),
+        proxies=frozenset(unique.values()),
         proxy_ndp={name: draw(st.sampled_from("01")) for name in interfaces},
     )
 
@@ -88,49 +88,49 @@ def applied(host: HostView, steps: tuple[Step, ...]) -> HostView:
     return replace(host, proxies=frozenset(proxies.values()), proxy_ndp=switches)
 
 
-@given(st.lists(answers(), max_size=3), containers, hosts())
-def test_one_round_is_enough_and_foreign_entries_stay(
-    everybody: list[ProxiedSubnet], there: list[Container], host: HostView
+@given(st.lists(proxied_subnets(), max_size=3), containers, hosts())
+def test_one_round_of_steps_converges_and_keeps_foreign_entries(
+    proxied: list[ProxiedSubnet], containers_: list[Container], host: HostView
 ) -> None:
-    owners = sorted({a.owner for a in everybody})
+    owners = sorted({a.owner for a in proxied})
 
     def plan(owner: str, view: HostView) -> tuple[Step, ...]:
-        return ndp_proxy_steps([a for a in everybody if a.owner == owner], everybody, there, view)
+        return ndp_proxy_steps([a for a in proxied if a.owner == owner], proxied, containers_, view)
 
     after = host
     for owner in owners:
         after = applied(after, plan(owner, after))
-    strays = unclaimed_proxy_entries(after, everybody)
-    after = applied(after, strays)
+    unclaimed = unclaimed_proxy_entries(after, proxied)
+    after = applied(after, unclaimed)
     assert {p for p in host.proxies if not p.ours} == {p for p in after.proxies if not p.ours}
     assert [plan(owner, after) for owner in owners] == [()] * len(owners)
-    assert unclaimed_proxy_entries(after, everybody) == ()
+    assert unclaimed_proxy_entries(after, proxied) == ()
     present = {(p.interface, p.address) for p in after.proxies}
-    needed = required_entries(everybody, there, host)
+    needed = required_entries(proxied, containers_, host)
     assert needed <= present
-    assert {name for name, _ in needed} <= proxying_interfaces(everybody, after)
-    assert {p.interface for p in after.proxies if p.ours} <= proxying_interfaces(everybody, after)
+    assert {name for name, _ in needed} <= proxying_interfaces(proxied, after)
+    assert {p.interface for p in after.proxies if p.ours} <= proxying_interfaces(proxied, after)
 
 
-@given(st.lists(answers(), max_size=3), containers, hosts())
-def test_the_order_of_what_is_looked_at_changes_nothing(
-    everybody: list[ProxiedSubnet], there: list[Container], host: HostView
+@given(st.lists(proxied_subnets(), max_size=3), containers, hosts())
+def test_the_order_of_inputs_does_not_matter(
+    proxied: list[ProxiedSubnet], containers_: list[Container], host: HostView
 ) -> None:
-    steps = ndp_proxy_steps(everybody, everybody, there, host)
-    assert steps == ndp_proxy_steps(everybody[::-1], everybody[::-1], there[::-1], host)
+    steps = ndp_proxy_steps(proxied, proxied, containers_, host)
+    assert steps == ndp_proxy_steps(proxied[::-1], proxied[::-1], containers_[::-1], host)
 
 
-@given(st.lists(answers(), max_size=3), containers, hosts())
+@given(st.lists(proxied_subnets(), max_size=3), containers, hosts())
 def test_running_containers_keep_their_entries(
-    everybody: list[ProxiedSubnet], there: list[Container], host: HostView
+    proxied: list[ProxiedSubnet], containers_: list[Container], host: HostView
 ) -> None:
     """Not even while an interface is away, except for duplicate addresses."""
-    taken = {a.ip for i in host.interfaces.values() for a in i.addresses}
-    running_now = {e.ipv6 for c in there for e in c.endpoints} - taken
-    answered: set[IPv6Address] = {p.address for p in host.proxies} & {
+    host_addresses = {a.ip for i in host.interfaces.values() for a in i.addresses}
+    running_now = {e.ipv6 for c in containers_ for e in c.endpoints} - host_addresses
+    proxied_addresses: set[IPv6Address] = {p.address for p in host.proxies} & {
         a
         for a in running_now
-        if a is not None and any(not each.external_prefixes and a in each.subnet for each in everybody)
+        if a is not None and any(not each.external_prefixes and a in each.subnet for each in proxied)
     }
-    after = applied(host, ndp_proxy_steps(everybody, everybody, there, host))
-    assert answered <= {p.address for p in after.proxies}
+    after = applied(host, ndp_proxy_steps(proxied, proxied, containers_, host))
+    assert proxied_addresses <= {p.address for p in after.proxies}

@@ -94,25 +94,29 @@ FOLLOWING = pool(fromInterface={"name": "eth0"}, allocationLength=80)
 modes = st.sampled_from(["bridge", "bridge", "host", "container:x"])
 
 
+PlanInputs = tuple[Desired, Observed, Holdings]
+"""The arguments of `plan_network`."""
+
+
 @st.composite
-def scenes(draw: st.DrawFn) -> tuple[Desired, Observed, Holdings]:
+def plan_inputs(draw: st.DrawFn) -> PlanInputs:
     """A desired network, an observed state and a ledger."""
     resource: NetworkResource = draw(networks(supported_only=True))
     declared: list[IPv6Pool] = draw(st.lists(pools(), max_size=1))
-    known = {"default": draw(st.sampled_from([pool(), pool(prefix="fd00::/40"), FOLLOWING]))}
-    want = Desired(resource, {**known, **{p.metadata.name: p for p in declared}})
-    there: list[Network] = [
+    known_pools = {"default": draw(st.sampled_from([pool(), pool(prefix="fd00::/40"), FOLLOWING]))}
+    desired = Desired(resource, {**known_pools, **{p.metadata.name: p for p in declared}})
+    existing: list[Network] = [
         foreign(draw(st.sampled_from(["x", resource.docker_name])), str(prefix), 50 + number)
         for number, prefix in enumerate(draw(st.lists(prefixes, max_size=2)))
     ]
     if draw(st.booleans()):
-        apart = (prefixes | subnets(longest=64)).filter(
-            lambda p: not any(p.overlaps(c.subnet) for n in there for c in n.ipv6)  # engines refuse it
+        free = (prefixes | subnets(longest=64)).filter(
+            lambda p: not any(p.overlaps(c.subnet) for n in existing for c in n.ipv6)  # engines refuse it
         )
-        mine = live(want, draw(apart))
-        there.append(replace(mine, internal=draw(st.booleans())))
-    own = [n for n in there if IDENTITY.owns(n)]
-    everybody = [
+        own_network = live(desired, draw(free))
+        existing.append(replace(own_network, internal=draw(st.booleans())))
+    own = [n for n in existing if IDENTITY.owns(n)]
+    attached = [
         container(n, running=draw(st.booleans())) for n in draw(st.sets(st.sampled_from(["web", "db", "cron"])))
     ]
     bridges = draw(st.sampled_from([HostView(), host()]))
@@ -126,9 +130,9 @@ def scenes(draw: st.DrawFn) -> tuple[Desired, Observed, Holdings]:
     state = Observed(
         now=NOW,
         engine=draw(st.sampled_from([ENGINE_28, ENGINE_28, ENGINE_20_10, None])),
-        networks=NetworkIndex(there),
-        attachments=tuple(everybody) if own else (),
-        remembered=() if own else tuple(everybody),
+        networks=NetworkIndex(existing),
+        attachments=tuple(attached) if own else (),
+        remembered=() if own else tuple(attached),
         applied=draw(st.booleans()),
         host=replace(
             bridges,
@@ -144,17 +148,21 @@ def scenes(draw: st.DrawFn) -> tuple[Desired, Observed, Holdings]:
         members=frozenset(draw(st.sets(st.sampled_from(["web-id", "db-id", "cron-id", "gone-id"])))),
         in_flight=draw(st.sampled_from([(), (), ("shop",)])),
     )
-    held = replace(draw(ledgers(name)), tracked=draw(tracked(resource)))
-    bound = held.bound.get(name)
-    shares = network_contribution(
-        resource, bound.prefix if bound is not None else None, state.networks.owned(IDENTITY, name), (), held.tracked
+    holdings = replace(draw(ledgers(name)), tracked=draw(tracked(resource)))
+    bound = holdings.bound.get(name)
+    contribution = network_contribution(
+        resource,
+        bound.prefix if bound is not None else None,
+        state.networks.owned(IDENTITY, name),
+        (),
+        holdings.tracked,
     )
-    return want, replace(state, proxied_subnets=shares.proxied_subnets or ()), held
+    return desired, replace(state, proxied_subnets=contribution.proxied_subnets or ()), holdings
 
 
 @st.composite
 def tracked(draw: st.DrawFn, resource: NetworkResource) -> dict[str, TrackedPrefix]:
-    """What is known of the interfaces that matter."""
+    """Tracked prefixes of the interfaces that the resource and the pools may follow."""
     source = resource.spec.egress.prefix_from
     names = {"eth0", *([source.interface] if source is not None else [])}
     return {
@@ -169,7 +177,7 @@ def first(plan: Plan, kind: type[object]) -> int | None:
 
 
 def before(plan: Plan, earlier: type[object], later: type[object]) -> bool:
-    """Whether every step of the one kind comes before every one of the other."""
+    """Whether every step of type ``earlier`` comes before every step of type ``later``."""
     last = max((i for i, s in enumerate(plan.steps) if isinstance(s, earlier)), default=-1)
     start = first(plan, later)
     return start is None or last < start
@@ -179,157 +187,159 @@ def names(endpoints: Iterable[Attachment]) -> set[str]:
     return {e.container_name for e in endpoints}
 
 
-@given(scenes())
-def test_the_same_inputs_give_the_same_plan_and_it_can_be_printed(scene: tuple[Desired, Observed, Holdings]) -> None:
-    assert plan_network(*scene) == plan_network(*scene)
-    assert plan_network(*scene).as_mapping()["name"] == scene[0].name
+@given(plan_inputs())
+def test_a_plan_is_deterministic_and_can_be_printed(inputs: PlanInputs) -> None:
+    assert plan_network(*inputs) == plan_network(*inputs)
+    assert plan_network(*inputs).as_mapping()["name"] == inputs[0].name
 
 
-@given(scenes())
-def test_steps_are_in_an_order_that_is_safe_to_interrupt(scene: tuple[Desired, Observed, Holdings]) -> None:
-    found = plan_network(*scene)
-    assert before(found, RememberEndpoints, DetachEndpoint)
-    assert before(found, RememberNetwork, BindSubnet)
-    assert before(found, RememberNetwork, DetachEndpoint)
-    assert before(found, RememberNetwork, RemoveNetwork)
-    assert before(found, BindSubnet, RemoveNetwork)
-    assert before(found, BindSubnet, CreateNetwork)
-    assert before(found, ForgetSubnet, BindSubnet)
-    assert before(found, DetachEndpoint, RemoveNetwork)
-    assert before(found, RemoveNetwork, CreateNetwork)
-    assert before(found, UpdateFirewall, CreateNetwork)
-    assert before(found, SetSysctl, CreateNetwork)
-    assert before(found, CreateNetwork, AttachEndpoint)
-    assert before(found, CreateNetwork, AddProxyNeighbour)
+@given(plan_inputs())
+def test_steps_are_in_an_order_that_is_safe_to_interrupt(inputs: PlanInputs) -> None:
+    plan = plan_network(*inputs)
+    assert before(plan, RememberEndpoints, DetachEndpoint)
+    assert before(plan, RememberNetwork, BindSubnet)
+    assert before(plan, RememberNetwork, DetachEndpoint)
+    assert before(plan, RememberNetwork, RemoveNetwork)
+    assert before(plan, BindSubnet, RemoveNetwork)
+    assert before(plan, BindSubnet, CreateNetwork)
+    assert before(plan, ForgetSubnet, BindSubnet)
+    assert before(plan, DetachEndpoint, RemoveNetwork)
+    assert before(plan, RemoveNetwork, CreateNetwork)
+    assert before(plan, UpdateFirewall, CreateNetwork)
+    assert before(plan, SetSysctl, CreateNetwork)
+    assert before(plan, CreateNetwork, AttachEndpoint)
+    assert before(plan, CreateNetwork, AddProxyNeighbour)
 
 
-@given(scenes())
-def test_what_is_removed_can_come_back_as_it_was(scene: tuple[Desired, Observed, Holdings]) -> None:
-    want, state, held = scene
-    found = plan_network(*scene)
-    if want.name in held.bound and (at := first(found, RemoveNetwork)) is not None:
-        removed = found.steps[at]
-        (remember,) = (s for s in found.steps if isinstance(s, RememberNetwork))
-        (before_,) = (n for n in state.networks if isinstance(removed, RemoveNetwork) and n.id == removed.network_id)
-        assert remember.subnet == held.bound[want.name].prefix
+@given(plan_inputs())
+def test_a_removed_network_is_recorded_for_rollback(inputs: PlanInputs) -> None:
+    desired, state, holdings = inputs
+    plan = plan_network(*inputs)
+    if desired.name in holdings.bound and (at := first(plan, RemoveNetwork)) is not None:
+        removed = plan.steps[at]
+        (remember,) = (s for s in plan.steps if isinstance(s, RememberNetwork))
+        (previous,) = (n for n in state.networks if isinstance(removed, RemoveNetwork) and n.id == removed.network_id)
+        assert remember.subnet == holdings.bound[desired.name].prefix
         assert (remember.previous.name, remember.previous.ipam, remember.previous.labels) == (
-            before_.name,
-            before_.ipam,
-            before_.labels,
+            previous.name,
+            previous.ipam,
+            previous.labels,
         )
 
 
-@given(scenes())
-def test_every_detached_container_is_attached_again(scene: tuple[Desired, Observed, Holdings]) -> None:
-    found = plan_network(*scene)
-    detached = names(s.endpoint for s in found.steps if isinstance(s, DetachEndpoint))
-    attached = names(s.endpoint for s in found.steps if isinstance(s, AttachEndpoint))
-    remembered = names(e for s in found.steps if isinstance(s, RememberEndpoints) for e in s.endpoints)
+@given(plan_inputs())
+def test_every_detached_container_is_attached_again(inputs: PlanInputs) -> None:
+    plan = plan_network(*inputs)
+    detached = names(s.endpoint for s in plan.steps if isinstance(s, DetachEndpoint))
+    attached = names(s.endpoint for s in plan.steps if isinstance(s, AttachEndpoint))
+    remembered = names(e for s in plan.steps if isinstance(s, RememberEndpoints) for e in s.endpoints)
     assert detached <= attached & remembered
 
 
-@given(scenes())
-def test_only_own_networks_are_removed_and_only_for_new_ones(scene: tuple[Desired, Observed, Holdings]) -> None:
-    want, state, _ = scene
-    found = plan_network(*scene)
-    removed = {s.network_id for s in found.steps if isinstance(s, RemoveNetwork)}
-    assert removed <= {n.id for n in state.networks.owned(want.identity, want.name)}
-    assert not removed or first(found, CreateNetwork) is not None
-    touched = {s.network_id for s in found.steps if isinstance(s, DetachEndpoint)}
+@given(plan_inputs())
+def test_only_own_networks_are_removed_and_only_to_be_recreated(inputs: PlanInputs) -> None:
+    desired, state, _ = inputs
+    plan = plan_network(*inputs)
+    removed = {s.network_id for s in plan.steps if isinstance(s, RemoveNetwork)}
+    assert removed <= {n.id for n in state.networks.owned(desired.identity, desired.name)}
+    assert not removed or first(plan, CreateNetwork) is not None
+    touched = {s.network_id for s in plan.steps if isinstance(s, DetachEndpoint)}
     assert touched <= removed
 
 
-@given(scenes())
-def test_a_blocked_plan_changes_no_network(scene: tuple[Desired, Observed, Holdings]) -> None:
-    found = plan_network(*scene)
-    if found.blocked is not None:
-        answering = {SetSysctl, AddProxyNeighbour, RemoveProxyNeighbour}
-        assert {type(s) for s in found.steps} <= {UpdateFirewall, AttachEndpoint, *answering}
+@given(plan_inputs())
+def test_a_blocked_plan_changes_no_network(inputs: PlanInputs) -> None:
+    plan = plan_network(*inputs)
+    if plan.blocked is not None:
+        proxying = {SetSysctl, AddProxyNeighbour, RemoveProxyNeighbour}
+        assert {type(s) for s in plan.steps} <= {UpdateFirewall, AttachEndpoint, *proxying}
 
 
-@given(scenes())
+@given(plan_inputs())
 def test_the_created_subnet_is_the_allocated_one_and_does_not_overlap(
-    scene: tuple[Desired, Observed, Holdings],
+    inputs: PlanInputs,
 ) -> None:
-    want, state, held = scene
-    found = plan_network(*scene)
-    forgotten = {s.allocation for s in found.steps if isinstance(s, ForgetSubnet)}
-    for bind in (s for s in found.steps if isinstance(s, BindSubnet)):
-        rivals = [a for a in held.allocations if a.owner != want.name and a.prefix.overlaps(bind.prefix)]
-        assert set(rivals) <= forgotten
+    desired, state, holdings = inputs
+    plan = plan_network(*inputs)
+    forgotten = {s.allocation for s in plan.steps if isinstance(s, ForgetSubnet)}
+    for bind in (s for s in plan.steps if isinstance(s, BindSubnet)):
+        conflicting = [a for a in holdings.allocations if a.owner != desired.name and a.prefix.overlaps(bind.prefix)]
+        assert set(conflicting) <= forgotten
         for other in state.networks:
-            if not want.identity.owns(other, want.name):
+            if not desired.identity.owns(other, desired.name):
                 assert not any(isinstance(c.subnet, IPv6Network) and c.subnet.overlaps(bind.prefix) for c in other.ipv6)
-        for create in (s for s in found.steps if isinstance(s, CreateNetwork)):
+        for create in (s for s in plan.steps if isinstance(s, CreateNetwork)):
             assert bind.prefix in {c.subnet for c in create.spec.ipam}
 
 
-@given(scenes())
-def test_a_network_is_only_made_with_rules_an_engine_and_an_allocation(
-    scene: tuple[Desired, Observed, Holdings],
+@given(plan_inputs())
+def test_a_network_is_only_created_with_rules_an_engine_and_an_allocation(
+    inputs: PlanInputs,
 ) -> None:
-    want, state, held = scene
-    found = plan_network(*scene)
-    if first(found, CreateNetwork) is not None:
+    desired, state, holdings = inputs
+    plan = plan_network(*inputs)
+    if first(plan, CreateNetwork) is not None:
         assert state.engine is not None
         assert not state.rules.problem
         assert state.host.forwarding is not None
-        assert want.name in held.bound or first(found, BindSubnet) is not None
-        assert want.resource.spec.management_policy is ManagementPolicy.MANAGE
-        assert not want.resource.spec.suspend
+        assert desired.name in holdings.bound or first(plan, BindSubnet) is not None
+        assert desired.resource.spec.management_policy is ManagementPolicy.MANAGE
+        assert not desired.resource.spec.suspend
 
 
-@given(scenes(), st.sampled_from([None, 5.0]), st.booleans(), st.sampled_from(["", "wrong"]))
+@given(plan_inputs(), st.sampled_from([None, 5.0]), st.booleans(), st.sampled_from(["", "wrong"]))
 def test_the_rules_of_conditions_hold(
-    scene: tuple[Desired, Observed, Holdings],
+    inputs: PlanInputs,
     retry: float | None,
     held: bool,  # noqa: FBT001 - drawn
     problem: str,
 ) -> None:
-    found = conditions_of((), StatusInputs(NOW, 1, plan_network(*scene), retry=retry, prune_held=held, problem=problem))
-    check_conditions(found)
-    assert {c.type for c in found} >= {"Ready", "Accepted", *NETWORK_DOMAIN}
+    conditions = conditions_of(
+        (), StatusInputs(NOW, 1, plan_network(*inputs), retry=retry, prune_held=held, problem=problem)
+    )
+    check_conditions(conditions)
+    assert {c.type for c in conditions} >= {"Ready", "Accepted", *NETWORK_DOMAIN}
 
 
-@given(scenes())
-def test_a_deletion_removes_only_what_is_the_resources_own(scene: tuple[Desired, Observed, Holdings]) -> None:
-    want, state, _ = scene
-    found = plan_deletion(*scene)
-    removed = {s.network_id for s in found.steps if isinstance(s, RemoveNetwork)}
-    assert removed <= {n.id for n in state.networks.owned(want.identity, want.name)}
-    released = [s.endpoint for s in found.steps if isinstance(s, DetachMember)]
+@given(plan_inputs())
+def test_a_deletion_removes_only_the_own_network(inputs: PlanInputs) -> None:
+    desired, state, _ = inputs
+    plan = plan_deletion(*inputs)
+    removed = {s.network_id for s in plan.steps if isinstance(s, RemoveNetwork)}
+    assert removed <= {n.id for n in state.networks.owned(desired.identity, desired.name)}
+    released = [s.endpoint for s in plan.steps if isinstance(s, DetachMember)]
     assert not removed or not any(a.running for a in state.attachments if a not in released)
-    assert found.empty or not found.findings
+    assert plan.empty or not plan.findings
 
 
-@given(scenes(), st.booleans())
-def test_garbage_is_never_anybodys(scene: tuple[Desired, Observed, Holdings], exists: bool) -> None:  # noqa: FBT001
-    want, state, held = scene
-    known = GarbageInputs({want.name} if exists else (), (), want.pools)
+@given(plan_inputs(), st.booleans())
+def test_garbage_collection_removes_only_networks_without_a_resource(inputs: PlanInputs, exists: bool) -> None:  # noqa: FBT001
+    desired, state, holdings = inputs
+    garbage = GarbageInputs({desired.name} if exists else (), (), desired.pools)
     idle = {n.id for n in state.networks}
-    found = plan_garbage(known, want.identity, state.networks, idle, held, NOW)
-    removed = {s.network_id for s in found.steps if isinstance(s, RemoveNetwork)}
-    assert removed <= {n.id for n in state.networks if want.identity.owns(n)}
+    plan = plan_garbage(garbage, desired.identity, state.networks, idle, holdings, NOW)
+    removed = {s.network_id for s in plan.steps if isinstance(s, RemoveNetwork)}
+    assert removed <= {n.id for n in state.networks if desired.identity.owns(n)}
     if exists:
         assert not removed
 
 
-@given(scenes(), st.sampled_from([plan_network, plan_deletion]))
-def test_only_what_we_attached_is_ever_detached_as_a_member(
-    scene: tuple[Desired, Observed, Holdings], decide: Callable[[Desired, Observed, Holdings], Plan]
+@given(plan_inputs(), st.sampled_from([plan_network, plan_deletion]))
+def test_only_members_that_dockerv6_attached_are_detached(
+    inputs: PlanInputs, decide: Callable[[Desired, Observed, Holdings], Plan]
 ) -> None:
-    steps = decide(*scene).steps
+    steps = decide(*inputs).steps
     detached = {s.endpoint.container_id for s in steps if isinstance(s, DetachMember)}
-    assert detached <= scene[1].members & {a.container_id for a in scene[1].attachments}
+    assert detached <= inputs[1].members & {a.container_id for a in inputs[1].attachments}
 
 
-@given(scenes())
-def test_no_container_is_attached_twice_or_without_the_labels(scene: tuple[Desired, Observed, Holdings]) -> None:
-    want, state, _ = scene
-    steps = plan_network(*scene).steps
+@given(plan_inputs())
+def test_no_container_is_attached_twice_or_without_the_labels(inputs: PlanInputs) -> None:
+    desired, state, _ = inputs
+    steps = plan_network(*inputs).steps
     joining = [s.endpoint.container_id for s in steps if isinstance(s, AttachMember)]
-    back = [s.endpoint.container_id for s in steps if isinstance(s, AttachEndpoint)]
-    assert len({*joining, *back}) == len(joining) + len(back)
-    assert not joining or want.resource.spec.members.match_labels
+    restored = [s.endpoint.container_id for s in steps if isinstance(s, AttachEndpoint)]
+    assert len({*joining, *restored}) == len(joining) + len(restored)
+    assert not joining or desired.resource.spec.members.match_labels
     assert {*joining} <= {c.id for c in state.containers if c.network_mode == "bridge"}
     assert not {*joining} & {a.container_id for a in state.attachments}
