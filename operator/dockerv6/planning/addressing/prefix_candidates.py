@@ -58,6 +58,12 @@ def longest(lifetimes: Iterable[float | None]) -> float | None:
     return None if most == inf else most
 
 
+def _shorter(one: float | None, other: float | None) -> float | None:
+    """The shorter of two lifetimes; None: for ever."""
+    least = min(_seconds(one), _seconds(other))
+    return None if least == inf else least
+
+
 def _order(candidate: Candidate) -> tuple[bool, int, float, int]:
     return *candidate.rank, -_seconds(candidate.preferred), int(candidate.prefix.network_address)
 
@@ -68,10 +74,14 @@ def _delegations(interface: str, seen: list[HostPrefix], routes: Iterable[Route]
     uplinks = {route.interface for route in routes if route.destination == ANYWHERE and route.interface is not None}
     for prefix, sources in _by_prefix(each for each in seen if each.origin is PrefixOrigin.DELEGATION):
         inside = [each for each in addresses if each.address is not None and each.address in prefix]
-        has_address = any(each.interface == interface for each in inside)
-        if has_address or (uplinks == {interface} and any(each.by_dhcp for each in sources)):
+        own = [each for each in inside if each.interface == interface]
+        by_client = uplinks == {interface} and any(each.by_dhcp for each in sources)
+        if own or by_client:
             preferred = longest(_for_how_long(each) for each in inside or sources)
-            yield Candidate(prefix, False, preferred, longest(each.valid for each in sources))
+            valid = longest(each.valid for each in sources)
+            if not by_client:  # it belongs to the interface for as long as one of its addresses is valid
+                valid = _shorter(valid, longest(each.valid for each in own))
+            yield Candidate(prefix, False, preferred, valid)
 
 
 def _on_link(
@@ -120,8 +130,7 @@ def _is_usable(candidate: Candidate) -> bool:
 
 def _for_how_long(each: HostPrefix) -> float | None:
     """The seconds for which it is both preferred and valid."""
-    left = min(_seconds(each.preferred), _seconds(each.valid))
-    return None if left == inf else left
+    return _shorter(each.preferred, each.valid)
 
 
 def _seconds(lifetime: float | None) -> float:

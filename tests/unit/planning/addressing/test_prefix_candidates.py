@@ -138,6 +138,11 @@ class TestDelegated:
         inside = address("2001:db8:100:7::1/64", preferred=lifetimes[0], valid=lifetimes[1])
         assert best(delegation(), inside, routes=TWO_UPLINKS) == []
 
+    def test_it_belongs_to_the_interface_while_an_address_within_it_is_valid(self) -> None:
+        inside = address("2001:db8:100:7::1/64", preferred=1, valid=1)
+        (found, *_) = candidates("eth0", [delegation(valid=3600), inside], TWO_UPLINKS)
+        assert (str(found.prefix), found.valid) == (DELEGATED, 1)
+
     def test_another_interfaces_address_within_it_does_not(self) -> None:
         inside = address("2001:db8:100:7::1/64", interface="eth1")
         assert best(delegation(), inside, routes=TWO_UPLINKS) == []
