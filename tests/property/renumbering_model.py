@@ -1,7 +1,7 @@
-"""A host on which pools change their prefixes: engine, ledger and notes as values, steps carried out one by one.
+"""A model of a host whose pools change their prefixes: engine, ledger and records as values.
 
-What an engine refuses is refused here too: overlapping networks, networks that are still in use, addresses that are
-taken. A plan may be cut off after any step, and an engine may refuse any new network.
+The model executes plans step by step. It refuses what an engine refuses: overlapping networks, removal of networks in
+use, addresses in use. The operator may crash before any step, and the engine may refuse any new network.
 """
 
 import asyncio
@@ -28,17 +28,17 @@ T = TypeVar("T")
 NEVER: Callable[[], bool] = lambda: False  # noqa: E731 - the default of two fields
 
 
-class Crash(Exception):  # noqa: N818 - no error, an event
-    """The operator ends here, whatever it was about to do."""
+class Crash(Exception):  # noqa: N818 - an event, not an error
+    """The operator crashes before a step."""
 
 
 class Refused(Exception):  # noqa: N818 - the engine's answer
-    """The engine does not make this network."""
+    """The engine refuses to create the network."""
 
 
 @dataclass
 class RenumberingModel:
-    """All that survives the operator, and what it knows in memory."""
+    """The state of the host, and the state in the operator's memory."""
 
     resources: Mapping[str, NetworkResource]
     pools: dict[str, IPv6Pool]
@@ -50,37 +50,37 @@ class RenumberingModel:
     ledger: MemoryLedger = field(default_factory=MemoryLedger)
     networks: dict[str, Network] = field(default_factory=dict)  # by id
     attached: dict[str, dict[str, Attachment]] = field(default_factory=dict)  # network id -> container id
-    notes: dict[str, dict[str, Attachment]] = field(default_factory=dict)  # resource -> who is to be attached again
+    detached: dict[str, dict[str, Attachment]] = field(default_factory=dict)  # resource -> containers to attach again
     previous: dict[str, PreviousNetwork] = field(default_factory=dict)
-    transit: dict[str, str] = field(default_factory=dict)  # who is on the way, and the pool
+    in_flight: dict[str, str] = field(default_factory=dict)  # resource -> pool
     refused: dict[str, str] = field(default_factory=dict)  # in memory only
     numbers: Iterator[int] = field(default_factory=lambda: iter(range(1, 10_000)))
-    most_away: dict[str, int] = field(default_factory=dict)  # by pool, at any time
+    most_unavailable: dict[str, int] = field(default_factory=dict)  # by pool, the maximum so far
 
     def plan(self, name: str) -> Plan:
         return plan_network(self.desired(name), self.observed(name), self.holdings)
 
     def reconcile(self, name: str) -> None:
-        """One look at a resource: plan, carry out, say that it arrived; or go back."""
+        """Plan and execute; roll back if the engine refuses."""
         found = self.plan(name)
         if any(isinstance(step, s.RememberNetwork) for step in found.steps):
-            self.transit[name] = self.resources[name].spec.addressing.pool or ""
+            self.in_flight[name] = self.resources[name].spec.addressing.pool or ""
         try:
-            self._carry_out(name, found)
+            self._execute(name, found)
         except Refused:
-            self._roll_back(name, found)
+            self._rollback(name, found)
             return
         if not self.plan(name).steps:
-            self._arrived(name)
+            self._complete(name)
 
     def restart(self) -> None:
-        """The operator begins again with what it wrote down."""
+        """Start the operator again with its records."""
         self.refused.clear()
-        self.transit = {name: previous.pool for name, previous in self.previous.items()}
+        self.in_flight = {name: previous.pool for name, previous in self.previous.items()}
 
     def bind(self, name: str, pool: str, prefix: IPv6Network) -> None:
-        """As if it had been given that subnet long ago."""
-        _now(self.ledger.bind(name, pool, prefix, self.now, revision=None))
+        """Allocate the subnet to the network."""
+        _result(self.ledger.bind(name, pool, prefix, self.now, revision=None))
 
     def live(self, name: str) -> Network | None:
         return own_network(self.desired(name), self.observed(name))
@@ -89,82 +89,82 @@ class RenumberingModel:
         return Desired(self.resources[name], self.pools, IDENTITY)
 
     def observed(self, name: str) -> Observed:
-        there = (*self.networks.values(), *self.foreign)
-        mine = next((n for n in self.networks.values() if IDENTITY.owns(n, name)), None)
-        attached = self.attached[mine.id] if mine is not None else {}
+        live = (*self.networks.values(), *self.foreign)
+        own = next((n for n in self.networks.values() if IDENTITY.owns(n, name)), None)
+        attached = self.attached[own.id] if own is not None else {}
         pool = self.resources[name].spec.addressing.pool
         return Observed(
             now=self.now,
             engine=ENGINE_28,
-            networks=NetworkIndex(there),
+            networks=NetworkIndex(live),
             attachments=tuple(attached.values()),
-            remembered=tuple(a for a in self.notes.get(name, {}).values() if a.container_id not in attached),
+            remembered=tuple(a for a in self.detached.get(name, {}).values() if a.container_id not in attached),
             applied=True,
-            host=host(*(bridge(n) for n in there)),
+            host=host(*(bridge(n) for n in live)),
             rules=RulesView(),
-            in_flight=tuple(sorted(each for each, of in self.transit.items() if of == pool and each != name)),
+            in_flight=tuple(sorted(each for each, of in self.in_flight.items() if of == pool and each != name)),
             refused=self.refused.get(name, ""),
             refusal="the engine refused it",
         )
 
     @property
     def holdings(self) -> Holdings:
-        kept = {each.pool: each.prefix for each in _now(self.ledger.pool_prefixes())}
-        return Holdings(_now(self.ledger.allocations()), kept, self.tracked)
+        kept = {each.pool: each.prefix for each in _result(self.ledger.pool_prefixes())}
+        return Holdings(_result(self.ledger.allocations()), kept, self.tracked)
 
-    def _arrived(self, name: str) -> None:
-        self.transit.pop(name, None)
+    def _complete(self, name: str) -> None:
+        self.in_flight.pop(name, None)
         self.previous.pop(name, None)
 
-    def _roll_back(self, name: str, refused: Plan) -> None:
+    def _rollback(self, name: str, refused: Plan) -> None:
         previous = self.previous.get(name)
         (wanted,) = (step.spec for step in refused.steps if isinstance(step, s.CreateNetwork))
         if previous is None:
             return
         self.refused[name] = wanted.labels[SPEC_HASH]
         back = plan_rollback(self.desired(name), self.observed(name), self.holdings, previous)
-        self._carry_out(name, back, refusing=False)
-        self._arrived(name)
+        self._execute(name, back, may_refuse=False)
+        self._complete(name)
 
-    def _carry_out(self, name: str, of: Plan, *, refusing: bool = True) -> None:
+    def _execute(self, name: str, of: Plan, *, may_refuse: bool = True) -> None:
         for step in of.steps:
             if self.crashes():
                 raise Crash
-            if isinstance(step, s.CreateNetwork) and refusing and name in self.previous and self.refuses():
+            if isinstance(step, s.CreateNetwork) and may_refuse and name in self.previous and self.refuses():
                 raise Refused
-            self._do(name, step)
+            self._execute_step(name, step)
 
-    def _do(self, name: str, step: s.Step) -> None:
+    def _execute_step(self, name: str, step: s.Step) -> None:
         match step:
             case s.KeepPoolPrefix() | s.BindSubnet() | s.ForgetSubnet():
                 self._write_ledger(step)
             case s.RememberNetwork() | s.RememberEndpoints():
-                self._write_down(step)
+                self._write_records(step)
             case s.UpdateFirewall():
                 pass
             case _:
-                self._tell_engine(name, step)
+                self._change_engine(name, step)
 
     def _write_ledger(self, step: s.KeepPoolPrefix | s.BindSubnet | s.ForgetSubnet) -> None:
         match step:
             case s.KeepPoolPrefix(pool, prefix):
-                assert _now(self.ledger.keep_pool_prefix(pool, prefix)).prefix == prefix
+                assert _result(self.ledger.keep_pool_prefix(pool, prefix)).prefix == prefix
             case s.BindSubnet(owner, pool, prefix, seen):
-                _now(self.ledger.bind(owner, pool, prefix, self.now, revision=seen))
+                _result(self.ledger.bind(owner, pool, prefix, self.now, revision=seen))
             case s.ForgetSubnet(allocation):
-                _now(self.ledger.forget(allocation))
+                _result(self.ledger.forget(allocation))
 
-    def _write_down(self, step: s.RememberNetwork | s.RememberEndpoints) -> None:
+    def _write_records(self, step: s.RememberNetwork | s.RememberEndpoints) -> None:
         match step:
             case s.RememberNetwork(owner, previous, subnet, pool):
                 self.previous.setdefault(owner, PreviousNetwork(previous, subnet, pool))
-                self.transit[owner] = pool
+                self.in_flight[owner] = pool
                 away = sum(1 for each in self.previous.values() if each.pool == pool)
-                self.most_away[pool] = max(away, self.most_away.get(pool, 0))
+                self.most_unavailable[pool] = max(away, self.most_unavailable.get(pool, 0))
             case s.RememberEndpoints(owner, _, endpoints):
-                self.notes.setdefault(owner, {}).update({e.container_id: e for e in endpoints})
+                self.detached.setdefault(owner, {}).update({e.container_id: e for e in endpoints})
 
-    def _tell_engine(self, name: str, step: s.Step) -> None:
+    def _change_engine(self, name: str, step: s.Step) -> None:
         match step:
             case s.DetachEndpoint(network_id, endpoint):
                 del self.attached[network_id][endpoint.container_id]
@@ -183,31 +183,31 @@ class RenumberingModel:
                 raise AssertionError(step)
 
     def attach(self, name: str, network: str, endpoint: Attachment) -> None:
-        """As engines do: an address of its own where it is asked for, else the lowest that is free."""
-        (there,) = (n for n in self.networks.values() if n.name == network)
-        (config,) = there.ipv6
+        """Attach a container as an engine does: with its static address, else with the lowest free address."""
+        (live,) = (n for n in self.networks.values() if n.name == network)
+        (config,) = live.ipv6
         assert isinstance(config.subnet, IPv6Network)
         assert isinstance(config.gateway, IPv6Address)
-        taken = {a.ipv6 for a in self.attached[there.id].values()} | {config.gateway, config.subnet[0]}
-        given = endpoint.static_ipv6
-        if given is None:
-            given = next(address for number in range(1, 100) if (address := config.subnet[number]) not in taken)
-        assert given in config.subnet
-        assert given not in taken
-        assert endpoint.container_id not in self.attached[there.id]
-        self.attached[there.id][endpoint.container_id] = replace(endpoint, ipv6=given)
-        self.notes.get(name, {}).pop(endpoint.container_id, None)
+        used = {a.ipv6 for a in self.attached[live.id].values()} | {config.gateway, config.subnet[0]}
+        address_ = endpoint.static_ipv6
+        if address_ is None:
+            address_ = next(address for number in range(1, 100) if (address := config.subnet[number]) not in used)
+        assert address_ in config.subnet
+        assert address_ not in used
+        assert endpoint.container_id not in self.attached[live.id]
+        self.attached[live.id][endpoint.container_id] = replace(endpoint, ipv6=address_)
+        self.detached.get(name, {}).pop(endpoint.container_id, None)
 
 
 def _overlap(one: object, other: object) -> bool:
     return isinstance(one, IPv6Network) and isinstance(other, IPv6Network) and one.overlaps(other)
 
 
-def _now(of: Coroutine[None, None, T]) -> T:
-    """What is in memory is there at once."""
+def _result(of: Coroutine[None, None, T]) -> T:
+    """Return the result of a coroutine that never waits."""
     try:
         of.send(None)
     except StopIteration as done:
         result: T = done.value
         return result
-    raise asyncio.InvalidStateError("it waits for something")
+    raise asyncio.InvalidStateError("the coroutine waits")

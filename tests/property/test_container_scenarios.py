@@ -1,4 +1,4 @@
-"""Whatever people do with containers and sockets: who asks for a port is served, and nobody else is touched."""
+"""Random scenarios of containers and sockets: ports are published, foreign networks are not changed."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -49,19 +49,21 @@ actions = st.one_of(
     runs,
     st.tuples(st.sampled_from(["stop", "start", "restart", "remove", "rename"]), names),
     st.tuples(st.sampled_from(["connect", "disconnect"]), names, st.sampled_from([OURS, SHOP])),
-    st.tuples(st.sampled_from(["listen", "hush"]), st.sampled_from(SOCKETS)),
+    st.tuples(st.sampled_from(["listen", "stop listening"]), st.sampled_from(SOCKETS)),
     st.tuples(st.sampled_from(["flush", "restart operator", "restart engine"])),
 )
-Served = dict[PortKey, tuple[str, IPv6Address, int]]
-"""Who answers on the host's ports: container, its address, its port."""
+PublishedPorts = dict[PortKey, tuple[str, IPv6Address, int]]
+"""The destination of each port of the host: container, its address, its port."""
 
 
 @dataclass
-class Life:
-    """A host with an operator, and what people did to it."""
+class ContainerScenario:
+    """A host, and what users did to it."""
 
     host: Host
-    by_hand: set[tuple[str, str]] = field(default_factory=set)  # container and network, as a person attached them
+    user_attachments: set[tuple[str, str]] = field(
+        default_factory=set
+    )  # pairs of container and network that a user attached
     sockets: set[Listener] = field(default_factory=set)
 
     @property
@@ -69,38 +71,38 @@ class Life:
         return {c.id: c for c in self.host.engine.list_containers()}
 
     def named(self, name: str) -> str | None:
-        """A container's id, running or not."""
+        """The id of a container, running or not."""
         return next((i for n, i in self.host.engine.container_ids().items() if n.rstrip("'") == name), None)
 
-    async def do(self, action: tuple[object, ...]) -> None:
-        """One thing that a person does; what the engine refuses is not done."""
+    async def apply(self, action: tuple[object, ...]) -> None:
+        """Apply an action of a user. The engine may refuse it."""
         try:
-            await self._do(*action)
+            await self._apply(*action)
         except EngineApiError:
             return
 
-    async def _do(self, what: object, *rest: object) -> None:
+    async def _apply(self, action: object, *rest: object) -> None:
         engine = self.host.engine
-        match what, rest:
+        match action, rest:
             case "run", (str(name), tuple(networks), list(ports), dict(labels)):
                 if self.named(name) is None:
-                    made = engine.create_container(name, networks, labels=labels, ports=ports)
-                    self.by_hand |= {(made, each) for each in networks}
-                    engine.start_container(made)
+                    container = engine.create_container(name, networks, labels=labels, ports=ports)
+                    self.user_attachments |= {(container, each) for each in networks}
+                    engine.start_container(container)
             case "listen", (Listener() as socket,) if socket not in await self.host.net.listeners():
                 self.host.net.listen(socket)
                 self.sockets.add(socket)
-            case "hush", (Listener() as socket,) if socket in self.sockets:
+            case "stop listening", (Listener() as socket,) if socket in self.sockets:
                 self.host.net.stop_listening(socket)
                 self.sockets.discard(socket)
             case "flush", _:
                 self.host.flush_rules()
             case _, (str(name), *more) if (found := self.named(name)) is not None:
-                await self._to(found, str(what), *map(str, more))
+                await self._change_container(found, str(action), *map(str, more))
 
-    async def _to(self, container: str, what: str, network: str = "") -> None:
+    async def _change_container(self, container: str, action: str, network: str = "") -> None:
         engine = self.host.engine
-        match what:
+        match action:
             case "stop":
                 engine.stop_container(container)
             case "start":
@@ -109,104 +111,112 @@ class Life:
                 engine.restart_container(container)
             case "remove":
                 engine.remove_container(container)
-                self.by_hand = {(c, n) for c, n in self.by_hand if c != container}
+                self.user_attachments = {(c, n) for c, n in self.user_attachments if c != container}
             case "rename":
                 name = next(n for n, i in engine.container_ids().items() if i == container)
                 engine.rename_container(container, name.rstrip("'") if name.endswith("'") else f"{name}'")
             case "connect":
-                there = await self.host.docker(network)
-                if there is not None and container not in {a.container_id for a in await engine.attachments(there.id)}:
-                    await engine.connect(there.id, Attachment(container, "", running=True))
-                    self.by_hand.add((container, network))
+                live = await self.host.docker(network)
+                if live is not None and container not in {a.container_id for a in await engine.attachments(live.id)}:
+                    await engine.connect(live.id, Attachment(container, "", running=True))
+                    self.user_attachments.add((container, network))
             case "disconnect":
-                there = await self.host.docker(network)
-                if there is not None:
-                    await engine.disconnect(there.id, container)
-                    self.by_hand.discard((container, network))
+                live = await self.host.docker(network)
+                if live is not None:
+                    await engine.disconnect(live.id, container)
+                    self.user_attachments.discard((container, network))
 
-    def served(self) -> Served:
-        """Who answers; nobody does that is not running, or that is on no network of ours or of the policy."""
+    def published(self) -> PublishedPorts:
+        """The published ports. Each leads to a running container on a network of the resource or of the policy."""
         on = {
             end.ipv6: (c.id, end.network_name)
             for c in self.containers.values()
             for end in c.endpoints
             if end.ipv6 is not None
         }
-        found: Served = {}
+        found: PublishedPorts = {}
         for key, (address, port) in published_ports(self.host.firewall.ruleset).items():
-            assert address in on, f"{key} leads to {address}, where nobody is"
-            container, where = on[address]
-            assert where in (OURS, SHOP), f"{key} leads into {where}"
+            assert address in on, f"{key} leads to {address}, which no container has"
+            container, network_name = on[address]
+            assert network_name in (OURS, SHOP), f"{key} leads to network {network_name}"
             found[key] = (container, address, port)
         for protocol, port, at in found:
-            assert at is None or (protocol, port, None) not in found, "one packet is for two"
+            assert at is None or (protocol, port, None) not in found, "a packet matches two ports"
         return found
 
-    def check_kept(self, before: dict[str, Container], was: Served, but: str | None) -> None:
-        """Who had a port, ran on and is where it was has it still. ``but``: one that was not left alone."""
-        now, still = self.containers, self.served()
-        for key, (container, address, port) in was.items():
-            if container != but and container in now and before[container] == now[container]:
-                assert (still.get(key) or still.get((*key[:2], None))) == (container, address, port), key
+    def check_ports_are_kept(
+        self, before: dict[str, Container], published_before: PublishedPorts, changed: str | None
+    ) -> None:
+        """Containers that did not change keep their ports. ``changed``: the container of the last action."""
+        now, now_published = self.containers, self.published()
+        for key, (container, address, port) in published_before.items():
+            if container != changed and container in now and before[container] == now[container]:
+                assert (now_published.get(key) or now_published.get((*key[:2], None))) == (container, address, port), (
+                    key
+                )
 
-    async def check_others(self, foreign: frozenset[str]) -> None:
-        """Nobody else's network was touched, and nobody was taken off one that a person put there."""
+    async def check_foreign(self, foreign: frozenset[str]) -> None:
+        """Foreign networks exist, and no container was detached from a network that a user attached it to."""
         assert foreign <= {n.id for n in await self.host.engine.networks()}
-        for container, name in self.by_hand:
-            there = await self.host.docker(name)
-            assert there is not None
-            assert container in {a.container_id for a in await self.host.engine.attachments(there.id)}
+        for container, name in self.user_attachments:
+            live = await self.host.docker(name)
+            assert live is not None
+            assert container in {a.container_id for a in await self.host.engine.attachments(live.id)}
 
-    async def check_settled(self, context: Context) -> None:
-        """Nothing is left to do, and what is said keeps the rules of conditions."""
+    async def check_converged(self, context: Context) -> None:
+        """All plans are empty, and the conditions are valid."""
         stored, resource = context.inventory.get(NETWORK, OURS), context.inventory.networks()[OURS]
         assert stored is not None
-        want = desired_network(resource, context)
-        assert plan_network(want, await observe_network(want, stored, context), context.inventory.holdings).empty
-        theirs = context.firewall.assignment.networks["all"]
+        desired = desired_network(resource, context)
+        assert plan_network(desired, await observe_network(desired, stored, context), context.inventory.holdings).empty
+        policy_networks = context.firewall.assignment.networks["all"]
         policy, seen = context.inventory.policies()["all"], await observe_host(context, applied=True)
-        assert plan_policy(policy, seen, theirs, context.inventory.holdings).empty
+        assert plan_policy(policy, seen, policy_networks, context.inventory.holdings).empty
         for kind, name in ((NETWORK, OURS), (POLICY, "all")):
             await self.host.conditions(name, kind)
 
-    async def check_everybody(self) -> None:
-        """Who asks and is not served is told of; members are attached."""
-        served = {(key, container) for key, (container, _, _) in self.served().items()}
-        told = [await self.host.condition(*each) for each in ((OURS, PUBLISHED, NETWORK), ("all", PUBLISHED, POLICY))]
+    async def check_claims(self) -> None:
+        """A port that is not published is reported in a condition. Members are attached."""
+        published = {(key, container) for key, (container, _, _) in self.published().items()}
+        conditions = [
+            await self.host.condition(*each) for each in ((OURS, PUBLISHED, NETWORK), ("all", PUBLISHED, POLICY))
+        ]
         for container in self.containers.values():
             on = {end.network_name for end in container.endpoints}
             for binding in container.ports if on & {OURS, SHOP} else ():
                 if binding.host_address == ANY_ADDRESS and not any(
-                    ((binding.protocol, binding.host_port, None), container.id) == each for each in served
+                    ((binding.protocol, binding.host_port, None), container.id) == each for each in published
                 ):
-                    assert any(c is not None and c.status == "False" for c in told), (container, binding)
+                    assert any(c is not None and c.status == "False" for c in conditions), (container, binding)
             if container.labels == STACK:
                 assert OURS in on
 
 
-async def lives(life: Life, steps: list[tuple[object, ...]], foreign: frozenset[str]) -> None:
-    """Do one thing after the other, with one operator after the other."""
-    host, todo = life.host, list(steps)
-    while todo:
-        async with host.running() as at_work:
-            await at_work.let(15)
-            while todo and (action := todo.pop(0)) != ("restart operator",):
-                before, was = life.containers, life.served()
+async def run_scenario(scenario: ContainerScenario, steps: list[tuple[object, ...]], foreign: frozenset[str]) -> None:
+    """Apply the actions in order, and check the host after each. "restart operator" starts another operator."""
+    host, remaining = scenario.host, list(steps)
+    while remaining:
+        async with host.running() as running:
+            await running.let(15)
+            while remaining and (action := remaining.pop(0)) != ("restart operator",):
+                before, published_before = scenario.containers, scenario.published()
                 if action == ("restart engine",):
                     host.engine.down()
-                    await at_work.let(3)
+                    await running.let(3)
                     host.engine.up()
-                await life.do(action)
-                await at_work.let(0)
-                life.served()
-                await at_work.let(15)
-                life.check_kept(before, was, life.named(str(action[1])) if len(action) > 1 else None)
-                await life.check_others(foreign)
-                await life.check_settled(at_work.context)
-                await life.check_everybody()
+                await scenario.apply(action)
+                await running.let(0)
+                scenario.published()
+                await running.let(15)
+                scenario.check_ports_are_kept(
+                    before, published_before, scenario.named(str(action[1])) if len(action) > 1 else None
+                )
+                await scenario.check_foreign(foreign)
+                await scenario.check_converged(running.context)
+                await scenario.check_claims()
         ports, commits = host.ports(), host.firewall.commits
-        async with host.running() as at_work:
-            await at_work.let(15)
+        async with host.running() as running:
+            await running.let(15)
         assert (host.ports(), host.firewall.commits) == (ports, commits)
 
 
@@ -225,7 +235,7 @@ async def lives(life: Life, steps: list[tuple[object, ...]], foreign: frozenset[
     proxy=True,
     own=True,
 )
-def test_who_asks_is_served_and_nobody_else_is_touched(
+def test_ports_are_published_and_foreign_networks_are_not_changed(
     first: list[tuple[object, ...]],
     then: list[tuple[object, ...]],
     old: bool,  # noqa: FBT001
@@ -237,8 +247,8 @@ def test_who_asks_is_served_and_nobody_else_is_touched(
         foreign = [await host.create_foreign(SHOP, "fd99::/64"), await host.create_foreign(LEGACY, "fd98::/64")]
         publish = {"ports": OWN_PORTS if own else []}
         host.files.write(network(OURS, members={"matchLabels": STACK}, publish=publish))
-        theirs = [{"port": 8080, "containers": {"name": "db"}}] if own else []
-        host.files.write(policy(selector={"names": [SHOP]}, publish={"ports": theirs}))
-        await lives(Life(host), [*first, *then], frozenset(foreign))
+        policy_ports = [{"port": 8080, "containers": {"name": "db"}}] if own else []
+        host.files.write(policy(selector={"names": [SHOP]}, publish={"ports": policy_ports}))
+        await run_scenario(ContainerScenario(host), [*first, *then], frozenset(foreign))
 
     asyncio.run(run())

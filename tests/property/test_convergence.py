@@ -1,4 +1,4 @@
-"""Whatever is asked for, whatever happens on the way: it converges, loses nothing, and touches nobody else's."""
+"""For all resources, faults and crashes: the operator converges, and keeps attachments and foreign networks."""
 
 import asyncio
 import inspect
@@ -31,12 +31,12 @@ CONTAINERS = ("db", "web", "worker")
 
 
 class Killed(BaseException):
-    """The process is gone: nothing can catch this, and nothing happens after it."""
+    """The process was killed. A BaseException, so that no code of the operator catches it."""
 
 
 @dataclass
 class Killer:
-    """Kills the process at its n-th effect on the world, before or after it comes about."""
+    """Kills the process at its n-th side effect, before or after it happens."""
 
     host: Host
     at: int = -1  # never
@@ -53,7 +53,7 @@ class Killer:
         original: Callable[..., Awaitable[object]] = getattr(port, method)
         assert inspect.iscoroutinefunction(original)
 
-        async def deadly(*args: object, **kwargs: object) -> object:
+        async def wrapper(*args: object, **kwargs: object) -> object:
             self.count += 1
             self.log.append(method)
             if self.at >= 0 and (self.count > self.at or (self.count == self.at and not self.after)):
@@ -63,9 +63,9 @@ class Killer:
                 raise Killed
             return result
 
-        setattr(port, method, deadly)
+        setattr(port, method, wrapper)
 
-    def spare(self) -> None:
+    def disable(self) -> None:
         self.at = -1
 
 
@@ -74,7 +74,7 @@ subnet_choices = st.sampled_from(["fd00:a::/64", "fd00:b::/64", "fd00:c::/48", "
 
 @st.composite
 def specs(draw: st.DrawFn) -> dict[str, object]:
-    """Specs that ask for different things, some of which clash."""
+    """Different specs, some of which conflict."""
     spec: dict[str, object] = draw(
         st.fixed_dictionaries(
             {},
@@ -110,10 +110,10 @@ def resources(draw: st.DrawFn) -> tuple[NetworkResource, ...]:
 profiles = st.sampled_from([ENGINE_20_10, ENGINE_28_5])
 
 
-async def settle(bench: Bench) -> None:
-    """Handle every key until nothing changes any more, as the manager would."""
+async def converge(bench: Bench) -> None:
+    """Handle every key, as the manager does, until nothing changes."""
     for _ in range(ROUNDS):
-        quiet = True
+        converged = True
         for stored in bench.context.inventory.objects:
             if stored.kind != NETWORK:
                 continue
@@ -123,20 +123,20 @@ async def settle(bench: Bench) -> None:
                 await handle(stored.name)
             except TemporaryError as error:
                 bench.host.clock.advance(error.delay or 1.0)
-                quiet = False
-            quiet = quiet and before[1] == bench.host.firewall.commits
+                converged = False
+            converged = converged and before[1] == bench.host.firewall.commits
             bench.invalidate_all()
         try:
             await garbage.sweep(bench.context)
         except TemporaryError:
-            quiet = False
+            converged = False
         bench.invalidate_all()
-        if quiet:
+        if converged:
             return
 
 
-async def check_settled(bench: Bench, *, stuck_is_fine: bool = True) -> None:
-    """Nothing left to do, no two owners overlap, the rules of conditions hold."""
+async def check_converged(bench: Bench, *, may_be_stuck: bool = True) -> None:
+    """All plans are empty, no allocations of two owners overlap, and the conditions are valid."""
     for stored in bench.context.inventory.objects:
         if stored.kind != NETWORK or stored.deleting_since is not None:
             continue
@@ -146,16 +146,16 @@ async def check_settled(bench: Bench, *, stuck_is_fine: bool = True) -> None:
         plan = planning.plan_network(
             want, await observe_network(want, stored, bench.context), bench.context.inventory.holdings
         )
-        assert plan.empty or (stuck_is_fine and any(type(s).__name__ == "CreateNetwork" for s in plan.steps)), plan
+        assert plan.empty or (may_be_stuck and any(type(s).__name__ == "CreateNetwork" for s in plan.steps)), plan
         check_conditions(conditions_before(await bench.host.stored(stored.name)))
-    held = await bench.host.ledger.allocations()
-    for i, one in enumerate(held):
-        for other in held[i + 1 :]:
+    allocations = await bench.host.ledger.allocations()
+    for i, one in enumerate(allocations):
+        for other in allocations[i + 1 :]:
             assert one.owner == other.owner or not one.prefix.overlaps(other.prefix)
 
 
 async def check_foreign(host: Host, ids: frozenset[str]) -> None:
-    """Nobody else's network was touched."""
+    """No foreign network was changed."""
     assert ids <= {n.id for n in await host.engine.networks()}
     for call in host.engine.calls:
         if call.method in {"remove_network", "disconnect"}:
@@ -165,14 +165,14 @@ async def check_foreign(host: Host, ids: frozenset[str]) -> None:
 async def start(*, old: bool, first: tuple[NetworkResource, ...]) -> tuple[Host, Bench, frozenset[str]]:
     host = Host(ENGINE_20_10 if old else ENGINE_28_5)
     ids = [await host.create_foreign(name, subnet) for name, subnet in FOREIGN.items()]
-    host.engine.run_container("stranger", "legacy")
+    host.engine.run_container("other", "legacy")
     bench = await host.bench(*first)
-    await settle(bench)
+    await converge(bench)
     return host, bench, frozenset(ids)
 
 
 async def populate(host: Host) -> None:
-    """Containers of every sort on every network of ours."""
+    """Run containers of every kind on every managed network."""
     for made in await host.ours():
         host.engine.run_container(f"web-{made.name}", made.name)
         prefix = made.ipv6[0].subnet
@@ -183,8 +183,8 @@ async def populate(host: Host) -> None:
         host.engine.stop_container(stopped)
 
 
-async def where(host: Host) -> dict[str, frozenset[str]]:
-    """Which containers are on the network that is a resource's."""
+async def containers_by_resource(host: Host) -> dict[str, frozenset[str]]:
+    """The containers on the network of each resource."""
     found = {}
     for made in await host.ours():
         attachments = await host.engine.attachments(made.id)
@@ -196,9 +196,9 @@ async def where(host: Host) -> dict[str, frozenset[str]]:
 def test_a_plan_is_empty_after_it_was_applied(first: tuple[NetworkResource, ...], old: bool) -> None:  # noqa: FBT001
     async def run() -> None:
         host, bench, foreign = await start(old=old, first=first)
-        await check_settled(bench)
+        await check_converged(bench)
         commits = host.firewall.commits
-        await settle(bench)
+        await converge(bench)
         assert host.firewall.commits == commits
         await check_foreign(host, foreign)
 
@@ -207,7 +207,7 @@ def test_a_plan_is_empty_after_it_was_applied(first: tuple[NetworkResource, ...]
 
 @settings(max_examples=300)
 @given(resources(), resources(), st.booleans(), st.integers(1, 60), st.booleans())
-def test_a_process_killed_at_any_step_converges_to_the_same_world(
+def test_a_process_killed_at_any_step_converges_to_the_same_state(
     first: tuple[NetworkResource, ...],
     then: tuple[NetworkResource, ...],
     old: bool,  # noqa: FBT001
@@ -218,21 +218,21 @@ def test_a_process_killed_at_any_step_converges_to_the_same_world(
         host, bench, foreign = await start(old=old, first=first)
         await populate(host)
         bench.invalidate_all()
-        await settle(bench)
-        before = await where(host)
+        await converge(bench)
+        before = await containers_by_resource(host)
         killer = Killer(host, at=at, after=after)
         try:
             await bench.accept(*then)
-            await settle(bench)
+            await converge(bench)
         except Killed:
             pass
-        killer.spare()
+        killer.disable()
         bench = await host.bench()
         await bench.accept(*then)
-        await settle(bench)
-        await check_settled(bench)
+        await converge(bench)
+        await check_converged(bench)
         await check_foreign(host, foreign)
-        return await host.snapshot(), before, await where(host)
+        return await host.snapshot(), before, await containers_by_resource(host)
 
     undisturbed, before, after_all = asyncio.run(run(-1))
     disturbed, _, after_kill = asyncio.run(run(at))
@@ -242,15 +242,15 @@ def test_a_process_killed_at_any_step_converges_to_the_same_world(
         assert containers <= after_kill.get(owner, frozenset())
 
 
-def claims(resource: NetworkResource) -> set[str]:
-    """What the engine gives to one network only, and nobody arbitrates between resources."""
+def exclusive_values(resource: NetworkResource) -> set[str]:
+    """Names and subnets that the engine gives to one network only."""
     spec = resource.spec
     return {str(c) for c in (resource.docker_name, spec.bridge.name, spec.ipv4.subnet) if c is not None}
 
 
-def rivals(resources: tuple[NetworkResource, ...]) -> bool:
-    """Whether two ask for the same: then who comes first is served."""
-    return any(claims(a) & claims(b) for i, a in enumerate(resources) for b in resources[i + 1 :])
+def conflict(resources: tuple[NetworkResource, ...]) -> bool:
+    """Whether two resources want the same value. Then the result depends on their order."""
+    return any(exclusive_values(a) & exclusive_values(b) for i, a in enumerate(resources) for b in resources[i + 1 :])
 
 
 ERRORS: dict[str, type[EngineError]] = {"refused": EngineConflict, "gone": EngineUnavailable}
@@ -264,25 +264,25 @@ ERRORS: dict[str, type[EngineError]] = {"refused": EngineConflict, "gone": Engin
         st.tuples(st.sampled_from(SIDE_EFFECTS["engine"]), st.sampled_from(sorted(ERRORS)), st.booleans()), max_size=4
     ),
 )
-def test_errors_of_the_engine_cost_nobody_a_network(
+def test_errors_of_the_engine_detach_no_container(
     first: tuple[NetworkResource, ...], then: tuple[NetworkResource, ...], faults: list[tuple[str, str, bool]]
 ) -> None:
-    assume(not rivals((*first, *(r for r in then if all(r.metadata.name != f.metadata.name for f in first)))))
-    assume(not rivals(then))
+    assume(not conflict((*first, *(r for r in then if all(r.metadata.name != f.metadata.name for f in first)))))
+    assume(not conflict(then))
 
     async def run() -> None:
         host, bench, foreign = await start(old=False, first=first)
         await populate(host)
         bench.invalidate_all()
-        await settle(bench)
-        before = await where(host)
+        await converge(bench)
+        before = await containers_by_resource(host)
         for method, error, after in faults:
             host.engine.fail_next(method, ERRORS[error](error), after=after)
         await bench.accept(*then)
-        await settle(bench)
-        await check_settled(bench)
+        await converge(bench)
+        await check_converged(bench)
         await check_foreign(host, foreign)
-        now = await where(host)
+        now = await containers_by_resource(host)
         for owner, containers in before.items():
             assert containers <= now.get(owner, frozenset())
 
@@ -333,7 +333,7 @@ DAMAGES: dict[str, Callable[[Host], Awaitable[None]]] = {
 
 @settings(max_examples=150)
 @given(resources(), st.lists(st.sampled_from(sorted(DAMAGES)), min_size=1, max_size=4), st.booleans(), st.booleans())
-def test_damage_is_repaired_with_everybody_where_they_were(
+def test_damage_is_repaired_with_all_attachments(
     first: tuple[NetworkResource, ...],
     damages: list[str],
     old: bool,  # noqa: FBT001
@@ -345,16 +345,16 @@ def test_damage_is_repaired_with_everybody_where_they_were(
         host, bench, foreign = await start(old=old, first=first)
         await populate(host)
         bench.invalidate_all()
-        await settle(bench)
+        await converge(bench)
         before = await host.snapshot()
-        # who was taken off a network and has stopped since is not remembered: nobody runs without it
+        # stop containers first: a container that stops after it was detached is not attached again
         for damage in sorted(damages, key=lambda damage: damage != "container stopped"):
             await DAMAGES[damage](host)
         if restart:
             bench = await host.bench()
         bench.invalidate_all()
-        await settle(bench)
-        await check_settled(bench)
+        await converge(bench)
+        await check_converged(bench)
         await check_foreign(host, foreign)
         assert await host.snapshot() == before
 

@@ -1,4 +1,4 @@
-"""Whoever asks for whatever ports: one is served, it stays so, and the others know why not."""
+"""Each port is assigned to one claim, assignments are stable, and every other claim has a problem."""
 
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
@@ -24,20 +24,20 @@ SOURCES = [(), ("2001:db8:1::/48",), ("2001:db8:2::/48",)]
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What there is to decide on."""
+class PublishingInputs:
+    """The inputs of `assign_ports`."""
 
-    surfaces: tuple[PublishingNetwork, ...]
+    networks_: tuple[PublishingNetwork, ...]
     containers: tuple[Container, ...]
     listeners: frozenset[Listener]
 
     def assign_ports(self, before: PortAssignment | None = None) -> PortAssignment:
-        return assign_ports(self.surfaces, self.containers, before.incumbents if before else {}, self.listeners)
+        return assign_ports(self.networks_, self.containers, before.incumbents if before else {}, self.listeners)
 
     @property
     def claims(self) -> tuple[PortClaim, ...]:
-        by_network = {s.network_id: s for s in self.surfaces}
-        own = (c for c in own_ports(self.surfaces, self.containers) if isinstance(c, PortClaim))
+        by_network = {s.network_id: s for s in self.networks_}
+        own = (c for c in own_ports(self.networks_, self.containers) if isinstance(c, PortClaim))
         return (*from_containers(by_network, self.containers), *own)
 
 
@@ -78,7 +78,7 @@ def containers(draw: st.DrawFn, ids: list[str]) -> tuple[Container, ...]:
                 draw(st.sampled_from([IPv6Address(f"fd00:{index}::{number + 5}"), None])),
                 draw(st.integers(0, 1)),
             )
-            for index, each in enumerate(sorted(draw(st.sets(st.sampled_from([*ids, "elsewhere"])))))
+            for index, each in enumerate(sorted(draw(st.sets(st.sampled_from([*ids, "other"])))))
         )
         labels = draw(st.sampled_from([{}, {"app": "web"}]))
         ports = tuple(draw(st.lists(bindings, max_size=3)))
@@ -87,92 +87,95 @@ def containers(draw: st.DrawFn, ids: list[str]) -> tuple[Container, ...]:
 
 
 @st.composite
-def wishes(draw: st.DrawFn) -> Asked:
+def publishing_inputs(draw: st.DrawFn) -> PublishingInputs:
     owners = {"blog": draw(blocks()), "policy/all": draw(blocks())}
     places = [("n1", "blog"), ("n2", "policy/all"), ("n3", "policy/all")]
-    surfaces = tuple(PublishingNetwork(owner, each, each, owners[owner]) for each, owner in places)
+    networks_ = tuple(PublishingNetwork(owner, each, each, owners[owner]) for each, owner in places)
     listeners = draw(st.frozensets(st.builds(Listener, PROTOCOLS, st.sampled_from(ADDRESSES), PORTS), max_size=2))
-    return Asked(surfaces, draw(containers([each for each, _ in places])), listeners)
+    return PublishingInputs(networks_, draw(containers([each for each, _ in places])), listeners)
 
 
 def overlap(one: PortIntent, other: PortIntent) -> bool:
-    """Whether one packet can be for both."""
+    """Whether a packet can match both."""
     same = (one.protocol, one.port) == (other.protocol, other.port)
     return same and (one.host_address == other.host_address or None in (one.host_address, other.host_address))
 
 
-@given(wishes(), wishes())
-def test_no_packet_is_for_two_containers(first: Asked, then: Asked) -> None:
-    found = then.assign_ports(first.assign_ports()).ports
+@given(publishing_inputs(), publishing_inputs())
+def test_no_packet_matches_two_ports(initial: PublishingInputs, changed: PublishingInputs) -> None:
+    found = changed.assign_ports(initial.assign_ports()).ports
     assert not any(overlap(one, other) for i, one in enumerate(found) for other in found[i + 1 :])
 
 
-@given(wishes())
-def test_everything_that_is_served_was_asked_for(asked: Asked) -> None:
-    wanted = {(c.owner, *c.key, c.address, c.target_port) for c in asked.claims}
-    for port in asked.assign_ports().ports:
-        assert (port.owner, str(port.protocol), port.port, port.host_address, port.target, port.target_port) in wanted
+@given(publishing_inputs())
+def test_every_assigned_port_has_a_claim(inputs: PublishingInputs) -> None:
+    claimed = {(c.owner, *c.key, c.address, c.target_port) for c in inputs.claims}
+    for port in inputs.assign_ports().ports:
+        assert (port.owner, str(port.protocol), port.port, port.host_address, port.target, port.target_port) in claimed
 
 
-@given(wishes(), wishes())
-def test_everything_that_is_asked_for_is_served_or_told_of(first: Asked, then: Asked) -> None:
-    found = then.assign_ports(first.assign_ports())
+@given(publishing_inputs(), publishing_inputs())
+def test_every_claim_is_assigned_or_has_a_problem(initial: PublishingInputs, changed: PublishingInputs) -> None:
+    found = changed.assign_ports(initial.assign_ports())
     served = {
         (str(p.protocol), p.port, at, found.names[str(p.protocol), p.port, p.host_address], p.target_port)
         for p in found.ports
         for at in ([None, *ADDRESSES] if p.host_address is None else [p.host_address])
     }
-    for claim in then.claims:
+    for claim in changed.claims:
         if (*claim.key, claim.container.name, claim.target_port) not in served:
             assert found.problems.get(claim.owner), claim
 
 
-@given(wishes(), wishes())
-def test_what_is_settled_stays_so(first: Asked, then: Asked) -> None:
-    found = then.assign_ports(first.assign_ports())
-    again = then.assign_ports(found)
-    assert again.ports == found.ports  # of two reasons against a claim, another one may be said the second time
-    assert then.assign_ports(again) == again
+@given(publishing_inputs(), publishing_inputs())
+def test_an_assignment_is_stable(initial: PublishingInputs, changed: PublishingInputs) -> None:
+    found = changed.assign_ports(initial.assign_ports())
+    repeated = changed.assign_ports(found)
+    assert repeated.ports == found.ports  # of two problems of a claim, another one may be reported
+    assert changed.assign_ports(repeated) == repeated
 
 
-@given(wishes(), st.randoms(use_true_random=False))
-def test_it_does_not_matter_in_which_order_they_are_listed(asked: Asked, random: object) -> None:
-    shuffled = list(asked.containers)
+@given(publishing_inputs(), st.randoms(use_true_random=False))
+def test_the_order_of_containers_does_not_matter(inputs: PublishingInputs, random: object) -> None:
+    shuffled = list(inputs.containers)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
-    assert Asked(asked.surfaces, tuple(shuffled), asked.listeners).assign_ports().ports == asked.assign_ports().ports
+    assert (
+        PublishingInputs(inputs.networks_, tuple(shuffled), inputs.listeners).assign_ports().ports
+        == inputs.assign_ports().ports
+    )
 
 
-@given(wishes(), wishes())
-def test_a_port_is_never_taken_from_who_has_it_and_still_asks(first: Asked, then: Asked) -> None:
-    before = first.assign_ports()
-    again = {(*claim.key, claim.address, claim.target_port) for claim in then.claims}
-    after = then.assign_ports(before).incumbents
+@given(publishing_inputs(), publishing_inputs())
+def test_a_claim_that_has_a_port_keeps_it(initial: PublishingInputs, changed: PublishingInputs) -> None:
+    before = initial.assign_ports()
+    claimed = {(*claim.key, claim.address, claim.target_port) for claim in changed.claims}
+    after = changed.assign_ports(before).incumbents
     for key, (address, target_port) in before.incumbents.items():
-        if (*key, address, target_port) in again:
+        if (*key, address, target_port) in claimed:
             wider = after.get((key[0], key[1], None))
             assert (after.get(key) or wider) == (address, target_port)
 
 
-@given(wishes(), wishes())
-def test_nothing_is_taken_from_a_process_of_the_host(first: Asked, then: Asked) -> None:
-    before = first.assign_ports()
-    given_out = {
+@given(publishing_inputs(), publishing_inputs())
+def test_no_port_of_a_listening_process_is_assigned(initial: PublishingInputs, changed: PublishingInputs) -> None:
+    before = initial.assign_ports()
+    bound_by_engine = {
         (b.protocol, b.host_port)
-        for c in then.containers
+        for c in changed.containers
         for b in c.ports
         if not isinstance(b.host_address, IPv4Address)
     }
-    for port in then.assign_ports(before).ports:
+    for port in changed.assign_ports(before).ports:
         key = (str(port.protocol), port.port)
-        if any(k[:2] == key for k in before.incumbents) or key in given_out:
+        if any(k[:2] == key for k in before.incumbents) or key in bound_by_engine:
             continue
-        here = (port.host_address, ANY_ADDRESS) if port.host_address is not None else ADDRESSES
-        assert not any((e.protocol, e.port) == key and e.address in here for e in then.listeners)
+        listening_addresses = (port.host_address, ANY_ADDRESS) if port.host_address is not None else ADDRESSES
+        assert not any((e.protocol, e.port) == key and e.address in listening_addresses for e in changed.listeners)
 
 
-@given(wishes(), wishes())
-def test_the_table_takes_all_of_it(first: Asked, then: Asked) -> None:
-    ports = then.assign_ports(first.assign_ports()).ports
+@given(publishing_inputs(), publishing_inputs())
+def test_every_assigned_port_is_rendered(initial: PublishingInputs, changed: PublishingInputs) -> None:
+    ports = changed.assign_ports(initial.assign_ports()).ports
     networks = tuple(
         NetworkIntent(owner, IPv6Network(f"fd00:{i}::/64"), f"br{i}")
         for i, owner in enumerate(("blog", "policy/all", "policy/all"))
