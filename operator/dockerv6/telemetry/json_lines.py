@@ -4,7 +4,7 @@ import logging
 
 from pythonjsonlogger.json import JsonFormatter
 
-from dockerv6.telemetry.logging import fields, redacted, rfc3339_milliseconds
+from dockerv6.telemetry.text_lines import fields, redacted, rfc3339_milliseconds
 
 
 class JsonLines(JsonFormatter):

@@ -11,16 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dockerv6.telemetry.logging import (
-    NOISY,
-    JournalLines,
-    TextLines,
-    configure,
-    is_secret,
-    leads_to_journal,
-    redacted,
-    rfc3339_milliseconds,
-)
+from dockerv6.telemetry.logging import NOISY, configure, leads_to_journal
+from dockerv6.telemetry.text_lines import JournalLines, TextLines, is_secret, redacted, rfc3339_milliseconds
 
 
 @pytest.fixture(autouse=True)
