@@ -1,4 +1,4 @@
-"""Formats of log lines for people and for systemd's journal, with secrets hidden. `json_lines` is the one for programs."""
+"""Formats of log lines for people and for systemd's journal, with secrets hidden. `json_lines` is that for programs."""
 
 import json
 import logging
