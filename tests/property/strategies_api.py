@@ -311,7 +311,7 @@ def conditions(types: st.SearchStrategy[str] | None = None) -> st.SearchStrategy
         type=types if types is not None else st.sampled_from(list(ConditionType)),
         status=st.sampled_from(_STATUSES),
         reason=st.sampled_from(list(Reason)),
-        message=st.sampled_from(["a word", "another word"]),
+        message=st.sampled_from(["a message", "another message"]),
         last_transition_time=st.integers(0, 4_000_000_000).map(float),
         observed_generation=st.integers(0, 9),
     )

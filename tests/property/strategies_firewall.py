@@ -1,4 +1,4 @@
-"""Firewall intents and rulesets, sound and damaged."""
+"""Strategies for firewall intents, and for rulesets with and without damage."""
 
 from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
@@ -21,7 +21,7 @@ _HOST = IPv6Address("2001:db8::1")
 
 @st.composite
 def prefixes(draw: st.DrawFn) -> IPv6Network:
-    """From a small space, so that they often meet."""
+    """Prefixes from a small space, so that they often overlap."""
     length = draw(st.sampled_from([48, 56, 64, 80, 128]))
     number = draw(st.integers(0, 7))
     return IPv6Network(((0xFD00 << 112) | (number << (128 - length)), length))
@@ -39,7 +39,7 @@ _HOSTS = prefixes().map(lambda prefix: prefix.network_address)
 
 @st.composite
 def _external_prefixes(draw: st.DrawFn, length: int) -> tuple[IPv6Network, ...]:
-    """Prefixes of that length, which meet one another and subnets."""
+    """Prefixes of that length, which overlap one another and subnets."""
     numbers = draw(st.lists(st.integers(0, 15), max_size=2, unique=True))
     return tuple(IPv6Network(((0xFD00 << 112) | (number << (128 - length)), length)) for number in numbers)
 
@@ -93,8 +93,8 @@ intents = st.builds(
 def _damaged_chains(draw: st.DrawFn, ruleset: Ruleset) -> tuple[Chain, ...]:
     chains: list[Chain] = []
     for chain in ruleset.chains:
-        fate = draw(st.sampled_from(["keep", "keep", "gone", "flushed", "edited", "moved", "backwards"]))
-        match fate:
+        damage = draw(st.sampled_from(["keep", "keep", "removed", "flushed", "edited", "moved", "backwards"]))
+        match damage:
             case "keep":
                 chains.append(chain)
             case "flushed":
@@ -146,7 +146,7 @@ def _parts(kind: KeyType, *, ranges: bool = True) -> st.SearchStrategy[str]:
 
 @st.composite
 def observed(draw: st.DrawFn) -> Ruleset:
-    """What a kernel may hold: nothing, an empty table, or a ruleset that was ours before somebody was at it."""
+    """A table of the kernel: none, an empty one, or one of ours that was modified."""
     if draw(st.integers(0, 5)) == 0:
         return draw(st.sampled_from([EMPTY, Ruleset(exists=True)]))
     ruleset = render(draw(intents))

@@ -1,4 +1,4 @@
-"""Properties of every choice of a subnet and of every history of a ledger."""
+"""Properties of choosing subnets, and of ledgers for any history."""
 
 import asyncio
 import tempfile
@@ -52,7 +52,7 @@ allocations = st.builds(
 )
 
 
-def as_in_a_ledger(wanted: list[Allocation]) -> tuple[Allocation, ...]:
+def without_overlaps(wanted: list[Allocation]) -> tuple[Allocation, ...]:
     """Drop allocations that overlap an earlier one of another owner, as a ledger does."""
     held: list[Allocation] = []
     for each in wanted:
@@ -67,7 +67,7 @@ requests = st.builds(
     pool=st.just("default"),
     prefixes=st.lists(blocks(shortest=60, longest=65), min_size=1, max_size=3).map(tuple),
     length=st.sampled_from([62, 63, 64, 65]),
-    held=st.lists(allocations, max_size=12).map(as_in_a_ledger),
+    held=st.lists(allocations, max_size=12).map(without_overlaps),
     avoid=st.lists(blocks(), max_size=4).map(tuple),
     now=st.just(NOW),
     cooldown=st.sampled_from([0.0, 10.0, 1000.0]),
@@ -98,7 +98,7 @@ def free_by_brute_force(request: BlockRequest) -> set[IPv6Network]:
 
 
 @given(requests)
-def test_chooses_a_free_subnet_exactly_when_one_exists(request: BlockRequest) -> None:
+def test_a_free_subnet_is_chosen_if_one_exists(request: BlockRequest) -> None:
     found = choose(request)
 
     free = free_by_brute_force(request)
@@ -113,7 +113,7 @@ def test_chooses_a_free_subnet_exactly_when_one_exists(request: BlockRequest) ->
 
 
 @given(requests)
-def test_a_bound_choice_is_chosen_again(request: BlockRequest) -> None:
+def test_a_bound_subnet_is_chosen_again(request: BlockRequest) -> None:
     found = choose(request)
     assume(isinstance(found, SubnetChoice))
     assert isinstance(found, SubnetChoice)
@@ -147,29 +147,29 @@ def test_the_order_of_inputs_does_not_matter(request: BlockRequest, random: Rand
 
 
 @given(requests)
-def test_overlaps_own_subnets_only_as_a_last_resort(request: BlockRequest) -> None:
+def test_own_subnets_are_overlapped_only_if_nothing_else_is_free(request: BlockRequest) -> None:
     found = choose(request)
     own = [each.prefix for each in request.held if each.owner == request.owner]
     if isinstance(found, SubnetChoice) and any(found.prefix.overlaps(prefix) for prefix in own):
-        elsewhere = {
+        without_overlap = {
             subnet for subnet in free_by_brute_force(request) if not any(subnet.overlaps(prefix) for prefix in own)
         }
-        assert found.prefix in own or not elsewhere
+        assert found.prefix in own or not without_overlap
 
 
-def over(allocation: Allocation, cooldown: float) -> bool:
+def expired(allocation: Allocation, cooldown: float) -> bool:
     return allocation.state is AllocationState.COOLING and allocation.since + cooldown <= NOW
 
 
 @given(requests)
-def test_lists_the_expired_allocations_that_overlap(request: BlockRequest) -> None:
+def test_a_choice_lists_the_expired_allocations_that_it_overlaps(request: BlockRequest) -> None:
     found = choose(request)
     if isinstance(found, SubnetChoice):
-        in_the_way = [
+        overlapping = [
             each for each in request.held if each.owner != request.owner and each.prefix.overlaps(found.prefix)
         ]
-        assert list(found.expired) == in_the_way
-        assert all(over(each, request.cooldown) for each in found.expired)
+        assert list(found.expired) == overlapping
+        assert all(expired(each, request.cooldown) for each in found.expired)
 
 
 @given(
@@ -196,7 +196,7 @@ def test_an_exhausted_pool_reports_when_a_subnet_becomes_free(
             assert found.soonest > request.now
             assert isinstance(choose(replace(request, now=found.soonest)), SubnetChoice)
     else:
-        assert any(over(each, cooldown) for each in held)
+        assert any(expired(each, cooldown) for each in held)
 
 
 @given(
@@ -204,9 +204,9 @@ def test_an_exhausted_pool_reports_when_a_subnet_becomes_free(
     st.lists(st.tuples(owners, st.integers(0, 2**128 - 1), st.integers(17, 128)), max_size=20),
     st.integers(80, 128),
 )
-def test_huge_pools_follow_the_same_rules(pool_length: int, others: list[tuple[str, int, int]], length: int) -> None:
+def test_huge_pools_have_the_same_properties(pool_length: int, others: list[tuple[str, int, int]], length: int) -> None:
     pool = IPv6Network((int(BASE.network_address), pool_length), strict=False)
-    held = as_in_a_ledger(
+    held = without_overlaps(
         [
             Allocation(owner, "default", IPv6Network((value, size), strict=False), AllocationState.BOUND, 0.0, 1)
             for owner, value, size in others
@@ -297,12 +297,12 @@ class LedgerHistory(RuleBasedStateMachine):
         self.sqlite = self.runner.run(SqliteLedger.open(self.path))
 
     @invariant()
-    def both_hold_the_same(self) -> None:
+    def both_ledgers_are_equal(self) -> None:
         assert self.runner.run(self.memory.allocations()) == self.runner.run(self.sqlite.allocations())
         assert self.runner.run(self.memory.pool_prefixes()) == self.runner.run(self.sqlite.pool_prefixes())
 
     @invariant()
-    def the_rules_hold(self) -> None:
+    def allocations_are_valid(self) -> None:
         held = self.runner.run(self.memory.allocations())
         bound = [each.owner for each in held if each.state is AllocationState.BOUND]
         assert len(bound) == len(set(bound))

@@ -34,7 +34,7 @@ def only(text: str) -> Document:
 
 
 def types(value: object) -> object:
-    """The value with the type of every scalar: True and 1 and 1.0 are equal."""
+    """The value with the type of every scalar, because True, 1 and 1.0 are equal."""
     if isinstance(value, dict):
         return {key: types(inner) for key, inner in value.items()}
     if isinstance(value, list):
@@ -144,7 +144,7 @@ def test_arbitrary_bytes_only_cause_diagnostics(content: bytes, file: str) -> No
 
 @given(ARBITRARY.filter(lambda text: "\ufeff" not in text))
 def test_both_parsers_agree(text: str) -> None:
-    """Where both read a text without complaint they read the same, but for a byte order mark in the midst of it."""
+    """Both parsers read the same from every text that both accept, unless it contains a byte order mark."""
     try:
         pure = list(read(text, yaml_text._pure))
         compiled = list(read(text, yaml_text._compiled))
@@ -173,7 +173,7 @@ def test_every_scalar_has_a_value(text: str) -> None:
 
 
 @given(st.integers(), st.floats(allow_nan=False, allow_infinity=False))
-def test_numbers(integer: int, number: float) -> None:
+def test_numbers_are_read_as_they_were_written(integer: int, number: float) -> None:
     assert plain_value(str(integer)) == integer
     assert plain_value(hex(abs(integer))) == abs(integer)
     assert plain_value(oct(abs(integer))) == abs(integer)
