@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 from dockerv6.firewall.iptables.compile import compile_ruleset
 from dockerv6.firewall.render import render
 from dockerv6.firewall.ruleset import Ruleset
-from tests.golden.scenarios import SCENARIOS
-from tests.golden.test_iptables_rulesets import named
+from tests.golden.scenarios import SCENARIOS, with_guest_bridges
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,15 +82,15 @@ def _lines() -> Iterator[str]:
     yield _PREFACE.read_text()
     yield "## The chains of the nftables table\n"
     yield from _block(Ruleset(common.chains, exists=True).lines())
-    for name, wish in SCENARIOS.items():
+    for name, intent in SCENARIOS.items():
         yield f"## {name}\n"
         yield f"{_WORDS[name]}\n"
-        ruleset = render(wish)
+        ruleset = render(intent)
         if ruleset.exists:
             yield "nftables:\n"
             yield from _block(_particular(ruleset, common))
             yield "iptables-legacy:\n"
-            yield from _block(_xtables(wish))
+            yield from _block(_xtables(intent))
 
 
 def _particular(ruleset: Ruleset, common: Ruleset) -> Iterator[str]:
@@ -101,8 +100,8 @@ def _particular(ruleset: Ruleset, common: Ruleset) -> Iterator[str]:
     return Ruleset(chains, sets, exists=True).lines()
 
 
-def _xtables(wish: FirewallIntent) -> Iterator[str]:
-    for table in compile_ruleset(render(named(wish))):
+def _xtables(intent: FirewallIntent) -> Iterator[str]:
+    for table in compile_ruleset(render(with_guest_bridges(intent))):
         yield from (line for line in table.lines() if not line.startswith(":"))
 
 

@@ -1,7 +1,4 @@
-"""The output of commands, character for character.
-
-After an intended change: ``DOCKERV6_WRITE_GOLDENS=1 pytest tests/golden/test_cli_output.py``, and check the diff.
-"""
+"""The output of commands, character for character; see `tests.golden.files`."""
 
 import os
 from ipaddress import IPv6Address, IPv6Network
@@ -25,11 +22,11 @@ from dockerv6.planning.steps import (
     UpdateFirewall,
 )
 from dockerv6.store.model import EventType
-from scripts.cli_page import PAGE, page
+from tests.golden.files import GOLDEN, UPDATE, check
 from tests.unit.cli.harness import NOW, Daemon, condition, run, stored
 from tests.unit.planning.scene import lacking
 
-GOLDENS = Path(__file__).parent / "cli"
+FOLDER = GOLDEN / "cli"
 BLOG = ("IPv6Network", "blog")
 SUBNET = IPv6Network("fd12:3456:789a:1::/64")
 
@@ -56,10 +53,10 @@ SCREENS = {
 
 
 @pytest.fixture
-def _host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A state directory with resources in various states."""
     for name in list(os.environ):
-        if name.startswith("DOCKERV6_") and name != "DOCKERV6_WRITE_GOLDENS":
+        if name.startswith("DOCKERV6_") and name != UPDATE:
             monkeypatch.delenv(name)
     monkeypatch.setenv("DOCKERV6_STATE_DIR", str(tmp_path))
     daemon = Daemon(tmp_path)
@@ -69,7 +66,7 @@ def _host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         condition("SubnetAllocated", "True", "Allocated", str(SUBNET), 7200),
         condition("Drifted", "False", "Restored", "repaired: a rule was missing", 65),
     ]
-    facts = {
+    status = {
         "subnet": str(SUBNET),
         "gateway": str(SUBNET[1]),
         "bridge": "d6-blog",
@@ -78,12 +75,12 @@ def _host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "containers": 2,
         "endpoints": [{"container": "web", "ipv6": str(SUBNET[2])}, {"container": "db", "ipv6": None}],
     }
-    held = [
+    prune_held = [
         condition("Ready", "False", "EndpointsAttached", "shop goes when its containers are gone: web; stop them"),
         condition("PruneHeld", "True", "PruneHeld", "its file was removed together with too many others"),
     ]
     pool = {"prefixes": ["fd12:3456:789a::/48"], "allocationLength": 64, "allocated": 1, "cooling": 1, "total": 65536}
-    following = {
+    pool_of_interface = {
         "prefixes": ["2001:db8:b00::/56"],
         "allocationLength": 64,
         "allocated": 2,
@@ -102,7 +99,7 @@ def _host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             labels={"app": "blog"},
             spec={"egress": {"mode": "Masquerade", "exclude": ["fd00::/8"]}},
             line=3,
-            status={"observedGeneration": 1, "conditions": domain, **facts},
+            status={"observedGeneration": 1, "conditions": domain, **status},
         ),
         stored(
             "broken",
@@ -121,10 +118,10 @@ def _host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
                         "Ready",
                         "True",
                         "ReconcileSucceeded",
-                        f"{INNER} on v6-nas, egress PrefixTranslation to 2001:db8:b00:2::/64",
+                        f"{TRANSLATED_SUBNET} on v6-nas, egress PrefixTranslation to 2001:db8:b00:2::/64",
                     )
                 ],
-                "subnet": INNER,
+                "subnet": TRANSLATED_SUBNET,
                 "bridge": "v6-nas",
                 "networkName": "nas",
                 "egress": "PrefixTranslation",
@@ -132,7 +129,7 @@ def _host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
                 "translatedTo": ["2001:db8:b00:2::/64", "2001:db8:a00:2::/64"],
             },
         ),
-        stored("shop", missing_since=NOW - 90, status={"observedGeneration": 1, "conditions": held}),
+        stored("shop", missing_since=NOW - 90, status={"observedGeneration": 1, "conditions": prune_held}),
         stored(
             "default",
             "IPv6Pool",
@@ -158,7 +155,7 @@ def _host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
                         "2 of 256 /64 in use; 1 still to be renumbered: media",
                     )
                 ],
-                **following,
+                **pool_of_interface,
             },
         ),
     )
@@ -171,8 +168,8 @@ def _host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preview, "preview", lambda _: Preview(PLANS, ()))
 
 
-INNER = "fd12:3456:789a:2::/64"
-FORMER, PRESENT = IPv6Network("2001:db8:a00:7::/64"), IPv6Network("2001:db8:b00:7::/64")
+TRANSLATED_SUBNET = "fd12:3456:789a:2::/64"
+PREVIOUS, CURRENT = IPv6Network("2001:db8:a00:7::/64"), IPv6Network("2001:db8:b00:7::/64")
 WEB = Attachment("0123456789abcdef", "web", running=True, ipv6=IPv6Address("fd12:3456:789a:1::2"))
 PLANS = (
     Plan(
@@ -198,34 +195,24 @@ PLANS = (
         "IPv6Network",
         "media",
         steps=(
-            RememberNetwork("media", NetworkSpec("media", ipam=(SubnetConfig(FORMER),)), FORMER, "home"),
-            BindSubnet("media", "home", PRESENT, 1, "IPv6Pool home has another prefix; the subnet keeps its number"),
-            AddProxyNeighbour("wan0", PRESENT[2]),
-            RemoveProxyNeighbour("wan0", FORMER[2]),
+            RememberNetwork("media", NetworkSpec("media", ipam=(SubnetConfig(PREVIOUS),)), PREVIOUS, "home"),
+            BindSubnet("media", "home", CURRENT, 1, "IPv6Pool home has another prefix; the subnet keeps its number"),
+            AddProxyNeighbour("wan0", CURRENT[2]),
+            RemoveProxyNeighbour("wan0", PREVIOUS[2]),
         ),
     ),
 )
 
 
-@pytest.mark.usefixtures("_host")
+@pytest.mark.usefixtures("_state")
 @pytest.mark.parametrize("name", SCREENS)
 def test_the_output_matches_the_golden_file(name: str, tmp_path: Path) -> None:
     result = run(SCREENS[name].split(), prog_name="dockerv6")
-    shown = f"$ dockerv6 {SCREENS[name]}\n{result.stdout}"
-    shown += f"--- standard error\n{result.stderr}" if result.stderr else ""
-    shown += f"--- exit code {result.exit_code}\n"
-    compare(GOLDENS / f"{name}.txt", shown.replace(str(tmp_path), "/var/lib/dockerv6"))
+    text = f"$ dockerv6 {SCREENS[name]}\n{result.stdout}"
+    text += f"--- standard error\n{result.stderr}" if result.stderr else ""
+    text += f"--- exit code {result.exit_code}\n"
+    check(FOLDER / f"{name}.txt", text.replace(str(tmp_path), "/var/lib/dockerv6"))
 
 
 def test_every_golden_file_is_used() -> None:
-    assert {path.stem for path in GOLDENS.iterdir()} == set(SCREENS)
-
-
-def test_the_page_of_the_command_line_is_generated_from_the_code() -> None:
-    assert PAGE.read_text() == page(), f"{PAGE} is stale: run python -m scripts.cli_page"
-
-
-def compare(path: Path, shown: str) -> None:
-    if os.environ.get("DOCKERV6_WRITE_GOLDENS"):
-        path.write_text(shown)
-    assert path.read_text() == shown, f"{path.name} is stale; see this module's docstring"
+    assert {path.stem for path in FOLDER.iterdir()} == set(SCREENS)

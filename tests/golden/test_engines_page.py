@@ -1,4 +1,4 @@
-"""docs/engines.md says what the records of the matrix's runs say: no more, no less."""
+"""docs/engines.md is generated from the records of the matrix runs."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ def _row(lines: Iterable[str], start: str) -> str:
     return next(line for line in lines if line.startswith(f"| {start} |"))
 
 
-def test_committed_page_is_what_the_records_give() -> None:
+def test_the_page_is_generated_from_the_records() -> None:
     records = {record.cell: record for record in CellRecord.read(_DOCS / "engines")}
     assert (_DOCS / "engines.md").read_text() == page(records).rstrip() + "\n", "run python -m scripts.engines_page"
 
 
-def test_page_names_cells_that_never_ran() -> None:
+def test_the_page_lists_cells_that_never_ran() -> None:
     lines = _page(_RECORD)
     assert "**not run**" in _row(lines, "`20.10-off-nft-proxy`")
     assert _row(lines, "`28.5-nft-proxy`") == "| `28.5-nft-proxy` | 28.5.2 | all 2 | 2026-11-23 |"
 
 
-def test_page_shows_what_failed_and_where() -> None:
+def test_the_page_shows_failures_and_their_cells() -> None:
     failed = replace(_RECORD, topics={"Ports.": {"port is open (tcp)": "call", "port is closed": "passed"}})
     lines = _page(failed, replace(_RECORD, cell="28.5-legacy-noproxy"))
     assert "**1 of 2**" in _row(lines, "`28.5-nft-proxy`")
@@ -55,7 +55,7 @@ def test_page_shows_what_failed_and_where() -> None:
     assert _row(lines, "port is closed").endswith("| 2/6 |")
 
 
-def test_page_tells_cells_that_were_not_in_the_last_full_run() -> None:
+def test_the_page_marks_cells_that_the_last_full_run_did_not_include() -> None:
     newer = replace(_RECORD, cell="28.5-nft-noproxy", run="two", date="2026-11-24T07:00+00:00")
     alone = replace(_RECORD, cell="20.10-on-nft-proxy", run="three", full=False, date="2026-11-25T07:00+00:00")
     lines = _page(_RECORD, newer, alone)
@@ -64,7 +64,7 @@ def test_page_tells_cells_that_were_not_in_the_last_full_run() -> None:
         assert _row(lines, cell).endswith("not in the last full run |")
 
 
-def test_record_of_one_cell_leaves_the_others(tmp_path: Path) -> None:
+def test_writing_the_record_of_a_cell_keeps_the_others(tmp_path: Path) -> None:
     other = replace(_RECORD, cell="26.1-on-nft-proxy")
     other.write(tmp_path)
     _RECORD.write(tmp_path)
@@ -79,11 +79,11 @@ def test_record_of_one_cell_leaves_the_others(tmp_path: Path) -> None:
         ("tcp-20.10-on-nft-proxy", "port is open (tcp)"),
     ],
 )
-def test_promise_is_the_tests_name_without_the_cell(parameters: str, name: str) -> None:
+def test_a_promise_is_the_name_of_the_test_without_the_cell(parameters: str, name: str) -> None:
     assert promise("test_port_is_open", parameters, "20.10-on-nft-proxy") == name
 
 
-def test_cover_has_every_variant_and_proxy_and_every_version() -> None:
+def test_the_core_cells_cover_every_variant_proxy_and_version() -> None:
     cells = [CELLS[name] for name in COVER]
     assert {cell.settings.xtables for cell in cells} == {"nft", "legacy"}
     assert {cell.proxy for cell in cells} == {True, False}
@@ -92,13 +92,13 @@ def test_cover_has_every_variant_and_proxy_and_every_version() -> None:
     assert set(COVER) <= set(MATRIX)
 
 
-def test_short_names_mean_the_default_variant_and_proxy() -> None:
+def test_a_short_name_selects_the_default_variant_and_proxy() -> None:
     assert choose("28.5,20.10-on") == choose_matrix("28.5,20.10-on") == ["28.5-nft-proxy", "20.10-on-nft-proxy"]
     with pytest.raises(ValueError, match=r"no such cell: 27\.0"):
         choose("28.5,27.0")
 
 
-def test_a_modules_tests_on_one_engine_are_one_group() -> None:
+def test_the_tests_of_a_module_on_one_engine_are_one_group() -> None:
     module = "tests/e2e/test_guide.py"
     assert group(f"{module}::test_a[28.5-nft-proxy]") == group(f"{module}::test_b[28.5-nft-proxy-tcp]")
     assert group(f"{module}::test_a[28.5-nft-proxy]") != group(f"{module}::test_a[28.5-nft-noproxy]")

@@ -1,10 +1,8 @@
-"""Plans as `dockerv6 plan -o json` prints them. `DOCKERV6_UPDATE_GOLDEN=1` writes them again; read the difference."""
+"""Plans as `dockerv6 plan -o json` prints them; see `tests.golden.files`."""
 
 import json
-import os
 from dataclasses import replace
 from ipaddress import IPv6Interface, IPv6Network
-from pathlib import Path
 
 import pytest
 
@@ -20,6 +18,7 @@ from dockerv6.planning.firewall.port_claims import port_finding
 from dockerv6.planning.inputs import Holdings, Observed, RulesView
 from dockerv6.planning.plan import Plan
 from dockerv6.planning.policy import plan_policy
+from tests.golden.files import GOLDEN, check
 from tests.simulation.resources import policy, pool
 from tests.unit.planning.scene import (
     ENGINE_28,
@@ -43,8 +42,8 @@ from tests.unit.planning.scene import (
     tracked,
 )
 
-FOLDER = Path(__file__).parent / "plans"
-HELD = holdings(allocation())
+FOLDER = GOLDEN / "plans"
+HOLDINGS = holdings(allocation())
 FIXED = {"subnet": "fd00:5::/64"}
 WEB, CRON = container("web"), container("cron", running=False)
 DB = container("db", ipv6=str(SUBNET[5]))
@@ -52,15 +51,15 @@ FLUSHED = lacking("", "blog")
 
 
 STACK = desired(members={"matchLabels": {"stack": "blog"}})
-BLOG, SHOP, LEFT = running("blog", stack="blog"), running("shop", stack="shop"), container("shop")
-OURS = frozenset({"shop-id"})
-APART = desired(bridge={"icc": False})
-PLUGGED = host(
+BLOG, SHOP, DETACHED_SHOP = running("blog", stack="blog"), running("shop", stack="shop"), container("shop")
+MEMBERS = frozenset({"shop-id"})
+ICC_OFF = desired(bridge={"icc": False})
+HAIRPIN_OFF = host(
     bridge(live()),
     Interface(20, "veth1", "veth", up=True, mtu=1500, master=9, bridge_port=BridgePort()),
     bridge_netfilter=True,
 )
-UNSEEN = host(bridge(live(APART)), bridge_netfilter=False)
+BRIDGE_NETFILTER_OFF = host(bridge(live(ICC_OFF)), bridge_netfilter=False)
 CONFLICT = port_finding(
     Reason.PORT_CONFLICT,
     "tcp port 8080 on [::] for container db is already forwarded to container web (of shop); choose another port",
@@ -68,14 +67,14 @@ CONFLICT = port_finding(
 PUBLISHED = RulesView(
     ports={"blog": (PortIntent("blog", TransportProtocol.TCP, 80, SUBNET[5], 80),)}, port_problems={"blog": (CONFLICT,)}
 )
-NEW = lacking("", "policy/all", filter=HostFilterState((FORWARD,)))
+MISSING_RULES = lacking("", "policy/all", filter=HostFilterState((FORWARD,)))
 
 
 RENUMBERED = desired(None, pool(prefix="2001:db8:7::/48"), updateStrategy="Recreate")
 MOVED = IPv6Network("2001:db8:7:1::/64")
 REFUSED = fingerprint(network_spec(RENUMBERED.resource, MOVED, RENUMBERED.identity))
 TRANSLATED = desired(egress={"mode": "PrefixTranslation", "prefixFrom": {"interface": "eth0"}})
-EXCHANGED = lacking("blog", intended=True)
+TRANSLATION_CHANGED = lacking("blog", intended=True)
 PART = IPv6Network("2001:db8:1:0:5::/80")
 
 
@@ -85,47 +84,47 @@ def first_use() -> Plan:
     return decide(desired(None, pool()), state)
 
 
-def update(strategy: str, held: Holdings = HELD, **spec: object) -> Plan:
+def update(strategy: str, held: Holdings = HOLDINGS, **spec: object) -> Plan:
     state = observed(live(), applied=True, attachments=(WEB, DB, CRON))
     return decide(desired(updateStrategy=strategy, **spec), state, held)
 
 
 def renumber(**state: object) -> Plan:
-    return decide(RENUMBERED, observed(live(RENUMBERED), applied=True, **state), HELD)
+    return decide(RENUMBERED, observed(live(RENUMBERED), applied=True, **state), HOLDINGS)
 
 
 def on_link(*proxies: ProxyNeighbour) -> Plan:
-    """A part of the uplink's own prefix, in which one container came and another one went."""
-    want = desired(addressing={"subnet": str(PART)}, egress={"mode": "Routed"}, ndpProxy={"enabled": True})
-    there = created(with_spec_hash(network_spec(want.resource, PART, want.identity, ENGINE_28)))
+    """A subnet of the uplink's prefix; one container has started, another one has stopped."""
+    wanted = desired(addressing={"subnet": str(PART)}, egress={"mode": "Routed"}, ndpProxy={"enabled": True})
+    network = created(with_spec_hash(network_spec(wanted.resource, PART, wanted.identity, ENGINE_28)))
     eth0 = Interface(2, "eth0", "", up=True, mtu=1500, addresses=(IPv6Interface("2001:db8:1::2/64"),))
     state = observed(
-        there,
+        network,
         applied=True,
-        host=host(bridge(there), eth0, proxies=frozenset(proxies), proxy_ndp={"eth0": "0"}),
+        host=host(bridge(network), eth0, proxies=frozenset(proxies), proxy_ndp={"eth0": "0"}),
         proxied_subnets=(ProxiedSubnet("blog", PART),),
-        containers=(running("web", end(there, PART[5])),),
+        containers=(running("web", end(network, PART[5])),),
     )
-    return decide(want, state, holdings(allocation(PART, pool="")))
+    return decide(wanted, state, holdings(allocation(PART, pool="")))
 
 
 def delete(**state: object) -> Plan:
-    there: Observed = observed(live(), applied=True, **state)
-    return plan_deletion(desired(), there, HELD)
+    found: Observed = observed(live(), applied=True, **state)
+    return plan_deletion(desired(), found, HOLDINGS)
 
 
 PLANS = {
     "first-use": first_use(),
-    "nothing": decide(desired(), observed(live(), applied=True), HELD),
+    "nothing": decide(desired(), observed(live(), applied=True), HOLDINGS),
     "recreate": update("Recreate", addressing=FIXED),
     "recreate-waits": update("WhenIdle", labels={"team": "web"}),
-    "network-removed": decide(desired(), observed(applied=True, remembered=(WEB, DB)), HELD),
+    "network-removed": decide(desired(), observed(applied=True, remembered=(WEB, DB)), HOLDINGS),
     "renumber": renumber(attachments=(WEB, DB, CRON)),
     "renumber-waits-its-turn": renumber(attachments=(WEB,), in_flight=("mail", "shop")),
     "renumber-pool-too-small": decide(
         desired(None, pool(prefix="2001:db8:7::/72", allocationLength=80), addressing={"prefixLength": 64}),
         observed(live(), applied=True, attachments=(WEB,)),
-        HELD,
+        HOLDINGS,
     ),
     "renumber-refused": renumber(attachments=(WEB,), refused=REFUSED, refusal="it was brought back as it was"),
     "renumber-rolled-back": plan_rollback(
@@ -139,26 +138,30 @@ PLANS = {
         observed(live(), applied=True, attachments=(WEB,)),
         holding(allocation(), following=replace(tracked("fd12:3456:789a::/48"), withdrawn=True)),
     ),
-    "prefix-pending": decide(TRANSLATED, observed(), HELD),
+    "prefix-pending": decide(TRANSLATED, observed(), HOLDINGS),
     "prefix-translated": decide(
         TRANSLATED,
-        observed(live(TRANSLATED), applied=True, attachments=(WEB,), rules=EXCHANGED),
+        observed(live(TRANSLATED), applied=True, attachments=(WEB,), rules=TRANSLATION_CHANGED),
         holding(allocation(), following=tracked("2001:db8:200::/48", "2001:db8:100::/48")),
     ),
     "proxy-neighbours": on_link(ProxyNeighbour("eth0", PART[9], ours=True)),
     "macvlan": decide(desired(driver="macvlan", options={"parent": "eth0"}), observed()),
-    "rules-flushed": decide(desired(), observed(live(), applied=True, rules=FLUSHED), HELD),
-    "foreign-network": decide(desired(), observed(foreign("blog")), HELD),
+    "rules-flushed": decide(desired(), observed(live(), applied=True, rules=FLUSHED), HOLDINGS),
+    "foreign-network": decide(desired(), observed(foreign("blog")), HOLDINGS),
     "engine-away": decide(
-        desired(), observed(live(), engine=None, engine_problem="connection refused", applied=True, rules=FLUSHED), HELD
+        desired(),
+        observed(live(), engine=None, engine_problem="connection refused", applied=True, rules=FLUSHED),
+        HOLDINGS,
     ),
     "members": decide(
-        STACK, observed(live(STACK), applied=True, containers=(SHOP, BLOG), attachments=(LEFT,), members=OURS), HELD
+        STACK,
+        observed(live(STACK), applied=True, containers=(SHOP, BLOG), attachments=(DETACHED_SHOP,), members=MEMBERS),
+        HOLDINGS,
     ),
-    "port-conflict": decide(desired(), observed(live(), applied=True, rules=PUBLISHED), HELD),
-    "hairpin": decide(desired(), observed(live(), applied=True, host=PLUGGED, rules=PUBLISHED), HELD),
-    "icc-off": decide(APART, observed(live(APART), applied=True, host=UNSEEN), HELD),
-    "policy": plan_policy(policy(), observed(foreign("shop"), rules=NEW), (foreign("shop"),), Holdings()),
+    "port-conflict": decide(desired(), observed(live(), applied=True, rules=PUBLISHED), HOLDINGS),
+    "hairpin": decide(desired(), observed(live(), applied=True, host=HAIRPIN_OFF, rules=PUBLISHED), HOLDINGS),
+    "icc-off": decide(ICC_OFF, observed(live(ICC_OFF), applied=True, host=BRIDGE_NETFILTER_OFF), HOLDINGS),
+    "policy": plan_policy(policy(), observed(foreign("shop"), rules=MISSING_RULES), (foreign("shop"),), Holdings()),
     "policy-engine-away": plan_policy(
         policy(),
         observed(foreign("shop"), engine=None, engine_problem="connection refused"),
@@ -166,23 +169,15 @@ PLANS = {
         Holdings(),
     ),
     "delete": delete(),
-    "delete-members": delete(attachments=(container("shop"),), members=OURS),
+    "delete-members": delete(attachments=(container("shop"),), members=MEMBERS),
     "delete-waits": delete(attachments=(WEB, CRON)),
 }
 
 
-def compare(name: str, text: str) -> None:
-    path = FOLDER / f"{name}.json"
-    if os.environ.get("DOCKERV6_UPDATE_GOLDEN"):
-        FOLDER.mkdir(exist_ok=True)
-        path.write_text(text)
-    assert text == path.read_text(), f"{path} differs: if that is meant, run with DOCKERV6_UPDATE_GOLDEN=1"
-
-
 @pytest.mark.parametrize("name", PLANS)
 def test_the_plan_of_a_scenario(name: str) -> None:
-    compare(name, json.dumps(PLANS[name].as_mapping(), indent=2) + "\n")
+    check(FOLDER / f"{name}.json", json.dumps(PLANS[name].as_mapping(), indent=2) + "\n")
 
 
-def test_no_golden_file_is_left_over() -> None:
+def test_every_golden_file_is_used() -> None:
     assert {path.stem for path in FOLDER.iterdir()} == set(PLANS)

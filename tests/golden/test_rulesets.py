@@ -1,22 +1,26 @@
-"""Rulesets as people read them. `DOCKERV6_UPDATE_GOLDEN=1` writes them anew; read the difference before committing."""
+"""Rulesets of the scenarios for nftables and iptables-legacy, and changes of them; see `tests.golden.files`."""
 
 import json
-import os
+from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import IPv6Network
-from pathlib import Path
 
 import pytest
 
 from dockerv6.firewall.diff import diff
+from dockerv6.firewall.iptables import ownership
+from dockerv6.firewall.iptables.compile import compile_ruleset
+from dockerv6.firewall.model import FirewallIntent
 from dockerv6.firewall.nftables.commands import commands
 from dockerv6.firewall.render import render
 from dockerv6.firewall.ruleset import EMPTY
 from dockerv6.lib.networking import EgressMode
-from tests.golden.scenarios import SCENARIOS
+from tests.golden.files import GOLDEN, check, lines_of
+from tests.golden.scenarios import SCENARIOS, with_guest_bridges
 from tests.unit.firewall.intents import BLOG, HOME, WEB, intent
 
-FOLDER = Path(__file__).parent / "rulesets"
+FOLDER = GOLDEN / "rulesets"
+IPTABLES = GOLDEN / "iptables"
 CHANGES = {
     "first-network": diff(render(SCENARIOS["one-network"]), EMPTY),
     "second-network": diff(render(SCENARIOS["several"]), render(SCENARIOS["one-network"])),
@@ -37,29 +41,38 @@ CHANGES = {
 }
 
 
-def compare(name: str, text: str) -> None:
-    path = FOLDER / name
-    if os.environ.get("DOCKERV6_UPDATE_GOLDEN"):
-        path.write_text(text)
-    assert text == path.read_text(), f"{path} differs: if that is meant, run with DOCKERV6_UPDATE_GOLDEN=1"
+def iptables_lines(intent: FirewallIntent) -> Iterator[str]:
+    """Chains and rules, then the ownership records."""
+    ruleset = render(with_guest_bridges(intent))
+    if not ruleset.exists:
+        return
+    for table in compile_ruleset(ruleset):
+        yield from table.lines()
+    yield from (f"-A {ownership.CHAIN} {rule}" for rule in ownership.compile_records(ruleset, intent.mark).rules)
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_the_ruleset_of_an_intent(name: str) -> None:
-    compare(f"{name}.txt", "".join(f"{line}\n" for line in render(SCENARIOS[name]).lines()))
+def test_the_ruleset_of_a_scenario(name: str) -> None:
+    check(FOLDER / f"{name}.txt", lines_of(render(SCENARIOS[name]).lines()))
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_the_iptables_chains_of_a_scenario(name: str) -> None:
+    check(IPTABLES / f"{name}.txt", lines_of(iptables_lines(SCENARIOS[name])))
 
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_the_description_of_a_change(name: str) -> None:
-    compare(f"change-{name}.txt", "".join(f"{line}\n" for line in CHANGES[name].describe()))
+    check(FOLDER / f"change-{name}.txt", lines_of(CHANGES[name].describe()))
 
 
 def test_the_transaction_of_a_first_network() -> None:
-
     written = commands(CHANGES["first-network"].operations)
-    compare("first-network.json", "".join(f"{json.dumps(command)}\n" for command in written))
+    check(FOLDER / "first-network.json", lines_of(json.dumps(command) for command in written))
 
 
-def test_no_golden_file_is_left_over() -> None:
-    names = {f"{name}.txt" for name in SCENARIOS} | {f"change-{name}.txt" for name in CHANGES} | {"first-network.json"}
-    assert {path.name for path in FOLDER.iterdir()} == names
+def test_every_golden_file_is_used() -> None:
+    scenarios = {f"{name}.txt" for name in SCENARIOS}
+    changes = {f"change-{name}.txt" for name in CHANGES}
+    assert {path.name for path in FOLDER.iterdir()} == {*scenarios, *changes, "first-network.json"}
+    assert {path.name for path in IPTABLES.iterdir()} == scenarios

@@ -51,7 +51,7 @@ async def test_recorded_rules_of_docker_ipv6nat_are_found_and_removed(
     assert presence.processes == ()
     await remove(session, presence)
     left = RECORDED / f"{host}-left.save"
-    if os.environ.get("DOCKERV6_WRITE_GOLDENS"):
+    if os.environ.get("DOCKERV6_UPDATE_GOLDEN"):
         left.write_text(saved(variant))
     assert saved(variant) == left.read_text()
     assert await detect(session) is None
