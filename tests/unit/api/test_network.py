@@ -30,7 +30,7 @@ def test_an_empty_name_is_invalid() -> None:
 
 def test_an_observed_network_may_be_the_default_bridge_or_have_any_name() -> None:
     assert network({"networkName": "bridge", "managementPolicy": "Observe"}).observed
-    assert network({"networkName": "somebody's net", "managementPolicy": "Observe"}).docker_name == "somebody's net"
+    assert network({"networkName": "my net", "managementPolicy": "Observe"}).docker_name == "my net"
     assert fields(network_errors({"networkName": "host", "managementPolicy": "Observe"})) == ["spec.networkName"]
 
 
@@ -135,8 +135,8 @@ def test_layer_3_modes_have_no_gateway_and_no_ndp_proxy(mode: str) -> None:
     found = network_errors({**l3, **gateways})
     assert fields(found) == ["spec.addressing.gateway", "spec.ipv4.gateway"]
     assert all(f"ipvlan_mode {mode}" in error.message for error in found)
-    asked = only(network_errors({**l3, "ndpProxy": {"enabled": True}}))
-    assert "routed to this host" in asked.message
+    error = only(network_errors({**l3, "ndpProxy": {"enabled": True}}))
+    assert "routed to this host" in error.message
     answered = only(network_errors({"driver": "ipvlan", **ETH0, "ndpProxy": {"enabled": True}}))
     assert "answer neighbour solicitations themselves" in answered.message
 

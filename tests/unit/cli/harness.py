@@ -1,4 +1,4 @@
-"""A state directory as a daemon leaves it, a fake clock, and the command line run on both."""
+"""A state directory as a daemon writes it, a fake clock, and a runner of the command line."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence

@@ -50,21 +50,21 @@ def test_every_expected_error_exists() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "stderr"),
     [
         (StoreError("the disk is full; free some space"), "Error: the disk is full; free some space\n"),
         (PermissionError(13, "Permission denied", "/x"), "Error: /x: Permission denied\n"),
         (OSError("odd"), "Error: odd\n"),
     ],
 )
-def test_an_expected_error_is_one_line(monkeypatch: pytest.MonkeyPatch, error: Exception, told: str) -> None:
+def test_an_expected_error_is_one_line(monkeypatch: pytest.MonkeyPatch, error: Exception, stderr: str) -> None:
     def fails(*_: object) -> None:
         raise error
 
     monkeypatch.setattr(get, "_read", fails)
     monkeypatch.setattr("os.geteuid", lambda: 0)
     result = run(["get", "v6net"])
-    assert (result.exit_code, result.stdout, result.stderr) == (1, "", told)
+    assert (result.exit_code, result.stdout, result.stderr) == (1, "", stderr)
 
 
 def test_a_permission_error_suggests_sudo_to_other_users_than_root(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from dockerv6.daemon.settings import OPTIONS, Settings
 from dockerv6.firewall.model import DEFAULT_MARK
 
 
-def given(*arguments: str, env: dict[str, str] | None = None) -> Settings:
+def settings_of(*arguments: str, env: dict[str, str] | None = None) -> Settings:
     found: list[Settings] = []
 
     @click.command()
@@ -21,7 +21,7 @@ def given(*arguments: str, env: dict[str, str] | None = None) -> Settings:
 
 
 def test_the_defaults_are_those_of_the_settings() -> None:
-    assert given() == Settings()
+    assert settings_of() == Settings()
 
 
 def test_the_default_mark_is_that_of_the_firewall() -> None:
@@ -34,7 +34,7 @@ def test_every_option_reaches_the_settings() -> None:
         "--docker-host tcp://h:1 --firewall-backend nftables "
         "--resync 90s --no-prune --fwmark 0x80 --log-format json --log-level DEBUG --listen [::1]:9153 --instance x"
     )
-    assert given(*arguments.split()) == Settings(
+    assert settings_of(*arguments.split()) == Settings(
         config_dirs=("a", "b"),
         trusted_uids=(65533, 7),
         state_dir="s",
@@ -67,12 +67,12 @@ def test_every_option_has_a_variable() -> None:
         "DOCKERV6_LISTEN": "none",
         "DOCKERV6_INSTANCE": "x",
     }
-    assert given(env=env) == Settings(
+    assert settings_of(env=env) == Settings(
         ("a", "b"), (65533, 7), "s", "r", "tcp://h:1", "iptables", 3600.0, False, 128, "json", "warning", "none", "x"
     )
     assert {name for option in OPTIONS.values() for name in option.variables} == {*env, "DOCKERV6_DOCKER_HOST"}
-    assert given("--prune", "--resync=1m", env=env).prune
-    assert given(env={**env, "DOCKERV6_DOCKER_HOST": "unix:///x"}).docker_host == "unix:///x"
+    assert settings_of("--prune", "--resync=1m", env=env).prune
+    assert settings_of(env={**env, "DOCKERV6_DOCKER_HOST": "unix:///x"}).docker_host == "unix:///x"
 
 
 def test_the_error_for_a_duration_has_examples() -> None:

@@ -8,24 +8,24 @@ from dockerv6.cli.selection import full_name, parse_references, parse_selector, 
 from tests.unit.cli.harness import Daemon, stored
 
 
-def asked(*words: str) -> list[tuple[str, str | None]]:
+def select(*words: str) -> list[tuple[str, str | None]]:
     return [(ref.info.kind, ref.name) for ref in parse_references(words)]
 
 
 def test_a_kind_alone_selects_all_of_the_kind() -> None:
-    assert asked("v6net") == [("IPv6Network", None)]
+    assert select("v6net") == [("IPv6Network", None)]
 
 
 def test_names_follow_their_kind() -> None:
-    assert asked("ipv6networks", "a", "b") == [("IPv6Network", "a"), ("IPv6Network", "b")]
+    assert select("ipv6networks", "a", "b") == [("IPv6Network", "a"), ("IPv6Network", "b")]
 
 
 def test_kinds_may_be_mixed_with_slashes_and_carry_their_group() -> None:
-    assert asked("ipv6network.dockerv6.io/a", "v6pool/b") == [("IPv6Network", "a"), ("IPv6Pool", "b")]
+    assert select("ipv6network.dockerv6.io/a", "v6pool/b") == [("IPv6Network", "a"), ("IPv6Pool", "b")]
 
 
 def test_all_selects_every_kind() -> None:
-    assert asked("ALL") == [("IPv6Network", None), ("IPv6Pool", None), ("IPv6Policy", None)]
+    assert select("ALL") == [("IPv6Network", None), ("IPv6Pool", None), ("IPv6Policy", None)]
 
 
 @pytest.mark.parametrize("words", [("all", "x"), ("v6net", "v6net/x"), ("v6net/a", "b"), ("v6net/",), ("v6net/a/b",)])

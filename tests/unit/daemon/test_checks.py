@@ -1,4 +1,4 @@
-"""What facts mean, without a host."""
+"""Results of the checks for given facts, without a host."""
 
 from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Interface, IPv6Network
@@ -37,8 +37,8 @@ def test_missing_nf_tables_matter_only_without_another_backend() -> None:
 
 
 def test_the_backend_is_shown_with_its_reason_and_its_limits() -> None:
-    found = checks.backend(BackendChoice("iptables", "as asked for", ("no [::1]",), ("shown elsewhere",)))
-    assert (found.status, found.message) == (CheckStatus.OK, "iptables: as asked for; no [::1]")
+    found = checks.backend(BackendChoice("iptables", "as configured", ("no [::1]",), ("shown in another check",)))
+    assert (found.status, found.message) == (CheckStatus.OK, "iptables: as configured; no [::1]")
 
 
 def test_old_engines_fail() -> None:
@@ -53,7 +53,7 @@ def engine_rules(
     return list(checks.engine_rules(found, presence, info))
 
 
-def test_the_engines_own_rules_are_placed() -> None:
+def test_the_variant_of_the_engines_rules_is_shown() -> None:
     assert engine_rules()[0].message.startswith("off")
     assert "in iptables-nft" in engine_rules(NFT)[0].message
 
@@ -65,8 +65,8 @@ def test_chains_in_both_variants_are_a_warning() -> None:
 def test_chains_of_docker_ipv6nat_are_not_the_engines() -> None:
     presence = Ipv6NatPresence((replace(LEFT, variant=LEGACY),))
     assert [check.status for check in engine_rules(NFT, LEGACY, presence=presence)] == [CheckStatus.OK]
-    beside = Ipv6NatPresence((replace(LEFT, variant=LEGACY, engine_rules=True),))
-    assert [check.status for check in engine_rules(NFT, LEGACY, presence=beside)] == [CheckStatus.WARN]
+    with_engine_rules = Ipv6NatPresence((replace(LEFT, variant=LEGACY, engine_rules=True),))
+    assert [check.status for check in engine_rules(NFT, LEGACY, presence=with_engine_rules)] == [CheckStatus.WARN]
 
 
 def test_an_engine_with_nftables_is_a_warning() -> None:
@@ -75,21 +75,21 @@ def test_an_engine_with_nftables_is_a_warning() -> None:
 
 
 @pytest.mark.parametrize("proxy", [True, False, None])
-def test_no_userland_proxy_is_as_good_as_one(proxy: bool | None) -> None:  # noqa: FBT001
+def test_the_userland_proxy_may_be_on_or_off(proxy: bool | None) -> None:  # noqa: FBT001
     assert checks.userland_proxy(in_use=proxy).status is CheckStatus.OK
 
 
 @pytest.mark.parametrize(
     ("forwarding", "status"), [("1", CheckStatus.OK), ("0", CheckStatus.WARN), (None, CheckStatus.FAIL)], ids=str
 )
-def test_forwarding(forwarding: str | None, status: CheckStatus) -> None:
+def test_forwarding_is_checked(forwarding: str | None, status: CheckStatus) -> None:
     assert checks.forwarding(HostView(forwarding=forwarding)).status is status
 
 
 @pytest.mark.parametrize(
     ("loaded", "status"), [(True, CheckStatus.OK), (False, CheckStatus.OK), (None, CheckStatus.WARN)], ids=str
 )
-def test_bridge_netfilter(loaded: bool | None, status: CheckStatus) -> None:  # noqa: FBT001
+def test_bridge_netfilter_is_checked(loaded: bool | None, status: CheckStatus) -> None:  # noqa: FBT001
     assert checks.bridge_netfilter(HostView(bridge_netfilter=loaded)).status is status
 
 
@@ -121,11 +121,11 @@ def test_forward_drops_are_shown_with_their_remedy() -> None:
 
 
 @pytest.mark.parametrize(("pid", "start"), [(None, "not running"), (0, "running"), (7, "running (process 7)")], ids=str)
-def test_the_daemon(pid: int | None, start: str) -> None:
+def test_the_state_of_the_daemon_is_shown(pid: int | None, start: str) -> None:
     assert checks.daemon(pid).message.startswith(start)
 
 
-def test_resources_with_flaws_fail() -> None:
+def test_resources_with_problems_fail() -> None:
     assert checks.resources(("/a", "/b"), 3, 0).message == "3 in /a, /b"
     assert checks.resources(("/a",), 0, 0).status is CheckStatus.WARN
     flawed = checks.resources(("/a", "/b"), 1, 2)

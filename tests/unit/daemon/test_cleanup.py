@@ -29,7 +29,7 @@ LEFT = Ipv6NatPresence(
 
 @pytest.fixture
 def host(monkeypatch: pytest.MonkeyPatch) -> Host:
-    """Set what is detected, and which containers may be it (None: no engine); gives what is removed."""
+    """Set the detected presence and the suspected containers (None: no engine). Returns the removed items."""
 
     def made(found: Ipv6NatPresence | None, containers: tuple[str, ...] | None) -> list[Ipv6NatPresence]:
         removed: list[Ipv6NatPresence] = []

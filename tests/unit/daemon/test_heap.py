@@ -11,7 +11,7 @@ from tests.fakes.clock import FakeClock
 
 
 class Library:
-    """A C library that notes what is asked of it."""
+    """A C library that records its calls."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, tuple[int, ...]]] = []
@@ -35,7 +35,9 @@ def test_all_threads_share_one_arena(library: Library) -> None:
     assert library.calls == [("mallopt", (-8, 1))]
 
 
-async def test_gives_back_once_after_each_time_of_work(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_memory_is_trimmed_once_after_each_period_of_work(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
     spent = [0.0]
     monkeypatch.setattr(heap, "time", SimpleNamespace(process_time=lambda: spent[0]))
     clock = FakeClock()
@@ -49,7 +51,7 @@ async def test_gives_back_once_after_each_time_of_work(library: Library, monkeyp
     task.cancel()
 
 
-async def test_never_while_there_is_work(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_memory_is_not_trimmed_while_there_is_work(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
     spent = [0.0]
 
     def work() -> float:
@@ -64,7 +66,7 @@ async def test_never_while_there_is_work(library: Library, monkeypatch: pytest.M
     task.cancel()
 
 
-async def test_a_c_library_without_these_functions_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_c_library_without_these_functions_is_supported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ctypes, "CDLL", lambda _: object())
     heap.use_one_arena()
     await heap.give_back(FakeClock())

@@ -67,7 +67,7 @@ def free_port(family: socket.AddressFamily, host: str) -> int:
     ("family", "host", "written"),
     [(socket.AF_INET, "127.0.0.1", "127.0.0.1"), (socket.AF_INET, "127.0.0.1", ""), (socket.AF_INET6, "::1", "[::1]")],
 )
-def test_tcp(family: socket.AddressFamily, host: str, written: str, health: Health, metrics: Metrics) -> None:
+def test_http_over_tcp(family: socket.AddressFamily, host: str, written: str, health: Health, metrics: Metrics) -> None:
     address = f"{written}:{free_port(family, host)}"
     with serve(address, health, metrics):
         assert get(address, "/healthz")[0] == 200
@@ -122,7 +122,7 @@ def test_the_unix_socket_is_for_root_only_and_goes_with_the_server(
     assert not path.exists()
 
 
-def test_a_socket_that_a_killed_process_left_is_replaced(address: str, health: Health, metrics: Metrics) -> None:
+def test_a_socket_of_a_killed_process_is_replaced(address: str, health: Health, metrics: Metrics) -> None:
     path = Path(address.removeprefix("unix:"))
     path.parent.mkdir()
     with socket.socket(socket.AF_UNIX) as left:
@@ -132,7 +132,7 @@ def test_a_socket_that_a_killed_process_left_is_replaced(address: str, health: H
 
 
 @pytest.mark.parametrize("wrong", ["nowhere", "127.0.0.1:http", "unix:/proc/x/http.sock"])
-def test_an_address_that_can_not_be_is_an_error_with_a_remedy(wrong: str, health: Health, metrics: Metrics) -> None:
+def test_an_invalid_address_is_an_error_with_a_remedy(wrong: str, health: Health, metrics: Metrics) -> None:
     with pytest.raises(ListenError, match="choose another with --listen"), serve(wrong, health, metrics):
         pass
 

@@ -48,7 +48,7 @@ async def test_every_exported_metric_moves(registry: CollectorRegistry) -> None:
         it.context.enqueue = depth_is_sampled
         await it.let(10)
         sample()
-        host.flush_rules()  # drift that the kernel announces: repaired beside the queue
+        host.flush_rules()  # drift that the kernel announces: repaired without the queue
         await it.let(10)
         sample()
         await host.remove_by_hand("blog")  # drift that a reconcile finds

@@ -1,4 +1,4 @@
-"""The processes, on a simulated host and a real state directory."""
+"""The processes of the daemon, on a simulated host with a real state directory."""
 
 import asyncio
 import os
@@ -82,19 +82,19 @@ class TestApply:
         (result,) = process.apply(settings, timeout=60)
         assert (result.ready, result.reason) == (False, "EngineUnavailable")
 
-    def test_the_time_limit_ends_it(self, host: Host, settings: Settings) -> None:
+    def test_apply_ends_at_its_time_limit(self, host: Host, settings: Settings) -> None:
         assert host
         write(settings)
         assert not any(result.ready for result in process.apply(settings, timeout=0))
 
-    def test_another_process_keeps_it_from_running(self, host: Host, settings: Settings) -> None:
+    def test_apply_refuses_to_run_beside_another_process(self, host: Host, settings: Settings) -> None:
         assert host
         with InstanceLock(Path(settings.state_dir)), pytest.raises(AlreadyRunning):
             process.apply(settings, timeout=60)
 
 
 class TestRunning:
-    async def test_it_serves_its_health_and_metrics(self, host: Host, settings: Settings) -> None:
+    async def test_the_daemon_serves_health_and_metrics(self, host: Host, settings: Settings) -> None:
         write(settings)
         async with process.running(settings) as it:
             await it.operator.settle()
@@ -122,7 +122,7 @@ class TestRunning:
 
 class TestRun:
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-    def test_a_signal_stops_it_and_systemd_follows(
+    def test_a_signal_stops_the_daemon_and_systemd_is_notified(
         self, host: Host, settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, number: int
     ) -> None:
         assert host
@@ -143,7 +143,7 @@ class TestRun:
             following.join()
         assert states == [b"READY=1", b"STOPPING=1"]
 
-    def test_systemd_may_give_an_abstract_socket(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_socket_of_systemd_may_be_abstract(self, monkeypatch: pytest.MonkeyPatch) -> None:
         name = f"dockerv6-test-{os.getpid()}"
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
             systemd.bind(f"\0{name}")
@@ -166,7 +166,7 @@ class TestUninstall:
         assert not settings.database.exists()
         assert removed[-1] == f"deleted the state in {settings.database}"
 
-    def test_a_running_daemon_keeps_it_from_running(self, host: Host, settings: Settings) -> None:
+    def test_uninstall_refuses_to_run_beside_a_daemon(self, host: Host, settings: Settings) -> None:
         assert host
         with InstanceLock(Path(settings.state_dir)), pytest.raises(AlreadyRunning):
             process.uninstall(settings, keep_networks=False)

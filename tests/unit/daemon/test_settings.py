@@ -13,7 +13,7 @@ def test_a_duration_has_units(text: str, seconds: float) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "m", "10 m", "10x", "-1s", "1h-1m", "10mm", "\u0661s"])
-def test_anything_else_is_no_duration(text: str) -> None:
+def test_an_invalid_duration_is_an_error(text: str) -> None:
     with pytest.raises(ValueError, match="is not a duration; write"):
         parse_duration(text)
 
@@ -30,7 +30,7 @@ def test_a_trusted_user_is_the_id_of_another_user_than_root(text: str) -> None:
         parse_uid(text)
 
 
-def test_a_directory_need_not_exist_but_is_no_file(tmp_path: Path) -> None:
+def test_a_directory_may_be_missing_but_must_not_be_a_file(tmp_path: Path) -> None:
     assert parse_directory(str(tmp_path / "new")) == str(tmp_path / "new")
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match="is a file"):

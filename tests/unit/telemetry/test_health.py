@@ -6,7 +6,7 @@ from dockerv6.telemetry.health import Health, Heartbeat, Probe, StuckWork
 from tests.fakes.clock import FakeClock
 
 
-def test_without_checks_all_is_well() -> None:
+def test_without_checks_the_report_is_healthy() -> None:
     report = Health().report(Probe.READINESS)
     assert report.ok
     assert str(report) == "ok"
@@ -22,13 +22,13 @@ def test_a_report_names_what_failed_and_what_passed() -> None:
     assert str(report) == "sources: not listed yet"
 
 
-def test_the_probes_are_apart() -> None:
+def test_liveness_and_readiness_have_separate_checks() -> None:
     health = Health()
     health.add(Probe.READINESS, "engine", lambda: "down")
     assert health.report(Probe.LIVENESS).ok
 
 
-def test_a_check_that_crashes_has_failed() -> None:
+def test_a_check_that_raises_has_failed() -> None:
     def crash() -> str:
         raise RuntimeError("boom")
 
@@ -37,7 +37,7 @@ def test_a_check_that_crashes_has_failed() -> None:
     assert health.report(Probe.LIVENESS).problems == {"loop": "the check failed: RuntimeError: boom"}
 
 
-def test_a_name_is_taken_once_per_probe() -> None:
+def test_a_name_is_unique_in_each_probe() -> None:
     health = Health()
     health.add(Probe.LIVENESS, "loop", lambda: "")
     health.add(Probe.READINESS, "loop", lambda: "")
@@ -45,7 +45,7 @@ def test_a_name_is_taken_once_per_probe() -> None:
         health.add(Probe.LIVENESS, "loop", lambda: "")
 
 
-def test_a_heart_that_stops_is_dead_past_the_limit() -> None:
+def test_a_heartbeat_that_stops_fails_after_the_limit() -> None:
     clock = FakeClock()
     heart = Heartbeat(clock, limit=10)
     clock.advance(10)
@@ -56,7 +56,7 @@ def test_a_heart_that_stops_is_dead_past_the_limit() -> None:
     assert heart.check() == ""
 
 
-async def test_a_heart_that_runs_goes_on_beating() -> None:
+async def test_a_running_heartbeat_stays_healthy() -> None:
     clock = FakeClock()
     heart = Heartbeat(clock, limit=2)
     running = asyncio.create_task(heart.run(1))
@@ -67,7 +67,7 @@ async def test_a_heart_that_runs_goes_on_beating() -> None:
     assert heart.check() != ""
 
 
-def test_a_wall_clock_that_jumps_stops_no_heart() -> None:
+def test_a_jump_of_the_wall_clock_does_not_fail_the_heartbeat() -> None:
     clock = FakeClock()
     heart = Heartbeat(clock, limit=2)
     clock.step_wall(86_400)
@@ -94,7 +94,7 @@ def test_stuck_work_is_named_longest_first() -> None:
     assert work.check() == "stuck: e for 66 s, b for 66 s, d for 61 s and 1 more"
 
 
-def test_work_that_ends_twice_has_ended() -> None:
+def test_work_may_end_twice() -> None:
     clock = FakeClock()
     work = StuckWork(clock, limit=60)
     work.begin("a")

@@ -35,11 +35,11 @@ def test_fields_are_at_the_top_level() -> None:
     }
 
 
-def test_a_field_cannot_pose_as_the_lines_own() -> None:
+def test_a_field_can_not_replace_a_standard_field() -> None:
     assert parsed("m", level="debug", time="never")["level"] == "warning"
 
 
-def test_what_json_does_not_know_is_written_as_text() -> None:
+def test_other_types_than_those_of_json_are_written_as_text() -> None:
     assert parsed("m", subnet=IPv6Network("fd00::/64"))["subnet"] == "fd00::/64"
 
 

@@ -16,7 +16,7 @@ from dockerv6.telemetry.text_lines import JournalLines, TextLines, is_secret, re
 
 
 @pytest.fixture(autouse=True)
-def _logging_as_it_was() -> Iterator[None]:
+def _restore_logging() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     levels = {name: logging.getLogger(name).level for name in NOISY}
@@ -29,7 +29,7 @@ def _logging_as_it_was() -> Iterator[None]:
         logging.getLogger(name).setLevel(previous)
 
 
-def test_text_goes_to_the_stream_from_the_level_on() -> None:
+def test_text_at_or_above_the_level_goes_to_the_stream() -> None:
     stream = io.StringIO()
     configure("text", "Warning", stream)
     logging.getLogger("dockerv6.x").warning("rules were gone", extra={"resource": "blog"})
@@ -47,7 +47,7 @@ def test_json_is_one_object_a_line() -> None:
 
 
 @pytest.mark.parametrize("library", NOISY)
-def test_libraries_only_warn_even_when_debugging(library: str) -> None:
+def test_libraries_log_only_warnings_even_at_debug(library: str) -> None:
     stream = io.StringIO()
     configure("text", "debug", stream)
     logging.getLogger(library).info("connection pool is full of details")
@@ -57,14 +57,14 @@ def test_libraries_only_warn_even_when_debugging(library: str) -> None:
     assert stream.getvalue().count("\n") == 1
 
 
-def test_libraries_are_not_louder_than_asked() -> None:
+def test_libraries_respect_a_higher_level() -> None:
     stream = io.StringIO()
     configure("text", "error", stream)
     logging.getLogger("docker").warning("hm")
     assert stream.getvalue() == ""
 
 
-def test_configuring_again_replaces_what_was() -> None:
+def test_a_second_configuration_replaces_the_first() -> None:
     first, second = io.StringIO(), io.StringIO()
     configure("text", "info", first)
     configure("text", "info", second)
@@ -85,12 +85,12 @@ def test_pythons_warnings_are_logged() -> None:
     assert "something is deprecated" in stream.getvalue()
 
 
-def test_an_unknown_level_names_the_known_ones() -> None:
+def test_the_error_for_an_unknown_level_lists_the_levels() -> None:
     with pytest.raises(ValueError, match="use one of debug, info, warning, error"):
         configure("text", "loud", io.StringIO())
 
 
-def test_an_unknown_format_is_refused() -> None:
+def test_an_unknown_format_is_an_error() -> None:
     with pytest.raises(ValueError, match="use text or json"):
         configure(cast("Any", "xml"), "info", io.StringIO())
 
@@ -104,7 +104,7 @@ def test_in_the_journal_lines_have_priorities_and_no_time(tmp_path: Path) -> Non
         assert stream.read() == "<4>m\n"
 
 
-def test_a_stream_that_was_redirected_away_from_the_journal_is_not_it(tmp_path: Path) -> None:
+def test_a_redirected_stream_is_not_the_journal(tmp_path: Path) -> None:
     with (tmp_path / "file").open("w") as stream:
         assert not leads_to_journal(stream, {"JOURNAL_STREAM": "1:1"})
         assert not leads_to_journal(stream, {})
@@ -135,9 +135,9 @@ def test_values_that_would_be_ambiguous_are_quoted() -> None:
 
 
 def test_the_time_is_in_utc_with_milliseconds() -> None:
-    made = record("hello", logging.WARNING)
-    made.created = 1_700_000_000.1239
-    assert TextLines(timestamps=True).format(made) == "2023-11-14T22:13:20.124Z WARNING hello"
+    logged = record("hello", logging.WARNING)
+    logged.created = 1_700_000_000.1239
+    assert TextLines(timestamps=True).format(logged) == "2023-11-14T22:13:20.124Z WARNING hello"
 
 
 def test_milliseconds_carry_into_the_next_second() -> None:
@@ -145,8 +145,8 @@ def test_milliseconds_carry_into_the_next_second() -> None:
 
 
 def test_secrets_are_hidden_in_messages_fields_and_tracebacks() -> None:
-    made = record("can't reach tcp://me:hunter2@192.0.2.1", password="hunter2", url="http://me:hunter2@192.0.2.1")  # noqa: S106
-    line = PLAIN.format(made) + PLAIN.format(failed("m"))
+    logged = record("can't reach tcp://me:hunter2@192.0.2.1", password="hunter2", url="http://me:hunter2@192.0.2.1")  # noqa: S106
+    line = PLAIN.format(logged) + PLAIN.format(failed("m"))
     assert "hunter2" not in line
     assert "password=*** url=http://***@192.0.2.1" in line
 
@@ -158,7 +158,7 @@ def test_a_traceback_follows_on_its_own_lines() -> None:
 
 
 @given(st.text(), st.text())
-def test_no_message_or_value_can_forge_a_line_or_drive_a_terminal(message: str, value: str) -> None:
+def test_messages_and_values_can_not_forge_lines_or_control_a_terminal(message: str, value: str) -> None:
     line = PLAIN.format(record(message.replace("%", ""), field=value))
     assert len(line.splitlines()) <= 1
     assert not any(character < " " or "\x7f" <= character <= "\x9f" for character in line if character != "\t")
@@ -194,12 +194,12 @@ def test_in_the_journal_every_line_of_a_traceback_has_the_priority() -> None:
         ("container web@sha256:0123 of alice@example.org", "container web@sha256:0123 of alice@example.org"),
     ],
 )
-def test_credentials_are_hidden_and_nothing_else(text: str, expected: str) -> None:
+def test_only_credentials_are_hidden(text: str, expected: str) -> None:
     assert redacted(text) == expected
 
 
 @given(st.text(alphabet="abcXYZ0189:!$%", min_size=1))
-def test_no_credentials_in_a_url_survive(credentials: str) -> None:
+def test_all_credentials_in_a_url_are_hidden(credentials: str) -> None:
     assert redacted(f"at tcp://{credentials}@192.0.2.1:1") == "at tcp://***@192.0.2.1:1"
 
 
@@ -209,5 +209,5 @@ def test_a_key_with_a_secret_name_is_secret(key: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["kind", "resource", "reason", "networkID", "keys", "queue_key", "pass_count"])
-def test_other_keys_are_not(key: str) -> None:
+def test_other_keys_are_not_secret(key: str) -> None:
     assert not is_secret(key)

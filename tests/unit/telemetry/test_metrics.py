@@ -25,7 +25,7 @@ def test_a_reconcile_is_counted_by_its_result_and_timed(metrics: Metrics, regist
     assert registry.get_sample_value("dockerv6_reconcile_duration_seconds_sum", labels) == pytest.approx(2.02)
 
 
-def test_gauges_have_the_last_value(metrics: Metrics, registry: CollectorRegistry) -> None:
+def test_a_gauge_has_its_last_value(metrics: Metrics, registry: CollectorRegistry) -> None:
     metrics.queued(7)
     metrics.engine(up=True)
     metrics.synced(1_700_000_000.0)
@@ -36,7 +36,7 @@ def test_gauges_have_the_last_value(metrics: Metrics, registry: CollectorRegistr
     assert registry.get_sample_value("dockerv6_engine_up") == 0
 
 
-def test_counts_of_what_is_gone_go_too(metrics: Metrics, registry: CollectorRegistry) -> None:
+def test_counts_of_removed_resources_are_removed(metrics: Metrics, registry: CollectorRegistry) -> None:
     metrics.pools({("default", "allocated"): 3, ("old", "allocated"): 1})
     metrics.pools({("default", "allocated"): 4})
     metrics.resources({("IPv6Network", "True"): 2})
@@ -61,7 +61,7 @@ def test_the_version_is_a_label(metrics: Metrics, registry: CollectorRegistry) -
     assert registry.get_sample_value("dockerv6_build_info", {"version": "1.2.3"}) == 1
 
 
-def test_a_scrape_gets_the_plain_format_unless_it_asks_for_the_other(metrics: Metrics) -> None:
+def test_a_scrape_gets_the_text_format_unless_it_accepts_openmetrics(metrics: Metrics) -> None:
     metrics.reconciled("IPv6Network", "success", 0.02)
     plain, plain_type = metrics.exposition()
     other, other_type = metrics.exposition("application/openmetrics-text; version=1.0.0")
@@ -73,7 +73,7 @@ def test_a_scrape_gets_the_plain_format_unless_it_asks_for_the_other(metrics: Me
     assert {family.name for family in other_families} >= plain_names
 
 
-def test_every_series_of_ours_has_help_and_our_prefix(metrics: Metrics) -> None:
+def test_every_metric_has_help_and_the_prefix(metrics: Metrics) -> None:
     for family in parse_plain(metrics.exposition()[0].decode()):
         assert family.name.startswith(("dockerv6_", "process_"))
         assert family.documentation

@@ -38,7 +38,9 @@ def test_apply_of_nothing_is_no_error(monkeypatch: Patch) -> None:
 
 
 @pytest.fixture
-def beside(monkeypatch: Patch, daemon: Daemon, tmp_path: Path) -> Callable[[FakeTime], tuple[int, str, str]]:
+def apply_beside_daemon(
+    monkeypatch: Patch, daemon: Daemon, tmp_path: Path
+) -> Callable[[FakeTime], tuple[int, str, str]]:
     """Runs apply while a daemon is running, with one file."""
     returning(monkeypatch, process, "apply", AlreadyRunning(daemon.directory / "lock", 4711))
     file = tmp_path / "config" / "blog.yaml"
@@ -57,12 +59,14 @@ def accepted(status: str) -> StoredObject:
     return stored("blog", digest=digest(blog), status=ready(status, reason="X"))
 
 
-def test_apply_waits_for_a_running_daemon(beside: Callable[[FakeTime], tuple[int, str, str]], daemon: Daemon) -> None:
+def test_apply_waits_for_a_running_daemon(
+    apply_beside_daemon: Callable[[FakeTime], tuple[int, str, str]], daemon: Daemon
+) -> None:
     time = FakeTime(
         lambda: daemon.accept(accepted("Unknown")),
         lambda: daemon.accept(accepted("True")),
     )
-    assert beside(time) == (
+    assert apply_beside_daemon(time) == (
         0,
         "ipv6network.dockerv6.io/blog ready\n",
         "dockerv6 (process 4711) is running: waiting for it\n",
@@ -70,12 +74,12 @@ def test_apply_waits_for_a_running_daemon(beside: Callable[[FakeTime], tuple[int
 
 
 def test_apply_times_out_waiting_for_a_running_daemon(
-    beside: Callable[[FakeTime], tuple[int, str, str]],
+    apply_beside_daemon: Callable[[FakeTime], tuple[int, str, str]],
 ) -> None:
     time = FakeTime()
-    code, told, _ = beside(time)
+    code, stdout, _ = apply_beside_daemon(time)
     assert (code, time.elapsed) == (1, 10)
-    assert told == "ipv6network.dockerv6.io/blog not ready (Progressing): the daemon has not read its file yet\n"
+    assert stdout == "ipv6network.dockerv6.io/blog not ready (Progressing): the daemon has not read its file yet\n"
 
 
 WHERE = Position("a.yaml", 3, 5)

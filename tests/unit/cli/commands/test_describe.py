@@ -98,8 +98,8 @@ def test_a_missing_name_is_an_error(daemon: Daemon) -> None:
     assert (result.exit_code, result.stderr) == (0, "No resources found\n")
 
 
-@pytest.mark.parametrize("moment", [None, "yesterday"])
-def test_a_condition_without_a_time_is_shown(daemon: Daemon, moment: object) -> None:
-    status = {"conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": moment}]}
+@pytest.mark.parametrize("time", [None, "yesterday"])
+def test_a_condition_without_a_time_is_shown(daemon: Daemon, time: object) -> None:
+    status = {"conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": time}]}
     daemon.accept(stored("blog", status=status))
     assert "Ready   True     <none>" in run(["describe", "v6net", "blog"]).stdout

@@ -9,7 +9,7 @@ BLOG = ("IPv6Network", "blog")
 
 
 @pytest.fixture
-def told(daemon: Daemon) -> Daemon:
+def daemon_with_events(daemon: Daemon) -> Daemon:
     daemon.event(EventType.NORMAL, "Created", "network made", 7200, about=BLOG)
     daemon.event(EventType.WARNING, "EndpointsAttached", "web is attached", 600, 300, 60, about=("IPv6Network", "shop"))
     daemon.event(EventType.WARNING, "PruneHeld", "too many", 30, about=("Host", "garbage"))
@@ -21,8 +21,8 @@ def objects(*arguments: str) -> list[str]:
     return [f"{item['involvedObject']['kind']}/{item['involvedObject']['name']}" for item in items]
 
 
-def test_events_are_newest_last_with_ages_and_counts(told: Daemon) -> None:
-    assert told.file.exists()
+def test_events_are_newest_last_with_ages_and_counts(daemon_with_events: Daemon) -> None:
+    assert daemon_with_events.file.exists()
     assert run(["events"]).stdout.splitlines() == [
         "LAST SEEN           TYPE      REASON              OBJECT             MESSAGE",
         "120m                Normal    Created             ipv6network/blog   network made",
@@ -31,7 +31,7 @@ def test_events_are_newest_last_with_ages_and_counts(told: Daemon) -> None:
     ]
 
 
-@pytest.mark.usefixtures("told")
+@pytest.mark.usefixtures("daemon_with_events")
 def test_events_are_filtered() -> None:
     assert objects("v6net") == ["IPv6Network/blog", "IPv6Network/shop"]
     assert objects("v6net", "shop") == objects("v6net/shop") == ["IPv6Network/shop"]
@@ -40,7 +40,7 @@ def test_events_are_filtered() -> None:
     assert objects("--types", "normal") == ["IPv6Network/blog"]
 
 
-@pytest.mark.usefixtures("told")
+@pytest.mark.usefixtures("daemon_with_events")
 def test_an_event_has_the_fields_of_kubernetes() -> None:
     assert json.loads(run(["events", "v6net", "shop", "-o", "json"]).stdout)["items"] == [
         {
@@ -57,7 +57,7 @@ def test_an_event_has_the_fields_of_kubernetes() -> None:
     ]
 
 
-@pytest.mark.usefixtures("told")
+@pytest.mark.usefixtures("daemon_with_events")
 @pytest.mark.parametrize("words", [["nonsense"], ["v6net", "a", "b"]])
 def test_other_arguments_are_wrong_usage(words: list[str]) -> None:
     assert run(["events", *words]).exit_code == 2
@@ -70,10 +70,10 @@ def test_no_events_is_no_error(daemon: Daemon) -> None:
 
 
 @pytest.mark.parametrize("form", ["table", "json", "yaml"])
-def test_a_watch_prints_new_and_repeated_events(told: Daemon, form: str) -> None:
+def test_a_watch_prints_new_and_repeated_events(daemon_with_events: Daemon, form: str) -> None:
     time = FakeTime(
-        lambda: told.event(EventType.NORMAL, "Created", "network made", -1, about=BLOG),
-        lambda: told.event(EventType.NORMAL, "Deleted", "network gone", -2, about=BLOG),
+        lambda: daemon_with_events.event(EventType.NORMAL, "Created", "network made", -1, about=BLOG),
+        lambda: daemon_with_events.event(EventType.NORMAL, "Deleted", "network gone", -2, about=BLOG),
     )
     time.interrupt = True
     result = run(["events", "-w", "v6net", "blog", "-o", form], time)

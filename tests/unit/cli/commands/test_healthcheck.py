@@ -10,9 +10,9 @@ import pytest
 from tests.unit.cli.harness import run
 
 
-class Answers(BaseHTTPRequestHandler):
+class StatusHandler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
-        body = f"{self.path} said".encode()
+        body = f"response of {self.path}".encode()
         self.send_response(200 if self.path == "/healthz" else 503)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -39,7 +39,7 @@ def serving(server: BaseServer) -> Iterator[None]:
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Iterator[Path]:
-    with serving(UnixStreamServer(str(tmp_path / "http.sock"), Answers)):
+    with serving(UnixStreamServer(str(tmp_path / "http.sock"), StatusHandler)):
         yield tmp_path
 
 
@@ -52,12 +52,12 @@ def test_a_healthy_daemon_returns_0(directory: Path) -> None:
 def test_an_unhealthy_daemon_returns_1_and_the_reason(directory: Path) -> None:
     result = run(["healthcheck", "--ready", "--run-dir", str(directory)])
     assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr == f"Error: unix:{directory}/http.sock returned 503: /readyz said\n"
+    assert result.stderr == f"Error: unix:{directory}/http.sock returned 503: response of /readyz\n"
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "localhost"])
 def test_tcp_addresses_are_queried(host: str) -> None:
-    server = TCPServer(("127.0.0.1", 0), Answers)
+    server = TCPServer(("127.0.0.1", 0), StatusHandler)
     with serving(server):
         assert run(["healthcheck", "--listen", f"{host}:{server.server_address[1]}"]).exit_code == 0
 

@@ -2,7 +2,7 @@ from dockerv6.store.model import EventType, StoredObject
 from tests.unit.cli.harness import NOW, Daemon, condition, run, stored
 
 
-def held(name: str) -> StoredObject:
+def stored_with_held_deletion(name: str) -> StoredObject:
     conditions = [condition("Ready", "True", "InSync"), condition("PruneHeld", "True", "PruneHeld")]
     return stored(
         name, missing_since=NOW - 90, status={"conditions": conditions, "subnet": "fd00::/64", "containers": 2}
@@ -17,7 +17,7 @@ def test_without_held_deletions_nothing_is_written(daemon: Daemon) -> None:
 
 
 def test_held_deletions_are_shown(daemon: Daemon) -> None:
-    daemon.accept(held("a"), held("b"), stored("kept"))
+    daemon.accept(stored_with_held_deletion("a"), stored_with_held_deletion("b"), stored("kept"))
     result = run(["prune"])
     assert result.exit_code == 0
     assert result.stdout.splitlines() == [
@@ -30,7 +30,7 @@ def test_held_deletions_are_shown(daemon: Daemon) -> None:
 
 
 def test_a_confirmation_is_stored(daemon: Daemon) -> None:
-    daemon.accept(held("a"))
+    daemon.accept(stored_with_held_deletion("a"))
     result = run(["prune", "--confirm"])
     assert result.exit_code == 0
     assert "when it is started: it is not running" in result.stderr
@@ -38,7 +38,7 @@ def test_a_confirmation_is_stored(daemon: Daemon) -> None:
 
 
 def test_a_running_daemon_acts_on_it(running: Daemon) -> None:
-    running.accept(held("a"))
+    running.accept(stored_with_held_deletion("a"))
     assert run(["prune", "--confirm"]).stderr == "Confirmed. The daemon deletes these now.\n"
 
 

@@ -35,15 +35,15 @@ def test_a_status_of_an_earlier_version_does_not_count(daemon: Daemon) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "told"),
+    ("fields", "message"),
     [
         ({"problem": "a.yaml:1:1: error: bad"}, "its newest version is invalid: a.yaml:1:1: error: bad"),
         ({"deleting_since": NOW}, "it is being deleted; Ready=True (ReconcileSucceeded): so it is"),
     ],
 )
-def test_a_changed_file_makes_the_resource_not_ready(daemon: Daemon, fields: dict[str, Any], told: str) -> None:
+def test_a_changed_file_makes_the_resource_not_ready(daemon: Daemon, fields: dict[str, Any], message: str) -> None:
     daemon.accept(stored("blog", **fields))
-    assert f"ipv6network/blog: {told}\n" in run(["wait", "v6net/blog", "--timeout=0"]).stderr
+    assert f"ipv6network/blog: {message}\n" in run(["wait", "v6net/blog", "--timeout=0"]).stderr
 
 
 def test_waits_for_a_resource_that_does_not_exist_yet(daemon: Daemon) -> None:
@@ -95,11 +95,11 @@ def test_waits_for_a_deletion(daemon: Daemon) -> None:
     assert (result.exit_code, result.stdout) == (0, "ipv6network.dockerv6.io/blog deleted\n")
 
 
-@pytest.mark.parametrize(("since", "told"), [(NOW, "it is being deleted"), (None, "it is not being deleted")])
-def test_the_error_of_a_deletion_has_the_actual_state(daemon: Daemon, since: float | None, told: str) -> None:
+@pytest.mark.parametrize(("since", "message"), [(NOW, "it is being deleted"), (None, "it is not being deleted")])
+def test_the_error_of_a_deletion_has_the_actual_state(daemon: Daemon, since: float | None, message: str) -> None:
     daemon.accept(stored("blog", deleting_since=since, status=ready("False", reason="EndpointsAttached")))
     result = run(["wait", "v6net/blog", "--for=delete", "--timeout=1s"])
-    assert f"{told}; Ready=False (EndpointsAttached): so it is" in result.stderr
+    assert f"{message}; Ready=False (EndpointsAttached): so it is" in result.stderr
 
 
 def test_a_wrong_state_directory_is_not_a_deletion(tmp_path: Path) -> None:
