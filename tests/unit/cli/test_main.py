@@ -1,3 +1,5 @@
+"""The command line as a whole: help, exit codes, errors, imports, and its clock."""
+
 import subprocess
 import sys
 from importlib import import_module
@@ -8,6 +10,7 @@ import pytest
 from dockerv6.cli.commands import get
 from dockerv6.cli.main import EXPECTED, VERBS, main
 from dockerv6.cli.options import ExampleCommand
+from dockerv6.cli.state import SystemBlockingClock
 from dockerv6.store.port import StoreError
 from tests.unit.cli.harness import Daemon, FakeTime, run, stored
 
@@ -132,3 +135,12 @@ def test_colour_is_used_on_terminals_only(daemon: Daemon, monkeypatch: pytest.Mo
     assert "\x1b" not in run(["get", "v6net"]).stdout
     monkeypatch.setenv("NO_COLOR", "1")
     assert "\x1b" not in run(["get", "v6net"], color=True).stdout
+
+
+def test_the_system_time_goes_forward() -> None:
+    time = SystemBlockingClock()
+    before, began = time.now(), time.monotonic()
+    time.sleep(0)
+    assert time.now() > 1_700_000_000
+    assert before > 1_700_000_000
+    assert time.monotonic() >= began

@@ -7,6 +7,7 @@ import pytest
 
 from dockerv6.daemon import checks
 from dockerv6.daemon.checks import CheckStatus, HostCheck
+from dockerv6.daemon.doctor import suspects
 from dockerv6.dockerd.model import EngineInfo
 from dockerv6.firewall.detect import BackendChoice
 from dockerv6.firewall.ipv6nat.presence import Ipv6NatPresence
@@ -191,3 +192,13 @@ def test_bridges_that_are_wider_than_the_way_out_are_named_with_the_remedy() -> 
         True,
         True,
     )
+
+
+def test_only_containers_on_the_hosts_network_are_suspected() -> None:
+    running = [
+        ("ipv6nat", "", "host"),
+        ("stack-nat-1", "docker-ipv6nat", "host"),
+        ("ipv6nat-web", "", "bridge"),
+        ("web", "web", "host"),
+    ]
+    assert suspects(running) == ("ipv6nat", "stack-nat-1")
