@@ -25,7 +25,7 @@ class ConvergeResult:
         plan: empty, or the plan that ``failed`` ended.
         observed: the host when that plan was made.
         executed: the steps that were executed, of all plans.
-        drift: what differed from what was applied before, in words.
+        drift: what differed from what was applied before, in words, when the first step was executed.
         failed: the step that failed, and why.
     """
 
@@ -61,7 +61,8 @@ async def converge(
     rounds = races = 0
     while rounds < ROUNDS and races < RACES:
         plan = decide(observed)
-        drift = drift or (plan.drift if plan.blocked is None else ())
+        if not executed:  # later differences may be of our own making: a network that a step removed is not drift
+            drift = plan.drift if plan.blocked is None else ()
         if plan.empty:
             return ConvergeResult(plan, observed, tuple(executed), drift)
         try:

@@ -24,7 +24,7 @@ from dockerv6.planning.docker.network_spec import own_network
 from dockerv6.planning.host.ndp_proxy import ProxyEntry, required_entries
 from dockerv6.planning.inputs import Desired, Observed
 from dockerv6.planning.plan import Finding
-from dockerv6.planning.steps import CreateNetwork
+from dockerv6.planning.steps import CreateNetwork, RemoveNetwork
 from dockerv6.reconciler.handler import Key, Requeue
 from dockerv6.store.model import StoredObject
 
@@ -181,7 +181,8 @@ async def _record_events(key: Key, desired: Desired, result: ConvergeResult, con
             await context.events.warning(NETWORK, key.name, finding.reason, finding.message)
     there = own_network(desired, result.observed) is not None and not result.plan.blocked
     if there and await completed(key.name, context):
-        why = next((f": {step.reason}" for step in result.executed if isinstance(step, CreateNetwork)), "")
+        recreation = (step for step in result.executed if isinstance(step, RemoveNetwork | CreateNetwork))
+        why = next((f": {step.reason}" for step in recreation), "")
         await context.events.normal(NETWORK, key.name, "Recreated", f"the Docker network was created again{why}")
 
 

@@ -25,6 +25,7 @@ class InFlightRecreations:
         self._store = store
         self._pools: dict[str, str] = {}
         self._refused: dict[str, tuple[str, str]] = {}
+        self._rollbacks_refused: dict[str, str] = {}
 
     async def load(self) -> None:
         """Read those that were in flight when the previous process ended. Raises `StoreError`."""
@@ -70,9 +71,18 @@ class InFlightRecreations:
         """The spec hash that was refused last, and why; empty: none."""
         return self._refused.get(name, ("", ""))
 
+    def refuse_rollback(self, name: str, fingerprint: str) -> None:
+        """Remember that the engine also refused the previous network, when it had refused this one."""
+        self._rollbacks_refused[name] = fingerprint
+
+    def rollback_refused(self, name: str, fingerprint: str) -> bool:
+        """Whether a rollback from the network with this spec hash was refused before."""
+        return self._rollbacks_refused.get(name) == fingerprint
+
     def forget(self, name: str) -> None:
-        """Forget the refusal: the resource is deleted."""
+        """Forget the refusals: the resource is deleted."""
         self._refused.pop(name, None)
+        self._rollbacks_refused.pop(name, None)
 
 
 def _decode(record: Mapping[str, object]) -> PreviousNetwork | None:

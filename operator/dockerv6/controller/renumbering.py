@@ -12,7 +12,7 @@ from dockerv6.controller.garbage import GARBAGE
 from dockerv6.controller.observe import observe_network
 from dockerv6.dockerd.port import EngineApiError
 from dockerv6.planning.docker.network_spec import fingerprint, network_spec, own_network
-from dockerv6.planning.docker.recreation import PreviousNetwork, plan_rollback
+from dockerv6.planning.docker.recreation import PreviousNetwork, ipv4_taken, plan_rollback
 from dockerv6.planning.inputs import SPEC_HASH, Desired, Observed
 from dockerv6.planning.network import plan_network
 from dockerv6.planning.plan import Plan
@@ -68,18 +68,22 @@ async def roll_back(desired: Desired, stored: StoredObject, result: ConvergeResu
         return False
     previous = await context.recreations.previous(desired.name)
     made = _made(desired, result, previous) if lost is None else _intended(desired, result, context)
-    if previous is None or made is None:
+    if previous is None or made is None or context.recreations.rollback_refused(desired.name, made):
         return False
+    observed = await observe_network(desired, stored, context)
+    if cause is not None and isinstance(cause.step, CreateNetwork) and ipv4_taken(desired, observed, cause.step.spec):
+        return False  # the next plan lets the engine choose another IPv4 subnet
     why = (
         f"rolled back to {previous.subnet}, because the network could not be recreated ({cause or lost});"
         " it is tried again when the resource or its pool changes, or when dockerv6 is restarted"
     )
     context.recreations.refuse(desired.name, made, why)
-    observed = await observe_network(desired, stored, context)
     try:
         await execute(plan_rollback(desired, observed, context.inventory.holdings, previous), context)
     except StepFailed as also:
         logger.warning("%s could not be rolled back yet: %s", desired.name, also)
+        if _refused(also):  # the engine refuses both networks: the new one stays, instead of both in turn
+            context.recreations.refuse_rollback(desired.name, made)
         return False
     await context.events.warning(NETWORK, desired.name, Reason.ROLLED_BACK, why)
     await completed(desired.name, context)

@@ -59,6 +59,11 @@ async def rounds(*plans: Plan) -> Rounds:
     return Rounds(bench, await observe_host(bench.context, applied=False), plans)
 
 
+async def test_a_network_that_a_plan_removed_is_no_drift_in_the_next_plan() -> None:
+    it = await rounds(plan(FORWARD), replace(plan(BACK), drift=("Docker network blog was removed",)), NOTHING)
+    assert (await it.run()).drift == ()
+
+
 async def test_where_there_is_nothing_to_do_nothing_is_done() -> None:
     it = await rounds(NOTHING)
     assert await it.run() == ConvergeResult(NOTHING, it.pictures[0])

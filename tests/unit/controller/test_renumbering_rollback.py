@@ -205,3 +205,40 @@ class TestRefusedAfterARestart:
         assert (await subnet(host, "a")).subnet_of(IPv6Network(NEW))
         assert not (await subnet(host, "a")).overlaps(allocation.prefix)
         assert await ends(host, "a") == was
+
+
+class TestBothRefused:
+    """The engine refuses to attach a container to the new network, and refuses the previous network too."""
+
+    async def test_the_new_network_stays_instead_of_both_in_turn(self) -> None:
+        bench = await populated()
+        engine = bench.host.engine
+        await moved(bench)
+        create, connect = engine.create_network, engine.connect
+
+        async def refuse_the_previous(spec: NetworkSpec) -> str:
+            if spec.name == "a" and any(
+                c.subnet.overlaps(IPv6Network(OLD)) for c in spec.ipam if isinstance(c.subnet, IPv6Network)
+            ):
+                raise EngineConflict("Pool overlaps with other one")
+            return await create(spec)
+
+        async def refuse_one(network_id: str, endpoint: Attachment) -> None:
+            there = await engine.network(network_id)
+            if there is not None and there.name == "a" and endpoint.container_name == "y-a":
+                raise EngineApiError("never")
+            await connect(network_id, endpoint)
+
+        setattr(engine, "create_network", refuse_the_previous)  # noqa: B010 - mypy knows the method
+        setattr(engine, "connect", refuse_one)  # noqa: B010 - mypy knows the method
+        for _ in range(6):
+            bench.invalidate_all()
+            with pytest.raises(TemporaryError):
+                await bench.reconcile("a")
+        engine.calls.clear()
+        for _ in range(3):
+            bench.invalidate_all()
+            with pytest.raises(TemporaryError):
+                await bench.reconcile("a")
+        assert not {"create_network", "remove_network"} & set(engine.changes)
+        assert (await subnet(bench.host, "a")).subnet_of(IPv6Network(NEW))

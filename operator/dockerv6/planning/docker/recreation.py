@@ -170,6 +170,9 @@ def plan_rollback(desired: Desired, observed: Observed, holdings: Holdings, prev
     """
     name, live = desired.name, own_network(desired, observed)
     endpoints = (*observed.attachments, *observed.remembered)
+    spec = previous.spec
+    if ipv4_taken(desired, observed, spec):  # the engine chose it, and chooses another one now
+        spec = replace(spec, ipam=tuple(c for c in spec.ipam if not isinstance(c.subnet, IPv4Network)))
     steps: list[Step] = []
     if live is not None:
         if endpoints:
@@ -181,6 +184,15 @@ def plan_rollback(desired: Desired, observed: Observed, holdings: Holdings, prev
         seen = bound.revision if bound is not None else None
         steps.append(BindSubnet(name, previous.pool, previous.subnet, seen, ROLLBACK_REASON))
     steps += future_rules_steps(desired, observed, holdings, previous.subnet, (), ROLLBACK_REASON)
-    steps.append(CreateNetwork(previous.spec, ROLLBACK_REASON))
-    steps += attach(endpoints, previous.spec)
+    steps.append(CreateNetwork(spec, ROLLBACK_REASON))
+    steps += attach(endpoints, spec)
     return Plan("IPv6Network", name, tuple(steps))
+
+
+def ipv4_taken(desired: Desired, observed: Observed, spec: NetworkSpec) -> bool:
+    """Whether another network got the IPv4 subnet that the engine had chosen for this one, while it was removed."""
+    if desired.resource.spec.ipv4.subnet is not None:
+        return False
+    live = own_network(desired, observed)
+    others = [c.subnet for n in observed.networks if live is None or n.id != live.id for c in n.ipv4]
+    return any(c.subnet.overlaps(other) for c in spec.ipam if isinstance(c.subnet, IPv4Network) for other in others)

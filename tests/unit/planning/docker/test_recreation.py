@@ -28,6 +28,7 @@ from tests.unit.planning.scene import (
     created,
     decide,
     desired,
+    foreign,
     holdings,
     kinds,
     live,
@@ -240,6 +241,13 @@ class TestWhileTheNetworkIsGone:
     def test_the_network_is_the_very_same(self) -> None:
         (create,) = (s for s in self.PLAN.steps if isinstance(s, CreateNetwork))
         assert created(create.spec) == OLD
+
+    def test_an_ipv4_subnet_that_another_network_got_meanwhile_is_chosen_by_the_engine_again(self) -> None:
+        other = replace(foreign("shop"), ipam=(*foreign("shop").ipam, *OLD.ipv4))
+        (create,) = (s for s in back(observed(other)).steps if isinstance(s, CreateNetwork))
+        assert create.spec.ipam == tuple(OLD.ipv6)
+        (create,) = (s for s in back(observed(foreign("shop"))).steps if isinstance(s, CreateNetwork))
+        assert create.spec.ipam == OLD.ipam
 
     def test_every_container_gets_its_previous_address(self) -> None:
         assert attached(self.PLAN) == [DB, WEB_WITH_IPV6]
