@@ -1,4 +1,4 @@
-"""iptables-legacy and nftables decide alike about a packet, for any ruleset that both can express."""
+"""iptables-legacy and nftables give each packet the same verdict, for every ruleset that both support."""
 
 from __future__ import annotations
 
@@ -67,9 +67,9 @@ def packets(draw: st.DrawFn) -> Packet:
     return Packet(fields, draw(st.sampled_from([0, 0x10000000, 5])))
 
 
-@pytest.fixture(params=[(0, 0), (1, 0), (8, 2)], ids=["trees", "small trees", "as it is"], autouse=True, scope="module")
+@pytest.fixture(params=[(0, 0), (1, 0), (8, 2)], ids=["trees", "small trees", "default"], autouse=True, scope="module")
 def _size(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Sizes of trees, so that a few elements grow one."""
+    """Limits of tree sizes, so that few elements already make a tree."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(matches, "LEAF", request.param[0])
         patch.setattr(compiling, "LEAF", request.param[0])
@@ -78,7 +78,7 @@ def _size(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @given(named_intents, st.lists(packets(), min_size=1, max_size=8))
-def test_both_backends_decide_alike_about_a_packet(intent: FirewallIntent, sent: list[Packet]) -> None:
+def test_both_backends_give_a_packet_the_same_verdict(intent: FirewallIntent, sent: list[Packet]) -> None:
     ruleset = render(intent)
     if not ruleset.exists:
         return
@@ -93,11 +93,11 @@ def test_both_backends_decide_alike_about_a_packet(intent: FirewallIntent, sent:
 def test_a_compiled_ruleset_is_read_back(intent: FirewallIntent) -> None:
     ruleset = render(intent)
     written = contents_of(ruleset, 2)
-    there = {
+    read_back = {
         name: {
             **part.chains,
             **{builtin: part.jumps.get(builtin, ()) for builtin in BUILTIN},
         }
         for name, part in written.items()
     }
-    assert ruleset_of(there, lambda recorded: contents_of(recorded, 2)) == ruleset
+    assert ruleset_of(read_back, lambda recorded: contents_of(recorded, 2)) == ruleset

@@ -233,10 +233,10 @@ def test_previous_prefixes_are_unique_and_valid(history: list[Change]) -> None:
     for each in evaluations(history):
         if each.after is not None:
             former = [one.prefix for one in each.after.former]
-            there = {one.prefix for one in each.prefixes if one.interface != "eth1" and one.valid != 0}
+            valid_prefixes = {one.prefix for one in each.prefixes if one.interface != "eth1" and one.valid != 0}
             assert len(set(former)) == len(former)
             assert each.after.prefix not in former
-            assert set(former) <= there
+            assert set(former) <= valid_prefixes
             assert all(one.until is None or one.until > each.now for one in each.after.former)
 
 
