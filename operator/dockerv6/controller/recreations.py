@@ -17,6 +17,12 @@ RECREATIONS = "former"
 _SPEC = RecordCodec(NetworkSpec)
 
 
+ROLLBACK_RETRY = 5.0
+"""Seconds until a rollback is tried again that the engine refused; doubled each time."""
+
+ROLLBACK_RETRY_MAX = 600.0
+
+
 class InFlightRecreations:
     """The resources whose network is being recreated, by pool: a pool limits how many may be at the same time."""
 
@@ -25,7 +31,7 @@ class InFlightRecreations:
         self._store = store
         self._pools: dict[str, str] = {}
         self._refused: dict[str, tuple[str, str]] = {}
-        self._rollbacks_refused: dict[str, str] = {}
+        self._refused_rollbacks: dict[str, tuple[int, float]] = {}  # their number, and when to try again, monotonic
 
     async def load(self) -> None:
         """Read those that were in flight when the previous process ended. Raises `StoreError`."""
@@ -61,6 +67,7 @@ class InFlightRecreations:
         if pool is not None:
             await self._store.drop_record(RECREATIONS, name)
             self._pools.pop(name, None)
+            self._refused_rollbacks.pop(name, None)
         return pool
 
     def refuse(self, name: str, fingerprint: str, why: str) -> None:
@@ -71,18 +78,20 @@ class InFlightRecreations:
         """The spec hash that was refused last, and why; empty: none."""
         return self._refused.get(name, ("", ""))
 
-    def refuse_rollback(self, name: str, fingerprint: str) -> None:
-        """Remember that the engine also refused the previous network, when it had refused this one."""
-        self._rollbacks_refused[name] = fingerprint
+    def refuse_rollback(self, name: str, now: float) -> None:
+        """Remember that the engine refused the previous network too: the rollback waits, each time longer."""
+        count = self._refused_rollbacks.get(name, (0, 0.0))[0]
+        delay = min(ROLLBACK_RETRY * 2**count, ROLLBACK_RETRY_MAX)
+        self._refused_rollbacks[name] = (count + 1, now + delay)
 
-    def rollback_refused(self, name: str, fingerprint: str) -> bool:
-        """Whether a rollback from the network with this spec hash was refused before."""
-        return self._rollbacks_refused.get(name) == fingerprint
+    def may_roll_back(self, name: str, now: float) -> bool:
+        """Whether a rollback may be tried; both networks in turn would be created without end otherwise."""
+        return now >= self._refused_rollbacks.get(name, (0, now))[1]
 
     def forget(self, name: str) -> None:
         """Forget the refusals: the resource is deleted."""
         self._refused.pop(name, None)
-        self._rollbacks_refused.pop(name, None)
+        self._refused_rollbacks.pop(name, None)
 
 
 def _decode(record: Mapping[str, object]) -> PreviousNetwork | None:

@@ -68,7 +68,11 @@ async def roll_back(desired: Desired, stored: StoredObject, result: ConvergeResu
         return False
     previous = await context.recreations.previous(desired.name)
     made = _made(desired, result, previous) if lost is None else _intended(desired, result, context)
-    if previous is None or made is None or context.recreations.rollback_refused(desired.name, made):
+    if (
+        previous is None
+        or made is None
+        or not context.recreations.may_roll_back(desired.name, context.clock.monotonic())
+    ):
         return False
     observed = await observe_network(desired, stored, context)
     if cause is not None and isinstance(cause.step, CreateNetwork) and ipv4_taken(desired, observed, cause.step.spec):
@@ -82,8 +86,8 @@ async def roll_back(desired: Desired, stored: StoredObject, result: ConvergeResu
         await execute(plan_rollback(desired, observed, context.inventory.holdings, previous), context)
     except StepFailed as also:
         logger.warning("%s could not be rolled back yet: %s", desired.name, also)
-        if _refused(also):  # the engine refuses both networks: the new one stays, instead of both in turn
-            context.recreations.refuse_rollback(desired.name, made)
+        if isinstance(also.step, CreateNetwork) and _refused(also):
+            context.recreations.refuse_rollback(desired.name, context.clock.monotonic())
         return False
     await context.events.warning(NETWORK, desired.name, Reason.ROLLED_BACK, why)
     await completed(desired.name, context)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from dockerv6.controller.recreations import RECREATIONS as FORMER
+from dockerv6.controller.recreations import ROLLBACK_RETRY
 from dockerv6.dockerd.model import Attachment, NetworkSpec, SubnetConfig
 from dockerv6.dockerd.port import EngineApiError, EngineConflict, EngineUnavailable
 from dockerv6.reconciler.handler import Requeue, TemporaryError
@@ -225,7 +226,8 @@ class TestBothRefused:
 
         async def refuse_one(network_id: str, endpoint: Attachment) -> None:
             there = await engine.network(network_id)
-            if there is not None and there.name == "a" and endpoint.container_name == "y-a":
+            renumbered = there is not None and any(c.subnet.overlaps(IPv6Network(NEW)) for c in there.ipv6)
+            if renumbered and endpoint.container_name == "y-a":
                 raise EngineApiError("never")
             await connect(network_id, endpoint)
 
@@ -242,3 +244,8 @@ class TestBothRefused:
                 await bench.reconcile("a")
         assert not {"create_network", "remove_network"} & set(engine.changes)
         assert (await subnet(bench.host, "a")).subnet_of(IPv6Network(NEW))
+        setattr(engine, "create_network", create)  # noqa: B010 - mypy knows the method
+        await bench.host.clock.run_for(ROLLBACK_RETRY)
+        bench.invalidate_all()
+        assert await bench.reconcile("a") == Requeue(0.0)
+        assert (await subnet(bench.host, "a")).subnet_of(IPv6Network(OLD))
