@@ -89,7 +89,7 @@ def _forward(mark: SetMark) -> Chain:
             Rule((In(_FROM, NETWORKS), Jump("outbound")), "dockerv6: out of a managed network, from its own bridge"),
             Rule(
                 (_REPLY, _ESTABLISHED, In(_TO, NETWORKS), mark),
-                "dockerv6: replies to connections of containers; the host's filter accepts the mark",
+                "dockerv6: replies to connections of containers; the filter of the host accepts the mark",
             ),
             Rule(
                 (_REPLY, _ESTABLISHED, In(_FROM, NETWORKS), mark),
@@ -235,7 +235,7 @@ def _to_host() -> Chain:
                     In(_ORIGINAL_DESTINATION, EXTERNAL),
                     Verdict.DROP,
                 ),
-                "dockerv6: the bridge's own address is not reachable from outside",
+                "dockerv6: the address of the bridge is not reachable from outside",
             ),
         ),
         type="filter",

@@ -91,7 +91,7 @@ def _loopback() -> tuple[Chain, ...]:
                         Is(Field.DADDR, _LOOPBACK_ADDRESS),
                         MapField(Field.SADDR, _PORT, LOOPBACK),
                     ),
-                    "dockerv6: [::1] to a published port: ::1 can't leave the host",
+                    "dockerv6: [::1] to a published port: ::1 cannot leave the host",
                 ),
             ),
             type="filter",
@@ -126,7 +126,7 @@ def _postrouting() -> Chain:
         (
             Rule(
                 (In(_OUT, NETWORKS), _TRANSLATED, Verdict.MASQUERADE),
-                "dockerv6: hairpin: to a published port of the client's own network",
+                "dockerv6: hairpin: to a published port of the network of the client",
             ),
             Rule((In(_OUT, NETWORKS), Verdict.ACCEPT), "dockerv6: within its own bridge"),
             *(

@@ -114,6 +114,7 @@ def test_every_rule_has_a_comment_or_an_owner_and_no_policy_drops() -> None:
     for chain in ALL.chains:
         assert chain.policy in {"", "accept"}
         assert all(rule.comment.startswith("dockerv6: ") and len(rule.comment) <= 128 for rule in chain.shared)
+        assert not any(set(rule.comment) & set("'\"\\") for rule in chain.shared)  # listings escape them
         assert all(not rule.comment for rule in chain.owned)
     assert {chain.name for chain in ALL.chains if chain.owned} == {"prefix_in", "prefix_out"}
     assert ALL.owners == {"blog", "shop", "vault", "plain", "open", "road", "fixed", "home", "policy/all"}
