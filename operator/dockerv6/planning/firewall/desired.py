@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from ipaddress import IPv6Address
 
 from dockerv6.dockerd.model import Container
@@ -37,6 +37,12 @@ class FirewallInputs:
     uplink_bridges: tuple[str, ...] = ()
     guest_bridges: tuple[str, ...] | None = None
     host_addresses: frozenset[IPv6Address] = frozenset()
+
+
+@lru_cache(maxsize=2)
+def _rendered(intent: FirewallIntent) -> Ruleset:
+    """The ruleset for the intent. Most events of containers change the inputs and not the intent."""
+    return render(intent)
 
 
 @dataclass(frozen=True)
@@ -86,7 +92,7 @@ class DesiredFirewall:
     @cached_property
     def ruleset(self) -> Ruleset:
         """The desired ruleset; without any network, it has no table."""
-        return render(replace(self.intent, keep=frozenset()))
+        return _rendered(replace(self.intent, keep=frozenset()))
 
     def with_contribution(self, owner: str, contribution: FirewallContribution | None) -> "DesiredFirewall":
         """The same firewall with another contribution of this owner; None: without any."""
