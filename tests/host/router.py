@@ -16,6 +16,7 @@ from dockerv6.firewall.model import DEFAULT_MARK, FirewallIntent
 from dockerv6.firewall.nftables.backend import NftablesFirewall
 from dockerv6.firewall.nftables.session import NftSession
 from dockerv6.firewall.render import render
+from tests.host.topology import answer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -154,9 +155,7 @@ def ask(sender: socket.socket, address: tuple[str, int], receiver: socket.socket
     sender.sendto(text.encode(), address)
     got, source = receiver.recvfrom(100)
     assert got.decode() == text, "something came through before"
-    receiver.sendto(b"answer", source)
-    answer, answerer = sender.recvfrom(100)
-    assert (answer, answerer[:2]) == (b"answer", address)
+    assert answer(receiver, source, sender) == address
     return str(source[0])
 
 
