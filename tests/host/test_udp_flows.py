@@ -14,7 +14,7 @@ import pytest
 from dockerv6.hostnet import conntrack
 from dockerv6.lib.netlink import NETLINK_NETFILTER, command_each, stream
 from tests.host.network import ip, nft, private_network, set_sysctl
-from tests.host.topology import endpoint, exchange, received
+from tests.host.topology import endpoint, exchange, first_datagram, received
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -74,8 +74,7 @@ def test_a_flow_goes_to_the_new_container_only_after_it_was_deleted(
         endpoint(containers, NEW, PUBLISHED) as new,
         endpoint(outside, CLIENT) as client,
     ):
-        client.sendto(b"first", (HOST, PUBLISHED))
-        assert received(old) == ("first", CLIENT)
+        assert first_datagram("first", client, (HOST, PUBLISHED), old) == ("first", CLIENT)
         nft(publish(NEW))
         client.sendto(b"second", (HOST, PUBLISHED))
         assert received(old) == ("second", CLIENT)
