@@ -71,6 +71,11 @@ class Contributions:
         if self._incumbents is None:
             self._incumbents, self._versions = published_ports(table), None
 
+    @property
+    def versions(self) -> object:
+        """A value that differs once the inventory or the world has changed."""
+        return self._inventory.version, self._world.version
+
     def exists(self, owner: str) -> bool:
         """Whether there is a resource of this owner, valid or not."""
         return self._inventory.get(*resource_of(owner)) is not None

@@ -82,6 +82,7 @@ class FirewallReconciler:
         self._table = _TableCache(backend)
         self._filter: Cached[HostFilterState] = Cached(self._read_filter)
         self._snapshot: FirewallSnapshot | None = None
+        self._snapshot_inputs: object = None  # what it was made from besides the desired firewall and the table
         self._in_place: Ruleset | None = None  # the desired ruleset that was last found or put in the kernel
         self._committing = asyncio.Lock()
         self.transactions = 0
@@ -114,11 +115,13 @@ class FirewallReconciler:
         await self._world.refresh()
         table = await self._table.get()
         self._contributions.adopt(table)
-        desired, undecided = self._contributions.desired, self._undecided(table)
+        desired = self._contributions.desired
+        inputs = self._contributions.versions, self.may_sweep, self._world.containers.last is None
         snapshot = self._snapshot
         same = snapshot is not None and snapshot.desired is desired and snapshot.table is table
-        if snapshot is None or not same or snapshot.undecided != undecided:
-            snapshot = self._snapshot = FirewallSnapshot(desired, table, undecided)
+        if snapshot is None or not same or self._snapshot_inputs != inputs:
+            snapshot = self._snapshot = FirewallSnapshot(desired, table, self._undecided(table))
+            self._snapshot_inputs = inputs
         if snapshot.change.empty:
             self._in_place = snapshot.change.target
         return snapshot
