@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dockerv6.firewall.ipv6nat.presence import Ipv6NatPresence, detect, remove, running_processes
+from dockerv6.firewall.ipv6nat.presence import IPv6NatPresence, detect, remove, running_processes
 from dockerv6.firewall.model import FilterVariant
 from dockerv6.firewall.nftables.session import NftSession
 from dockerv6.firewall.port import FirewallForbidden, FirewallRejected, FirewallUnavailable
@@ -33,7 +33,7 @@ async def metainfo(session: NftSession) -> object:
     return (await session.run([{"list": {"chains": None}}]))[0]
 
 
-async def found(session: NftSession) -> Ipv6NatPresence:
+async def found(session: NftSession) -> IPv6NatPresence:
     presence = await detect(session)
     assert presence is not None
     return presence
@@ -151,7 +151,7 @@ async def test_its_process_is_found(session: NftSession, docker_ipv6nat: int) ->
 
 async def test_its_process_is_found_without_rules(session: NftSession, docker_ipv6nat: int) -> None:
     presence = await found(session)
-    assert presence == Ipv6NatPresence((), (docker_ipv6nat,))
+    assert presence == IPv6NatPresence((), (docker_ipv6nat,))
 
 
 @pytest.mark.usefixtures("docker_ipv6nat")

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from dockerv6.dockerd.model import EngineInfo
 from dockerv6.firewall.detect import BackendChoice
-from dockerv6.firewall.ipv6nat.presence import Ipv6NatPresence
+from dockerv6.firewall.ipv6nat.presence import IPv6NatPresence
 from dockerv6.firewall.model import FilterVariant, HostFilterState
 from dockerv6.hostnet.model import HostPrefix
 from dockerv6.planning.addressing.prefix_candidates import candidates
@@ -111,7 +111,7 @@ def engine(info: EngineInfo) -> HostCheck:
 
 
 def engine_rules(
-    found: Collection[FilterVariant], presence: Ipv6NatPresence | None, info: EngineInfo | None
+    found: Collection[FilterVariant], presence: IPv6NatPresence | None, info: EngineInfo | None
 ) -> Iterator[HostCheck]:
     """Where the engine has IPv6 rules of its own. ``found``: the variants that have chains with its names."""
     name = "engine's IPv6 rules"
@@ -286,7 +286,7 @@ def resources(directories: Sequence[str], count: int, errors: int) -> HostCheck:
     return ok(name, f"{count} in {', '.join(directories)}")
 
 
-def docker_ipv6nat(presence: Ipv6NatPresence | None, containers: Collection[str]) -> HostCheck:
+def docker_ipv6nat(presence: IPv6NatPresence | None, containers: Collection[str]) -> HostCheck:
     """docker-ipv6nat, and how to migrate. ``containers``: names of running containers that may be it."""
     name = "docker-ipv6nat"
     suspects = f"; container {', '.join(sorted(containers))} may be it" if containers else ""

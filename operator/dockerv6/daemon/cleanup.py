@@ -6,14 +6,14 @@ from dockerv6.daemon.doctor import running_suspects
 from dockerv6.daemon.settings import Settings
 from dockerv6.dockerd.client import DockerEngine
 from dockerv6.dockerd.port import EngineError
-from dockerv6.firewall.ipv6nat.presence import Ipv6NatPresence, detect, remove
+from dockerv6.firewall.ipv6nat.presence import IPv6NatPresence, detect, remove
 from dockerv6.firewall.nftables.session import NftSession
 from dockerv6.firewall.port import FirewallRejected
 
 _STOP = "stop it first (docker rm -f ipv6nat, or systemctl disable --now docker-ipv6nat)"
 
 
-def docker_ipv6nat(settings: Settings, *, dry_run: bool) -> Ipv6NatPresence | None:
+def docker_ipv6nat(settings: Settings, *, dry_run: bool) -> IPv6NatPresence | None:
     """Remove docker-ipv6nat's rules and chains, in both variants of xtables. Gives what was found; None: nothing.
 
     Raises:
@@ -24,7 +24,7 @@ def docker_ipv6nat(settings: Settings, *, dry_run: bool) -> Ipv6NatPresence | No
     return asyncio.run(_docker_ipv6nat(settings, dry_run=dry_run))
 
 
-async def _docker_ipv6nat(settings: Settings, *, dry_run: bool) -> Ipv6NatPresence | None:
+async def _docker_ipv6nat(settings: Settings, *, dry_run: bool) -> IPv6NatPresence | None:
     session = NftSession()
     try:
         presence = await detect(session)
@@ -37,7 +37,7 @@ async def _docker_ipv6nat(settings: Settings, *, dry_run: bool) -> Ipv6NatPresen
         await session.close()
 
 
-async def _refuse_while_running(presence: Ipv6NatPresence, settings: Settings) -> None:
+async def _refuse_while_running(presence: IPv6NatPresence, settings: Settings) -> None:
     """By its process; by a container's name only where no process can be seen, since a name proves nothing."""
     if presence.processes:
         raise FirewallRejected(f"{presence.summary}. It would write its rules again: {_STOP}")

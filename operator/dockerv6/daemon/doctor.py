@@ -19,7 +19,7 @@ from dockerv6.dockerd.port import Engine, EngineError
 from dockerv6.firewall import detect, userland_proxy
 from dockerv6.firewall.hostfilter.linux import LinuxHostFilter, engine_variants
 from dockerv6.firewall.ipv6nat import presence as ipv6nat
-from dockerv6.firewall.ipv6nat.presence import Ipv6NatPresence
+from dockerv6.firewall.ipv6nat.presence import IPv6NatPresence
 from dockerv6.firewall.nftables.library import SONAME, LibNft
 from dockerv6.firewall.nftables.session import NftSession
 from dockerv6.firewall.port import FirewallError
@@ -142,7 +142,7 @@ def _library() -> HostCheck:
     return checks.ok("libnftables", SONAME)
 
 
-async def _filters(sources: _Sources, presence: Ipv6NatPresence | None, info: EngineInfo | None) -> list[HostCheck]:
+async def _filters(sources: _Sources, presence: IPv6NatPresence | None, info: EngineInfo | None) -> list[HostCheck]:
     found: list[HostCheck] = []
     variants = await _try("engine's IPv6 rules", lambda: engine_variants(sources.session), found)
     if variants is not None:

@@ -10,15 +10,15 @@ from dockerv6.daemon.checks import CheckStatus, HostCheck
 from dockerv6.daemon.doctor import suspects
 from dockerv6.dockerd.model import EngineInfo
 from dockerv6.firewall.detect import BackendChoice
-from dockerv6.firewall.ipv6nat.presence import Ipv6NatPresence
-from dockerv6.firewall.ipv6nat.rules import Ipv6NatRules
+from dockerv6.firewall.ipv6nat.presence import IPv6NatPresence
+from dockerv6.firewall.ipv6nat.rules import IPv6NatRules
 from dockerv6.firewall.model import FilterVariant, ForwardDrop, HostFilterState
 from dockerv6.hostnet.model import HostPrefix, Interface, PrefixOrigin, ProxyNeighbour, Route, RouteProtocol
 from dockerv6.planning.inputs import HostView
 
 ENGINE = EngineInfo("host", "28.5.0", (28, 5), "1.51")
 NFT, LEGACY = FilterVariant.XTABLES_NFT, FilterVariant.XTABLES_LEGACY
-LEFT = Ipv6NatRules(NFT, (), (), ("br-a",), engine_rules=False)
+LEFT = IPv6NatRules(NFT, (), (), ("br-a",), engine_rules=False)
 DEFAULT = Route(IPv6Network("::/0"), "eth0", RouteProtocol.STATIC, 254)
 UPLINK = Interface(2, "eth0", "", up=True, mtu=1500, addresses=(IPv6Interface("2001:db8::2/64"),))
 
@@ -49,7 +49,7 @@ def test_old_engines_fail() -> None:
 
 
 def engine_rules(
-    *found: FilterVariant, presence: Ipv6NatPresence | None = None, info: EngineInfo = ENGINE
+    *found: FilterVariant, presence: IPv6NatPresence | None = None, info: EngineInfo = ENGINE
 ) -> list[HostCheck]:
     return list(checks.engine_rules(found, presence, info))
 
@@ -64,9 +64,9 @@ def test_chains_in_both_variants_are_a_warning() -> None:
 
 
 def test_chains_of_docker_ipv6nat_are_not_the_engines() -> None:
-    presence = Ipv6NatPresence((replace(LEFT, variant=LEGACY),))
+    presence = IPv6NatPresence((replace(LEFT, variant=LEGACY),))
     assert [check.status for check in engine_rules(NFT, LEGACY, presence=presence)] == [CheckStatus.OK]
-    with_engine_rules = Ipv6NatPresence((replace(LEFT, variant=LEGACY, engine_rules=True),))
+    with_engine_rules = IPv6NatPresence((replace(LEFT, variant=LEGACY, engine_rules=True),))
     assert [check.status for check in engine_rules(NFT, LEGACY, presence=with_engine_rules)] == [CheckStatus.WARN]
 
 
@@ -135,7 +135,7 @@ def test_resources_with_problems_fail() -> None:
 
 def test_docker_ipv6nat_is_shown_with_the_migration() -> None:
     assert checks.docker_ipv6nat(None, ()).status is CheckStatus.OK
-    left = checks.docker_ipv6nat(Ipv6NatPresence((LEFT,)), ())
+    left = checks.docker_ipv6nat(IPv6NatPresence((LEFT,)), ())
     assert left.status is CheckStatus.WARN
     assert "doctor" not in left.message
     assert [step for step in left.remedy if "cleanup docker-ipv6nat" in step]
@@ -143,7 +143,7 @@ def test_docker_ipv6nat_is_shown_with_the_migration() -> None:
 
 
 def test_beside_an_engines_own_rules_the_engine_is_to_be_restarted() -> None:
-    left = checks.docker_ipv6nat(Ipv6NatPresence((replace(LEFT, engine_rules=True),)), ())
+    left = checks.docker_ipv6nat(IPv6NatPresence((replace(LEFT, engine_rules=True),)), ())
     assert [step for step in left.remedy if step.startswith("restart the engine")]
 
 

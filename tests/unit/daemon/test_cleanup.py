@@ -9,8 +9,8 @@ import pytest
 from dockerv6.daemon import cleanup
 from dockerv6.daemon.settings import Settings
 from dockerv6.dockerd.port import EngineError
-from dockerv6.firewall.ipv6nat.presence import Ipv6NatPresence
-from dockerv6.firewall.ipv6nat.rules import Ipv6NatRules
+from dockerv6.firewall.ipv6nat.presence import IPv6NatPresence
+from dockerv6.firewall.ipv6nat.rules import IPv6NatRules
 from dockerv6.firewall.model import FilterVariant
 from dockerv6.firewall.port import FirewallRejected
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from dockerv6.dockerd.port import Engine
     from dockerv6.firewall.nftables.session import NftSession
 
-    Host = Callable[[Ipv6NatPresence | None, tuple[str, ...] | None], list[Ipv6NatPresence]]
+    Host = Callable[[IPv6NatPresence | None, tuple[str, ...] | None], list[IPv6NatPresence]]
 
-LEFT = Ipv6NatPresence(
-    (Ipv6NatRules(FilterVariant.XTABLES_NFT, (), (("nat", "DOCKER"),), ("br-a",), engine_rules=False),)
+LEFT = IPv6NatPresence(
+    (IPv6NatRules(FilterVariant.XTABLES_NFT, (), (("nat", "DOCKER"),), ("br-a",), engine_rules=False),)
 )
 
 
@@ -31,13 +31,13 @@ LEFT = Ipv6NatPresence(
 def host(monkeypatch: pytest.MonkeyPatch) -> Host:
     """Set the detected presence and the suspected containers (None: no engine). Returns the removed items."""
 
-    def made(found: Ipv6NatPresence | None, containers: tuple[str, ...] | None) -> list[Ipv6NatPresence]:
-        removed: list[Ipv6NatPresence] = []
+    def made(found: IPv6NatPresence | None, containers: tuple[str, ...] | None) -> list[IPv6NatPresence]:
+        removed: list[IPv6NatPresence] = []
 
-        async def detect(_: NftSession) -> Ipv6NatPresence | None:
+        async def detect(_: NftSession) -> IPv6NatPresence | None:
             return found
 
-        async def remove(_: NftSession, presence: Ipv6NatPresence) -> None:
+        async def remove(_: NftSession, presence: IPv6NatPresence) -> None:
             removed.append(presence)
 
         async def running_suspects(_: Engine) -> tuple[str, ...]:
@@ -53,7 +53,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> Host:
 
 
 def test_it_refuses_while_the_process_runs(host: Host) -> None:
-    removed = host(Ipv6NatPresence(LEFT.rules, (4711,)), ())
+    removed = host(IPv6NatPresence(LEFT.rules, (4711,)), ())
     for dry_run in (True, False):
         with pytest.raises(FirewallRejected, match=r"process 4711.*stop it first"):
             cleanup.docker_ipv6nat(Settings(), dry_run=dry_run)

@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
-from dockerv6.firewall.ipv6nat.rules import FilterTables, Ipv6NatRules, find_rules, is_signature
+from dockerv6.firewall.ipv6nat.rules import FilterTables, IPv6NatRules, find_rules, is_signature
 from dockerv6.firewall.model import FilterVariant
 from dockerv6.firewall.nftables.library import JsonObject
 from dockerv6.firewall.nftables.session import NftSession
@@ -21,7 +21,7 @@ _PROC = Path("/proc")
 
 
 @dataclass(frozen=True, slots=True)
-class Ipv6NatPresence:
+class IPv6NatPresence:
     """docker-ipv6nat on a host: its rules, its process, or both.
 
     Attributes:
@@ -29,7 +29,7 @@ class Ipv6NatPresence:
         processes: ids of its processes; it may run in a container whose processes can't be seen from here.
     """
 
-    rules: tuple[Ipv6NatRules, ...]
+    rules: tuple[IPv6NatRules, ...]
     processes: tuple[int, ...] = ()
 
     @property
@@ -62,7 +62,7 @@ class Ipv6NatPresence:
         return f"{self.summary}; `dockerv6 doctor` lists the steps of a migration"
 
 
-async def detect(session: NftSession) -> Ipv6NatPresence | None:
+async def detect(session: NftSession) -> IPv6NatPresence | None:
     """Find docker-ipv6nat in this network namespace: its rules in both variants of xtables, and its process.
 
     Spawns nothing, and makes no table by reading. All rules are read only where its signature is: beside an engine with
@@ -74,10 +74,10 @@ async def detect(session: NftSession) -> Ipv6NatPresence | None:
     found = [await _detect_nft(session), await asyncio.to_thread(_detect_legacy)]  # repairs need the session's thread
     rules = tuple(each for each in found if each is not None)
     processes = await asyncio.to_thread(running_processes)
-    return Ipv6NatPresence(rules, processes) if rules or processes else None
+    return IPv6NatPresence(rules, processes) if rules or processes else None
 
 
-async def _detect_nft(session: NftSession) -> Ipv6NatRules | None:
+async def _detect_nft(session: NftSession) -> IPv6NatRules | None:
     try:
         tables = {(each.family, each.table) for each in await nft.list_chains(session)}
     except FirewallForbidden:
@@ -90,7 +90,7 @@ async def _detect_nft(session: NftSession) -> Ipv6NatRules | None:
     return find_rules(chains, FilterVariant.XTABLES_NFT)
 
 
-def _detect_legacy() -> Ipv6NatRules | None:
+def _detect_legacy() -> IPv6NatRules | None:
     reader = LegacyReader()
     hint = reader.read(NAT).chains(NAT, _POSTROUTING)
     if not any(is_signature(each) for chain in hint.values() for each in chain.rules):
@@ -101,7 +101,7 @@ def _detect_legacy() -> Ipv6NatRules | None:
     return find_rules(chains, FilterVariant.XTABLES_LEGACY)
 
 
-async def remove(session: NftSession, presence: Ipv6NatPresence) -> None:
+async def remove(session: NftSession, presence: IPv6NatPresence) -> None:
     """Remove its rules and chains: of iptables-nft in one transaction, of iptables-legacy in one for each table.
 
     Raises:
@@ -115,7 +115,7 @@ async def remove(session: NftSession, presence: Ipv6NatPresence) -> None:
             await asyncio.to_thread(_remove_legacy, each)
 
 
-def _deletions(found: Ipv6NatRules) -> list[JsonObject]:
+def _deletions(found: IPv6NatRules) -> list[JsonObject]:
     rules: list[JsonObject] = [
         {"delete": {"rule": {"family": nft.FAMILY, "table": r.table, "chain": r.chain, "handle": r.handle}}}
         for r in found.rules
@@ -126,7 +126,7 @@ def _deletions(found: Ipv6NatRules) -> list[JsonObject]:
     return [*rules, *chains]
 
 
-def _remove_legacy(found: Ipv6NatRules) -> None:
+def _remove_legacy(found: IPv6NatRules) -> None:
     with libiptc.locked():
         for name in sorted({each.table for each in found.rules}):
             with libiptc.opened(name) as table:

@@ -81,7 +81,7 @@ ENGINE = _forms("""
 
 
 @dataclass(frozen=True, slots=True)
-class Ipv6NatRules:
+class IPv6NatRules:
     """What is docker-ipv6nat's in one variant of xtables.
 
     Attributes:
@@ -116,7 +116,7 @@ def is_signature(listed: ListedRule) -> bool:
     return listed.table == NAT and form(listed) in OWN
 
 
-def find_rules(tables: FilterTables, variant: FilterVariant) -> Ipv6NatRules | None:
+def find_rules(tables: FilterTables, variant: FilterVariant) -> IPv6NatRules | None:
     """What docker-ipv6nat wrote; None where its signature is missing."""
     rules = [each for chain in tables.values() for each in chain.rules]
     if not any(map(is_signature, rules)):
@@ -133,7 +133,7 @@ def find_rules(tables: FilterTables, variant: FilterVariant) -> Ipv6NatRules | N
         used = {place for each in rules if each not in theirs for place in _places(each)}
         chains = [place for place in tables if place in _CHAINS and place not in used]
     removed = tuple(each for each in rules if each in theirs)
-    return Ipv6NatRules(variant, removed, tuple(chains), tuple(sorted(networks)), engine_rules)
+    return IPv6NatRules(variant, removed, tuple(chains), tuple(sorted(networks)), engine_rules)
 
 
 def _without_engine(tables: FilterTables, networks: set[str]) -> set[ListedRule]:

@@ -6,8 +6,8 @@ from dockerv6.daemon import cleanup, preview, process
 from dockerv6.daemon.settings import Settings
 from dockerv6.dockerd.address import DockerHostError
 from dockerv6.dockerd.port import EngineUnavailable
-from dockerv6.firewall.ipv6nat.presence import Ipv6NatPresence
-from dockerv6.firewall.ipv6nat.rules import Ipv6NatRules
+from dockerv6.firewall.ipv6nat.presence import IPv6NatPresence
+from dockerv6.firewall.ipv6nat.rules import IPv6NatRules
 from dockerv6.firewall.model import FilterVariant
 from dockerv6.firewall.port import FirewallRejected
 from tests.unit.cli.harness import Patch, returning, run
@@ -30,8 +30,8 @@ def test_an_expected_error_is_one_line(monkeypatch: Patch, verb: str, error: Exc
 
 @pytest.mark.parametrize(("options", "verb"), [([], "removed"), (["--dry-run"], "would remove")])
 def test_a_cleanup_prints_each_removal(monkeypatch: Patch, options: list[str], verb: str) -> None:
-    found = Ipv6NatRules(FilterVariant.XTABLES_NFT, (), (("nat", "DOCKER"),), ("br-a",), engine_rules=True)
-    calls = returning(monkeypatch, cleanup, "docker_ipv6nat", Ipv6NatPresence((found,)))
+    found = IPv6NatRules(FilterVariant.XTABLES_NFT, (), (("nat", "DOCKER"),), ("br-a",), engine_rules=True)
+    calls = returning(monkeypatch, cleanup, "docker_ipv6nat", IPv6NatPresence((found,)))
     result = run(["cleanup", "docker-ipv6nat", *options])
     assert (result.exit_code, result.stdout) == (0, f"{verb} iptables-nft: -t nat -N DOCKER\n")
     assert "restart the engine" in result.stderr

@@ -2,33 +2,33 @@
 
 from pathlib import Path
 
-from dockerv6.firewall.ipv6nat.presence import Ipv6NatPresence, running_processes
-from dockerv6.firewall.ipv6nat.rules import Ipv6NatRules
+from dockerv6.firewall.ipv6nat.presence import IPv6NatPresence, running_processes
+from dockerv6.firewall.ipv6nat.rules import IPv6NatRules
 from dockerv6.firewall.model import FilterVariant
 from dockerv6.firewall.xtables.rule import ListedRule, PlainTarget, XtablesRule
 
 RULE = ListedRule("nat", "POSTROUTING", XtablesRule(PlainTarget.MASQUERADE, oif="br-a", destination_type="LOCAL"))
-LEFT = Ipv6NatRules(FilterVariant.XTABLES_NFT, (RULE,), (("nat", "DOCKER"),), ("br-a",), engine_rules=False)
+LEFT = IPv6NatRules(FilterVariant.XTABLES_NFT, (RULE,), (("nat", "DOCKER"),), ("br-a",), engine_rules=False)
 REMEDY = "`dockerv6 doctor` lists the steps of a migration"
 
 
 def test_a_running_one_is_named_by_its_process() -> None:
-    presence = Ipv6NatPresence((), (4711,))
+    presence = IPv6NatPresence((), (4711,))
     assert presence.message == (
         f"docker-ipv6nat is running (process 4711): it translates the same packets as dockerv6; {REMEDY}"
     )
-    assert "with 1 rule in iptables-nft for br-a" in Ipv6NatPresence((LEFT,), (4711,)).summary
+    assert "with 1 rule in iptables-nft for br-a" in IPv6NatPresence((LEFT,), (4711,)).summary
 
 
 def test_rules_that_it_left_are_counted_and_named() -> None:
-    assert Ipv6NatPresence((LEFT,)).message == (
+    assert IPv6NatPresence((LEFT,)).message == (
         "docker-ipv6nat is not seen running but left 1 rule in iptables-nft for br-a, which still translate packets; "
         + REMEDY
     )
 
 
 def test_each_rule_and_chain_is_a_line() -> None:
-    assert Ipv6NatPresence((LEFT,)).lines == (
+    assert IPv6NatPresence((LEFT,)).lines == (
         "iptables-nft: -t nat -A POSTROUTING -o br-a -m addrtype --dst-type LOCAL -j MASQUERADE",
         "iptables-nft: -t nat -N DOCKER",
     )

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from dockerv6.firewall.ipv6nat.rules import DOCKER, ENGINE, OWN, SHARED, STAGE_1, Ipv6NatRules, find_rules, form
+from dockerv6.firewall.ipv6nat.rules import DOCKER, ENGINE, OWN, SHARED, STAGE_1, IPv6NatRules, find_rules, form
 from dockerv6.firewall.model import FilterVariant
 from dockerv6.firewall.xtables.rule import (
     ChainTarget,
@@ -36,7 +36,7 @@ def changed(listed: ListedRule, **conditions: object) -> ListedRule:
     return replace(listed, rule=replace(listed.rule, **conditions))  # type: ignore[arg-type]
 
 
-def found(*rules: ListedRule, empty: tuple[tuple[str, str], ...] = ()) -> Ipv6NatRules | None:
+def found(*rules: ListedRule, empty: tuple[tuple[str, str], ...] = ()) -> IPv6NatRules | None:
     chains: dict[tuple[str, str], XtablesChain] = dict.fromkeys(empty, XtablesChain())
     for rule in rules:
         place = (rule.table, rule.chain)
