@@ -9,10 +9,10 @@ sees distinguishes them. Addresses are from 2001:db8::/32 (RFC 3849) and from fd
 from __future__ import annotations
 
 import socket
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,6 +30,8 @@ SUBNETS = {"blog": "fd12:3456:789a:1", "shop": "fd12:3456:789a:2", "db": "fd12:3
 CONTAINERS = {name: f"{prefix}::2" for name, prefix in SUBNETS.items()}
 NEIGHBOUR = f"{SUBNETS['blog']}::3"
 """Another container on blog's bridge, where a test adds one."""
+
+_Got = TypeVar("_Got")
 
 _PORT = 5300
 _TRIES = 5
@@ -135,18 +137,7 @@ def received(at: socket.socket) -> tuple[str, str]:
 
 def first_datagram(text: str, sender: socket.socket, to: tuple[str, int], receiver: socket.socket) -> tuple[str, str]:
     """Send the first datagram of a flow until it arrives: a busy machine may lose it. Return it as `received` does."""
-    receiver.settimeout(_TIMEOUT / _TRIES)
-    try:
-        for _ in range(_TRIES - 1):
-            sender.sendto(text.encode(), to)
-            try:
-                return received(receiver)
-            except TimeoutError:
-                continue
-        sender.sendto(text.encode(), to)
-        return received(receiver)
-    finally:
-        receiver.settimeout(_TIMEOUT)
+    return _sent_until(lambda: sender.sendto(text.encode(), to), lambda: received(receiver), receiver)
 
 
 def exchange(sender: socket.socket, receiver: socket.socket, text: str = "hello") -> str:
@@ -164,18 +155,21 @@ def answer(receiver: socket.socket, to: tuple[str, int], sender: socket.socket) 
     On a busy machine, neighbour discovery may give up on the first datagram.
     """
     text = f"answer {next(_ANSWERS)}".encode()
-    sender.settimeout(_TIMEOUT / _TRIES)
+    return _sent_until(lambda: receiver.sendto(text, to), lambda: _source_of(text, sender), sender)
+
+
+def _sent_until(send: Callable[[], object], receive: Callable[[], _Got], at: socket.socket) -> _Got:
+    """Send again until something arrives at this socket; the last `TimeoutError` is raised."""
+    at.settimeout(_TIMEOUT / _TRIES)
     try:
         for _ in range(_TRIES - 1):
-            receiver.sendto(text, to)
-            try:
-                return _source_of(text, sender)
-            except TimeoutError:
-                continue
-        receiver.sendto(text, to)
-        return _source_of(text, sender)
+            send()
+            with suppress(TimeoutError):
+                return receive()
+        send()
+        return receive()
     finally:
-        sender.settimeout(_TIMEOUT)
+        at.settimeout(_TIMEOUT)
 
 
 def _source_of(text: bytes, at: socket.socket) -> tuple[str, int]:
