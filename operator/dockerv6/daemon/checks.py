@@ -268,8 +268,11 @@ def host_filter(state: HostFilterState) -> Iterator[HostCheck]:
         yield ok(name, "nothing drops forwarded packets")
 
 
-def daemon(pid: int | None) -> HostCheck:
+def daemon(pid: int | None, *, namespace_in_use: bool = False) -> HostCheck:
     """The process that holds the state directory's lock; 0: its id can't be seen from here."""
+    if pid is None and namespace_in_use:
+        message = "another dockerv6 manages this network namespace, with another state directory"
+        return warn("daemon", message, "ss -xap | grep @dockerv6")
     if pid is None:
         return warn("daemon", "not running: changes are not applied", "systemctl start dockerv6")
     return ok("daemon", f"running (process {pid})" if pid else "running")

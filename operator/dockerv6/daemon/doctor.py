@@ -24,6 +24,7 @@ from dockerv6.firewall.nftables.library import SONAME, LibNft
 from dockerv6.firewall.nftables.session import NftSession
 from dockerv6.firewall.port import FirewallError
 from dockerv6.hostnet.linux import LinuxHostNet
+from dockerv6.hostnet.lock import namespace_in_use
 from dockerv6.hostnet.port import HostNetError
 from dockerv6.lib.clock import SystemClock
 from dockerv6.source.files import FileOwnership
@@ -183,13 +184,13 @@ async def _installation(settings: Settings) -> list[HostCheck]:
     errors = sum(each.severity is Severity.ERROR for each in snapshot.diagnostics)
     found.append(checks.resources(settings.config_dirs, len(snapshot.resources), errors))
     found.append(await asyncio.to_thread(_state_directory, Path(settings.state_dir)))
-    unread: list[HostCheck] = []
-    pid = await _try("daemon", partial(_daemon, settings), unread)
-    return [*found, *(unread or [checks.daemon(pid)])]
+    daemon = await _try("daemon", partial(_daemon, settings), found)
+    return [*found, daemon] if daemon is not None else found
 
 
-async def _daemon(settings: Settings) -> int | None:
-    return await asyncio.to_thread(lock_holder, Path(settings.state_dir))
+async def _daemon(settings: Settings) -> HostCheck:
+    pid = await asyncio.to_thread(lock_holder, Path(settings.state_dir))
+    return checks.daemon(pid, namespace_in_use=await asyncio.to_thread(namespace_in_use))
 
 
 def _state_directory(directory: Path) -> HostCheck:

@@ -25,6 +25,7 @@ from dockerv6.daemon.http import serve
 from dockerv6.daemon.observer import MetricsObserver
 from dockerv6.daemon.settings import Settings
 from dockerv6.daemon.wiring import open_context, open_state
+from dockerv6.hostnet.lock import NamespaceLock
 from dockerv6.lib.clock import SystemClock
 from dockerv6.source.files import FileOwnership
 from dockerv6.source.load import Loader
@@ -71,6 +72,7 @@ def run(settings: Settings) -> int:
 
     Raises:
         AlreadyRunning: another process uses the state directory.
+        NamespaceInUse: another operator manages the network namespace.
         StoreError, LedgerError, ListenError, FirewallUnavailable, OSError: it can't start; the message says why.
     """
     configure("json" if settings.log_format == "json" else "text", settings.log_level, sys.stderr)
@@ -130,14 +132,14 @@ def uninstall(settings: Settings, *, keep_networks: bool) -> tuple[str, ...]:
     """Remove networks and rules, restore sysctls, delete the state; returns a line for each removal.
 
     Raises:
-        AlreadyRunning: the daemon runs; it would create everything again.
+        AlreadyRunning, NamespaceInUse: a daemon runs; it would create everything again.
         StoreError, EngineError, FirewallError, HostNetError: something could not be removed; earlier removals stay.
     """
     return asyncio.run(_uninstall(settings, keep_networks=keep_networks))
 
 
 async def _uninstall(settings: Settings, *, keep_networks: bool) -> tuple[str, ...]:
-    with InstanceLock(Path(settings.state_dir)):
+    with InstanceLock(Path(settings.state_dir)), NamespaceLock():
         async with open_state(settings) as state, open_context(settings, state) as context:
             await context.inventory.load()
             removed = await remove_everything(context, keep_networks=keep_networks)
@@ -151,6 +153,7 @@ async def running(settings: Settings) -> AsyncIterator[RunningOperator]:
     """Run an operator for the time of the block, alone with its state directory."""
     async with AsyncExitStack() as stack:
         stack.enter_context(InstanceLock(Path(settings.state_dir)))
+        stack.enter_context(NamespaceLock())
         state = await stack.enter_async_context(open_state(settings))
         context = await stack.enter_async_context(open_context(settings, state))
         metrics = Metrics(CollectorRegistry(), version("dockerv6"))

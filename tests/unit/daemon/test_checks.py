@@ -126,6 +126,13 @@ def test_the_state_of_the_daemon_is_shown(pid: int | None, start: str) -> None:
     assert checks.daemon(pid).message.startswith(start)
 
 
+def test_a_daemon_with_another_state_directory_is_reported() -> None:
+    found = checks.daemon(None, namespace_in_use=True)
+    assert (found.status, found.remedy) == (CheckStatus.WARN, ("ss -xap | grep @dockerv6",))
+    assert "another state directory" in found.message
+    assert checks.daemon(7, namespace_in_use=True).status is CheckStatus.OK
+
+
 def test_resources_with_problems_fail() -> None:
     assert checks.resources(("/a", "/b"), 3, 0).message == "3 in /a, /b"
     assert checks.resources(("/a",), 0, 0).status is CheckStatus.WARN

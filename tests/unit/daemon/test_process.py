@@ -6,7 +6,7 @@ import signal
 import socket
 import threading
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -43,6 +43,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> Host:
         yield context
 
     monkeypatch.setattr(process, "open_context", open_context)
+    monkeypatch.setattr(process, "NamespaceLock", nullcontext)  # the simulated host is in no namespace
     monkeypatch.setattr(process, "configure", lambda *_: None)
     monkeypatch.setattr(heap, "use_one_arena", lambda: None)
     return host
