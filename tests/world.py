@@ -20,9 +20,10 @@ from dockerv6.api.kinds import NETWORK, POLICY
 from dockerv6.api.scheme import Resource
 from dockerv6.controller import network, policy
 from dockerv6.controller.context import Context, ControllerSettings, EventRecorder
-from dockerv6.controller.firewall import FirewallReconciler
+from dockerv6.controller.firewall import FirewallReconciler, Repair
 from dockerv6.controller.inventory import Inventory
 from dockerv6.controller.operator import InventoryTombstones, Operator
+from dockerv6.controller.recorded_intents import RecordedIntents
 from dockerv6.controller.recreations import InFlightRecreations
 from dockerv6.controller.status import conditions_before
 from dockerv6.controller.world import World
@@ -100,7 +101,8 @@ class Host:
         """A new operator's context, as after a start of its process."""
         inventory = Inventory(self.store, self.ledger)
         world = World(self.engine, self.net, self.clock)
-        firewall = FirewallReconciler(self.firewall, self.filter, inventory, world, self.settings.identity)
+        recorded = RecordedIntents(self.store, self.clock)
+        firewall = FirewallReconciler(self.firewall, self.filter, inventory, world, self.settings.identity, recorded)
         return Context(
             settings=self.settings,
             clock=self.clock,
@@ -117,6 +119,7 @@ class Host:
         """A new operator that has loaded its state, with these resources accepted."""
         bench = Bench(self, self.context())
         await bench.context.inventory.load()
+        await bench.context.firewall.recorded.load("")
         await bench.accept(*resources)
         return bench
 
@@ -275,6 +278,13 @@ class Bench:
         if again is None:
             await InventoryTombstones(self.context).remove(Key(kind, name))
         return again
+
+    async def repair(self) -> Repair:
+        """Repair the rules after the engine was read."""
+        await self.context.world.refresh()
+        repair = await self.context.firewall.repair()
+        await self.context.firewall.recorded.flush()
+        return repair
 
     def invalidate_all(self) -> None:
         """Invalidate everything that was read, as notifications about all of it would."""

@@ -13,6 +13,7 @@ from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.api.policy import IPv6Policy
 from dockerv6.api.traffic import Egress
 from dockerv6.controller.inventory import Inventory
+from dockerv6.controller.recorded_intents import RecordedIntents
 from dockerv6.controller.world import World
 from dockerv6.dockerd.model import Container, Network
 from dockerv6.firewall.ruleset import Ruleset
@@ -53,8 +54,9 @@ class _NetworkInputs(NamedTuple):
 class Contributions:
     """Collects what every resource contributes to the firewall."""
 
-    def __init__(self, inventory: Inventory, world: World, identity: Identity) -> None:
+    def __init__(self, inventory: Inventory, world: World, identity: Identity, recorded: RecordedIntents) -> None:
         self._inventory = inventory
+        self._recorded = recorded
         self._world = world
         self._identity = identity
         self._of_networks: dict[str, tuple[_NetworkInputs, FirewallContribution]] = {}
@@ -85,6 +87,10 @@ class Contributions:
         kind, name = resource_of(owner)
         return name in (self._inventory.policies() if kind == POLICY else self._inventory.networks())
 
+    def unknown(self, owner: str) -> bool:
+        """Whether the owner's rules can't be computed: the engine was not read yet, and there is no record."""
+        return not self._world.engine_read and self._recorded.get(owner) is None
+
     @property
     def assignment(self) -> PolicyAssignment:
         """Which Docker networks each policy applies to."""
@@ -105,16 +111,35 @@ class Contributions:
         before, assigned_before = self._desired, self._assignment
         self._assignment = self._assign()
         desired = DesiredFirewall(tuple(self._collect(self._assignment)), self._inputs())
+        if not self._world.engine_read:
+            desired = self._with_records(desired)
         if desired != before:
             self._desired = desired
         self._versions = versions
-        if self._incumbents is not None and self._world.containers.last is not None:
-            self._incumbents = self._desired.port_assignment.incumbents
+        if self._incumbents is not None:
+            present = self._desired.port_assignment.incumbents
+            self._incumbents = present if self._world.engine_read else {**present, **self._incumbents}
         if not first:
             for owner in sorted(
                 affected_owners(before, self._desired) | _reassigned(assigned_before, self._assignment)
             ):
                 self.on_change(owner)
+
+    def _with_records(self, desired: DesiredFirewall) -> DesiredFirewall:
+        """The recorded intents instead of those that are computed without the engine's networks and containers."""
+        contributions, ports = [], []
+        for each in desired.contributions:
+            intent = None if self._suspended(each.owner) else self._recorded.get(each.owner)
+            if intent is not None:
+                contributions.append(FirewallContribution(each.owner, intent.networks, proxied_subnets=None))
+                ports += intent.ports
+            else:
+                contributions.append(each)
+        return DesiredFirewall(tuple(contributions), replace(desired.inputs, recorded_ports=tuple(ports)))
+
+    def _suspended(self, owner: str) -> bool:
+        resource = self._inventory.networks().get(owner)
+        return resource is not None and resource.spec.suspend
 
     def _inputs(self) -> FirewallInputs:
         host = self._world.host_view.last
@@ -147,7 +172,7 @@ class Contributions:
 
     def _collect(self, assignment: PolicyAssignment) -> Iterator[FirewallContribution]:
         """Every resource's contribution; a deleted network's for as long as it holds its subnet."""
-        networks = self._world.known_networks if self._world.networks_read else None
+        networks = self._world.known_networks if self._world.engine_read else None
         resources = self._inventory.networks()
         if len(self._of_networks) > len(resources):  # some resources are gone
             self._of_networks.clear()
@@ -160,7 +185,7 @@ class Contributions:
         self._forget_policies(assignment.networks)
 
     def _of_network(self, name: str, resource: NetworkResource) -> FirewallContribution:
-        networks = self._world.known_networks if self._world.networks_read else None
+        networks = self._world.known_networks if self._world.engine_read else None
         holdings, egress = self._inventory.holdings, resource.spec.egress
         containers = self._world.known_containers if depends_on_containers(egress, resource.spec.firewall) else ()
         if resource.observed:

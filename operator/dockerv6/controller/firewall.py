@@ -13,6 +13,7 @@ from ipaddress import IPv6Address
 
 from dockerv6.controller.contributions import Contributions
 from dockerv6.controller.inventory import Inventory
+from dockerv6.controller.recorded_intents import RecordedIntents
 from dockerv6.controller.world import Cached, World
 from dockerv6.firewall.elements import PUBLISHED_AT_TO, PUBLISHED_TO
 from dockerv6.firewall.model import ForwardDrop, HostFilterState
@@ -29,7 +30,7 @@ from dockerv6.firewall.ruleset import EMPTY, Ruleset, RulesetChange
 from dockerv6.hostnet.port import HostNetError
 from dockerv6.lib.networking import TransportProtocol
 from dockerv6.planning.firewall.contributions import FirewallContribution, ProxiedSubnet, proxied_subnets_of
-from dockerv6.planning.firewall.desired import FirewallSnapshot, port_owners
+from dockerv6.planning.firewall.desired import FirewallSnapshot
 from dockerv6.planning.inputs import Identity, RulesView
 from dockerv6.planning.policy import PolicyAssignment
 
@@ -60,6 +61,7 @@ class FirewallReconciler:
         inventory: Inventory,
         world: World,
         identity: Identity,
+        recorded: RecordedIntents,
         residues: Iterable[Sweepable] = (),
     ) -> None:
         """Read and change nothing yet.
@@ -70,13 +72,15 @@ class FirewallReconciler:
             inventory: what the resources ask for.
             world: the engine's networks and the host's network stack.
             identity: this operator's, with the fwmark.
+            recorded: the intents that survive a restart.
             residues: the other backends. What an earlier run left there is removed once our rules are in place.
         """
         world.rules_name_bridges = not backend.matches_link_kinds
         self._backend = backend
         self._host_filter = host_filter
         self._residues = tuple(residues)
-        self._contributions = Contributions(inventory, world, identity)
+        self.recorded = recorded
+        self._contributions = Contributions(inventory, world, identity, recorded)
         self._world = world
         self._mark = identity.mark
         self._table = _TableCache(backend)
@@ -111,12 +115,18 @@ class FirewallReconciler:
         self._filter.invalidate()
 
     async def observe(self) -> FirewallSnapshot:
-        """The table and the desired firewall. Raises `FirewallError`."""
-        await self._world.refresh()
+        """The table and the desired firewall.
+
+        The engine is not asked: it may hang, and the rules are repaired nevertheless. `World.refresh` asks it.
+
+        Raises:
+            FirewallError, HostNetError: the table or the host can't be read.
+        """
+        await self._world.refresh_host()
         table = await self._table.get()
         self._contributions.adopt(table)
         desired = self._contributions.desired
-        inputs = self._contributions.versions, self.may_sweep, self._world.containers.last is None
+        inputs = self._contributions.versions, self.may_sweep, self._world.engine_read
         snapshot = self._snapshot
         same = snapshot is not None and snapshot.desired is desired and snapshot.table is table
         if snapshot is None or not same or self._snapshot_inputs != inputs:
@@ -159,12 +169,12 @@ class FirewallReconciler:
     def _undecided(self, table: Ruleset) -> frozenset[str]:
         """Owners of elements in the table whose desired rules are unknown.
 
-        The state was lost and their file is not read yet, or is invalid; or ports are published, and the engine has
-        not yet listed its containers.
+        The state was lost and their file is not read yet, or is invalid; or the engine was not read yet.
         """
-        unknown = (owner for owner in table.owners if not self._contributions.accepted(owner))
-        kept = {owner for owner in unknown if not self.may_sweep or self._contributions.exists(owner)}
-        return frozenset(kept) | (port_owners(table) if self._world.containers.last is None else frozenset())
+        contributions = self._contributions
+        lost = (owner for owner in table.owners if not contributions.accepted(owner))
+        kept = {owner for owner in lost if not self.may_sweep or contributions.exists(owner)}
+        return frozenset(kept | {o for o in table.owners if contributions.accepted(o) and contributions.unknown(o)})
 
     # ---- change
 
@@ -187,19 +197,20 @@ class FirewallReconciler:
             await self._forget_udp_flows(change)
 
     async def repair(self) -> Repair:
-        """Bring the table to the desired firewall. Raises `FirewallError`."""
+        """Bring the table to the desired firewall, without waiting for the engine. Errors as in `observe`."""
         for attempt in range(1, _ATTEMPTS + 1):
             in_place = self._in_place
-            change = (await self.observe()).change
-            if change.empty:
-                return Repair(change)
+            snapshot = await self.observe()
+            change = snapshot.change
             try:
                 await self.commit(change)
             except RulesetMoved:
                 if attempt == _ATTEMPTS:
                     raise
             else:
-                return Repair(change, drift=change.target == in_place)
+                if self._world.engine_read:
+                    self.recorded.keep(snapshot.desired)
+                return Repair(change, drift=not change.empty and change.target == in_place)
         raise AssertionError  # the loop returns or raises
 
     async def add_accept_rule(self, drop: ForwardDrop) -> None:

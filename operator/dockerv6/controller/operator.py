@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from random import Random
 
 from dockerv6.api.kinds import NETWORK, POLICY, POOL
@@ -11,18 +12,26 @@ from dockerv6.controller.context import Context
 from dockerv6.controller.garbage import GARBAGE
 from dockerv6.controller.sources import Read, SourceKeeper
 from dockerv6.controller.triggers import Triggers
+from dockerv6.hostnet.port import HostNetError
+from dockerv6.lib.clock import wait_for
 from dockerv6.lib.tasks import Supervisor
 from dockerv6.planning.firewall.contributions import resource_of
 from dockerv6.reconciler.handler import Key, Registry, TemporaryError
 from dockerv6.reconciler.manager import Manager, Observer
+from dockerv6.store.port import StoreError
 
 logger = logging.getLogger(__name__)
+
+FLUSH_LIMIT = 0.2
+"""Seconds that a stop waits for the last records."""
 
 EXPIRY_INTERVAL = 3600.0
 """Seconds between removals of old events."""
 
 Watch = Callable[[], AsyncIterator[object]]
 """Yields whenever the sources may have changed, and once at the start."""
+
+BOOT_ID = "kernel.random.boot_id"
 
 registry: Registry[Context] = Registry()
 registry.reconcile(NETWORK)(network.reconcile)
@@ -78,23 +87,29 @@ class Operator:
         context = self._context
         await context.inventory.load()
         await context.recreations.load()
+        await context.firewall.recorded.load(await _boot_id(context))
         context.enqueue = self.manager.enqueue
         context.firewall.on_owner_changed(self._owner_changed)
         self.manager.start()
         self._supervisor.keep("engine", self.triggers.follow_engine)
         self._supervisor.keep("lagging-containers", self.triggers.refresh_lagging_containers)
         self._supervisor.keep("kernel", self.triggers.follow_kernel)
+        self._supervisor.keep("engine-refresh", self.triggers.refresh_engine)
         self._supervisor.keep("firewall", self.triggers.repair_firewall)
+        self._supervisor.keep("recorded-intents", context.firewall.recorded.write)
         self._supervisor.keep("links", self.triggers.process_link_changes)
         self._supervisor.keep("foreign-rules", self.triggers.watch_foreign_rules)
         self._supervisor.keep("legacy-rules", self.triggers.poll_firewall)
         self._supervisor.keep("resync", self.triggers.resync)
         self._supervisor.keep("sources", self._follow_sources)
         self._supervisor.keep("event-expiry", self._expire_events)
+        self.triggers.repair_firewall_soon()  # what was deleted while no operator ran; the engine may take its time
 
     async def stop(self) -> None:
         """Stop watching and working, within a second. Rules and networks stay as they are."""
         await self._supervisor.stop()
+        with suppress(StoreError, TimeoutError):
+            await wait_for(self._context.clock, self._context.firewall.recorded.flush(), FLUSH_LIMIT)
         await self.manager.stop()
 
     async def settle(self) -> None:
@@ -104,6 +119,7 @@ class Operator:
             await self.manager.idle()
             # when an engine creates a network it puts its jumps above our accept rule; the notification comes later
             self._context.firewall.invalidate_filter()
+            await self._context.world.refresh()
             try:
                 await host.repair_firewall(self._context, noticed=self._context.clock.monotonic())
             except TemporaryError as error:
@@ -153,3 +169,11 @@ class Operator:
             before = self._context.clock.now() - self._context.settings.event_retention
             await self._context.store.expire_events(before)
             await self._context.clock.sleep(EXPIRY_INTERVAL)
+
+
+async def _boot_id(context: Context) -> str:
+    """The kernel's boot id (random(4)); "": it can't be read."""
+    try:
+        return await context.world.host.sysctl(BOOT_ID) or ""
+    except HostNetError:
+        return ""

@@ -44,6 +44,7 @@ class Triggers:
     def __init__(self, context: Context) -> None:
         self._context = context
         self.repair_wanted = asyncio.Event()  # our rules may have changed
+        self._engine_changed = asyncio.Event()  # the engine's part of the caches is stale
         self._noticed = 0.0  # monotonic, when the first change that is not repaired yet was noticed
         self._links_changed = asyncio.Event()
         self._attachments_reported = asyncio.Event()
@@ -82,7 +83,7 @@ class Triggers:
             self._enqueue_everything("the Docker Engine's event stream is open")
             self._context.enqueue(GARBAGE, "the Docker Engine is available")
             self._context.firewall.invalidate_filter()
-            self._repair_firewall_soon()
+            self._engine_changed.set()
             return
         if event.kind is EventKind.CONTAINER:
             self._container_event(event)
@@ -132,7 +133,7 @@ class Triggers:
 
     def _enqueue_users_of_containers(self) -> None:
         """Update the rules at once, and the statuses after it: ports lead to containers, policies match networks."""
-        self._repair_firewall_soon()
+        self._engine_changed.set()
         for name in self._context.inventory.policies():
             self._context.enqueue(Key(POLICY, name), "networks or containers changed")
         for name, resource in self._context.inventory.networks().items():
@@ -166,6 +167,14 @@ class Triggers:
         for name in self._context.inventory.policies() if foreign else ():
             self._context.enqueue(Key(POLICY, name), why)
 
+    async def refresh_engine(self) -> None:
+        """Read what changed in the engine, then repair the rules. An engine that hangs delays only this function."""
+        while True:
+            await self._engine_changed.wait()
+            self._engine_changed.clear()
+            await self._context.world.engine_state()
+            self.repair_firewall_soon()
+
     # ---- the kernel
 
     async def follow_kernel(self) -> None:
@@ -179,7 +188,7 @@ class Triggers:
             case ChangeKind.FIREWALL:
                 if change.subject in (OUR_TABLE, ""):
                     self._context.firewall.invalidate(change.generation)
-                    self._repair_firewall_soon()
+                    self.repair_firewall_soon()
                 # the host's own rules, or the engine's, which puts its jumps above our accept rule
                 if not change.subject.startswith((OUR_TABLE, *NO_IPV6)):
                     self._foreign_rules_changed = True
@@ -189,7 +198,7 @@ class Triggers:
             case ChangeKind.LOST:
                 self._context.firewall.invalidate()
                 self._context.firewall.invalidate_filter()
-                self._repair_firewall_soon()
+                self.repair_firewall_soon()
                 self._context.enqueue(host.FORWARDING, "notifications were lost")
                 self._links.add("")
                 self._links_changed.set()
@@ -197,7 +206,8 @@ class Triggers:
                 self._links.add(change.subject)
                 self._links_changed.set()
 
-    def _repair_firewall_soon(self) -> None:
+    def repair_firewall_soon(self) -> None:
+        """Have our rules compared with the table, and repaired."""
         if not self.repair_wanted.is_set():
             self._noticed = self._context.clock.monotonic()
             self.repair_wanted.set()
@@ -243,13 +253,13 @@ class Triggers:
         """Read what changed, and reconcile what depends on it. ``foreign_rules``: rules that are not ours changed."""
         if foreign_rules:
             self._context.firewall.invalidate_filter()
-            self._repair_firewall_soon()
+            self.repair_firewall_soon()
         if links:
             self._context.world.host_changed()
             view = await self._context.world.host_view.get()
             if self._context.world.version != self._world_version:  # such as another bridge that rules name
                 self._world_version = self._context.world.version
-                self._repair_firewall_soon()
+                self.repair_firewall_soon()
             links |= _bridges_of(links, view)
             if (uplinks := _uplink_state(view)) != self._uplinks:
                 if self._uplinks:  # else this is the first reading
@@ -305,7 +315,7 @@ class Triggers:
             if found != known:
                 self._context.firewall.invalidate()
                 self._context.firewall.invalidate_filter()
-                self._repair_firewall_soon()
+                self.repair_firewall_soon()
                 known = found
 
     async def watch_foreign_rules(self) -> None:
@@ -338,7 +348,8 @@ class Triggers:
         self._context.world.host_changed()
         self._context.firewall.invalidate()
         self._context.firewall.invalidate_filter()
-        self._repair_firewall_soon()
+        self.repair_firewall_soon()
+        self._engine_changed.set()
         self._context.enqueue(host.FORWARDING, why)
         self._context.enqueue(PREFIXES, why)
         self._context.enqueue(GARBAGE, why)

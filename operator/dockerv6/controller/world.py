@@ -107,9 +107,9 @@ class World:
         self.host_view: Cached[HostView] = Cached(self._read_host)
 
     @property
-    def networks_read(self) -> bool:
-        """Whether the live networks have ever been read."""
-        return self._networks.last is not None
+    def engine_read(self) -> bool:
+        """Whether the live networks and the running containers have ever been read."""
+        return self._networks.last is not None and self.containers.last is not None
 
     @property
     def known_networks(self) -> NetworkIndex:
@@ -213,6 +213,10 @@ class World:
     async def refresh(self) -> None:
         """Read every stale input of the rules. Tolerates an engine that does not answer. Raises `HostNetError`."""
         await self.engine_state()
+        await self.refresh_host()
+
+    async def refresh_host(self) -> None:
+        """Read every stale input of the rules that the kernel has: it answers at once. Raises `HostNetError`."""
         await self.host_view.get()
         await self.listeners.get()
 

@@ -9,6 +9,7 @@ from functools import partial
 from dockerv6.controller.context import Context, EventRecorder
 from dockerv6.controller.firewall import FirewallReconciler
 from dockerv6.controller.inventory import Inventory
+from dockerv6.controller.recorded_intents import RecordedIntents
 from dockerv6.controller.recreations import InFlightRecreations
 from dockerv6.controller.world import World
 from dockerv6.daemon.settings import Settings
@@ -78,6 +79,7 @@ async def open_context(settings: Settings, state: State, clock: Clock | None = N
             inventory,
             world,
             controller.identity,
+            RecordedIntents(state.store, clock),
             residues=detect.others(choice, session),
         )
         yield Context(

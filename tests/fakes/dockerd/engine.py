@@ -47,6 +47,8 @@ class FakeEngine(FakeDaemon):
         """Start an engine; arguments as in `FakeDaemon`."""
         self.calls: list[Call] = []
         self._up = True
+        self._runs = asyncio.Event()
+        self._runs.set()
         self._faults: defaultdict[str, deque[_Fault]] = defaultdict(deque)
         self._listeners: set[asyncio.Queue[EngineEvent | None]] = set()
         super().__init__(version, userland_proxy=userland_proxy)
@@ -128,6 +130,7 @@ class FakeEngine(FakeDaemon):
         try:
             yield EngineEvent(EventKind.CONNECTED, "connected")
             while (event := await queue.get()) is not None:
+                await self._runs.wait()
                 yield event
         finally:
             self._listeners.discard(queue)
@@ -155,6 +158,14 @@ class FakeEngine(FakeDaemon):
         self._up = False
         self._end_streams()
 
+    def hang(self) -> None:
+        """Hang as after SIGSTOP: calls wait until `resume`, and event streams stay open. Containers keep running."""
+        self._runs.clear()
+
+    def resume(self) -> None:
+        """Answer what waits, as after SIGCONT."""
+        self._runs.set()
+
     def up(self) -> None:
         """Respond again."""
         self._up = True
@@ -173,6 +184,7 @@ class FakeEngine(FakeDaemon):
         self.calls.append(Call(method, arguments))
         # other tasks run during a real call, too
         await asyncio.sleep(0)
+        await self._runs.wait()
         if not self._up:
             raise EngineUnavailable("Docker Engine (fake): Connection refused: is Docker running?")
         fault = self._faults[method].popleft() if self._faults[method] else None

@@ -315,6 +315,10 @@ class FakeHostNet:
         if path.endswith("/forwarding") and value != "0":
             self._purge_advertised_routes()
 
+    def set_boot_id(self, value: str) -> None:
+        """The kernel has started with this boot id."""
+        self._sysctls.put("kernel.random.boot_id", value)
+
     def listen(self, *listeners: Listener) -> None:
         """Open sockets. The kernel does not notify it."""
         self._listeners.update(listeners)

@@ -29,7 +29,10 @@ class Scene:
 
     def __init__(self, bench: Bench) -> None:
         self.bench, self.host, self.world = bench, bench.host, bench.context.world
-        self.contributions = Contributions(bench.context.inventory, self.world, bench.context.settings.identity)
+        context = bench.context
+        self.contributions = Contributions(
+            context.inventory, self.world, context.settings.identity, context.firewall.recorded
+        )
         self.looks = 0
 
     async def ipv6_only(self, name: str, subnet: str) -> str:

@@ -16,7 +16,7 @@ class Heard:
         """Look at everything, and give who was told of meanwhile."""
         self.owners.clear()
         self.bench.invalidate_all()
-        await self.bench.context.firewall.repair()
+        await self.bench.repair()
         return list(self.owners)
 
 

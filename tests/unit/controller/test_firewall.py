@@ -26,17 +26,17 @@ async def test_a_burst_of_syncs_is_one_transaction() -> None:
     bench.host.firewall.flush_all()
     bench.context.firewall.invalidate()
     commits = bench.host.firewall.commits
-    repairs = await asyncio.gather(*(bench.context.firewall.repair() for _ in range(10)))
+    repairs = await asyncio.gather(*(bench.repair() for _ in range(10)))
     assert bench.host.firewall.commits == commits + 1
     assert all(r.drift for r in repairs[:1])
 
 
 async def test_what_was_in_place_and_is_not_is_drift() -> None:
     bench = await bound("a")
-    assert not (await bench.context.firewall.repair()).drift
+    assert not (await bench.repair()).drift
     bench.host.firewall.flush_all()
     bench.context.firewall.invalidate()
-    repair = await bench.context.firewall.repair()
+    repair = await bench.repair()
     assert repair.drift
     assert "a" in repair.change.by_owner
 
@@ -44,7 +44,7 @@ async def test_what_was_in_place_and_is_not_is_drift() -> None:
 async def test_what_is_newly_wanted_is_no_drift() -> None:
     bench = await bound("a")
     await bench.accept(network("a", egress={"interfaces": ["eth0"]}))
-    repair = await bench.context.firewall.repair()
+    repair = await bench.repair()
     assert not repair.change.empty
     assert not repair.drift
 
@@ -53,7 +53,7 @@ async def test_an_equal_table_is_not_written() -> None:
     bench = await bound("a")
     commits = bench.host.firewall.commits
     bench.context.firewall.invalidate()
-    assert (await bench.context.firewall.repair()).change.empty
+    assert (await bench.repair()).change.empty
     assert bench.host.firewall.commits == commits
 
 
@@ -117,8 +117,8 @@ async def test_a_refused_transaction_comes_out_and_is_tried_again() -> None:
     await bench.context.firewall.view()
     bench.host.firewall.fail_next(FirewallRejected("no"))
     with pytest.raises(FirewallRejected):
-        await bench.context.firewall.repair()
-    await bench.context.firewall.repair()
+        await bench.repair()
+    await bench.repair()
     assert bench.host.rules_of("a")
 
 
@@ -129,10 +129,10 @@ async def test_nobodys_elements_are_removed_before_the_sources_were_listed() -> 
     bench.host.store, bench.host.ledger = fresh.store, fresh.ledger
     bench.host.files.contents.clear()
     again = await bench.host.bench()
-    await again.context.firewall.repair()
+    await again.repair()
     assert bench.host.rules_of("a") == rules
     again.context.firewall.may_sweep = True
-    await again.context.firewall.repair()
+    await again.repair()
     assert bench.host.firewall.ruleset == EMPTY
 
 
@@ -145,13 +145,13 @@ async def test_rules_of_a_resource_whose_file_is_invalid_stay_although_the_state
     again = await bench.host.bench()
     await again.accept()
     again.context.firewall.may_sweep = True
-    await again.context.firewall.repair()
+    await again.repair()
     assert bench.host.rules_of("a") == rules
 
 
 async def test_a_resource_without_a_subnet_makes_no_table() -> None:
     bench = await Host().bench(network("a", suspend=True), network("b", addressing={"poolRef": {"name": "x"}}))
-    await bench.context.firewall.repair()
+    await bench.repair()
     assert bench.host.firewall.ruleset == EMPTY
     assert not bench.context.firewall.wanted
     assert not bench.context.firewall.idle
@@ -203,7 +203,7 @@ class TestUdpFlows:
         bench.host.engine.run_container("web", "a", ports=ports)
         self.begin(bench, 53, 54, 8080)
         bench.invalidate_all()
-        await bench.context.firewall.repair()
+        await bench.repair()
         return bench
 
     def begin(self, bench: Bench, *ports: int) -> None:
@@ -219,7 +219,7 @@ class TestUdpFlows:
         self.begin(bench, 53, 54)
         bench.host.engine.stop_container(next(iter(await bench.host.engine.running_container_ids())))
         bench.invalidate_all()
-        await bench.context.firewall.repair()
+        await bench.repair()
         assert self.left(bench) == [54]
 
     async def test_those_through_the_host_to_elsewhere_are_not(self) -> None:
@@ -231,7 +231,7 @@ class TestUdpFlows:
         bench.host.engine.run_container("web", "a", ports=("53:53/udp",))
         bench.host.net.udp_flows = [(IPv6Address("::1"), 53)]
         bench.invalidate_all()
-        await bench.context.firewall.repair()
+        await bench.repair()
         assert bench.host.net.udp_flows == []
 
     async def test_those_of_one_address_too(self) -> None:
@@ -244,7 +244,7 @@ class TestUdpFlows:
         bench = await self.with_flows("53:53/udp")
         self.begin(bench, 53)
         bench.invalidate_all()
-        await bench.context.firewall.repair()
+        await bench.repair()
         assert self.left(bench) == [53]
 
     async def test_a_host_that_denies_it_has_the_rules_all_the_same(self) -> None:
@@ -252,7 +252,7 @@ class TestUdpFlows:
         bench.host.engine.run_container("web", "a", ports=("53:53/udp",))
         bench.host.net.deny()
         bench.invalidate_all()
-        await bench.context.firewall.repair()
+        await bench.repair()
         assert bench.host.ports() == {"udp 53 ::": "web:53"}
 
 
@@ -273,6 +273,7 @@ async def test_the_view_says_where_ports_lead_and_which_do_not() -> None:
     clash = network("b", publish={"ports": [{"port": 8080, "containers": {"name": "web-b"}}]})
     await bench.accept(clash)
     bench.invalidate_all()
+    await bench.context.world.refresh()
     view = await bench.context.firewall.view()
     assert [p.port for p in view.ports["a"]] == [8080]
     assert list(view.port_names.values()) == ["web-a"]

@@ -26,7 +26,7 @@ async def made(host: Host | None = None) -> Bench:
     await bench.reconcile("a")
     bench.host.engine.run_container("young", "a", ports=("8080:80",))
     bench.invalidate_all()
-    await bench.context.firewall.repair()
+    await bench.repair()
     return bench
 
 
@@ -90,7 +90,7 @@ class TestWhoHasAPort:
         host.engine.create_container("old")
         await self.with_old(await made(host))
         bench = await again(host)
-        await bench.context.firewall.repair()
+        await bench.repair()
         assert host.ports() == {"tcp 8080 ::": "young:80"}
 
     @pytest.mark.parametrize("early", [True, False])
@@ -103,7 +103,7 @@ class TestWhoHasAPort:
             host.firewall.fail_next(FirewallUnavailable("busy"))
             await bench.context.firewall.view()
             assert bench.context.firewall.assignment.networks == {}
-        await bench.context.firewall.repair()
+        await bench.repair()
         assert host.ports() == {"tcp 8080 ::": "young:80"}
 
     async def test_the_other_has_it_when_it_is_free(self) -> None:
@@ -113,7 +113,7 @@ class TestWhoHasAPort:
         await self.with_old(bench)
         host.engine.stop_container(host.engine.container_ids()["young"])
         bench.invalidate_all()
-        await bench.context.firewall.repair()
+        await bench.repair()
         assert host.ports() == {"tcp 8080 ::": "old:8080"}
 
 

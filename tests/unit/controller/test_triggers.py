@@ -82,16 +82,20 @@ class TestContainers:
 
     async def test_rules_are_repaired_before_the_queue(self, scene: Scene) -> None:
         scene.host.engine.run_container("web", "a", ports=("8080:80",))
-        repairing = asyncio.create_task(scene.triggers.repair_firewall())
+        tasks = [asyncio.create_task(run()) for run in (scene.triggers.refresh_engine, scene.triggers.repair_firewall)]
         scene.container("start", "web")
         await scene.host.clock.run_for(0)
-        repairing.cancel()
+        for task in tasks:
+            task.cancel()
         assert scene.host.ports() == {"tcp 8080 ::": "web:80"}
 
     @pytest.mark.parametrize("action", ["start", "die", "rename", "destroy", "pause"])
     async def test_each_container_event_wants_a_repair_of_the_rules(self, scene: Scene, action: str) -> None:
         scene.triggers.repair_wanted.clear()
+        refreshing = asyncio.create_task(scene.triggers.refresh_engine())
         scene.container(action, "unknown")
+        await scene.host.clock.run_for(0)
+        refreshing.cancel()
         assert scene.triggers.repair_wanted.is_set()
 
     async def test_each_event_enqueues_policies(self, scene: Scene) -> None:
@@ -205,7 +209,7 @@ async def test_an_address_that_comes_or_goes_enqueues_resources_with_ports_on_it
     scene.host.engine.run_container("web", "a", ports=("[2001:db8:3::5]:8080:80",))
     scene.host.engine.run_container("db", "b", ports=("8081:81",))
     scene.bench.invalidate_all()
-    await scene.bench.context.firewall.repair()
+    await scene.bench.repair()
     guests = Interface(90, "virbr0", "bridge", up=True, mtu=1500)
     scene.host.net.add_interface(guests)
     await scene.kernel(ChangeKind.LINK, "virbr0")

@@ -102,9 +102,11 @@ class TestNetworks:
     async def test_nothing_is_known_before_the_first_read(self) -> None:
         host = Host()
         world = World(host.engine, host.net, host.clock)
-        assert (world.networks_read, len(world.known_networks)) == (False, 0)
+        assert (world.engine_read, len(world.known_networks)) == (False, 0)
         await world.networks()
-        assert world.networks_read
+        assert not world.engine_read
+        await world.containers.get()
+        assert world.engine_read
 
     async def test_one_that_was_named_by_an_event_is_read_alone(self) -> None:
         host = Host()

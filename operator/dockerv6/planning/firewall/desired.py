@@ -7,7 +7,7 @@ from ipaddress import IPv6Address
 
 from dockerv6.dockerd.model import Container
 from dockerv6.firewall.diff import diff
-from dockerv6.firewall.elements import PUBLISHED, PUBLISHED_AT_PORT, PUBLISHED_AT_TO, PUBLISHED_PORT, PUBLISHED_TO
+from dockerv6.firewall.elements import PUBLISHED_AT_PORT, PUBLISHED_AT_TO, PUBLISHED_PORT, PUBLISHED_TO
 from dockerv6.firewall.model import DEFAULT_MARK, FirewallIntent, PortIntent
 from dockerv6.firewall.render import overlapping_external_prefixes, overlapping_subnets, render
 from dockerv6.firewall.ruleset import EMPTY, Ruleset, RulesetChange
@@ -28,6 +28,7 @@ class FirewallInputs:
         uplink_bridges: the bridges with a default route.
         guest_bridges: all other bridges, for a backend that needs their names; else None.
         host_addresses: the host's addresses on external interfaces.
+        recorded_ports: published ports of the last intent, while the containers are unknown; else None.
     """
 
     mark: int = DEFAULT_MARK
@@ -37,6 +38,7 @@ class FirewallInputs:
     uplink_bridges: tuple[str, ...] = ()
     guest_bridges: tuple[str, ...] | None = None
     host_addresses: frozenset[IPv6Address] = frozenset()
+    recorded_ports: tuple[PortIntent, ...] | None = None
 
 
 @lru_cache(maxsize=2)
@@ -55,6 +57,8 @@ class DesiredFirewall:
     @cached_property
     def port_assignment(self) -> PortAssignment:
         """Which container gets which published port."""
+        if self.inputs.recorded_ports is not None:
+            return PortAssignment(self.inputs.recorded_ports)
         networks = [network for each in self.contributions for network in each.publishing_networks]
         return assign_ports(networks, self.inputs.containers, self.inputs.incumbents, self.inputs.listeners)
 
@@ -146,12 +150,6 @@ def published_ports(table: Ruleset) -> Incumbents:
             target = IPv6Address(element.value.partition("/")[0])
             found[protocol, int(port), at] = (target, int(number_of[element.key]))
     return found
-
-
-def port_owners(table: Ruleset) -> frozenset[str]:
-    """Owners of published ports in a table."""
-    ports = table.set(PUBLISHED)
-    return frozenset(element.owner for element in ports.elements) if ports is not None else frozenset()
 
 
 def affected_owners(before: DesiredFirewall, after: DesiredFirewall) -> frozenset[str]:
