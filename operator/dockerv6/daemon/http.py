@@ -1,14 +1,18 @@
-"""Health and metrics over HTTP, by default on a Unix socket: a daemon in the host's network opens no port."""
+"""Health and metrics over HTTP, by default on a Unix socket: a daemon in the host's network opens no port.
 
+The server is an event loop on one thread of its own, so that it answers "no heartbeat" when the daemon's loop hangs.
+Whatever clients do, it is bounded: the connections, their time, and the bytes of a request (docs/adr/0035).
+"""
+
+import asyncio
 import json
 import logging
 import os
 import socket
-import socketserver
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from http.server import BaseHTTPRequestHandler
+from http import HTTPStatus
 from pathlib import Path
 
 from dockerv6.telemetry.health import Health, Probe
@@ -19,9 +23,29 @@ logger = logging.getLogger(__name__)
 PROBES = {"/healthz": Probe.LIVENESS, "/livez": Probe.LIVENESS, "/readyz": Probe.READINESS}
 """Paths as in Kubernetes."""
 
+CONNECTIONS = 32
+"""How many connections are served at a time. One more closes the oldest, so that a new client is always answered."""
+
+DEADLINE = 10.0
+"""Seconds from accepting a connection until it is closed, however slowly the client sends or reads."""
+
+REQUEST_LIMIT = 8192
+"""Bytes of the request line and the headers."""
+
+_BACKLOG = 128  # connections that wait to be accepted; also how many asyncio accepts at once
+_END = b"\r\n\r\n"
+
 
 class ListenError(Exception):
     """The address can't be listened on; the message has the remedy."""
+
+
+class _RequestError(Exception):
+    """A request that gets an error response."""
+
+    def __init__(self, status: HTTPStatus, message: str) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 @contextmanager
@@ -39,96 +63,136 @@ def serve(address: str, health: Health, metrics: Metrics) -> Iterator[None]:
     if not address:
         yield
         return
-    handler = _handler(health, metrics)
     try:
-        server = _server(address, handler)
+        listener = _listen(address)
     except (OSError, ValueError) as error:
         raise ListenError(f"can't listen on {address}: {error}; choose another with --listen, or `none`") from error
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 3600}, name="http", daemon=True)
-    thread.start()
+    server = _Server(listener, health, metrics)
+    server.start()
     logger.info("listening on %s", address)
     try:
         yield
     finally:
-        _stop(server, thread)
+        server.stop()
         if address.startswith("unix:"):
             with suppress(OSError):
                 Path(address.removeprefix("unix:")).unlink()
 
 
-def _stop(server: socketserver.TCPServer, thread: threading.Thread) -> None:
-    """End the server's loop, which sleeps in poll(2): a closed socket goes on listening until poll returns."""
-    stopping = threading.Thread(target=server.shutdown)
-    stopping.start()
-    with suppress(OSError):
-        server.socket.shutdown(socket.SHUT_RDWR)  # wakes it
-    stopping.join()
-    thread.join()
-    server.server_close()
-
-
-class _UnixServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
-    daemon_threads = True
-    block_on_close = False
-
-
-class _TcpServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
-    daemon_threads = True
-    block_on_close = False
-    allow_reuse_address = True
-
-
-class _Tcp6Server(_TcpServer):
-    address_family = socket.AF_INET6
-
-
-def _server(address: str, handler: type[BaseHTTPRequestHandler]) -> socketserver.TCPServer:
+def _listen(address: str) -> socket.socket:
+    """Bind and listen. Raises `OSError`, `ValueError`."""
     if address.startswith("unix:"):
         path = Path(address.removeprefix("unix:"))
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         if path.is_socket():  # of a process that was killed: we hold the lock of the state directory
             path.unlink()
+        listener = socket.socket(socket.AF_UNIX)
         before = os.umask(0o177)
         try:
-            return _UnixServer(str(path), handler)
+            listener.bind(str(path))
+            listener.listen(_BACKLOG)
+        except BaseException:
+            listener.close()
+            raise
         finally:
             os.umask(before)
+        return listener
     host, _, port = address.removeprefix("tcp://").rpartition(":")
-    if host.startswith("["):
-        return _Tcp6Server((host.strip("[]"), int(port)), handler)
-    return _TcpServer((host or "127.0.0.1", int(port)), handler)
+    family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
+    return socket.create_server((host.strip("[]") or "127.0.0.1", int(port)), family=family, backlog=_BACKLOG)
 
 
-def _handler(health: Health, metrics: Metrics) -> type[BaseHTTPRequestHandler]:
-    class RequestHandler(BaseHTTPRequestHandler):
-        """GET only."""
+class _Server:
+    """Answers one GET on each connection, then closes it."""
 
-        server_version = "dockerv6"
-        timeout = 10
+    def __init__(self, listener: socket.socket, health: Health, metrics: Metrics) -> None:
+        self._listener = listener
+        self._health = health
+        self._metrics = metrics
+        self._loop = asyncio.new_event_loop()
+        self._stopping = asyncio.Event()
+        self._open: dict[asyncio.StreamWriter, None] = {}  # ordered by age
+        self._thread = threading.Thread(target=self._run, name="http", daemon=True)
 
-        def do_GET(self) -> None:
-            path = self.path.partition("?")[0]
-            if path in PROBES:
-                report = health.report(PROBES[path])
-                body = json.dumps({"ok": report.ok, "problems": report.problems, "passed": list(report.passed)})
-                self._send(200 if report.ok else 503, body.encode() + b"\n", "application/json")
-            elif path == "/metrics":
-                body_, kind = metrics.exposition(self.headers.get("Accept", ""))
-                self._send(200, body_, kind)
-            else:
-                self._send(404, b"try /healthz, /readyz or /metrics\n", "text/plain")
+    def start(self) -> None:
+        """Accept connections."""
+        self._thread.start()
 
-        def _send(self, status: int, body: bytes, kind: str) -> None:
-            self.send_response(status)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+    def stop(self) -> None:
+        """Close the listener and all connections."""
+        self._loop.call_soon_threadsafe(self._stopping.set)
+        self._thread.join()
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name for it
-            logger.debug(format, *args)
+    def _run(self) -> None:
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._serve())
 
-        def address_string(self) -> str:
-            return "client"  # a Unix socket's peer has no address
+    async def _serve(self) -> None:
+        server = await asyncio.start_server(self._handle, sock=self._listener, limit=REQUEST_LIMIT)
+        await self._stopping.wait()
+        server.close()
+        for writer in self._open:
+            writer.transport.abort()
 
-    return RequestHandler
+    async def _handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(self._open) >= CONNECTIONS:
+            oldest = next(iter(self._open))
+            del self._open[oldest]
+            oldest.transport.abort()
+        self._open[writer] = None
+        # a client that goes away, is slow, or is evicted, is no error of ours
+        with suppress(OSError, EOFError):
+            try:
+                async with asyncio.timeout(DEADLINE):
+                    writer.write(await self._response(reader))
+                    writer.close()
+                    await writer.wait_closed()  # the client has read, or the kernel has, what was written
+            finally:
+                self._open.pop(writer, None)
+                writer.transport.abort()
+
+    async def _response(self, reader: asyncio.StreamReader) -> bytes:
+        """Read a request and return the response. Raises `EOFError`, `OSError`."""
+        try:
+            head = await reader.readuntil(_END)
+            path, accept = _parse(head)
+            status, body, kind = self._answer(path, accept)
+        except asyncio.LimitOverrunError:
+            message = f"the request line and the headers may have {REQUEST_LIMIT} bytes\n"
+            status, body, kind = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, message.encode(), "text/plain"
+        except _RequestError as error:
+            status, body, kind = error.status, f"{error}\n".encode(), "text/plain"
+        logger.debug("%d, %d bytes", status, len(body))
+        lines = (
+            f"HTTP/1.1 {status.value} {status.phrase}",
+            "Server: dockerv6",
+            f"Content-Type: {kind}",
+            f"Content-Length: {len(body)}",
+            "Connection: close",
+        )
+        return "\r\n".join(lines).encode() + _END + body
+
+    def _answer(self, path: str, accept: str) -> tuple[HTTPStatus, bytes, str]:
+        """Status, body and content type."""
+        if path in PROBES:
+            report = self._health.report(PROBES[path])
+            body = json.dumps({"ok": report.ok, "problems": report.problems, "passed": list(report.passed)})
+            status = HTTPStatus.OK if report.ok else HTTPStatus.SERVICE_UNAVAILABLE
+            return status, body.encode() + b"\n", "application/json"
+        if path == "/metrics":
+            return HTTPStatus.OK, *self._metrics.exposition(accept)
+        raise _RequestError(HTTPStatus.NOT_FOUND, "try /healthz, /readyz or /metrics")
+
+
+def _parse(head: bytes) -> tuple[str, str]:
+    """The path and the value of Accept of a request (RFC 9112). Raises `_RequestError`."""
+    request, *headers = head.decode("latin-1").split("\r\n")
+    method, _, rest = request.partition(" ")
+    target, _, version = rest.partition(" ")
+    if not version.startswith("HTTP/1."):
+        raise _RequestError(HTTPStatus.BAD_REQUEST, "this is not an HTTP/1 request")
+    if method != "GET":
+        raise _RequestError(HTTPStatus.NOT_IMPLEMENTED, "only GET is supported")
+    fields = (line.partition(":") for line in headers)
+    accept = ", ".join(value.strip() for name, _, value in fields if name.lower() == "accept")
+    return target.partition("?")[0], accept

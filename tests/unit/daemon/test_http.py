@@ -2,14 +2,18 @@
 
 import http.client
 import json
+import logging
 import socket
 import stat
+import threading
+import time
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
 
-from dockerv6.daemon.http import ListenError, serve
+from dockerv6.daemon.http import CONNECTIONS, REQUEST_LIMIT, ListenError, serve
 from dockerv6.telemetry.health import Health, Probe
 from dockerv6.telemetry.metrics import Metrics
 
@@ -106,6 +110,122 @@ def test_metrics_are_in_the_format_that_is_accepted(address: str, health: Health
         assert 'dockerv6_build_info{version="1.2.3"} 1.0' in body
         _, kind, _ = get(address, "/metrics", Accept="application/openmetrics-text; version=1.0.0")
         assert kind.startswith("application/openmetrics-text")
+
+
+SLOW = 200
+
+
+def connect(address: str) -> socket.socket:
+    """A connection that sends nothing yet."""
+    if address.startswith("unix:"):
+        client = socket.socket(socket.AF_UNIX)
+        client.settimeout(60)
+        client.connect(address.removeprefix("unix:"))
+        return client
+    host, _, port = address.rpartition(":")
+    return socket.create_connection((host, int(port)), timeout=60)
+
+
+@pytest.fixture(params=["unix", "tcp"])
+def any_address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "unix":
+        return f"unix:{tmp_path}/http.sock"
+    return f"127.0.0.1:{free_port(socket.AF_INET, '127.0.0.1')}"
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /healthz HTTP/1.1\r\nHost: ", b"GET /metrics HTTP/1.1\r\n\r\n"])
+def test_slow_clients_cost_no_threads_and_delay_nobody(
+    any_address: str, sent: bytes, health: Health, metrics: Metrics
+) -> None:
+    """Clients that send nothing, half a request, or do not read the response."""
+    with serve(any_address, health, metrics):
+        threads, files = threading.active_count(), open_files()
+        with ExitStack() as clients:
+            for count in range(SLOW):
+                client = clients.enter_context(closing(connect(any_address)))
+                client.sendall(sent)
+                if count % 20 == 0:
+                    assert get(any_address, "/healthz")[0] == 200
+            assert get(any_address, "/readyz")[0] == 200
+            assert threading.active_count() == threads
+            # the clients' ends, and of the server's those that are served or not closed yet
+            assert open_files() - files - SLOW <= 2 * CONNECTIONS
+
+
+def test_the_oldest_of_too_many_connections_is_closed(any_address: str, health: Health, metrics: Metrics) -> None:
+    with serve(any_address, health, metrics), ExitStack() as clients:
+        first, *others = (clients.enter_context(closing(connect(any_address))) for _ in range(CONNECTIONS))
+        assert get(any_address, "/healthz")[0] == 200
+        assert ended(first)
+        last = others[-1]
+        last.sendall(b"GET /healthz HTTP/1.1\r\n\r\n")
+        assert last.recv(100).startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+def test_a_connection_ends_at_its_deadline_however_slowly_bytes_come(
+    any_address: str, health: Health, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dockerv6.daemon.http.DEADLINE", 0.3)
+    with serve(any_address, health, metrics), closing(connect(any_address)) as client:
+        with pytest.raises(OSError, match="reset|[Bb]roken"):  # noqa: PT012 - which byte meets it, is not known
+            while True:
+                client.sendall(b"x")
+                time.sleep(0.01)
+        assert get(any_address, "/healthz")[0] == 200
+
+
+@pytest.mark.parametrize("length", [REQUEST_LIMIT, 50 * REQUEST_LIMIT])
+def test_a_longer_request_is_refused(length: int, any_address: str, health: Health, metrics: Metrics) -> None:
+    with serve(any_address, health, metrics), closing(connect(any_address)) as client:
+        with suppress(OSError):  # the server does not read all of it
+            client.sendall(b"GET /healthz HTTP/1.1\r\nX: " + b"x" * length + b"\r\n\r\n")
+        assert ended(client, b"HTTP/1.1 431 ")
+        assert get(any_address, "/healthz")[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"GET /healthz HTTP/1.0\r\n\r\n", b"200"),
+        (b"GET /healthz HTTP/1.1\r\naccept:x\r\nnothing\r\n\r\n", b"200"),
+        (b"POST /healthz HTTP/1.1\r\n\r\n", b"501"),
+        (b"GET /healthz\r\n\r\n", b"400"),
+        (b"\xff\x00\r\n\r\n", b"400"),
+        (b"\x16\x03\x01\r\n\r\n", b"400"),
+    ],
+)
+def test_only_a_get_request_is_answered(
+    sent: bytes, status: bytes, address: str, health: Health, metrics: Metrics
+) -> None:
+    with serve(address, health, metrics), closing(connect(address)) as client:
+        client.sendall(sent)
+        assert client.recv(100).startswith(b"HTTP/1.1 " + status)
+
+
+def test_a_client_that_goes_away_is_no_error(
+    any_address: str, health: Health, metrics: Metrics, caplog: pytest.LogCaptureFixture
+) -> None:
+    with serve(any_address, health, metrics):
+        for sent in (b"", b"GET /metr", b"GET /metrics HTTP/1.1\r\n\r\n"):
+            with closing(connect(any_address)) as client:
+                client.sendall(sent)
+        assert get(any_address, "/healthz")[0] == 200
+    assert [record.levelname for record in caplog.records if record.levelno > logging.INFO] == []
+
+
+def ended(client: socket.socket, beginning: bytes = b"") -> bool:
+    """Whether the server ended the connection after a response that begins so, or reset it."""
+    received = b""
+    try:
+        while piece := client.recv(4096):
+            received += piece
+    except ConnectionResetError:
+        return True
+    return received.startswith(beginning)
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def test_any_other_path_is_not_found(address: str, health: Health, metrics: Metrics) -> None:
