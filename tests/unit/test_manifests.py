@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from configparser import RawConfigParser
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ import yaml
 from click.testing import CliRunner
 
 from dockerv6.cli.main import main
+from dockerv6.daemon.process import WORKERS
 from dockerv6.daemon.settings import Settings
+from dockerv6.dockerd.client import DockerEngine
 
 _ROOT = Path(__file__).parents[2]
 _MANIFESTS = _ROOT / "manifests"
@@ -103,6 +106,24 @@ def test_unit_leaves_sysctls_writable_and_netlink_reachable() -> None:
     assert service["ProtectKernelTunables"] == "no"
     assert "AF_NETLINK" in service["RestrictAddressFamilies"].split()
     assert "CAP_NET_ADMIN" in service["CapabilityBoundingSet"].split()
+
+
+def test_unit_allows_twice_the_threads_that_the_daemon_can_have() -> None:
+    pools = {
+        "daemon/process.py": WORKERS,
+        "daemon/http.py": 1,
+        "dockerd/transport.py": signature(DockerEngine).parameters["parallel"].default,
+        "lib/database.py": 2,  # store and ledger
+        "hostnet/linux.py": 1,
+        "firewall/nftables/session.py": 1,
+        "firewall/iptables/backend.py": 1,
+        "firewall/hostfilter/linux.py": 1,
+    }
+    package = _ROOT / "operator" / "dockerv6"
+    starters = {p for p in package.rglob("*.py") if re.search(r"\b(Thread|\w+PoolExecutor)\(", p.read_text())}
+    assert {str(path.relative_to(package)) for path in starters} == set(pools)
+    watch = 2  # watchfiles: the waiting thread, and the one that reads inotify
+    assert 1 + sum(pools.values()) + watch <= int(_unit()["Service"]["TasksMax"]) // 2
 
 
 @pytest.mark.parametrize("path", _DOCUMENTS, ids=lambda path: str(path.relative_to(_ROOT)))

@@ -28,13 +28,20 @@ from dockerv6.planning.firewall.contributions import (
     proxied_subnets_of,
     resource_of,
 )
-from dockerv6.planning.firewall.desired import DesiredFirewall, FirewallInputs, affected_owners, published_ports
+from dockerv6.planning.firewall.desired import (
+    DesiredFirewall,
+    FirewallInputs,
+    affected_owners,
+    intact_owners,
+    published_ports,
+)
 from dockerv6.planning.host.interfaces import external_addresses, guest_bridges, uplink_bridges
 from dockerv6.planning.host.ndp_proxy import on_link_prefixes
 from dockerv6.planning.inputs import Identity
 from dockerv6.planning.policy import PolicyAssignment, assign_networks
 
 if TYPE_CHECKING:
+    from dockerv6.firewall.model import PortIntent
     from dockerv6.planning.firewall.port_assignment import Incumbents
 
 _Versions = tuple[int, int]
@@ -87,9 +94,15 @@ class Contributions:
         kind, name = resource_of(owner)
         return name in (self._inventory.policies() if kind == POLICY else self._inventory.networks())
 
-    def unknown(self, owner: str) -> bool:
-        """Whether the owner's rules can't be computed: the engine was not read yet, and there is no record."""
-        return not self._world.engine_read and self._recorded.get(owner) is None
+    def kept(self, table: Ruleset) -> frozenset[str]:
+        """Owners whose rules stay as the table has them, because the engine was not read yet.
+
+        Those without a record, and those that lack nothing of it: rules may be newer than their record.
+        """
+        if self._world.engine_read:
+            return frozenset()
+        intact = intact_owners(self.desired.ruleset, table)
+        return frozenset(o for o in table.owners if self.accepted(o) and (o in intact or self._recorded.get(o) is None))
 
     @property
     def assignment(self) -> PolicyAssignment:
@@ -127,7 +140,8 @@ class Contributions:
 
     def _with_records(self, desired: DesiredFirewall) -> DesiredFirewall:
         """The recorded intents instead of those that are computed without the engine's networks and containers."""
-        contributions, ports = [], []
+        contributions: list[FirewallContribution] = []
+        ports: list[PortIntent] = []
         for each in desired.contributions:
             intent = None if self._suspended(each.owner) else self._recorded.get(each.owner)
             if intent is not None:

@@ -174,7 +174,7 @@ class FirewallReconciler:
         contributions = self._contributions
         lost = (owner for owner in table.owners if not contributions.accepted(owner))
         kept = {owner for owner in lost if not self.may_sweep or contributions.exists(owner)}
-        return frozenset(kept | {o for o in table.owners if contributions.accepted(o) and contributions.unknown(o)})
+        return frozenset(kept) | contributions.kept(table)
 
     # ---- change
 

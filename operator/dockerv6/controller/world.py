@@ -289,6 +289,8 @@ class World:
         networks = _edited(networks, self._edits)
         if networks == self._networks.last:
             return self._networks.last  # one copy in memory; values computed from it stay valid
+        for gone in self._attachments.keys() - networks.keys():  # removed by others
+            del self._attachments[gone]
         self.version += 1
         return networks
 

@@ -128,7 +128,7 @@ class _Server:
             runner.run(self._serve())
 
     async def _serve(self) -> None:
-        server = await asyncio.start_server(self._handle, sock=self._listener, limit=REQUEST_LIMIT)
+        server = await asyncio.start_server(self._handle, sock=self._listener, limit=REQUEST_LIMIT, backlog=_BACKLOG)
         await self._stopping.wait()
         server.close()
         for writer in self._open:

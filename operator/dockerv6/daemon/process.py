@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -40,6 +41,9 @@ logger = logging.getLogger(__name__)
 
 HEARTBEAT = 15.0  # seconds between beats of the event loop
 HEARTBEAT_LIMIT = 60.0
+
+WORKERS = 4
+"""Threads of `asyncio.to_thread`. The default depends on the processors: up to 32, half of the unit's TasksMax."""
 
 
 STUCK_LIMIT = 300.0
@@ -152,6 +156,7 @@ async def _uninstall(settings: Settings, *, keep_networks: bool) -> tuple[str, .
 async def running(settings: Settings) -> AsyncIterator[RunningOperator]:
     """Run an operator for the time of the block, alone with its state directory."""
     async with AsyncExitStack() as stack:
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(WORKERS, thread_name_prefix="worker"))
         stack.enter_context(InstanceLock(Path(settings.state_dir)))
         stack.enter_context(NamespaceLock())
         state = await stack.enter_async_context(open_state(settings))

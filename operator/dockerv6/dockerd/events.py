@@ -37,7 +37,8 @@ or not, and is not sent for every end of a container.
 """
 
 _OK = 200
-_LONGEST_LINE = 1 << 20  # bytes
+_LONGEST_LINE = 1 << 20  # bytes of headers
+_LONGEST_EVENT = 8 << 20  # bytes; an event has all labels of its container, and an image may bring any
 _KEEPALIVE = ((socket.TCP_KEEPIDLE, 30), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 3))  # dead after a minute
 
 
@@ -169,6 +170,8 @@ class _Messages:
         line = b""
         while not line.strip():
             while b"\n" not in self._rest:
+                if len(self._rest) > _LONGEST_EVENT:
+                    raise ValueError(f"an event of more than {_LONGEST_EVENT} bytes")
                 self._rest += await self._read_piece()
             line, _, self._rest = self._rest.partition(b"\n")
         return json.loads(line)
@@ -178,6 +181,8 @@ class _Messages:
         size = int((await self._reader.readline()).partition(b";")[0] or b"0", 16)
         if not size:
             raise EOFError
+        if size > _LONGEST_EVENT:
+            raise ValueError(f"a chunk of {size} bytes, of at most {_LONGEST_EVENT}")
         piece = await self._reader.readexactly(size)
         await self._reader.readexactly(len(b"\r\n"))
         return piece

@@ -143,6 +143,15 @@ class TestRestart:
             await at_work.let(1)
             assert host.ports() == {}
 
+    async def test_rules_that_are_newer_than_their_record_stay(self) -> None:
+        host = await stopped()
+        record = (await host.store.records(INTENTS))["blog"]
+        await host.store.put_record(INTENTS, "blog", {**record, "ports": []})
+        host.engine.hang()
+        async with host.running() as at_work:
+            await at_work.let(1)
+            assert host.ports() == PORTS
+
     async def test_rules_that_nobody_deleted_stay_without_a_record(self) -> None:
         host = await stopped()
         await host.store.drop_record(INTENTS, "blog")

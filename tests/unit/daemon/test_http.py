@@ -167,7 +167,7 @@ def test_a_connection_ends_at_its_deadline_however_slowly_bytes_come(
 ) -> None:
     monkeypatch.setattr("dockerv6.daemon.http.DEADLINE", 0.3)
     with serve(any_address, health, metrics), closing(connect(any_address)) as client:
-        with pytest.raises(OSError, match="reset|[Bb]roken"):  # noqa: PT012 - which byte meets it, is not known
+        with pytest.raises(OSError, match=r"reset|[Bb]roken"):  # noqa: PT012 - which byte meets it, is not known
             while True:
                 client.sendall(b"x")
                 time.sleep(0.01)

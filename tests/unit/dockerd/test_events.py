@@ -115,6 +115,18 @@ async def test_a_broken_stream_is_unavailable(tmp_path: Path, garbage: bytes) ->
         assert await collect(stub) == [CONNECTED]
 
 
+@pytest.mark.parametrize("size", [99, 101])
+@pytest.mark.parametrize("pieces", [1, 3])
+async def test_an_event_that_is_too_long_breaks_the_stream(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, pieces: int
+) -> None:
+    monkeypatch.setattr(module, "_LONGEST_EVENT", 100)
+    text = message("create").strip().ljust(size) if pieces == 1 else b"x" * size + b"x" * size
+    body = b"".join(chunk(text[at::pieces]) for at in range(pieces)) + chunk(b"\n") + b"0\r\n\r\n"
+    async with serving(tmp_path / "d", engine(Reply(body=body, headers=CHUNKED))) as stub:
+        assert await collect(stub) == [CONNECTED, *([network_event("create")] if (size, pieces) == (99, 1) else [])]
+
+
 async def test_an_endless_line_is_unavailable(tmp_path: Path) -> None:
     async with serving(tmp_path / "d", engine(Reply(headers={"X": "x" * (2 << 20)}))) as stub:
         assert await collect(stub) == []

@@ -152,6 +152,19 @@ def published_ports(table: Ruleset) -> Incumbents:
     return found
 
 
+def intact_owners(desired: Ruleset, table: Ruleset) -> frozenset[str]:
+    """Owners in the table that lack nothing of what is desired for them; they may have more."""
+    lacking = set()
+    for wanted in desired.sets:
+        found = table.set(wanted.name)
+        lacking |= {e.owner for e in wanted.elements - (found.elements if found is not None else frozenset())}
+    for chain in desired.chains:
+        observed = table.chain(chain.name)
+        present = observed.owned if observed is not None else ()
+        lacking |= {rule.owner for rule in chain.owned if rule not in present}
+    return table.owners - lacking
+
+
 def affected_owners(before: DesiredFirewall, after: DesiredFirewall) -> frozenset[str]:
     """Owners whose ports, port findings or overlaps differ: their statuses must be written again."""
     pairs: Iterable[tuple[Mapping[str, object], Mapping[str, object]]] = (
