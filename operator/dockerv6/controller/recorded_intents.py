@@ -58,8 +58,8 @@ class RecordedIntents:
         self._store = store
         self._clock = clock
         self._boot = ""
-        self._stored: dict[str, RecordedIntent] = {}
-        self._desired: DesiredFirewall | None = None  # None: nothing has to be written
+        self._stored: dict[str, RecordedIntent | None] = {}  # None: a damaged record
+        self._desired: DesiredFirewall | None = None  # as was put in place last
         self._changed = asyncio.Event()
         self._writing = asyncio.Lock()
 
@@ -67,15 +67,13 @@ class RecordedIntents:
         """Read the records of this boot of the kernel. Raises `StoreError`."""
         self._boot = boot
         for owner, record in (await self._store.records(INTENTS)).items():
-            found = _CODEC.decode(record)
+            found = self._stored[owner] = _CODEC.decode(record)
             if found is None:
                 logger.warning(
                     "the recorded rules of %s are damaged: they are ignored, and recorded again when the Docker Engine"
                     " has answered",
                     owner,
                 )
-            else:
-                self._stored[owner] = found
 
     def get(self, owner: str) -> RecordedIntent | None:
         """The last intent of an owner; None: there is none of this boot."""
@@ -84,8 +82,9 @@ class RecordedIntents:
 
     def keep(self, desired: DesiredFirewall) -> None:
         """Have the intents recorded that are in place now. Returns at once."""
-        self._desired = desired
-        self._changed.set()
+        if desired is not self._desired:
+            self._desired = desired
+            self._changed.set()
 
     async def write(self) -> None:
         """Write what changes, for ever. A store that refuses is tried again; repairs do not wait for it."""
@@ -114,8 +113,6 @@ class RecordedIntents:
                     await self._put(owner, intent)
             for owner in self._stored.keys() - {each.owner for each in desired.contributions}:
                 await self._drop(owner)
-            if self._desired is desired:
-                self._desired = None
 
     async def _put(self, owner: str, intent: RecordedIntent) -> None:
         record = _CODEC.encode(intent)

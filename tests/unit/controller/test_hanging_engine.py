@@ -116,6 +116,7 @@ class TestRestart:
         before = host.firewall.ruleset
         wiki = host.rules_of("wiki")
         await host.store.put_record(INTENTS, "blog", {"boot": "", "networks": [{"owner": "blog", "subnet": "x"}]})
+        await host.store.put_record(INTENTS, "gone", {})
         host.flush_rules()
         host.engine.hang()
         async with host.running() as at_work:
@@ -126,7 +127,9 @@ class TestRestart:
             await at_work.let(3)
             assert host.firewall.ruleset == before
         assert "the recorded rules of blog are damaged" in caplog.text
-        assert (await host.store.records(INTENTS))["blog"]["ports"]
+        records = await host.store.records(INTENTS)
+        assert records["blog"]["ports"]
+        assert set(records) == {"blog", "wiki"}
 
     async def test_ports_of_an_earlier_boot_are_not_published(self) -> None:
         host = Host()
