@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import time
 import tomllib
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,6 +47,7 @@ _BASE_PACKAGES = ("?essential", "apt", "ca-certificates", "python3", "python3-ve
 _HEADERS = ("libpython3.11-dev",)
 # increase it when the build of the base changes, so that the cached base is built again
 _RECIPE = 1
+_DAY = 86400  # seconds
 
 _DOCKERFILE = """
 FROM scratch AS bootstrap
@@ -105,7 +107,8 @@ def image_archive(session: Session, settings: Settings, tag: str) -> Path:
         if archive.exists():
             return archive
         for previous in directory.glob("image-*.tar"):
-            previous.unlink(missing_ok=True)
+            if previous.stat().st_mtime < time.time() - _DAY:  # a newer one may be in use by another run
+                previous.unlink(missing_ok=True)
         station = Station.build(session, settings)
         try:
             load_base(station.engine)

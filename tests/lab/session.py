@@ -96,7 +96,8 @@ class Session:
 
     def close(self) -> None:
         """Kill and remove everything with this session's name."""
-        _remove(self.id, self.directory)
+        with _sessions_locked():  # without its lock file, another run's sweep would take it for dead
+            _remove(self.id, self.directory)
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
