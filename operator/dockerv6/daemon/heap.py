@@ -48,6 +48,14 @@ def use_one_arena() -> None:
         mallopt(_M_ARENA_MAX, 1)
 
 
+def freeze_modules() -> None:
+    """Exclude all present objects from garbage collection. Call it when the modules are loaded, which stay for ever.
+
+    They are most of the heap: without this, each full collection visits 60,000 objects, which takes 15 ms or more.
+    """
+    gc.freeze()
+
+
 async def give_back(clock: Clock) -> None:
     """Return free memory to the system after each period of work, for ever."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)

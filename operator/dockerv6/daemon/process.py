@@ -81,6 +81,7 @@ def run(settings: Settings) -> int:
     """
     configure("json" if settings.log_format == "json" else "text", settings.log_level, sys.stderr)
     heap.use_one_arena()
+    heap.freeze_modules()
     return asyncio.run(_run(settings))
 
 

@@ -35,6 +35,18 @@ def test_all_threads_share_one_arena(library: Library) -> None:
     assert library.calls == [("mallopt", (-8, 1))]
 
 
+def test_loaded_modules_are_not_visited_by_collections() -> None:
+    program = (
+        "import gc, dockerv6.daemon.process\n"
+        "from dockerv6.daemon.heap import freeze_modules\n"
+        "before = len(gc.get_objects())\n"
+        "freeze_modules()\n"
+        "print(len(gc.get_objects()) < before / 10)"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert ran.stdout.strip() == "True"
+
+
 async def test_memory_is_trimmed_once_after_each_period_of_work(
     library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
