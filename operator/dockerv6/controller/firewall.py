@@ -28,6 +28,7 @@ from dockerv6.firewall.port import (
 )
 from dockerv6.firewall.ruleset import EMPTY, Ruleset, RulesetChange
 from dockerv6.hostnet.port import HostNetError
+from dockerv6.lib.memoize import memoize_by_identity
 from dockerv6.lib.networking import TransportProtocol
 from dockerv6.planning.firewall.contributions import FirewallContribution, ProxiedSubnet, proxied_subnets_of
 from dockerv6.planning.firewall.desired import FirewallSnapshot
@@ -259,7 +260,7 @@ class FirewallReconciler:
     @property
     def proxied_subnets(self) -> tuple[ProxiedSubnet, ...]:
         """The NDP proxy entries that resources ask for, as far as they are known."""
-        return tuple(a for each in self.contributions for a in each.proxied_subnets or ())
+        return _known_proxied_subnets(self.contributions)
 
     async def all_proxied_subnets(self) -> tuple[ProxiedSubnet, ...] | None:
         """All NDP proxy entries that resources ask for. None while one resource's are unknown: nothing may be swept."""
@@ -324,6 +325,11 @@ class FirewallReconciler:
             await self._world.host.delete_udp_flows(ports, own)
         except HostNetError as error:
             logger.warning("existing UDP flows may keep their former translation: %s", error)
+
+
+@memoize_by_identity
+def _known_proxied_subnets(contributions: tuple[FirewallContribution, ...]) -> tuple[ProxiedSubnet, ...]:
+    return tuple(subnet for each in contributions for subnet in each.proxied_subnets or ())
 
 
 def _blocking(state: HostFilterState) -> frozenset[ForwardDrop]:

@@ -3,7 +3,6 @@
 import logging
 from dataclasses import replace
 
-from dockerv6.api import conditions as cond
 from dockerv6.api.conditions import ConditionType
 from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.controller.context import Context
@@ -17,7 +16,7 @@ from dockerv6.controller.endpoints import (
     recorded_members,
     remembered_endpoints,
 )
-from dockerv6.controller.status import conditions_before
+from dockerv6.controller.status import condition_status
 from dockerv6.dockerd.port import EngineError
 from dockerv6.lib.prefixes import GLOBAL_ID_BYTES
 from dockerv6.planning.docker.network_spec import observed_network, own_network
@@ -57,8 +56,7 @@ async def observe_network(desired: Desired, stored: StoredObject, context: Conte
 
 def invalidate_listeners(stored: StoredObject, context: Context) -> None:
     """Read the listening sockets again for a resource that waits for a port: the kernel announces no closed socket."""
-    published = cond.get(conditions_before(stored), ConditionType.PORTS_PUBLISHED)
-    if published is not None and published.status == "False":
+    if condition_status(stored, ConditionType.PORTS_PUBLISHED) == "False":
         context.world.listeners.invalidate()
 
 

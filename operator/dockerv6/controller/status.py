@@ -177,6 +177,13 @@ def conditions_before(stored: StoredObject) -> Conditions:
     return cond.from_json(i for i in items if isinstance(i, Mapping)) if isinstance(items, list) else ()
 
 
+def condition_status(stored: StoredObject, type_: ConditionType) -> str | None:
+    """The status of one condition of the stored status, without decoding the others; None: it has none."""
+    items = stored.status.get("conditions")
+    found = (i for i in items if isinstance(i, Mapping) and i.get("type") == type_) if isinstance(items, list) else ()
+    return next((str(item.get("status")) for item in found), None)
+
+
 def fields_before(stored: StoredObject) -> Mapping[str, object]:
     """The fields of the stored status, without its conditions."""
     return {k: v for k, v in stored.status.items() if k not in ("conditions", "observedGeneration")}

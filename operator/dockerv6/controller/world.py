@@ -63,6 +63,9 @@ class Cached(Generic[T]):
 
     async def get(self) -> T:
         """The value, read if it is stale. An error of the read is raised, and the value stays stale."""
+        # without the lock: once a task waits for it, every task that asks for the value would wait for its turn
+        if self._fresh == self._epoch and self._value is not None:
+            return self._value
         async with self._lock:
             if self._fresh != self._epoch or self._value is None:
                 epoch = self._epoch

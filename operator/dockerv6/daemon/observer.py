@@ -2,15 +2,13 @@
 
 from collections import Counter
 
-from dockerv6.api import conditions as cond
 from dockerv6.api.conditions import ConditionType
 from dockerv6.controller.context import Context
-from dockerv6.controller.status import conditions_before
+from dockerv6.controller.status import condition_status
 from dockerv6.ipam.ledger import AllocationState
 from dockerv6.reconciler.handler import Key, PermanentError, TemporaryError
 from dockerv6.reconciler.manager import Outcome, Role
 from dockerv6.reconciler.queue import QueueDepth
-from dockerv6.store.model import StoredObject
 from dockerv6.telemetry.health import StuckWork
 from dockerv6.telemetry.metrics import Metrics
 
@@ -23,7 +21,6 @@ class MetricsObserver:
         self._stuck = stuck
         self._context = context
         self._transactions = 0
-        self._readiness: dict[tuple[str, str], tuple[StoredObject, str]] = {}
 
     def queued(self, depth: QueueDepth) -> None:
         """Set the queue's depth; everything else once nothing is left to do."""
@@ -46,14 +43,8 @@ class MetricsObserver:
         """Set the gauges."""
         context = self._context
         resources: Counter[tuple[str, str]] = Counter()
-        # conditions are decoded once for each version of an object, not for all objects each time
-        known, self._readiness = self._readiness, {}
         for stored in context.inventory.objects:
-            key = (stored.kind, stored.name)
-            before = known.get(key)
-            entry = before if before is not None and before[0] is stored else (stored, _ready(stored))
-            self._readiness[key] = entry
-            resources[stored.kind, entry[1]] += 1
+            resources[stored.kind, condition_status(stored, ConditionType.READY) or "Unknown"] += 1
         self._metrics.resources(resources)
         subnets: Counter[tuple[str, str]] = Counter()
         for allocation in context.inventory.holdings.allocations:
@@ -65,12 +56,6 @@ class MetricsObserver:
         for _ in range(context.firewall.transactions - self._transactions):
             self._metrics.firewall_committed()
         self._transactions = context.firewall.transactions
-
-
-def _ready(stored: StoredObject) -> str:
-    """The status of the condition Ready."""
-    ready = cond.get(conditions_before(stored), ConditionType.READY)
-    return ready.status if ready is not None else "Unknown"
 
 
 def _result(outcome: Outcome) -> str:

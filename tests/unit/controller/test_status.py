@@ -1,7 +1,8 @@
 import contextlib
 from dataclasses import replace
 
-from dockerv6.controller.status import conditions_before, fields_before
+from dockerv6.api.conditions import ConditionType
+from dockerv6.controller.status import condition_status, conditions_before, fields_before
 from dockerv6.dockerd.port import EngineUnavailable
 from dockerv6.reconciler.handler import TemporaryError
 from tests.simulation.resources import network
@@ -95,3 +96,11 @@ def test_what_was_written_is_read_back() -> None:
     assert conditions_before(fresh) == ()
     assert conditions_before(replace(fresh, status={"conditions": "nonsense"})) == ()
     assert fields_before(replace(fresh, status={"conditions": [], "observedGeneration": 1, "x": 2})) == {"x": 2}
+
+
+def test_the_status_of_one_condition() -> None:
+    ready = {"type": "Ready", "status": "False"}
+    damaged = replace(stored("x"), status={"conditions": [7, {"type": "FirewallReady"}, ready]})
+    assert condition_status(damaged, ConditionType.READY) == "False"
+    assert condition_status(damaged, ConditionType.PORTS_PUBLISHED) is None
+    assert condition_status(replace(damaged, status={"conditions": "none"}), ConditionType.READY) is None

@@ -46,6 +46,20 @@ class TestCached:
         assert await asyncio.gather(*(cached.get() for _ in range(5))) == [1] * 5
         assert source.reads == 1
 
+    async def test_a_current_value_does_not_wait_for_tasks_that_waited_for_the_read(self) -> None:
+        source = Source()
+        source.gate.clear()
+        cached = Cached(source.read)
+        first, *others = [asyncio.create_task(cached.get()) for _ in range(10)]
+        await asyncio.sleep(0)
+        source.gate.set()
+        await first
+        assert not others[-1].done()
+        with pytest.raises(StopIteration) as returned:
+            cached.get().send(None)
+        assert returned.value.value == 1
+        await asyncio.gather(*others)
+
     async def test_what_becomes_doubtful_while_it_is_read_is_read_again(self) -> None:
         source = Source()
         source.gate.clear()
