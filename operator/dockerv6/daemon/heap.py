@@ -51,7 +51,7 @@ def use_one_arena() -> None:
 def freeze_modules() -> None:
     """Exclude all present objects from garbage collection. Call it when the modules are loaded, which stay for ever.
 
-    They are most of the heap: without this, each full collection visits 60,000 objects, which takes 15 ms or more.
+    They are most of the heap: without this, each full collection visits 60,000 objects, which takes longer than a trim.
     """
     gc.freeze()
 
