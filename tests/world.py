@@ -258,7 +258,7 @@ class Bench:
             PruneRules(enabled=False),
         )
         await self.context.inventory.write(admission.writes)
-        self.context.sources_listed = True
+        self.context.inventory.sources_listed = True
 
     async def delete(self, name: str, kind: str = NETWORK) -> None:
         """Turn the object into a tombstone."""

@@ -122,7 +122,6 @@ class Context:
     """Returns a message about another program that writes rules for the same networks; "": there is none."""
     entropy: Callable[[int], bytes] = secrets.token_bytes
     drift: DriftObserver = field(default_factory=NullDriftObserver)
-    sources_listed: bool = False  # every source has been listed once: garbage may be removed
     prune_held: frozenset[str] = frozenset()  # "Kind/name" of the resources that the prune guard keeps
     unallocated: set[str] = field(default_factory=set)
     """Networks whose subnet is not the one that their resource asks for: a released subnet may help them."""

@@ -81,6 +81,7 @@ class FirewallReconciler:
         self._host_filter = host_filter
         self._residues = tuple(residues)
         self.recorded = recorded
+        self._inventory = inventory
         self._contributions = Contributions(inventory, world, identity, recorded)
         self._world = world
         self._mark = identity.mark
@@ -91,8 +92,6 @@ class FirewallReconciler:
         self._in_place: Ruleset | None = None  # the desired ruleset that was last found or put in the kernel
         self._committing = asyncio.Lock()
         self.transactions = 0
-        self.may_sweep = False
-        """Whether every source has been listed once. Until then elements of unknown owners are kept."""
         self.rival = ""
         """A program that manages the same networks, and what to do about it."""
 
@@ -127,7 +126,7 @@ class FirewallReconciler:
         table = await self._table.get()
         self._contributions.adopt(table)
         desired = self._contributions.desired
-        inputs = self._contributions.versions, self.may_sweep, self._world.engine_read
+        inputs = self._contributions.versions, self._inventory.sources_listed, self._world.engine_read
         snapshot = self._snapshot
         same = snapshot is not None and snapshot.desired is desired and snapshot.table is table
         if snapshot is None or not same or self._snapshot_inputs != inputs:
@@ -172,9 +171,9 @@ class FirewallReconciler:
 
         The state was lost and their file is not read yet, or is invalid; or the engine was not read yet.
         """
-        contributions = self._contributions
+        contributions, listed = self._contributions, self._inventory.sources_listed
         lost = (owner for owner in table.owners if not contributions.accepted(owner))
-        kept = {owner for owner in lost if not self.may_sweep or contributions.exists(owner)}
+        kept = {owner for owner in lost if not listed or contributions.exists(owner)}
         return frozenset(kept) | contributions.kept(table)
 
     # ---- change
@@ -290,7 +289,7 @@ class FirewallReconciler:
     @property
     def idle(self) -> bool:
         """Whether no resource has rules, or may have some: our accept rule is no longer needed."""
-        return self.may_sweep and not any(each.networks or each.keep for each in self.contributions)
+        return self._inventory.sources_listed and not any(each.networks or each.keep for each in self.contributions)
 
     async def poll_revision(self) -> object:
         """A value that differs after a change that the kernel does not announce; None: it announces all changes."""

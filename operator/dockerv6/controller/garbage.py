@@ -43,7 +43,7 @@ async def sweep(context: Context) -> Requeue | None:
         TemporaryError: the Docker Engine does not answer.
         StepFailed: something could not be removed.
     """
-    if not context.sources_listed or not context.settings.prune:
+    if not context.inventory.sources_listed or not context.settings.prune:
         return None
     _, problem = await context.world.engine_state()
     if problem:
@@ -64,7 +64,7 @@ async def sweep(context: Context) -> Requeue | None:
 
 async def plan_sweep(context: Context) -> Plan:
     """The plan of a sweep; it is empty while the prune guard holds it."""
-    if not context.sources_listed:
+    if not context.inventory.sources_listed:
         return Plan("Host", "garbage")
     names = frozenset(o.name for o in context.inventory.objects if o.kind == NETWORK)
     known = GarbageInputs(names, await _orphans(context), context.inventory.pools())

@@ -46,6 +46,8 @@ class Inventory:
         self._networks: dict[str, NetworkResource] | None = None
         self._pools: dict[str, IPv6Pool] | None = None
         self._policies: dict[str, IPv6Policy] | None = None
+        self.sources_listed = False
+        """Whether every source has been listed once. Until then what no resource asks for may yet be asked for."""
         self.version = 0
         """Grows with every change that the desired rules may depend on."""
 

@@ -26,7 +26,7 @@ async def plan_everything(snapshot: Snapshot, context: Context) -> tuple[Plan, .
     admission = admit_resources(snapshot, context.inventory.objects, identities, context.clock.now(), rules)
     await context.inventory.write(admission.writes)
     await track_prefixes(context)
-    context.sources_listed = context.firewall.may_sweep = admission.complete
+    context.inventory.sources_listed = admission.complete
     plans = []
     for stored in context.inventory.objects:
         resource = context.inventory.resource(stored.kind, stored.name)

@@ -63,8 +63,8 @@ class SourceKeeper:
             context.enqueue(GARBAGE, "a file changed")
         for stored in written:
             context.enqueue(Key(stored.kind, stored.name), "its file changed")
-        if admission.complete and not context.sources_listed:
-            context.sources_listed = context.firewall.may_sweep = True
+        if admission.complete and not context.inventory.sources_listed:
+            context.inventory.sources_listed = True
             context.enqueue(GARBAGE, "every source has been listed")
         waits = (
             admission.retry_after,

@@ -190,7 +190,9 @@ def build_health(context: Context, heart: Heartbeat, stuck: StuckWork) -> Health
     health = Health()
     health.add(Probe.LIVENESS, "event-loop", heart.check)
     health.add(
-        Probe.READINESS, "sources", lambda: "" if context.sources_listed else "not every source has been listed yet"
+        Probe.READINESS,
+        "sources",
+        lambda: "" if context.inventory.sources_listed else "not every source has been listed yet",
     )
     health.add(Probe.READINESS, "engine", lambda: context.world.engine_problem)
     health.add(Probe.READINESS, "reconciles", stuck.check)

@@ -15,7 +15,6 @@ FORWARD = ForwardDrop(FilterVariant.XTABLES_NFT, "filter", "FORWARD", has_accept
 async def bound(*names: str) -> Bench:
     """Networks that are allocated, and nothing else."""
     bench = await Host().bench(*(network(n) for n in names))
-    bench.context.firewall.may_sweep = True
     for name in names:
         await bench.reconcile(name)
     return bench
@@ -129,9 +128,10 @@ async def test_nobodys_elements_are_removed_before_the_sources_were_listed() -> 
     bench.host.store, bench.host.ledger = fresh.store, fresh.ledger
     bench.host.files.contents.clear()
     again = await bench.host.bench()
+    again.context.inventory.sources_listed = False
     await again.repair()
     assert bench.host.rules_of("a") == rules
-    again.context.firewall.may_sweep = True
+    again.context.inventory.sources_listed = True
     await again.repair()
     assert bench.host.firewall.ruleset == EMPTY
 
@@ -144,7 +144,6 @@ async def test_rules_of_a_resource_whose_file_is_invalid_stay_although_the_state
     bench.host.files.write(invalid("a"))
     again = await bench.host.bench()
     await again.accept()
-    again.context.firewall.may_sweep = True
     await again.repair()
     assert bench.host.rules_of("a") == rules
 

@@ -27,7 +27,6 @@ async def stray(at: Host, name: str) -> str:
 async def swept(at: Host) -> Bench:
     bench = await at.bench()
     await bench.accept()
-    bench.context.firewall.may_sweep = True
     bench.invalidate_all()
     return bench
 
@@ -46,7 +45,7 @@ async def test_nothing_goes_before_every_source_was_listed() -> None:
     at = Host()
     await stray(at, "old")
     bench = await swept(at)
-    bench.context.sources_listed = False
+    bench.context.inventory.sources_listed = False
     await sweep(bench.context)
     assert len(await at.ours()) == 1
 

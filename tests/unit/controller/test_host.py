@@ -17,7 +17,6 @@ FORWARD = ForwardDrop(FilterVariant.XTABLES_NFT, "filter", "FORWARD", has_accept
 
 async def made(*names: str) -> Bench:
     bench = await Host().bench(*(network(n) for n in names))
-    bench.context.firewall.may_sweep = True
     for name in names:
         await bench.reconcile(name)
     bench.invalidate_all()

@@ -22,7 +22,6 @@ HOST = IPv6Address("2001:db8::1")
 async def made(host: Host | None = None) -> Bench:
     """A network, and a container that has port 8080 of the host."""
     bench = await (host or Host()).bench(network("a"))
-    bench.context.firewall.may_sweep = True
     await bench.reconcile("a")
     bench.host.engine.run_container("young", "a", ports=("8080:80",))
     bench.invalidate_all()
@@ -34,7 +33,6 @@ async def again(host: Host) -> Bench:
     """The next process, which knows the files."""
     bench = await host.bench()
     await bench.accept()
-    bench.context.firewall.may_sweep = True
     return bench
 
 

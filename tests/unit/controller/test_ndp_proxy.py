@@ -32,7 +32,6 @@ async def plugged(*containers: str, **spec: Any) -> Bench:
     await bench.reconcile()
     for name in containers:
         host.engine.run_container(name, "blog")
-    bench.context.firewall.may_sweep = True
     bench.invalidate_all()
     await bench.reconcile()
     return bench
@@ -116,7 +115,7 @@ class TestSweep:
         bench = await plugged("web")
         await bench.host.net.add_proxy_neighbour("eth0", IPv6Address("2001:db8:1::77"))
         restarted = await bench.host.bench()
-        restarted.context.sources_listed = False
+        restarted.context.inventory.sources_listed = False
         await sweep(restarted.context)
         assert ("eth0", "2001:db8:1::77") in await proxy_entries(bench.host)
 
@@ -176,7 +175,6 @@ class TestPolicies:
         host = Host()
         await host.create_foreign("shop", SUBNET)
         bench = await host.bench(policy("all", **spec))
-        bench.context.firewall.may_sweep = True
         host.engine.run_container("web", "shop")
         await bench.reconcile("all", KIND)
         return bench

@@ -26,7 +26,6 @@ async def applied(host: Host | None = None, **spec: object) -> Bench:
     there = host or Host()
     await there.create_foreign("shop", "fd99::/64")
     bench = await there.bench(policy("all", **spec))
-    bench.context.firewall.may_sweep = True
     await bench.reconcile("all", KIND)
     return bench
 

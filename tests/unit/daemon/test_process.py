@@ -179,7 +179,7 @@ async def test_each_check_of_readiness() -> None:
     stuck = StuckWork(host.clock, process.STUCK_LIMIT)
     health = process.build_health(context, Heartbeat(host.clock, process.HEARTBEAT_LIMIT), stuck)
     assert set(health.report(Probe.READINESS).problems) == {"sources", "engine"}
-    context.sources_listed = True
+    context.inventory.sources_listed = True
     await context.world.engine_state()
     assert health.report(Probe.READINESS).ok
     stuck.begin("IPv6Network/blog")
