@@ -12,6 +12,9 @@ from enum import StrEnum
 from ipaddress import IPv6Network
 from typing import Protocol
 
+UNKNOWN_TIME = 1e11
+"""The start of a state whose row is damaged, in Unix seconds. It is in the future, which counts as the present."""
+
 
 class AllocationState(StrEnum):
     """Whether an allocation is in use or in its pool's cooldown."""
@@ -113,6 +116,13 @@ class Ledger(Protocol):
 
     async def keep_pool_prefix(self, pool: str, prefix: IPv6Network) -> PoolPrefix:
         """Store a generated prefix unless the pool has one; return the stored one."""
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """The rows that could not be read when the file was opened, and why. They affect no other row.
+
+        A damaged allocation whose prefix is readable is listed as cooling, from ``UNKNOWN_TIME`` on.
+        """
 
     async def close(self) -> None:
         """Finish pending writes, then close the file."""

@@ -62,6 +62,11 @@ class MemoryLedger:
         """Store a generated prefix unless the pool has one."""
         return PoolPrefix(pool, self._pools.setdefault(pool, prefix))
 
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """None: nothing here can be damaged."""
+        return ()
+
     async def close(self) -> None:
         """Do nothing: no file is open."""
 

@@ -17,10 +17,13 @@ from dockerv6.ipam.tables import (
     SELECT_ALLOCATIONS,
     all_allocations,
     all_pool_prefixes,
-    allocation_from_row,
+    decode_allocations,
     first_and_last,
 )
 from dockerv6.lib.database import Database
+from dockerv6.lib.statefile import DecodedRows
+
+_Contents = tuple[DecodedRows[Allocation], DecodedRows[PoolPrefix]]
 
 
 class SqliteLedger:
@@ -32,6 +35,7 @@ class SqliteLedger:
         self._held: dict[IPv6Network, Allocation] = {}
         self._ordered: tuple[Allocation, ...] | None = None
         self._pools: dict[str, PoolPrefix] = {}
+        self._problems: tuple[str, ...] = ()
 
     @classmethod
     async def open(cls, path: Path) -> "SqliteLedger":
@@ -102,24 +106,36 @@ class SqliteLedger:
         if pool not in self._pools:
 
             def work(connection: sqlite3.Connection) -> tuple[PoolPrefix, ...]:
-                connection.execute("INSERT OR IGNORE INTO ipam_pools VALUES (?, ?, ?)", (pool, *first_and_last(prefix)))
-                return all_pool_prefixes(connection)
+                kept = all_pool_prefixes(connection).values
+                if any(each.pool == pool for each in kept):
+                    return kept
+                # a row that is damaged is replaced
+                row = (pool, *first_and_last(prefix))
+                connection.execute("INSERT OR REPLACE INTO ipam_pools VALUES (?, ?, ?)", row)
+                return all_pool_prefixes(connection).values
 
             await self._database.write(work, self._cache_pool_prefixes)
         return self._pools[pool]
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """The rows that could not be read when the file was opened, and why."""
+        return self._problems
 
     async def close(self) -> None:
         """Finish pending writes, then close the file."""
         await self._database.close()
 
     async def _refresh(self) -> None:
-        def work(connection: sqlite3.Connection) -> tuple[tuple[Allocation, ...], tuple[PoolPrefix, ...]]:
+        def work(connection: sqlite3.Connection) -> _Contents:
             return all_allocations(connection), all_pool_prefixes(connection)
 
-        def on_done(found: tuple[tuple[Allocation, ...], tuple[PoolPrefix, ...]]) -> None:
+        def on_done(found: _Contents) -> None:
+            allocations, pools = found
             self._held.clear()
-            self._cache(found[0])
-            self._cache_pool_prefixes(found[1])
+            self._cache(allocations.values)
+            self._cache_pool_prefixes(pools.values)
+            self._problems = (*allocations.problems, *pools.problems)
 
         await self._database.read(work, on_done)
 
@@ -146,7 +162,7 @@ def _order(allocation: Allocation) -> tuple[int, int]:
 
 
 def _bind(connection: sqlite3.Connection, wanted: Allocation, revision: int | None) -> list[Allocation]:
-    present = _one(connection, "WHERE owner = ? AND state = 'bound'", (wanted.owner,))
+    present = _bound_to(connection, wanted.owner, wanted.since)
     if present is not None and (present.pool, present.prefix) == (wanted.pool, wanted.prefix):
         return [present]
     if revision != (present.revision if present else None):
@@ -154,7 +170,7 @@ def _bind(connection: sqlite3.Connection, wanted: Allocation, revision: int | No
     first, last = first_and_last(wanted.prefix)
     taken = _one(
         connection,
-        "WHERE first <= ? AND last >= ? AND owner <> ? ORDER BY first, last DESC LIMIT 1",
+        "WHERE first <= ? AND last >= ? AND owner <> ? ORDER BY first, last DESC",
         (last, first, wanted.owner),
     )
     if taken is not None:
@@ -187,14 +203,27 @@ def _forget(connection: sqlite3.Connection, allocation: Allocation) -> IPv6Netwo
 
 
 def _row(connection: sqlite3.Connection, allocation: Allocation) -> Allocation | None:
-    return _one(
-        connection, "WHERE first = ? AND last = ? AND owner = ?", (*first_and_last(allocation.prefix), allocation.owner)
-    )
+    row = _one(connection, "WHERE first = ? AND last = ?", first_and_last(allocation.prefix))
+    return row if row is not None and row.owner == allocation.owner else None  # SQL can't compare a damaged owner
+
+
+def _bound_to(connection: sqlite3.Connection, owner: str, now: float) -> Allocation | None:
+    """The owner's bound subnet. A damaged row is not: its readable prefix starts cooling, as the caller has read it."""
+    bound = "WHERE owner = ? AND state = 'bound'"
+    present = _one(connection, bound, (owner,))
+    if present is None:
+        connection.execute(f"DELETE FROM ipam_allocations {bound}", (owner,))  # noqa: S608 - constants
+    elif present.state is AllocationState.COOLING:
+        _write(connection, replace(present, since=now))
+    else:
+        return present
+    return None
 
 
 def _one(connection: sqlite3.Connection, where: str, parameters: tuple[str | bytes, ...]) -> Allocation | None:
-    row = connection.execute(SELECT_ALLOCATIONS + where, parameters).fetchone()
-    return None if row is None else allocation_from_row(row)
+    """The first row whose prefix is readable."""
+    found = decode_allocations(connection.execute(SELECT_ALLOCATIONS + where, parameters).fetchall())
+    return next(iter(found.values), None)
 
 
 def _write(connection: sqlite3.Connection, allocation: Allocation) -> Allocation:

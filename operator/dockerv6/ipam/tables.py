@@ -7,11 +7,12 @@ The command line reads the ledger through `read_allocations`, while a daemon run
 """
 
 import sqlite3
+from collections.abc import Iterable
 from ipaddress import IPv6Network
 from pathlib import Path
 
-from dockerv6.ipam.ledger import Allocation, AllocationState, PoolPrefix
-from dockerv6.lib.statefile import Schema, read_state
+from dockerv6.ipam.ledger import UNKNOWN_TIME, Allocation, AllocationState, PoolPrefix
+from dockerv6.lib.statefile import DecodedRows, Row, Schema, checked_text, decode_rows, read_state
 
 _BITS = 128
 
@@ -40,9 +41,7 @@ SCHEMA = Schema(
 )
 
 SELECT_ALLOCATIONS = "SELECT owner, pool, first, last, state, since, revision FROM ipam_allocations "
-"""Selects the columns that `allocation_from_row` reads."""
-
-AllocationRow = tuple[str, str, bytes, bytes, str, float, int]
+"""Selects the columns that `decode_allocations` reads."""
 
 
 def read_allocations(path: Path) -> tuple[Allocation, ...]:
@@ -52,25 +51,40 @@ def read_allocations(path: Path) -> tuple[Allocation, ...]:
         StateFileMissingError: there is no state file.
         StateFileError: it can't be read.
     """
-    return read_state(path, SCHEMA, all_allocations) or ()
+    found = read_state(path, SCHEMA, all_allocations)
+    return found.values if found is not None else ()
 
 
-def all_allocations(connection: sqlite3.Connection) -> tuple[Allocation, ...]:
+def all_allocations(connection: sqlite3.Connection) -> DecodedRows[Allocation]:
     """Select every allocation, ordered by prefix."""
     rows = connection.execute(SELECT_ALLOCATIONS + "ORDER BY first, last DESC")
-    return tuple(allocation_from_row(row) for row in rows)
+    return decode_allocations(rows)
 
 
-def allocation_from_row(row: AllocationRow) -> Allocation:
-    """Convert one row of `SELECT_ALLOCATIONS`."""
+def decode_allocations(rows: Iterable[Row]) -> DecodedRows[Allocation]:
+    """Decode rows of `SELECT_ALLOCATIONS`."""
+    return decode_rows("ipam_allocations", rows, _to_allocation, _cooling)
+
+
+def _to_allocation(row: Row) -> Allocation:
     owner, pool, first, last, state, since, revision = row
-    return Allocation(owner, pool, _prefix(first, last), AllocationState(state), since, revision)
+    if not isinstance(since, int | float) or not isinstance(revision, int):
+        raise ValueError("a number is damaged")  # noqa: TRY004 - the data is wrong
+    prefix = _prefix(first, last)
+    return Allocation(checked_text(owner), checked_text(pool), prefix, AllocationState(state), since, revision)
 
 
-def all_pool_prefixes(connection: sqlite3.Connection) -> tuple[PoolPrefix, ...]:
+def _cooling(row: Row) -> Allocation:
+    """A damaged row whose prefix is readable: until its cooldown is over, only its owner can get the prefix."""
+    owner, pool, first, last, _, _, revision = row
+    prefix, seen = _prefix(first, last), revision if isinstance(revision, int) else 0
+    return Allocation(_readable(owner), _readable(pool), prefix, AllocationState.COOLING, UNKNOWN_TIME, seen)
+
+
+def all_pool_prefixes(connection: sqlite3.Connection) -> DecodedRows[PoolPrefix]:
     """Select the generated prefixes, ordered by pool."""
     rows = connection.execute("SELECT pool, first, last FROM ipam_pools ORDER BY pool")
-    return tuple(PoolPrefix(pool, _prefix(first, last)) for pool, first, last in rows)
+    return decode_rows("ipam_pools", rows, lambda row: PoolPrefix(checked_text(row[0]), _prefix(row[1], row[2])))
 
 
 def first_and_last(prefix: IPv6Network) -> tuple[bytes, bytes]:
@@ -78,6 +92,16 @@ def first_and_last(prefix: IPv6Network) -> tuple[bytes, bytes]:
     return prefix.network_address.packed, prefix.broadcast_address.packed
 
 
-def _prefix(first: bytes, last: bytes) -> IPv6Network:
+def _readable(value: object) -> str:
+    """A damaged text; "" if it is none."""
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else ""
+
+
+def _prefix(first: object, last: object) -> IPv6Network:
+    if not (isinstance(first, bytes) and isinstance(last, bytes) and len(first) == len(last) == _BITS // 8):
+        raise ValueError("its addresses are damaged")
     hosts = int.from_bytes(last) - int.from_bytes(first)
-    return IPv6Network((first, _BITS - hosts.bit_length()))
+    prefix = IPv6Network((first, max(0, _BITS - hosts.bit_length())))
+    if hosts < 0 or prefix.broadcast_address.packed != last:
+        raise ValueError("its addresses are not the first and the last one of a prefix")
+    return prefix

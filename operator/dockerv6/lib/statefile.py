@@ -11,11 +11,11 @@ fast, this module imports nothing heavier than sqlite3.
 
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -27,6 +27,9 @@ BUSY_SECONDS = 10.0
 
 _JOURNAL_BYTES = 16 << 20  # size to which a checkpoint truncates the write-ahead log
 _READ_ATTEMPTS = 5
+_CHECK_LIMIT = 1000  # problems that `PRAGMA quick_check` lists
+_ROW_PROBLEM = "NULL value in "  # of SQLite (pragma.c), about one row
+_LONGEST_SHOWN = 80  # characters of a damaged column in messages
 
 
 class StateFileError(Exception):
@@ -35,6 +38,63 @@ class StateFileError(Exception):
 
 class StateFileMissingError(StateFileError):
     """There is no state file: no daemon has run with this state directory yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedRows(Generic[T]):
+    """The rows of a table that could be decoded, and a problem for each of the others."""
+
+    values: tuple[T, ...]
+    problems: tuple[str, ...] = ()
+
+
+Row = tuple[Any, ...]
+"""A row as SQLite returns it. The types of a damaged row's columns are arbitrary."""
+
+
+def decode_rows(
+    table: str, rows: Iterable[Row], decode: Callable[[Row], T], recover: Callable[[Row], T] | None = None
+) -> DecodedRows[T]:
+    """Decode each row separately, so that a damaged row, or one of another version, affects no other row.
+
+    Args:
+        table: its name, for the problems.
+        rows: the rows; their first two columns identify them.
+        decode: decodes one row; whatever it raises is the row's problem.
+        recover: makes a value of the readable columns of a damaged row; raises if they are too few.
+    """
+    values: list[T] = []
+    problems: list[str] = []
+    for row in rows:
+        try:
+            values.append(decode(row))
+        except Exception as error:  # noqa: BLE001 - a damaged row may cause any exception
+            problems.append(f"a row of {table} can't be read ({_shown(row[:2])}): {error}")
+            if recover is not None:
+                with suppress(Exception):
+                    values.append(recover(row))
+    return DecodedRows(tuple(values), tuple(problems))
+
+
+def checked_text(value: object) -> str:
+    """A text column.
+
+    Raises:
+        ValueError: it is not text, or not UTF-8.
+    """
+    if not isinstance(value, str):
+        raise ValueError(f"{_shown((value,))} is not text")  # noqa: TRY004 - the data is wrong
+    value.encode()  # `_text` keeps bytes that are not UTF-8 as lone surrogates
+    return value
+
+
+def _text(raw: bytes) -> str:
+    """The text factory of connections. The default one ends the whole query at a text that is not UTF-8."""
+    return raw.decode("utf-8", "surrogateescape")
+
+
+def _shown(values: Row) -> str:
+    return ", ".join(repr(value)[:_LONGEST_SHOWN].encode("utf-8", "backslashreplace").decode() for value in values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +126,7 @@ def open_state(path: Path, schema: Schema) -> sqlite3.Connection:
         connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     except (OSError, sqlite3.Error) as error:
         raise StateFileError(describe_error(path, error)) from error
+    connection.text_factory = _text
     try:
         # FULL: in WAL mode NORMAL would lose the last commits at a power failure (https://sqlite.org/pragma.html).
         connection.execute("PRAGMA synchronous = FULL")
@@ -156,9 +217,13 @@ def _create(path: Path) -> None:
 
 
 def _check(connection: sqlite3.Connection, path: Path) -> None:
-    found = connection.execute("PRAGMA quick_check(1)").fetchone()
-    if found != ("ok",):
-        raise StateFileError(_damaged(path, str(found[0])))
+    """Check the structure of the file. Damaged values in it are problems of their rows (`decode_rows`)."""
+    connection.execute("PRAGMA ignore_check_constraints = ON")
+    found = [str(message) for (message,) in connection.execute(f"PRAGMA quick_check({_CHECK_LIMIT})")]
+    connection.execute("PRAGMA ignore_check_constraints = OFF")
+    structural = [message for message in found if message != "ok" and not message.startswith(_ROW_PROBLEM)]
+    if structural:
+        raise StateFileError(_damaged(path, structural[0]))
 
 
 def _migrate(connection: sqlite3.Connection, path: Path, schema: Schema) -> None:
@@ -256,5 +321,6 @@ def _read_as_it_is(path: Path, before: _Fingerprint, query: Callable[[sqlite3.Co
 def _query(path: Path, mode: str, query: Callable[[sqlite3.Connection], T]) -> T:
     uri = f"{path.absolute().as_uri()}?{mode}"
     with closing(sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)) as connection:
+        connection.text_factory = _text
         connection.execute("BEGIN")
         return query(connection)

@@ -20,12 +20,12 @@ class StoreCache:
         self._statuses: dict[ObjectKey, str] = {}  # as JSON text, which takes a fifth of the memory and is rarely read
         self._records: dict[ObjectKey, str] = {}  # by scope and name, as JSON text
 
-    def load(self, objects: Iterable[StoredObject], records: Iterable[tuple[str, str, str]]) -> None:
-        """Replace the contents; a record is its scope, its name and its JSON text."""
+    def load(self, objects: Iterable[StoredObject], records: Iterable[tuple[str, str, Document]]) -> None:
+        """Replace the contents; a record is its scope, its name and its value."""
         self._objects.clear()
         self._statuses.clear()
         self.put(objects)
-        self._records = {(scope, name): text for scope, name, text in records}
+        self._records = {(scope, name): encode(value, sort_keys=True) for scope, name, value in records}
 
     def objects(self, kind: str | None) -> tuple[StoredObject, ...]:
         """List all objects, or all of a kind, ordered by kind and name."""
@@ -161,6 +161,11 @@ class MemoryStore:
 
     async def refresh(self) -> None:
         """Do nothing: no other process writes here."""
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """None: nothing here can be damaged."""
+        return ()
 
     async def close(self) -> None:
         """Do nothing: no file is open."""

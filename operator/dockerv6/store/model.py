@@ -1,8 +1,11 @@
 """Stored resources and their events."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+
+PROBLEMS = "problem"
+"""Scope of the records with the problems that belong to no resource, by subject."""
 
 Document = Mapping[str, object]
 """A JSON object."""
@@ -25,6 +28,23 @@ class StoredObject:
     problem: str = ""  # why the newest version in the source is invalid; the accepted one stays applied
     status: Document = field(default_factory=dict)
     revision: int = 0  # for compare-and-swap; 0: not written yet
+
+    @property
+    def unreadable(self) -> bool:
+        """Whether a version was accepted that can't be read: what exists of it on the host is kept as it is."""
+        return not self.digest and self.generation > 0
+
+
+def as_unreadable(stored: StoredObject, problem: str) -> StoredObject:
+    """The object, when its accepted version can't be read. A tombstone is cancelled: what it removes is unknown.
+
+    Args:
+        stored: the object, as far as it can be read.
+        problem: why its document can't be read.
+    """
+    message = f"the stored version can't be read ({problem}); what exists of it is kept until its file is accepted"
+    generation = max(1, stored.generation)
+    return replace(stored, digest="", generation=generation, deleting_since=None, missing_since=None, problem=message)
 
 
 class EventType(StrEnum):

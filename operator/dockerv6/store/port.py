@@ -74,5 +74,9 @@ class Store(Protocol):
     async def refresh(self) -> None:
         """Read what another process wrote, such as a confirmation from the command line."""
 
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """The rows that could not be read at the last refresh, and why. They affect no other row."""
+
     async def close(self) -> None:
         """Close the file."""

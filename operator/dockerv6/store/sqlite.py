@@ -12,10 +12,23 @@ from functools import partial
 from pathlib import Path
 
 from dockerv6.lib.database import Database
+from dockerv6.lib.statefile import DecodedRows
 from dockerv6.store.memory import StoreCache
 from dockerv6.store.model import Document, Event, EventType, StoredObject
 from dockerv6.store.port import EVENTS_KEPT, StoreConflict, StoreError
-from dockerv6.store.tables import SCHEMA, decode, encode, select_events, select_objects, write_object
+from dockerv6.store.tables import (
+    SCHEMA,
+    decode,
+    decode_status,
+    encode,
+    select_events,
+    select_objects,
+    select_records,
+    stored_revision,
+    write_object,
+)
+
+_Contents = tuple[DecodedRows[StoredObject], DecodedRows[tuple[str, str, Document]]]
 
 
 class SqliteStore:
@@ -26,6 +39,7 @@ class SqliteStore:
         self._database = database
         self._events_kept = events_kept
         self._cache = StoreCache()
+        self._problems: tuple[str, ...] = ()
 
     @classmethod
     async def open(cls, path: Path, *, events_kept: int = EVENTS_KEPT) -> "SqliteStore":
@@ -80,7 +94,7 @@ class SqliteStore:
 
     async def events(self, kind: str | None = None, name: str | None = None) -> tuple[Event, ...]:
         """List events, oldest ``last_seen`` first."""
-        return await self._database.read(partial(select_events, kind=kind, name=name))
+        return (await self._database.read(partial(select_events, kind=kind, name=name))).values
 
     async def record_event(self, kind: str, name: str, type_: EventType, reason: str, message: str, now: float) -> None:
         """Add an event, or raise the count of an equal one."""
@@ -137,11 +151,20 @@ class SqliteStore:
     async def refresh(self) -> None:
         """Read the cache again."""
 
-        def work(connection: sqlite3.Connection) -> tuple[Sequence[StoredObject], list[tuple[str, str, str]]]:
-            records = connection.execute("SELECT scope, name, value FROM store_records")
-            return select_objects(connection), records.fetchall()
+        def work(connection: sqlite3.Connection) -> _Contents:
+            return select_objects(connection), select_records(connection)
 
-        await self._database.read(work, lambda found: self._cache.load(*found))
+        def on_done(found: _Contents) -> None:
+            objects, records = found
+            self._cache.load(objects.values, records.values)
+            self._problems = (*objects.problems, *records.problems)
+
+        await self._database.read(work, on_done)
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """The rows that could not be read at the last refresh, and why."""
+        return self._problems
 
     async def close(self) -> None:
         """Finish pending writes, then close the file."""
@@ -174,11 +197,11 @@ def _put_one(connection: sqlite3.Connection, wanted: StoredObject, revision: int
     present = connection.execute(
         "SELECT revision, status FROM store_objects WHERE kind = ? AND name = ?", (wanted.kind, wanted.name)
     ).fetchone()
-    if wanted.revision != (present[0] if present else 0):
+    if wanted.revision != (stored_revision(present[0]) if present else 0):
         raise StoreConflict(f"{wanted.kind}/{wanted.name}")
     # through JSON, so that the result equals what a later read gives
     document = decode(encode(wanted.document))
-    status = decode(present[1] if present else encode(wanted.status))
+    status = decode_status(present[1] if present else encode(wanted.status))
     stored = replace(wanted, document=document, status=status, revision=revision)
     write_object(connection, stored)
     return stored

@@ -6,13 +6,12 @@ is written.
 
 import json
 import sqlite3
-from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from dockerv6.lib.statefile import Schema, read_state
-from dockerv6.store.model import Document, Event, EventType, StoredObject
+from dockerv6.lib.statefile import DecodedRows, Row, Schema, checked_text, decode_rows, read_state
+from dockerv6.store.model import PROBLEMS, Document, Event, EventType, StoredObject, as_unreadable
 
 SCHEMA = Schema(
     "store",
@@ -86,8 +85,14 @@ def encode(value: Document, *, sort_keys: bool = False) -> str:
 
 
 def decode(text: str) -> Document:
-    """Decode the result of `encode`."""
-    decoded: Document = json.loads(text)
+    """Decode the result of `encode`.
+
+    Raises:
+        ValueError: it is not a JSON object.
+    """
+    decoded: object = json.loads(text)
+    if not isinstance(decoded, dict):
+        raise ValueError(f"{text[:20]!r} is not a JSON object")  # noqa: TRY004 - the data is wrong
     return decoded
 
 
@@ -98,28 +103,51 @@ def read_objects(path: Path, kind: str | None = None, name: str | None = None) -
         StateFileMissingError: there is no state file.
         StateFileError: it can't be read.
     """
-    return read_state(path, SCHEMA, lambda connection: select_objects(connection, kind, name)) or ()
+    found = read_state(path, SCHEMA, lambda connection: select_objects(connection, kind, name))
+    return found.values if found is not None else ()
 
 
 def read_events(path: Path, kind: str | None = None, name: str | None = None) -> tuple[Event, ...]:
     """Read events from the state file, oldest ``last_seen`` first. Raises as `read_objects` does."""
-    return read_state(path, SCHEMA, lambda connection: select_events(connection, kind, name)) or ()
+    found = read_state(path, SCHEMA, lambda connection: select_events(connection, kind, name))
+    return found.values if found is not None else ()
+
+
+def read_problems(path: Path) -> tuple[str, ...]:
+    """Read what is wrong and belongs to no resource: what the daemon reported, and damaged rows.
+
+    Raises as `read_objects` does.
+    """
+
+    def work(connection: sqlite3.Connection) -> tuple[str, ...]:
+        objects, records = select_objects(connection), select_records(connection)
+        reported = (value.get("messages") for scope, _, value in records.values if scope == PROBLEMS)
+        messages = [str(each) for messages in reported if isinstance(messages, list) for each in messages]
+        return tuple(dict.fromkeys((*messages, *objects.problems, *records.problems)))
+
+    return read_state(path, SCHEMA, work) or ()
 
 
 def select_objects(
     connection: sqlite3.Connection, kind: str | None = None, name: str | None = None
-) -> tuple[StoredObject, ...]:
+) -> DecodedRows[StoredObject]:
     """Select objects, all or some, ordered by kind and name."""
     rows = connection.execute(_SELECT_OBJECTS + _BY_KIND_AND_NAME + "ORDER BY kind, name", (kind, name))
-    return tuple(_to_object(row) for row in rows)
+    return decode_rows("store_objects", rows, _to_object, _unreadable)
 
 
 def select_events(
     connection: sqlite3.Connection, kind: str | None = None, name: str | None = None
-) -> tuple[Event, ...]:
+) -> DecodedRows[Event]:
     """Select events, all or some, oldest ``last_seen`` first."""
     rows = connection.execute(_SELECT_EVENTS + _BY_KIND_AND_NAME + "ORDER BY last_seen, id", (kind, name))
-    return tuple(Event(kind, name, EventType(type_), *rest) for kind, name, type_, *rest in rows)
+    return decode_rows("store_events", rows, _to_event)
+
+
+def select_records(connection: sqlite3.Connection) -> DecodedRows[tuple[str, str, Document]]:
+    """Select the scope, the name and the value of every record."""
+    rows = connection.execute("SELECT scope, name, value FROM store_records")
+    return decode_rows("store_records", rows, _to_record, _empty_record)
 
 
 def write_object(connection: sqlite3.Connection, stored: StoredObject) -> None:
@@ -132,6 +160,62 @@ def _to_column(name: str, value: Any) -> Any:  # noqa: ANN401 - what sqlite3 tak
     return encode(value, sort_keys=name == "status") if name in _JSON_COLUMNS else value
 
 
-def _to_object(row: Sequence[Any]) -> StoredObject:
+def _to_object(row: Row) -> StoredObject:
     values: dict[str, Any] = dict(zip(_OBJECT_COLUMNS, row, strict=True))
-    return StoredObject(**values | {name: decode(values[name]) for name in _JSON_COLUMNS})
+    stored = StoredObject(**values | {each: decode(checked_text(values[each])) for each in _JSON_COLUMNS})
+    for text in (stored.kind, stored.name, stored.digest, stored.file, stored.problem):
+        checked_text(text)
+    numbers = (stored.generation, stored.line, stored.created, stored.revision)
+    times = (stored.missing_since, stored.deleting_since)
+    if not all(isinstance(each, int | float) for each in (*numbers, *(time for time in times if time is not None))):
+        raise ValueError("a number is damaged")
+    return stored
+
+
+def _unreadable(row: Row) -> StoredObject:
+    """The readable columns of a damaged row. Raises ValueError if kind or name are damaged."""
+    values: dict[str, Any] = dict(zip(_OBJECT_COLUMNS, row, strict=True))
+    kind, name, file, created = (values[each] for each in ("kind", "name", "file", "created"))
+    stored = StoredObject(
+        kind=checked_text(kind),
+        name=checked_text(name),
+        document={"kind": kind, "metadata": {"name": name}},
+        digest="",
+        generation=values["generation"] if isinstance(values["generation"], int) else 1,
+        file=file if isinstance(file, str) and file.isprintable() else "",
+        line=values["line"] if isinstance(values["line"], int) else 0,
+        created=created if isinstance(created, int | float) else 0.0,
+        status=decode_status(values["status"]),
+        revision=stored_revision(values["revision"]),
+    )
+    return as_unreadable(stored, "its row is damaged")
+
+
+def decode_status(text: object) -> Document:
+    """Decode the column ``status``; empty if it is damaged: the next reconcile writes it."""
+    try:
+        return decode(checked_text(text))
+    except (ValueError, RecursionError):
+        return {}
+
+
+def stored_revision(value: object) -> int:
+    """The column ``revision``; 0 if it is damaged, which is what the object in memory then has."""
+    return value if isinstance(value, int) else 0
+
+
+def _to_event(row: Row) -> Event:
+    kind, name, type_, reason, message, *numbers = row
+    texts = (checked_text(each) for each in (reason, message))
+    count, first, last = (float(each) for each in numbers)
+    return Event(checked_text(kind), checked_text(name), EventType(type_), *texts, int(count), first, last)
+
+
+def _to_record(row: Row) -> tuple[str, str, Document]:
+    scope, name, text = row
+    return checked_text(scope), checked_text(name), decode(checked_text(text))
+
+
+def _empty_record(row: Row) -> tuple[str, str, Document]:
+    """A record whose value is damaged reads as empty: that a record exists has a meaning of its own."""
+    return checked_text(row[0]), checked_text(row[1]), {}

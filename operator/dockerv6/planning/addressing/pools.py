@@ -69,7 +69,7 @@ def pool_view(desired: Desired, observed: Observed, holdings: Holdings) -> PoolV
     if not prefixes:
         recorded = holdings.pool_prefixes.get(name)
         generated_now = recorded is None
-        prefixes = (recorded or _seen_before(desired, observed, name) or ula_prefix(observed.entropy),)
+        prefixes = (recorded or _seen_before(desired, observed, holdings, name) or ula_prefix(observed.entropy),)
     return PoolView(
         name=name,
         prefixes=tuple(prefixes),
@@ -114,14 +114,20 @@ def withdrawn_findings(pool: IPv6Pool | None, holdings: Holdings) -> tuple[Findi
     return (Finding(ConditionType.SUBNET_ALLOCATED, Reason.PREFIX_WITHDRAWN, message, blocks=False),)
 
 
-def _seen_before(desired: Desired, observed: Observed, pool: str) -> IPv6Network | None:
-    """The prefix of the pool according to live networks, if the ledger was lost: their subnets stay."""
+def _seen_before(desired: Desired, observed: Observed, holdings: Holdings, pool: str) -> IPv6Network | None:
+    """The prefix of the pool according to live networks and allocations, if its record was lost: their subnets stay."""
+    subnets = [
+        *(
+            config.subnet
+            for network in observed.networks
+            if desired.identity.owns(network) and network.labels.get(POOL) == pool
+            for config in network.ipv6
+        ),
+        *(allocation.prefix for allocation in holdings.allocations if allocation.pool == pool),
+    ]
     seen = Counter(
-        config.subnet.supernet(new_prefix=GENERATED_LENGTH)
-        for network in observed.networks
-        if desired.identity.owns(network) and network.labels.get(POOL) == pool
-        for config in network.ipv6
-        if isinstance(config.subnet, IPv6Network) and is_ula(config.subnet)
-        if config.subnet.prefixlen >= GENERATED_LENGTH
+        subnet.supernet(new_prefix=GENERATED_LENGTH)
+        for subnet in subnets
+        if isinstance(subnet, IPv6Network) and is_ula(subnet) and subnet.prefixlen >= GENERATED_LENGTH
     )
     return max(seen, key=lambda prefix: (seen[prefix], prefix), default=None)

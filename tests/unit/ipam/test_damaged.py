@@ -1,0 +1,86 @@
+"""Rows of the ledger that are damaged affect no other row, and their prefix is given to nobody else."""
+
+from contextlib import closing
+from ipaddress import IPv6Network
+from pathlib import Path
+
+import pytest
+
+from dockerv6.ipam.ledger import UNKNOWN_TIME, AllocationState, SubnetTaken
+from dockerv6.ipam.sqlite import SqliteLedger
+from dockerv6.ipam.tables import SCHEMA, read_allocations
+from dockerv6.lib.statefile import open_state
+
+A, B, C = (IPv6Network(f"fd00:{each}::/64") for each in "abc")
+INVALID = "CAST(x'ff' AS TEXT)"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state.db"
+
+
+async def damaged(path: Path, *statements: str) -> SqliteLedger:
+    """A ledger with two allocations and a pool, of which "a" was damaged."""
+    ledger = await SqliteLedger.open(path)
+    await ledger.bind("a", "default", A, 1.0, revision=None)
+    await ledger.bind("b", "default", B, 1.0, revision=None)
+    await ledger.keep_pool_prefix("default", IPv6Network("fd00::/48"))
+    await ledger.close()
+    with closing(open_state(path, SCHEMA)) as connection:
+        connection.execute("PRAGMA ignore_check_constraints = 1")
+        for statement in statements:
+            connection.execute(statement)
+    return await SqliteLedger.open(path)
+
+
+@pytest.mark.parametrize("change", ["since = 'x'", "revision = 'x'", "state = 'other'", f"pool = {INVALID}"])
+async def test_a_damaged_allocation_keeps_its_prefix_for_its_owner(path: Path, change: str) -> None:
+    ledger = await damaged(path, f"UPDATE ipam_allocations SET {change} WHERE owner = 'a'")  # noqa: S608 - constants
+    a, b = await ledger.allocations()
+    assert (b.owner, b.state) == ("b", AllocationState.BOUND)
+    assert (a.owner, a.prefix, a.state, a.since) == ("a", A, AllocationState.COOLING, UNKNOWN_TIME)
+    assert len(ledger.problems) == 1
+
+    with pytest.raises(SubnetTaken):
+        await ledger.bind("other", "default", A, 2.0, revision=None)
+    again = await ledger.bind("a", "default", A, 3.0, revision=None)
+    await ledger.close()
+
+    assert again in read_allocations(path)
+
+
+@pytest.mark.parametrize("change", ["since = 'x'", "last = x'00'"])
+async def test_the_owner_of_a_damaged_allocation_can_get_another_subnet(path: Path, change: str) -> None:
+    ledger = await damaged(path, f"UPDATE ipam_allocations SET {change} WHERE owner = 'a'")  # noqa: S608 - constants
+    await ledger.bind("a", "default", C, 3.0, revision=None)
+    await ledger.close()
+
+    bound = {a.owner: a.prefix for a in read_allocations(path) if a.state is AllocationState.BOUND}
+    assert bound == {"a": C, "b": B}
+
+
+async def test_an_allocation_with_a_damaged_owner_can_be_released_and_forgotten(path: Path) -> None:
+    ledger = await damaged(path, f"UPDATE ipam_allocations SET owner = {INVALID} WHERE owner = 'a'")  # noqa: S608 - constants
+    first, _ = await ledger.allocations()
+    assert (first.prefix, first.state) == (A, AllocationState.COOLING)
+    await ledger.forget(first)
+    assert [a.owner for a in await ledger.allocations()] == ["b"]
+    await ledger.close()
+
+
+async def test_an_allocation_whose_prefix_is_damaged_is_left_out(path: Path) -> None:
+    ledger = await damaged(path, "UPDATE ipam_allocations SET first = x'ff' WHERE owner = 'a'")
+    assert [a.owner for a in await ledger.allocations()] == ["b"]
+    assert "ipam_allocations" in ledger.problems[0]
+    await ledger.bind("c", "default", C, 3.0, revision=None)
+    await ledger.close()
+
+
+async def test_a_damaged_pool_prefix_is_left_out_and_can_be_recorded_again(path: Path) -> None:
+    ledger = await damaged(path, "UPDATE ipam_pools SET last = x'00'")
+    assert await ledger.pool_prefixes() == ()
+    kept = await ledger.keep_pool_prefix("default", IPv6Network("fd00:1::/48"))
+    assert kept.prefix == IPv6Network("fd00:1::/48")
+    assert await ledger.pool_prefixes() == (kept,)
+    await ledger.close()

@@ -1,0 +1,108 @@
+"""Rows that are damaged, or that another version of dockerv6 wrote, affect no other row."""
+
+from contextlib import closing
+from dataclasses import fields, replace
+from pathlib import Path
+
+import pytest
+
+from dockerv6.lib.statefile import open_state
+from dockerv6.store.model import PROBLEMS, EventType, StoredObject
+from dockerv6.store.sqlite import SqliteStore
+from dockerv6.store.tables import SCHEMA, read_events, read_objects, read_problems
+
+KEY = ("kind", "name")
+DAMAGED = ("CAST(x'ff' AS TEXT)", "x'00ff'", "'{'", "'[1]'", "'text'")
+COLUMNS = [field.name for field in fields(StoredObject) if field.name not in KEY]
+
+
+def resource(name: str) -> StoredObject:
+    return StoredObject("IPv6Network", name, {"spec": {}}, "abc", 3, "/etc/blog.yaml", 1, 100.0, status={"a": 1})
+
+
+def execute(path: Path, *statements: str) -> None:
+    with closing(open_state(path, SCHEMA)) as connection:
+        for statement in statements:
+            connection.execute(statement)
+
+
+async def stored(path: Path, *objects: StoredObject) -> None:
+    store = await SqliteStore.open(path)
+    await store.put(*objects)
+    await store.close()
+
+
+@pytest.mark.parametrize("value", DAMAGED)
+@pytest.mark.parametrize("column", COLUMNS)
+async def test_a_damaged_column_harms_only_its_object_which_can_be_written_again(
+    tmp_path: Path, column: str, value: str
+) -> None:
+    path = tmp_path / "state.db"
+    await stored(path, resource("blog"), resource("shop"))
+    execute(path, f"UPDATE store_objects SET {column} = {value} WHERE name = 'blog'")  # noqa: S608 - constants
+
+    store = await SqliteStore.open(path)
+    blog, shop = await store.objects()
+    assert (shop.name, shop.digest, shop.problem) == ("shop", "abc", "")
+    assert blog.unreadable == bool(store.problems)
+    assert blog.unreadable or isinstance(getattr(blog, column), str)  # any text may be a digest, a file or a problem
+    (mended,) = await store.put(replace(resource("blog"), revision=blog.revision))
+    await store.put_status("IPv6Network", "blog", {"b": 2})
+    await store.close()
+
+    assert read_objects(path, "IPv6Network", "blog") == (replace(mended, status={"b": 2}),)
+
+
+@pytest.mark.parametrize("column", KEY)
+async def test_a_row_without_a_readable_key_is_left_out_and_reported(tmp_path: Path, column: str) -> None:
+    path = tmp_path / "state.db"
+    await stored(path, resource("blog"), resource("shop"))
+    execute(path, f"UPDATE store_objects SET {column} = CAST(x'62ff' AS TEXT) WHERE name = 'blog'")  # noqa: S608 - constants
+
+    store = await SqliteStore.open(path)
+
+    assert [each.name for each in await store.objects()] == ["shop"]
+    (problem,) = store.problems
+    assert "store_objects" in problem
+    assert "b" in problem
+    await store.close()
+    assert read_problems(path) == (problem,)
+
+
+async def test_a_damaged_record_reads_as_empty(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    store = await SqliteStore.open(path)
+    await store.put_record("orphan", "1", {"a": 1})
+    await store.put_record("orphan", "2", {"a": 2})
+    await store.close()
+    execute(path, "UPDATE store_records SET value = '[' WHERE name = '1'")
+
+    store = await SqliteStore.open(path)
+
+    assert await store.records("orphan") == {"1": {}, "2": {"a": 2}}
+    assert len(store.problems) == 1
+    await store.put_record("orphan", "1", {"a": 3})
+    await store.refresh()
+    assert (await store.record("orphan", "1"), store.problems) == ({"a": 3}, ())
+    await store.close()
+
+
+async def test_a_damaged_event_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    store = await SqliteStore.open(path)
+    await store.record_event("IPv6Network", "blog", EventType.NORMAL, "Created", "made", 1.0)
+    await store.record_event("IPv6Network", "blog", EventType.NORMAL, "Deleted", "gone", 2.0)
+    await store.close()
+    execute(path, "UPDATE store_events SET type = 'Alarm' WHERE reason = 'Created'")
+
+    assert [each.reason for each in read_events(path)] == ["Deleted"]
+
+
+async def test_reported_problems_are_read_from_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    store = await SqliteStore.open(path)
+    await store.put_record(PROBLEMS, "files", {"messages": ["one", "two"]})
+    await store.put_record(PROBLEMS, "odd", {"messages": 1})
+    await store.close()
+
+    assert read_problems(path) == ("one", "two")
