@@ -4,8 +4,8 @@ What differs between engines is normalized here:
 
 - The order of ``IPAM.Config`` is arbitrary. Up to 26.1 a gateway that came from a pool has a prefix length
   ("fd00::1/64"). 20.10 keeps the host bits of a subnet as they were typed.
-- Maps may be absent, null or empty. An entry of an unexpected type reads as empty, and a subnet that can't be parsed is
-  omitted; the rest of the network stays readable.
+- Maps may be absent, null or empty. An entry of an unexpected type reads as empty. Each item of a list is decoded
+  separately: a network with a field that can't be read has a ``problem``, a container keeps the ports that can.
 - Before API 1.45 the aliases of a container include its short id. 20.10 reports ``NetworkMode`` "default" where later
   engines report "bridge". ``GwPriority`` is listed since 28. ``Names`` includes the names of legacy links
   ("/linker/alias").
@@ -57,6 +57,8 @@ if TYPE_CHECKING:
 _RELEASE = re.compile(r"(\d+)\.(\d+)")
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _SHORT_ID = 12
+_LAST_PORT = 65535
+_PROTOCOLS = frozenset({"tcp", "udp", "sctp"})
 
 
 # Engine
@@ -121,7 +123,8 @@ def network(inspected: object) -> Network:
 def created(entry: object) -> datetime:
     """Decode the creation time of a listed network; the epoch where the engine omits it."""
     with suppress(ValueError):
-        return datetime.fromisoformat(_text(entry, "Created"))
+        when = datetime.fromisoformat(_text(entry, "Created"))
+        return when if when.tzinfo is not None else when.replace(tzinfo=UTC)
     return _EPOCH
 
 
@@ -131,6 +134,7 @@ def created_id(response: object) -> str:
 
 
 def _network(entry: object, endpoints: tuple[Endpoint, ...] | None) -> Network:
+    configs = _items(_member(_member(entry, "IPAM"), "Config"))
     return Network(
         id=_text(entry, "Id"),
         name=_text(entry, "Name"),
@@ -139,15 +143,33 @@ def _network(entry: object, endpoints: tuple[Endpoint, ...] | None) -> Network:
         attachable=_bool(entry, "Attachable"),
         enable_ipv4=_bool(entry, "EnableIPv4", default=True),
         enable_ipv6=_bool(entry, "EnableIPv6"),
-        ipam=_ipam(_member(entry, "IPAM")),
+        ipam=_ipam(configs),
         options=_texts(_member(entry, "Options")),
         labels=_texts(_member(entry, "Labels")),
         endpoints=endpoints,
+        problem=", ".join(_unreadable(entry, configs)),
     )
 
 
-def _ipam(ipam: object) -> tuple[SubnetConfig, ...]:
-    configs = [config for entry in _items(_member(ipam, "Config")) if (config := _subnet(entry))]
+def _unreadable(entry: object, configs: list[object]) -> Iterator[str]:
+    """The fields of a network that are not what any engine sends."""
+    yield from (key for key in ("Id", "Name", "Driver") if not _text(entry, key))
+    for key in ("Internal", "Attachable", "EnableIPv4", "EnableIPv6"):
+        if not isinstance(_member(entry, key), bool | None):
+            yield key
+    for key in ("Options", "Labels", "IPAM"):
+        if not isinstance(_member(entry, key), dict | None):
+            yield key
+    if not isinstance(_member(_member(entry, "IPAM"), "Config"), list | None):
+        yield "IPAM.Config"
+    for config in configs:
+        text = _text(config, "Subnet")
+        if _prefix(text) is None and (text or not isinstance(_member(config, "Subnet"), str | None)):
+            yield f"IPAM.Config.Subnet {_member(config, 'Subnet')!r:.50}"
+
+
+def _ipam(entries: list[object]) -> tuple[SubnetConfig, ...]:
+    configs = [config for entry in entries if (config := _subnet(entry))]
     return tuple(sorted(configs, key=lambda config: config.subnet.version))
 
 
@@ -255,12 +277,13 @@ def _own_name(names: list[object]) -> str:
 
 
 def _port(entry: object) -> PortBinding | None:
-    host_port = _number(entry, "PublicPort")
-    if not host_port:
+    host_port, container_port = _number(entry, "PublicPort"), _number(entry, "PrivatePort")
+    protocol = _text(entry, "Type") or "tcp"
+    if not (0 < host_port <= _LAST_PORT and 0 < container_port <= _LAST_PORT) or protocol not in _PROTOCOLS:
         return None
     return PortBinding(
-        protocol=_text(entry, "Type") or "tcp",
-        container_port=_number(entry, "PrivatePort"),
+        protocol=protocol,
+        container_port=container_port,
         host_port=host_port,
         host_address=_address(_text(entry, "IP")),
     )

@@ -70,7 +70,7 @@ class EventStreams:
             while True:
                 if (event := decode.event(await messages.read())) is not None:
                     yield event
-        except (OSError, EOFError, ValueError, asyncio.LimitOverrunError) as error:
+        except (OSError, EOFError, ValueError, RecursionError, asyncio.LimitOverrunError) as error:
             raise self._unavailable(error) from error
         finally:
             self._open.discard(writer)
@@ -140,7 +140,10 @@ async def _read_headers(reader: asyncio.StreamReader) -> dict[str, str]:
     """
     head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
     headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])}
-    status = int(head[0].split(" ", 2)[1]) if head[0].startswith("HTTP/") else 0
+    protocol, _, rest = head[0].partition(" ")
+    if not protocol.startswith("HTTP/"):
+        raise ValueError("this is not an HTTP response")
+    status = int(rest.partition(" ")[0])
     if status != _OK:
         body = await reader.read(_LONGEST_LINE)
         try:

@@ -60,6 +60,8 @@ class Network:
     options: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     endpoints: tuple[Endpoint, ...] | None = None
+    problem: str = ""
+    """Which fields could not be decoded. The network is then nobody's: it is neither changed nor taken for absent."""
 
     @property
     def bridge(self) -> str | None:

@@ -31,8 +31,11 @@ class Identity:
     mark: int = DEFAULT_MARK  # the bit of the packet mark
 
     def owns(self, network: Network, name: str | None = None) -> bool:
-        """Whether this instance created the network; and, if ``name`` is given, for the resource of that name."""
-        if network.labels.get(MANAGED_BY) != self.instance:
+        """Whether this instance created the network; and, if ``name`` is given, for the resource of that name.
+
+        A network that could not be decoded is nobody's.
+        """
+        if network.labels.get(MANAGED_BY) != self.instance or network.problem:
             return False
         return name is None or network.labels.get(NAME) == name
 

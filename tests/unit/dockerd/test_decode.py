@@ -409,3 +409,58 @@ def test_decodes_listings_into_ids_and_networks_in_use() -> None:
         {"Id": "c"},
     )
     assert decode.networks_in_use([stopped, odd]) == {"blog", "1", "new"}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("Id", None),
+        ("Name", 5),
+        ("Driver", ""),
+        ("Internal", "yes"),
+        ("EnableIPv6", "true"),
+        ("Options", []),
+        ("Labels", "a=b"),
+        ("IPAM", 1),
+        ("IPAM", {"Config": {}}),
+        ("IPAM", {"Config": [{"Subnet": "2001:db8::/200"}]}),
+        ("IPAM", {"Config": [{"Subnet": 7}]}),
+    ],
+)
+def test_a_field_that_can_not_be_decoded_is_a_problem_of_its_network_only(field: str, value: object) -> None:
+    odd, good = decode.networks([inspected_network(**{field: value}), inspected_network()])
+    assert odd.problem.startswith(field)
+    assert good.problem == ""
+
+
+@pytest.mark.parametrize("field", ["IPAM", "Options", "Labels", "EnableIPv4", "Attachable"])
+def test_a_field_that_an_engine_omits_is_no_problem(field: str) -> None:
+    present = inspected_network()
+    del present[field]
+    assert decode.network(present).problem == ""
+    assert decode.network(inspected_network(**{field: None})).problem == ""
+
+
+@pytest.mark.parametrize("item", [None, "text", 5, [], {}])
+def test_an_item_that_is_no_network_does_not_lose_the_list(item: object) -> None:
+    odd, good = decode.networks([item, inspected_network()])
+    assert odd.problem
+    assert good == decode.networks([inspected_network()])[0]
+    assert [c.id for c in decode.containers([item, {"Id": "c"}])] == ["c"]
+
+
+@pytest.mark.parametrize(
+    "port",
+    [
+        {"PublicPort": 70_000, "PrivatePort": 80, "Type": "tcp"},
+        {"PublicPort": -1, "PrivatePort": 80, "Type": "tcp"},
+        {"PublicPort": 80, "PrivatePort": 0, "Type": "tcp"},
+        {"PublicPort": 80, "PrivatePort": 80, "Type": "quic"},
+        {"PublicPort": "80", "PrivatePort": 80},
+        None,
+    ],
+)
+def test_a_container_keeps_the_ports_that_can_be_decoded(port: object) -> None:
+    good = {"IP": "::", "PublicPort": 8080, "PrivatePort": 80, "Type": "tcp"}
+    (container,) = decode.containers([{"Id": "c", "Ports": [port, good]}])
+    assert container.ports == (PortBinding("tcp", 80, 8080, ANY6),)

@@ -107,8 +107,16 @@ async def test_omits_since_without_a_date_header(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "garbage",
-    [chunk(b"{nonsense}\n"), b"zz\r\n", b"5\r\nab", chunk(b"x" * 9) + b"-1\r\n"],
-    ids=["json", "size", "short", "sign"],
+    [
+        chunk(b"{nonsense}\n"),
+        b"zz\r\n",
+        b"5\r\nab",
+        chunk(b"x" * 9) + b"-1\r\n",
+        b"fffffffffffff\r\n",
+        chunk(b"x" * (1 << 20)) * 3,
+        chunk(b"[" * 500_000 + b"\n"),
+    ],
+    ids=["json", "size", "short", "sign", "huge", "endless", "nested"],
 )
 async def test_a_broken_stream_is_unavailable(tmp_path: Path, garbage: bytes) -> None:
     async with serving(tmp_path / "d", engine(Reply(body=garbage, headers=CHUNKED, then_close=True))) as stub:
@@ -135,6 +143,13 @@ async def test_an_endless_line_is_unavailable(tmp_path: Path) -> None:
 async def test_a_server_that_is_not_http_is_an_engine_error(tmp_path: Path) -> None:
     async with serving(tmp_path / "d", lambda _: Reply(400, b"nope", then_close=True)) as stub:
         with pytest.raises(EngineApiError, match="nope"):
+            await anext(streams(stub).open())
+
+
+@pytest.mark.parametrize("status", [400, 404, 500])
+async def test_an_error_status_is_an_error_of_the_engine(tmp_path: Path, status: int) -> None:
+    async with serving(tmp_path / "d", engine(Reply(status, b"<html>"))) as stub:
+        with pytest.raises(EngineApiError):
             await anext(streams(stub).open())
 
 

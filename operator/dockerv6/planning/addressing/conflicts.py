@@ -107,6 +107,12 @@ def _name_taken(desired: Desired, other: Network) -> Finding:
             f"Docker network {other.name} belongs to IPv6Network {owner}; choose another networkName for one of them"
         )
         return Finding(ConditionType.NETWORK_READY, Reason.NAME_CONFLICT, message, retry=RETRY)
+    if other.problem:
+        message = (
+            f"Docker network {other.name} can't be read ({other.problem}) and is not touched; compare the output of"
+            f" `docker network inspect {other.name}`, and restart the engine if it is wrong there too"
+        )
+        return Finding(ConditionType.NETWORK_READY, Reason.FOREIGN_NETWORK, message, retry=RETRY)
     return Finding(
         ConditionType.NETWORK_READY,
         Reason.FOREIGN_NETWORK,
