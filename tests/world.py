@@ -19,10 +19,12 @@ from dockerv6.api.conditions import Condition, Conditions
 from dockerv6.api.kinds import NETWORK, POLICY
 from dockerv6.api.scheme import Resource
 from dockerv6.controller import network, policy
-from dockerv6.controller.context import Context, ControllerSettings, EventRecorder
+from dockerv6.controller.context import Context, ControllerSettings
+from dockerv6.controller.events import EventRecorder
 from dockerv6.controller.firewall import FirewallReconciler, Repair
 from dockerv6.controller.inventory import Inventory
 from dockerv6.controller.operator import InventoryTombstones, Operator
+from dockerv6.controller.problems import OpenProblems
 from dockerv6.controller.recorded_intents import RecordedIntents
 from dockerv6.controller.recreations import InFlightRecreations
 from dockerv6.controller.status import conditions_before
@@ -103,6 +105,7 @@ class Host:
         world = World(self.engine, self.net, self.clock)
         recorded = RecordedIntents(self.store, self.clock)
         firewall = FirewallReconciler(self.firewall, self.filter, inventory, world, self.settings.identity, recorded)
+        events = EventRecorder(self.store, self.clock)
         return Context(
             settings=self.settings,
             clock=self.clock,
@@ -110,7 +113,8 @@ class Host:
             inventory=inventory,
             world=world,
             firewall=firewall,
-            events=EventRecorder(self.store, self.clock),
+            events=events,
+            problems=OpenProblems(self.store, events),
             recreations=InFlightRecreations(self.store),
             entropy=lambda count: bytes(range(1, count + 1)),
         )

@@ -40,12 +40,12 @@ class Files:
     def read(self) -> Snapshot:
         resources, invalid = [], []
         for path, entries in sorted(self.contents.items()):
-            if path in self.broken or not self.root.listed:
+            if not self.root.listed:
                 continue
             for line, entry in enumerate(entries, 1):
                 if isinstance(entry, InvalidResource):
                     invalid.append(replace(entry, position=Position(path, line)))
-                else:
+                elif path not in self.broken:
                     resources.append(SourcedResource(entry, Position(path, line)))
         return Snapshot(
             roots=(replace(self.root, files=len(self.contents) if self.root.listed else 0),),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from dockerv6.lib.statefile import STATE_FILE
 from dockerv6.store.model import Event, StoredObject
-from dockerv6.store.tables import read_events, read_objects
+from dockerv6.store.tables import read_events, read_objects, read_problems
 
 if TYPE_CHECKING:
     from dockerv6.ipam.ledger import Allocation
@@ -71,6 +71,10 @@ class StateDirectory:
     def events(self, kind: str | None = None, name: str | None = None) -> tuple[Event, ...]:
         """Events, the one that was last seen longest ago first."""
         return read_events(self.file, kind, name)
+
+    def problems(self) -> tuple[str, ...]:
+        """What is wrong and belongs to no resource."""
+        return read_problems(self.file)
 
     def allocations(self) -> "tuple[Allocation, ...]":
         """Allocated subnets, ordered by prefix."""

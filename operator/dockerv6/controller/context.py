@@ -1,6 +1,5 @@
 """What every handler gets: settings, ports, caches, the event recorder and the state that reconciles share."""
 
-import logging
 import secrets
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
@@ -8,20 +7,16 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from dockerv6.api.kinds import NETWORK
+from dockerv6.controller.events import EventRecorder
 from dockerv6.controller.firewall import FirewallReconciler
 from dockerv6.controller.inventory import Inventory
+from dockerv6.controller.problems import OpenProblems
 from dockerv6.controller.recreations import InFlightRecreations
 from dockerv6.controller.world import World
 from dockerv6.lib.clock import Clock
 from dockerv6.planning.inputs import Identity
 from dockerv6.reconciler.handler import Key
-from dockerv6.store.model import EventType
-from dockerv6.store.port import Store, StoreError
-
-logger = logging.getLogger("dockerv6.events")
-
-REPEAT_INTERVAL = 60.0
-"""Seconds for which a repeated event of a resource is counted, but logged at debug level only."""
+from dockerv6.store.port import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,43 +30,6 @@ class ControllerSettings:
     resync: float = 600.0  # between full resyncs, in case a notification was lost
     reattach_window: float = 120.0  # a container that was detached this long before its network went is attached again
     event_retention: float = 7 * 86400.0
-
-
-class EventRecorder:
-    """Writes events to the store and the log. A store that refuses one never stops a reconcile: this is logged."""
-
-    def __init__(self, store: Store, clock: Clock) -> None:
-        self._store = store
-        self._clock = clock
-        self._logged: dict[tuple[str, str, str], tuple[str, float]] = {}
-
-    async def normal(self, kind: str, name: str, reason: str, message: str) -> None:
-        """Record something that went as it should."""
-        await self._record(kind, name, EventType.NORMAL, reason, message)
-
-    async def warning(self, kind: str, name: str, reason: str, message: str) -> None:
-        """Record something that a person may want to look at."""
-        await self._record(kind, name, EventType.WARNING, reason, message)
-
-    async def _record(self, kind: str, name: str, type_: EventType, reason: str, message: str) -> None:
-        level = logging.WARNING if type_ is EventType.WARNING else logging.INFO
-        if self._is_repeated((kind, name, str(reason)), message):
-            level = logging.DEBUG
-        logger.log(level, "%s", message, extra={"kind": kind, "resource": name, "reason": str(reason)})
-        try:
-            await self._store.record_event(kind, name, type_, str(reason), message, self._clock.now())
-        except StoreError as error:
-            logger.warning("the event could not be stored: %s", error)
-
-    def _is_repeated(self, about: tuple[str, str, str], message: str) -> bool:
-        """Whether the same message was logged lately: each reconcile finds the same as the one before."""
-        now = self._clock.monotonic()
-        last, at = self._logged.get(about, ("", 0.0))
-        if last == message and now - at < REPEAT_INTERVAL:
-            return True
-        self._logged = {key: each for key, each in self._logged.items() if now - each[1] < REPEAT_INTERVAL}
-        self._logged[about] = (message, now)
-        return False
 
 
 class DriftObserver(Protocol):
@@ -116,6 +74,7 @@ class Context:
     world: World
     firewall: FirewallReconciler
     events: EventRecorder
+    problems: OpenProblems
     recreations: InFlightRecreations
     enqueue: Callable[[Key, str], None] = _drop
     detect_foreign_rules: Callable[[], Awaitable[str]] = _no_foreign_rules

@@ -3,8 +3,10 @@
 The only memory in it is where published ports lead to: of two containers that claim one port, the present one keeps it.
 """
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from ipaddress import IPv6Network
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -43,6 +45,8 @@ from dockerv6.planning.policy import PolicyAssignment, assign_networks
 if TYPE_CHECKING:
     from dockerv6.firewall.model import PortIntent
     from dockerv6.planning.firewall.port_assignment import Incumbents
+
+logger = logging.getLogger(__name__)
 
 _Versions = tuple[int, int]
 
@@ -192,10 +196,12 @@ class Contributions:
             self._of_networks.clear()
         for name, resource in resources.items():
             if name in self._inventory.holdings.bound or not self._deleting(NETWORK, name):
-                yield self._of_network(name, resource)
+                yield _contained(name, partial(self._of_network, name, resource))
         for name, policy in self._inventory.policies().items():
             if not self._deleting(POLICY, name):
-                yield self._of_policy(policy, assignment.networks[name] if networks is not None else None)
+                applied = assignment.networks[name] if networks is not None else None
+                owner = f"{POLICY_OWNER}{name}"
+                yield _contained(owner, partial(self._of_policy, policy, applied))
         self._forget_policies(assignment.networks)
 
     def _of_network(self, name: str, resource: NetworkResource) -> FirewallContribution:
@@ -252,6 +258,15 @@ class Contributions:
         if len(self._of_policies) > sum(len(each) for each in networks.values()):
             living = {(name, network.id) for name, each in networks.items() for network in each}
             self._of_policies = {key: part for key, part in self._of_policies.items() if key in living}
+
+
+def _contained(owner: str, compute: Callable[[], FirewallContribution]) -> FirewallContribution:
+    """The contribution; the owner's rules stay as they are if it can't be computed: that concerns no other owner."""
+    try:
+        return compute()
+    except Exception:
+        logger.exception("the rules of %s can't be computed, and stay as they are", owner)
+        return FirewallContribution(owner, proxied_subnets=None, keep=True)
 
 
 def _same(one: _NetworkInputs, other: _NetworkInputs) -> bool:

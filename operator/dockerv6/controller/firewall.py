@@ -264,7 +264,7 @@ class FirewallReconciler:
     async def all_proxied_subnets(self) -> tuple[ProxiedSubnet, ...] | None:
         """All NDP proxy entries that resources ask for. None while one resource's are unknown: nothing may be swept."""
         await self._world.refresh()
-        return proxied_subnets_of(self.contributions)
+        return None if self._inventory.unreadable else proxied_subnets_of(self.contributions)
 
     def bound_to(self, addresses: Collection[IPv6Address]) -> frozenset[str]:
         """Owners of ports that are published on one of these addresses of the host."""
@@ -289,7 +289,8 @@ class FirewallReconciler:
     @property
     def idle(self) -> bool:
         """Whether no resource has rules, or may have some: our accept rule is no longer needed."""
-        return self._inventory.sources_listed and not any(each.networks or each.keep for each in self.contributions)
+        complete = self._inventory.sources_listed and not self._inventory.unreadable
+        return complete and not any(each.networks or each.keep for each in self.contributions)
 
     async def poll_revision(self) -> object:
         """A value that differs after a change that the kernel does not announce; None: it announces all changes."""

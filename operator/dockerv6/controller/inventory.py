@@ -12,16 +12,18 @@ from functools import cache
 from ipaddress import IPv6Network
 
 from dockerv6.api.addressing import DEFAULT_POOL
+from dockerv6.api.errors import InvalidObject
 from dockerv6.api.kinds import POOL
+from dockerv6.api.meta import name_problem
 from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.api.policy import IPv6Policy
 from dockerv6.api.pool import IPv6Pool
-from dockerv6.api.scheme import Resource, decode, digest, to_document
+from dockerv6.api.scheme import MODELS, Resource, decode, digest, to_document
 from dockerv6.controller.records import RecordCodec
 from dockerv6.ipam.ledger import Allocation, Ledger, LedgerConflict, SubnetTaken
 from dockerv6.planning.addressing.tracked_prefixes import TrackedPrefix
 from dockerv6.planning.inputs import Holdings
-from dockerv6.store.model import StoredObject
+from dockerv6.store.model import StoredObject, as_unreadable
 from dockerv6.store.port import Store
 
 TRACKED_PREFIXES = "followed"
@@ -48,18 +50,47 @@ class Inventory:
         self._policies: dict[str, IPv6Policy] | None = None
         self.sources_listed = False
         """Whether every source has been listed once. Until then what no resource asks for may yet be asked for."""
+        self.unknown: tuple[StoredObject, ...] = ()
+        """Objects in the store whose kind or name no resource of this version can have. Nothing acts on them."""
         self.version = 0
         """Grows with every change that the desired rules may depend on."""
 
     async def load(self) -> None:
         """Read everything. Raises `StoreError`, `LedgerError`."""
-        self._objects = {(o.kind, o.name): o for o in await self._store.objects()}
-        self._resources = {k: decode(o.document).resource for k, o in self._objects.items() if o.digest}
+        self._objects, self._resources, unknown = {}, {}, []
+        for stored in await self._store.objects():
+            if stored.kind in MODELS and name_problem(stored.name) is None:
+                self._load(stored)
+            else:
+                unknown.append(stored)
+        self.unknown = tuple(unknown)
         self._allocations = {(a.owner, a.prefix): a for a in await self._ledger.allocations()}
         self._pool_prefixes = {p.pool: p.prefix for p in await self._ledger.pool_prefixes()}
         tracked = (_TRACKED_PREFIX.decode(record) for record in (await self._store.records(TRACKED_PREFIXES)).values())
         self._tracked = {each.interface: each for each in tracked if each is not None}
         self._changed(resources=True)
+
+    def _load(self, stored: StoredObject) -> None:
+        """Take an object from the store. Another version of dockerv6 may have accepted what this one refuses."""
+        key = (stored.kind, stored.name)
+        if stored.digest:
+            try:
+                self._resources[key] = decode(stored.document).resource
+            except InvalidObject as error:
+                stored = as_unreadable(stored, str(error))
+        self._objects[key] = stored
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What could not be read of the state file."""
+        unknown = (f"the state file has {o.kind}/{o.name}, which this version does not know" for o in self.unknown)
+        unreadable = (f"{o.kind}/{o.name}: {o.problem}" for o in self.objects if o.unreadable)
+        return (*self._store.problems, *self._ledger.problems, *unknown, *unreadable)
+
+    @property
+    def unreadable(self) -> bool:
+        """Whether there is a resource whose accepted version can't be read: what it asks for is not known."""
+        return any(o.unreadable for o in self._objects.values())
 
     def _changed(self, *, resources: bool = False) -> None:
         self._holdings = None
@@ -87,10 +118,12 @@ class Inventory:
         return self._networks
 
     def pools(self) -> Mapping[str, IPv6Pool]:
-        """Accepted pools by name, and the default pool, whether it is declared or not."""
+        """Accepted pools by name, and the default pool, whether it is declared or not, unless it can't be read."""
         if self._pools is None:
             self._pools = {n: r for (_, n), r in self._resources.items() if isinstance(r, IPv6Pool)}
-            self._pools.setdefault(DEFAULT_POOL, implied_default_pool())
+            declared = self._objects.get((POOL, DEFAULT_POOL))
+            if declared is None or not declared.unreadable:  # else it may have another prefix
+                self._pools.setdefault(DEFAULT_POOL, implied_default_pool())
         return self._pools
 
     def policies(self) -> Mapping[str, IPv6Policy]:
@@ -116,7 +149,7 @@ class Inventory:
                 key = (o.kind, o.name)
                 known = self._objects.get(key)
                 self._objects[key] = replace(o, status=known.status) if known else o
-                if o.digest and (known is None or known.document != o.document):
+                if o.digest and (known is None or not known.digest or known.document != o.document):
                     self._resources[key] = decode(o.document).resource
             self._changed(resources=True)
         return written
@@ -151,6 +184,11 @@ class Inventory:
             self._resources.pop((kind, name), None)
             self._changed(resources=True)
         return True
+
+    async def drop_unknown(self, stored: StoredObject) -> None:
+        """Remove one of `unknown`. Raises `StoreError`."""
+        await self._store.remove(stored.kind, stored.name)
+        self.unknown = tuple(o for o in self.unknown if o is not stored)
 
     async def bind(self, owner: str, pool: str, prefix: IPv6Network, now: float, revision: int | None) -> None:
         """Allocate a subnet to the owner. Raises `LedgerConflict`, `SubnetTaken`."""

@@ -2,21 +2,23 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from random import Random
 
+from dockerv6.api.conditions import Reason
 from dockerv6.api.kinds import NETWORK, POLICY, POOL
 from dockerv6.controller import host, network, policy, pool
 from dockerv6.controller.context import Context
 from dockerv6.controller.garbage import GARBAGE
 from dockerv6.controller.sources import Read, SourceKeeper
+from dockerv6.controller.status import report_fault
 from dockerv6.controller.triggers import Triggers
 from dockerv6.hostnet.port import HostNetError
 from dockerv6.lib.clock import wait_for
 from dockerv6.lib.tasks import Supervisor
 from dockerv6.planning.firewall.contributions import resource_of
-from dockerv6.reconciler.handler import Key, Registry, TemporaryError
+from dockerv6.reconciler.handler import Handler, Key, ReconcileError, Registry, Requeue, TemporaryError
 from dockerv6.reconciler.manager import Manager, Observer
 from dockerv6.store.port import StoreError
 
@@ -28,19 +30,34 @@ FLUSH_LIMIT = 0.2
 EXPIRY_INTERVAL = 3600.0
 """Seconds between removals of old events."""
 
+PROBLEMS_INTERVAL = 10.0
+"""Seconds between reports of problems that nothing announces."""
+
 Watch = Callable[[], AsyncIterator[object]]
 """Yields whenever the sources may have changed, and once at the start."""
 
 BOOT_ID = "kernel.random.boot_id"
 
+def reporting_faults(handler: Handler[Context]) -> Handler[Context]:
+    """The handler, with unexpected exceptions in the status of its resource. They concern no other resource."""
+
+    async def run(key: Key, context: Context) -> Requeue | None:
+        try:
+            return await handler(key, context)
+        except ReconcileError:  # it has a known cause, and the handler has reported it
+            raise
+        except Exception as error:
+            await report_fault(key, error, context)
+            raise
+
+    return run
+
+
 registry: Registry[Context] = Registry()
-registry.reconcile(NETWORK)(network.reconcile)
-registry.finalize(NETWORK)(network.finalize)
-registry.reconcile(POOL)(pool.reconcile)
-registry.finalize(POOL)(pool.finalize)
-registry.reconcile(POLICY)(policy.reconcile)
-registry.finalize(POLICY)(policy.finalize)
-registry.reconcile(host.HOST)(host.reconcile)
+for kind, handlers in ((NETWORK, network), (POOL, pool), (POLICY, policy)):
+    registry.reconcile(kind)(reporting_faults(handlers.reconcile))
+    registry.finalize(kind)(reporting_faults(handlers.finalize))
+registry.reconcile(host.HOST)(reporting_faults(host.reconcile))
 
 
 class InventoryTombstones:
@@ -88,6 +105,7 @@ class Operator:
         await context.inventory.load()
         await context.recreations.load()
         await context.firewall.recorded.load(await _boot_id(context))
+        await context.problems.load()
         context.enqueue = self.manager.enqueue
         context.firewall.on_owner_changed(self._owner_changed)
         self.manager.start()
@@ -102,8 +120,18 @@ class Operator:
         self._supervisor.keep("legacy-rules", self.triggers.poll_firewall)
         self._supervisor.keep("resync", self.triggers.resync)
         self._supervisor.keep("sources", self._follow_sources)
+        self._supervisor.keep("problems", self._report_problems)
         self._supervisor.keep("event-expiry", self._expire_events)
         self.triggers.repair_firewall_soon()  # what was deleted while no operator ran; the engine may take its time
+
+    @property
+    def crashing(self) -> Mapping[str, str]:
+        """The background tasks that crash, with the cause."""
+        return {**self._supervisor.crashing, **self.manager.crashing}
+
+    def check_tasks(self) -> str:
+        """A `HealthCheck`: whether every background task runs."""
+        return "; ".join(_crash(name, cause) for name, cause in self.crashing.items())
 
     async def stop(self) -> None:
         """Stop watching and working, within a second. Rules and networks stay as they are."""
@@ -163,6 +191,21 @@ class Operator:
             timer.cancel()
         return trigger in done
 
+    async def _report_problems(self) -> None:
+        """Report now and then what no trigger announces."""
+        context = self._context
+        while True:
+            crashes = [_crash(name, cause) for name, cause in self.crashing.items()]
+            await context.problems.report("tasks", Reason.INTERNAL_ERROR, crashes)
+            undecoded = [
+                f"Docker network {n.name or n.id} can't be read ({n.problem}), and is not touched; see `docker network"
+                f" inspect {n.name or n.id}`"
+                for n in context.world.known_networks
+                if n.problem
+            ]
+            await context.problems.report("engine", Reason.FOREIGN_NETWORK, undecoded)
+            await context.clock.sleep(PROBLEMS_INTERVAL)
+
     async def _expire_events(self) -> None:
         """Remove events that are older than their retention."""
         while True:
@@ -177,3 +220,7 @@ async def _boot_id(context: Context) -> str:
         return await context.world.host.sysctl(BOOT_ID) or ""
     except HostNetError:
         return ""
+
+
+def _crash(name: str, cause: str) -> str:
+    return f"task {name} crashed ({cause}) and is started again; see the log"

@@ -8,9 +8,9 @@ from dockerv6.api.conditions import Reason
 from dockerv6.controller.context import Context
 from dockerv6.controller.garbage import GARBAGE, HELD_RESOURCES, HELD_RETRY, prune_confirmed, record_held
 from dockerv6.controller.prefixes import PREFIXES, track_prefixes
-from dockerv6.planning.admission import Admission, PruneRules, admit_resources
+from dockerv6.planning.admission import Admission, PruneRules, admit_resources, proves_absence
 from dockerv6.reconciler.handler import Key, TemporaryError
-from dockerv6.source.model import Diagnostic, Severity, Snapshot
+from dockerv6.source.model import Diagnostic, InvalidResource, Severity, Snapshot
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ class SourceKeeper:
     def __init__(self, read: Read, context: Context) -> None:
         self._read = read
         self._context = context
-        self._reported: frozenset[str] = frozenset()
+        self._reported: frozenset[Diagnostic] = frozenset()
 
     async def sync(self) -> float | None:
         """Read all sources and admit what is new.
@@ -57,6 +57,7 @@ class SourceKeeper:
             await self._track_prefixes()
         context.inventory.deduplicate(sourced.resource for sourced in snapshot.resources)
         await self._remember(admission.identities, identities)
+        await self._drop_unknown(snapshot, identities)
         await self._report(snapshot)
         await self._record_held(admission)
         if written:  # such as NDP proxy entries that are no longer asked for
@@ -87,22 +88,29 @@ class SourceKeeper:
             if before.get(path) != identity:
                 await self._context.store.put_record(ROOTS, path, {"identity": identity})
 
-    async def _report(self, snapshot: Snapshot) -> None:
-        """Record an event for each problem once, and again when it comes back."""
-        problems = [f"{r.path}: {r.problem}" for r in snapshot.roots if r.problem]
-        now = frozenset([*problems, *map(str, snapshot.diagnostics)])
-        owners = {d: i for i in snapshot.invalid for d in i.diagnostics}
-        for problem in problems:
-            if problem not in self._reported:
-                await self._context.events.warning("Source", "files", Reason.SOURCE_UNAVAILABLE, problem)
-        for diagnostic in snapshot.diagnostics:
-            if str(diagnostic) not in self._reported:
-                owner = owners.get(diagnostic)
-                await self._report_diagnostic(diagnostic, (owner.kind, owner.name) if owner is not None else None)
-        self._reported = now
+    async def _drop_unknown(self, snapshot: Snapshot, identities: Mapping[str, str]) -> None:
+        """Remove the stored objects that this version does not know, once their file is corrected or deleted."""
+        for stored in self._context.inventory.unknown:
+            if proves_absence(stored.file, snapshot, identities):
+                await self._context.inventory.drop_unknown(stored)
 
-    async def _report_diagnostic(self, diagnostic: Diagnostic, owner: tuple[str, str] | None) -> None:
-        kind, name = owner if owner is not None and all(owner) else ("Source", "files")
+    async def _report(self, snapshot: Snapshot) -> None:
+        """Record an event for each problem once, and again when it comes back.
+
+        An error of a file that no resource's status can report stays visible until it ends.
+        """
+        owners = {d: i for i in snapshot.invalid if i.kind and i.name for d in i.diagnostics}
+        unowned = [f"{r.path}: {r.problem}" for r in snapshot.roots if r.problem]
+        unowned += [str(d) for d in snapshot.diagnostics if d not in owners and d.severity is Severity.ERROR]
+        await self._context.problems.report("files", Reason.SOURCE_UNAVAILABLE, unowned, kind="Source")
+        for diagnostic in snapshot.diagnostics:
+            if diagnostic not in self._reported and str(diagnostic) not in unowned:
+                await self._report_diagnostic(diagnostic, owners.get(diagnostic))
+        self._reported = frozenset(snapshot.diagnostics)
+        await self._context.problems.report("state", Reason.STATE_UNREADABLE, self._context.inventory.problems)
+
+    async def _report_diagnostic(self, diagnostic: Diagnostic, owner: InvalidResource | None) -> None:
+        kind, name = (owner.kind, owner.name) if owner is not None else ("Source", "files")
         reason = "InvalidSpec" if diagnostic.severity is Severity.ERROR else "SpecWarning"
         await self._context.events.warning(kind, name, reason, str(diagnostic))
 
@@ -113,7 +121,7 @@ class SourceKeeper:
         await record_held(HELD_RESOURCES, held, self._context)
         if held - self._context.prune_held:
             message = (
-                f"{len(held)} resources are gone from their sources at once: {', '.join(sorted(held))}; they are kept"
+                f"{len(held)} resources are gone from their sources: {', '.join(sorted(held))}; they are kept"
                 " until you confirm with `dockerv6 prune --confirm`"
             )
             await self._context.events.warning("Source", "files", "PruneHeld", message)

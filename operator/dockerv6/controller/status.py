@@ -1,11 +1,14 @@
 """The status of resources: fields, messages and conditions, and how they are written."""
 
+import logging
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv6Network
 
 from dockerv6.api import conditions as cond
-from dockerv6.api.conditions import Conditions, ConditionType
+from dockerv6.api.conditions import Condition, Conditions, ConditionType, Reason
+from dockerv6.api.kinds import NETWORK
 from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.api.options import IPVLAN_MODE, LAYER_3_MODES, Driver
 from dockerv6.api.traffic import Egress
@@ -21,7 +24,11 @@ from dockerv6.planning.host.ndp_proxy import proxying_interfaces, required_entri
 from dockerv6.planning.inputs import Desired, Observed
 from dockerv6.planning.plan import Plan
 from dockerv6.planning.status import NETWORK_DOMAIN, StatusInputs, conditions_of, suspended_conditions
+from dockerv6.reconciler.handler import Key
 from dockerv6.store.model import StoredObject
+from dockerv6.store.port import StoreError
+
+logger = logging.getLogger(__name__)
 
 _DRIFTED = {
     ConditionType.SUBNET_ALLOCATED: "subnet",
@@ -172,9 +179,13 @@ def _applied_hash(resource: NetworkResource, context: Context) -> str | None:
 
 
 def conditions_before(stored: StoredObject) -> Conditions:
-    """The conditions of the stored status."""
+    """The conditions of the stored status; damaged ones are left out."""
     items = stored.status.get("conditions")
-    return cond.from_json(i for i in items if isinstance(i, Mapping)) if isinstance(items, list) else ()
+    found: cond.Conditions = ()
+    for item in items if isinstance(items, list) else ():
+        with suppress(ValueError):
+            found += cond.from_json([item] if isinstance(item, Mapping) else ())
+    return found
 
 
 def condition_status(stored: StoredObject, type_: ConditionType) -> str | None:
@@ -262,6 +273,30 @@ async def write_simple(
         messages={ConditionType.READY: message},
     )
     await write_status(stored, conditions_of(conditions_before(stored), inputs), fields, context)
+
+
+async def report_fault(key: Key, error: Exception, context: Context) -> None:
+    """Record an exception that a handler did not expect as an event and in the status of the resource.
+
+    The other conditions stay as they were. The next run writes the status again, whatever it finds.
+    """
+    message = f"{type(error).__name__}: {error}; it is tried again, and the log has the details"
+    await context.events.warning(key.kind, key.name, Reason.INTERNAL_ERROR, message)
+    if key.kind == NETWORK:
+        context.converged.pop(key.name, None)
+    stored = context.inventory.get(key.kind, key.name)
+    if stored is None:
+        return
+    now, before = context.clock.now(), conditions_before(stored)
+    current = [
+        Condition(ConditionType.READY, "False", Reason.INTERNAL_ERROR, message, now, stored.generation),
+        Condition(ConditionType.RECONCILING, "True", Reason.RETRYING, message, now, stored.generation),
+    ]
+    kept = [c for c in before if c.type not in {*(each.type for each in current), ConditionType.STALLED}]
+    try:
+        await write_status(stored, cond.merge(before, [*kept, *current]), fields_before(stored), context)
+    except StoreError as problem:  # it may be the fault itself
+        logger.warning("the status of %s could not be stored: %s", key, problem)
 
 
 async def never_accepted(stored: StoredObject, context: Context) -> None:

@@ -13,7 +13,7 @@ from dockerv6.controller.context import Context
 from dockerv6.controller.garbage import GARBAGE
 from dockerv6.controller.prefixes import PREFIXES, tracked_interfaces
 from dockerv6.dockerd.model import EngineEvent, EventKind, Network
-from dockerv6.dockerd.port import EngineUnavailable
+from dockerv6.dockerd.port import EngineError, EngineUnavailable
 from dockerv6.firewall.port import FirewallError
 from dockerv6.hostnet.model import ChangeKind, HostChange, ProxyNeighbour
 from dockerv6.planning.firewall.contributions import resource_of
@@ -30,6 +30,7 @@ NO_IPV6 = ("ip ", "arp ")  # families of tables that see no IPv6; the engine wri
 
 # Seconds:
 EVENT_STREAM_RETRY = 1.0  # until a broken event stream is opened again
+EVENT_STREAM_DOUBLINGS = 5  # of that delay at most, while the engine refuses the stream
 BURST = 0.1  # for which changes of links, addresses and other programs' rules are gathered
 LONGEST_PAUSE = 1.0  # at most between two readings of what was gathered, however long a reading takes
 FOREIGN_RULES_INTERVAL = 60.0  # between searches for other programs that do our work
@@ -59,21 +60,29 @@ class Triggers:
     # ---- the engine
 
     async def follow_engine(self) -> None:
-        """Read the engine's events for ever. While it is gone, log it once and retry."""
-        silent = False
+        """Read the engine's events for ever. While there are none, log it once and retry.
+
+        An engine that does not answer is asked again soon. One that refuses only the events is asked less and less
+        often, and read each time, because its changes are not announced.
+        """
+        world, failures = self._context.world, 0
         while True:
+            refused = False
             try:
-                async for event in self._context.world.engine.events():
-                    silent = False
+                async for event in world.engine.events():
+                    failures, world.events_problem = 0, ""
                     self.on_engine_event(event)
-            except EngineUnavailable as error:
-                if not silent:
-                    logger.warning("no events from the Docker Engine: %s", error)
-            if not silent:  # once: nothing changes while it does not answer
-                self._context.world.engine_changed()
+            except EngineError as error:
+                refused = not isinstance(error, EngineUnavailable)
+                world.events_problem = f"no events from the Docker Engine: {error}"
+                if not failures:
+                    logger.warning("%s", world.events_problem)
+            if refused or not failures:  # nothing changes while it does not answer
+                world.engine_changed()
                 self._enqueue_everything("the Docker Engine's event stream broke")
-            silent = True
-            await self._context.clock.sleep(EVENT_STREAM_RETRY)
+            delay = EVENT_STREAM_RETRY * 2 ** min(failures, EVENT_STREAM_DOUBLINGS) if refused else EVENT_STREAM_RETRY
+            failures += 1
+            await self._context.clock.sleep(delay)
 
     def on_engine_event(self, event: EngineEvent) -> None:
         """Mark what the event concerns stale, and reconcile what depends on it."""

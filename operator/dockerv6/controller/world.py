@@ -100,6 +100,8 @@ class World:
         self.listeners: Cached[frozenset[Listener]] = Cached(self._read_listeners)
         self.info: Cached[EngineInfo] = Cached(engine.info)
         self.engine_problem = "the Docker Engine has not been asked yet"
+        self.events_problem = ""
+        """Why the engine's events can't be read, although it may answer; "": they can."""
         self._dirty: set[str] = set()
         self._all_dirty = True
         self._occupied: Cached[frozenset[str]] = Cached(engine.networks_in_use)

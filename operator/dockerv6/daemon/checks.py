@@ -289,6 +289,12 @@ def resources(directories: Sequence[str], count: int, errors: int) -> HostCheck:
     return ok(name, f"{count} in {', '.join(directories)}")
 
 
+def problems(found: Sequence[str]) -> Iterator[HostCheck]:
+    """What the daemon found wrong that belongs to no resource."""
+    for message in found:
+        yield fail("problem", message)
+
+
 def docker_ipv6nat(presence: IPv6NatPresence | None, containers: Collection[str]) -> HostCheck:
     """docker-ipv6nat, and how to migrate. ``containers``: names of running containers that may be it."""
     name = "docker-ipv6nat"

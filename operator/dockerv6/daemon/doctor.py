@@ -27,14 +27,16 @@ from dockerv6.hostnet.linux import LinuxHostNet
 from dockerv6.hostnet.lock import namespace_in_use
 from dockerv6.hostnet.port import HostNetError
 from dockerv6.lib.clock import SystemClock
+from dockerv6.lib.statefile import StateFileError, StateFileMissingError
 from dockerv6.source.files import FileOwnership
 from dockerv6.source.load import Loader
 from dockerv6.source.model import Severity
 from dockerv6.store.lock import lock_holder
+from dockerv6.store.tables import read_problems
 
 T = TypeVar("T")
 
-_EXPECTED = (EngineError, FirewallError, HostNetError, OSError, ImportError)
+_EXPECTED = (EngineError, FirewallError, HostNetError, StateFileError, OSError, ImportError)
 """Errors that become a failed check, after which the others go on. ImportError: no libiptc."""
 
 _STATUS = Path("/proc/self/status")
@@ -184,8 +186,17 @@ async def _installation(settings: Settings) -> list[HostCheck]:
     errors = sum(each.severity is Severity.ERROR for each in snapshot.diagnostics)
     found.append(checks.resources(settings.config_dirs, len(snapshot.resources), errors))
     found.append(await asyncio.to_thread(_state_directory, Path(settings.state_dir)))
+    reported = await _try("state file", lambda: asyncio.to_thread(_problems, settings.database), found)
+    found += checks.problems(reported or ())
     daemon = await _try("daemon", partial(_daemon, settings), found)
     return [*found, daemon] if daemon is not None else found
+
+
+def _problems(file: Path) -> tuple[str, ...]:
+    try:
+        return read_problems(file)
+    except StateFileMissingError:
+        return ()  # the daemon has not run yet
 
 
 async def _daemon(settings: Settings) -> HostCheck:

@@ -177,6 +177,7 @@ async def running(settings: Settings) -> AsyncIterator[RunningOperator]:
             Random(),  # noqa: S311 - jitter, no secret
             MetricsObserver(metrics, stuck, context),
         )
+        health.add(Probe.READINESS, "tasks", operator.check_tasks)
         stack.enter_context(serve(settings.address, health, metrics))
         await operator.start()
         stack.push_async_callback(operator.stop)
@@ -194,7 +195,8 @@ def build_health(context: Context, heart: Heartbeat, stuck: StuckWork) -> Health
         "sources",
         lambda: "" if context.inventory.sources_listed else "not every source has been listed yet",
     )
-    health.add(Probe.READINESS, "engine", lambda: context.world.engine_problem)
+    health.add(Probe.READINESS, "problems", context.problems.check)
+    health.add(Probe.READINESS, "engine", lambda: context.world.engine_problem or context.world.events_problem)
     health.add(Probe.READINESS, "reconciles", stuck.check)
     return health
 

@@ -6,9 +6,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from dockerv6.controller.context import Context, EventRecorder
+from dockerv6.controller.context import Context
+from dockerv6.controller.events import EventRecorder
 from dockerv6.controller.firewall import FirewallReconciler
 from dockerv6.controller.inventory import Inventory
+from dockerv6.controller.problems import OpenProblems
 from dockerv6.controller.recorded_intents import RecordedIntents
 from dockerv6.controller.recreations import InFlightRecreations
 from dockerv6.controller.world import World
@@ -82,6 +84,7 @@ async def open_context(settings: Settings, state: State, clock: Clock | None = N
             RecordedIntents(state.store, clock),
             residues=detect.others(choice, session),
         )
+        events = EventRecorder(state.store, clock)
         yield Context(
             settings=controller,
             clock=clock,
@@ -89,7 +92,8 @@ async def open_context(settings: Settings, state: State, clock: Clock | None = N
             inventory=inventory,
             world=world,
             firewall=firewall,
-            events=EventRecorder(state.store, clock),
+            events=events,
+            problems=OpenProblems(state.store, events),
             recreations=InFlightRecreations(state.store),
             detect_foreign_rules=partial(_foreign_rules, session),
         )

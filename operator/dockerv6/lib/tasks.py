@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
+from math import inf
 from random import Random
 
 from dockerv6.lib.clock import Clock, wait_for
@@ -80,7 +81,14 @@ class Supervisor:
         self._backoff = backoff or Backoff()
         self._timeout = timeout
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._crashes: dict[str, tuple[str, float]] = {}  # the cause, and when the task started again, monotonic
         self._stopped = False
+
+    @property
+    def crashing(self) -> Mapping[str, str]:
+        """The tasks that crashed, and have not run for the backoff's maximum since; with the cause."""
+        now, ended = self._clock.monotonic(), self._backoff.maximum
+        return {name: cause for name, (cause, again) in self._crashes.items() if now - again <= ended}
 
     def keep(self, name: str, function: TaskFunction) -> None:
         """Run a task until it returns; restart it after every crash.
@@ -117,7 +125,8 @@ class Supervisor:
     async def _run(self, name: str, function: TaskFunction) -> None:
         attempt = 0
         started = self._clock.monotonic()
-        while not await self._run_once(name, function):
+        while (cause := await self._run_once(name, function)) is not None:
+            self._crashes[name] = (cause, inf)
             if self._clock.monotonic() - started > self._backoff.maximum:
                 attempt = 0
             delay = self._backoff.delay(attempt, self._random)
@@ -125,9 +134,11 @@ class Supervisor:
             await self._clock.sleep(delay)
             attempt += 1
             started = self._clock.monotonic()
+            self._crashes[name] = (cause, started)
+        self._crashes.pop(name, None)
 
-    async def _run_once(self, name: str, function: TaskFunction) -> bool:
-        """Run until the task returns (true) or crashes (false)."""
+    async def _run_once(self, name: str, function: TaskFunction) -> str | None:
+        """Run until the task returns (None) or crashes; the cause."""
         try:
             await function()
         except asyncio.CancelledError:
@@ -136,8 +147,8 @@ class Supervisor:
                 raise
             # Not this task was cancelled, but something that it waited for.
             logger.exception("task %s was interrupted: something that it waited for was cancelled", name)
-        except Exception:
+            return "something that it waited for was cancelled"
+        except Exception as error:
             logger.exception("task %s crashed", name)
-        else:
-            return True
-        return False
+            return f"{type(error).__name__}: {error}"
+        return None

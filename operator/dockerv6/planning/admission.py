@@ -63,17 +63,19 @@ def admit_resources(
             writes[key] = _accepted(sourced, old.get(key), now)
     for key, item in invalid.items():
         writes[key] = _rejected(item, old.get(key), now)
-    missing = [o for k, o in old.items() if k not in seen and o.file]
+    missing = [o for k, o in old.items() if k not in seen and (o.file or o.unreadable)]
     lasting, waiting = _classify_absent(missing, snapshot, identities, now, rules)
     for absent in (*lasting, *waiting):
         writes[(absent.kind, absent.name)] = absent
     held: tuple[str, ...] = ()
     deletions = [o for o in lasting if o.deleting_since is None]
-    live = [o for o in stored if o.deleting_since is None and o.file]
-    if rules.enabled and exceeds_prune_limit(len(deletions), len(live)) and not rules.confirmed:
-        held = tuple(f"{o.kind}/{o.name}" for o in deletions)
-    elif rules.enabled:
-        for o in deletions:
+    live = [o for o in stored if o.deleting_since is None and (o.file or o.unreadable)]
+    if not rules.confirmed:
+        all_held = exceeds_prune_limit(len(deletions), len(live))
+        # whether an unreadable one keeps its Docker network is unknown
+        held = tuple(f"{o.kind}/{o.name}" for o in deletions if rules.enabled and (all_held or o.unreadable))
+    for o in deletions if rules.enabled else ():
+        if f"{o.kind}/{o.name}" not in held:
             writes[(o.kind, o.name)] = replace(o, deleting_since=now)
     graces = [rules.grace - (now - o.missing_since) for o in waiting if o.missing_since is not None]
     return Admission(
@@ -144,7 +146,7 @@ def _classify_absent(
     for absent in missing:
         if absent.deleting_since is not None:
             continue
-        if not _trusted(absent.file, snapshot, identities):
+        if not proves_absence(absent.file, snapshot, identities):
             waiting.append(replace(absent, missing_since=None))
             continue
         since = absent.missing_since if absent.missing_since is not None else now
@@ -153,7 +155,7 @@ def _classify_absent(
     return lasting, waiting
 
 
-def _trusted(file: str, snapshot: Snapshot, identities: Mapping[str, str]) -> bool:
+def proves_absence(file: str, snapshot: Snapshot, identities: Mapping[str, str]) -> bool:
     """Whether the snapshot proves that a resource is no longer in this file."""
     if file in snapshot.broken_files or file in snapshot.changing_files:
         return False

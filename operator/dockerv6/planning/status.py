@@ -80,7 +80,7 @@ def _abnormal(inputs: StatusInputs) -> list[Condition]:
     """Conditions that are present only while they are True."""
     found = []
     if inputs.prune_held:
-        message = "its file was removed together with too many others; to delete it, run `dockerv6 prune --confirm`"
+        message = "its file is gone; to delete it, run `dockerv6 prune --confirm`, or else restore the file"
         found.append(_make(inputs, ConditionType.PRUNE_HELD, "True", Reason.PRUNE_HELD, message))
     return found
 

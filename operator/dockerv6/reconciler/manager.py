@@ -27,7 +27,7 @@ A key that is enqueued before its next run is due is handled at once, and that r
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from random import Random
@@ -165,6 +165,11 @@ class Manager(Generic[ContextT]):
         """How many keys are ready, being processed, or due later."""
         return self._queue.depth
 
+    @property
+    def crashing(self) -> Mapping[str, str]:
+        """The tasks of the manager that crash, with the cause."""
+        return self._supervisor.crashing
+
     def enqueue(self, key: Key, reason: str) -> None:
         """Have the key handled as soon as possible. Ignored once the manager is stopping.
 
@@ -172,13 +177,13 @@ class Manager(Generic[ContextT]):
             key: what may have changed.
             reason: for the log only; handlers do not receive it.
 
-        Raises:
-            ValueError: the kind has no handler.
+        A key whose kind has no handler is logged and dropped: it must not stop the task that found it.
         """
+        if self._stopping:
+            return
         if not self._registry.handles(key.kind):
             kinds = ", ".join(self._registry.kinds) or "nothing"
-            raise ValueError(f"{key} cannot be enqueued: handlers exist for {kinds}")
-        if self._stopping:
+            logger.error("%s can't be handled: handlers exist for %s", key, kinds)
             return
         logger.debug("%s enqueued: %s", key, reason)
         self._queue.add(key)

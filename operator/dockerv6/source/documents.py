@@ -6,6 +6,7 @@ from typing import TypeGuard
 
 from dockerv6.api.errors import FieldError, FieldPath, InvalidObject, closest_match
 from dockerv6.api.kinds import API_VERSION, GROUP
+from dockerv6.api.meta import name_problem
 from dockerv6.api.scheme import MODELS, Decoded, decode
 from dockerv6.source.model import (
     Diagnostic,
@@ -113,10 +114,10 @@ class _FileDecoder:
             self.diagnostics.append(_diagnostic(document, path, warning, Severity.WARNING))
 
     def _reject(self, document: Document, path: FieldPath, value: object, found: Sequence[Diagnostic]) -> None:
-        kind, name = _kind_and_name(value)
+        kind, name = _identity(value)
         self.invalid.append(InvalidResource(kind, name, document.position(path), tuple(found)))
         self.diagnostics.extend(found)
-        if kind not in MODELS or not name:
+        if not kind or not name:
             self.broken = True
 
     def _warn_of_foreign(self, document: Document, path: FieldPath, value: dict[str, object]) -> None:
@@ -143,13 +144,15 @@ def _decode(value: object, *, item: bool) -> Decoded:
     return decode(value)  # type: ignore[arg-type] # decode reports a value that is not a mapping
 
 
-def _kind_and_name(value: object) -> tuple[str, str]:
+def _identity(value: object) -> tuple[str, str]:
+    """Kind and name of an invalid resource; each is empty unless a resource can have it."""
     if not isinstance(value, dict):
         return "", ""
     metadata = value.get("metadata")
     kind = value.get("kind")
     name = metadata.get("name") if isinstance(metadata, dict) else None
-    return kind if isinstance(kind, str) else "", name if isinstance(name, str) else ""
+    named = isinstance(name, str) and name_problem(name) is None
+    return kind if isinstance(kind, str) and kind in MODELS else "", str(name) if named else ""
 
 
 def _is_list(value: object) -> TypeGuard[dict[str, list[object]]]:

@@ -61,7 +61,7 @@ class SourcedResource:
 
 @dataclass(frozen=True, slots=True)
 class InvalidResource:
-    """A resource that can't be accepted. ``kind`` and ``name`` are empty where they can't be read."""
+    """A resource that can't be accepted. ``kind`` and ``name`` are empty unless a resource can have them."""
 
     kind: str
     name: str

@@ -2,7 +2,7 @@ import logging
 
 import pytest
 
-from dockerv6.controller.context import EventRecorder
+from dockerv6.controller.events import EventRecorder
 from dockerv6.store.memory import MemoryStore
 from dockerv6.store.port import StoreError
 from tests.fakes.clock import FakeClock

@@ -46,6 +46,22 @@ async def test_a_crashed_task_restarts_with_backoff(
     await supervisor.stop()
 
 
+async def test_a_task_is_crashing_until_it_has_run_for_the_longest_delay(
+    supervisor: Supervisor, clock: FakeClock
+) -> None:
+    supervisor.keep("good", partial(clock.sleep, 1e9))
+    supervisor.keep("watch", Flaky(clock, [5.0, 0.0, 1e9]))
+    await clock.run_for(4)
+    assert supervisor.crashing == {}
+    await clock.run_for(1.5)
+    assert supervisor.crashing == {"watch": "ConnectionResetError: the stream broke"}
+    await clock.run_for(10)
+    assert set(supervisor.crashing) == {"watch"}
+    await clock.run_for(8)
+    assert supervisor.crashing == {}
+    await supervisor.stop()
+
+
 async def test_the_backoff_starts_again_after_a_long_run(supervisor: Supervisor, clock: FakeClock) -> None:
     watcher = Flaky(clock, [0.0, 0.0, 0.0, 100.0, 1e9])
     supervisor.keep("watch", watcher)

@@ -21,9 +21,12 @@ async def test_enqueued_key_is_reconciled_once(bench: Bench) -> None:
     assert bench.script.times(A) == [0]
 
 
-async def test_kind_without_a_handler_is_refused(bench: Bench) -> None:
-    with pytest.raises(ValueError, match=r"Pool/x cannot be enqueued: handlers exist for Network"):
-        bench.manager.enqueue(Key("Pool", "x"), "added")
+async def test_a_key_without_a_handler_is_dropped(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    bench.manager.enqueue(Key("Pool", "x"), "added")
+    bench.manager.enqueue(A, "added")
+    await bench.manager.idle()
+    assert "Pool/x can't be handled: handlers exist for Network" in caplog.text
+    assert bench.script.times(A) == [0]
 
 
 class TestParallelism:

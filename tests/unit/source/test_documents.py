@@ -106,6 +106,25 @@ def test_misspelled_group_and_kind_are_errors_with_a_suggestion() -> None:
     assert contents.broken
 
 
+@pytest.mark.parametrize(
+    ("kind", "name", "remedy"),
+    [
+        ("IPV6Network", "blog", "did you mean IPv6Network?"),
+        ("IPv6Network", "Blog", "did you mean blog?"),
+        ("IPv6Network", "a/b", "did you mean a-b?"),
+        ("IPv6Network", "x" * 64, "write at most 63"),
+    ],
+)
+def test_a_kind_or_name_that_no_resource_can_have_identifies_nothing(kind: str, name: str, remedy: str) -> None:
+    bad = f"apiVersion: dockerv6.io/v1alpha1\nkind: {kind}\nmetadata: {{name: {name}}}\n"
+    contents = load_text("f.yaml", f"{bad}---\n{NETWORK.format('ok')}")
+    (item,) = contents.invalid
+    assert "" in (item.kind, item.name)
+    assert contents.broken
+    assert remedy in str(item.diagnostics[0])
+    assert [each.resource.metadata.name for each in contents.resources] == ["ok"]
+
+
 def test_foreign_kinds_are_ignored_with_a_warning() -> None:
     contents = load("""\
         apiVersion: kustomize.config.k8s.io/v1beta1
@@ -150,7 +169,7 @@ def test_list_items_are_resources_of_their_own() -> None:
     assert [(item.kind, item.name) for item in contents.invalid] == [
         ("IPv6Network", "b"),
         ("IPv6Pool", "c"),
-        ("List", ""),
+        ("", ""),
     ]
     assert [(str(found.position), found.field) for found in contents.diagnostics] == [
         ("f.yaml:11:10", "spec.suspended"),

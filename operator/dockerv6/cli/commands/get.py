@@ -58,7 +58,10 @@ def command(
     if watch:
         _follow(state, references, matches, ResourcePrinter(output, many_kinds=_many(references)), clock)
         return
-    _show(_grouped(_read(state, references, matches), references), references, output, clock.now())
+    found = _read(state, references, matches)
+    for problem in state.problems():
+        click.echo(f"Warning: {problem}", err=True)
+    _show(_grouped(found, references), references, output, clock.now())
 
 
 def _read(state: StateDirectory, references: tuple[ResourceRef, ...], matches: Matches) -> tuple[StoredObject, ...]:

@@ -1,0 +1,65 @@
+"""Problems that belong to no resource, such as a file of an unknown kind, or a damaged row of the state file.
+
+Each is an event when it appears. Until it ends, it is a record in the store, which `dockerv6 get` and `dockerv6 doctor`
+read, and the daemon is not ready.
+"""
+
+import logging
+from collections.abc import Iterable
+
+from dockerv6.controller.events import EventRecorder
+from dockerv6.store.model import PROBLEMS
+from dockerv6.store.port import Store, StoreError
+
+logger = logging.getLogger(__name__)
+
+_SHOWN = 3  # problems that the readiness check names
+
+
+class OpenProblems:
+    """The problems that have not ended, by subject."""
+
+    def __init__(self, store: Store, events: EventRecorder) -> None:
+        """Know none before `load`."""
+        self._store = store
+        self._events = events
+        self._open: dict[str, tuple[str, ...]] = {}
+
+    async def load(self) -> None:
+        """Read what an earlier process reported; whoever reported it reports again. Raises `StoreError`."""
+        records = await self._store.records(PROBLEMS)
+        self._open = {subject: _messages(record.get("messages")) for subject, record in records.items()}
+
+    async def report(self, subject: str, reason: str, messages: Iterable[str], kind: str = "Host") -> None:
+        """Replace the problems of a subject.
+
+        Args:
+            subject: such as "state"; the name of the events' object.
+            reason: of the events.
+            messages: each with its remedy; none: the problems have ended.
+            kind: of the events' object.
+        """
+        now, before = tuple(dict.fromkeys(messages)), self._open.get(subject, ())
+        if now == before:
+            return
+        self._open[subject] = now
+        for message in now:
+            if message not in before:
+                await self._events.warning(kind, subject, reason, message)
+        try:
+            if now:
+                await self._store.put_record(PROBLEMS, subject, {"messages": list(now)})
+            else:
+                await self._store.drop_record(PROBLEMS, subject)
+        except StoreError as error:
+            logger.warning("the problems of %s could not be stored: %s", subject, error)
+
+    def check(self) -> str:
+        """A `HealthCheck`; names the first three."""
+        found = [message for messages in self._open.values() for message in messages]
+        more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+        return "; ".join(found[:_SHOWN]) + more
+
+
+def _messages(value: object) -> tuple[str, ...]:
+    return tuple(map(str, value)) if isinstance(value, list) else ()
