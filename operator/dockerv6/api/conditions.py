@@ -86,6 +86,7 @@ class Reason(StrEnum):
     RETRYING = "Retrying"
     ROLLED_BACK = "RolledBack"
     SOURCE_UNAVAILABLE = "SourceUnavailable"
+    STATE_REWRITTEN = "StateRewritten"
     STATE_UNREADABLE = "StateUnreadable"
     SUBNET_OVERLAP = "SubnetOverlap"
     SUSPENDED = "Suspended"

@@ -59,7 +59,7 @@ def _drop(key: Key, reason: str) -> None:
     del key, reason
 
 
-async def _no_foreign_rules() -> str:
+async def _nothing() -> str:
     return ""
 
 
@@ -77,8 +77,10 @@ class Context:
     problems: OpenProblems
     recreations: InFlightRecreations
     enqueue: Callable[[Key, str], None] = _drop
-    detect_foreign_rules: Callable[[], Awaitable[str]] = _no_foreign_rules
+    detect_foreign_rules: Callable[[], Awaitable[str]] = _nothing
     """Returns a message about another program that writes rules for the same networks; "": there is none."""
+    check_state: Callable[[], Awaitable[str]] = _nothing
+    """Writes the state file again if it was removed or damaged; returns what happened, "": nothing."""
     entropy: Callable[[int], bytes] = secrets.token_bytes
     drift: DriftObserver = field(default_factory=NullDriftObserver)
     prune_held: frozenset[str] = frozenset()  # "Kind/name" of the resources that the prune guard keeps

@@ -15,6 +15,7 @@ from dockerv6.controller.sources import Read, SourceKeeper
 from dockerv6.controller.status import report_fault
 from dockerv6.controller.triggers import Triggers
 from dockerv6.hostnet.port import HostNetError
+from dockerv6.ipam.ledger import LedgerError
 from dockerv6.lib.clock import wait_for
 from dockerv6.lib.tasks import Supervisor
 from dockerv6.planning.firewall.contributions import resource_of
@@ -197,6 +198,7 @@ class Operator:
         while True:
             crashes = [_crash(name, cause) for name, cause in self.crashing.items()]
             await context.problems.report("tasks", Reason.INTERNAL_ERROR, crashes)
+            await self._check_state()
             undecoded = [
                 f"Docker network {n.name or n.id} can't be read ({n.problem}), and is not touched; see `docker network"
                 f" inspect {n.name or n.id}`"
@@ -206,12 +208,26 @@ class Operator:
             await context.problems.report("engine", Reason.FOREIGN_NETWORK, undecoded)
             await context.clock.sleep(PROBLEMS_INTERVAL)
 
+    async def _check_state(self) -> None:
+        """Have the state file written again if it was removed or damaged, and report that."""
+        context = self._context
+        try:
+            message = await context.check_state()
+        except (StoreError, LedgerError, OSError) as error:
+            await context.problems.report("state-file", Reason.STATE_UNREADABLE, [f"the state can't be kept: {error}"])
+            return
+        await context.problems.report("state-file", Reason.STATE_UNREADABLE, [])
+        if message:
+            await context.events.warning("Host", "state-file", Reason.STATE_REWRITTEN, message)
+
     async def _expire_events(self) -> None:
-        """Remove events that are older than their retention."""
+        """Remove events that are older than their retention, also by the time since the start: the clock may be set."""
+        clock, retention = self._context.clock, self._context.settings.event_retention
+        offset = clock.now() - clock.monotonic()
         while True:
-            before = self._context.clock.now() - self._context.settings.event_retention
-            await self._context.store.expire_events(before)
-            await self._context.clock.sleep(EXPIRY_INTERVAL)
+            now = min(clock.now(), offset + clock.monotonic())
+            await self._context.store.expire_events(now - retention)
+            await clock.sleep(EXPIRY_INTERVAL)
 
 
 async def _boot_id(context: Context) -> str:

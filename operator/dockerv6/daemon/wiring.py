@@ -15,6 +15,7 @@ from dockerv6.controller.recorded_intents import RecordedIntents
 from dockerv6.controller.recreations import InFlightRecreations
 from dockerv6.controller.world import World
 from dockerv6.daemon.settings import Settings
+from dockerv6.daemon.stateguard import StateGuard
 from dockerv6.dockerd.client import DockerEngine
 from dockerv6.firewall import detect
 from dockerv6.firewall.hostfilter.linux import LinuxHostFilter
@@ -37,6 +38,7 @@ class State:
 
     store: Store
     ledger: Ledger
+    guard: StateGuard | None = None  # None: it is not kept in a file
 
 
 @asynccontextmanager
@@ -46,7 +48,7 @@ async def open_state(settings: Settings) -> AsyncIterator[State]:
     try:
         ledger = await SqliteLedger.open(settings.database)
         try:
-            yield State(store, ledger)
+            yield State(store, ledger, StateGuard(settings.database, store, ledger))
         finally:
             await ledger.close()
     finally:
@@ -69,7 +71,7 @@ async def open_context(settings: Settings, state: State, clock: Clock | None = N
         stack.push_async_callback(host.close)
         session = NftSession()
         stack.push_async_callback(session.close)
-        inventory = Inventory(state.store, state.ledger)
+        inventory = Inventory(state.store, state.ledger, clock)
         controller = settings.controller()
         world = World(engine, host, clock)
         choice = await _choice(settings, session)
@@ -85,7 +87,7 @@ async def open_context(settings: Settings, state: State, clock: Clock | None = N
             residues=detect.others(choice, session),
         )
         events = EventRecorder(state.store, clock)
-        yield Context(
+        context = Context(
             settings=controller,
             clock=clock,
             store=state.store,
@@ -97,6 +99,9 @@ async def open_context(settings: Settings, state: State, clock: Clock | None = N
             recreations=InFlightRecreations(state.store),
             detect_foreign_rules=partial(_foreign_rules, session),
         )
+        if state.guard is not None:
+            context.check_state = state.guard.check
+        yield context
 
 
 async def _choice(settings: Settings, session: NftSession) -> detect.BackendChoice:

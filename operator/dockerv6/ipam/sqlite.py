@@ -118,6 +118,28 @@ class SqliteLedger:
         return self._pools[pool]
 
     @property
+    def damaged(self) -> str:
+        """What SQLite reported when it found the file damaged; "": it has not."""
+        return self._database.damaged
+
+    async def detach(self, problem: str = "") -> None:
+        """Close the file. Later calls wait for `attach`, or fail because of the problem, if there is one."""
+        await self._database.detach(problem)
+
+    async def attach(self) -> None:
+        """Open the file, which is a new one, and write the ledger from memory. Raises `LedgerError`."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            for held in self._held.values():
+                _insert(connection, held)
+            for pool in self._pools.values():
+                connection.execute("INSERT INTO ipam_pools VALUES (?, ?, ?)", (pool.pool, *first_and_last(pool.prefix)))
+            revision = max((held.revision for held in self._held.values()), default=0)
+            connection.execute("UPDATE ipam_revision SET value = ?", (revision,))
+
+        await self._database.attach(work)
+
+    @property
     def problems(self) -> tuple[str, ...]:
         """The rows that could not be read when the file was opened, and why."""
         return self._problems
@@ -230,11 +252,17 @@ def _write(connection: sqlite3.Connection, allocation: Allocation) -> Allocation
     """Insert or replace the row under the ledger's next revision; a revision is never used twice."""
     connection.execute("UPDATE ipam_revision SET value = value + 1")
     (revision,) = connection.execute("SELECT value FROM ipam_revision").fetchone()
+    written = replace(allocation, revision=revision)
+    _insert(connection, written)
+    return written
+
+
+def _insert(connection: sqlite3.Connection, allocation: Allocation) -> None:
     first, last = first_and_last(allocation.prefix)
+    state, since = allocation.state.value, allocation.since
     connection.execute(
         "INSERT INTO ipam_allocations (first, last, owner, pool, state, since, revision) VALUES (?, ?, ?, ?, ?, ?, ?) "
         "ON CONFLICT (first, last) DO UPDATE SET owner = excluded.owner, pool = excluded.pool, "
         "state = excluded.state, since = excluded.since, revision = excluded.revision",
-        (first, last, allocation.owner, allocation.pool, allocation.state.value, allocation.since, revision),
+        (first, last, allocation.owner, allocation.pool, state, since, allocation.revision),
     )
-    return replace(allocation, revision=revision)

@@ -15,7 +15,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from dockerv6.lib.statefile import Schema, StateFileError, describe_error, open_state
+from dockerv6.lib.statefile import Schema, StateFileError, describe_error, means_damage, open_state
 
 T = TypeVar("T")
 
@@ -31,12 +31,21 @@ class Database:
     """
 
     def __init__(
-        self, path: Path, connection: sqlite3.Connection, executor: ThreadPoolExecutor, error: type[Exception]
+        self,
+        path: Path,
+        schema: Schema,
+        connection: sqlite3.Connection,
+        executor: ThreadPoolExecutor,
+        error: type[Exception],
     ) -> None:
         """Take an open connection and the thread that uses it; `open` makes both."""
         self._path = path
+        self._schema = schema
         self._error = error
-        self._connection = connection
+        self._connection: sqlite3.Connection | None = connection
+        self._problem = ""  # why the file could not be attached
+        self.damaged = ""
+        """What SQLite reported when it found the file damaged; "": it has not."""
         self._executor = executor
         self._loop = asyncio.get_running_loop()
         self._queue: deque[_Job] = deque()
@@ -66,7 +75,7 @@ class Database:
             if isinstance(failure, StateFileError):
                 raise error(str(failure)) from failure
             raise
-        return cls(path, connection, executor, error)
+        return cls(path, schema, connection, executor, error)
 
     async def read(self, run: Statements[T], on_done: Callable[[T], None] | None = None) -> T:
         """Run a query. Exceptions of `run` pass through."""
@@ -85,8 +94,49 @@ class Database:
         if self._closed:
             return
         self._closed = True
-        await self._loop.run_in_executor(self._executor, self._connection.close)
+        await self._loop.run_in_executor(self._executor, self._disconnect)
         self._executor.shutdown()
+
+    async def detach(self, problem: str = "") -> None:
+        """Close the file, after the pending calls.
+
+        Later calls wait until `attach` returns or fails; if there is a problem, they fail because of it.
+        """
+        await self._loop.run_in_executor(self._executor, self._disconnect)
+        self._problem = problem
+
+    async def attach(self, write: Statements[None]) -> None:
+        """Open the file again, which is another one now, and write its contents, in one transaction.
+
+        Raises:
+            The component's exception: the file can't be used. Calls fail until it can be attached.
+        """
+
+        def work() -> sqlite3.Connection:
+            connection = open_state(self._path, self._schema)
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                write(connection)
+                connection.execute("COMMIT")
+            except sqlite3.Error as error:
+                connection.close()
+                raise StateFileError(describe_error(self._path, error)) from error
+            return connection
+
+        try:
+            self._connection = await self._loop.run_in_executor(self._executor, work)
+        except StateFileError as error:
+            self._problem = str(error)
+            raise self._error(self._problem) from error
+        finally:
+            self._executor.submit(self._drain)
+        self._problem = self.damaged = ""
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(sqlite3.Error):  # a damaged file can't be checkpointed
+                connection.close()
 
     async def _submit(self, task: "_Task[T]") -> T:
         if self._closed:
@@ -98,15 +148,20 @@ class Database:
 
     def _drain(self) -> None:
         """Run all pending jobs, on the thread. The next call then finds an empty queue, which costs almost nothing."""
+        if self._connection is None and not self._problem:
+            return  # `attach` continues
         jobs: list[_Job] = []
         while self._queue:
             jobs.append(self._queue.popleft())
         for writes, run in groupby(jobs, key=lambda job: job.writes):
             group = list(run)
-            if writes:
-                self._commit(group)
+            if self._connection is None:
+                for job in group:
+                    job.error = self._error(self._problem)
+            elif writes:
+                self._commit(group, self._connection)
             else:
-                self._query(group)
+                self._query(group, self._connection)
             for job in group:
                 self._loop.call_soon_threadsafe(self._finish, job)
 
@@ -114,37 +169,42 @@ class Database:
         self._pending -= 1
         job.finish()
 
-    def _query(self, group: Sequence["_Job"]) -> None:
+    def _query(self, group: Sequence["_Job"], connection: sqlite3.Connection) -> None:
         for job in group:
-            error = job.attempt(self._connection)
+            error = job.attempt(connection)
             if isinstance(error, sqlite3.Error):
-                job.error = self._error(describe_error(self._path, error))
+                job.error = self._described(error)
 
-    def _commit(self, group: Sequence["_Job"]) -> None:
+    def _commit(self, group: Sequence["_Job"], connection: sqlite3.Connection) -> None:
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
+            connection.execute("BEGIN IMMEDIATE")
             for job in group:
-                self._attempt_in_savepoint(job)
-            self._connection.execute("COMMIT")
+                self._attempt_in_savepoint(job, connection)
+            connection.execute("COMMIT")
         except Exception as error:  # noqa: BLE001 - no job of the group may wait forever
             for job in group:
-                job.error = self._error(describe_error(self._path, error))
+                job.error = self._described(error)
         finally:
-            if self._connection.in_transaction:
+            if connection.in_transaction:
                 with suppress(sqlite3.Error):  # the cause has been reported
-                    self._connection.execute("ROLLBACK")
+                    connection.execute("ROLLBACK")
 
-    def _attempt_in_savepoint(self, job: "_Job") -> None:
+    def _attempt_in_savepoint(self, job: "_Job", connection: sqlite3.Connection) -> None:
         """Run a job so that its failure undoes only its own changes."""
-        self._connection.execute("SAVEPOINT job")
-        error = job.attempt(self._connection)
+        connection.execute("SAVEPOINT job")
+        error = job.attempt(connection)
         if error is not None:
-            if not self._connection.in_transaction:
+            if not connection.in_transaction:
                 raise error  # SQLite has rolled back the whole transaction, as it may on a full disk
-            self._connection.execute("ROLLBACK TO job")
+            connection.execute("ROLLBACK TO job")
         if isinstance(error, sqlite3.Error):
-            job.error = self._error(describe_error(self._path, error))
-        self._connection.execute("RELEASE job")
+            job.error = self._described(error)
+        connection.execute("RELEASE job")
+
+    def _described(self, error: Exception) -> Exception:
+        if means_damage(error):
+            self.damaged = str(error)
+        return self._error(describe_error(self._path, error))
 
 
 class _Job(ABC):

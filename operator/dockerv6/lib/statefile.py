@@ -175,11 +175,19 @@ def describe_error(path: Path, error: Exception) -> str:
         return f"{path} can't be created: its directory is missing; create it, or configure another state directory"
     if isinstance(error, OSError):
         return f"{path} can't be used: {error.strerror}; check the state directory's owner, permissions and disk"
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF  # the primary result code
-    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+    if means_damage(error):
         return _damaged(path, str(error))
-    remedy = _REMEDIES.get(code)
+    remedy = _REMEDIES.get(_code(error))
     return f"{path}: {error}" + (f"; {remedy}" if remedy else "")
+
+
+def means_damage(error: Exception) -> bool:
+    """Whether SQLite found the file damaged as a whole."""
+    return _code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def _code(error: Exception) -> int:
+    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF  # the primary result code
 
 
 _REMEDIES = {

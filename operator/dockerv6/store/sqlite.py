@@ -103,7 +103,8 @@ class SqliteStore:
             connection.execute(
                 "INSERT INTO store_events (kind, name, type, reason, message, count, first_seen, last_seen) "
                 "VALUES (?1, ?2, ?3, ?4, ?5, 1, ?6, ?6) ON CONFLICT (kind, name, type, reason, message) "
-                "DO UPDATE SET count = count + 1, last_seen = max(last_seen, excluded.last_seen)",
+                "DO UPDATE SET count = count + 1, last_seen = excluded.last_seen, "
+                "first_seen = min(first_seen, excluded.last_seen)",
                 (kind, name, type_.value, reason, message, now),
             )
             connection.execute(
@@ -160,6 +161,28 @@ class SqliteStore:
             self._problems = (*objects.problems, *records.problems)
 
         await self._database.read(work, on_done)
+
+    @property
+    def damaged(self) -> str:
+        """What SQLite reported when it found the file damaged; "": it has not."""
+        return self._database.damaged
+
+    async def detach(self, problem: str = "") -> None:
+        """Close the file. Later calls wait for `attach`, or fail because of the problem, if there is one."""
+        await self._database.detach(problem)
+
+    async def attach(self) -> None:
+        """Open the file, which is a new one, and write objects and records from memory. Raises `StoreError`."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            objects = self._cache.objects(None)
+            for stored in objects:
+                write_object(connection, stored)
+            connection.executemany("INSERT OR REPLACE INTO store_records VALUES (?, ?, ?)", self._cache.record_rows())
+            revision = max((o.revision for o in objects), default=0)
+            connection.execute("UPDATE store_revision SET value = ?", (revision,))
+
+        await self._database.attach(work)
 
     @property
     def problems(self) -> tuple[str, ...]:

@@ -1,0 +1,190 @@
+"""The state file is removed, replaced or damaged while a daemon has it open."""
+
+import asyncio
+import shutil
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from contextlib import closing
+from dataclasses import dataclass
+from ipaddress import IPv6Network
+from pathlib import Path
+
+import pytest
+
+from dockerv6.daemon.stateguard import SET_ASIDE, StateGuard
+from dockerv6.ipam.sqlite import SqliteLedger
+from dockerv6.ipam.tables import read_allocations
+from dockerv6.store.model import EventType, StoredObject
+from dockerv6.store.port import StoreError
+from dockerv6.store.sqlite import SqliteStore
+from dockerv6.store.tables import read_events, read_objects, read_records
+
+PREFIX = IPv6Network("fd00:a::/64")
+
+
+def resource(name: str) -> StoredObject:
+    return StoredObject("IPv6Network", name, {"spec": {}}, "abc", 1, "blog.yaml", 1, 100.0)
+
+
+@dataclass
+class Opened:
+    """A state file, open as in a daemon."""
+
+    path: Path
+    store: SqliteStore
+    ledger: SqliteLedger
+    guard: StateGuard
+
+    def side(self, suffix: str) -> Path:
+        return self.path.with_name(self.path.name + suffix)
+
+
+@pytest.fixture
+async def state(tmp_path: Path) -> AsyncIterator[Opened]:
+    path = tmp_path / "state" / "state.db"
+    store, ledger = await SqliteStore.open(path), await SqliteLedger.open(path)
+    guard = StateGuard(path, store, ledger)
+    await store.put(resource("blog"), resource("shop"))
+    await store.put_status("IPv6Network", "blog", {"ready": True})
+    await store.put_record("sysctl", "forwarding", {"prior": "0"})
+    await ledger.bind("blog", "default", PREFIX, 5.0, revision=None)
+    await ledger.keep_pool_prefix("default", IPv6Network("fd00::/48"))
+    yield Opened(path, store, ledger, guard)
+    await store.close()
+    await ledger.close()
+
+
+def remove(state: Opened) -> None:
+    state.path.unlink()
+
+
+def remove_all(state: Opened) -> None:
+    for side in ("", "-wal", "-shm"):
+        state.side(side).unlink()
+
+
+def remove_directory(state: Opened) -> None:
+    shutil.rmtree(state.path.parent)
+
+
+def remove_log(state: Opened) -> None:
+    state.side("-wal").unlink()
+
+
+def replace(state: Opened) -> None:
+    state.side(".new").write_bytes(b"something else")
+    state.side(".new").rename(state.path)
+
+
+def replace_by_a_state(state: Opened) -> None:
+    with closing(sqlite3.connect(state.side(".new"))) as connection:
+        connection.execute("CREATE TABLE other (x)")
+    state.side(".new").rename(state.path)
+
+
+def truncate(state: Opened) -> None:
+    with state.path.open("r+b") as file:
+        file.truncate(0)
+
+
+ACCIDENTS: list[Callable[[Opened], None]] = [
+    remove,
+    remove_all,
+    remove_directory,
+    remove_log,
+    replace,
+    replace_by_a_state,
+    truncate,
+]
+
+
+@pytest.mark.parametrize("accident", ACCIDENTS, ids=lambda each: each.__name__)
+async def test_it_is_written_again_with_everything_but_its_events(
+    state: Opened, accident: Callable[[Opened], None]
+) -> None:
+    objects, allocations = await state.store.objects(), await state.ledger.allocations()
+    assert await state.guard.check() == ""
+    accident(state)
+
+    message = await state.guard.check()
+
+    assert str(state.path) in message
+    assert (read_objects(state.path), read_allocations(state.path)) == (objects, allocations)
+    assert read_records(state.path, "sysctl") == {"forwarding": {"prior": "0"}}
+    assert state.path.stat().st_mode & 0o777 == 0o600
+    assert await state.guard.check() == ""
+    await state.store.record_event("IPv6Network", "blog", EventType.NORMAL, "Created", "made", 7.0)
+    (blog,) = [o for o in await state.store.objects() if o.name == "blog"]
+    (again,) = await state.store.put(blog)
+    other = await state.ledger.bind("shop", "default", IPv6Network("fd00:b::/64"), 6.0, revision=None)
+    assert again.revision > max(o.revision for o in objects)
+    assert other.revision > max(a.revision for a in allocations)
+    assert [e.reason for e in read_events(state.path)] == ["Created"]
+    assert len(read_allocations(state.path)) == 2
+
+
+async def test_what_is_in_its_place_is_set_aside(state: Opened) -> None:
+    replace(state)
+    assert SET_ASIDE in await state.guard.check()
+    assert state.side(SET_ASIDE).read_bytes() == b"something else"
+
+
+async def test_a_restart_finds_what_was_written_again(state: Opened) -> None:
+    objects = await state.store.objects()
+    remove_all(state)
+    await state.store.put_status("IPv6Network", "shop", {"written": "before it was noticed"})
+    await state.guard.check()
+    await state.store.close()
+    await state.ledger.close()
+
+    store = await SqliteStore.open(state.path)
+    found = await store.objects()
+    await store.close()
+    assert [o.name for o in found] == [o.name for o in objects]
+    assert found[1].status == {"written": "before it was noticed"}
+
+
+async def test_writes_wait_while_it_is_written_again(state: Opened) -> None:
+    remove(state)
+    results = await asyncio.gather(
+        state.guard.check(), *(state.store.put_status("IPv6Network", "blog", {"n": n}) for n in range(50))
+    )
+    assert results[0]
+    assert read_objects(state.path, "IPv6Network", "blog")[0].status == {"n": 49}
+
+
+async def test_damage_that_sqlite_reports_is_noticed(state: Opened) -> None:
+    objects = await state.store.objects()
+    await state.store.close()
+    await state.ledger.close()  # everything is in the file itself now
+    store, ledger = await SqliteStore.open(state.path), await SqliteLedger.open(state.path)
+    guard = StateGuard(state.path, store, ledger)
+    size = state.path.stat().st_size
+    with state.path.open("r+b") as file:
+        file.write(b"\xff" * size)
+    await store._database.read(lambda connection: connection.execute("PRAGMA shrink_memory").fetchall())
+    with pytest.raises(StoreError, match="damaged"):
+        await store.events()
+
+    assert "damaged" in await guard.check()
+    assert read_objects(state.path) == objects
+    await store.close()
+    await ledger.close()
+
+
+async def test_a_file_that_can_not_be_written_is_tried_again(state: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    objects = await state.store.objects()
+    remove(state)
+    with monkeypatch.context() as patch:
+        patch.setattr("dockerv6.lib.statefile._create", _refuse)
+        for _ in range(2):
+            with pytest.raises(StoreError, match="No space"):
+                await state.guard.check()
+            with pytest.raises(StoreError, match="No space"):
+                await state.store.put_status("IPv6Network", "blog", {"n": 1})
+    assert await state.guard.check()
+    assert read_objects(state.path) == objects
+
+
+def _refuse(path: Path) -> None:
+    raise OSError(28, "No space left on device", str(path))
