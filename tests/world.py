@@ -22,7 +22,8 @@ from dockerv6.controller import network, policy
 from dockerv6.controller.context import Context, ControllerSettings
 from dockerv6.controller.events import EventRecorder
 from dockerv6.controller.firewall import FirewallReconciler, Repair
-from dockerv6.controller.inventory import Inventory
+from dockerv6.controller.garbage import CONFIRMED, PRUNE
+from dockerv6.controller.inventory import INSTALLATION, STATE, Inventory
 from dockerv6.controller.operator import InventoryTombstones, Operator
 from dockerv6.controller.problems import OpenProblems
 from dockerv6.controller.recorded_intents import RecordedIntents
@@ -96,12 +97,13 @@ class Host:
         self.firewall = NotifyingFirewall(self.net)
         self.filter = FakeHostFilter()
         self.store = MemoryStore()
+        self.store._contents.put_record(INSTALLATION, STATE, "{}")
         self.ledger = MemoryLedger()
         self.files = Files()
 
     def context(self) -> Context:
         """A new operator's context, as after a start of its process."""
-        inventory = Inventory(self.store, self.ledger)
+        inventory = Inventory(self.store, self.ledger, self.clock)
         world = World(self.engine, self.net, self.clock)
         recorded = RecordedIntents(self.store, self.clock)
         firewall = FirewallReconciler(self.firewall, self.filter, inventory, world, self.settings.identity, recorded)
@@ -165,6 +167,17 @@ class Host:
         self.firewall.flush_all()
         self.filter.flush()
         self.net.commit_firewall(OUR_TABLE, "ip6 filter")
+
+    def lose_state(self) -> None:
+        """As if the state directory was emptied while no operator ran."""
+        self.store, self.ledger = MemoryStore(), MemoryLedger()
+
+    async def confirm_prune(self) -> None:
+        """As `dockerv6 prune --confirm` does."""
+        for what, confirmed in CONFIRMED.items():
+            held = await self.store.record(PRUNE, what)
+            if held is not None:
+                await self.store.put_record(PRUNE, confirmed, held)
 
     # State
 

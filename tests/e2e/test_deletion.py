@@ -65,7 +65,7 @@ def test_resources_deleted_while_the_operator_was_down_are_cleaned_up(lab: Lab) 
     assert network_id(engine, "shop")
 
 
-def test_networks_without_a_resource_are_swept_after_the_state_was_lost(lab: Lab) -> None:
+def test_networks_without_a_resource_stay_after_the_state_was_lost_until_a_confirmation(lab: Lab) -> None:
     engine, operator = lab.engine, _started(lab, "blog", "shop")
     subnet = subnet_of(engine, "shop")
     operator.stop()
@@ -73,6 +73,9 @@ def test_networks_without_a_resource_are_swept_after_the_state_was_lost(lab: Lab
     shutil.rmtree(operator.state_dir)
     operator.start()
     operator.wait_ready("ipv6network/shop")
+    eventually(lambda: "blog" in operator.cli("prune").stdout, "the removal is held")
+    assert network_id(engine, "blog")
+    operator.cli("prune", "--confirm")
     eventually(lambda: network_id(engine, "blog") is None, "the network is removed")
     eventually(lambda: "blog" not in our_table(engine), "its rules are removed")
     assert subnet_of(engine, "shop") == subnet

@@ -77,7 +77,7 @@ def _state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     }
     prune_held = [
         condition("Ready", "False", "EndpointsAttached", "shop goes when its containers are gone: web; stop them"),
-        condition("PruneHeld", "True", "PruneHeld", "its file was removed together with too many others"),
+        condition("PruneHeld", "True", "PruneHeld", "its file is gone"),
     ]
     pool = {"prefixes": ["fd12:3456:789a::/48"], "allocationLength": 64, "allocated": 1, "cooling": 1, "total": 65536}
     pool_of_interface = {
@@ -162,6 +162,8 @@ def _state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     daemon.ledger(lambda ledger: ledger.bind("blog", "default", SUBNET, NOW - 7200, revision=None))
     daemon.event(EventType.NORMAL, "Created", "Docker network blog created", 7190, about=BLOG)
     daemon.event(EventType.WARNING, "Drifted", "repaired: a rule was missing", 3600, 600, 65, about=BLOG)
+    daemon.hold("resources", "IPv6Network/shop")
+    daemon.hold("networks", "old", "older")
     daemon.event(
         EventType.WARNING, "PruneHeld", "5 of 6 Docker networks belong to no resource", 30, about=("Host", "x")
     )

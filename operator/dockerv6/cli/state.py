@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from dockerv6.lib.statefile import STATE_FILE
-from dockerv6.store.model import Event, StoredObject
-from dockerv6.store.tables import read_events, read_objects, read_problems
+from dockerv6.store.model import Document, Event, StoredObject
+from dockerv6.store.tables import read_events, read_objects, read_problems, read_records
 
 if TYPE_CHECKING:
     from dockerv6.ipam.ledger import Allocation
@@ -75,6 +75,10 @@ class StateDirectory:
     def problems(self) -> tuple[str, ...]:
         """What is wrong and belongs to no resource."""
         return read_problems(self.file)
+
+    def records(self, scope: str) -> "Mapping[str, Document]":
+        """Small records of the daemon, by name."""
+        return read_records(self.file, scope)
 
     def allocations(self) -> "tuple[Allocation, ...]":
         """Allocated subnets, ordered by prefix."""

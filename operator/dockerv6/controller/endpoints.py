@@ -65,7 +65,7 @@ def merge_endpoints(
     """
     present = {a.container_id for a in now}
     left = tuple(
-        r if r.pending else RememberedEndpoint(r.attachment, r.gone_since if r.gone_since is not None else at)
+        r if r.pending else RememberedEndpoint(r.attachment, min(at, r.gone_since) if r.gone_since is not None else at)
         for r in before
         if r.attachment.container_id not in present
         and (r.pending or r.gone_since is None or at - r.gone_since < window)

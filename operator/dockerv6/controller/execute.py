@@ -132,14 +132,14 @@ async def _(step: s.KeepPoolPrefix, context: Context) -> None:
     if kept != step.prefix:
         raise TemporaryError(f"IPv6Pool {step.pool} was given {kept} meanwhile", delay=RACE_RETRY)
     if step.pool == DEFAULT_POOL and context.inventory.get(POOL, step.pool) is None:
-        await context.inventory.write((implied_pool_object(context.clock.now()),))
+        await context.inventory.write((implied_pool_object(context.inventory.now()),))
     context.enqueue(Key(POOL, step.pool), "its prefix was made")
 
 
 @execute_step.register
 async def _(step: s.BindSubnet, context: Context) -> None:
     try:
-        await context.inventory.bind(step.owner, step.pool, step.prefix, context.clock.now(), step.seen)
+        await context.inventory.bind(step.owner, step.pool, step.prefix, context.inventory.now(), step.seen)
     except (LedgerConflict, SubnetTaken) as error:
         raise TemporaryError(str(error), delay=RACE_RETRY) from error
     _enqueue_pool(step.pool, context)
@@ -147,7 +147,7 @@ async def _(step: s.BindSubnet, context: Context) -> None:
 
 @execute_step.register
 async def _(step: s.ReleaseSubnet, context: Context) -> None:
-    await context.inventory.release(step.allocation, context.clock.now())
+    await context.inventory.release(step.allocation, context.inventory.now())
     context.enqueue_unallocated("a subnet was released")
     _enqueue_pool(step.allocation.pool, context)
 

@@ -126,7 +126,7 @@ class FirewallReconciler:
         table = await self._table.get()
         self._contributions.adopt(table)
         desired = self._contributions.desired
-        inputs = self._contributions.versions, self._inventory.sources_listed, self._world.engine_read
+        inputs = self._contributions.versions, self._inventory.complete, self._world.engine_read
         snapshot = self._snapshot
         same = snapshot is not None and snapshot.desired is desired and snapshot.table is table
         if snapshot is None or not same or self._snapshot_inputs != inputs:
@@ -171,9 +171,9 @@ class FirewallReconciler:
 
         The state was lost and their file is not read yet, or is invalid; or the engine was not read yet.
         """
-        contributions, listed = self._contributions, self._inventory.sources_listed
+        contributions, complete = self._contributions, self._inventory.complete
         lost = (owner for owner in table.owners if not contributions.accepted(owner))
-        kept = {owner for owner in lost if not listed or contributions.exists(owner)}
+        kept = {owner for owner in lost if not complete or contributions.exists(owner)}
         return frozenset(kept) | contributions.kept(table)
 
     # ---- change
@@ -289,7 +289,7 @@ class FirewallReconciler:
     @property
     def idle(self) -> bool:
         """Whether no resource has rules, or may have some: our accept rule is no longer needed."""
-        complete = self._inventory.sources_listed and not self._inventory.unreadable
+        complete = self._inventory.complete and not self._inventory.unreadable
         return complete and not any(each.networks or each.keep for each in self.contributions)
 
     async def poll_revision(self) -> object:

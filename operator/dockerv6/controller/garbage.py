@@ -1,5 +1,7 @@
 """Removes what no resource asks for: networks, allocations, NDP proxy entries, sysctls; and everything on uninstall."""
 
+from collections.abc import Collection
+
 from dockerv6.api.conditions import ConditionType, Reason
 from dockerv6.api.kinds import NETWORK
 from dockerv6.controller.context import Context
@@ -15,15 +17,25 @@ from dockerv6.planning.inputs import NAME
 from dockerv6.planning.plan import Finding, Plan
 from dockerv6.planning.steps import DetachMember, RemoveNetwork, Step
 from dockerv6.reconciler.handler import Key, Requeue, TemporaryError
+from dockerv6.store.model import Document
 
-PRUNE, CONFIRMED = "prune", "confirmed"
-"""Store scope, and the name of the record in which a person confirms a held prune."""
+PRUNE = "prune"
+"""Store scope: what the prune guard holds, and what of it a person confirmed."""
 
 HELD_RESOURCES, HELD_NETWORKS = "resources", "networks"
-"""Records in the scope PRUNE: resources that are gone from their sources, and Docker networks without a resource."""
+"""Records in that scope: resources that are gone from their sources, and Docker networks without a resource."""
+
+CONFIRMED = {HELD_RESOURCES: "confirmed-resources", HELD_NETWORKS: "confirmed-networks"}
+"""The record with the confirmed names of each."""
 
 ENGINE_DOWN_RETRY = 30.0  # seconds until garbage is collected after the engine did not answer
 HELD_RETRY = 2.0  # seconds between checks for a confirmation
+
+_SHOWN = 5  # networks that a message names
+_LOST = (
+    ". The state file is new, so it is not known whether their resources were deleted or left them behind"
+    " (deletionPolicy: Orphan); to keep one, write an IPv6Network of its name"
+)
 
 ORPHANS = "orphan"
 """Store scope: Docker networks, by id, that stay after their resource because it says so."""
@@ -53,13 +65,16 @@ async def sweep(context: Context) -> Requeue | None:
     for finding in plan.findings:
         await context.events.warning("Host", "garbage", finding.reason, finding.message)
     held = plan.blocked is not None
-    if not held:
-        await record_held(HELD_NETWORKS, frozenset(), context)
+    await context.problems.report("garbage", Reason.PRUNE_HELD, [plan.blocked.message] if plan.blocked else [])
+    if held:
+        return Requeue(HELD_RETRY)
+    await record_held(HELD_NETWORKS, frozenset(), context)
+    await context.inventory.accept_loss()
     await execute(plan, context)
     await _restore_sysctls(context)
     if not plan.empty:
         await context.firewall.repair()
-    return Requeue(HELD_RETRY) if held else None
+    return None
 
 
 async def plan_sweep(context: Context) -> Plan:
@@ -71,12 +86,13 @@ async def plan_sweep(context: Context) -> Plan:
     identity, networks = context.settings.identity, context.world.known_networks
     unclaimed = unclaimed_networks(known, identity, networks)
     ours = [n for n in networks if identity.owns(n)]
-    held = exceeds_prune_limit(len(unclaimed), len(ours))
+    held = exceeds_prune_limit(len(unclaimed), len(ours)) or (bool(unclaimed) and context.inventory.state_lost)
     if held:
         await record_held(HELD_NETWORKS, frozenset(n.name for n in unclaimed), context)
     if held and not await prune_confirmed(HELD_NETWORKS, context):
         message = (
-            f"{len(unclaimed)} of {len(ours)} Docker networks belong to no resource and are kept;"
+            f"{len(unclaimed)} of {len(ours)} Docker networks belong to no resource and are kept: "
+            f"{_names(unclaimed)}{_LOST if context.inventory.state_lost else ''};"
             " confirm their removal with `dockerv6 prune --confirm`"
         )
         return Plan("Host", "garbage", findings=(Finding(ConditionType.PRUNE_HELD, Reason.PRUNE_HELD, message),))
@@ -87,7 +103,13 @@ async def plan_sweep(context: Context) -> Plan:
         if proxied_subnets is not None
         else ()
     )
-    return plan_garbage(known, identity, networks, idle, context.inventory.holdings, context.clock.now(), neighbours)
+    now = context.inventory.now()
+    return plan_garbage(known, identity, networks, idle, context.inventory.holdings, now, neighbours)
+
+
+def _names(networks: Collection[Network]) -> str:
+    names = sorted(n.name for n in networks)
+    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
 
 
 async def _orphans(context: Context) -> frozenset[str]:
@@ -107,25 +129,24 @@ async def _idle(network: Network, context: Context) -> bool:
 
 
 async def record_held(what: str, names: frozenset[str], context: Context) -> None:
-    """Store what the prune guard holds, and since when. More of it restarts the time: a confirmation must be later."""
-    record = await context.store.record(PRUNE, what) or {}
-    known = record.get("names")
-    before = frozenset(map(str, known)) if isinstance(known, list) else frozenset()
-    if names == before:
+    """Store what the prune guard holds, for `dockerv6 prune`. When it holds nothing, a confirmation has been used."""
+    if names:
+        await context.store.put_record(PRUNE, what, {"names": sorted(names)})
         return
-    if not names:
-        await context.store.drop_record(PRUNE, what)
-        return
-    since = record.get("since") if names <= before else context.clock.now()
-    await context.store.put_record(PRUNE, what, {"names": sorted(names), "since": since})
+    await context.store.drop_record(PRUNE, what)
+    await context.store.drop_record(PRUNE, CONFIRMED[what])
 
 
 async def prune_confirmed(what: str, context: Context) -> bool:
-    """Whether a person confirmed the prune after all of it was held."""
+    """Whether a person confirmed all that is held. By name: the clock may have been set since."""
     await context.store.refresh()  # `dockerv6 prune --confirm` writes from another process
-    confirmed = (await context.store.record(PRUNE, CONFIRMED) or {}).get("at")
-    since = (await context.store.record(PRUNE, what) or {}).get("since")
-    return isinstance(confirmed, int | float) and isinstance(since, int | float) and confirmed >= since
+    held = _names_in(await context.store.record(PRUNE, what))
+    return bool(held) and held <= _names_in(await context.store.record(PRUNE, CONFIRMED[what]))
+
+
+def _names_in(record: Document | None) -> frozenset[str]:
+    names = (record or {}).get("names")
+    return frozenset(map(str, names)) if isinstance(names, list) else frozenset()
 
 
 async def _restore_sysctls(context: Context) -> None:

@@ -21,7 +21,8 @@ from dockerv6.api.pool import IPv6Pool
 from dockerv6.api.scheme import MODELS, Resource, decode, digest, to_document
 from dockerv6.controller.records import RecordCodec
 from dockerv6.ipam.ledger import Allocation, Ledger, LedgerConflict, SubnetTaken
-from dockerv6.planning.addressing.tracked_prefixes import TrackedPrefix
+from dockerv6.lib.clock import Clock
+from dockerv6.planning.addressing.tracked_prefixes import TrackedPrefix, moved_in_time
 from dockerv6.planning.inputs import Holdings
 from dockerv6.store.model import StoredObject, as_unreadable
 from dockerv6.store.port import Store
@@ -29,14 +30,25 @@ from dockerv6.store.port import Store
 TRACKED_PREFIXES = "followed"
 """Store scope: the tracked prefix of each interface."""
 
+INSTALLATION = "installation"
+"""Store scope: what is known about the state file itself."""
+
+STATE, LOST = "state", "lost"
+"""Records in that scope: the state was used before; and it was new when Docker networks of ours already existed."""
+
+SMALLEST_STEP = 1.0
+"""Seconds by which the system time must differ from the monotonic clock to count as set."""
+
 _TRACKED_PREFIX = RecordCodec(TrackedPrefix)
 
 
 class Inventory:
     """The accepted resources, and what is allocated to them."""
 
-    def __init__(self, store: Store, ledger: Ledger) -> None:
+    def __init__(self, store: Store, ledger: Ledger, clock: Clock) -> None:
         self._store = store
+        self._clock = clock
+        self._offset = clock.now() - clock.monotonic()  # of the system time, as of the times in memory
         self._writing = asyncio.Lock()  # a resource may come back while its tombstone is removed
         self._ledger = ledger
         self._objects: dict[tuple[str, str], StoredObject] = {}
@@ -50,6 +62,8 @@ class Inventory:
         self._policies: dict[str, IPv6Policy] | None = None
         self.sources_listed = False
         """Whether every source has been listed once. Until then what no resource asks for may yet be asked for."""
+        self.state_lost = False
+        """Whether the state file was new at a start, and what exists on the host may be from before its loss."""
         self.unknown: tuple[StoredObject, ...] = ()
         """Objects in the store whose kind or name no resource of this version can have. Nothing acts on them."""
         self.version = 0
@@ -57,6 +71,7 @@ class Inventory:
 
     async def load(self) -> None:
         """Read everything. Raises `StoreError`, `LedgerError`."""
+        await self._notice_loss()
         self._objects, self._resources, unknown = {}, {}, []
         for stored in await self._store.objects():
             if stored.kind in MODELS and name_problem(stored.name) is None:
@@ -64,15 +79,38 @@ class Inventory:
             else:
                 unknown.append(stored)
         self.unknown = tuple(unknown)
-        self._allocations = {(a.owner, a.prefix): a for a in await self._ledger.allocations()}
+        await self._reload_allocations()
         self._pool_prefixes = {p.pool: p.prefix for p in await self._ledger.pool_prefixes()}
         tracked = (_TRACKED_PREFIX.decode(record) for record in (await self._store.records(TRACKED_PREFIXES)).values())
         self._tracked = {each.interface: each for each in tracked if each is not None}
         self._changed(resources=True)
 
+    async def _notice_loss(self) -> None:
+        """Notice that the state file is new. It is remembered until it is known that nothing was lost."""
+        known = await self._store.records(INSTALLATION)
+        if STATE not in known:
+            if not await self._store.objects() and not await self._ledger.allocations():
+                await self._store.put_record(INSTALLATION, LOST, {})
+            await self._store.put_record(INSTALLATION, STATE, {})
+        self.state_lost = await self._store.record(INSTALLATION, LOST) is not None
+
+    async def accept_loss(self) -> None:
+        """Treat what no resource asks for as garbage again. Raises `StoreError`."""
+        if self.state_lost:
+            await self._store.drop_record(INSTALLATION, LOST)
+            self.state_lost = False
+            self._changed()
+
+    @property
+    def complete(self) -> bool:
+        """Whether what no resource here asks for is asked for by nobody, so that it may be removed."""
+        return self.sources_listed and not self.state_lost
+
     def _load(self, stored: StoredObject) -> None:
         """Take an object from the store. Another version of dockerv6 may have accepted what this one refuses."""
         key = (stored.kind, stored.name)
+        if stored.missing_since is not None:
+            stored = replace(stored, missing_since=min(stored.missing_since, self.now()))
         if stored.digest:
             try:
                 self._resources[key] = decode(stored.document).resource
@@ -97,6 +135,25 @@ class Inventory:
         if resources:
             self._networks = self._pools = self._policies = None
         self.version += 1
+
+    def now(self) -> float:
+        """Unix seconds, to compare with the times in here.
+
+        When the system time was set, these times are moved with it: a grace period or cooldown ends when its seconds
+        have passed, whatever the clock says. A stored time in the future counts as the time at which it was read.
+        """
+        now = self._clock.now()
+        step = now - self._clock.monotonic() - self._offset
+        if abs(step) > SMALLEST_STEP:
+            self._offset += step
+            self._move_times(step)
+        return now
+
+    def _move_times(self, step: float) -> None:
+        self._objects = {k: _moved(o, step) for k, o in self._objects.items()}
+        self._allocations = {k: replace(a, since=a.since + step) for k, a in self._allocations.items()}
+        self._tracked = {k: moved_in_time(t, step) for k, t in self._tracked.items()}
+        self._changed()
 
     @property
     def objects(self) -> tuple[StoredObject, ...]:
@@ -242,8 +299,19 @@ class Inventory:
 
     async def _reload_allocations(self) -> None:
         """Read the allocations, whose revisions have changed."""
-        self._allocations = {(a.owner, a.prefix): a for a in await self._ledger.allocations()}
+        now, before = self.now(), self._allocations
+        self._allocations = {}
+        for found in await self._ledger.allocations():
+            key = (found.owner, found.prefix)
+            known = before.get(key)
+            since = known.since if known is not None and known.revision == found.revision else min(found.since, now)
+            self._allocations[key] = replace(found, since=since)
         self._changed()
+
+
+def _moved(stored: StoredObject, step: float) -> StoredObject:
+    since = stored.missing_since
+    return stored if since is None else replace(stored, missing_since=since + step)
 
 
 @cache

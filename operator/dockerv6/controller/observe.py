@@ -65,7 +65,7 @@ async def observe_host(context: Context, *, applied: bool) -> Observed:
     engine, problem = await context.world.engine_state()
     rules = await context.firewall.view()
     return Observed(
-        now=context.clock.now(),
+        now=context.inventory.now(),
         engine=engine,
         engine_problem=problem,
         networks=context.world.known_networks,

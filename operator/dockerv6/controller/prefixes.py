@@ -41,8 +41,8 @@ async def track_prefixes(context: Context) -> Requeue | None:
     except HostNetError as error:
         raise TemporaryError(str(error)) from error
     routes = (await context.world.host_view.get()).routes
+    now = context.inventory.now()
     known = context.inventory.holdings.tracked
-    now = context.clock.now()
     again: list[float] = []
     ended: set[IPv6Network] = set()
     for interface in sorted(wanted):

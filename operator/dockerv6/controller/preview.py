@@ -23,7 +23,8 @@ async def plan_everything(snapshot: Snapshot, context: Context) -> tuple[Plan, .
     """
     rules = PruneRules(context.settings.prune, grace=0.0)
     identities = await known_identities(context)
-    admission = admit_resources(snapshot, context.inventory.objects, identities, context.clock.now(), rules)
+    now = context.inventory.now()
+    admission = admit_resources(snapshot, context.inventory.objects, identities, now, rules)
     await context.inventory.write(admission.writes)
     await track_prefixes(context)
     context.inventory.sources_listed = admission.complete

@@ -49,8 +49,8 @@ class SourceKeeper:
         confirmed = bool(context.prune_held) and await prune_confirmed(HELD_RESOURCES, context)
         rules = PruneRules(context.settings.prune, context.settings.grace, confirmed)
         identities = await known_identities(context)
-        before = context.inventory.objects
-        admission = admit_resources(snapshot, before, identities, context.clock.now(), rules)
+        now, before = context.inventory.now(), context.inventory.objects
+        admission = admit_resources(snapshot, before, identities, now, rules)
         written = await context.inventory.write(admission.writes)
         if written:  # a process may have opened a port that is asked for now
             context.world.listeners.invalidate()

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from dockerv6.controller.endpoints import ENDPOINTS, MEMBERS
 from dockerv6.controller.garbage import ORPHANS, PRUNE
-from dockerv6.controller.inventory import TRACKED_PREFIXES
+from dockerv6.controller.inventory import INSTALLATION, TRACKED_PREFIXES
 from dockerv6.controller.preview import plan_everything
 from dockerv6.controller.recreations import RECREATIONS
 from dockerv6.controller.sources import ROOTS
@@ -63,7 +63,7 @@ async def copy_store(source: Store, target: Store) -> None:
     await target.put(*(replace(o, revision=0) for o in objects))
     for stored in objects:
         await target.put_status(stored.kind, stored.name, stored.status)
-    for scope in (ENDPOINTS, TRACKED_PREFIXES, RECREATIONS, MEMBERS, ORPHANS, PRUNE, ROOTS):
+    for scope in (ENDPOINTS, TRACKED_PREFIXES, RECREATIONS, INSTALLATION, MEMBERS, ORPHANS, PRUNE, ROOTS):
         for name, value in (await source.records(scope)).items():
             await target.put_record(scope, name, value)
 

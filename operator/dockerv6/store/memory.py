@@ -68,6 +68,10 @@ class StoreCache:
         """Get all records of a scope, by name."""
         return {name: decode(self._records[each, name]) for each, name in sorted(self._records) if each == scope}
 
+    def record_rows(self) -> list[tuple[str, str, str]]:
+        """Every record: its scope, its name and its JSON text."""
+        return [(scope, name, text) for (scope, name), text in self._records.items()]
+
     def put_record(self, scope: str, name: str, text: str) -> None:
         """Add or replace a record."""
         self._records[scope, name] = text
@@ -132,7 +136,8 @@ class MemoryStore:
         key = (kind, name, type_, reason, message)
         known = self._events.get(key)
         if known is not None:
-            self._events[key] = replace(known, count=known.count + 1, last_seen=max(known.last_seen, now))
+            first = min(known.first_seen, now)  # the system time may have been set back
+            self._events[key] = replace(known, count=known.count + 1, first_seen=first, last_seen=now)
             return
         self._events[key] = Event(*key, count=1, first_seen=now, last_seen=now)
         if len(self._events) > self._events_kept:

@@ -6,6 +6,7 @@ is written.
 
 import json
 import sqlite3
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,12 @@ def read_events(path: Path, kind: str | None = None, name: str | None = None) ->
     return found.values if found is not None else ()
 
 
+def read_records(path: Path, scope: str) -> Mapping[str, Document]:
+    """Read the records of a scope, by name. Raises as `read_objects` does."""
+    found = read_state(path, SCHEMA, select_records)
+    return {name: value for each, name, value in found.values if each == scope} if found is not None else {}
+
+
 def read_problems(path: Path) -> tuple[str, ...]:
     """Read what is wrong and belongs to no resource: what the daemon reported, and damaged rows.
 
@@ -205,10 +212,10 @@ def stored_revision(value: object) -> int:
 
 
 def _to_event(row: Row) -> Event:
-    kind, name, type_, reason, message, *numbers = row
-    texts = (checked_text(each) for each in (reason, message))
-    count, first, last = (float(each) for each in numbers)
-    return Event(checked_text(kind), checked_text(name), EventType(type_), *texts, int(count), first, last)
+    kind, name, type_, reason, message, count, first_seen, last_seen = row
+    for text in (kind, name, reason, message):
+        checked_text(text)
+    return Event(kind, name, EventType(type_), reason, message, int(count), float(first_seen), float(last_seen))
 
 
 def _to_record(row: Row) -> tuple[str, str, Document]:

@@ -93,6 +93,14 @@ class Daemon:
 
         self._with_store(write)
 
+    def hold(self, what: str, *names: str) -> None:
+        """Hold a prune, as the daemon does. ``what``: "resources" or "networks"."""
+
+        async def write(store: SqliteStore) -> None:
+            await store.put_record("prune", what, {"names": list(names)})
+
+        self._with_store(write)
+
     def record(self, scope: str, name: str) -> Document | None:
         found: list[Document | None] = []
 

@@ -103,7 +103,7 @@ async def test_too_many_strays_are_held_until_a_person_confirms() -> None:
     assert await sweep(bench.context) is not None
     assert len(await at.ours()) == 4
     assert "PruneHeld" in {e.reason for e in await at.events("garbage", "Host")}
-    await at.store.put_record("prune", "confirmed", {"at": at.clock.now()})
+    await at.confirm_prune()
     assert await sweep(bench.context) is None
     assert await at.ours() == ()
     assert await at.store.record("prune", "networks") is None
@@ -114,10 +114,8 @@ async def test_a_confirmation_is_for_what_was_held_when_it_was_given() -> None:
     bench = await swept(at)
     await record_held("resources", frozenset({"a"}), bench.context)
     assert not await prune_confirmed("resources", bench.context)
-    at.clock.advance(10)
-    await at.store.put_record("prune", "confirmed", {"at": at.clock.now()})
+    await at.confirm_prune()
     assert await prune_confirmed("resources", bench.context)
-    at.clock.advance(10)
     await record_held("resources", frozenset({"a", "b"}), bench.context)
     assert not await prune_confirmed("resources", bench.context)
 
@@ -126,8 +124,8 @@ async def test_less_held_than_before_is_still_confirmed() -> None:
     at = Host()
     bench = await swept(at)
     await record_held("resources", frozenset({"a", "b"}), bench.context)
-    await at.store.put_record("prune", "confirmed", {"at": at.clock.now()})
-    at.clock.advance(10)
+    await at.confirm_prune()
+    at.clock.step_wall(-4 * 3600)
     await record_held("resources", frozenset({"a"}), bench.context)
     assert await prune_confirmed("resources", bench.context)
     await record_held("resources", frozenset(), bench.context)

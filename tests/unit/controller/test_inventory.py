@@ -14,7 +14,7 @@ A, B = IPv6Network("fd00:a::/64"), IPv6Network("fd00:b::/64")
 
 async def empty() -> tuple[Host, Inventory]:
     host = Host()
-    inventory = Inventory(host.store, host.ledger)
+    inventory = Inventory(host.store, host.ledger, host.clock)
     await inventory.load()
     return host, inventory
 
@@ -24,7 +24,7 @@ async def test_what_is_written_is_known_and_durable() -> None:
     await inventory.write((stored("a", revision=0),))
     await inventory.bind("a", "default", A, 1.0, None)
     await inventory.keep_pool_prefix("default", IPv6Network("fd00::/48"))
-    again = Inventory(host.store, host.ledger)
+    again = Inventory(host.store, host.ledger, host.clock)
     await again.load()
     for each in (inventory, again):
         assert [o.name for o in each.objects] == ["a"]

@@ -125,7 +125,7 @@ async def test_a_mass_deletion_waits_for_a_confirmation() -> None:
         assert len(await host.ours()) == 5
         held = await host.condition("n0", "PruneHeld")
         assert held is not None
-        await host.store.put_record("prune", "confirmed", {"at": host.clock.now()})
+        await host.confirm_prune()
         await at_work.let(10)
         assert [n.name for n in await host.ours()] == ["n4"]
 
@@ -136,7 +136,7 @@ async def test_an_earlier_confirmation_does_not_count() -> None:
     host.files.write(*(network(n) for n in names))
     async with host.running() as at_work:
         await at_work.let(2)
-        await host.store.put_record("prune", "confirmed", {"at": host.clock.now()})
+        await host.confirm_prune()
         await at_work.let(2)
         host.files.delete(*names[:4])
         await at_work.let(30)

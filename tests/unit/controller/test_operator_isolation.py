@@ -5,14 +5,15 @@ from dataclasses import replace
 import pytest
 
 from dockerv6.api.scheme import to_document
-from dockerv6.controller import contributions
+from dockerv6.controller import contributions, observe
 from dockerv6.controller import network as handler
 from dockerv6.controller.context import Context
 from dockerv6.dockerd.model import Network
 from dockerv6.dockerd.port import EngineApiError
-from dockerv6.planning.firewall.contributions import FirewallContribution
+from dockerv6.planning.firewall.contributions import FirewallContribution, network_contribution
 from dockerv6.source.model import Diagnostic, InvalidResource, Position, Severity
 from dockerv6.store.model import StoredObject
+from dockerv6.store.port import StoreError
 from tests.simulation.resources import ROOT, network, pool
 from tests.world import Host, RunningOperator
 
@@ -141,7 +142,7 @@ class TestUnreadableVersion:
             assert await host.snapshot() == before
             assert it.context.prune_held == {"IPv6Network/a"}
             assert await host.condition("a", "PruneHeld") is not None
-            await confirm(it)
+            await host.confirm_prune()
             await it.let(10)
             assert await host.docker("a") is None
             assert await host.store.object("IPv6Network", "a") is None
@@ -161,16 +162,11 @@ class TestUnreadableVersion:
             assert await host.snapshot() == before
 
 
-async def confirm(it: RunningOperator) -> None:
-    """As `dockerv6 prune --confirm` does."""
-    await it.host.store.put_record("prune", "confirmed", {"at": it.host.clock.now()})
-
-
 class TestUnexpectedException:
     async def test_a_bug_harms_only_the_resource_that_it_is_in(self, monkeypatch: pytest.MonkeyPatch) -> None:
         host = Host()
         host.files.write(network("a"), network("b"))
-        broken, desired = [True], handler.desired_network
+        broken, desired = [True], observe.desired_network
 
         def fail(resource: object, context: Context) -> object:
             if broken and getattr(getattr(resource, "metadata", None), "name", "") == "a":
@@ -195,7 +191,7 @@ class TestUnexpectedException:
         async with host.running() as it:
             await it.let(5)
         rules = host.rules_of("a")
-        compute = contributions.network_contribution
+        compute = network_contribution
 
         def fail(resource: object, *rest: object) -> FirewallContribution:
             if getattr(getattr(resource, "metadata", None), "name", "") == "a":
@@ -269,3 +265,37 @@ async def test_a_network_that_can_not_be_decoded_is_neither_removed_nor_created_
         it.operator.triggers.resync_now("test")
         await it.let(60)
         assert await host.ready("a") == READY
+
+
+class TestStateFile:
+    async def test_a_state_file_that_was_written_again_is_an_event(self) -> None:
+        host = Host()
+        answers = ["", "state.db was removed", ""]
+
+        async def check() -> str:
+            return answers.pop(0) if answers else ""
+
+        async with host.running() as it:
+            it.context.check_state = check
+            await it.let(60)
+            (event,) = await host.store.events("Host", "state-file")
+            assert (event.reason, event.message, event.count) == ("StateRewritten", "state.db was removed", 1)
+            assert it.context.problems.check() == ""
+
+    async def test_a_state_file_that_can_not_be_written_is_a_problem_until_it_can(self) -> None:
+        host = Host()
+        broken = [True]
+
+        async def check() -> str:
+            if broken:
+                raise StoreError("disk full")
+            return "written again"
+
+        async with host.running() as it:
+            it.context.check_state = check
+            await it.let(60)
+            assert "disk full" in it.context.problems.check()
+            assert it.operator.check_tasks() == ""
+            broken.clear()
+            await it.let(60)
+            assert it.context.problems.check() == ""

@@ -21,6 +21,7 @@ from dockerv6.ipam.memory import MemoryLedger
 from dockerv6.planning.addressing.tracked_prefixes import PreviousPrefix, TrackedPrefix
 from dockerv6.planning.docker.recreation import PreviousNetwork
 from dockerv6.store.memory import MemoryStore
+from tests.fakes.clock import FakeClock
 
 # Rows as they stand in state files, written before records had a codec.
 
@@ -127,7 +128,7 @@ class TestEarlierVersions:
     async def test_a_tracked_prefix(self) -> None:
         store = MemoryStore()
         await store.put_record(TRACKED_PREFIXES, "eth0", ROW)
-        inventory = Inventory(store, MemoryLedger())
+        inventory = Inventory(store, MemoryLedger(), FakeClock())
         await inventory.load()
         assert inventory.holdings.tracked == {"eth0": PREFIX_VALUE}
 

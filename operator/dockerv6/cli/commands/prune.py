@@ -5,18 +5,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dockerv6.api.conditions import ConditionType, Reason
 from dockerv6.cli.options import ExampleCommand, clock_of, setting_option
 from dockerv6.cli.printers.objects import NONE
 from dockerv6.cli.printers.table import TextTable, age
 from dockerv6.cli.selection import short_name
-from dockerv6.cli.state import StateDirectory, condition_of
+from dockerv6.cli.state import StateDirectory
 
 if TYPE_CHECKING:
-    from dockerv6.store.model import Document, Event, StoredObject
+    from collections.abc import Mapping
 
-_RECENT = 3600.0
-"""Seconds for which an event about Docker networks without a resource is current: the daemon repeats it."""
+    from dockerv6.store.model import Document, StoredObject
 
 
 @click.command(
@@ -32,36 +30,40 @@ _RECENT = 3600.0
 @setting_option("state_dir")
 @click.pass_context
 def command(ctx: click.Context, *, confirm: bool, state_dir: str) -> None:
-    """Show deletions that are held back because there are many at once. --confirm lets the daemon make them.
+    """Show deletions that are held back because they may be a mistake. --confirm lets the daemon make them.
 
     A change is held back if it deletes more than half of the resources and more than three: an unmounted directory or
     a failed sync looks the same.
     """
     state = StateDirectory(Path(state_dir))
     now = clock_of(ctx).now()
-    held = [
-        stored for stored in state.objects() if condition_of(stored, ConditionType.PRUNE_HELD).get("status") == "True"
-    ]
-    orphaned = [e for e in state.events("Host") if e.reason == Reason.PRUNE_HELD and now - e.last_seen <= _RECENT]
-    if not held and not orphaned:
+    held = state.records("prune")
+    resources = [o for o in state.objects() if f"{o.kind}/{o.name}" in _names(held.get("resources"))]
+    networks = _names(held.get("networks"))
+    if not resources and not networks:
         click.echo("No deletions are held back.")
         return
-    _show(held, orphaned, now)
+    _show(resources, networks, now)
     if not confirm:
         click.echo("Confirm with `dockerv6 prune --confirm`, or restore the files.", err=True)
         return
-    _store_confirmation(state.file, {"at": now, "held": [f"{stored.kind}/{stored.name}" for stored in held]})
+    _store_confirmation(state.file, {what: held[what] for what in ("resources", "networks") if what in held})
     when = "now" if state.daemon() is not None else "when it is started: it is not running"
     click.echo(f"Confirmed. The daemon deletes these {when}.", err=True)
 
 
-def _show(held: "list[StoredObject]", orphaned: "list[Event]", now: float) -> None:
-    if held:
+def _show(resources: "list[StoredObject]", networks: tuple[str, ...], now: float) -> None:
+    if resources:
         table = TextTable(["Name", "Subnet", "Containers", "Missing", "Source"])
-        for line in table.lines([_row(stored, now) for stored in held]):
+        for line in table.lines([_row(stored, now) for stored in resources]):
             click.echo(line)
-    for event in orphaned[-1:]:
-        click.echo(f"{event.message} ({age(now - event.last_seen)} ago)")
+    if networks:
+        click.echo(f"Docker networks that belong to no resource: {', '.join(networks)}")
+
+
+def _names(record: "Document | None") -> tuple[str, ...]:
+    names = (record or {}).get("names")
+    return tuple(map(str, names)) if isinstance(names, list) else ()
 
 
 def _row(stored: "StoredObject", now: float) -> list[str]:
@@ -76,8 +78,8 @@ def _row(stored: "StoredObject", now: float) -> list[str]:
     ]
 
 
-def _store_confirmation(file: Path, value: "Document") -> None:
-    """Store the confirmation. The daemon may be running."""
+def _store_confirmation(file: Path, confirmed: "Mapping[str, Document]") -> None:
+    """Store what is confirmed. The daemon may be running."""
     import asyncio  # noqa: PLC0415 - only a confirmation writes
 
     from dockerv6.store.sqlite import SqliteStore  # noqa: PLC0415 - as above
@@ -85,7 +87,8 @@ def _store_confirmation(file: Path, value: "Document") -> None:
     async def write() -> None:
         store = await SqliteStore.open(file)
         try:
-            await store.put_record("prune", "confirmed", value)
+            for what, names in confirmed.items():
+                await store.put_record("prune", f"confirmed-{what}", names)
         finally:
             await store.close()
 

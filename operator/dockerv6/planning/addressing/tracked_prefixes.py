@@ -79,6 +79,20 @@ def track_prefix(
     return after, _seconds_until_change(after, found, seen, now)
 
 
+def moved_in_time(tracked: TrackedPrefix, step: float) -> TrackedPrefix:
+    """The value after the system time was set forward by ``step`` seconds, in which no time has passed."""
+    return replace(
+        tracked,
+        since=tracked.since + step,
+        gone_since=None if tracked.gone_since is None else tracked.gone_since + step,
+        candidate_since=0.0 if tracked.candidate is None else tracked.candidate_since + step,
+        changes=tuple(each + step for each in tracked.changes),
+        former=tuple(
+            each if each.until is None else PreviousPrefix(each.prefix, each.until + step) for each in tracked.former
+        ),
+    )
+
+
 def pool_part(prefix: IPv6Network, length: int | None, offset: int) -> IPv6Network | str:
     """A pool's part of a tracked prefix, or a message why there is none.
 
