@@ -39,6 +39,7 @@ Watch = Callable[[], AsyncIterator[object]]
 
 BOOT_ID = "kernel.random.boot_id"
 
+
 def reporting_faults(handler: Handler[Context]) -> Handler[Context]:
     """The handler, with unexpected exceptions in the status of its resource. They concern no other resource."""
 

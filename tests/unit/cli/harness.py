@@ -13,7 +13,7 @@ from dockerv6.cli.main import main
 from dockerv6.ipam.sqlite import SqliteLedger
 from dockerv6.lib.statefile import STATE_FILE
 from dockerv6.lib.timeformat import rfc3339
-from dockerv6.store.model import Document, EventType, StoredObject
+from dockerv6.store.model import PROBLEMS, Document, EventType, StoredObject
 from dockerv6.store.sqlite import SqliteStore
 
 NOW = 1_700_000_000.0
@@ -98,6 +98,14 @@ class Daemon:
 
         async def write(store: SqliteStore) -> None:
             await store.put_record("prune", what, {"names": list(names)})
+
+        self._with_store(write)
+
+    def report(self, *messages: str) -> None:
+        """Report problems that belong to no resource, as the daemon does."""
+
+        async def write(store: SqliteStore) -> None:
+            await store.put_record(PROBLEMS, "files", {"messages": list(messages)})
 
         self._with_store(write)
 

@@ -209,3 +209,8 @@ def test_only_containers_on_the_hosts_network_are_suspected() -> None:
         ("web", "web", "host"),
     ]
     assert suspects(running) == ("ipv6nat", "stack-nat-1")
+
+
+def test_a_problem_that_the_daemon_reported_is_a_failed_check() -> None:
+    (check,) = checks.problems(["x.yaml:2:7: there is no kind 'IPV6Network'"])
+    assert (check.status, check.message) == (checks.CheckStatus.FAIL, "x.yaml:2:7: there is no kind 'IPV6Network'")

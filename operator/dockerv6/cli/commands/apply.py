@@ -67,7 +67,9 @@ class ResourceResult(Protocol):
 @with_settings
 @click.pass_context
 def command(ctx: click.Context, settings: Settings, *, timeout: float) -> None:
-    """Reconcile all resources once and print whether each one is Ready. The exit code is 1 if one is not.
+    """Reconcile all resources once and print whether each one is Ready.
+
+    The exit code is 1 if one is not, or if a problem belongs to no resource.
 
     If a daemon is running with the same state directory, the daemon reconciles and this command waits for it.
     """
@@ -79,7 +81,20 @@ def command(ctx: click.Context, settings: Settings, *, timeout: float) -> None:
     except AlreadyRunning as running:
         click.echo(f"dockerv6 (process {running.pid or 'unknown'}) is running: waiting for it", err=True)
         results = _wait(settings, timeout, clock_of(ctx))
-    ctx.exit(_print(list(results)))
+    problems = _problems(Path(settings.state_dir))
+    for problem in problems:
+        click.echo(f"Error: {problem}", err=True)
+    ctx.exit(_print(list(results)) or int(bool(problems)))
+
+
+def _problems(directory: Path) -> tuple[str, ...]:
+    """What is wrong and belongs to no resource, such as a file with an unknown kind."""
+    from dockerv6.lib.statefile import StateFileMissingError  # noqa: PLC0415 - start-up is budgeted
+
+    try:
+        return StateDirectory(directory).problems()
+    except StateFileMissingError:
+        return ()
 
 
 def _print(results: list[ResourceResult]) -> int:

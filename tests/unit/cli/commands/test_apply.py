@@ -37,6 +37,15 @@ def test_apply_of_nothing_is_no_error(monkeypatch: Patch) -> None:
     assert (result.exit_code, result.stderr) == (0, "No resources found\n")
 
 
+def test_apply_fails_with_a_problem_that_belongs_to_no_resource(monkeypatch: Patch, daemon: Daemon) -> None:
+    good = ApplyResult("IPv6Network", "blog", True, "ReconcileSucceeded", "fine")
+    returning(monkeypatch, process, "apply", (good,))
+    daemon.report("/etc/dockerv6.d/x.yaml:2:7: there is no kind 'IPV6Network'")
+    result = run(["apply"])
+    assert result.exit_code == 1
+    assert result.stderr == "Error: /etc/dockerv6.d/x.yaml:2:7: there is no kind 'IPV6Network'\n"
+
+
 @pytest.fixture
 def apply_beside_daemon(
     monkeypatch: Patch, daemon: Daemon, tmp_path: Path

@@ -162,3 +162,12 @@ def test_a_watch_reads_at_most_once_a_second_without_changes(daemon: Daemon, mon
     monkeypatch.setattr("dockerv6.cli.state.read_objects", counted)
     run(["get", "v6net", "-w"], time)
     assert 10 < len(reads) < 16  # in 12.5 s
+
+
+def test_problems_that_belong_to_no_resource_are_warnings(daemon: Daemon) -> None:
+    daemon.accept(stored("blog"))
+    daemon.report("x.yaml:2:7: there is no kind 'IPV6Network'; did you mean IPv6Network?")
+    result = run(["get", "v6net", "-o", "name"])
+    assert result.exit_code == 0
+    assert result.stdout == "ipv6network.dockerv6.io/blog\n"
+    assert result.stderr == "Warning: x.yaml:2:7: there is no kind 'IPV6Network'; did you mean IPv6Network?\n"
