@@ -33,7 +33,7 @@ HELD_RETRY = 2.0  # seconds between checks for a confirmation
 
 _SHOWN = 5  # networks that a message names
 _LOST = (
-    ". The state file is new, so it is not known whether their resources were deleted or left them behind"
+    ". The state file is new or damaged, so it is not known whether their resources were deleted or left them behind"
     " (deletionPolicy: Orphan); to keep one, write an IPv6Network of its name"
 )
 

@@ -34,7 +34,7 @@ INSTALLATION = "installation"
 """Store scope: what is known about the state file itself."""
 
 STATE, LOST = "state", "lost"
-"""Records in that scope: the state was used before; and it was new when Docker networks of ours already existed."""
+"""Records in that scope: the state was used before; and some of it was lost, as far as is known."""
 
 SMALLEST_STEP = 1.0
 """Seconds by which the system time must differ from the monotonic clock to count as set."""
@@ -63,7 +63,7 @@ class Inventory:
         self.sources_listed = False
         """Whether every source has been listed once. Until then what no resource asks for may yet be asked for."""
         self.state_lost = False
-        """Whether the state file was new at a start, and what exists on the host may be from before its loss."""
+        """Whether the state file was new or damaged at a start: what exists on the host may be from before its loss."""
         self.unknown: tuple[StoredObject, ...] = ()
         """Objects in the store whose kind or name no resource of this version can have. Nothing acts on them."""
         self.version = 0
@@ -86,11 +86,12 @@ class Inventory:
         self._changed(resources=True)
 
     async def _notice_loss(self) -> None:
-        """Notice that the state file is new. It is remembered until it is known that nothing was lost."""
-        known = await self._store.records(INSTALLATION)
-        if STATE not in known:
-            if not await self._store.objects() and not await self._ledger.allocations():
-                await self._store.put_record(INSTALLATION, LOST, {})
+        """Notice that the state file is new, or has damaged rows. It is remembered until it is known to be harmless."""
+        used = STATE in await self._store.records(INSTALLATION)
+        empty = not await self._store.objects() and not await self._ledger.allocations()
+        if (empty and not used) or self._store.problems:
+            await self._store.put_record(INSTALLATION, LOST, {})
+        if not used:
             await self._store.put_record(INSTALLATION, STATE, {})
         self.state_lost = await self._store.record(INSTALLATION, LOST) is not None
 

@@ -200,6 +200,7 @@ class Operator:
             crashes = [_crash(name, cause) for name, cause in self.crashing.items()]
             await context.problems.report("tasks", Reason.INTERNAL_ERROR, crashes)
             await self._check_state()
+            await context.problems.report("state", Reason.STATE_UNREADABLE, context.inventory.problems)
             undecoded = [
                 f"Docker network {n.name or n.id} can't be read ({n.problem}), and is not touched; see `docker network"
                 f" inspect {n.name or n.id}`"

@@ -138,6 +138,7 @@ class SqliteLedger:
             connection.execute("UPDATE ipam_revision SET value = ?", (revision,))
 
         await self._database.attach(work)
+        self._problems = ()
 
     @property
     def problems(self) -> tuple[str, ...]:

@@ -28,6 +28,7 @@ BUSY_SECONDS = 10.0
 _JOURNAL_BYTES = 16 << 20  # size to which a checkpoint truncates the write-ahead log
 _READ_ATTEMPTS = 5
 _CHECK_LIMIT = 1000  # problems that `PRAGMA quick_check` lists
+_ROW_REMEDY = "to drop it, remove the state file while dockerv6 runs, which writes it again from memory"
 _ROW_PROBLEM = "NULL value in "  # of SQLite (pragma.c), about one row
 _LONGEST_SHOWN = 80  # characters of a damaged column in messages
 
@@ -69,7 +70,7 @@ def decode_rows(
         try:
             values.append(decode(row))
         except Exception as error:  # noqa: BLE001 - a damaged row may cause any exception
-            problems.append(f"a row of {table} can't be read ({_shown(row[:2])}): {error}")
+            problems.append(f"a row of {table} can't be read ({_shown(row[:2])}): {error}; {_ROW_REMEDY}")
             if recover is not None:
                 with suppress(Exception):
                     values.append(recover(row))

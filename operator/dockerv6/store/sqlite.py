@@ -183,6 +183,7 @@ class SqliteStore:
             connection.execute("UPDATE store_revision SET value = ?", (revision,))
 
         await self._database.attach(work)
+        self._problems = ()
 
     @property
     def problems(self) -> tuple[str, ...]:

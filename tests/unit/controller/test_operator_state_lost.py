@@ -44,13 +44,24 @@ class TestLostState:
             await it.let(60)
             assert await host.docker("old") is not None
             assert await host.ready("a") == ("True", "ReconcileSucceeded")
-            assert "state file is new" in it.context.problems.check()
+            assert "state file is new or damaged" in it.context.problems.check()
             assert "PruneHeld" in {e.reason for e in await host.events("garbage", "Host")}
             await host.confirm_prune()
             await it.let(10)
             assert await host.docker("old") is None
             assert await host.docker("a") is not None
             assert it.context.problems.check() == ""
+
+    async def test_nothing_is_swept_when_rows_of_the_state_are_damaged(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        host = await with_orphan()
+        for record in await host.store.records("orphan"):
+            await host.store.drop_record("orphan", record)
+        monkeypatch.setattr(MemoryStore, "problems", ("a row of store_records can't be read",))
+        async with host.running() as it:
+            await it.let(60)
+            assert await host.docker("old") is not None
+            assert await host.ready("a") == ("True", "ReconcileSucceeded")
+            assert "can't be read" in it.context.problems.check()
 
     async def test_a_resource_of_that_name_takes_the_network_again(self) -> None:
         host = await with_orphan()

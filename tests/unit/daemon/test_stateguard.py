@@ -123,6 +123,20 @@ async def test_it_is_written_again_with_everything_but_its_events(
     assert len(read_allocations(state.path)) == 2
 
 
+async def test_damaged_rows_are_dropped_when_it_is_written_again(state: Opened) -> None:
+    await state.store._database.write(
+        lambda connection: connection.execute("UPDATE store_objects SET kind = CAST(x'ff' AS TEXT) WHERE name = 'shop'")
+    )
+    await state.store.refresh()
+    (problem,) = state.store.problems
+    assert "remove the state file while dockerv6 runs" in problem
+    remove(state)
+    await state.guard.check()
+    assert state.store.problems == ()
+    await state.store.refresh()
+    assert [o.name for o in await state.store.objects()] == ["blog"]
+
+
 async def test_what_is_in_its_place_is_set_aside(state: Opened) -> None:
     replace(state)
     assert SET_ASIDE in await state.guard.check()
