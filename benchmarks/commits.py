@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from dockerv6.firewall.nftables.commands import FAMILY, TABLE
-from dockerv6.firewall.nftables.library import LibNft
 from dockerv6.lib.netlink import NETLINK_NETFILTER, RECEIVE_SIZE, attributes, messages, subscribe, text
 
 if TYPE_CHECKING:
@@ -102,18 +101,15 @@ class Witness:
 
 
 class Vandal:
-    """Damages the packet filter of a namespace; in this process, so that it takes little CPU time."""
+    """Damages the packet filter of a namespace with the nft program."""
 
     def __init__(self, namespace: Namespace) -> None:
-        """Load the library."""
+        """Run nft in this namespace."""
         self._namespace = namespace
-        self._nft = LibNft()
 
     def run(self, *commands: Mapping[str, object]) -> list[dict[str, object]]:
         """Run commands as one transaction."""
-        with self._namespace.entered():
-            output = self._nft.run(json.dumps({"nftables": commands}))
-            self._nft.tidy()  # as the program does at its exit, which takes the kernel a while
+        output = self._namespace.exec("nft", "-j", "-f", "-", stdin=json.dumps({"nftables": commands})).stdout
         return list(json.loads(output)["nftables"]) if output.strip() else []
 
     def listing(self) -> list[str]:

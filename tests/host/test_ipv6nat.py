@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
 from dockerv6.firewall.ipv6nat.presence import IPv6NatPresence, detect, remove, running_processes
 from dockerv6.firewall.model import FilterVariant
+from dockerv6.firewall.nftables.foreign import list_chains
 from dockerv6.firewall.nftables.session import NftSession
 from dockerv6.firewall.port import FirewallForbidden, FirewallRejected, FirewallUnavailable
 from dockerv6.firewall.xtables.legacy import used_tables
@@ -18,19 +19,14 @@ from tests.host.network import private_network
 from tests.host.xtables import OFF, RECORDED, VARIANTS, ip6tables, recorded, restore, saved
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable
 
-    from dockerv6.firewall.nftables.library import JsonObject
+T = TypeVar("T")
 
 pytestmark = pytest.mark.usefixtures("private_netns")
 
 BESIDE = sorted(path.name.removesuffix("-beside.save") for path in RECORDED.glob("*-beside.save"))
 ENGINE = sorted(path.name.removesuffix("-engine.save") for path in RECORDED.glob("*-engine.save"))
-
-
-async def metainfo(session: NftSession) -> object:
-    """The object that every listing begins with."""
-    return (await session.run([{"list": {"chains": None}}]))[0]
 
 
 async def found(session: NftSession) -> IPv6NatPresence:
@@ -77,7 +73,7 @@ async def test_both_variants_are_read_and_cleaned(session: NftSession) -> None:
 async def test_on_a_host_without_docker_ipv6nat_no_table_is_made(session: NftSession) -> None:
     assert await detect(session) is None
     assert used_tables() == frozenset()
-    assert await session.run([{"list": {"tables": None}}]) == [await metainfo(session)]
+    assert await list_chains(session) == ()
 
 
 async def test_rules_of_an_engine_in_the_other_variant_stay(session: NftSession) -> None:
@@ -178,8 +174,8 @@ class _NoNftables(NftSession):
 
     problem = FirewallUnavailable("the kernel has no nf_tables here")
 
-    async def run(self, commands: Sequence[JsonObject], *, check: bool = False) -> list[JsonObject]:
-        del commands, check
+    async def call(self, work: Callable[[], T]) -> T:
+        del work
         raise self.problem
 
 

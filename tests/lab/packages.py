@@ -64,6 +64,9 @@ _SOURCES = {
     "28.5": _Source(("sid", "forky"), ("docker.io", "docker-cli")),
 }
 VERSIONS = tuple(_SOURCES)
+NFT_SUITES = {"1.0.6": "bookworm", "1.1.3": "trixie", "newest": "sid"}
+"""The suite that has each version of nft."""
+
 # the oldest suite: every machine that runs the tests has the libraries that it links to
 _PACKAGES_SUITE = "bookworm"
 
@@ -78,7 +81,7 @@ def tree(version: str) -> Path:
         raise PackagesError(f"engine {version}: the lab can build {', '.join(VERSIONS)}")
     path = lab_directory() / "trees" / version
     if not path.exists():
-        with _builders_locked():
+        with builders_locked():
             if not path.exists():
                 _build(version, path)
     return path
@@ -94,15 +97,52 @@ def package(name: str, program: str) -> Path:
     """
     path = lab_directory() / "trees" / name
     if not path.exists():
-        with _builders_locked():
+        with builders_locked():
             if not path.exists():
                 _build_package(name, program, path)
     return path / program
 
 
+def nft(version: str) -> list[str]:
+    """Return the command of an nft of `NFT_SUITES`, extracted with its libraries on first use and kept like a tree.
+
+    Raises:
+        PackagesError: there is no mirror, or the program does not start.
+    """
+    path = lab_directory() / "trees" / f"nft-{version}"
+    if not path.exists():
+        with builders_locked():
+            if not path.exists():
+                _build_nft(version, path)
+    return _nft_command(path)
+
+
+def _nft_command(path: Path) -> list[str]:
+    """The tree's own dynamic linker and C library run it: they may be newer than this machine's."""
+    (library,) = path.glob("usr/lib/*/libnftables.so.1")
+    (linker,) = library.parent.glob("ld-linux*.so.*")
+    return [str(linker), "--library-path", str(library.parent), str(path / "usr/sbin/nft")]
+
+
+def _build_nft(version: str, path: Path) -> None:
+    archives = Apt(NFT_SUITES[version]).download(["nftables"])
+    unfinished = path.with_name(f"{path.name}.unfinished")
+    if unfinished.exists():
+        shutil.rmtree(unfinished)
+    make_skeleton(unfinished)
+    for archive in archives:
+        _extract(archive, unfinished)
+    shown = run([*_nft_command(unfinished), "--version"]).stdout
+    if version != "newest" and f"v{version} " not in shown:
+        raise PackagesError(f"Debian {NFT_SUITES[version]} has {shown.strip()}, not {version}: set DOCKERV6_LAB_MIRROR")
+    unfinished.rename(path)
+    for archive in archives:
+        archive.unlink()
+
+
 @contextmanager
-def _builders_locked() -> Iterator[None]:
-    """One builder at a time, because builders of one suite share its cache."""
+def builders_locked() -> Iterator[None]:
+    """Let one builder work at a time, because builders of one suite share its cache."""
     with locked(lab_directory() / "cache" / "builders.lock"):
         yield
 

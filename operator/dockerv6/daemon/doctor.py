@@ -20,7 +20,6 @@ from dockerv6.firewall import detect, userland_proxy
 from dockerv6.firewall.hostfilter.linux import LinuxHostFilter, engine_variants
 from dockerv6.firewall.ipv6nat import presence as ipv6nat
 from dockerv6.firewall.ipv6nat.presence import IPv6NatPresence
-from dockerv6.firewall.nftables.library import SONAME, LibNft
 from dockerv6.firewall.nftables.session import NftSession
 from dockerv6.firewall.port import FirewallError
 from dockerv6.hostnet.linux import LinuxHostNet
@@ -133,16 +132,7 @@ async def _nftables(sources: _Sources) -> list[HostCheck]:
     )
     if choice is not None:
         chosen.append(checks.backend(choice))
-    return [checks.nf_tables(there, missing, needed=choice is None), await asyncio.to_thread(_library), *chosen]
-
-
-def _library() -> HostCheck:
-    try:
-        LibNft()
-    except OSError as error:
-        message = f"{error}: each change runs a process instead"
-        return checks.warn("libnftables", message, "apt install libnftables1 (or nftables)")
-    return checks.ok("libnftables", SONAME)
+    return [checks.nf_tables(there, missing, needed=choice is None), *chosen]
 
 
 async def _filters(sources: _Sources, presence: IPv6NatPresence | None, info: EngineInfo | None) -> list[HostCheck]:

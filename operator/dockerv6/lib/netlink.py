@@ -34,18 +34,22 @@ ATTRIBUTE_HEADER_SIZE = _ATTRIBUTE.size
 _NLMSG_ERROR = 2
 _NLMSG_DONE = 3
 _NLM_F_REQUEST = 0x1
-_NLM_F_ACK = 0x4
 _NLM_F_DUMP_INTR = 0x10
 _NLM_F_DUMP = 0x300
+NLM_F_ACK = 0x4
 NLM_F_REPLACE = 0x100
 NLM_F_EXCL = 0x200
 NLM_F_CREATE = 0x400
+NLM_F_APPEND = 0x800
 
 NESTED = 0x8000
 """NLA_F_NESTED, a flag in an attribute's type: the value consists of attributes. Newer kernels may insist on it."""
 
+_SOL_NETLINK = 270  # linux/socket.h
+_QUIET = (5, 10)  # NETLINK_NO_ENOBUFS: surplus errors are dropped; NETLINK_CAP_ACK: errors don't repeat the message
+
 _NLA_TYPE_MASK = 0x3FFF  # without the flags "nested" and "network byte order"
-_SO_RCVBUFFORCE = 33  # asm-generic/socket.h; not in Python's socket module
+_SO_SNDBUFFORCE, _SO_RCVBUFFORCE = 32, 33  # asm-generic/socket.h; not in Python's socket module
 
 RECEIVE_SIZE = 65536
 """Bytes. The kernel sends at most 32 KiB in a datagram of a dump, and less in a notification."""
@@ -60,6 +64,15 @@ Buffer = bytes | memoryview
 
 Payload = tuple[bytes, int, int]
 """A message's payload: the datagram that contains it, start and end."""
+
+
+class RefusedMessageError(OSError):
+    """The kernel refused one message of a transaction, by its place among them. No message had an effect."""
+
+    def __init__(self, code: int, place: int) -> None:
+        """`code`: the kernel's errno."""
+        super().__init__(code, os.strerror(code))
+        self.place = place
 
 
 def messages(buffer: Buffer) -> Iterator[tuple[int, int, int]]:
@@ -200,7 +213,7 @@ class NetlinkSocket:
         Raises:
             OSError: the kernel's error.
         """
-        self._send(kind, _NLM_F_ACK | flags, payload)
+        self._send(kind, NLM_F_ACK | flags, payload)
         list(self._answer(multipart=False))
 
     def command_each(self, kind: int, payloads: Sequence[bytes], *, tolerated: int) -> int:
@@ -220,6 +233,30 @@ class NetlinkSocket:
         return sum(
             self._batch(kind, payloads[first : first + _BATCH], tolerated) for first in range(0, len(payloads), _BATCH)
         )
+
+    def transaction(self, requests: Sequence[tuple[int, int, bytes]]) -> None:
+        """Send messages that the kernel executes as a whole, or not at all (nfnetlink's batches).
+
+        Args:
+            requests: type, flags and payload of each message; one that is always answered has `NLM_F_ACK`.
+
+        Raises:
+            RefusedMessageError: the first error.
+            OSError: the messages could not be sent.
+        """
+        batch = b"".join(
+            message(kind, _NLM_F_REQUEST | flags, place, payload)
+            for place, (kind, flags, payload) in enumerate(requests)
+        )
+        opened = self._open()
+        _enlarge(opened, _SO_SNDBUFFORCE, socket.SO_SNDBUF, len(batch))
+        for option in _QUIET:
+            opened.setsockopt(_SOL_NETLINK, option, 1)
+        opened.send(batch)
+        datagram = self._receive()
+        if code := _error_code(datagram, _HEADER.size, len(datagram)):
+            self.close()  # more errors may be waiting
+            raise RefusedMessageError(code, _HEADER.unpack_from(datagram)[3])
 
     def close(self) -> None:
         """Close the socket; the next request opens another one."""
@@ -268,7 +305,7 @@ class NetlinkSocket:
         Every command that fails is answered; only the last one has its success acknowledged, which ends the answer.
         """
         last = len(payloads)
-        flags = [_NLM_F_REQUEST] * (last - 1) + [_NLM_F_REQUEST | _NLM_F_ACK]
+        flags = [_NLM_F_REQUEST] * (last - 1) + [_NLM_F_REQUEST | NLM_F_ACK]
         numbered = enumerate(zip(flags, payloads, strict=True), start=1)
         self._open().send(b"".join(message(kind, flag, number, payload) for number, (flag, payload) in numbered))
         done = last
@@ -336,15 +373,20 @@ def subscribe(protocol: int, groups: tuple[int, ...], receive_buffer: int) -> so
     subscription = _new_socket(protocol)
     try:
         subscription.setblocking(False)
-        try:
-            subscription.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, receive_buffer)
-        except PermissionError:
-            subscription.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        _enlarge(subscription, _SO_RCVBUFFORCE, socket.SO_RCVBUF, receive_buffer)
         subscription.bind((0, sum(1 << (group - 1) for group in groups)))
     except OSError:
         subscription.close()
         raise
     return subscription
+
+
+def _enlarge(connection: socket.socket, forced: int, limited: int, size: int) -> None:
+    """Set the size of a buffer; without CAP_NET_ADMIN a sysctl limits it."""
+    try:
+        connection.setsockopt(socket.SOL_SOCKET, forced, size)
+    except PermissionError:
+        connection.setsockopt(socket.SOL_SOCKET, limited, size)
 
 
 def _new_socket(protocol: int) -> socket.socket:

@@ -10,16 +10,17 @@ import pytest
 from dockerv6.firewall import detect
 from dockerv6.firewall.hostfilter.linux import engine_variants
 from dockerv6.firewall.model import FilterVariant
+from dockerv6.firewall.nftables.kernel import NFPROTO_UNSPEC, NFT_MSG_GETCHAIN
 from dockerv6.firewall.nftables.session import NftSession
 from dockerv6.firewall.port import FirewallError, FirewallRejected, FirewallUnavailable
 from dockerv6.firewall.xtables import legacy as kernel
 from dockerv6.firewall.xtables.legacy import LegacyReader, LegacyTable
+from tests.unit.lib.encoding import attribute
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from dockerv6.firewall.nftables.kernel import TableState
-    from dockerv6.firewall.nftables.library import JsonObject
+    from dockerv6.firewall.nftables.kernel import NftMessage, TableState
 
 NO_NFT = FirewallUnavailable("the kernel has no nf_tables here: modprobe nf_tables")
 OLD = FirewallRejected("Operation not supported")
@@ -31,7 +32,7 @@ class Session(NftSession):
     def __init__(self) -> None:
         super().__init__()
         self.failure: FirewallError | None = None
-        self.listed: list[JsonObject] = []
+        self.chains: list[tuple[int, bytes]] = []
         self.checked = 0
 
     async def inet_table(self, name: str) -> TableState | None:
@@ -40,12 +41,18 @@ class Session(NftSession):
             raise self.failure
         return None
 
-    async def run(self, commands: Sequence[JsonObject], *, check: bool = False) -> list[JsonObject]:
-        assert commands
-        if self.failure is not None and (check or self.failure is NO_NFT):
+    async def run(self, messages: Sequence[NftMessage], *, check: bool = False) -> None:
+        assert messages
+        assert check
+        if self.failure is not None:
             raise self.failure
-        self.checked += check
-        return [] if check else self.listed
+        self.checked += 1
+
+    def dump_families_now(self, message: int, *names: str, family: int) -> list[tuple[int, bytes]]:
+        assert (message, names, family) == (NFT_MSG_GETCHAIN, (), NFPROTO_UNSPEC)
+        if self.failure is NO_NFT:
+            raise self.failure
+        return self.chains
 
 
 @pytest.fixture
@@ -121,13 +128,18 @@ async def test_an_unknown_backend_is_refused(session: Session) -> None:
 
 @pytest.mark.usefixtures("legacy")
 async def test_engine_chains_in_both_variants_are_a_warning(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    chain: JsonObject = {"chain": {"family": "ip6", "table": "nat", "name": "DOCKER"}}
-    ours: JsonObject = {"chain": {"family": "ip6", "table": "nat", "name": "DOCKERV6-OUTPUT"}}
-    native: JsonObject = {"chain": {"family": "ip6", "table": "docker-bridges", "name": "filter-FORWARD"}}
-    ipv4: JsonObject = {"chain": {"family": "ip", "table": "nat", "name": "DOCKER"}}
-    session.listed = [ours, ipv4]
+    chain, ours, native, ipv4 = (
+        (family, attribute(1, table.encode() + b"\0") + attribute(3, name.encode() + b"\0"))
+        for family, table, name in (
+            (10, "nat", "DOCKER"),
+            (10, "nat", "DOCKERV6-OUTPUT"),
+            (10, "docker-bridges", "filter-FORWARD"),
+            (2, "nat", "DOCKER"),
+        )
+    )
+    session.chains = [ours, ipv4]
     assert await engine_variants(session) == frozenset()
-    session.listed = [chain, native]
+    session.chains = [chain, native]
     assert await engine_variants(session) == {FilterVariant.XTABLES_NFT, FilterVariant.NFTABLES}
     assert (await detect.choose("auto", session)).warnings == ()
     monkeypatch.setattr(LegacyReader, "read", lambda *_: LegacyTable())

@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dockerv6.lib.netlink import NETLINK_ROUTE, NetlinkSocket, attributes, find, messages, pick, text
+from dockerv6.lib.netlink import (
+    NETLINK_ROUTE,
+    NetlinkSocket,
+    RefusedMessageError,
+    attributes,
+    find,
+    messages,
+    pick,
+    text,
+)
 from tests.unit.lib.encoding import attribute, message
 
 
@@ -84,6 +93,8 @@ class FakeSocket:
         return self
 
     def settimeout(self, _seconds: float) -> None: ...
+
+    def setsockopt(self, *_: object) -> None: ...
 
     def bind(self, _address: tuple[int, int]) -> None: ...
 
@@ -177,3 +188,24 @@ class TestSocket:
         kernel.answers += [error(errno.EPERM, 1)]
         with pytest.raises(PermissionError):
             connection.command_each(2, [b"flow"] * 2, tolerated=errno.ENOENT)
+
+    def test_a_transaction_is_one_datagram_of_numbered_messages(
+        self, kernel: FakeSocket, connection: NetlinkSocket
+    ) -> None:
+        kernel.answers += [error(0, 1)]
+        connection.transaction([(16, 0, b"begin"), (2, 4, b"work"), (17, 0, b"end.")])
+        parts = [
+            message(kind, payload, flags=flags, sequence=place)
+            for place, (kind, flags, payload) in enumerate([(16, 1, b"begin"), (2, 5, b"work"), (17, 1, b"end.")])
+        ]
+        assert kernel.sent == [b"".join(parts)]
+
+    def test_a_refused_transaction_names_the_message_and_closes_the_socket(
+        self, kernel: FakeSocket, connection: NetlinkSocket
+    ) -> None:
+        kernel.answers += [error(errno.EEXIST, 1), error(0, 1)]
+        with pytest.raises(RefusedMessageError) as refused:
+            connection.transaction([(16, 0, b""), (2, 4, b""), (17, 0, b"")])
+        assert (refused.value.errno, refused.value.place) == (errno.EEXIST, 1)
+        connection.command(16, 0, b"")
+        assert kernel.opened == 2

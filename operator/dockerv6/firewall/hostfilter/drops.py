@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from dockerv6.firewall.model import FilterVariant, ForwardDrop
-from dockerv6.firewall.xtables.nft import NftChain
+from dockerv6.firewall.nftables.foreign import NftChain
 from dockerv6.firewall.xtables.rule import FILTER, ChainTarget, ExtensionTarget, PlainTarget, XtablesChain, XtablesRule
 
 FORWARD = "FORWARD"

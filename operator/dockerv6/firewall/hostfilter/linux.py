@@ -3,9 +3,9 @@
 Both variants of xtables can hold rules at the same time, and a packet passes both, so both are read, and each that
 drops gets its own accept rule.
 
-Reading spawns nothing. The accept rule is inserted into iptables-nft's table by `ip6tables-nft-restore`, because the
-table belongs to iptables-nft and has to stay readable for it; deleting goes by the rule's handle. iptables-legacy is
-written through libiptc.
+Reading spawns nothing, and no library decodes what other programs have written (ADR 0031). The accept rule is inserted
+into iptables-nft's table by `ip6tables-nft-restore`, because the table belongs to iptables-nft and has to stay readable
+for it; deleting goes by the rule's handle. iptables-legacy is written through libiptc.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from dockerv6.firewall.hostfilter.drops import (
     ENGINE_TABLE,
@@ -28,17 +28,14 @@ from dockerv6.firewall.hostfilter.drops import (
     native_drop,
 )
 from dockerv6.firewall.model import FilterVariant, ForwardDrop, HostFilterState
-from dockerv6.firewall.nftables.commands import FAMILY, TABLE
+from dockerv6.firewall.nftables.commands import FAMILY, TABLE, delete_foreign_rule
+from dockerv6.firewall.nftables.foreign import NftChain, list_chains
 from dockerv6.firewall.nftables.session import NftSession
 from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable
 from dockerv6.firewall.xtables import libiptc, nft
 from dockerv6.firewall.xtables.entries import encode
 from dockerv6.firewall.xtables.legacy import LegacyReader, LegacyWatch, used_tables
-from dockerv6.firewall.xtables.nft import NftChain
 from dockerv6.firewall.xtables.rule import FILTER, NAT, OWN_CHAIN_PREFIX, XtablesChain
-
-if TYPE_CHECKING:
-    from dockerv6.firewall.nftables.library import JsonObject
 
 logger = logging.getLogger(__name__)
 
@@ -94,7 +91,7 @@ class LinuxHostFilter:
             return HostFilterState()
         known = self._nftables
         if known is None or (known.generation, known.mark) != (generation, mark):
-            listed = await nft.list_chains(self._session)
+            listed = await list_chains(self._session)
             drops, orphaned = find_drops(await self._read_filter(listed), FilterVariant.XTABLES_NFT, mark)
             native = await read_native_drops(self._session, mark, listed)
             known = _NftablesState(generation, mark, HostFilterState((*drops, *native), orphaned))
@@ -102,11 +99,10 @@ class LinuxHostFilter:
         return known.state
 
     async def _read_filter(self, listed: tuple[NftChain, ...]) -> FilterChains:
-        present = {each.name for each in listed if (each.family, each.table) == (nft.FAMILY, FILTER)}
         found: dict[str, XtablesChain] = {}
-        for name in (FORWARD, USER):
-            if name in present and (chain := await self._read_nft(name)) is not None:
-                found[name] = chain
+        for each in (FORWARD, USER):
+            chains = await nft.read_chains(self._session, nft.FAMILY, FILTER, each, listed=listed)
+            found |= {name: chain for (_, name), chain in chains.items()}
         return found
 
     async def _read_nft(self, name: str) -> XtablesChain | None:
@@ -158,8 +154,8 @@ class LinuxHostFilter:
         if fresh is None or not has_accept_rule(fresh, mark):
             await self._restore(f"-D {name} {accept_rule(mark)}")
             raise FirewallRejected(
-                f"{PROGRAM} wrote the accept rule into {name} in a form that nftables can't show (xt match): "
-                "update iptables to 1.8.8 or newer"
+                f"{PROGRAM} wrote the accept rule into {name} in a form that dockerv6 doesn't recognise: "
+                "run another version of iptables"
             )
         await self._delete_nft(name, older)
 
@@ -168,9 +164,7 @@ class LinuxHostFilter:
         return tuple(each.handle for each in chain.rules if is_accept_rule(each.rule, mark))
 
     async def _delete_nft(self, name: str, handles: tuple[int, ...]) -> None:
-        if handles:
-            where: JsonObject = {"family": nft.FAMILY, "table": FILTER, "chain": name}
-            await self._session.run([{"delete": {"rule": {**where, "handle": each}}} for each in handles])
+        await self._session.run([delete_foreign_rule(FILTER, name, each) for each in handles])
 
     async def _restore(self, command: str) -> None:
         await self._call(lambda: _restore_nft(f"*{FILTER}\n{command}\nCOMMIT\n"))
@@ -185,13 +179,9 @@ async def read_native_drops(session: NftSession, mark: int, listed: tuple[NftCha
     for each in listed:
         if not _is_native_forward(each):
             continue
-        chains: dict[str, XtablesChain] = {}
-        if each.table == ENGINE_TABLE:  # which has a chain for each network
-            table = await nft.read_table(session, each.family, each.table)
-            chains = {name: chain for (_, name), chain in table.items()}
-        elif (chain := await nft.read_chain(session, each.family, each.table, each.name)) is not None:
-            chains = {each.name: chain}
-        drop = native_drop(each, chains, listed, mark)
+        only = () if each.table == ENGINE_TABLE else (each.name,)  # the engine has a chain for each network
+        chains = await nft.read_chains(session, each.family, each.table, *only, listed=listed)
+        drop = native_drop(each, {name: chain for (_, name), chain in chains.items()}, listed, mark)
         if drop is not None:
             found.append(drop)
     return tuple(found)
@@ -252,7 +242,7 @@ async def engine_variants(session: NftSession) -> frozenset[FilterVariant]:
     """
     found: set[FilterVariant] = set()
     try:
-        listed = await nft.list_chains(session)
+        listed = await list_chains(session)
     except FirewallUnavailable:  # no nf_tables: nothing is in it
         listed = ()
     for each in listed:

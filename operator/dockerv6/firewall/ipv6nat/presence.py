@@ -6,12 +6,14 @@ from pathlib import Path
 
 from dockerv6.firewall.ipv6nat.rules import FilterTables, IPv6NatRules, find_rules, is_signature
 from dockerv6.firewall.model import FilterVariant
-from dockerv6.firewall.nftables.library import JsonObject
+from dockerv6.firewall.nftables.commands import delete_foreign_chain, delete_foreign_rule
+from dockerv6.firewall.nftables.foreign import list_chains
+from dockerv6.firewall.nftables.kernel import NftMessage
 from dockerv6.firewall.nftables.session import NftSession
 from dockerv6.firewall.port import FirewallForbidden, FirewallUnavailable
 from dockerv6.firewall.xtables import libiptc, nft
 from dockerv6.firewall.xtables.legacy import LegacyReader
-from dockerv6.firewall.xtables.rule import FILTER, NAT
+from dockerv6.firewall.xtables.rule import FILTER, NAT, XtablesChain
 
 NAME = "docker-ipv6nat"
 """Also in /proc/PID/comm (15 bytes at most); the image's start script replaces itself by it."""
@@ -79,14 +81,17 @@ async def detect(session: NftSession) -> IPv6NatPresence | None:
 
 async def _detect_nft(session: NftSession) -> IPv6NatRules | None:
     try:
-        tables = {(each.family, each.table) for each in await nft.list_chains(session)}
+        listed = await list_chains(session)
     except FirewallForbidden:
         raise
     except FirewallUnavailable:  # no nf_tables in this kernel
         return None
-    if (nft.FAMILY, NAT) not in tables or not await nft.has_local_destination(session, NAT, _POSTROUTING):
+    hint = await nft.read_chains(session, nft.FAMILY, NAT, _POSTROUTING, listed=listed)
+    if not any(is_signature(each) for chain in hint.values() for each in chain.rules):
         return None
-    chains = {**await nft.read_decoded(session, NAT), **await nft.read_decoded(session, FILTER)}
+    chains: dict[tuple[str, str], XtablesChain] = {}
+    for table in (NAT, FILTER):
+        chains |= await nft.read_chains(session, nft.FAMILY, table, listed=listed)
     return find_rules(chains, FilterVariant.XTABLES_NFT)
 
 
@@ -115,15 +120,9 @@ async def remove(session: NftSession, presence: IPv6NatPresence) -> None:
             await asyncio.to_thread(_remove_legacy, each)
 
 
-def _deletions(found: IPv6NatRules) -> list[JsonObject]:
-    rules: list[JsonObject] = [
-        {"delete": {"rule": {"family": nft.FAMILY, "table": r.table, "chain": r.chain, "handle": r.handle}}}
-        for r in found.rules
-    ]
-    chains: list[JsonObject] = [
-        {"delete": {"chain": {"family": nft.FAMILY, "table": table, "name": name}}} for table, name in found.chains
-    ]
-    return [*rules, *chains]
+def _deletions(found: IPv6NatRules) -> list[NftMessage]:
+    rules = [delete_foreign_rule(each.table, each.chain, each.handle) for each in found.rules]
+    return [*rules, *(delete_foreign_chain(table, name) for table, name in found.chains)]
 
 
 def _remove_legacy(found: IPv6NatRules) -> None:

@@ -64,7 +64,7 @@ class NftablesFirewall:
         if await self._session.inet_table(commands.TABLE) is None:
             return
         try:
-            await self._session.run([commands.DELETE_TABLE])
+            await self._session.run([commands.delete_table()])
         except FirewallRejected:
             if await self._session.inet_table(commands.TABLE) is not None:
                 raise

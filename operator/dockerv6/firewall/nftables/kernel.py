@@ -1,18 +1,24 @@
-"""Read requests to nf_tables over nfnetlink (linux/netfilter/nf_tables.h): generation, tables, and dumps of objects.
+"""Requests to nf_tables over nfnetlink (linux/netfilter/nf_tables.h): generation, dumps of objects, transactions.
 
 The generation grows with every commit by any process of the network namespace, so what was read is current as long as
-the generation stays. A table's flags are read here because libnftables 1.0.6 crashes when it lists a dormant table.
+the generation stays.
+
+No library takes part: libnftables decodes the sets of every table on the host whenever it writes, and 1.0.6 crashes on
+those that 1.1.3 or newer has written (ADR 0031).
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from dockerv6.lib import netlink
-from dockerv6.lib.netlink import NETLINK_NETFILTER, NetlinkSocket
+from dockerv6.lib.netlink import NETLINK_NETFILTER, NLM_F_ACK, NetlinkSocket, RefusedMessageError
 
+NFPROTO_UNSPEC = 0
 NFPROTO_INET = 1
+NFPROTO_IPV4 = 2
 NFPROTO_IPV6 = 10
+
 NFT_MSG_GETCHAIN = 4
 NFT_MSG_GETRULE = 7
 NFT_MSG_GETSET = 10
@@ -22,10 +28,14 @@ NFT_MSG_GETFLOWTABLE = 23
 _NFT_MSG_GETTABLE = 1
 _NFT_MSG_GETGEN = 16
 _NFNL_SUBSYS_NFTABLES = 10
+_NFNL_MSG_BATCH_BEGIN = 16
+_NFNL_MSG_BATCH_END = 17
 _NFTA_TABLE_FLAGS = 2
 _NFTA_GEN_ID = 1
 _NFT_TABLE_F_DORMANT = 1
 _NFGENMSG = struct.Struct("!BBH")  # family, version, resource id
+_NUMBER = struct.Struct("!I")
+_BATCH = _NFGENMSG.pack(NFPROTO_UNSPEC, 0, _NFNL_SUBSYS_NFTABLES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +43,25 @@ class TableState:
     """A table that exists."""
 
     dormant: bool  # its chains are not registered: its rules have no effect
+
+
+@dataclass(frozen=True, slots=True)
+class NftMessage:
+    """One message of a transaction.
+
+    Attributes:
+        kind: NFT_MSG_NEW… or NFT_MSG_DEL….
+        flags: NLM_F_CREATE, NLM_F_EXCL and the like.
+        family: NFPROTO_…, of the table.
+        attributes: encoded.
+        purpose: what it does, after "refused to", for errors.
+    """
+
+    kind: int
+    flags: int
+    family: int
+    attributes: bytes
+    purpose: str
 
 
 class NfTables:
@@ -52,7 +81,7 @@ class NfTables:
         Raises:
             OSError: no nf_tables, or no CAP_NET_ADMIN.
         """
-        return int.from_bytes(self._get(_NFT_MSG_GETGEN, 0)[_NFTA_GEN_ID], "big")
+        return number_in(self._get(_NFT_MSG_GETGEN, 0)[_NFTA_GEN_ID])
 
     def inet_table(self, name: str) -> TableState | None:
         """The table of family inet; None when it doesn't exist.
@@ -64,8 +93,7 @@ class NfTables:
             attributes = self._get(_NFT_MSG_GETTABLE, NFPROTO_INET, name)
         except FileNotFoundError:
             return None
-        flags = int.from_bytes(attributes.get(_NFTA_TABLE_FLAGS, b""), "big")
-        return TableState(dormant=bool(flags & _NFT_TABLE_F_DORMANT))
+        return TableState(dormant=bool(number_in(attributes.get(_NFTA_TABLE_FLAGS, b"")) & _NFT_TABLE_F_DORMANT))
 
     def dump(self, message: int, *names: str, family: int = NFPROTO_INET) -> list[bytes]:
         """The attributes of every object that a GET message lists.
@@ -79,8 +107,36 @@ class NfTables:
             InterruptedError: the ruleset changed during the dump.
             OSError: no such table or set.
         """
+        return [attributes for _, attributes in self.dump_families(message, *names, family=family)]
+
+    def dump_families(self, message: int, *names: str, family: int = NFPROTO_UNSPEC) -> list[tuple[int, bytes]]:
+        """As `dump`, each object with its family; by default of all families."""
         found = self._socket.dump(_NFNL_SUBSYS_NFTABLES << 8 | message, _payload(family, names))
-        return [datagram[start + _NFGENMSG.size : end] for datagram, start, end in found]
+        return [(datagram[start], datagram[start + _NFGENMSG.size : end]) for datagram, start, end in found]
+
+    def commit(self, messages: Sequence[NftMessage], *, check: bool = False) -> None:
+        """Have the kernel execute the messages as one transaction. With `check`, it judges each and commits nothing.
+
+        Raises:
+            RefusedMessageError: with the place of the refused message; -1: the kernel takes no transaction.
+            OSError: the messages could not be sent.
+        """
+        if not messages:
+            return
+        last = len(messages) - 1
+        requests = [
+            (
+                _NFNL_SUBSYS_NFTABLES << 8 | each.kind,
+                each.flags | (NLM_F_ACK if place == last else 0),
+                _NFGENMSG.pack(each.family, 0, 0) + each.attributes,
+            )
+            for place, each in enumerate(messages)
+        ]
+        end = [] if check else [(_NFNL_MSG_BATCH_END, 0, _BATCH)]  # without an end, the kernel drops the transaction
+        try:
+            self._socket.transaction([(_NFNL_MSG_BATCH_BEGIN, 0, _BATCH), *requests, *end])
+        except RefusedMessageError as error:
+            raise RefusedMessageError(error.errno or 0, error.place - 1) from error
 
     def close(self) -> None:
         """Close the socket; the next request opens another one."""
@@ -97,7 +153,31 @@ def attributes_of(data: bytes) -> Iterator[tuple[int, bytes]]:
         yield kind, data[start:end]
 
 
+def number_in(value: bytes) -> int:
+    """A number in an attribute's value; 0 for an empty one."""
+    return int.from_bytes(value, "big")
+
+
+def text_in(value: bytes) -> str:
+    """A name in an attribute's value."""
+    return value.rstrip(b"\0").decode(errors="replace")
+
+
+def number(kind: int, value: int) -> bytes:
+    """An attribute with a number of 32 bits."""
+    return netlink.attribute(kind, _NUMBER.pack(value & 0xFFFFFFFF))
+
+
+def text(kind: int, value: str) -> bytes:
+    """An attribute with a name."""
+    return netlink.attribute(kind, value.encode(errors="surrogateescape") + b"\0")
+
+
+def nested(kind: int, *attributes: bytes) -> bytes:
+    """An attribute that consists of attributes."""
+    return netlink.attribute(kind | netlink.NESTED, b"".join(attributes))
+
+
 def _payload(family: int, names: tuple[str, ...]) -> bytes:
     """The attributes NFTA_TABLE_NAME and NFTA_SET_ELEM_LIST_TABLE, …_SET and the like: names, numbered from 1."""
-    attributes = (netlink.attribute(number, name.encode() + b"\0") for number, name in enumerate(names, start=1))
-    return _NFGENMSG.pack(family, 0, 0) + b"".join(attributes)
+    return _NFGENMSG.pack(family, 0, 0) + b"".join(text(kind, name) for kind, name in enumerate(names, start=1))

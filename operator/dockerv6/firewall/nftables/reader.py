@@ -17,8 +17,8 @@ from ipaddress import IPv6Address
 from dockerv6.firewall import prefixes
 from dockerv6.firewall.expr import Chain, ElementSet, Rule, UnknownExpr
 from dockerv6.firewall.nftables import kernel, sets
-from dockerv6.firewall.nftables.commands import DIGEST_MARK, TABLE
-from dockerv6.firewall.nftables.kernel import attributes_of
+from dockerv6.firewall.nftables.commands import DIGEST_MARK, HOOKS, POLICIES, TABLE
+from dockerv6.firewall.nftables.kernel import attributes_of, number_in, text_in
 from dockerv6.firewall.nftables.session import NftSession
 from dockerv6.firewall.nftables.sets import DecodedSet
 from dockerv6.firewall.port import FirewallRejected
@@ -27,11 +27,10 @@ from dockerv6.firewall.ruleset import EMPTY, Ruleset
 _CHAIN_NAME, _CHAIN_HOOK, _CHAIN_POLICY, _CHAIN_TYPE, _CHAIN_FLAGS = 3, 4, 5, 7, 10  # NFTA_CHAIN_*
 _CHAIN_BINDING = 0x4  # NFT_CHAIN_BINDING: part of a rule, without a name of its own
 _HOOK_NUMBER, _HOOK_PRIORITY = 1, 2  # NFTA_HOOK_*
-_HOOKS = ("prerouting", "input", "forward", "output", "postrouting", "ingress")  # NF_INET_*
-_POLICIES = ("drop", "accept")  # NF_DROP, NF_ACCEPT
 _RULE_CHAIN, _RULE_EXPRESSIONS, _RULE_USERDATA = 2, 4, 7  # NFTA_RULE_*
 _EXPRESSION_NAME, _EXPRESSION_DATA = 1, 2  # NFTA_EXPR_*
 _LOOKUP_SET = 1  # NFTA_LOOKUP_SET
+_BYTEORDER_SIZE = 4  # NFTA_BYTEORDER_LEN
 _CMP_DATA, _IMMEDIATE_DATA, _DATA_VALUE = 3, 2, 1  # NFTA_CMP_DATA, NFTA_IMMEDIATE_DATA, NFTA_DATA_VALUE
 _SET_FLAGS, _ANONYMOUS = 3, 0x1  # NFTA_SET_*, NFT_SET_ANONYMOUS: part of a rule
 _OBJECT_NAME = 2  # NFTA_OBJ_NAME, NFTA_FLOWTABLE_NAME
@@ -115,7 +114,7 @@ class TableReader:
         anonymous: dict[bytes, frozenset[bytes]] = {}
         for each in self._objects(kernel.NFT_MSG_GETSET):
             name = sets.name_of(each)
-            if int.from_bytes(each.get(_SET_FLAGS, b""), "big") & _ANONYMOUS:
+            if number_in(each.get(_SET_FLAGS, b"")) & _ANONYMOUS:
                 anonymous[name.encode()] = frozenset(sets.raw_elements(self._elements(name)))
             else:
                 found.append((each, self._elements(name)))
@@ -127,7 +126,7 @@ class TableReader:
             sets=found,
             anonymous=anonymous,
             foreign=[
-                f"{kind} {_text(each[_OBJECT_NAME])}"
+                f"{kind} {text_in(each[_OBJECT_NAME])}"
                 for kind, message in (("object", kernel.NFT_MSG_GETOBJ), ("flowtable", kernel.NFT_MSG_GETFLOWTABLE))
                 for each in self._objects(message)
             ],
@@ -151,9 +150,9 @@ class TableReader:
             return Ruleset(foreign=("the dormant flag",), exists=True)
         rules = self._rules_by_chain(dump)
         chains = [
-            _chain(each, tuple(rules.get(_text(each[_CHAIN_NAME]), ())))
+            _chain(each, tuple(rules.get(text_in(each[_CHAIN_NAME]), ())))
             for each in dump.chains
-            if not int.from_bytes(each.get(_CHAIN_FLAGS, b""), "big") & _CHAIN_BINDING
+            if not number_in(each.get(_CHAIN_FLAGS, b"")) & _CHAIN_BINDING
         ]
         decoded, foreign = self._decoded_sets(dump)
         return Ruleset(
@@ -188,7 +187,7 @@ class TableReader:
         written: dict[tuple[str, str], _Expressions] = {}
         for each in dump.rules:
             raw = each[_RULE_CHAIN], each.get(_RULE_EXPRESSIONS, b""), each.get(_RULE_USERDATA, b"")
-            chain = _text(raw[0])
+            chain = text_in(raw[0])
             expressions, rule = self._rules.get(raw) or _decoded(chain, raw, dump.anonymous)
             if not _ANONYMOUS_NAME.search(raw[1]):  # else the same bytes may mean something else another time
                 known[raw] = expressions, rule
@@ -209,7 +208,9 @@ def _decoded(chain: str, raw: _RawRule, anonymous: Mapping[bytes, frozenset[byte
 def _expressions(nested: bytes, anonymous: Mapping[bytes, frozenset[bytes]]) -> Iterator[tuple[str, object]]:
     for _, item in attributes_of(nested):
         expression = dict(attributes_of(item))
-        name, data = _text(expression[_EXPRESSION_NAME]), expression.get(_EXPRESSION_DATA, b"")
+        name, data = text_in(expression[_EXPRESSION_NAME]), expression.get(_EXPRESSION_DATA, b"")
+        if name == "byteorder" and number_in(dict(attributes_of(data)).get(_BYTEORDER_SIZE, b"")) == 1:
+            continue  # nft 1.0.6 writes it before a set of ranges; the bytes of a single one have no order
         if name == "lookup" and _ANONYMOUS_NAME.search(data):
             lookup = dict(attributes_of(data))
             elements = anonymous.get(lookup.pop(_LOOKUP_SET).rstrip(b"\0"))
@@ -250,7 +251,7 @@ def _translated(expressions: _Expressions) -> tuple[str, str] | None:
     first, last = immediates[0], immediates[-1]
     if not len(matched) <= _ADDRESS_SIZE == len(first) == len(last):
         return None
-    hosts = int.from_bytes(first, "big") ^ int.from_bytes(last, "big")
+    hosts = number_in(first) ^ number_in(last)
     length = 8 * _ADDRESS_SIZE - hosts.bit_length()
     # nft compares only the bytes that the prefix has
     return _prefix(matched.ljust(_ADDRESS_SIZE, b"\0"), length), _prefix(first, length)
@@ -269,19 +270,15 @@ def _unknown(text: str) -> Rule:
 
 
 def _chain(attributes: _Attributes, rules: tuple[Rule, ...]) -> Chain:
-    name = _text(attributes[_CHAIN_NAME])
+    name = text_in(attributes[_CHAIN_NAME])
     if _CHAIN_HOOK not in attributes:
         return Chain(name, rules)
     hook = dict(attributes_of(attributes[_CHAIN_HOOK]))
     return Chain(
         name,
         rules,
-        type=_text(attributes[_CHAIN_TYPE]),
-        hook=_HOOKS[int.from_bytes(hook[_HOOK_NUMBER], "big")],
+        type=text_in(attributes[_CHAIN_TYPE]),
+        hook=HOOKS[number_in(hook[_HOOK_NUMBER])],
         priority=int.from_bytes(hook[_HOOK_PRIORITY], "big", signed=True),
-        policy=_POLICIES[int.from_bytes(attributes[_CHAIN_POLICY], "big")],
+        policy=POLICIES[number_in(attributes[_CHAIN_POLICY])],
     )
-
-
-def _text(value: bytes) -> str:
-    return value.rstrip(b"\0").decode(errors="replace")

@@ -1,7 +1,6 @@
 """Sets, maps and their elements from the kernel's dumps (NFTA_SET_*, NFTA_SET_ELEM_*: linux/netfilter/nf_tables.h).
 
-libnftables takes 20 ms to list a thousand elements; decoding these bytes takes less than one. Only the forms that
-`commands` writes are decoded.
+Only the forms that `commands` writes are decoded.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -10,15 +9,20 @@ from ipaddress import IPv6Address
 from typing import NamedTuple
 
 from dockerv6.firewall.expr import Element, ElementSet, KeyType
-from dockerv6.firewall.nftables.kernel import attributes_of
+from dockerv6.firewall.nftables.commands import (
+    CONCATENATION,
+    INTERVAL,
+    KEY_SIZES,
+    MAP,
+    TYPE_BITS,
+    TYPE_NUMBERS,
+)
+from dockerv6.firewall.nftables.expressions import PROTOCOLS
+from dockerv6.firewall.nftables.kernel import attributes_of, number_in, text_in
 
 _NAME, _FLAGS, _KEY_TYPE, _DATA_TYPE, _POLICY, _DESCRIPTION, _TIMEOUT = 2, 3, 4, 6, 8, 9, 11  # NFTA_SET_*
 _DESCRIPTION_SIZE = 1  # NFTA_SET_DESC_SIZE
-_INTERVAL, _MAP, _CONCATENATION = 0x4, 0x8, 0x80  # NFT_SET_*
-_TYPES = {8: KeyType.PREFIX, 12: KeyType.PROTOCOL, 13: KeyType.PORT, 41: KeyType.INTERFACE}
-"""nft's numbers (enum datatypes in its include/datatype.h); the kernel stores them for nft, 6 bits for each part."""
-
-_TYPE_BITS = 6
+_TYPES = {kind_number: kind for kind, kind_number in TYPE_NUMBERS.items()}
 _LIST_ELEMENTS = 3  # NFTA_SET_ELEM_LIST_ELEMENTS
 _ELEMENT_KEY, _ELEMENT_DATA, _ELEMENT_FLAGS, _ELEMENT_USERDATA, _ELEMENT_PAD, _ELEMENT_KEY_END = 1, 2, 3, 6, 8, 10
 _ELEMENT_ATTRIBUTES = frozenset(
@@ -27,8 +31,7 @@ _ELEMENT_ATTRIBUTES = frozenset(
 _DATA_VALUE = 1
 _INTERVAL_END = 1
 _USERDATA_COMMENT = 0  # NFTNL_UDATA_RULE_COMMENT and NFTNL_UDATA_SET_ELEM_COMMENT of libnftnl
-_SIZES = {KeyType.PREFIX: 16, KeyType.INTERFACE: 16, KeyType.PROTOCOL: 1, KeyType.PORT: 2}
-_PROTOCOLS = {b"\x06": "tcp", b"\x11": "udp", b"\x84": "sctp"}
+_PROTOCOL_NAMES = {bytes((protocol,)): name for name, protocol in PROTOCOLS.items()}
 _LAST_ADDRESS = (1 << 128) - 1
 
 
@@ -79,22 +82,22 @@ class DecodedSet:
 
 def decode_definition(attributes: Mapping[int, bytes]) -> ElementSet | None:
     """A set or a map without its elements; None: it is of a kind that `commands` never makes."""
-    flags = _number(attributes.get(_FLAGS, b""))
+    flags = number_in(attributes.get(_FLAGS, b""))
     limits = dict(attributes_of(attributes.get(_DESCRIPTION, b"")))
-    if flags & ~(_INTERVAL | _MAP | _CONCATENATION) or _DESCRIPTION_SIZE in limits or _TIMEOUT in attributes:
+    if flags & ~(INTERVAL | MAP | CONCATENATION) or _DESCRIPTION_SIZE in limits or _TIMEOUT in attributes:
         return None
-    if _number(attributes.get(_POLICY, b"")):
+    if number_in(attributes.get(_POLICY, b"")):
         return None
-    key = _key_types(_number(attributes[_KEY_TYPE]))
-    data = _TYPES.get(_number(attributes.get(_DATA_TYPE, b""))) if flags & _MAP else None
-    if key is None or (flags & _MAP and data is None):
+    key = _key_types(number_in(attributes[_KEY_TYPE]))
+    data = _TYPES.get(number_in(attributes.get(_DATA_TYPE, b""))) if flags & MAP else None
+    if key is None or (flags & MAP and data is None):
         return None
-    return ElementSet(name_of(attributes), key, interval=bool(flags & _INTERVAL), data=data)
+    return ElementSet(name_of(attributes), key, interval=bool(flags & INTERVAL), data=data)
 
 
 def name_of(attributes: Mapping[int, bytes]) -> str:
     """The set's name."""
-    return attributes[_NAME].rstrip(b"\0").decode(errors="replace")
+    return text_in(attributes[_NAME])
 
 
 def comment_in(userdata: bytes) -> str:
@@ -123,13 +126,13 @@ def decode_element(raw: bytes, of: ElementSet) -> Element:
         UnknownElementError: it is in a form that `commands` never writes.
     """
     found = _parsed(raw)
-    if _number(found.get(_ELEMENT_FLAGS, b"")):
+    if number_in(found.get(_ELEMENT_FLAGS, b"")):
         raise UnknownElementError("an element with flags")
     first = _value(found[_ELEMENT_KEY])
     last = _value(found[_ELEMENT_KEY_END]) if _ELEMENT_KEY_END in found else first
     key, position = [], 0
     for kind in of.key:
-        end = position + _SIZES[kind]
+        end = position + KEY_SIZES[kind]
         key.append(_part(first[position:end], last[position:end], kind))
         position = end + (-end % 4)
     return Element(tuple(key), comment_in(found.get(_ELEMENT_USERDATA, b"")), _data(found, of))
@@ -142,11 +145,11 @@ def decode_boundary(raw: bytes, of: ElementSet) -> RangeBoundary:
         UnknownElementError: it is in a form that `commands` never writes.
     """
     found = _parsed(raw)
-    flags = _number(found.get(_ELEMENT_FLAGS, b""))
+    flags = number_in(found.get(_ELEMENT_FLAGS, b""))
     if flags & ~_INTERVAL_END or _ELEMENT_KEY_END in found:
         raise UnknownElementError("an element with flags")
     owner = comment_in(found.get(_ELEMENT_USERDATA, b""))
-    return RangeBoundary(_number(_value(found[_ELEMENT_KEY])), not flags, owner, "" if flags else _data(found, of))
+    return RangeBoundary(number_in(_value(found[_ELEMENT_KEY])), not flags, owner, "" if flags else _data(found, of))
 
 
 def ranges(boundaries: Iterable[RangeBoundary]) -> Iterator[Element]:
@@ -167,11 +170,11 @@ def _range(start: RangeBoundary, last: int) -> Element:
 def _key_types(number: int) -> tuple[KeyType, ...] | None:
     found: list[KeyType] = []
     while number:
-        kind = _TYPES.get(number & ((1 << _TYPE_BITS) - 1))
+        kind = _TYPES.get(number & ((1 << TYPE_BITS) - 1))
         if kind is None:
             return None
         found.insert(0, kind)
-        number >>= _TYPE_BITS
+        number >>= TYPE_BITS
     return tuple(found) or None
 
 
@@ -190,10 +193,6 @@ def _parsed(raw: bytes) -> Mapping[int, bytes]:
     return found
 
 
-def _number(value: bytes) -> int:
-    return int.from_bytes(value, "big")
-
-
 def _value(nested: bytes) -> bytes:
     value = dict(attributes_of(nested)).get(_DATA_VALUE)
     if value is None:
@@ -203,14 +202,14 @@ def _value(nested: bytes) -> bytes:
 
 def _part(first: bytes, last: bytes, kind: KeyType) -> str:
     if kind is KeyType.PREFIX:
-        return _prefix(_number(first), _number(last))
+        return _prefix(number_in(first), number_in(last))
     if first != last:
         raise UnknownElementError("a range of names or numbers")
     match kind:
         case KeyType.PORT:
-            return str(_number(first))
-        case KeyType.PROTOCOL if first in _PROTOCOLS:
-            return _PROTOCOLS[first]
+            return str(number_in(first))
+        case KeyType.PROTOCOL if first in _PROTOCOL_NAMES:
+            return _PROTOCOL_NAMES[first]
         case KeyType.INTERFACE if first.endswith(b"\0"):
             return first.rstrip(b"\0").decode(errors="replace")
         case _:

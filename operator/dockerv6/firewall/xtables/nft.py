@@ -1,19 +1,21 @@
-"""Rules of iptables-nft, and those of nftables' own chains, out of libnftables' listings (libnftables-json(5)).
+"""Rules of iptables-nft, and those of nftables' own chains, as far as they have the form of an xtables rule.
 
-libnftables shows a match of xtables' own, such as addrtype, by its name alone ({"xt": {"name": "addrtype"}}). Its data,
-the same as in a legacy table, is dumped over nfnetlink where a reader needs it.
+A rule is a program for a register machine. What is loaded into a register is remembered; a comparison with it is a
+condition. Everything else that could keep a packet from matching is an unknown condition, by the expression's name.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import struct
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from ipaddress import IPv4Address, IPv6Address
 
-from dockerv6.firewall.nftables.kernel import NFPROTO_IPV6, NFT_MSG_GETRULE, attributes_of
-from dockerv6.firewall.nftables.library import Json, JsonObject
+from dockerv6.firewall.nftables.foreign import NftChain, NftExpression, NftRule, list_chains, list_rules
+from dockerv6.firewall.nftables.kernel import NFPROTO_IPV6, attributes_of, number_in, text_in
 from dockerv6.firewall.nftables.session import NftSession
-from dockerv6.firewall.port import FirewallRejected
-from dockerv6.firewall.xtables.entries import UNREAD_COMMENT, with_match
+from dockerv6.firewall.xtables.entries import with_match
 from dockerv6.firewall.xtables.rule import (
     NOT,
+    WILDCARD,
     ChainTarget,
     ExtensionTarget,
     ListedRule,
@@ -26,264 +28,236 @@ from dockerv6.firewall.xtables.rule import (
 FAMILY = "ip6"
 """Of iptables-nft's tables for IPv6."""
 
-_TARGETS: Mapping[str, XtablesTarget | None] = {
-    "accept": PlainTarget.ACCEPT,
-    "drop": PlainTarget.DROP,
-    "return": PlainTarget.RETURN,
-    "masquerade": PlainTarget.MASQUERADE,
-    "reject": ExtensionTarget("REJECT"),
-    "dnat": ExtensionTarget("DNAT"),
-    "continue": None,
+_SILENT = frozenset({"counter", "log", "last"})
+"""Expressions that neither choose packets nor decide about them."""
+
+_WRITES = {"meta": 3, "ct": 4, "payload": 5}
+"""The attribute of a source register: such an expression changes the packet, and chooses none."""
+
+_VERDICTS: Mapping[int, XtablesTarget | None] = {
+    0: PlainTarget.DROP,
+    1: PlainTarget.ACCEPT,
+    -1: None,  # NFT_CONTINUE
+    -5: PlainTarget.RETURN,
 }
-_SILENT = frozenset({"counter", "comment", "log"})
-"""Statements that neither choose packets nor decide about them."""
+_JUMP, _GOTO = -3, -4  # NFT_*
+_OBJECT_COUNTER = 1  # NFT_OBJECT_COUNTER
+_DNAT = 1  # NFT_NAT_DNAT
+_ADDRESSES = {"ip": (12, 16, 4), "ip6": (8, 24, 16), "inet": (8, 24, 16)}
+"""Offsets of source and destination in the header, and their size. In family inet IPv6 alone is of interest."""
 
-_CHAINS: JsonObject = {"list": {"chains": None}}
-_RULE_HANDLE, _RULE_EXPRESSIONS = 3, 4  # NFTA_RULE_*
-_EXPRESSION_NAME, _EXPRESSION_DATA = 1, 2  # NFTA_EXPR_*
-_MATCH_NAME, _MATCH_REVISION, _MATCH_DATA = 1, 2, 3  # NFTA_MATCH_*
-_SINGLE_ADDRESS = {"ip": 32, "ip6": 128}
+_NEXT_HEADER = 6
+"""Its offset in the IPv6 header."""
 
-
-@dataclass(frozen=True, slots=True)
-class NftChain:
-    """A chain in its table, without its rules. `hook` is empty for one that is not a base chain."""
-
-    family: str
-    table: str
-    name: str
-    hook: str = ""
-    type: str = ""
-    policy: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class MatchData:
-    """The data of an xtables match in nf_tables."""
-
-    name: str
-    revision: int
-    data: bytes
-
-
-async def list_chains(session: NftSession) -> tuple[NftChain, ...]:
-    """Every chain of this network namespace. Raises `FirewallUnavailable` where there is no nf_tables."""
-    return chains_in(await session.run([_CHAINS]))
+_PROTOCOLS = {6: "tcp", 17: "udp", 58: "ipv6-icmp", 132: "sctp"}
+_OPERATORS = {0: "", 1: NOT}  # NFT_CMP_EQ, NFT_CMP_NEQ
+_HOST = struct.Struct("=I")
 
 
 async def read_chain(session: NftSession, family: str, table: str, name: str) -> XtablesChain | None:
-    """One chain with its rules, matches undecoded; None where it doesn't exist."""
-    return rules_in(await _list_chain(session, family, table, name)).get((table, name))
+    """One chain with its rules; None where it doesn't exist."""
+    return (await read_chains(session, family, table, name)).get((table, name))
 
 
-async def read_table(session: NftSession, family: str, table: str) -> Mapping[tuple[str, str], XtablesChain]:
-    """All chains of a table with their rules, by table and name, matches undecoded; empty where it doesn't exist."""
-    return rules_in(await _list_table(session, family, table))
-
-
-async def read_decoded(session: NftSession, table: str) -> Mapping[tuple[str, str], XtablesChain]:
-    """As `read_table` of family ip6, with the matches decoded.
-
-    Raises:
-        FirewallRejected: the rules changed meanwhile.
-    """
-    listed = await _list_table(session, FAMILY, table)
-    concerned = {str(body.get("chain")) for body in _bodies(listed, "rule") if _has_match(body)}
-    return rules_in(listed, await session.call(lambda: _dump(session, table, concerned)))
-
-
-async def has_local_destination(session: NftSession, table: str, chain: str) -> bool:
-    """Whether a rule of a chain of family ip6 matches on `addrtype --dst-type LOCAL`; cheap, nothing is listed.
-
-    Raises:
-        FirewallRejected: the rules changed meanwhile.
-    """
-    matches = await session.call(lambda: _dump(session, table, (chain,)))
-    decoded = (
-        with_match(XtablesRule(), each.name, each.revision, each.data) for data in matches.values() for each in data
-    )
-    return any(each.destination_type == "LOCAL" for each in decoded)
-
-
-async def _list_chain(session: NftSession, family: str, table: str, name: str) -> Sequence[JsonObject]:
-    """The listing; empty where the chain doesn't exist."""
-    try:
-        return await session.run([{"list": {"chain": {"family": family, "table": table, "name": name}}}])
-    except FirewallRejected:
-        if any((each.family, each.table, each.name) == (family, table, name) for each in await list_chains(session)):
-            raise
-        return ()
-
-
-async def _list_table(session: NftSession, family: str, table: str) -> Sequence[JsonObject]:
-    """The listing; empty where the table doesn't exist, or has no chain."""
-    try:
-        return await session.run([{"list": {"table": {"family": family, "name": table}}}])
-    except FirewallRejected:
-        if any((each.family, each.table) == (family, table) for each in await list_chains(session)):
-            raise
-        return ()
-
-
-def chains_in(items: Iterable[JsonObject]) -> tuple[NftChain, ...]:
-    """The chains of a listing."""
-    return tuple(
-        NftChain(*(str(body.get(key, "")) for key in ("family", "table", "name", "hook", "type", "policy")))
-        for body in _bodies(items, "chain")
-    )
-
-
-def rules_in(
-    items: Iterable[JsonObject], matches: Mapping[int, Sequence[MatchData]] | None = None
+async def read_chains(
+    session: NftSession, family: str, table: str, *chain: str, listed: tuple[NftChain, ...] | None = None
 ) -> Mapping[tuple[str, str], XtablesChain]:
-    """The chains of a listing with their rules, by table and name.
+    """The chains of a table, or one of them, with their rules, by table and name; those that exist.
 
     Args:
-        items: listings of tables or chains of one family.
-        matches: the data of the rules' xtables matches in their order, by the rules' handles.
+        session: to read with.
+        family: "ip6" and the like.
+        table: its name.
+        chain: the name of the only chain to read.
+        listed: every chain of the host, if the caller has listed them.
     """
-    items = tuple(items)
-    policies = {(each.table, each.name): each.policy.upper() for each in chains_in(items)}
-    rules: dict[tuple[str, str], list[ListedRule]] = {place: [] for place in policies}
-    for body in _bodies(items, "rule"):
-        place = str(body.get("table")), str(body.get("chain"))
-        handle = body.get("handle")
-        number = handle if isinstance(handle, int) else 0
-        decoded = rule(body, (matches or {}).get(number, ()))
-        rules.setdefault(place, []).append(ListedRule(*place, decoded, handle=number))
-    return {place: XtablesChain(policies.get(place, ""), tuple(found)) for place, found in rules.items()}
+    known = await list_chains(session) if listed is None else listed
+    here = [
+        each for each in known if (each.family, each.table) == (family, table) and each.name in (chain or each.name)
+    ]
+    rules = await list_rules(session, family, table, *chain) if here else ()
+    found: dict[str, list[ListedRule]] = {each.name: [] for each in here}
+    for each in rules:
+        if each.chain in found:  # else it is newer than the list of chains
+            found[each.chain].append(ListedRule(table, each.chain, decode(each, family), handle=each.handle))
+    return {(table, each.name): XtablesChain(each.policy.upper(), tuple(found[each.name])) for each in here}
 
 
-def rule(body: JsonObject, matches: Sequence[MatchData] = ()) -> XtablesRule:
-    """One rule. A match without data, and any statement that is not decoded, is in `unknown` by its name."""
-    found = XtablesRule(comment=str(body.get("comment") or ""))
-    data = iter(matches)
-    for statement in _statements(body):
-        kind = next(iter(statement))
-        content = statement[kind]
-        if kind in _TARGETS:
-            found = replace(found, target=_TARGETS[kind])
-        elif kind in {"jump", "goto"}:
-            found = replace(found, target=ChainTarget(_text(content, "target"), jump=kind == "jump"))
-        elif kind == "xt" and _text(content, "type") == "target":
-            found = replace(found, target=_extension(_text(content, "name")))
-        elif kind == "xt":
-            found = _with_xt(found, _text(content, "name"), next(data, None))
-        elif kind == "match" and isinstance(content, Mapping):
-            found = _with_condition(found, content)
-        elif kind not in _SILENT:
-            found = _with_unknown(found, kind)
-    return found
+def decode(listed: NftRule, family: str) -> XtablesRule:
+    """One rule of a family's table. An expression that is not decoded is in `unknown` by its name."""
+    reader = _Reader(family)
+    for expression in listed.expressions:
+        reader.read(expression)
+    rule = reader.rule
+    return replace(rule, comment=listed.comment) if listed.comment else rule
 
 
-def match_data(messages: Iterable[bytes]) -> Mapping[int, tuple[MatchData, ...]]:
-    """The xtables matches in a dump of rules (linux/netfilter/nf_tables.h, nf_tables_compat.h), by rule handle."""
-    found: dict[int, tuple[MatchData, ...]] = {}
-    for message in messages:
-        attributes = dict(attributes_of(message))
-        handle = int.from_bytes(attributes.get(_RULE_HANDLE, b""), "big")
-        if data := tuple(_matches(attributes.get(_RULE_EXPRESSIONS, b""))):
-            found[handle] = data
-    return found
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """What is in a register: which part of the packet, and which of its bits."""
+
+    source: tuple[object, ...]
+    mask: bytes | None = None
 
 
-def _matches(expressions: bytes) -> Iterator[MatchData]:
-    for _, item in attributes_of(expressions):
-        expression = dict(attributes_of(item))
-        if expression.get(_EXPRESSION_NAME) == b"match\0":
-            match = dict(attributes_of(expression.get(_EXPRESSION_DATA, b"")))
-            yield MatchData(
-                match.get(_MATCH_NAME, b"").rstrip(b"\0").decode(errors="replace"),
-                int.from_bytes(match.get(_MATCH_REVISION, b""), "big"),
-                match.get(_MATCH_DATA, b""),
-            )
+class _Reader:
+    """Reads the expressions of one rule in their order."""
+
+    def __init__(self, family: str) -> None:
+        self.rule = XtablesRule()
+        self._family = family
+        self._registers: dict[int, _Loaded] = {}
+
+    def read(self, each: NftExpression) -> None:
+        match each.name:
+            case "meta" | "ct" | "payload" if _WRITES[each.name] in each.attributes:
+                self._registers.clear()
+            case "meta":
+                self._load(each, ("meta", each.number(2)))
+            case "payload":
+                self._load(each, (each.number(2), each.number(3), each.number(4)))
+            case "bitwise":
+                self._bitwise(each)
+            case "cmp":
+                self._compare(each)
+            case "match":
+                self.rule = with_match(self.rule, each.text(1), each.number(2), each.attributes.get(3, b""))
+            case "immediate":
+                self._immediate(each)
+            case _:
+                self._statement(each)
+
+    def _statement(self, each: NftExpression) -> None:
+        match each.name:
+            case "target":
+                self._target(_extension(each.text(1)))
+            case "masq":
+                self._target(PlainTarget.MASQUERADE)
+            case "reject":
+                self._target(ExtensionTarget("REJECT"))
+            case "nat" if each.number(1) == _DNAT:
+                self._target(ExtensionTarget("DNAT"))
+            case "objref" if each.number(1) == _OBJECT_COUNTER:
+                return
+            case name if name not in _SILENT:
+                self._unknown(name)
+
+    def _target(self, target: XtablesTarget | None) -> None:
+        self.rule = replace(self.rule, target=target)
+
+    def _unknown(self, name: str) -> None:
+        self.rule = replace(self.rule, unknown=(*self.rule.unknown, name))
+        self._registers.clear()
+
+    def _load(self, each: NftExpression, source: tuple[object, ...]) -> None:
+        self._registers[_place(each.number(1))] = _Loaded(source)
+
+    def _bitwise(self, each: NftExpression) -> None:
+        """Only bits that are kept; the attributes are source, destination, length, mask and inverted bits."""
+        loaded = self._registers.pop(_place(each.number(1)), None)
+        mask = each.nested(4).get(1)
+        if loaded is None or loaded.mask is not None or not mask or any(each.nested(5).get(1, b"")) or each.number(6):
+            self._unknown(each.name)
+        else:
+            self._registers[_place(each.number(2))] = _Loaded(loaded.source, mask)
+
+    def _immediate(self, each: NftExpression) -> None:
+        """A verdict, or a value for a register."""
+        if each.number(1):
+            self._registers.clear()
+            return
+        verdict = dict(attributes_of(each.nested(2).get(2, b"")))
+        code = int.from_bytes(verdict.get(1, b""), "big", signed=True)
+        if code in {_JUMP, _GOTO}:
+            self._target(ChainTarget(text_in(verdict.get(2, b"")), jump=code == _JUMP))
+        elif code in _VERDICTS:
+            self._target(_VERDICTS[code])
+        else:
+            self._unknown("verdict")
+
+    def _compare(self, each: NftExpression) -> None:
+        loaded = self._registers.get(_place(each.number(1)))
+        negation, value = _OPERATORS.get(each.number(2)), each.nested(3).get(1, b"")
+        condition = None if loaded is None or negation is None else self._condition(loaded, negation, value)
+        if condition is None or any(getattr(self.rule, name) != getattr(_EMPTY, name) for name in condition):
+            self._unknown(each.name)
+        else:
+            self.rule = replace(self.rule, **condition)  # type: ignore[arg-type] # the names are the rule's fields
+
+    def _condition(self, loaded: _Loaded, negation: str, value: bytes) -> Mapping[str, object] | None:
+        """The rule's fields that a comparison is; None: it has none for it.
+
+        The numbers are those of NFT_META_* (mark 3, iifname 6, oifname 7, nfproto 15, l4proto 16), and of NFT_PAYLOAD_*
+        (network header 1, transport header 2) with offset and size.
+        """
+        condition: Mapping[str, object] | None = None
+        match loaded.source:
+            case ("meta", 3):
+                condition = _mark(negation, value, loaded.mask)
+            case (1, int(offset), int()) if offset != _NEXT_HEADER:
+                condition = self._address(offset, negation, value, loaded.mask)
+            case _ if loaded.mask is not None:
+                return None
+            case ("meta", 6):
+                condition = {"iif": negation + _interface(value)}
+            case ("meta", 7):
+                condition = {"oif": negation + _interface(value)}
+            case ("meta", 15) if (value, negation) == (bytes((NFPROTO_IPV6,)), ""):
+                condition = {}
+            case ("meta", 16):
+                condition = self._protocol(negation, value)
+            case (1, int(), 1) if self._family != "ip":
+                condition = self._protocol(negation, value)
+            case (2, 2, 2) if not negation:
+                condition = {"ports": (number_in(value), number_in(value))}
+        return condition
+
+    def _protocol(self, negation: str, value: bytes) -> Mapping[str, object] | None:
+        name = negation + _PROTOCOLS.get(number_in(value), str(number_in(value)))
+        if self.rule.protocol == name:  # `tcp dport` tests the protocol again
+            return {}
+        return {"protocol": name}
+
+    def _address(self, offset: int, negation: str, value: bytes, mask: bytes | None) -> Mapping[str, object] | None:
+        source, destination, size = _ADDRESSES.get(self._family, _ADDRESSES[FAMILY])
+        if offset not in {source, destination} or len(value) > size:
+            return None  # another field, or both addresses at once
+        length = 8 * len(value) if mask is None else _length(mask)
+        if length is None:
+            return None
+        address = value.ljust(size, b"\0")
+        text = IPv4Address(address) if self._family == "ip" else IPv6Address(address)
+        return {"source" if offset == source else "destination": f"{negation}{text}/{length}"}
 
 
-def _dump(session: NftSession, table: str, chains: Iterable[str]) -> Mapping[int, tuple[MatchData, ...]]:
-    """On the session's thread. Handles are unique in a table."""
-    found: dict[int, tuple[MatchData, ...]] = {}
-    try:
-        for chain in sorted(chains):
-            found.update(match_data(session.dump_now(NFT_MSG_GETRULE, table, chain, family=NFPROTO_IPV6)))
-    except FileNotFoundError:  # deleted since it was seen
-        return {}
-    except OSError as error:  # InterruptedError: another process is writing
-        raise FirewallRejected(f"rules of table {FAMILY} {table} changed while they were read: {error}") from error
-    return found
+_EMPTY = XtablesRule()
 
 
-def _bodies(items: Iterable[JsonObject], kind: str) -> Iterator[JsonObject]:
-    for item in items:
-        body = item.get(kind)
-        if isinstance(body, Mapping):
-            yield body
-
-
-def _statements(body: JsonObject) -> Iterator[JsonObject]:
-    expressions = body.get("expr")
-    for each in expressions if isinstance(expressions, Sequence) else ():
-        if isinstance(each, Mapping):
-            yield each
-
-
-def _has_match(body: JsonObject) -> bool:
-    return any(_text(each.get("xt"), "type") == "match" for each in _statements(body))
-
-
-def _with_xt(found: XtablesRule, name: str, data: MatchData | None) -> XtablesRule:
-    if data is not None and data.name == name:
-        return with_match(found, name, data.revision, data.data)
-    return replace(found, comment=UNREAD_COMMENT) if name == "comment" else _with_unknown(found, name)
-
-
-def _with_unknown(found: XtablesRule, name: str) -> XtablesRule:
-    return replace(found, unknown=(*found.unknown, name))
+def _place(register: int) -> int:
+    """One number for a register, which has two where one of 16 bytes begins (NFT_REG_*, NFT_REG32_*)."""
+    return (register - 1) * 4 if register < 8 else register - 8  # noqa: PLR2004 - NFT_REG32_00
 
 
 def _extension(name: str) -> XtablesTarget:
     return PlainTarget.MASQUERADE if name == PlainTarget.MASQUERADE else ExtensionTarget(name)
 
 
-def _with_condition(found: XtablesRule, match: JsonObject) -> XtablesRule:
-    operator, left, right = match.get("op"), match.get("left"), match.get("right")
-    condition = _condition(left, right, NOT if operator == "!=" else "") if operator in ("==", "!=") else None
-    if condition is None:
-        return _with_unknown(found, "match")
-    return replace(found, **condition)  # type: ignore[arg-type] # the names are the rule's fields
+def _interface(value: bytes) -> str:
+    """A name that is compared without its NUL stands for all names that begin so."""
+    name = text_in(value.partition(b"\0")[0])
+    return name if b"\0" in value else f"{name}{WILDCARD}"
 
 
-def _condition(left: Json, right: Json, negation: str) -> Mapping[str, object] | None:
-    """The rule's fields that a native match is; None: it has none for it."""
-    condition: Mapping[str, object] | None = None
-    match left, right:
-        case {"meta": {"key": "iifname"}}, str(name):
-            condition = {"iif": negation + name}
-        case {"meta": {"key": "oifname"}}, str(name):
-            condition = {"oif": negation + name}
-        case (({"meta": {"key": "l4proto"}} | {"payload": {"protocol": "ip6", "field": "nexthdr"}}), str() | int()):
-            condition = {"protocol": f"{negation}{right}"}
-        case {"&": [{"meta": {"key": "mark"}}, int(mask)]}, int(value) if (value, negation) == (mask, ""):
-            condition = {"mark_all": mask}
-        case {"&": [{"meta": {"key": "mark"}}, int(mask)]}, 0 if negation:
-            condition = {"mark": mask}
-        case {"payload": {"protocol": "ip" | "ip6" as family, "field": "saddr" | "daddr" as side}}, _:
-            if prefix := _prefix(right, _SINGLE_ADDRESS[family]):
-                condition = {"source" if side == "saddr" else "destination": negation + prefix}
-        case {"payload": {"protocol": "th", "field": "dport"}}, int(port) if not negation:
-            condition = {"ports": (port, port)}
-        case {"payload": {"protocol": str(protocol), "field": "dport"}}, int(port) if not negation:
-            condition = {"protocol": protocol, "ports": (port, port)}
-    return condition
+def _mark(negation: str, value: bytes, mask: bytes | None) -> Mapping[str, object] | None:
+    if mask is None or len(mask) != _HOST.size:
+        return None
+    bits = _HOST.unpack(mask)[0]
+    if value == mask and not negation:
+        return {"mark_all": bits}
+    return {"mark": bits} if negation and not any(value) else None
 
 
-def _prefix(right: Json, single: int) -> str:
-    match right:
-        case {"prefix": {"addr": str(address), "len": int(length)}}:
-            return f"{address}/{length}"
-        case str(address):
-            return f"{address}/{single}"
-    return ""
-
-
-def _text(body: Json, key: str) -> str:
-    return str(body.get(key, "")) if isinstance(body, Mapping) else ""
+def _length(mask: bytes) -> int | None:
+    """The prefix length; None: the mask is none of a prefix."""
+    inverse = number_in(mask) ^ ((1 << 8 * len(mask)) - 1)
+    return None if inverse & (inverse + 1) else 8 * len(mask) - inverse.bit_length()

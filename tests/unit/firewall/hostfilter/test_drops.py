@@ -2,7 +2,7 @@ import pytest
 
 from dockerv6.firewall.hostfilter.drops import accept_rule, find_drops, is_accept_rule, remedy
 from dockerv6.firewall.model import FilterVariant, ForwardDrop
-from dockerv6.firewall.xtables.nft import NftChain
+from dockerv6.firewall.nftables.foreign import NftChain
 from dockerv6.firewall.xtables.rule import (
     ChainTarget,
     ExtensionTarget,
