@@ -1,6 +1,6 @@
 # Image of the operator. It needs the host's network, the engine's socket and NET_ADMIN: docs/installation.md.
 # To use another Debian base with Python 3.11 or newer: docker build --build-arg BASE=...
-ARG BASE=python:3.11-slim-bookworm
+ARG BASE=python:3.13-slim-trixie
 
 FROM ${BASE} AS build
 # python-iptables is compiled
@@ -21,7 +21,7 @@ LABEL org.opencontainers.image.title="dockerv6" \
       org.opencontainers.image.description="A declarative operator that gives Docker hosts working IPv6" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.licenses="Apache-2.0"
-# nftables: libnftables, and nft for inspection; iptables: ip6tables in both variants, and the libraries of python-iptables
+# nftables: nft, for inspection; iptables: ip6tables in both variants, and the libraries of python-iptables
 RUN apt-get update \
     && apt-get install -y --no-install-recommends nftables iptables \
     && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/apt /var/log/dpkg.log

@@ -37,16 +37,18 @@ if TYPE_CHECKING:
     from tests.lab.settings import Settings
 
 ROOT = Path(__file__).parents[2]
-BASE = "python:3.11-slim-bookworm"
+BASE = "python:3.13-slim-trixie"
+_SUITE = "trixie"
+_PYTHON = "3.13"
 _PORT = 8000
 _ADDRESS = f"http://{NEIGHBOUR_ADDRESS_V4}:{_PORT}"
 
 # the base: Debian's essential packages, apt, and a Python that makes virtual environments
 _BASE_PACKAGES = ("?essential", "apt", "ca-certificates", "python3", "python3-venv", "usr-is-merged")
 # unpacked and not installed: the real base has Python's headers, but not the C library's
-_HEADERS = ("libpython3.11-dev",)
+_HEADERS = (f"libpython{_PYTHON}-dev",)
 # increase it when the build of the base changes, so that the cached base is built again
-_RECIPE = 1
+_RECIPE = 2
 _DAY = 86400  # seconds
 
 _DOCKERFILE = """
@@ -171,8 +173,8 @@ def _furnish(root: Path) -> None:
         (root / name).mkdir(parents=True, exist_ok=True)
     for name in ("status", "available"):
         (root / "var/lib/dpkg" / name).touch()
-    for name in ("python3.11", "python3", "python"):
-        (root / "usr/local/bin" / name).symlink_to("/usr/bin/python3.11")
+    for name in (f"python{_PYTHON}", "python3", "python"):
+        (root / "usr/local/bin" / name).symlink_to(f"/usr/bin/python{_PYTHON}")
     (root / "etc/apt/sources.list").write_text(f"deb [trusted=yes] {_ADDRESS}/debian ./\n")
     (root / "etc/pip.conf").write_text(
         f"[global]\nno-index = true\nfind-links = {_ADDRESS}/wheels/\ntrusted-host = {NEIGHBOUR_ADDRESS_V4}\n"
@@ -234,10 +236,9 @@ def _installed_by_dockerfile() -> set[str]:
 
 def download(names: tuple[str, ...], target: Path) -> list[Path]:
     """Download Debian packages with their dependencies into a directory; return the files."""
-    # the lock of tree builds of the same suite, which use the same part of the lab's cache
-    with locked(lab_directory() / "cache" / "20.10.lock"):
+    with packages.builders_locked():
         return [
-            Path(shutil.move(archive, target / archive.name)) for archive in packages.Apt("bookworm").download([*names])
+            Path(shutil.move(archive, target / archive.name)) for archive in packages.Apt(_SUITE).download([*names])
         ]
 
 
@@ -290,7 +291,7 @@ def _download_wheels(requirements: tuple[str, ...], target: Path) -> None:
     compiled = [each for each in requirements if each.startswith("python-iptables")]
     run([*pip, "--no-deps", "--no-binary", ":all:", *compiled], timeout=300)
     others = [each for each in requirements if each not in compiled]
-    run([*pip, "--python-version", "3.11", "--only-binary", ":all:", *others], timeout=600)
+    run([*pip, "--python-version", _PYTHON, "--only-binary", ":all:", *others], timeout=600)
 
 
 def cache() -> Path:

@@ -237,8 +237,7 @@ class NetlinkSocket:
     def transaction(self, requests: Sequence[tuple[int, int, bytes]]) -> None:
         """Send messages that the kernel executes as a whole, or not at all (nfnetlink's batches).
 
-        Args:
-            requests: type, flags and payload of each message; one that is always answered has `NLM_F_ACK`.
+        Each is its type, flags and payload. One that is always answered has `NLM_F_ACK` among its flags.
 
         Raises:
             RefusedMessageError: the first error.
