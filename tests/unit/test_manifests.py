@@ -74,7 +74,12 @@ def test_image_is_labelled_with_the_version_and_has_a_python_that_the_package_ta
     assert f"ARG VERSION={_project()['version']}\n" in text
     base = re.search(r"^ARG BASE=python:(\S+?)-", text, re.MULTILINE)
     assert base is not None
-    assert _project()["requires-python"] == f">={base[1]}"
+    oldest = _project()["requires-python"].removeprefix(">=")
+    assert _release(base[1]) >= _release(oldest)
+
+
+def _release(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))
 
 
 def _unit() -> RawConfigParser:
