@@ -1,6 +1,16 @@
 """Operations as messages of one transaction. Only for writing: see `reader` for the way back.
 
 Names and comments are written as they are: no notation gives any of their characters a meaning.
+
+Attributes are given by their numbers (linux/netfilter/nf_tables.h), which differ by the message:
+
+    NFTA_TABLE_     NAME 1, FLAGS 2, USERDATA 6
+    NFTA_CHAIN_     TABLE 1, NAME 3, HOOK 4 (NUMBER 1, PRIORITY 2), POLICY 5, TYPE 7
+    NFTA_RULE_      TABLE 1, CHAIN 2, HANDLE 3, EXPRESSIONS 4, USERDATA 7
+    NFTA_SET_       TABLE 1, NAME 2, FLAGS 3, KEY_TYPE 4, KEY_LEN 5, DATA_TYPE 6, DATA_LEN 7,
+                    DESC 9 (SIZE 1, CONCAT 2 with FIELD_LEN 1), ID 10, USERDATA 13
+    NFTA_SET_ELEM_  LIST_TABLE 1, LIST_SET 2, LIST_ELEMENTS 3, LIST_SET_ID 4;
+                    of an element KEY 1, DATA 2, FLAGS 3, USERDATA 6, KEY_END 10
 """
 
 import sys

@@ -3,6 +3,15 @@
 A rule is a program for a register machine: expressions load what they find in the packet into registers, compare and
 look up registers, and write the verdict. The programs are those that libnftables 1.0.6 makes of the same rules, so that
 every version of nft can show them.
+
+Attributes are given by their numbers, which differ by the expression:
+
+    meta       DREG 1, KEY 2, SREG 3                  cmp        SREG 1, OP 2, DATA 3
+    payload    DREG 1, BASE 2, OFFSET 3, LEN 4,       bitwise    SREG 1, DREG 2, LEN 3, MASK 4, XOR 5
+               SREG 5, CSUM_TYPE 6, CSUM_OFFSET 7,    lookup     SET 1, SREG 2, DREG 3, SET_ID 4, FLAGS 5
+               CSUM_FLAGS 8                           immediate  DREG 1, DATA 2
+    ct         DREG 1, KEY 2, DIRECTION 3             nat        TYPE 1, FAMILY 2, REG_ADDR_MIN 3, REG_ADDR_MAX 4,
+    fib        DREG 1, RESULT 2, FLAGS 3                         REG_PROTO_MIN 5, REG_PROTO_MAX 6, FLAGS 7
 """
 
 import struct
