@@ -139,7 +139,8 @@ def test_two_daemons_do_not_share_a_state_directory(lab: Lab) -> None:
 
 @pytest.mark.cells("28.5")
 def test_neither_the_nft_program_nor_its_library_is_needed(lab: Lab, tmp_path: Path) -> None:
-    (tmp_path / "nsenter").symlink_to(str(shutil.which("nsenter")))
+    for name in ("nsenter", "ip6tables-nft-restore"):
+        (tmp_path / name).symlink_to(str(shutil.which(name)))
     operator = lab.operator()
     operator.apply_yaml("blog.yaml", network_yaml("blog"))
     operator.start(environment={"PATH": str(tmp_path)})
