@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 
 from dockerv6.api.scheme import Resource
+from dockerv6.lib.tasks import CancellationToken
 from dockerv6.source.model import InvalidResource, Position, Snapshot, SourcedResource, SourceRoot
 from tests.simulation.resources import ROOT
 
@@ -37,7 +38,7 @@ class Files:
         for reader in self.readers:
             reader.set()
 
-    def read(self) -> Snapshot:
+    def read(self, _: CancellationToken | None = None) -> Snapshot:
         resources, invalid = [], []
         for path, entries in sorted(self.contents.items()):
             if not self.root.listed:

@@ -2,8 +2,10 @@
 
 import errno
 import os
+import sys
 from collections.abc import Mapping
 from importlib import import_module
+from io import TextIOWrapper
 
 import click
 
@@ -126,5 +128,8 @@ def _permission_hint(error: BaseException | None) -> str:
 @click.pass_context
 def main(ctx: click.Context) -> None:
     """Manage IPv6 networks of a Docker host with YAML resources."""
+    for stream in (sys.stdout, sys.stderr):  # a terminal that can't show a character must not end the command
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         ctx.color = False

@@ -1,31 +1,38 @@
 """Reads the sources, admits their resources to the inventory, and enqueues those that changed."""
 
-import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from dockerv6.api.conditions import Reason
 from dockerv6.controller.context import Context
 from dockerv6.controller.garbage import GARBAGE, HELD_RESOURCES, HELD_RETRY, prune_confirmed, record_held
 from dockerv6.controller.prefixes import PREFIXES, track_prefixes
-from dockerv6.planning.admission import Admission, PruneRules, admit_resources, proves_absence
+from dockerv6.lib.tasks import CancellationToken, to_cancellable_thread
+from dockerv6.planning.admission import Admission, Identities, PruneRules, admit_resources, proves_absence
 from dockerv6.reconciler.handler import Key, TemporaryError
 from dockerv6.source.model import Diagnostic, InvalidResource, Severity, Snapshot
+from dockerv6.store.model import Document
 
 logger = logging.getLogger(__name__)
 
 ROOTS = "source"
-"""Store scope: the identity of each source directory when it was last trusted."""
+"""Store scope: the identities of each source root and its directories when they were last trusted."""
 
 UNLISTED_RETRY = 2.0  # seconds until sources that could not be listed are read again
 
-Read = Callable[[], Snapshot]
-"""Reads every source, blocking; called on a thread."""
+Read = Callable[[CancellationToken], Snapshot]
+"""Reads every source, blocking; called on a thread. Cancelling the token ends it early."""
 
 
-async def known_identities(context: Context) -> dict[str, str]:
-    """The identity of each source directory when it was last trusted, by path."""
-    return {p: str(r.get("identity", "")) for p, r in (await context.store.records(ROOTS)).items()}
+async def known_identities(context: Context) -> dict[str, dict[str, str]]:
+    """The identities of each source root and of its directories when they were last trusted, by path."""
+    return {root: _identities(root, record) for root, record in (await context.store.records(ROOTS)).items()}
+
+
+def _identities(root: str, record: Document) -> dict[str, str]:
+    below = record.get("directories")
+    directories = {path: str(identity) for path, identity in below.items()} if isinstance(below, dict) else {}
+    return {root: str(record.get("identity", "")), **directories}
 
 
 class SourceKeeper:
@@ -45,7 +52,7 @@ class SourceKeeper:
             StoreError: the resources could not be stored, and none was admitted.
         """
         context = self._context
-        snapshot = await asyncio.to_thread(self._read)
+        snapshot = await to_cancellable_thread(self._read)
         confirmed = bool(context.prune_held) and await prune_confirmed(HELD_RESOURCES, context)
         rules = PruneRules(context.settings.prune, context.settings.grace, confirmed)
         identities = await known_identities(context)
@@ -83,12 +90,16 @@ class SourceKeeper:
             logger.warning("prefixes: %s", error)
         self._context.enqueue(PREFIXES, "the resources that follow them changed")
 
-    async def _remember(self, now: Mapping[str, str], before: Mapping[str, str]) -> None:
-        for path, identity in now.items():
-            if before.get(path) != identity:
-                await self._context.store.put_record(ROOTS, path, {"identity": identity})
+    async def _remember(self, now: Identities, before: Identities) -> None:
+        for root, identities in now.items():
+            if before.get(root) != identities:
+                directories = {path: identity for path, identity in identities.items() if path != root}
+                record: dict[str, object] = {"identity": identities.get(root, "")}
+                await self._context.store.put_record(
+                    ROOTS, root, record | {"directories": directories} if directories else record
+                )
 
-    async def _drop_unknown(self, snapshot: Snapshot, identities: Mapping[str, str]) -> None:
+    async def _drop_unknown(self, snapshot: Snapshot, identities: Identities) -> None:
         """Remove the stored objects that this version does not know, once their file is corrected or deleted."""
         for stored in self._context.inventory.unknown:
             if proves_absence(stored.file, snapshot, identities):

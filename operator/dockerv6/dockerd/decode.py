@@ -6,6 +6,7 @@ What differs between engines is normalized here:
   ("fd00::1/64"). 20.10 keeps the host bits of a subnet as they were typed.
 - Maps may be absent, null or empty. An entry of an unexpected type reads as empty. Each item of a list is decoded
   separately: a network with a field that can't be read has a ``problem``, a container keeps the ports that can.
+- JSON can hold text that nothing else can encode: NUL and halves of surrogate pairs become U+FFFD.
 - Before API 1.45 the aliases of a container include its short id. 20.10 reports ``NetworkMode`` "default" where later
   engines report "bridge". ``GwPriority`` is listed since 28. ``Names`` includes the names of legacy links
   ("/linker/alias").
@@ -31,6 +32,7 @@ choose different ports for "0.0.0.0" and "::". On an internal network, or withou
 
 from __future__ import annotations
 
+import json
 import re
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -50,6 +52,7 @@ from dockerv6.dockerd.model import (
     PortBinding,
     SubnetConfig,
 )
+from dockerv6.lib.text import encodable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -59,6 +62,31 @@ _EPOCH = datetime.fromtimestamp(0, UTC)
 _SHORT_ID = 12
 _LAST_PORT = 65535
 _PROTOCOLS = frozenset({"tcp", "udp", "sctp"})
+_NOT_ENCODABLE = re.compile(r"\\u(0000|d[89a-f])", re.IGNORECASE)
+
+
+def json_value(content: bytes) -> object:
+    """Decode JSON. All text in it can be encoded as UTF-8 and as a C string.
+
+    Raises:
+        ValueError: it is not JSON, or it is nested too deeply.
+    """
+    text = content.decode(errors="replace")
+    try:
+        value: object = json.loads(text)
+        return _encodable(value) if _NOT_ENCODABLE.search(text) else value
+    except RecursionError:
+        raise ValueError("the JSON is nested too deeply") from None
+
+
+def _encodable(value: object) -> object:
+    if isinstance(value, str):
+        return encodable(value)
+    if isinstance(value, list):
+        return [_encodable(item) for item in value]
+    if isinstance(value, dict):
+        return {encodable(key): _encodable(item) for key, item in value.items()}
+    return value
 
 
 # Engine

@@ -14,7 +14,6 @@ The SDK's `APIClient` is a `requests.Session` with the engine's address and TLS.
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import socket
 import threading
@@ -202,7 +201,7 @@ class Transport:
             raise self._unavailable(_root_cause(error)) from error
         try:
             # not response.json(), which first guesses the encoding; JSON is UTF-8 (RFC 8259)
-            content = json.loads(response.content)
+            content = decode.json_value(response.content)
         except ValueError:
             content = None
         text = response.text if response.status_code >= _ERROR else ""

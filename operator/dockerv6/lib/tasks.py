@@ -1,13 +1,17 @@
-"""Background tasks that restart with backoff after a crash, and stop within a time limit."""
+"""Background tasks that restart with backoff after a crash and stop within a time limit, and cancellable threads."""
 
 import asyncio
 import logging
+import threading
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from math import inf
 from random import Random
+from typing import TypeVar
 
 from dockerv6.lib.clock import Clock, wait_for
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -152,3 +156,33 @@ class Supervisor:
             logger.exception("task %s crashed", name)
             return f"{type(error).__name__}: {error}"
         return None
+
+
+class OperationCancelled(Exception):  # noqa: N818 - an outcome
+    """A blocking operation ended early, because its `CancellationToken` was cancelled."""
+
+
+class CancellationToken:
+    """Asks a blocking operation on another thread to end. The operation calls `check` often."""
+
+    def __init__(self) -> None:
+        """Not cancelled."""
+        self._cancelled = threading.Event()
+
+    def cancel(self) -> None:
+        """Let the next check raise."""
+        self._cancelled.set()
+
+    def check(self) -> None:
+        """Raise `OperationCancelled` if the operation was cancelled."""
+        if self._cancelled.is_set():
+            raise OperationCancelled
+
+
+async def to_cancellable_thread(function: Callable[[CancellationToken], T]) -> T:
+    """Run a blocking function on a thread. Cancelling the task also ends the thread, at its next check."""
+    token = CancellationToken()
+    try:
+        return await asyncio.to_thread(function, token)
+    finally:
+        token.cancel()

@@ -2,18 +2,33 @@
 
 A version that can't be accepted changes nothing that is applied. Only a source that was read completely can delete a
 resource. A deletion must last for a grace period, and a prune of too many resources must be confirmed.
+
+A resource is deleted when its file, or a directory above it, was removed from a directory that is in place. In place
+is a directory that is the same one as before (device and inode), or that was replaced by one with resource files, such
+as the next checkout of a repository. An empty directory in its place is an unmounted volume or a failed
+synchronization, and a link that leads nowhere is either. The rule is the same for a root and for every directory below.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 
 from dockerv6.api.scheme import Resource, digest, to_document
-from dockerv6.source.model import InvalidResource, Snapshot, SourcedResource, SourceRoot
+from dockerv6.source.model import (
+    DirectoryState,
+    InvalidResource,
+    Snapshot,
+    SourcedResource,
+    SourceRoot,
+    parents,
+)
 from dockerv6.store.model import StoredObject
 
 PRUNE_LIMIT = 3
 """A prune of more resources than this, and of more than half, must be confirmed."""
+
+Identities = Mapping[str, Mapping[str, str]]
+"""For each root: the identity of the root and of each directory below it with resources, by path, when last trusted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +46,7 @@ class Admission:
 
     writes: tuple[StoredObject, ...] = ()
     prune_held: tuple[str, ...] = ()  # "Kind/name" of resources whose prune must be confirmed
-    identities: Mapping[str, str] = field(default_factory=dict)  # the identity of each root, to record
+    identities: Identities = field(default_factory=dict)  # to record
     retry_after: float | None = None  # seconds until a grace period ends; None: there is none
     complete: bool = True  # every source was read completely
 
@@ -39,7 +54,7 @@ class Admission:
 def admit_resources(
     snapshot: Snapshot,
     stored: tuple[StoredObject, ...],
-    identities: Mapping[str, str],
+    identities: Identities,
     now: float,
     rules: PruneRules,
 ) -> Admission:
@@ -48,7 +63,7 @@ def admit_resources(
     Args:
         snapshot: the resources in the sources.
         stored: the resources in the store.
-        identities: the identity of each root when it was last trusted.
+        identities: as last recorded.
         now: Unix seconds.
         rules: when an absence is a deletion.
     """
@@ -81,7 +96,7 @@ def admit_resources(
     return Admission(
         writes=tuple(w for k, w in sorted(writes.items()) if w != old.get(k)),
         prune_held=held,
-        identities=_identities(snapshot, identities),
+        identities=_identities(snapshot, identities, [o.file for o in (*stored, *writes.values()) if o.file]),
         retry_after=max(0.0, min(graces)) if graces and rules.enabled else None,
         complete=snapshot.complete and not snapshot.changing_files,
     )
@@ -136,7 +151,7 @@ def _rejected(item: InvalidResource, old: StoredObject | None, now: float) -> St
 def _classify_absent(
     missing: list[StoredObject],
     snapshot: Snapshot,
-    identities: Mapping[str, str],
+    identities: Identities,
     now: float,
     rules: PruneRules,
 ) -> tuple[list[StoredObject], list[StoredObject]]:
@@ -146,26 +161,58 @@ def _classify_absent(
     for absent in missing:
         if absent.deleting_since is not None:
             continue
-        if not proves_absence(absent.file, snapshot, identities):
+        if not _is_listed(absent.file, snapshot):
             waiting.append(replace(absent, missing_since=None))
             continue
+        doubt = _doubt(absent.file, snapshot, identities)
+        if doubt:
+            waiting.append(replace(absent, missing_since=None, problem=f"{doubt}; the resource is kept"))
+            continue
         since = absent.missing_since if absent.missing_since is not None else now
-        marked = replace(absent, missing_since=since)
+        marked = replace(absent, missing_since=since, problem=absent.problem if absent.unreadable else "")
         (lasting if now - since >= rules.grace else waiting).append(marked)
     return lasting, waiting
 
 
-def proves_absence(file: str, snapshot: Snapshot, identities: Mapping[str, str]) -> bool:
+def proves_absence(file: str, snapshot: Snapshot, identities: Identities) -> bool:
     """Whether the snapshot proves that a resource is no longer in this file."""
+    return _is_listed(file, snapshot) and not _doubt(file, snapshot, identities)
+
+
+def _is_listed(file: str, snapshot: Snapshot) -> bool:
+    """Whether everything was read that the resource can be in."""
     if file in snapshot.broken_files or file in snapshot.changing_files:
         return False
     root = _root_of(file, snapshot.roots)
-    if root is None:  # its directory was removed from the configuration on purpose
-        return all(r.listed for r in snapshot.roots)
-    if not root.listed:
-        return False
-    replaced = root.path in identities and identities[root.path] != root.identity
-    return not (replaced and root.files == 0)  # an empty directory in its place: unmounted, or a failed sync
+    return root.listed if root is not None else all(r.listed for r in snapshot.roots)  # else: no longer configured
+
+
+def _doubt(file: str, snapshot: Snapshot, identities: Identities) -> str:
+    """Why it is not certain that the absence of a resource from a file is meant, and the remedy; "" when it is."""
+    if file in snapshot.files_without_resources:
+        return f"{file} has no resource any more, which may be an accident: delete the file if it is not"
+    root = _root_of(file, snapshot.roots)
+    if root is None:  # removed from the configuration on purpose
+        return ""
+    known = identities.get(root.path, {})
+    for directory, state in _directories_above(file, root):
+        if not state.identity:
+            return f"{directory} is a link that leads to no directory: correct the link, or remove it"
+        if not state.files and known.get(directory, state.identity) != state.identity:
+            return (
+                f"{directory} was replaced by an empty directory, which may be a volume that is not mounted: mount it,"
+                " or add a resource file to the directory" + (", or remove it" if directory != root.path else "")
+            )
+    return ""
+
+
+def _directories_above(file: str, root: SourceRoot) -> Iterable[tuple[str, DirectoryState]]:
+    """The root and the directories above a file that exist, the outermost first."""
+    yield root.path, DirectoryState(root.identity, root.files)
+    for directory in reversed(tuple(parents(file, root.path))):
+        if directory not in root.subdirectories:
+            return
+        yield directory, root.subdirectories[directory]
 
 
 def _root_of(file: str, roots: tuple[SourceRoot, ...]) -> SourceRoot | None:
@@ -173,10 +220,23 @@ def _root_of(file: str, roots: tuple[SourceRoot, ...]) -> SourceRoot | None:
     return next((r for r in roots if path == PurePath(r.path) or PurePath(r.path) in path.parents), None)
 
 
-def _identities(snapshot: Snapshot, identities: Mapping[str, str]) -> dict[str, str]:
-    """The identity of each root when it was last trusted."""
-    known = dict(identities)
+def _identities(snapshot: Snapshot, identities: Identities, files: Iterable[str]) -> Identities:
+    """The identity of each root, and of each directory above one of the files, when it was last trusted."""
+    result: dict[str, Mapping[str, str]] = dict(identities)
+    needed: dict[str, set[str]] = {root.path: set() for root in snapshot.roots}
+    for file in set(files):
+        root = _root_of(file, snapshot.roots)
+        if root is not None:
+            needed[root.path].update(parents(file, root.path))
     for root in snapshot.roots:
-        if root.listed and (root.files or root.path not in known):
-            known[root.path] = root.identity
-    return known
+        if not root.listed:
+            continue
+        known = identities.get(root.path, {})
+        states = {root.path: DirectoryState(root.identity, root.files)}
+        states |= {path: root.subdirectories[path] for path in needed[root.path] if path in root.subdirectories}
+        recorded = {path: identity for path, identity in known.items() if path in needed[root.path] | {root.path}}
+        for path, state in states.items():
+            if state.identity and (state.files or path not in known):
+                recorded[path] = state.identity
+        result[root.path] = recorded
+    return result

@@ -12,6 +12,32 @@ from types import MappingProxyType
 MAX_NUMBER_LENGTH = 400
 """Characters of a number."""
 
+MAX_STRING_LENGTH = 256 * 1024
+"""Characters of a string: as many as Kubernetes allows for all annotations of an object."""
+
+_NOT_ENCODABLE = re.compile("[\0\ud800-\udfff]")
+
+
+class ScalarError(ValueError):
+    """A scalar has no value. ``remedy`` says what to do."""
+
+    def __init__(self, message: str, remedy: str) -> None:
+        super().__init__(message)
+        self.remedy = remedy
+
+
+def check_string(text: str) -> None:
+    """Check that every layer can encode a string, as UTF-8 and as a C string.
+
+    Raises:
+        ScalarError: it is too long, or contains NUL or half of a surrogate pair.
+    """
+    if len(text) > MAX_STRING_LENGTH:
+        raise ScalarError(f"a text of {len(text)} characters is too long", "shorten it")
+    if found := _NOT_ENCODABLE.search(text):
+        raise ScalarError(f"the character {found[0]!r} is not allowed", "remove it")
+
+
 _CONSTANTS: Mapping[str, object] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
     **dict.fromkeys(("true", "True", "TRUE"), True),
@@ -30,7 +56,7 @@ def plain_value(text: str) -> object:
     """The value of a scalar without quotes: None, bool, int, float, or the text itself.
 
     Raises:
-        ValueError: a number of more than `MAX_NUMBER_LENGTH` characters.
+        ScalarError: a number of more than `MAX_NUMBER_LENGTH` characters.
     """
     if text in _CONSTANTS:
         return _CONSTANTS[text]
@@ -43,13 +69,13 @@ def tagged_value(tag: str, text: str) -> object:
     """The value of a scalar with an explicit tag, such as ``!!str 1``.
 
     Raises:
-        ValueError: the text is not a value of that type.
+        ScalarError: the text is not a value of that type.
         KeyError: the core schema has no such scalar tag.
     """
     type_, convert = _TAGS[tag]
     value = convert(text)
     if not isinstance(value, type_) or (isinstance(value, bool) and type_ is not bool):
-        raise ValueError(f"{text!r} is not a value of type {tag.removeprefix(_CORE)}")
+        raise ScalarError(f"{text!r} is not a value of type {tag.removeprefix(_CORE)}", "remove the tag")
     return value
 
 
@@ -65,7 +91,7 @@ def _number(text: str) -> object:
 
 def _checked_length(number: str) -> str:
     if len(number) > MAX_NUMBER_LENGTH:
-        raise ValueError(f"a number of {len(number)} characters is too long")
+        raise ScalarError(f"a number of {len(number)} characters is too long", "put it in quotes if it is text")
     return number
 
 

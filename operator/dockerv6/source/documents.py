@@ -1,13 +1,16 @@
 """From the text of files to resources and diagnostics, and from many files to one snapshot. Pure."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeGuard
 
 from dockerv6.api.errors import FieldError, FieldPath, InvalidObject, closest_match
 from dockerv6.api.kinds import API_VERSION, GROUP
 from dockerv6.api.meta import name_problem
 from dockerv6.api.scheme import MODELS, Decoded, decode
+from dockerv6.lib.tasks import CancellationToken
+from dockerv6.source.files import MAX_BYTES
 from dockerv6.source.model import (
     Diagnostic,
     InvalidResource,
@@ -17,8 +20,25 @@ from dockerv6.source.model import (
     SourcedResource,
     SourceRoot,
 )
-from dockerv6.source.yaml import Document, parse
-from dockerv6.source.yaml_text import UnreadableText, decode_text, json_to_yaml
+from dockerv6.source.yaml import Document, Work, parse
+from dockerv6.source.yaml_text import UnreadableText, decode_text, json_to_yaml, spelled, unreadable
+
+MAX_RESOURCES = 50_000
+"""Documents and list items of a file."""
+
+MAX_RESOURCE_VALUES = 20_000
+"""Values in mappings and lists of one resource, those that aliases repeat included."""
+
+MAX_FILE_DIAGNOSTICS = 100
+MAX_DIAGNOSTICS = 1000
+"""Problems that are reported at a time for a file, and for all sources."""
+
+"""Characters of the name of an invalid resource. Valid names are shorter."""
+
+_WORDS = tuple(word.lower() for word in (GROUP.partition(".")[0], *MODELS))
+"""Every resource contains one of these, in capital or small letters, even if its group or its kind is misspelled."""
+
+_ESCAPED_WORDS = re.compile(b"|".join(map(spelled, _WORDS)), re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +54,10 @@ class FileContents:
     invalid: tuple[InvalidResource, ...] = ()
     diagnostics: tuple[Diagnostic, ...] = ()
     broken: bool = False
+    nodes: int = field(default=0, compare=False)  # see `Work`
 
 
-def load_text(file: str, content: bytes | str) -> FileContents:
+def load_text(file: str, content: bytes | str, token: CancellationToken | None = None) -> FileContents:
     """Decode all documents of a file. The items of a list are separate resources.
 
     An empty file is broken: a full disk leaves such files. A file that is not YAML to its end has no resources at all:
@@ -45,6 +66,10 @@ def load_text(file: str, content: bytes | str) -> FileContents:
     Args:
         file: its name, for positions. A name that ends in ``.json`` is read as JSON.
         content: bytes are UTF-8.
+        token: ends it early.
+
+    Raises:
+        OperationCancelled: the token was cancelled.
     """
     if not content:
         message = "the file is empty; its previous resources are kept"
@@ -52,19 +77,40 @@ def load_text(file: str, content: bytes | str) -> FileContents:
         return FileContents(
             diagnostics=(Diagnostic(Position(file), Severity.WARNING, (), message, remedy),), broken=True
         )
-    decoder = _FileDecoder()
+    encoded = content if isinstance(content, bytes) else content.encode(errors="surrogatepass")
+    if is_dismissed(encoded):
+        message = "the file has no resource of dockerv6 and is ignored"
+        return FileContents(diagnostics=(Diagnostic(Position(file), Severity.WARNING, (), message),))
+    work = Work(token or CancellationToken())
+    decoder = _FileDecoder(file, work.token)
     try:
-        text = decode_text(file, content if isinstance(content, bytes) else content.encode(errors="surrogatepass"))
+        text = decode_text(file, encoded)
         if file.endswith(".json"):
             text = json_to_yaml(text)
-        for document in parse(file, text):
+        for document in parse(file, text, work):
             if not document.empty:
                 decoder.add(document)
     except UnreadableText as error:
-        return FileContents(diagnostics=(*decoder.diagnostics, error.diagnostic), broken=True)
+        diagnostics = (*_limited(decoder.diagnostics, MAX_FILE_DIAGNOSTICS), error.diagnostic)
+        return FileContents(diagnostics=diagnostics, broken=True, nodes=work.nodes)
+    diagnostics = _limited(decoder.diagnostics, MAX_FILE_DIAGNOSTICS)
     return FileContents(
-        tuple(decoder.resources), tuple(decoder.invalid), tuple(decoder.diagnostics), broken=decoder.broken
+        tuple(decoder.resources), tuple(decoder.invalid), diagnostics, broken=decoder.broken, nodes=work.nodes
     )
+
+
+def is_dismissed(content: bytes) -> bool:
+    """Whether a file has no resource, nor an attempt at one, so that it needs not be parsed.
+
+    The search is in bytes, whatever the encoding: in all encodings but UTF-16 and UTF-32, ASCII characters are single
+    bytes. Those two contain NUL. Of a file above the size limit only the start is known.
+    """
+    if len(content) > MAX_BYTES or b"\0" in content:
+        return False
+    lower = content.lower()
+    if any(word.encode() in lower for word in _WORDS):
+        return False
+    return b"\\" not in content or _ESCAPED_WORDS.search(content) is None
 
 
 def unreadable_file(file: str, message: str, remedy: str) -> FileContents:
@@ -75,7 +121,10 @@ def unreadable_file(file: str, message: str, remedy: str) -> FileContents:
 class _FileDecoder:
     """Collects the resources and diagnostics of one file."""
 
-    def __init__(self) -> None:
+    def __init__(self, file: str, token: CancellationToken) -> None:
+        self._file = file
+        self._token = token
+        self._objects = 0
         self.resources: list[SourcedResource] = []
         self.invalid: list[InvalidResource] = []
         self.diagnostics: list[Diagnostic] = []
@@ -98,6 +147,11 @@ class _FileDecoder:
 
     def _object(self, document: Document, path: FieldPath, value: object, problems: tuple[Diagnostic, ...]) -> None:
         """Decode the object at a path of the document. The paths of its problems start at the object."""
+        self._token.check()
+        self._objects += 1
+        if self._objects > MAX_RESOURCES:
+            position, message = document.position(path), f"more than {MAX_RESOURCES} resources in one file"
+            raise unreadable(self._file, position.line, position.column, message, "split it into several files")
         if _is_foreign(value) and not _is_list(value):
             self._warn_of_foreign(document, path, value)
             return
@@ -107,14 +161,15 @@ class _FileDecoder:
         try:
             decoded = _decode(value, item=bool(path))
         except InvalidObject as error:
-            self._reject(document, path, value, [_diagnostic(document, path, found) for found in error.errors])
+            errors = error.errors[:MAX_FILE_DIAGNOSTICS]
+            self._reject(document, path, value, [_diagnostic(document, path, found) for found in errors])
             return
         self.resources.append(SourcedResource(decoded.resource, document.position(path)))
         for warning in decoded.warnings:
             self.diagnostics.append(_diagnostic(document, path, warning, Severity.WARNING))
 
     def _reject(self, document: Document, path: FieldPath, value: object, found: Sequence[Diagnostic]) -> None:
-        kind, name = _identity(value)
+        kind, name = _kind_and_name(value)
         self.invalid.append(InvalidResource(kind, name, document.position(path), tuple(found)))
         self.diagnostics.extend(found)
         if not kind or not name:
@@ -139,12 +194,15 @@ def _relative(problem: Diagnostic, path: FieldPath) -> Diagnostic:
 
 
 def _decode(value: object, *, item: bool) -> Decoded:
+    if not _has_at_most(MAX_RESOURCE_VALUES, value):
+        message = f"the resource has more than {MAX_RESOURCE_VALUES} values"
+        raise InvalidObject((FieldError((), message, "divide it into several resources"),))
     if item and _is_list(value):
         raise InvalidObject((FieldError((), "lists can't be nested", "move its items into the outer list"),))
     return decode(value)  # type: ignore[arg-type] # decode reports a value that is not a mapping
 
 
-def _identity(value: object) -> tuple[str, str]:
+def _kind_and_name(value: object) -> tuple[str, str]:
     """Kind and name of an invalid resource; each is empty unless a resource can have it."""
     if not isinstance(value, dict):
         return "", ""
@@ -153,6 +211,29 @@ def _identity(value: object) -> tuple[str, str]:
     name = metadata.get("name") if isinstance(metadata, dict) else None
     named = isinstance(name, str) and name_problem(name) is None
     return kind if isinstance(kind, str) and kind in MODELS else "", str(name) if named else ""
+
+
+def _has_at_most(limit: int, value: object) -> bool:
+    """Whether a value consists of at most that many values. An alias counts as what it repeats."""
+    pending, count = [value], 0
+    while pending and count <= limit:
+        inner = pending.pop()
+        count += 1
+        if isinstance(inner, dict):
+            pending.extend(inner.values())
+        elif isinstance(inner, list):
+            pending.extend(inner)
+    return count <= limit
+
+
+def _limited(diagnostics: Sequence[Diagnostic], limit: int) -> tuple[Diagnostic, ...]:
+    """The first of these diagnostics, errors first, and one that says how many there are besides."""
+    if len(diagnostics) <= limit:
+        return tuple(diagnostics)
+    kept = sorted(diagnostics, key=lambda found: found.severity is not Severity.ERROR)[:limit]
+    message = f"there are {len(diagnostics) - limit} more problems"
+    more = Diagnostic(kept[-1].position, kept[-1].severity, (), message, "correct the others first")
+    return (*kept, more)
 
 
 def _is_list(value: object) -> TypeGuard[dict[str, list[object]]]:
@@ -180,7 +261,7 @@ def assemble(
     roots: Sequence[SourceRoot],
     files: Mapping[str, FileContents],
     *,
-    problems: Mapping[str, Iterable[str]],
+    problems: Iterable[Diagnostic],
     changing: Iterable[str] = (),
     retry_after: float | None = None,
 ) -> Snapshot:
@@ -193,15 +274,13 @@ def assemble(
     Args:
         roots: as listed.
         files: contents by path, in the order of precedence.
-        problems: of roots, by path: why they can't be listed completely.
+        problems: of roots: why they can't be listed completely.
         changing: files that are still being written.
         retry_after: seconds until the first of them may be complete.
     """
     resources: list[SourcedResource] = []
     invalid: list[InvalidResource] = []
-    diagnostics = [
-        Diagnostic(Position(path), Severity.ERROR, (), problem) for path, found in problems.items() for problem in found
-    ]
+    diagnostics = list(problems)
     first: dict[tuple[str, str], Position] = {}
     for contents in files.values():
         diagnostics.extend(contents.diagnostics)
@@ -221,9 +300,14 @@ def assemble(
         resources=tuple(resources),
         invalid=tuple(invalid),
         broken_files=tuple(path for path, contents in files.items() if contents.broken),
+        files_without_resources=frozenset(
+            path for path, contents in files.items() if not (contents.resources or contents.invalid or contents.broken)
+        ),
         changing_files=tuple(changing),
         retry_after=retry_after,
-        diagnostics=tuple(sorted(diagnostics, key=lambda found: (found.position, found.severity, found.field))),
+        diagnostics=_limited(
+            sorted(diagnostics, key=lambda found: (found.position, found.severity, found.field)), MAX_DIAGNOSTICS
+        ),
     )
 
 

@@ -9,6 +9,8 @@ import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from dockerv6.lib.text import printable_path, shell_quoted
+
 MAX_BYTES = 4 * 1024 * 1024
 """Size limit of a file. Ten thousand resources of ordinary size fit."""
 
@@ -45,7 +47,7 @@ class PermissionViolation:
     remedy: str
 
     def __str__(self) -> str:
-        return f"{self.path} {self.message}; {self.remedy}"
+        return f"{printable_path(self.path)} {self.message}; {self.remedy}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,19 +65,20 @@ class FileOwnership:
         """Check owner and mode of a file, a directory or a link.
 
         The mode of a link has no meaning. A sticky directory of root, such as ``/tmp``, may be writable by others: a
-        file of another user in it is refused because of its owner, and other users can't replace root's files in it.
+        file of another user in it is refused because of its owner, and other users can't replace the files of root and
+        of trusted users in it.
         """
         if status.st_uid not in self.uids:
             return PermissionViolation(
                 path,
                 f"is owned by user {status.st_uid}, who is not trusted",
-                f"run chown -h root {path}, or trust the user with --trust-uid {status.st_uid}",
+                f"run chown -h root {shell_quoted(path)}, or trust the user with --trust-uid {status.st_uid}",
             )
         if stat.S_ISLNK(status.st_mode) or not status.st_mode & _WRITABLE_BY_OTHERS:
             return None
         if stat.S_ISDIR(status.st_mode) and status.st_uid == _ROOT and status.st_mode & stat.S_ISVTX:
             return None
-        return PermissionViolation(path, "is writable by other users", f"run chmod go-w {path}")
+        return PermissionViolation(path, "is writable by other users", f"run chmod go-w {shell_quoted(path)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,12 @@ class ResolvedPath:
     target: str
     links: tuple[str, ...]
     directories: frozenset[str]
+
+    def parts(self) -> Iterator[str]:
+        """The target, the links, and every directory above one of them. Who may write to one can change the content."""
+        for path in (*self.links, self.target):
+            yield path
+            yield from ancestors(path)
 
 
 def resolve_path(path: str) -> ResolvedPath:
@@ -125,9 +134,9 @@ def resolve_path(path: str) -> ResolvedPath:
     return ResolvedPath(current, tuple(links), frozenset(map(os.path.dirname, links)))
 
 
-def ancestors(path: str, top: str = "/") -> Iterator[str]:
-    """The parent directories of a path without links, the nearest first, up to and including `top`."""
-    while path not in {top, "/"}:
+def ancestors(path: str) -> Iterator[str]:
+    """The parent directories of a path without links, the nearest first, up to and including ``/``."""
+    while path != "/":
         path = os.path.dirname(path)
         yield path
 

@@ -4,17 +4,22 @@ Each load lists all roots; it reads a file again only when its inode, size or ti
 roots once more: only when both listings agree is the snapshot consistent, because a file may be moved from a directory
 that was not listed yet to one that was.
 
-A `Loader` blocks: call it through `asyncio.to_thread`, one call at a time.
+A `Loader` blocks: call it through `lib.tasks.to_cancellable_thread`, one call at a time.
+
+Paths of the file system become printable text here. Nothing behind this module sees bytes that are not UTF-8.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import BinaryIO
 
 from dockerv6.lib.clock import Clock, SystemClock
+from dockerv6.lib.tasks import CancellationToken
+from dockerv6.lib.text import printable_path
 from dockerv6.source.directory import DirectoryListing, list_root
 from dockerv6.source.documents import FileContents, assemble, load_text, unreadable_file
 from dockerv6.source.files import (
@@ -25,7 +30,11 @@ from dockerv6.source.files import (
     read_bounded,
     read_file,
 )
-from dockerv6.source.model import Snapshot, SourceRoot
+from dockerv6.source.model import Diagnostic, DirectoryState, Position, Severity, Snapshot, SourceRoot, parents
+
+MAX_TOTAL_BYTES = 512 * 1024 * 1024
+MAX_TOTAL_NODES = 2_000_000
+"""Limits of all files together. The smallest files are read first, so that a large one can't displace others."""
 
 _ATTEMPTS = 3
 _MAX_NAMED = 3
@@ -94,6 +103,8 @@ class _Pass:
     waits: dict[str, float] = field(default_factory=dict)  # changing files: seconds until they may be complete
     moving: set[str] = field(default_factory=set)  # files that keep changing, or changed between listing and reading
     read: int = 0
+    bytes: int = 0
+    nodes: int = 0
 
 
 class Loader:
@@ -124,49 +135,78 @@ class Loader:
         self._cache: dict[str, tuple[Signature, FileContents]] = {}
         self._confirmed: dict[str, DirectoryListing] = {}
 
-    def load(self, streams: Mapping[str, FileContents] = MappingProxyType({})) -> Snapshot:
-        """Read all roots. Problems are part of the snapshot; nothing is raised.
+    def load(
+        self, token: CancellationToken | None = None, streams: Mapping[str, FileContents] = MappingProxyType({})
+    ) -> Snapshot:
+        """Read all roots. Problems are part of the snapshot.
 
         Args:
+            token: ends it early.
             streams: contents of standard input and named pipes by name. They follow the files in precedence.
+
+        Raises:
+            OperationCancelled: the token was cancelled.
         """
+        token = token or CancellationToken()
         changed: set[str] = set()
         for _ in range(_ATTEMPTS):
-            listings = self._list()
-            result = self._read(listings)
-            again = listings if listings == self._confirmed and not result.read else self._list()
+            listings = self._list(token)
+            result = self._read(listings, token)
+            again = listings if listings == self._confirmed and not result.read else self._list(token)
             changed = {path for path in self._paths if not _same(listings[path], again[path], result)}
             if not changed:
                 break
         self._confirmed = {} if changed else listings
         self._forget(listings)
         roots = [_root(path, listings[path], result, changing=path in changed) for path in self._paths]
-        roots.extend(SourceRoot(name, listed=True, files=1) for name in streams)
+        roots.extend(SourceRoot(printable_path(name), listed=True, files=1) for name in streams)
+        files = {printable_path(path): contents for path, contents in (*result.files.items(), *streams.items())}
         return assemble(
             roots,
-            {**result.files, **streams},
-            problems={path: listings[path].problems for path in self._paths},
-            changing=result.waits,
+            files,
+            problems=[found for path in self._paths for found in _problems(path, listings[path])],
+            changing=map(printable_path, result.waits),
             retry_after=min(result.waits.values(), default=None),
         )
 
-    def _list(self) -> dict[str, DirectoryListing]:
-        return {path: list_root(path, self._ownership) for path in self._paths}
+    def _list(self, token: CancellationToken) -> dict[str, DirectoryListing]:
+        return {path: list_root(path, self._ownership, token) for path in self._paths}
 
-    def _read(self, listings: Mapping[str, DirectoryListing]) -> _Pass:
+    def _read(self, listings: Mapping[str, DirectoryListing], token: CancellationToken) -> _Pass:
         result = _Pass()
         seen: set[tuple[int, int]] = set()
+        order: dict[str, Signature | None] = {}
         for listing in listings.values():
+            order |= dict.fromkeys(path for path in listing.refused if path not in order)
             for path, violation in listing.refused.items():
-                result.files[path] = unreadable_file(path, violation.message, violation.remedy)
+                result.files[path] = unreadable_file(printable_path(path), violation.message, violation.remedy)
             for path, signature in listing.files.items():
                 identity = (signature.device, signature.inode)
-                if path not in result.files and identity not in seen:
+                if path not in order and identity not in seen:
                     seen.add(identity)
-                    self._file(path, signature, result)
+                    order[path] = signature
+        for path, listed in sorted(order.items(), key=_size):
+            token.check()
+            if listed is not None:
+                self._file_within_limits(path, listed, result, token)
+        result.files = {path: result.files[path] for path in order if path in result.files}
         return result
 
-    def _file(self, path: str, signature: Signature, result: _Pass) -> None:
+    def _file_within_limits(self, path: str, signature: Signature, result: _Pass, token: CancellationToken) -> None:
+        result.bytes += min(signature.size, MAX_BYTES)
+        if result.bytes > MAX_TOTAL_BYTES or result.nodes > MAX_TOTAL_NODES:
+            result.files[path] = unreadable_file(
+                printable_path(path),
+                f"it is one of the largest files, and all files together have more than"
+                f" {MAX_TOTAL_BYTES // 1024 // 1024} MiB or {MAX_TOTAL_NODES} values",
+                "move files that have no resources out of the directory",
+            )
+            return
+        self._file(path, signature, result, token)
+        if path in result.files:
+            result.nodes += result.files[path].nodes
+
+    def _file(self, path: str, signature: Signature, result: _Pass, token: CancellationToken) -> None:
         cached = self._cache.get(path)
         if cached is not None and cached[0] == signature:
             result.files[path] = cached[1]
@@ -181,15 +221,16 @@ class Loader:
                     result.files[path] = cached[1]
                 return
         result.read += 1
+        name = printable_path(path)
         try:
-            contents = load_text(path, read_file(path, signature))
+            contents = load_text(name, read_file(path, signature), token)
         except (FileChangedError, FileNotFoundError):
             result.files[path] = unreadable_file(
-                path, "the file changed while it was read", "replace it in one step: write another file, then mv"
+                name, "the file changed while it was read", "replace it in one step: write another file, then mv"
             )
         except OSError as error:
             result.files[path] = unreadable_file(
-                path, f"can't read the file: {error.strerror}", "check its permissions and the disk"
+                name, f"can't read the file: {error.strerror}", "check its permissions and the disk"
             )
         else:
             self._cache[path] = (signature, contents)
@@ -212,7 +253,7 @@ def load_paths(paths: Sequence[str], stdin: BinaryIO) -> Snapshot:
     """
     streams = {path: _stream(path, stdin) for path in paths if path == "-" or Path(path).is_fifo()}
     named = [path for path in paths if path not in streams]
-    return Loader(named, clock=SystemClock(), ownership=None, settle=0).load(streams)
+    return Loader(named, clock=SystemClock(), ownership=None, settle=0).load(streams=streams)
 
 
 def _stream(path: str, stdin: BinaryIO) -> FileContents:
@@ -220,7 +261,7 @@ def _stream(path: str, stdin: BinaryIO) -> FileContents:
         return load_text("<stdin>", stdin.read(MAX_BYTES + 1))
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY)
     try:
-        return load_text(path, read_bounded(descriptor))
+        return load_text(printable_path(path), read_bounded(descriptor))
     finally:
         os.close(descriptor)
 
@@ -232,12 +273,32 @@ def _same(before: DirectoryListing, after: DirectoryListing, result: _Pass) -> b
     return all(after.files[path] == signature or path in result.moving for path, signature in before.files.items())
 
 
+def _size(listed: tuple[str, Signature | None]) -> tuple[int, str]:
+    path, signature = listed
+    return signature.size if signature is not None else 0, path
+
+
+def _problems(path: str, listing: DirectoryListing) -> Iterator[Diagnostic]:
+    for problem in listing.problems:
+        yield Diagnostic(Position(printable_path(path)), Severity.ERROR, (), problem)
+    for link, problem in listing.broken_links.items():
+        remedy = "correct the link or remove it"
+        yield Diagnostic(Position(printable_path(link)), Severity.WARNING, (), problem, remedy)
+
+
 def _root(path: str, listing: DirectoryListing, result: _Pass, *, changing: bool) -> SourceRoot:
     problems = list(listing.problems)
     if changing:
-        problems.append(f"{path} kept changing while it was read")
-    waiting = [file for file in listing.files if file in result.waits]
+        problems.append(f"{printable_path(path)} kept changing while it was read")
+    waiting = [printable_path(file) for file in listing.files if file in result.waits]
     if waiting:
         more = f" and {len(waiting) - _MAX_NAMED} more" if len(waiting) > _MAX_NAMED else ""
         problems.append(f"still being written: {', '.join(waiting[:_MAX_NAMED])}{more}")
-    return SourceRoot(path, not problems, "; ".join(problems), listing.identity, len(listing.files))
+    counts = Counter(above for file in listing.files for above in parents(file, path))
+    subdirectories = {
+        printable_path(each): DirectoryState(identity, counts[each])
+        for each, identity in listing.subdirectories.items()
+    }
+    return SourceRoot(
+        printable_path(path), not problems, "; ".join(problems), listing.identity, len(listing.files), subdirectories
+    )

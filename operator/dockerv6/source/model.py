@@ -1,6 +1,7 @@
 """The result of reading the sources: resources with positions, diagnostics, and which sources were complete."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from dockerv6.api.errors import FieldPath, format_path
@@ -17,6 +18,10 @@ class Position:
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}:{self.column}"
+
+
+_MAX_MESSAGE = 1000
+"""Characters of a message: it may quote a key or a value of any length."""
 
 
 class Severity(StrEnum):
@@ -39,6 +44,11 @@ class Diagnostic:
     path: FieldPath
     message: str
     remedy: str = ""
+
+    def __post_init__(self) -> None:
+        """Cut long messages."""
+        if len(self.message) > _MAX_MESSAGE:
+            object.__setattr__(self, "message", f"{self.message[:_MAX_MESSAGE]}…")
 
     @property
     def field(self) -> str:
@@ -70,14 +80,32 @@ class InvalidResource:
 
 
 @dataclass(frozen=True, slots=True)
+class DirectoryState:
+    """What a directory was when it was listed."""
+
+    identity: str  # device:inode after symbolic links; "": a link that leads to no directory
+    files: int  # number of resource files in it and below
+
+
+def parents(path: str, root: str) -> Iterator[str]:
+    """The directories above a path, the nearest first, that are below the root."""
+    while len(path) > len(root) and (path := path.rpartition("/")[0]) != root.rstrip("/") and path:
+        yield path
+
+
+@dataclass(frozen=True, slots=True)
 class SourceRoot:
-    """One configured directory or file, and whether its listing is complete."""
+    """One configured directory or file, and whether its listing is complete.
+
+    The paths of roots, directories and files are printable text, see `lib.text.printable_path`.
+    """
 
     path: str
     listed: bool  # False: missing, unreadable, refused because of its permissions, or still changing
     problem: str = ""
     identity: str = ""  # device:inode after symbolic links; it changes when another directory is mounted or synced
     files: int = 0  # number of resource files
+    subdirectories: Mapping[str, DirectoryState] = field(default_factory=dict)  # below the root, by path
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +116,7 @@ class Snapshot:
     resources: tuple[SourcedResource, ...] = ()
     invalid: tuple[InvalidResource, ...] = ()
     broken_files: tuple[str, ...] = ()  # have a document without readable kind and name: unknown, not deleted
+    files_without_resources: frozenset[str] = frozenset()  # another program's, or truncated
     changing_files: tuple[str, ...] = ()  # are being written: their last complete content is used, if there is one
     retry_after: float | None = None  # seconds until the first of the changing files may be complete
     diagnostics: tuple[Diagnostic, ...] = ()  # ordered by position

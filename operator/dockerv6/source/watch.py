@@ -3,7 +3,8 @@
 Each directory is watched by itself, not recursively: inotify does not follow links, and the ``.git`` of a checkout
 costs nothing this way. The set of directories is determined again after every change, and the watch is replaced when
 the set differs. For a root that does not exist yet, the nearest existing directory is watched. A slow poll catches lost
-notifications, and is all that remains where the limits of inotify are exhausted.
+notifications, and is all that remains where the limits of inotify are exhausted, and for directories whose names are
+not UTF-8, which watchfiles can't take.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ from contextlib import aclosing
 from enum import StrEnum
 
 from dockerv6.lib.clock import Clock, wait_event
+from dockerv6.lib.tasks import CancellationToken, to_cancellable_thread
 from dockerv6.source.directory import DirectoryListing, list_root
 from dockerv6.source.files import nearest_existing
 
@@ -54,7 +56,7 @@ async def watch(
         step: seconds without a further change that end a burst. The watcher's thread wakes up that often, which is the
             cost of an idle watch: 0.05 % of a CPU at 0.1 s.
     """
-    listings = await asyncio.to_thread(_list, roots)
+    listings = await _list(roots)
     changes = _Changes(step)
     try:
         await changes.arm(_directories(roots, listings))
@@ -63,7 +65,7 @@ async def watch(
         while True:
             # The listing may be older than the watch: list once more without waiting.
             changes.event.clear()
-            found = await asyncio.to_thread(_list, roots)
+            found = await _list(roots)
             if found == listings and await changes.arm(_directories(roots, found)):
                 continue
             if found != listings:
@@ -71,25 +73,36 @@ async def watch(
                 yield reason
                 reason = Trigger.NOTIFIED
                 continue
-            notified = await wait_event(clock, changes.event, _interval(found, poll, alone=not changes.armed))
+            notified = await wait_event(clock, changes.event, _interval(found, poll, alone=not changes.complete))
             reason = Trigger.NOTIFIED if notified else Trigger.POLLED
     finally:
         await changes.disarm()
 
 
 def _interval(listings: dict[str, DirectoryListing], poll: float, *, alone: bool) -> float:
-    entries = sum(len(listing.files) + len(listing.directories) for listing in listings.values())
+    entries = sum(len(listing.files) + len(listing.watched) for listing in listings.values())
     if alone:
         return max(min(poll, _POLL_ALONE), min(entries * _PER_ENTRY_ALONE, _LONGEST))
     return max(poll, min(entries * _PER_ENTRY, _LONGEST))
 
 
-def _list(roots: Iterable[str]) -> dict[str, DirectoryListing]:
-    return {root: list_root(root, None) for root in roots}
+async def _list(roots: Iterable[str]) -> dict[str, DirectoryListing]:
+    def listings(token: CancellationToken) -> dict[str, DirectoryListing]:
+        return {root: list_root(root, None, token) for root in roots}
+
+    return await to_cancellable_thread(listings)
 
 
 def _directories(roots: Iterable[str], listings: dict[str, DirectoryListing]) -> frozenset[str]:
-    return frozenset().union(*(listings[root].directories or {nearest_existing(root)} for root in roots))
+    return frozenset().union(*(listings[root].watched or {nearest_existing(root)} for root in roots))
+
+
+def _is_utf8(path: str) -> bool:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class _Changes:
@@ -99,6 +112,7 @@ class _Changes:
         self.event = asyncio.Event()
         self._step = int(step * 1000)
         self._directories: frozenset[str] = frozenset()
+        self._unwatchable: frozenset[str] = frozenset()
         self._task: asyncio.Task[None] | None = None
         self._stop = asyncio.Event()
         self._warned = False
@@ -106,6 +120,11 @@ class _Changes:
     @property
     def armed(self) -> bool:
         return self._task is not None and not self._task.done()
+
+    @property
+    def complete(self) -> bool:
+        """Whether every directory is watched."""
+        return self.armed and not self._unwatchable
 
     async def arm(self, directories: frozenset[str]) -> bool:
         """Watch exactly these directories. Returns whether the watch was replaced; later changes set the event.
@@ -116,9 +135,14 @@ class _Changes:
             return False
         await self.disarm()
         self._directories = directories
+        self._unwatchable = frozenset(path for path in directories if not _is_utf8(path))
+        if directories == self._unwatchable:
+            return False
         self._stop = asyncio.Event()
         ready = asyncio.Event()
-        self._task = asyncio.create_task(self._run(sorted(directories), self._stop, ready), name="source watch")
+        self._task = asyncio.create_task(
+            self._run(sorted(directories - self._unwatchable), self._stop, ready), name="source watch"
+        )
         await ready.wait()
         return self.armed
 
@@ -151,6 +175,11 @@ class _Changes:
                 async for _ in batches:
                     self.event.set()
             self._warned = False
+        except ExceptionGroup as errors:
+            # watchfiles fails at a change of a file whose name is not UTF-8. It is a change, and the watch is replaced.
+            if errors.split(RuntimeError)[1] is not None:
+                raise
+            self.event.set()
         except (OSError, RuntimeError) as error:
             # ENOSPC and EMFILE: limits of inotify. ENOENT: a directory was just deleted.
             if not self._warned:

@@ -7,6 +7,7 @@ no positions (docs/adr/0023-own-yaml-composer.md).
   over a merged one, and an earlier merged mapping wins over a later one.
 * An alias may stand for any value, but not inside its own anchor. The number of nodes that aliases repeat is bounded.
 * Only the tags of the core schema are allowed.
+* A string must be encodable: no NUL, no half of a surrogate pair. JSON and double quotes can spell both.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -28,7 +29,17 @@ from yaml.events import (
 )
 
 from dockerv6.api.errors import FieldPath
-from dockerv6.source.core_schema import MAPPING_TAG, SEQUENCE_TAG, plain_value, tagged_value
+from dockerv6.lib.tasks import CancellationToken
+from dockerv6.lib.text import escaped
+from dockerv6.source.core_schema import (
+    MAPPING_TAG,
+    MAX_STRING_LENGTH,
+    SEQUENCE_TAG,
+    ScalarError,
+    check_string,
+    plain_value,
+    tagged_value,
+)
 from dockerv6.source.model import Diagnostic, Position, Severity
 from dockerv6.source.yaml_text import NextEvent, UnreadableText, open_events, syntax_error, unreadable
 
@@ -36,15 +47,33 @@ MAX_DEPTH = 64
 """Nested mappings and lists. A resource needs eight."""
 
 MAX_REPEATED_NODES = 10_000
-"""Nodes that the aliases of one document may repeat. All other nodes are bounded by the size of the file."""
+"""Nodes that the aliases of one document may repeat."""
+
+MAX_NODES = 400_000
+"""Values of a file (in mappings and lists), and 10 for each document. Ten thousand resources have about 250,000."""
 
 MAX_PROBLEMS = 100
 """Errors after which the rest of a file is not read."""
 
 _Node = TypeVar("_Node", bound=NodeEvent)
 
-_Marks = dict[str | int, tuple[Event, Event]]
-"""For each entry of a mapping or list: the event of its key (in a list, of the value itself) and of its value."""
+_PER_DOCUMENT = 10
+"""Nodes that a document costs beside those in it."""
+
+_NODES_PER_CHECK = 1000
+"""Nodes between two checks of the token."""
+
+_LONGEST_KEY = 1000
+
+_Marks = dict[str | int, int]
+"""For each entry of a mapping or list: where its key starts (in a list, the value itself) and where its value starts.
+
+Both are in one integer, because marks take most of the memory of a document: see `_place`.
+"""
+
+_COLUMN_BITS = 23
+_PLACE_BITS = 2 * _COLUMN_BITS
+"""A file has at most 4 MiB, so line and column are below 2 ** 23."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +89,7 @@ class Document:
     value: object
     problems: tuple[Diagnostic, ...]
     _file: str
-    _start: Event
+    _start: int
     _marks: Mapping[int, _Marks]
 
     @property
@@ -76,32 +105,47 @@ class Document:
             at_key: give the position of the key. The position of the key is also given for a value that starts on a
                 later line than its key, and for a missing value: then it is the key of the mapping that lacks it.
         """
-        value, event = self.value, self._start
+        value, place = self.value, self._start
         for depth, part in enumerate(path):
             marks = self._marks.get(id(value)) if isinstance(value, dict | list) else None
             if marks is None or part not in marks:
                 break
-            key_event, value_event = marks[part]
+            key_place, value_place = divmod(marks[part], 1 << _PLACE_BITS)
             last = depth == len(path) - 1
-            below = _line_and_column(value_event)[0] > _line_and_column(key_event)[0]
-            event = value_event if last and not at_key and not below else key_event
+            below = value_place >> _COLUMN_BITS > key_place >> _COLUMN_BITS
+            place = value_place if last and not at_key and not below else key_place
             value = _child(value, part)
-        return Position(self._file, *_line_and_column(event))
+        return Position(self._file, *_line_and_column(place))
 
 
-def parse(file: str, text: str) -> Iterator[Document]:
+@dataclass(slots=True)
+class Work:
+    """Counts and limits the work on a file.
+
+    Attributes:
+        token: ends it early.
+        nodes: as for `MAX_NODES`.
+    """
+
+    token: CancellationToken = field(default_factory=CancellationToken)
+    nodes: int = 0
+
+
+def parse(file: str, text: str, work: Work | None = None) -> Iterator[Document]:
     """Yield the documents of a text. ``file`` is its name, for positions.
 
     Raises:
+        OperationCancelled: the token was cancelled.
         UnreadableText: the text is not YAML from some position on. Earlier documents have been yielded already.
     """
+    work = work or Work()
     try:
         next_event = open_events(text)
         start = next_event()
         while type(start) is StreamStartEvent:
             start = next_event()
         while type(start) is DocumentStartEvent:
-            yield _Composer(file, next_event).compose()
+            yield _Composer(file, next_event, work).compose()
             start = next_event()
     except YAMLError as error:
         raise syntax_error(file, text, error) from error
@@ -118,9 +162,15 @@ def _child(value: object, part: str | int) -> object:
     return None
 
 
-def _line_and_column(event: Event) -> tuple[int, int]:
+def _place(event: Event) -> int:
+    """Line and column of the start of an event, from 0."""
     mark = event.start_mark
-    return (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
+    return mark.line << _COLUMN_BITS | mark.column if mark is not None else 0
+
+
+def _line_and_column(place: int) -> tuple[int, int]:
+    line, column = divmod(place, 1 << _COLUMN_BITS)
+    return line + 1, column + 1
 
 
 @dataclass(slots=True)
@@ -134,24 +184,29 @@ class _Problem:
     path: list[str | int] = field(default_factory=list)
 
     def diagnostic(self, file: str) -> Diagnostic:
-        position = Position(file, *_line_and_column(self.event))
+        position = Position(file, *_line_and_column(_place(self.event)))
         return Diagnostic(position, Severity.ERROR, tuple(self.path), self.message, self.remedy)
 
 
 class _Composer:
     """Builds one document. Its loops run once for every scalar of every file, so they are written for speed."""
 
-    __slots__ = ("_anchors", "_count", "_deepest", "_depth", "_file", "_marks", "_next", "_problems", "_repeated")
+    __slots__ = (
+        *("_anchors", "_count", "_deepest", "_depth", "_file", "_marks", "_next", "_next_check", "_problems"),
+        *("_repeated", "_work"),
+    )
 
-    def __init__(self, file: str, next_event: NextEvent) -> None:
+    def __init__(self, file: str, next_event: NextEvent, work: Work) -> None:
         self._file = file
+        self._work = work
         self._next = next_event
         self._anchors: dict[str, tuple[object, int, int]] = {}
         self._marks: dict[int, _Marks] = {}
         self._problems: list[_Problem] = []
         self._depth = 0
         self._deepest = 0
-        self._count = 0
+        self._count = work.nodes + _PER_DOCUMENT
+        self._next_check = 0
         self._repeated = 0
 
     def compose(self) -> Document:
@@ -159,11 +214,14 @@ class _Composer:
         start = self._next()
         value = self._node(start)
         self._next()
+        self._work.nodes = self._count
         problems = tuple(problem.diagnostic(self._file) for problem in self._problems)
-        return Document(value, problems, self._file, start, self._marks)
+        return Document(value, problems, self._file, _place(start), self._marks)
 
     def _node(self, event: Event) -> object:
         self._count += 1
+        if self._count >= self._next_check:
+            self._check_work(event)
         if isinstance(event, ScalarEvent):
             return self._scalar(event) if event.anchor is None else self._anchored(event, self._scalar)
         if isinstance(event, MappingStartEvent):
@@ -174,23 +232,28 @@ class _Composer:
             return self._alias(event)
         raise TypeError(f"{event} does not begin a node")  # ruled out by the grammar of the parser
 
+    def _check_work(self, event: Event) -> None:
+        self._work.token.check()
+        if self._count > MAX_NODES:
+            message = f"more than {MAX_NODES} values in one file"
+            raise self._abort(event, message, "split it into several files, or move it if it has no resources")
+        self._next_check = min(self._count + _NODES_PER_CHECK, MAX_NODES + 1)
+
     def _scalar(self, event: ScalarEvent) -> object:
         text: str = event.value
         plain, quoted = event.implicit
-        if plain and event.tag is None:
-            try:
-                return plain_value(text)
-            except ValueError as error:
-                self._report(event, str(error), "put it in quotes if it is text")
-                return None
-        if quoted or event.tag is None or event.tag == "!":
-            return text
         try:
+            if event.style == '"' or len(text) > MAX_STRING_LENGTH:
+                check_string(text)
+            if plain and event.tag is None:
+                return plain_value(text)
+            if quoted or event.tag is None or event.tag == "!":
+                return text
             return tagged_value(event.tag, text)
         except KeyError:
             self._foreign_tag(event)
-        except ValueError as error:
-            self._report(event, str(error), "remove the tag")
+        except ScalarError as error:
+            self._report(event, str(error), error.remedy)
         return None
 
     def _mapping(self, event: MappingStartEvent) -> dict[str, object]:
@@ -204,16 +267,18 @@ class _Composer:
             value_event = next_event()
             value = self._node(value_event)
             if key is None:
-                self._add_to_paths(key_event.value if isinstance(key_event, ScalarEvent) else "?")
+                self._add_to_paths(
+                    escaped(key_event.value[:_LONGEST_KEY]) if isinstance(key_event, ScalarEvent) else "?"
+                )
             elif key == "<<" and isinstance(key_event, ScalarEvent) and key_event.implicit[0]:
                 merges.append((key_event, value_event, value))
                 self._add_to_paths(key)
             elif key in result:
                 self._add_to_paths(key)
-                self._duplicate(key, marks[key][0], key_event)
+                self._duplicate(key, marks[key] >> _PLACE_BITS, key_event)
             else:
                 result[key] = value
-                marks[key] = (key_event, value_event)
+                marks[key] = _place(key_event) << _PLACE_BITS | _place(value_event)
                 if self._problems:
                     self._add_to_paths(key)
         if merges:
@@ -230,7 +295,8 @@ class _Composer:
         while type(item_event := next_event()) is not SequenceEndEvent:
             index = len(result)
             result.append(self._node(item_event))
-            marks[index] = (item_event, item_event)
+            place = _place(item_event)
+            marks[index] = place << _PLACE_BITS | place
             if self._problems:
                 self._add_to_paths(index)
         self._marks[id(result)] = marks
@@ -252,8 +318,10 @@ class _Composer:
         """The key of an entry; None when it is not a string, which is reported."""
         key = self._scalar(event) if isinstance(event, ScalarEvent) and event.anchor is None else self._node(event)
         if isinstance(key, str):
-            return key
-        if isinstance(event, ScalarEvent):
+            if len(key) <= _LONGEST_KEY:
+                return key
+            message, remedy = f"a key of {len(key)} characters is too long", "shorten it"
+        elif isinstance(event, ScalarEvent):
             message, remedy = f"the key {event.value!r} is not a string", "put it in quotes"
         else:
             message, remedy = "a key must be a string", "put a value that starts with a brace or bracket in quotes"
@@ -262,7 +330,7 @@ class _Composer:
 
     def _merge(self, result: dict[str, object], marks: _Marks, merges: list[tuple[Event, Event, object]]) -> None:
         if len(merges) > 1:
-            self._duplicate("<<", merges[0][0], merges[1][0])
+            self._duplicate("<<", _place(merges[0][0]), merges[1][0])
         for _, value_event, value in merges:
             for part in value if isinstance(value, list) else [value]:
                 if not isinstance(part, dict):
@@ -300,14 +368,14 @@ class _Composer:
             raise self._abort(event, message, "write the nodes out, in several files if necessary")
         return value
 
-    def _duplicate(self, key: str, first: Event, second: Event) -> None:
+    def _duplicate(self, key: str, first: int, second: Event) -> None:
         line, column = _line_and_column(first)
         message = f"duplicate key {key!r}; the first one is at line {line}, column {column}"
         self._report(second, message, "remove one of them")
         self._add_to_paths(key)
 
     def _abort(self, event: Event, message: str, remedy: str) -> UnreadableText:
-        return unreadable(self._file, *_line_and_column(event), message, remedy)
+        return unreadable(self._file, *_line_and_column(_place(event)), message, remedy)
 
     def _foreign_tag(self, event: ScalarEvent | MappingStartEvent | SequenceStartEvent) -> None:
         self._report(event, f"the tag {event.tag} is not allowed", "remove it")

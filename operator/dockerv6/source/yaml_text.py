@@ -33,6 +33,8 @@ _OTHER_ENCODINGS = (
     (codecs.BOM_UTF16_LE, "UTF-16"),
     (codecs.BOM_UTF16_BE, "UTF-16"),
 )
+_ESCAPED_LINE_BREAK = rb"(?:\\(?:\r\n?|\n|\xc2\x85|\xe2\x80[\xa8\xa9])[ \t]*)*"
+_CASE_BIT = 0x20
 _SAVE_AS_UTF8 = "save the file as UTF-8"
 _SURROGATE_PAIR = re.compile(
     r"(?<!\\)((?:\\\\)*)\\u(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})",
@@ -63,6 +65,18 @@ def decode_text(file: str, content: bytes) -> str:
         line, column = line_and_column(content[: error.start].decode(), error.start)
         message = f"byte 0x{content[error.start]:02x} is not UTF-8"
         raise unreadable(file, line, column, message, _SAVE_AS_UTF8) from error
+
+
+def spelled(word: str) -> bytes:
+    """A pattern that finds a word of ASCII letters and digits in every way in which YAML and JSON can spell it.
+
+    That is: literally, or with escapes in double quotes, where a line may also be broken. Any other line break would
+    become a space or a newline in the word.
+    """
+    letters = (
+        b"(?:%c|\\\\(?:x|u00|U000000)(?:%02x|%02x))" % (letter, letter, letter ^ _CASE_BIT) for letter in word.encode()
+    )
+    return _ESCAPED_LINE_BREAK.join(letters)
 
 
 def line_and_column(text: str, offset: int) -> tuple[int, int]:

@@ -4,6 +4,7 @@ import logging
 
 from pythonjsonlogger.json import JsonFormatter
 
+from dockerv6.lib.text import escaped_json
 from dockerv6.telemetry.text_lines import fields, redacted, rfc3339_milliseconds
 
 
@@ -13,6 +14,10 @@ class JsonLines(JsonFormatter):
     def __init__(self) -> None:
         """Format lines."""
         super().__init__(json_ensure_ascii=False, json_default=str)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Format a record as one line."""
+        return escaped_json(super().format(record))
 
     def add_fields(
         self, log_data: dict[str, object], record: logging.LogRecord, message_dict: dict[str, object]

@@ -5,6 +5,8 @@ import logging
 import re
 import time
 
+from dockerv6.lib.text import escaped
+
 HIDDEN = "***"
 
 _SECRET_KEY = re.compile(
@@ -29,9 +31,7 @@ def is_secret(key: str) -> bool:
 
 
 _RESERVED = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-_PLAIN = re.compile(r"[^\s\"'=\\\x00-\x1f\x7f-\x9f]+")
-# What starts a line or a terminal's escape sequence.
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
+_PLAIN = re.compile(r"[^\s\"'=\\]+")
 
 _PRIORITIES = (
     (logging.CRITICAL, 2),
@@ -61,15 +61,16 @@ class TextLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Format a record as one line, and its traceback as further lines."""
-        parts = [_escaped(redacted(record.getMessage()))]
+        # A name from a file or the engine must not forge a line (CWE-117).
+        parts = [escaped(redacted(record.getMessage()))]
         if self._timestamps:
             parts[:0] = [rfc3339_milliseconds(record.created), f"{record.levelname:<7}"]
         parts += [f"{key}={_value(value)}" for key, value in fields(record).items()]
         lines = [" ".join(parts)]
         if record.exc_info:
-            lines.append(redacted(self.formatException(record.exc_info)))
+            lines += map(escaped, redacted(self.formatException(record.exc_info)).split("\n"))
         if record.stack_info:
-            lines.append(record.stack_info)
+            lines += map(escaped, record.stack_info.split("\n"))
         return "\n".join(lines)
 
 
@@ -100,9 +101,6 @@ def _priority(level: int) -> int:
 
 def _value(value: object) -> str:
     written = str(value)
-    return written if _PLAIN.fullmatch(written) else _escaped(json.dumps(written, ensure_ascii=False))
-
-
-def _escaped(text: str) -> str:
-    """Escape control characters: a name from a file or the engine must not forge a line (CWE-117)."""
-    return _CONTROL.sub(lambda found: repr(found.group())[1:-1], text)
+    if _PLAIN.fullmatch(written) and written.isprintable():
+        return written
+    return escaped(json.dumps(written, ensure_ascii=False))

@@ -1,9 +1,14 @@
+import asyncio
+from dataclasses import replace
+
 import pytest
 
 from dockerv6.controller.garbage import GARBAGE
 from dockerv6.controller.prefixes import PREFIXES
-from dockerv6.controller.sources import ROOTS, UNLISTED_RETRY, SourceKeeper
+from dockerv6.controller.sources import ROOTS, UNLISTED_RETRY, SourceKeeper, known_identities
+from dockerv6.lib.tasks import CancellationToken
 from dockerv6.reconciler.handler import Key
+from dockerv6.source.model import DirectoryState, Snapshot
 from dockerv6.store.port import StoreError
 from tests.simulation.resources import ROOT, invalid, network
 from tests.world import Bench, Host
@@ -76,6 +81,44 @@ async def test_what_a_directory_was_is_kept_durably() -> None:
     it.host.files.write(network("a"))
     await it.sync()
     assert await it.host.store.records(ROOTS) == {ROOT: {"identity": "1:1"}}
+
+
+async def test_what_the_directories_below_were_is_kept_durably() -> None:
+    it = await keeper()
+    below = f"{ROOT}/sub"
+    root = it.host.files.root
+    it.host.files.root = replace(root, subdirectories={below: DirectoryState("1:2", 1)})
+    it.host.files.write(network("a"), file=f"{below}/a.yaml")
+    await it.sync()
+    assert await it.host.store.records(ROOTS) == {ROOT: {"identity": "1:1", "directories": {below: "1:2"}}}
+    assert await known_identities(it.context) == {ROOT: {ROOT: "1:1", below: "1:2"}}
+    it.host.files.contents.clear()
+    it.host.files.root = replace(root, subdirectories={below: DirectoryState("", 0)})
+    await it.sync()
+    it.host.clock.advance(60)
+    await it.sync()
+    (kept,) = it.context.inventory.objects
+    assert kept.deleting_since is None
+
+
+async def test_a_cancelled_sync_ends_the_reading() -> None:
+    it = await keeper()
+    reading, ended = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def read(token: CancellationToken) -> Snapshot:
+        loop.call_soon_threadsafe(reading.set)
+        try:
+            while True:
+                token.check()
+        finally:
+            loop.call_soon_threadsafe(ended.set)
+
+    sync = asyncio.create_task(SourceKeeper(read, it.context).sync())
+    await reading.wait()
+    sync.cancel()
+    await asyncio.wait_for(ended.wait(), 30)
+    assert sync.cancelled() or sync.cancelling()
 
 
 async def test_a_problem_is_reported_once_and_again_when_it_comes_back() -> None:

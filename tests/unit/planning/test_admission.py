@@ -5,13 +5,13 @@ import pytest
 
 from dockerv6.api.scheme import Resource, digest, to_document
 from dockerv6.planning.admission import Admission, PruneRules, admit_resources, exceeds_prune_limit
-from dockerv6.source.model import InvalidResource, Position, Snapshot, SourcedResource, SourceRoot
+from dockerv6.source.model import DirectoryState, InvalidResource, Position, Snapshot, SourcedResource, SourceRoot
 from dockerv6.store.model import StoredObject
 from tests.simulation.resources import ROOT, invalid, network
 from tests.unit.planning.scene import NOW
 
 HERE = SourceRoot(ROOT, listed=True, identity="8:1", files=1)
-TRUSTED = {ROOT: "8:1"}
+TRUSTED = {ROOT: {ROOT: "8:1"}}
 GRACE = 5.0
 
 
@@ -47,7 +47,7 @@ def reading(
 def take(
     snapshot: Snapshot,
     *old: StoredObject,
-    identities: dict[str, str] | None = None,
+    identities: dict[str, dict[str, str]] | None = None,
     enabled: bool = True,
     confirmed: bool = False,
 ) -> Admission:
@@ -175,7 +175,7 @@ class TestTrustedSources:
 
     def test_a_directory_is_known_by_what_it_was_with_files_in_it(self) -> None:
         assert take(reading(root=replace(HERE, files=0, identity="9:9"))).identities == TRUSTED
-        assert take(reading(network("a"), root=replace(HERE, identity="9:9"))).identities == {ROOT: "9:9"}
+        assert take(reading(network("a"), root=replace(HERE, identity="9:9"))).identities == {ROOT: {ROOT: "9:9"}}
         assert take(reading(root=replace(HERE, listed=False, identity="9:9"))).identities == TRUSTED
 
     def test_a_directory_that_is_empty_from_the_start_is_known_too(self) -> None:
@@ -196,6 +196,84 @@ class TestTrustedSources:
     def test_a_file_may_be_a_source_by_itself(self) -> None:
         root = SourceRoot(f"{ROOT}/a.yaml", listed=False)
         assert pruned(take(replace(reading(), roots=(root,)), gone("a"))) == []
+
+
+SUB = f"{ROOT}/a/b"
+BELOW = {ROOT: {ROOT: "8:1", f"{ROOT}/a": "8:2", SUB: "8:3"}}
+
+
+def below(a: DirectoryState | None, b: DirectoryState | None) -> Snapshot:
+    """A root with another file, and two directories in one another."""
+    states = {f"{ROOT}/a": a, SUB: b}
+    there = {path: state for path, state in states.items() if state is not None}
+    return reading(network("other"), root=replace(HERE, subdirectories=there))
+
+
+class TestSubdirectories:
+    """The absence of SUB/x.yaml, when other files of the root are there."""
+
+    OLD = gone("x", file=f"{SUB}/x.yaml")
+    SAME_A, SAME_B = DirectoryState("8:2", 0), DirectoryState("8:3", 0)
+
+    @pytest.mark.parametrize(
+        ("a", "b"),
+        [
+            pytest.param(SAME_A, SAME_B, id="the file was removed"),
+            pytest.param(SAME_A, None, id="the directory was removed"),
+            pytest.param(None, None, id="the directory above was removed"),
+            pytest.param(DirectoryState("9:9", 1), DirectoryState("9:10", 1), id="replaced by others with files"),
+            pytest.param(DirectoryState("9:9", 1), None, id="the next checkout has no such directory"),
+        ],
+    )
+    def test_a_deletion(self, a: DirectoryState | None, b: DirectoryState | None) -> None:
+        assert pruned(take(below(a, b), self.OLD, identities=BELOW)) == ["x"]
+
+    @pytest.mark.parametrize(
+        ("a", "b"),
+        [
+            pytest.param(SAME_A, DirectoryState("9:9", 0), id="unmounted"),
+            pytest.param(DirectoryState("9:9", 0), None, id="unmounted above"),
+            pytest.param(SAME_A, DirectoryState("", 0), id="dangling link"),
+            pytest.param(DirectoryState("", 0), None, id="dangling link above"),
+        ],
+    )
+    def test_a_lost_directory_prunes_nothing_and_is_reported(self, a: DirectoryState, b: DirectoryState | None) -> None:
+        admission = take(below(a, b), self.OLD, identities=BELOW)
+        (kept,) = (o for o in admission.writes if o.name == "x")
+        assert (kept.deleting_since, kept.missing_since) == (None, None)
+        assert "the resource is kept" in kept.problem
+        assert "remove it" in kept.problem
+        assert admission.retry_after is None
+
+    def test_a_directory_that_was_never_seen_with_the_resource_is_trusted(self) -> None:
+        assert pruned(take(below(self.SAME_A, self.SAME_B), self.OLD)) == ["x"]
+
+    def test_the_directories_of_resources_are_recorded(self) -> None:
+        old = stored("x", file=f"{SUB}/x.yaml")
+        unrelated = {f"{ROOT}/c": DirectoryState("8:4", 1)}
+        snapshot = below(DirectoryState("8:2", 1), DirectoryState("8:3", 1))
+        root = replace(snapshot.roots[0], subdirectories={**snapshot.roots[0].subdirectories, **unrelated})
+        assert take(replace(snapshot, roots=(root,)), old).identities == BELOW
+
+    def test_a_lost_directory_stays_known_by_what_it_was(self) -> None:
+        lost = below(self.SAME_A, DirectoryState("9:9", 0))
+        assert take(lost, self.OLD, identities=BELOW).identities == BELOW
+        assert take(below(self.SAME_A, DirectoryState("", 0)), self.OLD, identities=BELOW).identities == BELOW
+
+    def test_directories_without_resources_are_forgotten(self) -> None:
+        assert take(below(self.SAME_A, None), identities=BELOW).identities == TRUSTED
+
+
+class TestFilesWithoutResources:
+    def test_a_truncated_file_keeps_its_resources(self) -> None:
+        snapshot = reading(network("b"), files_without_resources=frozenset({f"{ROOT}/a.yaml"}))
+        (kept,) = (o for o in take(snapshot, gone("a")).writes if o.name == "a")
+        assert (kept.deleting_since, kept.missing_since) == (None, None)
+        assert "delete the file" in kept.problem
+
+    def test_the_problem_ends_with_the_file(self) -> None:
+        (old,) = take(reading(network("b")), stored("b"), stored("a", problem="truncated")).writes
+        assert (old.name, old.missing_since, old.problem) == ("a", NOW, "")
 
 
 class TestPruneLimit:

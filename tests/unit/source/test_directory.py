@@ -4,10 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from dockerv6.source.directory import DirectoryListing, is_resource_file, list_root
+from dockerv6.lib.tasks import CancellationToken
+from dockerv6.source import directory
+from dockerv6.source.directory import DirectoryListing, is_resource_file
 from dockerv6.source.files import FileOwnership
 
 TRUST = FileOwnership.of_this_process()
+
+
+def list_root(path: str, ownership: FileOwnership | None) -> DirectoryListing:
+    return directory.list_root(path, ownership, CancellationToken())
 
 
 @pytest.fixture
@@ -52,7 +58,7 @@ def test_recursive_and_in_order(root: Path) -> None:
         (root / name).touch()
     listing = list_root(str(root), None)
     assert found(root, listing) == ["a/c/d.json", "a/z.yml", "b.yaml"]
-    assert listing.directories == {str(root), str(root / "a"), str(root / "a" / "c")}
+    assert listing.watched == {str(root), str(root / "a"), str(root / "a" / "c")}
     status = root.stat()
     assert listing.identity == f"{status.st_dev}:{status.st_ino}"
     assert listing.problems == ()
@@ -89,7 +95,7 @@ def test_config_map_layout(root: Path) -> None:
     (root / "x.yaml").symlink_to("..data/x.yaml")
     listing = list_root(str(root), None)
     assert found(root, listing) == ["x.yaml"]
-    assert listing.directories == {str(root), str(root / "..2026_11_23")}
+    assert listing.watched == {str(root), str(root / "..2026_11_23")}
 
 
 def test_git_sync_layout_with_the_link_as_root(root: Path) -> None:
@@ -99,7 +105,7 @@ def test_git_sync_layout_with_the_link_as_root(root: Path) -> None:
     (root / "current").symlink_to(".worktrees/abc")
     listing = list_root(str(root / "current"), None)
     assert found(root, listing) == ["current/sub/x.yaml"]
-    assert listing.directories == {str(root), str(tree), str(tree / "sub")}
+    assert listing.watched == {str(root), str(tree), str(tree / "sub")}
     status = tree.stat()
     assert listing.identity == f"{status.st_dev}:{status.st_ino}"
 
@@ -135,6 +141,19 @@ def test_broken_link_is_refused(root: Path) -> None:
     (root / "dir").symlink_to("nowhere")
     listing = list_root(str(root), None)
     assert list(listing.refused) == [str(root / "x.yaml")]
+    assert listing.problems == ()
+    assert listing.broken_links == {str(root / "dir"): "is a broken link: No such file or directory"}
+    assert listing.subdirectories == {str(root / "dir"): ""}
+
+
+def test_subdirectories_are_identified_after_links(root: Path, tmp_path: Path) -> None:
+    (root / "a" / "b").mkdir(parents=True)
+    (tmp_path / "c").mkdir()
+    (root / "link").symlink_to(tmp_path / "c")
+    (root / "file").symlink_to("/etc/passwd")
+    statuses = {name: (root / name).stat() for name in ("a", "a/b", "link")}
+    identities = {str(root / name): f"{status.st_dev}:{status.st_ino}" for name, status in statuses.items()}
+    assert list_root(str(root), None).subdirectories == identities | {str(root / "file"): ""}
 
 
 def test_link_out_of_the_root_is_followed_when_all_directories_are_trusted(root: Path, tmp_path: Path) -> None:
@@ -187,6 +206,39 @@ def test_untrusted_root_is_not_read(root: Path) -> None:
     listing = list_root(str(root), TRUST)
     assert listing.files == {}
     assert listing.problems
+
+
+def test_every_directory_above_the_root_is_checked(root: Path, tmp_path: Path) -> None:
+    (root / "x.yaml").touch(mode=0o644)
+    above = tmp_path.resolve()
+    mode = above.stat().st_mode
+    for untrusted in (0o777, 0o775, 0o2770):
+        above.chmod(untrusted)
+        listing = list_root(str(root), TRUST)
+        assert listing.files == {}
+        assert listing.problems == (f"{root} is not read: {above} is writable by other users; run chmod go-w {above}",)
+        assert list_root(str(root / "x.yaml"), TRUST).refused[str(root / "x.yaml")].remedy == f"run chmod go-w {above}"
+    above.chmod(mode)
+    assert list_root(str(root), TRUST).problems == ()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's sticky directories are trusted")
+def test_a_sticky_directory_above_the_root_is_trusted(root: Path, tmp_path: Path) -> None:
+    (root / "x.yaml").touch(mode=0o644)
+    tmp_path.chmod(0o1777)
+    assert found(root, list_root(str(root), TRUST)) == ["x.yaml"]
+    os.chown(root, 4711, 4711)
+    assert "owned by user 4711" in list_root(str(root), TRUST).problems[0]
+
+
+def test_directories_above_a_link_on_the_way_are_checked(root: Path, tmp_path: Path) -> None:
+    base = tmp_path.resolve()
+    (root / "x.yaml").touch(mode=0o644)
+    (base / "open").mkdir()
+    (base / "open" / "way").symlink_to(root)
+    (base / "open").chmod(0o777)
+    (base / "current").symlink_to(base / "open" / "way")
+    assert "chmod go-w" in list_root(str(base / "current"), TRUST).problems[0]
 
 
 def test_another_users_file_is_refused(root: Path) -> None:

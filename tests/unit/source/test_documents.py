@@ -91,15 +91,15 @@ def test_text_that_is_not_yaml_to_its_end_has_no_resources() -> None:
     assert only(contents).severity is Severity.ERROR
 
 
-@pytest.mark.parametrize("text", ["just text", "- a\n- b", "1", "kind: IPv6Netwrok", "a: &x {b: *x}"])
+@pytest.mark.parametrize("text", ["just text", "- a\n- b", "1", "kind: IPv6Network", "a: &x {b: *x}"])
 def test_document_without_a_name_makes_the_file_broken(text: str) -> None:
-    contents = load_text("f.yaml", text)
+    contents = load_text("f.yaml", f"# dockerv6\n{text}")
     assert contents.broken
     assert contents.diagnostics
 
 
 def test_misspelled_group_and_kind_are_errors_with_a_suggestion() -> None:
-    contents = load_text("f.yaml", "apiVersion: docker6.io/v1alpha1\nkind: IPv6Netwrok\nmetadata: {name: x}\n")
+    contents = load_text("f.yaml", "apiVersion: docker6.io/v1alpha1\nkind: ipv6network\nmetadata: {name: x}\n")
     assert [found.severity for found in contents.diagnostics] == [Severity.ERROR, Severity.ERROR]
     assert [found.position for found in contents.diagnostics] == [Position("f.yaml", 1, 13), Position("f.yaml", 2, 7)]
     assert "did you mean" in contents.diagnostics[0].remedy
@@ -127,6 +127,7 @@ def test_a_kind_or_name_that_no_resource_can_have_identifies_nothing(kind: str, 
 
 def test_foreign_kinds_are_ignored_with_a_warning() -> None:
     contents = load("""\
+        # beside the resources of dockerv6
         apiVersion: kustomize.config.k8s.io/v1beta1
         kind: Kustomization
         resources: [a.yaml]
@@ -214,7 +215,7 @@ def test_an_empty_file_is_broken() -> None:
 
 
 def test_a_file_of_comments_has_no_resources() -> None:
-    assert load_text("f.yaml", b"# nothing yet\n---\n") == FileContents()
+    assert load_text("f.yaml", b"# nothing for dockerv6 yet\n---\n") == FileContents()
 
 
 def network(name: str, spec: str = "{}") -> str:
@@ -226,7 +227,7 @@ def files(**texts: str) -> dict[str, FileContents]:
 
 
 def test_of_two_resources_with_one_name_the_first_counts() -> None:
-    snapshot = assemble([], files(a=network("x"), b=network("y") + "---\n" + network("x")), problems={})
+    snapshot = assemble([], files(a=network("x"), b=network("y") + "---\n" + network("x")), problems=[])
     assert [(item.resource.metadata.name, str(item.position)) for item in snapshot.resources] == [
         ("x", "a:1:1"),
         ("y", "b:1:1"),
@@ -239,26 +240,25 @@ def test_of_two_resources_with_one_name_the_first_counts() -> None:
 
 def test_names_are_unique_within_a_kind() -> None:
     pool = "apiVersion: dockerv6.io/v1alpha1\nkind: IPv6Pool\nmetadata: {name: x}\nspec: {generate: ULA}\n"
-    assert len(assemble([], files(a=network("x"), b=pool), problems={}).resources) == 2
+    assert len(assemble([], files(a=network("x"), b=pool), problems=[]).resources) == 2
 
 
 def test_an_invalid_resource_occupies_its_name() -> None:
-    snapshot = assemble([], files(a=network("x", "{foo: 1}"), b=network("x")), problems={})
+    snapshot = assemble([], files(a=network("x", "{foo: 1}"), b=network("x")), problems=[])
     assert snapshot.resources == ()
     assert [str(item.position) for item in snapshot.invalid] == ["a:1:1", "b:1:1"]
 
 
 def test_documents_without_a_name_are_no_duplicates() -> None:
-    text = "kind: Nonsense\n---\nkind: Nonsense\n"
-    snapshot = assemble([], files(a=text), problems={})
+    text = "kind: Nonsense\n---\nkind: Nonsense # of dockerv6\n"
+    snapshot = assemble([], files(a=text), problems=[])
     assert all("already" not in found.message for found in snapshot.diagnostics)
     assert snapshot.broken_files == ("a",)
 
 
 def test_diagnostics_are_in_order_of_position() -> None:
-    snapshot = assemble(
-        [], files(b=network("x", "{foo: 1, bar: 2}"), a=network("y", "{foo: 1}")), problems={"c": ["is missing"]}
-    )
+    missing = Diagnostic(Position("c"), Severity.ERROR, (), "is missing")
+    snapshot = assemble([], files(b=network("x", "{foo: 1, bar: 2}"), a=network("y", "{foo: 1}")), problems=[missing])
     assert [found.position for found in snapshot.diagnostics] == sorted(
         found.position for found in snapshot.diagnostics
     )
@@ -267,6 +267,6 @@ def test_diagnostics_are_in_order_of_position() -> None:
 
 def test_snapshot_is_complete_when_everything_was_read() -> None:
     good, bad = SourceRoot("r", listed=True), SourceRoot("r", listed=False)
-    assert assemble([good], files(a=network("x")), problems={}).complete
-    assert not assemble([good, bad], {}, problems={}).complete
-    assert not assemble([good], files(a="["), problems={}).complete
+    assert assemble([good], files(a=network("x")), problems=[]).complete
+    assert not assemble([good, bad], {}, problems=[]).complete
+    assert not assemble([good], files(a="dockerv6: ["), problems=[]).complete

@@ -101,7 +101,7 @@ def test_change_that_keeps_size_and_modification_time_is_seen(loader: Loader, ro
 
 
 def test_broken_file_is_not_a_deleted_file(loader: Loader, root: Path) -> None:
-    write(root / "x.yaml", "kind: [")
+    write(root / "x.yaml", "kind: [IPv6Network")
     write(root / "y.yaml", network("y"))
     snapshot = loader.load()
     assert snapshot.broken_files == (str(root / "x.yaml"),)

@@ -217,3 +217,22 @@ def wait_for_descriptors(limit: int) -> None:
 
 def open_descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+
+
+@pytest.mark.parametrize("name", [b"a\xff.yaml", b"\xff/a.yaml"])
+async def test_names_that_are_not_utf8(root: Path, name: bytes) -> None:
+    path = root / os.fsdecode(name)
+    path.parent.mkdir(exist_ok=True)
+    async with watching(root, poll=0.5) as following:
+        path.write_text("a")
+        await following()
+        (root / "b.yaml").write_text("b")
+        await following()
+
+
+async def test_a_root_whose_name_is_not_utf8_is_polled(root: Path) -> None:
+    odd = root / os.fsdecode(b"\xff")
+    odd.mkdir()
+    async with watching(odd, poll=0.1) as following:
+        (odd / "a.yaml").write_text("a")
+        await following()

@@ -3,6 +3,7 @@
 import click
 
 from dockerv6.cli.options import ExampleCommand, with_settings
+from dockerv6.cli.printers.table import plain
 from dockerv6.daemon.settings import Settings
 
 _RESTART = (
@@ -36,6 +37,6 @@ def command(settings: Settings, *, program: str, dry_run: bool) -> None:
         click.echo(f"No rules of {program} found.", err=True)
         return
     for line in found.lines:
-        click.echo(f"{'would remove' if dry_run else 'removed'} {line}")
+        click.echo(f"{'would remove' if dry_run else 'removed'} {plain(line)}")
     if found.engine_rules:
         click.echo(_RESTART, err=True)

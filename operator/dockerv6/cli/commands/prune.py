@@ -7,7 +7,7 @@ import click
 
 from dockerv6.cli.options import ExampleCommand, clock_of, setting_option
 from dockerv6.cli.printers.objects import NONE
-from dockerv6.cli.printers.table import TextTable, age
+from dockerv6.cli.printers.table import TextTable, age, plain
 from dockerv6.cli.selection import short_name
 from dockerv6.cli.state import StateDirectory
 
@@ -58,7 +58,7 @@ def _show(resources: "list[StoredObject]", networks: tuple[str, ...], now: float
         for line in table.lines([_row(stored, now) for stored in resources]):
             click.echo(line)
     if networks:
-        click.echo(f"Docker networks that belong to no resource: {', '.join(networks)}")
+        click.echo(f"Docker networks that belong to no resource: {plain(', '.join(networks))}")
 
 
 def _names(record: "Document | None") -> tuple[str, ...]:

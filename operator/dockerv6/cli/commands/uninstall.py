@@ -5,6 +5,7 @@ import sys
 import click
 
 from dockerv6.cli.options import ExampleCommand, with_settings
+from dockerv6.cli.printers.table import plain
 from dockerv6.daemon.settings import Settings
 
 
@@ -33,7 +34,7 @@ def command(settings: Settings, *, yes: bool, keep_networks: bool) -> None:
 
     removed = uninstall(settings, keep_networks=keep_networks)
     for line in removed:
-        click.echo(line)
+        click.echo(plain(line))
 
 
 def _confirm(settings: Settings, *, keep_networks: bool) -> None:

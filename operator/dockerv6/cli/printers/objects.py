@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dockerv6.api.kinds import API_VERSION, Column, KindInfo
 from dockerv6.cli.printers.table import TextTable, age
 from dockerv6.cli.selection import full_name, short_name
+from dockerv6.lib.text import escaped, escaped_json
 from dockerv6.lib.timeformat import parse_rfc3339, rfc3339
 from dockerv6.store.model import Event, StoredObject
 
@@ -28,10 +29,13 @@ def encode(value: Mapping[str, object], form: str) -> str:
     if form == "yaml":
         import yaml  # noqa: PLC0415 - only for -o yaml
 
-        return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=120).rstrip("\n")
+        text = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=120)
+        if any(escaped(line) != line for line in text.split("\n")):  # then as \u escapes, in double quotes
+            text = yaml.safe_dump(value, sort_keys=False, width=120)
+        return text.rstrip("\n")
     import json  # noqa: PLC0415 - only for -o json
 
-    return json.dumps(value, indent=4, ensure_ascii=False)
+    return escaped_json(json.dumps(value, indent=4, ensure_ascii=False))
 
 
 def document(stored: StoredObject) -> Json:

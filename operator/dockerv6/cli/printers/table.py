@@ -9,6 +9,8 @@ from unicodedata import category, east_asian_width
 
 import click
 
+from dockerv6.lib.text import escaped
+
 GAP = "   "
 
 _COLOURS = {
@@ -53,10 +55,8 @@ class TextTable:
 
 
 def plain(text: str) -> str:
-    """The text on one line without control characters, which could change the terminal's state."""
-    if text.isprintable():
-        return text
-    return "".join(" " if c in "\n\t" else c for c in text if c in "\n\t" or not category(c).startswith("C"))
+    """The text on one line, with escapes in place of characters that could change the terminal's state."""
+    return escaped(text.replace("\n", " ").replace("\t", " "))
 
 
 def width(text: str) -> int:

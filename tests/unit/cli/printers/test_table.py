@@ -23,8 +23,8 @@ def test_wide_and_combining_characters_take_their_columns() -> None:
     assert TextTable(["N", "B"]).lines([["日本", "x"], ["e\u0301", "y"]]) == ["N      B", "日本   x", "e\u0301      y"]
 
 
-def test_control_characters_are_dropped() -> None:
-    assert plain("a\x1b[2J\nb\tc\u202ed") == "a[2J b cd"
+def test_control_characters_are_escaped() -> None:
+    assert plain("a\x1b[2J\nb\tc\u202ed") == "a\\x1b[2J b c\\u202ed"
 
 
 def test_only_named_columns_are_coloured() -> None:

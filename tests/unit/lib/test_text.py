@@ -1,0 +1,94 @@
+import json
+import os
+import shlex
+import subprocess
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dockerv6.lib.text import encodable, escaped, escaped_json, printable_path, shell_quoted
+
+ANY_TEXT = st.text(st.characters(), max_size=20)
+FILE_NAMES = st.binary(max_size=20).map(lambda name: os.fsdecode(name.replace(b"\0", b"")))
+
+
+@pytest.mark.parametrize(
+    ("dangerous", "safe"),
+    [
+        ("\x1b[2J", "\\x1b[2J"),
+        ("a\nb", "a\\nb"),
+        ("\x7f", "\\x7f"),
+        ("\x9b31m", "\\u009b31m"),
+        ("\u2028\u2029", "\\u2028\\u2029"),
+        ("\u202egpj.exe", "\\u202egpj.exe"),
+        ("\u2066\u061c\ufeff", "\\u2066\\u061c\\ufeff"),
+        ("\U000e0041", "\\U000e0041"),
+        ("\ud800", "\\ud800"),
+        ("\udcff", "\\xff"),
+    ],
+)
+def test_dangerous_characters_are_escaped(dangerous: str, safe: str) -> None:
+    assert escaped(dangerous) == safe
+
+
+@pytest.mark.parametrize("text", ["", "straße", "日本", "😀", "a b", "no\N{NO-BREAK SPACE}break", "C:\\x"])
+def test_other_text_stays(text: str) -> None:
+    assert escaped(text) == text
+
+
+@given(ANY_TEXT)
+def test_escaped_text_is_one_line_that_can_be_encoded(text: str) -> None:
+    assert len(escaped(text).encode().decode().splitlines()) <= 1
+
+
+@given(st.dictionaries(ANY_TEXT, ANY_TEXT), st.sampled_from([None, 4]))
+def test_escaped_json_means_the_same_and_has_no_dangerous_character(value: dict[str, str], indent: int | None) -> None:
+    document = escaped_json(json.dumps(value, ensure_ascii=False, indent=indent))
+    read = json.loads(document)
+    assert read == json.loads(json.dumps(value))
+    assert all(escaped(line) == line for line in document.split("\n"))
+
+
+def test_json_keeps_other_characters_readable() -> None:
+    assert escaped_json('{"a": "straße 😀\x7f\x9b\u202e\U000e0041"}') == (
+        '{"a": "straße 😀\\u007f\\u009b\\u202e\\udb40\\udc41"}'
+    )
+
+
+@given(FILE_NAMES, FILE_NAMES)
+def test_different_paths_have_different_texts(one: str, other: str) -> None:
+    assert (printable_path(one) == printable_path(other)) == (one == other)
+    printable_path(one).encode()
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [(b"a.yaml", "a.yaml"), (b"\xff.yaml", "\\xff.yaml"), (b"\\xff", "\\\\xff"), ("ä".encode(), "ä")]
+)
+def test_paths(name: bytes, text: str) -> None:
+    assert printable_path(os.fsdecode(name)) == text
+
+
+@pytest.mark.parametrize(
+    "name", [b"a", b"a b", b"it's", b"\xff", b"\xffit's \\x", b"\n", b"\x1b[2J", "\u202e'".encode()]
+)
+def test_a_quoted_path_can_be_pasted(name: bytes) -> None:
+    quoted = shell_quoted(os.fsdecode(name))
+    quoted.encode()
+    command = ["bash", "-c", f"printf %s {quoted}"]
+    assert subprocess.run(command, check=True, capture_output=True, env={"LC_ALL": "C.UTF-8"}).stdout == name
+
+
+def test_ordinary_paths_are_quoted_only_where_necessary() -> None:
+    assert shell_quoted("/etc/dockerv6.d") == "/etc/dockerv6.d"
+    assert shell_quoted("/srv/a b") == shlex.quote("/srv/a b")
+
+
+@given(ANY_TEXT)
+def test_encodable_text_can_be_encoded(text: str) -> None:
+    assert b"\0" not in encodable(text).encode()
+
+
+def test_encodable_text_stays() -> None:
+    assert encodable("straße 😀\n") == "straße 😀\n"
+    assert encodable("a\0\ud800b") == "a\ufffd\ufffd\ufffd\ufffdb"
