@@ -14,7 +14,7 @@ from dockerv6.source.documents import load_text
 from dockerv6.source.yaml import Document, parse
 from dockerv6.source.yaml_text import UnreadableText, json_to_yaml, split_lines
 
-TEXT = st.text(st.characters(codec="utf-8"), max_size=30)
+TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=30)
 PRINTABLE = st.text(st.characters(exclude_categories=("Cs", "Cc", "Cn", "Zl", "Zp")), max_size=30)
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dockerv6.lib.tasks import Backoff, Supervisor
+from dockerv6.lib.tasks import Backoff, CancellationToken, OperationCancelled, Supervisor, to_cancellable_thread
 from tests.fakes.clock import FakeClock
 
 
@@ -213,3 +213,30 @@ def test_negative_attempt_is_refused() -> None:
 def test_invalid_settings_are_refused(arguments: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="a backoff needs"):
         Backoff(**arguments)
+
+
+async def test_cancelling_the_task_ends_its_thread() -> None:
+    started, ended = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def endless(token: CancellationToken) -> None:
+        loop.call_soon_threadsafe(started.set)
+        try:
+            while True:
+                token.check()
+        except OperationCancelled:
+            loop.call_soon_threadsafe(ended.set)
+
+    task = asyncio.create_task(to_cancellable_thread(endless))
+    await started.wait()
+    task.cancel()
+    await asyncio.wait_for(ended.wait(), 30)
+    assert (await asyncio.gather(task, return_exceptions=True))[0].__class__ is asyncio.CancelledError
+
+
+async def test_a_thread_that_is_not_cancelled_returns_its_result() -> None:
+    def work(token: CancellationToken) -> int:
+        token.check()
+        return 7
+
+    assert await to_cancellable_thread(work) == 7

@@ -56,6 +56,13 @@ def test_a_traceback_is_one_string() -> None:
     assert exception.endswith("RuntimeError: tcp://***@192.0.2.1 broke")
 
 
+def test_dangerous_characters_are_escaped() -> None:
+    written = JsonLines().format(logging.makeLogRecord({"msg": "\x7f\x9b\u202e\u2028", "kind": "\u2066\ud800ß"}))
+    assert written.isprintable()
+    assert '"\\u007f\\u009b\\u202e\\u2028"' in written
+    assert "\\u2066\\ud800ß" in written
+
+
 def test_a_stack_is_one_string() -> None:
     assert (
         parsed("m", stack_info="Stack (most recent call last):\n  x")["stack"] == "Stack (most recent call last):\n  x"

@@ -1,6 +1,7 @@
 import json
 
 import pytest
+import yaml
 
 from dockerv6.store.tables import read_objects
 from tests.unit.cli.harness import NOW, Daemon, FakeTime, ready, run, stored
@@ -95,9 +96,18 @@ def test_without_a_state_file_the_error_has_a_remedy(daemon: Daemon) -> None:
     )
 
 
+@pytest.mark.parametrize("form", ["json", "yaml"])
+def test_dangerous_characters_are_escaped_in_documents(daemon: Daemon, form: str) -> None:
+    text = "straße \x7f\x9b\u202e\u2028\u2066 😀"
+    daemon.accept(stored("a", status=ready(subnet=text)))
+    output = run(["get", "v6net", "a", "-o", form]).stdout
+    assert all(line.isprintable() for line in output.split("\n"))
+    assert yaml.safe_load(output)["status"]["subnet"] == text
+
+
 def test_control_characters_of_files_are_not_printed(daemon: Daemon) -> None:
     daemon.accept(stored("a", status=ready(subnet="x\x1b[31m\ny")))
-    assert "x[31m y" in run(["get", "v6net"]).stdout
+    assert "x\\x1b[31m y" in run(["get", "v6net"]).stdout
 
 
 def watched(daemon: Daemon, *arguments: str) -> list[str]:
