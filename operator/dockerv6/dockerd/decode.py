@@ -32,7 +32,6 @@ choose different ports for "0.0.0.0" and "::". On an internal network, or withou
 
 from __future__ import annotations
 
-import json
 import re
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -52,7 +51,6 @@ from dockerv6.dockerd.model import (
     PortBinding,
     SubnetConfig,
 )
-from dockerv6.lib.text import encodable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -62,31 +60,6 @@ _EPOCH = datetime.fromtimestamp(0, UTC)
 _SHORT_ID = 12
 _LAST_PORT = 65535
 _PROTOCOLS = frozenset({"tcp", "udp", "sctp"})
-_NOT_ENCODABLE = re.compile(r"\\u(0000|d[89a-f])", re.IGNORECASE)
-
-
-def json_value(content: bytes) -> object:
-    """Decode JSON. All text in it can be encoded as UTF-8 and as a C string.
-
-    Raises:
-        ValueError: it is not JSON, or it is nested too deeply.
-    """
-    text = content.decode(errors="replace")
-    try:
-        value: object = json.loads(text)
-        return _encodable(value) if _NOT_ENCODABLE.search(text) else value
-    except RecursionError:
-        raise ValueError("the JSON is nested too deeply") from None
-
-
-def _encodable(value: object) -> object:
-    if isinstance(value, str):
-        return encodable(value)
-    if isinstance(value, list):
-        return [_encodable(item) for item in value]
-    if isinstance(value, dict):
-        return {encodable(key): _encodable(item) for key, item in value.items()}
-    return value
 
 
 # Engine

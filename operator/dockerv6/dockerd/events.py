@@ -19,6 +19,7 @@ from dockerv6.dockerd import api_errors, decode
 from dockerv6.dockerd.model import EngineEvent, EventKind
 from dockerv6.dockerd.port import EngineUnavailable
 from dockerv6.dockerd.transport import CONNECT_TIMEOUT, READ_TIMEOUT, explain
+from dockerv6.lib.text import json_value
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -147,7 +148,7 @@ async def _read_headers(reader: asyncio.StreamReader) -> dict[str, str]:
     if status != _OK:
         body = await reader.read(_LONGEST_LINE)
         try:
-            message = decode.error_message(decode.json_value(body))
+            message = decode.error_message(json_value(body))
         except ValueError:
             message = ""
         text = message or body.decode(errors="replace")
@@ -177,7 +178,7 @@ class _Messages:
                     raise ValueError(f"an event of more than {_LONGEST_EVENT} bytes")
                 self._rest += await self._read_piece()
             line, _, self._rest = self._rest.partition(b"\n")
-        return decode.json_value(line)
+        return json_value(line)
 
     async def _read_chunk(self) -> bytes:
         """Decode the chunked transfer coding (RFC 9112, section 7.1)."""

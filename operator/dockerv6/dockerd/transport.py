@@ -33,6 +33,7 @@ from dockerv6.dockerd.address import DockerHostError
 from dockerv6.dockerd.api_errors import ApiVersionRejected
 from dockerv6.dockerd.encode import HIGHEST_API, api_from_headers, format_api_version
 from dockerv6.dockerd.port import EngineApiError, EngineTooOld, EngineUnavailable
+from dockerv6.lib.text import json_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -201,7 +202,7 @@ class Transport:
             raise self._unavailable(_root_cause(error)) from error
         try:
             # not response.json(), which first guesses the encoding; JSON is UTF-8 (RFC 8259)
-            content = decode.json_value(response.content)
+            content = json_value(response.content)
         except ValueError:
             content = None
         text = response.text if response.status_code >= _ERROR else ""

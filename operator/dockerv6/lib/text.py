@@ -1,4 +1,4 @@
-"""Text from outside, made safe to print: names of files and containers, messages, values of resources.
+"""Text from outside, made safe to print and to store: names of files and containers, messages, values of resources.
 
 Three kinds of characters are dangerous in a terminal or a log (CWE-117, CWE-150, CVE-2021-42574): control characters
 (C0, DEL, C1), line and paragraph separators, and invisible characters such as those that change the writing direction.
@@ -12,6 +12,7 @@ import shlex
 from unicodedata import category
 
 _NOT_ASCII = re.compile("[^\x00-\x7e]")
+_ESCAPED_UNENCODABLE = re.compile(r"\\u(0000|d[89a-f])", re.IGNORECASE)
 _ASCII_END = 0x80
 _BMP_END = 0x10000
 _BYTES = range(0xDC80, 0xDD00)
@@ -53,6 +54,30 @@ def encodable(text: str) -> str:
     if text.isascii() and "\0" not in text:
         return text
     return text.encode(errors="surrogatepass").decode(errors="replace").replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def json_value(content: bytes) -> object:
+    """Decode JSON. All text in it can be encoded as UTF-8 and as a C string.
+
+    Raises:
+        ValueError: it is not JSON, or it is nested too deeply.
+    """
+    text = content.decode(errors="replace")
+    try:
+        value: object = json.loads(text)
+        return _encodable(value) if _ESCAPED_UNENCODABLE.search(text) else value
+    except RecursionError:
+        raise ValueError("the JSON is nested too deeply") from None
+
+
+def _encodable(value: object) -> object:
+    if isinstance(value, str):
+        return encodable(value)
+    if isinstance(value, list):
+        return [_encodable(item) for item in value]
+    if isinstance(value, dict):
+        return {encodable(key): _encodable(item) for key, item in value.items()}
+    return value
 
 
 def _harmless(character: str) -> bool:

@@ -225,7 +225,7 @@ class TestBackgroundTasks:
         host = Host()
         host.files.write(network("a"))
         read = host.files.read
-        monkeypatch.setattr(host.files, "read", lambda: 1 / 0)
+        monkeypatch.setattr(host.files, "read", lambda _token: 1 / 0)
         async with host.running() as it:
             await it.let(30)
             assert "task sources crashed (ZeroDivisionError" in it.operator.check_tasks()

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
-from typing import cast
 
 import pytest
 
@@ -465,22 +464,3 @@ def test_a_container_keeps_the_ports_that_can_be_decoded(port: object) -> None:
     good = {"IP": "::", "PublicPort": 8080, "PrivatePort": 80, "Type": "tcp"}
     (container,) = decode.containers([{"Id": "c", "Ports": [port, good]}])
     assert container.ports == (PortBinding("tcp", 80, 8080, ANY6),)
-
-
-@pytest.mark.parametrize("name", [r"a\u0000b", r"a\ud800b", r"a\uDFFFb", "a\xffb"])
-def test_names_that_nothing_else_can_encode_are_replaced(name: str) -> None:
-    value = decode.json_value(f'[{{"{name}": ["{name}"]}}]'.encode("latin-1"))
-    [entry] = cast("list[dict[str, list[str]]]", value)
-    [(key, [inner])] = entry.items()
-    assert key == inner
-    assert key.strip("ab").strip("\N{REPLACEMENT CHARACTER}") == ""
-    key.encode()
-
-
-def test_surrogate_pairs_and_escaped_backslashes_stay() -> None:
-    assert decode.json_value(rb'["\ud83d\ude00", "\\ud800"]') == ["😀", "\\ud800"]
-
-
-def test_json_that_is_nested_too_deeply_is_no_json() -> None:
-    with pytest.raises(ValueError, match="nested"):
-        decode.json_value(b"[" * 100_000)

@@ -2,12 +2,13 @@ import json
 import os
 import shlex
 import subprocess
+from typing import cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dockerv6.lib.text import encodable, escaped, escaped_json, printable_path, shell_quoted
+from dockerv6.lib.text import encodable, escaped, escaped_json, json_value, printable_path, shell_quoted
 
 ANY_TEXT = st.text(st.characters(), max_size=20)
 FILE_NAMES = st.binary(max_size=20).map(lambda name: os.fsdecode(name.replace(b"\0", b"")))
@@ -92,3 +93,22 @@ def test_encodable_text_can_be_encoded(text: str) -> None:
 def test_encodable_text_stays() -> None:
     assert encodable("straße 😀\n") == "straße 😀\n"
     assert encodable("a\0\ud800b") == "a\ufffd\ufffd\ufffd\ufffdb"
+
+
+@pytest.mark.parametrize("name", [r"a\u0000b", r"a\ud800b", r"a\uDFFFb", "a\xffb"])
+def test_names_that_nothing_else_can_encode_are_replaced(name: str) -> None:
+    value = json_value(f'[{{"{name}": ["{name}"]}}]'.encode("latin-1"))
+    [entry] = cast("list[dict[str, list[str]]]", value)
+    [(key, [inner])] = entry.items()
+    assert key == inner
+    assert key.strip("ab").strip("\N{REPLACEMENT CHARACTER}") == ""
+    key.encode()
+
+
+def test_surrogate_pairs_and_escaped_backslashes_stay() -> None:
+    assert json_value(rb'["\ud83d\ude00", "\\ud800"]') == ["😀", "\\ud800"]
+
+
+def test_json_that_is_nested_too_deeply_is_no_json() -> None:
+    with pytest.raises(ValueError, match="nested"):
+        json_value(b"[" * 100_000)

@@ -101,8 +101,8 @@ def test_what_can_not_be_a_name_identifies_nothing(name: str) -> None:
     assert contents.broken
 
 
-def test_an_unknown_kind_identifies_nothing() -> None:
+def test_an_unknown_kind_identifies_no_resource() -> None:
     contents = load_text("f.yaml", NETWORK.format("a").replace("IPv6Network", "IPV6Network"))
-    assert [(item.kind, item.name) for item in contents.invalid] == [("", "")]
+    assert [(item.kind, item.name) for item in contents.invalid] == [("", "a")]
     assert contents.broken
     assert contents.diagnostics[0].remedy == "did you mean IPv6Network?"
