@@ -52,6 +52,10 @@ _WORDS = {
     "egress-modes": "All modes together.",
     "internal": "An internal network: nothing leaves it, nothing enters it, its containers talk to one another.",
     "isolation-false": "`firewall.isolation: false`: containers on other bridges have access too.",
+    "source-validation-false": (
+        "`firewall.sourceValidation: false` on one network, for a container that routes for others. On the bridges in "
+        "`validated`, a packet needs a source in `valid_sources` for its bridge, or one that every link has."
+    ),
     "icc-false": (
         "`bridge.icc: false`: its containers reach one another through published ports only; neighbour discovery works."
     ),

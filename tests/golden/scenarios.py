@@ -45,6 +45,7 @@ SCENARIOS = {
     "egress-modes": intent(BLOG, ROAD, FIXED, HOME, PLAIN),
     "internal": intent(VAULT),
     "isolation-false": intent(replace(BLOG, isolated=False)),
+    "source-validation-false": intent(replace(BLOG, source_validation=False), VAULT),
     "icc-false": intent(replace(BLOG, icc=False)),
     "ingress": intent(
         replace(

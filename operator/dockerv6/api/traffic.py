@@ -259,6 +259,11 @@ class Firewall(Model):
         description="Whether containers of other networks are blocked, except through published ports. "
         "Default: `true`.",
     )
+    source_validation: Flag = Field(
+        True,
+        description="Whether packets of containers are dropped whose source address is not in a subnet of the network. "
+        "Write `false` if a container routes for others, such as a VPN gateway. Default: `true`.",
+    )
     ingress: tuple[IngressRule, ...] = Field(
         (),
         description="Additional incoming connections to accept. Published ports, established flows and required ICMPv6 "

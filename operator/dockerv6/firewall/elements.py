@@ -38,10 +38,18 @@ TRANSLATED = "translated"
 EXTERNAL = "outer"
 EXTERNAL_HOST = "outer_own"
 UPLINK_BRIDGES = "uplink_bridges"
+VALIDATED = "validated"
+VALID_SOURCES = "valid_sources"
+LINK_SOURCES = "link_sources"
 GUEST_BRIDGES = "guest_bridges"
 
 ANYWHERE = IPv6Network("::/0")
 _LOOPBACK = "::1/128"
+
+ANY_LINK_SOURCES = ("::/128", "fe80::/10")
+"""Sources that are valid on every link: a host that has no address yet sends duplicate address detection and multicast
+listener reports from the unspecified address (RFC 4862, 5.4.2; RFC 3590), and neighbour discovery uses link-local
+addresses (RFC 4861). Neither is forwarded (RFC 4291, 2.5.2 and 2.5.6)."""
 
 
 class _Kind(NamedTuple):
@@ -61,6 +69,7 @@ _KINDS = {
     INGRESS_ANY: _Kind((_PREFIX, _PREFIX), interval=True),
     INGRESS_PORT: _Kind((_PREFIX, _PREFIX, _PROTOCOL, _PORT), interval=True),
     INTERNAL: _Kind((_LINK,)),
+    LINK_SOURCES: _Kind((_PREFIX,), interval=True),
     LOOPBACK: _Kind((_PROTOCOL, _PORT), data=_PREFIX),
     NETWORKS: _Kind((_PREFIX, _LINK), interval=True),
     NO_ICC: _Kind((_LINK, _LINK)),
@@ -78,8 +87,10 @@ _KINDS = {
     SNAT_TO: _Kind((_PREFIX,), interval=True, data=_PREFIX),
     TRANSLATED: _Kind((_PREFIX,), interval=True),
     UPLINK_BRIDGES: _Kind((_LINK,)),
+    VALID_SOURCES: _Kind((_LINK, _PREFIX), interval=True),
+    VALIDATED: _Kind((_LINK,)),
 }
-"""A key begins with a prefix only where that prefix is a network's subnet, a container in it, or its external prefix.
+"""An owned key begins with a prefix only where that is a network's subnet, a container in it, or its external prefix.
 Keys for ports of the host begin with the protocol. `ruleset` relies on this to find elements that conflict."""
 
 
@@ -98,6 +109,9 @@ def element_sets(
         found[name].update(((bridge,), Element((bridge,))) for bridge in bridges)
     own = [Element((f"{address}/128",)) for address in intent.host_addresses]
     found[EXTERNAL_HOST].update((each.key, each) for each in own)
+    found[LINK_SOURCES].update(((prefix,), Element((prefix,))) for prefix in ANY_LINK_SOURCES)
+    for bridge in intent.uplink_bridges:  # whatever the default route leads to sends from there
+        found[VALIDATED].pop((bridge,), None)
     return tuple(
         ElementSet(name, kind.key, interval=kind.interval, elements=frozenset(found[name].values()), data=kind.data)
         for name, kind in _KINDS.items()
@@ -113,6 +127,9 @@ def _elements_of_network(network: NetworkIntent) -> tuple[tuple[str, Element], .
 def _network_elements(network: NetworkIntent) -> Iterator[tuple[str, Element]]:
     subnet, bridge, owner = str(network.subnet), network.bridge, network.owner
     yield OWN_BRIDGE, Element((bridge, bridge), owner)
+    if network.source_validation:
+        yield VALIDATED, Element((bridge,), owner)
+        yield VALID_SOURCES, Element((bridge, subnet), owner)
     if not network.icc:
         yield NO_ICC, Element((bridge, bridge), owner)
     if network.internal:

@@ -12,6 +12,7 @@ from dockerv6.firewall.elements import (
     INGRESS_ANY,
     INGRESS_PORT,
     INTERNAL,
+    LINK_SOURCES,
     NETWORKS,
     NO_ICC,
     OPEN,
@@ -20,9 +21,14 @@ from dockerv6.firewall.elements import (
     RESTRICTED,
     TRANSLATED,
     UPLINK_BRIDGES,
+    VALID_SOURCES,
+    VALIDATED,
 )
 from dockerv6.firewall.expr import Chain, ClearMark, Field, HasMark, In, Is, Jump, Rule, SetMark, Term, Verdict
 from dockerv6.firewall.model import FirewallIntent
+
+_BEFORE_TRACKING = -300
+"""NF_IP6_PRI_RAW: a forged packet must not change the state of the flow whose addresses it has."""
 
 _GUARD = -150
 """NF_IP6_PRI_MANGLE of linux/netfilter_ipv6.h: flows are tracked, nothing is translated yet."""
@@ -71,6 +77,7 @@ def filter_chains(intent: FirewallIntent) -> Iterator[Chain]:
     yield _inbound(mark, from_outside)
     yield _inbound_outside(mark)
     yield _outbound(mark, to_outside)
+    yield _source_validation()
     yield _to_host()
     yield _within(mark)
 
@@ -133,6 +140,27 @@ def _guard() -> Chain:
         type="filter",
         hook="prerouting",
         priority=_GUARD,
+        policy="accept",
+    )
+
+
+def _source_validation() -> Chain:
+    return Chain(
+        "source_validation",
+        (
+            Rule(
+                (
+                    In((Field.IIF,), VALIDATED),
+                    In((Field.SADDR,), LINK_SOURCES, negate=True),
+                    In((Field.IIF, Field.SADDR), VALID_SOURCES, negate=True),
+                    Verdict.DROP,
+                ),
+                "dockerv6: firewall.sourceValidation: a source of another network, or of nobody",
+            ),
+        ),
+        type="filter",
+        hook="prerouting",
+        priority=_BEFORE_TRACKING,
         policy="accept",
     )
 

@@ -56,6 +56,7 @@ class NetworkIntent:
         isolated: containers of other networks reach published ports only.
         icc: containers of the network may reach one another.
         ingress: what may come in from outside the host.
+        source_validation: packets of the containers need a source address in a subnet of their bridge.
     """
 
     owner: str
@@ -71,6 +72,7 @@ class NetworkIntent:
     isolated: bool = True
     icc: bool = True
     ingress: tuple[Ingress, ...] = ()
+    source_validation: bool = True
 
 
 @dataclass(frozen=True, slots=True)

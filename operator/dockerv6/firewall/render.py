@@ -14,6 +14,15 @@ go to **prefix_in**, except to addresses in it that the host itself has. Of an o
 of containers lead in: other hosts of the link have addresses in that prefix, and neither the host nor its containers
 could reach them otherwise.
 
+**source_validation** (filter, prerouting, `raw`: before connection tracking, so that a forged packet can't change the
+state of somebody else's flow) drops what comes from a bridge of ours with a source outside the bridge's subnets.
+Containers have CAP_NET_RAW by default, so they can send any source: UDP from an address that an allow-list accepts, or
+packets that leave the host with the address of another network or of nobody (BCP 38, RFC 2827). The unspecified address
+and link-local ones are valid on every link, as duplicate address detection, multicast listener reports and neighbour
+discovery need. Not checked: bridges with a default route, whose sources are the internet's; and bridges with a subnet
+that has no rules because it overlaps another one. A container that routes for others needs `firewall.sourceValidation:
+false`. Containers of one network can still use one another's addresses: frames within a bridge are not routed.
+
 **guard** (filter, prerouting, `mangle`: before any translation). A port with an allow-list is closed for all other
 clients, whatever listens there: our translation, the engine's, its userland proxy, or a process of the host. Only
 packets in a flow's original direction are checked, since the host may itself connect from that port.
@@ -58,11 +67,11 @@ ours), and one rule in the host's filter accepts that bit.
 * within (from a bridge to itself: hairpin, and bridged packets that br_netfilter shows): allowed. If containers must
   not reach one another (icc false), only published ports and neighbour discovery are.
 * internal networks: nothing leaves, nothing enters.
-* out: from the subnet of a network and its own bridge (a spoofed source gains nothing), through the egress interfaces
-  of the network if it names any. Otherwise through anything that is not a bridge, and through bridges that are known to
-  lead outside. Any other bridge has containers or virtual machines behind it, whether we manage it or not, and whether
-  it existed when the rules were written or not. A mark there would open what the engine or libvirt closes. Since rules
-  match on the link's kind, this holds while the operator is stopped.
+* out: from the subnet of a network and its own bridge, through the egress interfaces of the network if it names any.
+  Otherwise through anything that is not a bridge, and through bridges that are known to lead outside. Any other bridge
+  has containers or virtual machines behind it, whether we manage it or not, and whether it existed when the rules were
+  written or not. A mark there would open what the engine or libvirt closes. Since rules match on the link's kind, this
+  holds while the operator is stopped.
 * replies: packets in the reply direction of an established flow, and ICMPv6 errors about it. A flow has a reply
   direction only if its first packet was let through.
 * inbound, to a subnet of ours through its own bridge: connections through published ports; and, without a mark, flows
@@ -159,13 +168,18 @@ def resolve_overlaps(networks: tuple[NetworkIntent, ...]) -> SeparatedNetworks:
     subnets: _Taken = {}
     kept: list[NetworkIntent] = []
     lost: dict[str, str] = {}
+    incomplete: set[str] = set()  # bridges with a subnet that is left out: its packets must pass
     for network in sorted(networks, key=_order):
         rival = _rival(network.subnet, subnets)
         if rival is not None:
             lost[network.owner] = rival
+            if not any(each.bridge == network.bridge and network.subnet.subnet_of(each.subnet) for each in kept):
+                incomplete.add(network.bridge)
             continue
         _take(network.subnet, network.owner, subnets)
         kept.append(network)
+    if incomplete:
+        kept = [replace(n, source_validation=n.source_validation and n.bridge not in incomplete) for n in kept]
     external_lost: dict[str, str] = {}
     externals: _Taken = {}
     return SeparatedNetworks(

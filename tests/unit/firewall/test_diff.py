@@ -83,7 +83,7 @@ def test_a_removed_network_touches_nothing_but_its_own_elements() -> None:
 def test_an_element_that_changes_its_owner_is_removed_before_it_is_added() -> None:
     renamed = render(intent(replace(BLOG, owner="weblog")))
     change = diff(renamed, ONE)
-    assert [type(step) for step in change.operations] == [RemoveElements, AddElements] * 3
+    assert [type(step) for step in change.operations] == [RemoveElements, AddElements] * 5
     assert apply(ONE, change) == renamed
 
 

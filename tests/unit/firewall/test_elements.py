@@ -27,12 +27,18 @@ from tests.unit.firewall.intents import (
 )
 
 TARGET = "fd12:3456:789a:1::2/128"
+OF_BRIDGE = {elements.OWN_BRIDGE, elements.VALIDATED, elements.VALID_SOURCES}
+"""The sets with the bridge of every network."""
 
 
 def found(asked: FirewallIntent) -> dict[str, set[str]]:
-    """The elements of the sets and maps that have any."""
+    """The elements of the sets and maps that have any, without those that every table has."""
     sets = element_sets(asked.networks, asked.ports, asked)
-    return {each.name: {str(element) for element in each.elements} for each in sets if each.elements}
+    return {
+        each.name: {str(element) for element in each.elements}
+        for each in sets
+        if each.elements and each.name != elements.LINK_SOURCES
+    }
 
 
 def of(*networks: NetworkIntent, ports: tuple[PortIntent, ...] = ()) -> dict[str, set[str]]:
@@ -44,6 +50,8 @@ def test_a_network_without_interfaces_leaves_through_any() -> None:
         elements.OWN_BRIDGE: {"br-blog . br-blog"},
         elements.NETWORKS: {f"{BLOG.subnet} . br-blog"},
         elements.EGRESS_ANY: {str(BLOG.subnet)},
+        elements.VALIDATED: {"br-blog"},
+        elements.VALID_SOURCES: {f"br-blog . {BLOG.subnet}"},
     }
 
 
@@ -73,7 +81,7 @@ def test_every_mode_but_none_has_a_set_and_lets_packets_out() -> None:
 
 @pytest.mark.parametrize("lacking", [replace(FIXED, snat_address=None), replace(HOME, external_prefixes=()), PLAIN])
 def test_a_mode_without_its_address_or_prefix_lets_nothing_out(lacking: NetworkIntent) -> None:
-    assert set(of(lacking)) - {elements.INGRESS_PORT} == {elements.OWN_BRIDGE, elements.NETWORKS}
+    assert set(of(lacking)) - {elements.INGRESS_PORT} == OF_BRIDGE | {elements.NETWORKS}
 
 
 def test_of_an_on_link_prefix_only_named_addresses_lead_in() -> None:
@@ -90,7 +98,7 @@ def test_of_an_on_link_prefix_only_named_addresses_lead_in() -> None:
 
 
 def test_an_internal_network_has_no_external_prefix() -> None:
-    assert set(of(replace(HOME, internal=True))) == {elements.OWN_BRIDGE, elements.INTERNAL}
+    assert set(of(replace(HOME, internal=True))) == OF_BRIDGE | {elements.INTERNAL}
 
 
 def test_addresses_of_the_host_have_no_owner() -> None:
@@ -109,12 +117,12 @@ def test_overlapping_destinations_are_merged() -> None:
 
 
 def test_an_untranslated_network_is_still_filtered() -> None:
-    assert set(of(PLAIN)) == {elements.OWN_BRIDGE, elements.NETWORKS}
+    assert set(of(PLAIN)) == OF_BRIDGE | {elements.NETWORKS}
 
 
 def test_an_internal_network_has_elements_for_its_bridge_only() -> None:
-    assert set(of(VAULT)) == {elements.OWN_BRIDGE, elements.INTERNAL}
-    assert set(of(replace(VAULT, icc=False))) == {elements.OWN_BRIDGE, elements.INTERNAL, elements.NO_ICC}
+    assert set(of(VAULT)) == OF_BRIDGE | {elements.INTERNAL}
+    assert set(of(replace(VAULT, icc=False))) == OF_BRIDGE | {elements.INTERNAL, elements.NO_ICC}
 
 
 def test_isolation_and_icc_are_keyed_by_bridge() -> None:
@@ -216,7 +224,20 @@ def test_a_prefix_that_starts_a_key_belongs_to_one_network() -> None:
             mine = [p for net in EVERYTHING.networks for p in (net.subnet, *net.external_prefixes)] + [
                 IPv6Network(address) for address in EVERYTHING.host_addresses
             ]
-            assert all(any(first.subnet_of(prefix) for prefix in mine) for first in firsts)
+            if each.name != elements.LINK_SOURCES:
+                assert all(any(first.subnet_of(prefix) for prefix in mine) for first in firsts)
+
+
+def test_sources_are_validated_on_every_bridge_that_does_not_opt_out_or_lead_outside() -> None:
+    opted_out = replace(SHOP, source_validation=False)
+    there = found(FirewallIntent((BLOG, opted_out, VAULT, OPEN), uplink_bridges=("br-open",)))
+    assert there[elements.VALIDATED] == {"br-blog", "br-vault"}
+    assert f"br-vault . {VAULT.subnet}" in there[elements.VALID_SOURCES]
+
+
+def test_every_table_accepts_unspecified_and_link_local_sources() -> None:
+    sets = {each.name: each.elements for each in element_sets((), (), FirewallIntent())}
+    assert sets[elements.LINK_SOURCES] == {Element(("::/128",)), Element(("fe80::/10",))}
 
 
 def test_every_element_has_a_part_for_each_of_its_sets_key_and_a_value_in_maps() -> None:

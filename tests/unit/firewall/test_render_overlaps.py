@@ -17,6 +17,16 @@ def test_of_overlapping_networks_the_first_by_name_is_kept(subnet: str) -> None:
     assert resolve_overlaps((SHOP, BLOG)) == ((BLOG, SHOP), {}, {})
 
 
+def test_a_bridge_with_a_subnet_that_is_left_out_has_no_source_validation() -> None:
+    """Its containers have addresses in that subnet, whichever network has the rules for it."""
+    second = replace(SHOP, subnet=BLOG.subnet)
+    assert resolve_overlaps((SHOP, second, BLOG)).networks == (BLOG, replace(SHOP, source_validation=False))
+
+
+def test_two_owners_of_one_bridge_and_subnet_keep_its_source_validation() -> None:
+    assert resolve_overlaps((BLOG, replace(BLOG, owner="other"))).networks == (BLOG,)
+
+
 def test_networks_without_overlaps_stay_as_they_are() -> None:
     away = replace(AWAY, external_prefixes=(IPv6Network("2001:db8:8:9::/64"),))
     assert resolve_overlaps((HOME, away, ROAD)) == ((away, HOME, ROAD), {}, {})

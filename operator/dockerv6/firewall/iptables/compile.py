@@ -61,6 +61,7 @@ _TO_PROXY = XtablesRule(PlainTarget.RETURN, source="::1/128")
 """Without those chains, a translated packet from ::1 would be dropped; the userland proxy, if there is one, answers."""
 
 _PLACES = {
+    ("filter", "prerouting", -300): (MANGLE, "PREROUTING"),
     ("filter", "prerouting", -150): (MANGLE, "PREROUTING"),
     ("filter", "input", -1): (MANGLE, "INPUT"),
     ("filter", "forward", -1): (MANGLE, "FORWARD"),
@@ -71,7 +72,8 @@ _PLACES = {
 }
 """Table and built-in chain by a base chain's type, hook and priority.
 
-The mark is cleared in POSTROUTING, because mangle has no hook behind filter in FORWARD."""
+The mark is cleared in POSTROUTING, because mangle has no hook behind filter in FORWARD. Table raw is not ours, so
+sources are validated at the top of mangle: before any translation, but after connection tracking."""
 
 _VERDICT_TARGETS: dict[Verdict, PlainTarget] = {
     Verdict.ACCEPT: PlainTarget.RETURN,
@@ -95,7 +97,7 @@ class CompiledChain:
 
 @dataclass(frozen=True, slots=True)
 class CompiledTable:
-    """Our part of a table: chains, and one jump at the top of each built-in chain in `jumps`."""
+    """Our part of a table: chains, and jumps at the top of the built-in chains, in the order in `jumps`."""
 
     name: str
     chains: tuple[CompiledChain, ...] = ()
@@ -194,7 +196,9 @@ class _TableCompiler:
                 jumps.append(
                     (place[1], XtablesRule(ChainTarget(self._chain(chain), jump=True), comment=comment), chain.name)
                 )
-        return CompiledTable(self._name, tuple(self._chains.values()), tuple(sorted(jumps, key=lambda each: each[0])))
+        priorities = {chain.name: chain.priority for chain in self._ruleset.chains}
+        jumps.sort(key=lambda each: (each[0], priorities[each[2]]))
+        return CompiledTable(self._name, tuple(self._chains.values()), tuple(jumps))
 
     def _chain(self, chain: Chain) -> str:
         """The name of the compiled chain; compiles it if it is not there."""

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from ipaddress import IPv6Network
+from itertools import groupby
 
 from dockerv6.firewall import prefixes
 from dockerv6.firewall.expr import Chain, Element, ElementSet, KeyType, Rule, SetMark, UnknownExpr
@@ -80,7 +81,10 @@ def nat_contents(ruleset: Ruleset, dnat: int) -> TableContents:
 def _contents(table: CompiledTable, dnat: int) -> TableContents:
     return TableContents(
         {chain.name: tuple(encode(rule, dnat) for rule in chain.rules) for chain in table.chains},
-        {builtin: (encode(rule),) for builtin, rule, _ in table.jumps},
+        {
+            builtin: tuple(encode(rule) for _, rule, _ in jumps)
+            for builtin, jumps in groupby(table.jumps, key=lambda jump: jump[0])
+        },
     )
 
 
@@ -187,10 +191,10 @@ def _differing(present: Chains, expected: TableContents) -> Iterable[str]:
         jumps = expected.jumps.get(name, ())
         if name.startswith(OWN_CHAIN_PREFIX) or has_jumps(entries, jumps):
             continue
-        yield entered_chain(jumps[0]) if jumps else f"a rule in chain {name}"
+        yield from map(entered_chain, jumps) if jumps else (f"a rule in chain {name}",)
     for name, jumps in expected.jumps.items():
         if name not in present:
-            yield entered_chain(jumps[0])
+            yield from map(entered_chain, jumps)
 
 
 def has_jumps(entries: tuple[bytes, ...], jumps: tuple[bytes, ...]) -> bool:

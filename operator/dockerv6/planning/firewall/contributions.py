@@ -276,6 +276,7 @@ def _intent(
         isolated=traffic.firewall.isolation,
         icc=icc,
         ingress=tuple(_ingress(traffic.firewall.ingress, subnet, containers)),
+        source_validation=traffic.firewall.source_validation,
     )
 
 

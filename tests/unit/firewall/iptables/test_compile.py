@@ -40,12 +40,13 @@ def test_an_empty_ruleset_compiles_to_empty_tables() -> None:
     assert all(not table.chains and not table.jumps for table in compile_ruleset(EMPTY))
 
 
-def test_each_base_chain_is_entered_by_one_commented_jump() -> None:
+def test_each_base_chain_is_entered_by_one_commented_jump_in_the_order_of_priorities() -> None:
     jumps = [(table.name, builtin, whose) for table in compile_ruleset(RULESET) for builtin, _, whose in table.jumps]
     assert jumps == [
         ("mangle", "FORWARD", "forward"),
         ("mangle", "INPUT", "to_host"),
         ("mangle", "POSTROUTING", "forward_done"),
+        ("mangle", "PREROUTING", "source_validation"),
         ("mangle", "PREROUTING", "guard"),
         ("nat", "OUTPUT", "output"),
         ("nat", "POSTROUTING", "postrouting"),

@@ -50,7 +50,7 @@ def test_another_mark_is_read_back() -> None:
         ("mangle", "DOCKERV6-INBOUND-4", "inbound"),
         ("mangle", "DOCKERV6-PASS", "forward"),
         ("mangle", "FORWARD", "forward"),
-        ("mangle", "PREROUTING", "guard"),
+        ("mangle", "DOCKERV6-SOURCE_VALIDATION", "source_validation"),
         ("nat", "DOCKERV6-OUTPUT", "output"),
         ("nat", "POSTROUTING", "postrouting"),
     ],
@@ -62,6 +62,14 @@ def test_an_altered_chain_is_reported_as_its_origin(table: str, chain: str, whos
     assert altered(found) == {whose}
     assert (found.sets, found.foreign) == (DESIRED.sets, ())
     assert diff(DESIRED, found).describe()[0] == f"flush chain {whose}: its rules differ"
+
+
+def test_a_lost_jump_concerns_every_chain_that_is_entered_there() -> None:
+    there = written(DESIRED)
+    there["mangle"]["PREROUTING"] = there["mangle"]["PREROUTING"][1:]
+    found = read(there)
+    assert altered(found) == {"source_validation", "guard"}
+    assert (found.sets, found.foreign) == (DESIRED.sets, ())
 
 
 def test_an_element_without_a_record_is_missing_even_with_its_rules() -> None:
