@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Address, IPv6Network
 from typing import TYPE_CHECKING, Any, Protocol
@@ -42,10 +43,11 @@ class Bench(Protocol):
         aliases: Sequence[str] = (),
         address: str | None = None,
         labels: Mapping[str, str] | None = None,
+        image_labels: Mapping[str, str] | None = None,
         ports: Sequence[str] = (),
         network_mode: str | None = None,
     ) -> str:
-        """Take `ports` as ``docker run -p`` does; `network` or `network_mode` is None."""
+        """Take `ports` as ``docker run -p`` does; `network` or `network_mode` is None. `labels` are set at creation."""
 
     def start_container(self, container: str) -> None:
         """Raise any exception if the engine can't start it."""
@@ -96,6 +98,7 @@ class FakeBench:
         aliases: Sequence[str] = (),
         address: str | None = None,
         labels: Mapping[str, str] | None = None,
+        image_labels: Mapping[str, str] | None = None,
         ports: Sequence[str] = (),
         network_mode: str | None = None,
     ) -> str:
@@ -103,7 +106,13 @@ class FakeBench:
         if address is not None:
             requested = replace(requested, static_ipv6=IPv6Address(address))
         return self.fake.create_container(
-            name, network, requested, labels=labels, ports=ports, network_mode=network_mode
+            name,
+            network,
+            requested,
+            labels=labels,
+            image_labels=image_labels,
+            ports=ports,
+            network_mode=network_mode,
         )
 
     def start_container(self, container: str) -> None:
@@ -155,6 +164,7 @@ class RealBench:
         self.release = (int(major), int(minor))
         self.engine: Engine = DockerEngine(lab.docker_host, environment={})
         self._links: set[str] = set()
+        self._images: set[str] = set()
 
     @staticmethod
     def start(session: Session, version: str) -> LabEngine:
@@ -174,6 +184,7 @@ class RealBench:
         aliases: Sequence[str] = (),
         address: str | None = None,
         labels: Mapping[str, str] | None = None,
+        image_labels: Mapping[str, str] | None = None,
         ports: Sequence[str] = (),
         network_mode: str | None = None,
     ) -> str:
@@ -186,7 +197,7 @@ class RealBench:
             target = {"HostIp": str(one.host_address or ""), "HostPort": one.host_port}
             bindings.setdefault(one.key, []).append(target)
         body: dict[str, object] = {
-            "Image": IMAGE,
+            "Image": self._labelled_image(image_labels) if image_labels else IMAGE,
             "Cmd": ["sleep", "3600"],
             "Labels": dict(labels or {}),
             "ExposedPorts": {key: {} for key in bindings},
@@ -194,6 +205,17 @@ class RealBench:
             "NetworkingConfig": {"EndpointsConfig": {network: endpoint} if network else {}},
         }
         return self._create(name, body)
+
+    def _labelled_image(self, labels: Mapping[str, str]) -> str:
+        """Return the id of an image with these labels. `clear` removes it."""
+        client = self.lab.client()
+        model = self._create("model", {"Image": IMAGE, "Cmd": ["sleep", "3600"]})
+        made = str(
+            client.commit(model, changes=[f"LABEL {json.dumps(k)}={json.dumps(v)}" for k, v in labels.items()])["Id"]
+        )
+        self.remove_container(model)
+        self._images.add(made)
+        return made
 
     def _create(self, name: str, body: dict[str, object]) -> str:
         return str(self.lab.client().create_container_from_config(body, name=name)["Id"])  # type: ignore[no-untyped-call]
@@ -246,6 +268,8 @@ class RealBench:
     async def clear(self) -> None:
         for container in self.lab.client().containers(all=True):
             self.remove_container(container["Id"])
+        for made in self._images:
+            self.lab.client().remove_image(made)
         for network in await self.engine.networks():
             if network.name not in {"bridge", "host", "none"}:
                 await self.engine.remove_network(network.id)

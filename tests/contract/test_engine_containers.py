@@ -234,3 +234,36 @@ async def test_legacy_links_do_not_change_the_name_of_a_container(bench: Bench) 
     run(bench, "old", "bridge")
     bench.run_linked("linker", "old", "alias")
     assert sorted(container.name for container in await bench.engine.containers()) == ["linker", "old"]
+
+
+async def test_labels_of_the_image_are_apart_from_those_that_were_set_at_creation(bench: Bench) -> None:
+    await bench.engine.create_network(DUAL)
+    run(
+        bench,
+        "web",
+        labels={"app": "blog", "tier": "web", "same": "both"},
+        image_labels={"app": "shop", "vendor": "acme", "same": "both"},
+    )
+    container = await only(bench)
+    assert container.labels == {"app": "blog", "tier": "web"}
+    assert container.image_labels == {"vendor": "acme", "same": "both"}
+    assert container.image_problem == ""
+
+
+async def test_a_compose_container_keeps_project_and_service_that_its_built_image_has_too(bench: Bench) -> None:
+    await bench.engine.create_network(DUAL)
+    of_image = {"com.docker.compose.project": "shop", "com.docker.compose.service": "db"}
+    run(bench, "db", labels={**of_image, "com.docker.compose.config-hash": "4f2a"}, image_labels=of_image)
+    assert (await only(bench)).labels == {**of_image, "com.docker.compose.config-hash": "4f2a"}
+
+
+async def test_an_image_can_not_pretend_to_be_a_container_of_compose(bench: Bench) -> None:
+    await bench.engine.create_network(DUAL)
+    claimed = {
+        "com.docker.compose.project": "shop",
+        "com.docker.compose.service": "db",
+        "com.docker.compose.config-hash": "4f2a",
+    }
+    run(bench, "evil", image_labels=claimed)
+    container = await only(bench)
+    assert (container.labels, container.image_labels) == ({}, claimed)

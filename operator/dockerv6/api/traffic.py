@@ -140,7 +140,7 @@ class ContainerSelector(Model):
     match_labels: Mapping[DockerKey, str] = Field(
         default_factory=dict,
         description="Containers that have all of these Docker labels with these values, such as "
-        "`com.docker.compose.service: web`.",
+        "`com.docker.compose.service: web`. Labels that come from the image do not count.",
     )
 
     def field_errors(self) -> Iterator[FieldError]:

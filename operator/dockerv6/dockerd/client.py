@@ -13,6 +13,7 @@ from urllib.parse import quote
 from dockerv6.dockerd import address, decode, encode
 from dockerv6.dockerd.api_errors import AmbiguousName, EndpointExists, NotConnected
 from dockerv6.dockerd.events import EventStreams
+from dockerv6.dockerd.images import ImageLabels
 from dockerv6.dockerd.port import ContainerNotFound, NetworkNotFound
 from dockerv6.dockerd.transport import Transport
 
@@ -48,6 +49,7 @@ class DockerEngine:
         self._address = address.resolve(base_url, environment)
         self._transport = Transport(self._address, parallel=parallel)
         self._streams = EventStreams(self._address)
+        self._images = ImageLabels(self._image_labels)
 
     async def info(self) -> EngineInfo:
         """Read the engine's identity and abilities; not cached."""
@@ -132,8 +134,15 @@ class DockerEngine:
         return None
 
     async def containers(self) -> tuple[Container, ...]:
-        """List all running containers, paused ones too, with ports and endpoints, ordered by id; one request."""
-        return decode.containers(await self._transport.get("/containers/json"))
+        """List all running containers, paused ones too, with ports and endpoints, ordered by id.
+
+        One request, and one for each image with labels that has not been seen yet.
+        """
+        listing = await self._transport.get("/containers/json")
+        return decode.containers(listing, await self._images.of(decode.image_ids(listing)))
+
+    async def _image_labels(self, image_id: str) -> Mapping[str, str]:
+        return decode.image_labels(await self._transport.get(f"/images/{_segment(image_id)}/json"))
 
     async def running_container_ids(self) -> frozenset[str]:
         """List the ids of all running containers."""

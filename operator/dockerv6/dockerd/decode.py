@@ -39,6 +39,7 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import TYPE_CHECKING
 
+from dockerv6.dockerd.images import ImagesById, labels_at_creation
 from dockerv6.dockerd.model import (
     Attachment,
     Container,
@@ -51,6 +52,7 @@ from dockerv6.dockerd.model import (
     PortBinding,
     SubnetConfig,
 )
+from dockerv6.dockerd.port import EngineApiError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -60,6 +62,7 @@ _EPOCH = datetime.fromtimestamp(0, UTC)
 _SHORT_ID = 12
 _LAST_PORT = 65535
 _PROTOCOLS = frozenset({"tcp", "udp", "sctp"})
+_UNKNOWN_IMAGE = EngineApiError("the engine lists no image for it")
 
 
 # Engine
@@ -198,10 +201,27 @@ def _endpoint(container_id: str, entry: object) -> Endpoint:
 # Containers
 
 
-def containers(listing: object) -> tuple[Container, ...]:
-    """Decode ``GET /containers/json``, ordered by id."""
-    found = (_container(entry) for entry in _items(listing) if _text(entry, "Id"))
+def containers(listing: object, images: ImagesById) -> tuple[Container, ...]:
+    """Decode ``GET /containers/json``, ordered by id.
+
+    Args:
+        listing: the response.
+        images: at least those of `image_ids`.
+    """
+    found = (_container(entry, images) for entry in _items(listing) if _text(entry, "Id"))
     return tuple(sorted(found, key=lambda container: container.id))
+
+
+def image_ids(listing: object) -> tuple[str, ...]:
+    """Decode ``GET /containers/json`` into the ids of the images of all containers with labels."""
+    return tuple(
+        image_id for entry in _items(listing) if _member(entry, "Labels") and (image_id := _text(entry, "ImageID"))
+    )
+
+
+def image_labels(inspected: object) -> Mapping[str, str]:
+    """Decode ``GET /images/{id}/json`` into the image's labels."""
+    return _texts(_member(_member(inspected, "Config"), "Labels"))
 
 
 def container_ids(listing: object) -> tuple[str, ...]:
@@ -249,7 +269,7 @@ def port_order(binding: PortBinding) -> tuple[str, int, int, int, int]:
     return binding.protocol, binding.host_port, binding.container_port, family, value
 
 
-def _container(entry: object) -> Container:
+def _container(entry: object, images: ImagesById) -> Container:
     endpoints = (
         ContainerEndpoint(
             network_id=_text(settings, "NetworkID"),
@@ -260,11 +280,16 @@ def _container(entry: object) -> Container:
         for name, settings in _endpoint_settings(entry)
     )
     ports = {binding for port in _items(_member(entry, "Ports")) if (binding := _port(port))}
+    labels = _texts(_member(entry, "Labels"))
+    image = images.get(_text(entry, "ImageID"), _UNKNOWN_IMAGE) if labels else {}
+    own = {} if isinstance(image, EngineApiError) else labels_at_creation(labels, image)
     return Container(
         id=_text(entry, "Id"),
         name=_own_name(_items(_member(entry, "Names"))),
         created=_number(entry, "Created"),
-        labels=_texts(_member(entry, "Labels")),
+        labels=own,
+        image_labels={key: value for key, value in labels.items() if key not in own},
+        image_problem=str(image) if isinstance(image, EngineApiError) else "",
         ports=tuple(sorted(ports, key=port_order)),
         endpoints=tuple(sorted(endpoints, key=lambda endpoint: endpoint.network_name)),
         network_mode=_text(_member(entry, "HostConfig"), "NetworkMode") or "default",

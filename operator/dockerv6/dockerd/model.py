@@ -9,6 +9,8 @@ from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 BRIDGE_NAME = "com.docker.network.bridge.name"
+COMPOSE_PROJECT = "com.docker.compose.project"
+COMPOSE_SERVICE = "com.docker.compose.service"
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +145,13 @@ class ContainerEndpoint:
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """A running container, from ``GET /containers/json``."""
+    """A running container, from ``GET /containers/json``.
+
+    Attributes:
+        labels: set when the container was created (see `images`). Selectors use no others.
+        image_labels: the others. They come from the image, or their origin is unknown.
+        image_problem: why the image can't be inspected, so that the origin of all labels is unknown; "": it can.
+    """
 
     id: str
     name: str
@@ -152,6 +160,8 @@ class Container:
     ports: tuple[PortBinding, ...] = ()  # only those bound on the host
     endpoints: tuple[ContainerEndpoint, ...] = ()  # ordered by the network's name
     network_mode: str = "default"  # HostConfig.NetworkMode: "host", "none" and "container:<id>" exclude other networks
+    image_labels: Mapping[str, str] = field(default_factory=dict)
+    image_problem: str = ""
 
 
 class EventKind(StrEnum):

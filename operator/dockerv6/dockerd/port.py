@@ -110,7 +110,10 @@ class Engine(Protocol):
         """
 
     async def containers(self) -> tuple[Container, ...]:
-        """List all running containers, paused ones too, with ports and endpoints, ordered by id; one request."""
+        """List all running containers, paused ones too, with ports and endpoints, ordered by id.
+
+        A container whose image the engine doesn't show has an ``image_problem``; the others are listed as usual.
+        """
 
     async def running_container_ids(self) -> frozenset[str]:
         """List the ids of all running containers."""

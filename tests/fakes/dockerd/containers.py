@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from dockerv6.dockerd import api_errors
 from dockerv6.dockerd.decode import port_order
+from dockerv6.dockerd.images import labels_at_creation
 from dockerv6.dockerd.model import Container, ContainerEndpoint, PortBinding
 
 if TYPE_CHECKING:
@@ -188,7 +189,9 @@ class FakeContainer:
     id: str
     name: str
     created: int = 0
-    labels: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)  # set at its creation
+    image_labels: Mapping[str, str] = field(default_factory=dict)
+    image_problem: str = ""  # why its image can't be inspected
     network_mode: str = "default"
     publish: tuple[Publish, ...] = ()
     running: bool = False
@@ -204,11 +207,15 @@ class FakeContainer:
 
     def view(self) -> Container:
         """Return its entry in a listing."""
+        labels = {**self.image_labels, **self.labels}
+        own = {} if self.image_problem else labels_at_creation(labels, self.image_labels)
         return Container(
             id=self.id,
             name=self.name,
             created=self.created,
-            labels=dict(self.labels),
+            labels=own,
+            image_labels={key: value for key, value in labels.items() if key not in own},
+            image_problem=self.image_problem if labels else "",
             ports=self.bindings,
             endpoints=tuple(
                 ContainerEndpoint(

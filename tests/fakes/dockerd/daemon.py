@@ -183,6 +183,7 @@ class FakeDaemon(ABC):
         requested: Attachment | None = None,
         *,
         labels: Mapping[str, str] | None = None,
+        image_labels: Mapping[str, str] | None = None,
         ports: Sequence[str] = (),
         network_mode: str | None = None,
     ) -> str:
@@ -192,7 +193,8 @@ class FakeDaemon(ABC):
             name: of the container.
             networks: names; None: none, unless `network_mode` names one.
             requested: settings for each network.
-            labels: of the container.
+            labels: of the container, besides those of its image.
+            image_labels: of its image.
             ports: as ``docker run -p`` takes them: "8080:80", "80", "[::1]:8080:80/udp", "9000-9002:90-92".
             network_mode: "host", "none" or "container:<name or id>"; None: the first network.
 
@@ -210,6 +212,7 @@ class FakeDaemon(ABC):
             name,
             created=_FIRST_CREATED + self._serial,
             labels=dict(labels or {}),
+            image_labels=dict(image_labels or {}),
             network_mode=mode,
             publish=tuple(publish for written in ports for publish in parse_publish(written)),
         )
@@ -230,12 +233,19 @@ class FakeDaemon(ABC):
         requested: Attachment | None = None,
         *,
         labels: Mapping[str, str] | None = None,
+        image_labels: Mapping[str, str] | None = None,
         ports: Sequence[str] = (),
         network_mode: str | None = None,
     ) -> str:
         """Create and start a container; return its id. Arguments and errors as in both."""
         container_id = self.create_container(
-            name, networks, requested, labels=labels, ports=ports, network_mode=network_mode
+            name,
+            networks,
+            requested,
+            labels=labels,
+            image_labels=image_labels,
+            ports=ports,
+            network_mode=network_mode,
         )
         self.start_container(container_id)
         return container_id

@@ -89,6 +89,36 @@ async def test_lists_running_containers_with_one_request(tmp_path: Path) -> None
         await docker.close()
 
 
+async def test_inspects_each_image_once_and_keeps_going_without_those_that_are_gone(tmp_path: Path) -> None:
+    labelled = {"Labels": {"app": "shop", "role": "db"}}
+    listing = [
+        {"Id": "a", "ImageID": "sha256:one", **labelled},
+        {"Id": "b", "ImageID": "sha256:one", **labelled},
+        {"Id": "c", "ImageID": "sha256:gone", **labelled},
+        {"Id": "d", "ImageID": "sha256:unlabelled"},
+    ]
+
+    def answer(_: str, path: str) -> tuple[int, object]:
+        match path:
+            case "/images/sha256:one/json":
+                return 200, {"Config": {"Labels": {"app": "shop"}}}
+            case "/images/sha256:gone/json":
+                return 404, {"message": "No such image: sha256:gone"}
+        return 200, listing
+
+    paths: list[str] = []
+    async with serving(tmp_path / "d", engine(answer, paths)) as stub:
+        docker = DockerEngine(stub.url, environment={})
+        for _ in range(2):
+            found = await docker.containers()
+            assert [container.labels for container in found] == [{"role": "db"}, {"role": "db"}, {}, {}]
+            assert found[2].image_labels == labelled["Labels"]
+            assert found[2].image_problem == "No such image: sha256:gone (HTTP 404)"
+        assert paths.count("/images/sha256:one/json") == 1
+        assert "/images/sha256:unlabelled/json" not in paths
+        await docker.close()
+
+
 async def test_connecting_a_container_of_the_host_network_fails(tmp_path: Path) -> None:
     message = (
         "container sharing network namespace with another container or host cannot be connected to any other network"

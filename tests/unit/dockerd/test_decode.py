@@ -262,6 +262,9 @@ def test_a_mac_address_is_requested_on_the_first_network_only(mode: str, request
     assert found.mac_address == requested
 
 
+IMAGES = {"sha256:df1dd47d": {"vendor": "acme"}}
+
+
 def listed(**changes: object) -> dict[str, object]:
     """A running container in a listing of engine 28.5."""
     return {
@@ -298,7 +301,7 @@ def port(ip: str | None, private: int, public: int | None, protocol: str = "tcp"
 
 
 def decoded(**changes: object) -> Container:
-    (container,) = decode.containers([listed(**changes)])
+    (container,) = decode.containers([listed(**changes)], IMAGES)
     return container
 
 
@@ -387,7 +390,7 @@ def test_20_10_without_userland_proxy_may_choose_a_port_for_each_family() -> Non
 def test_invalid_fields_of_a_listing_read_as_empty(key: str) -> None:
     whole = listed()
     del whole[key]
-    (without,) = decode.containers([whole])
+    (without,) = decode.containers([whole], IMAGES)
     assert without == decoded(**{key: None}) == decoded(**{key: "bogus"})
 
 
@@ -397,9 +400,9 @@ def test_the_network_mode_defaults_to_default() -> None:
 
 
 def test_sorts_containers_by_id_and_omits_entries_without_one() -> None:
-    found = decode.containers([listed(Id="b"), listed(Id=""), None, listed(Id="a")])
+    found = decode.containers([listed(Id="b"), listed(Id=""), None, listed(Id="a")], IMAGES)
     assert [container.id for container in found] == ["a", "b"]
-    assert decode.containers(None) == ()
+    assert decode.containers(None, {}) == ()
 
 
 def test_decodes_listings_into_ids_and_networks_in_use() -> None:

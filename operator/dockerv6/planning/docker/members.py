@@ -1,4 +1,4 @@
-"""The members of a network: running containers that are attached because of their labels.
+"""The members of a network: running containers that are attached because of the labels set at their creation.
 
 Only our own attachments are undone. Each is recorded before it is made (`steps.AttachMember`).
 """
@@ -6,14 +6,13 @@ Only our own attachments are undone. Each is recorded before it is made (`steps.
 from collections.abc import Iterable
 
 from dockerv6.api.conditions import ConditionType, Reason
-from dockerv6.dockerd.model import Attachment, Container, Network, NetworkSpec
-from dockerv6.planning.firewall.port_claims import has_labels
+from dockerv6.dockerd.model import COMPOSE_PROJECT, COMPOSE_SERVICE, Attachment, Container, Network, NetworkSpec
+from dockerv6.planning.firewall.port_claims import has_labels, may_have_labels, unproven_labels
 from dockerv6.planning.inputs import Desired, Observed
 from dockerv6.planning.plan import Finding
 from dockerv6.planning.steps import AttachMember, DetachMember
 
 GATEWAY_PRIORITY_SINCE = (28, 0)
-COMPOSE_SERVICE = "com.docker.compose.service"
 _NETWORK_MODES_WITHOUT_NETWORKS = ("host", "none")
 
 
@@ -26,16 +25,21 @@ def matching_members(desired: Desired, containers: Iterable[Container]) -> tuple
 def attach_members(desired: Desired, observed: Observed, network: Network | NetworkSpec) -> tuple[AttachMember, ...]:
     """Attach the members that are not attached yet."""
     attached = {a.container_id for a in (*observed.attachments, *observed.remembered)}
+    members = matching_members(desired, observed.containers)
     return tuple(
-        AttachMember(desired.name, network.name, _attachment(container, observed))
-        for container in matching_members(desired, observed.containers)
+        AttachMember(desired.name, network.name, _attachment(container, members, observed))
+        for container in members
         if container.id not in attached and not _without_networks(container)
     )
 
 
 def detach_members(desired: Desired, observed: Observed, live: Network) -> tuple[DetachMember, ...]:
-    """Detach running containers that we attached and that lack the labels. Those of stopped ones are unknown."""
-    members = {c.id for c in matching_members(desired, observed.containers)}
+    """Detach running containers that we attached and that lack the labels.
+
+    Those of stopped containers are unknown, and their origin is unknown if the image can't be inspected.
+    """
+    labels = desired.resource.spec.members.match_labels
+    members = {c.id for c in observed.containers if may_have_labels(c, labels)}
     running = {c.id for c in observed.containers}
     return tuple(
         DetachMember(desired.name, live.id, each, "it no longer matches spec.members")
@@ -63,14 +67,14 @@ def member_findings(desired: Desired, observed: Observed) -> tuple[Finding, ...]
         names = ", ".join(f"{c.name} (network_mode {c.network_mode})" for c in excluded)
         message = f"spec.members: {names} can't be attached to any network; remove the label or the network_mode"
         return (_finding(Reason.MEMBER_REFUSED, message),)
+    wanted = desired.resource.spec.members.match_labels
+    unproven = unproven_labels(observed.containers, wanted)
+    if any(c.image_problem for c in observed.containers if may_have_labels(c, wanted)):
+        return (_finding(Reason.MEMBER_REFUSED, f"spec.members: {unproven}"),)
     if not members:
-        labels = desired.resource.spec.members.match_labels.items()
-        listed = ", ".join(f"{key}={value}" for key, value in sorted(labels))
-        message = (
-            f"spec.members: no running container is labelled {listed};"
-            " add the labels to a container, or correct spec.members"
-        )
-        return (_finding(Reason.NO_MEMBER, message),)
+        listed = ", ".join(f"{key}={value}" for key, value in sorted(wanted.items()))
+        remedy = unproven or "add the labels to a container, or correct spec.members"
+        return (_finding(Reason.NO_MEMBER, f"spec.members: no running container is labelled {listed}; {remedy}"),)
     return ()
 
 
@@ -82,20 +86,23 @@ def _without_networks(container: Container) -> bool:
     return container.network_mode in _NETWORK_MODES_WITHOUT_NETWORKS or container.network_mode.startswith("container:")
 
 
-def _attachment(container: Container, observed: Observed) -> Attachment:
+def _attachment(container: Container, members: Iterable[Container], observed: Observed) -> Attachment:
     """How a member is attached.
 
-    It gets its Compose service's name as an alias. The gateway priority is below that of the other networks (engine >=
+    It gets its Compose service's name as an alias, unless members are of several Compose projects: one project must not
+    take a name of another one. The gateway priority is below that of the other networks (engine >=
     28), so that names are still looked up in the stack's own, IPv4-only network first, and nothing changes between its
     services. If our network has IPv4 and IPv6, both default routes go through it nevertheless, on 20.10 and on 28.5
     (measured). If it has no IPv4, the IPv4 default route stays.
     """
     service = container.labels.get(COMPOSE_SERVICE)
+    projects = {each.labels[COMPOSE_PROJECT] for each in members if COMPOSE_PROJECT in each.labels}
+    named = service is not None and projects == {container.labels.get(COMPOSE_PROJECT)}
     newer = observed.engine is not None and observed.engine.release >= GATEWAY_PRIORITY_SINCE
     return Attachment(
         container_id=container.id,
         container_name=container.name,
         running=True,
-        aliases=(service,) if service else (),
+        aliases=(service,) if service and named else (),
         gw_priority=-1 if newer else 0,
     )

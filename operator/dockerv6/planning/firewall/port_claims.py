@@ -162,6 +162,8 @@ def _own_port(
         where = ", ".join(sorted(s.network_name for s in networks_by_id.values()))
         name = port.name or f"{port.protocol} port {port.port}"
         message = f"publish.ports {name}: no running container on network {where} is {_wanted(port.containers)}"
+        unproven = unproven_labels(containers, port.containers.match_labels)
+        message += f"; {unproven}" if unproven else ""
         return owner, port_finding(Reason.NO_ENDPOINT, message, waiting=True)
     container, end, network = next((e for e in ends if e[1].ipv6 is not None), ends[0])
     address = port.host_address if port.host_address is not None else network.host_address
@@ -184,6 +186,35 @@ def matches_container(selector: ContainerSelector, container: Container) -> bool
     if selector.name is not None:
         return container.name == selector.name
     return has_labels(container.labels, selector.match_labels)
+
+
+def may_have_labels(container: Container, wanted: Mapping[str, str]) -> bool:
+    """Whether it has the labels, or would have them if its image could be inspected."""
+    origin_unknown = {**container.image_labels, **container.labels} if container.image_problem else container.labels
+    return has_labels(origin_unknown, wanted)
+
+
+def unproven_labels(containers: Iterable[Container], wanted: Mapping[str, str]) -> str:
+    """Why containers with these labels are not selected, with the remedy; "": there are none."""
+    unproven = [
+        container
+        for container in containers
+        if has_labels({**container.image_labels, **container.labels}, wanted)
+        and not has_labels(container.labels, wanted)
+    ]
+    unknown = next((each for each in unproven if each.image_problem), None)
+    if unknown is not None:
+        return (
+            f"container {unknown.name} has the labels, but whether they were set at its creation is unknown, because"
+            f" its image can't be inspected ({unknown.image_problem}); pull the image and create the container again"
+        )
+    if not unproven:
+        return ""
+    names = ", ".join(sorted(each.name for each in unproven))
+    return (
+        f"container {names} has the labels from its image only, which select nothing; set them when the container is"
+        " created (docker run --label, or labels in the Compose file), with another value than the image's"
+    )
 
 
 def has_labels(labels: Mapping[str, str], wanted: Mapping[str, str]) -> bool:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from dockerv6.dockerd.model import Attachment, Container
+from dockerv6.dockerd.model import COMPOSE_PROJECT, COMPOSE_SERVICE, Attachment, Container
 from dockerv6.planning.deletion import plan_deletion
 from dockerv6.planning.docker.members import attach_members, detach_members, member_findings
 from dockerv6.planning.inputs import Observed, RulesView
@@ -34,6 +34,19 @@ HELD = holdings(allocation())
 WEB = running("web", stack="blog")
 DB = running("db", stack="blog")
 OTHER = running("other", stack="shop")
+
+
+CLAIMED = replace(OTHER, labels={}, image_labels=WEB.labels)
+UNKNOWN = replace(CLAIMED, image_problem="No such image: sha256:1 (HTTP 404)")
+
+
+def composed(service: str, project: str) -> Container:
+    return running(service, **{"stack": "blog", COMPOSE_PROJECT: project, COMPOSE_SERVICE: service})
+
+
+def aliases(*containers: Container) -> dict[str, tuple[str, ...]]:
+    steps = attach_members(WISH, state(*containers), HERE)
+    return {step.endpoint.container_name: step.endpoint.aliases for step in steps}
 
 
 def state(*containers: Container, **changes: object) -> Observed:
@@ -66,11 +79,16 @@ class TestAttach:
         assert attached(state(WEB, DB, **{field: (container("web"),)})) == ["db"]
 
     def test_it_gets_its_compose_service_as_an_alias(self) -> None:
-        service = replace(WEB, labels={**WEB.labels, "com.docker.compose.service": "front"})
-        (step,) = attach_members(WISH, state(service), HERE)
-        assert step.endpoint.aliases == ("front",)
-        (step,) = attach_members(WISH, state(WEB), HERE)
-        assert step.endpoint.aliases == ()
+        assert aliases(composed("front", "shop"), WEB) == {"front": ("front",), "web": ()}
+
+    def test_a_service_without_a_compose_project_is_no_alias(self) -> None:
+        assert aliases(replace(WEB, labels={**WEB.labels, COMPOSE_SERVICE: "front"})) == {"web": ()}
+
+    def test_members_of_several_compose_projects_get_no_aliases(self) -> None:
+        assert aliases(composed("db", "shop"), composed("front", "evil")) == {"db": (), "front": ()}
+
+    def test_a_label_of_the_image_selects_nothing(self) -> None:
+        assert attached(state(CLAIMED, DB)) == ["db"]
 
     def test_its_default_route_stays_where_it_is_on_engines_that_can(self) -> None:
         (step,) = attach_members(WISH, state(WEB), HERE)
@@ -103,6 +121,11 @@ class TestDetach:
         stopped = container("web", running=False)
         assert detached(state(attachments=(stopped,), members=frozenset({"web-id"}))) == []
 
+    def test_one_whose_image_can_not_be_inspected_is_neither_attached_nor_detached(self) -> None:
+        found = state(UNKNOWN, attachments=(container("other"),), members=frozenset({"other-id"}))
+        assert (attached(state(UNKNOWN)), detached(found)) == ([], [])
+        assert detached(replace(found, containers=(CLAIMED,))) == ["other"]
+
     def test_those_of_a_block_that_was_removed_go(self) -> None:
         found = state(WEB, attachments=(container("web"),), members=frozenset({"web-id"}))
         (step,) = detach_members(desired(), found, HERE)
@@ -113,6 +136,17 @@ class TestFindings:
     def test_a_selector_without_containers_is_reported(self) -> None:
         assert reasons(member_findings(WISH, state(OTHER))) == [("NetworkReady", "NoMember")]
         assert "stack=blog" in member_findings(WISH, state(OTHER))[0].message
+
+    def test_labels_of_an_image_are_named(self) -> None:
+        (finding,) = member_findings(WISH, state(CLAIMED))
+        assert finding.reason == "NoMember"
+        assert "container other has the labels from its image only, which select nothing" in finding.message
+        assert member_findings(WISH, state(CLAIMED, WEB)) == ()
+
+    def test_a_container_whose_image_can_not_be_inspected_is_reported(self) -> None:
+        (finding,) = member_findings(WISH, state(UNKNOWN, WEB))
+        assert finding.reason == "MemberRefused"
+        assert "its image can't be inspected (No such image: sha256:1 (HTTP 404))" in finding.message
 
     def test_all_is_well_otherwise(self) -> None:
         assert member_findings(WISH, state(WEB)) == ()

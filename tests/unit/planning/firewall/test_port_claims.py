@@ -1,5 +1,6 @@
 """Which ports of the host containers and resources ask for."""
 
+from dataclasses import replace
 from ipaddress import IPv6Address
 from typing import ClassVar
 
@@ -157,6 +158,20 @@ class TestOwnPorts:
         claim = own(self.WEB, containers={"matchLabels": {"app": "web"}})
         assert isinstance(claim, PortClaim)
         assert isinstance(own(self.WEB, containers={"matchLabels": {"app": "db"}}), Finding)
+
+    def test_a_label_of_the_image_selects_nothing_and_is_named(self) -> None:
+        claimed = replace(self.WEB, labels={}, image_labels=self.WEB.labels)
+        problem = own(claimed, containers={"matchLabels": {"app": "web"}})
+        assert isinstance(problem, Finding)
+        assert (problem.reason, problem.unknown) == ("NoEndpoint", True)
+        assert "container web has the labels from its image only, which select nothing" in problem.message
+
+    def test_a_container_whose_image_can_not_be_inspected_has_no_port_by_its_labels(self) -> None:
+        unknown = replace(self.WEB, labels={}, image_labels=self.WEB.labels, image_problem="No such image")
+        problem = own(unknown, containers={"matchLabels": {"app": "web"}})
+        assert isinstance(problem, Finding)
+        assert "its image can't be inspected (No such image)" in problem.message
+        assert isinstance(own(unknown), PortClaim), "a name is not the image's"
 
     def test_clients_can_be_named(self) -> None:
         claim = own(self.WEB, **{"from": ["2001:db8:1::/48", "2001:db8:2::7"]})
