@@ -39,6 +39,7 @@ class World(Protocol):
     def finish_address_detection(self, veth: str) -> None: ...
     def listen(self, listener: Listener) -> None: ...
     def close_sockets(self) -> None: ...
+    def serve_client(self, port: int) -> None: ...
     def start_udp_flow(self, to: IPv6Address, port: int) -> None: ...
     def start_translated_flow(self, translated: IPv6Address) -> None: ...
     def advertise(self, name: str, address: IPv6Interface, preferred: int, valid: int) -> None: ...
@@ -105,6 +106,10 @@ class FakeWorld:
 
     def close_sockets(self) -> None:
         self.net.stop_listening(*self.listeners)
+        self.net.served_ports.clear()
+
+    def serve_client(self, port: int) -> None:
+        self.net.served_ports.add(port)
 
     def start_udp_flow(self, to: IPv6Address, port: int) -> None:
         self.net.udp_flows.append((to, port))
@@ -189,6 +194,12 @@ class LinuxWorld:
 
     def close_sockets(self) -> None:
         self.sockets.close()
+
+    def serve_client(self, port: int) -> None:
+        ip("link", "set", "lo", "up")
+        with socket.create_server(("::1", port), family=socket.AF_INET6) as listening:
+            self.sockets.enter_context(socket.create_connection(("::1", port)))
+            self.sockets.enter_context(listening.accept()[0])
 
     def start_udp_flow(self, to: IPv6Address, port: int) -> None:
         ip("link", "set", "lo", "up")

@@ -154,6 +154,15 @@ async def test_open_sockets_are_listed(world: World) -> None:
     assert await world.net.listeners() == frozenset()
 
 
+async def test_ports_with_connections_of_clients_are_served(world: World) -> None:
+    assert await world.net.served_tcp_ports() == frozenset()
+    world.serve_client(2222)
+    assert await world.net.served_tcp_ports() == {2222}
+    assert await world.net.listeners() == frozenset()
+    world.close_sockets()
+    assert await world.net.served_tcp_ports() == frozenset()
+
+
 async def test_only_flows_to_the_ports_are_deleted(world: World) -> None:
     for port in (5000, 5000, 5001, 5002):
         world.start_udp_flow(HERE, port)

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from docker.errors import APIError
 
 from tests.e2e.cluster import condition, eventually, network_yaml, our_table
 from tests.e2e.site import Site, exclusive_site, published, reach_as
@@ -88,17 +89,38 @@ def test_port_of_a_process_stays_with_it_until_it_ends(site: Site) -> None:
         ready = condition(site.operator, "bad", "Ready")
         assert ready is not None
         assert (ready["status"], ready["reason"]) == ("False", "PortTaken")
-    # the end of a process is not announced: the operator checks every ten seconds
+    # the end of a process is not announced: the operator checks every two seconds
     reach_as(site.neighbour, published(8090), "web", NEIGHBOUR_ADDRESS)
     site.wait_for_reason("bad", "PortsPublished", "Published")
 
 
-def test_process_that_starts_later_does_not_get_the_port(site: Site) -> None:
+def test_process_that_starts_later_gets_its_port_back(site: Site) -> None:
     _publish(site, _to_web(8091))
     reach_as(site.neighbour, published(8091), "web", NEIGHBOUR_ADDRESS)
     with _process(site, 8091):
-        reach_as(site.neighbour, published(8091), "web", NEIGHBOUR_ADDRESS)
-        assert not _reaches_process(site, 8091)
+        eventually(lambda: _reaches_process(site, 8091), "the process answers")
+        site.wait_for_reason("bad", "PortsPublished", "PortTaken")
+    reach_as(site.neighbour, published(8091), "web", NEIGHBOUR_ADDRESS)
+
+
+def test_port_of_ssh_is_taken_by_force_only(site: Site) -> None:
+    _publish(site, _to_web(22), _to_web(8092))
+    reported = site.wait_for_reason("bad", "PortsPublished", "PortReserved")
+    assert "write force: true to take it" in reported["message"]
+    reach_as(site.neighbour, published(8092), "web", NEIGHBOUR_ADDRESS)
+    assert_closed(site.neighbour, published(22))
+    with _process(site, 22):
+        assert _reaches_process(site, 22)
+        _publish(site, _to_web(22, force=True))
+        reach_as(site.neighbour, published(22), "web", NEIGHBOUR_ADDRESS)
+
+
+def test_engine_refuses_the_port_of_a_process_to_docker_run(site: Site) -> None:
+    with _process(site, 22):
+        with pytest.raises(APIError, match="address already in use"):
+            site.run("greedy", "bad", ports={"80/tcp": 22})
+        assert _reaches_process(site, 22)
+    site.remove("greedy")
 
 
 def test_selector_that_matches_nothing_waits(site: Site) -> None:

@@ -96,3 +96,23 @@ def test_sockets_of_other_namespaces_are_left_out(open_socket: Opener) -> None:
     open_socket("tcp", "::", 8080)
     with private_network():
         assert sockets.listeners() == frozenset()
+
+
+@pytest.mark.parametrize(("server", "client"), [("::", "::1"), ("::", "127.0.0.1"), ("127.0.0.1", "127.0.0.1")])
+def test_a_port_with_a_connection_of_a_client_is_served_without_its_listener(
+    open_socket: Opener, server: str, client: str
+) -> None:
+    listening = open_socket("tcp", server, 2222)
+    family = socket.AF_INET6 if ":" in client else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as connecting:
+        connecting.connect((client, 2222))
+        accepted, _ = listening.accept()
+        with accepted:
+            listening.close()
+            assert sockets.served_tcp_ports() == {2222}, "the client's port is in the range of outgoing connections"
+    listening.close()
+
+
+def test_a_listening_socket_alone_is_no_connection(open_socket: Opener) -> None:
+    open_socket("tcp", "::", 2222)
+    assert sockets.served_tcp_ports() == frozenset()

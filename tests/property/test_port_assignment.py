@@ -1,6 +1,6 @@
 """Each port is assigned to one claim, assignments are stable, and every other claim has a problem."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
 
 from hypothesis import given
@@ -11,7 +11,7 @@ from dockerv6.dockerd.model import Container, ContainerEndpoint, PortBinding
 from dockerv6.firewall.model import FirewallIntent, NetworkIntent, PortIntent
 from dockerv6.firewall.render import render
 from dockerv6.hostnet.model import Listener
-from dockerv6.planning.firewall.port_assignment import PortAssignment, assign_ports
+from dockerv6.planning.firewall.port_assignment import HostPorts, PortAssignment, assign_ports
 from dockerv6.planning.firewall.port_claims import PortClaim, PublishingNetwork, from_containers, own_ports
 from tests.simulation.resources import network
 
@@ -29,10 +29,10 @@ class PublishingInputs:
 
     networks_: tuple[PublishingNetwork, ...]
     containers: tuple[Container, ...]
-    listeners: frozenset[Listener]
+    host: HostPorts
 
     def assign_ports(self, before: PortAssignment | None = None) -> PortAssignment:
-        return assign_ports(self.networks_, self.containers, before.incumbents if before else {}, self.listeners)
+        return assign_ports(self.networks_, self.containers, before.incumbents if before else {}, self.host)
 
     @property
     def claims(self) -> tuple[PortClaim, ...]:
@@ -92,7 +92,7 @@ def publishing_inputs(draw: st.DrawFn) -> PublishingInputs:
     places = [("n1", "blog"), ("n2", "policy/all"), ("n3", "policy/all")]
     networks_ = tuple(PublishingNetwork(owner, each, each, owners[owner]) for each, owner in places)
     listeners = draw(st.frozensets(st.builds(Listener, PROTOCOLS, st.sampled_from(ADDRESSES), PORTS), max_size=2))
-    return PublishingInputs(networks_, draw(containers([each for each, _ in places])), listeners)
+    return PublishingInputs(networks_, draw(containers([each for each, _ in places])), HostPorts(listeners))
 
 
 def overlap(one: PortIntent, other: PortIntent) -> bool:
@@ -140,14 +140,17 @@ def test_the_order_of_containers_does_not_matter(inputs: PublishingInputs, rando
     shuffled = list(inputs.containers)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
     assert (
-        PublishingInputs(inputs.networks_, tuple(shuffled), inputs.listeners).assign_ports().ports
+        PublishingInputs(inputs.networks_, tuple(shuffled), inputs.host).assign_ports().ports
         == inputs.assign_ports().ports
     )
 
 
 @given(publishing_inputs(), publishing_inputs())
-def test_a_claim_that_has_a_port_keeps_it(initial: PublishingInputs, changed: PublishingInputs) -> None:
+def test_a_claim_that_has_a_port_keeps_it_from_other_claims(
+    initial: PublishingInputs, changed: PublishingInputs
+) -> None:
     before = initial.assign_ports()
+    changed = replace(changed, host=HostPorts())
     claimed = {(*claim.key, claim.address, claim.target_port) for claim in changed.claims}
     after = changed.assign_ports(before).incumbents
     for key, (address, target_port) in before.incumbents.items():
@@ -167,10 +170,10 @@ def test_no_port_of_a_listening_process_is_assigned(initial: PublishingInputs, c
     }
     for port in changed.assign_ports(before).ports:
         key = (str(port.protocol), port.port)
-        if any(k[:2] == key for k in before.incumbents) or key in bound_by_engine:
+        if key in bound_by_engine:
             continue
         listening_addresses = (port.host_address, ANY_ADDRESS) if port.host_address is not None else ADDRESSES
-        assert not any((e.protocol, e.port) == key and e.address in listening_addresses for e in changed.listeners)
+        assert not any((e.protocol, e.port) == key and e.address in listening_addresses for e in changed.host.listeners)
 
 
 @given(publishing_inputs(), publishing_inputs())

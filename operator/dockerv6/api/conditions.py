@@ -71,6 +71,7 @@ class Reason(StrEnum):
     POOL_EXHAUSTED = "PoolExhausted"
     POOL_NOT_FOUND = "PoolNotFound"
     PORT_CONFLICT = "PortConflict"
+    PORT_RESERVED = "PortReserved"
     PORT_TAKEN = "PortTaken"
     PREFIX_CONFLICT = "PrefixConflict"
     PREFIX_PENDING = "PrefixPending"

@@ -61,8 +61,8 @@ class Members(Model):
     match_labels: Mapping[DockerKey, str] = Field(
         default_factory=dict,
         description="Running containers that have all of these Docker labels are attached to the network, and are "
-        "detached when they no longer match. This adds IPv6 to an IPv4-only Compose stack without a change to it. Labels "
-        "that come from the image do not count. Default: none.",
+        "detached when they no longer match. This adds IPv6 to an IPv4-only Compose stack without a change to it. "
+        "Labels that come from the image do not count. Default: none.",
     )
 
 

@@ -185,6 +185,12 @@ class PublishedPort(Model):
     host_address: Address6 | None = Field(
         None, description="The address of the host to publish the port on. Default: `publish.hostAddress`."
     )
+    force: Flag = Field(
+        False,
+        description="Whether the port is taken from a process of the host that listens on it, and from well-known "
+        "services of the host: SSH, the Docker API, dockerv6 itself, and any service with a TCP connection on that "
+        "port, such as an administrator's session. Default: `false`.",
+    )
 
     @property
     def container_port(self) -> int:

@@ -37,6 +37,7 @@ from dockerv6.planning.firewall.desired import (
     intact_owners,
     published_ports,
 )
+from dockerv6.planning.firewall.port_assignment import HostPorts
 from dockerv6.planning.host.interfaces import external_addresses, guest_bridges, uplink_bridges
 from dockerv6.planning.host.ndp_proxy import on_link_prefixes
 from dockerv6.planning.inputs import Identity
@@ -168,7 +169,11 @@ class Contributions:
             mark=self._identity.mark,
             containers=self._world.known_containers,
             incumbents=self._incumbents or {},
-            listeners=self._world.listeners.last or frozenset(),
+            host_ports=HostPorts(
+                self._world.listeners.last or frozenset(),
+                self._world.served_tcp_ports.last or frozenset(),
+                self._identity.http_port,
+            ),
             uplink_bridges=uplink_bridges(host) if host is not None else (),
             guest_bridges=guests,
             host_addresses=external_addresses(host) if host is not None else frozenset(),

@@ -272,6 +272,12 @@ class FirewallReconciler:
         return frozenset(port.owner for port in ports if port.host_address in addresses)
 
     @property
+    def publishes(self) -> bool:
+        """Whether a resource publishes a port, or would if the host did not use it."""
+        assignment = self._contributions.desired.port_assignment
+        return bool(assignment.ports or assignment.problems)
+
+    @property
     def backend(self) -> str:
         """The backend's name."""
         return self._backend.backend

@@ -120,6 +120,7 @@ class Operator:
         self._supervisor.keep("links", self.triggers.process_link_changes)
         self._supervisor.keep("foreign-rules", self.triggers.watch_foreign_rules)
         self._supervisor.keep("legacy-rules", self.triggers.poll_firewall)
+        self._supervisor.keep("host-sockets", self.triggers.poll_sockets)
         self._supervisor.keep("resync", self.triggers.resync)
         self._supervisor.keep("sources", self._follow_sources)
         self._supervisor.keep("problems", self._report_problems)

@@ -60,7 +60,7 @@ class SourceKeeper:
         admission = admit_resources(snapshot, before, identities, now, rules)
         written = await context.inventory.write(admission.writes)
         if written:  # a process may have opened a port that is asked for now
-            context.world.listeners.invalidate()
+            context.world.sockets_changed()
             await self._track_prefixes()
         context.inventory.deduplicate(sourced.resource for sourced in snapshot.resources)
         await self._remember(admission.identities, identities)

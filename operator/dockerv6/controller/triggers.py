@@ -34,6 +34,7 @@ EVENT_STREAM_DOUBLINGS = 5  # of that delay at most, while the engine refuses th
 BURST = 0.1  # for which changes of links, addresses and other programs' rules are gathered
 LONGEST_PAUSE = 1.0  # at most between two readings of what was gathered, however long a reading takes
 FOREIGN_RULES_INTERVAL = 60.0  # between searches for other programs that do our work
+SOCKET_POLL = 2.0  # between readings of the host's sockets while ports are published
 LEGACY_POLL = 1.0  # between readings of rules whose changes the kernel does not announce
 LEGACY_SEARCH = 30.0  # between searches for such rules, while there are none
 LAG_RETRIES = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)  # between readings of containers whose networks changed
@@ -326,6 +327,25 @@ class Triggers:
                 self._context.firewall.invalidate_filter()
                 self.repair_firewall_soon()
                 known = found
+
+    async def poll_sockets(self) -> None:
+        """Find processes of the host that begin or cease to use a published port: the kernel does not announce it.
+
+        A reading of many connections takes long, so the pause grows with it: it uses a fiftieth of one CPU at most.
+        """
+        pause = SOCKET_POLL
+        while True:
+            await self._context.clock.sleep(pause)
+            if not self._context.firewall.publishes:
+                continue
+            world, started = self._context.world, self._context.clock.monotonic()
+            world.sockets_changed()
+            version = world.version
+            await world.listeners.get()
+            await world.served_tcp_ports.get()
+            if world.version != version:
+                self._repair_firewall_soon()
+            pause = max(SOCKET_POLL, 50 * (self._context.clock.monotonic() - started))
 
     async def watch_foreign_rules(self) -> None:
         """Find out now and then whether another program does our work; statuses and an event report it."""

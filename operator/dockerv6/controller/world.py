@@ -98,6 +98,7 @@ class World:
         """Whether the rules name every bridge, so that another bridge changes the rules."""
         self.containers: Cached[tuple[Container, ...]] = Cached(self._read_containers)
         self.listeners: Cached[frozenset[Listener]] = Cached(self._read_listeners)
+        self.served_tcp_ports: Cached[frozenset[int]] = Cached(self._read_served_tcp_ports)
         self.info: Cached[EngineInfo] = Cached(engine.info)
         self.engine_problem = "the Docker Engine has not been asked yet"
         self.events_problem = ""
@@ -224,6 +225,7 @@ class World:
         """Read every stale input of the rules that the kernel has: it answers at once. Raises `HostNetError`."""
         await self.host_view.get()
         await self.listeners.get()
+        await self.served_tcp_ports.get()
 
     def bridge_created(self, bridge: str, address: IPv6Interface) -> None:
         """Add a bridge that the engine has just created: a concurrent read of the host saw it half-configured."""
@@ -317,6 +319,22 @@ class World:
             return self.listeners.last
         self.version += 1
         return listeners
+
+    async def _read_served_tcp_ports(self) -> frozenset[int]:
+        """Read the ports with connections. If that fails, keep those that are known."""
+        try:
+            ports = await self.host.served_tcp_ports()
+        except HostNetError as error:
+            logger.warning("cannot read the host's connections: %s", error)
+            ports = self.served_tcp_ports.last or frozenset()
+        if ports != self.served_tcp_ports.last:
+            self.version += 1
+        return ports
+
+    def sockets_changed(self) -> None:
+        """Mark the host's listening sockets and connections stale: the kernel does not announce them."""
+        self.listeners.invalidate()
+        self.served_tcp_ports.invalidate()
 
     async def _read_host(self) -> HostView:
         interfaces = await self.host.interfaces()

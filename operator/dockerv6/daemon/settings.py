@@ -220,10 +220,16 @@ class Settings:
 
         return ControllerSettings(
             roots=self.config_dirs,
-            identity=Identity(self.instance, self.fwmark),
+            identity=Identity(self.instance, self.fwmark, _tcp_port(self.address)),
             prune=self.prune,
             resync=self.resync,
         )
+
+
+def _tcp_port(address: str) -> int | None:
+    """The port of a TCP address such as [::1]:9180; None: it is a Unix socket, or there is none."""
+    port = address.rpartition(":")[2]
+    return int(port) if port.isdecimal() and not address.startswith("unix:") else None
 
 
 def _options() -> Iterator[tuple[str, SettingOption]]:

@@ -85,6 +85,10 @@ class LinuxHostNet:
         """See `port.HostNet.listeners`."""
         return await self._request("list sockets", sockets.listeners)
 
+    async def served_tcp_ports(self) -> frozenset[int]:
+        """See `port.HostNet.served_tcp_ports`."""
+        return await self._request("list connections", sockets.served_tcp_ports)
+
     async def delete_udp_flows(self, ports: Collection[int], destinations: Collection[IPv6Address]) -> int:
         """See `port.HostNet.delete_udp_flows`."""
         return await self._request("delete conntrack entries", partial(conntrack.delete_udp_flows, ports, destinations))

@@ -110,6 +110,14 @@ class HostNet(Protocol):
         Dual-stack sockets are included; sockets for IPv4 only and for IPv4-mapped addresses are not.
         """
 
+    async def served_tcp_ports(self) -> frozenset[int]:
+        """Local TCP ports on which processes of the host have connections that clients opened, over IPv4 or IPv6.
+
+        The sessions of a service outlive its listening socket, such as those of an SSH server that restarts. The kernel
+        does not store who opened a connection, so ports in ``ip_local_port_range``, which it gives to outgoing
+        connections, are not included.
+        """
+
     async def delete_udp_flows(self, ports: Collection[int], destinations: Collection[IPv6Address]) -> int:
         """Delete the conntrack entries of IPv6 UDP flows that started towards one of the ports at one of the addresses.
 

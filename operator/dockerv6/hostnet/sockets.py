@@ -1,6 +1,7 @@
-"""Sockets that wait for IPv6 packets. All functions block.
+"""Sockets that wait for IPv6 packets, and connections of TCP. All functions block.
 
-The kernel's sock_diag filters by state, so the thousands of connections of a host are not listed. Procfs replaces it
+The kernel's sock_diag filters by state, so the thousands of connections of a host are not listed with the sockets that
+wait. Procfs replaces it
 where its modules are missing, and for SCTP, whose diagnostics need a module that few hosts have.
 
 Sources: sock_diag(7), linux/inet_diag.h; net/ipv4/inet_diag.c and udp_diag.c; proc_pid_net(5); tcp6_seq_show,
@@ -13,7 +14,7 @@ import sys
 from collections.abc import Iterator
 from ipaddress import IPv6Address
 from pathlib import Path
-from socket import AF_INET6, IPPROTO_TCP, IPPROTO_UDP
+from socket import AF_INET, AF_INET6, IPPROTO_TCP, IPPROTO_UDP
 
 from dockerv6.hostnet.model import Listener
 from dockerv6.lib.netlink import NETLINK_SOCK_DIAG, dump
@@ -24,10 +25,14 @@ LocalEndpoint = tuple[bytes, int]
 PROC_NET = Path("/proc/thread-self/net")
 """The network namespace of the calling thread; /proc/net is that of the process's first thread."""
 
+LOCAL_PORT_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
+"""Of the calling thread's network namespace (net_ctl_root.lookup in net/sysctl_net.c)."""
+
 _SOCK_DIAG_BY_FAMILY = 20
 _REQUEST = struct.Struct("=BBxxI48x")  # inet_diag_req_v2: family, protocol, extensions, states; any addresses
 _ENDPOINT = struct.Struct(">4xH2x16s")  # inet_diag_msg: (family...), source port, (destination port), source address
 
+TCP_ESTABLISHED = 1
 TCP_CLOSE = 7  # net/tcp_states.h; also the state of an unconnected UDP socket
 TCP_LISTEN = 10
 _WAITING = (("tcp", IPPROTO_TCP, TCP_LISTEN), ("udp", IPPROTO_UDP, TCP_CLOSE))
@@ -65,13 +70,36 @@ def _endpoints(proc_net: Path) -> Iterator[tuple[str, LocalEndpoint]]:
     yield from (("sctp", endpoint) for endpoint in sctp_endpoints(proc_net / "sctp" / "eps"))
 
 
-def _from_sock_diag(protocol: int, state: int) -> list[LocalEndpoint]:
-    """The local endpoints of the IPv6 sockets of one protocol in one state.
+def served_tcp_ports(proc_net: Path = PROC_NET, local_port_range: Path = LOCAL_PORT_RANGE) -> frozenset[int]:
+    """The local ports of established TCP connections that are not in the range of outgoing connections.
+
+    Args:
+        proc_net: the namespace's procfs directory.
+        local_port_range: the namespace's sysctl net.ipv4.ip_local_port_range, which IPv6 uses too.
+
+    Raises:
+        OSError: the kernel's error.
+    """
+    first, last = map(int, local_port_range.read_text(encoding="ascii").split())
+    found: set[int] = set()
+    for family, table in ((AF_INET, "tcp"), (AF_INET6, "tcp6")):
+        try:
+            endpoints = _from_sock_diag(IPPROTO_TCP, TCP_ESTABLISHED, family)
+        except OSError as error:
+            if error.errno not in _NO_SOCK_DIAG:
+                raise
+            endpoints = endpoints_in_state(proc_net / table, TCP_ESTABLISHED)
+        found.update(port for _, port in endpoints)
+    return frozenset(port for port in found if not first <= port <= last)
+
+
+def _from_sock_diag(protocol: int, state: int, family: int = AF_INET6) -> list[LocalEndpoint]:
+    """The local endpoints of the sockets of one protocol and family in one state.
 
     Raises:
         OSError: the kernel's error (ENOENT if the protocol's diagnostics module is missing).
     """
-    answer = dump(NETLINK_SOCK_DIAG, _SOCK_DIAG_BY_FAMILY, _REQUEST.pack(AF_INET6, protocol, 1 << state))
+    answer = dump(NETLINK_SOCK_DIAG, _SOCK_DIAG_BY_FAMILY, _REQUEST.pack(family, protocol, 1 << state))
     found = (_ENDPOINT.unpack_from(datagram, start) for datagram, start, _ in answer)
     return [(address, port) for port, address in found]
 

@@ -29,6 +29,7 @@ class Identity:
 
     instance: str = "dockerv6"  # value of the label MANAGED_BY
     mark: int = DEFAULT_MARK  # the bit of the packet mark
+    http_port: int | None = None  # the TCP port of its HTTP server; None: it listens on a Unix socket
 
     def owns(self, network: Network, name: str | None = None) -> bool:
         """Whether this instance created the network; and, if ``name`` is given, for the resource of that name.

@@ -58,6 +58,8 @@ class FakeHostNet:
         """The translated address of each translated IPv6 flow in conntrack; tests may add some."""
         self.udp_flows: list[tuple[IPv6Address, int]] = []
         """Original destination and port of each IPv6 UDP flow in conntrack; tests may add some."""
+        self.served_ports: set[int] = set()
+        """TCP ports with connections that clients opened; tests may add some. The kernel does not notify it."""
         self._interfaces: dict[str, Interface] = {}
         self._listeners: set[Listener] = set()
         self._routes: list[Route] = list(routes)
@@ -142,6 +144,10 @@ class FakeHostNet:
     async def listeners(self) -> frozenset[Listener]:
         """See `port.HostNet.listeners`."""
         return frozenset(self._listeners)
+
+    async def served_tcp_ports(self) -> frozenset[int]:
+        """See `port.HostNet.served_tcp_ports`."""
+        return frozenset(self.served_ports)
 
     async def delete_udp_flows(self, ports: Collection[int], destinations: Collection[IPv6Address]) -> int:
         """See `port.HostNet.delete_udp_flows`."""

@@ -5,6 +5,7 @@ from functools import partial
 from ipaddress import IPv6Interface
 
 from dockerv6.api.traffic import ANY_ADDRESS
+from dockerv6.controller.triggers import SOCKET_POLL
 from dockerv6.dockerd.model import Attachment
 from dockerv6.hostnet.model import Interface, Listener
 from tests.simulation.resources import network, policy
@@ -318,6 +319,40 @@ async def test_a_conflict_ends_when_the_resource_no_longer_asks_for_the_port() -
         await at_work.let(2)
         assert host.ports() == {"tcp 8080 ::": "web-b:8080"}
         assert (await host.ready("a"), await host.ready("b")) == (READY, READY)
+
+
+async def test_a_process_that_begins_to_listen_gets_its_port_back_without_any_event() -> None:
+    host = Host()
+    server = Listener("tcp", ANY_ADDRESS, 8080)
+    host.files.write(network(publish=publishing("web")))
+    async with host.running() as at_work:
+        await at_work.let(1)
+        host.engine.run_container("web", "blog")
+        await at_work.let(1)
+        assert host.ports() == {"tcp 8080 ::": "web:8080"}
+        host.net.listen(server)
+        await at_work.let(2 * SOCKET_POLL)
+        assert host.ports() == {}
+        assert await host.ready("blog") == ("False", "PortTaken")
+        host.net.stop_listening(server)
+        await at_work.let(2 * SOCKET_POLL)
+        assert host.ports() == {"tcp 8080 ::": "web:8080"}
+        assert await host.ready("blog") == READY
+
+
+async def test_the_port_of_a_session_is_not_taken_while_its_server_restarts() -> None:
+    host = Host()
+    host.net.served_ports.add(8080)
+    host.files.write(network(publish=publishing("web")))
+    async with host.running() as at_work:
+        await at_work.let(1)
+        host.engine.run_container("web", "blog")
+        await at_work.let(1)
+        assert host.ports() == {}
+        assert await host.ready("blog") == ("False", "PortReserved")
+        host.net.served_ports.clear()
+        await at_work.let(2 * SOCKET_POLL)
+        assert host.ports() == {"tcp 8080 ::": "web:8080"}
 
 
 async def test_a_port_that_is_asked_for_is_not_taken_from_a_process_that_came_meanwhile() -> None:

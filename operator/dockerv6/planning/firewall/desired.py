@@ -11,9 +11,8 @@ from dockerv6.firewall.elements import PUBLISHED_AT_PORT, PUBLISHED_AT_TO, PUBLI
 from dockerv6.firewall.model import DEFAULT_MARK, FirewallIntent, PortIntent
 from dockerv6.firewall.render import overlapping_external_prefixes, overlapping_subnets, render
 from dockerv6.firewall.ruleset import EMPTY, Ruleset, RulesetChange
-from dockerv6.hostnet.model import Listener
 from dockerv6.planning.firewall.contributions import FirewallContribution, firewall_intent
-from dockerv6.planning.firewall.port_assignment import Incumbents, PortAssignment, assign_ports
+from dockerv6.planning.firewall.port_assignment import HostPorts, Incumbents, PortAssignment, assign_ports
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +23,7 @@ class FirewallInputs:
         mark: the bit of the packet mark of flows that we accept.
         containers: all running containers.
         incumbents: the present targets of published ports. Of two claims to one port, the incumbent keeps it.
-        listeners: the host's listening sockets.
+        host_ports: the ports that the host uses itself.
         uplink_bridges: the bridges with a default route.
         guest_bridges: all other bridges, for a backend that needs their names; else None.
         host_addresses: the host's addresses on external interfaces.
@@ -34,7 +33,7 @@ class FirewallInputs:
     mark: int = DEFAULT_MARK
     containers: tuple[Container, ...] = ()
     incumbents: Incumbents = field(default_factory=dict)
-    listeners: frozenset[Listener] = frozenset()
+    host_ports: HostPorts = field(default_factory=HostPorts)
     uplink_bridges: tuple[str, ...] = ()
     guest_bridges: tuple[str, ...] | None = None
     host_addresses: frozenset[IPv6Address] = frozenset()
@@ -60,7 +59,7 @@ class DesiredFirewall:
         if self.inputs.recorded_ports is not None:
             return PortAssignment(self.inputs.recorded_ports)
         networks = [network for each in self.contributions for network in each.publishing_networks]
-        return assign_ports(networks, self.inputs.containers, self.inputs.incumbents, self.inputs.listeners)
+        return assign_ports(networks, self.inputs.containers, self.inputs.incumbents, self.inputs.host_ports)
 
     @cached_property
     def intent(self) -> FirewallIntent:

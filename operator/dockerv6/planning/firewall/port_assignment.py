@@ -2,6 +2,11 @@
 
 If several claim a port, the container that has it keeps it; otherwise the oldest container gets it. The others get a
 finding, and the port as soon as it is free.
+
+A process of the host that listens on a port has it, also if it begins to listen after the port was published. Only the
+engine's own listener is no obstacle: it holds the port for the container. `publish.ports` does not get the ports of
+`RESERVED` and of services with connections either, which may only be between a stop and a start. `force` overrides
+both.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -13,6 +18,7 @@ from dockerv6.api.traffic import ANY_ADDRESS
 from dockerv6.dockerd.model import Container
 from dockerv6.firewall.model import PortIntent
 from dockerv6.hostnet.model import Listener
+from dockerv6.lib.networking import TransportProtocol
 from dockerv6.planning.firewall.port_claims import (
     PortClaim,
     PortKey,
@@ -26,6 +32,9 @@ from dockerv6.planning.plan import Finding
 
 PORT_RETRY = 10.0
 """Seconds until a port that a host process uses is tried again: the kernel does not announce that it is free."""
+
+RESERVED = {22: "SSH", 2375: "the Docker API", 2376: "the Docker API"}
+"""TCP ports of services by which an administrator reaches the host. ``publish.ports`` gets them with ``force`` only."""
 
 Incumbents = Mapping[PortKey, tuple[IPv6Address, int]]
 """The present targets of ports: address and port of the container."""
@@ -46,6 +55,21 @@ class PortAssignment:
 
 
 @dataclass(frozen=True, slots=True)
+class HostPorts:
+    """The ports that the host uses itself.
+
+    Attributes:
+        listeners: its listening sockets.
+        served: TCP ports of connections that clients opened to its processes.
+        own: the TCP port of this operator's HTTP server.
+    """
+
+    listeners: frozenset[Listener] = frozenset()
+    served: frozenset[int] = frozenset()
+    own: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class _Holders:
     """The containers to which the engine gave a port on IPv6: the listener on it is the engine's proxy."""
 
@@ -57,7 +81,7 @@ def assign_ports(
     publishing_networks: Iterable[PublishingNetwork],
     containers: Iterable[Container],
     incumbents: Incumbents,
-    listeners: Collection[Listener] = (),
+    host: HostPorts = HostPorts(),
 ) -> PortAssignment:
     """Grant every port to one claim.
 
@@ -65,7 +89,7 @@ def assign_ports(
         publishing_networks: the live networks with their publish blocks, each once.
         containers: all running ones.
         incumbents: the present targets; their claims take precedence.
-        listeners: the listening sockets of the host.
+        host: the ports that the host uses itself.
     """
     by_network = {network.network_id: network for network in publishing_networks}
     running = tuple(containers)
@@ -80,7 +104,7 @@ def assign_ports(
             problems.setdefault(owner, []).append(problem)
     occupied: dict[tuple[str, int], dict[IPv6Address | None, PortClaim]] = {}
     for claim in sorted(found, key=lambda each: _rank(each, incumbents)):
-        refusal = _grant(claim, occupied, incumbents, engine_ports, listeners)
+        refusal = _grant(claim, occupied, engine_ports, host)
         if refusal is not None and refusal not in problems.get(claim.owner, ()):
             problems.setdefault(claim.owner, []).append(refusal)
     granted: list[PortClaim] = []
@@ -116,9 +140,8 @@ def _rank(claim: PortClaim, incumbents: Incumbents) -> tuple[object, ...]:
 def _grant(
     claim: PortClaim,
     occupied: dict[tuple[str, int], dict[IPv6Address | None, PortClaim]],
-    incumbents: Incumbents,
     engine_ports: Mapping[tuple[str, int], _Holders],
-    listeners: Collection[Listener],
+    host: HostPorts,
 ) -> Finding | None:
     """Grant the claim, or return why not."""
     if claim.address is None:
@@ -142,13 +165,31 @@ def _grant(
         if claim.sources and not same.sources:
             claims[claim.host_address] = replace(same, sources=claim.sources)
         return None
-    holders = engine_ports.get(claim.key[:2], _Holders())
-    ours = claim.key in incumbents or holders.served or claim.container.name in holders.others
-    listener = None if ours else _listener(claim, listeners)
+    refusal = None if claim.force else _used_by_host(claim, engine_ports.get(claim.key[:2], _Holders()), host)
+    if refusal is None:
+        claims[claim.host_address] = claim
+    return refusal
+
+
+def _used_by_host(claim: PortClaim, holders: _Holders, host: HostPorts) -> Finding | None:
+    """Why the host keeps the port; None: it does not."""
+    if holders.served or claim.container.name in holders.others:
+        return None
+    force = "choose another port, or write force: true to take it" if claim.from_resource else "choose another port"
+    listener = _listener(claim, host.listeners)
     if listener is not None:
-        message = f"{claim} is in use by {_listener_name(listener, holders)}; stop it, or choose another port"
+        message = f"{claim} is in use by {_listener_name(listener, holders)}; stop it, {force}"
         return port_finding(Reason.PORT_TAKEN, message, retry=PORT_RETRY)
-    claims[claim.host_address] = claim
+    if not claim.from_resource or claim.protocol is not TransportProtocol.TCP:
+        return None
+    service = "dockerv6 itself" if claim.port == host.own else RESERVED.get(claim.port, "")
+    if service:
+        return port_finding(Reason.PORT_RESERVED, f"{claim} is reserved for {service} of the host; {force}")
+    if claim.port in host.served:
+        message = (
+            f"{claim} has connections to a process of the host, such as an administrator's session; close them, {force}"
+        )
+        return port_finding(Reason.PORT_RESERVED, message)
     return None
 
 

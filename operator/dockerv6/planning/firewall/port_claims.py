@@ -43,6 +43,8 @@ class PortClaim:
     target_port: int
     gateway: IPv6Address | None
     sources: tuple[IPv6Network, ...] = ()
+    from_resource: bool = False  # `publish.ports`: the engine has not bound the port
+    force: bool = False  # the port is taken from processes of the host
 
     @property
     def key(self) -> PortKey:
@@ -178,6 +180,8 @@ def _own_port(
         port.container_port,
         network.gateway,
         port.from_prefixes,
+        from_resource=True,
+        force=port.force,
     )
 
 

@@ -10,7 +10,7 @@ from dockerv6.dockerd.model import Container
 from dockerv6.firewall.model import PortIntent
 from dockerv6.hostnet.model import Listener
 from dockerv6.lib.networking import TransportProtocol
-from dockerv6.planning.firewall.port_assignment import PortAssignment, assign_ports
+from dockerv6.planning.firewall.port_assignment import HostPorts, PortAssignment, assign_ports
 from dockerv6.planning.firewall.port_claims import PublishingNetwork
 from tests.simulation.resources import network
 from tests.unit.planning.scene import SUBNET, binding, end, foreign, live, running
@@ -28,6 +28,11 @@ def block(**publish: object) -> Publish:
     return network(publish=publish).spec.publish
 
 
+def ssh(**changes: object) -> Publish:
+    """Port 22 of the host for container web."""
+    return block(fromContainers=False, ports=[{"port": 22, "containers": {"name": "web"}, **changes}])
+
+
 def surface(owner: str = "blog", publish: Publish | None = None) -> PublishingNetwork:
     return PublishingNetwork(owner, HERE.id, HERE.name, publish or block(fromContainers=True), GATEWAY)
 
@@ -36,10 +41,12 @@ def given(
     *containers: Container,
     before: PortAssignment | None = None,
     listeners: tuple[Listener, ...] = (),
+    served_ports: tuple[int, ...] = (),
     publish: Publish | None = None,
 ) -> PortAssignment:
     incumbents = before.incumbents if before is not None else {}
-    return assign_ports((surface(publish=publish),), containers, incumbents, listeners)
+    host = HostPorts(frozenset(listeners), frozenset(served_ports), own=9153)
+    return assign_ports((surface(publish=publish),), containers, incumbents, host)
 
 
 def served(found: PortAssignment) -> dict[str, str]:
@@ -170,9 +177,41 @@ class TestListeners:
         assert (found.ports, reasons(found)) == ((), {"blog": [("PortTaken", False)]})
         assert "a host process that listens on [::]:8080" in found.problems["blog"][0].message
 
-    def test_a_port_that_we_have_already_is_kept(self) -> None:
+    def test_a_process_that_begins_to_listen_gets_its_port_back(self) -> None:
         before = given(self.WEB, publish=self.PUBLISH)
-        assert given(self.WEB, publish=self.PUBLISH, listeners=(TAKER,), before=before).ports == before.ports
+        assert before.ports
+        found = given(self.WEB, publish=self.PUBLISH, listeners=(TAKER,), before=before)
+        assert (found.ports, reasons(found)) == ((), {"blog": [("PortTaken", False)]})
+        assert given(self.WEB, publish=self.PUBLISH, before=found).ports == before.ports
+
+    def test_the_same_holds_for_a_port_that_the_engine_has_bound_for_ipv4_only(self) -> None:
+        web = replace(OLD, ports=(binding(8080, at="0.0.0.0"),))
+        before = given(web)
+        assert before.ports
+        assert given(web, listeners=(TAKER,), before=before).ports == ()
+
+    def test_a_port_is_taken_by_force(self) -> None:
+        forced = block(ports=[{"port": 8080, "containers": {"name": "web"}, "force": True}])
+        assert given(self.WEB, publish=forced, listeners=(TAKER,)).ports
+        assert given(self.WEB, publish=ssh(force=True), served_ports=(22,)).ports
+
+    @pytest.mark.parametrize(("port", "service"), [(22, "SSH"), (2375, "the Docker API"), (9153, "dockerv6 itself")])
+    def test_a_service_of_the_host_keeps_its_port_while_it_is_stopped(self, port: int, service: str) -> None:
+        found = given(self.WEB, publish=ssh(port=port))
+        assert (found.ports, reasons(found)) == ((), {"blog": [("PortReserved", False)]})
+        assert f"is reserved for {service} of the host; choose another port, or write force: true" in (
+            found.problems["blog"][0].message
+        )
+        assert given(self.WEB, publish=ssh(port=port, protocol="udp")).ports
+
+    def test_a_service_with_connections_keeps_its_port_while_it_does_not_listen(self) -> None:
+        found = given(self.WEB, publish=ssh(port=2222), served_ports=(2222,))
+        assert (found.ports, reasons(found)) == ((), {"blog": [("PortReserved", False)]})
+        assert given(self.WEB, publish=ssh(port=2222)).ports
+
+    def test_a_port_that_the_engine_has_bound_for_a_container_is_not_reserved(self) -> None:
+        web = replace(OLD, ports=(binding(22),))
+        assert given(web, listeners=(replace(TAKER, port=22),), served_ports=(22,)).ports
 
     def test_the_engines_socket_for_the_container_does_not_conflict(self) -> None:
         assert given(OLD, listeners=(TAKER,)).problems == {}
