@@ -1,12 +1,14 @@
 """Removes what no resource asks for: networks, allocations, NDP proxy entries, sysctls; and everything on uninstall."""
 
 from collections.abc import Collection
+from dataclasses import replace
 
 from dockerv6.api.conditions import ConditionType, Reason
 from dockerv6.api.kinds import NETWORK
+from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.controller.context import Context
 from dockerv6.controller.endpoints import recorded_members
-from dockerv6.controller.execute import SYSCTLS, execute, execute_step
+from dockerv6.controller.execute import CREATED, SYSCTLS, execute, execute_step
 from dockerv6.dockerd.model import Network
 from dockerv6.dockerd.port import EngineError
 from dockerv6.planning.admission import exceeds_prune_limit
@@ -40,6 +42,8 @@ _LOST = (
 ORPHANS = "orphan"
 """Store scope: Docker networks, by id, that stay after their resource because it says so."""
 
+STRAY_RETRY = 30.0  # seconds between checks for a confirmation to remove networks that were not created here
+
 GARBAGE = Key("Host", "garbage")
 
 
@@ -65,16 +69,19 @@ async def sweep(context: Context) -> Requeue | None:
     for finding in plan.findings:
         await context.events.warning("Host", "garbage", finding.reason, finding.message)
     held = plan.blocked is not None
-    await context.problems.report("garbage", Reason.PRUNE_HELD, [plan.blocked.message] if plan.blocked else [])
+    strays = not held and any(f.condition is ConditionType.PRUNE_HELD for f in plan.findings)
+    kept = [f.message for f in plan.findings if f.condition is ConditionType.PRUNE_HELD]
+    await context.problems.report("garbage", Reason.PRUNE_HELD, kept)
     if held:
         return Requeue(HELD_RETRY)
-    await record_held(HELD_NETWORKS, frozenset(), context)
+    if not strays:
+        await record_held(HELD_NETWORKS, frozenset(), context)
     await context.inventory.accept_loss()
     await execute(plan, context)
     await _restore_sysctls(context)
     if not plan.empty:
         await context.firewall.repair()
-    return None
+    return Requeue(STRAY_RETRY) if strays else None
 
 
 async def plan_sweep(context: Context) -> Plan:
@@ -84,6 +91,11 @@ async def plan_sweep(context: Context) -> Plan:
     names = frozenset(o.name for o in context.inventory.objects if o.kind == NETWORK)
     known = GarbageInputs(names, await _orphans(context), context.inventory.pools())
     identity, networks = context.settings.identity, context.world.known_networks
+    created = await created_networks(context)
+    strays = tuple(n for n in unclaimed_networks(known, identity, networks) if n.id not in created)
+    if context.inventory.state_lost:  # the records are lost too: everything is held below
+        strays = ()
+    known = replace(known, kept=frozenset({*known.kept, *(n.id for n in strays)}))
     unclaimed = unclaimed_networks(known, identity, networks)
     ours = [n for n in networks if identity.owns(n)]
     held = exceeds_prune_limit(len(unclaimed), len(ours)) or (bool(unclaimed) and context.inventory.state_lost)
@@ -96,6 +108,14 @@ async def plan_sweep(context: Context) -> Plan:
             " confirm their removal with `dockerv6 prune --confirm`"
         )
         return Plan("Host", "garbage", findings=(Finding(ConditionType.PRUNE_HELD, Reason.PRUNE_HELD, message),))
+    findings: tuple[Finding, ...] = ()
+    if strays and not held:
+        await record_held(HELD_NETWORKS, frozenset(n.name for n in strays), context)
+        if await prune_confirmed(HELD_NETWORKS, context):
+            known = replace(known, kept=known.kept - {n.id for n in strays})
+            unclaimed = unclaimed_networks(known, identity, networks)
+        else:
+            findings = (_stray_finding(strays),)
     idle = frozenset([s.id for s in unclaimed if await _idle(s, context)])
     proxied_subnets = await context.firewall.all_proxied_subnets()
     neighbours = (
@@ -104,12 +124,42 @@ async def plan_sweep(context: Context) -> Plan:
         else ()
     )
     now = context.inventory.now()
-    return plan_garbage(known, identity, networks, idle, context.inventory.holdings, now, neighbours)
+    plan = plan_garbage(known, identity, networks, idle, context.inventory.holdings, now, neighbours)
+    return replace(plan, findings=(*findings, *plan.findings))
 
 
 def _names(networks: Collection[Network]) -> str:
     names = sorted(n.name for n in networks)
     return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+
+
+def _stray_finding(strays: tuple[Network, ...]) -> Finding:
+    message = (
+        f"Docker network {_names(strays)} has the labels of dockerv6 and no resource, but this installation did not create it,"
+        " so it is kept; remove it with `docker network rm`, or confirm its removal with `dockerv6 prune --confirm`"
+    )
+    return Finding(ConditionType.PRUNE_HELD, Reason.PRUNE_HELD, message, blocks=False)
+
+
+async def created_networks(context: Context) -> frozenset[str]:
+    """Ids of the existing Docker networks that this installation created.
+
+    A network without a record is adopted if it has the labels and the name that a resource asks for: a former version
+    created it, or the operator was killed before it wrote the record.
+    """
+    recorded = await context.store.records(CREATED)
+    live = {n.id: n for n in context.world.known_networks}
+    for gone in recorded.keys() - live.keys():
+        await context.store.drop_record(CREATED, gone)
+    created = set(recorded.keys() & live.keys())
+    for network in live.values():
+        resource = context.inventory.resource(NETWORK, network.labels.get(NAME, ""))
+        if network.id in created or not context.settings.identity.owns(network):
+            continue
+        if isinstance(resource, NetworkResource) and not resource.observed and network.name == resource.docker_name:
+            await context.store.put_record(CREATED, network.id, {"name": network.name})
+            created.add(network.id)
+    return frozenset(created)
 
 
 async def _orphans(context: Context) -> frozenset[str]:
@@ -177,7 +227,14 @@ async def remove_everything(context: Context, *, keep_networks: bool) -> tuple[s
     ours = sorted(
         (n for n in await context.world.networks() if context.settings.identity.owns(n)), key=lambda n: n.name
     )
+    created = await created_networks(context)
     for network in () if keep_networks else ours:
+        if network.id not in created:
+            removed.append(
+                f"kept Docker network {network.name}: it has the labels of dockerv6, but this installation did not"
+                f" create it; remove it with `docker network rm {network.name}`"
+            )
+            continue
         owner = network.labels.get(NAME, "")
         our_members = await recorded_members(context.store, owner)
         attached = await context.world.attachments(network.id)

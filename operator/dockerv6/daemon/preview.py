@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass, replace
 
 from dockerv6.controller.endpoints import ENDPOINTS, MEMBERS
+from dockerv6.controller.execute import CREATED
 from dockerv6.controller.garbage import ORPHANS, PRUNE
 from dockerv6.controller.inventory import INSTALLATION, TRACKED_PREFIXES
 from dockerv6.controller.preview import plan_everything
@@ -63,7 +64,7 @@ async def copy_store(source: Store, target: Store) -> None:
     await target.put(*(replace(o, revision=0) for o in objects))
     for stored in objects:
         await target.put_status(stored.kind, stored.name, stored.status)
-    for scope in (ENDPOINTS, TRACKED_PREFIXES, RECREATIONS, INSTALLATION, MEMBERS, ORPHANS, PRUNE, ROOTS):
+    for scope in (CREATED, ENDPOINTS, TRACKED_PREFIXES, RECREATIONS, INSTALLATION, MEMBERS, ORPHANS, PRUNE, ROOTS):
         for name, value in (await source.records(scope)).items():
             await target.put_record(scope, name, value)
 

@@ -90,7 +90,7 @@ class GarbageInputs:
     """The resources that claim networks and allocations."""
 
     names: Collection[str]  # of all IPv6Network resources, including those that are being deleted
-    orphans: Collection[str]  # ids of Docker networks whose resource had deletionPolicy Orphan
+    kept: Collection[str]  # ids of Docker networks that stay: orphans, and what this installation did not create
     pools: Mapping[str, IPv6Pool]  # by name
 
 
@@ -142,7 +142,7 @@ def unclaimed_networks(known: GarbageInputs, identity: Identity, networks: Netwo
     unclaimed = []
     seen: set[tuple[str, str]] = set()
     for network in networks:  # ordered by id, as `own_network` chooses
-        if not identity.owns(network) or network.id in known.orphans:
+        if not identity.owns(network) or network.id in known.kept:
             continue
         name = network.labels.get(NAME, "")
         if name not in known.names or (network.name, name) in seen:

@@ -32,9 +32,11 @@ class Identity:
     http_port: int | None = None  # the TCP port of its HTTP server; None: it listens on a Unix socket
 
     def owns(self, network: Network, name: str | None = None) -> bool:
-        """Whether this instance created the network; and, if ``name`` is given, for the resource of that name.
+        """Whether its labels say that this instance created it; and, if ``name`` is given, for that resource.
 
-        A network that could not be decoded is nobody's.
+        Whoever creates a network can write these labels, so a network is removed only if the state file agrees: it has
+        the network's id, or the network has the name that its resource asks for. A network that could not be decoded is
+        nobody's.
         """
         if network.labels.get(MANAGED_BY) != self.instance or network.problem:
             return False
@@ -170,6 +172,7 @@ class Observed:
     host: HostView = field(default_factory=HostView)
     rules: RulesView = field(default_factory=RulesView)
     containers: tuple[Container, ...] = ()  # all running ones
+    created: frozenset[str] = frozenset()  # ids of networks with other names that were created for the resource
     members: frozenset[str] = frozenset()  # ids of containers that `AttachMember` attached to the network
     proxied_subnets: tuple[ProxiedSubnet, ...] = ()  # of all resources
     in_flight: tuple[str, ...] = ()  # other networks of the same pool that are being renumbered

@@ -4,6 +4,7 @@ from ipaddress import IPv6Network
 import pytest
 
 from dockerv6.controller import garbage, host
+from dockerv6.controller.execute import CREATED
 from dockerv6.controller.garbage import GARBAGE, prune_confirmed, record_held, remove_everything, sweep
 from dockerv6.dockerd.model import NetworkSpec, SubnetConfig
 from dockerv6.dockerd.port import EngineConflict
@@ -17,11 +18,15 @@ from tests.world import Bench, Host
 LABELS = {"dockerv6.io/managed-by": "dockerv6"}
 
 
-async def stray(at: Host, name: str) -> str:
-    """A network of ours that no resource asks for."""
+async def stray(at: Host, name: str, *, created: bool = True) -> str:
+    """A network with our labels that no resource asks for. ``created``: by this installation."""
     number = len(await at.engine.networks())
     ipam = (SubnetConfig(IPv6Network(f"fd00:{number:x}::/64")),)
-    return await at.engine.create_network(NetworkSpec(name, ipam=ipam, labels={**LABELS, "dockerv6.io/name": name}))
+    spec = NetworkSpec(name, ipam=ipam, labels={**LABELS, "dockerv6.io/name": name})
+    network_id = await at.engine.create_network(spec)
+    if created:
+        await at.store.put_record(CREATED, network_id, {"name": name})
+    return network_id
 
 
 async def swept(at: Host) -> Bench:
@@ -39,6 +44,75 @@ async def test_what_no_resource_asks_for_goes() -> None:
     assert await sweep(bench.context) is None
     assert await at.ours() == ()
     assert await at.bound("old") is None
+
+
+async def test_a_network_with_our_labels_that_others_created_stays_and_holds_nothing_else() -> None:
+    at = Host()
+    await stray(at, "theirs", created=False)
+    await stray(at, "old")
+    bench = await swept(at)
+    assert await sweep(bench.context) is not None
+    assert [each.name for each in await at.ours()] == ["theirs"]
+    (event,) = [e for e in await at.events("garbage", "Host") if e.reason == "PruneHeld"]
+    assert "Docker network theirs has the labels of dockerv6 and no resource" in event.message
+    await sweep(bench.context)
+    assert await at.docker("theirs")
+
+
+async def test_a_person_can_confirm_the_removal_of_networks_that_others_created() -> None:
+    at = Host()
+    await stray(at, "theirs", created=False)
+    bench = await swept(at)
+    await sweep(bench.context)
+    await at.store.put_record("prune", "confirmed", {"at": at.clock.now()})
+    assert await sweep(bench.context) is None
+    assert await at.ours() == ()
+    assert await at.store.record("prune", "networks") is None
+
+
+async def test_what_was_created_is_recorded_and_what_is_gone_is_forgotten() -> None:
+    at = Host()
+    bench = await at.bench(network())
+    await bench.reconcile()
+    (mine,) = await at.ours()
+    assert (await at.store.records(CREATED)).keys() == {mine.id}
+    await bench.delete("blog")
+    await bench.finalize()
+    await sweep(bench.context)
+    assert await at.store.records(CREATED) == {}
+
+
+async def test_a_network_of_a_former_version_is_adopted_by_the_name_that_its_resource_asks_for() -> None:
+    at = Host()
+    bench = await at.bench(network())
+    await bench.reconcile()
+    (mine,) = await at.ours()
+    await at.store.drop_record(CREATED, mine.id)  # a former version wrote no such record
+    await decoy(at)
+    bench.invalidate_all()
+    await sweep(bench.context)
+    assert (await at.store.records(CREATED)).keys() == {mine.id}
+
+
+async def test_a_resource_neither_recreates_nor_removes_a_network_of_another_name_that_others_labelled() -> None:
+    at = Host()
+    theirs = await decoy(at)
+    bench = await at.bench(network())
+    await bench.reconcile()
+    assert await at.docker("blog")
+    await bench.delete("blog")
+    await bench.finalize()
+    found = await at.docker("decoy")
+    assert found is not None
+    assert found.id == theirs
+
+
+async def decoy(at: Host) -> str:
+    """A network with the labels of resource blog, and another name."""
+    ipam = (SubnetConfig(IPv6Network("fd00:77::/64")),)
+    return await at.engine.create_network(
+        NetworkSpec("decoy", ipam=ipam, labels={**LABELS, "dockerv6.io/name": "blog"})
+    )
 
 
 async def test_nothing_goes_before_every_source_was_listed() -> None:

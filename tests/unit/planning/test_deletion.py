@@ -148,10 +148,10 @@ class TestNeighbours:
 
 
 class TestGarbage:
-    def plan(self, *networks: object, names: tuple[str, ...] = (), idle: bool = True, orphans: tuple[str, ...] = (),
+    def plan(self, *networks: object, names: tuple[str, ...] = (), idle: bool = True, kept: tuple[str, ...] = (),
              held: object = None) -> Plan:  # fmt: skip
         there = NetworkIndex(networks)  # type: ignore[arg-type]
-        known = GarbageInputs(names, orphans, {"default": POOL})
+        known = GarbageInputs(names, kept, {"default": POOL})
         ids = {n.id for n in there} if idle else set()
         return plan_garbage(known, IDENTITY, there, ids, held or holdings(), NOW)  # type: ignore[arg-type]
 
@@ -173,7 +173,7 @@ class TestGarbage:
         assert self.plan(foreign("x"), foreign("y", "fd98::/64", 98, **{"dockerv6.io/managed-by": "other"})).empty
 
     def test_an_orphan_stays(self) -> None:
-        assert self.plan(live(), orphans=(live().id,)).empty
+        assert self.plan(live(), kept=(live().id,)).empty
 
     def test_a_cooldown_that_is_over_is_forgotten(self) -> None:
         over, yet = cooling(ago=3600), cooling("fd00::/64", ago=3599)

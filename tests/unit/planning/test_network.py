@@ -300,9 +300,11 @@ class TestObserve:
         assert (plan.empty, reasons(plan)) == (True, [("FirewallReady", "FirewallUnavailable")])
 
 
-def test_the_own_network_is_known_by_its_labels_whatever_its_name() -> None:
+def test_the_own_network_is_known_by_its_labels_and_its_recorded_id_whatever_its_name() -> None:
     there = replace(live(), name="renamed")
-    assert own_network(desired(), observed(foreign("blog"), there)) == there
+    state = observed(foreign("blog"), there)
+    assert own_network(desired(), replace(state, created=frozenset({there.id}))) == there
+    assert own_network(desired(), state) is None
 
 
 def test_of_two_own_networks_the_one_with_the_right_name_counts() -> None:

@@ -104,9 +104,13 @@ class TestUpdate:
         assert kinds(plan) == ["BindSubnet"]
 
     def test_a_renamed_network_is_recreated_with_its_new_name(self) -> None:
-        _, state = in_sync()
-        plan = decide(desired(networkName="other"), state, HELD)
+        there, state = in_sync()
+        plan = decide(desired(networkName="other"), replace(state, created=frozenset({there.id})), HELD)
         assert kinds(plan) == ["RememberNetwork", "RemoveNetwork", "CreateNetwork"]
+
+    def test_a_network_of_another_name_that_was_not_created_for_it_is_left_alone(self) -> None:
+        _, state = in_sync()
+        assert kinds(decide(desired(networkName="other"), state, HELD)) == ["CreateNetwork"]
 
 
 class TestRenumbering:

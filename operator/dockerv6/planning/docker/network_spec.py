@@ -148,9 +148,10 @@ def _comparable_labels(labels: Mapping[str, str]) -> dict[str, str]:
 
 
 def own_network(desired: Desired, observed: Observed) -> Network | None:
-    """The Docker network that was created for the resource, recognised by its labels."""
+    """The Docker network that was created for the resource, recognised by its labels, and its name or recorded id."""
     owned = observed.networks.owned(desired.identity, desired.name)
     named = [n for n in owned if n.name == desired.resource.docker_name]
+    owned = tuple(n for n in owned if n.id in observed.created)
     return next(iter(named or owned), None)
 
 
