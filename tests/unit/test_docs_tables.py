@@ -9,6 +9,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOVING = ROOT / "docs" / "docker-ipv6nat.md"
+THREATS = ROOT / "docs" / "security.md"
+THREATS_HEADING = "| attempt | what stops it | test |"
 PROOF = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
 
 
@@ -31,6 +33,12 @@ def test_every_behaviour_of_docker_ipv6nat_has_a_proof() -> None:
     _, _, section = MOVING.read_text().partition("## Behaviour by behaviour")
     rows = [line for line in section.splitlines() if line.startswith("| ")][1:]
     assert len(rows) > 30
+    assert [row for row in rows if row.count(" | ") != 2 or not PROOF.search(row)] == []
+
+
+def test_every_row_of_the_threat_model_has_a_proof() -> None:
+    rows = [line for line in THREATS.read_text().splitlines() if line.startswith("| ") and line != THREATS_HEADING]
+    assert len(rows) > 20
     assert [row for row in rows if row.count(" | ") != 2 or not PROOF.search(row)] == []
 
 

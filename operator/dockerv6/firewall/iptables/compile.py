@@ -72,8 +72,7 @@ _PLACES = {
 }
 """Table and built-in chain by a base chain's type, hook and priority.
 
-The mark is cleared in POSTROUTING, because mangle has no hook behind filter in FORWARD. Table raw is not ours, so
-sources are validated at the top of mangle: before any translation, but after connection tracking."""
+The mark is cleared in POSTROUTING, because mangle has no hook behind filter in FORWARD. Table raw is not ours."""
 
 _VERDICT_TARGETS: dict[Verdict, PlainTarget] = {
     Verdict.ACCEPT: PlainTarget.RETURN,
@@ -193,9 +192,8 @@ class _TableCompiler:
                 raise UnsupportedRuleError(f"no built-in chain has the hook and priority of chain {chain.name}")
             if place[0] == self._name:
                 comment = f"dockerv6: {chain.name.replace('_', ' ')}"
-                jumps.append(
-                    (place[1], XtablesRule(ChainTarget(self._chain(chain), jump=True), comment=comment), chain.name)
-                )
+                rule = XtablesRule(ChainTarget(self._chain(chain), jump=True), comment=comment)
+                jumps.append((place[1], rule, chain.name))
         priorities = {chain.name: chain.priority for chain in self._ruleset.chains}
         jumps.sort(key=lambda each: (each[0], priorities[each[2]]))
         return CompiledTable(self._name, tuple(self._chains.values()), tuple(jumps))

@@ -84,9 +84,6 @@ class TestAttach:
     def test_a_service_without_a_compose_project_is_no_alias(self) -> None:
         assert aliases(replace(WEB, labels={**WEB.labels, COMPOSE_SERVICE: "front"})) == {"web": ()}
 
-    def test_members_of_several_compose_projects_get_no_aliases(self) -> None:
-        assert aliases(composed("db", "shop"), composed("front", "evil")) == {"db": (), "front": ()}
-
     def test_a_label_of_the_image_selects_nothing(self) -> None:
         assert attached(state(CLAIMED, DB)) == ["db"]
 
@@ -103,6 +100,10 @@ class TestAttach:
         (finding,) = member_findings(WISH, state(alone, DB))
         assert (finding.reason, finding.blocks, finding.unknown) == ("MemberRefused", False, True)
         assert f"web (network_mode {mode})" in finding.message
+
+
+def test_members_of_several_compose_projects_get_no_aliases() -> None:
+    assert aliases(composed("db", "shop"), composed("front", "evil")) == {"db": (), "front": ()}
 
 
 class TestDetach:
