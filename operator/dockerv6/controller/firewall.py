@@ -76,6 +76,7 @@ class FirewallReconciler:
             recorded: the intents that survive a restart.
             residues: the other backends. What an earlier run left there is removed once our rules are in place.
         """
+        world.reads_connections = inventory.publishes_ports
         world.rules_name_bridges = not backend.matches_link_kinds
         self._backend = backend
         self._host_filter = host_filter

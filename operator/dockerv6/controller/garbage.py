@@ -112,7 +112,7 @@ async def plan_sweep(context: Context) -> Plan:
     if strays and not held:
         await record_held(HELD_NETWORKS, frozenset(n.name for n in strays), context)
         if await prune_confirmed(HELD_NETWORKS, context):
-            known = replace(known, kept=known.kept - {n.id for n in strays})
+            known = replace(known, kept=frozenset(known.kept) - {n.id for n in strays})
             unclaimed = unclaimed_networks(known, identity, networks)
         else:
             findings = (_stray_finding(strays),)

@@ -221,6 +221,11 @@ class Inventory:
                 self._resources[key] = resource
                 self._networks = self._pools = self._policies = None
 
+    def publishes_ports(self) -> bool:
+        """Whether a resource asks for ports in ``publish.ports``."""
+        resources = (*self.networks().values(), *self.policies().values())
+        return any(each.spec.publish.ports for each in resources)
+
     async def write_status(self, kind: str, name: str, status: Mapping[str, object]) -> None:
         """Store an object's status, if it differs."""
         known = self._objects.get((kind, name))

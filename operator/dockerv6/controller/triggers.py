@@ -329,23 +329,15 @@ class Triggers:
                 known = found
 
     async def poll_sockets(self) -> None:
-        """Find processes of the host that begin or cease to use a published port: the kernel does not announce it.
-
-        A reading of many connections takes long, so the pause grows with it: it uses a fiftieth of one CPU at most.
-        """
-        pause = SOCKET_POLL
+        """Find processes of the host that begin or cease to listen on a port: the kernel does not announce it."""
+        listeners = self._context.world.listeners
         while True:
-            await self._context.clock.sleep(pause)
-            if not self._context.firewall.publishes:
-                continue
-            world, started = self._context.world, self._context.clock.monotonic()
-            world.sockets_changed()
-            version = world.version
-            await world.listeners.get()
-            await world.served_tcp_ports.get()
-            if world.version != version:
-                self._repair_firewall_soon()
-            pause = max(SOCKET_POLL, 50 * (self._context.clock.monotonic() - started))
+            await self._context.clock.sleep(SOCKET_POLL)
+            if self._context.firewall.publishes:
+                before = listeners.last
+                listeners.invalidate()
+                if await listeners.get() is not before:
+                    self.repair_firewall_soon()
 
     async def watch_foreign_rules(self) -> None:
         """Find out now and then whether another program does our work; statuses and an event report it."""

@@ -94,6 +94,8 @@ class World:
         self.version = 0
         """Grows when an input of the rules changes: networks, containers, listeners, bridges, external addresses."""
         self._last_in_rules: tuple[object, ...] | None = None
+        self.reads_connections: Callable[[], bool] = lambda: False
+        """Whether a resource asks for a port that connections to the host reserve."""
         self.rules_name_bridges = False
         """Whether the rules name every bridge, so that another bridge changes the rules."""
         self.containers: Cached[tuple[Container, ...]] = Cached(self._read_containers)
@@ -318,10 +320,13 @@ class World:
         if listeners == self.listeners.last:
             return self.listeners.last
         self.version += 1
+        self.served_tcp_ports.invalidate()  # connections outlive a listener that was closed
         return listeners
 
     async def _read_served_tcp_ports(self) -> frozenset[int]:
-        """Read the ports with connections. If that fails, keep those that are known."""
+        """Read the ports with connections, if that matters: it takes milliseconds. If it fails, keep what is known."""
+        if not self.reads_connections():
+            return frozenset()
         try:
             ports = await self.host.served_tcp_ports()
         except HostNetError as error:

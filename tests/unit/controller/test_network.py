@@ -30,6 +30,8 @@ class TestCreation:
             f"networks {bound.prefix} . v6-blog",
             f"egress_any {bound.prefix}",
             "own_bridge v6-blog . v6-blog",
+            "validated v6-blog",
+            f"valid_sources v6-blog . {bound.prefix}",
         }
         assert await host.net.sysctl(FORWARDING) == "1"
         assert len(host.filter.accept_rules) == 1

@@ -34,7 +34,7 @@ async def test_a_file_that_comes_later_and_changes_is_followed() -> None:
         there = await host.docker("blog")
         assert there is not None
         assert there.internal
-        assert host.rules_of("blog") == {"internal v6-blog", "own_bridge v6-blog . v6-blog"}
+        assert host.rules_of("blog") >= {"internal v6-blog", "own_bridge v6-blog . v6-blog"}
 
 
 async def test_many_files_become_many_networks_that_do_not_overlap() -> None:

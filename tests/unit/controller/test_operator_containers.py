@@ -8,6 +8,7 @@ from dockerv6.api.traffic import ANY_ADDRESS
 from dockerv6.controller.triggers import SOCKET_POLL
 from dockerv6.dockerd.model import Attachment
 from dockerv6.hostnet.model import Interface, Listener
+from dockerv6.planning.firewall.port_assignment import PORT_RETRY
 from tests.simulation.resources import network, policy
 from tests.world import Host
 
@@ -351,7 +352,7 @@ async def test_the_port_of_a_session_is_not_taken_while_its_server_restarts() ->
         assert host.ports() == {}
         assert await host.ready("blog") == ("False", "PortReserved")
         host.net.served_ports.clear()
-        await at_work.let(2 * SOCKET_POLL)
+        await at_work.let(2 * PORT_RETRY)
         assert host.ports() == {"tcp 8080 ::": "web:8080"}
 
 

@@ -189,7 +189,7 @@ def _used_by_host(claim: PortClaim, holders: _Holders, host: HostPorts) -> Findi
         message = (
             f"{claim} has connections to a process of the host, such as an administrator's session; close them, {force}"
         )
-        return port_finding(Reason.PORT_RESERVED, message)
+        return port_finding(Reason.PORT_RESERVED, message, retry=PORT_RETRY)
     return None
 
 

@@ -41,7 +41,7 @@ UNKNOWN = replace(CLAIMED, image_problem="No such image: sha256:1 (HTTP 404)")
 
 
 def composed(service: str, project: str) -> Container:
-    return running(service, **{"stack": "blog", COMPOSE_PROJECT: project, COMPOSE_SERVICE: service})
+    return replace(running(service), labels={"stack": "blog", COMPOSE_PROJECT: project, COMPOSE_SERVICE: service})
 
 
 def aliases(*containers: Container) -> dict[str, tuple[str, ...]]:
