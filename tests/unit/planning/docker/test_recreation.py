@@ -292,7 +292,7 @@ class TestWhileTheNewOneIsThere:
 
     def test_one_under_another_name_is_removed_too(self) -> None:
         renamed = replace(MADE, name="other")
-        assert kinds(back(observed(renamed)))[0] == "RemoveNetwork"
+        assert kinds(back(observed(renamed, created=frozenset({renamed.id}))))[0] == "RemoveNetwork"
 
 
 class TestTheAllocation:
