@@ -223,8 +223,8 @@ class Inventory:
 
     def publishes_ports(self) -> bool:
         """Whether a resource asks for ports in ``publish.ports``."""
-        resources = (*self.networks().values(), *self.policies().values())
-        return any(each.spec.publish.ports for each in resources)
+        networks, policies = self.networks().values(), self.policies().values()
+        return any(n.spec.publish.ports for n in networks) or any(p.spec.publish.ports for p in policies)
 
     async def write_status(self, kind: str, name: str, status: Mapping[str, object]) -> None:
         """Store an object's status, if it differs."""
