@@ -135,8 +135,9 @@ def _names(networks: Collection[Network]) -> str:
 
 def _stray_finding(strays: tuple[Network, ...]) -> Finding:
     message = (
-        f"Docker network {_names(strays)} has the labels of dockerv6 and no resource, but this installation did not create it,"
-        " so it is kept; remove it with `docker network rm`, or confirm its removal with `dockerv6 prune --confirm`"
+        f"Docker network {_names(strays)} has the labels of dockerv6 and no resource, but this installation did not"
+        " create it, so it is kept; remove it with `docker network rm`, or confirm its removal with"
+        " `dockerv6 prune --confirm`"
     )
     return Finding(ConditionType.PRUNE_HELD, Reason.PRUNE_HELD, message, blocks=False)
 

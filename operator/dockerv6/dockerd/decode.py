@@ -35,10 +35,9 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from datetime import UTC, datetime
-from functools import lru_cache
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import TYPE_CHECKING
 
+from dockerv6.dockerd import fields
 from dockerv6.dockerd.images import ImagesById, labels_at_creation
 from dockerv6.dockerd.model import (
     Attachment,
@@ -70,42 +69,42 @@ _UNKNOWN_IMAGE = EngineApiError("the engine lists no image for it")
 
 def engine_info(version: object, info: object) -> EngineInfo:
     """Decode ``GET /version`` and ``GET /info``."""
-    number = _text(version, "Version")
+    number = fields.text(version, "Version")
     release = _RELEASE.match(number)
     # "iptables", "iptables+firewalld", "nftables", "nftables+firewalld"
-    backend = _text(_member(info, "FirewallBackend"), "Driver").partition("+")[0]
+    backend = fields.text(fields.member(info, "FirewallBackend"), "Driver").partition("+")[0]
     return EngineInfo(
-        name=_text(info, "Name"),
+        name=fields.text(info, "Name"),
         version=number,
         release=(int(release[1]), int(release[2])) if release else (0, 0),
-        api_version=_text(version, "ApiVersion"),
+        api_version=fields.text(version, "ApiVersion"),
         firewall_backend=backend or None,
     )
 
 
 def event(message: object) -> EngineEvent | None:
     """Decode one message of ``GET /events``; None when it concerns neither a network nor a container."""
-    actor = _member(message, "Actor")
-    attributes = _member(actor, "Attributes")
-    action = _text(message, "Action")
-    match _text(message, "Type"):
+    actor = fields.member(message, "Actor")
+    attributes = fields.member(actor, "Attributes")
+    action = fields.text(message, "Action")
+    match fields.text(message, "Type"):
         case "network":
             return EngineEvent(
                 EventKind.NETWORK,
                 action,
-                network_id=_text(actor, "ID") or None,
-                network_name=_text(attributes, "name") or None,
-                container_id=_text(attributes, "container") or None,
+                network_id=fields.text(actor, "ID") or None,
+                network_name=fields.text(attributes, "name") or None,
+                container_id=fields.text(attributes, "container") or None,
             )
         case "container":
-            return EngineEvent(EventKind.CONTAINER, action, container_id=_text(actor, "ID") or None)
+            return EngineEvent(EventKind.CONTAINER, action, container_id=fields.text(actor, "ID") or None)
         case _:
             return None
 
 
 def error_message(response: object) -> str:
     """Decode the body of an error response; "" when it is not the engine's."""
-    return _text(response, "message")
+    return fields.text(response, "message")
 
 
 # Networks
@@ -113,13 +112,13 @@ def error_message(response: object) -> str:
 
 def networks(listing: object) -> tuple[Network, ...]:
     """Decode ``GET /networks``, which carries no endpoints."""
-    return tuple(_network(entry, None) for entry in _items(listing))
+    return tuple(_network(entry, None) for entry in fields.items(listing))
 
 
 def network(inspected: object) -> Network:
     """Decode ``GET /networks/{id}``."""
     # swarm adds entries of its own ("lb-<network>"), whose ids are not ids of containers
-    containers = _mapping(_member(inspected, "Containers"))
+    containers = fields.mapping(fields.member(inspected, "Containers"))
     endpoints = (_endpoint(container_id, entry) for container_id, entry in containers.items())
     return _network(inspected, tuple(sorted(endpoints, key=lambda endpoint: endpoint.container_name)))
 
@@ -127,29 +126,29 @@ def network(inspected: object) -> Network:
 def created(entry: object) -> datetime:
     """Decode the creation time of a listed network; the epoch where the engine omits it."""
     with suppress(ValueError):
-        when = datetime.fromisoformat(_text(entry, "Created"))
+        when = datetime.fromisoformat(fields.text(entry, "Created"))
         return when if when.tzinfo is not None else when.replace(tzinfo=UTC)
     return _EPOCH
 
 
 def created_id(response: object) -> str:
     """Decode the response to ``POST /networks/create``."""
-    return _text(response, "Id")
+    return fields.text(response, "Id")
 
 
 def _network(entry: object, endpoints: tuple[Endpoint, ...] | None) -> Network:
-    configs = _items(_member(_member(entry, "IPAM"), "Config"))
+    configs = fields.items(fields.member(fields.member(entry, "IPAM"), "Config"))
     return Network(
-        id=_text(entry, "Id"),
-        name=_text(entry, "Name"),
-        driver=_text(entry, "Driver"),
-        internal=_bool(entry, "Internal"),
-        attachable=_bool(entry, "Attachable"),
-        enable_ipv4=_bool(entry, "EnableIPv4", default=True),
-        enable_ipv6=_bool(entry, "EnableIPv6"),
+        id=fields.text(entry, "Id"),
+        name=fields.text(entry, "Name"),
+        driver=fields.text(entry, "Driver"),
+        internal=fields.boolean(entry, "Internal"),
+        attachable=fields.boolean(entry, "Attachable"),
+        enable_ipv4=fields.boolean(entry, "EnableIPv4", default=True),
+        enable_ipv6=fields.boolean(entry, "EnableIPv6"),
         ipam=_ipam(configs),
-        options=_texts(_member(entry, "Options")),
-        labels=_texts(_member(entry, "Labels")),
+        options=fields.texts(fields.member(entry, "Options")),
+        labels=fields.texts(fields.member(entry, "Labels")),
         endpoints=endpoints,
         problem=", ".join(_unreadable(entry, configs)),
     )
@@ -157,19 +156,19 @@ def _network(entry: object, endpoints: tuple[Endpoint, ...] | None) -> Network:
 
 def _unreadable(entry: object, configs: list[object]) -> Iterator[str]:
     """The fields of a network that are not what any engine sends."""
-    yield from (key for key in ("Id", "Name", "Driver") if not _text(entry, key))
+    yield from (key for key in ("Id", "Name", "Driver") if not fields.text(entry, key))
     for key in ("Internal", "Attachable", "EnableIPv4", "EnableIPv6"):
-        if not isinstance(_member(entry, key), bool | None):
+        if not isinstance(fields.member(entry, key), bool | None):
             yield key
     for key in ("Options", "Labels", "IPAM"):
-        if not isinstance(_member(entry, key), dict | None):
+        if not isinstance(fields.member(entry, key), dict | None):
             yield key
-    if not isinstance(_member(_member(entry, "IPAM"), "Config"), list | None):
+    if not isinstance(fields.member(fields.member(entry, "IPAM"), "Config"), list | None):
         yield "IPAM.Config"
     for config in configs:
-        text = _text(config, "Subnet")
-        if _prefix(text) is None and (text or not isinstance(_member(config, "Subnet"), str | None)):
-            yield f"IPAM.Config.Subnet {_member(config, 'Subnet')!r:.50}"
+        text = fields.text(config, "Subnet")
+        if fields.prefix(text) is None and (text or not isinstance(fields.member(config, "Subnet"), str | None)):
+            yield f"IPAM.Config.Subnet {fields.member(config, 'Subnet')!r:.50}"
 
 
 def _ipam(entries: list[object]) -> tuple[SubnetConfig, ...]:
@@ -178,23 +177,23 @@ def _ipam(entries: list[object]) -> tuple[SubnetConfig, ...]:
 
 
 def _subnet(entry: object) -> SubnetConfig | None:
-    subnet = _prefix(_text(entry, "Subnet"))
+    subnet = fields.prefix(fields.text(entry, "Subnet"))
     if subnet is None:
         return None
     return SubnetConfig(
         subnet=subnet,
-        gateway=_address(_text(entry, "Gateway")),
-        ip_range=_prefix(_text(entry, "IPRange")),
-        aux_addresses=_texts(_member(entry, "AuxiliaryAddresses")),
+        gateway=fields.address(fields.text(entry, "Gateway")),
+        ip_range=fields.prefix(fields.text(entry, "IPRange")),
+        aux_addresses=fields.texts(fields.member(entry, "AuxiliaryAddresses")),
     )
 
 
 def _endpoint(container_id: str, entry: object) -> Endpoint:
     return Endpoint(
         container_id=container_id,
-        container_name=_text(entry, "Name"),
-        ipv4=_ipv4(entry, "IPv4Address"),
-        ipv6=_ipv6(entry, "IPv6Address"),
+        container_name=fields.text(entry, "Name"),
+        ipv4=fields.ipv4(entry, "IPv4Address"),
+        ipv6=fields.ipv6(entry, "IPv6Address"),
     )
 
 
@@ -208,31 +207,33 @@ def containers(listing: object, images: ImagesById) -> tuple[Container, ...]:
         listing: the response.
         images: at least those of `image_ids`.
     """
-    found = (_container(entry, images) for entry in _items(listing) if _text(entry, "Id"))
+    found = (_container(entry, images) for entry in fields.items(listing) if fields.text(entry, "Id"))
     return tuple(sorted(found, key=lambda container: container.id))
 
 
 def image_ids(listing: object) -> tuple[str, ...]:
     """Decode ``GET /containers/json`` into the ids of the images of all containers with labels."""
     return tuple(
-        image_id for entry in _items(listing) if _member(entry, "Labels") and (image_id := _text(entry, "ImageID"))
+        image_id
+        for entry in fields.items(listing)
+        if fields.member(entry, "Labels") and (image_id := fields.text(entry, "ImageID"))
     )
 
 
 def image_labels(inspected: object) -> Mapping[str, str]:
     """Decode ``GET /images/{id}/json`` into the image's labels."""
-    return _texts(_member(_member(inspected, "Config"), "Labels"))
+    return fields.texts(fields.member(fields.member(inspected, "Config"), "Labels"))
 
 
 def container_ids(listing: object) -> tuple[str, ...]:
     """Decode ``GET /containers/json`` into ids only."""
-    return tuple(_text(entry, "Id") for entry in _items(listing))
+    return tuple(fields.text(entry, "Id") for entry in fields.items(listing))
 
 
 def networks_in_use(listing: object) -> frozenset[str]:
     """Decode ``GET /containers/json`` into the ids and names of all networks that its containers are configured on."""
-    entries = (entry for container in _items(listing) for entry in _endpoint_settings(container))
-    return frozenset(ref for name, settings in entries for ref in (name, _text(settings, "NetworkID")) if ref)
+    entries = (entry for container in fields.items(listing) for entry in _endpoint_settings(container))
+    return frozenset(ref for name, settings in entries for ref in (name, fields.text(settings, "NetworkID")) if ref)
 
 
 def attachment(inspected: object, network_id: str, network_name: str | None) -> Attachment | None:
@@ -247,7 +248,7 @@ def attachment(inspected: object, network_id: str, network_name: str | None) -> 
         network_name: None when the network is gone and only its id is known.
     """
     for key, settings in _endpoint_settings(inspected):
-        entry_id = _text(settings, "NetworkID")
+        entry_id = fields.text(settings, "NetworkID")
         if entry_id == network_id or (not entry_id and key in {network_id, network_name}):
             return _attachment(inspected, key, settings)
     return None
@@ -256,7 +257,7 @@ def attachment(inspected: object, network_id: str, network_name: str | None) -> 
 def orphaned_attachment(inspected: object, network_name: str, existing_ids: frozenset[str]) -> Attachment | None:
     """Decode into the container's attachment to a network of that name whose id no longer exists."""
     for key, settings in _endpoint_settings(inspected):
-        entry_id = _text(settings, "NetworkID")
+        entry_id = fields.text(settings, "NetworkID")
         if key == network_name and entry_id and entry_id not in existing_ids:
             return _attachment(inspected, key, settings)
     return None
@@ -272,27 +273,27 @@ def port_order(binding: PortBinding) -> tuple[str, int, int, int, int]:
 def _container(entry: object, images: ImagesById) -> Container:
     endpoints = (
         ContainerEndpoint(
-            network_id=_text(settings, "NetworkID"),
+            network_id=fields.text(settings, "NetworkID"),
             network_name=name,
-            ipv6=_ipv6(settings, "GlobalIPv6Address"),
-            gw_priority=_number(settings, "GwPriority"),
+            ipv6=fields.ipv6(settings, "GlobalIPv6Address"),
+            gw_priority=fields.number(settings, "GwPriority"),
         )
         for name, settings in _endpoint_settings(entry)
     )
-    ports = {binding for port in _items(_member(entry, "Ports")) if (binding := _port(port))}
-    labels = _texts(_member(entry, "Labels"))
-    image = images.get(_text(entry, "ImageID"), _UNKNOWN_IMAGE) if labels else {}
+    ports = {binding for port in fields.items(fields.member(entry, "Ports")) if (binding := _port(port))}
+    labels = fields.texts(fields.member(entry, "Labels"))
+    image = images.get(fields.text(entry, "ImageID"), _UNKNOWN_IMAGE) if labels else {}
     own = {} if isinstance(image, EngineApiError) else labels_at_creation(labels, image)
     return Container(
-        id=_text(entry, "Id"),
-        name=_own_name(_items(_member(entry, "Names"))),
-        created=_number(entry, "Created"),
+        id=fields.text(entry, "Id"),
+        name=_own_name(fields.items(fields.member(entry, "Names"))),
+        created=fields.number(entry, "Created"),
         labels=own,
         image_labels={key: value for key, value in labels.items() if key not in own},
         image_problem=str(image) if isinstance(image, EngineApiError) else "",
         ports=tuple(sorted(ports, key=port_order)),
         endpoints=tuple(sorted(endpoints, key=lambda endpoint: endpoint.network_name)),
-        network_mode=_text(_member(entry, "HostConfig"), "NetworkMode") or "default",
+        network_mode=fields.text(fields.member(entry, "HostConfig"), "NetworkMode") or "default",
     )
 
 
@@ -303,40 +304,40 @@ def _own_name(names: list[object]) -> str:
 
 
 def _port(entry: object) -> PortBinding | None:
-    host_port, container_port = _number(entry, "PublicPort"), _number(entry, "PrivatePort")
-    protocol = _text(entry, "Type") or "tcp"
+    host_port, container_port = fields.number(entry, "PublicPort"), fields.number(entry, "PrivatePort")
+    protocol = fields.text(entry, "Type") or "tcp"
     if not (0 < host_port <= _LAST_PORT and 0 < container_port <= _LAST_PORT) or protocol not in _PROTOCOLS:
         return None
     return PortBinding(
         protocol=protocol,
         container_port=container_port,
         host_port=host_port,
-        host_address=_address(_text(entry, "IP")),
+        host_address=fields.address(fields.text(entry, "IP")),
     )
 
 
 def _endpoint_settings(container: object) -> Iterator[tuple[str, object]]:
-    yield from _mapping(_member(_member(container, "NetworkSettings"), "Networks")).items()
+    yield from fields.mapping(fields.member(fields.member(container, "NetworkSettings"), "Networks")).items()
 
 
 def _attachment(inspected: object, key: str, settings: object) -> Attachment:
-    container_id = _text(inspected, "Id")
-    requested = _member(settings, "IPAMConfig")
-    aliases = (str(alias) for alias in _items(_member(settings, "Aliases")))
+    container_id = fields.text(inspected, "Id")
+    requested = fields.member(settings, "IPAMConfig")
+    aliases = (str(alias) for alias in fields.items(fields.member(settings, "Aliases")))
     return Attachment(
         container_id=container_id,
-        container_name=_text(inspected, "Name").removeprefix("/"),
-        running=_bool(_member(inspected, "State"), "Running"),
+        container_name=fields.text(inspected, "Name").removeprefix("/"),
+        running=fields.boolean(fields.member(inspected, "State"), "Running"),
         aliases=tuple(alias for alias in aliases if alias != container_id[:_SHORT_ID]),
-        links=tuple(str(link) for link in _items(_member(settings, "Links"))),
-        ipv4=_ipv4(settings, "IPAddress"),
-        ipv6=_ipv6(settings, "GlobalIPv6Address"),
-        static_ipv4=_ipv4(requested, "IPv4Address"),
-        static_ipv6=_ipv6(requested, "IPv6Address"),
-        driver_opts=_texts(_member(settings, "DriverOpts")),
-        gw_priority=_number(settings, "GwPriority"),
+        links=tuple(str(link) for link in fields.items(fields.member(settings, "Links"))),
+        ipv4=fields.ipv4(settings, "IPAddress"),
+        ipv6=fields.ipv6(settings, "GlobalIPv6Address"),
+        static_ipv4=fields.ipv4(requested, "IPv4Address"),
+        static_ipv6=fields.ipv6(requested, "IPv6Address"),
+        driver_opts=fields.texts(fields.member(settings, "DriverOpts")),
+        gw_priority=fields.number(settings, "GwPriority"),
         mac_address=_requested_mac(inspected, key, settings),
-        link_local_ips=tuple(str(address) for address in _items(_member(requested, "LinkLocalIPs"))),
+        link_local_ips=tuple(str(address) for address in fields.items(fields.member(requested, "LinkLocalIPs"))),
     )
 
 
@@ -346,68 +347,7 @@ def _requested_mac(inspected: object, key: str, settings: object) -> str | None:
     An entry's own ``MacAddress`` is the one in use, requested or not. ``Config.MacAddress`` is always a request, for
     the container's first network.
     """
-    mode = _text(_member(inspected, "HostConfig"), "NetworkMode")
-    if not mode or mode not in {key, _text(settings, "NetworkID")}:
+    mode = fields.text(fields.member(inspected, "HostConfig"), "NetworkMode")
+    if not mode or mode not in {key, fields.text(settings, "NetworkID")}:
         return None
-    return _text(_member(inspected, "Config"), "MacAddress") or None
-
-
-# Fields of JSON of unknown shape: a field that is missing or has another type reads as empty
-
-
-def _member(value: object, key: str) -> object:
-    return value.get(key) if isinstance(value, dict) else None
-
-
-def _mapping(value: object) -> Mapping[str, object]:
-    return value if isinstance(value, dict) else {}
-
-
-def _items(value: object) -> list[object]:
-    return value if isinstance(value, list) else []
-
-
-def _text(value: object, key: str) -> str:
-    found = _member(value, key)
-    return found if isinstance(found, str) else ""
-
-
-def _texts(value: object) -> dict[str, str]:
-    return {key: str(found) for key, found in _mapping(value).items()}
-
-
-def _bool(value: object, key: str, *, default: bool = False) -> bool:
-    found = _member(value, key)
-    return found if isinstance(found, bool) else default
-
-
-def _number(value: object, key: str) -> int:
-    found = _member(value, key)
-    return found if isinstance(found, int) else 0
-
-
-def _ipv4(value: object, key: str) -> IPv4Address | None:
-    found = _address(_text(value, key))
-    return found if isinstance(found, IPv4Address) else None
-
-
-def _ipv6(value: object, key: str) -> IPv6Address | None:
-    found = _address(_text(value, key))
-    return found if isinstance(found, IPv6Address) else None
-
-
-# A resync of hundreds of networks parses the same few strings again and again: it was most of its cost.
-@lru_cache(maxsize=4096)
-def _prefix(text: str) -> IPv4Network | IPv6Network | None:
-    """Parse a subnet, with or without host bits; None when it is not one."""
-    with suppress(ValueError):
-        return ip_network(text, strict=False)
-    return None
-
-
-@lru_cache(maxsize=4096)
-def _address(text: str) -> IPv4Address | IPv6Address | None:
-    """Parse an address, with or without a prefix length; None when it is not one."""
-    with suppress(ValueError):
-        return ip_address(text.partition("/")[0])
-    return None
+    return fields.text(fields.member(inspected, "Config"), "MacAddress") or None

@@ -64,7 +64,7 @@ async def test_a_person_can_confirm_the_removal_of_networks_that_others_created(
     await stray(at, "theirs", created=False)
     bench = await swept(at)
     await sweep(bench.context)
-    await at.store.put_record("prune", "confirmed", {"at": at.clock.now()})
+    await at.store.put_record("prune", "confirmed-networks", {"names": ["theirs"]})
     assert await sweep(bench.context) is None
     assert await at.ours() == ()
     assert await at.store.record("prune", "networks") is None

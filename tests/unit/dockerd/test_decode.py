@@ -449,7 +449,7 @@ def test_an_item_that_is_no_network_does_not_lose_the_list(item: object) -> None
     odd, good = decode.networks([item, inspected_network()])
     assert odd.problem
     assert good == decode.networks([inspected_network()])[0]
-    assert [c.id for c in decode.containers([item, {"Id": "c"}])] == ["c"]
+    assert [c.id for c in decode.containers([item, {"Id": "c"}], IMAGES)] == ["c"]
 
 
 @pytest.mark.parametrize(
@@ -465,5 +465,5 @@ def test_an_item_that_is_no_network_does_not_lose_the_list(item: object) -> None
 )
 def test_a_container_keeps_the_ports_that_can_be_decoded(port: object) -> None:
     good = {"IP": "::", "PublicPort": 8080, "PrivatePort": 80, "Type": "tcp"}
-    (container,) = decode.containers([{"Id": "c", "Ports": [port, good]}])
+    (container,) = decode.containers([{"Id": "c", "Ports": [port, good]}], IMAGES)
     assert container.ports == (PortBinding("tcp", 80, 8080, ANY6),)

@@ -1,0 +1,73 @@
+"""Fields of JSON of unknown shape: a field that is missing or has another type reads as empty. Pure."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+
+def member(value: object, key: str) -> object:
+    """The field of a mapping; None: there is none."""
+    return value.get(key) if isinstance(value, dict) else None
+
+
+def mapping(value: object) -> Mapping[str, object]:
+    """The mapping; empty: it is none."""
+    return value if isinstance(value, dict) else {}
+
+
+def items(value: object) -> list[object]:
+    """The list; empty: it is none."""
+    return value if isinstance(value, list) else []
+
+
+def text(value: object, key: str) -> str:
+    """A field that is a text."""
+    found = member(value, key)
+    return found if isinstance(found, str) else ""
+
+
+def texts(value: object) -> dict[str, str]:
+    """A mapping of texts; other values as texts."""
+    return {key: str(found) for key, found in mapping(value).items()}
+
+
+def boolean(value: object, key: str, *, default: bool = False) -> bool:
+    """A field that is true or false."""
+    found = member(value, key)
+    return found if isinstance(found, bool) else default
+
+
+def number(value: object, key: str) -> int:
+    """A field that is a number."""
+    found = member(value, key)
+    return found if isinstance(found, int) else 0
+
+
+def ipv4(value: object, key: str) -> IPv4Address | None:
+    """A field that is an IPv4 address, with or without a prefix length."""
+    found = address(text(value, key))
+    return found if isinstance(found, IPv4Address) else None
+
+
+def ipv6(value: object, key: str) -> IPv6Address | None:
+    """A field that is an IPv6 address, with or without a prefix length."""
+    found = address(text(value, key))
+    return found if isinstance(found, IPv6Address) else None
+
+
+# A resync of hundreds of networks parses the same few strings again and again: it was most of its cost.
+@lru_cache(maxsize=4096)
+def prefix(text: str) -> IPv4Network | IPv6Network | None:
+    """Parse a subnet, with or without host bits; None when it is not one."""
+    with suppress(ValueError):
+        return ip_network(text, strict=False)
+    return None
+
+
+@lru_cache(maxsize=4096)
+def address(text: str) -> IPv4Address | IPv6Address | None:
+    """Parse an address, with or without a prefix length; None when it is not one."""
+    with suppress(ValueError):
+        return ip_address(text.partition("/")[0])
+    return None
