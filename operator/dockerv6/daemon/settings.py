@@ -199,7 +199,11 @@ class Settings:
         "HTTP address of the daemon: unix:PATH, HOST:PORT or none. Default: unix:RUN_DIR/http.sock.",
         metavar="ADDRESS",
     )
-    instance: str = setting("--instance", "dockerv6", "Name of this operator in the labels of its Docker networks.")
+    instance: str = setting(
+        "--instance",
+        "dockerv6",
+        "Name of this operator in the labels of its Docker networks. It does not allow two operators on one host.",
+    )
 
     @property
     def database(self) -> Path:
@@ -213,14 +217,14 @@ class Settings:
             return ""
         return self.listen or f"unix:{self.run_dir}/http.sock"
 
-    def controller(self) -> "ControllerSettings":
-        """The settings of the controller."""
+    def controller(self, installation: str = "") -> "ControllerSettings":
+        """The settings of the controller of an installation."""
         from dockerv6.controller.context import ControllerSettings  # noqa: PLC0415 - see the module's docstring
         from dockerv6.planning.inputs import Identity  # noqa: PLC0415 - as above
 
         return ControllerSettings(
             roots=self.config_dirs,
-            identity=Identity(self.instance, self.fwmark, _tcp_port(self.address)),
+            identity=Identity(self.instance, installation, self.fwmark, _tcp_port(self.address)),
             prune=self.prune,
             resync=self.resync,
         )

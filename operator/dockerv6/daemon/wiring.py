@@ -1,15 +1,18 @@
 """Builds an operator's context from the real adapters, and closes them."""
 
+import asyncio
+import hashlib
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from dockerv6.controller.context import Context
 from dockerv6.controller.events import EventRecorder
 from dockerv6.controller.firewall import FirewallReconciler
-from dockerv6.controller.inventory import Inventory
+from dockerv6.controller.inventory import INSTALLATION, Inventory
 from dockerv6.controller.problems import OpenProblems
 from dockerv6.controller.recorded_intents import RecordedIntents
 from dockerv6.controller.recreations import InFlightRecreations
@@ -30,6 +33,11 @@ from dockerv6.store.port import Store
 from dockerv6.store.sqlite import SqliteStore
 
 logger = logging.getLogger(__name__)
+
+ID = "id"
+"""The record in the scope INSTALLATION with the id of the installation."""
+
+_MACHINE_ID = Path("/etc/machine-id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +80,7 @@ async def open_context(settings: Settings, state: State, clock: Clock | None = N
         session = NftSession()
         stack.push_async_callback(session.close)
         inventory = Inventory(state.store, state.ledger, clock)
-        controller = settings.controller()
+        controller = settings.controller(await _installation(settings, state.store))
         world = World(engine, host, clock)
         choice = await _choice(settings, session)
         backend = detect.build(choice, session)
@@ -102,6 +110,28 @@ async def open_context(settings: Settings, state: State, clock: Clock | None = N
         if state.guard is not None:
             context.check_state = state.guard.check
         yield context
+
+
+async def _installation(settings: Settings, store: Store) -> str:
+    """The id of this installation, which tells its Docker networks from those of others.
+
+    It is made of the machine's id (machine-id(5)), the state directory and the instance, so that it is the same after
+    the state was lost. It is stored, so that it stays when the state directory is moved.
+    """
+    kept = (await store.record(INSTALLATION, ID) or {}).get("id")
+    if isinstance(kept, str):
+        return kept
+    made = await asyncio.to_thread(_new_installation, settings)
+    await store.put_record(INSTALLATION, ID, {"id": made})
+    return made
+
+
+def _new_installation(settings: Settings) -> str:
+    try:
+        machine = _MACHINE_ID.read_text(encoding="ascii", errors="replace").strip()
+    except OSError:
+        machine = ""  # containers have none
+    return hashlib.sha256(f"{machine}\0{settings.state_dir}\0{settings.instance}".encode()).hexdigest()[:16]
 
 
 async def _choice(settings: Settings, session: NftSession) -> detect.BackendChoice:

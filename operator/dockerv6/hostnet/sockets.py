@@ -1,7 +1,8 @@
 """Sockets that wait for IPv6 packets, and connections of TCP. All functions block.
 
 The kernel's sock_diag filters by state, so the thousands of connections of a host are not listed with the sockets that
-wait. Procfs replaces it where its modules are missing, and for SCTP, whose diagnostics need a module that few hosts have.
+wait. Procfs replaces it where its modules are missing, and for SCTP, whose diagnostics need a module that few hosts
+have.
 
 Sources: sock_diag(7), linux/inet_diag.h; net/ipv4/inet_diag.c and udp_diag.c; proc_pid_net(5); tcp6_seq_show,
 udp6_seq_show and sctp_eps_seq_show in the kernel.

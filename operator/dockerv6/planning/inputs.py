@@ -21,6 +21,7 @@ MANAGED_BY = "dockerv6.io/managed-by"
 NAME = "dockerv6.io/name"
 POOL = "dockerv6.io/pool"
 SPEC_HASH = "dockerv6.io/spec-hash"
+INSTALLATION = "dockerv6.io/installation"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,19 +29,25 @@ class Identity:
     """How this operator recognises its own host state after a restart."""
 
     instance: str = "dockerv6"  # value of the label MANAGED_BY
+    installation: str = ""  # value of the label INSTALLATION; "": networks get none
     mark: int = DEFAULT_MARK  # the bit of the packet mark
     http_port: int | None = None  # the TCP port of its HTTP server; None: it listens on a Unix socket
 
     def owns(self, network: Network, name: str | None = None) -> bool:
-        """Whether its labels say that this instance created it; and, if ``name`` is given, for that resource.
+        """Whether its labels say that this installation created it; and, if ``name`` is given, for that resource.
 
+        Networks of former versions have no installation; those of this instance are this installation's.
         Whoever creates a network can write these labels, so a network is removed only if the state file agrees: it has
         the network's id, or the network has the name that its resource asks for. A network that could not be decoded is
         nobody's.
         """
-        if network.labels.get(MANAGED_BY) != self.instance or network.problem:
+        if network.labels.get(MANAGED_BY) != self.instance or network.problem or self.is_of_another(network):
             return False
         return name is None or network.labels.get(NAME) == name
+
+    def is_of_another(self, network: Network) -> bool:
+        """Whether another installation of dockerv6 created the network."""
+        return network.labels.get(INSTALLATION, self.installation) != self.installation
 
 
 @dataclass(frozen=True, slots=True)

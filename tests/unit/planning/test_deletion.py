@@ -6,7 +6,7 @@ import pytest
 from dockerv6.hostnet.model import Interface, ProxyNeighbour
 from dockerv6.planning.deletion import GarbageInputs, plan_deletion, plan_garbage, unclaimed_networks
 from dockerv6.planning.firewall.contributions import ProxiedSubnet
-from dockerv6.planning.inputs import NetworkIndex, Observed, RulesView
+from dockerv6.planning.inputs import Identity, NetworkIndex, Observed, RulesView
 from dockerv6.planning.plan import Plan
 from dockerv6.planning.steps import ForgetSubnet, ReleaseSubnet, RemoveNetwork, RemoveProxyNeighbour
 from tests.simulation.resources import network
@@ -202,6 +202,13 @@ class TestGarbage:
         known = GarbageInputs(("blog",), (), {})
         there = NetworkIndex((live(), replace(live(number=2), name="old")))
         assert unclaimed_networks(known, IDENTITY, there) == ()
+
+    def test_networks_of_another_installation_are_no_garbage(self) -> None:
+        known = GarbageInputs((), (), {})
+        theirs = replace(live(), labels={**live().labels, "dockerv6.io/installation": "0123"})
+        assert unclaimed_networks(known, Identity(installation="4567"), NetworkIndex((theirs,))) == ()
+        assert unclaimed_networks(known, Identity(installation="0123"), NetworkIndex((theirs,))) == (theirs,)
+        assert unclaimed_networks(known, Identity(installation="4567"), NetworkIndex((live(),))) == (live(),)
 
     def test_names_of_resources_not_of_networks_count(self) -> None:
         other = live(desired(network("shop", networkName="blog")), IPv6Network("fd00::/64"))

@@ -5,7 +5,7 @@ import pytest
 
 from dockerv6.firewall.model import HostFilterState
 from dockerv6.planning.docker.network_spec import own_network
-from dockerv6.planning.inputs import Holdings, HostView, NetworkIndex, RulesView
+from dockerv6.planning.inputs import Holdings, HostView, Identity, NetworkIndex, RulesView
 from dockerv6.planning.plan import Plan
 from dockerv6.planning.steps import AttachEndpoint, CreateNetwork, RepairBridge, UpdateFirewall
 from tests.simulation.resources import network
@@ -111,6 +111,14 @@ class TestRefusals:
     def test_another_instances_network_is_foreign(self) -> None:
         theirs = foreign("blog", **{"dockerv6.io/managed-by": "other", "dockerv6.io/name": "blog"})
         assert reasons(decide(desired(), observed(theirs), HELD)) == [("NetworkReady", "ForeignNetwork")]
+
+    def test_another_installations_network_is_foreign(self) -> None:
+        labels = {"dockerv6.io/managed-by": "dockerv6", "dockerv6.io/name": "blog", "dockerv6.io/installation": "0123"}
+        theirs = foreign("blog", **labels)
+        want = replace(desired(), identity=Identity(installation="4567"))
+        plan = decide(want, observed(theirs), HELD)
+        assert (plan.empty, reasons(plan)) == (True, [("NetworkReady", "ForeignNetwork")])
+        assert "another installation of dockerv6 created it" in plan.findings[0].message
 
     def test_a_network_of_the_same_name_is_reported_with_its_resource(self) -> None:
         theirs = replace(live(desired(network("shop", networkName="blog")), IPv6Network("fd00::/64")), id="2")

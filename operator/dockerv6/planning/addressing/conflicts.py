@@ -113,10 +113,15 @@ def _name_taken(desired: Desired, other: Network) -> Finding:
             f" `docker network inspect {other.name}`, and restart the engine if it is wrong there too"
         )
         return Finding(ConditionType.NETWORK_READY, Reason.FOREIGN_NETWORK, message, retry=RETRY)
+    creator = (
+        "another installation of dockerv6 created it"
+        if desired.identity.is_of_another(other)
+        else ("dockerv6 did not create it")
+    )
     return Finding(
         ConditionType.NETWORK_READY,
         Reason.FOREIGN_NETWORK,
-        f"Docker network {other.name} exists, and dockerv6 did not create it; remove it, choose another networkName,"
+        f"Docker network {other.name} exists, and {creator}; remove it, choose another networkName,"
         " or set managementPolicy: Observe",
     )
 

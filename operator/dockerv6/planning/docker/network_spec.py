@@ -15,7 +15,7 @@ from dockerv6.api.options import GATEWAY_MODE_IPV6
 from dockerv6.dockerd.model import BRIDGE_NAME, EngineInfo, Network, NetworkSpec, SubnetConfig
 from dockerv6.lib.networking import EgressMode
 from dockerv6.lib.prefixes import first_address
-from dockerv6.planning.inputs import MANAGED_BY, NAME, POOL, SPEC_HASH, Desired, Identity, Observed
+from dockerv6.planning.inputs import INSTALLATION, MANAGED_BY, NAME, POOL, SPEC_HASH, Desired, Identity, Observed
 
 MTU = "com.docker.network.driver.mtu"
 ICC = "com.docker.network.bridge.enable_icc"
@@ -60,6 +60,8 @@ def network_spec(
         labels=dict(spec.labels),
     )
     ours = {MANAGED_BY: identity.instance, NAME: resource.metadata.name}
+    if identity.installation:
+        ours[INSTALLATION] = identity.installation
     if spec.addressing.pool is not None:
         ours[POOL] = spec.addressing.pool
     return replace(network, labels={**network.labels, **ours})
@@ -143,8 +145,8 @@ def _subnet_differences(want: NetworkSpec, live: Network) -> list[str]:
 
 
 def _comparable_labels(labels: Mapping[str, str]) -> dict[str, str]:
-    """The labels without the spec hash."""
-    return {k: v for k, v in labels.items() if k != SPEC_HASH}
+    """The labels without the spec hash, and without the installation, which networks of former versions lack."""
+    return {k: v for k, v in labels.items() if k not in (SPEC_HASH, INSTALLATION)}
 
 
 def own_network(desired: Desired, observed: Observed) -> Network | None:

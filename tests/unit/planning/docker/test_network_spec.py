@@ -68,7 +68,7 @@ def test_every_field_reaches_the_engine() -> None:
             addressing={"subnet": str(SUBNET), "reserved": [str(SUBNET[2])]},
         ),
         SUBNET,
-        Identity("two"),
+        Identity("two", "0123"),
     )
     assert want.name == "blog_net"
     assert want.internal
@@ -79,7 +79,12 @@ def test_every_field_reaches_the_engine() -> None:
         "com.docker.network.driver.mtu": "1400",
         "com.docker.network.bridge.enable_icc": "false",
     }
-    assert want.labels == {"team": "web", "dockerv6.io/managed-by": "two", "dockerv6.io/name": "blog"}
+    assert want.labels == {
+        "team": "web",
+        "dockerv6.io/managed-by": "two",
+        "dockerv6.io/installation": "0123",
+        "dockerv6.io/name": "blog",
+    }
     assert want.ipam == (
         SubnetConfig(IPv4Network("192.0.2.0/24"), IPv4Address("192.0.2.7")),
         SubnetConfig(SUBNET, SUBNET[1], aux_addresses={"reserved-0": str(SUBNET[2])}),
@@ -93,6 +98,12 @@ def test_a_created_network_does_not_differ_from_its_specification() -> None:
 def test_a_hash_of_another_version_is_no_difference() -> None:
     live = made()
     assert differ(replace(live, labels={**live.labels, "dockerv6.io/spec-hash": "0000"})) == ()
+
+
+def test_a_network_of_a_version_without_installations_does_not_differ() -> None:
+    want = network_spec(network(), SUBNET, Identity(installation="0123"))
+    assert differences(want, made(), ENGINE_28) == ()
+    assert fingerprint(want) == fingerprint(network_spec(network(), SUBNET, IDENTITY))
 
 
 def test_the_hash_depends_on_the_specification() -> None:
