@@ -7,12 +7,18 @@ FROM ${BASE} AS build
 RUN apt-get update \
     && apt-get install -y --no-install-recommends gcc libc6-dev
 WORKDIR /src
+COPY requirements.lock requirements-build.lock ./
+# only distributions whose hashes are in the lock files; pip is not needed at run time
+RUN python3 -m venv /build \
+    && /build/bin/python -m pip install --no-cache-dir --require-hashes --requirement requirements-build.lock \
+    && /build/bin/python -m pip wheel --no-cache-dir --no-deps --no-build-isolation --use-pep517 --wheel-dir /wheels \
+        --require-hashes --requirement requirements.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY operator operator
-# pip is not needed at run time
-RUN python3 -m venv /opt/dockerv6 \
-    && /opt/dockerv6/bin/python -m pip install --no-cache-dir --no-compile . \
-    && /opt/dockerv6/bin/python -m pip uninstall --yes --quiet pip setuptools \
+RUN /build/bin/python -m pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels . \
+    && python3 -m venv --without-pip /opt/dockerv6 \
+    && /build/bin/python -m pip --python /opt/dockerv6 install --no-index --no-deps --no-compile /wheels/*.whl \
+    && /build/bin/python -m pip --python /opt/dockerv6 check \
     && /opt/dockerv6/bin/python -m compileall -q -j 0 /opt/dockerv6/lib
 
 FROM ${BASE}

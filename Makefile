@@ -8,6 +8,7 @@ SHELL := /bin/bash
 VENV ?= .venv
 CELLS ?= core
 SOAK_ROUNDS ?= 20
+IMAGE ?= dockerv6:0.1.0
 # test processes; LAB_WORKERS for tests with the kernel and engines, which mostly wait
 WORKERS ?= 2
 LAB_WORKERS ?= 3
@@ -16,7 +17,7 @@ PYTEST := $(BIN)/python -m pytest
 E2E := $(PYTEST) -m e2e --numprocesses $(LAB_WORKERS)
 RECORDED := --matrix-results=docs/engines
 
-.PHONY: root help setup test lint unit host e2e test-matrix engines soak bench demo crds clean
+.PHONY: root help setup test lint unit host e2e test-matrix engines soak bench demo crds lock sbom audit clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +65,16 @@ demo: root setup ## demonstrate networks from YAML files and their repair; leave
 
 crds: setup ## write the CustomResourceDefinitions and the JSON Schema from the models
 	$(BIN)/dockerv6 crds --dir crds
+
+lock: setup ## write requirements*.lock: the distributions that the image installs, with their hashes (network)
+	scripts/lock
+
+sbom: setup ## write dist/sbom.json, the parts of IMAGE (CycloneDX); needs docker and the image
+	mkdir -p dist
+	$(BIN)/python -m scripts.sbom '$(IMAGE)' >dist/sbom.json
+
+audit: setup ## look up known vulnerabilities of the locked distributions (network: pypi.org)
+	$(BIN)/uv tool run pip-audit --require-hashes --disable-pip --requirement requirements.lock --requirement requirements-build.lock
 
 clean: ## remove what setup and the tests created in this directory (engines' trees stay in /var/tmp/dockerv6-lab)
 	rm -rf '$(VENV)' .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build

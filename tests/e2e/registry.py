@@ -15,7 +15,6 @@ import sys
 import tarfile
 import tempfile
 import time
-import tomllib
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 BASE = "python:3.13-slim-trixie"
+_LOCKS = (ROOT / "requirements.lock", ROOT / "requirements-build.lock")
 _SUITE = "trixie"
 _PYTHON = "3.13"
 _PORT = 8000
@@ -209,11 +209,9 @@ def served(neighbour: Neighbour) -> Iterator[None]:
 
 
 def _served_directory() -> Path:
-    """Return the directory of packages and wheels, filled on first use and after a change of the requirements."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    wheels = (*project["project"]["dependencies"], *project["build-system"]["requires"], "setuptools", "wheel")
+    """Return the directory of packages and distributions, filled on first use and after a change of the lock files."""
     debs = tuple(sorted(_installed_by_dockerfile()))
-    version = hashlib.sha256(repr((_RECIPE, debs, wheels)).encode()).hexdigest()[:12]
+    version = hashlib.sha256(repr((_RECIPE, debs, [path.read_text() for path in _LOCKS])).encode()).hexdigest()[:12]
     directory = cache() / f"served-{version}"
     with locked(directory.with_suffix(".lock")):
         if not directory.exists():
@@ -222,7 +220,7 @@ def _served_directory() -> Path:
             (unfinished / "debian").mkdir(parents=True)
             (unfinished / "wheels").mkdir()
             _index(download((*_BASE_PACKAGES, *debs), unfinished / "debian"))
-            _download_wheels(wheels, unfinished / "wheels")
+            _download_distributions(unfinished / "wheels")
             unfinished.rename(directory)
     return directory
 
@@ -259,7 +257,7 @@ def unpack(debs: list[Path], root: Path) -> None:
 @contextmanager
 def debian_root(name: str, *names: str) -> Iterator[Path]:
     """Provide a root directory of Debian packages for exclusive use; it is made on first use and kept."""
-    root = cache() / name
+    root = cache() / f"{name}-{_SUITE}"
     with locked(root.with_suffix(".lock")):
         if not root.exists():
             unfinished = root.with_suffix(".unfinished")
@@ -285,13 +283,11 @@ def _index(debs: list[Path]) -> None:
     (debs[0].parent / "Packages").write_text("\n".join(stanzas))
 
 
-def _download_wheels(requirements: tuple[str, ...], target: Path) -> None:
-    """Download distributions for the base's Python version: wheels where they exist, else source archives."""
-    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--dest", str(target)]
-    compiled = [each for each in requirements if each.startswith("python-iptables")]
-    run([*pip, "--no-deps", "--no-binary", ":all:", *compiled], timeout=300)
-    others = [each for each in requirements if each not in compiled]
-    run([*pip, "--python-version", _PYTHON, "--only-binary", ":all:", *others], timeout=600)
+def _download_distributions(target: Path) -> None:
+    """Download what is locked for the base's Python version: wheels where they exist, else source archives."""
+    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes", "--dest", str(target)]
+    for lock in _LOCKS:
+        run([*pip, "--python-version", _PYTHON, "--requirement", str(lock)], timeout=600)
 
 
 def cache() -> Path:
