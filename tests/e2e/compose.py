@@ -6,14 +6,19 @@ It supports only what the project's own Compose files use. Anything else is an e
 from __future__ import annotations
 
 import shutil
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from tests.e2e.registry import ROOT
+from tests.lab.operator import Operator, OperatorError
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
+    import subprocess
+    from collections.abc import Iterator, Mapping
 
     from tests.lab.engine import Engine
 
@@ -22,6 +27,9 @@ _LABEL = "com.docker.compose.project"
 
 class ComposeError(RuntimeError):
     """The file uses an unsupported feature, or Compose would refuse it."""
+
+
+COMPOSE = ROOT / "manifests" / "compose"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +108,71 @@ class Project:
         if source in (self.document.get("volumes") or {}):
             return f"{self.document['name']}_{source}:{rest}"
         return volume
+
+
+@contextmanager
+def operator_project(engine: Engine, archive: Path) -> Iterator[Project]:
+    """Prepare an engine's host for the Compose file: the image is loaded, and the socket is at the usual place."""
+    engine.load_image(archive)
+    engine.exec("busybox", "ln", "-sf", str(engine.socket), "/run/docker.sock")
+    project = Project.load(engine, COMPOSE / "docker-compose.yaml")
+    try:
+        yield project
+    finally:
+        shutil.rmtree(project.directory)
+        if engine.alive:
+            for container in engine.client().containers(all=True):
+                engine.client().remove_container(container["Id"], force=True)
+            engine.docker("volume", "rm", "--force", "dockerv6_state")
+
+
+class ContainerOperator(Operator):
+    """The operator as the container of its Compose file, without the resources beside that file."""
+
+    def __init__(self, project: Project, directory: Path, image: str) -> None:
+        super().__init__(project.engine, directory)
+        self._project = project
+        self._image = image
+        self._container = ""
+        self.config_dir = project.directory / "dockerv6.d"
+        for resource in self.config_dir.iterdir():
+            resource.unlink()
+
+    def start(self, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
+        """Create the container. The Compose file determines arguments and environment."""
+        if arguments or environment:
+            raise OperatorError("the Compose file determines arguments and environment")
+        self._container = self._project.up("dockerv6", image=self._image)
+
+    @property
+    def _state(self) -> dict[str, Any]:
+        return dict(self.engine.client().inspect_container(self._container)["State"])
+
+    @property
+    def running(self) -> bool:
+        return bool(self._container) and bool(self._state["Running"])
+
+    @property
+    def proc(self) -> Path:
+        """The daemon's directory in /proc, valid outside the engine's PID namespace."""
+        return Path(f"/proc/{self.engine.pid}/root/proc/{self._state['Pid']}")
+
+    def cli(
+        self, *arguments: str, check: bool = True, timeout: float = 120.0, stdin: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run `dockerv6 ARGUMENTS` in the container."""
+        if stdin is not None:
+            raise OperatorError("no standard input in the container")
+        return self.engine.container_exec(self._container, "dockerv6", *arguments, check=check, timeout=timeout)
+
+    def stop(self, patience: float = 10.0) -> int:
+        """Stop the container; return the daemon's exit status."""
+        self.engine.docker("stop", "-t", f"{patience:g}", self._container)
+        return int(self._state["ExitCode"])
+
+    def log_tail(self, lines: int = 80) -> str:
+        """Return the last lines of the container's log."""
+        return self.engine.docker("logs", "--tail", str(lines), self._container, check=False).stderr
 
 
 def _security(options: list[str]) -> dict[str, object]:

@@ -23,7 +23,7 @@ from docker import APIClient
 
 from tests.lab import packages
 from tests.lab.namespace import Namespace, start
-from tests.lab.process import marked_environment, run, wait_gone
+from tests.lab.process import first_child, marked_environment, run, wait_gone
 from tests.lab.session import remove_cgroups
 from tests.lab.settings import XTABLES_VARIANTS, Settings
 
@@ -183,7 +183,7 @@ class Engine:
                 self._reap()
                 raise EngineError(f"engine {self.name} ended at its start\n{self.log_tail()}")
             if self._answers():
-                self._pid_file.write_text(str(_only_child(self._process.pid)))
+                self._pid_file.write_text(str(first_child(self._process.pid)))
                 return
             time.sleep(0.02)
         self._process.kill()
@@ -391,7 +391,3 @@ def _bindings(targets: Binding | list[Binding]) -> list[dict[str, str]]:
     several = targets if isinstance(targets, list) else [targets]
     pairs = [("", target) if isinstance(target, int | str) else target for target in several]
     return [{"HostIp": address, "HostPort": str(port or "")} for address, port in pairs]
-
-
-def _only_child(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from tests.lab import image
 from tests.lab.baseline import Baseline
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from tests.lab.session import Session
     from tests.lab.settings import Settings
+
+_Operator = TypeVar("_Operator", bound=Operator)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,10 @@ class Lab:
     def operator(self, environment: Mapping[str, str] | None = None) -> Operator:
         """Create an operator's installation with empty directories, not started. `environment` adds variables."""
         directory = self.directory / f"operator{len(self._operators) + 1}"
-        operator = Operator(self.engine, directory, environment)
+        return self.adopt(Operator(self.engine, directory, environment))
+
+    def adopt(self, operator: _Operator) -> _Operator:
+        """Close an operator's installation at the end of the test, and report its log if the test fails."""
         self._operators.append(operator)
         return operator
 

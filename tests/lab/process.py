@@ -57,6 +57,11 @@ def marked_environment(session: str, extra: Mapping[str, str] | None = None) -> 
     return {**os.environ, MARK: session, **(extra or {})}
 
 
+def first_child(pid: int) -> int:
+    """Return the identifier of a process's first child. Raises LookupError if there is none."""
+    return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+
+
 def wait_gone(pid: int, timeout: float) -> bool:
     """Wait until any process has ended, or is a zombie; return False after `timeout` seconds."""
     try:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-_CGROUPS = Path("/sys/fs/cgroup")
+CGROUPS = Path("/sys/fs/cgroup")
 _NAMESPACES = Path("/run/netns")
 _NAME = re.compile(r"[a-z0-9]{1,12}")
 
@@ -116,7 +116,7 @@ def sweep() -> list[str]:
 
 def remove_cgroups(name: str) -> None:
     """Remove the control groups (version 1: one in each hierarchy) that a killed engine left."""
-    for top in (*_CGROUPS.glob(f"*/{name}"), _CGROUPS / name):
+    for top in (*CGROUPS.glob(f"*/{name}"), CGROUPS / name):
         if top.is_dir():
             for path, _, _ in os.walk(top, topdown=False):
                 Path(path).rmdir()
@@ -172,6 +172,6 @@ def _remove(identifier: str, directory: Path) -> None:
     prefix = _prefix(identifier)
     for path in _NAMESPACES.glob(f"{prefix}*"):
         Namespace(identifier, path.name).remove()
-    for path in (*_CGROUPS.glob(f"*/{prefix}*"), *_CGROUPS.glob(f"{prefix}*")):
+    for path in (*CGROUPS.glob(f"*/{prefix}*"), *CGROUPS.glob(f"{prefix}*")):
         remove_cgroups(path.name)
     shutil.rmtree(directory)

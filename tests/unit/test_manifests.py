@@ -83,7 +83,7 @@ def _release(version: str) -> tuple[int, ...]:
 
 
 def _unit() -> RawConfigParser:
-    parser = RawConfigParser(delimiters=("=",))
+    parser = RawConfigParser(delimiters=("=",), strict=False)
     parser.optionxform = str  # type: ignore[assignment,method-assign]
     parser.read_string((_MANIFESTS / "systemd" / "dockerv6.service").read_text())
     return parser
