@@ -258,6 +258,15 @@ def test_file_of_another_user_needs_its_capability(lab: Lab, make_service: Calla
     service.start()
     service.wait_ready("ipv6network/shop")
     eventually(lambda: "CAP_DAC_READ_SEARCH" in service.log.read_text(), "the log names the capability")
+    validated = service.exec(
+        "setpriv",
+        "--bounding-set=-dac_read_search,-dac_override",
+        "dockerv6",
+        "validate",
+        "/etc/dockerv6.d",
+        check=False,
+    )
+    assert "CAP_DAC_READ_SEARCH is missing" in validated.stdout + validated.stderr
     assert network_id(lab.engine, "blog") is None
     assert service.stop() == 0
     service.override({})

@@ -21,7 +21,14 @@ from itertools import islice
 
 from dockerv6.lib.tasks import CancellationToken
 from dockerv6.lib.text import printable_path, shell_quoted
-from dockerv6.source.files import FileOwnership, PermissionViolation, Signature, is_inside, resolve_path
+from dockerv6.source.files import (
+    FileOwnership,
+    PermissionViolation,
+    Signature,
+    is_inside,
+    reading_error,
+    resolve_path,
+)
 
 MAX_FILES = 100_000
 """Resource files below one root."""
@@ -86,7 +93,7 @@ def list_root(path: str, ownership: FileOwnership | None, token: CancellationTok
         remedy = f"create it with mkdir -p {shell_quoted(path)}"
         return DirectoryListing(problems=(f"{printable_path(path)} does not exist; {remedy}",))
     except OSError as error:
-        return DirectoryListing(problems=(f"can't read {printable_path(path)}: {error.strerror}",))
+        return DirectoryListing(problems=(f"can't read {printable_path(path)}: {reading_error(error)}",))
 
 
 class _Lister:
@@ -150,7 +157,7 @@ class _Lister:
             except FileNotFoundError:
                 continue  # deleted since its parent was read; the second listing notices
             except OSError as error:
-                self._problem(f"can't read {printable_path(path)}: {error.strerror}")
+                self._problem(f"can't read {printable_path(path)}: {reading_error(error)}")
             if self._entries > MAX_ENTRIES:
                 self._problem(
                     f"{printable_path(self._path)} has more than {MAX_ENTRIES} files and directories below it, those"
@@ -201,7 +208,7 @@ class _Lister:
         except FileNotFoundError:
             return  # deleted since the directory was read; the second listing notices
         except OSError as error:
-            self._problem(f"can't read {printable_path(path)}: {error.strerror}")
+            self._problem(f"can't read {printable_path(path)}: {reading_error(error)}")
 
     def _file(self, path: str, status: os.stat_result) -> None:
         identity = (status.st_dev, status.st_ino)
@@ -221,7 +228,7 @@ class _Lister:
         try:
             self._follow(link, is_resource=is_resource)
         except OSError as error:
-            message = f"is a broken link: {error.strerror}"
+            message = f"is a broken link: {reading_error(error)}"
             if is_resource:
                 self._refused[link] = PermissionViolation(link, message, "correct the link or remove it")
             else:

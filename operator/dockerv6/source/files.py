@@ -192,6 +192,13 @@ def read_bounded(descriptor: int) -> bytes:
     return b"".join(parts)
 
 
+def reading_error(error: OSError) -> str:
+    """Why a path can't be read. Root may read everything, unless it lacks a capability (capabilities(7))."""
+    if error.errno == errno.EACCES and os.geteuid() == _ROOT:
+        return f"{error.strerror}; CAP_DAC_READ_SEARCH is missing (docker run --cap-add DAC_READ_SEARCH)"
+    return str(error.strerror)
+
+
 def _components(path: str) -> list[str]:
     """The components of a path, the last one first."""
     return [part for part in reversed(path.split("/")) if part not in {"", "."}]

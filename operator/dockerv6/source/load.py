@@ -29,6 +29,7 @@ from dockerv6.source.files import (
     Signature,
     read_bounded,
     read_file,
+    reading_error,
 )
 from dockerv6.source.model import Diagnostic, DirectoryState, Position, Severity, Snapshot, SourceRoot, parents
 
@@ -230,7 +231,7 @@ class Loader:
             )
         except OSError as error:
             result.files[path] = unreadable_file(
-                name, f"can't read the file: {error.strerror}", "check its permissions and the disk"
+                name, f"can't read the file: {reading_error(error)}", "check its permissions and the disk"
             )
         else:
             self._cache[path] = (signature, contents)

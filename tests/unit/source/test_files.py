@@ -14,6 +14,7 @@ from dockerv6.source.files import (
     is_inside,
     nearest_existing,
     read_file,
+    reading_error,
     resolve_path,
 )
 
@@ -165,3 +166,15 @@ def test_pipe_in_place_of_the_file_does_not_block(tmp_path: Path) -> None:
     os.mkfifo(file)
     with pytest.raises(FileChangedError):
         read_file(str(file), listed)
+
+
+@pytest.mark.parametrize(
+    ("number", "uid", "named"), [(errno.EACCES, 0, True), (errno.EACCES, 1000, False), (errno.EIO, 0, False)]
+)
+def test_only_what_root_may_not_read_is_explained_by_a_capability(
+    monkeypatch: pytest.MonkeyPatch, number: int, uid: int, *, named: bool
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: uid)
+    message = reading_error(OSError(number, os.strerror(number)))
+    assert message.startswith(os.strerror(number))
+    assert ("CAP_DAC_READ_SEARCH" in message) is named
