@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from scripts import sbom
 from tests.e2e import registry
 from tests.e2e.cluster import eventually
 from tests.e2e.compose import COMPOSE, ComposeError, Project, operator_project
@@ -28,6 +29,12 @@ _TAG = "dockerv6:built-by-the-tests"
 _BUSYBOX = "busybox:test"
 _MEGABYTE = 1_000_000
 _RESOURCE = "v6net/blog"
+_DISTRIBUTIONS = """
+from importlib.metadata import distributions
+for each in distributions():
+    if each.name != "dockerv6":
+        print(f"{each.name.lower().replace('_', '-')}@{each.version}")
+"""
 # by default the first health check is after half a minute
 _SOON = {"Interval": 500_000_000}
 
@@ -83,6 +90,11 @@ def test_image_contains_the_operator_and_little_else(lab: Lab, archive: Path) ->
     assert "nf_tables" in inside("ip6tables-nft-restore", "--version")
     assert inside("python", "-W", "ignore", "-c", "import iptc; print(iptc.Table6.FILTER)") == "filter\n"
     assert inside("python", "-c", "import shutil; print(shutil.which('gcc'), shutil.which('pip'))").startswith("None")
+    # the SBOM lists what is installed
+    purls = {each["purl"].partition("?")[0] for each in sbom.document(inside(*sbom.DPKG_QUERY))["components"]}
+    assert {"pkg:deb/debian/nftables", "pkg:deb/debian/iptables"} <= {purl.partition("@")[0] for purl in purls}
+    installed = inside("python", "-c", _DISTRIBUTIONS).split()
+    assert {purl for purl in purls if purl.startswith("pkg:pypi/")} == {f"pkg:pypi/{each}" for each in installed}
 
 
 def test_operator_in_a_container_gives_a_stack_ipv6(lab: Lab, project: Project) -> None:
