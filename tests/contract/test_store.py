@@ -9,18 +9,23 @@ import pytest
 
 from dockerv6.store.memory import MemoryStore
 from dockerv6.store.model import Event, EventType, StoredObject
-from dockerv6.store.port import Store, StoreConflict
+from dockerv6.store.port import EVENTS_KEPT, EVENTS_KEPT_PER_OBJECT, Store, StoreConflict
 from dockerv6.store.sqlite import SqliteStore
 
 KEPT = 5
 
 
+@pytest.fixture
+def events_kept() -> int:
+    return KEPT
+
+
 @pytest.fixture(params=["memory", "sqlite"])
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
+async def store(request: pytest.FixtureRequest, tmp_path: Path, events_kept: int) -> AsyncIterator[Store]:
     store: Store = (
-        MemoryStore(events_kept=KEPT)
+        MemoryStore(events_kept=events_kept)
         if request.param == "memory"
-        else await SqliteStore.open(tmp_path / "state.db", events_kept=KEPT)
+        else await SqliteStore.open(tmp_path / "state.db", events_kept=events_kept)
     )
     yield store
     await store.close()
@@ -211,7 +216,7 @@ async def test_counts_equal_events(store: Store) -> None:
     await note(store, "made", 300.0)
     await note(store, "made", 200.0)  # the clock was set back
 
-    assert await store.events() == (Event("IPv6Network", "blog", EventType.NORMAL, "Created", "made", 3, 100.0, 300.0),)
+    assert await store.events() == (Event("IPv6Network", "blog", EventType.NORMAL, "Created", "made", 3, 100.0, 200.0),)
 
 
 async def test_keeps_different_events_separate(store: Store) -> None:
@@ -260,6 +265,17 @@ async def test_old_events_expire(store: Store) -> None:
     await store.expire_events(5.0)
 
     assert [event.message for event in await store.events()] == ["new", "again"]
+
+
+@pytest.mark.parametrize("events_kept", [EVENTS_KEPT])
+async def test_an_object_displaces_only_its_own_events(store: Store) -> None:
+    await note(store, "made", 0.0)
+    for number in range(EVENTS_KEPT_PER_OBJECT + 2):
+        await note(store, str(number), float(number), name="flaps")
+
+    assert len(await store.events(name="blog")) == 1
+    of_flapping = [event.message for event in await store.events(name="flaps")]
+    assert of_flapping == [str(number) for number in range(2, EVENTS_KEPT_PER_OBJECT + 2)]
 
 
 async def test_keeps_the_newest_events(store: Store) -> None:

@@ -12,7 +12,7 @@ from ipaddress import IPv6Network
 from pathlib import Path
 
 from dockerv6.ipam.ledger import UNKNOWN_TIME, Allocation, AllocationState, PoolPrefix
-from dockerv6.lib.statefile import DecodedRows, Row, Schema, checked_text, decode_rows, read_state
+from dockerv6.lib.statefile import DecodedRows, Row, Schema, checked_text, checked_time, decode_rows, read_state
 
 _BITS = 128
 
@@ -68,10 +68,10 @@ def decode_allocations(rows: Iterable[Row]) -> DecodedRows[Allocation]:
 
 def _to_allocation(row: Row) -> Allocation:
     owner, pool, first, last, state, since, revision = row
-    if not isinstance(since, int | float) or not isinstance(revision, int):
+    if not isinstance(revision, int):
         raise ValueError("a number is damaged")  # noqa: TRY004 - the data is wrong
-    prefix = _prefix(first, last)
-    return Allocation(checked_text(owner), checked_text(pool), prefix, AllocationState(state), since, revision)
+    owner, pool, since = checked_text(owner), checked_text(pool), checked_time(since)
+    return Allocation(owner, pool, _prefix(first, last), AllocationState(state), since, revision)
 
 
 def _cooling(row: Row) -> Allocation:

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from dockerv6.lib.timeformat import rfc3339
+
 T = TypeVar("T")
 
 STATE_FILE = "state.db"
@@ -25,7 +27,8 @@ STATE_FILE = "state.db"
 BUSY_SECONDS = 10.0
 """How long a statement waits for the write of another connection, which takes milliseconds."""
 
-_JOURNAL_BYTES = 16 << 20  # size to which a checkpoint truncates the write-ahead log
+_JOURNAL_PAGES = 256  # pages (1 MiB) in the write-ahead log after which it is checkpointed; SQLite's default is 4 MB
+_JOURNAL_BYTES = 1 << 20  # size to which a checkpoint truncates the log, which grows while another process reads
 _READ_ATTEMPTS = 5
 _CHECK_LIMIT = 1000  # problems that `PRAGMA quick_check` lists
 _ROW_REMEDY = "to drop it, remove the state file while dockerv6 runs, which writes it again from memory"
@@ -89,6 +92,18 @@ def checked_text(value: object) -> str:
     return value
 
 
+def checked_time(value: object) -> float:
+    """A column with a Unix time in seconds.
+
+    Raises:
+        ValueError: it is not a number, or no time in the years 1 to 9999.
+    """
+    if not isinstance(value, int | float):
+        raise ValueError(f"{_shown((value,))} is not a time")  # noqa: TRY004 - the data is wrong
+    rfc3339(value)
+    return value
+
+
 def _text(raw: bytes) -> str:
     """The text factory of connections. The default one ends the whole query at a text that is not UTF-8."""
     return raw.decode("utf-8", "surrogateescape")
@@ -132,6 +147,7 @@ def open_state(path: Path, schema: Schema) -> sqlite3.Connection:
         # FULL: in WAL mode NORMAL would lose the last commits at a power failure (https://sqlite.org/pragma.html).
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {_JOURNAL_PAGES}")
         connection.execute(f"PRAGMA journal_size_limit = {_JOURNAL_BYTES}")
         _check(connection, path)
         _migrate(connection, path, schema)
@@ -204,8 +220,9 @@ _REMEDIES = {
 
 
 def _damaged(path: Path, detail: str) -> str:
+    line = " ".join(detail.split())  # SQLite may quote a table's definition
     return (
-        f"{path} is damaged ({detail}). It was not modified. Stop dockerv6, then restore a backup; or move "
+        f"{path} is damaged ({line}). It was not modified. Stop dockerv6, then restore a backup; or move "
         f"{path.name}, {path.name}-wal and {path.name}-shm away to start without a record of earlier allocations"
     )
 

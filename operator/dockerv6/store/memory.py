@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from dockerv6.store.model import Document, Event, EventType, StoredObject
-from dockerv6.store.port import EVENTS_KEPT, StoreConflict
+from dockerv6.store.port import EVENTS_KEPT, EVENTS_KEPT_PER_OBJECT, StoreConflict
 from dockerv6.store.tables import decode, encode
 
 ObjectKey = tuple[str, str]
@@ -140,8 +140,10 @@ class MemoryStore:
             self._events[key] = replace(known, count=known.count + 1, first_seen=first, last_seen=now)
             return
         self._events[key] = Event(*key, count=1, first_seen=now, last_seen=now)
-        if len(self._events) > self._events_kept:
-            del self._events[min(self._events, key=lambda each: self._events[each].last_seen)]
+        same = [each for each in self._events if each[:2] == (kind, name)]
+        for group, kept in ((same, EVENTS_KEPT_PER_OBJECT), (list(self._events), self._events_kept)):
+            if len(group) > kept:
+                self._events.pop(min(group, key=lambda each: self._events[each].last_seen), None)
 
     async def expire_events(self, before: float) -> None:
         """Delete events last seen before (Unix seconds)."""

@@ -14,6 +14,9 @@ from dockerv6.store.model import Document, Event, EventType, StoredObject
 EVENTS_KEPT = 10_000
 """How many events are kept; those with the oldest ``last_seen`` are dropped first."""
 
+EVENTS_KEPT_PER_OBJECT = 50
+"""How many of them are of the same object, so that one that flaps displaces only its own."""
+
 
 class StoreError(Exception):
     """The store can't be read or written: disk full, damaged file, newer schema. The message holds the remedy."""

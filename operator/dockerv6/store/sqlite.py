@@ -15,7 +15,7 @@ from dockerv6.lib.database import Database
 from dockerv6.lib.statefile import DecodedRows
 from dockerv6.store.memory import StoreCache
 from dockerv6.store.model import Document, Event, EventType, StoredObject
-from dockerv6.store.port import EVENTS_KEPT, StoreConflict, StoreError
+from dockerv6.store.port import EVENTS_KEPT, EVENTS_KEPT_PER_OBJECT, StoreConflict, StoreError
 from dockerv6.store.tables import (
     SCHEMA,
     decode,
@@ -106,6 +106,11 @@ class SqliteStore:
                 "DO UPDATE SET count = count + 1, last_seen = excluded.last_seen, "
                 "first_seen = min(first_seen, excluded.last_seen)",
                 (kind, name, type_.value, reason, message, now),
+            )
+            connection.execute(
+                "DELETE FROM store_events WHERE id IN (SELECT id FROM store_events WHERE kind = ? AND name = ? "
+                "ORDER BY last_seen DESC, id DESC LIMIT -1 OFFSET ?)",
+                (kind, name, EVENTS_KEPT_PER_OBJECT),
             )
             connection.execute(
                 "DELETE FROM store_events WHERE id IN "

@@ -11,7 +11,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from dockerv6.lib.statefile import DecodedRows, Row, Schema, checked_text, decode_rows, read_state
+from dockerv6.lib.statefile import DecodedRows, Row, Schema, checked_text, checked_time, decode_rows, read_state
 from dockerv6.store.model import PROBLEMS, Document, Event, EventType, StoredObject, as_unreadable
 
 SCHEMA = Schema(
@@ -172,10 +172,12 @@ def _to_object(row: Row) -> StoredObject:
     stored = StoredObject(**values | {each: decode(checked_text(values[each])) for each in _JSON_COLUMNS})
     for text in (stored.kind, stored.name, stored.digest, stored.file, stored.problem):
         checked_text(text)
-    numbers = (stored.generation, stored.line, stored.created, stored.revision)
-    times = (stored.missing_since, stored.deleting_since)
-    if not all(isinstance(each, int | float) for each in (*numbers, *(time for time in times if time is not None))):
+    if not all(isinstance(each, int) for each in (stored.generation, stored.line, stored.revision)):
         raise ValueError("a number is damaged")
+    checked_time(stored.created)
+    for time in (stored.missing_since, stored.deleting_since):
+        if time is not None:
+            checked_time(time)
     return stored
 
 
@@ -191,11 +193,18 @@ def _unreadable(row: Row) -> StoredObject:
         generation=values["generation"] if isinstance(values["generation"], int) else 1,
         file=file if isinstance(file, str) and file.isprintable() else "",
         line=values["line"] if isinstance(values["line"], int) else 0,
-        created=created if isinstance(created, int | float) else 0.0,
+        created=_time_or_epoch(created),
         status=decode_status(values["status"]),
         revision=stored_revision(values["revision"]),
     )
     return as_unreadable(stored, "its row is damaged")
+
+
+def _time_or_epoch(value: object) -> float:
+    try:
+        return checked_time(value)
+    except ValueError:
+        return 0.0
 
 
 def decode_status(text: object) -> Document:
@@ -215,7 +224,9 @@ def _to_event(row: Row) -> Event:
     kind, name, type_, reason, message, count, first_seen, last_seen = row
     for text in (kind, name, reason, message):
         checked_text(text)
-    return Event(kind, name, EventType(type_), reason, message, int(count), float(first_seen), float(last_seen))
+    for time in (first_seen, last_seen):
+        checked_time(time)
+    return Event(kind, name, EventType(type_), reason, message, int(count), first_seen, last_seen)
 
 
 def _to_record(row: Row) -> tuple[str, str, Document]:

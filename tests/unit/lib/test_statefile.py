@@ -178,6 +178,16 @@ def test_reports_a_read_only_file_with_a_remedy(path: Path) -> None:
         open_state(path, SCHEMA)
 
 
+def test_the_log_is_checkpointed_before_it_exceeds_a_mebibyte(path: Path) -> None:
+    connection = open_state(path, SCHEMA)
+    for number in range(1000):
+        connection.execute("INSERT INTO test_words VALUES (?)", (f"word {number}" * 100,))
+
+    frames = 256 + 16  # a transaction may exceed the limit by its own pages
+    assert path.with_name("state.db-wal").stat().st_size <= frames * (4096 + 24)
+    connection.close()
+
+
 def test_opening_an_up_to_date_file_writes_nothing(path: Path) -> None:
     open_state(path, SCHEMA).close()
 
@@ -323,6 +333,13 @@ def test_errors_have_a_remedy(code: int, remedy: str) -> None:
     assert message.startswith("/var/lib/dockerv6/state.db")
     assert "the cause" in message
     assert remedy in message
+
+
+def test_the_message_about_a_damaged_file_has_one_line() -> None:
+    error = sqlite3.DatabaseError("malformed schema (CREATE\n    TABLE)")
+    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+
+    assert describe_error(Path("state.db"), error).startswith("state.db is damaged (malformed schema (CREATE TABLE)). ")
 
 
 def test_an_error_without_a_remedy_is_reported_unchanged() -> None:

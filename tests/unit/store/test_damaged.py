@@ -53,6 +53,19 @@ async def test_a_damaged_column_harms_only_its_object_which_can_be_written_again
     assert read_objects(path, "IPv6Network", "blog") == (replace(mended, status={"b": 2}),)
 
 
+@pytest.mark.parametrize("value", ["-2.8e291", "9e999", "1e12"])
+@pytest.mark.parametrize("column", ["created", "missing_since", "deleting_since"])
+async def test_a_damaged_time_is_never_read(tmp_path: Path, column: str, value: str) -> None:
+    path = tmp_path / "state.db"
+    await stored(path, resource("blog"))
+    execute(path, f"UPDATE store_objects SET {column} = {value}")  # noqa: S608 - constants
+
+    (blog,) = read_objects(path)
+
+    assert blog.unreadable
+    assert {blog.created, blog.missing_since, blog.deleting_since} <= {None, 0.0, 100.0}
+
+
 @pytest.mark.parametrize("column", KEY)
 async def test_a_row_without_a_readable_key_is_left_out_and_reported(tmp_path: Path, column: str) -> None:
     path = tmp_path / "state.db"

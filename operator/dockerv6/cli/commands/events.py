@@ -50,7 +50,7 @@ def command(
     types: tuple[str, ...],
     state_dir: str,
 ) -> None:
-    """Show events, newest last. Events are kept for 7 days, and can be read without a running daemon.
+    """Show events, newest last. Events are kept for 7 days, at most 50 of a resource. No daemon is needed.
 
     Besides the resource kinds, KIND can be "host" (the whole host) or "source" (resource files).
     """
