@@ -13,7 +13,7 @@ from tests.lab.namespace import start
 from tests.lab.process import MARK, end, run
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from tests.lab.engine import Engine
 
@@ -36,6 +36,8 @@ class Operator:
         self.run_dir = engine.session.directory / engine.session.unique("o")
         self.log = directory / "operator.log"
         self.environment = dict(environment or {})
+        self.launcher: Sequence[str] = ()
+        """Starts the daemon and the command line, for example in another mount namespace; must be replaced by them."""
         self._process: subprocess.Popen[str] | None = None
         for path in (self.config_dir, self.state_dir, self.run_dir):
             path.mkdir(parents=True, exist_ok=True)
@@ -52,6 +54,9 @@ class Operator:
             MARK: self.engine.session.id,
         }
         return {**inherited, **ours, **self.environment}
+
+    def _beside(self, *arguments: str) -> list[str]:
+        return [*self.launcher, *self.engine.beside([_PROGRAM, *arguments])]
 
     @property
     def running(self) -> bool:
@@ -70,7 +75,7 @@ class Operator:
             raise OperatorError("the operator is running")
         with self.log.open("a") as log:
             self._process = subprocess.Popen(
-                self.engine.beside([_PROGRAM, "run", *arguments]),
+                self._beside("run", *arguments),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -103,12 +108,11 @@ class Operator:
         self, *arguments: str, check: bool = True, timeout: float = 120.0, stdin: str | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Run `dockerv6 ARGUMENTS` to its end; errors as in `process.run`."""
-        argv = self.engine.beside([_PROGRAM, *arguments])
-        return run(argv, check=check, timeout=timeout, env=self._environment(), stdin=stdin)
+        return run(self._beside(*arguments), check=check, timeout=timeout, env=self._environment(), stdin=stdin)
 
     def popen(self, *arguments: str) -> subprocess.Popen[str]:
         """Start `dockerv6 ARGUMENTS` with pipes, for commands that watch."""
-        return start(self.engine.session.id, self.engine.beside([_PROGRAM, *arguments]), self._environment())
+        return start(self.engine.session.id, self._beside(*arguments), self._environment())
 
     def apply_yaml(self, name: str, text: str) -> Path:
         """Write a file into the configuration directory atomically."""
