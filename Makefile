@@ -7,8 +7,14 @@ SHELL := /bin/bash
 
 VENV ?= .venv
 CELLS ?= core
+<<<<<<< HEAD
 SOAK_ROUNDS ?= 20
 IMAGE ?= dockerv6:0.1.0
+=======
+# of `make soak`: minutes of chaos and of churn
+CHAOS_MINUTES ?= 60
+SOAK_MINUTES ?= 60
+>>>>>>> 5cb5eb4 (Measure growth under churn, and record faults and growth in docs/reliability.md)
 # test processes; LAB_WORKERS for tests with the kernel and engines, which mostly wait
 WORKERS ?= 2
 LAB_WORKERS ?= 3
@@ -54,8 +60,13 @@ engines: root setup ## only the scenarios of the matrix, on CELLS; writes their 
 	$(BIN)/python -m tests.lab build '$(CELLS)'
 	status=0; $(E2E) --cells='$(CELLS)' $(RECORDED) tests/e2e/matrix || status=$$?; $(BIN)/python -m scripts.engines_page; exit $$status
 
-soak: root setup ## host and end-to-end tests SOAK_ROUNDS times, until one fails (root)
-	for ((round = 1; round <= $(SOAK_ROUNDS); round++)); do echo "round $$round of $(SOAK_ROUNDS)"; $(PYTEST) -q -m 'host or e2e' --cells='$(CELLS)'; done
+# the long runs of what `make test` samples; each starts even if the one before failed
+soak: root setup ## faults for CHAOS_MINUTES and churn for SOAK_MINUTES on a real engine; writes docs/reliability.md (root)
+	$(BIN)/python -m tests.lab build 28.5
+	status=0; \
+	$(BIN)/python -m tests.chaos --minutes $(CHAOS_MINUTES) --record || status=$$?; \
+	$(BIN)/python -m tests.soak --minutes $(SOAK_MINUTES) --record || status=$$?; \
+	$(BIN)/python -m scripts.reliability_page; exit $$status
 
 bench: root setup ## measure against the budgets (root)
 	$(BIN)/python -m benchmarks

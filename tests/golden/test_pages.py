@@ -6,11 +6,16 @@ from pathlib import Path
 import pytest
 
 from dockerv6.api.crd import COMMAND, export
-from scripts import cli_page, resources_page, rules_page
+from scripts import cli_page, reliability_page, resources_page, rules_page
 
 ROOT = Path(__file__).parents[2]
 CRDS = export()
-PAGES = {"cli_page": cli_page, "resources_page": resources_page, "rules_page": rules_page}
+PAGES = {
+    "cli_page": cli_page,
+    "reliability_page": reliability_page,
+    "resources_page": resources_page,
+    "rules_page": rules_page,
+}
 _EXAMPLE = re.compile(r"^\[[^]]+\]\(\.\./(manifests/examples/[^)]+)\):\n\n```yaml\n(.*?)```$", re.MULTILINE | re.DOTALL)
 
 
