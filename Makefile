@@ -7,14 +7,10 @@ SHELL := /bin/bash
 
 VENV ?= .venv
 CELLS ?= core
-<<<<<<< HEAD
-SOAK_ROUNDS ?= 20
-IMAGE ?= dockerv6:0.1.0
-=======
 # of `make soak`: minutes of chaos and of churn
 CHAOS_MINUTES ?= 60
 SOAK_MINUTES ?= 60
->>>>>>> 5cb5eb4 (Measure growth under churn, and record faults and growth in docs/reliability.md)
+IMAGE ?= dockerv6:0.1.0
 # test processes; LAB_WORKERS for tests with the kernel and engines, which mostly wait
 WORKERS ?= 2
 LAB_WORKERS ?= 3

@@ -14,6 +14,11 @@ from typing import Any, TypeVar
 DIRECTORY = Path(__file__).parents[2] / "docs" / "reliability"
 
 
+def kernel_version() -> str:
+    """Major and minor version of the kernel; the rest says who built it."""
+    return ".".join(platform.release().split(".")[:2])
+
+
 @dataclass(frozen=True, slots=True)
 class Circumstances:
     """When and with what a run was made. `date` is in UTC."""
@@ -21,7 +26,7 @@ class Circumstances:
     date: str
     engine: str
     dockerv6: str = field(default_factory=lambda: version("dockerv6"))
-    kernel: str = field(default_factory=platform.release)
+    kernel: str = field(default_factory=kernel_version)
     python: str = field(default_factory=platform.python_version)
     sqlite: str = sqlite3.sqlite_version
 
