@@ -11,12 +11,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tests.lab.process import kernel_version
+
 DIRECTORY = Path(__file__).parents[2] / "docs" / "reliability"
-
-
-def kernel_version() -> str:
-    """Major and minor version of the kernel; the rest says who built it."""
-    return ".".join(platform.release().split(".")[:2])
 
 
 @dataclass(frozen=True, slots=True)

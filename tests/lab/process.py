@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import select
 import signal
 import subprocess
@@ -121,3 +122,8 @@ def _marked(session: str) -> Iterator[int]:
             continue
         if wanted in environment.split(b"\0"):
             yield int(entry.name)
+
+
+def kernel_version() -> str:
+    """Major and minor version of the kernel; the rest says who built it."""
+    return ".".join(platform.release().split(".")[:2])

@@ -7,7 +7,6 @@ writes the file.
 from __future__ import annotations
 
 import json
-import platform
 import re
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     import pytest
 
     from tests.lab.cells import Cell
-
+from tests.lab.process import kernel_version
 
 PASSED = "passed"
 
@@ -86,7 +85,7 @@ class Recorder:
         record = self._records.get(cell.name)
         if record is None:
             date = datetime.now(UTC).isoformat(timespec="minutes")
-            record = CellRecord(cell.name, "", platform.release(), self._run, self._full, date)
+            record = CellRecord(cell.name, "", kernel_version(), self._run, self._full, date)
             self._records[cell.name] = record
         if world := item.funcargs.get("world"):  # type: ignore[attr-defined]
             record.engine = record.engine or world.version
