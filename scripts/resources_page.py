@@ -16,12 +16,14 @@ from dockerv6.api.kinds import API_VERSION, KINDS, KindInfo
 from dockerv6.api.meta import Model
 from dockerv6.api.options import DRIVER_OPTIONS
 from dockerv6.api.scheme import MODELS
+from dockerv6.lib.networking import InterfaceName
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
 _WORDS = {
     str: "string",
+    InterfaceName: "interface name",
     int: "integer",
     bool: "boolean",
     float: "duration",

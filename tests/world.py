@@ -31,7 +31,7 @@ from dockerv6.controller.recreations import InFlightRecreations
 from dockerv6.controller.status import conditions_before
 from dockerv6.controller.world import World
 from dockerv6.daemon.observer import MetricsObserver
-from dockerv6.dockerd.model import Network, NetworkSpec, SubnetConfig
+from dockerv6.dockerd.model import BRIDGE_NAME, Network, NetworkSpec, SubnetConfig
 from dockerv6.ipam.ledger import Allocation, AllocationState
 from dockerv6.ipam.memory import MemoryLedger
 from dockerv6.planning.admission import PruneRules, admit_resources
@@ -148,10 +148,11 @@ class Host:
 
     # Changes by users and other programs
 
-    async def create_foreign(self, name: str, subnet: str, **labels: str) -> str:
+    async def create_foreign(self, name: str, subnet: str, *, bridge: str = "", **labels: str) -> str:
         """Create a network as `docker network create` does."""
+        options = {BRIDGE_NAME: bridge} if bridge else {}
         return await self.engine.create_network(
-            NetworkSpec(name, ipam=(SubnetConfig(IPv6Network(subnet)),), labels=labels)
+            NetworkSpec(name, ipam=(SubnetConfig(IPv6Network(subnet)),), labels=labels, options=options)
         )
 
     async def remove_by_hand(self, name: str) -> None:

@@ -17,7 +17,7 @@ from benchmarks.lanes import Lane, apply, rate_row, ratio_row, write_nftables
 from benchmarks.stage import BRIDGE, SERVED, Host, Protocol, Stage
 from dockerv6.firewall.iptables.backend import IptablesFirewall
 from dockerv6.firewall.model import FirewallIntent, NetworkIntent, PortIntent
-from dockerv6.lib.networking import TransportProtocol
+from dockerv6.lib.networking import InterfaceName, TransportProtocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -76,10 +76,14 @@ def _lane(stage: Stage, write: Callable[[Host, FirewallIntent], None], networks:
 def _intent(host: Host, networks: int, ports: int) -> FirewallIntent:
     """The probed network and port are last. The other networks exist only in the rules; ports are of both protocols."""
     made = [
-        NetworkIntent(f"net-{number:05d}", IPv6Network(((0xFD00_0000_0E00 << 80) + (number << 64), 64)), f"br-{number}")
+        NetworkIntent(
+            f"net-{number:05d}",
+            IPv6Network(((0xFD00_0000_0E00 << 80) + (number << 64), 64)),
+            InterfaceName(f"br-{number}"),
+        )
         for number in range(networks - 1)
     ]
-    made.append(NetworkIntent("probed", host.subnet, BRIDGE))
+    made.append(NetworkIntent("probed", host.subnet, InterfaceName(BRIDGE)))
     transports = (TransportProtocol.TCP, TransportProtocol.UDP)
     published = []
     for number in range(ports - 1):

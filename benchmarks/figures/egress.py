@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from benchmarks.lanes import Lane, rate_row, ratio_row, write_nftables
 from benchmarks.stage import BRIDGE, SERVED, Host, Stage
 from dockerv6.firewall.model import FirewallIntent, NetworkIntent
-from dockerv6.lib.networking import EgressMode
+from dockerv6.lib.networking import EgressMode, InterfaceName
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,7 +66,7 @@ def _network(
 ) -> NetworkIntent:
     source = host.address if mode is EgressMode.SNAT else None
     outers = (outer,) if mode is EgressMode.PREFIX_TRANSLATION else ()
-    return NetworkIntent(owner, subnet, bridge, mode, source, outers)
+    return NetworkIntent(owner, subnet, InterfaceName(bridge), mode, source, outers)
 
 
 def _subnet(site: int, number: int) -> IPv6Network:

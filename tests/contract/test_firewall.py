@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from dockerv6.controller.narrowing import refused_rules, without
 from dockerv6.firewall.diff import diff
 from dockerv6.firewall.model import FirewallIntent
 from dockerv6.firewall.port import FirewallRejected, RulesetMoved
 from dockerv6.firewall.render import render
 from dockerv6.firewall.ruleset import EMPTY, Ruleset
-from dockerv6.lib.networking import EgressMode
+from dockerv6.lib.networking import EgressMode, InterfaceName
 from tests.contract.firewalls import opened
 from tests.golden.scenarios import SCENARIOS
 from tests.unit.firewall.intents import BLOG, DNS, FIXED, GUARDED, HOME, ROAD, SHOP, WEB, intent
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
     from dockerv6.firewall.port import FirewallBackend
     from tests.contract.firewalls import Bench
+
+LONG = InterfaceName("br-longer-than-any-links-name-can-be")
+"""`interface_name` doesn't make such a one; this is how a backend is made to refuse something."""
 
 BACKENDS = [
     "fake",
@@ -166,7 +170,7 @@ async def test_a_change_of_external_prefixes_has_one_owner(firewall: FirewallBac
 
 
 async def test_kept_rules_stay_beside_those_that_change(firewall: FirewallBackend) -> None:
-    away = replace(HOME, owner="away", subnet=IPv6Network("fd00:9::/64"), bridge="br-away", ingress=())
+    away = replace(HOME, owner="away", subnet=IPv6Network("fd00:9::/64"), bridge=InterfaceName("br-away"), ingress=())
     first, second = (replace(away, external_prefixes=(IPv6Network(f"2001:db8:{number}::/64"),)) for number in (1, 2))
     guests = ("br-away", "br-home")
     await firewall.apply(diff(render(replace(intent(HOME, first), guest_bridges=guests)), EMPTY))
@@ -200,7 +204,7 @@ async def test_a_dry_run_changes_nothing(firewall: FirewallBackend, both: Rulese
 
 async def test_a_refused_change_changes_nothing(firewall: FirewallBackend, one: Ruleset) -> None:
     await firewall.apply(diff(one, EMPTY))
-    impossible = replace(SHOP, bridge="br-longer-than-any-links-name-can-be")
+    impossible = replace(SHOP, bridge=LONG)
     change = diff(wanted(firewall, intent(impossible, replace(BLOG, egress_exclude=(SHOP.subnet,)))), one)
     assert len(change.operations) > 1
     with pytest.raises(FirewallRejected):
@@ -254,4 +258,24 @@ async def test_a_sweep_removes_everything_and_may_be_repeated(firewall: Firewall
     await firewall.apply(diff(both, EMPTY))
     await firewall.sweep()
     await firewall.sweep()
+    assert await firewall.observe() == EMPTY
+
+
+async def test_a_refusal_is_narrowed_down_to_its_owner(firewall: FirewallBackend, one: Ruleset) -> None:
+    await firewall.apply(diff(one, EMPTY))
+    long = [replace(SHOP, owner=f"bad{n}", subnet=IPv6Network(f"fd99:{n}::/64"), bridge=LONG) for n in (1, 2)]
+    good = [replace(SHOP, owner=f"good{n}", subnet=IPv6Network(f"fd98:{n}::/64")) for n in range(5)]
+    guests = None if firewall.matches_link_kinds else ("br-blog", "br-shop")
+    change = diff(wanted(firewall, replace(intent(BLOG, *good, *long, ports=(WEB,)), guest_bridges=guests)), one)
+    with pytest.raises(FirewallRejected):
+        await firewall.apply(change)
+    found = await refused_rules(change, firewall.check)
+    assert set(found) == {"bad1", "bad2"}
+    assert all(refused.message and refused.part for refused in found.values())
+    after = await firewall.apply(without(change, found))
+    assert after.owners == {"blog", *(network.owner for network in good)}
+
+
+async def test_a_change_that_is_accepted_has_nothing_to_narrow(firewall: FirewallBackend, both: Ruleset) -> None:
+    assert await refused_rules(diff(both, EMPTY), firewall.check) == {}
     assert await firewall.observe() == EMPTY

@@ -237,6 +237,18 @@ async def test_sorts_events_by_last_seen(store: Store) -> None:
     assert [event.message for event in await store.events()] == ["b", "c", "a", "d"]
 
 
+async def test_text_that_utf_8_cannot_encode_is_replaced(store: Store) -> None:
+    await store.put(resource("blog"))
+    await store.put_status("IPv6Network", "blog", {"message": "br-\udcff is down"})
+    await note(store, "br-\udcff is down", 1.0)
+
+    (event,) = await store.events()
+    found = await store.object("IPv6Network", "blog")
+    assert found is not None
+    assert found.status == {"message": event.message}
+    assert event.message.encode().startswith(b"br-\xef\xbf\xbd")
+
+
 async def test_filters_events_by_kind_and_name(store: Store) -> None:
     await note(store, "1", 1.0)
     await note(store, "2", 2.0, name="shop")

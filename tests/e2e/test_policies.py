@@ -164,6 +164,20 @@ def test_ports_are_bound_to_the_binding_address_of_the_network(site: Site, netwo
     assert reported == [_SECOND_ADDRESS]
 
 
+def test_networks_with_strange_bridges_have_their_rules_like_others(site: Site, network: Callable[..., str]) -> None:
+    started = site.operator.pid
+    strange = {"star": "*", "at": "@networks", "not": "!eth0", "all": "br-+"}
+    for number, (name, bridge) in enumerate(strange.items()):
+        network(name, _subnet(0xA0 + number), "-o", f"com.docker.network.bridge.name={bridge}")
+        site.run(name, name, ports={"80/tcp": 8011 + number})
+    network("fine", _subnet(0xB0))
+    site.run("fine", "fine", ports={"80/tcp": 8010})
+    for port, name in enumerate(("fine", *strange), start=8010):
+        reach_as(site.neighbour, published(port), name, NEIGHBOUR_ADDRESS)
+        assert site.lab.neighbour.seen_as(site.engine, name) == HOST_ADDRESS
+    assert site.operator.pid == started
+
+
 def test_a_network_without_icc_isolates_its_containers(site: Site, network: Callable[..., str]) -> None:
     network("apart", _subnet(5), "-o", "com.docker.network.bridge.enable_icc=false")
     site.run("one", "apart", ports={"80/tcp": 8006})

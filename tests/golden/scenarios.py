@@ -4,7 +4,7 @@ from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 
 from dockerv6.firewall.model import FirewallIntent, Ingress, NetworkIntent
-from dockerv6.lib.networking import EgressMode, TransportProtocol
+from dockerv6.lib.networking import EgressMode, InterfaceName, TransportProtocol
 from tests.unit.firewall.intents import (
     BLOG,
     DNS,
@@ -34,7 +34,7 @@ SCENARIOS = {
     "egress-routed": intent(ROAD),
     "egress-snat": intent(FIXED),
     "egress-prefix": intent(HOME),
-    "egress-prefix-pinned": intent(replace(HOME, egress_interfaces=("eth0",), egress_exclude=(ULA,))),
+    "egress-prefix-pinned": intent(replace(HOME, egress_interfaces=(InterfaceName("eth0"),), egress_exclude=(ULA,))),
     "egress-prefix-on-link": intent(
         replace(HOME, external_addresses=(HOME.external_prefixes[0][2], HOME.external_prefixes[0][3]))
     ),
@@ -64,9 +64,11 @@ SCENARIOS = {
     "several": FirewallIntent((BLOG, SHOP, VAULT), uplink_bridges=("br0",)),
     "several-with-ports": EVERYTHING,
     "guest-bridges": replace(
-        intent(BLOG, OPEN, ports=(WEB,)), uplink_bridges=("br0",), guest_bridges=("br-blog", "br-open", "virbr0")
+        intent(BLOG, OPEN, ports=(WEB,)),
+        uplink_bridges=("br0",),
+        guest_bridges=("br-blog", "br-open", "virbr0"),
     ),
-    "single-address": intent(NetworkIntent("tiny", IPv6Network("2001:db8::5/128"), "br-tiny")),
+    "single-address": intent(NetworkIntent("tiny", IPv6Network("2001:db8::5/128"), InterfaceName("br-tiny"))),
     "mark": replace(intent(BLOG), mark=0x40),
     "only-kept": intent(keep=frozenset({"blog"})),
 }

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dockerv6.firewall.model import DEFAULT_MARK, NetworkIntent
+from dockerv6.lib.networking import InterfaceName
 from tests.host.router import opened
 from tests.host.topology import CONTAINERS, ROUTER, SUBNETS, WORLD, Topology, endpoint, exchange, received
 
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.host
 
-BLOG = NetworkIntent("blog", IPv6Network(f"{SUBNETS['blog']}::/64"), "br-blog")
-SHOP = NetworkIntent("shop", IPv6Network(f"{SUBNETS['shop']}::/64"), "br-shop")
+BLOG = NetworkIntent("blog", IPv6Network(f"{SUBNETS['blog']}::/64"), InterfaceName("br-blog"))
+SHOP = NetworkIntent("shop", IPv6Network(f"{SUBNETS['shop']}::/64"), InterfaceName("br-shop"))
 XTABLES = ["nft", "legacy"]
 
 
@@ -84,7 +85,7 @@ async def test_only_the_chosen_interfaces_translate_though_the_engine_would_masq
     router.ip6tables(
         variant, "-t", "nat", "-A", "POSTROUTING", "-s", str(BLOG.subnet), "!", "-o", "br-blog", "-j", "MASQUERADE"
     )
-    await router.want(replace(BLOG, egress_interfaces=("wg0",)))
+    await router.want(replace(BLOG, egress_interfaces=(InterfaceName("wg0"),)))
     assert seen_by_world(router, "blog") == CONTAINERS["blog"]
     assert seen_by_world(router, "blog", "wg0") == ROUTER["wg0"]
 
@@ -178,7 +179,7 @@ async def test_a_bridge_is_no_way_out_until_it_is_known_to_lead_there(bridged_ro
         blog.sendto(b"too early", world.getsockname())
         await router.want(BLOG, uplink_bridges=("br0",))
         assert exchange(blog, world) == ROUTER["eth0"]
-    await router.want(replace(BLOG, egress_interfaces=("br0",)))
+    await router.want(replace(BLOG, egress_interfaces=(InterfaceName("br0"),)))
     assert seen_by_world(router, "blog") == ROUTER["eth0"]
 
 

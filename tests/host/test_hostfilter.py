@@ -14,7 +14,7 @@ from dockerv6.firewall.hostfilter.linux import LinuxHostFilter
 from dockerv6.firewall.model import DEFAULT_MARK as MARK
 from dockerv6.firewall.model import FilterVariant, ForwardDrop, HostFilterState
 from dockerv6.firewall.nftables.session import NftSession
-from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable
+from dockerv6.firewall.port import FirewallBusy, FirewallRejected, FirewallUnavailable
 from dockerv6.firewall.xtables import libiptc
 from dockerv6.firewall.xtables.legacy import used_tables
 from tests.host.network import nft
@@ -169,7 +169,7 @@ async def test_a_legacy_rule_is_not_lost_between_reading_and_writing(
     monkeypatch.setattr(libiptc, "POLL", 0.001)
     with (tmp_path / "xtables.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(FirewallRejected, match="has held"):
+        with pytest.raises(FirewallBusy, match="has held"):
             await host.add_accept_rule(drop, MARK)
     await host.add_accept_rule(drop, MARK)
     monkeypatch.setattr(libiptc, "LOCK", tmp_path / "nowhere" / "xtables.lock")

@@ -18,11 +18,11 @@ from dockerv6.firewall.diff import diff
 from dockerv6.firewall.iptables.backend import IptablesFirewall
 from dockerv6.firewall.iptables.compile import compile_ruleset
 from dockerv6.firewall.model import FirewallIntent, NetworkIntent, PortIntent
-from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable
+from dockerv6.firewall.port import FirewallBusy, FirewallRejected, FirewallUnavailable
 from dockerv6.firewall.render import render
 from dockerv6.firewall.ruleset import EMPTY
 from dockerv6.firewall.xtables import legacy, libiptc
-from dockerv6.lib.networking import TransportProtocol
+from dockerv6.lib.networking import InterfaceName, TransportProtocol
 from tests.unit.firewall.intents import BLOG, EVERYTHING, HOME, WEB
 
 if TYPE_CHECKING:
@@ -295,7 +295,7 @@ async def test_a_lock_that_is_held_too_long_is_an_error(
     monkeypatch.setattr(libiptc, "POLL", 0.001)
     with (tmp_path / "xtables.lock").open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        with pytest.raises(FirewallRejected, match="has held"):
+        with pytest.raises(FirewallBusy, match="has held"):
             await firewall.apply(diff(SMALL, EMPTY))
     await firewall.apply(diff(SMALL, EMPTY))
     monkeypatch.setattr(libiptc, "LOCK", tmp_path / "nowhere" / "xtables.lock")
@@ -313,7 +313,8 @@ async def test_a_ruleset_with_link_kinds_is_refused_and_nothing_is_written(firew
 
 async def test_four_hundred_networks_with_a_thousand_ports_read_back_equal(firewall: IptablesFirewall) -> None:
     networks = tuple(
-        NetworkIntent(f"net{n}", IPv6Network(f"fd00:0:0:{n:x}::/64"), f"br-{n * 7919:012x}") for n in range(400)
+        NetworkIntent(f"net{n}", IPv6Network(f"fd00:0:0:{n:x}::/64"), InterfaceName(f"br-{n * 7919:012x}"))
+        for n in range(400)
     )
     ports = tuple(
         PortIntent(f"net{n % 400}", TransportProtocol.TCP, 8000 + n, IPv6Address(f"fd00:0:0:{n % 400:x}::{n:x}"), 80)

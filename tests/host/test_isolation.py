@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dockerv6.firewall.model import Ingress, NetworkIntent, PortIntent
-from dockerv6.lib.networking import TransportProtocol
+from dockerv6.lib.networking import InterfaceName, TransportProtocol
 from tests.host.router import ask, opened, reaches
 from tests.host.topology import CONTAINERS, NEIGHBOUR, ROUTER, SUBNETS, WORLD, Topology, endpoint, exchange
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.host
 
-BLOG = NetworkIntent("blog", IPv6Network(f"{SUBNETS['blog']}::/64"), "br-blog")
-SHOP = NetworkIntent("shop", IPv6Network(f"{SUBNETS['shop']}::/64"), "br-shop")
+BLOG = NetworkIntent("blog", IPv6Network(f"{SUBNETS['blog']}::/64"), InterfaceName("br-blog"))
+SHOP = NetworkIntent("shop", IPv6Network(f"{SUBNETS['shop']}::/64"), InterfaceName("br-shop"))
 HOST = ROUTER["eth0"]
 NEAR, FAR = WORLD["eth0"], WORLD["wg0"]
 BRIDGE = f"{SUBNETS['blog']}::1"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dockerv6.firewall.model import Ingress, NetworkIntent, PortIntent
-from dockerv6.lib.networking import EgressMode, TransportProtocol
+from dockerv6.lib.networking import EgressMode, InterfaceName, TransportProtocol
 from tests.host.router import ask, call, listener, opened, reaches
 from tests.host.topology import CONTAINERS, NEIGHBOUR, ROUTER, SUBNETS, WORLD, Topology, endpoint, exchange, received
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.host
 
-BLOG = NetworkIntent("blog", IPv6Network(f"{SUBNETS['blog']}::/64"), "br-blog")
-SHOP = NetworkIntent("shop", IPv6Network(f"{SUBNETS['shop']}::/64"), "br-shop")
+BLOG = NetworkIntent("blog", IPv6Network(f"{SUBNETS['blog']}::/64"), InterfaceName("br-blog"))
+SHOP = NetworkIntent("shop", IPv6Network(f"{SUBNETS['shop']}::/64"), InterfaceName("br-shop"))
 BRIDGE = f"{SUBNETS['blog']}::1"
 CHOSEN = "2001:db8:0:1::77"
 OUTER = IPv6Network("2001:db8:a:1::/64")
@@ -91,7 +91,7 @@ async def test_only_the_chosen_interfaces_and_destinations_get_the_modes_source(
     router: Router, network: NetworkIntent, source: str
 ) -> None:
     masquerade(router, "nft")
-    await router.want(replace(network, egress_interfaces=("wg0",)))
+    await router.want(replace(network, egress_interfaces=(InterfaceName("wg0"),)))
     assert (seen_by_world(router), seen_by_world(router, "wg0")) == (CONTAINERS["blog"], source)
     await router.want(replace(network, egress_exclude=(IPv6Network("2001:db8:ffff::/48"),)))
     assert (seen_by_world(router), seen_by_world(router, "wg0")) == (CONTAINERS["blog"], source)

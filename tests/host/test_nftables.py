@@ -21,6 +21,7 @@ from dockerv6.firewall.nftables.commands import commands
 from dockerv6.firewall.nftables.session import NftSession
 from dockerv6.firewall.render import render
 from dockerv6.firewall.ruleset import EMPTY
+from dockerv6.lib.networking import InterfaceName
 from tests.host.network import nft, private_network
 from tests.unit.firewall.intents import BLOG, EVERYTHING, SHOP, WEB, intent
 
@@ -329,7 +330,7 @@ async def test_a_thousand_networks_and_ports_are_one_transaction_and_read_back_e
     firewall: NftablesFirewall,
 ) -> None:
     many = [
-        replace(SHOP, owner=f"net{n}", subnet=IPv6Network(f"fd00:0:0:{n:x}::/64"), bridge=f"br-{n:012x}")
+        replace(SHOP, owner=f"net{n}", subnet=IPv6Network(f"fd00:0:0:{n:x}::/64"), bridge=InterfaceName(f"br-{n:012x}"))
         for n in range(1000)
     ]
     ports = tuple(

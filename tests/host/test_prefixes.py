@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dockerv6.firewall.model import Ingress, NetworkIntent, PortIntent
-from dockerv6.lib.networking import EgressMode, TransportProtocol
+from dockerv6.lib.networking import EgressMode, InterfaceName, TransportProtocol
 from tests.host.router import ask, call, listener, opened, reaches
 from tests.host.topology import CONTAINERS, NEIGHBOUR, ROUTER, SUBNETS, UPLINKS, WORLD, Topology, endpoint, exchange
 
@@ -28,7 +28,7 @@ OLD, NEW = IPv6Network("2001:db8:a:1::/64"), IPv6Network("2001:db8:a:2::/64")
 HOME = NetworkIntent(
     "blog",
     IPv6Network(f"{SUBNETS['blog']}::/64"),
-    "br-blog",
+    InterfaceName("br-blog"),
     egress=EgressMode.PREFIX_TRANSLATION,
     external_prefixes=(OLD,),
     ingress=(Ingress(),),
@@ -37,7 +37,7 @@ SHOP = replace(
     HOME,
     owner="shop",
     subnet=IPv6Network(f"{SUBNETS['shop']}::/64"),
-    bridge="br-shop",
+    bridge=InterfaceName("br-shop"),
     external_prefixes=(IPv6Network("2001:db8:a:3::/64"),),
 )
 ON_LINK = IPv6Network(f"{UPLINKS['eth0']}::/64")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dockerv6.firewall.model import NetworkIntent, PortIntent
-from dockerv6.lib.networking import TransportProtocol
+from dockerv6.lib.networking import InterfaceName, TransportProtocol
 from tests.host.router import ask, call, iptables_only, listener, nftables_only, opened
 from tests.host.topology import CONTAINERS, NEIGHBOUR, ROUTER, SUBNETS, WORLD, Topology, endpoint
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.host
 
-BLOG = NetworkIntent("blog", IPv6Network(f"{SUBNETS['blog']}::/64"), "br-blog")
-SHOP = NetworkIntent("shop", IPv6Network(f"{SUBNETS['shop']}::/64"), "br-shop")
+BLOG = NetworkIntent("blog", IPv6Network(f"{SUBNETS['blog']}::/64"), InterfaceName("br-blog"))
+SHOP = NetworkIntent("shop", IPv6Network(f"{SUBNETS['shop']}::/64"), InterfaceName("br-shop"))
 HOST = ROUTER["eth0"]
 OUTSIDE = WORLD["eth0"]
 BRIDGE = f"{SUBNETS['blog']}::1"
@@ -84,7 +84,8 @@ async def test_published_ports_pass_a_host_filter_that_accepts_only_our_mark(rou
 
 async def test_a_port_among_hundreds_of_networks_and_ports_is_found_as_well(router: Router) -> None:
     others = tuple(
-        NetworkIntent(f"n{n}", IPv6Network(f"fd77:0:0:{n:x}::/64"), f"br-{n * 7919:08x}") for n in range(200)
+        NetworkIntent(f"n{n}", IPv6Network(f"fd77:0:0:{n:x}::/64"), InterfaceName(f"br-{n * 7919:08x}"))
+        for n in range(200)
     )
     ports = tuple(
         published(protocol, 5000 + 17 * n, 80, owner=f"n{n}", target=IPv6Address(f"fd77:0:0:{n:x}::{n + 2:x}"))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dockerv6.firewall.model import NetworkIntent, PortIntent
-from dockerv6.lib.networking import EgressMode, TransportProtocol
+from dockerv6.lib.networking import EgressMode, InterfaceName, TransportProtocol
 from tests.host.router import ask, opened
 from tests.host.topology import CONTAINERS, ROUTER, SUBNETS, WORLD, Topology, endpoint, exchange
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.host
 
-BLOG = NetworkIntent("blog", IPv6Network(f"{SUBNETS['blog']}::/64"), "br-blog", EgressMode.ROUTED)
-SHOP = NetworkIntent("shop", IPv6Network(f"{SUBNETS['shop']}::/64"), "br-shop", EgressMode.ROUTED)
+BLOG = NetworkIntent("blog", IPv6Network(f"{SUBNETS['blog']}::/64"), InterfaceName("br-blog"), EgressMode.ROUTED)
+SHOP = NetworkIntent("shop", IPv6Network(f"{SUBNETS['shop']}::/64"), InterfaceName("br-shop"), EgressMode.ROUTED)
 HOST, NEAR = ROUTER["eth0"], WORLD["eth0"]
 PORT = PortIntent(
     "shop",
@@ -176,7 +176,7 @@ async def test_sources_of_a_bridge_with_a_default_route_are_not_checked(
     make_netns: Callable[[], Namespace], backend: str
 ) -> None:
     async for router in opened(Topology.make(make_netns, uplink_is_bridge=True), backend):
-        lan = NetworkIntent("lan", IPv6Network("2001:db8:0:1::/64"), "br0", EgressMode.ROUTED)
+        lan = NetworkIntent("lan", IPv6Network("2001:db8:0:1::/64"), InterfaceName("br0"), EgressMode.ROUTED)
         with (
             endpoint(router.topology.router, HOST, 53) as service,
             endpoint(router.topology.world, NEAR) as world,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dockerv6.firewall.model import Ingress, NetworkIntent, PortIntent
-from dockerv6.lib.networking import TransportProtocol
+from dockerv6.lib.networking import InterfaceName, TransportProtocol
 from tests.host import sctp
 from tests.host.router import listener, opened
 from tests.host.topology import CONTAINERS, ROUTER, SUBNETS, WORLD, Topology
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.host
 
-BLOG = NetworkIntent("blog", IPv6Network(f"{SUBNETS['blog']}::/64"), "br-blog", ingress=(Ingress(),))
+BLOG = NetworkIntent("blog", IPv6Network(f"{SUBNETS['blog']}::/64"), InterfaceName("br-blog"), ingress=(Ingress(),))
 TARGET, BRIDGE = IPv6Address(CONTAINERS["blog"]), IPv6Address(f"{SUBNETS['blog']}::1")
 PORT = PortIntent("blog", TransportProtocol.TCP, 8080, TARGET, 80, BRIDGE)
 HOST = ROUTER["eth0"]

@@ -94,7 +94,7 @@ def test_rendered_elements_never_overlap(intent: FirewallIntent) -> None:
 def test_every_element_belongs_to_a_network_or_a_port_of_its_owner(intent: FirewallIntent) -> None:
     subnets = {(network.owner, network.subnet) for network in intent.networks}
     targets = {(port.owner, IPv6Network(port.target)) for port in intent.ports}
-    names = {(network.owner, network.bridge) for network in intent.networks}
+    names = {(network.owner, str(network.bridge)) for network in intent.networks}
     names |= {(port.owner, str(port.protocol)) for port in intent.ports}
     subnets |= {(network.owner, external) for network in intent.networks for external in network.external_prefixes}
     subnets |= {("", IPv6Network(address)) for address in intent.host_addresses}

@@ -125,7 +125,7 @@ def plan_inputs(draw: st.DrawFn) -> PlanInputs:
         change=draw(st.sampled_from([RulesetChange(), lacking("").change, lacking(name).change])),
         problem=draw(st.sampled_from(["", "", "", "install nft"])),
         filter=replace(RulesView().filter, forward_drops=draw(st.sampled_from([(), (FORWARD,), (STUBBORN,)]))),
-        excluded=draw(st.sampled_from([{}, {name: "overlaps"}])),
+        overlapping=draw(st.sampled_from([{}, {name: "overlaps"}])),
     )
     state = Observed(
         now=NOW,

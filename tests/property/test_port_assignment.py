@@ -11,6 +11,7 @@ from dockerv6.dockerd.model import Container, ContainerEndpoint, PortBinding
 from dockerv6.firewall.model import FirewallIntent, NetworkIntent, PortIntent
 from dockerv6.firewall.render import render
 from dockerv6.hostnet.model import Listener
+from dockerv6.lib.networking import InterfaceName
 from dockerv6.planning.firewall.port_assignment import HostPorts, PortAssignment, assign_ports
 from dockerv6.planning.firewall.port_claims import PortClaim, PublishingNetwork, from_containers, own_ports
 from tests.simulation.resources import network
@@ -180,7 +181,7 @@ def test_no_port_of_a_listening_process_is_assigned(initial: PublishingInputs, c
 def test_every_assigned_port_is_rendered(initial: PublishingInputs, changed: PublishingInputs) -> None:
     ports = changed.assign_ports(initial.assign_ports()).ports
     networks = tuple(
-        NetworkIntent(owner, IPv6Network(f"fd00:{i}::/64"), f"br{i}")
+        NetworkIntent(owner, IPv6Network(f"fd00:{i}::/64"), InterfaceName(f"br{i}"))
         for i, owner in enumerate(("blog", "policy/all", "policy/all"))
     )
     table = render(FirewallIntent(networks, ports=ports))

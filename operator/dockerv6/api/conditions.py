@@ -86,6 +86,7 @@ class Reason(StrEnum):
     RESTORED = "Restored"
     RETRYING = "Retrying"
     ROLLED_BACK = "RolledBack"
+    RULES_REFUSED = "RulesRefused"
     SOURCE_UNAVAILABLE = "SourceUnavailable"
     STATE_REWRITTEN = "StateRewritten"
     STATE_UNREADABLE = "StateUnreadable"

@@ -15,7 +15,7 @@ from dockerv6.api.meta import DockerKey, Model, ObjectMeta, camel, invalid_value
 from dockerv6.api.options import IPVLAN_MODE, LAYER_3_MODES, Driver, option_errors, parent_errors
 from dockerv6.api.traffic import Egress, Firewall, NdpProxy, Publish, ndp_proxy_errors
 from dockerv6.api.values import Flag
-from dockerv6.lib.networking import MAX_INTERFACE_NAME, EgressMode
+from dockerv6.lib.networking import MAX_INTERFACE_NAME, EgressMode, InterfaceName
 
 _HOST = re.compile(
     r"(?=.{1,253}$)[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?(\.[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)*", re.ASCII
@@ -302,15 +302,15 @@ class IPv6Network(Model):
         return self.spec.network_name if self.spec.network_name is not None else self.metadata.name
 
     @property
-    def bridge_name(self) -> str:
+    def bridge_name(self) -> InterfaceName:
         """The name of the bridge interface: chosen here, so that its rules are in place before the network exists."""
         if self.spec.bridge.name:
             return self.spec.bridge.name
         plain = f"v6-{self.metadata.name}"
         if len(plain.encode()) <= MAX_INTERFACE_NAME:
-            return plain
+            return InterfaceName(plain)
         digest = hashlib.sha256(self.metadata.name.encode()).hexdigest()
-        return f"v6-{self.metadata.name[:6].rstrip('-.')}-{digest[:5]}"
+        return InterfaceName(f"v6-{self.metadata.name[:6].rstrip('-.')}-{digest[:5]}")
 
     @property
     def observed(self) -> bool:

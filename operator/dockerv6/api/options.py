@@ -9,7 +9,7 @@ from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address
 
 from dockerv6.api.errors import FieldError, closest_match, either_of
-from dockerv6.lib.networking import MAX_INTERFACE_NAME
+from dockerv6.api.values import is_interface
 
 
 class Driver(StrEnum):
@@ -78,16 +78,20 @@ def _address(family: type[IPv4Address] | type[IPv6Address], example: str) -> _Va
     return check
 
 
-def _not_empty(value: str) -> str | None:
-    return None if value.strip() else "write a value, or remove it"
-
-
 def _parent(value: str) -> str | None:
     if value == "lo":
         return "write an interface of the LAN, such as eth0: engines reject the loopback interface"
-    if not value or len(value.encode()) > MAX_INTERFACE_NAME or "/" in value or any(c.isspace() for c in value):
-        return "write the name of an interface of the host, such as eth0, or eth0.100 for VLAN 100"
-    return None
+    return None if is_interface(value) else "write the name of an interface of the host, such as eth0 or eth0.100"
+
+
+def _interfaces(value: str) -> str | None:
+    valid = all(is_interface(name) for name in value.split(":"))
+    return None if valid else "write names of interfaces of the host with colons between them, such as eth0:wg0"
+
+
+def _interface_prefix(value: str) -> str | None:
+    """Engines put a number behind it."""
+    return None if value and is_interface(f"{value}0") else "write the beginning of an interface name, such as eth"
 
 
 _GATEWAY_MODE = _one_of("nat", "nat-unprotected", "routed", "isolated")
@@ -106,8 +110,8 @@ DRIVER_OPTIONS: Mapping[Driver, Mapping[str, _ValueCheck]] = {
         GATEWAY_MODE_IPV4: _GATEWAY_MODE,
         GATEWAY_MODE_IPV6: _GATEWAY_MODE,
         f"{_BRIDGE}inhibit_ipv4": _boolean,
-        f"{_BRIDGE}trusted_host_interfaces": _not_empty,
-        f"{PREFIX}container_iface_prefix": _not_empty,
+        f"{_BRIDGE}trusted_host_interfaces": _interfaces,
+        f"{PREFIX}container_iface_prefix": _interface_prefix,
         f"{PREFIX}host_ipv4": _address(IPv4Address, "192.0.2.1"),
         f"{PREFIX}host_ipv6": _address(IPv6Address, "2001:db8::1"),
         **_COMMON,

@@ -1,5 +1,6 @@
 """Types of single values: addresses, prefixes, interface names, durations, ports."""
 
+import re
 from collections.abc import Callable
 from ipaddress import (
     AddressValueError,
@@ -16,8 +17,10 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, Pl
 from pydantic_core import PydanticCustomError
 
 from dockerv6.api.meta import invalid_value
-from dockerv6.lib.networking import MAX_INTERFACE_NAME
+from dockerv6.lib.networking import MAX_INTERFACE_NAME, InterfaceName, interface_name
 from dockerv6.lib.timeformat import format_duration, parse_duration
+
+_INTERFACE = re.compile(r"[A-Za-z0-9_.-]+", re.ASCII)
 
 _SPECIAL = (
     (IPv6Network("::/128"), "the unspecified address"),
@@ -175,17 +178,26 @@ def _unicast6(value: object) -> IPv6Address:
     return address
 
 
+def is_interface(name: str) -> bool:
+    """Whether a resource may use the name for an interface."""
+    return _INTERFACE.fullmatch(name) is not None and interface_name(name) is not None
+
+
 def _interface(name: str) -> str:
-    if not name or name in {".", ".."} or any(c in "/:" or c.isspace() for c in name):
+    if _INTERFACE.fullmatch(name) is None:
         raise invalid_value(
-            f"{name!r} is not a valid interface name: it can't be empty, '.' or '..', or contain '/', ':' or spaces",
+            f"{quote(name)} is not a valid interface name: use letters, digits, '_', '.' and '-'",
             "write a name such as eth0; `ip link` lists the interfaces of this host",
         )
-    size = len(name.encode())
-    if size > MAX_INTERFACE_NAME:
+    if len(name) > MAX_INTERFACE_NAME:
         raise invalid_value(
-            f"{name!r} has {size} bytes; the kernel allows {MAX_INTERFACE_NAME} for an interface name",
-            f"shorten it, for example to {name.encode()[:MAX_INTERFACE_NAME].decode(errors='ignore')}",
+            f"{quote(name)} has {len(name)} bytes; the kernel allows {MAX_INTERFACE_NAME} for an interface name",
+            f"shorten it, for example to {name[:MAX_INTERFACE_NAME]}",
+        )
+    if interface_name(name) is None:
+        raise invalid_value(
+            f"{name!r} is reserved by the kernel: it can't be the name of an interface",
+            "write another name, such as eth0; `ip link` lists the interfaces of this host",
         )
     return name
 
@@ -252,8 +264,12 @@ Address4 = Annotated[
     IPv4Address, PlainValidator(_address4), PlainSerializer(str), WithJsonSchema({**_STRING, "format": "ipv4"})
 ]
 
-Interface = Annotated[str, AfterValidator(_interface), WithJsonSchema({**_STRING, "minLength": 1, "maxLength": 15})]
-"""The name of a network interface: at most 15 bytes, dev_valid_name() in net/core/dev.c."""
+Interface = Annotated[
+    InterfaceName,
+    AfterValidator(_interface),
+    WithJsonSchema({**_STRING, "minLength": 1, "maxLength": MAX_INTERFACE_NAME, "pattern": f"^{_INTERFACE.pattern}$"}),
+]
+"""The name of a network interface: what the kernel takes (`interface_name`), narrowed to `[A-Za-z0-9_.-]`."""
 
 Duration = Annotated[
     float,

@@ -18,7 +18,7 @@ from dockerv6.controller.endpoints import (
 )
 from dockerv6.controller.inventory import implied_pool_object
 from dockerv6.dockerd.port import ContainerNotFound, EngineApiError, EngineConflict, EngineTooOld, EngineUnavailable
-from dockerv6.firewall.port import FirewallUnavailable, RulesetMoved
+from dockerv6.firewall.port import FirewallUnavailable, OwnersExcluded, RulesetMoved
 from dockerv6.hostnet.port import HostNetError, HostNetPermissionError
 from dockerv6.ipam.ledger import LedgerConflict, SubnetTaken
 from dockerv6.planning import steps as s
@@ -63,7 +63,7 @@ class StepFailed(TemporaryError):  # noqa: N818 - an event of the plan, as Conta
         self.lost_race = False
         if isinstance(cause, TemporaryError) and isinstance(step, s.BindSubnet | s.KeepPoolPrefix):
             self.lost_race, delay = True, cause.delay
-        elif isinstance(cause, RulesetMoved):
+        elif isinstance(cause, RulesetMoved | OwnersExcluded):
             self.lost_race, delay = True, RACE_RETRY
         super().__init__(f"{step.describe()}: {cause}", delay=delay)
         self.__cause__ = cause

@@ -13,31 +13,31 @@ from ipaddress import IPv6Address
 
 from dockerv6.controller.contributions import Contributions
 from dockerv6.controller.inventory import Inventory
+from dockerv6.controller.narrowing import RefusedOwners, refused_rules
 from dockerv6.controller.recorded_intents import RecordedIntents
 from dockerv6.controller.world import Cached, World
-from dockerv6.firewall.elements import PUBLISHED_AT_TO, PUBLISHED_TO
 from dockerv6.firewall.model import ForwardDrop, HostFilterState
-from dockerv6.firewall.operations import AddElements, RemoveElements
 from dockerv6.firewall.port import (
     FirewallBackend,
     FirewallError,
+    FirewallRejected,
     FirewallUnavailable,
     HostFilter,
+    OwnersExcluded,
     RulesetMoved,
     Sweepable,
 )
 from dockerv6.firewall.ruleset import EMPTY, Ruleset, RulesetChange
 from dockerv6.hostnet.port import HostNetError
 from dockerv6.lib.memoize import memoize_by_identity
-from dockerv6.lib.networking import TransportProtocol
 from dockerv6.planning.firewall.contributions import FirewallContribution, ProxiedSubnet, proxied_subnets_of
-from dockerv6.planning.firewall.desired import FirewallSnapshot
+from dockerv6.planning.firewall.desired import FirewallSnapshot, changed_udp_ports
 from dockerv6.planning.inputs import Identity, RulesView
 from dockerv6.planning.policy import PolicyAssignment
 
 logger = logging.getLogger(__name__)
 
-_ATTEMPTS = 5  # commits of one repair, each of which another program's change can overtake
+_ATTEMPTS = 5  # commits of one repair, each of which another program's change can overtake or the kernel can refuse
 _LOOPBACK = IPv6Address("::1")
 
 
@@ -93,12 +93,13 @@ class FirewallReconciler:
         self._in_place: Ruleset | None = None  # the desired ruleset that was last found or put in the kernel
         self._committing = asyncio.Lock()
         self.transactions = 0
+        self.refused = RefusedOwners()
         self.rival = ""
         """A program that manages the same networks, and what to do about it."""
 
     def on_owner_changed(self, callback: Callable[[str], None]) -> None:
         """Call back with each owner whose networks or ports change: its status has to be written again."""
-        self._contributions.on_change = callback
+        self._contributions.on_change = self.refused.on_change = callback
 
     # ---- observe
 
@@ -127,12 +128,11 @@ class FirewallReconciler:
         table = await self._table.get()
         self._contributions.adopt(table)
         desired = self._contributions.desired
-        inputs = self._contributions.versions, self._inventory.complete, self._world.engine_read
-        snapshot = self._snapshot
-        same = snapshot is not None and snapshot.desired is desired and snapshot.table is table
-        if snapshot is None or not same or self._snapshot_inputs != inputs:
-            snapshot = self._snapshot = FirewallSnapshot(desired, table, self._undecided(table))
-            self._snapshot_inputs = inputs
+        inputs = self._contributions.versions, self._inventory.complete, self._world.engine_read, self.refused.rules
+        snapshot, same = self._snapshot, self._snapshot_inputs == inputs
+        if snapshot is None or not same or snapshot.desired is not desired or snapshot.table is not table:
+            snapshot = FirewallSnapshot(desired, table, self._undecided(table), self.refused.rules)
+            self._snapshot, self._snapshot_inputs = snapshot, inputs
         if snapshot.change.empty:
             self._in_place = snapshot.change.target
         return snapshot
@@ -145,22 +145,16 @@ class FirewallReconciler:
             host_filter = await self._filter.get()
         except FirewallError as error:
             return RulesView(problem=str(error), backend=self._backend.backend)
-        desired = snapshot.desired
-        excluded = {each.owner: each.message for each in snapshot.change.blocked}
-        for owner, rival in desired.subnet_rivals.items():
-            excluded[owner] = f"its subnet overlaps that of {rival}, which has the rules; give it another subnet"
+        desired = snapshot.attainable
         return RulesView(
             change=snapshot.change,
             snapshot=snapshot,
             intended=intended,
             filter=host_filter,
             backend=self._backend.backend,
-            excluded=excluded,
-            untranslated={
-                owner: f"the external prefix of its subnet overlaps addresses of {rival}, so nothing is translated;"
-                " give it a fixed addressing.subnet with another number, or a prefix of its own"
-                for owner, rival in desired.external_rivals.items()
-            },
+            overlapping=snapshot.overlapping,
+            refused=snapshot.excluded,
+            untranslated=snapshot.untranslated,
             ports=desired.ports,
             port_names=desired.port_assignment.names,
             port_problems=desired.port_assignment.problems,
@@ -184,18 +178,27 @@ class FirewallReconciler:
 
         Raises:
             RulesetMoved: the table is no longer the one that the change was computed from.
-            FirewallError: the kernel refused the change, or the backend does not work here.
+            OwnersExcluded: the kernel refused the rules of some owners; the next change leaves them as they are.
+            FirewallError: the kernel refused what all owners share, or the backend does not work here.
         """
         async with self._committing:
             if change.empty:
                 return
-            table = await self._table.get()
-            if table is not change.base and table != change.base:
-                raise RulesetMoved("the table changed after the change was planned")
-            await self._table.apply(change)
+            await self._require(change.base)
+            try:
+                await self._table.apply(change)
+            except FirewallRejected as error:
+                found = await refused_rules(change, self._backend.check)
+                await self._require(change.base)  # else the dry runs were about another table
+                self.refused.add(found, error)
             self._in_place = change.target
             self.transactions += 1
             await self._forget_udp_flows(change)
+
+    async def _require(self, base: Ruleset) -> None:
+        table = await self._table.get()
+        if table is not base and table != base:
+            raise RulesetMoved("the table changed after the change was planned")
 
     async def repair(self) -> Repair:
         """Bring the table to the desired firewall, without waiting for the engine. Errors as in `observe`."""
@@ -205,12 +208,12 @@ class FirewallReconciler:
             change = snapshot.change
             try:
                 await self.commit(change)
-            except RulesetMoved:
+            except (RulesetMoved, OwnersExcluded):
                 if attempt == _ATTEMPTS:
                     raise
             else:
                 if self._world.engine_read:
-                    self.recorded.keep(snapshot.desired)
+                    self.recorded.keep(snapshot.attainable)
                 return Repair(change, drift=not change.empty and change.target == in_place)
         raise AssertionError  # the loop returns or raises
 
@@ -314,14 +317,7 @@ class FirewallReconciler:
 
     async def _forget_udp_flows(self, change: RulesetChange) -> None:
         """End tracked UDP flows to ports that come or go: a flow keeps the translation that it began with."""
-        ports = {
-            int(element.key[1])
-            for operation in change.operations
-            if isinstance(operation, AddElements | RemoveElements)
-            and operation.set.name in (PUBLISHED_TO, PUBLISHED_AT_TO)
-            for element in operation.elements
-            if element.key[0] == TransportProtocol.UDP
-        }
+        ports = changed_udp_ports(change)
         if not ports:
             return
         host = self._world.host_view.last

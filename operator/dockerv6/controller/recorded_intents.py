@@ -14,6 +14,7 @@ from typing import Final
 from dockerv6.controller.records import RecordCodec
 from dockerv6.firewall.model import NetworkIntent, PortIntent
 from dockerv6.lib.clock import Clock
+from dockerv6.lib.networking import interface_name
 from dockerv6.planning.firewall.desired import DesiredFirewall
 from dockerv6.store.port import Store, StoreError
 
@@ -45,6 +46,11 @@ class RecordedIntent:
     boot: str
     networks: tuple[NetworkIntent, ...] = ()
     ports: tuple[PortIntent, ...] = ()
+
+    def __post_init__(self) -> None:
+        for network in self.networks:
+            if None in map(interface_name, (network.bridge, *network.egress_interfaces)):
+                raise ValueError("no interface can have such a name")  # the record is damaged
 
 
 _CODEC: Final = RecordCodec(RecordedIntent)

@@ -369,6 +369,7 @@ class Triggers:
         self._context.world.host_changed()
         self._context.firewall.invalidate()
         self._context.firewall.invalidate_filter()
+        self._context.firewall.refused.forget()
         self.repair_firewall_soon()
         self._engine_changed.set()
         self._context.enqueue(host.FORWARDING, why)

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
+from dockerv6.lib.networking import InterfaceName, interface_name
+
 BRIDGE_NAME = "com.docker.network.bridge.name"
 COMPOSE_PROJECT = "com.docker.compose.project"
 COMPOSE_SERVICE = "com.docker.compose.service"
@@ -66,11 +68,11 @@ class Network:
     """Which fields could not be decoded. The network is then nobody's: it is neither changed nor taken for absent."""
 
     @property
-    def bridge(self) -> str | None:
+    def bridge(self) -> InterfaceName | None:
         """The bridge interface on the host; None for drivers without one."""
         if self.driver != "bridge":
             return None
-        return self.options.get(BRIDGE_NAME) or f"br-{self.id[:12]}"
+        return interface_name(self.options.get(BRIDGE_NAME) or f"br-{self.id[:12]}")
 
     @property
     def ipv6(self) -> tuple[SubnetConfig, ...]:

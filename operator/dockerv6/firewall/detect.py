@@ -22,7 +22,7 @@ from dockerv6.firewall.port import FirewallBackend, FirewallError, FirewallRejec
 from dockerv6.firewall.render import render
 from dockerv6.firewall.ruleset import EMPTY
 from dockerv6.firewall.xtables.legacy import LegacyReader
-from dockerv6.lib.networking import EgressMode
+from dockerv6.lib.networking import EgressMode, InterfaceName
 
 AUTO = "auto"
 NFTABLES = "nftables"
@@ -42,7 +42,7 @@ _BOTH = (
 _SAMPLE = NetworkIntent(
     owner="-",
     subnet=IPv6Network("2001:db8::/64"),
-    bridge="-",
+    bridge=InterfaceName("-"),
     egress=EgressMode.PREFIX_TRANSLATION,
     external_prefixes=(IPv6Network("2001:db8:0:1::/64"),),
 )

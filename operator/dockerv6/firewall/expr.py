@@ -319,5 +319,5 @@ def span(part: str) -> tuple[int, int]:
             return int(network.network_address), int(network.broadcast_address)
         except ValueError:  # an interface alias such as eth0:1
             pass
-    number = -1 - int.from_bytes(part.encode())
+    number = -1 - int.from_bytes(part.encode(errors="surrogateescape"))
     return number, number

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv6Address, IPv6Network
 
-from dockerv6.lib.networking import EgressMode, TransportProtocol
+from dockerv6.lib.networking import EgressMode, InterfaceName, TransportProtocol
 
 DEFAULT_MARK = 0x10000000
 """The fwmark bit of flows that are allowed; not used by kube-proxy (0xc000), Tailscale (0xff0000) or Cilium (0xf00)."""
@@ -61,12 +61,12 @@ class NetworkIntent:
 
     owner: str
     subnet: IPv6Network
-    bridge: str
+    bridge: InterfaceName
     egress: EgressMode = EgressMode.MASQUERADE
     snat_address: IPv6Address | None = None
     external_prefixes: tuple[IPv6Network, ...] = ()
     external_addresses: tuple[IPv6Address, ...] | None = None
-    egress_interfaces: tuple[str, ...] = ()
+    egress_interfaces: tuple[InterfaceName, ...] = ()
     egress_exclude: tuple[IPv6Network, ...] = ()
     internal: bool = False
     isolated: bool = True

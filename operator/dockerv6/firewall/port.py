@@ -6,7 +6,9 @@ Errors::
     ├── FirewallUnavailable   no nf_tables, no library: the message holds the remedy
     │   └── FirewallForbidden no privilege
     ├── FirewallRejected      the kernel or the check refused the ruleset; nothing was changed
-    └── RulesetMoved          the table is not the one that the change was computed from; nothing was changed
+    ├── FirewallBusy          other programs hold the lock, or change the rules all the time; nothing was changed
+    ├── RulesetMoved          the table is not the one that the change was computed from; nothing was changed
+    └── OwnersExcluded        the rules of some owners were refused; nothing was changed
 """
 
 from typing import Protocol
@@ -31,8 +33,16 @@ class FirewallRejected(FirewallError):  # noqa: N818 - named for what happened
     """The transaction was refused; nothing was changed."""
 
 
+class FirewallBusy(FirewallError):  # noqa: N818 - named for what happened
+    """Other programs hold the lock, or change the rules all the time; nothing was changed."""
+
+
 class RulesetMoved(FirewallError):  # noqa: N818 - named for what happened
     """The table differs from the change's `base`, because another program has written to it. Observe and diff again."""
+
+
+class OwnersExcluded(FirewallError):  # noqa: N818 - named for what happened
+    """The change was refused because of the rules of some owners, which the next change leaves out. Diff again."""
 
 
 class Sweepable(Protocol):
@@ -61,7 +71,7 @@ class FirewallBackend(Sweepable, Protocol):
         """What the kernel holds of ours now; `EMPTY` if there is nothing."""
 
     async def check(self, change: RulesetChange) -> None:
-        """Dry run. Raises `FirewallRejected`."""
+        """Dry run. Raises `FirewallRejected`, and `FirewallBusy`."""
 
     async def apply(self, change: RulesetChange) -> Ruleset:
         """Commit the change as one transaction, read back and return what the table holds then.
@@ -71,6 +81,7 @@ class FirewallBackend(Sweepable, Protocol):
         Raises:
             RulesetMoved: the table is not the change's `base`; nothing was changed.
             FirewallRejected: refused; nothing was changed.
+            FirewallBusy: not tried; nothing was changed.
         """
 
     async def close(self) -> None:

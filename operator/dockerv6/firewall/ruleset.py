@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from dockerv6.firewall.expr import SHARED, Chain, ElementSet, Rule
+from dockerv6.firewall.expr import SHARED, Chain, Element, ElementSet, Rule
 from dockerv6.firewall.operations import (
     AddElements,
     AddRules,
@@ -47,6 +47,11 @@ class Ruleset:
         """All rules of single resources."""
         return tuple(rule for chain in self.chains for rule in chain.owned)
 
+    def part_of(self, owner: str) -> "OwnedPart":
+        """The elements and rules of an owner."""
+        elements = [(each.name, element) for each in self.sets for element in each.elements if element.owner == owner]
+        return frozenset([*elements, *((c.name, rule) for c in self.chains for rule in c.owned if rule.owner == owner)])
+
     def chain(self, name: str) -> Chain | None:
         """The chain of that name."""
         return next((chain for chain in self.chains if chain.name == name), None)
@@ -70,6 +75,9 @@ class Ruleset:
         for what in self.foreign:
             yield f"foreign {what}"
 
+
+OwnedPart = frozenset[tuple[str, Element | Rule]]
+"""What belongs to one owner, each with the name of its set or chain."""
 
 EMPTY = Ruleset()
 """No table."""

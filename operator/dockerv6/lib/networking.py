@@ -1,9 +1,31 @@
 """Terms of networking that resources, decisions and drivers share."""
 
 from enum import StrEnum
+from typing import NewType
 
 MAX_INTERFACE_NAME = 15
 """Bytes that the name of a network interface may have: IFNAMSIZ (include/uapi/linux/if.h) less the NUL."""
+
+InterfaceName = NewType("InterfaceName", str)
+"""A name that an interface can have. `interface_name` makes it of a name from outside."""
+
+_NOT_IN_NAMES = frozenset(b"\0/:\t\n\v\f\r \xa0")
+_RESERVED = frozenset({"", ".", "..", "all", "default"})
+
+
+def interface_name(text: str) -> InterfaceName | None:
+    """The name of an interface; None: the kernel refuses it.
+
+    See dev_valid_name (net/core/dev.c), where isspace is that of lib/ctype.c, and sysctl_dev_name_is_allowed
+    (net/ipv4/devinet.c, since 4.15). All other bytes are allowed, those that are not UTF-8 as surrogates (PEP
+    383). Rules hold them as they are, so `*`, `eth+` and `!eth0` are names like others.
+    """
+    try:
+        raw = text.encode(errors="surrogateescape")
+    except UnicodeEncodeError:  # a half of a surrogate pair, which stands for no byte
+        return None
+    valid = len(raw) <= MAX_INTERFACE_NAME and text not in _RESERVED and _NOT_IN_NAMES.isdisjoint(raw)
+    return InterfaceName(text) if valid else None
 
 
 class EgressMode(StrEnum):

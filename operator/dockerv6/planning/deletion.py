@@ -55,7 +55,7 @@ def plan_deletion(desired: Desired, observed: Observed, holdings: Holdings) -> P
     if bound is not None:
         steps.append(ReleaseSubnet(bound, "the resource is deleted"))
     if not observed.rules.problem:
-        change = observed.rules.snapshot.change_with(name, None)
+        change = observed.rules.snapshot.with_contribution(name, None).change
         if name in change.owners:
             steps.append(UpdateFirewall(name, change, "the resource is deleted"))
     return Plan("IPv6Network", name, tuple(steps))

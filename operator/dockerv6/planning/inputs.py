@@ -99,7 +99,8 @@ class RulesView:
         problem: why the backend does not work, with the remedy; "": it does.
         filter: the host's own filter.
         backend: the name of the backend.
-        excluded: why an owner's elements are not in the table, by owner.
+        overlapping: why an owner's elements are not in the table, by owner: others overlap them.
+        refused: the kernel's message about an owner's rules, which therefore stay as they are, by owner.
         untranslated: why an owner is not translated to its prefix, by owner.
         ports: the published ports, by owner.
         port_names: the containers that published ports are forwarded to.
@@ -113,7 +114,8 @@ class RulesView:
     problem: str = ""
     filter: HostFilterState = field(default_factory=HostFilterState)
     backend: str = ""
-    excluded: Mapping[str, str] = field(default_factory=dict)
+    overlapping: Mapping[str, str] = field(default_factory=dict)
+    refused: Mapping[str, str] = field(default_factory=dict)
     untranslated: Mapping[str, str] = field(default_factory=dict)
     ports: Mapping[str, tuple[PortIntent, ...]] = field(default_factory=dict)
     port_names: Mapping[PortKey, str] = field(default_factory=dict)

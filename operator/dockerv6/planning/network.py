@@ -21,7 +21,7 @@ from dockerv6.planning.docker.network_spec import (
 )
 from dockerv6.planning.docker.recreation import Recreation, attach, creation
 from dockerv6.planning.firewall.contributions import network_contribution
-from dockerv6.planning.firewall.rules import rules_drift
+from dockerv6.planning.firewall.rules import refused_finding, rules_drift
 from dockerv6.planning.host.bridges import missing_bridge, repair_bridge_steps
 from dockerv6.planning.host.parents import ineffective_findings, parent_findings
 from dockerv6.planning.host.sysctls import host_findings
@@ -39,6 +39,7 @@ from dockerv6.planning.traffic import (
     bridge_port_steps,
     bridged,
     forwarding_steps,
+    future_firewall,
     future_rules_steps,
     obsolete_rules_steps,
     proxy_steps,
@@ -170,9 +171,14 @@ def _plan_managed(
         owned = observed.networks.owned(desired.identity, desired.name)
         remaining = tuple(n for n in owned if live is None or n.id != live.id or kept is not None)
         reason = "the rules are in place before the network exists"
-        rules = future_rules_steps(desired, observed, holdings, subnet.prefix, remaining, reason)
+        firewall = future_firewall(desired, observed, holdings, subnet.prefix, remaining)
+        rules = future_rules_steps(desired, firewall, reason)
     else:
-        rules = rules_steps(desired, observed)
+        firewall, rules = observed.rules.snapshot, rules_steps(desired, observed)
+    if kept is None and desired.name in firewall.excluded:  # no network without its rules
+        steps = _maintain(desired, observed, holdings, live)
+        refused = refused_finding(firewall.excluded[desired.name], blocks=True)
+        return Plan("IPv6Network", desired.name, steps, (*findings, refused), (*change.drift, *rules_drifted))
     steps = (
         *remember,
         *binding,  # before the network is removed, so that no other owner takes the subnet

@@ -17,6 +17,7 @@ from dockerv6.planning.firewall.contributions import (
     icc_disabled,
     network_contribution,
 )
+from dockerv6.planning.firewall.desired import FirewallSnapshot
 from dockerv6.planning.firewall.rules import filter_steps, rules_findings
 from dockerv6.planning.host.bridges import bridge_steps, icc_findings
 from dockerv6.planning.host.ndp_proxy import ndp_proxy_findings, ndp_proxy_steps, on_link_prefixes
@@ -61,15 +62,10 @@ def rules_steps(desired: Desired, observed: Observed) -> tuple[Step, ...]:
     return (UpdateFirewall(desired.name, observed.rules.change, "the table differs from the desired rules"),)
 
 
-def future_rules_steps(
-    desired: Desired,
-    observed: Observed,
-    holdings: Holdings,
-    subnet: IPv6Network,
-    networks: Iterable[Network],
-    reason: str,
-) -> tuple[Step, ...]:
-    """The firewall step for what the resource contributes once it holds ``subnet`` and has these Docker networks.
+def future_firewall(
+    desired: Desired, observed: Observed, holdings: Holdings, subnet: IPv6Network, networks: Iterable[Network]
+) -> FirewallSnapshot:
+    """The firewall with what the resource contributes once it holds ``subnet`` and has these Docker networks.
 
     The rules are in place before the network is, so that no container is reachable before it is filtered.
     """
@@ -82,7 +78,12 @@ def future_rules_steps(
         holdings.tracked,
         on_link_prefixes(observed.host) if spec.egress.mode is EgressMode.PREFIX_TRANSLATION else (),
     )
-    step = UpdateFirewall(desired.name, observed.rules.snapshot.change_with(desired.name, contribution), reason)
+    return observed.rules.snapshot.with_contribution(desired.name, contribution)
+
+
+def future_rules_steps(desired: Desired, firewall: FirewallSnapshot, reason: str) -> tuple[Step, ...]:
+    """The firewall step for a `future_firewall`."""
+    step = UpdateFirewall(desired.name, firewall.change, reason)
     return (step,) if step.changes else ()
 
 

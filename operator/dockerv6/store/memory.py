@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from dockerv6.lib.text import encodable
 from dockerv6.store.model import Document, Event, EventType, StoredObject
 from dockerv6.store.port import EVENTS_KEPT, EVENTS_KEPT_PER_OBJECT, StoreConflict
 from dockerv6.store.tables import decode, encode
@@ -133,7 +134,7 @@ class MemoryStore:
 
     async def record_event(self, kind: str, name: str, type_: EventType, reason: str, message: str, now: float) -> None:
         """Add an event, or raise the count of an equal one."""
-        key = (kind, name, type_, reason, message)
+        key = (kind, name, type_, reason, encodable(message))
         known = self._events.get(key)
         if known is not None:
             first = min(known.first_seen, now)  # the system time may have been set back

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from dockerv6.lib.database import Database
 from dockerv6.lib.statefile import DecodedRows
+from dockerv6.lib.text import encodable
 from dockerv6.store.memory import StoreCache
 from dockerv6.store.model import Document, Event, EventType, StoredObject
 from dockerv6.store.port import EVENTS_KEPT, EVENTS_KEPT_PER_OBJECT, StoreConflict, StoreError
@@ -105,7 +106,7 @@ class SqliteStore:
                 "VALUES (?1, ?2, ?3, ?4, ?5, 1, ?6, ?6) ON CONFLICT (kind, name, type, reason, message) "
                 "DO UPDATE SET count = count + 1, last_seen = excluded.last_seen, "
                 "first_seen = min(first_seen, excluded.last_seen)",
-                (kind, name, type_.value, reason, message, now),
+                (kind, name, type_.value, reason, encodable(message), now),
             )
             connection.execute(
                 "DELETE FROM store_events WHERE id IN (SELECT id FROM store_events WHERE kind = ? AND name = ? "

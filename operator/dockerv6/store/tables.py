@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dockerv6.lib.statefile import DecodedRows, Row, Schema, checked_text, checked_time, decode_rows, read_state
+from dockerv6.lib.text import encodable
 from dockerv6.store.model import PROBLEMS, Document, Event, EventType, StoredObject, as_unreadable
 
 SCHEMA = Schema(
@@ -82,7 +83,8 @@ def encode(value: Document, *, sort_keys: bool = False) -> str:
     Raises:
         TypeError, ValueError: the value is not representable in JSON.
     """
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=sort_keys)
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=sort_keys)
+    return encodable(text)  # a message may name an interface whose name is not UTF-8
 
 
 def decode(text: str) -> Document:

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from dockerv6.firewall.expr import Chain, Element, Rule, UnknownExpr
 from dockerv6.firewall.model import FilterVariant, ForwardDrop, HostFilterState
+from dockerv6.firewall.operations import AddElements
 from dockerv6.firewall.port import FirewallError, FirewallRejected, RulesetMoved
 from dockerv6.firewall.ruleset import EMPTY, Ruleset, RulesetChange
 from tests.fakes.firewall.replay import apply
@@ -18,10 +19,14 @@ class FakeFirewall:
         commits: how many transactions changed it.
         matches_link_kinds: as the nftables backend does; may be set.
         revision: what `poll_revision` returns; may be set.
+        refused_owners: owners whose elements it doesn't take; may be set.
+        checks: how many dry runs there were.
     """
 
     def __init__(self) -> None:
         """Start with no table."""
+        self.refused_owners: frozenset[str] = frozenset()
+        self.checks = 0
         self.ruleset: Ruleset = EMPTY
         self.commits = 0
         self.matches_link_kinds = True
@@ -49,7 +54,8 @@ class FakeFirewall:
     async def check(self, change: RulesetChange) -> None:
         """Judge the change without making it."""
         self._fail()
-        _attempt(self.ruleset, change)
+        self.checks += 1
+        self._attempt(change)
 
     async def apply(self, change: RulesetChange) -> Ruleset:
         """Make the change."""
@@ -57,7 +63,7 @@ class FakeFirewall:
         if self.ruleset != change.base:
             raise RulesetMoved("the fake table is not the one that the change was computed from")
         if not change.empty:
-            self.ruleset = _attempt(self.ruleset, change)
+            self.ruleset = self._attempt(change)
             self.commits += 1
         return self.ruleset
 
@@ -104,6 +110,16 @@ class FakeFirewall:
         if self._failures:
             raise self._failures.pop(0)
 
+    def _attempt(self, change: RulesetChange) -> Ruleset:
+        added = {e.owner for each in change.operations if isinstance(each, AddElements) for e in each.elements}
+        try:
+            made = apply(self.ruleset, change)
+        except ValueError as error:
+            raise FirewallRejected(f"the fake kernel refused: {error}") from error
+        if added & self.refused_owners:
+            raise FirewallRejected(f"the fake kernel refused {len(added)} owners")
+        return made
+
     def _chain(self, name: str) -> Chain:
         chain = self.ruleset.chain(name)
         if chain is None:
@@ -124,13 +140,6 @@ class FakeFirewall:
         self.ruleset = replace(
             self.ruleset, sets=tuple(changed if each.name == name else each for each in self.ruleset.sets)
         )
-
-
-def _attempt(ruleset: Ruleset, change: RulesetChange) -> Ruleset:
-    try:
-        return apply(ruleset, change)
-    except ValueError as error:
-        raise FirewallRejected(f"the fake kernel refused: {error}") from error
 
 
 class FakeHostFilter:

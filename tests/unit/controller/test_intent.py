@@ -9,7 +9,7 @@ from dockerv6.firewall.model import FirewallIntent, NetworkIntent, PortIntent
 from dockerv6.firewall.port import FirewallUnavailable
 from dockerv6.firewall.render import render
 from dockerv6.firewall.ruleset import EMPTY
-from dockerv6.lib.networking import TransportProtocol
+from dockerv6.lib.networking import InterfaceName, TransportProtocol
 from dockerv6.planning.firewall.contributions import resource_of
 from dockerv6.planning.firewall.desired import published_ports
 from tests.simulation.resources import network, policy
@@ -43,7 +43,7 @@ def test_where_ports_lead_is_read_from_the_table() -> None:
         PortIntent("policy/a", TransportProtocol.SCTP, 9, WEB, 9),
     )
     assert published_ports(
-        render(FirewallIntent((NetworkIntent("a", IPv6Network("fd00::/64"), "br-a"),), ports=ports))
+        render(FirewallIntent((NetworkIntent("a", IPv6Network("fd00::/64"), InterfaceName("br-a")),), ports=ports))
     ) == {
         ("tcp", 80, None): (WEB, 8080),
         ("udp", 53, HOST): (WEB, 53),

@@ -4,22 +4,22 @@ from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 
 from dockerv6.firewall.model import FirewallIntent, Ingress, NetworkIntent, PortIntent
-from dockerv6.lib.networking import EgressMode, TransportProtocol
+from dockerv6.lib.networking import EgressMode, InterfaceName, TransportProtocol
 
-BLOG = NetworkIntent("blog", IPv6Network("fd12:3456:789a:1::/64"), "br-blog")
+BLOG = NetworkIntent("blog", IPv6Network("fd12:3456:789a:1::/64"), InterfaceName("br-blog"))
 SHOP = NetworkIntent(
     "shop",
     IPv6Network("fd12:3456:789a:2::/64"),
-    "br-shop",
-    egress_interfaces=("eth0", "wg0"),
+    InterfaceName("br-shop"),
+    egress_interfaces=(InterfaceName("eth0"), InterfaceName("wg0")),
     egress_exclude=(IPv6Network("2001:db8:aaaa::/48"), IPv6Network("fc00::/7"), IPv6Network("fd99::/16")),
 )
-VAULT = NetworkIntent("vault", IPv6Network("fd12:3456:789a:3::/64"), "br-vault", internal=True)
-PLAIN = NetworkIntent("plain", IPv6Network("fd12:3456:789a:4::/64"), "br-plain", egress=EgressMode.NONE)
+VAULT = NetworkIntent("vault", IPv6Network("fd12:3456:789a:3::/64"), InterfaceName("br-vault"), internal=True)
+PLAIN = NetworkIntent("plain", IPv6Network("fd12:3456:789a:4::/64"), InterfaceName("br-plain"), egress=EgressMode.NONE)
 OPEN = NetworkIntent(
     "open",
     IPv6Network("fd12:3456:789a:5::/64"),
-    "br-open",
+    InterfaceName("br-open"),
     isolated=False,
     icc=False,
     ingress=(
@@ -33,21 +33,21 @@ OPEN = NetworkIntent(
 ROAD = NetworkIntent(
     "road",
     IPv6Network("2001:db8:5:6::/64"),
-    "br-road",
+    InterfaceName("br-road"),
     egress=EgressMode.ROUTED,
     ingress=(Ingress(ports=((TransportProtocol.TCP, 443),)),),
 )
 FIXED = NetworkIntent(
     "fixed",
     IPv6Network("fd12:3456:789a:7::/64"),
-    "br-fixed",
+    InterfaceName("br-fixed"),
     egress=EgressMode.SNAT,
     snat_address=IPv6Address("2001:db8::7"),
 )
 HOME = NetworkIntent(
     "home",
     IPv6Network("fd12:3456:789a:8::/64"),
-    "br-home",
+    InterfaceName("br-home"),
     egress=EgressMode.PREFIX_TRANSLATION,
     external_prefixes=(IPv6Network("2001:db8:8:8::/64"), IPv6Network("2001:db8:8:7::/64")),
     ingress=(Ingress(ports=((TransportProtocol.TCP, 443),)),),

@@ -18,6 +18,7 @@ from dockerv6.firewall.operations import (
 )
 from dockerv6.firewall.render import render
 from dockerv6.firewall.ruleset import EMPTY, Ruleset
+from dockerv6.lib.networking import InterfaceName
 from tests.fakes.firewall.replay import apply
 from tests.unit.firewall.intents import BLOG, DNS, GUARDED, HOME, SHOP, WEB, intent
 
@@ -236,7 +237,11 @@ def test_another_owner_can_not_publish_a_container_in_a_kept_subnet() -> None:
 OTHER = IPv6Network("2001:db8:a:a::/64")
 MOVED = replace(HOME, external_prefixes=(IPv6Network("2001:db8:8:9::/64"), *HOME.external_prefixes))
 AWAY = replace(
-    HOME, owner="away", subnet=IPv6Network("fd12:3456:789a:a::/64"), bridge="br-away", external_prefixes=(OTHER,)
+    HOME,
+    owner="away",
+    subnet=IPv6Network("fd12:3456:789a:a::/64"),
+    bridge=InterfaceName("br-away"),
+    external_prefixes=(OTHER,),
 )
 AT_HOME = render(intent(HOME))
 

@@ -7,7 +7,7 @@ from dockerv6.firewall import elements
 from dockerv6.firewall.elements import element_sets
 from dockerv6.firewall.expr import Element, KeyType
 from dockerv6.firewall.model import FirewallIntent, Ingress, NetworkIntent, PortIntent
-from dockerv6.lib.networking import TransportProtocol
+from dockerv6.lib.networking import InterfaceName, TransportProtocol
 from tests.unit.firewall.intents import (
     BLOG,
     DNS,
@@ -73,7 +73,7 @@ def test_every_mode_but_none_has_a_set_and_lets_packets_out() -> None:
         (BLOG, {}),
     ):
         modes = {elements.ROUTED, elements.SNAT_TO, elements.TRANSLATED, elements.EXTERNAL}
-        there = of(replace(network, egress_interfaces=("eth0",)))
+        there = of(replace(network, egress_interfaces=(InterfaceName("eth0"),)))
         assert {name: there[name] for name in modes & there.keys()} == how
         assert there[elements.EGRESS_PINNED] == {str(network.subnet)}
         assert there[elements.EGRESS_VIA] == {f"{network.subnet} . eth0"}
@@ -107,7 +107,7 @@ def test_addresses_of_the_host_have_no_owner() -> None:
 
 
 def test_its_own_bridge_is_no_egress_interface() -> None:
-    there = of(replace(SHOP, egress_interfaces=("br-shop",)))
+    there = of(replace(SHOP, egress_interfaces=(InterfaceName("br-shop"),)))
     assert elements.EGRESS_VIA not in there
     assert there[elements.EGRESS_PINNED] == {str(SHOP.subnet)}
 

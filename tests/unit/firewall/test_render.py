@@ -9,6 +9,7 @@ from dockerv6.firewall.filter_chains import ERRORS, NEIGHBOUR_DISCOVERY
 from dockerv6.firewall.model import DEFAULT_MARK, FirewallIntent, Ingress, NetworkIntent, PortIntent
 from dockerv6.firewall.render import overlapping_external_prefixes, overlapping_subnets, render
 from dockerv6.firewall.ruleset import EMPTY, Ruleset
+from dockerv6.lib.networking import InterfaceName
 from tests.unit.firewall.intents import (
     BLOG,
     DNS,
@@ -73,7 +74,7 @@ def test_of_overlapping_networks_only_the_first_gets_elements_and_ports() -> Non
 
 
 def test_of_overlapping_external_prefixes_only_the_first_gets_rules() -> None:
-    later = replace(HOME, owner="later", subnet=IPv6Network("fd12:3456:789a:a::/64"), bridge="br-later")
+    later = replace(HOME, owner="later", subnet=IPv6Network("fd12:3456:789a:a::/64"), bridge=InterfaceName("br-later"))
     asked = intent(later, HOME)
     assert {rule.owner for rule in render(asked).owned} == {"home"}
     assert (overlapping_external_prefixes(asked), overlapping_subnets(asked)) == ({"later": "home"}, {})
@@ -94,7 +95,8 @@ def test_an_owner_of_several_networks_keeps_the_ports_of_those_that_are_kept() -
 @pytest.mark.parametrize("mode", [BLOG, ROAD, FIXED])
 def test_the_rules_are_the_same_for_one_network_and_for_many(mode: NetworkIntent) -> None:
     many = [
-        replace(mode, owner=f"n{n}", subnet=IPv6Network(f"fd00:0:0:{n:x}::/64"), bridge=f"br{n}") for n in range(300)
+        replace(mode, owner=f"n{n}", subnet=IPv6Network(f"fd00:0:0:{n:x}::/64"), bridge=InterfaceName(f"br{n}"))
+        for n in range(300)
     ]
     assert render(intent(*many, ports=PORTS)).chains == render(intent(BLOG)).chains
 
@@ -303,7 +305,7 @@ def test_the_egress_mode_decides_about_the_source(
     network: NetworkIntent, verdict: Verdict, source: str | None, *, pinned: bool
 ) -> None:
     excluding = replace(network, egress_exclude=(IPv6Network("2001:db8:e::/48"),))
-    ruleset = of(replace(excluding, egress_interfaces=("eth0",)) if pinned else excluding)
+    ruleset = of(replace(excluding, egress_interfaces=(InterfaceName("eth0"),)) if pinned else excluding)
     sent = OUT.having(saddr=str(network.subnet[2]), iif=network.bridge)
     assert through(ruleset, "postrouting", sent) == Fate(verdict, sent, source=source)
     if network is not PLAIN:

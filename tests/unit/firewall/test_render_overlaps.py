@@ -4,10 +4,11 @@ from ipaddress import IPv6Network
 import pytest
 
 from dockerv6.firewall.render import resolve_overlaps
+from dockerv6.lib.networking import InterfaceName
 from tests.unit.firewall.intents import BLOG, HOME, ROAD, SHOP
 
 EXTERNAL = HOME.external_prefixes
-AWAY = replace(HOME, owner="away", subnet=IPv6Network("fd12:3456:789a:a::/64"), bridge="br-away")
+AWAY = replace(HOME, owner="away", subnet=IPv6Network("fd12:3456:789a:a::/64"), bridge=InterfaceName("br-away"))
 
 
 @pytest.mark.parametrize("subnet", ["fd12:3456:789a::/48", "fd12:3456:789a:1:8000::/65", str(BLOG.subnet)])

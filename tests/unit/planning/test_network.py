@@ -169,7 +169,7 @@ class TestFaults:
         assert plan.findings[0].unknown
 
     def test_excluded_rules_are_reported(self) -> None:
-        _, state = in_sync(rules=RulesView(excluded={"blog": "overlaps shop's"}))
+        _, state = in_sync(rules=RulesView(overlapping={"blog": "overlaps shop's"}))
         plan = decide(desired(), state, HELD)
         assert reasons(plan) == [("FirewallReady", "SubnetOverlap")]
         assert plan.blocked is None
@@ -264,7 +264,7 @@ class TestOrderOfFindings:
         )
         there = live(want)
         state = observed(
-            there, applied=True, host=host(bridge(there), routes=()), rules=RulesView(excluded={"blog": "overlaps"})
+            there, applied=True, host=host(bridge(there), routes=()), rules=RulesView(overlapping={"blog": "overlaps"})
         )
         plan = decide(want, state, HELD)
         assert reasons(plan) == [

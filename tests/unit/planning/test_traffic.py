@@ -17,6 +17,7 @@ from dockerv6.planning.traffic import (
     bridge_port_steps,
     bridged,
     forwarding_steps,
+    future_firewall,
     future_rules_steps,
     proxy_steps,
     rules_steps,
@@ -66,13 +67,15 @@ class TestRules:
         assert step.changes == ("add the table", "add x to set networks")
 
     def test_rules_for_a_subnet_that_is_about_to_be_allocated_are_planned_with_it(self) -> None:
-        (step,) = future_rules_steps(desired(), observed(rules=RulesView()), holdings(), SUBNET, (), "why")
+        firewall = future_firewall(desired(), observed(rules=RulesView()), holdings(), SUBNET, ())
+        (step,) = future_rules_steps(desired(), firewall, "why")
         assert isinstance(step, UpdateFirewall)
         assert step.changes[0] == "add the table"
         assert any(str(SUBNET) in line for line in step.changes[1:])
         table = step.change.target
         there = observed(rules=replace(LACKING, snapshot=FirewallSnapshot(table=table)))
-        assert future_rules_steps(desired(), there, holdings(), SUBNET, (), "why") == ()
+        firewall = future_firewall(desired(), there, holdings(), SUBNET, ())
+        assert future_rules_steps(desired(), firewall, "why") == ()
 
     def test_the_host_forwards_then_the_rules_decide_then_we_are_let_pass(self) -> None:
         rules = replace(OFF, filter=HostFilterState((FORWARD,)))

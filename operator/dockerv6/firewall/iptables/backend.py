@@ -22,7 +22,7 @@ from dockerv6.firewall.iptables.readback import (
     ruleset_of,
     with_rendered_chains,
 )
-from dockerv6.firewall.port import FirewallRejected, RulesetMoved
+from dockerv6.firewall.port import FirewallBusy, FirewallRejected, RulesetMoved
 from dockerv6.firewall.ruleset import EMPTY, Ruleset, RulesetChange
 from dockerv6.firewall.xtables import libiptc
 from dockerv6.firewall.xtables.entries import DNAT
@@ -162,6 +162,7 @@ class IptablesFirewall:
         Raises:
             RulesetMoved: the tables don't hold `base`, where one is given.
             FirewallRejected: xtables can't express the target, or the kernel refused it.
+            FirewallBusy: another process holds the lock, or changes the tables without it.
             FirewallUnavailable: there is no such table, or no privilege.
         """
         for _ in range(_ATTEMPTS):
@@ -179,7 +180,7 @@ class IptablesFirewall:
                 logger.info("a table changed while it was being written; trying again with what it holds now")
             else:
                 return
-        raise FirewallRejected("another process keeps changing the legacy IPv6 tables without taking their lock")
+        raise FirewallBusy("another process keeps changing the legacy IPv6 tables without taking their lock")
 
     def _phases(self, target: Ruleset, observed: Ruleset) -> Iterator[tuple[str, TableContents]]:
         """The commits that lead to the target, in an order in which no packet gets further than before or after."""

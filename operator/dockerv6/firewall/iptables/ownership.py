@@ -92,7 +92,7 @@ def _mark(comment: str) -> int | None:
 
 @lru_cache(maxsize=32768)
 def _format(name: str, element: Element) -> str:
-    key = ",".join(quote(part, safe=_SAFE) for part in element.key)
+    key = ",".join(quote(part, safe=_SAFE, errors="surrogateescape") for part in element.key)
     return f"{name}={key}>{quote(element.value, safe=_SAFE)}" if element.value else f"{name}={key}"
 
 
@@ -101,7 +101,7 @@ def _elements(text: str) -> Iterator[tuple[str, Element]]:
     name = SHARED if owner == _SHARED else unquote(owner)
     for word in words:
         if (match := _ELEMENT.fullmatch(word)) is not None:
-            key = tuple(unquote(part) for part in match[2].split(","))
+            key = tuple(unquote(part, errors="surrogateescape") for part in match[2].split(","))
             yield match[1], Element(key, name, unquote(match[3] or ""))
 
 

@@ -178,7 +178,7 @@ def _is_of_kind(part: str, kind: KeyType) -> bool:
         case KeyType.PROTOCOL:
             return part in set(TransportProtocol)
         case KeyType.INTERFACE:
-            return 0 < len(part.encode()) <= MAX_INTERFACE_NAME and not set(part) & {"/", " "}
+            return 0 < len(part.encode(errors="surrogateescape")) <= MAX_INTERFACE_NAME and not set(part) & {"/", " "}
 
 
 def _differing(present: Chains, expected: TableContents) -> Iterable[str]:

@@ -107,7 +107,7 @@ def form(listed: ListedRule) -> Form | None:
         return None
     if listed.chain == "POSTROUTING" and rule.source and not _is_unique_local(rule.source):
         return None
-    negations = ((name, NOT if str(value).startswith(NOT) else "") for name, value in rule.conditions.items())
+    negations = ((name, NOT.strip() if str(value).startswith(NOT) else "") for name, value in rule.conditions.items())
     return listed.table, listed.chain, rule.target_name, frozenset(negation + name for name, negation in negations)
 
 

@@ -70,6 +70,9 @@ _LAST_ADDRESS = (1 << 128) - 1
 _MAX_LIST = 32 << 10
 """Bytes of elements in one message. An attribute holds less than 64 KiB."""
 
+_MAX_COMMENT = 127
+"""Bytes, as in nft. The kernel drops the comment of an element that needs more than 255 bytes with it."""
+
 _COMMENT = 0  # NFTNL_UDATA_TABLE_COMMENT, …_RULE_COMMENT, …_SET_ELEM_COMMENT of libnftnl
 _KEY_BYTE_ORDER, _DATA_BYTE_ORDER, _DATA_INTERVAL = 0, 1, 6  # NFTNL_UDATA_SET_*
 _MIXED, _HOST_ORDER, _NETWORK_ORDER = 0, 1, 2  # nft's enum byteorder
@@ -270,7 +273,7 @@ def _order(kind: KeyType) -> int:
 
 def _user_data(kind: int, value: str) -> bytes:
     """What the kernel keeps for the programs that show it: type, length, text."""
-    encoded = value.encode(errors="surrogateescape") + b"\0"
+    encoded = value.encode(errors="surrogateescape")[:_MAX_COMMENT] + b"\0"
     return bytes((kind, len(encoded))) + encoded
 
 

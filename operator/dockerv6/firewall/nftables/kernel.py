@@ -160,7 +160,7 @@ def number_in(value: bytes) -> int:
 
 def text_in(value: bytes) -> str:
     """A name in an attribute's value."""
-    return value.rstrip(b"\0").decode(errors="replace")
+    return value.rstrip(b"\0").decode(errors="surrogateescape")
 
 
 def number(kind: int, value: int) -> bytes:

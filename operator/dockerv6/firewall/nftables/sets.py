@@ -211,7 +211,7 @@ def _part(first: bytes, last: bytes, kind: KeyType) -> str:
         case KeyType.PROTOCOL if first in _PROTOCOL_NAMES:
             return _PROTOCOL_NAMES[first]
         case KeyType.INTERFACE if first.endswith(b"\0"):
-            return first.rstrip(b"\0").decode(errors="replace")
+            return first.rstrip(b"\0").decode(errors="surrogateescape")
         case _:
             raise UnknownElementError("a protocol or an interface that can't be named")
 

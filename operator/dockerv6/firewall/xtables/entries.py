@@ -332,7 +332,7 @@ def _link(name: str) -> tuple[bytes, bytes]:
     if not name:
         return _NO_LINK
     whole = not name.endswith(WILDCARD)
-    raw = name.removesuffix(WILDCARD).encode()
+    raw = name.removesuffix(WILDCARD).encode(errors="surrogateescape")  # any bytes are a name for the kernel
     if len(raw) >= _IFNAMSIZ:
         raise UnsupportedRuleError(f"{name} is no interface name")
     return raw.ljust(_IFNAMSIZ, b"\0"), (b"\xff" * (len(raw) + whole)).ljust(_IFNAMSIZ, b"\0")
@@ -445,7 +445,7 @@ def _range(flags: int, first: bytes, last: bytes) -> bytes:
 
 def standard(name: str) -> bytes:
     """A target that is a verdict or a chain."""
-    return TARGET_HEAD.pack(STANDARD, name.encode(), 0) + VERDICT.pack(0)
+    return TARGET_HEAD.pack(STANDARD, name.encode(errors="surrogateescape"), 0) + VERDICT.pack(0)
 
 
 def _part(name: str, revision: int, data: bytes) -> bytes:

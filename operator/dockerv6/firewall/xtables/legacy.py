@@ -14,7 +14,7 @@ from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from dockerv6.firewall.port import FirewallForbidden, FirewallRejected, FirewallUnavailable
+from dockerv6.firewall.port import FirewallBusy, FirewallForbidden, FirewallUnavailable
 from dockerv6.firewall.xtables.entries import (
     COUNTERS,
     COUNTERS_AT,
@@ -131,7 +131,7 @@ class LegacyTable:
                 current = found.setdefault(builtin[at], [])
             target = OFFSETS.unpack_from(entry, OFFSETS_AT)[0]
             if entry[target + NAME_AT : target + NAME_AT + 6] == b"ERROR\0":
-                name = entry[target + _CHAIN_NAME_AT :].partition(b"\0")[0].decode()
+                name = entry[target + _CHAIN_NAME_AT :].partition(b"\0")[0].decode(errors="surrogateescape")
                 starts[at + len(entry)] = name
                 current = found.setdefault(name, [])
                 continue
@@ -195,7 +195,7 @@ class LegacyReader:
 
         Raises:
             FirewallUnavailable: no such table, or (`FirewallForbidden`) no privilege.
-            FirewallRejected: the table keeps changing.
+            FirewallBusy: the table keeps changing.
         """
         if name not in used_tables():
             return ABSENT
@@ -205,7 +205,7 @@ class LegacyReader:
             except OSError as error:
                 if error.errno != errno.EAGAIN:  # it was changed between the two requests
                     raise _translated(error) from error
-        raise FirewallRejected(f"the legacy IPv6 table {name} keeps changing while it is read")
+        raise FirewallBusy(f"the legacy IPv6 table {name} keeps changing while it is read")
 
     def has_table(self, name: str) -> bool:
         """Whether the kernel has such a table; makes it if no program has used it yet. Raises `FirewallForbidden`."""

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from warnings import catch_warnings, simplefilter
 
-from dockerv6.firewall.port import FirewallRejected, FirewallUnavailable
+from dockerv6.firewall.port import FirewallBusy, FirewallRejected, FirewallUnavailable
 from dockerv6.firewall.xtables.legacy import LegacyReader
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def locked() -> Iterator[None]:
 
     Raises:
         FirewallUnavailable: the lock file can't be opened.
-        FirewallRejected: another process holds the lock for too long.
+        FirewallBusy: another process holds the lock for too long.
     """
     try:
         lock = os.open(LOCK, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -57,7 +57,7 @@ def locked() -> Iterator[None]:
             except BlockingIOError:
                 time.sleep(POLL)
         else:
-            raise FirewallRejected(f"another process has held {LOCK} for {POLL * POLLS:.0f} s")
+            raise FirewallBusy(f"another process has held {LOCK} for {POLL * POLLS:.0f} s")
         yield
     finally:
         os.close(lock)

@@ -14,8 +14,9 @@ NAT = "nat"
 WILDCARD = "/"
 """At the end of an interface name: every name that begins so (`+` in ip6tables; "/" can't be part of a name)."""
 
-NOT = "!"
-"""Before the value of a condition: every packet but these."""
+NOT = "! "
+"""Before the value of a condition: every packet but these. With the space, which no name of an interface has: `!eth0`
+is a name."""
 
 ICMP_TYPES = {
     "destination-unreachable": 1,

@@ -19,7 +19,7 @@ from dockerv6.planning.steps import (
     RemoveNetwork,
     Step,
 )
-from dockerv6.planning.traffic import future_rules_steps
+from dockerv6.planning.traffic import future_firewall, future_rules_steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +183,8 @@ def plan_rollback(desired: Desired, observed: Observed, holdings: Holdings, prev
     if bound is None or bound.prefix != previous.subnet:
         seen = bound.revision if bound is not None else None
         steps.append(BindSubnet(name, previous.pool, previous.subnet, seen, ROLLBACK_REASON))
-    steps += future_rules_steps(desired, observed, holdings, previous.subnet, (), ROLLBACK_REASON)
+    firewall = future_firewall(desired, observed, holdings, previous.subnet, ())
+    steps += future_rules_steps(desired, firewall, ROLLBACK_REASON)
     steps.append(CreateNetwork(spec, ROLLBACK_REASON))
     steps += attach(endpoints, spec)
     return Plan("IPv6Network", name, tuple(steps))

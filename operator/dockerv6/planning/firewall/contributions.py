@@ -16,7 +16,7 @@ from dockerv6.api.policy import IPv6Policy
 from dockerv6.api.traffic import ANY_ADDRESS, TRANSLATING_MODES, Egress, Firewall, IngressRule, NdpProxy, Publish
 from dockerv6.dockerd.model import Container, Network
 from dockerv6.firewall.model import DEFAULT_MARK, FirewallIntent, Ingress, NetworkIntent, PortIntent
-from dockerv6.lib.networking import EgressMode
+from dockerv6.lib.networking import EgressMode, InterfaceName
 from dockerv6.planning.addressing.tracked_prefixes import TrackedPrefix
 from dockerv6.planning.addressing.translation import translate_subnet
 from dockerv6.planning.firewall.port_assignment import PortAssignment
@@ -58,6 +58,11 @@ class FirewallContribution:
     publishing_networks: tuple[PublishingNetwork, ...] = ()
     proxied_subnets: tuple[ProxiedSubnet, ...] | None = ()  # None: unknown, so that no entry may be removed
     keep: bool = False  # the owner's rules stay as they are
+
+    @property
+    def kept(self) -> "FirewallContribution":
+        """The same without a change of the owner's rules."""
+        return replace(self, networks=(), publishing_networks=(), keep=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +256,7 @@ def _ipv6nat_host_address(network: Network) -> IPv6Address | None:
 def _intent(
     traffic: _TrafficSpec,
     subnet: IPv6Network,
-    bridge: str,
+    bridge: InterfaceName,
     containers: tuple[Container, ...],
     *,
     internal: bool,

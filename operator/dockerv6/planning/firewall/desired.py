@@ -9,8 +9,10 @@ from dockerv6.dockerd.model import Container
 from dockerv6.firewall.diff import diff
 from dockerv6.firewall.elements import PUBLISHED_AT_PORT, PUBLISHED_AT_TO, PUBLISHED_PORT, PUBLISHED_TO
 from dockerv6.firewall.model import DEFAULT_MARK, FirewallIntent, PortIntent
+from dockerv6.firewall.operations import AddElements, RemoveElements
 from dockerv6.firewall.render import overlapping_external_prefixes, overlapping_subnets, render
-from dockerv6.firewall.ruleset import EMPTY, Ruleset, RulesetChange
+from dockerv6.firewall.ruleset import EMPTY, OwnedPart, Ruleset, RulesetChange
+from dockerv6.lib.networking import TransportProtocol
 from dockerv6.planning.firewall.contributions import FirewallContribution, firewall_intent
 from dockerv6.planning.firewall.port_assignment import HostPorts, Incumbents, PortAssignment, assign_ports
 
@@ -102,6 +104,23 @@ class DesiredFirewall:
         others = tuple(each for each in self.contributions if each.owner != owner)
         return replace(self, contributions=(*others, contribution) if contribution is not None else others)
 
+    def keeping(self, owners: frozenset[str]) -> "DesiredFirewall":
+        """The same firewall with the rules of these owners as they are."""
+        known = tuple(each.kept if each.owner in owners else each for each in self.contributions)
+        gone = sorted(owners - {each.owner for each in known})
+        ports, inputs = self.inputs.recorded_ports, self.inputs
+        if ports is not None:
+            inputs = replace(inputs, recorded_ports=tuple(port for port in ports if port.owner not in owners))
+        return DesiredFirewall((*known, *(FirewallContribution(owner, keep=True) for owner in gone)), inputs)
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedRules:
+    """Rules of one owner that the kernel refused. They are not tried again while they stay the same."""
+
+    part: OwnedPart
+    message: str  # the backend's
+
 
 @dataclass(frozen=True)
 class FirewallSnapshot:
@@ -111,26 +130,74 @@ class FirewallSnapshot:
         desired: the desired firewall.
         table: the ruleset in the kernel.
         undecided: owners whose desired rules are unknown now; their elements in the table stay.
+        refused: rules that the kernel has refused, by owner.
     """
 
     desired: DesiredFirewall = DesiredFirewall()
     table: Ruleset = EMPTY
     undecided: frozenset[str] = frozenset()
+    refused: Mapping[str, RefusedRules] = field(default_factory=dict)
+
+    @cached_property
+    def excluded(self) -> Mapping[str, str]:
+        """Owners whose rules stay as they are, because the kernel has refused the desired ones, and its message."""
+        return {owner: self.refused[owner].message for owner in sorted(self._narrowed[0])}
 
     @cached_property
     def change(self) -> RulesetChange:
-        """The change that brings the table to what is desired, in one transaction."""
-        intent = self.desired.intent
+        """The change that brings the table to what is desired, without refused rules, in one transaction."""
+        return self._narrowed[2]
+
+    @cached_property
+    def attainable(self) -> DesiredFirewall:
+        """The desired firewall without the refused rules: what `change` leads to."""
+        return self._narrowed[1]
+
+    @property
+    def overlapping(self) -> Mapping[str, str]:
+        """Why an owner's elements are not in the table, by owner: others overlap them."""
+        found = {each.owner: each.message for each in self.change.blocked}
+        for owner, rival in self.attainable.subnet_rivals.items():
+            found[owner] = f"its subnet overlaps that of {rival}, which has the rules; give it another subnet"
+        return found
+
+    @property
+    def untranslated(self) -> Mapping[str, str]:
+        """Why an owner is not translated to its prefix, by owner."""
+        return {
+            owner: f"the external prefix of its subnet overlaps addresses of {rival}, so nothing is translated;"
+            " give it a fixed addressing.subnet with another number, or a prefix of its own"
+            for owner, rival in self.attainable.external_rivals.items()
+        }
+
+    @cached_property
+    def _narrowed(self) -> tuple[frozenset[str], DesiredFirewall, RulesetChange]:
+        """The owners to exclude: rules may have been refused in a transaction that excluded others already."""
+        excluded: frozenset[str] = frozenset()
+        while True:
+            desired = self.desired.keeping(excluded) if excluded else self.desired
+            change = self._change_to(desired)
+            more = {
+                owner
+                for owner, refused in self.refused.items()
+                if owner not in excluded and change.target.part_of(owner) == refused.part
+            }
+            if not more:
+                return excluded, desired, change
+            excluded |= more
+
+    def _change_to(self, desired: DesiredFirewall) -> RulesetChange:
+        intent = desired.intent
         keep = (
             intent.keep | self.undecided
         ) & self.table.owners  # without elements in the table, there is nothing to keep
         if keep and not intent.networks:  # the kept elements need the chains that use them
             return diff(render(replace(intent, keep=keep)), self.table, keep)
-        return diff(self.desired.ruleset, self.table, keep)
+        return diff(desired.ruleset, self.table, keep)
 
-    def change_with(self, owner: str, contribution: FirewallContribution | None) -> RulesetChange:
-        """The change if this owner contributed that instead; None: nothing."""
-        return replace(self, desired=self.desired.with_contribution(owner, contribution)).change
+    def with_contribution(self, owner: str, contribution: FirewallContribution | None) -> "FirewallSnapshot":
+        """The snapshot if this owner contributed that instead; None: nothing."""
+        return replace(self, desired=self.desired.with_contribution(owner, contribution))
 
 
 def published_ports(table: Ruleset) -> Incumbents:
@@ -173,3 +240,14 @@ def affected_owners(before: DesiredFirewall, after: DesiredFirewall) -> frozense
         (before.external_rivals, after.external_rivals),
     )
     return frozenset(key for one, other in pairs for key in one.keys() | other.keys() if one.get(key) != other.get(key))
+
+
+def changed_udp_ports(change: RulesetChange) -> frozenset[int]:
+    """The published UDP ports that come, go or lead elsewhere."""
+    return frozenset(
+        int(element.key[1])
+        for operation in change.operations
+        if isinstance(operation, AddElements | RemoveElements) and operation.set.name in (PUBLISHED_TO, PUBLISHED_AT_TO)
+        for element in operation.elements
+        if element.key[0] == TransportProtocol.UDP
+    )

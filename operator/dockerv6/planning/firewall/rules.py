@@ -44,11 +44,22 @@ def repaired_table(changes: Sequence[str]) -> str:
 def _table(rules: RulesView, owner: str) -> tuple[Finding, ...]:
     if rules.problem:
         return (Finding(ConditionType.FIREWALL_READY, Reason.FIREWALL_UNAVAILABLE, rules.problem, retry=ENGINE_RETRY),)
-    excluded = rules.excluded.get(owner)
-    if excluded:
-        return (_finding(Reason.SUBNET_OVERLAP, excluded, retry=EXCLUDED_RETRY),)
+    if refused := rules.refused.get(owner):
+        return (refused_finding(refused),)
+    if overlapping := rules.overlapping.get(owner):
+        return (_finding(Reason.SUBNET_OVERLAP, overlapping, retry=EXCLUDED_RETRY),)
     untranslated = rules.untranslated.get(owner)
     return (_finding(Reason.PREFIX_CONFLICT, untranslated),) if untranslated else ()
+
+
+def refused_finding(refusal: str, *, blocks: bool = False) -> Finding:
+    """The kernel refuses the rules of a resource. ``blocks``: its Docker network can't be created without them."""
+    message = (
+        f"the kernel refuses the rules of this resource, so those in the table stay as they are ({refusal}); change"
+        " what the message names, or update the kernel. It is tried again when the resource changes, and"
+        " with every resync"
+    )
+    return replace(_finding(Reason.RULES_REFUSED, message), blocks=blocks)
 
 
 def _rival(rules: RulesView) -> tuple[Finding, ...]:

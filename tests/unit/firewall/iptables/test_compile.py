@@ -9,7 +9,7 @@ from dockerv6.firewall.model import FirewallIntent, NetworkIntent, PortIntent
 from dockerv6.firewall.render import render
 from dockerv6.firewall.ruleset import EMPTY, Ruleset
 from dockerv6.firewall.xtables.rule import PlainTarget, UnsupportedRuleError
-from dockerv6.lib.networking import TransportProtocol
+from dockerv6.lib.networking import InterfaceName, TransportProtocol
 from tests.unit.firewall.intents import BLOG, EVERYTHING
 from tests.unit.firewall.iptables import traversal
 from tests.unit.firewall.packets import Packet
@@ -20,7 +20,8 @@ RULESET = render(replace(EVERYTHING, guest_bridges=GUESTS))
 
 def large(networks: int, ports: int) -> Ruleset:
     made = tuple(
-        NetworkIntent(f"net{n}", IPv6Network(f"fd00:0:0:{n:x}::/64"), f"br-{n * 7919:012x}") for n in range(networks)
+        NetworkIntent(f"net{n}", IPv6Network(f"fd00:0:0:{n:x}::/64"), InterfaceName(f"br-{n * 7919:012x}"))
+        for n in range(networks)
     )
     published = tuple(
         PortIntent(

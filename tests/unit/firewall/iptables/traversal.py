@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from dockerv6.firewall.expr import Field, Verdict
 from dockerv6.firewall.xtables.rule import (
     ICMP_TYPES,
+    NOT,
     WILDCARD,
     ChainTarget,
     DnatTarget,
@@ -92,7 +93,7 @@ def matches(rule: XtablesRule, packet: Packet) -> bool:
     protocol = fields.get(Field.PROTOCOL, "")
     checks = (
         not rule.source
-        or _inside(fields.get(Field.SADDR, ""), rule.source.removeprefix("!")) is not rule.source.startswith("!"),
+        or _inside(fields.get(Field.SADDR, ""), rule.source.removeprefix(NOT)) is not rule.source.startswith(NOT),
         not rule.destination or _inside(fields.get(Field.DADDR, ""), rule.destination),
         _named(rule.iif, fields.get(Field.IIF, "")),
         _named(rule.oif, fields.get(Field.OIF, "")),
@@ -105,7 +106,7 @@ def matches(rule: XtablesRule, packet: Packet) -> bool:
         not rule.translated or "dnat" in fields.get(Field.CT_STATUS, "").split(","),
         not rule.original or _inside(fields.get(Field.CT_ORIGINAL_DADDR, ""), rule.original),
         not rule.destination_type
-        or (fields.get(Field.DADDR_TYPE) == "local") is not rule.destination_type.startswith("!"),
+        or (fields.get(Field.DADDR_TYPE) == "local") is not rule.destination_type.startswith(NOT),
     )
     return all(checks)
 

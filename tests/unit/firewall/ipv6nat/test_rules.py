@@ -27,9 +27,9 @@ def forward(target: PlainTarget | ChainTarget, handle: int, **conditions: object
 
 JUMP = forward(ChainTarget(DOCKER, jump=True), 1, oif="br-a")
 ACCEPT = forward(ACCEPTED, 2, oif="br-a", states=STATES)
-OUT = forward(ACCEPTED, 3, iif="br-a", oif="!br-a")
+OUT = forward(ACCEPTED, 3, iif="br-a", oif="! br-a")
 HAIRPIN = ListedRule("nat", "POSTROUTING", XtablesRule(MASQUERADE, oif="br-a", destination_type="LOCAL"), 4)
-EGRESS = ListedRule("nat", "POSTROUTING", XtablesRule(MASQUERADE, source="fd00:1::/64", oif="!br-a"), 5)
+EGRESS = ListedRule("nat", "POSTROUTING", XtablesRule(MASQUERADE, source="fd00:1::/64", oif="! br-a"), 5)
 
 
 def changed(listed: ListedRule, **conditions: object) -> ListedRule:
@@ -50,10 +50,10 @@ def found(*rules: ListedRule, empty: tuple[tuple[str, str], ...] = ()) -> IPv6Na
         (HAIRPIN, "OWN"),
         (changed(HAIRPIN, destination_type="", source_type="LOCAL"), "ENGINE"),
         (changed(HAIRPIN, destination_type="", unknown=("addrtype",)), ""),
-        (ListedRule("filter", STAGE_1, XtablesRule(DROPPED, iif="!br-a", oif="br-a")), "OWN"),
-        (ListedRule("filter", STAGE_1, XtablesRule(DROPPED, iif="!br-a", oif="br-b")), ""),
+        (ListedRule("filter", STAGE_1, XtablesRule(DROPPED, iif="! br-a", oif="br-a")), "OWN"),
+        (ListedRule("filter", STAGE_1, XtablesRule(DROPPED, iif="! br-a", oif="br-b")), ""),
         (
-            ListedRule("filter", STAGE_1, XtablesRule(DROPPED, source="!fd00:1::/64", iif="!br-a", oif="br-a")),
+            ListedRule("filter", STAGE_1, XtablesRule(DROPPED, source="! fd00:1::/64", iif="! br-a", oif="br-a")),
             "ENGINE",
         ),
         (ListedRule("nat", DOCKER, XtablesRule(DNAT, protocol="tcp", ports=(80, 80))), "SHARED"),
@@ -107,7 +107,7 @@ def test_without_an_engine_its_shared_rules_and_chains_go_too() -> None:
 
 
 def test_a_masquerade_for_another_bridge_is_not_its() -> None:
-    its = found(HAIRPIN, changed(EGRESS, oif="!br-other"))
+    its = found(HAIRPIN, changed(EGRESS, oif="! br-other"))
     assert its is not None
     assert its.rules == (HAIRPIN,)
 

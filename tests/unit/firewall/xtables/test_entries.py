@@ -27,7 +27,7 @@ RULES = {
     "! -s fe80::/10 -d ::1/128 -p tcp -m tcp --dport 80:87 -m addrtype --dst-type LOCAL -j DNAT --to-destination "
     "[fd00::2]:80": XtablesRule(
         DnatTarget("fd00::2", 80),
-        source="!fe80::/10",
+        source="! fe80::/10",
         destination="::1/128",
         protocol="tcp",
         ports=(80, 87),
@@ -45,7 +45,7 @@ RULES = {
     "-m mark ! --mark 0x0/0x40 -m conntrack --ctstate RELATED,ESTABLISHED --ctdir REPLY -j MARK --set-xmark "
     "0x40/0x40": (XtablesRule(MarkTarget(0x40, 0x40), mark=0x40, states=("RELATED", "ESTABLISHED"), direction="REPLY")),
     "-m conntrack --ctorigdst 2001:db8::/64 -m addrtype ! --dst-type LOCAL -j NETMAP --to fd00::/64": XtablesRule(
-        NetmapTarget("fd00::/64"), original="2001:db8::/64", destination_type="!LOCAL"
+        NetmapTarget("fd00::/64"), original="2001:db8::/64", destination_type="! LOCAL"
     ),
     "-m conntrack --ctorigdst 2001:db8::5 -j SNAT --to-source 2001:db8::7": XtablesRule(
         SnatTarget("2001:db8::7"), original="2001:db8::5/128"
@@ -73,7 +73,7 @@ def test_an_entry_has_its_offsets_and_no_counters(text: str) -> None:
 def test_different_rules_are_different_entries() -> None:
     assert len({encode(rule) for rule in RULES.values()}) == len(RULES)
     assert encode(XtablesRule(iif="br-a")) != encode(XtablesRule(iif=f"br-a{WILDCARD}"))
-    assert encode(XtablesRule(source="fd00::/64")) != encode(XtablesRule(source="!fd00::/64"))
+    assert encode(XtablesRule(source="fd00::/64")) != encode(XtablesRule(source="! fd00::/64"))
     assert encode(XtablesRule(ChainTarget("DOCKERV6-X"))) != encode(XtablesRule(ChainTarget("DOCKERV6-X", jump=True)))
 
 
@@ -103,9 +103,9 @@ def test_a_name_or_comment_that_is_too_long_is_refused(rule: XtablesRule) -> Non
 DECODED = (
     XtablesRule(),
     XtablesRule(PlainTarget.ACCEPT, mark_all=0x40, comment="ours"),
-    XtablesRule(PlainTarget.DROP, source="!fd00::/64", destination="!::1/128", iif="!br-a", oif="!br-b"),
-    XtablesRule(PlainTarget.RETURN, protocol="!tcp", source_type="LOCAL"),
-    XtablesRule(PlainTarget.MASQUERADE, source_type="!LOCAL", destination_type="LOCAL"),
+    XtablesRule(PlainTarget.DROP, source="! fd00::/64", destination="! ::1/128", iif="! br-a", oif="! br-b"),
+    XtablesRule(PlainTarget.RETURN, protocol="! tcp", source_type="LOCAL"),
+    XtablesRule(PlainTarget.MASQUERADE, source_type="! LOCAL", destination_type="LOCAL"),
     *(
         rule
         for rule in RULES.values()

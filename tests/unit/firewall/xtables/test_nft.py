@@ -71,7 +71,7 @@ HOST_MARK = struct.pack("=I", MARK)
 @pytest.mark.parametrize(
     ("expressions", "expected"),
     [
-        ((meta(6), compare(b"br-a".ljust(16, b"\0"), NOT_EQUAL)), XtablesRule(iif="!br-a")),
+        ((meta(6), compare(b"br-a".ljust(16, b"\0"), NOT_EQUAL)), XtablesRule(iif="! br-a")),
         ((meta(7), compare(b"br-a\0")), XtablesRule(oif="br-a")),
         ((meta(7), compare(b"br-")), XtablesRule(oif="br-/")),
         ((meta(16), compare(b"\x84")), XtablesRule(protocol="sctp")),
@@ -79,9 +79,9 @@ HOST_MARK = struct.pack("=I", MARK)
         ((payload(1, 8, 8), compare(bytes.fromhex("fd00000100000000"))), XtablesRule(source="fd00:1::/64")),
         (
             (payload(1, 8, 16), bits(b"\xff\xc0".ljust(16, b"\0")), compare(b"\xfe\x80".ljust(16, b"\0"), NOT_EQUAL)),
-            XtablesRule(source="!fe80::/10"),
+            XtablesRule(source="! fe80::/10"),
         ),
-        ((payload(1, 24, 16), compare(LOOPBACK, NOT_EQUAL)), XtablesRule(destination="!::1/128")),
+        ((payload(1, 24, 16), compare(LOOPBACK, NOT_EQUAL)), XtablesRule(destination="! ::1/128")),
         ((payload(1, 24, 16), bits(LOOPBACK), compare(LOOPBACK)), XtablesRule(unknown=("cmp",))),
         ((payload(1, 8, 32), compare(LOOPBACK * 2)), XtablesRule(unknown=("cmp",))),
         (
@@ -134,7 +134,7 @@ def test_expressions_are_decoded(expressions: tuple[NftExpression, ...], expecte
 
 def test_addresses_of_ipv4_are_decoded_in_its_family() -> None:
     found = rule(payload(1, 16, 1), compare(b"\x7f", NOT_EQUAL), family="ip")
-    assert found == XtablesRule(destination="!127.0.0.0/8")
+    assert found == XtablesRule(destination="! 127.0.0.0/8")
 
 
 def test_the_comment_that_nft_shows_is_kept() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from dockerv6.dockerd.model import Container, Network
 from dockerv6.firewall.model import Ingress, NetworkIntent, PortIntent
-from dockerv6.lib.networking import EgressMode, TransportProtocol
+from dockerv6.lib.networking import EgressMode, InterfaceName, TransportProtocol
 from dockerv6.planning.addressing.tracked_prefixes import TrackedPrefix
 from dockerv6.planning.firewall.contributions import (
     FirewallContribution,
@@ -25,7 +25,7 @@ from tests.unit.planning.scene import SUBNET, desired, end, foreign, live, runni
 
 def test_a_managed_networks_share_follows_its_allocation() -> None:
     assert network_contribution(network(), SUBNET, ()) == FirewallContribution(
-        "blog", (NetworkIntent("blog", SUBNET, "v6-blog"),)
+        "blog", (NetworkIntent("blog", SUBNET, InterfaceName("v6-blog")),)
     )
 
 
@@ -53,16 +53,18 @@ def test_what_has_no_allocation_yet_keeps_what_it_may_have_had() -> None:
 class TestRecreation:
     """What runs keeps its rules until it is gone, and what comes has them before it is there."""
 
-    RUNNING = NetworkIntent("blog", SUBNET, "v6-blog")
+    RUNNING = NetworkIntent("blog", SUBNET, InterfaceName("v6-blog"))
 
     def test_both_subnets_have_rules_while_one_takes_over_from_the_other(self) -> None:
-        coming = NetworkIntent("blog", IPv6Network("fd00:5::/64"), "v6-blog")
+        coming = NetworkIntent("blog", IPv6Network("fd00:5::/64"), InterfaceName("v6-blog"))
         assert network_contribution(network(), IPv6Network("fd00:5::/64"), (live(),)).networks == (self.RUNNING, coming)
 
     def test_the_bridge_that_runs_counts_while_another_is_asked_for(self) -> None:
         want = network(bridge={"name": "br-new"})
         assert network_contribution(want, SUBNET, (live(),)).networks == (self.RUNNING,)
-        assert network_contribution(want, SUBNET, ()).networks == (NetworkIntent("blog", SUBNET, "br-new"),)
+        assert network_contribution(want, SUBNET, ()).networks == (
+            NetworkIntent("blog", SUBNET, InterfaceName("br-new")),
+        )
 
     def test_an_allocation_that_overlaps_the_live_subnet_gets_its_rules_later(self) -> None:
         inside = IPv6Network(f"{SUBNET[0]}/80")
@@ -236,7 +238,9 @@ class TestEgress:
 
     def test_a_routed_network_keeps_its_addresses(self) -> None:
         found = self.intent({"mode": "Routed", "interfaces": ["eth0"]})
-        assert found == NetworkIntent("blog", SUBNET, "v6-blog", EgressMode.ROUTED, egress_interfaces=("eth0",))
+        assert found == NetworkIntent(
+            "blog", SUBNET, InterfaceName("v6-blog"), EgressMode.ROUTED, egress_interfaces=(InterfaceName("eth0"),)
+        )
 
     def test_a_chosen_address_is_what_packets_come_from(self) -> None:
         found = self.intent({"mode": "SNAT", "snatAddress": "2001:db8::1"})

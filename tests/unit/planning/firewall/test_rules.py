@@ -41,7 +41,7 @@ def ports(*problems: Finding) -> Finding:
 
 
 def test_rules_in_sync_give_no_findings() -> None:
-    others = RulesView(port_problems={"other": (CONFLICT,)}, excluded={"other": "x"})
+    others = RulesView(port_problems={"other": (CONFLICT,)}, overlapping={"other": "x"})
     assert rules_findings(others, "blog", HostView()) == ()
 
 
@@ -76,7 +76,7 @@ def test_errors_come_before_waiting_ports_and_are_all_reported() -> None:
 def test_what_keeps_the_table_from_being_right_blocks_or_waits() -> None:
     (gone,) = rules_findings(RulesView(problem="no nft"), "blog", HostView())
     assert (gone.reason, gone.blocks) == ("FirewallUnavailable", True)
-    (overlap,) = rules_findings(RulesView(excluded={"blog": "x overlaps"}), "blog", HostView())
+    (overlap,) = rules_findings(RulesView(overlapping={"blog": "x overlaps"}), "blog", HostView())
     assert (overlap.reason, overlap.blocks, overlap.unknown) == ("SubnetOverlap", False, False)
     assert overlap.retry
 
