@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from dockerv6.firewall.diff import diff
 from dockerv6.firewall.elements import (
+    ANY_LINK_SOURCES,
     EXTERNAL,
     NETWORKS,
     PUBLISHED_AT_PORT,
@@ -97,7 +98,7 @@ def test_every_element_belongs_to_a_network_or_a_port_of_its_owner(intent: Firew
     names = {(network.owner, str(network.bridge)) for network in intent.networks}
     names |= {(port.owner, str(port.protocol)) for port in intent.ports}
     subnets |= {(network.owner, external) for network in intent.networks for external in network.external_prefixes}
-    subnets |= {("", IPv6Network(address)) for address in intent.host_addresses}
+    subnets |= {("", IPv6Network(address)) for address in (*intent.host_addresses, *ANY_LINK_SOURCES)}
     for _, element in elements(render(intent)):
         first, owner = element.key[0], element.owner
         if "/" in first:
