@@ -11,6 +11,7 @@ from dockerv6.controller.endpoints import recorded_members
 from dockerv6.controller.execute import CREATED, SYSCTLS, execute, execute_step
 from dockerv6.dockerd.model import Network
 from dockerv6.dockerd.port import EngineError
+from dockerv6.lib.text import shell_quoted
 from dockerv6.planning.admission import exceeds_prune_limit
 from dockerv6.planning.deletion import GarbageInputs, plan_garbage, unclaimed_networks
 from dockerv6.planning.host.ndp_proxy import proxying_interfaces, unclaimed_proxy_entries
@@ -233,7 +234,7 @@ async def remove_everything(context: Context, *, keep_networks: bool) -> tuple[s
         if network.id not in created:
             removed.append(
                 f"kept Docker network {network.name}: it has the labels of dockerv6, but this installation did not"
-                f" create it; remove it with `docker network rm {network.name}`"
+                f" create it; remove it with `docker network rm {shell_quoted(network.name)}`"
             )
             continue
         owner = network.labels.get(NAME, "")

@@ -18,6 +18,7 @@ from dockerv6.hostnet.port import HostNetError
 from dockerv6.ipam.ledger import LedgerError
 from dockerv6.lib.clock import wait_for
 from dockerv6.lib.tasks import Supervisor
+from dockerv6.lib.text import shell_quoted
 from dockerv6.planning.firewall.contributions import resource_of
 from dockerv6.reconciler.handler import Handler, Key, ReconcileError, Registry, Requeue, TemporaryError
 from dockerv6.reconciler.manager import Manager, Observer
@@ -204,7 +205,7 @@ class Operator:
             await context.problems.report("state", Reason.STATE_UNREADABLE, context.inventory.problems)
             undecoded = [
                 f"Docker network {n.name or n.id} can't be read ({n.problem}), and is not touched; see `docker network"
-                f" inspect {n.name or n.id}`"
+                f" inspect {shell_quoted(n.name or n.id)}`"
                 for n in context.world.known_networks
                 if n.problem
             ]

@@ -10,6 +10,7 @@ from dockerv6.firewall.detect import BackendChoice
 from dockerv6.firewall.ipv6nat.presence import IPv6NatPresence
 from dockerv6.firewall.model import FilterVariant, HostFilterState
 from dockerv6.hostnet.model import HostPrefix
+from dockerv6.lib.text import shell_quoted
 from dockerv6.planning.addressing.prefix_candidates import candidates
 from dockerv6.planning.host.interfaces import external_interfaces, guest_bridges, is_default_route
 from dockerv6.planning.host.sysctls import FORWARDING, accept_ra, proxy_ndp
@@ -178,7 +179,7 @@ def router_advertisements(host: HostView) -> HostCheck:
     name = "router advertisements"
     if not host.accept_ra:
         return ok(name, "no uplink loses its routes by forwarding")
-    commands = " ".join(f"{accept_ra(uplink)}=2" for uplink in host.accept_ra)
+    commands = " ".join(shell_quoted(f"{accept_ra(uplink)}=2") for uplink in host.accept_ra)
     lost = "have lost" if host.forwarding == "1" else "would lose"
     return warn(
         name,
@@ -198,7 +199,7 @@ def uplink(host: HostView) -> HostCheck:
     ]
     if not addresses:
         message = f"{', '.join(names)} has no global address: NAT66 has no source address"
-        return warn(name, message, f"ip -6 address show dev {names[0]}")
+        return warn(name, message, f"ip -6 address show dev {shell_quoted(names[0])}")
     return ok(name, f"default route by {', '.join(names)} ({', '.join(str(a.ip) for a in addresses)})")
 
 
@@ -226,7 +227,7 @@ def proxy_neighbours(host: HostView) -> HostCheck:
     counts = Counter(p.interface for p in host.proxies)
     disabled = sorted(i for i in counts if host.proxy_ndp.get(i) == "0")
     if disabled:
-        commands = " ".join(f"{proxy_ndp(interface)}=1" for interface in disabled)
+        commands = " ".join(shell_quoted(f"{proxy_ndp(interface)}=1") for interface in disabled)
         message = f"entries on {', '.join(disabled)} have no effect: proxy_ndp is 0"
         return warn(name, message, f"the daemon sets it while a resource asks for it: sysctl -w {commands}")
     ours = sum(p.ours for p in host.proxies)

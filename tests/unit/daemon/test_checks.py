@@ -101,6 +101,11 @@ def test_uplinks_that_go_deaf_are_named_with_the_sysctl() -> None:
     assert "net/ipv6/conf/eth0.100/accept_ra=2" in found.remedy[0]
 
 
+def test_a_remedy_quotes_the_name_of_an_interface_for_the_shell() -> None:
+    found = checks.router_advertisements(HostView(accept_ra={"a;reboot": "1"}))
+    assert "sysctl -w 'net/ipv6/conf/a;reboot/accept_ra=2'," in found.remedy[0]
+
+
 def test_an_uplink_needs_a_route_and_an_address() -> None:
     assert checks.uplink(HostView()).status is CheckStatus.WARN
     bare = replace(UPLINK, addresses=(IPv6Interface("fe80::1/64"),))

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dockerv6.firewall.model import FilterVariant, ForwardDrop
 from dockerv6.firewall.nftables.foreign import NftChain
 from dockerv6.firewall.xtables.rule import FILTER, ChainTarget, ExtensionTarget, PlainTarget, XtablesChain, XtablesRule
+from dockerv6.lib.text import shell_quoted
 
 FORWARD = "FORWARD"
 USER = "DOCKER-USER"
@@ -145,8 +146,9 @@ def remedy(chain: NftChain, mark: int) -> str:
             "put the network's bridge into a zone that forwards: "
             "firewall-cmd --permanent --zone=trusted --add-interface=BRIDGE && firewall-cmd --reload"
         )
+    where = f"{chain.family} {shell_quoted(chain.table)} {shell_quoted(chain.name)}"
     return (
-        f"nft insert rule {chain.family} {chain.table} {chain.name} meta mark and {mark:#x} == {mark:#x} accept, "
+        f"nft insert rule {where} meta mark and {mark:#x} == {mark:#x} accept, "
         "and the same in the file that the table comes from (/etc/nftables.conf)"
     )
 

@@ -7,6 +7,7 @@ from dockerv6.api.conditions import ConditionType, Reason
 from dockerv6.dockerd.model import BRIDGE_NAME, Network, NetworkSpec
 from dockerv6.hostnet.model import Route, RouteProtocol
 from dockerv6.ipam.ledger import AllocationState
+from dockerv6.lib.text import shell_quoted
 from dockerv6.planning.addressing.pools import cooldown
 from dockerv6.planning.host.parents import shared_link
 from dockerv6.planning.inputs import NAME, Desired, Holdings, Observed
@@ -110,7 +111,7 @@ def _name_taken(desired: Desired, other: Network) -> Finding:
     if other.problem:
         message = (
             f"Docker network {other.name} can't be read ({other.problem}) and is not touched; compare the output of"
-            f" `docker network inspect {other.name}`, and restart the engine if it is wrong there too"
+            f" `docker network inspect {shell_quoted(other.name)}`, and restart the engine if it is wrong there too"
         )
         return Finding(ConditionType.NETWORK_READY, Reason.FOREIGN_NETWORK, message, retry=RETRY)
     creator = (

@@ -16,6 +16,7 @@ from dockerv6.api.conditions import ConditionType, Reason
 from dockerv6.dockerd.model import Container
 from dockerv6.hostnet.model import Interface, RouteProtocol
 from dockerv6.lib.memoize import memoize_by_identity
+from dockerv6.lib.text import shell_quoted
 from dockerv6.planning.firewall.contributions import ProxiedSubnet
 from dockerv6.planning.host.interfaces import default_route_interfaces, guest_bridges
 from dockerv6.planning.host.sysctls import proxy_ndp
@@ -247,7 +248,7 @@ def _unusable(name: str, host: HostView) -> str:
         there = ", ".join(sorted(host.interfaces.keys() - {"lo"})) or "none"
         return f"there is no interface {name} (there are: {there}); create it, or name another one"
     if not interface.up:
-        return f"interface {name} is down; run ip link set {name} up"
+        return f"interface {name} is down; run ip link set {shell_quoted(name)} up"
     if interface.master is not None:
         masters = (i.name for i in host.interfaces.values() if i.index == interface.master)
         return f"interface {name} is a port of {next(masters, 'another interface')}; name that one"

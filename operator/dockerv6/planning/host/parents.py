@@ -16,6 +16,7 @@ from dockerv6.api.network import IPv6NetworkSpec
 from dockerv6.api.options import IPVLAN_FLAG, IPVLAN_MODE, LAYER_3_MODES, MACVLAN_MODE, PARENT, Driver
 from dockerv6.dockerd.model import EngineInfo, Network, NetworkSpec
 from dockerv6.hostnet.model import Interface
+from dockerv6.lib.text import shell_quoted
 from dockerv6.planning.inputs import HostView, Observed
 from dockerv6.planning.plan import Finding
 
@@ -151,7 +152,7 @@ def _interface(case: _Case) -> Iterator[Finding]:
     if not interface.up:
         yield _unknown(
             f"interface {case.parent} is down, and the engine does not set it up, so the network's containers reach"
-            f" only one another; run ip link set {case.parent} up"
+            f" only one another; run ip link set {shell_quoted(case.parent)} up"
         )
     elif case.layer3:
         yield from _routing(case)
@@ -161,10 +162,10 @@ def _deleted(case: _Case, live: Network) -> Iterator[Finding]:
     """The parent of a live network was deleted. The engine creates VLAN interfaces, but only when it starts."""
     vlan = _vlan(case.parent)
     if vlan is not None and vlan[0] in case.host.interfaces:
-        base, vid = vlan
+        base, name = shell_quoted(vlan[0]), shell_quoted(case.parent)
         remedy = (
-            f"restart the engine, or create it again (ip link add link {base} name {case.parent} type vlan id {vid};"
-            f" ip link set {case.parent} up), and then restart the containers"
+            f"restart the engine, or create it again (ip link add link {base} name {name} type vlan id {vlan[1]};"
+            f" ip link set {name} up), and then restart the containers"
         )
     else:
         remedy = (
@@ -201,7 +202,7 @@ def _missing(case: _Case) -> Iterator[Finding]:
     elif not base.up:
         yield _blocking(
             f"interface {base.name} is down, so the engine can't create VLAN interface {case.parent};"
-            f" run ip link set {base.name} up"
+            f" run ip link set {shell_quoted(base.name)} up"
         )
 
 
@@ -215,7 +216,7 @@ def _enslaved(case: _Case, interface: Interface) -> Iterator[Finding]:
     yield _blocking(
         f"interface {case.parent} is a port of {master.kind} {master.name}, which receives all its packets, so no"
         f" container can be started on it; set spec.options.{PARENT}: {master.name}, or run"
-        f" ip link set {case.parent} nomaster"
+        f" ip link set {shell_quoted(case.parent)} nomaster"
     )
 
 

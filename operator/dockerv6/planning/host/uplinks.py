@@ -12,6 +12,7 @@ from dockerv6.api.traffic import Egress
 from dockerv6.dockerd.model import Network
 from dockerv6.hostnet.model import Interface
 from dockerv6.lib.networking import EgressMode
+from dockerv6.lib.text import shell_quoted
 from dockerv6.planning.docker.network_spec import MTU
 from dockerv6.planning.host.interfaces import default_route_interfaces
 from dockerv6.planning.inputs import HostView
@@ -169,7 +170,7 @@ def _unusable(name: str, host: HostView) -> str:
     if interface is None:
         there = ", ".join(sorted(host.interfaces.keys() - {"lo"})) or "none"
         return f"there is no interface {name} (there are: {there}); create it"
-    return "" if interface.up else f"interface {name} is down; run ip link set {name} up"
+    return "" if interface.up else f"interface {name} is down; run ip link set {shell_quoted(name)} up"
 
 
 def _finding(reason: Reason, message: str, *, unknown: bool = False) -> Finding:
