@@ -55,14 +55,14 @@ class Router:
     ) -> None:
         if guest_bridges is None and not self.firewall.matches_link_kinds:
             guest_bridges = self._guest_bridges(uplink_bridges)
-        wish = FirewallIntent(
+        intent = FirewallIntent(
             networks,
             uplink_bridges=uplink_bridges,
             ports=ports,
             guest_bridges=guest_bridges,
             host_addresses=host_addresses,
         )
-        desired = render(wish)
+        desired = render(intent)
         assert await self.firewall.apply(diff(desired, await self.firewall.observe())) == desired
 
     def _guest_bridges(self, uplink_bridges: tuple[str, ...]) -> tuple[str, ...]:
@@ -77,8 +77,8 @@ class Router:
             self.topology.router.exec("nft", "delete chain inet dockerv6 prerouting")
 
     async def admit(self) -> None:
-        (barrier,) = (await self.filter.observe(DEFAULT_MARK)).forward_drops
-        await self.filter.add_accept_rule(barrier, DEFAULT_MARK)
+        (drop,) = (await self.filter.observe(DEFAULT_MARK)).forward_drops
+        await self.filter.add_accept_rule(drop, DEFAULT_MARK)
 
     async def drop_all_but_ours(self, variant: str = "nft") -> None:
         """Add a host filter that drops forwarded packets without our mark."""

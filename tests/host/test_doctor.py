@@ -60,9 +60,9 @@ def test_who_may_not_look_into_the_packet_filter_says_nothing_of_it(
 def test_a_cleanup_needs_no_engine(settings: Settings, variant: str) -> None:
     restore(variant, recorded(f"{OFF}-beside"))
     before = saved(variant)
-    told = cleanup.docker_ipv6nat(settings, dry_run=True)
+    planned = cleanup.docker_ipv6nat(settings, dry_run=True)
     assert saved(variant) == before
-    assert cleanup.docker_ipv6nat(settings, dry_run=False) == told
+    assert cleanup.docker_ipv6nat(settings, dry_run=False) == planned
     assert saved(variant) == recorded(f"{OFF}-left")
     assert cleanup.docker_ipv6nat(settings, dry_run=False) is None
 

@@ -96,7 +96,7 @@ def sent_whole(sender: socket.socket, receiver: socket.socket) -> bool:
 
 
 def learnt(container: Namespace) -> bool:
-    """Whether the container was told of the narrow link."""
+    """Whether the container knows the MTU of the narrow link."""
     return f"mtu {NARROW}" in container.exec("ip", "-6", "route", "get", FAR).stdout
 
 

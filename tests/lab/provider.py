@@ -81,10 +81,10 @@ class Provider:
 
     def advertise(self, *prefixes: Advertised | str, router_lifetime: int = ROUTER_LIFETIME) -> None:
         """Advertise exactly these prefixes from now on, and add on-link routes for them."""
-        told = [Advertised(each) if isinstance(each, str) else each for each in prefixes]
-        for each in told:
+        advertised = [Advertised(each) if isinstance(each, str) else each for each in prefixes]
+        for each in advertised:
             self.put_on_link(each.prefix)
-        self._radvd.advertise(*told, router_lifetime=router_lifetime)
+        self._radvd.advertise(*advertised, router_lifetime=router_lifetime)
 
     def say_goodbye(self) -> None:
         """Stop advertising with a final advertisement that this is no default router."""

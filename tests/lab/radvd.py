@@ -102,7 +102,7 @@ class Radvd:
         return self._directory / "radvd.conf"
 
     def _configure(self, prefixes: tuple[Advertised, ...], router_lifetime: int) -> None:
-        told = "\n".join(
+        prefixes_text = "\n".join(
             f"  prefix {each.prefix} {{ AdvPreferredLifetime {each.preferred}; AdvValidLifetime {each.valid}; }};"
             for each in prefixes
         )
@@ -112,7 +112,7 @@ class Radvd:
             "  AdvSendAdvert on;\n"
             "  AdvIntervalOpt on; MinRtrAdvInterval 0.3; MaxRtrAdvInterval 0.5; MinDelayBetweenRAs 0.03;\n"
             f"  AdvDefaultLifetime {router_lifetime};\n"
-            f"{told}\n}};\n"
+            f"{prefixes_text}\n}};\n"
         )
         # radvd refuses files that others may write
         unfinished.chmod(0o644)

@@ -5,7 +5,7 @@ from tests.world import Bench, Host
 
 
 class Heard:
-    """A workbench, and who was told of."""
+    """A bench, and the owners that were reported."""
 
     def __init__(self, bench: Bench) -> None:
         self.bench, self.host = bench, bench.host
@@ -13,7 +13,7 @@ class Heard:
         bench.context.firewall.on_owner_changed(self.owners.append)
 
     async def since(self) -> list[str]:
-        """Look at everything, and give who was told of meanwhile."""
+        """Observe everything; return the owners that were reported meanwhile."""
         self.owners.clear()
         self.bench.invalidate_all()
         await self.bench.repair()

@@ -1,4 +1,4 @@
-"""The whole host's wish, and who has a port."""
+"""The desired firewall of the whole host, and which container has a port."""
 
 from ipaddress import IPv6Address, IPv6Network
 

@@ -17,7 +17,7 @@ from tests.world import Bench, Host
 POLICY = "IPv6Policy"
 
 
-async def settled(bench: Bench, *names: str) -> None:
+async def rules_in_place(bench: Bench, *names: str) -> None:
     """Reconcile twice, so that a status has what the first run found out."""
     for _ in range(2):
         bench.invalidate_all()
@@ -30,7 +30,7 @@ async def test_a_foreign_network_with_a_strange_bridge_has_rules(bridge: str) ->
     host = Host()
     await host.create_foreign("strange", "fd98::/64", bridge=bridge)
     bench = await host.bench(policy("all"))
-    await settled(bench)
+    await rules_in_place(bench)
     await bench.reconcile("all", POLICY)
     assert {f"networks fd98::/64 . {bridge}", "egress_any fd98::/64"} <= host.rules_of("policy/all")
     assert (await host.ready("all", POLICY))[0] == "True"
@@ -42,7 +42,7 @@ async def test_a_foreign_network_whose_bridge_no_kernel_has_is_left_out_alone(br
     await host.create_foreign("bad", "fd98::/64", bridge=bridge)
     await host.create_foreign("good", "fd99::/64", bridge="br-good")
     bench = await host.bench(policy("all"))
-    await settled(bench)
+    await rules_in_place(bench)
     await bench.reconcile("all", POLICY)
     assert {"networks fd99::/64 . br-good", "egress_any fd99::/64"} <= host.rules_of("policy/all")
     assert not any("fd98" in rule for rule in host.rules_of("policy/all"))
@@ -52,9 +52,9 @@ async def test_refused_rules_of_one_owner_do_not_keep_the_others_from_theirs() -
     host = Host()
     host.firewall.refused_owners = frozenset({"b"})
     bench = await host.bench(*(network(name) for name in "abc"))
-    await settled(bench, "a", "c")
+    await rules_in_place(bench, "a", "c")
     assert [bool(host.rules_of(name)) for name in "abc"] == [True, False, True]
-    await settled(bench, "b")
+    await rules_in_place(bench, "b")
     condition = await host.condition("b", "FirewallReady")
     assert condition is not None
     assert (condition.status, condition.reason) == ("False", "RulesRefused")
@@ -66,7 +66,7 @@ async def test_refused_rules_of_one_owner_do_not_keep_the_others_from_theirs() -
 async def test_refused_rules_are_not_tried_again_before_they_change_or_a_resync() -> None:
     host = Host()
     bench = await host.bench(*(network(name) for name in "ab"))
-    await settled(bench, "a", "b")
+    await rules_in_place(bench, "a", "b")
     before = host.rules_of("b")
     host.firewall.refused_owners = frozenset({"b"})
     host.firewall.flush_all()
@@ -87,7 +87,7 @@ async def test_refused_rules_are_not_tried_again_before_they_change_or_a_resync(
 
 async def test_a_refusal_that_no_owner_causes_is_raised() -> None:
     bench = await Host().bench(network("a"))
-    await settled(bench, "a")
+    await rules_in_place(bench, "a")
     bench.host.firewall.flush_all()
     bench.context.firewall.invalidate()
     await bench.context.firewall.view()

@@ -80,7 +80,7 @@ def test_rejects_disabled_ipv4_where_the_engine_would_ignore_it(engine: EngineAp
         encode.network(NetworkSpec("n", enable_ipv4=False), engine)
 
 
-WISH = Attachment(
+DESIRED = Attachment(
     "c1",
     "web",
     running=True,
@@ -98,7 +98,7 @@ WISH = Attachment(
 
 
 def test_encodes_every_field_of_a_connection() -> None:
-    assert encode.connection(WISH, NEWEST) == {
+    assert encode.connection(DESIRED, NEWEST) == {
         "Container": "c1",
         "EndpointConfig": {
             "Aliases": ["www"],
@@ -117,8 +117,8 @@ def test_encodes_every_field_of_a_connection() -> None:
      (EngineApi("17.05", (1, 29)), {"MacAddress", "GwPriority", "DriverOpts"})],
 )  # fmt: skip
 def test_omits_fields_that_older_engines_do_not_support(engine: EngineApi, left_out: set[str]) -> None:
-    everything = encode.connection(WISH, NEWEST)["EndpointConfig"]
-    endpoint = encode.connection(WISH, engine)["EndpointConfig"]
+    everything = encode.connection(DESIRED, NEWEST)["EndpointConfig"]
+    endpoint = encode.connection(DESIRED, engine)["EndpointConfig"]
     assert isinstance(everything, dict)
     assert isinstance(endpoint, dict)
     assert everything.keys() - endpoint.keys() == left_out

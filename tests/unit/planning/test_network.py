@@ -285,26 +285,26 @@ class TestOrderOfFindings:
 
 
 class TestObserve:
-    WISH = desired(managementPolicy="Observe", networkName="compose_default")
+    DESIRED = desired(managementPolicy="Observe", networkName="compose_default")
 
     def test_a_foreign_network_gets_rules_and_nothing_else(self) -> None:
         there = foreign("compose_default")
-        plan = decide(self.WISH, observed(there, rules=LACKING, host=host(forwarding="0")))
+        plan = decide(self.DESIRED, observed(there, rules=LACKING, host=host(forwarding="0")))
         assert kinds(plan) == ["SetSysctl", "UpdateFirewall"]
         assert plan.findings == ()
 
     def test_a_network_that_is_not_there_is_waited_for(self) -> None:
-        assert reasons(decide(self.WISH, observed())) == [("NetworkReady", "NetworkNotFound")]
+        assert reasons(decide(self.DESIRED, observed())) == [("NetworkReady", "NetworkNotFound")]
 
     def test_a_network_is_not_reported_missing_while_the_engine_is_away(self) -> None:
-        assert reasons(decide(self.WISH, observed(engine=None))) == [("NetworkReady", "EngineUnavailable")]
+        assert reasons(decide(self.DESIRED, observed(engine=None))) == [("NetworkReady", "EngineUnavailable")]
 
     def test_a_network_without_ipv6_is_reported(self) -> None:
         there = replace(foreign("compose_default"), ipam=())
-        assert reasons(decide(self.WISH, observed(there))) == [("NetworkReady", "NoIPv6")]
+        assert reasons(decide(self.DESIRED, observed(there))) == [("NetworkReady", "NoIPv6")]
 
     def test_a_missing_firewall_backend_is_reported(self) -> None:
-        plan = decide(self.WISH, observed(foreign("compose_default"), rules=RulesView(problem="install nft")))
+        plan = decide(self.DESIRED, observed(foreign("compose_default"), rules=RulesView(problem="install nft")))
         assert (plan.empty, reasons(plan)) == (True, [("FirewallReady", "FirewallUnavailable")])
 
 

@@ -116,16 +116,16 @@ class TestUpdate:
 class TestRenumbering:
     """The pool's prefix changed: its networks are recreated one after another."""
 
-    WISH = desired(None, pool(prefix="2001:db8:7::/48"), updateStrategy="Recreate")
+    DESIRED = desired(None, pool(prefix="2001:db8:7::/48"), updateStrategy="Recreate")
     MOVED = IPv6Network("2001:db8:7:1::/64")
 
     def state(self, *attached: Attachment, **changes: object) -> Observed:
-        return observed(live(self.WISH), applied=True, attachments=attached, **changes)
+        return observed(live(self.DESIRED), applied=True, attachments=attached, **changes)
 
     def test_everything_is_written_down_before_the_old_network_goes_and_all_is_ready_before_the_new_one_comes(
         self,
     ) -> None:
-        plan = decide(self.WISH, self.state(container("web")), HELD)
+        plan = decide(self.DESIRED, self.state(container("web")), HELD)
         assert kinds(plan) == [
             "RememberNetwork",
             "BindSubnet",
@@ -140,16 +140,16 @@ class TestRenumbering:
 
     def test_number_suffixes_and_the_engines_ipv4_subnet_stay(self) -> None:
         db = container("db", ipv6=str(SUBNET[9]))
-        plan = decide(self.WISH, self.state(db), HELD)
+        plan = decide(self.DESIRED, self.state(db), HELD)
         (create,) = (s for s in plan.steps if isinstance(s, CreateNetwork))
         (again,) = (s for s in plan.steps if isinstance(s, AttachEndpoint))
-        assert [c.subnet for c in create.spec.ipam] == [live(self.WISH).ipv4[0].subnet, self.MOVED]
+        assert [c.subnet for c in create.spec.ipam] == [live(self.DESIRED).ipv4[0].subnet, self.MOVED]
         assert create.spec.ipam[-1].gateway == self.MOVED[1]
         assert again.endpoint.static_ipv6 == self.MOVED[9]
 
     def test_once_it_is_there_nothing_is_left_to_do(self) -> None:
-        state = observed(live(self.WISH, self.MOVED), applied=True)
-        assert decide(self.WISH, state, holdings(allocation(self.MOVED))) == Plan("IPv6Network", "blog")
+        state = observed(live(self.DESIRED, self.MOVED), applied=True)
+        assert decide(self.DESIRED, state, holdings(allocation(self.MOVED))) == Plan("IPv6Network", "blog")
 
     def test_running_containers_are_waited_for_and_keep_what_they_have(self) -> None:
         patient = desired(None, pool(prefix="2001:db8:7::/48"))
@@ -189,12 +189,12 @@ class TestRenumbering:
 
     def test_while_it_waits_its_rules_and_containers_are_looked_after(self) -> None:
         state = self.state(in_flight=("shop",), remembered=(container("web"),), rules=LACKING)
-        plan = decide(self.WISH, state, HELD)
+        plan = decide(self.DESIRED, state, HELD)
         assert kinds(plan) == ["UpdateFirewall", "AttachEndpoint"]
 
     def test_what_was_begun_is_ended_whoever_else_is_on_the_way(self) -> None:
         state = self.state(container("web"), in_flight=("shop",))
-        plan = decide(self.WISH, state, holdings(allocation(self.MOVED, revision=8)))
+        plan = decide(self.DESIRED, state, holdings(allocation(self.MOVED, revision=8)))
         assert "CreateNetwork" in kinds(plan)
 
     def test_an_edit_of_the_resource_itself_takes_no_turns(self) -> None:
@@ -202,12 +202,12 @@ class TestRenumbering:
         assert "CreateNetwork" in kinds(decide(desired(internal=True), state, HELD))
 
     def test_a_removed_network_is_created_with_the_new_subnet(self) -> None:
-        plan = decide(self.WISH, observed(applied=True, in_flight=("shop",)), HELD)
+        plan = decide(self.DESIRED, observed(applied=True, in_flight=("shop",)), HELD)
         (create,) = (s for s in plan.steps if isinstance(s, CreateNetwork))
         assert create.spec.ipam[-1].subnet == self.MOVED
 
     def test_while_the_engine_is_away_nothing_is_bound(self) -> None:
-        plan = decide(self.WISH, self.state(engine=None), HELD)
+        plan = decide(self.DESIRED, self.state(engine=None), HELD)
         assert (plan.empty, reasons(plan)) == (True, [("NetworkReady", "EngineUnavailable")])
 
     def test_a_pool_that_can_not_give_one_leaves_the_network_as_it_is(self) -> None:

@@ -44,40 +44,40 @@ from tests.unit.planning.scene import (
 
 
 class TestRouted:
-    WISH = desired(egress={"mode": "Routed"})
+    DESIRED = desired(egress={"mode": "Routed"})
     ROUTED: ClassVar[dict[str, str]] = {GATEWAY_MODE_IPV6: "routed"}
 
     def there(self, engine: EngineInfo | None) -> Network:
         """The network as that engine made it."""
-        resource = self.WISH.resource
-        return created(with_spec_hash(network_spec(resource, SUBNET, self.WISH.identity, engine)))
+        resource = self.DESIRED.resource
+        return created(with_spec_hash(network_spec(resource, SUBNET, self.DESIRED.identity, engine)))
 
-    @pytest.mark.parametrize(("release", "told"), [((26, 1), False), ((27, 0), True), ((29, 0), True)], ids=str)
-    def test_engines_with_gateway_modes_get_routed(self, release: tuple[int, int], *, told: bool) -> None:
+    @pytest.mark.parametrize(("release", "expected"), [((26, 1), False), ((27, 0), True), ((29, 0), True)], ids=str)
+    def test_engines_with_gateway_modes_get_routed(self, release: tuple[int, int], *, expected: bool) -> None:
         engine = replace(ENGINE_28, release=release)
-        plan = decide(self.WISH, observed(engine=engine), HELD)
+        plan = decide(self.DESIRED, observed(engine=engine), HELD)
         (create,) = (s for s in plan.steps if isinstance(s, CreateNetwork))
-        assert (GATEWAY_MODE_IPV6 in create.spec.options) is told
+        assert (GATEWAY_MODE_IPV6 in create.spec.options) is expected
         assert plan.findings == ()
 
     @pytest.mark.parametrize("engine", [ENGINE_20_10, ENGINE_28])
     def test_what_an_engine_made_is_as_it_should_be(self, engine: EngineInfo) -> None:
         there = self.there(engine)
-        assert decide(self.WISH, observed(there, engine=engine, applied=True), HELD) == Plan("IPv6Network", "blog")
+        assert decide(self.DESIRED, observed(there, engine=engine, applied=True), HELD) == Plan("IPv6Network", "blog")
 
     def test_a_downgrade_recreates_nothing(self) -> None:
         there = self.there(ENGINE_28)
-        assert decide(self.WISH, observed(there, engine=ENGINE_20_10, applied=True), HELD).empty
+        assert decide(self.DESIRED, observed(there, engine=ENGINE_20_10, applied=True), HELD).empty
 
     def test_an_upgrade_recreates_it_since_the_engine_would_drop_what_is_let_in(self) -> None:
         there = self.there(ENGINE_20_10)
-        plan = decide(self.WISH, observed(there, applied=True), HELD)
+        plan = decide(self.DESIRED, observed(there, applied=True), HELD)
         assert f"option {GATEWAY_MODE_IPV6} is unset, should be routed" in plan.steps[-1].reason
         assert str(plan.disruption) == "Recreate"
 
     def test_a_waiting_deletion_is_reported(self) -> None:
         there = self.there(ENGINE_20_10)
-        plan = decide(self.WISH, observed(there, applied=True, attachments=(container("web"),)), HELD)
+        plan = decide(self.DESIRED, observed(there, applied=True, attachments=(container("web"),)), HELD)
         assert (plan.empty, reasons(plan)) == (True, [("NetworkReady", "RecreateBlocked")])
         assert f"option {GATEWAY_MODE_IPV6} is unset, should be routed" in plan.findings[0].message
 
@@ -95,18 +95,20 @@ class TestNeighbours:
     """An on-link prefix: eth0 has 2001:db8:1::/64, the network a part of it."""
 
     SUBNET = IPv6Network("2001:db8:1:0:5::/80")
-    WISH = desired(addressing={"subnet": str(SUBNET)}, egress={"mode": "Routed"}, ndpProxy={"enabled": True})
+    DESIRED = desired(addressing={"subnet": str(SUBNET)}, egress={"mode": "Routed"}, ndpProxy={"enabled": True})
     ANSWERS = ProxiedSubnet("blog", SUBNET)
     HELD = holdings(allocation(SUBNET, pool=""))
     ENTRY = ProxyNeighbour("eth0", SUBNET[5], ours=True)
 
     def plan(self, *proxies: ProxyNeighbour, proxy_ndp: str = "1", **changes: object) -> Plan:
-        there = created(with_spec_hash(network_spec(self.WISH.resource, self.SUBNET, self.WISH.identity, ENGINE_28)))
+        there = created(
+            with_spec_hash(network_spec(self.DESIRED.resource, self.SUBNET, self.DESIRED.identity, ENGINE_28))
+        )
         eth0 = Interface(2, "eth0", "", up=True, mtu=1500, addresses=(IPv6Interface("2001:db8:1::2/64"),))
         view = host(bridge(there), eth0, proxies=frozenset(proxies), proxy_ndp={"eth0": proxy_ndp})
         state = observed(there, applied=True, host=view, proxied_subnets=(self.ANSWERS,), **changes)
         web = running("web", end(there, self.SUBNET[5]))
-        return decide(self.WISH, replace(state, containers=changes.get("containers", (web,))), self.HELD)  # type: ignore[arg-type]
+        return decide(self.DESIRED, replace(state, containers=changes.get("containers", (web,))), self.HELD)  # type: ignore[arg-type]
 
     def test_the_uplink_proxies_running_containers(self) -> None:
         assert self.plan().steps == (AddProxyNeighbour("eth0", self.SUBNET[5]),)
@@ -129,7 +131,7 @@ class TestNeighbours:
         taken = replace(foreign("x"), options={BRIDGE_NAME: "br-blog"})
         want = desired(addressing={"subnet": str(self.SUBNET)}, ndpProxy={"enabled": True},
                        egress={"mode": "Routed"}, bridge={"name": "br-blog"})  # fmt: skip
-        there = created(with_spec_hash(network_spec(self.WISH.resource, self.SUBNET, IDENTITY, ENGINE_28)))
+        there = created(with_spec_hash(network_spec(self.DESIRED.resource, self.SUBNET, IDENTITY, ENGINE_28)))
         eth0 = Interface(2, "eth0", "", up=True, mtu=1500, addresses=(IPv6Interface("2001:db8:1::2/64"),))
         state = observed(
             there,
@@ -145,7 +147,7 @@ class TestNeighbours:
     def test_they_come_after_the_network(self) -> None:
         fresh = host(Interface(2, "eth0", "", up=True, mtu=1500, addresses=(IPv6Interface("2001:db8:1::2/64"),)),
                      proxy_ndp={"eth0": "0"})  # fmt: skip
-        plan = decide(self.WISH, observed(host=fresh, proxied_subnets=(self.ANSWERS,)), self.HELD)
+        plan = decide(self.DESIRED, observed(host=fresh, proxied_subnets=(self.ANSWERS,)), self.HELD)
         assert kinds(plan) == ["CreateNetwork", "SetSysctl"]
 
 

@@ -46,11 +46,11 @@ async def test_a_damaged_column_harms_only_its_object_which_can_be_written_again
     assert (shop.name, shop.digest, shop.problem) == ("shop", "abc", "")
     assert blog.unreadable == bool(store.problems)
     assert blog.unreadable or isinstance(getattr(blog, column), str)  # any text may be a digest, a file or a problem
-    (mended,) = await store.put(replace(resource("blog"), revision=blog.revision))
+    (repaired,) = await store.put(replace(resource("blog"), revision=blog.revision))
     await store.put_status("IPv6Network", "blog", {"b": 2})
     await store.close()
 
-    assert read_objects(path, "IPv6Network", "blog") == (replace(mended, status={"b": 2}),)
+    assert read_objects(path, "IPv6Network", "blog") == (replace(repaired, status={"b": 2}),)
 
 
 @pytest.mark.parametrize("value", ["-2.8e291", "9e999", "1e12"])

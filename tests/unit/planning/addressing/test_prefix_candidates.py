@@ -74,14 +74,14 @@ class TestOnLink:
         elsewhere = (address("2001:db8:1::5/64", interface="eth1"), on_link("2001:db8:2::/64", interface="eth1"))
         assert best(*elsewhere) == []
 
-    @pytest.mark.parametrize("told", unsettled("2001:db8:1::5/64"), ids=UNSETTLED)
-    def test_addresses_that_may_not_stay_tell_nothing(self, told: HostPrefix) -> None:
-        assert best(told) == []
+    @pytest.mark.parametrize("reported", unsettled("2001:db8:1::5/64"), ids=UNSETTLED)
+    def test_addresses_that_may_not_stay_tell_nothing(self, reported: HostPrefix) -> None:
+        assert best(reported) == []
 
     @pytest.mark.parametrize("lifetimes", [(0, 3600), (1800, 0)], ids=["deprecated", "expired"])
-    @pytest.mark.parametrize("told", [on_link("2001:db8:1::/64"), delegation("2001:db8:1::/64")], ids=str)
-    def test_what_is_about_to_go_is_none(self, told: HostPrefix, lifetimes: tuple[float, float]) -> None:
-        assert best(replace(told, preferred=lifetimes[0], valid=lifetimes[1])) == []
+    @pytest.mark.parametrize("reported", [on_link("2001:db8:1::/64"), delegation("2001:db8:1::/64")], ids=str)
+    def test_what_is_about_to_go_is_none(self, reported: HostPrefix, lifetimes: tuple[float, float]) -> None:
+        assert best(replace(reported, preferred=lifetimes[0], valid=lifetimes[1])) == []
 
 
 class TestScope:
@@ -172,11 +172,11 @@ class TestOrder:
         assert best(*reversed(in_order)) == expected
 
     def test_the_order_of_the_kernels_list_does_not_matter(self) -> None:
-        told = [
+        reported = [
             delegation(),
             address("2001:db8:100::1/64"),
             on_link("2001:db8:100::/64"),
             on_link("2001:db8:1::/64"),
             address("2001:db8:1::9/64", preferred=5),
         ]
-        assert len({candidates("eth0", order, UPLINKS) for order in permutations(told)}) == 1
+        assert len({candidates("eth0", order, UPLINKS) for order in permutations(reported)}) == 1

@@ -289,21 +289,21 @@ class TestRenumbering:
     """The pool's prefix is another one."""
 
     NEW = IPv6Network("2001:db8:7::/48")
-    WISH = desired(None, pool(prefix=str(NEW)))
+    DESIRED = desired(None, pool(prefix=str(NEW)))
     MOVED = IPv6Network("2001:db8:7:1::/64")  # number 1, as SUBNET is of the pool's old prefix
 
     def test_the_subnet_keeps_its_number(self) -> None:
-        found = given(self.WISH, held=holdings(allocation()))
+        found = given(self.DESIRED, held=holdings(allocation()))
         assert (found.prefix, found.replaces) == (self.MOVED, SUBNET)
         assert binding(found) == BindSubnet("blog", "default", self.MOVED, 7, binding(found).reason)
 
     def test_the_live_network_with_the_old_one_is_no_reason_to_stay(self) -> None:
-        found = given(self.WISH, observed(live(self.WISH)), holdings(allocation()))
+        found = given(self.DESIRED, observed(live(self.DESIRED)), holdings(allocation()))
         assert (found.prefix, found.replaces) == (self.MOVED, SUBNET)
 
     def test_once_bound_it_is_like_any_other(self) -> None:
-        state = observed(live(self.WISH))
-        assert given(self.WISH, state, holdings(allocation(self.MOVED))) == SubnetDecision(self.MOVED)
+        state = observed(live(self.DESIRED))
+        assert given(self.DESIRED, state, holdings(allocation(self.MOVED))) == SubnetDecision(self.MOVED)
 
     def test_a_tracked_prefix_that_changed_does_the_same(self) -> None:
         want = desired(None, pool(fromInterface={"name": "eth0", "prefixLength": 60, "offset": 2}))
@@ -339,7 +339,7 @@ class TestRenumbering:
         ids=["another resource's", "cooling down"],
     )
     def test_a_number_that_is_taken_there_is_exchanged_for_a_free_one(self, rival: Holdings) -> None:
-        found = given(self.WISH, held=rival)
+        found = given(self.DESIRED, held=rival)
         assert found.prefix.subnet_of(self.NEW)
         assert not found.prefix.overlaps(self.MOVED)
         assert found.replaces == SUBNET
@@ -354,13 +354,13 @@ class TestRenumbering:
         ids=["a Docker network's", "a route's"],
     )
     def test_so_is_one_that_the_host_uses_otherwise(self, state: Observed) -> None:
-        found = given(self.WISH, state, holdings(allocation()))
+        found = given(self.DESIRED, state, holdings(allocation()))
         assert found.prefix.subnet_of(self.NEW)
         assert not found.prefix.overlaps(self.MOVED)
 
     def test_so_is_one_with_an_address_of_the_host_in_it(self) -> None:
         eth0 = Interface(2, "eth0", "", up=True, mtu=1500, addresses=(IPv6Interface(f"{self.MOVED[7]}/48"),))
-        found = given(self.WISH, observed(host=host(eth0)), holdings(allocation()))
+        found = given(self.DESIRED, observed(host=host(eth0)), holdings(allocation()))
         assert found.prefix.subnet_of(self.NEW)
         assert not found.prefix.overlaps(self.MOVED)
 
@@ -370,13 +370,13 @@ class TestRenumbering:
 
     def test_what_cooled_down_in_its_place_is_forgotten_first(self) -> None:
         old = cooling(self.MOVED, "shop", ago=3600)
-        found = given(self.WISH, held=holdings(allocation(), old))
+        found = given(self.DESIRED, held=holdings(allocation(), old))
         assert found.prefix == self.MOVED
         assert found.steps == (ForgetSubnet(old), binding(found))
 
     def test_its_own_former_subnet_is_no_obstacle(self) -> None:
         held = holdings(allocation(), cooling(self.MOVED, "blog", ago=10))
-        assert given(self.WISH, held=held).prefix == self.MOVED
+        assert given(self.DESIRED, held=held).prefix == self.MOVED
 
     def test_the_first_prefix_that_has_the_number_free_is_taken(self) -> None:
         want = desired(None, pool(prefixes=["2001:db8:7::/48", "2001:db8:8::/48"]))
@@ -421,7 +421,7 @@ class TestRenumbering:
         assert found.steps == (KeepPoolPrefix("default", IPv6Network("fd12:3456:789a::/48")), binding(found))
 
     def test_a_live_network_that_is_there_already_is_adopted(self) -> None:
-        there = live(self.WISH, IPv6Network("2001:db8:7:9::/64"))
-        found = given(self.WISH, observed(there), holdings(allocation()))
+        there = live(self.DESIRED, IPv6Network("2001:db8:7:9::/64"))
+        found = given(self.DESIRED, observed(there), holdings(allocation()))
         assert str(found.prefix) == "2001:db8:7:9::/64"
         assert binding(found).reason == "the live network has it"

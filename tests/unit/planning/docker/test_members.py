@@ -28,8 +28,8 @@ from tests.unit.planning.scene import (
 )
 
 MEMBERS = {"matchLabels": {"stack": "blog"}}
-WISH = desired(members=MEMBERS)
-HERE = live(WISH)
+DESIRED = desired(members=MEMBERS)
+HERE = live(DESIRED)
 HELD = holdings(allocation())
 WEB = running("web", stack="blog")
 DB = running("db", stack="blog")
@@ -45,7 +45,7 @@ def composed(service: str, project: str) -> Container:
 
 
 def aliases(*containers: Container) -> dict[str, tuple[str, ...]]:
-    steps = attach_members(WISH, state(*containers), HERE)
+    steps = attach_members(DESIRED, state(*containers), HERE)
     return {step.endpoint.container_name: step.endpoint.aliases for step in steps}
 
 
@@ -54,11 +54,11 @@ def state(*containers: Container, **changes: object) -> Observed:
 
 
 def attached(found: Observed) -> list[str]:
-    return [s.endpoint.container_name for s in attach_members(WISH, found, HERE)]
+    return [s.endpoint.container_name for s in attach_members(DESIRED, found, HERE)]
 
 
 def detached(found: Observed) -> list[str]:
-    return [s.endpoint.container_name for s in detach_members(WISH, found, HERE)]
+    return [s.endpoint.container_name for s in detach_members(DESIRED, found, HERE)]
 
 
 class TestAttach:
@@ -88,16 +88,16 @@ class TestAttach:
         assert attached(state(CLAIMED, DB)) == ["db"]
 
     def test_its_default_route_stays_where_it_is_on_engines_that_can(self) -> None:
-        (step,) = attach_members(WISH, state(WEB), HERE)
+        (step,) = attach_members(DESIRED, state(WEB), HERE)
         assert step.endpoint.gw_priority == -1
-        (step,) = attach_members(WISH, state(WEB, engine=ENGINE_20_10), HERE)
+        (step,) = attach_members(DESIRED, state(WEB, engine=ENGINE_20_10), HERE)
         assert step.endpoint.gw_priority == 0
 
     @pytest.mark.parametrize("mode", ["host", "none", "container:abc"])
     def test_a_container_without_networks_of_its_own_is_reported(self, mode: str) -> None:
         alone = replace(WEB, network_mode=mode)
         assert attached(state(alone, DB)) == ["db"]
-        (finding,) = member_findings(WISH, state(alone, DB))
+        (finding,) = member_findings(DESIRED, state(alone, DB))
         assert (finding.reason, finding.blocks, finding.unknown) == ("MemberRefused", False, True)
         assert f"web (network_mode {mode})" in finding.message
 
@@ -135,45 +135,45 @@ class TestDetach:
 
 class TestFindings:
     def test_a_selector_without_containers_is_reported(self) -> None:
-        assert reasons(member_findings(WISH, state(OTHER))) == [("NetworkReady", "NoMember")]
-        assert "stack=blog" in member_findings(WISH, state(OTHER))[0].message
+        assert reasons(member_findings(DESIRED, state(OTHER))) == [("NetworkReady", "NoMember")]
+        assert "stack=blog" in member_findings(DESIRED, state(OTHER))[0].message
 
     def test_labels_of_an_image_are_named(self) -> None:
-        (finding,) = member_findings(WISH, state(CLAIMED))
+        (finding,) = member_findings(DESIRED, state(CLAIMED))
         assert finding.reason == "NoMember"
         assert "container other has the labels from its image only, which select nothing" in finding.message
-        assert member_findings(WISH, state(CLAIMED, WEB)) == ()
+        assert member_findings(DESIRED, state(CLAIMED, WEB)) == ()
 
     def test_a_container_whose_image_can_not_be_inspected_is_reported(self) -> None:
-        (finding,) = member_findings(WISH, state(UNKNOWN, WEB))
+        (finding,) = member_findings(DESIRED, state(UNKNOWN, WEB))
         assert finding.reason == "MemberRefused"
         assert "its image can't be inspected (No such image: sha256:1 (HTTP 404))" in finding.message
 
     def test_all_is_well_otherwise(self) -> None:
-        assert member_findings(WISH, state(WEB)) == ()
+        assert member_findings(DESIRED, state(WEB)) == ()
         assert member_findings(desired(), state()) == ()
 
     def test_a_silent_engine_leaves_it_open(self) -> None:
-        assert member_findings(WISH, state(engine=None)) == ()
+        assert member_findings(DESIRED, state(engine=None)) == ()
 
 
 class TestInThePlan:
     def test_members_come_after_the_network(self) -> None:
-        found = decide(WISH, observed(containers=(WEB,)), HELD)
+        found = decide(DESIRED, observed(containers=(WEB,)), HELD)
         assert kinds(found)[-2:] == ["CreateNetwork", "AttachMember"]
 
     def test_detaching_goes_before_attaching(self) -> None:
         found = state(WEB, OTHER, attachments=(container("other"),), members=frozenset({"other-id"}))
-        plan = decide(WISH, found, HELD)
+        plan = decide(DESIRED, found, HELD)
         assert kinds(plan) == ["DetachMember", "AttachMember"]
         assert plan.disconnected == 1
 
     def test_the_engines_silence_leaves_them_where_they_are(self) -> None:
-        assert decide(WISH, state(WEB, engine=None, engine_problem="x"), HELD).empty
+        assert decide(DESIRED, state(WEB, engine=None, engine_problem="x"), HELD).empty
 
     def test_when_all_are_attached_nothing_is_left_to_do(self) -> None:
         found = state(WEB, attachments=(container("web"),), members=frozenset({"web-id"}))
-        assert decide(WISH, found, HELD) == Plan("IPv6Network", "blog")
+        assert decide(DESIRED, found, HELD) == Plan("IPv6Network", "blog")
 
     def test_a_recreation_takes_them_along_once(self) -> None:
         want = desired(members=MEMBERS, updateStrategy="Recreate", labels={"a": "b"})

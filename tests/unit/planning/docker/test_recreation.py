@@ -208,18 +208,18 @@ def test_a_network_can_be_asked_for_as_it_was() -> None:
 
 
 NEW = IPv6Network("2001:db8:7::/48")
-WISH = desired(None, pool(prefix=str(NEW)), updateStrategy="Recreate")
+DESIRED = desired(None, pool(prefix=str(NEW)), updateStrategy="Recreate")
 RENUMBERED = IPv6Network("2001:db8:7:1::/64")
-OLD = live(WISH)
+OLD = live(DESIRED)
 PREVIOUS = PreviousNetwork(spec_of(OLD), SUBNET, "default")
-MADE = live(WISH, RENUMBERED, number=2)
+MADE = live(DESIRED, RENUMBERED, number=2)
 REBOUND = holdings(allocation(RENUMBERED, revision=8))
 WEB_WITH_IPV6, DB = replace(container("web"), ipv6=SUBNET[2]), container("db", ipv6=str(SUBNET[9]))
 
 
 def back(state: Observed, held: Holdings = REBOUND) -> Plan:
     without_rules = replace(state, rules=RulesView())  # the table has those of the new subnet
-    return plan_rollback(WISH, without_rules, held, PREVIOUS)
+    return plan_rollback(DESIRED, without_rules, held, PREVIOUS)
 
 
 def attached(plan: Plan) -> list[Attachment]:

@@ -72,25 +72,25 @@ class TestRecreation:
 
 
 class TestObserved:
-    WISH = network(managementPolicy="Observe", networkName="x")
+    DESIRED = network(managementPolicy="Observe", networkName="x")
 
     def test_the_share_is_what_the_live_network_has(self) -> None:
         there = foreign("x")
-        found = network_contribution(self.WISH, None, (there,))
+        found = network_contribution(self.DESIRED, None, (there,))
         (intent,) = found.networks
         assert [s.network_id for s in found.publishing_networks] == [there.id]
         assert (intent.subnet, intent.bridge) == (IPv6Network("fd99::/64"), there.bridge)
 
     def test_a_removed_network_has_none(self) -> None:
-        assert network_contribution(self.WISH, None, ()) == FirewallContribution("blog")
+        assert network_contribution(self.DESIRED, None, ()) == FirewallContribution("blog")
 
     def test_an_engine_that_was_never_seen_leaves_it_as_it_is(self) -> None:
-        assert network_contribution(self.WISH, None, None) == FirewallContribution(
+        assert network_contribution(self.DESIRED, None, None) == FirewallContribution(
             "blog", proxied_subnets=None, keep=True
         )
 
     def test_link_local_subnets_are_none_of_ours(self) -> None:
-        assert network_contribution(self.WISH, None, (foreign("x", "fe80::/64"),)) == FirewallContribution("blog")
+        assert network_contribution(self.DESIRED, None, (foreign("x", "fe80::/64"),)) == FirewallContribution("blog")
 
 
 def test_the_whole_intent_is_in_the_order_of_owners() -> None:
@@ -147,12 +147,12 @@ class TestFirewall:
 
 
 class TestPublishingNetworks:
-    def surface(self, there: Network, **publish: object) -> PublishingNetwork:
+    def publishing(self, there: Network, **publish: object) -> PublishingNetwork:
         (found,) = network_contribution(network("blog", publish=publish), SUBNET, (there,)).publishing_networks
         return found
 
     def test_a_network_that_runs_is_where_ports_lead(self) -> None:
-        found = self.surface(live())
+        found = self.publishing(live())
         assert (found.owner, found.network_name, found.gateway) == ("blog", "blog", SUBNET[1])
         assert found.host_address is None
 
@@ -164,7 +164,7 @@ class TestPublishingNetworks:
         )
 
     def test_ports_bind_to_the_address_of_the_resource(self) -> None:
-        assert self.surface(live(), hostAddress="2001:db8::1").host_address == IPv6Address("2001:db8::1")
+        assert self.publishing(live(), hostAddress="2001:db8::1").host_address == IPv6Address("2001:db8::1")
 
 
 HOST_BINDING = "com.docker.network.bridge.host_binding_ipv6"

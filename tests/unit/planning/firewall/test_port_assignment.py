@@ -33,7 +33,7 @@ def ssh(**changes: object) -> Publish:
     return block(fromContainers=False, ports=[{"port": 22, "containers": {"name": "web"}, **changes}])
 
 
-def surface(owner: str = "blog", publish: Publish | None = None) -> PublishingNetwork:
+def publishing(owner: str = "blog", publish: Publish | None = None) -> PublishingNetwork:
     return PublishingNetwork(owner, HERE.id, HERE.name, publish or block(fromContainers=True), GATEWAY)
 
 
@@ -46,7 +46,7 @@ def given(
 ) -> PortAssignment:
     incumbents = before.incumbents if before is not None else {}
     host = HostPorts(frozenset(listeners), frozenset(served_ports), own=9153)
-    return assign_ports((surface(publish=publish),), containers, incumbents, host)
+    return assign_ports((publishing(publish=publish),), containers, incumbents, host)
 
 
 def served(found: PortAssignment) -> dict[str, str]:
@@ -87,9 +87,9 @@ class TestConflicts:
 
     def test_who_has_it_keeps_it_when_it_is_reached_by_another_of_its_networks(self) -> None:
         there = PublishingNetwork("else", OTHER.id, OTHER.name, block(fromContainers=True))
-        before = assign_ports((surface(), there), (replace(YOUNG, endpoints=(end(OTHER, "fd99::6"),)),), {})
+        before = assign_ports((publishing(), there), (replace(YOUNG, endpoints=(end(OTHER, "fd99::6"),)),), {})
         both = replace(YOUNG, endpoints=(end(HERE, SUBNET[6]), end(OTHER, "fd99::6")))
-        found = assign_ports((surface(), there), (OLD, both), before.incumbents)
+        found = assign_ports((publishing(), there), (OLD, both), before.incumbents)
         assert [(p.owner, p.target) for p in found.ports] == [("blog", SUBNET[6])]
         assert served(found) == {"tcp 8080 ::": "young"}
 
@@ -124,7 +124,7 @@ class TestConflicts:
     def test_of_two_resources_the_one_without_the_port_gets_a_finding(self) -> None:
         there = PublishingNetwork("else", OTHER.id, OTHER.name, block(fromContainers=True))
         theirs = running("theirs", end(OTHER, "fd99::5"), created=5, ports=(binding(8080),))
-        found = assign_ports((surface(), there), (OLD, theirs), {})
+        found = assign_ports((publishing(), there), (OLD, theirs), {})
         assert (served(found), reasons(found)) == ({"tcp 8080 ::": "old"}, {"else": [("PortConflict", False)]})
 
     def test_one_port_is_not_forwarded_to_two_ports_of_a_container(self) -> None:

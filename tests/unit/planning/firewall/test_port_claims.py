@@ -25,7 +25,7 @@ OTHER = foreign("other", "fd99::/64")
 HOST = IPv6Address("2001:db8::1")
 
 
-def surface(
+def publishing(
     of: object = HERE, owner: str = "blog", host: IPv6Address | None = None, **publish: object
 ) -> PublishingNetwork:
     block = network(publish=publish).spec.publish if publish else Publish.model_validate({})
@@ -34,7 +34,7 @@ def surface(
 
 def asked(*bindings: PortBinding, place: PublishingNetwork | None = None) -> list[tuple[str, int, str | None, int]]:
     """What a container with these bindings claims: protocol, port, address, target port."""
-    there = place or surface()
+    there = place or publishing()
     web = running("web", end(HERE, SUBNET[5]), ports=bindings)
     found = from_containers({there.network_id: there}, (web,))
     return [(c.protocol, c.port, str(c.host_address) if c.host_address else None, c.target_port) for c in found]
@@ -89,25 +89,25 @@ class TestFromContainers:
         assert [port for _, port, _, _ in found] == [8080, 8081]
 
     def test_the_resources_address_is_for_those_that_name_none(self) -> None:
-        found = asked(binding(1), binding(2, at="::1"), binding(3, 83, at="0.0.0.0"), place=surface(host=HOST))
+        found = asked(binding(1), binding(2, at="::1"), binding(3, 83, at="0.0.0.0"), place=publishing(host=HOST))
         assert [(port, address) for _, port, address, _ in found] == [(1, str(HOST)), (2, "::1"), (3, str(HOST))]
 
     def test_a_resource_can_want_none_of_them(self) -> None:
-        assert asked(binding(8080), place=surface(fromContainers=False)) == []
+        assert asked(binding(8080), place=publishing(fromContainers=False)) == []
 
     def test_containers_of_other_networks_ask_for_nothing(self) -> None:
         web = running("web", end(OTHER, "fd99::5"), ports=(binding(80),))
-        assert list(from_containers({HERE.id: surface()}, (web,))) == []
+        assert list(from_containers({HERE.id: publishing()}, (web,))) == []
 
     def test_one_without_an_address_yet_is_claimed_for_without_one(self) -> None:
-        (claim,) = from_containers({HERE.id: surface()}, (running("web", end(HERE, None), ports=(binding(80),)),))
+        (claim,) = from_containers({HERE.id: publishing()}, (running("web", end(HERE, None), ports=(binding(80),)),))
         assert claim.address is None
 
 
 class TestSeveralNetworks:
     """The replies of a container leave through the network of its default route."""
 
-    BOTH: ClassVar = {HERE.id: surface(), OTHER.id: surface(OTHER, "else")}
+    BOTH: ClassVar = {HERE.id: publishing(), OTHER.id: publishing(OTHER, "else")}
 
     def network_of(self, here: Container) -> str:
         (claim,) = from_containers(self.BOTH, (here,))
@@ -126,14 +126,14 @@ class TestSeveralNetworks:
         assert self.network_of(web) == OTHER.name
 
     def test_one_whose_resource_wants_none_is_passed_over(self) -> None:
-        networks = {HERE.id: surface(fromContainers=False), OTHER.id: surface(OTHER, "else")}
+        networks = {HERE.id: publishing(fromContainers=False), OTHER.id: publishing(OTHER, "else")}
         web = running("web", end(HERE, SUBNET[5]), end(OTHER, "fd99::5"), ports=(binding(80),))
         (claim,) = from_containers(networks, (web,))
         assert claim.owner == "else"
 
 
 def own(*containers: Container, **port: object) -> PortClaim | Finding:
-    return own_at(surface(ports=[{"port": 8080, "containers": {"name": "web"}, **port}]), *containers)
+    return own_at(publishing(ports=[{"port": 8080, "containers": {"name": "web"}, **port}]), *containers)
 
 
 def own_at(place: PublishingNetwork, *containers: Container) -> PortClaim | Finding:
@@ -179,11 +179,11 @@ class TestOwnPorts:
         assert [str(s) for s in claim.sources] == ["2001:db8:1::/48", "2001:db8:2::7/128"]
 
     def test_its_own_address_goes_before_the_blocks(self) -> None:
-        block = surface(host=HOST, ports=[{"port": 1, "containers": {"name": "web"}, "hostAddress": "::1"}])
+        block = publishing(host=HOST, ports=[{"port": 1, "containers": {"name": "web"}, "hostAddress": "::1"}])
         claim = own_at(block, self.WEB)
         assert isinstance(claim, PortClaim)
         assert claim.host_address == IPv6Address("::1")
-        block = surface(host=HOST, ports=[{"port": 1, "containers": {"name": "web"}}])
+        block = publishing(host=HOST, ports=[{"port": 1, "containers": {"name": "web"}}])
         claim = own_at(block, self.WEB)
         assert isinstance(claim, PortClaim)
         assert claim.host_address == HOST
@@ -219,7 +219,7 @@ class TestOwnPorts:
 
     def test_of_a_policys_networks_any_may_have_the_container(self) -> None:
         ports = [{"port": 8080, "containers": {"name": "web"}}]
-        places = (surface(OTHER, "policy/p", ports=ports), surface(HERE, "policy/p", ports=ports))
+        places = (publishing(OTHER, "policy/p", ports=ports), publishing(HERE, "policy/p", ports=ports))
         (claim,) = own_ports(places, (self.WEB,))
         assert isinstance(claim, PortClaim)
         assert claim.network == HERE.name

@@ -222,14 +222,14 @@ class TestRemoval:
 
 
 class TestFindings:
-    def told(self, answers: ProxiedSubnet, *addresses: IPv6Address, on: HostView) -> list[tuple[str, str]]:
+    def problems_of(self, answers: ProxiedSubnet, *addresses: IPv6Address, on: HostView) -> list[tuple[str, str]]:
         found = ndp_proxy_findings([answers], [at(a) for a in addresses], on)
         assert not any(f.blocks for f in found)
         return reasons(found)
 
     def test_a_host_in_sync_or_unobserved_gives_no_findings(self) -> None:
-        assert self.told(BLOG, A, on=host()) == []
-        assert self.told(BLOG, A, on=HostView()) == []
+        assert self.problems_of(BLOG, A, on=host()) == []
+        assert self.problems_of(BLOG, A, on=HostView()) == []
 
     def test_no_prefix_covers_the_subnet(self) -> None:
         (found,) = ndp_proxy_findings([BLOG], [], host(ETH1))
@@ -280,7 +280,7 @@ class TestFindings:
         assert (found.reason, found.unknown) == ("PrefixConflict", True)
         assert "such as a /80" in found.message
         assert (
-            self.told(
+            self.problems_of(
                 ProxiedSubnet("blog", IPv6Network("fd00:1::/64"), external_prefixes=(IPv6Network(LINK),)), on=host()
             )
             == []
@@ -289,7 +289,7 @@ class TestFindings:
     def test_former_prefixes_give_no_findings(self) -> None:
         inner = IPv6Network("fd00:1::/64")
         outer = (IPv6Network(LINK), IPv6Network("2001:db8:9::/64"))
-        assert self.told(ProxiedSubnet("blog", inner, external_prefixes=outer), inner[5], on=host()) == []
+        assert self.problems_of(ProxiedSubnet("blog", inner, external_prefixes=outer), inner[5], on=host()) == []
 
     def test_equal_findings_are_reported_once(self) -> None:
         asked = replace(BLOG, interface="eth7")

@@ -31,7 +31,7 @@ def view(*interfaces: Interface, routes: tuple[Route, ...] = (route("::/0"),), *
     return host(bridge(NET), *interfaces, routes=routes, **changes)
 
 
-def told(
+def findings_of(
     on: HostView, want: Egress | None = None, networks: tuple[Network, ...] = (NET,), *, managed: bool = True
 ) -> tuple[Finding, ...]:
     found = uplink_findings(on, want or egress(), networks, managed=managed)
@@ -45,109 +45,109 @@ def why(found: tuple[Finding, ...]) -> list[str]:
 
 
 def test_a_host_with_a_default_route_has_no_finding() -> None:
-    assert told(view()) == ()
+    assert findings_of(view()) == ()
 
 
 class TestDefaultRoute:
     def test_it_is_unknown_with_a_remedy(self) -> None:
-        (found,) = told(view(routes=NOWHERE))
+        (found,) = findings_of(view(routes=NOWHERE))
         assert (found.reason, found.unknown) == ("NoDefaultRoute", True)
         assert "ip -6 route add default" in found.message
 
     def test_a_deaf_uplink_is_named(self) -> None:
-        (found,) = told(view(routes=NOWHERE, accept_ra={"eth0": "1"}))
+        (found,) = findings_of(view(routes=NOWHERE, accept_ra={"eth0": "1"}))
         assert "eth0 (accept_ra is 1)" in found.message
 
     @pytest.mark.parametrize("destination", ["2000::/3", "::/1", "2000::/4"])
     def test_a_vpns_routes_in_its_place_lead_out_too(self, destination: str) -> None:
-        assert told(view(routes=(route(destination, protocol=RouteProtocol.STATIC),))) == ()
+        assert findings_of(view(routes=(route(destination, protocol=RouteProtocol.STATIC),))) == ()
 
     @pytest.mark.parametrize(
         "other", [route("fc00::/7"), route("8000::/1"), route("::/0", "lo"), route("::/0", "gone0")]
     )
     def test_other_routes_do_not(self, other: Route) -> None:
-        assert why(told(view(routes=(other,)))) == ["NoDefaultRoute"]
+        assert why(findings_of(view(routes=(other,)))) == ["NoDefaultRoute"]
 
     def test_a_default_route_into_the_network_itself_leads_nowhere(self) -> None:
-        assert why(told(view(routes=(route("::/0", NET.bridge or ""),)))) == ["NoDefaultRoute"]
+        assert why(findings_of(view(routes=(route("::/0", NET.bridge or ""),)))) == ["NoDefaultRoute"]
 
     def test_who_names_interfaces_needs_no_default_route(self) -> None:
-        assert told(view(routes=NOWHERE), egress(interfaces=["eth0"])) == ()
+        assert findings_of(view(routes=NOWHERE), egress(interfaces=["eth0"])) == ()
 
     def test_networks_without_egress_give_no_findings(self) -> None:
         bad = view(routes=NOWHERE)
-        assert told(bad, egress("None")) == ()
-        assert told(bad, networks=()) == ()
-        assert told(bad, networks=(replace(NET, internal=True),)) == ()
-        assert told(bad, networks=(replace(NET, driver="macvlan"),)) == ()
-        assert told(HostView()) == ()
+        assert findings_of(bad, egress("None")) == ()
+        assert findings_of(bad, networks=()) == ()
+        assert findings_of(bad, networks=(replace(NET, internal=True),)) == ()
+        assert findings_of(bad, networks=(replace(NET, driver="macvlan"),)) == ()
+        assert findings_of(HostView()) == ()
 
 
 class TestMtu:
     def test_a_bridge_with_a_larger_mtu_than_its_uplink_is_reported(self) -> None:
-        (found,) = told(view(nic(mtu=1492)))
+        (found,) = findings_of(view(nic(mtu=1492)))
         assert (found.reason, found.unknown) == ("MTUMismatch", True)
         assert "eth0 has an MTU of 1492" in found.message
         assert "spec.bridge.mtu: 1492" in found.message
 
     def test_a_foreign_network_has_to_be_recreated_by_its_owner(self) -> None:
-        (found,) = told(view(nic(mtu=1492)), managed=False)
+        (found,) = findings_of(view(nic(mtu=1492)), managed=False)
         assert f"recreate legacy with --opt {MTU}=1492" in found.message
 
     def test_the_option_counts_rather_than_the_mtu_of_an_empty_bridge(self) -> None:
         small = replace(NET, options={MTU: "1280"})
-        assert told(view(nic(mtu=1492)), networks=(small,)) == ()
+        assert findings_of(view(nic(mtu=1492)), networks=(small,)) == ()
         large = replace(NET, options={MTU: "9000"})
-        assert why(told(view(), networks=(large,))) == ["MTUMismatch"]
+        assert why(findings_of(view(), networks=(large,))) == ["MTUMismatch"]
         senseless = replace(NET, options={MTU: "big"})
-        assert told(view(), networks=(senseless,)) == ()
+        assert findings_of(view(), networks=(senseless,)) == ()
 
     @pytest.mark.parametrize("mtu", [0, 1500, 9000])
     def test_an_uplink_with_an_equal_or_unknown_mtu_gives_no_finding(self, mtu: int) -> None:
-        assert told(view(nic(mtu=mtu))) == ()
+        assert findings_of(view(nic(mtu=mtu))) == ()
 
     def test_a_missing_bridge_gives_no_finding(self) -> None:
-        assert told(host(nic(mtu=1492), routes=(route("::/0"),))) == ()
+        assert findings_of(host(nic(mtu=1492), routes=(route("::/0"),))) == ()
 
     def test_the_narrowest_of_the_uplinks_counts_and_only_those_that_are_used(self) -> None:
         both = (nic("ppp0", 1492), nic("wg0", 1420))
         routes = (route("::/0", "ppp0"), route("::/0", "wg0", table=51820))
-        (found,) = told(view(*both, routes=routes))
+        (found,) = findings_of(view(*both, routes=routes))
         assert "spec.bridge.mtu: 1420" in found.message
-        (found,) = told(view(*both, routes=routes), egress(interfaces=["ppp0"]))
+        (found,) = findings_of(view(*both, routes=routes), egress(interfaces=["ppp0"]))
         assert "spec.bridge.mtu: 1492" in found.message
 
     def test_no_less_than_ipv6_needs_is_advised(self) -> None:
-        (found,) = told(view(nic(mtu=1000)))
+        (found,) = findings_of(view(nic(mtu=1000)))
         assert "spec.bridge.mtu: 1280" in found.message
 
     def test_only_networks_that_are_wider_are_named(self) -> None:
         small = replace(foreign("small", "fd98::/64", 7), options={MTU: "1400"})
-        (found,) = told(view(nic(mtu=1492)), networks=(NET, small), managed=False)
+        (found,) = findings_of(view(nic(mtu=1492)), networks=(NET, small), managed=False)
         assert "small" not in found.message
 
 
 class TestInterfaces:
     def test_an_interface_that_is_not_there_may_come_later(self) -> None:
-        (found,) = told(view(), egress(interfaces=["eth0", "wg0"]))
+        (found,) = findings_of(view(), egress(interfaces=["eth0", "wg0"]))
         assert (found.reason, found.unknown) == ("HostNotReady", True)
         assert "there is no interface wg0" in found.message
         assert "eth0" in found.message
 
     def test_an_interface_that_is_down_is_reported(self) -> None:
-        (found,) = told(view(nic("wg0", up=False)), egress(interfaces=["wg0"]))
+        (found,) = findings_of(view(nic("wg0", up=False)), egress(interfaces=["wg0"]))
         assert "ip link set wg0 up" in found.message
 
     def test_an_interface_whose_prefix_is_tracked_must_exist(self) -> None:
         want = egress("PrefixTranslation", prefixFrom={"interface": "ppp0"})
-        (found,) = told(view(), want)
+        (found,) = findings_of(view(), want)
         assert (found.reason, found.unknown) == ("HostNotReady", False)
         assert "there is no interface ppp0" in found.message
-        assert told(view(nic("ppp0")), want) == ()
+        assert findings_of(view(nic("ppp0")), want) == ()
 
     def test_findings_that_are_false_come_first(self) -> None:
         want = egress("PrefixTranslation", prefixFrom={"interface": "ppp0"}, interfaces=["ppp0"])
-        assert [f.unknown for f in told(view(), want)] == [False, True]
+        assert [f.unknown for f in findings_of(view(), want)] == [False, True]
 
 
 class TestSource:
@@ -179,18 +179,18 @@ class TestSource:
 
     def test_with_snat_only_its_address_is_reported(self) -> None:
         want = egress("SNAT", snatAddress=str(ADDRESS))
-        assert why(told(view(), want)) == ["AddressMissing"]
+        assert why(findings_of(view(), want)) == ["AddressMissing"]
         other = IPv6Address("2001:db8:1::3")
         failing = nic(
             addresses=(*HELD, IPv6Interface(f"{other}/64")), tentative=frozenset({other}), dad_failed=frozenset({other})
         )
-        assert told(view(failing), want) == ()
+        assert findings_of(view(failing), want) == ()
 
     @pytest.mark.parametrize("mode", ["Masquerade", "Routed"])
     def test_a_duplicate_address_of_an_uplink_is_reported(self, mode: str) -> None:
         one = frozenset({ADDRESS})
         failing = nic(addresses=HELD, tentative=one, dad_failed=one)
-        (found,) = told(view(failing), egress(mode))
+        (found,) = findings_of(view(failing), egress(mode))
         assert (found.reason, found.unknown) == ("DuplicateAddress", True)
         assert f"{ADDRESS} on eth0" in found.message
-        assert told(view(replace(failing, name="eth1")), egress(mode)) == ()
+        assert findings_of(view(replace(failing, name="eth1")), egress(mode)) == ()

@@ -1,4 +1,4 @@
-"""Rules of somebody else that drop what we let through, and that only a person can change: walls."""
+"""Drops in the host's filter that only a person can remove."""
 
 from dataclasses import replace
 from functools import partial
@@ -7,7 +7,7 @@ from dockerv6.firewall.model import FilterVariant, ForwardDrop
 from tests.simulation.resources import network, policy
 from tests.world import Bench, Host
 
-WALL = ForwardDrop(
+DROP = ForwardDrop(
     FilterVariant.NFTABLES,
     "inet firewalld",
     "filter_FORWARD",
@@ -20,7 +20,7 @@ OWNERS = ["a", "policy/p"]
 
 
 class Heard:
-    """A workbench with a network and a policy, and who was told of."""
+    """A bench with a network and a policy, and the owners that were reported."""
 
     def __init__(self, bench: Bench) -> None:
         self.bench, self.filter = bench, bench.host.filter
@@ -28,39 +28,39 @@ class Heard:
         bench.context.firewall.on_owner_changed(self.owners.append)
 
     async def since(self) -> list[str]:
-        """Look at the host's filter, and give who was told of meanwhile."""
+        """Read the host's filter; return the owners that were reported meanwhile."""
         self.owners.clear()
         self.bench.context.firewall.invalidate_filter()
         await self.bench.context.firewall.view()
         return list(self.owners)
 
 
-async def heard(*barriers: ForwardDrop) -> Heard:
+async def heard(*drops: ForwardDrop) -> Heard:
     bench = await Host().bench(network("a"), policy("p"))
-    for barrier in barriers:
-        bench.host.filter.add_forward_drop(barrier)
+    for drop in drops:
+        bench.host.filter.add_forward_drop(drop)
     return Heard(bench)
 
 
 async def test_what_is_there_at_the_first_look_is_no_news() -> None:
-    it = await heard(WALL)
+    it = await heard(DROP)
     assert await it.since() == []
 
 
 async def test_one_that_comes_or_goes_concerns_every_owner_once() -> None:
     it = await heard()
     await it.since()
-    it.filter.add_forward_drop(WALL)
+    it.filter.add_forward_drop(DROP)
     assert (await it.since(), await it.since()) == (OWNERS, [])
     it.filter.clear_forward_drops()
     assert (await it.since(), await it.since()) == (OWNERS, [])
 
 
 async def test_another_remedy_concerns_every_owner() -> None:
-    it = await heard(WALL)
+    it = await heard(DROP)
     await it.since()
     it.filter.clear_forward_drops()
-    it.filter.add_forward_drop(replace(WALL, remedy="switch it off"))
+    it.filter.add_forward_drop(replace(DROP, remedy="switch it off"))
     assert await it.since() == OWNERS
 
 
@@ -79,13 +79,13 @@ async def test_statuses_tell_of_one_when_it_comes_and_no_longer_when_it_goes() -
     host.files.write(network("a"), policy("p"))
     async with host.running() as at_work:
         await at_work.let(1)
-        for change, told in (
-            (partial(host.filter.add_forward_drop, WALL), True),
+        for change, reported in (
+            (partial(host.filter.add_forward_drop, DROP), True),
             (host.filter.clear_forward_drops, False),
         ):
             change()
-            host.net.commit_firewall(WALL.table)
+            host.net.commit_firewall(DROP.table)
             await at_work.let(3)
             for name, kind in (("a", "IPv6Network"), ("p", "IPv6Policy")):
                 said = {c.message for c in await host.conditions(name, kind)}
-                assert any(WALL.remedy in message for message in said) is told
+                assert any(DROP.remedy in message for message in said) is reported
