@@ -10,6 +10,8 @@ CELLS ?= core
 # of `make soak`: minutes of chaos and of churn
 CHAOS_MINUTES ?= 60
 SOAK_MINUTES ?= 60
+# of `make fuzz`: minutes for each target
+FUZZ_MINUTES ?= 2
 IMAGE ?= dockerv6:0.1.0
 # test processes; LAB_WORKERS for tests with the kernel and engines, which mostly wait
 WORKERS ?= 2
@@ -19,7 +21,7 @@ PYTEST := $(BIN)/python -m pytest
 E2E := $(PYTEST) -m e2e --numprocesses $(LAB_WORKERS)
 RECORDED := --matrix-results=docs/engines
 
-.PHONY: root help setup test lint unit host e2e test-matrix engines soak bench demo crds lock sbom audit clean
+.PHONY: root help setup test lint unit host e2e test-matrix engines soak fuzz bench demo crds lock sbom audit clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +65,10 @@ soak: root setup ## faults for CHAOS_MINUTES and churn for SOAK_MINUTES on a rea
 	$(BIN)/python -m tests.chaos --minutes $(CHAOS_MINUTES) --record || status=$$?; \
 	$(BIN)/python -m tests.soak --minutes $(SOAK_MINUTES) --record || status=$$?; \
 	$(BIN)/python -m scripts.reliability_page; exit $$status
+
+fuzz: setup ## look for inputs on which decoders fail, FUZZ_MINUTES for each (network, for atheris); see tests/fuzz
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[fuzz]'
+	$(BIN)/python -m tests.fuzz --minutes $(FUZZ_MINUTES)
 
 bench: root setup ## measure against the budgets (root)
 	$(BIN)/python -m benchmarks

@@ -90,7 +90,7 @@ _REQUIREMENT = re.compile(
     r"\s*(?:"
     r"(?P<key>[^\s=!,()]+)\s*(?P<operator>==|=|!=)\s*(?P<value>[^\s=!,()]*)"
     r"|(?P<member>[^\s=!,()]+)\s+(?P<set>in|notin)\s*\((?P<values>[^()]*)\)"
-    r"|(?P<absent>!)?\s*(?P<present>[^\s=!,()]+)"
+    r"|(?:(?P<absent>!)\s*)?(?P<present>[^\s=!,()]+)"
     r")\s*(?:,|$)"
 )
 

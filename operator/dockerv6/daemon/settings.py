@@ -113,9 +113,13 @@ def parse_directory(text: str) -> str:
     """The path of a directory, which need not exist.
 
     Raises:
-        ValueError: it is a file.
+        ValueError: it is a file, or no path at all, for instance because it is too long.
     """
-    if Path(text).is_file():
+    try:
+        is_file = Path(text).is_file()
+    except OSError as error:
+        raise ValueError(f"{text[:80]!r} can't be a directory: {error.strerror}") from None
+    if is_file:
         raise ValueError(f"{text!r} is a file; write a directory")
     return text
 

@@ -116,9 +116,12 @@ async def _subscribe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter)
     """
     await _request(writer, "/_ping")
     headers = await _read_headers(reader)
-    await reader.readexactly(int(headers.get("content-length", "0")))
+    size = int(headers.get("content-length", "0"))
+    if size > _LONGEST_LINE:
+        raise ValueError(f"a response to a ping of {size} bytes")
+    await reader.readexactly(size)
     query = {"filters": json.dumps({"type": ["network", "container"], "event": list(_ACTIONS)})}
-    with suppress(ValueError):
+    with suppress(ValueError, OverflowError):
         query["since"] = str(int(parsedate_to_datetime(headers.get("date", "")).timestamp()))
     # unversioned: the fields that we read have been the same since API 1.22
     await _request(writer, f"/events?{urlencode(query)}")

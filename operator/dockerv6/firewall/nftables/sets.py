@@ -148,8 +148,10 @@ def decode_boundary(raw: bytes, of: ElementSet) -> RangeBoundary:
     flags = number_in(found.get(_ELEMENT_FLAGS, b""))
     if flags & ~_INTERVAL_END or _ELEMENT_KEY_END in found:
         raise UnknownElementError("an element with flags")
-    owner = comment_in(found.get(_ELEMENT_USERDATA, b""))
-    return RangeBoundary(number_in(_value(found[_ELEMENT_KEY])), not flags, owner, "" if flags else _data(found, of))
+    owner, key = comment_in(found.get(_ELEMENT_USERDATA, b"")), _value(found[_ELEMENT_KEY])
+    if len(key) != KEY_SIZES[KeyType.PREFIX]:
+        raise UnknownElementError("a value of another length")
+    return RangeBoundary(number_in(key), not flags, owner, "" if flags else _data(found, of))
 
 
 def ranges(boundaries: Iterable[RangeBoundary]) -> Iterator[Element]:
@@ -201,6 +203,8 @@ def _value(nested: bytes) -> bytes:
 
 
 def _part(first: bytes, last: bytes, kind: KeyType) -> str:
+    if not len(first) == len(last) == KEY_SIZES[kind]:
+        raise UnknownElementError("a value of another length")
     if kind is KeyType.PREFIX:
         return _prefix(number_in(first), number_in(last))
     if first != last:

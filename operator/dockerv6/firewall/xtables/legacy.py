@@ -14,7 +14,7 @@ from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from dockerv6.firewall.port import FirewallBusy, FirewallForbidden, FirewallUnavailable
+from dockerv6.firewall.port import FirewallBusy, FirewallForbidden, FirewallRejected, FirewallUnavailable
 from dockerv6.firewall.xtables.entries import (
     COUNTERS,
     COUNTERS_AT,
@@ -117,7 +117,8 @@ class LegacyTable:
         for name, _, policy in self.hooks:
             if name == chain:
                 target = policy + OFFSETS.unpack_from(self.data, policy + OFFSETS_AT)[0]
-                return VERDICTS.get(VERDICT.unpack_from(self.data, target + TARGET_HEAD.size)[0], "")
+                verdict = self.data[target + TARGET_HEAD.size :][: VERDICT.size].ljust(VERDICT.size, b"\0")
+                return VERDICTS.get(VERDICT.unpack(verdict)[0], "")
         return ""
 
     def _parted(self) -> tuple[dict[int, str], dict[str, list[bytes]]]:
@@ -141,7 +142,7 @@ class LegacyTable:
         found.pop("ERROR", None)
         for name in starts.values():
             if name in found:
-                found[name].pop()
+                del found[name][-1:]
         return starts, found
 
 
@@ -157,12 +158,29 @@ ABSENT = LegacyTable()
 
 
 def _table(hooks: tuple[tuple[str, int, int], ...], data: bytes) -> LegacyTable:
-    counters: list[int] = []
+    """The table, after a check that each entry and each part that is read of it are within the data.
+
+    Raises:
+        FirewallRejected: they are not.
+    """
+    starts: list[int] = []
     at = 0
     while at < len(data):
-        counters.append(at + COUNTERS_AT)
-        at += OFFSETS.unpack_from(data, at + OFFSETS_AT)[1]
-    return LegacyTable(hooks, data, tuple(counters))
+        starts.append(at)
+        if at + HEAD > len(data):
+            raise _damaged(at)
+        target, size = OFFSETS.unpack_from(data, at + OFFSETS_AT)
+        if target < HEAD or target + TARGET_HEAD.size > size or at + size > len(data):
+            raise _damaged(at)
+        at += size
+    policies = {policy for _, _, policy in hooks}
+    if not policies <= set(starts):
+        raise _damaged(max(policies))
+    return LegacyTable(hooks, data, tuple(start + COUNTERS_AT for start in starts))
+
+
+def _damaged(at: int) -> FirewallRejected:
+    return FirewallRejected(f"a legacy IPv6 table can't be read: there is no whole rule at byte {at} of it")
 
 
 def _entries(data: bytes) -> Iterator[tuple[int, bytes]]:
