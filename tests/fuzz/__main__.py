@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 _INPUT_SECONDS = 20
-"""An input that takes longer is a finding: the slowest one known takes 2 s under instrumentation."""
+"""An input that takes longer is a finding."""
 
 _RESIDENT_MIB = 1024
 """Of the whole process. `test_fuzz` checks the bound of single inputs that are kept."""
