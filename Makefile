@@ -7,7 +7,9 @@ SHELL := /bin/bash
 
 VENV ?= .venv
 CELLS ?= core
-# of `make soak`: minutes of chaos and of churn
+# of `make soak`: simulated histories, minutes of chaos and of churn
+SOAK_SEEDS ?= 10000
+SOAK_FROM ?= 0
 CHAOS_MINUTES ?= 60
 SOAK_MINUTES ?= 60
 # of `make fuzz`: minutes for each target
@@ -59,9 +61,10 @@ engines: root setup ## only the scenarios of the matrix, on CELLS; writes their 
 	status=0; $(E2E) --cells='$(CELLS)' $(RECORDED) tests/e2e/matrix || status=$$?; $(BIN)/python -m scripts.engines_page; exit $$status
 
 # the long runs of what `make test` samples; each starts even if the one before failed
-soak: root setup ## faults for CHAOS_MINUTES and churn for SOAK_MINUTES on a real engine; writes docs/reliability.md (root)
+soak: root setup ## SOAK_SEEDS simulated histories; faults for CHAOS_MINUTES and churn for SOAK_MINUTES on a real engine; writes docs/reliability.md (root)
 	$(BIN)/python -m tests.lab build 28.5
 	status=0; \
+	seq $(SOAK_FROM) 250 $$(($(SOAK_FROM) + $(SOAK_SEEDS) - 1)) | xargs -P $(WORKERS) -I FROM $(BIN)/python -m tests.simulation --seeds 250 --from FROM || status=$$?; \
 	$(BIN)/python -m tests.chaos --minutes $(CHAOS_MINUTES) --record || status=$$?; \
 	$(BIN)/python -m tests.soak --minutes $(SOAK_MINUTES) --record || status=$$?; \
 	$(BIN)/python -m scripts.reliability_page; exit $$status
@@ -86,7 +89,7 @@ sbom: setup ## write dist/sbom.json, the parts of IMAGE (CycloneDX); needs docke
 	mkdir -p dist
 	$(BIN)/python -m scripts.sbom '$(IMAGE)' >dist/sbom.json
 
-audit: setup ## look up known vulnerabilities of the locked distributions (network: pypi.org)
+audit: setup ## look up known vulnerabilities of the locked distributions (network: PyPI)
 	$(BIN)/uv tool run pip-audit --require-hashes --disable-pip --requirement requirements.lock --requirement requirements-build.lock
 
 clean: ## remove what setup and the tests created in this directory (engines' trees stay in /var/tmp/dockerv6-lab)

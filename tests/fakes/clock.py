@@ -51,6 +51,11 @@ class FakeClock:
         """The number of sleeping tasks."""
         return sum(1 for _, _, woken in self._sleepers if not woken.done())
 
+    def next_deadline(self) -> float | None:
+        """The monotonic time at which the next task wakes; None: no task sleeps."""
+        deadline = self._next_deadline()
+        return None if deadline is None else deadline / self._NANOSECONDS
+
     def advance(self, seconds: float) -> None:
         """Advance both clocks and wake the tasks that are due; they run when the caller next yields to the event loop.
 

@@ -7,12 +7,13 @@ from dockerv6.controller.preview import plan_everything
 from dockerv6.daemon.preview import copy_ledger, copy_store
 from dockerv6.ipam.memory import MemoryLedger
 from dockerv6.planning.plan import Plan
+from dockerv6.source.model import Snapshot
 from dockerv6.store.memory import MemoryStore
 from tests.world import Host
 
 
-async def preview(host: Host) -> dict[str, Plan]:
-    """The plan of each resource, by its name."""
+async def preview(host: Host, snapshot: Snapshot | None = None) -> dict[str, Plan]:
+    """The plan of each resource, by its name. ``snapshot``: of the sources; by default that of the host's files."""
     store, ledger = MemoryStore(), MemoryLedger()
     await copy_store(host.store, store)
     await copy_ledger(host.ledger, ledger)
@@ -20,7 +21,7 @@ async def preview(host: Host) -> dict[str, Plan]:
         context = host.context()
     await context.inventory.load()
     await context.recreations.load()
-    return {plan.name: plan for plan in await plan_everything(host.files.read(), context)}
+    return {plan.name: plan for plan in await plan_everything(snapshot or host.files.read(), context)}
 
 
 @contextmanager

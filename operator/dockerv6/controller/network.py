@@ -45,6 +45,7 @@ async def reconcile(key: Key, context: Context) -> Requeue | None:
         StepFailed: a step failed. The status reports it; the queue retries after its delay, or with backoff.
         TemporaryError: the world changes faster than plans can be executed.
     """
+    versions = context.inventory.version, context.world.version
     stored = context.inventory.get(NETWORK, key.name)
     resource = context.inventory.resource(NETWORK, key.name)
     if stored is None:
@@ -83,7 +84,8 @@ async def reconcile(key: Key, context: Context) -> Requeue | None:
     await report(stored, result, facts, context, owner=key.name, started=started, suspended=resource.spec.suspend)
     if result.failed is not None:
         raise result.failed
-    if not plan.findings and not plan.drift:
+    # what changed meanwhile, such as the file, was not an input of this run
+    if not plan.findings and not plan.drift and versions == (context.inventory.version, context.world.version):
         context.converged[key.name] = _inputs(desired, stored, result.observed, context)
     retry = requeue_after(plan)
     return Requeue(retry) if retry is not None else None

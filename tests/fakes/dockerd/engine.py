@@ -50,7 +50,7 @@ class FakeEngine(FakeDaemon):
         self._runs = asyncio.Event()
         self._runs.set()
         self._faults: defaultdict[str, deque[_Fault]] = defaultdict(deque)
-        self._listeners: set[asyncio.Queue[EngineEvent | None]] = set()
+        self._listeners: dict[asyncio.Queue[EngineEvent | None], None] = {}  # in the order of their requests
         super().__init__(version, userland_proxy=userland_proxy)
 
     # The port
@@ -126,14 +126,14 @@ class FakeEngine(FakeDaemon):
         """Stream events from now on, the first of kind CONNECTED. A broken stream raises `EngineUnavailable`."""
         queue: asyncio.Queue[EngineEvent | None] = asyncio.Queue()
         async with self._call("events"):
-            self._listeners.add(queue)
+            self._listeners[queue] = None
         try:
             yield EngineEvent(EventKind.CONNECTED, "connected")
             while (event := await queue.get()) is not None:
                 await self._runs.wait()
                 yield event
         finally:
-            self._listeners.discard(queue)
+            self._listeners.pop(queue, None)
         raise EngineUnavailable("Docker Engine (fake): the event stream has ended")
 
     async def close(self) -> None:

@@ -32,18 +32,18 @@ class Notifications:
     """Delivers changes to all subscribers."""
 
     def __init__(self) -> None:
-        self._subscribers: set[_Subscriber] = set()
+        self._subscribers: dict[_Subscriber, None] = {}  # in the order of their subscriptions
         self._closed = False
 
     async def subscribe(self) -> AsyncIterator[HostChange]:
         """LOST, and then the changes from now on; until `close`."""
         subscriber = _Subscriber(closed=self._closed)
-        self._subscribers.add(subscriber)
+        self._subscribers[subscriber] = None
         try:
             while (change := await subscriber.take()) is not None:
                 yield change
         finally:
-            self._subscribers.discard(subscriber)
+            self._subscribers.pop(subscriber, None)
 
     def notify(self, kind: ChangeKind, subject: str, generation: int | None = None) -> None:
         """Deliver a change, see `model.HostChange`."""

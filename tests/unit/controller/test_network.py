@@ -6,6 +6,7 @@ from dockerv6.controller import network as network_reconcile
 from dockerv6.dockerd.model import Attachment
 from dockerv6.dockerd.port import EngineUnavailable
 from dockerv6.firewall.model import FilterVariant, ForwardDrop
+from dockerv6.hostnet.model import Interface
 from dockerv6.planning.host.sysctls import FORWARDING
 from dockerv6.reconciler.handler import Key, TemporaryError
 from tests.simulation.resources import invalid, network
@@ -269,3 +270,26 @@ class TestForeign:
         await host.engine.remove_network(there)
         await again(bench)
         assert await host.ready("blog") == ("True", "ReconcileSucceeded")
+
+
+async def test_a_file_that_changes_while_its_network_is_reconciled_is_applied_by_the_next_run() -> None:
+    host = Host()
+    bench = await applied(host)
+    read = host.net.interfaces
+    edits = [network("blog", internal=True)]
+
+    async def edit_meanwhile() -> tuple[Interface, ...]:
+        while edits:
+            await bench.accept(edits.pop())
+        return await read()
+
+    bench.context.converged.clear()
+    bench.invalidate_all()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(host.net, "interfaces", edit_meanwhile)
+        await bench.reconcile()
+    assert not edits
+    await bench.reconcile()
+    there = await host.docker("blog")
+    assert there is not None
+    assert there.internal
