@@ -6,7 +6,6 @@ Halves of surrogate pairs can't be encoded at all.
 """
 
 import json
-import os
 import re
 import shlex
 from unicodedata import category
@@ -39,7 +38,7 @@ def printable_path(path: str) -> str:
 
     A backslash is doubled, so that different paths have different texts.
     """
-    return os.fsencode(path.replace("\\", "\\\\")).decode(errors="backslashreplace")
+    return path.replace("\\", "\\\\").encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 def shell_quoted(path: str) -> str:
