@@ -98,3 +98,31 @@ def test_a_killed_process_runs_no_more_code() -> None:
     with asyncio.Runner(loop_factory=lambda: loop) as runner:
         runner.run(host())
     assert steps[-1] == "cleanup"
+
+
+def test_a_timer_between_two_nanoseconds_fires() -> None:
+    clock = FakeClock()
+    clock.advance(0.1)
+    loop = SimulatedLoop(clock, Random(0))
+
+    async def wait() -> bool:
+        fired = asyncio.Event()
+        loop.call_at(0.1 + 4e-10, fired.set)
+        return await fired.wait()
+
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        assert runner.run(wait())
+
+
+def test_an_endless_loop_is_an_error() -> None:
+    loop = SimulatedLoop(FakeClock(), Random(0))
+
+    def again() -> None:
+        loop.call_soon(again)
+
+    async def spin() -> None:
+        again()
+        await asyncio.Event().wait()
+
+    with pytest.raises(RuntimeError, match="endless loop"), asyncio.Runner(loop_factory=lambda: loop) as runner:
+        runner.run(spin())

@@ -16,6 +16,12 @@ Ts = TypeVarTuple("Ts")
 HOST = 0
 """The number of the process that is the rest of the host. It can't be killed."""
 
+_NANOSECOND = 1e-9
+"""Seconds. The clock moves by whole nanoseconds; timers of the loop are sums of floats."""
+
+_MOST_TURNS = 100_000
+"""Turns of the loop without a moment passing, after which some code is in an endless loop."""
+
 _PROCESS: ContextVar[int] = ContextVar("process", default=HOST)
 
 
@@ -38,6 +44,7 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         self._dead: set[int] = set()
         self._left: dict[int, int] = {}  # by process: callbacks until it is killed
         self._parked: list[asyncio.Handle] = []  # callbacks of dead processes
+        self._turns = 0
         super().__init__()
 
     def time(self) -> float:
@@ -91,6 +98,10 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         self._parked.clear()
 
     def _run_once(self) -> None:
+        self._turns += 1
+        if self._turns > _MOST_TURNS:
+            self._turns = 0  # for the end of the tasks
+            raise RuntimeError(f"an endless loop at {self.time():.3f} s")
         runnable = self._runnable()
         while not runnable and not self._stopping:
             self._move_clock()
@@ -103,7 +114,7 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
 
     def _runnable(self) -> list[asyncio.Handle]:
         """Take the callbacks that are ready, except those of dead processes."""
-        while self._scheduled and self._scheduled[0].when() <= self.time():
+        while self._scheduled and self._scheduled[0].when() < self.time() + _NANOSECOND:
             timer = heapq.heappop(self._scheduled)
             timer._scheduled = False  # type: ignore[attr-defined]
             self._ready.append(timer)
@@ -125,4 +136,5 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
             deadlines.append(next_sleeper)
         if not deadlines:
             raise RuntimeError("the simulation has ended: no callback is ready, and no task sleeps")
+        self._turns = 0
         self._simulated.advance(max(0.0, min(deadlines) - self.time()))
