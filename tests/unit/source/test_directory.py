@@ -222,7 +222,7 @@ def test_every_directory_above_the_root_is_checked(root: Path, tmp_path: Path) -
     assert list_root(str(root), TRUST).problems == ()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root's sticky directories are trusted")
+@pytest.mark.host  # only the sticky directories of root are trusted
 def test_a_sticky_directory_above_the_root_is_trusted(root: Path, tmp_path: Path) -> None:
     (root / "x.yaml").touch(mode=0o644)
     tmp_path.chmod(0o1777)
