@@ -145,12 +145,22 @@ class ContainerScenario:
         return found
 
     def check_ports_are_kept(
-        self, before: dict[str, Container], published_before: PublishedPorts, changed: str | None
+        self,
+        before: dict[str, Container],
+        published_before: PublishedPorts,
+        changed: str | None,
+        new_listeners: frozenset[Listener],
     ) -> None:
-        """Containers that did not change keep their ports. ``changed``: the container of the last action."""
+        """Containers that did not change keep their ports, unless a process of the host began to listen on one.
+
+        Args:
+            changed: the container of the last action.
+            new_listeners: sockets of the host, and of the engine's proxy, that the last action opened.
+        """
         now, now_published = self.containers, self.published()
+        taken = {(socket.protocol, socket.port) for socket in new_listeners}
         for key, (container, address, port) in published_before.items():
-            if container != changed and container in now and before[container] == now[container]:
+            if key[:2] not in taken and container != changed and before[container] == now.get(container):
                 assert (now_published.get(key) or now_published.get((*key[:2], None))) == (container, address, port), (
                     key
                 )
@@ -200,6 +210,7 @@ async def run_scenario(scenario: ContainerScenario, steps: list[tuple[object, ..
             await running.let(15)
             while remaining and (action := remaining.pop(0)) != ("restart operator",):
                 before, published_before = scenario.containers, scenario.published()
+                listeners_before = await host.net.listeners()
                 if action == ("restart engine",):
                     host.engine.down()
                     await running.let(3)
@@ -209,7 +220,10 @@ async def run_scenario(scenario: ContainerScenario, steps: list[tuple[object, ..
                 scenario.published()
                 await running.let(15)
                 scenario.check_ports_are_kept(
-                    before, published_before, scenario.named(str(action[1])) if len(action) > 1 else None
+                    before,
+                    published_before,
+                    scenario.named(str(action[1])) if len(action) > 1 else None,
+                    await host.net.listeners() - listeners_before,
                 )
                 await scenario.check_foreign(foreign)
                 await scenario.check_converged(running.context)
@@ -227,6 +241,13 @@ async def run_scenario(scenario: ContainerScenario, steps: list[tuple[object, ..
     st.booleans(),
     st.booleans(),
     st.booleans(),
+)
+@example(
+    first=[("run", "app", (OURS,), [], STACK), ("run", "web", (OURS,), [], {})],
+    then=[("listen", SOCKETS[0]), ("stop listening", SOCKETS[0])],
+    old=False,
+    proxy=False,
+    own=True,
 )
 @example(
     first=[("run", "app", (OURS,), [], {}), ("run", "web", (OURS,), ["8080:80"], {})],
