@@ -115,7 +115,7 @@ def plan_inputs(draw: st.DrawFn) -> PlanInputs:
         )
         own_network = live(desired, draw(free))
         existing.append(replace(own_network, internal=draw(st.booleans())))
-    own = [n for n in existing if IDENTITY.owns(n)]
+    own = [n for n in existing if IDENTITY.labelled(n)]
     attached = [
         container(n, running=draw(st.booleans())) for n in draw(st.sets(st.sampled_from(["web", "db", "cron"])))
     ]
@@ -153,7 +153,7 @@ def plan_inputs(draw: st.DrawFn) -> PlanInputs:
     contribution = network_contribution(
         resource,
         bound.prefix if bound is not None else None,
-        state.networks.owned(IDENTITY, name),
+        state.owned(desired),
         (),
         holdings.tracked,
     )
@@ -241,7 +241,7 @@ def test_only_own_networks_are_removed_and_only_to_be_recreated(inputs: PlanInpu
     desired, state, _ = inputs
     plan = plan_network(*inputs)
     removed = {s.network_id for s in plan.steps if isinstance(s, RemoveNetwork)}
-    assert removed <= {n.id for n in state.networks.owned(desired.identity, desired.name)}
+    assert removed <= {n.id for n in state.owned(desired)}
     assert not removed or first(plan, CreateNetwork) is not None
     touched = {s.network_id for s in plan.steps if isinstance(s, DetachEndpoint)}
     assert touched <= removed
@@ -266,7 +266,7 @@ def test_the_created_subnet_is_the_allocated_one_and_does_not_overlap(
         conflicting = [a for a in holdings.allocations if a.owner != desired.name and a.prefix.overlaps(bind.prefix)]
         assert set(conflicting) <= forgotten
         for other in state.networks:
-            if not desired.identity.owns(other, desired.name):
+            if other not in state.owned(desired):
                 assert not any(isinstance(c.subnet, IPv6Network) and c.subnet.overlaps(bind.prefix) for c in other.ipv6)
         for create in (s for s in plan.steps if isinstance(s, CreateNetwork)):
             assert bind.prefix in {c.subnet for c in create.spec.ipam}
@@ -306,7 +306,7 @@ def test_a_deletion_removes_only_the_own_network(inputs: PlanInputs) -> None:
     desired, state, _ = inputs
     plan = plan_deletion(*inputs)
     removed = {s.network_id for s in plan.steps if isinstance(s, RemoveNetwork)}
-    assert removed <= {n.id for n in state.networks.owned(desired.identity, desired.name)}
+    assert removed <= {n.id for n in state.owned(desired)}
     released = [s.endpoint for s in plan.steps if isinstance(s, DetachMember)]
     assert not removed or not any(a.running for a in state.attachments if a not in released)
     assert plan.empty or not plan.findings
@@ -319,7 +319,7 @@ def test_garbage_collection_removes_only_networks_without_a_resource(inputs: Pla
     idle = {n.id for n in state.networks}
     plan = plan_garbage(garbage, desired.identity, state.networks, idle, holdings, NOW)
     removed = {s.network_id for s in plan.steps if isinstance(s, RemoveNetwork)}
-    assert removed <= {n.id for n in state.networks if desired.identity.owns(n)}
+    assert removed <= {n.id for n in state.networks if desired.identity.labelled(n)}
     if exists:
         assert not removed
 

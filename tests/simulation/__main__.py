@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 
-from tests.simulation.history import HAZARDS, PENDING, history
+from tests.simulation.history import HAZARDS, history
 from tests.simulation.run import failures, run, shrink
 
 LONGEST, MOST = 400, 12
@@ -22,7 +22,7 @@ def main() -> int:
     parser.add_argument(
         "--hazards",
         default="",
-        help=f"comma-separated; of {', '.join(HAZARDS)} (default: all but {', '.join(PENDING)})",
+        help=f"comma-separated; of {', '.join(HAZARDS)} (default: all)",
     )
     parser.add_argument("--show", action="store_true", help="print what happens")
     options = parser.parse_args()
@@ -31,7 +31,7 @@ def main() -> int:
         command = [sys.executable, "-m", "tests.simulation", *sys.argv[1:]]
         os.execve(sys.executable, command, environment)  # noqa: S606 - there is no shell
 
-    enabled = tuple(options.hazards.split(",")) if options.hazards else tuple(h for h in HAZARDS if h not in PENDING)
+    enabled = tuple(options.hazards.split(",") if options.hazards else HAZARDS)
     failed = 0
     for seed in range(options.first, options.first + options.seeds):
         actions = history(seed, enabled)

@@ -302,9 +302,6 @@ HAZARDS: dict[str, Callable[[Random], Iterator[Action]]] = {
 }
 """What can go wrong, by class. Each gives the actions of one occurrence."""
 
-PENDING = ("claimed-labels", "removals")
-"""Classes that still harm what they don't concern; not run by default."""
-
 RECREATING = frozenset({"bridges", "removals", "crashes", "engine-errors", "engine-down", "engine-hang"})
 """Classes with which a network may be created more often."""
 

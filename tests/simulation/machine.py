@@ -182,13 +182,14 @@ class Machine(Host):
         self._requests.append(create)
 
     def remove_network(self, name: str) -> None:
-        """As `docker network disconnect -f` for each container and `docker network rm`."""
+        """As `docker network disconnect -f` for each running container, which `docker network rm` needs, and that."""
 
         def remove() -> None:
             live = self.engine.inspect_network(name)
             if live is not None:
                 for attachment in self.engine.list_attachments(live.id):
-                    self.engine.detach(live.id, attachment.container_id)
+                    if attachment.running:
+                        self.engine.detach(live.id, attachment.container_id)
                 self.engine.delete_network(live.id)
 
         self._requests.append(remove)

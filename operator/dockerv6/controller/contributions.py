@@ -220,7 +220,7 @@ class Contributions:
         inputs = _NetworkInputs(
             resource,
             bound.prefix if bound is not None else None,
-            networks.owned(self._identity, name) if networks is not None else (),
+            networks.owned(self._identity, resource, self._inventory.created_networks) if networks is not None else (),
             containers,
             _relevant(egress, holdings.tracked),
             self._links(egress),

@@ -38,7 +38,6 @@ RACE_RETRY = 0.1
 SYSCTLS = "sysctl"
 """Store scope: the value of each sysctl before the first change."""
 
-CREATED = "created-network"
 """Store scope: Docker networks, by id, that this installation created or adopted. Anybody can write labels."""
 
 LATER = 30.0
@@ -244,7 +243,7 @@ async def _(step: s.RemoveNetwork, context: Context) -> None:
 @execute_step.register
 async def _(step: s.CreateNetwork, context: Context) -> None:
     network_id = await context.world.engine.create_network(step.spec)
-    await context.store.put_record(CREATED, network_id, {"name": step.spec.name})
+    await context.inventory.record_created(network_id, step.spec.name)
     made = await context.world.refresh_network(network_id)
     for config in step.spec.ipam:
         if made is not None and made.bridge and isinstance(config.subnet, IPv6Network) and config.gateway is not None:

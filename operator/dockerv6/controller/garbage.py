@@ -5,10 +5,9 @@ from dataclasses import replace
 
 from dockerv6.api.conditions import ConditionType, Reason
 from dockerv6.api.kinds import NETWORK
-from dockerv6.api.network import IPv6Network as NetworkResource
 from dockerv6.controller.context import Context
 from dockerv6.controller.endpoints import recorded_members
-from dockerv6.controller.execute import CREATED, SYSCTLS, execute, execute_step
+from dockerv6.controller.execute import SYSCTLS, execute, execute_step
 from dockerv6.dockerd.model import Network
 from dockerv6.dockerd.port import EngineError
 from dockerv6.lib.text import shell_quoted
@@ -98,7 +97,7 @@ async def plan_sweep(context: Context) -> Plan:
         strays = ()
     known = replace(known, kept=frozenset({*known.kept, *(n.id for n in strays)}))
     unclaimed = unclaimed_networks(known, identity, networks)
-    ours = [n for n in networks if identity.owns(n)]
+    ours = [n for n in networks if identity.labelled(n)]
     held = exceeds_prune_limit(len(unclaimed), len(ours)) or (bool(unclaimed) and context.inventory.state_lost)
     if held:
         await record_held(HELD_NETWORKS, frozenset(n.name for n in unclaimed), context)
@@ -149,19 +148,14 @@ async def created_networks(context: Context) -> frozenset[str]:
     A network without a record is adopted if it has the labels and the name that a resource asks for: a former version
     created it, or the operator was killed before it wrote the record.
     """
-    recorded = await context.store.records(CREATED)
-    live = {n.id: n for n in context.world.known_networks}
-    for gone in recorded.keys() - live.keys():
-        await context.store.drop_record(CREATED, gone)
-    created = set(recorded.keys() & live.keys())
-    for network in live.values():
-        resource = context.inventory.resource(NETWORK, network.labels.get(NAME, ""))
-        if network.id in created or not context.settings.identity.owns(network):
-            continue
-        if isinstance(resource, NetworkResource) and not resource.observed and network.name == resource.docker_name:
-            await context.store.put_record(CREATED, network.id, {"name": network.name})
-            created.add(network.id)
-    return frozenset(created)
+    inventory, networks = context.inventory, context.world.known_networks
+    for gone in inventory.created_networks - {n.id for n in networks}:
+        await inventory.forget_created(gone)
+    for resource in inventory.networks().values():
+        if not resource.observed:
+            for network in networks.owned(context.settings.identity, resource, inventory.created_networks):
+                await inventory.record_created(network.id, network.name)
+    return inventory.created_networks
 
 
 async def _orphans(context: Context) -> frozenset[str]:
@@ -227,7 +221,7 @@ async def remove_everything(context: Context, *, keep_networks: bool) -> tuple[s
     """
     removed: list[str] = []
     ours = sorted(
-        (n for n in await context.world.networks() if context.settings.identity.owns(n)), key=lambda n: n.name
+        (n for n in await context.world.networks() if context.settings.identity.labelled(n)), key=lambda n: n.name
     )
     created = await created_networks(context)
     for network in () if keep_networks else ours:

@@ -30,6 +30,9 @@ from dockerv6.store.port import Store
 TRACKED_PREFIXES = "followed"
 """Store scope: the tracked prefix of each interface."""
 
+CREATED = "created-network"
+"""Store scope: the Docker networks that this installation created, by id."""
+
 INSTALLATION = "installation"
 """Store scope: what is known about the state file itself."""
 
@@ -56,6 +59,8 @@ class Inventory:
         self._allocations: dict[tuple[str, IPv6Network], Allocation] = {}
         self._pool_prefixes: dict[str, IPv6Network] = {}
         self._tracked: dict[str, TrackedPrefix] = {}
+        self.created_networks: frozenset[str] = frozenset()
+        """Ids of the Docker networks that this installation created, as recorded."""
         self._holdings: Holdings | None = None
         self._networks: dict[str, NetworkResource] | None = None
         self._pools: dict[str, IPv6Pool] | None = None
@@ -83,6 +88,7 @@ class Inventory:
         self._pool_prefixes = {p.pool: p.prefix for p in await self._ledger.pool_prefixes()}
         tracked = (_TRACKED_PREFIX.decode(record) for record in (await self._store.records(TRACKED_PREFIXES)).values())
         self._tracked = {each.interface: each for each in tracked if each is not None}
+        self.created_networks = frozenset(await self._store.records(CREATED))
         self._changed(resources=True)
 
     async def _notice_loss(self) -> None:
@@ -281,6 +287,17 @@ class Inventory:
         self._pool_prefixes[pool] = kept.prefix
         self._changed()
         return kept.prefix
+
+    async def record_created(self, network_id: str, name: str) -> None:
+        """Record that this installation created a Docker network. Raises `StoreError`."""
+        if network_id not in self.created_networks:
+            await self._store.put_record(CREATED, network_id, {"name": name})
+            self.created_networks |= {network_id}
+
+    async def forget_created(self, network_id: str) -> None:
+        """Drop the record of a Docker network that is gone. Raises `StoreError`."""
+        await self._store.drop_record(CREATED, network_id)
+        self.created_networks -= {network_id}
 
     async def track_prefix(self, tracked: TrackedPrefix) -> None:
         """Store an interface's tracked prefix. Raises `StoreError`."""

@@ -16,7 +16,6 @@ from dockerv6.controller.endpoints import (
     recorded_members,
     remembered_endpoints,
 )
-from dockerv6.controller.execute import CREATED
 from dockerv6.controller.status import condition_status
 from dockerv6.dockerd.port import EngineError
 from dockerv6.lib.prefixes import GLOBAL_ID_BYTES
@@ -45,11 +44,7 @@ async def observe_network(desired: Desired, stored: StoredObject, context: Conte
     """
     invalidate_listeners(stored, context)
     observed = await observe_host(context, applied=bool(stored.status.get("networkID")))
-    renamed = [
-        n.id for n in observed.networks.owned(desired.identity, desired.name) if n.name != desired.resource.docker_name
-    ]
-    created = frozenset([each for each in renamed if await context.store.record(CREATED, each) is not None])
-    observed = replace(observed, members=await recorded_members(context.store, stored.name), created=created)
+    observed = replace(observed, members=await recorded_members(context.store, stored.name))
     if observed.engine is None:
         return observed
     try:
@@ -78,6 +73,7 @@ async def observe_host(context: Context, *, applied: bool) -> Observed:
         applied=applied,
         host=await context.world.host_view.get(),
         rules=rules,
+        created=context.inventory.created_networks,
         proxied_subnets=context.firewall.proxied_subnets,
         entropy=context.entropy(GLOBAL_ID_BYTES),
     )

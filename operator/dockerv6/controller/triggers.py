@@ -158,9 +158,9 @@ class Triggers:
                 yield name
 
     def _enqueue_owned(self, networks: Iterable[Network], why: str) -> None:
-        """Reconcile the resources of those Docker networks that are ours; those without a resource are garbage."""
+        """Reconcile the resources that the networks' labels name; a network without a resource is garbage."""
         for network in networks:
-            if not self._context.settings.identity.owns(network):
+            if not self._context.settings.identity.labelled(network):
                 continue
             name = network.labels.get(NAME, "")
             if self._context.inventory.get(NETWORK, name) is not None:
@@ -169,9 +169,10 @@ class Triggers:
                 self._context.enqueue(GARBAGE, why)
 
     def _enqueue_observers(self, networks: Iterable[Network], why: str) -> None:
-        """Reconcile the resources and policies that are for those Docker networks that are not ours."""
-        foreign = [n for n in networks if not self._context.settings.identity.owns(n)]
-        for network in foreign:
+        """Reconcile the resources that have the networks' names, and the policies, which are for foreign networks."""
+        foreign = False
+        for network in networks:
+            foreign |= not self._context.settings.identity.labelled(network)
             for name in self._resources_named(network.name):
                 self._context.enqueue(Key(NETWORK, name), why)
         for name in self._context.inventory.policies() if foreign else ():

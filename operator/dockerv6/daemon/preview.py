@@ -4,9 +4,8 @@ import asyncio
 from dataclasses import dataclass, replace
 
 from dockerv6.controller.endpoints import ENDPOINTS, MEMBERS
-from dockerv6.controller.execute import CREATED
 from dockerv6.controller.garbage import ORPHANS, PRUNE
-from dockerv6.controller.inventory import INSTALLATION, TRACKED_PREFIXES
+from dockerv6.controller.inventory import CREATED, INSTALLATION, TRACKED_PREFIXES
 from dockerv6.controller.preview import plan_everything
 from dockerv6.controller.recreations import RECREATIONS
 from dockerv6.controller.sources import ROOTS

@@ -142,7 +142,7 @@ def unclaimed_networks(known: GarbageInputs, identity: Identity, networks: Netwo
     unclaimed = []
     seen: set[tuple[str, str]] = set()
     for network in networks:  # ordered by id, as `own_network` chooses
-        if not identity.owns(network) or network.id in known.kept:
+        if not identity.labelled(network) or network.id in known.kept:
             continue
         name = network.labels.get(NAME, "")
         if name not in known.names or (network.name, name) in seen:

@@ -168,8 +168,7 @@ def _plan_managed(
     removal = [s for s in change.steps if isinstance(s, RememberEndpoints | DetachEndpoint | RemoveNetwork)]
     rest = [s for s in change.steps if s not in removal and s not in remember]
     if binding or removal:
-        owned = observed.networks.owned(desired.identity, desired.name)
-        remaining = tuple(n for n in owned if live is None or n.id != live.id or kept is not None)
+        remaining = tuple(n for n in observed.owned(desired) if live is None or n.id != live.id or kept is not None)
         reason = "the rules are in place before the network exists"
         firewall = future_firewall(desired, observed, holdings, subnet.prefix, remaining)
         rules = future_rules_steps(desired, firewall, reason)

@@ -4,8 +4,8 @@ from ipaddress import IPv6Network
 import pytest
 
 from dockerv6.controller import garbage, host
-from dockerv6.controller.execute import CREATED
 from dockerv6.controller.garbage import GARBAGE, prune_confirmed, record_held, remove_everything, sweep
+from dockerv6.controller.inventory import CREATED
 from dockerv6.dockerd.model import NetworkSpec, SubnetConfig
 from dockerv6.dockerd.port import EngineConflict
 from dockerv6.firewall.model import FilterVariant, ForwardDrop
@@ -87,7 +87,7 @@ async def test_a_network_of_a_former_version_is_adopted_by_the_name_that_its_res
     bench = await at.bench(network())
     await bench.reconcile()
     (mine,) = await at.ours()
-    await at.store.drop_record(CREATED, mine.id)  # a former version wrote no such record
+    await bench.context.inventory.forget_created(mine.id)  # a former version wrote no such record
     await decoy(at)
     bench.invalidate_all()
     await sweep(bench.context)

@@ -4,6 +4,7 @@ from ipaddress import IPv6Interface, IPv6Network
 import pytest
 
 from dockerv6.firewall.model import HostFilterState
+from dockerv6.planning.addressing.conflicts import foreign_subnets
 from dockerv6.planning.docker.network_spec import own_network
 from dockerv6.planning.inputs import Holdings, HostView, Identity, NetworkIndex, RulesView
 from dockerv6.planning.plan import Plan
@@ -135,7 +136,7 @@ class TestRefusals:
     )
     def test_nothing_is_removed_for_what_could_not_be_made(self, spec: dict[str, object], reason: str) -> None:
         there, _ = in_sync()
-        state = observed(there, replace(foreign("taken"), id="000000000063" + "0" * 52))
+        state = observed(there, replace(foreign("taken"), id="000000000063" + "0" * 52), created=frozenset({there.id}))
         plan = decide(desired(updateStrategy="Recreate", **spec), state, HELD)
         assert (plan.empty, reasons(plan)) == (True, [("NetworkReady", reason)])
 
@@ -329,7 +330,15 @@ def test_networks_are_found_by_name_and_by_resource() -> None:
     there = live()
     found = NetworkIndex((there, foreign("x")))
     assert (len(found), found.named("x"), found.named("y")) == (2, (foreign("x"),), ())
-    assert found.owned(desired().identity, "blog") == (there,)
+    assert found.owned(desired().identity, desired().resource, ()) == (there,)
+
+
+def test_a_network_with_the_labels_of_a_resource_is_its_own_if_the_name_or_the_record_agrees() -> None:
+    theirs = replace(live(), name="other")
+    found, want = NetworkIndex((theirs,)), desired()
+    assert found.owned(want.identity, want.resource, ()) == ()
+    assert found.owned(want.identity, want.resource, {theirs.id}) == (theirs,)
+    assert list(foreign_subnets(want, observed(theirs))) == [(SUBNET, "other")]
 
 
 def test_the_bound_allocation_is_found_by_its_owner() -> None:

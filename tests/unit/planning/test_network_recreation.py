@@ -110,7 +110,8 @@ class TestUpdate:
 
     def test_a_network_of_another_name_that_was_not_created_for_it_is_left_alone(self) -> None:
         _, state = in_sync()
-        assert kinds(decide(desired(networkName="other"), state, HELD)) == ["CreateNetwork"]
+        plan = decide(desired(networkName="other"), state, HELD)
+        assert (plan.empty, reasons(plan)) == (True, [("SubnetAllocated", "SubnetOverlap")])
 
 
 class TestRenumbering:

@@ -74,13 +74,14 @@ def _captures(route: Route, prefix: IPv6Network, *, on_link_ok: bool) -> bool:
 
 def network_conflict(desired: Desired, observed: Observed, live: Network | None, want: NetworkSpec) -> Finding | None:
     """What the engine would refuse as a duplicate. It is checked before the live network is removed."""
+    own = observed.owned(desired)
     for other in observed.networks.named(want.name):
-        if (live is None or live.name != want.name) and not desired.identity.owns(other, desired.name):
+        if (live is None or live.name != want.name) and other not in own:
             return _name_taken(desired, other)
     if live is not None and not _moves(live, want):
         return None
     for other in observed.networks:
-        if desired.identity.owns(other, desired.name):
+        if other in own:
             continue
         if other.bridge is not None and other.bridge == want.options.get(BRIDGE_NAME):
             message = f"Docker network {other.name} uses bridge {other.bridge}; choose another spec.bridge.name"
@@ -102,7 +103,7 @@ def _moves(live: Network, want: NetworkSpec) -> bool:
 
 
 def _name_taken(desired: Desired, other: Network) -> Finding:
-    if desired.identity.owns(other):
+    if desired.identity.labelled(other):
         owner = other.labels.get(NAME)
         message = (
             f"Docker network {other.name} belongs to IPv6Network {owner}; choose another networkName for one of them"
@@ -129,8 +130,9 @@ def _name_taken(desired: Desired, other: Network) -> Finding:
 
 def foreign_subnets(desired: Desired, observed: Observed) -> Iterator[tuple[IPv6Network, str]]:
     """The IPv6 subnets of all Docker networks except the resource's own."""
+    own = observed.owned(desired)
     for network in observed.networks:
-        if not desired.identity.owns(network, desired.name):
+        if network not in own:
             for config in network.ipv6:
                 if isinstance(config.subnet, IPv6Network):
                     yield config.subnet, network.name
@@ -147,5 +149,4 @@ def foreign_routes(desired: Desired, observed: Observed) -> Iterator[Route]:
 
 def own_bridges(desired: Desired, observed: Observed) -> frozenset[str]:
     """The bridges of the resource's network, live and desired."""
-    live = observed.networks.owned(desired.identity, desired.name)
-    return frozenset({desired.resource.bridge_name, *(n.bridge for n in live if n.bridge)})
+    return frozenset({desired.resource.bridge_name, *(n.bridge for n in observed.owned(desired) if n.bridge)})

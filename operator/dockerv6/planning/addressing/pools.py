@@ -120,7 +120,7 @@ def _seen_before(desired: Desired, observed: Observed, holdings: Holdings, pool:
         *(
             config.subnet
             for network in observed.networks
-            if desired.identity.owns(network) and network.labels.get(POOL) == pool
+            if desired.identity.labelled(network) and network.labels.get(POOL) == pool
             for config in network.ipv6
         ),
         *(allocation.prefix for allocation in holdings.allocations if allocation.pool == pool),

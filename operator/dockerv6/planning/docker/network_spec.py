@@ -150,11 +150,8 @@ def _comparable_labels(labels: Mapping[str, str]) -> dict[str, str]:
 
 
 def own_network(desired: Desired, observed: Observed) -> Network | None:
-    """The Docker network that was created for the resource, recognised by its labels, and its name or recorded id."""
-    owned = observed.networks.owned(desired.identity, desired.name)
-    named = [n for n in owned if n.name == desired.resource.docker_name]
-    owned = tuple(n for n in owned if n.id in observed.created)
-    return next(iter(named or owned), None)
+    """The Docker network that was created for the resource; of several, one with the name that it asks for."""
+    return min(observed.owned(desired), key=lambda n: n.name != desired.resource.docker_name, default=None)
 
 
 def observed_network(desired: Desired, observed: Observed) -> Network | None:

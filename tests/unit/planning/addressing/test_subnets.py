@@ -52,7 +52,7 @@ def stays(want: Desired, held: Holdings) -> Finding:
 
 
 def own(want: Desired, state: Observed | None) -> Network | None:
-    return next(iter(state.networks.owned(want.identity, want.name)), None) if state else None
+    return next(iter(state.owned(want)), None) if state else None
 
 
 def binding(found: SubnetDecision) -> BindSubnet:
