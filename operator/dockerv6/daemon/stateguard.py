@@ -6,7 +6,8 @@ into the removed file, and the next start would find another one, or none.
 
 import asyncio
 from pathlib import Path
-from typing import Protocol
+
+from dockerv6.lib.database import CachedTables
 
 SET_ASIDE = ".set-aside"
 """Appended to the name of a file that was found in place of the state file."""
@@ -14,24 +15,10 @@ SET_ASIDE = ".set-aside"
 _SIDES = ("", "-wal", "-shm")
 
 
-class Rewritable(Protocol):
-    """A component with tables in the state file."""
-
-    @property
-    def damaged(self) -> str:
-        """What SQLite reported when it found the file damaged; "": it has not."""
-
-    async def detach(self, problem: str = "") -> None:
-        """Close the file. Later calls wait for `attach`, or fail because of the problem, if there is one."""
-
-    async def attach(self) -> None:
-        """Open the file, and write everything to its new tables. Raises the component's error."""
-
-
 class StateGuard:
     """Compares the file at a path with the one that was opened."""
 
-    def __init__(self, path: Path, *components: Rewritable) -> None:
+    def __init__(self, path: Path, *components: CachedTables) -> None:
         """Take the file that the components have open now."""
         self._path = path
         self._components = components

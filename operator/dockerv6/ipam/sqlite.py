@@ -20,22 +20,21 @@ from dockerv6.ipam.tables import (
     decode_allocations,
     first_and_last,
 )
-from dockerv6.lib.database import Database
+from dockerv6.lib.database import CachedTables, Database
 from dockerv6.lib.statefile import DecodedRows
 
 _Contents = tuple[DecodedRows[Allocation], DecodedRows[PoolPrefix]]
 
 
-class SqliteLedger:
+class SqliteLedger(CachedTables):
     """A `Ledger` in the state file. The instance lock guarantees that one process has it open for writing."""
 
     def __init__(self, database: Database) -> None:
         """Start with an empty cache; `open` fills it."""
-        self._database = database
+        super().__init__(database)
         self._held: dict[IPv6Network, Allocation] = {}
         self._ordered: tuple[Allocation, ...] | None = None
         self._pools: dict[str, PoolPrefix] = {}
-        self._problems: tuple[str, ...] = ()
 
     @classmethod
     async def open(cls, path: Path) -> "SqliteLedger":
@@ -44,13 +43,7 @@ class SqliteLedger:
         Raises:
             LedgerError: the file can't be used; the message holds the remedy.
         """
-        ledger = cls(await Database.open(path, SCHEMA, LedgerError))
-        try:
-            await ledger._refresh()
-        except BaseException:
-            await ledger.close()
-            raise
-        return ledger
+        return await cls(await Database.open(path, SCHEMA, LedgerError)).filled()
 
     async def allocations(self) -> tuple[Allocation, ...]:
         """List every allocation, ordered by prefix."""
@@ -70,7 +63,7 @@ class SqliteLedger:
         try:
             return (await self._database.write(work, self._cache))[-1]
         except (LedgerConflict, SubnetTaken):
-            await self._refresh()
+            await self.refresh()
             raise
 
     async def release(self, allocation: Allocation, now: float) -> None:
@@ -82,7 +75,7 @@ class SqliteLedger:
         try:
             await self._database.write(work, self._cache)
         except LedgerConflict:
-            await self._refresh()
+            await self.refresh()
             raise
 
     async def forget(self, allocation: Allocation) -> None:
@@ -94,7 +87,7 @@ class SqliteLedger:
         try:
             await self._database.write(work, self._uncache)
         except LedgerConflict:
-            await self._refresh()
+            await self.refresh()
             raise
 
     async def pool_prefixes(self) -> tuple[PoolPrefix, ...]:
@@ -117,39 +110,17 @@ class SqliteLedger:
             await self._database.write(work, self._cache_pool_prefixes)
         return self._pools[pool]
 
-    @property
-    def damaged(self) -> str:
-        """What SQLite reported when it found the file damaged; "": it has not."""
-        return self._database.damaged
+    def _write_all(self, connection: sqlite3.Connection) -> None:
+        for held in self._held.values():
+            _insert(connection, held)
+        for pool in self._pools.values():
+            connection.execute("INSERT INTO ipam_pools VALUES (?, ?, ?)", (pool.pool, *first_and_last(pool.prefix)))
+        revision = max((held.revision for held in self._held.values()), default=0)
+        connection.execute("UPDATE ipam_revision SET value = ?", (revision,))
 
-    async def detach(self, problem: str = "") -> None:
-        """Close the file. Later calls wait for `attach`, or fail because of the problem, if there is one."""
-        await self._database.detach(problem)
+    async def refresh(self) -> None:
+        """Read the cache again."""
 
-    async def attach(self) -> None:
-        """Open the file, which is a new one, and write the ledger from memory. Raises `LedgerError`."""
-
-        def work(connection: sqlite3.Connection) -> None:
-            for held in self._held.values():
-                _insert(connection, held)
-            for pool in self._pools.values():
-                connection.execute("INSERT INTO ipam_pools VALUES (?, ?, ?)", (pool.pool, *first_and_last(pool.prefix)))
-            revision = max((held.revision for held in self._held.values()), default=0)
-            connection.execute("UPDATE ipam_revision SET value = ?", (revision,))
-
-        await self._database.attach(work)
-        self._problems = ()
-
-    @property
-    def problems(self) -> tuple[str, ...]:
-        """The rows that could not be read when the file was opened, and why."""
-        return self._problems
-
-    async def close(self) -> None:
-        """Finish pending writes, then close the file."""
-        await self._database.close()
-
-    async def _refresh(self) -> None:
         def work(connection: sqlite3.Connection) -> _Contents:
             return all_allocations(connection), all_pool_prefixes(connection)
 

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, Self, TypeVar
 
 from dockerv6.lib.statefile import Schema, StateFileError, describe_error, means_damage, open_state
 
@@ -205,6 +205,58 @@ class Database:
         if means_damage(error):
             self.damaged = str(error)
         return self._error(describe_error(self._path, error))
+
+
+class CachedTables(ABC):
+    """A component's tables in the state file, and all that it committed in memory.
+
+    So its file can be written again when it was removed, replaced or damaged.
+    """
+
+    def __init__(self, database: Database) -> None:
+        """Start with an empty cache."""
+        self._database = database
+        self._problems: tuple[str, ...] = ()
+
+    async def filled(self) -> Self:
+        """Fill the cache; if that fails, close the file."""
+        try:
+            await self.refresh()
+        except BaseException:
+            await self.close()
+            raise
+        return self
+
+    @abstractmethod
+    async def refresh(self) -> None:
+        """Read the cache again."""
+
+    @abstractmethod
+    def _write_all(self, connection: sqlite3.Connection) -> None:
+        """Write what the cache has to empty tables."""
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """The rows that could not be read at the last refresh, and why."""
+        return self._problems
+
+    @property
+    def damaged(self) -> str:
+        """What SQLite reported when it found the file damaged; "": it has not."""
+        return self._database.damaged
+
+    async def detach(self, problem: str = "") -> None:
+        """Close the file. Later calls wait for `attach`, or fail because of the problem, if there is one."""
+        await self._database.detach(problem)
+
+    async def attach(self) -> None:
+        """Open the file, which is a new one, and write everything from memory. Raises the component's error."""
+        await self._database.attach(self._write_all)
+        self._problems = ()
+
+    async def close(self) -> None:
+        """Finish pending writes, then close the file."""
+        await self._database.close()
 
 
 class _Job(ABC):

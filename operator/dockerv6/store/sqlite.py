@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from dockerv6.lib.database import Database
+from dockerv6.lib.database import CachedTables, Database
 from dockerv6.lib.statefile import DecodedRows
 from dockerv6.lib.text import encodable
 from dockerv6.store.memory import StoreCache
@@ -32,15 +32,14 @@ from dockerv6.store.tables import (
 _Contents = tuple[DecodedRows[StoredObject], DecodedRows[tuple[str, str, Document]]]
 
 
-class SqliteStore:
+class SqliteStore(CachedTables):
     """A `Store` in the state file. The instance lock guarantees that one process has it open for writing."""
 
     def __init__(self, database: Database, *, events_kept: int) -> None:
         """Start with an empty cache; `open` fills it."""
-        self._database = database
+        super().__init__(database)
         self._events_kept = events_kept
         self._cache = StoreCache()
-        self._problems: tuple[str, ...] = ()
 
     @classmethod
     async def open(cls, path: Path, *, events_kept: int = EVENTS_KEPT) -> "SqliteStore":
@@ -49,13 +48,7 @@ class SqliteStore:
         Raises:
             StoreError: the file can't be used; the message holds the remedy.
         """
-        store = cls(await Database.open(path, SCHEMA, StoreError), events_kept=events_kept)
-        try:
-            await store.refresh()
-        except BaseException:
-            await store.close()
-            raise
-        return store
+        return await cls(await Database.open(path, SCHEMA, StoreError), events_kept=events_kept).filled()
 
     async def objects(self, kind: str | None = None) -> tuple[StoredObject, ...]:
         """List all objects, or all of a kind, ordered by kind and name."""
@@ -168,37 +161,13 @@ class SqliteStore:
 
         await self._database.read(work, on_done)
 
-    @property
-    def damaged(self) -> str:
-        """What SQLite reported when it found the file damaged; "": it has not."""
-        return self._database.damaged
-
-    async def detach(self, problem: str = "") -> None:
-        """Close the file. Later calls wait for `attach`, or fail because of the problem, if there is one."""
-        await self._database.detach(problem)
-
-    async def attach(self) -> None:
-        """Open the file, which is a new one, and write objects and records from memory. Raises `StoreError`."""
-
-        def work(connection: sqlite3.Connection) -> None:
-            objects = self._cache.objects(None)
-            for stored in objects:
-                write_object(connection, stored)
-            connection.executemany("INSERT OR REPLACE INTO store_records VALUES (?, ?, ?)", self._cache.record_rows())
-            revision = max((o.revision for o in objects), default=0)
-            connection.execute("UPDATE store_revision SET value = ?", (revision,))
-
-        await self._database.attach(work)
-        self._problems = ()
-
-    @property
-    def problems(self) -> tuple[str, ...]:
-        """The rows that could not be read at the last refresh, and why."""
-        return self._problems
-
-    async def close(self) -> None:
-        """Finish pending writes, then close the file."""
-        await self._database.close()
+    def _write_all(self, connection: sqlite3.Connection) -> None:
+        objects = self._cache.objects(None)
+        for stored in objects:
+            write_object(connection, stored)
+        connection.executemany("INSERT OR REPLACE INTO store_records VALUES (?, ?, ?)", self._cache.record_rows())
+        revision = max((o.revision for o in objects), default=0)
+        connection.execute("UPDATE store_revision SET value = ?", (revision,))
 
     async def _execute(
         self, statement: str, parameters: tuple[str | float, ...], on_done: Callable[[], None] | None = None
