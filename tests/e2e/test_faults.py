@@ -47,13 +47,13 @@ def test_an_invalid_version_keeps_the_last_valid_one_applied(lab: Lab) -> None:
     assert reported is not None
     assert "egress" in reported["message"]
     assert "blog.yaml:" in reported["message"]
-    operator.apply_yaml("blog.yaml", "kind: [unfinished")
+    operator.apply_yaml("blog.yaml", "kind: IPv6Network\nmetadata: [unfinished")
     container = engine.run("web", "blog")
     assert ping(engine, container, FAR_ADDRESS)
     assert network_id(engine, "blog") == before
     invalid = operator.cli("validate", str(operator.config_dir), check=False)
     assert invalid.returncode == 1
-    assert "blog.yaml:1:18: error: invalid YAML" in invalid.stdout
+    assert "blog.yaml:2:22: error: invalid YAML" in invalid.stdout
     operator.apply_yaml("blog.yaml", network_yaml("blog"))
     operator.wait_ready("ipv6network/blog")
 

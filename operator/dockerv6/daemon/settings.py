@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _MARK_LIMIT = 1 << 32
+_UID_LIMIT = 2**32 - 1  # (uid_t) -1 is no user
 _OPTION = "option"
 
 
@@ -117,6 +118,8 @@ def parse_directory(text: str) -> str:
     """
     try:
         is_file = Path(text).is_file()
+    except PermissionError:  # whoever uses the directory says what is missing
+        return text
     except OSError as error:
         raise ValueError(f"{text[:80]!r} can't be a directory: {error.strerror}") from None
     if is_file:
@@ -130,7 +133,7 @@ def parse_uid(text: str) -> int:
     Raises:
         ValueError: it is not one.
     """
-    if not (text.isascii() and text.isdigit()) or not int(text):
+    if not (text.isascii() and text.isdigit() and len(text) < 11 and 0 < int(text) < _UID_LIMIT):
         raise ValueError(f"{text!r} is not the id of a user other than root; write a number such as 65533")
     return int(text)
 

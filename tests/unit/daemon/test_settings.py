@@ -24,7 +24,7 @@ def test_a_mark_is_one_bit(text: str) -> None:
         parse_mark(text)
 
 
-@pytest.mark.parametrize("text", ["0", "-1", "root", "1.5", ""])
+@pytest.mark.parametrize("text", ["0", "-1", "root", "1.5", "", "4294967295", "9" * 5000])
 def test_a_trusted_user_is_the_id_of_another_user_than_root(text: str) -> None:
     with pytest.raises(ValueError, match="such as 65533"):
         parse_uid(text)
