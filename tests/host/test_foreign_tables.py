@@ -42,6 +42,13 @@ DROPS = {
 pytestmark = [pytest.mark.usefixtures("private_netns"), pytest.mark.timeout(300)]  # the first run downloads packages
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _packages() -> None:
+    """Download what the module needs before a test enters its namespace, which has no network."""
+    for version in VERSIONS:
+        nft(version)
+
+
 @pytest.fixture(params=VERSIONS)
 def writer(request: pytest.FixtureRequest) -> str:
     """The version of nft that writes the ruleset."""
