@@ -35,6 +35,12 @@ NOW = 1_700_000_000.0
 ENGINE_20_10 = EngineInfo("host", "20.10.24", (20, 10), "1.41")
 ENGINE_28 = EngineInfo("host", "28.5.2", (28, 5), "1.51", "iptables")
 SUBNET = IPv6Network("fd12:3456:789a:1::/64")
+PUBLIC = IPv6Network("2001:db8:5:1::/64")
+"""Another subnet, with public addresses."""
+TRANSLATED: dict[str, object] = {"mode": "PrefixTranslation", "prefixFrom": {"interface": "eth0"}}
+"""An egress with prefix translation."""
+OUTER = IPv6Network("2001:db8:100:1::/64")
+"""What it translates SUBNET to when eth0 has 2001:db8:100::/48."""
 POOL = pool(prefix="fd12:3456:789a::/48")
 IDENTITY = Identity()
 DEFAULT_ROUTE = Route(IPv6Network("::/0"), "eth0", RouteProtocol.STATIC, 254)
