@@ -17,7 +17,7 @@ FUZZ_MINUTES ?= 2
 IMAGE ?= dockerv6:0.1.0
 # test processes; LAB_WORKERS for tests with the kernel and engines, which mostly wait
 WORKERS ?= 2
-LAB_WORKERS ?= 3
+LAB_WORKERS ?= 4
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 E2E := $(PYTEST) -m e2e --numprocesses $(LAB_WORKERS)

@@ -73,9 +73,9 @@ def _process(site: Site, port: int) -> Iterator[None]:
         yield
 
 
-def _reaches_process(site: Site, port: int) -> bool:
-    """Whether the host's process answers the neighbour: it sends only the client's address."""
-    program = f"import socket; print(socket.create_connection(('{HOST_ADDRESS}', {port}), 20).makefile().read())"
+def _reaches_process(site: Site, port: int, timeout: float = 20) -> bool:
+    """Whether the host's process answers the neighbour: it sends only the client's address. The container waits."""
+    program = f"import socket; print(socket.create_connection(('{HOST_ADDRESS}', {port}), {timeout}).makefile().read())"
     return site.lab.neighbour.exec("python3", "-c", program, check=False).stdout.strip() == NEIGHBOUR_ADDRESS
 
 
@@ -98,7 +98,7 @@ def test_process_that_starts_later_gets_its_port_back(site: Site) -> None:
     _publish(site, _to_web(8091))
     reach_as(site.neighbour, published(8091), "web", NEIGHBOUR_ADDRESS)
     with _process(site, 8091):
-        eventually(lambda: _reaches_process(site, 8091), "the process answers")
+        eventually(lambda: _reaches_process(site, 8091, timeout=1), "the process answers")
         site.wait_for_reason("bad", "PortsPublished", "PortTaken")
     reach_as(site.neighbour, published(8091), "web", NEIGHBOUR_ADDRESS)
 
